@@ -1,0 +1,50 @@
+# amifend: `make demo` shows it at work, `make test` runs every check that CI runs.
+
+GO        ?= go
+FUZZTIME  ?= 20s
+LAB        = examples/lab
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+.PHONY: help build demo test check lint unit fuzz e2e bench clean
+
+help: ## list what there is to make
+	@awk -F':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/amifend
+	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/amifend ./cmd/amifend
+
+demo: build ## play two PBXs with phones and attackers for a minute; touches nothing on the host
+	@bin/amifend demo
+
+test: ## everything: lint, unit, fuzz, end to end against real Asterisk (root)
+	@.ci/install
+	@$(MAKE) --no-print-directory check
+	@.ci/e2e
+
+check: lint unit fuzz ## lint, unit tests and a short fuzz of every parser
+
+lint: bin/golangci-lint ## static checks and formatting
+	bin/golangci-lint run ./...
+
+bin/golangci-lint: .ci/tools/go.mod
+	@echo "building golangci-lint (once, about two minutes)"
+	@cd .ci/tools && $(GO) build -o ../../bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@touch $@
+
+unit: ## unit tests, with the race detector, in random order
+	$(GO) test -race -shuffle=on -timeout 10m ./...
+
+fuzz: ## every fuzz target for FUZZTIME (20s)
+	@FUZZTIME=$(FUZZTIME) GO="$(GO)" .ci/fuzz
+
+e2e: build ## a real Asterisk in network namespaces, attacked for real (root; builds the PBXs when not there yet)
+	@.ci/install
+	@$(LAB)/build-asterisk.sh sid
+	@$(LAB)/build-asterisk.sh bullseye
+	$(GO) test -tags e2e -count=1 -timeout 20m -v ./cmd/amifend/internal/e2e
+
+bench: ## benchmarks: bytes to verdict, kernel, and all between
+	$(GO) test -run '^$$' -bench . -benchmem ./ami ./policy ./firewall
+
+clean: ## remove what was built
+	rm -rf bin dist
