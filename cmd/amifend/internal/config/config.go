@@ -1,0 +1,162 @@
+// Package config reads amifend's configuration: one TOML file.
+//
+// It is strict. An unknown key, a wrong type or a value out of range is an error, and [Load] reports all of them at
+// once, each with its line, what is wrong and what to write instead. What Load returns is complete and valid: every
+// default is filled in and every secret is read, so no other package needs to look at the file again.
+//
+// No secret and no line of the file is ever part of an error: see [Secret].
+package config
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+)
+
+// maxFile is how many bytes a config file may have. A real one has a few thousand.
+const maxFile = 1 << 20
+
+// Config is a whole, valid configuration.
+type Config struct {
+	Servers  []Server       // at least one; names are unique
+	Policy   Policy         // defaults filled in
+	Observe  bool           // [policy] observe: decide and tell, but ban nobody
+	Allow    []netip.Prefix // [allow] prefixes: masked, IPv4-mapped ones unmapped, sorted, each once
+	Firewall Firewall
+	Log      Log
+
+	// Warnings are findings that make the file unsafe but not unusable, such as a secret that other users of this
+	// machine can read: `check` fails on them, `run` logs them.
+	Warnings []string
+}
+
+// Server is one Asterisk and how to log in to its AMI.
+type Server struct {
+	Name      string       // unique; the host of Address if the file gives none
+	Address   string       // host:port, ready for net.Dial
+	Host      string       // the host of Address: a name or an address, without brackets
+	Addresses []netip.Addr // further addresses of this PBX that are never banned
+	Username  string
+	Secret    Secret
+	TLS       *TLS // nil: plain TCP
+}
+
+// TLS says how the certificate of an AMI over TLS is verified. Its zero value means by the system's CAs, for the host
+// of the address.
+type TLS struct {
+	CAFile             string // PEM file of the CAs to trust, absolute; "": the system's
+	ServerName         string // the name that the certificate must carry; "": the host of the address
+	Fingerprint        string // SHA-256 of the one certificate to trust: AB:CD:…, as openssl prints it; "": none
+	InsecureSkipVerify bool   // trust any certificate
+}
+
+// Log says what is logged and how.
+type Log struct {
+	Level  slog.Level
+	Format string // "text", "json" or "auto": text on a terminal, else JSON
+}
+
+// Load reads and validates the file at path, and the secret and certificate files that it names. Relative file names
+// are looked up in the folder of path; those of secrets first in $CREDENTIALS_DIRECTORY (systemd's LoadCredential).
+//
+// A file that was read but is not valid gives an [*Error] that lists all problems.
+func Load(path string) (*Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open config: %w", err)
+	}
+	defer f.Close()
+	src, mode, err := readFile(f, maxFile)
+	if err != nil {
+		return nil, fmt.Errorf("read config %s: %w", path, err)
+	}
+	dir, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return nil, fmt.Errorf("find the folder of %s: %w", path, err)
+	}
+	l := &loader{dir: dir, credentials: os.Getenv("CREDENTIALS_DIRECTORY")}
+	l.checkMode(path, mode)
+	c := l.load(src)
+	if len(l.problems) > 0 {
+		return nil, &Error{File: path, Problems: sorted(l.problems)}
+	}
+	return c, nil
+}
+
+// loader carries what one Load needs everywhere: where to look, and what was found wrong so far.
+type loader struct {
+	dir         string // of the config file
+	credentials string // $CREDENTIALS_DIRECTORY
+	lines       map[string]int
+	problems    []Problem
+	warnings    []string
+}
+
+func (l *loader) load(src []byte) *Config {
+	raw, ok := l.decode(src)
+	if !ok {
+		return nil
+	}
+	return &Config{
+		Servers:  l.servers(raw),
+		Policy:   l.policy(raw.Policy),
+		Observe:  get(l, "policy.observe", raw.Policy.Observe, false),
+		Allow:    l.allow(raw.Allow),
+		Firewall: l.firewall(raw.Firewall),
+		Log:      l.log(raw.Log),
+		Warnings: l.warnings,
+	}
+}
+
+// problem notes one thing that is wrong with the value of key.
+func (l *loader) problem(key, format string, args ...any) {
+	l.problems = append(l.problems, Problem{Key: key, Line: l.line(key), Text: fmt.Sprintf(format, args...)})
+}
+
+// checkMode warns when any user of this machine can read or change a file that holds, or names, secrets. The group is
+// left to the administrator: a service that runs as its own user needs root:amifend 0640.
+func (l *loader) checkMode(path string, mode fs.FileMode) {
+	switch {
+	case !mode.IsRegular():
+	case mode&0o002 != 0:
+		l.warnings = append(l.warnings, fmt.Sprintf("%s can be changed by every user of this machine: chmod o-rwx %[1]s", path))
+	case mode&0o004 != 0:
+		l.warnings = append(l.warnings, fmt.Sprintf("%s can be read by every user of this machine: chmod o-rwx %[1]s", path))
+	}
+}
+
+func (l *loader) log(raw rawLog) Log {
+	out := Log{Level: slog.LevelInfo, Format: get(l, "log.format", raw.Format, "auto")}
+	switch level := get(l, "log.level", raw.Level, "info"); level {
+	case "debug", "info", "warn", "error":
+		_ = out.Level.UnmarshalText([]byte(level)) // these four names are slog's own
+	default:
+		l.problem("log.level", "%s is no level; write \"debug\", \"info\", \"warn\" or \"error\"", quote(level))
+	}
+	switch out.Format {
+	case "text", "json", "auto":
+	default:
+		l.problem("log.format", "%s is no format; write \"auto\", \"text\" or \"json\"", quote(out.Format))
+	}
+	return out
+}
+
+// readFile reads all of f, and refuses one of more than limit bytes: a wrong name may lead to anything.
+func readFile(f *os.File, limit int64) ([]byte, fs.FileMode, error) {
+	st, err := f.Stat()
+	if err != nil {
+		return nil, 0, err
+	}
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, 0, err
+	}
+	if int64(len(b)) > limit {
+		return nil, 0, fmt.Errorf("more than %d bytes: is it the right file?", limit)
+	}
+	return b, st.Mode(), nil
+}

@@ -1,0 +1,129 @@
+package config
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// decode turns src into the raw structs and notes syntax errors, unknown keys and tables of the wrong shape. It is
+// false if the file is not TOML at all; what can be read is read, so that the other problems are found too.
+func (l *loader) decode(src []byte) (rawConfig, bool) {
+	var (
+		raw rawConfig
+		top struct {
+			Server   toml.Primitive `toml:"server"`
+			Policy   toml.Primitive `toml:"policy"`
+			Allow    toml.Primitive `toml:"allow"`
+			Firewall toml.Primitive `toml:"firewall"`
+			Log      toml.Primitive `toml:"log"`
+		}
+	)
+	md, err := toml.Decode(string(src), &top)
+	if err != nil {
+		l.problems = append(l.problems, syntaxProblem(src, err))
+		return raw, false
+	}
+	l.lines = locate(src, md.Keys())
+	known := schema()
+	l.unknownKeys(md.Keys(), known)
+	for _, s := range []struct {
+		name string
+		from toml.Primitive
+		to   any
+	}{
+		{"server", top.Server, &raw.Servers},
+		{"policy", top.Policy, &raw.Policy},
+		{"allow", top.Allow, &raw.Allow},
+		{"firewall", top.Firewall, &raw.Firewall},
+		{"log", top.Log, &raw.Log},
+	} {
+		if !md.IsDefined(s.name) || !l.shape(&md, s.name) {
+			continue
+		}
+		if err := md.PrimitiveDecode(s.from, s.to); err != nil {
+			// The leaves never fail, so this is a table written as something else further down.
+			l.problem(s.name, "%s", misshapen[s.name])
+			raw.drop(s.name)
+		}
+	}
+	raw.serverGiven = md.IsDefined("server")
+	return raw, true
+}
+
+// misshapen says what to write where a section holds something that should be a table.
+var misshapen = map[string]string{
+	"server": "holds something that is no table; write each server below a header [[server]], and its TLS below [server.tls]",
+	"policy": "weights is no table; write the header [policy.weights], and its keys below it",
+}
+
+// drop forgets a section that could be read in part only: what is missing from it is no problem of its own.
+func (r *rawConfig) drop(section string) {
+	switch section {
+	case "server":
+		r.Servers = nil
+	case "policy":
+		r.Policy = rawPolicy{}
+	}
+}
+
+// shape tells whether a section is a table, or for [[server]] a list.
+func (l *loader) shape(md *toml.MetaData, section string) bool {
+	got := md.Type(section) // "" for a table that only its sub-tables name
+	switch {
+	case section != "server" && (got == "Hash" || got == ""), section == "server" && (got == "ArrayHash" || got == "Array"):
+		return true
+	case section == "server" && (got == "Hash" || got == ""):
+		l.problem(section, "there may be several servers, so the header has two brackets; write [[server]], and [server.tls] below it")
+	case section == "server":
+		l.problem(section, "is no table; write the header [[server]], and its keys below it")
+	default:
+		l.problem(section, "is no table; write the header [%s], and its keys below it", section)
+	}
+	return false
+}
+
+// syntaxProblem translates what the TOML parser says. It leaves the parser's words out where they may quote a secret.
+func syntaxProblem(src []byte, err error) Problem {
+	var pe toml.ParseError
+	if !errors.As(err, &pe) {
+		return Problem{Text: "is not TOML: " + err.Error()}
+	}
+	p := Problem{Line: pe.Position.Line, Text: "is not TOML: " + pe.Message}
+	lines := strings.Split(string(src), "\n")
+	if n := pe.Position.Line; n >= 1 && n <= len(lines) && strings.Contains(lines[n-1]+pe.LastKey, "secret") {
+		p.Text = `is not TOML; write secret = "…", with a backslash before each " or \ of the password, or secret = '…'`
+	}
+	return p
+}
+
+// keys maps every key of the file, without indices, to whether it is a table.
+type keys map[string]bool
+
+// schema lists the keys of the raw structs.
+func schema() keys {
+	out := keys{}
+	var walk func(t reflect.Type, prefix string)
+	walk = func(t reflect.Type, prefix string) {
+		for i := range t.NumField() {
+			f := t.Field(i)
+			name := f.Tag.Get("toml")
+			if name == "" {
+				continue
+			}
+			ft := f.Type
+			for ft.Kind() == reflect.Pointer || ft.Kind() == reflect.Slice {
+				ft = ft.Elem()
+			}
+			isValue := ft.Kind() == reflect.Struct && ft.Field(0).Name == "v"
+			out[prefix+name] = !isValue
+			if !isValue && ft.Kind() == reflect.Struct {
+				walk(ft, prefix+name+".")
+			}
+		}
+	}
+	walk(reflect.TypeFor[rawConfig](), "")
+	return out
+}

@@ -1,0 +1,44 @@
+package config
+
+import (
+	"regexp"
+	"strconv"
+	"time"
+)
+
+const wantDuration = `write a duration like "90s", "20m", "12h" or "30d"`
+
+var days = regexp.MustCompile(`^([0-9]{1,5})d(.*)$`)
+
+func assignDuration(p *time.Duration, data any) string {
+	s, ok := data.(string)
+	if !ok {
+		return "is " + typeName(data) + " without a unit; " + wantDuration
+	}
+	d, ok := parseDuration(s)
+	if !ok {
+		return quote(s) + " is no duration; " + wantDuration
+	}
+	*p = d
+	return ""
+}
+
+// parseDuration is time.ParseDuration with leading days: a day is 24 hours. Negative durations are refused.
+func parseDuration(s string) (time.Duration, bool) {
+	var d time.Duration
+	if m := days.FindStringSubmatch(s); m != nil {
+		n, err := strconv.Atoi(m[1])
+		if err != nil {
+			return 0, false
+		}
+		d = time.Duration(n) * 24 * time.Hour // 99,999 days are 274 years: still in range
+		if s = m[2]; s == "" {
+			return d, true
+		}
+	}
+	rest, err := time.ParseDuration(s)
+	if err != nil || s[0] == '-' || s[0] == '+' || d+rest < 0 {
+		return 0, false
+	}
+	return d + rest, true
+}

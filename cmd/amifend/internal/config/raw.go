@@ -1,0 +1,175 @@
+package config
+
+import (
+	"fmt"
+	"time"
+)
+
+// The raw structs are the file as written. Every key stands here once; config.toml.example documents each.
+
+type rawConfig struct {
+	Servers  []rawServer `toml:"server"`
+	Policy   rawPolicy   `toml:"policy"`
+	Allow    rawAllow    `toml:"allow"`
+	Firewall rawFirewall `toml:"firewall"`
+	Log      rawLog      `toml:"log"`
+
+	serverGiven bool // even if Servers could not be read
+}
+
+type rawServer struct {
+	Name       value[string]   `toml:"name"`
+	Address    value[string]   `toml:"address"`
+	Addresses  value[[]string] `toml:"addresses"`
+	Username   value[string]   `toml:"username"`
+	Secret     value[string]   `toml:"secret"`
+	SecretFile value[string]   `toml:"secret_file"`
+	TLS        *rawTLS         `toml:"tls"`
+}
+
+type rawTLS struct {
+	CAFile             value[string] `toml:"ca_file"`
+	ServerName         value[string] `toml:"server_name"`
+	Fingerprint        value[string] `toml:"fingerprint"`
+	InsecureSkipVerify value[bool]   `toml:"insecure_skip_verify"`
+}
+
+type rawPolicy struct {
+	Threshold   value[float64]            `toml:"threshold"`
+	HalfLife    value[time.Duration]      `toml:"half_life"`
+	BanTime     value[time.Duration]      `toml:"ban_time"`
+	BanGrowth   value[float64]            `toml:"ban_growth"`
+	BanMax      value[time.Duration]      `toml:"ban_max"`
+	ProofWindow value[time.Duration]      `toml:"proof_window"`
+	Observe     value[bool]               `toml:"observe"`
+	Weights     map[string]value[float64] `toml:"weights"`
+}
+
+type rawAllow struct {
+	Prefixes value[[]string] `toml:"prefixes"`
+}
+
+type rawFirewall struct {
+	Backend  value[string] `toml:"backend"`
+	Table    value[string] `toml:"table"`
+	SIPPorts value[ports]  `toml:"sip_ports"`
+	MaxBans  value[int64]  `toml:"max_bans"`
+}
+
+type rawLog struct {
+	Level  value[string] `toml:"level"`
+	Format value[string] `toml:"format"`
+}
+
+// ports is a list of port ranges in which a lone port may also be written as a number.
+type ports []string
+
+// value is one key's value. A wrong type is kept for the validation instead of failing the decoder, which would stop at
+// the first.
+type value[T any] struct {
+	v     T
+	set   bool
+	wrong string // why the value is not a T
+}
+
+// UnmarshalTOML implements toml.Unmarshaler. It never fails.
+func (f *value[T]) UnmarshalTOML(data any) error {
+	f.set = true
+	switch p := any(&f.v).(type) {
+	case *string:
+		f.wrong = assign(p, data, `a text in quotes, like "…"`)
+	case *bool:
+		f.wrong = assign(p, data, "true or false, without quotes")
+	case *int64:
+		f.wrong = assign(p, data, "a whole number, without quotes")
+	case *float64:
+		if n, ok := data.(int64); ok {
+			data = float64(n)
+		}
+		f.wrong = assign(p, data, "a number, without quotes")
+	case *time.Duration:
+		f.wrong = assignDuration(p, data)
+	case *[]string:
+		f.wrong = assignTexts(p, data)
+	case *ports:
+		f.wrong = assignPorts(p, data)
+	default:
+		panic(fmt.Sprintf("config: no decoder for %T", f.v)) // a new raw field without its case: every test meets it
+	}
+	return nil
+}
+
+// get returns the value of key, or def if it is absent or, which is noted as a problem, of a wrong type.
+func get[T any](l *loader, key string, f value[T], def T) T {
+	if !f.set {
+		return def
+	}
+	if f.wrong != "" {
+		l.problem(key, "%s", f.wrong)
+		return def
+	}
+	return f.v
+}
+
+// assign never shows the data: it may be a secret.
+func assign[T any](p *T, data any, want string) string {
+	v, ok := data.(T)
+	if !ok {
+		return "is " + typeName(data) + "; write " + want
+	}
+	*p = v
+	return ""
+}
+
+func assignTexts(p *[]string, data any) string {
+	const want = `write a list of texts, like ["…", "…"]`
+	list, ok := data.([]any)
+	if !ok {
+		return "is " + typeName(data) + "; " + want
+	}
+	for _, e := range list {
+		s, ok := e.(string)
+		if !ok {
+			return "holds " + typeName(e) + "; " + want
+		}
+		*p = append(*p, s)
+	}
+	return ""
+}
+
+func assignPorts(p *ports, data any) string {
+	const want = `write a list, like ["5060-5061", "4569/udp"]`
+	list, ok := data.([]any)
+	if !ok {
+		return "is " + typeName(data) + "; " + want
+	}
+	for _, e := range list {
+		switch e := e.(type) {
+		case string:
+			*p = append(*p, e)
+		case int64:
+			*p = append(*p, fmt.Sprint(e))
+		default:
+			return "holds " + typeName(e) + "; " + want
+		}
+	}
+	return ""
+}
+
+// typeName names a TOML type for people.
+func typeName(data any) string {
+	switch data.(type) {
+	case string:
+		return "a text"
+	case int64, float64:
+		return "a number"
+	case bool:
+		return "true or false"
+	case []any:
+		return "a list"
+	case map[string]any, []map[string]any:
+		return "a table"
+	default:
+		return "a date"
+	}
+}
