@@ -75,7 +75,8 @@ network_up() {
 		# bears the receiver's own address is taken.
 		ip netns exec "$(ns "$m")" sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 \
 			net.ipv4.conf.all.accept_local=1 net.ipv4.conf.default.accept_local=1 net.ipv6.conf.default.accept_dad=0 \
-			net.ipv6.conf.default.accept_ra=0 net.ipv4.icmp_ratelimit=0
+			net.ipv6.conf.default.accept_ra=0 net.ipv4.icmp_ratelimit=0 \
+			net.ipv6.ip_nonlocal_bind=1
 	done
 	ip netns exec "$(ns gw)" sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
 
