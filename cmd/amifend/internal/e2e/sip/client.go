@@ -1,0 +1,162 @@
+package sip
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+)
+
+// ErrNoAnswer says that a request was not answered in time: lost, or dropped by a firewall.
+var ErrNoAnswer = errors.New("no answer")
+
+// Client sends requests over one connection and reads what comes back. It answers every request of the PBX with 200.
+type Client struct {
+	Transport Transport
+	Local     netip.AddrPort
+	Remote    netip.AddrPort
+
+	conn    conn
+	done    chan struct{} // closed when the reader has ended
+	mu      sync.Mutex
+	pending map[string]chan *Message // by Call-ID and CSeq
+}
+
+// Dial connects to the PBX. The port of local may be 0.
+func Dial(ctx context.Context, n Network, t Transport, local, remote netip.AddrPort) (*Client, error) {
+	conn, err := dial(ctx, n, t, local, remote)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s %s from %s: %w", t, remote, local, err)
+	}
+	c := &Client{
+		Transport: t, Local: conn.local(), Remote: remote,
+		conn: conn, done: make(chan struct{}), pending: make(map[string]chan *Message),
+	}
+	go c.read()
+	return c, nil
+}
+
+// Close ends the connection and waits for the reader.
+func (c *Client) Close() error {
+	err := c.conn.close()
+	<-c.done
+	return err
+}
+
+// Host is the PBX as a URI's host.
+func (c *Client) Host() string { return host(c.Remote.Addr()) }
+
+func host(a netip.Addr) string {
+	if a.Is6() {
+		return "[" + a.String() + "]"
+	}
+	return a.String()
+}
+
+// Request fills in what the caller left open: target, host, Call-ID, tag, branch and CSeq.
+func (c *Client) Request(r Request) Request {
+	def := func(s *string, v string) {
+		if *s == "" {
+			*s = v
+		}
+	}
+	def(&r.Host, c.Host())
+	def(&r.Target, "sip:"+r.Host)
+	def(&r.CallID, rand.Text())
+	def(&r.Tag, rand.Text())
+	def(&r.Branch, rand.Text())
+	if r.CSeq == 0 {
+		r.CSeq = 1
+	}
+	return r
+}
+
+// Send sends a request and does not wait.
+func (c *Client) Send(r Request) error {
+	if err := c.conn.send(r.Bytes(c.Transport, c.Local.String())); err != nil {
+		return fmt.Errorf("send %s: %w", r.Method, err)
+	}
+	return nil
+}
+
+// Times after which a UDP request is sent again (RFC 3261, timer E with T1 of 500 ms).
+var retransmit = []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second}
+
+// Do sends a request and returns its final response. [ErrNoAnswer] if there is none before ctx ends.
+func (c *Client) Do(ctx context.Context, r Request) (*Message, error) {
+	key := fmt.Sprintf("%s %d %s", r.CallID, r.CSeq, r.Method)
+	answers := make(chan *Message, 8)
+	c.mu.Lock()
+	c.pending[key] = answers
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		delete(c.pending, key)
+		c.mu.Unlock()
+	}()
+
+	// While Asterisk is down its host answers with ICMP: a failed write of a datagram is a lost datagram.
+	if err := c.Send(r); err != nil && c.Transport != UDP {
+		return nil, err
+	}
+	for try := 0; ; {
+		var again <-chan time.Time
+		if c.Transport == UDP && try < len(retransmit) {
+			again = time.After(retransmit[try])
+		}
+		select {
+		case m := <-answers:
+			if m.Status() >= 200 {
+				return m, nil
+			}
+			try = len(retransmit) // provisional: it has arrived
+		case <-again:
+			try++
+			_ = c.Send(r) // as above
+		case <-c.done:
+			return nil, fmt.Errorf("%s to %s: connection closed", r.Method, c.Remote)
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%s to %s: %w", r.Method, c.Remote, ErrNoAnswer)
+		}
+	}
+}
+
+func (c *Client) read() {
+	defer close(c.done)
+	for {
+		m, err := c.conn.receive()
+		if err != nil {
+			return // the peer's end or ours: Do reports it to whoever waits
+		}
+		if m.Status() == 0 {
+			_ = c.conn.send(okFor(m)) // a phone that cannot answer is no fault of the test's subject
+			continue
+		}
+		seq, method, _ := strings.Cut(m.Get("CSeq"), " ")
+		c.mu.Lock()
+		ch := c.pending[m.Get("Call-ID")+" "+seq+" "+method]
+		c.mu.Unlock()
+		select {
+		case ch <- m: // nil: nobody asked, as with the answers to forged requests
+		default:
+		}
+	}
+}
+
+// okFor is the 200 to a request of the PBX (OPTIONS, BYE, NOTIFY). Via, From, To, Call-ID and CSeq go back as they are.
+func okFor(m *Message) []byte {
+	var b strings.Builder
+	b.WriteString("SIP/2.0 200 OK\r\n")
+	for _, f := range m.Header {
+		switch strings.ToLower(f.Name) {
+		case "via", "from", "to", "call-id", "cseq":
+			fmt.Fprintf(&b, "%s: %s\r\n", f.Name, f.Value)
+		}
+	}
+	b.WriteString("Content-Length: 0\r\n\r\n")
+	return []byte(b.String())
+}
