@@ -1,0 +1,204 @@
+package firewall
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	batchSize  = 1000 // changes in a transaction: measured to be the cheapest a change
+	minTimeout = time.Second
+	// maxRaces bounds the tries of a batch whose elements expire between our look and our transaction.
+	maxRaces = 5
+)
+
+// change is a valid Change, with the set that it belongs to.
+type change struct {
+	Change
+	set int
+}
+
+// Apply makes the kernel have the changes, in batches of one transaction each. Of several changes to the same prefix and scope the last counts.
+// Refreshing a ban never opens a gap.
+//
+// It returns the changes that were not made and why: invalid ones, and new bans that found their set full (ErrFull). All others are kept.
+// The error is non-nil only if the kernel as a whole failed, or ctx ended; then any part of the changes may have been made, and all may
+// be applied again. Errors to branch on: ErrGone (Ensure, then apply all bans again), ErrPermission.
+func (t *Table) Apply(ctx context.Context, changes []Change) ([]Rejected, error) {
+	valid, rejected := t.validChanges(changes)
+	if err := t.lockWrite(ctx); err != nil {
+		return rejected, fmt.Errorf("apply changes: %w", err)
+	}
+	defer t.writeMu.Unlock()
+	for batch := range slices.Chunk(valid, batchSize) {
+		if err := ctx.Err(); err != nil {
+			return rejected, fmt.Errorf("apply changes: %w", err)
+		}
+		full, err := t.applyBatch(batch)
+		rejected = append(rejected, full...)
+		if err != nil {
+			return rejected, kernelError("apply changes", err)
+		}
+	}
+	return rejected, nil
+}
+
+// validChanges sorts out what no set can take, and of several changes to one element all but the last.
+func (t *Table) validChanges(changes []Change) ([]change, []Rejected) {
+	type key struct {
+		prefix netip.Prefix
+		set    int
+	}
+	var rejected []Rejected
+	valid := make([]change, 0, len(changes))
+	at := make(map[key]int, len(changes))
+	for _, c := range changes {
+		set, err := findSet(t.sets, c)
+		if err != nil {
+			rejected = append(rejected, Rejected{c, err})
+			continue
+		}
+		k := key{c.Prefix, set}
+		if i, ok := at[k]; ok {
+			valid[i].Change = c
+			continue
+		}
+		at[k] = len(valid)
+		valid = append(valid, change{c, set})
+	}
+	return valid, rejected
+}
+
+// applyBatch tries the whole batch, and only if the kernel refused it looks at each change. (An absent element to delete and a full
+// set both roll back the whole transaction.)
+func (t *Table) applyBatch(batch []change) ([]Rejected, error) {
+	err := t.commit(batch)
+	for race := 0; refused(err) && race < maxRaces; race++ {
+		if errors.Is(err, unix.ENOENT) {
+			if err := t.checkSets(); err != nil {
+				return nil, err
+			}
+		}
+		present, fresh, divideErr := t.divide(batch)
+		if divideErr != nil {
+			return nil, divideErr
+		}
+		if err = t.commit(present); err == nil {
+			return t.fill(fresh)
+		}
+	}
+	return nil, err
+}
+
+// refused tells a transaction that one of its elements broke from a kernel that failed.
+func refused(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENFILE) }
+
+// divide tells changes of elements that the kernel has from bans that are new to it. Lifts of what is not there are done.
+func (t *Table) divide(batch []change) (present, fresh []change, err error) {
+	for _, c := range batch {
+		_, found, err := find(t.write, t.ksets[c.set], c.Prefix.Addr())
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case found:
+			present = append(present, c)
+		case !c.lifts(t.now()):
+			fresh = append(fresh, c)
+		}
+	}
+	return present, fresh, nil
+}
+
+// fill adds bans that are new, and returns those that found their set full.
+func (t *Table) fill(fresh []change) ([]Rejected, error) {
+	var rejected []Rejected
+	for set := range t.sets {
+		full, err := t.fillSet(slices.DeleteFunc(slices.Clone(fresh), func(c change) bool { return c.set != set }))
+		if err != nil {
+			return rejected, err
+		}
+		for _, c := range full {
+			rejected = append(rejected, Rejected{c.Change, fmt.Errorf("set %s: %w", t.sets[set].name, ErrFull)})
+		}
+	}
+	return rejected, nil
+}
+
+// fillSet adds new bans to one set, in order, and returns those that it has no room for. A refused transaction costs a grace period of
+// the kernel (milliseconds): so it tries one ban first, as a set that was full before most likely still is, and then ever larger parts.
+func (t *Table) fillSet(rest []change) ([]change, error) {
+	err := t.commit(rest)
+	if !errors.Is(err, unix.ENFILE) {
+		return nil, err
+	}
+	for n, growing := 1, true; len(rest) > 0; {
+		n = min(n, len(rest))
+		err := t.commit(rest[:n])
+		switch {
+		case err == nil && growing:
+			rest, n = rest[n:], n*2
+		case err == nil:
+			rest, n = rest[n:], max(n/2, 1)
+		case !errors.Is(err, unix.ENFILE):
+			return nil, err
+		case n == 1:
+			return rest, nil
+		default:
+			n, growing = n/2, false
+		}
+	}
+	return nil, nil
+}
+
+// commit sends changes in one transaction. Lifts come first: they make room.
+func (t *Table) commit(changes []change) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	now := t.now()
+	lifts := make([][]nftables.SetElement, len(t.sets))
+	bans := make([][]nftables.SetElement, len(t.sets))
+	for _, c := range changes {
+		e := nftables.SetElement{Key: c.Prefix.Addr().AsSlice()}
+		if c.lifts(now) {
+			lifts[c.set] = append(lifts[c.set], e)
+			continue
+		}
+		e.Timeout = max(c.Until.Sub(now).Truncate(time.Millisecond), minTimeout)
+		bans[c.set] = append(bans[c.set], e)
+	}
+	var errs []error
+	for i, set := range t.ksets {
+		errs = append(errs, t.write.SetDeleteElements(set, lifts[i]))
+	}
+	for i, set := range t.ksets {
+		if !t.updates { // the first add is for the delete, which must find something; the kernel shows none of the steps to packets
+			errs = append(errs, t.write.SetAddElements(set, bans[i]), t.write.SetDeleteElements(set, bans[i]))
+		}
+		errs = append(errs, t.write.SetAddElements(set, bans[i]))
+	}
+	return errors.Join(append(errs, t.write.Flush())...)
+}
+
+func (c change) lifts(now time.Time) bool { return c.Lift || !c.Until.After(now) }
+
+// checkSets returns ErrGone if a ban set is missing.
+func (t *Table) checkSets() error {
+	s, err := t.inspect(t.write)
+	if err != nil {
+		return err
+	}
+	for _, set := range t.sets {
+		if s.sets[set.name] == nil {
+			return fmt.Errorf("no set %s: %w", set.name, ErrGone)
+		}
+	}
+	return nil
+}

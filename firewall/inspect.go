@@ -1,0 +1,141 @@
+package firewall
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
+)
+
+// snapshot is what the kernel has under our name, elements left out.
+type snapshot struct {
+	table  *nftables.Table // nil if there is none
+	chains map[string]*nftables.Chain
+	sets   map[string]*nftables.Set // but for anonymous ones
+}
+
+// inspect reads the table. The caller holds the lock of c.
+func (t *Table) inspect(c *nftables.Conn) (snapshot, error) {
+	s := snapshot{chains: map[string]*nftables.Chain{}, sets: map[string]*nftables.Set{}}
+	tables, err := c.ListTablesOfFamily(nftables.TableFamilyINet)
+	if err != nil {
+		return s, kernelError("list tables", err)
+	}
+	i := slices.IndexFunc(tables, func(k *nftables.Table) bool { return k.Name == t.table.Name })
+	if i < 0 {
+		return s, nil
+	}
+	s.table = tables[i]
+	chains, err := c.ListChainsOfTableFamily(nftables.TableFamilyINet)
+	if err != nil {
+		return s, kernelError("list chains", err)
+	}
+	for _, ch := range chains {
+		if ch.Table != nil && ch.Table.Name == t.table.Name {
+			s.chains[ch.Name] = ch
+		}
+	}
+	sets, err := c.GetSets(t.table)
+	if errors.Is(err, unix.ENOENT) { // removed meanwhile
+		return snapshot{}, nil
+	}
+	if err != nil {
+		return s, kernelError("list sets", err)
+	}
+	for _, set := range sets {
+		if !set.Anonymous {
+			s.sets[set.Name] = set
+		}
+	}
+	return s, nil
+}
+
+// checkForeign refuses a table that somebody else made: Ensure would flush its chain. Ours is one that is empty, or has a set of ours.
+// What else is in a table of ours (an operator's chain, the sets of a newer amifend) is left alone.
+func (t *Table) checkForeign() error {
+	s, err := t.inspect(t.write)
+	if err != nil || s.table == nil {
+		return err
+	}
+	foreign := func(format string, args ...any) error {
+		return &ForeignError{t.table.Name, fmt.Sprintf(format, args...)}
+	}
+	if s.table.Owner != 0 {
+		return foreign("it is owned by the process with netlink port %d", s.table.Owner)
+	}
+	ours := 0
+	for _, want := range t.wantedSets() {
+		got, ok := s.sets[want.Name]
+		if !ok {
+			continue
+		}
+		if got.KeyType.Name != want.KeyType.Name || got.HasTimeout != want.HasTimeout || got.Interval != want.Interval || got.IsMap {
+			return foreign("its set %s is of type %s, timeout %t, interval %t", want.Name, got.KeyType.Name, got.HasTimeout, got.Interval)
+		}
+		ours++
+	}
+	if c, ok := s.chains[chainPre]; ok && !isOurHook(c) {
+		return foreign("its chain %s does not have our hook: filter, prerouting, priority %d", chainPre, chainPriority)
+	}
+	if c, ok := s.chains[chainSIP]; ok && c.Hooknum != nil {
+		return foreign("its chain %s has a hook", chainSIP)
+	}
+	if ours == 0 && len(s.chains)+len(s.sets) > 0 {
+		return foreign("it holds %d chains and %d sets, but no set of ours", len(s.chains), len(s.sets))
+	}
+	return nil
+}
+
+func isOurHook(c *nftables.Chain) bool {
+	return c.Hooknum != nil && c.Priority != nil && c.Type == nftables.ChainTypeFilter &&
+		*c.Hooknum == *nftables.ChainHookPrerouting && *c.Priority == chainPriority
+}
+
+func (t *Table) wantedSets() []*nftables.Set {
+	return append(slices.Clone(t.ksets), allowSet(t.table, false), allowSet(t.table, true))
+}
+
+// complete reports whether the kernel has the layout that Ensure makes: a check by names and numbers, meant to notice
+// that the table was removed, emptied or put to sleep. The caller holds the lock of c.
+func (t *Table) complete(c *nftables.Conn) (bool, error) {
+	s, err := t.inspect(c)
+	if err != nil {
+		return false, err
+	}
+	if s.table == nil || s.table.Flags&nftables.TableFlagDormant != 0 {
+		return false, nil
+	}
+	for _, set := range t.wantedSets() {
+		if s.sets[set.Name] == nil {
+			return false, nil
+		}
+	}
+	var ports nftables.Set
+	pre, sip := rules(t.sets, portsIf(t.sip, UDP, &ports), portsIf(t.sip, TCP, &ports))
+	for name, want := range map[string]int{chainPre: len(pre), chainSIP: len(sip)} {
+		chain := s.chains[name]
+		if chain == nil || name == chainPre && (!isOurHook(chain) || chain.Policy == nil || *chain.Policy != nftables.ChainPolicyAccept) {
+			return false, nil
+		}
+		got, err := c.GetRules(t.table, chain)
+		if errors.Is(err, unix.ENOENT) { // removed meanwhile
+			return false, nil
+		}
+		if err != nil {
+			return false, kernelError("list rules", err)
+		}
+		if len(got) != want {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func portsIf(s SIPPorts, p Protocol, set *nftables.Set) *nftables.Set {
+	if len(s.merged(p)) == 0 {
+		return nil
+	}
+	return set
+}

@@ -1,0 +1,110 @@
+package firewall
+
+import (
+	"net"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+// Offsets and types on the wire.
+const (
+	saddr4Offset   = 12 // RFC 791
+	saddr6Offset   = 8  // RFC 8200
+	hopLimitOffset = 7  // RFC 8200
+	dportOffset    = 2  // RFC 768, RFC 9293
+
+	icmp6TooBig = 2   // RFC 4443
+	icmp6NDLow  = 133 // RFC 4861: router solicitation
+	icmp6NDHigh = 136 // RFC 4861: neighbour advertisement; redirect (137) is left out: nobody banned shall redirect us
+
+	loopbackIndex = 1 // lo has it in every network namespace
+)
+
+// rules returns the rules of both chains, given the anonymous sets of the SIP ports (nil if a protocol has none).
+func rules(sets []banSet, udp, tcp *nftables.Set) (pre, sip [][]expr.Any) {
+	pre = append(pre,
+		[]expr.Any{
+			&expr.Meta{Key: expr.MetaKeyIIF, Register: 1},
+			equal(binaryutil.NativeEndian.PutUint32(loopbackIndex)),
+			verdict(expr.VerdictAccept),
+		},
+		neighbourDiscovery(),
+		append(icmp6Type(), equal([]byte{icmp6TooBig}), verdict(expr.VerdictAccept)),
+		append(source(false, 32), lookup(setAllow4), verdict(expr.VerdictAccept)),
+		append(source(true, 128), lookup(setAllow6), verdict(expr.VerdictAccept)),
+	)
+	for _, s := range sets {
+		drop := append(source(s.is6, s.bits), lookup(s.name), &expr.Counter{}, verdict(expr.VerdictDrop))
+		if s.scope == ScopeAll {
+			pre = append(pre, drop)
+		} else {
+			sip = append(sip, drop)
+		}
+	}
+	if udp != nil {
+		pre = append(pre, jumpToSIP(unix.IPPROTO_UDP, udp))
+	}
+	if tcp != nil {
+		pre = append(pre, jumpToSIP(unix.IPPROTO_TCP, tcp))
+	}
+	return pre, sip
+}
+
+// neighbourDiscovery accepts it as RFC 4861 demands it, with hop limit 255: nobody who is not on the link can send that.
+func neighbourDiscovery() []expr.Any {
+	return append(icmp6Type(),
+		&expr.Range{Op: expr.CmpOpEq, Register: 1, FromData: []byte{icmp6NDLow}, ToData: []byte{icmp6NDHigh}},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: hopLimitOffset, Len: 1},
+		equal([]byte{255}),
+		verdict(expr.VerdictAccept),
+	)
+}
+
+func icmp6Type() []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
+		equal([]byte{unix.NFPROTO_IPV6}),
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
+		equal([]byte{unix.IPPROTO_ICMPV6}),
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 0, Len: 1},
+	}
+}
+
+func jumpToSIP(proto byte, ports *nftables.Set) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
+		equal([]byte{proto}),
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: dportOffset, Len: 2},
+		&expr.Lookup{SourceRegister: 1, SetName: ports.Name, SetID: ports.ID},
+		&expr.Verdict{Kind: expr.VerdictJump, Chain: chainSIP},
+	}
+}
+
+// source loads the first bits of the source address into register 1.
+func source(is6 bool, bits int) []expr.Any {
+	family, offset, size := byte(unix.NFPROTO_IPV4), uint32(saddr4Offset), 4
+	if is6 {
+		family, offset, size = unix.NFPROTO_IPV6, saddr6Offset, 16
+	}
+	exprs := []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
+		equal([]byte{family}),
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: uint32(size)},
+	}
+	if bits < size*8 {
+		exprs = append(exprs, &expr.Bitwise{
+			SourceRegister: 1, DestRegister: 1, Len: uint32(size),
+			Mask: net.CIDRMask(bits, size*8), Xor: make([]byte, size),
+		})
+	}
+	return exprs
+}
+
+func lookup(set string) expr.Any { return &expr.Lookup{SourceRegister: 1, SetName: set} }
+
+func equal(data []byte) expr.Any { return &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: data} }
+
+func verdict(kind expr.VerdictKind) expr.Any { return &expr.Verdict{Kind: kind} }

@@ -1,0 +1,122 @@
+package firewall
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+)
+
+// Names in the kernel. Users see them in `nft list table`; they are an API.
+const (
+	chainPre  = "pre"
+	chainSIP  = "sip"
+	setAllow4 = "allow4"
+	setAllow6 = "allow6"
+)
+
+// maxPrefixBans bounds a set of prefixes: the kernel takes memory for a hash set by its size, and prefixes are few.
+const maxPrefixBans = 65536
+
+// banSet is a set of banned prefixes of one length: a hash whatever the length, as the rule masks the source first.
+type banSet struct {
+	name    string
+	scope   Scope
+	is6     bool
+	bits    int
+	comment string
+}
+
+// banSets is the one place that says which sets there are, in the order in which the rules look them up.
+func banSets() []banSet {
+	return []banSet{
+		{"ban4", ScopeAll, false, 32, "amifend: banned hosts"},
+		{"ban4_24", ScopeAll, false, 24, "amifend: banned /24 prefixes"},
+		{"ban6", ScopeAll, true, 128, "amifend: banned hosts"},
+		{"ban6_64", ScopeAll, true, 64, "amifend: banned /64 prefixes"},
+		{"ban4_sip", ScopeSIP, false, 32, "amifend: hosts banned from the SIP ports"},
+		{"ban4_24_sip", ScopeSIP, false, 24, "amifend: /24 prefixes banned from the SIP ports"},
+		{"ban6_sip", ScopeSIP, true, 128, "amifend: hosts banned from the SIP ports"},
+		{"ban6_64_sip", ScopeSIP, true, 64, "amifend: /64 prefixes banned from the SIP ports"},
+	}
+}
+
+func (s banSet) host() bool { return s.bits == 32 && !s.is6 || s.bits == 128 }
+
+func (s banSet) keyType() nftables.SetDatatype { return addrType(s.is6) }
+
+func addrType(is6 bool) nftables.SetDatatype {
+	if is6 {
+		return nftables.TypeIP6Addr
+	}
+	return nftables.TypeIPAddr
+}
+
+// kernelSet is the set as the library wants it, for at most maxBans elements.
+func (s banSet) kernelSet(table *nftables.Table, maxBans int) *nftables.Set {
+	size := maxBans
+	if !s.host() {
+		size = min(size, maxPrefixBans)
+	}
+	return &nftables.Set{
+		Table: table, Name: s.name, KeyType: s.keyType(), KeyByteOrder: binaryutil.BigEndian,
+		HasTimeout: true, Counter: true, Size: uint32(size), Comment: s.comment,
+	}
+}
+
+func allowSet(table *nftables.Table, is6 bool) *nftables.Set {
+	name := setAllow4
+	if is6 {
+		name = setAllow6
+	}
+	return &nftables.Set{
+		Table: table, Name: name, KeyType: addrType(is6), KeyByteOrder: binaryutil.BigEndian,
+		Interval: true, Comment: "amifend: never dropped here",
+	}
+}
+
+// SupportedBits returns the prefix lengths that can be banned, longest (a host) first.
+func SupportedBits(is6 bool) []int {
+	var bits []int
+	for _, s := range banSets() {
+		if s.is6 == is6 && s.scope == ScopeAll {
+			bits = append(bits, s.bits)
+		}
+	}
+	return bits
+}
+
+// MaskFor returns the prefix of a given length that holds addr. It is an error if no set has that length.
+// IPv4-mapped addresses are taken as IPv4; a zone is dropped.
+func MaskFor(addr netip.Addr, bits int) (netip.Prefix, error) {
+	addr = addr.Unmap().WithZone("")
+	for _, s := range banSets() {
+		if addr.IsValid() && s.is6 == addr.Is6() && s.bits == bits {
+			return addr.Prefix(bits)
+		}
+	}
+	return netip.Prefix{}, fmt.Errorf("mask %s: no set for prefixes of length %d", addr, bits)
+}
+
+// findSet returns the index in banSets of the set that a change belongs to.
+func findSet(sets []banSet, c Change) (int, error) {
+	p := c.Prefix
+	switch {
+	case !p.IsValid():
+		return 0, errors.New("invalid prefix")
+	case p.Addr().Is4In6():
+		return 0, fmt.Errorf("prefix %s is IPv4-mapped", p)
+	case !c.Lift && p != p.Masked():
+		return 0, fmt.Errorf("prefix %s has bits set beyond its length", p)
+	case c.Scope != ScopeAll && c.Scope != ScopeSIP:
+		return 0, fmt.Errorf("unknown scope %d", c.Scope)
+	}
+	for i, s := range sets {
+		if s.scope == c.Scope && s.is6 == p.Addr().Is6() && s.bits == p.Bits() {
+			return i, nil
+		}
+	}
+	return 0, fmt.Errorf("no set for prefixes of length %d", p.Bits())
+}

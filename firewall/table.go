@@ -1,0 +1,174 @@
+package firewall
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/nftables"
+	"github.com/mdlayher/netlink"
+)
+
+// DefaultMaxBans is the size of a set of hosts.
+const DefaultMaxBans = 262144
+
+// Options say what the table looks like. The zero value is the default everywhere.
+type Options struct {
+	Table    string         // name, family inet; default amifend
+	SIPPorts SIPPorts       // what scope sip blocks; default DefaultSIPPorts
+	MaxBans  int            // elements in each set of hosts (a set of prefixes holds at most 65,536); default DefaultMaxBans
+	Allow    []netip.Prefix // never dropped: the allowlist and the protected addresses; SetAllow replaces it
+	NetNS    int            // descriptor of the network namespace to work in; 0: that of the calling thread
+	Poll     time.Duration  // how often Watch checks by itself, should the kernel's notifications be lost; default 5 s
+}
+
+// Table is an nftables table of bans. Its methods may be called from several goroutines; Apply, Ensure and SetAllow wait for each
+// other, and so do Bans, Element and Watch's checks, but no reader makes a writer wait.
+type Table struct {
+	table *nftables.Table
+	sets  []banSet
+	ksets []*nftables.Set // the same order as sets
+	sip   SIPPorts
+	poll  time.Duration
+	now   func() time.Time
+
+	updates bool // the kernel updates the expiry of an element that is added again (Linux 6.12); else it is replaced
+
+	writeMu sync.Mutex
+	write   *nftables.Conn
+	allow   []netip.Prefix
+	closed  bool
+
+	readMu sync.Mutex
+	read   *nftables.Conn
+
+	monitor *netlink.Conn
+}
+
+// Open validates the options, opens all netlink connections that the Table will ever need, and probes the kernel. It changes no ruleset
+// but for a scratch table that is gone when it returns.
+//
+// Errors to branch on: ErrPermission, ErrUnsupported.
+func Open(o Options) (*Table, error) {
+	o = withDefaults(o)
+	if err := o.validate(); err != nil {
+		return nil, fmt.Errorf("open firewall: %w", err)
+	}
+	t := &Table{
+		table: &nftables.Table{Name: o.Table, Family: nftables.TableFamilyINet},
+		sets:  banSets(), sip: o.SIPPorts, poll: o.Poll, now: time.Now, allow: slices.Clone(o.Allow),
+	}
+	for _, s := range t.sets {
+		t.ksets = append(t.ksets, s.kernelSet(t.table, o.MaxBans))
+	}
+	if err := t.dial(o.NetNS); err != nil {
+		return nil, errors.Join(fmt.Errorf("open firewall: %w", err), t.Close())
+	}
+	var err error
+	if t.updates, err = probeUpdates(t.write); err != nil {
+		return nil, errors.Join(fmt.Errorf("open firewall: %w", err), t.Close())
+	}
+	return t, nil
+}
+
+func (t *Table) dial(netns int) (err error) {
+	if t.write, err = dial(netns); err != nil {
+		return err
+	}
+	if t.read, err = dial(netns); err != nil {
+		return err
+	}
+	own, err := t.ownPorts()
+	if err != nil {
+		return err
+	}
+	t.monitor, err = dialMonitor(netns, own)
+	return err
+}
+
+func (t *Table) ownPorts() ([]uint32, error) {
+	port, err := t.write.GetPortID()
+	if err != nil {
+		return nil, fmt.Errorf("get netlink port: %w", err)
+	}
+	return []uint32{port}, nil
+}
+
+func withDefaults(o Options) Options {
+	if o.Table == "" {
+		o.Table = "amifend"
+	}
+	if o.SIPPorts == nil {
+		o.SIPPorts = DefaultSIPPorts()
+	}
+	if o.MaxBans == 0 {
+		o.MaxBans = DefaultMaxBans
+	}
+	if o.Poll == 0 {
+		o.Poll = 5 * time.Second
+	}
+	return o
+}
+
+// tableName is what nft(8) takes as an identifier, as short as the abstract socket of Lock needs it.
+var tableName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]{0,63}$`)
+
+func (o Options) validate() error {
+	var problems []error
+	if !tableName.MatchString(o.Table) {
+		problems = append(problems, fmt.Errorf("table name %q: want a letter, then up to 63 letters, digits, _ . or -", o.Table))
+	}
+	if o.MaxBans < 1 || o.MaxBans > 1<<24 {
+		problems = append(problems, fmt.Errorf("max bans %d: want 1 to %d", o.MaxBans, 1<<24))
+	}
+	if o.Poll < 0 {
+		problems = append(problems, fmt.Errorf("poll interval %s is negative", o.Poll))
+	}
+	_, _, err := intervals(o.Allow)
+	return errors.Join(append(problems, o.SIPPorts.validate(), err)...)
+}
+
+// Close closes the connections. The table, and the bans in it, stay in the kernel.
+func (t *Table) Close() error {
+	t.writeMu.Lock()
+	defer t.writeMu.Unlock()
+	t.readMu.Lock()
+	defer t.readMu.Unlock()
+	if t.closed {
+		return nil
+	}
+	t.closed = true
+	var errs []error
+	for _, c := range []*nftables.Conn{t.write, t.read} {
+		if c != nil {
+			errs = append(errs, c.CloseLasting())
+		}
+	}
+	if t.monitor != nil {
+		errs = append(errs, t.monitor.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// lockWrite and lockRead give the caller a connection of its own: the library hangs when Flush and reads share one. Both hold the lock
+// on success only. (A closed library connection would quietly open new ones.)
+func (t *Table) lockWrite(ctx context.Context) error { return t.lock(ctx, &t.writeMu) }
+
+func (t *Table) lockRead(ctx context.Context) error { return t.lock(ctx, &t.readMu) }
+
+func (t *Table) lock(ctx context.Context, mu *sync.Mutex) error {
+	mu.Lock()
+	err := ctx.Err()
+	if t.closed {
+		err = ErrClosed
+	}
+	if err != nil {
+		mu.Unlock()
+	}
+	return err
+}

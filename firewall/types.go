@@ -1,0 +1,88 @@
+// Package firewall keeps bans as timed elements of nftables sets, so that the kernel drops the banned by itself.
+//
+// A [Table] is desired state, not a list of verbs: Ensure and Apply may be repeated at will and end in the same ruleset.
+// It touches only its own table. Bans outlive the process; Bans reads them back.
+//
+// # What a user sees
+//
+// `nft list table inet amifend` shows (in this order of evaluation, chain pre at prerouting, priority -310):
+//
+//	allow4, allow6          never dropped here: the allowlist and the protected addresses; before every ban
+//	ban4, ban6              banned hosts, scope all: every packet is dropped
+//	ban4_24, ban6_64        banned prefixes of that length, scope all
+//	ban4_sip, ban6_sip      banned hosts, scope sip: packets to the SIP ports are dropped (chain sip)
+//	ban4_24_sip, ban6_64_sip  banned prefixes, scope sip
+//
+// Every element of a ban set has a timeout and a counter of the packets that it dropped. The rules have counters too;
+// those start again whenever the table is laid out anew. To lift a ban by hand: `nft delete element inet amifend ban4 '{ 192.0.2.1 }'`.
+//
+// Loopback, IPv6 neighbour discovery (RFC 4861, hop limit 255) and packet-too-big (RFC 8201) pass always: a banned on-link /64
+// would otherwise cut off its innocent neighbours. An accept ends this chain only; other tables may still drop.
+//
+// # Ports and fragments
+//
+// The chain runs before conntrack and DNAT: SIP ports are the ports on the wire. Connection tracking puts fragments together at
+// priority -400, thus before us, but only where something in the namespace uses it. Without it, scope all still sees the source in
+// every fragment. Scope sip sees the port in the first fragment only, and drops that one; the others pass, but can
+// never be put together (the smallest first fragment, 8 bytes, holds both ports; for IPv6 RFC 7112 demands the whole header
+// chain in it, and Linux drops what has not). So nothing reaches the SIP port either way.
+package firewall
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// Scope is what a ban drops.
+type Scope uint8
+
+// The scopes of a ban.
+const (
+	ScopeAll Scope = iota + 1 // all traffic of the source
+	ScopeSIP                  // its traffic to the SIP ports only
+)
+
+// String returns the scope as config files and logs write it: all or sip.
+func (s Scope) String() string {
+	switch s {
+	case ScopeAll:
+		return "all"
+	case ScopeSIP:
+		return "sip"
+	}
+	return fmt.Sprintf("Scope(%d)", uint8(s))
+}
+
+// Ban is a timed block of a prefix.
+type Ban struct {
+	Prefix netip.Prefix // masked, not IPv4-mapped; its length must be one of SupportedBits
+	Scope  Scope
+	Until  time.Time
+}
+
+// Change adds or refreshes a ban, or lifts it.
+//
+// A refresh sets the end of the ban to Until, be it later or earlier. A ban whose Until has passed is lifted.
+// The kernel gets what is left at the moment of sending, at least one second (a shorter timeout could round to none, and none is for ever).
+// Lifting what is not there is no error. Lift ignores Until.
+type Change struct {
+	Ban
+	Lift bool
+}
+
+// Element is a ban as the kernel has it.
+type Element struct {
+	Prefix  netip.Prefix // unmasked only if somebody else added it so; it then matches no packet, and can be lifted as it is
+	Scope   Scope
+	Timeout time.Duration // its whole lifetime; 0 if it never expires (not added by us)
+	Expires time.Duration // what is left of it
+	Packets uint64        // dropped by it
+	Bytes   uint64
+}
+
+// Rejected is a change that the kernel does not have, and why: [ErrFull] or a description of an invalid change.
+type Rejected struct {
+	Change Change
+	Err    error
+}
