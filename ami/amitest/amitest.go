@@ -1,0 +1,310 @@
+// Package amitest is a PBX at the wire: it speaks the Asterisk Manager Interface as Asterisk 22 does, as far as a
+// client that reads security events can tell, and says what a test or a demo lets it say.
+//
+// It promises that what it prints is byte for byte what Asterisk prints, and that its misbehaviour (silence, cuts,
+// half packets, refused logins, another service's banner) is what was asked for. It is no Asterisk: it knows one
+// manager user, four actions and no calls. It opens nothing but what Listen was told to.
+package amitest
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// QueueLimit is how many bytes a client may be behind before the PBX closes it in the middle of what it was saying:
+// Asterisk does so at about 3.9 MB, the socket's buffers included.
+const QueueLimit = 3_900_000
+
+// Config is the PBX. Username and Secret are of its one manager user.
+type Config struct {
+	Username string
+	Secret   string
+	TLS      *tls.Config // nil is plain TCP
+	Behaviour
+}
+
+// Behaviour is how the PBX treats its clients. The zero value is a sane Asterisk 22. It can change while the PBX runs
+// (PBX.Behave); a connection asks for it at every step.
+type Behaviour struct {
+	Banner string // instead of Asterisk 22's "Asterisk Call Manager/11.0.0\r\n"; written as it is
+
+	LockedOut bool // close before the banner, as at authlimit
+	Mute      bool // accept, and say nothing at all
+	Deaf      bool // say the banner, and read nothing
+
+	NoMD5        bool   // Challenge is an unknown command
+	InUse        bool   // allowmultiplelogin = no, and the user is logged in
+	ShuttingDown bool   // every action is refused: Asterisk is shutting down
+	Refusal      string // the Message of a refused Login; default "Authentication failed"
+	RefusalDelay time.Duration
+	NoLogin      bool // Login is never answered
+	NoSecurity   bool // the user is without read = security: no event is sent
+	NoPong       bool // Ping is never answered
+
+	SeenAs netip.AddrPort // RemoteAddress in SuccessfulAuth; default: the client's own, or 127.0.0.1:40000 over a pipe
+}
+
+// Action is one action that a client sent.
+type Action struct {
+	Time   time.Time
+	Name   string
+	ID     string
+	Fields map[string]string
+}
+
+// PBX is the playing PBX. All methods may be called from any goroutine.
+type PBX struct {
+	config  Config
+	address string // "" if reached by Dial only
+	wg      sync.WaitGroup
+
+	mu        sync.Mutex
+	behaviour Behaviour
+	listener  net.Listener // nil while stopped, or if reached by Dial only
+	up        bool
+	sessions  map[*session]struct{}
+	actions   []Action
+	accepted  []time.Time
+	changed   chan struct{} // closed and replaced when a session logged in or ended
+}
+
+// New starts a PBX that has no port: clients reach it by its Dial, over net.Pipe. That is the one for testing/synctest.
+func New(c Config) *PBX {
+	return &PBX{
+		config: c, behaviour: c.Behaviour, up: true,
+		sessions: make(map[*session]struct{}), changed: make(chan struct{}),
+	}
+}
+
+// Listen starts a PBX on a TCP address such as 127.0.0.1:0.
+func Listen(address string, c Config) (*PBX, error) {
+	p := New(c)
+	p.up = false
+	p.address = address
+	if err := p.Start(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Addr returns the address that the PBX listens on, the same after a restart; "" if it has no port.
+func (p *PBX) Addr() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.address
+}
+
+// Dial opens a connection to the PBX: over net.Pipe to one made by New, whatever the address; else over TCP to its
+// port. It fits the Dial of an AMI client.
+func (p *PBX) Dial(ctx context.Context, network, _ string) (net.Conn, error) {
+	p.mu.Lock()
+	address := p.address
+	if address != "" {
+		p.mu.Unlock()
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}
+	defer p.mu.Unlock()
+	if !p.up {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+	}
+	client, server := net.Pipe()
+	p.accept(server)
+	return client, nil
+}
+
+// Start listens again after Stop, on the same port.
+func (p *PBX) Start() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.up {
+		return errors.New("start PBX: it is up")
+	}
+	if p.address != "" {
+		listener, err := net.Listen("tcp", p.address)
+		if err != nil {
+			return fmt.Errorf("start PBX: %w", err)
+		}
+		p.listener, p.address = listener, listener.Addr().String()
+		p.wg.Go(func() { p.serve(listener) })
+	}
+	p.up = true
+	return nil
+}
+
+// Stop closes the port and every connection, as a killed Asterisk. Start brings the PBX back.
+func (p *PBX) Stop() {
+	p.mu.Lock()
+	p.up = false
+	if p.listener != nil {
+		_ = p.listener.Close()
+		p.listener = nil
+	}
+	p.mu.Unlock()
+	p.Cut()
+}
+
+// Close stops the PBX and waits until all its goroutines have ended.
+func (p *PBX) Close() {
+	p.Stop()
+	p.wg.Wait()
+}
+
+// Cut closes every connection at once; what was not sent yet is lost. The port stays open.
+func (p *PBX) Cut() {
+	for _, s := range p.current() {
+		s.close()
+	}
+}
+
+// Behave changes the behaviour.
+func (p *PBX) Behave(change func(*Behaviour)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change(&p.behaviour)
+}
+
+// Emit sends events to every session that is logged in and may read the class security. It does not wait until they
+// are written; a session that is QueueLimit behind is closed.
+func (p *PBX) Emit(events ...Event) {
+	for _, e := range events {
+		p.emit(e.Bytes())
+	}
+}
+
+func (p *PBX) emit(packet []byte) {
+	if p.behaves().NoSecurity {
+		return
+	}
+	p.Play(Send(packet))
+}
+
+// Write sends data as it is to every session that is logged in.
+func (p *PBX) Write(data []byte) { p.Play(Send(data)) }
+
+// Play does the steps on every session that is logged in, each on its own and in order; it does not wait for them.
+func (p *PBX) Play(steps ...Step) {
+	for _, s := range p.current() {
+		if s.loggedIn.Load() {
+			s.enqueue(steps...)
+		}
+	}
+}
+
+// Sessions returns how many sessions are logged in.
+func (p *PBX) Sessions() int {
+	n := 0
+	for _, s := range p.current() {
+		if s.loggedIn.Load() {
+			n++
+		}
+	}
+	return n
+}
+
+// WaitSessions waits until n sessions or more are logged in.
+func (p *PBX) WaitSessions(ctx context.Context, n int) error {
+	for {
+		p.mu.Lock()
+		changed := p.changed
+		p.mu.Unlock()
+		if p.Sessions() >= n {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for %d sessions: %w", n, context.Cause(ctx))
+		}
+	}
+}
+
+// Actions returns the actions that clients sent, in order.
+func (p *PBX) Actions() []Action {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]Action(nil), p.actions...)
+}
+
+// Accepted returns when connections were accepted.
+func (p *PBX) Accepted() []time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]time.Time(nil), p.accepted...)
+}
+
+func (p *PBX) behaves() Behaviour {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.behaviour
+}
+
+func (p *PBX) current() []*session {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	sessions := make([]*session, 0, len(p.sessions))
+	for s := range p.sessions {
+		sessions = append(sessions, s)
+	}
+	return sessions
+}
+
+func (p *PBX) serve(listener net.Listener) {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		p.mu.Lock()
+		if p.listener == listener {
+			p.accept(conn)
+		} else {
+			_ = conn.Close()
+		}
+		p.mu.Unlock()
+	}
+}
+
+// accept serves conn. p.mu is held.
+func (p *PBX) accept(conn net.Conn) {
+	const keep = 10_000 // of the history: a demo runs on
+	if len(p.accepted) < keep {
+		p.accepted = append(p.accepted, time.Now())
+	}
+	if p.config.TLS != nil {
+		conn = tls.Server(conn, p.config.TLS)
+	}
+	s := newSession(p, conn)
+	p.sessions[s] = struct{}{}
+	p.wg.Go(func() {
+		s.run()
+		p.mu.Lock()
+		delete(p.sessions, s)
+		p.mu.Unlock()
+		p.notify()
+	})
+}
+
+// notify wakes WaitSessions.
+func (p *PBX) notify() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+func (p *PBX) record(a Action) {
+	const keep = 10_000
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.actions) < keep {
+		p.actions = append(p.actions, a)
+	}
+}

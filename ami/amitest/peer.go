@@ -1,0 +1,80 @@
+package amitest
+
+import (
+	"net/netip"
+	"strconv"
+)
+
+// Peer is a SIP client in front of the PBX, a phone or an attacker. Its methods return the events that Asterisk 22
+// with PJSIP raises for one request of it, in order. The zero Transport is UDP.
+type Peer struct {
+	Remote    netip.AddrPort
+	Local     netip.AddrPort // of the PBX; the zero value is the default of Event
+	Transport string
+	Calls     int // Call-IDs used up; one method that is one dialog takes the next
+}
+
+// NewPeer returns a peer at addr, given as 198.51.100.7:5060 or [2001:db8::7]:5060. It panics if that is no address.
+func NewPeer(addr string) *Peer { return &Peer{Remote: netip.MustParseAddrPort(addr)} }
+
+// Register is a phone that registers: challenged, then successful.
+func (p *Peer) Register(account string) []Event {
+	call := p.nextCall()
+	return []Event{p.event(ChallengeSent, account, call), p.event(SuccessfulAuth, account, call)}
+}
+
+// Refresh is a phone that registers again with the nonce it has.
+func (p *Peer) Refresh(account string) []Event {
+	return []Event{p.event(SuccessfulAuth, account, p.nextCall())}
+}
+
+// GuessAccount is a request without credentials for an account that does not exist.
+func (p *Peer) GuessAccount(account string) []Event {
+	call := p.nextCall()
+	return []Event{p.event(InvalidAccountID, account, call), p.event(ChallengeSent, Unknown, call)}
+}
+
+// GuessBoth is a request with credentials for an account that does not exist.
+func (p *Peer) GuessBoth(account string) []Event {
+	call := p.nextCall()
+	return []Event{p.event(InvalidAccountID, account, call), p.event(ChallengeResponseFailed, Unknown, call)}
+}
+
+// GuessPassword is a wrong password for an account that exists, in one dialog: challenged, then failed.
+func (p *Peer) GuessPassword(account string) []Event {
+	call := p.nextCall()
+	return []Event{p.event(ChallengeSent, account, call), p.event(ChallengeResponseFailed, account, call)}
+}
+
+// Crack is svcrack: one challenge, then guesses wrong passwords under one Call-ID.
+func (p *Peer) Crack(account string, guesses int) []Event {
+	call := p.nextCall()
+	events := []Event{p.event(ChallengeSent, account, call)}
+	for range guesses {
+		events = append(events, p.event(ChallengeResponseFailed, account, call))
+	}
+	return events
+}
+
+// BlockedByACL is a request for an endpoint whose ACL refuses the peer.
+func (p *Peer) BlockedByACL(account string) []Event {
+	call := p.nextCall()
+	return []Event{p.event(FailedACL, account, call), p.event(ChallengeSent, Unknown, call)}
+}
+
+// RegisterUnknownAOR is an authenticated registration for an address of record that the PBX does not have.
+func (p *Peer) RegisterUnknownAOR(account string) []Event {
+	return []Event{p.event(RequestNotSupported, account, p.nextCall())}
+}
+
+func (p *Peer) event(kind, account, call string) Event {
+	return Event{
+		Kind: kind, Account: account, Session: call,
+		Transport: p.Transport, Local: p.Local, Remote: p.Remote,
+	}
+}
+
+func (p *Peer) nextCall() string {
+	p.Calls++
+	return strconv.FormatUint(uint64(p.Remote.Port())<<32|uint64(p.Calls), 16) + "@" + p.Remote.Addr().String()
+}
