@@ -1,0 +1,293 @@
+package policy
+
+import (
+	"iter"
+	"net/netip"
+	"time"
+)
+
+// ban is a running ban, or one that ended and was not swept yet.
+type ban struct {
+	from, until int64
+	lastSeen    int64
+	seen        uint64
+	score       float64
+	attempts    uint32
+	rule        ruleID
+	scope       Scope
+	strike      uint8
+}
+
+// ruleID is a rule's name in one byte.
+type ruleID uint8
+
+const (
+	ruleNone ruleID = iota
+	ruleProvenScore
+	ruleScore
+	ruleSecondOffender
+	ruleSpreadScore
+	ruleAdopted
+)
+
+var ruleNames = [...]string{
+	ruleNone:           "",
+	ruleProvenScore:    RuleProvenScore,
+	ruleScore:          RuleScore,
+	ruleSecondOffender: RuleSecondOffender,
+	ruleSpreadScore:    RuleSpreadScore,
+	ruleAdopted:        RuleAdopted,
+}
+
+// Ban is one running ban.
+type Ban struct {
+	Prefix   netip.Prefix
+	Scope    Scope
+	From     int64 // when it was decided or adopted, nanoseconds since the Unix epoch
+	Until    int64 // when it ends
+	Rule     string
+	Score    float64
+	Attempts int
+	Strike   int
+	Seen     uint64 // observations of its sources since it was decided; they are not counted against them
+	LastSeen int64  // of the last of them, 0 if there is none
+}
+
+func (b *ban) export(k key) Ban {
+	return Ban{
+		Prefix: k.prefix(), Scope: b.scope, From: b.from, Until: b.until, Rule: ruleNames[b.rule], Score: b.score,
+		Attempts: int(b.attempts), Strike: int(b.strike), Seen: b.seen, LastSeen: b.lastSeen,
+	}
+}
+
+// Bans iterates over the bans that run as of the engine's time, in no order that means anything. The engine must not be
+// used while it does.
+func (e *Engine) Bans() iter.Seq[Ban] {
+	return func(yield func(Ban) bool) {
+		for r := e.bans.lists[0].head; r != 0; {
+			en := e.bans.at(r)
+			if en.val.until > e.now && !yield(en.val.export(en.key)) {
+				return
+			}
+			r = en.next
+		}
+	}
+}
+
+// Ban returns the ban that covers an address as of the engine's time: of several the one of the larger scope, then the
+// one of the longest prefix.
+func (e *Engine) Ban(addr netip.Addr) (Ban, bool) {
+	k := hostKey(addr)
+	r := e.covering(k)
+	if r == 0 {
+		return Ban{}, false
+	}
+	return e.bans.at(r).val.export(e.bans.at(r).key), true
+}
+
+// covering returns the ban that covers a host, or 0.
+func (e *Engine) covering(k key) ref {
+	var best ref
+	for i := len(e.banBits) - 1; i >= 0; i-- {
+		bits := e.banBits[i]
+		if bits < v4Bits && k.is4() {
+			break
+		}
+		r := e.bans.get(k.masked(bits))
+		if r != 0 && e.bans.at(r).val.until > e.now && (best == 0 || e.bans.at(r).val.scope > e.bans.at(best).val.scope) {
+			best = r
+		}
+	}
+	return best
+}
+
+// banScope returns the scope of the running ban of exactly this host or prefix.
+func (e *Engine) banScope(k key) Scope {
+	if r := e.bans.get(k); r != 0 && e.bans.at(r).val.until > e.now {
+		return e.bans.at(r).val.scope
+	}
+	return ScopeNone
+}
+
+// ban bans a host or prefix, or makes its running ban larger. A larger one is no new strike and never ends earlier than
+// the one that it replaces. False means that there is no room for it.
+func (e *Engine) ban(k key, s *source, r ref, scope Scope, rule ruleID) bool {
+	br := e.bans.get(k)
+	if br == 0 {
+		if br = e.addBan(k); br == 0 {
+			e.alertBansFull(k, s, scope)
+			return false
+		}
+	}
+	b := &e.bans.at(br).val
+	running := b.until > e.now
+	if !running {
+		*b = ban{from: e.now}
+	}
+	if !running || s.strikes == 0 {
+		s.strikes = bump(s.strikes, 1)
+	}
+	b.until = max(b.until, e.now+int64(e.opt.banDuration(s.strikes)))
+	b.scope, b.rule, b.attempts, b.strike = scope, rule, s.attempts, s.strikes
+	b.score = s.proven
+	if scope != ScopeAll {
+		b.score += s.forgeable
+	}
+	s.strikeAt = b.until
+	e.sources.move(r, listBanned)
+	e.emit(Verdict{
+		Action: ActionBan, Scope: scope, Prefix: k.prefix(), At: e.now, Duration: time.Duration(b.until - e.now),
+		Rule: ruleNames[rule], Score: b.score, Attempts: int(s.attempts), Strike: int(s.strikes),
+		Evidence: e.exportEvidence(k, s.attempts),
+	})
+	return true
+}
+
+// addBan makes room for a ban. 0 means that there is none.
+func (e *Engine) addBan(k key) ref {
+	if e.bans.full() {
+		e.sweepBans(sweepBudget)
+		if e.bans.full() {
+			return 0
+		}
+	}
+	e.banCount[k.bits]++
+	if e.banCount[k.bits] == 1 {
+		e.listBanBits()
+	}
+	return e.bans.add(k, 0)
+}
+
+// dropBan forgets a ban.
+func (e *Engine) dropBan(r ref) {
+	k := e.bans.at(r).key
+	e.bans.remove(r)
+	e.banCount[k.bits]--
+	if e.banCount[k.bits] == 0 {
+		e.listBanBits()
+	}
+	if sr := e.sources.get(k); sr != 0 {
+		e.classify(k, sr)
+	}
+}
+
+// listBanBits notes which prefix lengths have bans, shortest first.
+func (e *Engine) listBanBits() {
+	e.banBits = e.banBits[:0]
+	for bits, n := range e.banCount {
+		if n > 0 {
+			e.banBits = append(e.banBits, uint8(bits)) //nolint:gosec // at most 128
+		}
+	}
+}
+
+// alertBansFull says that a ban was due and cannot be, at most once a minute.
+func (e *Engine) alertBansFull(k key, s *source, scope Scope) {
+	e.stats.BansRefused++
+	if e.fullAlerted && e.now-e.fullAlertAt < int64(time.Minute) {
+		return
+	}
+	e.fullAlerted, e.fullAlertAt = true, e.now
+	v := Verdict{Action: ActionAlert, Scope: scope, Prefix: k.prefix(), At: e.now, Rule: RuleBansFull}
+	if s != nil {
+		v.Score, v.Attempts, v.Strike = s.proven+s.forgeable, int(s.attempts), int(s.strikes)
+	}
+	e.emit(v)
+}
+
+// lift ends a ban early. What it was decided on is forgotten: a source that is lifted begins anew.
+func (e *Engine) lift(r ref, rule string) {
+	en := e.bans.at(r)
+	k, b := en.key, en.val
+	if sr := e.sources.get(k); sr != 0 {
+		s := &e.sources.at(sr).val
+		s.proven, s.forgeable, s.attempts, s.strikes = 0, 0, 0, 0
+		s.flags &^= hasFirst | hasOffender | several
+	}
+	if nk, ok := k.net(); ok {
+		if nr := e.sources.get(nk); nr != 0 && e.sources.at(nr).val.offender == k.lo {
+			e.sources.at(nr).val.flags &^= hasOffender
+		}
+	}
+	e.dropBan(r)
+	e.emit(Verdict{
+		Action: ActionUnban, Scope: b.scope, Prefix: k.prefix(), At: e.now, Rule: rule, Score: b.score,
+		Attempts: int(b.attempts), Strike: int(b.strike),
+	})
+}
+
+// sweepBans looks at some bans and forgets those that have ended.
+func (e *Engine) sweepBans(budget int) {
+	for range min(budget, e.bans.n) {
+		r := e.bans.lists[0].tail
+		if e.bans.at(r).val.until <= e.now {
+			e.dropBan(r)
+			continue
+		}
+		e.bans.move(r, 0)
+	}
+}
+
+// Protect replaces the list of what must never be banned. It returns an unban for each running ban that now covers
+// something protected.
+func (e *Engine) Protect(now int64, p *Protected) []Verdict {
+	e.begin(now)
+	e.protected = p
+	for r := e.bans.lists[0].head; r != 0; {
+		en := e.bans.at(r)
+		next := en.next
+		if en.val.until > e.now {
+			if _, ok := p.Overlaps(en.key.prefix()); ok {
+				e.lift(r, RuleProtected)
+			}
+		}
+		r = next
+	}
+	return e.done()
+}
+
+// Adopt takes over a ban that was found in the kernel, with what remains of it. It returns a ban that is shorter if more
+// than BanMax remains, an alert if there is no room, and an unban if the prefix is protected (rule protected) or if it is
+// invalid or nothing says when its ban ends, which is a remaining time of 0 or less (rule adopted). An adopted ban is a
+// strike of its source. Of a prefix that is adopted twice the larger scope stays.
+func (e *Engine) Adopt(now int64, prefix netip.Prefix, scope Scope, remaining time.Duration) []Verdict {
+	e.begin(now)
+	k, ok := prefixKey(prefix)
+	rule := ""
+	if _, bad := e.protected.Overlaps(prefix); bad {
+		rule = RuleProtected
+	} else if !ok || scope == ScopeNone || remaining <= 0 {
+		rule = RuleAdopted
+	}
+	if rule != "" {
+		e.emit(Verdict{Action: ActionUnban, Scope: scope, Prefix: prefix.Masked(), At: e.now, Rule: rule})
+		return e.done()
+	}
+	r := e.bans.get(k)
+	if r == 0 {
+		if r = e.addBan(k); r == 0 {
+			e.alertBansFull(k, nil, scope)
+			return e.done()
+		}
+	}
+	b := &e.bans.at(r).val
+	if b.until > e.now && b.scope >= scope {
+		return e.done()
+	}
+	capped := min(remaining, e.opt.BanMax)
+	*b = ban{from: e.now, until: e.now + int64(capped), rule: ruleAdopted, scope: scope, strike: 1}
+	if k.bits == hostBits || k.bits == netBits {
+		s, sr := e.touch(k)
+		s.strikes = max(s.strikes, 1)
+		s.strikeAt = b.until
+		b.strike = s.strikes
+		e.sources.move(sr, listBanned)
+	}
+	if capped < remaining {
+		e.emit(Verdict{
+			Action: ActionBan, Scope: scope, Prefix: k.prefix(), At: e.now, Duration: capped, Rule: RuleAdopted,
+			Strike: int(b.strike),
+		})
+	}
+	return e.done()
+}

@@ -1,0 +1,314 @@
+package policy
+
+import "fmt"
+
+// Engine scores sources and decides bans. It is not safe for concurrent use: one goroutine owns it.
+type Engine struct {
+	opt       Options
+	calm      float64 // a score below it is none
+	limit     float64 // a score above it bans: the threshold, and a little for rounding
+	now       int64
+	protected *Protected
+
+	sources  *table[key, source]
+	requests *table[requestKey, request]
+	trails   *table[key, trail]
+	bans     *table[key, ban]
+	banCount [hostBits + 1]int // running bans by prefix length
+	banBits  []uint8           // the lengths that have any, shortest first
+
+	fullAlertAt int64
+	fullAlerted bool
+	stats       Stats
+	out         []Verdict
+	evidenceOut []Evidence
+}
+
+// Stats counts what the engine did with the observations that it was given, and what it holds.
+type Stats struct {
+	Observed        uint64 // observations
+	Invalid         uint64 // without a source address, or of loopback and the like
+	Counted         uint64 // attempts that were added to a score
+	Folded          uint64 // events that belong to an attempt that was counted already
+	Protected       uint64 // attempts of sources that must never be banned: not counted
+	Shielded        uint64 // forgeable attempts in the name of proved sources: not counted
+	Covered         uint64 // attempts of sources that are banned: not counted
+	Evicted         uint64 // sources forgotten for want of room
+	EvictedRequests uint64 // request keys forgotten for want of room
+	BansRefused     uint64 // bans due while max_bans of them ran
+	Sources         int    // addresses and /64s remembered now
+	Bans            int    // bans that run now; some may have ended already and not been swept
+}
+
+// How much of what is out of date an Advance looks at, and an Observe. Bounded, so that neither takes long.
+const (
+	sweepBudget   = 1024
+	observeBudget = 2
+)
+
+// rounding is how far above the threshold a score must be, in parts of it, so that sums of weights such as 0.1 do not
+// pass it by a rounding error.
+const rounding = 1e-6
+
+// New returns an engine that remembers nothing and protects only what is built in; see [Engine.Protect].
+func New(o Options) (*Engine, error) {
+	if err := o.Validate(); err != nil {
+		return nil, fmt.Errorf("validate policy options: %w", err)
+	}
+	k0, k1 := seedKeys(o.Seed)
+	return &Engine{
+		opt:         o,
+		calm:        o.calm(),
+		limit:       o.Threshold * (1 + rounding),
+		sources:     newTable[key, source](o.MaxSources, k0, k1),
+		requests:    newTable[requestKey, request](maxRequests, k0, k1),
+		trails:      newTable[key, trail](maxTrails, k0, k1),
+		bans:        newTable[key, ban](o.MaxBans, k0, k1),
+		banBits:     make([]uint8, 0, hostBits+1),
+		out:         make([]Verdict, 0, 8),
+		evidenceOut: make([]Evidence, 0, 8*evidenceKept),
+	}, nil
+}
+
+// Observe takes in one observation and returns what it decides, nil almost always. The verdicts and their evidence are
+// borrowed: valid until the engine's next call. Several may come at once, also ones about other sources, since held
+// attempts of theirs may be due.
+func (e *Engine) Observe(o Observation) []Verdict {
+	e.begin(o.At)
+	e.releaseDue(observeBudget)
+	e.observe(&o)
+	return e.done()
+}
+
+func (e *Engine) observe(o *Observation) {
+	e.stats.Observed++
+	if !o.Source.Addr().IsValid() {
+		e.stats.Invalid++
+		return
+	}
+	k := hostKey(o.Source.Addr())
+	if isBuiltin(k) {
+		e.stats.Invalid++
+		return
+	}
+	if r := e.covering(k); r != 0 {
+		b := &e.bans.at(r).val
+		b.seen++
+		b.lastSeen = e.now
+	}
+	if o.Injected {
+		e.count(k, e.evidence(o))
+		return
+	}
+	e.judge(k, o)
+}
+
+// judge turns an event into an attempt, a part of one, a proof, or nothing.
+func (e *Engine) judge(k key, o *Observation) {
+	rk := requestKey{source: k, session: o.Session, port: o.Source.Port(), server: o.Server}
+	switch {
+	case o.Kind == KindSuccessfulAuth:
+		e.succeeded(k, o)
+	case o.Service == ServicePJSIP && (o.Kind == KindInvalidAccountID || o.Kind == KindFailedACL):
+		e.unauthenticated(rk, o)
+	case o.Service == ServicePJSIP && o.Kind == KindChallengeSent && o.Unknown:
+		e.challenged(rk)
+	case o.Service == ServicePJSIP && o.Kind == KindChallengeResponseFailed && o.Unknown:
+		e.refused(rk, o)
+	case o.Service == ServiceSIP && o.Kind == KindFailedACL:
+		e.chanSIPACL(rk, o)
+	default:
+		e.count(k, e.evidence(o))
+	}
+}
+
+// succeeded judges a SuccessfulAuth. Over a stream, or with a password, it proves that the source receives what is sent
+// to its address. It lifts no ban of the source and takes nothing from its score.
+func (e *Engine) succeeded(k key, o *Observation) {
+	if !o.Password && !o.Stream {
+		return
+	}
+	s, r := e.touch(k)
+	e.prove(k, s, r)
+	nk, ok := k.net()
+	if !ok {
+		return
+	}
+	innocent := s.attempts == 0 && !s.struck()
+	net, nr := e.touch(nk)
+	e.prove(nk, net, nr)
+	if innocent && e.banScope(nk) != ScopeNone {
+		e.lift(e.bans.get(nk), RuleProved)
+	}
+}
+
+func (e *Engine) prove(k key, s *source, r ref) {
+	s.proofAt = e.now
+	s.flags |= hasProof
+	e.classify(k, r)
+}
+
+// evidence is what an observation says about its source.
+func (e *Engine) evidence(o *Observation) Evidence {
+	ev := Evidence{At: e.now, Kind: o.Kind, Proven: o.Stream, Server: o.Server, Account: o.Account}
+	switch {
+	case o.Injected:
+		ev.Kind = KindInjection
+	case o.Kind == KindInvalidPassword && o.Service == ServiceSIP && o.RoundTrip:
+		// chan_sip keeps one nonce a dialog and knows a dialog by its Call-ID, whoever speaks (capture 20, session
+		// 0x7fa2b0048700): who reads the nonce at his own address can forge the rest. So this is not held against a
+		// source that proved itself.
+		ev.Proven = ev.Proven || !e.isProved(hostKey(o.Source.Addr()))
+	}
+	weight := 0.0
+	switch {
+	case ev.Kind >= KindCount:
+	case ev.Kind == KindChallengeResponseFailed && o.Unknown:
+		weight = e.opt.UnknownWeight
+	default:
+		weight = e.opt.Weights[ev.Kind]
+	}
+	ev.Weight = float32(weight)
+	return ev
+}
+
+// isProved says whether a source is proved, without touching its record.
+func (e *Engine) isProved(k key) bool {
+	r := e.sources.get(k)
+	return r != 0 && e.proved(&e.sources.at(r).val)
+}
+
+// count adds an attempt to the scores of its source, and decides.
+func (e *Engine) count(k key, ev Evidence) {
+	if ev.Weight <= 0 {
+		return
+	}
+	if _, ok := e.protected.Contains(k.prefix().Addr()); ok {
+		e.stats.Protected++
+		return
+	}
+	covered := ScopeNone
+	if br := e.covering(k); br != 0 {
+		covered = e.bans.at(br).val.scope
+	}
+	if covered == ScopeAll || covered == ScopeSIP && !ev.Proven {
+		e.stats.Covered++
+		return
+	}
+	s, r := e.touch(k)
+	if !ev.Proven && e.proved(s) {
+		e.stats.Shielded++
+		return
+	}
+	e.stats.Counted++
+	e.add(s, ev)
+	e.keep(k, ev)
+	e.decide(k, s, r, ev, covered)
+}
+
+// decide bans what the attempt made due: the host, or the /64 that it is in.
+func (e *Engine) decide(k key, s *source, r ref, ev Evidence, covered Scope) {
+	want := e.due(s)
+	rule := ruleScore
+	if want == ScopeAll {
+		rule = ruleProvenScore
+	}
+	nk, hasNet := k.net()
+	if !hasNet {
+		if want > covered {
+			e.ban(k, s, r, want, rule)
+		}
+		return
+	}
+	net, nr := e.touch(nk)
+	e.addFrom(k, net, ev)
+	e.keep(nk, ev)
+	if e.decideNet(k, nk, net, nr, want, covered) || want <= covered {
+		return
+	}
+	if !e.ban(k, s, r, want, rule) {
+		return
+	}
+	// What the host's own ban answers is not held against its neighbours.
+	net.proven = max(0, net.proven-s.proven)
+	net.forgeable = max(0, net.forgeable-s.forgeable)
+	net.offend(k, s.strikeAt)
+	e.classify(nk, nr)
+}
+
+// decideNet bans a /64 if that is due and allowed. True means that the host needs no ban of its own.
+func (e *Engine) decideNet(k, nk key, net *source, nr ref, want, covered Scope) bool {
+	if e.proved(net) {
+		return false
+	}
+	scope, rule := ScopeNone, ruleSpreadScore
+	if net.flags&several != 0 {
+		scope = e.due(net)
+	}
+	if net.flags&hasOffender != 0 && net.offender != k.lo && want > scope {
+		scope, rule = want, ruleSecondOffender
+	}
+	if scope <= covered {
+		return false
+	}
+	if _, ok := e.protected.Overlaps(nk.prefix()); ok {
+		return false
+	}
+	if !e.ban(nk, net, nr, scope, rule) {
+		return false
+	}
+	net.offend(k, net.strikeAt)
+	return scope >= want
+}
+
+// offend notes that an address of a /64 earned a ban.
+func (s *source) offend(host key, until int64) {
+	s.offender = host.lo
+	s.flags |= hasOffender
+	s.strikeAt = max(s.strikeAt, until)
+}
+
+// due says what a record's scores ask for.
+func (e *Engine) due(s *source) Scope {
+	switch {
+	case s.proven > e.limit:
+		return ScopeAll
+	case s.proven+s.forgeable > e.limit && !e.proved(s):
+		return ScopeSIP
+	default:
+		return ScopeNone
+	}
+}
+
+// Advance decides what time alone decides, and forgets what is out of date. Call it about once a second.
+func (e *Engine) Advance(now int64) []Verdict {
+	e.begin(now)
+	e.releaseDue(sweepBudget)
+	e.sweepBans(sweepBudget)
+	e.sweepSources(sweepBudget)
+	e.sweepRequests(sweepBudget)
+	return e.done()
+}
+
+// Stats returns the counters since New.
+func (e *Engine) Stats() Stats {
+	s := e.stats
+	s.Sources, s.Bans = e.sources.n, e.bans.n
+	return s
+}
+
+// begin starts a call. Time never steps back.
+func (e *Engine) begin(now int64) {
+	e.now = max(e.now, now)
+	e.out = e.out[:0]
+	e.evidenceOut = e.evidenceOut[:0]
+}
+
+func (e *Engine) emit(v Verdict) { e.out = append(e.out, v) }
+
+func (e *Engine) done() []Verdict {
+	if len(e.out) == 0 {
+		return nil
+	}
+	return e.out
+}

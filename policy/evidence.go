@@ -1,0 +1,55 @@
+package policy
+
+// evidenceKept is how many attempts of a source are kept to explain a ban.
+const evidenceKept = 8
+
+// maxTrails bounds the sources whose attempts are kept: some 5 MiB in all. Those with a single attempt are forgotten
+// first, so that a flood of random sources does not take away what explains the ban of a real one.
+const maxTrails = 1 << 13
+
+// The lists of the table of trails.
+const (
+	listSingle = iota
+	listTrail
+)
+
+// trail is the latest attempts of one source, a ring.
+type trail struct {
+	n    uint32 // how many were ever kept
+	ring [evidenceKept]Evidence
+}
+
+// keep remembers an attempt.
+func (e *Engine) keep(k key, ev Evidence) {
+	r := e.trails.get(k)
+	if r == 0 {
+		if e.trails.full() {
+			list := listSingle
+			if e.trails.lists[list].n <= maxTrails/8 {
+				list = listTrail
+			}
+			e.trails.remove(e.trails.lists[list].tail)
+		}
+		r = e.trails.add(k, listSingle)
+	} else {
+		e.trails.move(r, listTrail)
+	}
+	t := &e.trails.at(r).val
+	t.ring[t.n%evidenceKept] = ev
+	t.n++
+}
+
+// exportEvidence returns what is remembered of a source's attempts, oldest first, valid until the engine's next call.
+// Attempts from before its score was last zero are left out.
+func (e *Engine) exportEvidence(k key, attempts uint32) []Evidence {
+	r := e.trails.get(k)
+	if r == 0 {
+		return nil
+	}
+	t := &e.trails.at(r).val
+	start := len(e.evidenceOut)
+	for i := t.n - min(t.n, evidenceKept, attempts); i != t.n; i++ {
+		e.evidenceOut = append(e.evidenceOut, t.ring[i%evidenceKept])
+	}
+	return e.evidenceOut[start:len(e.evidenceOut):len(e.evidenceOut)]
+}

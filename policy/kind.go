@@ -1,0 +1,140 @@
+package policy
+
+// Kind says what was observed. The names are Asterisk's event names.
+type Kind uint8
+
+// The kinds: Asterisk's fifteen security events, and an injection attempt, which is no event of Asterisk's but what a
+// decoder finds in one. The zero value is none of them and weighs nothing.
+const (
+	KindNone Kind = iota
+	KindInvalidAccountID
+	KindFailedACL
+	KindChallengeResponseFailed
+	KindInvalidPassword
+	KindRequestBadFormat
+	KindRequestNotAllowed
+	KindRequestNotSupported
+	KindInvalidTransport
+	KindSessionLimit
+	KindChallengeSent
+	KindSuccessfulAuth
+	KindUnexpectedAddress
+	KindLoadAverageLimit
+	KindMemoryLimit
+	KindAuthMethodNotAllowed
+	KindInjection // evidence only; observations say Injected
+
+	// KindCount is one more than the largest kind.
+	KindCount
+)
+
+// kindNames are indexed by Kind; ParseKind takes those of Asterisk.
+var kindNames = [KindCount]string{
+	KindNone:                    "none",
+	KindInvalidAccountID:        "InvalidAccountID",
+	KindFailedACL:               "FailedACL",
+	KindChallengeResponseFailed: "ChallengeResponseFailed",
+	KindInvalidPassword:         "InvalidPassword",
+	KindRequestBadFormat:        "RequestBadFormat",
+	KindRequestNotAllowed:       "RequestNotAllowed",
+	KindRequestNotSupported:     "RequestNotSupported",
+	KindInvalidTransport:        "InvalidTransport",
+	KindSessionLimit:            "SessionLimit",
+	KindChallengeSent:           "ChallengeSent",
+	KindSuccessfulAuth:          "SuccessfulAuth",
+	KindUnexpectedAddress:       "UnexpectedAddress",
+	KindLoadAverageLimit:        "LoadAverageLimit",
+	KindMemoryLimit:             "MemoryLimit",
+	KindAuthMethodNotAllowed:    "AuthMethodNotAllowed",
+	KindInjection:               "injection",
+}
+
+// String returns Asterisk's name of the event, or "unknown" for a value that is no kind.
+func (k Kind) String() string {
+	if k >= KindCount {
+		return "unknown"
+	}
+	return kindNames[k]
+}
+
+// ParseKind returns the kind of one of Asterisk's fifteen event names, spelled exactly as Asterisk does.
+func ParseKind(name string) (Kind, bool) {
+	for k := KindNone + 1; k < KindInjection; k++ {
+		if kindNames[k] == name {
+			return k, true
+		}
+	}
+	return KindNone, false
+}
+
+// Service is the part of the PBX that made the observation.
+type Service uint8
+
+// The services. What a newer Asterisk may add is ServiceOther.
+const (
+	ServiceOther Service = iota
+	ServicePJSIP
+	ServiceSIP // chan_sip
+	ServiceAMI
+)
+
+// String returns Asterisk's name of the service, or "other".
+func (s Service) String() string {
+	switch s {
+	case ServicePJSIP:
+		return "PJSIP"
+	case ServiceSIP:
+		return "SIP"
+	case ServiceAMI:
+		return "AMI"
+	default:
+		return "other"
+	}
+}
+
+// Scope is what a ban drops.
+type Scope uint8
+
+// The scopes of a ban. A larger scope covers a smaller one.
+const (
+	ScopeNone Scope = iota
+	ScopeSIP        // the SIP ports only
+	ScopeAll        // all traffic
+)
+
+// String returns the scope's name: none, sip or all.
+func (s Scope) String() string {
+	switch s {
+	case ScopeSIP:
+		return "sip"
+	case ScopeAll:
+		return "all"
+	default:
+		return "none"
+	}
+}
+
+// Action is what a verdict asks for.
+type Action uint8
+
+// The actions. The zero value asks for nothing.
+const (
+	ActionNone Action = iota
+	ActionBan
+	ActionUnban // lifts a ban early; one that runs out by itself gives no verdict
+	ActionAlert
+)
+
+// String returns the action's name: none, ban, unban or alert.
+func (a Action) String() string {
+	switch a {
+	case ActionBan:
+		return "ban"
+	case ActionUnban:
+		return "unban"
+	case ActionAlert:
+		return "alert"
+	default:
+		return "none"
+	}
+}
