@@ -1,0 +1,203 @@
+package protect
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// kernel is what the kernel knows of addresses, routes and neighbours, as far as it matters here.
+type kernel struct {
+	found  []Entry
+	onLink []netip.Prefix
+}
+
+func (k *kernel) addTo(b *builder) {
+	for _, e := range k.found {
+		b.prefix(e.Prefix, e.Reason)
+	}
+	for _, p := range k.onLink {
+		b.onLink[p] = struct{}{}
+	}
+}
+
+// dumpTries is how often an interrupted dump is repeated. The kernel interrupts one whenever the table changes
+// meanwhile, which a router with many routes may do all the time; so the finds of all tries are kept together, and
+// after the last one that is enough.
+const dumpTries = 4
+
+// readKernel dumps addresses, the routes of all tables and the IPv6 neighbours.
+func readKernel(ns int) (kernel, error) {
+	handle := netns.None()
+	if ns != 0 {
+		handle = netns.NsHandle(ns)
+	}
+	h, err := netlink.NewHandleAt(handle, unix.NETLINK_ROUTE)
+	if err != nil {
+		return kernel{}, fmt.Errorf("open netlink: %w", err)
+	}
+	defer h.Close()
+	r := reader{h: h, links: map[int]string{}, seen: map[Entry]struct{}{}, seenOnLink: map[netip.Prefix]struct{}{}}
+	for _, d := range []struct {
+		what string
+		dump func() error
+	}{{"links", r.dumpLinks}, {"addresses", r.dumpAddresses}, {"routes", r.dumpRoutes}, {"neighbours", r.dumpNeighbours}} {
+		for range dumpTries {
+			if err = d.dump(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+				break
+			}
+		}
+		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return kernel{}, fmt.Errorf("list %s: %w", d.what, err)
+		}
+	}
+	return r.kernel, nil
+}
+
+// reader fills a kernel.
+type reader struct {
+	kernel
+	h          *netlink.Handle
+	links      map[int]string
+	seen       map[Entry]struct{}
+	seenOnLink map[netip.Prefix]struct{}
+}
+
+func (r *reader) add(p netip.Prefix, reason string) {
+	e := Entry{p, reason}
+	if _, ok := r.seen[e]; !ok && p.IsValid() {
+		r.seen[e] = struct{}{}
+		r.found = append(r.found, e)
+	}
+}
+
+func (r *reader) addIP(ip net.IP, reason string) {
+	if a, ok := netip.AddrFromSlice(ip); ok {
+		a = plain(a)
+		r.add(netip.PrefixFrom(a, a.BitLen()), reason)
+	}
+}
+
+// link names an interface for people. One that has gone since is shown by its number.
+func (r *reader) link(index int) string {
+	if name, ok := r.links[index]; ok {
+		return name
+	}
+	return fmt.Sprintf("interface %d", index)
+}
+
+func (r *reader) dumpLinks() error {
+	links, err := r.h.LinkList()
+	for _, l := range links {
+		r.links[l.Attrs().Index] = l.Attrs().Name
+	}
+	return err
+}
+
+func (r *reader) dumpAddresses() error {
+	addrs, err := r.h.AddrList(nil, netlink.FAMILY_ALL)
+	for _, a := range addrs {
+		name := r.link(a.LinkIndex)
+		r.addIP(a.IP, "own address on "+name)
+		if a.Peer != nil && !a.Peer.IP.Equal(a.IP) {
+			r.addIP(a.Peer.IP, "far end of "+name) // a default route may lead there without naming it
+		}
+		if len(a.Broadcast) > 0 {
+			r.addIP(a.Broadcast, "broadcast address of "+name)
+		}
+	}
+	return err
+}
+
+func (r *reader) dumpRoutes() error {
+	all := &netlink.Route{Table: unix.RT_TABLE_UNSPEC}
+	return r.h.RouteListFilteredIter(netlink.FAMILY_ALL, all, netlink.RT_FILTER_TABLE, func(rt netlink.Route) bool {
+		r.route(&rt)
+		return true
+	})
+}
+
+func (r *reader) route(rt *netlink.Route) {
+	dst := prefixOf(rt.Dst)
+	toAll := !dst.IsValid() || dst.Bits() == 0
+	switch rt.Type {
+	case unix.RTN_LOCAL, unix.RTN_ANYCAST:
+		// Also whole prefixes that are ours (ip route add local …), but only in the kernel's own table: in others such
+		// a route is how a transparent proxy takes everybody's packets.
+		if rt.Table == unix.RT_TABLE_LOCAL && !toAll {
+			r.add(dst, "own address on "+r.link(rt.LinkIndex))
+		}
+		return
+	case unix.RTN_BROADCAST:
+		if !toAll {
+			r.add(dst, "broadcast address of "+r.link(rt.LinkIndex))
+		}
+		return
+	case unix.RTN_UNICAST:
+	default:
+		return
+	}
+	reason := "on-link router via "
+	if toAll {
+		reason = "default gateway via "
+	}
+	direct := true
+	hop := func(gw net.IP, via netlink.Destination, link int) {
+		if v, ok := via.(*netlink.Via); ok && len(gw) == 0 {
+			gw = v.Addr // an IPv6 next hop of an IPv4 route
+		}
+		if len(gw) > 0 {
+			direct = false
+			r.addIP(gw, reason+r.link(link))
+		}
+	}
+	hop(rt.Gw, rt.Via, rt.LinkIndex)
+	for _, n := range rt.MultiPath {
+		hop(n.Gw, n.Via, n.LinkIndex)
+	}
+	if direct && !toAll && isNetwork(dst) {
+		if _, ok := r.seenOnLink[dst]; !ok {
+			r.seenOnLink[dst] = struct{}{}
+			r.onLink = append(r.onLink, dst)
+		}
+	}
+}
+
+// isNetwork leaves out routes that cannot be a network of neighbours: a tunnel that takes half of the address space
+// (0.0.0.0/1) would forbid every ban of a prefix.
+func isNetwork(p netip.Prefix) bool {
+	if p.Addr().Is4() {
+		return p.Bits() >= 8
+	}
+	return p.Bits() >= 16
+}
+
+func (r *reader) dumpNeighbours() error {
+	ns, err := r.h.NeighList(0, netlink.FAMILY_V6)
+	for _, n := range ns {
+		if n.Flags&netlink.NTF_ROUTER != 0 {
+			r.addIP(n.IP, "on-link router via "+r.link(n.LinkIndex))
+		}
+	}
+	return err
+}
+
+func prefixOf(n *net.IPNet) netip.Prefix {
+	if n == nil {
+		return netip.Prefix{}
+	}
+	a, ok := netip.AddrFromSlice(n.IP)
+	ones, bits := n.Mask.Size()
+	if !ok || bits == 0 {
+		return netip.Prefix{}
+	}
+	if a.Is4In6() && bits == 32 {
+		a = a.Unmap()
+	}
+	return netip.PrefixFrom(a, ones).Masked()
+}

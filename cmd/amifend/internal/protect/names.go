@@ -1,0 +1,106 @@
+package protect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+const (
+	refreshNames = time.Minute     // how often servers' names are resolved again
+	lookupTime   = 5 * time.Second // how long one may take
+	nameMemory   = time.Hour       // how long an address stays that a name no longer has
+	maxPerName   = 256             // addresses of a name; the longest unseen go first
+)
+
+// names remembers which addresses the servers' names have and had.
+type names struct {
+	mu     sync.Mutex
+	byHost map[string]*nameRecord
+}
+
+// nameRecord is what is known of a name. Time passes only with good answers: while DNS fails, nothing is forgotten.
+type nameRecord struct {
+	answered time.Time
+	seen     map[netip.Addr]time.Time
+}
+
+// answer takes a good answer in.
+func (n *names) answer(host string, now time.Time, addrs []netip.Addr) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.byHost == nil {
+		n.byHost = map[string]*nameRecord{}
+	}
+	r := n.byHost[host]
+	if r == nil {
+		r = &nameRecord{seen: map[netip.Addr]time.Time{}}
+		n.byHost[host] = r
+	}
+	r.answered = now
+	for _, a := range addrs[:min(len(addrs), maxPerName)] {
+		r.seen[plain(a)] = now
+	}
+	for a, at := range r.seen {
+		if now.Sub(at) >= nameMemory {
+			delete(r.seen, a)
+		}
+	}
+	for len(r.seen) > maxPerName {
+		r.dropOldest()
+	}
+}
+
+func (r *nameRecord) dropOldest() {
+	var oldest netip.Addr
+	for a, at := range r.seen {
+		if !oldest.IsValid() || at.Before(r.seen[oldest]) || at.Equal(r.seen[oldest]) && a.Less(oldest) {
+			oldest = a
+		}
+	}
+	delete(r.seen, oldest)
+}
+
+func (n *names) addTo(b *builder, s Server) {
+	if a, err := netip.ParseAddr(s.Host); err == nil {
+		b.addr(a, fmt.Sprintf("server %s: its address", s.Name))
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if r := n.byHost[s.Host]; r != nil {
+		for a := range r.seen {
+			b.addr(a, fmt.Sprintf("server %s: address of %s", s.Name, s.Host))
+		}
+	}
+}
+
+// lookup resolves the names of all servers at the same time, and returns a [LookupError] for each that failed. What a
+// failed one had stays.
+func (w *Watcher) lookup(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, lookupTime)
+	defer cancel()
+	errs := make([]error, len(w.config.Servers))
+	var wg sync.WaitGroup
+	for i, s := range w.config.Servers {
+		if _, err := netip.ParseAddr(s.Host); err == nil || s.Host == "" {
+			continue
+		}
+		wg.Go(func() {
+			addrs, err := w.config.Lookup(ctx, s.Host)
+			if err == nil && len(addrs) == 0 {
+				err = errors.New("the name has no address")
+			}
+			if err != nil {
+				errs[i] = &LookupError{s.Name, s.Host, err}
+				return
+			}
+			w.names.answer(s.Host, time.Now(), addrs)
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}

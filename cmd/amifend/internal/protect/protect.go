@@ -1,0 +1,239 @@
+// Package protect collects the addresses that must never be banned, each with the reason, and follows them while the
+// system changes.
+//
+// Protected are: loopback, unspecified, multicast and broadcast addresses; the operator's allowlist; our own addresses;
+// default gateways and the other next hops of any routing table; IPv6 neighbours that call themselves routers; DNS
+// resolvers and, behind a stub, their upstreams; every PBX by its name, its configured addresses and the addresses it
+// shows itself with; and our own address as a PBX sees it.
+//
+// It promises to err on the side of protecting: what cannot be read for a while stays as it was last seen. It changes
+// nothing on the system.
+package protect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Entry is a prefix that is never banned.
+type Entry struct {
+	Prefix netip.Prefix // masked
+	Reason string       // for people, such as "default gateway via eth0"; several are joined by "; "
+}
+
+// Set is all that must never be banned at one moment. It is not changed once it was handed out.
+type Set struct {
+	Entries []Entry        // sorted by prefix, each prefix once
+	OnLink  []netip.Prefix // networks whose hosts are our neighbours: hosts may be banned, the prefix never; sorted
+}
+
+// Equal tells whether both sets protect the same for the same reasons.
+func (s Set) Equal(o Set) bool {
+	return slices.Equal(s.Entries, o.Entries) && slices.Equal(s.OnLink, o.OnLink)
+}
+
+// Server is a PBX of the configuration.
+type Server struct {
+	Name      string
+	Host      string // the AMI's host: a name or an address
+	Addresses []netip.Addr
+}
+
+// Config says what to protect and where to look. Its zero value protects this system alone.
+type Config struct {
+	Allow   []netip.Prefix
+	Servers []Server
+
+	// Lookup resolves a server's name; nil: the system's resolver.
+	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+	// NetNS is the descriptor of the network namespace to follow; 0: that of the calling thread. To enter another one
+	// takes CAP_SYS_ADMIN.
+	NetNS int
+	// Root is put before the names of the system's files, such as /etc/resolv.conf.
+	Root string
+	// Log receives what goes wrong while Run follows the system; nil: nobody.
+	Log *slog.Logger
+}
+
+// LookupError tells that a server's name could not be resolved.
+type LookupError struct {
+	Server, Host string
+	Err          error
+}
+
+func (e *LookupError) Error() string {
+	return fmt.Sprintf("resolve %s of server %s: %v", e.Host, e.Server, e.Err)
+}
+
+func (e *LookupError) Unwrap() error { return e.Err }
+
+// Watcher collects what must never be banned. Its methods may be called from any goroutine.
+type Watcher struct {
+	config Config
+	names  names
+	kicked chan struct{} // holds one: something may have changed
+
+	learned atomic.Pointer[lessons] // replaced whole, under mu
+	mu      sync.Mutex
+	kernel  kernel // as last read
+	last    Set    // as last handed out
+	stale   atomic.Bool
+
+	overflows atomic.Uint64 // of the kernel's news
+
+	// Set by tests only.
+	poll, resync, refresh, pause time.Duration
+	buffer                       int // bytes of the netlink socket; 0: the system's default
+}
+
+// New returns a Watcher. It reads nothing yet.
+func New(c Config) *Watcher {
+	if c.Lookup == nil {
+		c.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	w := &Watcher{
+		config: c, kicked: make(chan struct{}, 1),
+		poll: pollFiles, resync: resyncKernel, refresh: refreshNames, pause: minPause,
+	}
+	w.learned.Store(&lessons{})
+	return w
+}
+
+// Snapshot reads everything once. It must have succeeded before the first ban is made.
+//
+// An error that is only [LookupError]s, see [OnlyLookups], comes with a Set that is complete but for those names: a
+// PBX whose name does not resolve cannot be reached either. With any other error the Set is not to be used.
+func (w *Watcher) Snapshot(ctx context.Context) (Set, error) {
+	lookups := w.lookup(ctx)
+	set, err := w.collect(true)
+	if err != nil {
+		return Set{}, errors.Join(err, lookups)
+	}
+	return set, lookups
+}
+
+// OnlyLookups tells whether err, which [Watcher.Snapshot] returned, is nothing but names that did not resolve.
+func OnlyLookups(err error) bool {
+	var e *LookupError
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return !slices.ContainsFunc(joined.Unwrap(), func(err error) bool { return !errors.As(err, &e) })
+	}
+	return errors.As(err, &e)
+}
+
+// collect puts the set together, from a fresh look at the kernel or, which is cheaper, from the last one.
+func (w *Watcher) collect(fresh bool) (Set, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if fresh {
+		k, err := readKernel(w.config.NetNS)
+		if err != nil {
+			return Set{}, err
+		}
+		w.kernel = k
+	}
+	b := newBuilder()
+	for _, p := range w.config.Allow {
+		b.allow(p)
+	}
+	for _, s := range w.config.Servers {
+		w.names.addTo(b, s)
+		for _, a := range s.Addresses {
+			b.addr(a, fmt.Sprintf("server %s: [[server]] addresses", s.Name))
+		}
+	}
+	for l := range w.learned.Load().seen {
+		b.addr(l.addr, l.reason())
+	}
+	w.kernel.addTo(b)
+	if err := addResolvers(b, w.config.Root); err != nil {
+		return Set{}, err
+	}
+	w.last = b.set()
+	return w.last, nil
+}
+
+// kick asks Run to look again. It never blocks.
+func (w *Watcher) kick() {
+	select {
+	case w.kicked <- struct{}{}:
+	default:
+	}
+}
+
+// builder gathers entries. Several reasons for one prefix are sorted, so that equal finds make equal sets.
+type builder struct {
+	reasons map[netip.Prefix][]string
+	onLink  map[netip.Prefix]struct{}
+}
+
+// builtIn holds for everyone, whatever is configured.
+var builtIn = []Entry{
+	{netip.MustParsePrefix("0.0.0.0/8"), "unspecified"},
+	{netip.MustParsePrefix("127.0.0.0/8"), "loopback"},
+	{netip.MustParsePrefix("224.0.0.0/4"), "multicast"},
+	{netip.MustParsePrefix("255.255.255.255/32"), "broadcast"},
+	{netip.MustParsePrefix("::/128"), "unspecified"},
+	{netip.MustParsePrefix("::1/128"), "loopback"},
+	{netip.MustParsePrefix("ff00::/8"), "multicast"},
+}
+
+func newBuilder() *builder {
+	b := &builder{map[netip.Prefix][]string{}, map[netip.Prefix]struct{}{}}
+	for _, e := range builtIn {
+		b.reasons[e.Prefix] = []string{e.Reason}
+	}
+	return b
+}
+
+func (b *builder) put(p netip.Prefix, reason string) {
+	if have := b.reasons[p]; !slices.Contains(have, reason) {
+		b.reasons[p] = append(have, reason)
+	}
+}
+
+// allow adds a prefix that the operator listed.
+func (b *builder) allow(p netip.Prefix) { b.put(p.Masked(), "allowlist ([allow] prefixes)") }
+
+// addr adds an address that was found, unless it is built in anyway.
+func (b *builder) addr(a netip.Addr, reason string) {
+	if a = plain(a); a.IsValid() {
+		b.prefix(netip.PrefixFrom(a, a.BitLen()), reason)
+	}
+}
+
+func (b *builder) prefix(p netip.Prefix, reason string) {
+	for _, e := range builtIn {
+		if e.Prefix.Bits() <= p.Bits() && e.Prefix.Contains(p.Addr()) {
+			return
+		}
+	}
+	b.put(p, reason)
+}
+
+func (b *builder) set() Set {
+	var s Set
+	for _, p := range slices.SortedFunc(maps.Keys(b.reasons), netip.Prefix.Compare) {
+		s.Entries = append(s.Entries, Entry{p, strings.Join(slices.Sorted(slices.Values(b.reasons[p])), "; ")})
+	}
+	s.OnLink = slices.SortedFunc(maps.Keys(b.onLink), netip.Prefix.Compare)
+	return s
+}
+
+// plain is how the sources of events are written: without a zone, IPv4 as IPv4.
+func plain(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }

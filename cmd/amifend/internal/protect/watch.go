@@ -1,0 +1,179 @@
+package protect
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	pollFiles    = 5 * time.Second        // how often the files that name DNS resolvers are read again
+	resyncKernel = time.Minute            // how often the kernel is asked even if it told of no change
+	minPause     = 100 * time.Millisecond // between two looks: a change often comes with others
+	retryPause   = time.Second            // after a look, or a subscription, that failed
+)
+
+// groups are the kernel's broadcasts to listen to, rtnetlink(7).
+var groups = []uint{
+	unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH,
+	unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE,
+	unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV6_ROUTE,
+}
+
+// Run follows the system until ctx ends and then returns nil. It calls update, from one goroutine, with each set that
+// differs from the last one handed out, by [Watcher.Snapshot] or by itself. What goes wrong meanwhile is logged, and
+// the last good set stays.
+func (w *Watcher) Run(ctx context.Context, update func(Set)) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return w.listen(ctx) })
+	g.Go(func() error { return w.resolve(ctx) })
+	g.Go(func() error { return w.follow(ctx, update) })
+	return g.Wait()
+}
+
+// follow looks again when something may have changed.
+func (w *Watcher) follow(ctx context.Context, update func(Set)) error {
+	poll := time.NewTicker(w.poll)
+	defer poll.Stop()
+	w.mu.Lock()
+	last := w.last
+	w.mu.Unlock()
+	var asked time.Time // when the kernel was
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-w.kicked:
+		case <-poll.C:
+		}
+		began := time.Now()
+		fresh := w.stale.Swap(false) || began.Sub(asked) >= w.resync
+		set, err := w.collect(fresh)
+		pause := max(w.pause, 10*time.Since(began)) // a router with a million routes must not keep us busy
+		switch {
+		case err != nil:
+			w.config.Log.Error("cannot tell what must not be banned, keeping what was", "err", err)
+			if fresh {
+				w.stale.Store(true)
+			}
+			w.kick()
+			pause = retryPause
+		case !set.Equal(last):
+			last = set
+			update(set)
+		}
+		if err == nil && fresh {
+			asked = began
+		}
+		sleep(ctx, pause)
+	}
+}
+
+// resolve keeps the addresses of the servers' names up to date.
+func (w *Watcher) resolve(ctx context.Context) error {
+	failing := false
+	for ctx.Err() == nil {
+		err := w.lookup(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		if err != nil && !failing {
+			w.config.Log.Warn("cannot resolve a server's name, keeping its last addresses", "err", err)
+		}
+		failing = err != nil
+		w.kick()
+		sleep(ctx, w.refresh)
+	}
+	return nil
+}
+
+// listen waits for the kernel to tell of a change. What it tells is not read but for what it is about: one look at the
+// whole is simpler than to follow each message, and a message that was lost (ENOBUFS) is no different from one that came.
+func (w *Watcher) listen(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if err := w.subscribe(ctx); err != nil && ctx.Err() == nil {
+			w.config.Log.Warn("lost the kernel's news of addresses and routes, asking again", "err", err)
+			sleep(ctx, retryPause)
+		}
+	}
+	return nil
+}
+
+func (w *Watcher) subscribe(ctx context.Context) error {
+	ns := netns.None()
+	if w.config.NetNS != 0 {
+		ns = netns.NsHandle(w.config.NetNS)
+	}
+	sock, err := nl.SubscribeAt(ns, netns.None(), unix.NETLINK_ROUTE, groups...)
+	if err != nil {
+		return fmt.Errorf("subscribe to rtnetlink: %w", err)
+	}
+	if w.buffer != 0 {
+		if err := sock.SetReceiveBufferSize(w.buffer, false); err != nil {
+			sock.Close()
+			return fmt.Errorf("set rtnetlink buffer: %w", err)
+		}
+	}
+	stop := context.AfterFunc(ctx, sock.Close)
+	defer func() {
+		if stop() {
+			sock.Close()
+		}
+	}()
+	w.changed() // what happened before the subscription
+	for {
+		messages, from, err := sock.Receive()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, unix.ENOBUFS):
+			w.overflows.Add(1)
+			w.changed()
+		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN):
+		case err != nil:
+			return fmt.Errorf("receive from rtnetlink: %w", err)
+		case from.Pid == nl.PidKernel && matters(messages):
+			w.changed()
+		}
+	}
+}
+
+// changed makes Run ask the kernel again.
+func (w *Watcher) changed() {
+	w.stale.Store(true)
+	w.kick()
+}
+
+// matters leaves out the coming and going of neighbours that are no routers: on a busy network that never ends.
+func matters(messages []syscall.NetlinkMessage) bool {
+	for _, m := range messages {
+		if m.Header.Type != unix.RTM_NEWNEIGH && m.Header.Type != unix.RTM_DELNEIGH {
+			return true
+		}
+		// struct ndmsg: family, two of padding, ifindex, state, flags, type
+		if len(m.Data) >= 12 && m.Data[0] == unix.AF_INET6 && m.Data[10]&netlink.NTF_ROUTER != 0 &&
+			binary.NativeEndian.Uint32(m.Data[4:]) != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// sleep waits for d or the end of ctx.
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
