@@ -15,6 +15,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+
+	"github.com/amifend/amifend/policy"
 )
 
 // maxFile is how many bytes a config file may have. A real one has a few thousand.
@@ -23,7 +25,7 @@ const maxFile = 1 << 20
 // Config is a whole, valid configuration.
 type Config struct {
 	Servers  []Server       // at least one; names are unique
-	Policy   Policy         // defaults filled in
+	Policy   policy.Options // defaults filled in; MaxBans follows [firewall] max_bans
 	Observe  bool           // [policy] observe: decide and tell, but ban nobody
 	Allow    []netip.Prefix // [allow] prefixes: masked, IPv4-mapped ones unmapped, sorted, each once
 	Firewall Firewall
@@ -101,12 +103,13 @@ func (l *loader) load(src []byte) *Config {
 	if !ok {
 		return nil
 	}
+	firewall := l.firewall(raw.Firewall)
 	return &Config{
 		Servers:  l.servers(raw),
-		Policy:   l.policy(raw.Policy),
+		Policy:   l.policy(raw.Policy, firewall.MaxBans),
 		Observe:  get(l, "policy.observe", raw.Policy.Observe, false),
 		Allow:    l.allow(raw.Allow),
-		Firewall: l.firewall(raw.Firewall),
+		Firewall: firewall,
 		Log:      l.log(raw.Log),
 		Warnings: l.warnings,
 	}
