@@ -1,0 +1,60 @@
+package ami
+
+import (
+	"crypto/subtle"
+	"fmt"
+	"log/slog"
+	"strings"
+)
+
+const redacted = "[redacted]"
+
+// Secret is a manager user's secret. No way of printing shows it: not %v, %+v, %#v, %x, slog, JSON or TOML, and not
+// a struct that holds it. The zero value is no secret.
+type Secret struct {
+	// A pointer, because fmt walks over the unexported fields of a struct without asking their methods: it prints an
+	// address here, where it would print the text of a string.
+	text *string
+}
+
+// NewSecret keeps text as a secret.
+func NewSecret(text string) Secret { return Secret{text: &text} }
+
+// IsZero tells whether no secret, or an empty one, is set.
+func (s Secret) IsZero() bool { return s.reveal() == "" }
+
+// Equal compares two secrets in constant time.
+func (s Secret) Equal(other Secret) bool {
+	return subtle.ConstantTimeCompare([]byte(s.reveal()), []byte(other.reveal())) == 1
+}
+
+// String returns "[redacted]".
+func (s Secret) String() string { return redacted }
+
+// Format prints "[redacted]" for every verb.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
+
+// LogValue returns "[redacted]" for slog.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText returns "[redacted]" for JSON, TOML and the like.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// reveal returns the text, for the wire only.
+func (s Secret) reveal() string {
+	if s.text == nil {
+		return ""
+	}
+	return *s.text
+}
+
+// scrub removes the secret and anything made from it (more) from a text that the other side sent, for it could
+// answer with what we told it.
+func (s Secret) scrub(text string, more ...string) string {
+	for _, hidden := range append(more, s.reveal()) {
+		if hidden != "" {
+			text = strings.ReplaceAll(text, hidden, redacted)
+		}
+	}
+	return text
+}

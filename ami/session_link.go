@@ -1,0 +1,222 @@
+package ami
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	goami "github.com/heltonmarx/goami/ami"
+)
+
+// link is one connection to a PBX, from the banner to its end. Two goroutines share it: the reader, which is the only
+// one to read and to call the decoder and emit; and the session's, which logs in and pings.
+type link struct {
+	config  *Config
+	conn    net.Conn
+	client  *client
+	decoder *Decoder
+	meter   *meter
+	emit    func(Event)
+	stop    func() bool // ends the watch over ctx
+	started time.Time
+
+	version string
+	tls     TLSStatus
+	local   netip.AddrPort // our end of the connection; invalid if it is no TCP
+
+	loginID  atomic.Pointer[string] // ActionID of the Login action, set before it is sent
+	verified chan struct{}          // closed by the reader: security events arrive
+	done     chan struct{}          // closed by the reader when it ended
+	err      error                  // why, valid once done is closed
+
+	busySince atomic.Int64 // since when the reader is away with events, as link time; 0 while it reads
+	lastRead  atomic.Int64 // link time of the last bytes
+
+	reader reader
+}
+
+// reader is what only the reading goroutine touches.
+type reader struct {
+	rest     []byte        // read with the banner
+	loggedIn bool          // the Login action was answered by Success
+	login    time.Duration // link time of that
+	seen     bool          // a security event arrived
+	own      ownMark
+	end      [4]byte       // the last bytes of the stream
+	stalled  time.Duration // of the last stall
+	stallEnd time.Duration // link time
+}
+
+// ownMark tells how sure the session is about its own SuccessfulAuth.
+type ownMark uint8
+
+const (
+	ownUnknown ownMark = iota
+	ownAssumed         // the first one of our user after the login
+	ownCertain         // its RemoteAddress is our end of the connection
+)
+
+// ownWindow is how long after the login a SuccessfulAuth of our user may be our own.
+const ownWindow = 10 * time.Second
+
+// open dials and prepares a link. The caller starts it, and closes it.
+func open(ctx context.Context, config *Config, tlsConfig *tls.Config, m *meter) (*link, error) {
+	o, err := dial(ctx, config, tlsConfig)
+	if err != nil {
+		return nil, err
+	}
+	m.next()
+	l := &link{
+		config: config, conn: o.conn, meter: m, version: o.version, tls: o.tls, started: time.Now(),
+		client:   newClient(o.conn, config.Timeouts.Write),
+		decoder:  NewDecoder(config.Username),
+		verified: make(chan struct{}), done: make(chan struct{}),
+		reader: reader{rest: o.rest},
+	}
+	if a, ok := o.conn.LocalAddr().(*net.TCPAddr); ok {
+		ap := a.AddrPort()
+		l.local = netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
+	}
+	// Closing the connection is what wakes a blocked read or write.
+	l.stop = context.AfterFunc(ctx, func() { _ = o.conn.Close() })
+	return l, nil
+}
+
+// start lets the reader run.
+func (l *link) start(emit func(Event)) {
+	l.emit = emit
+	go func() {
+		defer close(l.done)
+		l.err = l.read()
+		l.client.lost(l.err)
+	}()
+}
+
+// close ends the connection and waits for the reader, which may be in emit.
+func (l *link) close() {
+	l.stop()
+	_ = l.conn.Close()
+	<-l.done
+}
+
+// now is the link's clock: time since it was opened, never 0 so that 0 can mean "not".
+func (l *link) now() time.Duration { return max(time.Since(l.started), 1) }
+
+// login logs in.
+func (l *link) login(ctx context.Context) (AuthMethod, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.config.Timeouts.Login)
+	defer cancel()
+	private := isLocal(l.conn.RemoteAddr()) || (l.tls.Enabled && !l.tls.Insecure)
+	return login(ctx, l.client, l.config, private, func(id string) { l.loginID.Store(&id) })
+}
+
+// verify waits for the first security event: our own SuccessfulAuth, as a rule. Without one the user may not read the
+// class, and nothing would ever come.
+func (l *link) verify(ctx context.Context) error {
+	timer := time.NewTimer(l.config.Timeouts.Verify)
+	defer timer.Stop()
+	select {
+	case <-l.verified:
+		return nil
+	case <-l.done:
+		return l.err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return &Error{ProblemNoSecurity, "wait for our own SuccessfulAuth", errors.New(
+			"user " + Quote([]byte(l.config.Username)) + " got no security event within " + l.config.Timeouts.Verify.String() + " of its login")}
+	}
+}
+
+// keepAlive pings until the connection is lost or ctx ends, and returns why.
+func (l *link) keepAlive(ctx context.Context) error {
+	ticker := time.NewTicker(l.config.Timeouts.Ping)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-l.done:
+			return l.err
+		case <-ticker.C:
+			if err := l.ping(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// maxWindows bounds how often a Ping's time starts again because the stream is alive but far behind.
+const maxWindows = 6
+
+// errNoPong is a Ping without an answer.
+var errNoPong = errors.New("Ping was not answered")
+
+// ping sends a Ping and waits for its answer. An answer can be late for a good reason: it stands behind megabytes of
+// events, or emit holds up the reader. So its time starts again while the reader is held up, and a few times while
+// bytes arrive.
+func (l *link) ping(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	pong := l.config.Timeouts.Pong
+	asked := l.now()
+	go l.watch(ctx, pong, cancel)
+
+	r := l.client.request()
+	defer r.forget()
+	err := goami.Ping(ctx, r, r.id)
+	switch {
+	case err == nil:
+		l.meter.latency.Store(int64(l.now() - asked))
+		return nil
+	case errors.Is(err, errConnectionLost):
+		<-l.done
+		return l.err
+	case errors.Is(err, errNoPong), isTimeout(err): // a timeout is the write's
+		return &Error{ProblemSilent, "ping", fmt.Errorf("no answer within %s: %w", pong, err)}
+	case isClosed(err):
+		return l.ended(err)
+	}
+	return &Error{ProblemUnknown, "ping", errors.New(l.config.Secret.scrub(err.Error()))}
+}
+
+// ended returns why the connection ended, when a write noticed it first: the reader knows better, unless emit holds it
+// up.
+func (l *link) ended(err error) error {
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	select {
+	case <-l.done:
+		return l.err
+	case <-timer.C:
+		return &Error{ProblemLost, "ping", err}
+	}
+}
+
+// watch ends a Ping by cancel when its time is up.
+func (l *link) watch(ctx context.Context, pong time.Duration, cancel context.CancelCauseFunc) {
+	ticker := time.NewTicker(pong)
+	defer ticker.Stop()
+	from := l.now()
+	for windows := 0; windows < maxWindows; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		switch {
+		case l.busySince.Load() != 0: // held up by emit: not the PBX's fault
+		case time.Duration(l.lastRead.Load()) > from:
+			windows++
+		default:
+			windows = maxWindows
+		}
+		from = l.now()
+	}
+	cancel(errNoPong)
+}

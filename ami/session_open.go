@@ -1,0 +1,127 @@
+package ami
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+)
+
+// bannerStart is what AMI says first, before the version (main/manager.c, session_do).
+const bannerStart = "Asterisk Call Manager/"
+
+// tlsProbeTime bounds the look whether a silent port speaks TLS.
+const tlsProbeTime = 3 * time.Second
+
+// opened is a connection whose banner was AMI's.
+type opened struct {
+	conn    net.Conn
+	version string
+	rest    []byte // what came after the banner already
+	tls     TLSStatus
+}
+
+// dial connects, speaks TLS if tlsConfig is not nil, and reads the banner. Errors are *Error.
+func dial(ctx context.Context, config *Config, tlsConfig *tls.Config) (_ opened, err error) {
+	raw, err := connect(ctx, config)
+	if err != nil {
+		return opened{}, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = raw.Close() }) // ends the banner's read
+	defer stop()
+	o := opened{conn: raw}
+	defer func() {
+		if err != nil {
+			_ = raw.Close()
+		}
+	}()
+	if tlsConfig != nil {
+		handshake, cancel := context.WithTimeout(ctx, config.Timeouts.Connect)
+		defer cancel()
+		if o.conn, o.tls, err = secure(handshake, raw, tlsConfig, config.TLS); err != nil {
+			return opened{}, err
+		}
+	}
+	if err := o.conn.SetReadDeadline(time.Now().Add(config.Timeouts.Connect)); err != nil {
+		return opened{}, &Error{ProblemUnknown, "set read deadline", err}
+	}
+	o.version, o.rest, err = readBanner(o.conn)
+	if ProblemOf(err) == ProblemNoBanner && tlsConfig == nil && isTLSPort(ctx, config) {
+		err = &Error{ProblemTLSRequired, "read banner", errors.New("no banner, but a TLS handshake is answered")}
+	}
+	return o, err
+}
+
+// connect opens the TCP connection.
+func connect(ctx context.Context, config *Config) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, config.Timeouts.Connect)
+	defer cancel()
+	conn, err := config.Dial(ctx, "tcp", config.Address)
+	if err != nil {
+		return nil, &Error{dialProblem(err), "connect " + config.Address, err}
+	}
+	return conn, nil
+}
+
+// readBanner reads the first line. It returns the version, and what came after the line.
+func readBanner(conn net.Conn) (version string, rest []byte, err error) {
+	buffer := make([]byte, maxBanner)
+	length := 0
+	for length < len(buffer) {
+		n, err := conn.Read(buffer[length:])
+		length += n
+		seen := buffer[:length]
+		if end := bytes.Index(seen, []byte("\r\n")); end >= 0 {
+			version, found := strings.CutPrefix(string(seen[:end]), bannerStart)
+			if !found {
+				return "", nil, notAMI(seen)
+			}
+			return version, seen[end+2:], nil
+		}
+		if err != nil {
+			return "", nil, bannerError(seen, err)
+		}
+	}
+	return "", nil, notAMI(buffer)
+}
+
+// bannerError names the problem of a connection that ended, or fell silent, before the banner was whole.
+func bannerError(seen []byte, err error) error {
+	const op = "read banner"
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" { // a TLS alert, such as: certificate required
+		return &Error{ProblemTLSHandshake, "TLS handshake", err}
+	}
+	switch {
+	case len(seen) > 0:
+		return notAMI(seen)
+	case isTimeout(err):
+		return &Error{ProblemNoBanner, op, err}
+	case isClosed(err):
+		return &Error{ProblemLockedOut, op, err}
+	}
+	return &Error{ProblemUnknown, op, err}
+}
+
+// notAMI says what answered. A TLS record (alert or handshake, version 3.x) is a TLS server that we spoke plain to.
+func notAMI(seen []byte) error {
+	if len(seen) >= 2 && (seen[0] == 0x15 || seen[0] == 0x16) && seen[1] == 3 {
+		return &Error{ProblemTLSRequired, "read banner", errors.New("the server answered with a TLS record")}
+	}
+	return &Error{ProblemNotAMI, "read banner", fmt.Errorf("the server says %s", Quote(seen))}
+}
+
+// isTLSPort asks on a connection of its own, which sends nothing but a TLS greeting.
+func isTLSPort(ctx context.Context, config *Config) bool {
+	ctx, cancel := context.WithTimeout(ctx, tlsProbeTime)
+	defer cancel()
+	conn, err := config.Dial(ctx, "tcp", config.Address)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = conn.Close() }()
+	return speaksTLS(ctx, conn)
+}

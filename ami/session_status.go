@@ -1,0 +1,212 @@
+package ami
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Phase is where a session is between two connections.
+type Phase uint8
+
+// The phases of a session.
+const (
+	PhaseIdle       Phase = iota // Run was not called yet
+	PhaseConnecting              // connecting, logging in, waiting for the first security event
+	PhaseConnected               // logged in, and security events arrive
+	PhaseWaiting                 // failed or lost; the next attempt comes
+	PhaseStopped                 // Run has returned
+)
+
+// String returns the phase's name.
+func (p Phase) String() string {
+	switch p {
+	case PhaseIdle:
+		return "idle"
+	case PhaseConnecting:
+		return "connecting"
+	case PhaseConnected:
+		return "connected"
+	case PhaseWaiting:
+		return "waiting"
+	default:
+		return "stopped"
+	}
+}
+
+// MarshalText returns the phase's name.
+func (p Phase) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// Change tells that a session connected (PhaseConnected) or cannot go on for now (PhaseWaiting). The same Problem
+// again and again is told once, until the session connects or has another.
+type Change struct {
+	Time    time.Time
+	Server  string // Config.Name
+	Phase   Phase
+	Problem Problem
+	Err     error         // why, *Error; nil when connected
+	Retry   time.Duration // until the next attempt; 0 when connected
+	// Lost tells that events may be missing from now on; the connection that ends it has the length of the Gap.
+	Lost bool
+	Gap  time.Duration // connected again: how long the stream was down; 0 at the first connection
+
+	Version string         // AMI version of the banner
+	Auth    AuthMethod     // how the login was done
+	TLS     TLSStatus      //
+	Own     netip.AddrPort // our own address as the PBX sees it, if already known
+}
+
+// Status is how a session is. The counters are of its whole life.
+type Status struct {
+	Name, Address string
+	Phase         Phase
+	Since         time.Time // of the phase
+	Warnings      []string  // of the configuration; not to be changed
+
+	Version string         // AMI version of the last banner, such as 11.0.0
+	Auth    AuthMethod     // how the last login was done
+	TLS     TLSStatus      // of the last connection
+	Own     netip.AddrPort // our own address as the PBX sees it; invalid until known
+
+	Problem     Problem   // what keeps the session from working now; none when connected
+	LastError   error     // the last *Error, kept when connected again; nil if there was none
+	LastErrorAt time.Time //
+	NextTry     time.Time // in PhaseWaiting
+
+	Attempts   uint64        // connections tried
+	Failures   uint64        // attempts in a row that failed; 0 when connected
+	Reconnects uint64        // connected again after a loss
+	Gaps       uint64        // losses of a connected stream: events may be missing
+	LastGap    time.Duration // how long the stream was down the last time
+	Events     uint64        // security events handed to emit
+	Stalls     uint64        // reads that emit held up for StallTime or longer
+	Stalled    time.Duration // how long in all
+	Latency    time.Duration // of the last Ping
+	Decoder    Stats         // of the decoder
+}
+
+// StallTime is how long emit may take for the events of one read before it is counted as a stall.
+const StallTime = 10 * time.Millisecond
+
+// meter is what a connection's reader counts.
+type meter struct {
+	events  atomic.Uint64
+	stalls  atomic.Uint64
+	stalled atomic.Int64 // nanoseconds
+	latency atomic.Int64 // nanoseconds
+
+	mu   sync.Mutex
+	own  netip.AddrPort
+	past Stats // of the connections before
+	live Stats // of this one, as of its last read
+}
+
+// next begins the count of another connection.
+func (m *meter) next() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.past, m.live = m.past.Add(m.live), Stats{}
+}
+
+func (m *meter) publish(live Stats) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.live = live
+}
+
+func (m *meter) setOwn(own netip.AddrPort) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.own = own
+}
+
+func (m *meter) ownAddress() netip.AddrPort {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.own
+}
+
+// Status returns how the session is. It may be called from any goroutine.
+func (s *Session) Status() Status {
+	s.mu.Lock()
+	status := s.status
+	s.mu.Unlock()
+	m := &s.meter
+	status.Events = m.events.Load()
+	status.Stalls = m.stalls.Load()
+	status.Stalled = time.Duration(m.stalled.Load())
+	status.Latency = time.Duration(m.latency.Load())
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	status.Own = m.own
+	status.Decoder = m.past.Add(m.live)
+	return status
+}
+
+// setPhase notes a phase that OnChange is not told of.
+func (s *Session) setPhase(p Phase) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status.Phase = p
+	s.status.Since = time.Now()
+	if p == PhaseConnecting {
+		s.status.Attempts++
+		s.status.NextTry = time.Time{}
+	}
+}
+
+// connected notes that the session works over l, and tells OnChange.
+func (s *Session) connected(l *link, auth AuthMethod) {
+	now := time.Now()
+	change := Change{
+		Time: now, Server: s.config.Name, Phase: PhaseConnected,
+		Version: l.version, Auth: auth, TLS: l.tls, Own: s.meter.ownAddress(),
+	}
+	s.mu.Lock()
+	st := &s.status
+	if !s.lostAt.IsZero() {
+		change.Gap = now.Sub(s.lostAt)
+		st.Reconnects++
+		st.LastGap = change.Gap
+		s.lostAt = time.Time{}
+	}
+	st.Phase, st.Since = PhaseConnected, now
+	st.Version, st.Auth, st.TLS = l.version, auth, l.tls
+	st.Problem, st.Failures = ProblemNone, 0
+	s.mu.Unlock()
+	s.told = ProblemNone
+	s.tell(change)
+}
+
+// failed notes that an attempt ended by err, after it was connected or not, and tells OnChange unless it was told of
+// the same problem already.
+func (s *Session) failed(err error, connected bool, wait time.Duration) {
+	now := time.Now()
+	problem := ProblemOf(err)
+	s.mu.Lock()
+	st := &s.status
+	st.Phase, st.Since = PhaseWaiting, now
+	st.Problem, st.LastError, st.LastErrorAt = problem, err, now
+	st.NextTry = now.Add(wait)
+	st.Failures++
+	if connected {
+		st.Gaps++
+		s.lostAt = now
+	}
+	s.mu.Unlock()
+	if problem == s.told && !connected {
+		return
+	}
+	s.told = problem
+	s.tell(Change{
+		Time: now, Server: s.config.Name, Phase: PhaseWaiting,
+		Problem: problem, Err: err, Retry: wait, Lost: connected,
+	})
+}
+
+func (s *Session) tell(c Change) {
+	if s.config.OnChange != nil {
+		s.config.OnChange(c)
+	}
+}
