@@ -8,6 +8,10 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
+// unknownFactor is how many times more a ChallengeResponseFailed weighs on an account that the PBX does not know, so that
+// one key sets both weights.
+const unknownFactor = 2
+
 func (l *loader) policy(raw rawPolicy, maxBans int) policy.Options {
 	o := policy.DefaultOptions()
 	o.Threshold = get(l, "policy.threshold", raw.Threshold, o.Threshold)
@@ -16,7 +20,7 @@ func (l *loader) policy(raw rawPolicy, maxBans int) policy.Options {
 	o.BanGrowth = get(l, "policy.ban_growth", raw.BanGrowth, o.BanGrowth)
 	o.BanMax = get(l, "policy.ban_max", raw.BanMax, o.BanMax)
 	o.ProofWindow = get(l, "policy.proof_window", raw.ProofWindow, o.ProofWindow)
-	l.weights(raw.Weights, &o.Weights)
+	l.weights(raw.Weights, &o)
 	if maxBans >= 1 && maxBans <= mostBans { // else that is a problem of its own
 		o.MaxBans = maxBans
 		o.MaxSources = max(o.MaxSources, 2*maxBans)
@@ -43,7 +47,7 @@ func (l *loader) validate(o policy.Options) {
 	}
 }
 
-func (l *loader) weights(raw map[string]value[float64], into *policy.Weights) {
+func (l *loader) weights(raw map[string]value[float64], into *policy.Options) {
 	for _, name := range slices.Sorted(maps.Keys(raw)) {
 		key := "policy.weights." + name
 		kind, ok := policy.ParseKind(name)
@@ -51,7 +55,10 @@ func (l *loader) weights(raw map[string]value[float64], into *policy.Weights) {
 			l.problem(key, "is no event of Asterisk; %s", suggestEvent(name))
 			continue
 		}
-		into[kind] = get(l, key, raw[name], into[kind])
+		into.Weights[kind] = get(l, key, raw[name], into.Weights[kind])
+		if kind == policy.KindChallengeResponseFailed {
+			into.UnknownWeight = min(unknownFactor*into.Weights[kind], 1000)
+		}
 	}
 }
 

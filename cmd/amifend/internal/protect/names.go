@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -78,19 +79,18 @@ func (n *names) addTo(b *builder, s Server) {
 	}
 }
 
-// lookup resolves the names of all servers at the same time, and returns a [LookupError] for each that failed. What a
-// failed one had stays.
-func (w *Watcher) lookup(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, lookupTime)
+// lookup resolves the names of all servers at the same time. What a name had stays when it fails; that is logged once.
+func (w *Watcher) lookup(ctx context.Context) {
+	limited, cancel := context.WithTimeout(ctx, lookupTime)
 	defer cancel()
-	errs := make([]error, len(w.config.Servers))
+	errs := make([]*LookupError, len(w.config.Servers))
 	var wg sync.WaitGroup
 	for i, s := range w.config.Servers {
 		if _, err := netip.ParseAddr(s.Host); err == nil || s.Host == "" {
 			continue
 		}
 		wg.Go(func() {
-			addrs, err := w.config.Lookup(ctx, s.Host)
+			addrs, err := w.config.Lookup(limited, s.Host)
 			if err == nil && len(addrs) == 0 {
 				err = errors.New("the name has no address")
 			}
@@ -102,5 +102,23 @@ func (w *Watcher) lookup(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
-	return errors.Join(errs...)
+	if ctx.Err() != nil {
+		return // we are being stopped, DNS did not fail
+	}
+	errs = slices.DeleteFunc(errs, func(e *LookupError) bool { return e == nil })
+	before := w.Unresolved()
+	w.failed.Store(&errs)
+	for _, e := range errs {
+		if !slices.ContainsFunc(before, func(b *LookupError) bool { return b.Server == e.Server }) {
+			w.config.Log.Warn("cannot resolve a server's name, keeping its last addresses", "server", e.Server, "host", e.Host, "err", e.Err)
+		}
+	}
+}
+
+// Unresolved tells which servers' names did not resolve at the last try.
+func (w *Watcher) Unresolved() []*LookupError {
+	if failed := w.failed.Load(); failed != nil {
+		return *failed
+	}
+	return nil
 }

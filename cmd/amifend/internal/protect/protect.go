@@ -12,7 +12,6 @@ package protect
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -81,6 +80,7 @@ func (e *LookupError) Unwrap() error { return e.Err }
 type Watcher struct {
 	config Config
 	names  names
+	failed atomic.Pointer[[]*LookupError]
 	kicked chan struct{} // holds one: something may have changed
 
 	learned atomic.Pointer[lessons] // replaced whole, under mu
@@ -116,24 +116,11 @@ func New(c Config) *Watcher {
 
 // Snapshot reads everything once. It must have succeeded before the first ban is made.
 //
-// An error that is only [LookupError]s, see [OnlyLookups], comes with a Set that is complete but for those names: a
-// PBX whose name does not resolve cannot be reached either. With any other error the Set is not to be used.
+// A server's name that does not resolve is no error, since such a PBX cannot be reached either: the Set is complete but
+// for its addresses, it is logged, and [Watcher.Unresolved] tells. With an error there is no Set.
 func (w *Watcher) Snapshot(ctx context.Context) (Set, error) {
-	lookups := w.lookup(ctx)
-	set, err := w.collect(true)
-	if err != nil {
-		return Set{}, errors.Join(err, lookups)
-	}
-	return set, lookups
-}
-
-// OnlyLookups tells whether err, which [Watcher.Snapshot] returned, is nothing but names that did not resolve.
-func OnlyLookups(err error) bool {
-	var e *LookupError
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		return !slices.ContainsFunc(joined.Unwrap(), func(err error) bool { return !errors.As(err, &e) })
-	}
-	return errors.As(err, &e)
+	w.lookup(ctx)
+	return w.collect(true)
 }
 
 // collect puts the set together, from a fresh look at the kernel or, which is cheaper, from the last one.

@@ -80,16 +80,8 @@ func (w *Watcher) follow(ctx context.Context, update func(Set)) error {
 
 // resolve keeps the addresses of the servers' names up to date.
 func (w *Watcher) resolve(ctx context.Context) error {
-	failing := false
 	for ctx.Err() == nil {
-		err := w.lookup(ctx)
-		if ctx.Err() != nil {
-			break
-		}
-		if err != nil && !failing {
-			w.config.Log.Warn("cannot resolve a server's name, keeping its last addresses", "err", err)
-		}
-		failing = err != nil
+		w.lookup(ctx)
 		w.kick()
 		sleep(ctx, w.refresh)
 	}
