@@ -1,0 +1,162 @@
+package policy
+
+import (
+	"testing"
+	"time"
+)
+
+const phone = "10.20.0.107"
+
+func registered(source string) Observation {
+	o := event(KindSuccessfulAuth, ServicePJSIP, source, "1007", "reg")
+	o.Password = true
+	return o
+}
+
+func forged(source string) Observation {
+	return event(KindInvalidAccountID, ServicePJSIP, source, "spoof", "forged")
+}
+
+// A forged flood in a phone's name does not cut it off.
+func TestForgeableEvidenceNeverBansAProvedSource(t *testing.T) {
+	l := newLab(t)
+	l.feed(registered(phone))
+	l.feed(repeat(1000, forged(phone))...)
+	l.wait(23 * time.Hour)
+	l.feed(repeat(1000, forged(phone))...)
+	l.quiet()
+	if s := l.e.Stats(); s.Shielded != 2000 {
+		t.Errorf("shielded: got %d, want 2000", s.Shielded)
+	}
+}
+
+func TestProofEndsWithItsWindow(t *testing.T) {
+	l := newLab(t)
+	l.feed(registered(phone))
+	l.wait(24 * time.Hour)
+	l.feed(repeat(4, forged(phone))...)
+	l.banned()
+}
+
+// What was forged while the proof held is no debt once it has ended.
+func TestShieldedEvidenceIsNotKept(t *testing.T) {
+	l := newLab(t, func(o *Options) { o.HalfLife = 1000 * time.Hour })
+	l.feed(registered(phone))
+	l.feed(repeat(1000, forged(phone))...)
+	l.wait(25 * time.Hour)
+	l.feed(repeat(3, forged(phone))...)
+	l.quiet()
+}
+
+func TestProvenEvidenceBansAProvedSource(t *testing.T) {
+	l := newLab(t)
+	l.feed(registered(phone))
+	l.feed(repeat(4, overStream(forged(phone)))...)
+	if v := l.banned(); v.Scope != ScopeAll || v.Rule != RuleProvenScore {
+		t.Errorf("got %+v", v)
+	}
+}
+
+// Only a success proves a source, and only one that needed an answer to come back.
+func TestWhatProvesASource(t *testing.T) {
+	success := event(KindSuccessfulAuth, ServicePJSIP, phone, "1007", "reg")
+	password := registered(phone)
+	injected := registered(phone)
+	injected.Injected = true
+	roundTrip := event(KindInvalidPassword, ServiceSIP, phone, "1007", "p")
+	roundTrip.RoundTrip = true
+	failure := overStream(event(KindChallengeResponseFailed, ServicePJSIP, phone, "1007", "c"))
+	failure.Password = true
+	for _, tt := range []struct {
+		name   string
+		o      Observation
+		proved bool
+	}{
+		{"with a password over UDP", password, true},
+		{"over a stream transport", overStream(success), true},
+		{"of the AMI", event(KindSuccessfulAuth, ServiceAMI, phone, "admin", "s"), true},
+		{"without a password over UDP", success, false},
+		{"injected", injected, false},
+		{"a failure over a stream transport", failure, false},
+		{"a failure after a round trip", roundTrip, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := newLab(t)
+			l.feed(tt.o)
+			l.feed(repeat(8, forged(phone))...)
+			if got := len(l.got) == 0; got != tt.proved {
+				t.Errorf("proved: got %v, want %v", got, tt.proved)
+			}
+		})
+	}
+}
+
+// chan_sip's round trip is proven evidence against a stranger. Against a proved source it is not: a dialog's nonce goes to
+// whoever speaks under its Call-ID (capture 20), so another may have read it.
+func TestRoundTrip(t *testing.T) {
+	o := event(KindInvalidPassword, ServiceSIP, phone, "1007", "p")
+	o.RoundTrip = true
+	l := newLab(t)
+	l.feed(repeat(7, o)...)
+	if v := l.banned(); v.Scope != ScopeAll {
+		t.Errorf("stranger: got %+v", v)
+	}
+	l = newLab(t)
+	l.feed(registered(phone))
+	l.feed(repeat(20, o)...)
+	l.quiet()
+	for _, service := range []Service{ServicePJSIP, ServiceOther} {
+		l = newLab(t)
+		o.Service = service
+		l.feed(repeat(7, o)...)
+		if v := l.banned(); v.Scope != ScopeSIP {
+			t.Errorf("service %v: got %+v", service, v)
+		}
+	}
+}
+
+// A guess that hits lifts no ban and takes nothing from the score.
+func TestSuccessLiftsNoBanAndWashesNoScore(t *testing.T) {
+	l := newLab(t)
+	guess := event(KindChallengeResponseFailed, ServicePJSIP, attacker, "1001", "c")
+	l.feed(repeat(7, guess)...)
+	l.feed(registered(attacker))
+	l.banned()
+	if _, ok := l.e.Ban(guess.Source.Addr()); !ok {
+		t.Error("the ban was lifted")
+	}
+
+	l = newLab(t)
+	l.feed(repeat(6, overStream(guess))...)
+	l.feed(registered(attacker))
+	l.feed(overStream(guess))
+	if v := l.banned(); v.Attempts != 7 {
+		t.Errorf("got %+v", v)
+	}
+}
+
+// A ban on forgeable evidence becomes one of all traffic as soon as proven evidence asks for it, and is the same strike.
+func TestEscalation(t *testing.T) {
+	l := newLab(t)
+	l.feed(repeat(4, forged(attacker))...)
+	first := l.banned()
+	l.wait(10 * time.Minute)
+	l.feed(repeat(50, forged(attacker))...)
+	l.feed(repeat(3, overStream(forged(attacker)))...)
+	l.banned()
+	l.feed(overStream(forged(attacker)))
+	if len(l.got) != 2 {
+		t.Fatalf("got %d verdicts, want 2", len(l.got))
+	}
+	v := l.got[1]
+	if v.Action != ActionBan || v.Scope != ScopeAll || v.Rule != RuleProvenScore || v.Strike != 1 || v.Duration != time.Hour {
+		t.Errorf("got %+v", v)
+	}
+	if v.At+int64(v.Duration) < first.At+int64(first.Duration) {
+		t.Error("the larger ban ends earlier than the smaller one")
+	}
+	l.feed(repeat(50, overStream(forged(attacker)))...)
+	if len(l.got) != 2 {
+		t.Errorf("verdicts about a source that is banned: %+v", l.got[2:])
+	}
+}
