@@ -79,6 +79,37 @@ func TestLabItself(t *testing.T) {
 	})
 }
 
+// The same for Asterisk 16: chan_sip answers, raises its own kinds of events, and lets a whole event be injected.
+func TestLabItselfAsterisk16(t *testing.T) {
+	w := newWorld(t, "bullseye")
+	for i, tr := range []sip.Transport{sip.UDP, sip.TCP, sip.TLS} {
+		addr := netip.AddrFrom4([4]byte{10, 20, 0, byte(101 + i)})
+		p := w.phone(t, tr, addr, []string{"1001", "1002", "1003"}[i])
+		if err := p.Register(within(t, 3*time.Second), time.Minute); err != nil {
+			t.Errorf("%s: %v", tr, err)
+			continue
+		}
+		if err := p.Call(within(t, 3*time.Second), "600", 50*time.Millisecond); err != nil {
+			t.Errorf("%s: %v", tr, err)
+		}
+		w.expect(t, addr, "InvalidPassword", 0)
+	}
+	a := netip.MustParseAddr("198.51.100.31")
+	c := w.dial(t, lab.Attack, sip.UDP, a)
+	for _, user := range []string{"1001", "9001"} {
+		if m, err := c.Guess(t.Context(), "REGISTER", user, "wrong"); err != nil || m.Status() < 400 {
+			t.Fatalf("a wrong password of %s: %v, %v", user, m, err)
+		}
+	}
+	w.expect(t, a, "InvalidPassword", 2)
+
+	b := w.dial(t, lab.Attack, sip.UDP, netip.MustParseAddr("198.51.100.32"))
+	if _, err := b.GuessAs(t.Context(), sip.Request{Method: "REGISTER", From: "1001", To: percent(chanSIPFailure)}, "wrong"); err != nil {
+		t.Fatal(err)
+	}
+	w.expect(t, planted, "InvalidPassword", 1) // the witness is fooled, as amifend must not be
+}
+
 // Whom forged packets may name to make amifend cut them off: a phone, the PBX, the gateway, the resolver.
 var forgeable = []netip.AddrPort{
 	netip.MustParseAddrPort("10.20.0.107:5060"),

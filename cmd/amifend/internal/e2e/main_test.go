@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,8 +20,8 @@ import (
 // scripts is examples/lab, seen from this folder.
 const scripts = "../../../../examples/lab"
 
-// Where TestMain built the program under test.
-var amifend string
+// program builds the program under test, once, and says where it is.
+var program func() (string, error)
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -45,15 +46,17 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	if os.Getenv("NOAMIFEND") != "" {return m.Run()}
-	amifend = filepath.Join(dir, "amifend")
-	build := exec.CommandContext(ctx, "go", "build", "-o", amifend, "github.com/amifend/amifend/cmd/amifend")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintf(os.Stderr, "e2e: build amifend: %v\n", err)
-		return 1
-	}
+	program = sync.OnceValues(func() (string, error) { return buildProgram(ctx, dir) })
 	return m.Run()
+}
+
+func buildProgram(ctx context.Context, dir string) (string, error) {
+	path := filepath.Join(dir, "amifend")
+	build := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/amifend/amifend/cmd/amifend")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build amifend: %w\n%s", err, out)
+	}
+	return path, nil
 }
 
 // world is one lab with its witness, for one test and its subtests.

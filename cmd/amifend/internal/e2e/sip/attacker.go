@@ -39,10 +39,15 @@ func MadeUp(user, method, uri string) string {
 	return "Authorization: " + Challenge{Realm: "asterisk", Nonce: rand.Text()}.Answer(user, "guess", method, uri)
 }
 
-// Guess asks for a challenge and answers it with a password. It returns the PBX's last word. Asterisk raises one
-// failure for a wrong guess, and for one of an unknown account two events.
+// Guess asks for a challenge and answers it with a password. It returns the PBX's last word. A wrong guess raises one
+// failure of a known account, and two events of an unknown one.
 func (c *Client) Guess(ctx context.Context, method, user, password string) (*Message, error) {
-	r := c.Request(Request{Method: method, From: user})
+	return c.GuessAs(ctx, Request{Method: method, From: user}, password)
+}
+
+// GuessAs does the same with a request of the caller's.
+func (c *Client) GuessAs(ctx context.Context, r Request, password string) (*Message, error) {
+	r = c.Request(r)
 	m, err := c.Attempt(ctx, r)
 	if err != nil {
 		return nil, err
@@ -53,7 +58,7 @@ func (c *Client) Guess(ctx context.Context, method, user, password string) (*Mes
 	}
 	r.CSeq++
 	r.Branch = rand.Text()
-	r.Header = []string{"Authorization: " + ch.Answer(user, password, method, r.Target)}
+	r.Header = append(r.Header, "Authorization: "+ch.Answer(r.From, password, r.Method, r.Target))
 	return c.Attempt(ctx, r)
 }
 

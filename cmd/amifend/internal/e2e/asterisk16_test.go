@@ -1,0 +1,73 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/e2e/lab"
+	"github.com/amifend/amifend/cmd/amifend/internal/e2e/sip"
+)
+
+// Asterisk 16 with chan_sip: other events, other injections.
+func TestAsterisk16(t *testing.T) {
+	w := newWorld(t, "bullseye")
+	d := w.amifend(t, settings{allow: []string{lab.ITSP.String()}})
+	phones := startFleet(t, w, sip.UDP, sip.UDP, sip.TCP, sip.TLS, sip.UDP)
+
+	for _, tc := range []struct {
+		name, from string
+		transport  sip.Transport
+		try        attempt
+	}{
+		{"passwords over UDP", "198.51.100.81", sip.UDP, guess},
+		{"passwords over TCP", "198.51.100.82", sip.TCP, guess},
+		// chan_sip does not tell unknown accounts from wrong passwords, so neither can we.
+		{"unknown accounts over UDP", "198.51.100.83", sip.UDP, guessUnknown},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := w.dial(t, lab.Attack, tc.transport, netip.MustParseAddr(tc.from))
+			b := w.attackUntilBanned(t, d, c, tc.try)
+			if b.Attempts != 7 {
+				t.Errorf("banned at attempt %d, want 7: %s", b.Attempts, b.raw)
+			}
+			explained(t, b)
+			w.dropped(t, b, c, tc.try)
+		})
+	}
+	t.Run("tools", func(t *testing.T) { testTools(t, w, d) })
+	t.Run("injection", func(t *testing.T) { testChanSIPInjection(t, w, d) })
+	phones.works(t)
+}
+
+// chanSIPFailure is a whole failure of the planted address; its nonce "proves" a round trip.
+const chanSIPFailure = "a\r\nSessionID: 0x1\r\nLocalAddress: IPV4/UDP/192.0.2.10/5060\r\nRemoteAddress: IPV4/UDP/9.9.9.9/1\r\n" +
+	"Challenge: 1\r\nReceivedChallenge: 1\r\nReceivedHash: 1\r\n\r\n"
+
+// chan_sip decodes the user of To without a limit that matters: a whole forged failure of another address fits, in
+// perfect order, with a nonce that "proves" a round trip. What Asterisk then adds is an orphan.
+func testChanSIPInjection(t *testing.T, w *world, d *daemon) {
+	senders := make(map[netip.Addr]bool)
+	for i, text := range []string{
+		chanSIPFailure,
+		chanSIPFailure + "Event: InvalidPassword\r\nX: y",
+		"a\r\nRemoteAddress: IPV4/UDP/9.9.9.9/5060\r\n\r\nEvent: FailedACL\r\nX: y", // capture 20's
+		"a\nSessionID: 0x1\nRemoteAddress: IPV4/UDP/9.9.9.9/1\n\n",
+	} {
+		for _, tr := range []sip.Transport{sip.UDP, sip.TCP} {
+			source := netip.AddrFrom4([4]byte{203, 0, 113, byte(101 + i)})
+			if tr == sip.TCP {
+				source = netip.AddrFrom4([4]byte{203, 0, 113, byte(151 + i)})
+			}
+			senders[source] = true
+			c := w.dial(t, lab.Attack, tr, source)
+			for range 12 {
+				if _, err := c.GuessAs(t.Context(), sip.Request{Method: "REGISTER", From: "1001", To: percent(text)}, "guess"); err != nil {
+					break // banned: as it should be, where the sender is certain
+				}
+			}
+		}
+	}
+	w.onlySenders(t, d, senders)
+}

@@ -1,0 +1,128 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/e2e/lab"
+	"github.com/amifend/amifend/cmd/amifend/internal/e2e/sip"
+)
+
+// bans are the elements of amifend's sets of banned sources in a namespace's kernel.
+func (w *world) bans(t *testing.T, who lab.Who) []lab.Element {
+	t.Helper()
+	elements, err := w.Elements(t.Context(), who, "amifend")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []lab.Element
+	for _, e := range elements {
+		if strings.HasPrefix(e.Set, "ban") {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// element is the ban of a host in the PBX's kernel.
+func (w *world) element(t *testing.T, addr netip.Addr) (lab.Element, bool) {
+	t.Helper()
+	for _, e := range w.bans(t, lab.PBX) {
+		if e.Prefix == netip.PrefixFrom(addr, addr.BitLen()) {
+			return e, true
+		}
+	}
+	return lab.Element{}, false
+}
+
+// attempt is one try of an attacker: what it asks of the PBX the nth time.
+type attempt func(ctx context.Context, c *sip.Client, n int) error
+
+// unknown asks for accounts that there are not.
+func unknown(method string) attempt {
+	return func(ctx context.Context, c *sip.Client, n int) error {
+		_, err := c.Attempt(ctx, sip.Request{Method: method, From: fmt.Sprint(9000 + n)})
+		return err
+	}
+}
+
+// unknownWithCredentials does the same with made-up credentials at once, as some scanners do.
+func unknownWithCredentials(ctx context.Context, c *sip.Client, n int) error {
+	user := fmt.Sprint(9000 + n)
+	_, err := c.Attempt(ctx, sip.Request{Method: "REGISTER", From: user, Header: []string{sip.MadeUp(user, "REGISTER", "sip:"+c.Host())}})
+	return err
+}
+
+// guessUnknown waits for the challenge and answers it, for accounts that there are not.
+func guessUnknown(ctx context.Context, c *sip.Client, n int) error {
+	_, err := c.Guess(ctx, "REGISTER", fmt.Sprint(9000+n), "guess")
+	return err
+}
+
+// guess tries passwords of a real account.
+func guess(ctx context.Context, c *sip.Client, n int) error {
+	_, err := c.Guess(ctx, "REGISTER", "1001", fmt.Sprint("guess-", n))
+	return err
+}
+
+// mostTries is how often an attacker tries before the test gives up on its ban.
+const mostTries = 40
+
+// attackUntilBanned tries until amifend says that it banned the source.
+func (w *world) attackUntilBanned(t *testing.T, d *daemon, c *sip.Client, try attempt) line {
+	t.Helper()
+	source := c.Local.Addr()
+	for n := range mostTries {
+		// A try that was dropped is not answered; one over a dropped connection fails. Asterisk closes none by itself.
+		err := try(t.Context(), c, n)
+		if b, ok := d.ban(source); ok {
+			return b
+		}
+		if err != nil && !errors.Is(err, sip.ErrNoAnswer) {
+			t.Fatalf("%s %s: try %d: %v", c.Transport, source, n+1, err)
+		}
+	}
+	t.Fatalf("%s %s: not banned after %d tries; the witness saw %d events", c.Transport, source, mostTries, len(w.tap.Events(source)))
+	return line{}
+}
+
+// dropped checks a ban from outside: the element is in the kernel, further tries are not answered, the element counts
+// them, and Asterisk hears nothing more.
+func (w *world) dropped(t *testing.T, b line, c *sip.Client, try attempt) {
+	t.Helper()
+	source := c.Local.Addr()
+	before, ok := w.element(t, source)
+	if !ok {
+		t.Errorf("%s: banned, but no element in the kernel: %+v", source, w.bans(t, lab.PBX))
+		return
+	}
+	if before.Timeout == 0 {
+		t.Errorf("%s: an element without a timeout would stay for ever: %+v", source, before)
+	}
+	for n := range 3 {
+		if try(t.Context(), c, mostTries+n) == nil {
+			t.Errorf("%s %s: answered after its ban", c.Transport, source)
+		}
+	}
+	if after, _ := w.element(t, source); after.Packets <= before.Packets {
+		t.Errorf("%s: no packet counted as dropped: %d, then %d", source, before.Packets, after.Packets)
+	}
+	w.silentSince(t, source, b.Time)
+}
+
+// silentSince fails the test if Asterisk raised an event of a source later than 100 ms after its ban was acknowledged.
+func (w *world) silentSince(t *testing.T, source netip.Addr, acknowledged time.Time) {
+	t.Helper()
+	for _, e := range w.tap.Events(source) {
+		if e.Time.After(acknowledged.Add(100 * time.Millisecond)) {
+			t.Errorf("%s: %s at %s, banned at %s", source, e.Kind, e.Time.Format(time.StampMilli), acknowledged.Format(time.StampMilli))
+		}
+	}
+}

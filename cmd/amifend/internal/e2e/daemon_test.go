@@ -1,0 +1,233 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/e2e/lab"
+)
+
+// What amifend says in its log: messages and keys are an API, and all that the tests know of it stands here.
+const (
+	sayRuns      = "amifend runs"
+	sayBanned    = "banned"
+	sayConnected = "AMI session is up"
+	sayNoPort    = "ban is ineffective: the PBX's port is not covered"
+	sayNoPath    = "ban is ineffective: the traffic does not pass this machine"
+	sayMasked    = "most failures come from one address that is never banned: the PBX does not see real sources"
+)
+
+// settings of one amifend; the zero value watches the PBX over TCP from its own namespace.
+type settings struct {
+	who      lab.Who
+	address  string   // of the AMI; default 127.0.0.1:5038
+	tls      []string // lines of [server.tls]
+	allow    []string
+	policy   []string // lines of [policy]
+	firewall []string // lines of [firewall]
+}
+
+// daemon is amifend as a process.
+type daemon struct {
+	cmd  *exec.Cmd
+	done chan struct{} // closed when it has ended
+	err  error         // of its end
+
+	mu    sync.Mutex
+	lines []line
+}
+
+// line is one line of its log.
+type line struct {
+	Time     time.Time
+	Level    string
+	Msg      string
+	Source   string
+	Address  string
+	Scope    string
+	Rule     string
+	Attempts int
+	Until    time.Time
+	Evidence string
+	Undo     string
+	Port     int
+	Err      string
+	raw      string
+}
+
+// amifend starts the daemon and waits until it runs and has logged in.
+func (w *world) amifend(t *testing.T, s settings) *daemon {
+	t.Helper()
+	d := w.startAmifend(t, s)
+	d.wait(t, 10*time.Second, sayRuns, func(l line) bool { return l.Msg == sayRuns })
+	d.wait(t, 10*time.Second, sayConnected, func(l line) bool { return l.Msg == sayConnected })
+	return d
+}
+
+func (w *world) startAmifend(t *testing.T, s settings) *daemon {
+	t.Helper()
+	if s.who == "" {
+		s.who = lab.PBX
+	}
+	path, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &daemon{cmd: w.Command(t.Context(), s.who, path, "run", "--config", w.config(t, s)), done: make(chan struct{})}
+	stderr, err := d.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.cmd.Cancel = func() error { return d.cmd.Process.Signal(syscall.SIGTERM) }
+	if err := d.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(d.done)
+		for sc := bufio.NewScanner(stderr); sc.Scan(); {
+			d.record(sc.Text())
+		}
+		d.err = d.cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		d.stop(t)
+		if t.Failed() {
+			t.Logf("amifend's log:\n%s", d)
+		}
+		if strings.Contains(d.String(), w.secret(t)) {
+			t.Error("amifend's log holds the AMI secret")
+		}
+	})
+	return d
+}
+
+func (w *world) secret(t *testing.T) string {
+	t.Helper()
+	secret, err := w.Secret()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secret
+}
+
+func (w *world) config(t *testing.T, s settings) string {
+	t.Helper()
+	if s.address == "" {
+		s.address = "127.0.0.1:5038"
+	}
+	quoted := make([]string, len(s.allow))
+	for i, a := range s.allow {
+		quoted[i] = fmt.Sprintf("%q", a)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "[[server]]\nname = \"pbx\"\naddress = %q\nusername = \"amifend\"\nsecret_file = %q\n",
+		s.address, filepath.Join(w.Run, "secret"))
+	section := func(name string, lines []string) {
+		if len(lines) > 0 {
+			fmt.Fprintf(&b, "\n[%s]\n%s\n", name, strings.Join(lines, "\n"))
+		}
+	}
+	section("server.tls", s.tls)
+	section("allow", []string{"prefixes = [" + strings.Join(quoted, ", ") + "]"})
+	section("policy", s.policy)
+	section("firewall", s.firewall)
+	path := filepath.Join(t.TempDir(), "config.toml")
+	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func (d *daemon) record(text string) {
+	l := line{raw: text}
+	if err := json.Unmarshal([]byte(text), &l); err != nil {
+		l = line{raw: text} // not of the logger: a panic, perhaps
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lines = append(d.lines, l)
+}
+
+// String is the whole log.
+func (d *daemon) String() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var b strings.Builder
+	for _, l := range d.lines {
+		b.WriteString("\t" + l.raw + "\n")
+	}
+	return b.String()
+}
+
+// find is the first line for which match holds.
+func (d *daemon) find(match func(line) bool) (line, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, l := range d.lines {
+		if match(l) {
+			return l, true
+		}
+	}
+	return line{}, false
+}
+
+// wait waits for a line.
+func (d *daemon) wait(t *testing.T, within time.Duration, what string, match func(line) bool) line {
+	t.Helper()
+	for end := time.Now().Add(within); ; time.Sleep(10 * time.Millisecond) {
+		if l, ok := d.find(match); ok {
+			return l
+		}
+		select {
+		case <-d.done:
+			t.Fatalf("amifend ended (%v) before it said %q:\n%s", d.err, what, d)
+		default:
+		}
+		if time.Now().After(end) {
+			t.Fatalf("amifend did not say %q within %s:\n%s", what, within, d)
+		}
+	}
+}
+
+// ban is the line of a source's ban, if it was told: after the kernel acknowledged it.
+func (d *daemon) ban(source netip.Addr) (line, bool) {
+	return d.find(func(l line) bool { return l.Msg == sayBanned && l.Source == source.String() })
+}
+
+// stop ends the daemon in order. It does nothing when it has ended.
+func (d *daemon) stop(t *testing.T) {
+	t.Helper()
+	select {
+	case <-d.done:
+		return
+	default:
+	}
+	_ = d.cmd.Process.Signal(syscall.SIGTERM) // it may just have ended
+	select {
+	case <-d.done:
+		if d.err != nil && t.Context().Err() == nil {
+			t.Errorf("amifend ended with %v:\n%s", d.err, d)
+		}
+	case <-time.After(10 * time.Second):
+		t.Errorf("amifend did not end within 10 s of SIGTERM:\n%s", d)
+		d.kill()
+	}
+}
+
+// kill ends the daemon as a crash does.
+func (d *daemon) kill() {
+	_ = d.cmd.Process.Kill() // it may just have ended
+	<-d.done
+}

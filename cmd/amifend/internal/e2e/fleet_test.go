@@ -1,0 +1,139 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/e2e/lab"
+	"github.com/amifend/amifend/cmd/amifend/internal/e2e/sip"
+)
+
+// fleet is ten honest phones, over every transport and both families, that register and call again and again.
+type fleet struct {
+	phones []*sip.Phone
+	cancel context.CancelFunc
+	group  sync.WaitGroup
+
+	mu       sync.Mutex
+	rounds   []int // of each phone: one registration and one call
+	failures []string
+}
+
+// A phone's request that takes longer counts as failed: it is retransmitted three times until then.
+const phonePatience = 3 * time.Second
+
+// startFleet starts the phones; each has registered and called once when it returns.
+func startFleet(t *testing.T, w *world, transports ...sip.Transport) *fleet {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	f := &fleet{cancel: cancel, rounds: make([]int, len(transports))}
+	for i, tr := range transports {
+		addr := netip.MustParseAddr(fmt.Sprintf("10.20.0.%d", 111+i))
+		if i%3 == 2 && w.Release == "sid" { // chan_sip of the lab listens on IPv4 only
+			addr = netip.MustParseAddr(fmt.Sprintf("2001:db8:20::%d", 111+i))
+		}
+		p := w.phone(t, tr, addr, fmt.Sprint(1011+i))
+		f.phones = append(f.phones, p)
+		f.group.Go(func() { f.use(ctx, i, p) })
+	}
+	t.Cleanup(func() { f.stop() })
+	eventually(t, 10*time.Second, "every phone registers and calls", func() bool {
+		f.check(t)
+		return f.least() > 0
+	})
+	return f
+}
+
+func (f *fleet) use(ctx context.Context, i int, p *sip.Phone) {
+	for ctx.Err() == nil {
+		err := patiently(ctx, func(ctx context.Context) error { return p.Register(ctx, time.Minute) })
+		if err == nil {
+			err = patiently(ctx, func(ctx context.Context) error { return p.Call(ctx, "600", 100*time.Millisecond) })
+		}
+		f.mu.Lock()
+		if err == nil {
+			f.rounds[i]++
+		} else if ctx.Err() == nil {
+			f.failures = append(f.failures, fmt.Sprintf("%s %s %s %s: %v", time.Now().Format("15:04:05.000"), p.Transport, p.Local, p.User, err))
+		}
+		f.mu.Unlock()
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func patiently(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, phonePatience)
+	defer cancel()
+	return do(ctx)
+}
+
+// check fails the test if a phone was cut off since the last check.
+func (f *fleet) check(t *testing.T) {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, failure := range f.failures {
+		t.Errorf("phone cut off: %s", failure)
+	}
+	f.failures = nil
+}
+
+// works fails the test unless every phone registers and calls once more from now on.
+func (f *fleet) works(t *testing.T) {
+	t.Helper()
+	f.mu.Lock()
+	before := append([]int(nil), f.rounds...)
+	f.mu.Unlock()
+	eventually(t, 2*phonePatience+4*time.Second, "every phone registers and calls again", func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for i := range before {
+			if f.rounds[i] < before[i]+2 { // a whole round that began after now
+				return false
+			}
+		}
+		return true
+	})
+	f.check(t)
+}
+
+func (f *fleet) least() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	least := f.rounds[0]
+	for _, n := range f.rounds {
+		least = min(least, n)
+	}
+	return least
+}
+
+// stop ends the phones and returns how many rounds all of them made.
+func (f *fleet) stop() (rounds int) {
+	f.cancel()
+	f.group.Wait()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, n := range f.rounds {
+		rounds += n
+	}
+	return rounds
+}
+
+// unbanned fails the test if an element in the kernel covers an address.
+func (w *world) unbanned(t *testing.T, who lab.Who, addr netip.Addr) {
+	t.Helper()
+	for _, e := range w.bans(t, who) {
+		if e.Prefix.Contains(addr) {
+			t.Errorf("%s must never be banned, and is: %+v", addr, e)
+		}
+	}
+}

@@ -1,0 +1,89 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/e2e/lab"
+	"github.com/amifend/amifend/cmd/amifend/internal/e2e/sip"
+)
+
+// packetsForged in each victim's name: twenty times what bans.
+const packetsForged = 80
+
+// A flood of forged UDP packets cuts off neither a phone that proved itself nor those that are never banned. A control
+// shows that the same flood does ban: an address that nobody vouches for, from the SIP ports.
+func testForgery(t *testing.T, w *world, d *daemon, phones *fleet) {
+	victims := map[string]netip.AddrPort{
+		"gateway":           netip.AddrPortFrom(lab.Gateway4, 5060),
+		"gateway, IPv6":     netip.AddrPortFrom(lab.Gateway6, 5060),
+		"PBX":               netip.AddrPortFrom(lab.PBX4, 5090),
+		"PBX, IPv6":         netip.AddrPortFrom(lab.PBX6, 5090),
+		"resolver":          netip.AddrPortFrom(lab.Resolver, 53),
+		"allowlisted trunk": netip.AddrPortFrom(lab.ITSP, 5060),
+	}
+	for _, p := range phones.phones {
+		victims[fmt.Sprintf("registered phone %s, %s", p.User, p.Transport)] = p.Local
+	}
+	for name, victim := range victims {
+		t.Run(name, func(t *testing.T) {
+			w.forge(t, victim)
+			time.Sleep(100 * time.Millisecond)
+			w.unbanned(t, lab.PBX, victim.Addr())
+		})
+	}
+	control := netip.MustParseAddrPort("10.20.0.199:5060")
+	w.forge(t, control)
+	b := d.wait(t, 3*time.Second, "ban of the control", func(l line) bool {
+		return l.Msg == sayBanned && l.Source == control.Addr().String()
+	})
+	if b.Scope != "sip" {
+		t.Errorf("forgeable evidence banned with scope %q, want sip: %s", b.Scope, b.raw)
+	}
+	phones.works(t)
+	for name, victim := range victims {
+		if e, ok := w.element(t, victim.Addr()); ok {
+			t.Errorf("%s is banned: %+v", name, e)
+		}
+	}
+}
+
+// forge sends a flood in a victim's name and waits until Asterisk has raised failures against it.
+func (w *world) forge(t *testing.T, victim netip.AddrPort) {
+	t.Helper()
+	f, err := sip.NewForger(t.Context(), w.Net(lab.Attack), victim, pbxFor(victim.Addr(), 5060))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	before := len(w.failures(victim.Addr()))
+	for n := range packetsForged {
+		user := fmt.Sprint(8000 + n)
+		if n%2 == 1 {
+			user = "1001"
+		}
+		err := f.Send(sip.Request{Method: "REGISTER", From: user, Header: []string{sip.MadeUp(user, "REGISTER", "sip:pbx")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	// Of one that is banned meanwhile (the control) only the first packets arrive.
+	eventually(t, 3*time.Second, "failures of "+victim.String(), func() bool { return len(w.failures(victim.Addr())) >= before+4 })
+}
+
+// failures are the events that the witness saw and that count against a source.
+func (w *world) failures(source netip.Addr) []lab.Event {
+	var out []lab.Event
+	for _, e := range w.tap.Events(source) {
+		switch e.Kind {
+		case "InvalidAccountID", "ChallengeResponseFailed", "InvalidPassword", "FailedACL":
+			out = append(out, e)
+		}
+	}
+	return out
+}

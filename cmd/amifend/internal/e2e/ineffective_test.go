@@ -1,0 +1,83 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/e2e/lab"
+	"github.com/amifend/amifend/cmd/amifend/internal/e2e/sip"
+)
+
+// Bans that do nothing, one case a cause: amifend says which it is and what to do.
+func TestIneffectiveBans(t *testing.T) {
+	w := newWorld(t, "sid")
+
+	t.Run("port not in sip_ports", func(t *testing.T) {
+		d := w.amifend(t, settings{})
+		c := w.dialPort(t, lab.Attack, sip.UDP, netip.MustParseAddr("198.51.100.71"), 5070)
+		w.attackUntilBanned(t, d, c, unknown("REGISTER"))
+		w.keepAttacking(t, c, d, sayNoPort)
+		l, _ := d.find(func(l line) bool { return l.Msg == sayNoPort })
+		if l.Port != 5070 || l.Source != c.Local.Addr().String() {
+			t.Errorf("said of source %s, port %d: %s", l.Source, l.Port, l.raw)
+		}
+		d.stop(t)
+
+		// What the line says to do, done: the same source is dropped.
+		d = w.amifend(t, settings{firewall: []string{`sip_ports = ["5060-5061", "5070/udp"]`}})
+		sure := time.Now()
+		if unknown("REGISTER")(t.Context(), c, 0) == nil {
+			t.Error("answered although its port is in sip_ports now")
+		}
+		w.silentSince(t, c.Local.Addr(), sure)
+		d.stop(t)
+	})
+
+	t.Run("monitor outside the path", func(t *testing.T) {
+		fingerprint, err := w.Fingerprint()
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := w.amifend(t, settings{
+			who: lab.Mon, address: lab.PBX4.String() + ":5039", tls: []string{fmt.Sprintf("fingerprint = %q", fingerprint)},
+		})
+		c := w.dial(t, lab.Attack, sip.TCP, netip.MustParseAddr("198.51.100.72"))
+		w.attackUntilBanned(t, d, c, unknown("REGISTER"))
+		w.keepAttacking(t, c, d, sayNoPath)
+		d.stop(t)
+	})
+
+	t.Run("masquerade hides the sources", func(t *testing.T) {
+		const rule = "table ip lab { chain post { type nat hook postrouting priority 100; oifname pbx ip saddr 198.51.100.0/24 masquerade; }; }"
+		if _, err := w.Exec(t.Context(), lab.GW, "nft", rule); err != nil {
+			t.Fatal(err)
+		}
+		d := w.amifend(t, settings{})
+		c := w.dial(t, lab.Attack, sip.UDP, netip.MustParseAddr("198.51.100.73"))
+		w.keepAttacking(t, c, d, sayMasked)
+		l, _ := d.find(func(l line) bool { return l.Msg == sayMasked })
+		if l.Address != lab.Gateway4.String() {
+			t.Errorf("said of %s, want the gateway: %s", l.Address, l.raw)
+		}
+		w.unbanned(t, lab.PBX, lab.Gateway4)
+	})
+}
+
+// keepAttacking goes on until amifend says why its bans do nothing. The PBX answers all the time.
+func (w *world) keepAttacking(t *testing.T, c *sip.Client, d *daemon, what string) {
+	t.Helper()
+	for n := range 200 {
+		if err := unknown("REGISTER")(t.Context(), c, n); err != nil {
+			t.Fatalf("the ban was meant to be ineffective: %v", err)
+		}
+		if _, ok := d.find(func(l line) bool { return l.Msg == what }); ok {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatalf("amifend did not say %q:\n%s", what, d)
+}

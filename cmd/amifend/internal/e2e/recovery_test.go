@@ -1,0 +1,152 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/e2e/lab"
+	"github.com/amifend/amifend/cmd/amifend/internal/e2e/sip"
+)
+
+// What breaks and comes back: amifend, the ruleset, Asterisk. AMI over TLS here, known by its fingerprint.
+func TestRecovery(t *testing.T) {
+	w := newWorld(t, "sid")
+	fingerprint, err := w.Fingerprint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := settings{address: "127.0.0.1:5039", tls: []string{`fingerprint = "` + fingerprint + `"`}}
+	d := w.amifend(t, s)
+
+	udp := w.dial(t, lab.Attack, sip.UDP, netip.MustParseAddr("198.51.100.61"))
+	tcp := w.dial(t, lab.Attack, sip.TCP, netip.MustParseAddr("2001:db8:bad:61::1"))
+	bans := map[*sip.Client]line{}
+	for _, c := range []*sip.Client{udp, tcp} {
+		bans[c] = w.attackUntilBanned(t, d, c, unknown("REGISTER"))
+		w.dropped(t, bans[c], c, unknown("REGISTER"))
+	}
+
+	for name, end := range map[string]func(){"restart": func() { d.stop(t) }, "crash": func() { d.kill() }} {
+		t.Run(name+" of amifend", func(t *testing.T) {
+			before := w.bans(t, lab.PBX)
+			stop := knock(t, udp)
+			end()
+			time.Sleep(300 * time.Millisecond)
+			d = w.amifend(t, s)
+			time.Sleep(300 * time.Millisecond)
+			stop()
+			w.keptBans(t, before)
+			for c, b := range bans {
+				w.silentSince(t, c.Local.Addr(), b.Time)
+			}
+		})
+	}
+
+	t.Run("flushed ruleset", func(t *testing.T) {
+		before := w.bans(t, lab.PBX)
+		if _, err := w.Exec(t.Context(), lab.PBX, "nft", "flush", "ruleset"); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, 3*time.Second, "the bans are back in the kernel", func() bool { return len(w.bans(t, lab.PBX)) == len(before) })
+		w.keptBans(t, before)
+		repaired := time.Now()
+		if err := unknown("REGISTER")(t.Context(), udp, 0); err == nil {
+			t.Error("a banned source was answered after the repair")
+		}
+		w.silentSince(t, udp.Local.Addr(), repaired)
+	})
+
+	t.Run("kill -9 of Asterisk", func(t *testing.T) { testKilledAsterisk(t, w, d) })
+}
+
+// knock sends requests of a banned source all the time until stop is called.
+func knock(t *testing.T, c *sip.Client) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	group.Go(func() {
+		for ctx.Err() == nil {
+			_ = c.Send(c.Request(sip.Request{Method: "OPTIONS", From: "9100"})) // dropped, as hoped
+			time.Sleep(2 * time.Millisecond)
+		}
+	})
+	return func() {
+		cancel()
+		group.Wait()
+	}
+}
+
+// keptBans checks that every ban of before is in the kernel and ends when it would have ended.
+func (w *world) keptBans(t *testing.T, before []lab.Element) {
+	t.Helper()
+	now := make(map[netip.Prefix]lab.Element)
+	for _, e := range w.bans(t, lab.PBX) {
+		now[e.Prefix] = e
+	}
+	for _, b := range before {
+		e, ok := now[b.Prefix]
+		switch {
+		case !ok:
+			t.Errorf("ban lost: %+v", b)
+		case e.Set != b.Set:
+			t.Errorf("ban of %s was in %s and is in %s", b.Prefix, b.Set, e.Set)
+		// nft shows whole seconds; the tests between take a few.
+		case e.Expires > b.Expires+time.Second || e.Expires < b.Expires-20*time.Second:
+			t.Errorf("ban of %s had %s left and now has %s", b.Prefix, b.Expires, e.Expires)
+		}
+	}
+}
+
+// Asterisk is killed and started again: the session is back within two seconds of its AMI, and bans again.
+func testKilledAsterisk(t *testing.T, w *world, d *daemon) {
+	if err := w.Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	accepting := make(chan time.Time, 1)
+	go func() { accepting <- w.whenAccepting(t.Context()) }()
+	started := time.Now()
+	if err := w.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	up := <-accepting
+	back := d.wait(t, 10*time.Second, "connected again", func(l line) bool { return l.Msg == sayConnected && l.Time.After(started) })
+	t.Logf("AMI accepted %s after the start, amifend was back %s later", up.Sub(started).Round(time.Millisecond), back.Time.Sub(up).Round(time.Millisecond))
+	if late := back.Time.Sub(up); late > 2*time.Second {
+		t.Errorf("amifend was back %s after the AMI accepted connections, want 2 s at most", late)
+	}
+	w.openTap(t)
+	c := w.dial(t, lab.Attack, sip.UDP, netip.MustParseAddr("198.51.100.62"))
+	b := w.attackUntilBanned(t, d, c, unknown("REGISTER"))
+	w.dropped(t, b, c, unknown("REGISTER"))
+}
+
+// whenAccepting is when the AMI first sent its banner.
+func (w *world) whenAccepting(ctx context.Context) time.Time {
+	for ctx.Err() == nil {
+		greeted := false
+		_ = w.Net(lab.PBX).Do(func() error { // refused until it is up
+			c, err := net.DialTimeout("tcp", "127.0.0.1:5038", time.Second)
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			_ = c.SetReadDeadline(time.Now().Add(time.Second))
+			b := make([]byte, 64)
+			n, err := c.Read(b)
+			greeted = strings.HasPrefix(string(b[:n]), "Asterisk Call Manager/")
+			return err
+		})
+		if greeted {
+			return time.Now()
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return time.Now()
+}
