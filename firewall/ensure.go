@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 
@@ -62,11 +63,11 @@ func (t *Table) queueLayout(allow4, allow6 []interval) error {
 	sip := c.AddChain(&nftables.Chain{Name: chainSIP, Table: t.table})
 	c.FlushChain(pre)
 	c.FlushChain(sip)
-	udp, err := t.queuePorts(UDP)
-	errs = append(errs, err)
-	tcp, err := t.queuePorts(TCP)
-	errs = append(errs, err)
-	preRules, sipRules := rules(t.sets, udp, tcp)
+	anon := t.anonymousSets()
+	errs = append(errs, queueSet(c, anon.discovery, discoveryElements()))
+	errs = append(errs, queueSet(c, anon.udp, portElements(t.sip.merged(UDP))))
+	errs = append(errs, queueSet(c, anon.tcp, portElements(t.sip.merged(TCP))))
+	preRules, sipRules := rules(t.sets, anon)
 	t.queueRules(pre, preRules)
 	t.queueRules(sip, sipRules)
 	return errors.Join(errs...)
@@ -86,21 +87,43 @@ func (t *Table) queueRules(chain *nftables.Chain, rules [][]expr.Any) {
 	}
 }
 
-// queuePorts queues an anonymous set of the SIP ports of a protocol: it lives and dies with its rule. It returns nil if there are none.
-func (t *Table) queuePorts(p Protocol) (*nftables.Set, error) {
-	ranges := t.sip.merged(p)
-	if len(ranges) == 0 {
-		return nil, nil
+// anonymousSets are new ones for each transaction: queueSet gives them their names and numbers.
+func (t *Table) anonymousSets() anonymous {
+	set := func(of nftables.SetDatatype, isInterval bool) *nftables.Set {
+		return &nftables.Set{Table: t.table, Anonymous: true, Constant: true, Interval: isInterval, KeyType: of}
 	}
-	var elems []nftables.SetElement
+	a := anonymous{discovery: set(nftables.TypeICMP6Type, false)}
+	if len(t.sip.merged(UDP)) > 0 {
+		a.udp = set(nftables.TypeInetService, true)
+	}
+	if len(t.sip.merged(TCP)) > 0 {
+		a.tcp = set(nftables.TypeInetService, true)
+	}
+	return a
+}
+
+func queueSet(c *nftables.Conn, set *nftables.Set, elems []nftables.SetElement) error {
+	if set == nil {
+		return nil
+	}
+	return c.AddSet(set, elems)
+}
+
+func discoveryElements() (elems []nftables.SetElement) {
+	for _, t := range discoveryTypes() {
+		elems = append(elems, nftables.SetElement{Key: []byte{t}})
+	}
+	return elems
+}
+
+func portElements(ranges []PortRange) (elems []nftables.SetElement) {
 	for _, r := range ranges {
 		elems = append(elems, nftables.SetElement{Key: binaryutil.BigEndian.PutUint16(r.First)})
-		if r.Last < 65535 {
+		if r.Last < math.MaxUint16 {
 			elems = append(elems, nftables.SetElement{Key: binaryutil.BigEndian.PutUint16(r.Last + 1), IntervalEnd: true})
 		}
 	}
-	set := &nftables.Set{Table: t.table, Anonymous: true, Constant: true, Interval: true, KeyType: nftables.TypeInetService}
-	return set, t.write.AddSet(set, elems)
+	return elems
 }
 
 // SetAllow replaces the allow sets in one transaction; prefixes may overlap. Later Ensures put back the new list, also if this failed

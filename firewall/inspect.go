@@ -112,8 +112,7 @@ func (t *Table) complete(c *nftables.Conn) (bool, error) {
 			return false, nil
 		}
 	}
-	var ports nftables.Set
-	pre, sip := rules(t.sets, portsIf(t.sip, UDP, &ports), portsIf(t.sip, TCP, &ports))
+	pre, sip := rules(t.sets, t.anonymousSets())
 	for name, want := range map[string]int{chainPre: len(pre), chainSIP: len(sip)} {
 		chain := s.chains[name]
 		if chain == nil || name == chainPre && (!isOurHook(chain) || chain.Policy == nil || *chain.Policy != nftables.ChainPolicyAccept) {
@@ -131,11 +130,4 @@ func (t *Table) complete(c *nftables.Conn) (bool, error) {
 		}
 	}
 	return true, nil
-}
-
-func portsIf(s SIPPorts, p Protocol, set *nftables.Set) *nftables.Set {
-	if len(s.merged(p)) == 0 {
-		return nil
-	}
-	return set
 }

@@ -16,22 +16,30 @@ const (
 	hopLimitOffset = 7  // RFC 8200
 	dportOffset    = 2  // RFC 768, RFC 9293
 
-	icmp6TooBig = 2   // RFC 4443
-	icmp6NDLow  = 133 // RFC 4861: router solicitation
-	icmp6NDHigh = 136 // RFC 4861: neighbour advertisement; redirect (137) is left out: nobody banned shall redirect us
+	icmp6TooBig = 2 // RFC 4443
 
 	loopbackIndex = 1 // lo has it in every network namespace
 )
 
-// rules returns the rules of both chains, given the anonymous sets of the SIP ports (nil if a protocol has none).
-func rules(sets []banSet, udp, tcp *nftables.Set) (pre, sip [][]expr.Any) {
+// discoveryTypes are those of RFC 4861 but redirect: nobody banned shall redirect us.
+func discoveryTypes() []byte {
+	return []byte{133, 134, 135, 136} // router solicitation and advertisement, neighbour solicitation and advertisement
+}
+
+// anonymous are the sets that live and die with the rule that refers to them; nil where there is nothing to match.
+type anonymous struct {
+	discovery, udp, tcp *nftables.Set
+}
+
+// rules returns the rules of both chains.
+func rules(sets []banSet, anon anonymous) (pre, sip [][]expr.Any) {
 	pre = append(pre,
 		[]expr.Any{
 			&expr.Meta{Key: expr.MetaKeyIIF, Register: 1},
 			equal(binaryutil.NativeEndian.PutUint32(loopbackIndex)),
 			verdict(expr.VerdictAccept),
 		},
-		neighbourDiscovery(),
+		neighbourDiscovery(anon.discovery),
 		append(icmp6Type(), equal([]byte{icmp6TooBig}), verdict(expr.VerdictAccept)),
 		append(source(false, 32), lookup(setAllow4), verdict(expr.VerdictAccept)),
 		append(source(true, 128), lookup(setAllow6), verdict(expr.VerdictAccept)),
@@ -44,19 +52,19 @@ func rules(sets []banSet, udp, tcp *nftables.Set) (pre, sip [][]expr.Any) {
 			sip = append(sip, drop)
 		}
 	}
-	if udp != nil {
-		pre = append(pre, jumpToSIP(unix.IPPROTO_UDP, udp))
+	if anon.udp != nil {
+		pre = append(pre, jumpToSIP(unix.IPPROTO_UDP, anon.udp))
 	}
-	if tcp != nil {
-		pre = append(pre, jumpToSIP(unix.IPPROTO_TCP, tcp))
+	if anon.tcp != nil {
+		pre = append(pre, jumpToSIP(unix.IPPROTO_TCP, anon.tcp))
 	}
 	return pre, sip
 }
 
 // neighbourDiscovery accepts it as RFC 4861 demands it, with hop limit 255: nobody who is not on the link can send that.
-func neighbourDiscovery() []expr.Any {
+func neighbourDiscovery(types *nftables.Set) []expr.Any {
 	return append(icmp6Type(),
-		&expr.Range{Op: expr.CmpOpEq, Register: 1, FromData: []byte{icmp6NDLow}, ToData: []byte{icmp6NDHigh}},
+		&expr.Lookup{SourceRegister: 1, SetName: types.Name, SetID: types.ID},
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: hopLimitOffset, Len: 1},
 		equal([]byte{255}),
 		verdict(expr.VerdictAccept),

@@ -21,8 +21,8 @@ import (
 // envInside tells the test binary that it runs inside already; its value says why not, if sandboxing failed.
 const envInside = "FIREWALLTEST_INSIDE"
 
-// Main runs the tests, as root or as root of a namespace of their own, and ends the process.
-func Main(m *testing.M) {
+// Main runs the tests (a *testing.M, or something around one), as root or as root of a namespace of their own, and ends the process.
+func Main(m interface{ Run() int }) {
 	if os.Geteuid() == 0 || os.Getenv(envInside) != "" {
 		os.Exit(m.Run())
 	}
@@ -46,6 +46,7 @@ func Main(m *testing.M) {
 // NS is a network namespace. Its loopback interface is up.
 type NS struct {
 	handle netns.NsHandle
+	links  int
 }
 
 // New makes a network namespace for a test. It is gone after the test.

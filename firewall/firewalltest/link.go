@@ -1,0 +1,184 @@
+package firewalltest
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Join links two namespaces by a veth pair and gives each end its addresses, in CIDR notation. It returns the names of the
+// interfaces in a and in b. The link is up, and IPv6 addresses are usable at once.
+func Join(t testing.TB, a, b *NS, aAddrs, bAddrs []string) (aName, bName string) {
+	t.Helper()
+	aName, bName = a.nextLink(), b.nextLink()
+	a.Do(t, func() error {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name = aName
+		veth := &netlink.Veth{LinkAttrs: attrs, PeerName: bName, PeerNamespace: netlink.NsFd(b.FD())}
+		if err := netlink.LinkAdd(veth); err != nil {
+			return fmt.Errorf("add veth pair: %w", err)
+		}
+		return nil
+	})
+	a.Do(t, func() error { return setUp(aName, aAddrs) })
+	b.Do(t, func() error { return setUp(bName, bAddrs) })
+	a.Do(t, func() error { return awaitUp(aName) })
+	b.Do(t, func() error { return awaitUp(bName) })
+	return aName, bName
+}
+
+func (n *NS) nextLink() string {
+	n.links++
+	return fmt.Sprintf("veth%d", n.links)
+}
+
+func setUp(name string, addrs []string) error {
+	link, err := netlink.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("find link %s: %w", name, err)
+	}
+	for _, a := range addrs {
+		addr, err := netlink.ParseAddr(a)
+		if err != nil {
+			return fmt.Errorf("parse address %s: %w", a, err)
+		}
+		if addr.IP.To4() == nil {
+			addr.Flags = unix.IFA_F_NODAD
+		}
+		if err := netlink.AddrAdd(link, addr); err != nil {
+			return fmt.Errorf("add address %s to %s: %w", a, name, err)
+		}
+	}
+	if err := netlink.LinkSetUp(link); err != nil {
+		return fmt.Errorf("set link %s up: %w", name, err)
+	}
+	return nil
+}
+
+// awaitUp waits until the kernel has noticed that the other end is up too: it drops what is sent before.
+func awaitUp(name string) error {
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		link, err := netlink.LinkByName(name)
+		if err != nil {
+			return fmt.Errorf("find link %s: %w", name, err)
+		}
+		if link.Attrs().OperState == netlink.OperUp {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("await link %s: it is %s", name, link.Attrs().OperState)
+		}
+	}
+}
+
+// ListenUDP opens a UDP socket in the namespace, closed after the test.
+func (n *NS) ListenUDP(t testing.TB, addr string) *net.UDPConn {
+	t.Helper()
+	var conn net.PacketConn
+	n.Do(t, func() (err error) {
+		conn, err = net.ListenPacket("udp", addr)
+		return err
+	})
+	closeAfter(t, conn)
+	return conn.(*net.UDPConn)
+}
+
+// DialUDP opens a UDP socket from a local address to a remote one in the namespace, closed after the test.
+func (n *NS) DialUDP(t testing.TB, local, remote string) *net.UDPConn {
+	t.Helper()
+	var conn net.Conn
+	n.Do(t, func() error {
+		laddr, err := net.ResolveUDPAddr("udp", local)
+		if err != nil {
+			return fmt.Errorf("resolve %s: %w", local, err)
+		}
+		conn, err = (&net.Dialer{LocalAddr: laddr}).Dial("udp", remote)
+		return err
+	})
+	closeAfter(t, conn)
+	return conn.(*net.UDPConn)
+}
+
+// ListenTCP opens a listening TCP socket in the namespace, closed after the test.
+func (n *NS) ListenTCP(t testing.TB, addr string) net.Listener {
+	t.Helper()
+	var l net.Listener
+	n.Do(t, func() (err error) {
+		l, err = net.Listen("tcp", addr)
+		return err
+	})
+	closeAfter(t, l)
+	return l
+}
+
+// DialTCP connects from a local address to a remote one in the namespace; the connection is closed after the test.
+func (n *NS) DialTCP(t testing.TB, local, remote string) (net.Conn, error) {
+	t.Helper()
+	var conn net.Conn
+	err := n.run(func() error {
+		laddr, err := net.ResolveTCPAddr("tcp", local)
+		if err != nil {
+			return fmt.Errorf("resolve %s: %w", local, err)
+		}
+		conn, err = (&net.Dialer{LocalAddr: laddr}).Dial("tcp", remote)
+		return err
+	})
+	if err == nil {
+		closeAfter(t, conn)
+	}
+	return conn, err
+}
+
+func closeAfter(t testing.TB, c interface{ Close() error }) {
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			t.Errorf("close socket: %v", err)
+		}
+	})
+}
+
+// Flood sends small datagrams as fast as it can, until stop is called, which returns how many were sent.
+func Flood(conn *net.UDPConn) (stop func() (sent int)) {
+	var done atomic.Bool
+	sent := make(chan int)
+	go func() {
+		n := 0
+		for !done.Load() {
+			if _, err := conn.Write([]byte("OPTIONS sip:flood SIP/2.0\r\n\r\n")); err == nil { // refused while nobody listens: try on
+				n++
+			}
+		}
+		sent <- n
+	}()
+	return func() int {
+		done.Store(true)
+		return <-sent
+	}
+}
+
+// Count receives datagrams until stop is called, which returns how many came.
+func Count(conn *net.UDPConn) (stop func() (received int)) {
+	var n atomic.Int64
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		buf := make([]byte, 2048)
+		for {
+			if _, _, err := conn.ReadFrom(buf); err != nil {
+				return
+			}
+			n.Add(1)
+		}
+	}()
+	return func() int {
+		_ = conn.Close() // ends the goroutine, what else may fail
+		<-ended
+		return int(n.Load())
+	}
+}
