@@ -142,9 +142,10 @@ func TestEscalation(t *testing.T) {
 	first := l.banned()
 	l.wait(10 * time.Minute)
 	l.feed(repeat(50, forged(attacker))...)
-	l.feed(repeat(3, overStream(forged(attacker)))...)
+	stream := repeat(4, overStream(forged(attacker)))
+	l.feed(stream[:3]...)
 	l.banned()
-	l.feed(overStream(forged(attacker)))
+	l.feed(stream[3])
 	if len(l.got) != 2 {
 		t.Fatalf("got %d verdicts, want 2", len(l.got))
 	}

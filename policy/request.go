@@ -17,15 +17,19 @@ type requestKey struct {
 	session uint64
 	port    uint16
 	server  uint16
+	stream  bool // so that no forgeable failure, which may count nothing, excuses a proven one
 }
 
 func (k requestKey) hash(k0, k1 uint64) uint64 {
-	var b [28]byte
+	var b [29]byte
 	binary.LittleEndian.PutUint64(b[:], k.source.hi)
 	binary.LittleEndian.PutUint64(b[8:], k.source.lo)
 	binary.LittleEndian.PutUint64(b[16:], k.session)
 	binary.LittleEndian.PutUint16(b[24:], k.port)
 	binary.LittleEndian.PutUint16(b[26:], k.server)
+	if k.stream {
+		b[28] = 1
+	}
 	return siphash.Hash(k0, k1, b[:])
 }
 
@@ -37,7 +41,6 @@ type request struct {
 	pending uint8 // counted failures whose companion event has not come yet
 	credit  bool  // the latest failure was counted, and the authenticated one that follows belongs to it
 	held    bool  // the latest failure is not counted: it is that authenticated one, if its companion says so
-	proven  bool  // the latest failure came over a stream transport
 }
 
 // The lists of the table of requests.
@@ -77,7 +80,7 @@ func (e *Engine) unauthenticated(k requestKey, o *Observation) {
 		if e.now-q.at > companionWindow {
 			q.pending = 0
 		}
-		q.held, q.credit, q.at, q.proven = true, false, e.now, o.Stream
+		q.held, q.credit, q.at = true, false, e.now
 		e.requests.move(r, listHeld)
 		return
 	default:
@@ -87,7 +90,7 @@ func (e *Engine) unauthenticated(k requestKey, o *Observation) {
 		q.pending = bump(q.pending, 1)
 		q.credit = true
 	}
-	q.at, q.kind, q.account, q.proven = e.now, o.Kind, o.Account, o.Stream
+	q.at, q.kind, q.account = e.now, o.Kind, o.Account
 	e.requests.move(r, listPlain)
 	e.count(k.source, e.evidence(o))
 }
@@ -172,7 +175,7 @@ func (e *Engine) release(r ref) {
 	q.held = false
 	e.requests.move(r, listPlain)
 	e.count(en.key.source, Evidence{
-		At: q.at, Kind: q.kind, Proven: q.proven, Server: en.key.server,
+		At: q.at, Kind: q.kind, Proven: en.key.stream, Server: en.key.server,
 		Weight: float32(e.opt.Weights[q.kind]), Account: q.account,
 	})
 }

@@ -121,13 +121,14 @@ func TestAttemptsAreRequestsNotEvents(t *testing.T) {
 	}
 }
 
-// What comes with another server, port or session is another request.
-func TestKeyIsServerSourceAndSession(t *testing.T) {
+// What comes with another server, port, session or sort of transport is another request.
+func TestKeyOfOneRequest(t *testing.T) {
 	base := unknownUserWithCredentials("a", "c")
 	for name, change := range map[string]func(*Observation){
 		"server":  func(o *Observation) { o.Server = 1 },
 		"port":    func(o *Observation) { o.Source = event(KindNone, 0, "198.51.100.13:1", "", "").Source },
 		"session": func(o *Observation) { o.Session++ },
+		"stream":  func(o *Observation) { o.Stream = true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
