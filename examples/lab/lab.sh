@@ -120,14 +120,16 @@ configure() {
 	echo "$release" >"$run/release"
 	# A percent sign and a colon: a client that takes the secret for a format or splits at any colon fails at once.
 	[[ -e $run/secret ]] || (umask 077 && printf '100%%d:%s\n' "$(openssl rand -hex 12)" >"$run/secret")
-	modules=$(cd "$root" && ls -d usr/lib/asterisk/modules usr/lib/*/asterisk/modules 2>/dev/null | head -n 1) || :
-	[[ -n $modules ]] || die "no Asterisk modules in $root"
+	for modules in "$root"/usr/lib/asterisk/modules "$root"/usr/lib/*/asterisk/modules; do
+		[[ ! -d $modules ]] || break
+	done
+	[[ -d $modules ]] || die "no Asterisk modules in $root"
 
 	cp "$here"/etc/common/*.conf "$here/etc/$release/"*.conf "$run/etc/"
 	for ((n = 1001; n <= 1030; n++)); do
 		sed "s/@N@/$n/g" "$here/etc/$release/phone.tmpl"
 	done >"$run/etc/phones.conf"
-	sed -i "s|@MODULES@|/$modules|" "$run/etc/asterisk.conf"
+	sed -i "s|@MODULES@|${modules#"$root"}|" "$run/etc/asterisk.conf"
 	sed -i "s|@SECRET@|$(<"$run/secret")|" "$run/etc/manager.conf"
 	# Asterisk has defaults for these, but calls it an error when the files are not there.
 	touch "$run"/etc/{acl,ccss,cdr,cel,features,indications,pjproject,udptl}.conf
@@ -185,11 +187,12 @@ end() {
 
 # Ends what runs in the lab's namespaces (Asterisk, amifend, tools) and removes them. Safe to repeat.
 down() {
-	local m pids
+	local m
+	local -a pids
 	for m in "${members[@]}"; do
 		[[ -e /run/netns/$(ns "$m") ]] || continue
-		pids=$(ip netns pids "$(ns "$m")" 2>/dev/null || :)
-		[[ -z $pids ]] || kill -9 $pids 2>/dev/null || :
+		mapfile -t pids < <(ip netns pids "$(ns "$m")" 2>/dev/null)
+		((${#pids[@]} == 0)) || kill -9 "${pids[@]}" 2>/dev/null || :
 		ip netns del "$(ns "$m")" || :
 		rm -rf "/etc/netns/$(ns "$m")"
 	done

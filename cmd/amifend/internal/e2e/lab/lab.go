@@ -20,6 +20,7 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 )
 
 // Who is one of the lab's namespaces.
@@ -149,6 +150,12 @@ func (n Namespace) Do(open func() error) error {
 	// A goroutine of its own: should the way back fail, its thread ends with it instead of going on in the wrong place.
 	go func() {
 		runtime.LockOSThread()
+		// While the main thread is away, the whole process looks like one of the lab's, which Down ends.
+		if unix.Gettid() == os.Getpid() {
+			defer runtime.UnlockOSThread()
+			result <- n.Do(open) // on another thread: this one is held
+			return
+		}
 		home, err := netns.Get()
 		if err != nil {
 			result <- fmt.Errorf("get namespace: %w", err)
