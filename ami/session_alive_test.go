@@ -1,0 +1,389 @@
+package ami
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/amifend/amifend/ami/amitest"
+)
+
+func countActions(pbx *amitest.PBX, name string) int {
+	n := 0
+	for _, a := range pbx.Actions() {
+		if a.Name == name {
+			n++
+		}
+	}
+	return n
+}
+
+func TestSessionPingsAndStaysConnected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pbx := newPBX(t, amitest.Behaviour{})
+		r := startSession(t, pbx, nil)
+		time.Sleep(10*time.Minute + time.Second)
+		if got := countActions(pbx, "Ping"); got != 40 {
+			t.Errorf("%d Pings in ten minutes, want 40", got)
+		}
+		if s := r.session.Status(); s.Phase != PhaseConnected || s.Attempts != 1 || s.Gaps != 0 {
+			t.Errorf("status %+v", s)
+		}
+	})
+}
+
+func TestSessionUnansweredPingIsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pbx := newPBX(t, amitest.Behaviour{})
+		r := startSession(t, pbx, nil)
+		time.Sleep(time.Second)
+		pbx.Behave(func(b *amitest.Behaviour) { b.NoPong = true })
+		time.Sleep(DefaultPingInterval + DefaultPingTimeout - time.Second - time.Millisecond)
+		if len(r.told()) != 1 {
+			t.Fatalf("lost before the answer's time was up: %+v", r.last())
+		}
+		time.Sleep(HoldTime + 2*time.Millisecond) // our own event was held for HoldTime: the session is that much younger
+		c := r.last()
+		if c.Problem != ProblemSilent || !c.Lost || c.Phase != PhaseWaiting {
+			t.Errorf("told %+v, want a loss by silence", c)
+		}
+		pbx.Behave(func(b *amitest.Behaviour) { b.NoPong = false })
+		time.Sleep(2 * time.Second)
+		if c := r.last(); c.Phase != PhaseConnected || c.Gap <= 0 || c.Gap > 2*time.Second {
+			t.Errorf("told %+v, want connected again with the gap's length", c)
+		}
+	})
+}
+
+func TestSessionLatePongBehindEventsIsNoSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pbx := newPBX(t, amitest.Behaviour{})
+		r := startSession(t, pbx, nil)
+		time.Sleep(time.Second)
+		// A backlog that takes 40 s to arrive: each Pong stands behind it.
+		flood := amitest.NewPeer("198.51.100.7:5062")
+		var steps []amitest.Step
+		for range 40 {
+			steps = append(steps, amitest.SendEvents(flood.GuessAccount("1")...), amitest.Pause(time.Second))
+		}
+		pbx.Play(steps...)
+		time.Sleep(2 * time.Minute)
+		if s := r.session.Status(); s.Phase != PhaseConnected || s.Gaps != 0 || s.Events != 81 {
+			t.Errorf("status %+v", s)
+		}
+	})
+}
+
+func TestSessionWithoutPongButWithBytesIsLostInTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pbx := newPBX(t, amitest.Behaviour{NoPong: true})
+		r := startSession(t, pbx, nil)
+		flood := amitest.NewPeer("198.51.100.7:5062")
+		for range 100 {
+			time.Sleep(time.Second)
+			pbx.Emit(flood.Refresh("1")...)
+		}
+		if told := r.told(); len(told) < 2 || told[1].Problem != ProblemSilent {
+			t.Errorf("told %+v", told)
+		}
+	})
+}
+
+// TestSessionReconnectsAfterRestart restarts the PBX; the guide measured 1.2 s from a kill to the next login.
+func TestSessionReconnectsAfterRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pbx := newPBX(t, amitest.Behaviour{})
+		r := startSession(t, pbx, nil)
+		for i := range 20 {
+			time.Sleep(5 * time.Second)
+			if s := r.session.Status(); s.Phase != PhaseConnected {
+				t.Fatalf("restart %d: %+v", i, s)
+			}
+			pbx.Stop()
+			time.Sleep(time.Duration(i) * 150 * time.Millisecond)
+			if err := pbx.Start(); err != nil {
+				t.Fatal(err)
+			}
+			back := time.Now()
+			for r.session.Status().Phase != PhaseConnected {
+				time.Sleep(10 * time.Millisecond)
+			}
+			if took := time.Since(back); took > 1500*time.Millisecond {
+				t.Errorf("restart %d: back %s after the PBX, want 1.5 s at most", i, took)
+			}
+		}
+		s := r.session.Status()
+		if s.Reconnects != 20 || s.Gaps != 20 {
+			t.Errorf("status %+v", s)
+		}
+		assertPace(t, pbx.Accepted())
+	})
+}
+
+// assertPace fails when two connections came less than a second apart.
+func assertPace(t *testing.T, at []time.Time) {
+	t.Helper()
+	for i := 1; i < len(at); i++ {
+		if d := at[i].Sub(at[i-1]); d < time.Second {
+			t.Errorf("connection %d came %s after the one before", i, d)
+		}
+	}
+}
+
+// attempts counts the calls of a Dial by their time.
+type attempts struct {
+	mu sync.Mutex
+	at []time.Time
+}
+
+func (a *attempts) dial(dial dialFunc) func(*Config) {
+	return func(c *Config) {
+		c.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			a.mu.Lock()
+			a.at = append(a.at, time.Now())
+			a.mu.Unlock()
+			return dial(ctx, network, address)
+		}
+	}
+}
+
+func (a *attempts) gaps() []time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var gaps []time.Duration
+	for i := 1; i < len(a.at); i++ {
+		gaps = append(gaps, a.at[i].Sub(a.at[i-1]))
+	}
+	return gaps
+}
+
+func TestSessionRetriesEverySecondWhileRefusedThenBacksOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pbx := newPBX(t, amitest.Behaviour{})
+		pbx.Stop()
+		var a attempts
+		startSession(t, pbx, a.dial(pbx.Dial))
+		time.Sleep(10 * time.Minute)
+		at := time.Duration(0)
+		gaps := a.gaps()
+		for i, gap := range gaps {
+			at += gap
+			if gap < time.Second || gap > maxRetry || (at < refusedPatience && gap > 1200*time.Millisecond) {
+				t.Errorf("attempt %d came %s after the one before, %s after the first", i+1, gap, at)
+			}
+		}
+		if last := gaps[len(gaps)-1]; last < 15*time.Second {
+			t.Errorf("still %s between attempts after ten minutes", last)
+		}
+	})
+}
+
+func TestSessionBacksOffFurtherAfterRefusedLogin(t *testing.T) {
+	for name, b := range map[string]amitest.Behaviour{
+		"wrong secret": {Refusal: "Authentication failed"}, "no read = security": {NoSecurity: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				pbx := newPBX(t, b)
+				var a attempts
+				startSession(t, pbx, a.dial(pbx.Dial))
+				time.Sleep(time.Hour)
+				gaps := a.gaps()
+				for i, gap := range gaps {
+					if gap < 8*time.Second {
+						t.Errorf("attempt %d came %s after the one before", i+1, gap)
+					}
+				}
+				if len(gaps) > 24 {
+					t.Errorf("%d logins in an hour", len(gaps))
+				}
+				if last := gaps[len(gaps)-1]; last > 6*time.Minute+10*time.Second {
+					t.Errorf("%s between attempts: an administrator waits that long after the repair", last)
+				}
+			})
+		})
+	}
+}
+
+func TestSessionSaysHowTheStreamEnded(t *testing.T) {
+	event := amitest.SendEvents(amitest.NewPeer("198.51.100.7:5062").GuessAccount("1")...)
+	half := amitest.Send(amitest.Packets(amitest.NewPeer("198.51.100.7:5062").GuessAccount("1")...)[:200])
+	for name, tc := range map[string]struct {
+		steps []amitest.Step
+		want  Problem
+		text  string
+	}{
+		"between two packets": {[]amitest.Step{event, amitest.Cut()}, ProblemLost, "EOF"},
+		"inside a packet":     {[]amitest.Step{event, half, amitest.Cut()}, ProblemTooSlow, "middle of a packet"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				pbx := newPBX(t, amitest.Behaviour{})
+				r := startSession(t, pbx, nil)
+				time.Sleep(time.Second)
+				pbx.Play(tc.steps...)
+				synctest.Wait()
+				c := r.last()
+				if c.Problem != tc.want || !strings.Contains(c.Err.Error(), tc.text) || !c.Lost {
+					t.Errorf("told %+v, want %s", c, tc.want)
+				}
+				if got := r.session.Status().Gaps; got != 1 {
+					t.Errorf("%d gaps", got)
+				}
+			})
+		})
+	}
+}
+
+func TestSessionCountsStallsAndBlamesThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pbx := newPBX(t, amitest.Behaviour{})
+		r := startSession(t, pbx, nil)
+		time.Sleep(time.Second)
+		block := make(chan struct{})
+		r.mu.Lock()
+		r.block = block
+		r.mu.Unlock()
+		pbx.Emit(amitest.NewPeer("198.51.100.7:5062").Refresh("1")...)
+		time.Sleep(2 * time.Minute) // many Pings go unanswered for emit's fault alone
+		if s := r.session.Status(); s.Phase != PhaseConnected {
+			t.Fatalf("a blocked emit lost the session: %+v", s)
+		}
+		close(block)
+		time.Sleep(time.Second)
+		s := r.session.Status()
+		if s.Stalls != 1 || s.Stalled != 2*time.Minute || s.Phase != PhaseConnected {
+			t.Errorf("status %+v, want one stall of 2 min", s)
+		}
+		pbx.Cut()
+		synctest.Wait()
+		if c := r.last(); c.Problem != ProblemTooSlow || !strings.Contains(c.Err.Error(), "2m0s") {
+			t.Errorf("told %+v", c)
+		}
+	})
+}
+
+// TestSessionCutOffByRealBacklog lets a PBX on a real port run into a client that does not read.
+func TestSessionCutOffByRealBacklog(t *testing.T) {
+	pbx := listenPBX(t, amitest.Config{})
+	r := startSession(t, pbx, nil)
+	until(t, "connected", func() bool { return r.session.Status().Phase == PhaseConnected })
+	block := make(chan struct{})
+	r.mu.Lock()
+	r.block = block
+	r.mu.Unlock()
+	flood := amitest.NewPeer("198.51.100.7:5062")
+	for pbx.Sessions() > 0 {
+		pbx.Emit(flood.GuessAccount("1000")...)
+	}
+	close(block)
+	until(t, "told", func() bool { return r.last().Lost })
+	if c := r.last(); c.Problem != ProblemTooSlow {
+		t.Errorf("told %+v", c)
+	}
+}
+
+func TestSessionReleasesHeldEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pbx := newPBX(t, amitest.Behaviour{})
+		r := startSession(t, pbx, nil)
+		time.Sleep(time.Second)
+		pbx.Emit(amitest.Event{Kind: amitest.InvalidPassword, Service: "SIP", Account: "1000", Session: "0x7fa2b0009eb0", Remote: netip.MustParseAddrPort("198.51.100.11:5060")})
+		time.Sleep(HoldTime - time.Millisecond)
+		if got := len(r.got()); got != 1 {
+			t.Fatalf("%d events before HoldTime passed, want our own alone", got)
+		}
+		time.Sleep(2 * time.Millisecond)
+		if got := r.got(); len(got) != 2 || got[1].Kind != KindInvalidPassword {
+			t.Errorf("events %+v", got)
+		}
+	})
+}
+
+func TestSessionDecodesEverySplit(t *testing.T) {
+	peer := amitest.NewPeer("198.51.100.7:5062")
+	data := amitest.Packets(append(peer.Crack("1000", 3), peer.GuessAccount("2000")...)...)
+	for _, size := range []int{1, 7, 100, len(data)} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				pbx := newPBX(t, amitest.Behaviour{})
+				r := startSession(t, pbx, nil)
+				time.Sleep(time.Second)
+				pbx.Play(amitest.Split(data, size, 3*time.Millisecond)...)
+				time.Sleep(time.Minute)
+				if got := r.got(); len(got) != 7 {
+					t.Errorf("%d events, want 7", len(got))
+				}
+			})
+		})
+	}
+}
+
+// TestSessionFindsItsOwnAddress tells our login from another one with the same manager user.
+func TestSessionFindsItsOwnAddress(t *testing.T) {
+	other := amitest.Event{
+		Kind: amitest.SuccessfulAuth, Service: "AMI", Account: testUser, Session: "0x7fb2fc0018d0", Transport: "TCP",
+		Local: netip.MustParseAddrPort("0.0.0.0:5038"), Remote: netip.MustParseAddrPort("192.0.2.77:4000"),
+		Fields: []amitest.Field{{Name: "UsingPassword", Value: "0"}, {Name: "SessionTV", Value: "2026-11-23T02:54:22.812+0000"}},
+	}
+	nat := netip.MustParseAddrPort("203.0.113.1:61000")
+	for name, tc := range map[string]struct {
+		behaviour amitest.Behaviour
+		want      netip.AddrPort // zero: our end of the connection
+	}{
+		"without NAT": {},
+		"behind NAT":  {amitest.Behaviour{SeenAs: nat}, nat},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pbx := listenPBX(t, amitest.Config{Behaviour: tc.behaviour})
+			local := make(chan netip.AddrPort, 1)
+			r := startSession(t, pbx, func(c *Config) {
+				c.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+					conn, err := pbx.Dial(ctx, network, address)
+					if err == nil {
+						local <- conn.LocalAddr().(*net.TCPAddr).AddrPort()
+					}
+					return conn, err
+				}
+			})
+			until(t, "connected", func() bool { return r.session.Status().Phase == PhaseConnected })
+			pbx.Emit(other)
+			until(t, "two events", func() bool { return len(r.got()) == 2 })
+			want := tc.want
+			if ours := <-local; !want.IsValid() {
+				want = ours
+			}
+			if got := r.session.Status().Own; got != want {
+				t.Errorf("own address %s, want %s", got, want)
+			}
+			if got := r.got(); !got[0].Own || got[1].Own {
+				t.Errorf("own marks %t %t, want true false", got[0].Own, got[1].Own)
+			}
+		})
+	}
+}
+
+// TestLinkPrefersItsEndOfTheConnection has the other login of our user come first.
+func TestLinkPrefersItsEndOfTheConnection(t *testing.T) {
+	ours, other := netip.MustParseAddrPort("127.0.0.1:1"), netip.MustParseAddrPort("192.0.2.77:4000")
+	l := link{local: ours, meter: &meter{}, started: time.Now()}
+	if !l.isOwn(other) || l.isOwn(other) {
+		t.Error("the first one is assumed, and no other")
+	}
+	if !l.isOwn(ours) || l.meter.ownAddress() != ours {
+		t.Error("ours is not preferred")
+	}
+	if l.isOwn(other) || l.isOwn(ours) || l.meter.ownAddress() != ours {
+		t.Error("another one came after the certain one")
+	}
+	late := link{local: ours, meter: &meter{}, started: time.Now().Add(-time.Minute)}
+	if late.isOwn(other) {
+		t.Error("a login a minute later is not ours")
+	}
+}
