@@ -1,0 +1,88 @@
+package ami
+
+import "bytes"
+
+const (
+	// MaxPacket is how many bytes of a packet are kept, values cut to MaxValue. The longest event that Asterisk can
+	// raise has one value of about 64 KiB (a Call-ID), so a longer packet is no event; it is read away and counted.
+	MaxPacket = 256 << 10
+
+	maxLine   = MaxValue + 64 // a key, its `: ` and a value that is too long by a byte at least
+	firstSize = 4 << 10       // of the buffer
+	usualSize = 64 << 10      // to which it grows when reads fill it
+	freeSize  = 2 << 10       // that Buffer gives at least
+)
+
+// frame is the read buffer: it cuts the stream into lines that end with CRLF. A lone CR or a lone LF is data.
+type frame struct {
+	buf  []byte
+	end  int  // of the bytes in buf
+	line int  // where the current line begins
+	scan int  // where to look for the next LF
+	cr   int  // a line end's CR stands here or later: not in what was left of an unfinished line that was cut
+	full bool // the last read filled the buffer
+}
+
+// next returns the next line without its line end; it begins at f.line until advance is called. It returns false when
+// no line is complete.
+func (f *frame) next() ([]byte, bool) {
+	for {
+		i := bytes.IndexByte(f.buf[f.scan:f.end], '\n')
+		if i < 0 {
+			f.scan = f.end
+			f.cutUnfinished()
+			return nil, false
+		}
+		lf := f.scan + i
+		f.scan = lf + 1
+		if lf > f.cr && f.buf[lf-1] == '\r' {
+			return f.cutFinished(lf - 1), true
+		}
+	}
+}
+
+// advance goes to the line after the one that next returned.
+func (f *frame) advance() { f.line, f.cr = f.scan, f.scan }
+
+// cutFinished cuts the current line, whose CR is at cr, to maxLine bytes.
+func (f *frame) cutFinished(cr int) []byte {
+	if keep := f.line + maxLine; cr > keep {
+		copy(f.buf[keep:], f.buf[cr:f.end])
+		f.end -= cr - keep
+		f.scan -= cr - keep
+		cr = keep
+	}
+	return f.buf[f.line:cr]
+}
+
+// cutUnfinished cuts a line whose end has not come yet to maxLine bytes, and the CR that its end may begin with.
+func (f *frame) cutUnfinished() {
+	keep := f.line + maxLine
+	if f.end <= keep {
+		return
+	}
+	last := f.buf[f.end-1]
+	f.end, f.cr = keep, keep
+	if last == '\r' {
+		f.buf[keep] = '\r'
+		f.end++
+	}
+	f.scan = f.end
+}
+
+// free returns the space after the bytes in the buffer, and grows it when there is too little or reads fill it.
+func (f *frame) free() []byte {
+	size := max(len(f.buf), firstSize)
+	if f.full && size < usualSize {
+		size *= 2
+	}
+	for size-f.end < freeSize {
+		size *= 2
+	}
+	if size > len(f.buf) {
+		bigger := make([]byte, size)
+		copy(bigger, f.buf[:f.end])
+		f.buf = bigger
+	}
+	return f.buf[f.end:]
+}

@@ -1,0 +1,222 @@
+package ami
+
+import "bytes"
+
+// finish judges the current packet, which is whole.
+func (d *Decoder) finish(emit func(Event), respond func([]byte)) {
+	p := &d.cur
+	d.stats.Packets++
+	if p.oversize {
+		d.stats.Oversize++
+	}
+	p.reach = d.offset <= d.textEnd
+	switch {
+	case p.suspect:
+		d.stats.Dropped[d.proof.event.Taint]++
+		d.stats.Dropped[TaintOrphan]++
+		d.state = stateClean
+	case p.begun:
+		d.finishEvent(emit)
+	case d.isForeign():
+		d.settle(emit)
+		d.finishForeign(respond)
+	default:
+		d.finishOrphan(emit)
+	}
+	d.spoiled = p.reach && (d.spoiled || !p.begun)
+	if p.textEnd > 0 {
+		d.textEnd = p.textEnd
+		d.spoiled = d.spoiled || p.taint != Untainted || !p.ended()
+	}
+}
+
+// isForeign reports whether the current packet is a whole one that is no security event. While another packet waits, it
+// must not end like the rest of that one: injected text can make an orphan look like a response.
+func (d *Decoder) isForeign() bool {
+	p := &d.cur
+	if p.class != classEvent && p.class != classResponse {
+		return false
+	}
+	switch d.state {
+	case stateTorn:
+		return false
+	case stateHeld, stateAccused:
+		return !p.remote && !p.reach
+	default:
+		return !p.remote || !d.early
+	}
+}
+
+func (d *Decoder) finishForeign(respond func([]byte)) {
+	p := &d.cur
+	d.early = false
+	switch {
+	case p.tooLong:
+	case p.alien:
+		d.stats.Events[KindUnknown]++
+	default:
+		d.stats.Others++
+		respond(d.frame.buf[p.start:p.end])
+	}
+}
+
+// finishEvent judges a security event with a complete head.
+func (d *Decoder) finishEvent(emit func(Event)) {
+	p := &d.cur
+	ended := p.ended()
+	switch {
+	case p.tooLong:
+		p.taint = TaintTooLong
+	case p.taint == Untainted && !ended:
+		p.taint = TaintTorn
+	}
+	switch {
+	case p.reach && d.spoiled:
+		d.stats.Dropped[TaintOrphan]++
+	case p.taint == Untainted:
+		d.hold(emit)
+	case p.reach:
+		d.stats.Dropped[p.taint]++
+	case p.textEnd > 0:
+		d.accuseWriter(emit)
+	default:
+		d.proof.accuse(d.frame.buf, p, p.taint)
+		d.state = stateTorn
+		if ended {
+			d.identify(emit)
+		}
+	}
+}
+
+// hold keeps the current packet, an untainted event, until it is final.
+func (d *Decoder) hold(emit func(Event)) {
+	p := &d.cur
+	d.held, d.state = *p, stateHeld
+	if p.service == ServicePJSIP && !p.inexact && !p.reach {
+		d.early = p.textEnd == 0 // the rest of a sender's own text is no surprise
+		d.emitHeld(emit)
+	}
+}
+
+// accuseWriter takes as the sender of injected text the first RemoteAddress of the current packet, whose sender can only
+// have written what follows it.
+func (d *Decoder) accuseWriter(emit func(Event)) {
+	p := &d.cur
+	if p.tooLong {
+		d.stats.Dropped[p.taint]++
+		return
+	}
+	d.proof.accuse(d.frame.buf, p, p.taint)
+	p.source = p.sender
+	d.proof.identify(d.frame.buf, p)
+	d.emitProof(emit)
+}
+
+// finishOrphan judges a packet without a head.
+func (d *Decoder) finishOrphan(emit func(Event)) {
+	p := &d.cur
+	if d.state == stateClean && p.hasFault() {
+		d.stats.Dropped[p.taint]++
+		return
+	}
+	d.stats.Orphans++
+	switch d.state {
+	case stateClean:
+		if d.early {
+			d.stats.LateOrphans++
+		}
+		d.stats.Dropped[TaintOrphan]++
+		return
+	case stateHeld:
+		if d.held.reach {
+			d.stats.Dropped[TaintOrphan]++
+			d.state = stateClean
+			return
+		}
+		d.proof.accuse(d.frame.buf, &d.held, TaintOrphan)
+	case stateTorn, stateAccused:
+	}
+	d.state = stateTorn
+	if p.ended() && !p.alien {
+		d.identify(emit)
+	}
+}
+
+// hasFault reports whether the head of a security event is in order, but for a value that Asterisk would not print.
+func (p *packet) hasFault() bool {
+	return p.class == classSecurity && p.taint >= TaintSeverity
+}
+
+// identify takes the sender of injected text from the end of the current packet, where it is certain.
+func (d *Decoder) identify(emit func(Event)) {
+	e := &d.proof
+	service, kind := e.event.Service, e.event.Kind
+	if d.cur.tooLong || service == ServiceUnknown || senderWritesTail(service, kind) {
+		d.stats.Dropped[e.event.Taint]++
+		d.state = stateClean
+		return
+	}
+	e.identify(d.frame.buf, &d.cur)
+	d.state = stateAccused
+	if service == ServicePJSIP {
+		d.emitProof(emit)
+	}
+}
+
+func (d *Decoder) emitProof(emit func(Event)) {
+	d.state = stateClean
+	d.stats.Tainted[d.proof.event.Taint]++
+	emit(d.proof.borrowed())
+}
+
+func (d *Decoder) emitHeld(emit func(Event)) {
+	d.state = stateClean
+	ev := d.held.event(d.frame.buf)
+	if !d.ownSeen && d.isOwn(&ev) {
+		ev.Own, d.ownSeen = true, true
+	}
+	d.stats.Events[ev.Kind]++
+	emit(ev)
+}
+
+// isOwn reports whether ev tells of our own login. Only the first one of a connection can be: whoever else uses our name
+// and secret later must not pass for us.
+func (d *Decoder) isOwn(ev *Event) bool {
+	return len(d.username) > 0 && ev.Kind == KindSuccessfulAuth && ev.Service == ServiceAMI && bytes.Equal(ev.Account, d.username)
+}
+
+// tooLong gives up the bytes of a packet that is being read. Its lines are still judged.
+func (d *Decoder) tooLong(p *packet) {
+	p.tooLong = true
+	d.stats.TooLong++
+}
+
+// event returns the untainted event; its text is borrowed from buf.
+func (p *packet) event(buf []byte) Event {
+	ev := Event{
+		Time:          p.time,
+		Kind:          p.kind,
+		Service:       p.service,
+		Transport:     p.source.transport,
+		Source:        p.source.addrPort,
+		Local:         p.local.addrPort,
+		Account:       p.value(buf, p.account),
+		Session:       p.value(buf, p.session),
+		Detail:        p.value(buf, p.detail),
+		UsingPassword: p.usingPass,
+		Oversize:      p.oversize,
+	}
+	if p.kind == KindInvalidPassword && p.service == ServiceSIP {
+		sent := p.value(buf, p.sent)
+		ev.RoundTrip = len(sent) > 0 && bytes.Equal(sent, p.value(buf, p.received))
+	}
+	return ev
+}
+
+// value returns the bytes of v, none when the packet's bytes were given up.
+func (p *packet) value(buf []byte, v span) []byte {
+	if p.tooLong || v.to <= v.from {
+		return nil
+	}
+	return buf[p.start+v.from : p.start+v.to : p.start+v.to]
+}
