@@ -39,6 +39,20 @@ var ruleNames = [...]string{
 	ruleAdopted:        RuleAdopted,
 }
 
+// The lists of the table of bans.
+const (
+	listAll = iota // scope all
+	listSIP        // scope sip; at most half of the table
+)
+
+// listOf returns the list of a ban's scope.
+func listOf(scope Scope) uint8 {
+	if scope == ScopeAll {
+		return listAll
+	}
+	return listSIP
+}
+
 // Ban is one running ban.
 type Ban struct {
 	Prefix   netip.Prefix
@@ -64,12 +78,13 @@ func (b *ban) export(k key) Ban {
 // used while it does.
 func (e *Engine) Bans() iter.Seq[Ban] {
 	return func(yield func(Ban) bool) {
-		for r := e.bans.lists[0].head; r != 0; {
-			en := e.bans.at(r)
-			if en.val.until > e.now && !yield(en.val.export(en.key)) {
-				return
+		for _, list := range [...]uint8{listAll, listSIP} {
+			for r := e.bans.lists[list].head; r != 0; r = e.bans.at(r).next {
+				en := e.bans.at(r)
+				if en.val.until > e.now && !yield(en.val.export(en.key)) {
+					return
+				}
 			}
-			r = en.next
 		}
 	}
 }
@@ -114,7 +129,7 @@ func (e *Engine) banScope(k key) Scope {
 func (e *Engine) ban(k key, s *source, r ref, scope Scope, rule ruleID) bool {
 	br := e.bans.get(k)
 	if br == 0 {
-		if br = e.addBan(k); br == 0 {
+		if br = e.addBan(k, scope); br == 0 {
 			e.alertBansFull(k, s, scope)
 			return false
 		}
@@ -134,6 +149,7 @@ func (e *Engine) ban(k key, s *source, r ref, scope Scope, rule ruleID) bool {
 		b.score += s.forgeable
 	}
 	s.strikeAt = b.until
+	e.bans.move(br, listOf(scope))
 	e.sources.move(r, listBanned)
 	e.emit(Verdict{
 		Action: ActionBan, Scope: scope, Prefix: k.prefix(), At: e.now, Duration: time.Duration(b.until - e.now),
@@ -143,11 +159,15 @@ func (e *Engine) ban(k key, s *source, r ref, scope Scope, rule ruleID) bool {
 	return true
 }
 
-// addBan makes room for a ban. 0 means that there is none.
-func (e *Engine) addBan(k key) ref {
-	if e.bans.full() {
+// addBan makes room for a ban. 0 means that there is none: bans on forgeable evidence get half of it, so that a flood of
+// forged packets cannot keep an attacker whose evidence is proven from being banned.
+func (e *Engine) addBan(k key, scope Scope) ref {
+	full := func() bool {
+		return e.bans.full() || scope == ScopeSIP && e.bans.lists[listSIP].n >= max(1, e.bans.max/2)
+	}
+	if full() {
 		e.sweepBans(sweepBudget)
-		if e.bans.full() {
+		if full() {
 			return 0
 		}
 	}
@@ -155,7 +175,7 @@ func (e *Engine) addBan(k key) ref {
 	if e.banCount[k.bits] == 1 {
 		e.listBanBits()
 	}
-	return e.bans.add(k, 0)
+	return e.bans.add(k, listOf(scope))
 }
 
 // dropBan forgets a ban.
@@ -216,15 +236,17 @@ func (e *Engine) lift(r ref, rule string) {
 	})
 }
 
-// sweepBans looks at some bans and forgets those that have ended.
+// sweepBans looks at some bans of each scope and forgets those that have ended.
 func (e *Engine) sweepBans(budget int) {
-	for range min(budget, e.bans.n) {
-		r := e.bans.lists[0].tail
-		if e.bans.at(r).val.until <= e.now {
-			e.dropBan(r)
-			continue
+	for _, list := range [...]uint8{listAll, listSIP} {
+		for range min(budget, e.bans.lists[list].n) {
+			r := e.bans.lists[list].tail
+			if e.bans.at(r).val.until <= e.now {
+				e.dropBan(r)
+				continue
+			}
+			e.bans.move(r, list)
 		}
-		e.bans.move(r, 0)
 	}
 }
 
@@ -233,15 +255,17 @@ func (e *Engine) sweepBans(budget int) {
 func (e *Engine) Protect(now int64, p *Protected) []Verdict {
 	e.begin(now)
 	e.protected = p
-	for r := e.bans.lists[0].head; r != 0; {
-		en := e.bans.at(r)
-		next := en.next
-		if en.val.until > e.now {
-			if _, ok := p.Overlaps(en.key.prefix()); ok {
-				e.lift(r, RuleProtected)
+	for _, list := range [...]uint8{listAll, listSIP} {
+		for r := e.bans.lists[list].head; r != 0; {
+			en := e.bans.at(r)
+			next := en.next
+			if en.val.until > e.now {
+				if _, ok := p.Overlaps(en.key.prefix()); ok {
+					e.lift(r, RuleProtected)
+				}
 			}
+			r = next
 		}
-		r = next
 	}
 	return e.done()
 }
@@ -265,7 +289,7 @@ func (e *Engine) Adopt(now int64, prefix netip.Prefix, scope Scope, remaining ti
 	}
 	r := e.bans.get(k)
 	if r == 0 {
-		if r = e.addBan(k); r == 0 {
+		if r = e.addBan(k, scope); r == 0 {
 			e.alertBansFull(k, nil, scope)
 			return e.done()
 		}
@@ -276,6 +300,7 @@ func (e *Engine) Adopt(now int64, prefix netip.Prefix, scope Scope, remaining ti
 	}
 	capped := min(remaining, e.opt.BanMax)
 	*b = ban{from: e.now, until: e.now + int64(capped), rule: ruleAdopted, scope: scope, strike: 1}
+	e.bans.move(r, listOf(scope))
 	if k.bits == hostBits || k.bits == netBits {
 		s, sr := e.touch(k)
 		s.strikes = max(s.strikes, 1)

@@ -86,6 +86,29 @@ func TestMoreBansThanAllowedAreAlerted(t *testing.T) {
 	}
 }
 
+// Whoever forges a flood from a million addresses must not use up the room for proven attackers.
+func TestForgedBansLeaveRoomForProvenOnes(t *testing.T) {
+	l := newLab(t, func(o *Options) { o.MaxBans = 8 })
+	for i := range 20 {
+		l.feed(repeat(4, forged(fmt.Sprintf("10.0.0.%d", i+1)))...)
+	}
+	if n := l.e.Stats().Bans; n != 4 {
+		t.Errorf("bans on forged packets: got %d, want 4", n)
+	}
+	l.got = nil
+	l.scan(attacker)
+	l.banned()
+	l.got = nil
+	l.feed(repeat(4, overStream(forged("10.0.0.1")))...)
+	if v := l.banned(); v.Scope != ScopeAll {
+		t.Errorf("got %+v", v)
+	}
+	l.got = nil
+	l.wait(time.Hour)
+	l.feed(repeat(4, forged("10.0.0.20"))...)
+	l.banned()
+}
+
 func TestProtectLiftsWhatItCovers(t *testing.T) {
 	l := newLab(t)
 	for _, a := range []string{"203.0.113.5", "203.0.113.6", "198.51.100.1"} {

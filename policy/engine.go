@@ -35,7 +35,7 @@ type Stats struct {
 	Covered         uint64 // attempts of sources that are banned: not counted
 	Evicted         uint64 // sources forgotten for want of room
 	EvictedRequests uint64 // request keys forgotten for want of room
-	BansRefused     uint64 // bans due while max_bans of them ran
+	BansRefused     uint64 // bans due for which there was no room
 	Sources         int    // addresses and /64s remembered now
 	Bans            int    // bans that run now; some may have ended already and not been swept
 }

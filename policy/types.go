@@ -60,7 +60,7 @@ const (
 	RuleProtected = "protected"
 	// RuleProved lifts the ban of a /64: an address of it that never failed has proved itself.
 	RuleProved = "proved"
-	// RuleBansFull alerts: a ban was due, but max_bans of them run already. At most one a minute.
+	// RuleBansFull alerts: a ban was due, but max_bans run already, or half as many of scope sip. At most one a minute.
 	RuleBansFull = "bans_full"
 )
 
