@@ -44,34 +44,22 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 			continue
 		}
 		if err := md.PrimitiveDecode(s.from, s.to); err != nil {
-			// The leaves never fail, so this is a table written as something else further down.
-			l.problem(s.name, "%s", misshapen[s.name])
-			raw.drop(s.name)
+			// The values never fail, so a table is something else: an entry of [[server]], or its [server.tls].
+			l.problem(s.name, "holds something that is no table; write each server below a header [[server]], and its TLS below [server.tls]")
+			raw.Servers = nil // what is missing from it is no problem of its own
 		}
 	}
 	raw.serverGiven = md.IsDefined("server")
 	return raw, true
 }
 
-// misshapen says what to write where a section holds something that should be a table.
-var misshapen = map[string]string{
-	"server": "holds something that is no table; write each server below a header [[server]], and its TLS below [server.tls]",
-	"policy": "weights is no table; write the header [policy.weights], and its keys below it",
-}
-
-// drop forgets a section that could be read in part only: what is missing from it is no problem of its own.
-func (r *rawConfig) drop(section string) {
-	switch section {
-	case "server":
-		r.Servers = nil
-	case "policy":
-		r.Policy = rawPolicy{}
-	}
-}
-
 // shape tells whether a section is a table, or for [[server]] a list.
 func (l *loader) shape(md *toml.MetaData, section string) bool {
 	got := md.Type(section) // "" for a table that only its sub-tables name
+	if sub := md.Type("policy", "weights"); section == "policy" && sub != "" && sub != "Hash" {
+		got = sub // toml takes anything for a map, and leaves it empty
+		section = "policy.weights"
+	}
 	switch {
 	case section != "server" && (got == "Hash" || got == ""), section == "server" && (got == "ArrayHash" || got == "Array"):
 		return true

@@ -1,0 +1,436 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amifend/amifend/firewall"
+	"github.com/amifend/amifend/policy"
+)
+
+// load writes text to a config file that only its owner can read, and loads it.
+func load(t testing.TB, text string) (*Config, error) {
+	t.Helper()
+	return Load(write(t, t.TempDir(), "config.toml", text, 0o600))
+}
+
+func write(t testing.TB, dir, name, text string, mode os.FileMode) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, mode); err != nil { // past the umask
+		t.Fatal(err)
+	}
+	return path
+}
+
+// server is the smallest valid file.
+const server = "[[server]]\naddress = \"127.0.0.1\"\nusername = \"amifend\"\nsecret = \"s3cret\"\n"
+
+func TestLoadReadsEveryKey(t *testing.T) {
+	dir := t.TempDir()
+	ca := write(t, dir, "ca.pem", pem, 0o644)
+	write(t, dir, "branch-secret", "s3 %s:cret\r\n", 0o600)
+	c, err := Load(write(t, dir, "config.toml", `
+[[server]]
+name = "office"
+address = "pbx.example:5138"
+addresses = ["192.0.2.10", "::ffff:192.0.2.11", "2001:db8::10"]
+username = "amifend"
+secret = "s3cret"
+
+[[server]]
+address = "2001:db8:2::10"
+username = "monitor"
+secret_file = "branch-secret"
+[server.tls]
+ca_file = "ca.pem"
+server_name = "pbx.branch.example"
+fingerprint = "sha256 Fingerprint=`+strings.Repeat("aB:", 31)+`0c"
+
+[[server]]
+address = "[2001:db8:3::10]:5039"
+username = "amifend"
+secret = "x"
+[server.tls]
+insecure_skip_verify = true
+
+[policy]
+threshold = 5
+half_life = "1d12h"
+ban_time = "30m"
+ban_growth = 2.5
+ban_max = "60d"
+proof_window = "48h"
+observe = true
+[policy.weights]
+InvalidAccountID = 2
+ChallengeResponseFailed = 0.75
+
+[allow]
+prefixes = ["203.0.113.0/24", "192.0.2.7", "::ffff:198.51.100.0/120", "2001:db8:20::/64", "192.0.2.7/32"]
+
+[firewall]
+backend = "log"
+table = "pbx_guard"
+sip_ports = [5160, "5060-5061/udp"]
+max_bans = 1000
+
+[log]
+level = "debug"
+format = "json"
+`, 0o640))
+	if err != nil {
+		t.Fatal(err)
+	}
+	weights := policy.DefaultOptions().Weights
+	weights[policy.KindInvalidAccountID], weights[policy.KindChallengeResponseFailed] = 2, 0.75
+	want := &Config{
+		Servers: []Server{
+			{
+				Name: "office", Address: "pbx.example:5138", Host: "pbx.example", Username: "amifend", Secret: NewSecret("s3cret"),
+				Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("192.0.2.11"), netip.MustParseAddr("2001:db8::10")},
+			},
+			{
+				Name: "2001:db8:2::10", Address: "[2001:db8:2::10]:5039", Host: "2001:db8:2::10", Username: "monitor", Secret: NewSecret("s3 %s:cret"),
+				TLS: &TLS{CAFile: ca, ServerName: "pbx.branch.example", Fingerprint: strings.Repeat("AB:", 31) + "0C"},
+			},
+			{
+				Name: "2001:db8:3::10", Address: "[2001:db8:3::10]:5039", Host: "2001:db8:3::10", Username: "amifend", Secret: NewSecret("x"),
+				TLS: &TLS{InsecureSkipVerify: true},
+			},
+		},
+		Policy: policy.Options{
+			Threshold: 5, HalfLife: 36 * time.Hour, BanTime: 30 * time.Minute, BanGrowth: 2.5, BanMax: 60 * 24 * time.Hour,
+			ProofWindow: 48 * time.Hour, Weights: weights, UnknownWeight: 1.5,
+			MaxSources: policy.DefaultOptions().MaxSources, MaxBans: 1000,
+		},
+		Observe: true,
+		Allow: []netip.Prefix{
+			netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("198.51.100.0/24"),
+			netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("2001:db8:20::/64"),
+		},
+		Firewall: Firewall{
+			Backend: BackendLog, Table: "pbx_guard", MaxBans: 1000,
+			SIPPorts: firewall.SIPPorts{{Protocol: firewall.UDP, First: 5160, Last: 5160}, {Protocol: firewall.TCP, First: 5160, Last: 5160}, {Protocol: firewall.UDP, First: 5060, Last: 5061}},
+		},
+		Log: Log{slog.LevelDebug, "json"},
+	}
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got  %+v\nwant %+v", c, want)
+	}
+}
+
+// Each wrong text gives a problem at its key and line, with words that help.
+func TestLoadSaysWhatIsWrongAndWhatToWrite(t *testing.T) {
+	for _, tt := range []struct{ name, text, key, line, says string }{
+		{"no server", "", "", "", "no [[server]]: amifend needs at least one Asterisk"},
+		{"one bracket", "[server]\nname = 'x'", "server", "[server]", "write [[server]]"},
+		{"TLS without a server", "[server.tls]\nca_file = 'x'", "server", "", "write [[server]]"},
+		{"server is no table", "server = 3", "server", "server = 3", "write the header [[server]]"},
+		{"server holds no tables", "server = [3]", "server", "server = [3]", "holds something that is no table"},
+		{"TLS is no table", server + "tls = true", "server", "[[server]]", "[server.tls]"},
+		{"section is no table", "policy = 3\n" + server, "policy", "policy = 3", "write the header [policy]"},
+		{"weights are no table", server + "[policy]\nweights = 3", "policy.weights", "weights = 3", "[policy.weights]"},
+		{"typo", server + "[policy]\ntreshold = 3", "policy.treshold", "treshold = 3", "did you mean threshold?"},
+		{"other case", server + "[policy]\nThreshold = 3", "policy.Threshold", "Threshold = 3", "did you mean threshold?"},
+		{"typo of a table", server + "[polcy]\nthreshold = 3", "polcy", "[polcy]", "did you mean policy?"},
+		{"wrong table", server + "[firewall]\nthreshold = 3", "firewall.threshold", "threshold = 3", "it belongs in [policy]"},
+		{"outside of tables", "threshold = 3\n" + server, "threshold", "threshold = 3", "it belongs in [policy]"},
+		{"fail2ban's word", server + "[allow]\nignoreip = '127.0.0.1'", "allow.ignoreip", "ignoreip = '127.0.0.1'", "write [allow] prefixes"},
+		{"unknown word", server + "[log]\nsyslog = true", "log.syslog", "syslog = true", "valid here: format, level"},
+		{"key of the second server", server + "\n[[server]]\nadress = 'x'\naddress = 'y'\nusername = 'a'\nsecret = 'b'", "server[2].adress", "adress = 'x'", "did you mean address?"},
+		{"wrong type", server + "[policy]\nthreshold = \"3\"", "policy.threshold", "threshold = \"3\"", "is a text; write a number"},
+		{"no unit", server + "[policy]\nban_time = 3600", "policy.ban_time", "ban_time = 3600", "without a unit"},
+		{"bad duration", server + "[policy]\nban_time = \"1 hour\"", "policy.ban_time", "ban_time = \"1 hour\"", `"1 hour" is no duration`},
+		{"negative duration", server + "[policy]\nban_time = \"-1h\"", "policy.ban_time", "ban_time = \"-1h\"", "is no duration"},
+		{"out of range", server + "[policy]\nban_growth = 0.5", "policy.ban_growth", "ban_growth = 0.5", "write a number from 1"},
+		{"endless", server + "[policy]\nthreshold = nan", "policy.threshold", "threshold = nan", "is not a score"},
+		{"unknown event", server + "[policy.weights]\nInvalidPasswort = 1", "policy.weights.InvalidPasswort", "InvalidPasswort = 1", "did you mean InvalidPassword?"},
+		{"no event at all", server + "[policy.weights]\nfoo = 1", "policy.weights.foo", "foo = 1", "the events are AuthMethodNotAllowed, ChallengeResponseFailed"},
+		{"our own kind", server + "[policy.weights]\ninjection = 1", "policy.weights.injection", "injection = 1", "is no event of Asterisk"},
+		{"negative weight", server + "[policy.weights]\nFailedACL = -1", "policy.weights.FailedACL", "FailedACL = -1", "is no weight"},
+		{"weight of a success", server + "[policy.weights]\nSuccessfulAuth = 1", "policy.weights.SuccessfulAuth", "SuccessfulAuth = 1", "write 0"},
+		{"allow everybody", server + "[allow]\nprefixes = [\"0.0.0.0/0\"]", "allow.prefixes", "prefixes", "is every address"},
+		{"allow everybody, IPv6", server + "[allow]\nprefixes = [\"::/0\"]", "allow.prefixes", "prefixes", "is every address"},
+		{"allow everybody, mapped", server + "[allow]\nprefixes = [\"::ffff:0.0.0.0/96\"]", "allow.prefixes", "prefixes", "is every address"},
+		{"mapped and more", server + "[allow]\nprefixes = [\"::ffff:0.0.0.0/95\"]", "allow.prefixes", "prefixes", "write the IPv4 prefix itself"},
+		{"host bits", server + "[allow]\nprefixes = [\"192.0.2.7/24\"]", "allow.prefixes", "prefixes", `write "192.0.2.0/24" for the network or "192.0.2.7"`},
+		{"netmask", server + "[allow]\nprefixes = [\"192.0.2.7/255.255.255.0\"]", "allow.prefixes", "prefixes", `write "192.0.2.0/24"`},
+		{"odd netmask", server + "[allow]\nprefixes = [\"192.0.2.7/255.0.255.0\"]", "allow.prefixes", "prefixes", "is neither an address nor a prefix"},
+		{"zone", server + "[allow]\nprefixes = [\"fe80::1%eth0\"]", "allow.prefixes", "prefixes", "has a zone"},
+		{"unspecified", server + "[allow]\nprefixes = [\"0.0.0.0\"]", "allow.prefixes", "prefixes", "is no host's address"},
+		{"name", server + "[allow]\nprefixes = [\"trunk.example\"]", "allow.prefixes", "prefixes", "is neither an address nor a prefix"},
+		{"no list", server + "[allow]\nprefixes = \"192.0.2.7\"", "allow.prefixes", "prefixes", "write a list"},
+		{"list of numbers", server + "[allow]\nprefixes = [1]", "allow.prefixes", "prefixes", "holds a number"},
+		{"backend", server + "[firewall]\nbackend = \"iptables\"", "firewall.backend", "backend", "is no backend"},
+		{"table", server + "[firewall]\ntable = \"my table\"", "firewall.table", "table =", "is no name for a table"},
+		{"ports", server + "[firewall]\nsip_ports = [\"5061-5060\"]", "firewall.sip_ports", "sip_ports", "5061-5060"},
+		{"port's protocol", server + "[firewall]\nsip_ports = [\"5060/sctp\"]", "firewall.sip_ports", "sip_ports", "udp or tcp"},
+		{"port is no text", server + "[firewall]\nsip_ports = [true]", "firewall.sip_ports", "sip_ports", "holds true or false"},
+		{"no ports", server + "[firewall]\nsip_ports = []", "firewall.sip_ports", "sip_ports", "is empty"},
+		{"no bans", server + "[firewall]\nmax_bans = 0", "firewall.max_bans", "max_bans", "write a number from 1"},
+		{"too many bans", server + "[firewall]\nmax_bans = 99999999999", "firewall.max_bans", "max_bans", "write a number from 1"},
+		{"level", server + "[log]\nlevel = \"loud\"", "log.level", "level", "is no level"},
+		{"format", server + "[log]\nformat = \"xml\"", "log.format", "format", "is no format"},
+		{"same name", server + "\n" + server, "server[2].name", "[[server]]", `server[1] is also called "127.0.0.1"`},
+		{"URL", strings.Replace(server, "127.0.0.1", "tcp://pbx.example:5038", 1), "server[1].address", "address", "is a URL"},
+		{"port", strings.Replace(server, "127.0.0.1", "pbx.example:99999", 1), "server[1].address", "address", "no port between 1 and 65535"},
+		{"address without host", strings.Replace(server, "127.0.0.1", ":5038", 1), "server[1].address", "address", "no host name or address"},
+		{"address with a space", strings.Replace(server, "127.0.0.1", "pbx example", 1), "server[1].address", "address", "no host name or address"},
+		{"no address", "[[server]]\nusername = 'a'\nsecret = 'b'", "server[1].address", "[[server]]", "is missing"},
+		{"no username", "[[server]]\naddress = 'a'\nsecret = 'b'", "server[1].username", "[[server]]", "is missing"},
+		{"username of two lines", "[[server]]\naddress = 'a'\nusername = \"a\\nAction: x\"\nsecret = 'b'", "server[1].username", "username", "line break"},
+		{"no secret", "[[server]]\naddress = 'a'\nusername = 'b'", "server[1].secret", "[[server]]", "write secret_file"},
+		{"two secrets", server + "secret_file = 'x'", "server[1].secret", "secret = \"s3cret\"", "exclude each other"},
+		{"empty secret", strings.Replace(server, "s3cret", "", 1), "server[1].secret", "secret = \"\"", "is empty"},
+		{"secret of two lines", strings.Replace(server, "s3cret", `a\r\nb`, 1), "server[1].secret", `secret = "a\r\nb"`, "line break"},
+		{"no such secret file", strings.Replace(server, `secret = "s3cret"`, `secret_file = "nowhere"`, 1), "server[1].secret_file", "secret_file", "no such file"},
+		{"further address", server + "addresses = [\"192.0.2.0/24\"]", "server[1].addresses", "addresses", "is no address"},
+		{"CA file", server + "[server.tls]\nca_file = \"nowhere\"", "server[1].tls.ca_file", "ca_file", "no such file"},
+		{"fingerprint", server + "[server.tls]\nfingerprint = \"AB:CD\"", "server[1].tls.fingerprint", "fingerprint", "openssl x509"},
+		{"contradiction", server + "[server.tls]\nfingerprint = \"" + strings.Repeat("ab", 32) + "\"\ninsecure_skip_verify = true", "server[1].tls.insecure_skip_verify", "insecure_skip_verify", "delete it"},
+		{"no TOML", server + "[policy", "", "[policy", "is not TOML"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := load(t, tt.text)
+			var e *Error
+			if !errors.As(err, &e) {
+				t.Fatalf("error %v, want *Error", err)
+			}
+			if len(e.Problems) != 1 {
+				t.Fatalf("%d problems, want one:\n%v", len(e.Problems), err)
+			}
+			p := e.Problems[0]
+			if p.Key != tt.key || !strings.Contains(p.Text, tt.says) {
+				t.Errorf("got  %s: %s\nwant %s: … %s …", p.Key, p.Text, tt.key, tt.says)
+			}
+			line := ""
+			if p.Line > 0 {
+				line = strings.Split(tt.text, "\n")[p.Line-1]
+			}
+			if !strings.HasPrefix(line, tt.line) || line == "" && tt.line != "" {
+				t.Errorf("line %d is %q, want %q", p.Line, line, tt.line)
+			}
+		})
+	}
+}
+
+func TestLoadReportsAllProblemsInTheOrderOfLines(t *testing.T) {
+	_, err := load(t, `treshold = 3
+[[server]]
+address = "tcp://x"
+username = 4
+secret = "a"
+[policy]
+ban_time = 1
+ban_growth = 0
+[allow]
+prefixes = ["0.0.0.0/0", "x"]
+[log]
+level = "loud"
+`)
+	if err == nil {
+		t.Fatal("no error")
+	}
+	var got []string
+	for _, line := range strings.Split(err.Error(), "\n") {
+		_, rest, _ := strings.Cut(line, "config.toml:")
+		at, rest, _ := strings.Cut(rest, ": ")
+		key, _, _ := strings.Cut(rest, ": ")
+		got = append(got, at+" "+key)
+	}
+	want := []string{
+		"1 treshold", "3 server[1].address", "4 server[1].username", "7 policy.ban_time", "8 policy.ban_growth",
+		"10 allow.prefixes", "10 allow.prefixes", "12 log.level",
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+func TestTheSmallestFileThatIsSuggestedLoads(t *testing.T) {
+	_, err := load(t, "")
+	if err == nil {
+		t.Fatal("no error")
+	}
+	dir := t.TempDir()
+	write(t, dir, "ami-secret", "s3cret\n", 0o600)
+	_, text, _ := strings.Cut(err.Error(), "\n\n")
+	text, _, _ = strings.Cut(text, "\n\n")
+	c, err := Load(write(t, dir, "config.toml", text, 0o600))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	if s := c.Servers[0]; s.Address != "127.0.0.1:5038" || s.Name != "127.0.0.1" || s.Secret.Reveal() != "s3cret" {
+		t.Errorf("server: %+v", s)
+	}
+}
+
+func TestSecretFileComesFromTheCredentialsFirst(t *testing.T) {
+	credentials, dir := t.TempDir(), t.TempDir()
+	write(t, dir, "ami-secret", "next to the config", 0o600)
+	path := write(t, dir, "config.toml", strings.Replace(server, `secret = "s3cret"`, `secret_file = "ami-secret"`, 1), 0o600)
+	secret := func() string {
+		c, err := Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Servers[0].Secret.Reveal()
+	}
+	t.Setenv("CREDENTIALS_DIRECTORY", credentials)
+	if got := secret(); got != "next to the config" {
+		t.Errorf("without a credential of that name: %q", got)
+	}
+	write(t, credentials, "ami-secret", "credential\n", 0o400)
+	if got := secret(); got != "credential" {
+		t.Errorf("with one: %q", got)
+	}
+}
+
+func TestFilesThatOthersCanReadAreToldAndLoaded(t *testing.T) {
+	for _, tt := range []struct {
+		config, secret os.FileMode
+		want           []string
+	}{
+		{0o600, 0o400, nil},
+		{0o640, 0o440, nil}, // root:amifend
+		{0o644, 0o600, []string{"config.toml can be read by every user"}},
+		{0o600, 0o604, []string{"ami-secret can be read by every user"}},
+		{0o666, 0o602, []string{"config.toml can be changed by every user", "ami-secret can be changed by every user"}},
+	} {
+		dir := t.TempDir()
+		write(t, dir, "ami-secret", "x", tt.secret)
+		c, err := Load(write(t, dir, "config.toml", strings.Replace(server, `secret = "s3cret"`, `secret_file = "ami-secret"`, 1), tt.config))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(c.Warnings) != len(tt.want) {
+			t.Fatalf("%o %o: warnings %q, want %q", tt.config, tt.secret, c.Warnings, tt.want)
+		}
+		for i, w := range c.Warnings {
+			if !strings.Contains(w, tt.want[i]) || !strings.Contains(w, "chmod o-rwx ") {
+				t.Errorf("warning %q, want %q and what to do", w, tt.want[i])
+			}
+		}
+	}
+}
+
+func TestLoadRefusesWhatIsNoConfig(t *testing.T) {
+	if _, err := Load(filepath.Join(t.TempDir(), "nowhere")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a missing file: %v", err)
+	}
+	if _, err := load(t, strings.Repeat("# \n", maxFile)); err == nil || !strings.Contains(err.Error(), "right file") {
+		t.Errorf("a huge file: %v", err)
+	}
+	if _, err := Load(t.TempDir()); err == nil {
+		t.Error("a folder loads")
+	}
+}
+
+// However a config is printed, and whatever is wrong with it, the secret does not show.
+func TestSecretsNeverShow(t *testing.T) {
+	const secret = "hunter2hunter2"
+	c, err := load(t, strings.Replace(server, "s3cret", secret, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	private := struct{ c Config }{*c} // fmt does not ask the methods of unexported fields
+	var log bytes.Buffer
+	for _, h := range []slog.Handler{slog.NewTextHandler(&log, nil), slog.NewJSONHandler(&log, nil)} {
+		slog.New(h).Info("loaded", "config", c, "server", c.Servers[0], "secret", c.Servers[0].Secret, "private", private)
+	}
+	b, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := []string{log.String(), string(b), fmt.Sprint(c.Servers[0].Secret)}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		for _, v := range []any{c, *c, private, c.Servers, c.Servers[0], c.Servers[0].Secret, &c.Servers[0].Secret} {
+			all = append(all, fmt.Sprintf(verb, v))
+		}
+	}
+	for _, printed := range all {
+		if strings.Contains(printed, secret) || strings.Contains(printed, fmt.Sprintf("%x", secret)) {
+			t.Errorf("the secret shows: %s", printed)
+		}
+	}
+	for _, wrong := range []string{
+		"secret = " + secret,
+		"secret = \"" + secret,
+		"secret = '" + secret + "' x",
+		"secret = 2020-13-01" + secret,
+		"secret = 123" + secret,
+		"secret = [\"" + secret + "\"]",
+		"secret = {x = \"" + secret + "\"}",
+		"secret = \"" + secret + "\\q\"",
+		"secret = \"" + secret + "\\n\"",
+		"secret = '''" + secret + "\nmore'''",
+		"secret = '''" + secret + "\n" + secret + "''' " + secret,
+		"secret = \"" + secret + "\"\nsecret = \"" + secret + "\"",
+		"secret = \"" + secret + "\"\nsecret_file = \"x\"",
+		"secrets = \"" + secret + "\"",
+		"Secret = \"" + secret + "\"",
+		"password = \"" + secret + "\"",
+		"secret_file = \"" + "x" + "\"\nsecret = 99999999999999999999",
+	} {
+		_, err := load(t, "[[server]]\naddress = 'a'\nusername = 'b'\n"+wrong)
+		if err == nil {
+			t.Errorf("%s: no error", wrong)
+		} else if strings.Contains(err.Error(), secret) {
+			t.Errorf("%s: the secret shows: %v", wrong, err)
+		}
+	}
+}
+
+func TestSecretsCompare(t *testing.T) {
+	if !NewSecret("a").Equal(NewSecret("a")) || NewSecret("a").Equal(NewSecret("b")) || NewSecret("a").Equal(Secret{}) {
+		t.Error("secrets do not compare by their passwords")
+	}
+	if !(Secret{}).Equal(NewSecret("")) || (Secret{}).Reveal() != "" {
+		t.Error("the zero secret is not empty")
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	f.Add(server)
+	f.Add("server = [{address = 'x', tls = {ca_file = 3}}, 4]\n[policy.weights]\n\"a.b\" = 1")
+	f.Add("[[server]]\n[[server]]\nname = \"\"\"\n[policy]\n\"\"\"")
+	f.Add("policy.weights.x.y = 1\nserver.tls.x = 1\nallow = 2020-01-01")
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, text string) {
+		l := &loader{dir: dir}
+		c := l.load([]byte(text))
+		if c == nil && len(l.problems) == 0 {
+			t.Error("neither a config nor a problem")
+		}
+		if len(l.problems) == 0 && len(c.Servers) == 0 {
+			t.Error("a config without a server is valid")
+		}
+	})
+}
+
+// pem is a certificate made for this test alone; its key was thrown away.
+const pem = `-----BEGIN CERTIFICATE-----
+MIIBdDCCARugAwIBAgIUM/L1ciffifjPjkJi2xVuwS/imHUwCgYIKoZIzj0EAwIw
+DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjMwNTAyMjNaGA8yMTI2MTAzMDA1MDIy
+M1owDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABNw9
+OMcQSPESeFa/88NK7iQNPwinBs9aQIqz0kbfM1XUgf67rjI4rU0a3ente5nvoDT4
+FwkvH5B8mXos+NjdHpCjUzBRMB0GA1UdDgQWBBQwN7BHBaN+lentid1IGWXjIGS5
+8jAfBgNVHSMEGDAWgBQwN7BHBaN+lentid1IGWXjIGS58jAPBgNVHRMBAf8EBTAD
+AQH/MAoGCCqGSM49BAMCA0cAMEQCIAbxrKqMQQv3xfLDRhTvb1W29X5dYPM4lvYr
+EGOCkHaEAiA8kMqTqYiGj9xXHRui0hIzGZmw0/iz/an73lsJY/3RBw==
+-----END CERTIFICATE-----
+`
