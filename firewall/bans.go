@@ -11,12 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxDumps bounds the tries to get a dump during which nobody changed the ruleset.
-const maxDumps = 3
+// maxDumps bounds the tries to get a dump during which nothing changed.
+const maxDumps = 5
 
-// Bans reads back all elements of all ban sets, ascending within a set. The kernel walks a set in many steps, and a dump during
-// which it changed may miss elements: it is tried again when the ruleset changed meanwhile. Elements that expire during a dump can still
-// hide a neighbour from it; what is missing is in the kernel all the same, and the next call has it.
+// Bans reads back all elements of all ban sets, ascending within a set. The kernel walks a set in many steps, and misses elements
+// when the set changes meanwhile; then it is walked again. Only of elements that expire during a walk each can still hide another one:
+// what is missing is in the kernel all the same, and the next call has it.
 //
 // Error to branch on: ErrGone.
 func (t *Table) Bans(ctx context.Context) ([]Element, error) {
@@ -35,6 +35,9 @@ func (t *Table) Bans(ctx context.Context) ([]Element, error) {
 	return all, nil
 }
 
+// dump walks a set until the walk was undisturbed. Two things disturb it: a transaction, which the generation tells; and a hash
+// table that grows, thus changes its order. The kernel stops after as many elements as there are, so that for each one missed it has
+// told another one twice.
 func (t *Table) dump(ctx context.Context, set int) (elems []Element, err error) {
 	for range maxDumps {
 		if err := ctx.Err(); err != nil {
@@ -55,13 +58,14 @@ func (t *Table) dump(ctx context.Context, set int) (elems []Element, err error) 
 		if err != nil {
 			return nil, err
 		}
-		if after.ID == before.ID {
+		if after.ID == before.ID && len(elems) == len(raw) {
 			break
 		}
 	}
 	return elems, nil
 }
 
+// elements translates a dump, sorts it and removes what it has twice.
 func (t *Table) elements(set int, raw []nftables.SetElement) ([]Element, error) {
 	elems := make([]Element, 0, len(raw))
 	for _, r := range raw {
@@ -72,7 +76,7 @@ func (t *Table) elements(set int, raw []nftables.SetElement) ([]Element, error) 
 		elems = append(elems, e)
 	}
 	slices.SortFunc(elems, func(a, b Element) int { return a.Prefix.Addr().Compare(b.Prefix.Addr()) })
-	return slices.CompactFunc(elems, func(a, b Element) bool { return a.Prefix == b.Prefix }), nil // a walk may meet one twice
+	return slices.CompactFunc(elems, func(a, b Element) bool { return a.Prefix == b.Prefix }), nil
 }
 
 func (s banSet) element(r nftables.SetElement) (Element, error) {

@@ -17,7 +17,7 @@ const (
 	setAllow6 = "allow6"
 )
 
-// maxPrefixBans bounds a set of prefixes: the kernel takes memory for a hash set by its size, and prefixes are few.
+// maxPrefixBans bounds a set of prefixes: they are far fewer than hosts, and each weighs heavier.
 const maxPrefixBans = 65536
 
 // banSet is a set of banned prefixes of one length: a hash whatever the length, as the rule masks the source first.

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/nftables"
@@ -42,12 +43,12 @@ type Table struct {
 	writeMu sync.Mutex
 	write   *nftables.Conn
 	allow   []netip.Prefix
-	closed  bool
 
 	readMu sync.Mutex
 	read   *nftables.Conn
 
 	monitor *netlink.Conn
+	closed  atomic.Bool
 }
 
 // Open validates the options, opens all netlink connections that the Table will ever need, and probes the kernel. It changes no ruleset
@@ -139,10 +140,9 @@ func (t *Table) Close() error {
 	defer t.writeMu.Unlock()
 	t.readMu.Lock()
 	defer t.readMu.Unlock()
-	if t.closed {
+	if t.closed.Swap(true) {
 		return nil
 	}
-	t.closed = true
 	var errs []error
 	for _, c := range []*nftables.Conn{t.write, t.read} {
 		if c != nil {
@@ -164,7 +164,7 @@ func (t *Table) lockRead(ctx context.Context) error { return t.lock(ctx, &t.read
 func (t *Table) lock(ctx context.Context, mu *sync.Mutex) error {
 	mu.Lock()
 	err := ctx.Err()
-	if t.closed {
+	if t.closed.Load() {
 		err = ErrClosed
 	}
 	if err != nil {

@@ -83,6 +83,8 @@ func (t *Table) Watch(ctx context.Context, damaged func()) error {
 		}
 		msgs, err := t.monitor.Receive()
 		switch {
+		case err != nil && t.closed.Load():
+			return fmt.Errorf("watch table: %w", ErrClosed)
 		case errors.Is(err, os.ErrDeadlineExceeded):
 		case errors.Is(err, unix.ENOBUFS): // messages were lost: who knows which
 			damaged()

@@ -1,0 +1,98 @@
+package firewall
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/amifend/amifend/firewall/firewalltest"
+)
+
+// One operation is one Apply of n bans, each new to the kernel; ns/change is the cost of one of them.
+func BenchmarkApply(b *testing.B) {
+	for _, n := range []int{1, 10, 1000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			ns := firewalltest.New(b)
+			table := open(b, ns, Options{MaxBans: 1 << 20})
+			all := manyBans(400_000)
+			next := 0
+			b.ResetTimer()
+			for b.Loop() {
+				if next+n > len(all) {
+					b.StopTimer()
+					ns.NFT(b, "flush ruleset")
+					ensure(b, table)
+					next = 0
+					b.StartTimer()
+				}
+				if rejected, err := table.Apply(b.Context(), all[next:next+n]); err != nil || len(rejected) > 0 {
+					b.Fatal(rejected, err)
+				}
+				next += n
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/change")
+		})
+	}
+}
+
+// One operation refreshes 1000 bans among 100,000.
+func BenchmarkRefresh(b *testing.B) {
+	table := open(b, firewalltest.New(b), Options{})
+	all := manyBans(100_000)
+	apply(b, table, all...)
+	for _, updates := range []bool{true, false} {
+		b.Run(map[bool]string{true: "update", false: "replace"}[updates], func(b *testing.B) {
+			table.updates = updates
+			for i := 0; b.Loop(); i++ {
+				part := all[i*1000%len(all):][:1000]
+				for j := range part {
+					part[j].Until = part[j].Until.Add(time.Second)
+				}
+				apply(b, table, part...)
+			}
+		})
+	}
+}
+
+// One operation is one Apply of 1000 new bans to a full set: all are rejected.
+func BenchmarkApplyFull(b *testing.B) {
+	table := open(b, firewalltest.New(b), Options{MaxBans: 1000})
+	all := manyBans(2000)
+	apply(b, table, all[:1000]...)
+	for b.Loop() {
+		if rejected, err := table.Apply(b.Context(), all[1000:]); err != nil || len(rejected) != 1000 {
+			b.Fatal(len(rejected), err)
+		}
+	}
+}
+
+// One operation reads back 100,000 bans.
+func BenchmarkBans(b *testing.B) {
+	table := open(b, firewalltest.New(b), Options{})
+	apply(b, table, manyBans(100_000)...)
+	for b.Loop() {
+		if n := len(bans(b, table)); n != 100_000 {
+			b.Fatal(n)
+		}
+	}
+}
+
+func BenchmarkElement(b *testing.B) {
+	table := open(b, firewalltest.New(b), Options{})
+	all := manyBans(100_000)
+	apply(b, table, all...)
+	for i := 0; b.Loop(); i++ {
+		if _, ok, err := table.Element(b.Context(), all[i*7919%len(all)].Prefix, ScopeAll); err != nil || !ok {
+			b.Fatal(ok, err)
+		}
+	}
+}
+
+// One operation lays out the table again, with 100,000 bans in it.
+func BenchmarkEnsure(b *testing.B) {
+	table := open(b, firewalltest.New(b), Options{Allow: prefixes("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fd00::/8")})
+	apply(b, table, manyBans(100_000)...)
+	for b.Loop() {
+		ensure(b, table)
+	}
+}
