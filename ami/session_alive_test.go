@@ -219,7 +219,7 @@ func TestSessionSaysHowTheStreamEnded(t *testing.T) {
 		want  Problem
 		text  string
 	}{
-		"between two packets": {[]amitest.Step{event, amitest.Cut()}, ProblemLost, "EOF"},
+		"between two packets": {[]amitest.Step{event, amitest.Cut()}, ProblemLost, "read: "},
 		"inside a packet":     {[]amitest.Step{event, half, amitest.Cut()}, ProblemTooSlow, "middle of a packet"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -23,34 +23,20 @@ func (l *link) read() error {
 		if n == 0 {
 			return &Error{ProblemUnknown, "read", errNoRoom}
 		}
-		l.advance(n, rest[:n], emit, respond)
+		l.reader.keepEnd(rest[:n])
+		l.advance(n, emit, respond)
 		rest = rest[n:]
 	}
-	// Pings make the PBX speak; the deadline is the last resort, should the pinging goroutine wait for something.
-	idle := l.config.Timeouts.Ping + maxWindows*l.config.Timeouts.Pong
 	for {
 		held := l.decoder.Held()
-		wait := idle
-		if held {
-			wait = HoldTime
-		}
-		if err := l.conn.SetReadDeadline(time.Now().Add(wait)); err != nil {
-			return l.lost(err)
-		}
-		buffer := l.decoder.Buffer()
-		if len(buffer) == 0 {
-			return &Error{ProblemUnknown, "read", errNoRoom}
-		}
-		n, err := l.conn.Read(buffer)
+		n, err := l.readOnce(held)
 		if n > 0 {
-			l.advance(n, buffer[:n], emit, respond)
+			l.advance(n, emit, respond)
 		}
 		switch {
 		case err == nil:
-		case isTimeout(err) && held:
-			if n == 0 {
-				l.release(emit)
-			}
+		case held && isTimeout(err):
+			l.release(emit)
 		default:
 			l.release(emit)
 			return l.lost(err)
@@ -58,15 +44,37 @@ func (l *link) read() error {
 	}
 }
 
-// advance hands n bytes, which are read, to the decoder, and measures how long emit held it up.
-func (l *link) advance(n int, read []byte, emit func(Event), respond func([]byte)) {
-	end := &l.reader.end
-	if n >= len(end) {
-		copy(end[:], read[n-len(end):])
-	} else {
-		copy(end[:], end[n:])
-		copy(end[len(end)-n:], read)
+// readOnce reads into the decoder's buffer. While an event is held it waits HoldTime for a byte. Else Pings make the
+// PBX speak, and the deadline is the last resort, should the goroutine that pings wait for something.
+func (l *link) readOnce(held bool) (int, error) {
+	wait := l.config.Timeouts.Ping + maxWindows*l.config.Timeouts.Pong
+	if held {
+		wait = HoldTime
 	}
+	if err := l.conn.SetReadDeadline(time.Now().Add(wait)); err != nil {
+		return 0, err //nolint:wrapcheck // lost wraps it
+	}
+	buffer := l.decoder.Buffer()
+	if len(buffer) == 0 {
+		return 0, errNoRoom
+	}
+	n, err := l.conn.Read(buffer)
+	l.reader.keepEnd(buffer[:n])
+	return n, err //nolint:wrapcheck // lost wraps it
+}
+
+// keepEnd keeps the last bytes of the stream.
+func (r *reader) keepEnd(read []byte) {
+	if n := len(read); n >= len(r.end) {
+		copy(r.end[:], read[n-len(r.end):])
+	} else {
+		copy(r.end[:], r.end[n:])
+		copy(r.end[len(r.end)-n:], read)
+	}
+}
+
+// advance hands n bytes, which are read, to the decoder, and measures how long emit held it up.
+func (l *link) advance(n int, emit func(Event), respond func([]byte)) {
 	begin := l.now()
 	l.lastRead.Store(int64(begin))
 	l.busySince.Store(int64(begin))

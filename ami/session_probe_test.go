@@ -1,0 +1,65 @@
+package ami
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/amifend/amifend/ami/amitest"
+)
+
+func TestProbeReportsWhatItFound(t *testing.T) {
+	pbx := listenPBX(t, amitest.Config{})
+	report, err := Probe(t.Context(), testConfig(pbx), 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report.Version != "11.0.0" || report.Auth != AuthMD5 || !report.Own.IsValid() || report.Took <= 0 || report.Latency <= 0 ||
+		report.Events != 1 || report.Problem != ProblemNone {
+		t.Errorf("report %+v", report)
+	}
+	until(t, "the session is gone", func() bool { return pbx.Sessions() == 0 })
+}
+
+func TestProbeListensOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pbx := newPBX(t, amitest.Behaviour{})
+		go func() {
+			time.Sleep(2 * time.Second)
+			pbx.Emit(amitest.NewPeer("198.51.100.7:5062").GuessAccount("1")...)
+		}()
+		var kinds []Kind
+		started := time.Now()
+		report, err := Probe(t.Context(), testConfig(pbx), 5*time.Second, func(e Event) { kinds = append(kinds, e.Kind) })
+		if err != nil || len(kinds) != 3 || report.Events != 3 || time.Since(started) != 5*time.Second+HoldTime {
+			t.Errorf("report %+v, %v, events %v after %s", report, err, kinds, time.Since(started))
+		}
+	})
+}
+
+func TestProbeFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pbx := newPBX(t, amitest.Behaviour{NoPong: true})
+		report, err := Probe(t.Context(), testConfig(pbx), time.Minute, nil)
+		if ProblemOf(err) != ProblemSilent || report.Problem != ProblemSilent || report.Version != "11.0.0" {
+			t.Errorf("unanswered Ping: %v, report %+v", err, report)
+		}
+		pbx.Behave(func(b *amitest.Behaviour) { b.NoPong = false })
+		go func() {
+			time.Sleep(time.Second)
+			pbx.Cut()
+		}()
+		if _, err := Probe(t.Context(), testConfig(pbx), time.Minute, nil); ProblemOf(err) != ProblemLost {
+			t.Errorf("cut while listening: %v", err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := Probe(ctx, testConfig(pbx), time.Minute, nil); err == nil || ctx.Err() == nil {
+			t.Errorf("end of ctx: %v", err)
+		}
+	})
+	if _, err := Probe(t.Context(), Config{}, 0, nil); err == nil {
+		t.Error("an empty configuration was let in")
+	}
+}
