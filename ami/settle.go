@@ -137,7 +137,7 @@ func (d *Decoder) finishOrphan(emit func(Event)) {
 	case stateTorn, stateAccused:
 	}
 	d.state = stateTorn
-	if p.ended() && !p.alien {
+	if p.ended() {
 		d.identify(emit)
 	}
 }
@@ -147,11 +147,12 @@ func (p *packet) hasFault() bool {
 	return p.class == classSecurity && p.taint >= TaintSeverity
 }
 
-// identify takes the sender of injected text from the end of the current packet, where it is certain.
+// identify takes the sender of injected text from the end of the current packet, where it is certain. It is not when the
+// packet may also be an event of a kind that we do not know, and all is well.
 func (d *Decoder) identify(emit func(Event)) {
 	e := &d.proof
 	service, kind := e.event.Service, e.event.Kind
-	if d.cur.tooLong || service == ServiceUnknown || senderWritesTail(service, kind) {
+	if d.cur.tooLong || d.cur.alien || service == ServiceUnknown || senderWritesTail(service, kind) {
 		d.stats.Dropped[e.event.Taint]++
 		d.state = stateClean
 		return
