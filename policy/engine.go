@@ -40,11 +40,8 @@ type Stats struct {
 	Bans            int    // bans that run now; some may have ended already and not been swept
 }
 
-// How much of what is out of date an Advance looks at, and an Observe. Bounded, so that neither takes long.
-const (
-	sweepBudget   = 1024
-	observeBudget = 2
-)
+// sweepBudget is how many entries of each table an Advance looks at, so that none takes long.
+const sweepBudget = 1024
 
 // rounding is how far above the threshold a score must be, in parts of it, so that sums of weights such as 0.1 do not
 // pass it by a rounding error.
@@ -75,7 +72,6 @@ func New(o Options) (*Engine, error) {
 // attempts of theirs may be due.
 func (e *Engine) Observe(o Observation) []Verdict {
 	e.begin(o.At)
-	e.releaseDue(observeBudget)
 	e.observe(&o)
 	return e.done()
 }
@@ -283,7 +279,6 @@ func (e *Engine) due(s *source) Scope {
 // Advance decides what time alone decides, and forgets what is out of date. Call it about once a second.
 func (e *Engine) Advance(now int64) []Verdict {
 	e.begin(now)
-	e.releaseDue(sweepBudget)
 	e.sweepBans(sweepBudget)
 	e.sweepSources(sweepBudget)
 	e.sweepRequests(sweepBudget)
@@ -297,11 +292,12 @@ func (e *Engine) Stats() Stats {
 	return s
 }
 
-// begin starts a call. Time never steps back.
+// begin starts a call: it decides what was due until now. Time never steps back.
 func (e *Engine) begin(now int64) {
-	e.now = max(e.now, now)
 	e.out = e.out[:0]
 	e.evidenceOut = e.evidenceOut[:0]
+	e.releaseDue(now)
+	e.now = max(e.now, now)
 }
 
 func (e *Engine) emit(v Verdict) { e.out = append(e.out, v) }

@@ -146,3 +146,15 @@ func TestIPv4HasNoNet(t *testing.T) {
 	}
 	l.quiet()
 }
+
+// An address that offends again is still one address.
+func TestSameOffenderTwiceIsBannedAlone(t *testing.T) {
+	l := newLab(t)
+	l.scan(host6(0))
+	l.wait(time.Hour)
+	l.scan(host6(0))
+	l.wants("ban 2001:db8:bad::1/128 all proven_score; ban 2001:db8:bad::1/128 all proven_score; ")
+	if v := l.got[1]; v.Strike != 2 {
+		t.Errorf("got %+v", v)
+	}
+}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 )
@@ -159,5 +160,42 @@ func TestEscalation(t *testing.T) {
 	l.feed(repeat(50, overStream(forged(attacker)))...)
 	if len(l.got) != 2 {
 		t.Errorf("verdicts about a source that is banned: %+v", l.got[2:])
+	}
+}
+
+// Forged evidence from before a proof adds nothing to the proven evidence after it.
+func TestOldForgeableEvidenceDoesNotHelpToBanAProvedSource(t *testing.T) {
+	l := newLab(t)
+	l.feed(repeat(3, forged(phone))...)
+	l.feed(registered(phone))
+	typo := overStream(event(KindChallengeResponseFailed, ServicePJSIP, phone, "1007", "c"))
+	l.feed(repeat(6, typo)...)
+	l.quiet()
+	l.feed(typo)
+	if v := l.banned(); v.Scope != ScopeAll || v.Score > 3.5 {
+		t.Errorf("got %+v", v)
+	}
+}
+
+// What is forged while a ban runs does not lengthen it, nor hasten the next.
+func TestForgedEventsDuringABanCountNothing(t *testing.T) {
+	l := newLab(t)
+	l.feed(repeat(4, forged(phone))...)
+	l.feed(repeat(1000, forged(phone))...)
+	l.now += int64(time.Hour) // three half-lives: 4 has become 0.5
+	l.feed(repeat(2, forged(phone))...)
+	l.banned()
+	if got := l.e.Stats().Covered; got != 1000 {
+		t.Errorf("covered: got %d, want 1000", got)
+	}
+}
+
+func TestEscalationOfALongBanKeepsItsEnd(t *testing.T) {
+	l := newLab(t)
+	l.take(l.e.Adopt(l.now, netip.MustParsePrefix(attacker+"/32"), ScopeSIP, 500*time.Hour))
+	until := l.now + int64(500*time.Hour)
+	l.feed(repeat(4, overStream(forged(attacker)))...)
+	if v := l.banned(); v.Scope != ScopeAll || v.At+int64(v.Duration) != until {
+		t.Errorf("got %+v, want until %d", v, until)
 	}
 }

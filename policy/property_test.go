@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -214,6 +215,34 @@ func TestPropertyBounded(t *testing.T) {
 		e.requests.check(t)
 		e.trails.check(t)
 		e.bans.check(t)
+	})
+}
+
+// How often Advance is called changes no verdict, only how soon one that time alone decides is told.
+func TestPropertyAdvanceDecidesNothingElse(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		os := anyObservations(t, 50, 400)
+		var runs [2][]string
+		for i, advance := range []bool{false, true} {
+			e := mustNew(t, nil)
+			tell := func(vs []Verdict) {
+				for _, v := range vs {
+					runs[i] = append(runs[i], fmt.Sprintf("%d %v %v %v %v %s %.6f %d %d %+v",
+						v.At, v.Action, v.Prefix, v.Scope, v.Duration, v.Rule, v.Score, v.Attempts, v.Strike, v.Evidence))
+				}
+			}
+			for _, o := range os {
+				if advance {
+					tell(e.Advance(o.At - 1))
+					tell(e.Advance(o.At))
+				}
+				tell(e.Observe(o))
+			}
+			tell(e.Advance(os[len(os)-1].At + int64(time.Minute)))
+		}
+		if !slices.Equal(runs[0], runs[1]) {
+			t.Fatalf("differs:\n%q\n%q", runs[0], runs[1])
+		}
 	})
 }
 

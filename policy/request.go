@@ -180,13 +180,16 @@ func (e *Engine) release(r ref) {
 	})
 }
 
-// releaseDue counts held failures whose companion did not come in time, at most budget of them.
-func (e *Engine) releaseDue(budget int) {
-	for range budget {
-		r := e.requests.lists[listHeld].tail
-		if r == 0 || e.now-e.requests.at(r).val.at <= companionWindow {
+// releaseDue counts the held failures whose companion did not come in time, each as of the moment when that was certain.
+// So verdicts do not depend on when the engine is called next. Each was one observation, so this is no more work than
+// observing was.
+func (e *Engine) releaseDue(now int64) {
+	for r := e.requests.lists[listHeld].tail; r != 0; r = e.requests.lists[listHeld].tail {
+		due := e.requests.at(r).val.at + companionWindow
+		if due >= now {
 			return
 		}
+		e.now = max(e.now, due)
 		e.release(r)
 		q := &e.requests.at(r).val
 		q.pending, q.credit = 0, true

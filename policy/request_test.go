@@ -226,3 +226,26 @@ func TestFloodOfKeysHidesNoAttempt(t *testing.T) {
 		t.Errorf("got %d attempts, want 4", v.Attempts)
 	}
 }
+
+// The same where every key that is remembered is held: the flood's own attempts count, one each.
+func TestFloodOfHeldKeysHidesNoAttempt(t *testing.T) {
+	l := newLab(t, func(o *Options) { o.Threshold = 1e6 })
+	o := unknownUser("a", "c")[0]
+	for i := range maxRequests + 1000 {
+		o.Session, o.At = uint64(i), l.now
+		l.e.Observe(o)
+		l.e.Observe(o)
+	}
+	if got := l.e.Stats().EvictedRequests; got != 1000 {
+		t.Errorf("evicted: got %d, want 1000", got)
+	}
+	for range 100 {
+		l.wait(40 * time.Second)
+	}
+	if got, want := l.e.Stats().Counted, uint64(2*(maxRequests+1000)); got != want {
+		t.Errorf("attempts: got %d, want %d", got, want)
+	}
+	if n := l.e.requests.n; n != 0 {
+		t.Errorf("keys after their time: got %d, want 0", n)
+	}
+}

@@ -99,11 +99,18 @@ func TestScoreHalvesInHalfLife(t *testing.T) {
 func TestAttemptsBeginAnewWhenTheScoreIsGone(t *testing.T) {
 	l := newLab(t)
 	o := event(KindInvalidAccountID, ServiceAMI, attacker, "a", "c")
-	l.feed(repeat(3, o)...)
-	l.wait(24 * time.Hour)
-	l.feed(repeat(4, o)...)
-	if v := l.banned(); v.Attempts != 4 || len(v.Evidence) != 4 {
-		t.Errorf("got %d attempts and %d pieces of evidence, want 4", v.Attempts, len(v.Evidence))
+	for _, swept := range []bool{false, true} {
+		l.got = nil
+		l.feed(repeat(3, o)...)
+		l.now += int64(24 * time.Hour)
+		if swept {
+			l.wait(0)
+		}
+		l.feed(repeat(4, o)...)
+		if v := l.banned(); v.Attempts != 4 || len(v.Evidence) != 4 {
+			t.Errorf("swept %v: got %d attempts and %d pieces of evidence, want 4", swept, v.Attempts, len(v.Evidence))
+		}
+		l.wait(1000 * time.Hour)
 	}
 }
 

@@ -1,0 +1,115 @@
+package policy
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// flood observes n forged failures, each from an address of its own, a microsecond apart.
+func (l *lab) flood(rng *rand.Rand, n, each int) {
+	o := forged("10.0.0.1")
+	for range n {
+		var b [4]byte
+		binary.BigEndian.PutUint32(b[:], rng.Uint32()>>4|1<<28) // 16.0.0.0 to 31.255.255.255
+		o.Source = netip.AddrPortFrom(netip.AddrFrom4(b), 5060)
+		for range each {
+			l.now += 1000
+			o.At = l.now
+			o.Session++
+			l.e.Observe(o)
+		}
+	}
+}
+
+const fewSources = 1024
+
+func few(o *Options) { o.MaxSources, o.MaxBans = fewSources, fewSources/4 }
+
+// A flood of random sources does not make the engine forget phones, running bans, or strikes of who persists.
+func TestFloodOfSourcesForgetsNothingThatMatters(t *testing.T) {
+	for _, each := range []int{1, 4} {
+		t.Run(fmt.Sprint(each, " packets each"), func(t *testing.T) {
+			l := newLab(t, few)
+			rng := rand.New(rand.NewPCG(1, 2))
+			l.feed(registered(phone))
+			l.scan(attacker)
+			first := l.banned()
+			l.flood(rng, 50*fewSources, each)
+			if s := l.e.Stats(); s.Sources > fewSources || s.Evicted < 40*fewSources {
+				t.Fatalf("got %+v", s)
+			}
+			if b, ok := l.e.Ban(netip.MustParseAddr(attacker)); !ok || b.Until != first.At+int64(first.Duration) {
+				t.Errorf("the attacker's ban: got %+v, %v", b, ok)
+			}
+			l.feed(repeat(9, forged(phone))...)
+			l.banned()
+			l.wait(time.Hour)
+			l.scan(attacker)
+			if v := l.got[len(l.got)-1]; v.Strike != 2 {
+				t.Errorf("the attacker's second ban: got %+v", v)
+			}
+		})
+	}
+}
+
+// However full the memory is of phones and of old attackers, a stranger who attacks amid a flood is banned.
+func TestStrangerIsBannedThoughMemoryIsFull(t *testing.T) {
+	l := newLab(t, few)
+	for i := range 2 * fewSources {
+		l.feed(registered(fmt.Sprintf("10.20.%d.%d", i>>8, i&255)))
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	l.flood(rng, 2*fewSources, 4)
+	for i := range 4 {
+		l.quiet()
+		l.flood(rng, 50, 1)
+		l.feed(overStream(event(KindInvalidAccountID, ServicePJSIP, attacker, "a", fmt.Sprint(i))))
+	}
+	if v := l.banned(); v.Attempts != 4 {
+		t.Errorf("got %+v", v)
+	}
+	if n := l.e.sources.lists[listProved].n; n < fewSources/4 {
+		t.Errorf("proved sources remembered: %d of %d", n, fewSources)
+	}
+}
+
+// What explains a real attacker's ban is not pushed out by a flood of single failures.
+func TestFloodLeavesEvidence(t *testing.T) {
+	l := newLab(t)
+	rng := rand.New(rand.NewPCG(1, 2))
+	for i := range 4 {
+		l.feed(overStream(event(KindInvalidAccountID, ServicePJSIP, attacker, "a", fmt.Sprint(i))))
+		if i == 1 {
+			l.flood(rng, 3*maxTrails, 1)
+		}
+	}
+	if v := l.banned(); len(v.Evidence) != 4 {
+		t.Errorf("evidence: got %d, want 4", len(v.Evidence))
+	}
+	if n := l.e.trails.n; n > maxTrails {
+		t.Errorf("trails: %d, more than %d", n, maxTrails)
+	}
+}
+
+func TestIdleSourcesAreForgotten(t *testing.T) {
+	l := newLab(t)
+	l.flood(rand.New(rand.NewPCG(1, 2)), 5000, 1)
+	l.feed(registered(phone))
+	l.scan(attacker)
+	for range 10 {
+		l.wait(2 * time.Hour)
+	}
+	if n := l.e.Stats().Sources; n != 2 {
+		t.Errorf("sources: got %d, want the phone and the attacker", n)
+	}
+	l.wait(10 * time.Hour)
+	l.wait(strikeMemory)
+	l.wait(time.Hour)
+	if n := l.e.Stats().Sources; n != 0 {
+		t.Errorf("sources: got %d, want 0", n)
+	}
+}
