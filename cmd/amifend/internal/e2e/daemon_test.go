@@ -24,8 +24,9 @@ const (
 	sayRuns      = "amifend runs"
 	sayBanned    = "banned"
 	sayConnected = "AMI session is up"
-	sayNoPort    = "ban is ineffective: the PBX's port is not covered"
-	sayNoPath    = "ban is ineffective: the traffic does not pass this machine"
+	sayNoEffect  = "ban is ineffective"
+	causePort    = "port not in sip_ports"
+	causePath    = "traffic does not pass this machine"
 	sayMasked    = "most failures come from one address that is never banned: the PBX does not see real sources"
 )
 
@@ -63,6 +64,7 @@ type line struct {
 	Evidence string
 	Undo     string
 	Port     int
+	Cause    string
 	Err      string
 	raw      string
 }

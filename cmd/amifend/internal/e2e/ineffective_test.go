@@ -20,10 +20,9 @@ func TestIneffectiveBans(t *testing.T) {
 		d := w.amifend(t, settings{})
 		c := w.dialPort(t, lab.Attack, sip.UDP, netip.MustParseAddr("198.51.100.71"), 5070)
 		w.attackUntilBanned(t, d, c, unknown("REGISTER"))
-		w.keepAttacking(t, c, d, sayNoPort)
-		l, _ := d.find(func(l line) bool { return l.Msg == sayNoPort })
-		if l.Port != 5070 || l.Source != c.Local.Addr().String() {
-			t.Errorf("said of source %s, port %d: %s", l.Source, l.Port, l.raw)
+		l := w.keepAttacking(t, c, d, sayNoEffect)
+		if l.Cause != causePort || l.Port != 5070 || l.Source != c.Local.Addr().String() {
+			t.Errorf("want %q, port 5070, said: %s", causePort, l.raw)
 		}
 		d.stop(t)
 
@@ -47,7 +46,9 @@ func TestIneffectiveBans(t *testing.T) {
 		})
 		c := w.dial(t, lab.Attack, sip.TCP, netip.MustParseAddr("198.51.100.72"))
 		w.attackUntilBanned(t, d, c, unknown("REGISTER"))
-		w.keepAttacking(t, c, d, sayNoPath)
+		if l := w.keepAttacking(t, c, d, sayNoEffect); l.Cause != causePath || l.Source != c.Local.Addr().String() {
+			t.Errorf("want %q, said: %s", causePath, l.raw)
+		}
 		d.stop(t)
 	})
 
@@ -58,26 +59,25 @@ func TestIneffectiveBans(t *testing.T) {
 		}
 		d := w.amifend(t, settings{})
 		c := w.dial(t, lab.Attack, sip.UDP, netip.MustParseAddr("198.51.100.73"))
-		w.keepAttacking(t, c, d, sayMasked)
-		l, _ := d.find(func(l line) bool { return l.Msg == sayMasked })
-		if l.Address != lab.Gateway4.String() {
+		if l := w.keepAttacking(t, c, d, sayMasked); l.Address != lab.Gateway4.String() {
 			t.Errorf("said of %s, want the gateway: %s", l.Address, l.raw)
 		}
 		w.unbanned(t, lab.PBX, lab.Gateway4)
 	})
 }
 
-// keepAttacking goes on until amifend says why its bans do nothing. The PBX answers all the time.
-func (w *world) keepAttacking(t *testing.T, c *sip.Client, d *daemon, what string) {
+// keepAttacking goes on until amifend says that its bans do nothing. The PBX answers all the time.
+func (w *world) keepAttacking(t *testing.T, c *sip.Client, d *daemon, what string) line {
 	t.Helper()
 	for n := range 200 {
 		if err := unknown("REGISTER")(t.Context(), c, n); err != nil {
 			t.Fatalf("the ban was meant to be ineffective: %v", err)
 		}
-		if _, ok := d.find(func(l line) bool { return l.Msg == what }); ok {
-			return
+		if l, ok := d.find(func(l line) bool { return l.Msg == what }); ok {
+			return l
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
 	t.Fatalf("amifend did not say %q:\n%s", what, d)
+	return line{}
 }
