@@ -139,13 +139,13 @@ type Session struct {
 
 // NewSession checks c and prepares a session. It connects to nothing. It reads the files that c names.
 func NewSession(c Config) (*Session, error) {
+	if c.Name == "" {
+		c.Name = c.Address
+	}
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("session %s: %w", c.Name, err)
 	}
 	s := &Session{config: c}
-	if c.Name == "" {
-		s.config.Name = c.Address
-	}
 	s.config.Timeouts = c.Timeouts.withDefaults()
 	if c.Dial == nil {
 		s.config.Dial = (&net.Dialer{}).DialContext
@@ -154,10 +154,10 @@ func NewSession(c Config) (*Session, error) {
 		host, _, _ := net.SplitHostPort(c.Address)
 		var err error
 		if s.tls, err = c.TLS.clientConfig(host); err != nil {
-			return nil, fmt.Errorf("session %s: tls: %w", s.config.Name, err)
+			return nil, fmt.Errorf("session %s: tls: %w", c.Name, err)
 		}
 	}
-	s.status = Status{Name: s.config.Name, Address: c.Address, Warnings: s.config.Warnings()}
+	s.status = Status{Name: c.Name, Address: c.Address, Warnings: s.config.Warnings()}
 	return s, nil
 }
 
@@ -213,6 +213,7 @@ func (s *Session) join(ctx context.Context, emit func(Event)) (*link, AuthMethod
 	if err != nil {
 		return nil, "", err
 	}
+	s.reached(l)
 	l.start(emit)
 	auth, err := l.login(ctx)
 	if err == nil {

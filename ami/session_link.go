@@ -155,7 +155,7 @@ func (l *link) keepAlive(ctx context.Context) error {
 const maxWindows = 6
 
 // errNoPong is a Ping without an answer.
-var errNoPong = errors.New("Ping was not answered")
+var errNoPong = errors.New("no answer")
 
 // ping sends a Ping and waits for its answer. An answer can be late for a good reason: it stands behind megabytes of
 // events, or emit holds up the reader. So its time starts again while the reader is held up, and a few times while
@@ -178,7 +178,7 @@ func (l *link) ping(ctx context.Context) error {
 		<-l.done
 		return l.err
 	case errors.Is(err, errNoPong), isTimeout(err): // a timeout is the write's
-		return &Error{ProblemSilent, "ping", fmt.Errorf("no answer within %s: %w", pong, err)}
+		return &Error{ProblemSilent, "ping", fmt.Errorf("%w within %s", err, pong)}
 	case isClosed(err):
 		return l.ended(err)
 	}

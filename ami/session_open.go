@@ -77,8 +77,8 @@ func readBanner(conn net.Conn) (version string, rest []byte, err error) {
 		seen := buffer[:length]
 		if end := bytes.Index(seen, []byte("\r\n")); end >= 0 {
 			version, found := strings.CutPrefix(string(seen[:end]), bannerStart)
-			if !found {
-				return "", nil, notAMI(seen)
+			if !found || !isVersion(version) {
+				return "", nil, notAMI(seen[:end])
 			}
 			return version, seen[end+2:], nil
 		}
@@ -87,6 +87,12 @@ func readBanner(conn net.Conn) (version string, rest []byte, err error) {
 		}
 	}
 	return "", nil, notAMI(buffer)
+}
+
+// isVersion tells whether text is a version as Asterisk writes it, such as 11.0.0: digits and dots, so that it can be
+// printed as it is.
+func isVersion(text string) bool {
+	return text != "" && len(text) <= 32 && strings.Trim(text, "0123456789.") == ""
 }
 
 // bannerError names the problem of a connection that ended, or fell silent, before the banner was whole.

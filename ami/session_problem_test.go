@@ -49,20 +49,21 @@ func TestSessionNamesProblem(t *testing.T) {
 		want      Problem
 		text      string // in the error
 	}{
-		"refused":              {change: func(c *Config) { c.Dial = failing(refused) }, want: ProblemRefused, text: "refused"},
-		"no such name":         {change: func(c *Config) { c.Dial = failing(&net.DNSError{Err: "no such host", Name: "pbx"}) }, want: ProblemUnresolved, text: "no such host"},
-		"no route":             {change: func(c *Config) { c.Dial = failing(syscall.EHOSTUNREACH) }, want: ProblemUnreachable, text: "no route"},
-		"no answer":            {change: func(c *Config) { c.Dial = silent }, want: ProblemUnreachable, text: "192.0.2.10:5038"},
-		"local firewall":       {change: func(c *Config) { c.Dial = failing(syscall.EPERM) }, want: ProblemUnreachable, text: "not permitted"},
-		"another dial error":   {change: func(c *Config) { c.Dial = failing(errors.New("odd")) }, want: ProblemUnknown, text: "odd"},
-		"EOF before banner":    {behaviour: amitest.Behaviour{LockedOut: true}, want: ProblemLockedOut, text: "EOF"},
-		"silent":               {behaviour: amitest.Behaviour{Mute: true}, want: ProblemNoBanner, text: "banner"},
-		"SSH":                  {behaviour: amitest.Behaviour{Banner: "SSH-2.0-OpenSSH_9.2p1\r\n"}, want: ProblemNotAMI, text: `"SSH-2.0-OpenSSH_9.2p1\r\n"`},
-		"banner with controls": {behaviour: amitest.Behaviour{Banner: "\x1b[2J" + strings.Repeat("x", 500) + "\r\n"}, want: ProblemNotAMI, text: `"\x1b[2Jxxx`},
-		"half a banner":        {change: func(c *Config) { c.Dial = saying("Asterisk Call Man") }, want: ProblemNotAMI, text: `"Asterisk Call Man"`},
-		"a TLS alert":          {change: func(c *Config) { c.Dial = saying("\x15\x03\x01\x00\x02\x02\x46") }, want: ProblemTLSRequired, text: "TLS record"},
-		"wrong secret":         {change: func(c *Config) { c.Secret = NewSecret("other") }, want: ProblemAuthFailed, text: `"Authentication failed"`},
-		"wrong user":           {change: func(c *Config) { c.Username = "other" }, want: ProblemAuthFailed, text: `"Authentication failed"`},
+		"refused":               {change: func(c *Config) { c.Dial = failing(refused) }, want: ProblemRefused, text: "refused"},
+		"no such name":          {change: func(c *Config) { c.Dial = failing(&net.DNSError{Err: "no such host", Name: "pbx"}) }, want: ProblemUnresolved, text: "no such host"},
+		"no route":              {change: func(c *Config) { c.Dial = failing(syscall.EHOSTUNREACH) }, want: ProblemUnreachable, text: "no route"},
+		"no answer":             {change: func(c *Config) { c.Dial = silent }, want: ProblemUnreachable, text: "192.0.2.10:5038"},
+		"local firewall":        {change: func(c *Config) { c.Dial = failing(syscall.EPERM) }, want: ProblemUnreachable, text: "not permitted"},
+		"another dial error":    {change: func(c *Config) { c.Dial = failing(errors.New("odd")) }, want: ProblemUnknown, text: "odd"},
+		"EOF before banner":     {behaviour: amitest.Behaviour{LockedOut: true}, want: ProblemLockedOut, text: "EOF"},
+		"silent":                {behaviour: amitest.Behaviour{Mute: true}, want: ProblemNoBanner, text: "banner"},
+		"SSH":                   {behaviour: amitest.Behaviour{Banner: "SSH-2.0-OpenSSH_9.2p1\r\n"}, want: ProblemNotAMI, text: `"SSH-2.0-OpenSSH_9.2p1"`},
+		"banner with controls":  {behaviour: amitest.Behaviour{Banner: "\x1b[2J" + strings.Repeat("x", 500) + "\r\n"}, want: ProblemNotAMI, text: `"\x1b[2Jxxx`},
+		"version with controls": {behaviour: amitest.Behaviour{Banner: "Asterisk Call Manager/1\x1b[2J\r\n"}, want: ProblemNotAMI, text: `1\x1b[2J"`},
+		"half a banner":         {change: func(c *Config) { c.Dial = saying("Asterisk Call Man") }, want: ProblemNotAMI, text: `"Asterisk Call Man"`},
+		"a TLS alert":           {change: func(c *Config) { c.Dial = saying("\x15\x03\x01\x00\x02\x02\x46") }, want: ProblemTLSRequired, text: "TLS record"},
+		"wrong secret":          {change: func(c *Config) { c.Secret = NewSecret("other") }, want: ProblemAuthFailed, text: `"Authentication failed"`},
+		"wrong user":            {change: func(c *Config) { c.Username = "other" }, want: ProblemAuthFailed, text: `"Authentication failed"`},
 		"wrong secret, plain": {
 			behaviour: amitest.Behaviour{NoMD5: true},
 			change:    func(c *Config) { c.Secret = NewSecret("other") }, want: ProblemAuthFailed, text: `"Authentication failed"`,
@@ -201,7 +202,7 @@ func TestProblemsOfTLSNeedNoPlainPBX(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	secure := amitest.New(amitest.Config{TLS: &tls.Config{Certificates: []tls.Certificate{certificate}}}) //nolint:gosec // a test
+	secure := amitest.New(amitest.Config{TLS: &tls.Config{Certificates: []tls.Certificate{certificate}}}) // a test
 	defer secure.Close()
 	c = testConfig(secure)
 	c.Timeouts.Connect = 100 * time.Millisecond

@@ -52,7 +52,7 @@ func (l *link) readOnce(held bool) (int, error) {
 		wait = HoldTime
 	}
 	if err := l.conn.SetReadDeadline(time.Now().Add(wait)); err != nil {
-		return 0, err //nolint:wrapcheck // lost wraps it
+		return 0, err // lost wraps it
 	}
 	buffer := l.decoder.Buffer()
 	if len(buffer) == 0 {
@@ -60,7 +60,7 @@ func (l *link) readOnce(held bool) (int, error) {
 	}
 	n, err := l.conn.Read(buffer)
 	l.reader.keepEnd(buffer[:n])
-	return n, err //nolint:wrapcheck // lost wraps it
+	return n, err // lost wraps it
 }
 
 // keepEnd keeps the last bytes of the stream.

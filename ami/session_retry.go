@@ -62,13 +62,13 @@ func (r *retry) delay(p Problem, spent time.Duration) time.Duration {
 		return r.login.NextBackOff()
 	case ProblemRefused:
 		if r.refused < refusedPatience {
-			wait := minPace + rand.N(minPace/10) //nolint:gosec // jitter
+			wait := minPace + rand.N(minPace/10) // jitter
 			r.refused += spent + wait
 			return wait
 		}
 	default:
 		if r.first {
-			return rand.N(minPace / 2) //nolint:gosec // jitter
+			return rand.N(minPace / 2) // jitter
 		}
 	}
 	return r.network.NextBackOff()

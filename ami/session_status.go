@@ -156,6 +156,13 @@ func (s *Session) setPhase(p Phase) {
 	}
 }
 
+// reached notes what l found at the server before the login.
+func (s *Session) reached(l *link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status.Version, s.status.TLS = l.version, l.tls
+}
+
 // connected notes that the session works over l, and tells OnChange.
 func (s *Session) connected(l *link, auth AuthMethod) {
 	now := time.Now()
@@ -172,7 +179,7 @@ func (s *Session) connected(l *link, auth AuthMethod) {
 		s.lostAt = time.Time{}
 	}
 	st.Phase, st.Since = PhaseConnected, now
-	st.Version, st.Auth, st.TLS = l.version, auth, l.tls
+	st.Auth = auth
 	st.Problem, st.Failures = ProblemNone, 0
 	s.mu.Unlock()
 	s.told = ProblemNone

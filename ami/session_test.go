@@ -137,12 +137,7 @@ func newPBX(t *testing.T, b amitest.Behaviour) *amitest.PBX {
 func listenPBX(t *testing.T, c amitest.Config) *amitest.PBX {
 	t.Helper()
 	c.Username, c.Secret = testUser, testSecret
-	pbx, err := amitest.Listen("127.0.0.1:0", c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pbx.Close)
-	return pbx
+	return amitest.Run(t, c)
 }
 
 func TestSessionLogsInByMD5AndEmitsEvents(t *testing.T) {

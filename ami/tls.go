@@ -82,7 +82,7 @@ func (t *TLS) clientConfig(host string) (*tls.Config, error) {
 		c.VerifyConnection = func(state tls.ConnectionState) error { return checkPin(state, pin) }
 	}
 	// A pin without a CA is the whole check: VerifyConnection runs even then.
-	c.InsecureSkipVerify = t.InsecureSkipVerify || (t.Fingerprint != "" && t.CAFile == "") //nolint:gosec // see above
+	c.InsecureSkipVerify = t.InsecureSkipVerify || (t.Fingerprint != "" && t.CAFile == "") // see above
 	return c, nil
 }
 
@@ -118,7 +118,7 @@ func tlsError(err error) error {
 	const op = "TLS handshake"
 	if verify, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		seen := Fingerprint(verify.UnverifiedCertificates[0])
-		return &Error{certificateProblem(verify.Err), op, fmt.Errorf("%w; its SHA-256 fingerprint is %s", verify.Err, seen)}
+		return &Error{certificateProblem(verify.Err), op, fmt.Errorf("%w; its SHA-256 fingerprint is %s", quoteNames(verify.Err), seen)}
 	}
 	if errors.Is(err, errPin) {
 		return &Error{ProblemFingerprint, op, err}
@@ -135,6 +135,19 @@ func tlsError(err error) error {
 	return &Error{ProblemTLSHandshake, op, err}
 }
 
+// quoteNames replaces the text of a name mismatch, which prints the certificate's names as they are.
+func quoteNames(err error) error {
+	mismatch, ok := errors.AsType[x509.HostnameError](err)
+	if !ok {
+		return err
+	}
+	names := append([]string{mismatch.Certificate.Subject.CommonName}, mismatch.Certificate.DNSNames...)
+	for _, ip := range mismatch.Certificate.IPAddresses {
+		names = append(names, ip.String())
+	}
+	return fmt.Errorf("the certificate is for %s, not for %s", Quote([]byte(strings.Join(names, " "))), mismatch.Host)
+}
+
 // certificateProblem names the problem of a certificate that was not accepted.
 func certificateProblem(err error) Problem {
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
@@ -148,7 +161,7 @@ func certificateProblem(err error) Problem {
 
 // speaksTLS tells whether conn's other side completes, or at least answers, a TLS handshake.
 func speaksTLS(ctx context.Context, conn net.Conn) bool {
-	probe := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10}) //nolint:gosec // nothing is sent over it
+	probe := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10}) // nothing is sent over it
 	err := probe.HandshakeContext(ctx)
 	if err == nil {
 		return true

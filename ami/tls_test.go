@@ -92,7 +92,7 @@ func TestTLSProblemsOfTheWire(t *testing.T) {
 	if _, err := Probe(t.Context(), c, 0, nil); ProblemOf(err) != ProblemTLSRequired {
 		t.Errorf("plain to a TLS port: %v, problem %s", err, ProblemOf(err))
 	}
-	old := listenPBX(t, amitest.Config{TLS: &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}}) //nolint:gosec // a test
+	old := listenPBX(t, amitest.Config{TLS: &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}}) // a test
 	c = testConfig(old)
 	c.TLS = &TLS{InsecureSkipVerify: true}
 	if _, err := Probe(t.Context(), c, 0, nil); ProblemOf(err) != ProblemTLSHandshake {
@@ -104,7 +104,7 @@ func TestTLSProblemsOfTheWire(t *testing.T) {
 	if _, err := Probe(t.Context(), c, 0, nil); ProblemOf(err) != ProblemTLSHandshake {
 		t.Errorf("client certificate wanted: %v, problem %s", err, ProblemOf(err))
 	}
-	locked := listenPBX(t, amitest.Config{TLS: &tls.Config{}, Behaviour: amitest.Behaviour{LockedOut: true}}) //nolint:gosec // never used
+	locked := listenPBX(t, amitest.Config{TLS: &tls.Config{}, Behaviour: amitest.Behaviour{LockedOut: true}}) // never used
 	c = testConfig(locked)
 	c.TLS = &TLS{InsecureSkipVerify: true}
 	if _, err := Probe(t.Context(), c, 0, nil); ProblemOf(err) != ProblemLockedOut {
@@ -168,7 +168,7 @@ func TestFingerprintIsWhatOpensslPrints(t *testing.T) {
 		t.Skip("openssl is not installed")
 	}
 	_, caFile, certificate := tlsPBX(t, time.Now().Add(time.Hour), "127.0.0.1")
-	out, err := exec.CommandContext(t.Context(), openssl, "x509", "-fingerprint", "-sha256", "-noout", "-in", caFile).Output() //nolint:gosec // fixed arguments
+	out, err := exec.CommandContext(t.Context(), openssl, "x509", "-fingerprint", "-sha256", "-noout", "-in", caFile).Output() // fixed arguments
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -95,6 +95,24 @@ func Listen(address string, c Config) (*PBX, error) {
 	return p, nil
 }
 
+// TB is what Run needs of a testing.TB.
+type TB interface {
+	Helper()
+	Cleanup(func())
+	Fatal(args ...any)
+}
+
+// Run starts a PBX on a free port of 127.0.0.1 for a test, and closes it when the test ends.
+func Run(t TB, c Config) *PBX {
+	t.Helper()
+	p, err := Listen("127.0.0.1:0", c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p
+}
+
 // Addr returns the address that the PBX listens on, the same after a restart; "" if it has no port.
 func (p *PBX) Addr() string {
 	p.mu.Lock()

@@ -2,7 +2,7 @@ package amitest
 
 import (
 	"bufio"
-	"crypto/md5" //nolint:gosec // AMI's challenge is MD5
+	"crypto/md5" // AMI's challenge is MD5
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
@@ -33,7 +33,7 @@ type session struct {
 
 func newSession(p *PBX, conn net.Conn) *session {
 	return &session{
-		pbx: p, conn: conn, id: fmt.Sprintf("0x7fb2%08x", rand.Uint32()), //nolint:gosec // no secret
+		pbx: p, conn: conn, id: fmt.Sprintf("0x7fb2%08x", rand.Uint32()), // no secret
 		wake: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
 }
@@ -114,7 +114,7 @@ func (s *session) answer(a Action) bool {
 	case a.Name == "Challenge" && b.NoMD5:
 		s.refuse(a, "Invalid/unknown command: Challenge. Use Action: ListCommands to show available commands.")
 	case a.Name == "Challenge":
-		s.challenge = strconv.FormatUint(uint64(rand.Uint32()), 10) //nolint:gosec // no secret
+		s.challenge = strconv.FormatUint(uint64(rand.Uint32()), 10) // no secret
 		s.respond(a, Field{"Challenge", s.challenge})
 	case a.Name == "Login":
 		return b.NoLogin || s.login(a, b)
@@ -135,7 +135,7 @@ func (s *session) answer(a Action) bool {
 // login checks the user and the secret or the key, and raises the security event that Asterisk does.
 func (s *session) login(a Action, b Behaviour) bool {
 	user, failure, fields := a.Fields["Username"], "", []Field(nil)
-	sum := md5.Sum([]byte(s.challenge + s.pbx.config.Secret)) //nolint:gosec // AMI's challenge
+	sum := md5.Sum([]byte(s.challenge + s.pbx.config.Secret)) // AMI's challenge
 	key := hex.EncodeToString(sum[:])
 	switch {
 	case user != s.pbx.config.Username:
