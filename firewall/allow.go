@@ -1,12 +1,15 @@
 package firewall
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 
 	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
 )
 
 // interval is the addresses first to last, both included, of one family.
@@ -73,24 +76,87 @@ func lastAddr(p netip.Prefix) netip.Addr {
 	return last
 }
 
+// kernelIntervals reads intervals back from the elements of a set. It reports false for what we did not make: nft(8), for one, adds
+// an end without a start.
+func kernelIntervals(elems []nftables.SetElement) ([]interval, bool) {
+	slices.SortFunc(elems, func(a, b nftables.SetElement) int { return bytes.Compare(a.Key, b.Key) })
+	var ivs []interval
+	open := false
+	for _, e := range elems {
+		addr, ok := netip.AddrFromSlice(e.Key)
+		if !ok || e.IntervalEnd != open {
+			return nil, false
+		}
+		if e.IntervalEnd {
+			ivs[len(ivs)-1].last = addr.Prev()
+		} else {
+			ivs = append(ivs, interval{addr, lastAddr(netip.PrefixFrom(addr, 0))})
+		}
+		open = !open
+	}
+	return ivs, true
+}
+
+// without returns the intervals of a that are not in b, both ascending.
+func without(a, b []interval) (out []interval) {
+	for _, iv := range a {
+		if _, found := slices.BinarySearchFunc(b, iv, compareIntervals); !found {
+			out = append(out, iv)
+		}
+	}
+	return out
+}
+
+func compareIntervals(a, b interval) int {
+	return cmp.Or(a.first.Compare(b.first), a.last.Compare(b.last))
+}
+
 // maxIntervalsACall keeps the start and the end of an interval in one netlink message, where the kernel wants them:
 // 500 IPv6 intervals are 45 kB, and the library splits beyond 63 kB.
 const maxIntervalsACall = 500
 
-// replaceAllow queues the whole replacement of an allow set.
-func replaceAllow(c *nftables.Conn, set *nftables.Set, ivs []interval) error {
-	c.FlushSet(set)
-	for part := range slices.Chunk(ivs, maxIntervalsACall) {
-		var elems []nftables.SetElement
-		for _, iv := range part {
-			elems = append(elems, nftables.SetElement{Key: iv.first.AsSlice()})
-			if end := iv.last.Next(); end.IsValid() { // else it is open to the end of the address space
-				elems = append(elems, nftables.SetElement{Key: end.AsSlice(), IntervalEnd: true})
-			}
-		}
-		if err := c.SetAddElements(set, elems); err != nil {
-			return fmt.Errorf("encode set %s: %w", set.Name, err)
+func intervalElements(ivs []interval) (elems []nftables.SetElement) {
+	for _, iv := range ivs {
+		elems = append(elems, nftables.SetElement{Key: iv.first.AsSlice()})
+		if end := iv.last.Next(); end.IsValid() { // else it is open to the end of the address space
+			elems = append(elems, nftables.SetElement{Key: end.AsSlice(), IntervalEnd: true})
 		}
 	}
-	return nil
+	return elems
+}
+
+// allowChange is how an allow set gets from what it holds to what it shall hold.
+type allowChange struct {
+	set       *nftables.Set
+	flush     bool // first remove all
+	gone, new []interval
+}
+
+// planAllow compares an allow set with what it shall hold, as an add after a flush in the same transaction is slow: the kernel walks
+// over all that it is about to remove for each new element (measured on Linux 6.18: 30,000 prefixes replaced by 60,000 took 90 s).
+// A set that cannot be compared is replaced whole.
+func planAllow(c *nftables.Conn, set *nftables.Set, want []interval) (allowChange, error) {
+	elems, err := c.GetSetElements(set)
+	if err != nil && !errors.Is(err, unix.ENOENT) { // a set that is not there yet holds nothing
+		return allowChange{}, kernelError("read set "+set.Name, err)
+	}
+	have, ours := kernelIntervals(elems)
+	if !ours {
+		return allowChange{set: set, flush: true, new: want}, nil
+	}
+	return allowChange{set: set, gone: without(have, want), new: without(want, have)}, nil
+}
+
+func (a allowChange) queue(c *nftables.Conn) error {
+	if a.flush {
+		c.FlushSet(a.set)
+	}
+	var errs []error
+	for part := range slices.Chunk(a.gone, maxIntervalsACall) {
+		errs = append(errs, c.SetDeleteElements(a.set, intervalElements(part)))
+	}
+	for part := range slices.Chunk(a.new, maxIntervalsACall) {
+		errs = append(errs, c.SetAddElements(a.set, intervalElements(part)))
+	}
+	return errors.Join(errs...)
 }

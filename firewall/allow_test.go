@@ -60,6 +60,10 @@ func TestIntervalsHoldWhatThePrefixesHold(t *testing.T) {
 		if err != nil || len(v6) > 0 {
 			t.Fatal(v6, err)
 		}
+		back, ours := kernelIntervals(rapid.Permutation(intervalElements(v4)).Draw(t, "order"))
+		if !ours || !slices.Equal(back, v4) {
+			t.Fatalf("read back from the elements: %v, %t; want %v", back, ours, v4)
+		}
 		for i := 1; i < len(v4); i++ {
 			if v4[i].first.Compare(v4[i-1].last.Next()) <= 0 {
 				t.Fatalf("%v and %v overlap or touch", v4[i-1], v4[i])

@@ -189,15 +189,15 @@ func (t *Table) commit(changes []change) error {
 
 func (c change) lifts(now time.Time) bool { return c.Lift || !c.Until.After(now) }
 
-// checkSets returns ErrGone if a ban set is missing.
+// checkSets returns ErrGone if a set is missing.
 func (t *Table) checkSets() error {
 	s, err := t.inspect(t.write)
 	if err != nil {
 		return err
 	}
-	for _, set := range t.sets {
-		if s.sets[set.name] == nil {
-			return fmt.Errorf("no set %s: %w", set.name, ErrGone)
+	for _, set := range t.wantedSets() {
+		if s.sets[set.Name] == nil {
+			return fmt.Errorf("no set %s: %w", set.Name, ErrGone)
 		}
 	}
 	return nil

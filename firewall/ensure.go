@@ -29,44 +29,64 @@ func (t *Table) Ensure(ctx context.Context) error {
 	if err := t.checkForeign(); err != nil {
 		return fmt.Errorf("ensure table: %w", err)
 	}
-	v4, v6, err := intervals(t.allow)
-	if err != nil {
-		return fmt.Errorf("ensure table: %w", err)
+	err := t.changeAllow(t.queueLayout)
+	if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EBUSY) {
+		return fmt.Errorf("ensure table: %w (%w)", &ForeignError{t.table.Name, "a set or chain of it has another type than ours"}, err)
 	}
-	queued := t.queueLayout(v4, v6)
-	if err := errors.Join(queued, t.write.Flush()); err != nil {
-		if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EBUSY) {
-			return fmt.Errorf("ensure table: %w (%w)", &ForeignError{t.table.Name, "a set or chain of it has another type than ours"}, err)
-		}
-		return kernelError("ensure table", err)
-	}
-	return nil
+	return kernelError("ensure table", err)
 }
 
-// queueLayout queues everything but the bans. A queueing error stays in the connection, whose Flush then sends nothing and returns it.
-func (t *Table) queueLayout(allow4, allow6 []interval) error {
+// changeAllow commits what queue queued, and after it the changes of the allow sets. The caller holds the write lock.
+func (t *Table) changeAllow(queue func() error) error {
+	v4, v6, err := intervals(t.allow)
+	if err != nil {
+		return err
+	}
+	for _, whole := range []bool{false, true} {
+		changes := []allowChange{
+			{set: allowSet(t.table, false), flush: true, new: v4},
+			{set: allowSet(t.table, true), flush: true, new: v6},
+		}
+		for i, c := range changes {
+			if whole {
+				break
+			}
+			if changes[i], err = planAllow(t.write, c.set, c.new); err != nil {
+				return err
+			}
+		}
+		// A queueing error stays in the connection too, whose Flush then sends nothing: it never is half a transaction.
+		errs := []error{queue()}
+		for _, c := range changes {
+			errs = append(errs, c.queue(t.write))
+		}
+		err = errors.Join(append(errs, t.write.Flush())...)
+		if !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EEXIST) {
+			return err
+		}
+		// Somebody changed a set after we looked: replace it whole.
+	}
+	return err
+}
+
+// queueLayout queues everything but the elements.
+func (t *Table) queueLayout() error {
 	c := t.write
 	c.AddTable(t.table)
 	var errs []error
-	for _, s := range t.ksets {
+	for _, s := range t.wantedSets() {
 		errs = append(errs, c.AddSet(s, nil))
 		s.ID = 0 // valid in this transaction only
-	}
-	for _, is6 := range []bool{false, true} {
-		set, ivs := allowSet(t.table, is6), allow4
-		if is6 {
-			ivs = allow6
-		}
-		errs = append(errs, c.AddSet(set, nil), replaceAllow(c, set, ivs))
 	}
 	pre := c.AddChain(t.baseChain())
 	sip := c.AddChain(&nftables.Chain{Name: chainSIP, Table: t.table})
 	c.FlushChain(pre)
 	c.FlushChain(sip)
 	anon := t.anonymousSets()
-	errs = append(errs, queueSet(c, anon.discovery, discoveryElements()))
-	errs = append(errs, queueSet(c, anon.udp, portElements(t.sip.merged(UDP))))
-	errs = append(errs, queueSet(c, anon.tcp, portElements(t.sip.merged(TCP))))
+	errs = append(errs,
+		queueSet(c, anon.discovery, discoveryElements()),
+		queueSet(c, anon.udp, portElements(t.sip.merged(UDP))),
+		queueSet(c, anon.tcp, portElements(t.sip.merged(TCP))))
 	preRules, sipRules := rules(t.sets, anon)
 	t.queueRules(pre, preRules)
 	t.queueRules(sip, sipRules)
@@ -126,11 +146,10 @@ func portElements(ranges []PortRange) (elems []nftables.SetElement) {
 	return elems
 }
 
-// SetAllow replaces the allow sets in one transaction; prefixes may overlap. Later Ensures put back the new list, also if this failed
-// with ErrGone.
+// SetAllow makes the allow sets hold these prefixes and no others, in one transaction; prefixes may overlap. Later Ensures put back
+// the new list, also if this failed with ErrGone. The kernel takes a millisecond for a hundred, but seconds for tens of thousands.
 func (t *Table) SetAllow(ctx context.Context, prefixes []netip.Prefix) error {
-	v4, v6, err := intervals(prefixes)
-	if err != nil {
+	if _, _, err := intervals(prefixes); err != nil {
 		return fmt.Errorf("set allowlist: %w", err)
 	}
 	if err := t.lockWrite(ctx); err != nil {
@@ -138,13 +157,12 @@ func (t *Table) SetAllow(ctx context.Context, prefixes []netip.Prefix) error {
 	}
 	defer t.writeMu.Unlock()
 	t.allow = slices.Clone(prefixes)
-	err = errors.Join(
-		replaceAllow(t.write, allowSet(t.table, false), v4),
-		replaceAllow(t.write, allowSet(t.table, true), v6),
-		t.write.Flush(),
-	)
+	err := t.changeAllow(func() error { return nil })
 	if errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("set allowlist: %w", ErrGone)
+	}
+	if err == nil { // an empty list on a missing table is no error to the kernel
+		err = t.checkSets()
 	}
 	return kernelError("set allowlist", err)
 }

@@ -137,7 +137,25 @@ func TestSetAllow(t *testing.T) {
 	if out := ns.NFT(t, "list", "set", "inet", "amifend", "allow4"); strings.Contains(out, "10.0.0.0") || !strings.Contains(out, "192.0.2.0/24") {
 		t.Errorf("allow4 was not replaced:\n%s", out)
 	}
+	ns.NFT(t, "add element inet amifend allow4 { 203.0.113.0/24 }") // nft adds an end without a start as well
+	for _, list := range [][]string{{"10.0.0.0/8"}, {"0.0.0.0/0"}, {"192.168.0.0/16", "255.255.255.255/32"}, nil, {"172.16.0.0/16", "172.18.0.0/16"}, {"172.16.0.0/14"}, {"172.17.0.0/16"}} {
+		if err := table.SetAllow(t.Context(), prefixes(list...)); err != nil {
+			t.Fatal(err)
+		}
+		listing := ns.NFT(t, "list", "set", "inet", "amifend", "allow4")
+		for _, p := range list {
+			if !strings.Contains(listing, " "+strings.TrimSuffix(p, "/32")+" ") && !strings.Contains(listing, " "+p+",") && !strings.Contains(listing, " "+strings.TrimSuffix(p, "/32")+"\n") {
+				t.Errorf("allow4 lacks %s:\n%s", p, listing)
+			}
+		}
+		if got := strings.Count(listing, "."); got != 3*len(list) {
+			t.Errorf("allow4 holds more than %q:\n%s", list, listing)
+		}
+	}
 	ns.NFT(t, "flush ruleset")
+	if err := table.SetAllow(t.Context(), nil); !errors.Is(err, ErrGone) {
+		t.Errorf("SetAllow of nothing without a table: %v, want ErrGone", err)
+	}
 	if err := table.SetAllow(t.Context(), prefixes("172.16.0.0/12")); !errors.Is(err, ErrGone) {
 		t.Errorf("SetAllow without a table: %v, want ErrGone", err)
 	}
