@@ -48,9 +48,9 @@ type Decoder struct {
 	stats  Stats
 	banner []byte
 
-	offset  int  // of the end of the last line in the stream
-	textEnd int  // up to here the sender of a ChallengeResponseFailed may have written, see textReach
-	spoiled bool // since that event came what Asterisk would not print after it
+	offset   int // of the end of the last line in the stream
+	textEnd  int // up to here the sender of a ChallengeResponseFailed may have written, see textReach
+	spoilEnd int // up to here it has: that event, or what followed, is not what Asterisk prints
 
 	username []byte
 	greeted  bool // the first line was seen
@@ -111,7 +111,7 @@ const maxBanner = 128
 
 // Advance takes the n bytes that were read into Buffer. It calls emit with every event that is final and respond with
 // every packet that is no security event, whole, with its line ends: responses, and events such as FullyBooted. Both
-// borrow their bytes, and neither may call the decoder. They are called in the order of the stream.
+// borrow their bytes, and neither may call the decoder. A response may come before an event that waits for its end.
 func (d *Decoder) Advance(n int, emit func(Event), respond func(packet []byte)) {
 	f := &d.frame
 	f.end += n

@@ -247,7 +247,7 @@ func (p *packet) stepAddress(h header, value []byte) Taint {
 	a, ok := parseAddress(value)
 	switch {
 	case p.place == placeRemoteAddress && ok:
-		p.source, p.place, p.tailDone = a, placeTail, 0
+		p.source, p.place, p.tailDone, p.inexact = a, placeTail, 0, false
 		if p.taint == Untainted {
 			p.sender = a
 		}

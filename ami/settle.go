@@ -18,20 +18,24 @@ func (d *Decoder) finish(emit func(Event), respond func([]byte)) {
 	case p.begun:
 		d.finishEvent(emit)
 	case d.isForeign():
-		d.settle(emit)
 		d.finishForeign(respond)
 	default:
 		d.finishOrphan(emit)
 	}
-	d.spoiled = p.reach && (d.spoiled || !p.begun)
-	if p.textEnd > 0 {
+	if p.reach && !p.begun {
+		d.spoilEnd = d.textEnd
+	}
+	if p.textEnd > 0 && !p.suspect {
 		d.textEnd = p.textEnd
-		d.spoiled = d.spoiled || p.taint != Untainted || !p.ended()
+		if p.taint != Untainted {
+			d.spoilEnd = p.textEnd
+		}
 	}
 }
 
 // isForeign reports whether the current packet is a whole one that is no security event. While another packet waits, it
-// must not end like the rest of that one: injected text can make an orphan look like a response.
+// must not end like the rest of that one: injected text can make an orphan look like a response. Nor does a foreign
+// packet end the wait, for it is so short that injected text has room for a forged tail and one of these.
 func (d *Decoder) isForeign() bool {
 	p := &d.cur
 	if p.class != classEvent && p.class != classResponse {
@@ -71,7 +75,7 @@ func (d *Decoder) finishEvent(emit func(Event)) {
 		p.taint = TaintTorn
 	}
 	switch {
-	case p.reach && d.spoiled:
+	case d.offset <= d.spoilEnd:
 		d.stats.Dropped[TaintOrphan]++
 	case p.taint == Untainted:
 		d.hold(emit)
