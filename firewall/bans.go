@@ -86,7 +86,7 @@ func (s banSet) element(r nftables.SetElement) (Element, error) {
 	}
 	e := Element{Prefix: netip.PrefixFrom(addr, s.bits), Scope: s.scope, Timeout: r.Timeout, Expires: r.Expires}
 	if r.Counter != nil {
-		e.Packets, e.Bytes = r.Counter.Packets, r.Counter.Bytes
+		e.Packets, e.Bytes, e.Counted = r.Counter.Packets, r.Counter.Bytes, true
 	}
 	return e, nil
 }

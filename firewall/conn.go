@@ -30,10 +30,24 @@ func dial(netns int) (*nftables.Conn, error) {
 
 // prepare closes the connection if it fails: the library forgets it then.
 func prepare(c *netlink.Conn) error {
-	if err := errors.Join(setBuffers(c), primeDumps(c)); err != nil {
+	if err := errors.Join(checkDescriptor(c), setBuffers(c), primeDumps(c)); err != nil {
 		return errors.Join(err, c.Close())
 	}
 	return nil
+}
+
+func checkDescriptor(c *netlink.Conn) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("get descriptor: %w", err)
+	}
+	var tooHigh error
+	err = raw.Control(func(fd uintptr) {
+		if fd >= unix.FD_SETSIZE {
+			tooHigh = fmt.Errorf("descriptor %d: open the firewall before other files", fd)
+		}
+	})
+	return errors.Join(err, tooHigh)
 }
 
 func setBuffers(c *netlink.Conn) error {

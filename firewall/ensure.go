@@ -17,8 +17,8 @@ import (
 // chainPriority is before raw (-300), thus before conntrack (-200): a banned source costs least there, and established flows are cut too.
 const chainPriority = -310
 
-// Ensure lays out the table in one transaction: creates what is missing, keeps the elements of the ban sets, replaces rules, ports and
-// the allow sets. There is no moment at which a ban does not hold. A new MaxBans takes effect on an existing set from Linux 6.3 on.
+// Ensure lays out the table in one transaction: creates what is missing, keeps the elements of the ban sets, replaces rules and ports, and
+// makes the allow sets hold what they shall. There is no moment at which a ban does not hold. A new MaxBans takes effect on an existing set from Linux 6.3 on.
 //
 // Errors to branch on: *ForeignError (nothing was changed), ErrPermission, ErrUnsupported.
 func (t *Table) Ensure(ctx context.Context) error {
@@ -42,29 +42,18 @@ func (t *Table) changeAllow(queue func() error) error {
 	if err != nil {
 		return err
 	}
-	for _, whole := range []bool{false, true} {
-		changes := []allowChange{
-			{set: allowSet(t.table, false), flush: true, new: v4},
-			{set: allowSet(t.table, true), flush: true, new: v6},
-		}
-		for i, c := range changes {
-			if whole {
-				break
-			}
-			if changes[i], err = planAllow(t.write, c.set, c.new); err != nil {
-				return err
-			}
+	for _, plan := range []func(*nftables.Conn, *nftables.Set, []interval) (allowChange, error){planAllow, replaceAllow} {
+		change4, err4 := plan(t.write, allowSet(t.table, false), v4)
+		change6, err6 := plan(t.write, allowSet(t.table, true), v6)
+		if err := errors.Join(err4, err6); err != nil {
+			return err
 		}
 		// A queueing error stays in the connection too, whose Flush then sends nothing: it never is half a transaction.
-		errs := []error{queue()}
-		for _, c := range changes {
-			errs = append(errs, c.queue(t.write))
-		}
-		err = errors.Join(append(errs, t.write.Flush())...)
+		err = errors.Join(queue(), change4.queue(t.write), change6.queue(t.write), t.write.Flush())
 		if !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EEXIST) {
 			return err
 		}
-		// Somebody changed a set after we looked: replace it whole.
+		// Somebody changed a set after we looked: do not look.
 	}
 	return err
 }

@@ -74,6 +74,33 @@ func TestOpenLeavesNothingBehind(t *testing.T) {
 	}
 }
 
+// The library would panic on such a descriptor, later.
+func TestOpenRefusesHighDescriptors(t *testing.T) {
+	ns := firewalltest.New(t)
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if limit.Cur < 1100 {
+		t.Skipf("at most %d open files", limit.Cur)
+	}
+	for range 1024 {
+		f, err := os.Open("/dev/null")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+	}
+	table, err := Open(Options{NetNS: ns.FD()})
+	if err == nil {
+		table.Close()
+		t.Fatal("no error")
+	}
+	if !strings.Contains(err.Error(), "open the firewall before other files") {
+		t.Errorf("Open: %v", err)
+	}
+}
+
 func openFiles(t *testing.T) int {
 	t.Helper()
 	files, err := os.ReadDir("/proc/self/fd")

@@ -89,7 +89,7 @@ func TestWhatABanDrops(t *testing.T) {
 					t.Errorf("arrives: %t, want %t", got, want)
 				}
 				e, ok, err := s.table.Element(t.Context(), ban(tt.prefix, tt.scope, 0).Prefix, tt.scope)
-				if err != nil || !ok || (e.Packets == 0) != want || (e.Bytes == 0) != want {
+				if err != nil || !ok || !e.Counted || (e.Packets == 0) != want || (e.Bytes == 0) != want {
 					t.Errorf("element %+v, %t, %v", e, ok, err)
 				}
 				apply(t, s.table, lift(tt.prefix, tt.scope))
@@ -266,4 +266,38 @@ func (s *site) flood(t *testing.T, during func(t *testing.T)) (leaked, sent int)
 		t.Fatalf("%d sent, element %+v, %v", sent, e, err)
 	}
 	return leaked, sent
+}
+
+// A gateway drops for the PBX behind it. It sees the port before DNAT: what SIPPorts has to name is the port on the wire.
+func TestGatewayWithDNAT(t *testing.T) {
+	outside, gateway, pbx := firewalltest.New(t), firewalltest.New(t), firewalltest.New(t)
+	firewalltest.Join(t, gateway, outside, []string{pbx4 + "/24"}, []string{attacker4 + "/24"})
+	firewalltest.Join(t, gateway, pbx, []string{"10.0.0.1/24"}, []string{"10.0.0.2/24"})
+	pbx.Run(t, "ip", "route", "add", "default", "via", "10.0.0.1")
+	gateway.Run(t, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+	gateway.NFT(t, blocks("table ip nat { chain pre { type nat hook prerouting priority -100; udp dport 5080 dnat to 10.0.0.2:5060; } }"))
+	listener := pbx.ListenUDP(t, "10.0.0.2:5060")
+	conn := outside.DialUDP(t, attacker4+":0", pbx4+":5080")
+	for _, tt := range []struct {
+		name   string
+		ports  SIPPorts
+		scope  Scope
+		arrive bool
+	}{
+		{"the port behind", SIPPorts{{UDP, 5060, 5060}}, ScopeSIP, true},
+		{"the port on the wire", SIPPorts{{UDP, 5080, 5080}}, ScopeSIP, false},
+		{"scope all", SIPPorts{{UDP, 5060, 5060}}, ScopeAll, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			table := open(t, gateway, Options{SIPPorts: tt.ports})
+			if !says(t, conn, listener) {
+				t.Fatal("does not arrive before the ban")
+			}
+			apply(t, table, ban(attacker4+"/32", tt.scope, time.Hour))
+			if got := says(t, conn, listener); got != tt.arrive {
+				t.Errorf("arrives: %t, want %t", got, tt.arrive)
+			}
+			apply(t, table, lift(attacker4+"/32", tt.scope))
+		})
+	}
 }

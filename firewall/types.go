@@ -79,6 +79,7 @@ type Element struct {
 	Expires time.Duration // what is left of it
 	Packets uint64        // dropped by it
 	Bytes   uint64
+	Counted bool // false if the kernel counts nothing here (before Linux 5.11): then Packets says nothing
 }
 
 // Rejected is a change that the kernel does not have, and why: [ErrFull] or a description of an invalid change.

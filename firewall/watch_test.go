@@ -104,6 +104,20 @@ func TestWatchPolls(t *testing.T) {
 	}
 }
 
+// When notifications were lost, anything may have happened.
+func TestWatchReportsLostNotifications(t *testing.T) {
+	ns := firewalltest.New(t)
+	table := open(t, ns, Options{Poll: time.Hour})
+	if err := table.monitor.SetReadBuffer(1); err != nil { // the kernel's minimum
+		t.Fatal(err)
+	}
+	ns.NFT(t, blocks("table inet other { set s { type ipv4_addr; flags interval; elements = { 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 }; } }"))
+	for range 20 {
+		ns.NFT(t, "flush set inet other s; add element inet other s { 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 }")
+	}
+	reported(t, watch(t, table))
+}
+
 // What happened before Watch was called counts too.
 func TestWatchMissesNothingBeforeItsStart(t *testing.T) {
 	ns := firewalltest.New(t)
