@@ -142,7 +142,7 @@ func (p *packet) stray(h header, cause Taint, ok bool, v span) {
 		p.taint = cause
 	}
 	p.place = placeSeek
-	if h == headerSessionID {
+	if h == headerSessionID && cause != TaintField {
 		p.session, p.place = v, placeLocalAddress
 	}
 }
