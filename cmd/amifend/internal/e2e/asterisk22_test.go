@@ -63,6 +63,7 @@ func testScanners(t *testing.T, w *world, d *daemon) {
 		{"passwords over TCP, IPv6", sip.TCP, "2001:db8:bad:40::1", guess, 7},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
 			c := w.dial(t, lab.Attack, tc.transport, netip.MustParseAddr(tc.from))
 			b := w.attackUntilBanned(t, d, c, tc.try)
 			if b.Attempts != tc.attempts {
@@ -121,8 +122,9 @@ func testSlash64(t *testing.T, w *world, d *daemon) {
 		if _, ok := d.find(whole); ok {
 			break
 		}
+		time.Sleep(pause)
 	}
-	b := d.wait(t, time.Second, "the /64 banned", whole)
+	b := d.wait(t, 3*time.Second, "the /64 banned", whole)
 	explained(t, b)
 	third, err := sip.Dial(within(t, 500*time.Millisecond), w.Net(lab.Attack), sip.TCP,
 		netip.MustParseAddrPort("[2001:db8:bad:64::3]:0"), pbxFor(lab.PBX6, 5060))

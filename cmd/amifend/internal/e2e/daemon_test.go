@@ -34,6 +34,8 @@ const (
 type settings struct {
 	who      lab.Who
 	address  string   // of the AMI; default 127.0.0.1:5038
+	username string   // default amifend
+	secret   string   // default the lab's
 	tls      []string // lines of [server.tls]
 	allow    []string
 	policy   []string // lines of [policy]
@@ -65,6 +67,7 @@ type line struct {
 	Undo     string
 	Port     int
 	Cause    string
+	Problem  string // of the AMI session
 	Err      string
 	raw      string
 }
@@ -129,13 +132,19 @@ func (w *world) config(t *testing.T, s settings) string {
 	if s.address == "" {
 		s.address = "127.0.0.1:5038"
 	}
+	if s.username == "" {
+		s.username = "amifend"
+	}
+	secret := fmt.Sprintf("secret_file = %q", filepath.Join(w.Run, "secret"))
+	if s.secret != "" {
+		secret = fmt.Sprintf("secret = %q", s.secret)
+	}
 	quoted := make([]string, len(s.allow))
 	for i, a := range s.allow {
 		quoted[i] = fmt.Sprintf("%q", a)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "[[server]]\nname = \"pbx\"\naddress = %q\nusername = \"amifend\"\nsecret_file = %q\n",
-		s.address, filepath.Join(w.Run, "secret"))
+	fmt.Fprintf(&b, "[[server]]\nname = \"pbx\"\naddress = %q\nusername = %q\n%s\n", s.address, s.username, secret)
 	section := func(name string, lines []string) {
 		if len(lines) > 0 {
 			fmt.Fprintf(&b, "\n[%s]\n%s\n", name, strings.Join(lines, "\n"))

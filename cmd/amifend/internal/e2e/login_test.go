@@ -1,0 +1,88 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/e2e/lab"
+	"github.com/amifend/amifend/cmd/amifend/internal/e2e/sip"
+)
+
+// What goes wrong at a real AMI is named for what it is: an administrator reads one line and knows what to mend.
+func TestLoginProblems(t *testing.T) {
+	w := newWorld(t, "sid")
+	fingerprint, err := w.Fingerprint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pinned := []string{`fingerprint = "` + fingerprint + `"`}
+	other := []string{`fingerprint = "` + strings.Repeat("AB:", 31) + `AB"`}
+	cases := []struct {
+		problem string
+		settings
+		daemon *daemon
+	}{
+		{problem: "login refused", settings: settings{secret: "wrong"}},
+		{problem: "login refused", settings: settings{username: "nobody"}},
+		{problem: "no security events", settings: settings{username: "blind"}},
+		{problem: "refused", settings: settings{address: "127.0.0.1:5099"}},
+		{problem: "no banner", settings: settings{address: "192.0.2.10:5060"}}, // SIP, which waits for us to speak
+		{problem: "TLS required", settings: settings{address: "127.0.0.1:5039"}},
+		{problem: "TLS not spoken", settings: settings{tls: pinned}},
+		{problem: "fingerprint mismatch", settings: settings{address: "127.0.0.1:5039", tls: other}},
+		{problem: "unknown CA", settings: settings{address: "127.0.0.1:5039", tls: []string{`server_name = "pbx.example"`}}},
+	}
+	for i := range cases { // all at once, each with a table of its own: some take ten seconds to be sure
+		cases[i].firewall = []string{fmt.Sprintf("table = \"amifend_%d\"", i)}
+		cases[i].daemon = w.startAmifend(t, cases[i].settings)
+	}
+	for _, tc := range cases {
+		t.Run(tc.problem, func(t *testing.T) {
+			d := tc.daemon
+			d.wait(t, 15*time.Second, tc.problem, func(l line) bool { return l.Problem == tc.problem })
+			if l, ok := d.find(func(l line) bool { return l.Msg == sayConnected }); ok {
+				t.Errorf("said to be connected: %s", l.raw)
+			}
+			d.stop(t)
+		})
+	}
+	t.Run("locked out", func(t *testing.T) { testLockedOut(t, w) })
+}
+
+// authlimit of etc/common/manager.conf: so many connections that do not log in, and nobody else can.
+const authlimit = 50
+
+// A stranger uses up Asterisk's authlimit: amifend says so, and is back when the idle connections are gone.
+func testLockedOut(t *testing.T, w *world) {
+	var idle []net.Conn
+	for range authlimit + 5 {
+		err := w.Net(lab.PBX).Do(func() error {
+			c, err := net.DialTimeout("tcp", "127.0.0.1:5038", time.Second)
+			idle = append(idle, c)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer func() {
+		for _, c := range idle {
+			c.Close()
+		}
+	}()
+	if b, err := io.ReadAll(idle[len(idle)-1]); len(b) > 0 || err != nil {
+		t.Fatalf("the last idle connection got %q, %v; want it closed without a banner", b, err)
+	}
+	d := w.startAmifend(t, settings{})
+	d.wait(t, 5*time.Second, "locked out", func(l line) bool { return l.Problem == "locked out" })
+	d.wait(t, 20*time.Second, sayConnected, func(l line) bool { return l.Msg == sayConnected }) // authtimeout is 10 s
+	c := w.dial(t, lab.Attack, sip.UDP, netip.MustParseAddr("198.51.100.91"))
+	w.attackUntilBanned(t, d, c, unknown("REGISTER"))
+}
