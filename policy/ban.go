@@ -166,7 +166,7 @@ func (e *Engine) addBan(k key, scope Scope) ref {
 		return e.bans.full() || scope == ScopeSIP && e.bans.lists[listSIP].n >= max(1, e.bans.max/2)
 	}
 	if full() {
-		e.sweepBans(sweepBudget)
+		e.sweepBans(fullBudget)
 		if full() {
 			return 0
 		}

@@ -40,8 +40,11 @@ type Stats struct {
 	Bans            int    // bans that run now; some may have ended already and not been swept
 }
 
-// sweepBudget is how many entries of each table an Advance looks at, so that none takes long.
-const sweepBudget = 1024
+// How many entries of a list are looked at for what has ended, so that no call takes long.
+const (
+	sweepBudget = 1024 // by an Advance
+	fullBudget  = 4    // by an Observe that finds no room for a ban, which an attacker can make every one do
+)
 
 // rounding is how far above the threshold a score must be, in parts of it, so that sums of weights such as 0.1 do not
 // pass it by a rounding error.
@@ -179,7 +182,7 @@ func (e *Engine) count(k key, ev Evidence) {
 	if ev.Weight <= 0 {
 		return
 	}
-	if _, ok := e.protected.Contains(k.prefix().Addr()); ok {
+	if _, ok := e.protected.listed(k.prefix().Addr()); ok {
 		e.stats.Protected++
 		return
 	}

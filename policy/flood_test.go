@@ -56,6 +56,19 @@ func TestFloodOfSourcesForgetsNothingThatMatters(t *testing.T) {
 	}
 }
 
+// Nor a running ban whose source is still heard of.
+func TestFloodForgetsNoSourceUnderASIPBan(t *testing.T) {
+	l := newLab(t, few)
+	l.feed(repeat(4, forged(attacker))...)
+	l.banned()
+	l.feed(overStream(forged(attacker)))
+	l.flood(rand.New(rand.NewPCG(1, 2)), 10*fewSources, 1)
+	l.feed(repeat(4, overStream(forged(attacker)))[1:]...)
+	if v := l.got[len(l.got)-1]; len(l.got) != 2 || v.Scope != ScopeAll || v.Strike != 1 || v.Attempts != 8 {
+		t.Errorf("got %+v", v)
+	}
+}
+
 // However full the memory is of phones and of old attackers, a stranger who attacks amid a flood is banned.
 func TestStrangerIsBannedThoughMemoryIsFull(t *testing.T) {
 	l := newLab(t, few)
@@ -63,7 +76,11 @@ func TestStrangerIsBannedThoughMemoryIsFull(t *testing.T) {
 		l.feed(registered(fmt.Sprintf("10.20.%d.%d", i>>8, i&255)))
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
-	l.flood(rng, 2*fewSources, 4)
+	for range 10 { // many that were banned once
+		l.flood(rng, fewSources, 4)
+		l.wait(2 * time.Hour)
+	}
+	l.got = nil
 	for i := range 4 {
 		l.quiet()
 		l.flood(rng, 50, 1)

@@ -158,3 +158,23 @@ func TestSameOffenderTwiceIsBannedAlone(t *testing.T) {
 		t.Errorf("got %+v", v)
 	}
 }
+
+// An offender that is forgotten, or was lifted, makes no second one of the next.
+func TestForgottenOffenderIsNone(t *testing.T) {
+	for name, forget := range map[string]func(l *lab){
+		"by time": func(l *lab) { l.now += int64(strikeMemory + 2*time.Hour) },
+		"lifted": func(l *lab) {
+			l.take(l.e.Protect(l.now, NewProtected([]ProtectedEntry{{netip.MustParsePrefix(host6(0) + "/128"), "allow"}}, nil)))
+			l.take(l.e.Protect(l.now, nil))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			l.scan(host6(0))
+			forget(l)
+			l.got = nil
+			l.scan(host6(1))
+			l.wants("ban 2001:db8:bad::2/128 all proven_score; ")
+		})
+	}
+}

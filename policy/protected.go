@@ -56,10 +56,7 @@ func (p *Protected) Contains(addr netip.Addr) (reason string, ok bool) {
 			return b.Reason, true
 		}
 	}
-	if p == nil {
-		return "", false
-	}
-	return p.entries.Lookup(addr)
+	return p.listed(addr)
 }
 
 // Overlaps says whether a prefix must not be banned because it holds, or lies in, something protected, and why. A prefix
@@ -96,8 +93,19 @@ func (p *Protected) Overlaps(prefix netip.Prefix) (reason string, ok bool) {
 	return "", false
 }
 
-// isBuiltin is Contains for the built-in addresses alone, without a list.
+// listed is Contains for the list alone, for an address as [key.prefix] makes it.
+func (p *Protected) listed(addr netip.Addr) (reason string, ok bool) {
+	if p == nil {
+		return "", false
+	}
+	return p.entries.Lookup(addr)
+}
+
+// isBuiltin says quickly whether a host is one of builtin.
 func isBuiltin(k key) bool {
-	_, ok := (*Protected)(nil).Contains(k.prefix().Addr())
-	return ok
+	if k.is4() {
+		a := uint32(k.lo) //nolint:gosec // the address is the lower half
+		return a>>24 == 0 || a>>24 == 127 || a>>28 == 0xe || a == 0xffffffff
+	}
+	return k.hi == 0 && k.lo <= 1 || k.hi>>56 == 0xff
 }

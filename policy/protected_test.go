@@ -61,10 +61,23 @@ func TestProtected(t *testing.T) {
 
 // A key and its prefix say the same, and masking agrees with netip.
 func TestPropertyKeyIsAPrefix(t *testing.T) {
+	some := []string{
+		"127.0.0.1", "126.255.255.255", "128.0.0.0", "0.9.9.9", "1.0.0.0", "224.0.0.0", "223.255.255.255", "239.255.255.255",
+		"240.0.0.0", "255.255.255.255", "255.255.255.254", "::", "::1", "::2", "ff00::", "feff::1", "::ffff:127.0.0.1",
+	}
+	for _, s := range some {
+		a := netip.MustParseAddr(s)
+		if _, ok := (*Protected)(nil).Contains(a); isBuiltin(hostKey(a)) != ok {
+			t.Errorf("%v: built in: got %v, want %v", a, !ok, ok)
+		}
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		a := netip.AddrFrom16([16]byte(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "addr")))
 		if rapid.Bool().Draw(t, "v4") {
 			a = netip.AddrFrom4([4]byte(rapid.SliceOfN(rapid.Byte(), 4, 4).Draw(t, "addr4")))
+		}
+		if _, ok := (*Protected)(nil).Contains(a); isBuiltin(hostKey(a)) != ok {
+			t.Fatalf("%v: built in: got %v, want %v", a, !ok, ok)
 		}
 		p := netip.PrefixFrom(a, rapid.IntRange(0, a.BitLen()).Draw(t, "bits"))
 		k, ok := prefixKey(p)

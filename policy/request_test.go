@@ -200,8 +200,9 @@ func TestHeldAttemptIsCountedByTime(t *testing.T) {
 		l.feed(unknownUser("a", call)[0], unknownUser("a", call)[0])
 	}
 	l.quiet()
+	certain := l.now + companionWindow
 	l.wait(3 * time.Second)
-	if v := l.banned(); v.Attempts != 4 || v.Evidence[3].Kind != KindInvalidAccountID {
+	if v := l.banned(); v.At != certain || v.Attempts != 4 || v.Evidence[3].Kind != KindInvalidAccountID {
 		t.Errorf("got %+v", v)
 	}
 }
