@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -58,6 +57,9 @@ func TestSessionUnansweredPingIsSilent(t *testing.T) {
 		if c := r.last(); c.Phase != PhaseConnected || c.Gap <= 0 || c.Gap > 2*time.Second {
 			t.Errorf("told %+v, want connected again with the gap's length", c)
 		}
+		if got := pbx.Sessions(); got != 1 {
+			t.Errorf("%d sessions at the PBX: the silent one was not closed", got)
+		}
 	})
 }
 
@@ -93,122 +95,6 @@ func TestSessionWithoutPongButWithBytesIsLostInTheEnd(t *testing.T) {
 			t.Errorf("told %+v", told)
 		}
 	})
-}
-
-// TestSessionReconnectsAfterRestart restarts the PBX; the guide measured 1.2 s from a kill to the next login.
-func TestSessionReconnectsAfterRestart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		pbx := newPBX(t, amitest.Behaviour{})
-		r := startSession(t, pbx, nil)
-		for i := range 20 {
-			time.Sleep(5 * time.Second)
-			if s := r.session.Status(); s.Phase != PhaseConnected {
-				t.Fatalf("restart %d: %+v", i, s)
-			}
-			pbx.Stop()
-			time.Sleep(time.Duration(i) * 150 * time.Millisecond)
-			if err := pbx.Start(); err != nil {
-				t.Fatal(err)
-			}
-			back := time.Now()
-			for r.session.Status().Phase != PhaseConnected {
-				time.Sleep(10 * time.Millisecond)
-			}
-			if took := time.Since(back); took > 1500*time.Millisecond {
-				t.Errorf("restart %d: back %s after the PBX, want 1.5 s at most", i, took)
-			}
-		}
-		s := r.session.Status()
-		if s.Reconnects != 20 || s.Gaps != 20 {
-			t.Errorf("status %+v", s)
-		}
-		assertPace(t, pbx.Accepted())
-	})
-}
-
-// assertPace fails when two connections came less than a second apart.
-func assertPace(t *testing.T, at []time.Time) {
-	t.Helper()
-	for i := 1; i < len(at); i++ {
-		if d := at[i].Sub(at[i-1]); d < time.Second {
-			t.Errorf("connection %d came %s after the one before", i, d)
-		}
-	}
-}
-
-// attempts counts the calls of a Dial by their time.
-type attempts struct {
-	mu sync.Mutex
-	at []time.Time
-}
-
-func (a *attempts) dial(dial dialFunc) func(*Config) {
-	return func(c *Config) {
-		c.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-			a.mu.Lock()
-			a.at = append(a.at, time.Now())
-			a.mu.Unlock()
-			return dial(ctx, network, address)
-		}
-	}
-}
-
-func (a *attempts) gaps() []time.Duration {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	var gaps []time.Duration
-	for i := 1; i < len(a.at); i++ {
-		gaps = append(gaps, a.at[i].Sub(a.at[i-1]))
-	}
-	return gaps
-}
-
-func TestSessionRetriesEverySecondWhileRefusedThenBacksOff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		pbx := newPBX(t, amitest.Behaviour{})
-		pbx.Stop()
-		var a attempts
-		startSession(t, pbx, a.dial(pbx.Dial))
-		time.Sleep(10 * time.Minute)
-		at := time.Duration(0)
-		gaps := a.gaps()
-		for i, gap := range gaps {
-			at += gap
-			if gap < time.Second || gap > maxRetry || (at < refusedPatience && gap > 1200*time.Millisecond) {
-				t.Errorf("attempt %d came %s after the one before, %s after the first", i+1, gap, at)
-			}
-		}
-		if last := gaps[len(gaps)-1]; last < 15*time.Second {
-			t.Errorf("still %s between attempts after ten minutes", last)
-		}
-	})
-}
-
-func TestSessionBacksOffFurtherAfterRefusedLogin(t *testing.T) {
-	for name, b := range map[string]amitest.Behaviour{
-		"wrong secret": {Refusal: "Authentication failed"}, "no read = security": {NoSecurity: true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				pbx := newPBX(t, b)
-				var a attempts
-				startSession(t, pbx, a.dial(pbx.Dial))
-				time.Sleep(time.Hour)
-				gaps := a.gaps()
-				for i, gap := range gaps {
-					if gap < 8*time.Second {
-						t.Errorf("attempt %d came %s after the one before", i+1, gap)
-					}
-				}
-				if len(gaps) > 24 {
-					t.Errorf("%d logins in an hour", len(gaps))
-				}
-				if last := gaps[len(gaps)-1]; last > 6*time.Minute+10*time.Second {
-					t.Errorf("%s between attempts: an administrator waits that long after the repair", last)
-				}
-			})
-		})
-	}
 }
 
 func TestSessionSaysHowTheStreamEnded(t *testing.T) {
@@ -302,6 +188,28 @@ func TestSessionReleasesHeldEvent(t *testing.T) {
 		time.Sleep(2 * time.Millisecond)
 		if got := r.got(); len(got) != 2 || got[1].Kind != KindInvalidPassword {
 			t.Errorf("events %+v", got)
+		}
+	})
+}
+
+// TestSessionIgnoresEventsBeforeTheLogin has a server that tells of attackers, and of our own address, to someone who
+// is not logged in.
+func TestSessionIgnoresEventsBeforeTheLogin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		early := amitest.Event{
+			Kind: amitest.SuccessfulAuth, Service: "AMI", Account: testUser, Session: "0x7fb2fc0018d0", Transport: "TCP",
+			Remote: netip.MustParseAddrPort("192.0.2.77:4000"),
+			Fields: []amitest.Field{{Name: "UsingPassword", Value: "0"}, {Name: "SessionTV", Value: "2026-11-23T02:54:22.812+0000"}},
+		}
+		pbx := newPBX(t, amitest.Behaviour{
+			NoLogin: true,
+			Banner:  "Asterisk Call Manager/11.0.0\r\n" + string(early.Bytes()) + string(amitest.Packets(amitest.NewPeer("198.51.100.7:5062").GuessAccount("1")...)),
+		})
+		r := startSession(t, pbx, nil)
+		time.Sleep(20 * time.Second)
+		s := r.session.Status()
+		if len(r.got()) != 0 || s.Own.IsValid() || s.Problem != ProblemLoginTimeout || s.Decoder.Packets == 0 {
+			t.Errorf("events %+v, status %+v", r.got(), s)
 		}
 	})
 }
