@@ -4,7 +4,7 @@
 // once, each with its line, what is wrong and what to write instead. What Load returns is complete and valid: every
 // default is filled in and every secret is read, so no other package needs to look at the file again.
 //
-// No secret and no line of the file is ever part of an error: see [Secret].
+// No secret and no line of the file is ever part of an error: see [ami.Secret].
 package config
 
 import (
@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/policy"
 )
 
@@ -43,7 +44,7 @@ type Server struct {
 	Host      string       // the host of Address: a name or an address, without brackets
 	Addresses []netip.Addr // further addresses of this PBX that are never banned
 	Username  string
-	Secret    Secret
+	Secret    ami.Secret
 	TLS       *TLS // nil: plain TCP
 }
 

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/firewall"
 	"github.com/amifend/amifend/policy"
 )
@@ -100,15 +101,15 @@ format = "json"
 	want := &Config{
 		Servers: []Server{
 			{
-				Name: "office", Address: "pbx.example:5138", Host: "pbx.example", Username: "amifend", Secret: NewSecret("s3cret"),
+				Name: "office", Address: "pbx.example:5138", Host: "pbx.example", Username: "amifend", Secret: ami.NewSecret("s3cret"),
 				Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("192.0.2.11"), netip.MustParseAddr("2001:db8::10")},
 			},
 			{
-				Name: "2001:db8:2::10", Address: "[2001:db8:2::10]:5039", Host: "2001:db8:2::10", Username: "monitor", Secret: NewSecret("s3 %s:cret"),
+				Name: "2001:db8:2::10", Address: "[2001:db8:2::10]:5039", Host: "2001:db8:2::10", Username: "monitor", Secret: ami.NewSecret("s3 %s:cret"),
 				TLS: &TLS{CAFile: ca, ServerName: "pbx.branch.example", Fingerprint: strings.Repeat("AB:", 31) + "0C"},
 			},
 			{
-				Name: "2001:db8:3::10", Address: "[2001:db8:3::10]:5039", Host: "2001:db8:3::10", Username: "amifend", Secret: NewSecret("x"),
+				Name: "2001:db8:3::10", Address: "[2001:db8:3::10]:5039", Host: "2001:db8:3::10", Username: "amifend", Secret: ami.NewSecret("x"),
 				TLS: &TLS{InsecureSkipVerify: true},
 			},
 		},
@@ -274,7 +275,7 @@ func TestTheSmallestFileThatIsSuggestedLoads(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	if s := c.Servers[0]; s.Address != "127.0.0.1:5038" || s.Name != "127.0.0.1" || s.Secret.Reveal() != "s3cret" {
+	if s := c.Servers[0]; s.Address != "127.0.0.1:5038" || s.Name != "127.0.0.1" || !s.Secret.Equal(ami.NewSecret("s3cret")) {
 		t.Errorf("server: %+v", s)
 	}
 }
@@ -283,20 +284,20 @@ func TestSecretFileComesFromTheCredentialsFirst(t *testing.T) {
 	credentials, dir := t.TempDir(), t.TempDir()
 	write(t, dir, "ami-secret", "next to the config", 0o600)
 	path := write(t, dir, "config.toml", strings.Replace(server, `secret = "s3cret"`, `secret_file = "ami-secret"`, 1), 0o600)
-	secret := func() string {
+	secret := func() ami.Secret {
 		c, err := Load(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return c.Servers[0].Secret.Reveal()
+		return c.Servers[0].Secret
 	}
 	t.Setenv("CREDENTIALS_DIRECTORY", credentials)
-	if got := secret(); got != "next to the config" {
-		t.Errorf("without a credential of that name: %q", got)
+	if !secret().Equal(ami.NewSecret("next to the config")) {
+		t.Error("without a credential of that name: another secret")
 	}
 	write(t, credentials, "ami-secret", "credential\n", 0o400)
-	if got := secret(); got != "credential" {
-		t.Errorf("with one: %q", got)
+	if !secret().Equal(ami.NewSecret("credential")) {
+		t.Error("with one: another secret")
 	}
 }
 
@@ -394,43 +395,3 @@ func TestSecretsNeverShow(t *testing.T) {
 		}
 	}
 }
-
-func TestSecretsCompare(t *testing.T) {
-	if !NewSecret("a").Equal(NewSecret("a")) || NewSecret("a").Equal(NewSecret("b")) || NewSecret("a").Equal(Secret{}) {
-		t.Error("secrets do not compare by their passwords")
-	}
-	if !(Secret{}).Equal(NewSecret("")) || (Secret{}).Reveal() != "" {
-		t.Error("the zero secret is not empty")
-	}
-}
-
-func FuzzLoad(f *testing.F) {
-	f.Add(server)
-	f.Add("server = [{address = 'x', tls = {ca_file = 3}}, 4]\n[policy.weights]\n\"a.b\" = 1")
-	f.Add("[[server]]\n[[server]]\nname = \"\"\"\n[policy]\n\"\"\"")
-	f.Add("policy.weights.x.y = 1\nserver.tls.x = 1\nallow = 2020-01-01")
-	dir := f.TempDir()
-	f.Fuzz(func(t *testing.T, text string) {
-		l := &loader{dir: dir}
-		c := l.load([]byte(text))
-		if c == nil && len(l.problems) == 0 {
-			t.Error("neither a config nor a problem")
-		}
-		if len(l.problems) == 0 && len(c.Servers) == 0 {
-			t.Error("a config without a server is valid")
-		}
-	})
-}
-
-// pem is a certificate made for this test alone; its key was thrown away.
-const pem = `-----BEGIN CERTIFICATE-----
-MIIBdDCCARugAwIBAgIUM/L1ciffifjPjkJi2xVuwS/imHUwCgYIKoZIzj0EAwIw
-DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjMwNTAyMjNaGA8yMTI2MTAzMDA1MDIy
-M1owDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABNw9
-OMcQSPESeFa/88NK7iQNPwinBs9aQIqz0kbfM1XUgf67rjI4rU0a3ente5nvoDT4
-FwkvH5B8mXos+NjdHpCjUzBRMB0GA1UdDgQWBBQwN7BHBaN+lentid1IGWXjIGS5
-8jAfBgNVHSMEGDAWgBQwN7BHBaN+lentid1IGWXjIGS58jAPBgNVHRMBAf8EBTAD
-AQH/MAoGCCqGSM49BAMCA0cAMEQCIAbxrKqMQQv3xfLDRhTvb1W29X5dYPM4lvYr
-EGOCkHaEAiA8kMqTqYiGj9xXHRui0hIzGZmw0/iz/an73lsJY/3RBw==
------END CERTIFICATE-----
-`

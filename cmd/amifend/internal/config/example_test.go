@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/BurntSushi/toml"
+	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/firewall"
 	"github.com/amifend/amifend/policy"
 )
@@ -42,7 +43,7 @@ func TestExampleLacksNothingButTheSecret(t *testing.T) {
 	if len(c.Warnings) != 0 {
 		t.Errorf("warnings: %q", c.Warnings)
 	}
-	if s := c.Servers[0]; s.Address != "127.0.0.1:5038" || s.Username != "amifend" || s.Secret.Reveal() != "s3cret" || s.TLS != nil {
+	if s := c.Servers[0]; s.Address != "127.0.0.1:5038" || s.Username != "amifend" || !s.Secret.Equal(ami.NewSecret("s3cret")) || s.TLS != nil {
 		t.Errorf("server: %+v", s)
 	}
 }

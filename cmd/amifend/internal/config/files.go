@@ -10,30 +10,32 @@ import (
 	"path/filepath"
 	"strings"
 	"unicode"
+
+	"github.com/amifend/amifend/ami"
 )
 
 // maxSecret is how many bytes a secret file may have: far more than any password.
 const maxSecret = 4 << 10
 
 // secret returns the password of a server, from the file or from the file that it names.
-func (l *loader) secret(server string, r rawServer) Secret {
+func (l *loader) secret(server string, r rawServer) ami.Secret {
 	text := get(l, server+".secret", r.Secret, "")
 	name := get(l, server+".secret_file", r.SecretFile, "")
 	key := server + ".secret"
 	switch {
 	case r.Secret.wrong != "" || r.SecretFile.wrong != "":
-		return Secret{}
+		return ami.Secret{}
 	case r.Secret.set && r.SecretFile.set:
 		l.problem(key, "secret and secret_file exclude each other; delete one of them")
-		return Secret{}
+		return ami.Secret{}
 	case !r.Secret.set && !r.SecretFile.set:
 		l.problem(key, `is missing; write secret_file = "FILE" (a file with the password alone) or secret = "…"`)
-		return Secret{}
+		return ami.Secret{}
 	case r.SecretFile.set:
 		key = server + ".secret_file"
 		var ok bool
 		if text, ok = l.readSecret(key, name); !ok {
-			return Secret{}
+			return ami.Secret{}
 		}
 	}
 	switch {
@@ -42,9 +44,9 @@ func (l *loader) secret(server string, r rawServer) Secret {
 	case strings.ContainsFunc(text, unicode.IsControl):
 		l.problem(key, "holds a line break or another control character; a password is one line")
 	default:
-		return NewSecret(text)
+		return ami.NewSecret(text)
 	}
-	return Secret{}
+	return ami.Secret{}
 }
 
 // readSecret reads a file that holds a password alone. The line end that editors add is no part of it.

@@ -1,0 +1,97 @@
+package app
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/firewall"
+	"github.com/amifend/amifend/policy"
+)
+
+// Ban is a ban as people are told of it: what, why, until when.
+type Ban struct {
+	Prefix   netip.Prefix
+	Scope    firewall.Scope
+	Rule     string // of the policy; "adopted" for one found in the kernel at start
+	Score    float64
+	Attempts int
+	Strike   int
+	Evidence string // the latest attempts, the attacker's bytes quoted
+	Decided  time.Time
+	Duration time.Duration // as decided
+
+	until int64 // by the daemon's clock
+}
+
+// Until is when the ban runs out.
+func (b Ban) Until() time.Time { return b.Decided.Add(b.Duration) }
+
+// Source is the banned address, or the prefix where it is more than one.
+func (b Ban) Source() string {
+	if b.Prefix.IsSingleIP() {
+		return b.Prefix.Addr().String()
+	}
+	return b.Prefix.String()
+}
+
+// undo says how to lift the ban for good.
+func (b Ban) undo() string {
+	return fmt.Sprintf("add %q to [allow] prefixes and restart amifend", b.Source())
+}
+
+// attrs are the ban's attributes in the log: an API, in this order.
+func (b Ban) attrs() []any {
+	return []any{
+		slog.String("source", b.Source()),
+		slog.String("scope", b.Scope.String()),
+		slog.String("rule", b.Rule),
+		slog.Float64("score", float64(int(b.Score*100+0.5))/100),
+		slog.Int("attempts", b.Attempts),
+		slog.Int("strike", b.Strike),
+		slog.String("for", b.Duration.Round(time.Second).String()),
+		slog.String("until", b.Until().UTC().Format(time.RFC3339)),
+		slog.String("evidence", b.Evidence),
+		slog.String("undo", b.undo()),
+	}
+}
+
+// newBan makes of a verdict what outlives it: the verdict's evidence is borrowed.
+func newBan(v policy.Verdict, servers []string) Ban {
+	return Ban{
+		Prefix: v.Prefix, Scope: scopes[v.Scope], Rule: v.Rule, Score: v.Score, Attempts: v.Attempts, Strike: v.Strike,
+		Evidence: describe(v.Evidence, servers), Decided: time.Unix(0, v.At), Duration: v.Duration,
+		until: v.At + int64(v.Duration),
+	}
+}
+
+// The libraries' scopes, translated.
+var (
+	scopes  = map[policy.Scope]firewall.Scope{policy.ScopeAll: firewall.ScopeAll, policy.ScopeSIP: firewall.ScopeSIP}
+	scopeOf = map[firewall.Scope]policy.Scope{firewall.ScopeAll: policy.ScopeAll, firewall.ScopeSIP: policy.ScopeSIP}
+)
+
+// describe tells evidence in one line: `office: InvalidAccountID "100" "101"; ChallengeResponseFailed "1001" (forgeable)`.
+func describe(evidence []policy.Evidence, servers []string) string {
+	var b strings.Builder
+	for i, e := range evidence {
+		same := i > 0 && evidence[i-1].Kind == e.Kind && evidence[i-1].Server == e.Server && evidence[i-1].Proven == e.Proven
+		if !same {
+			if i > 0 {
+				b.WriteString("; ")
+			}
+			if int(e.Server) < len(servers) {
+				b.WriteString(servers[e.Server] + ": ")
+			}
+			b.WriteString(e.Kind.String())
+			if !e.Proven {
+				b.WriteString(" (forgeable)")
+			}
+		}
+		b.WriteString(" " + ami.Quote(e.Account.Bytes()))
+	}
+	return b.String()
+}

@@ -1,0 +1,79 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+
+	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/protect"
+)
+
+// session is one server's login, with what the daemon adds to it.
+type session struct {
+	*ami.Session
+	name       string
+	log        *slog.Logger
+	translator translator
+	watcher    *protect.Watcher
+	local      netip.Addr // the PBX's address that was learned last
+}
+
+// SessionConfig is the library's config for one server of ours.
+func SessionConfig(s config.Server) ami.Config {
+	out := ami.Config{Name: s.Name, Address: s.Address, Username: s.Username, Secret: s.Secret}
+	if s.TLS != nil {
+		out.TLS = &ami.TLS{
+			CAFile: s.TLS.CAFile, ServerName: s.TLS.ServerName, Fingerprint: s.TLS.Fingerprint,
+			InsecureSkipVerify: s.TLS.InsecureSkipVerify,
+		}
+	}
+	return out
+}
+
+func (d *daemon) sessions(watcher *protect.Watcher) ([]*session, error) {
+	var out []*session
+	for i, server := range d.Config.Servers {
+		s := &session{
+			name: server.Name, log: d.Log.With("server", server.Name), watcher: watcher,
+			translator: translator{server: uint16(i), hasher: d.hasher, clock: d.clock},
+		}
+		c := SessionConfig(server)
+		c.OnChange = s.changed
+		var err error
+		if s.Session, err = ami.NewSession(c); err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// run hands on what the session hears. A full queue makes it wait, which the session counts; it never waits for longer
+// than the judge needs.
+func (s *session) run(ctx context.Context, in chan<- sighting) error {
+	return s.Session.Run(ctx, func(ev ami.Event) {
+		s.learn(ev)
+		if seen, ok := s.translator.sighting(ev); ok {
+			select {
+			case in <- seen:
+			case <-ctx.Done():
+			}
+		}
+	})
+}
+
+// learn notes which addresses are the PBX's own and ours, as its events tell.
+func (s *session) learn(ev ami.Event) {
+	if ev.Taint != 0 {
+		return
+	}
+	if ev.Own {
+		s.watcher.Learn(s.name, ev.Source.Addr(), protect.OwnAddress)
+	}
+	if local := ev.Local.Addr(); local.IsValid() && local != s.local {
+		s.local = local
+		s.watcher.Learn(s.name, local, protect.LocalAddress)
+	}
+}

@@ -1,0 +1,51 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+
+	"github.com/amifend/amifend/firewall"
+)
+
+// watchedTable is a table that is also watched for what others do to it.
+type watchedTable interface {
+	table
+	fmt.Stringer
+	io.Closer
+	Watch(ctx context.Context, damaged func()) error
+}
+
+// kernelTable is the real table, and the proof that no other amifend owns it.
+type kernelTable struct {
+	*firewall.Table
+	lock io.Closer
+	name string
+}
+
+func (t *kernelTable) String() string { return "nftables table inet " + t.name }
+
+func (t *kernelTable) Close() error {
+	err := t.Table.Close()
+	t.lock.Close()
+	return err
+}
+
+// dryTable takes every ban and does nothing: the firewall of `backend = "log"` and of `observe = true`.
+type dryTable struct{}
+
+func (dryTable) String() string                                   { return "none: a dry run" }
+func (dryTable) Close() error                                     { return nil }
+func (dryTable) Ensure(context.Context) error                     { return nil }
+func (dryTable) SetAllow(context.Context, []netip.Prefix) error   { return nil }
+func (dryTable) Bans(context.Context) ([]firewall.Element, error) { return nil, nil }
+
+func (dryTable) Apply(context.Context, []firewall.Change) ([]firewall.Rejected, error) {
+	return nil, nil
+}
+
+func (dryTable) Watch(ctx context.Context, _ func()) error {
+	<-ctx.Done()
+	return ctx.Err()
+}

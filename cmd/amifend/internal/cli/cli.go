@@ -1,0 +1,81 @@
+// Package cli is amifend's command line: one struct defines every command and flag, and each command is a thin layer
+// over the package that does the work.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/app"
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
+)
+
+// Commands are amifend's commands.
+type Commands struct {
+	Run     Run  `cmd:"" help:"Run the daemon: listen, judge, ban."`
+	Version Show `cmd:"" help:"Print the version."`
+}
+
+// Version is the program's version.
+type Version string
+
+// ErrTold is returned by a command that failed and has already said why.
+var ErrTold = errors.New("failed")
+
+// IsUsage tells whether err is the user's to mend in the command line or in the config.
+func IsUsage(err error) bool {
+	var bad *config.Error
+	return errors.As(err, &bad)
+}
+
+// configFlag is the flag that every command with a config has.
+type configFlag struct {
+	Config string `default:"/etc/amifend/config.toml" placeholder:"FILE" type:"path" help:"The config file (${default})."`
+}
+
+// Run is `amifend run`.
+type Run struct {
+	configFlag
+}
+
+// Run runs the daemon until it is told to stop.
+func (r *Run) Run(ctx context.Context) error {
+	c, err := config.Load(r.Config)
+	if err != nil {
+		return err
+	}
+	return app.Run(ctx, app.Options{Config: c, Log: newLog(c.Log), Ready: ready})
+}
+
+// ready tells systemd, when that is who started us, that every part runs.
+func ready() {
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // without systemd there is nobody to tell
+}
+
+// newLog logs to standard error: text for a person at a terminal, JSON for a journal.
+func newLog(c config.Log) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.Level}
+	text := c.Format == "text"
+	if c.Format == "auto" {
+		st, err := os.Stderr.Stat()
+		text = err == nil && st.Mode()&os.ModeCharDevice != 0
+	}
+	if text {
+		return slog.New(slog.NewTextHandler(os.Stderr, options))
+	}
+	return slog.New(slog.NewJSONHandler(os.Stderr, options))
+}
+
+// Show is `amifend version`.
+type Show struct{}
+
+// Run prints the version.
+func (Show) Run(v Version) error {
+	_, err := fmt.Println("amifend " + string(v))
+	return err
+}

@@ -1,0 +1,64 @@
+// Command amifend stops SIP attackers at the door of Asterisk phone systems: it listens to the security events of one or
+// many PBXs over the Asterisk Manager Interface, scores every source and lets the kernel drop the attackers.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/cli"
+)
+
+// version is set by the build.
+var version = "unknown"
+
+// The exit codes: 0 is done.
+const (
+	exitFailed = 1
+	exitUsage  = 2 // a wrong command line, or a config that is not valid
+)
+
+func main() {
+	os.Exit(run(os.Args[1:]))
+}
+
+func run(args []string) int {
+	var commands cli.Commands
+	parser, err := kong.New(&commands,
+		kong.Name("amifend"),
+		kong.Description("Stops SIP attackers at the door of Asterisk phone systems."),
+		kong.UsageOnError(),
+		kong.Vars{"version": version},
+	)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "amifend:", err)
+		return exitFailed
+	}
+	command, err := parser.Parse(args)
+	if err != nil {
+		parser.Errorf("%s", err)
+		return exitUsage
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	command.BindTo(ctx, (*context.Context)(nil))
+	err = command.Run(cli.Version(version))
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, cli.ErrTold):
+		return exitFailed
+	case cli.IsUsage(err):
+		fmt.Fprintln(os.Stderr, "amifend:", err)
+		return exitUsage
+	default:
+		fmt.Fprintln(os.Stderr, "amifend:", err)
+		return exitFailed
+	}
+}
