@@ -79,7 +79,7 @@ func TestMoreBansThanAllowedAreAlerted(t *testing.T) {
 	if s := l.e.Stats(); s.Bans != 2 || s.BansRefused < 2 {
 		t.Errorf("got %+v", s)
 	}
-	l.wait(time.Hour)
+	l.now += int64(time.Hour)
 	l.scan("203.0.113.4")
 	if v := l.got[len(l.got)-1]; v.Action != ActionBan || v.Strike != 1 {
 		t.Errorf("once there is room: got %+v", v)

@@ -56,15 +56,20 @@ func TestFloodOfSourcesForgetsNothingThatMatters(t *testing.T) {
 	}
 }
 
-// Nor a running ban whose source is still heard of.
+// Nor a source whose ban runs while it is still heard of, however many others were banned since.
 func TestFloodForgetsNoSourceUnderASIPBan(t *testing.T) {
 	l := newLab(t, few)
-	l.feed(repeat(4, forged(attacker))...)
-	l.banned()
+	l.take(l.e.Adopt(l.now, netip.MustParsePrefix(attacker+"/32"), ScopeSIP, 500*time.Hour))
 	l.feed(overStream(forged(attacker)))
-	l.flood(rand.New(rand.NewPCG(1, 2)), 10*fewSources, 1)
-	l.feed(repeat(4, overStream(forged(attacker)))[1:]...)
-	if v := l.got[len(l.got)-1]; len(l.got) != 2 || v.Scope != ScopeAll || v.Strike != 1 || v.Attempts != 8 {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 10 {
+		l.flood(rng, fewSources, 4)
+		l.wait(2 * time.Hour)
+	}
+	l.got = nil
+	l.wait(500 * time.Hour)
+	l.scan(attacker)
+	if v := l.banned(); v.Strike != 2 {
 		t.Errorf("got %+v", v)
 	}
 }

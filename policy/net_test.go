@@ -147,6 +147,20 @@ func TestIPv4HasNoNet(t *testing.T) {
 	l.quiet()
 }
 
+// A /64 that was banned as one has its offender: the next other one bans it again.
+func TestA64IsBannedAgain(t *testing.T) {
+	l := newLab(t)
+	for i := range 4 {
+		l.feed(forged(host6(i)))
+	}
+	l.wait(48 * time.Hour)
+	l.scan(host6(9))
+	l.wants("ban 2001:db8:bad::/64 sip spread_score; ban 2001:db8:bad::/64 all second_offender; ")
+	if v := l.got[1]; v.Strike != 2 {
+		t.Errorf("got %+v", v)
+	}
+}
+
 // An address that offends again is still one address.
 func TestSameOffenderTwiceIsBannedAlone(t *testing.T) {
 	l := newLab(t)
