@@ -53,3 +53,24 @@ func TestMergedPorts(t *testing.T) {
 		t.Errorf("merged = %v, want %v", got, want)
 	}
 }
+
+// Whatever is parsed is valid and holds its own ends.
+func FuzzParseSIPPorts(f *testing.F) {
+	for _, s := range []string{"5060", "5060-5061", "4569/udp", "1-65535/tcp", "5061-5060", "/udp", "-"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		ports, err := ParseSIPPorts(text)
+		if (err == nil) == (len(ports) == 0) {
+			t.Fatalf("ParseSIPPorts(%q) = %v, %v", text, ports, err)
+		}
+		if err := ports.validate(); err != nil {
+			t.Fatalf("ParseSIPPorts(%q) = %v: %v", text, ports, err)
+		}
+		for _, p := range ports {
+			if !ports.Contains(p.Protocol, p.First) || !ports.Contains(p.Protocol, p.Last) || len(ports.merged(p.Protocol)) != 1 {
+				t.Fatalf("%q: %v does not hold its own ends", text, p)
+			}
+		}
+	})
+}

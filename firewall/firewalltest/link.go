@@ -4,6 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -28,8 +32,8 @@ func Join(t testing.TB, a, b *NS, aAddrs, bAddrs []string) (aName, bName string)
 	})
 	a.Do(t, func() error { return setUp(aName, aAddrs) })
 	b.Do(t, func() error { return setUp(bName, bAddrs) })
-	a.Do(t, func() error { return awaitUp(aName) })
-	b.Do(t, func() error { return awaitUp(bName) })
+	a.Do(t, func() error { return awaitReady(aName, aAddrs) })
+	b.Do(t, func() error { return awaitReady(bName, bAddrs) })
 	return aName, bName
 }
 
@@ -61,20 +65,50 @@ func setUp(name string, addrs []string) error {
 	return nil
 }
 
-// awaitUp waits until the kernel has noticed that the other end is up too: it drops what is sent before.
-func awaitUp(name string) error {
+// awaitReady waits until the kernel has noticed that the other end is up too (it drops what is sent before), and has joined the
+// solicited-node groups of the IPv6 addresses (it cannot be resolved before). It does both in its own time.
+func awaitReady(name string, addrs []string) error {
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
 		link, err := netlink.LinkByName(name)
 		if err != nil {
 			return fmt.Errorf("find link %s: %w", name, err)
 		}
-		if link.Attrs().OperState == netlink.OperUp {
+		joined, err := joinedGroups(name, addrs)
+		if err != nil {
+			return err
+		}
+		up := link.Attrs().OperState == netlink.OperUp
+		if up && joined {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("await link %s: it is %s", name, link.Attrs().OperState)
+			return fmt.Errorf("await link %s: up %t, groups joined %t", name, up, joined)
 		}
 	}
+}
+
+// joinedGroups looks for the solicited-node groups (RFC 4291, 2.7.1: the last three bytes of the address) in the namespace of the thread.
+func joinedGroups(name string, addrs []string) (bool, error) {
+	groups, err := os.ReadFile("/proc/thread-self/net/igmp6")
+	if err != nil {
+		return false, fmt.Errorf("read multicast groups: %w", err)
+	}
+	for _, a := range addrs {
+		prefix, err := netip.ParsePrefix(a)
+		if err != nil {
+			return false, fmt.Errorf("parse address: %w", err)
+		}
+		b := prefix.Addr().As16()
+		group := fmt.Sprintf("ff0200000000000000000001ff%x", b[13:])
+		joined := slices.ContainsFunc(strings.Split(string(groups), "\n"), func(line string) bool {
+			f := strings.Fields(line) // index, interface, group, users, flags, timer
+			return len(f) > 2 && f[1] == name && f[2] == group
+		})
+		if prefix.Addr().Is6() && !joined {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // ListenUDP opens a UDP socket in the namespace, closed after the test.
