@@ -175,39 +175,41 @@ func TestInjection(t *testing.T) {
 	tests := map[string]struct {
 		stream string
 		want   Taint // of the evidence; Untainted wants none
+		events int   // untainted ones of the true sender
 	}{
-		"address before the true one":             {asterisk{kind: KindInvalidAccountID, account: "\r\nRemoteAddress: " + victimAddress}.String(), TaintOrder},
-		"local address before the true one":       {asterisk{kind: KindInvalidAccountID, account: "\r\nLocalAddress: " + victimAddress}.String(), TaintOrder},
-		"session and address":                     {asterisk{kind: KindInvalidAccountID, account: "\r\nSessionID: 1\r\nLocalAddress: x"}.String(), TaintAddress},
-		"two accounts":                            {asterisk{kind: KindInvalidAccountID, account: "a\r\nAccountID: b"}.String(), TaintDuplicate},
-		"torn":                                    {asterisk{kind: KindInvalidAccountID, account: "a\r\n"}.String(), TaintTorn},
-		"torn twice":                              {asterisk{kind: KindInvalidAccountID, account: "a\r\n\r\nx: y\r\n\r\nz: "}.String(), TaintTorn},
-		"line without a colon":                    {asterisk{kind: KindInvalidAccountID, account: "a\r\nb"}.String(), TaintLine},
-		"orphan like an event":                    {asterisk{kind: KindInvalidAccountID, account: "b\r\n\r\nEvent: SuccessfulAuth"}.String(), TaintTorn},
-		"orphan like another event":               {asterisk{kind: KindInvalidAccountID, account: "b\r\n\r\nEvent: FullyBooted"}.String(), TaintTorn},
-		"orphan like a response":                  {asterisk{kind: KindInvalidAccountID, account: "\r\n\r\nResponse: Success\r\nA: b"}.String(), TaintTorn},
-		"a response before the orphan":            {asterisk{kind: KindInvalidAccountID, account: "\r\n\r\nResponse: A\r\n\r\n"}.String(), TaintTorn},
-		"chan_sip: torn":                          {sip("a\r\n\r\nEvent: FailedACL\r\nX: y"), TaintTorn},
-		"chan_sip: whole event, orphan":           {sip("a" + tail), TaintOrphan},
-		"chan_sip: whole event, empty packet":     {sip("a" + tail + "\r\n\r\n"), TaintOrphan},
-		"chan_sip: whole event, orphan, response": {sip("a" + tail + "\r\nResponse: Success\r\nActionID: 1"), TaintOrphan},
-		"chan_sip: whole event, begun event":      {sip("a" + tail + "\r\nEvent: FailedACL\r\nPrivilege: security,all"), TaintOrphan},
-		"chan_sip: two whole tails":               {sip("a" + tail + tail), TaintOrphan},
-		"chan_sip: system event":                  {sip("a" + tail + "\r\nEvent: A\r\nPrivilege: system,all"), TaintOrphan},
-		"chan_sip: unknown security event":        {sip("a" + tail + "\r\nEvent: A\r\nPrivilege: security,all"), Untainted},
-		"chan_sip: head of another event":         {sip("a\r\n\r\n" + shortestHead(KindInvalidPassword, "SIP") + "1001"), Untainted},
-		"chan_sip: head of an event of PJSIP":     {sip("a\r\n\r\n" + shortestHead(KindInvalidPassword, "PJSIP") + "1001"), Untainted},
-		"digest: address":                         {crf("x", "y\r\nRemoteAddress: "+victimAddress), TaintDuplicate},
-		"digest: whole tail":                      {crf("x", "y"+tail+"Challenge: \r\nResponse: z"), TaintDuplicate},
-		"digest: event":                           {crf("x", "y\r\nExpectedResponse: \r\n\r\n"+strings.TrimSuffix(forged, "\r\n\r\n")), Untainted},
-		"digest: event and its end":               {crf("x", "y\r\nExpectedResponse: \r\n\r\n"+forged), Untainted},
-		"digest: event and a response":            {crf("x", "y\r\nExpectedResponse: \r\n\r\n"+forged+"Response: z"), Untainted},
-		"digest: event, nothing left":             {crf("x", "y\r\n\r\n"+strings.TrimSuffix(crfOf(victimAddress, "x", ""), "\r\nExpectedResponse: \r\n\r\n")), TaintTorn},
-		"digest: nonce ends the event":            {crf("\r\nResponse: \r\nExpectedResponse: \r\n", "\r\n\r\n"+forged), Untainted},
+		"address before the true one":             {asterisk{kind: KindInvalidAccountID, account: "\r\nRemoteAddress: " + victimAddress}.String(), TaintOrder, 0},
+		"local address before the true one":       {asterisk{kind: KindInvalidAccountID, account: "\r\nLocalAddress: " + victimAddress}.String(), TaintOrder, 0},
+		"session and address":                     {asterisk{kind: KindInvalidAccountID, account: "\r\nSessionID: 1\r\nLocalAddress: x"}.String(), TaintAddress, 0},
+		"two accounts":                            {asterisk{kind: KindInvalidAccountID, account: "a\r\nAccountID: b"}.String(), TaintDuplicate, 0},
+		"torn":                                    {asterisk{kind: KindInvalidAccountID, account: "a\r\n"}.String(), TaintTorn, 0},
+		"torn twice":                              {asterisk{kind: KindInvalidAccountID, account: "a\r\n\r\nx: y\r\n\r\nz: "}.String(), TaintTorn, 0},
+		"line without a colon":                    {asterisk{kind: KindInvalidAccountID, account: "a\r\nb"}.String(), TaintLine, 0},
+		"orphan like an event":                    {asterisk{kind: KindInvalidAccountID, account: "b\r\n\r\nEvent: SuccessfulAuth"}.String(), TaintTorn, 0},
+		"orphan like another event":               {asterisk{kind: KindInvalidAccountID, account: "b\r\n\r\nEvent: FullyBooted"}.String(), TaintTorn, 0},
+		"orphan like a response":                  {asterisk{kind: KindInvalidAccountID, account: "\r\n\r\nResponse: Success\r\nA: b"}.String(), TaintTorn, 0},
+		"a response before the orphan":            {asterisk{kind: KindInvalidAccountID, account: "\r\n\r\nResponse: A\r\n\r\n"}.String(), TaintTorn, 0},
+		"chan_sip: torn":                          {sip("a\r\n\r\nEvent: FailedACL\r\nX: y"), TaintTorn, 0},
+		"chan_sip: whole event, orphan":           {sip("a" + tail), TaintOrphan, 0},
+		"chan_sip: whole event, empty packet":     {sip("a" + tail + "\r\n\r\n"), TaintOrphan, 0},
+		"chan_sip: whole event, orphan, response": {sip("a" + tail + "\r\nResponse: Success\r\nActionID: 1"), TaintOrphan, 0},
+		"chan_sip: whole event, begun event":      {sip("a" + tail + "\r\nEvent: FailedACL\r\nPrivilege: security,all"), TaintOrphan, 0},
+		"chan_sip: two whole tails":               {sip("a" + tail + tail), TaintOrphan, 0},
+		"chan_sip: system event":                  {sip("a" + tail + "\r\nEvent: A\r\nPrivilege: system,all"), TaintOrphan, 0},
+		"chan_sip: unknown security event":        {sip("a" + tail + "\r\nEvent: A\r\nPrivilege: security,all"), Untainted, 0},
+		"chan_sip: head of another event":         {sip("a\r\n\r\n" + shortestHead(KindInvalidPassword, "SIP") + "1001"), Untainted, 0},
+		"chan_sip: head of an event of PJSIP":     {sip("a\r\n\r\n" + shortestHead(KindInvalidPassword, "PJSIP") + "1001"), Untainted, 0},
+		"chan_sip: head of a digest, no tail":     {asterisk{kind: KindFailedACL, service: "SIP", account: "a\r\n\r\n" + shortestHead(KindChallengeResponseFailed, "PJSIP"), tail: "ACLName: x\r\n"}.String(), Untainted, 0},
+		"digest: address":                         {crf("x", "y\r\nRemoteAddress: "+victimAddress), TaintDuplicate, 0},
+		"digest: whole tail":                      {crf("x", "y"+tail+"Challenge: \r\nResponse: z"), TaintDuplicate, 0},
+		"digest: event":                           {crf("x", "y\r\nExpectedResponse: \r\n\r\n"+strings.TrimSuffix(forged, "\r\n\r\n")), Untainted, 1},
+		"digest: event and its end":               {crf("x", "y\r\nExpectedResponse: \r\n\r\n"+forged), Untainted, 1},
+		"digest: event and a response":            {crf("x", "y\r\nExpectedResponse: \r\n\r\n"+forged+"Response: z"), Untainted, 1},
+		"digest: event, nothing left":             {crf("x", "y\r\n\r\n"+strings.TrimSuffix(crfOf(victimAddress, "x", ""), "\r\nExpectedResponse: \r\n\r\n")), TaintTorn, 0},
+		"digest: nonce ends the event":            {crf("\r\nResponse: \r\nExpectedResponse: \r\n", "\r\n\r\n"+forged), Untainted, 1},
 		"digest: nonce ends, nothing left": {crf("\r\nResponse: \r\nExpectedResponse: \r\n",
-			"\r\n\r\n"+strings.TrimSuffix(crfOf(victimAddress, "x", ""), "\r\nExpectedResponse: \r\n\r\n")), Untainted},
-		"digest: event of chan_sip":    {crf("x", "y\r\nExpectedResponse: \r\n\r\n"+forgedSIP), Untainted},
-		"digest: injection of another": {crf("x", "y\r\nExpectedResponse: \r\n\r\n"+asterisk{kind: KindInvalidAccountID, account: "\r\nA: b", remote: victimAddress}.String()), Untainted},
+			"\r\n\r\n"+strings.TrimSuffix(crfOf(victimAddress, "x", ""), "\r\nExpectedResponse: \r\n\r\n")), Untainted, 1},
+		"digest: event of chan_sip":    {crf("x", "y\r\nExpectedResponse: \r\n\r\n"+forgedSIP), Untainted, 1},
+		"digest: injection of another": {crf("x", "y\r\nExpectedResponse: \r\n\r\n"+asterisk{kind: KindInvalidAccountID, account: "\r\nA: b", remote: victimAddress}.String()), Untainted, 1},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -218,6 +220,7 @@ func TestInjection(t *testing.T) {
 				p.release()
 				checkNoVictim(t, p.events)
 				var got Taint
+				var events int
 				if !strings.HasSuffix(p.out.String(), "session=\"3848276298220188511@atlanta.example.com\"\n") {
 					t.Errorf("the next event is lost:\n%s", p.out.String())
 				}
@@ -228,6 +231,12 @@ func TestInjection(t *testing.T) {
 						}
 						got = e.Taint
 					}
+					if e.Taint == Untainted && string(e.Account) != "<unknown>" {
+						events++
+					}
+				}
+				if events != test.events {
+					t.Errorf("%d untainted events of the sender, want %d:\n%s", events, test.events, p.out.String())
 				}
 				if got != test.want {
 					t.Errorf("evidence is %s, want %s:\n%s%s", got, test.want, p.out.String(), renderStats(p.Stats()))

@@ -118,6 +118,7 @@ func TestStrict(t *testing.T) {
 		"privilege missing":          {replace(good, "Privilege: security,all\r\n", ""), TaintOrphan},
 		"tail missing":               {replace(good, "Challenge: \r\n", ""), TaintTorn},
 		"tail of another kind":       {replace(good, "Challenge: ", "AuthMethod: "), TaintOrder},
+		"response missing":           {asterisk{kind: KindChallengeResponseFailed, service: "SIP", tail: "Challenge: 1\r\nExpectedResponse: \r\n"}.String(), TaintOrder},
 		"tail twice":                 {replace(good, "Challenge: \r\n", "Challenge: \r\nChallenge: \r\n"), TaintDuplicate},
 		"challenge without blank":    {replace(good, "Challenge: \r\n", "Challenge:\r\n"), TaintLine},
 		"key with a blank":           {replace(good, "SessionID: ", " SessionID: "), TaintOrder},
