@@ -155,6 +155,33 @@ func TestSessionCountsStallsAndBlamesThem(t *testing.T) {
 	})
 }
 
+// TestSessionReadsOnAfterACutThatAPingNoticed has the PBX go away while emit is held up: the Ping fails first, but the
+// reader has events to hand out.
+func TestSessionReadsOnAfterACutThatAPingNoticed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pbx := newPBX(t, amitest.Behaviour{})
+		r := startSession(t, pbx, nil)
+		time.Sleep(time.Second)
+		block := make(chan struct{})
+		r.mu.Lock()
+		r.block = block
+		r.mu.Unlock()
+		peer := amitest.NewPeer("198.51.100.7:5062")
+		pbx.Emit(peer.Refresh("1")...)
+		synctest.Wait()
+		pbx.Stop()
+		time.Sleep(time.Minute)
+		if told := r.told(); len(told) != 1 {
+			t.Fatalf("told %+v while the reader is held up", told[1:])
+		}
+		close(block)
+		time.Sleep(time.Second)
+		if c := r.told()[1]; c.Problem != ProblemTooSlow || !c.Lost {
+			t.Errorf("told %+v", c)
+		}
+	})
+}
+
 // TestSessionCutOffByRealBacklog lets a PBX on a real port run into a client that does not read.
 func TestSessionCutOffByRealBacklog(t *testing.T) {
 	pbx := listenPBX(t, amitest.Config{})

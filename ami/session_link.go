@@ -180,21 +180,27 @@ func (l *link) ping(ctx context.Context) error {
 	case errors.Is(err, errNoPong), isTimeout(err): // a timeout is the write's
 		return &Error{ProblemSilent, "ping", fmt.Errorf("%w within %s", err, pong)}
 	case isClosed(err):
-		return l.ended(err)
+		return l.ended(ctx, err)
 	}
 	return &Error{ProblemUnknown, "ping", errors.New(l.config.Secret.scrub(err.Error()))}
 }
 
-// ended returns why the connection ended, when a write noticed it first: the reader knows better, unless emit holds it
-// up.
-func (l *link) ended(err error) error {
-	timer := time.NewTimer(time.Second)
-	defer timer.Stop()
-	select {
-	case <-l.done:
-		return l.err
-	case <-timer.C:
-		return &Error{ProblemLost, "ping", err}
+// ended returns why the connection ended, when a write noticed it first. The reader knows better, and may have events
+// to read yet, behind those that emit holds up.
+func (l *link) ended(ctx context.Context, err error) error {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-l.done:
+			return l.err
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+			if l.busySince.Load() == 0 {
+				return &Error{ProblemLost, "ping", err}
+			}
+		}
 	}
 }
 
