@@ -107,7 +107,8 @@ func (o Options) weightProblems() []error {
 		}
 	}
 	if !validWeight(o.UnknownWeight) {
-		errs = append(errs, fmt.Errorf("weight of ChallengeResponseFailed on <unknown>: %v is no weight: write a number from 0 to 1000", o.UnknownWeight))
+		errs = append(errs, fmt.Errorf("weight of ChallengeResponseFailed on <unknown>: %v is no weight: write a number from 0 to 1000",
+			o.UnknownWeight))
 	}
 	return errs
 }
