@@ -68,6 +68,7 @@ type line struct {
 	Port     int
 	Cause    string
 	Problem  string // of the AMI session
+	Adopted  int    // bans found in the kernel at the start
 	Err      string
 	raw      string
 }
@@ -210,6 +211,20 @@ func (d *daemon) wait(t *testing.T, within time.Duration, what string, match fun
 			t.Fatalf("amifend did not say %q within %s:\n%s", what, within, d)
 		}
 	}
+}
+
+// quiet waits until the daemon has said nothing for so long.
+func (d *daemon) quiet(t *testing.T, still time.Duration) {
+	t.Helper()
+	last, since := -1, time.Now()
+	eventually(t, 10*still, "amifend is quiet", func() bool {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if len(d.lines) != last {
+			last, since = len(d.lines), time.Now()
+		}
+		return time.Since(since) >= still
+	})
 }
 
 // ban is the line of a source's ban, if it was told: after the kernel acknowledged it.
