@@ -1,0 +1,248 @@
+package pbxconf
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// The bounds of what is read. Asterisk's own limit of includes within includes is 10 (main/config.c, MAX_INCLUDE_LEVEL).
+const (
+	maxDepth    = 10
+	maxFiles    = 2000
+	maxFile     = 8 << 20
+	maxSections = 200_000
+	maxVars     = 1_000_000 // copies by templates included
+)
+
+// section is a [name] of a config file, with the variables of its templates before its own.
+type section struct {
+	name     string
+	template bool
+	vars     []variable
+}
+
+type variable struct {
+	name, value string // the name in lower case: Asterisk does not tell cases apart
+	where       string // file:line
+}
+
+// last is the value that wins for options that are set once.
+func (s *section) last(name string) (variable, bool) {
+	for _, v := range slices.Backward(s.vars) {
+		if v.name == name {
+			return v, true
+		}
+	}
+	return variable{}, false
+}
+
+// kind is the section's type.
+func (s *section) kind() string {
+	v, _ := s.last("type")
+	return strings.ToLower(v.value)
+}
+
+// reader reads a config file as Asterisk's main/config.c does.
+type reader struct {
+	dir      string
+	sections []*section
+	first    map[string]*section // by name in lower case
+	problems []Problem
+	files    int
+	vars     int
+	full     bool // a bound was reached, and told
+}
+
+// readConfig reads a file of dir with all that it includes. The error is of the file itself.
+func readConfig(dir, name string) ([]*section, []Problem, error) {
+	r := &reader{dir: dir, first: map[string]*section{}}
+	if err := r.file(filepath.Join(dir, name), nil, 0); err != nil {
+		return nil, nil, err
+	}
+	return r.sections, r.problems, nil
+}
+
+func (r *reader) problem(where, format string, args ...any) {
+	r.problems = append(r.problems, Problem{where, fmt.Sprintf(format, args...)})
+}
+
+// overflow notes, once, that the rest is not read.
+func (r *reader) overflow(where string) {
+	if !r.full {
+		r.problem(where, "the config is too large; the rest is not read")
+	}
+	r.full = true
+}
+
+// file reads one file. What stands before its first section belongs to the section in which it was included; the
+// sections that it begins end with it.
+func (r *reader) file(path string, current *section, depth int) error {
+	text, err := readText(path)
+	if err != nil {
+		return err
+	}
+	name := relative(r.dir, path)
+	if r.files++; r.files > maxFiles {
+		r.overflow(name)
+	}
+	var c comments
+	n := 0
+	for line := range strings.SplitSeq(text, "\n") {
+		if n++; r.full {
+			return nil
+		}
+		if line = strings.TrimSpace(c.strip(line)); line == "" {
+			continue
+		}
+		where := fmt.Sprintf("%s:%d", name, n)
+		switch line[0] {
+		case '[':
+			current = r.header(line, where)
+		case '#':
+			r.directive(line[1:], where, current, depth)
+		default:
+			r.variable(line, where, current)
+		}
+	}
+	if c.depth > 0 {
+		r.problem(name, "a comment that begins with ;-- has no end; what follows it is not read")
+	}
+	return nil
+}
+
+func readText(path string) (string, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	if !st.Mode().IsRegular() {
+		return "", &fs.PathError{Op: "read", Path: path, Err: errors.New("is no regular file")}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(b) > maxFile {
+		err = &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("is larger than %d bytes", maxFile)}
+	}
+	return string(b), err
+}
+
+// header begins a section: [name](options). It returns nil for one that cannot be read, and then its variables are lost,
+// as they are in Asterisk.
+func (r *reader) header(line, where string) *section {
+	name, options, ok := strings.Cut(line[1:], "]")
+	if !ok {
+		r.problem(where, "a section has no closing bracket")
+		return nil
+	}
+	if len(r.sections) >= maxSections {
+		r.overflow(where)
+		return nil
+	}
+	s := &section{name: strings.TrimSpace(name)}
+	added := false
+	if options = strings.TrimSpace(options); strings.HasPrefix(options, "(") {
+		options, _, _ = strings.Cut(options[1:], ")")
+		for o := range strings.SplitSeq(options, ",") {
+			switch o = strings.TrimSpace(o); {
+			case o == "":
+			case o == "!":
+				s.template = true
+			case o[0] == '+':
+				old := r.find(s.name)
+				if old == nil {
+					r.problem(where, "[%s](+) adds to a section that does not exist", s.name)
+					return nil
+				}
+				s, added = old, true
+			default:
+				r.inherit(s, o, where)
+			}
+		}
+	}
+	if !added {
+		r.sections = append(r.sections, s)
+		if r.find(s.name) == nil {
+			r.first[strings.ToLower(s.name)] = s
+		}
+	}
+	return s
+}
+
+// find returns the first section of a name, as Asterisk does for templates and additions.
+func (r *reader) find(name string) *section { return r.first[strings.ToLower(name)] }
+
+func (r *reader) inherit(s *section, base, where string) {
+	b := r.find(base)
+	if b == nil {
+		r.problem(where, "[%s] builds on [%s], which does not exist above it", s.name, base)
+		return
+	}
+	if r.vars += len(b.vars); r.vars > maxVars {
+		r.overflow(where)
+		return
+	}
+	s.vars = append(s.vars, b.vars...)
+}
+
+func (r *reader) variable(line, where string, current *section) {
+	name, value, ok := strings.Cut(line, "=")
+	if !ok || current == nil {
+		return // Asterisk warns and goes on, too
+	}
+	value = strings.TrimPrefix(value, ">")
+	name = strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(name), "+")) // NAME += VALUE
+	if r.vars++; r.vars > maxVars {
+		r.overflow(where)
+		return
+	}
+	current.vars = append(current.vars, variable{strings.ToLower(name), strings.TrimSpace(value), where})
+}
+
+// directive follows #include and #tryinclude. #exec is not run.
+func (r *reader) directive(line, where string, current *section, depth int) {
+	word, name, _ := strings.Cut(strings.ReplaceAll(line, "\t", " "), " ")
+	name = strings.Trim(strings.TrimSpace(name), `"<>`)
+	word = strings.ToLower(strings.TrimSpace(word))
+	switch word {
+	case "include", "tryinclude":
+	case "exec":
+		r.problem(where, "#exec is not run; what it would print is not seen")
+		return
+	default:
+		r.problem(where, "unknown directive; only #include, #tryinclude and #exec exist")
+		return
+	}
+	if name == "" {
+		r.problem(where, "#%s names no file", word)
+		return
+	}
+	if depth+1 >= maxDepth {
+		r.problem(where, "#%s is nested too deeply, or includes itself; %q is not read", word, name)
+		return
+	}
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(r.dir, name)
+	}
+	found, err := filepath.Glob(name)
+	if err != nil || len(found) == 0 {
+		if word == "include" {
+			r.problem(where, "#include finds no file %q", name)
+		}
+		return
+	}
+	for _, path := range found {
+		if err := r.file(path, current, depth+1); err != nil {
+			r.problem(where, "#%s of %q: %s", word, path, cause(err))
+		}
+	}
+}
