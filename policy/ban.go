@@ -196,7 +196,7 @@ func (e *Engine) listBanBits() {
 	e.banBits = e.banBits[:0]
 	for bits, n := range e.banCount {
 		if n > 0 {
-			e.banBits = append(e.banBits, uint8(bits)) //nolint:gosec // at most 128
+			e.banBits = append(e.banBits, uint8(bits)) // at most 128
 		}
 	}
 }

@@ -33,7 +33,7 @@ func prefixKey(p netip.Prefix) (key, bool) {
 		return key{}, false
 	}
 	k := hostKey(p.Addr())
-	k.bits = uint8(p.Bits()) //nolint:gosec // 0 to 128 in a valid prefix
+	k.bits = uint8(p.Bits()) // 0 to 128 in a valid prefix
 	if p.Addr().Is4() {
 		k.bits += v4Bits
 	}

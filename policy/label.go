@@ -34,7 +34,7 @@ func NewHasher(seed uint64) Hasher {
 // Label returns the label of a name. It allocates nothing and keeps nothing of b.
 func (h Hasher) Label(b []byte) Label {
 	l := Label{hash: siphash.Hash(h.k0, h.k1, b)}
-	l.n = uint8(copy(l.text[:], b)) //nolint:gosec // at most labelText
+	l.n = uint8(copy(l.text[:], b)) // at most labelText
 	return l
 }
 

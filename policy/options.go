@@ -98,7 +98,7 @@ func (o Options) Validate() error {
 func (o Options) weightProblems() []error {
 	var errs []error
 	for k, w := range o.Weights {
-		kind := Kind(k) //nolint:gosec // an index of Weights
+		kind := Kind(k) // an index of Weights
 		switch {
 		case !validWeight(w):
 			errs = append(errs, fmt.Errorf("weights.%v: %v is no weight: write a number from 0 to 1000", kind, w))

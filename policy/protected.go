@@ -104,7 +104,7 @@ func (p *Protected) listed(addr netip.Addr) (reason string, ok bool) {
 // isBuiltin says quickly whether a host is one of builtin.
 func isBuiltin(k key) bool {
 	if k.is4() {
-		a := uint32(k.lo) //nolint:gosec // the address is the lower half
+		a := uint32(k.lo) // the address is the lower half
 		return a>>24 == 0 || a>>24 == 127 || a>>28 == 0xe || a == 0xffffffff
 	}
 	return k.hi == 0 && k.lo <= 1 || k.hi>>56 == 0xff

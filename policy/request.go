@@ -208,4 +208,4 @@ func (e *Engine) sweepRequests(budget int) {
 }
 
 // bump adds to a counter that must not wrap.
-func bump(n, by uint8) uint8 { return uint8(min(int(n)+int(by), 255)) } //nolint:gosec // at most 255
+func bump(n, by uint8) uint8 { return uint8(min(int(n)+int(by), 255)) } // at most 255

@@ -44,7 +44,7 @@ const listCount = 4
 const chunkBits = 8
 
 func newTable[K hashable, V any](limit int, k0, k1 uint64) *table[K, V] {
-	size := 1 << bits.Len(uint(2*limit-1)) //nolint:gosec // limit is positive
+	size := 1 << bits.Len(uint(2*limit-1)) // limit is positive
 	return &table[K, V]{k0: k0, k1: k1, max: limit, index: make([]uint32, size)}
 }
 
@@ -56,11 +56,11 @@ func (t *table[K, V]) full() bool { return t.n >= t.max }
 
 // get returns the entry of a key, or 0.
 func (t *table[K, V]) get(k K) ref {
-	return t.find(k, uint32(k.hash(t.k0, t.k1))) //nolint:gosec // the lower half is meant
+	return t.find(k, uint32(k.hash(t.k0, t.k1))) // the lower half is meant
 }
 
 func (t *table[K, V]) find(k K, sum uint32) ref {
-	mask := uint32(len(t.index) - 1) //nolint:gosec // below 2^28
+	mask := uint32(len(t.index) - 1) // below 2^28
 	for i := sum & mask; ; i = (i + 1) & mask {
 		r := t.index[i]
 		if r == 0 {
@@ -75,7 +75,7 @@ func (t *table[K, V]) find(k K, sum uint32) ref {
 // add returns the entry of a key that is not in the table, with a zero value, as the newest of a list. The table must not
 // be full.
 func (t *table[K, V]) add(k K, list uint8) ref {
-	sum := uint32(k.hash(t.k0, t.k1)) //nolint:gosec // the lower half is meant
+	sum := uint32(k.hash(t.k0, t.k1)) // the lower half is meant
 	r := t.free
 	if r != 0 {
 		t.free = t.at(r).next
@@ -88,7 +88,7 @@ func (t *table[K, V]) add(k K, list uint8) ref {
 	}
 	e := t.at(r)
 	*e = entry[K, V]{key: k, sum: sum}
-	mask := uint32(len(t.index) - 1) //nolint:gosec // below 2^28
+	mask := uint32(len(t.index) - 1) // below 2^28
 	i := sum & mask
 	for t.index[i] != 0 {
 		i = (i + 1) & mask
@@ -110,7 +110,7 @@ func (t *table[K, V]) remove(r ref) {
 
 // unindex takes an entry out of the index and closes the gap (Knuth, The Art of Computer Programming 6.4, algorithm R).
 func (t *table[K, V]) unindex(r ref) {
-	mask := uint32(len(t.index) - 1) //nolint:gosec // below 2^28
+	mask := uint32(len(t.index) - 1) // below 2^28
 	gap := t.at(r).sum & mask
 	for t.index[gap] != r {
 		gap = (gap + 1) & mask
