@@ -2,6 +2,8 @@ package ami
 
 import (
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"net"
 	"os"
 	"os/exec"
@@ -195,5 +197,17 @@ func TestIsLocal(t *testing.T) {
 		if got := isLocal(tc.addr); got != tc.want {
 			t.Errorf("%v: %t, want %t", tc.addr, got, tc.want)
 		}
+	}
+}
+
+// TestCertificateNamesAreQuoted: whoever answers chooses what is in its certificate.
+func TestCertificateNamesAreQuoted(t *testing.T) {
+	certificate := &x509.Certificate{Subject: pkix.Name{CommonName: "a\x1b[2J"}, DNSNames: []string{"b\r\nc"}}
+	err := tlsError(&tls.CertificateVerificationError{
+		UnverifiedCertificates: []*x509.Certificate{certificate},
+		Err:                    x509.HostnameError{Certificate: certificate, Host: "pbx"},
+	})
+	if ProblemOf(err) != ProblemNameMismatch || !strings.Contains(err.Error(), `"a\x1b[2J b\r\nc", not for pbx`) {
+		t.Errorf("error %q", err)
 	}
 }
