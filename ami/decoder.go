@@ -55,7 +55,7 @@ type Decoder struct {
 	username []byte
 	greeted  bool // the first line was seen
 	ownSeen  bool // our own login's event was seen
-	early    bool // the last packet was emitted before the next one had begun, and none has begun since
+	early    bool // the last event was emitted before the next one had begun, and none has begun since
 }
 
 // state is what the packet before the current one waits for.
@@ -70,7 +70,9 @@ const (
 
 // NewDecoder returns a decoder for one connection. The first SuccessfulAuth of the manager user username is marked Own;
 // the empty name marks none, as for the replay of a capture.
-func NewDecoder(username string) *Decoder { return &Decoder{username: []byte(username)} }
+func NewDecoder(username string) *Decoder {
+	return &Decoder{username: []byte(username)}
+}
 
 // Buffer returns where to read the next bytes to, at least 2 KiB. It starts at 4 KiB and grows on demand: to 64 KiB when
 // reads fill it, and for long packets to 1 MiB at most.
@@ -144,10 +146,12 @@ func (d *Decoder) greet(line []byte) bool {
 
 // Held reports whether an event waits for the next packet or for Release. It does not when the next packet has come in
 // part: its rest is on the way.
-func (d *Decoder) Held() bool { return d.state == stateHeld && d.frame.end == d.cur.start }
+func (d *Decoder) Held() bool {
+	return d.state == stateHeld && d.cur.class == classNone && d.frame.end == d.cur.start
+}
 
 // Release emits the event that Held told of, since no byte came for HoldTime or the stream ended. It does nothing when
-// Held is false.
+// Held is false: a stream that ends within a packet takes the held event before it along.
 func (d *Decoder) Release(emit func(Event)) {
 	if !d.Held() {
 		return

@@ -76,7 +76,7 @@ func TestReleaseTooEarly(t *testing.T) {
 	tail := "\r\nSessionID: 0x1234\r\nLocalAddress: IPV4/UDP/192.0.2.10/5060\r\nRemoteAddress: " + victimAddress + "\r\n"
 	stream := asterisk{kind: KindInvalidPassword, service: "SIP", account: "a" + tail}.String()
 	end := strings.Index(stream, "\r\n\r\n") + 4
-	for _, orphan := range []string{stream[end:], "Response: x\r\n" + stream[end:]} {
+	for others, orphan := range []string{stream[end:], "Response: x\r\n\r\n" + stream[end:]} {
 		p := newPlayer("")
 		p.feed(stream[:end], end)
 		if !p.Held() || len(p.events) > 0 {
@@ -84,7 +84,7 @@ func TestReleaseTooEarly(t *testing.T) {
 		}
 		p.release()
 		p.feed(orphan, len(orphan))
-		if s := p.Stats(); s.LateOrphans != 1 || s.Released != 1 || len(p.events) != 1 || s.Others != 0 {
+		if s := p.Stats(); s.LateOrphans != 1 || s.Released != 1 || len(p.events) != 1 || s.Others != uint64(others) {
 			t.Errorf("the late orphan is not counted:\n%s%s", p.out.String(), renderStats(s))
 		}
 		p.feed(asterisk{kind: KindChallengeSent}.String(), 1000)
@@ -92,6 +92,33 @@ func TestReleaseTooEarly(t *testing.T) {
 		if s := p.Stats(); s.Orphans != 2 || len(p.events) != 2 {
 			t.Errorf("the next event is lost:\n%s%s", p.out.String(), renderStats(s))
 		}
+	}
+}
+
+// TestLateOrphanLikeAResponse: nor is a late orphan handed out as a response.
+func TestLateOrphanLikeAResponse(t *testing.T) {
+	p := newPlayer("")
+	p.feed(asterisk{kind: KindInvalidPassword, service: "SIP"}.String(), 1000)
+	p.release()
+	p.feed("Response: x\r\nSessionID: 0x1234\r\nRemoteAddress: "+senderAddress+"\r\n\r\n", 1000)
+	if s := p.Stats(); s.LateOrphans != 1 || s.Others != 0 {
+		t.Errorf("the late orphan is not counted:\n%s%s", p.out.String(), renderStats(s))
+	}
+}
+
+// TestHeldBeforeATooLongPacket: while a packet is being read, even one whose bytes are given up, nothing is released.
+func TestHeldBeforeATooLongPacket(t *testing.T) {
+	p := newPlayer("")
+	p.feed(asterisk{kind: KindInvalidPassword, service: "SIP"}.String(), 1000)
+	if !p.Held() {
+		t.Fatal("not held")
+	}
+	p.feed("Response: x\r\n"+strings.Repeat("Foo: bar\r\n", MaxPacket/10), 1<<16)
+	if p.release(); p.Held() || len(p.events) > 0 {
+		t.Error("released within a packet")
+	}
+	if p.feed("\r\n", 2); !p.Held() {
+		t.Error("not held after it")
 	}
 }
 

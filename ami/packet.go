@@ -115,13 +115,13 @@ func cutLine(b []byte) (key, value []byte, ok bool) {
 // first takes the first line of a packet.
 func (p *packet) first(h header, value []byte, ok bool, v span) {
 	p.seen |= 1 << h
-	switch {
-	case h == headerEvent:
+	switch h {
+	case headerEvent:
 		p.class = classEvent
 		if p.kind = parseKind(value); p.kind != KindUnknown {
 			p.class, p.place = classSecurity, placePrivilege
 		}
-	case h == headerResponse:
+	case headerResponse:
 		p.class = classResponse
 	default:
 		p.class = classFragment

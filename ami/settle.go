@@ -53,7 +53,6 @@ func (d *Decoder) isForeign() bool {
 
 func (d *Decoder) finishForeign(respond func([]byte)) {
 	p := &d.cur
-	d.early = false
 	switch {
 	case p.tooLong:
 	case p.alien:
