@@ -395,3 +395,34 @@ func TestSecretsNeverShow(t *testing.T) {
 		}
 	}
 }
+
+func FuzzLoad(f *testing.F) {
+	f.Add(server)
+	f.Add("server = [{address = 'x', tls = {ca_file = 3}}, 4]\n[policy.weights]\n\"a.b\" = 1")
+	f.Add("[[server]]\n[[server]]\nname = \"\"\"\n[policy]\n\"\"\"")
+	f.Add("policy.weights.x.y = 1\nserver.tls.x = 1\nallow = 2020-01-01")
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, text string) {
+		l := &loader{dir: dir}
+		c := l.load([]byte(text))
+		if c == nil && len(l.problems) == 0 {
+			t.Error("neither a config nor a problem")
+		}
+		if len(l.problems) == 0 && len(c.Servers) == 0 {
+			t.Error("a config without a server is valid")
+		}
+	})
+}
+
+// pem is a certificate made for this test alone; its key was thrown away.
+const pem = `-----BEGIN CERTIFICATE-----
+MIIBdDCCARugAwIBAgIUM/L1ciffifjPjkJi2xVuwS/imHUwCgYIKoZIzj0EAwIw
+DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjMwNTAyMjNaGA8yMTI2MTAzMDA1MDIy
+M1owDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABNw9
+OMcQSPESeFa/88NK7iQNPwinBs9aQIqz0kbfM1XUgf67rjI4rU0a3ente5nvoDT4
+FwkvH5B8mXos+NjdHpCjUzBRMB0GA1UdDgQWBBQwN7BHBaN+lentid1IGWXjIGS5
+8jAfBgNVHSMEGDAWgBQwN7BHBaN+lentid1IGWXjIGS58jAPBgNVHRMBAf8EBTAD
+AQH/MAoGCCqGSM49BAMCA0cAMEQCIAbxrKqMQQv3xfLDRhTvb1W29X5dYPM4lvYr
+EGOCkHaEAiA8kMqTqYiGj9xXHRui0hIzGZmw0/iz/an73lsJY/3RBw==
+-----END CERTIFICATE-----
+`
