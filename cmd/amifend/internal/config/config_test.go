@@ -152,7 +152,7 @@ func TestLoadSaysWhatIsWrongAndWhatToWrite(t *testing.T) {
 		{"outside of tables", "threshold = 3\n" + server, "threshold", "threshold = 3", "it belongs in [policy]"},
 		{"fail2ban's word", server + "[allow]\nignoreip = '127.0.0.1'", "allow.ignoreip", "ignoreip = '127.0.0.1'", "write [allow] prefixes"},
 		{"unknown word", server + "[log]\nsyslog = true", "log.syslog", "syslog = true", "valid here: format, level"},
-		{"key of the second server", server + "\n[[server]]\nadress = 'x'\naddress = 'y'\nusername = 'a'\nsecret = 'b'", "server[2].adress", "adress = 'x'", "did you mean address?"},
+		{"key of the second server", server + "\n[[server]]\nuser_name = 'x'\naddress = 'y'\nusername = 'a'\nsecret = 'b'", "server[2].user_name", "user_name = 'x'", "did you mean username?"},
 		{"wrong type", server + "[policy]\nthreshold = \"3\"", "policy.threshold", "threshold = \"3\"", "is a text; write a number"},
 		{"no unit", server + "[policy]\nban_time = 3600", "policy.ban_time", "ban_time = 3600", "without a unit"},
 		{"bad duration", server + "[policy]\nban_time = \"1 hour\"", "policy.ban_time", "ban_time = \"1 hour\"", `"1 hour" is no duration`},

@@ -173,12 +173,14 @@ sip.a-long-name-of-a-provider.example.com | pjsip show registrations: regname
 sip.a-long-name-of-a-provider.examp | pjsip show registrations: a-longer-name
 203.0.113.41/32 | pjsip show registrations: wiz-reg-1
 ! pjsip show registrations: a-longer-nam1: Asterisk cut the name off; look it up in its config`},
-		{"peers in colour, dynamic and unspecified ones", "\x1b[1;33mName/username             Host                                    Dyn Forcerport Comedia    ACL Port     Status      Description\x1b[0m\r\n" +
-			"itsp/user                 203.0.113.5                                 Auto (No)  No             5060     Unmonitored\r\n" +
-			"phone                     10.20.0.7                                D  Auto (No)  No             5060     OK (1 ms)\r\n" +
-			"other                     (Unspecified)                               Auto (No)  No             0        Unmonitored\r\n" +
-			"3 sip peers [Monitored: 0 online, 0 offline Unmonitored: 1 online, 0 offline]\r\nitsp/user                 9.9.9.9\r\n",
-			"203.0.113.5/32 | sip show peers: itsp/user"},
+		{
+			"peers in colour, dynamic and unspecified ones", "\x1b[1;33mName/username             Host                                    Dyn Forcerport Comedia    ACL Port     Status      Description\x1b[0m\r\n" +
+				"itsp/user                 203.0.113.5                                 Auto (No)  No             5060     Unmonitored\r\n" +
+				"phone                     10.20.0.7                                D  Auto (No)  No             5060     OK (1 ms)\r\n" +
+				"other                     (Unspecified)                               Auto (No)  No             0        Unmonitored\r\n" +
+				"3 sip peers [Monitored: 0 online, 0 offline Unmonitored: 1 online, 0 offline]\r\nitsp/user                 9.9.9.9\r\n",
+			"203.0.113.5/32 | sip show peers: itsp/user",
+		},
 		{"registry", `Host                                    dnsmgr Username       Refresh State                Reg.Time
 198.51.100.31:5080                      N      user@dom.exa        60 Request Sent
 1 SIP registrations.

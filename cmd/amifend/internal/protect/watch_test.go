@@ -303,7 +303,9 @@ func TestRunFindsAChangeThatTheKernelDidNotTell(t *testing.T) {
 	s.must(s.h.AddrAdd(s.link("eth0"), s.address("192.0.2.11/24")))
 	r.until("192.0.2.11", "own address")
 	cancel()
-	<-done
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }
 
 // A storm of changes overflows the socket's buffer; what is true at its end must be found.
