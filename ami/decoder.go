@@ -23,7 +23,7 @@ const HoldTime = 20 * time.Millisecond
 // are enough for a tail, but not for a tail and a head. What follows without a head is an orphan: the rest of the packet
 // before it, whose end was injected.
 //
-// One event has text of its sender after RemoteAddress: ChallengeResponseFailed of PJSIP, before pjproject 2.12. The 318
+// One event has text of its sender after RemoteAddress: ChallengeResponseFailed of PJSIP with an old pjproject. The 318
 // bytes are enough for a whole event, though not for one that leaves no orphan. So what ends within reach of that text
 // is held too, and dropped if anything odd comes before or after it. Real events are too long to end there, as a rule.
 //

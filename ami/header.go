@@ -149,8 +149,10 @@ func (t tail) find(h header, done int) (int, bool) {
 //
 // With AMI over HTTP these are Response and RequestType (main/manager.c 22.10.1, authenticate and report_req_bad_format,
 // which print a percent-decoded variable). With PJSIP they are the nonce and the response of ChallengeResponseFailed:
-// before pjproject 2.12 (its PR 2933), that is in Asterisk 12 to 18.11, a digest parameter without quotes was
-// percent-decoded. Nowhere else: pjlib's scanner ends a quoted string at a line feed (pjlib-util/scanner.c,
+// before pjproject 2.12 (its PR 2933) a digest parameter without quotes was percent-decoded. Asterisk's bundled one is
+// so until 16.23.0 and 18.9.0 (16.24.0 and 18.10.0 add third-party/pjproject/patches/0140-Fix-incorrect-unescaping-of-
+// tokens-during-parsing-29.patch); a system's own may be older than its Asterisk. Read in the source, not seen. Nowhere
+// else: pjlib's scanner ends a quoted string at a line feed (pjlib-util/scanner.c,
 // pj_scan_get_quotes), and chan_sip splits its headers at every line end first (channels/chan_sip.c 16.28.0,
 // parse_request). The other values are constants or configuration.
 func senderWritesTail(s Service, k Kind) bool {
