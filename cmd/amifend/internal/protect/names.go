@@ -20,49 +20,45 @@ const (
 // names remembers which addresses the servers' names have and had.
 type names struct {
 	mu     sync.Mutex
-	byHost map[string]*nameRecord
+	byHost map[string]nameRecord
 }
 
-// nameRecord is what is known of a name. Time passes only with good answers: while DNS fails, nothing is forgotten.
-type nameRecord struct {
-	answered time.Time
-	seen     map[netip.Addr]time.Time
-}
+// nameRecord tells when a name last had an address. Only a good answer makes it forget: while DNS fails, all stay.
+type nameRecord map[netip.Addr]time.Time
 
 // answer takes a good answer in.
 func (n *names) answer(host string, now time.Time, addrs []netip.Addr) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.byHost == nil {
-		n.byHost = map[string]*nameRecord{}
+		n.byHost = map[string]nameRecord{}
 	}
 	r := n.byHost[host]
 	if r == nil {
-		r = &nameRecord{seen: map[netip.Addr]time.Time{}}
+		r = nameRecord{}
 		n.byHost[host] = r
 	}
-	r.answered = now
 	for _, a := range addrs[:min(len(addrs), maxPerName)] {
-		r.seen[plain(a)] = now
+		r[plain(a)] = now
 	}
-	for a, at := range r.seen {
+	for a, at := range r {
 		if now.Sub(at) >= nameMemory {
-			delete(r.seen, a)
+			delete(r, a)
 		}
 	}
-	for len(r.seen) > maxPerName {
+	for len(r) > maxPerName {
 		r.dropOldest()
 	}
 }
 
-func (r *nameRecord) dropOldest() {
+func (r nameRecord) dropOldest() {
 	var oldest netip.Addr
-	for a, at := range r.seen {
-		if !oldest.IsValid() || at.Before(r.seen[oldest]) || at.Equal(r.seen[oldest]) && a.Less(oldest) {
+	for a, at := range r {
+		if !oldest.IsValid() || at.Before(r[oldest]) || at.Equal(r[oldest]) && a.Less(oldest) {
 			oldest = a
 		}
 	}
-	delete(r.seen, oldest)
+	delete(r, oldest)
 }
 
 func (n *names) addTo(b *builder, s Server) {
@@ -72,10 +68,8 @@ func (n *names) addTo(b *builder, s Server) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if r := n.byHost[s.Host]; r != nil {
-		for a := range r.seen {
-			b.addr(a, fmt.Sprintf("server %s: address of %s", s.Name, s.Host))
-		}
+	for a := range n.byHost[s.Host] {
+		b.addr(a, fmt.Sprintf("server %s: address of %s", s.Name, s.Host))
 	}
 }
 

@@ -110,7 +110,7 @@ func TestNamesAreBounded(t *testing.T) {
 		}
 		n.answer("pbx.example", at.Add(time.Duration(i)*time.Second), addrs)
 	}
-	if got := len(n.byHost["pbx.example"].seen); got != maxPerName {
+	if got := len(n.byHost["pbx.example"]); got != maxPerName {
 		t.Errorf("%d addresses are kept, want %d", got, maxPerName)
 	}
 }

@@ -155,6 +155,7 @@ func TestSnapshotFindsWhatTheKernelKnows(t *testing.T) {
 		r.Type, r.Table, r.Scope = unix.RTN_LOCAL, unix.RT_TABLE_LOCAL, unix.RT_SCOPE_HOST
 	})
 	s.route("0.0.0.0/0", "", "lo", func(r *netlink.Route) { r.Type, r.Table, r.Scope = unix.RTN_LOCAL, 101, unix.RT_SCOPE_HOST })
+	s.route("198.19.0.0/16", "", "lo", func(r *netlink.Route) { r.Type, r.Table, r.Scope = unix.RTN_LOCAL, 101, unix.RT_SCOPE_HOST })
 	s.route("128.0.0.0/1", "", "ppp0", func(r *netlink.Route) { r.Scope = unix.RT_SCOPE_LINK })
 	s.must(s.h.NeighSet(&netlink.Neigh{
 		LinkIndex: s.link("eth0").Attrs().Index, Family: netlink.FAMILY_V6, State: netlink.NUD_PERMANENT,
@@ -200,6 +201,9 @@ func TestSnapshotFindsWhatTheKernelKnows(t *testing.T) {
 	}
 	if !slices.Contains(set.Entries, Entry{netip.MustParsePrefix("10.99.0.0/24"), "own address on lo"}) {
 		t.Error("a local prefix is not protected")
+	}
+	if slices.ContainsFunc(set.Entries, func(e Entry) bool { return e.Prefix.Contains(netip.MustParseAddr("198.19.0.1")) }) {
+		t.Error("what a transparent proxy takes is protected")
 	}
 	for p, want := range map[string]bool{
 		"192.0.2.0/24": true, "10.20.0.0/16": true, "2001:db8:1::/64": true,
