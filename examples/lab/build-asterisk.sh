@@ -22,7 +22,7 @@ die() { say "$*"; exit 1; }
 # A tool that the lab needs, and the Debian package that has it.
 readonly -a tools=(
 	debootstrap:debootstrap ip:iproute2 nft:nftables openssl:openssl svcrack:sipvicious sipp:sip-tester
-	tcpdump:tcpdump unshare:util-linux flock:util-linux curl:curl
+	tcpdump:tcpdump unshare:util-linux flock:util-linux sysctl:procps
 )
 
 missing_packages() {

@@ -4,7 +4,9 @@ package e2e
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/e2e/lab"
 	"github.com/amifend/amifend/cmd/amifend/internal/e2e/sip"
@@ -38,7 +40,60 @@ func TestAsterisk16(t *testing.T) {
 	}
 	t.Run("tools", func(t *testing.T) { testTools(t, w, d) })
 	t.Run("injection", func(t *testing.T) { testChanSIPInjection(t, w, d) })
+	t.Run("forgery", func(t *testing.T) { testChanSIPForgery(t, w, d, phones) })
 	phones.works(t)
+}
+
+// chan_sip knows a dialog by its Call-ID, whoever speaks, and keeps one nonce for it: an attacker who was challenged at
+// his own address can answer in a phone's name, and the failure looks like a round trip of the phone's.
+func testChanSIPForgery(t *testing.T, w *world, d *daemon, phones *fleet) {
+	challenged := w.dial(t, lab.Attack, sip.UDP, netip.MustParseAddr("198.51.100.88"))
+	victims := []netip.AddrPort{netip.AddrPortFrom(lab.Gateway4, 5060), netip.AddrPortFrom(lab.ITSP, 5060)}
+	for _, p := range phones.phones {
+		if p.Transport == sip.UDP {
+			victims = append(victims, p.Local)
+		}
+	}
+	for _, victim := range victims {
+		f, err := sip.NewForger(t.Context(), w.Net(lab.Attack), victim, pbxFor(victim.Addr(), 5060))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		for range 20 { // three times what bans
+			r := challenged.Request(sip.Request{Method: "REGISTER", From: "1001"})
+			m, err := challenged.Attempt(t.Context(), r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ch, ok := sip.ParseChallenge(m.Get("WWW-Authenticate"))
+			if !ok {
+				t.Fatalf("no challenge in %+v", m)
+			}
+			r.CSeq, r.Branch = r.CSeq+1, ""
+			r.Header = []string{"Authorization: " + ch.Answer("1001", "guess", r.Method, r.Target)}
+			if err := f.Send(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		eventually(t, 3*time.Second, "failures of "+victim.String()+" with the nonce that it was sent", func() bool {
+			n := 0
+			for _, e := range w.failures(victim.Addr()) {
+				sent, rest, _ := strings.Cut(e.Packet, "\r\nReceivedChallenge: ")
+				if received, _, _ := strings.Cut(rest, "\r\n"); received != "" && strings.HasSuffix(sent, "Challenge: "+received) {
+					n++
+				}
+			}
+			return n >= 10
+		})
+	}
+	phones.works(t)
+	for _, victim := range victims {
+		w.unbanned(t, lab.PBX, victim.Addr())
+	}
+	if l, ok := d.ban(challenged.Local.Addr()); ok {
+		t.Errorf("banned for being challenged: %s", l.raw)
+	}
 }
 
 // chanSIPFailure is a whole failure of the planted address; its nonce "proves" a round trip.
