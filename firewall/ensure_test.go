@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/firewall/firewalltest"
+	"github.com/google/nftables"
 )
 
 func TestEnsureTwiceIsTheGolden(t *testing.T) {
@@ -94,6 +95,30 @@ func TestEnsureLeavesForeignTables(t *testing.T) {
 				t.Errorf("the foreign table was changed:\n%s", after)
 			}
 		})
+	}
+}
+
+// A table with an owner can be changed by nobody else (nft's flag owner, Linux 5.12): the error says so, not EPERM.
+func TestEnsureLeavesOwnedTables(t *testing.T) {
+	ns := firewalltest.New(t)
+	owner, err := nftables.New(nftables.AsLasting(), nftables.WithNetNSFd(ns.FD()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer owner.CloseLasting()
+	owner.AddTable(&nftables.Table{Name: "amifend", Family: nftables.TableFamilyINet, Flags: nftables.TableFlagOwner})
+	if err := owner.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	table, err := Open(Options{NetNS: ns.FD()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	err = table.Ensure(t.Context())
+	var foreign *ForeignError
+	if !errors.As(err, &foreign) || !strings.Contains(err.Error(), "owned by the process") {
+		t.Errorf("Ensure: %v, want a ForeignError", err)
 	}
 }
 
