@@ -105,7 +105,11 @@ func TestEnsureLeavesOwnedTables(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer owner.CloseLasting()
+	t.Cleanup(func() {
+		if err := owner.CloseLasting(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
 	owner.AddTable(&nftables.Table{Name: "amifend", Family: nftables.TableFamilyINet, Flags: nftables.TableFlagOwner})
 	if err := owner.Flush(); err != nil {
 		t.Fatal(err)
