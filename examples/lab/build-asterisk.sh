@@ -57,6 +57,10 @@ mirror() {
 	)
 	local u
 	for u in "${uris[@]}"; do
+		if [[ $u == mirror+file:* ]]; then # a file that lists mirrors, as on Debian's cloud images
+			u=${u#mirror+file:}
+			u=$(grep -m 1 -oE 'https?://[^[:space:]]+' "${u#//}") || continue
+		fi
 		if [[ $u =~ ^https?://.*/debian/?$ ]]; then
 			echo "$u"
 			return
