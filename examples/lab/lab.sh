@@ -4,6 +4,7 @@
 #
 #   lab.sh up NAME [sid|bullseye]   build the namespaces, start Asterisk, wait until it is ready
 #   lab.sh exec NAME WHO CMD...     run a command in a namespace: pbx gw phones attack trunk mon
+#   lab.sh from NAME ADDRESS        attackers' programs that pick no address have this one from now on
 #   lab.sh asterisk NAME CMD...     a command of Asterisk's own command line
 #   lab.sh start NAME               start Asterisk (again)
 #   lab.sh kill NAME                kill -9 it, as a crash does
@@ -66,6 +67,15 @@ behind() {
 	done
 }
 
+# default_source WHO ADDRESS: what a program gets that picks none.
+default_source() {
+	if [[ $2 == *:* ]]; then
+		ip -6 -n "$(ns "$1")" route replace default via fe80::1 dev eth0 src "$2"
+	else
+		ip -4 -n "$(ns "$1")" route replace default via inet6 fe80::1 dev eth0 src "$2"
+	fi
+}
+
 network_up() {
 	local m
 	for m in "${members[@]}"; do
@@ -88,7 +98,7 @@ network_up() {
 	ip -n "$(ns pbx)" route add default via 192.0.2.1
 	ip -6 -n "$(ns pbx)" route add default via 2001:db8:1::1
 
-	# The address that a program gets if it picks none.
+	local four six
 	local -A own=([phones]='10.20.0.100 2001:db8:20::100' [attack]='198.51.100.10 2001:db8:bad::10'
 		[trunk]='100.64.9.9 2001:db8:64::9' [mon]='100.64.1.5 2001:db8:64:1::5')
 	for m in "${!own[@]}"; do
@@ -96,8 +106,8 @@ network_up() {
 		read -r four six <<<"${own[$m]}"
 		ip -n "$(ns "$m")" addr add "$four/32" dev lo
 		ip -n "$(ns "$m")" addr add "$six/128" dev lo nodad
-		ip -4 -n "$(ns "$m")" route add default via inet6 fe80::1 dev eth0 src "$four"
-		ip -6 -n "$(ns "$m")" route add default via fe80::1 dev eth0 src "$six"
+		default_source "$m" "$four"
+		default_source "$m" "$six"
 	done
 	behind attack 198.51.100.0/24 203.0.113.0/24 2001:db8:bad::/48
 	behind phones 10.20.0.0/24 2001:db8:20::/64
@@ -228,6 +238,7 @@ main() {
 		shift 2
 		exec ip netns exec "$(ns "$who")" "$@"
 		;;
+	from) need_name "${1:-}"; default_source attack "${2:?an address of the attackers}" ;;
 	asterisk) need_name "${1:-}"; shift; cli "$@" ;;
 	clean)
 		[[ ${1:-} =~ ^[a-z0-9-]{1,32}$ ]] || die "clean needs the beginning of the names"

@@ -77,6 +77,7 @@ func testScanners(t *testing.T, w *world, d *daemon) {
 				t.Errorf("scope %q, want %q: %s", b.Scope, scope, b.raw)
 			}
 			explained(t, b)
+			t.Logf("in the kernel %s after the last event before", w.reaction(b, c.Local.Addr()))
 			w.dropped(t, b, c, tc.try)
 			if tc.transport != sip.UDP {
 				w.noWayIn(t, c)

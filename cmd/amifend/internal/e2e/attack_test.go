@@ -135,3 +135,14 @@ func (w *world) silentSince(t *testing.T, source netip.Addr, acknowledged time.T
 		}
 	}
 }
+
+// reaction is how long after the event that made it a ban was in the kernel and told; EventTV gives milliseconds.
+func (w *world) reaction(b line, source netip.Addr) time.Duration {
+	var last time.Time
+	for _, e := range w.failures(source) {
+		if e.Time.After(last) && !e.Time.After(b.Time) {
+			last = e.Time
+		}
+	}
+	return b.Time.Sub(last).Round(time.Millisecond)
+}

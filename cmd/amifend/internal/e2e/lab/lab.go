@@ -128,11 +128,7 @@ func (l *Lab) Exec(ctx context.Context, who Who, name string, args ...string) (s
 // Source makes addr the address of the programs in the attackers' namespace that pick none. It has no effect on those
 // that run already.
 func (l *Lab) Source(ctx context.Context, addr netip.Addr) error {
-	route := []string{"-4", "-n", l.namespace(Attack), "route", "replace", "default", "via", "inet6", "fe80::1"}
-	if addr.Is6() {
-		route = []string{"-6", "-n", l.namespace(Attack), "route", "replace", "default", "via", "fe80::1"}
-	}
-	_, err := output(exec.CommandContext(ctx, "ip", append(route, "dev", "eth0", "src", addr.String())...))
+	_, err := l.call(ctx, "from", addr.String())
 	return err
 }
 

@@ -58,3 +58,12 @@ func TestOwner(t *testing.T) {
 		}
 	}
 }
+
+func TestRunning(t *testing.T) {
+	if !running(os.Getpid()) {
+		t.Error("this run is taken for a dead one: its labs would be removed under it")
+	}
+	if running(1) {
+		t.Error("init is taken for a test run")
+	}
+}

@@ -47,7 +47,12 @@ func owner(name string) (pid int, ok bool) {
 	return pid, err == nil
 }
 
+// running tells whether pid is a test run like this one. A zombie has no program, and a pid may have been given anew.
 func running(pid int) bool {
-	_, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
-	return err == nil
+	self, err := os.Executable()
+	if err != nil {
+		return true // when in doubt, leave the lab alone
+	}
+	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	return err == nil && strings.HasPrefix(filepath.Base(exe), filepath.Base(self))
 }
