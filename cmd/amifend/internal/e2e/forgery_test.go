@@ -36,6 +36,16 @@ func testForgery(t *testing.T, w *world, d *daemon, phones *fleet) {
 			w.unbanned(t, lab.PBX, victim.Addr())
 		})
 	}
+	t.Run("strangers in the phones' /64", func(t *testing.T) {
+		for _, stranger := range []string{"[2001:db8:20::f1]:5060", "[2001:db8:20::f2]:5060", "[2001:db8:20::f3]:5060"} {
+			w.forge(t, netip.MustParseAddrPort(stranger))
+		}
+		d.wait(t, 3*time.Second, "ban of a stranger", func(l line) bool { return l.Msg == sayBanned && l.Source == "2001:db8:20::f1" })
+		phones.works(t)
+		for _, p := range phones.phones {
+			w.unbanned(t, lab.PBX, p.Local.Addr())
+		}
+	})
 	control := netip.MustParseAddrPort("10.20.0.199:5060")
 	w.forge(t, control)
 	b := d.wait(t, 3*time.Second, "ban of the control", func(l line) bool {
