@@ -129,10 +129,15 @@ func (w *world) dropped(t *testing.T, b line, c *sip.Client, try attempt) {
 // silentSince fails the test if Asterisk raised an event of a source later than 100 ms after its ban was acknowledged.
 func (w *world) silentSince(t *testing.T, source netip.Addr, acknowledged time.Time) {
 	t.Helper()
+	var late []lab.Event
 	for _, e := range w.tap.Events(source) {
 		if e.Time.After(acknowledged.Add(100 * time.Millisecond)) {
-			t.Errorf("%s: %s at %s, banned at %s", source, e.Kind, e.Time.Format(time.StampMilli), acknowledged.Format(time.StampMilli))
+			late = append(late, e)
 		}
+	}
+	if len(late) > 0 {
+		t.Errorf("%s: banned at %s, and %d events after it, the first %s at %s", source, acknowledged.Format(time.StampMilli),
+			len(late), late[0].Kind, late[0].Time.Format(time.StampMilli))
 	}
 }
 

@@ -34,6 +34,18 @@ func (c *Client) Attempt(ctx context.Context, r Request) (*Message, error) {
 	return m, err
 }
 
+// Flood sends requests as fast as it can until ctx ends, and waits for nothing. It returns how many.
+func (c *Client) Flood(ctx context.Context, r Request) (sent int) {
+	var packets [256][]byte // of requests of their own: Asterisk answers a retransmission without another event
+	for i := range packets {
+		packets[i] = c.Request(r).Bytes(c.Transport, c.Local.String())
+	}
+	for ; ctx.Err() == nil; sent++ {
+		_ = c.conn.send(packets[sent%len(packets)]) // dropped or not is for the receiver to tell
+	}
+	return sent
+}
+
 // MadeUp is an Authorization line with a nonce that the PBX never gave.
 func MadeUp(user, method, uri string) string {
 	return "Authorization: " + Challenge{Realm: "asterisk", Nonce: rand.Text()}.Answer(user, "guess", method, uri)
