@@ -46,7 +46,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer table.Close()
-	watcher := protect.New(protectConfig(c))
+	watcher := protect.New(ProtectConfig(c))
 	set, err := watcher.Snapshot(ctx)
 	if err != nil {
 		return fmt.Errorf("find the addresses that must never be banned: %w", err)
@@ -210,7 +210,8 @@ func openTable(c *config.Config, dry bool) (watchedTable, error) {
 	return &kernelTable{Table: t, lock: lock, name: c.Firewall.Table}, nil
 }
 
-func protectConfig(c *config.Config) protect.Config {
+// ProtectConfig is what c says of addresses that must never be banned.
+func ProtectConfig(c *config.Config) protect.Config {
 	out := protect.Config{Allow: c.Allow}
 	for _, s := range c.Servers {
 		out.Servers = append(out.Servers, protect.Server{Name: s.Name, Host: s.Host, Addresses: s.Addresses})

@@ -17,8 +17,9 @@ import (
 
 // Commands are amifend's commands.
 type Commands struct {
-	Run     Run  `cmd:"" help:"Run the daemon: listen, judge, ban."`
-	Version Show `cmd:"" help:"Print the version."`
+	Run     Run   `cmd:"" help:"Run the daemon: listen, judge, ban."`
+	Check   Check `cmd:"" help:"Check the config, every PBX, the firewall and who is never banned."`
+	Version Show  `cmd:"" help:"Print the version."`
 }
 
 // Version is the program's version.

@@ -1,0 +1,125 @@
+// Package check is `amifend check`: it looks at all that the daemon will need and says, for people, what is wrong and
+// what to do about it.
+//
+// It promises to change nothing: neither on the PBXs, where it logs in and listens, nor in the kernel, where a scratch
+// table shows whether nftables can be used and is gone again. No secret is ever printed.
+package check
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/app"
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/protect"
+)
+
+// Options say what to check and where to write.
+type Options struct {
+	Config *config.Config
+	Path   string // the config file's name, to show
+	Out    io.Writer
+
+	Offline bool          // look at the config alone
+	Wait    time.Duration // how long to listen to each PBX once all is well there
+
+	// PBXConfig is where to find the PBX's trunks: the folder of its config files, "-" for what its command line
+	// printed, on Stdin, or "" not to look.
+	PBXConfig string
+	Stdin     io.Reader
+
+	// Lookup resolves names of trunks and servers; nil: the system's resolver.
+	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+	// NetNS is the descriptor of the network namespace whose firewall and addresses are looked at; 0: the caller's.
+	NetNS int
+}
+
+// Run checks everything and writes what it found. It reports whether nothing failed; warnings are no failures. The
+// error is of writing, or that ctx ended before all was seen.
+func Run(ctx context.Context, o Options) (bool, error) {
+	if o.Lookup == nil {
+		o.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		}
+	}
+	p := &printer{w: o.Out}
+	p.print(checkConfig(o))
+	if !o.Offline {
+		o.online(ctx, p)
+	}
+	if err := ctx.Err(); err != nil {
+		return false, fmt.Errorf("check everything: interrupted: %w", err)
+	}
+	return p.result()
+}
+
+// online checks what is more than the config file.
+func (o Options) online(ctx context.Context, p *printer) {
+	known := app.ProtectConfig(o.Config)
+	known.Lookup, known.NetNS = o.Lookup, o.NetNS
+	watcher := protect.New(known)
+
+	servers := o.Config.Servers
+	sections := make([]section, len(servers))
+	var probes sync.WaitGroup
+	for i, s := range servers {
+		probes.Go(func() {
+			sections[i] = checkServer(ctx, s, o.Wait, func(ev ami.Event) { learn(watcher, s.Name, ev) })
+		})
+	}
+	probes.Wait()
+	if ctx.Err() != nil {
+		return // what they found is only that
+	}
+	for _, s := range sections {
+		p.print(s)
+	}
+	p.print(checkFirewall(ctx, o.Config, o.NetNS))
+
+	set, err := watcher.Snapshot(ctx)
+	p.print(protectedSection(set, watcher.Unresolved(), err))
+	if o.PBXConfig != "" {
+		trunks, paste := o.checkTrunks(ctx, set)
+		p.print(trunks)
+		p.text(paste)
+	}
+	p.print(hints(o))
+}
+
+// checkConfig tells what is unsafe in a config that is valid: what is not never gets here.
+func checkConfig(o Options) section {
+	c := o.Config
+	s := section{title: "config " + o.Path}
+	s.ok("valid: %s, %s in [allow]", count(len(c.Servers), "server"), count(len(c.Allow), "prefix"))
+	for _, w := range c.Warnings {
+		s.fail("", "%s", w)
+	}
+	if o.Offline { // else they are told with the server
+		for _, server := range c.Servers {
+			ac := app.SessionConfig(server)
+			for _, w := range ac.Warnings() {
+				s.warn("server %s: %s", server.Name, w)
+			}
+		}
+	}
+	return s
+}
+
+// learn protects the addresses that a PBX shows, as the daemon does.
+func learn(w *protect.Watcher, server string, ev ami.Event) {
+	if ev.Taint != ami.Untainted {
+		return
+	}
+	if ev.Own {
+		w.Learn(server, ev.Source.Addr(), protect.OwnAddress)
+	}
+	if local := ev.Local.Addr(); local.IsValid() {
+		w.Learn(server, local, protect.LocalAddress)
+	}
+}

@@ -1,0 +1,32 @@
+package check
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/pbxconf"
+)
+
+// hints tell of what no check can see.
+func hints(o Options) section {
+	s := section{title: "hints"}
+	if len(o.Config.Allow) == 0 {
+		s.note("no trunk is allowlisted: write the networks of your SIP providers into [allow] prefixes, or calls may stop when they look like an attack")
+	}
+	if o.PBXConfig == "" {
+		s.note("to find your trunks, run on the PBX: %s", trunkCommand(o.Path))
+	}
+	s.note("webenabled = yes in manager.conf lets anyone who reaches Asterisk's HTTP port forge events, unseen from here; " +
+		"look with: asterisk -rx 'manager show settings' (Web Manager must be No)")
+	return s
+}
+
+// trunkCommand hands a PBX's trunks to check.
+func trunkCommand(path string) string {
+	var quoted []string
+	for _, c := range pbxconf.Commands() {
+		quoted = append(quoted, "'"+c+"'")
+	}
+	return fmt.Sprintf(`for c in %s; do asterisk -rx "$c"; done | amifend check --config '%s' --pbx-config -`,
+		strings.Join(quoted, " "), strings.ReplaceAll(path, "'", `'\''`))
+}

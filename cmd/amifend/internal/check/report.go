@@ -1,0 +1,116 @@
+package check
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+
+	"github.com/amifend/amifend/ami"
+)
+
+// level is how a finding is to be taken.
+type level string
+
+const (
+	levelNone level = ""     // a row of a list
+	levelOK   level = "ok"   // works
+	levelNote level = "note" // good to know
+	levelWarn level = "warn" // works, but something is risky
+	levelFail level = "FAIL" // does not work, or must not stay so
+)
+
+// section is what was found about one thing.
+type section struct {
+	title string
+	lines []line
+}
+
+type line struct {
+	level level
+	text  string
+	do    string // what to do about it
+}
+
+func (s *section) add(l level, do, format string, args ...any) {
+	s.lines = append(s.lines, line{l, fmt.Sprintf(format, args...), do})
+}
+
+func (s *section) ok(format string, args ...any)   { s.add(levelOK, "", format, args...) }
+func (s *section) note(format string, args ...any) { s.add(levelNote, "", format, args...) }
+func (s *section) warn(format string, args ...any) { s.add(levelWarn, "", format, args...) }
+
+func (s *section) fail(do, format string, args ...any) { s.add(levelFail, do, format, args...) }
+
+// printer writes sections and counts what they say. Its first error ends the writing.
+type printer struct {
+	w      io.Writer
+	err    error
+	failed int
+	warned int
+}
+
+// indent is where texts begin: behind the level.
+const indent = "        "
+
+func (p *printer) print(s section) {
+	var b strings.Builder
+	b.WriteString(s.title + "\n")
+	for _, l := range s.lines {
+		switch l.level {
+		case levelFail:
+			p.failed++
+		case levelWarn:
+			p.warned++
+		case levelNone, levelOK, levelNote:
+		}
+		fmt.Fprintf(&b, "  %-4s  %s\n", l.level, strings.ReplaceAll(l.text, "\n", "\n"+indent))
+		if l.do != "" {
+			b.WriteString(indent + "do: " + l.do + "\n")
+		}
+	}
+	p.text(b.String())
+}
+
+// text writes what is to be copied, as it is.
+func (p *printer) text(text string) {
+	if p.err == nil && text != "" {
+		_, p.err = io.WriteString(p.w, text)
+	}
+}
+
+// result writes the last line.
+func (p *printer) result() (bool, error) {
+	verdict := "all is well"
+	if p.failed > 0 {
+		verdict = fmt.Sprintf("%d failed", p.failed)
+	}
+	p.text(fmt.Sprintf("result: %s, %s\n", verdict, count(p.warned, "warning")))
+	if p.err != nil {
+		return false, fmt.Errorf("write what was found: %w", p.err)
+	}
+	return p.failed == 0, nil
+}
+
+// count is "1 server", "2 servers" or "no servers".
+func count(n int, thing string) string {
+	number := fmt.Sprint(n)
+	switch n {
+	case 0:
+		number = "no"
+	case 1:
+		return number + " " + thing
+	}
+	if strings.HasSuffix(thing, "x") {
+		return number + " " + thing + "es"
+	}
+	return number + " " + thing + "s"
+}
+
+// plain shows a text of a PBX's config: as it is when nothing in it can change the terminal, else quoted.
+func plain(text string) string {
+	if strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsPrint(r) }) {
+		return ami.Quote([]byte(text))
+	}
+	return text
+}

@@ -1,0 +1,108 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/app"
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
+)
+
+const (
+	clockFine = 100 * time.Millisecond // what the network and the wait for an event's end may add
+	clockOff  = 5 * time.Second        // from here on a clock is wrong, not only late
+)
+
+// checkServer logs in to one PBX as the daemon does. Its events go to heard, from one goroutine.
+func checkServer(ctx context.Context, server config.Server, wait time.Duration, heard func(ami.Event)) section {
+	c := app.SessionConfig(server)
+	s := section{title: fmt.Sprintf("server %s, AMI at %s", server.Name, server.Address)}
+	var ahead time.Duration // the PBX's clock, of ours
+	report, err := ami.Probe(ctx, c, wait, func(ev ami.Event) {
+		if ev.Own {
+			ahead = time.Until(ev.Time)
+		}
+		heard(ev)
+	})
+	if report.Version != "" {
+		s.ok("connected: AMI %s, %s", report.Version, tlsText(report.TLS))
+	}
+	if report.Auth != "" {
+		s.ok("logged in as %q, %s; security events arrive (%d heard), the first after %s",
+			server.Username, authText(report.Auth), report.Events, short(report.Took))
+	}
+	if report.Latency > 0 {
+		s.ok("a Ping is answered in %s", short(report.Latency))
+	}
+	if report.Own.IsValid() {
+		s.ok("it sees us as %s", report.Own)
+		checkClock(&s, ahead)
+	}
+	for _, w := range c.Warnings() {
+		s.warn("%s", w)
+	}
+	if err != nil {
+		failed(&s, err)
+	}
+	return s
+}
+
+// failed tells what is wrong with a PBX and what to do.
+func failed(s *section, err error) {
+	problem := ami.ProblemOf(err)
+	if problem == ami.ProblemUnknown { // its name and advice say nothing
+		s.fail("", "%s", err)
+		return
+	}
+	s.fail(problem.Advice(), "%s: %s", problem, err)
+}
+
+func tlsText(t ami.TLSStatus) string {
+	switch {
+	case !t.Enabled:
+		return "without TLS"
+	case t.Insecure:
+		return fmt.Sprintf("%s, certificate NOT verified; its SHA-256 is %s", t.Version, t.Fingerprint)
+	default:
+		return t.Version + ", certificate verified"
+	}
+}
+
+func authText(a ami.AuthMethod) string {
+	if a == ami.AuthMD5 {
+		return "by MD5 challenge"
+	}
+	return "by plain Login, since the PBX does no MD5 challenge"
+}
+
+// checkClock tells how far the PBX's clock is ahead of ours, as EventTV tells. A wrong one does not disturb the
+// daemon, which judges by its own clock.
+func checkClock(s *section, ahead time.Duration) {
+	direction := "ahead of"
+	if ahead < 0 {
+		direction = "behind"
+	}
+	switch off := ahead.Abs(); {
+	case off < clockFine:
+		s.ok("its clock agrees with ours")
+	case off < clockOff:
+		s.ok("its clock is %s %s ours", off.Round(clockFine), direction)
+	default:
+		s.warn("its clock is %s %s ours: logs of both cannot be compared; set both by NTP (timedatectl tells)", off.Round(time.Second), direction)
+	}
+}
+
+// short is a time of use without its last digits.
+func short(d time.Duration) string {
+	switch {
+	case d < time.Millisecond:
+		return strings.Replace(d.Round(10*time.Microsecond).String(), "µs", " us", 1)
+	case d < time.Second:
+		return d.Round(100 * time.Microsecond).String()
+	default:
+		return d.Round(10 * time.Millisecond).String()
+	}
+}

@@ -1,0 +1,154 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/pbxconf"
+	"github.com/amifend/amifend/cmd/amifend/internal/protect"
+)
+
+const (
+	lookupTime = 5 * time.Second // for all names of trunks together
+	maxLookups = 16              // at the same time
+)
+
+// checkTrunks reads a PBX's trunks, tells which of them a ban could hit, and returns what to paste into the config.
+func (o Options) checkTrunks(ctx context.Context, set protect.Set) (s section, paste string) {
+	s = section{title: "trunks in " + o.PBXConfig}
+	if o.PBXConfig == "-" {
+		s.title = "trunks that Asterisk printed"
+	}
+	trunks, problems, err := o.readTrunks()
+	if err != nil {
+		s.fail("", "%s", plain(err.Error()))
+		return s, ""
+	}
+	for _, p := range problems {
+		s.warn("%s", plain(p.String()))
+	}
+	if len(trunks) == 0 {
+		s.note("none found")
+		return s, ""
+	}
+	addrs := resolve(ctx, o.Lookup, hosts(trunks))
+	var missing []pbxconf.Trunk
+	safe := map[string]bool{} // told already
+	for _, t := range trunks {
+		open, why := exposed(t, addrs[t.Host], set)
+		if !open {
+			if text := fmt.Sprintf("%s is never banned: %s", trunkText(t, addrs), why); !safe[text] {
+				safe[text] = true
+				s.ok("%s", plain(text))
+			}
+			continue
+		}
+		missing = append(missing, t)
+		if t.Host != "" && len(addrs[t.Host]) == 0 {
+			s.warn("%s does not resolve now, so nobody can tell whether it is allowed (%s)", plain(t.Host), plain(t.Where))
+			continue
+		}
+		s.warn("%s can be banned (%s)", plain(trunkText(t, addrs)), plain(t.Where))
+	}
+	if len(missing) == 0 {
+		return s, ""
+	}
+	if slices.ContainsFunc(missing, func(t pbxconf.Trunk) bool { return t.Host != "" }) {
+		s.note("amifend does not follow the names of trunks: ask the provider for its networks and allow those")
+	}
+	if len(o.Config.Allow) > 0 {
+		s.note("add these prefixes to those of [allow] in %s:", o.Path)
+	} else {
+		s.note("put this into %s:", o.Path)
+	}
+	return s, "\n" + pbxconf.Allow(missing, addrs) + "\n"
+}
+
+func (o Options) readTrunks() ([]pbxconf.Trunk, []pbxconf.Problem, error) {
+	if o.PBXConfig == "-" {
+		return pbxconf.FromCLI(o.Stdin)
+	}
+	return pbxconf.Trunks(o.PBXConfig)
+}
+
+// exposed tells whether a ban could hit a trunk; if not, why not.
+func exposed(t pbxconf.Trunk, addrs []netip.Addr, set protect.Set) (bool, string) {
+	prefixes := []netip.Prefix{t.Prefix}
+	if t.Host != "" {
+		prefixes = nil
+		for _, a := range addrs {
+			prefixes = append(prefixes, netip.PrefixFrom(a, a.BitLen()))
+		}
+	}
+	why := ""
+	for _, p := range prefixes {
+		i := slices.IndexFunc(set.Entries, func(e protect.Entry) bool {
+			return e.Prefix.Bits() <= p.Bits() && e.Prefix.Contains(p.Addr())
+		})
+		if i < 0 {
+			return true, ""
+		}
+		why = set.Entries[i].Reason
+	}
+	return len(prefixes) == 0, why
+}
+
+// hosts are the names of trunks, each once.
+func hosts(trunks []pbxconf.Trunk) []string {
+	var out []string
+	for _, t := range trunks {
+		if t.Host != "" {
+			out = append(out, t.Host)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// trunkText names a trunk, a name with its addresses.
+func trunkText(t pbxconf.Trunk, addrs map[string][]netip.Addr) string {
+	if t.Host == "" {
+		return prefixText(t.Prefix)
+	}
+	var texts []string
+	for _, a := range addrs[t.Host] {
+		texts = append(texts, a.String())
+	}
+	return fmt.Sprintf("%s (%s)", t.Host, strings.Join(texts, ", "))
+}
+
+// resolve looks names up, several at a time. A name without an address is left out.
+func resolve(ctx context.Context, lookup func(context.Context, string) ([]netip.Addr, error), names []string) map[string][]netip.Addr {
+	ctx, cancel := context.WithTimeout(ctx, lookupTime)
+	defer cancel()
+	found := make([][]netip.Addr, len(names))
+	var g errgroup.Group
+	g.SetLimit(maxLookups)
+	for i, name := range names {
+		g.Go(func() error {
+			addrs, err := lookup(ctx, name)
+			if err != nil {
+				return nil //nolint:nilerr // the caller tells of a name without addresses
+			}
+			for _, a := range addrs {
+				found[i] = append(found[i], a.Unmap().WithZone(""))
+			}
+			slices.SortFunc(found[i], netip.Addr.Compare)
+			return nil
+		})
+	}
+	_ = g.Wait() // gives no error
+	out := map[string][]netip.Addr{}
+	for i, name := range names {
+		if len(found[i]) > 0 {
+			out[name] = found[i]
+		}
+	}
+	return out
+}

@@ -1,0 +1,54 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/check"
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
+)
+
+// Check is `amifend check`.
+type Check struct {
+	configFlag
+	Offline   bool          `xor:"offline" help:"Check the config alone: connect to nothing."`
+	PBXConfig string        `xor:"offline" name:"pbx-config" placeholder:"DIR" help:"Read the trunks from Asterisk's config files in DIR (or from the output of its command line on stdin, with -) and print the [allow] lines to paste."`
+	Wait      time.Duration `default:"2s" help:"How long to listen to every PBX (${default})."`
+}
+
+// Run checks, and writes what it found to standard output.
+func (c *Check) Run(ctx context.Context) error {
+	loaded, err := config.Load(c.Config)
+	if err != nil {
+		return badConfig(c.Config, err)
+	}
+	if c.PBXConfig == "-" && isTerminal(os.Stdin) {
+		return errors.New("--pbx-config - reads the output of Asterisk's command line: pipe it in, as `amifend check` without --pbx-config tells")
+	}
+	ok, err := check.Run(ctx, check.Options{
+		Config: loaded, Path: c.Config, Out: os.Stdout,
+		Offline: c.Offline, Wait: c.Wait, PBXConfig: c.PBXConfig, Stdin: os.Stdin,
+	})
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return ErrTold
+	}
+	return nil
+}
+
+// badConfig makes a file that cannot be read one that is not valid: the user mends both in the same place.
+func badConfig(path string, err error) error {
+	if IsUsage(err) {
+		return err
+	}
+	return &config.Error{File: path, Problems: []config.Problem{{Text: err.Error()}}}
+}
+
+func isTerminal(f *os.File) bool {
+	st, err := f.Stat()
+	return err == nil && st.Mode()&os.ModeCharDevice != 0
+}
