@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/e2e/lab"
 	"github.com/amifend/amifend/cmd/amifend/internal/e2e/sip"
@@ -47,7 +46,7 @@ func TestAsterisk16(t *testing.T) {
 // chan_sip knows a dialog by its Call-ID, whoever speaks, and keeps one nonce for it: an attacker who was challenged at
 // his own address can answer in a phone's name, and the failure looks like a round trip of the phone's.
 func testChanSIPForgery(t *testing.T, w *world, d *daemon, phones *fleet) {
-	challenged := w.dial(t, lab.Attack, sip.UDP, netip.MustParseAddr("198.51.100.88"))
+	challenged := surely(w.dial(t, lab.Attack, sip.UDP, netip.MustParseAddr("198.51.100.88")))
 	victims := []netip.AddrPort{netip.AddrPortFrom(lab.Gateway4, 5060), netip.AddrPortFrom(lab.ITSP, 5060)}
 	for _, p := range phones.phones {
 		if p.Transport == sip.UDP {
@@ -67,7 +66,7 @@ func testChanSIPForgery(t *testing.T, w *world, d *daemon, phones *fleet) {
 	// The control: the same packets do ban an address that nobody vouches for.
 	control := netip.MustParseAddrPort("10.20.0.198:5060")
 	w.forgeRoundTrips(t, challenged, control)
-	eventually(t, 3*time.Second, "ban of the control", func() bool { _, ok := d.ban(control.Addr()); return ok })
+	eventually(t, soon, "ban of the control", func() bool { _, ok := d.ban(control.Addr()); return ok })
 }
 
 // forgeRoundTrips sends wrong answers in a victim's name to challenges that another client was sent, three times as many
@@ -95,7 +94,7 @@ func (w *world) forgeRoundTrips(t *testing.T, challenged *sip.Client, victim net
 			t.Fatal(err)
 		}
 	}
-	eventually(t, 3*time.Second, "failures of "+victim.String()+" with the nonce that was sent", func() bool {
+	eventually(t, soon, "failures of "+victim.String()+" with the nonce that was sent", func() bool {
 		n := 0
 		for _, e := range w.failures(victim.Addr()) {
 			sent, rest, _ := strings.Cut(e.Packet, "\r\nReceivedChallenge: ")

@@ -125,7 +125,7 @@ func testSlash64(t *testing.T, w *world, d *daemon) {
 		}
 		time.Sleep(pause)
 	}
-	b := d.wait(t, 3*time.Second, "the /64 banned", whole)
+	b := d.wait(t, soon, "the /64 banned", whole)
 	explained(t, b)
 	third, err := sip.Dial(within(t, 500*time.Millisecond), w.Net(lab.Attack), sip.TCP,
 		netip.MustParseAddrPort("[2001:db8:bad:64::3]:0"), pbxFor(lab.PBX6, 5060))

@@ -94,7 +94,7 @@ func (w *world) attackUntilBanned(t *testing.T, d *daemon, c *sip.Client, try at
 		}
 		time.Sleep(pause)
 	}
-	eventually(t, 3*time.Second, fmt.Sprintf("the ban of %s after %d tries over %s", source, mostTries, c.Transport), func() bool {
+	eventually(t, soon, fmt.Sprintf("the ban of %s after %d tries over %s", source, mostTries, c.Transport), func() bool {
 		_, ok := d.ban(source)
 		return ok
 	})

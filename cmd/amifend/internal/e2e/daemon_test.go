@@ -77,8 +77,8 @@ type line struct {
 func (w *world) amifend(t *testing.T, s settings) *daemon {
 	t.Helper()
 	d := w.startAmifend(t, s)
-	d.wait(t, 10*time.Second, sayRuns, func(l line) bool { return l.Msg == sayRuns })
-	d.wait(t, 10*time.Second, sayConnected, func(l line) bool { return l.Msg == sayConnected })
+	d.wait(t, soon, sayRuns, func(l line) bool { return l.Msg == sayRuns })
+	d.wait(t, soon, sayConnected, func(l line) bool { return l.Msg == sayConnected })
 	return d
 }
 

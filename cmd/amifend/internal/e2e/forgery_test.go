@@ -40,7 +40,7 @@ func testForgery(t *testing.T, w *world, d *daemon, phones *fleet) {
 		for _, stranger := range []string{"[2001:db8:20::f1]:5060", "[2001:db8:20::f2]:5060", "[2001:db8:20::f3]:5060"} {
 			w.forge(t, netip.MustParseAddrPort(stranger))
 		}
-		d.wait(t, 3*time.Second, "ban of a stranger", func(l line) bool { return l.Msg == sayBanned && l.Source == "2001:db8:20::f1" })
+		d.wait(t, soon, "ban of a stranger", func(l line) bool { return l.Msg == sayBanned && l.Source == "2001:db8:20::f1" })
 		phones.works(t)
 		for _, p := range phones.phones {
 			w.unbanned(t, lab.PBX, p.Local.Addr())
@@ -48,7 +48,7 @@ func testForgery(t *testing.T, w *world, d *daemon, phones *fleet) {
 	})
 	control := netip.MustParseAddrPort("10.20.0.199:5060")
 	w.forge(t, control)
-	b := d.wait(t, 3*time.Second, "ban of the control", func(l line) bool {
+	b := d.wait(t, soon, "ban of the control", func(l line) bool {
 		return l.Msg == sayBanned && l.Source == control.Addr().String()
 	})
 	if b.Scope != "sip" {
@@ -83,7 +83,7 @@ func (w *world) forge(t *testing.T, victim netip.AddrPort) {
 		time.Sleep(time.Millisecond)
 	}
 	// Of one that is banned meanwhile (the control) only the first packets arrive.
-	eventually(t, 3*time.Second, "failures of "+victim.String(), func() bool { return len(w.failures(victim.Addr())) >= before+4 })
+	eventually(t, soon, "failures of "+victim.String(), func() bool { return len(w.failures(victim.Addr())) >= before+4 })
 }
 
 // failures are the events that the witness saw and that count against a source.

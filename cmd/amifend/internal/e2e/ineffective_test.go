@@ -29,6 +29,7 @@ func TestIneffectiveBans(t *testing.T) {
 		// What the line says to do, done: the same source is dropped.
 		d = w.amifend(t, settings{firewall: []string{`sip_ports = ["5060-5061", "5070/udp"]`}})
 		sure := time.Now()
+		c.Patience = 500 * time.Millisecond
 		if unknown("REGISTER")(t.Context(), c, 0) == nil {
 			t.Error("answered although its port is in sip_ports now")
 		}
@@ -69,6 +70,7 @@ func TestIneffectiveBans(t *testing.T) {
 // keepAttacking goes on until amifend says that its bans do nothing. The PBX answers all the time.
 func (w *world) keepAttacking(t *testing.T, c *sip.Client, d *daemon, what string) line {
 	t.Helper()
+	surely(c)
 	for n := range 200 {
 		if err := unknown("REGISTER")(t.Context(), c, n); err != nil {
 			t.Fatalf("the ban was meant to be ineffective: %v", err)

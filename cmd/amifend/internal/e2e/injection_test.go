@@ -62,7 +62,7 @@ func testInjection(t *testing.T, w *world, d *daemon) {
 					break // banned: as it should be, where the sender is certain
 				}
 			}
-			eventually(t, 3*time.Second, fmt.Sprintf("%q over %s raises an event", text, tr), func() bool {
+			eventually(t, soon, fmt.Sprintf("%q over %s raises an event", text, tr), func() bool {
 				return len(w.tap.Select(func(e lab.Event) bool { return strings.Contains(e.Packet, "/"+source.String()+"/") })) > 0
 			})
 		}

@@ -22,11 +22,11 @@ func TestLabItself(t *testing.T) {
 			for _, from := range []string{"10.20.0.", "2001:db8:20::"} {
 				addr := netip.MustParseAddr(from + []string{"101", "102", "103", "104", "105"}[i])
 				p := w.phone(t, tr, addr, []string{"1001", "1002", "1003", "1004", "1005"}[i])
-				if err := p.Register(within(t, 3*time.Second), time.Minute); err != nil {
+				if err := p.Register(within(t, soon), time.Minute); err != nil {
 					t.Errorf("%s from %s: %v", tr, addr, err)
 					continue
 				}
-				if err := p.Call(within(t, 3*time.Second), "600", 50*time.Millisecond); err != nil {
+				if err := p.Call(within(t, soon), "600", 50*time.Millisecond); err != nil {
 					t.Errorf("%s from %s: %v", tr, addr, err)
 				}
 				w.expect(t, addr, "SuccessfulAuth", 2)
@@ -37,7 +37,7 @@ func TestLabItself(t *testing.T) {
 
 	t.Run("an attack raises its events", func(t *testing.T) {
 		a := netip.MustParseAddr("198.51.100.31")
-		c := w.dial(t, lab.Attack, sip.UDP, a)
+		c := surely(w.dial(t, lab.Attack, sip.UDP, a))
 		for _, method := range []string{"REGISTER", "INVITE", "OPTIONS"} {
 			m, err := c.Attempt(t.Context(), sip.Request{Method: method, From: "9001"})
 			if err != nil || m.Status() != 401 {
@@ -48,7 +48,7 @@ func TestLabItself(t *testing.T) {
 		w.expect(t, a, "ChallengeSent", 3)
 
 		b := netip.MustParseAddr("2001:db8:bad::31")
-		if _, err := w.dial(t, lab.Attack, sip.TCP, b).Guess(t.Context(), "REGISTER", "1001", "wrong"); err != nil {
+		if _, err := surely(w.dial(t, lab.Attack, sip.TCP, b)).Guess(t.Context(), "REGISTER", "1001", "wrong"); err != nil {
 			t.Fatal(err)
 		}
 		w.expect(t, b, "ChallengeResponseFailed", 1)
@@ -67,7 +67,7 @@ func TestLabItself(t *testing.T) {
 			if err := f.Close(); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, 3*time.Second, "a failure of "+victim.String(), func() bool {
+			eventually(t, soon, "a failure of "+victim.String(), func() bool {
 				for _, e := range w.tap.Events(victim.Addr()) {
 					if e.Kind == "ChallengeResponseFailed" && strings.Contains(e.Packet, "/"+victim.Addr().String()+"/") {
 						return true
@@ -85,17 +85,17 @@ func TestLabItselfAsterisk16(t *testing.T) {
 	for i, tr := range []sip.Transport{sip.UDP, sip.TCP, sip.TLS} {
 		addr := netip.AddrFrom4([4]byte{10, 20, 0, byte(101 + i)})
 		p := w.phone(t, tr, addr, []string{"1001", "1002", "1003"}[i])
-		if err := p.Register(within(t, 3*time.Second), time.Minute); err != nil {
+		if err := p.Register(within(t, soon), time.Minute); err != nil {
 			t.Errorf("%s: %v", tr, err)
 			continue
 		}
-		if err := p.Call(within(t, 3*time.Second), "600", 50*time.Millisecond); err != nil {
+		if err := p.Call(within(t, soon), "600", 50*time.Millisecond); err != nil {
 			t.Errorf("%s: %v", tr, err)
 		}
 		w.expect(t, addr, "InvalidPassword", 0)
 	}
 	a := netip.MustParseAddr("198.51.100.31")
-	c := w.dial(t, lab.Attack, sip.UDP, a)
+	c := surely(w.dial(t, lab.Attack, sip.UDP, a))
 	for _, user := range []string{"1001", "9001"} {
 		if m, err := c.Guess(t.Context(), "REGISTER", user, "wrong"); err != nil || m.Status() < 400 {
 			t.Fatalf("a wrong password of %s: %v, %v", user, m, err)
@@ -103,7 +103,7 @@ func TestLabItselfAsterisk16(t *testing.T) {
 	}
 	w.expect(t, a, "InvalidPassword", 2)
 
-	b := w.dial(t, lab.Attack, sip.UDP, netip.MustParseAddr("198.51.100.32"))
+	b := surely(w.dial(t, lab.Attack, sip.UDP, netip.MustParseAddr("198.51.100.32")))
 	if _, err := b.GuessAs(t.Context(), sip.Request{Method: "REGISTER", From: "1001", To: percent(chanSIPFailure)}, "wrong"); err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func (w *world) expect(t *testing.T, source netip.Addr, kind string, n int) {
 		}
 		return got
 	}
-	for end := time.Now().Add(2 * time.Second); count() < n && time.Now().Before(end); {
+	for end := time.Now().Add(soon); count() < n && time.Now().Before(end); {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if got := count(); got != n {

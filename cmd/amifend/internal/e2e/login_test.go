@@ -61,7 +61,7 @@ func TestLoginProblems(t *testing.T) {
 func testLockedOut(t *testing.T, w *world) {
 	w.useUpAuthlimit(t)
 	d := w.startAmifend(t, settings{})
-	d.wait(t, 5*time.Second, "locked out", func(l line) bool { return l.Problem == "locked out" })
+	d.wait(t, soon, "locked out", func(l line) bool { return l.Problem == "locked out" })
 	d.wait(t, 20*time.Second, sayConnected, func(l line) bool { return l.Msg == sayConnected }) // authtimeout is 10 s
 	c := w.dial(t, lab.Attack, sip.UDP, netip.MustParseAddr("198.51.100.91"))
 	w.attackUntilBanned(t, d, c, unknown("REGISTER"))

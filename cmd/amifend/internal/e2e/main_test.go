@@ -123,6 +123,15 @@ func (w *world) phone(t *testing.T, tr sip.Transport, from netip.Addr, user stri
 	return sip.NewPhone(w.dial(t, lab.Phones, tr, from), user, "lab-pw-"+user)
 }
 
+// soon is how long the tests wait for what happens within milliseconds on a machine that is not busy.
+const soon = 10 * time.Second
+
+// surely makes an attacker wait for its answer: where the PBX must answer.
+func surely(c *sip.Client) *sip.Client {
+	c.Patience = soon
+	return c
+}
+
 // within gives a request so long.
 func within(t *testing.T, d time.Duration) context.Context {
 	t.Helper()

@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// answerTimeout is how long an attacker waits for an answer before its next attempt: well above the lab's few
-// milliseconds, and short enough that one that is dropped soon tries again.
-const answerTimeout = 300 * time.Millisecond
+// patience is how long an attacker waits for an answer before its next attempt: well above the lab's few milliseconds,
+// and short enough that one that is dropped soon tries again.
+const patience = 300 * time.Millisecond
 
 // Attempt sends one request and tells whether the PBX answered. It does not answer a challenge.
 func (c *Client) Attempt(ctx context.Context, r Request) (*Message, error) {
@@ -23,7 +23,7 @@ func (c *Client) Attempt(ctx context.Context, r Request) (*Message, error) {
 	if r.Method == "INVITE" && r.Body == "" {
 		r.Header = append(r.Header, fmt.Sprintf("Contact: <sip:%s@%s>", r.From, c.Local))
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.Patience)
 	defer cancel()
 	m, err := c.Do(ctx, r)
 	if err == nil && r.Method == "INVITE" {

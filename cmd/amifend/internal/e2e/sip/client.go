@@ -19,6 +19,7 @@ type Client struct {
 	Transport Transport
 	Local     netip.AddrPort
 	Remote    netip.AddrPort
+	Patience  time.Duration // how long an Attempt waits for its answer; 300 ms unless changed after Dial
 
 	conn    conn
 	done    chan struct{} // closed when the reader has ended
@@ -33,7 +34,7 @@ func Dial(ctx context.Context, n Network, t Transport, local, remote netip.AddrP
 		return nil, fmt.Errorf("dial %s %s from %s: %w", t, remote, local, err)
 	}
 	c := &Client{
-		Transport: t, Local: conn.local(), Remote: remote,
+		Transport: t, Local: conn.local(), Remote: remote, Patience: patience,
 		conn: conn, done: make(chan struct{}), pending: make(map[string]chan *Message),
 	}
 	go c.read()

@@ -66,7 +66,7 @@ type conn interface {
 }
 
 // How long connecting and one write may take.
-const ioTimeout = 3 * time.Second
+const ioTimeout = 10 * time.Second
 
 // dial connects from local (its port may be 0) to remote.
 func dial(ctx context.Context, n Network, t Transport, local, remote netip.AddrPort) (conn, error) {
