@@ -14,7 +14,7 @@ func hints(o Options) section {
 		s.note("no trunk is allowlisted: write the networks of your SIP providers into [allow] prefixes, or calls may stop when they look like an attack")
 	}
 	if o.PBXConfig == "" {
-		s.note("to find your trunks, run on the PBX: %s", trunkCommand(o.Path))
+		s.note("to find your trunks, run where Asterisk runs (from elsewhere, by ssh): %s", trunkCommand(o.Path))
 	}
 	s.note("webenabled = yes in manager.conf lets anyone who reaches Asterisk's HTTP port forge events, unseen from here; " +
 		"look with: asterisk -rx 'manager show settings' (Web Manager must be No)")

@@ -3,7 +3,6 @@ package check
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/amifend/amifend/ami"
@@ -96,13 +95,4 @@ func checkClock(s *section, ahead time.Duration) {
 }
 
 // short is a time of use without its last digits.
-func short(d time.Duration) string {
-	switch {
-	case d < time.Millisecond:
-		return strings.Replace(d.Round(10*time.Microsecond).String(), "µs", " us", 1)
-	case d < time.Second:
-		return d.Round(100 * time.Microsecond).String()
-	default:
-		return d.Round(10 * time.Millisecond).String()
-	}
-}
+func short(d time.Duration) string { return fmt.Sprintf("%.1f ms", d.Seconds()*1000) }

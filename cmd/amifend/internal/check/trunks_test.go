@@ -1,0 +1,138 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/amifend/amifend/ami/amitest"
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
+)
+
+const pjsip = `[allowed]
+type=identify
+match=203.0.113.5
+match=198.51.100.0/24
+[named]
+type=registration
+server_uri=sip:user@trunk.example
+[gone]
+type=registration
+server_uri=sip:gone.example:5080
+[odd]
+type=identify
+match=not/an/address
+[partly]
+type=identify
+match=half.example
+[whole]
+type=identify
+match=whole.example
+`
+
+// resolver is a DNS for tests.
+func resolver(_ context.Context, host string) ([]netip.Addr, error) {
+	hosts := map[string][]netip.Addr{
+		"trunk.example": {netip.MustParseAddr("192.0.2.200"), netip.MustParseAddr("::ffff:192.0.2.20")},
+		"half.example":  {netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("192.0.2.77")},
+		"whole.example": {netip.MustParseAddr("203.0.113.10")},
+	}
+	if addrs, ok := hosts[host]; ok {
+		return addrs, nil
+	}
+	return nil, errors.New("no such host")
+}
+
+func TestTrunksInConfigFiles(t *testing.T) {
+	pbx := runPBX(t, amitest.Behaviour{})
+	dir := t.TempDir()
+	write(t, dir, "pjsip.conf", 0o644, pjsip)
+	c := load(t, server("pbx", pbx.Addr()), dryRun, "[allow]\nprefixes = [\"203.0.113.0/28\"]\n")
+	out, ok := look(t, Options{Config: c, PBXConfig: dir, Lookup: resolver})
+	if !ok {
+		t.Errorf("a trunk that is not allowed fails the check:\n%s", out)
+	}
+	want(t, out, "trunks in "+dir,
+		"warn  pjsip.conf:13 [odd]",
+		"ok    203.0.113.5 is never banned: allowlist ([allow] prefixes)",
+		"warn  198.51.100.0/24 can be banned (pjsip.conf:4 [allowed] type=identify match)",
+		"warn  trunk.example (192.0.2.20, 192.0.2.200) can be banned (pjsip.conf:7",
+		"warn  gone.example does not resolve now",
+		"warn  half.example (192.0.2.77, 203.0.113.9) can be banned",
+		"ok    whole.example (203.0.113.10) is never banned",
+		"note  amifend does not follow the names", "note  add these prefixes to those of [allow] in config.toml:",
+		"\n[allow]\nprefixes = [\n", `"192.0.2.20",`, `"192.0.2.77",`, `"192.0.2.200",`, `"198.51.100.0/24",`, "# gone.example does not resolve", "\n]\n",
+		"hints\n", "result: all is well, 5 warnings",
+	)
+	wantNot(t, out, "to find your trunks", `"203.0.113.5",`, `"203.0.113.10",`)
+}
+
+// What is printed to be pasted makes the next check content.
+func TestPastedLinesAllowTheTrunks(t *testing.T) {
+	pbx := runPBX(t, amitest.Behaviour{})
+	printed, err := os.ReadFile(filepath.Join("..", "pbxconf", "testdata", "cli", "22.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Config: load(t, server("pbx", pbx.Addr()), dryRun), PBXConfig: "-", Lookup: resolver, Stdin: strings.NewReader(string(printed))}
+	out, ok := look(t, o)
+	if !ok {
+		t.Error("not all is well")
+	}
+	want(t, out, "trunks that Asterisk printed", "warn  198.51.100.64/26 can be banned", "note  put this into config.toml:", "[allow]\n", "no trunk is allowlisted")
+	paste := out[strings.Index(out, "\n[allow]\n"):strings.Index(out, "\nhints\n")]
+
+	o.Config, o.Stdin = load(t, server("pbx", pbx.Addr()), dryRun, paste), strings.NewReader(string(printed))
+	out, ok = look(t, o)
+	if !ok {
+		t.Error("not all is well")
+	}
+	want(t, out, "ok    198.51.100.64/26 is never banned")
+	wantNot(t, out, "can be banned (", "\n[allow]\n", "no trunk is allowlisted")
+}
+
+func TestTrunksThatCannotBeRead(t *testing.T) {
+	pbx := runPBX(t, amitest.Behaviour{})
+	c := load(t, server("pbx", pbx.Addr()), dryRun)
+	for name, o := range map[string]Options{
+		"no folder":      {PBXConfig: filepath.Join(t.TempDir(), "nowhere")},
+		"an empty one":   {PBXConfig: t.TempDir()},
+		"something else": {PBXConfig: "-", Stdin: strings.NewReader("Asterisk is not running\n")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o.Config = c
+			out, ok := look(t, o)
+			if ok {
+				t.Error("all is well")
+			}
+			want(t, out, "trunks ", "FAIL  ", "hints", "result: 1 failed")
+		})
+	}
+}
+
+func TestNoTrunks(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "pjsip.conf", 0o644, "[x]\ntype=endpoint\n")
+	pbx := runPBX(t, amitest.Behaviour{})
+	out, ok := look(t, Options{Config: load(t, server("pbx", pbx.Addr()), dryRun), PBXConfig: dir})
+	if !ok {
+		t.Error("not all is well")
+	}
+	want(t, out, "trunks in "+dir+"\n  note  none found\n")
+}
+
+// Names of sections are the PBX's bytes.
+func TestTrunksOfAHostilePBX(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "pjsip.conf", 0o644, "[x\x1b[2J\u202e]\ntype=identify\nmatch=192.0.2.200\nmatch=\x1b[2J\n#include \x1b[2J.conf\n")
+	var o Options
+	o.Config = &config.Config{Firewall: config.Firewall{Backend: config.BackendLog}}
+	o.PBXConfig = dir
+	out, _ := look(t, o)
+	want(t, out, "192.0.2.200 can be banned (", `\x1b[2J`)
+	wantNot(t, out, "\u202e")
+}
