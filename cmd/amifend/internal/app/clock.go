@@ -22,3 +22,7 @@ func (c clock) left(t int64) time.Duration { return time.Duration(t - c.now()) }
 
 // deadline is t as a time that the system's clock does not move: it carries a monotonic reading.
 func (c clock) deadline(t int64) time.Time { return time.Now().Add(c.left(t)) }
+
+// wallTime is t as people read it: by the system's clock as it is set now. It may have been set since the start; a small
+// machine boots without a clock.
+func (c clock) wallTime(t int64) time.Time { return time.Now().Round(0).Add(c.left(t)) }

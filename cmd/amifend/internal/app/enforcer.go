@@ -16,7 +16,13 @@ type table interface {
 	Ensure(ctx context.Context) error
 	SetAllow(ctx context.Context, allow []netip.Prefix) error
 	Apply(ctx context.Context, changes []firewall.Change) ([]firewall.Rejected, error)
+	reader
+}
+
+// reader is how the enforcer looks at the kernel.
+type reader interface {
 	Bans(ctx context.Context) ([]firewall.Element, error)
+	Element(ctx context.Context, prefix netip.Prefix, scope firewall.Scope) (firewall.Element, bool, error)
 }
 
 // How the enforcer deals with a kernel that does not do as asked.
@@ -25,257 +31,274 @@ const (
 	retryLast  = 30 * time.Second
 	retryFull  = 10 * time.Second // a full set: elements run out, so room comes by itself
 	drainTime  = 5 * time.Second  // at the end, for the last bans
+	sweepEvery = time.Minute
+	fullEvery  = time.Minute // how often a full set is told
 )
 
-// order is what the judge wants of a prefix.
-type order struct {
-	ban  Ban
-	lift bool
-	why  string // of a lift
-}
-
-// held is one ban that the kernel must have.
-type held struct {
-	Ban
-	inKernel bool // acknowledged
-	refused  bool // the kernel had no room; told once
-}
-
-// enforcer is the goroutine that owns the nftables connection and all bans as they must be in the kernel. It is the
-// only one that ever waits for the kernel.
+// enforcer is the goroutine that writes to the kernel, and owns all bans as they must be there. It is the only one that
+// ever waits for the kernel.
 type enforcer struct {
-	table    table
-	clock    clock
-	log      *slog.Logger
-	dry      bool      // nothing reaches the kernel: bans are told as `would ban`
-	banned   func(Ban) // told of each acknowledged ban; may be nil
-	orders   *mailbox[netip.Prefix, order]
-	acks     *mailbox[netip.Prefix, ack]
-	doubts   *mailbox[netip.Prefix, doubt]
-	allow    chan []netip.Prefix // the latest allowlist, at most one waiting
-	damaged  chan struct{}       // a token: the table may have been changed by somebody else
-	bans     map[netip.Prefix]*held
-	told     map[toldKey]bool // ineffective bans
-	allowed  []netip.Prefix
-	dirty    bool // the kernel's state is unknown: lay out the table and send everything
-	retry    time.Duration
-	fullTold time.Time
+	table   table
+	clock   clock
+	log     *slog.Logger
+	dry     bool      // nothing reaches the kernel: bans are told as `would ban`
+	banned  func(Ban) // told of each acknowledged ban; may be nil
+	orders  *mailbox[netip.Prefix, order]
+	acks    *mailbox[netip.Prefix, ack]
+	doubts  *mailbox[netip.Prefix, doubt]
+	allow   chan []netip.Prefix // the latest allowlist, at most one waiting
+	damaged chan struct{}       // a token: the table may have been changed by somebody else
+
+	ledger    *ledger
+	dirty     bool          // the kernel's state is unknown: lay out the table and send everything
+	restoring bool          // told, and not yet told to be done
+	backoff   time.Duration // after the last failure; 0: there was none
+	retry     int64         // not before, after a failure
+	swept     int64
+	fullTold  int64 // 0: never
+	questions map[netip.Prefix]doubt
+	told      told
 }
 
-// run serves orders until ctx ends, then delivers what is still there.
-func (e *enforcer) run(ctx context.Context) error {
-	wake := time.NewTimer(time.Hour)
+func newEnforcer(t table, c clock, log *slog.Logger) *enforcer {
+	return &enforcer{
+		table: t, clock: c, log: log,
+		orders: newMailbox[netip.Prefix](mergeOrders), acks: newMailbox[netip.Prefix, ack](nil), doubts: newMailbox[netip.Prefix, doubt](nil),
+		allow: make(chan []netip.Prefix, 1), damaged: make(chan struct{}, 1),
+		ledger: newLedger(), questions: make(map[netip.Prefix]doubt),
+	}
+}
+
+// run serves until ctx ends, then delivers what is still there.
+func (e *enforcer) run(ctx context.Context) {
+	wake := time.NewTimer(0)
 	defer wake.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
-			defer cancel()
-			e.work(last)
-			return nil
+			e.drain(context.WithoutCancel(ctx))
+			return
 		case <-e.orders.wake:
-		case e.allowed = <-e.allow:
-			e.setAllow(ctx)
+		case allow := <-e.allow:
+			e.setAllow(ctx, allow)
 		case <-e.damaged:
 			e.restore(ctx)
 		case <-e.doubts.wake:
-			e.answer(ctx)
 		case <-wake.C:
 		}
 		wake.Reset(e.work(ctx))
 	}
 }
 
-// work does all that is to be done, and tells when to look again.
+// drain does what is left to do, failures or not, but not for ever.
+func (e *enforcer) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, drainTime)
+	defer cancel()
+	select {
+	case allow := <-e.allow:
+		e.setAllow(ctx, allow)
+	default:
+	}
+	select {
+	case <-e.damaged:
+		e.restore(ctx)
+	default:
+	}
+	e.backoff, e.retry = 0, 0
+	for ctx.Err() == nil {
+		wait := e.work(ctx)
+		if !e.dirty && len(e.ledger.send)+len(e.ledger.lifts) == 0 {
+			return
+		}
+		sleep(ctx, wait)
+	}
+	e.log.Error("firewall: the last changes did not reach the kernel", "bans", len(e.ledger.send), "lifts", len(e.ledger.lifts))
+}
+
+// work does a part of what is to be done, and tells when to go on.
 func (e *enforcer) work(ctx context.Context) time.Duration {
-	changes := e.changes()
+	for prefix, o := range e.orders.take() {
+		if o.lift {
+			e.ledger.lift(prefix, o.why)
+		}
+		if o.ban != nil {
+			e.ledger.ban(*o.ban)
+		}
+	}
+	now := e.clock.now()
+	if now >= e.swept+int64(sweepEvery) {
+		e.swept = now
+		e.ledger.sweep(now)
+	}
+	if wait := e.retry - now; wait > 0 {
+		return time.Duration(wait)
+	}
 	if e.dirty {
-		changes = e.everything()
 		if err := e.table.Ensure(ctx); err != nil {
 			return e.failed(ctx, "lay out the table", err)
 		}
-		if err := e.table.SetAllow(ctx, e.allowed); err != nil {
-			return e.failed(ctx, "set the allowlist", err)
-		}
+		e.dirty = false
+		e.ledger.resend()
 	}
-	if len(changes) > 0 {
+	if changes := e.ledger.next(now, e.clock); len(changes) > 0 {
 		rejected, err := e.table.Apply(ctx, changes)
 		if err != nil {
 			return e.failed(ctx, "apply bans", err)
 		}
 		e.applied(changes, rejected)
 	}
-	if e.dirty {
-		e.dirty, e.retry = false, 0
-		e.log.Info("firewall restored", "bans", len(e.bans))
+	e.backoff = 0
+	if e.restoring && len(e.ledger.send) == 0 {
+		e.restoring = false
+		e.log.Info("firewall restored", "bans", len(e.ledger.bans))
 	}
-	return retryFull
+	e.answer(ctx)
+	return e.next()
 }
 
-// changes takes the orders and says what to change in the kernel for them, and for bans that were refused before.
-func (e *enforcer) changes() []firewall.Change {
-	var out []firewall.Change
-	for prefix, o := range e.orders.take() {
-		if o.lift {
-			out = append(out, e.lift(prefix, o.why)...)
-			continue
-		}
-		if h := e.bans[prefix]; h != nil && h.Scope != o.ban.Scope {
-			out = append(out, remove(prefix, h.Scope)) // in one transaction with the new element: no gap
-		}
-		e.bans[prefix] = &held{Ban: o.ban}
+// next tells when there is something to do again by itself.
+func (e *enforcer) next() time.Duration {
+	if len(e.ledger.send)+len(e.ledger.lifts)+len(e.questions) > 0 {
+		return 0
 	}
-	for prefix, h := range e.bans {
-		switch {
-		case e.clock.left(h.until) <= 0:
-			delete(e.bans, prefix) // the kernel lets it run out by itself
-		case !h.inKernel:
-			out = append(out, e.change(h))
-		}
+	wait := sweepEvery
+	for _, f := range e.ledger.full {
+		wait = min(wait, max(0, e.clock.left(f.retry)))
 	}
-	return out
-}
-
-func (e *enforcer) change(h *held) firewall.Change {
-	return firewall.Change{Ban: firewall.Ban{Prefix: h.Prefix, Scope: h.Scope, Until: e.clock.deadline(h.until)}}
-}
-
-// lift takes a prefix out of both scopes, whatever the kernel holds of it.
-func (e *enforcer) lift(prefix netip.Prefix, why string) []firewall.Change {
-	h := e.bans[prefix]
-	if h == nil {
-		return nil
-	}
-	delete(e.bans, prefix)
-	verb := "ban lifted"
-	if e.dry {
-		verb = "would lift ban"
-	}
-	e.log.Info(verb, "source", h.Source(), "scope", h.Scope.String(), "why", why)
-	return []firewall.Change{remove(prefix, firewall.ScopeAll), remove(prefix, firewall.ScopeSIP)}
-}
-
-func remove(prefix netip.Prefix, scope firewall.Scope) firewall.Change {
-	return firewall.Change{Ban: firewall.Ban{Prefix: prefix, Scope: scope}, Lift: true}
-}
-
-// adopt takes over an element of a run before this one.
-func (e *enforcer) adopt(b Ban) {
-	if h := e.bans[b.Prefix]; h != nil && h.Scope == firewall.ScopeAll {
-		return // the wider of two elements counts; the other runs out by itself
-	}
-	e.bans[b.Prefix] = &held{Ban: b, inKernel: true}
-	e.acks.put(b.Prefix, ack{at: e.clock.now(), until: b.until, scope: b.Scope})
-}
-
-// everything is the whole desired state.
-func (e *enforcer) everything() []firewall.Change {
-	out := make([]firewall.Change, 0, len(e.bans))
-	for _, h := range e.bans {
-		out = append(out, e.change(h))
-	}
-	return out
+	return wait
 }
 
 // applied notes what the kernel has acknowledged and what it has refused.
 func (e *enforcer) applied(changes []firewall.Change, rejected []firewall.Rejected) {
-	refused := make(map[netip.Prefix]bool, len(rejected))
-	for _, r := range rejected {
-		refused[r.Change.Prefix] = true
-		e.reject(r)
-	}
 	now := e.clock.now()
+	refused := make(map[key]bool, len(rejected))
+	for _, r := range rejected {
+		refused[key{r.Change.Prefix, r.Change.Scope}] = true
+		e.reject(r, now)
+	}
 	for _, c := range changes {
-		h := e.bans[c.Prefix]
-		if c.Lift || h == nil || h.Scope != c.Scope || refused[c.Prefix] || h.inKernel {
+		if refused[key{c.Prefix, c.Scope}] {
 			continue
 		}
-		h.inKernel = true
-		e.tell(h)
-		e.acks.put(c.Prefix, ack{at: now, until: h.until, scope: h.Scope})
-	}
-}
-
-// reject tells of a ban that the kernel did not take. It stays desired: room comes as elements run out.
-func (e *enforcer) reject(r firewall.Rejected) {
-	h := e.bans[r.Change.Prefix]
-	if h == nil || h.refused {
-		return
-	}
-	h.refused = true
-	if errors.Is(r.Err, firewall.ErrFull) {
-		if time.Since(e.fullTold) < time.Minute {
-			return
+		h, why := e.ledger.done(c, now)
+		switch {
+		case h != nil:
+			e.tell(h)
+			e.acknowledge(h)
+		case why != "":
+			e.tellLift(c, why)
 		}
-		e.fullTold = time.Now()
-		e.log.Error("firewall set is full: the newest bans wait for room", "source", h.Source(),
-			"do", "raise [firewall] max_bans and restart amifend")
-		return
 	}
-	e.log.Error("kernel refused a ban: trying again", "source", h.Source(), "err", r.Err)
 }
 
-// tell prints a ban, once the kernel has it.
+// acknowledge tells the judge that the kernel has a ban.
+func (e *enforcer) acknowledge(h *held) {
+	if !e.dry { // a dry run has no ban that could be ineffective
+		e.acks.put(h.Prefix, ack{at: h.acked, until: h.until, scope: h.Scope})
+	}
+}
+
+// reject deals with a change that the kernel did not make. A ban that found its set full stays wanted: room comes as
+// elements run out.
+func (e *enforcer) reject(r firewall.Rejected, now int64) {
+	k := key{r.Change.Prefix, r.Change.Scope}
+	h := e.ledger.bans[k]
+	if h == nil || !errors.Is(r.Err, firewall.ErrFull) {
+		e.ledger.drop(k)
+		delete(e.ledger.lifts, k)
+		e.log.Error("firewall: the kernel cannot have a change", "source", k.prefix.String(), "scope", k.scope.String(), "err", r.Err)
+		return
+	}
+	e.ledger.crowded(k, now+int64(retryFull))
+	if e.fullTold != 0 && now < e.fullTold+int64(fullEvery) {
+		return
+	}
+	e.fullTold = now
+	e.log.Error("firewall set is full: the newest bans wait for room", "source", h.Source(), "scope", h.Scope.String(),
+		"waiting", e.ledger.waiting(), "err", r.Err, "do", "raise [firewall] max_bans and restart amifend")
+}
+
+// tell prints a ban once, when the kernel has it. How many lines an attacker can cause is bounded by the policy: one a
+// ban, and at most max_bans of them run at a time.
 func (e *enforcer) tell(h *held) {
-	if h.Rule == ruleAdopted {
-		return // told in one line for all
+	if h.told {
+		return
 	}
+	h.told = true
+	verb := "banned"
 	if e.dry {
-		e.log.Info("would ban", h.attrs()...)
-	} else {
-		e.log.Info("banned", h.attrs()...)
+		verb = "would ban"
 	}
+	e.log.Info(verb, h.attrs()...)
 	if e.banned != nil {
 		e.banned(h.Ban)
 	}
+	h.Evidence = "" // a kilobyte for each of 262,144 bans is too much to keep
 }
 
-func (e *enforcer) setAllow(ctx context.Context) {
-	if err := e.table.SetAllow(ctx, e.allowed); err != nil {
+func (e *enforcer) tellLift(c firewall.Change, why string) {
+	verb := "ban lifted"
+	if e.dry {
+		verb = "would lift ban"
+	}
+	e.log.Info(verb, "source", source(c.Prefix), "scope", c.Scope.String(), "why", why)
+}
+
+// setAllow hands the kernel a new allowlist. If that fails, the table keeps it for when it is laid out again.
+func (e *enforcer) setAllow(ctx context.Context, allow []netip.Prefix) {
+	if err := e.table.SetAllow(ctx, allow); err != nil {
 		e.failed(ctx, "set the allowlist", err)
 	}
 }
 
-// restore puts back what somebody else took away: a flushed ruleset, a deleted table, an emptied set.
+// restore puts back what somebody else took away: a flushed ruleset, a deleted table, an emptied set, a removed rule.
 func (e *enforcer) restore(ctx context.Context) {
 	if e.dirty {
 		return
 	}
+	if err := e.table.Ensure(ctx); err != nil { // it is the rules that drop
+		e.failed(ctx, "lay out the table", err)
+		return
+	}
 	elements, err := e.table.Bans(ctx)
-	if err == nil {
-		missing := e.missing(elements)
-		if missing == 0 {
-			return
-		}
-		e.log.Warn("bans were taken out of the kernel by somebody else: putting them back", "bans", missing)
-	} else {
-		e.log.Warn("the nftables table is gone: putting it back", "bans", len(e.bans), "err", err)
+	if err != nil {
+		e.failed(ctx, "read the bans", err)
+		return
 	}
-	e.dirty = true
+	n := e.ledger.missing(elements, e.clock.now(), int64(time.Second))
+	if n == 0 {
+		e.log.Info("the nftables table was changed by somebody else: laid out again, no ban is missing", "bans", len(e.ledger.bans))
+		return
+	}
+	e.restoring = true
+	e.log.Warn("bans were taken out of the kernel by somebody else: putting them back", "bans", n,
+		"do", "to lift a ban for good add its source to [allow] prefixes and restart amifend")
 }
 
-// missing counts the bans that the kernel should have and has not.
-func (e *enforcer) missing(elements []firewall.Element) int {
-	there := make(map[firewall.Ban]bool, len(elements))
-	for _, el := range elements {
-		there[firewall.Ban{Prefix: el.Prefix, Scope: el.Scope}] = true
-	}
-	n := 0
-	for prefix, h := range e.bans {
-		if h.inKernel && e.clock.left(h.until) > time.Second && !there[firewall.Ban{Prefix: prefix, Scope: h.Scope}] {
-			n++
-		}
-	}
-	return n
-}
-
-// failed tells of a kernel that did nothing of what was asked, and tells when to try it all again.
+// failed notes that the kernel did nothing of what was asked, and tells when to try it all again. A table that is gone
+// is laid out at once.
 func (e *enforcer) failed(ctx context.Context, what string, err error) time.Duration {
+	e.dirty, e.restoring = true, true
 	if ctx.Err() != nil {
 		return retryLast
 	}
-	e.dirty = true
-	e.retry = min(max(2*e.retry, retryFirst), retryLast)
-	e.log.Error("firewall: cannot "+what, "err", err, "retry", e.retry.String(), "bans", len(e.bans))
-	return e.retry
+	if errors.Is(err, firewall.ErrGone) && e.backoff == 0 {
+		e.backoff, e.retry = retryFirst, 0
+		e.log.Warn("the nftables table is gone: putting it back", "bans", len(e.ledger.bans), "err", err)
+		return 0
+	}
+	e.backoff = min(max(2*e.backoff, retryFirst), retryLast)
+	e.retry = e.clock.now() + int64(e.backoff)
+	e.log.Error("firewall: cannot "+what, "err", err, "retry", e.backoff.String(), "bans", len(e.ledger.bans))
+	return e.backoff
+}
+
+// sleep waits for d or the end of ctx.
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
 }

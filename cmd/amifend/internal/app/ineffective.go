@@ -1,8 +1,6 @@
 package app
 
 import (
-	"context"
-	"fmt"
 	"net/netip"
 	"time"
 
@@ -13,6 +11,10 @@ import (
 // grace is how long after the kernel's acknowledgement the events of a banned source may still come: what Asterisk had
 // received before.
 const grace = 2 * time.Second
+
+// patience is how long some packets may still come while the kernel drops others: a PBX that is flooded may tell late of
+// what it received before the ban.
+const patience = 15 * time.Second
 
 // ack says that the kernel has a ban.
 type ack struct {
@@ -25,32 +27,15 @@ type doubt struct {
 	source netip.AddrPort
 	server string
 	scope  firewall.Scope
+	made   int64  // when the PBX told of what should not have reached it
 	port   uint16 // of the PBX, where the banned source still got through; 0: unknown
-	events int    // since the grace was over
 	inPort bool   // the port is one that the ban covers
 }
-
-// Causes of a ban that does nothing.
-const (
-	causePort = "port not in sip_ports"
-	causePath = "traffic does not pass this machine"
-	causePart = "some packets get through"
-)
-
-// toldKey is what is said once.
-type toldKey struct {
-	source netip.Addr
-	cause  string
-}
-
-// toldMost bounds what the enforcer remembers to have said.
-const toldMost = 10_000
 
 // covered is a ban in force, as the judge remembers it.
 type covered struct {
 	ack
-	events int
-	asked  bool
+	ask int64 // not to be doubted before
 }
 
 // ineffective notices bans that do nothing: events of a banned source that were made well after the kernel took its
@@ -62,14 +47,21 @@ type ineffective struct {
 	servers  []string
 	bits4    []int // prefix lengths that can be banned
 	bits6    []int
-	bans     map[netip.Prefix]*covered
+	bans     map[netip.Prefix]covered
 	swept    int64
+}
+
+func newIneffective(e *enforcer, ports firewall.SIPPorts, servers []string) *ineffective {
+	return &ineffective{
+		acks: e.acks, doubts: e.doubts, sipPorts: ports, servers: servers,
+		bits4: firewall.SupportedBits(false), bits6: firewall.SupportedBits(true), bans: make(map[netip.Prefix]covered),
+	}
 }
 
 // settle takes in the kernel's acknowledgements.
 func (w *ineffective) settle() {
 	for prefix, a := range w.acks.take() {
-		w.bans[prefix] = &covered{ack: a}
+		w.bans[prefix] = covered{a, a.at + int64(grace)}
 	}
 }
 
@@ -77,7 +69,7 @@ func (w *ineffective) forget(prefix netip.Prefix) { delete(w.bans, prefix) }
 
 // sweep forgets the bans that have run out, once a minute.
 func (w *ineffective) sweep(now int64) {
-	if now < w.swept+int64(time.Minute) {
+	if now < w.swept+int64(sweepEvery) {
 		return
 	}
 	w.swept = now
@@ -88,7 +80,7 @@ func (w *ineffective) sweep(now int64) {
 	}
 }
 
-// check looks whether s should not have been possible.
+// check looks whether s should not have been possible. It asks again at ever longer intervals, as the answer may change.
 func (w *ineffective) check(s *sighting) {
 	if len(w.bans) == 0 {
 		return
@@ -103,17 +95,14 @@ func (w *ineffective) check(s *sighting) {
 		if err != nil {
 			continue
 		}
-		c := w.bans[prefix]
-		if c == nil || s.made < c.at+int64(grace) || s.made >= c.until || !covers(c.scope, s) {
+		c, ok := w.bans[prefix]
+		if !ok || s.made < c.ask || s.made >= c.until || !covers(c.scope, s) {
 			continue
 		}
-		c.events++
-		if c.asked {
-			continue
-		}
-		c.asked = true
+		c.ask = s.made + 3*(s.made-c.at)
+		w.bans[prefix] = c
 		w.doubts.put(prefix, doubt{
-			source: s.Source, server: w.servers[s.Server], scope: c.scope, port: s.LocalPort, events: c.events,
+			source: s.Source, server: w.servers[s.Server], scope: c.scope, made: s.made, port: s.LocalPort,
 			inPort: c.scope == firewall.ScopeAll || w.sipPorts.Contains(protocol(s), s.LocalPort),
 		})
 	}
@@ -130,46 +119,4 @@ func protocol(s *sighting) firewall.Protocol {
 		return firewall.TCP
 	}
 	return firewall.UDP
-}
-
-// answer asks the kernel about the bans in doubt and says, once a source and cause, what is wrong and what to do.
-func (e *enforcer) answer(ctx context.Context) {
-	doubts := e.doubts.take()
-	if len(doubts) == 0 || e.dry {
-		return
-	}
-	elements, err := e.table.Bans(ctx)
-	if err != nil {
-		return // the next write to the kernel says why
-	}
-	dropped := make(map[netip.Prefix]uint64, len(doubts))
-	for _, el := range elements {
-		if _, ok := doubts[el.Prefix]; ok {
-			dropped[el.Prefix] += el.Packets
-		}
-	}
-	for prefix, d := range doubts {
-		e.tellIneffective(prefix, d, dropped[prefix])
-	}
-}
-
-// tellIneffective says what is wrong with a ban and what to do, once a source and cause.
-func (e *enforcer) tellIneffective(prefix netip.Prefix, d doubt, dropped uint64) {
-	why, do := causePart, "look for a second way to the PBX: another interface, a tunnel, a proxy, a port that is not in [firewall] sip_ports"
-	switch {
-	case !d.inPort && d.port != 0:
-		why, do = causePort, fmt.Sprintf("add port %d, or the port that is forwarded to it, to [firewall] sip_ports", d.port)
-	case dropped == 0:
-		why, do = causePath, "run amifend on the PBX itself or on the gateway in front of it"
-	}
-	key := toldKey{d.source.Addr(), why}
-	if e.told[key] {
-		return
-	}
-	if len(e.told) >= toldMost {
-		clear(e.told)
-	}
-	e.told[key] = true
-	e.log.Warn("ban is ineffective", "source", d.source.Addr().String(), "ban", prefix.String(), "server", d.server,
-		"cause", why, "port", d.port, "dropped", dropped, "do", do, "ineffective", len(e.told))
 }

@@ -8,10 +8,8 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// ruleAdopted is the policy's name for a ban that was in the kernel when the daemon started.
-const ruleAdopted = "adopted"
-
-// judge is the goroutine that owns the policy engine. It waits for nothing but its own input.
+// judge is the goroutine that owns the policy engine. It waits for nothing but its own input: not for the kernel, and
+// not for the log, see [spool].
 type judge struct {
 	engine      *policy.Engine
 	clock       clock
@@ -25,14 +23,14 @@ type judge struct {
 }
 
 // run judges until in is closed.
-func (j *judge) run() error {
+func (j *judge) run() {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
 		select {
 		case s, ok := <-j.in:
 			if !ok {
-				return nil
+				return
 			}
 			j.observe(&s)
 		case p := <-j.protected:
@@ -59,13 +57,34 @@ func (j *judge) order(verdicts []policy.Verdict) {
 	for _, v := range verdicts {
 		switch v.Action {
 		case policy.ActionBan:
-			j.orders.put(v.Prefix, order{ban: newBan(v, j.servers)})
+			ban := newBan(v, j.servers, j.clock)
+			j.orders.put(v.Prefix, order{ban: &ban})
 		case policy.ActionUnban:
 			j.ineffective.forget(v.Prefix)
-			j.orders.put(v.Prefix, order{lift: true, why: v.Rule})
+			j.orders.put(v.Prefix, order{lift: true, why: j.why(v)})
 		case policy.ActionAlert:
-			j.log.Warn("alert", "rule", v.Rule, "source", v.Prefix.String(), "score", v.Score, "evidence", describe(v.Evidence, j.servers))
+			j.alert(v)
 		case policy.ActionNone:
 		}
 	}
+}
+
+// why says why a ban is lifted: the rule, and what it found.
+func (j *judge) why(v policy.Verdict) string {
+	if v.Rule == policy.RuleProtected {
+		if reason, ok := j.masked.protected.Overlaps(v.Prefix); ok {
+			return v.Rule + ": " + reason
+		}
+	}
+	return v.Rule
+}
+
+func (j *judge) alert(v policy.Verdict) {
+	attrs := []any{"rule", v.Rule, "source", source(v.Prefix), "scope", scopes[v.Scope].String(), "score", v.Score, "attempts", v.Attempts}
+	if v.Rule == policy.RuleBansFull {
+		stats := j.engine.Stats()
+		attrs = append(attrs, "bans", stats.Bans, "refused", stats.BansRefused,
+			"do", "a ban was due, but as many as max_bans allows run already: raise [firewall] max_bans and restart amifend")
+	}
+	j.log.Error("alert", attrs...)
 }

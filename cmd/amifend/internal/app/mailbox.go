@@ -2,22 +2,26 @@ package app
 
 import "sync"
 
-// mailbox hands values from one goroutine to another without ever making the sender wait. Values of one key coalesce:
-// the last one counts. It holds at most one value a key, so it is as bounded as the keys are.
+// mailbox hands values from one goroutine to another without ever making the sender wait. Values of one key coalesce.
+// It holds at most one value a key, so it is as bounded as the keys are.
 type mailbox[K comparable, V any] struct {
-	wake chan struct{} // has a token while there may be something to take
+	wake  chan struct{}      // has a token while there may be something to take
+	merge func(old, new V) V // of two values of one key; nil: the last one counts
 
 	mu   sync.Mutex
 	vals map[K]V
 }
 
-func newMailbox[K comparable, V any]() *mailbox[K, V] {
-	return &mailbox[K, V]{wake: make(chan struct{}, 1), vals: make(map[K]V)}
+func newMailbox[K comparable, V any](merge func(old, new V) V) *mailbox[K, V] {
+	return &mailbox[K, V]{wake: make(chan struct{}, 1), merge: merge, vals: make(map[K]V)}
 }
 
-// put leaves v for the receiver, in place of what is there for k.
+// put leaves v for the receiver.
 func (m *mailbox[K, V]) put(k K, v V) {
 	m.mu.Lock()
+	if old, ok := m.vals[k]; ok && m.merge != nil {
+		v = m.merge(old, v)
+	}
 	m.vals[k] = v
 	m.mu.Unlock()
 	select {

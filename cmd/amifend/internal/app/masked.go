@@ -14,53 +14,74 @@ const (
 	maskWindow = int64(10 * time.Minute)
 	maskLeast  = 20
 	maskRepeat = int64(24 * time.Hour)
+	maskTold   = 1000 // how many addresses it remembers to have told of
 )
 
-// masked notices that the PBX does not see real sources: when most failures come from one protected address, that
+// masked notices that a PBX does not see real sources: when most of its failures come from one protected address, that
 // address is a docker-proxy, a masquerading router or a load balancer, and no ban can ever hit the attacker behind it.
-// It needs one candidate only, whatever comes in: the majority vote of Boyer and Moore.
 type masked struct {
 	log       *slog.Logger
 	servers   []string
 	protected *policy.Protected
 	weights   policy.Weights
-
-	began     int64
-	failures  int
-	candidate netip.Addr
-	votes     int
-	own       int // failures of the candidate since it became one
+	votes     []vote // of each server
 	told      map[netip.Addr]int64
 }
 
+// vote finds the one address that most failures of a server come from, and needs to remember one only, whatever comes
+// in: the majority vote of Boyer and Moore.
+type vote struct {
+	began     int64
+	failures  int
+	candidate netip.Addr
+	lead      int
+	own       int // failures of the candidate since it became one
+}
+
+func newMasked(log *slog.Logger, servers []string, protected *policy.Protected, weights policy.Weights) *masked {
+	return &masked{
+		log: log, servers: servers, protected: protected, weights: weights,
+		votes: make([]vote, len(servers)), told: make(map[netip.Addr]int64),
+	}
+}
+
 func (m *masked) check(s *sighting) {
-	if m.weights[s.Kind] == 0 || m.protected == nil {
+	if m.weights[s.Kind] == 0 && !s.Injected {
 		return
 	}
-	if s.At >= m.began+maskWindow {
-		m.began, m.failures, m.votes, m.own = s.At, 0, 0, 0
-	}
-	addr := s.Source.Addr()
-	m.failures++
-	switch {
-	case m.votes == 0:
-		m.candidate, m.votes, m.own = addr, 1, 1
-	case addr == m.candidate:
-		m.votes++
-		m.own++
-	default:
-		m.votes--
-	}
-	if m.own < maskLeast || 2*m.own <= m.failures {
+	v := &m.votes[s.Server]
+	v.count(s.At, s.Source.Addr())
+	if v.own < maskLeast || 2*v.own <= v.failures {
 		return
 	}
-	reason, ok := m.protected.Contains(m.candidate)
-	if !ok || s.At < m.told[m.candidate]+maskRepeat {
+	reason, ok := m.protected.Contains(v.candidate)
+	last, before := m.told[v.candidate]
+	if !ok || before && s.At < last+maskRepeat {
 		return
 	}
-	m.told[m.candidate] = s.At // at most one entry a protected address
+	if len(m.told) >= maskTold { // an allowlisted network may have more addresses than anyone can be told of
+		clear(m.told)
+	}
+	m.told[v.candidate] = s.At
 	m.log.Warn("most failures come from one address that is never banned: the PBX does not see real sources",
-		"address", m.candidate.String(), "protected_as", reason, "server", m.servers[s.Server], "failures", m.own, "of", m.failures,
+		"address", v.candidate.String(), "protected_as", reason, "server", m.servers[s.Server], "failures", v.own, "of", v.failures,
 		"last_account", ami.Quote(s.Account.Bytes()),
-		"do", "let the PBX see the callers' addresses: host networking instead of docker-proxy, no masquerade for SIP, or run amifend where the real addresses are seen")
+		"do", "let the PBX see the callers' addresses: host networking instead of docker-proxy, no masquerade for SIP, or run amifend "+
+			"where the real addresses are seen; if it is a phone or a trunk of yours, correct its password")
+}
+
+func (v *vote) count(at int64, addr netip.Addr) {
+	if at >= v.began+maskWindow {
+		*v = vote{began: at}
+	}
+	v.failures++
+	switch {
+	case v.lead == 0:
+		v.candidate, v.lead, v.own = addr, 1, 1
+	case addr == v.candidate:
+		v.lead++
+		v.own++
+	default:
+		v.lead--
+	}
 }

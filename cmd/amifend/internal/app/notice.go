@@ -31,11 +31,13 @@ type Ban struct {
 func (b Ban) Until() time.Time { return b.Decided.Add(b.Duration) }
 
 // Source is the banned address, or the prefix where it is more than one.
-func (b Ban) Source() string {
-	if b.Prefix.IsSingleIP() {
-		return b.Prefix.Addr().String()
+func (b Ban) Source() string { return source(b.Prefix) }
+
+func source(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return p.Addr().String()
 	}
-	return b.Prefix.String()
+	return p.String()
 }
 
 // undo says how to lift the ban for good.
@@ -60,10 +62,10 @@ func (b Ban) attrs() []any {
 }
 
 // newBan makes of a verdict what outlives it: the verdict's evidence is borrowed.
-func newBan(v policy.Verdict, servers []string) Ban {
+func newBan(v policy.Verdict, servers []string, c clock) Ban {
 	return Ban{
 		Prefix: v.Prefix, Scope: scopes[v.Scope], Rule: v.Rule, Score: v.Score, Attempts: v.Attempts, Strike: v.Strike,
-		Evidence: describe(v.Evidence, servers), Decided: time.Unix(0, v.At), Duration: v.Duration,
+		Evidence: describe(v.Evidence, servers), Decided: c.wallTime(v.At), Duration: v.Duration,
 		until: v.At + int64(v.Duration),
 	}
 }
@@ -74,10 +76,18 @@ var (
 	scopeOf = map[firewall.Scope]policy.Scope{firewall.ScopeAll: policy.ScopeAll, firewall.ScopeSIP: policy.ScopeSIP}
 )
 
-// describe tells evidence in one line: `office: InvalidAccountID "100" "101"; ChallengeResponseFailed "1001" (forgeable)`.
+// describeMost is how long a description of evidence gets before the rest of it is only counted: the names are an
+// attacker's.
+const describeMost = 512
+
+// describe tells evidence in one line: `office: InvalidAccountID (forgeable) "100" "101"; InvalidPassword "1001"`.
 func describe(evidence []policy.Evidence, servers []string) string {
 	var b strings.Builder
 	for i, e := range evidence {
+		if b.Len() > describeMost {
+			fmt.Fprintf(&b, " (and %d more)", len(evidence)-i)
+			break
+		}
 		same := i > 0 && evidence[i-1].Kind == e.Kind && evidence[i-1].Server == e.Server && evidence[i-1].Proven == e.Proven
 		if !same {
 			if i > 0 {

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
 
@@ -41,9 +42,12 @@ func (d *daemon) sessions(watcher *protect.Watcher) ([]*session, error) {
 		}
 		c := SessionConfig(server)
 		c.OnChange = s.changed
+		for _, w := range c.Warnings() {
+			s.log.Warn(w)
+		}
 		var err error
 		if s.Session, err = ami.NewSession(c); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("server %s: %w", server.Name, err)
 		}
 		out = append(out, s)
 	}
@@ -51,15 +55,12 @@ func (d *daemon) sessions(watcher *protect.Watcher) ([]*session, error) {
 }
 
 // run hands on what the session hears. A full queue makes it wait, which the session counts; it never waits for longer
-// than the judge needs.
+// than the judge needs, also at the end: the judge outlives the sessions, and what was heard counts.
 func (s *session) run(ctx context.Context, in chan<- sighting) error {
-	return s.Session.Run(ctx, func(ev ami.Event) {
+	return s.Run(ctx, func(ev ami.Event) {
 		s.learn(ev)
 		if seen, ok := s.translator.sighting(ev); ok {
-			select {
-			case in <- seen:
-			case <-ctx.Done():
-			}
+			in <- seen
 		}
 	})
 }

@@ -57,8 +57,16 @@ func (t *translator) sighting(ev ami.Event) (sighting, bool) {
 			Session:   t.hasher.Session(ev.Session),
 			Account:   t.hasher.Label(ev.Account),
 		},
-		made: now - int64(t.lag.measure(now, ev.Time)),
+		made: now - int64(t.behind(now, ev)),
 	}, true
+}
+
+// behind is how late ev is. The EventTV of a tainted event may be an attacker's.
+func (t *translator) behind(now int64, ev ami.Event) time.Duration {
+	if ev.Taint != 0 {
+		return t.lag.last
+	}
+	return t.lag.measure(now, ev.Time)
 }
 
 // lagMeter tells how far an event stream is behind, although the PBX's clock may be wrong: the smallest difference
@@ -66,6 +74,7 @@ func (t *translator) sighting(ev ami.Event) (sighting, bool) {
 type lagMeter struct {
 	cur, prev time.Duration // smallest differences of this window and the one before
 	until     int64         // end of this window
+	last      time.Duration // the last lag
 }
 
 const lagWindow = int64(5 * time.Minute)
@@ -83,5 +92,6 @@ func (m *lagMeter) measure(now int64, made time.Time) time.Duration {
 		m.cur, m.until = diff, now+lagWindow
 	}
 	m.cur = min(m.cur, diff)
-	return diff - min(m.cur, m.prev)
+	m.last = diff - min(m.cur, m.prev)
+	return m.last
 }

@@ -41,6 +41,10 @@ func (dryTable) Ensure(context.Context) error                     { return nil }
 func (dryTable) SetAllow(context.Context, []netip.Prefix) error   { return nil }
 func (dryTable) Bans(context.Context) ([]firewall.Element, error) { return nil, nil }
 
+func (dryTable) Element(context.Context, netip.Prefix, firewall.Scope) (firewall.Element, bool, error) {
+	return firewall.Element{}, false, nil
+}
+
 func (dryTable) Apply(context.Context, []firewall.Change) ([]firewall.Rejected, error) {
 	return nil, nil
 }

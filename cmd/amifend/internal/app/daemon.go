@@ -1,0 +1,125 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/protect"
+	"github.com/amifend/amifend/policy"
+)
+
+// queue is how many sightings may wait for the judge before the sessions wait too: a tenth of a second of the worst
+// flood that one Asterisk can raise is 1,300.
+const queue = 8192
+
+// daemon holds the stages between the sessions and the kernel.
+type daemon struct {
+	Options
+	clock     clock
+	hasher    policy.Hasher
+	table     watchedTable
+	in        chan sighting
+	protected chan *policy.Protected
+	judge     *judge
+	enforcer  *enforcer
+}
+
+func newDaemon(o Options, table watchedTable, set protect.Set) (*daemon, error) {
+	c := o.Config
+	opts := c.Policy
+	opts.Seed = rand.Uint64()
+	engine, err := policy.New(opts)
+	if err != nil {
+		return nil, fmt.Errorf("set up the policy: %w", err)
+	}
+	d := &daemon{
+		Options: o, clock: newClock(), hasher: policy.NewHasher(opts.Seed), table: table,
+		in: make(chan sighting, queue), protected: make(chan *policy.Protected, 1),
+	}
+	names := make([]string, len(c.Servers))
+	for i, s := range c.Servers {
+		names[i] = s.Name
+	}
+	protected := newProtected(set)
+	engine.Protect(d.clock.now(), protected)
+	d.enforcer = newEnforcer(table, d.clock, o.Log)
+	d.enforcer.dry, d.enforcer.banned = dry(c), o.Banned
+	d.judge = &judge{
+		engine: engine, clock: d.clock, log: o.Log, servers: names, in: d.in, protected: d.protected, orders: d.enforcer.orders,
+		ineffective: newIneffective(d.enforcer, c.Firewall.SIPPorts, names),
+		masked:      newMasked(o.Log, names, protected, opts.Weights),
+	}
+	return d, nil
+}
+
+// run starts all stages and ends them in the order of flow.
+func (d *daemon) run(ctx context.Context, sessions []*session, watcher *protect.Watcher) {
+	var sources, judge, enforcer sync.WaitGroup
+	for _, s := range sessions {
+		sources.Go(func() { d.lasting(ctx, "AMI session of "+s.name, func() error { return s.run(ctx, d.in) }) })
+	}
+	sources.Go(func() {
+		d.lasting(ctx, "watch over the protected addresses", func() error { return watcher.Run(ctx, d.protect) })
+	})
+	sources.Go(func() {
+		d.lasting(ctx, "watch over the nftables table", func() error {
+			err := d.table.Watch(ctx, d.damaged)
+			if ctx.Err() == nil {
+				d.damaged() // what happens until it watches again, nobody sees
+			}
+			return err
+		})
+	})
+	sources.Go(func() { vigil(ctx, sessions) })
+
+	kernel, stopKernel := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopKernel()
+	judge.Go(func() { d.judge.run() })
+	enforcer.Go(func() { d.enforcer.run(kernel) })
+	if d.Ready != nil {
+		d.Ready()
+	}
+
+	sources.Wait()
+	close(d.in)
+	judge.Wait()
+	stopKernel()
+	enforcer.Wait()
+	d.Log.Info("amifend stops: its bans stay in the kernel", "bans", len(d.enforcer.ledger.bans))
+}
+
+// lasting runs a part until ctx ends. None of them fails as a rule; one that does must not take the others along.
+func (d *daemon) lasting(ctx context.Context, what string, run func() error) {
+	for {
+		err := run()
+		if ctx.Err() != nil {
+			return
+		}
+		d.Log.Error(what+" ended: starting it again", "err", err)
+		sleep(ctx, time.Second)
+	}
+}
+
+func (d *daemon) damaged() { offer(d.enforcer.damaged, struct{}{}) }
+
+// protect hands a new list of addresses that are never banned to the kernel and to the policy.
+func (d *daemon) protect(set protect.Set) {
+	d.Log.Info("protected addresses changed", "protected", len(set.Entries))
+	offer(d.enforcer.allow, prefixes(set))
+	offer(d.protected, newProtected(set))
+}
+
+// offer leaves v in a channel of one place, in place of what waits there. There must be only one sender.
+func offer[T any](ch chan T, v T) {
+	select {
+	case <-ch:
+	default:
+	}
+	select {
+	case ch <- v:
+	default:
+	}
+}

@@ -1,0 +1,95 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"strconv"
+
+	"github.com/amifend/amifend/firewall"
+)
+
+// Causes of a ban that does nothing.
+const (
+	causePort = "port not in sip_ports"
+	causePath = "traffic does not pass this machine"
+	causePart = "some packets get through"
+)
+
+// told remembers what was said, since each is said once a source and cause.
+type told struct {
+	lines map[toldLine]struct{}
+	count uint64 // how much was said in all
+}
+
+type toldLine struct {
+	source netip.Addr
+	cause  string
+}
+
+// toldMost bounds what is remembered.
+const toldMost = 10_000
+
+// first tells whether this is said for the first time, and remembers it.
+func (t *told) first(source netip.Addr, cause string) bool {
+	l := toldLine{source, cause}
+	if _, ok := t.lines[l]; ok {
+		return false
+	}
+	if t.lines == nil || len(t.lines) >= toldMost {
+		t.lines = make(map[toldLine]struct{})
+	}
+	t.lines[l] = struct{}{}
+	t.count++
+	return true
+}
+
+// answerMost is how many doubts are looked into at a time: each takes a message to the kernel, and bans must not wait.
+const answerMost = 100
+
+// answer asks the kernel about bans in doubt.
+func (e *enforcer) answer(ctx context.Context) {
+	maps.Copy(e.questions, e.doubts.take()) // as bounded as the bans are
+	n := answerMost
+	for prefix, d := range e.questions {
+		if n == 0 {
+			return
+		}
+		n--
+		delete(e.questions, prefix)
+		e.look(ctx, prefix, d)
+	}
+}
+
+// look finds out whether a ban is ineffective, and why.
+func (e *enforcer) look(ctx context.Context, prefix netip.Prefix, d doubt) {
+	h := e.ledger.bans[key{prefix, d.scope}]
+	if h == nil || h.acked == 0 || d.made < h.acked+int64(grace) {
+		return // lifted, or out of the kernel for a while, since
+	}
+	el, ok, err := e.table.Element(ctx, prefix, d.scope)
+	if err != nil || !ok {
+		return // the next write to the kernel says why, or Watch that somebody took the element
+	}
+	switch {
+	case !d.inPort && d.port != 0:
+		port := strconv.Itoa(int(d.port))
+		e.tellIneffective(prefix, d, el, causePort,
+			fmt.Sprintf("add port %s, or the port that is forwarded to it, to [firewall] sip_ports", port))
+	case el.Counted && el.Packets == 0:
+		e.tellIneffective(prefix, d, el, causePath, "run amifend on the PBX itself or on the gateway in front of it")
+	case d.made >= h.acked+int64(patience):
+		e.tellIneffective(prefix, d, el, causePart,
+			"look for a second way to the PBX: another interface, a tunnel, a proxy, a port that is not in [firewall] sip_ports")
+	}
+}
+
+// tellIneffective says what is wrong with a ban and what to do, once a source and cause.
+func (e *enforcer) tellIneffective(prefix netip.Prefix, d doubt, el firewall.Element, cause, do string) {
+	if !e.told.first(d.source.Addr(), cause) {
+		return
+	}
+	e.log.Warn("ban is ineffective", "source", d.source.Addr().String(), "ban", source(prefix), "server", d.server,
+		"cause", cause, "port", d.port, "dropped", el.Packets, "do", do, "ineffective", e.told.count)
+}
