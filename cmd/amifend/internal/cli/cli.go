@@ -19,6 +19,7 @@ import (
 type Commands struct {
 	Run     Run   `cmd:"" help:"Run the daemon: listen, judge, ban."`
 	Check   Check `cmd:"" help:"Check the config, every PBX, the firewall and who is never banned."`
+	Demo    Demo  `cmd:"" help:"Show amifend at work on two played PBXs. Touches nothing on this machine."`
 	Version Show  `cmd:"" help:"Print the version."`
 }
 

@@ -1,0 +1,169 @@
+package demo
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/amifend/amifend/firewall"
+)
+
+// wholePlay is how long the play lasts as it is written below. A demo of another length plays it faster or slower.
+const wholePlay = time.Minute
+
+// actor is one part of the play.
+type actor struct {
+	name   string
+	verb   string // of the line that tells its entry
+	entry  string // what that line says
+	source netip.Prefix
+	role   role
+	scope  firewall.Scope // of the ban that an attacker earns: sip over UDP, which can be forged, else all
+	starts time.Duration
+	every  time.Duration
+	times  int // 0: until the end
+	next   func(i int) try
+	why    string // a good one is not banned
+}
+
+// role is how an actor is to be judged.
+type role uint8
+
+const (
+	attacker role = iota
+	caller        // every request of it must be answered
+	user          // in the end it must be let in
+	phones        // each of its tries must end by being let in
+	forger        // speaks in the name of somebody good, who must not suffer
+)
+
+// How long clients wait for an answer.
+const (
+	patient   = 5 * time.Second // whoever must be served, on a slow machine too
+	impatient = 250 * time.Millisecond
+	impatTLS  = time.Second // a handshake takes longer
+)
+
+// trunk is the address that the played administrator has allowed.
+func trunk() netip.Prefix { return netip.MustParsePrefix("198.51.100.77/32") }
+
+// cast is everybody who has a part, in the order of entry.
+func cast(office, branch *pbx) []actor {
+	return slices.Concat(goodAlways(office), attackers(office, branch), goodLater(office))
+}
+
+// goodAlways are those who work all the time.
+func goodAlways(office *pbx) []actor {
+	accounts := []string{"201", "202", "203", "204"}
+	first := netip.MustParseAddr("10.20.0.11").As4()
+	return []actor{
+		{
+			name: "four office phones", role: phones, verb: "PHONES", entry: "10.20.0.11 to .14 register at the office, and go on doing so",
+			source: netip.MustParsePrefix("10.20.0.8/29"), every: 500 * time.Millisecond, why: "they do nothing wrong",
+			next: func(i int) try {
+				addr, account := first, accounts[i%len(accounts)]
+				addr[3] += byte(i % len(accounts))
+				call := fmt.Sprintf("phone-%d", i)
+				return try{from: netip.AddrFrom4(addr), to: office, transport: "UDP", patience: patient, requests: []request{
+					{method: "REGISTER", account: account, call: call},
+					{method: "REGISTER", account: account, call: call, password: office.accounts[account]},
+				}}
+			},
+		},
+		{
+			name: "an allowlisted trunk", role: caller, verb: "TRUNK", source: trunk(), starts: 500 * time.Millisecond, every: 4 * time.Second,
+			entry: "198.51.100.77, a provider, delivers calls; the callers' numbers look like unknown accounts",
+			why:   "it is in [allow] prefixes",
+			next: func(i int) try {
+				return try{from: trunk().Addr(), to: office, transport: "UDP", patience: patient, requests: []request{
+					{method: "INVITE", account: fmt.Sprintf("+4930123%03d", 100+i), call: fmt.Sprintf("trunk-%d", i)},
+				}}
+			},
+		},
+	}
+}
+
+// attackers are those who must be banned.
+func attackers(office, branch *pbx) []actor {
+	scanner, cracker := netip.MustParseAddr("203.0.113.5"), netip.MustParseAddr("198.51.100.20")
+	guesser, rotator := netip.MustParseAddr("203.0.113.77"), netip.MustParseAddr("2001:db8:bad::")
+	return []actor{
+		{
+			name: "extension scanner", role: attacker, scope: firewall.ScopeSIP, verb: "ATTACK", source: single(scanner),
+			entry:  "203.0.113.5 scans for extensions, at both PBXs in turn",
+			starts: time.Second, every: 900 * time.Millisecond,
+			next: func(i int) try {
+				return try{from: scanner, to: []*pbx{office, branch}[i%2], transport: "UDP", patience: impatient, requests: []request{
+					{method: "REGISTER", account: fmt.Sprint(100 + i), call: fmt.Sprintf("scan-%d", i)},
+				}}
+			},
+		},
+		{
+			name: "password cracker", role: attacker, scope: firewall.ScopeSIP, verb: "ATTACK", source: single(cracker),
+			entry:  "198.51.100.20 guesses the password of extension 203, which exists",
+			starts: 8 * time.Second, every: 900 * time.Millisecond,
+			next: func(i int) try {
+				return try{from: cracker, to: office, transport: "UDP", patience: impatient, requests: []request{
+					{method: "REGISTER", account: "203", password: fmt.Sprintf("guess%04d", i), call: "crack"},
+				}}
+			},
+		},
+		{
+			name: "TLS guesser", role: attacker, scope: firewall.ScopeAll, verb: "ATTACK", source: single(guesser),
+			entry:  "203.0.113.77 tries accounts of the branch over TLS: such a source cannot be forged",
+			starts: 17 * time.Second, every: 1200 * time.Millisecond,
+			next: func(i int) try {
+				return try{from: guesser, to: branch, transport: "TLS", patience: impatTLS, requests: []request{
+					{method: "REGISTER", account: fmt.Sprintf("user%d", i), call: fmt.Sprintf("tls-%d", i)},
+				}}
+			},
+		},
+		{
+			name: "IPv6 scanner", role: attacker, scope: firewall.ScopeSIP, verb: "ATTACK", source: netip.PrefixFrom(rotator, 64),
+			entry:  "2001:db8:bad::/64 scans the office, from a new address for each request",
+			starts: 24 * time.Second, every: 900 * time.Millisecond,
+			next: func(i int) try {
+				addr := rotator.As16()
+				addr[14], addr[15] = byte(i>>8), byte(i)+1
+				return try{from: netip.AddrFrom16(addr), to: office, transport: "UDP", patience: impatient, requests: []request{
+					{method: "REGISTER", account: fmt.Sprint(1000 + i), call: fmt.Sprintf("six-%d", i)},
+				}}
+			},
+		},
+	}
+}
+
+// goodLater are those who look bad for a while.
+func goodLater(office *pbx) []actor {
+	home, phone := netip.MustParseAddr("198.51.100.150"), netip.MustParseAddr("10.20.0.11")
+	return []actor{
+		{
+			name: "a user with two typos", role: user, verb: "USER", source: single(home),
+			entry:  "198.51.100.150 mistypes the password of 204 twice, then gets it right",
+			starts: 31 * time.Second, every: 1500 * time.Millisecond, times: 3,
+			why: "two wrong passwords weigh 1, the threshold is 3",
+			next: func(i int) try {
+				password := []string{"fgi", "figg", office.accounts["204"]}[i]
+				return try{from: home, to: office, transport: "UDP", patience: patient, requests: []request{
+					{method: "REGISTER", account: "204", password: password, call: fmt.Sprintf("home-%d", i)},
+				}}
+			},
+		},
+		{
+			name: "a phone whose name is forged", role: forger, verb: "FORGED", source: single(phone),
+			entry:  "500 packets with unknown accounts in the name of 10.20.0.11, which is an office phone",
+			starts: 37 * time.Second, every: 200 * time.Millisecond, times: 50,
+			why: "it had registered, which proves its address; what can be forged does not count against it",
+			next: func(i int) try {
+				t := try{from: phone, to: office, transport: "UDP", forged: true, patience: impatient}
+				for n := range 10 {
+					t.requests = append(t.requests, request{method: "REGISTER", account: fmt.Sprint(5000 + 10*i + n), call: fmt.Sprintf("forged-%d-%d", i, n)})
+				}
+				return t
+			},
+		},
+	}
+}
+
+func single(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }

@@ -1,0 +1,115 @@
+package demo
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/amifend/amifend/firewall"
+)
+
+// inFlight is how long after the kernel's acknowledgement a request may still be handled that had passed before.
+const inFlight = 100 * time.Millisecond
+
+// outcome is what became of an actor.
+type outcome struct {
+	actor
+	deeds
+	ban      *verdict // nil: none of exactly its source
+	inKernel bool
+	dropped  uint64
+	reached  int // requests that came to a PBX
+	late     int // of those, the ones well after the ban
+}
+
+// outcome looks at one part.
+func (p *performance) outcome(part *part, dropped map[netip.Prefix]uint64) outcome {
+	o := outcome{actor: part.actor, deeds: part.deeds()}
+	after := time.Now()
+	for _, v := range p.bench.all() {
+		if v.Prefix == o.source {
+			o.ban = &v // the latest
+			after = v.at.Add(inFlight)
+		}
+	}
+	o.dropped, o.inKernel = dropped[o.source]
+	for _, pbx := range []*pbx{p.office, p.branch} {
+		all, late := pbx.reached(o.source, after)
+		o.reached += all
+		o.late += late
+	}
+	return o
+}
+
+// judge lists what is wrong with the outcome: an attacker that is not banned as it should be, somebody good that was hurt.
+func (o outcome) judge(st stage) []string {
+	var wrong []string
+	bad := func(format string, args ...any) {
+		wrong = append(wrong, fmt.Sprintf("%s (%s) ", o.name, name(o.source))+fmt.Sprintf(format, args...))
+	}
+	if o.err != nil {
+		bad("could not play its part: %v", o.err)
+	}
+	switch o.role {
+	case attacker:
+		o.judgeAttacker(st, bad)
+	case phones:
+		if o.tries == 0 || o.letIn != o.tries {
+			bad("was let in %d times of %d", o.letIn, o.tries)
+		}
+	case user:
+		if o.tries != o.times || o.letIn != 1 {
+			bad("tried %d times and was let in %d times, not once at the last of %d", o.tries, o.letIn, o.times)
+		}
+	case caller:
+		if o.tries == 0 || o.answered != o.sent {
+			bad("had %d answers to %d requests", o.answered, o.sent)
+		}
+	case forger:
+		if o.tries != o.times {
+			bad("forged %d times instead of %d", o.tries, o.times)
+		}
+	}
+	return wrong
+}
+
+func (o outcome) judgeAttacker(st stage, bad func(format string, args ...any)) {
+	if o.ban == nil {
+		bad("was not banned")
+		return
+	}
+	if o.ban.Scope != o.scope {
+		bad("was banned with scope %s, not %s", o.ban.Scope, o.scope)
+	}
+	if st.kernel && !o.inKernel {
+		bad("is not in the kernel's table")
+	}
+	if !st.packets {
+		return
+	}
+	if o.late > 0 {
+		bad("still reached a PBX %d times after its ban", o.late)
+	}
+	if o.dropped == 0 {
+		bad("had no packet dropped")
+	}
+	// Scope sip is earned over UDP: a datagram is either dropped or arrives. A connection takes several packets.
+	if o.scope == firewall.ScopeSIP && uint64(o.sent) != uint64(o.reached)+o.dropped {
+		bad("sent %d packets, but %d arrived and %d were dropped", o.sent, o.reached, o.dropped)
+	}
+}
+
+// strays lists the bans of whom nobody expected to be banned.
+func (p *performance) strays() []string {
+	var wrong []string
+	for _, v := range p.bench.all() {
+		expected := false
+		for _, part := range p.parts {
+			expected = expected || part.role == attacker && part.source == v.Prefix
+		}
+		if !expected {
+			wrong = append(wrong, fmt.Sprintf("%s should never have been banned: %s", v.Source(), why(v)))
+		}
+	}
+	return wrong
+}

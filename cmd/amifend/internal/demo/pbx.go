@@ -1,0 +1,144 @@
+package demo
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/ami/amitest"
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
+)
+
+// amiUser is the manager user of both PBXs, and amiSecret its secret: they live as long as the demo, on loopback.
+const (
+	amiUser   = "amifend"
+	amiSecret = "only for the demo"
+)
+
+// pbx is a played PBX: its Manager Interface is amitest's, its SIP side answers requests and raises the security events
+// that Asterisk 22 with PJSIP raises for them.
+type pbx struct {
+	name        string
+	addr4       netip.Addr
+	addr6       netip.Addr // the zero value: none
+	accounts    map[string]string
+	certificate tls.Certificate // of SIP over TLS, and of the Manager Interface where that is TLS
+	manager     *amitest.PBX
+	managerTLS  bool
+
+	mu       sync.Mutex
+	events   int
+	arrivals []arrival // of the whole demo: the cast is the same however long it lasts, so this stays small
+}
+
+// arrival is one request that reached a PBX.
+type arrival struct {
+	from netip.Addr
+	at   time.Time
+}
+
+// newPBXs returns the office with its Manager Interface over TCP, and the branch with its own over TLS.
+func newPBXs() (office, branch *pbx) {
+	office = &pbx{
+		name: "office", addr4: netip.MustParseAddr("192.0.2.10"), addr6: netip.MustParseAddr("2001:db8:1::10"),
+		accounts: map[string]string{"201": "plum", "202": "pear", "203": "quince", "204": "fig"},
+	}
+	branch = &pbx{
+		name: "branch", addr4: netip.MustParseAddr("192.0.2.20"), managerTLS: true,
+		accounts: map[string]string{"301": "sloe", "302": "lime"},
+	}
+	return office, branch
+}
+
+// start opens the Manager Interface, on loopback.
+func (p *pbx) start() error {
+	var err error
+	if p.certificate, _, err = amitest.Certificate(p.name+".example", "127.0.0.1"); err != nil {
+		return fmt.Errorf("play PBX %s: %w", p.name, err)
+	}
+	c := amitest.Config{Username: amiUser, Secret: amiSecret}
+	if p.managerTLS {
+		c.TLS = &tls.Config{Certificates: []tls.Certificate{p.certificate}, MinVersion: tls.VersionTLS12}
+	}
+	if p.manager, err = amitest.Listen("127.0.0.1:0", c); err != nil {
+		return fmt.Errorf("play PBX %s: %w", p.name, err)
+	}
+	return nil
+}
+
+// server is the PBX as amifend's config names it.
+func (p *pbx) server() config.Server {
+	s := config.Server{
+		Name: p.name, Address: p.manager.Addr(), Host: "127.0.0.1", Username: amiUser, Secret: ami.NewSecret(amiSecret),
+	}
+	if p.managerTLS {
+		s.TLS = &config.TLS{Fingerprint: ami.Fingerprint(p.certificate.Leaf)}
+	}
+	return s
+}
+
+// handle judges one request and returns the status of the answer. It raises the events that a real Asterisk 22 was seen
+// to raise for such a request.
+func (p *pbx) handle(transport string, local, remote netip.AddrPort, r request) int {
+	p.arrived(remote.Addr())
+	if r.method == "OPTIONS" {
+		return statusOK // raises no event
+	}
+	event := func(kind, account string) amitest.Event {
+		return amitest.Event{Kind: kind, Account: account, Session: r.call, Transport: transport, Local: local, Remote: remote}
+	}
+	password, known := p.accounts[r.account]
+	switch {
+	case !known && r.password == "":
+		p.raise(event(amitest.InvalidAccountID, r.account), event(amitest.ChallengeSent, amitest.Unknown))
+	case !known:
+		p.raise(event(amitest.InvalidAccountID, r.account), event(amitest.ChallengeResponseFailed, amitest.Unknown))
+	case r.password == "":
+		p.raise(event(amitest.ChallengeSent, r.account))
+	case r.password != password:
+		p.raise(event(amitest.ChallengeResponseFailed, r.account))
+	default:
+		p.raise(event(amitest.SuccessfulAuth, r.account))
+		return statusOK
+	}
+	return statusUnauthorized
+}
+
+func (p *pbx) raise(events ...amitest.Event) {
+	p.mu.Lock()
+	p.events += len(events)
+	p.mu.Unlock()
+	p.manager.Emit(events...)
+}
+
+func (p *pbx) arrived(from netip.Addr) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.arrivals = append(p.arrivals, arrival{from, time.Now()})
+}
+
+// reached returns how many requests came from a prefix, and how many of them after a moment.
+func (p *pbx) reached(from netip.Prefix, after time.Time) (all, late int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, a := range p.arrivals {
+		if !from.Contains(a.from) {
+			continue
+		}
+		all++
+		if a.at.After(after) {
+			late++
+		}
+	}
+	return all, late
+}
+
+// raised returns how many events the PBX has sent.
+func (p *pbx) raised() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.events
+}

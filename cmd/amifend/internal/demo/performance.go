@@ -1,0 +1,146 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/amifend/amifend/firewall"
+)
+
+// performance is one play of the cast on a stage.
+type performance struct {
+	story          *story
+	stage          stage
+	bench          *bench
+	kernel         *kernel
+	office, branch *pbx
+	parts          []*part
+}
+
+// perform lets everybody act for a while, and tells what happens.
+func (p *performance) perform(ctx context.Context, long time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, long)
+	defer cancel()
+	began := time.Now()
+	p.story.start(began)
+	p.story.tell("READY", "amifend is logged in to both PBXs: the office over TCP, the branch over TLS")
+	var acting, telling sync.WaitGroup
+	for _, a := range cast(p.office, p.branch) {
+		part := &part{actor: a}
+		p.parts = append(p.parts, part)
+		stop := func() bool { return !p.stage.packets && part.role == attacker && p.bench.covers(part.source) }
+		acting.Go(func() {
+			part.act(ctx, began, scale(long)/scale(wholePlay), p.stage.network, p.story.tell, stop)
+		})
+	}
+	over := make(chan struct{})
+	telling.Go(func() { p.narrate(over) })
+	acting.Wait()
+	<-ctx.Done()
+	time.Sleep(settle)
+	close(over)
+	telling.Wait()
+}
+
+// settle is for the last verdict to come.
+const settle = 300 * time.Millisecond
+
+// narrate tells of bans as they come, and of each ban's first dropped packet.
+func (p *performance) narrate(over <-chan struct{}) {
+	look := time.NewTicker(500 * time.Millisecond)
+	defer look.Stop()
+	told := make(map[netip.Prefix]bool)
+	for {
+		select {
+		case v := <-p.bench.news:
+			p.tellBan(v)
+			continue
+		case <-look.C:
+		case <-over:
+			return
+		}
+		dropped, err := p.kernel.dropped(context.Background())
+		if err != nil {
+			p.story.tell("ERROR", err.Error())
+			continue
+		}
+		for prefix, n := range dropped {
+			if n > 0 && !told[prefix] {
+				told[prefix] = true
+				p.story.tell("DROPPED", fmt.Sprintf("%s: the kernel drops its packets now, %d so far", name(prefix), n))
+			}
+		}
+	}
+}
+
+func (p *performance) tellBan(v verdict) {
+	verb := "BANNED"
+	if !p.stage.kernel {
+		verb = "WOULDBAN"
+	}
+	p.story.tell(verb, fmt.Sprintf("%s  %s, %v, until %s\n%s", v.Source(), scopeText(v.Scope), v.Duration.Round(time.Second), clockText(v.Until()), why(v)))
+}
+
+// why explains a ban.
+func why(v verdict) string {
+	return fmt.Sprintf("%d attempts: %s (rule %s, score %.1f)", v.Attempts, v.Evidence, v.Rule, v.Score)
+}
+
+func scopeText(s firewall.Scope) string {
+	if s == firewall.ScopeAll {
+		return "all traffic"
+	}
+	return "SIP ports"
+}
+
+func clockText(t time.Time) string { return t.Format("15:04:05") }
+
+// name is how people write a prefix: an address where it is one.
+func name(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return p.Addr().String()
+	}
+	return p.String()
+}
+
+// kernel reads what the daemon has put into the kernel. Without a kernel it has read nothing.
+type kernel struct{ table *firewall.Table }
+
+// openKernel opens a second handle on the daemon's table, to read.
+func openKernel(st stage) (*kernel, error) {
+	if !st.kernel {
+		return &kernel{}, nil
+	}
+	t, err := firewall.Open(firewall.Options{Table: table})
+	if err != nil {
+		return nil, fmt.Errorf("look into the kernel: %w", err)
+	}
+	return &kernel{t}, nil
+}
+
+// dropped returns the bans that are in the kernel, each with how many packets it has dropped.
+func (k *kernel) dropped(ctx context.Context) (map[netip.Prefix]uint64, error) {
+	if k.table == nil {
+		return nil, nil
+	}
+	elements, err := k.table.Bans(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("look into the kernel: %w", err)
+	}
+	out := make(map[netip.Prefix]uint64, len(elements))
+	for _, e := range elements {
+		out[e.Prefix] += e.Packets
+	}
+	return out, nil
+}
+
+// Close closes the handle.
+func (k *kernel) Close() error {
+	if k.table == nil {
+		return nil
+	}
+	return k.table.Close()
+}

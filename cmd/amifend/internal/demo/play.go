@@ -1,0 +1,120 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/app"
+)
+
+// part is an actor in play: what it did so far.
+type part struct {
+	actor
+
+	mu  sync.Mutex
+	did deeds
+}
+
+// deeds are counts of an actor's requests, and of its tries.
+type deeds struct {
+	tries, sent, answered int
+	letIn                 int   // tries whose last answer was OK
+	err                   error // the first try that could not be made
+}
+
+func (p *part) count(r result, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.did.tries++
+	p.did.sent += r.sent
+	p.did.answered += r.answered
+	if r.last == statusOK {
+		p.did.letIn++
+	}
+	if p.did.err == nil {
+		p.did.err = err
+	}
+}
+
+func (p *part) deeds() deeds {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.did
+}
+
+// scale is how much slower than written the play is played.
+type scale float64
+
+func (s scale) of(d time.Duration) time.Duration { return time.Duration(float64(d) * float64(s)) }
+
+// act plays a part until it is over or ctx ends. A try that was begun is finished, so that the counts are whole. It
+// stops early when stop says so, which is asked before each try.
+func (p *part) act(ctx context.Context, began time.Time, s scale, n network, tell func(verb, text string), stop func() bool) {
+	if !sleepUntil(ctx, began.Add(s.of(p.starts))) {
+		return
+	}
+	tell(p.verb, p.entry)
+	for i := 0; p.times == 0 || i < p.times; i++ {
+		at := began.Add(s.of(p.starts + time.Duration(i)*p.every))
+		if !sleepUntil(ctx, at) || stop() {
+			return
+		}
+		p.count(n.exchange(context.WithoutCancel(ctx), p.next(i)))
+	}
+}
+
+// sleepUntil waits for a moment. It is false if ctx ended before.
+func sleepUntil(ctx context.Context, at time.Time) bool {
+	t := time.NewTimer(time.Until(at))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return ctx.Err() == nil
+	}
+}
+
+// setStage makes the stage for PBXs whose Manager Interfaces run.
+type setStage func(ctx context.Context, pbxs ...*pbx) stage
+
+// play plays the demo: it sets the scene, lets everybody act, and judges.
+func play(ctx context.Context, o Options, set setStage) (err error) {
+	log, err := openLog(o.Log)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	office, branch := newPBXs()
+	for _, p := range []*pbx{office, branch} {
+		if err := p.start(); err != nil {
+			return err
+		}
+		defer p.manager.Close()
+	}
+	s := newStory(o.Out)
+	st := set(ctx, office, branch)
+	defer func() { err = errors.Join(err, st.close()) }()
+	s.print(opening(o.For, st)...)
+
+	b := newBench()
+	d, err := startDaemon(ctx, app.Options{Config: st.daemonConfig(office, branch), Log: s.logger(log), Banned: b.banned}, office, branch)
+	if err != nil {
+		return err
+	}
+	k, err := openKernel(st)
+	if err != nil {
+		return errors.Join(err, d.stop())
+	}
+	defer k.Close()
+	p := performance{story: s, stage: st, bench: b, kernel: k, office: office, branch: branch}
+	p.perform(d.ctx, o.For)
+	ended := d.ctx.Err() != nil // before its time
+	dropped, err := k.dropped(context.WithoutCancel(ctx))
+	if err := errors.Join(err, d.stop()); err != nil {
+		return err
+	}
+	return p.close(ended, dropped)
+}

@@ -1,0 +1,150 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/app"
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/firewall"
+	"github.com/amifend/amifend/policy"
+)
+
+// stage is where the demo is played.
+type stage struct {
+	network network
+	kernel  bool   // bans are put into nftables; else the daemon makes a dry run
+	packets bool   // clients send packets, which the kernel can drop
+	told    string // what the audience is told of all that
+	close   func() error
+}
+
+// table is the nftables table's name: it is in a namespace of its own, so that it needs no other than the usual one.
+const table = "amifend"
+
+// privateStage is one of real packets and a real kernel, or as near as the kernel lets us.
+func privateStage(ctx context.Context, pbxs ...*pbx) stage {
+	w, err := newWire(ctx, pbxs...)
+	if err != nil {
+		return stage{
+			network: direct{}, kernel: true, close: noClose,
+			told: fmt.Sprintf("No packets are sent, so each attacker stops at its ban: %v.", err),
+		}
+	}
+	return stage{
+		network: w, kernel: true, packets: true, close: w.Close,
+		told: "The PBXs are played. The packets, amifend and its nftables table are real.",
+	}
+}
+
+// dryStage is one on the host's loopback interface, where nothing is banned.
+func dryStage(why error) stage {
+	return stage{
+		network: direct{}, close: noClose,
+		told: fmt.Sprintf("Dry run: no packets are sent and nobody is banned, for there is %v.", why),
+	}
+}
+
+func noClose() error { return nil }
+
+// daemonConfig is amifend's configuration: all defaults, but for who is served and who is allowed.
+func (s stage) daemonConfig(pbxs ...*pbx) *config.Config {
+	c := &config.Config{
+		Policy: policy.DefaultOptions(),
+		Allow:  []netip.Prefix{trunk()},
+		Firewall: config.Firewall{
+			Backend: config.BackendLog, Table: table, SIPPorts: firewall.DefaultSIPPorts(), MaxBans: firewall.DefaultMaxBans,
+		},
+	}
+	if s.kernel {
+		c.Firewall.Backend = config.BackendNftables
+	}
+	for _, p := range pbxs {
+		c.Servers = append(c.Servers, p.server())
+	}
+	return c
+}
+
+// verdict is one ban, and when the kernel had acknowledged it.
+type verdict struct {
+	app.Ban
+	at time.Time
+}
+
+// bench is where the daemon's verdicts are kept.
+type bench struct {
+	mu       sync.Mutex
+	verdicts []verdict
+	news     chan verdict
+}
+
+// mostBans is more than the play can cause.
+const mostBans = 1000
+
+func newBench() *bench { return &bench{news: make(chan verdict, mostBans)} }
+
+// banned is called by the daemon's enforcer: it must not block.
+func (b *bench) banned(ban app.Ban) {
+	v := verdict{ban, time.Now()}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.verdicts) >= mostBans {
+		return
+	}
+	b.verdicts = append(b.verdicts, v)
+	b.news <- v // has room for all
+}
+
+func (b *bench) all() []verdict {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]verdict(nil), b.verdicts...)
+}
+
+// covers tells whether an address, or all of a prefix, is banned.
+func (b *bench) covers(p netip.Prefix) bool {
+	for _, v := range b.all() {
+		if v.Prefix.Bits() <= p.Bits() && v.Prefix.Contains(p.Addr()) {
+			return true
+		}
+	}
+	return false
+}
+
+// daemon is the real daemon, running.
+type daemon struct {
+	ctx    context.Context // ends with the daemon
+	cancel context.CancelFunc
+	ended  chan error
+}
+
+// startDaemon runs the daemon. It returns when every PBX has it logged in.
+func startDaemon(ctx context.Context, o app.Options, pbxs ...*pbx) (*daemon, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	d := &daemon{ctx: ctx, cancel: cancel, ended: make(chan error, 1)}
+	go func() {
+		defer cancel()
+		d.ended <- app.Run(ctx, o)
+	}()
+	ready, done := context.WithTimeout(ctx, 10*time.Second)
+	defer done()
+	for _, p := range pbxs {
+		if err := p.manager.WaitSessions(ready, 1); err != nil {
+			return nil, errors.Join(fmt.Errorf("wait for amifend to log in to PBX %s: %w", p.name, err), d.stop())
+		}
+	}
+	return d, nil
+}
+
+// stop ends the daemon in order and returns its error.
+func (d *daemon) stop() error {
+	d.cancel()
+	if err := <-d.ended; err != nil {
+		return fmt.Errorf("run amifend: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,110 @@
+package demo
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+)
+
+// width is how many columns a line may have, and indent where its text begins.
+const (
+	width  = 80
+	indent = 19
+)
+
+// story prints what happens, a line or a few for each event. It may be told from any goroutine.
+type story struct {
+	mu    sync.Mutex
+	out   io.Writer
+	began time.Time
+}
+
+func newStory(out io.Writer) *story { return &story{out: out, began: time.Now()} }
+
+// start begins to count the seconds.
+func (s *story) start(at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.began = at
+}
+
+// tell prints one event with its time. Each line of text is wrapped and indented.
+func (s *story) tell(verb, text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	head := fmt.Sprintf("%6.1fs  %-8s  ", time.Since(s.began).Seconds(), verb)
+	var b strings.Builder
+	for _, line := range wrap(text, width-indent) {
+		b.WriteString(head + line + "\n")
+		head = strings.Repeat(" ", indent)
+	}
+	_, _ = io.WriteString(s.out, b.String()) // a reader that has gone wants no story
+}
+
+// print prints lines as they are.
+func (s *story) print(lines ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, _ = io.WriteString(s.out, strings.Join(lines, "\n")+"\n") // a reader that has gone wants no story
+}
+
+// wrap breaks lines of text between words, so that none is longer than columns if its words allow.
+func wrap(text string, columns int) []string {
+	var out []string
+	for paragraph := range strings.SplitSeq(text, "\n") {
+		line := ""
+		for word := range strings.SplitSeq(paragraph, " ") {
+			if line != "" && len(line)+1+len(word) > columns {
+				out = append(out, line)
+				line = ""
+			}
+			if line != "" {
+				line += " "
+			}
+			line += word
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+// logger writes the daemon's log to a file, and what it warns of into the story too.
+func (s *story) logger(file io.Writer) *slog.Logger {
+	return slog.New(teller{Handler: slog.NewTextHandler(file, &slog.HandlerOptions{Level: slog.LevelDebug}), story: s})
+}
+
+// teller is the handler of that log.
+type teller struct {
+	slog.Handler
+	story *story
+	attrs []slog.Attr
+}
+
+// Handle writes a record.
+func (t teller) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level >= slog.LevelWarn {
+		var line bytes.Buffer
+		options := &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey || a.Key == slog.LevelKey {
+				return slog.Attr{} // the story has a time of its own
+			}
+			return a
+		}}
+		if err := slog.NewTextHandler(&line, options).WithAttrs(t.attrs).Handle(ctx, r); err == nil {
+			t.story.tell(r.Level.String(), strings.TrimSpace(line.String()))
+		}
+	}
+	return t.Handler.Handle(ctx, r)
+}
+
+// WithAttrs keeps the attributes for the story too.
+func (t teller) WithAttrs(attrs []slog.Attr) slog.Handler {
+	t.attrs = append(t.attrs[:len(t.attrs):len(t.attrs)], attrs...)
+	t.Handler = t.Handler.WithAttrs(attrs)
+	return t
+}

@@ -1,0 +1,112 @@
+package demo
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// opening says what will be seen.
+func opening(long time.Duration, st stage) []string {
+	lines := []string{
+		fmt.Sprintf("amifend demo, %v: two PBXs, their phones, and strangers who attack them.", long),
+	}
+	lines = append(lines, wrap(st.told+" Nothing on this machine is touched.", width)...)
+	return append(lines, "Each line tells when, what and who. A summary follows; Ctrl-C ends the play early.", "")
+}
+
+// close judges and prints the summary. It returns ErrFailed if somebody was judged wrong, unless the play ended early.
+func (p *performance) close(early bool, dropped map[netip.Prefix]uint64) error {
+	var outcomes []outcome
+	wrong := p.strays()
+	for _, part := range p.parts {
+		o := p.outcome(part, dropped)
+		outcomes = append(outcomes, o)
+		wrong = append(wrong, o.judge(p.stage)...)
+	}
+	p.story.print(append([]string{""}, p.attackersText(outcomes)...)...)
+	p.story.print(append([]string{""}, goodText(outcomes)...)...)
+	p.story.print("",
+		fmt.Sprintf("%d security events were sent to amifend: %d by the office, %d by the branch.",
+			p.office.raised()+p.branch.raised(), p.office.raised(), p.branch.raised()))
+	var err error
+	switch {
+	case early:
+		p.story.print("", "Ended early, so nothing is judged.")
+	case len(wrong) > 0:
+		err = ErrFailed
+		p.story.print("", "WRONG:")
+		for _, w := range wrong {
+			p.story.print(hang("  ", w)...)
+		}
+	default:
+		p.story.print("", "All attackers were banned, and nobody else.")
+	}
+	p.story.print("", "What to do next:",
+		"  install  make build && sudo install bin/amifend /usr/local/sbin/",
+		"  config   copy config.toml.example to /etc/amifend/config.toml, then: amifend check")
+	return err
+}
+
+// attackersText is the table of those who had to be banned.
+func (p *performance) attackersText(outcomes []outcome) []string {
+	const format = "%-18s  %-17s  %-11s  %-8s  %5s %7s %7s"
+	title := "Banned"
+	if !p.stage.kernel {
+		title = "Would be banned"
+	}
+	lines := []string{fmt.Sprintf(format, title, "who", "what", "until", "tried", "arrived", "dropped")}
+	for _, o := range outcomes {
+		if o.role != attacker {
+			continue
+		}
+		what, until, dropped := "NOT BANNED", "-", "-"
+		if o.ban != nil {
+			what, until = scopeText(o.ban.Scope), clockText(o.ban.Until())
+		}
+		if p.stage.packets {
+			dropped = strconv.FormatUint(o.dropped, 10)
+		}
+		lines = append(lines, fmt.Sprintf(format, name(o.source), o.name, what, until, strconv.Itoa(o.sent), strconv.Itoa(o.reached), dropped))
+		if o.ban != nil {
+			lines = append(lines, hang("    ", why(*o.ban))...)
+		}
+	}
+	if p.stage.packets {
+		lines = append(lines, "(tried: requests and connections; arrived: requests; dropped: packets, by the kernel)")
+	}
+	return lines
+}
+
+// goodText tells of those who had not to be banned.
+func goodText(outcomes []outcome) []string {
+	lines := []string{"Not banned"}
+	for _, o := range outcomes {
+		if o.role == attacker {
+			continue
+		}
+		did := fmt.Sprintf("%d of %d requests answered", o.answered, o.sent)
+		switch o.role {
+		case phones:
+			did = fmt.Sprintf("%d of %d registrations done", o.letIn, o.tries)
+		case forger:
+			did = fmt.Sprintf("%d packets forged", o.sent)
+		case user:
+			did = fmt.Sprintf("let in at try %d", o.tries)
+		}
+		lines = append(lines, fmt.Sprintf("%-18s  %s: %s", name(o.source), o.name, did))
+		lines = append(lines, hang("    ", o.why)...)
+	}
+	return lines
+}
+
+// hang wraps text and indents all of it.
+func hang(indent, text string) []string {
+	lines := wrap(text, width-len(indent))
+	for i, l := range lines {
+		lines[i] = strings.TrimRight(indent+l, " ")
+	}
+	return lines
+}
