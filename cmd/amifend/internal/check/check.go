@@ -11,7 +11,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/amifend/amifend/ami"
@@ -65,20 +64,24 @@ func (o Options) online(ctx context.Context, p *printer) {
 	known.Lookup, known.NetNS = o.Lookup, o.NetNS
 	watcher := protect.New(known)
 
-	servers := o.Config.Servers
-	sections := make([]section, len(servers))
-	var probes sync.WaitGroup
-	for i, s := range servers {
-		probes.Go(func() {
-			sections[i] = checkServer(ctx, s, o.Wait, func(ev ami.Event) { learn(watcher, s.Name, ev) })
-		})
+	// All PBXs at once, each told as soon as those before it are: one that does not answer takes its time.
+	var found []chan section
+	for _, s := range o.Config.Servers {
+		done := make(chan section, 1)
+		found = append(found, done)
+		go func() {
+			done <- checkServer(ctx, s, o.Wait, func(ev ami.Event) { learn(watcher, s.Name, ev) })
+		}()
 	}
-	probes.Wait()
-	if ctx.Err() != nil {
-		return // what they found is only that
-	}
-	for _, s := range sections {
+	for _, done := range found {
+		s := <-done
+		if ctx.Err() != nil {
+			continue // what it found is only that
+		}
 		p.print(s)
+	}
+	if ctx.Err() != nil {
+		return
 	}
 	p.print(checkFirewall(ctx, o.Config, o.NetNS))
 

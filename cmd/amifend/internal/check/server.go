@@ -37,7 +37,7 @@ func checkServer(ctx context.Context, server config.Server, wait time.Duration, 
 		s.ok("a Ping is answered in %s", short(report.Latency))
 	}
 	if report.Own.IsValid() {
-		s.ok("it sees us as %s", report.Own)
+		s.ok("it sees us as %s", report.Own.Addr())
 		checkClock(&s, ahead)
 	}
 	for _, w := range c.Warnings() {
