@@ -20,6 +20,7 @@ import (
 type client struct {
 	conn    net.Conn
 	timeout time.Duration // of one write
+	key     string        // the answer to the challenge, not to be shown; the session's goroutine only
 
 	write   sync.Mutex // one action at a time on the wire
 	mu      sync.Mutex // guards waiting

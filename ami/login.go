@@ -66,6 +66,7 @@ func askChallenge(ctx context.Context, c *client, config *Config) (string, error
 func loginMD5(ctx context.Context, c *client, config *Config, challenge string, begin func(id string)) error {
 	sum := md5.Sum([]byte(challenge + config.Secret.reveal())) // as above
 	key := hex.EncodeToString(sum[:])
+	c.key = key
 	r := c.request()
 	defer r.forget()
 	begin(r.id)
@@ -114,8 +115,10 @@ func refusal(message string) Problem {
 }
 
 func refused(p Problem, message string) error {
-	return &Error{p, "log in", fmt.Errorf("the PBX answered %s", Quote([]byte(message)))}
+	return &Error{p, "log in", answered(message)}
 }
+
+func answered(message string) error { return fmt.Errorf("the PBX answered %s", Quote([]byte(message))) }
 
 // loginError names the problem of a login that got no answer.
 func loginError(op string, err error) error {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -182,7 +183,18 @@ func (l *link) ping(ctx context.Context) error {
 	case isClosed(err):
 		return l.ended(ctx, err)
 	}
-	return &Error{ProblemUnknown, "ping", errors.New(l.config.Secret.scrub(err.Error()))}
+	return l.pingRefused(err)
+}
+
+// pingRefused names the problem of a Ping whose answer was no Success. What the PBX says may hold anything, also what we
+// told it.
+func (l *link) pingRefused(err error) error {
+	message := strings.TrimPrefix(err.Error(), "ping failed: ") // goami's words
+	p := refusal(message)
+	if p != ProblemShuttingDown {
+		p = ProblemUnknown
+	}
+	return &Error{p, "ping", answered(l.config.Secret.scrub(message, l.client.key))}
 }
 
 // ended returns why the connection ended, when a write noticed it first. The reader knows better, and may have events
