@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 	"github.com/amifend/amifend/firewall"
 )
 
@@ -243,3 +244,5 @@ func (w *workshop) want(t *testing.T, elements ...string) {
 		t.Fatalf("the kernel has %q, want %q\n%s", got, elements, w.said)
 	}
 }
+
+func protectNothing() protect.Set { return protect.Set{} }
