@@ -43,6 +43,9 @@ func (t *Table) Apply(ctx context.Context, changes []Change) ([]Rejected, error)
 		}
 		full, err := t.applyBatch(batch)
 		rejected = append(rejected, full...)
+		if errors.Is(err, unix.ENOENT) { // a set was removed after the last look
+			err = fmt.Errorf("%w (%w)", ErrGone, err)
+		}
 		if err != nil {
 			return rejected, kernelError("apply changes", err)
 		}
@@ -50,7 +53,8 @@ func (t *Table) Apply(ctx context.Context, changes []Change) ([]Rejected, error)
 	return rejected, nil
 }
 
-// validChanges sorts out what no set can take, and of several changes to one element all but the last.
+// validChanges sorts out what no set can take, and of several changes to one element all but the last. It decides what is lifted since
+// its time has passed, once: a ban that was no lift at the first look and is one at the next would delete what is not there.
 func (t *Table) validChanges(changes []Change) ([]change, []Rejected) {
 	type key struct {
 		prefix netip.Prefix
@@ -59,7 +63,9 @@ func (t *Table) validChanges(changes []Change) ([]change, []Rejected) {
 	var rejected []Rejected
 	valid := make([]change, 0, len(changes))
 	at := make(map[key]int, len(changes))
+	now := t.now()
 	for _, c := range changes {
+		c.Lift = c.Lift || !c.Until.After(now)
 		set, err := findSet(t.sets, c)
 		if err != nil {
 			rejected = append(rejected, Rejected{c, err})
@@ -109,7 +115,7 @@ func (t *Table) divide(batch []change) (present, fresh []change, err error) {
 			return nil, nil, err
 		case found:
 			present = append(present, c)
-		case !c.lifts(t.now()):
+		case !c.Lift:
 			fresh = append(fresh, c)
 		}
 	}
@@ -167,7 +173,7 @@ func (t *Table) commit(changes []change) error {
 	bans := make([][]nftables.SetElement, len(t.sets))
 	for _, c := range changes {
 		e := nftables.SetElement{Key: c.Prefix.Addr().AsSlice()}
-		if c.lifts(now) {
+		if c.Lift {
 			lifts[c.set] = append(lifts[c.set], e)
 			continue
 		}
@@ -186,8 +192,6 @@ func (t *Table) commit(changes []change) error {
 	}
 	return errors.Join(append(errs, t.write.Flush())...)
 }
-
-func (c change) lifts(now time.Time) bool { return c.Lift || !c.Until.After(now) }
 
 // checkSets returns ErrGone if a set is missing.
 func (t *Table) checkSets() error {
