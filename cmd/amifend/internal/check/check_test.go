@@ -9,8 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/ami/amitest"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/pbxconf"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 	"github.com/amifend/amifend/firewall/firewalltest"
 )
@@ -115,15 +117,22 @@ func TestInterrupted(t *testing.T) {
 	wantNot(t, out.String(), "result:", "FAIL")
 }
 
-// broken is a pipe that nobody reads.
-type broken struct{}
+// broken is a pipe that nobody reads; it counts the tries to write.
+type broken int
 
-func (broken) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
+func (b *broken) Write([]byte) (int, error) {
+	*b++
+	return 0, errors.New("broken pipe")
+}
 
 func TestOutputThatCannotBeWritten(t *testing.T) {
 	c := load(t, server("a", "127.0.0.1:1"))
-	if ok, err := Run(t.Context(), Options{Config: c, Out: broken{}, Offline: true}); ok || err == nil {
+	var out broken
+	if ok, err := Run(t.Context(), Options{Config: c, Out: &out, Offline: true}); ok || err == nil || !strings.Contains(err.Error(), "broken pipe") {
 		t.Errorf("Run: %t, %v", ok, err)
+	}
+	if out != 1 {
+		t.Errorf("%d tries to write", out)
 	}
 }
 
@@ -131,6 +140,45 @@ func TestProtectedListThatCannotBeRead(t *testing.T) {
 	s := protectedSection(protect.Set{}, nil, errors.New("list routes: no"))
 	if len(s.lines) != 1 || s.lines[0].level != levelFail || !strings.Contains(s.lines[0].text, "list routes: no") {
 		t.Errorf("%+v", s)
+	}
+}
+
+func TestNamesInTheProtectedListAreQuoted(t *testing.T) {
+	set := protect.Set{Entries: []protect.Entry{{Prefix: netip.MustParsePrefix("192.0.2.1/32"), Reason: "own address on x\x1b[2J"}}}
+	unresolved := []*protect.LookupError{{Server: "a", Host: "b", Err: errors.New("\x1b[2J")}}
+	s := protectedSection(set, unresolved, nil)
+	if len(s.lines) != 2 || s.lines[0].text != `192.0.2.1  "own address on x\x1b[2J"` || strings.Contains(s.lines[1].text, "\x1b") {
+		t.Errorf("%+v", s.lines)
+	}
+	if open, why := exposed(pbxconf.Trunk{Prefix: set.Entries[0].Prefix}, nil, set); open || strings.Contains(why, "\x1b") {
+		t.Errorf("exposed: %t, %s", open, why)
+	}
+}
+
+// Injected text must not protect an attacker.
+func TestTaintedEventsTeachNothing(t *testing.T) {
+	w := protect.New(protect.Config{Servers: []protect.Server{{Name: "pbx"}}})
+	event := ami.Event{
+		Source: netip.MustParseAddrPort("198.51.100.7:5060"), Local: netip.MustParseAddrPort("203.0.113.7:5060"),
+		Own: true,
+	}
+	for _, tt := range []struct {
+		taint ami.Taint
+		want  int
+	}{{ami.TaintOrphan, 0}, {ami.Untainted, 2}} {
+		event.Taint = tt.taint
+		before, err := w.Snapshot(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		learn(w, "pbx", event)
+		after, err := w.Snapshot(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(after.Entries) - len(before.Entries); got != tt.want {
+			t.Errorf("taint %s: learned %d, want %d", tt.taint, got, tt.want)
+		}
 	}
 }
 
@@ -148,6 +196,8 @@ func TestPlain(t *testing.T) {
 		"pjsip.conf:1 [a] match": "pjsip.conf:1 [a] match",
 		"evil\x1b[2J":            `"evil\x1b[2J"`,
 		"\u202eabc":              `"\xe2\x80\xaeabc"`,
+		"\x9b2J":                 `"\x9b2J"`,
+		"Büro":                   "Büro",
 	} {
 		if got := plain(in); got != out {
 			t.Errorf("plain(%q) = %s, want %s", in, got, out)

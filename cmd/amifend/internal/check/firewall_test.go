@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/nftables"
+
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/firewall"
 	"github.com/amifend/amifend/firewall/firewalltest"
@@ -66,7 +68,7 @@ func TestFirewallTellsWhatIsThere(t *testing.T) {
 			lay(t, ns, "ours", ban("198.51.100.1/32", firewall.ScopeAll), ban("2001:db8::/64", firewall.ScopeAll), ban("198.51.100.2/32", firewall.ScopeSIP))
 		}, 0, []string{"ok    the table is there with 3 bans (scope all: 2, scope sip: 1), which dropped no packets"}},
 		"an empty table": {func(t *testing.T, ns *firewalltest.NS) {
-			ns.NFT(t, "add", "table", "inet", "ours")
+			ns.NFT(t, "add table inet ours; add table inet other; add chain inet other input")
 		}, 0, []string{"note  the table is there, but incomplete"}},
 		"a set of ours is gone": {func(t *testing.T, ns *firewalltest.NS) {
 			lay(t, ns, "ours")
@@ -95,6 +97,25 @@ func TestFirewallTellsWhatIsThere(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The owner of a table is a process: nobody else may change it while that runs.
+func TestFirewallOfAnOwner(t *testing.T) {
+	ns := firewalltest.New(t)
+	c, err := nftables.New(nftables.WithNetNSFd(ns.FD()), nftables.AsLasting())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.CloseLasting() }()
+	c.AddTable(&nftables.Table{Name: "ours", Family: nftables.TableFamilyINet, Flags: nftables.TableFlagOwner})
+	if err := c.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	out, failed := lookAtFirewall(t, firewallConfig("ours"), ns.FD())
+	if failed != 1 {
+		t.Errorf("%d failed", failed)
+	}
+	want(t, out, "FAIL  a table of that name exists and is not ours: it is owned by the process with netlink port")
 }
 
 func TestFirewallOfARunningDaemonIsANote(t *testing.T) {

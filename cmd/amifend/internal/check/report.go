@@ -107,9 +107,10 @@ func count(n int, thing string) string {
 	return number + " " + thing + "s"
 }
 
-// plain shows a text of a PBX's config: as it is when nothing in it can change the terminal, else quoted.
+// plain shows a text that names of others are in, such as those of a PBX's config or of interfaces: as it is when
+// nothing in it can change the terminal, else quoted.
 func plain(text string) string {
-	if strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsPrint(r) }) {
+	if strings.ContainsFunc(text, func(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsPrint(r) }) {
 		return ami.Quote([]byte(text))
 	}
 	return text

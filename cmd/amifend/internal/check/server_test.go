@@ -3,6 +3,7 @@ package check
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -104,9 +105,20 @@ func TestClock(t *testing.T) {
 	}
 }
 
-// The clock is the PBX's, as its first event tells.
+// The clock is the PBX's, as the event of our own login tells: here one that was made an hour ago.
 func TestClockOfThePBX(t *testing.T) {
-	pbx := runPBX(t, amitest.Behaviour{})
-	out, _ := look(t, Options{Config: load(t, server("pbx", pbx.Addr()), dryRun)})
-	want(t, out, "its clock agrees with ours")
+	pbx := runPBX(t, amitest.Behaviour{NoSecurity: true}) // we say what it would
+	go func() {
+		if pbx.WaitSessions(t.Context(), 1) == nil {
+			pbx.Write(amitest.Event{
+				Kind: amitest.SuccessfulAuth, Service: "AMI", Transport: "TCP", Account: testUser, Session: "0x7f0000000000",
+				Time: time.Now().Add(-time.Hour), Remote: netip.MustParseAddrPort("127.0.0.1:40000"),
+			}.Bytes())
+		}
+	}()
+	out, ok := look(t, Options{Config: load(t, server("pbx", pbx.Addr()), dryRun)})
+	if !ok {
+		t.Error("not all is well")
+	}
+	want(t, out, "warn  its clock is 1h0m0s behind ours", "all is well, 1 warning")
 }

@@ -45,16 +45,16 @@ func (o Options) checkTrunks(ctx context.Context, set protect.Set) (s section, p
 		if !open {
 			if text := fmt.Sprintf("%s is never banned: %s", trunkText(t, addrs), why); !safe[text] {
 				safe[text] = true
-				s.ok("%s", plain(text))
+				s.ok("%s", text)
 			}
 			continue
 		}
 		missing = append(missing, t)
 		if t.Host != "" && len(addrs[t.Host]) == 0 {
-			s.warn("%s does not resolve now, so nobody can tell whether it is allowed (%s)", plain(t.Host), plain(t.Where))
+			s.warn("%s does not resolve now, so nobody can tell whether it is allowed (%s)", t.Host, plain(t.Where))
 			continue
 		}
-		s.warn("%s can be banned (%s)", plain(trunkText(t, addrs)), plain(t.Where))
+		s.warn("%s can be banned (%s)", trunkText(t, addrs), plain(t.Where))
 	}
 	if len(missing) == 0 {
 		return s, ""
@@ -94,7 +94,7 @@ func exposed(t pbxconf.Trunk, addrs []netip.Addr, set protect.Set) (bool, string
 		if i < 0 {
 			return true, ""
 		}
-		why = set.Entries[i].Reason
+		why = plain(set.Entries[i].Reason)
 	}
 	return len(prefixes) == 0, why
 }

@@ -51,7 +51,7 @@ func TestTrunksInConfigFiles(t *testing.T) {
 	pbx := runPBX(t, amitest.Behaviour{})
 	dir := t.TempDir()
 	write(t, dir, "pjsip.conf", 0o644, pjsip)
-	c := load(t, server("pbx", pbx.Addr()), dryRun, "[allow]\nprefixes = [\"203.0.113.0/28\"]\n")
+	c := load(t, server("pbx", pbx.Addr()), dryRun, "[allow]\nprefixes = [\"203.0.113.0/28\", \"198.51.100.0/28\"]\n") // the second is a part of a trunk
 	out, ok := look(t, Options{Config: c, PBXConfig: dir, Lookup: resolver})
 	if !ok {
 		t.Errorf("a trunk that is not allowed fails the check:\n%s", out)
