@@ -1,0 +1,51 @@
+// Package observe translates the AMI library's events into the policy engine's observations. The daemon and the replay
+// share it, so that both judge the same.
+package observe
+
+import (
+	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/policy"
+)
+
+// Translator turns one server's events into observations. It allocates nothing.
+type Translator struct {
+	Server uint16 // which PBX, see [policy.Observation]
+	Hasher policy.Hasher
+}
+
+// kinds maps the AMI library's kinds of events to the engine's: both carry Asterisk's names.
+var kinds = func() (table [256]policy.Kind) {
+	for k := range table {
+		table[k], _ = policy.ParseKind(ami.Kind(k).String())
+	}
+	return table
+}()
+
+var services = [256]policy.Service{
+	ami.ServicePJSIP: policy.ServicePJSIP,
+	ami.ServiceSIP:   policy.ServiceSIP,
+	ami.ServiceAMI:   policy.ServiceAMI,
+}
+
+// Observation says what ev, received at the time at (nanoseconds since the Unix epoch), means. It is false for an event
+// that says nothing about anybody: one without a certain source.
+func (t Translator) Observation(ev ami.Event, at int64) (policy.Observation, bool) {
+	if !ev.Source.IsValid() {
+		return policy.Observation{}, false
+	}
+	return policy.Observation{
+		At:        at,
+		Source:    ev.Source,
+		Server:    t.Server,
+		LocalPort: ev.Local.Port(),
+		Kind:      kinds[ev.Kind],
+		Service:   services[ev.Service],
+		Stream:    ev.Transport.Stream(),
+		Password:  ev.UsingPassword,
+		RoundTrip: ev.RoundTrip,
+		Unknown:   string(ev.Account) == "<unknown>",
+		Injected:  ev.Taint != ami.Untainted,
+		Session:   t.Hasher.Session(ev.Session),
+		Account:   t.Hasher.Label(ev.Account),
+	}, true
+}

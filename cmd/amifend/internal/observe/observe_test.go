@@ -1,0 +1,58 @@
+package observe
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/policy"
+)
+
+// event has another value in every field, so that none can be left out or taken for another.
+var event = ami.Event{
+	Time: time.Unix(7, 0), Kind: ami.KindInvalidPassword, Service: ami.ServiceSIP, Transport: ami.TransportTCP,
+	Source: netip.MustParseAddrPort("203.0.113.5:5062"), Local: netip.MustParseAddrPort("192.0.2.10:5060"),
+	Account: []byte("1001"), Session: []byte("0x1234"), RoundTrip: true,
+}
+
+func TestObservation(t *testing.T) {
+	h := policy.NewHasher(7)
+	got, ok := Translator{Server: 3, Hasher: h}.Observation(event, 99)
+	want := policy.Observation{
+		At: 99, Source: event.Source, Server: 3, LocalPort: 5060, Kind: policy.KindInvalidPassword, Service: policy.ServiceSIP,
+		Stream: true, RoundTrip: true, Session: h.Session([]byte("0x1234")), Account: h.Label([]byte("1001")),
+	}
+	if !ok || got != want {
+		t.Errorf("got %+v, %v; want %+v", got, ok, want)
+	}
+	udp := event
+	udp.Transport, udp.Account, udp.UsingPassword, udp.Taint = ami.TransportUDP, []byte("<unknown>"), true, ami.TaintTorn
+	if got, _ := (Translator{Hasher: h}).Observation(udp, 0); got.Stream || !got.Unknown || !got.Password || !got.Injected {
+		t.Errorf("got %+v; want a forgeable injection on an unknown account", got)
+	}
+	if _, ok := (Translator{Hasher: h}).Observation(ami.Event{Kind: ami.KindFailedACL}, 0); ok {
+		t.Error("an event without a source was translated")
+	}
+}
+
+// TestEveryKindAndService: what Asterisk can raise has a meaning for the engine, and the same name.
+func TestEveryKindAndService(t *testing.T) {
+	for k := ami.KindUnknown + 1; int(k) < ami.NumKinds; k++ {
+		if got := kinds[k].String(); got != k.String() {
+			t.Errorf("kind %s is %s to the engine", k, got)
+		}
+	}
+	for _, s := range []ami.Service{ami.ServicePJSIP, ami.ServiceSIP, ami.ServiceAMI} {
+		if got := services[s].String(); got != s.String() {
+			t.Errorf("service %s is %s to the engine", s, got)
+		}
+	}
+}
+
+func TestAllocatesNothing(t *testing.T) {
+	tr := Translator{Hasher: policy.NewHasher(0)}
+	if n := testing.AllocsPerRun(100, func() { _, _ = tr.Observation(event, 0) }); n != 0 {
+		t.Errorf("%v allocations, want 0", n)
+	}
+}
