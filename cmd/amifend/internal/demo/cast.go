@@ -56,11 +56,11 @@ func cast(office, branch *pbx) []actor {
 // goodAlways are those who work all the time.
 func goodAlways(office *pbx) []actor {
 	accounts := []string{"201", "202", "203", "204"}
-	first := netip.MustParseAddr("10.20.0.11").As4()
+	first := netip.MustParseAddr("10.20.0.8").As4()
 	return []actor{
 		{
-			name: "four office phones", role: phones, verb: "PHONES", entry: "10.20.0.11 to .14 register at the office, and go on doing so",
-			source: netip.MustParsePrefix("10.20.0.8/29"), every: 500 * time.Millisecond, why: "they do nothing wrong",
+			name: "the office's phones", role: phones, verb: "PHONES", entry: "10.20.0.8 to .11 register at the office, and go on doing so",
+			source: netip.MustParsePrefix("10.20.0.8/30"), every: 500 * time.Millisecond, why: "they do nothing wrong",
 			next: func(i int) try {
 				addr, account := first, accounts[i%len(accounts)]
 				addr[3] += byte(i % len(accounts))

@@ -36,8 +36,9 @@ type pbx struct {
 
 // arrival is one request that reached a PBX.
 type arrival struct {
-	from netip.Addr
-	at   time.Time
+	from  netip.Addr
+	at    time.Time
+	known bool // it named an account that exists
 }
 
 // newPBXs returns the office with its Manager Interface over TCP, and the branch with its own over TLS.
@@ -83,14 +84,14 @@ func (p *pbx) server() config.Server {
 // handle judges one request and returns the status of the answer. It raises the events that a real Asterisk 22 was seen
 // to raise for such a request.
 func (p *pbx) handle(transport string, local, remote netip.AddrPort, r request) int {
-	p.arrived(remote.Addr())
+	password, known := p.accounts[r.account]
+	p.arrived(arrival{remote.Addr(), time.Now(), known})
 	if r.method == "OPTIONS" {
 		return statusOK // raises no event
 	}
 	event := func(kind, account string) amitest.Event {
 		return amitest.Event{Kind: kind, Account: account, Session: r.call, Transport: transport, Local: local, Remote: remote}
 	}
-	password, known := p.accounts[r.account]
 	switch {
 	case !known && r.password == "":
 		p.raise(event(amitest.InvalidAccountID, r.account), event(amitest.ChallengeSent, amitest.Unknown))
@@ -114,26 +115,23 @@ func (p *pbx) raise(events ...amitest.Event) {
 	p.manager.Emit(events...)
 }
 
-func (p *pbx) arrived(from netip.Addr) {
+func (p *pbx) arrived(a arrival) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.arrivals = append(p.arrivals, arrival{from, time.Now()})
+	p.arrivals = append(p.arrivals, a)
 }
 
-// reached returns how many requests came from a prefix, and how many of them after a moment.
-func (p *pbx) reached(from netip.Prefix, after time.Time) (all, late int) {
+// reached counts the requests that came and match.
+func (p *pbx) reached(match func(arrival) bool) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	n := 0
 	for _, a := range p.arrivals {
-		if !from.Contains(a.from) {
-			continue
-		}
-		all++
-		if a.at.After(after) {
-			late++
+		if match(a) {
+			n++
 		}
 	}
-	return all, late
+	return n
 }
 
 // raised returns how many events the PBX has sent.

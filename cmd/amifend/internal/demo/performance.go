@@ -28,16 +28,20 @@ func (p *performance) perform(ctx context.Context, long time.Duration) {
 	p.story.start(began)
 	p.story.tell("READY", "amifend is logged in to both PBXs: the office over TCP, the branch over TLS")
 	var acting, telling sync.WaitGroup
+	pace := scale(long) / scale(wholePlay)
 	for _, a := range cast(p.office, p.branch) {
-		part := &part{actor: a}
-		p.parts = append(p.parts, part)
+		p.parts = append(p.parts, &part{actor: a})
+	}
+	for _, part := range p.parts {
 		stop := func() bool { return !p.stage.packets && part.role == attacker && p.bench.covers(part.source) }
 		acting.Go(func() {
-			part.act(ctx, began, scale(long)/scale(wholePlay), p.stage.network, p.story.tell, stop)
+			if part.act(ctx, began, pace, p.stage.network, p.story.tell, stop) && !p.bench.covers(part.source) {
+				p.story.tell("OK", fmt.Sprintf("%s: %s, and not banned", name(part.source), part.deedsText()))
+			}
 		})
 	}
 	over := make(chan struct{})
-	telling.Go(func() { p.narrate(over) })
+	telling.Go(func() { p.narrate(pace.of(progressEvery), over) })
 	acting.Wait()
 	<-ctx.Done()
 	time.Sleep(settle)
@@ -48,32 +52,64 @@ func (p *performance) perform(ctx context.Context, long time.Duration) {
 // settle is for the last verdict to come.
 const settle = 300 * time.Millisecond
 
-// narrate tells of bans as they come, and of each ban's first dropped packet.
-func (p *performance) narrate(over <-chan struct{}) {
-	look := time.NewTicker(500 * time.Millisecond)
+// progressEvery is how often a line sums up, in a whole play.
+const progressEvery = 10 * time.Second
+
+// narrate tells of bans as they come, of each ban's first dropped packet, and from time to time of how it stands.
+func (p *performance) narrate(every time.Duration, over <-chan struct{}) {
+	look, sumUp := time.NewTicker(500*time.Millisecond), time.NewTicker(every)
 	defer look.Stop()
+	defer sumUp.Stop()
 	told := make(map[netip.Prefix]bool)
 	for {
 		select {
 		case v := <-p.bench.news:
 			p.tellBan(v)
-			continue
 		case <-look.C:
+			p.tellDropped(told)
+		case <-sumUp.C:
+			p.tellProgress()
 		case <-over:
 			return
 		}
+	}
+}
+
+// tellDropped tells of the bans that have begun to drop packets, each once.
+func (p *performance) tellDropped(told map[netip.Prefix]bool) {
+	dropped, err := p.kernel.dropped(context.Background())
+	if err != nil {
+		p.story.tell("ERROR", err.Error())
+		return
+	}
+	for prefix, n := range dropped {
+		if n > 0 && !told[prefix] {
+			told[prefix] = true
+			p.story.tell("DROPPED", fmt.Sprintf("%s: the kernel drops its packets now, %d so far", name(prefix), n))
+		}
+	}
+}
+
+func (p *performance) tellProgress() {
+	text := fmt.Sprintf("bans: %d", len(p.bench.all()))
+	if p.stage.packets {
 		dropped, err := p.kernel.dropped(context.Background())
 		if err != nil {
 			p.story.tell("ERROR", err.Error())
-			continue
+			return
 		}
-		for prefix, n := range dropped {
-			if n > 0 && !told[prefix] {
-				told[prefix] = true
-				p.story.tell("DROPPED", fmt.Sprintf("%s: the kernel drops its packets now, %d so far", name(prefix), n))
-			}
+		sum := uint64(0)
+		for _, n := range dropped {
+			sum += n
+		}
+		text += fmt.Sprintf(", packets dropped: %d", sum)
+	}
+	for _, part := range p.parts {
+		if part.role == phones {
+			text += "; phones: " + part.deedsText()
 		}
 	}
+	p.story.tell("SO FAR", text)
 }
 
 func (p *performance) tellBan(v verdict) {

@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -44,25 +45,42 @@ func (p *part) deeds() deeds {
 	return p.did
 }
 
+// text tells in a few words what an actor of a role did.
+func (d deeds) text(r role) string {
+	switch r {
+	case phones:
+		return fmt.Sprintf("%d of %d registrations done", d.letIn, d.tries)
+	case forger:
+		return fmt.Sprintf("%d packets forged in its name", d.sent)
+	case user:
+		return fmt.Sprintf("let in at try %d", d.tries)
+	}
+	return fmt.Sprintf("%d of %d requests answered", d.answered, d.sent)
+}
+
 // scale is how much slower than written the play is played.
 type scale float64
 
 func (s scale) of(d time.Duration) time.Duration { return time.Duration(float64(d) * float64(s)) }
 
-// act plays a part until it is over or ctx ends. A try that was begun is finished, so that the counts are whole. It
-// stops early when stop says so, which is asked before each try.
-func (p *part) act(ctx context.Context, began time.Time, s scale, n network, tell func(verb, text string), stop func() bool) {
+// deedsText tells what the actor did, in a few words.
+func (p *part) deedsText() string { return p.deeds().text(p.role) }
+
+// act plays a part. It is true when the part was played to its end, false if ctx ended before. A try that was begun is
+// finished, so that the counts are whole. It stops early when stop says so, which is asked before each try.
+func (p *part) act(ctx context.Context, began time.Time, s scale, n network, tell func(verb, text string), stop func() bool) bool {
 	if !sleepUntil(ctx, began.Add(s.of(p.starts))) {
-		return
+		return false
 	}
 	tell(p.verb, p.entry)
 	for i := 0; p.times == 0 || i < p.times; i++ {
 		at := began.Add(s.of(p.starts + time.Duration(i)*p.every))
 		if !sleepUntil(ctx, at) || stop() {
-			return
+			return false
 		}
 		p.count(n.exchange(context.WithoutCancel(ctx), p.next(i)))
 	}
+	return true
 }
 
 // sleepUntil waits for a moment. It is false if ctx ended before.

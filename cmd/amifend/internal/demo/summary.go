@@ -14,7 +14,7 @@ func opening(long time.Duration, st stage) []string {
 		fmt.Sprintf("amifend demo, %v: two PBXs, their phones, and strangers who attack them.", long),
 	}
 	lines = append(lines, wrap(st.told+" Nothing on this machine is touched.", width)...)
-	return append(lines, "Each line tells when, what and who. A summary follows; Ctrl-C ends the play early.", "")
+	return append(lines, "Each line tells when, what and who. A summary follows; Ctrl-C ends it early.", "")
 }
 
 // close judges and prints the summary. It returns ErrFailed if somebody was judged wrong, unless the play ended early.
@@ -41,18 +41,21 @@ func (p *performance) close(early bool, dropped map[netip.Prefix]uint64) error {
 		for _, w := range wrong {
 			p.story.print(hang("  ", w)...)
 		}
-	default:
+	case p.stage.kernel:
 		p.story.print("", "All attackers were banned, and nobody else.")
+	default:
+		p.story.print("", "All attackers would be banned, and nobody else.")
 	}
 	p.story.print("", "What to do next:",
 		"  install  make build && sudo install bin/amifend /usr/local/sbin/",
-		"  config   copy config.toml.example to /etc/amifend/config.toml, then: amifend check")
+		"  config   edit a copy of config.toml.example as /etc/amifend/config.toml,",
+		"           then: amifend check")
 	return err
 }
 
 // attackersText is the table of those who had to be banned.
 func (p *performance) attackersText(outcomes []outcome) []string {
-	const format = "%-18s  %-17s  %-11s  %-8s  %5s %7s %7s"
+	const format = "%-17s  %-17s %-11s  %-8s %5s %7s %7s"
 	title := "Banned"
 	if !p.stage.kernel {
 		title = "Would be banned"
@@ -75,7 +78,7 @@ func (p *performance) attackersText(outcomes []outcome) []string {
 		}
 	}
 	if p.stage.packets {
-		lines = append(lines, "(tried: requests and connections; arrived: requests; dropped: packets, by the kernel)")
+		lines = append(lines, "(tried: requests, or connections; arrived: requests; dropped: packets)")
 	}
 	return lines
 }
@@ -87,16 +90,7 @@ func goodText(outcomes []outcome) []string {
 		if o.role == attacker {
 			continue
 		}
-		did := fmt.Sprintf("%d of %d requests answered", o.answered, o.sent)
-		switch o.role {
-		case phones:
-			did = fmt.Sprintf("%d of %d registrations done", o.letIn, o.tries)
-		case forger:
-			did = fmt.Sprintf("%d packets forged", o.sent)
-		case user:
-			did = fmt.Sprintf("let in at try %d", o.tries)
-		}
-		lines = append(lines, fmt.Sprintf("%-18s  %s: %s", name(o.source), o.name, did))
+		lines = append(lines, fmt.Sprintf("%-17s  %s: %s", name(o.source), o.name, o.text(o.role)))
 		lines = append(lines, hang("    ", o.why)...)
 	}
 	return lines

@@ -131,6 +131,11 @@ func (w *wire) listenUDP(p *pbx, addr netip.Addr) error {
 		return fmt.Errorf("open the SIP port of PBX %s: %w", p.name, err)
 	}
 	w.closers = append(w.closers, conn)
+	// What the table does not drop must arrive on a slow machine too, or the counts say nothing: have room for the whole
+	// flood. The kernel gives less where net.core.rmem_max says so.
+	if err := conn.SetReadBuffer(1 << 20); err != nil {
+		return fmt.Errorf("open the SIP port of PBX %s: %w", p.name, err)
+	}
 	w.serving.Go(func() {
 		buf := make([]byte, 4096)
 		for {

@@ -1,0 +1,102 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/app"
+	"github.com/amifend/amifend/firewall"
+)
+
+// spoiled is a network that changes what somebody sends.
+type spoiled struct {
+	who    netip.Addr
+	change func(t *try)
+}
+
+func (s spoiled) exchange(ctx context.Context, t try) (result, error) {
+	if t.from == s.who {
+		s.change(&t)
+	}
+	return direct{}.exchange(ctx, t)
+}
+
+// A play in which amifend is wrong, or seems so, fails and says who was judged wrong.
+func TestPlayFails(t *testing.T) {
+	t.Parallel()
+	guess := request{method: "REGISTER", account: "nobody", call: "x"}
+	for name, tc := range map[string]struct {
+		who    string
+		change func(t *try)
+		want   string
+	}{
+		"an attacker that does no harm": {
+			"198.51.100.20", func(t *try) { t.requests = nil }, "password cracker (198.51.100.20) was not banned",
+		},
+		"a user who attacks": {
+			"198.51.100.150", func(t *try) { t.requests = append(t.requests, guess, guess, guess) }, "198.51.100.150 should never have been banned: 4 attempts",
+		},
+		"a phone that is not let in": {
+			"10.20.0.9", func(t *try) { t.requests = t.requests[:1] }, "the office's phones (10.20.0.8/30) was let in",
+		},
+		"a flood that is none": {
+			"10.20.0.11", func(t *try) {
+				if t.forged {
+					t.requests, t.to = t.requests[:1], &pbx{manager: t.to.manager}
+				}
+			}, "so that nothing is shown",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out strings.Builder
+			err := play(t.Context(), Options{For: Shortest, Out: &out}, func(context.Context, ...*pbx) stage {
+				return stage{network: spoiled{netip.MustParseAddr(tc.who), tc.change}, close: noClose}
+			})
+			if !errors.Is(err, ErrFailed) {
+				t.Errorf("got %v, want %v", err, ErrFailed)
+			}
+			if _, wrong, _ := strings.Cut(strings.Join(strings.Fields(out.String()), " "), "WRONG:"); !strings.Contains(wrong, tc.want) {
+				t.Errorf("it does not tell %q:\n%s", tc.want, &out)
+			}
+		})
+	}
+}
+
+func TestJudge(t *testing.T) {
+	right := func() outcome {
+		return outcome{
+			actor: actor{name: "scanner", role: attacker, scope: firewall.ScopeSIP, source: netip.MustParsePrefix("203.0.113.5/32")},
+			deeds: deeds{tries: 10, sent: 10, answered: 4}, reached: 4, dropped: 6, inKernel: true,
+			ban: &verdict{app.Ban{Scope: firewall.ScopeSIP}, time.Now()},
+		}
+	}
+	real := stage{kernel: true, packets: true}
+	if wrong := right().judge(real); wrong != nil {
+		t.Fatalf("it finds fault with what is right: %v", wrong)
+	}
+	for want, spoil := range map[string]func(o *outcome){
+		"was not banned":           func(o *outcome) { o.ban = nil },
+		"with scope all, not sip":  func(o *outcome) { o.ban.Scope = firewall.ScopeAll },
+		"is not in the kernel":     func(o *outcome) { o.inKernel = false },
+		"still reached a PBX 1":    func(o *outcome) { o.late = 1 },
+		"had no packet dropped":    func(o *outcome) { o.dropped, o.reached = 0, 10 },
+		"4 arrived and 5 were":     func(o *outcome) { o.dropped = 5 },
+		"could not play its part":  func(o *outcome) { o.err = errors.New("no socket") },
+		"had 4 answers to 10":      func(o *outcome) { o.role = caller },
+		"was let in 0 times of 10": func(o *outcome) { o.role = phones },
+		"not once at the last":     func(o *outcome) { o.role, o.times = user, 10 },
+		"forged 10 times":          func(o *outcome) { o.role, o.times, o.reached = forger, 50, 10 },
+		"got 4 packets through":    func(o *outcome) { o.role, o.times = forger, 10 },
+	} {
+		o := right()
+		spoil(&o)
+		if wrong := o.judge(real); len(wrong) != 1 || !strings.Contains(wrong[0], want) {
+			t.Errorf("got %v, want %q", wrong, want)
+		}
+	}
+}
