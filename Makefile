@@ -10,8 +10,8 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo un
 help: ## list what there is to make
 	@awk -F':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: ## build bin/amifend
-	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/amifend ./cmd/amifend
+build: ## build bin/amifend, which needs no libraries
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/amifend ./cmd/amifend
 
 demo: build ## play two PBXs with phones and attackers for a minute; touches nothing on the host
 	@bin/amifend demo
