@@ -15,7 +15,7 @@ import (
 const (
 	batchSize  = 1000 // changes in a transaction: measured to be the cheapest a change
 	minTimeout = time.Second
-	// maxRaces bounds the tries of a batch whose elements expire between our look and our transaction.
+	// maxRaces bounds the tries of a batch whose elements expire between our look and our transaction; then its lifts go one by one.
 	maxRaces = 5
 )
 
@@ -86,21 +86,44 @@ func (t *Table) validChanges(changes []Change) ([]change, []Rejected) {
 // set both roll back the whole transaction.)
 func (t *Table) applyBatch(batch []change) ([]Rejected, error) {
 	err := t.commit(batch)
+	var present, fresh []change
 	for race := 0; refused(err) && race < maxRaces; race++ {
 		if errors.Is(err, unix.ENOENT) {
 			if err := t.checkSets(); err != nil {
 				return nil, err
 			}
 		}
-		present, fresh, divideErr := t.divide(batch)
-		if divideErr != nil {
+		var divideErr error
+		if present, fresh, divideErr = t.divide(batch); divideErr != nil {
 			return nil, divideErr
 		}
 		if err = t.commit(present); err == nil {
 			return t.fill(fresh)
 		}
 	}
+	if errors.Is(err, unix.ENOENT) {
+		return t.applyApart(slices.Concat(present, fresh), err)
+	}
 	return nil, err
+}
+
+// applyApart lifts one ban a transaction, in which an absent element harms no other change, and then applies the bans. It returns
+// cause if there is nothing to lift.
+func (t *Table) applyApart(batch []change, cause error) ([]Rejected, error) {
+	bans := make([]change, 0, len(batch))
+	for _, c := range batch {
+		if !c.Lift {
+			bans = append(bans, c)
+			continue
+		}
+		if err := t.commit([]change{c}); err != nil && !errors.Is(err, unix.ENOENT) {
+			return nil, err
+		}
+	}
+	if len(bans) == len(batch) {
+		return nil, cause
+	}
+	return t.applyBatch(bans)
 }
 
 // refused tells a transaction that one of its elements broke from a kernel that failed.
