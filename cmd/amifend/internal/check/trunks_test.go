@@ -32,6 +32,9 @@ match=half.example
 [whole]
 type=identify
 match=whole.example
+[again]
+type=identify
+match=203.0.113.5
 `
 
 // resolver is a DNS for tests.
@@ -68,6 +71,9 @@ func TestTrunksInConfigFiles(t *testing.T) {
 		"\n[allow]\nprefixes = [\n", `"192.0.2.20",`, `"192.0.2.77",`, `"192.0.2.200",`, `"198.51.100.0/24",`, "# gone.example does not resolve", "\n]\n",
 		"hints\n", "result: all is well, 5 warnings",
 	)
+	if strings.Count(out, "203.0.113.5 is never banned") != 1 {
+		t.Errorf("told twice:\n%s", out)
+	}
 	wantNot(t, out, "to find your trunks", `"203.0.113.5",`, `"203.0.113.10",`)
 }
 

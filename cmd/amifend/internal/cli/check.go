@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"time"
 
@@ -18,14 +19,22 @@ type Check struct {
 	Wait      time.Duration `default:"2s" help:"How long to listen to every PBX (${default})."`
 }
 
+// Validate refuses to wait for somebody to type what Asterisk should print; kong calls it.
+func (c *Check) Validate() error {
+	if c.PBXConfig != "-" {
+		return nil
+	}
+	if st, err := os.Stdin.Stat(); err == nil && st.Mode()&os.ModeCharDevice != 0 {
+		return errors.New("--pbx-config - reads what Asterisk's command line printed: pipe it in (amifend check without --pbx-config tells how)")
+	}
+	return nil
+}
+
 // Run checks, and writes what it found to standard output.
 func (c *Check) Run(ctx context.Context) error {
 	loaded, err := config.Load(c.Config)
 	if err != nil {
 		return badConfig(c.Config, err)
-	}
-	if c.PBXConfig == "-" && isTerminal(os.Stdin) {
-		return errors.New("--pbx-config - reads the output of Asterisk's command line: pipe it in, as `amifend check` without --pbx-config tells")
 	}
 	ok, err := check.Run(ctx, check.Options{
 		Config: loaded, Path: c.Config, Out: os.Stdout,
@@ -45,10 +54,10 @@ func badConfig(path string, err error) error {
 	if IsUsage(err) {
 		return err
 	}
-	return &config.Error{File: path, Problems: []config.Problem{{Text: err.Error()}}}
-}
-
-func isTerminal(f *os.File) bool {
-	st, err := f.Stat()
-	return err == nil && st.Mode()&os.ModeCharDevice != 0
+	text := err.Error()
+	var cause *fs.PathError
+	if errors.As(err, &cause) {
+		text = "cannot be read: " + cause.Err.Error()
+	}
+	return &config.Error{File: path, Problems: []config.Problem{{Text: text}}}
 }
