@@ -1,0 +1,116 @@
+package asterisklog
+
+import (
+	"bytes"
+	"strconv"
+	"time"
+)
+
+// A security line is, from Asterisk 1.8 to 22 (res/res_security_log.c, security_event_stasis_cb of 22.10.1):
+//
+//	SecurityEvent="InvalidPassword",EventTV="…",Severity="Error",Service="SIP",EventVersion="2",AccountID="1001",…
+//
+// with the information elements in the order of main/security_events.c, the same that AMI prints them in. Values are not
+// escaped.
+const opening = `SecurityEvent="`
+
+func isSecurity(message []byte) bool { return bytes.HasPrefix(message, []byte(opening)) }
+
+// holdsTwo reports whether a second event begins in the line: the first was cut with its line end, or somebody wants us to
+// think so. Either way it is not known whose the end of the line is.
+func holdsTwo(message []byte) bool { return bytes.Contains(message[len(opening):], []byte(opening)) }
+
+// isChanSIP reports whether the line is chan_sip's. Service stands before all text of an attacker.
+func isChanSIP(message []byte) bool {
+	head, _, ok := bytes.Cut(message, []byte(`",AccountID="`))
+	return ok && bytes.Contains(head, []byte(`",Service="SIP"`))
+}
+
+// endsLikeEvent reports whether a line that is no security line ends with a field of one, as the rest of a torn one does.
+func endsLikeEvent(line []byte) bool {
+	return len(line) > 0 && line[len(line)-1] == '"' && bytes.Contains(line, []byte(`RemoteAddress="`))
+}
+
+// appendPacket appends the AMI packet of the event that a security line tells of. False means that the line does not end
+// like one: the packet is broken too then, so that no decoder takes a cut value for a whole one.
+func appendPacket(dst, message []byte) ([]byte, bool) {
+	kind, rest, ok := bytes.Cut(message[len(opening):], []byte(`",`))
+	if !ok {
+		return append(dst, "?\r\n\r\n"...), false
+	}
+	dst = append(dst, "Event: "...)
+	dst = append(dst, kind...)
+	dst = append(dst, "\r\nPrivilege: security,all"...)
+	key, rest, ok := cutKey(rest)
+	if !ok {
+		return append(dst, "\r\n?\r\n\r\n"...), false
+	}
+	dst = appendKey(dst, key)
+	return appendFields(dst, key, rest)
+}
+
+// appendRest appends what follows an injected line end as the fragment of a packet.
+func appendRest(dst, line []byte) []byte {
+	dst = append(dst, '?') // so that no text begins a packet
+	dst, _ = appendFields(dst, nil, line)
+	return dst
+}
+
+// appendFields appends the value that rest begins with, which is key's, and all fields after it, as lines of a packet.
+func appendFields(dst, key, rest []byte) ([]byte, bool) {
+	for from := 0; ; {
+		i := bytes.Index(rest[from:], []byte(`",`))
+		if i < 0 {
+			break
+		}
+		i += from
+		next, after, ok := cutKey(rest[i+len(`",`):])
+		if !ok {
+			from = i + len(`",`)
+			continue
+		}
+		dst = appendValue(dst, key, rest[:i])
+		dst = appendKey(append(dst, "\r\n"...), next)
+		key, rest, from = next, after, 0
+	}
+	value, whole := bytes.CutSuffix(rest, []byte{'"'})
+	dst = appendValue(dst, key, value)
+	if !whole {
+		dst = append(dst, "\r\n?"...)
+	}
+	return append(dst, "\r\n\r\n"...), whole
+}
+
+// cutKey cuts `Key="` off: all keys are letters (main/event.c, ie_maps[]).
+func cutKey(b []byte) (key, rest []byte, ok bool) {
+	n := 0
+	for n < len(b) && (b[n]|0x20) >= 'a' && (b[n]|0x20) <= 'z' {
+		n++
+	}
+	if n == 0 || !bytes.HasPrefix(b[n:], []byte(`="`)) {
+		return nil, nil, false
+	}
+	return b[:n], b[n+len(`="`):], true
+}
+
+func appendKey(dst, key []byte) []byte {
+	if bytes.HasSuffix(dst, []byte("security,all")) {
+		dst = append(dst, "\r\n"...)
+	}
+	return append(append(dst, key...), ": "...)
+}
+
+// appendValue appends a value. Until Asterisk 11 a time was seconds and microseconds since the epoch, `%u-%u`
+// (main/security_events.c 11.25.3, encode_timestamp); since 12 it is what AMI prints.
+func appendValue(dst, key, value []byte) []byte {
+	if k := string(key); k != "EventTV" && k != "SessionTV" {
+		return append(dst, value...)
+	}
+	seconds, micros, ok := bytes.Cut(value, []byte{'-'})
+	s, err := strconv.ParseUint(string(seconds), 10, 32)
+	us, err2 := strconv.ParseUint(string(micros), 10, 32)
+	if !ok || err != nil || err2 != nil || us >= 1e6 {
+		return append(dst, value...)
+	}
+	return time.Unix(int64(s), int64(us)*1000).UTC().AppendFormat(dst, "2006-01-02T15:04:05.000-0700")
+}
