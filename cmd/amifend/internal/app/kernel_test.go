@@ -314,11 +314,11 @@ func TestRestartLeavesNoGap(t *testing.T) {
 	if l := r.wait(t, "amifend runs", ""); l.text("adopted") != "0" {
 		t.Errorf("adopted %s", l.text("adopted"))
 	}
-	guess(s.pbxs[0], "203.0.113.5:5060", "UDP", 4)
+	guess(s.pbxs[0], "203.0.113.5:5060", "TCP", 4) // scope all
 	r.wait(t, "banned", "203.0.113.5")
 	received := firewalltest.Count(sink)
 	sent := firewalltest.Flood(attacker.DialUDP(t, "203.0.113.5:5060", "203.0.113.1:5060"))
-	for range 3 {
+	for range 5 {
 		r.stop(t)
 		r = s.start(t)
 		if l := r.wait(t, "amifend runs", ""); l.text("adopted") != "1" {

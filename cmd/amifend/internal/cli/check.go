@@ -3,12 +3,10 @@ package cli
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"os"
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/check"
-	"github.com/amifend/amifend/cmd/amifend/internal/config"
 )
 
 // Check is `amifend check`.
@@ -32,9 +30,9 @@ func (c *Check) Validate() error {
 
 // Run checks, and writes what it found to standard output.
 func (c *Check) Run(ctx context.Context) error {
-	loaded, err := config.Load(c.Config)
+	loaded, err := c.load()
 	if err != nil {
-		return badConfig(c.Config, err)
+		return err
 	}
 	ok, err := check.Run(ctx, check.Options{
 		Config: loaded, Path: c.Config, Out: os.Stdout,
@@ -47,17 +45,4 @@ func (c *Check) Run(ctx context.Context) error {
 		return ErrTold
 	}
 	return nil
-}
-
-// badConfig makes a file that cannot be read one that is not valid: the user mends both in the same place.
-func badConfig(path string, err error) error {
-	if IsUsage(err) {
-		return err
-	}
-	text := err.Error()
-	var cause *fs.PathError
-	if errors.As(err, &cause) {
-		text = "cannot be read: " + cause.Err.Error()
-	}
-	return &config.Error{File: path, Problems: []config.Problem{{Text: text}}}
 }

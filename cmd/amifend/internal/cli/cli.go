@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 
@@ -40,6 +41,20 @@ type configFlag struct {
 	Config string `default:"/etc/amifend/config.toml" placeholder:"FILE" type:"path" help:"The config file (${default})."`
 }
 
+// load reads the config. A file that cannot be read is one that is not valid: the user mends both in the same place.
+func (f configFlag) load() (*config.Config, error) {
+	c, err := config.Load(f.Config)
+	if err == nil || IsUsage(err) {
+		return c, err
+	}
+	text := err.Error()
+	var cause *fs.PathError
+	if errors.As(err, &cause) {
+		text = "cannot be read: " + cause.Err.Error()
+	}
+	return nil, &config.Error{File: f.Config, Problems: []config.Problem{{Text: text}}}
+}
+
 // Run is `amifend run`.
 type Run struct {
 	configFlag
@@ -47,7 +62,7 @@ type Run struct {
 
 // Run runs the daemon until it is told to stop.
 func (r *Run) Run(ctx context.Context) error {
-	c, err := config.Load(r.Config)
+	c, err := r.load()
 	if err != nil {
 		return err
 	}

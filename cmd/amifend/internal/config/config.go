@@ -67,7 +67,13 @@ type Log struct {
 // are looked up in the folder of path; those of secrets first in $CREDENTIALS_DIRECTORY (systemd's LoadCredential).
 //
 // A file that was read but is not valid gives an [*Error] that lists all problems.
-func Load(path string) (*Config, error) {
+func Load(path string) (*Config, error) { return load(path, true) }
+
+// LoadPolicy is Load for a command that logs in nowhere: it reads no secret and no certificate, so Servers have none. Who
+// may read the config but not its secrets can use it.
+func LoadPolicy(path string) (*Config, error) { return load(path, false) }
+
+func load(path string, secrets bool) (*Config, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open config: %w", err)
@@ -81,7 +87,7 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the folder of %s: %w", path, err)
 	}
-	l := &loader{dir: dir, credentials: os.Getenv("CREDENTIALS_DIRECTORY")}
+	l := &loader{dir: dir, credentials: os.Getenv("CREDENTIALS_DIRECTORY"), secrets: secrets}
 	l.checkMode(path, mode)
 	c := l.load(src)
 	if len(l.problems) > 0 {
@@ -94,6 +100,7 @@ func Load(path string) (*Config, error) {
 type loader struct {
 	dir         string // of the config file
 	credentials string // $CREDENTIALS_DIRECTORY
+	secrets     bool   // read the files of secrets and certificates
 	lines       map[string]int
 	problems    []Problem
 	warnings    []string

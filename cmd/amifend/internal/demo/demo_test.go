@@ -24,6 +24,10 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "demo" {
 		os.Exit(demoMain(os.Args[2:]))
 	}
+	if len(os.Args) > 1 && os.Args[1] == "useless" {
+		_ = tellOutside(errors.New("it has no\nnftables")) // the one outside tells
+		os.Exit(1)
+	}
 	firewalltest.Main(m)
 }
 
@@ -143,6 +147,50 @@ func TestWithoutNamespaces(t *testing.T) {
 				t.Errorf("the demo failed: %v", err)
 			}
 			told(t, out.String(), tc.want...)
+		})
+	}
+}
+
+// A sandbox can be had and be of no use: AppArmor's profile for unprivileged user namespaces leaves them without rights.
+func TestUselessSandbox(t *testing.T) {
+	t.Parallel()
+	firewalltest.New(t)
+	var out strings.Builder
+	if err := Run(t.Context(), Options{For: Shortest, Out: &out, Args: []string{"useless"}}); err != nil {
+		t.Errorf("the demo failed: %v", err)
+	}
+	told(t, out.String(), "Dry run: no packets", "it has no; nftables", "WOULDBAN  203.0.113.5")
+}
+
+// Whatever the environment says, nothing is played in the host's network.
+func TestRefusesTheHostsNetwork(t *testing.T) {
+	t.Parallel()
+	for name, enter := range map[string]func(host *firewalltest.NS) string{
+		"the one outside": func(host *firewalltest.NS) string {
+			return strings.TrimSpace(host.Run(t, "readlink", "/proc/self/ns/net"))
+		},
+		"one in use": func(host *firewalltest.NS) string {
+			firewalltest.Join(t, host, firewalltest.New(t), []string{"192.0.2.10/24"}, []string{"192.0.2.1/24"})
+			return "another"
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			host := firewalltest.New(t)
+			outside := enter(host)
+			before := host.Run(t, "ip", "-o", "addr")
+			cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "demo", "-for=6s")
+			cmd.Env = append(os.Environ(), envOutside+"="+outside)
+			var out []byte
+			host.Do(t, func() (err error) {
+				out, err = cmd.CombinedOutput()
+				if err == nil {
+					return errors.New("it played")
+				}
+				return nil
+			})
+			if rules, after := host.NFT(t, "list", "ruleset"), host.Run(t, "ip", "-o", "addr"); rules != "" || before != after {
+				t.Errorf("the host has been touched:\n%s%s%s", rules, after, out)
+			}
 		})
 	}
 }
