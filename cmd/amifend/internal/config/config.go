@@ -67,13 +67,13 @@ type Log struct {
 // are looked up in the folder of path; those of secrets first in $CREDENTIALS_DIRECTORY (systemd's LoadCredential).
 //
 // A file that was read but is not valid gives an [*Error] that lists all problems.
-func Load(path string) (*Config, error) { return load(path, true) }
+func Load(path string) (*Config, error) { return loadFile(path, true) }
 
-// LoadPolicy is Load for a command that logs in nowhere: it reads no secret and no certificate, so Servers have none. Who
-// may read the config but not its secrets can use it.
-func LoadPolicy(path string) (*Config, error) { return load(path, false) }
+// LoadPolicy is Load for a command that logs in nowhere: servers and their secrets may be missing, and no file of a secret
+// or a certificate is read, so Servers have none. Who may read the config but not its secrets can use it.
+func LoadPolicy(path string) (*Config, error) { return loadFile(path, false) }
 
-func load(path string, secrets bool) (*Config, error) {
+func loadFile(path string, secrets bool) (*Config, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open config: %w", err)

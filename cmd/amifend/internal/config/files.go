@@ -28,10 +28,10 @@ func (l *loader) secret(server string, r rawServer) ami.Secret {
 	case r.Secret.set && r.SecretFile.set:
 		l.problem(key, "secret and secret_file exclude each other; delete one of them")
 		return ami.Secret{}
+	case !l.secrets:
+		return ami.Secret{}
 	case !r.Secret.set && !r.SecretFile.set:
 		l.problem(key, `is missing; write secret_file = "FILE" (a file with the password alone) or secret = "…"`)
-		return ami.Secret{}
-	case !l.secrets:
 		return ami.Secret{}
 	case r.SecretFile.set:
 		key = server + ".secret_file"
@@ -110,8 +110,10 @@ func (l *loader) tls(key string, r *rawTLS) *TLS {
 	}
 	if name := l.text(key+".ca_file", r.CAFile, false); name != "" {
 		t.CAFile = l.abs(name)
-		if err := checkCA(t.CAFile); l.secrets && err != nil {
-			l.problem(key+".ca_file", "%s", err)
+		if l.secrets {
+			if err := checkCA(t.CAFile); err != nil {
+				l.problem(key+".ca_file", "%s", err)
+			}
 		}
 	}
 	if print := l.text(key+".fingerprint", r.Fingerprint, false); print != "" {
