@@ -16,6 +16,9 @@ const grace = 2 * time.Second
 // what it received before the ban.
 const patience = 15 * time.Second
 
+// askMost is the longest time between two looks at the kernel for the same ban.
+const askMost = 10 * time.Minute
+
 // ack says that the kernel has a ban.
 type ack struct {
 	at, until int64
@@ -99,7 +102,7 @@ func (w *ineffective) check(s *sighting) {
 		if !ok || s.made < c.ask || s.made >= c.until || !covers(c.scope, s) {
 			continue
 		}
-		c.ask = s.made + 3*(s.made-c.at)
+		c.ask = s.made + min(s.made-c.at, int64(askMost))
 		w.bans[prefix] = c
 		w.doubts.put(prefix, doubt{
 			source: s.Source, server: w.servers[s.Server], scope: c.scope, made: s.made, port: s.LocalPort,

@@ -1,0 +1,166 @@
+package app
+
+import (
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/policy"
+)
+
+func TestDescribe(t *testing.T) {
+	h := policy.NewHasher(1)
+	ev := func(server uint16, kind policy.Kind, proven bool, account string) policy.Evidence {
+		return policy.Evidence{Kind: kind, Proven: proven, Server: server, Account: h.Label([]byte(account))}
+	}
+	for want, evidence := range map[string][]policy.Evidence{
+		"": nil,
+		`office: InvalidAccountID (forgeable) "100" "101"; InvalidPassword "1001"`: {
+			ev(0, policy.KindInvalidAccountID, false, "100"), ev(0, policy.KindInvalidAccountID, false, "101"),
+			ev(9, policy.KindInvalidPassword, true, "1001"),
+		},
+		`office: InvalidAccountID "a\r\nEvent: x"; branch: InvalidAccountID "\x1b[2J\""`: {
+			ev(0, policy.KindInvalidAccountID, true, "a\r\nEvent: x"), ev(1, policy.KindInvalidAccountID, true, "\x1b[2J\""),
+		},
+	} {
+		if got := describe(evidence, []string{"office", "branch"}); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
+
+func TestDescriptionIsBounded(t *testing.T) {
+	h := policy.NewHasher(1)
+	evidence := make([]policy.Evidence, 8)
+	for i := range evidence {
+		evidence[i] = policy.Evidence{Kind: policy.KindInvalidAccountID, Account: h.Label([]byte(strings.Repeat("\x00", 1000)))}
+	}
+	got := describe(evidence, []string{"office"})
+	if len(got) > describeMost+300 || !strings.HasSuffix(got, "(and 5 more)") {
+		t.Errorf("%d bytes: %s", len(got), got)
+	}
+}
+
+func TestBanOfAPrefixIsToldAsOne(t *testing.T) {
+	b := Ban{Prefix: netip.MustParsePrefix("2001:db8::/64"), Score: 3.2549}
+	var undo, score string
+	for _, a := range b.attrs() {
+		switch a := a.(slog.Attr); a.Key {
+		case "undo":
+			undo = a.Value.String()
+		case "score":
+			score = a.Value.String()
+		}
+	}
+	if b.Source() != "2001:db8::/64" || undo != `add "2001:db8::/64" to [allow] prefixes and restart amifend` || score != "3.25" {
+		t.Errorf("told as %s, %s, %s", b.Source(), undo, score)
+	}
+}
+
+func TestSpool(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		said, log := newJournal()
+		ready := make(chan struct{})
+		s := newSpool(stuck{log.Handler(), ready})
+		l := slog.New(s)
+		for i := range spoolLines + 101 { // the log's goroutine holds one of them
+			l.Info("line", "n", i)
+		}
+		l.WithGroup("g").With("server", "pbx").Info("lost too")
+		close(ready)
+		synctest.Wait()
+		l.With("server", "pbx").WithGroup("g").Info("grouped", "k", "v")
+		s.close()
+		lines := said.said("line", "")
+		if n := len(lines); n < spoolLines || n > spoolLines+1 || lines[0].text("n") != "0" || lines[n-1].text("n") != "4095" && lines[n-1].text("n") != "4096" {
+			t.Errorf("%d lines, from %v to %v", n, lines[0], lines[n-1])
+		}
+		lost := said.count(t, 1, "lines of this log are lost: they were not read fast enough", "")[0]
+		if want := spoolLines + 102 - len(lines); lost["lost"] != float64(want) {
+			t.Errorf("lost %v, want %d", lost["lost"], want)
+		}
+		if g := said.count(t, 1, "grouped", "")[0]; g.text("server") != "pbx" || g.text("g") != "map[k:v]" {
+			t.Errorf("said %v", g)
+		}
+	})
+}
+
+// The end does not wait for a log that nobody reads.
+func TestSpoolEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, log := newJournal()
+		ready := make(chan struct{})
+		defer close(ready)
+		s := newSpool(stuck{log.Handler(), ready})
+		slog.New(s).Info("line")
+		began := time.Now()
+		s.close()
+		if took := time.Since(began); took != spoolEnd {
+			t.Errorf("took %s", took)
+		}
+	})
+}
+
+func TestVigil(t *testing.T) {
+	const (
+		forged  = "an event may have been forged: the rest of its packet came late"
+		tainted = "most events of this PBX cannot be trusted and ban nobody but who injected text"
+		stalled = "events had to wait for us"
+	)
+	said, log := newJournal()
+	g := guard{log: log}
+	now := time.Date(2026, 11, 23, 6, 0, 0, 0, time.UTC)
+	var s ami.Status
+	look := func() { now = now.Add(vigilEvery); g.look(now, s) }
+	look()
+	s.Decoder.Events[ami.KindInvalidAccountID] = 500
+	s.Decoder.Tainted[ami.TaintDuplicate] = 499
+	look()
+	if said.String() != "" {
+		t.Fatalf("said without a reason: %s", said)
+	}
+
+	s.Decoder.LateOrphans = 2
+	look()
+	look()
+	if l := said.count(t, 1, forged, "")[0]; l.text("new") != "2" {
+		t.Errorf("said %v", l)
+	}
+	s.Decoder.LateOrphans = 3
+	look()
+	if l := said.count(t, 2, forged, "")[1]; l.text("new") != "1" || l.text("in_all") != "3" {
+		t.Errorf("said %v", l)
+	}
+
+	s.Decoder.Dropped[ami.TaintOrder] += 15 // too few yet
+	look()
+	said.count(t, 0, tainted, "")
+	s.Decoder.Dropped[ami.TaintOrder] += 15
+	s.Decoder.Events[ami.KindInvalidAccountID] += 5
+	s.Decoder.Events[ami.KindUnknown] += 1000 // these are no evidence either way
+	look()
+	if l := said.count(t, 1, tainted, "")[0]; l.text("bad") != "30" || l.text("good") != "5" || l.text("mostly") != "order" || l.text("do") == "" {
+		t.Errorf("said %v", l)
+	}
+	for range 100 {
+		s.Decoder.Dropped[ami.TaintOrder] += 100
+		look()
+	}
+	said.count(t, 1, tainted, "") // an hour's worth
+	now = now.Add(time.Hour)
+	s.Decoder.Dropped[ami.TaintOrder] += 100
+	look()
+	said.count(t, 2, tainted, "")
+
+	s.Stalls, s.Stalled = 4, time.Second
+	look()
+	s.Stalls = 5
+	look()
+	if l := said.count(t, 1, stalled, "")[0]; l.text("stalls") != "4" {
+		t.Errorf("said %v", l)
+	}
+}
