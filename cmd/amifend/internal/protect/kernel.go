@@ -31,7 +31,7 @@ func (k *kernel) addTo(b *builder) {
 // after the last one that is enough.
 const dumpTries = 4
 
-// readKernel dumps addresses, the routes of all tables and the IPv6 neighbours.
+// readKernel dumps addresses, the routes of all tables, their next hops and the IPv6 neighbours.
 func readKernel(ns int) (kernel, error) {
 	handle := netns.None()
 	if ns != 0 {
@@ -42,11 +42,11 @@ func readKernel(ns int) (kernel, error) {
 		return kernel{}, fmt.Errorf("open netlink: %w", err)
 	}
 	defer h.Close()
-	r := reader{h: h, links: map[int]string{}, seen: map[Entry]struct{}{}, seenOnLink: map[netip.Prefix]struct{}{}}
+	r := reader{h: h, ns: ns, links: map[int]string{}, seen: map[Entry]struct{}{}, seenOnLink: map[netip.Prefix]struct{}{}}
 	for _, d := range []struct {
 		what string
 		dump func() error
-	}{{"links", r.dumpLinks}, {"addresses", r.dumpAddresses}, {"routes", r.dumpRoutes}, {"neighbours", r.dumpNeighbours}} {
+	}{{"links", r.dumpLinks}, {"addresses", r.dumpAddresses}, {"routes", r.dumpRoutes}, {"next hops", r.dumpNextHops}, {"neighbours", r.dumpNeighbours}} {
 		for range dumpTries {
 			if err = d.dump(); !errors.Is(err, netlink.ErrDumpInterrupted) {
 				break
@@ -63,6 +63,7 @@ func readKernel(ns int) (kernel, error) {
 type reader struct {
 	kernel
 	h          *netlink.Handle
+	ns         int
 	links      map[int]string
 	seen       map[Entry]struct{}
 	seenOnLink map[netip.Prefix]struct{}

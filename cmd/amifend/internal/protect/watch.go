@@ -27,6 +27,7 @@ var groups = []uint{
 	unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH,
 	unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE,
 	unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV6_ROUTE,
+	unix.RTNLGRP_NEXTHOP,
 }
 
 // Run follows the system until ctx ends and then returns nil. It calls update, from one goroutine, with each set that
