@@ -67,13 +67,13 @@ type Log struct {
 // are looked up in the folder of path; those of secrets first in $CREDENTIALS_DIRECTORY (systemd's LoadCredential).
 //
 // A file that was read but is not valid gives an [*Error] that lists all problems.
-func Load(path string) (*Config, error) { return loadFile(path, true) }
+func Load(path string) (*Config, error) { return loadFile(path, false) }
 
 // LoadPolicy is Load for a command that logs in nowhere: servers and their secrets may be missing, and no file of a secret
 // or a certificate is read, so Servers have none. Who may read the config but not its secrets can use it.
-func LoadPolicy(path string) (*Config, error) { return loadFile(path, false) }
+func LoadPolicy(path string) (*Config, error) { return loadFile(path, true) }
 
-func loadFile(path string, secrets bool) (*Config, error) {
+func loadFile(path string, policyOnly bool) (*Config, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open config: %w", err)
@@ -87,7 +87,7 @@ func loadFile(path string, secrets bool) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the folder of %s: %w", path, err)
 	}
-	l := &loader{dir: dir, credentials: os.Getenv("CREDENTIALS_DIRECTORY"), secrets: secrets}
+	l := &loader{dir: dir, credentials: os.Getenv("CREDENTIALS_DIRECTORY"), policyOnly: policyOnly}
 	l.checkMode(path, mode)
 	c := l.load(src)
 	if len(l.problems) > 0 {
@@ -100,7 +100,7 @@ func loadFile(path string, secrets bool) (*Config, error) {
 type loader struct {
 	dir         string // of the config file
 	credentials string // $CREDENTIALS_DIRECTORY
-	secrets     bool   // read the files of secrets and certificates
+	policyOnly  bool   // servers may be missing, and no file of a secret or a certificate is read
 	lines       map[string]int
 	problems    []Problem
 	warnings    []string

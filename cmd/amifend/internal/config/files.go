@@ -28,7 +28,7 @@ func (l *loader) secret(server string, r rawServer) ami.Secret {
 	case r.Secret.set && r.SecretFile.set:
 		l.problem(key, "secret and secret_file exclude each other; delete one of them")
 		return ami.Secret{}
-	case !l.secrets:
+	case l.policyOnly:
 		return ami.Secret{}
 	case !r.Secret.set && !r.SecretFile.set:
 		l.problem(key, `is missing; write secret_file = "FILE" (a file with the password alone) or secret = "…"`)
@@ -110,7 +110,7 @@ func (l *loader) tls(key string, r *rawTLS) *TLS {
 	}
 	if name := l.text(key+".ca_file", r.CAFile, false); name != "" {
 		t.CAFile = l.abs(name)
-		if l.secrets {
+		if !l.policyOnly {
 			if err := checkCA(t.CAFile); err != nil {
 				l.problem(key+".ca_file", "%s", err)
 			}

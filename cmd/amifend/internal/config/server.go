@@ -26,7 +26,7 @@ const smallest = `amifend needs at least one Asterisk to listen to. The smallest
 The user and the secret are those of a section in Asterisk's manager.conf that has "read = security".`
 
 func (l *loader) servers(raw rawConfig) []Server {
-	if len(raw.Servers) == 0 && !raw.serverGiven && l.secrets {
+	if len(raw.Servers) == 0 && !raw.serverGiven && !l.policyOnly {
 		l.problem("", "no [[server]]: %s", smallest)
 	}
 	var out []Server
