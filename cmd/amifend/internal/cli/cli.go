@@ -18,10 +18,11 @@ import (
 
 // Commands are amifend's commands.
 type Commands struct {
-	Run     Run   `cmd:"" help:"Run the daemon: listen, judge, ban."`
-	Check   Check `cmd:"" help:"Check the config, every PBX, the firewall and who is never banned."`
-	Demo    Demo  `cmd:"" help:"Show amifend at work on two played PBXs. Touches nothing on this machine."`
-	Version Show  `cmd:"" help:"Print the version."`
+	Run     Run    `cmd:"" help:"Run the daemon: listen, judge, ban."`
+	Check   Check  `cmd:"" help:"Check the config, every PBX, the firewall and who is never banned."`
+	Demo    Demo   `cmd:"" help:"Show amifend at work on two played PBXs. Touches nothing on this machine."`
+	Replay  Replay `cmd:"" help:"Judge captures and log files as the daemon would have, and tell whom it would have banned."`
+	Version Show   `cmd:"" help:"Print the version."`
 }
 
 // Version is the program's version.

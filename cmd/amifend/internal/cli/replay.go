@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/replay"
+	"github.com/amifend/amifend/policy"
+)
+
+// defaultConfig is the config of an installed daemon.
+const defaultConfig = "/etc/amifend/config.toml"
+
+// Replay is `amifend replay`.
+type Replay struct {
+	pastFlags
+	Format  string   `enum:"text,json" default:"text" help:"How to tell decisions: text, or json, an object a line."`
+	Explain string   `placeholder:"ADDR" help:"Tell only of this address: each of its events, and what became of it."`
+	Files   []string `arg:"" name:"file" type:"path" help:"Captures of AMI, or log files of Asterisk; packed ones too. Each is a server of its own."`
+}
+
+// pastFlags are the flags of commands that read recordings.
+type pastFlags struct {
+	Config   string `placeholder:"FILE" type:"path" help:"The config whose policy and allowlist count; secrets are not needed. Default: /etc/amifend/config.toml, or the built-in defaults if there is none."`
+	Timezone string `placeholder:"ZONE" help:"Time zone of log files and of the output, such as UTC or Europe/Berlin. Default: this machine's."`
+}
+
+// Run plays the recordings and tells each decision.
+func (r *Replay) Run(ctx context.Context) error {
+	o := replay.Options{Files: r.Files, Format: replay.Format(r.Format)}
+	var err error
+	if r.Explain != "" {
+		if o.Explain, err = netip.ParseAddr(r.Explain); err != nil {
+			return fmt.Errorf("--explain: %q is no address", r.Explain)
+		}
+		o.Explain = o.Explain.Unmap().WithZone("")
+	}
+	if o.Config, o.ConfigName, err = r.load(); err != nil {
+		return err
+	}
+	if o.Location, err = r.location(); err != nil {
+		return err
+	}
+	return replay.Run(ctx, o, os.Stdout)
+}
+
+// load returns the config to judge by, and its name for people.
+func (f *pastFlags) load() (*config.Config, string, error) {
+	name := f.Config
+	if name == "" {
+		name = defaultConfig
+	}
+	c, err := config.LoadPolicy(name)
+	if f.Config == "" && errors.Is(err, fs.ErrNotExist) {
+		return &config.Config{Policy: policy.DefaultOptions()}, "the built-in defaults", nil
+	}
+	return c, name, err
+}
+
+func (f *pastFlags) location() (*time.Location, error) {
+	if f.Timezone == "" {
+		return time.Local, nil
+	}
+	l, err := time.LoadLocation(f.Timezone)
+	if err != nil {
+		return nil, fmt.Errorf("--timezone: %q is no time zone; write one like UTC or Europe/Berlin", f.Timezone)
+	}
+	return l, nil
+}

@@ -1,0 +1,31 @@
+package observe
+
+import (
+	"strings"
+
+	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/policy"
+)
+
+// Describe tells evidence in one line: `office: InvalidAccountID "100" "101"; ChallengeResponseFailed "1001" (forgeable)`.
+// A server that has no name in servers is not named.
+func Describe(evidence []policy.Evidence, servers []string) string {
+	var b strings.Builder
+	for i, e := range evidence {
+		same := i > 0 && evidence[i-1].Kind == e.Kind && evidence[i-1].Server == e.Server && evidence[i-1].Proven == e.Proven
+		if !same {
+			if i > 0 {
+				b.WriteString("; ")
+			}
+			if int(e.Server) < len(servers) {
+				b.WriteString(servers[e.Server] + ": ")
+			}
+			b.WriteString(e.Kind.String())
+			if !e.Proven {
+				b.WriteString(" (forgeable)")
+			}
+		}
+		b.WriteString(" " + ami.Quote(e.Account.Bytes()))
+	}
+	return b.String()
+}

@@ -1,0 +1,187 @@
+package replay
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+
+	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/recording"
+	"github.com/amifend/amifend/policy"
+)
+
+// writerTo is where a replay is told to.
+type writerTo = io.Writer
+
+// teller tells a replay in one format.
+type teller interface {
+	writer
+	step(s step)
+	explanation(e explanation)
+}
+
+func newWriter(o Options, out writerTo) teller {
+	if o.Format == FormatJSON {
+		return newJSONWriter(o, out)
+	}
+	return newTextWriter(o, out)
+}
+
+// step is one event of the address that is explained, and what became of it.
+type step struct {
+	event  *recording.Event
+	server string
+	effect string
+	ban    policy.Ban // that left it out
+}
+
+// story tells the events of one address.
+type story struct {
+	player *Player
+	addr   netip.Addr
+	files  []string
+	w      teller
+}
+
+func newStory(p *Player, o Options, w teller) *story {
+	return &story{player: p, addr: o.Explain, files: o.Files, w: w}
+}
+
+func (s *story) play(ev *recording.Event) {
+	if ev.Source.Addr() != s.addr {
+		s.player.Play(ev)
+		return
+	}
+	// What is due by now is decided first, so that the counters tell of this event alone.
+	s.player.tell(s.player.engine.Advance(ev.At))
+	before := s.player.engine.Stats()
+	told := s.player.told
+	var verdicts []policy.Verdict // told after the event that they answer
+	s.player.told = func(v policy.Verdict) {
+		v.Evidence = append([]policy.Evidence(nil), v.Evidence...)
+		verdicts = append(verdicts, v)
+	}
+	ban, leftOut := s.player.Play(ev)
+	s.player.told = told
+	out := step{event: ev, server: s.files[ev.Server], ban: ban, effect: effect(before, s.player.engine.Stats(), ev)}
+	if leftOut {
+		out.effect = "left out: banned"
+	}
+	s.w.step(out)
+	s.player.tell(verdicts)
+}
+
+// effect says what the engine did with an event, by its counters.
+func effect(before, after policy.Stats, ev *recording.Event) string {
+	switch {
+	case after.Invalid > before.Invalid:
+		return "no source that is judged"
+	case after.Counted > before.Counted+1:
+		return fmt.Sprintf("counted, with %d held before", after.Counted-before.Counted-1)
+	case after.Counted > before.Counted:
+		return "counted"
+	case after.Folded > before.Folded:
+		return "part of the attempt before"
+	case after.Protected > before.Protected:
+		return "not counted: never banned"
+	case after.Shielded > before.Shielded:
+		return "not counted: could be forged, and the source has proved itself"
+	case after.Covered > before.Covered:
+		return "not counted: banned"
+	case ev.Kind == policy.KindSuccessfulAuth && (ev.Password || ev.Stream):
+		return "a proof"
+	case ev.Kind == policy.KindInvalidAccountID || ev.Kind == policy.KindFailedACL:
+		return "held until the next event tells whose attempt it is"
+	default:
+		return "no evidence"
+	}
+}
+
+// explanation is how things stand with an address at the end.
+type explanation struct {
+	addr      netip.Addr
+	protected string // why it is never banned
+	ban       policy.Ban
+	banned    bool
+}
+
+func explain(p *Player, addr netip.Addr) explanation {
+	e := explanation{addr: addr}
+	e.protected, _ = p.Protected(addr)
+	e.ban, e.banned = p.engine.Ban(addr)
+	return e
+}
+
+func (w *textWriter) step(s step) {
+	ev := s.event
+	what := ev.Kind.String()
+	if ev.Taint != ami.Untainted {
+		what = "injection (" + ev.Taint.String() + ") in a " + what
+	}
+	fmt.Fprintf(w.out, "%s  event  %s %s %s from port %d, account %s", stamp(ev.At, w.location), ev.Service, what, ev.Transport, ev.Source.Port(),
+		ami.Quote(ev.Account.Bytes()))
+	if w.servers != nil {
+		fmt.Fprintf(w.out, ", in %s", s.server)
+	}
+	fmt.Fprintf(w.out, ": %s\n", s.effect)
+}
+
+func (w *textWriter) explanation(e explanation) {
+	fmt.Fprintf(w.out, "--\n%s at the end: ", e.addr)
+	switch {
+	case e.banned:
+		fmt.Fprintf(w.out, "banned as %s, scope %s, until %s, by rule %s (score %.2f, %d attempts, ban number %d)\n", e.ban.Prefix, e.ban.Scope,
+			stamp(e.ban.Until, w.location), e.ban.Rule, e.ban.Score, e.ban.Attempts, e.ban.Strike)
+	case e.protected != "":
+		fmt.Fprintf(w.out, "never banned: %s\n", e.protected)
+	default:
+		fmt.Fprintf(w.out, "not banned\n")
+	}
+}
+
+// The objects of an explanation in JSON.
+
+type jsonStep struct {
+	Time      string `json:"time"`
+	Action    string `json:"action"` // "event"
+	Source    string `json:"source"`
+	Service   string `json:"service"`
+	Kind      string `json:"kind"`
+	Transport string `json:"transport"`
+	Account   string `json:"account"`
+	File      string `json:"file"`
+	Effect    string `json:"effect"`
+}
+
+type jsonExplanation struct {
+	Action    string  `json:"action"` // "explain"
+	Source    string  `json:"source"`
+	Banned    bool    `json:"banned"`
+	Prefix    string  `json:"prefix,omitempty"`
+	Scope     string  `json:"scope,omitempty"`
+	Until     string  `json:"until,omitempty"`
+	Rule      string  `json:"rule,omitempty"`
+	Score     float64 `json:"score,omitempty"`
+	Attempts  int     `json:"attempts,omitempty"`
+	Protected string  `json:"protected,omitempty"`
+}
+
+func (w *jsonWriter) step(s step) {
+	ev := s.event
+	kind := ev.Kind.String()
+	if ev.Taint != ami.Untainted {
+		kind = policy.KindInjection.String()
+	}
+	_ = w.enc.Encode(jsonStep{
+		rfc3339(ev.At), "event", ev.Source.String(), ev.Service.String(), kind, ev.Transport.String(), unquoted(ev.Account), s.server, s.effect,
+	}) // the buffer keeps the error for end
+}
+
+func (w *jsonWriter) explanation(e explanation) {
+	out := jsonExplanation{Action: "explain", Source: e.addr.String(), Banned: e.banned, Protected: e.protected}
+	if e.banned {
+		out.Prefix, out.Scope, out.Until = e.ban.Prefix.String(), e.ban.Scope.String(), rfc3339(e.ban.Until)
+		out.Rule, out.Score, out.Attempts = e.ban.Rule, round(e.ban.Score), e.ban.Attempts
+	}
+	_ = w.enc.Encode(out) // the buffer keeps the error for end
+}

@@ -1,0 +1,104 @@
+package replay
+
+import (
+	"bufio"
+	"encoding/json"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/policy"
+)
+
+// The objects of the JSON format: their keys and what they mean are an API.
+
+type jsonBan struct {
+	Time     string  `json:"time"` // RFC 3339, UTC
+	Action   string  `json:"action"`
+	Prefix   string  `json:"prefix"` // masked
+	Scope    string  `json:"scope"`
+	Duration float64 `json:"duration_seconds"`
+	Rule     string  `json:"rule"`
+	Score    float64 `json:"score"`
+	Attempts int     `json:"attempts"`
+	Reason   string  `json:"reason"`
+}
+
+type jsonUnban struct {
+	Time   string `json:"time"`
+	Action string `json:"action"`
+	Prefix string `json:"prefix"`
+	Scope  string `json:"scope"`
+	Rule   string `json:"rule"`
+	Reason string `json:"reason"`
+}
+
+type jsonAlert struct {
+	Action  string `json:"action"`
+	Kind    string `json:"kind"`
+	Account string `json:"account"` // as ami.Quote prints it, without the quotes; "" if it is about none
+	Source  string `json:"source"`  // an address, or a prefix
+	Time    string `json:"time"`
+}
+
+type jsonWriter struct {
+	out     *bufio.Writer
+	enc     *json.Encoder
+	servers []string
+	limit   float64
+}
+
+func newJSONWriter(o Options, out writerTo) *jsonWriter {
+	w := &jsonWriter{out: bufio.NewWriter(out), servers: serverNames(o.Files), limit: o.Config.Policy.Threshold}
+	w.enc = json.NewEncoder(w.out)
+	w.enc.SetEscapeHTML(false)
+	return w
+}
+
+func (w *jsonWriter) decision(v policy.Verdict) {
+	at := rfc3339(v.At)
+	var object any
+	switch v.Action {
+	case policy.ActionBan:
+		object = jsonBan{
+			at, v.Action.String(), v.Prefix.Masked().String(), v.Scope.String(), round(v.Duration.Seconds()), v.Rule, round(v.Score),
+			v.Attempts, reason(v, w.limit, w.servers),
+		}
+	case policy.ActionUnban:
+		object = jsonUnban{at, v.Action.String(), v.Prefix.Masked().String(), v.Scope.String(), v.Rule, reason(v, w.limit, w.servers)}
+	case policy.ActionAlert:
+		object = jsonAlert{v.Action.String(), v.Rule, alertAccount(v), source(v), at}
+	case policy.ActionNone:
+		return
+	}
+	_ = w.enc.Encode(object) // the buffer keeps the error for end
+}
+
+func (w *jsonWriter) end(summary) error { return w.out.Flush() }
+
+func rfc3339(at int64) string { return time.Unix(0, at).UTC().Format(time.RFC3339Nano) }
+
+// round leaves out what only differs between machines.
+func round(f float64) float64 { return math.Round(f*1e6) / 1e6 }
+
+// alertAccount is the account of an alert's latest evidence.
+func alertAccount(v policy.Verdict) string {
+	if len(v.Evidence) == 0 {
+		return ""
+	}
+	return unquoted(v.Evidence[len(v.Evidence)-1].Account)
+}
+
+// unquoted is a label as ami.Quote prints it, without the quotes. A label is too short for Quote to cut it.
+func unquoted(l policy.Label) string {
+	return strings.TrimSuffix(strings.TrimPrefix(ami.Quote(l.Bytes()), `"`), `"`)
+}
+
+// source is whom an alert is about: an address, or the prefix if it is not a single one.
+func source(v policy.Verdict) string {
+	if v.Prefix.IsSingleIP() {
+		return v.Prefix.Addr().String()
+	}
+	return v.Prefix.Masked().String()
+}

@@ -1,0 +1,131 @@
+package replay
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/observe"
+	"github.com/amifend/amifend/policy"
+)
+
+// stampLayout is how people see a time.
+const stampLayout = "2006-01-02 15:04:05.000"
+
+type textWriter struct {
+	out      *bufio.Writer
+	location *time.Location
+	servers  []string
+	limit    float64
+}
+
+func newTextWriter(o Options, out io.Writer) *textWriter {
+	return &textWriter{out: bufio.NewWriter(out), location: o.Location, servers: serverNames(o.Files), limit: o.Config.Policy.Threshold}
+}
+
+// serverNames names the files in evidence, if there are several.
+func serverNames(files []string) []string {
+	if len(files) < 2 {
+		return nil
+	}
+	names := make([]string, len(files))
+	for i, f := range files {
+		names[i] = filepath.Base(f)
+	}
+	return names
+}
+
+func (w *textWriter) decision(v policy.Verdict) {
+	what := fmt.Sprintf("%-5s  %-18s", v.Action, v.Prefix.Masked())
+	if v.Action == policy.ActionBan {
+		what += fmt.Sprintf("  %-3s  %-6s", v.Scope, duration(v.Duration))
+	}
+	if v.Action != policy.ActionNone {
+		fmt.Fprintf(w.out, "%s  %s  %s: %s\n", stamp(v.At, w.location), what, v.Rule, reason(v, w.limit, w.servers))
+	}
+}
+
+func stamp(at int64, l *time.Location) string { return time.Unix(0, at).In(l).Format(stampLayout) }
+
+// duration is written as in the config: 90s, 20m, 12h, 30d.
+func duration(d time.Duration) string {
+	for _, unit := range []struct {
+		d    time.Duration
+		name string
+	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "m"}} {
+		if d >= unit.d && d%unit.d == 0 {
+			return fmt.Sprintf("%d%s", d/unit.d, unit.name)
+		}
+	}
+	return d.Round(time.Second).String()
+}
+
+// reason says in words why a verdict was made.
+func reason(v policy.Verdict, limit float64, servers []string) string {
+	evidence := observe.Describe(v.Evidence, servers)
+	switch {
+	case v.Rule == policy.RuleProtected:
+		return "it holds an address that is never banned"
+	case v.Rule == policy.RuleProved:
+		return "an address of it that never failed has proved itself"
+	case v.Rule == policy.RuleBansFull:
+		return "a ban was due, but there is no room for more: raise max_bans"
+	case v.Rule == policy.RuleSecondOffender:
+		return fmt.Sprintf("another address of it was banned before, %s: %s", attempts(v), evidence)
+	case v.Action == policy.ActionBan:
+		return fmt.Sprintf("score %.2f is above %g, %s: %s", v.Score, limit, attempts(v), evidence)
+	default:
+		return evidence
+	}
+}
+
+func attempts(v policy.Verdict) string {
+	s := plural(uint64(v.Attempts), "attempt")
+	if v.Strike > 1 {
+		s += fmt.Sprintf(", ban number %d", v.Strike)
+	}
+	return s
+}
+
+// plural writes a number and what it counts.
+func plural(n uint64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func (w *textWriter) end(s summary) error {
+	fmt.Fprintf(w.out, "--\n%s, %s", plural(uint64(len(s.files)), "file"), plural(s.events, "event"))
+	if s.events > 0 {
+		fmt.Fprintf(w.out, ", %s to %s", stamp(s.first, s.location), stamp(s.last, s.location)+" "+time.Unix(0, s.last).In(s.location).Format("MST"))
+	}
+	fmt.Fprintf(w.out, "\npolicy: %s\n", s.config)
+	fmt.Fprintf(w.out, "%8d bans: %d of all traffic, %d of the SIP ports\n", s.bans[policy.ScopeAll]+s.bans[policy.ScopeSIP],
+		s.bans[policy.ScopeAll], s.bans[policy.ScopeSIP])
+	w.count(uint64(s.unbans), "bans lifted early")
+	w.count(uint64(s.alerts), "alerts")
+	w.count(s.engine.Counted, "failed attempts counted")
+	w.count(s.leftOut, "events left out: their sources were banned at that moment, the kernel would have dropped them")
+	w.count(s.engine.Protected, "failed attempts of sources that are never banned")
+	w.count(s.engine.Shielded, "failed attempts that could have been forged in the name of a source that proved itself: not counted")
+	w.count(s.injections(), "injection attempts")
+	w.count(s.dropped(), "AMI packets or security lines dropped: an attacker may have written them, and it is not known who")
+	w.count(s.log.Twice, "failed registrations left out: the security channel in the same file tells of them too")
+	w.count(s.log.Doubtful, "log lines left out: text of another message may have written them (is SIP debugging on?)")
+	w.count(s.log.Cut, "log lines left out: cut off, or two in one")
+	w.count(s.log.Broken, "log lines that are not whole or not as Asterisk prints them")
+	if s.log.Registrations > 0 {
+		fmt.Fprintf(w.out, "note: chan_sip's log lines tell of no success, so no phone has proved itself here as it would live:\n"+
+			"      a user with a wrong password may be banned above who would not be. The security channel tells more.\n")
+	}
+	return w.out.Flush()
+}
+
+func (w *textWriter) count(n uint64, what string) {
+	if n > 0 {
+		fmt.Fprintf(w.out, "%8d %s\n", n, what)
+	}
+}
