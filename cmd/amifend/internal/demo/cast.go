@@ -40,9 +40,9 @@ const (
 
 // How long clients wait for an answer.
 const (
-	patient   = 5 * time.Second // whoever must be served, on a slow machine too
-	impatient = 250 * time.Millisecond
-	impatTLS  = time.Second // a handshake takes longer
+	patient      = 5 * time.Second // whoever must be served, on a slow machine too
+	impatient    = 250 * time.Millisecond
+	impatientTLS = time.Second // a handshake takes longer
 )
 
 // trunk is the address that the played administrator has allowed.
@@ -114,7 +114,7 @@ func attackers(office, branch *pbx) []actor {
 			entry:  "203.0.113.77 tries accounts of the branch over TLS: such a source cannot be forged",
 			starts: 17 * time.Second, every: 1200 * time.Millisecond,
 			next: func(i int) try {
-				return try{from: guesser, to: branch, transport: "TLS", patience: impatTLS, requests: []request{
+				return try{from: guesser, to: branch, transport: "TLS", patience: impatientTLS, requests: []request{
 					{method: "REGISTER", account: fmt.Sprintf("user%d", i), call: fmt.Sprintf("tls-%d", i)},
 				}}
 			},

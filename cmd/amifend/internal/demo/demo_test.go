@@ -28,7 +28,20 @@ func TestMain(m *testing.M) {
 		_ = tellOutside(errors.New("it has no\nnftables")) // the one outside tells
 		os.Exit(1)
 	}
-	firewalltest.Main(m)
+	firewalltest.Main(withLoopback{m})
+}
+
+// withLoopback runs the tests where 127.0.0.1 can be reached: in the sandbox that a user gets, it is down at first.
+type withLoopback struct{ m *testing.M }
+
+func (w withLoopback) Run() int {
+	if os.Geteuid() == 0 {
+		if err := sandbox.RaiseLoopback(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	return w.m.Run()
 }
 
 // demoMain is `amifend demo`.

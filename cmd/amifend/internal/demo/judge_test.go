@@ -54,7 +54,7 @@ func TestPlayFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out strings.Builder
-			err := play(t.Context(), Options{For: Shortest, Out: &out}, func(context.Context, ...*pbx) stage {
+			err := play(t.Context(), Options{For: 3 * time.Second, Out: &out}, func(context.Context, ...*pbx) stage {
 				return stage{network: spoiled{netip.MustParseAddr(tc.who), tc.change}, close: noClose}
 			})
 			if !errors.Is(err, ErrFailed) {
