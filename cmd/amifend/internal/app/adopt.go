@@ -67,6 +67,7 @@ func (d *daemon) adoptOne(el firewall.Element, now int64) bool {
 		d.Log.Info("a ban in the kernel is longer than ban_max: shortened", "source", ban.Source(), "scope", ban.Scope.String(),
 			"until", ban.Until().UTC().Format(time.RFC3339))
 	}
+	d.Log.Debug("adopted", "source", ban.Source(), "scope", ban.Scope.String(), "until", ban.Until().UTC().Format(time.RFC3339), "undo", ban.undo())
 	d.enforcer.acknowledge(ledger.bans[k])
 	return true
 }

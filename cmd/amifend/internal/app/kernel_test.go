@@ -363,6 +363,7 @@ func TestDamageIsRepaired(t *testing.T) {
 }
 
 func TestFullKernelSet(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	s := newSite(t, 1)
 	s.config.Firewall.MaxBans = 2
 	r := s.start(t)
@@ -475,6 +476,7 @@ func TestShutdownJudgesWhatWasHeard(t *testing.T) {
 }
 
 func TestIneffectiveBans(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	s := newSite(t, 1)
 	attacker := firewalltest.New(t)
 	firewalltest.Join(t, attacker, s.NS, []string{"203.0.113.5/24", "203.0.113.6/24"}, []string{"203.0.113.1/24"})

@@ -203,9 +203,6 @@ func (l *ledger) missing(elements []firewall.Element, now int64, slack int64) in
 	left := make(map[key]int64, len(elements))
 	for _, el := range elements {
 		left[key{el.Prefix, el.Scope}] = int64(el.Expires)
-		if el.Timeout == 0 {
-			left[key{el.Prefix, el.Scope}] = 0 // it would never run out: it gets its end back
-		}
 	}
 	n := 0
 	for k, h := range l.bans {
