@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -73,13 +74,16 @@ func (l *loader) shape(md *toml.MetaData, section string) bool {
 	return false
 }
 
+// quoted is what the TOML parser's words quote of the file: a secret may stand there, below any misspelt key.
+var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|^\S+( is out of )`)
+
 // syntaxProblem translates what the TOML parser says. It leaves the parser's words out where they may quote a secret.
 func syntaxProblem(src []byte, err error) Problem {
 	var pe toml.ParseError
 	if !errors.As(err, &pe) {
 		return Problem{Text: "is not TOML: " + err.Error()}
 	}
-	p := Problem{Line: pe.Position.Line, Text: "is not TOML: " + pe.Message}
+	p := Problem{Line: pe.Position.Line, Text: "is not TOML: " + quoted.ReplaceAllString(pe.Message, "…$1")}
 	lines := strings.Split(string(src), "\n")
 	if n := pe.Position.Line; n >= 1 && n <= len(lines) && strings.Contains(lines[n-1]+pe.LastKey, "secret") {
 		p.Text = `is not TOML; write secret = "…", with a backslash before each " or \ of the password, or secret = '…'`
