@@ -22,6 +22,7 @@ type Commands struct {
 	Check   Check  `cmd:"" help:"Check the config, every PBX, the firewall and who is never banned."`
 	Demo    Demo   `cmd:"" help:"Show amifend at work on two played PBXs. Touches nothing on this machine."`
 	Replay  Replay `cmd:"" help:"Judge captures and log files as the daemon would have, and tell whom it would have banned."`
+	Report  Report `cmd:"" help:"Count the failed attempts in captures and log files by their source."`
 	Version Show   `cmd:"" help:"Print the version."`
 }
 
