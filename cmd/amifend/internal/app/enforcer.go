@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -168,129 +167,11 @@ func (e *enforcer) next() time.Duration {
 	return wait
 }
 
-// applied notes what the kernel has acknowledged and what it has refused.
-func (e *enforcer) applied(changes []firewall.Change, rejected []firewall.Rejected) {
-	now := e.clock.now()
-	refused := make(map[key]bool, len(rejected))
-	for _, r := range rejected {
-		refused[key{r.Change.Prefix, r.Change.Scope}] = true
-		e.reject(r, now)
-	}
-	for _, c := range changes {
-		if refused[key{c.Prefix, c.Scope}] {
-			continue
-		}
-		h, why := e.ledger.done(c, now)
-		switch {
-		case h != nil:
-			e.tell(h)
-			e.acknowledge(h)
-		case why != "":
-			e.tellLift(c, why)
-		}
-	}
-}
-
-// acknowledge tells the judge that the kernel has a ban.
-func (e *enforcer) acknowledge(h *held) {
-	if !e.dry { // a dry run has no ban that could be ineffective
-		e.acks.put(h.Prefix, ack{at: h.acked, until: h.until, scope: h.Scope})
-	}
-}
-
-// reject deals with a change that the kernel did not make. A ban that found its set full stays wanted: room comes as
-// elements run out.
-func (e *enforcer) reject(r firewall.Rejected, now int64) {
-	k := key{r.Change.Prefix, r.Change.Scope}
-	h := e.ledger.bans[k]
-	if h == nil || !errors.Is(r.Err, firewall.ErrFull) {
-		e.ledger.drop(k)
-		delete(e.ledger.lifts, k)
-		e.log.Error("firewall: the kernel cannot have a change", "source", k.prefix.String(), "scope", k.scope.String(), "err", r.Err)
-		return
-	}
-	e.ledger.crowded(k, now+int64(retryFull))
-	if e.fullTold != 0 && now < e.fullTold+int64(fullEvery) {
-		return
-	}
-	e.fullTold = now
-	e.log.Error("firewall set is full: the newest bans wait for room", "source", h.Source(), "scope", h.Scope.String(),
-		"waiting", e.ledger.waiting(), "err", r.Err, "do", "raise [firewall] max_bans and restart amifend")
-}
-
-// tell prints a ban once, when the kernel has it. How many lines an attacker can cause is bounded by the policy: one a
-// ban, and at most max_bans of them run at a time.
-func (e *enforcer) tell(h *held) {
-	if h.told {
-		return
-	}
-	h.told = true
-	verb := "banned"
-	if e.dry {
-		verb = "would ban"
-	}
-	e.log.Info(verb, h.attrs()...)
-	if e.banned != nil {
-		e.banned(h.Ban)
-	}
-	h.Evidence = "" // a kilobyte for each of 262,144 bans is too much to keep
-}
-
-func (e *enforcer) tellLift(c firewall.Change, why string) {
-	verb := "ban lifted"
-	if e.dry {
-		verb = "would lift ban"
-	}
-	e.log.Info(verb, "source", source(c.Prefix), "scope", c.Scope.String(), "why", why)
-}
-
 // setAllow hands the kernel a new allowlist. If that fails, the table keeps it for when it is laid out again.
 func (e *enforcer) setAllow(ctx context.Context, allow []netip.Prefix) {
 	if err := e.table.SetAllow(ctx, allow); err != nil {
 		e.failed(ctx, "set the allowlist", err)
 	}
-}
-
-// restore puts back what somebody else took away: a flushed ruleset, a deleted table, an emptied set, a removed rule.
-func (e *enforcer) restore(ctx context.Context) {
-	if e.dirty {
-		return
-	}
-	if err := e.table.Ensure(ctx); err != nil { // it is the rules that drop
-		e.failed(ctx, "lay out the table", err)
-		return
-	}
-	elements, err := e.table.Bans(ctx)
-	if err != nil {
-		e.failed(ctx, "read the bans", err)
-		return
-	}
-	n := e.ledger.missing(elements, e.clock.now(), int64(time.Second))
-	if n == 0 {
-		e.log.Info("the nftables table was changed by somebody else: laid out again, no ban is missing", "bans", len(e.ledger.bans))
-		return
-	}
-	e.restoring = true
-	e.log.Warn("bans were taken out of the kernel by somebody else: putting them back", "bans", n,
-		"do", "to lift a ban for good add its source to [allow] prefixes and restart amifend")
-}
-
-// failed notes that the kernel did nothing of what was asked, and tells when to try it all again. A table that is gone
-// is laid out at once.
-func (e *enforcer) failed(ctx context.Context, what string, err error) time.Duration {
-	e.dirty, e.restoring = true, true
-	if ctx.Err() != nil {
-		return retryLast
-	}
-	if errors.Is(err, firewall.ErrGone) && e.backoff == 0 {
-		e.backoff, e.retry = retryFirst, 0
-		e.log.Warn("the nftables table is gone: putting it back", "bans", len(e.ledger.bans), "err", err)
-		return 0
-	}
-	e.backoff = min(max(2*e.backoff, retryFirst), retryLast)
-	e.retry = e.clock.now() + int64(e.backoff)
-	e.log.Error("firewall: cannot "+what, "err", err, "retry", e.backoff.String(), "bans", len(e.ledger.bans))
-	return e.backoff
 }
 
 // sleep waits for d or the end of ctx.

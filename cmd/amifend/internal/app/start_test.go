@@ -1,0 +1,129 @@
+package app
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amifend/amifend/firewall"
+	"github.com/amifend/amifend/firewall/firewalltest"
+)
+
+// What a run before left in the kernel is taken over, as far as it may be.
+func TestAdoption(t *testing.T) {
+	s := newSite(t, 1)
+	s.config.Policy.BanMax = 24 * time.Hour
+	table := s.table(t)
+	if err := table.Ensure(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	name := s.config.Firewall.Table
+	ban := func(p string, scope firewall.Scope, d time.Duration) firewall.Change {
+		return firewall.Change{Ban: firewall.Ban{Prefix: netip.MustParsePrefix(p), Scope: scope, Until: time.Now().Add(d)}}
+	}
+	if _, err := table.Apply(t.Context(), []firewall.Change{
+		ban("203.0.113.5/32", all, 2*time.Hour), ban("203.0.113.6/32", all, 2*time.Hour), ban("203.0.113.6/32", sip, 3*time.Hour),
+		ban("203.0.113.7/32", sip, 300*time.Hour), ban("198.51.100.9/32", all, time.Hour), ban("2001:db8::/64", all, time.Hour),
+		ban("127.0.0.1/32", sip, time.Hour),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s.NFT(t, "add element inet "+name+" ban4 { 203.0.113.66 }")
+	s.NFT(t, "add element inet "+name+" ban4_24 { 203.0.113.99 timeout 1h }") // matches no packet
+
+	r := s.start(t)
+	if l := r.wait(t, "amifend runs", ""); l.text("adopted") != "5" {
+		t.Errorf("adopted %s", l.text("adopted"))
+	}
+	for source, why := range map[string]string{
+		"198.51.100.9": "protected: allowlist", "127.0.0.1": "protected: loopback", "203.0.113.66": whyEndless, "203.0.113.99/24": whyUnmasked,
+	} {
+		if l := r.wait(t, "ban lifted", source); !strings.HasPrefix(l.text("why"), why) {
+			t.Errorf("lifted: %v", l)
+		}
+	}
+	r.wait(t, "a ban in the kernel is longer than ban_max: shortened", "203.0.113.7")
+	eventually(t, "a ban is shortened", func() bool {
+		el := s.element(t, table, "203.0.113.7/32", sip)
+		return el != nil && el.Expires <= 24*time.Hour && el.Expires > 23*time.Hour
+	})
+	for _, e := range []struct {
+		prefix string
+		scope  firewall.Scope
+		left   time.Duration
+	}{
+		{"203.0.113.5/32", all, 2 * time.Hour},
+		{"203.0.113.6/32", all, 2 * time.Hour},
+		{"203.0.113.6/32", sip, 3 * time.Hour},
+		{"2001:db8::/64", all, time.Hour},
+	} {
+		if el := s.element(t, table, e.prefix, e.scope); el == nil || el.Expires > e.left || el.Expires < e.left-time.Minute {
+			t.Errorf("%s %s: the kernel has %v", e.prefix, e.scope, el)
+		}
+	}
+	elements, err := table.Bans(t.Context())
+	if err != nil || len(elements) != 5 {
+		t.Errorf("the kernel has %v, %v", elements, err)
+	}
+	if n := len(r.said("banned", "")); n != 0 {
+		t.Errorf("%d adopted bans were told as new", n)
+	}
+	// An adopted ban covers its source.
+	guess(s.pbxs[0], "203.0.113.5:5060", "TCP", 10)
+	guess(s.pbxs[0], "203.0.113.50:5060", "TCP", 4)
+	r.wait(t, "banned", "203.0.113.50")
+	if n := len(r.said("banned", "203.0.113.5")); n != 0 {
+		t.Error("banned again")
+	}
+}
+
+// A flood is dropped throughout a restart.
+func TestRestartLeavesNoGap(t *testing.T) {
+	s := newSite(t, 1)
+	attacker := firewalltest.New(t)
+	firewalltest.Join(t, attacker, s.NS, []string{"203.0.113.5/24"}, []string{"203.0.113.1/24"})
+	sink := s.ListenUDP(t, "203.0.113.1:5060")
+	r := s.start(t)
+	if l := r.wait(t, "amifend runs", ""); l.text("adopted") != "0" {
+		t.Errorf("adopted %s", l.text("adopted"))
+	}
+	guess(s.pbxs[0], "203.0.113.5:5060", "TCP", 4) // scope all
+	r.wait(t, "banned", "203.0.113.5")
+	received := firewalltest.Count(sink)
+	sent := firewalltest.Flood(attacker.DialUDP(t, "203.0.113.5:5060", "203.0.113.1:5060"))
+	for range 5 {
+		r.stop(t)
+		r = s.start(t)
+		if l := r.wait(t, "amifend runs", ""); l.text("adopted") != "1" {
+			t.Errorf("adopted %s", l.text("adopted"))
+		}
+	}
+	n := sent()
+	if got := received(); got != 0 || n == 0 {
+		t.Errorf("%d of %d packets got through", got, n)
+	}
+}
+
+func TestSecondInstance(t *testing.T) {
+	s := newSite(t, 1)
+	s.start(t)
+	c := s.config
+	err := Run(t.Context(), Options{Config: &c, Log: slog.New(slog.DiscardHandler), NetNS: s.FD()})
+	if !errors.Is(err, firewall.ErrLocked) {
+		t.Errorf("a second instance: %v", err)
+	}
+}
+
+func TestForeignTable(t *testing.T) {
+	s := newSite(t, 1)
+	s.NFT(t, "add table inet "+s.config.Firewall.Table)
+	s.NFT(t, "add chain inet "+s.config.Firewall.Table+" mine")
+	c := s.config
+	var foreign *firewall.ForeignError
+	if err := Run(t.Context(), Options{Config: &c, Log: slog.New(slog.DiscardHandler), NetNS: s.FD()}); !errors.As(err, &foreign) {
+		t.Errorf("a foreign table: %v", err)
+	}
+}
