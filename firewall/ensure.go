@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net/netip"
 	"slices"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 )
@@ -71,12 +69,9 @@ func (t *Table) queueLayout() error {
 	sip := c.AddChain(&nftables.Chain{Name: chainSIP, Table: t.table})
 	c.FlushChain(pre)
 	c.FlushChain(sip)
-	anon := t.anonymousSets()
-	errs = append(errs,
-		queueSet(c, anon.discovery, discoveryElements()),
-		queueSet(c, anon.udp, portElements(t.sip.merged(UDP))),
-		queueSet(c, anon.tcp, portElements(t.sip.merged(TCP))))
-	preRules, sipRules := rules(t.sets, anon)
+	discovery := t.discoverySet()
+	errs = append(errs, c.AddSet(discovery, discoveryElements()))
+	preRules, sipRules := t.rules(discovery)
 	t.queueRules(pre, preRules)
 	t.queueRules(sip, sipRules)
 	return errors.Join(errs...)
@@ -96,41 +91,15 @@ func (t *Table) queueRules(chain *nftables.Chain, rules [][]expr.Any) {
 	}
 }
 
-// anonymousSets are new ones for each transaction: queueSet gives them their names and numbers.
-func (t *Table) anonymousSets() anonymous {
-	set := func(of nftables.SetDatatype, isInterval bool) *nftables.Set {
-		return &nftables.Set{Table: t.table, Anonymous: true, Constant: true, Interval: isInterval, KeyType: of}
-	}
-	a := anonymous{discovery: set(nftables.TypeICMP6Type, false)}
-	if len(t.sip.merged(UDP)) > 0 {
-		a.udp = set(nftables.TypeInetService, true)
-	}
-	if len(t.sip.merged(TCP)) > 0 {
-		a.tcp = set(nftables.TypeInetService, true)
-	}
-	return a
-}
-
-func queueSet(c *nftables.Conn, set *nftables.Set, elems []nftables.SetElement) error {
-	if set == nil {
-		return nil
-	}
-	return c.AddSet(set, elems)
+// discoverySet is an anonymous set: it lives and dies with the rule that refers to it, so each transaction has a new one.
+// Adding it gives it its name and number.
+func (t *Table) discoverySet() *nftables.Set {
+	return &nftables.Set{Table: t.table, Anonymous: true, Constant: true, KeyType: nftables.TypeICMP6Type}
 }
 
 func discoveryElements() (elems []nftables.SetElement) {
 	for _, t := range discoveryTypes() {
 		elems = append(elems, nftables.SetElement{Key: []byte{t}})
-	}
-	return elems
-}
-
-func portElements(ranges []PortRange) (elems []nftables.SetElement) {
-	for _, r := range ranges {
-		elems = append(elems, nftables.SetElement{Key: binaryutil.BigEndian.PutUint16(r.First)})
-		if r.Last < math.MaxUint16 {
-			elems = append(elems, nftables.SetElement{Key: binaryutil.BigEndian.PutUint16(r.Last + 1), IntervalEnd: true})
-		}
 	}
 	return elems
 }

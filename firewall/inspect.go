@@ -112,7 +112,7 @@ func (t *Table) complete(c *nftables.Conn) (bool, error) {
 			return false, nil
 		}
 	}
-	pre, sip := rules(t.sets, t.anonymousSets())
+	pre, sip := t.rules(t.discoverySet())
 	for name, want := range map[string]int{chainPre: len(pre), chainSIP: len(sip)} {
 		chain := s.chains[name]
 		if chain == nil || name == chainPre && (!isOurHook(chain) || chain.Policy == nil || *chain.Policy != nftables.ChainPolicyAccept) {

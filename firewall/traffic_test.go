@@ -271,6 +271,29 @@ func (s *site) flood(t *testing.T, during func(t *testing.T)) (leaked, sent int)
 	return leaked, sent
 }
 
+// A table that is laid out again under a flood, as at each start, lets nothing through in either scope.
+func TestEnsureLeaksNothing(t *testing.T) {
+	const times = 300
+	s := newSite(t, Options{})
+	for _, scope := range []Scope{ScopeAll, ScopeSIP} {
+		t.Run(scope.String(), func(t *testing.T) {
+			apply(t, s.table, ban(attacker4+"/32", scope, time.Hour))
+			stopCount := firewalltest.Count(s.pbx.ListenUDP(t, pbx4+":5060"))
+			stopFlood := firewalltest.Flood(s.outside.DialUDP(t, attacker4+":0", pbx4+":5060"))
+			for range times {
+				if err := s.table.Ensure(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			sent := stopFlood()
+			if leaked := stopCount(); leaked != 0 || sent < times {
+				t.Errorf("%d of %d packets leaked in %d times", leaked, sent, times)
+			}
+			apply(t, s.table, lift(attacker4+"/32", scope))
+		})
+	}
+}
+
 // A gateway drops for the PBX behind it. It sees the port before DNAT: what SIPPorts has to name is the port on the wire.
 func TestGatewayWithDNAT(t *testing.T) {
 	outside, gateway, pbx := firewalltest.New(t), firewalltest.New(t), firewalltest.New(t)
