@@ -81,3 +81,15 @@ func TestElement(t *testing.T) {
 		t.Error("no error for a length without a set")
 	}
 }
+
+// The policy counts hosts and prefixes together against one limit: a set that is smaller would leave a /64 undropped that
+// the policy takes for banned, and 262,144 forged packets could fill it.
+func TestPrefixesHaveAsMuchRoomAsHosts(t *testing.T) {
+	table := open(t, firewalltest.New(t), Options{MaxBans: 70_000})
+	changes := make([]Change, 70_000)
+	for i := range changes {
+		net := netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 0, byte(i >> 16), byte(i >> 8), byte(i)})
+		changes[i] = Change{Ban: Ban{netip.PrefixFrom(net, 64), ScopeSIP, time.Now().Add(time.Hour)}}
+	}
+	apply(t, table, changes...)
+}

@@ -17,9 +17,6 @@ const (
 	setAllow6 = "allow6"
 )
 
-// maxPrefixBans bounds a set of prefixes: they are far fewer than hosts, and each weighs heavier.
-const maxPrefixBans = 65536
-
 // banSet is a set of banned prefixes of one length: a hash whatever the length, as the rule masks the source first.
 type banSet struct {
 	name    string
@@ -43,8 +40,6 @@ func banSets() []banSet {
 	}
 }
 
-func (s banSet) host() bool { return s.bits == 32 && !s.is6 || s.bits == 128 }
-
 func (s banSet) keyType() nftables.SetDatatype { return addrType(s.is6) }
 
 func addrType(is6 bool) nftables.SetDatatype {
@@ -54,15 +49,12 @@ func addrType(is6 bool) nftables.SetDatatype {
 	return nftables.TypeIPAddr
 }
 
-// kernelSet is the set as the library wants it, for at most maxBans elements.
+// kernelSet is the set as the library wants it, for at most maxBans elements, be they hosts or prefixes: whoever counts bans of all
+// sorts against one limit never finds a set full. Room costs nothing until it is used.
 func (s banSet) kernelSet(table *nftables.Table, maxBans int) *nftables.Set {
-	size := maxBans
-	if !s.host() {
-		size = min(size, maxPrefixBans)
-	}
 	return &nftables.Set{
 		Table: table, Name: s.name, KeyType: s.keyType(), KeyByteOrder: binaryutil.BigEndian,
-		HasTimeout: true, Counter: true, Size: uint32(size), Comment: s.comment,
+		HasTimeout: true, Counter: true, Size: uint32(maxBans), Comment: s.comment,
 	}
 }
 

@@ -15,14 +15,14 @@ import (
 	"github.com/mdlayher/netlink"
 )
 
-// DefaultMaxBans is the size of a set of hosts.
+// DefaultMaxBans is the size of a set.
 const DefaultMaxBans = 262144
 
 // Options say what the table looks like. The zero value is the default everywhere.
 type Options struct {
 	Table    string         // name, family inet; default amifend
 	SIPPorts SIPPorts       // what scope sip blocks; default DefaultSIPPorts
-	MaxBans  int            // elements in each set of hosts (a set of prefixes holds at most 65,536); default DefaultMaxBans
+	MaxBans  int            // elements in each set; default DefaultMaxBans
 	Allow    []netip.Prefix // never dropped: the allowlist and the protected addresses; SetAllow replaces it
 	NetNS    int            // descriptor of the network namespace to work in; 0: that of the calling thread
 	Poll     time.Duration  // how often Watch checks by itself, should the kernel's notifications be lost; default 5 s
