@@ -32,7 +32,7 @@ func endsLikeEvent(line []byte) bool {
 }
 
 // appendPacket appends the AMI packet of the event that a security line tells of. False means that the line does not end
-// like one: the packet is broken too then, so that no decoder takes a cut value for a whole one.
+// like one: the packet is broken too then.
 func appendPacket(dst, message []byte) ([]byte, bool) {
 	kind, rest, ok := bytes.Cut(message[len(opening):], []byte(`",`))
 	if !ok {
@@ -43,11 +43,14 @@ func appendPacket(dst, message []byte) ([]byte, bool) {
 	dst = append(dst, "\r\nPrivilege: security,all"...)
 	key, rest, ok := cutKey(rest)
 	if !ok {
-		return append(dst, "\r\n?\r\n\r\n"...), false
+		return append(dst, broken+"\r\n"...), false
 	}
 	dst = appendKey(dst, key)
 	return appendFields(dst, key, rest)
 }
+
+// broken is a line that no event goes on with, so that no decoder takes a cut value for a whole one.
+const broken = "\r\nEvent: ?\r\n"
 
 // appendRest appends what follows an injected line end as the fragment of a packet.
 func appendRest(dst, line []byte) []byte {
@@ -76,9 +79,9 @@ func appendFields(dst, key, rest []byte) ([]byte, bool) {
 	value, whole := bytes.CutSuffix(rest, []byte{'"'})
 	dst = appendValue(dst, key, value)
 	if !whole {
-		dst = append(dst, "\r\n?"...)
+		return append(dst, broken+"\r\n"...), false
 	}
-	return append(dst, "\r\n\r\n"...), whole
+	return append(dst, "\r\n\r\n"...), true
 }
 
 // cutKey cuts `Key="` off: all keys are letters (main/event.c, ie_maps[]).
@@ -103,7 +106,7 @@ func appendKey(dst, key []byte) []byte {
 // appendValue appends a value. Until Asterisk 11 a time was seconds and microseconds since the epoch, `%u-%u`
 // (main/security_events.c 11.25.3, encode_timestamp); since 12 it is what AMI prints.
 func appendValue(dst, key, value []byte) []byte {
-	if k := string(key); k != "EventTV" && k != "SessionTV" {
+	if k := string(key); k != "EventTV" && k != "SessionTV" || countDigits(value) <= len("2026") {
 		return append(dst, value...)
 	}
 	seconds, micros, ok := bytes.Cut(value, []byte{'-'})
