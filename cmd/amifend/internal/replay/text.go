@@ -103,7 +103,7 @@ func (w *textWriter) end(s summary) error {
 		fmt.Fprintf(w.out, ", %s to %s", stamp(s.first, s.location), stamp(s.last, s.location)+" "+time.Unix(0, s.last).In(s.location).Format("MST"))
 	}
 	fmt.Fprintf(w.out, "\npolicy: %s\n", s.config)
-	fmt.Fprintf(w.out, "%8d bans: %d of all traffic, %d of the SIP ports\n", s.bans[policy.ScopeAll]+s.bans[policy.ScopeSIP],
+	fmt.Fprintf(w.out, "%8d bans decided: %d of all traffic, %d of the SIP ports\n", s.bans[policy.ScopeAll]+s.bans[policy.ScopeSIP],
 		s.bans[policy.ScopeAll], s.bans[policy.ScopeSIP])
 	w.count(uint64(s.unbans), "bans lifted early")
 	w.count(uint64(s.alerts), "alerts")
