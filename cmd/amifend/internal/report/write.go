@@ -54,7 +54,7 @@ func writeText(out *bufio.Writer, sources []*source, l *time.Location) {
 		fmt.Fprintf(out, "         %s\n", s.kindList())
 		fmt.Fprintf(out, "         verdict: %s\n", s.verdict(func(at int64) string { return time.Unix(0, at).In(l).Format(layout) }))
 	}
-	fmt.Fprintf(out, "--\n%d failed attempts of %d sources\n", total, len(sources))
+	fmt.Fprintf(out, "--\nfailed attempts: %d, sources: %d\n", total, len(sources))
 }
 
 func (s *source) accountCount() string {
