@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 	"github.com/amifend/amifend/policy"
 )
 
@@ -21,44 +22,14 @@ type translator struct {
 	lag    lagMeter
 }
 
-// kinds maps the library's kinds of events to the engine's: both carry Asterisk's names.
-var kinds = func() (table [256]policy.Kind) {
-	for k := range table {
-		table[k], _ = policy.ParseKind(ami.Kind(k).String())
-	}
-	return table
-}()
-
-var services = [256]policy.Service{
-	ami.ServicePJSIP: policy.ServicePJSIP,
-	ami.ServiceSIP:   policy.ServiceSIP,
-	ami.ServiceAMI:   policy.ServiceAMI,
-}
-
 // sighting translates ev. It is false for an event that says nothing about anybody: one without a certain source.
 func (t *translator) sighting(ev ami.Event) (sighting, bool) {
-	if !ev.Source.IsValid() {
+	now := t.clock.now()
+	o, ok := observe.Translator{Server: t.server, Hasher: t.hasher}.Observation(ev, now)
+	if !ok {
 		return sighting{}, false
 	}
-	now := t.clock.now()
-	return sighting{
-		Observation: policy.Observation{
-			At:        now,
-			Source:    ev.Source,
-			Server:    t.server,
-			LocalPort: ev.Local.Port(),
-			Kind:      kinds[ev.Kind],
-			Service:   services[ev.Service],
-			Stream:    ev.Transport.Stream(),
-			Password:  ev.UsingPassword,
-			RoundTrip: ev.RoundTrip,
-			Unknown:   string(ev.Account) == "<unknown>",
-			Injected:  ev.Taint != 0,
-			Session:   t.hasher.Session(ev.Session),
-			Account:   t.hasher.Label(ev.Account),
-		},
-		made: now - int64(t.behind(now, ev)),
-	}, true
+	return sighting{Observation: o, made: now - int64(t.behind(now, ev))}, true
 }
 
 // behind is how late ev is. The EventTV of a tainted event may be an attacker's.
