@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// HoldTime is how long a caller waits for a byte while [Decoder.Held] is true before it calls [Decoder.Release].
+// HoldTime is how long a caller waits for a byte while [Decoder.Held] is true before it calls [Decoder.Release]. Bytes that
+// arrived while the caller was not running are to be read first, however late that is.
 const HoldTime = 20 * time.Millisecond
 
 // Decoder turns the byte stream of one AMI connection into events. It does no I/O and reads no clock: the same bytes

@@ -1,7 +1,6 @@
 package ami
 
 import (
-	"bufio"
 	"context"
 	"net"
 	"strings"
@@ -18,27 +17,16 @@ func pingRefuser(message func(key string) string) dialFunc {
 			defer server.Close()
 			say := func(text string) { _, _ = server.Write([]byte(text)) }
 			say("Asterisk Call Manager/11.0.0\r\n")
-			var action, id, key string
-			for lines := bufio.NewScanner(server); lines.Scan(); {
-				name, value, _ := strings.Cut(lines.Text(), ": ")
-				switch name {
-				case "Action":
-					action = value
-				case "ActionID":
-					id = value
-				case "Key":
-					key = value
-				case "":
-					switch action {
-					case "Challenge":
-						say("Response: Success\r\nActionID: " + id + "\r\nChallenge: 1\r\n\r\n")
-					case "Login":
-						say("Response: Success\r\nActionID: " + id + "\r\n\r\n" + asterisk{kind: KindSuccessfulAuth, service: "AMI"}.String())
-					default:
-						say("Response: Error\r\nActionID: " + id + "\r\nMessage: " + message(key) + "\r\n\r\n")
-					}
+			answerActions(server, func(action, id, key string) {
+				switch action {
+				case "Challenge":
+					say("Response: Success\r\nActionID: " + id + "\r\nChallenge: 1\r\n\r\n")
+				case "Login":
+					say("Response: Success\r\nActionID: " + id + "\r\n\r\n" + asterisk{kind: KindSuccessfulAuth, service: "AMI"}.String())
+				default:
+					say("Response: Error\r\nActionID: " + id + "\r\nMessage: " + message(key) + "\r\n\r\n")
 				}
-			}
+			})
 		}()
 		return client, nil
 	}
