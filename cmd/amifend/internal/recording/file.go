@@ -126,7 +126,8 @@ func (f *file) fill(n int) {
 	}
 }
 
-// take appends one event. One that tells no time, which only an injection does not, has that of the one before it.
+// take appends one event. The time of an injection is Asterisk's own too: EventTV stands before all injected text. One
+// that tells no time, which only an injection does not, has that of the one before it.
 func (f *file) take(ev ami.Event) {
 	if !ev.Time.IsZero() {
 		f.raw = ev.Time.UnixNano()
