@@ -35,7 +35,8 @@ var ErrTold = errors.New("failed")
 // IsUsage tells whether err is the user's to mend in the command line or in the config.
 func IsUsage(err error) bool {
 	var bad *config.Error
-	return errors.As(err, &bad)
+	var wrong usageError
+	return errors.As(err, &bad) || errors.As(err, &wrong)
 }
 
 // configFlag is the flag that every command with a config has.

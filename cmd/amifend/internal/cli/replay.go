@@ -31,13 +31,27 @@ type pastFlags struct {
 	Timezone string `placeholder:"ZONE" help:"Time zone of log files and of the output, such as UTC or Europe/Berlin. Default: this machine's."`
 }
 
+// Help is the detailed help.
+func (*Replay) Help() string {
+	return `A capture of AMI is every byte that a client received:
+
+    { printf 'Action: Login\r\nUsername: U\r\nSecret: S\r\nEvents: security\r\n\r\n'; cat; } | nc 127.0.0.1 5038 > capture
+
+A log is any file that Asterisk logs to. Lines of the security channel are read, and failed registrations of chan_sip.
+Name only one log of a PBX and its rotated ones, not two that tell of the same events. What a ban covers is left out, as
+the kernel would have dropped it. The order of files decides only between events of the same time.
+
+    amifend replay /var/log/asterisk/security*
+    amifend replay --explain 203.0.113.5 /var/log/asterisk/messages*`
+}
+
 // Run plays the recordings and tells each decision.
 func (r *Replay) Run(ctx context.Context) error {
 	o := replay.Options{Files: r.Files, Format: replay.Format(r.Format)}
 	var err error
 	if r.Explain != "" {
 		if o.Explain, err = netip.ParseAddr(r.Explain); err != nil {
-			return fmt.Errorf("--explain: %q is no address", r.Explain)
+			return usageError(fmt.Sprintf("--explain: %q is no address", r.Explain))
 		}
 		o.Explain = o.Explain.Unmap().WithZone("")
 	}
@@ -49,6 +63,11 @@ func (r *Replay) Run(ctx context.Context) error {
 	}
 	return replay.Run(ctx, o, os.Stdout)
 }
+
+// usageError is a wrong command line.
+type usageError string
+
+func (e usageError) Error() string { return string(e) }
 
 // load returns the config to judge by, and its name for people.
 func (f *pastFlags) load() (*config.Config, string, error) {
@@ -69,7 +88,7 @@ func (f *pastFlags) location() (*time.Location, error) {
 	}
 	l, err := time.LoadLocation(f.Timezone)
 	if err != nil {
-		return nil, fmt.Errorf("--timezone: %q is no time zone; write one like UTC or Europe/Berlin", f.Timezone)
+		return nil, usageError(fmt.Sprintf("--timezone: %q is no time zone; write one like UTC or Europe/Berlin", f.Timezone))
 	}
 	return l, nil
 }
