@@ -111,7 +111,7 @@ func (r *Reader) line(line []byte, emit func(ami.Event)) {
 	switch {
 	case ok && p.level == levelSecurity && p.file == fileSecurity && isSecurity(p.message):
 		r.security(p.message, emit)
-	case r.waits(emit) && !stamped(line) && r.direct:
+	case r.waits(emit) && !stamped(line):
 		r.feed(appendRest(r.packet[:0], line), emit)
 	case r.decoder.Held() && endsLikeEvent(line):
 		// Perhaps the rest of an injection, perhaps the text of somebody else: nobody is believed.

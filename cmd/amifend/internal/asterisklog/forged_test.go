@@ -39,13 +39,18 @@ func call(extension string) string {
 // begins, as in AMI.
 func TestForgedLines(t *testing.T) {
 	for name, test := range map[string]struct{ log, want string }{
-		"a registration":                        {registration("<sip:1001@pbx>"), "198.51.100.9"},
-		"an address in a registration":          {registration("x' failed for '9.9.9.9:5060' - Wrong password"), "198.51.100.9"},
-		"a line that is text of the sender":     {notice + "Failed to authenticate device \"x\" <sip:1@9.9.9.9>;tag=1 for INVITE, code = -1\n", ""},
-		"a fake auth rejection":                 {notice + "Sending fake auth rejection for device 1<sip:1@9.9.9.9>;tag=1\n", ""},
-		"another program's line":                {"[2026-11-23 02:49:24] NOTICE[9] app_verbose.c: " + lie + "\n", ""},
-		"another level":                         {"[2026-11-23 02:49:24] VERBOSE[9] chan_sip.c: " + lie + "\n", ""},
-		"a security line of another module":     {strings.Replace(sip("1001"), "res_security_log.c", "app_verbose.c", 1), ""},
+		"a registration":                     {registration("<sip:1001@pbx>"), "198.51.100.9"},
+		"an address in a registration":       {registration("x' failed for '9.9.9.9:5060' - Wrong password"), "198.51.100.9"},
+		"a line that is text of the sender":  {notice + "Failed to authenticate device \"x\" <sip:1@9.9.9.9>;tag=1 for INVITE, code = -1\n", ""},
+		"a fake auth rejection":              {notice + "Sending fake auth rejection for device 1<sip:1@9.9.9.9>;tag=1\n", ""},
+		"another program's line":             {"[2026-11-23 02:49:24] NOTICE[9] app_verbose.c: " + lie + "\n", ""},
+		"another level":                      {"[2026-11-23 02:49:24] VERBOSE[9] chan_sip.c: " + lie + "\n", ""},
+		"a security line of another module":  {strings.Replace(sip("1001"), "res_security_log.c", "app_verbose.c", 1), ""},
+		"a security line of chan_sip itself": {strings.Replace(pjsip("1001"), "res_security_log.c", "chan_sip.c", 1), ""},
+		"text of a stranger long after an event": {
+			sip("x") + strings.Repeat(notice+"Peer '1001' is now Reachable\n", 9) + notice + "Strange header: " + forged + "\"\n" + pjsip("z"),
+			"198.51.100.7 198.51.100.8",
+		},
 		"a level that is text":                  {"[2026-11-23 02:49:24] NOTICE[x] chan_sip.c: " + lie + "\n", ""},
 		"chan_sip's event":                      {sip("1001"), "198.51.100.7"},
 		"chan_sip's event and another":          {sip("1001") + sip("1002"), "198.51.100.7 198.51.100.7"},

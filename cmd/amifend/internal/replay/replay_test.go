@@ -126,8 +126,11 @@ func request(second float64, kind, service, remote, account string) string {
 		session = "0x7fb2f8003d40"
 	}
 	severity := "Error"
-	if kind == "SuccessfulAuth" {
+	switch kind {
+	case "SuccessfulAuth":
 		severity, tail = "Informational", "UsingPassword: 1\r\n"
+	case "ChallengeSent":
+		severity, tail = "Informational", "Challenge: \r\n"
 	}
 	return "Event: " + kind + "\r\nPrivilege: security,all\r\nEventTV: " + at.Format("2006-01-02T15:04:05.000-0700") + "\r\nSeverity: " + severity +
 		"\r\nService: " + service + "\r\nEventVersion: 1\r\nAccountID: " + account + "\r\nSessionID: " + session +
@@ -194,6 +197,12 @@ func TestKernel(t *testing.T) {
 			repeat(0, 4, "InvalidAccountID", "PJSIP", udp) + repeat(3602, 5, "InvalidAccountID", "PJSIP", udp) + end,
 			"ban 203.0.113.5/32 sip 3; ban 203.0.113.5/32 sip 3605",
 		},
+		"a ban that ended within the same second drops nothing": {
+			repeat(0, 4, "InvalidAccountID", "PJSIP", udp) + request(3602.6, "ChallengeSent", "PJSIP", "IPV4/UDP/10.20.0.101/5060", "1001") +
+				request(3603, "InvalidAccountID", "PJSIP", udp, "a") + request(3603.2, "InvalidAccountID", "PJSIP", udp, "b") +
+				request(3603.4, "InvalidAccountID", "PJSIP", udp, "c") + end,
+			"ban 203.0.113.5/32 sip 3; ban 203.0.113.5/32 sip 3603.4",
+		},
 		"a phone that is banned proves nothing": {
 			repeat(0, 4, "InvalidAccountID", "PJSIP", udp) + request(10, "SuccessfulAuth", "PJSIP", udp, "1001") +
 				repeat(3603, 4, "InvalidAccountID", "PJSIP", udp) + end,
@@ -216,6 +225,27 @@ func TestKernel(t *testing.T) {
 		}
 		if got := replayed(t, capture, nil); got != test.want {
 			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+}
+
+// TestHeldAtTheEnd: an attempt whose second event never comes counts two seconds later, even if the recording ends.
+func TestHeldAtTheEnd(t *testing.T) {
+	const udp = "IPV4/UDP/203.0.113.5/5060"
+	capture := repeat(0, 2, "InvalidAccountID", "PJSIP", udp) + strings.Repeat(request(5, "InvalidAccountID", "PJSIP", udp, "b"), 2)
+	if got := replayed(t, capture, nil); got != "ban 203.0.113.5/32 sip 7" {
+		t.Errorf("%q, want a ban two seconds after the last event", got)
+	}
+}
+
+// TestOwnLogin: where the daemon logs in from is never banned.
+func TestOwnLogin(t *testing.T) {
+	const here = "IPV4/TCP/203.0.113.5/40000"
+	capture := request(0, "SuccessfulAuth", "AMI", here, "amifend") + repeat(1, 9, "InvalidAccountID", "AMI", here)
+	for username, want := range map[string]string{"amifend": "", "another": "ban 203.0.113.5/32 all 4"} {
+		got := replayed(t, capture, func(c *config.Config) { c.Servers = []config.Server{{Host: "pbx", Username: username}} })
+		if got != want {
+			t.Errorf("as %s: %q, want %q", username, got, want)
 		}
 	}
 }

@@ -123,6 +123,9 @@ func TestAttempts(t *testing.T) {
 		"four events":       {attempt(0, stranger, "x", "a"), "203.0.113.5 1 1 not banned"},
 		"two of them":       {attempt(0, stranger, "x", "a") + attempt(1, stranger, "y", "b"), "203.0.113.5 2 2 not banned"},
 		"one that was held": {line(0, "InvalidAccountID", stranger, "x", "a") + line(1, "InvalidAccountID", stranger, "x", "a"), "203.0.113.5 2 1 not banned"},
+		"without credentials, twice under one Call-ID": {
+			strings.Repeat(line(0, "InvalidAccountID", stranger, "x", "a")+line(0, "ChallengeSent", stranger, unknown, "a"), 2), "203.0.113.5 2 1 not banned",
+		},
 		"one Call-ID": {
 			line(0, "InvalidAccountID", stranger, "x", "a") + line(1, "InvalidAccountID", stranger, "x", "a") + line(2, "InvalidAccountID", stranger, "x", "a"),
 			"203.0.113.5 3 1 not banned",
@@ -150,6 +153,14 @@ func TestAttempts(t *testing.T) {
 	content := attempt(0, stranger, "x", "a") + last
 	if got, want := rows(t, allow, content), "203.0.113.5 1 1 never banned: allowlist ([allow] prefixes)"; got != want {
 		t.Errorf("allowed: %q, want %q", got, want)
+	}
+}
+
+// TestLogLinesAreAttempts: each line of chan_sip is a request of its own, whatever the engine would fold of events.
+func TestLogLinesAreAttempts(t *testing.T) {
+	const line = "[2026-11-23 02:49:24] NOTICE[9] chan_sip.c: Registration from '<sip:1001@pbx>' failed for '198.51.100.9:5060' - Device does not match ACL\n"
+	if got := run(t, FormatText, nil, capture(t, strings.Repeat(line, 5))); !strings.HasPrefix(got, "      5  198.51.100.9 ") {
+		t.Errorf("got %s, want five attempts", got)
 	}
 }
 
