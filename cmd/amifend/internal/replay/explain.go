@@ -2,30 +2,12 @@ package replay
 
 import (
 	"fmt"
-	"io"
 	"net/netip"
 
 	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/cmd/amifend/internal/recording"
 	"github.com/amifend/amifend/policy"
 )
-
-// writerTo is where a replay is told to.
-type writerTo = io.Writer
-
-// teller tells a replay in one format.
-type teller interface {
-	writer
-	step(s step)
-	explanation(e explanation)
-}
-
-func newWriter(o Options, out writerTo) teller {
-	if o.Format == FormatJSON {
-		return newJSONWriter(o, out)
-	}
-	return newTextWriter(o, out)
-}
 
 // step is one event of the address that is explained, and what became of it.
 type step struct {

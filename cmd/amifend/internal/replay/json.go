@@ -3,6 +3,7 @@ package replay
 import (
 	"bufio"
 	"encoding/json"
+	"io"
 	"math"
 	"strings"
 	"time"
@@ -49,7 +50,7 @@ type jsonWriter struct {
 	limit   float64
 }
 
-func newJSONWriter(o Options, out writerTo) *jsonWriter {
+func newJSONWriter(o Options, out io.Writer) *jsonWriter {
 	w := &jsonWriter{out: bufio.NewWriter(out), servers: serverNames(o.Files), limit: o.Config.Policy.Threshold}
 	w.enc = json.NewEncoder(w.out)
 	w.enc.SetEscapeHTML(false)

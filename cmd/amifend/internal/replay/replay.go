@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"time"
 
@@ -110,14 +111,23 @@ type Options struct {
 	Explain    netip.Addr     // if valid, only this address is told of, event by event
 }
 
-// writer tells a replay.
-type writer interface {
+// teller tells a replay in one format.
+type teller interface {
 	decision(v policy.Verdict)
+	step(s step)
+	explanation(e explanation)
 	end(s summary) error
 }
 
+func newTeller(o Options, out io.Writer) teller {
+	if o.Format == FormatJSON {
+		return newJSONWriter(o, out)
+	}
+	return newTextWriter(o, out)
+}
+
 // Run plays the files and writes what is decided. An error in a file is returned after what could be read was told.
-func Run(ctx context.Context, o Options, out writerTo) error {
+func Run(ctx context.Context, o Options, out io.Writer) error {
 	if o.Location == nil {
 		o.Location = time.Local
 	}
@@ -126,7 +136,7 @@ func Run(ctx context.Context, o Options, out writerTo) error {
 		return err
 	}
 	defer set.Close()
-	w := newWriter(o, out)
+	w := newTeller(o, out)
 	sum := summary{config: o.ConfigName, location: o.Location}
 	told := func(v policy.Verdict) {
 		sum.add(v)
