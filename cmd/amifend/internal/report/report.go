@@ -92,6 +92,7 @@ type tally struct {
 	proved  map[netip.Addr]struct{} // logged in at some time
 	held    map[heldKey]heldAttempt
 	queue   []heldKey // held attempts in the order of time
+	due     int       // the first in queue whose time is not up
 	last    int64
 }
 
@@ -199,20 +200,24 @@ func mayBeHeld(ev *recording.Event) bool {
 
 // settle counts the held attempts whose time is up.
 func (t *tally) settle(now int64) {
-	n := 0
-	for ; n < len(t.queue); n++ {
-		held, ok := t.held[t.queue[n]]
+	due := t.due
+	for ; t.due < len(t.queue); t.due++ {
+		key := t.queue[t.due]
+		held, ok := t.held[key]
 		if ok && held.at+companionTime >= now {
 			break
 		}
 		if ok {
-			delete(t.held, t.queue[n])
-			t.attempt(t.queue[n].source.Addr(), held)
+			delete(t.held, key)
+			t.attempt(key.source.Addr(), held)
 		}
 	}
-	if n > 0 {
-		t.queue = append(t.queue[:0], t.queue[n:]...)
+	if t.due > due {
 		t.counter.Advance(now)
+	}
+	if t.due > len(t.queue)/2 { // so that each entry is moved once on average
+		t.queue = t.queue[:copy(t.queue, t.queue[t.due:])]
+		t.due = 0
 	}
 }
 
