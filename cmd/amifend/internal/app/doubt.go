@@ -28,8 +28,8 @@ type toldLine struct {
 	cause  string
 }
 
-// toldMost bounds what is remembered.
-const toldMost = 10_000
+// toldMost bounds what is remembered: as many sources as are banned by default at most, some 20 MB.
+const toldMost = firewall.DefaultMaxBans
 
 // first tells whether this is said for the first time, and remembers it.
 func (t *told) first(source netip.Addr, cause string) bool {

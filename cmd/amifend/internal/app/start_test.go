@@ -82,6 +82,12 @@ func TestAdoption(t *testing.T) {
 
 // A flood is dropped throughout a restart.
 func TestRestartLeavesNoGap(t *testing.T) {
+	for transport, scope := range map[string]firewall.Scope{"TCP": all, "UDP": sip} {
+		t.Run("scope "+scope.String(), func(t *testing.T) { testRestart(t, transport) })
+	}
+}
+
+func testRestart(t *testing.T, transport string) {
 	s := newSite(t, 1)
 	attacker := firewalltest.New(t)
 	firewalltest.Join(t, attacker, s.NS, []string{"203.0.113.5/24"}, []string{"203.0.113.1/24"})
@@ -90,7 +96,7 @@ func TestRestartLeavesNoGap(t *testing.T) {
 	if l := r.wait(t, "amifend runs", ""); l.text("adopted") != "0" {
 		t.Errorf("adopted %s", l.text("adopted"))
 	}
-	guess(s.pbxs[0], "203.0.113.5:5060", "TCP", 4) // scope all
+	guess(s.pbxs[0], "203.0.113.5:5060", transport, 4)
 	r.wait(t, "banned", "203.0.113.5")
 	received := firewalltest.Count(sink)
 	sent := firewalltest.Flood(attacker.DialUDP(t, "203.0.113.5:5060", "203.0.113.1:5060"))
