@@ -1,7 +1,6 @@
 package app
 
 import (
-	"context"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/amifend/amifend/ami/amitest"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
-	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 	"github.com/amifend/amifend/firewall/firewalltest"
 )
 
@@ -115,36 +113,4 @@ func TestWarnings(t *testing.T) {
 		}
 	}
 	s.start(t).wait(t, s.config.Warnings[0], "")
-}
-
-// What a session heard before the end reaches the judge after it, however full its queue was.
-func TestHeardBeforeTheEnd(t *testing.T) {
-	s := newSite(t, 1)
-	d, err := newDaemon(Options{Config: &s.config, Log: slog.New(slog.DiscardHandler)}, dryTable{}, protectNothing())
-	if err != nil {
-		t.Fatal(err)
-	}
-	sessions, err := d.sessions(protect.New(protect.Config{}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	in, done := make(chan sighting), make(chan error, 1)
-	go func() { done <- sessions[0].run(ctx, in) }()
-	<-in // our own login
-	guess(s.pbxs[0], "203.0.113.5:5060", "UDP", 1)
-	eventually(t, "the session hears it", func() bool { return sessions[0].Status().Events == 2 })
-	cancel()
-	time.Sleep(50 * time.Millisecond) // nobody takes it
-	select {
-	case seen := <-in:
-		if seen.Source != netip.MustParseAddrPort("203.0.113.5:5060") {
-			t.Errorf("saw %v", seen.Source)
-		}
-	case <-time.After(5 * time.Second):
-		t.Error("lost")
-	}
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
 }
