@@ -91,8 +91,8 @@ type tally struct {
 	sources map[netip.Addr]*source
 	proved  map[netip.Addr]struct{} // logged in at some time
 	held    map[heldKey]heldAttempt
-	queue   []heldKey // held attempts in the order of time
-	due     int       // the first in queue whose time is not up
+	queue   []queued // held attempts in the order of time, also those that were told by an event
+	due     int      // the first in queue whose time is not up
 	last    int64
 }
 
@@ -109,6 +109,12 @@ type heldAttempt struct {
 	at      int64
 	kind    policy.Kind
 	account policy.Label
+}
+
+// queued is a held attempt that waits for its time.
+type queued struct {
+	heldKey
+	at int64
 }
 
 func newTally(c *config.Config) (*tally, error) {
@@ -184,7 +190,7 @@ func (t *tally) count(ev *recording.Event) {
 		t.attempt(ev.Source.Addr(), now)
 	case !wasHeld && n == 0 && after.Folded == before.Folded && after.Invalid == before.Invalid && mayBeHeld(ev):
 		t.held[key] = now
-		t.queue = append(t.queue, key)
+		t.queue = append(t.queue, queued{key, now.at})
 	case ev.Kind == policy.KindSuccessfulAuth && !ev.Injected && (ev.Password || ev.Stream):
 		t.proved[ev.Source.Addr()] = struct{}{}
 	}
@@ -202,14 +208,13 @@ func mayBeHeld(ev *recording.Event) bool {
 func (t *tally) settle(now int64) {
 	due := t.due
 	for ; t.due < len(t.queue); t.due++ {
-		key := t.queue[t.due]
-		held, ok := t.held[key]
-		if ok && held.at+companionTime >= now {
+		q := t.queue[t.due]
+		if q.at+companionTime >= now {
 			break
 		}
-		if ok {
-			delete(t.held, key)
-			t.attempt(key.source.Addr(), held)
+		if held, ok := t.held[q.heldKey]; ok && held.at == q.at {
+			delete(t.held, q.heldKey)
+			t.attempt(q.source.Addr(), held)
 		}
 	}
 	if t.due > due {

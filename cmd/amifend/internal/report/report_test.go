@@ -130,6 +130,15 @@ func TestAttempts(t *testing.T) {
 			line(0, "InvalidAccountID", stranger, "x", "a") + line(1, "InvalidAccountID", stranger, "x", "a") + line(2, "InvalidAccountID", stranger, "x", "a"),
 			"203.0.113.5 3 1 not banned",
 		},
+		// x is held, told, and held anew; y, held in between, is due before x is. A phone's event comes when y is due and x is not.
+		"held, told and held anew": {
+			line(0, "InvalidAccountID", stranger, "x", "a") + line(0, "ChallengeSent", stranger, unknown, "a") +
+				line(0.1, "InvalidAccountID", "IPV4/UDP/203.0.113.6/5060", "y", "b") + line(0.1, "ChallengeSent", "IPV4/UDP/203.0.113.6/5060", unknown, "b") +
+				line(0.2, "InvalidAccountID", stranger, "x", "a") + line(0.3, "InvalidAccountID", "IPV4/UDP/203.0.113.6/5060", "y", "b") +
+				line(0.4, "ChallengeSent", stranger, unknown, "a") + line(2, "InvalidAccountID", stranger, "x", "a") +
+				line(2.5, "ChallengeResponseFailed", phone, "1001", "c") + line(2.6, "ChallengeSent", phone, "1001", "d"),
+			"203.0.113.5 3 1 not banned; 203.0.113.6 2 1 not banned; 10.20.0.101 1 1 not banned",
+		},
 		"behind a ban": {
 			attempt(0, stranger, "a", "a") + attempt(1, stranger, "b", "b") + attempt(2, stranger, "c", "c") + attempt(3, stranger, "d", "d") +
 				attempt(4, stranger, "e", "e") + attempt(5, stranger, "f", "f"), "203.0.113.5 6 6 banned",
