@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/amifend/amifend/ami/amitest"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 	"github.com/amifend/amifend/firewall/firewalltest"
 )
 
@@ -113,4 +115,39 @@ func TestWarnings(t *testing.T) {
 		}
 	}
 	s.start(t).wait(t, s.config.Warnings[0], "")
+}
+
+// What a session heard before the end reaches the judge after it, however full its queue was.
+func TestHeardBeforeTheEnd(t *testing.T) {
+	s := newSite(t, 1)
+	d, err := newDaemon(Options{Config: &s.config, Log: slog.New(slog.DiscardHandler)}, dryTable{}, protectNothing())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sessions, err := d.sessions(protect.New(protect.Config{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	in, done := make(chan sighting), make(chan error, 1)
+	go func() { done <- sessions[0].run(ctx, in) }()
+	<-in // our own login
+	guess(s.pbxs[0], "203.0.113.5:5060", "UDP", 1)
+	eventually(t, "the session hears it", func() bool { return sessions[0].Status().Events >= 2 })
+	cancel()
+	time.Sleep(50 * time.Millisecond) // nobody takes it
+	heard := false
+	for {
+		select {
+		case seen := <-in:
+			heard = heard || seen.Source == netip.MustParseAddrPort("203.0.113.5:5060")
+		case err := <-done:
+			if err != nil || !heard {
+				t.Errorf("heard: %v, %v", heard, err)
+			}
+			return
+		case <-time.After(5 * time.Second):
+			t.Fatal("the session does not end")
+		}
+	}
 }
