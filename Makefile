@@ -44,7 +44,7 @@ e2e: build ## a real Asterisk in network namespaces, attacked for real (root; bu
 	$(GO) test -tags e2e -count=1 -timeout 20m -v ./cmd/amifend/internal/e2e
 
 bench: ## benchmarks: bytes to verdict, kernel, and all between
-	$(GO) test -run '^$$' -bench . -benchmem ./ami ./policy ./firewall
+	$(GO) test -run '^$$' -bench . -benchmem ./ami ./policy ./firewall ./cmd/amifend/internal/app ./cmd/amifend/internal/replay
 
 clean: ## remove what was built
 	rm -rf bin dist

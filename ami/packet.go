@@ -97,7 +97,11 @@ func (p *packet) line(b []byte, at int) {
 	if p.class == classEvent && h == headerPrivilege && string(value) == privilege {
 		p.alien = true
 	}
-	if cause := p.step(h, value, v); cause != Untainted {
+	cause := p.step(h, value, v)
+	if cause == Untainted && !ok && p.class == classSecurity {
+		cause = TaintLine // a header of a later version may be unknown, but it is a header
+	}
+	if cause != Untainted {
 		p.stray(h, cause, ok, v)
 	}
 	p.seen |= 1 << h

@@ -116,6 +116,8 @@ func TestStrict(t *testing.T) {
 		"local address of no kind":   {replace(sip, "192.0.2.10", "(null)"), TaintAddress},
 		"service before severity":    {replace(replace(good, "Severity: Informational\r\n", ""), "EventVersion", "Severity: Informational\r\nEventVersion"), TaintOrphan},
 		"privilege missing":          {replace(good, "Privilege: security,all\r\n", ""), TaintOrphan},
+		"no header behind the tail":  {replace(good, "Challenge: \r\n", "Challenge: \r\n?\r\n"), TaintLine},
+		"no header before the time":  {replace(good, "EventTV", "?\r\nEventTV"), TaintOrphan},
 		"tail missing":               {replace(good, "Challenge: \r\n", ""), TaintTorn},
 		"tail of another kind":       {replace(good, "Challenge: ", "AuthMethod: "), TaintOrder},
 		"response missing":           {asterisk{kind: KindChallengeResponseFailed, service: "SIP", tail: "Challenge: 1\r\nExpectedResponse: \r\n"}.String(), TaintOrder},

@@ -14,7 +14,7 @@
 //	ban4_24_sip, ban6_64_sip  banned prefixes, scope sip
 //
 // Every element of a ban set has a timeout and a counter of the packets that it dropped. The rules have counters too;
-// those start again whenever the table is laid out anew. To lift a ban by hand: `nft delete element inet amifend ban4 '{ 192.0.2.1 }'`.
+// those start again whenever the table is laid out anew. A running amifend puts back what others take out of it.
 //
 // Loopback, IPv6 neighbour discovery (RFC 4861, hop limit 255) and packet-too-big (RFC 8201) pass always: a banned on-link /64
 // would otherwise cut off its innocent neighbours. An accept ends this chain only; other tables may still drop.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +27,7 @@ type daemon struct {
 	protected chan *policy.Protected
 	judge     *judge
 	enforcer  *enforcer
+	known     []netip.Prefix // protected, as last told
 }
 
 func newDaemon(o Options, table watchedTable, set protect.Set) (*daemon, error) {
@@ -37,7 +40,7 @@ func newDaemon(o Options, table watchedTable, set protect.Set) (*daemon, error) 
 	}
 	d := &daemon{
 		Options: o, clock: newClock(), hasher: policy.NewHasher(opts.Seed), table: table,
-		in: make(chan sighting, queue), protected: make(chan *policy.Protected, 1),
+		in: make(chan sighting, queue), protected: make(chan *policy.Protected, 1), known: prefixes(set),
 	}
 	names := make([]string, len(c.Servers))
 	for i, s := range c.Servers {
@@ -105,11 +108,25 @@ func (d *daemon) lasting(ctx context.Context, what string, run func() error) {
 
 func (d *daemon) damaged() { offer(d.enforcer.damaged, struct{}{}) }
 
-// protect hands a new list of addresses that are never banned to the kernel and to the policy.
+// protect hands a new list of addresses that are never banned to the kernel and to the policy. What is told is only what
+// came and went: reasons and on-link prefixes may change too.
 func (d *daemon) protect(set protect.Set) {
-	d.Log.Info("protected addresses changed", "protected", len(set.Entries))
-	offer(d.enforcer.allow, prefixes(set))
+	next := prefixes(set)
+	if added, gone := without(next, d.known), without(d.known, next); len(added)+len(gone) > 0 {
+		d.Log.Info("protected addresses changed", "added", added, "gone", gone, "protected", len(next))
+	}
+	d.known = next
+	offer(d.enforcer.allow, next)
 	offer(d.protected, newProtected(set))
+}
+
+// without returns what of a is not in b.
+func without(a, b []netip.Prefix) []netip.Prefix {
+	in := make(map[netip.Prefix]bool, len(b))
+	for _, p := range b {
+		in[p] = true
+	}
+	return slices.DeleteFunc(slices.Clone(a), func(p netip.Prefix) bool { return in[p] })
 }
 
 // offer leaves v in a channel of one place, in place of what waits there. There must be only one sender.

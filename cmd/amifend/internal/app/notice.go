@@ -4,10 +4,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"strings"
 	"time"
 
-	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 	"github.com/amifend/amifend/firewall"
 	"github.com/amifend/amifend/policy"
 )
@@ -65,7 +64,7 @@ func (b Ban) attrs() []any {
 func newBan(v policy.Verdict, servers []string, c clock) Ban {
 	return Ban{
 		Prefix: v.Prefix, Scope: scopes[v.Scope], Rule: v.Rule, Score: v.Score, Attempts: v.Attempts, Strike: v.Strike,
-		Evidence: describe(v.Evidence, servers), Decided: c.wallTime(v.At), Duration: v.Duration,
+		Evidence: observe.Describe(v.Evidence, servers), Decided: c.wallTime(v.At), Duration: v.Duration,
 		until: v.At + int64(v.Duration),
 	}
 }
@@ -75,33 +74,3 @@ var (
 	scopes  = map[policy.Scope]firewall.Scope{policy.ScopeAll: firewall.ScopeAll, policy.ScopeSIP: firewall.ScopeSIP}
 	scopeOf = map[firewall.Scope]policy.Scope{firewall.ScopeAll: policy.ScopeAll, firewall.ScopeSIP: policy.ScopeSIP}
 )
-
-// describeMost is how long a description of evidence gets before the rest of it is only counted: the names are an
-// attacker's.
-const describeMost = 512
-
-// describe tells evidence in one line: `office: InvalidAccountID (forgeable) "100" "101"; InvalidPassword "1001"`.
-func describe(evidence []policy.Evidence, servers []string) string {
-	var b strings.Builder
-	for i, e := range evidence {
-		if b.Len() > describeMost {
-			fmt.Fprintf(&b, " (and %d more)", len(evidence)-i)
-			break
-		}
-		same := i > 0 && evidence[i-1].Kind == e.Kind && evidence[i-1].Server == e.Server && evidence[i-1].Proven == e.Proven
-		if !same {
-			if i > 0 {
-				b.WriteString("; ")
-			}
-			if int(e.Server) < len(servers) {
-				b.WriteString(servers[e.Server] + ": ")
-			}
-			b.WriteString(e.Kind.String())
-			if !e.Proven {
-				b.WriteString(" (forgeable)")
-			}
-		}
-		b.WriteString(" " + ami.Quote(e.Account.Bytes()))
-	}
-	return b.String()
-}

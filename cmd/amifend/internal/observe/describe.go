@@ -1,17 +1,26 @@
 package observe
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/policy"
 )
 
-// Describe tells evidence in one line: `office: InvalidAccountID "100" "101"; ChallengeResponseFailed "1001" (forgeable)`.
-// A server that has no name in servers is not named.
+// longest is how many bytes a description of evidence gets before the rest of it is only counted: the names are an
+// attacker's.
+const longest = 512
+
+// Describe tells evidence in one line: `office: InvalidAccountID (forgeable) "100" "101"; InvalidPassword "1001"`. A server
+// that has no name in servers is not named.
 func Describe(evidence []policy.Evidence, servers []string) string {
 	var b strings.Builder
 	for i, e := range evidence {
+		if b.Len() > longest {
+			fmt.Fprintf(&b, " (and %d more)", len(evidence)-i)
+			break
+		}
 		same := i > 0 && evidence[i-1].Kind == e.Kind && evidence[i-1].Server == e.Server && evidence[i-1].Proven == e.Proven
 		if !same {
 			if i > 0 {

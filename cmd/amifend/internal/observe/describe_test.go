@@ -1,0 +1,41 @@
+package observe
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/amifend/amifend/policy"
+)
+
+func TestDescribe(t *testing.T) {
+	h := policy.NewHasher(1)
+	ev := func(server uint16, kind policy.Kind, proven bool, account string) policy.Evidence {
+		return policy.Evidence{Kind: kind, Proven: proven, Server: server, Account: h.Label([]byte(account))}
+	}
+	for want, evidence := range map[string][]policy.Evidence{
+		"": nil,
+		`office: InvalidAccountID (forgeable) "100" "101"; InvalidPassword "1001"`: {
+			ev(0, policy.KindInvalidAccountID, false, "100"), ev(0, policy.KindInvalidAccountID, false, "101"),
+			ev(9, policy.KindInvalidPassword, true, "1001"),
+		},
+		`office: InvalidAccountID "a\r\nEvent: x"; branch: InvalidAccountID "\x1b[2J\""`: {
+			ev(0, policy.KindInvalidAccountID, true, "a\r\nEvent: x"), ev(1, policy.KindInvalidAccountID, true, "\x1b[2J\""),
+		},
+	} {
+		if got := Describe(evidence, []string{"office", "branch"}); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
+
+func TestDescriptionIsBounded(t *testing.T) {
+	h := policy.NewHasher(1)
+	evidence := make([]policy.Evidence, 8)
+	for i := range evidence {
+		evidence[i] = policy.Evidence{Kind: policy.KindInvalidAccountID, Account: h.Label([]byte(strings.Repeat("\x00", 1000)))}
+	}
+	got := Describe(evidence, []string{"office"})
+	if len(got) > longest+300 || !strings.HasSuffix(got, "(and 5 more)") {
+		t.Errorf("%d bytes: %s", len(got), got)
+	}
+}
