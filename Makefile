@@ -37,7 +37,7 @@ unit: ## unit tests, with the race detector, in random order
 fuzz: ## every fuzz target for FUZZTIME (20s)
 	@FUZZTIME=$(FUZZTIME) GO="$(GO)" .ci/fuzz
 
-e2e: build ## a real Asterisk in network namespaces, attacked for real (root; builds the PBXs when not there yet)
+e2e: ## a real Asterisk in network namespaces, attacked for real (root; builds the PBXs when not there yet)
 	@.ci/install
 	@$(LAB)/build-asterisk.sh sid
 	@$(LAB)/build-asterisk.sh bullseye
