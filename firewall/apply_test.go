@@ -226,30 +226,7 @@ func TestApplyEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestMaskFor(t *testing.T) {
-	for _, tt := range []struct {
-		addr string
-		bits int
-		want string
-	}{
-		{"192.0.2.77", 32, "192.0.2.77/32"},
-		{"192.0.2.77", 24, "192.0.2.0/24"},
-		{"::ffff:192.0.2.77", 24, "192.0.2.0/24"},
-		{"2001:db8::1:2:3:4", 128, "2001:db8::1:2:3:4/128"},
-		{"2001:db8::1:2:3:4", 64, "2001:db8::/64"},
-		{"fe80::1%eth0", 128, "fe80::1/128"},
-		{"192.0.2.77", 64, ""},
-		{"2001:db8::1", 48, ""},
-		{"2001:db8::1", 32, ""},
-	} {
-		got, err := MaskFor(netip.MustParseAddr(tt.addr), tt.bits)
-		if (err != nil) != (tt.want == "") || err == nil && got.String() != tt.want {
-			t.Errorf("MaskFor(%s, %d) = %s, %v; want %s", tt.addr, tt.bits, got, err, tt.want)
-		}
-	}
-	if _, err := MaskFor(netip.Addr{}, 32); err == nil {
-		t.Error("no error for no address")
-	}
+func TestSupportedBits(t *testing.T) {
 	if v4, v6 := SupportedBits(false), SupportedBits(true); !slices.Equal(v4, []int{32, 24}) || !slices.Equal(v6, []int{128, 64}) {
 		t.Errorf("SupportedBits: %v, %v", v4, v6)
 	}

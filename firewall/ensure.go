@@ -24,10 +24,14 @@ func (t *Table) Ensure(ctx context.Context) error {
 		return fmt.Errorf("ensure table: %w", err)
 	}
 	defer t.writeMu.Unlock()
-	if err := t.checkForeign(); err != nil {
+	s, err := t.inspect(t.write)
+	if err == nil {
+		err = t.checkForeign(s)
+	}
+	if err != nil {
 		return fmt.Errorf("ensure table: %w", err)
 	}
-	err := t.changeAllow(t.queueLayout)
+	err = t.changeAllow(t.queueLayout)
 	if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EBUSY) {
 		return fmt.Errorf("ensure table: %w (%w)", &ForeignError{t.table.Name, "a set or chain of it has another type than ours"}, err)
 	}

@@ -1,6 +1,7 @@
 package firewall
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -52,12 +53,25 @@ func (t *Table) inspect(c *nftables.Conn) (snapshot, error) {
 	return s, nil
 }
 
+// Inspect reports whether a table of our name is there. A *ForeignError says that it is not ours: Ensure would refuse it. It
+// changes nothing.
+func (t *Table) Inspect(ctx context.Context) (bool, error) {
+	if err := t.lockRead(ctx); err != nil {
+		return false, fmt.Errorf("inspect table: %w", err)
+	}
+	defer t.readMu.Unlock()
+	s, err := t.inspect(t.read)
+	if err != nil || s.table == nil {
+		return false, err
+	}
+	return true, t.checkForeign(s)
+}
+
 // checkForeign refuses a table that somebody else made: Ensure would flush its chain. Ours is one that is empty, or has a set of ours.
 // What else is in a table of ours (an operator's chain, the sets of a newer amifend) is left alone.
-func (t *Table) checkForeign() error {
-	s, err := t.inspect(t.write)
-	if err != nil || s.table == nil {
-		return err
+func (t *Table) checkForeign(s snapshot) error {
+	if s.table == nil {
+		return nil
 	}
 	foreign := func(format string, args ...any) error {
 		return &ForeignError{t.table.Name, fmt.Sprintf(format, args...)}

@@ -3,7 +3,6 @@ package firewall
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -78,18 +77,6 @@ func SupportedBits(is6 bool) []int {
 		}
 	}
 	return bits
-}
-
-// MaskFor returns the prefix of a given length that holds addr. It is an error if no set has that length.
-// IPv4-mapped addresses are taken as IPv4; a zone is dropped.
-func MaskFor(addr netip.Addr, bits int) (netip.Prefix, error) {
-	addr = addr.Unmap().WithZone("")
-	for _, s := range banSets() {
-		if addr.IsValid() && s.is6 == addr.Is6() && s.bits == bits {
-			return addr.Prefix(bits)
-		}
-	}
-	return netip.Prefix{}, fmt.Errorf("mask %s: no set for prefixes of length %d", addr, bits)
 }
 
 // findSet returns the index in banSets of the set that a change belongs to.

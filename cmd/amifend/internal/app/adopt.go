@@ -9,9 +9,6 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// ruleAdopted is the policy's name for a ban that was in the kernel when the daemon started.
-const ruleAdopted = policy.RuleAdopted
-
 // Why elements that are found in the kernel are taken out.
 const (
 	whyEndless  = "it would never run out"
@@ -60,7 +57,7 @@ func (d *daemon) adoptOne(el firewall.Element, now int64) bool {
 		case policy.ActionBan, policy.ActionNone: // the same as capped
 		}
 	}
-	ban := Ban{Prefix: el.Prefix, Scope: el.Scope, Rule: ruleAdopted, Decided: time.Now(), Duration: left, until: now + int64(left)}
+	ban := Ban{Prefix: el.Prefix, Scope: el.Scope, Rule: policy.RuleAdopted, Decided: time.Now(), Duration: left, until: now + int64(left)}
 	ledger.adopt(ban, now)
 	if capped {
 		ledger.send[k] = struct{}{}

@@ -67,7 +67,8 @@ func (m *masked) check(s *sighting) {
 		"address", v.candidate.String(), "protected_as", reason, "server", m.servers[s.Server], "failures", v.own, "of", v.failures,
 		"last_account", ami.Quote(s.Account.Bytes()),
 		"do", "let the PBX see the callers' addresses: host networking instead of docker-proxy, no masquerade for SIP, or run amifend "+
-			"where the real addresses are seen; if it is a phone or a trunk of yours, correct its password")
+			"where the real addresses are seen; if it is a phone or a trunk of yours, correct its password; if it is neither, somebody "+
+			"may be forging UDP packets in its name")
 }
 
 func (v *vote) count(at int64, addr netip.Addr) {

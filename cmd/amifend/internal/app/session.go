@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/netip"
 
 	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
@@ -18,7 +17,6 @@ type session struct {
 	log        *slog.Logger
 	translator translator
 	watcher    *protect.Watcher
-	local      netip.Addr // the PBX's address that was learned last
 }
 
 // SessionConfig is the library's config for one server of ours.
@@ -58,23 +56,22 @@ func (d *daemon) sessions(watcher *protect.Watcher) ([]*session, error) {
 // than the judge needs, also at the end: the judge outlives the sessions, and what was heard counts.
 func (s *session) run(ctx context.Context, in chan<- sighting) error {
 	return s.Run(ctx, func(ev ami.Event) {
-		s.learn(ev)
+		Learn(s.watcher, s.name, ev)
 		if seen, ok := s.translator.sighting(ev); ok {
 			in <- seen
 		}
 	})
 }
 
-// learn notes which addresses are the PBX's own and ours, as its events tell.
-func (s *session) learn(ev ami.Event) {
-	if ev.Taint != 0 {
+// Learn notes which addresses are the PBX's own and ours, as an event of a server tells.
+func Learn(w *protect.Watcher, server string, ev ami.Event) {
+	if ev.Taint != ami.Untainted {
 		return
 	}
 	if ev.Own {
-		s.watcher.Learn(s.name, ev.Source.Addr(), protect.OwnAddress)
+		w.Learn(server, ev.Source.Addr(), protect.OwnAddress)
 	}
-	if local := ev.Local.Addr(); local.IsValid() && local != s.local {
-		s.local = local
-		s.watcher.Learn(s.name, local, protect.LocalAddress)
+	if local := ev.Local.Addr(); local.IsValid() {
+		w.Learn(server, local, protect.LocalAddress)
 	}
 }

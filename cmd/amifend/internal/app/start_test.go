@@ -113,6 +113,15 @@ func testRestart(t *testing.T, transport string) {
 	}
 }
 
+// The allowlist is in the kernel from the first transaction on, before any list of protected addresses changes.
+func TestAllowlistFromTheStart(t *testing.T) {
+	s := newSite(t, 0) // no PBX: nothing is learned that would hand out a new list
+	s.start(t)
+	if set := s.NFT(t, "list", "set", "inet", s.config.Firewall.Table, "allow4"); !strings.Contains(set, "198.51.100.0/24") {
+		t.Errorf("the allowlist is not in the kernel:\n%s", set)
+	}
+}
+
 func TestSecondInstance(t *testing.T) {
 	s := newSite(t, 1)
 	s.start(t)

@@ -70,7 +70,7 @@ func (o Options) online(ctx context.Context, p *printer) {
 		done := make(chan section, 1)
 		found = append(found, done)
 		go func() {
-			done <- checkServer(ctx, s, o.Wait, func(ev ami.Event) { learn(watcher, s.Name, ev) })
+			done <- checkServer(ctx, s, o.Wait, func(ev ami.Event) { app.Learn(watcher, s.Name, ev) })
 		}()
 	}
 	for _, done := range found {
@@ -112,17 +112,4 @@ func checkConfig(o Options) section {
 		}
 	}
 	return s
-}
-
-// learn protects the addresses that a PBX shows, as the daemon does.
-func learn(w *protect.Watcher, server string, ev ami.Event) {
-	if ev.Taint != ami.Untainted {
-		return
-	}
-	if ev.Own {
-		w.Learn(server, ev.Source.Addr(), protect.OwnAddress)
-	}
-	if local := ev.Local.Addr(); local.IsValid() {
-		w.Learn(server, local, protect.LocalAddress)
-	}
 }

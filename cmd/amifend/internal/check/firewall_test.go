@@ -77,7 +77,7 @@ func TestFirewallTellsWhatIsThere(t *testing.T) {
 		}, 0, []string{"note  the table is there, but incomplete"}},
 		"a foreign table": {func(t *testing.T, ns *firewalltest.NS) {
 			ns.NFT(t, "add table inet ours; add chain inet ours input { type filter hook input priority 0; }; add set inet ours x { type ipv4_addr; }")
-		}, 1, []string{"FAIL  a table of that name exists and is not ours: it holds 1 chain and 1 set", "do: choose another [firewall] table", "nft delete table inet ours"}},
+		}, 1, []string{"FAIL  a table of that name exists and is not ours: it holds 1 chains and 1 sets", "do: choose another [firewall] table", "nft delete table inet ours"}},
 		"another's table of the same family": {func(t *testing.T, ns *firewalltest.NS) {
 			ns.NFT(t, "add table inet other; add chain inet other input; add table ip ours; add chain ip ours input")
 		}, 0, []string{"ok    the table is not there yet"}},
