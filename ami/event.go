@@ -31,12 +31,11 @@ type Event struct {
 	Session   []byte         // SessionID: the SIP Call-ID for PJSIP, a pointer for SIP and AMI
 	Detail    []byte         // RequestType, ACLName, AuthMethod, ExpectedAddress or AttemptedTransport, by kind; may be empty
 
-	UsingPassword bool   // SuccessfulAuth only: UsingPassword is 1
-	RoundTrip     bool   // InvalidPassword of chan_sip only: a non-empty ReceivedChallenge equals Challenge
-	Own           bool   // the first SuccessfulAuth of the decoder's manager user: Source is our address as the PBX sees it
-	Oversize      bool   // a value was longer than MaxValue and was cut
-	Taint         Taint  // why the packet cannot be trusted; Untainted if it can
-	Gap           uint32 // how many bytes or packets were lost before this event, 0 in a whole stream; the decoder leaves it 0
+	UsingPassword bool  // SuccessfulAuth only: UsingPassword is 1
+	RoundTrip     bool  // InvalidPassword of chan_sip only: a non-empty ReceivedChallenge equals Challenge
+	Own           bool  // the first SuccessfulAuth of the decoder's manager user: Source is our address as the PBX sees it
+	Oversize      bool  // a value was longer than MaxValue and was cut
+	Taint         Taint // why the packet cannot be trusted; Untainted if it can
 }
 
 // MaxValue is how many bytes of a header's value are kept. Longer values are cut, their packets are not.

@@ -75,7 +75,7 @@ func open(ctx context.Context, config *Config, tlsConfig *tls.Config, m *meter) 
 	l := &link{
 		config: config, conn: o.conn, meter: m, version: o.version, tls: o.tls, started: time.Now(),
 		client:   newClient(o.conn, config.Timeouts.Write),
-		decoder:  NewDecoder(config.Username),
+		decoder:  NewDecoder(""), // which login is ours the link knows better
 		verified: make(chan struct{}), done: make(chan struct{}),
 		reader: reader{rest: o.rest},
 	}

@@ -110,7 +110,7 @@ func (l *link) event(e Event) {
 	if !l.reader.loggedIn {
 		return // nothing that comes before the login is an event
 	}
-	// Not the decoder's Own, which is the first of our user, whoever logged in.
+	// The decoder could only tell the first login of our user, whoever that was.
 	e.Own = e.Kind == KindSuccessfulAuth && e.Service == ServiceAMI && e.Taint == 0 &&
 		string(e.Account) == l.config.Username && l.isOwn(e.Source)
 	if !l.reader.seen {
