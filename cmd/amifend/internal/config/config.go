@@ -30,6 +30,7 @@ type Config struct {
 	Observe  bool           // [policy] observe: decide and tell, but ban nobody
 	Allow    []netip.Prefix // [allow] prefixes: masked, IPv4-mapped ones unmapped, sorted, each once
 	Firewall Firewall
+	Control  Control
 	Log      Log
 
 	// Warnings are findings that make the file unsafe but not unusable, such as a secret that other users of this
@@ -118,6 +119,7 @@ func (l *loader) load(src []byte) *Config {
 		Observe:  get(l, "policy.observe", raw.Policy.Observe, false),
 		Allow:    l.allow(raw.Allow),
 		Firewall: firewall,
+		Control:  l.control(raw.Control),
 		Log:      l.log(raw.Log),
 		Warnings: l.warnings,
 	}

@@ -89,6 +89,11 @@ table = "pbx_guard"
 sip_ports = [5160, "5060-5061/udp"]
 max_bans = 1000
 
+[control]
+socket = "/tmp/control.sock"
+read_group = "pbx"
+admin_group = "27"
+
 [log]
 level = "debug"
 format = "json"
@@ -127,7 +132,8 @@ format = "json"
 			Backend: BackendLog, Table: "pbx_guard", MaxBans: 1000,
 			SIPPorts: firewall.SIPPorts{{Protocol: firewall.UDP, First: 5160, Last: 5160}, {Protocol: firewall.TCP, First: 5160, Last: 5160}, {Protocol: firewall.UDP, First: 5060, Last: 5061}},
 		},
-		Log: Log{slog.LevelDebug, "json"},
+		Control: Control{Socket: "/tmp/control.sock", ReadGroup: "pbx", AdminGroup: "27"},
+		Log:     Log{slog.LevelDebug, "json"},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -151,6 +157,9 @@ func TestLoadSaysWhatIsWrongAndWhatToWrite(t *testing.T) {
 		{"wrong table", server + "[firewall]\nthreshold = 3", "firewall.threshold", "threshold = 3", "it belongs in [policy]"},
 		{"outside of tables", "threshold = 3\n" + server, "threshold", "threshold = 3", "it belongs in [policy]"},
 		{"fail2ban's word", server + "[allow]\nignoreip = '127.0.0.1'", "allow.ignoreip", "ignoreip = '127.0.0.1'", "write [allow] prefixes"},
+		{"relative socket", server + "[control]\nsocket = 'run/x'", "control.socket", "socket = 'run/x'", `write one like "/run/amifend/amifend.sock"`},
+		{"long socket", server + "[control]\nsocket = '/" + strings.Repeat("x", 107) + "'", "control.socket", "socket = ", "longer than the 107 bytes"},
+		{"no group", server + "[control]\nadmin_group = 'a b'", "control.admin_group", "admin_group = 'a b'", "write its name or its number"},
 		{"unknown word", server + "[log]\nsyslog = true", "log.syslog", "syslog = true", "valid here: format, level"},
 		{"key of the second server", server + "\n[[server]]\nuser_name = 'x'\naddress = 'y'\nusername = 'a'\nsecret = 'b'", "server[2].user_name", "user_name = 'x'", "did you mean username?"},
 		{"wrong type", server + "[policy]\nthreshold = \"3\"", "policy.threshold", "threshold = \"3\"", "is a text; write a number"},

@@ -19,6 +19,7 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 			Policy   toml.Primitive `toml:"policy"`
 			Allow    toml.Primitive `toml:"allow"`
 			Firewall toml.Primitive `toml:"firewall"`
+			Control  toml.Primitive `toml:"control"`
 			Log      toml.Primitive `toml:"log"`
 		}
 	)
@@ -39,6 +40,7 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 		{"policy", top.Policy, &raw.Policy},
 		{"allow", top.Allow, &raw.Allow},
 		{"firewall", top.Firewall, &raw.Firewall},
+		{"control", top.Control, &raw.Control},
 		{"log", top.Log, &raw.Log},
 	} {
 		if !md.IsDefined(s.name) || !l.shape(&md, s.name) {

@@ -12,6 +12,7 @@ type rawConfig struct {
 	Policy   rawPolicy   `toml:"policy"`
 	Allow    rawAllow    `toml:"allow"`
 	Firewall rawFirewall `toml:"firewall"`
+	Control  rawControl  `toml:"control"`
 	Log      rawLog      `toml:"log"`
 
 	serverGiven bool // even if Servers could not be read
@@ -54,6 +55,12 @@ type rawFirewall struct {
 	Table    value[string] `toml:"table"`
 	SIPPorts value[ports]  `toml:"sip_ports"`
 	MaxBans  value[int64]  `toml:"max_bans"`
+}
+
+type rawControl struct {
+	Socket     value[string] `toml:"socket"`
+	ReadGroup  value[string] `toml:"read_group"`
+	AdminGroup value[string] `toml:"admin_group"`
 }
 
 type rawLog struct {

@@ -1,0 +1,81 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"github.com/BurntSushi/toml"
+)
+
+// Control says where the daemon is asked, and by whom.
+type Control struct {
+	Socket     string // absolute; "": none
+	ReadGroup  string // who may ask: a group's name or number
+	AdminGroup string // who may also change
+}
+
+// DefaultControl is what a file without [control] means.
+func DefaultControl() Control {
+	return Control{Socket: "/run/amifend/amifend.sock", ReadGroup: "amifend", AdminGroup: "amifend-admin"}
+}
+
+// longestSocket is what fits into sun_path (unix(7)), its final zero left out.
+const longestSocket = 107
+
+// groupName is what groupadd(8) takes, or a number.
+var groupName = regexp.MustCompile(`^([a-z_][a-z0-9_-]{0,31}\$?|[0-9]{1,10})$`)
+
+func (l *loader) control(raw rawControl) Control {
+	c := DefaultControl()
+	c.Socket = get(l, "control.socket", raw.Socket, c.Socket)
+	c.ReadGroup = get(l, "control.read_group", raw.ReadGroup, c.ReadGroup)
+	c.AdminGroup = get(l, "control.admin_group", raw.AdminGroup, c.AdminGroup)
+	switch {
+	case c.Socket == "":
+	case !filepath.IsAbs(c.Socket):
+		l.problem("control.socket", "%s is no absolute name; write one like %q", quote(c.Socket), DefaultControl().Socket)
+	case len(c.Socket) > longestSocket:
+		l.problem("control.socket", "is longer than the %d bytes that a socket's name may have", longestSocket)
+	}
+	l.group("control.read_group", c.ReadGroup)
+	l.group("control.admin_group", c.AdminGroup)
+	return c
+}
+
+func (l *loader) group(key, name string) {
+	if !groupName.MatchString(name) {
+		l.problem(key, "%s is no group; write its name or its number", quote(name))
+	}
+}
+
+// FindSocket returns the control socket that the file at path names, whatever else is wrong with the file: a daemon that
+// runs must be found also while its config is being mended. A file that is not there, or that the caller may not read,
+// means the default if mayLack says so.
+func FindSocket(path string, mayLack bool) (string, error) {
+	f, err := os.Open(path)
+	if mayLack && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)) {
+		return DefaultControl().Socket, nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("find the control socket: %w", err)
+	}
+	defer f.Close()
+	src, _, err := readFile(f, maxFile)
+	if err != nil {
+		return "", fmt.Errorf("find the control socket: read %s: %w", path, err)
+	}
+	var file struct {
+		Control rawControl `toml:"control"`
+	}
+	if _, err := toml.Decode(string(src), &file); err != nil {
+		return "", &Error{File: path, Problems: []Problem{syntaxProblem(src, err)}}
+	}
+	if s := file.Control.Socket; s.set && s.wrong == "" {
+		return s.v, nil
+	}
+	return DefaultControl().Socket, nil
+}
