@@ -61,7 +61,7 @@ func (w *Watcher) Learn(server string, addr netip.Addr, what Lesson) {
 		if _, ok := old.seen[k]; ok || old.count(server, what) >= maxLessons {
 			return
 		}
-		if !slices.ContainsFunc(w.config.Servers, func(s Server) bool { return s.Name == server }) {
+		if !slices.ContainsFunc(w.listed.Load().Servers, func(s Server) bool { return s.Name == server }) {
 			return
 		}
 		grown := &lessons{maps.Clone(old.seen)}
@@ -71,6 +71,20 @@ func (w *Watcher) Learn(server string, addr netip.Addr, what Lesson) {
 		grown.seen[k] = struct{}{}
 		if w.learned.CompareAndSwap(old, grown) {
 			w.kick()
+			return
+		}
+	}
+}
+
+// forget drops what servers showed that are not among these.
+func (w *Watcher) forget(servers []Server) {
+	for {
+		old := w.learned.Load()
+		kept := &lessons{maps.Clone(old.seen)}
+		maps.DeleteFunc(kept.seen, func(l lesson, _ struct{}) bool {
+			return !slices.ContainsFunc(servers, func(s Server) bool { return s.Name == l.server })
+		})
+		if w.learned.CompareAndSwap(old, kept) {
 			return
 		}
 	}

@@ -77,9 +77,10 @@ func (n *names) addTo(b *builder, s Server) {
 func (w *Watcher) lookup(ctx context.Context) {
 	limited, cancel := context.WithTimeout(ctx, lookupTime)
 	defer cancel()
-	errs := make([]*LookupError, len(w.config.Servers))
+	servers := w.listed.Load().Servers
+	errs := make([]*LookupError, len(servers))
 	var wg sync.WaitGroup
-	for i, s := range w.config.Servers {
+	for i, s := range servers {
 		if _, err := netip.ParseAddr(s.Host); err == nil || s.Host == "" {
 			continue
 		}

@@ -48,6 +48,13 @@ type Server struct {
 	Addresses []netip.Addr
 }
 
+// Listed is what people listed: all that can change while a Watcher runs.
+type Listed struct {
+	Allow   []netip.Prefix // [allow] prefixes
+	Servers []Server
+	Also    []Entry // more that must not be banned, with the reasons
+}
+
 // Config says what to protect and where to look. Its zero value protects this system alone.
 type Config struct {
 	Allow   []netip.Prefix
@@ -78,10 +85,13 @@ func (e *LookupError) Unwrap() error { return e.Err }
 
 // Watcher collects what must never be banned. Its methods may be called from any goroutine.
 type Watcher struct {
-	config Config
+	config Config // but for its lists
+	listed atomic.Pointer[Listed]
 	names  names
 	failed atomic.Pointer[[]*LookupError]
 	kicked chan struct{} // holds one: something may have changed
+
+	renamed chan struct{} // holds one: the servers may have other names
 
 	learned atomic.Pointer[lessons] // replaced whole, under mu
 	mu      sync.Mutex
@@ -107,11 +117,31 @@ func New(c Config) *Watcher {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	w := &Watcher{
-		config: c, kicked: make(chan struct{}, 1),
+		config: c, kicked: make(chan struct{}, 1), renamed: make(chan struct{}, 1),
 		poll: pollFiles, resync: resyncKernel, refresh: refreshNames, pause: minPause,
 	}
 	w.learned.Store(&lessons{})
+	w.listed.Store(&Listed{Allow: c.Allow, Servers: c.Servers})
 	return w
+}
+
+// Relist replaces what people listed. Run hands out the new set soon after. What the events of a server showed stays as long
+// as the server does. The caller must not change l afterwards.
+func (w *Watcher) Relist(l Listed) {
+	w.listed.Store(&l)
+	w.forget(l.Servers)
+	w.kick()
+	select {
+	case w.renamed <- struct{}{}:
+	default:
+	}
+}
+
+// Current returns the set that was put together last.
+func (w *Watcher) Current() Set {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.last
 }
 
 // Snapshot reads everything once. It must have succeeded before the first ban is made.
@@ -135,10 +165,14 @@ func (w *Watcher) collect(fresh bool) (Set, error) {
 		w.kernel = k
 	}
 	b := newBuilder()
-	for _, p := range w.config.Allow {
+	listed := w.listed.Load()
+	for _, p := range listed.Allow {
 		b.allow(p)
 	}
-	for _, s := range w.config.Servers {
+	for _, e := range listed.Also {
+		b.put(e.Prefix.Masked(), e.Reason)
+	}
+	for _, s := range listed.Servers {
 		w.names.addTo(b, s)
 		for _, a := range s.Addresses {
 			b.addr(a, fmt.Sprintf("server %s: [[server]] addresses", s.Name))

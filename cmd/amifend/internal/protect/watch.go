@@ -84,7 +84,13 @@ func (w *Watcher) resolve(ctx context.Context) error {
 	for ctx.Err() == nil {
 		w.lookup(ctx)
 		w.kick()
-		sleep(ctx, w.refresh)
+		t := time.NewTimer(w.refresh)
+		select {
+		case <-ctx.Done():
+		case <-w.renamed:
+		case <-t.C:
+		}
+		t.Stop()
 	}
 	return nil
 }
