@@ -55,10 +55,10 @@ func run(args []string) int {
 	case errors.Is(err, cli.ErrTold):
 		return exitFailed
 	case cli.IsUsage(err):
-		fmt.Fprintln(os.Stderr, "amifend:", err)
+		fmt.Fprintln(os.Stderr, "amifend:", cli.Text(err))
 		return exitUsage
 	default:
-		fmt.Fprintln(os.Stderr, "amifend:", err)
+		fmt.Fprintln(os.Stderr, "amifend:", cli.Text(err))
 		return exitFailed
 	}
 }

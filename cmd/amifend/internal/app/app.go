@@ -19,11 +19,12 @@ import (
 
 // Options are what Run needs.
 type Options struct {
-	Config *config.Config
-	Log    *slog.Logger
-	Ready  func()    // called when every part runs; nil: nobody wants to know
-	Banned func(Ban) // called from the enforcer for each ban that the kernel has acknowledged; must not block; may be nil
-	NetNS  int       // descriptor of the network namespace to defend; 0: that of the calling thread
+	Config  *config.Config
+	Version string // of the program, to show
+	Log     *slog.Logger
+	Ready   func()    // called when every part runs; nil: nobody wants to know
+	Banned  func(Ban) // called from the enforcer for each ban that the kernel has acknowledged; must not block; may be nil
+	NetNS   int       // descriptor of the network namespace to defend; 0: that of the calling thread
 }
 
 // Run runs the daemon until ctx ends. It fails only at the start: a PBX that cannot be reached later, or a kernel that

@@ -7,8 +7,10 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 	"github.com/amifend/amifend/policy"
 )
@@ -28,6 +30,16 @@ type daemon struct {
 	judge     *judge
 	enforcer  *enforcer
 	known     []netip.Prefix // protected, as last told
+	feed      control.Feed
+	live      atomic.Pointer[[]*session]
+}
+
+// sessionsNow returns the sessions that run.
+func (d *daemon) sessionsNow() []*session {
+	if s := d.live.Load(); s != nil {
+		return *s
+	}
+	return nil
 }
 
 func newDaemon(o Options, table watchedTable, set protect.Set) (*daemon, error) {
@@ -54,6 +66,7 @@ func newDaemon(o Options, table watchedTable, set protect.Set) (*daemon, error) 
 		engine: engine, clock: d.clock, log: o.Log, servers: names, in: d.in, protected: d.protected, orders: d.enforcer.orders,
 		ineffective: newIneffective(d.enforcer, c.Firewall.SIPPorts, names),
 		masked:      newMasked(o.Log, names, protected, opts.Weights),
+		asks:        newAsks(),
 	}
 	return d, nil
 }
@@ -77,6 +90,9 @@ func (d *daemon) run(ctx context.Context, sessions []*session, watcher *protect.
 		})
 	})
 	sources.Go(func() { vigil(ctx, sessions) })
+	d.live.Store(&sessions)
+	sources.Go(func() { d.sampleRates(ctx) })
+	sources.Go(func() { newDesk(d, watcher).run(ctx) })
 
 	kernel, stopKernel := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopKernel()

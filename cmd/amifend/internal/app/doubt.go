@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"slices"
 	"strconv"
+	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/firewall"
 )
 
@@ -19,8 +22,28 @@ const (
 
 // told remembers what was said, since each is said once a source and cause.
 type told struct {
-	lines map[toldLine]struct{}
-	count uint64 // how much was said in all
+	lines  map[toldLine]struct{}
+	count  uint64                // how much was said in all
+	recent []control.Ineffective // the last of it, latestMost at most
+}
+
+// latestMost is how many bans that do nothing are remembered to be shown, and latestAge for how long.
+const (
+	latestMost = 100
+	latestAge  = 24 * time.Hour
+)
+
+// remember keeps what was said.
+func (t *told) remember(i control.Ineffective) {
+	if len(t.recent) == latestMost {
+		t.recent = slices.Delete(t.recent, 0, 1)
+	}
+	t.recent = append(t.recent, i)
+}
+
+// latest returns what was said of late, the last one at the end.
+func (t *told) latest() []control.Ineffective {
+	return slices.DeleteFunc(slices.Clone(t.recent), func(i control.Ineffective) bool { return time.Since(i.At) > latestAge })
 }
 
 type toldLine struct {
@@ -90,6 +113,7 @@ func (e *enforcer) tellIneffective(prefix netip.Prefix, d doubt, el firewall.Ele
 	if !e.told.first(d.source.Addr(), cause) {
 		return
 	}
+	e.told.remember(control.Ineffective{At: time.Now(), Source: d.source.Addr(), Ban: prefix, Server: d.server, Cause: cause, Do: do})
 	e.log.Warn("ban is ineffective", "source", d.source.Addr().String(), "ban", source(prefix), "server", d.server,
 		"cause", cause, "port", d.port, "dropped", el.Packets, "do", do, "ineffective", e.told.count)
 }

@@ -47,11 +47,13 @@ type enforcer struct {
 	doubts  *mailbox[netip.Prefix, doubt]
 	allow   chan []netip.Prefix // the latest allowlist, at most one waiting
 	damaged chan struct{}       // a token: the table may have been changed by somebody else
+	asks    asks
 
 	ledger    *ledger
 	dirty     bool          // the kernel's state is unknown: lay out the table and send everything
 	restoring bool          // told, and not yet told to be done
 	backoff   time.Duration // after the last failure; 0: there was none
+	lastError string        // of it
 	retry     int64         // not before, after a failure
 	swept     int64
 	fullTold  int64 // 0: never
@@ -63,7 +65,7 @@ func newEnforcer(t table, c clock, log *slog.Logger) *enforcer {
 	return &enforcer{
 		table: t, clock: c, log: log,
 		orders: newMailbox[netip.Prefix](mergeOrders), acks: newMailbox[netip.Prefix, ack](nil), doubts: newMailbox[netip.Prefix, doubt](nil),
-		allow: make(chan []netip.Prefix, 1), damaged: make(chan struct{}, 1),
+		allow: make(chan []netip.Prefix, 1), damaged: make(chan struct{}, 1), asks: newAsks(),
 		ledger: newLedger(), questions: make(map[netip.Prefix]doubt),
 	}
 }
@@ -83,6 +85,8 @@ func (e *enforcer) run(ctx context.Context) {
 		case <-e.damaged:
 			e.restore(ctx)
 		case <-e.doubts.wake:
+		case f := <-e.asks:
+			f()
 		case <-wake.C:
 		}
 		wake.Reset(e.work(ctx))

@@ -20,6 +20,7 @@ type judge struct {
 	orders      *mailbox[netip.Prefix, order]
 	ineffective *ineffective
 	masked      *masked
+	asks        asks
 }
 
 // run judges until in is closed.
@@ -36,6 +37,8 @@ func (j *judge) run() {
 		case p := <-j.protected:
 			j.masked.protected = p
 			j.order(j.engine.Protect(j.clock.now(), p))
+		case f := <-j.asks:
+			f()
 		case <-j.ineffective.acks.wake:
 			j.ineffective.settle()
 		case <-tick.C:

@@ -19,7 +19,8 @@ type Ban struct {
 	Score    float64
 	Attempts int
 	Strike   int
-	Evidence string // the latest attempts, the attacker's bytes quoted
+	Evidence string   // the latest attempts, the attacker's bytes quoted
+	Servers  []string // that saw them
 	Decided  time.Time
 	Duration time.Duration // as decided
 
@@ -64,7 +65,7 @@ func (b Ban) attrs() []any {
 func newBan(v policy.Verdict, servers []string, c clock) Ban {
 	return Ban{
 		Prefix: v.Prefix, Scope: scopes[v.Scope], Rule: v.Rule, Score: v.Score, Attempts: v.Attempts, Strike: v.Strike,
-		Evidence: observe.Describe(v.Evidence, servers), Decided: c.wallTime(v.At), Duration: v.Duration,
+		Evidence: observe.Describe(v.Evidence, servers), Servers: observe.Servers(v.Evidence, servers), Decided: c.wallTime(v.At), Duration: v.Duration,
 		until: v.At + int64(v.Duration),
 	}
 }

@@ -35,7 +35,7 @@ func (e *enforcer) restore(ctx context.Context) {
 // failed notes that the kernel did nothing of what was asked, and tells when to try it all again. A table that is gone
 // is laid out at once.
 func (e *enforcer) failed(ctx context.Context, what string, err error) time.Duration {
-	e.dirty, e.restoring = true, true
+	e.dirty, e.restoring, e.lastError = true, true, err.Error()
 	if ctx.Err() != nil {
 		return retryLast
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 )
 
@@ -17,6 +18,9 @@ type session struct {
 	log        *slog.Logger
 	translator translator
 	watcher    *protect.Watcher
+	feed       *control.Feed
+	gauge      gauge
+	rate       rate
 }
 
 // SessionConfig is the library's config for one server of ours.
@@ -35,7 +39,7 @@ func (d *daemon) sessions(watcher *protect.Watcher) ([]*session, error) {
 	var out []*session
 	for i, server := range d.Config.Servers {
 		s := &session{
-			name: server.Name, log: d.Log.With("server", server.Name), watcher: watcher,
+			name: server.Name, log: d.Log.With("server", server.Name), watcher: watcher, feed: &d.feed,
 			translator: translator{server: uint16(i), hasher: d.hasher, clock: d.clock},
 		}
 		c := SessionConfig(server)
@@ -57,7 +61,9 @@ func (d *daemon) sessions(watcher *protect.Watcher) ([]*session, error) {
 func (s *session) run(ctx context.Context, in chan<- sighting) error {
 	return s.Run(ctx, func(ev ami.Event) {
 		Learn(s.watcher, s.name, ev)
+		s.feed.Publish(s.name, &ev)
 		if seen, ok := s.translator.sighting(ev); ok {
+			s.gauge.set(&s.translator.lag)
 			in <- seen
 		}
 	})

@@ -14,12 +14,17 @@ import (
 
 	"github.com/amifend/amifend/cmd/amifend/internal/app"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
 )
 
 // Commands are amifend's commands.
 type Commands struct {
 	Run     Run    `cmd:"" help:"Run the daemon: listen, judge, ban."`
 	Check   Check  `cmd:"" help:"Check the config, every PBX, the firewall and who is never banned."`
+	Status  Status `cmd:"" help:"Tell how the daemon is: servers, firewall, and what needs a look."`
+	Bans    Bans   `cmd:"" help:"List who is banned now."`
+	Allow   Allow  `cmd:"" help:"List who is never banned, and why."`
+	Events  Events `cmd:"" help:"Follow the security events as they are decoded."`
 	Demo    Demo   `cmd:"" help:"Show amifend at work on two played PBXs. Touches nothing on this machine."`
 	Replay  Replay `cmd:"" help:"Judge captures and log files as the daemon would have, and tell whom it would have banned."`
 	Report  Report `cmd:"" help:"Count the failed attempts in captures and log files by their source."`
@@ -36,7 +41,8 @@ var ErrTold = errors.New("failed")
 func IsUsage(err error) bool {
 	var bad *config.Error
 	var wrong usageError
-	return errors.As(err, &bad) || errors.As(err, &wrong)
+	code := control.CodeOf(err)
+	return errors.As(err, &bad) || errors.As(err, &wrong) || code == control.CodeBadRequest || code == control.CodeInvalidConfig
 }
 
 // configFlag is the flag that every command with a config has.
@@ -64,12 +70,12 @@ type Run struct {
 }
 
 // Run runs the daemon until it is told to stop.
-func (r *Run) Run(ctx context.Context) error {
+func (r *Run) Run(ctx context.Context, v Version) error {
 	c, err := r.load()
 	if err != nil {
 		return err
 	}
-	return app.Run(ctx, app.Options{Config: c, Log: newLog(c.Log), Ready: ready})
+	return app.Run(ctx, app.Options{Config: c, Version: string(v), Log: newLog(c.Log), Ready: ready})
 }
 
 // ready tells systemd, when that is who started us, that every part runs.

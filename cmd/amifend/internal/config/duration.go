@@ -42,3 +42,7 @@ func parseDuration(s string) (time.Duration, bool) {
 	}
 	return d + rest, true
 }
+
+// ParseDuration reads a duration as the config file writes them: "90s", "20m", "12h" or "30d". It is false for any other
+// text, and for a negative one.
+func ParseDuration(s string) (time.Duration, bool) { return parseDuration(s) }

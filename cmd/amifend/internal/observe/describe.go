@@ -2,6 +2,7 @@ package observe
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/amifend/amifend/ami"
@@ -37,4 +38,14 @@ func Describe(evidence []policy.Evidence, servers []string) string {
 		b.WriteString(" " + ami.Quote(e.Account.Bytes()))
 	}
 	return b.String()
+}
+
+// Servers names the servers that evidence is of, each once, in their order of appearance.
+func Servers(evidence []policy.Evidence, servers []string) (names []string) {
+	for _, e := range evidence {
+		if int(e.Server) < len(servers) && !slices.Contains(names, servers[e.Server]) {
+			names = append(names, servers[e.Server])
+		}
+	}
+	return names
 }

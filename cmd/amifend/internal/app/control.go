@@ -1,0 +1,73 @@
+package app
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/protect"
+	"github.com/amifend/amifend/firewall"
+)
+
+// desk is where the daemon is asked and told by its operators. It owns little: it asks the goroutines that own the data,
+// each for a bounded part at a time.
+type desk struct {
+	*daemon
+	watcher *protect.Watcher
+	started time.Time
+
+	mu       sync.Mutex
+	counted  time.Time // when the kernel's counters were read
+	counters map[key]firewall.Element
+}
+
+func newDesk(d *daemon, w *protect.Watcher) *desk {
+	return &desk{daemon: d, watcher: w, started: time.Now()}
+}
+
+// retryControl is how long a control socket that could not be served is left alone.
+const retryControl = 30 * time.Second
+
+// run serves the control socket until ctx ends. Without one the daemon goes on banning: it tells, and tries again.
+func (k *desk) run(ctx context.Context) {
+	c := k.Config.Control
+	if c.Socket == "" {
+		return
+	}
+	said := ""
+	for ctx.Err() == nil {
+		s, err := control.Listen(k.options())
+		if err == nil {
+			said = ""
+			k.Log.Info("control socket is open", "socket", c.Socket)
+			err = s.Serve(ctx)
+			s.Close()
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil && err.Error() != said {
+			said = err.Error()
+			k.Log.Error("control socket cannot be served: no command can ask this daemon", "err", err, "retry", retryControl.String())
+		}
+		sleep(ctx, retryControl)
+	}
+}
+
+func (k *desk) options() control.Options {
+	c := k.Config.Control
+	return control.Options{
+		Socket: c.Socket, ReadGroup: c.ReadGroup, AdminGroup: c.AdminGroup, Log: k.Log,
+		Read: k, Events: &k.feed,
+	}
+}
+
+// Allowed tells who is never banned.
+func (k *desk) Allowed(context.Context) ([]control.Allowed, error) {
+	var out []control.Allowed
+	for _, e := range k.watcher.Current().Entries {
+		out = append(out, control.Allowed{Prefix: e.Prefix, Reason: printable(e.Reason)})
+	}
+	return out, nil
+}

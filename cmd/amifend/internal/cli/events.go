@@ -1,0 +1,65 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
+)
+
+// Events is `amifend events`.
+type Events struct {
+	daemonFlags
+	Follow bool       `required:"" short:"f" help:"Print events as they come, until interrupted."`
+	Within *sourceArg `arg:"" optional:"" name:"prefix" help:"Only events of this address, or within this prefix."`
+	Server string     `placeholder:"NAME" help:"Only events of this server."`
+	Kind   []string   `placeholder:"EVENT" help:"Only these of Asterisk's events, such as InvalidPassword."`
+}
+
+// Run follows the events.
+func (c *Events) Run(ctx context.Context) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	filter := control.EventFilter{Server: c.Server, Kinds: c.Kind}
+	if c.Within != nil {
+		filter.Within = c.Within.Prefix
+	}
+	events, err := client.Events(ctx, filter)
+	if err != nil {
+		return err
+	}
+	encode := json.NewEncoder(os.Stdout)
+	for ev, err := range events {
+		if err != nil {
+			return fmt.Errorf("follow the events: %w", err)
+		}
+		if c.JSON {
+			err = encode.Encode(ev)
+		} else {
+			_, err = fmt.Println(eventLine(ev))
+		}
+		if err != nil {
+			return fmt.Errorf("write an event: %w", err)
+		}
+	}
+	if ctx.Err() == nil {
+		return fmt.Errorf("the daemon has ended")
+	}
+	return nil
+}
+
+func eventLine(ev control.Event) string {
+	if ev.Lost > 0 {
+		return fmt.Sprintf("(%d events more, left out)", ev.Lost)
+	}
+	line := fmt.Sprintf("%s %s %s %s %s %s account %s call %s", ev.Time.Local().Format("15:04:05.000"), ev.Server, ev.Source,
+		ev.Kind, ev.Service, ev.Transport, ev.Account, ev.Session)
+	if ev.Taint != "" {
+		line += " (injected text: " + ev.Taint + ")"
+	}
+	return line
+}

@@ -1,0 +1,178 @@
+package control
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Status is how the daemon is.
+type Status struct {
+	Version     string         `json:"version"`
+	Since       time.Time      `json:"since"`   // when it started
+	Observe     bool           `json:"observe"` // it bans nobody, and only tells
+	Health      []Warning      `json:"health"`  // empty: all is well
+	Servers     []ServerStatus `json:"servers"`
+	Engine      Engine         `json:"engine"`
+	Firewall    Firewall       `json:"firewall"`
+	Ineffective []Ineffective  `json:"ineffective"` // the latest bans that do nothing
+	Protected   int            `json:"protected"`   // prefixes that are never banned
+}
+
+// Warning is something that is not as it should be, and what to do about it.
+type Warning struct {
+	About string `json:"about"` // such as "server office", "firewall"
+	What  string `json:"what"`
+	Do    string `json:"do,omitempty"`
+}
+
+// ServerStatus is how the session with one PBX is.
+type ServerStatus struct {
+	Name        string    `json:"name"`
+	Address     string    `json:"address"`
+	Connected   bool      `json:"connected"`
+	Phase       string    `json:"phase"`
+	Since       time.Time `json:"since"`                 // of the phase
+	Problem     string    `json:"problem,omitempty"`     // what keeps it from working now
+	Error       string    `json:"error,omitempty"`       // in words
+	Do          string    `json:"do,omitempty"`          //
+	NextTry     time.Time `json:"next_try,omitzero"`     //
+	AMIVersion  string    `json:"ami_version"`           //
+	Login       string    `json:"login"`                 // MD5 or plain
+	TLS         string    `json:"tls,omitempty"`         // its version; "": plain TCP
+	Verified    bool      `json:"verified"`              // the certificate was
+	Fingerprint string    `json:"fingerprint,omitempty"` // SHA-256 of the certificate
+
+	Events     uint64  `json:"events"`              // since the start
+	EventsRate float64 `json:"events_per_second"`   // over the last seconds
+	Lag        float64 `json:"lag_seconds"`         // how far behind the last event was
+	ClockError float64 `json:"clock_error_seconds"` // how far the PBX's clock is ahead of ours; 0 while nothing was heard
+	Latency    float64 `json:"latency_seconds"`     // of the last Ping
+	Gaps       uint64  `json:"gaps"`                // losses of the stream: events may be missing
+	LastGap    float64 `json:"last_gap_seconds"`
+	Stalls     uint64  `json:"stalls"`    // how often events had to wait for us
+	Untrusted  uint64  `json:"untrusted"` // events whose text was not believed
+}
+
+// Engine counts what the policy engine did since the start, and what it holds.
+type Engine struct {
+	Observed  uint64 `json:"observed"`
+	Counted   uint64 `json:"counted"`   // attempts that were added to a score
+	Protected uint64 `json:"protected"` // attempts of sources that must never be banned
+	Shielded  uint64 `json:"shielded"`  // forgeable attempts in the name of proved sources
+	Covered   uint64 `json:"covered"`   // attempts of sources that are banned
+	Refused   uint64 `json:"refused"`   // bans for which there was no room
+	Sources   int    `json:"sources"`
+	Bans      int    `json:"bans"`
+}
+
+// Firewall is how the bans stand in the kernel.
+type Firewall struct {
+	Name    string `json:"name"`
+	State   string `json:"state"` // "ok", "failing" or "busy"
+	Error   string `json:"error,omitempty"`
+	Bans    int    `json:"bans"`    // as decided
+	Pending int    `json:"pending"` // changes that the kernel does not have yet
+	Waiting int    `json:"waiting"` // bans that found their set full
+}
+
+// Ineffective is a ban that does nothing.
+type Ineffective struct {
+	At     time.Time    `json:"at"`
+	Source netip.Addr   `json:"source"`
+	Ban    netip.Prefix `json:"ban"`
+	Server string       `json:"server"`
+	Cause  string       `json:"cause"`
+	Do     string       `json:"do"`
+}
+
+// Ban is one running ban.
+type Ban struct {
+	Prefix   netip.Prefix `json:"prefix"`
+	Scope    string       `json:"scope"` // all or sip
+	Rule     string       `json:"rule"`
+	Score    float64      `json:"score"`
+	Attempts int          `json:"attempts"`
+	Strike   int          `json:"strike"`
+	Servers  []string     `json:"servers,omitempty"` // that the evidence is of
+	Since    time.Time    `json:"since"`
+	Until    time.Time    `json:"until"`
+	State    string       `json:"state"`   // in_kernel, pending, waiting (its set is full) or dry
+	Dropped  *uint64      `json:"dropped"` // packets, as the kernel counts them; null: unknown
+}
+
+// The states of a ban.
+const (
+	StateInKernel = "in_kernel"
+	StatePending  = "pending"
+	StateWaiting  = "waiting"
+	StateDry      = "dry"
+)
+
+// NewBan is a ban that an operator wants. A source that is banned already keeps the longer of both.
+type NewBan struct {
+	Prefix netip.Prefix `json:"prefix"`
+	Scope  string       `json:"scope"`       // all or sip
+	For    float64      `json:"for_seconds"` // 0: [policy] ban_time
+	Reason string       `json:"reason,omitempty"`
+}
+
+// MostBans is how many bans one request may hold.
+const MostBans = 1000
+
+// NewBans is a request to ban.
+type NewBans struct {
+	Bans []NewBan `json:"bans"`
+}
+
+// Banned tells what became of each.
+type Banned struct {
+	Results []BanResult `json:"results"`
+}
+
+// BanResult is what became of one NewBan.
+type BanResult struct {
+	Prefix netip.Prefix `json:"prefix"`
+	Scope  string       `json:"scope,omitempty"`
+	Until  time.Time    `json:"until,omitzero"`
+	State  string       `json:"state,omitempty"`
+	Error  *Error       `json:"error,omitempty"`
+}
+
+// Lifted tells what was lifted.
+type Lifted struct {
+	Lifted  []netip.Prefix `json:"lifted"`  // MostLifted at most
+	Count   int            `json:"count"`   // how many in all
+	Pending int            `json:"pending"` // lifts that the kernel does not have yet
+	Note    string         `json:"note,omitempty"`
+}
+
+// MostLifted is how many prefixes Lifted names.
+const MostLifted = 1000
+
+// AllowList is who is never banned.
+type AllowList struct {
+	Entries []Allowed `json:"entries"`
+}
+
+// Allowed is a prefix that is never banned.
+type Allowed struct {
+	Prefix netip.Prefix `json:"prefix"`
+	Reason string       `json:"reason"`
+	Until  time.Time    `json:"until,omitzero"` // of one that was allowed for a time
+	// Command tells that it was allowed by a command, and can be taken out by one.
+	Command bool `json:"command,omitempty"`
+}
+
+// NewAllow is a request to allow a prefix.
+type NewAllow struct {
+	Prefix netip.Prefix `json:"prefix"`
+	For    float64      `json:"for_seconds"` // 0: until it is taken out
+	Reason string       `json:"reason,omitempty"`
+}
+
+// Reloaded tells what a reload did.
+type Reloaded struct {
+	Changed  []string `json:"changed"`            // sections of the config that were put into force
+	Restart  []string `json:"restart,omitempty"`  // changes that need a restart
+	Warnings []string `json:"warnings,omitempty"` //
+}

@@ -1,0 +1,207 @@
+package control
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"syscall"
+)
+
+// Client asks a daemon. It is safe for concurrent use.
+type Client struct {
+	socket string
+	http   *http.Client
+}
+
+// NewClient returns a client of the daemon that serves a socket. It connects to nothing yet.
+func NewClient(socket string) *Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", socket)
+	}
+	return &Client{socket, &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
+}
+
+// Status asks how the daemon is.
+func (c *Client) Status(ctx context.Context) (s Status, err error) {
+	err = c.call(ctx, http.MethodGet, "status", nil, nil, &s)
+	return s, err
+}
+
+// BanList is an answer to Bans.
+type BanList struct {
+	Total   int // bans in all
+	Matched int // that the query matches, listed or not
+	Bans    []Ban
+}
+
+// Bans lists bans.
+func (c *Client) Bans(ctx context.Context, q BanQuery) (l BanList, err error) {
+	res, err := c.do(ctx, http.MethodGet, "bans", q.values(), nil)
+	if err != nil {
+		return l, err
+	}
+	defer res.Body.Close()
+	l.Total, _ = strconv.Atoi(res.Header.Get(headerTotal)) // 0 if a proxy ate it: there is none
+	l.Matched, _ = strconv.Atoi(res.Header.Get(headerMatched))
+	for b, err := range decodeLines[Ban](res.Body) {
+		if err != nil {
+			return l, fmt.Errorf("read the bans: %w", err)
+		}
+		l.Bans = append(l.Bans, b)
+	}
+	return l, nil
+}
+
+// Ban bans for an operator. At most MostBans at a time.
+func (c *Client) Ban(ctx context.Context, bans []NewBan) (r Banned, err error) {
+	err = c.call(ctx, http.MethodPost, "bans", nil, NewBans{bans}, &r)
+	return r, err
+}
+
+// Unban lifts the bans that lie within a prefix or cover it; an invalid one means all.
+func (c *Client) Unban(ctx context.Context, within netip.Prefix) (l Lifted, err error) {
+	q := url.Values{"all": {"true"}}
+	if within.IsValid() {
+		q = url.Values{"within": {within.String()}}
+	}
+	err = c.call(ctx, http.MethodDelete, "bans", q, nil, &l)
+	return l, err
+}
+
+// Explain asks for all that the daemon knows of an address. The answer is put into v.
+func (c *Client) Explain(ctx context.Context, addr netip.Addr, v any) error {
+	return c.call(ctx, http.MethodGet, "explain", url.Values{"address": {addr.String()}}, nil, v)
+}
+
+// Allowed asks who is never banned.
+func (c *Client) Allowed(ctx context.Context) (l AllowList, err error) {
+	err = c.call(ctx, http.MethodGet, "allow", nil, nil, &l)
+	return l, err
+}
+
+// Allow has a prefix never banned.
+func (c *Client) Allow(ctx context.Context, n NewAllow) (a Allowed, err error) {
+	err = c.call(ctx, http.MethodPost, "allow", nil, n, &a)
+	return a, err
+}
+
+// Disallow takes out what Allow put in.
+func (c *Client) Disallow(ctx context.Context, prefix netip.Prefix) (a Allowed, err error) {
+	err = c.call(ctx, http.MethodDelete, "allow", url.Values{"prefix": {prefix.String()}}, nil, &a)
+	return a, err
+}
+
+// Reload has the daemon read its config again.
+func (c *Client) Reload(ctx context.Context) (r Reloaded, err error) {
+	err = c.call(ctx, http.MethodPost, "reload", nil, nil, &r)
+	return r, err
+}
+
+// Events yields events as they come, until ctx ends or the daemon does. The last may be an error.
+func (c *Client) Events(ctx context.Context, f EventFilter) (iter.Seq2[Event, error], error) {
+	res, err := c.do(ctx, http.MethodGet, "events", f.values(), nil)
+	if err != nil {
+		return nil, err
+	}
+	return func(yield func(Event, error) bool) {
+		defer res.Body.Close()
+		for ev, err := range decodeLines[Event](res.Body) {
+			if err != nil && ctx.Err() != nil || !yield(ev, err) {
+				return
+			}
+		}
+	}, nil
+}
+
+// decodeLines yields one value a line; an error is the last.
+func decodeLines[T any](r io.Reader) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		d := json.NewDecoder(bufio.NewReader(r))
+		for {
+			var v T
+			err := d.Decode(&v)
+			if errors.Is(err, io.EOF) || !yield(v, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (c *Client) call(ctx context.Context, method, name string, q url.Values, body, answer any) error {
+	res, err := c.do(ctx, method, name, q, body)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if err := json.NewDecoder(res.Body).Decode(answer); err != nil {
+		return fmt.Errorf("read the daemon's answer: %w", err)
+	}
+	return nil
+}
+
+// do sends a request. An answer that is an error is returned as an *Error.
+func (c *Client) do(ctx context.Context, method, name string, q url.Values, body any) (*http.Response, error) {
+	var sent io.Reader = http.NoBody
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return nil, fmt.Errorf("make the request: %w", err)
+		}
+		sent = bytes.NewReader(b)
+	}
+	u := url.URL{Scheme: "http", Host: "amifend", Path: "/v1/" + name, RawQuery: q.Encode()}
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), sent)
+	if err != nil {
+		return nil, fmt.Errorf("make the request: %w", err)
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.unreachable(err)
+	}
+	if res.StatusCode == http.StatusOK {
+		return res, nil
+	}
+	defer res.Body.Close()
+	var answer struct {
+		Error *Error `json:"error"`
+	}
+	if err := json.NewDecoder(io.LimitReader(res.Body, mostBody)).Decode(&answer); err != nil || answer.Error == nil {
+		return nil, fmt.Errorf("ask the daemon at %s: it answered %s", c.socket, res.Status)
+	}
+	return nil, answer.Error
+}
+
+// unreachable says what to do when nobody answers.
+func (c *Client) unreachable(err error) error {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return err
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return &Error{
+			Code: CodeNotRunning, Message: fmt.Sprintf("no amifend runs at the socket %s", c.socket),
+			Do: "systemctl start amifend (or amifend run); if it runs with another config, name it with --config or --socket",
+		}
+	case errors.Is(err, fs.ErrPermission):
+		return &Error{
+			Code: CodeForbidden, Message: fmt.Sprintf("no right on the socket %s", c.socket),
+			Do: "use sudo, or join the socket's group (ls -l shows it) and log in again",
+		}
+	}
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	return fmt.Errorf("ask the daemon at %s: %w", c.socket, err)
+}

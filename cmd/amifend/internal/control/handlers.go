@@ -1,0 +1,268 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/amifend/amifend/ami"
+)
+
+func (s *Server) status(_ http.ResponseWriter, r *http.Request, _ Peer) (any, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
+	defer cancel()
+	return s.Read.Status(ctx)
+}
+
+// bans lists bans. Few clients at a time, since each list may be long.
+func (s *Server) bans(w http.ResponseWriter, r *http.Request, _ Peer) (any, error) {
+	query, err := parseBanQuery(r.URL.Query())
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
+	defer cancel()
+	select {
+	case s.listing <- struct{}{}:
+		defer func() { <-s.listing }()
+	case <-ctx.Done():
+		return nil, Errorf(CodeBusy, "others are listing bans").Advise("try again")
+	}
+	all, err := s.Read.Bans(ctx)
+	if err != nil {
+		return nil, err
+	}
+	total := len(all)
+	found, matched := query.apply(all)
+	w.Header().Set(headerTotal, strconv.Itoa(total))
+	w.Header().Set(headerMatched, strconv.Itoa(matched))
+	w.Header().Set("Content-Type", typeLines)
+	lines := newLines(w)
+	for i := range found {
+		if lines.write(&found[i]) != nil {
+			return nil, nil // the client is gone
+		}
+	}
+	_ = lines.flush() // the same
+	return nil, nil
+}
+
+func (s *Server) allowed(_ http.ResponseWriter, r *http.Request, _ Peer) (any, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
+	defer cancel()
+	entries, err := s.Read.Allowed(ctx)
+	return AllowList{entries}, err
+}
+
+func (s *Server) explain(_ http.ResponseWriter, r *http.Request, _ Peer) (any, error) {
+	addr, err := netip.ParseAddr(r.URL.Query().Get("address"))
+	if err != nil {
+		return nil, Errorf(CodeBadRequest, "address: is no address")
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
+	defer cancel()
+	return s.Explain(ctx, addr.Unmap().WithZone(""))
+}
+
+func (s *Server) ban(_ http.ResponseWriter, r *http.Request, by Peer) (any, error) {
+	var wanted NewBans
+	if err := readJSON(r, &wanted); err != nil {
+		return nil, err
+	}
+	if len(wanted.Bans) == 0 || len(wanted.Bans) > MostBans {
+		return nil, Errorf(CodeBadRequest, "%d bans in one request; 1 to %d are possible", len(wanted.Bans), MostBans)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
+	defer cancel()
+	results, err := s.Ban.Ban(ctx, by, wanted.Bans)
+	failed := 0
+	for _, res := range results {
+		if res.Error != nil {
+			failed++
+		}
+	}
+	s.changed(by, "ban", err, "bans", len(wanted.Bans), "first", wanted.Bans[0].Prefix.String(),
+		"reason", ami.Quote([]byte(wanted.Bans[0].Reason)), "failed", failed)
+	return Banned{results}, err
+}
+
+func (s *Server) unban(_ http.ResponseWriter, r *http.Request, by Peer) (any, error) {
+	q := r.URL.Query()
+	var within netip.Prefix
+	if q.Get("all") != "true" {
+		var err error
+		if within, err = netip.ParsePrefix(q.Get("within")); err != nil || within != within.Masked() {
+			return nil, Errorf(CodeBadRequest, "within: is no prefix")
+		}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
+	defer cancel()
+	lifted, err := s.Ban.Unban(ctx, by, within)
+	what := within.String()
+	if !within.IsValid() {
+		what = "all"
+	}
+	s.changed(by, "unban", err, "prefix", what, "lifted", lifted.Count)
+	return lifted, err
+}
+
+func (s *Server) allow(_ http.ResponseWriter, r *http.Request, by Peer) (any, error) {
+	var wanted NewAllow
+	if err := readJSON(r, &wanted); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
+	defer cancel()
+	allowed, err := s.Allow.Allow(ctx, by, wanted)
+	s.changed(by, "allow", err, "prefix", wanted.Prefix.String(), "for_seconds", wanted.For, "reason", ami.Quote([]byte(wanted.Reason)))
+	return allowed, err
+}
+
+func (s *Server) disallow(_ http.ResponseWriter, r *http.Request, by Peer) (any, error) {
+	prefix, err := netip.ParsePrefix(r.URL.Query().Get("prefix"))
+	if err != nil {
+		return nil, Errorf(CodeBadRequest, "prefix: is no prefix")
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
+	defer cancel()
+	allowed, err := s.Allow.Disallow(ctx, by, prefix)
+	s.changed(by, "disallow", err, "prefix", prefix.String())
+	return allowed, err
+}
+
+func (s *Server) reload(_ http.ResponseWriter, r *http.Request, by Peer) (any, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), reloadTime)
+	defer cancel()
+	reloaded, err := s.Reload(ctx, by)
+	s.changed(by, "reload", err, "changed", reloaded.Changed)
+	return reloaded, err
+}
+
+// events tells events until the client goes.
+func (s *Server) events(w http.ResponseWriter, r *http.Request, _ Peer) (any, error) {
+	filter, err := parseEventFilter(r.URL.Query())
+	if err != nil {
+		return nil, err
+	}
+	f := s.Events.follow(filter)
+	if f == nil {
+		return nil, Errorf(CodeBusy, "%d clients follow events already", mostFollows).Advise("end one of them")
+	}
+	defer s.Events.leave(f)
+	w.Header().Set("Content-Type", typeLines)
+	lines := newLines(w)
+	if lines.flush() != nil { // so that the client knows that it has begun
+		return nil, nil
+	}
+	for {
+		select {
+		case <-r.Context().Done():
+			return nil, nil
+		case ev := <-f.events:
+			if lines.write(&ev) != nil || lines.idle(len(f.events)) != nil {
+				return nil, nil
+			}
+			if n := f.lost.Swap(0); n > 0 && lines.write(Event{Lost: n}) != nil {
+				return nil, nil
+			}
+		}
+	}
+}
+
+// Names of what the answers are made of.
+const (
+	headerTotal   = "Amifend-Total"
+	headerMatched = "Amifend-Matched"
+	typeLines     = "application/x-ndjson"
+	typeJSON      = "application/json"
+)
+
+// lines writes JSON, a value a line. Each part must be read in answerTime.
+type lines struct {
+	control *http.ResponseController
+	encode  *json.Encoder
+	n       int
+}
+
+// linesPart is how many lines are written between two deadlines.
+const linesPart = 256
+
+func newLines(w http.ResponseWriter) *lines {
+	l := &lines{control: http.NewResponseController(w), encode: json.NewEncoder(w)}
+	_ = l.control.SetWriteDeadline(time.Now().Add(answerTime)) // unix sockets have deadlines
+	return l
+}
+
+func (l *lines) write(v any) error {
+	if l.n++; l.n%linesPart == 0 {
+		if err := l.control.SetWriteDeadline(time.Now().Add(answerTime)); err != nil {
+			return err
+		}
+	}
+	return l.encode.Encode(v)
+}
+
+// idle sends what was written, if nothing else waits to be.
+func (l *lines) idle(waiting int) error {
+	if waiting > 0 {
+		return nil
+	}
+	return l.flush()
+}
+
+func (l *lines) flush() error {
+	if err := l.control.SetWriteDeadline(time.Now().Add(answerTime)); err != nil {
+		return err
+	}
+	return l.control.Flush()
+}
+
+func readJSON(r *http.Request, v any) error {
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	err := d.Decode(v)
+	if err == nil {
+		if _, err = d.Token(); err == nil {
+			err = errors.New("something follows the object")
+		} else if errors.Is(err, io.EOF) {
+			err = nil
+		}
+	}
+	if err != nil {
+		return Errorf(CodeBadRequest, "the request's body is not valid: %.200s", err)
+	}
+	return nil
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", typeJSON)
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // a client that is gone needs no answer
+}
+
+func writeError(w http.ResponseWriter, err error) {
+	e := asError(err)
+	writeJSON(w, statuses[e.Code], struct {
+		Error *Error `json:"error"`
+	}{e})
+}
+
+// only returns an error if a query has other keys than these: a filter that is misspelt must not be taken for none.
+func only(q url.Values, keys ...string) error {
+next:
+	for k := range q {
+		for _, known := range keys {
+			if k == known {
+				continue next
+			}
+		}
+		return Errorf(CodeBadRequest, "%.50q is no parameter of this request", k)
+	}
+	return nil
+}

@@ -1,0 +1,116 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os/user"
+	"slices"
+	"strconv"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Peer is who is at the other end of a connection, as the kernel noted it when it was made.
+type Peer struct {
+	UID    uint32
+	PID    int32
+	groups []uint32
+}
+
+// String names the peer for the log and for the reasons of bans.
+func (p Peer) String() string { return "uid " + strconv.FormatUint(uint64(p.UID), 10) }
+
+// peerOf asks the kernel, see unix(7).
+func peerOf(c *net.UnixConn) (Peer, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return Peer{}, fmt.Errorf("ask who has connected: %w", err)
+	}
+	var p Peer
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		var cred *unix.Ucred
+		if cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); failed != nil {
+			return
+		}
+		p = Peer{UID: cred.Uid, PID: cred.Pid}
+		p.groups, failed = peerGroups(fd)
+		p.groups = append(p.groups, cred.Gid)
+	})
+	if err = errors.Join(err, failed); err != nil {
+		return Peer{}, fmt.Errorf("ask who has connected: %w", err)
+	}
+	return p, nil
+}
+
+// peerGroups returns the supplementary groups: SO_PEERGROUPS, Linux 4.13. Where there is not enough room, the kernel
+// says how much there must be.
+func peerGroups(fd uintptr) ([]uint32, error) {
+	groups := make([]uint32, 64)
+	for {
+		size := uint32(len(groups) * 4)
+		_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_PEERGROUPS,
+			uintptr(unsafe.Pointer(&groups[0])), uintptr(unsafe.Pointer(&size)), 0)
+		switch {
+		case errno == unix.ERANGE && int(size/4) > len(groups):
+			groups = make([]uint32, size/4)
+		case errno == unix.ENOPROTOOPT: // an older kernel: the primary group alone counts
+			return nil, nil
+		case errno != 0:
+			return nil, errno
+		default:
+			return groups[:size/4], nil
+		}
+	}
+}
+
+// access says which groups have which right. A nil group is none.
+type access struct {
+	read, admin *uint32
+}
+
+func (a access) mayRead(p Peer) bool { return a.mayChange(p) || p.in(a.read) }
+
+func (a access) mayChange(p Peer) bool { return p.UID == 0 || p.in(a.admin) }
+
+func (p Peer) in(group *uint32) bool { return group != nil && slices.Contains(p.groups, *group) }
+
+// lookupGroup returns the number of a group, given by its name or number. A group that does not exist is nil.
+func lookupGroup(name string) (*uint32, error) {
+	if n, err := strconv.ParseUint(name, 10, 32); err == nil {
+		gid := uint32(n)
+		return &gid, nil
+	}
+	g, err := user.LookupGroup(name)
+	var unknown user.UnknownGroupError
+	if errors.As(err, &unknown) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look up group %s: %w", name, err)
+	}
+	n, err := strconv.ParseUint(g.Gid, 10, 32)
+	if err != nil {
+		return nil, fmt.Errorf("look up group %s: %w", name, err)
+	}
+	gid := uint32(n)
+	return &gid, nil
+}
+
+// peerKey is where a connection's context keeps who made it.
+type peerKey struct{}
+
+func withPeer(ctx context.Context, c net.Conn) context.Context {
+	u, ok := c.(interface{ peer() (Peer, error) })
+	if !ok {
+		return ctx
+	}
+	p, err := u.peer()
+	if err != nil {
+		return ctx // nobody: has no right
+	}
+	return context.WithValue(ctx, peerKey{}, p)
+}

@@ -1,0 +1,143 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// mostConns bounds how many connections there are at a time.
+const mostConns = 64
+
+// listener is the control socket. Only one process can have it: a lock beside it says so, and what a process that died
+// left behind is replaced.
+type listener struct {
+	*net.UnixListener
+	lock  *os.File
+	slots chan struct{}
+}
+
+// listen makes the socket at path, for its owner and, if there is one, for a group. It makes the folder when it is not
+// there.
+func listen(path string, group *uint32) (*listener, error) {
+	if err := prepareFolder(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	lock, err := lockFile(path + ".lock")
+	if err != nil {
+		return nil, err
+	}
+	l, err := bind(path)
+	if err != nil {
+		lock.Close()
+		return nil, err
+	}
+	out := &listener{UnixListener: l, lock: lock, slots: make(chan struct{}, mostConns)}
+	if group == nil {
+		return out, nil
+	}
+	if err := errors.Join(os.Chown(path, -1, int(*group)), os.Chmod(path, 0o660)); err != nil {
+		out.Close()
+		return nil, fmt.Errorf("give %s to its group: %w", path, err)
+	}
+	return out, nil
+}
+
+// prepareFolder makes a folder, or refuses one in which everybody could put another socket in the place of ours.
+func prepareFolder(dir string) error {
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("make the control socket's folder: %w", err)
+	}
+	st, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("look at the control socket's folder: %w", err)
+	}
+	if !st.IsDir() {
+		return fmt.Errorf("%s, the control socket's folder, is no folder", dir)
+	}
+	if st.Mode()&0o002 != 0 && st.Mode()&fs.ModeSticky == 0 {
+		return fmt.Errorf("%s, the control socket's folder, can be changed by everybody: chmod o-w %[1]s", dir)
+	}
+	return nil
+}
+
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the control socket: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("lock the control socket: another amifend serves it; give each its own [control] socket (%s)", path)
+		}
+		return nil, fmt.Errorf("lock the control socket: %w", err)
+	}
+	return f, nil
+}
+
+// bind replaces what an earlier process left. The caller has the lock, so nobody lives there.
+func bind(path string) (*net.UnixListener, error) {
+	st, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, fmt.Errorf("look at the control socket: %w", err)
+	case st.Mode().Type() != fs.ModeSocket:
+		return nil, fmt.Errorf("%s is no socket, and is left as it is: choose another name for [control] socket", path)
+	default:
+		if err := os.Remove(path); err != nil {
+			return nil, fmt.Errorf("remove the old control socket: %w", err)
+		}
+	}
+	// The mode of a socket before bind(2) is that of its file: there is no moment at which others can connect.
+	private := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+		var failed error
+		err := raw.Control(func(fd uintptr) { failed = unix.Fchmod(int(fd), 0o600) })
+		return errors.Join(err, failed)
+	}}
+	l, err := private.Listen(context.Background(), "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("open the control socket: %w", err)
+	}
+	return l.(*net.UnixListener), nil
+}
+
+// Accept waits for a connection and, when there are too many, for one of them to end.
+func (l *listener) Accept() (net.Conn, error) {
+	l.slots <- struct{}{}
+	c, err := l.AcceptUnix()
+	if err != nil {
+		<-l.slots
+		return nil, err
+	}
+	return &conn{UnixConn: c, release: sync.OnceFunc(func() { <-l.slots })}, nil
+}
+
+// Close removes the socket, and lets go of the lock last.
+func (l *listener) Close() error {
+	err := l.UnixListener.Close()
+	l.lock.Close()
+	return err
+}
+
+// conn is a connection that counts.
+type conn struct {
+	*net.UnixConn
+	release func()
+}
+
+func (c *conn) Close() error {
+	defer c.release()
+	return c.UnixConn.Close()
+}
+
+func (c *conn) peer() (Peer, error) { return peerOf(c.UnixConn) }
