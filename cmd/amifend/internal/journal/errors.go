@@ -1,0 +1,65 @@
+package journal
+
+import (
+	"errors"
+	"io/fs"
+
+	"golang.org/x/sys/unix"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+var (
+	errReadOnly = errors.New("it is read-only")
+	errDamaged  = errors.New("its tables are not as its version says")
+	errPanicked = errors.New("the database engine failed")
+)
+
+// code is SQLite's primary result code of an error, 0 if it has none.
+func code(err error) int {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return 0
+	}
+	return e.Code() & 0xff
+}
+
+// corrupt tells that the database is of no use any more.
+func corrupt(err error) bool {
+	c := code(err)
+	return c == sqlite3.SQLITE_CORRUPT || c == sqlite3.SQLITE_NOTADB || errors.Is(err, errDamaged)
+}
+
+// refused tells that only a person can help.
+func refused(err error) bool {
+	return errors.Is(err, ErrNewer) || errors.Is(err, ErrForeign) || errors.Is(err, ErrLocked)
+}
+
+// unwritable tells that the place of the database cannot be written.
+func unwritable(err error) bool {
+	switch code(err) {
+	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR:
+		return true
+	}
+	return noSpace(err) || noRight(err)
+}
+
+func noSpace(err error) bool {
+	return code(err) == sqlite3.SQLITE_FULL || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
+}
+
+func noRight(err error) bool {
+	return code(err) == sqlite3.SQLITE_READONLY || errors.Is(err, unix.EROFS) || errors.Is(err, fs.ErrPermission) || errors.Is(err, errReadOnly)
+}
+
+// advice says what a person can do about an error.
+func advice(err error, dir string) string {
+	switch {
+	case noSpace(err):
+		return "free space on the disk of " + dir
+	case noRight(err):
+		return "let the user that amifend runs as write to " + dir + ", or set [state] directory"
+	default:
+		return "look at the disk of " + dir + ", or set [state] directory to another and restart amifend"
+	}
+}

@@ -1,0 +1,154 @@
+package journal
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Options are a journal's settings.
+type Options struct {
+	Directory  string        // is made if it is missing
+	Retain     time.Duration // how long what is over is kept
+	MaxSize    int64         // bytes of the database: what is over is dropped earlier, the oldest first
+	BanMax     time.Duration // the longest ban: a lifted one is remembered for that long
+	MaxWaiting int           // how many bans and lifts may wait to be written; at least as many as may run, or some are told twice
+	Log        *slog.Logger
+	Clock      Clock
+
+	// Changed is called when what the journal says of bans may have changed by itself: it could not be opened before, it was
+	// begun anew, or the wall clock was set. It is called from the journal's goroutine and must not block. It may be nil.
+	Changed func()
+}
+
+// How the journal deals with its disk.
+const (
+	writeBudget = 1 << 20 // bytes a second
+	groupMost   = 4096    // bans and lifts a commit
+	totalsEvery = time.Minute
+	retryFirst  = time.Second // after a failure, doubled up to retryLast
+	retryLast   = 30 * time.Second
+	drainTime   = 5 * time.Second // at the end
+	beatEvery   = time.Minute     // how often the clocks are noted when there is nothing else to write
+	lookEvery   = 10 * time.Second
+	asideEvery  = time.Hour // at most one corrupt database is set aside in that time: a bad disk must not fill up with them
+)
+
+// Journal writes what it is told. All methods may be called from any goroutine.
+type Journal struct {
+	o      Options
+	queue  *queue
+	asks   chan ask
+	health healthBox
+
+	// What follows is the goroutine's own.
+	store   *store   // nil: there is none now
+	lock    *os.File // nil: not taken yet
+	backlog backlog
+	broken  error         // why nothing can be written; nil: it can
+	backoff time.Duration // after the last failure
+	behind  bool          // nothing was read yet when it was asked for first: tell when it can be
+	aside   time.Time     // when a corrupt database was last set aside
+	due     due
+	tidy    tidy
+}
+
+// due is when something is to be done again by itself.
+type due struct{ open, commit, totals, look, beat time.Time }
+
+// ask is a question that the journal's goroutine answers.
+type ask struct {
+	read func(*store) error
+	done chan error
+}
+
+// New returns a journal. It touches no disk before Run.
+func New(o Options) *Journal {
+	o.Clock = o.Clock.orReal()
+	j := &Journal{o: o, queue: newQueue(o.MaxWaiting), asks: make(chan ask), backlog: backlog{most: o.MaxWaiting}}
+	j.health.set(func(h *Health) { h.Path = filepath.Join(o.Directory, File) })
+	return j
+}
+
+// Ban tells of a ban.
+func (j *Journal) Ban(b Ban) { j.queue.ban(b) }
+
+// Lift tells that a ban is lifted.
+func (j *Journal) Lift(l Lift) { j.queue.lift(l) }
+
+// Alert tells of an alert. A thousand may wait, more are left out.
+func (j *Journal) Alert(a Alert) { j.queue.alert(a) }
+
+// Operation tells what an operator did. A thousand may wait, more are left out.
+func (j *Journal) Operation(o Operation) { j.queue.operation(o) }
+
+// Count adds to the hourly totals what a function returns, which is called later from another goroutine. They are written
+// once a minute.
+func (j *Journal) Count(totals func() []Total) { j.queue.count(totals) }
+
+// Save writes rows of the engine's state, [MostRows] at most. It is false, and takes nothing, while the ones before still
+// wait: then what changed last is to be told later.
+func (j *Journal) Save(rows []Row) bool { return j.queue.save(rows) }
+
+// Snapshot returns what the journal says of bans. It fails while the database cannot be read; an error that [Refused] is
+// true for stays until a person has solved it.
+func (j *Journal) Snapshot(ctx context.Context) (*Snapshot, error) {
+	var out *Snapshot
+	err := j.ask(ctx, func(s *store) (err error) {
+		if out, err = s.snapshot(j.o.BanMax); err != nil {
+			return err
+		}
+		now := time.Now()
+		for _, k := range j.backlog.order {
+			out.add(j.backlog.entries[k], now)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// State calls visit for each row of the engine's state that is written.
+func (j *Journal) State(ctx context.Context, visit func(Row) error) error {
+	return j.ask(ctx, func(s *store) error { return s.state(visit) })
+}
+
+// ask has the journal's goroutine call read. If ctx ends first, read may still run.
+func (j *Journal) ask(ctx context.Context, read func(*store) error) error {
+	a := ask{read, make(chan error, 1)}
+	select {
+	case j.asks <- a:
+	case <-ctx.Done():
+		return fmt.Errorf("ask the journal: %w", ctx.Err())
+	}
+	select {
+	case err := <-a.done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the journal: %w", ctx.Err())
+	}
+}
+
+// Run serves until ctx ends, then writes what waits, for a few seconds at most.
+func (j *Journal) Run(ctx context.Context) {
+	defer j.shut()
+	wake := time.NewTimer(0)
+	defer wake.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			j.drain()
+			return
+		case a := <-j.asks:
+			a.done <- j.reply(a.read)
+		case <-j.queue.wake:
+		case <-wake.C:
+		}
+		wake.Reset(j.work())
+	}
+}

@@ -1,0 +1,314 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+)
+
+// work does what is to be done now, and tells when to go on.
+func (j *Journal) work() time.Duration {
+	j.collect()
+	now := time.Now()
+	if !j.open(now) {
+		return max(0, j.due.open.Sub(now))
+	}
+	if wait := j.due.commit.Sub(now); wait > 0 {
+		return wait
+	}
+	if !now.Before(j.due.look) && !j.look(now) {
+		return 0
+	}
+	// A flood of bans must not keep the old ones from being forgotten, so the two take turns.
+	more, err := false, error(nil)
+	if j.tidy.turn = !j.tidy.turn; j.tidy.turn {
+		more, err = j.tidy.step(j, now)
+	}
+	totals := !now.Before(j.due.totals) && len(j.backlog.totals) > 0
+	if !more && err == nil && (j.backlog.urgent() || totals || !now.Before(j.due.beat)) {
+		more, err = true, j.commit(now, totals)
+	}
+	switch {
+	case err != nil:
+		return j.failed(now, err)
+	case more:
+		return 0
+	}
+	return j.idle(now)
+}
+
+// idle tells how long there is nothing to do by itself.
+func (j *Journal) idle(now time.Time) time.Duration {
+	next := j.due.beat
+	for _, t := range []time.Time{j.due.look, j.tidy.next} {
+		if t.Before(next) {
+			next = t
+		}
+	}
+	if len(j.backlog.totals) > 0 && j.due.totals.Before(next) {
+		next = j.due.totals
+	}
+	return max(0, next.Sub(now))
+}
+
+// collect takes in what was told.
+func (j *Journal) collect() {
+	p, lost := j.queue.take()
+	j.backlog.lost += lost
+	j.backlog.add(p, time.Now())
+	j.health.set(func(h *Health) { h.Waiting, h.Lost = len(j.backlog.entries), j.backlog.lost })
+}
+
+// commit writes one batch.
+func (j *Journal) commit(now time.Time, totals bool) error {
+	b := j.backlog.batch(groupMost, totals)
+	stepped := false
+	if err := guard(func() (err error) {
+		stepped, err = j.store.commit(b)
+		return err
+	}); err != nil {
+		return err
+	}
+	j.backlog.written(b)
+	j.due.beat = now.Add(beatEvery)
+	if totals && len(b.totals) < groupMost {
+		j.due.totals = now.Add(totalsEvery)
+	}
+	j.spend(now)
+	j.fine()
+	if stepped {
+		j.o.Log.Warn("the system's clock was set: what remains of the bans stays as it is")
+		j.changed()
+	}
+	return nil
+}
+
+// spend charges what was written to the budget. Each page goes to the write-ahead log, and once more to the database.
+func (j *Journal) spend(now time.Time) {
+	const page = 2 * (4096 + 24)
+	cost := time.Duration(j.store.pages()*page) * time.Second / writeBudget
+	if least := now.Add(-time.Second); j.due.commit.Before(least) { // what was saved up: a second's worth
+		j.due.commit = least
+	}
+	j.due.commit = j.due.commit.Add(cost)
+}
+
+// look finds out what happened to the file and to the clock. It is false if the file has to be opened anew.
+func (j *Journal) look(now time.Time) bool {
+	j.due.look = now.Add(lookEvery)
+	if j.store.replaced() {
+		j.o.Log.Error("the journal's file was taken away while it was in use: beginning a new one", "file", j.store.path)
+		j.drop()
+		j.due.open, j.behind = now, true
+		return false
+	}
+	if j.store.times.stepped() {
+		j.due.beat = now // a commit notes it
+	}
+	j.health.set(func(h *Health) { h.Size = j.store.size() })
+	return true
+}
+
+// open makes sure that there is a database that can be written. It is false while there is none.
+func (j *Journal) open(now time.Time) bool {
+	if j.store != nil && !j.store.readOnly && j.broken == nil {
+		return true
+	}
+	if now.Before(j.due.open) {
+		return false
+	}
+	if j.store != nil && !j.store.readOnly {
+		return true // the next commit shows whether it works again
+	}
+	err := j.openAnew()
+	if corrupt(err) {
+		err = j.setAside(now, err)
+	}
+	if err != nil || j.store.readOnly {
+		if err == nil {
+			err = errReadOnly
+		}
+		j.failed(now, err)
+		return false
+	}
+	j.due = due{look: now.Add(lookEvery), beat: now, totals: j.due.totals}
+	if j.behind {
+		j.behind = false
+		j.changed()
+	}
+	return true
+}
+
+// openAnew opens the database, and lets go of one that is open already.
+func (j *Journal) openAnew() error {
+	if j.lock == nil {
+		f, err := lockDir(j.o.Directory)
+		if errors.Is(err, ErrLocked) {
+			return j.named(err)
+		}
+		j.lock = f // nil where no file can be made: then no journal can be written either
+	}
+	var s *store
+	err := guard(func() (err error) {
+		s, err = openStore(j.o.Directory, j.o.Clock)
+		return err
+	})
+	if err != nil {
+		return j.named(err)
+	}
+	j.drop()
+	j.store = s
+	return nil
+}
+
+func (j *Journal) named(err error) error {
+	return fmt.Errorf("journal %s: %w", filepath.Join(j.o.Directory, File), err)
+}
+
+// setAside renames a corrupt database and begins a new one.
+func (j *Journal) setAside(now time.Time, cause error) error {
+	if !j.aside.IsZero() && now.Sub(j.aside) < asideEvery {
+		return fmt.Errorf("corrupt again: %w", cause)
+	}
+	j.drop()
+	path := filepath.Join(j.o.Directory, File)
+	to := path + ".corrupt-" + j.o.Clock.Wall().UTC().Format("20060102T150405.000Z")
+	for _, end := range []string{"", "-wal", "-shm"} {
+		if err := os.Rename(path+end, to+end); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("set the corrupt journal aside: %w", err)
+		}
+	}
+	j.aside = now
+	j.o.Log.Error("the journal is corrupt: set aside, and begun anew from the bans that are known", "file", path, "aside", to, "err", cause,
+		"do", "look at the disk; what the old file still holds can be read with `sqlite3 "+to+" .recover`")
+	j.behind = true
+	return j.openAnew()
+}
+
+// drop lets go of the database.
+func (j *Journal) drop() {
+	if s := j.store; s != nil {
+		j.store = nil
+		_ = guard(func() error { s.close(); return nil }) // it is of no use any more
+	}
+}
+
+// failed notes that nothing can be written now, and tells when to try again.
+func (j *Journal) failed(now time.Time, err error) time.Duration {
+	if corrupt(err) {
+		if err = j.setAside(now, err); err == nil {
+			return 0
+		}
+	}
+	if errors.Is(err, errPanicked) {
+		j.store = nil // closing it might never return
+	}
+	j.backoff = min(max(2*j.backoff, retryFirst), retryLast)
+	j.due.open = now.Add(j.backoff)
+	first := j.broken == nil || code(j.broken) != code(err)
+	j.broken = err
+	do := advice(err, j.o.Directory)
+	j.health.set(func(h *Health) {
+		if h.Problem == "" {
+			h.Since = now
+		}
+		h.Problem, h.Do = err.Error(), do
+	})
+	if first {
+		j.o.Log.Error("the journal cannot be written: bans go on, and are written when it can be", "err", err,
+			"waiting", len(j.backlog.entries), "do", do)
+	}
+	return j.backoff
+}
+
+// fine notes that it works.
+func (j *Journal) fine() {
+	if j.broken != nil {
+		j.o.Log.Info("the journal is written again", "waiting", len(j.backlog.entries))
+	}
+	j.broken, j.backoff = nil, 0
+	j.health.set(func(h *Health) {
+		h.Problem, h.Do, h.Since, h.Waiting = "", "", time.Time{}, len(j.backlog.entries)
+	})
+}
+
+func (j *Journal) changed() {
+	if j.o.Changed != nil {
+		j.o.Changed()
+	}
+}
+
+// reply answers a question. A database that turns out to be corrupt is begun anew first.
+func (j *Journal) reply(read func(*store) error) error {
+	j.collect()
+	now := time.Now()
+	if j.store == nil {
+		j.due.open = now
+		j.open(now)
+	}
+	for {
+		if j.store == nil {
+			j.behind = true // who asked is to know when there is an answer
+			return j.broken
+		}
+		err := guard(func() error { return read(j.store) })
+		if !corrupt(err) {
+			return err
+		}
+		if err := j.setAside(now, err); err != nil {
+			j.failed(now, err)
+			return err
+		}
+		j.behind = false // the answer is from the new one
+	}
+}
+
+// drain writes what waits, whatever it costs the disk, but not for ever.
+func (j *Journal) drain() {
+	end := time.Now().Add(drainTime)
+	for j.collect(); time.Now().Before(end); {
+		j.due.open, j.due.commit = time.Time{}, time.Time{}
+		now := time.Now()
+		if !j.open(now) {
+			break
+		}
+		rest := j.backlog.urgent() || len(j.backlog.totals) > 0
+		if err := j.commit(now, true); err != nil { // also if there is nothing: it notes the clocks
+			j.failed(now, err)
+			if j.broken != nil {
+				break
+			}
+		}
+		if !rest {
+			break
+		}
+	}
+	if n := len(j.backlog.entries); n > 0 {
+		j.o.Log.Error("the journal's last entries could not be written: a restart finds their bans in the kernel, a reboot does not",
+			slog.Int("waiting", n))
+	}
+}
+
+// shut closes what is open.
+func (j *Journal) shut() {
+	j.drop()
+	if j.lock != nil {
+		j.lock.Close()
+	}
+}
+
+// guard calls f, and makes an error of a panic. SQLite's index of its log is mapped memory: a disk that goes away while it is in use
+// shows as a fault there, and must not take the daemon along.
+func guard(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", errPanicked, r)
+		}
+	}()
+	return f()
+}

@@ -1,0 +1,176 @@
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+	_ "modernc.org/sqlite" // the driver
+)
+
+// File is the database's name in the state directory.
+const File = "journal.db"
+
+// store is an open database. Only the journal's goroutine uses it.
+type store struct {
+	db       *sql.DB
+	conn     *sql.Conn
+	path     string
+	file     os.FileInfo // as it was when it was opened
+	readOnly bool        // nothing can be written: of use for a snapshot only
+	times    timeline
+	stmts    map[string]*sql.Stmt
+}
+
+// openStore opens the database of a directory and makes what is missing. Where nothing can be written, an existing one
+// is opened read-only: what it says of bans is worth having.
+func openStore(dir string, clock Clock) (*store, error) {
+	path := filepath.Join(dir, File)
+	s, err := openWritable(path, clock)
+	if err == nil || !unwritable(err) {
+		return s, err
+	}
+	for _, query := range []string{"mode=ro", "immutable=1"} { // mode=ro needs a place for the index of its log
+		if s, ro := openAs(path, query, clock, true); ro == nil {
+			return s, nil
+		} else if refused(ro) {
+			return nil, ro
+		}
+	}
+	return nil, err
+}
+
+func openWritable(path string, clock Clock) (*store, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600) // SQLite gives its other files the same mode
+	if err != nil {
+		return nil, err
+	}
+	f.Close()
+	return openAs(path, "mode=rw", clock, false)
+}
+
+// connOptions are those of every connection. A user's query may hold a lock for a moment, thus the timeout.
+const connOptions = "&_txlock=immediate&_pragma=busy_timeout(2000)&_pragma=trusted_schema(0)&_pragma=cell_size_check(1)&_pragma=mmap_size(0)"
+
+func openAs(path, query string, clock Clock, readOnly bool) (*store, error) {
+	name := url.URL{Scheme: "file", OmitHost: true, Path: path}
+	db, err := sql.Open("sqlite", name.String()+"?"+query+connOptions)
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	s := &store{db: db, path: path, readOnly: readOnly, times: timeline{clock: clock}, stmts: make(map[string]*sql.Stmt)}
+	if err := s.prepare(); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// prepare makes the database ready for use.
+func (s *store) prepare() (err error) {
+	if s.conn, err = s.db.Conn(context.Background()); err != nil {
+		return err
+	}
+	if s.file, err = os.Stat(s.path); err != nil {
+		return err
+	}
+	version, err := schemaVersion(s.conn, len(migrations)) // before anything is written to what may not be ours
+	if err != nil {
+		return err
+	}
+	if !s.readOnly {
+		// FULL: a commit outlasts a power cut. What is deleted is given back to the disk in steps, see prune.
+		for _, pragma := range []string{"auto_vacuum = INCREMENTAL", "journal_mode = WAL", "synchronous = FULL", "journal_size_limit = 4194304"} {
+			if _, err := s.exec("PRAGMA " + pragma); err != nil {
+				return err
+			}
+		}
+		if err := migrate(s.conn, migrations); err != nil {
+			return err
+		}
+	} else if version != len(migrations) {
+		return fmt.Errorf("schema %d cannot be migrated: %w", version, errReadOnly)
+	}
+	for name, text := range statements {
+		if s.stmts[name], err = s.conn.PrepareContext(context.Background(), text); err != nil {
+			return fmt.Errorf("%w: %w", errDamaged, err)
+		}
+	}
+	return s.resume()
+}
+
+// resume finds out how the clocks have moved since the last commit, and puts the times right.
+func (s *store) resume() error {
+	var old reading
+	err := s.conn.QueryRowContext(context.Background(), "SELECT boot, boot_id, uptime, wall, before FROM clock").
+		Scan(&old.boot, &old.bootID, &old.uptime, &old.wall, &old.before)
+	if errors.Is(err, sql.ErrNoRows) {
+		s.times.last = reading{boot: 1, bootID: s.times.clock.Boot}
+		s.times.read()
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	move, ok := s.times.resume(old)
+	if s.readOnly {
+		return nil // and the times are as good as the clock
+	}
+	return s.write(func() error {
+		if !ok {
+			return nil
+		}
+		return s.shift(move)
+	})
+}
+
+func (s *store) exec(query string, args ...any) (sql.Result, error) {
+	return s.conn.ExecContext(context.Background(), query, args...)
+}
+
+// close waits for nothing that could be refused.
+func (s *store) close() {
+	for _, stmt := range s.stmts {
+		_ = stmt.Close()
+	}
+	if s.conn != nil {
+		_ = s.conn.Close()
+	}
+	_ = s.db.Close()
+}
+
+// replaced tells whether the file is not the one that was opened any more: what is written to it would be lost.
+func (s *store) replaced() bool {
+	st, err := os.Stat(s.path)
+	return errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(st, s.file)
+}
+
+// lockDir takes the lock of a directory, so that no two daemons write the same journal. Where no file can be made there
+// is no lock, and nothing that it would protect.
+func lockDir(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			err = ErrLocked
+		}
+		return nil, err
+	}
+	return f, nil
+}

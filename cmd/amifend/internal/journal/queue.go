@@ -1,0 +1,161 @@
+package journal
+
+import "sync"
+
+// How much may wait. Bans and lifts have a bound of their own, see [Options.MaxWaiting].
+const (
+	mostAlerts     = 1000
+	mostOperations = 1000
+	mostCounts     = 16
+	// MostRows is how many rows of state are taken at a time.
+	MostRows = 5000
+)
+
+// entry is what happened to one ban since it was last written: it was lifted, then banned (anew), then lifted again.
+type entry struct {
+	key  Key
+	lift *Lift
+	ban  *Ban
+	end  *Lift // of ban
+}
+
+// ban adds a ban after what is known already.
+func (e *entry) addBan(b *Ban) {
+	if b.Found && (e.ban != nil || e.lift != nil) {
+		return // more is known
+	}
+	e.ban, e.end = b, nil
+}
+
+func (e *entry) addLift(l *Lift) {
+	if e.ban != nil {
+		e.end = l
+		return
+	}
+	e.lift = l
+}
+
+// add adds what happened after e.
+func (e *entry) add(next *entry) {
+	if next.lift != nil {
+		e.addLift(next.lift)
+	}
+	if next.ban != nil {
+		e.addBan(next.ban)
+	}
+	if next.end != nil {
+		e.addLift(next.end)
+	}
+}
+
+// pending is what waits to be written. What concerns one key coalesces.
+type pending struct {
+	entries    map[Key]*entry
+	order      []Key // of entries; each key once
+	alerts     []Alert
+	operations []Operation
+	counts     []func() []Total
+	rows       []Row
+}
+
+// entry returns the entry of a key, a new one if there is room for it.
+func (p *pending) entry(k Key, most int) *entry {
+	e := p.entries[k]
+	if e == nil && len(p.entries) < most {
+		if p.entries == nil {
+			p.entries = make(map[Key]*entry)
+		}
+		e = &entry{key: k}
+		p.entries[k] = e
+		p.order = append(p.order, k)
+	}
+	return e
+}
+
+// queue hands what waits to the journal's goroutine. Every call takes the same short time, however much waits.
+type queue struct {
+	wake chan struct{} // has a token while there may be something to take
+	most int           // keys
+
+	mu      sync.Mutex
+	pending pending
+	lost    uint64 // bans and lifts for which there was no room
+}
+
+func newQueue(most int) *queue {
+	return &queue{wake: make(chan struct{}, 1), most: most}
+}
+
+// put has f change what waits.
+func (q *queue) put(f func(p *pending)) {
+	q.mu.Lock()
+	f(&q.pending)
+	q.mu.Unlock()
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (q *queue) ban(b Ban) {
+	q.put(func(p *pending) {
+		if e := p.entry(b.Key, q.most); e != nil {
+			e.addBan(&b)
+			return
+		}
+		q.lost++
+	})
+}
+
+func (q *queue) lift(l Lift) {
+	q.put(func(p *pending) {
+		if e := p.entry(l.Key, q.most); e != nil {
+			e.addLift(&l)
+			return
+		}
+		q.lost++
+	})
+}
+
+func (q *queue) alert(a Alert) {
+	q.put(func(p *pending) {
+		if len(p.alerts) < mostAlerts {
+			p.alerts = append(p.alerts, a)
+		}
+	})
+}
+
+func (q *queue) operation(o Operation) {
+	q.put(func(p *pending) {
+		if len(p.operations) < mostOperations {
+			p.operations = append(p.operations, o)
+		}
+	})
+}
+
+func (q *queue) count(totals func() []Total) {
+	q.put(func(p *pending) {
+		if len(p.counts) < mostCounts {
+			p.counts = append(p.counts, totals)
+		}
+	})
+}
+
+// save takes rows of state if the ones before have been taken.
+func (q *queue) save(rows []Row) (ok bool) {
+	q.put(func(p *pending) {
+		if ok = len(p.rows) == 0 && len(rows) <= MostRows; ok {
+			p.rows = rows
+		}
+	})
+	return ok
+}
+
+// take empties the queue. It also tells how much was lost since the last time.
+func (q *queue) take() (pending, uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	p, lost := q.pending, q.lost
+	q.pending, q.lost = pending{}, 0
+	return p, lost
+}

@@ -1,0 +1,145 @@
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+)
+
+// applicationID is "amif": it tells our database from another's.
+const applicationID = 0x616d6966
+
+// Errors that make a database unusable for this program, and that only a person can solve.
+var (
+	// ErrNewer: a newer amifend has written the journal.
+	ErrNewer = errors.New("it was written by a newer amifend")
+	// ErrForeign: the file is a database of something else.
+	ErrForeign = errors.New("it is not a journal of amifend")
+	// ErrLocked: another amifend uses the directory.
+	ErrLocked = errors.New("another amifend uses it")
+)
+
+// migrations lead from each version of the schema to the next: migrations[0] makes version 1. One that was released is
+// never changed again.
+var migrations = []string{
+	`CREATE TABLE ban (
+	id         INTEGER PRIMARY KEY,
+	prefix     TEXT    NOT NULL,
+	scope      TEXT    NOT NULL,
+	rule       TEXT    NOT NULL,
+	score      REAL    NOT NULL,
+	attempts   INTEGER NOT NULL,
+	strike     INTEGER NOT NULL,
+	evidence   TEXT    NOT NULL,
+	decided    INTEGER NOT NULL,
+	until      INTEGER NOT NULL,
+	lifted     INTEGER,
+	lifted_by  TEXT,
+	lifted_why TEXT,
+	observed   INTEGER NOT NULL,
+	current    INTEGER NOT NULL,
+	boot       INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX ban_current ON ban (prefix, scope) WHERE current = 1;
+CREATE INDEX ban_end ON ban (until) WHERE current = 1;
+CREATE TABLE alert (
+	id     INTEGER PRIMARY KEY,
+	at     INTEGER NOT NULL,
+	rule   TEXT    NOT NULL,
+	source TEXT    NOT NULL,
+	text   TEXT    NOT NULL
+);
+CREATE TABLE operation (
+	id     INTEGER PRIMARY KEY,
+	at     INTEGER NOT NULL,
+	uid    INTEGER NOT NULL,
+	what   TEXT    NOT NULL,
+	object TEXT    NOT NULL,
+	reason TEXT    NOT NULL
+);
+CREATE TABLE source_hour (
+	hour     INTEGER NOT NULL,
+	server   TEXT    NOT NULL,
+	source   TEXT    NOT NULL,
+	failures INTEGER NOT NULL,
+	logins   INTEGER NOT NULL,
+	PRIMARY KEY (hour, server, source)
+) WITHOUT ROWID;
+CREATE TABLE account_hour (
+	hour     INTEGER NOT NULL,
+	server   TEXT    NOT NULL,
+	account  TEXT    NOT NULL,
+	failures INTEGER NOT NULL,
+	logins   INTEGER NOT NULL,
+	PRIMARY KEY (hour, server, account)
+) WITHOUT ROWID;
+CREATE TABLE state (
+	key   BLOB PRIMARY KEY,
+	value BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE clock (
+	id      INTEGER PRIMARY KEY CHECK (id = 1),
+	boot    INTEGER NOT NULL,
+	boot_id TEXT    NOT NULL,
+	uptime  INTEGER NOT NULL,
+	wall    INTEGER NOT NULL,
+	before  INTEGER NOT NULL
+);
+CREATE VIEW bans AS SELECT
+	prefix, scope, rule, round(score, 2) AS score, attempts, strike, evidence,
+	datetime(decided / 1000, 'unixepoch') AS decided, datetime(until / 1000, 'unixepoch') AS until,
+	datetime(lifted / 1000, 'unixepoch') AS lifted, lifted_by, lifted_why, observed,
+	current = 1 AND lifted IS NULL AND until / 1000 > unixepoch() AS running
+	FROM ban ORDER BY ban.decided;
+CREATE VIEW alerts AS SELECT datetime(at / 1000, 'unixepoch') AS at, rule, source, text FROM alert ORDER BY id;
+CREATE VIEW operations AS SELECT datetime(at / 1000, 'unixepoch') AS at, uid, what, object, reason FROM operation ORDER BY id;`,
+}
+
+// migrate brings the schema to the version of the last step, each step in a transaction of its own.
+func migrate(conn *sql.Conn, steps []string) error {
+	ctx := context.Background()
+	version, err := schemaVersion(conn, len(steps))
+	if err != nil {
+		return err
+	}
+	for ; version < len(steps); version++ {
+		tx, err := conn.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		set := fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, version+1)
+		_, err = tx.ExecContext(ctx, steps[version]+";"+set)
+		if err == nil {
+			err = tx.Commit()
+		}
+		if err != nil {
+			_ = tx.Rollback() // the first error counts
+			return fmt.Errorf("migrate to schema %d: %w", version+1, err)
+		}
+	}
+	return nil
+}
+
+// schemaVersion returns the version of the database's schema, 0 for an empty one, and refuses what this program does not
+// know. It changes nothing.
+func schemaVersion(conn *sql.Conn, known int) (int, error) {
+	var id, version, tables int
+	for query, to := range map[string]*int{
+		"PRAGMA application_id": &id, "PRAGMA user_version": &version, "SELECT count(*) FROM sqlite_schema": &tables,
+	} {
+		if err := conn.QueryRowContext(context.Background(), query).Scan(to); err != nil {
+			return 0, err
+		}
+	}
+	switch {
+	case id == 0 && version == 0 && tables == 0:
+		return 0, nil
+	case id != applicationID:
+		return 0, ErrForeign
+	case version > known:
+		return 0, fmt.Errorf("%w (its schema is %d, this one knows up to %d): update amifend, or move the file away to begin anew",
+			ErrNewer, version, known)
+	}
+	return version, nil
+}

@@ -1,0 +1,137 @@
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/amifend/amifend/firewall"
+)
+
+// snapshot reads what the journal says of bans. A lifted ban is remembered for memory after it was lifted, at least until
+// it would have ended.
+func (s *store) snapshot(memory time.Duration) (*Snapshot, error) {
+	rows, err := s.conn.QueryContext(context.Background(),
+		`SELECT prefix, scope, rule, score, attempts, strike, decided, until, boot, lifted, lifted_by, lifted_why FROM ban WHERE current = 1`)
+	if err != nil {
+		return nil, fmt.Errorf("read bans: %w", err)
+	}
+	defer rows.Close()
+	out := &Snapshot{Open: make(map[Key]Open), Lifted: make(map[Key]Tombstone)}
+	for rows.Next() {
+		var (
+			prefix, scope        string
+			o                    Open
+			decided, until, boot int64
+			lifted               sql.NullInt64
+			by, why              sql.NullString
+		)
+		if err := rows.Scan(&prefix, &scope, &o.Rule, &o.Score, &o.Attempts, &o.Strike, &decided, &until, &boot, &lifted, &by, &why); err != nil {
+			if rows.Err() != nil {
+				break
+			}
+			out.Bad++
+			continue
+		}
+		k, ok := parseKey(prefix, scope)
+		if !ok || until < decided {
+			out.Bad++
+			continue
+		}
+		now := s.times.now(boot)
+		if lifted.Valid {
+			if max(until, lifted.Int64+memory.Milliseconds()) > now {
+				out.Lifted[k] = Tombstone{time.UnixMilli(lifted.Int64), by.String, why.String}
+			}
+			continue
+		}
+		o.From, o.Whole = time.UnixMilli(decided), millis(until-decided)
+		if o.Left = min(millis(until-now), o.Whole); o.Left > 0 {
+			out.Open[k] = o
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read bans: %w", err)
+	}
+	return out, nil
+}
+
+// millis is a duration that does not overflow, whatever a changed row says.
+func millis(ms int64) time.Duration {
+	const most = int64(100 * 365 * 24 * time.Hour / time.Millisecond)
+	return time.Duration(max(-most, min(ms, most))) * time.Millisecond
+}
+
+func parseKey(prefix, scope string) (Key, bool) {
+	p, err := netip.ParsePrefix(prefix)
+	if err != nil || p != p.Masked() || p.Addr().Is4In6() {
+		return Key{}, false
+	}
+	switch scope {
+	case firewall.ScopeAll.String():
+		return Key{p, firewall.ScopeAll}, true
+	case firewall.ScopeSIP.String():
+		return Key{p, firewall.ScopeSIP}, true
+	}
+	return Key{}, false
+}
+
+// add puts what waits to be written on top of what is.
+func (n *Snapshot) add(e *entry, now time.Time) {
+	if l := e.lift; l != nil {
+		if _, ok := n.Open[e.key]; ok || l.Known {
+			n.lift(l)
+		}
+	}
+	b := e.ban
+	if b == nil || b.Observed {
+		return
+	}
+	if b.Found {
+		_, open := n.Open[e.key]
+		_, lifted := n.Lifted[e.key]
+		if open || lifted {
+			return
+		}
+	}
+	delete(n.Lifted, e.key)
+	delete(n.Open, e.key)
+	if left := b.Until.Sub(now); left > 0 {
+		n.Open[e.key] = Open{
+			Rule: b.Rule, Score: b.Score, Attempts: b.Attempts, Strike: b.Strike,
+			From: now.Round(0).Add(b.From.Sub(now)), Whole: b.Until.Sub(b.From), Left: left,
+		}
+	}
+	if e.end != nil {
+		n.lift(e.end)
+	}
+}
+
+func (n *Snapshot) lift(l *Lift) {
+	delete(n.Open, l.Key)
+	n.Lifted[l.Key] = Tombstone{l.At.Round(0), l.By, l.Why}
+}
+
+// state calls visit for each row of the engine's state.
+func (s *store) state(visit func(Row) error) error {
+	rows, err := s.conn.QueryContext(context.Background(), "SELECT key, value FROM state")
+	if err != nil {
+		return fmt.Errorf("read state: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var r Row
+		if err := rows.Scan(&r.Key, &r.Value); err != nil {
+			return fmt.Errorf("read state: %w", err)
+		}
+		if err := visit(r); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("read state: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,229 @@
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"modernc.org/sqlite"
+)
+
+// The statements of the writer, by what they do. Those for a ban come in the order in which they are used.
+var statements = map[string]string{
+	// A ban that is told a second time, or that another one of larger scope makes needless, is not written.
+	"known": `SELECT until, lifted, boot FROM ban WHERE prefix = ? AND scope = ? AND current = 1`,
+	"supersede": `UPDATE ban SET current = 0 WHERE current = 1 AND prefix = ?1 AND (scope = ?2 OR
+		?2 = 'all' AND scope = 'sip' AND lifted IS NULL AND until <= ?3)`,
+	"ban": `INSERT INTO ban (prefix, scope, rule, score, attempts, strike, evidence, decided, until,
+		lifted, lifted_by, lifted_why, observed, current, boot) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	"lift":      `UPDATE ban SET lifted = ?, lifted_by = ?, lifted_why = ? WHERE prefix = ? AND scope = ? AND current = 1 AND lifted IS NULL`,
+	"alert":     `INSERT INTO alert (at, rule, source, text) VALUES (?, ?, ?, ?)`,
+	"operation": `INSERT INTO operation (at, uid, what, object, reason) VALUES (?, ?, ?, ?, ?)`,
+	"source_hour": `INSERT INTO source_hour (hour, server, source, failures, logins) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET failures = failures + excluded.failures, logins = logins + excluded.logins`,
+	"account_hour": `INSERT INTO account_hour (hour, server, account, failures, logins) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET failures = failures + excluded.failures, logins = logins + excluded.logins`,
+	"state":  `INSERT INTO state (key, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value`,
+	"forget": `DELETE FROM state WHERE key = ?`,
+	"clock": `INSERT INTO clock (id, boot, boot_id, uptime, wall, before) VALUES (1, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+		boot = excluded.boot, boot_id = excluded.boot_id, uptime = excluded.uptime, wall = excluded.wall, before = excluded.before`,
+	"shift_boot": `UPDATE ban SET decided = decided + ?1, until = until + ?1, lifted = lifted + ?1 WHERE current = 1 AND boot = ?2`,
+	"shift_rest": `UPDATE ban SET decided = decided + ?1, until = until + ?1, lifted = lifted + ?1 WHERE current = 1 AND boot <> ?2`,
+}
+
+func (s *store) do(name string, args ...any) (sql.Result, error) {
+	r, err := s.stmts[name].ExecContext(context.Background(), args...)
+	if err != nil {
+		return nil, fmt.Errorf("write %s: %w", name, err)
+	}
+	return r, nil
+}
+
+// write runs f in a transaction that notes the clocks, too.
+func (s *store) write(f func() error) error {
+	if s.readOnly {
+		return errReadOnly
+	}
+	if _, err := s.exec("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	err := f()
+	if err == nil {
+		r := s.times.last
+		_, err = s.do("clock", r.boot, r.bootID, r.uptime, r.wall, r.before)
+	}
+	if err == nil {
+		_, err = s.exec("COMMIT")
+	}
+	if err != nil {
+		_, _ = s.exec("ROLLBACK") // some errors have done so already
+	}
+	return err
+}
+
+// batch is what one commit writes.
+type batch struct {
+	bans       []*entry
+	alerts     []Alert
+	operations []Operation
+	totals     []*Total
+	keys       []totalKey // of totals
+	rows       []Row
+}
+
+func (b *batch) empty() bool {
+	return len(b.bans)+len(b.alerts)+len(b.operations)+len(b.totals)+len(b.rows) == 0
+}
+
+// commit writes a batch in one transaction. Where the wall clock was set since the last one, it says so, and the times of
+// bans that were written are put right with it.
+func (s *store) commit(b *batch) (stepped bool, err error) {
+	saved := s.times.last
+	step := s.times.read()
+	err = s.write(func() error {
+		if step != 0 {
+			if err := s.shift(shift{boot: s.times.last.boot, by: step}); err != nil {
+				return err
+			}
+		}
+		return s.put(b)
+	})
+	if err != nil {
+		s.times.last = saved // the step is still to be written
+		return false, err
+	}
+	return step != 0, nil
+}
+
+func (s *store) put(b *batch) error {
+	for _, e := range b.bans {
+		if err := s.putEntry(e); err != nil {
+			return err
+		}
+	}
+	for _, a := range b.alerts {
+		if _, err := s.do("alert", s.times.at(a.At), a.Rule, a.Source, a.Text); err != nil {
+			return err
+		}
+	}
+	for _, o := range b.operations {
+		if _, err := s.do("operation", s.times.at(o.At), o.UID, o.What, o.Object, o.Reason); err != nil {
+			return err
+		}
+	}
+	for _, t := range b.totals {
+		name := "source_hour"
+		if t.Account {
+			name = "account_hour"
+		}
+		if _, err := s.do(name, t.Hour.UnixMilli(), t.Server, t.Name, t.Failures, t.Logins); err != nil {
+			return err
+		}
+	}
+	for _, r := range b.rows {
+		name, args := "state", []any{r.Key, r.Value}
+		if len(r.Value) == 0 {
+			name, args = "forget", []any{r.Key}
+		}
+		if _, err := s.do(name, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// putEntry writes what happened to one ban, in the order in which it did.
+func (s *store) putEntry(e *entry) error {
+	if e.lift != nil {
+		if err := s.putLift(e.lift); err != nil {
+			return err
+		}
+	}
+	if e.ban != nil {
+		return s.putBan(e.ban, e.end)
+	}
+	return nil
+}
+
+// same is how far two ends of a ban may be apart to be the same, in milliseconds: its own two clocks are read at two
+// moments.
+const same = 1500
+
+func (s *store) putBan(b *Ban, end *Lift) error {
+	prefix, scope := b.Prefix.String(), b.Scope.String()
+	decided, until := s.times.at(b.From), s.times.at(b.Until)
+	boot := s.times.last.boot
+	if !b.Observed {
+		known, err := s.isKnown(b, until)
+		if err != nil || known && end == nil {
+			return err
+		}
+		if known {
+			return s.putLift(end)
+		}
+		if _, err := s.do("supersede", prefix, scope, until); err != nil {
+			return err
+		}
+	}
+	var lifted, by, why any
+	if end != nil {
+		lifted, by, why = s.times.at(end.At), end.By, end.Why
+	}
+	_, err := s.do("ban", prefix, scope, b.Rule, b.Score, b.Attempts, b.Strike, b.Evidence, decided, until, lifted, by, why, b.Observed, !b.Observed, boot)
+	return err
+}
+
+// isKnown tells whether the journal has this very ban, or for one that was found, whether it knows anything of its key.
+func (s *store) isKnown(b *Ban, until int64) (bool, error) {
+	var has, boot int64
+	var lifted sql.NullInt64
+	err := s.stmts["known"].QueryRowContext(context.Background(), b.Prefix.String(), b.Scope.String()).Scan(&has, &lifted, &boot)
+	switch {
+	case err == sql.ErrNoRows: //nolint:errorlint // database/sql promises it unwrapped
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("look up ban: %w", err)
+	case lifted.Valid:
+		return b.Found, nil
+	}
+	left, want := has-s.times.now(boot), until-s.times.now(s.times.last.boot)
+	return b.Found && left > 0 || left-want < same && want-left < same, nil
+}
+
+// putLift ends the current ban of a key. Where the journal has none, a ban that is known to have been is written as lifted.
+func (s *store) putLift(l *Lift) error {
+	prefix, scope, at := l.Prefix.String(), l.Scope.String(), s.times.at(l.At)
+	r, err := s.do("lift", at, l.By, l.Why, prefix, scope)
+	if err != nil || !l.Known {
+		return err
+	}
+	if n, err := r.RowsAffected(); err != nil || n > 0 {
+		return err
+	}
+	if _, err := s.do("supersede", prefix, scope, at); err != nil {
+		return err
+	}
+	_, err = s.do("ban", prefix, scope, "unknown", 0, 0, 0, "", at, at, at, l.By, l.Why, false, true, s.times.last.boot)
+	return err
+}
+
+// shift moves the times of bans that are current.
+func (s *store) shift(m shift) error {
+	name := "shift_boot"
+	if m.others {
+		name = "shift_rest"
+	}
+	_, err := s.do(name, m.by, m.boot)
+	return err
+}
+
+// pages returns how many pages were written since the last call.
+func (s *store) pages() (n int) {
+	_ = s.conn.Raw(func(c any) error {
+		if st, ok := c.(sqlite.DBStatus); ok {
+			n, _, _ = st.Status(sqlite.DBStatusCacheWrite, true) // an op that it has
+		}
+		return nil
+	})
+	return n
+}

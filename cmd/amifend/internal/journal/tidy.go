@@ -1,0 +1,155 @@
+package journal
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// How the journal forgets. Each step is a small commit, and what is urgent goes first.
+const (
+	tidyEvery = time.Hour
+	tidyFirst = 15 * time.Minute // after the start: a clock that is wrong at boot must not make running bans look over
+	tidyRows  = 1000             // a step
+	tidyPages = 256              // given back to the disk in a step
+)
+
+// tidy forgets what is over, step by step.
+type tidy struct {
+	next time.Time // when to begin again; zero: not set yet
+	turn bool      // it is tidy's
+	at   int       // the step to do next
+}
+
+// old are the statements that forget what ended before a time, in the order of their use. Each deals with some rows.
+var old = []string{
+	`DELETE FROM source_hour WHERE (hour, server, source) IN (SELECT hour, server, source FROM source_hour WHERE hour < ?1 LIMIT ?2)`,
+	`DELETE FROM account_hour WHERE (hour, server, account) IN (SELECT hour, server, account FROM account_hour WHERE hour < ?1 LIMIT ?2)`,
+	`DELETE FROM alert WHERE id IN (SELECT id FROM alert WHERE at < ?1 ORDER BY id LIMIT ?2)`,
+	`DELETE FROM ban WHERE id IN (SELECT id FROM ban WHERE current = 0 AND max(until, ifnull(lifted, 0)) < ?1 ORDER BY id LIMIT ?2)`,
+	`DELETE FROM operation WHERE id IN (SELECT id FROM operation WHERE at < ?1 ORDER BY id LIMIT ?2)`,
+}
+
+// over marks rows whose ban has ended, and lifted ones that need not be remembered any more.
+const over = `UPDATE ban SET current = 0 WHERE id IN (SELECT id FROM ban WHERE current = 1 AND until < ?1 AND
+	(lifted IS NULL OR lifted < ?2) LIMIT ?3)`
+
+// step does one step. It tells whether there is more to do.
+func (t *tidy) step(j *Journal, now time.Time) (more bool, err error) {
+	if t.next.IsZero() {
+		t.next = now.Add(tidyFirst)
+	}
+	if now.Before(t.next) {
+		return false, nil
+	}
+	err = guard(func() (err error) {
+		more, err = t.run(j)
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	j.spend(now)
+	if !more {
+		t.at++
+	}
+	if t.at > len(old)+2 {
+		t.at, t.next = 0, now.Add(tidyEvery)
+		return false, nil
+	}
+	return true, nil
+}
+
+// run does the step that is due, and tells whether it is to be repeated.
+func (t *tidy) run(j *Journal) (again bool, err error) {
+	s := j.store
+	wall := j.o.Clock.Wall().UnixMilli()
+	switch i := t.at - 1; {
+	case i < 0:
+		return s.some(over, wall, wall-j.o.BanMax.Milliseconds(), tidyRows)
+	case i < len(old):
+		return s.some(old[i], wall-j.o.Retain.Milliseconds(), tidyRows)
+	case i == len(old):
+		return s.shrink(j.o.MaxSize, wall)
+	default:
+		return s.giveBack()
+	}
+}
+
+// some runs a statement that deals with some rows, the last argument at most, and tells whether there may be more.
+func (s *store) some(query string, args ...any) (more bool, err error) {
+	err = s.write(func() error {
+		r, err := s.exec(query, args...)
+		if err != nil {
+			return fmt.Errorf("tidy: %w", err)
+		}
+		n, err := r.RowsAffected()
+		more = n >= tidyRows
+		return err
+	})
+	return more, err
+}
+
+// shrink forgets the oldest of what is over while the database is larger than it may be. What is current stays.
+func (s *store) shrink(most, wall int64) (more bool, err error) {
+	if used, err := s.used(); err != nil || used <= most {
+		return false, err
+	}
+	for _, query := range old {
+		dropped := int64(0)
+		err := s.write(func() error {
+			r, err := s.exec(query, wall, tidyRows)
+			if err != nil {
+				return fmt.Errorf("shrink: %w", err)
+			}
+			dropped, err = r.RowsAffected()
+			return err
+		})
+		if err != nil || dropped > 0 {
+			return true, err
+		}
+	}
+	return false, nil
+}
+
+// giveBack returns some unused pages to the disk, if there are many.
+func (s *store) giveBack() (more bool, err error) {
+	free, err := s.number("PRAGMA freelist_count")
+	if err != nil {
+		return false, err
+	}
+	pages, err := s.number("PRAGMA page_count")
+	if err != nil || free < tidyPages || free*8 < pages {
+		return false, err
+	}
+	_, err = s.exec(fmt.Sprintf("PRAGMA incremental_vacuum(%d)", tidyPages))
+	return err == nil, err
+}
+
+// used is how many bytes of the database are in use.
+func (s *store) used() (int64, error) {
+	pages, err := s.number("PRAGMA page_count")
+	if err != nil {
+		return 0, err
+	}
+	free, err := s.number("PRAGMA freelist_count")
+	if err != nil {
+		return 0, err
+	}
+	size, err := s.number("PRAGMA page_size")
+	return (pages - free) * size, err
+}
+
+// size is used for people: 0 if it cannot be had.
+func (s *store) size() (n int64) {
+	_ = guard(func() (err error) {
+		n, err = s.used()
+		return err
+	})
+	return n
+}
+
+func (s *store) number(query string) (n int64, err error) {
+	err = s.conn.QueryRowContext(context.Background(), query).Scan(&n)
+	return n, err
+}
