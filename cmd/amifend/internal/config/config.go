@@ -31,6 +31,7 @@ type Config struct {
 	Allow    []netip.Prefix // [allow] prefixes: masked, IPv4-mapped ones unmapped, sorted, each once
 	Firewall Firewall
 	Control  Control
+	State    State
 	Log      Log
 
 	// Warnings are findings that make the file unsafe but not unusable, such as a secret that other users of this
@@ -120,6 +121,7 @@ func (l *loader) load(src []byte) *Config {
 		Allow:    l.allow(raw.Allow),
 		Firewall: firewall,
 		Control:  l.control(raw.Control),
+		State:    l.state(raw.State),
 		Log:      l.log(raw.Log),
 		Warnings: l.warnings,
 	}

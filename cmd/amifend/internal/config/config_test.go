@@ -94,6 +94,11 @@ socket = "/tmp/control.sock"
 read_group = "pbx"
 admin_group = "27"
 
+[state]
+directory = "/srv/amifend/"
+retain = "30d"
+max_size_mb = 100
+
 [log]
 level = "debug"
 format = "json"
@@ -133,6 +138,7 @@ format = "json"
 			SIPPorts: firewall.SIPPorts{{Protocol: firewall.UDP, First: 5160, Last: 5160}, {Protocol: firewall.TCP, First: 5160, Last: 5160}, {Protocol: firewall.UDP, First: 5060, Last: 5061}},
 		},
 		Control: Control{Socket: "/tmp/control.sock", ReadGroup: "pbx", AdminGroup: "27"},
+		State:   State{Directory: "/srv/amifend", Retain: 30 * 24 * time.Hour, MaxSize: 100 << 20},
 		Log:     Log{slog.LevelDebug, "json"},
 	}
 	if !reflect.DeepEqual(c, want) {
@@ -160,6 +166,10 @@ func TestLoadSaysWhatIsWrongAndWhatToWrite(t *testing.T) {
 		{"relative socket", server + "[control]\nsocket = 'run/x'", "control.socket", "socket = 'run/x'", `write one like "/run/amifend/amifend.sock"`},
 		{"long socket", server + "[control]\nsocket = '/" + strings.Repeat("x", 107) + "'", "control.socket", "socket = ", "longer than the 107 bytes"},
 		{"no group", server + "[control]\nadmin_group = 'a b'", "control.admin_group", "admin_group = 'a b'", "write its name or its number"},
+		{"relative state", server + "[state]\ndirectory = 'lib'", "state.directory", "directory = 'lib'", `write one like "/var/lib/amifend"`},
+		{"no state", server + "[state]\ndirectory = ''", "state.directory", "directory = ''", "no absolute name"},
+		{"short retain", server + "[state]\nretain = '10s'", "state.retain", "retain = '10s'", "from \"1h\""},
+		{"small size", server + "[state]\nmax_size_mb = 1", "state.max_size_mb", "max_size_mb = 1", "from 10"},
 		{"unknown word", server + "[log]\nsyslog = true", "log.syslog", "syslog = true", "valid here: format, level"},
 		{"key of the second server", server + "\n[[server]]\nuser_name = 'x'\naddress = 'y'\nusername = 'a'\nsecret = 'b'", "server[2].user_name", "user_name = 'x'", "did you mean username?"},
 		{"wrong type", server + "[policy]\nthreshold = \"3\"", "policy.threshold", "threshold = \"3\"", "is a text; write a number"},

@@ -20,6 +20,7 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 			Allow    toml.Primitive `toml:"allow"`
 			Firewall toml.Primitive `toml:"firewall"`
 			Control  toml.Primitive `toml:"control"`
+			State    toml.Primitive `toml:"state"`
 			Log      toml.Primitive `toml:"log"`
 		}
 	)
@@ -41,6 +42,7 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 		{"allow", top.Allow, &raw.Allow},
 		{"firewall", top.Firewall, &raw.Firewall},
 		{"control", top.Control, &raw.Control},
+		{"state", top.State, &raw.State},
 		{"log", top.Log, &raw.Log},
 	} {
 		if !md.IsDefined(s.name) || !l.shape(&md, s.name) {

@@ -13,6 +13,7 @@ type rawConfig struct {
 	Allow    rawAllow    `toml:"allow"`
 	Firewall rawFirewall `toml:"firewall"`
 	Control  rawControl  `toml:"control"`
+	State    rawState    `toml:"state"`
 	Log      rawLog      `toml:"log"`
 
 	serverGiven bool // even if Servers could not be read
@@ -61,6 +62,12 @@ type rawControl struct {
 	Socket     value[string] `toml:"socket"`
 	ReadGroup  value[string] `toml:"read_group"`
 	AdminGroup value[string] `toml:"admin_group"`
+}
+
+type rawState struct {
+	Directory value[string]        `toml:"directory"`
+	Retain    value[time.Duration] `toml:"retain"`
+	MaxSizeMB value[int64]         `toml:"max_size_mb"`
 }
 
 type rawLog struct {

@@ -1,0 +1,52 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// State says where the journal is kept, and how much of it.
+type State struct {
+	Directory string // absolute; "" (never from a file): nothing is kept
+	Retain    time.Duration
+	MaxSize   int64 // bytes
+}
+
+// The bounds of [state].
+const (
+	defaultRetain = 90 * 24 * time.Hour
+	leastRetain   = time.Hour
+	mostRetain    = 10 * 365 * 24 * time.Hour
+	defaultSizeMB = 500
+	leastSizeMB   = 10
+	mostSizeMB    = 1 << 20
+)
+
+// defaultState is where the journal is without systemd; with it, what the unit's StateDirectory= says.
+const defaultState = "/var/lib/amifend"
+
+func (l *loader) state(raw rawState) State {
+	def := defaultState
+	if dirs := os.Getenv("STATE_DIRECTORY"); dirs != "" { // systemd.exec(5): absolute, the first of a list
+		def, _, _ = strings.Cut(dirs, ":")
+	}
+	s := State{
+		Directory: get(l, "state.directory", raw.Directory, def),
+		Retain:    get(l, "state.retain", raw.Retain, defaultRetain),
+	}
+	if !filepath.IsAbs(s.Directory) {
+		l.problem("state.directory", "%s is no absolute name; write one like %q", quote(s.Directory), defaultState)
+	}
+	s.Directory = filepath.Clean(s.Directory)
+	if s.Retain < leastRetain || s.Retain > mostRetain {
+		l.problem("state.retain", "%v is out of range; write a duration from \"1h\" to \"3650d\", such as \"90d\"", s.Retain)
+	}
+	size := get(l, "state.max_size_mb", raw.MaxSizeMB, defaultSizeMB)
+	if size < leastSizeMB || size > mostSizeMB {
+		l.problem("state.max_size_mb", "%d is out of range; write a number from %d to %d", size, leastSizeMB, mostSizeMB)
+	}
+	s.MaxSize = size << 20
+	return s
+}
