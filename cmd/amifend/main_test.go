@@ -1,16 +1,23 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
+	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/amifend/amifend/ami/amitest"
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
 )
 
 func TestMain(m *testing.M) {
@@ -18,11 +25,15 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs the program as a user does. A script has $PBX, the address of a PBX that lets the user amifend in
-// with the secret right, and three commands of its own:
+// with the secret right, and commands of its own:
 //
 //	exits CODE amifend ARGS...   runs the program, and checks its exit code
 //	expand FILE...               puts the environment's values into files
 //	connections COUNT            checks how often the PBX was connected to
+//	answers SOCKET               waits until a daemon answers at a control socket and has logged in
+//	banned SOCKET COUNT          waits until as many are banned
+//	follows SOCKET               waits until somebody follows the events
+//	attack ADDR:PORT COUNT       has an attacker guess as many accounts over TCP
 //
 // No script may use a firewall: they run in the machine's own network namespace.
 func TestScripts(t *testing.T) {
@@ -39,7 +50,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "expand": expand, "connections": connections,
+			"exits": exits, "expand": expand, "connections": connections, "answers": answers, "banned": banned, "follows": follows, "attack": attack,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -88,4 +99,108 @@ func connections(ts *testscript.TestScript, neg bool, args []string) {
 	if strconv.Itoa(got) != args[0] {
 		ts.Fatalf("the PBX was connected to %d times, want %s", got, args[0])
 	}
+}
+
+func answers(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: answers SOCKET")
+	}
+	await(ts, args[0], func(s control.Status) bool { return s.Servers[0].Connected })
+}
+
+func banned(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: banned SOCKET COUNT")
+	}
+	await(ts, args[0], func(s control.Status) bool { return strconv.Itoa(s.Firewall.Bans) == args[1] })
+}
+
+func follows(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: follows SOCKET")
+	}
+	await(ts, args[0], func(s control.Status) bool { return s.Followers == 1 })
+}
+
+func await(ts *testscript.TestScript, socket string, ok func(control.Status) bool) {
+	c := control.NewClient(ts.MkAbs(socket))
+	var s control.Status
+	var err error
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if s, err = c.Status(context.Background()); err == nil && ok(s) {
+			return
+		}
+	}
+	ts.Fatalf("not within 10 s; the status is %+v, %v", s, err)
+}
+
+func attack(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: attack ADDR:PORT COUNT")
+	}
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	p := amitest.NewPeer(args[0])
+	p.Transport = "TCP"
+	for i := range n {
+		ts.Value(pbxKey{}).(*amitest.PBX).Emit(p.GuessAccount(strconv.Itoa(100 + i))...)
+	}
+}
+
+// Each command is refused to a user who may do nothing, and says what to do. The program runs as another user indeed.
+func TestRefusedUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("needs root")
+		}
+		t.Skip("needs root, to be another user")
+	}
+	dir, err := os.MkdirTemp("/tmp", "amifend")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	program, socket := filepath.Join(dir, "amifend"), filepath.Join(dir, "s.sock")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(self)
+	if err == nil {
+		err = errors.Join(os.WriteFile(program, b, 0o755), os.Chmod(dir, 0o755))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := control.Listen(control.Options{
+		Socket: socket, ReadGroup: "no-such-group", AdminGroup: "no-such-group", Log: slog.New(slog.DiscardHandler), Events: new(control.Feed),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	for _, args := range refusedCommands {
+		t.Run(args[0], func(t *testing.T) {
+			cmd := exec.Command(program, append(args, "--socket", socket)...)
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+			cmd.Dir = "/"
+			out, err := cmd.CombinedOutput()
+			if cmd.ProcessState.ExitCode() != exitFailed || !strings.Contains(string(out), "no right on the socket "+socket+"\n  do: use sudo") {
+				t.Errorf("%v: %s", err, out)
+			}
+		})
+	}
+}
+
+// refusedCommands are all commands that ask the daemon.
+var refusedCommands = [][]string{
+	{"status"}, {"bans"}, {"allow", "--list"}, {"events", "--follow"},
 }

@@ -26,7 +26,7 @@ const (
 func (k *desk) Status(ctx context.Context) (control.Status, error) {
 	s := control.Status{
 		Version: k.Version, Since: k.started, Observe: k.Config.Observe, Health: []control.Warning{},
-		Ineffective: []control.Ineffective{}, Protected: len(k.watcher.Current().Entries),
+		Ineffective: []control.Ineffective{}, Protected: len(k.watcher.Current().Entries), Followers: k.feed.Followers(),
 	}
 	for _, w := range k.Config.Warnings {
 		s.Health = append(s.Health, control.Warning{About: "config", What: w})

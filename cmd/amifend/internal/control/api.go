@@ -16,6 +16,7 @@ type Status struct {
 	Firewall    Firewall       `json:"firewall"`
 	Ineffective []Ineffective  `json:"ineffective"` // the latest bans that do nothing
 	Protected   int            `json:"protected"`   // prefixes that are never banned
+	Followers   int            `json:"followers"`   // clients that follow events
 }
 
 // Warning is something that is not as it should be, and what to do about it.

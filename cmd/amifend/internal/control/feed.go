@@ -154,6 +154,9 @@ func (f *Feed) follow(filter eventFilter) *follower {
 	return n
 }
 
+// Followers is how many follow.
+func (f *Feed) Followers() int { return int(f.count.Load()) }
+
 func (f *Feed) leave(gone *follower) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
