@@ -15,6 +15,7 @@ type Events struct {
 	Follow bool       `required:"" short:"f" help:"Print events as they come, until interrupted."`
 	Within *sourceArg `arg:"" optional:"" name:"prefix" help:"Only events of this address, or within this prefix."`
 	Server string     `placeholder:"NAME" help:"Only events of this server."`
+	Count  int        `short:"c" placeholder:"COUNT" help:"End after so many."`
 	Kind   []string   `placeholder:"EVENT" help:"Only these of Asterisk's events, such as InvalidPassword."`
 }
 
@@ -33,6 +34,7 @@ func (c *Events) Run(ctx context.Context) error {
 		return err
 	}
 	encode := json.NewEncoder(os.Stdout)
+	n := 0
 	for ev, err := range events {
 		if err != nil {
 			return fmt.Errorf("follow the events: %w", err)
@@ -44,6 +46,9 @@ func (c *Events) Run(ctx context.Context) error {
 		}
 		if err != nil {
 			return fmt.Errorf("write an event: %w", err)
+		}
+		if n++; n == c.Count {
+			return nil
 		}
 	}
 	if ctx.Err() == nil {
