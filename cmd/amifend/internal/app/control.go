@@ -57,10 +57,14 @@ func (k *desk) run(ctx context.Context) {
 
 func (k *desk) options() control.Options {
 	c := k.Config.Control
-	return control.Options{
+	o := control.Options{
 		Socket: c.Socket, ReadGroup: c.ReadGroup, AdminGroup: c.AdminGroup, Log: k.Log,
 		Read: k, Events: &k.feed,
 	}
+	if k.judge.operator != nil {
+		o.Ban = k
+	}
+	return o
 }
 
 // Allowed tells who is never banned.

@@ -9,8 +9,8 @@ import (
 	"github.com/amifend/amifend/firewall"
 )
 
-// walkMost is how many bans the enforcer tells at a time: some 0.1 ms.
-const walkMost = 1024
+// walkMost is how many bans the enforcer tells at a time.
+const walkMost = 256
 
 // countersAge is how old the kernel's counters may be: to read all of them takes it half a second for 100,000 bans.
 const countersAge = 2 * time.Second
@@ -18,23 +18,8 @@ const countersAge = 2 * time.Second
 // Bans lists all bans as they are decided, with what the kernel counts.
 func (k *desk) Bans(ctx context.Context) ([]control.Ban, error) {
 	var bans []control.Ban
-	var at *reflect.MapIter // a map's iterator may stand still while the map changes: only the enforcer moves it
-	for more := true; more; {
-		type part struct {
-			bans []control.Ban
-			more bool
-		}
-		p, err := ask(ctx, k.enforcer.asks, askEnforcer, func() part {
-			if at == nil {
-				at = reflect.ValueOf(k.enforcer.ledger.bans).MapRange()
-			}
-			bans, more := k.enforcer.walk(at, walkMost)
-			return part{bans, more}
-		})
-		if err != nil {
-			return nil, err
-		}
-		bans, more = append(bans, p.bans...), p.more
+	if err := k.eachPart(ctx, func(part []control.Ban) { bans = append(bans, part...) }); err != nil {
+		return nil, err
 	}
 	counters := k.kernelCounters(ctx)
 	for i := range bans {
@@ -44,6 +29,31 @@ func (k *desk) Bans(ctx context.Context) ([]control.Ban, error) {
 		}
 	}
 	return bans, nil
+}
+
+// eachPart hands on all bans, a part at a time: the enforcer must not be held up by the list of all.
+func (k *desk) eachPart(ctx context.Context, visit func([]control.Ban)) error {
+	type part struct {
+		bans []control.Ban
+		more bool
+	}
+	var at *reflect.MapIter // a map's iterator may stand still while the map changes: only the enforcer moves it
+	for {
+		p, err := ask(ctx, k.enforcer.asks, askEnforcer, func() part {
+			if at == nil {
+				at = reflect.ValueOf(k.enforcer.ledger.bans).MapRange()
+			}
+			bans, more := k.enforcer.walk(at, walkMost)
+			return part{bans, more}
+		})
+		if err != nil {
+			return err
+		}
+		visit(p.bans)
+		if !p.more {
+			return nil
+		}
+	}
 }
 
 // walk returns the next bans of the ledger, and whether there are more. Those that come or go meanwhile may be missed.

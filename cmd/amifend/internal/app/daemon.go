@@ -68,6 +68,7 @@ func newDaemon(o Options, table watchedTable, set protect.Set) (*daemon, error) 
 		masked:      newMasked(o.Log, names, protected, opts.Weights),
 		asks:        newAsks(),
 	}
+	d.judge.operator, _ = any(engine).(operated)
 	return d, nil
 }
 

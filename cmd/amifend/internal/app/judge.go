@@ -21,6 +21,7 @@ type judge struct {
 	ineffective *ineffective
 	masked      *masked
 	asks        asks
+	operator    operated // nil: this engine cannot do what operators want
 }
 
 // run judges until in is closed.

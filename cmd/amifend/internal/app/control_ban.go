@@ -1,0 +1,137 @@
+package app
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/firewall"
+	"github.com/amifend/amifend/policy"
+)
+
+// operated is the part of the policy engine that does what operators want. Both return verdicts of rule operator.
+type operated interface {
+	// Impose bans a prefix for a time. What may not be banned gives no ban.
+	Impose(now int64, prefix netip.Prefix, scope policy.Scope, d time.Duration) []policy.Verdict
+	// Pardon lifts all bans within a prefix and those that cover it, and forgets scores and strikes of all that it covers.
+	Pardon(now int64, prefix netip.Prefix) []policy.Verdict
+}
+
+// ruleOperator is the rule of what operators decide.
+const ruleOperator = "operator"
+
+// longestReason bounds what an operator may write about a ban.
+const longestReason = 200
+
+// Ban bans for an operator, and tells what the kernel says to it.
+func (k *desk) Ban(ctx context.Context, by control.Peer, bans []control.NewBan) ([]control.BanResult, error) {
+	results := make([]control.BanResult, 0, len(bans))
+	var wanted []key
+	for _, b := range bans {
+		r, err := k.impose(ctx, by, b)
+		if err != nil {
+			return nil, err
+		}
+		if r.Error == nil {
+			wanted = append(wanted, key{r.Prefix, scopeNamed(r.Scope)})
+		}
+		results = append(results, r)
+	}
+	states, err := k.settled(ctx, wanted)
+	if err != nil {
+		return nil, err
+	}
+	for i := range results {
+		if r := &results[i]; r.Error == nil {
+			r.State = states[key{r.Prefix, scopeNamed(r.Scope)}]
+		}
+	}
+	return results, nil
+}
+
+// impose has the engine decide one ban. The error is that it does not answer.
+func (k *desk) impose(ctx context.Context, by control.Peer, b control.NewBan) (control.BanResult, error) {
+	d, bad := k.checkBan(&b)
+	if bad != nil {
+		return control.BanResult{Prefix: b.Prefix, Scope: b.Scope, Error: bad}, nil
+	}
+	why := by.String()
+	if b.Reason != "" {
+		why += ": " + ami.Quote([]byte(b.Reason))
+	}
+	return ask(ctx, k.judge.asks, askJudge, func() control.BanResult { return k.judge.impose(b, d, why) })
+}
+
+// checkBan returns how long the ban is to last.
+func (k *desk) checkBan(b *control.NewBan) (time.Duration, *control.Error) {
+	bad := func(format string, args ...any) (time.Duration, *control.Error) {
+		return 0, control.Errorf(control.CodeBadRequest, format, args...)
+	}
+	p := k.Config.Policy
+	d := time.Duration(b.For * float64(time.Second))
+	switch bits := firewall.SupportedBits(b.Prefix.Addr().Is6()); {
+	case !b.Prefix.IsValid() || b.Prefix != b.Prefix.Masked() || b.Prefix.Addr().Is4In6():
+		return bad("prefix: %v is no prefix", b.Prefix)
+	case !slices.Contains(bits, b.Prefix.Bits()):
+		return bad("%s: a prefix of this length cannot be banned; those of %v can", b.Prefix, bits)
+	case scopeNamed(b.Scope) == 0:
+		return bad("scope: write all or sip")
+	case len(b.Reason) > longestReason:
+		return bad("reason: is longer than %d bytes", longestReason)
+	case b.For == 0:
+		return min(p.BanTime, p.BanMax), nil
+	case !(b.For >= 1 && b.For <= p.BanMax.Seconds()):
+		return bad("a ban may last from a second to [policy] ban_max, which is %s", p.BanMax)
+	}
+	return d, nil
+}
+
+// impose bans, by the engine: the judge's own goroutine alone may call it.
+func (j *judge) impose(b control.NewBan, d time.Duration, why string) control.BanResult {
+	out := control.BanResult{Prefix: b.Prefix, Scope: b.Scope}
+	if reason, ok := j.masked.protected.Overlaps(b.Prefix); ok {
+		out.Error = control.Errorf(control.CodeProtected, "%s must not be banned: %s", source(b.Prefix), printable(reason)).
+			Advise("amifend allow --list shows all that is never banned")
+		return out
+	}
+	verdicts := j.operator.Impose(j.clock.now(), b.Prefix, scopeOf[scopeNamed(b.Scope)], d)
+	for _, v := range verdicts {
+		if v.Action != policy.ActionBan || v.Prefix != b.Prefix {
+			continue
+		}
+		ban := newBan(v, j.servers, j.clock)
+		ban.Evidence = why
+		out.Scope, out.Until = ban.Scope.String(), ban.Until().Truncate(time.Second)
+		j.orders.put(v.Prefix, order{ban: &ban})
+		return out
+	}
+	j.order(verdicts) // an alert, as a rule
+	if old, ok := j.engine.Ban(b.Prefix.Addr()); ok && old.Prefix.Bits() <= b.Prefix.Bits() {
+		out.Scope, out.Until = old.Scope.String(), j.clock.wallTime(old.Until).Truncate(time.Second)
+		return out // it is banned for longer already
+	}
+	out.Error = control.Errorf(control.CodeFailed, "%s was not banned: no room", source(b.Prefix)).
+		Advise("amifend status; raise [firewall] max_bans and restart amifend")
+	return out
+}
+
+// settled waits until the enforcer has dealt with orders that were given before, and tells in what state they are.
+func (k *desk) settled(ctx context.Context, wanted []key) (map[key]string, error) {
+	// The enforcer works on its orders after each question, so the second one is answered when these are done.
+	if _, err := ask(ctx, k.enforcer.asks, askEnforcer, func() struct{} { return struct{}{} }); err != nil {
+		return nil, err
+	}
+	return ask(ctx, k.enforcer.asks, askEnforcer, func() map[key]string {
+		out := make(map[key]string, len(wanted))
+		for _, w := range wanted {
+			out[w] = control.StatePending
+			if h := k.enforcer.ledger.bans[w]; h != nil {
+				out[w] = k.enforcer.describe(h).State
+			}
+		}
+		return out
+	})
+}
