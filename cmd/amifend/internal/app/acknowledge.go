@@ -44,6 +44,7 @@ func (e *enforcer) reject(r firewall.Rejected, now int64) {
 	if h == nil || !errors.Is(r.Err, firewall.ErrFull) {
 		e.ledger.drop(k)
 		delete(e.ledger.lifts, k)
+		e.records.lift(k.prefix, k.scope, byPolicy, "the kernel cannot have it")
 		e.log.Error("firewall: the kernel cannot have a change", "source", k.prefix.String(), "scope", k.scope.String(), "err", r.Err)
 		return
 	}

@@ -59,6 +59,8 @@ func serve(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	stopJournal := d.keep()
+	defer stopJournal()
 	adopted, err := d.adopt(ctx)
 	if err != nil {
 		return err
@@ -67,8 +69,9 @@ func serve(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	o.Log.Info("amifend runs", "servers", len(sessions), "protected", len(set.Entries), "firewall", table.String(), "adopted", adopted)
-	d.run(ctx, sessions, watcher)
+	o.Log.Info("amifend runs", "servers", len(sessions), "protected", len(set.Entries), "firewall", table.String(),
+		"adopted", adopted.kernel, "restored", adopted.journal)
+	d.run(ctx, sessions, watcher) // the journal ends after it
 	return nil
 }
 

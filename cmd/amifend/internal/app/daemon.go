@@ -31,6 +31,7 @@ type daemon struct {
 	enforcer  *enforcer
 	known     []netip.Prefix // protected, as last told
 	feed      control.Feed
+	records   records
 	live      atomic.Pointer[[]*session]
 }
 
@@ -62,11 +63,17 @@ func newDaemon(o Options, table watchedTable, set protect.Set) (*daemon, error) 
 	engine.Protect(d.clock.now(), protected)
 	d.enforcer = newEnforcer(table, d.clock, o.Log)
 	d.enforcer.dry, d.enforcer.banned = dry(c), o.Banned
+	d.records = records{newKeeper(c, o, d.enforcer.inquiry.want), d.clock, dry(c)}
+	d.enforcer.records = d.records
+	if d.records.journal != nil && !dry(c) {
+		d.enforcer.inquiry.memory = d.records.journal
+	}
 	d.judge = &judge{
 		engine: engine, clock: d.clock, log: o.Log, servers: names, in: d.in, protected: d.protected, orders: d.enforcer.orders,
 		ineffective: newIneffective(d.enforcer, c.Firewall.SIPPorts, names),
 		masked:      newMasked(o.Log, names, protected, opts.Weights),
-		asks:        newAsks(),
+		asks:        newAsks(), news: d.enforcer.news, records: d.records,
+		tally: newTally(d.records, names, opts.Weights),
 	}
 	d.judge.operator, _ = any(engine).(operated)
 	return d, nil

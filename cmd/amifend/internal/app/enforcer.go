@@ -48,6 +48,9 @@ type enforcer struct {
 	allow   chan []netip.Prefix // the latest allowlist, at most one waiting
 	damaged chan struct{}       // a token: the table may have been changed by somebody else
 	asks    asks
+	news    *mailbox[key, int64] // bans that the judge did not decide, and when they end
+	inquiry inquiry
+	records records
 
 	ledger    *ledger
 	dirty     bool          // the kernel's state is unknown: lay out the table and send everything
@@ -59,6 +62,7 @@ type enforcer struct {
 	fullTold  int64 // 0: never
 	questions map[netip.Prefix]doubt
 	told      told
+	badRows   int // of the journal, as last told
 }
 
 func newEnforcer(t table, c clock, log *slog.Logger) *enforcer {
@@ -66,6 +70,7 @@ func newEnforcer(t table, c clock, log *slog.Logger) *enforcer {
 		table: t, clock: c, log: log,
 		orders: newMailbox[netip.Prefix](mergeOrders), acks: newMailbox[netip.Prefix, ack](nil), doubts: newMailbox[netip.Prefix, doubt](nil),
 		allow: make(chan []netip.Prefix, 1), damaged: make(chan struct{}, 1), asks: newAsks(),
+		news: newMailbox[key, int64](nil), inquiry: newInquiry(),
 		ledger: newLedger(), questions: make(map[netip.Prefix]doubt),
 	}
 }
@@ -85,6 +90,10 @@ func (e *enforcer) run(ctx context.Context) {
 		case <-e.damaged:
 			e.restore(ctx)
 		case <-e.doubts.wake:
+		case <-e.inquiry.wanted:
+			e.inquiry.due = true
+		case snap := <-e.inquiry.answers:
+			e.reconcile(ctx, snap)
 		case f := <-e.asks:
 			f()
 		case <-wake.C:
@@ -120,15 +129,9 @@ func (e *enforcer) drain(ctx context.Context) {
 
 // work does a part of what is to be done, and tells when to go on.
 func (e *enforcer) work(ctx context.Context) time.Duration {
-	for prefix, o := range e.orders.take() {
-		if o.lift {
-			e.ledger.lift(prefix, o.why)
-		}
-		if o.ban != nil {
-			e.ledger.ban(*o.ban)
-		}
-	}
+	e.obey()
 	now := e.clock.now()
+	e.inquire(ctx, now)
 	if now >= e.swept+int64(sweepEvery) {
 		e.swept = now
 		e.ledger.sweep(now)
@@ -159,12 +162,24 @@ func (e *enforcer) work(ctx context.Context) time.Duration {
 	return e.next()
 }
 
+// obey takes in what the judge has ordered.
+func (e *enforcer) obey() {
+	for prefix, o := range e.orders.take() {
+		if o.lift {
+			e.ledger.lift(prefix, o.why)
+		}
+		if o.ban != nil {
+			e.ledger.ban(*o.ban)
+		}
+	}
+}
+
 // next tells when there is something to do again by itself.
 func (e *enforcer) next() time.Duration {
 	if len(e.ledger.send)+len(e.ledger.lifts)+len(e.questions) > 0 {
 		return 0
 	}
-	wait := sweepEvery
+	wait := min(sweepEvery, max(0, e.inquiry.next(e.clock.now())))
 	for _, f := range e.ledger.full {
 		wait = min(wait, max(0, e.clock.left(f.retry)))
 	}

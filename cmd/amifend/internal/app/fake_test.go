@@ -178,7 +178,7 @@ func (f *fakeTable) set(change func()) {
 type workshop struct {
 	*enforcer
 	kernel *fakeTable
-	said   *journal
+	said   *logbook
 	stop   func()
 }
 

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -21,6 +22,10 @@ type judge struct {
 	ineffective *ineffective
 	masked      *masked
 	asks        asks
+	news        *mailbox[key, int64] // bans that others decided, and when they end
+	late        []lateNews           // of these, what is still to be told to the engine
+	records     records
+	tally       *tally
 	operator    operated // nil: this engine cannot do what operators want
 }
 
@@ -40,12 +45,15 @@ func (j *judge) run() {
 			j.order(j.engine.Protect(j.clock.now(), p))
 		case f := <-j.asks:
 			f()
+		case <-j.news.wake:
+			j.learn()
 		case <-j.ineffective.acks.wake:
 			j.ineffective.settle()
 		case <-tick.C:
 			now := j.clock.now()
 			j.order(j.engine.Advance(now))
 			j.ineffective.sweep(now)
+			j.tally.flush(now)
 		}
 	}
 }
@@ -54,6 +62,7 @@ func (j *judge) observe(s *sighting) {
 	j.order(j.engine.Observe(s.Observation))
 	j.ineffective.check(s)
 	j.masked.check(s)
+	j.tally.count(s)
 }
 
 // order hands verdicts on to the enforcer. They are the engine's until its next call, so what stays is copied.
@@ -62,14 +71,54 @@ func (j *judge) order(verdicts []policy.Verdict) {
 		switch v.Action {
 		case policy.ActionBan:
 			ban := newBan(v, j.servers, j.clock)
-			j.orders.put(v.Prefix, order{ban: &ban})
+			j.ban(&ban)
 		case policy.ActionUnban:
-			j.ineffective.forget(v.Prefix)
-			j.orders.put(v.Prefix, order{lift: true, why: j.why(v)})
+			j.lift(v, byPolicy, j.why(v))
 		case policy.ActionAlert:
 			j.alert(v)
 		case policy.ActionNone:
 		}
+	}
+}
+
+// ban orders a ban. The journal comes first, see [records].
+func (j *judge) ban(b *Ban) {
+	j.records.ban(b)
+	j.orders.put(b.Prefix, order{ban: b})
+}
+
+// lift orders that what a prefix has is lifted.
+func (j *judge) lift(v policy.Verdict, by, why string) {
+	j.ineffective.forget(v.Prefix)
+	j.records.lift(v.Prefix, scopes[v.Scope], by, why)
+	j.orders.put(v.Prefix, order{lift: true, why: why})
+}
+
+// learnMost is how many bans the engine is told of at a time: a tenth of a millisecond.
+const learnMost = 256
+
+type lateNews struct {
+	key
+	until int64
+}
+
+// learn tells the engine of bans that it did not decide, some at a time: a journal that can be read late may have many.
+func (j *judge) learn() {
+	for k, until := range j.news.take() {
+		j.late = append(j.late, lateNews{k, until})
+	}
+	now := j.clock.now()
+	n := min(learnMost, len(j.late))
+	for _, l := range j.late[:n] {
+		j.order(j.engine.Adopt(now, l.prefix, scopeOf[l.scope], time.Duration(l.until-now)))
+	}
+	if j.late = j.late[n:]; len(j.late) == 0 {
+		j.late = nil
+		return
+	}
+	select {
+	case j.news.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -91,4 +140,5 @@ func (j *judge) alert(v policy.Verdict) {
 			"do", "a ban was due, but as many as max_bans allows run already: raise [firewall] max_bans and restart amifend")
 	}
 	j.log.Error("alert", attrs...)
+	j.records.alert(v.Rule, source(v.Prefix), fmt.Sprintf("scope %s, score %.2f, %d attempts", scopes[v.Scope], v.Score, v.Attempts))
 }

@@ -103,7 +103,7 @@ func TestVerdictsBecomeOrders(t *testing.T) {
 
 func TestMasked(t *testing.T) {
 	const msg = "most failures come from one address that is never banned: the PBX does not see real sources"
-	tell := func(t *testing.T, play func(see func(server uint16, addr string, n int), pass func(time.Duration))) *journal {
+	tell := func(t *testing.T, play func(see func(server uint16, addr string, n int), pass func(time.Duration))) *logbook {
 		said, log := newJournal()
 		prot := newProtected(protect.Set{Entries: []protect.Entry{{Prefix: netip.MustParsePrefix("172.17.0.0/16"), Reason: "our own address"}}})
 		m := newMasked(log, []string{"a", "b"}, prot, policy.DefaultOptions().Weights)

@@ -19,6 +19,9 @@ type held struct {
 	told  bool
 }
 
+// decided is when it was decided or found.
+func (h *held) decided() int64 { return h.until - int64(h.Duration) }
+
 // crowd are bans that found their set full, and when to try some of them again.
 type crowd struct {
 	waiting map[key]struct{}
@@ -34,6 +37,7 @@ type ledger struct {
 	send  map[key]struct{} // bans that the kernel does not have, or not so
 	lifts map[key]string   // elements that the kernel must not have any more, and why; "": nobody needs to know
 	full  map[class]*crowd
+	gone  map[key]struct{} // what was lifted since the journal was asked; nil: no question is open
 }
 
 func newLedger() *ledger {
@@ -58,15 +62,22 @@ func (l *ledger) ban(b Ban) {
 // lift wants nothing of prefix in the kernel.
 func (l *ledger) lift(prefix netip.Prefix, why string) {
 	for _, scope := range [...]firewall.Scope{firewall.ScopeAll, firewall.ScopeSIP} {
-		k := key{prefix, scope}
-		if _, ok := l.bans[k]; !ok {
-			continue
-		}
-		if !l.waits(k) { // else the kernel never had it
-			l.lifts[k] = why
-		}
-		l.drop(k)
+		l.liftOne(key{prefix, scope}, why)
 	}
+}
+
+// liftOne is lift of one scope.
+func (l *ledger) liftOne(k key, why string) {
+	if l.gone != nil {
+		l.gone[k] = struct{}{}
+	}
+	if _, ok := l.bans[k]; !ok {
+		return
+	}
+	if !l.waits(k) { // else the kernel never had it
+		l.lifts[k] = why
+	}
+	l.drop(k)
 }
 
 // waits tells whether a ban waits for room.
@@ -198,7 +209,7 @@ func (l *ledger) sweep(now int64) {
 	}
 }
 
-// missing wants in the kernel again what is not among elements, or runs out there too early, and counts it.
+// missing wants in the kernel again what is not among elements, or runs out there at another time, and counts it.
 func (l *ledger) missing(elements []firewall.Element, now int64, slack int64) int {
 	left := make(map[key]int64, len(elements))
 	for _, el := range elements {
@@ -209,7 +220,7 @@ func (l *ledger) missing(elements []firewall.Element, now int64, slack int64) in
 		if _, pending := l.send[k]; pending || h.acked == 0 || h.until-now <= slack {
 			continue
 		}
-		if there, ok := left[k]; !ok || there < h.until-now-slack {
+		if d := left[k] - (h.until - now); d < -slack || d > slack {
 			l.send[k] = struct{}{}
 			n++
 		}

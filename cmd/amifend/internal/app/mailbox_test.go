@@ -105,7 +105,7 @@ func TestAdoptionOfTooMany(t *testing.T) {
 		kernel.elems[key{netip.MustParsePrefix(prefix), all}] = time.Now().Add(time.Hour)
 	}
 	n, err := p.adopt(t.Context())
-	if err != nil || n != 3 || len(p.enforcer.ledger.bans) != 3 || len(p.enforcer.ledger.lifts) != 0 {
+	if err != nil || n.kernel != 3 || len(p.enforcer.ledger.bans) != 3 || len(p.enforcer.ledger.lifts) != 0 {
 		t.Errorf("adopted %d, %v: %v", n, err, p.enforcer.ledger)
 	}
 	said.count(t, 1, "alert", "")

@@ -32,8 +32,8 @@ func (l leakCheck) Run() int {
 	return 0
 }
 
-// journal is a log that a test reads.
-type journal struct {
+// logbook is a log that a test reads.
+type logbook struct {
 	mu    sync.Mutex
 	lines []logLine
 	text  strings.Builder
@@ -49,13 +49,13 @@ func (l logLine) text(key string) string {
 	return ""
 }
 
-func newJournal() (*journal, *slog.Logger) {
-	j := &journal{}
+func newJournal() (*logbook, *slog.Logger) {
+	j := &logbook{}
 	return j, slog.New(slog.NewJSONHandler(j, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 // Write takes one line of the JSON handler.
-func (j *journal) Write(b []byte) (int, error) {
+func (j *logbook) Write(b []byte) (int, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	var l logLine
@@ -68,7 +68,7 @@ func (j *journal) Write(b []byte) (int, error) {
 }
 
 // said returns the lines with a message and, if not "", of a source.
-func (j *journal) said(msg, source string) []logLine {
+func (j *logbook) said(msg, source string) []logLine {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	var out []logLine
@@ -80,14 +80,14 @@ func (j *journal) said(msg, source string) []logLine {
 	return out
 }
 
-func (j *journal) String() string {
+func (j *logbook) String() string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.text.String()
 }
 
 // wait waits for a line; a test that cannot use synctest has nothing better.
-func (j *journal) wait(t *testing.T, msg, source string) logLine {
+func (j *logbook) wait(t *testing.T, msg, source string) logLine {
 	t.Helper()
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if ls := j.said(msg, source); len(ls) > 0 {
@@ -99,7 +99,7 @@ func (j *journal) wait(t *testing.T, msg, source string) logLine {
 }
 
 // count fails the test unless the log has n lines of a message.
-func (j *journal) count(t *testing.T, n int, msg, source string) []logLine {
+func (j *logbook) count(t *testing.T, n int, msg, source string) []logLine {
 	t.Helper()
 	ls := j.said(msg, source)
 	if len(ls) != n {

@@ -22,6 +22,7 @@ func (e *enforcer) restore(ctx context.Context) {
 		e.failed(ctx, "read the bans", err)
 		return
 	}
+	e.inquiry.due = true // what others have put into it, only the journal knows
 	n := e.ledger.missing(elements, e.clock.now(), int64(time.Second))
 	if n == 0 {
 		e.log.Info("the nftables table was changed by somebody else: laid out again, no ban is missing", "bans", len(e.ledger.bans))

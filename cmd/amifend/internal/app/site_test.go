@@ -59,7 +59,7 @@ func newSite(t *testing.T, servers int) *site {
 
 // running is one run of amifend at a site.
 type running struct {
-	*journal
+	*logbook
 	cancel context.CancelFunc
 	done   chan error
 }
@@ -69,7 +69,7 @@ func (s *site) start(t *testing.T) *running {
 	t.Helper()
 	j, log := newJournal()
 	ctx, cancel := context.WithCancel(t.Context())
-	r := &running{journal: j, cancel: cancel, done: make(chan error, 1)}
+	r := &running{logbook: j, cancel: cancel, done: make(chan error, 1)}
 	c := s.config
 	go func() { r.done <- Run(ctx, Options{Config: &c, Log: log, NetNS: s.FD()}) }()
 	t.Cleanup(func() {

@@ -45,7 +45,7 @@ func TestAdoption(t *testing.T) {
 			t.Errorf("lifted: %v", l)
 		}
 	}
-	r.wait(t, "a ban in the kernel is longer than ban_max: shortened", "203.0.113.7")
+	r.wait(t, "a ban of a run before is longer than ban_max: shortened", "203.0.113.7")
 	eventually(t, "a ban is shortened", func() bool {
 		el := s.element(t, table, "203.0.113.7/32", sip)
 		return el != nil && el.Expires <= 24*time.Hour && el.Expires > 23*time.Hour

@@ -2,8 +2,8 @@ package journal
 
 import "time"
 
-// others is the name that stands for all names for which there was no room.
-const others = "(others)"
+// Others is the name that stands for all names for which there was no room.
+const Others = "(others)"
 
 // mostNames is how many sources and accounts together have a row of their own an hour.
 const mostNames = 20_000
@@ -90,7 +90,7 @@ func (b *backlog) count(totals []Total) {
 			b.totals, b.names, b.hour = mergeable(b.totals), make(map[totalKey]struct{}), k.hour
 		}
 		if _, ok := b.names[k]; !ok && len(b.names) >= mostNames {
-			k.name, t.Name = others, others
+			k.name, t.Name = Others, Others
 		} else {
 			b.names[k] = struct{}{}
 		}

@@ -19,7 +19,7 @@ func (s *store) snapshot(memory time.Duration) (*Snapshot, error) {
 		return nil, fmt.Errorf("read bans: %w", err)
 	}
 	defer rows.Close()
-	out := &Snapshot{Open: make(map[Key]Open), Lifted: make(map[Key]Tombstone)}
+	out := &Snapshot{At: time.Now(), Open: make(map[Key]Open), Lifted: make(map[Key]Tombstone)}
 	for rows.Next() {
 		var (
 			prefix, scope        string

@@ -88,5 +88,6 @@ type Tombstone struct {
 type Snapshot struct {
 	Open   map[Key]Open
 	Lifted map[Key]Tombstone
-	Bad    int // rows that cannot be read, such as ones changed by hand; they are left as they are
+	At     time.Time // when it was taken, with a monotonic clock reading
+	Bad    int       // rows that cannot be read, such as ones changed by hand; they are left as they are
 }

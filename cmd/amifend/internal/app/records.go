@@ -1,0 +1,71 @@
+package app
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/journal"
+	"github.com/amifend/amifend/firewall"
+	"github.com/amifend/amifend/policy"
+)
+
+// byPolicy is who lifts what nobody asked for.
+const byPolicy = "policy"
+
+// records is how the stages tell the journal. None of its methods ever waits. Its zero value keeps nothing.
+//
+// The judge tells the journal of a decision before it tells the enforcer. So whatever the enforcer knows, the journal
+// knows too, which is what [enforcer.reconcile] relies on.
+type records struct {
+	journal *journal.Journal
+	clock   clock
+	dry     bool // decisions are only observed
+}
+
+// ban tells of a ban. One that was found in the kernel must not replace what the journal knows better.
+func (r records) ban(b *Ban) {
+	if r.journal == nil {
+		return
+	}
+	r.journal.Ban(journal.Ban{
+		Key: b.key().journal(), Rule: b.Rule, Score: b.Score, Attempts: b.Attempts, Strike: b.Strike, Evidence: b.Evidence,
+		From: r.clock.deadline(b.until - int64(b.Duration)), Until: r.clock.deadline(b.until),
+		Found: b.Rule == policy.RuleAdopted, Observed: r.dry,
+	})
+}
+
+// lift tells that the bans of a prefix are lifted. That there was one of the scope is known.
+func (r records) lift(prefix netip.Prefix, scope firewall.Scope, by, why string) {
+	if r.journal == nil || r.dry {
+		return
+	}
+	for _, s := range [...]firewall.Scope{firewall.ScopeAll, firewall.ScopeSIP} {
+		r.journal.Lift(journal.Lift{
+			Key: journal.Key{Prefix: prefix, Scope: s}, At: time.Now(), By: by, Why: why, Known: s == scope,
+		})
+	}
+}
+
+func (r records) alert(rule, source, text string) {
+	if r.journal != nil {
+		r.journal.Alert(journal.Alert{At: time.Now(), Rule: rule, Source: source, Text: text})
+	}
+}
+
+func (r records) count(totals func() []journal.Total) {
+	if r.journal != nil {
+		r.journal.Count(totals)
+	}
+}
+
+func (k key) journal() journal.Key { return journal.Key{Prefix: k.prefix, Scope: k.scope} }
+
+func keyOf(k journal.Key) key { return key{k.Prefix, k.Scope} }
+
+// remembered is a ban that the journal knows, with what is left of it at most.
+func remembered(k journal.Key, o journal.Open, left time.Duration, now int64) Ban {
+	return Ban{
+		Prefix: k.Prefix, Scope: k.Scope, Rule: o.Rule, Score: o.Score, Attempts: o.Attempts, Strike: o.Strike,
+		Decided: o.From, Duration: o.Whole, until: now + int64(left),
+	}
+}
