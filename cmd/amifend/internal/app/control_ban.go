@@ -105,7 +105,7 @@ func (j *judge) impose(b control.NewBan, d time.Duration, why string) control.Ba
 		ban := newBan(v, j.servers, j.clock)
 		ban.Evidence = why
 		out.Scope, out.Until = ban.Scope.String(), ban.Until().Truncate(time.Second)
-		j.orders.put(v.Prefix, order{ban: &ban})
+		j.ban(&ban)
 		return out
 	}
 	j.order(verdicts) // an alert, as a rule

@@ -82,18 +82,14 @@ func (k *desk) bannedWithin(ctx context.Context, within netip.Prefix) ([]netip.P
 // lifted.
 func (j *judge) pardon(prefixes []netip.Prefix, why string) (lifted []netip.Prefix) {
 	now := j.clock.now()
-	lift := func(p netip.Prefix) {
-		j.ineffective.forget(p)
-		j.orders.put(p, order{lift: true, why: why})
-	}
 	for _, p := range prefixes {
 		for _, v := range j.operator.Pardon(now, p) {
 			if v.Action == policy.ActionUnban {
-				lift(v.Prefix)
+				j.lift(v.Prefix, v.Scope, ruleOperator, why)
 				lifted = append(lifted, v.Prefix)
 			}
 		}
-		lift(p) // also where the engine does not know of it
+		j.lift(p, policy.ScopeNone, ruleOperator, why) // also where the engine does not know of it
 	}
 	return lifted
 }

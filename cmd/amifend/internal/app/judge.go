@@ -73,7 +73,7 @@ func (j *judge) order(verdicts []policy.Verdict) {
 			ban := newBan(v, j.servers, j.clock)
 			j.ban(&ban)
 		case policy.ActionUnban:
-			j.lift(v, byPolicy, j.why(v))
+			j.lift(v.Prefix, v.Scope, byPolicy, j.why(v))
 		case policy.ActionAlert:
 			j.alert(v)
 		case policy.ActionNone:
@@ -87,11 +87,11 @@ func (j *judge) ban(b *Ban) {
 	j.orders.put(b.Prefix, order{ban: b})
 }
 
-// lift orders that what a prefix has is lifted.
-func (j *judge) lift(v policy.Verdict, by, why string) {
-	j.ineffective.forget(v.Prefix)
-	j.records.lift(v.Prefix, scopes[v.Scope], by, why)
-	j.orders.put(v.Prefix, order{lift: true, why: why})
+// lift orders that what a prefix has is lifted: at least a ban of that scope, policy.ScopeNone if nobody knows.
+func (j *judge) lift(prefix netip.Prefix, scope policy.Scope, by, why string) {
+	j.ineffective.forget(prefix)
+	j.records.lift(prefix, scopes[scope], by, why)
+	j.orders.put(prefix, order{lift: true, why: why})
 }
 
 // learnMost is how many bans the engine is told of at a time: a tenth of a millisecond.

@@ -34,7 +34,7 @@ func (r records) ban(b *Ban) {
 	})
 }
 
-// lift tells that the bans of a prefix are lifted. That there was one of the scope is known.
+// lift tells that the bans of a prefix are lifted. That there was one of the scope is known; 0: it is not.
 func (r records) lift(prefix netip.Prefix, scope firewall.Scope, by, why string) {
 	if r.journal == nil || r.dry {
 		return
