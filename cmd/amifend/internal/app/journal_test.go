@@ -1,0 +1,307 @@
+package app
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/journal"
+	"github.com/amifend/amifend/firewall"
+	"github.com/amifend/amifend/firewall/firewalltest"
+)
+
+// withState gives a site a journal.
+func (s *site) withState(t testing.TB) string {
+	t.Helper()
+	s.config.State = config.State{Directory: t.TempDir(), Retain: 90 * 24 * time.Hour, MaxSize: 100 << 20}
+	return filepath.Join(s.config.State.Directory, journal.File)
+}
+
+// reboot takes the kernel's state away: a new namespace. The interfaces are new, too.
+func (s *site) reboot(t testing.TB) { s.NS = firewalltest.New(t) }
+
+// query asks the journal's database as a user with the sqlite3 tool does. The rows are joined.
+func query(t *testing.T, file, q string) string {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+file+"?mode=ro&_pragma=busy_timeout(2000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	rows, err := db.QueryContext(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var out []string
+	for rows.Next() {
+		var v string
+		if err := rows.Scan(&v); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, v)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(out, ", ")
+}
+
+const runningBans = `SELECT prefix || ' ' || scope || ' ' || rule FROM bans WHERE running ORDER BY 1`
+
+// wantLeft fails the test unless the kernel has an element with about that time left.
+func (s *site) wantLeft(t *testing.T, prefix string, scope firewall.Scope, left time.Duration) {
+	t.Helper()
+	eventually(t, prefix+" is in the kernel", func() bool {
+		el := s.element(t, s.table(t), prefix, scope)
+		return el != nil && el.Expires <= left && el.Expires > left-time.Minute
+	})
+}
+
+func (s *site) wantGone(t *testing.T, prefix string, scope firewall.Scope) {
+	t.Helper()
+	eventually(t, prefix+" is not in the kernel", func() bool { return s.element(t, s.table(t), prefix, scope) == nil })
+}
+
+// Bans outlast a reboot, with what was left of them; what was lifted does not come back.
+func TestReboot(t *testing.T) {
+	s := newSite(t, 1)
+	file := s.withState(t)
+	r := s.start(t)
+	guess(s.pbxs[0], "203.0.113.5:5060", "TCP", 4)
+	guess(s.pbxs[0], "[2001:db8::5]:5060", "UDP", 4)
+	guess(s.pbxs[0], "203.0.113.6:5060", "TCP", 4)
+	for _, source := range []string{"203.0.113.5", "2001:db8::5", "203.0.113.6"} {
+		r.wait(t, "banned", source)
+	}
+	s.Run(t, "ip", "addr", "add", "203.0.113.6/32", "dev", "lo") // an own address is lifted
+	r.wait(t, "ban lifted", "203.0.113.6")
+	r.stop(t)
+	if got := query(t, file, runningBans); got != "2001:db8::5/128 sip score, 203.0.113.5/32 all proven_score" {
+		t.Errorf("running: %s", got)
+	}
+	if got := query(t, file, "SELECT evidence FROM bans WHERE prefix = '203.0.113.5/32'"); !strings.Contains(got, `pbx1: InvalidAccountID "10`) {
+		t.Errorf("evidence: %s", got)
+	}
+	if got := query(t, file, "SELECT lifted_by || '; ' || lifted_why FROM bans WHERE lifted IS NOT NULL"); !strings.HasPrefix(got, "policy; protected: ") {
+		t.Errorf("lifted: %s", got)
+	}
+
+	s.reboot(t)
+	r = s.start(t)
+	if l := r.wait(t, "amifend runs", ""); l.text("adopted") != "0" || l.text("restored") != "2" {
+		t.Errorf("said %v", l)
+	}
+	s.wantLeft(t, "203.0.113.5/32", all, time.Hour)
+	s.wantLeft(t, "2001:db8::5/128", sip, time.Hour)
+	s.wantGone(t, "203.0.113.6/32", all)
+	r.count(t, 0, "banned", "")
+	guess(s.pbxs[0], "203.0.113.5:5060", "TCP", 10) // it is covered
+	guess(s.pbxs[0], "203.0.113.50:5060", "TCP", 4)
+	r.wait(t, "banned", "203.0.113.50")
+	r.count(t, 0, "banned", "203.0.113.5")
+}
+
+// What others did to the kernel while amifend was away is judged by the journal.
+func TestKernelAndJournalDiffer(t *testing.T) {
+	s := newSite(t, 1)
+	file := s.withState(t)
+	r := s.start(t)
+	for _, a := range []string{"203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.4"} {
+		guess(s.pbxs[0], a+":5060", "TCP", 4)
+		r.wait(t, "banned", a)
+	}
+	s.Run(t, "ip", "addr", "add", "203.0.113.4/32", "dev", "lo")
+	r.wait(t, "ban lifted", "203.0.113.4")
+	s.wantGone(t, "203.0.113.4/32", all)
+	s.Run(t, "ip", "addr", "del", "203.0.113.4/32", "dev", "lo")
+	r.stop(t)
+	set := s.config.Firewall.Table + " ban4"
+	s.NFT(t, "delete element inet "+set+" { 203.0.113.1 }")
+	s.NFT(t, "delete element inet "+set+" { 203.0.113.2 }")
+	s.NFT(t, "add element inet "+set+" { 203.0.113.2 timeout 9h }")
+	s.NFT(t, "add element inet "+set+" { 203.0.113.4 timeout 3h }")
+	s.NFT(t, "add element inet "+set+" { 203.0.113.77 timeout 2h }")
+
+	r = s.start(t)
+	if l := r.wait(t, "amifend runs", ""); l.text("adopted") != "3" || l.text("restored") != "1" {
+		t.Errorf("said %v", l)
+	}
+	s.wantLeft(t, "203.0.113.1/32", all, time.Hour)    // only the journal had it
+	s.wantLeft(t, "203.0.113.2/32", all, time.Hour)    // both had it: until the journal's end
+	s.wantLeft(t, "203.0.113.77/32", all, 2*time.Hour) // only the kernel had it
+	s.wantGone(t, "203.0.113.4/32", all)               // lifted
+	if l := r.wait(t, "ban lifted", "203.0.113.4"); !strings.HasPrefix(l.text("why"), whyLifted+": policy: protected") {
+		t.Errorf("said %v", l)
+	}
+	eventually(t, "the journal knows the new one", func() bool {
+		return query(t, file, runningBans) == "203.0.113.1/32 all proven_score, 203.0.113.2/32 all proven_score, "+
+			"203.0.113.3/32 all proven_score, 203.0.113.77/32 all adopted"
+	})
+}
+
+// The same while it runs.
+func TestReconcileWhileRunning(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	s := newSite(t, 1)
+	file := s.withState(t)
+	r := s.start(t)
+	for _, a := range []string{"203.0.113.1", "203.0.113.4"} {
+		guess(s.pbxs[0], a+":5060", "TCP", 4)
+		r.wait(t, "banned", a)
+	}
+	s.Run(t, "ip", "addr", "add", "203.0.113.4/32", "dev", "lo")
+	r.wait(t, "ban lifted", "203.0.113.4")
+	s.wantGone(t, "203.0.113.4/32", all)
+	s.Run(t, "ip", "addr", "del", "203.0.113.4/32", "dev", "lo")
+
+	set := s.config.Firewall.Table + " ban4"
+	s.NFT(t, "add element inet "+set+" { 203.0.113.4 timeout 3h }")
+	s.NFT(t, "add element inet "+set+" { 203.0.113.77 timeout 2h }")
+	s.NFT(t, "add element inet "+set+" { 198.51.100.1 timeout 2h }") // allowlisted
+	end := time.Now().Add(reconcileLeast + 10*time.Second)
+	for len(r.said("kernel and journal did not agree: repaired", "")) == 0 && time.Now().Before(end) {
+		time.Sleep(50 * time.Millisecond)
+	}
+	if l := r.wait(t, "kernel and journal did not agree: repaired", ""); l.text("adopted") != "2" || l.text("lifted") != "1" {
+		t.Errorf("said %v", l)
+	}
+	s.wantGone(t, "203.0.113.4/32", all)
+	s.wantGone(t, "198.51.100.1/32", all)
+	s.wantLeft(t, "203.0.113.77/32", all, 2*time.Hour)
+	eventually(t, "the journal knows them", func() bool {
+		return query(t, file, runningBans) == "203.0.113.1/32 all proven_score, 203.0.113.77/32 all adopted"
+	})
+	guess(s.pbxs[0], "203.0.113.77:5060", "TCP", 10) // the engine knows it, too
+	guess(s.pbxs[0], "203.0.113.99:5060", "TCP", 4)
+	r.wait(t, "banned", "203.0.113.99")
+	r.count(t, 0, "banned", "203.0.113.77")
+}
+
+// A corrupt journal is set aside, and the new one has what the kernel had.
+func TestCorruptJournal(t *testing.T) {
+	s := newSite(t, 1)
+	file := s.withState(t)
+	r := s.start(t)
+	guess(s.pbxs[0], "203.0.113.5:5060", "TCP", 4)
+	r.wait(t, "banned", "203.0.113.5")
+	r.stop(t)
+	if err := os.WriteFile(file, []byte(strings.Repeat("not a database ", 1000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r = s.start(t)
+	if l := r.wait(t, "amifend runs", ""); l.text("adopted") != "1" {
+		t.Errorf("said %v", l)
+	}
+	l := r.wait(t, "the journal is corrupt: set aside, and begun anew from the bans that are known", "")
+	if old, err := os.ReadFile(l.text("aside")); err != nil || !strings.HasPrefix(string(old), "not a database") {
+		t.Errorf("set aside: %v", err)
+	}
+	eventually(t, "the new journal has the ban", func() bool { return query(t, file, runningBans) == "203.0.113.5/32 all adopted" })
+}
+
+// A journal that is taken away while it is in use is begun anew, with all bans.
+func TestJournalTakenAway(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	s := newSite(t, 1)
+	file := s.withState(t)
+	r := s.start(t)
+	guess(s.pbxs[0], "203.0.113.5:5060", "TCP", 4)
+	r.wait(t, "banned", "203.0.113.5")
+	if err := os.RemoveAll(s.config.State.Directory); err != nil {
+		t.Fatal(err)
+	}
+	end := time.Now().Add(40 * time.Second)
+	for len(r.said("kernel and journal did not agree: repaired", "")) == 0 && time.Now().Before(end) {
+		time.Sleep(50 * time.Millisecond)
+	}
+	eventually(t, "the new journal has the ban", func() bool { return query(t, file, runningBans) == "203.0.113.5/32 all proven_score" })
+}
+
+// What is only observed is written, and never comes into force.
+func TestObservedBansStayObserved(t *testing.T) {
+	s := newSite(t, 1)
+	file := s.withState(t)
+	r := s.start(t)
+	guess(s.pbxs[0], "203.0.113.5:5060", "TCP", 4)
+	r.wait(t, "banned", "203.0.113.5")
+	r.stop(t)
+	s.config.Observe = true
+	r = s.start(t)
+	guess(s.pbxs[0], "203.0.113.6:5060", "TCP", 4)
+	r.wait(t, "would ban", "203.0.113.6")
+	r.stop(t)
+	if got := query(t, file, "SELECT prefix FROM ban WHERE observed"); got != "203.0.113.6/32" {
+		t.Errorf("observed: %s", got)
+	}
+	s.config.Observe = false
+	s.reboot(t)
+	r = s.start(t)
+	if l := r.wait(t, "amifend runs", ""); l.text("restored") != "1" {
+		t.Errorf("said %v", l)
+	}
+	s.wantLeft(t, "203.0.113.5/32", all, time.Hour)
+	s.wantGone(t, "203.0.113.6/32", all)
+}
+
+// A journal that only a person can mend keeps amifend from starting.
+func TestRefusedJournal(t *testing.T) {
+	s := newSite(t, 0)
+	file := s.withState(t)
+	run := func() error {
+		c := s.config
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		return Run(ctx, Options{Config: &c, Log: slog.New(slog.DiscardHandler), NetNS: s.FD()})
+	}
+	r := s.start(t)
+	s.config.Firewall.Table += "x"
+	if err := run(); !errors.Is(err, journal.ErrLocked) {
+		t.Errorf("a second one: %v", err)
+	}
+	r.stop(t)
+	db, err := sql.Open("sqlite", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), "PRAGMA user_version = 77"); err != nil {
+		t.Fatal(err)
+	}
+	if err := run(); !errors.Is(err, journal.ErrNewer) || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "its schema is 77") {
+		t.Errorf("of a newer amifend: %v", err)
+	}
+	if _, err := db.ExecContext(t.Context(), "PRAGMA application_id = 77"); err != nil {
+		t.Fatal(err)
+	}
+	if err := run(); !errors.Is(err, journal.ErrForeign) {
+		t.Errorf("of something else: %v", err)
+	}
+}
+
+// Bans of one prefix in two scopes: the wider one is enough, if it lasts.
+func TestNeedless(t *testing.T) {
+	p := netip.MustParsePrefix("203.0.113.5/32")
+	wide, narrow := journal.Key{Prefix: p, Scope: all}, journal.Key{Prefix: p, Scope: sip}
+	for _, tt := range []struct {
+		name         string
+		wide, narrow time.Duration
+		want         bool
+	}{{"wider and longer", 2, 1, true}, {"equal", 1, 1, true}, {"shorter", 1, 2, false}} {
+		snap := &journal.Snapshot{Open: map[journal.Key]journal.Open{wide: {Left: tt.wide}, narrow: {Left: tt.narrow}}}
+		if got := needless(narrow, snap.Open[narrow], snap); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
+		if needless(wide, snap.Open[wide], snap) {
+			t.Errorf("%s: the wide one is needless", tt.name)
+		}
+	}
+}
