@@ -5,7 +5,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 	"github.com/amifend/amifend/firewall"
 )
@@ -17,6 +19,8 @@ type desk struct {
 	watcher *protect.Watcher
 	started time.Time
 
+	allowances allowances
+
 	mu       sync.Mutex
 	counted  time.Time // when the kernel's counters were read
 	counters map[key]firewall.Element
@@ -26,11 +30,25 @@ func newDesk(d *daemon, w *protect.Watcher) *desk {
 	return &desk{daemon: d, watcher: w, started: time.Now()}
 }
 
+// record tells the journal what an operator did.
+func (k *desk) record(by control.Peer, what, object, reason string) {
+	if k.records.journal == nil {
+		return
+	}
+	if reason != "" {
+		reason = ami.Quote([]byte(reason))
+	}
+	k.records.journal.Operation(journal.Operation{At: time.Now(), UID: int(by.UID), What: what, Object: object, Reason: reason})
+}
+
 // retryControl is how long a control socket that could not be served is left alone.
 const retryControl = 30 * time.Second
 
-// run serves the control socket until ctx ends. Without one the daemon goes on banning: it tells, and tries again.
+// run keeps what operators allow, and serves the control socket, until ctx ends. Without one the daemon goes on banning: it tells, and tries again.
 func (k *desk) run(ctx context.Context) {
+	var kept sync.WaitGroup
+	defer kept.Wait()
+	kept.Go(func() { k.keepAllowances(ctx) })
 	c := k.Config.Control
 	if c.Socket == "" {
 		return
@@ -59,19 +77,10 @@ func (k *desk) options() control.Options {
 	c := k.Config.Control
 	o := control.Options{
 		Socket: c.Socket, ReadGroup: c.ReadGroup, AdminGroup: c.AdminGroup, Log: k.Log,
-		Read: k, Events: &k.feed,
+		Read: k, Allow: k, Events: &k.feed,
 	}
 	if k.judge.operator != nil {
 		o.Ban = k
 	}
 	return o
-}
-
-// Allowed tells who is never banned.
-func (k *desk) Allowed(context.Context) ([]control.Allowed, error) {
-	var out []control.Allowed
-	for _, e := range k.watcher.Current().Entries {
-		out = append(out, control.Allowed{Prefix: e.Prefix, Reason: printable(e.Reason)})
-	}
-	return out, nil
 }

@@ -40,6 +40,11 @@ func (k *desk) Ban(ctx context.Context, by control.Peer, bans []control.NewBan) 
 		}
 		results = append(results, r)
 	}
+	for i, r := range results {
+		if r.Error == nil {
+			k.record(by, "ban", source(r.Prefix)+" "+r.Scope, bans[i].Reason)
+		}
+	}
 	states, err := k.settled(ctx, wanted)
 	if err != nil {
 		return nil, err

@@ -43,7 +43,19 @@ func (k *desk) Status(ctx context.Context) (control.Status, error) {
 	}
 	k.engineStatus(ctx, &s)
 	k.firewallStatus(ctx, &s)
+	k.journalStatus(&s)
 	return s, nil
+}
+
+func (k *desk) journalStatus(s *control.Status) {
+	if k.records.journal == nil {
+		return
+	}
+	h := k.records.journal.Health()
+	s.Journal = &control.Journal{Path: h.Path, Problem: h.Problem, Since: h.Since, Waiting: h.Waiting, Size: h.Size}
+	if h.Problem != "" {
+		s.Health = append(s.Health, control.Warning{About: "journal", What: h.Problem + "; bans go on and are written later", Do: h.Do})
+	}
 }
 
 func (k *desk) engineStatus(ctx context.Context, s *control.Status) {

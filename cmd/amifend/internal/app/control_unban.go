@@ -26,10 +26,9 @@ func (k *desk) Unban(ctx context.Context, by control.Peer, within netip.Prefix) 
 	if within.IsValid() && slices.Contains(firewall.SupportedBits(within.Addr().Is6()), within.Bits()) {
 		wanted = append(wanted, within) // what is known of it is to be forgotten, banned or not
 	}
-	why := ruleOperator + ": " + by.String()
 	lifted := make(map[netip.Prefix]bool, len(banned))
 	for part := range slices.Chunk(wanted, pardonMost) {
-		done, err := ask(ctx, k.judge.asks, askJudge, func() []netip.Prefix { return k.judge.pardon(part, why) })
+		done, err := ask(ctx, k.judge.asks, askJudge, func() []netip.Prefix { return k.judge.pardon(part, by.String()) })
 		if err != nil {
 			return control.Lifted{}, err
 		}
@@ -44,6 +43,11 @@ func (k *desk) Unban(ctx context.Context, by control.Peer, within netip.Prefix) 
 		return control.Lifted{}, control.Errorf(control.CodeNotBanned, "%s is not banned", source(within)).
 			Advise("amifend bans lists who is; what was held against this one is forgotten")
 	}
+	what := "all"
+	if within.IsValid() {
+		what = source(within)
+	}
+	k.record(by, "unban", what, "")
 	return k.lifted(ctx, lifted)
 }
 
@@ -80,16 +84,17 @@ func (k *desk) bannedWithin(ctx context.Context, within netip.Prefix) ([]netip.P
 
 // pardon lifts bans and has the engine forget: the judge's own goroutine alone may call it. It returns what the engine
 // lifted.
-func (j *judge) pardon(prefixes []netip.Prefix, why string) (lifted []netip.Prefix) {
+func (j *judge) pardon(prefixes []netip.Prefix, by string) (lifted []netip.Prefix) {
 	now := j.clock.now()
+	why := ruleOperator + ": " + by
 	for _, p := range prefixes {
 		for _, v := range j.operator.Pardon(now, p) {
 			if v.Action == policy.ActionUnban {
-				j.lift(v.Prefix, v.Scope, ruleOperator, why)
+				j.lift(v.Prefix, v.Scope, by, why)
 				lifted = append(lifted, v.Prefix)
 			}
 		}
-		j.lift(p, policy.ScopeNone, ruleOperator, why) // also where the engine does not know of it
+		j.lift(p, policy.ScopeNone, by, why) // also where the engine does not know of it
 	}
 	return lifted
 }

@@ -23,7 +23,7 @@ type Commands struct {
 	Check   Check  `cmd:"" help:"Check the config, every PBX, the firewall and who is never banned."`
 	Status  Status `cmd:"" help:"Tell how the daemon is: servers, firewall, and what needs a look."`
 	Bans    Bans   `cmd:"" help:"List who is banned now."`
-	Allow   Allow  `cmd:"" help:"List who is never banned, and why."`
+	Allow   Allow  `cmd:"" help:"Have an address never banned, or list who is not."`
 	Events  Events `cmd:"" help:"Follow the security events as they are decoded."`
 	Demo    Demo   `cmd:"" help:"Show amifend at work on two played PBXs. Touches nothing on this machine."`
 	Replay  Replay `cmd:"" help:"Judge captures and log files as the daemon would have, and tell whom it would have banned."`

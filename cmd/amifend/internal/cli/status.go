@@ -60,6 +60,13 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 		}
 	}
 	fmt.Fprintf(w, "\n  never banned: %s (amifend allow --list)\n", count(s.Protected, "prefix"))
+	if j := s.Journal; j != nil {
+		state := "ok"
+		if j.Problem != "" {
+			state = "FAILING: " + j.Problem
+		}
+		fmt.Fprintf(w, "\njournal\n  %s, %.1f MB: %s\n", j.Path, float64(j.Size)/1e6, state)
+	}
 	e := s.Engine
 	fmt.Fprintf(w, "\nsince the start\n  %d events judged, %d attempts counted; %d not counted: %d of protected sources, %d in the name of proved ones, %d of banned ones\n",
 		e.Observed, e.Counted, e.Protected+e.Shielded+e.Covered, e.Protected, e.Shielded, e.Covered)

@@ -14,9 +14,10 @@ type Status struct {
 	Servers     []ServerStatus `json:"servers"`
 	Engine      Engine         `json:"engine"`
 	Firewall    Firewall       `json:"firewall"`
-	Ineffective []Ineffective  `json:"ineffective"` // the latest bans that do nothing
-	Protected   int            `json:"protected"`   // prefixes that are never banned
-	Followers   int            `json:"followers"`   // clients that follow events
+	Journal     *Journal       `json:"journal,omitempty"` // absent: there is none
+	Ineffective []Ineffective  `json:"ineffective"`       // the latest bans that do nothing
+	Protected   int            `json:"protected"`         // prefixes that are never banned
+	Followers   int            `json:"followers"`         // clients that follow events
 }
 
 // Warning is something that is not as it should be, and what to do about it.
@@ -74,6 +75,15 @@ type Firewall struct {
 	Bans    int    `json:"bans"`    // as decided
 	Pending int    `json:"pending"` // changes that the kernel does not have yet
 	Waiting int    `json:"waiting"` // bans that found their set full
+}
+
+// Journal is how the database is.
+type Journal struct {
+	Path    string    `json:"path"`
+	Problem string    `json:"problem,omitempty"` // why nothing can be written; amifend goes on banning
+	Since   time.Time `json:"since,omitzero"`    // of the problem
+	Waiting int       `json:"waiting"`           // bans and lifts that wait to be written
+	Size    int64     `json:"size_bytes"`
 }
 
 // Ineffective is a ban that does nothing.

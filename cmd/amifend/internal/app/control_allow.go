@@ -1,0 +1,254 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/journal"
+	"github.com/amifend/amifend/cmd/amifend/internal/protect"
+)
+
+// mostAllowances bounds what may be allowed by command: the kernel takes seconds for tens of thousands of prefixes.
+const mostAllowances = 1000
+
+// allowances are the prefixes that operators allowed by command. They outlive a restart: the journal has them.
+type allowances struct {
+	mu     sync.Mutex
+	byName map[netip.Prefix]allowance
+	unsent map[netip.Prefix]struct{} // that the journal has not got as they are now
+}
+
+// allowance is one of them, as the journal has it.
+type allowance struct {
+	UID    uint32    `json:"uid"`
+	Reason string    `json:"reason,omitempty"` // quoted
+	Until  time.Time `json:"until,omitzero"`   // wall clock; zero: until it is taken out
+}
+
+func (a allowance) reason() string {
+	text := fmt.Sprintf("allowed by uid %d (amifend allow)", a.UID)
+	if a.Reason != "" {
+		text += ": " + a.Reason
+	}
+	return text
+}
+
+func (a allowance) over(now time.Time) bool { return !a.Until.IsZero() && !a.Until.After(now) }
+
+// Allowed tells who is never banned.
+func (k *desk) Allowed(context.Context) ([]control.Allowed, error) {
+	k.allowances.mu.Lock()
+	defer k.allowances.mu.Unlock()
+	var out []control.Allowed
+	for _, e := range k.watcher.Current().Entries {
+		a, ok := k.allowances.byName[e.Prefix]
+		out = append(out, control.Allowed{Prefix: e.Prefix, Reason: printable(e.Reason), Until: a.Until, Command: ok})
+	}
+	return out, nil
+}
+
+// Allow has a prefix never banned, for a time or until it is taken out, and returns when that holds.
+func (k *desk) Allow(ctx context.Context, by control.Peer, n control.NewAllow) (control.Allowed, error) {
+	bad := func(format string, args ...any) (control.Allowed, error) {
+		return control.Allowed{}, control.Errorf(control.CodeBadRequest, format, args...)
+	}
+	switch {
+	case !n.Prefix.IsValid() || n.Prefix != n.Prefix.Masked() || n.Prefix.Addr().Is4In6():
+		return bad("prefix: %v is no prefix", n.Prefix)
+	case n.Prefix.Bits() == 0:
+		return bad("%s is every address, so nobody would ever be banned; to try amifend out write observe = true in [policy]", n.Prefix)
+	case n.For != 0 && !(n.For >= 1 && n.For <= longestAllowance.Seconds()):
+		return bad("a prefix may be allowed for a second to %d days, or without an end", longestAllowance/(24*time.Hour))
+	case len(n.Reason) > longestReason:
+		return bad("reason: is longer than %d bytes", longestReason)
+	}
+	a := allowance{UID: by.UID}
+	if n.Reason != "" {
+		a.Reason = ami.Quote([]byte(n.Reason))
+	}
+	if n.For != 0 {
+		a.Until = time.Now().Add(time.Duration(n.For * float64(time.Second))).Round(0).UTC()
+	}
+	if err := k.allowances.add(n.Prefix, a); err != nil {
+		return control.Allowed{}, err
+	}
+	k.relist()
+	k.record(by, "allow", source(n.Prefix), n.Reason)
+	return control.Allowed{Prefix: n.Prefix, Reason: a.reason(), Until: a.Until, Command: true}, k.awaitProtected(ctx, n.Prefix)
+}
+
+// longestAllowance is how long a prefix may be allowed for a time.
+const longestAllowance = 10 * 365 * 24 * time.Hour
+
+// Disallow takes out what Allow put in.
+func (k *desk) Disallow(_ context.Context, by control.Peer, prefix netip.Prefix) (control.Allowed, error) {
+	a, ok := k.allowances.remove(prefix)
+	if !ok {
+		return control.Allowed{}, control.Errorf(control.CodeNotAllowed, "%s was not allowed by a command", source(prefix)).
+			Advise("amifend allow --list says why an address is never banned; what the config allows is taken out of [allow] prefixes")
+	}
+	k.relist()
+	k.record(by, "disallow", source(prefix), "")
+	return control.Allowed{Prefix: prefix, Reason: a.reason(), Until: a.Until, Command: true}, nil
+}
+
+// relist hands all lists on.
+func (k *desk) relist() {
+	known := ProtectConfig(k.Config)
+	k.watcher.Relist(protect.Listed{Allow: known.Allow, Servers: known.Servers, Also: k.allowances.entries()})
+}
+
+// awaitProtected waits until the judge knows a prefix to be protected.
+func (k *desk) awaitProtected(ctx context.Context, prefix netip.Prefix) error {
+	for {
+		known, err := ask(ctx, k.judge.asks, askJudge, func() bool {
+			_, ok := k.judge.masked.protected.Overlaps(prefix)
+			return ok
+		})
+		if known || err != nil {
+			return err
+		}
+		sleep(ctx, 20*time.Millisecond)
+	}
+}
+
+func (a *allowances) add(p netip.Prefix, n allowance) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, ok := a.byName[p]; !ok && len(a.byName) >= mostAllowances {
+		return control.Errorf(control.CodeFailed, "%d prefixes are allowed by command already", mostAllowances).
+			Advise("write whole networks into [allow] prefixes")
+	}
+	a.put(p, n)
+	return nil
+}
+
+// put is called with the lock.
+func (a *allowances) put(p netip.Prefix, n allowance) {
+	if a.byName == nil {
+		a.byName, a.unsent = make(map[netip.Prefix]allowance), make(map[netip.Prefix]struct{})
+	}
+	a.byName[p] = n
+	a.unsent[p] = struct{}{}
+}
+
+func (a *allowances) remove(p netip.Prefix) (allowance, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	old, ok := a.byName[p]
+	if ok {
+		delete(a.byName, p)
+		a.unsent[p] = struct{}{}
+	}
+	return old, ok
+}
+
+// entries are what must not be banned.
+func (a *allowances) entries() []protect.Entry {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var out []protect.Entry
+	for p, n := range a.byName {
+		out = append(out, protect.Entry{Prefix: p, Reason: n.reason()})
+	}
+	return out
+}
+
+// expire takes out what is over, and tells what that was.
+func (a *allowances) expire(now time.Time) (over []netip.Prefix) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for p, n := range a.byName {
+		if n.over(now) {
+			delete(a.byName, p)
+			a.unsent[p] = struct{}{}
+			over = append(over, p)
+		}
+	}
+	return over
+}
+
+// allowanceKey begins the keys of allowances among the journal's rows.
+const allowanceKey = "allow/"
+
+// save hands to the journal what it has not got. It takes all or nothing.
+func (a *allowances) save(take func([]journal.Row) bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.unsent) == 0 {
+		return
+	}
+	var rows []journal.Row
+	for p := range a.unsent {
+		r := journal.Row{Key: []byte(allowanceKey + p.String())}
+		if n, ok := a.byName[p]; ok {
+			r.Value, _ = json.Marshal(n) // numbers, texts and a time: it cannot fail
+		}
+		rows = append(rows, r)
+	}
+	if take(rows) {
+		clear(a.unsent)
+	}
+}
+
+// load takes in a row of the journal. A command that came first counts more.
+func (a *allowances) load(r journal.Row) error {
+	name, ok := strings.CutPrefix(string(r.Key), allowanceKey)
+	if !ok {
+		return nil
+	}
+	p, err := netip.ParsePrefix(name)
+	var n allowance
+	if err = cmp.Or(err, json.Unmarshal(r.Value, &n)); err != nil || p != p.Masked() || p.Bits() == 0 {
+		return nil // changed by hand: it is left as it is, and not believed
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, ok := a.byName[p]; ok {
+		return nil
+	}
+	if _, ok := a.unsent[p]; ok {
+		return nil
+	}
+	a.put(p, n)
+	delete(a.unsent, p)
+	return nil
+}
+
+// keepAllowances takes in what the journal has, ends what is over, and saves what changed, until ctx ends.
+func (k *desk) keepAllowances(ctx context.Context) {
+	kept := k.records.journal
+	loaded := kept == nil
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		if !loaded && kept.State(ctx, k.allowances.load) == nil { // else the journal says what is wrong with it
+			loaded = true
+			if len(k.allowances.entries()) > 0 {
+				k.relist()
+			}
+		}
+		if over := k.allowances.expire(time.Now()); len(over) > 0 {
+			slices.SortFunc(over, netip.Prefix.Compare)
+			k.Log.Info("prefixes are no longer allowed: their time is over", "prefixes", over)
+			k.relist()
+		}
+		if kept != nil {
+			k.allowances.save(kept.Save)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
