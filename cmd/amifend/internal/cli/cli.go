@@ -24,6 +24,8 @@ type Commands struct {
 	Status  Status `cmd:"" help:"Tell how the daemon is: servers, firewall, and what needs a look."`
 	Bans    Bans   `cmd:"" help:"List who is banned now."`
 	Allow   Allow  `cmd:"" help:"Have an address never banned, or list who is not."`
+	Export  Export `cmd:"" help:"Write all bans for another machine."`
+	Flush   Flush  `cmd:"" help:"Take every ban out of the kernel, without the daemon."`
 	Events  Events `cmd:"" help:"Follow the security events as they are decoded."`
 	Demo    Demo   `cmd:"" help:"Show amifend at work on two played PBXs. Touches nothing on this machine."`
 	Replay  Replay `cmd:"" help:"Judge captures and log files as the daemon would have, and tell whom it would have banned."`

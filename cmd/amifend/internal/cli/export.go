@@ -1,0 +1,105 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/firewall"
+)
+
+// Export is `amifend export`.
+type Export struct {
+	daemonFlags
+	NFT   bool   `name:"nft" help:"Write commands of nft."`
+	Table string `default:"amifend" placeholder:"NAME" help:"The table that is to have them (${default}), of family inet."`
+}
+
+// Help is the detailed help.
+func (*Export) Help() string {
+	return `    amifend export --nft > bans.nft         # here
+    nft -f bans.nft                         # on another machine with amifend: it takes them over
+
+Each ban has the time that remains now. With --json: an object a line, as of amifend bans.`
+}
+
+// Validate is called by kong.
+func (c *Export) Validate() error {
+	if c.NFT == c.JSON {
+		return fmt.Errorf("write --nft or --json")
+	}
+	return nil
+}
+
+// Run writes all bans.
+func (c *Export) Run(ctx context.Context) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	l, err := client.Bans(ctx, control.BanQuery{Sort: "source"})
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(os.Stdout)
+	if c.JSON {
+		e := json.NewEncoder(out)
+		for _, b := range l.Bans {
+			if err := e.Encode(b); err != nil {
+				return fmt.Errorf("write the bans: %w", err)
+			}
+		}
+	} else if err := writeNFT(out, c.Table, l.Bans, time.Now()); err != nil {
+		return err
+	}
+	if err := out.Flush(); err != nil {
+		return fmt.Errorf("write the bans: %w", err)
+	}
+	return nil
+}
+
+// elementsMost is how many elements one command of nft adds.
+const elementsMost = 500
+
+// writeNFT writes bans as commands for nft(8), grouped by their sets.
+func writeNFT(w io.Writer, table string, bans []control.Ban, now time.Time) error {
+	sets := map[string][]string{}
+	var names []string
+	for _, b := range bans {
+		left := b.Until.Sub(now).Round(time.Second)
+		if left < time.Second {
+			continue
+		}
+		scope := firewall.ScopeAll
+		if b.Scope == firewall.ScopeSIP.String() {
+			scope = firewall.ScopeSIP
+		}
+		name, err := firewall.SetName(b.Prefix, scope)
+		if err != nil {
+			return fmt.Errorf("export %s: %w", b.Prefix, err)
+		}
+		if sets[name] == nil {
+			names = append(names, name)
+		}
+		sets[name] = append(sets[name], fmt.Sprintf("%s timeout %ds", b.Prefix.Addr(), left/time.Second))
+	}
+	slices.Sort(names)
+	fmt.Fprintf(w, "# %s of amifend, %s. Load them with nft -f into a table that amifend has laid out.\n",
+		count(len(bans), "ban"), now.UTC().Format(time.RFC3339))
+	for _, name := range names {
+		for part := range slices.Chunk(sets[name], elementsMost) {
+			fmt.Fprintf(w, "add element inet %s %s {\n", table, name)
+			for _, element := range part {
+				fmt.Fprintf(w, "\t%s,\n", element)
+			}
+			fmt.Fprintln(w, "}")
+		}
+	}
+	return nil
+}

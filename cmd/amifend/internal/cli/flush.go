@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/firewall"
+)
+
+// Flush is `amifend flush`.
+type Flush struct {
+	Kernel bool   `required:"" help:"Take amifend's whole nftables table out of the kernel, with every ban."`
+	Config string `placeholder:"FILE" type:"path" help:"The config file, which names the table. Default: /etc/amifend/config.toml, or the table amifend if there is none."`
+}
+
+// Help is the detailed help.
+func (*Flush) Help() string {
+	return `For the day when something is badly wrong: it needs no daemon, but root. Stop the daemon first. The bans are remembered, and
+come back when it is started again; to lift them for good use amifend unban.
+
+    systemctl stop amifend
+    amifend flush --kernel`
+}
+
+// Run takes the table away.
+func (c *Flush) Run(ctx context.Context) error {
+	name, err := c.table()
+	if err != nil {
+		return err
+	}
+	lock, err := firewall.Lock(name)
+	if errors.Is(err, firewall.ErrLocked) {
+		return control.Errorf(control.CodeFailed, "%s", err).Advise("it would put the table back: systemctl stop amifend, then try again")
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	t, err := firewall.Open(firewall.Options{Table: name})
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	removed, err := t.Remove(ctx)
+	if err != nil {
+		return err
+	}
+	text := "table inet " + name + " is gone, and no packet is dropped by amifend any more"
+	if !removed {
+		text = "there is no table inet " + name
+	}
+	_, err = fmt.Println(text)
+	return err
+}
+
+// table names the table.
+func (c *Flush) table() (string, error) {
+	name := c.Config
+	if name == "" {
+		name = defaultConfig
+	}
+	loaded, err := config.LoadPolicy(name)
+	if c.Config == "" && errors.Is(err, fs.ErrNotExist) {
+		return "amifend", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return loaded.Firewall.Table, nil
+}
