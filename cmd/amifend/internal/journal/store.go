@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 
 	"modernc.org/sqlite"
@@ -69,10 +70,6 @@ type batch struct {
 	totals     []*Total
 	keys       []totalKey // of totals
 	rows       []Row
-}
-
-func (b *batch) empty() bool {
-	return len(b.bans)+len(b.alerts)+len(b.operations)+len(b.totals)+len(b.rows) == 0
 }
 
 // commit writes a batch in one transaction. Where the wall clock was set since the last one, it says so, and the times of
@@ -179,7 +176,7 @@ func (s *store) isKnown(b *Ban, until int64) (bool, error) {
 	var lifted sql.NullInt64
 	err := s.stmts["known"].QueryRowContext(context.Background(), b.Prefix.String(), b.Scope.String()).Scan(&has, &lifted, &boot)
 	switch {
-	case err == sql.ErrNoRows: //nolint:errorlint // database/sql promises it unwrapped
+	case errors.Is(err, sql.ErrNoRows):
 		return false, nil
 	case err != nil:
 		return false, fmt.Errorf("look up ban: %w", err)
