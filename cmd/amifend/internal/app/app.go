@@ -24,7 +24,9 @@ type Options struct {
 	Log     *slog.Logger
 	Ready   func()    // called when every part runs; nil: nobody wants to know
 	Banned  func(Ban) // called from the enforcer for each ban that the kernel has acknowledged; must not block; may be nil
-	NetNS   int       // descriptor of the network namespace to defend; 0: that of the calling thread
+	// Reload reads the config again, nil: it cannot be. Errors are for people.
+	Reload func() (*config.Config, error)
+	NetNS  int // descriptor of the network namespace to defend; 0: that of the calling thread
 }
 
 // Run runs the daemon until ctx ends. It fails only at the start: a PBX that cannot be reached later, or a kernel that

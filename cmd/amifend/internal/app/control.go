@@ -3,9 +3,11 @@ package app
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
@@ -18,6 +20,11 @@ type desk struct {
 	*daemon
 	watcher *protect.Watcher
 	started time.Time
+	fleet   *fleet
+	config  atomic.Pointer[config.Config] // as it is in force
+
+	reloading sync.Mutex
+	servers   []string // names of all servers since the start, by number
 
 	allowances allowances
 
@@ -27,7 +34,9 @@ type desk struct {
 }
 
 func newDesk(d *daemon, w *protect.Watcher) *desk {
-	return &desk{daemon: d, watcher: w, started: time.Now()}
+	k := &desk{daemon: d, watcher: w, started: time.Now(), fleet: &fleet{daemon: d}, servers: d.judge.servers}
+	k.config.Store(d.Config)
+	return k
 }
 
 // record tells the journal what an operator did.
@@ -49,6 +58,7 @@ func (k *desk) run(ctx context.Context) {
 	var kept sync.WaitGroup
 	defer kept.Wait()
 	kept.Go(func() { k.keepAllowances(ctx) })
+	kept.Go(func() { k.hangups(ctx) })
 	c := k.Config.Control
 	if c.Socket == "" {
 		return
@@ -81,6 +91,9 @@ func (k *desk) options() control.Options {
 	}
 	if k.judge.operator != nil {
 		o.Ban = k
+	}
+	if k.Options.Reload != nil {
+		o.Reload = k.Reload
 	}
 	return o
 }

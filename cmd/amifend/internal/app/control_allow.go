@@ -103,7 +103,7 @@ func (k *desk) Disallow(_ context.Context, by control.Peer, prefix netip.Prefix)
 
 // relist hands all lists on.
 func (k *desk) relist() {
-	known := ProtectConfig(k.Config)
+	known := ProtectConfig(k.config.Load())
 	k.watcher.Relist(protect.Listed{Allow: known.Allow, Servers: known.Servers, Also: k.allowances.entries()})
 }
 

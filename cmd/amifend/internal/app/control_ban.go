@@ -75,7 +75,7 @@ func (k *desk) checkBan(b *control.NewBan) (time.Duration, *control.Error) {
 	bad := func(format string, args ...any) (time.Duration, *control.Error) {
 		return 0, control.Errorf(control.CodeBadRequest, format, args...)
 	}
-	p := k.Config.Policy
+	p := k.config.Load().Policy
 	d := time.Duration(b.For * float64(time.Second))
 	switch bits := firewall.SupportedBits(b.Prefix.Addr().Is6()); {
 	case !b.Prefix.IsValid() || b.Prefix != b.Prefix.Masked() || b.Prefix.Addr().Is4In6():

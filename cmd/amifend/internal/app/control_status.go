@@ -25,13 +25,13 @@ const (
 // Status tells how everything is. It answers also when the kernel hangs: that is when it is asked for.
 func (k *desk) Status(ctx context.Context) (control.Status, error) {
 	s := control.Status{
-		Version: k.Version, Since: k.started, Observe: k.Config.Observe, Health: []control.Warning{},
+		Version: k.Version, Since: k.started, Observe: k.config.Load().Observe, Health: []control.Warning{},
 		Ineffective: []control.Ineffective{}, Protected: len(k.watcher.Current().Entries), Followers: k.feed.Followers(),
 	}
-	for _, w := range k.Config.Warnings {
+	for _, w := range k.config.Load().Warnings {
 		s.Health = append(s.Health, control.Warning{About: "config", What: w})
 	}
-	if k.Config.Observe {
+	if k.config.Load().Observe {
 		s.Health = append(s.Health, control.Warning{
 			About: "policy", What: "nobody is banned: observe is on",
 			Do: "when no friend is among those it would ban, delete observe = true and restart amifend",

@@ -82,9 +82,10 @@ func newDaemon(o Options, table watchedTable, set protect.Set) (*daemon, error) 
 // run starts all stages and ends them in the order of flow.
 func (d *daemon) run(ctx context.Context, sessions []*session, watcher *protect.Watcher) {
 	var sources, judge, enforcer sync.WaitGroup
-	for _, s := range sessions {
-		sources.Go(func() { d.lasting(ctx, "AMI session of "+s.name, func() error { return s.run(ctx, d.in) }) })
-	}
+	k := newDesk(d, watcher)
+	k.fleet.begin(ctx, sessions)
+	sources.Go(func() { k.fleet.wait(ctx) })
+	sources.Go(func() { k.run(ctx) })
 	sources.Go(func() {
 		d.lasting(ctx, "watch over the protected addresses", func() error { return watcher.Run(ctx, d.protect) })
 	})
@@ -97,10 +98,8 @@ func (d *daemon) run(ctx context.Context, sessions []*session, watcher *protect.
 			return err
 		})
 	})
-	sources.Go(func() { vigil(ctx, sessions) })
-	d.live.Store(&sessions)
+	sources.Go(func() { vigil(ctx, d.sessionsNow) })
 	sources.Go(func() { d.sampleRates(ctx) })
-	sources.Go(func() { newDesk(d, watcher).run(ctx) })
 
 	kernel, stopKernel := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopKernel()

@@ -38,22 +38,30 @@ func SessionConfig(s config.Server) ami.Config {
 func (d *daemon) sessions(watcher *protect.Watcher) ([]*session, error) {
 	var out []*session
 	for i, server := range d.Config.Servers {
-		s := &session{
-			name: server.Name, log: d.Log.With("server", server.Name), watcher: watcher, feed: &d.feed,
-			translator: translator{server: uint16(i), hasher: d.hasher, clock: d.clock},
-		}
-		c := SessionConfig(server)
-		c.OnChange = s.changed
-		for _, w := range c.Warnings() {
-			s.log.Warn(w)
-		}
-		var err error
-		if s.Session, err = ami.NewSession(c); err != nil {
+		s, err := d.session(server, watcher)
+		if err != nil {
 			return nil, fmt.Errorf("server %s: %w", server.Name, err)
 		}
+		s.translator.server = uint16(i)
 		out = append(out, s)
 	}
 	return out, nil
+}
+
+// session prepares a session. It connects to nothing.
+func (d *daemon) session(server config.Server, watcher *protect.Watcher) (*session, error) {
+	s := &session{
+		name: server.Name, log: d.Log.With("server", server.Name), watcher: watcher, feed: &d.feed,
+		translator: translator{hasher: d.hasher, clock: d.clock},
+	}
+	c := SessionConfig(server)
+	c.OnChange = s.changed
+	for _, w := range c.Warnings() {
+		s.log.Warn(w)
+	}
+	var err error
+	s.Session, err = ami.NewSession(c)
+	return s, err
 }
 
 // run hands on what the session hears. A full queue makes it wait, which the session counts; it never waits for longer

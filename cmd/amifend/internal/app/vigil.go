@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/amifend/amifend/ami"
@@ -16,11 +18,8 @@ const (
 )
 
 // vigil looks after the sessions: what their decoders count, nobody else would tell.
-func vigil(ctx context.Context, sessions []*session) {
-	guards := make([]guard, len(sessions))
-	for i, s := range sessions {
-		guards[i].log = s.log
-	}
+func vigil(ctx context.Context, sessions func() []*session) {
+	guards := map[*session]*guard{}
 	tick := time.NewTicker(vigilEvery)
 	defer tick.Stop()
 	for {
@@ -28,8 +27,13 @@ func vigil(ctx context.Context, sessions []*session) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			for i, s := range sessions {
-				guards[i].look(now, s.Status())
+			live := sessions()
+			maps.DeleteFunc(guards, func(s *session, _ *guard) bool { return !slices.Contains(live, s) })
+			for _, s := range live {
+				if guards[s] == nil {
+					guards[s] = &guard{log: s.log}
+				}
+				guards[s].look(now, s.Status())
 			}
 		}
 	}

@@ -25,6 +25,7 @@ type Commands struct {
 	Bans    Bans   `cmd:"" help:"List who is banned now."`
 	Allow   Allow  `cmd:"" help:"Have an address never banned, or list who is not."`
 	Export  Export `cmd:"" help:"Write all bans for another machine."`
+	Reload  Reload `cmd:"" help:"Have the daemon read its config again."`
 	Flush   Flush  `cmd:"" help:"Take every ban out of the kernel, without the daemon."`
 	Events  Events `cmd:"" help:"Follow the security events as they are decoded."`
 	Demo    Demo   `cmd:"" help:"Show amifend at work on two played PBXs. Touches nothing on this machine."`
@@ -77,7 +78,7 @@ func (r *Run) Run(ctx context.Context, v Version) error {
 	if err != nil {
 		return err
 	}
-	return app.Run(ctx, app.Options{Config: c, Version: string(v), Log: newLog(c.Log), Ready: ready})
+	return app.Run(ctx, app.Options{Config: c, Version: string(v), Log: newLog(c.Log), Ready: ready, Reload: r.reload})
 }
 
 // ready tells systemd, when that is who started us, that every part runs.
