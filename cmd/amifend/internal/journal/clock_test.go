@@ -172,6 +172,7 @@ func TestClocks(t *testing.T) {
 		}, "192.0.2.1/32 all 10h0m0s"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			l := newLife(t)
 			l.ban("192.0.2.1/32", 10*hour)
 			test.happens(l)

@@ -58,6 +58,7 @@ func numbered(i int) netip.Prefix {
 
 // A kill -9 at any moment loses nothing that was written, and leaves a journal that can be used.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	written := -1
 	for round := range 12 {

@@ -92,6 +92,7 @@ func (r *running) broken(t *testing.T) Health {
 
 // While the disk is full everything goes on, and nothing is lost when it has room again.
 func TestFullDisk(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	withMounts(t, func(t *testing.T) {
 		dir := mount(t, "1m")
 		r := start(t, options(dir))
@@ -123,6 +124,7 @@ func TestFullDisk(t *testing.T) {
 
 // A start on a full disk knows what was written before, also by a run that was killed.
 func TestStartOnFullDisk(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	withMounts(t, func(t *testing.T) {
 		for _, killed := range []bool{false, true} {
 			dir := mount(t, "1m")
@@ -164,6 +166,7 @@ func TestStartOnFullDisk(t *testing.T) {
 
 // On a disk that cannot be written the bans of before are known, and it is written as soon as it can be.
 func TestReadOnlyDisk(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	withMounts(t, func(t *testing.T) {
 		dir := mount(t, "4m")
 		r := start(t, options(dir))
@@ -194,6 +197,7 @@ func TestReadOnlyDisk(t *testing.T) {
 
 // A directory that cannot be made is no reason to end.
 func TestNoDirectory(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -217,6 +221,7 @@ func TestNoDirectory(t *testing.T) {
 
 // Whatever is in the file: the journal works in the end, and what was there is set aside, or was sound.
 func TestCorruptBytes(t *testing.T) {
+	t.Parallel()
 	template := t.TempDir()
 	r := start(t, options(template))
 	fill(r.Journal, 500)
