@@ -86,6 +86,8 @@ func (k *desk) checkBan(b *control.NewBan) (time.Duration, *control.Error) {
 		return bad("scope: write all or sip")
 	case len(b.Reason) > longestReason:
 		return bad("reason: is longer than %d bytes", longestReason)
+	case b.Shorten && b.For > p.BanMax.Seconds():
+		return p.BanMax, nil
 	case b.For == 0:
 		return min(p.BanTime, p.BanMax), nil
 	case !(b.For >= 1 && b.For <= p.BanMax.Seconds()):

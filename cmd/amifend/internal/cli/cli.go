@@ -19,19 +19,21 @@ import (
 
 // Commands are amifend's commands.
 type Commands struct {
-	Run     Run    `cmd:"" help:"Run the daemon: listen, judge, ban."`
-	Check   Check  `cmd:"" help:"Check the config, every PBX, the firewall and who is never banned."`
-	Status  Status `cmd:"" help:"Tell how the daemon is: servers, firewall, and what needs a look."`
-	Bans    Bans   `cmd:"" help:"List who is banned now."`
-	Allow   Allow  `cmd:"" help:"Have an address never banned, or list who is not."`
-	Export  Export `cmd:"" help:"Write all bans for another machine."`
-	Reload  Reload `cmd:"" help:"Have the daemon read its config again."`
-	Flush   Flush  `cmd:"" help:"Take every ban out of the kernel, without the daemon."`
-	Events  Events `cmd:"" help:"Follow the security events as they are decoded."`
-	Demo    Demo   `cmd:"" help:"Show amifend at work on two played PBXs. Touches nothing on this machine."`
-	Replay  Replay `cmd:"" help:"Judge captures and log files as the daemon would have, and tell whom it would have banned."`
-	Report  Report `cmd:"" help:"Count the failed attempts in captures and log files by their source."`
-	Version Show   `cmd:"" help:"Print the version."`
+	Run        Run        `cmd:"" help:"Run the daemon: listen, judge, ban."`
+	Check      Check      `cmd:"" help:"Check the config, every PBX, the firewall and who is never banned."`
+	Status     Status     `cmd:"" help:"Tell how the daemon is: servers, firewall, and what needs a look."`
+	Bans       Bans       `cmd:"" help:"List who is banned now."`
+	Allow      Allow      `cmd:"" help:"Have an address never banned, or list who is not."`
+	Export     Export     `cmd:"" help:"Write all bans for another machine."`
+	Reload     Reload     `cmd:"" help:"Have the daemon read its config again."`
+	Flush      Flush      `cmd:"" help:"Take every ban out of the kernel, without the daemon."`
+	Events     Events     `cmd:"" help:"Follow the security events as they are decoded."`
+	Demo       Demo       `cmd:"" help:"Show amifend at work on two played PBXs. Touches nothing on this machine."`
+	Replay     Replay     `cmd:"" help:"Judge captures and log files as the daemon would have, and tell whom it would have banned."`
+	Report     Report     `cmd:"" help:"Count the failed attempts in captures and log files by their source."`
+	Completion Completion `cmd:"" help:"Print the completion of a shell."`
+	Man        Man        `cmd:"" help:"Write the man pages."`
+	Version    Show       `cmd:"" help:"Print the version."`
 }
 
 // Version is the program's version.

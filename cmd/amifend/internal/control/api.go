@@ -121,10 +121,11 @@ const (
 
 // NewBan is a ban that an operator wants. A source that is banned already keeps the longer of both.
 type NewBan struct {
-	Prefix netip.Prefix `json:"prefix"`
-	Scope  string       `json:"scope"`       // all or sip
-	For    float64      `json:"for_seconds"` // 0: [policy] ban_time
-	Reason string       `json:"reason,omitempty"`
+	Prefix  netip.Prefix `json:"prefix"`
+	Scope   string       `json:"scope"`             // all or sip
+	For     float64      `json:"for_seconds"`       // 0: [policy] ban_time
+	Shorten bool         `json:"shorten,omitempty"` // what is longer than [policy] ban_max becomes that, and is no error
+	Reason  string       `json:"reason,omitempty"`
 }
 
 // MostBans is how many bans one request may hold.
