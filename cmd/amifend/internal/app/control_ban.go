@@ -14,9 +14,9 @@ import (
 
 // operated is the part of the policy engine that does what operators want. Both return verdicts of rule operator.
 type operated interface {
-	// Impose bans a prefix for a time. What may not be banned gives no ban.
-	Impose(now int64, prefix netip.Prefix, scope policy.Scope, d time.Duration) []policy.Verdict
-	// Pardon lifts all bans within a prefix and those that cover it, and forgets scores and strikes of all that it covers.
+	// Impose bans a prefix for a time, in place of a running ban of it. An error says why it cannot be.
+	Impose(now int64, prefix netip.Prefix, scope policy.Scope, d time.Duration) ([]policy.Verdict, error)
+	// Pardon lifts all bans of and within a prefix, and forgets scores and strikes of all that it holds.
 	Pardon(now int64, prefix netip.Prefix) []policy.Verdict
 }
 
@@ -86,7 +86,7 @@ func (k *desk) checkBan(b *control.NewBan) (time.Duration, *control.Error) {
 		return bad("scope: write all or sip")
 	case len(b.Reason) > longestReason:
 		return bad("reason: is longer than %d bytes", longestReason)
-	case b.Shorten && b.For > p.BanMax.Seconds():
+	case b.Import && b.For > p.BanMax.Seconds():
 		return p.BanMax, nil
 	case b.For == 0:
 		return min(p.BanTime, p.BanMax), nil
@@ -104,24 +104,26 @@ func (j *judge) impose(b control.NewBan, d time.Duration, why string) control.Ba
 			Advise("amifend allow --list shows all that is never banned")
 		return out
 	}
-	verdicts := j.operator.Impose(j.clock.now(), b.Prefix, scopeOf[scopeNamed(b.Scope)], d)
+	now, scope := j.clock.now(), scopeOf[scopeNamed(b.Scope)]
+	old, running := j.engine.Ban(b.Prefix.Addr())
+	if b.Import && running && old.Prefix.Bits() <= b.Prefix.Bits() && old.Scope >= scope && old.Until >= now+int64(d) {
+		out.Scope, out.Until = scopes[old.Scope].String(), j.clock.wallTime(old.Until).Truncate(time.Second)
+		return out
+	}
+	verdicts, err := j.operator.Impose(now, b.Prefix, scope, d)
 	for _, v := range verdicts {
 		if v.Action != policy.ActionBan || v.Prefix != b.Prefix {
+			j.order([]policy.Verdict{v}) // what else was due
 			continue
 		}
 		ban := newBan(v, j.servers, j.clock)
 		ban.Evidence = why
 		out.Scope, out.Until = ban.Scope.String(), ban.Until().Truncate(time.Second)
 		j.ban(&ban)
-		return out
 	}
-	j.order(verdicts) // an alert, as a rule
-	if old, ok := j.engine.Ban(b.Prefix.Addr()); ok && old.Prefix.Bits() <= b.Prefix.Bits() {
-		out.Scope, out.Until = old.Scope.String(), j.clock.wallTime(old.Until).Truncate(time.Second)
-		return out // it is banned for longer already
+	if err != nil {
+		out.Error = control.Errorf(control.CodeFailed, "%s", err).Advise("amifend status; if there is no room, raise [firewall] max_bans and restart amifend")
 	}
-	out.Error = control.Errorf(control.CodeFailed, "%s was not banned: no room", source(b.Prefix)).
-		Advise("amifend status; raise [firewall] max_bans and restart amifend")
 	return out
 }
 

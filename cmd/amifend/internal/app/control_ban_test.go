@@ -56,11 +56,11 @@ type borrowed struct {
 	*policy.Engine
 }
 
-func (b *borrowed) Impose(now int64, p netip.Prefix, scope policy.Scope, d time.Duration) []policy.Verdict {
+func (b *borrowed) Impose(now int64, p netip.Prefix, scope policy.Scope, d time.Duration) ([]policy.Verdict, error) {
 	for _, v := range b.Adopt(now, p, scope, d) {
-		return []policy.Verdict{v} // an alert or an unban: it cannot be
+		return []policy.Verdict{v}, errors.New("it cannot be")
 	}
-	return []policy.Verdict{{Action: policy.ActionBan, Scope: scope, Prefix: p, At: now, Duration: d, Rule: ruleOperator, Strike: 1}}
+	return []policy.Verdict{{Action: policy.ActionBan, Scope: scope, Prefix: p, At: now, Duration: d, Rule: ruleOperator, Strike: 1}}, nil
 }
 
 func (b *borrowed) Pardon(now int64, p netip.Prefix) []policy.Verdict {

@@ -6,12 +6,11 @@ import (
 	"slices"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
-	"github.com/amifend/amifend/firewall"
 	"github.com/amifend/amifend/policy"
 )
 
-// pardonMost is how many prefixes the judge pardons at a time.
-const pardonMost = 64
+// liftMost is how many bans the judge lifts at a time.
+const liftMost = 256
 
 // Unban lifts all bans that lie within a prefix or cover it, an invalid one means all, and has the engine forget why.
 func (k *desk) Unban(ctx context.Context, by control.Peer, within netip.Prefix) (control.Lifted, error) {
@@ -22,18 +21,19 @@ func (k *desk) Unban(ctx context.Context, by control.Peer, within netip.Prefix) 
 	if len(banned) == 0 && !within.IsValid() {
 		return control.Lifted{Lifted: []netip.Prefix{}}, nil
 	}
-	wanted := banned
-	if within.IsValid() && slices.Contains(firewall.SupportedBits(within.Addr().Is6()), within.Bits()) {
-		wanted = append(wanted, within) // what is known of it is to be forgotten, banned or not
-	}
 	lifted := make(map[netip.Prefix]bool, len(banned))
-	for part := range slices.Chunk(wanted, pardonMost) {
-		done, err := ask(ctx, k.judge.asks, askJudge, func() []netip.Prefix { return k.judge.pardon(part, by.String()) })
+	for _, p := range pardons(within, banned) {
+		done, err := ask(ctx, k.judge.asks, askJudge, func() []netip.Prefix { return k.judge.pardon(p, by.String()) })
 		if err != nil {
 			return control.Lifted{}, err
 		}
-		for _, p := range done {
-			lifted[p] = true
+		for _, l := range done {
+			lifted[l] = true
+		}
+	}
+	for part := range slices.Chunk(banned, liftMost) {
+		if _, err := ask(ctx, k.judge.asks, askJudge, func() struct{} { k.judge.liftAll(part, by.String()); return struct{}{} }); err != nil {
+			return control.Lifted{}, err
 		}
 	}
 	for _, p := range banned {
@@ -82,19 +82,40 @@ func (k *desk) bannedWithin(ctx context.Context, within netip.Prefix) ([]netip.P
 	return out, err
 }
 
-// pardon lifts bans and has the engine forget: the judge's own goroutine alone may call it. It returns what the engine
-// lifted.
-func (j *judge) pardon(prefixes []netip.Prefix, by string) (lifted []netip.Prefix) {
-	now := j.clock.now()
-	why := ruleOperator + ": " + by
-	for _, p := range prefixes {
-		for _, v := range j.operator.Pardon(now, p) {
-			if v.Action == policy.ActionUnban {
-				j.lift(v.Prefix, v.Scope, by, why)
-				lifted = append(lifted, v.Prefix)
-			}
+// pardons are the prefixes to pardon: the one that was asked for, or all, and bans that cover it.
+func pardons(within netip.Prefix, banned []netip.Prefix) []netip.Prefix {
+	if !within.IsValid() {
+		return []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}
+	}
+	out := []netip.Prefix{within}
+	for _, p := range banned {
+		if p.Bits() < within.Bits() && !slices.Contains(out, p) { // one for each length that can be banned, at most
+			out = append(out, p)
 		}
-		j.lift(p, policy.ScopeNone, by, why) // also where the engine does not know of it
+	}
+	return out
+}
+
+// pardon lifts bans and has the engine forget: the judge's own goroutine alone may call it. It returns what was lifted.
+func (j *judge) pardon(p netip.Prefix, by string) (lifted []netip.Prefix) {
+	for _, v := range j.operator.Pardon(j.clock.now(), p) {
+		if v.Action != policy.ActionUnban {
+			j.order([]policy.Verdict{v}) // what else was due
+			continue
+		}
+		j.lift(v.Prefix, v.Scope, by, ruleOperator+": "+by)
+		lifted = append(lifted, v.Prefix)
 	}
 	return lifted
+}
+
+// liftAll lifts bans that the engine does not know: it may have had no room when they were found in the kernel. One that it
+// knows after all was decided since, and stays.
+func (j *judge) liftAll(prefixes []netip.Prefix, by string) {
+	for _, p := range prefixes {
+		if b, ok := j.engine.Ban(p.Addr()); ok && b.Prefix == p {
+			continue
+		}
+		j.lift(p, policy.ScopeNone, by, ruleOperator+": "+by)
+	}
 }

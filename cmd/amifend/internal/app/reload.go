@@ -113,7 +113,7 @@ func (k *desk) changePorts(ctx context.Context, old, next *config.Config, out *c
 
 // changePolicy gives the engine new options.
 func (k *desk) changePolicy(ctx context.Context, old, next *config.Config, out *control.Reloaded) error {
-	if old.Policy == next.Policy {
+	if reflect.DeepEqual(old.Policy, next.Policy) {
 		return nil
 	}
 	engine, ok := any(k.judge.engine).(tunable)

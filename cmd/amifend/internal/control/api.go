@@ -119,13 +119,15 @@ const (
 	StateDry      = "dry"
 )
 
-// NewBan is a ban that an operator wants. A source that is banned already keeps the longer of both.
+// NewBan is a ban that an operator wants. It replaces a running one of the same prefix, also a longer one.
 type NewBan struct {
-	Prefix  netip.Prefix `json:"prefix"`
-	Scope   string       `json:"scope"`             // all or sip
-	For     float64      `json:"for_seconds"`       // 0: [policy] ban_time
-	Shorten bool         `json:"shorten,omitempty"` // what is longer than [policy] ban_max becomes that, and is no error
-	Reason  string       `json:"reason,omitempty"`
+	Prefix netip.Prefix `json:"prefix"`
+	Scope  string       `json:"scope"`       // all or sip
+	For    float64      `json:"for_seconds"` // 0: [policy] ban_time
+	Reason string       `json:"reason,omitempty"`
+	// Import: it was decided elsewhere. What is longer than [policy] ban_max becomes that, and a running ban that is longer
+	// or of a larger scope stays.
+	Import bool `json:"import,omitempty"`
 }
 
 // MostBans is how many bans one request may hold.
