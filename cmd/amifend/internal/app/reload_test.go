@@ -179,7 +179,7 @@ func TestReloadOfListsAndPorts(t *testing.T) {
 	}
 	r.waitFor("ban lifted", "203.0.113.5")
 	table := r.table(t)
-	if el := r.element(t, table, "203.0.113.6/32", sip); el == nil || el.Expires < 59*time.Minute {
+	if el := r.element(t, table, "203.0.113.6/32", sip); el == nil || el.Expires < 9*time.Minute {
 		t.Errorf("the other ban: %v", el)
 	}
 	rules := r.NFT(t, "list table inet "+r.config.Firewall.Table)
