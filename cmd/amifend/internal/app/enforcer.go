@@ -94,7 +94,7 @@ func (e *enforcer) run(ctx context.Context) {
 			e.inquiry.due = true
 		case snap := <-e.inquiry.answers:
 			e.reconcile(ctx, snap)
-		case f := <-e.asks:
+		case f := <-e.asks.in:
 			f()
 		case <-wake.C:
 		}

@@ -43,7 +43,7 @@ func (j *judge) run() {
 		case p := <-j.protected:
 			j.masked.protected = p
 			j.order(j.engine.Protect(j.clock.now(), p))
-		case f := <-j.asks:
+		case f := <-j.asks.in:
 			f()
 		case <-j.news.wake:
 			j.learn()
