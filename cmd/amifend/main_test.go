@@ -155,7 +155,7 @@ func TestRefusedUser(t *testing.T) {
 		}
 		t.Skip("needs root, to be another user")
 	}
-	dir, err := os.MkdirTemp("/tmp", "amifend")
+	dir, err := os.MkdirTemp("/tmp", "amifend") //nolint:usetesting // its folder is closed to other users
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,7 +61,7 @@ func (k *desk) Ban(ctx context.Context, by control.Peer, bans []control.NewBan) 
 func (k *desk) impose(ctx context.Context, by control.Peer, b control.NewBan) (control.BanResult, error) {
 	d, bad := k.checkBan(&b)
 	if bad != nil {
-		return control.BanResult{Prefix: b.Prefix, Scope: b.Scope, Error: bad}, nil
+		return control.BanResult{Prefix: b.Prefix, Scope: b.Scope, Error: bad}, nil //nolint:nilerr // it is the result
 	}
 	why := by.String()
 	if b.Reason != "" {

@@ -109,9 +109,10 @@ func (c *Client) Reload(ctx context.Context) (r Reloaded, err error) {
 	return r, err
 }
 
-// Events yields events as they come, until ctx ends or the daemon does. The last may be an error.
+// Events yields events as they come, until ctx ends or the daemon does. The last may be an error. They must be ranged over,
+// once.
 func (c *Client) Events(ctx context.Context, f EventFilter) (iter.Seq2[Event, error], error) {
-	res, err := c.do(ctx, http.MethodGet, "events", f.values(), nil)
+	res, err := c.do(ctx, http.MethodGet, "events", f.values(), nil) //nolint:bodyclose // it is closed when the events end
 	if err != nil {
 		return nil, err
 	}

@@ -105,7 +105,7 @@ func serve(t *testing.T, d *desk, change func(*Options)) (*Client, *Server) {
 // shortDir is a folder whose name leaves room in sun_path, and that other users may enter.
 func shortDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "control")
+	dir, err := os.MkdirTemp("/tmp", "control") //nolint:usetesting // its folder is closed to other users
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func TestRights(t *testing.T) {
 				return err
 			}
 			cancel()
-			for range events {
+			for range events { //nolint:errcheck // each would be a fault
 				t.Error("an event came")
 			}
 			return nil
@@ -247,8 +247,7 @@ func TestRefusal(t *testing.T) {
 	c = as(t, c, outsider, outsider)
 	for range 3 {
 		_, err := c.Unban(t.Context(), netip.Prefix{})
-		var e *Error
-		if e, _ = err.(*Error); e == nil || !strings.Contains(e.Message, "the group 4000002") || !strings.Contains(e.Do, "usermod -aG 4000002") {
+		if e := asError(err); !strings.Contains(e.Message, "the group 4000002") || !strings.Contains(e.Do, "usermod -aG 4000002") {
 			t.Fatalf("error %v", err)
 		}
 	}
@@ -265,12 +264,11 @@ func TestNoRightOnTheFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := as(t, c, outsider, outsider).Status(t.Context())
-	e, _ := err.(*Error)
-	if e == nil || e.Code != CodeForbidden || !strings.Contains(e.Do, "sudo") {
+	if e := asError(err); e.Code != CodeForbidden || !strings.Contains(e.Do, "sudo") {
 		t.Errorf("error %v", err)
 	}
 	_, err = NewClient(filepath.Join(shortDir(t), "none")).Status(t.Context())
-	if e, _ = err.(*Error); e == nil || e.Code != CodeNotRunning || !strings.Contains(e.Do, "systemctl start") {
+	if e := asError(err); e.Code != CodeNotRunning || !strings.Contains(e.Do, "systemctl start") {
 		t.Errorf("error %v", err)
 	}
 }

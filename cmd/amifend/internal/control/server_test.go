@@ -105,7 +105,9 @@ func raw(t *testing.T, c *Client, request string) string {
 	if _, err := conn.Write([]byte(request)); err != nil {
 		return err.Error()
 	}
-	conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if err := conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
 	var b strings.Builder
 	if _, err := bufio.NewReader(conn).WriteTo(&b); err != nil {
 		t.Logf("the answer ended with %v", err)
@@ -155,8 +157,7 @@ func TestBadRequests(t *testing.T) {
 func TestTypedErrors(t *testing.T) {
 	c, _ := serve(t, &desk{}, nil)
 	_, err := c.Unban(t.Context(), netip.MustParsePrefix("203.0.113.5/32"))
-	e, _ := err.(*Error)
-	if e == nil || *e != (Error{CodeNotBanned, "203.0.113.5/32 is not banned", "look at: amifend bans"}) {
+	if e := asError(err); *e != (Error{CodeNotBanned, "203.0.113.5/32 is not banned", "look at: amifend bans"}) {
 		t.Errorf("error %#v", err)
 	}
 }
