@@ -289,3 +289,30 @@ func TestUnknownGroup(t *testing.T) {
 		t.Errorf("others: %v", err)
 	}
 }
+
+// A daemon that may not give the socket to its group serves root alone, and says what to do.
+func TestSocketThatCannotBeShared(t *testing.T) {
+	path := filepath.Join(shortDir(t), "s.sock")
+	s, err := open(path, "no-such-group")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked, see as
+		if err := become(outsider, outsider, nil); err != nil {
+			done <- nil
+			return
+		}
+		done <- share(path, readers)
+	}()
+	if os.Geteuid() == 0 {
+		if err := <-done; err == nil {
+			t.Error("another user shared it")
+		}
+	}
+	if st, err := os.Lstat(path); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("the socket: %v, %v", st.Mode(), err)
+	}
+}

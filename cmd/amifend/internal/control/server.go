@@ -89,8 +89,17 @@ func Listen(o Options) (*Server, error) {
 		*g.to = gid
 	}
 	var err error
-	s.listener, err = listen(o.Socket, s.access.read)
-	return s, err
+	if s.listener, err = listen(o.Socket); err != nil {
+		return nil, err
+	}
+	if s.access.read == nil {
+		return s, nil
+	}
+	if err := share(o.Socket, *s.access.read); err != nil {
+		o.Log.Warn("control: only root can use the socket", "err", err,
+			"do", "run amifend as root, or in that group: Group="+o.ReadGroup+" in its systemd unit")
+	}
+	return s, nil
 }
 
 // Serve answers until ctx ends, and returns nil then.

@@ -24,9 +24,13 @@ func open(path, group string) (*Server, error) {
 func TestSocket(t *testing.T) {
 	dir := shortDir(t)
 	path := filepath.Join(dir, "run", "s.sock") // in a folder that is not there
+	defer syscall.Umask(syscall.Umask(0o077)) // as in a systemd unit
 	s, err := open(path, "4000001")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if st, err := os.Stat(filepath.Dir(path)); err != nil || st.Mode().Perm() != 0o755 {
+		t.Errorf("the folder: %v, %v", st.Mode(), err)
 	}
 	st, err := os.Lstat(path)
 	if err != nil || st.Mode() != fs.ModeSocket|0o660 || st.Sys().(*syscall.Stat_t).Gid != readers {

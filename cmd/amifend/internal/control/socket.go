@@ -25,9 +25,8 @@ type listener struct {
 	slots chan struct{}
 }
 
-// listen makes the socket at path, for its owner and, if there is one, for a group. It makes the folder when it is not
-// there.
-func listen(path string, group *uint32) (*listener, error) {
+// listen makes the socket at path, for its owner alone. It makes the folder when it is not there.
+func listen(path string) (*listener, error) {
 	if err := prepareFolder(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
@@ -40,20 +39,33 @@ func listen(path string, group *uint32) (*listener, error) {
 		lock.Close()
 		return nil, err
 	}
-	out := &listener{UnixListener: l, lock: lock, slots: make(chan struct{}, mostConns)}
-	if group == nil {
-		return out, nil
+	return &listener{UnixListener: l, lock: lock, slots: make(chan struct{}, mostConns)}, nil
+}
+
+// share opens the socket at path to a group. Who runs in that group needs no right for it.
+func share(path string, group uint32) error {
+	st, err := os.Lstat(path)
+	if err != nil {
+		return fmt.Errorf("share the control socket: %w", err)
 	}
-	if err := errors.Join(os.Chown(path, -1, int(*group)), os.Chmod(path, 0o660)); err != nil {
-		out.Close()
-		return nil, fmt.Errorf("give %s to its group: %w", path, err)
+	if sys, ok := st.Sys().(*syscall.Stat_t); !ok || sys.Gid != group {
+		if err := os.Lchown(path, -1, int(group)); err != nil {
+			return fmt.Errorf("share the control socket: %w", err)
+		}
 	}
-	return out, nil
+	if err := os.Chmod(path, 0o660); err != nil {
+		return fmt.Errorf("share the control socket: %w", err)
+	}
+	return nil
 }
 
 // prepareFolder makes a folder, or refuses one in which everybody could put another socket in the place of ours.
 func prepareFolder(dir string) error {
-	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+	err := os.Mkdir(dir, 0o755)
+	if err == nil {
+		err = os.Chmod(dir, 0o755) // whatever the umask is: the group must get through
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("make the control socket's folder: %w", err)
 	}
 	st, err := os.Stat(dir)
