@@ -62,6 +62,7 @@ func (d *daemon) adopt(ctx context.Context) (adoption, error) {
 			n.journal++
 		}
 	}
+	d.enforcer.restoring = n.journal > 0 // told when it is done
 	return n, nil
 }
 

@@ -35,7 +35,7 @@ type site struct {
 	pbxs   []*amitest.PBX
 }
 
-func newSite(t *testing.T, servers int) *site {
+func newSite(t testing.TB, servers int) *site {
 	t.Helper()
 	s := &site{NS: firewalltest.New(t)}
 	opts := policy.DefaultOptions()
