@@ -38,8 +38,8 @@ func writeUntilKilled(dir string) {
 		if i%3 == 0 {
 			j.Lift(lift(numbered(i).String(), all))
 		}
-		for j.Health().Waiting != 0 || !j.isWritten() {
-			time.Sleep(50 * time.Microsecond)
+		if err := j.Sync(context.Background()); err != nil {
+			panic(err)
 		}
 		fmt.Println(i)
 	}

@@ -118,6 +118,22 @@ func (j *Journal) State(ctx context.Context, visit func(Row) error) error {
 	return j.ask(ctx, func(s *store) error { return s.state(visit) })
 }
 
+// Sync returns when all that was told before is on the disk, whatever the budget, or with the reason why it is not.
+func (j *Journal) Sync(ctx context.Context) error {
+	return j.ask(ctx, func(s *store) error {
+		if s.readOnly {
+			return errReadOnly
+		}
+		for j.backlog.urgent() {
+			if err := j.commit(time.Now(), false); err != nil {
+				j.failed(time.Now(), err)
+				return fmt.Errorf("write the journal: %w", err)
+			}
+		}
+		return nil
+	})
+}
+
 // ask has the journal's goroutine call read. If ctx ends first, read may still run.
 func (j *Journal) ask(ctx context.Context, read func(*store) error) error {
 	a := ask{read, make(chan error, 1)}

@@ -135,6 +135,77 @@ func (n *Snapshot) shows() string {
 	return strings.Join(out, ", ")
 }
 
+// A ban that is lifted, banned again and lifted again, whether each is written on its own or all at once.
+func TestLiftsAndBansInTurn(t *testing.T) {
+	k := key("192.0.2.1/32", all)
+	for _, sync := range []bool{true, false} {
+		for n := 1; n <= 6; n++ {
+			r := start(t, options(t.TempDir()))
+			for i := range n {
+				if i%2 == 0 {
+					r.Ban(ban("192.0.2.1/32", all, time.Duration(i+1)*time.Hour))
+				} else {
+					r.Lift(lift("192.0.2.1/32", all))
+					r.Lift(lift("192.0.2.1/32", all)) // twice is once
+				}
+				if err := r.Sync(t.Context()); sync && err != nil {
+					t.Fatal(err)
+				}
+			}
+			s := r.snapshot(t)
+			_, open := s.Open[k]
+			_, lifted := s.Lifted[k]
+			if want := n%2 == 1; open != want || lifted == want {
+				t.Errorf("after %d: open %v, lifted %v", n, open, lifted)
+			}
+			if n := r.count(t, "SELECT count(*) FROM ban WHERE current"); sync && n != 1 {
+				t.Errorf("%d rows are current", n)
+			}
+			if got := r.count(t, "SELECT count(*) FROM ban"); sync && got != int64(n+1)/2 {
+				t.Errorf("%d rows, want %d", got, (n+1)/2)
+			}
+			r.stop()
+		}
+	}
+}
+
+// A ban that was found replaces nothing that the journal knows; one that was decided replaces all.
+func TestFoundBans(t *testing.T) {
+	found := func(d time.Duration) Ban {
+		b := ban("192.0.2.1/32", all, d)
+		b.Rule, b.Found = "adopted", true
+		return b
+	}
+	for name, test := range map[string]struct {
+		tell func(r *running)
+		want string
+	}{
+		"nothing known": {func(r *running) { r.Ban(found(time.Hour)) }, "192.0.2.1/32 all 1h0m0s"},
+		"running":       {func(r *running) { r.Ban(ban("192.0.2.1/32", all, 2*time.Hour)); r.Ban(found(time.Hour)) }, "192.0.2.1/32 all 2h0m0s"},
+		"lifted":        {func(r *running) { r.Lift(lift("192.0.2.1/32", all)); r.Ban(found(time.Hour)) }, "192.0.2.1/32 all lifted"},
+		"then decided":  {func(r *running) { r.Ban(found(time.Hour)); r.Ban(ban("192.0.2.1/32", all, 3*time.Hour)) }, "192.0.2.1/32 all 3h0m0s"},
+		"wider": {func(r *running) {
+			r.Ban(ban("192.0.2.1/32", sip, time.Hour))
+			r.Ban(ban("192.0.2.1/32", all, 2*time.Hour))
+		}, "192.0.2.1/32 all 2h0m0s"},
+		"wider, shorter": {func(r *running) {
+			r.Ban(ban("192.0.2.1/32", sip, 3*time.Hour))
+			r.Ban(ban("192.0.2.1/32", all, 2*time.Hour))
+		}, "192.0.2.1/32 all 2h0m0s, 192.0.2.1/32 sip 3h0m0s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := start(t, options(t.TempDir()))
+			test.tell(r)
+			if err := r.Sync(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got := r.snapshot(t).shows(); got != test.want {
+				t.Errorf("says %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
 func TestBansOutliveTheProcess(t *testing.T) {
 	dir := t.TempDir()
 	r := start(t, options(dir))

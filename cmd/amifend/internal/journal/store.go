@@ -197,6 +197,9 @@ func (s *store) putLift(l *Lift) error {
 	if n, err := r.RowsAffected(); err != nil || n > 0 {
 		return err
 	}
+	if n, err := s.number("SELECT count(*) FROM ban WHERE current = 1 AND prefix = ? AND scope = ?", prefix, scope); err != nil || n > 0 {
+		return err // it is lifted already
+	}
 	if _, err := s.do("supersede", prefix, scope, at); err != nil {
 		return err
 	}

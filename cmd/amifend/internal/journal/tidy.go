@@ -149,7 +149,7 @@ func (s *store) size() (n int64) {
 	return n
 }
 
-func (s *store) number(query string) (n int64, err error) {
-	err = s.conn.QueryRowContext(context.Background(), query).Scan(&n)
+func (s *store) number(query string, args ...any) (n int64, err error) {
+	err = s.conn.QueryRowContext(context.Background(), query, args...).Scan(&n)
 	return n, err
 }
