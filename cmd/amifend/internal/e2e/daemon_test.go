@@ -155,7 +155,10 @@ func (w *world) config(t *testing.T, s settings) string {
 	section("allow", []string{"prefixes = [" + strings.Join(quoted, ", ") + "]"})
 	section("policy", s.policy)
 	section("firewall", s.firewall)
-	path := filepath.Join(t.TempDir(), "config.toml")
+	dir := t.TempDir() // no daemon of a test knows another, nor the one that this machine may have
+	section("state", []string{fmt.Sprintf("directory = %q", filepath.Join(dir, "state"))})
+	section("control", []string{`socket = ""`})
+	path := filepath.Join(dir, "config.toml")
 	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
