@@ -24,7 +24,7 @@ func open(path, group string) (*Server, error) {
 func TestSocket(t *testing.T) {
 	dir := shortDir(t)
 	path := filepath.Join(dir, "run", "s.sock") // in a folder that is not there
-	defer syscall.Umask(syscall.Umask(0o077)) // as in a systemd unit
+	defer syscall.Umask(syscall.Umask(0o077))   // as in a systemd unit
 	s, err := open(path, "4000001")
 	if err != nil {
 		t.Fatal(err)

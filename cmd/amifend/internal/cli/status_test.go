@@ -1,0 +1,114 @@
+package cli
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
+)
+
+func TestWriteStatus(t *testing.T) {
+	now := time.Date(2026, 11, 23, 6, 0, 0, 0, time.Local)
+	s := control.Status{
+		Version: "1.2", Since: now.Add(-76 * time.Hour), Protected: 14,
+		Servers: []control.ServerStatus{
+			{
+				Name: "office", Connected: true, Phase: "connected", Since: now.Add(-3 * time.Hour), EventsRate: 12.34, Lag: 0.0031,
+				ClockError: -75.5, Gaps: 2, LastGap: 61, TLS: "TLS 1.3",
+			},
+			{Name: "hq", Connected: true, Since: now.Add(-5 * time.Second), TLS: "TLS 1.3", Verified: true},
+			{Name: "branch", Phase: "waiting", Since: now.Add(-2 * time.Minute), Problem: "refused", NextTry: now.Add(8 * time.Second)},
+		},
+		Engine:   control.Engine{Observed: 100, Counted: 40, Protected: 1, Shielded: 2, Covered: 3},
+		Firewall: control.Firewall{Name: "nftables table inet amifend", State: "failing", Bans: 312, Pending: 4, Waiting: 1},
+		Journal:  &control.Journal{Path: "/var/lib/amifend/journal.db", Size: 1_250_000, Problem: "the disk is full"},
+		Health:   []control.Warning{{About: "server branch", What: "no events: refused", Do: "start Asterisk"}, {About: "firewall", What: "the kernel refuses"}},
+	}
+	var b strings.Builder
+	if err := writeStatus(&b, s, now); err != nil {
+		t.Fatal(err)
+	}
+	const want = `amifend 1.2 runs since 2026-11-20 02:00:00 (3d4h)
+
+servers
+  office  up 3h0m       12.3 events/s  lag 3ms  clock -75.5s  2 gaps, the last 1m1s  TLS 1.3, not verified
+  hq      up 5s         0.0 events/s   lag 0s   clock +0.0s   no gaps                TLS 1.3
+  branch  WAITING 2m0s  refused, next try in 8s
+
+firewall
+  nftables table inet amifend, failing: 312 bans, 4 not in the kernel yet, 1 waiting for room
+  never banned: 14 prefixes (amifend allow --list)
+
+journal
+  /var/lib/amifend/journal.db, 1.2 MB: FAILING: the disk is full
+
+since the start
+  100 events judged, 40 attempts counted; 6 not counted: 1 of protected sources, 2 in the name of proved ones, 3 of banned ones
+
+needs a look
+  server branch: no events: refused
+    do: start Asterisk
+  firewall: the kernel refuses
+2 warnings
+`
+	if b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", &b, want)
+	}
+}
+
+func TestWriteBans(t *testing.T) {
+	now := time.Now()
+	seven := uint64(7)
+	var b strings.Builder
+	err := writeBans(&b, control.BanList{Total: 312, Matched: 2, Bans: []control.Ban{
+		{Prefix: netip.MustParsePrefix("203.0.113.5/32"), Scope: "all", Rule: "proven_score", Attempts: 4, Strike: 1, Servers: []string{"office", "hq"}, Until: now.Add(90 * time.Minute), State: "in_kernel", Dropped: &seven},
+		{Prefix: netip.MustParsePrefix("2001:db8::/64"), Scope: "sip", Rule: "second_offender", Until: now.Add(50 * time.Hour), State: "waiting"},
+	}}, now)
+	const want = `SOURCE         SCOPE  ENDS IN  DROPPED  ATTEMPTS  STRIKE  RULE             SERVERS    STATE
+203.0.113.5    all    1h30m    7        4         1       proven_score     office,hq  in kernel
+2001:db8::/64  sip    2d2h     ?        0         0       second_offender             waiting
+312 bans in all, 2 match, 2 shown
+`
+	if err != nil || b.String() != want {
+		t.Errorf("%v, got\n%s\nwant\n%s", err, &b, want)
+	}
+}
+
+func TestArguments(t *testing.T) {
+	for text, want := range map[string]string{
+		"203.0.113.5": "203.0.113.5/32", "::ffff:203.0.113.5": "203.0.113.5/32", "fe80::1%eth0": "fe80::1/128", "2001:db8::/64": "2001:db8::/64",
+		"203.0.113.5/24": "", "::ffff:203.0.113.0/120": "", "host.example": "", "": "", "203.0.113.0/33": "",
+	} {
+		var a sourceArg
+		if err := a.UnmarshalText([]byte(text)); (err == nil) != (want != "") || err == nil && a.Prefix.String() != want {
+			t.Errorf("%q: %v, %v", text, a, err)
+		}
+	}
+	for text, want := range map[string]time.Duration{"30d": 720 * time.Hour, "90s": 90 * time.Second, "1d12h": 36 * time.Hour, "0s": 0, "-1h": 0, "5": 0, "": 0, "forever": 0} {
+		var d span
+		if err := d.UnmarshalText([]byte(text)); (err == nil) != (want != 0) || err == nil && time.Duration(d) != want {
+			t.Errorf("%q: %v, %v", text, time.Duration(d), err)
+		}
+	}
+	for d, want := range map[time.Duration]string{
+		-time.Second: "0s", 59 * time.Second: "59s", 61 * time.Second: "1m1s", 3599600 * time.Millisecond: "1h0m", 25 * time.Hour: "1d1h",
+	} {
+		if got := rough(d); got != want {
+			t.Errorf("%v: %s, want %s", d, got, want)
+		}
+	}
+}
+
+func TestText(t *testing.T) {
+	err := control.Errorf(control.CodeNotBanned, "%s is not banned", "203.0.113.5").Advise("amifend bans")
+	if got := Text(err); got != "203.0.113.5 is not banned\n  do: amifend bans" {
+		t.Errorf("%q", got)
+	}
+	for code, usage := range map[string]bool{control.CodeBadRequest: true, control.CodeInvalidConfig: true, control.CodeNotBanned: false, control.CodeForbidden: false} {
+		if IsUsage(control.Errorf(code, "x")) != usage {
+			t.Errorf("%s is the user's to mend: %t", code, !usage)
+		}
+	}
+}
