@@ -82,7 +82,7 @@ func TestArguments(t *testing.T) {
 		"203.0.113.5/24": "", "::ffff:203.0.113.0/120": "", "host.example": "", "": "", "203.0.113.0/33": "",
 	} {
 		var a sourceArg
-		if err := a.UnmarshalText([]byte(text)); (err == nil) != (want != "") || err == nil && a.Prefix.String() != want {
+		if err := a.UnmarshalText([]byte(text)); (err == nil) != (want != "") || err == nil && a.String() != want {
 			t.Errorf("%q: %v, %v", text, a, err)
 		}
 	}
