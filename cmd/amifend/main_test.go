@@ -202,6 +202,12 @@ func TestRefusedUser(t *testing.T) {
 
 // refusedCommands are all commands that ask the daemon.
 var refusedCommands = [][]string{
-	{"status"}, {"bans"}, {"events", "--follow"}, {"export", "--nft"}, {"reload"},
-	{"allow", "--list"}, {"allow", "203.0.113.5"}, {"allow", "--remove", "203.0.113.5"},
+	{"status"},
+	{"bans"},
+	{"events", "--follow"},
+	{"export", "--nft"},
+	{"reload"},
+	{"allow", "--list"},
+	{"allow", "203.0.113.5"},
+	{"allow", "--remove", "203.0.113.5"},
 }
