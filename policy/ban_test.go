@@ -31,7 +31,7 @@ func TestEachStrikeLengthensTheBan(t *testing.T) {
 			t.Errorf("strike %d: still banned: %+v", i+1, b)
 		}
 	}
-	l.wait(strikeMemory + time.Hour)
+	l.wait(3*strikeFade + time.Hour)
 	l.scan(attacker)
 	if v := l.got[len(l.got)-1]; v.Strike != 1 || v.Duration != time.Hour {
 		t.Errorf("after the strikes are forgotten: got %+v", v)

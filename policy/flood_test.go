@@ -129,7 +129,7 @@ func TestIdleSourcesAreForgotten(t *testing.T) {
 		t.Errorf("sources: got %d, want the phone and the attacker", n)
 	}
 	l.wait(10 * time.Hour)
-	l.wait(strikeMemory)
+	l.wait(3*strikeFade)
 	l.wait(time.Hour)
 	if n := l.e.Stats().Sources; n != 0 {
 		t.Errorf("sources: got %d, want 0", n)

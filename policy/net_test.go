@@ -176,7 +176,7 @@ func TestSameOffenderTwiceIsBannedAlone(t *testing.T) {
 // An offender that is forgotten, or was lifted, makes no second one of the next.
 func TestForgottenOffenderIsNone(t *testing.T) {
 	for name, forget := range map[string]func(l *lab){
-		"by time": func(l *lab) { l.now += int64(strikeMemory + 2*time.Hour) },
+		"by time": func(l *lab) { l.now += int64(3*strikeFade + 2*time.Hour) },
 		"lifted": func(l *lab) {
 			l.take(l.e.Protect(l.now, NewProtected([]ProtectedEntry{{netip.MustParsePrefix(host6(0) + "/128"), "allow"}}, nil)))
 			l.take(l.e.Protect(l.now, nil))

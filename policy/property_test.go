@@ -206,7 +206,7 @@ func TestPropertyBounded(t *testing.T) {
 		play(e, os, func(Observation, []Verdict) {
 			for b := range e.Bans() {
 				k, _ := prefixKey(b.Prefix)
-				if r := e.sources.get(k); r == 0 || e.sources.at(r).val.strikes == 0 {
+				if r := e.sources.get(k.host()); r == 0 || e.sources.at(r).val.strikes == 0 {
 					t.Fatalf("banned source %v is forgotten", b.Prefix)
 				}
 			}

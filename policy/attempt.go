@@ -1,0 +1,263 @@
+package policy
+
+const (
+	// perMinute is how many failures a minute on one account a misconfigured endpoint makes, perRebootMinute in a minute in
+	// which many others succeed, and perMinuteUntrusted where little is known of the source: phones try again every 15 to
+	// 60 s.
+	perMinute          = 20
+	perRebootMinute    = 60
+	perMinuteUntrusted = 4
+
+	// trusted is the trust from which on a source's failing account may fail perMinute: two accounts, or one for a day.
+	trusted = 1.5
+
+	// trustPerAccount is how much trust lets one more account fail, beyond the first.
+	trustPerAccount = 4
+
+	// rebootSuccesses is how many successes of a source make a minute a reboot minute.
+	rebootSuccesses = 5
+
+	// toldAfter and toldSeconds are how many failures, over how long, are a misconfigured endpoint's. Fewer, or faster ones,
+	// may be a user's, or forged.
+	toldAfter   = 4
+	toldSeconds = 20
+)
+
+// evidence is what an observation says about its source.
+func (e *Engine) evidence(o *Observation) Evidence {
+	ev := Evidence{
+		At: e.now, Kind: o.Kind, Service: o.Service, Proven: o.Stream, Unknown: o.Unknown, Server: o.Server, Port: o.Source.Port(), Account: o.Account,
+	}
+	switch {
+	case o.Injected:
+		ev.Kind = KindInjection
+	case o.Kind == KindInvalidPassword && o.Service == ServiceSIP && o.RoundTrip:
+		// chan_sip keeps one nonce a dialog and knows a dialog by its Call-ID, whoever speaks (capture 20, session
+		// 0x7fa2b0048700): who reads the nonce at his own address can forge the rest. So this is not held against a
+		// source that proved itself.
+		ev.Proven = ev.Proven || !e.isProved(hostKey(o.Source.Addr()))
+	}
+	ev.Weight = e.weight(ev.Kind, o.Unknown, o.Service)
+	return ev
+}
+
+// weight is what a kind weighs before anything is known of its source.
+func (e *Engine) weight(kind Kind, unknown bool, service Service) float32 {
+	switch {
+	case kind >= KindCount || service == ServiceAMI && !e.on(ruleAMI):
+		return 0
+	case kind == KindChallengeResponseFailed && unknown:
+		return float32(e.opt.UnknownWeight)
+	}
+	return float32(e.opt.Weights[kind])
+}
+
+// isProved says whether a source is proved, without touching its record.
+func (e *Engine) isProved(k key) bool {
+	r := e.sources.get(k.host())
+	return r != 0 && e.proved(&e.sources.at(r).val)
+}
+
+// count adds an attempt to the scores of its source, and decides. A trap is a rule that bans at the first attempt.
+func (e *Engine) count(k key, ev Evidence, trap ruleID) {
+	if ev.Weight <= 0 {
+		return
+	}
+	covered, ok := e.counts(k, &ev)
+	if !ok {
+		return
+	}
+	s, r := e.touch(k)
+	id := e.accountOf(ev.Server, ev.Service, &ev.Account)
+	p, _ := e.touchPair(k, id)
+	if p.fails+p.excused == 0 {
+		p.failAt = e.sec
+	}
+	first := ev.Kind != KindInjection && s.fail(p, ev.Proven)
+	if trap == ruleNone && e.misconfigured(k, s, p, id, &ev) {
+		e.stats.Excused++
+		return
+	}
+	if trap == ruleNone {
+		e.weigh(s, p, id, &ev, first)
+	}
+	p.fails = uint16(min(int(p.fails)+1, 1<<16-1)) // checked
+	if ev.Proven {
+		p.flags |= pairProven
+		ev.Weight += s.excused // it was no misconfigured endpoint
+		s.excused = 0
+	} else if e.shielded(s, &ev) {
+		e.stats.Shielded++
+		e.guessing(k, s, r, &ev)
+		return
+	}
+	e.stats.Counted++
+	p.debt += ev.Weight
+	p.slowDebt += ev.Weight
+	e.add(s, &ev)
+	e.keep(k, ev)
+	e.decide(k, s, r, &ev, covered, trap)
+}
+
+// counts says whether an attempt is held against its source at all, and what a running ban covers already.
+func (e *Engine) counts(k key, ev *Evidence) (covered Scope, ok bool) {
+	if _, listed := e.protected.listed(k.prefix().Addr()); listed {
+		e.stats.Protected++
+		return ScopeNone, false
+	}
+	if br := e.covering(k); br != 0 {
+		covered = e.bans.at(br).val.scope
+	}
+	if covered == ScopeAll || covered == ScopeSIP && !ev.Proven {
+		e.stats.Covered++
+		return covered, false
+	}
+	return covered, true
+}
+
+// misconfigured says whether an attempt is a misconfigured endpoint's: one account fails where others succeed, or where it
+// succeeded before, and not too fast. What it lets pass on an account that never succeeded here is set aside, and counts
+// once it turns out to be an attack.
+func (e *Engine) misconfigured(k key, s *source, p *pair, id accountID, ev *Evidence) bool {
+	if !e.on(ruleMisconfigured) || ev.Kind == KindInjection {
+		return false
+	}
+	limit := perMinute
+	if p.okAt == 0 {
+		failing, trust := s.failed, s.trust
+		if ev.Proven {
+			failing = s.failedProven
+		}
+		if !e.on(ruleTrust) {
+			trust = 0
+		}
+		switch {
+		case s.owns == 0 || int(failing) > 1+int(trust/trustPerAccount):
+			return false
+		case ev.Unknown || trust < trusted:
+			limit = perMinuteUntrusted
+		}
+	}
+	if limit == perMinute && s.burst >= rebootSuccesses && e.sec-s.proofAt < 60 {
+		limit = perRebootMinute
+	}
+	if p.rate == 0 || e.sec-p.minuteAt >= 60 {
+		p.minuteAt, p.rate = e.sec, 0
+	}
+	p.rate = bump(p.rate, 1)
+	if int(p.rate) > limit {
+		return false
+	}
+	p.excused = uint16(min(int(p.excused)+1, 1<<16-1)) // checked
+	if ev.Proven && p.okAt == 0 {
+		s.excused = min(s.excused+ev.Weight, e.limit)
+	}
+	if lasted := e.sec - p.failAt; p.excused >= toldAfter && lasted >= toldSeconds && p.flags&pairTold == 0 {
+		p.flags |= pairTold
+		e.alert(Verdict{
+			Rule: RuleMisconfigured, Prefix: k.prefix(), Server: ev.Server, Account: ev.Account, Attempts: int(p.excused),
+			Rate: float64(p.excused) * 60 / float64(lasted),
+		}, pairKey{k.hi, k.lo, id}, daily)
+	}
+	return true
+}
+
+// weigh makes an attempt heavier where it is part of something larger: another account at the same source, an account or
+// a server that many strangers try.
+func (e *Engine) weigh(s *source, p *pair, id accountID, ev *Evidence, first bool) {
+	guess := !ev.Unknown && (ev.Kind == KindChallengeResponseFailed || ev.Kind == KindInvalidPassword || ev.Kind == KindChallengeSent)
+	factor := float32(1)
+	if first && e.on(ruleEnumeration) {
+		// Unknown accounts weigh their full weight at once, known ones catch up: either way the fourth one bans.
+		if n := float32(s.failed); guess {
+			factor += min((n-1)/2, 3)
+		} else {
+			factor += min(max(0, n-4)/4, 3)
+		}
+	}
+	if stranger := s.owns == 0 && p.okAt == 0 && !e.proved(s) && ev.Kind != KindInjection; stranger {
+		if !ev.Unknown {
+			n := e.strangersOn(id, ev.Server, &ev.Account, first)
+			if e.on(ruleAccountAttack) {
+				factor *= crowd(n)
+			}
+		}
+		n := e.strangersOn(e.accountOf(ev.Server, ev.Service, &everyAccount), ev.Server, &everyAccount, s.attempts == 0)
+		if !guess && e.on(ruleServerAttack) {
+			factor = max(factor, siege(n))
+		}
+	}
+	ev.Weight *= min(factor, maxFactor)
+}
+
+// maxFactor is how much heavier an attempt gets at most.
+const maxFactor = 8
+
+// everyAccount stands for all accounts of a server. No account can have its hash but by an accident of 1 in 2^64.
+var everyAccount = Label{hash: 0x5eed_0f_a11_acc05}
+
+// crowd is how much more a stranger's attempt weighs on an account on which n other strangers failed within hours.
+func crowd(n float32) float32 {
+	if n < 3 {
+		return 1
+	}
+	return 1 + (n-2)/2
+}
+
+// siege is how much more a stranger's attempt on an unknown account weighs when n other strangers failed on the server
+// within hours. A wrong password is left alone: users who err are strangers, too.
+func siege(n float32) float32 {
+	switch {
+	case n < 30:
+		return 1
+	case n < 120:
+		return 2
+	default:
+		return 4
+	}
+}
+
+// shielded says whether forgeable evidence must not be held against a source: it proved itself. Who failed before his first
+// proof, from the same port, is not washed by it.
+func (e *Engine) shielded(s *source, ev *Evidence) bool {
+	return e.proved(s) && !(s.flags&washed != 0 && ev.Port == s.okPort)
+}
+
+// guessing judges forgeable evidence in the name of a proved source: it tells of it when a stranger would be banned.
+func (e *Engine) guessing(k key, s *source, r ref, ev *Evidence) {
+	if !e.on(ruleProvedGuessing) {
+		return
+	}
+	if s.guess == 0 && s.attempts == 0 {
+		s.since = e.sec
+	}
+	most := maxScore * float32(e.opt.Threshold)
+	s.guess = min(s.guess+ev.Weight, most)
+	s.slowGuess = min(s.slowGuess+ev.Weight, most)
+	if s.guess <= e.limit && s.slowGuess <= slowFactor*e.limit {
+		return
+	}
+	v := Verdict{
+		Rule: RuleProvedGuessing, Prefix: k.prefix(), Server: ev.Server, Account: ev.Account, Score: float64(s.guess),
+		Owns: int(s.owns), Owned: e.ownedBy(k, s),
+	}
+	e.alert(v, pairKey{k.hi, k.lo, 0}, hourly)
+	if e.opt.BanProvedGuessers {
+		e.keep(k, *ev)
+		e.banHost(k, s, r, banCase{
+			scope: ScopeSIP, rule: ruleProvedGuessing, score: s.guess, attempts: s.attempts + 1, forgeable: true, patient: e.patient(k),
+		})
+	}
+}
+
+// ownedBy returns the account that a source last authenticated as, if it is still remembered.
+func (e *Engine) ownedBy(k key, s *source) Label {
+	if s.owned == 0 || s.owned > e.accounts.used {
+		return Label{}
+	}
+	en := e.accounts.at(s.owned)
+	if r := e.pairs.get(pairKey{k.hi, k.lo, en.key}); r == 0 || e.pairs.at(r).val.okAt == 0 {
+		return Label{}
+	}
+	return en.val.label()
+}

@@ -1,0 +1,225 @@
+package policy
+
+import (
+	"math"
+	"time"
+)
+
+// network is what is remembered of a prefix that attackers spread over: the /24 of an IPv4 address, the /64, /56 and /48
+// of an IPv6 address. Times are seconds since the Unix epoch.
+type network struct {
+	proven, forgeable float32 // scores, as of at
+	suspects          float32 // parts of it (see part) that failed, fading in networkMemory
+	at                uint32
+	proofAt           uint32 // the last proof of one of its addresses
+	strikeAt          uint32 // when the latest ban of it or in it ends or ended
+	latest            uint64 // the part that failed last
+	offender          uint64 // the part that was banned last
+	attempts          uint16
+	offenders         uint8 // parts that were banned, as far as they differ from the one before
+	strikes           uint8
+	flags             uint8
+}
+
+// The flags of a network; hasProof is one, too.
+const hasLatest = washed << 1 // latest is set
+
+// networkHalfLife is after which the score of a network has halved, in half-lives of a source's, and networkMemory that of
+// its number of suspects: an attacker who has many addresses has time.
+const (
+	networkHalfLives = 12
+	networkMemory    = 24 * time.Hour
+)
+
+// spread says when a prefix of some length is banned: enough suspects whose attempts add up to a score above factor times
+// the threshold, or enough banned ones. A /64 is one link, a /56 one household or office, a /48 one site (RFC 6177); a
+// /24 is shared by strangers.
+type spread struct {
+	bits      uint8
+	suspects  float32
+	factor    float32
+	offenders uint8
+}
+
+var spreads4 = [...]spread{{v4Bits + 24, 5, 3, 4}}
+
+var spreads6 = [...]spread{{64, 2, 1, 2}, {56, 2, 1.5, 2}, {48, 3, 2.5, 3}}
+
+// spreads returns the prefixes of a host that are scored along with it, longest first: none where a prefix says nothing
+// about who is behind it, see hostOnly.
+func (k key) spreads() []spread {
+	switch {
+	case k.is4():
+		return spreads4[:]
+	case hostOnly(k):
+		return nil
+	}
+	return spreads6[:]
+}
+
+// part is what tells the parts of a network from each other: its addresses, or its /64s.
+func (k key) part(bits uint8) uint64 {
+	if bits < netBits {
+		return k.hi
+	}
+	return k.lo
+}
+
+// touchNetwork returns a prefix's record as of now, made if there is none, and makes it the newest.
+func (e *Engine) touchNetwork(k key) (*network, ref) {
+	r := e.networks.get(k)
+	if r == 0 {
+		if e.networks.full() {
+			if evict(e.networks) == listProved {
+				e.blindAt, e.blind = e.sec, true // it cannot be known any more which prefixes hold a proved address
+			}
+			e.stats.Evicted++
+		}
+		r = e.networks.add(k, listCalm)
+		e.networks.at(r).val.at = e.sec
+	}
+	n := &e.networks.at(r).val
+	e.decayNetwork(n)
+	e.classifyNetwork(k, r)
+	return n, r
+}
+
+func (e *Engine) decayNetwork(n *network) {
+	if n.offenders > 0 && e.sec > n.strikeAt && e.sec-n.strikeAt > 3*seconds(strikeFade) {
+		n.offenders = 0
+	}
+	fadeStrikes(&n.strikes, &n.strikeAt, e.sec)
+	if e.sec <= n.at {
+		return
+	}
+	dt := e.sec - n.at
+	n.at = e.sec
+	f := fade(dt, networkHalfLives*e.half)
+	n.proven *= f
+	n.forgeable *= f
+	n.suspects *= fade(dt, networkMemory.Seconds())
+	if n.proven+n.forgeable < e.calm {
+		n.proven, n.forgeable, n.suspects, n.attempts = 0, 0, 0, 0
+		n.flags &^= hasLatest
+	}
+}
+
+func (e *Engine) provedNetwork(n *network) bool {
+	return n.flags&hasProof != 0 && e.sec-n.proofAt < e.proofWindow
+}
+
+func (e *Engine) classifyNetwork(k key, r ref) {
+	n := &e.networks.at(r).val
+	list := uint8(listCalm)
+	switch {
+	case e.banScope(k) != ScopeNone:
+		list = listBanned
+	case e.provedNetwork(n):
+		list = listProved
+	case n.strikes > 0 || n.offenders > 0:
+		list = listStruck
+	case n.attempts > 1:
+		list = listActive
+	}
+	e.networks.move(r, list)
+}
+
+// addFrom adds an attempt of one address to a network.
+func (e *Engine) addFrom(part uint64, n *network, ev *Evidence) {
+	if n.flags&hasLatest == 0 || n.latest != part {
+		n.suspects++
+		n.latest = part
+		n.flags |= hasLatest
+	}
+	score := &n.forgeable
+	if ev.Proven {
+		score = &n.proven
+	}
+	*score = min(*score+ev.Weight, maxScore*float32(e.opt.Threshold))
+	if n.attempts < math.MaxUint16 {
+		n.attempts++
+	}
+}
+
+// offend notes that a part of a network earned a ban that ends at until.
+func (n *network) offend(part uint64, until uint32) {
+	if n.offenders == 0 || n.offender != part {
+		n.offenders = bump(n.offenders, 1)
+		n.offender = part
+	}
+	n.strikeAt = max(n.strikeAt, until)
+}
+
+// decideNetwork bans a prefix if that is due and allowed. It returns the scope of the ban that it made, none if it made
+// none.
+func (e *Engine) decideNetwork(k key, sp spread, nk key, n *network, nr ref, want, covered Scope) Scope {
+	if e.provedNetwork(n) || e.blind && e.sec-e.blindAt < e.proofWindow || e.networks.lists[listBanned].n >= e.networks.max/2 {
+		return ScopeNone
+	}
+	scope, rule := ScopeNone, ruleNone
+	if e.on(ruleSpreadScore) && n.suspects > sp.suspects-0.9 { // as of a day, so that two do not fade to one within minutes
+		switch limit := sp.factor * e.limit; {
+		case n.proven > limit:
+			scope = ScopeAll
+		case n.proven+n.forgeable > limit:
+			scope = ScopeSIP
+		}
+		rule = ruleSpreadScore
+	}
+	if e.on(ruleSecondOffender) && want > scope {
+		offenders := n.offenders
+		if offenders == 0 || n.offender != k.part(sp.bits) {
+			offenders++
+		}
+		if offenders >= sp.offenders {
+			scope, rule = want, ruleSecondOffender
+		}
+	}
+	if scope <= covered {
+		return ScopeNone
+	}
+	if _, ok := e.protected.Overlaps(nk.prefix()); ok {
+		return ScopeNone
+	}
+	score := n.proven
+	if scope != ScopeAll {
+		score += n.forgeable
+	}
+	made := e.ban(nk, &n.strikes, &n.strikeAt, banCase{
+		scope: scope, rule: rule, score: score, attempts: n.attempts, forgeable: scope != ScopeAll, patient: e.patient(k),
+	})
+	if !made {
+		return ScopeNone
+	}
+	e.networks.move(nr, listBanned)
+	n.offend(k.part(sp.bits), n.strikeAt)
+	return scope
+}
+
+// sweepNetworks forgets what has no meaning any more, at most budget records of each list.
+func (e *Engine) sweepNetworks(budget int) {
+	for _, list := range [...]uint8{listCalm, listActive, listStruck, listProved} {
+		for range budget {
+			r := e.networks.lists[list].tail
+			if r == 0 || !e.sweepNetwork(r) {
+				break
+			}
+		}
+	}
+}
+
+func (e *Engine) sweepNetwork(r ref) bool {
+	en := e.networks.at(r)
+	n := &en.val
+	e.decayNetwork(n)
+	struck, proved := n.strikes > 0 || n.offenders > 0, e.provedNetwork(n)
+	switch {
+	case !struck && !proved && n.attempts == 0:
+		e.networks.remove(r)
+		return true
+	case en.list == listProved && !proved, en.list == listStruck && !struck, en.list == listActive && n.attempts == 0:
+		e.classifyNetwork(en.key, r)
+		return true
+	}
+	return false
+}

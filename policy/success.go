@@ -1,0 +1,162 @@
+package policy
+
+import "math"
+
+const (
+	// typos is how many failures before a success are a user's own.
+	typos = 4
+
+	// guessedAccounts is from how many other accounts on that failed at a stranger his first success is a find.
+	guessedAccounts = 3
+
+	// manyStrangers is from how many sources on that failed on an account a stranger's success on it is suspect.
+	manyStrangers = 5
+)
+
+// succeeded judges a SuccessfulAuth. Over a stream, or with a password, it proves that the source receives what is sent
+// to its address. It lifts no ban of the source.
+func (e *Engine) succeeded(k key, o *Observation) {
+	if !o.Password && !o.Stream {
+		return
+	}
+	id := e.accountOf(o.Server, o.Service, &o.Account)
+	a, ar := e.touchAccount(id, o.Server, &o.Account)
+	a.okAt = e.sec
+	e.accounts.move(ar, listOwned)
+	if _, ok := e.protected.listed(k.prefix().Addr()); ok {
+		return
+	}
+	s, r := e.touch(k)
+	p, pr := e.touchPair(k, id)
+	if e.found(k, s, r, p, o) {
+		return
+	}
+	stranger := s.owns == 0 && p.okAt == 0
+	if stranger && a.strangers >= manyStrangers && e.on(ruleSuspectLogin) {
+		e.alert(Verdict{Rule: RuleSuspectLogin, Prefix: k.prefix(), Server: o.Server, Account: o.Account, Attempts: int(s.attempts)}, pairKey{k.hi, k.lo, id}, hourly)
+	}
+	if stranger && a.strangers >= 1 && p.flags&pairFailed != 0 {
+		a.strangers-- // a user who erred was none
+	}
+	e.answered(k, s)
+	e.forgive(s, p)
+	innocent := s.clean()
+	e.own(s, p, pr, ar)
+	e.prove(k, s, r, o.Source.Port())
+	e.proveNetworks(k, innocent)
+}
+
+// found says whether a success is that of an attacker who guessed: his source is banned, and proves nothing.
+func (e *Engine) found(k key, s *source, r ref, p *pair, o *Observation) bool {
+	before := p.okAt != 0
+	pk := pairKey{k.hi, k.lo, e.accountOf(o.Server, o.Service, &o.Account)}
+	guessed := p.fails > typos && (!before || p.flags&pairProven != 0)
+	if !guessed && before && p.fails > typos && p.flags&pairTold == 0 && e.on(ruleSpoofSuspected) {
+		e.alert(Verdict{Rule: RuleSpoofSuspected, Prefix: k.prefix(), Server: o.Server, Account: o.Account, Attempts: int(p.fails)}, pk, hourly)
+	}
+	if !guessed && !before && s.owns == 0 {
+		guessed = e.sprayed(s, p, o.Source.Port())
+	}
+	if !guessed || !e.on(ruleCompromised) {
+		return false
+	}
+	scope := ScopeSIP
+	if p.flags&pairProven != 0 || s.proven > e.limit/2 {
+		scope = ScopeAll
+	}
+	e.alert(Verdict{
+		Rule: RuleCompromised, Prefix: k.prefix(), Scope: scope, Server: o.Server, Account: o.Account,
+		Attempts: int(max(p.fails, s.attempts)), Score: float64(s.proven + s.forgeable), Evidence: e.exportEvidence(k, s.attempts),
+	}, pk, hourly)
+	p.fails /= 2 // so that a user who erred long gets in some time, and who guessed long is banned again
+	s.flags |= washed
+	s.okPort, s.failPort = o.Source.Port(), o.Source.Port()
+	if e.banScope(k) < scope {
+		e.banHost(k, s, r, banCase{scope: scope, rule: ruleCompromised, score: s.proven + s.forgeable, attempts: max(p.fails, s.attempts, 1)})
+	}
+	return true
+}
+
+// sprayed says whether a source that owns nothing tried so many other accounts before its first success that this one is a
+// find. What could have been forged counts only if it came from the very port of the success.
+func (e *Engine) sprayed(s *source, p *pair, port uint16) bool {
+	others := s.failed
+	if p.flags&pairFailed != 0 {
+		others--
+	}
+	score, slow := s.proven, s.slowProven
+	if s.failPort == port {
+		score += s.forgeable
+		slow += s.slowForgeable
+	}
+	return others >= guessedAccounts && (score-p.debt > e.limit/2 || slow-p.slowDebt > e.limit)
+}
+
+// forgive takes what an account's failures added from its source's scores: whoever errs and then succeeds is no attacker.
+func (e *Engine) forgive(s *source, p *pair) {
+	s.proven, s.forgeable = less(s.proven, s.forgeable, p.debt)
+	s.slowProven, s.slowForgeable = less(s.slowProven, s.slowForgeable, p.slowDebt)
+	if s.proven+s.forgeable < e.calm {
+		s.proven, s.forgeable = 0, 0
+	}
+	if s.slowProven+s.slowForgeable < e.slowCalm && s.proven+s.forgeable == 0 {
+		s.slowProven, s.slowForgeable, s.attempts = 0, 0, 0
+	}
+	p.debt, p.slowDebt, p.fails, p.excused, p.failAt, p.rate = 0, 0, 0, 0, 0, 0
+	p.flags &^= pairProven | pairTold
+	s.unfail(p)
+}
+
+// less takes debt from the forgeable score first, then from the proven one.
+func less(proven, forgeable, debt float32) (p, f float32) {
+	if debt <= forgeable {
+		return proven, forgeable - debt
+	}
+	return max(0, proven-(debt-forgeable)), 0
+}
+
+// own notes that a source authenticated as an account, and lets its trust grow: by one for each account and half day.
+func (e *Engine) own(s *source, p *pair, pr, ar ref) {
+	const halfDay = 12 * 3600
+	if p.flags&pairOwned == 0 && s.owns < math.MaxUint8 {
+		s.owns++
+		p.flags |= pairOwned
+	}
+	if p.okAt == 0 || p.okAt/halfDay != e.sec/halfDay {
+		s.trust = min(s.trust+1, maxTrust)
+	}
+	p.okAt = max(e.sec, 1)
+	s.owned = ar
+	e.pairs.move(pr, listOwned)
+}
+
+// prove notes that a source receives what is sent to it. Its first proof does not wash what it did before, from the same
+// port: see washed.
+func (e *Engine) prove(k key, s *source, r ref, port uint16) {
+	if !e.proved(s) && s.proven+s.forgeable > e.washing && s.failPort == port {
+		s.flags |= washed
+	}
+	if s.proofAt/60 == e.sec/60 {
+		s.burst = bump(s.burst, 1)
+	} else {
+		s.burst = 1
+	}
+	s.proofAt = e.sec
+	s.okPort = port
+	s.flags |= hasProof
+	e.classify(k, r)
+}
+
+// proveNetworks notes that the prefixes of a host hold a proved address. Their bans are lifted if it never failed.
+func (e *Engine) proveNetworks(k key, innocent bool) {
+	for _, sp := range k.spreads() {
+		nk := k.masked(sp.bits)
+		n, nr := e.touchNetwork(nk)
+		n.proofAt = e.sec
+		n.flags |= hasProof
+		e.classifyNetwork(nk, nr)
+		if innocent && e.banScope(nk) != ScopeNone {
+			e.lift(e.bans.get(nk), RuleProved)
+		}
+	}
+}
