@@ -58,8 +58,8 @@ func (e *Engine) isProved(k key) bool {
 	return r != 0 && e.proved(&e.sources.at(r).val)
 }
 
-// count adds an attempt to the scores of its source, and decides. A trap is a rule that bans at the first attempt.
-func (e *Engine) count(k key, ev Evidence, trap ruleID) {
+// count adds an attempt to the scores of its source, and decides. A rule of its own is a trap: it bans at the first attempt.
+func (e *Engine) count(k key, ev Evidence, own ruleID) {
 	if ev.Weight <= 0 {
 		return
 	}
@@ -74,11 +74,11 @@ func (e *Engine) count(k key, ev Evidence, trap ruleID) {
 		p.failAt = e.sec
 	}
 	first := ev.Kind != KindInjection && s.fail(p, ev.Proven)
-	if trap == ruleNone && e.misconfigured(k, s, p, id, &ev) {
+	if own == ruleNone && e.misconfigured(k, s, p, id, &ev) {
 		e.stats.Excused++
 		return
 	}
-	if trap == ruleNone {
+	if own == ruleNone {
 		e.weigh(s, p, id, &ev, first)
 	}
 	p.fails = uint16(min(int(p.fails)+1, 1<<16-1)) // checked
@@ -88,7 +88,7 @@ func (e *Engine) count(k key, ev Evidence, trap ruleID) {
 		s.excused = 0
 	} else if e.shielded(s, &ev) {
 		e.stats.Shielded++
-		e.guessing(k, s, r, &ev)
+		e.guessing(k, s, r, p, &ev)
 		return
 	}
 	e.stats.Counted++
@@ -96,7 +96,7 @@ func (e *Engine) count(k key, ev Evidence, trap ruleID) {
 	p.slowDebt += ev.Weight
 	e.add(s, &ev)
 	e.keep(k, ev)
-	e.decide(k, s, r, &ev, covered, trap)
+	e.decide(k, s, r, &ev, covered, own)
 }
 
 // counts says whether an attempt is held against its source at all, and what a running ban covers already.
@@ -169,10 +169,14 @@ func (e *Engine) weigh(s *source, p *pair, id accountID, ev *Evidence, first boo
 	factor := float32(1)
 	if first && e.on(ruleEnumeration) {
 		// Unknown accounts weigh their full weight at once, known ones catch up: either way the fourth one bans.
-		if n := float32(s.failed); guess {
+		n := float32(s.failed)
+		if ev.Proven {
+			n = float32(s.failedProven) // what is forged makes nothing else heavier
+		}
+		if guess {
 			factor += min((n-1)/2, 3)
 		} else {
-			factor += min(max(0, n-4)/4, 3)
+			factor += min(max(0, n-6)/4, 3)
 		}
 	}
 	if stranger := s.owns == 0 && p.okAt == 0 && !e.proved(s) && ev.Kind != KindInjection; stranger {
@@ -224,7 +228,7 @@ func (e *Engine) shielded(s *source, ev *Evidence) bool {
 }
 
 // guessing judges forgeable evidence in the name of a proved source: it tells of it when a stranger would be banned.
-func (e *Engine) guessing(k key, s *source, r ref, ev *Evidence) {
+func (e *Engine) guessing(k key, s *source, r ref, p *pair, ev *Evidence) {
 	if !e.on(ruleProvedGuessing) {
 		return
 	}
@@ -239,7 +243,8 @@ func (e *Engine) guessing(k key, s *source, r ref, ev *Evidence) {
 	}
 	v := Verdict{
 		Rule: RuleProvedGuessing, Prefix: k.prefix(), Server: ev.Server, Account: ev.Account, Score: float64(s.guess),
-		Owns: int(s.owns), Owned: e.ownedBy(k, s),
+		Attempts: int(p.fails), Rate: float64(p.fails) * 60 / float64(max(1, e.sec-p.failAt)),
+		Owns: int(s.owns), Owned: e.ownedBy(k, s), Guessed: int(s.failed),
 	}
 	e.alert(v, pairKey{k.hi, k.lo, 0}, hourly)
 	if e.opt.BanProvedGuessers {

@@ -26,7 +26,7 @@ func (e *Engine) due(s *source, ev *Evidence) (Scope, ruleID) {
 func (e *Engine) decide(k key, s *source, r ref, ev *Evidence, covered Scope, own ruleID) {
 	want, rule := e.due(s, ev)
 	switch {
-	case own == ruleInjection, own == ruleCanary: // at once, whatever the score is
+	case trap(own):
 		want = ScopeSIP
 		if ev.Proven {
 			want = ScopeAll
@@ -35,13 +35,16 @@ func (e *Engine) decide(k key, s *source, r ref, ev *Evidence, covered Scope, ow
 	case own != ruleNone && want != ScopeNone:
 		rule = own
 	}
-	banned := covered
+	banned, offence := covered, want
+	if trap(own) && !ev.Proven {
+		offence = ScopeNone // one packet that may be forged
+	}
 	for _, sp := range k.spreads() {
 		nk := k.masked(sp.bits)
 		n, nr := e.touchNetwork(nk)
 		e.addFrom(k.part(sp.bits), n, ev)
 		e.keep(nk, *ev)
-		banned = max(banned, e.decideNetwork(k, sp, nk, n, nr, want, banned))
+		banned = max(banned, e.decideNetwork(k, sp, nk, n, nr, offence, banned))
 	}
 	if want <= banned {
 		return
@@ -60,19 +63,24 @@ func (e *Engine) decide(k key, s *source, r ref, ev *Evidence, covered Scope, ow
 		scope: want, rule: rule, score: score, attempts: s.attempts, forgeable: want != ScopeAll, patient: e.patient(k),
 	}
 	if e.banHost(k, s, r, c) {
-		e.settle(k, s)
+		e.settle(k, s, offence != ScopeNone)
 	}
 }
 
+// trap says whether a rule bans at the first attempt, whatever the score is.
+func trap(r ruleID) bool { return r == ruleInjection || r == ruleCanary }
+
 // settle takes what the ban of a host answers from the scores of its prefixes: its neighbours do not answer for it. They
-// remember that it was banned.
-func (e *Engine) settle(k key, s *source) {
+// remember that it was banned, but not for a single packet that may be forged.
+func (e *Engine) settle(k key, s *source, offence bool) {
 	for _, sp := range k.spreads() {
 		nk := k.masked(sp.bits)
 		n, nr := e.touchNetwork(nk)
 		n.proven = max(0, n.proven-s.proven)
 		n.forgeable = max(0, n.forgeable-s.forgeable)
-		n.offend(k.part(sp.bits), s.strikeAt)
+		if offence {
+			n.offend(k.part(sp.bits), s.strikeAt)
+		}
 		e.classifyNetwork(nk, nr)
 	}
 }
@@ -92,9 +100,9 @@ func (e *Engine) banHost(k key, s *source, r ref, c banCase) bool {
 	return true
 }
 
-// trap judges what nobody legitimate sends: an injection attempt, or anything that names a canary account. False means that
+// trapped judges what nobody legitimate sends: an injection attempt, or anything that names a canary account. False means that
 // it is none, or that the rule is switched off.
-func (e *Engine) trap(k key, o *Observation) bool {
+func (e *Engine) trapped(k key, o *Observation) bool {
 	var rule ruleID
 	switch {
 	case o.Injected:

@@ -147,7 +147,7 @@ func (e *Engine) observe(o *Observation) {
 		b.seen++
 		b.lastSeen = e.now
 	}
-	if !e.trap(k, o) {
+	if !e.trapped(k, o) {
 		e.judge(k, o)
 	}
 }

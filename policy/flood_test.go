@@ -70,7 +70,7 @@ func TestFloodForgetsNoSourceUnderASIPBan(t *testing.T) {
 	l.wait(500 * time.Hour)
 	l.scan(attacker)
 	if v := l.banned(); v.Strike != 2 {
-		t.Errorf("got %+v", v)
+		t.Errorf("got %s", brief(v))
 	}
 }
 
@@ -92,7 +92,7 @@ func TestStrangerIsBannedThoughMemoryIsFull(t *testing.T) {
 		l.feed(overStream(event(KindInvalidAccountID, ServicePJSIP, attacker, "a", fmt.Sprint(i))))
 	}
 	if v := l.banned(); v.Attempts != 4 {
-		t.Errorf("got %+v", v)
+		t.Errorf("got %s", brief(v))
 	}
 	if n := l.e.sources.lists[listProved].n; n < fewSources/4 {
 		t.Errorf("proved sources remembered: %d of %d", n, fewSources)

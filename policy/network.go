@@ -135,7 +135,8 @@ func (e *Engine) addFrom(part uint64, n *network, ev *Evidence) {
 	if ev.Proven {
 		score = &n.proven
 	}
-	*score = min(*score+ev.Weight, maxScore*float32(e.opt.Threshold))
+	threshold := float32(e.opt.Threshold)
+	*score = min(*score+min(ev.Weight, threshold/3), maxScore*threshold) // a trap weighs no more than an attempt: one source is no network
 	if n.attempts < math.MaxUint16 {
 		n.attempts++
 	}

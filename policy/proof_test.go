@@ -6,18 +6,6 @@ import (
 	"time"
 )
 
-const phone = "10.20.0.107"
-
-func registered(source string) Observation {
-	o := event(KindSuccessfulAuth, ServicePJSIP, source, "1007", "reg")
-	o.Password = true
-	return o
-}
-
-func forged(source string) Observation {
-	return event(KindInvalidAccountID, ServicePJSIP, source, "spoof", "forged")
-}
-
 // A forged flood in a phone's name does not cut it off.
 func TestForgeableEvidenceNeverBansAProvedSource(t *testing.T) {
 	l := newLab(t)
@@ -54,7 +42,7 @@ func TestProvenEvidenceBansAProvedSource(t *testing.T) {
 	l.feed(registered(phone))
 	l.feed(repeat(4, overStream(forged(phone)))...)
 	if v := l.banned(); v.Scope != ScopeAll || v.Rule != RuleProvenScore {
-		t.Errorf("got %+v", v)
+		t.Errorf("got %s", brief(v))
 	}
 }
 
@@ -111,7 +99,7 @@ func TestRoundTrip(t *testing.T) {
 		o.Service = service
 		l.feed(repeat(7, o)...)
 		if v := l.banned(); v.Scope != ScopeSIP {
-			t.Errorf("service %v: got %+v", service, v)
+			t.Errorf("service %v: got %s", service, brief(v))
 		}
 	}
 }
@@ -132,7 +120,7 @@ func TestSuccessLiftsNoBanAndWashesNoScore(t *testing.T) {
 	l.feed(registered(attacker))
 	l.feed(overStream(guess))
 	if v := l.banned(); v.Attempts != 7 {
-		t.Errorf("got %+v", v)
+		t.Errorf("got %s", brief(v))
 	}
 }
 
@@ -152,7 +140,7 @@ func TestEscalation(t *testing.T) {
 	}
 	v := l.got[1]
 	if v.Action != ActionBan || v.Scope != ScopeAll || v.Rule != RuleProvenScore || v.Strike != 1 || v.Duration != time.Hour {
-		t.Errorf("got %+v", v)
+		t.Errorf("got %s", brief(v))
 	}
 	if v.At+int64(v.Duration) < first.At+int64(first.Duration) {
 		t.Error("the larger ban ends earlier than the smaller one")
@@ -173,7 +161,7 @@ func TestOldForgeableEvidenceDoesNotHelpToBanAProvedSource(t *testing.T) {
 	l.quiet()
 	l.feed(typo)
 	if v := l.banned(); v.Scope != ScopeAll || v.Score > 3.5 {
-		t.Errorf("got %+v", v)
+		t.Errorf("got %s", brief(v))
 	}
 }
 

@@ -227,8 +227,11 @@ func TestPropertyAdvanceDecidesNothingElse(t *testing.T) {
 			e := mustNew(t, nil)
 			tell := func(vs []Verdict) {
 				for _, v := range vs {
-					runs[i] = append(runs[i], fmt.Sprintf("%d %v %v %v %v %s %.6f %d %d %+v",
-						v.At, v.Action, v.Prefix, v.Scope, v.Duration, v.Rule, v.Score, v.Attempts, v.Strike, v.Evidence))
+					line := fmt.Sprintf("%d %s", v.At-start, brief(v))
+					for _, ev := range v.Evidence {
+						line += fmt.Sprintf(" %d/%v/%v", ev.At-start, ev.Kind, ev.Weight)
+					}
+					runs[i] = append(runs[i], line)
 				}
 			}
 			for _, o := range os {
@@ -241,7 +244,12 @@ func TestPropertyAdvanceDecidesNothingElse(t *testing.T) {
 			tell(e.Advance(os[len(os)-1].At + int64(time.Minute)))
 		}
 		if !slices.Equal(runs[0], runs[1]) {
-			t.Fatalf("differs:\n%q\n%q", runs[0], runs[1])
+			for i := range runs[0] {
+				if i >= len(runs[1]) || runs[0][i] != runs[1][i] {
+					t.Fatalf("verdict %d differs:\n%q\n%q", i, runs[0][i:], runs[1][min(i, len(runs[1])):])
+				}
+			}
+			t.Fatalf("more verdicts with Advance: %q", runs[1][len(runs[0]):])
 		}
 	})
 }

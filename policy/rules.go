@@ -2,6 +2,7 @@ package policy
 
 // The names of the rules. Every verdict bears one; [Rules] lists them all, with their meaning.
 const (
+	RuleRequests       = "requests"
 	RuleProvenScore    = "proven_score"
 	RuleScore          = "score"
 	RuleLongMemory     = "long_memory"
@@ -89,7 +90,7 @@ var rules = [ruleCount]RuleInfo{
 	ruleSuspectLogin:   {Name: RuleSuspectLogin, Meaning: "a stranger's first success on an account that many sources guess", Alert: true},
 	ruleMisconfigured:  {Name: RuleMisconfigured, Meaning: "one account fails where others succeed, or where it succeeded before: told, not banned", Alert: true},
 	ruleProvedGuessing: {Name: RuleProvedGuessing, Meaning: "a proved source seems to guess over UDP, or its address is forged: told, not banned", Alert: true},
-	ruleRequests:       {Name: "requests", Meaning: "the events of one request count once"},
+	ruleRequests:       {Name: RuleRequests, Meaning: "the events of one request count once"},
 	ruleEnumeration:    {Name: "enumeration", Meaning: "an attempt on another account weighs more than one on the same"},
 	ruleAccountAttack:  {Name: "account_under_attack", Meaning: "a stranger's attempts on an account that many strangers try weigh more"},
 	ruleServerAttack:   {Name: "server_under_attack", Meaning: "a stranger's attempts on unknown accounts weigh more while many strangers try the same server"},

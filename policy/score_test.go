@@ -7,17 +7,6 @@ import (
 	"time"
 )
 
-const attacker = "203.0.113.5"
-
-func repeat(n int, o Observation) []Observation {
-	out := make([]Observation, n)
-	for i := range out {
-		out[i] = o
-		out[i].Session += uint64(i)
-	}
-	return out
-}
-
 // The attempt at which each kind bans, at the defaults and within seconds.
 func TestAttemptThatBans(t *testing.T) {
 	for _, tt := range []struct {
@@ -150,7 +139,7 @@ func TestInjectionIsEvidence(t *testing.T) {
 				want = ScopeAll
 			}
 			if v := l.banned(); v.Scope != want || v.Evidence[0].Kind != KindInjection {
-				t.Errorf("%v: got %+v", kind, v)
+				t.Errorf("%v: got %s", kind, brief(v))
 			}
 		}
 	}

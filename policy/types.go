@@ -45,7 +45,8 @@ type Verdict struct {
 	Account  Label         // of an alert: the account that it is about, the zero Label if it is about none
 	Owned    Label         // of proved_source_guessing: an account that the source has authenticated as
 	Owns     int           // of proved_source_guessing: how many such accounts there are
-	Rate     float64       // of proved_source_guessing and misconfigured_endpoint: attempts a minute since they began
+	Guessed  int           // of proved_source_guessing: how many accounts failed that are not the source's
+	Rate     float64       // of proved_source_guessing and misconfigured_endpoint: attempts a minute on Account since they began
 	Evidence []Evidence    // the latest, oldest first, eight at most; borrowed, valid until the engine's next call
 }
 
