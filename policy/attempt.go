@@ -180,7 +180,7 @@ func (e *Engine) weigh(s *source, p *pair, id accountID, ev *Evidence, first boo
 		}
 	}
 	if stranger := s.owns == 0 && p.okAt == 0 && !e.proved(s) && ev.Kind != KindInjection; stranger {
-		if !ev.Unknown {
+		if !ev.Unknown && ev.Account.n > 0 {
 			n := e.strangersOn(id, ev.Server, &ev.Account, first)
 			if e.on(ruleAccountAttack) {
 				factor *= crowd(n)

@@ -61,7 +61,7 @@ func TestMoreBansThanAllowedAreAlerted(t *testing.T) {
 		l.scan(fmt.Sprintf("203.0.113.%d", i+1))
 	}
 	if len(l.got) != 3 || l.got[2].Action != ActionAlert || l.got[2].Rule != RuleBansFull || l.got[2].Prefix.String() != "203.0.113.3/32" {
-		t.Fatalf("got %+v, want two bans and one alert", l.got)
+		t.Fatalf("got %v, want two bans and one alert", l.told())
 	}
 	if s := l.e.Stats(); s.Bans != 2 || s.BansRefused < 2 {
 		t.Errorf("got %+v", s)

@@ -91,7 +91,7 @@ func TestAttemptsBeginAnewWhenTheScoreIsGone(t *testing.T) {
 	for _, swept := range []bool{false, true} {
 		l.got = nil
 		l.feed(repeat(3, o)...)
-		l.now += int64(24 * time.Hour)
+		l.now += int64(20 * 24 * time.Hour) // an attempt on an unknown account is remembered for two weeks
 		if swept {
 			l.wait(0)
 		}
@@ -148,15 +148,15 @@ func TestInjectionIsEvidence(t *testing.T) {
 func TestEvidenceIsTheLatestOldestFirst(t *testing.T) {
 	l := newLab(t)
 	for i := range 13 {
-		l.feed(event(KindSessionLimit, ServiceAMI, attacker, fmt.Sprint(i), ""))
+		l.feed(event(KindSessionLimit, ServiceAMI, fmt.Sprintf("%s:%d", attacker, i), "admin", ""))
 	}
 	v := l.banned()
 	if len(v.Evidence) != evidenceKept {
 		t.Fatalf("got %d, want %d", len(v.Evidence), evidenceKept)
 	}
 	for i, ev := range v.Evidence {
-		if got, want := string(ev.Account.Bytes()), fmt.Sprint(i+5); got != want || ev.Weight != 0.25 || !ev.Proven {
-			t.Errorf("evidence %d: got %q %+v, want %q", i, got, ev, want)
+		if ev.Port != uint16(i+5) || string(ev.Account.Bytes()) != "admin" || ev.Weight != 0.25 || !ev.Proven {
+			t.Errorf("evidence %d: got port %d, account %q, weight %v; want port %d", i, ev.Port, ev.Account.Bytes(), ev.Weight, i+5)
 		}
 	}
 }
