@@ -77,7 +77,7 @@ func TestFloodForgetsNoSourceUnderASIPBan(t *testing.T) {
 
 // However full the memory is of phones and of old attackers, a stranger who attacks amid a flood is banned.
 func TestStrangerIsBannedThoughMemoryIsFull(t *testing.T) {
-	l := newLab(t, few)
+	l := newLab(t, few, off("server_under_attack", "account_under_attack"))
 	for i := range 2 * fewSources {
 		l.feed(registered(fmt.Sprintf("10.20.%d.%d", i>>8, i&255)))
 	}
@@ -119,12 +119,17 @@ func TestFloodLeavesEvidence(t *testing.T) {
 }
 
 func TestIdleSourcesAreForgotten(t *testing.T) {
-	l := newLab(t)
+	l := newLab(t, off("server_under_attack", "account_under_attack"))
 	l.flood(rand.New(rand.NewPCG(1, 2)), 5000, 1)
 	l.feed(registered(phone))
 	l.scan(attacker)
-	for range 10 {
-		l.wait(3 * 24 * time.Hour)
+	l.wait(13 * 24 * time.Hour)
+	if n := l.e.sources.n; n < 5000 {
+		t.Errorf("sources: got %d, want all after 13 days", n)
+	}
+	l.wait(2 * 24 * time.Hour)
+	for range 5000 / sweepBudget {
+		l.wait(time.Second)
 	}
 	if n := l.e.sources.n; n != 2 {
 		t.Errorf("sources: got %d, want the phone and the attacker", n)

@@ -145,10 +145,6 @@ func TestSameOffenderTwiceIsBannedAlone(t *testing.T) {
 func TestForgottenOffenderIsNone(t *testing.T) {
 	for name, forget := range map[string]func(l *lab){
 		"by time": func(l *lab) { l.now += int64(3*strikeFade + 2*time.Hour) },
-		"lifted": func(l *lab) {
-			l.take(l.e.Protect(l.now, NewProtected([]ProtectedEntry{{netip.MustParsePrefix(host6(0) + "/128"), "allow"}}, nil)))
-			l.take(l.e.Protect(l.now, nil))
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)

@@ -23,7 +23,7 @@ func TestProofEndsWithItsWindow(t *testing.T) {
 	l := newLab(t)
 	l.feed(registered(phone))
 	l.wait(24*time.Hour - time.Second)
-	l.feed(guesses(9, phone)...)
+	l.feed(guesses(9, phone+":5061")...)
 	l.noBan()
 	l.drop()
 	l.wait(time.Second)
@@ -104,7 +104,11 @@ func TestRoundTrip(t *testing.T) {
 	l = newLab(t)
 	l.feed(registered(phone))
 	l.feed(repeat(20, o)...)
-	l.feed(all(guesses(20, phone), func(Observation) Observation { o.Account = hasher.Label([]byte{byte(o.Session)}); o.Session++; return o })...)
+	l.feed(all(guesses(20, phone), func(Observation) Observation {
+		o.Account = hasher.Label([]byte{byte(o.Session)})
+		o.Session++
+		return o
+	})...)
 	l.noBan()
 	for _, service := range []Service{ServicePJSIP, ServiceOther} {
 		l = newLab(t)

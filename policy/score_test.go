@@ -91,7 +91,7 @@ func TestAttemptsBeginAnewWhenTheScoreIsGone(t *testing.T) {
 	for _, swept := range []bool{false, true} {
 		l.got = nil
 		l.feed(repeat(3, o)...)
-		l.now += int64(20 * 24 * time.Hour) // an attempt on an unknown account is remembered for two weeks
+		l.now += int64(30 * 24 * time.Hour) // one attempt is remembered for two weeks, three for 25 days
 		if swept {
 			l.wait(0)
 		}

@@ -46,7 +46,7 @@ func TestPropertyRestoredStateGoesOn(t *testing.T) {
 			})
 		}
 		if !reflect.DeepEqual(runs[0], runs[1]) {
-			t.Fatalf("verdicts differ:\n%+v\n%+v", runs[0], runs[1])
+			t.Fatalf("verdicts differ: %s", difference(runs[0], runs[1]))
 		}
 	})
 }
