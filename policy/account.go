@@ -50,8 +50,9 @@ type pair struct {
 	minuteAt uint32  // when the minute began in which rate counts
 	debt     float32 // what its failures have added to the source's scores, as of touched
 	slowDebt float32
-	fails    uint16 // failures since the last success that were not excused
-	excused  uint16 // failures since the last success that rule misconfigured_endpoint let pass
+	fails    uint16 // failures since the last success that counted
+	excused  uint16 // those that rule misconfigured_endpoint let pass
+	shielded uint16 // those that were not held against a proved source, since they may be forged
 	rate     uint8  // failures in the minute
 	flags    uint8
 }
@@ -61,7 +62,7 @@ const (
 	pairFailed       = 1 << iota // counted in source.failed
 	pairFailedProven             // counted in source.failedProven
 	pairChallenged               // counted in silent.accounts
-	pairProven                   // a failure since the last success was proven
+	pairProven                   // a failure since the last success was proven, whatever became of it
 	pairTold                     // misconfigured_endpoint was told of it
 	pairOwned                    // counted in source.owns
 )
@@ -197,10 +198,16 @@ func (e *Engine) expirePairs() {
 }
 
 // strangersOn notes that a stranger failed on an account, and returns how many others did lately.
-func (e *Engine) strangersOn(id accountID, server uint16, l *Label, first bool) float32 {
+func (e *Engine) strangersOn(id accountID, server uint16, l *Label, first bool) int {
 	a, _ := e.touchAccount(id, server, l)
 	if first {
 		a.strangers++
 	}
-	return a.strangers - 1
+	return whole(a.strangers - 1)
 }
+
+// whole is a number of strangers or suspects that fade: one counts as a whole one for some minutes.
+func whole(n float32) int { return int(n + 0.1) }
+
+// count16 adds one to a counter that must not wrap.
+func count16(n uint16) uint16 { return uint16(min(int(n)+1, math.MaxUint16)) } // checked

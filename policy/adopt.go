@@ -115,9 +115,12 @@ func (e *Engine) absolve(k key) {
 	}
 	for _, sp := range k.spreads() {
 		if r := e.networks.get(k.masked(sp.bits)); r != 0 {
-			if n := &e.networks.at(r).val; n.offenders > 0 && n.offender == k.part(sp.bits) {
+			n, part := &e.networks.at(r).val, e.part(k, sp.bits)
+			if n.banned.remove(part) && n.offenders > 0 {
 				n.offenders--
-				n.offender = 0
+			}
+			if n.failed.remove(part) {
+				n.suspects = max(0, n.suspects-1)
 			}
 		}
 	}

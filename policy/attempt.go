@@ -70,8 +70,13 @@ func (e *Engine) count(k key, ev Evidence, own ruleID) {
 	s, r := e.touch(k)
 	id := e.accountOf(ev.Server, ev.Service, &ev.Account)
 	p, _ := e.touchPair(k, id)
-	if p.fails+p.excused == 0 {
+	if p.fails == 0 && p.excused == 0 && p.shielded == 0 {
 		p.failAt = e.sec
+	}
+	if ev.Proven {
+		p.flags |= pairProven
+	} else {
+		s.failPort = ev.Port
 	}
 	first := ev.Kind != KindInjection && s.fail(p, ev.Proven)
 	if own == ruleNone && e.misconfigured(k, s, p, id, &ev) {
@@ -81,17 +86,17 @@ func (e *Engine) count(k key, ev Evidence, own ruleID) {
 	if own == ruleNone {
 		e.weigh(s, p, id, &ev, first)
 	}
-	p.fails = uint16(min(int(p.fails)+1, 1<<16-1)) // checked
 	if ev.Proven {
-		p.flags |= pairProven
 		ev.Weight += s.excused // it was no misconfigured endpoint
 		s.excused = 0
 	} else if e.shielded(s, &ev) {
 		e.stats.Shielded++
+		p.shielded = count16(p.shielded)
 		e.guessing(k, s, r, p, &ev)
 		return
 	}
 	e.stats.Counted++
+	p.fails = count16(p.fails)
 	p.debt += ev.Weight
 	p.slowDebt += ev.Weight
 	e.add(s, &ev)
@@ -148,7 +153,7 @@ func (e *Engine) misconfigured(k key, s *source, p *pair, id accountID, ev *Evid
 	if int(p.rate) > limit {
 		return false
 	}
-	p.excused = uint16(min(int(p.excused)+1, 1<<16-1)) // checked
+	p.excused = count16(p.excused)
 	if ev.Proven && p.okAt == 0 {
 		s.excused = min(s.excused+ev.Weight, e.limit)
 	}
@@ -191,26 +196,33 @@ func (e *Engine) weigh(s *source, p *pair, id accountID, ev *Evidence, first boo
 			factor = max(factor, siege(n))
 		}
 	}
+	if ev.Proven {
+		factor = min(factor, maxProvenFactor)
+	}
 	ev.Weight *= min(factor, maxFactor)
 }
 
-// maxFactor is how much heavier an attempt gets at most.
-const maxFactor = 8
+// maxFactor is how much heavier an attempt gets at most, and maxProvenFactor one that is proven: the strangers around it
+// may be forged, and its ban is longer and of all traffic.
+const (
+	maxFactor       = 8
+	maxProvenFactor = 2.5
+)
 
 // everyAccount stands for all accounts of a server. No account can have its hash but by an accident of 1 in 2^64.
 var everyAccount = Label{hash: 0x5eed_0f_a11_acc05}
 
 // crowd is how much more a stranger's attempt weighs on an account on which n other strangers failed within hours.
-func crowd(n float32) float32 {
+func crowd(n int) float32 {
 	if n < 3 {
 		return 1
 	}
-	return 1 + (n-2)/2
+	return 1 + float32(min(n, 100)-2)/2
 }
 
 // siege is how much more a stranger's attempt on an unknown account weighs when n other strangers failed on the server
 // within hours. A wrong password is left alone: users who err are strangers, too.
-func siege(n float32) float32 {
+func siege(n int) float32 {
 	switch {
 	case n < 30:
 		return 1
@@ -243,7 +255,7 @@ func (e *Engine) guessing(k key, s *source, r ref, p *pair, ev *Evidence) {
 	}
 	v := Verdict{
 		Rule: RuleProvedGuessing, Prefix: k.prefix(), Server: ev.Server, Account: ev.Account, Score: float64(s.guess),
-		Attempts: int(p.fails), Rate: float64(p.fails) * 60 / float64(max(1, e.sec-p.failAt)),
+		Attempts: int(p.shielded), Rate: float64(p.shielded) * 60 / float64(max(1, e.sec-p.failAt)),
 		Owns: int(s.owns), Owned: e.ownedBy(k, s), Guessed: int(s.failed),
 	}
 	e.alert(v, pairKey{k.hi, k.lo, 0}, hourly)

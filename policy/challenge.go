@@ -9,9 +9,11 @@ import (
 // epoch.
 type silent struct {
 	at       int64   // when it was challenged about one account more than phones explain, nanoseconds
-	debt     float32 // what its challenges added to its scores
-	accounts uint16  // that were challenged
-	weighed  uint16  // of them, those that count in its scores
+	debt     float32 // what its challenges added to its scores, as of debtAt
+	slowDebt float32
+	debtAt   uint32
+	accounts uint16 // that were challenged
+	weighed  uint16 // of them, those that count in its scores
 	last     Evidence
 }
 
@@ -89,7 +91,9 @@ func (e *Engine) unanswered(r ref) {
 	ev := q.last
 	ev.At = e.now
 	ev.Weight = min(unansweredWeight*float32(n), maxScore*float32(e.opt.Threshold))
+	e.decaySilent(q)
 	q.debt += ev.Weight
+	q.slowDebt += ev.Weight
 	e.silents.move(r, listPlain)
 	covered, ok := e.counts(en.key, &ev)
 	if !ok {
@@ -111,14 +115,22 @@ func (e *Engine) nextUnanswered() (ref, int64) {
 	return r, e.silents.at(r).val.at + answerTime
 }
 
+// decaySilent brings what challenges added to scores to now.
+func (e *Engine) decaySilent(q *silent) {
+	q.debt *= fade(e.sec-q.debtAt, e.half)
+	q.slowDebt *= fade(e.sec-q.debtAt, e.slowHalf)
+	q.debtAt = e.sec
+}
+
 // answered forgets, at a source's success, what was held against it for its challenges.
 func (e *Engine) answered(k key, s *source) {
 	r := e.silents.get(k)
 	if r == 0 {
 		return
 	}
-	debt := e.silents.at(r).val.debt
-	s.proven, s.forgeable = less(s.proven, s.forgeable, debt)
-	s.slowProven, s.slowForgeable = less(s.slowProven, s.slowForgeable, debt)
+	q := &e.silents.at(r).val
+	e.decaySilent(q)
+	s.proven, s.forgeable = less(s.proven, s.forgeable, q.debt)
+	s.slowProven, s.slowForgeable = less(s.slowProven, s.slowForgeable, q.slowDebt)
 	e.silents.remove(r)
 }

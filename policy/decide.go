@@ -42,7 +42,7 @@ func (e *Engine) decide(k key, s *source, r ref, ev *Evidence, covered Scope, ow
 	for _, sp := range k.spreads() {
 		nk := k.masked(sp.bits)
 		n, nr := e.touchNetwork(nk)
-		e.addFrom(k.part(sp.bits), n, ev)
+		e.addFrom(e.part(k, sp.bits), n, ev)
 		e.keep(nk, *ev)
 		banned = max(banned, e.decideNetwork(k, sp, nk, n, nr, offence, banned))
 	}
@@ -79,7 +79,7 @@ func (e *Engine) settle(k key, s *source, offence bool) {
 		n.proven = max(0, n.proven-s.proven)
 		n.forgeable = max(0, n.forgeable-s.forgeable)
 		if offence {
-			n.offend(k.part(sp.bits), s.strikeAt)
+			n.offend(e.part(k, sp.bits), s.strikeAt)
 		}
 		e.classifyNetwork(nk, nr)
 	}

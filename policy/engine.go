@@ -79,10 +79,10 @@ const rounding = 1e-4
 // about one attempt on an unknown account, or two on a known one.
 const washingPart = 0.3
 
-// What the tables hold for each of MaxSources: with 96 bytes for an address, 88 for a prefix, 72 for an account at a
+// What the tables hold for each of MaxSources: with 96 bytes for an address, 104 for a prefix, 72 for an account at a
 // source, 88 for an account, and 5 to 11 for an index of each, that makes 125 bytes a source, 128 at most.
 const (
-	sourcesPerNetwork = 10
+	sourcesPerNetwork = 12
 	sourcesPerPair    = 10
 	sourcesPerAccount = 32
 )

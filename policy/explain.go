@@ -51,8 +51,9 @@ type AccountPart struct {
 	Account  Label // its name, as far as it is still remembered
 	Server   uint16
 	OKAt     int64 // the last success
-	Fails    int   // failures since then that counted or would have, for a stranger
+	Fails    int   // failures since then that counted
 	Excused  int   // failures since then that are a misconfigured endpoint's
+	Shielded int   // failures since then that may be forged, while the address was proved
 	FailedAt int64 // the first of them
 }
 
@@ -157,8 +158,8 @@ func (e *Engine) explainAccounts(k key) []AccountPart {
 	var out []AccountPart
 	for _, r := range refs[:min(len(refs), maxExplained)] {
 		en := e.pairs.at(r)
-		p := AccountPart{Fails: int(en.val.fails), Excused: int(en.val.excused), OKAt: nanos(en.val.okAt)}
-		if p.Fails+p.Excused > 0 {
+		p := AccountPart{Fails: int(en.val.fails), Excused: int(en.val.excused), Shielded: int(en.val.shielded), OKAt: nanos(en.val.okAt)}
+		if p.Fails+p.Excused+p.Shielded > 0 {
 			p.FailedAt = nanos(en.val.failAt)
 		}
 		if ar := e.accounts.get(en.key.account); ar != 0 {

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -13,16 +14,43 @@ type network struct {
 	at                uint32
 	proofAt           uint32 // the last proof of one of its addresses
 	strikeAt          uint32 // when the latest ban of it or in it ends or ended
-	latest            uint64 // the part that failed last
-	offender          uint64 // the part that was banned last
+	failed            recent // parts that failed
+	banned            recent // parts that were banned
 	attempts          uint16
-	offenders         uint8 // parts that were banned, as far as they differ from the one before
+	offenders         uint8 // parts that were banned
 	strikes           uint8
 	flags             uint8
 }
 
-// The flags of a network; hasProof is one, too.
-const hasLatest = washed << 1 // latest is set
+// recent are the latest few different parts of a network, hashed with the engine's seed, newest first; 0 is none. So a
+// few that take turns do not look like many.
+type recent [4]uint32
+
+// add notes a part. True means that it is not one of the latest.
+func (r *recent) add(part uint32) bool {
+	i := slices.Index(r[:], part)
+	if i == 0 {
+		return false
+	}
+	found := i > 0
+	if !found {
+		i = len(r) - 1
+	}
+	copy(r[1:i+1], r[:i])
+	r[0] = part
+	return !found
+}
+
+// remove forgets a part. True means that it was one of the latest.
+func (r *recent) remove(part uint32) bool {
+	i := slices.Index(r[:], part)
+	if i < 0 {
+		return false
+	}
+	copy(r[i:], r[i+1:])
+	r[len(r)-1] = 0
+	return true
+}
 
 // networkHalfLife is after which the score of a network has halved, in half-lives of a source's, and networkMemory that of
 // its number of suspects: an attacker who has many addresses has time.
@@ -36,7 +64,7 @@ const (
 // /24 is shared by strangers.
 type spread struct {
 	bits      uint8
-	suspects  float32
+	suspects  int
 	factor    float32
 	offenders uint8
 }
@@ -57,12 +85,12 @@ func (k key) spreads() []spread {
 	return spreads6[:]
 }
 
-// part is what tells the parts of a network from each other: its addresses, or its /64s.
-func (k key) part(bits uint8) uint64 {
+// part tells the parts of a network from each other: its addresses, or its /64s. It is not 0.
+func (e *Engine) part(k key, bits uint8) uint32 {
 	if bits < netBits {
-		return k.hi
+		k = k.masked(netBits)
 	}
-	return k.lo
+	return uint32(k.hash(e.k0, e.k1)) | 1 // the lower half is meant
 }
 
 // touchNetwork returns a prefix's record as of now, made if there is none, and makes it the newest.
@@ -86,7 +114,7 @@ func (e *Engine) touchNetwork(k key) (*network, ref) {
 
 func (e *Engine) decayNetwork(n *network) {
 	if n.offenders > 0 && e.sec > n.strikeAt && e.sec-n.strikeAt > 3*seconds(strikeFade) {
-		n.offenders = 0
+		n.offenders, n.banned = 0, recent{}
 	}
 	fadeStrikes(&n.strikes, &n.strikeAt, e.sec)
 	if e.sec <= n.at {
@@ -100,7 +128,7 @@ func (e *Engine) decayNetwork(n *network) {
 	n.suspects *= fade(dt, networkMemory.Seconds())
 	if n.proven+n.forgeable < e.calm {
 		n.proven, n.forgeable, n.suspects, n.attempts = 0, 0, 0, 0
-		n.flags &^= hasLatest
+		n.failed = recent{}
 	}
 }
 
@@ -125,11 +153,9 @@ func (e *Engine) classifyNetwork(k key, r ref) {
 }
 
 // addFrom adds an attempt of one address to a network.
-func (e *Engine) addFrom(part uint64, n *network, ev *Evidence) {
-	if n.flags&hasLatest == 0 || n.latest != part {
+func (e *Engine) addFrom(part uint32, n *network, ev *Evidence) {
+	if n.failed.add(part) {
 		n.suspects++
-		n.latest = part
-		n.flags |= hasLatest
 	}
 	score := &n.forgeable
 	if ev.Proven {
@@ -143,10 +169,9 @@ func (e *Engine) addFrom(part uint64, n *network, ev *Evidence) {
 }
 
 // offend notes that a part of a network earned a ban that ends at until.
-func (n *network) offend(part uint64, until uint32) {
-	if n.offenders == 0 || n.offender != part {
+func (n *network) offend(part uint32, until uint32) {
+	if n.banned.add(part) {
 		n.offenders = bump(n.offenders, 1)
-		n.offender = part
 	}
 	n.strikeAt = max(n.strikeAt, until)
 }
@@ -158,7 +183,7 @@ func (e *Engine) decideNetwork(k key, sp spread, nk key, n *network, nr ref, wan
 		return ScopeNone
 	}
 	scope, rule := ScopeNone, ruleNone
-	if e.on(ruleSpreadScore) && n.suspects > sp.suspects-0.9 { // as of a day, so that two do not fade to one within minutes
+	if e.on(ruleSpreadScore) && whole(n.suspects) >= sp.suspects {
 		switch limit := sp.factor * e.limit; {
 		case n.proven > limit:
 			scope = ScopeAll
@@ -169,7 +194,7 @@ func (e *Engine) decideNetwork(k key, sp spread, nk key, n *network, nr ref, wan
 	}
 	if e.on(ruleSecondOffender) && want > scope {
 		offenders := n.offenders
-		if offenders == 0 || n.offender != k.part(sp.bits) {
+		if !slices.Contains(n.banned[:], e.part(k, sp.bits)) {
 			offenders++
 		}
 		if offenders >= sp.offenders {
@@ -193,7 +218,7 @@ func (e *Engine) decideNetwork(k key, sp spread, nk key, n *network, nr ref, wan
 		return ScopeNone
 	}
 	e.networks.move(nr, listBanned)
-	n.offend(k.part(sp.bits), n.strikeAt)
+	n.offend(e.part(k, sp.bits), n.strikeAt)
 	return scope
 }
 

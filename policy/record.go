@@ -105,8 +105,12 @@ func (n *network) code(c *coder) {
 	for _, v := range []*uint32{&n.at, &n.proofAt, &n.strikeAt} {
 		c.u32(v)
 	}
-	c.u64(&n.latest)
-	c.u64(&n.offender)
+	for i := range n.failed {
+		c.u32(&n.failed[i])
+	}
+	for i := range n.banned {
+		c.u32(&n.banned[i])
+	}
 	c.u16(&n.attempts)
 	for _, v := range []*uint8{&n.offenders, &n.strikes, &n.flags} {
 		c.u8(v)
@@ -121,6 +125,7 @@ func (p *pair) code(c *coder) {
 	c.f32(&p.slowDebt)
 	c.u16(&p.fails)
 	c.u16(&p.excused)
+	c.u16(&p.shielded)
 	c.u8(&p.rate)
 	c.u8(&p.flags)
 }
@@ -160,6 +165,8 @@ func (q *request) code(c *coder) {
 func (q *silent) code(c *coder) {
 	c.i64(&q.at)
 	c.f32(&q.debt)
+	c.f32(&q.slowDebt)
+	c.u32(&q.debtAt)
 	c.u16(&q.accounts)
 	c.u16(&q.weighed)
 	q.last.code(c)

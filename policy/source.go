@@ -92,7 +92,6 @@ func (e *Engine) add(s *source, ev *Evidence) {
 	} else {
 		s.forgeable = min(s.forgeable+ev.Weight, most)
 		s.slowForgeable = min(s.slowForgeable+ev.Weight, most)
-		s.failPort = ev.Port
 	}
 	if s.attempts == 0 {
 		s.since = e.sec
@@ -195,13 +194,15 @@ func evict[K hashable, V any](t *table[K, V]) uint8 {
 			return list
 		}
 	}
-	for _, list := range [...]uint8{listProved, listStruck, listActive, listCalm} {
-		if r := t.lists[list].tail; r != 0 {
-			t.remove(r)
-			return list
+	list := uint8(listBanned) // only if there is nothing else: a table of prefixes much smaller than the bans that it took over
+	for _, l := range [...]uint8{listProved, listStruck, listActive, listCalm} {
+		if t.lists[l].n > 0 {
+			list = l
+			break
 		}
 	}
-	panic("policy: a table is full of bans") // at most half of the sources and of the networks are banned
+	t.remove(t.lists[list].tail)
+	return list
 }
 
 // sweepSources forgets what has no meaning any more, at most budget records of each list.

@@ -31,12 +31,15 @@ func (e *Engine) succeeded(k key, o *Observation) {
 	if e.found(k, s, r, p, o) {
 		return
 	}
-	stranger := s.owns == 0 && p.okAt == 0
-	if stranger && a.strangers >= manyStrangers && e.on(ruleSuspectLogin) {
-		e.alert(Verdict{Rule: RuleSuspectLogin, Prefix: k.prefix(), Server: o.Server, Account: o.Account, Attempts: int(s.attempts)}, pairKey{k.hi, k.lo, id}, hourly)
-	}
-	if stranger && a.strangers >= 1 && p.flags&pairFailed != 0 {
-		a.strangers-- // a user who erred was none
+	if s.owns == 0 && p.okAt == 0 {
+		if p.flags&pairFailed != 0 {
+			a.strangers = max(0, a.strangers-1) // he was none: a user who erred
+		}
+		if whole(a.strangers) >= manyStrangers && e.on(ruleSuspectLogin) {
+			e.alert(Verdict{
+				Rule: RuleSuspectLogin, Prefix: k.prefix(), Server: o.Server, Account: o.Account, Attempts: int(s.attempts),
+			}, pairKey{k.hi, k.lo, id}, hourly)
+		}
 	}
 	e.answered(k, s)
 	e.forgive(s, p)
@@ -48,16 +51,21 @@ func (e *Engine) succeeded(k key, o *Observation) {
 
 // found says whether a success is that of an attacker who guessed: his source is banned, and proves nothing.
 func (e *Engine) found(k key, s *source, r ref, p *pair, o *Observation) bool {
-	before := p.okAt != 0
 	pk := pairKey{k.hi, k.lo, e.accountOf(o.Server, o.Service, &o.Account)}
-	guessed := p.fails > typos && (!before || p.flags&pairProven != 0)
-	if !guessed && before && p.fails > typos && p.flags&pairTold == 0 && e.on(ruleSpoofSuspected) {
-		e.alert(Verdict{Rule: RuleSpoofSuspected, Prefix: k.prefix(), Server: o.Server, Account: o.Account, Attempts: int(p.fails)}, pk, hourly)
+	before, port := p.okAt != 0, o.Source.Port()
+	guessed := p.fails > typos && (!before || p.flags&pairProven != 0) || !before && s.owns == 0 && e.sprayed(s, p, port)
+	whispered := !before && p.shielded > typos // by a source that owns other accounts, or in its name
+	switch {
+	case guessed || whispered:
+	case before && p.flags&(pairProven|pairTold) == 0 && int(p.fails)+int(p.excused)+int(p.shielded) > typos && e.on(ruleSpoofSuspected):
+		e.alert(Verdict{
+			Rule: RuleSpoofSuspected, Prefix: k.prefix(), Server: o.Server, Account: o.Account, Attempts: int(p.fails) + int(p.excused) + int(p.shielded),
+		}, pk, hourly)
+		return false
+	default:
+		return false
 	}
-	if !guessed && !before && s.owns == 0 {
-		guessed = e.sprayed(s, p, o.Source.Port())
-	}
-	if !guessed || !e.on(ruleCompromised) {
+	if !e.on(ruleCompromised) {
 		return false
 	}
 	scope := ScopeSIP
@@ -65,17 +73,27 @@ func (e *Engine) found(k key, s *source, r ref, p *pair, o *Observation) bool {
 		scope = ScopeAll
 	}
 	e.alert(Verdict{
-		Rule: RuleCompromised, Prefix: k.prefix(), Scope: scope, Server: o.Server, Account: o.Account,
-		Attempts: int(max(p.fails, s.attempts)), Score: float64(s.proven + s.forgeable), Evidence: e.exportEvidence(k, s.attempts),
+		Rule: RuleCompromised, Prefix: k.prefix(), Scope: scope, Server: o.Server, Account: o.Account, Attempts: int(max(p.fails, p.shielded, s.attempts)),
+		Score: float64(s.proven + s.forgeable), Evidence: e.exportEvidence(k, s.attempts),
 	}, pk, hourly)
+	if !guessed && (s.failPort != port || isSIPPort(port)) {
+		return false // the failures may be forged, and the source has proved itself: told, not banned
+	}
 	p.fails /= 2 // so that a user who erred long gets in some time, and who guessed long is banned again
+	p.shielded /= 2
 	s.flags |= washed
-	s.okPort, s.failPort = o.Source.Port(), o.Source.Port()
+	s.okPort, s.failPort = port, port
 	if e.banScope(k) < scope {
-		e.banHost(k, s, r, banCase{scope: scope, rule: ruleCompromised, score: s.proven + s.forgeable, attempts: max(p.fails, s.attempts, 1)})
+		e.banHost(k, s, r, banCase{
+			scope: scope, rule: ruleCompromised, score: s.proven + s.forgeable, attempts: max(p.fails, s.attempts, 1),
+			forgeable: scope != ScopeAll, patient: e.patient(k),
+		})
 	}
 	return true
 }
+
+// isSIPPort says whether a forger would try this port first: that of SIP, or of SIP over TLS.
+func isSIPPort(port uint16) bool { return port == 5060 || port == 5061 }
 
 // sprayed says whether a source that owns nothing tried so many other accounts before its first success that this one is a
 // find. What could have been forged counts only if it came from the very port of the success.
@@ -102,7 +120,7 @@ func (e *Engine) forgive(s *source, p *pair) {
 	if s.slowProven+s.slowForgeable < e.slowCalm && s.proven+s.forgeable == 0 {
 		s.slowProven, s.slowForgeable, s.attempts = 0, 0, 0
 	}
-	p.debt, p.slowDebt, p.fails, p.excused, p.failAt, p.rate = 0, 0, 0, 0, 0, 0
+	p.debt, p.slowDebt, p.fails, p.excused, p.shielded, p.failAt, p.rate = 0, 0, 0, 0, 0, 0, 0
 	p.flags &^= pairProven | pairTold
 	s.unfail(p)
 }
