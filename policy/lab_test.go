@@ -249,6 +249,10 @@ func (l *lab) source(addr string) source {
 	return l.e.sources.at(r).val
 }
 
+func hostAddr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+func addrPort(a netip.Addr, port uint16) netip.AddrPort { return netip.AddrPortFrom(a, port) }
+
 func (l *lab) isBanned(addr string) bool {
 	_, ok := l.e.Ban(netip.MustParseAddr(addr))
 	return ok
