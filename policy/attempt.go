@@ -192,8 +192,8 @@ func (e *Engine) weigh(s *source, p *pair, id accountID, ev *Evidence, first boo
 			}
 		}
 		n := e.strangersOn(e.accountOf(ev.Server, ev.Service, &everyAccount), ev.Server, &everyAccount, s.attempts == 0)
-		if !guess && e.on(ruleServerAttack) {
-			factor = max(factor, siege(n))
+		if !guess && first && !ev.Proven && e.on(ruleServerAttack) {
+			factor = max(factor, siege(n, s.failed))
 		}
 	}
 	if ev.Proven {
@@ -221,12 +221,13 @@ func crowd(n int) float32 {
 }
 
 // siege is how much more a stranger's attempt on an unknown account weighs when n other strangers failed on the server
-// within hours. A wrong password is left alone: users who err are strangers, too.
-func siege(n int) float32 {
+// within hours: twice on his second account, four times from the third on. The first one, and wrong passwords, are left
+// alone: users who err are strangers, too. So is what is proven, since the strangers may be forged.
+func siege(n int, accounts uint8) float32 {
 	switch {
-	case n < 30:
+	case n < 30 || accounts < 2:
 		return 1
-	case n < 120:
+	case accounts == 2:
 		return 2
 	default:
 		return 4

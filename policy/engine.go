@@ -16,7 +16,6 @@ type Engine struct {
 	// Of the options, in the units of the records.
 	calm, slowCalm float32 // a score below it is none
 	limit          float32 // a score above it bans: the threshold, and a little for rounding
-	washing        float32 // what a source's score before its first proof must be above to be held against it after
 	half, slowHalf float64 // seconds
 	proofWindow    uint32  // seconds
 
@@ -75,10 +74,6 @@ const (
 // pass it by a rounding error.
 const rounding = 1e-4
 
-// washingPart is the part of the threshold that a source's score must be above at its first proof to be held against it:
-// about one attempt on an unknown account, or two on a known one.
-const washingPart = 0.3
-
 // What the tables hold for each of MaxSources: with 96 bytes for an address, 104 for a prefix, 72 for an account at a
 // source, 88 for an account, and 5 to 11 for an index of each, that makes 125 bytes a source, 128 at most.
 const (
@@ -98,7 +93,6 @@ func New(o Options) (*Engine, error) {
 		calm:        float32(o.calm()),
 		slowCalm:    float32(o.Threshold * slowCalm),
 		limit:       float32(o.Threshold * (1 + rounding)),
-		washing:     float32(o.Threshold * washingPart),
 		half:        o.HalfLife.Seconds(),
 		slowHalf:    max(slowHalfLife, o.HalfLife).Seconds(),
 		proofWindow: seconds(o.ProofWindow),

@@ -53,7 +53,7 @@ func (e *Engine) succeeded(k key, o *Observation) {
 func (e *Engine) found(k key, s *source, r ref, p *pair, o *Observation) bool {
 	pk := pairKey{k.hi, k.lo, e.accountOf(o.Server, o.Service, &o.Account)}
 	before, port := p.okAt != 0, o.Source.Port()
-	guessed := p.fails > typos && (!before || p.flags&pairProven != 0) || !before && s.owns == 0 && e.sprayed(s, p, port)
+	guessed := (p.fails > typos || e.mechanical(s, p, port)) && (!before || p.flags&pairProven != 0) || !before && s.owns == 0 && e.sprayed(s, p, port)
 	whispered := !before && p.shielded > typos // by a source that owns other accounts, or in its name
 	switch {
 	case guessed || whispered:
@@ -90,6 +90,12 @@ func (e *Engine) found(k key, s *source, r ref, p *pair, o *Observation) bool {
 		})
 	}
 	return true
+}
+
+// mechanical says whether an account's failures and its success came faster than a person types, from one port: two a
+// second. Two devices with one account behind one address have two ports.
+func (e *Engine) mechanical(s *source, p *pair, port uint16) bool {
+	return p.fails >= 2 && s.failPort == port && e.sec-p.failAt <= uint32(p.fails)/2
 }
 
 // isSIPPort says whether a forger would try this port first: that of SIP, or of SIP over TLS.
@@ -151,7 +157,7 @@ func (e *Engine) own(s *source, p *pair, pr, ar ref) {
 // prove notes that a source receives what is sent to it. Its first proof does not wash what it did before, from the same
 // port: see washed.
 func (e *Engine) prove(k key, s *source, r ref, port uint16) {
-	if !e.proved(s) && s.proven+s.forgeable > e.washing && s.failPort == port {
+	if !e.proved(s) && s.attempts > 0 && s.failPort == port {
 		s.flags |= washed
 	}
 	if s.proofAt/60 == e.sec/60 {
