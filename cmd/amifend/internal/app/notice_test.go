@@ -35,7 +35,7 @@ func TestSpool(t *testing.T) {
 		for i := range spoolLines + 101 {
 			l.Info("line", "n", i)
 			if i == 0 {
-				synctest.Wait() // the log's goroutine holds this one; whenever it took one later would make room for a later one
+				synctest.Wait() // the goroutine holds this one: taken later, it would leave room for a later line
 			}
 		}
 		l.WithGroup("g").With("server", "pbx").Info("lost too")
