@@ -213,13 +213,7 @@ func (e *Engine) dropBan(r ref) {
 	if e.banCount[k.bits] == 0 {
 		e.listBanBits()
 	}
-	if k.bits == hostBits {
-		if sr := e.sources.get(k.host()); sr != 0 {
-			e.classify(k, sr)
-		}
-	} else if nr := e.networks.get(k); nr != 0 {
-		e.classifyNetwork(k, nr)
-	}
+	e.relistBanned(k)
 }
 
 // listBanBits notes which prefix lengths have bans, shortest first.

@@ -14,6 +14,7 @@ const (
 	RuleAdopted        = "adopted"
 	RuleProtected      = "protected"
 	RuleProved         = "proved"
+	RuleOperator       = "operator"
 
 	// The kinds of alerts. This list is closed.
 	RuleBansFull       = "bans_full"
@@ -44,6 +45,7 @@ const (
 	ruleAdopted
 	ruleProtected
 	ruleProved
+	ruleOperator
 	ruleBansFull
 	ruleSpoofFlood
 	ruleCompromised
@@ -83,6 +85,7 @@ var rules = [ruleCount]RuleInfo{
 	ruleAdopted:        {Name: RuleAdopted, Meaning: "takes over a ban that was found in the kernel", Fixed: true},
 	ruleProtected:      {Name: RuleProtected, Meaning: "lifts a ban: its prefix holds an address that must never be banned", Fixed: true},
 	ruleProved:         {Name: RuleProved, Meaning: "lifts the ban of a prefix: an address of it that never failed has proved itself", Fixed: true},
+	ruleOperator:       {Name: RuleOperator, Meaning: "a ban or its lifting that an operator asked for", Fixed: true},
 	ruleBansFull:       {Name: RuleBansFull, Meaning: "a ban was due, but max_bans run already, or half as many of scope sip", Alert: true, Fixed: true},
 	ruleSpoofFlood:     {Name: RuleSpoofFlood, Meaning: "more new bans on forgeable evidence were due than forgeable_bans_per_minute", Alert: true},
 	ruleCompromised:    {Name: RuleCompromised, Meaning: "a success after failures that were no typos: bans the source", Alert: true},
