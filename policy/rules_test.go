@@ -115,7 +115,7 @@ var switches = map[string]struct {
 		on:   []string{"ban 203.0.113.5/32 sip 10m0s score"},
 	},
 	"server_under_attack": {
-		play: func(l *lab) { l.crowd(120); l.feed(forged(attacker)) },
+		play: func(l *lab) { l.crowd(120); l.drop(); l.feed(guesses(3, attacker)...) },
 		on:   []string{"ban 203.0.113.5/32 sip 10m0s score"},
 	},
 	"trust": {

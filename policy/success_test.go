@@ -41,15 +41,16 @@ func TestSuccessAfterFailures(t *testing.T) {
 		{"five between two successes, forgeable", [][]Observation{{own}, fail(5, "1007")}, own, []string{"alert 198.51.100.44/32 none spoof_suspected"}},
 		{"four between two successes", [][]Observation{{own}, fail(4, "1007")}, own, nil},
 		{"two and two with a success between", [][]Observation{{own}, fail(4, "1007"), {own}, fail(4, "1007")}, own, nil},
-		{"proven between two successes, as slow as a phone", [][]Observation{{own}, stream(fail(5, "1007"))}, own, nil},
-		{"faster than any phone", [][]Observation{{own}, stream(fail(25, "1007"))}, own, ban("all")},
+		{"proven between two successes, as slow as a phone", [][]Observation{{own}, stream(fail(20, "1007"))}, own, nil},
+		{"faster than any phone", [][]Observation{{own}, stream(fail(35, "1007"))}, own, ban("all")},
 		{"an owner of another account guesses over TCP", [][]Observation{{own}, stream(fail(9, "1008"))}, success(office, "1008"), ban("all")},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newLab(t, off(RuleProvenScore, RuleScore, RuleProvedGuessing)) // to see what the success decides
-			l.feed(slices.Concat(tt.before...)...)
-			l.quiet()
-			l.feed(tt.last)
+			l.every(2*time.Second, slices.Concat(tt.before...)...)              // as fast as people type
+			l.noBan()
+			l.drop()
+			l.every(2*time.Second, tt.last)
 			l.wants(tt.want...)
 		})
 	}
@@ -165,9 +166,9 @@ func TestSuspectLogin(t *testing.T) {
 func TestForgiveness(t *testing.T) {
 	l := newLab(t)
 	l.feed(wrong(phone, "1001"))
-	l.feed(repeat(3, wrong(phone, "1007"))...)
+	l.every(5*time.Second, repeat(3, wrong(phone, "1007"))...)
 	before := l.source(phone)
-	l.feed(registered(phone))
+	l.every(5*time.Second, registered(phone))
 	s := l.source(phone)
 	if want := float32(0.5); s.forgeable < want*0.98 || s.forgeable > want || s.slowForgeable < want*0.98 || s.slowForgeable > want {
 		t.Errorf("scores: from %v, %v to %v, %v; want %v", before.forgeable, before.slowForgeable, s.forgeable, s.slowForgeable, want)
