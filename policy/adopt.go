@@ -109,7 +109,7 @@ func (e *Engine) absolve(k key) {
 	}
 	if r := e.sources.get(k.host()); r != 0 {
 		s := &e.sources.at(r).val
-		s.proven, s.forgeable, s.slowProven, s.slowForgeable, s.guess, s.slowGuess, s.excused = 0, 0, 0, 0, 0, 0, 0
+		s.proven, s.forgeable, s.slowProven, s.slowForgeable, s.guess, s.slowGuess = 0, 0, 0, 0, 0, 0
 		s.attempts, s.strikes = 0, 0
 		s.flags &^= washed
 	}

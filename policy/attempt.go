@@ -86,10 +86,8 @@ func (e *Engine) count(k key, ev Evidence, own ruleID) {
 	if own == ruleNone {
 		e.weigh(s, p, id, &ev, first)
 	}
-	if ev.Proven {
-		ev.Weight += s.excused // it was no misconfigured endpoint
-		s.excused = 0
-	} else if e.shielded(s, &ev) {
+	ev.Weight += e.arrears(s, p, &ev)
+	if !ev.Proven && e.shielded(s, &ev) {
 		e.stats.Shielded++
 		p.shielded = count16(p.shielded)
 		e.guessing(k, s, r, p, &ev)
@@ -121,8 +119,7 @@ func (e *Engine) counts(k key, ev *Evidence) (covered Scope, ok bool) {
 }
 
 // misconfigured says whether an attempt is a misconfigured endpoint's: one account fails where others succeed, or where it
-// succeeded before, and not too fast. What it lets pass on an account that never succeeded here is set aside, and counts
-// once it turns out to be an attack.
+// succeeded before, and not too fast.
 func (e *Engine) misconfigured(k key, s *source, p *pair, id accountID, ev *Evidence) bool {
 	if !e.on(ruleMisconfigured) || ev.Kind == KindInjection {
 		return false
@@ -154,9 +151,6 @@ func (e *Engine) misconfigured(k key, s *source, p *pair, id accountID, ev *Evid
 		return false
 	}
 	p.excused = count16(p.excused)
-	if ev.Proven && p.okAt == 0 {
-		s.excused = min(s.excused+ev.Weight, e.limit)
-	}
 	if lasted := e.sec - p.failAt; p.excused >= toldAfter && lasted >= toldSeconds && p.flags&pairTold == 0 {
 		p.flags |= pairTold
 		e.alert(Verdict{
@@ -165,6 +159,27 @@ func (e *Engine) misconfigured(k key, s *source, p *pair, id accountID, ev *Evid
 		}, pairKey{k.hi, k.lo, id}, daily)
 	}
 	return true
+}
+
+// arrears is what attempts that were let pass just before weigh after all, now that they turn out to be no misconfigured
+// endpoint's: those on this account within the minute, and one on each other account. So an owner of an account who guesses
+// is stopped at the same attempt as anybody else.
+func (e *Engine) arrears(s *source, p *pair, ev *Evidence) float32 {
+	if s.owns == 0 || p.okAt != 0 || ev.Kind == KindInjection || !e.on(ruleMisconfigured) {
+		return 0
+	}
+	n := 0
+	if p.fails == 0 && p.shielded == 0 && e.sec-p.failAt < 60 {
+		n = int(p.excused)
+	}
+	failing, score := s.failed, s.guess
+	if ev.Proven {
+		failing, score = s.failedProven, s.proven
+	}
+	if score == 0 && failing > 1 {
+		n += min(int(failing)-1, 1+int(s.trust/trustPerAccount))
+	}
+	return e.weight(ev.Kind, ev.Unknown, ev.Service) * float32(n)
 }
 
 // weigh makes an attempt heavier where it is part of something larger: another account at the same source, an account or

@@ -77,7 +77,7 @@ func (v *Evidence) code(c *coder) {
 // code writes the account that a source owns by its key, since a ref means nothing elsewhere.
 func (s *source) code(c *coder, e *Engine) {
 	for _, v := range []*float32{
-		&s.proven, &s.forgeable, &s.slowProven, &s.slowForgeable, &s.guess, &s.slowGuess, &s.excused, &s.trust,
+		&s.proven, &s.forgeable, &s.slowProven, &s.slowForgeable, &s.guess, &s.slowGuess, &s.trust,
 	} {
 		c.f32(v)
 	}

@@ -5,13 +5,12 @@ import (
 	"time"
 )
 
-// source is what is remembered of an address. Times are seconds since the Unix epoch. Without pointers: 64 bytes, with its
+// source is what is remembered of an address. Times are seconds since the Unix epoch. Without pointers: 60 bytes, with its
 // place in the table at most 107.
 type source struct {
 	proven, forgeable         float32 // scores, as of at: of the evidence that cannot have been forged, and of the rest
 	slowProven, slowForgeable float32 // the same on the scale of slowHalfLife
 	guess, slowGuess          float32 // forgeable attempts in the name of a proved source: told, not held against it
-	excused                   float32 // proven attempts that rule misconfigured_endpoint let pass on accounts that are not the source's
 	trust                     float32
 
 	at       uint32
@@ -130,7 +129,6 @@ func (e *Engine) decay(s *source) {
 	s.proven *= f
 	s.forgeable *= f
 	s.guess *= f
-	s.excused *= f
 	s.slowProven *= slow
 	s.slowForgeable *= slow
 	s.slowGuess *= slow
@@ -141,9 +139,6 @@ func (e *Engine) decay(s *source) {
 	}
 	if s.slowGuess < e.slowCalm && s.guess < e.calm {
 		s.guess, s.slowGuess = 0, 0
-	}
-	if s.excused < e.calm {
-		s.excused = 0
 	}
 	if s.trust < minTrust {
 		s.trust = 0
@@ -223,7 +218,7 @@ func (e *Engine) sweepSource(r ref) bool {
 	s := &en.val
 	e.decay(s)
 	switch {
-	case s.clean() && !e.proved(s) && s.owns == 0 && s.guess == 0 && s.excused == 0 && s.trust == 0:
+	case s.clean() && !e.proved(s) && s.owns == 0 && s.guess == 0 && s.trust == 0:
 		e.sources.remove(r)
 		return true
 	case en.list == listProved && !e.proved(s), en.list == listStruck && s.strikes == 0, en.list == listActive && s.attempts == 0:
