@@ -39,6 +39,26 @@ func TestABanThatRunsOutGivesNoVerdict(t *testing.T) {
 	}
 }
 
+// One strike fades every thirty days after the end of the latest ban, not before.
+func TestStrikesFade(t *testing.T) {
+	for _, tt := range []struct {
+		days float64
+		want int // of the next ban
+	}{{0, 4}, {29.9, 4}, {30.1, 3}, {59.9, 3}, {60.1, 2}, {90.1, 1}, {400, 1}} {
+		l := newLab(t)
+		for _, d := range []time.Duration{1, 4, 16} {
+			l.scan(attacker)
+			l.wait(d * time.Hour)
+		}
+		l.drop()
+		l.wait(time.Duration(tt.days * 24 * float64(time.Hour)))
+		l.scan(attacker)
+		if v := l.banned(); v.Strike != tt.want {
+			t.Errorf("after %v days: strike %d, want %d", tt.days, v.Strike, tt.want)
+		}
+	}
+}
+
 // What arrives while a ban runs, from packets in flight or past a firewall that does not drop, counts nothing.
 func TestEventsDuringABanOnlyCountAsSeen(t *testing.T) {
 	l := newLab(t)
