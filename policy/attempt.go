@@ -73,10 +73,9 @@ func (e *Engine) count(k key, ev Evidence, own ruleID) {
 	if p.fails == 0 && p.excused == 0 && p.shielded == 0 {
 		p.failAt = e.sec
 	}
+	s.failPort = ev.Port
 	if ev.Proven {
 		p.flags |= pairProven
-	} else {
-		s.failPort = ev.Port
 	}
 	first := ev.Kind != KindInjection && s.fail(p, ev.Proven)
 	if own == ruleNone && e.misconfigured(k, s, p, id, &ev) {

@@ -148,7 +148,7 @@ func (e *Engine) observe(o *Observation) {
 
 // judge turns an event into an attempt, a part of one, a proof, or nothing.
 func (e *Engine) judge(k key, o *Observation) {
-	rk := requestKey{source: k, session: o.Session, port: o.Source.Port(), server: o.Server, stream: o.Stream}
+	rk := keyOf(k, o)
 	switch {
 	case o.Kind == KindSuccessfulAuth:
 		e.succeeded(k, o)

@@ -21,6 +21,11 @@ type requestKey struct {
 	stream  bool // so that no forgeable failure, which may count nothing, excuses a proven one
 }
 
+// keyOf returns the key of an observation's request.
+func keyOf(k key, o *Observation) requestKey {
+	return requestKey{source: k, session: o.Session, port: o.Source.Port(), server: o.Server, stream: o.Stream}
+}
+
 func (k requestKey) hash(k0, k1 uint64) uint64 {
 	var b [29]byte
 	binary.LittleEndian.PutUint64(b[:], k.source.hi)

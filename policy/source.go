@@ -21,7 +21,7 @@ type source struct {
 
 	attempts uint16
 	okPort   uint16 // of the last proof
-	failPort uint16 // of the last forgeable attempt
+	failPort uint16 // of the last attempt
 
 	failed       uint8 // accounts that failed here and never succeeded
 	failedProven uint8 // those of them that failed with proven evidence

@@ -42,6 +42,7 @@ func (e *Engine) succeeded(k key, o *Observation) {
 		}
 	}
 	e.answered(k, s)
+	e.redeem(k, s, o)
 	e.forgive(s, p)
 	innocent := s.clean()
 	e.own(s, p, pr, ar)
@@ -129,6 +130,27 @@ func (e *Engine) forgive(s *source, p *pair) {
 	p.debt, p.slowDebt, p.fails, p.excused, p.shielded, p.failAt, p.rate = 0, 0, 0, 0, 0, 0, 0
 	p.flags &^= pairProven | pairTold
 	s.unfail(p)
+}
+
+// redeem forgives the failure of the very request that now succeeded. Where Asterisk knows phones by auth_username, it calls
+// their first request one of an unknown account when several come at once (capture 12).
+func (e *Engine) redeem(k key, s *source, o *Observation) {
+	r := e.requests.get(keyOf(k, o))
+	if r == 0 {
+		return
+	}
+	q := &e.requests.at(r).val
+	if e.now-q.at > creditWindow {
+		return
+	}
+	if pr := e.pairs.get(pairKey{k.hi, k.lo, e.accountOf(o.Server, ServicePJSIP, &q.account)}); pr != 0 && e.pairs.at(pr).val.okAt == 0 {
+		if !o.Stream {
+			w := e.weight(q.kind, false, ServicePJSIP)
+			s.guess, s.slowGuess = max(0, s.guess-w), max(0, s.slowGuess-w)
+		}
+		e.forgive(s, &e.pairs.at(pr).val)
+	}
+	e.requests.remove(r)
 }
 
 // less takes debt from the forgeable score first, then from the proven one.
