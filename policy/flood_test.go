@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -116,6 +117,49 @@ func TestFloodLeavesEvidence(t *testing.T) {
 	if n := l.e.trails.n; n > maxTrails {
 		t.Errorf("trails: %d, more than %d", n, maxTrails)
 	}
+}
+
+// A million sources, each with one packet, leave the memory flat, and whoever attacks amid them is banned.
+func TestFloodOfAMillionSources(t *testing.T) {
+	l := newLab(t, func(o *Options) { o.MaxSources, o.MaxBans = 1<<14, 1<<12 })
+	rng := rand.New(rand.NewPCG(1, 2))
+	l.feed(registered(phone))
+	l.flood(rng, 200_000, 1)
+	before := heap()
+	for i := range 8 {
+		l.flood(rng, 100_000, 1)
+		slow := fmt.Sprintf("203.0.%d.1", i)
+		for n := range 7 {
+			l.flood(rng, 100, 1)
+			l.feed(overStream(wrong(slow, fmt.Sprint(n))))
+		}
+		if !l.isBanned(slow) {
+			t.Errorf("attacker %d is not banned amid the flood", i)
+		}
+	}
+	if grown := int64(heap()) - int64(before); grown > 1<<20 {
+		t.Errorf("800,000 more sources took %d bytes more", grown)
+	}
+	if !l.explain(phone).Proved {
+		t.Error("the phone is forgotten")
+	}
+	for name, n := range map[string][2]int{
+		"sources": {l.e.sources.n, l.e.sources.max}, "prefixes": {l.e.networks.n, l.e.networks.max}, "pairs": {l.e.pairs.n, l.e.pairs.max},
+		"accounts": {l.e.accounts.n, l.e.accounts.max}, "alerts": {l.e.alerts.n, maxAlerts}, "bans": {l.e.bans.n, 1 << 12},
+	} {
+		if n[0] > n[1] {
+			t.Errorf("%s: %d, more than %d", name, n[0], n[1])
+		}
+	}
+	runtime.KeepAlive(l.e)
+}
+
+// heap returns how many bytes are in use.
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 func TestIdleSourcesAreForgotten(t *testing.T) {

@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
-	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
 const start = int64(1_795_403_000_000_000_000)
@@ -21,13 +22,13 @@ var hasher = NewHasher(0)
 
 // lab feeds an engine with events as a PBX would raise them, and keeps the verdicts.
 type lab struct {
-	t   testing.TB
+	t   rapid.TB
 	e   *Engine
 	now int64
 	got []Verdict
 }
 
-func newLab(t testing.TB, change ...func(*Options)) *lab {
+func newLab(t rapid.TB, change ...func(*Options)) *lab {
 	t.Helper()
 	o := DefaultOptions()
 	for _, f := range change {
