@@ -208,7 +208,7 @@ func TestKernel(t *testing.T) {
 			"ban 203.0.113.5/32 sip 3; ban 203.0.113.5/32 sip 603",
 		},
 		"a phone that proved itself is not banned by what can be forged": {
-			request(0, "SuccessfulAuth", "PJSIP", udp, "1001") + repeat(10, 20, "InvalidAccountID", "PJSIP", udp) + end, "alert   14",
+			request(0, "SuccessfulAuth", "PJSIP", udp, "1001") + repeat(10, 20, "InvalidAccountID", "PJSIP", udp) + end, "alert   13",
 		},
 		"the PBX is never banned": {repeat(0, 20, "InvalidAccountID", "PJSIP", "IPV4/TCP/192.0.2.10/5060"), ""},
 		"an attempt that is held to the end counts": {

@@ -198,6 +198,7 @@ func (t *tally) count(ev *recording.Event) {
 		t.queue = append(t.queue, queued{key, now.at})
 	case ev.Kind == policy.KindSuccessfulAuth && !ev.Injected && (ev.Password || ev.Stream):
 		t.proved[ev.Source.Addr()] = struct{}{}
+		delete(t.held, key) // the request succeeded: it was no attempt
 	}
 }
 
