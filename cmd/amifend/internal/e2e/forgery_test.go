@@ -36,6 +36,13 @@ func testForgery(t *testing.T, w *world, d *daemon, phones *fleet) {
 			w.unbanned(t, lab.PBX, victim.Addr())
 		})
 	}
+	for _, p := range phones.phones { // somebody may be guessing there, for all that amifend can tell
+		source := p.Local.Addr().String()
+		l := d.wait(t, soon, "alert of "+source, func(l line) bool { return l.Msg == sayAlert && l.Source == source })
+		if l.Kind != alertGuessing || l.Account == "" || l.Server != "pbx" || l.Reason == "" || l.Do == "" {
+			t.Errorf("said %s", l.raw)
+		}
+	}
 	t.Run("strangers in the phones' /64", func(t *testing.T) {
 		for _, stranger := range []string{"[2001:db8:20::f1]:5060", "[2001:db8:20::f2]:5060", "[2001:db8:20::f3]:5060"} {
 			w.forge(t, netip.MustParseAddrPort(stranger))
