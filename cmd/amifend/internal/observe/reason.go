@@ -41,6 +41,8 @@ func Reason(v policy.Verdict, limit float64, servers []string) string {
 		why = "a proved source that seems to guess"
 	case policy.RuleAdopted:
 		return "found in the kernel"
+	case policy.RuleOperator:
+		return "an operator asked for it"
 	}
 	return fmt.Sprintf("%s, %s: %s", why, Attempts(v), evidence)
 }
@@ -51,6 +53,8 @@ func lifted(rule string) string {
 		return "it holds an address that is never banned"
 	case policy.RuleProved:
 		return "an address of it that never failed has proved itself"
+	case policy.RuleOperator:
+		return "an operator asked for it"
 	default:
 		return rule
 	}
