@@ -38,6 +38,27 @@ func TestAccountUnderAttack(t *testing.T) {
 	}
 }
 
+// A proven attempt weighs two and a half times as much at most, since all those strangers may be forged: a user's first
+// wrong password over TCP on such an account bans him not.
+func TestAccountUnderAttackOverAStream(t *testing.T) {
+	l := newLab(t)
+	l.strangers(100, "1007")
+	l.feed(overStream(wrong(attacker, "1007")))
+	if got := l.lastWeight(attacker); got != 1.25 {
+		t.Errorf("weight %v, want 1.25", got)
+	}
+}
+
+// A failure that names no account is about none: many of them are no attack on it.
+func TestNoAccountIsUnderNobodysAttack(t *testing.T) {
+	l := newLab(t)
+	l.strangers(100, "")
+	l.feed(wrong(attacker, ""))
+	if got := l.lastWeight(attacker); got != 0.5 {
+		t.Errorf("weight %v, want 0.5", got)
+	}
+}
+
 func TestWhoIsNoStrangerOnAnAccountUnderAttack(t *testing.T) {
 	for name, play := range map[string]func(l *lab){
 		"a phone that was there before":    func(l *lab) { l.feed(registered(attacker)); l.wait(25 * time.Hour); l.strangers(20, "1007") },

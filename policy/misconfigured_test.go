@@ -97,9 +97,9 @@ func TestMisconfiguredEndpointIsToldOnce(t *testing.T) {
 		l.every(6*time.Second, stale("1008"))
 	}
 	l.quiet()
-	l.every(12*time.Second, stale("1008"))
+	l.every(8*time.Second, stale("1008"))
 	v := l.alerted(RuleMisconfigured)
-	if string(v.Account.Bytes()) != "1008" || v.Prefix.Addr() != hostAddr(office) || v.Attempts != 4 || v.Rate != 10 || v.Strike != 0 {
+	if string(v.Account.Bytes()) != "1008" || v.Prefix.Addr() != hostAddr(office) || v.Attempts != 4 || v.Rate != 12 || v.Strike != 0 {
 		t.Errorf("got %s, rate %v", brief(v), v.Rate)
 	}
 	for range 100 {
@@ -119,8 +119,11 @@ func TestMisconfiguredEndpointIsToldOnce(t *testing.T) {
 // Fewer, or faster ones, are a user's typos: nothing is told.
 func TestTyposAreNotToldAsMisconfigured(t *testing.T) {
 	for name, play := range map[string]func(l *lab){
-		"three in a minute":        func(l *lab) { l.every(20*time.Second, repeat(3, stale("1008"))...) },
-		"four in nineteen seconds": func(l *lab) { l.every(6*time.Second, repeat(4, stale("1008"))...) },
+		"three in a minute": func(l *lab) { l.every(20*time.Second, repeat(3, stale("1008"))...) },
+		"four in nineteen seconds": func(l *lab) {
+			l.every(6*time.Second, repeat(3, stale("1008"))...)
+			l.every(7*time.Second, stale("1008"))
+		},
 		"a stranger's": func(l *lab) {
 			l.every(20*time.Minute, repeat(4, overStream(wrong(attacker, "1008")))...)
 		},
@@ -154,6 +157,21 @@ func TestOfficeWithNewPasswordsRecovers(t *testing.T) {
 	l.noBan()
 	if n := l.count(ActionAlert, RuleMisconfigured); n != 20 || len(l.got) != 20 {
 		t.Errorf("alerts: got %d of %d, want one for each account", n, len(l.got))
+	}
+}
+
+// What is forged in an office's name does not take away what its stale phone is let pass.
+func TestForgedFailuresCostAnOfficeNothing(t *testing.T) {
+	l := newLab(t)
+	l.feed(success(office, "1007"))
+	l.feed(guesses(50, office)...)
+	for range 10 {
+		l.feed(guesses(5, office+":31337")...)
+		l.every(15*time.Second, stale("1008"))
+	}
+	l.noBan()
+	if s := l.source(office); s.proven != 0 {
+		t.Errorf("score %v", s.proven)
 	}
 }
 
