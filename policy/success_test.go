@@ -182,14 +182,53 @@ func TestForgiveness(t *testing.T) {
 	}
 }
 
-// An hour later the debt has faded like the score: the success does not take more than is left of it.
+// Later the debt has faded like the scores: the success does not take more than is left of it.
 func TestForgivenessFades(t *testing.T) {
 	l := newLab(t)
 	l.feed(repeat(4, wrong(phone, "1007"))...)
-	l.wait(time.Hour)
+	l.wait(40 * time.Hour)
 	l.feed(forged(phone))
 	l.feed(registered(phone))
-	if s := l.source(phone); s.forgeable < 0.99 || s.forgeable > 1.01 {
-		t.Errorf("score: got %v, want 1", s.forgeable)
+	if s := l.source(phone); s.forgeable < 0.99 || s.forgeable > 1.01 || s.slowForgeable < 0.99 || s.slowForgeable > 1.01 {
+		t.Errorf("scores: got %v, %v, want 1", s.forgeable, s.slowForgeable)
+	}
+}
+
+// Who looked slowly for a password that fits is found out as well: four accounts in eight hours, then a success.
+func TestSlowSprayIsFoundOut(t *testing.T) {
+	for n, want := range map[int]int{3: 0, 4: 1} {
+		l := newLab(t)
+		l.every(2*time.Hour, guesses(n, attacker)...)
+		l.every(2*time.Hour, registered(attacker))
+		if got := l.count(ActionBan, RuleCompromised); got != want {
+			t.Errorf("%d accounts: got %v", n, l.told())
+		}
+	}
+}
+
+// After the ban a user who erred gets in; who guessed long is banned again; neither success washes him.
+func TestAfterACompromisedAccount(t *testing.T) {
+	for fails, again := range map[int]bool{6: false, 20: true} {
+		l := newLab(t, off(RuleScore, RuleLongMemory))
+		l.every(3*time.Second, repeat(fails, wrong(attacker, "1007"))...)
+		l.every(3*time.Second, registered(attacker))
+		if l.count(ActionBan, RuleCompromised) != 1 {
+			t.Fatalf("%d failures: got %v", fails, l.told())
+		}
+		l.wait(time.Hour)
+		l.feed(registered(attacker))
+		if got := l.isBanned(attacker); got != again {
+			t.Errorf("%d failures: banned again %v, want %v", fails, got, again)
+		}
+	}
+	l := newLab(t)
+	l.every(3*time.Second, repeat(5, wrong(attacker, "1007"))...)
+	l.every(3*time.Second, registered(attacker))
+	l.wait(time.Hour)
+	l.feed(registered(attacker))
+	l.drop()
+	l.feed(guesses(6, attacker)...)
+	if !l.isBanned(attacker) {
+		t.Errorf("washed: got %v", l.told())
 	}
 }
