@@ -84,6 +84,14 @@ func TestAnsweredChallengesAreNone(t *testing.T) {
 			}
 			l.wait(time.Minute)
 		},
+		"the same on twenty servers": func(l *lab) {
+			for i := range 20 {
+				o := event(KindChallengeSent, ServicePJSIP, office, unknown, fmt.Sprint(i))
+				o.Server = uint16(i)
+				l.feed(o)
+			}
+			l.wait(time.Minute)
+		},
 		"one phone, challenged again and again": func(l *lab) {
 			l.every(time.Minute, repeat(500, event(KindChallengeSent, ServicePJSIP, office, "1007", "c"))...)
 		},

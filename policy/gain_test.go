@@ -189,3 +189,30 @@ func TestPropertyOthersDoNotDelayABan(t *testing.T) {
 		}
 	})
 }
+
+// An office whose first event was a success is never banned for what others forge in its name, however they choose accounts,
+// kinds, ports but those of its phones, and times; nor for its own phones' successes, first ones included, amid that.
+func TestPropertyForgersCannotBanAnOffice(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := &lab{t: t, e: mustNew(t, func(o *Options) { o.Canaries = []string{"canary"} }), now: start}
+		register := func(i int) { l.feed(success(fmt.Sprintf("%s:%d", office, 20000+i), fmt.Sprint(1000+i))) }
+		register(0)
+		for range rapid.IntRange(5, 40).Draw(t, "steps") {
+			l.wait(time.Duration(rapid.SampledFrom([]int{0, 1, 20, 61, 3600, 5 * 3600}).Draw(t, "gap")) * time.Second)
+			if rapid.IntRange(0, 2).Draw(t, "step") == 0 {
+				register(rapid.IntRange(0, 4).Draw(t, "phone"))
+			} else {
+				o := event(Kind(rapid.IntRange(0, int(KindCount)-1).Draw(t, "kind")), rapid.SampledFrom([]Service{ServicePJSIP, ServiceSIP}).Draw(t, "service"),
+					fmt.Sprintf("%s:%d", office, rapid.SampledFrom([]int{5060, 5061, 31337}).Draw(t, "port")),
+					rapid.SampledFrom([]string{"1000", "1001", "1002", "x", unknown, "canary", ""}).Draw(t, "account"), "c")
+				o.Injected = rapid.IntRange(0, 9).Draw(t, "injected") == 9
+				o.RoundTrip = rapid.Bool().Draw(t, "roundtrip")
+				l.feed(repeat(rapid.SampledFrom([]int{1, 3, 6, 25, 80}).Draw(t, "n"), o)...)
+			}
+			if l.now-int64(20*time.Hour) > int64(l.source(office).proofAt)*int64(time.Second) {
+				register(0)
+			}
+			l.noBan()
+		}
+	})
+}
