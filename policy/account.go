@@ -44,17 +44,18 @@ func (k pairKey) host() host { return host{k.hi, k.lo} }
 
 // pair is what is remembered of an account at one source. Times are seconds since the Unix epoch.
 type pair struct {
-	okAt     uint32  // the last success, 0 if there was none
-	failAt   uint32  // the first failure since then
-	touched  uint32  // the last event
-	minuteAt uint32  // when the minute began in which rate counts
-	debt     float32 // what its failures have added to the source's scores, as of touched
-	slowDebt float32
-	fails    uint16 // failures since the last success that counted
-	excused  uint16 // those that rule misconfigured_endpoint let pass
-	shielded uint16 // those that were not held against a proved source, since they may be forged
-	rate     uint8  // failures in the minute
-	flags    uint8
+	okAt          uint32  // the last success, 0 if there was none
+	failAt        uint32  // the first failure since then
+	touched       uint32  // the last event
+	minuteAt      uint32  // when the minute began in which rate counts
+	debt          float32 // what its failures have added to the source's scores, as of touched
+	slowDebt      float32
+	fails         uint16 // failures since the last success that counted
+	excused       uint16 // those that rule misconfigured_endpoint let pass
+	shielded      uint16 // those that were not held against a proved source, since they may be forged
+	excusedProven uint8  // of the excused, those that were proven
+	rate          uint8  // failures in the minute
+	flags         uint8
 }
 
 // The flags of a pair.
@@ -67,11 +68,27 @@ const (
 	pairOwned                    // counted in source.owns
 )
 
-// The lists of the table of pairs and of that of accounts, each in the order of the last event.
+// The lists of the tables of pairs and of accounts, each in the order of the last event.
 const (
-	listTried = iota // only failures
-	listOwned        // a success is remembered
+	listTried   = iota // one failure, of one source
+	listGuessed        // several
+	listOwned          // a success is remembered
 )
+
+// forget makes room in one of these tables: in the first of the lists that holds more than an eighth of it.
+func forget[K hashable, V any](t *table[K, V]) ref {
+	for _, list := range [...]uint8{listTried, listGuessed} {
+		if t.lists[list].n > t.max/8 {
+			return t.lists[list].tail
+		}
+	}
+	for _, list := range [...]uint8{listOwned, listGuessed, listTried} {
+		if r := t.lists[list].tail; r != 0 {
+			return r
+		}
+	}
+	return 0
+}
 
 const (
 	triedMemory = 48 * time.Hour
@@ -97,11 +114,7 @@ func (e *Engine) touchAccount(id accountID, server uint16, l *Label) (*account, 
 	r := e.accounts.get(id)
 	if r == 0 {
 		if e.accounts.full() {
-			list := uint8(listTried)
-			if e.accounts.lists[listTried].n <= e.accounts.max/8 {
-				list = listOwned
-			}
-			e.accounts.remove(e.accounts.lists[list].tail)
+			e.accounts.remove(forget(e.accounts))
 		}
 		r = e.accounts.add(id, listTried)
 		a := &e.accounts.at(r).val
@@ -123,11 +136,7 @@ func (e *Engine) touchPair(k key, id accountID) (*pair, ref) {
 	r := e.pairs.get(pk)
 	if r == 0 {
 		if e.pairs.full() {
-			list := uint8(listTried)
-			if e.pairs.lists[listTried].n <= e.pairs.max/8 {
-				list = listOwned
-			}
-			e.forgetPair(e.pairs.lists[list].tail)
+			e.forgetPair(forget(e.pairs))
 		}
 		r = e.pairs.add(pk, listTried)
 		e.pairs.at(r).val.touched = e.sec
@@ -187,7 +196,9 @@ func (s *source) fail(p *pair, proven bool) bool {
 // expirePairs forgets the accounts at sources that were quiet for long. It does so exactly in time, since verdicts depend
 // on how many there are; each was at least one observation, so this is no more work than observing was.
 func (e *Engine) expirePairs() {
-	for list, memory := range [...]uint32{listTried: seconds(triedMemory), listOwned: seconds(ownedMemory)} {
+	for list, memory := range [...]uint32{
+		listTried: seconds(triedMemory), listGuessed: seconds(triedMemory), listOwned: seconds(ownedMemory),
+	} {
 		for r := e.pairs.lists[list].tail; r != 0; r = e.pairs.lists[list].tail {
 			if e.sec-e.pairs.at(r).val.touched < memory {
 				break
@@ -199,9 +210,12 @@ func (e *Engine) expirePairs() {
 
 // strangersOn notes that a stranger failed on an account, and returns how many others did lately.
 func (e *Engine) strangersOn(id accountID, server uint16, l *Label, first bool) int {
-	a, _ := e.touchAccount(id, server, l)
+	a, r := e.touchAccount(id, server, l)
 	if first {
 		a.strangers++
+	}
+	if a.okAt == 0 && whole(a.strangers) > 1 {
+		e.accounts.move(r, listGuessed)
 	}
 	return whole(a.strangers - 1)
 }

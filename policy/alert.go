@@ -31,12 +31,35 @@ func (k alertKey) hash(k0, k1 uint64) uint64 {
 	return siphash.Hash(k0, k1, b[:])
 }
 
-// alert tells of something, at most once in a span about the same. Evidence is the source's unless it has some.
-func (e *Engine) alert(v Verdict, about pairKey, span uint32) {
+// alertsPerMinute bounds the alerts of a kind that forged packets alone can raise in everybody's name. The others come
+// later, when there is still a reason for them.
+const alertsPerMinute = 100
+
+// crowdedOut says whether an alert must wait for a calmer minute.
+func (e *Engine) crowdedOut(rule ruleID) bool {
+	if rule != ruleMisconfigured && rule != ruleProvedGuessing && rule != ruleSpoofSuspected {
+		return false
+	}
+	if minute := e.sec / 60; minute != e.alertMinute {
+		e.alertMinute, e.alertsUsed = minute, [ruleCount]uint16{}
+	}
+	if e.alertsUsed[rule] >= alertsPerMinute {
+		e.stats.AlertsDelayed++
+		return true
+	}
+	e.alertsUsed[rule]++
+	return false
+}
+
+// alert tells of something, at most once in a span about the same. False means that it could not be told now.
+func (e *Engine) alert(v Verdict, about pairKey, span uint32) bool {
 	ak := alertKey{about, parseRule(v.Rule)}
 	r := e.alerts.get(ak)
 	if r != 0 && e.sec-e.alerts.at(r).val < span {
-		return
+		return true
+	}
+	if e.crowdedOut(ak.rule) {
+		return false
 	}
 	if r == 0 {
 		if e.alerts.full() {
@@ -50,4 +73,5 @@ func (e *Engine) alert(v Verdict, about pairKey, span uint32) {
 	e.stats.Alerts++
 	v.Action, v.At = ActionAlert, e.now
 	e.emit(v)
+	return true
 }

@@ -69,7 +69,7 @@ func (e *Engine) count(k key, ev Evidence, own ruleID) {
 	}
 	s, r := e.touch(k)
 	id := e.accountOf(ev.Server, ev.Service, &ev.Account)
-	p, _ := e.touchPair(k, id)
+	p := e.failing(k, s, id)
 	if p.fails == 0 && p.excused == 0 && p.shielded == 0 {
 		p.failAt = e.sec
 	}
@@ -78,18 +78,22 @@ func (e *Engine) count(k key, ev Evidence, own ruleID) {
 		p.flags |= pairProven
 	}
 	first := ev.Kind != KindInjection && s.fail(p, ev.Proven)
-	if own == ruleNone && e.misconfigured(k, s, p, id, &ev) {
+	others := 0
+	if p.okAt == 0 && ev.Kind != KindInjection && !ev.Unknown && ev.Account.n > 0 {
+		others = e.strangersOn(id, ev.Server, &ev.Account, first)
+	}
+	if own == ruleNone && e.misconfigured(k, s, p, id, &ev, others) {
 		e.stats.Excused++
 		return
 	}
 	if own == ruleNone {
-		e.weigh(s, p, id, &ev, first)
+		e.weigh(s, p, &ev, first, others)
 	}
 	ev.Weight += e.arrears(s, p, &ev)
 	if !ev.Proven && e.shielded(s, &ev) {
 		e.stats.Shielded++
 		p.shielded = count16(p.shielded)
-		e.guessing(k, s, r, p, &ev)
+		e.guessing(k, s, r, p, id, &ev, others)
 		return
 	}
 	e.stats.Counted++
@@ -99,6 +103,22 @@ func (e *Engine) count(k key, ev Evidence, own ruleID) {
 	e.add(s, &ev)
 	e.keep(k, ev)
 	e.decide(k, s, r, &ev, covered, own)
+}
+
+// maxFailed is how many accounts that fail at one source are remembered, so that nobody fills the memory with names.
+const maxFailed = 64
+
+// failing returns the record of an account that fails at a source. What it says of one too many is forgotten at once.
+func (e *Engine) failing(k key, s *source, id accountID) *pair {
+	if s.failed >= maxFailed && e.pairs.get(pairKey{k.hi, k.lo, id}) == 0 {
+		e.spare = pair{touched: e.sec, flags: pairFailed | pairFailedProven}
+		return &e.spare
+	}
+	p, r := e.touchPair(k, id)
+	if e.pairs.at(r).list == listTried && p.fails+p.excused+p.shielded > 0 {
+		e.pairs.move(r, listGuessed)
+	}
+	return p
 }
 
 // counts says whether an attempt is held against its source at all, and what a running ban covers already.
@@ -119,22 +139,21 @@ func (e *Engine) counts(k key, ev *Evidence) (covered Scope, ok bool) {
 
 // misconfigured says whether an attempt is a misconfigured endpoint's: one account fails where others succeed, or where it
 // succeeded before, and not too fast.
-func (e *Engine) misconfigured(k key, s *source, p *pair, id accountID, ev *Evidence) bool {
+func (e *Engine) misconfigured(k key, s *source, p *pair, id accountID, ev *Evidence, others int) bool {
 	if !e.on(ruleMisconfigured) || ev.Kind == KindInjection {
 		return false
 	}
 	limit := perMinute
 	if p.okAt == 0 {
-		failing, trust := s.failed, s.trust
+		failing, trust := s.failed, e.trust(s)
 		if ev.Proven {
 			failing = s.failedProven
 		}
-		if !e.on(ruleTrust) {
-			trust = 0
-		}
 		switch {
-		case s.owns == 0 || int(failing) > 1+int(trust/trustPerAccount):
+		case s.owns == 0 || int(failing) > 1+whole(trust/trustPerAccount):
 			return false
+		case others >= crowded && trust < trustPerAccount, ev.Service == ServiceAMI:
+			return false // a stale phone is at one address; a manager is no phone
 		case ev.Unknown || trust < trusted:
 			limit = perMinuteUntrusted
 		}
@@ -150,14 +169,27 @@ func (e *Engine) misconfigured(k key, s *source, p *pair, id accountID, ev *Evid
 		return false
 	}
 	p.excused = count16(p.excused)
+	if ev.Proven {
+		p.excusedProven = bump(p.excusedProven, 1)
+	}
 	if lasted := e.sec - p.failAt; p.excused >= toldAfter && lasted >= toldSeconds && p.flags&pairTold == 0 {
-		p.flags |= pairTold
-		e.alert(Verdict{
+		told := e.alert(Verdict{
 			Rule: RuleMisconfigured, Prefix: k.prefix(), Server: ev.Server, Account: ev.Account, Attempts: int(p.excused),
 			Rate: float64(p.excused) * 60 / float64(lasted),
 		}, pairKey{k.hi, k.lo, id}, daily)
+		if told {
+			p.flags |= pairTold
+		}
 	}
 	return true
+}
+
+// trust is what lets more of a source's accounts fail: no more than its number of accounts bears out.
+func (e *Engine) trust(s *source) float32 {
+	if !e.on(ruleTrust) {
+		return 0
+	}
+	return min(s.trust, 2*float32(s.owns))
 }
 
 // arrears is what attempts that were let pass just before weigh after all, now that they turn out to be no misconfigured
@@ -168,22 +200,22 @@ func (e *Engine) arrears(s *source, p *pair, ev *Evidence) float32 {
 		return 0
 	}
 	n := 0
-	if p.fails == 0 && p.shielded == 0 && e.sec-p.failAt < 60 {
-		n = int(p.excused)
-	}
-	failing, score := s.failed, s.guess
+	excused, failing, score := int(p.excused), s.failed, s.guess
 	if ev.Proven {
-		failing, score = s.failedProven, s.proven
+		excused, failing, score = int(p.excusedProven), s.failedProven, s.proven // what is forged makes nothing else heavier
+	}
+	if p.fails == 0 && p.shielded == 0 && e.sec-p.failAt < 60 {
+		n = excused
 	}
 	if score == 0 && failing > 1 {
-		n += min(int(failing)-1, 1+int(s.trust/trustPerAccount))
+		n += min(int(failing)-1, 1+whole(e.trust(s)/trustPerAccount))
 	}
 	return e.weight(ev.Kind, ev.Unknown, ev.Service) * float32(n)
 }
 
 // weigh makes an attempt heavier where it is part of something larger: another account at the same source, an account or
 // a server that many strangers try.
-func (e *Engine) weigh(s *source, p *pair, id accountID, ev *Evidence, first bool) {
+func (e *Engine) weigh(s *source, p *pair, ev *Evidence, first bool, others int) {
 	guess := !ev.Unknown && (ev.Kind == KindChallengeResponseFailed || ev.Kind == KindInvalidPassword || ev.Kind == KindChallengeSent)
 	factor := float32(1)
 	if first && e.on(ruleEnumeration) {
@@ -198,13 +230,10 @@ func (e *Engine) weigh(s *source, p *pair, id accountID, ev *Evidence, first boo
 			factor += min(max(0, n-6)/4, 3)
 		}
 	}
+	if e.on(ruleAccountAttack) {
+		factor *= crowd(others)
+	}
 	if stranger := s.owns == 0 && p.okAt == 0 && !e.proved(s) && ev.Kind != KindInjection; stranger {
-		if !ev.Unknown && ev.Account.n > 0 {
-			n := e.strangersOn(id, ev.Server, &ev.Account, first)
-			if e.on(ruleAccountAttack) {
-				factor *= crowd(n)
-			}
-		}
 		n := e.strangersOn(e.accountOf(ev.Server, ev.Service, &everyAccount), ev.Server, &everyAccount, s.attempts == 0)
 		if !guess && first && !ev.Proven && e.on(ruleServerAttack) {
 			factor = max(factor, siege(n, s.failed))
@@ -226,9 +255,12 @@ const (
 // everyAccount stands for all accounts of a server. No account can have its hash but by an accident of 1 in 2^64.
 var everyAccount = Label{hash: 0x5eed_0f_a11_acc05}
 
+// crowded is from how many other sources on an account is under attack.
+const crowded = 3
+
 // crowd is how much more a stranger's attempt weighs on an account on which n other strangers failed within hours.
 func crowd(n int) float32 {
-	if n < 3 {
+	if n < crowded {
 		return 1
 	}
 	return 1 + float32(min(n, 100)-2)/2
@@ -255,7 +287,7 @@ func (e *Engine) shielded(s *source, ev *Evidence) bool {
 }
 
 // guessing judges forgeable evidence in the name of a proved source: it tells of it when a stranger would be banned.
-func (e *Engine) guessing(k key, s *source, r ref, p *pair, ev *Evidence) {
+func (e *Engine) guessing(k key, s *source, r ref, p *pair, id accountID, ev *Evidence, others int) {
 	if !e.on(ruleProvedGuessing) {
 		return
 	}
@@ -265,16 +297,20 @@ func (e *Engine) guessing(k key, s *source, r ref, p *pair, ev *Evidence) {
 	most := maxScore * float32(e.opt.Threshold)
 	s.guess = min(s.guess+ev.Weight, most)
 	s.slowGuess = min(s.slowGuess+ev.Weight, most)
+	about := pairKey{k.hi, k.lo, 0}
 	if s.guess <= e.limit && s.slowGuess <= slowFactor*e.limit {
-		return
+		if others < manyStrangers {
+			return
+		}
+		about = pairKey{account: id} // a little each, by many who own accounts
 	}
 	v := Verdict{
 		Rule: RuleProvedGuessing, Prefix: k.prefix(), Server: ev.Server, Account: ev.Account, Score: float64(s.guess),
 		Attempts: int(p.shielded), Rate: float64(p.shielded) * 60 / float64(max(1, e.sec-p.failAt)),
 		Owns: int(s.owns), Owned: e.ownedBy(k, s), Guessed: int(s.failed),
 	}
-	e.alert(v, pairKey{k.hi, k.lo, 0}, hourly)
-	if e.opt.BanProvedGuessers {
+	e.alert(v, about, hourly)
+	if e.opt.BanProvedGuessers && about.account == 0 {
 		e.keep(k, *ev)
 		e.banHost(k, s, r, banCase{
 			scope: ScopeSIP, rule: ruleProvedGuessing, score: s.guess, attempts: s.attempts + 1, forgeable: true, patient: e.patient(k),

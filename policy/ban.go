@@ -111,6 +111,7 @@ type banCase struct {
 	attempts  uint16
 	forgeable bool // it rests on evidence that could have been forged: it is short at first, and limited in number
 	patient   bool // but that evidence spans two minutes
+	short     bool // it never lasts longer than the first: the source has proved itself, see washed
 }
 
 // ban bans a host or prefix, or makes its running ban larger. A larger one is no new strike and never ends earlier than
@@ -134,7 +135,11 @@ func (e *Engine) ban(k key, strikes *uint8, strikeAt *uint32, c banCase) bool {
 	if !running || *strikes == 0 {
 		*strikes = bump(*strikes, 1)
 	}
-	b.until = max(b.until, e.now+int64(e.duration(*strikes, c.forgeable)))
+	d := e.duration(*strikes, c.forgeable)
+	if c.short {
+		d = min(d, firstForgeable)
+	}
+	b.until = max(b.until, e.now+int64(d))
 	b.scope, b.rule, b.attempts, b.strike, b.score = c.scope, c.rule, c.attempts, *strikes, c.score
 	*strikeAt = secondOf(b.until)
 	e.bans.move(br, listOf(c.scope))

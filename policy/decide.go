@@ -61,9 +61,10 @@ func (e *Engine) decide(k key, s *source, r ref, ev *Evidence, covered Scope, ow
 	}
 	c := banCase{
 		scope: want, rule: rule, score: score, attempts: s.attempts, forgeable: want != ScopeAll, patient: e.patient(k),
+		short: want != ScopeAll && e.proved(s),
 	}
-	if e.banHost(k, s, r, c) {
-		e.settle(k, s, offence != ScopeNone)
+	if e.banHost(k, s, r, c) && offence != ScopeNone {
+		e.settle(k, s)
 	}
 }
 
@@ -71,16 +72,16 @@ func (e *Engine) decide(k key, s *source, r ref, ev *Evidence, covered Scope, ow
 func trap(r ruleID) bool { return r == ruleInjection || r == ruleCanary }
 
 // settle takes what the ban of a host answers from the scores of its prefixes: its neighbours do not answer for it. They
-// remember that it was banned, but not for a single packet that may be forged.
-func (e *Engine) settle(k key, s *source, offence bool) {
+// remember that it was banned.
+func (e *Engine) settle(k key, s *source) {
 	for _, sp := range k.spreads() {
 		nk := k.masked(sp.bits)
 		n, nr := e.touchNetwork(nk)
-		n.proven = max(0, n.proven-s.proven)
-		n.forgeable = max(0, n.forgeable-s.forgeable)
-		if offence {
-			n.offend(e.part(k, sp.bits), s.strikeAt)
-		}
+		// No more than the host gave, see addFrom: else decoys would wash their prefix.
+		most := float32(s.attempts) * float32(e.opt.Threshold) / 3
+		n.proven = max(0, n.proven-min(s.proven, most))
+		n.forgeable = max(0, n.forgeable-min(s.forgeable, most))
+		n.offend(e.part(k, sp.bits), s.strikeAt)
 		e.classifyNetwork(nk, nr)
 	}
 }

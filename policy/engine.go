@@ -27,6 +27,7 @@ type Engine struct {
 	pairs    *table[pairKey, pair]
 	accounts *table[accountID, account]
 	requests *table[requestKey, request]
+	spare    pair // of accounts beyond maxFailed, which are not remembered
 	silents  *table[key, silent]
 	trails   *table[key, trail]
 	bans     *table[key, ban]
@@ -37,6 +38,8 @@ type Engine struct {
 
 	budgetMinute uint32 // the minute in which budgetUsed counts
 	budgetUsed   int
+	alertMinute  uint32 // the minute in which alertsUsed counts
+	alertsUsed   [ruleCount]uint16
 	blindAt      uint32 // when a network that held a proved address was forgotten
 	blind        bool
 
@@ -60,6 +63,7 @@ type Stats struct {
 	BansRefused     uint64 // bans due for which there was no room
 	Postponed       uint64 // bans due on forgeable evidence beyond forgeable_bans_per_minute
 	Alerts          uint64 // alerts given
+	AlertsDelayed   uint64 // alerts beyond what may be told in a minute: they come later, if there is still a reason
 	Sources         int    // addresses and prefixes remembered now
 	Bans            int    // bans that run now; some may have ended already and not been swept
 }
@@ -74,11 +78,11 @@ const (
 // pass it by a rounding error.
 const rounding = 1e-4
 
-// What the tables hold for each of MaxSources: with 96 bytes for an address, 104 for a prefix, 72 for an account at a
+// What the tables hold for each of MaxSources: with 96 bytes for an address, 104 for a prefix, 80 for an account at a
 // source, 88 for an account, and 5 to 11 for an index of each, that makes 125 bytes a source, 128 at most.
 const (
 	sourcesPerNetwork = 12
-	sourcesPerPair    = 10
+	sourcesPerPair    = 12
 	sourcesPerAccount = 32
 )
 

@@ -33,7 +33,7 @@ func (k *alertKey) code(c *coder) {
 	k.rule.code(c)
 }
 
-func codeSecond(at *uint32, c *coder) { c.u32(at) }
+func codeSecond(at *uint32, c *coder) { c.second(at) }
 
 func (r *Rule) code(c *coder) {
 	c.u8((*uint8)(r))
@@ -63,7 +63,7 @@ func (k *Kind) code(c *coder) {
 }
 
 func (v *Evidence) code(c *coder) {
-	c.i64(&v.At)
+	c.at(&v.At)
 	v.Kind.code(c)
 	c.u8((*uint8)(&v.Service))
 	c.bool(&v.Proven)
@@ -81,9 +81,10 @@ func (s *source) code(c *coder, e *Engine) {
 	} {
 		c.f32(v)
 	}
-	for _, v := range []*uint32{&s.at, &s.since, &s.proofAt, &s.strikeAt} {
-		c.u32(v)
+	for _, v := range []*uint32{&s.at, &s.since, &s.proofAt} {
+		c.second(v)
 	}
+	c.end(&s.strikeAt)
 	var owned accountID
 	if r := s.owned; r != 0 && r <= e.accounts.used && e.accounts.get(e.accounts.at(r).key) == r {
 		owned = e.accounts.at(r).key
@@ -102,9 +103,9 @@ func (n *network) code(c *coder) {
 	for _, v := range []*float32{&n.proven, &n.forgeable, &n.suspects} {
 		c.f32(v)
 	}
-	for _, v := range []*uint32{&n.at, &n.proofAt, &n.strikeAt} {
-		c.u32(v)
-	}
+	c.second(&n.at)
+	c.second(&n.proofAt)
+	c.end(&n.strikeAt)
 	for i := range n.failed {
 		c.u32(&n.failed[i])
 	}
@@ -119,29 +120,30 @@ func (n *network) code(c *coder) {
 
 func (p *pair) code(c *coder) {
 	for _, v := range []*uint32{&p.okAt, &p.failAt, &p.touched, &p.minuteAt} {
-		c.u32(v)
+		c.second(v)
 	}
 	c.f32(&p.debt)
 	c.f32(&p.slowDebt)
 	c.u16(&p.fails)
 	c.u16(&p.excused)
 	c.u16(&p.shielded)
+	c.u8(&p.excusedProven)
 	c.u8(&p.rate)
 	c.u8(&p.flags)
 }
 
 func (a *account) code(c *coder) {
 	c.f32(&a.strangers)
-	c.u32(&a.at)
-	c.u32(&a.okAt)
+	c.second(&a.at)
+	c.second(&a.okAt)
 	c.u16(&a.server)
 	codeText(&a.n, &a.text, c)
 }
 
 func (b *ban) code(c *coder) {
-	c.i64(&b.from)
-	c.i64(&b.until)
-	c.i64(&b.lastSeen)
+	c.at(&b.from)
+	c.until(&b.until)
+	c.at(&b.lastSeen)
 	c.u64(&b.seen)
 	c.f32(&b.score)
 	c.u16(&b.attempts)
@@ -154,7 +156,7 @@ func (b *ban) code(c *coder) {
 }
 
 func (q *request) code(c *coder) {
-	c.i64(&q.at)
+	c.at(&q.at)
 	q.account.code(c)
 	q.kind.code(c)
 	c.u8(&q.pending)
@@ -163,10 +165,10 @@ func (q *request) code(c *coder) {
 }
 
 func (q *silent) code(c *coder) {
-	c.i64(&q.at)
+	c.at(&q.at)
 	c.f32(&q.debt)
 	c.f32(&q.slowDebt)
-	c.u32(&q.debtAt)
+	c.second(&q.debtAt)
 	c.u16(&q.accounts)
 	c.u16(&q.weighed)
 	q.last.code(c)

@@ -55,7 +55,7 @@ func TestRestoreRefusesDamage(t *testing.T) {
 	state := l.export()
 	refused := func(what string, data []byte) {
 		t.Helper()
-		e, err := Restore(o, bytes.NewReader(data))
+		e, err := Restore(o, 1<<62, bytes.NewReader(data))
 		if err == nil || e != nil || !strings.HasPrefix(err.Error(), "read policy state: ") {
 			t.Errorf("%s: got %v", what, err)
 		}
@@ -75,11 +75,11 @@ func TestRestoreRefusesDamage(t *testing.T) {
 	// A number of records that the state does not have makes no large allocation first.
 	bad := append(bytes.Clone(state[:len(stateMagic)+8+8+4+4+4+1]), 0xff, 0xff, 0xff, 0xff)
 	refused("four thousand million bans", bad)
-	if _, err := Restore(o, bytes.NewReader(state)); err != nil {
+	if _, err := Restore(o, 1<<62, bytes.NewReader(state)); err != nil {
 		t.Errorf("undamaged: %v", err)
 	}
 	o.Threshold = -1
-	if _, err := Restore(o, bytes.NewReader(state)); err == nil || !strings.Contains(err.Error(), "threshold") {
+	if _, err := Restore(o, 1<<62, bytes.NewReader(state)); err == nil || !strings.Contains(err.Error(), "threshold") {
 		t.Errorf("bad options: got %v", err)
 	}
 }
@@ -102,7 +102,7 @@ func TestRestoreRefusesValuesThatAreNone(t *testing.T) {
 	} {
 		l, o := eventful(t)
 		damage(l.e)
-		if _, err := Restore(o, bytes.NewReader(l.export())); err == nil {
+		if _, err := Restore(o, 1<<62, bytes.NewReader(l.export())); err == nil {
 			t.Errorf("%s: it was taken", name)
 		}
 	}
@@ -120,7 +120,7 @@ func TestRestoreWithLessRoomKeepsTheNewest(t *testing.T) {
 	l.feed(registered(phone))
 	o := DefaultOptions()
 	o.MaxSources, o.MaxBans = 128, 64
-	e, err := Restore(o, bytes.NewReader(l.export()))
+	e, err := Restore(o, 1<<62, bytes.NewReader(l.export()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestRestoreTakesTheNewOptions(t *testing.T) {
 	l, o := eventful(t)
 	l.e.Protect(l.now, NewProtected([]ProtectedEntry{{netip.MustParsePrefix("198.51.100.7/32"), "allow"}}, nil))
 	o.Seed, o.Threshold, o.Off = 99, 100, RuleSet(1<<ruleProvedGuessing)
-	e, err := Restore(o, bytes.NewReader(l.export()))
+	e, err := Restore(o, 1<<62, bytes.NewReader(l.export()))
 	if err != nil {
 		t.Fatal(err)
 	}

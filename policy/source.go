@@ -27,7 +27,7 @@ type source struct {
 	failedProven uint8 // those of them that failed with proven evidence
 	owns         uint8 // accounts that succeeded here
 	strikes      uint8
-	burst        uint8 // successes in the minute of proofAt
+	burst        uint8 // accounts that succeeded in the minute of proofAt
 	flags        uint8
 }
 

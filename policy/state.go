@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"math"
 	"slices"
@@ -21,6 +22,7 @@ func (e *Engine) Export(w io.Writer) error {
 	c := &coder{w: b}
 	c.bytes([]byte(stateMagic))
 	e.code(c)
+	c.checksum()
 	if c.err == nil {
 		c.err = b.Flush()
 	}
@@ -28,10 +30,11 @@ func (e *Engine) Export(w io.Writer) error {
 }
 
 // Restore returns an engine that goes on where the exported one stood, with the options given; the seed is that of the
-// state. What has no room by them is left out, the oldest first. An error means that the state is damaged, or of another
+// state. What has no room by them is left out, the oldest first. now is the time, nanoseconds since the Unix epoch: what the
+// state dates later, since a clock was wrong, is taken as of now. An error means that the state is damaged, or of another
 // version.
-func Restore(o Options, r io.Reader) (*Engine, error) {
-	c := &coder{r: bufio.NewReader(r)}
+func Restore(o Options, now int64, r io.Reader) (*Engine, error) {
+	c := &coder{r: bufio.NewReader(r), now: now, longest: int64(o.BanMax)}
 	magic := make([]byte, len(stateMagic))
 	if c.bytes(magic); c.err == nil && string(magic) != stateMagic {
 		c.err = errors.New("not an exported state of this version")
@@ -45,6 +48,7 @@ func Restore(o Options, r io.Reader) (*Engine, error) {
 		return nil, err
 	}
 	e.codeAfterSeed(c)
+	c.checksum()
 	if c.err == nil {
 		if _, err := c.r.ReadByte(); err != io.EOF {
 			c.err = errors.New("it goes on after its end")
@@ -62,29 +66,27 @@ func (e *Engine) code(c *coder) {
 }
 
 func (e *Engine) codeAfterSeed(c *coder) {
-	now := uint64(e.now)
-	c.u64(&now)
-	e.setNow(int64(now))
+	now := e.now
+	c.at(&now)
+	e.setNow(now)
+	c.u32(&e.alertMinute)
+	for r := range e.alertsUsed {
+		c.u16(&e.alertsUsed[r])
+	}
 	used := uint32(e.budgetUsed)
 	c.u32(&e.budgetMinute)
 	c.u32(&used)
-	c.u32(&e.blindAt)
+	c.second(&e.blindAt)
 	c.bool(&e.blind)
 	e.budgetUsed = int(min(used, maxForgeable))
 
 	// The order matters to reading: bans tell the list of a source, accounts are what it refers to.
 	codeTable(c, e.bans, (*key).code, (*ban).code, func(b *ban) int64 { return b.until }, func(en *entry[key, ban]) uint8 { return listOf(en.val.scope) })
 	codeTable(c, e.accounts, (*accountID).code, (*account).code, func(a *account) int64 { return int64(a.at) }, func(en *entry[accountID, account]) uint8 {
-		if en.val.okAt != 0 {
-			return listOwned
-		}
-		return listTried
+		return listOfTried(en.val.okAt, whole(en.val.strangers))
 	})
 	codeTable(c, e.pairs, (*pairKey).code, (*pair).code, func(p *pair) int64 { return int64(p.touched) }, func(en *entry[pairKey, pair]) uint8 {
-		if en.val.okAt != 0 {
-			return listOwned
-		}
-		return listTried
+		return listOfTried(en.val.okAt, int(en.val.fails)+int(en.val.excused)+int(en.val.shielded))
 	})
 	codeSource := func(s *source, c *coder) { s.code(c, e) }
 	codeTable(c, e.sources, (*host).code, codeSource, func(s *source) int64 { return int64(s.at) }, func(*entry[host, source]) uint8 { return listCalm })
@@ -111,6 +113,17 @@ func (e *Engine) codeAfterSeed(c *coder) {
 	if c.r != nil && c.err == nil {
 		e.relist()
 	}
+}
+
+// listOfTried returns the list of an account, or of one at a source: by its last success, and how often it was tried.
+func listOfTried(okAt uint32, tried int) uint8 {
+	switch {
+	case okAt != 0:
+		return listOwned
+	case tried > 1:
+		return listGuessed
+	}
+	return listTried
 }
 
 // relist puts what was read in the lists where it belongs.
@@ -193,7 +206,11 @@ type coder struct {
 	r   *bufio.Reader
 	buf []byte
 	tmp [8]byte
+	sum uint32 // CRC-32 of all so far
 	err error
+
+	now     int64 // when it reads: no time may be later
+	longest int64 // a ban may last from now on
 }
 
 // bytes writes b, or fills it.
@@ -202,10 +219,52 @@ func (c *coder) bytes(b []byte) {
 	case c.err != nil:
 	case c.r != nil:
 		_, c.err = io.ReadFull(c.r, b)
+		c.sum = crc32.Update(c.sum, crc32.IEEETable, b)
 	case c.w != nil:
 		_, c.err = c.w.Write(b)
+		c.sum = crc32.Update(c.sum, crc32.IEEETable, b)
 	default:
 		c.buf = append(c.buf, b...)
+	}
+}
+
+// checksum ends the state.
+func (c *coder) checksum() {
+	want := c.sum
+	sum := want
+	if c.u32(&sum); sum != want && c.err == nil {
+		c.err = errors.New("its checksum is wrong")
+	}
+}
+
+// at is a time in nanoseconds since the Unix epoch that has been, and until one when a ban ends.
+func (c *coder) at(v *int64) {
+	c.i64(v)
+	if c.r != nil {
+		*v = min(*v, c.now)
+	}
+}
+
+func (c *coder) until(v *int64) {
+	c.i64(v)
+	if c.r != nil {
+		*v = min(*v, c.now+c.longest)
+	}
+}
+
+// second is a time in seconds since the Unix epoch that has been.
+func (c *coder) second(v *uint32) {
+	c.u32(v)
+	if c.r != nil {
+		*v = min(*v, secondOf(c.now))
+	}
+}
+
+// end is a time in seconds since the Unix epoch when a ban ends or ended.
+func (c *coder) end(v *uint32) {
+	c.u32(v)
+	if c.r != nil {
+		*v = min(*v, secondOf(c.now+c.longest))
 	}
 }
 

@@ -2,6 +2,8 @@ package policy
 
 import (
 	"bytes"
+	"encoding/binary"
+	"hash/crc32"
 	"reflect"
 	"testing"
 
@@ -25,7 +27,7 @@ func TestPropertyRestoredStateGoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 		o.Seed = 0
-		restored, err := Restore(o, bytes.NewReader(state.Bytes()))
+		restored, err := Restore(o, 1<<62, bytes.NewReader(state.Bytes()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,12 +69,13 @@ func FuzzRestore(f *testing.F) {
 	if err := e.Export(&state); err != nil {
 		f.Fatal(err)
 	}
-	f.Add(state.Bytes())
+	f.Add(state.Bytes()[:state.Len()-4])
 	f.Add([]byte(stateMagic))
 	o := DefaultOptions()
 	o.MaxSources, o.MaxBans = 64, 32
 	f.Fuzz(func(t *testing.T, data []byte) {
-		e, err := Restore(o, bytes.NewReader(data))
+		data = binary.BigEndian.AppendUint32(data, crc32.ChecksumIEEE(data)) // else nothing would get past the checksum
+		e, err := Restore(o, 1<<62, bytes.NewReader(data))
 		if err != nil {
 			return
 		}
@@ -86,7 +89,7 @@ func FuzzRestore(f *testing.F) {
 		if err := e.Export(&first); err != nil {
 			t.Fatal(err)
 		}
-		again, err := Restore(o, bytes.NewReader(first.Bytes()))
+		again, err := Restore(o, 1<<62, bytes.NewReader(first.Bytes()))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -31,7 +31,7 @@ func (e *Engine) succeeded(k key, o *Observation) {
 	if e.found(k, s, r, p, o) {
 		return
 	}
-	if s.owns == 0 && p.okAt == 0 {
+	if p.okAt == 0 {
 		if p.flags&pairFailed != 0 {
 			a.strangers = max(0, a.strangers-1) // he was none: a user who erred
 		}
@@ -54,7 +54,7 @@ func (e *Engine) succeeded(k key, o *Observation) {
 func (e *Engine) found(k key, s *source, r ref, p *pair, o *Observation) bool {
 	pk := pairKey{k.hi, k.lo, e.accountOf(o.Server, o.Service, &o.Account)}
 	before, port := p.okAt != 0, o.Source.Port()
-	guessed := (p.fails > typos || e.mechanical(s, p, port)) && (!before || p.flags&pairProven != 0) || !before && s.owns == 0 && e.sprayed(s, p, port)
+	guessed := (p.fails > typos || e.mechanical(p)) && (!before || p.flags&pairProven != 0) || !before && s.owns == 0 && e.sprayed(s, p, port)
 	whispered := !before && p.shielded > typos // by a source that owns other accounts, or in its name
 	switch {
 	case guessed || whispered:
@@ -87,16 +87,15 @@ func (e *Engine) found(k key, s *source, r ref, p *pair, o *Observation) bool {
 	if e.banScope(k) < scope {
 		e.banHost(k, s, r, banCase{
 			scope: scope, rule: ruleCompromised, score: s.proven + s.forgeable, attempts: max(p.fails, s.attempts, 1),
-			forgeable: scope != ScopeAll, patient: e.patient(k),
+			forgeable: scope != ScopeAll, patient: true, // the success came from there
 		})
 	}
 	return true
 }
 
-// mechanical says whether an account's failures and its success came faster than a person types, from one port: two a
-// second. Two devices with one account behind one address have two ports.
-func (e *Engine) mechanical(s *source, p *pair, port uint16) bool {
-	return p.fails >= 2 && s.failPort == port && e.sec-p.failAt <= uint32(p.fails)/2
+// mechanical says whether an account's failures and its success came faster than a person types: two a second.
+func (e *Engine) mechanical(p *pair) bool {
+	return p.fails >= 2 && e.sec-p.failAt <= uint32(p.fails)/2
 }
 
 // isSIPPort says whether a forger would try this port first: that of SIP, or of SIP over TLS.
@@ -127,7 +126,7 @@ func (e *Engine) forgive(s *source, p *pair) {
 	if s.slowProven+s.slowForgeable < e.slowCalm && s.proven+s.forgeable == 0 {
 		s.slowProven, s.slowForgeable, s.attempts = 0, 0, 0
 	}
-	p.debt, p.slowDebt, p.fails, p.excused, p.shielded, p.failAt, p.rate = 0, 0, 0, 0, 0, 0, 0
+	p.debt, p.slowDebt, p.fails, p.excused, p.shielded, p.failAt, p.rate, p.excusedProven = 0, 0, 0, 0, 0, 0, 0, 0
 	p.flags &^= pairProven | pairTold
 	s.unfail(p)
 }
@@ -148,7 +147,9 @@ func (e *Engine) redeem(k key, s *source, o *Observation) {
 			w := e.weight(q.kind, false, ServicePJSIP)
 			s.guess, s.slowGuess = max(0, s.guess-w), max(0, s.slowGuess-w)
 		}
-		e.forgive(s, &e.pairs.at(pr).val)
+		if p := &e.pairs.at(pr).val; p.fails+p.excused+p.shielded <= 1 { // nothing else
+			e.forgive(s, p)
+		}
 	}
 	e.requests.remove(r)
 }
@@ -171,6 +172,12 @@ func (e *Engine) own(s *source, p *pair, pr, ar ref) {
 	if p.okAt == 0 || p.okAt/halfDay != e.sec/halfDay {
 		s.trust = min(s.trust+1, maxTrust)
 	}
+	switch minute := e.sec / 60; {
+	case s.proofAt/60 != minute:
+		s.burst = 1
+	case p.okAt/60 != minute:
+		s.burst = bump(s.burst, 1)
+	}
 	p.okAt = max(e.sec, 1)
 	s.owned = ar
 	e.pairs.move(pr, listOwned)
@@ -179,13 +186,8 @@ func (e *Engine) own(s *source, p *pair, pr, ar ref) {
 // prove notes that a source receives what is sent to it. Its first proof does not wash what it did before, from the same
 // port: see washed.
 func (e *Engine) prove(k key, s *source, r ref, port uint16) {
-	if !e.proved(s) && s.attempts > 0 && s.failPort == port {
+	if s.flags&hasProof == 0 && s.attempts > 0 && s.failPort == port {
 		s.flags |= washed
-	}
-	if s.proofAt/60 == e.sec/60 {
-		s.burst = bump(s.burst, 1)
-	} else {
-		s.burst = 1
 	}
 	s.proofAt = e.sec
 	s.okPort = port
