@@ -283,7 +283,7 @@ func siege(n int, accounts uint8) float32 {
 // shielded says whether forgeable evidence must not be held against a source: it proved itself. Who failed before his first
 // proof, from the same port, is not washed by it.
 func (e *Engine) shielded(s *source, ev *Evidence) bool {
-	return e.proved(s) && !(s.flags&washed != 0 && ev.Port == s.okPort)
+	return e.proved(s) && (s.flags&washed == 0 || ev.Port != s.okPort)
 }
 
 // guessing judges forgeable evidence in the name of a proved source: it tells of it when a stranger would be banned.

@@ -46,9 +46,9 @@ func TestStrikesFade(t *testing.T) {
 		want int // of the next ban
 	}{{0, 4}, {29.9, 4}, {30.1, 3}, {59.9, 3}, {60.1, 2}, {90.1, 1}, {400, 1}} {
 		l := newLab(t)
-		for _, d := range []time.Duration{1, 4, 16} {
+		for _, d := range []time.Duration{time.Hour, 4 * time.Hour, 16 * time.Hour} {
 			l.scan(attacker)
-			l.wait(d * time.Hour)
+			l.wait(d)
 		}
 		l.drop()
 		l.wait(time.Duration(tt.days * 24 * float64(time.Hour)))

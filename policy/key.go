@@ -81,15 +81,6 @@ func (k key) prefix() netip.Prefix {
 	return netip.PrefixFrom(a, int(k.bits))
 }
 
-// net returns the /64 of an IPv6 host that is scored along with it. False where a /64 says nothing about who is behind
-// it: see hostOnly.
-func (k key) net() (key, bool) {
-	if k.bits != hostBits || k.is4() || hostOnly(k) {
-		return key{}, false
-	}
-	return k.masked(netBits), true
-}
-
 // hostOnly says whether a key lies in a range whose prefixes hold unrelated hosts, so that only single addresses may be
 // banned: link-local (RFC 4291), NAT64 (RFC 6052, RFC 8215: the IPv4 Internet) and Teredo (RFC 4380: all clients of one
 // server share a /64).

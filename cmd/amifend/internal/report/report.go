@@ -203,7 +203,9 @@ func (t *tally) count(ev *recording.Event) {
 }
 
 // attempts is how many attempts the engine saw, whatever it made of them.
-func attempts(s policy.Stats) uint64 { return s.Counted + s.Excused + s.Shielded + s.Covered + s.Protected }
+func attempts(s policy.Stats) uint64 {
+	return s.Counted + s.Excused + s.Shielded + s.Covered + s.Protected
+}
 
 // mayBeHeld reports whether the engine may hold an event.
 func mayBeHeld(ev *recording.Event) bool {
