@@ -19,7 +19,7 @@ func newAmifend(allow []netip.Prefix, decided func(traffic.Decision)) (traffic.T
 	p, err := replay.NewPlayer(c, func(v policy.Verdict) {
 		switch v.Action {
 		case policy.ActionBan:
-			decided(traffic.Decision{At: v.At, Prefix: v.Prefix})
+			decided(traffic.Decision{At: v.At, Prefix: v.Prefix, Rule: v.Rule})
 		case policy.ActionAlert:
 			decided(traffic.Decision{At: v.At, Prefix: v.Prefix, Alert: v.Rule, Account: accountOf(v)})
 		case policy.ActionNone, policy.ActionUnban:

@@ -10,7 +10,9 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"time"
 
+	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/cmd/amifend/internal/quality/traffic"
 )
 
@@ -25,6 +27,7 @@ func show() error {
 	seed := flag.Uint64("seed", 1, "of the generator")
 	only := flag.String("only", "", "play only the classes that this regular expression matches")
 	short := flag.Bool("short", false, "play the test's traffic instead of a week")
+	decisions := flag.Bool("decisions", false, "print each decision of amifend, and nothing of its peers")
 	flag.Parse()
 	match, err := regexp.Compile(*only)
 	if err != nil {
@@ -34,9 +37,14 @@ func show() error {
 	if *short {
 		o.Size = traffic.Short
 	}
+	tools := contenders()
+	var trace func(*traffic.World, traffic.Decision)
+	if *decisions {
+		tools, trace = tools[:1], printDecision
+	}
 	var results []result
-	for _, c := range contenders() {
-		r, err := run(c, o)
+	for _, c := range tools {
+		r, err := run(c, o, trace)
 		if err != nil {
 			return err
 		}
@@ -46,4 +54,14 @@ func show() error {
 		return fmt.Errorf("no class matches %q", *only)
 	}
 	return write(os.Stdout, results)
+}
+
+// printDecision prints one decision, with the truth about whom it is about.
+func printDecision(w *traffic.World, d traffic.Decision) {
+	at := time.Unix(0, d.At).UTC().Format("02T15:04:05.000")
+	if d.Alert != "" {
+		fmt.Printf("%s alert %s about %v, account %s [%s]\n", at, d.Alert, d.Prefix, ami.Quote([]byte(d.Account)), w.Who(d))
+		return
+	}
+	fmt.Printf("%s ban %s of %v [%s]\n", at, d.Rule, d.Prefix, w.Who(d))
 }

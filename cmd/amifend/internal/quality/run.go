@@ -41,11 +41,18 @@ type result struct {
 	elapsed time.Duration
 }
 
-// run plays the traffic against a contender.
-func run(c contender, o traffic.Options) (result, error) {
+// run plays the traffic against a contender. If trace is not nil, it is told of each decision.
+func run(c contender, o traffic.Options, trace func(*traffic.World, traffic.Decision)) (result, error) {
 	w := traffic.New(o)
+	decided := w.Decided
+	if trace != nil {
+		decided = func(d traffic.Decision) {
+			trace(w, d)
+			w.Decided(d)
+		}
+	}
 	trunk := netip.PrefixFrom(traffic.Trunk, traffic.Trunk.BitLen())
-	tool, err := c.make([]netip.Prefix{trunk}, w.Decided)
+	tool, err := c.make([]netip.Prefix{trunk}, decided)
 	if err != nil {
 		return result{}, err
 	}

@@ -38,6 +38,9 @@ type Options struct {
 // Trunk is the address of a telephone company that the operator put on the allowlist.
 var Trunk = netip.MustParseAddr("192.0.2.200")
 
+// Canaries are the accounts that the operator made for attackers to find. No PBX has them.
+var Canaries = []string{"operator", "fax"}
+
 // scene adds the parties of one class.
 type scene struct {
 	*World
@@ -98,6 +101,7 @@ func (w *World) cast(o Options) {
 		e.add(&scene{World: w, Rand: c.rng, Size: o.Size, class: c, forgers: forgers, pbxs: p})
 	}
 	if len(forgers.Parties) > 0 {
+		forgers.Extra = true
 		w.Classes = append(w.Classes, forgers)
 	}
 }
@@ -128,6 +132,7 @@ func (s *scene) extra(name string, role Role) *Party {
 	}
 	if p.Class == nil {
 		p.Class = newClass(name, role, Goal{}, s.Uint64())
+		p.Class.Extra = true
 		s.Classes = append(s.Classes, p.Class)
 	}
 	p.Class.Parties = append(p.Class.Parties, p)

@@ -19,10 +19,19 @@ type line struct {
 	roam              func(*Actor) netip.Addr // where to; nil: to another address of the provider
 	office            *office
 
-	wrongFrom, wrongTo time.Duration // while the phone has a wrong password; 0: never
-	deleted            bool          // it is the extension that was deleted, not the password changed
+	wrongFrom, wrongTo time.Duration // while something is wrong with the phone; 0: never
+	fault              fault         // what is wrong with it then
 	retry              time.Duration // after a failure
 }
+
+// fault is what is wrong with a phone.
+type fault uint8
+
+const (
+	wrongPassword fault = iota // it was changed at the PBX
+	deleted                    // the extension was
+	wrongName                  // it never was an account
+)
 
 // office is where phones share an address.
 type office struct {
@@ -40,8 +49,12 @@ func (l *line) request(session uint64) request {
 func (l *line) current(now time.Duration, session uint64) request {
 	r := l.request(session)
 	if l.wrongFrom > 0 && now >= l.wrongFrom && (l.wrongTo == 0 || now < l.wrongTo) {
-		r.password = "old"
-		if l.deleted {
+		switch l.fault {
+		case wrongPassword:
+			r.password = "old"
+		case deleted:
+			r.deleted = true
+		case wrongName:
 			r.account = "9" + l.account
 		}
 	}
@@ -196,6 +209,17 @@ func homes() []entry {
 // offices are phones that share an address.
 func offices() []entry {
 	return []entry{
+		{"users who share an address with a scanner, UDP", Good, Goal{}, func(s *scene) {
+			for range s.Few {
+				addr, p := s.customer(s.Rand), s.party()
+				p.shared = true
+				for range 5 {
+					s.settled(p, s.newLine(s.pbxs.hosted, ami.TransportUDP), addr)
+				}
+				h := hunt{pbx: s.pbxs.hosted, transport: ami.TransportUDP, names: unknownAccount, n: s.Scan, gap: time.Second, onePort: true}
+				s.start(s.extra("scanners who share an address with users", Attacker), anyPort(s.Rand, addr), s.sometime(6), func(a *Actor) { a.scan(h) })
+			}
+		}},
 		{"phones known by auth_username", Good, Goal{}, func(s *scene) {
 			named := func(_ int, l *line) { l.account, l.auth = "+4930"+l.account, l.account }
 			for range s.Few {
@@ -231,6 +255,7 @@ func offices() []entry {
 			}
 		}},
 		{"offices with one stale phone", Good, Goal{}, stalePhones},
+		{"homes with a stale phone", Good, Goal{}, staleHomes},
 		{"offices whose passwords were all changed", Good, Goal{}, func(s *scene) {
 			for _, t := range transports {
 				changed := s.sometime(6)
@@ -264,6 +289,23 @@ func users() []entry {
 				s.start(party, anyPort(s.Rand, o.addr), s.sometime(6), func(a *Actor) { a.mistaken(l, 2+i%3, false) })
 			}
 		}},
+		{"users with 2 typos, each tried twice by the phone", Good, Goal{}, func(s *scene) {
+			for i := range s.Few * 3 {
+				l := s.newLine(s.pbxs.hosted, transports[i%3])
+				s.start(s.party(), anyPort(s.Rand, s.customer(s.Rand)), s.sometime(1), func(a *Actor) {
+					for range 2 {
+						for range 2 {
+							r := l.request(a.newSession())
+							r.password = "typo"
+							a.login(l.pbx, r)
+							a.sleep(a.about(200 * time.Millisecond))
+						}
+						a.sleep(a.about(40 * time.Second))
+					}
+					a.phone(l)
+				})
+			}
+		}},
 		{"users with a typo in the name", Good, Goal{}, func(s *scene) {
 			for i := range s.Few {
 				l := s.newLine(s.pbxs.hosted, transports[i%3])
@@ -273,19 +315,33 @@ func users() []entry {
 	}
 }
 
-// stalePhones adds offices of which one phone has a wrong password or a deleted extension from some day on.
+// stalePhones adds offices of which one phone is at fault from some day on, until somebody mends it.
 func stalePhones(s *scene) {
 	for _, t := range transports {
 		for _, n := range []int{2, 5, s.Crowd / 10, s.Crowd / 2} {
 			for _, retry := range []time.Duration{20 * time.Second, time.Minute} {
-				for _, deleted := range []bool{false, true} {
+				for f := wrongPassword; f <= wrongName; f++ {
 					since := s.sometime(6)
 					s.newOffice(s.pbxs.hosted, t, n, func(i int, l *line) {
 						if i == 0 {
-							l.wrongFrom, l.wrongTo, l.retry, l.deleted = since, since+s.Stale, retry, deleted
+							l.wrongFrom, l.wrongTo, l.retry, l.fault = since, since+s.Stale, retry, f
 						}
 					})
 				}
+			}
+		}
+	}
+}
+
+// staleHomes adds homes whose only phone has an old password, or an extension that was deleted, after it worked for hours.
+func staleHomes(s *scene) {
+	for _, t := range transports {
+		for _, retry := range []time.Duration{20 * time.Second, time.Minute} {
+			for f := wrongPassword; f <= deleted; f++ {
+				l := s.newLine(s.pbxs.hosted, t)
+				l.wrongFrom, l.retry, l.fault = s.sometime(6), retry, f
+				l.wrongTo = l.wrongFrom + s.Stale
+				s.home(l, s.customer(s.Rand))
 			}
 		}
 	}

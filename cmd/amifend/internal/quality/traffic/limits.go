@@ -17,6 +17,12 @@ func limits() []entry {
 		guessOf(Limit+"cracker at a typist's pace, right at guess 3", Goal{}, func(_ *scene, g *guess) {
 			g.gap, g.right = 40*time.Second, 3
 		}),
+		guessOf(Limit+"cracker, a guess a second, right at guess 3", Goal{}, func(_ *scene, g *guess) {
+			g.gap, g.right = time.Second, 3
+		}),
+		guessOf(Limit+"cracker, another port each, right at guess 3", Goal{}, func(_ *scene, g *guess) {
+			g.onePort, g.right = false, 3
+		}),
 		{Limit + "offices with a stale phone at the first start", Good, Goal{}, func(s *scene) {
 			for _, t := range transports {
 				for _, n := range []int{2, s.Crowd / 10, s.Crowd / 2} {

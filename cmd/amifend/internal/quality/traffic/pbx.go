@@ -34,6 +34,7 @@ type request struct {
 	fresh       bool // the nonce is one that the PBX sent to this client lately
 	session     uint64
 	transport   ami.Transport
+	deleted     bool // the account was deleted
 	injection   bool // a header is injected in the From user
 }
 
@@ -74,6 +75,7 @@ func (p *PBX) handle(now int64, from netip.Addr, r *request) (answer, [2]told) {
 func (p *PBX) pjsip(now int64, from netip.Addr, r *request) (answer, [2]told) {
 	account := r.account
 	password, known := p.passwords[account]
+	known = known && !r.deleted
 	if !known && p.byAuth && r.credentials {
 		account = r.authUser
 		password, known = p.passwords[account]
@@ -116,6 +118,7 @@ func (p *PBX) holdsBack(now int64, from netip.Addr) bool {
 
 func (p *PBX) chanSIP(r *request) (answer, [2]told) {
 	password, known := p.passwords[r.account]
+	known = known && !r.deleted
 	switch {
 	case !r.credentials || !r.fresh:
 		return one(challenged, told{kind: policy.KindChallengeSent})
@@ -144,18 +147,10 @@ func (a *Actor) send(p *PBX, r request) answer {
 	if a.ended {
 		return dropped
 	}
-	ans, failed := a.world.raise(p, a.from, r)
-	if a.party.Class.Role.good() {
-		if ans == dropped {
-			a.party.Blocked++
-			a.party.Banned = true
-		}
-		if failed {
-			a.world.failed[a.from.Addr()] = true
-		}
-	}
-	if ans == accepted && !a.party.Class.Role.good() && !a.party.owns[r.account] {
-		a.party.compromised(r.account, a.world.now)
+	ans := a.world.raise(a.party, p, a.from, r)
+	if ans == dropped && a.party.Class.Role.good() {
+		a.party.Blocked++
+		a.party.Banned = true
 	}
 	return ans
 }
@@ -168,11 +163,12 @@ func (a *Actor) forge(p *PBX, victim netip.AddrPort, r request) {
 	a.world.forged[victim.Addr()] = true
 	r.transport = ami.TransportUDP
 	a.party.Offered++
-	a.world.raise(p, victim, r)
+	a.world.raise(a.party, p, victim, r)
 }
 
-// raise lets a PBX handle a request and the tool hear of it.
-func (w *World) raise(p *PBX, from netip.AddrPort, r request) (ans answer, failed bool) {
+// raise lets a PBX handle a party's request and the tool hear of it. The truth is noted first: a tool may decide at once.
+func (w *World) raise(by *Party, p *PBX, from netip.AddrPort, r request) answer {
+	cracked := len(by.Compromises)
 	ans, events := p.handle(w.now, from.Addr(), &r)
 	for i, e := range events {
 		if e.kind == policy.KindNone {
@@ -197,12 +193,18 @@ func (w *World) raise(p *PBX, from netip.AddrPort, r request) (ans answer, faile
 		}
 		ev.Account = w.hasher.Label([]byte(name))
 		w.events++
-		if !w.tool.Hear(&ev) && i == 0 {
-			return dropped, false
+		switch {
+		case e.kind == policy.KindSuccessfulAuth && by.Class.Role == Attacker && !by.owns[r.account]:
+			by.compromised(r.account, w.now)
+		case e.kind != policy.KindSuccessfulAuth && e.kind != policy.KindChallengeSent && by.Class.Role.good():
+			w.failed[from.Addr()] = true
 		}
-		failed = failed || e.kind != policy.KindChallengeSent && e.kind != policy.KindSuccessfulAuth
+		if !w.tool.Hear(&ev) && i == 0 {
+			by.Compromises = by.Compromises[:cracked]
+			return dropped
+		}
 	}
-	return ans, failed
+	return ans
 }
 
 // login asks for a challenge and answers it: what a client does that has no nonce.

@@ -47,12 +47,15 @@ func captured(t *testing.T, file, source string) []string {
 	return out
 }
 
+// nobody is whose requests no truth is kept of.
+var nobody = &Party{Class: &Class{Role: Forger}}
+
 // raised returns what the PBXs of the suite tell of requests.
 func raised(p *PBX, from string, gap time.Duration, requests ...request) []string {
 	r := &recorder{}
 	w := &World{tool: r, hasher: policy.NewHasher(0), now: begin.UnixNano()}
 	for _, req := range requests {
-		w.raise(p, netip.AddrPortFrom(netip.MustParseAddr(from), 5060), req)
+		w.raise(nobody, p, netip.AddrPortFrom(netip.MustParseAddr(from), 5060), req)
 		w.now += int64(gap)
 	}
 	return r.heard
@@ -117,7 +120,7 @@ func TestHeldBack(t *testing.T) {
 	w := &World{tool: &recorder{}, hasher: policy.NewHasher(0), now: begin.Add(7 * time.Second).UnixNano()}
 	later := w.tool.(*recorder)
 	for range 8 {
-		w.raise(p, netip.MustParseAddrPort("198.51.100.80:5060"), request{account: "uv"})
+		w.raise(nobody, p, netip.MustParseAddrPort("198.51.100.80:5060"), request{account: "uv"})
 	}
 	if got = append(got, later.heard...); !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -108,6 +108,7 @@ func scanners() []entry {
 	tcp := func(_ *scene, h *hunt) { h.transport = ami.TransportTCP }
 	list := []entry{
 		scanOf("account scan, UDP", scanGoal, func(*scene, *hunt) {}),
+		scanOf("account scan from 100 on, UDP", scanGoal, func(_ *scene, h *hunt) { h.names = common }),
 		scanOf("account scan, TCP", scanGoal, tcp),
 		scanOf("account scan, TLS", scanGoal, func(_ *scene, h *hunt) { h.transport = ami.TransportTLS }),
 		scanOf("account scan with credentials", scanGoal, func(_ *scene, h *hunt) { h.credentials = true }),
@@ -116,13 +117,15 @@ func scanners() []entry {
 		scanOf("account scan, chan_sip", guessGoal, func(s *scene, h *hunt) { h.pbx = s.pbxs.legacy }),
 		scanOf("account scan, pipelined", scanGoal, func(_ *scene, h *hunt) { h.gap = time.Millisecond }),
 		scanOf("account scan, phones known by auth_username", Goal{}, func(s *scene, h *hunt) { h.pbx = s.pbxs.byAuth }),
-		scanOf("extension scan, challenges only", slowGoal, func(s *scene, h *hunt) { h.names, h.n = s.known(s.pbxs.hosted, 60), 60 }),
-		scanOf("extension scan, challenges only, chan_sip", slowGoal, func(s *scene, h *hunt) {
-			h.pbx, h.silent, h.n = s.pbxs.legacy, true, 60
+		scanOf("extension scan, challenges only", Goal{Banned: true}, func(s *scene, h *hunt) { h.names = s.known(s.pbxs.hosted, 60) }),
+		scanOf("extension scan, challenges only, chan_sip", Goal{Banned: true}, func(s *scene, h *hunt) {
+			h.pbx, h.silent = s.pbxs.legacy, true
 		}),
 		scanOf("extension scan, slow", Goal{Banned: true}, func(s *scene, h *hunt) {
 			h.names, h.n, h.gap = s.known(s.pbxs.hosted, 60), 60, 5*time.Minute
 		}),
+		scanOf("canary accounts", Goal{First: 1, Banned: true}, func(_ *scene, h *hunt) { h.names = canary }),
+		scanOf("canary accounts, TCP", Goal{First: 1, Banned: true}, func(_ *scene, h *hunt) { h.names, h.transport = canary, ami.TransportTCP }),
 		{"AMI brute force", Attacker, guessGoal, func(s *scene) {
 			h := hunt{pbx: s.pbxs.ami, transport: ami.TransportTCP, n: s.Scan, gap: 200 * time.Millisecond}
 			h.names = func(_ *Actor, i int) string { return []string{"admin", "freepbx"}[i/10%2] }

@@ -1,8 +1,11 @@
 package traffic
 
 import (
+	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -25,6 +28,7 @@ type Class struct {
 	Role    Role
 	Goal    Goal
 	Parties []*Party
+	Extra   bool // it goes along with other classes
 
 	// FalseAlerts are alerts about parties of the class that are not true.
 	FalseAlerts []Decision
@@ -153,6 +157,15 @@ func (p *Party) tell(d Decision) bool {
 		}
 	}
 	return found
+}
+
+// Who names the classes of those whom a decision is about.
+func (w *World) Who(d Decision) string {
+	names := make(map[string]bool)
+	for p := range w.parties(d.Prefix) {
+		names[p.Class.Name] = true
+	}
+	return strings.Join(slices.Sorted(maps.Keys(names)), "; ")
 }
 
 // parties yields everybody who is at an address of a prefix.

@@ -31,8 +31,14 @@ func (a *Actor) forgeAll(f forgery) {
 	}
 }
 
-// unknownAccount is one that no PBX has.
-func unknownAccount(_ *Actor, i int) string { return fmt.Sprint(100 + i%9900) }
+// unknownAccount is one that no PBX has; each actor has its own list.
+func unknownAccount(a *Actor, i int) string { return fmt.Sprint(20_000_000 + 1000*a.id + i%1000) }
+
+// common is the list with which most scanners begin.
+func common(_ *Actor, i int) string { return fmt.Sprint(100 + i%900) }
+
+// canary is an account that nobody legitimate uses.
+func canary(_ *Actor, i int) string { return Canaries[i%len(Canaries)] }
 
 func always(name string) func(*Actor, int) string { return func(*Actor, int) string { return name } }
 
@@ -87,6 +93,11 @@ func forgedPhones() []entry {
 		{"phone, forged with its own account", Victim, Goal{}, func(s *scene) {
 			s.forgedHome(func(l *line, v netip.Addr) forgery {
 				return forgery{pbx: l.pbx, accounts: always(l.account), victim: from(v)}
+			})
+		}},
+		{"phone, forged with canary accounts", Victim, Goal{}, func(s *scene) {
+			s.forgedHome(func(l *line, v netip.Addr) forgery {
+				return forgery{pbx: l.pbx, accounts: canary, victim: from(v)}
 			})
 		}},
 		{"TLS phone, forged over UDP", Victim, Goal{}, func(s *scene) {

@@ -27,6 +27,7 @@ type Tool interface {
 type Decision struct {
 	At      int64
 	Prefix  netip.Prefix // whom it is about
+	Rule    string       // of a ban, if the tool names it
 	Alert   string       // the kind of an alert; "" for a ban
 	Account string       // of an alert; "" if it names none
 }
