@@ -197,6 +197,7 @@ func (w *World) raise(by *Party, p *PBX, from netip.AddrPort, r request) answer 
 		case e.kind == policy.KindSuccessfulAuth && by.Class.Role == Attacker && !by.owns[r.account]:
 			by.compromised(r.account, w.now)
 		case e.kind != policy.KindSuccessfulAuth && e.kind != policy.KindChallengeSent && by.Class.Role.good():
+			by.Failures++
 			w.failed[from.Addr()] = true
 		}
 		if !w.tool.Hear(&ev) && i == 0 {

@@ -53,6 +53,7 @@ type Party struct {
 	First       int            // of them, those up to the first ban
 	Banned      bool           // a ban covered an address at which it was
 	Blocked     int            // requests of a good party that a ban kept from a PBX
+	Failures    int            // events of failures that a good party raised itself
 	Alerts      map[string]int // how many told of it, by kind
 	Compromises []Compromise
 
