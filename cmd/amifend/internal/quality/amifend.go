@@ -37,6 +37,9 @@ func (a amifend) Hear(ev *recording.Event) bool {
 	return !leftOut
 }
 
+// finish lets the time pass until the end.
+func (a amifend) finish(end int64) { a.player.Finish(end) }
+
 // accountOf is the account that an alert is about.
 func accountOf(v policy.Verdict) string {
 	if len(v.Evidence) == 0 {

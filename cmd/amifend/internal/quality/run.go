@@ -58,6 +58,9 @@ func run(c contender, o traffic.Options, trace func(*traffic.World, traffic.Deci
 	}
 	start := time.Now()
 	n := w.Run(tool)
+	if a, ok := tool.(amifend); ok {
+		a.finish(w.End())
+	}
 	return result{c.name, w, n, time.Since(start)}, nil
 }
 

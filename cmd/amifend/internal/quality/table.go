@@ -93,6 +93,7 @@ func writeSums(out io.Writer, results []result) error {
 		{"that reached a PBX", sum(traffic.Attacker, func(t tally) int { return t.admitted })},
 		{"accounts cracked", sum(traffic.Attacker, func(t tally) int { return t.compromised })},
 		{"and not told of", sum(traffic.Attacker, func(t tally) int { return t.missed })},
+		{"alerts", func(r result) string { return fmt.Sprint(r.world.Alerts) }},
 		{"false alerts", func(r result) string { return fmt.Sprint(len(falseAlerts(r))) }},
 		{"events", func(r result) string { return fmt.Sprint(r.events) }},
 		{"seconds", func(r result) string { return fmt.Sprintf("%.1f", r.elapsed.Seconds()) }},

@@ -89,6 +89,7 @@ func (w *World) cast(o Options) {
 	list = append(list, forgedNetworks()...)
 	list = append(list, scanners()...)
 	list = append(list, guessers()...)
+	list = append(list, owners()...)
 	list = append(list, spread()...)
 	list = append(list, crackers()...)
 	list = append(list, limits()...)

@@ -121,10 +121,6 @@ func guessers() []entry {
 			spray(s, g)
 			g.gap, g.n = 10*time.Minute, int(s.Span/(10*time.Minute))
 		}),
-		ownerOf("guesser with an account, TCP, login first", guessGoal, ami.TransportTCP, true),
-		ownerOf("guesser with an account, TCP, login later", guessGoal, ami.TransportTCP, false),
-		ownerOf("guesser with an account, UDP, login first", Goal{Told: true}, ami.TransportUDP, true),
-		ownerOf("guesser with an account, UDP, login later", guessGoal, ami.TransportUDP, false),
 		pausing("pausing: 3 accounts, 2 h", 3, 2*time.Hour, true),
 		pausing("pausing: 3 accounts, 6 h", 3, 6*time.Hour, true),
 		pausing("pausing: 6 passwords, 2 h", 6, 2*time.Hour, false),
@@ -148,32 +144,60 @@ func guessers() []entry {
 	return list
 }
 
-// ownerOf is a class of guessers who own an account and log in with it now and then, first or only after their first
-// failure.
-func ownerOf(name string, goal Goal, t ami.Transport, first bool) entry {
+// owner is how somebody guesses who owns an account.
+type owner struct {
+	transport ami.Transport // of the guesses
+	login     ami.Transport // of his logins, with his own account
+	first     bool          // he logs in before his first guess
+	every     int           // guesses between logins
+	accounts  int           // that he guesses
+	gap       time.Duration
+}
+
+// ownerOf is a class of guessers who own an account.
+func ownerOf(name string, goal Goal, o owner) entry {
 	return entry{name, Attacker, goal, func(s *scene) {
 		for range s.Few {
-			own, password := s.newAccount(s.pbxs.hosted)
-			names := s.known(s.pbxs.hosted, 50)
-			p := s.party()
+			p, pbx := s.party(), s.pbxs.hosted
+			own, password := s.newAccount(pbx)
 			p.owns = map[string]bool{own: true}
+			names := s.known(pbx, o.accounts)
 			s.start(p, anyPort(s.Rand, stranger(s.Rand)), s.sometime(1), func(a *Actor) {
-				if first {
-					a.login(s.pbxs.hosted, request{account: own, password: password, session: a.newSession(), transport: t})
+				login := func() {
+					a.login(pbx, request{account: own, password: password, session: a.newSession(), transport: o.login})
+				}
+				if o.first {
+					login()
 				}
 				for i := range s.Scan {
-					r := request{account: names(a, i), password: "guess", session: a.newSession(), transport: t}
-					a.attempt(func() answer { return a.login(s.pbxs.hosted, r) })
-					if i%5 == 0 {
-						a.login(s.pbxs.hosted, request{account: own, password: password, session: a.newSession(), transport: t})
+					r := request{account: names(a, i), password: "guess", session: a.newSession(), transport: o.transport}
+					a.attempt(func() answer { return a.login(pbx, r) })
+					if i%o.every == 0 {
+						login()
 					}
-					if !a.sleep(a.about(5 * time.Second)) {
+					if !a.sleep(a.about(o.gap)) {
 						return
 					}
 				}
 			})
 		}
 	}}
+}
+
+// owners guess with an account of their own.
+func owners() []entry {
+	const udp, tcp, tls = ami.TransportUDP, ami.TransportTCP, ami.TransportTLS
+	return []entry{
+		ownerOf("guesser with an account, TCP, login first", guessGoal, owner{tcp, tcp, true, 5, 50, 5 * time.Second}),
+		ownerOf("guesser with an account, TCP, login later", guessGoal, owner{tcp, tcp, false, 5, 50, 5 * time.Second}),
+		ownerOf("guesser with an account, TCP, login each time", guessGoal, owner{tcp, tcp, true, 1, 50, 5 * time.Second}),
+		ownerOf("guesser with an account, TCP, login over UDP", guessGoal, owner{tcp, udp, true, 1, 50, 5 * time.Second}),
+		ownerOf("guesser with an account, UDP, login later", guessGoal, owner{udp, udp, false, 5, 50, 5 * time.Second}),
+		ownerOf("guesser with an account, UDP, login each time", guessGoal, owner{udp, udp, false, 1, 50, 5 * time.Second}),
+		ownerOf("guesser with an account, UDP, login first", Goal{Told: true}, owner{udp, udp, true, 5, 50, 5 * time.Second}),
+		ownerOf("guesser with an account, UDP, login over TLS", Goal{Told: true}, owner{udp, tls, true, 5, 50, 5 * time.Second}),
+		ownerOf("guesser with an account, one other account, TCP", Goal{Told: true}, owner{tcp, tcp, true, 5, 1, 20 * time.Second}),
+	}
 }
 
 // pausing is a class of those who stop before they are banned and come back later.

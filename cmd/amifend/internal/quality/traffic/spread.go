@@ -23,6 +23,9 @@ func spread() []entry {
 	list = append(list, gang("100 hosts of a /24, accounts", true), gang("100 hosts of a /24, passwords", false))
 	for _, target := range []string{"one account", "50 accounts", "unknown names"} {
 		for _, where := range []string{"random", "clustered", "among customers"} {
+			if where == "among customers" && target != "50 accounts" {
+				continue
+			}
 			list = append(list,
 				botnet(botnetGoal, "botnet of an hour", target, where, time.Hour, false),
 				botnet(botnetGoal, "botnet of a day", target, where, 24*time.Hour, true),

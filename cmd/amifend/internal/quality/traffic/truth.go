@@ -101,6 +101,7 @@ func (w *World) Decided(d Decision) {
 		}
 		return
 	}
+	w.Alerts++
 	told, isTrue := false, false
 	var about *Party
 	for p := range w.parties(d.Prefix) {

@@ -38,6 +38,7 @@ var begin = time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
 // World is one run of the traffic against one tool.
 type World struct {
 	Classes     []*Class
+	Alerts      int        // how many there were
 	FalseAlerts []Decision // about addresses at which nobody is
 
 	now, end int64
