@@ -16,6 +16,7 @@ const legend = `Labelled traffic; each tool hears it in a run of its own, in whi
   never     attackers who were never banned; in brackets, of whom no alert told either
   cracked   accounts that attackers logged in to; in brackets, of which no alert told
   banned    parties that a ban covered; in brackets, alerts about them that are not true
+Classes that begin with "limit" are shown but asked nothing of: nobody could tell them apart by the events alone.
 `
 
 // write prints the results: a table of those who mean well, one of attackers, and the sums.
@@ -76,7 +77,7 @@ func with(n, worse int) string {
 // writeSums prints what matters most. The classes that nobody could tell apart are left aside.
 func writeSums(out io.Writer, results []result) error {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(w, "\nALL, without the limits")
+	fmt.Fprintf(w, "\nALL but the limits")
 	for _, r := range results {
 		fmt.Fprintf(w, "\t%s", r.name)
 	}

@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/amifend/amifend/policy"
@@ -53,13 +54,14 @@ type scene struct {
 
 // pbxs are the phone systems.
 type pbxs struct {
-	hosted *PBX // PJSIP, of homes and offices
-	byAuth *PBX // PJSIP that knows its phones by auth_username
-	legacy *PBX // chan_sip
-	ami    *PBX // the manager interface of hosted
-	more   uint16
+	hosted *PBX   // PJSIP, of homes and offices
+	byAuth *PBX   // PJSIP that knows its phones by auth_username
+	legacy *PBX   // chan_sip
+	ami    *PBX   // the manager interface of hosted
+	more   uint16 // the number of the next one
 }
 
+// newPBX returns a PBX without accounts.
 func newPBX(server uint16, service policy.Service) *PBX {
 	return &PBX{
 		server: server, addr: v4(192<<24 + 2<<8 + 10 + uint32(server)), service: service, passwords: make(map[string]string),
@@ -77,23 +79,15 @@ type entry struct {
 
 // cast fills the world.
 func (w *World) cast(o Options) {
-	p := &pbxs{hosted: newPBX(0, policy.ServicePJSIP), byAuth: newPBX(1, policy.ServicePJSIP), legacy: newPBX(2, policy.ServiceSIP), ami: newPBX(0, policy.ServiceAMI), more: 3}
+	p := &pbxs{
+		hosted: newPBX(0, policy.ServicePJSIP), byAuth: newPBX(1, policy.ServicePJSIP), legacy: newPBX(2, policy.ServiceSIP),
+		ami: newPBX(0, policy.ServiceAMI), more: 3,
+	}
 	p.byAuth.byAuth = true
 	p.ami.passwords["freepbx"] = "secret"
 	forgers := newClass("forgers", Forger, Goal{}, o.Seed)
-	var list []entry
-	list = append(list, homes()...)
-	list = append(list, offices()...)
-	list = append(list, users()...)
-	list = append(list, forgedPhones()...)
-	list = append(list, forgedNetworks()...)
-	list = append(list, scanners()...)
-	list = append(list, guessers()...)
-	list = append(list, owners()...)
-	list = append(list, spread()...)
-	list = append(list, crackers()...)
-	list = append(list, limits()...)
-	for _, e := range list {
+	for _, e := range slices.Concat(homes(), offices(), users(), forgedPhones(), forgedNetworks(),
+		scanners(), guessers(), owners(), spread(), crackers(), limits()) {
 		if o.Only != nil && !o.Only(e.name) {
 			continue
 		}
@@ -120,7 +114,7 @@ func (s *scene) party() *Party {
 	return p
 }
 
-// neighbours is the class of those near whom a botnet lives.
+// neighbours are those near whom a botnet lives.
 const neighbours = "neighbours of a botnet"
 
 // extra adds a party to a class that goes along with another one.
@@ -166,7 +160,7 @@ func (s *scene) newSystem(n int) (p *PBX, accounts []string) {
 	return p, accounts
 }
 
-// sometime is a random time that leaves n hours before and half of the time after it.
+// sometime is a random time in the first half, but not in the first hours.
 func (s *scene) sometime(hours int) time.Duration {
 	first := time.Duration(hours) * time.Hour
 	return first + time.Duration(s.Int64N(int64(s.Span/2-first)))

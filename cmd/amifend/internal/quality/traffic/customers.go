@@ -41,6 +41,7 @@ type office struct {
 	moved  netip.Addr    // the address since then, if valid
 }
 
+// request is what the phone sends when nothing is wrong.
 func (l *line) request(session uint64) request {
 	return request{account: l.account, authUser: l.auth, password: l.password, session: session, transport: l.transport}
 }

@@ -8,10 +8,11 @@ import (
 	"github.com/amifend/amifend/ami"
 )
 
-// Limit marks a class for which issue 3 asks nothing because nobody could tell: it is shown, not asserted.
+// Limit begins the name of a class that is shown but not asserted: nobody could tell it apart by the events, or another rule
+// stands against it.
 const Limit = "limit: "
 
-// limits are what nobody could tell apart from the events alone.
+// limits are the classes of that kind, but for the botnets that pause.
 func limits() []entry {
 	return []entry{
 		guessOf(Limit+"cracker at a typist's pace, right at guess 3", Goal{}, func(_ *scene, g *guess) {
@@ -52,7 +53,8 @@ func limits() []entry {
 				l.moves = 24 * time.Hour
 				s.home(l, s.customer(s.Rand))
 				for range 100 {
-					s.start(s.extra(Limit+"botnet that guesses those owners' accounts", Attacker), anyPort(s.Rand, stranger(s.Rand)), time.Duration(s.Int64N(int64(s.Span/4))), func(a *Actor) {
+					p, since := s.extra(Limit+"botnet that guesses those owners' accounts", Attacker), time.Duration(s.Int64N(int64(s.Span/4)))
+					s.start(p, anyPort(s.Rand, stranger(s.Rand)), since, func(a *Actor) {
 						a.guessAll(guess{hunt: hunt{pbx: l.pbx, transport: l.transport, names: always(l.account), n: 3, gap: s.Span / 4}})
 					})
 				}
@@ -61,5 +63,5 @@ func limits() []entry {
 	}
 }
 
-// Limit says whether the class is one that nobody could tell apart.
+// Limit says whether the class is shown only.
 func (c *Class) Limit() bool { return strings.HasPrefix(c.Name, Limit) }

@@ -72,6 +72,7 @@ func (p *PBX) handle(now int64, from netip.Addr, r *request) (answer, [2]told) {
 	}
 }
 
+// pjsip is Asterisk 22 (capture 01).
 func (p *PBX) pjsip(now int64, from netip.Addr, r *request) (answer, [2]told) {
 	account := r.account
 	password, known := p.passwords[account]
@@ -116,6 +117,7 @@ func (p *PBX) holdsBack(now int64, from netip.Addr) bool {
 	return r.n < count || now-r.since >= period
 }
 
+// chanSIP is Asterisk 16 (capture 20).
 func (p *PBX) chanSIP(r *request) (answer, [2]told) {
 	password, known := p.passwords[r.account]
 	known = known && !r.deleted
@@ -129,7 +131,7 @@ func (p *PBX) chanSIP(r *request) (answer, [2]told) {
 	}
 }
 
-// manager is a login to AMI in clear.
+// manager is a login to AMI in clear (capture 05).
 func (p *PBX) manager(r *request) (answer, [2]told) {
 	password, known := p.passwords[r.account]
 	switch {

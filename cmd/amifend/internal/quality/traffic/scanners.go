@@ -59,7 +59,7 @@ func (a *Actor) scan(h hunt) {
 			p = h.pbxs[i%len(h.pbxs)]
 		}
 		answered = a.attempt(func() answer {
-			if p.service == policy.ServiceSIP && !h.silent {
+			if p.service == policy.ServiceSIP && !h.silent { // only an answer to its challenge tells accounts apart
 				return a.login(p, r)
 			}
 			return a.send(p, r)
@@ -105,11 +105,10 @@ func (s *scene) known(p *PBX, n int) func(*Actor, int) string {
 
 // scanners look for accounts.
 func scanners() []entry {
-	tcp := func(_ *scene, h *hunt) { h.transport = ami.TransportTCP }
 	list := []entry{
 		scanOf("account scan, UDP", scanGoal, func(*scene, *hunt) {}),
 		scanOf("account scan from 100 on, UDP", scanGoal, func(_ *scene, h *hunt) { h.names = common }),
-		scanOf("account scan, TCP", scanGoal, tcp),
+		scanOf("account scan, TCP", scanGoal, func(_ *scene, h *hunt) { h.transport = ami.TransportTCP }),
 		scanOf("account scan, TLS", scanGoal, func(_ *scene, h *hunt) { h.transport = ami.TransportTLS }),
 		scanOf("account scan with credentials", scanGoal, func(_ *scene, h *hunt) { h.credentials = true }),
 		scanOf("account scan, one Call-ID", scanGoal, func(_ *scene, h *hunt) { h.oneSession = true }),

@@ -85,14 +85,11 @@ func gang(name string, scan bool) entry {
 func botnet(goal Goal, name, target, where string, span time.Duration, turns bool) entry {
 	return entry{fmt.Sprintf("%s, %s, %s", name, target, where), Attacker, goal, func(s *scene) {
 		pbx, accounts := s.newSystem(50)
-		for range 5 {
+		for range 5 { // it has users, too
 			accounts = append(accounts, s.target(pbx))
 		}
 		addresses := s.infected(where)
-		since := s.sometime(6)
-		if since+span > s.Span {
-			since = s.Span - span
-		}
+		since := min(s.sometime(6), s.Span-span)
 		for i, addr := range addresses {
 			s.start(s.party(), anyPort(s.Rand, addr), since, func(a *Actor) {
 				now := time.Duration(0)
@@ -125,14 +122,14 @@ func botnet(goal Goal, name, target, where string, span time.Duration, turns boo
 func (s *scene) infected(where string) []netip.Addr {
 	var out []netip.Addr
 	switch where {
-	case "clustered":
+	case "clustered": // networks of ten hosts each
 		for range s.Hosts / 10 {
 			net := u32(netip.PrefixFrom(stranger(s.Rand), 24).Masked().Addr())
 			for _, i := range s.Perm(254)[:10] {
 				out = append(out, v4(net+1+uint32(i)))
 			}
 		}
-	case "among customers":
+	case "among customers": // neighbours of those who mean well
 		for range s.Hosts {
 			s.given += 2
 			out = append(out, v4(customers4+s.given))

@@ -81,6 +81,7 @@ func (p *Party) attempt(reached func() bool) {
 	}
 }
 
+// compromised notes that an attacker logged in to an account that is not his.
 func (p *Party) compromised(account string, at int64) {
 	for _, c := range p.Compromises {
 		if c.Account == account {
@@ -102,20 +103,20 @@ func (w *World) Decided(d Decision) {
 		return
 	}
 	w.Alerts++
-	told, isTrue := false, false
+	met, isTrue := false, false
 	var about *Party
 	for p := range w.parties(d.Prefix) {
 		if p.Alerts == nil {
 			p.Alerts = make(map[string]int)
 		}
 		p.Alerts[d.Alert]++
-		told = true
+		met = true
 		if about == nil || p.Class.Role.good() {
 			about = p
 		}
 		isTrue = w.isTrue(d, p) || isTrue
 	}
-	if !told {
+	if !met {
 		isTrue = w.isTrue(d, nil)
 	}
 	if isTrue {
@@ -137,9 +138,9 @@ func (w *World) isTrue(d Decision, p *Party) bool {
 		return attacker && p.tell(d)
 	case "spoof_suspected":
 		return w.forged[addr]
-	case "misconfigured_endpoint":
+	case "misconfigured_endpoint": // a flood in a phone's name looks the same
 		return attacker || w.failed[addr] || w.forged[addr]
-	case "proved_source_guessing":
+	case "proved_source_guessing": // here too
 		return attacker || w.forged[addr]
 	case "spoof_flood", "bans_full":
 		return w.flood

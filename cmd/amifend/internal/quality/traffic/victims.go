@@ -14,12 +14,13 @@ type forgery struct {
 	accounts func(a *Actor, i int) string
 	victim   func(a *Actor, i int) netip.AddrPort
 	bare     bool // without credentials
-	inject   bool
+	inject   bool // with injected headers
 	nonce    bool // the forger reads the nonce at his own address: chan_sip has one a dialog, whoever speaks
 	n        int
 	gap      time.Duration
 }
 
+// forgeAll sends the stream.
 func (a *Actor) forgeAll(f forgery) {
 	for i := range f.n {
 		a.forge(f.pbx, f.victim(a, i), request{
@@ -40,6 +41,7 @@ func common(_ *Actor, i int) string { return fmt.Sprint(100 + i%900) }
 // canary is an account that nobody legitimate uses.
 func canary(_ *Actor, i int) string { return Canaries[i%len(Canaries)] }
 
+// always is one and the same account.
 func always(name string) func(*Actor, int) string { return func(*Actor, int) string { return name } }
 
 // from forges packets of an address, from any port.
@@ -164,7 +166,7 @@ func forgedNetworks() []entry {
 			last := s.given
 			f := forgery{pbx: s.pbxs.hosted, accounts: unknownAccount, n: s.FloodRate * 600, gap: time.Second / time.Duration(s.FloodRate)}
 			f.victim = func(a *Actor, i int) netip.AddrPort {
-				if i%10 == 0 {
+				if i%10 == 0 { // among the customers
 					return anyPort(a.Rand, v4(customers4+first+a.Uint32N(last-first+1)))
 				}
 				return anyPort(a.Rand, stranger(a.Rand))

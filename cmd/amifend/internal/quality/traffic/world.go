@@ -20,6 +20,7 @@ import (
 
 // Tool is what is judged.
 type Tool interface {
+	// Hear is told an event and returns whether the packet that raised it reached the PBX. The event is borrowed.
 	Hear(ev *recording.Event) bool
 }
 
@@ -39,7 +40,7 @@ var begin = time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
 type World struct {
 	Classes     []*Class
 	Alerts      int        // how many there were
-	FalseAlerts []Decision // about addresses at which nobody is
+	FalseAlerts []Decision // those about addresses at which nobody is
 
 	now, end int64
 	tool     Tool
@@ -56,7 +57,7 @@ type World struct {
 	given  uint32                  // how many addresses customers got
 }
 
-// New returns a world with everybody in it whose class only accepts.
+// New returns a world with everybody in it whose class o.Only accepts.
 func New(o Options) *World {
 	w := &World{
 		now: begin.UnixNano(), end: begin.Add(o.Size.Span).UnixNano(), hasher: policy.NewHasher(0),
@@ -97,8 +98,8 @@ type Actor struct {
 	from  netip.AddrPort
 	ended bool
 
-	id    int
-	wake  int64
+	id    int   // in the order of starts
+	wake  int64 // the time of the next step
 	next  func() (int64, bool)
 	stop  func()
 	yield func(int64) bool
@@ -150,6 +151,7 @@ func (a *Actor) settle(from netip.AddrPort) {
 	a.world.at[addr] = append(a.world.at[addr], a.party)
 }
 
+// leave takes a good party from its address, unless other devices of it stay there.
 func (a *Actor) leave() {
 	if !a.party.Class.Role.good() || a.party.shared || !a.from.IsValid() {
 		return
