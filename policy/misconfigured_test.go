@@ -200,8 +200,8 @@ func TestTrustWidensWhatIsLetPass(t *testing.T) {
 		{"five phones, three stale", 5, 1, 0, 3, true},
 		{"five phones for two days, three stale", 5, 2, 0, 3, false},
 		{"five phones, two stale, weeks later", 5, 1, 15 * 24 * time.Hour, 2, true},
-		{"a hundred phones for a week, eight stale", 100, 7, 0, 8, false},
-		{"a hundred phones for a week, nine stale", 100, 7, 0, 9, true},
+		{"a hundred phones for a week, nine stale", 100, 7, 0, 9, false},
+		{"a hundred phones for a week, ten stale", 100, 7, 0, 10, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newLab(t, off(RuleProvedGuessing))
