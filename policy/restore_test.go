@@ -55,7 +55,7 @@ func TestRestoreRefusesDamage(t *testing.T) {
 	state := l.export()
 	refused := func(what string, data []byte) {
 		t.Helper()
-		e, err := Restore(o, 1<<62, bytes.NewReader(data))
+		e, err := Restore(o, math.MaxInt64/2, bytes.NewReader(data))
 		if err == nil || e != nil || !strings.HasPrefix(err.Error(), "read policy state: ") {
 			t.Errorf("%s: got %v", what, err)
 		}
@@ -75,11 +75,11 @@ func TestRestoreRefusesDamage(t *testing.T) {
 	// A number of records that the state does not have makes no large allocation first.
 	bad := append(bytes.Clone(state[:len(stateMagic)+8+8+4+4+4+1]), 0xff, 0xff, 0xff, 0xff)
 	refused("four thousand million bans", bad)
-	if _, err := Restore(o, 1<<62, bytes.NewReader(state)); err != nil {
+	if _, err := Restore(o, math.MaxInt64/2, bytes.NewReader(state)); err != nil {
 		t.Errorf("undamaged: %v", err)
 	}
 	o.Threshold = -1
-	if _, err := Restore(o, 1<<62, bytes.NewReader(state)); err == nil || !strings.Contains(err.Error(), "threshold") {
+	if _, err := Restore(o, math.MaxInt64/2, bytes.NewReader(state)); err == nil || !strings.Contains(err.Error(), "threshold") {
 		t.Errorf("bad options: got %v", err)
 	}
 }
@@ -102,7 +102,7 @@ func TestRestoreRefusesValuesThatAreNone(t *testing.T) {
 	} {
 		l, o := eventful(t)
 		damage(l.e)
-		if _, err := Restore(o, 1<<62, bytes.NewReader(l.export())); err == nil {
+		if _, err := Restore(o, math.MaxInt64/2, bytes.NewReader(l.export())); err == nil {
 			t.Errorf("%s: it was taken", name)
 		}
 	}
@@ -120,7 +120,7 @@ func TestRestoreWithLessRoomKeepsTheNewest(t *testing.T) {
 	l.feed(registered(phone))
 	o := DefaultOptions()
 	o.MaxSources, o.MaxBans = 128, 64
-	e, err := Restore(o, 1<<62, bytes.NewReader(l.export()))
+	e, err := Restore(o, math.MaxInt64/2, bytes.NewReader(l.export()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestRestoreTakesTheNewOptions(t *testing.T) {
 	l, o := eventful(t)
 	l.e.Protect(l.now, NewProtected([]ProtectedEntry{{netip.MustParsePrefix("198.51.100.7/32"), "allow"}}, nil))
 	o.Seed, o.Threshold, o.Off = 99, 100, RuleSet(1<<ruleProvedGuessing)
-	e, err := Restore(o, 1<<62, bytes.NewReader(l.export()))
+	e, err := Restore(o, math.MaxInt64/2, bytes.NewReader(l.export()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,3 +183,47 @@ var errFull = errors.New("no space left on device")
 type fullDisk struct{}
 
 func (fullDisk) Write([]byte) (int, error) { return 0, errFull }
+
+// A bit that flipped anywhere is found by the checksum.
+func TestRestoreFindsFlippedBits(t *testing.T) {
+	l, o := eventful(t)
+	state := l.export()
+	for i := 0; i < len(state); i += 1 + len(state)/300 {
+		state[i] ^= 1 << (i % 8)
+		if _, err := Restore(o, l.now, bytes.NewReader(state)); err == nil {
+			t.Errorf("byte %d of %d: it was taken", i, len(state))
+		}
+		state[i] ^= 1 << (i % 8)
+	}
+}
+
+// A state from the future, written while the clock was wrong, neither stops time nor lets bans, strikes or proofs last longer
+// than they may.
+func TestRestoreOfAStateFromTheFuture(t *testing.T) {
+	l, o := eventful(t)
+	year := int64(365 * 24 * time.Hour)
+	now := l.now - year
+	e, err := Restore(o, now, bytes.NewReader(l.export()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := &lab{t: t, e: e, now: now}
+	again.wait(time.Second)
+	if x := again.explain(phone); x.At != again.now || x.ProofAt > now || !x.Proved {
+		t.Errorf("the phone: at %v, proof at %v, proved %v", x.At-now, x.ProofAt-now, x.Proved)
+	}
+	if b, ok := e.Ban(hostAddr(attacker)); ok && b.Until > now+int64(o.BanMax) {
+		t.Errorf("the ban lasts %v", time.Duration(b.Until-now))
+	}
+	again.wait(o.BanMax + time.Second)
+	if again.isBanned(attacker) {
+		t.Error("banned for longer than ban_max")
+	}
+	if again.explain(phone).Proved {
+		t.Error("the proof lasts")
+	}
+	again.scan("203.0.113.77")
+	if !again.isBanned("203.0.113.77") {
+		t.Error("a new attacker is not banned")
+	}
+}
