@@ -175,6 +175,18 @@ func TestForgedFailuresCostAnOfficeNothing(t *testing.T) {
 	}
 }
 
+// One wrong password over TCP on an account that is new at the office, with forged packets on that account before it.
+func TestForgedAttemptsAreNoArrearsOfAProvenOne(t *testing.T) {
+	l := newLab(t)
+	l.feed(success(office, "1007"), success(office, "1001"))
+	l.feed(repeat(20, wrong(office+":31337", "1008"))...)
+	l.feed(overStream(wrong(office, "1008")))
+	l.noBan()
+	if s := l.source(office); s.proven > 0.5 {
+		t.Errorf("score %v, want 0.5 at most", s.proven)
+	}
+}
+
 // A device that never succeeded where nobody does is no good source, however slow it is.
 func TestLoneDeviceIsNoMisconfiguredEndpoint(t *testing.T) {
 	l := newLab(t)
