@@ -146,3 +146,21 @@ func TestWashedFades(t *testing.T) {
 	l.feed(guesses(8, attacker)...)
 	l.noBan()
 }
+
+// A score has a bound: what a flood was told for is forgotten in seventeen days, however large it was.
+func TestScoreIsBounded(t *testing.T) {
+	l := newLab(t)
+	l.feed(registered(phone))
+	l.feed(guesses(5000, phone)...)
+	if s := l.source(phone); s.guess != 24 || s.slowGuess != 24 {
+		t.Errorf("scores: got %v, %v, want eight times the threshold", s.guess, s.slowGuess)
+	}
+	for range 17 {
+		l.wait(23 * time.Hour)
+		l.feed(registered(phone))
+		l.wait(time.Hour)
+	}
+	l.drop()
+	l.feed(forged(phone))
+	l.quiet()
+}
