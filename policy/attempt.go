@@ -32,10 +32,9 @@ func (e *Engine) evidence(o *Observation) Evidence {
 	case o.Injected:
 		ev.Kind = KindInjection
 	case o.Kind == KindInvalidPassword && o.Service == ServiceSIP && o.RoundTrip:
-		// chan_sip keeps one nonce a dialog and knows a dialog by its Call-ID, whoever speaks (capture 20, session
-		// 0x7fa2b0048700): who reads the nonce at his own address can forge the rest. So this is not held against a
-		// source that proved itself.
-		ev.Proven = ev.Proven || !e.isProved(hostKey(o.Source.Addr()))
+		k := hostKey(o.Source.Addr())
+		yes, known := e.answers(k, o)
+		ev.Proven = ev.Proven || yes || !known && !e.isProved(k)
 	}
 	ev.Weight = e.weight(ev.Kind, o.Unknown, o.Service)
 	return ev

@@ -28,6 +28,7 @@ type Engine struct {
 	accounts *table[accountID, account]
 	requests *table[requestKey, request]
 	spare    pair // of accounts beyond maxFailed, which are not remembered
+	dialogs  *table[dialogKey, dialog]
 	silents  *table[key, silent]
 	trails   *table[key, trail]
 	bans     *table[key, ban]
@@ -57,6 +58,7 @@ type Stats struct {
 	Protected       uint64 // attempts of sources that must never be banned: not counted
 	Shielded        uint64 // forgeable attempts in the name of proved sources: not counted
 	Excused         uint64 // attempts of misconfigured endpoints: not counted
+	Borrowed        uint64 // successes of chan_sip that answer a challenge which went elsewhere: not believed
 	Covered         uint64 // attempts of sources that are banned: not counted
 	Evicted         uint64 // addresses and prefixes forgotten for want of room
 	EvictedRequests uint64 // request keys forgotten for want of room
@@ -105,6 +107,7 @@ func New(o Options) (*Engine, error) {
 		pairs:       newTable[pairKey, pair](max(minTable, o.MaxSources/sourcesPerPair), k0, k1),
 		accounts:    newTable[accountID, account](max(minTable, o.MaxSources/sourcesPerAccount), k0, k1),
 		requests:    newTable[requestKey, request](maxRequests, k0, k1),
+		dialogs:     newTable[dialogKey, dialog](maxDialogs, k0, k1),
 		silents:     newTable[key, silent](maxSilent, k0, k1),
 		trails:      newTable[key, trail](maxTrails, k0, k1),
 		bans:        newTable[key, ban](o.MaxBans, k0, k1),
@@ -153,6 +156,9 @@ func (e *Engine) observe(o *Observation) {
 // judge turns an event into an attempt, a part of one, a proof, or nothing.
 func (e *Engine) judge(k key, o *Observation) {
 	rk := keyOf(k, o)
+	if o.Kind == KindChallengeSent && o.Service == ServiceSIP && !o.Stream {
+		e.asksDialog(k, o)
+	}
 	switch {
 	case o.Kind == KindSuccessfulAuth:
 		e.succeeded(k, o)

@@ -28,6 +28,10 @@ func (k *requestKey) code(c *coder) {
 	c.bool(&k.stream)
 }
 
+func (k *dialogKey) code(c *coder) { c.u64(&k.session); c.u16(&k.server) }
+
+func (d *dialog) code(c *coder) { d.to.code(c); c.at(&d.at) }
+
 func (k *alertKey) code(c *coder) {
 	k.about.code(c)
 	k.rule.code(c)

@@ -97,6 +97,7 @@ func (e *Engine) codeAfterSeed(c *coder) {
 		}
 		return listPlain
 	})
+	codeTable(c, e.dialogs, (*dialogKey).code, (*dialog).code, func(d *dialog) int64 { return d.at }, func(*entry[dialogKey, dialog]) uint8 { return listAll })
 	codeTable(c, e.silents, (*key).code, (*silent).code, func(q *silent) int64 { return q.at }, func(en *entry[key, silent]) uint8 {
 		if en.val.accounts > unansweredFree && en.val.weighed == 0 {
 			return listHeld

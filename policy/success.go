@@ -19,6 +19,12 @@ func (e *Engine) succeeded(k key, o *Observation) {
 	if !o.Password && !o.Stream {
 		return
 	}
+	if o.Service == ServiceSIP && !o.Stream {
+		if yes, known := e.answers(k, o); known && !yes {
+			e.stats.Borrowed++
+			return
+		}
+	}
 	id := e.accountOf(o.Server, o.Service, &o.Account)
 	a, ar := e.touchAccount(id, o.Server, &o.Account)
 	a.okAt = e.sec
