@@ -147,7 +147,7 @@ func (e *Engine) more(s *source, weight float64) int {
 
 func (e *Engine) explainAccounts(k key) []AccountPart {
 	var refs []ref
-	for _, list := range [...]uint8{listOwned, listTried} {
+	for _, list := range [...]uint8{listOwned, listGuessed, listTried} {
 		for r := e.pairs.lists[list].head; r != 0; r = e.pairs.at(r).next {
 			if e.pairs.at(r).key.host() == k.host() {
 				refs = append(refs, r)
