@@ -59,6 +59,32 @@ func TestNoAccountIsUnderNobodysAttack(t *testing.T) {
 	}
 }
 
+// A stale phone is at one address: an owner's attempts on an account that others try are no misconfigured endpoint's, and
+// weigh like a stranger's.
+func TestOwnersAreStrangersToOtherAccounts(t *testing.T) {
+	for n, banned := range map[int]bool{2: false, 5: true} {
+		l := newLab(t)
+		l.feed(success(office, "1001"))
+		l.strangers(n, "1007")
+		l.feed(repeat(4, overStream(wrong(office, "1007")))...)
+		if got := l.isBanned(office); got != banned {
+			t.Errorf("%d others: banned %v; %v", n, got, l.told())
+		}
+	}
+}
+
+// Many owners of accounts who each guess a little on one account are told of, once for the account.
+func TestManyOwnersWhoGuessALittleAreTold(t *testing.T) {
+	l := newLab(t)
+	for i := range 8 {
+		owner := fmt.Sprintf("192.%d.0.1", 16+i)
+		l.feed(success(owner, fmt.Sprint(i)), wrong(owner, "1007"))
+	}
+	if v := l.alerted(RuleProvedGuessing); string(v.Account.Bytes()) != "1007" {
+		t.Errorf("got %s", brief(v))
+	}
+}
+
 func TestWhoIsNoStrangerOnAnAccountUnderAttack(t *testing.T) {
 	for name, play := range map[string]func(l *lab){
 		"a phone that was there before":    func(l *lab) { l.feed(registered(attacker)); l.wait(25 * time.Hour); l.strangers(20, "1007") },

@@ -187,6 +187,16 @@ func TestForgedAttemptsAreNoArrearsOfAProvenOne(t *testing.T) {
 	}
 }
 
+// A manager is no phone: who may log in to the AMI and guesses another manager's secret is banned like a stranger.
+func TestManagerIsNoMisconfiguredEndpoint(t *testing.T) {
+	l := newLab(t)
+	l.feed(event(KindSuccessfulAuth, ServiceAMI, office, "admin", "s"))
+	n := l.attemptsUntil(30, time.Second, func(int) Observation { return event(KindInvalidPassword, ServiceAMI, office, "root", "s") })
+	if v := l.banned(); n != 7 || v.Scope != ScopeAll {
+		t.Errorf("attempt %d: %s", n, brief(v))
+	}
+}
+
 // A device that never succeeded where nobody does is no good source, however slow it is.
 func TestLoneDeviceIsNoMisconfiguredEndpoint(t *testing.T) {
 	l := newLab(t)
@@ -211,6 +221,8 @@ func TestTrustWidensWhatIsLetPass(t *testing.T) {
 		{"five phones, two stale", 5, 1, 0, 2, false},
 		{"five phones, three stale", 5, 1, 0, 3, true},
 		{"five phones for two days, three stale", 5, 2, 0, 3, false},
+		{"one phone for a month, two stale", 1, 30, 0, 2, true},
+		{"two phones for a month, two stale", 2, 30, 0, 2, false},
 		{"five phones, two stale, weeks later", 5, 1, 15 * 24 * time.Hour, 2, true},
 		{"a hundred phones for a week, nine stale", 100, 7, 0, 9, false},
 		{"a hundred phones for a week, ten stale", 100, 7, 0, 10, true},
