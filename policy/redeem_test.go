@@ -44,3 +44,15 @@ func TestSuccessOfAnotherRequestTakesNothingBack(t *testing.T) {
 		}
 	}
 }
+
+// It takes back its own failure only, not what the account failed before.
+func TestRequestThatSucceedsRedeemsOnlyItself(t *testing.T) {
+	l := newLab(t)
+	l.feed(repeat(3, forged(phone))...)
+	o := registered(phone)
+	o.Session = forged(phone).Session + 2
+	l.feed(o)
+	if got := l.source(phone).forgeable; got < 2.99 {
+		t.Errorf("score: got %v, want 3", got)
+	}
+}

@@ -231,6 +231,20 @@ func TestNeighboursDoNotAnswerForAHost(t *testing.T) {
 	}
 }
 
+// A decoy, banned at its only packet, takes no more from the score of its prefix than it gave.
+func TestDecoysWashNoPrefix(t *testing.T) {
+	l := newLab(t, quick, canaries)
+	for i := range 8 {
+		l.feed(overStream(forged(fmt.Sprintf("203.0.113.%d", i+1))))
+	}
+	for i := range 3 {
+		l.feed(overStream(wrong(fmt.Sprintf("203.0.113.%d", i+101), "canary")))
+	}
+	if p := l.explain("203.0.113.1").Prefixes[0]; p.Proven < 7.99 {
+		t.Errorf("score: got %v, want 8", p.Proven)
+	}
+}
+
 // What was lifted begins anew, for its prefixes too.
 func TestLiftedOffenderIsNone(t *testing.T) {
 	l := newLab(t)
