@@ -86,7 +86,7 @@ func TestRules(t *testing.T) {
 func TestTold(t *testing.T) {
 	var told []string
 	p := NewClassic(nil, func(at int64, prefix netip.Prefix) { told = append(told, fmt.Sprint(at-begin.UnixNano(), prefix)) })
-	play(p, policy.KindInvalidPassword, every(0, 30, 20)...)
+	play(p, policy.KindInvalidPassword, every(0, 10, 20)...)
 	if got := strings.Join(told, " "); got != "120000000000 203.0.113.5/32" {
 		t.Errorf("told %s", got)
 	}

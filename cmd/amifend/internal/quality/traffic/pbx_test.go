@@ -14,9 +14,13 @@ import (
 )
 
 // recorder is a tool that lets everything through and writes down what it hears.
-type recorder struct{ heard []string }
+type recorder struct {
+	heard []string
+	last  recording.Event
+}
 
 func (r *recorder) Hear(ev *recording.Event) bool {
+	r.last = *ev
 	r.heard = append(r.heard, describe(ev))
 	return true
 }

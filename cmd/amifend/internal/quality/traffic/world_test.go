@@ -251,7 +251,7 @@ func TestForged(t *testing.T) {
 	p := newPBX(0, policy.ServicePJSIP)
 	p.passwords["1001"] = "right"
 	a.forge(p, victim, request{account: "1001", credentials: true, password: "right", transport: ami.TransportTLS})
-	if len(r.heard) != 1 || !strings.Contains(r.heard[0], "ChallengeSent") || !w.forged[victim.Addr()] {
+	if len(r.heard) != 1 || !strings.Contains(r.heard[0], "ChallengeSent") || !w.forged[victim.Addr()] || r.last.Stream || r.last.Source != victim {
 		t.Errorf("heard %q, forged %v", r.heard, w.forged)
 	}
 }
