@@ -5,7 +5,7 @@ FUZZTIME  ?= 100000x
 LAB        = examples/lab
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: help build demo test check lint unit fuzz e2e bench clean
+.PHONY: help build demo test check lint unit fuzz e2e bench quality clean
 
 help: ## list what there is to make
 	@awk -F':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ e2e: ## a real Asterisk in network namespaces, attacked for real (root; builds t
 
 bench: ## benchmarks: bytes to verdict, kernel, and all between
 	$(GO) test -run '^$$' -bench . -benchmem ./ami ./policy ./firewall ./cmd/amifend/internal/app ./cmd/amifend/internal/replay
+
+quality: ## judge the policy, and its peers, on a week of labelled traffic (some minutes)
+	@$(GO) run ./cmd/amifend/internal/quality
 
 clean: ## remove what was built
 	rm -rf bin dist

@@ -29,10 +29,12 @@ func TestApply(t *testing.T) {
 	}{
 		"all sets": {nil, []Change{
 			ban(host, ScopeAll, time.Hour), ban(net24, ScopeAll, time.Hour), ban("2001:db8::1/128", ScopeAll, time.Hour), ban("2001:db8::/64", ScopeAll, time.Hour),
+			ban("2001:db8::/56", ScopeAll, time.Hour), ban("2001:db8::/48", ScopeAll, time.Hour),
 			ban(host, ScopeSIP, time.Hour), ban(net24, ScopeSIP, time.Hour), ban("2001:db8::1/128", ScopeSIP, time.Hour), ban("2001:db8::/64", ScopeSIP, time.Hour),
+			ban("2001:db8::/56", ScopeSIP, time.Hour), ban("2001:db8::/48", ScopeSIP, time.Hour),
 		}, []string{
-			host + " all 60", net24 + " all 60", "2001:db8::1/128 all 60", "2001:db8::/64 all 60",
-			host + " sip 60", net24 + " sip 60", "2001:db8::1/128 sip 60", "2001:db8::/64 sip 60",
+			host + " all 60", net24 + " all 60", "2001:db8::1/128 all 60", "2001:db8::/64 all 60", "2001:db8::/56 all 60", "2001:db8::/48 all 60",
+			host + " sip 60", net24 + " sip 60", "2001:db8::1/128 sip 60", "2001:db8::/64 sip 60", "2001:db8::/56 sip 60", "2001:db8::/48 sip 60",
 		}},
 		"longer":                    {[]Change{ban(host, ScopeAll, time.Hour)}, []Change{ban(host, ScopeAll, 720*time.Hour)}, []string{host + " all 43200"}},
 		"shorter":                   {[]Change{ban(host, ScopeAll, time.Hour)}, []Change{ban(host, ScopeAll, 5*time.Minute)}, []string{host + " all 5"}},
@@ -94,7 +96,9 @@ func TestApplyRejectsInvalidChangesAndKeepsTheRest(t *testing.T) {
 	bad := []Change{
 		ban("192.0.2.0/25", ScopeAll, time.Hour),
 		ban("192.0.2.1/24", ScopeAll, time.Hour),
-		ban("2001:db8::/48", ScopeAll, time.Hour),
+		ban("2001:db8::/52", ScopeAll, time.Hour),
+		ban("2001:db8::/47", ScopeSIP, time.Hour),
+		ban("2001:db8:0:1::/56", ScopeAll, time.Hour),
 		ban("::ffff:192.0.2.1/128", ScopeAll, time.Hour),
 		ban("0.0.0.0/0", ScopeAll, time.Hour),
 		ban("192.0.2.1/32", 0, time.Hour),
@@ -227,7 +231,7 @@ func TestApplyEndsWithItsContext(t *testing.T) {
 }
 
 func TestSupportedBits(t *testing.T) {
-	if v4, v6 := SupportedBits(false), SupportedBits(true); !slices.Equal(v4, []int{32, 24}) || !slices.Equal(v6, []int{128, 64}) {
+	if v4, v6 := SupportedBits(false), SupportedBits(true); !slices.Equal(v4, []int{32, 24}) || !slices.Equal(v6, []int{128, 64, 56, 48}) {
 		t.Errorf("SupportedBits: %v, %v", v4, v6)
 	}
 }

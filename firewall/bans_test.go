@@ -66,12 +66,12 @@ func TestBansReadsThemAll(t *testing.T) {
 
 func TestElement(t *testing.T) {
 	table := open(t, firewalltest.New(t), Options{})
-	apply(t, table, ban("2001:db8::/64", ScopeSIP, time.Hour))
+	apply(t, table, ban("2001:db8::/64", ScopeSIP, time.Hour), ban("2001:db8::/48", ScopeAll, time.Hour))
 	for _, tt := range []struct {
 		prefix string
 		scope  Scope
 		want   bool
-	}{{"2001:db8::/64", ScopeSIP, true}, {"2001:db8::/64", ScopeAll, false}, {"2001:db8::/128", ScopeSIP, false}, {"192.0.2.1/32", ScopeSIP, false}} {
+	}{{"2001:db8::/64", ScopeSIP, true}, {"2001:db8::/64", ScopeAll, false}, {"2001:db8::/128", ScopeSIP, false}, {"2001:db8::/48", ScopeAll, true}, {"2001:db8::/56", ScopeAll, false}, {"192.0.2.1/32", ScopeSIP, false}} {
 		e, ok, err := table.Element(t.Context(), netip.MustParsePrefix(tt.prefix), tt.scope)
 		if err != nil || ok != tt.want || ok && (e.Prefix.String() != tt.prefix || e.Scope != tt.scope || e.Expires == 0) {
 			t.Errorf("Element(%s, %s) = %+v, %t, %v", tt.prefix, tt.scope, e, ok, err)

@@ -16,7 +16,8 @@ import (
 const chainPriority = -310
 
 // Ensure lays out the table in one transaction: creates what is missing, keeps the elements of the ban sets, replaces rules and ports, and
-// makes the allow sets hold what they shall. There is no moment at which a ban does not hold. A new MaxBans takes effect on an existing set from Linux 6.3 on.
+// makes the allow sets hold what they shall. There is no moment at which a ban does not hold. A table that an older amifend laid out gets the
+// sets that it lacks, and one of a newer amifend keeps its further sets, though no rule of ours looks them up. A new MaxBans takes effect on an existing set from Linux 6.3 on.
 //
 // Errors to branch on: *ForeignError (nothing was changed), ErrPermission, ErrUnsupported.
 func (t *Table) Ensure(ctx context.Context) error {

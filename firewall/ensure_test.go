@@ -16,8 +16,10 @@ func TestEnsureTwiceIsTheGolden(t *testing.T) {
 	apply(t, table,
 		ban("198.51.100.1/32", ScopeAll, time.Hour), ban("203.0.113.0/24", ScopeAll, time.Hour),
 		ban("2001:db8:1::1/128", ScopeAll, time.Hour), ban("2001:db8:2:2::/64", ScopeAll, time.Hour),
+		ban("2001:db8:3:300::/56", ScopeAll, time.Hour), ban("2001:db8:4::/48", ScopeAll, time.Hour),
 		ban("198.51.100.2/32", ScopeSIP, time.Hour), ban("203.0.112.0/24", ScopeSIP, time.Hour),
 		ban("2001:db8:1::2/128", ScopeSIP, time.Hour), ban("2001:db8:2:3::/64", ScopeSIP, time.Hour),
+		ban("2001:db8:3:400::/56", ScopeSIP, time.Hour), ban("2001:db8:5::/48", ScopeSIP, time.Hour),
 	)
 	firewalltest.Golden(t, "default.nft", ns.NFT(t, "list", "ruleset"))
 	ensure(t, table)

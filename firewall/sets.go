@@ -25,17 +25,22 @@ type banSet struct {
 	comment string
 }
 
-// banSets is the one place that says which sets there are, in the order in which the rules look them up.
+// banSets is the one place that says which sets there are, in the order in which the rules look them up. Of IPv6 they are what one customer
+// gets: a /64 is one link (RFC 4291, 2.5.4), a site gets a /56 or a /48 (RFC 6177).
 func banSets() []banSet {
 	return []banSet{
 		{"ban4", ScopeAll, false, 32, "amifend: banned hosts"},
 		{"ban4_24", ScopeAll, false, 24, "amifend: banned /24 prefixes"},
 		{"ban6", ScopeAll, true, 128, "amifend: banned hosts"},
 		{"ban6_64", ScopeAll, true, 64, "amifend: banned /64 prefixes"},
+		{"ban6_56", ScopeAll, true, 56, "amifend: banned /56 prefixes"},
+		{"ban6_48", ScopeAll, true, 48, "amifend: banned /48 prefixes"},
 		{"ban4_sip", ScopeSIP, false, 32, "amifend: hosts banned from the SIP ports"},
 		{"ban4_24_sip", ScopeSIP, false, 24, "amifend: /24 prefixes banned from the SIP ports"},
 		{"ban6_sip", ScopeSIP, true, 128, "amifend: hosts banned from the SIP ports"},
 		{"ban6_64_sip", ScopeSIP, true, 64, "amifend: /64 prefixes banned from the SIP ports"},
+		{"ban6_56_sip", ScopeSIP, true, 56, "amifend: /56 prefixes banned from the SIP ports"},
+		{"ban6_48_sip", ScopeSIP, true, 48, "amifend: /48 prefixes banned from the SIP ports"},
 	}
 }
 
@@ -68,7 +73,7 @@ func allowSet(table *nftables.Table, is6 bool) *nftables.Set {
 	}
 }
 
-// SupportedBits returns the prefix lengths that can be banned, longest (a host) first.
+// SupportedBits returns the prefix lengths that can be banned, longest (a host) first: 32 and 24 of IPv4, 128, 64, 56 and 48 of IPv6.
 func SupportedBits(is6 bool) []int {
 	var bits []int
 	for _, s := range banSets() {

@@ -15,6 +15,10 @@ import (
 const (
 	pbx4, attacker4, phone4 = "192.0.2.1", "192.0.2.66", "192.0.2.7"
 	pbx6, attacker6, phone6 = "2001:db8::1", "2001:db8::66", "2001:db8::7"
+
+	// The PBX's /64 is the first of the /56 2001:db8::/56, which is the first of the /48 2001:db8::/48.
+	lastOf56, lastOf48 = "2001:db8:0:ff:ffff:ffff:ffff:fffe", "2001:db8:0:ffff:ffff:ffff:ffff:fffe"
+	next56, next48     = "2001:db8:0:100::1", "2001:db8:1::1"
 )
 
 // site is a PBX's namespace with the table, joined to one with an attacker and a phone.
@@ -27,7 +31,10 @@ func newSite(t testing.TB, o Options) *site {
 	s := &site{pbx: firewalltest.New(t), outside: firewalltest.New(t)}
 	firewalltest.Join(t, s.pbx, s.outside,
 		[]string{pbx4 + "/24", pbx6 + "/64"},
-		[]string{attacker4 + "/24", phone4 + "/24", attacker6 + "/64", phone6 + "/64"})
+		[]string{
+			attacker4 + "/24", phone4 + "/24", attacker6 + "/64", phone6 + "/64",
+			lastOf56 + "/64", next56 + "/64", lastOf48 + "/64", next48 + "/64",
+		})
 	s.table = open(t, s.pbx, o)
 	return s
 }
@@ -74,6 +81,18 @@ func TestWhatABanDrops(t *testing.T) {
 		{attacker6 + "/128", ScopeSIP, attacker6, map[string]bool{"5060": false, "5062": true, "4569": false, "20000": true}},
 		{"2001:db8::/64", ScopeSIP, phone6, map[string]bool{"5060": false, "20000": true}},
 		{"2001:db8:0:1::/64", ScopeAll, phone6, map[string]bool{"5060": true}},
+		{"2001:db8::/56", ScopeAll, phone6, map[string]bool{"5060": false}},
+		{"2001:db8::/56", ScopeAll, lastOf56, map[string]bool{"5060": false, "20000": false}},
+		{"2001:db8::/56", ScopeAll, next56, map[string]bool{"5060": true, "20000": true}},
+		{"2001:db8:0:100::/56", ScopeAll, lastOf56, map[string]bool{"5060": true}},
+		{"2001:db8::/56", ScopeSIP, lastOf56, map[string]bool{"5060": false, "5062": true, "4569": false, "20000": true}},
+		{"2001:db8::/56", ScopeSIP, next56, map[string]bool{"5060": true}},
+		{"2001:db8::/48", ScopeAll, next56, map[string]bool{"5060": false}},
+		{"2001:db8::/48", ScopeAll, lastOf48, map[string]bool{"5060": false, "20000": false}},
+		{"2001:db8::/48", ScopeAll, next48, map[string]bool{"5060": true, "20000": true}},
+		{"2001:db8:1::/48", ScopeAll, lastOf48, map[string]bool{"5060": true}},
+		{"2001:db8::/48", ScopeSIP, lastOf48, map[string]bool{"5060": false, "5062": true, "4569": false, "20000": true}},
+		{"2001:db8::/48", ScopeSIP, next48, map[string]bool{"5060": true}},
 	} {
 		for port, want := range tt.ports {
 			t.Run(fmt.Sprintf("%s %s, %s to %s", tt.prefix, tt.scope, tt.src, port), func(t *testing.T) {
@@ -137,7 +156,9 @@ func TestAllowBeatsEveryBan(t *testing.T) {
 	s := newSite(t, Options{Allow: prefixes(phone4+"/32", phone6+"/128")})
 	apply(t, s.table,
 		ban(phone4+"/32", ScopeAll, time.Hour), ban("192.0.2.0/24", ScopeAll, time.Hour), ban(phone4+"/32", ScopeSIP, time.Hour),
-		ban(phone6+"/128", ScopeAll, time.Hour), ban("2001:db8::/64", ScopeAll, time.Hour), ban("2001:db8::/64", ScopeSIP, time.Hour))
+		ban(phone6+"/128", ScopeAll, time.Hour), ban("2001:db8::/64", ScopeAll, time.Hour), ban("2001:db8::/64", ScopeSIP, time.Hour),
+		ban("2001:db8::/56", ScopeAll, time.Hour), ban("2001:db8::/48", ScopeAll, time.Hour),
+		ban("2001:db8::/56", ScopeSIP, time.Hour), ban("2001:db8::/48", ScopeSIP, time.Hour))
 	for src, want := range map[string]bool{phone4: true, attacker4: false, phone6: true, attacker6: false} {
 		dst := pbx4
 		if strings.Contains(src, ":") {
@@ -165,10 +186,10 @@ func TestLoopbackPasses(t *testing.T) {
 	}
 }
 
-// With an on-link /64 banned, the PBX can still resolve its neighbours, and they it: else one banned host would cut off all.
+// With an on-link prefix banned, the PBX can still resolve its neighbours, and they it: else one banned host would cut off all.
 func TestNeighbourDiscoverySurvivesABannedOnLinkPrefix(t *testing.T) {
 	s := newSite(t, Options{Allow: prefixes(phone6 + "/128")})
-	apply(t, s.table, ban("2001:db8::/64", ScopeAll, time.Hour))
+	apply(t, s.table, ban("2001:db8::/64", ScopeAll, time.Hour), ban("2001:db8::/56", ScopeAll, time.Hour), ban("2001:db8::/48", ScopeAll, time.Hour))
 	s.pbx.Run(t, "ip", "-6", "neigh", "flush", "all")
 	s.outside.Run(t, "ip", "-6", "neigh", "flush", "all")
 	for _, way := range []struct {

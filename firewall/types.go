@@ -7,16 +7,18 @@
 //
 // `nft list table inet amifend` shows (in this order of evaluation, chain pre at prerouting, priority -310):
 //
-//	allow4, allow6          never dropped here: the allowlist and the protected addresses; before every ban
-//	ban4, ban6              banned hosts, scope all: every packet is dropped
-//	ban4_24, ban6_64        banned prefixes of that length, scope all
-//	ban4_sip, ban6_sip      banned hosts, scope sip: packets to the SIP ports are dropped (chain sip)
-//	ban4_24_sip, ban6_64_sip  banned prefixes, scope sip
+//	allow4, allow6             never dropped here: the allowlist and the protected addresses; before every ban
+//	ban4, ban6                 banned hosts, scope all: every packet is dropped
+//	ban4_24, ban6_64,          banned prefixes of that length, scope all
+//	ban6_56, ban6_48
+//	ban4_sip, ban6_sip         banned hosts, scope sip: packets to the SIP ports are dropped (chain sip)
+//	ban4_24_sip, ban6_64_sip,  banned prefixes of that length, scope sip
+//	ban6_56_sip, ban6_48_sip
 //
 // Every element of a ban set has a timeout and a counter of the packets that it dropped. The rules have counters too;
 // those start again whenever the table is laid out anew. A running amifend puts back what others take out of it.
 //
-// Loopback, IPv6 neighbour discovery (RFC 4861, hop limit 255) and packet-too-big (RFC 8201) pass always: a banned on-link /64
+// Loopback, IPv6 neighbour discovery (RFC 4861, hop limit 255) and packet-too-big (RFC 8201) pass always: a banned on-link prefix
 // would otherwise cut off its innocent neighbours. An accept ends this chain only; other tables may still drop.
 //
 // # Ports and fragments

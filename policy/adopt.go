@@ -45,7 +45,7 @@ func (e *Engine) Adopt(now int64, prefix netip.Prefix, scope Scope, remaining ti
 	r := e.bans.get(k)
 	if r == 0 {
 		if r = e.addBan(k, scope); r == 0 {
-			e.alertBansFull(k, nil, scope)
+			e.bansFull(k, banCase{scope: scope})
 			return e.done()
 		}
 	}
@@ -56,13 +56,7 @@ func (e *Engine) Adopt(now int64, prefix netip.Prefix, scope Scope, remaining ti
 	capped := min(remaining, e.opt.BanMax)
 	*b = ban{from: e.now, until: e.now + int64(capped), rule: ruleAdopted, scope: scope, strike: 1}
 	e.bans.move(r, listOf(scope))
-	if k.bits == hostBits || k.bits == netBits {
-		s, sr := e.touch(k)
-		s.strikes = max(s.strikes, 1)
-		s.strikeAt = b.until
-		b.strike = s.strikes
-		e.sources.move(sr, listBanned)
-	}
+	e.adoptStrike(k, b)
 	if capped < remaining {
 		e.emit(Verdict{
 			Action: ActionBan, Scope: scope, Prefix: k.prefix(), At: e.now, Duration: capped, Rule: RuleAdopted,
@@ -72,23 +66,62 @@ func (e *Engine) Adopt(now int64, prefix netip.Prefix, scope Scope, remaining ti
 	return e.done()
 }
 
+// adoptStrike makes an adopted ban a strike of its source.
+func (e *Engine) adoptStrike(k key, b *ban) {
+	if k.bits == hostBits {
+		s, r := e.touch(k)
+		s.strikes = max(s.strikes, 1)
+		s.strikeAt = secondOf(b.until)
+		b.strike = s.strikes
+		e.sources.move(r, listBanned)
+		return
+	}
+	if e.networks.lists[listBanned].n >= e.networks.max/2 {
+		return
+	}
+	n, r := e.touchNetwork(k)
+	n.strikes = max(n.strikes, 1)
+	n.strikeAt = secondOf(b.until)
+	b.strike = n.strikes
+	e.networks.move(r, listBanned)
+}
+
 // lift ends a ban early. What it was decided on is forgotten: a source that is lifted begins anew.
 func (e *Engine) lift(r ref, rule string) {
 	en := e.bans.at(r)
 	k, b := en.key, en.val
-	if sr := e.sources.get(k); sr != 0 {
-		s := &e.sources.at(sr).val
-		s.proven, s.forgeable, s.attempts, s.strikes = 0, 0, 0, 0
-		s.flags &^= hasFirst | hasOffender | several
-	}
-	if nk, ok := k.net(); ok {
-		if nr := e.sources.get(nk); nr != 0 && e.sources.at(nr).val.offender == k.lo {
-			e.sources.at(nr).val.flags &^= hasOffender
-		}
-	}
+	e.absolve(k)
 	e.dropBan(r)
 	e.emit(Verdict{
-		Action: ActionUnban, Scope: b.scope, Prefix: k.prefix(), At: e.now, Rule: rule, Score: b.score,
+		Action: ActionUnban, Scope: b.scope, Prefix: k.prefix(), At: e.now, Rule: rule, Score: float64(b.score),
 		Attempts: int(b.attempts), Strike: int(b.strike),
 	})
+}
+
+// absolve forgets what is held against a host or prefix.
+func (e *Engine) absolve(k key) {
+	if k.bits != hostBits {
+		if r := e.networks.get(k); r != 0 {
+			n := &e.networks.at(r).val
+			*n = network{at: n.at, proofAt: n.proofAt, flags: n.flags & hasProof}
+		}
+		return
+	}
+	if r := e.sources.get(k.host()); r != 0 {
+		s := &e.sources.at(r).val
+		s.proven, s.forgeable, s.slowProven, s.slowForgeable, s.guess, s.slowGuess = 0, 0, 0, 0, 0, 0
+		s.attempts, s.strikes = 0, 0
+		s.flags &^= washed
+	}
+	for _, sp := range k.spreads() {
+		if r := e.networks.get(k.masked(sp.bits)); r != 0 {
+			n, part := &e.networks.at(r).val, e.part(k, sp.bits)
+			if n.banned.remove(part) && n.offenders > 0 {
+				n.offenders--
+			}
+			if n.failed.remove(part) {
+				n.suspects = max(0, n.suspects-1)
+			}
+		}
+	}
 }

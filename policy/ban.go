@@ -11,32 +11,11 @@ type ban struct {
 	from, until int64
 	lastSeen    int64
 	seen        uint64
-	score       float64
-	attempts    uint32
+	score       float32
+	attempts    uint16
 	rule        ruleID
 	scope       Scope
 	strike      uint8
-}
-
-// ruleID is a rule's name in one byte.
-type ruleID uint8
-
-const (
-	ruleNone ruleID = iota
-	ruleProvenScore
-	ruleScore
-	ruleSecondOffender
-	ruleSpreadScore
-	ruleAdopted
-)
-
-var ruleNames = [...]string{
-	ruleNone:           "",
-	ruleProvenScore:    RuleProvenScore,
-	ruleScore:          RuleScore,
-	ruleSecondOffender: RuleSecondOffender,
-	ruleSpreadScore:    RuleSpreadScore,
-	ruleAdopted:        RuleAdopted,
 }
 
 // The lists of the table of bans.
@@ -69,7 +48,7 @@ type Ban struct {
 
 func (b *ban) export(k key) Ban {
 	return Ban{
-		Prefix: k.prefix(), Scope: b.scope, From: b.from, Until: b.until, Rule: ruleNames[b.rule], Score: b.score,
+		Prefix: k.prefix(), Scope: b.scope, From: b.from, Until: b.until, Rule: b.rule.String(), Score: rounded(float64(b.score)),
 		Attempts: int(b.attempts), Strike: int(b.strike), Seen: b.seen, LastSeen: b.lastSeen,
 	}
 }
@@ -124,39 +103,92 @@ func (e *Engine) banScope(k key) Scope {
 	return ScopeNone
 }
 
+// banCase is why a ban is due.
+type banCase struct {
+	scope     Scope
+	rule      ruleID
+	score     float32
+	attempts  uint16
+	forgeable bool // it rests on evidence that could have been forged: it is short at first, and limited in number
+	patient   bool // but that evidence spans two minutes
+	short     bool // it never lasts longer than the first: the source has proved itself, see washed
+}
+
 // ban bans a host or prefix, or makes its running ban larger. A larger one is no new strike and never ends earlier than
 // the one that it replaces. False means that there is no room for it.
-func (e *Engine) ban(k key, s *source, r ref, scope Scope, rule ruleID) bool {
+func (e *Engine) ban(k key, strikes *uint8, strikeAt *uint32, c banCase) bool {
 	br := e.bans.get(k)
+	running := br != 0 && e.bans.at(br).val.until > e.now
+	if !running && c.forgeable && !e.affordable(k, c.patient) {
+		return false
+	}
 	if br == 0 {
-		if br = e.addBan(k, scope); br == 0 {
-			e.alertBansFull(k, s, scope)
+		if br = e.addBan(k, c.scope); br == 0 {
+			e.bansFull(k, c)
 			return false
 		}
 	}
 	b := &e.bans.at(br).val
-	running := b.until > e.now
 	if !running {
 		*b = ban{from: e.now}
 	}
-	if !running || s.strikes == 0 {
-		s.strikes = bump(s.strikes, 1)
+	if !running || *strikes == 0 {
+		*strikes = bump(*strikes, 1)
 	}
-	b.until = max(b.until, e.now+int64(e.opt.banDuration(s.strikes)))
-	b.scope, b.rule, b.attempts, b.strike = scope, rule, s.attempts, s.strikes
-	b.score = s.proven
-	if scope != ScopeAll {
-		b.score += s.forgeable
+	d := e.duration(*strikes, c.forgeable)
+	if c.short {
+		d = min(d, firstForgeable)
 	}
-	s.strikeAt = b.until
-	e.bans.move(br, listOf(scope))
-	e.sources.move(r, listBanned)
+	b.until = max(b.until, e.now+int64(d))
+	b.scope, b.rule, b.attempts, b.strike, b.score = c.scope, c.rule, c.attempts, *strikes, c.score
+	*strikeAt = secondOf(b.until)
+	e.bans.move(br, listOf(c.scope))
 	e.emit(Verdict{
-		Action: ActionBan, Scope: scope, Prefix: k.prefix(), At: e.now, Duration: time.Duration(b.until - e.now),
-		Rule: ruleNames[rule], Score: b.score, Attempts: int(s.attempts), Strike: int(s.strikes),
-		Evidence: e.exportEvidence(k, s.attempts),
+		Action: ActionBan, Scope: c.scope, Prefix: k.prefix(), At: e.now, Duration: time.Duration(b.until - e.now),
+		Rule: c.rule.String(), Score: float64(c.score), Attempts: int(c.attempts), Strike: int(*strikes),
+		Evidence: e.exportEvidence(k, c.attempts),
 	})
 	return true
+}
+
+// duration returns how long the ban of a strike lasts. The first one on forgeable evidence is short: forged packets make it,
+// too.
+func (e *Engine) duration(strike uint8, forgeable bool) time.Duration {
+	if !e.on(ruleStrikes) {
+		strike = 1
+	}
+	if forgeable && e.on(ruleBudget) {
+		if strike <= 1 {
+			return min(firstForgeable, e.opt.BanTime)
+		}
+		strike--
+	}
+	return e.opt.banDuration(strike)
+}
+
+// firstForgeable is how long the first ban of a source on forgeable evidence lasts.
+const firstForgeable = 10 * time.Minute
+
+// affordable says whether one more ban on forgeable evidence may begin: so many a minute of the clock, and beyond only
+// those of patient sources.
+func (e *Engine) affordable(k key, patient bool) bool {
+	if !e.on(ruleBudget) {
+		return true
+	}
+	if minute := e.sec / 60; minute != e.budgetMinute {
+		e.budgetMinute, e.budgetUsed = minute, 0
+	}
+	if e.budgetUsed < e.opt.ForgeablePerMinute {
+		e.budgetUsed++
+		return true
+	}
+	if e.on(ruleSpoofFlood) {
+		e.alert(Verdict{Rule: RuleSpoofFlood, Scope: ScopeSIP, Prefix: k.prefix()}, pairKey{}, hourly)
+	}
+	if !patient {
+		e.stats.Postponed++
+	}
+	return patient
 }
 
 // addBan makes room for a ban. 0 means that there is none: bans on forgeable evidence get half of it, so that a flood of
@@ -186,9 +218,7 @@ func (e *Engine) dropBan(r ref) {
 	if e.banCount[k.bits] == 0 {
 		e.listBanBits()
 	}
-	if sr := e.sources.get(k); sr != 0 {
-		e.classify(k, sr)
-	}
+	e.relistBanned(k)
 }
 
 // listBanBits notes which prefix lengths have bans, shortest first.
@@ -201,18 +231,12 @@ func (e *Engine) listBanBits() {
 	}
 }
 
-// alertBansFull says that a ban was due and cannot be, at most once a minute.
-func (e *Engine) alertBansFull(k key, s *source, scope Scope) {
+// bansFull says that a ban was due and cannot be, at most once a minute.
+func (e *Engine) bansFull(k key, c banCase) {
 	e.stats.BansRefused++
-	if e.fullAlerted && e.now-e.fullAlertAt < int64(time.Minute) {
-		return
-	}
-	e.fullAlerted, e.fullAlertAt = true, e.now
-	v := Verdict{Action: ActionAlert, Scope: scope, Prefix: k.prefix(), At: e.now, Rule: RuleBansFull}
-	if s != nil {
-		v.Score, v.Attempts, v.Strike = s.proven+s.forgeable, int(s.attempts), int(s.strikes)
-	}
-	e.emit(v)
+	e.alert(Verdict{
+		Rule: RuleBansFull, Scope: c.scope, Prefix: k.prefix(), Score: float64(c.score), Attempts: int(c.attempts),
+	}, pairKey{}, minutely)
 }
 
 // sweepBans looks at some bans of each scope and forgets those that have ended.

@@ -8,14 +8,6 @@ import (
 	"time"
 )
 
-// scan makes attempts until a verdict comes, at most ten.
-func (l *lab) scan(source string) {
-	n := len(l.got)
-	for i := 0; len(l.got) == n && i < 10; i++ {
-		l.feed(event(KindInvalidAccountID, ServiceAMI, source, "a", fmt.Sprint(i)))
-	}
-}
-
 func TestEachStrikeLengthensTheBan(t *testing.T) {
 	l := newLab(t)
 	for i, want := range []time.Duration{time.Hour, 4 * time.Hour, 16 * time.Hour, 64 * time.Hour, 256 * time.Hour, 720 * time.Hour, 720 * time.Hour} {
@@ -31,11 +23,6 @@ func TestEachStrikeLengthensTheBan(t *testing.T) {
 			t.Errorf("strike %d: still banned: %+v", i+1, b)
 		}
 	}
-	l.wait(strikeMemory + time.Hour)
-	l.scan(attacker)
-	if v := l.got[len(l.got)-1]; v.Strike != 1 || v.Duration != time.Hour {
-		t.Errorf("after the strikes are forgotten: got %+v", v)
-	}
 }
 
 func TestABanThatRunsOutGivesNoVerdict(t *testing.T) {
@@ -49,6 +36,26 @@ func TestABanThatRunsOutGivesNoVerdict(t *testing.T) {
 	l.banned()
 	if n := len(slices.Collect(l.e.Bans())); n != 0 || l.e.Stats().Bans != 0 {
 		t.Errorf("bans: got %d, want 0", n)
+	}
+}
+
+// One strike fades every thirty days after the end of the latest ban, not before.
+func TestStrikesFade(t *testing.T) {
+	for _, tt := range []struct {
+		days float64
+		want int // of the next ban
+	}{{0, 4}, {29.9, 4}, {30.1, 3}, {59.9, 3}, {60.1, 2}, {90.1, 1}, {400, 1}} {
+		l := newLab(t)
+		for _, d := range []time.Duration{time.Hour, 4 * time.Hour, 16 * time.Hour} {
+			l.scan(attacker)
+			l.wait(d)
+		}
+		l.drop()
+		l.wait(time.Duration(tt.days * 24 * float64(time.Hour)))
+		l.scan(attacker)
+		if v := l.banned(); v.Strike != tt.want {
+			t.Errorf("after %v days: strike %d, want %d", tt.days, v.Strike, tt.want)
+		}
 	}
 }
 
@@ -74,7 +81,7 @@ func TestMoreBansThanAllowedAreAlerted(t *testing.T) {
 		l.scan(fmt.Sprintf("203.0.113.%d", i+1))
 	}
 	if len(l.got) != 3 || l.got[2].Action != ActionAlert || l.got[2].Rule != RuleBansFull || l.got[2].Prefix.String() != "203.0.113.3/32" {
-		t.Fatalf("got %+v, want two bans and one alert", l.got)
+		t.Fatalf("got %v, want two bans and one alert", l.told())
 	}
 	if s := l.e.Stats(); s.Bans != 2 || s.BansRefused < 2 {
 		t.Errorf("got %+v", s)
@@ -101,7 +108,7 @@ func TestForgedBansLeaveRoomForProvenOnes(t *testing.T) {
 	l.got = nil
 	l.feed(repeat(4, overStream(forged("10.0.0.1")))...)
 	if v := l.banned(); v.Scope != ScopeAll {
-		t.Errorf("got %+v", v)
+		t.Errorf("got %s", brief(v))
 	}
 	l.got = nil
 	l.wait(time.Hour)
@@ -199,7 +206,7 @@ func TestAdoptedBanIsABan(t *testing.T) {
 	l.wait(10 * time.Minute)
 	l.scan(attacker)
 	if v := l.banned(); v.Strike != 2 || v.Duration != 4*time.Hour {
-		t.Errorf("got %+v", v)
+		t.Errorf("got %s", brief(v))
 	}
 }
 

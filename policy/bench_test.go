@@ -103,6 +103,32 @@ func BenchmarkObserve(b *testing.B) {
 	})
 }
 
+// BenchmarkFlood is ten million random sources with one forged packet each, at the default size: how much memory the engine
+// takes in the end, and that one who attacks amid them is banned. Run it once: -benchtime=1x.
+func BenchmarkFlood(b *testing.B) {
+	const sources = 10_000_000
+	for b.Loop() {
+		before := heap()
+		l := newLab(b)
+		rng := rand.New(rand.NewPCG(1, 2))
+		l.flood(rng, sources/2, 1)
+		half := heap()
+		for i := range 7 {
+			l.flood(rng, sources/2/7, 1)
+			l.feed(overStream(wrong(attacker, fmt.Sprint(i))))
+		}
+		if !l.isBanned(attacker) {
+			b.Fatal("the attacker is not banned")
+		}
+		after := heap()
+		b.ReportMetric(float64(half-before)/(1<<20), "MB/half")
+		b.ReportMetric(float64(after-before)/(1<<20), "MB")
+		b.ReportMetric(float64(l.e.sources.n), "sources")
+		b.ReportMetric(float64(l.e.stats.Evicted), "evicted")
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/sources, "ns/source")
+	}
+}
+
 func BenchmarkAdvance(b *testing.B) {
 	e, now := warm(b, traffic(1<<14))
 	b.ReportAllocs()

@@ -1,159 +1,129 @@
 package policy
 
-// succeeded judges a SuccessfulAuth. Over a stream, or with a password, it proves that the source receives what is sent
-// to its address. It lifts no ban of the source and takes nothing from its score.
-func (e *Engine) succeeded(k key, o *Observation) {
-	if !o.Password && !o.Stream {
+import "slices"
+
+// due says what a source's scores ask for, and by which rule.
+func (e *Engine) due(s *source, ev *Evidence) (Scope, ruleID) {
+	slow := slowFactor * e.limit
+	proven, slowly := e.on(ruleProvenScore), e.on(ruleLongMemory)
+	switch {
+	case proven && s.proven > e.limit:
+		return ScopeAll, ruleProvenScore
+	case slowly && s.slowProven > slow:
+		return ScopeAll, ruleLongMemory
+	case e.shielded(s, &Evidence{Port: ev.Port}):
+		return ScopeNone, ruleNone
+	case e.on(ruleScore) && s.proven+s.forgeable > e.limit:
+		return ScopeSIP, ruleScore
+	case slowly && s.slowProven+s.slowForgeable > slow:
+		return ScopeSIP, ruleLongMemory
+	}
+	return ScopeNone, ruleNone
+}
+
+// decide bans what an attempt made due: the host, or prefixes that it is in. A rule of its own, if it has one, names the
+// ban.
+func (e *Engine) decide(k key, s *source, r ref, ev *Evidence, covered Scope, own ruleID) {
+	want, rule := e.due(s, ev)
+	switch {
+	case trap(own):
+		want = ScopeSIP
+		if ev.Proven {
+			want = ScopeAll
+		}
+		rule = own
+	case own != ruleNone && want != ScopeNone:
+		rule = own
+	}
+	banned, offence := covered, want
+	if trap(own) && !ev.Proven {
+		offence = ScopeNone // one packet that may be forged
+	}
+	for _, sp := range k.spreads() {
+		nk := k.masked(sp.bits)
+		n, nr := e.touchNetwork(nk)
+		e.addFrom(e.part(k, sp.bits), n, ev)
+		e.keep(nk, *ev)
+		banned = max(banned, e.decideNetwork(k, sp, nk, n, nr, offence, banned))
+	}
+	if want <= banned {
 		return
 	}
-	s, r := e.touch(k)
-	e.prove(k, s, r)
-	nk, ok := k.net()
-	if !ok {
-		return
+	score := s.proven
+	if want != ScopeAll {
+		score += s.forgeable
 	}
-	innocent := s.attempts == 0 && !s.struck()
-	net, nr := e.touch(nk)
-	e.prove(nk, net, nr)
-	if innocent && e.banScope(nk) != ScopeNone {
-		e.lift(e.bans.get(nk), RuleProved)
+	if rule == ruleLongMemory {
+		score = s.slowProven
+		if want != ScopeAll {
+			score += s.slowForgeable
+		}
+	}
+	c := banCase{
+		scope: want, rule: rule, score: score, attempts: s.attempts, forgeable: want != ScopeAll, patient: e.patient(k),
+		short: want != ScopeAll && e.proved(s),
+	}
+	if e.banHost(k, s, r, c) && offence != ScopeNone {
+		e.settle(k, s)
 	}
 }
 
-func (e *Engine) prove(k key, s *source, r ref) {
-	s.proofAt = e.now
-	s.flags |= hasProof
-	e.classify(k, r)
+// trap says whether a rule bans at the first attempt, whatever the score is.
+func trap(r ruleID) bool { return r == ruleInjection || r == ruleCanary }
+
+// settle takes what the ban of a host answers from the scores of its prefixes: its neighbours do not answer for it. They
+// remember that it was banned.
+func (e *Engine) settle(k key, s *source) {
+	for _, sp := range k.spreads() {
+		nk := k.masked(sp.bits)
+		n, nr := e.touchNetwork(nk)
+		// No more than the host gave, see addFrom: else decoys would wash their prefix.
+		most := float32(s.attempts) * float32(e.opt.Threshold) / 3
+		n.proven = max(0, n.proven-min(s.proven, most))
+		n.forgeable = max(0, n.forgeable-min(s.forgeable, most))
+		n.offend(e.part(k, sp.bits), s.strikeAt)
+		e.classifyNetwork(nk, nr)
+	}
 }
 
-// evidence is what an observation says about its source.
-func (e *Engine) evidence(o *Observation) Evidence {
-	ev := Evidence{At: e.now, Kind: o.Kind, Proven: o.Stream, Server: o.Server, Account: o.Account}
+// patient says whether a source's evidence spans two minutes of the clock: more than a flood of forged packets takes.
+func (e *Engine) patient(k key) bool {
+	r := e.sources.get(k.host())
+	return r != 0 && e.sources.at(r).val.attempts > 0 && e.sources.at(r).val.since/60 != e.sec/60
+}
+
+// banHost bans an address.
+func (e *Engine) banHost(k key, s *source, r ref, c banCase) bool {
+	if !e.ban(k, &s.strikes, &s.strikeAt, c) {
+		return false
+	}
+	e.sources.move(r, listBanned)
+	return true
+}
+
+// trapped judges what nobody legitimate sends: an injection attempt, or anything that names a canary account. False means that
+// it is none, or that the rule is switched off.
+func (e *Engine) trapped(k key, o *Observation) bool {
+	var rule ruleID
 	switch {
 	case o.Injected:
-		ev.Kind = KindInjection
-	case o.Kind == KindInvalidPassword && o.Service == ServiceSIP && o.RoundTrip:
-		// chan_sip keeps one nonce a dialog and knows a dialog by its Call-ID, whoever speaks (capture 20, session
-		// 0x7fa2b0048700): who reads the nonce at his own address can forge the rest. So this is not held against a
-		// source that proved itself.
-		ev.Proven = ev.Proven || !e.isProved(hostKey(o.Source.Addr()))
-	}
-	weight := 0.0
-	switch {
-	case ev.Kind >= KindCount:
-	case ev.Kind == KindChallengeResponseFailed && o.Unknown:
-		weight = e.opt.UnknownWeight
+		rule = ruleInjection
+	case len(e.canaries) > 0 && slices.Contains(e.canaries, o.Account.hash) && !o.Unknown:
+		rule = ruleCanary
 	default:
-		weight = e.opt.Weights[ev.Kind]
+		return false
 	}
-	ev.Weight = float32(weight)
-	return ev
-}
-
-// isProved says whether a source is proved, without touching its record.
-func (e *Engine) isProved(k key) bool {
-	r := e.sources.get(k)
-	return r != 0 && e.proved(&e.sources.at(r).val)
-}
-
-// count adds an attempt to the scores of its source, and decides.
-func (e *Engine) count(k key, ev Evidence) {
-	if ev.Weight <= 0 {
-		return
+	ev := e.evidence(o)
+	if o.Kind == KindSuccessfulAuth && !o.Injected {
+		ev.Proven = o.Stream || o.Password
 	}
-	if _, ok := e.protected.listed(k.prefix().Addr()); ok {
-		e.stats.Protected++
-		return
-	}
-	covered := ScopeNone
-	if br := e.covering(k); br != 0 {
-		covered = e.bans.at(br).val.scope
-	}
-	if covered == ScopeAll || covered == ScopeSIP && !ev.Proven {
-		e.stats.Covered++
-		return
-	}
-	s, r := e.touch(k)
-	if !ev.Proven && e.proved(s) {
-		e.stats.Shielded++
-		return
-	}
-	e.stats.Counted++
-	e.add(s, ev)
-	e.keep(k, ev)
-	e.decide(k, s, r, ev, covered)
-}
-
-// decide bans what the attempt made due: the host, or the /64 that it is in.
-func (e *Engine) decide(k key, s *source, r ref, ev Evidence, covered Scope) {
-	want := e.due(s)
-	rule := ruleScore
-	if want == ScopeAll {
-		rule = ruleProvenScore
-	}
-	nk, hasNet := k.net()
-	if !hasNet {
-		if want > covered {
-			e.ban(k, s, r, want, rule)
+	if !e.on(rule) {
+		if rule == ruleInjection {
+			e.count(k, ev, ruleNone)
 		}
-		return
+		return rule == ruleInjection
 	}
-	net, nr := e.touch(nk)
-	e.addFrom(k, net, ev)
-	e.keep(nk, ev)
-	if e.decideNet(k, nk, net, nr, want, covered) || want <= covered {
-		return
-	}
-	if !e.ban(k, s, r, want, rule) {
-		return
-	}
-	// What the host's own ban answers is not held against its neighbours.
-	net.proven = max(0, net.proven-s.proven)
-	net.forgeable = max(0, net.forgeable-s.forgeable)
-	net.offend(k, s.strikeAt)
-	e.classify(nk, nr)
-}
-
-// decideNet bans a /64 if that is due and allowed. True means that the host needs no ban of its own.
-func (e *Engine) decideNet(k, nk key, net *source, nr ref, want, covered Scope) bool {
-	if e.proved(net) {
-		return false
-	}
-	scope, rule := ScopeNone, ruleSpreadScore
-	if net.flags&several != 0 {
-		scope = e.due(net)
-	}
-	if net.flags&hasOffender != 0 && net.offender != k.lo && want > scope {
-		scope, rule = want, ruleSecondOffender
-	}
-	if scope <= covered {
-		return false
-	}
-	if _, ok := e.protected.Overlaps(nk.prefix()); ok {
-		return false
-	}
-	if !e.ban(nk, net, nr, scope, rule) {
-		return false
-	}
-	net.offend(k, net.strikeAt)
-	return scope >= want
-}
-
-// offend notes that an address of a /64 earned a ban.
-func (s *source) offend(host key, until int64) {
-	s.offender = host.lo
-	s.flags |= hasOffender
-	s.strikeAt = max(s.strikeAt, until)
-}
-
-// due says what a record's scores ask for.
-func (e *Engine) due(s *source) Scope {
-	switch {
-	case s.proven > e.limit:
-		return ScopeAll
-	case s.proven+s.forgeable > e.limit && !e.proved(s):
-		return ScopeSIP
-	default:
-		return ScopeNone
-	}
+	ev.Weight = max(ev.Weight, float32(e.opt.Threshold)*(1+2*rounding))
+	e.count(k, ev, rule)
+	return true
 }

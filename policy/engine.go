@@ -1,24 +1,49 @@
 package policy
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+	"time"
+)
 
 // Engine scores sources and decides bans. It is not safe for concurrent use: one goroutine owns it.
 type Engine struct {
 	opt       Options
-	calm      float64 // a score below it is none
-	limit     float64 // a score above it bans: the threshold, and a little for rounding
-	now       int64
+	k0, k1    uint64
+	canaries  []uint64 // hashes of labels
 	protected *Protected
 
-	sources  *table[key, source]
+	// Of the options, in the units of the records.
+	calm, slowCalm float32 // a score below it is none
+	limit          float32 // a score above it bans: the threshold, and a little for rounding
+	half, slowHalf float64 // seconds
+	proofWindow    uint32  // seconds
+
+	now int64
+	sec uint32 // now in seconds
+
+	sources  *table[host, source]
+	networks *table[key, network]
+	pairs    *table[pairKey, pair]
+	accounts *table[accountID, account]
 	requests *table[requestKey, request]
+	spare    pair // of accounts beyond maxFailed, which are not remembered
+	dialogs  *table[dialogKey, dialog]
+	silents  *table[key, silent]
 	trails   *table[key, trail]
 	bans     *table[key, ban]
+	alerts   *table[alertKey, uint32]
+
 	banCount [hostBits + 1]int // running bans by prefix length
 	banBits  []uint8           // the lengths that have any, shortest first
 
-	fullAlertAt int64
-	fullAlerted bool
+	budgetMinute uint32 // the minute in which budgetUsed counts
+	budgetUsed   int
+	alertMinute  uint32 // the minute in which alertsUsed counts
+	alertsUsed   [ruleCount]uint16
+	blindAt      uint32 // when a network that held a proved address was forgotten
+	blind        bool
+
 	stats       Stats
 	out         []Verdict
 	evidenceOut []Evidence
@@ -32,11 +57,16 @@ type Stats struct {
 	Folded          uint64 // events that belong to an attempt that was counted already
 	Protected       uint64 // attempts of sources that must never be banned: not counted
 	Shielded        uint64 // forgeable attempts in the name of proved sources: not counted
+	Excused         uint64 // attempts of misconfigured endpoints: not counted
+	Borrowed        uint64 // successes of chan_sip that answer a challenge which went elsewhere: not believed
 	Covered         uint64 // attempts of sources that are banned: not counted
-	Evicted         uint64 // sources forgotten for want of room
+	Evicted         uint64 // addresses and prefixes forgotten for want of room
 	EvictedRequests uint64 // request keys forgotten for want of room
 	BansRefused     uint64 // bans due for which there was no room
-	Sources         int    // addresses and /64s remembered now
+	Postponed       uint64 // bans due on forgeable evidence beyond forgeable_bans_per_minute
+	Alerts          uint64 // alerts given
+	AlertsDelayed   uint64 // alerts beyond what may be told in a minute: they come later, if there is still a reason
+	Sources         int    // addresses and prefixes remembered now
 	Bans            int    // bans that run now; some may have ended already and not been swept
 }
 
@@ -48,7 +78,15 @@ const (
 
 // rounding is how far above the threshold a score must be, in parts of it, so that sums of weights such as 0.1 do not
 // pass it by a rounding error.
-const rounding = 1e-6
+const rounding = 1e-4
+
+// What the tables hold for each of MaxSources: with 96 bytes for an address, 104 for a prefix, 80 for an account at a
+// source, 88 for an account, and 5 to 11 for an index of each, that makes 125 bytes a source, 128 at most.
+const (
+	sourcesPerNetwork = 12
+	sourcesPerPair    = 12
+	sourcesPerAccount = 32
+)
 
 // New returns an engine that remembers nothing and protects only what is built in; see [Engine.Protect].
 func New(o Options) (*Engine, error) {
@@ -56,18 +94,33 @@ func New(o Options) (*Engine, error) {
 		return nil, fmt.Errorf("validate policy options: %w", err)
 	}
 	k0, k1 := seedKeys(o.Seed)
-	return &Engine{
-		opt:         o,
-		calm:        o.calm(),
-		limit:       o.Threshold * (1 + rounding),
-		sources:     newTable[key, source](o.MaxSources, k0, k1),
+	e := &Engine{
+		opt: o, k0: k0, k1: k1,
+		calm:        float32(o.calm()),
+		slowCalm:    float32(o.Threshold * slowCalm),
+		limit:       float32(o.Threshold * (1 + rounding)),
+		half:        o.HalfLife.Seconds(),
+		slowHalf:    max(slowHalfLife, o.HalfLife).Seconds(),
+		proofWindow: seconds(o.ProofWindow),
+		sources:     newTable[host, source](o.MaxSources, k0, k1),
+		networks:    newTable[key, network](max(minTable, o.MaxSources/sourcesPerNetwork), k0, k1),
+		pairs:       newTable[pairKey, pair](max(minTable, o.MaxSources/sourcesPerPair), k0, k1),
+		accounts:    newTable[accountID, account](max(minTable, o.MaxSources/sourcesPerAccount), k0, k1),
 		requests:    newTable[requestKey, request](maxRequests, k0, k1),
+		dialogs:     newTable[dialogKey, dialog](maxDialogs, k0, k1),
+		silents:     newTable[key, silent](maxSilent, k0, k1),
 		trails:      newTable[key, trail](maxTrails, k0, k1),
 		bans:        newTable[key, ban](o.MaxBans, k0, k1),
+		alerts:      newTable[alertKey, uint32](maxAlerts, k0, k1),
 		banBits:     make([]uint8, 0, hostBits+1),
 		out:         make([]Verdict, 0, 8),
 		evidenceOut: make([]Evidence, 0, 8*evidenceKept),
-	}, nil
+	}
+	h := NewHasher(o.Seed)
+	for _, name := range o.Canaries {
+		e.canaries = append(e.canaries, h.Label([]byte(name)).hash)
+	}
+	return e, nil
 }
 
 // Observe takes in one observation and returns what it decides, nil almost always. The verdicts and their evidence are
@@ -95,19 +148,24 @@ func (e *Engine) observe(o *Observation) {
 		b.seen++
 		b.lastSeen = e.now
 	}
-	if o.Injected {
-		e.count(k, e.evidence(o))
-		return
+	if !e.trapped(k, o) {
+		e.judge(k, o)
 	}
-	e.judge(k, o)
 }
 
 // judge turns an event into an attempt, a part of one, a proof, or nothing.
 func (e *Engine) judge(k key, o *Observation) {
-	rk := requestKey{source: k, session: o.Session, port: o.Source.Port(), server: o.Server, stream: o.Stream}
+	rk := keyOf(k, o)
+	if o.Kind == KindChallengeSent && o.Service == ServiceSIP && !o.Stream {
+		e.asksDialog(k, o)
+	}
 	switch {
 	case o.Kind == KindSuccessfulAuth:
 		e.succeeded(k, o)
+	case o.Kind == KindChallengeSent && !o.Unknown:
+		e.asked(k, o)
+	case !e.on(ruleRequests):
+		e.count(k, e.evidence(o), ruleNone)
 	case o.Service == ServicePJSIP && (o.Kind == KindInvalidAccountID || o.Kind == KindFailedACL):
 		e.unauthenticated(rk, o)
 	case o.Service == ServicePJSIP && o.Kind == KindChallengeSent && o.Unknown:
@@ -117,7 +175,7 @@ func (e *Engine) judge(k key, o *Observation) {
 	case o.Service == ServiceSIP && o.Kind == KindFailedACL:
 		e.chanSIPACL(rk, o)
 	default:
-		e.count(k, e.evidence(o))
+		e.count(k, e.evidence(o), ruleNone)
 	}
 }
 
@@ -126,26 +184,65 @@ func (e *Engine) Advance(now int64) []Verdict {
 	e.begin(now)
 	e.sweepBans(sweepBudget)
 	e.sweepSources(sweepBudget)
+	e.sweepNetworks(sweepBudget)
 	e.sweepRequests(sweepBudget)
 	return e.done()
 }
 
+// Seed returns the seed of the engine's tables: observations must come from a [Hasher] of the same seed.
+func (e *Engine) Seed() uint64 { return e.opt.Seed }
+
 // Stats returns the counters since New.
 func (e *Engine) Stats() Stats {
 	s := e.stats
-	s.Sources, s.Bans = e.sources.n, e.bans.n
+	s.Sources, s.Bans = e.sources.n+e.networks.n, e.bans.n
 	return s
 }
 
-// begin starts a call: it decides what was due until now. Time never steps back.
+// begin starts a call: it decides what was due until now, in the order in which it was, so that verdicts do not depend on
+// when the engine is called. Each was at least one observation, so this is no more work than observing was. Time never
+// steps back.
 func (e *Engine) begin(now int64) {
 	e.out = e.out[:0]
 	e.evidenceOut = e.evidenceOut[:0]
-	e.releaseDue(now)
-	e.now = max(e.now, now)
+	for {
+		held, heldAt := e.nextHeld()
+		silent, silentAt := e.nextUnanswered()
+		due := min(heldAt, silentAt)
+		if due >= now {
+			break
+		}
+		e.setNow(due)
+		if heldAt <= silentAt {
+			e.releaseLate(held)
+		} else {
+			e.unanswered(silent)
+		}
+	}
+	e.setNow(now)
 }
 
-func (e *Engine) emit(v Verdict) { e.out = append(e.out, v) }
+// setNow lets time pass, and forgets what is out of date by then.
+func (e *Engine) setNow(now int64) {
+	if now <= e.now {
+		return
+	}
+	e.now, e.sec = now, secondOf(now)
+	e.expirePairs()
+}
+
+// secondOf returns a time, in nanoseconds since the Unix epoch, in seconds. Times from 2106 on are 2106.
+func secondOf(at int64) uint32 {
+	return uint32(min(max(at/int64(time.Second), 0), math.MaxUint32)) // checked
+}
+
+// emit takes up a verdict. Its scores are rounded, so that they do not tell how often a record was brought to now.
+func (e *Engine) emit(v Verdict) {
+	v.Score = rounded(v.Score)
+	e.out = append(e.out, v)
+}
+
+func rounded(score float64) float64 { return math.Round(score*1000) / 1000 }
 
 func (e *Engine) done() []Verdict {
 	if len(e.out) == 0 {

@@ -41,14 +41,14 @@ func (e *Engine) keep(k key, ev Evidence) {
 
 // exportEvidence returns what is remembered of a source's attempts, oldest first, valid until the engine's next call.
 // Attempts from before its score was last zero are left out.
-func (e *Engine) exportEvidence(k key, attempts uint32) []Evidence {
+func (e *Engine) exportEvidence(k key, attempts uint16) []Evidence {
 	r := e.trails.get(k)
 	if r == 0 {
 		return nil
 	}
 	t := &e.trails.at(r).val
 	start := len(e.evidenceOut)
-	for i := t.n - min(t.n, evidenceKept, attempts); i != t.n; i++ {
+	for i := t.n - min(t.n, evidenceKept, uint32(attempts)); i != t.n; i++ {
 		e.evidenceOut = append(e.evidenceOut, t.ring[i%evidenceKept])
 	}
 	return e.evidenceOut[start:len(e.evidenceOut):len(e.evidenceOut)]

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -39,18 +40,19 @@ func TestFloodOfSourcesForgetsNothingThatMatters(t *testing.T) {
 			l.scan(attacker)
 			first := l.banned()
 			l.flood(rng, 50*fewSources, each)
-			if s := l.e.Stats(); s.Sources > fewSources || s.Evicted < 40*fewSources {
+			if s := l.e.Stats(); s.Sources > fewSources+fewSources/sourcesPerNetwork || s.Evicted < 40*fewSources {
 				t.Fatalf("got %+v", s)
 			}
 			if b, ok := l.e.Ban(netip.MustParseAddr(attacker)); !ok || b.Until != first.At+int64(first.Duration) {
 				t.Errorf("the attacker's ban: got %+v, %v", b, ok)
 			}
-			l.feed(repeat(9, forged(phone))...)
-			l.banned()
+			l.drop()
+			l.feed(guesses(9, phone)...)
+			l.noBan()
 			l.wait(time.Hour)
 			l.scan(attacker)
 			if v := l.got[len(l.got)-1]; v.Strike != 2 {
-				t.Errorf("the attacker's second ban: got %+v", v)
+				t.Errorf("the attacker's second ban: got %s", brief(v))
 			}
 		})
 	}
@@ -70,13 +72,13 @@ func TestFloodForgetsNoSourceUnderASIPBan(t *testing.T) {
 	l.wait(500 * time.Hour)
 	l.scan(attacker)
 	if v := l.banned(); v.Strike != 2 {
-		t.Errorf("got %+v", v)
+		t.Errorf("got %s", brief(v))
 	}
 }
 
 // However full the memory is of phones and of old attackers, a stranger who attacks amid a flood is banned.
 func TestStrangerIsBannedThoughMemoryIsFull(t *testing.T) {
-	l := newLab(t, few)
+	l := newLab(t, few, off("server_under_attack", "account_under_attack"))
 	for i := range 2 * fewSources {
 		l.feed(registered(fmt.Sprintf("10.20.%d.%d", i>>8, i&255)))
 	}
@@ -85,14 +87,14 @@ func TestStrangerIsBannedThoughMemoryIsFull(t *testing.T) {
 		l.flood(rng, fewSources, 4)
 		l.wait(2 * time.Hour)
 	}
-	l.got = nil
-	for i := range 4 {
+	l.drop()
+	for range 7 {
 		l.quiet()
 		l.flood(rng, 50, 1)
-		l.feed(overStream(event(KindInvalidAccountID, ServicePJSIP, attacker, "a", fmt.Sprint(i))))
+		l.feed(overStream(wrong(attacker, "1001")))
 	}
-	if v := l.banned(); v.Attempts != 4 {
-		t.Errorf("got %+v", v)
+	if v := l.banned(); v.Attempts != 7 {
+		t.Errorf("got %s", brief(v))
 	}
 	if n := l.e.sources.lists[listProved].n; n < fewSources/4 {
 		t.Errorf("proved sources remembered: %d of %d", n, fewSources)
@@ -103,35 +105,87 @@ func TestStrangerIsBannedThoughMemoryIsFull(t *testing.T) {
 func TestFloodLeavesEvidence(t *testing.T) {
 	l := newLab(t)
 	rng := rand.New(rand.NewPCG(1, 2))
-	for i := range 4 {
-		l.feed(overStream(event(KindInvalidAccountID, ServicePJSIP, attacker, "a", fmt.Sprint(i))))
+	for i := range 7 {
+		l.feed(overStream(wrong(attacker, "1001")))
 		if i == 1 {
 			l.flood(rng, 3*maxTrails, 1)
 		}
 	}
-	if v := l.banned(); len(v.Evidence) != 4 {
-		t.Errorf("evidence: got %d, want 4", len(v.Evidence))
+	if v := l.banned(); len(v.Evidence) != 7 {
+		t.Errorf("evidence: got %d, want 7", len(v.Evidence))
 	}
 	if n := l.e.trails.n; n > maxTrails {
 		t.Errorf("trails: %d, more than %d", n, maxTrails)
 	}
 }
 
+// A million sources, each with one packet, leave the memory flat, and whoever attacks amid them is banned.
+func TestFloodOfAMillionSources(t *testing.T) {
+	l := newLab(t, func(o *Options) { o.MaxSources, o.MaxBans = 1<<14, 1<<12 })
+	rng := rand.New(rand.NewPCG(1, 2))
+	l.feed(registered(phone))
+	part := 100_000
+	if raced {
+		part = 10_000
+	}
+	l.flood(rng, 2*part, 1)
+	before := heap()
+	for i := range 8 {
+		l.flood(rng, part, 1)
+		slow := fmt.Sprintf("203.0.%d.1", i)
+		for n := range 7 {
+			l.flood(rng, 100, 1)
+			l.feed(overStream(wrong(slow, fmt.Sprint(n))))
+		}
+		if !l.isBanned(slow) {
+			t.Errorf("attacker %d is not banned amid the flood", i)
+		}
+	}
+	if grown := int64(heap()) - int64(before); grown > 1<<20 {
+		t.Errorf("%d more sources took %d bytes more", 8*part, grown)
+	}
+	if !l.explain(phone).Proved {
+		t.Error("the phone is forgotten")
+	}
+	for name, n := range map[string][2]int{
+		"sources": {l.e.sources.n, l.e.sources.max}, "prefixes": {l.e.networks.n, l.e.networks.max}, "pairs": {l.e.pairs.n, l.e.pairs.max},
+		"accounts": {l.e.accounts.n, l.e.accounts.max}, "alerts": {l.e.alerts.n, maxAlerts}, "bans": {l.e.bans.n, 1 << 12},
+	} {
+		if n[0] > n[1] {
+			t.Errorf("%s: %d, more than %d", name, n[0], n[1])
+		}
+	}
+	runtime.KeepAlive(l.e)
+}
+
+// heap returns how many bytes are in use.
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
 func TestIdleSourcesAreForgotten(t *testing.T) {
-	l := newLab(t)
+	l := newLab(t, off("server_under_attack", "account_under_attack"))
 	l.flood(rand.New(rand.NewPCG(1, 2)), 5000, 1)
 	l.feed(registered(phone))
 	l.scan(attacker)
-	for range 10 {
-		l.wait(2 * time.Hour)
+	l.wait(13 * 24 * time.Hour)
+	if n := l.e.sources.n; n < 5000 {
+		t.Errorf("sources: got %d, want all after 13 days", n)
 	}
-	if n := l.e.Stats().Sources; n != 2 {
+	l.wait(2 * 24 * time.Hour)
+	for range 5000 / sweepBudget {
+		l.wait(time.Second)
+	}
+	if n := l.e.sources.n; n != 2 {
 		t.Errorf("sources: got %d, want the phone and the attacker", n)
 	}
-	l.wait(10 * time.Hour)
-	l.wait(strikeMemory)
-	l.wait(time.Hour)
-	if n := l.e.Stats().Sources; n != 0 {
-		t.Errorf("sources: got %d, want 0", n)
+	for range 10 {
+		l.wait(strikeFade)
+	}
+	if n := l.e.Stats().Sources; n != 0 || l.e.pairs.n != 0 {
+		t.Errorf("got %d sources and %d accounts at them, want none", n, l.e.pairs.n)
 	}
 }

@@ -14,6 +14,21 @@ type key struct {
 	bits   uint8
 }
 
+// host is an address as the table of sources keeps it: a key of 128 bits, without their number.
+type host struct{ hi, lo uint64 }
+
+func (h host) key() key { return key{h.hi, h.lo, hostBits} }
+
+// host returns the address of a key of 128 bits.
+func (k key) host() host { return host{k.hi, k.lo} }
+
+func (h host) hash(k0, k1 uint64) uint64 {
+	var b [16]byte
+	binary.LittleEndian.PutUint64(b[:], h.hi)
+	binary.LittleEndian.PutUint64(b[8:], h.lo)
+	return siphash.Hash(k0, k1, b[:])
+}
+
 const (
 	hostBits = 128
 	netBits  = 64     // the IPv6 prefix that is scored along with the address
@@ -64,15 +79,6 @@ func (k key) prefix() netip.Prefix {
 		return netip.PrefixFrom(a.Unmap(), int(k.bits)-v4Bits)
 	}
 	return netip.PrefixFrom(a, int(k.bits))
-}
-
-// net returns the /64 of an IPv6 host that is scored along with it. False where a /64 says nothing about who is behind
-// it: see hostOnly.
-func (k key) net() (key, bool) {
-	if k.bits != hostBits || k.is4() || hostOnly(k) {
-		return key{}, false
-	}
-	return k.masked(netBits), true
 }
 
 // hostOnly says whether a key lies in a range whose prefixes hold unrelated hosts, so that only single addresses may be

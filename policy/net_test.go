@@ -9,48 +9,24 @@ import (
 
 func host6(i int) string { return fmt.Sprintf("2001:db8:bad::%x", i+1) }
 
-// bans lists prefixes and rules of all verdicts.
-func (l *lab) bans() string {
-	s := ""
-	for _, v := range l.got {
-		s += fmt.Sprintf("%v %v %v %v; ", v.Action, v.Prefix, v.Scope, v.Rule)
-	}
-	return s
-}
-
-func (l *lab) wants(want string) {
-	l.t.Helper()
-	if got := l.bans(); got != want {
-		l.t.Errorf("got  %s\nwant %s", got, want)
-	}
-}
-
 func TestFirstOffenderOfA64IsBannedAlone(t *testing.T) {
 	l := newLab(t)
 	l.scan(host6(0))
-	l.wants("ban 2001:db8:bad::1/128 all proven_score; ")
+	l.wants("ban 2001:db8:bad::1/128 all proven_score")
 }
 
 func TestSecondOffenderBansThe64(t *testing.T) {
 	l := newLab(t)
 	l.scan(host6(0))
+	l.wait(8 * 4 * time.Hour) // the score of the /64 is gone
 	l.feed(repeat(3, event(KindInvalidAccountID, ServiceAMI, host6(1), "a", ""))...)
-	l.wants("ban 2001:db8:bad::1/128 all proven_score; ")
+	l.wants("ban 2001:db8:bad::1/128 all proven_score")
 	l.feed(event(KindInvalidAccountID, ServiceAMI, host6(1), "a", ""))
-	l.wants("ban 2001:db8:bad::1/128 all proven_score; ban 2001:db8:bad::/64 all second_offender; ")
+	l.wants("ban 2001:db8:bad::1/128 all proven_score", "ban 2001:db8:bad::/64 all second_offender")
 	l.scan(host6(2))
 	if len(l.got) != 2 {
-		t.Errorf("the /64 is banned, and yet: %+v", l.got[2:])
+		t.Errorf("the /64 is banned, and yet: %v", l.told()[2:])
 	}
-}
-
-// Between the two the score of the /64 has gone, the memory of the first offender has not.
-func TestSecondOffenderLater(t *testing.T) {
-	l := newLab(t)
-	l.scan(host6(0))
-	l.wait(48 * time.Hour)
-	l.scan(host6(1))
-	l.wants("ban 2001:db8:bad::1/128 all proven_score; ban 2001:db8:bad::/64 all second_offender; ")
 }
 
 func TestRotationInA64IsBannedLikeOneAddress(t *testing.T) {
@@ -59,9 +35,9 @@ func TestRotationInA64IsBannedLikeOneAddress(t *testing.T) {
 		l.quiet()
 		l.feed(forged(host6(i)))
 	}
-	l.wants("ban 2001:db8:bad::/64 sip spread_score; ")
+	l.wants("ban 2001:db8:bad::/64 sip spread_score")
 	if v := l.got[0]; v.Attempts != 4 || len(v.Evidence) != 4 {
-		t.Errorf("got %+v", v)
+		t.Errorf("got %s", brief(v))
 	}
 }
 
@@ -85,7 +61,7 @@ func TestHostsWhereA64MayNotBeBanned(t *testing.T) {
 			for i := range 3 {
 				l.scan(host6(i))
 			}
-			l.wants("ban 2001:db8:bad::1/128 all proven_score; ban 2001:db8:bad::2/128 all proven_score; ban 2001:db8:bad::3/128 all proven_score; ")
+			l.wants("ban 2001:db8:bad::1/128 all proven_score", "ban 2001:db8:bad::2/128 all proven_score", "ban 2001:db8:bad::3/128 all proven_score")
 		})
 	}
 }
@@ -95,7 +71,7 @@ func TestHostOnlyRanges(t *testing.T) {
 	for _, base := range []string{"fe80::", "64:ff9b::cb00:71", "64:ff9b:1::", "2001:0:c000:201::"} {
 		l := newLab(t)
 		for i := range 8 {
-			l.feed(event(KindInvalidAccountID, ServiceAMI, fmt.Sprintf("%s%02x", base, i), "a", ""))
+			l.feed(event(KindInvalidAccountID, ServiceAMI, fmt.Sprintf("%s%02x", base, i), fmt.Sprint(i), ""))
 		}
 		l.quiet()
 		l.scan(base + "01")
@@ -118,11 +94,11 @@ func TestProofLiftsTheBanOfA64ForTheInnocent(t *testing.T) {
 		l.feed(forged(host6(i)))
 	}
 	l.feed(registered(host6(0)))
-	l.wants("ban 2001:db8:bad::/64 sip spread_score; ")
+	l.wants("ban 2001:db8:bad::/64 sip spread_score")
 	l.feed(registered("2001:db8:bad::ffff"))
-	l.wants("ban 2001:db8:bad::/64 sip spread_score; unban 2001:db8:bad::/64 sip proved; ")
+	l.wants("ban 2001:db8:bad::/64 sip spread_score", "unban 2001:db8:bad::/64 sip proved")
 	l.feed(repeat(100, forged(host6(9)))...)
-	l.wants("ban 2001:db8:bad::/64 sip spread_score; unban 2001:db8:bad::/64 sip proved; ban 2001:db8:bad::a/128 sip score; ")
+	l.wants("ban 2001:db8:bad::/64 sip spread_score", "unban 2001:db8:bad::/64 sip proved", "ban 2001:db8:bad::a/128 sip score")
 }
 
 func TestA64BanBecomesLarger(t *testing.T) {
@@ -133,18 +109,10 @@ func TestA64BanBecomesLarger(t *testing.T) {
 	for i := range 4 {
 		l.feed(overStream(forged(host6(i))))
 	}
-	l.wants("ban 2001:db8:bad::/64 sip spread_score; ban 2001:db8:bad::/64 all spread_score; ")
+	l.wants("ban 2001:db8:bad::/64 sip spread_score", "ban 2001:db8:bad::/64 all spread_score")
 	if v := l.got[1]; v.Strike != 1 {
-		t.Errorf("got %+v", v)
+		t.Errorf("got %s", brief(v))
 	}
-}
-
-func TestIPv4HasNoNet(t *testing.T) {
-	l := newLab(t)
-	for i := range 99 {
-		l.feed(event(KindInvalidAccountID, ServiceAMI, fmt.Sprintf("203.0.113.%d", i+1), "a", ""))
-	}
-	l.quiet()
 }
 
 // A /64 that was banned as one has its offender: the next other one bans it again.
@@ -155,9 +123,9 @@ func TestA64IsBannedAgain(t *testing.T) {
 	}
 	l.wait(48 * time.Hour)
 	l.scan(host6(9))
-	l.wants("ban 2001:db8:bad::/64 sip spread_score; ban 2001:db8:bad::/64 all second_offender; ")
+	l.wants("ban 2001:db8:bad::/64 sip spread_score", "ban 2001:db8:bad::/64 all second_offender")
 	if v := l.got[1]; v.Strike != 2 {
-		t.Errorf("got %+v", v)
+		t.Errorf("got %s", brief(v))
 	}
 }
 
@@ -167,20 +135,16 @@ func TestSameOffenderTwiceIsBannedAlone(t *testing.T) {
 	l.scan(host6(0))
 	l.wait(time.Hour)
 	l.scan(host6(0))
-	l.wants("ban 2001:db8:bad::1/128 all proven_score; ban 2001:db8:bad::1/128 all proven_score; ")
+	l.wants("ban 2001:db8:bad::1/128 all proven_score", "ban 2001:db8:bad::1/128 all proven_score")
 	if v := l.got[1]; v.Strike != 2 {
-		t.Errorf("got %+v", v)
+		t.Errorf("got %s", brief(v))
 	}
 }
 
 // An offender that is forgotten, or was lifted, makes no second one of the next.
 func TestForgottenOffenderIsNone(t *testing.T) {
 	for name, forget := range map[string]func(l *lab){
-		"by time": func(l *lab) { l.now += int64(strikeMemory + 2*time.Hour) },
-		"lifted": func(l *lab) {
-			l.take(l.e.Protect(l.now, NewProtected([]ProtectedEntry{{netip.MustParsePrefix(host6(0) + "/128"), "allow"}}, nil)))
-			l.take(l.e.Protect(l.now, nil))
-		},
+		"by time": func(l *lab) { l.now += int64(3*strikeFade + 2*time.Hour) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
@@ -188,7 +152,7 @@ func TestForgottenOffenderIsNone(t *testing.T) {
 			forget(l)
 			l.got = nil
 			l.scan(host6(1))
-			l.wants("ban 2001:db8:bad::2/128 all proven_score; ")
+			l.wants("ban 2001:db8:bad::2/128 all proven_score")
 		})
 	}
 }

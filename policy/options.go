@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -20,15 +21,23 @@ type Options struct {
 	ProofWindow   time.Duration // proof_window: how long a source stays proved after a success
 	Weights       Weights       // weights
 	UnknownWeight float64       // of a ChallengeResponseFailed on `<unknown>`, in the place of the kind's weight
-	MaxSources    int           // max_sources: how many addresses and /64s are remembered; at most 112 bytes each
+	MaxSources    int           // max_sources: how many addresses are remembered; at most 128 bytes each, prefixes and accounts included
 	MaxBans       int           // max_bans: how many bans may run at a time; at most half of MaxSources
 	Seed          uint64        // of the hash tables; verdicts do not depend on it while nothing is evicted
+
+	ForgeablePerMinute int      // forgeable_bans_per_minute: how many bans on forgeable evidence may begin in a minute
+	BanProvedGuessers  bool     // ban_proved_guessers: ban, and do not only tell of, proved sources that seem to guess over UDP
+	Canaries           []string // canary_accounts: accounts that nobody legitimate uses
+	Off                RuleSet  // rules: those that are switched off
 }
 
 // The bounds that Validate holds options to.
 const (
 	maxThreshold = 1e6
 	minSources   = 64
+	minTable     = 64 // entries of the smaller tables
+	maxCanaries  = 1000
+	maxForgeable = 1_000_000
 	maxSources   = 1 << 27
 	maxDuration  = 10 * 365 * 24 * time.Hour
 )
@@ -58,6 +67,8 @@ func DefaultOptions() Options {
 		UnknownWeight: 1,
 		MaxSources:    1_000_000,
 		MaxBans:       262_144,
+
+		ForgeablePerMinute: 1000,
 	}
 }
 
@@ -90,6 +101,15 @@ func (o Options) Validate() error {
 	}
 	if o.MaxBans < 1 || o.MaxBans > o.MaxSources/2 {
 		bad("max_bans: %d is out of range: write a number from 1 to half of max_sources (%d)", o.MaxBans, o.MaxSources/2)
+	}
+	if o.ForgeablePerMinute < 1 || o.ForgeablePerMinute > maxForgeable {
+		bad("forgeable_bans_per_minute: %d is out of range: write a number from 1 to %d, such as 1000", o.ForgeablePerMinute, maxForgeable)
+	}
+	if len(o.Canaries) > maxCanaries {
+		bad("canary_accounts: %d are too many: write at most %d", len(o.Canaries), maxCanaries)
+	}
+	if slices.Contains(o.Canaries, "") {
+		bad("canary_accounts: an empty name is no account: leave it out")
 	}
 	return errors.Join(append(errs, o.weightProblems()...)...)
 }

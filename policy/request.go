@@ -2,6 +2,7 @@ package policy
 
 import (
 	"encoding/binary"
+	"math"
 	"time"
 
 	"github.com/dchest/siphash"
@@ -18,6 +19,11 @@ type requestKey struct {
 	port    uint16
 	server  uint16
 	stream  bool // so that no forgeable failure, which may count nothing, excuses a proven one
+}
+
+// keyOf returns the key of an observation's request.
+func keyOf(k key, o *Observation) requestKey {
+	return requestKey{source: k, session: o.Session, port: o.Source.Port(), server: o.Server, stream: o.Stream}
 }
 
 func (k requestKey) hash(k0, k1 uint64) uint64 {
@@ -92,7 +98,7 @@ func (e *Engine) unauthenticated(k requestKey, o *Observation) {
 	}
 	q.at, q.kind, q.account = e.now, o.Kind, o.Account
 	e.requests.move(r, listPlain)
-	e.count(k.source, e.evidence(o))
+	e.count(k.source, e.evidence(o), ruleNone)
 }
 
 // challenged judges a ChallengeSent on `<unknown>` of PJSIP: never evidence by itself, but it tells that the failure
@@ -133,7 +139,7 @@ func (e *Engine) refused(k requestKey, o *Observation) {
 			return
 		}
 	}
-	e.count(k.source, e.evidence(o))
+	e.count(k.source, e.evidence(o), ruleNone)
 }
 
 // chanSIPACL judges a FailedACL of chan_sip, which raises two of them for one request with credentials (capture 20) and
@@ -151,7 +157,7 @@ func (e *Engine) chanSIPACL(k requestKey, o *Observation) {
 		e.stats.Folded++
 		return
 	}
-	e.count(k.source, e.evidence(o))
+	e.count(k.source, e.evidence(o), ruleNone)
 }
 
 // addRequest makes room for a key.
@@ -175,25 +181,25 @@ func (e *Engine) release(r ref) {
 	q.held = false
 	e.requests.move(r, listPlain)
 	e.count(en.key.source, Evidence{
-		At: q.at, Kind: q.kind, Proven: en.key.stream, Server: en.key.server,
+		At: q.at, Kind: q.kind, Service: ServicePJSIP, Proven: en.key.stream, Server: en.key.server, Port: en.key.port,
 		Weight: float32(e.opt.Weights[q.kind]), Account: q.account,
-	})
+	}, ruleNone)
 }
 
-// releaseDue counts the held failures whose companion did not come in time, each as of the moment when that was certain.
-// So verdicts do not depend on when the engine is called next. Each was one observation, so this is no more work than
-// observing was.
-func (e *Engine) releaseDue(now int64) {
-	for r := e.requests.lists[listHeld].tail; r != 0; r = e.requests.lists[listHeld].tail {
-		due := e.requests.at(r).val.at + companionWindow
-		if due >= now {
-			return
-		}
-		e.now = max(e.now, due)
-		e.release(r)
-		q := &e.requests.at(r).val
-		q.pending, q.credit = 0, true
+// nextHeld returns the failure whose companion is late first, and when it will be.
+func (e *Engine) nextHeld() (ref, int64) {
+	r := e.requests.lists[listHeld].tail
+	if r == 0 {
+		return 0, math.MaxInt64
 	}
+	return r, e.requests.at(r).val.at + companionWindow
+}
+
+// releaseLate counts a held failure whose companion did not come in time.
+func (e *Engine) releaseLate(r ref) {
+	e.release(r)
+	q := &e.requests.at(r).val
+	q.pending, q.credit = 0, true
 }
 
 // sweepRequests forgets keys that excuse nothing any more, at most budget of them.

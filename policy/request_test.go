@@ -7,10 +7,7 @@ import (
 	"time"
 )
 
-const (
-	stranger = "198.51.100.13:47919"
-	unknown  = "<unknown>"
-)
+const stranger = "198.51.100.13:47919"
 
 // The events of one request each, as in the guide's table.
 func unknownUser(account, call string) []Observation {
@@ -203,7 +200,7 @@ func TestHeldAttemptIsCountedByTime(t *testing.T) {
 	certain := l.now + companionWindow
 	l.wait(3 * time.Second)
 	if v := l.banned(); v.At != certain || v.Attempts != 4 || v.Evidence[3].Kind != KindInvalidAccountID {
-		t.Errorf("got %+v", v)
+		t.Errorf("got %s", brief(v))
 	}
 }
 

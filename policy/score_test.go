@@ -7,17 +7,6 @@ import (
 	"time"
 )
 
-const attacker = "203.0.113.5"
-
-func repeat(n int, o Observation) []Observation {
-	out := make([]Observation, n)
-	for i := range out {
-		out[i] = o
-		out[i].Session += uint64(i)
-	}
-	return out
-}
-
 // The attempt at which each kind bans, at the defaults and within seconds.
 func TestAttemptThatBans(t *testing.T) {
 	for _, tt := range []struct {
@@ -102,7 +91,7 @@ func TestAttemptsBeginAnewWhenTheScoreIsGone(t *testing.T) {
 	for _, swept := range []bool{false, true} {
 		l.got = nil
 		l.feed(repeat(3, o)...)
-		l.now += int64(24 * time.Hour)
+		l.now += int64(30 * 24 * time.Hour) // one attempt is remembered for two weeks, three for 25 days
 		if swept {
 			l.wait(0)
 		}
@@ -150,7 +139,7 @@ func TestInjectionIsEvidence(t *testing.T) {
 				want = ScopeAll
 			}
 			if v := l.banned(); v.Scope != want || v.Evidence[0].Kind != KindInjection {
-				t.Errorf("%v: got %+v", kind, v)
+				t.Errorf("%v: got %s", kind, brief(v))
 			}
 		}
 	}
@@ -159,15 +148,15 @@ func TestInjectionIsEvidence(t *testing.T) {
 func TestEvidenceIsTheLatestOldestFirst(t *testing.T) {
 	l := newLab(t)
 	for i := range 13 {
-		l.feed(event(KindSessionLimit, ServiceAMI, attacker, fmt.Sprint(i), ""))
+		l.feed(event(KindSessionLimit, ServiceAMI, fmt.Sprintf("%s:%d", attacker, i), "admin", ""))
 	}
 	v := l.banned()
 	if len(v.Evidence) != evidenceKept {
 		t.Fatalf("got %d, want %d", len(v.Evidence), evidenceKept)
 	}
 	for i, ev := range v.Evidence {
-		if got, want := string(ev.Account.Bytes()), fmt.Sprint(i+5); got != want || ev.Weight != 0.25 || !ev.Proven {
-			t.Errorf("evidence %d: got %q %+v, want %q", i, got, ev, want)
+		if ev.Port != uint16(i+5) || string(ev.Account.Bytes()) != "admin" || ev.Weight != 0.25 || !ev.Proven {
+			t.Errorf("evidence %d: got port %d, account %q, weight %v; want port %d", i, ev.Port, ev.Account.Bytes(), ev.Weight, i+5)
 		}
 	}
 }

@@ -5,76 +5,111 @@ import (
 	"time"
 )
 
-// source is what is remembered of an address, or of the /64 of an IPv6 address. Without pointers, and with its place in
-// the table at most 112 bytes.
+// source is what is remembered of an address. Times are seconds since the Unix epoch. Without pointers: 60 bytes, with its
+// place in the table at most 107.
 type source struct {
-	proven    float64 // score of the evidence that cannot have been forged, as of at
-	forgeable float64 // score of the rest, as of at
-	at        int64
-	proofAt   int64  // of the last proof; of a /64: of any of its addresses
-	strikeAt  int64  // when the latest ban ends or ended, of a /64 also that of one of its addresses
-	first     uint64 // of a /64: its first address that failed, the lower half
-	offender  uint64 // of a /64: its latest address that was banned, the lower half
-	attempts  uint32
-	strikes   uint8
-	flags     uint8
+	proven, forgeable         float32 // scores, as of at: of the evidence that cannot have been forged, and of the rest
+	slowProven, slowForgeable float32 // the same on the scale of slowHalfLife
+	guess, slowGuess          float32 // forgeable attempts in the name of a proved source: told, not held against it
+	trust                     float32
+
+	at       uint32
+	since    uint32 // the first attempt since the scores were last zero
+	proofAt  uint32 // the last proof
+	strikeAt uint32 // when the latest ban ends or ended
+	owned    ref    // in accounts: which it last authenticated as, may be another's by now
+
+	attempts uint16
+	okPort   uint16 // of the last proof
+	failPort uint16 // of the last attempt
+
+	failed       uint8 // accounts that failed here and never succeeded
+	failedProven uint8 // those of them that failed with proven evidence
+	owns         uint8 // accounts that succeeded here
+	strikes      uint8
+	burst        uint8 // accounts that succeeded in the minute of proofAt
+	flags        uint8
 }
 
 // The flags of a source.
 const (
-	hasProof    = 1 << iota // proofAt is set
-	hasFirst                // first is set
-	hasOffender             // offender is set
-	several                 // of a /64: more than one of its addresses failed
+	hasProof = 1 << iota // proofAt is set
+	washed               // it failed before its first proof, from the port where that came from, and not by typos
 )
 
-// The lists of the table of sources. What is forgotten first when it is full: see evict.
+// The lists of the tables of sources and networks. What is forgotten first when one is full: see evict.
 const (
-	listCalm   = iota // nothing but a score
+	listCalm   = iota // a single attempt, or nothing
+	listActive        // several attempts
 	listStruck        // banned before
 	listProved        // proved
 	listBanned        // banned now; never forgotten
 )
 
-// strikeMemory is how long after the end of its latest ban a source's strikes are remembered.
-const strikeMemory = 90 * 24 * time.Hour
+const (
+	// slowHalfLife is the second scale of scores: one attempt an hour adds up to a ban, and so does one in six hours.
+	slowHalfLife = 7 * 24 * time.Hour
+
+	// slowFactor is how many times the threshold a score on the slow scale must be above.
+	slowFactor = 2
+
+	// slowCalm is the slow score, in parts of the threshold, below which a source counts as having none: one attempt on an
+	// unknown account is forgotten in two weeks.
+	slowCalm = 1.0 / 12
+
+	// maxScore is how many times the threshold a score can reach: more would only be a debt that outlives its reason.
+	maxScore = 8
+
+	// strikeFade is how long after the end of its latest ban a source has one strike less, and then another.
+	strikeFade = 30 * 24 * time.Hour
+
+	// trustHalfLife is after which trust has halved, and maxTrust what it can reach.
+	trustHalfLife = 7 * 24 * time.Hour
+	maxTrust      = 32
+
+	// minTrust is the trust that is none: what two weeks leave of a single success.
+	minTrust = 0.25
+)
+
+// seconds are how long a duration is in the unit of records.
+func seconds(d time.Duration) uint32 { return uint32(min(d/time.Second, math.MaxUint32)) } // checked
+
+// fade returns what is left of 1 after dt seconds, with a half-life in seconds.
+func fade(dt uint32, half float64) float32 {
+	if dt == 0 {
+		return 1
+	}
+	return float32(math.Exp2(-float64(dt) / half))
+}
 
 // add adds one attempt to a record that was brought to now.
-func (e *Engine) add(s *source, ev Evidence) {
-	score := &s.forgeable
+func (e *Engine) add(s *source, ev *Evidence) {
+	most := maxScore * float32(e.opt.Threshold)
 	if ev.Proven {
-		score = &s.proven
+		s.proven = min(s.proven+ev.Weight, most)
+		s.slowProven = min(s.slowProven+ev.Weight, most)
+	} else {
+		s.forgeable = min(s.forgeable+ev.Weight, most)
+		s.slowForgeable = min(s.slowForgeable+ev.Weight, most)
 	}
-	*score = min(*score+float64(ev.Weight), maxScore*e.opt.Threshold)
-	if s.attempts < math.MaxUint32 {
+	if s.attempts == 0 {
+		s.since = e.sec
+	}
+	if s.attempts < math.MaxUint16 {
 		s.attempts++
 	}
 }
 
-// addFrom adds an attempt of one address to its /64.
-func (e *Engine) addFrom(host key, net *source, ev Evidence) {
-	switch {
-	case net.flags&hasFirst == 0:
-		net.first = host.lo
-		net.flags |= hasFirst
-	case net.first != host.lo:
-		net.flags |= several
-	}
-	e.add(net, ev)
-}
-
-// maxScore is how many times the threshold a score can reach: more would only be a debt that outlives its reason.
-const maxScore = 8
-
-// touch returns a source's record as of now, made if there is none, and makes it the newest.
+// touch returns an address's record as of now, made if there is none, and makes it the newest.
 func (e *Engine) touch(k key) (*source, ref) {
-	r := e.sources.get(k)
+	r := e.sources.get(k.host())
 	if r == 0 {
 		if e.sources.full() {
-			e.evict()
+			evict(e.sources)
+			e.stats.Evicted++
 		}
-		r = e.sources.add(k, listCalm)
-		e.sources.at(r).val.at = e.now
+		r = e.sources.add(k.host(), listCalm)
+		e.sources.at(r).val.at = e.sec
 	}
 	s := &e.sources.at(r).val
 	e.decay(s)
@@ -82,33 +117,49 @@ func (e *Engine) touch(k key) (*source, ref) {
 	return s, r
 }
 
-// struck says whether a ban of the source, or of an address of the /64, is remembered.
-func (s *source) struck() bool { return s.strikes > 0 || s.flags&hasOffender != 0 }
-
 // decay brings a record to now.
 func (e *Engine) decay(s *source) {
-	if s.struck() && e.now-s.strikeAt > int64(strikeMemory) {
-		s.strikes = 0
-		s.flags &^= hasOffender
-	}
-	dt := e.now - s.at
-	if dt <= 0 {
+	fadeStrikes(&s.strikes, &s.strikeAt, e.sec)
+	dt := e.sec - s.at
+	if e.sec <= s.at {
 		return
 	}
-	f := math.Exp2(-float64(dt) / float64(e.opt.HalfLife))
+	s.at = e.sec
+	f, slow := fade(dt, e.half), fade(dt, e.slowHalf)
 	s.proven *= f
 	s.forgeable *= f
-	s.at = e.now
-	if s.proven+s.forgeable < e.calm {
-		s.proven, s.forgeable, s.attempts = 0, 0, 0
-		s.flags &^= hasFirst | several
+	s.guess *= f
+	s.slowProven *= slow
+	s.slowForgeable *= slow
+	s.slowGuess *= slow
+	s.trust *= fade(dt, trustHalfLife.Seconds())
+	if s.slowProven+s.slowForgeable < e.slowCalm && s.proven+s.forgeable < e.calm {
+		s.proven, s.forgeable, s.slowProven, s.slowForgeable, s.attempts = 0, 0, 0, 0, 0
+		s.flags &^= washed
+	}
+	if s.slowGuess < e.slowCalm && s.guess < e.calm {
+		s.guess, s.slowGuess = 0, 0
+	}
+	if s.trust < minTrust {
+		s.trust = 0
+	}
+}
+
+// fadeStrikes takes away the strikes that have faded.
+func fadeStrikes(n *uint8, at *uint32, now uint32) {
+	for *n > 0 && now > *at && now-*at >= seconds(strikeFade) {
+		*n--
+		*at += seconds(strikeFade)
 	}
 }
 
 // proved says whether a source has proved within the window that it receives what is sent to it.
 func (e *Engine) proved(s *source) bool {
-	return s.flags&hasProof != 0 && e.now-s.proofAt < int64(e.opt.ProofWindow)
+	return s.flags&hasProof != 0 && e.sec-s.proofAt < e.proofWindow
 }
+
+// clean says whether nothing is held against a source.
+func (s *source) clean() bool { return s.attempts == 0 && s.strikes == 0 && s.failed == 0 }
 
 // classify makes a record the newest of the list where it belongs.
 func (e *Engine) classify(k key, r ref) {
@@ -119,31 +170,39 @@ func (e *Engine) classify(k key, r ref) {
 		list = listBanned
 	case e.proved(s):
 		list = listProved
-	case s.struck():
+	case s.strikes > 0:
 		list = listStruck
+	case s.attempts > 1:
+		list = listActive
 	}
 	e.sources.move(r, list)
 }
 
-// evict forgets one source to make room: the one that was quiet longest, of the calm first, but never so that a list falls
+// evict forgets one record to make room: the one that was quiet longest, of the calm first, but never so that a list falls
 // under an eighth of the table. So no flood of one sort, forged or not, takes the memory of another: strangers always
-// have room to add up a score, phones keep their proof, strikes are kept.
-func (e *Engine) evict() {
-	reserve := e.sources.max / 8
-	list := listProved
-	switch {
-	case e.sources.lists[listCalm].n > reserve:
-		list = listCalm
-	case e.sources.lists[listStruck].n > reserve:
-		list = listStruck
+// have room to add up a score, phones keep their proof, strikes are kept. It returns the list that the record was in.
+func evict[K hashable, V any](t *table[K, V]) uint8 {
+	reserve := t.max / 8
+	for _, list := range [...]uint8{listCalm, listActive, listStruck} {
+		if t.lists[list].n > reserve {
+			t.remove(t.lists[list].tail)
+			return list
+		}
 	}
-	e.sources.remove(e.sources.lists[list].tail)
-	e.stats.Evicted++
+	list := uint8(listBanned) // only if there is nothing else: a table of prefixes much smaller than the bans that it took over
+	for _, l := range [...]uint8{listProved, listStruck, listActive, listCalm} {
+		if t.lists[l].n > 0 {
+			list = l
+			break
+		}
+	}
+	t.remove(t.lists[list].tail)
+	return list
 }
 
 // sweepSources forgets what has no meaning any more, at most budget records of each list.
 func (e *Engine) sweepSources(budget int) {
-	for _, list := range [...]uint8{listCalm, listStruck, listProved} {
+	for _, list := range [...]uint8{listCalm, listActive, listStruck, listProved} {
 		for range budget {
 			r := e.sources.lists[list].tail
 			if r == 0 || !e.sweepSource(r) {
@@ -159,13 +218,11 @@ func (e *Engine) sweepSource(r ref) bool {
 	s := &en.val
 	e.decay(s)
 	switch {
-	case e.proved(s):
-		return false
-	case !s.struck() && s.proven+s.forgeable == 0:
+	case s.clean() && !e.proved(s) && s.owns == 0 && s.guess == 0 && s.trust == 0:
 		e.sources.remove(r)
 		return true
-	case en.list == listProved, en.list == listStruck && !s.struck():
-		e.classify(en.key, r)
+	case en.list == listProved && !e.proved(s), en.list == listStruck && s.strikes == 0, en.list == listActive && s.attempts == 0:
+		e.classify(en.key.key(), r)
 		return true
 	}
 	return false

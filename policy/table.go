@@ -1,6 +1,9 @@
 package policy
 
-import "math/bits"
+import (
+	"iter"
+	"math/bits"
+)
 
 // A table is a map of bounded size whose entries stand in a few lists, oldest first out. Go's maps do not serve here:
 // under endless insertion and deletion they go on allocating, and a flood is just that. Entries hold no pointers and
@@ -8,7 +11,7 @@ import "math/bits"
 type table[K hashable, V any] struct {
 	k0, k1 uint64
 	max    int
-	index  []uint32 // open addressing with linear probing; at most half full
+	index  []uint32 // open addressing with linear probing; at most three quarters full
 	chunks [][]entry[K, V]
 	used   uint32 // how many entries were ever handed out
 	free   uint32 // the first of the removed ones, linked by next
@@ -39,17 +42,33 @@ type list struct {
 }
 
 // listCount is how many lists a table has; each user names its own.
-const listCount = 4
+const listCount = 5
 
 const chunkBits = 8
 
 func newTable[K hashable, V any](limit int, k0, k1 uint64) *table[K, V] {
-	size := 1 << bits.Len(uint(2*limit-1)) // limit is positive
+	size := 1 << bits.Len(uint(limit+limit/3)) // limit is positive
 	return &table[K, V]{k0: k0, k1: k1, max: limit, index: make([]uint32, size)}
 }
 
 func (t *table[K, V]) at(r ref) *entry[K, V] {
 	return &t.chunks[(r-1)>>chunkBits][(r-1)&(1<<chunkBits-1)]
+}
+
+// oldestFirst iterates over the entries of each list, the oldest first. They may be moved meanwhile.
+func (t *table[K, V]) oldestFirst() iter.Seq[ref] {
+	return func(yield func(ref) bool) {
+		for i := range t.lists {
+			n := t.lists[i].n
+			for r := t.lists[i].tail; r != 0 && n > 0; n-- {
+				prev := t.at(r).prev
+				if !yield(r) {
+					return
+				}
+				r = prev
+			}
+		}
+	}
 }
 
 func (t *table[K, V]) full() bool { return t.n >= t.max }

@@ -37,39 +37,28 @@ type Verdict struct {
 	Prefix   netip.Prefix  // masked
 	At       int64         // when it was decided, nanoseconds since the Unix epoch
 	Duration time.Duration // of a ban, from At on
-	Rule     string        // the rule's name, one of the Rule constants
+	Rule     string        // the rule's name, see [Rules]; of an alert: its kind
 	Score    float64       // what was compared with the threshold
 	Attempts int           // requests counted against the source since its score was last zero
 	Strike   int           // 1 for the first ban of this source
+	Server   uint16        // of an alert about an account: where the account is
+	Account  Label         // of an alert: the account that it is about, the zero Label if it is about none
+	Owned    Label         // of proved_source_guessing: an account that the source has authenticated as
+	Owns     int           // of proved_source_guessing: how many such accounts there are
+	Guessed  int           // of proved_source_guessing: how many accounts failed that are not the source's
+	Rate     float64       // of proved_source_guessing and misconfigured_endpoint: attempts a minute on Account since they began
 	Evidence []Evidence    // the latest, oldest first, eight at most; borrowed, valid until the engine's next call
 }
-
-// The rules: every verdict bears the name of one.
-const (
-	// RuleProvenScore bans with scope all: the source's proven evidence alone is above the threshold.
-	RuleProvenScore = "proven_score"
-	// RuleScore bans with scope sip: all evidence together is above the threshold, and the source is not proved.
-	RuleScore = "score"
-	// RuleSecondOffender bans a /64: a second address of it earned a ban.
-	RuleSecondOffender = "second_offender"
-	// RuleSpreadScore bans a /64: the attempts of several of its addresses together are above the threshold.
-	RuleSpreadScore = "spread_score"
-	// RuleAdopted marks a ban that was found in the kernel.
-	RuleAdopted = "adopted"
-	// RuleProtected lifts a ban: its prefix holds an address that must never be banned.
-	RuleProtected = "protected"
-	// RuleProved lifts the ban of a /64: an address of it that never failed has proved itself.
-	RuleProved = "proved"
-	// RuleBansFull alerts: a ban was due, but max_bans run already, or half as many of scope sip. At most one a minute.
-	RuleBansFull = "bans_full"
-)
 
 // Evidence is one counted attempt.
 type Evidence struct {
 	At      int64 // nanoseconds since the Unix epoch
 	Kind    Kind
+	Service Service
 	Proven  bool // its packet could not have been forged
+	Unknown bool // the PBX identified nobody
 	Server  uint16
+	Port    uint16 // of the source
 	Weight  float32
 	Account Label
 }

@@ -16,7 +16,8 @@
 #   AMIFEND_LAB_CACHE   where build-asterisk.sh put the chroots; default /var/cache/amifend
 #   AMIFEND_LAB_RUN     where labs keep their files; default /run/amifend-lab
 #
-#   attack 198.51.100.0/24, 203.0.113.0/24, 2001:db8:bad::/48 ─┐
+#   attack 198.51.100.0/24, 203.0.113.0/24, 198.18.0.0/16 ─────┐
+#          2001:db8:bad::/48, 2001:db8:b000::/36 ──────────────┤
 #   phones 10.20.0.0/24, 2001:db8:20::/64 ─────────────────────┤         192.0.2.0/24
 #   trunk  100.64.9.9, the resolver 100.64.0.53 ───────────────┼─ gw ─── 2001:db8:1::/64 ── pbx .10, ::10
 #   mon    100.64.1.5 ─────────────────────────────────────────┘  .1, ::1
@@ -109,7 +110,7 @@ network_up() {
 		default_source "$m" "$four"
 		default_source "$m" "$six"
 	done
-	behind attack 198.51.100.0/24 203.0.113.0/24 2001:db8:bad::/48
+	behind attack 198.51.100.0/24 203.0.113.0/24 198.18.0.0/16 2001:db8:bad::/48 2001:db8:b000::/36
 	behind phones 10.20.0.0/24 2001:db8:20::/64
 	behind trunk 100.64.9.0/24 100.64.0.0/24 2001:db8:64::/64
 	behind mon 100.64.1.0/24 2001:db8:64:1::/64

@@ -25,12 +25,15 @@ type path struct {
 	events     int
 }
 
-func newPath(t testing.TB, log *slog.Logger) *path {
+func newPath(t testing.TB, log *slog.Logger, change ...func(*policy.Options)) *path {
 	t.Helper()
 	c := &config.Config{
 		Policy:   policy.DefaultOptions(),
 		Servers:  []config.Server{{Name: "pbx", Host: "127.0.0.1"}},
 		Firewall: config.Firewall{SIPPorts: firewall.DefaultSIPPorts()},
+	}
+	for _, f := range change {
+		f(&c.Policy)
 	}
 	set := protect.Set{Entries: []protect.Entry{{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Reason: "allowlist"}}}
 	d, err := newDaemon(Options{Config: c, Log: log}, newFakeTable(), set)

@@ -69,7 +69,7 @@ func newDaemon(o Options, table watchedTable, set protect.Set) (*daemon, error) 
 		d.enforcer.inquiry.memory = d.records.journal
 	}
 	d.judge = &judge{
-		engine: engine, clock: d.clock, log: o.Log, servers: names, in: d.in, protected: d.protected, orders: d.enforcer.orders,
+		engine: engine, clock: d.clock, log: o.Log, servers: names, threshold: opts.Threshold, in: d.in, protected: d.protected, orders: d.enforcer.orders,
 		ineffective: newIneffective(d.enforcer, c.Firewall.SIPPorts, names),
 		masked:      newMasked(o.Log, names, protected, opts.Weights),
 		asks:        newAsks(), news: d.enforcer.news, records: d.records,

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 	"github.com/amifend/amifend/policy"
 )
 
@@ -16,6 +18,7 @@ type judge struct {
 	clock       clock
 	log         *slog.Logger
 	servers     []string
+	threshold   float64
 	in          <-chan sighting
 	protected   <-chan *policy.Protected
 	orders      *mailbox[netip.Prefix, order]
@@ -132,13 +135,21 @@ func (j *judge) why(v policy.Verdict) string {
 	return v.Rule
 }
 
+// alert tells of something that is no ban. What an alert is about stands in the log as attributes; which there are is an
+// API.
 func (j *judge) alert(v policy.Verdict) {
-	attrs := []any{"rule", v.Rule, "source", source(v.Prefix), "scope", scopes[v.Scope].String(), "score", v.Score, "attempts", v.Attempts}
+	attrs := []any{"kind", v.Rule, "source", source(v.Prefix)}
+	if v.Account != (policy.Label{}) {
+		attrs = append(attrs, "account", ami.Quote(v.Account.Bytes()))
+		if int(v.Server) < len(j.servers) {
+			attrs = append(attrs, "server", j.servers[v.Server])
+		}
+	}
 	if v.Rule == policy.RuleBansFull {
 		stats := j.engine.Stats()
-		attrs = append(attrs, "bans", stats.Bans, "refused", stats.BansRefused,
-			"do", "a ban was due, but as many as max_bans allows run already: raise [firewall] max_bans and restart amifend")
+		attrs = append(attrs, "bans", stats.Bans, "refused", stats.BansRefused)
 	}
+	attrs = append(attrs, "reason", observe.Reason(v, j.threshold, j.servers), "do", observe.Advice(v))
 	j.log.Error("alert", attrs...)
 	j.records.alert(v.Rule, source(v.Prefix), fmt.Sprintf("scope %s, score %.2f, %d attempts", scopes[v.Scope], v.Score, v.Attempts))
 }

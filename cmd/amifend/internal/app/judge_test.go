@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -42,10 +41,10 @@ func TestJudgeWaitsForNothing(t *testing.T) {
 		var stages sync.WaitGroup
 		stages.Go(p.judge.run)
 		stages.Go(func() { p.enforcer.run(ctx) })
-		const sources = 3000
+		const sources = 3000 // each of a /24 of its own, so that no prefix is banned
 		for i := range sources {
 			for range 7 {
-				p.in <- attempt(p.clock, fmt.Sprintf("10.0.%d.%d:5060", i/250, i%250+1), policy.Label{})
+				p.in <- attempt(p.clock, fmt.Sprintf("10.%d.%d.1:5060", i/250, i%250), policy.Label{})
 			}
 		}
 		for range 50 { // and something to say
@@ -95,10 +94,7 @@ func TestVerdictsBecomeOrders(t *testing.T) {
 	if len(p.judge.ineffective.bans) != 0 {
 		t.Error("a lifted ban is still thought to be in force")
 	}
-	p.judge.order([]policy.Verdict{{Action: policy.ActionAlert, Prefix: prefix, Rule: policy.RuleBansFull, Scope: policy.ScopeSIP}})
-	if l := said.count(t, 1, "alert", "192.0.2.1")[0]; l.text("rule") != "bans_full" || !strings.Contains(l.text("do"), "max_bans") {
-		t.Errorf("said %v", l)
-	}
+	said.count(t, 0, "alert", "") // no ban is an alert
 }
 
 func TestMasked(t *testing.T) {

@@ -86,7 +86,7 @@ func TestLineComesAfterTheElement(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 10 {
-		guess(s.pbxs[0], fmt.Sprintf("203.0.113.%d:5060", i+1), "TCP", 4)
+		guess(s.pbxs[0], fmt.Sprintf("10.0.%d.1:5060", i), "TCP", 4) // each of a /24 of its own
 	}
 	eventually(t, "ten bans", func() bool { return told.Load() == 10 })
 	cancel()

@@ -61,7 +61,7 @@ func checkTable(ctx context.Context, s *section, bad level, t *firewall.Table, n
 	}
 	elements, err := t.Bans(ctx)
 	if errors.Is(err, firewall.ErrGone) {
-		s.note("the table is there, but incomplete: amifend run repairs it")
+		s.note("the table is there, but incomplete, or of an older amifend: amifend run completes it and keeps its bans")
 		return nil
 	}
 	if err != nil {

@@ -76,6 +76,13 @@ ban_growth = 2.5
 ban_max = "60d"
 proof_window = "48h"
 observe = true
+forgeable_bans_per_minute = 77
+ban_proved_guessers = true
+canary_accounts = ["admin", "9999"]
+max_sources = 50000
+[policy.rules]
+trust = false
+long_memory = true
 [policy.weights]
 InvalidAccountID = 2
 ChallengeResponseFailed = 0.75
@@ -108,6 +115,7 @@ format = "json"
 	}
 	weights := policy.DefaultOptions().Weights
 	weights[policy.KindInvalidAccountID], weights[policy.KindChallengeResponseFailed] = 2, 0.75
+	off, _ := policy.RuleSet(0).With("trust")
 	want := &Config{
 		Servers: []Server{
 			{
@@ -126,7 +134,8 @@ format = "json"
 		Policy: policy.Options{
 			Threshold: 5, HalfLife: 36 * time.Hour, BanTime: 30 * time.Minute, BanGrowth: 2.5, BanMax: 60 * 24 * time.Hour,
 			ProofWindow: 48 * time.Hour, Weights: weights, UnknownWeight: 1.5,
-			MaxSources: policy.DefaultOptions().MaxSources, MaxBans: 1000,
+			MaxSources: 50_000, MaxBans: 1000, ForgeablePerMinute: 77, BanProvedGuessers: true,
+			Canaries: []string{"admin", "9999"}, Off: off,
 		},
 		Observe: true,
 		Allow: []netip.Prefix{
@@ -156,6 +165,13 @@ func TestLoadSaysWhatIsWrongAndWhatToWrite(t *testing.T) {
 		{"server holds no tables", "server = [3]", "server", "server = [3]", "holds something that is no table"},
 		{"TLS is no table", server + "tls = true", "server", "[[server]]", "[server.tls]"},
 		{"section is no table", "policy = 3\n" + server, "policy", "policy = 3", "write the header [policy]"},
+		{"no such rule", server + "[policy.rules]\ntrusty = false", "policy.rules.trusty", "trusty", "did you mean trust?"},
+		{"a fixed rule", server + "[policy.rules]\nadopted = false", "policy.rules.adopted", "adopted", "cannot be switched off"},
+		{"a rule is no text", server + "[policy.rules]\ntrust = \"no\"", "policy.rules.trust", "trust", "true or false"},
+		{"an empty canary", server + "[policy]\ncanary_accounts = [\"\"]", "policy.canary_accounts", "canary_accounts", "leave it out"},
+		{"no forgeable bans", server + "[policy]\nforgeable_bans_per_minute = 0", "policy.forgeable_bans_per_minute", "forgeable_bans", "write a number from 1"},
+		{"few sources", server + "[policy]\nmax_sources = 5", "policy.max_sources", "max_sources", "at least twice [firewall] max_bans, which is 524288"},
+		{"rules are no table", server + "[policy]\nrules = true", "policy.rules", "rules = true", "[policy.rules]"},
 		{"weights are no table", server + "[policy]\nweights = 3", "policy.weights", "weights = 3", "[policy.weights]"},
 		{"typo", server + "[policy]\ntreshold = 3", "policy.treshold", "treshold = 3", "did you mean threshold?"},
 		{"other case", server + "[policy]\nThreshold = 3", "policy.Threshold", "Threshold = 3", "did you mean threshold?"},

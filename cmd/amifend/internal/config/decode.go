@@ -61,9 +61,11 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 // shape tells whether a section is a table, or for [[server]] a list.
 func (l *loader) shape(md *toml.MetaData, section string) bool {
 	got := md.Type(section) // "" for a table that only its sub-tables name
-	if sub := md.Type("policy", "weights"); section == "policy" && sub != "" && sub != "Hash" {
-		got = sub // toml takes anything for a map, and leaves it empty
-		section = "policy.weights"
+	for _, table := range []string{"weights", "rules"} {
+		if sub := md.Type("policy", table); section == "policy" && sub != "" && sub != "Hash" {
+			got = sub // toml takes anything for a map, and leaves it empty
+			section = "policy." + table
+		}
 	}
 	switch {
 	case section != "server" && (got == "Hash" || got == ""), section == "server" && (got == "ArrayHash" || got == "Array"):

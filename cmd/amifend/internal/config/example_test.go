@@ -75,7 +75,7 @@ func TestExampleShowsTheTrueDefaults(t *testing.T) {
 	if !reflect.DeepEqual(want.Firewall, Firewall{"nftables", "amifend", firewall.DefaultSIPPorts(), firewall.DefaultMaxBans}) {
 		t.Errorf("firewall: %+v", want.Firewall)
 	}
-	if want.Policy != policy.DefaultOptions() {
+	if !reflect.DeepEqual(want.Policy, policy.DefaultOptions()) {
 		t.Errorf("policy: %+v, want the engine's defaults", want.Policy)
 	}
 }
@@ -89,7 +89,7 @@ func dump(t *testing.T, v any) string {
 	return string(b)
 }
 
-// Every key of the raw structs, and every event with a weight, stands in the example, in its own table.
+// Every key of the raw structs, every event with a weight and every rule that can be switched stands in the example, in its own table.
 func TestExampleDocumentsEveryKey(t *testing.T) {
 	var file map[string]any
 	text := commented.ReplaceAllString(example(t), "$1")
@@ -104,6 +104,9 @@ func TestExampleDocumentsEveryKey(t *testing.T) {
 	want := schema()
 	for _, e := range events() {
 		want["policy.weights."+e] = false
+	}
+	for _, r := range ruleNames(false) {
+		want["policy.rules."+r] = false
 	}
 	if len(want) < 40 {
 		t.Fatalf("only %d keys are known: the test looks at the wrong thing", len(want))

@@ -20,9 +20,17 @@ func (l *loader) policy(raw rawPolicy, maxBans int) policy.Options {
 	o.BanGrowth = get(l, "policy.ban_growth", raw.BanGrowth, o.BanGrowth)
 	o.BanMax = get(l, "policy.ban_max", raw.BanMax, o.BanMax)
 	o.ProofWindow = get(l, "policy.proof_window", raw.ProofWindow, o.ProofWindow)
+	o.ForgeablePerMinute = int(get(l, "policy.forgeable_bans_per_minute", raw.ForgeableBansPerMinute, int64(o.ForgeablePerMinute)))
+	o.BanProvedGuessers = get(l, "policy.ban_proved_guessers", raw.BanProvedGuessers, o.BanProvedGuessers)
+	o.Canaries = get(l, "policy.canary_accounts", raw.CanaryAccounts, o.Canaries)
+	o.MaxSources = int(get(l, "policy.max_sources", raw.MaxSources, int64(o.MaxSources)))
 	l.weights(raw.Weights, &o)
+	l.rules(raw.Rules, &o)
 	if maxBans >= 1 && maxBans <= mostBans { // else that is a problem of its own
 		o.MaxBans = maxBans
+		if raw.MaxSources.set && o.MaxSources < 2*maxBans {
+			l.problem("policy.max_sources", "%d is too few: write at least twice [firewall] max_bans, which is %d", o.MaxSources, 2*maxBans)
+		}
 		o.MaxSources = max(o.MaxSources, 2*maxBans)
 	}
 	l.validate(o)
@@ -60,6 +68,41 @@ func (l *loader) weights(raw map[string]value[float64], into *policy.Options) {
 			into.UnknownWeight = min(unknownFactor*into.Weights[kind], 1000)
 		}
 	}
+}
+
+// rules notes which rules are switched off.
+func (l *loader) rules(raw map[string]value[bool], into *policy.Options) {
+	for _, name := range slices.Sorted(maps.Keys(raw)) {
+		key := "policy.rules." + name
+		off, ok := into.Off.With(name)
+		switch {
+		case !ok && slices.Contains(ruleNames(true), name):
+			l.problem(key, "this rule cannot be switched off: leave it out")
+		case !ok:
+			l.problem(key, "is no rule; %s", suggestRule(name))
+		case !get(l, key, raw[name], true):
+			into.Off = off
+		}
+	}
+}
+
+func suggestRule(name string) string {
+	valid := ruleNames(false)
+	if best, ok := nearest(name, valid); ok {
+		return "did you mean " + best + "?"
+	}
+	return "the rules are " + strings.Join(valid, ", ")
+}
+
+// ruleNames are the names of the rules that can be switched, or of those that cannot.
+func ruleNames(fixed bool) []string {
+	var out []string
+	for _, r := range policy.Rules() {
+		if r.Fixed == fixed {
+			out = append(out, r.Name)
+		}
+	}
+	return out
 }
 
 func suggestEvent(name string) string {

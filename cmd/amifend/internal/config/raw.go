@@ -45,6 +45,12 @@ type rawPolicy struct {
 	ProofWindow value[time.Duration]      `toml:"proof_window"`
 	Observe     value[bool]               `toml:"observe"`
 	Weights     map[string]value[float64] `toml:"weights"`
+
+	ForgeableBansPerMinute value[int64]           `toml:"forgeable_bans_per_minute"`
+	BanProvedGuessers      value[bool]            `toml:"ban_proved_guessers"`
+	CanaryAccounts         value[[]string]        `toml:"canary_accounts"`
+	MaxSources             value[int64]           `toml:"max_sources"`
+	Rules                  map[string]value[bool] `toml:"rules"`
 }
 
 type rawAllow struct {

@@ -31,7 +31,7 @@ func (l *loader) unknownKeys(all []toml.Key, known keys) {
 	for _, key := range all {
 		path := counts.path(key)
 		plain := strings.Join(key, ".")
-		if _, ok := known[plain]; ok || strings.HasPrefix(plain, "policy.weights.") {
+		if _, ok := known[plain]; ok || strings.HasPrefix(plain, "policy.weights.") || strings.HasPrefix(plain, "policy.rules.") {
 			continue
 		}
 		if slices.ContainsFunc(reported, func(r string) bool { return strings.HasPrefix(path, r+".") }) {

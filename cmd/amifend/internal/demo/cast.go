@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/firewall"
+	"github.com/amifend/amifend/policy"
 )
 
 // wholePlay is how long the play lasts as it is written below. A demo of another length plays it faster or slower.
@@ -25,6 +26,8 @@ type actor struct {
 	times  int // 0: until the end
 	next   func(i int) try
 	why    string // a good one is not banned
+	alert  string // the kind of the alert that it causes; "": none
+	slow   bool   // that alert needs the whole play: a rule looks at seconds
 }
 
 // role is how an actor is to be judged.
@@ -35,6 +38,7 @@ const (
 	caller        // every request of it must be answered
 	user          // in the end it must be let in
 	phones        // each of its tries must end by being let in
+	mixed         // phones behind one address, of which one fails; each try must end by another's being let in
 	forger        // speaks in the name of somebody good, who must not suffer
 )
 
@@ -138,6 +142,7 @@ func attackers(office, branch *pbx) []actor {
 func goodLater(office *pbx) []actor {
 	home, phone := netip.MustParseAddr("198.51.100.150"), netip.MustParseAddr("10.20.0.11")
 	return []actor{
+		household(office),
 		{
 			name: "a user with two typos", role: user, verb: "USER", source: single(home),
 			entry:  "198.51.100.150 mistypes the password of 204 twice, then gets it right",
@@ -154,7 +159,8 @@ func goodLater(office *pbx) []actor {
 			name: "a phone whose name is forged", role: forger, verb: "FORGED", source: single(phone),
 			entry:  "500 packets with unknown accounts in the name of 10.20.0.11, which is an office phone",
 			starts: 37 * time.Second, every: 200 * time.Millisecond, times: 50,
-			why: "it had registered, which proves its address; what can be forged does not count against it",
+			why:   "it had registered, which proves its address; what can be forged does not ban it, but is told",
+			alert: policy.RuleProvedGuessing,
 			next: func(i int) try {
 				t := try{from: phone, to: office, transport: "UDP", forged: true, patience: impatient}
 				for n := range 10 {
@@ -162,6 +168,31 @@ func goodLater(office *pbx) []actor {
 				}
 				return t
 			},
+		},
+	}
+}
+
+// household is a home with three phones, of which one has an old password.
+func household(office *pbx) actor {
+	home := netip.MustParseAddr("198.51.100.200")
+	return actor{
+		name: "a home with an old password", role: mixed, verb: "HOME", source: single(home),
+		entry:  "198.51.100.200, a home: phones 211 and 212 register, 213 has an old password",
+		starts: 12 * time.Second, every: 7 * time.Second, times: 7,
+		why:   "one account fails where others work: that is told, and bans nobody",
+		alert: policy.RuleMisconfigured, slow: true,
+		next: func(i int) try {
+			t := try{from: home, to: office, transport: "UDP", patience: patient}
+			for _, account := range []string{"211", "213", "212"} {
+				call, password := fmt.Sprintf("%s-%d", account, i), office.accounts[account]
+				if account == "213" {
+					password = "cherry 2025"
+				}
+				t.requests = append(t.requests,
+					request{method: "REGISTER", account: account, call: call},
+					request{method: "REGISTER", account: account, call: call, password: password})
+			}
+			return t
 		},
 	}
 }

@@ -7,7 +7,8 @@
 // and firewall are not touched. Where the kernel allows no such namespaces, the demo says why and plays without packets, on
 // loopback, with a dry run of the daemon.
 //
-// It judges itself: Run fails when an attacker was not banned, or somebody else was.
+// It judges itself: Run fails when an attacker was not banned as it should be or somebody else was, when an alert that was due
+// did not come or another one did.
 package demo
 
 import (

@@ -94,7 +94,8 @@ func TestDemo(t *testing.T) {
 	told(t, out.String(),
 		"its nftables table are real.", "READY", "BANNED    203.0.113.5  SIP ports", "BANNED    198.51.100.20  SIP ports",
 		"BANNED    203.0.113.77  all traffic", "BANNED    2001:db8:bad::/64  SIP ports", "DROPPED   203.0.113.5:",
-		"OK        198.51.100.150: let in at try 3", "OK        10.20.0.11: 500 packets", "All attackers were banned, and nobody else.")
+		"OK        198.51.100.150: let in at try 3", "OK        198.51.100.200: 7 of 7 registrations", "OK        10.20.0.11: 500 packets",
+		"ALERT     10.20.0.11  proved_source_guessing", "    alert proved_source_guessing: ", "All attackers were banned, and nobody else.")
 	logged, err := os.ReadFile(log)
 	if err != nil {
 		t.Fatal(err)

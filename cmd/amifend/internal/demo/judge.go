@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/firewall"
+	"github.com/amifend/amifend/policy"
 )
 
 // inFlight is how long after the kernel's acknowledgement a request may still be handled that had passed before.
@@ -16,6 +17,8 @@ type outcome struct {
 	actor
 	deeds
 	ban      *verdict // nil: none of exactly its source
+	told     []alert  // of exactly its source
+	due      bool     // its alert is
 	inKernel bool
 	dropped  uint64
 	reached  int // requests that came to a PBX
@@ -33,6 +36,12 @@ func (p *performance) outcome(part *part, dropped map[netip.Prefix]uint64) outco
 		}
 	}
 	o.dropped, o.inKernel = dropped[o.source]
+	for _, a := range p.bench.allAlerts() {
+		if a.source == name(o.source) {
+			o.told = append(o.told, a)
+		}
+	}
+	o.due = o.alert != "" && (p.whole || !o.slow)
 	theirs := func(a arrival) bool {
 		if o.role == forger && a.known {
 			return false // what is forged names unknown accounts; the rest is the true phone's
@@ -55,9 +64,16 @@ func (o outcome) judge(st stage) []string {
 	if o.err != nil {
 		bad("could not play its part: %v", o.err)
 	}
+	if o.due && len(o.told) == 0 {
+		bad("raised no alert %s", o.alert)
+	}
 	switch o.role {
 	case attacker:
 		o.judgeAttacker(st, bad)
+	case mixed:
+		if o.tries != o.times || o.letIn != o.tries {
+			bad("was let in %d times of %d, not %d times", o.letIn, o.tries, o.times)
+		}
 	case phones:
 		if o.tries == 0 || o.letIn != o.tries {
 			bad("was let in %d times of %d", o.letIn, o.tries)
@@ -89,6 +105,9 @@ func (o outcome) judgeAttacker(st stage, bad func(format string, args ...any)) {
 	if o.ban.Scope != o.scope {
 		bad("was banned with scope %s, not %s", o.ban.Scope, o.scope)
 	}
+	if long := firstBan(o.scope); o.ban.Duration != long {
+		bad("was banned for %v, not %v", o.ban.Duration, long)
+	}
 	if st.kernel && !o.inKernel {
 		bad("is not in the kernel's table")
 	}
@@ -107,7 +126,15 @@ func (o outcome) judgeAttacker(st stage, bad func(format string, args ...any)) {
 	}
 }
 
-// strays lists the bans of whom nobody expected to be banned.
+// firstBan is how long the first ban of a source lasts: on evidence that could have been forged it is short.
+func firstBan(scope firewall.Scope) time.Duration {
+	if scope == firewall.ScopeSIP {
+		return 10 * time.Minute
+	}
+	return policy.DefaultOptions().BanTime
+}
+
+// strays lists the bans of whom nobody expected to be banned, and the alerts that nobody expected.
 func (p *performance) strays() []string {
 	var wrong []string
 	for _, v := range p.bench.all() {
@@ -117,6 +144,15 @@ func (p *performance) strays() []string {
 		}
 		if !expected {
 			wrong = append(wrong, fmt.Sprintf("%s should never have been banned: %s", v.Source(), why(v)))
+		}
+	}
+	for _, a := range p.bench.allAlerts() {
+		expected := false
+		for _, part := range p.parts {
+			expected = expected || part.alert == a.kind && name(part.source) == a.source
+		}
+		if !expected {
+			wrong = append(wrong, fmt.Sprintf("%s should not have raised the alert %s: %s", a.source, a.kind, a.reason))
 		}
 	}
 	return wrong

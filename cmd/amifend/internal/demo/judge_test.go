@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,15 +15,16 @@ import (
 
 // spoiled is a network that changes what somebody sends.
 type spoiled struct {
+	direct
 	who    netip.Addr
 	change func(t *try)
 }
 
-func (s spoiled) exchange(ctx context.Context, t try) (result, error) {
+func (s *spoiled) exchange(ctx context.Context, t try) (result, error) {
 	if t.from == s.who {
 		s.change(&t)
 	}
-	return direct{}.exchange(ctx, t)
+	return s.direct.exchange(ctx, t)
 }
 
 // A play in which amifend is wrong, or seems so, fails and says who was judged wrong.
@@ -43,6 +45,24 @@ func TestPlayFails(t *testing.T) {
 		"a phone that is not let in": {
 			"10.20.0.9", func(t *try) { t.requests = t.requests[:1] }, "the office's phones (10.20.0.8/30) was let in",
 		},
+		"a home in which no phone works": {
+			"198.51.100.200", func(t *try) { t.requests = t.requests[2:4] }, "a home with an old password (198.51.100.200) was let in 0 times of 7, not 7",
+		},
+		"a phone that guesses": {
+			"10.20.0.9", func(t *try) {
+				t.requests = slices.Concat(t.requests, []request{guess, guess, guess, guess, guess, guess}, t.requests)
+			},
+			"10.20.0.9 should not have raised the alert proved_source_guessing: ",
+		},
+		"a flood that says nothing": {
+			"10.20.0.11", func(t *try) {
+				for i := range t.requests {
+					if t.forged {
+						t.requests[i].method = "OPTIONS"
+					}
+				}
+			}, "a phone whose name is forged (10.20.0.11) raised no alert proved_source_guessing",
+		},
 		"a flood that is none": {
 			"10.20.0.11", func(t *try) {
 				if t.forged {
@@ -55,7 +75,7 @@ func TestPlayFails(t *testing.T) {
 			t.Parallel()
 			var out strings.Builder
 			err := play(t.Context(), Options{For: 3 * time.Second, Out: &out}, func(context.Context, ...*pbx) stage {
-				return stage{network: spoiled{netip.MustParseAddr(tc.who), tc.change}, close: noClose}
+				return stage{network: &spoiled{who: netip.MustParseAddr(tc.who), change: tc.change}, close: noClose}
 			})
 			if !errors.Is(err, ErrFailed) {
 				t.Errorf("got %v, want %v", err, ErrFailed)
@@ -72,7 +92,7 @@ func TestJudge(t *testing.T) {
 		return outcome{
 			actor: actor{name: "scanner", role: attacker, scope: firewall.ScopeSIP, source: netip.MustParsePrefix("203.0.113.5/32")},
 			deeds: deeds{tries: 10, sent: 10, answered: 4}, reached: 4, dropped: 6, inKernel: true,
-			ban: &verdict{app.Ban{Scope: firewall.ScopeSIP}, time.Now()},
+			ban: &verdict{app.Ban{Scope: firewall.ScopeSIP, Duration: 10 * time.Minute}, time.Now()},
 		}
 	}
 	real := stage{kernel: true, packets: true}
@@ -82,6 +102,10 @@ func TestJudge(t *testing.T) {
 	for want, spoil := range map[string]func(o *outcome){
 		"was not banned":           func(o *outcome) { o.ban = nil },
 		"with scope all, not sip":  func(o *outcome) { o.ban.Scope = firewall.ScopeAll },
+		"for 1h0m0s, not 10m0s":    func(o *outcome) { o.ban.Duration = time.Hour },
+		"raised no alert x":        func(o *outcome) { o.alert, o.due = "x", true },
+		"let in 9 times of 10":     func(o *outcome) { o.role, o.times, o.letIn = mixed, 10, 9 },
+		"of 10, not 11 times":      func(o *outcome) { o.role, o.times, o.letIn = mixed, 11, 10 },
 		"is not in the kernel":     func(o *outcome) { o.inKernel = false },
 		"still reached a PBX 1":    func(o *outcome) { o.late = 1 },
 		"had no packet dropped":    func(o *outcome) { o.dropped, o.reached = 0, 10 },

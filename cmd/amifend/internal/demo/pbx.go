@@ -45,7 +45,10 @@ type arrival struct {
 func newPBXs() (office, branch *pbx) {
 	office = &pbx{
 		name: "office", addr4: netip.MustParseAddr("192.0.2.10"), addr6: netip.MustParseAddr("2001:db8:1::10"),
-		accounts: map[string]string{"201": "plum", "202": "pear", "203": "quince", "204": "fig"},
+		accounts: map[string]string{
+			"201": "plum", "202": "pear", "203": "quince", "204": "fig", // in the office
+			"211": "kiwi", "212": "lemon", "213": "cherry", // at home
+		},
 	}
 	branch = &pbx{
 		name: "branch", addr4: netip.MustParseAddr("192.0.2.20"), managerTLS: true,

@@ -18,6 +18,7 @@ type performance struct {
 	kernel         *kernel
 	office, branch *pbx
 	parts          []*part
+	whole          bool // it is not played faster than written
 }
 
 // perform lets everybody act for a while, and tells what happens.

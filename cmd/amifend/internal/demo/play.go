@@ -48,7 +48,7 @@ func (p *part) deeds() deeds {
 // text tells in a few words what an actor of a role did.
 func (d deeds) text(r role) string {
 	switch r {
-	case phones:
+	case phones, mixed:
 		return fmt.Sprintf("%d of %d registrations done", d.letIn, d.tries)
 	case forger:
 		return fmt.Sprintf("%d packets forged in its name", d.sent)
@@ -118,7 +118,7 @@ func play(ctx context.Context, o Options, set setStage) (err error) {
 	s.print(opening(o.For, st)...)
 
 	b := newBench()
-	d, err := startDaemon(ctx, app.Options{Config: st.daemonConfig(office, branch), Log: s.logger(log), Banned: b.banned}, office, branch)
+	d, err := startDaemon(ctx, app.Options{Config: st.daemonConfig(office, branch), Log: s.logger(log, b.alerted), Banned: b.banned}, office, branch)
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func play(ctx context.Context, o Options, set setStage) (err error) {
 		return errors.Join(err, d.stop())
 	}
 	defer k.Close()
-	p := performance{story: s, stage: st, bench: b, kernel: k, office: office, branch: branch}
+	p := performance{story: s, stage: st, bench: b, kernel: k, office: office, branch: branch, whole: o.For >= wholePlay}
 	p.perform(d.ctx, o.For)
 	ended := d.ctx.Err() != nil // before its time
 	dropped, err := k.dropped(context.WithoutCancel(ctx))

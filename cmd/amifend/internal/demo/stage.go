@@ -31,7 +31,7 @@ func privateStage(ctx context.Context, pbxs ...*pbx) stage {
 	w, err := newWire(ctx, pbxs...)
 	if err != nil {
 		return stage{
-			network: direct{}, kernel: true, close: noClose,
+			network: &direct{}, kernel: true, close: noClose,
 			told: fmt.Sprintf("No packets are sent, so each attacker stops at its ban: %v.", err),
 		}
 	}
@@ -44,7 +44,7 @@ func privateStage(ctx context.Context, pbxs ...*pbx) stage {
 // dryStage is one on the host's loopback interface, where nothing is banned.
 func dryStage(why error) stage {
 	return stage{
-		network: direct{}, close: noClose,
+		network: &direct{}, close: noClose,
 		told: fmt.Sprintf("Dry run: no packets are sent and nobody is banned, for there is %v.", why),
 	}
 }
@@ -75,14 +75,15 @@ type verdict struct {
 	at time.Time
 }
 
-// bench is where the daemon's verdicts are kept.
+// bench is where the daemon's verdicts and alerts are kept.
 type bench struct {
 	mu       sync.Mutex
 	verdicts []verdict
+	alerts   []alert
 	news     chan verdict
 }
 
-// mostBans is more than the play can cause.
+// mostBans is more bans, or alerts, than the play can cause.
 const mostBans = 1000
 
 func newBench() *bench { return &bench{news: make(chan verdict, mostBans)} }
@@ -97,6 +98,21 @@ func (b *bench) banned(ban app.Ban) {
 	}
 	b.verdicts = append(b.verdicts, v)
 	b.news <- v // has room for all
+}
+
+// alerted is called by the daemon's log.
+func (b *bench) alerted(a alert) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.alerts) < mostBans {
+		b.alerts = append(b.alerts, a)
+	}
+}
+
+func (b *bench) allAlerts() []alert {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]alert(nil), b.alerts...)
 }
 
 func (b *bench) all() []verdict {

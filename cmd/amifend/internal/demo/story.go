@@ -73,21 +73,49 @@ func wrap(text string, columns int) []string {
 	return out
 }
 
-// logger writes the daemon's log to a file, and what it warns of into the story too.
-func (s *story) logger(file io.Writer) *slog.Logger {
-	return slog.New(teller{Handler: slog.NewTextHandler(file, &slog.HandlerOptions{Level: slog.LevelDebug}), story: s})
+// logger writes the daemon's log to a file, and what it alerts or warns of into the story too. It calls heard with each
+// alert.
+func (s *story) logger(file io.Writer, heard func(alert)) *slog.Logger {
+	return slog.New(teller{Handler: slog.NewTextHandler(file, &slog.HandlerOptions{Level: slog.LevelDebug}), story: s, heard: heard})
 }
 
 // teller is the handler of that log.
 type teller struct {
 	slog.Handler
 	story *story
+	heard func(alert)
 	attrs []slog.Attr
+}
+
+// alert is what the daemon told of without banning for it.
+type alert struct{ kind, source, reason, advice string }
+
+// newAlert reads an alert's line: its keys are an API.
+func newAlert(r slog.Record) alert {
+	var a alert
+	r.Attrs(func(attr slog.Attr) bool {
+		switch attr.Key {
+		case "kind":
+			a.kind = attr.Value.String()
+		case "source":
+			a.source = attr.Value.String()
+		case "reason":
+			a.reason = attr.Value.String()
+		case "do":
+			a.advice = attr.Value.String()
+		}
+		return true
+	})
+	return a
 }
 
 // Handle writes a record.
 func (t teller) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level >= slog.LevelWarn {
+	if r.Message == "alert" {
+		a := newAlert(r)
+		t.story.tell("ALERT", fmt.Sprintf("%s  %s\n%s\nto do: %s", a.source, a.kind, a.reason, a.advice))
+		t.heard(a)
+	} else if r.Level >= slog.LevelWarn {
 		var line bytes.Buffer
 		options := &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			if a.Key == slog.TimeKey || a.Key == slog.LevelKey {

@@ -92,6 +92,9 @@ func goodText(outcomes []outcome) []string {
 		}
 		lines = append(lines, fmt.Sprintf("%-17s  %s: %s", name(o.source), o.name, o.text(o.role)))
 		lines = append(lines, hang("    ", o.why)...)
+		for _, a := range o.told {
+			lines = append(lines, hang("    ", "alert "+a.kind+": "+a.reason)...)
+		}
 	}
 	return lines
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -41,14 +42,17 @@ type network interface {
 }
 
 // direct is the network where there is none: what is sent arrives, whoever is banned.
-type direct struct{}
+type direct struct {
+	tries atomic.Uint32
+}
 
-func (direct) exchange(_ context.Context, t try) (result, error) {
+func (d *direct) exchange(_ context.Context, t try) (result, error) {
 	r := result{}
 	local := t.to.local(t.from, t.transport)
-	for i, req := range t.requests {
+	remote := netip.AddrPortFrom(t.from, uint16(40000+d.tries.Add(1)%20000)) // a socket of its own, as on the wire
+	for _, req := range t.requests {
 		r.sent++
-		r.last = t.to.handle(t.transport, local, netip.AddrPortFrom(t.from, uint16(40000+i)), req)
+		r.last = t.to.handle(t.transport, local, remote, req)
 		if !t.forged {
 			r.answered++
 		}

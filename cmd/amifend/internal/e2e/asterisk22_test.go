@@ -25,7 +25,8 @@ func TestAsterisk22(t *testing.T) {
 
 	t.Run("scanners", func(t *testing.T) { testScanners(t, w, d) })
 	t.Run("tools", func(t *testing.T) { testTools(t, w, d) })
-	t.Run("second address of a /64", func(t *testing.T) { testSlash64(t, w, d) })
+	t.Run("second address of a /64", func(t *testing.T) { testPrefix(t, w, d, "2001:db8:b064:64::/64", "ban6_64", 2) })
+	t.Run("fourth address of a /24", func(t *testing.T) { testPrefix(t, w, d, "198.18.64.0/24", "ban4_24", 4) })
 	t.Run("injection", func(t *testing.T) { testInjection(t, w, d) })
 	t.Run("forgery", func(t *testing.T) { testForgery(t, w, d, phones) })
 
@@ -37,7 +38,7 @@ func TestAsterisk22(t *testing.T) {
 }
 
 // A scanner of unknown accounts is banned at its fourth attempt, a guesser of a known one's password at its seventh,
-// over every transport and both families.
+// over every transport and both families. Each is of a network of its own, so that none is banned for its neighbours.
 func testScanners(t *testing.T, w *world, d *daemon) {
 	for _, tc := range []struct {
 		name      string
@@ -46,21 +47,21 @@ func testScanners(t *testing.T, w *world, d *daemon) {
 		try       attempt
 		attempts  int
 	}{
-		{"REGISTER over UDP, IPv4", sip.UDP, "198.51.100.31", unknown("REGISTER"), 4},
-		{"REGISTER over UDP, IPv6", sip.UDP, "2001:db8:bad:31::1", unknown("REGISTER"), 4},
-		{"INVITE over UDP", sip.UDP, "198.51.100.32", unknown("INVITE"), 4},
-		{"OPTIONS over UDP", sip.UDP, "198.51.100.33", unknown("OPTIONS"), 4},
-		{"credentials at once over UDP", sip.UDP, "198.51.100.34", unknownWithCredentials, 4},
-		{"challenge answered over UDP", sip.UDP, "198.51.100.35", guessUnknown, 4},
-		{"TCP, IPv4", sip.TCP, "198.51.100.36", unknown("REGISTER"), 4},
-		{"TCP, IPv6", sip.TCP, "2001:db8:bad:36::1", unknown("INVITE"), 4},
-		{"TLS, IPv4", sip.TLS, "198.51.100.37", unknown("INVITE"), 4},
-		{"TLS, IPv6", sip.TLS, "2001:db8:bad:37::1", unknown("REGISTER"), 4},
-		{"WS, IPv4", sip.WS, "198.51.100.38", unknown("REGISTER"), 4},
-		{"WS, IPv6", sip.WS, "2001:db8:bad:38::1", unknown("REGISTER"), 4},
-		{"WSS, IPv4", sip.WSS, "198.51.100.39", unknownWithCredentials, 4},
-		{"passwords over UDP", sip.UDP, "198.51.100.40", guess, 7},
-		{"passwords over TCP, IPv6", sip.TCP, "2001:db8:bad:40::1", guess, 7},
+		{"REGISTER over UDP, IPv4", sip.UDP, "198.18.31.1", unknown("REGISTER"), 4},
+		{"REGISTER over UDP, IPv6", sip.UDP, "2001:db8:b031::1", unknown("REGISTER"), 4},
+		{"INVITE over UDP", sip.UDP, "198.18.32.1", unknown("INVITE"), 4},
+		{"OPTIONS over UDP", sip.UDP, "198.18.33.1", unknown("OPTIONS"), 4},
+		{"credentials at once over UDP", sip.UDP, "198.18.34.1", unknownWithCredentials, 4},
+		{"challenge answered over UDP", sip.UDP, "198.18.35.1", guessUnknown, 4},
+		{"TCP, IPv4", sip.TCP, "198.18.36.1", unknown("REGISTER"), 4},
+		{"TCP, IPv6", sip.TCP, "2001:db8:b036::1", unknown("INVITE"), 4},
+		{"TLS, IPv4", sip.TLS, "198.18.37.1", unknown("INVITE"), 4},
+		{"TLS, IPv6", sip.TLS, "2001:db8:b037::1", unknown("REGISTER"), 4},
+		{"WS, IPv4", sip.WS, "198.18.38.1", unknown("REGISTER"), 4},
+		{"WS, IPv6", sip.WS, "2001:db8:b038::1", unknown("REGISTER"), 4},
+		{"WSS, IPv4", sip.WSS, "198.18.39.1", unknownWithCredentials, 4},
+		{"passwords over UDP", sip.UDP, "198.18.40.1", guess, 7},
+		{"passwords over TCP, IPv6", sip.TCP, "2001:db8:b040::1", guess, 7},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -69,12 +70,15 @@ func testScanners(t *testing.T, w *world, d *daemon) {
 			if b.Attempts != tc.attempts {
 				t.Errorf("banned at attempt %d, want %d: %s", b.Attempts, tc.attempts, b.raw)
 			}
-			scope := "all" // a source that is proven by its transport loses every port
+			scope, long := "all", time.Hour // a source that is proven by its transport loses every port
 			if tc.transport == sip.UDP {
-				scope = "sip"
+				scope, long = "sip", 10*time.Minute
 			}
 			if b.Scope != scope {
 				t.Errorf("scope %q, want %q: %s", b.Scope, scope, b.raw)
+			}
+			if d := b.Until.Sub(b.Time); d > long || d < long-10*time.Second {
+				t.Errorf("banned for %s, want %s: %s", d, long, b.raw)
 			}
 			explained(t, b)
 			t.Logf("in the kernel %s after the last event before", w.reaction(b, c.Local.Addr()))
@@ -106,31 +110,51 @@ func (w *world) noWayIn(t *testing.T, c *sip.Client) {
 	}
 }
 
-// One address of a /64 is banned alone; from the second on the whole /64 is.
-func testSlash64(t *testing.T, w *world, d *daemon) {
-	first := w.dial(t, lab.Attack, sip.TCP, netip.MustParseAddr("2001:db8:bad:64::1"))
-	w.attackUntilBanned(t, d, first, unknown("REGISTER"))
-	prefix := netip.MustParsePrefix("2001:db8:bad:64::/64")
-	for _, e := range w.bans(t, lab.PBX) {
-		if e.Prefix == prefix {
-			t.Errorf("the /64 is banned for one address: %+v", e)
+// A prefix is banned once so many of its hosts were; those before are banned alone.
+func testPrefix(t *testing.T, w *world, d *daemon, prefix, set string, hosts int) {
+	p := netip.MustParsePrefix(prefix)
+	inKernel := func() (e lab.Element, ok bool) {
+		for _, e := range w.bans(t, lab.PBX) {
+			if e.Prefix == p {
+				return e, true
+			}
 		}
+		return e, false
 	}
-	second := w.dial(t, lab.Attack, sip.TCP, netip.MustParseAddr("2001:db8:bad:64::2"))
-	whole := func(l line) bool { return l.Msg == sayBanned && l.Source == prefix.String() }
+	addr := p.Addr().Next()
+	for range hosts - 1 {
+		w.attackUntilBanned(t, d, w.dial(t, lab.Attack, sip.TCP, addr), unknown("REGISTER"))
+		if e, ok := inKernel(); ok {
+			t.Fatalf("%s is banned already when only its hosts up to %s were to be: %+v", p, addr, e)
+		}
+		addr = addr.Next()
+	}
+	last := w.dial(t, lab.Attack, sip.TCP, addr)
+	whole := func(l line) bool { return l.Msg == sayBanned && l.Source == p.String() }
 	for n := range mostTries {
-		_ = unknown("REGISTER")(t.Context(), second, n) // it is cut off at some try
+		_ = unknown("REGISTER")(t.Context(), last, n) // it is cut off at some try
 		if _, ok := d.find(whole); ok {
 			break
 		}
 		time.Sleep(pause)
 	}
-	b := d.wait(t, soon, "the /64 banned", whole)
+	b := d.wait(t, soon, p.String()+" banned", whole)
 	explained(t, b)
-	third, err := sip.Dial(within(t, 500*time.Millisecond), w.Net(lab.Attack), sip.TCP,
-		netip.MustParseAddrPort("[2001:db8:bad:64::3]:0"), pbxFor(lab.PBX6, 5060))
+	before, ok := inKernel()
+	if !ok || before.Set != set || before.Timeout == 0 {
+		t.Fatalf("%s is told to be banned, and the kernel has %+v, %t; want it in %s: %+v", p, before, ok, set, w.bans(t, lab.PBX))
+	}
+	neighbour, err := sip.Dial(within(t, 500*time.Millisecond), w.Net(lab.Attack), sip.TCP, netip.AddrPortFrom(addr.Next(), 0), pbxFor(addr, 5060))
 	if err == nil {
-		third.Close()
-		t.Error("an address of the banned /64 connected")
+		neighbour.Close()
+		t.Errorf("%s, an address of the banned prefix, connected", addr.Next())
+	}
+	if after, _ := inKernel(); after.Packets <= before.Packets {
+		t.Errorf("%s: no packet counted as dropped: %d, then %d", p, before.Packets, after.Packets)
+	}
+	outside := p.Addr().Prev() // the last address of the prefix before
+	c := surely(w.dial(t, lab.Attack, sip.TCP, outside))
+	if m, err := c.Attempt(t.Context(), sip.Request{Method: "REGISTER", From: nobody(c, 0)}); err != nil || m.Status() != 401 {
+		t.Errorf("%s, just outside of the banned prefix: %v, %v; want 401", outside, m, err)
 	}
 }

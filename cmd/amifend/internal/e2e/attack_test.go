@@ -45,30 +45,40 @@ func (w *world) element(t *testing.T, addr netip.Addr) (lab.Element, bool) {
 // attempt is one try of an attacker: what it asks of the PBX the nth time.
 type attempt func(ctx context.Context, c *sip.Client, n int) error
 
+// nobody is an account that there is not, another one for each try and attacker: one that several tried would count for
+// more.
+func nobody(c *sip.Client, n int) string {
+	return fmt.Sprintf("%d-%s", 9000+n, strings.ReplaceAll(c.Local.Addr().String(), ":", "-"))
+}
+
 // unknown asks for accounts that there are not.
 func unknown(method string) attempt {
 	return func(ctx context.Context, c *sip.Client, n int) error {
-		_, err := c.Attempt(ctx, sip.Request{Method: method, From: fmt.Sprint(9000 + n)})
+		_, err := c.Attempt(ctx, sip.Request{Method: method, From: nobody(c, n)})
 		return err
 	}
 }
 
 // unknownWithCredentials does the same with made-up credentials at once, as some scanners do.
 func unknownWithCredentials(ctx context.Context, c *sip.Client, n int) error {
-	user := fmt.Sprint(9000 + n)
+	user := nobody(c, n)
 	_, err := c.Attempt(ctx, sip.Request{Method: "REGISTER", From: user, Header: []string{sip.MadeUp(user, "REGISTER", "sip:"+c.Host())}})
 	return err
 }
 
 // guessUnknown waits for the challenge and answers it, for accounts that there are not.
 func guessUnknown(ctx context.Context, c *sip.Client, n int) error {
-	_, err := c.Guess(ctx, "REGISTER", fmt.Sprint(9000+n), "guess")
+	_, err := c.Guess(ctx, "REGISTER", nobody(c, n), "guess")
 	return err
 }
 
-// guess tries passwords of a real account.
-func guess(ctx context.Context, c *sip.Client, n int) error {
-	_, err := c.Guess(ctx, "REGISTER", "1001", fmt.Sprint("guess-", n))
+// guess tries passwords of a real account, and guessAnother those of one that nobody else tries.
+func guess(ctx context.Context, c *sip.Client, n int) error { return guessOf(ctx, c, "1001", n) }
+
+func guessAnother(ctx context.Context, c *sip.Client, n int) error { return guessOf(ctx, c, "1030", n) }
+
+func guessOf(ctx context.Context, c *sip.Client, account string, n int) error {
+	_, err := c.Guess(ctx, "REGISTER", account, fmt.Sprint("guess-", n))
 	return err
 }
 

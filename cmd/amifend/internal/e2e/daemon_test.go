@@ -21,13 +21,15 @@ import (
 
 // What amifend says in its log: messages and keys are an API, and all that the tests know of it stands here.
 const (
-	sayRuns      = "amifend runs"
-	sayBanned    = "banned"
-	sayConnected = "AMI session is up"
-	sayNoEffect  = "ban is ineffective"
-	causePort    = "port not in sip_ports"
-	causePath    = "traffic does not pass this machine"
-	sayMasked    = "most failures come from one address that is never banned: the PBX does not see real sources"
+	sayRuns       = "amifend runs"
+	sayBanned     = "banned"
+	sayAlert      = "alert"
+	sayConnected  = "AMI session is up"
+	sayNoEffect   = "ban is ineffective"
+	causePort     = "port not in sip_ports"
+	causePath     = "traffic does not pass this machine"
+	alertGuessing = "proved_source_guessing"
+	sayMasked     = "most failures come from one address that is never banned: the PBX does not see real sources"
 )
 
 // settings of one amifend; the zero value watches the PBX over TCP from its own namespace.
@@ -69,6 +71,11 @@ type line struct {
 	Cause    string
 	Problem  string // of the AMI session
 	Adopted  int    // bans found in the kernel at the start
+	Kind     string // of an alert
+	Account  string
+	Server   string
+	Reason   string
+	Do       string
 	Err      string
 	raw      string
 }

@@ -22,11 +22,11 @@ type tool struct {
 func testTools(t *testing.T, w *world, d *daemon) {
 	pbx := lab.PBX4.String()
 	tools := []tool{
-		{"203.0.113.50", 7, []string{"svcrack", "-u", "1001", "-r", "1000-3000", pbx}},
+		{"198.18.50.1", 7, []string{"svcrack", "-u", "1001", "-r", "1000-3000", pbx}},
 		// Against an Asterisk that answers alike for all accounts svwar ends after a request; the attacker tries again.
-		{"203.0.113.51", 4, []string{"svwar", "-m", "REGISTER", "-e", "9000-9100", pbx}},
-		{"203.0.113.52", 4, []string{"svwar", "-m", "INVITE", "-e", "9000-9100", pbx}},
-		{"203.0.113.53", 4, []string{"sipp", "-sn", "uac", "-i", "203.0.113.53", "-s", "600", "-r", "20", "-m", "100", "-nostdin", pbx}},
+		{"198.18.51.1", 4, []string{"svwar", "-m", "REGISTER", "-e", "9000-9100", pbx}},
+		{"198.18.52.1", 4, []string{"svwar", "-m", "INVITE", "-e", "9000-9100", pbx}},
+		{"198.18.53.1", 4, []string{"sipp", "-sn", "uac", "-i", "198.18.53.1", "-s", "600", "-r", "20", "-m", "100", "-nostdin", pbx}},
 	}
 	if w.Release == "bullseye" {
 		tools = tools[:1] // chan_sip tells only of wrong answers to a challenge, and the others give none

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/explain"
 	"github.com/amifend/amifend/cmd/amifend/internal/recording"
 	"github.com/amifend/amifend/policy"
 )
@@ -66,6 +67,8 @@ func effect(before, after policy.Stats, ev *recording.Event) string {
 		return "part of the attempt before"
 	case after.Protected > before.Protected:
 		return "not counted: never banned"
+	case after.Excused > before.Excused:
+		return "not counted: a misconfigured phone's"
 	case after.Shielded > before.Shielded:
 		return "not counted: could be forged, and the source has proved itself"
 	case after.Covered > before.Covered:
@@ -77,21 +80,6 @@ func effect(before, after policy.Stats, ev *recording.Event) string {
 	default:
 		return "no evidence"
 	}
-}
-
-// explanation is how things stand with an address at the end.
-type explanation struct {
-	addr      netip.Addr
-	protected string // why it is never banned
-	ban       policy.Ban
-	banned    bool
-}
-
-func explain(p *Player, addr netip.Addr) explanation {
-	e := explanation{addr: addr}
-	e.protected, _ = p.Protected(addr)
-	e.ban, e.banned = p.engine.Ban(addr)
-	return e
 }
 
 func (w *textWriter) step(s step) {
@@ -108,21 +96,12 @@ func (w *textWriter) step(s step) {
 	fmt.Fprintf(w.out, ": %s\n", s.effect)
 }
 
-func (w *textWriter) explanation(e explanation) {
-	fmt.Fprintf(w.out, "--\n%s at the end: ", e.addr)
-	switch {
-	case e.banned:
-		fmt.Fprintf(w.out, "banned as %s, scope %s, until %s, by rule %s (score %.2f, %d attempts, ban number %d)\n", e.ban.Prefix, e.ban.Scope,
-			stamp(e.ban.Until, w.location), e.ban.Rule, e.ban.Score, e.ban.Attempts, e.ban.Strike)
-	case e.protected != "":
-		fmt.Fprintf(w.out, "never banned: %s\n", e.protected)
-	default:
-		fmt.Fprintf(w.out, "not banned\n")
-	}
+func (w *textWriter) explanation(x policy.Explanation) {
+	fmt.Fprintf(w.out, "--\nat the end:\n")
+	_ = explain.Text(w.out, x, explain.Options{Servers: w.servers, Location: w.location}) // the buffer keeps the error for end
 }
 
-// The objects of an explanation in JSON.
-
+// jsonStep is an event in JSON.
 type jsonStep struct {
 	Time      string `json:"time"`
 	Action    string `json:"action"` // "event"
@@ -133,19 +112,6 @@ type jsonStep struct {
 	Account   string `json:"account"`
 	File      string `json:"file"`
 	Effect    string `json:"effect"`
-}
-
-type jsonExplanation struct {
-	Action    string  `json:"action"` // "explain"
-	Source    string  `json:"source"`
-	Banned    bool    `json:"banned"`
-	Prefix    string  `json:"prefix,omitempty"`
-	Scope     string  `json:"scope,omitempty"`
-	Until     string  `json:"until,omitempty"`
-	Rule      string  `json:"rule,omitempty"`
-	Score     float64 `json:"score,omitempty"`
-	Attempts  int     `json:"attempts,omitempty"`
-	Protected string  `json:"protected,omitempty"`
 }
 
 func (w *jsonWriter) step(s step) {
@@ -159,11 +125,6 @@ func (w *jsonWriter) step(s step) {
 	}) // the buffer keeps the error for end
 }
 
-func (w *jsonWriter) explanation(e explanation) {
-	out := jsonExplanation{Action: "explain", Source: e.addr.String(), Banned: e.banned, Protected: e.protected}
-	if e.banned {
-		out.Prefix, out.Scope, out.Until = e.ban.Prefix.String(), e.ban.Scope.String(), rfc3339(e.ban.Until)
-		out.Rule, out.Score, out.Attempts = e.ban.Rule, round(e.ban.Score), e.ban.Attempts
-	}
-	_ = w.enc.Encode(out) // the buffer keeps the error for end
+func (w *jsonWriter) explanation(x policy.Explanation) {
+	_ = w.enc.Encode(explain.New(x, w.servers)) // the buffer keeps the error for end
 }

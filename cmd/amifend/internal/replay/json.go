@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 	"github.com/amifend/amifend/policy"
 )
 
@@ -64,12 +65,12 @@ func (w *jsonWriter) decision(v policy.Verdict) {
 	case policy.ActionBan:
 		object = jsonBan{
 			at, v.Action.String(), v.Prefix.Masked().String(), v.Scope.String(), round(v.Duration.Seconds()), v.Rule, round(v.Score),
-			v.Attempts, reason(v, w.limit, w.servers),
+			v.Attempts, observe.Reason(v, w.limit, w.servers),
 		}
 	case policy.ActionUnban:
-		object = jsonUnban{at, v.Action.String(), v.Prefix.Masked().String(), v.Scope.String(), v.Rule, reason(v, w.limit, w.servers)}
+		object = jsonUnban{at, v.Action.String(), v.Prefix.Masked().String(), v.Scope.String(), v.Rule, observe.Reason(v, w.limit, w.servers)}
 	case policy.ActionAlert:
-		object = jsonAlert{v.Action.String(), v.Rule, alertAccount(v), source(v), at}
+		object = jsonAlert{v.Action.String(), v.Rule, unquoted(v.Account), source(v), at}
 	case policy.ActionNone:
 		return
 	}
@@ -82,14 +83,6 @@ func rfc3339(at int64) string { return time.Unix(0, at).UTC().Format(time.RFC333
 
 // round leaves out what only differs between machines.
 func round(f float64) float64 { return math.Round(f*1e6) / 1e6 }
-
-// alertAccount is the account of an alert's latest evidence.
-func alertAccount(v policy.Verdict) string {
-	if len(v.Evidence) == 0 {
-		return ""
-	}
-	return unquoted(v.Evidence[len(v.Evidence)-1].Account)
-}
 
 // unquoted is a label as ami.Quote prints it, without the quotes. A label is too short for Quote to cut it.
 func unquoted(l policy.Label) string {

@@ -115,7 +115,7 @@ type Options struct {
 type teller interface {
 	decision(v policy.Verdict)
 	step(s step)
-	explanation(e explanation)
+	explanation(x policy.Explanation)
 	end(s summary) error
 }
 
@@ -168,7 +168,7 @@ func Run(ctx context.Context, o Options, out io.Writer) error {
 	p.Finish(sum.last)
 	sum.finish(p, set.Files())
 	if o.Explain.IsValid() {
-		w.explanation(explain(p, o.Explain))
+		w.explanation(p.engine.Explain(o.Explain))
 	}
 	return errors.Join(playErr, w.end(sum))
 }

@@ -43,7 +43,7 @@ func (w *textWriter) decision(v policy.Verdict) {
 		what += fmt.Sprintf("  %-3s  %-6s", v.Scope, duration(v.Duration))
 	}
 	if v.Action != policy.ActionNone {
-		fmt.Fprintf(w.out, "%s  %s  %s: %s\n", stamp(v.At, w.location), what, v.Rule, reason(v, w.limit, w.servers))
+		fmt.Fprintf(w.out, "%s  %s  %s: %s\n", stamp(v.At, w.location), what, v.Rule, observe.Reason(v, w.limit, w.servers))
 	}
 }
 
@@ -60,33 +60,6 @@ func duration(d time.Duration) string {
 		}
 	}
 	return d.Round(time.Second).String()
-}
-
-// reason says in words why a verdict was made.
-func reason(v policy.Verdict, limit float64, servers []string) string {
-	evidence := observe.Describe(v.Evidence, servers)
-	switch {
-	case v.Rule == policy.RuleProtected:
-		return "it holds an address that is never banned"
-	case v.Rule == policy.RuleProved:
-		return "an address of it that never failed has proved itself"
-	case v.Rule == policy.RuleBansFull:
-		return "a ban was due, but there is no room for more: raise max_bans"
-	case v.Rule == policy.RuleSecondOffender:
-		return fmt.Sprintf("another address of it was banned before, %s: %s", attempts(v), evidence)
-	case v.Action == policy.ActionBan:
-		return fmt.Sprintf("score %.2f is above %g, %s: %s", v.Score, limit, attempts(v), evidence)
-	default:
-		return evidence
-	}
-}
-
-func attempts(v policy.Verdict) string {
-	s := plural(uint64(v.Attempts), "attempt")
-	if v.Strike > 1 {
-		s += fmt.Sprintf(", ban number %d", v.Strike)
-	}
-	return s
 }
 
 // plural writes a number and what it counts.
@@ -110,6 +83,7 @@ func (w *textWriter) end(s summary) error {
 	w.count(s.engine.Counted, "failed attempts counted")
 	w.count(s.leftOut, "events left out: their sources were banned at that moment, the kernel would have dropped them")
 	w.count(s.engine.Protected, "failed attempts of sources that are never banned")
+	w.count(s.engine.Excused, "failed attempts of misconfigured phones: one account fails where others work")
 	w.count(s.engine.Shielded, "failed attempts that could have been forged in the name of a source that proved itself: not counted")
 	w.count(s.injections(), "injection attempts")
 	w.count(s.dropped(), "AMI packets or security lines dropped: an attacker may have written them, and it is not known who")

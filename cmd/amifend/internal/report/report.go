@@ -124,7 +124,12 @@ func newTally(c *config.Config) (*tally, error) {
 		return nil, err
 	}
 	o := c.Policy
-	o.Seed, o.Threshold, o.ProofWindow = 0, 1e6, time.Minute
+	o.Seed, o.Threshold, o.ProofWindow, o.Canaries = 0, 1e6, time.Minute, nil
+	for _, r := range policy.Rules() {
+		if r.Name != policy.RuleRequests {
+			o.Off, _ = o.Off.With(r.Name)
+		}
+	}
 	t.counter, err = policy.New(o)
 	return t, err
 }
@@ -193,11 +198,14 @@ func (t *tally) count(ev *recording.Event) {
 		t.queue = append(t.queue, queued{key, now.at})
 	case ev.Kind == policy.KindSuccessfulAuth && !ev.Injected && (ev.Password || ev.Stream):
 		t.proved[ev.Source.Addr()] = struct{}{}
+		delete(t.held, key) // the request succeeded: it was no attempt
 	}
 }
 
 // attempts is how many attempts the engine saw, whatever it made of them.
-func attempts(s policy.Stats) uint64 { return s.Counted + s.Shielded + s.Covered + s.Protected }
+func attempts(s policy.Stats) uint64 {
+	return s.Counted + s.Excused + s.Shielded + s.Covered + s.Protected
+}
 
 // mayBeHeld reports whether the engine may hold an event.
 func mayBeHeld(ev *recording.Event) bool {

@@ -14,6 +14,10 @@ const ruleset = `{"nftables": [{"metainfo": {"version": "1.0.6", "release_name":
 {"table": {"family": "inet", "name": "amifend", "handle": 1}},
 {"set": {"family": "inet", "name": "ban4", "table": "amifend", "type": "ipv4_addr", "handle": 1, "size": 262144, "flags": ["timeout"],
  "elem": [{"elem": {"val": "198.51.100.10", "timeout": 3600, "expires": 3590, "counter": {"packets": 7, "bytes": 3000}}}], "stmt": [{"counter": null}]}},
+{"set": {"family": "inet", "name": "ban4_sip", "table": "amifend", "type": "ipv4_addr", "handle": 1, "elem": ["198.51.100.11"]}},
+{"set": {"family": "inet", "name": "ban4_24", "table": "amifend", "type": "ipv4_addr", "handle": 1,
+ "elem": [{"elem": {"val": "203.0.113.0", "timeout": 3600, "expires": 3590, "counter": {"packets": 7, "bytes": 3000}}}], "stmt": [{"counter": null}]}},
+{"set": {"family": "inet", "name": "ban6_64_sip", "table": "amifend", "type": "ipv6_addr", "handle": 1, "elem": ["2001:db8::"]}},
 {"set": {"family": "inet", "name": "allow4", "table": "amifend", "type": "ipv4_addr", "handle": 3, "flags": ["interval"],
  "elem": [{"prefix": {"addr": "10.0.0.0", "len": 8}}, "192.0.2.1", {"range": ["192.0.2.5", "192.0.2.6"]}]}},
 {"set": {"family": "inet", "name": "ports", "table": "amifend", "type": "inet_service", "handle": 4, "elem": [5060]}},
@@ -27,6 +31,9 @@ func TestParseRuleset(t *testing.T) {
 	}
 	want := []Element{
 		{"ban4", netip.MustParsePrefix("198.51.100.10/32"), time.Hour, 3590 * time.Second, 7, 3000},
+		{Set: "ban4_sip", Prefix: netip.MustParsePrefix("198.51.100.11/32")},
+		{"ban4_24", netip.MustParsePrefix("203.0.113.0/24"), time.Hour, 3590 * time.Second, 7, 3000},
+		{Set: "ban6_64_sip", Prefix: netip.MustParsePrefix("2001:db8::/64")},
 		{Set: "allow4", Prefix: netip.MustParsePrefix("10.0.0.0/8")},
 		{Set: "allow4", Prefix: netip.MustParsePrefix("192.0.2.1/32")},
 	}

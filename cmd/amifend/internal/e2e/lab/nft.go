@@ -5,13 +5,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"strconv"
+	"strings"
 	"time"
 )
 
 // Element is one element of an nftables set, as `nft -j` lists it.
 type Element struct {
 	Set     string
-	Prefix  netip.Prefix // of one address for a host
+	Prefix  netip.Prefix // of one address for a host; of a set of prefixes (ban4_24) as long as the set's name says
 	Timeout time.Duration
 	Expires time.Duration
 	Packets uint64
@@ -56,11 +58,24 @@ func parseRuleset(b []byte, table string) ([]Element, error) {
 			}
 			if ok {
 				e.Set = obj.Set.Name
+				e.Prefix = setPrefix(e.Set, e.Prefix)
 				out = append(out, e)
 			}
 		}
 	}
 	return out, nil
+}
+
+// setPrefix is what an element of a set stands for. A set of banned prefixes holds their first addresses; its name, such as
+// ban6_64_sip, says how long they are.
+func setPrefix(set string, p netip.Prefix) netip.Prefix {
+	_, rest, _ := strings.Cut(set, "_")
+	length, _, _ := strings.Cut(rest, "_")
+	bits, err := strconv.Atoi(length)
+	if err != nil || !strings.HasPrefix(set, "ban") {
+		return p // a set of hosts, or of prefixes as they are
+	}
+	return netip.PrefixFrom(p.Addr(), bits)
 }
 
 // parseElement takes an address, a prefix, or either with what belongs to it. Others (a service, an interface, a

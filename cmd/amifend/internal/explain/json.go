@@ -1,0 +1,115 @@
+package explain
+
+import (
+	"strings"
+	"time"
+
+	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/observe"
+	"github.com/amifend/amifend/policy"
+)
+
+// JSON is an explanation as JSON. Its keys and what they mean are an API. Times are RFC 3339 in UTC.
+type JSON struct {
+	Action      string     `json:"action"` // "explain"
+	Source      string     `json:"source"`
+	Time        string     `json:"time"`
+	Protected   string     `json:"protected,omitempty"`
+	Banned      bool       `json:"banned"`
+	Prefix      string     `json:"prefix,omitempty"`
+	Scope       string     `json:"scope,omitempty"`
+	From        string     `json:"from,omitempty"`
+	Until       string     `json:"until,omitempty"`
+	Rule        string     `json:"rule,omitempty"`
+	BanScore    float64    `json:"ban_score,omitempty"`
+	BanAttempts int        `json:"ban_attempts,omitempty"`
+	Strike      int        `json:"strike,omitempty"`
+	Attempts    int        `json:"attempts"`
+	Since       string     `json:"since,omitempty"`
+	Scores      []score    `json:"scores,omitempty"`
+	Evidence    []evidence `json:"evidence,omitempty"`
+	Accounts    []account  `json:"accounts,omitempty"`
+	Prefixes    []prefix   `json:"prefixes,omitempty"`
+	Proved      bool       `json:"proved"`
+	ProofAt     string     `json:"proof_at,omitempty"`
+	Washed      bool       `json:"washed,omitempty"`
+	Owns        int        `json:"owns,omitempty"`
+	Trust       float64    `json:"trust,omitempty"`
+	Strikes     int        `json:"strikes,omitempty"`
+	MoreUnknown int        `json:"more_unknown,omitempty"` // attempts on an unknown account that would ban it
+	MoreKnown   int        `json:"more_known,omitempty"`   // wrong passwords that would
+	ForgottenAt string     `json:"forgotten_at,omitempty"`
+}
+
+type score struct {
+	Rule      string  `json:"rule"`
+	Proven    float64 `json:"proven"`
+	Forgeable float64 `json:"forgeable"`
+	Limit     float64 `json:"limit"`
+}
+
+type evidence struct {
+	Time   string  `json:"time"`
+	What   string  `json:"what"`
+	Weight float32 `json:"weight"`
+}
+
+type account struct {
+	Account string `json:"account"` // as ami.Quote prints it, without the quotes
+	Server  string `json:"server,omitempty"`
+	OKAt    string `json:"success_at,omitempty"`
+	Fails   int    `json:"failures,omitempty"`
+	Excused int    `json:"excused,omitempty"`
+}
+
+type prefix struct {
+	Prefix    string  `json:"prefix"`
+	Proven    float64 `json:"proven"`
+	Forgeable float64 `json:"forgeable"`
+	Limit     float64 `json:"limit"`
+	Suspects  float64 `json:"suspects"`
+	Offenders int     `json:"offenders,omitempty"`
+	Proved    bool    `json:"proved,omitempty"`
+}
+
+// New returns an explanation as JSON.
+func New(x policy.Explanation, servers []string) JSON {
+	j := JSON{
+		Action: "explain", Source: x.Addr.String(), Time: rfc3339(x.At), Protected: x.Protected, Banned: x.Banned, Attempts: x.Attempts,
+		Since: rfc3339(x.Since), Proved: x.Proved, ProofAt: rfc3339(x.ProofAt), Washed: x.Washed, Owns: x.Owns, Trust: x.Trust, Strikes: x.Strikes,
+		MoreUnknown: x.MoreUnknown, MoreKnown: x.MoreKnown, ForgottenAt: rfc3339(x.CalmAt),
+	}
+	if x.Banned {
+		j.Prefix, j.Scope, j.From, j.Until = x.Ban.Prefix.String(), x.Ban.Scope.String(), rfc3339(x.Ban.From), rfc3339(x.Ban.Until)
+		j.Rule, j.BanScore, j.BanAttempts, j.Strike = x.Ban.Rule, x.Ban.Score, x.Ban.Attempts, x.Ban.Strike
+	}
+	for _, s := range x.Scores {
+		j.Scores = append(j.Scores, score{s.Name, s.Proven, s.Forgeable, s.Limit})
+	}
+	for _, e := range x.Evidence {
+		j.Evidence = append(j.Evidence, evidence{rfc3339(e.At), observe.Describe([]policy.Evidence{e}, servers), e.Weight})
+	}
+	for _, a := range x.Accounts {
+		out := account{Account: unquoted(a.Account), OKAt: rfc3339(a.OKAt), Fails: a.Fails, Excused: a.Excused}
+		if int(a.Server) < len(servers) {
+			out.Server = servers[a.Server]
+		}
+		j.Accounts = append(j.Accounts, out)
+	}
+	for _, p := range x.Prefixes {
+		j.Prefixes = append(j.Prefixes, prefix{p.Prefix.String(), p.Proven, p.Forgeable, p.Limit, p.Suspects, p.Offenders, p.Proved})
+	}
+	return j
+}
+
+func rfc3339(at int64) string {
+	if at == 0 {
+		return ""
+	}
+	return time.Unix(0, at).UTC().Format(time.RFC3339Nano)
+}
+
+// unquoted is a label as ami.Quote prints it, without the quotes. A label is too short for Quote to cut it.
+func unquoted(l policy.Label) string {
+	return strings.TrimSuffix(strings.TrimPrefix(ami.Quote(l.Bytes()), `"`), `"`)
+}

@@ -1,0 +1,130 @@
+package observe
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/policy"
+)
+
+// Reason says in words why a verdict was made. limit is the policy's threshold; a server without a name in servers is not
+// named.
+func Reason(v policy.Verdict, limit float64, servers []string) string {
+	evidence := Describe(v.Evidence, servers)
+	switch v.Action {
+	case policy.ActionUnban:
+		return lifted(v.Rule)
+	case policy.ActionAlert:
+		return alert(v, servers)
+	case policy.ActionNone:
+		return ""
+	case policy.ActionBan:
+	}
+	why := fmt.Sprintf("score %.2f is above %g", v.Score, limit)
+	switch v.Rule {
+	case policy.RuleLongMemory:
+		why = fmt.Sprintf("score %.2f over weeks is above %g", v.Score, 2*limit)
+	case policy.RuleSecondOffender:
+		why = "others of it were banned before"
+	case policy.RuleSpreadScore:
+		why = fmt.Sprintf("several of its addresses failed, score %.2f together", v.Score)
+	case policy.RuleInjection:
+		why = "its text is made to look like an event"
+	case policy.RuleCanary:
+		why = "nobody legitimate uses this account"
+	case policy.RuleUnanswered:
+		why = fmt.Sprintf("challenged for one account after another without ever answering, score %.2f", v.Score)
+	case policy.RuleCompromised:
+		why = "a success after failures that were no typos"
+	case policy.RuleProvedGuessing:
+		why = "a proved source that seems to guess"
+	case policy.RuleAdopted:
+		return "found in the kernel"
+	case policy.RuleOperator:
+		return "an operator asked for it"
+	}
+	return fmt.Sprintf("%s, %s: %s", why, Attempts(v), evidence)
+}
+
+func lifted(rule string) string {
+	switch rule {
+	case policy.RuleProtected:
+		return "it holds an address that is never banned"
+	case policy.RuleProved:
+		return "an address of it that never failed has proved itself"
+	case policy.RuleOperator:
+		return "an operator asked for it"
+	default:
+		return rule
+	}
+}
+
+// Attempts says how many attempts a ban answers, and which ban of its source it is.
+func Attempts(v policy.Verdict) string {
+	s := "1 attempt"
+	if v.Attempts != 1 {
+		s = fmt.Sprintf("%d attempts", v.Attempts)
+	}
+	if v.Strike > 1 {
+		s += fmt.Sprintf(", ban number %d", v.Strike)
+	}
+	return s
+}
+
+// alert says in words what an alert is about.
+func alert(v policy.Verdict, servers []string) string {
+	account := "account " + ami.Quote(v.Account.Bytes())
+	if int(v.Server) < len(servers) {
+		account += " of " + servers[v.Server]
+	}
+	switch v.Rule {
+	case policy.RuleBansFull:
+		return "a ban was due, but there is no room for more"
+	case policy.RuleSpoofFlood:
+		return "more bans on evidence that could be forged were due than forgeable_bans_per_minute: most sources of such packets may be forged"
+	case policy.RuleCompromised:
+		return fmt.Sprintf("%s was guessed after %s: change its password", account, Attempts(v))
+	case policy.RuleSpoofSuspected:
+		return fmt.Sprintf("%d failures of %s between two successes: somebody forges packets in its name", v.Attempts, account)
+	case policy.RuleSuspectLogin:
+		return fmt.Sprintf("a stranger logged in to %s, which many sources guess: is it its user?", account)
+	case policy.RuleMisconfigured:
+		return fmt.Sprintf("%s fails %.3g times a minute where others work: look at the phone's password", account, v.Rate)
+	case policy.RuleProvedGuessing:
+		s := fmt.Sprintf("%.3g failures a minute on %s", v.Rate, account)
+		if v.Guessed > 1 {
+			s += fmt.Sprintf(" and others on %d more", v.Guessed-1)
+		}
+		s += " from a source that logged in before"
+		if v.Owns > 0 {
+			s += " as " + ami.Quote(v.Owned.Bytes())
+		}
+		if v.Owns > 1 {
+			s += fmt.Sprintf(" and %d more", v.Owns-1)
+		}
+		return s + ": its user guesses, or somebody forges its address"
+	}
+	return strings.TrimSpace(v.Rule)
+}
+
+// Advice says what to do about an alert.
+func Advice(v policy.Verdict) string {
+	switch v.Rule {
+	case policy.RuleBansFull:
+		return "raise [firewall] max_bans and restart amifend"
+	case policy.RuleSpoofFlood:
+		return "nothing at once: phones that logged in are safe; put trunks that never log in into [allow] prefixes"
+	case policy.RuleCompromised:
+		return "change the account's password, and look for calls that it placed"
+	case policy.RuleSpoofSuspected:
+		return "nothing at once: nobody is banned for it; SIP over TLS cannot be forged"
+	case policy.RuleSuspectLogin:
+		return "ask the account's user; if it was somebody else, change its password"
+	case policy.RuleMisconfigured:
+		return "correct the password or the account in the phone; nobody is banned for it"
+	case policy.RuleProvedGuessing:
+		return "look at what is behind the address; [policy] ban_proved_guessers = true bans such sources"
+	}
+	return ""
+}

@@ -1,0 +1,165 @@
+package observe
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/amifend/amifend/policy"
+)
+
+// hostile is a name that would make lines and colours of its own, were it not quoted.
+const (
+	hostile       = "10\r\n\x1b[31m\"1"
+	hostileQuoted = `"10\r\n\x1b[31m\"1"`
+)
+
+// verdict is one of a rule with all that any rule may say.
+func verdict(action policy.Action, rule string) policy.Verdict {
+	h := policy.NewHasher(1)
+	return policy.Verdict{
+		Action: action, Rule: rule, Prefix: netip.MustParsePrefix("203.0.113.5/32"), Score: 7.25, Attempts: 9, Strike: 2, Rate: 4.5,
+		Account: h.Label([]byte(hostile)), Owned: h.Label([]byte("204" + hostile)), Owns: 3, Guessed: 5,
+		Evidence: []policy.Evidence{{Kind: policy.KindInvalidPassword, Account: h.Label([]byte(hostile))}},
+	}
+}
+
+// banReasons is what a ban of a rule must be told as, before the evidence.
+func banReasons() map[string]string {
+	return map[string]string{
+		policy.RuleProvenScore:    "score 7.25 is above 3",
+		policy.RuleScore:          "score 7.25 is above 3",
+		policy.RuleLongMemory:     "score 7.25 over weeks is above 6",
+		policy.RuleSecondOffender: "others of it were banned before",
+		policy.RuleSpreadScore:    "several of its addresses failed, score 7.25 together",
+		policy.RuleInjection:      "its text is made to look like an event",
+		policy.RuleCanary:         "nobody legitimate uses this account",
+		policy.RuleUnanswered:     "challenged for one account after another without ever answering, score 7.25",
+		policy.RuleCompromised:    "a success after failures that were no typos",
+		policy.RuleProvedGuessing: "a proved source that seems to guess",
+	}
+}
+
+func TestReasonOfABan(t *testing.T) {
+	for rule, why := range banReasons() {
+		want := why + ", 9 attempts, ban number 2: pbx: InvalidPassword (forgeable) " + hostileQuoted
+		if got := Reason(verdict(policy.ActionBan, rule), 3, []string{"pbx"}); got != want {
+			t.Errorf("%s:\ngot  %s\nwant %s", rule, got, want)
+		}
+	}
+	for rule, want := range map[string]string{
+		policy.RuleAdopted: "found in the kernel", policy.RuleOperator: "an operator asked for it",
+	} {
+		if got := Reason(verdict(policy.ActionBan, rule), 3, nil); got != want {
+			t.Errorf("%s: %s", rule, got)
+		}
+	}
+}
+
+func TestReasonOfALifting(t *testing.T) {
+	for rule, want := range map[string]string{
+		policy.RuleProtected: "it holds an address that is never banned",
+		policy.RuleProved:    "an address of it that never failed has proved itself",
+		policy.RuleOperator:  "an operator asked for it",
+	} {
+		if got := Reason(verdict(policy.ActionUnban, rule), 3, nil); got != want {
+			t.Errorf("%s: %s", rule, got)
+		}
+	}
+}
+
+// alertTexts is what an alert of a kind must say, and what it advises.
+func alertTexts() map[string][2]string {
+	account := "account " + hostileQuoted + " of pbx"
+	return map[string][2]string{
+		policy.RuleBansFull:       {"a ban was due, but there is no room for more", "raise [firewall] max_bans"},
+		policy.RuleSpoofFlood:     {"more bans on evidence that could be forged were due than forgeable_bans_per_minute", "put trunks that never log in into [allow]"},
+		policy.RuleCompromised:    {account + " was guessed after 9 attempts, ban number 2: change its password", "look for calls that it placed"},
+		policy.RuleSpoofSuspected: {"9 failures of " + account + " between two successes", "nothing at once: nobody is banned for it"},
+		policy.RuleSuspectLogin:   {"a stranger logged in to " + account + ", which many sources guess", "ask the account's user"},
+		policy.RuleMisconfigured:  {account + " fails 4.5 times a minute where others work", "correct the password or the account in the phone"},
+		policy.RuleProvedGuessing: {
+			"4.5 failures a minute on " + account + " and others on 4 more from a source that logged in before as " +
+				`"204` + strings.TrimPrefix(hostileQuoted, `"`) + " and 2 more: its user guesses, or somebody forges its address",
+			"ban_proved_guessers = true",
+		},
+	}
+}
+
+// Every kind of alert has words of its own, and advice.
+func TestReasonAndAdviceOfAnAlert(t *testing.T) {
+	texts := alertTexts()
+	for _, rule := range policy.Rules() {
+		v := verdict(policy.ActionAlert, rule.Name)
+		if !rule.Alert {
+			if advice := Advice(v); advice != "" {
+				t.Errorf("%s is no alert, and has the advice %q", rule.Name, advice)
+			}
+			continue
+		}
+		want, ok := texts[rule.Name]
+		if !ok {
+			t.Errorf("%s has no case", rule.Name)
+			continue
+		}
+		if got := Reason(v, 3, []string{"pbx"}); !strings.Contains(got, want[0]) {
+			t.Errorf("%s:\ngot  %s\nwant %s", rule.Name, got, want[0])
+		}
+		if got := Advice(v); !strings.Contains(got, want[1]) {
+			t.Errorf("%s advises %q, want %q", rule.Name, got, want[1])
+		}
+		delete(texts, rule.Name)
+	}
+	if len(texts) > 0 {
+		t.Errorf("no alerts: %v", texts)
+	}
+}
+
+// Whatever the verdict, the words are words: every rule has some for each action that it can take, the attacker's bytes
+// are quoted, and a server without a name is not named.
+func TestReasonIsPrintable(t *testing.T) {
+	for _, rule := range policy.Rules() {
+		for _, action := range []policy.Action{policy.ActionBan, policy.ActionAlert, policy.ActionUnban} {
+			got := Reason(verdict(action, rule.Name), 3, nil)
+			if got == "" || strings.ContainsAny(got, "\r\n\x1b") || strings.Contains(got, "pbx") {
+				t.Errorf("%s, %s: %q", rule.Name, action, got)
+			}
+		}
+	}
+	if got := Reason(verdict(policy.ActionNone, policy.RuleScore), 3, nil); got != "" {
+		t.Errorf("nothing decided, and said %q", got)
+	}
+}
+
+// A ban is told as one of a score only where its rule compares one, so a rule that is new must be looked at.
+func TestEveryRuleHasWords(t *testing.T) {
+	known := banReasons()
+	for _, name := range []string{
+		// These ban and lift, or only change what the others see.
+		policy.RuleAdopted, policy.RuleOperator, policy.RuleProtected, policy.RuleProved,
+		"requests", "enumeration", "account_under_attack", "server_under_attack", "trust", "strikes", "forgeable_budget", "ami_guessing",
+	} {
+		known[name] = ""
+	}
+	for name := range alertTexts() {
+		known[name] = ""
+	}
+	for _, rule := range policy.Rules() {
+		if _, ok := known[rule.Name]; !ok {
+			t.Errorf("%s has no case: %s", rule.Name, rule.Meaning)
+		}
+	}
+}
+
+func TestAttempts(t *testing.T) {
+	for want, v := range map[string]policy.Verdict{
+		"1 attempt":                {Attempts: 1, Strike: 1},
+		"4 attempts":               {Attempts: 4, Strike: 1},
+		"4 attempts, ban number 3": {Attempts: 4, Strike: 3},
+		"0 attempts":               {},
+	} {
+		if got := Attempts(v); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

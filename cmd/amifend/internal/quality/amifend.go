@@ -1,0 +1,49 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/quality/traffic"
+	"github.com/amifend/amifend/cmd/amifend/internal/recording"
+	"github.com/amifend/amifend/cmd/amifend/internal/replay"
+	"github.com/amifend/amifend/policy"
+)
+
+// amifend is the engine with its defaults, as `amifend replay` plays it.
+type amifend struct{ player *replay.Player }
+
+func newAmifend(allow []netip.Prefix, decided func(traffic.Decision)) (traffic.Tool, error) {
+	c := &config.Config{Policy: policy.DefaultOptions(), Allow: allow}
+	p, err := replay.NewPlayer(c, func(v policy.Verdict) {
+		switch v.Action {
+		case policy.ActionBan:
+			decided(traffic.Decision{At: v.At, Prefix: v.Prefix, Rule: v.Rule})
+		case policy.ActionAlert:
+			decided(traffic.Decision{At: v.At, Prefix: v.Prefix, Alert: v.Rule, Account: accountOf(v)})
+		case policy.ActionNone, policy.ActionUnban:
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("set up amifend: %w", err)
+	}
+	return amifend{p}, nil
+}
+
+// Hear plays an event.
+func (a amifend) Hear(ev *recording.Event) bool {
+	_, leftOut := a.player.Play(ev)
+	return !leftOut
+}
+
+// finish lets the time pass until the end.
+func (a amifend) finish(end int64) { a.player.Finish(end) }
+
+// accountOf is the account that an alert is about.
+func accountOf(v policy.Verdict) string {
+	if len(v.Evidence) == 0 {
+		return ""
+	}
+	return string(v.Evidence[len(v.Evidence)-1].Account.Bytes())
+}

@@ -1,0 +1,67 @@
+// Command quality judges amifend's engine on labelled traffic, beside its peers: `make quality`.
+//
+// Every number comes from a run: generated phones, offices, attackers and forgers (package traffic) talk to PBXs whose
+// events each tool hears, and what a tool bans does not reach a PBX any more. The test of this package asserts the goals of
+// the suite on a shorter run.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"time"
+
+	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/quality/traffic"
+)
+
+func main() {
+	if err := show(); err != nil {
+		fmt.Fprintln(os.Stderr, "quality:", err)
+		os.Exit(1)
+	}
+}
+
+func show() error {
+	seed := flag.Uint64("seed", 1, "of the generator")
+	only := flag.String("only", "", "play only the classes that this regular expression matches")
+	short := flag.Bool("short", false, "play the test's traffic instead of a week")
+	decisions := flag.Bool("decisions", false, "print each decision of amifend, and nothing of its peers")
+	flag.Parse()
+	match, err := regexp.Compile(*only)
+	if err != nil {
+		return fmt.Errorf("read -only: %w", err)
+	}
+	o := traffic.Options{Size: traffic.Week, Seed: *seed, Only: match.MatchString}
+	if *short {
+		o.Size = traffic.Short
+	}
+	tools := contenders()
+	var trace func(*traffic.World, traffic.Decision)
+	if *decisions {
+		tools, trace = tools[:1], printDecision
+	}
+	var results []result
+	for _, c := range tools {
+		r, err := run(c, o, trace)
+		if err != nil {
+			return err
+		}
+		results = append(results, r)
+	}
+	if len(results[0].world.Classes) == 0 {
+		return fmt.Errorf("no class matches %q", *only)
+	}
+	return write(os.Stdout, results)
+}
+
+// printDecision prints one decision, with the truth about whom it is about.
+func printDecision(w *traffic.World, d traffic.Decision) {
+	at := time.Unix(0, d.At).UTC().Format("02T15:04:05.000")
+	if d.Alert != "" {
+		fmt.Printf("%s alert %s about %v, account %s [%s]\n", at, d.Alert, d.Prefix, ami.Quote([]byte(d.Account)), w.Who(d))
+		return
+	}
+	fmt.Printf("%s ban %s of %v [%s]\n", at, d.Rule, d.Prefix, w.Who(d))
+}

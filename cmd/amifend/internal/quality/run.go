@@ -1,0 +1,76 @@
+package main
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/quality/peers"
+	"github.com/amifend/amifend/cmd/amifend/internal/quality/traffic"
+)
+
+// contender is a tool that is judged.
+type contender struct {
+	name string
+	make func(allow []netip.Prefix, decided func(traffic.Decision)) (traffic.Tool, error)
+}
+
+// contenders are amifend, first, and its peers.
+func contenders() []contender {
+	ban := func(decided func(traffic.Decision)) func(int64, netip.Prefix) {
+		return func(at int64, p netip.Prefix) { decided(traffic.Decision{At: at, Prefix: p}) }
+	}
+	return []contender{
+		{"amifend", newAmifend},
+		{"fail2ban", func(allow []netip.Prefix, decided func(traffic.Decision)) (traffic.Tool, error) {
+			return peers.NewFail2ban(allow, ban(decided)), nil
+		}},
+		{"AutoBan", func(allow []netip.Prefix, decided func(traffic.Decision)) (traffic.Tool, error) {
+			return peers.NewAutoBan(allow, ban(decided)), nil
+		}},
+		{"classic", func(allow []netip.Prefix, decided func(traffic.Decision)) (traffic.Tool, error) {
+			return peers.NewClassic(allow, ban(decided)), nil
+		}},
+	}
+}
+
+// result is how one contender did.
+type result struct {
+	name    string
+	world   *traffic.World
+	events  int
+	elapsed time.Duration
+}
+
+// run plays the traffic against a contender. If trace is not nil, it is told of each decision.
+func run(c contender, o traffic.Options, trace func(*traffic.World, traffic.Decision)) (result, error) {
+	w := traffic.New(o)
+	decided := w.Decided
+	if trace != nil {
+		decided = func(d traffic.Decision) {
+			trace(w, d)
+			w.Decided(d)
+		}
+	}
+	trunk := netip.PrefixFrom(traffic.Trunk, traffic.Trunk.BitLen())
+	tool, err := c.make([]netip.Prefix{trunk}, decided)
+	if err != nil {
+		return result{}, err
+	}
+	start := time.Now()
+	n := w.Run(tool)
+	if a, ok := tool.(amifend); ok {
+		a.finish(w.End())
+	}
+	return result{c.name, w, n, time.Since(start)}, nil
+}
+
+// falseAlerts are the alerts that are not true.
+func falseAlerts(r result) []traffic.Decision {
+	out := r.world.FalseAlerts
+	for _, c := range r.world.Classes {
+		if !c.Limit() {
+			out = append(out[:len(out):len(out)], c.FalseAlerts...)
+		}
+	}
+	return out
+}

@@ -1,0 +1,73 @@
+package traffic
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/amifend/amifend/ami"
+)
+
+// crackers find a password, unless they are stopped.
+func crackers() []entry {
+	var list []entry
+	for _, t := range transports[:2] {
+		for _, right := range []int{3, 6, 12, 40} {
+			list = append(list, guessOf(fmt.Sprintf("cracker, right at guess %d, %s", right, t), Goal{}, func(_ *scene, g *guess) {
+				g.transport, g.right = t, right
+			}))
+		}
+		list = append(list, guessOf("cracker every 10m, right at guess 12, "+t.String(), Goal{}, func(s *scene, g *guess) {
+			g.transport, g.right, g.gap, g.n = t, 12, 10*time.Minute, 12
+		}))
+		list = append(list, guessOf("cracker of 50 accounts, right at guess 5, "+t.String(), Goal{}, func(s *scene, g *guess) {
+			g.transport, g.right, g.names = t, 5, s.known(s.pbxs.hosted, 50)
+		}))
+	}
+	list = append(list,
+		guessOf("svcrack, right at guess 3", Goal{}, func(_ *scene, g *guess) { g.oneNonce, g.gap, g.right = true, 20*time.Millisecond, 3 }),
+		guessOf("svcrack, right at guess 6, chan_sip", Goal{}, func(s *scene, g *guess) {
+			g.pbx, g.oneNonce, g.gap, g.right = s.pbxs.legacy, true, 20*time.Millisecond, 6
+		}),
+		guessOf("account scan, then right at guess 2", Goal{}, func(s *scene, g *guess) {
+			account := s.target(s.pbxs.hosted)
+			g.right = 4
+			g.names = func(a *Actor, i int) string {
+				if i < 2 {
+					return unknownAccount(a, i)
+				}
+				return account
+			}
+		}),
+		spreadCrackers("spread crackers, one account, 1 h", time.Hour),
+		spreadCrackers("spread crackers, one account, 24 h", 24*time.Hour),
+	)
+	return list
+}
+
+// spreadCrackers are campaigns of 200 hosts with two guesses each, of which one is right.
+func spreadCrackers(name string, span time.Duration) entry {
+	return entry{name, Attacker, Goal{}, func(s *scene) {
+		for range s.Few {
+			account := s.target(s.pbxs.hosted)
+			since := min(s.sometime(6), s.Span-span)
+			for i := range 200 {
+				s.start(s.party(), anyPort(s.Rand, stranger(s.Rand)), since, func(a *Actor) {
+					now := time.Duration(0)
+					for j, at := range a.times(2, span) {
+						if !a.sleep(at - now) {
+							return
+						}
+						now = at
+						r := request{account: account, password: fmt.Sprint("guess", i, j), session: a.newSession(), transport: ami.TransportUDP}
+						if i == 150 && j == 1 {
+							r.password = s.pbxs.hosted.passwords[account]
+						}
+						if a.attempt(func() answer { return a.login(s.pbxs.hosted, r) }) == accepted {
+							a.use(s.pbxs.hosted, r)
+						}
+					}
+				})
+			}
+		}
+	}}
+}

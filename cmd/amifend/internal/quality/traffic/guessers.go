@@ -1,0 +1,239 @@
+package traffic
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/amifend/amifend/ami"
+)
+
+// guess is how an attacker guesses passwords.
+type guess struct {
+	hunt
+	oneNonce bool // svcrack: one challenge, then every guess under its nonce and Call-ID
+	right    int  // which guess is the right password; 0: none
+}
+
+// guessAll guesses passwords of the accounts of h.names. After a success it uses the account for some hours.
+func (a *Actor) guessAll(g guess) {
+	session, nonce, answered := a.newSession(), false, true
+	for i := range g.n {
+		if g.address != nil {
+			a.settle(anyPort(a.Rand, g.address(a, answered)))
+		}
+		if !g.onePort {
+			a.newPort()
+		}
+		if !g.oneNonce && !g.oneSession {
+			session = a.newSession()
+		}
+		p := g.pbx
+		if len(g.pbxs) > 0 {
+			p = g.pbxs[i%len(g.pbxs)]
+		}
+		r := request{account: g.names(a, i), password: fmt.Sprint("guess", i), session: session, transport: g.transport}
+		if g.rotate {
+			r.transport = transports[i%3]
+		}
+		if i+1 == g.right {
+			r.password = p.passwords[r.account]
+		}
+		ans := a.attempt(func() answer {
+			if g.oneNonce && nonce {
+				r.credentials, r.fresh = true, true
+				return a.send(p, r)
+			}
+			return a.login(p, r)
+		})
+		answered, nonce = ans != dropped, nonce || ans == refused
+		if ans == accepted {
+			a.use(p, r)
+			return
+		}
+		if !a.sleep(a.about(g.gap)) {
+			return
+		}
+	}
+}
+
+// use places calls over a cracked account.
+func (a *Actor) use(p *PBX, r request) {
+	for range 12 {
+		if !a.sleep(a.about(30 * time.Minute)) {
+			return
+		}
+		r.session = a.newSession()
+		a.login(p, r)
+	}
+}
+
+// target adds an account that its owner uses at home.
+func (s *scene) target(p *PBX) string {
+	l := s.newLine(p, ami.TransportUDP)
+	s.settled(s.extra("owners of the attacked accounts", Good), l, s.customer(s.Rand))
+	return l.account
+}
+
+// guessOf is a class of guessers, each of one account.
+func guessOf(name string, goal Goal, change func(s *scene, g *guess)) entry {
+	return entry{name, Attacker, goal, func(s *scene) {
+		for range s.Few {
+			g := guess{hunt: hunt{pbx: s.pbxs.hosted, transport: ami.TransportUDP, n: s.Scan, gap: 100 * time.Millisecond, onePort: true}}
+			change(s, &g)
+			if g.names == nil {
+				g.names = always(s.target(g.pbx))
+			}
+			s.start(s.party(), anyPort(s.Rand, stranger(s.Rand)), s.sometime(1), func(a *Actor) { a.guessAll(g) })
+		}
+	}}
+}
+
+// guessers guess passwords of accounts that exist.
+func guessers() []entry {
+	transport := func(t ami.Transport) func(*scene, *guess) { return func(_ *scene, g *guess) { g.transport = t } }
+	spray := func(s *scene, g *guess) {
+		g.names = s.known(s.pbxs.hosted, 50)
+	}
+	list := []entry{
+		guessOf("password guesser, UDP", guessGoal, transport(ami.TransportUDP)),
+		guessOf("password guesser, TCP", guessGoal, transport(ami.TransportTCP)),
+		guessOf("password guesser, TLS", guessGoal, transport(ami.TransportTLS)),
+		guessOf("svcrack, UDP", guessGoal, func(_ *scene, g *guess) { g.oneNonce, g.gap = true, 20*time.Millisecond }),
+		guessOf("svcrack, chan_sip", guessGoal, func(s *scene, g *guess) {
+			g.pbx, g.oneNonce, g.gap = s.pbxs.legacy, true, 20*time.Millisecond
+		}),
+		guessOf("password guesser, ports rotated", guessGoal, func(_ *scene, g *guess) { g.onePort = false }),
+		guessOf("password guesser, transports rotated", guessGoal, func(_ *scene, g *guess) { g.rotate = true }),
+		guessOf("password guesser, four servers", guessGoal, func(s *scene, g *guess) {
+			for range 4 {
+				p, _ := s.newSystem(1)
+				g.pbxs = append(g.pbxs, p)
+			}
+			g.names = always("10000")
+		}),
+		guessOf("password sprayer, UDP", guessGoal, spray),
+		guessOf("password sprayer, TCP", guessGoal, func(s *scene, g *guess) {
+			spray(s, g)
+			g.transport = ami.TransportTCP
+		}),
+		guessOf("password sprayer, every 10m", slowGoal, func(s *scene, g *guess) {
+			spray(s, g)
+			g.gap, g.n = 10*time.Minute, int(s.Span/(10*time.Minute))
+		}),
+		pausing("pausing: 3 accounts, 2 h", 3, 2*time.Hour, true),
+		pausing("pausing: 3 accounts, 6 h", 3, 6*time.Hour, true),
+		pausing("pausing: 6 passwords, 2 h", 6, 2*time.Hour, false),
+		pausing("pausing: 6 passwords, 6 h", 6, 6*time.Hour, false),
+		{"recidivists: 100 accounts, 2 h, for days", Attacker, scanGoal, func(s *scene) {
+			h := hunt{pbx: s.pbxs.hosted, transport: ami.TransportUDP, names: unknownAccount, n: 100, gap: time.Second, onePort: true}
+			s.hunters(func(a *Actor) {
+				for ok := true; ok; ok = a.sleep(a.about(2 * time.Hour)) {
+					a.scan(h)
+				}
+			})
+		}},
+	}
+	for _, gap := range []time.Duration{3 * time.Minute, 10 * time.Minute, time.Hour} {
+		for _, t := range transports[:2] {
+			list = append(list, guessOf("password guesser every "+short(gap)+", "+t.String(), slowGoal, func(s *scene, g *guess) {
+				g.transport, g.gap, g.n = t, gap, int(s.Span/gap)
+			}))
+		}
+	}
+	return list
+}
+
+// owner is how somebody guesses who owns an account.
+type owner struct {
+	transport ami.Transport // of the guesses
+	login     ami.Transport // of his logins, with his own account
+	first     bool          // he logs in before his first guess
+	every     int           // guesses between logins
+	accounts  int           // that he guesses
+	gap       time.Duration
+}
+
+// ownerOf is a class of guessers who own an account.
+func ownerOf(name string, goal Goal, o owner) entry {
+	return entry{name, Attacker, goal, func(s *scene) {
+		for range s.Few {
+			p, pbx := s.party(), s.pbxs.hosted
+			own, password := s.newAccount(pbx)
+			p.owns = map[string]bool{own: true}
+			names := s.known(pbx, o.accounts)
+			s.start(p, anyPort(s.Rand, stranger(s.Rand)), s.sometime(1), func(a *Actor) {
+				login := func() {
+					a.login(pbx, request{account: own, password: password, session: a.newSession(), transport: o.login})
+				}
+				if o.first {
+					login()
+				}
+				for i := range s.Scan {
+					r := request{account: names(a, i), password: "guess", session: a.newSession(), transport: o.transport}
+					a.attempt(func() answer { return a.login(pbx, r) })
+					if i%o.every == 0 {
+						login()
+					}
+					if !a.sleep(a.about(o.gap)) {
+						return
+					}
+				}
+			})
+		}
+	}}
+}
+
+// owners guess with an account of their own.
+func owners() []entry {
+	const udp, tcp, tls = ami.TransportUDP, ami.TransportTCP, ami.TransportTLS
+	return []entry{
+		ownerOf("guesser with an account, TCP, login first", guessGoal, owner{tcp, tcp, true, 5, 50, 5 * time.Second}),
+		ownerOf("guesser with an account, TCP, login later", guessGoal, owner{tcp, tcp, false, 5, 50, 5 * time.Second}),
+		ownerOf("guesser with an account, TCP, login each time", guessGoal, owner{tcp, tcp, true, 1, 50, 5 * time.Second}),
+		ownerOf("guesser with an account, TCP, login over UDP", guessGoal, owner{tcp, udp, true, 1, 50, 5 * time.Second}),
+		ownerOf("guesser with an account, UDP, login later", guessGoal, owner{udp, udp, false, 5, 50, 5 * time.Second}),
+		ownerOf("guesser with an account, UDP, login each time", guessGoal, owner{udp, udp, false, 1, 50, 5 * time.Second}),
+		ownerOf("guesser with an account, UDP, login first", Goal{Told: true}, owner{udp, udp, true, 5, 50, 5 * time.Second}),
+		ownerOf("guesser with an account, UDP, login over TLS", Goal{Told: true}, owner{udp, tls, true, 5, 50, 5 * time.Second}),
+		ownerOf("guesser with an account, one other account, TCP", Goal{Told: true}, owner{tcp, tcp, true, 5, 1, 20 * time.Second}),
+	}
+}
+
+// pausing is a class of those who stop before they are banned and come back later.
+func pausing(name string, n int, pause time.Duration, scan bool) entry {
+	return entry{name, Attacker, slowGoal, func(s *scene) {
+		for range s.Few {
+			names := unknownAccount
+			if !scan {
+				names = always(s.target(s.pbxs.hosted))
+			}
+			s.start(s.party(), anyPort(s.Rand, stranger(s.Rand)), s.sometime(1), func(a *Actor) {
+				h := hunt{pbx: s.pbxs.hosted, transport: ami.TransportUDP, n: n, gap: 2 * time.Second, onePort: true}
+				for i, ok := 0, true; ok; i, ok = i+n, a.sleep(a.about(pause)) {
+					h.names = func(a *Actor, j int) string { return names(a, i+j) }
+					if scan {
+						a.scan(h)
+					} else {
+						a.guessAll(guess{hunt: h})
+					}
+				}
+			})
+		}
+	}}
+}
+
+// rotating returns a new address of a prefix for each attempt.
+func rotating(p netip.Prefix) func(*Actor, bool) netip.Addr {
+	return func(a *Actor, _ bool) netip.Addr { return inNet(a.Rand, p) }
+}
+
+// evading returns a new address of a prefix when the last attempt got no answer.
+func evading(p netip.Prefix) func(*Actor, bool) netip.Addr {
+	return func(a *Actor, answered bool) netip.Addr {
+		if answered && p.Contains(a.from.Addr()) {
+			return a.from.Addr()
+		}
+		return inNet(a.Rand, p)
+	}
+}

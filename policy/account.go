@@ -1,0 +1,227 @@
+package policy
+
+import (
+	"encoding/binary"
+	"math"
+	"time"
+
+	"github.com/dchest/siphash"
+)
+
+// accountID is an account of a server, hashed: SIP accounts and manager users are told apart.
+type accountID uint64
+
+func (id accountID) hash(k0, _ uint64) uint64 { return uint64(id) ^ k0 } // it is a keyed hash already
+
+// account is what is remembered of an account that somebody tried or owns. Times are seconds since the Unix epoch.
+type account struct {
+	strangers float32 // sources that failed on it and own no account, as of at
+	at        uint32
+	okAt      uint32 // the last success on it, 0 if there was none
+	server    uint16
+	n         uint8
+	text      [labelText]byte
+}
+
+// label returns the account's name, without its hash.
+func (a *account) label() Label { return Label{n: a.n, text: a.text} }
+
+// pairKey is a source and an account that it tried.
+type pairKey struct {
+	hi, lo  uint64
+	account accountID
+}
+
+func (k pairKey) hash(k0, k1 uint64) uint64 {
+	var b [24]byte
+	binary.LittleEndian.PutUint64(b[:], k.hi)
+	binary.LittleEndian.PutUint64(b[8:], k.lo)
+	binary.LittleEndian.PutUint64(b[16:], uint64(k.account))
+	return siphash.Hash(k0, k1, b[:])
+}
+
+func (k pairKey) host() host { return host{k.hi, k.lo} }
+
+// pair is what is remembered of an account at one source. Times are seconds since the Unix epoch.
+type pair struct {
+	okAt          uint32  // the last success, 0 if there was none
+	failAt        uint32  // the first failure since then
+	touched       uint32  // the last event
+	minuteAt      uint32  // when the minute began in which rate counts
+	debt          float32 // what its failures have added to the source's scores, as of touched
+	slowDebt      float32
+	fails         uint16 // failures since the last success that counted
+	excused       uint16 // those that rule misconfigured_endpoint let pass
+	shielded      uint16 // those that were not held against a proved source, since they may be forged
+	excusedProven uint8  // of the excused, those that were proven
+	rate          uint8  // failures in the minute
+	flags         uint8
+}
+
+// The flags of a pair.
+const (
+	pairFailed       = 1 << iota // counted in source.failed
+	pairFailedProven             // counted in source.failedProven
+	pairChallenged               // counted in silent.accounts
+	pairProven                   // a failure since the last success was proven, whatever became of it
+	pairTold                     // misconfigured_endpoint was told of it
+	pairOwned                    // counted in source.owns
+)
+
+// The lists of the tables of pairs and of accounts, each in the order of the last event.
+const (
+	listTried   = iota // one failure, of one source
+	listGuessed        // several
+	listOwned          // a success is remembered
+)
+
+// forget makes room in one of these tables: in the first of the lists that holds more than an eighth of it.
+func forget[K hashable, V any](t *table[K, V]) ref {
+	for _, list := range [...]uint8{listTried, listGuessed} {
+		if t.lists[list].n > t.max/8 {
+			return t.lists[list].tail
+		}
+	}
+	for _, list := range [...]uint8{listOwned, listGuessed, listTried} {
+		if r := t.lists[list].tail; r != 0 {
+			return r
+		}
+	}
+	return 0
+}
+
+const (
+	triedMemory = 48 * time.Hour
+	ownedMemory = 30 * 24 * time.Hour
+
+	// strangerHalfLife is after which the number of strangers that tried an account has halved.
+	strangerHalfLife = 4 * time.Hour
+)
+
+// accountOf returns the account that an observation or evidence is about.
+func (e *Engine) accountOf(server uint16, service Service, l *Label) accountID {
+	var b [11]byte
+	binary.LittleEndian.PutUint64(b[:], l.hash)
+	binary.LittleEndian.PutUint16(b[8:], server)
+	if service == ServiceAMI {
+		b[10] = 1
+	}
+	return accountID(siphash.Hash(e.k0, e.k1, b[:]))
+}
+
+// touchAccount returns an account's record as of now, made if there is none.
+func (e *Engine) touchAccount(id accountID, server uint16, l *Label) (*account, ref) {
+	r := e.accounts.get(id)
+	if r == 0 {
+		if e.accounts.full() {
+			e.accounts.remove(forget(e.accounts))
+		}
+		r = e.accounts.add(id, listTried)
+		a := &e.accounts.at(r).val
+		a.at, a.server, a.n, a.text = e.sec, server, l.n, l.text
+	} else {
+		e.accounts.move(r, e.accounts.at(r).list)
+	}
+	a := &e.accounts.at(r).val
+	if e.sec > a.at {
+		a.strangers *= fade(e.sec-a.at, strangerHalfLife.Seconds())
+		a.at = e.sec
+	}
+	return a, r
+}
+
+// touchPair returns the record of an account at a source, made if there is none, and makes it the newest.
+func (e *Engine) touchPair(k key, id accountID) (*pair, ref) {
+	pk := pairKey{k.hi, k.lo, id}
+	r := e.pairs.get(pk)
+	if r == 0 {
+		if e.pairs.full() {
+			e.forgetPair(forget(e.pairs))
+		}
+		r = e.pairs.add(pk, listTried)
+		e.pairs.at(r).val.touched = e.sec
+	} else {
+		e.pairs.move(r, e.pairs.at(r).list)
+	}
+	p := &e.pairs.at(r).val
+	if e.sec > p.touched {
+		p.debt *= fade(e.sec-p.touched, e.half)
+		p.slowDebt *= fade(e.sec-p.touched, e.slowHalf)
+		p.touched = e.sec
+	}
+	return p, r
+}
+
+// forgetPair forgets an account at a source.
+func (e *Engine) forgetPair(r ref) {
+	en := e.pairs.at(r)
+	if sr := e.sources.get(en.key.host()); sr != 0 {
+		s := &e.sources.at(sr).val
+		s.unfail(&en.val)
+		if en.val.flags&pairOwned != 0 && s.owns > 0 {
+			s.owns--
+		}
+	}
+	e.pairs.remove(r)
+}
+
+// unfail takes a pair out of the count of accounts that failed at its source.
+func (s *source) unfail(p *pair) {
+	if p.flags&pairFailed != 0 && s.failed > 0 {
+		s.failed--
+	}
+	if p.flags&pairFailedProven != 0 && s.failedProven > 0 {
+		s.failedProven--
+	}
+	p.flags &^= pairFailed | pairFailedProven
+}
+
+// fail notes that an account failed at a source where it never succeeded. True means that it is the first time.
+func (s *source) fail(p *pair, proven bool) bool {
+	if p.okAt != 0 {
+		return false
+	}
+	first := p.flags&pairFailed == 0
+	if first && s.failed < math.MaxUint8 {
+		s.failed++
+		p.flags |= pairFailed
+	}
+	if proven && p.flags&pairFailedProven == 0 && s.failedProven < math.MaxUint8 {
+		s.failedProven++
+		p.flags |= pairFailedProven
+	}
+	return first
+}
+
+// expirePairs forgets the accounts at sources that were quiet for long. It does so exactly in time, since verdicts depend
+// on how many there are; each was at least one observation, so this is no more work than observing was.
+func (e *Engine) expirePairs() {
+	for list, memory := range [...]uint32{
+		listTried: seconds(triedMemory), listGuessed: seconds(triedMemory), listOwned: seconds(ownedMemory),
+	} {
+		for r := e.pairs.lists[list].tail; r != 0; r = e.pairs.lists[list].tail {
+			if e.sec-e.pairs.at(r).val.touched < memory {
+				break
+			}
+			e.forgetPair(r)
+		}
+	}
+}
+
+// strangersOn notes that a stranger failed on an account, and returns how many others did lately.
+func (e *Engine) strangersOn(id accountID, server uint16, l *Label, first bool) int {
+	a, r := e.touchAccount(id, server, l)
+	if first {
+		a.strangers++
+	}
+	if a.okAt == 0 && whole(a.strangers) > 1 {
+		e.accounts.move(r, listGuessed)
+	}
+	return whole(a.strangers - 1)
+}
+
+// whole is a number of strangers or suspects that fade: one counts as a whole one for some minutes.
+func whole(n float32) int { return int(n + 0.1) }
+
+// count16 adds one to a counter that must not wrap.
+func count16(n uint16) uint16 { return uint16(min(int(n)+1, math.MaxUint16)) } // checked

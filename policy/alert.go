@@ -1,0 +1,77 @@
+package policy
+
+import (
+	"encoding/binary"
+
+	"github.com/dchest/siphash"
+)
+
+// How long an alert is not repeated, in seconds.
+const (
+	minutely = 60
+	hourly   = 3600
+	daily    = 24 * 3600
+)
+
+// maxAlerts bounds the alerts that are remembered in order not to repeat them: the oldest is forgotten first.
+const maxAlerts = 1 << 14
+
+// alertKey is what an alert is about: a rule, and the source and account that it names.
+type alertKey struct {
+	about pairKey
+	rule  ruleID
+}
+
+func (k alertKey) hash(k0, k1 uint64) uint64 {
+	var b [25]byte
+	binary.LittleEndian.PutUint64(b[:], k.about.hi)
+	binary.LittleEndian.PutUint64(b[8:], k.about.lo)
+	binary.LittleEndian.PutUint64(b[16:], uint64(k.about.account))
+	b[24] = byte(k.rule)
+	return siphash.Hash(k0, k1, b[:])
+}
+
+// alertsPerMinute bounds the alerts of a kind that forged packets alone can raise in everybody's name. The others come
+// later, when there is still a reason for them.
+const alertsPerMinute = 100
+
+// crowdedOut says whether an alert must wait for a calmer minute.
+func (e *Engine) crowdedOut(rule ruleID) bool {
+	if rule != ruleMisconfigured && rule != ruleProvedGuessing && rule != ruleSpoofSuspected {
+		return false
+	}
+	if minute := e.sec / 60; minute != e.alertMinute {
+		e.alertMinute, e.alertsUsed = minute, [ruleCount]uint16{}
+	}
+	if e.alertsUsed[rule] >= alertsPerMinute {
+		e.stats.AlertsDelayed++
+		return true
+	}
+	e.alertsUsed[rule]++
+	return false
+}
+
+// alert tells of something, at most once in a span about the same. False means that it could not be told now.
+func (e *Engine) alert(v Verdict, about pairKey, span uint32) bool {
+	ak := alertKey{about, parseRule(v.Rule)}
+	r := e.alerts.get(ak)
+	if r != 0 && e.sec-e.alerts.at(r).val < span {
+		return true
+	}
+	if e.crowdedOut(ak.rule) {
+		return false
+	}
+	if r == 0 {
+		if e.alerts.full() {
+			e.alerts.remove(e.alerts.lists[listAll].tail)
+		}
+		r = e.alerts.add(ak, listAll)
+	} else {
+		e.alerts.move(r, listAll)
+	}
+	e.alerts.at(r).val = e.sec
+	e.stats.Alerts++
+	v.Action, v.At = ActionAlert, e.now
+	e.emit(v)
+	return true
+}

@@ -1,0 +1,136 @@
+package policy
+
+import (
+	"math"
+	"time"
+)
+
+// silent is what is remembered of a source that was challenged and never succeeded. Times are seconds since the Unix
+// epoch.
+type silent struct {
+	at       int64   // when it was challenged about one account more than phones explain, nanoseconds
+	debt     float32 // what its challenges added to its scores, as of debtAt
+	slowDebt float32
+	debtAt   uint32
+	accounts uint16 // that were challenged
+	weighed  uint16 // of them, those that count in its scores
+	last     Evidence
+}
+
+const (
+	// maxSilent bounds the sources that are remembered for their challenges: the oldest is forgotten first.
+	maxSilent = 1 << 15
+
+	// unansweredFree is how many accounts may be challenged at a source for nothing, and unansweredWeight what each further
+	// one weighs.
+	unansweredFree   = 5
+	unansweredWeight = 0.25
+
+	// answerTime is how long a source has for its first success: all phones of an office may come at once, and be challenged
+	// before the first of them answers.
+	answerTime = int64(10 * time.Second)
+)
+
+// asked judges a challenge about a known account. It is never evidence by itself: every phone gets them all the time. But
+// a source that collects them for one account after another, and never succeeds, looks for accounts that exist.
+func (e *Engine) asked(k key, o *Observation) {
+	if !e.on(ruleUnanswered) || o.Unknown {
+		return
+	}
+	if r := e.sources.get(k.host()); r != 0 && (e.sources.at(r).val.owns > 0 || e.proved(&e.sources.at(r).val)) {
+		return
+	}
+	if _, ok := e.protected.listed(k.prefix().Addr()); ok || e.covering(k) != 0 {
+		return
+	}
+	p, _ := e.touchPair(k, e.accountOf(o.Server, o.Service, &o.Account))
+	if p.flags&pairChallenged != 0 || p.okAt != 0 {
+		return
+	}
+	p.flags |= pairChallenged
+	r := e.silents.get(k)
+	if r == 0 {
+		r = e.addSilent(k)
+	}
+	q := &e.silents.at(r).val
+	if q.accounts < math.MaxUint16 {
+		q.accounts++
+	}
+	if q.accounts <= unansweredFree {
+		e.silents.move(r, e.silents.at(r).list)
+		return
+	}
+	q.last = e.evidence(o)
+	q.last.Weight = unansweredWeight
+	switch {
+	case q.accounts == unansweredFree+1:
+		q.at = e.now
+		e.silents.move(r, listHeld)
+	case e.silents.at(r).list == listPlain:
+		e.unanswered(r)
+	}
+}
+
+func (e *Engine) addSilent(k key) ref {
+	if e.silents.full() {
+		list := uint8(listPlain)
+		if e.silents.lists[listPlain].n <= maxSilent/8 {
+			list = listHeld
+		}
+		e.silents.remove(e.silents.lists[list].tail)
+	}
+	return e.silents.add(k, listPlain)
+}
+
+// unanswered counts the accounts that a source was challenged about in vain and that were not counted yet.
+func (e *Engine) unanswered(r ref) {
+	en := e.silents.at(r)
+	q := &en.val
+	n := q.accounts - unansweredFree - q.weighed
+	q.weighed += n
+	ev := q.last
+	ev.At = e.now
+	ev.Weight = min(unansweredWeight*float32(n), maxScore*float32(e.opt.Threshold))
+	e.decaySilent(q)
+	q.debt += ev.Weight
+	q.slowDebt += ev.Weight
+	e.silents.move(r, listPlain)
+	covered, ok := e.counts(en.key, &ev)
+	if !ok {
+		return
+	}
+	src, sr := e.touch(en.key)
+	e.stats.Counted++
+	e.add(src, &ev)
+	e.keep(en.key, ev)
+	e.decide(en.key, src, sr, &ev, covered, ruleUnanswered)
+}
+
+// nextUnanswered returns the source whose time to answer ends first, and when.
+func (e *Engine) nextUnanswered() (ref, int64) {
+	r := e.silents.lists[listHeld].tail
+	if r == 0 {
+		return 0, math.MaxInt64
+	}
+	return r, e.silents.at(r).val.at + answerTime
+}
+
+// decaySilent brings what challenges added to scores to now.
+func (e *Engine) decaySilent(q *silent) {
+	q.debt *= fade(e.sec-q.debtAt, e.half)
+	q.slowDebt *= fade(e.sec-q.debtAt, e.slowHalf)
+	q.debtAt = e.sec
+}
+
+// answered forgets, at a source's success, what was held against it for its challenges.
+func (e *Engine) answered(k key, s *source) {
+	r := e.silents.get(k)
+	if r == 0 {
+		return
+	}
+	q := &e.silents.at(r).val
+	e.decaySilent(q)
+	s.proven, s.forgeable = less(s.proven, s.forgeable, q.debt)
+	s.slowProven, s.slowForgeable = less(s.slowProven, s.slowForgeable, q.slowDebt)
+	e.silents.remove(r)
+}

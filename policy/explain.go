@@ -1,0 +1,175 @@
+package policy
+
+import (
+	"math"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Explanation is how things stand with an address: what is held against it, what speaks for it, and what would ban or free
+// it. Times are nanoseconds since the Unix epoch, 0 for never.
+type Explanation struct {
+	Addr      netip.Addr
+	At        int64
+	Protected string // why it is never banned, "" if it may be
+	Banned    bool
+	Ban       Ban // that covers it
+
+	Known       bool // anything at all is remembered of it
+	Attempts    int  // requests counted since its score was last zero
+	Since       int64
+	Scores      []ScorePart
+	Evidence    []Evidence // the latest attempts, oldest first
+	Accounts    []AccountPart
+	MoreUnknown int   // how many attempts on one unknown account would ban it now, 0 if it is banned or never will be
+	MoreKnown   int   // how many wrong passwords on one account would
+	CalmAt      int64 // when its attempts are forgotten, if there are no more
+
+	Proved     bool // forgeable evidence is not held against it
+	ProofAt    int64
+	ProofEnds  int64
+	Washed     bool // but that proof came after failures from the same port: evidence from there counts
+	Owns       int  // accounts that it authenticated as
+	Trust      float64
+	Strikes    int
+	StrikeEnds int64 // when it will have one strike less
+
+	Prefixes []PrefixPart
+}
+
+// ScorePart is a score that is compared with a limit.
+type ScorePart struct {
+	Name      string // "score" or "long_memory": the rule that looks at it
+	Proven    float64
+	Forgeable float64
+	Limit     float64
+}
+
+// AccountPart is what happened with one account at the address.
+type AccountPart struct {
+	Account  Label // its name, as far as it is still remembered
+	Server   uint16
+	OKAt     int64 // the last success
+	Fails    int   // failures since then that counted
+	Excused  int   // failures since then that are a misconfigured endpoint's
+	Shielded int   // failures since then that may be forged, while the address was proved
+	FailedAt int64 // the first of them
+}
+
+// PrefixPart is what is held against a prefix that the address is in.
+type PrefixPart struct {
+	Prefix    netip.Prefix
+	Proven    float64
+	Forgeable float64
+	Limit     float64
+	Suspects  float64 // parts of it that failed lately
+	Offenders int     // parts of it that were banned
+	Proved    bool    // it holds a proved address, so only single addresses of it are banned
+}
+
+// maxExplained is how many accounts an explanation names: those with the latest events.
+const maxExplained = 100
+
+// Explain tells how things stand with an address as of the engine's time. It changes nothing, and looks through all
+// accounts that are remembered: call it for people, not for packets.
+func (e *Engine) Explain(addr netip.Addr) Explanation {
+	k := hostKey(addr)
+	x := Explanation{Addr: k.prefix().Addr(), At: e.now}
+	x.Protected, _ = e.protected.Contains(x.Addr)
+	x.Ban, x.Banned = e.Ban(addr)
+	if r := e.sources.get(k.host()); r != 0 {
+		s := e.sources.at(r).val
+		e.decay(&s)
+		e.explainSource(&x, k, &s)
+	}
+	if r := e.trails.get(k); r != 0 {
+		t := &e.trails.at(r).val
+		for i := t.n - min(t.n, evidenceKept, uint32(x.Attempts)); i != t.n; i++ {
+			x.Evidence = append(x.Evidence, t.ring[i%evidenceKept])
+		}
+	}
+	x.Accounts = e.explainAccounts(k)
+	for _, sp := range k.spreads() {
+		nk := k.masked(sp.bits)
+		if r := e.networks.get(nk); r != 0 {
+			n := e.networks.at(r).val
+			e.decayNetwork(&n)
+			x.Prefixes = append(x.Prefixes, PrefixPart{
+				Prefix: nk.prefix(), Proven: rounded(float64(n.proven)), Forgeable: rounded(float64(n.forgeable)),
+				Limit: float64(sp.factor) * e.opt.Threshold, Suspects: rounded(float64(n.suspects)), Offenders: int(n.offenders),
+				Proved: e.provedNetwork(&n),
+			})
+		}
+	}
+	return x
+}
+
+func (e *Engine) explainSource(x *Explanation, k key, s *source) {
+	x.Known = true
+	x.Attempts = int(s.attempts)
+	if s.attempts > 0 {
+		x.Since = nanos(s.since)
+	}
+	x.Scores = []ScorePart{
+		{RuleScore, rounded(float64(s.proven)), rounded(float64(s.forgeable)), e.opt.Threshold},
+		{RuleLongMemory, rounded(float64(s.slowProven)), rounded(float64(s.slowForgeable)), slowFactor * e.opt.Threshold},
+	}
+	x.Proved = e.proved(s)
+	x.Washed = s.flags&washed != 0
+	if s.flags&hasProof != 0 {
+		x.ProofAt = nanos(s.proofAt)
+		x.ProofEnds = x.ProofAt + int64(e.opt.ProofWindow)
+	}
+	x.Owns, x.Trust, x.Strikes = int(s.owns), rounded(float64(s.trust)), int(s.strikes)
+	if s.strikes > 0 {
+		x.StrikeEnds = nanos(s.strikeAt) + int64(strikeFade)
+	}
+	if s.attempts > 0 {
+		fast := e.half * math.Log2(float64((s.proven+s.forgeable)/e.calm))
+		slow := e.slowHalf * math.Log2(float64((s.slowProven+s.slowForgeable)/e.slowCalm))
+		x.CalmAt = e.now + int64(max(fast, slow, 0)*float64(time.Second))
+	}
+	if x.Protected == "" && !x.Banned && !x.Proved {
+		x.MoreUnknown = e.more(s, e.opt.Weights[KindInvalidAccountID])
+		x.MoreKnown = e.more(s, e.opt.Weights[KindChallengeResponseFailed])
+	}
+}
+
+// more is how many attempts of a weight are missing for a ban, all at once. 0 if none bans.
+func (e *Engine) more(s *source, weight float64) int {
+	if weight <= 0 {
+		return 0
+	}
+	missing := func(limit, score float32) int { return max(1, int(float64(limit-score)/weight)+1) }
+	return min(missing(e.limit, s.proven+s.forgeable), missing(slowFactor*e.limit, s.slowProven+s.slowForgeable))
+}
+
+func (e *Engine) explainAccounts(k key) []AccountPart {
+	var refs []ref
+	for _, list := range [...]uint8{listOwned, listGuessed, listTried} {
+		for r := e.pairs.lists[list].head; r != 0; r = e.pairs.at(r).next {
+			if e.pairs.at(r).key.host() == k.host() {
+				refs = append(refs, r)
+			}
+		}
+	}
+	slices.SortStableFunc(refs, func(a, b ref) int { return int(e.pairs.at(b).val.touched) - int(e.pairs.at(a).val.touched) })
+	var out []AccountPart
+	for _, r := range refs[:min(len(refs), maxExplained)] {
+		en := e.pairs.at(r)
+		p := AccountPart{Fails: int(en.val.fails), Excused: int(en.val.excused), Shielded: int(en.val.shielded), OKAt: nanos(en.val.okAt)}
+		if p.Fails+p.Excused+p.Shielded > 0 {
+			p.FailedAt = nanos(en.val.failAt)
+		}
+		if ar := e.accounts.get(en.key.account); ar != 0 {
+			a := &e.accounts.at(ar).val
+			p.Account, p.Server = a.label(), a.server
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// nanos returns a record's time in nanoseconds since the Unix epoch.
+func nanos(sec uint32) int64 { return int64(sec) * int64(time.Second) }

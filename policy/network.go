@@ -1,0 +1,251 @@
+package policy
+
+import (
+	"math"
+	"slices"
+	"time"
+)
+
+// network is what is remembered of a prefix that attackers spread over: the /24 of an IPv4 address, the /64, /56 and /48
+// of an IPv6 address. Times are seconds since the Unix epoch.
+type network struct {
+	proven, forgeable float32 // scores, as of at
+	suspects          float32 // parts of it (see part) that failed, fading in networkMemory
+	at                uint32
+	proofAt           uint32 // the last proof of one of its addresses
+	strikeAt          uint32 // when the latest ban of it or in it ends or ended
+	failed            recent // parts that failed
+	banned            recent // parts that were banned
+	attempts          uint16
+	offenders         uint8 // parts that were banned
+	strikes           uint8
+	flags             uint8
+}
+
+// recent are the latest few different parts of a network, hashed with the engine's seed, newest first; 0 is none. So a
+// few that take turns do not look like many.
+type recent [4]uint32
+
+// add notes a part. True means that it is not one of the latest.
+func (r *recent) add(part uint32) bool {
+	i := slices.Index(r[:], part)
+	if i == 0 {
+		return false
+	}
+	found := i > 0
+	if !found {
+		i = len(r) - 1
+	}
+	copy(r[1:i+1], r[:i])
+	r[0] = part
+	return !found
+}
+
+// remove forgets a part. True means that it was one of the latest.
+func (r *recent) remove(part uint32) bool {
+	i := slices.Index(r[:], part)
+	if i < 0 {
+		return false
+	}
+	copy(r[i:], r[i+1:])
+	r[len(r)-1] = 0
+	return true
+}
+
+// networkHalfLife is after which the score of a network has halved, in half-lives of a source's, and networkMemory that of
+// its number of suspects: an attacker who has many addresses has time.
+const (
+	networkHalfLives = 12
+	networkMemory    = 24 * time.Hour
+)
+
+// spread says when a prefix of some length is banned: enough suspects whose attempts add up to a score above factor times
+// the threshold, or enough banned ones. A /64 is one link, a /56 one household or office, a /48 one site (RFC 6177); a
+// /24 is shared by strangers.
+type spread struct {
+	bits      uint8
+	suspects  int
+	factor    float32
+	offenders uint8
+}
+
+var spreads4 = [...]spread{{v4Bits + 24, 5, 3, 4}}
+
+var spreads6 = [...]spread{{64, 2, 1, 2}, {56, 2, 1.5, 2}, {48, 3, 2.5, 3}}
+
+// spreads returns the prefixes of a host that are scored along with it, longest first: none where a prefix says nothing
+// about who is behind it, see hostOnly.
+func (k key) spreads() []spread {
+	switch {
+	case k.is4():
+		return spreads4[:]
+	case hostOnly(k):
+		return nil
+	}
+	return spreads6[:]
+}
+
+// part tells the parts of a network from each other: its addresses, or its /64s. It is not 0.
+func (e *Engine) part(k key, bits uint8) uint32 {
+	if bits < netBits {
+		k = k.masked(netBits)
+	}
+	return uint32(k.hash(e.k0, e.k1)) | 1 // the lower half is meant
+}
+
+// touchNetwork returns a prefix's record as of now, made if there is none, and makes it the newest.
+func (e *Engine) touchNetwork(k key) (*network, ref) {
+	r := e.networks.get(k)
+	if r == 0 {
+		if e.networks.full() {
+			if evict(e.networks) == listProved {
+				e.blindAt, e.blind = e.sec, true // it cannot be known any more which prefixes hold a proved address
+			}
+			e.stats.Evicted++
+		}
+		r = e.networks.add(k, listCalm)
+		e.networks.at(r).val.at = e.sec
+	}
+	n := &e.networks.at(r).val
+	e.decayNetwork(n)
+	e.classifyNetwork(k, r)
+	return n, r
+}
+
+func (e *Engine) decayNetwork(n *network) {
+	if n.offenders > 0 && e.sec > n.strikeAt && e.sec-n.strikeAt > 3*seconds(strikeFade) {
+		n.offenders, n.banned = 0, recent{}
+	}
+	fadeStrikes(&n.strikes, &n.strikeAt, e.sec)
+	if e.sec <= n.at {
+		return
+	}
+	dt := e.sec - n.at
+	n.at = e.sec
+	f := fade(dt, networkHalfLives*e.half)
+	n.proven *= f
+	n.forgeable *= f
+	n.suspects *= fade(dt, networkMemory.Seconds())
+	if n.proven+n.forgeable < e.calm {
+		n.proven, n.forgeable, n.suspects, n.attempts = 0, 0, 0, 0
+		n.failed = recent{}
+	}
+}
+
+func (e *Engine) provedNetwork(n *network) bool {
+	return n.flags&hasProof != 0 && e.sec-n.proofAt < e.proofWindow
+}
+
+func (e *Engine) classifyNetwork(k key, r ref) {
+	n := &e.networks.at(r).val
+	list := uint8(listCalm)
+	switch {
+	case e.banScope(k) != ScopeNone:
+		list = listBanned
+	case e.provedNetwork(n):
+		list = listProved
+	case n.strikes > 0 || n.offenders > 0:
+		list = listStruck
+	case n.attempts > 1:
+		list = listActive
+	}
+	e.networks.move(r, list)
+}
+
+// addFrom adds an attempt of one address to a network.
+func (e *Engine) addFrom(part uint32, n *network, ev *Evidence) {
+	if n.failed.add(part) {
+		n.suspects++
+	}
+	score := &n.forgeable
+	if ev.Proven {
+		score = &n.proven
+	}
+	threshold := float32(e.opt.Threshold)
+	*score = min(*score+min(ev.Weight, threshold/3), maxScore*threshold) // a trap weighs no more than an attempt: one source is no network
+	if n.attempts < math.MaxUint16 {
+		n.attempts++
+	}
+}
+
+// offend notes that a part of a network earned a ban that ends at until.
+func (n *network) offend(part uint32, until uint32) {
+	if n.banned.add(part) {
+		n.offenders = bump(n.offenders, 1)
+	}
+	n.strikeAt = max(n.strikeAt, until)
+}
+
+// decideNetwork bans a prefix if that is due and allowed. It returns the scope of the ban that it made, none if it made
+// none.
+func (e *Engine) decideNetwork(k key, sp spread, nk key, n *network, nr ref, want, covered Scope) Scope {
+	if e.provedNetwork(n) || e.blind && e.sec-e.blindAt < e.proofWindow || e.networks.lists[listBanned].n >= e.networks.max/2 {
+		return ScopeNone
+	}
+	scope, rule := ScopeNone, ruleNone
+	if e.on(ruleSpreadScore) && whole(n.suspects) >= sp.suspects {
+		switch limit := sp.factor * e.limit; {
+		case n.proven > limit:
+			scope = ScopeAll
+		case n.proven+n.forgeable > limit:
+			scope = ScopeSIP
+		}
+		rule = ruleSpreadScore
+	}
+	if e.on(ruleSecondOffender) && want > scope {
+		offenders := n.offenders
+		if !slices.Contains(n.banned[:], e.part(k, sp.bits)) {
+			offenders++
+		}
+		if offenders >= sp.offenders {
+			scope, rule = want, ruleSecondOffender
+		}
+	}
+	if scope <= covered {
+		return ScopeNone
+	}
+	if _, ok := e.protected.Overlaps(nk.prefix()); ok {
+		return ScopeNone
+	}
+	score := n.proven
+	if scope != ScopeAll {
+		score += n.forgeable
+	}
+	made := e.ban(nk, &n.strikes, &n.strikeAt, banCase{
+		scope: scope, rule: rule, score: score, attempts: n.attempts, forgeable: scope != ScopeAll, patient: e.patient(k),
+	})
+	if !made {
+		return ScopeNone
+	}
+	e.networks.move(nr, listBanned)
+	n.offend(e.part(k, sp.bits), n.strikeAt)
+	return scope
+}
+
+// sweepNetworks forgets what has no meaning any more, at most budget records of each list.
+func (e *Engine) sweepNetworks(budget int) {
+	for _, list := range [...]uint8{listCalm, listActive, listStruck, listProved} {
+		for range budget {
+			r := e.networks.lists[list].tail
+			if r == 0 || !e.sweepNetwork(r) {
+				break
+			}
+		}
+	}
+}
+
+func (e *Engine) sweepNetwork(r ref) bool {
+	en := e.networks.at(r)
+	n := &en.val
+	e.decayNetwork(n)
+	struck, proved := n.strikes > 0 || n.offenders > 0, e.provedNetwork(n)
+	switch {
+	case !struck && !proved && n.attempts == 0:
+		e.networks.remove(r)
+		return true
+	case en.list == listProved && !proved, en.list == listStruck && !struck, en.list == listActive && n.attempts == 0:
+		e.classifyNetwork(en.key, r)
+		return true
+	}
+	return false
+}

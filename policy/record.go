@@ -1,0 +1,192 @@
+package policy
+
+import "errors"
+
+// This file says how each record and key is written: every field once, for writing and reading. A change here wants a new
+// version in stateMagic.
+
+func (h *host) code(c *coder) { c.u64(&h.hi); c.u64(&h.lo) }
+
+func (k *key) code(c *coder) {
+	c.u64(&k.hi)
+	c.u64(&k.lo)
+	c.u8(&k.bits)
+	if (k.bits > hostBits || *k != k.masked(k.bits)) && c.err == nil {
+		c.err = errors.New("a prefix is none")
+	}
+}
+
+func (id *accountID) code(c *coder) { c.u64((*uint64)(id)) }
+
+func (k *pairKey) code(c *coder) { c.u64(&k.hi); c.u64(&k.lo); k.account.code(c) }
+
+func (k *requestKey) code(c *coder) {
+	k.source.code(c)
+	c.u64(&k.session)
+	c.u16(&k.port)
+	c.u16(&k.server)
+	c.bool(&k.stream)
+}
+
+func (k *dialogKey) code(c *coder) { c.u64(&k.session); c.u16(&k.server) }
+
+func (d *dialog) code(c *coder) { d.to.code(c); c.at(&d.at) }
+
+func (k *alertKey) code(c *coder) {
+	k.about.code(c)
+	k.rule.code(c)
+}
+
+func codeSecond(at *uint32, c *coder) { c.second(at) }
+
+func (r *Rule) code(c *coder) {
+	c.u8((*uint8)(r))
+	if *r >= ruleCount && c.err == nil {
+		c.err = errors.New("a rule is unknown")
+	}
+}
+
+func (l *Label) code(c *coder) {
+	c.u64(&l.hash)
+	codeText(&l.n, &l.text, c)
+}
+
+func codeText(n *uint8, text *[labelText]byte, c *coder) {
+	c.u8(n)
+	c.bytes(text[:])
+	if *n > labelText && c.err == nil {
+		c.err = errors.New("a name is too long")
+	}
+}
+
+func (k *Kind) code(c *coder) {
+	c.u8((*uint8)(k))
+	if *k >= KindCount && c.err == nil {
+		c.err = errors.New("a kind is unknown")
+	}
+}
+
+func (v *Evidence) code(c *coder) {
+	c.at(&v.At)
+	v.Kind.code(c)
+	c.u8((*uint8)(&v.Service))
+	c.bool(&v.Proven)
+	c.bool(&v.Unknown)
+	c.u16(&v.Server)
+	c.u16(&v.Port)
+	c.f32(&v.Weight)
+	v.Account.code(c)
+}
+
+// code writes the account that a source owns by its key, since a ref means nothing elsewhere.
+func (s *source) code(c *coder, e *Engine) {
+	for _, v := range []*float32{
+		&s.proven, &s.forgeable, &s.slowProven, &s.slowForgeable, &s.guess, &s.slowGuess, &s.trust,
+	} {
+		c.f32(v)
+	}
+	for _, v := range []*uint32{&s.at, &s.since, &s.proofAt} {
+		c.second(v)
+	}
+	c.end(&s.strikeAt)
+	var owned accountID
+	if r := s.owned; r != 0 && r <= e.accounts.used && e.accounts.get(e.accounts.at(r).key) == r {
+		owned = e.accounts.at(r).key
+	}
+	owned.code(c)
+	s.owned = e.accounts.get(owned)
+	for _, v := range []*uint16{&s.attempts, &s.okPort, &s.failPort} {
+		c.u16(v)
+	}
+	for _, v := range []*uint8{&s.failed, &s.failedProven, &s.owns, &s.strikes, &s.burst, &s.flags} {
+		c.u8(v)
+	}
+}
+
+func (n *network) code(c *coder) {
+	for _, v := range []*float32{&n.proven, &n.forgeable, &n.suspects} {
+		c.f32(v)
+	}
+	c.second(&n.at)
+	c.second(&n.proofAt)
+	c.end(&n.strikeAt)
+	for i := range n.failed {
+		c.u32(&n.failed[i])
+	}
+	for i := range n.banned {
+		c.u32(&n.banned[i])
+	}
+	c.u16(&n.attempts)
+	for _, v := range []*uint8{&n.offenders, &n.strikes, &n.flags} {
+		c.u8(v)
+	}
+}
+
+func (p *pair) code(c *coder) {
+	for _, v := range []*uint32{&p.okAt, &p.failAt, &p.touched, &p.minuteAt} {
+		c.second(v)
+	}
+	c.f32(&p.debt)
+	c.f32(&p.slowDebt)
+	c.u16(&p.fails)
+	c.u16(&p.excused)
+	c.u16(&p.shielded)
+	c.u8(&p.excusedProven)
+	c.u8(&p.rate)
+	c.u8(&p.flags)
+}
+
+func (a *account) code(c *coder) {
+	c.f32(&a.strangers)
+	c.second(&a.at)
+	c.second(&a.okAt)
+	c.u16(&a.server)
+	codeText(&a.n, &a.text, c)
+}
+
+func (b *ban) code(c *coder) {
+	c.at(&b.from)
+	c.until(&b.until)
+	c.at(&b.lastSeen)
+	c.u64(&b.seen)
+	c.f32(&b.score)
+	c.u16(&b.attempts)
+	b.rule.code(c)
+	c.u8((*uint8)(&b.scope))
+	c.u8(&b.strike)
+	if b.scope != ScopeSIP && b.scope != ScopeAll && c.err == nil {
+		c.err = errors.New("a ban has no scope")
+	}
+}
+
+func (q *request) code(c *coder) {
+	c.at(&q.at)
+	q.account.code(c)
+	q.kind.code(c)
+	c.u8(&q.pending)
+	c.bool(&q.credit)
+	c.bool(&q.held)
+}
+
+func (q *silent) code(c *coder) {
+	c.at(&q.at)
+	c.f32(&q.debt)
+	c.f32(&q.slowDebt)
+	c.second(&q.debtAt)
+	c.u16(&q.accounts)
+	c.u16(&q.weighed)
+	q.last.code(c)
+	if q.weighed > q.accounts && c.err == nil {
+		c.err = errors.New("more accounts were weighed than there were")
+	}
+}
+
+func (t *trail) code(c *coder) {
+	c.u32(&t.n)
+	for i := range t.ring {
+		t.ring[i].code(c)
+	}
+	if t.n == 0 && c.err == nil {
+		c.err = errors.New("evidence is empty")
+	}
+}

@@ -1,0 +1,216 @@
+package policy
+
+import "math"
+
+const (
+	// typos is how many failures before a success are a user's own.
+	typos = 4
+
+	// guessedAccounts is from how many other accounts on that failed at a stranger his first success is a find.
+	guessedAccounts = 3
+
+	// manyStrangers is from how many sources on that failed on an account a stranger's success on it is suspect.
+	manyStrangers = 5
+)
+
+// succeeded judges a SuccessfulAuth. Over a stream, or with a password, it proves that the source receives what is sent
+// to its address. It lifts no ban of the source.
+func (e *Engine) succeeded(k key, o *Observation) {
+	if !o.Password && !o.Stream {
+		return
+	}
+	if o.Service == ServiceSIP && !o.Stream {
+		if yes, known := e.answers(k, o); known && !yes {
+			e.stats.Borrowed++
+			return
+		}
+	}
+	id := e.accountOf(o.Server, o.Service, &o.Account)
+	a, ar := e.touchAccount(id, o.Server, &o.Account)
+	a.okAt = e.sec
+	e.accounts.move(ar, listOwned)
+	if _, ok := e.protected.listed(k.prefix().Addr()); ok {
+		return
+	}
+	s, r := e.touch(k)
+	p, pr := e.touchPair(k, id)
+	if e.found(k, s, r, p, o) {
+		return
+	}
+	if p.okAt == 0 {
+		if p.flags&pairFailed != 0 {
+			a.strangers = max(0, a.strangers-1) // he was none: a user who erred
+		}
+		if whole(a.strangers) >= manyStrangers && e.on(ruleSuspectLogin) {
+			e.alert(Verdict{
+				Rule: RuleSuspectLogin, Prefix: k.prefix(), Server: o.Server, Account: o.Account, Attempts: int(s.attempts),
+			}, pairKey{k.hi, k.lo, id}, hourly)
+		}
+	}
+	e.answered(k, s)
+	e.redeem(k, s, o)
+	e.forgive(s, p)
+	innocent := s.clean()
+	e.own(s, p, pr, ar)
+	e.prove(k, s, r, o.Source.Port())
+	e.proveNetworks(k, innocent)
+}
+
+// found says whether a success is that of an attacker who guessed: his source is banned, and proves nothing.
+func (e *Engine) found(k key, s *source, r ref, p *pair, o *Observation) bool {
+	pk := pairKey{k.hi, k.lo, e.accountOf(o.Server, o.Service, &o.Account)}
+	before, port := p.okAt != 0, o.Source.Port()
+	guessed := (p.fails > typos || e.mechanical(p)) && (!before || p.flags&pairProven != 0) || !before && s.owns == 0 && e.sprayed(s, p, port)
+	whispered := !before && p.shielded > typos // by a source that owns other accounts, or in its name
+	switch {
+	case guessed || whispered:
+	case before && p.flags&(pairProven|pairTold) == 0 && int(p.fails)+int(p.excused)+int(p.shielded) > typos && e.on(ruleSpoofSuspected):
+		e.alert(Verdict{
+			Rule: RuleSpoofSuspected, Prefix: k.prefix(), Server: o.Server, Account: o.Account, Attempts: int(p.fails) + int(p.excused) + int(p.shielded),
+		}, pk, hourly)
+		return false
+	default:
+		return false
+	}
+	if !e.on(ruleCompromised) {
+		return false
+	}
+	scope := ScopeSIP
+	if p.flags&pairProven != 0 || s.proven > e.limit/2 {
+		scope = ScopeAll
+	}
+	e.alert(Verdict{
+		Rule: RuleCompromised, Prefix: k.prefix(), Scope: scope, Server: o.Server, Account: o.Account, Attempts: int(max(p.fails, p.shielded, s.attempts)),
+		Score: float64(s.proven + s.forgeable), Evidence: e.exportEvidence(k, s.attempts),
+	}, pk, hourly)
+	if !guessed && (s.failPort != port || isSIPPort(port)) {
+		return false // the failures may be forged, and the source has proved itself: told, not banned
+	}
+	p.fails /= 2 // so that a user who erred long gets in some time, and who guessed long is banned again
+	p.shielded /= 2
+	s.flags |= washed
+	s.okPort, s.failPort = port, port
+	if e.banScope(k) < scope {
+		e.banHost(k, s, r, banCase{
+			scope: scope, rule: ruleCompromised, score: s.proven + s.forgeable, attempts: max(p.fails, s.attempts, 1),
+			forgeable: scope != ScopeAll, patient: true, // the success came from there
+		})
+	}
+	return true
+}
+
+// mechanical says whether an account's failures and its success came faster than a person types: two a second.
+func (e *Engine) mechanical(p *pair) bool {
+	return p.fails >= 2 && e.sec-p.failAt <= uint32(p.fails)/2
+}
+
+// isSIPPort says whether a forger would try this port first: that of SIP, or of SIP over TLS.
+func isSIPPort(port uint16) bool { return port == 5060 || port == 5061 }
+
+// sprayed says whether a source that owns nothing tried so many other accounts before its first success that this one is a
+// find. What could have been forged counts only if it came from the very port of the success.
+func (e *Engine) sprayed(s *source, p *pair, port uint16) bool {
+	others := s.failed
+	if p.flags&pairFailed != 0 {
+		others--
+	}
+	score, slow := s.proven, s.slowProven
+	if s.failPort == port {
+		score += s.forgeable
+		slow += s.slowForgeable
+	}
+	return others >= guessedAccounts && (score-p.debt > e.limit/2 || slow-p.slowDebt > e.limit)
+}
+
+// forgive takes what an account's failures added from its source's scores: whoever errs and then succeeds is no attacker.
+func (e *Engine) forgive(s *source, p *pair) {
+	s.proven, s.forgeable = less(s.proven, s.forgeable, p.debt)
+	s.slowProven, s.slowForgeable = less(s.slowProven, s.slowForgeable, p.slowDebt)
+	if s.proven+s.forgeable < e.calm {
+		s.proven, s.forgeable = 0, 0
+	}
+	if s.slowProven+s.slowForgeable < e.slowCalm && s.proven+s.forgeable == 0 {
+		s.slowProven, s.slowForgeable, s.attempts = 0, 0, 0
+	}
+	p.debt, p.slowDebt, p.fails, p.excused, p.shielded, p.failAt, p.rate, p.excusedProven = 0, 0, 0, 0, 0, 0, 0, 0
+	p.flags &^= pairProven | pairTold
+	s.unfail(p)
+}
+
+// redeem forgives the failure of the very request that now succeeded. Where Asterisk knows phones by auth_username, it calls
+// their first request one of an unknown account when several come at once (capture 12).
+func (e *Engine) redeem(k key, s *source, o *Observation) {
+	r := e.requests.get(keyOf(k, o))
+	if r == 0 {
+		return
+	}
+	q := &e.requests.at(r).val
+	if e.now-q.at > creditWindow {
+		return
+	}
+	if pr := e.pairs.get(pairKey{k.hi, k.lo, e.accountOf(o.Server, ServicePJSIP, &q.account)}); pr != 0 && e.pairs.at(pr).val.okAt == 0 {
+		if !o.Stream {
+			w := e.weight(q.kind, false, ServicePJSIP)
+			s.guess, s.slowGuess = max(0, s.guess-w), max(0, s.slowGuess-w)
+		}
+		if p := &e.pairs.at(pr).val; p.fails+p.excused+p.shielded <= 1 { // nothing else
+			e.forgive(s, p)
+		}
+	}
+	e.requests.remove(r)
+}
+
+// less takes debt from the forgeable score first, then from the proven one.
+func less(proven, forgeable, debt float32) (p, f float32) {
+	if debt <= forgeable {
+		return proven, forgeable - debt
+	}
+	return max(0, proven-(debt-forgeable)), 0
+}
+
+// own notes that a source authenticated as an account, and lets its trust grow: by one for each account and half day.
+func (e *Engine) own(s *source, p *pair, pr, ar ref) {
+	const halfDay = 12 * 3600
+	if p.flags&pairOwned == 0 && s.owns < math.MaxUint8 {
+		s.owns++
+		p.flags |= pairOwned
+	}
+	if p.okAt == 0 || p.okAt/halfDay != e.sec/halfDay {
+		s.trust = min(s.trust+1, maxTrust)
+	}
+	switch minute := e.sec / 60; {
+	case s.proofAt/60 != minute:
+		s.burst = 1
+	case p.okAt/60 != minute:
+		s.burst = bump(s.burst, 1)
+	}
+	p.okAt = max(e.sec, 1)
+	s.owned = ar
+	e.pairs.move(pr, listOwned)
+}
+
+// prove notes that a source receives what is sent to it. Its first proof does not wash what it did before, from the same
+// port: see washed.
+func (e *Engine) prove(k key, s *source, r ref, port uint16) {
+	if s.flags&hasProof == 0 && s.attempts > 0 && s.failPort == port {
+		s.flags |= washed
+	}
+	s.proofAt = e.sec
+	s.okPort = port
+	s.flags |= hasProof
+	e.classify(k, r)
+}
+
+// proveNetworks notes that the prefixes of a host hold a proved address. Their bans are lifted if it never failed.
+func (e *Engine) proveNetworks(k key, innocent bool) {
+	for _, sp := range k.spreads() {
+		nk := k.masked(sp.bits)
+		n, nr := e.touchNetwork(nk)
+		n.proofAt = e.sec
+		n.flags |= hasProof
+		e.classifyNetwork(nk, nr)
+		if innocent && e.banScope(nk) != ScopeNone {
+			e.lift(e.bans.get(nk), RuleProved)
+		}
+	}
+}
