@@ -46,6 +46,11 @@ func TestScripts(t *testing.T) {
 			}
 			env.Defer(pbx.Close)
 			env.Setenv("PBX", pbx.Addr())
+			internal, err := filepath.Abs("internal")
+			if err != nil {
+				return fmt.Errorf("find the packages: %w", err)
+			}
+			env.Setenv("INTERNAL", internal)
 			env.Values[pbxKey{}] = pbx
 			return nil
 		},
@@ -210,4 +215,8 @@ var refusedCommands = [][]string{
 	{"allow", "--list"},
 	{"allow", "203.0.113.5"},
 	{"allow", "--remove", "203.0.113.5"},
+	{"ban", "203.0.113.5"},
+	{"unban", "203.0.113.5"},
+	{"unban", "--all"},
+	{"explain", "203.0.113.5"},
 }

@@ -87,10 +87,7 @@ func (k *desk) options() control.Options {
 	c := k.Config.Control
 	o := control.Options{
 		Socket: c.Socket, ReadGroup: c.ReadGroup, AdminGroup: c.AdminGroup, Log: k.Log,
-		Read: k, Allow: k, Events: &k.feed,
-	}
-	if k.judge.operator != nil {
-		o.Ban = k
+		Read: k, Ban: k, Allow: k, Explain: k.Explain, Events: &k.feed,
 	}
 	if k.Options.Reload != nil {
 		o.Reload = k.Reload

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -11,17 +10,6 @@ import (
 	"github.com/amifend/amifend/firewall"
 	"github.com/amifend/amifend/policy"
 )
-
-// operated is the part of the policy engine that does what operators want. Both return verdicts of rule operator.
-type operated interface {
-	// Impose bans a prefix for a time, in place of a running ban of it. An error says why it cannot be.
-	Impose(now int64, prefix netip.Prefix, scope policy.Scope, d time.Duration) ([]policy.Verdict, error)
-	// Pardon lifts all bans of and within a prefix, and forgets scores and strikes of all that it holds.
-	Pardon(now int64, prefix netip.Prefix) []policy.Verdict
-}
-
-// ruleOperator is the rule of what operators decide.
-const ruleOperator = "operator"
 
 // longestReason bounds what an operator may write about a ban.
 const longestReason = 200
@@ -110,7 +98,7 @@ func (j *judge) impose(b control.NewBan, d time.Duration, why string) control.Ba
 		out.Scope, out.Until = scopes[old.Scope].String(), j.clock.wallTime(old.Until).Truncate(time.Second)
 		return out
 	}
-	verdicts, err := j.operator.Impose(now, b.Prefix, scope, d)
+	verdicts, err := j.engine.Impose(now, b.Prefix, scope, d)
 	for _, v := range verdicts {
 		if v.Action != policy.ActionBan || v.Prefix != b.Prefix {
 			j.order([]policy.Verdict{v}) // what else was due

@@ -31,9 +31,6 @@ func inOffice(t *testing.T, test func(t *testing.T, o *office)) {
 		p := newPath(t, log)
 		kernel := newFakeTable()
 		p.enforcer.table, p.table = kernel, kernel
-		if p.judge.operator == nil {
-			p.judge.operator = &borrowed{Engine: p.judge.engine}
-		}
 		o := &office{newDesk(p.daemon, protect.New(protect.Config{})), kernel, said}
 		o.Config.Policy = policy.DefaultOptions()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -49,27 +46,6 @@ func inOffice(t *testing.T, test func(t *testing.T, o *office)) {
 		synctest.Wait()
 		test(t, o)
 	})
-}
-
-// borrowed does what operators want by what this engine has, until it has methods of its own for it.
-type borrowed struct {
-	*policy.Engine
-}
-
-func (b *borrowed) Impose(now int64, p netip.Prefix, scope policy.Scope, d time.Duration) ([]policy.Verdict, error) {
-	for _, v := range b.Adopt(now, p, scope, d) {
-		return []policy.Verdict{v}, errors.New("it cannot be")
-	}
-	return []policy.Verdict{{Action: policy.ActionBan, Scope: scope, Prefix: p, At: now, Duration: d, Rule: ruleOperator, Strike: 1}}, nil
-}
-
-func (b *borrowed) Pardon(now int64, p netip.Prefix) []policy.Verdict {
-	out := slices.Clone(b.Protect(now, policy.NewProtected([]policy.ProtectedEntry{{Prefix: p}}, nil)))
-	for i := range out {
-		out[i].Rule = ruleOperator
-	}
-	b.Protect(now, nil)
-	return out
 }
 
 func newBanOf(prefix, scope string, d time.Duration) control.NewBan {

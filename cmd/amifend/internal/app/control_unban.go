@@ -98,12 +98,12 @@ func pardons(within netip.Prefix, banned []netip.Prefix) []netip.Prefix {
 
 // pardon lifts bans and has the engine forget: the judge's own goroutine alone may call it. It returns what was lifted.
 func (j *judge) pardon(p netip.Prefix, by string) (lifted []netip.Prefix) {
-	for _, v := range j.operator.Pardon(j.clock.now(), p) {
+	for _, v := range j.engine.Pardon(j.clock.now(), p) {
 		if v.Action != policy.ActionUnban {
 			j.order([]policy.Verdict{v}) // what else was due
 			continue
 		}
-		j.lift(v.Prefix, v.Scope, by, ruleOperator+": "+by)
+		j.lift(v.Prefix, v.Scope, by, policy.RuleOperator+": "+by)
 		lifted = append(lifted, v.Prefix)
 	}
 	return lifted
@@ -116,6 +116,6 @@ func (j *judge) liftAll(prefixes []netip.Prefix, by string) {
 		if b, ok := j.engine.Ban(p.Addr()); ok && b.Prefix == p {
 			continue
 		}
-		j.lift(p, policy.ScopeNone, by, ruleOperator+": "+by)
+		j.lift(p, policy.ScopeNone, by, policy.RuleOperator+": "+by)
 	}
 }

@@ -75,7 +75,6 @@ func newDaemon(o Options, table watchedTable, set protect.Set) (*daemon, error) 
 		asks:        newAsks(), news: d.enforcer.news, records: d.records,
 		tally: newTally(d.records, names, opts.Weights),
 	}
-	d.judge.operator, _ = any(engine).(operated)
 	return d, nil
 }
 

@@ -34,7 +34,7 @@ func TestBanIsToldAfterTheKernelHasIt(t *testing.T) {
 		l := w.said.count(t, 1, "banned", "192.0.2.1")[0]
 		for k, v := range map[string]string{
 			"scope": "sip", "rule": "score", "score": "4", "attempts": "4", "strike": "1", "for": "1h0m0s", "evidence": `pbx: InvalidAccountID "100"`,
-			"undo": `add "192.0.2.1" to [allow] prefixes and restart amifend`, "until": time.Now().Add(time.Hour).UTC().Format(time.RFC3339),
+			"undo": "amifend unban 192.0.2.1", "until": time.Now().Add(time.Hour).UTC().Format(time.RFC3339),
 		} {
 			if l.text(k) != v {
 				t.Errorf("%s is %q, want %q", k, l.text(k), v)

@@ -29,7 +29,6 @@ type judge struct {
 	late        []lateNews           // of these, what is still to be told to the engine
 	records     records
 	tally       *tally
-	operator    operated // nil: this engine cannot do what operators want
 }
 
 // run judges until in is closed.

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -42,7 +41,7 @@ func source(p netip.Prefix) string {
 
 // undo says how to lift the ban for good.
 func (b Ban) undo() string {
-	return fmt.Sprintf("add %q to [allow] prefixes and restart amifend", b.Source())
+	return "amifend unban " + b.Source()
 }
 
 // attrs are the ban's attributes in the log: an API, in this order.

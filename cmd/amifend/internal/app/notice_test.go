@@ -21,7 +21,7 @@ func TestBanOfAPrefixIsToldAsOne(t *testing.T) {
 			score = a.Value.String()
 		}
 	}
-	if b.Source() != "2001:db8::/64" || undo != `add "2001:db8::/64" to [allow] prefixes and restart amifend` || score != "3.25" {
+	if b.Source() != "2001:db8::/64" || undo != "amifend unban 2001:db8::/64" || score != "3.25" {
 		t.Errorf("told as %s, %s, %s", b.Source(), undo, score)
 	}
 }

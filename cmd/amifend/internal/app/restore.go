@@ -30,7 +30,7 @@ func (e *enforcer) restore(ctx context.Context) {
 	}
 	e.restoring = true
 	e.log.Warn("bans were taken out of the kernel by somebody else: putting them back", "bans", n,
-		"do", "to lift a ban for good add its source to [allow] prefixes and restart amifend")
+		"do", "to lift a ban: amifend unban ADDRESS")
 }
 
 // failed notes that the kernel did nothing of what was asked, and tells when to try it all again. A table that is gone

@@ -29,7 +29,7 @@ func (*Bans) Help() string {
     amifend bans 203.0.113.5             is he banned, for how long, how many of his packets were dropped
     amifend bans --sort dropped -n 10    who knocks most
 
-With --json an object a line.`
+With --json an object a line. See also: amifend explain ADDR.`
 }
 
 // Validate is called by kong.

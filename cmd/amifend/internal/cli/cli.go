@@ -23,7 +23,11 @@ type Commands struct {
 	Check      Check      `cmd:"" help:"Check the config, every PBX, the firewall and who is never banned."`
 	Status     Status     `cmd:"" help:"Tell how the daemon is: servers, firewall, and what needs a look."`
 	Bans       Bans       `cmd:"" help:"List who is banned now."`
+	Ban        Ban        `cmd:"" help:"Ban an address."`
+	Unban      Unban      `cmd:"" help:"Lift bans."`
+	Explain    Explain    `cmd:"" help:"Tell why an address is banned, or how far it is from that."`
 	Allow      Allow      `cmd:"" help:"Have an address never banned, or list who is not."`
+	Import     Import     `cmd:"" help:"Take over the bans of another tool."`
 	Export     Export     `cmd:"" help:"Write all bans for another machine."`
 	Reload     Reload     `cmd:"" help:"Have the daemon read its config again."`
 	Flush      Flush      `cmd:"" help:"Take every ban out of the kernel, without the daemon."`

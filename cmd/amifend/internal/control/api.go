@@ -1,6 +1,7 @@
 package control
 
 import (
+	"encoding/json"
 	"net/netip"
 	"time"
 )
@@ -162,6 +163,13 @@ type Lifted struct {
 
 // MostLifted is how many prefixes Lifted names.
 const MostLifted = 1000
+
+// Explanation is all that is known of an address.
+type Explanation struct {
+	Text   string          `json:"text"`           // for people
+	Detail json.RawMessage `json:"detail"`         // the same for programs, as of amifend replay --format json --explain
+	Bans   []Ban           `json:"bans,omitempty"` // that cover it, and what the kernel has of them
+}
 
 // AllowList is who is never banned.
 type AllowList struct {

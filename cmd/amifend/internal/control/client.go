@@ -80,9 +80,10 @@ func (c *Client) Unban(ctx context.Context, within netip.Prefix) (l Lifted, err 
 	return l, err
 }
 
-// Explain asks for all that the daemon knows of an address. The answer is put into v.
-func (c *Client) Explain(ctx context.Context, addr netip.Addr, v any) error {
-	return c.call(ctx, http.MethodGet, "explain", url.Values{"address": {addr.String()}}, nil, v)
+// Explain asks for all that the daemon knows of an address.
+func (c *Client) Explain(ctx context.Context, addr netip.Addr) (x Explanation, err error) {
+	err = c.call(ctx, http.MethodGet, "explain", url.Values{"address": {addr.String()}}, nil, &x)
+	return x, err
 }
 
 // Allowed asks who is never banned.

@@ -57,7 +57,7 @@ type Options struct {
 	Read    Reader
 	Ban     Banner
 	Allow   Allower
-	Explain func(ctx context.Context, addr netip.Addr) (any, error)
+	Explain func(ctx context.Context, addr netip.Addr) (Explanation, error)
 	Reload  func(ctx context.Context, by Peer) (Reloaded, error)
 	Events  *Feed
 }

@@ -142,7 +142,7 @@ func TestBadRequests(t *testing.T) {
 		"unknown event":       {get("/v1/events?kind=Foo"), CodeBadRequest},
 		"unban without what":  {strings.Replace(get("/v1/bans"), "GET", "DELETE", 1), CodeBadRequest},
 		"unban of host bits":  {strings.Replace(get("/v1/bans?within=203.0.113.5/24"), "GET", "DELETE", 1), CodeBadRequest},
-		"explain without one": {get("/v1/explain"), CodeUnknown}, // it is not served here
+		"explain, not served": {get("/v1/explain?address=203.0.113.5"), CodeUnknown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := raw(t, c, tt.request); !strings.Contains(got, `"code":"`+tt.code+`"`) {

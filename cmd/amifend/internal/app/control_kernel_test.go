@@ -1,0 +1,61 @@
+package app
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
+)
+
+// What an operator bans and lifts is so in the kernel when the answer comes, and stays so over a restart.
+func TestOperatorInTheKernel(t *testing.T) {
+	s := newSite(t, 1)
+	s.config.State.Directory, s.config.State.Retain, s.config.State.MaxSize = t.TempDir(), time.Hour, 10<<20
+	c := s.withControl(t)
+	r := s.start(t)
+	ready(t, c)
+	table := s.table(t)
+	guess(s.pbxs[0], "203.0.113.6:5062", "TCP", 4)
+	r.wait(t, "banned", "203.0.113.6")
+
+	res, err := c.Ban(t.Context(), []control.NewBan{newBanOf("203.0.113.9/32", "sip", 2*time.Hour), newBanOf("198.51.100.1/32", "all", time.Hour)})
+	if err != nil || len(res.Results) != 2 || res.Results[0].State != control.StateInKernel || res.Results[1].Error == nil || res.Results[1].Error.Code != control.CodeProtected {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	if el := s.element(t, table, "203.0.113.9/32", sip); el == nil || el.Expires.Round(time.Minute) != 2*time.Hour {
+		t.Errorf("the kernel has %v", el)
+	}
+	l, err := c.Unban(t.Context(), netip.MustParsePrefix("203.0.113.6/32"))
+	if err != nil || l.Count != 1 || l.Pending != 0 {
+		t.Fatalf("%+v, %v", l, err)
+	}
+	if el := s.element(t, table, "203.0.113.6/32", all); el != nil {
+		t.Errorf("the kernel still has %v", el)
+	}
+	guess(s.pbxs[0], "203.0.113.6:5063", "TCP", 3) // it begins anew
+	x, err := c.Explain(t.Context(), netip.MustParseAddr("203.0.113.6"))
+	if err != nil || len(x.Bans) != 0 || !strings.HasPrefix(x.Text, "203.0.113.6 is not banned\n") {
+		t.Errorf("%+v, %v", x, err)
+	}
+	r.stop(t)
+
+	r = s.start(t)
+	ready(t, c)
+	bans, err := c.Bans(t.Context(), control.BanQuery{})
+	if err != nil || len(bans.Bans) != 1 || bans.Bans[0].Prefix.String() != "203.0.113.9/32" || bans.Bans[0].Rule != "operator" {
+		t.Fatalf("after the restart: %+v, %v", bans, err)
+	}
+	x, err = c.Explain(t.Context(), netip.MustParseAddr("203.0.113.9"))
+	if err != nil || len(x.Bans) != 1 || x.Bans[0].Dropped == nil || !strings.Contains(x.Text, "203.0.113.9 is banned as 203.0.113.9/32, scope sip") {
+		t.Errorf("%+v, %v", x, err)
+	}
+	if l, err := c.Unban(t.Context(), netip.Prefix{}); err != nil || !slices.Equal(l.Lifted, []netip.Prefix{netip.MustParsePrefix("203.0.113.9/32")}) {
+		t.Errorf("all: %+v, %v", l, err)
+	}
+	if elements, err := table.Bans(t.Context()); err != nil || len(elements) != 0 {
+		t.Errorf("the kernel has %v, %v", elements, err)
+	}
+}

@@ -1,0 +1,60 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
+)
+
+// Explain is `amifend explain`.
+type Explain struct {
+	daemonFlags
+	Addr netip.Addr `arg:"" name:"address" help:"The address, banned or not."`
+}
+
+// Help is the detailed help.
+func (*Explain) Help() string {
+	return `What is held against the address and what speaks for it: its score, its latest attempts, accounts, proofs and strikes; the rule
+that banned it; and what would ban or free it. policy/README.md explains the rules.`
+}
+
+// Run asks, and prints the answer.
+func (c *Explain) Run(ctx context.Context) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	x, err := client.Explain(ctx, c.Addr.Unmap().WithZone(""))
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(x)
+	}
+	var b strings.Builder
+	b.WriteString(x.Text)
+	for _, ban := range x.Bans {
+		b.WriteString(kernelLine(ban, time.Now()))
+	}
+	if len(x.Bans) > 0 {
+		fmt.Fprintf(&b, "  undo:      amifend unban %s; if it is to stay free: amifend allow %[1]s\n", c.Addr)
+	}
+	_, err = fmt.Print(b.String())
+	return err
+}
+
+// kernelLine tells what the kernel does for a ban.
+func kernelLine(b control.Ban, now time.Time) string {
+	dropped := "drops its packets"
+	if b.Dropped != nil {
+		dropped = "has dropped " + count(int(min(*b.Dropped, 1<<31)), "packet")
+	}
+	if b.State != control.StateInKernel {
+		dropped = stateText(b.State)
+	}
+	return fmt.Sprintf("  kernel:    %s %s, %s more: %s\n", who(b.Prefix), b.Scope, rough(b.Until.Sub(now)), dropped)
+}

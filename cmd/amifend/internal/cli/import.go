@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/fail2ban"
+)
+
+// Import is `amifend import`.
+type Import struct {
+	Fail2ban ImportFail2ban `cmd:"" name:"fail2ban" help:"Take over the bans of fail2ban."`
+}
+
+// ImportFail2ban is `amifend import fail2ban`.
+type ImportFail2ban struct {
+	daemonFlags
+	Jail   []string `placeholder:"NAME" help:"Only of these jails. Default: those with asterisk, pbx or sip in their names."`
+	Scope  string   `enum:"all,sip" default:"sip" help:"What is dropped: all of their packets, or sip, those to the SIP ports (${default})."`
+	DryRun bool     `help:"Ban nobody: only tell."`
+	Path   string   `arg:"" optional:"" default:"/var/lib/fail2ban/fail2ban.sqlite3" type:"path" help:"fail2ban's database (${default})."`
+}
+
+// Help is the detailed help.
+func (*ImportFail2ban) Help() string {
+	return `Each ban comes with the time that remains of it, ban_max at most. What must never be banned is left out. fail2ban may run
+meanwhile, and goes on as before: stop its jails for Asterisk afterwards.`
+}
+
+// Run reads the database and has the daemon ban.
+func (c *ImportFail2ban) Run(ctx context.Context) error {
+	found, err := fail2ban.Read(ctx, c.Path, time.Now())
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return control.Errorf(control.CodeFailed, "%s", err).Advise("use sudo: only root may read it")
+	case errors.Is(err, fs.ErrNotExist):
+		return control.Errorf(control.CodeFailed, "%s", err).Advise("write where it is; dbfile in /etc/fail2ban/fail2ban.conf says so")
+	case err != nil:
+		return err
+	}
+	wanted, left := c.choose(found.Bans)
+	var results []control.BanResult
+	if !c.DryRun && len(wanted) > 0 {
+		if results, err = c.ban(ctx, wanted); err != nil {
+			return err
+		}
+	}
+	if c.JSON {
+		return printJSON(struct {
+			Bans    []control.NewBan    `json:"bans"`
+			Results []control.BanResult `json:"results"`
+			LeftOut map[string]int      `json:"left_out_by_jail"`
+			Over    int                 `json:"over"`
+			Strange int                 `json:"no_addresses"`
+		}{wanted, results, left, found.Over, len(found.Strange)})
+	}
+	return c.tell(found, wanted, results, left)
+}
+
+// choose returns the bans to ask for, and how many of other jails are left out.
+func (c *ImportFail2ban) choose(bans []fail2ban.Ban) (wanted []control.NewBan, left map[string]int) {
+	left = map[string]int{}
+	for _, b := range bans {
+		if !c.chosen(b.Jail) {
+			left[b.Jail]++
+			continue
+		}
+		n := control.NewBan{
+			Prefix: b.Prefix, Scope: c.Scope, For: max(1, b.Left.Seconds()), Import: true, Reason: "fail2ban jail " + b.Jail,
+		}
+		wanted = append(wanted, n)
+	}
+	return wanted, left
+}
+
+func (c *ImportFail2ban) chosen(jail string) bool {
+	if len(c.Jail) > 0 {
+		return slices.Contains(c.Jail, jail)
+	}
+	name := strings.ToLower(jail)
+	return strings.Contains(name, "asterisk") || strings.Contains(name, "pbx") || strings.Contains(name, "sip")
+}
+
+// ban asks in parts of what one request may hold.
+func (c *ImportFail2ban) ban(ctx context.Context, wanted []control.NewBan) (results []control.BanResult, err error) {
+	client, err := c.client()
+	if err != nil {
+		return nil, err
+	}
+	for part := range slices.Chunk(wanted, control.MostBans) {
+		res, err := client.Ban(ctx, part)
+		if err != nil {
+			return results, err
+		}
+		results = append(results, res.Results...)
+	}
+	return results, nil
+}
+
+func (c *ImportFail2ban) tell(found *fail2ban.Bans, wanted []control.NewBan, results []control.BanResult, left map[string]int) error {
+	refused := 0
+	for _, r := range results {
+		if r.Error != nil {
+			refused++
+			fmt.Printf("left out: %s\n", r.Error.Message)
+		}
+	}
+	for _, s := range found.Strange {
+		fmt.Printf("left out: %s is no address\n", ami.Quote([]byte(s)))
+	}
+	for _, jail := range slices.Sorted(maps.Keys(left)) {
+		fmt.Printf("left out: %s of jail %s (to take them too: --jail %[2]s)\n", count(left[jail], "ban"), ami.Quote([]byte(jail)))
+	}
+	verb, n := "imported", len(wanted)-refused
+	if c.DryRun {
+		verb, n = "would be imported", len(wanted)
+	}
+	_, err := fmt.Printf("%s %s\n", count(n, "ban"), verb)
+	return err
+}
