@@ -28,6 +28,8 @@ type desk struct {
 
 	allowances allowances
 
+	remembering sync.Mutex
+
 	mu       sync.Mutex
 	counted  time.Time // when the kernel's counters were read
 	counters map[key]firewall.Element

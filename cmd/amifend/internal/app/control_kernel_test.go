@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/policy"
 )
 
 // What an operator bans and lifts is so in the kernel when the answer comes, and stays so over a restart.
@@ -40,9 +41,14 @@ func TestOperatorInTheKernel(t *testing.T) {
 	if err != nil || len(x.Bans) != 0 || !strings.HasPrefix(x.Text, "203.0.113.6 is not banned\n") {
 		t.Errorf("%+v, %v", x, err)
 	}
+	eventually(t, "the journal tells of the ban that is over", func() bool {
+		x, err := c.Explain(t.Context(), netip.MustParseAddr("203.0.113.6"))
+		return err == nil && len(x.Past) == 1 && !x.Past[0].Lifted.IsZero() && x.Past[0].Rule == policy.RuleProvenScore &&
+			x.Past[0].By == "uid 0" && strings.Contains(x.Past[0].Evidence, `InvalidAccountID "100"`)
+	})
 	r.stop(t)
 
-	r = s.start(t)
+	s.start(t)
 	ready(t, c)
 	bans, err := c.Bans(t.Context(), control.BanQuery{})
 	if err != nil || len(bans.Bans) != 1 || bans.Bans[0].Prefix.String() != "203.0.113.9/32" || bans.Bans[0].Rule != "operator" {

@@ -43,8 +43,28 @@ func (c *Explain) Run(ctx context.Context) error {
 	if len(x.Bans) > 0 {
 		fmt.Fprintf(&b, "  undo:      amifend unban %s; if it is to stay free: amifend allow %[1]s\n", c.Addr)
 	}
+	for i, p := range x.Past {
+		if i == 0 {
+			b.WriteString("  history:\n")
+		}
+		b.WriteString(pastLine(p))
+	}
 	_, err = fmt.Print(b.String())
 	return err
+}
+
+// pastLine tells a ban of the past.
+func pastLine(p control.PastBan) string {
+	verb, end := "banned", p.Until
+	if p.Observed {
+		verb = "would have been banned"
+	}
+	lifted := ""
+	if !p.Lifted.IsZero() {
+		end, lifted = p.Lifted, ", lifted by "+p.By+" ("+p.Why+")"
+	}
+	return fmt.Sprintf("    %s  %s %s %s for %s by %s%s: %s\n", p.From.Local().Format(time.DateTime), who(p.Prefix), p.Scope, verb,
+		rough(end.Sub(p.From)), p.Rule, lifted, p.Evidence)
 }
 
 // kernelLine tells what the kernel does for a ban.

@@ -169,6 +169,22 @@ type Explanation struct {
 	Text   string          `json:"text"`           // for people
 	Detail json.RawMessage `json:"detail"`         // the same for programs, as of amifend replay --format json --explain
 	Bans   []Ban           `json:"bans,omitempty"` // that cover it, and what the kernel has of them
+	Past   []PastBan       `json:"past,omitempty"` // the latest that were decided, the last one first
+}
+
+// PastBan is a ban that the journal knows, also of one that is over.
+type PastBan struct {
+	Prefix   netip.Prefix `json:"prefix"`
+	Scope    string       `json:"scope"`
+	Rule     string       `json:"rule"`
+	Attempts int          `json:"attempts"`
+	Evidence string       `json:"evidence,omitempty"` // an attacker's bytes are quoted in it
+	From     time.Time    `json:"from"`
+	Until    time.Time    `json:"until"`
+	Lifted   time.Time    `json:"lifted,omitzero"` // when it was ended early
+	By       string       `json:"lifted_by,omitempty"`
+	Why      string       `json:"lifted_why,omitempty"`
+	Observed bool         `json:"observed,omitempty"` // nothing was dropped
 }
 
 // AllowList is who is never banned.
