@@ -48,7 +48,7 @@ type enforcer struct {
 	allow   chan []netip.Prefix // the latest allowlist, at most one waiting
 	damaged chan struct{}       // a token: the table may have been changed by somebody else
 	asks    asks
-	news    *mailbox[key, int64] // bans that the judge did not decide, and when they end
+	news    *mailbox[key, news] // what the judge did not decide
 	inquiry inquiry
 	records records
 
@@ -70,7 +70,7 @@ func newEnforcer(t table, c clock, log *slog.Logger) *enforcer {
 		table: t, clock: c, log: log,
 		orders: newMailbox[netip.Prefix](mergeOrders), acks: newMailbox[netip.Prefix, ack](nil), doubts: newMailbox[netip.Prefix, doubt](nil),
 		allow: make(chan []netip.Prefix, 1), damaged: make(chan struct{}, 1), asks: newAsks(),
-		news: newMailbox[key, int64](nil), inquiry: newInquiry(),
+		news: newMailbox[key, news](nil), inquiry: newInquiry(),
 		ledger: newLedger(), questions: make(map[netip.Prefix]doubt),
 	}
 }

@@ -25,8 +25,8 @@ type judge struct {
 	ineffective *ineffective
 	masked      *masked
 	asks        asks
-	news        *mailbox[key, int64] // bans that others decided, and when they end
-	late        []lateNews           // of these, what is still to be told to the engine
+	news        *mailbox[key, news] // what others decided
+	late        []lateNews          // of these, what is still to be told to the engine
 	records     records
 	tally       *tally
 }
@@ -99,20 +99,31 @@ func (j *judge) lift(prefix netip.Prefix, scope policy.Scope, by, why string) {
 // learnMost is how many bans the engine is told of at a time: a tenth of a millisecond.
 const learnMost = 256
 
+// news is what became of a ban without the engine: it was found, or came back from the journal, or is lifted.
+type news struct {
+	until  int64
+	lifted bool
+}
+
 type lateNews struct {
 	key
-	until int64
+	news
 }
 
 // learn tells the engine of bans that it did not decide, some at a time: a journal that can be read late may have many.
 func (j *judge) learn() {
-	for k, until := range j.news.take() {
-		j.late = append(j.late, lateNews{k, until})
+	for k, n := range j.news.take() {
+		j.late = append(j.late, lateNews{k, n})
 	}
 	now := j.clock.now()
 	n := min(learnMost, len(j.late))
 	for _, l := range j.late[:n] {
-		j.order(j.engine.Adopt(now, l.prefix, scopeOf[l.scope], time.Duration(l.until-now)))
+		switch {
+		case !l.lifted:
+			j.order(j.engine.Adopt(now, l.prefix, scopeOf[l.scope], time.Duration(l.until-now)))
+		case j.operator != nil:
+			j.pardon(l.prefix, byPolicy)
+		}
 	}
 	if j.late = j.late[n:]; len(j.late) == 0 {
 		j.late = nil

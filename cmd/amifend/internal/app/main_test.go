@@ -16,7 +16,12 @@ import (
 	"github.com/amifend/amifend/firewall/firewalltest"
 )
 
-func TestMain(m *testing.M) { firewalltest.Main(leakCheck{m}) }
+func TestMain(m *testing.M) {
+	if c := os.Getenv(envDaemon); c != "" {
+		os.Exit(runDaemon(c))
+	}
+	firewalltest.Main(leakCheck{m})
+}
 
 // leakCheck fails the run if a goroutine is left after the tests.
 type leakCheck struct{ m *testing.M }

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	slack   = 2 * time.Second  // by which two ends of one ban may differ, and how much must be left of it to be worth a word
-	settled = 10 * time.Second // a decision that old has passed all queues
+	slack        = 2 * time.Second  // by which two ends of one ban may differ, and how much must be left of it to be worth a word
+	settledAfter = 10 * time.Second // a decision that old has passed all queues
 )
 
 // differences counts what kernel, journal and ledger did not agree on.
@@ -61,7 +61,7 @@ func (e *enforcer) reconcile(ctx context.Context, snap *journal.Snapshot) {
 		}
 	}
 	for k, h := range e.ledger.bans {
-		if _, known := snap.Open[k.journal()]; !known && h.decided() < e.inquiry.asked-int64(settled) && h.until-now > int64(slack) {
+		if _, known := snap.Open[k.journal()]; !known && h.until-now > int64(slack) && e.settled(h) {
 			e.complete(k, h, snap, &n)
 		}
 	}
@@ -81,7 +81,7 @@ func (e *enforcer) meet(el firewall.Element, snap *journal.Snapshot, now int64, 
 	}
 	n.adopted++
 	e.takeOver(ban, el, now)
-	e.news.put(ban.key(), ban.until)
+	e.news.put(ban.key(), news{until: ban.until})
 }
 
 // weigh says what an element of the kernel is that the ledger does not know: a ban, or why there must be no such element.
@@ -128,18 +128,32 @@ func (e *enforcer) follow(k journal.Key, o journal.Open, snap *journal.Snapshot,
 		if left > slack {
 			ban := remembered(k, o, left, now)
 			e.putBack(ban)
-			e.news.put(ban.key(), ban.until)
+			e.news.put(ban.key(), news{until: ban.until})
 			n.restored++
 		}
 		return
 	}
-	if d := time.Duration(h.until-now) - left; h.decided() < e.inquiry.asked-int64(settled) && (d > slack || d < -slack) {
+	if d := time.Duration(h.until-now) - left; (d > slack || d < -slack) && e.settled(h) {
 		h.until = now + int64(left)
 		if !e.ledger.waits(keyOf(k)) {
 			e.ledger.send[keyOf(k)] = struct{}{}
 		}
 		n.moved++
 	}
+}
+
+// settled tells whether a ban was decided so long before the journal was asked that the answer must have known it. If that is
+// not certain, the journal is asked once more.
+func (e *enforcer) settled(h *held) bool {
+	at := h.decided()
+	if at >= e.inquiry.asked {
+		return false // it is new
+	}
+	if at < e.inquiry.asked-int64(settledAfter) {
+		return true
+	}
+	e.inquiry.due = true
+	return false
 }
 
 // putBack wants a ban in the kernel that was told already.
@@ -153,6 +167,7 @@ func (e *enforcer) putBack(b Ban) {
 func (e *enforcer) complete(k key, h *held, snap *journal.Snapshot, n *differences) {
 	if l, ok := snap.Lifted[k.journal()]; ok && h.Rule == policy.RuleAdopted {
 		e.ledger.liftOne(k, whyLifted+": "+l.By+": "+l.Why) // adopted while the journal could not be read
+		e.news.put(k, news{lifted: true})
 		n.lifted++
 		return
 	}

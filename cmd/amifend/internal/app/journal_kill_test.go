@@ -1,0 +1,162 @@
+package app
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
+)
+
+// envDaemon has the test binary be amifend itself, in the namespace of descriptor 3; its value is the config.
+const envDaemon = "APPTEST_DAEMON"
+
+// runDaemon is what the test binary does then.
+func runDaemon(text string) int {
+	var c config.Config
+	if err := json.Unmarshal([]byte(text), &c); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	c.Servers = []config.Server{{ // the secret is never written
+		Name: "pbx1", Address: os.Getenv(envDaemon + "_PBX"), Host: "127.0.0.1", Username: pbxUser, Secret: ami.NewSecret(pbxSecret),
+	}}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	if err := Run(ctx, Options{Config: &c, Log: slog.New(slog.NewJSONHandler(os.Stdout, nil)), NetNS: 3}); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// process is amifend in a process of its own.
+type process struct {
+	*exec.Cmd
+	lines chan logLine
+}
+
+func (s *site) spawn(t *testing.T) *process {
+	t.Helper()
+	c := s.config
+	c.Servers = nil
+	text, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{Cmd: exec.Command("/proc/self/exe"), lines: make(chan logLine, 10_000)}
+	p.Env = append(os.Environ(), envDaemon+"="+string(text), envDaemon+"_PBX="+s.pbxs[0].Addr())
+	p.Stderr = os.Stderr
+	p.ExtraFiles = []*os.File{os.NewFile(uintptr(dup(t, s.FD())), "namespace")}
+	out, err := p.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.ExtraFiles[0].Close()
+	go func() {
+		defer close(p.lines)
+		for in := bufio.NewScanner(out); in.Scan(); {
+			var l logLine
+			if json.Unmarshal(in.Bytes(), &l) == nil {
+				p.lines <- l
+			}
+		}
+	}()
+	t.Cleanup(func() { p.kill(t) })
+	return p
+}
+
+func dup(t *testing.T, fd int) int {
+	t.Helper()
+	n, err := syscall.Dup(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// kill is kill -9.
+func (p *process) kill(t *testing.T) {
+	t.Helper()
+	if p.ProcessState != nil {
+		return
+	}
+	if err := p.Process.Kill(); err != nil {
+		t.Error(err)
+	}
+	for range p.lines { // until the pipe ends
+	}
+	_ = p.Wait() // it was killed
+}
+
+// said waits for a line.
+func (p *process) said(t *testing.T, msg, source string) logLine {
+	t.Helper()
+	end := time.After(10 * time.Second)
+	for {
+		select {
+		case l, ok := <-p.lines:
+			if !ok {
+				t.Fatalf("it ended before it said %q", msg)
+			}
+			if l["msg"] == msg && (source == "" || l["source"] == source) {
+				return l
+			}
+		case <-end:
+			t.Fatalf("it does not say %q of %q", msg, source)
+		}
+	}
+}
+
+// A kill -9, again and again at a moment of its own, loses no ban that was told, in the same boot or over a reboot, and brings
+// none back that was lifted.
+func TestKilledDaemon(t *testing.T) {
+	s := newSite(t, 1)
+	s.withState(t)
+	total := 0
+	for round := range 5 {
+		p := s.spawn(t)
+		if l := p.said(t, "amifend runs", ""); l.text("adopted") != strconv.Itoa(total) {
+			t.Fatalf("round %d: %v, want %d", round, l, total)
+		}
+		eventually(t, "it is logged in", func() bool { return s.pbxs[0].Sessions() >= 1 })
+		for range 20 {
+			total++
+			source := fmt.Sprintf("203.0.113.%d", total)
+			guess(s.pbxs[0], source+":5060", "TCP", 4)
+			p.said(t, "banned", source)
+		}
+		if round == 4 { // and one is lifted
+			s.Run(t, "ip", "addr", "add", "203.0.113.1/32", "dev", "lo")
+			p.said(t, "ban lifted", "203.0.113.1")
+			time.Sleep(100 * time.Millisecond) // for the disk: nobody waits for it
+		}
+		p.kill(t)
+	}
+	s.reboot(t)
+	p := s.spawn(t)
+	if l := p.said(t, "amifend runs", ""); l.text("adopted") != "0" || l.text("restored") != strconv.Itoa(total-1) {
+		t.Errorf("%v, want %d", l, total-1)
+	}
+	p.said(t, "firewall restored", "")
+	bans, err := s.table(t).Bans(t.Context())
+	if err != nil || len(bans) != total-1 {
+		t.Errorf("%d in the kernel, %v, want %d", len(bans), err, total-1)
+	}
+	if s.element(t, s.table(t), "203.0.113.1/32", all) != nil {
+		t.Error("what was lifted is back")
+	}
+}
