@@ -99,7 +99,7 @@ func TestMisconfiguredEndpointIsToldOnce(t *testing.T) {
 	l.quiet()
 	l.every(8*time.Second, stale("1008"))
 	v := l.alerted(RuleMisconfigured)
-	if string(v.Account.Bytes()) != "1008" || v.Prefix.Addr() != hostAddr(office) || v.Attempts != 4 || v.Rate != 12 || v.Strike != 0 {
+	if string(v.Account.Bytes()) != "1008" || v.Prefix.Addr() != hostAddr(office) || v.Attempts != 4 || v.Rate != 4 || v.Strike != 0 {
 		t.Errorf("got %s, rate %v", brief(v), v.Rate)
 	}
 	for range 100 {
