@@ -39,6 +39,7 @@ func TestMisconfiguredEndpointHasARate(t *testing.T) {
 		{"a reboot minute", busy, 60, 1, stale("1008"), false},
 		{"more in a reboot minute", busy, 61, 1, stale("1008"), true},
 		{"the minute after it", busy, 21, 2, stale("1008"), true},
+		{"one phone that registers five times is no reboot", func(l *lab) { l.feed(repeat(5, success(office, "1007"))...); trusted(l) }, 21, 1, stale("1008"), true},
 		{"nobody works there", func(*lab) {}, 1, 15, stale("1008"), true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
