@@ -32,9 +32,7 @@ func (e *Engine) evidence(o *Observation) Evidence {
 	case o.Injected:
 		ev.Kind = KindInjection
 	case o.Kind == KindInvalidPassword && o.Service == ServiceSIP && o.RoundTrip:
-		k := hostKey(o.Source.Addr())
-		yes, known := e.answers(k, o)
-		ev.Proven = ev.Proven || yes || !known && !e.isProved(k)
+		ev.Proven = ev.Proven || o.answers || !e.isProved(hostKey(o.Source.Addr()))
 	}
 	ev.Weight = e.weight(ev.Kind, o.Unknown, o.Service)
 	return ev
@@ -174,13 +172,18 @@ func (e *Engine) misconfigured(k key, s *source, p *pair, id accountID, ev *Evid
 	if lasted := e.sec - p.failAt; p.excused >= toldAfter && lasted >= toldSeconds && p.flags&pairTold == 0 {
 		told := e.alert(Verdict{
 			Rule: RuleMisconfigured, Prefix: k.prefix(), Server: ev.Server, Account: ev.Account, Attempts: int(p.excused),
-			Rate: float64(p.excused) * 60 / float64(lasted),
+			Rate: perMinuteSince(p.excused, lasted),
 		}, pairKey{k.hi, k.lo, id}, daily)
 		if told {
 			p.flags |= pairTold
 		}
 	}
 	return true
+}
+
+// perMinuteSince is a rate: n in so many seconds, taken for a minute at least.
+func perMinuteSince(n uint16, seconds uint32) float64 {
+	return float64(n) * 60 / float64(max(60, seconds))
 }
 
 // trust is what lets more of a source's accounts fail: no more than its number of accounts bears out.
@@ -305,7 +308,7 @@ func (e *Engine) guessing(k key, s *source, r ref, p *pair, id accountID, ev *Ev
 	}
 	v := Verdict{
 		Rule: RuleProvedGuessing, Prefix: k.prefix(), Server: ev.Server, Account: ev.Account, Score: float64(s.guess),
-		Attempts: int(p.shielded), Rate: float64(p.shielded) * 60 / float64(max(1, e.sec-p.failAt)),
+		Attempts: int(p.shielded), Rate: perMinuteSince(p.shielded, e.sec-p.failAt),
 		Owns: int(s.owns), Owned: e.ownedBy(k, s), Guessed: int(s.failed),
 	}
 	e.alert(v, about, hourly)

@@ -111,7 +111,8 @@ type banCase struct {
 	attempts  uint16
 	forgeable bool // it rests on evidence that could have been forged: it is short at first, and limited in number
 	patient   bool // but that evidence spans two minutes
-	short     bool // it never lasts longer than the first: the source has proved itself, see washed
+	short     bool // it never lasts longer than the first: the source has proved itself, or did some time ago
+	wide      bool // it is a prefix: on forgeable evidence it lasts BanTime at most, and counts as forgeablePrefix bans
 }
 
 // ban bans a host or prefix, or makes its running ban larger. A larger one is no new strike and never ends earlier than
@@ -119,7 +120,7 @@ type banCase struct {
 func (e *Engine) ban(k key, strikes *uint8, strikeAt *uint32, c banCase) bool {
 	br := e.bans.get(k)
 	running := br != 0 && e.bans.at(br).val.until > e.now
-	if !running && c.forgeable && !e.affordable(k, c.patient) {
+	if !running && c.forgeable && !e.affordable(k, c) {
 		return false
 	}
 	if br == 0 {
@@ -136,8 +137,11 @@ func (e *Engine) ban(k key, strikes *uint8, strikeAt *uint32, c banCase) bool {
 		*strikes = bump(*strikes, 1)
 	}
 	d := e.duration(*strikes, c.forgeable)
-	if c.short {
+	switch {
+	case c.short:
 		d = min(d, firstForgeable)
+	case c.wide && c.forgeable:
+		d = min(d, e.opt.BanTime)
 	}
 	b.until = max(b.until, e.now+int64(d))
 	b.scope, b.rule, b.attempts, b.strike, b.score = c.scope, c.rule, c.attempts, *strikes, c.score
@@ -169,9 +173,12 @@ func (e *Engine) duration(strike uint8, forgeable bool) time.Duration {
 // firstForgeable is how long the first ban of a source on forgeable evidence lasts.
 const firstForgeable = 10 * time.Minute
 
+// forgeablePrefix is how many bans on forgeable evidence that of a prefix counts as.
+const forgeablePrefix = 16
+
 // affordable says whether one more ban on forgeable evidence may begin: so many a minute of the clock, and beyond only
 // those of patient sources.
-func (e *Engine) affordable(k key, patient bool) bool {
+func (e *Engine) affordable(k key, c banCase) bool {
 	if !e.on(ruleBudget) {
 		return true
 	}
@@ -180,15 +187,18 @@ func (e *Engine) affordable(k key, patient bool) bool {
 	}
 	if e.budgetUsed < e.opt.ForgeablePerMinute {
 		e.budgetUsed++
+		if c.wide {
+			e.budgetUsed += forgeablePrefix - 1
+		}
 		return true
 	}
 	if e.on(ruleSpoofFlood) {
 		e.alert(Verdict{Rule: RuleSpoofFlood, Scope: ScopeSIP, Prefix: k.prefix()}, pairKey{}, hourly)
 	}
-	if !patient {
+	if !c.patient {
 		e.stats.Postponed++
 	}
-	return patient
+	return c.patient
 }
 
 // addBan makes room for a ban. 0 means that there is none: bans on forgeable evidence get half of it, so that a flood of

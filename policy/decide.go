@@ -61,7 +61,7 @@ func (e *Engine) decide(k key, s *source, r ref, ev *Evidence, covered Scope, ow
 	}
 	c := banCase{
 		scope: want, rule: rule, score: score, attempts: s.attempts, forgeable: want != ScopeAll, patient: e.patient(k),
-		short: want != ScopeAll && e.proved(s),
+		short: want != ScopeAll && (e.proved(s) || s.owns > 0),
 	}
 	if e.banHost(k, s, r, c) && offence != ScopeNone {
 		e.settle(k, s)
@@ -108,7 +108,7 @@ func (e *Engine) trapped(k key, o *Observation) bool {
 	switch {
 	case o.Injected:
 		rule = ruleInjection
-	case len(e.canaries) > 0 && slices.Contains(e.canaries, o.Account.hash) && !o.Unknown:
+	case len(e.canaries) > 0 && slices.Contains(e.canaries, o.Account.hash) && !o.Unknown && !(o.dialled && o.Kind == KindSuccessfulAuth):
 		rule = ruleCanary
 	default:
 		return false

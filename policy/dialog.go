@@ -25,10 +25,11 @@ func (k dialogKey) hash(k0, k1 uint64) uint64 {
 	return siphash.Hash(k0, k1, b[:])
 }
 
-// dialog is where its latest challenge went, and when.
+// dialog is whom its latest challenge was about, where it went, and when.
 type dialog struct {
-	to host
-	at int64
+	to      host
+	at      int64
+	account Label
 }
 
 // maxDialogs bounds the dialogs that are remembered: the oldest is forgotten first.
@@ -37,10 +38,39 @@ const maxDialogs = 1 << 15
 // dialogTime is how long chan_sip keeps a dialog that was challenged, and a bit.
 const dialogTime = 2 * creditWindow
 
-// asksDialog notes a challenge of chan_sip over UDP.
-func (e *Engine) asksDialog(k key, o *Observation) {
+// chanSIP takes in what chan_sip says, and corrects it: the account of a SuccessfulAuth or InvalidPassword is the number that
+// was dialled, if it was a call; its challenge named the caller. False means that the observation is not to be believed: a
+// success of an address where the challenge did not go.
+func (e *Engine) chanSIP(k key, o *Observation) bool {
 	dk := dialogKey{o.Session, o.Server}
 	r := e.dialogs.get(dk)
+	if o.Kind == KindChallengeSent {
+		e.challenges(r, dk, k, o)
+		return true
+	}
+	if o.Kind != KindSuccessfulAuth && o.Kind != KindInvalidPassword {
+		return true
+	}
+	if r == 0 || e.now-e.dialogs.at(r).val.at > dialogTime {
+		o.dialled = true
+		return true
+	}
+	d := &e.dialogs.at(r).val
+	o.Account, o.Unknown = d.account, false
+	if o.Stream || d.to == k.host() {
+		o.answers = true
+		return true
+	}
+	o.RoundTrip = false
+	if o.Kind == KindSuccessfulAuth {
+		e.stats.Borrowed++
+		return false
+	}
+	return true
+}
+
+// challenges notes the latest challenge of a dialog.
+func (e *Engine) challenges(r ref, dk dialogKey, k key, o *Observation) {
 	if r == 0 {
 		if e.dialogs.full() {
 			e.dialogs.remove(e.dialogs.lists[listAll].tail)
@@ -49,15 +79,5 @@ func (e *Engine) asksDialog(k key, o *Observation) {
 	} else {
 		e.dialogs.move(r, listAll)
 	}
-	e.dialogs.at(r).val = dialog{k.host(), e.now}
-}
-
-// answers says whether an event of chan_sip over UDP answers the latest challenge of its dialog from where that went. Known
-// is false when no such challenge is remembered, as where ChallengeSent is filtered out.
-func (e *Engine) answers(k key, o *Observation) (yes, known bool) {
-	r := e.dialogs.get(dialogKey{o.Session, o.Server})
-	if r == 0 || e.now-e.dialogs.at(r).val.at > dialogTime {
-		return false, false
-	}
-	return e.dialogs.at(r).val.to == k.host(), true
+	e.dialogs.at(r).val = dialog{k.host(), e.now, o.Account}
 }

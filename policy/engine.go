@@ -148,6 +148,9 @@ func (e *Engine) observe(o *Observation) {
 		b.seen++
 		b.lastSeen = e.now
 	}
+	if o.Service == ServiceSIP && !o.Injected && !e.chanSIP(k, o) {
+		return
+	}
 	if !e.trapped(k, o) {
 		e.judge(k, o)
 	}
@@ -156,9 +159,6 @@ func (e *Engine) observe(o *Observation) {
 // judge turns an event into an attempt, a part of one, a proof, or nothing.
 func (e *Engine) judge(k key, o *Observation) {
 	rk := keyOf(k, o)
-	if o.Kind == KindChallengeSent && o.Service == ServiceSIP && !o.Stream {
-		e.asksDialog(k, o)
-	}
 	switch {
 	case o.Kind == KindSuccessfulAuth:
 		e.succeeded(k, o)

@@ -99,7 +99,8 @@ func TestProvedGuesserOverAStreamIsBanned(t *testing.T) {
 
 // A later success does not wash who failed on the accounts of others before his first one, from the same port.
 func TestWashed(t *testing.T) {
-	two := guesses(2, attacker)
+	const from = attacker + ":40000"
+	two := guesses(2, from)
 	for _, tt := range []struct {
 		name   string
 		before []Observation
@@ -107,14 +108,15 @@ func TestWashed(t *testing.T) {
 		after  uint16 // the port of what follows
 		banned bool
 	}{
-		{"two unknown accounts, then its own", two, registered(attacker), 5060, true},
-		{"one unknown account", two[:1], registered(attacker), 5060, true},
-		{"a wrong password on another's account", []Observation{wrong(attacker, "1001")}, registered(attacker), 5060, true},
-		{"typos on its own account", repeat(4, wrong(attacker, "1007")), registered(attacker), 5060, false},
-		{"nothing", nil, registered(attacker), 5060, false},
-		{"failures from another port, so forged", all(two, fromPort(31337)), registered(attacker), 5060, false},
-		{"what follows comes from another port, so forged", two, registered(attacker), 31337, false},
-		{"proof before the failures", append([]Observation{registered(attacker)}, two...), registered(attacker), 5060, false},
+		{"two unknown accounts, then its own", two, registered(from), 40000, true},
+		{"one unknown account", two[:1], registered(from), 40000, true},
+		{"a wrong password on another's account", []Observation{wrong(from, "1001")}, registered(from), 40000, true},
+		{"typos on its own account", repeat(4, wrong(from, "1007")), registered(from), 40000, false},
+		{"all from the port of SIP, where a forger would try", guesses(2, attacker), registered(attacker), 5060, false},
+		{"nothing", nil, registered(from), 40000, false},
+		{"failures from another port, so forged", all(two, fromPort(31337)), registered(from), 40000, false},
+		{"what follows comes from another port, so forged", two, registered(from), 31337, false},
+		{"proof before the failures", append([]Observation{registered(from)}, two...), registered(from), 40000, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newLab(t)
@@ -132,6 +134,17 @@ func TestWashed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A phone that proved itself before is not washed away by what is forged from its port while its proof has ended.
+func TestForgedPacketsEndNoProof(t *testing.T) {
+	l := newLab(t)
+	l.feed(registered(phone))
+	l.wait(25 * time.Hour)
+	l.feed(guesses(2, phone)...)
+	l.feed(registered(phone))
+	l.feed(all(guesses(20, phone), func(o Observation) Observation { o.Session += 100; return o })...)
+	l.noBan()
 }
 
 // Weeks without failures wash it after all.

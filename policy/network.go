@@ -212,7 +212,7 @@ func (e *Engine) decideNetwork(k key, sp spread, nk key, n *network, nr ref, wan
 		score += n.forgeable
 	}
 	made := e.ban(nk, &n.strikes, &n.strikeAt, banCase{
-		scope: scope, rule: rule, score: score, attempts: n.attempts, forgeable: scope != ScopeAll, patient: e.patient(k),
+		scope: scope, rule: rule, score: score, attempts: n.attempts, forgeable: scope != ScopeAll, patient: e.patient(k), wide: true,
 	})
 	if !made {
 		return ScopeNone

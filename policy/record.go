@@ -30,7 +30,7 @@ func (k *requestKey) code(c *coder) {
 
 func (k *dialogKey) code(c *coder) { c.u64(&k.session); c.u16(&k.server) }
 
-func (d *dialog) code(c *coder) { d.to.code(c); c.at(&d.at) }
+func (d *dialog) code(c *coder) { d.to.code(c); c.at(&d.at); d.account.code(c) }
 
 func (k *alertKey) code(c *coder) {
 	k.about.code(c)

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"errors"
@@ -91,6 +92,9 @@ func (e *Engine) codeAfterSeed(c *coder) {
 	codeSource := func(s *source, c *coder) { s.code(c, e) }
 	codeTable(c, e.sources, (*host).code, codeSource, func(s *source) int64 { return int64(s.at) }, func(*entry[host, source]) uint8 { return listCalm })
 	codeTable(c, e.networks, (*key).code, (*network).code, func(n *network) int64 { return int64(n.at) }, func(*entry[key, network]) uint8 { return listCalm })
+	if c.truncated {
+		e.blindAt, e.blind = e.sec, true // see touchNetwork
+	}
 	codeTable(c, e.requests, (*requestKey).code, (*request).code, func(q *request) int64 { return q.at }, func(en *entry[requestKey, request]) uint8 {
 		if en.val.held {
 			return listHeld
@@ -151,23 +155,31 @@ func codeTable[K hashable, V any](c *coder, t *table[K, V], codeKey func(*K, *co
 		readTable(c, t, codeKey, codeVal, age, list)
 		return
 	}
-	type row struct{ key, val []byte }
-	rows := make([]row, 0, t.n)
+	// All rows of a table have one size: they stand in one buffer, and their numbers are sorted by key.
+	var rows coder
+	var order []uint32
+	keySize, rowSize := 0, 0
 	for i := range t.lists {
 		for r := t.lists[i].head; r != 0; r = t.at(r).next {
 			en := *t.at(r)
-			k, v := &coder{}, &coder{}
-			codeKey(&en.key, k)
-			codeVal(&en.val, v)
-			rows = append(rows, row{k.buf, v.buf})
+			before := len(rows.buf)
+			codeKey(&en.key, &rows)
+			keySize = len(rows.buf) - before
+			codeVal(&en.val, &rows)
+			rowSize = len(rows.buf) - before
+			if order == nil {
+				rows.buf = slices.Grow(rows.buf, (t.n-1)*rowSize)
+				order = make([]uint32, 0, t.n)
+			}
+			order = append(order, uint32(len(order))) // below 2^27
 		}
 	}
-	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(string(a.key), string(b.key)) })
-	n := uint32(len(rows))
+	row := func(i uint32) []byte { return rows.buf[int(i)*rowSize : (int(i)+1)*rowSize] }
+	slices.SortFunc(order, func(a, b uint32) int { return bytes.Compare(row(a)[:keySize], row(b)[:keySize]) })
+	n := uint32(len(order)) // below 2^27
 	c.u32(&n)
-	for _, r := range rows {
-		c.bytes(r.key)
-		c.bytes(r.val)
+	for _, i := range order {
+		c.bytes(row(i))
 	}
 }
 
@@ -189,6 +201,7 @@ func readTable[K hashable, V any](c *coder, t *table[K, V], codeKey func(*K, *co
 		rows = append(rows, r)
 	}
 	slices.SortStableFunc(rows, func(a, b row) int { return cmp.Compare(age(&a.val), age(&b.val)) })
+	c.truncated = len(rows) > t.max
 	for i := range rows[max(0, len(rows)-t.max):] {
 		row := &rows[max(0, len(rows)-t.max)+i]
 		if t.get(row.key) != 0 {
@@ -203,12 +216,13 @@ func readTable[K hashable, V any](c *coder, t *table[K, V], codeKey func(*K, *co
 
 // coder writes values, or reads them: to w or buf, or from r. Every record names its fields once, for both.
 type coder struct {
-	w   *bufio.Writer
-	r   *bufio.Reader
-	buf []byte
-	tmp [8]byte
-	sum uint32 // CRC-32 of all so far
-	err error
+	w         *bufio.Writer
+	r         *bufio.Reader
+	buf       []byte
+	tmp       [8]byte
+	sum       uint32 // CRC-32 of all so far
+	truncated bool   // the latest table that was read had no room for all
+	err       error
 
 	now     int64 // when it reads: no time may be later
 	longest int64 // a ban may last from now on

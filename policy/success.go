@@ -19,11 +19,9 @@ func (e *Engine) succeeded(k key, o *Observation) {
 	if !o.Password && !o.Stream {
 		return
 	}
-	if o.Service == ServiceSIP && !o.Stream {
-		if yes, known := e.answers(k, o); known && !yes {
-			e.stats.Borrowed++
-			return
-		}
+	if o.dialled {
+		e.proveDialled(k, o)
+		return
 	}
 	id := e.accountOf(o.Server, o.Service, &o.Account)
 	a, ar := e.touchAccount(id, o.Server, &o.Account)
@@ -52,6 +50,18 @@ func (e *Engine) succeeded(k key, o *Observation) {
 	e.forgive(s, p)
 	innocent := s.clean()
 	e.own(s, p, pr, ar)
+	e.prove(k, s, r, o.Source.Port())
+	e.proveNetworks(k, innocent)
+}
+
+// proveDialled judges a success of chan_sip whose challenge is not remembered: it proves the address, and says nothing of
+// accounts.
+func (e *Engine) proveDialled(k key, o *Observation) {
+	if _, ok := e.protected.listed(k.prefix().Addr()); ok {
+		return
+	}
+	s, r := e.touch(k)
+	innocent := s.clean()
 	e.prove(k, s, r, o.Source.Port())
 	e.proveNetworks(k, innocent)
 }
@@ -171,7 +181,7 @@ func less(proven, forgeable, debt float32) (p, f float32) {
 // own notes that a source authenticated as an account, and lets its trust grow: by one for each account and half day.
 func (e *Engine) own(s *source, p *pair, pr, ar ref) {
 	const halfDay = 12 * 3600
-	if p.flags&pairOwned == 0 && s.owns < math.MaxUint8 {
+	if (p.flags&pairOwned == 0 || s.owns == 0) && s.owns < math.MaxUint8 { // 0: the source was forgotten meanwhile
 		s.owns++
 		p.flags |= pairOwned
 	}

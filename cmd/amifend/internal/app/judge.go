@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 	"github.com/amifend/amifend/policy"
 )
@@ -150,7 +149,7 @@ func (j *judge) why(v policy.Verdict) string {
 func (j *judge) alert(v policy.Verdict) {
 	attrs := []any{"kind", v.Rule, "source", source(v.Prefix)}
 	if v.Account != (policy.Label{}) {
-		attrs = append(attrs, "account", ami.Quote(v.Account.Bytes()))
+		attrs = append(attrs, "account", observe.Name(v.Account))
 		if int(v.Server) < len(j.servers) {
 			attrs = append(attrs, "server", j.servers[v.Server])
 		}

@@ -1,10 +1,8 @@
 package explain
 
 import (
-	"strings"
 	"time"
 
-	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 	"github.com/amifend/amifend/policy"
 )
@@ -90,7 +88,7 @@ func New(x policy.Explanation, servers []string) JSON {
 		j.Evidence = append(j.Evidence, evidence{rfc3339(e.At), observe.Describe([]policy.Evidence{e}, servers), e.Weight})
 	}
 	for _, a := range x.Accounts {
-		out := account{Account: unquoted(a.Account), OKAt: rfc3339(a.OKAt), Fails: a.Fails, Excused: a.Excused}
+		out := account{Account: observe.Name(a.Account), OKAt: rfc3339(a.OKAt), Fails: a.Fails, Excused: a.Excused}
 		if int(a.Server) < len(servers) {
 			out.Server = servers[a.Server]
 		}
@@ -107,9 +105,4 @@ func rfc3339(at int64) string {
 		return ""
 	}
 	return time.Unix(0, at).UTC().Format(time.RFC3339Nano)
-}
-
-// unquoted is a label as ami.Quote prints it, without the quotes. A label is too short for Quote to cut it.
-func unquoted(l policy.Label) string {
-	return strings.TrimSuffix(strings.TrimPrefix(ami.Quote(l.Bytes()), `"`), `"`)
 }

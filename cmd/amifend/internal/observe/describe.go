@@ -13,6 +13,11 @@ import (
 // attacker's.
 const longest = 512
 
+// Name is an account's name as ami.Quote prints it, without the quotes. A label is too short for Quote to cut it.
+func Name(l policy.Label) string {
+	return strings.TrimSuffix(strings.TrimPrefix(ami.Quote(l.Bytes()), `"`), `"`)
+}
+
 // Describe tells evidence in one line: `office: InvalidAccountID (forgeable) "100" "101"; InvalidPassword "1001"`. A server
 // that has no name in servers is not named.
 func Describe(evidence []policy.Evidence, servers []string) string {

@@ -3,6 +3,8 @@
 package observe
 
 import (
+	"bytes"
+
 	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/policy"
 )
@@ -46,6 +48,20 @@ func (t Translator) Observation(ev ami.Event, at int64) (policy.Observation, boo
 		Unknown:   string(ev.Account) == "<unknown>",
 		Injected:  ev.Taint != ami.Untainted,
 		Session:   t.Hasher.Session(ev.Session),
-		Account:   t.Hasher.Label(ev.Account),
+		Account:   t.Hasher.Label(account(ev)),
 	}, true
+}
+
+// account is the account that an event names. In the challenge of a call, chan_sip names it by the URI of From (capture 20).
+func account(ev ami.Event) []byte {
+	if ev.Kind != ami.KindChallengeSent || ev.Service != ami.ServiceSIP {
+		return ev.Account
+	}
+	for _, scheme := range []string{"sip:", "sips:"} {
+		if rest, ok := bytes.CutPrefix(ev.Account, []byte(scheme)); ok {
+			user, _, _ := bytes.Cut(rest, []byte("@"))
+			return user
+		}
+	}
+	return ev.Account
 }

@@ -50,6 +50,29 @@ func TestEveryKindAndService(t *testing.T) {
 	}
 }
 
+// In the challenge of a call chan_sip names the caller by a URI, elsewhere by name; in PJSIP it is no URI's place.
+func TestAccountOfACall(t *testing.T) {
+	h := policy.NewHasher(7)
+	for _, tt := range []struct {
+		kind    ami.Kind
+		service ami.Service
+		account string
+		want    string
+	}{
+		{ami.KindChallengeSent, ami.ServiceSIP, "sip:1001@192.0.2.10", "1001"},
+		{ami.KindChallengeSent, ami.ServiceSIP, "sips:1001@192.0.2.10", "1001"},
+		{ami.KindChallengeSent, ami.ServiceSIP, "1001", "1001"},
+		{ami.KindInvalidPassword, ami.ServiceSIP, "sip:1001@192.0.2.10", "sip:1001@192.0.2.10"},
+		{ami.KindChallengeSent, ami.ServicePJSIP, "sip:1001@192.0.2.10", "sip:1001@192.0.2.10"},
+	} {
+		ev := event
+		ev.Kind, ev.Service, ev.Account = tt.kind, tt.service, []byte(tt.account)
+		if got, _ := (Translator{Hasher: h}).Observation(ev, 0); got.Account != h.Label([]byte(tt.want)) {
+			t.Errorf("%s %s %s: got %q", tt.service, tt.kind, tt.account, got.Account.Bytes())
+		}
+	}
+}
+
 func TestAllocatesNothing(t *testing.T) {
 	tr := Translator{Hasher: policy.NewHasher(0)}
 	if n := testing.AllocsPerRun(100, func() { _, _ = tr.Observation(event, 0) }); n != 0 {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/cmd/amifend/internal/explain"
+	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 	"github.com/amifend/amifend/cmd/amifend/internal/recording"
 	"github.com/amifend/amifend/policy"
 )
@@ -121,7 +122,7 @@ func (w *jsonWriter) step(s step) {
 		kind = policy.KindInjection.String()
 	}
 	_ = w.enc.Encode(jsonStep{
-		rfc3339(ev.At), "event", ev.Source.String(), ev.Service.String(), kind, ev.Transport.String(), unquoted(ev.Account), s.server, s.effect,
+		rfc3339(ev.At), "event", ev.Source.String(), ev.Service.String(), kind, ev.Transport.String(), observe.Name(ev.Account), s.server, s.effect,
 	}) // the buffer keeps the error for end
 }
 

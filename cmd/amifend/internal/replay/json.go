@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"io"
 	"math"
-	"strings"
 	"time"
 
-	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 	"github.com/amifend/amifend/policy"
 )
@@ -70,7 +68,7 @@ func (w *jsonWriter) decision(v policy.Verdict) {
 	case policy.ActionUnban:
 		object = jsonUnban{at, v.Action.String(), v.Prefix.Masked().String(), v.Scope.String(), v.Rule, observe.Reason(v, w.limit, w.servers)}
 	case policy.ActionAlert:
-		object = jsonAlert{v.Action.String(), v.Rule, unquoted(v.Account), source(v), at}
+		object = jsonAlert{v.Action.String(), v.Rule, observe.Name(v.Account), source(v), at}
 	case policy.ActionNone:
 		return
 	}
@@ -83,11 +81,6 @@ func rfc3339(at int64) string { return time.Unix(0, at).UTC().Format(time.RFC333
 
 // round leaves out what only differs between machines.
 func round(f float64) float64 { return math.Round(f*1e6) / 1e6 }
-
-// unquoted is a label as ami.Quote prints it, without the quotes. A label is too short for Quote to cut it.
-func unquoted(l policy.Label) string {
-	return strings.TrimSuffix(strings.TrimPrefix(ami.Quote(l.Bytes()), `"`), `"`)
-}
 
 // source is whom an alert is about: an address, or the prefix if it is not a single one.
 func source(v policy.Verdict) string {
