@@ -120,7 +120,7 @@ func (j *judge) learn() {
 		switch {
 		case !l.lifted:
 			j.order(j.engine.Adopt(now, l.prefix, scopeOf[l.scope], time.Duration(l.until-now)))
-		case j.operator != nil:
+		default:
 			j.pardon(l.prefix, byPolicy)
 		}
 	}
