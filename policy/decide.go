@@ -41,10 +41,10 @@ func (e *Engine) decide(k key, s *source, r ref, ev *Evidence, covered Scope, ow
 	}
 	for _, sp := range k.spreads() {
 		nk := k.masked(sp.bits)
-		n, nr := e.touchNetwork(nk)
+		n, _ := e.touchNetwork(nk)
 		e.addFrom(e.part(k, sp.bits), n, ev)
 		e.keep(nk, *ev)
-		banned = max(banned, e.decideNetwork(k, sp, nk, n, nr, offence, banned))
+		banned = max(banned, e.decideNetwork(k, s, r, sp, offence, banned))
 	}
 	if want <= banned {
 		return

@@ -10,6 +10,7 @@ import (
 // of an IPv6 address. Times are seconds since the Unix epoch.
 type network struct {
 	proven, forgeable float32 // scores, as of at
+	guess             float32 // forgeable attempts in the names of proved addresses: told, not held against it
 	suspects          float32 // parts of it (see part) that failed, fading in networkMemory
 	at                uint32
 	proofAt           uint32 // the last proof of one of its addresses
@@ -125,6 +126,7 @@ func (e *Engine) decayNetwork(n *network) {
 	f := fade(dt, networkHalfLives*e.half)
 	n.proven *= f
 	n.forgeable *= f
+	n.guess *= f
 	n.suspects *= fade(dt, networkMemory.Seconds())
 	if n.proven+n.forgeable < e.calm {
 		n.proven, n.forgeable, n.suspects, n.attempts = 0, 0, 0, 0
@@ -178,10 +180,10 @@ func (n *network) offend(part uint32, until uint32) {
 
 // decideNetwork bans a prefix if that is due and allowed. It returns the scope of the ban that it made, none if it made
 // none.
-func (e *Engine) decideNetwork(k key, sp spread, nk key, n *network, nr ref, want, covered Scope) Scope {
-	if e.provedNetwork(n) || e.blind && e.sec-e.blindAt < e.proofWindow || e.networks.lists[listBanned].n >= e.networks.max/2 {
-		return ScopeNone
-	}
+func (e *Engine) decideNetwork(k key, s *source, r ref, sp spread, want, covered Scope) Scope {
+	nk := k.masked(sp.bits)
+	n, nr := e.touchNetwork(nk)
+
 	scope, rule := ScopeNone, ruleNone
 	if e.on(ruleSpreadScore) && whole(n.suspects) >= sp.suspects {
 		switch limit := sp.factor * e.limit; {
@@ -204,7 +206,13 @@ func (e *Engine) decideNetwork(k key, sp spread, nk key, n *network, nr ref, wan
 	if scope <= covered {
 		return ScopeNone
 	}
-	if _, ok := e.protected.Overlaps(nk.prefix()); ok {
+	if _, bad := e.protected.Overlaps(nk.prefix()); bad || e.blind && e.sec-e.blindAt < e.proofWindow || e.networks.lists[listBanned].n >= e.networks.max/2 {
+		return ScopeNone
+	}
+	if e.provedNetwork(n) && !(scope == ScopeAll && sp.bits == netBits && n.offenders >= manyOffenders) {
+		if sp.bits <= netBits && s.attempts > 1 && rule == ruleSpreadScore && want < scope {
+			return e.banSpread(k, s, r, scope) // then the host that went on
+		}
 		return ScopeNone
 	}
 	score := n.proven
@@ -219,6 +227,28 @@ func (e *Engine) decideNetwork(k key, sp spread, nk key, n *network, nr ref, wan
 	}
 	e.networks.move(nr, listBanned)
 	n.offend(e.part(k, sp.bits), n.strikeAt)
+	return scope
+}
+
+// manyOffenders is how many banned addresses of a /64 it takes, all with proven evidence, that a proved one among them does not
+// save it: its owner would fill the firewall with bans of single addresses.
+const manyOffenders = 32
+
+// banSpread bans an address for what its prefix earned, which must not be banned itself.
+func (e *Engine) banSpread(k key, s *source, r ref, scope Scope) Scope {
+	score := s.proven
+	if scope != ScopeAll {
+		score += s.forgeable
+	} else if s.proven == 0 {
+		return ScopeNone
+	}
+	c := banCase{
+		scope: scope, rule: ruleSpreadScore, score: score, attempts: s.attempts, forgeable: scope != ScopeAll, patient: e.patient(k),
+		short: scope != ScopeAll && (e.proved(s) || s.owns > 0),
+	}
+	if !e.banHost(k, s, r, c) {
+		return ScopeNone
+	}
 	return scope
 }
 

@@ -49,7 +49,16 @@ func (t Translator) Observation(ev ami.Event, at int64) (policy.Observation, boo
 		Injected:  ev.Taint != ami.Untainted,
 		Session:   t.Hasher.Session(ev.Session),
 		Account:   t.Hasher.Label(account(ev)),
+		Challenge: t.challenge(ev),
 	}, true
+}
+
+// challenge is the hash of the nonce of a challenge that names it, which is one of chan_sip.
+func (t Translator) challenge(ev ami.Event) uint64 {
+	if ev.Kind != ami.KindChallengeSent || len(ev.Detail) == 0 {
+		return 0
+	}
+	return t.Hasher.Session(ev.Detail)
 }
 
 // account is the account that an event names. In the challenge of a call, chan_sip names it by the URI of From (capture 20).
