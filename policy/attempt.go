@@ -27,6 +27,7 @@ const (
 func (e *Engine) evidence(o *Observation) Evidence {
 	ev := Evidence{
 		At: e.now, Kind: o.Kind, Service: o.Service, Proven: o.Stream, Unknown: o.Unknown, Server: o.Server, Port: o.Source.Port(), Account: o.Account,
+		dialled: o.dialled,
 	}
 	switch {
 	case o.Injected:
@@ -144,7 +145,7 @@ func (e *Engine) counts(k key, ev *Evidence) (covered Scope, ok bool) {
 // misconfigured says whether an attempt is a misconfigured endpoint's: one account fails where others succeed, or where it
 // succeeded before, and not too fast.
 func (e *Engine) misconfigured(k key, s *source, p *pair, id accountID, ev *Evidence, others int) bool {
-	if !e.on(ruleMisconfigured) || ev.Kind == KindInjection || p == &e.spare {
+	if !e.on(ruleMisconfigured) || ev.Kind == KindInjection || ev.dialled || p == &e.spare {
 		return false
 	}
 	limit := perMinute
@@ -156,7 +157,7 @@ func (e *Engine) misconfigured(k key, s *source, p *pair, id accountID, ev *Evid
 		switch {
 		case s.owns == 0 || int(failing) > 1+whole(trust/trustPerAccount):
 			return false
-		case others >= crowded && trust < trustPerAccount, ev.Service == ServiceAMI:
+		case others >= crowded && trust < trustPerAccount, e.drifting(k), ev.Service == ServiceAMI:
 			return false // a stale phone is at one address; a manager is no phone
 		case ev.Unknown || trust < trusted:
 			limit = perMinuteUntrusted
@@ -186,6 +187,19 @@ func (e *Engine) misconfigured(k key, s *source, p *pair, id accountID, ev *Evid
 		}
 	}
 	return true
+}
+
+// drifting says whether so many addresses of a /64 make failures that would be let pass, as no stale phone does, even one
+// that changes its address each day.
+func (e *Engine) drifting(k key) bool {
+	if k.is4() || len(k.spreads()) == 0 {
+		return false
+	}
+	n, _ := e.touchNetwork(k.masked(netBits))
+	if n.failed.add(e.part(k, netBits)) {
+		n.suspects++
+	}
+	return whole(n.suspects) >= manyStrangers
 }
 
 // perMinuteSince is a rate: n in so many seconds, taken for a minute at least.

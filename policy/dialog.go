@@ -63,7 +63,8 @@ func (e *Engine) chanSIP(k key, o *Observation) bool {
 		return o.Kind != KindSuccessfulAuth
 	}
 	d := &e.dialogs.at(r).val
-	o.Account, o.Unknown, o.dialled = d.account, false, d.disputed
+	o.dialled = d.disputed || o.Kind == KindInvalidPassword && o.Account != d.account
+	o.Account, o.Unknown = d.account, false
 	if o.Stream || d.to == k.host() && !d.spread {
 		o.answers = true
 		return true

@@ -211,7 +211,7 @@ func (e *Engine) decideNetwork(k key, s *source, r ref, sp spread, want, covered
 	}
 	if e.provedNetwork(n) && !(scope == ScopeAll && sp.bits == netBits && n.offenders >= manyOffenders) {
 		if sp.bits <= netBits && s.attempts > 1 && rule == ruleSpreadScore && want < scope {
-			return e.banSpread(k, s, r, scope) // then the host that went on
+			return e.banSpread(k, s, r, n, scope) // then the host that went on
 		}
 		return ScopeNone
 	}
@@ -235,10 +235,10 @@ func (e *Engine) decideNetwork(k key, s *source, r ref, sp spread, want, covered
 const manyOffenders = 32
 
 // banSpread bans an address for what its prefix earned, which must not be banned itself.
-func (e *Engine) banSpread(k key, s *source, r ref, scope Scope) Scope {
-	score := s.proven
+func (e *Engine) banSpread(k key, s *source, r ref, n *network, scope Scope) Scope {
+	score := n.proven
 	if scope != ScopeAll {
-		score += s.forgeable
+		score += n.forgeable
 	} else if s.proven == 0 {
 		return ScopeNone
 	}

@@ -65,4 +65,6 @@ type Evidence struct {
 	Port    uint16 // of the source
 	Weight  float32
 	Account Label
+
+	dialled bool // see Observation
 }
