@@ -108,7 +108,7 @@ func (e *Engine) trapped(k key, o *Observation) bool {
 	switch {
 	case o.Injected:
 		rule = ruleInjection
-	case len(e.canaries) > 0 && slices.Contains(e.canaries, o.Account.hash) && !o.Unknown && !(o.dialled && o.Kind == KindSuccessfulAuth):
+	case len(e.canaries) > 0 && slices.Contains(e.canaries, o.Account.hash) && !o.Unknown && (!o.dialled || o.Kind != KindSuccessfulAuth):
 		rule = ruleCanary
 	default:
 		return false

@@ -209,7 +209,7 @@ func (e *Engine) decideNetwork(k key, s *source, r ref, sp spread, want, covered
 	if _, bad := e.protected.Overlaps(nk.prefix()); bad || e.blind && e.sec-e.blindAt < e.proofWindow || e.networks.lists[listBanned].n >= e.networks.max/2 {
 		return ScopeNone
 	}
-	if e.provedNetwork(n) && !(scope == ScopeAll && sp.bits == netBits && n.offenders >= manyOffenders) {
+	if e.provedNetwork(n) && (scope != ScopeAll || sp.bits != netBits || n.offenders < manyOffenders) {
 		if sp.bits <= netBits && s.attempts > 1 && rule == ruleSpreadScore && want < scope {
 			return e.banSpread(k, s, r, n, scope) // then the host that went on
 		}
