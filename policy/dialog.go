@@ -33,6 +33,7 @@ type dialog struct {
 	account  Label // about whom
 	spread   bool  // it was sent to several addresses
 	disputed bool  // about several accounts
+	call     bool  // to a call: then any of the caller's accounts may be meant
 }
 
 // maxDialogs bounds the dialogs that are remembered: the oldest is forgotten first.
@@ -42,7 +43,8 @@ const maxDialogs = 1 << 15
 const dialogTime = 2 * creditWindow
 
 // chanSIP takes in what chan_sip says, and corrects it: the account of a SuccessfulAuth or InvalidPassword is the number that
-// was dialled, if it was a call; its challenge named the caller. False means that the observation is not to be believed: a
+// was dialled, if it was a call; its challenge named the caller, or whom he claimed to be. Where that makes the account
+// doubtful, it is nobody's. False means that the observation is not to be believed: a
 // success of an address where the challenge did not go, or not alone.
 func (e *Engine) chanSIP(k key, o *Observation) bool {
 	dk := dialogKey{o.Session, o.Server}
@@ -63,8 +65,10 @@ func (e *Engine) chanSIP(k key, o *Observation) bool {
 		return o.Kind != KindSuccessfulAuth
 	}
 	d := &e.dialogs.at(r).val
-	o.dialled = d.disputed || o.Kind == KindInvalidPassword && o.Account != d.account
-	o.Account, o.Unknown = d.account, false
+	o.dialled = d.call || d.disputed || o.Account != d.account
+	if d.call {
+		o.Account, o.Unknown = d.account, false // else it is the number that was dialled
+	}
 	if o.Stream || d.to == k.host() && !d.spread {
 		o.answers = true
 		return true
@@ -97,5 +101,6 @@ func (e *Engine) challenges(r ref, dk dialogKey, k key, o *Observation) {
 	}
 	d.spread = d.spread || d.to != k.host()
 	d.disputed = d.disputed || d.account != o.Account
+	d.call = d.call || o.Call
 	d.at = e.now
 }

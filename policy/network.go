@@ -19,6 +19,7 @@ type network struct {
 	banned            recent // parts that were banned
 	attempts          uint16
 	offenders         uint8 // parts that were banned
+	provenOffenders   uint8 // of these bans, those on proven evidence
 	strikes           uint8
 	flags             uint8
 }
@@ -115,7 +116,7 @@ func (e *Engine) touchNetwork(k key) (*network, ref) {
 
 func (e *Engine) decayNetwork(n *network) {
 	if n.offenders > 0 && e.sec > n.strikeAt && e.sec-n.strikeAt > 3*seconds(strikeFade) {
-		n.offenders, n.banned = 0, recent{}
+		n.offenders, n.provenOffenders, n.banned = 0, 0, recent{}
 	}
 	fadeStrikes(&n.strikes, &n.strikeAt, e.sec)
 	if e.sec <= n.at {
@@ -171,9 +172,12 @@ func (e *Engine) addFrom(part uint32, n *network, ev *Evidence) {
 }
 
 // offend notes that a part of a network earned a ban that ends at until.
-func (n *network) offend(part uint32, until uint32) {
+func (n *network) offend(part uint32, scope Scope, until uint32) {
 	if n.banned.add(part) {
 		n.offenders = bump(n.offenders, 1)
+		if scope == ScopeAll {
+			n.provenOffenders = bump(n.provenOffenders, 1)
+		}
 	}
 	n.strikeAt = max(n.strikeAt, until)
 }
@@ -209,7 +213,7 @@ func (e *Engine) decideNetwork(k key, s *source, r ref, sp spread, want, covered
 	if _, bad := e.protected.Overlaps(nk.prefix()); bad || e.blind && e.sec-e.blindAt < e.proofWindow || e.networks.lists[listBanned].n >= e.networks.max/2 {
 		return ScopeNone
 	}
-	if e.provedNetwork(n) && (scope != ScopeAll || sp.bits != netBits || n.offenders < manyOffenders) {
+	if e.provedNetwork(n) && (scope != ScopeAll || sp.bits != netBits || n.provenOffenders < manyOffenders) {
 		if sp.bits <= netBits && s.attempts > 1 && rule == ruleSpreadScore && want < scope {
 			return e.banSpread(k, s, r, n, scope) // then the host that went on
 		}
@@ -226,7 +230,7 @@ func (e *Engine) decideNetwork(k key, s *source, r ref, sp spread, want, covered
 		return ScopeNone
 	}
 	e.networks.move(nr, listBanned)
-	n.offend(e.part(k, sp.bits), n.strikeAt)
+	n.offend(e.part(k, sp.bits), scope, n.strikeAt)
 	return scope
 }
 

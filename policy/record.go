@@ -37,6 +37,7 @@ func (d *dialog) code(c *coder) {
 	d.account.code(c)
 	c.bool(&d.spread)
 	c.bool(&d.disputed)
+	c.bool(&d.call)
 }
 
 func (k *alertKey) code(c *coder) {
@@ -124,7 +125,7 @@ func (n *network) code(c *coder) {
 		c.u32(&n.banned[i])
 	}
 	c.u16(&n.attempts)
-	for _, v := range []*uint8{&n.offenders, &n.strikes, &n.flags} {
+	for _, v := range []*uint8{&n.offenders, &n.provenOffenders, &n.strikes, &n.flags} {
 		c.u8(v)
 	}
 }

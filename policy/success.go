@@ -19,7 +19,7 @@ func (e *Engine) succeeded(k key, o *Observation) {
 	if !o.Password && !o.Stream {
 		return
 	}
-	if o.dialled {
+	if o.dialled && !e.guessedAt(k, o) {
 		e.proveDialled(k, o)
 		return
 	}
@@ -57,8 +57,13 @@ func (e *Engine) succeeded(k key, o *Observation) {
 	e.proveNetworks(k, innocent)
 }
 
-// proveDialled judges a success of chan_sip whose challenge is not remembered: it proves the address, and says nothing of
-// accounts.
+// guessedAt says whether a source failed so often on the account of an observation that a success on it is a find.
+func (e *Engine) guessedAt(k key, o *Observation) bool {
+	r := e.pairs.get(pairKey{k.hi, k.lo, e.accountOf(o.Server, o.Service, &o.Account)})
+	return r != 0 && e.pairs.at(r).val.fails > typos
+}
+
+// proveDialled judges a success of chan_sip whose account is doubtful: it proves the address, and says nothing of accounts.
 func (e *Engine) proveDialled(k key, o *Observation) {
 	if _, ok := e.protected.listed(k.prefix().Addr()); ok {
 		return
