@@ -29,7 +29,7 @@ type Event struct {
 	Local     netip.AddrPort // LocalAddress; Asterisk does not vouch for it, and it may be invalid or unspecified
 	Account   []byte         // AccountID, any bytes; `<unknown>` when Asterisk identified nobody
 	Session   []byte         // SessionID: the SIP Call-ID for PJSIP, a pointer for SIP and AMI
-	Detail    []byte         // RequestType, ACLName, AuthMethod, ExpectedAddress or AttemptedTransport, by kind; may be empty
+	Detail    []byte         // RequestType, ACLName, AuthMethod, ExpectedAddress, AttemptedTransport or (ChallengeSent) Challenge, by kind; may be empty
 
 	UsingPassword bool  // SuccessfulAuth only: UsingPassword is 1
 	RoundTrip     bool  // InvalidPassword of chan_sip only: a non-empty ReceivedChallenge equals Challenge

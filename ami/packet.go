@@ -300,6 +300,9 @@ func (p *packet) stepTail(h header, value []byte, v span) Taint {
 		p.account = v
 	case headerChallenge:
 		p.sent = v
+		if p.tailKind() == KindChallengeSent {
+			p.detail = v
+		}
 	case headerReceivedChallenge:
 		p.received = v
 	}

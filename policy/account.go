@@ -15,7 +15,8 @@ func (id accountID) hash(k0, _ uint64) uint64 { return uint64(id) ^ k0 } // it i
 
 // account is what is remembered of an account that somebody tried or owns. Times are seconds since the Unix epoch.
 type account struct {
-	strangers float32 // sources that failed on it and own no account, as of at
+	strangers float32 // sources that failed on it and do not own it, as of at
+	proven    float32 // those of them with proven evidence
 	at        uint32
 	okAt      uint32 // the last success on it, 0 if there was none
 	server    uint16
@@ -124,7 +125,9 @@ func (e *Engine) touchAccount(id accountID, server uint16, l *Label) (*account, 
 	}
 	a := &e.accounts.at(r).val
 	if e.sec > a.at {
-		a.strangers *= fade(e.sec-a.at, strangerHalfLife.Seconds())
+		f := fade(e.sec-a.at, strangerHalfLife.Seconds())
+		a.strangers *= f
+		a.proven *= f
 		a.at = e.sec
 	}
 	return a, r
@@ -176,21 +179,23 @@ func (s *source) unfail(p *pair) {
 	p.flags &^= pairFailed | pairFailedProven
 }
 
-// fail notes that an account failed at a source where it never succeeded. True means that it is the first time.
-func (s *source) fail(p *pair, proven bool) bool {
+// fail notes that an account failed at a source where it never succeeded, and says whether it is the first time, and the
+// first time with proven evidence.
+func (s *source) fail(p *pair, proven bool) (first, firstProven bool) {
 	if p.okAt != 0 {
-		return false
+		return false, false
 	}
-	first := p.flags&pairFailed == 0
+	first = p.flags&pairFailed == 0
+	firstProven = proven && p.flags&pairFailedProven == 0
 	if first && s.failed < math.MaxUint8 {
 		s.failed++
 		p.flags |= pairFailed
 	}
-	if proven && p.flags&pairFailedProven == 0 && s.failedProven < math.MaxUint8 {
+	if firstProven && s.failedProven < math.MaxUint8 {
 		s.failedProven++
 		p.flags |= pairFailedProven
 	}
-	return first
+	return first, firstProven
 }
 
 // expirePairs forgets the accounts at sources that were quiet for long. It does so exactly in time, since verdicts depend
@@ -208,14 +213,21 @@ func (e *Engine) expirePairs() {
 	}
 }
 
-// strangersOn notes that a stranger failed on an account, and returns how many others did lately.
-func (e *Engine) strangersOn(id accountID, server uint16, l *Label, first bool) int {
-	a, r := e.touchAccount(id, server, l)
+// strangersOn notes that a stranger failed on an account, and returns how many others did lately. Against proven evidence
+// only proven strangers count: the others may be forged.
+func (e *Engine) strangersOn(id accountID, ev *Evidence, l *Label, first, firstProven bool) int {
+	a, r := e.touchAccount(id, ev.Server, l)
 	if first {
 		a.strangers++
 	}
+	if firstProven {
+		a.proven++
+	}
 	if a.okAt == 0 && whole(a.strangers) > 1 {
 		e.accounts.move(r, listGuessed)
+	}
+	if ev.Proven {
+		return whole(a.proven - 1)
 	}
 	return whole(a.strangers - 1)
 }

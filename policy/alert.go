@@ -37,7 +37,7 @@ const alertsPerMinute = 100
 
 // crowdedOut says whether an alert must wait for a calmer minute.
 func (e *Engine) crowdedOut(rule ruleID) bool {
-	if rule != ruleMisconfigured && rule != ruleProvedGuessing && rule != ruleSpoofSuspected {
+	if rule != ruleMisconfigured && rule != ruleProvedGuessing && rule != ruleSpoofSuspected && rule != ruleSuspectLogin {
 		return false
 	}
 	if minute := e.sec / 60; minute != e.alertMinute {

@@ -27,6 +27,7 @@ const (
 func (e *Engine) evidence(o *Observation) Evidence {
 	ev := Evidence{
 		At: e.now, Kind: o.Kind, Service: o.Service, Proven: o.Stream, Unknown: o.Unknown, Server: o.Server, Port: o.Source.Port(), Account: o.Account,
+		dialled: o.dialled,
 	}
 	switch {
 	case o.Injected:
@@ -66,7 +67,7 @@ func (e *Engine) count(k key, ev Evidence, own ruleID) {
 	}
 	s, r := e.touch(k)
 	id := e.accountOf(ev.Server, ev.Service, &ev.Account)
-	p := e.failing(k, s, id)
+	p := e.failing(k, s, id, ev.Proven)
 	if p.fails == 0 && p.excused == 0 && p.shielded == 0 {
 		p.failAt = e.sec
 	}
@@ -74,10 +75,12 @@ func (e *Engine) count(k key, ev Evidence, own ruleID) {
 	if ev.Proven {
 		p.flags |= pairProven
 	}
-	first := ev.Kind != KindInjection && s.fail(p, ev.Proven)
-	others := 0
+	first, firstProven, others := false, false, 0
+	if ev.Kind != KindInjection {
+		first, firstProven = s.fail(p, ev.Proven)
+	}
 	if p.okAt == 0 && ev.Kind != KindInjection && !ev.Unknown && ev.Account.n > 0 {
-		others = e.strangersOn(id, ev.Server, &ev.Account, first)
+		others = e.strangersOn(id, &ev, &ev.Account, first, firstProven)
 	}
 	if own == ruleNone && e.misconfigured(k, s, p, id, &ev, others) {
 		e.stats.Excused++
@@ -102,12 +105,17 @@ func (e *Engine) count(k key, ev Evidence, own ruleID) {
 	e.decide(k, s, r, &ev, covered, own)
 }
 
-// maxFailed is how many accounts that fail at one source are remembered, so that nobody fills the memory with names.
+// maxFailed is how many accounts that fail at one source are remembered, so that nobody fills the memory with names; of those
+// that fail with proven evidence as many again.
 const maxFailed = 64
 
 // failing returns the record of an account that fails at a source. What it says of one too many is forgotten at once.
-func (e *Engine) failing(k key, s *source, id accountID) *pair {
-	if s.failed >= maxFailed && e.pairs.get(pairKey{k.hi, k.lo, id}) == 0 {
+func (e *Engine) failing(k key, s *source, id accountID, proven bool) *pair {
+	n := s.failed
+	if proven {
+		n = s.failedProven
+	}
+	if n >= maxFailed && e.pairs.get(pairKey{k.hi, k.lo, id}) == 0 {
 		e.spare = pair{touched: e.sec, flags: pairFailed | pairFailedProven}
 		return &e.spare
 	}
@@ -137,7 +145,7 @@ func (e *Engine) counts(k key, ev *Evidence) (covered Scope, ok bool) {
 // misconfigured says whether an attempt is a misconfigured endpoint's: one account fails where others succeed, or where it
 // succeeded before, and not too fast.
 func (e *Engine) misconfigured(k key, s *source, p *pair, id accountID, ev *Evidence, others int) bool {
-	if !e.on(ruleMisconfigured) || ev.Kind == KindInjection {
+	if !e.on(ruleMisconfigured) || ev.Kind == KindInjection || ev.dialled || p == &e.spare {
 		return false
 	}
 	limit := perMinute
@@ -149,7 +157,7 @@ func (e *Engine) misconfigured(k key, s *source, p *pair, id accountID, ev *Evid
 		switch {
 		case s.owns == 0 || int(failing) > 1+whole(trust/trustPerAccount):
 			return false
-		case others >= crowded && trust < trustPerAccount, ev.Service == ServiceAMI:
+		case others >= crowded && trust < trustPerAccount, e.drifting(k), ev.Service == ServiceAMI:
 			return false // a stale phone is at one address; a manager is no phone
 		case ev.Unknown || trust < trusted:
 			limit = perMinuteUntrusted
@@ -181,6 +189,19 @@ func (e *Engine) misconfigured(k key, s *source, p *pair, id accountID, ev *Evid
 	return true
 }
 
+// drifting says whether so many addresses of a /64 make failures that would be let pass, as no stale phone does, even one
+// that changes its address each day.
+func (e *Engine) drifting(k key) bool {
+	if k.is4() || len(k.spreads()) == 0 {
+		return false
+	}
+	n, _ := e.touchNetwork(k.masked(netBits))
+	if n.failed.add(e.part(k, netBits)) {
+		n.suspects++
+	}
+	return whole(n.suspects) >= manyStrangers
+}
+
 // perMinuteSince is a rate: n in so many seconds, taken for a minute at least.
 func perMinuteSince(n uint16, seconds uint32) float64 {
 	return float64(n) * 60 / float64(max(60, seconds))
@@ -202,7 +223,7 @@ func (e *Engine) arrears(s *source, p *pair, ev *Evidence) float32 {
 		return 0
 	}
 	n := 0
-	excused, failing, score := int(p.excused), s.failed, s.guess
+	excused, failing, score := int(p.excused), s.failed, s.guess+s.forgeable
 	if ev.Proven {
 		excused, failing, score = int(p.excusedProven), s.failedProven, s.proven // what is forged makes nothing else heavier
 	}
@@ -236,7 +257,7 @@ func (e *Engine) weigh(s *source, p *pair, ev *Evidence, first bool, others int)
 		factor *= crowd(others)
 	}
 	if stranger := s.owns == 0 && p.okAt == 0 && !e.proved(s) && ev.Kind != KindInjection; stranger {
-		n := e.strangersOn(e.accountOf(ev.Server, ev.Service, &everyAccount), ev.Server, &everyAccount, s.attempts == 0)
+		n := e.strangersOn(e.accountOf(ev.Server, ev.Service, &everyAccount), ev, &everyAccount, s.attempts == 0, false)
 		if !guess && first && !ev.Proven && e.on(ruleServerAttack) {
 			factor = max(factor, siege(n, s.failed))
 		}
@@ -299,6 +320,7 @@ func (e *Engine) guessing(k key, s *source, r ref, p *pair, id accountID, ev *Ev
 	most := maxScore * float32(e.opt.Threshold)
 	s.guess = min(s.guess+ev.Weight, most)
 	s.slowGuess = min(s.slowGuess+ev.Weight, most)
+	e.guessingNear(k, ev)
 	about := pairKey{k.hi, k.lo, 0}
 	if s.guess <= e.limit && s.slowGuess <= slowFactor*e.limit {
 		if others < manyStrangers {
@@ -317,6 +339,21 @@ func (e *Engine) guessing(k key, s *source, r ref, p *pair, id accountID, ev *Ev
 		e.banHost(k, s, r, banCase{
 			scope: ScopeSIP, rule: ruleProvedGuessing, score: s.guess, attempts: s.attempts + 1, forgeable: true, patient: e.patient(k),
 		})
+	}
+}
+
+// guessingNear tells of guesses in the names of several proved addresses of a /64 that are few each.
+func (e *Engine) guessingNear(k key, ev *Evidence) {
+	if k.is4() || len(k.spreads()) == 0 {
+		return
+	}
+	nk := k.masked(netBits)
+	n, _ := e.touchNetwork(nk)
+	n.guess = min(n.guess+ev.Weight, maxScore*float32(e.opt.Threshold))
+	if n.guess > e.limit {
+		e.alert(Verdict{
+			Rule: RuleProvedGuessing, Prefix: nk.prefix(), Server: ev.Server, Account: ev.Account, Score: float64(n.guess),
+		}, pairKey{nk.hi, nk.lo, 1}, hourly)
 	}
 }
 

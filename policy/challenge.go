@@ -34,7 +34,7 @@ const (
 // asked judges a challenge about a known account. It is never evidence by itself: every phone gets them all the time. But
 // a source that collects them for one account after another, and never succeeds, looks for accounts that exist.
 func (e *Engine) asked(k key, o *Observation) {
-	if !e.on(ruleUnanswered) || o.Unknown {
+	if !e.on(ruleUnanswered) {
 		return
 	}
 	if r := e.sources.get(k.host()); r != 0 && (e.sources.at(r).val.owns > 0 || e.proved(&e.sources.at(r).val)) {

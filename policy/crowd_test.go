@@ -38,14 +38,20 @@ func TestAccountUnderAttack(t *testing.T) {
 	}
 }
 
-// A proven attempt weighs two and a half times as much at most, since all those strangers may be forged: a user's first
-// wrong password over TCP on such an account bans him not.
+// A proven attempt weighs two and a half times as much at most, and only if the strangers are proven: those over UDP may be
+// forged.
 func TestAccountUnderAttackOverAStream(t *testing.T) {
 	l := newLab(t)
 	l.strangers(100, "1007")
 	l.feed(overStream(wrong(attacker, "1007")))
+	if got := l.lastWeight(attacker); got != 0.5 {
+		t.Errorf("others over UDP: weight %v, want 0.5", got)
+	}
+	l = newLab(t)
+	l.provenStrangers(100, "1007")
+	l.feed(overStream(wrong(attacker, "1007")))
 	if got := l.lastWeight(attacker); got != 1.25 {
-		t.Errorf("weight %v, want 1.25", got)
+		t.Errorf("others over TCP: weight %v, want 1.25", got)
 	}
 }
 
@@ -65,7 +71,7 @@ func TestOwnersAreStrangersToOtherAccounts(t *testing.T) {
 	for n, banned := range map[int]bool{2: false, 5: true} {
 		l := newLab(t)
 		l.feed(success(office, "1001"))
-		l.strangers(n, "1007")
+		l.provenStrangers(n, "1007")
 		l.feed(repeat(4, overStream(wrong(office, "1007")))...)
 		if got := l.isBanned(office); got != banned {
 			t.Errorf("%d others: banned %v; %v", n, got, l.told())
@@ -187,5 +193,12 @@ func TestServerUnderAttackSparesUsersWhoErr(t *testing.T) {
 		if got := l.attemptsUntil(9, time.Second, func(int) Observation { o.Session++; return o }); got != want {
 			t.Errorf("%s: banned at attempt %d, want %d", name, got, want)
 		}
+	}
+}
+
+// provenStrangers lets n sources, each in a /24 of its own, fail on an account over TCP.
+func (l *lab) provenStrangers(n int, account string) {
+	for i := range n {
+		l.feed(overStream(wrong(fmt.Sprintf("192.%d.%d.1", 16+i/250, i%250), account)))
 	}
 }

@@ -41,10 +41,10 @@ func (e *Engine) decide(k key, s *source, r ref, ev *Evidence, covered Scope, ow
 	}
 	for _, sp := range k.spreads() {
 		nk := k.masked(sp.bits)
-		n, nr := e.touchNetwork(nk)
+		n, _ := e.touchNetwork(nk)
 		e.addFrom(e.part(k, sp.bits), n, ev)
 		e.keep(nk, *ev)
-		banned = max(banned, e.decideNetwork(k, sp, nk, n, nr, offence, banned))
+		banned = max(banned, e.decideNetwork(k, s, r, sp, offence, banned))
 	}
 	if want <= banned {
 		return
@@ -64,7 +64,7 @@ func (e *Engine) decide(k key, s *source, r ref, ev *Evidence, covered Scope, ow
 		short: want != ScopeAll && (e.proved(s) || s.owns > 0),
 	}
 	if e.banHost(k, s, r, c) && offence != ScopeNone {
-		e.settle(k, s)
+		e.settle(k, s, offence)
 	}
 }
 
@@ -73,7 +73,7 @@ func trap(r ruleID) bool { return r == ruleInjection || r == ruleCanary }
 
 // settle takes what the ban of a host answers from the scores of its prefixes: its neighbours do not answer for it. They
 // remember that it was banned.
-func (e *Engine) settle(k key, s *source) {
+func (e *Engine) settle(k key, s *source, scope Scope) {
 	for _, sp := range k.spreads() {
 		nk := k.masked(sp.bits)
 		n, nr := e.touchNetwork(nk)
@@ -81,7 +81,7 @@ func (e *Engine) settle(k key, s *source) {
 		most := float32(s.attempts) * float32(e.opt.Threshold) / 3
 		n.proven = max(0, n.proven-min(s.proven, most))
 		n.forgeable = max(0, n.forgeable-min(s.forgeable, most))
-		n.offend(e.part(k, sp.bits), s.strikeAt)
+		n.offend(e.part(k, sp.bits), scope, s.strikeAt)
 		e.classifyNetwork(nk, nr)
 	}
 }
@@ -108,7 +108,7 @@ func (e *Engine) trapped(k key, o *Observation) bool {
 	switch {
 	case o.Injected:
 		rule = ruleInjection
-	case len(e.canaries) > 0 && slices.Contains(e.canaries, o.Account.hash) && !o.Unknown && !(o.dialled && o.Kind == KindSuccessfulAuth):
+	case len(e.canaries) > 0 && slices.Contains(e.canaries, o.Account.hash) && !o.Unknown && (!o.dialled || o.Kind != KindSuccessfulAuth):
 		rule = ruleCanary
 	default:
 		return false

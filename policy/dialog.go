@@ -8,9 +8,9 @@ import (
 
 // chan_sip keeps one nonce a dialog, and knows a dialog by its Call-ID, whoever speaks and from where. So who is challenged
 // at his own address can send the answer in another's name, and Asterisk reports a SuccessfulAuth, or an InvalidPassword
-// with the right challenge, of an address that received nothing (measured on Asterisk 16.28; capture 20 shows one nonce
-// sent to two addresses). But each challenge renews the nonce and is reported too: what answers it must come from where the
-// latest one went.
+// with the right challenge, of an address that received nothing. Some requests renew the nonce, others have the same one
+// sent to another address (both measured on Asterisk 16.28; capture 20 shows the latter). So an answer is believed only if
+// the nonce that it answers went to its address, and to no other.
 
 // dialogKey is a dialog of chan_sip.
 type dialogKey struct {
@@ -25,11 +25,15 @@ func (k dialogKey) hash(k0, k1 uint64) uint64 {
 	return siphash.Hash(k0, k1, b[:])
 }
 
-// dialog is whom its latest challenge was about, where it went, and when.
+// dialog is what is known of the latest nonce of a dialog.
 type dialog struct {
-	to      host
-	at      int64
-	account Label
+	nonce    uint64
+	at       int64 // when it was sent last
+	to       host  // where it was sent first
+	account  Label // about whom
+	spread   bool  // it was sent to several addresses
+	disputed bool  // about several accounts
+	call     bool  // to a call: then any of the caller's accounts may be meant
 }
 
 // maxDialogs bounds the dialogs that are remembered: the oldest is forgotten first.
@@ -39,8 +43,9 @@ const maxDialogs = 1 << 15
 const dialogTime = 2 * creditWindow
 
 // chanSIP takes in what chan_sip says, and corrects it: the account of a SuccessfulAuth or InvalidPassword is the number that
-// was dialled, if it was a call; its challenge named the caller. False means that the observation is not to be believed: a
-// success of an address where the challenge did not go.
+// was dialled, if it was a call; its challenge named the caller, or whom he claimed to be. Where that makes the account
+// doubtful, it is nobody's. False means that the observation is not to be believed: a
+// success of an address where the challenge did not go, or not alone.
 func (e *Engine) chanSIP(k key, o *Observation) bool {
 	dk := dialogKey{o.Session, o.Server}
 	r := e.dialogs.get(dk)
@@ -53,11 +58,18 @@ func (e *Engine) chanSIP(k key, o *Observation) bool {
 	}
 	if r == 0 || e.now-e.dialogs.at(r).val.at > dialogTime {
 		o.dialled = true
-		return true
+		if o.Stream || e.now-e.dialogsLost > dialogTime {
+			return true
+		}
+		o.RoundTrip = false // it may be one of those that were forgotten
+		return o.Kind != KindSuccessfulAuth
 	}
 	d := &e.dialogs.at(r).val
-	o.Account, o.Unknown = d.account, false
-	if o.Stream || d.to == k.host() {
+	o.dialled = d.call || d.disputed || o.Account != d.account
+	if d.call {
+		o.Account, o.Unknown = d.account, false // else it is the number that was dialled
+	}
+	if o.Stream || d.to == k.host() && !d.spread {
 		o.answers = true
 		return true
 	}
@@ -69,15 +81,26 @@ func (e *Engine) chanSIP(k key, o *Observation) bool {
 	return true
 }
 
-// challenges notes the latest challenge of a dialog.
+// challenges notes a challenge of a dialog.
 func (e *Engine) challenges(r ref, dk dialogKey, k key, o *Observation) {
 	if r == 0 {
 		if e.dialogs.full() {
-			e.dialogs.remove(e.dialogs.lists[listAll].tail)
+			oldest := e.dialogs.lists[listAll].tail
+			if e.now-e.dialogs.at(oldest).val.at < dialogTime {
+				e.dialogsLost = e.now
+			}
+			e.dialogs.remove(oldest)
 		}
 		r = e.dialogs.add(dk, listAll)
 	} else {
 		e.dialogs.move(r, listAll)
 	}
-	e.dialogs.at(r).val = dialog{k.host(), e.now, o.Account}
+	d := &e.dialogs.at(r).val
+	if d.at == 0 || d.nonce != o.Challenge || e.now-d.at > dialogTime {
+		*d = dialog{nonce: o.Challenge, to: k.host(), account: o.Account}
+	}
+	d.spread = d.spread || d.to != k.host()
+	d.disputed = d.disputed || d.account != o.Account
+	d.call = d.call || o.Call
+	d.at = e.now
 }

@@ -10,8 +10,14 @@ import (
 func chanSIP(kind Kind, source, dialog string) Observation {
 	o := event(kind, ServiceSIP, source, "1001", dialog)
 	o.Password, o.RoundTrip = kind == KindSuccessfulAuth, kind == KindInvalidPassword
+	if kind == KindChallengeSent {
+		o.Challenge = 7
+	}
 	return o
 }
+
+// renewed is a challenge with another nonce.
+func renewed(o Observation) Observation { o.Challenge++; return o }
 
 // Who is challenged at his own address and answers in another's name proves nothing of that address.
 func TestBorrowedSuccessProvesNothing(t *testing.T) {
@@ -24,7 +30,8 @@ func TestBorrowedSuccessProvesNothing(t *testing.T) {
 		"challenged there":                  {[]Observation{chanSIP(KindChallengeSent, victim, "d")}, time.Second, true},
 		"challenged elsewhere":              {[]Observation{chanSIP(KindChallengeSent, attacker, "d")}, time.Second, false},
 		"challenged there, then elsewhere":  {[]Observation{chanSIP(KindChallengeSent, victim, "d"), chanSIP(KindChallengeSent, attacker, "d")}, time.Second, false},
-		"challenged elsewhere, then there":  {[]Observation{chanSIP(KindChallengeSent, attacker, "d"), chanSIP(KindChallengeSent, victim, "d")}, time.Second, true},
+		"the same nonce in both places":     {[]Observation{chanSIP(KindChallengeSent, attacker, "d"), chanSIP(KindChallengeSent, victim, "d")}, time.Second, false},
+		"a new nonce there":                 {[]Observation{chanSIP(KindChallengeSent, attacker, "d"), renewed(chanSIP(KindChallengeSent, victim, "d"))}, time.Second, true},
 		"challenged in another dialog":      {[]Observation{chanSIP(KindChallengeSent, attacker, "e")}, time.Second, true},
 		"no challenge: it is filtered out":  {nil, time.Second, true},
 		"challenged elsewhere, long before": {[]Observation{chanSIP(KindChallengeSent, attacker, "d")}, 2 * time.Minute, true},

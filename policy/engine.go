@@ -43,6 +43,7 @@ type Engine struct {
 	alertsUsed   [ruleCount]uint16
 	blindAt      uint32 // when a network that held a proved address was forgotten
 	blind        bool
+	dialogsLost  int64 // when a dialog was forgotten that may go on
 
 	stats       Stats
 	out         []Verdict

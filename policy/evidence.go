@@ -35,6 +35,7 @@ func (e *Engine) keep(k key, ev Evidence) {
 		e.trails.move(r, listTrail)
 	}
 	t := &e.trails.at(r).val
+	ev.dialled = false // it only mattered to rules
 	t.ring[t.n%evidenceKept] = ev
 	t.n++
 }

@@ -192,7 +192,7 @@ func TestForgedAttemptsAreNoArrearsOfAProvenOne(t *testing.T) {
 func TestManagerIsNoMisconfiguredEndpoint(t *testing.T) {
 	l := newLab(t)
 	l.feed(event(KindSuccessfulAuth, ServiceAMI, office, "admin", "s"))
-	n := l.attemptsUntil(30, time.Second, func(int) Observation { return event(KindInvalidPassword, ServiceAMI, office, "root", "s") })
+	n := l.attemptsUntil(30, 20*time.Second, func(int) Observation { return event(KindInvalidPassword, ServiceAMI, office, "root", "s") })
 	if v := l.banned(); n != 7 || v.Scope != ScopeAll {
 		t.Errorf("attempt %d: %s", n, brief(v))
 	}

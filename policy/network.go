@@ -10,6 +10,7 @@ import (
 // of an IPv6 address. Times are seconds since the Unix epoch.
 type network struct {
 	proven, forgeable float32 // scores, as of at
+	guess             float32 // forgeable attempts in the names of proved addresses: told, not held against it
 	suspects          float32 // parts of it (see part) that failed, fading in networkMemory
 	at                uint32
 	proofAt           uint32 // the last proof of one of its addresses
@@ -18,6 +19,7 @@ type network struct {
 	banned            recent // parts that were banned
 	attempts          uint16
 	offenders         uint8 // parts that were banned
+	provenOffenders   uint8 // of these bans, those on proven evidence
 	strikes           uint8
 	flags             uint8
 }
@@ -114,7 +116,7 @@ func (e *Engine) touchNetwork(k key) (*network, ref) {
 
 func (e *Engine) decayNetwork(n *network) {
 	if n.offenders > 0 && e.sec > n.strikeAt && e.sec-n.strikeAt > 3*seconds(strikeFade) {
-		n.offenders, n.banned = 0, recent{}
+		n.offenders, n.provenOffenders, n.banned = 0, 0, recent{}
 	}
 	fadeStrikes(&n.strikes, &n.strikeAt, e.sec)
 	if e.sec <= n.at {
@@ -125,6 +127,7 @@ func (e *Engine) decayNetwork(n *network) {
 	f := fade(dt, networkHalfLives*e.half)
 	n.proven *= f
 	n.forgeable *= f
+	n.guess *= f
 	n.suspects *= fade(dt, networkMemory.Seconds())
 	if n.proven+n.forgeable < e.calm {
 		n.proven, n.forgeable, n.suspects, n.attempts = 0, 0, 0, 0
@@ -169,19 +172,22 @@ func (e *Engine) addFrom(part uint32, n *network, ev *Evidence) {
 }
 
 // offend notes that a part of a network earned a ban that ends at until.
-func (n *network) offend(part uint32, until uint32) {
+func (n *network) offend(part uint32, scope Scope, until uint32) {
 	if n.banned.add(part) {
 		n.offenders = bump(n.offenders, 1)
+		if scope == ScopeAll {
+			n.provenOffenders = bump(n.provenOffenders, 1)
+		}
 	}
 	n.strikeAt = max(n.strikeAt, until)
 }
 
 // decideNetwork bans a prefix if that is due and allowed. It returns the scope of the ban that it made, none if it made
 // none.
-func (e *Engine) decideNetwork(k key, sp spread, nk key, n *network, nr ref, want, covered Scope) Scope {
-	if e.provedNetwork(n) || e.blind && e.sec-e.blindAt < e.proofWindow || e.networks.lists[listBanned].n >= e.networks.max/2 {
-		return ScopeNone
-	}
+func (e *Engine) decideNetwork(k key, s *source, r ref, sp spread, want, covered Scope) Scope {
+	nk := k.masked(sp.bits)
+	n, nr := e.touchNetwork(nk)
+
 	scope, rule := ScopeNone, ruleNone
 	if e.on(ruleSpreadScore) && whole(n.suspects) >= sp.suspects {
 		switch limit := sp.factor * e.limit; {
@@ -204,7 +210,13 @@ func (e *Engine) decideNetwork(k key, sp spread, nk key, n *network, nr ref, wan
 	if scope <= covered {
 		return ScopeNone
 	}
-	if _, ok := e.protected.Overlaps(nk.prefix()); ok {
+	if _, bad := e.protected.Overlaps(nk.prefix()); bad || e.blind && e.sec-e.blindAt < e.proofWindow || e.networks.lists[listBanned].n >= e.networks.max/2 {
+		return ScopeNone
+	}
+	if e.provedNetwork(n) && (scope != ScopeAll || sp.bits != netBits || n.provenOffenders < manyOffenders) {
+		if sp.bits <= netBits && s.attempts > 1 && rule == ruleSpreadScore && want < scope {
+			return e.banSpread(k, s, r, n, scope) // then the host that went on
+		}
 		return ScopeNone
 	}
 	score := n.proven
@@ -218,7 +230,29 @@ func (e *Engine) decideNetwork(k key, sp spread, nk key, n *network, nr ref, wan
 		return ScopeNone
 	}
 	e.networks.move(nr, listBanned)
-	n.offend(e.part(k, sp.bits), n.strikeAt)
+	n.offend(e.part(k, sp.bits), scope, n.strikeAt)
+	return scope
+}
+
+// manyOffenders is how many banned addresses of a /64 it takes, all with proven evidence, that a proved one among them does not
+// save it: its owner would fill the firewall with bans of single addresses.
+const manyOffenders = 32
+
+// banSpread bans an address for what its prefix earned, which must not be banned itself.
+func (e *Engine) banSpread(k key, s *source, r ref, n *network, scope Scope) Scope {
+	score := n.proven
+	if scope != ScopeAll {
+		score += n.forgeable
+	} else if s.proven == 0 {
+		return ScopeNone
+	}
+	c := banCase{
+		scope: scope, rule: ruleSpreadScore, score: score, attempts: s.attempts, forgeable: scope != ScopeAll, patient: e.patient(k),
+		short: scope != ScopeAll && (e.proved(s) || s.owns > 0),
+	}
+	if !e.banHost(k, s, r, c) {
+		return ScopeNone
+	}
 	return scope
 }
 

@@ -30,7 +30,15 @@ func (k *requestKey) code(c *coder) {
 
 func (k *dialogKey) code(c *coder) { c.u64(&k.session); c.u16(&k.server) }
 
-func (d *dialog) code(c *coder) { d.to.code(c); c.at(&d.at); d.account.code(c) }
+func (d *dialog) code(c *coder) {
+	c.u64(&d.nonce)
+	c.at(&d.at)
+	d.to.code(c)
+	d.account.code(c)
+	c.bool(&d.spread)
+	c.bool(&d.disputed)
+	c.bool(&d.call)
+}
 
 func (k *alertKey) code(c *coder) {
 	k.about.code(c)
@@ -104,7 +112,7 @@ func (s *source) code(c *coder, e *Engine) {
 }
 
 func (n *network) code(c *coder) {
-	for _, v := range []*float32{&n.proven, &n.forgeable, &n.suspects} {
+	for _, v := range []*float32{&n.proven, &n.forgeable, &n.suspects, &n.guess} {
 		c.f32(v)
 	}
 	c.second(&n.at)
@@ -117,7 +125,7 @@ func (n *network) code(c *coder) {
 		c.u32(&n.banned[i])
 	}
 	c.u16(&n.attempts)
-	for _, v := range []*uint8{&n.offenders, &n.strikes, &n.flags} {
+	for _, v := range []*uint8{&n.offenders, &n.provenOffenders, &n.strikes, &n.flags} {
 		c.u8(v)
 	}
 }
@@ -138,6 +146,7 @@ func (p *pair) code(c *coder) {
 
 func (a *account) code(c *coder) {
 	c.f32(&a.strangers)
+	c.f32(&a.proven)
 	c.second(&a.at)
 	c.second(&a.okAt)
 	c.u16(&a.server)
@@ -145,8 +154,7 @@ func (a *account) code(c *coder) {
 }
 
 func (b *ban) code(c *coder) {
-	c.at(&b.from)
-	c.until(&b.until)
+	c.span(&b.from, &b.until)
 	c.at(&b.lastSeen)
 	c.u64(&b.seen)
 	c.f32(&b.score)

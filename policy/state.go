@@ -79,6 +79,7 @@ func (e *Engine) codeAfterSeed(c *coder) {
 	c.u32(&used)
 	c.second(&e.blindAt)
 	c.bool(&e.blind)
+	c.at(&e.dialogsLost)
 	e.budgetUsed = int(min(used, maxForgeable))
 
 	// The order matters to reading: bans tell the list of a source, accounts are what it refers to.
@@ -252,7 +253,7 @@ func (c *coder) checksum() {
 	}
 }
 
-// at is a time in nanoseconds since the Unix epoch that has been, and until one when a ban ends.
+// at is a time in nanoseconds since the Unix epoch that has been.
 func (c *coder) at(v *int64) {
 	c.i64(v)
 	if c.r != nil {
@@ -260,10 +261,14 @@ func (c *coder) at(v *int64) {
 	}
 }
 
-func (c *coder) until(v *int64) {
-	c.i64(v)
+// span is when a ban began and when it ends: never later than it was decided for, nor than a ban may last from now on.
+func (c *coder) span(from, until *int64) {
+	c.i64(from)
+	c.i64(until)
 	if c.r != nil {
-		*v = min(*v, c.now+c.longest)
+		length := min(max(*until-*from, 0), c.longest)
+		*from = min(*from, c.now)
+		*until = min(*until, *from+length)
 	}
 }
 

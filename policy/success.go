@@ -19,7 +19,7 @@ func (e *Engine) succeeded(k key, o *Observation) {
 	if !o.Password && !o.Stream {
 		return
 	}
-	if o.dialled {
+	if o.dialled && !e.guessedAt(k, o) {
 		e.proveDialled(k, o)
 		return
 	}
@@ -38,6 +38,9 @@ func (e *Engine) succeeded(k key, o *Observation) {
 	if p.okAt == 0 {
 		if p.flags&pairFailed != 0 {
 			a.strangers = max(0, a.strangers-1) // he was none: a user who erred
+			if p.flags&pairFailedProven != 0 {
+				a.proven = max(0, a.proven-1)
+			}
 		}
 		if whole(a.strangers) >= manyStrangers && e.on(ruleSuspectLogin) {
 			e.alert(Verdict{
@@ -54,8 +57,13 @@ func (e *Engine) succeeded(k key, o *Observation) {
 	e.proveNetworks(k, innocent)
 }
 
-// proveDialled judges a success of chan_sip whose challenge is not remembered: it proves the address, and says nothing of
-// accounts.
+// guessedAt says whether a source failed so often on the account of an observation that a success on it is a find.
+func (e *Engine) guessedAt(k key, o *Observation) bool {
+	r := e.pairs.get(pairKey{k.hi, k.lo, e.accountOf(o.Server, o.Service, &o.Account)})
+	return r != 0 && e.pairs.at(r).val.fails > typos
+}
+
+// proveDialled judges a success of chan_sip whose account is doubtful: it proves the address, and says nothing of accounts.
 func (e *Engine) proveDialled(k key, o *Observation) {
 	if _, ok := e.protected.listed(k.prefix().Addr()); ok {
 		return
@@ -129,7 +137,7 @@ func (e *Engine) sprayed(s *source, p *pair, port uint16) bool {
 		score += s.forgeable
 		slow += s.slowForgeable
 	}
-	return others >= guessedAccounts && (score-p.debt > e.limit/2 || slow-p.slowDebt > e.limit)
+	return others >= guessedAccounts && max(score-p.debt, slow-p.slowDebt) > e.limit/2
 }
 
 // forgive takes what an account's failures added from its source's scores: whoever errs and then succeeds is no attacker.
@@ -163,7 +171,7 @@ func (e *Engine) redeem(k key, s *source, o *Observation) {
 			w := e.weight(q.kind, false, ServicePJSIP)
 			s.guess, s.slowGuess = max(0, s.guess-w), max(0, s.slowGuess-w)
 		}
-		if p := &e.pairs.at(pr).val; p.fails+p.excused+p.shielded <= 1 { // nothing else
+		if p := &e.pairs.at(pr).val; int(p.fails)+int(p.excused)+int(p.shielded) <= 1 { // nothing else
 			e.forgive(s, p)
 		}
 	}
@@ -202,7 +210,7 @@ func (e *Engine) own(s *source, p *pair, pr, ar ref) {
 // prove notes that a source receives what is sent to it. Its first proof does not wash what it did before, from the same
 // port: see washed.
 func (e *Engine) prove(k key, s *source, r ref, port uint16) {
-	if s.flags&hasProof == 0 && s.attempts > 0 && s.failPort == port {
+	if s.flags&hasProof == 0 && s.attempts > 0 && s.failPort == port && !isSIPPort(port) {
 		s.flags |= washed
 	}
 	s.proofAt = e.sec

@@ -193,9 +193,9 @@ func TestForgivenessFades(t *testing.T) {
 	}
 }
 
-// Who looked slowly for a password that fits is found out as well: four accounts in eight hours, then a success.
+// Who looked slowly for a password that fits is found out as well: three accounts in six hours, then a success.
 func TestSlowSprayIsFoundOut(t *testing.T) {
-	for n, want := range map[int]int{3: 0, 4: 1} {
+	for n, want := range map[int]int{2: 0, 3: 1} {
 		l := newLab(t)
 		l.every(2*time.Hour, guesses(n, attacker)...)
 		l.every(2*time.Hour, registered(attacker))

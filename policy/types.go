@@ -28,6 +28,8 @@ type Observation struct {
 	Injected  bool   // the packet bore an injection attempt; Source is certain, Kind and the rest are not believed
 	Session   uint64 // [Hasher.Session] of the session's name; with Server and Source the key of one request
 	Account   Label  // [Hasher.Label] of the account's name
+	Challenge uint64 // [Hasher.Session] of the nonce of a ChallengeSent that names it, which is one of chan_sip, else 0
+	Call      bool   // a ChallengeSent of chan_sip to a call: no event of a call names the account that is checked
 
 	answers bool // of chan_sip: it answers the latest challenge of its dialog, from where that went
 	dialled bool // of chan_sip: Account may be the number that was dialled
@@ -64,4 +66,6 @@ type Evidence struct {
 	Port    uint16 // of the source
 	Weight  float32
 	Account Label
+
+	dialled bool // see Observation
 }

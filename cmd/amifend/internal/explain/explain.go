@@ -100,6 +100,9 @@ func (t *teller) accounts(accounts []policy.AccountPart) {
 		if a.Fails > 0 {
 			said = append(said, fmt.Sprintf("%s since %s", plural(a.Fails, "failure"), t.stamp(a.FailedAt)))
 		}
+		if a.Shielded > 0 {
+			said = append(said, plural(a.Shielded, "failure")+" that may be forged and is not held against it")
+		}
 		if a.Excused > 0 {
 			said = append(said, plural(a.Excused, "failure")+" of a misconfigured phone")
 		}
@@ -129,6 +132,8 @@ func (t *teller) next(x *policy.Explanation) {
 	case x.Banned:
 		t.line("  next:      the ban ends by itself; put the address in [allow] prefixes to lift it for good")
 	case x.Protected != "":
+	case x.Proved && x.Washed:
+		t.line("  next:      attempts over TCP, TLS or WebSocket would ban it, and packets over UDP from its port")
 	case x.Proved:
 		t.line("  next:      attempts over TCP, TLS or WebSocket would ban it, packets over UDP would not")
 	case x.Known && x.MoreUnknown > 0:

@@ -58,6 +58,7 @@ type account struct {
 	OKAt    string `json:"success_at,omitempty"`
 	Fails   int    `json:"failures,omitempty"`
 	Excused int    `json:"excused,omitempty"`
+	Forged  int    `json:"may_be_forged,omitempty"` // failures that are not held against it
 }
 
 type prefix struct {
@@ -88,7 +89,7 @@ func New(x policy.Explanation, servers []string) JSON {
 		j.Evidence = append(j.Evidence, evidence{rfc3339(e.At), observe.Describe([]policy.Evidence{e}, servers), e.Weight})
 	}
 	for _, a := range x.Accounts {
-		out := account{Account: observe.Name(a.Account), OKAt: rfc3339(a.OKAt), Fails: a.Fails, Excused: a.Excused}
+		out := account{Account: observe.Name(a.Account), OKAt: rfc3339(a.OKAt), Fails: a.Fails, Excused: a.Excused, Forged: a.Shielded}
 		if int(a.Server) < len(servers) {
 			out.Server = servers[a.Server]
 		}

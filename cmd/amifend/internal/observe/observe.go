@@ -35,6 +35,7 @@ func (t Translator) Observation(ev ami.Event, at int64) (policy.Observation, boo
 	if !ev.Source.IsValid() {
 		return policy.Observation{}, false
 	}
+	account, call := account(ev)
 	return policy.Observation{
 		At:        at,
 		Source:    ev.Source,
@@ -48,20 +49,31 @@ func (t Translator) Observation(ev ami.Event, at int64) (policy.Observation, boo
 		Unknown:   string(ev.Account) == "<unknown>",
 		Injected:  ev.Taint != ami.Untainted,
 		Session:   t.Hasher.Session(ev.Session),
-		Account:   t.Hasher.Label(account(ev)),
+		Account:   t.Hasher.Label(account),
+		Challenge: t.challenge(ev),
+		Call:      call,
 	}, true
 }
 
-// account is the account that an event names. In the challenge of a call, chan_sip names it by the URI of From (capture 20).
-func account(ev ami.Event) []byte {
+// challenge is the hash of the nonce of a challenge that names it, which is one of chan_sip.
+func (t Translator) challenge(ev ami.Event) uint64 {
+	if ev.Kind != ami.KindChallengeSent || len(ev.Detail) == 0 {
+		return 0
+	}
+	return t.Hasher.Session(ev.Detail)
+}
+
+// account is the account that an event names, and whether it is the challenge of a call: there chan_sip names it by the URI of
+// From (capture 20).
+func account(ev ami.Event) (name []byte, call bool) {
 	if ev.Kind != ami.KindChallengeSent || ev.Service != ami.ServiceSIP {
-		return ev.Account
+		return ev.Account, false
 	}
 	for _, scheme := range []string{"sip:", "sips:"} {
 		if rest, ok := bytes.CutPrefix(ev.Account, []byte(scheme)); ok {
 			user, _, _ := bytes.Cut(rest, []byte("@"))
-			return user
+			return user, true
 		}
 	}
-	return ev.Account
+	return ev.Account, false
 }

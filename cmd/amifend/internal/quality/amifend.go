@@ -15,7 +15,9 @@ import (
 type amifend struct{ player *replay.Player }
 
 func newAmifend(allow []netip.Prefix, decided func(traffic.Decision)) (traffic.Tool, error) {
-	c := &config.Config{Policy: policy.DefaultOptions(), Allow: allow}
+	o := policy.DefaultOptions()
+	o.Canaries = traffic.Canaries
+	c := &config.Config{Policy: o, Allow: allow}
 	p, err := replay.NewPlayer(c, func(v policy.Verdict) {
 		switch v.Action {
 		case policy.ActionBan:
@@ -41,9 +43,4 @@ func (a amifend) Hear(ev *recording.Event) bool {
 func (a amifend) finish(end int64) { a.player.Finish(end) }
 
 // accountOf is the account that an alert is about.
-func accountOf(v policy.Verdict) string {
-	if len(v.Evidence) == 0 {
-		return ""
-	}
-	return string(v.Evidence[len(v.Evidence)-1].Account.Bytes())
-}
+func accountOf(v policy.Verdict) string { return string(v.Account.Bytes()) }

@@ -53,7 +53,11 @@ func show() error {
 	if len(results[0].world.Classes) == 0 {
 		return fmt.Errorf("no class matches %q", *only)
 	}
-	return write(os.Stdout, results)
+	if err := write(os.Stdout, results); err != nil {
+		return err
+	}
+	writeMissed(os.Stdout, results[0])
+	return nil
 }
 
 // printDecision prints one decision, with the truth about whom it is about.

@@ -13,6 +13,7 @@ import (
 const legend = `Labelled traffic; each tool hears it in a run of its own, in which what it bans does not reach a PBX.
   first     attempts of an attacker up to the first ban, in the median and at worst (all, if there was none)
   reached   share of all attempts that reached a PBX
+  stopped   share of the attackers who were banned before they had made all their attempts
   never     attackers who were never banned; in brackets, of whom no alert told either
   cracked   accounts that attackers logged in to; in brackets, of which no alert told
   banned    parties that a ban covered; in brackets, alerts about them that are not true
@@ -28,7 +29,7 @@ func write(out io.Writer, results []result) error {
 		cell           func(tally) string
 	}{
 		{"THOSE WHO MEAN WELL", "banned", good, goodCell},
-		{"ATTACKERS", "first\treached\tnever\tcracked", func(r traffic.Role) bool { return r == traffic.Attacker }, attackerCell},
+		{"ATTACKERS", "first\treached\tstopped\tnever\tcracked", func(r traffic.Role) bool { return r == traffic.Attacker }, attackerCell},
 	} {
 		w := tabwriter.NewWriter(out, 0, 4, 1, ' ', 0)
 		skip := strings.Repeat("\t", strings.Count(part.columns, "\t"))
@@ -63,7 +64,7 @@ func attackerCell(t tally) string {
 	if t.compromised > 0 {
 		cracked = with(t.compromised, t.missed)
 	}
-	return fmt.Sprintf("%d/%d\t%.1f%%\t%s\t%s", t.median, t.worst, 100*(1-t.stopped()), with(t.never, t.untold), cracked)
+	return fmt.Sprintf("%d/%d\t%.1f%%\t%.0f%%\t%s\t%s", t.median, t.worst, share(t.admitted, t.offered), share(t.stopped, t.parties), with(t.never, t.untold), cracked)
 }
 
 // with prints a count and, if there are any, those of them that are worse.

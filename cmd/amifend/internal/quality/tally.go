@@ -9,18 +9,20 @@ import (
 // tally is what one contender did about one class.
 type tally struct {
 	parties     int
-	offered     int
-	admitted    int
-	median      int
+	offered     int // attempts of attackers
+	admitted    int // of them, those that reached a PBX
+	median      int // attempts of an attacker up to his first ban
 	worst       int
-	never       int
-	untold      int
-	banned      int
+	stopped     int // attackers who were banned before they had made all their attempts
+	never       int // attackers who were never banned
+	untold      int // of them, those of whom no alert told
+	banned      int // good parties and victims that a ban covered
 	compromised int
-	missed      int
+	missed      int // compromised accounts of which no alert told in time
 	falseAlerts int
 }
 
+// tallyOf counts what the truth says.
 func tallyOf(c *traffic.Class) tally {
 	t := tally{parties: len(c.Parties), falseAlerts: len(c.FalseAlerts)}
 	var first []int
@@ -28,6 +30,9 @@ func tallyOf(c *traffic.Class) tally {
 		t.offered += p.Offered
 		t.admitted += p.Admitted
 		first = append(first, p.First)
+		if p.Banned && p.First < p.Offered {
+			t.stopped++
+		}
 		for _, comp := range p.Compromises {
 			t.compromised++
 			if !comp.Told {
@@ -53,10 +58,5 @@ func tallyOf(c *traffic.Class) tally {
 	return t
 }
 
-// stopped is the share of the attempts that did not reach a PBX.
-func (t tally) stopped() float64 {
-	if t.offered == 0 {
-		return 0
-	}
-	return 1 - float64(t.admitted)/float64(t.offered)
-}
+// share is a part of a whole, in percent.
+func share(part, whole int) float64 { return 100 * float64(part) / float64(max(whole, 1)) }

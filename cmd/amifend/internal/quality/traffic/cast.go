@@ -26,7 +26,7 @@ type Size struct {
 // Week is what `make quality` plays, Short what the test does.
 var (
 	Week  = Size{Span: 7 * 24 * time.Hour, Homes: 4000, Few: 10, Crowd: 200, Hosts: 500, Scan: 1000, Stale: 48 * time.Hour, FloodRate: 100}
-	Short = Size{Span: 40 * time.Hour, Homes: 100, Few: 3, Crowd: 60, Hosts: 500, Scan: 100, Stale: 3 * time.Hour, FloodRate: 40}
+	Short = Size{Span: 40 * time.Hour, Homes: 60, Few: 3, Crowd: 40, Hosts: 500, Scan: 100, Stale: 150 * time.Minute, FloodRate: 20}
 )
 
 // Options say which traffic to generate.

@@ -28,7 +28,7 @@ func crackers() []entry {
 		guessOf("svcrack, right at guess 6, chan_sip", Goal{}, func(s *scene, g *guess) {
 			g.pbx, g.oneNonce, g.gap, g.right = s.pbxs.legacy, true, 20*time.Millisecond, 6
 		}),
-		guessOf("account scan, then right at guess 2", Goal{}, func(s *scene, g *guess) {
+		guessOf(Limit+"two wrong names, then right at guess 2", Goal{}, func(s *scene, g *guess) {
 			account := s.target(s.pbxs.hosted)
 			g.right = 4
 			g.names = func(a *Actor, i int) string {

@@ -40,7 +40,7 @@ type Class struct {
 // none is banned and no alert is false, of compromised accounts that each is told of or its cracker was stopped before.
 type Goal struct {
 	First   int     // attempts that an attacker has at most, the one that earns the ban included
-	Stopped float64 // share of all attempts that must not reach a PBX
+	Stopped float64 // share of the attackers that must be banned before they have made all their attempts
 	Banned  bool    // each is banned
 	Told    bool    // each is banned or alerted of
 }

@@ -1,0 +1,35 @@
+package policy
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// R7: nothing bounds alerts together: four forged packets each in the name of 10,000 phones, and 10,000 error lines come within
+// a second, every hour (proved_source_guessing), plus 10,000 a day and account (misconfigured_endpoint).
+func TestRedAlertsAreBoundedTogether(t *testing.T) {
+	l := newLab(t)
+	name := func(i int) string { return fmt.Sprintf("%d.%d.%d.7", 60+i/62500, i/250%250, i%250) }
+	for i := range 10_000 {
+		l.every(50*time.Microsecond, success(name(i), fmt.Sprint(i)))
+	}
+	for k := range 8 { // the first seven of each in silence, the eighth of all within a second
+		for i := range 10_000 {
+			if k == 4 {
+				break
+			}
+			l.every(70*time.Microsecond, event(KindInvalidAccountID, ServicePJSIP, name(i), fmt.Sprint("x", k), fmt.Sprint(k)))
+		}
+	}
+	most, from := 0, 0
+	for i := range l.got {
+		for l.got[i].At-l.got[from].At > int64(time.Second) {
+			from++
+		}
+		most = max(most, i-from+1)
+	}
+	if most > 100 {
+		t.Errorf("%d alerts, up to %d a second", len(l.got), most)
+	}
+}

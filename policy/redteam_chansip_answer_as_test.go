@@ -1,0 +1,38 @@
+package policy
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// S13: one Call-ID: challenged as "mine", answered as 1008 (measured, lab/forge_account.py): ChallengeSent mine, InvalidPassword 1008; at last
+// ChallengeSent mine, SuccessfulAuth 1008. The engine takes all of it for "mine".
+func TestRedChallengedAsOneAnsweredAsAnother(t *testing.T) {
+	tcp := func(o Observation) Observation { o.Service, o.Stream = ServiceSIP, true; return o }
+	l := newLab(t)
+	send := func(kind Kind, account string, i int) {
+		o := tcp(event(kind, ServiceSIP, attacker, account, fmt.Sprint("c", i)))
+		o.Password = kind == KindSuccessfulAuth
+		l.every(2*time.Second, o)
+	}
+	send(KindChallengeSent, "mine", 0)
+	send(KindSuccessfulAuth, "mine", 0)
+	n := 0
+	for i := range 600 {
+		if !l.isBanned(attacker) {
+			n++
+		}
+		send(KindChallengeSent, "mine", i+1)
+		send(KindInvalidPassword, "1008", i+1)
+	}
+	if n > 100 {
+		t.Errorf("%d wrong passwords for 1008 over TCP in 40 minutes, banned %v, told %v", n, l.isBanned(attacker), l.told())
+	}
+	l.drop()
+	send(KindChallengeSent, "mine", 1000)
+	send(KindSuccessfulAuth, "1008", 1000)
+	if n > 100 && l.count(ActionAlert, RuleCompromised) == 0 {
+		t.Error("the crack of 1008 is not told")
+	}
+}

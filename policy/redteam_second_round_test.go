@@ -1,0 +1,97 @@
+package policy
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// S1: 64 names over UDP (shielded: an owner's), and every further account falls into e.spare: no rate, failedProven stays 0, so
+// misconfigured_endpoint lets everything pass: passwords guessed over TCP at line rate, on any account, for ever, untold.
+func TestRedSpareRecordExcusesEverything(t *testing.T) {
+	l := newLab(t)
+	l.feed(success(attacker, "mine"))
+	l.every(time.Millisecond, guesses(70, attacker)...)
+	l.drop()
+	n := l.attemptsUntil(10_000, 10*time.Millisecond, func(int) Observation { return overStream(wrong(attacker, "1008")) })
+	if n == 0 {
+		t.Errorf("10,000 wrong passwords for 1008 over TCP in 100 s, no ban; told: %v", l.told())
+	}
+	l.drop()
+	l.feed(overStream(success(attacker, "1008")))
+	if l.count(ActionAlert, RuleCompromised) == 0 {
+		t.Error("the crack is not told")
+	}
+}
+
+// S2: a home with one good phone and one stale one, over TLS: told, not banned. Three or more forged UDP packets that name the stale
+// account, from anywhere, and the home is banned, scope all: what is forged makes proven evidence heavier.
+func TestRedForgedStrangersBanAHomeOverTLS(t *testing.T) {
+	for _, forgers := range []int{0, 5} {
+		l := newLab(t)
+		for range 20 {
+			l.feed(overStream(registered(phone)))
+			l.wait(12 * time.Hour)
+		}
+		for i := range forgers {
+			l.feed(event(KindInvalidAccountID, ServicePJSIP, fmt.Sprintf("%d.0.113.5", 20+i), "1005", "f"))
+		}
+		for range 30 {
+			l.every(30*time.Second, overStream(event(KindInvalidAccountID, ServicePJSIP, phone, "1005", "stale")), overStream(registered(phone)))
+		}
+		for _, v := range l.got {
+			if v.Action == ActionBan {
+				t.Errorf("%d forged packets: %s", forgers, brief(v))
+				break
+			}
+		}
+	}
+}
+
+// S3: what is left of R1: the owner of one account and a /64 sprays: few guesses on each account, many accounts.
+func TestRedOwnerOfASixtyFourSprays(t *testing.T) {
+	for _, stream := range []bool{false, true} {
+		l := newLab(t)
+		n, host := 0, 0
+		for account := range 300 {
+			for range 2 {
+				host++
+				addr := fmt.Sprintf("2001:db8:bad::%x", host)
+				for _, o := range append([]Observation{success(addr, "mine")}, repeat(3, wrong(addr, fmt.Sprint(1000+account)))...) {
+					o.Stream = stream
+					l.every(50*time.Millisecond, o)
+				}
+				n += 3
+			}
+		}
+		if len(l.got) == 0 {
+			t.Errorf("stream %v: %d wrong passwords on 300 accounts within 2 minutes from one /64: no ban, no alert", stream, n)
+		}
+	}
+}
+
+// S4: the dialogs of chan_sip are forgotten by age alone: 32,768 requests (3 to 6 s of flood), and a forged success is believed.
+func TestRedFloodMakesAForgedSuccessBelieved(t *testing.T) {
+	l := newLab(t)
+	l.feed(event(KindChallengeSent, ServiceSIP, attacker, "mine", "x"))
+	for i := range 33_000 {
+		l.every(150*time.Microsecond, event(KindChallengeSent, ServiceSIP, "203.0.113.77", "1", fmt.Sprint("d", i)))
+	}
+	o := success("203.0.113.200", "mine")
+	o.Service, o.Session = ServiceSIP, hasher.Session([]byte("x"))
+	l.feed(o)
+	if l.e.isProved(hostKey(hostAddr("203.0.113.200"))) {
+		t.Error("proved by an answer to a challenge that went elsewhere 5 s ago")
+	}
+}
+
+// S5: a ban of ten minutes of a state from the future runs for ban_max.
+func TestRedRestoredBanIsNotLongerThanDecided(t *testing.T) {
+	l := newLab(t)
+	l.now += int64(365 * 24 * time.Hour)
+	l.feed(guesses(4, attacker)...)
+	left := mustRestore(t, l, start)
+	if left > 10*time.Minute {
+		t.Errorf("ten minutes were decided, %v are left", left)
+	}
+}
