@@ -46,6 +46,7 @@ func BenchmarkStart(b *testing.B) {
 		}()
 		began := time.Now()
 		<-up
+		b.ReportMetric(float64(time.Since(began).Milliseconds()), "ready-ms")
 		if filled {
 			for n := ""; n != strconv.Itoa(bans); { // a dump would keep the kernel busy
 				b.StopTimer()
