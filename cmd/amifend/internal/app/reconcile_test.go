@@ -68,8 +68,8 @@ func TestReconcile(t *testing.T) {
 			w.kernel.elems[keyed(one)] = time.Now().Add(time.Hour)
 			b := testBan(w.clock, one, all, time.Hour)
 			b.Rule = policy.RuleAdopted
-			w.ledger.adopt(b, w.clock.now())
 			p.snap.Lifted[keyed(one).journal()] = journal.Tombstone{By: "operator"}
+			w.asks <- func() { w.ledger.adopt(b, w.clock.now()) }
 			w.pass(time.Minute)
 		}, nil, 0, 1},
 		"decided after it was lifted": {func(w *workshop, p *played) {
