@@ -69,7 +69,8 @@ func TestReconcile(t *testing.T) {
 			b := testBan(w.clock, one, all, time.Hour)
 			b.Rule = policy.RuleAdopted
 			p.snap.Lifted[keyed(one).journal()] = journal.Tombstone{By: "operator"}
-			w.asks <- func() { w.ledger.adopt(b, w.clock.now()) }
+			w.kernel.set(func() { w.ledger.adopt(b, w.clock.now()) })
+			w.doubts.wake <- struct{}{} // hands it over
 			w.pass(time.Minute)
 		}, nil, 0, 1},
 		"decided after it was lifted": {func(w *workshop, p *played) {
