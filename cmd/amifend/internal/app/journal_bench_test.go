@@ -45,7 +45,12 @@ func BenchmarkStart(b *testing.B) {
 			done <- Run(ctx, Options{Config: &c, Log: log, NetNS: s.FD(), Ready: func() { close(up) }})
 		}()
 		began := time.Now()
-		<-up
+		select {
+		case <-up:
+		case err := <-done:
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(time.Since(began).Milliseconds()), "ready-ms")
 		if filled {
 			for n := ""; n != strconv.Itoa(bans); { // a dump would keep the kernel busy
 				b.StopTimer()
@@ -77,6 +82,9 @@ func BenchmarkStart(b *testing.B) {
 		}
 	})
 	b.Run("restart", func(b *testing.B) {
+		s.NS = firewalltest.New(b)
+		start(b, true)
+		b.ResetTimer()
 		for range b.N {
 			start(b, false)
 		}
