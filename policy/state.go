@@ -266,9 +266,9 @@ func (c *coder) span(from, until *int64) {
 	c.i64(from)
 	c.i64(until)
 	if c.r != nil {
-		length := min(max(*until-*from, 0), c.longest)
+		length := max(*until-*from, 0)
 		*from = min(*from, c.now)
-		*until = min(*until, *from+length)
+		*until = min(*until, *from+length, c.now+c.longest)
 	}
 }
 

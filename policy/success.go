@@ -78,7 +78,11 @@ func (e *Engine) proveDialled(k key, o *Observation) {
 func (e *Engine) found(k key, s *source, r ref, p *pair, o *Observation) bool {
 	pk := pairKey{k.hi, k.lo, e.accountOf(o.Server, o.Service, &o.Account)}
 	before, port := p.okAt != 0, o.Source.Port()
-	guessed := (p.fails > typos || e.mechanical(p)) && (!before || p.flags&pairProven != 0) || !before && s.owns == 0 && e.sprayed(s, p, port)
+	fails := int(p.fails)
+	if fails > 0 && !before {
+		fails += int(p.excused) // what was let pass was no misconfigured endpoint's, then
+	}
+	guessed := fails > typos && (!before || p.flags&pairProven != 0) || !before && s.owns == 0 && e.sprayed(s, p, port)
 	whispered := !before && p.shielded > typos // by a source that owns other accounts, or in its name
 	switch {
 	case guessed || whispered:
@@ -115,11 +119,6 @@ func (e *Engine) found(k key, s *source, r ref, p *pair, o *Observation) bool {
 		})
 	}
 	return true
-}
-
-// mechanical says whether an account's failures and its success came faster than a person types: two a second.
-func (e *Engine) mechanical(p *pair) bool {
-	return p.fails >= 2 && e.sec-p.failAt <= uint32(p.fails)/2
 }
 
 // isSIPPort says whether a forger would try this port first: that of SIP, or of SIP over TLS.

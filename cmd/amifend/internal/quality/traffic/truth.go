@@ -132,16 +132,23 @@ func (w *World) Decided(d Decision) {
 // isTrue says whether an alert about a party, which may be nil, is true.
 func (w *World) isTrue(d Decision, p *Party) bool {
 	attacker := p != nil && p.Class.Role == Attacker
-	addr := d.Prefix.Addr()
+	in := func(set map[netip.Addr]bool) bool {
+		for addr := range set {
+			if d.Prefix.Contains(addr) {
+				return true
+			}
+		}
+		return false
+	}
 	switch d.Alert {
 	case "compromised_account", "suspect_login":
 		return attacker && p.tell(d)
 	case "spoof_suspected":
-		return w.forged[addr]
+		return in(w.forged)
 	case "misconfigured_endpoint": // a flood in a phone's name looks the same
-		return attacker || w.failed[addr] || w.forged[addr]
+		return attacker || in(w.failed) || in(w.forged)
 	case "proved_source_guessing": // here too
-		return attacker || w.forged[addr]
+		return attacker || in(w.forged)
 	case "spoof_flood", "bans_full":
 		return w.flood
 	default:
