@@ -52,6 +52,20 @@ func (k *desk) record(by control.Peer, what, object, reason string) {
 	k.records.journal.Operation(journal.Operation{At: time.Now(), UID: int(by.UID), What: what, Object: object, Reason: reason})
 }
 
+// diskTime is how long an operator waits for the disk.
+const diskTime = 2 * time.Second
+
+// onDisk waits until the journal has written all that it was told, so that what a command did outlasts a crash right after it. It is
+// false if that does not come about in time; the status says why.
+func (k *desk) onDisk(ctx context.Context) bool {
+	if k.records.journal == nil {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, diskTime)
+	defer cancel()
+	return k.records.journal.Sync(ctx) == nil
+}
+
 // retryControl is how long a control socket that could not be served is left alone.
 const retryControl = 30 * time.Second
 

@@ -82,7 +82,9 @@ func (k *desk) Allow(ctx context.Context, by control.Peer, n control.NewAllow) (
 		return control.Allowed{}, err
 	}
 	k.relist()
+	k.saveAllowances()
 	k.record(by, "allow", source(n.Prefix), n.Reason)
+	k.onDisk(ctx)
 	return control.Allowed{Prefix: n.Prefix, Reason: a.reason(), Until: a.Until, Command: true}, k.awaitProtected(ctx, n.Prefix)
 }
 
@@ -90,14 +92,16 @@ func (k *desk) Allow(ctx context.Context, by control.Peer, n control.NewAllow) (
 const longestAllowance = 10 * 365 * 24 * time.Hour
 
 // Disallow takes out what Allow put in.
-func (k *desk) Disallow(_ context.Context, by control.Peer, prefix netip.Prefix) (control.Allowed, error) {
+func (k *desk) Disallow(ctx context.Context, by control.Peer, prefix netip.Prefix) (control.Allowed, error) {
 	a, ok := k.allowances.remove(prefix)
 	if !ok {
 		return control.Allowed{}, control.Errorf(control.CodeNotAllowed, "%s was not allowed by a command", source(prefix)).
 			Advise("amifend allow --list says why an address is never banned; what the config allows is taken out of [allow] prefixes")
 	}
 	k.relist()
+	k.saveAllowances()
 	k.record(by, "disallow", source(prefix), "")
+	k.onDisk(ctx)
 	return control.Allowed{Prefix: prefix, Reason: a.reason(), Until: a.Until, Command: true}, nil
 }
 
@@ -242,13 +246,19 @@ func (k *desk) keepAllowances(ctx context.Context) {
 			k.Log.Info("prefixes are no longer allowed: their time is over", "prefixes", over)
 			k.relist()
 		}
-		if kept != nil {
-			k.allowances.save(kept.Save)
-		}
+		k.saveAllowances()
 		select {
 		case <-ctx.Done():
+			k.saveAllowances() // the last second's
 			return
 		case <-tick.C:
 		}
+	}
+}
+
+// saveAllowances tells the journal what changed. It does not wait.
+func (k *desk) saveAllowances() {
+	if k.records.journal != nil {
+		k.allowances.save(k.records.journal.Save)
 	}
 }

@@ -48,7 +48,11 @@ func (k *desk) Unban(ctx context.Context, by control.Peer, within netip.Prefix) 
 		what = source(within)
 	}
 	k.record(by, "unban", what, "")
-	return k.lifted(ctx, lifted)
+	out, err := k.lifted(ctx, lifted)
+	if err == nil && !k.onDisk(ctx) {
+		out.Note = "the journal does not have it yet: after a crash now the ban may be back (amifend status)"
+	}
+	return out, err
 }
 
 // lifted waits for the kernel, and tells what was done.

@@ -125,7 +125,7 @@ func (p *process) said(t *testing.T, msg, source string) logLine {
 // none back that was lifted.
 func TestKilledDaemon(t *testing.T) {
 	s := newSite(t, 1)
-	s.withState(t)
+	file := s.withState(t)
 	total := 0
 	for round := range 5 {
 		p := s.spawn(t)
@@ -142,7 +142,10 @@ func TestKilledDaemon(t *testing.T) {
 		if round == 4 { // and one is lifted
 			s.Run(t, "ip", "addr", "add", "10.0.1.1/32", "dev", "lo")
 			p.said(t, "ban lifted", "10.0.1.1")
-			time.Sleep(100 * time.Millisecond) // for the disk: nobody waits for it
+			wrote := fmt.Sprintf("%d, 1", total-1)
+			eventually(t, "the disk has all of it: nobody waits for that", func() bool {
+				return query(t, file, "SELECT count(*) FROM bans WHERE running UNION ALL SELECT count(*) FROM ban WHERE lifted IS NOT NULL") == wrote
+			})
 		}
 		p.kill(t)
 	}

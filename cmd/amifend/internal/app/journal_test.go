@@ -28,7 +28,8 @@ func (s *site) withState(t testing.TB) string {
 // reboot takes the kernel's state away: a new namespace. The interfaces are new, too.
 func (s *site) reboot(t testing.TB) { s.NS = firewalltest.New(t) }
 
-// query asks the journal's database as a user with the sqlite3 tool does. The rows are joined.
+// query asks the journal's database as a user with the sqlite3 tool does. The rows are joined. An error is returned as text: a
+// journal that is just being made cannot be read.
 func query(t *testing.T, file, q string) string {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+file+"?mode=ro&_pragma=busy_timeout(2000)")
@@ -38,21 +39,33 @@ func query(t *testing.T, file, q string) string {
 	defer db.Close()
 	rows, err := db.QueryContext(t.Context(), q)
 	if err != nil {
-		t.Fatal(err)
+		return err.Error()
 	}
 	defer rows.Close()
 	var out []string
 	for rows.Next() {
 		var v string
 		if err := rows.Scan(&v); err != nil {
-			t.Fatal(err)
+			return err.Error()
 		}
 		out = append(out, v)
 	}
 	if err := rows.Err(); err != nil {
-		t.Fatal(err)
+		return err.Error()
 	}
 	return strings.Join(out, ", ")
+}
+
+// wantJournal waits until the journal says that of the bans that run.
+func wantJournal(t *testing.T, file string, within time.Duration, want string) {
+	t.Helper()
+	got := ""
+	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if got = query(t, file, runningBans); got == want {
+			return
+		}
+	}
+	t.Fatalf("after %s the journal says %q, want %q", within, got, want)
 }
 
 const runningBans = `SELECT prefix || ' ' || scope || ' ' || rule FROM bans WHERE running ORDER BY 1`
@@ -145,10 +158,8 @@ func TestKernelAndJournalDiffer(t *testing.T) {
 	if l := r.wait(t, "ban lifted", "10.0.4.4"); !strings.HasPrefix(l.text("why"), whyLifted+": policy: protected") {
 		t.Errorf("said %v", l)
 	}
-	eventually(t, "the journal knows the new one", func() bool {
-		return query(t, file, runningBans) == "10.0.1.1/32 all proven_score, 10.0.2.2/32 all proven_score, "+
-			"10.0.3.3/32 all proven_score, 10.0.5.77/32 all adopted"
-	})
+	wantJournal(t, file, 10*time.Second, "10.0.1.1/32 all proven_score, 10.0.2.2/32 all proven_score, "+
+		"10.0.3.3/32 all proven_score, 10.0.5.77/32 all adopted")
 }
 
 // The same while it runs.
@@ -180,9 +191,7 @@ func TestReconcileWhileRunning(t *testing.T) {
 	s.wantGone(t, "10.0.4.4/32", all)
 	s.wantGone(t, "198.51.100.1/32", all)
 	s.wantLeft(t, "10.0.5.77/32", all, 2*time.Hour)
-	eventually(t, "the journal knows them", func() bool {
-		return query(t, file, runningBans) == "10.0.1.1/32 all proven_score, 10.0.5.77/32 all adopted"
-	})
+	wantJournal(t, file, 10*time.Second, "10.0.1.1/32 all proven_score, 10.0.5.77/32 all adopted")
 	guess(s.pbxs[0], "10.0.5.77:5060", "TCP", 10) // the engine knows it, too
 	guess(s.pbxs[0], "10.0.6.99:5060", "TCP", 4)
 	r.wait(t, "banned", "10.0.6.99")
@@ -208,7 +217,7 @@ func TestCorruptJournal(t *testing.T) {
 	if old, err := os.ReadFile(l.text("aside")); err != nil || !strings.HasPrefix(string(old), "not a database") {
 		t.Errorf("set aside: %v", err)
 	}
-	eventually(t, "the new journal has the ban", func() bool { return query(t, file, runningBans) == "203.0.113.5/32 all adopted" })
+	wantJournal(t, file, 10*time.Second, "203.0.113.5/32 all adopted")
 }
 
 // A journal that is taken away while it is in use is begun anew, with all bans.
@@ -219,14 +228,12 @@ func TestJournalTakenAway(t *testing.T) {
 	r := s.start(t)
 	guess(s.pbxs[0], "203.0.113.5:5060", "TCP", 4)
 	r.wait(t, "banned", "203.0.113.5")
+	wantJournal(t, file, 10*time.Second, "203.0.113.5/32 all proven_score")
 	if err := os.RemoveAll(s.config.State.Directory); err != nil {
 		t.Fatal(err)
 	}
-	end := time.Now().Add(40 * time.Second)
-	for len(r.said("kernel and journal did not agree: repaired", "")) == 0 && time.Now().Before(end) {
-		time.Sleep(50 * time.Millisecond)
-	}
-	eventually(t, "the new journal has the ban", func() bool { return query(t, file, runningBans) == "203.0.113.5/32 all proven_score" })
+	wantJournal(t, file, time.Minute, "203.0.113.5/32 all proven_score")
+	r.wait(t, "the journal's file was taken away while it was in use: beginning a new one", "")
 }
 
 // What is only observed is written, and never comes into force.

@@ -30,7 +30,8 @@ type differences struct {
 // journal says. What was decided after the journal was asked is left alone.
 func (e *enforcer) reconcile(ctx context.Context, snap *journal.Snapshot) {
 	gone := e.ledger.gone
-	e.ledger.gone, e.inquiry.open = nil, false
+	defer func() { e.ledger.gone = nil }() // not before obey has filled it
+	e.inquiry.open = false
 	if snap == nil {
 		return
 	}

@@ -139,3 +139,25 @@ func TestLiftedWhileTheJournalIsAsked(t *testing.T) {
 		}
 	})
 }
+
+// A lift that was ordered and not yet obeyed when the answer came counts, too.
+func TestLiftedAsTheJournalAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorkshop() // its enforcer does not run: what comes first is certain
+		b := testBan(w.clock, "192.0.2.1/32", all, time.Hour)
+		w.ledger.ban(b)
+		w.work(t.Context())
+		w.want(t, "192.0.2.1 all")
+		p := newPlayed()
+		p.snap.Open[b.key().journal()] = journal.Open{Left: time.Hour, Whole: time.Hour}
+		p.snap.At = time.Now()
+		w.ledger.gone, w.inquiry.open = map[key]struct{}{}, true
+		w.orders.put(b.Prefix, order{lift: true, why: "operator"})
+		w.reconcile(t.Context(), p.snap)
+		w.work(t.Context())
+		w.want(t)
+		if n := len(w.news.take()); n != 0 || w.ledger.gone != nil {
+			t.Errorf("the engine is told of %d; %v", n, w.ledger.gone)
+		}
+	})
+}
