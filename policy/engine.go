@@ -81,6 +81,10 @@ const (
 // pass it by a rounding error.
 const rounding = 1e-4
 
+// offRound keeps the limits of calm off the scores that whole weights have after whole half-lives, where rounding would
+// decide.
+const offRound = 0.97
+
 // What the tables hold for each of MaxSources: with 96 bytes for an address, 104 for a prefix, 80 for an account at a
 // source, 88 for an account, and 5 to 11 for an index of each, that makes 125 bytes a source, 128 at most.
 const (
@@ -97,8 +101,8 @@ func New(o Options) (*Engine, error) {
 	k0, k1 := seedKeys(o.Seed)
 	e := &Engine{
 		opt: o, k0: k0, k1: k1,
-		calm:        float32(o.calm()),
-		slowCalm:    float32(o.Threshold * slowCalm),
+		calm:        float32(o.calm() * offRound),
+		slowCalm:    float32(o.Threshold * slowCalm * offRound),
 		limit:       float32(o.Threshold * (1 + rounding)),
 		half:        o.HalfLife.Seconds(),
 		slowHalf:    max(slowHalfLife, o.HalfLife).Seconds(),

@@ -133,12 +133,19 @@ func (e *Engine) decay(s *source) {
 	s.slowForgeable *= slow
 	s.slowGuess *= slow
 	s.trust *= fade(dt, trustHalfLife.Seconds())
-	if s.slowProven+s.slowForgeable < e.slowCalm && s.proven+s.forgeable < e.calm {
-		s.proven, s.forgeable, s.slowProven, s.slowForgeable, s.attempts = 0, 0, 0, 0, 0
-		s.flags &^= washed
+	// What is below calm stays so until the next attempt: it makes no difference when it is taken for nothing.
+	if s.proven+s.forgeable < e.calm {
+		s.proven, s.forgeable = 0, 0
+		if s.slowProven+s.slowForgeable < e.slowCalm {
+			s.slowProven, s.slowForgeable, s.attempts = 0, 0, 0
+			s.flags &^= washed
+		}
 	}
-	if s.slowGuess < e.slowCalm && s.guess < e.calm {
-		s.guess, s.slowGuess = 0, 0
+	if s.guess < e.calm {
+		s.guess = 0
+		if s.slowGuess < e.slowCalm {
+			s.slowGuess = 0
+		}
 	}
 	if s.trust < minTrust {
 		s.trust = 0
@@ -218,7 +225,7 @@ func (e *Engine) sweepSource(r ref) bool {
 	s := &en.val
 	e.decay(s)
 	switch {
-	case s.clean() && !e.proved(s) && s.owns == 0 && s.guess == 0 && s.trust == 0:
+	case s.clean() && !e.proved(s) && s.owns == 0 && s.guess+s.slowGuess == 0 && s.trust == 0:
 		e.sources.remove(r)
 		return true
 	case en.list == listProved && !e.proved(s), en.list == listStruck && s.strikes == 0, en.list == listActive && s.attempts == 0:
