@@ -84,8 +84,9 @@ func (k *desk) Allow(ctx context.Context, by control.Peer, n control.NewAllow) (
 	k.relist()
 	k.saveAllowances()
 	k.record(by, "allow", source(n.Prefix), n.Reason)
+	err := k.awaitProtected(ctx, n.Prefix)
 	k.onDisk(ctx)
-	return control.Allowed{Prefix: n.Prefix, Reason: a.reason(), Until: a.Until, Command: true}, k.awaitProtected(ctx, n.Prefix)
+	return control.Allowed{Prefix: n.Prefix, Reason: a.reason(), Until: a.Until, Command: true}, err
 }
 
 // longestAllowance is how long a prefix may be allowed for a time.

@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
 )
 
 // envDaemon has the test binary be amifend itself, in the namespace of descriptor 3; its value is the config.
@@ -162,4 +165,38 @@ func TestKilledDaemon(t *testing.T) {
 	if s.element(t, s.table(t), "10.0.1.1/32", all) != nil {
 		t.Error("what was lifted is back")
 	}
+}
+
+// What a command was answered outlasts a kill -9 right after the answer, and a reboot.
+func TestKilledAfterACommand(t *testing.T) {
+	s := newSite(t, 1)
+	s.withState(t)
+	c := s.withControl(t)
+	p := s.spawn(t)
+	ready(t, c)
+	eventually(t, "it is logged in", func() bool { return s.pbxs[0].Sessions() >= 1 })
+	for _, source := range []string{"10.0.1.1", "10.0.2.1", "10.0.3.1"} {
+		guess(s.pbxs[0], source+":5060", "TCP", 4)
+		p.said(t, "banned", source)
+	}
+	if _, err := c.Allow(t.Context(), control.NewAllow{Prefix: netip.MustParsePrefix("10.0.2.1/32")}); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := c.Unban(t.Context(), netip.MustParsePrefix("10.0.1.1/32")); err != nil || l.Count != 1 || l.Note != "" {
+		t.Fatalf("%+v, %v", l, err)
+	}
+	p.kill(t)
+	s.reboot(t)
+	p = s.spawn(t)
+	if l := p.said(t, "amifend runs", ""); l.text("restored") != "1" {
+		t.Errorf("%v", l)
+	}
+	ready(t, c)
+	eventually(t, "it is allowed", func() bool {
+		l, err := c.Allowed(t.Context())
+		return err == nil && slices.ContainsFunc(l.Entries, func(a control.Allowed) bool { return a.Prefix.String() == "10.0.2.1/32" && a.Command })
+	})
+	s.wantLeft(t, "10.0.3.1/32", all, time.Hour)
+	s.wantGone(t, "10.0.1.1/32", all)
+	s.wantGone(t, "10.0.2.1/32", all)
 }
