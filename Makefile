@@ -1,7 +1,7 @@
 # amifend: `make demo` shows it at work, `make test` runs every check that CI runs.
 
 GO        ?= go
-FUZZTIME  ?= 100000x
+FUZZTIME  ?= 50000x
 LAB        = examples/lab
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
@@ -34,7 +34,7 @@ bin/golangci-lint: .ci/tools/go.mod
 unit: ## unit tests, with the race detector, in random order
 	$(GO) test -race -shuffle=on -timeout 10m ./...
 
-fuzz: ## every fuzz target for FUZZTIME: a number of inputs (100000x) or a time (60s)
+fuzz: ## every fuzz target for FUZZTIME: a number of inputs (50000x) or a time (60s)
 	@FUZZTIME=$(FUZZTIME) GO="$(GO)" .ci/fuzz
 
 e2e: ## a real Asterisk in network namespaces, attacked for real (root; builds the PBXs when not there yet)
