@@ -247,7 +247,7 @@ func (e *Engine) emit(v Verdict) {
 	e.out = append(e.out, v)
 }
 
-func rounded(score float64) float64 { return math.Round(score*1000) / 1000 }
+func rounded(score float64) float64 { return math.Round(score*1e4) / 1e4 }
 
 func (e *Engine) done() []Verdict {
 	if len(e.out) == 0 {

@@ -213,7 +213,7 @@ func TestPropertyForgersCannotBanAnOffice(t *testing.T) {
 				}
 				l.feed(repeat(rapid.SampledFrom([]int{1, 3, 6, 25, 80}).Draw(t, "n"), o)...)
 			}
-			if l.now-int64(20*time.Hour) > int64(l.source(office).proofAt)*int64(time.Second) {
+			if l.now-int64(18*time.Hour) > int64(l.source(office).proofAt)*int64(time.Second) {
 				register(0)
 			}
 			l.noBan()
