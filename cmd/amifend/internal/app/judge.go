@@ -1,11 +1,12 @@
 package app
 
 import (
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"time"
 
+	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 	"github.com/amifend/amifend/policy"
 )
@@ -147,18 +148,21 @@ func (j *judge) why(v policy.Verdict) string {
 // alert tells of something that is no ban. What an alert is about stands in the log as attributes; which there are is an
 // API.
 func (j *judge) alert(v policy.Verdict) {
-	attrs := []any{"kind", v.Rule, "source", source(v.Prefix)}
+	a := journal.Alert{Kind: v.Rule, Source: source(v.Prefix), Text: observe.Reason(v, j.threshold, j.servers), Do: observe.Advice(v)}
+	attrs := []any{"kind", a.Kind, "source", a.Source}
 	if v.Account != (policy.Label{}) {
+		a.Account = ami.Quote(v.Account.Bytes())
 		attrs = append(attrs, "account", observe.Name(v.Account))
 		if int(v.Server) < len(j.servers) {
-			attrs = append(attrs, "server", j.servers[v.Server])
+			a.Server = j.servers[v.Server]
+			attrs = append(attrs, "server", a.Server)
 		}
 	}
 	if v.Rule == policy.RuleBansFull {
 		stats := j.engine.Stats()
 		attrs = append(attrs, "bans", stats.Bans, "refused", stats.BansRefused)
 	}
-	attrs = append(attrs, "reason", observe.Reason(v, j.threshold, j.servers), "do", observe.Advice(v))
+	attrs = append(attrs, "reason", a.Text, "do", a.Do)
 	j.log.Error("alert", attrs...)
-	j.records.alert(v.Rule, source(v.Prefix), fmt.Sprintf("scope %s, score %.2f, %d attempts", scopes[v.Scope], v.Score, v.Attempts))
+	j.records.alert(a)
 }

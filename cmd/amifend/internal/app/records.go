@@ -46,9 +46,11 @@ func (r records) lift(prefix netip.Prefix, scope firewall.Scope, by, why string)
 	}
 }
 
-func (r records) alert(rule, source, text string) {
+// alert tells of an alert, as of now.
+func (r records) alert(a journal.Alert) {
 	if r.journal != nil {
-		r.journal.Alert(journal.Alert{At: time.Now(), Rule: rule, Source: source, Text: text})
+		a.At = time.Now()
+		r.journal.Alert(a)
 	}
 }
 

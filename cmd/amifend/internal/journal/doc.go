@@ -37,7 +37,7 @@
 //	  current         1: the last word about this prefix and scope, and still of effect: the ban runs, or its lifting is
 //	                  remembered so that no copy of it comes back
 //	  boot            in which boot of the machine it was written, counted
-//	alert           at, rule, source, text
+//	alert           at, kind, source, account (quoted), server, text (why), advice (what to do)
 //	operation       what operators did: at, uid, what, object, reason
 //	source_hour     events of a source in an hour: hour, server, source, failures, logins
 //	account_hour    the same of an account, its name quoted (ami.Quote); the name "(others)" is the sum of all that there

@@ -18,7 +18,9 @@ type Past struct {
 	Prefix   netip.Prefix
 	Scope    string
 	Rule     string
+	Score    float64
 	Attempts int
+	Strike   int
 	Evidence string // an attacker's bytes are quoted in it
 	From     time.Time
 	Until    time.Time
@@ -27,54 +29,104 @@ type Past struct {
 	Observed bool      // nothing was dropped
 }
 
-// History returns the latest bans that covered an address, the last one first, most of them at most. It reads the database by
-// itself, beside the goroutine that writes to it and without holding that up; what was told just now may not be there yet.
-// Without a database there is no history.
-func (j *Journal) History(ctx context.Context, addr netip.Addr, most int) ([]Past, error) {
-	path := j.Health().Path
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	name := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: "mode=ro" + connOptions}
-	db, err := sql.Open("sqlite", name.String())
-	if err != nil {
-		return nil, fmt.Errorf("read the history of %s: %w", addr, err)
-	}
-	defer db.Close()
-	out, err := history(ctx, db, addr, most)
-	if err != nil {
-		return nil, fmt.Errorf("read the history of %s: %w", addr, err)
-	}
-	return out, nil
-}
+// What follows reads the database by itself, beside the goroutine that writes to it and without holding that up; what was
+// told just now may not be there yet. Without a database there is nothing, and no error.
 
-func history(ctx context.Context, db *sql.DB, addr netip.Addr, most int) (out []Past, err error) {
+// History returns the latest bans that covered an address, the last one first, most of them at most.
+func (j *Journal) History(ctx context.Context, addr netip.Addr, most int) (out []Past, err error) {
 	var args []any
 	for bits := range addr.BitLen() + 1 { // every prefix that the address is in: a ban may be of any length
 		args = append(args, netip.PrefixFrom(addr, bits).Masked().String())
 	}
-	rows, err := db.QueryContext(ctx, `SELECT prefix, scope, rule, attempts, evidence, decided, until, coalesce(lifted, 0),
-		coalesce(lifted_by, ''), coalesce(lifted_why, ''), observed FROM ban
-		WHERE prefix IN (?`+strings.Repeat(", ?", len(args)-1)+`) ORDER BY decided DESC, id DESC LIMIT ?`, append(args, most)...)
+	where := "prefix IN (?" + strings.Repeat(", ?", len(args)-1) + ")"
+	err = j.read(ctx, "the history of "+addr.String(), func(db *sql.DB) error {
+		out, err = past(ctx, db, where, append(args, most)...)
+		return err
+	})
+	return out, err
+}
+
+// Bans returns the bans that were decided since a time, the last one first, most of them at most.
+func (j *Journal) Bans(ctx context.Context, since time.Time, most int) (out []Past, err error) {
+	err = j.read(ctx, "bans", func(db *sql.DB) error {
+		out, err = past(ctx, db, "decided >= ?", since.UnixMilli(), most)
+		return err
+	})
+	return out, err
+}
+
+// Alerts returns the alerts since a time, the last one first, most of them at most.
+func (j *Journal) Alerts(ctx context.Context, since time.Time, most int) (out []Alert, err error) {
+	const query = `SELECT at, kind, source, account, server, text, advice FROM alert WHERE at >= ? ORDER BY at DESC, id DESC LIMIT ?`
+	err = j.read(ctx, "alerts", func(db *sql.DB) error {
+		return each(ctx, db, func(row *sql.Rows) error {
+			var a Alert
+			var at int64
+			if err := row.Scan(&at, &a.Kind, &a.Source, &a.Account, &a.Server, &a.Text, &a.Do); err != nil {
+				return err
+			}
+			a.At = time.UnixMilli(at)
+			out = append(out, a)
+			return nil
+		}, query, since.UnixMilli(), most)
+	})
+	return out, err
+}
+
+// read calls f with a connection of its own.
+func (j *Journal) read(ctx context.Context, what string, f func(*sql.DB) error) error {
+	path := j.Health().Path
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	name := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: "mode=ro" + connOptions}
+	db, err := sql.Open("sqlite", name.String())
+	if err == nil {
+		defer db.Close()
+		db.SetMaxOpenConns(1)
+		err = guard(func() error { return f(db) })
+	}
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("read %s: %w", what, err)
+	}
+	return nil
+}
+
+// each calls visit for each row of a query.
+func each(ctx context.Context, db *sql.DB, visit func(*sql.Rows) error, query string, args ...any) error {
+	rows, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
+		if err := visit(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func past(ctx context.Context, db *sql.DB, where string, args ...any) (out []Past, err error) {
+	err = each(ctx, db, func(row *sql.Rows) error {
 		var p Past
 		var prefix string
 		var from, until, lifted int64
-		if err := rows.Scan(&prefix, &p.Scope, &p.Rule, &p.Attempts, &p.Evidence, &from, &until, &lifted, &p.By, &p.Why, &p.Observed); err != nil {
-			return nil, err
-		}
-		if p.Prefix, err = netip.ParsePrefix(prefix); err != nil {
-			continue // changed by hand
+		if err := row.Scan(&prefix, &p.Scope, &p.Rule, &p.Score, &p.Attempts, &p.Strike, &p.Evidence, &from, &until, &lifted,
+			&p.By, &p.Why, &p.Observed); err != nil {
+			return err
 		}
 		p.From, p.Until = time.UnixMilli(from), time.UnixMilli(until)
 		if lifted != 0 {
 			p.Lifted = time.UnixMilli(lifted)
 		}
-		out = append(out, p)
-	}
-	return out, rows.Err()
+		var bad error
+		if p.Prefix, bad = netip.ParsePrefix(prefix); bad == nil { // else it was changed by hand
+			out = append(out, p)
+		}
+		return nil
+	}, `SELECT prefix, scope, rule, score, attempts, strike, evidence, decided, until, coalesce(lifted, 0),
+		coalesce(lifted_by, ''), coalesce(lifted_why, ''), observed FROM ban
+		WHERE `+where+` ORDER BY decided DESC, id DESC LIMIT ?`, args...)
+	return out, err
 }

@@ -2,6 +2,8 @@ package journal
 
 import (
 	"net/netip"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -45,5 +47,97 @@ func TestHistory(t *testing.T) {
 func TestHistoryOfNothing(t *testing.T) {
 	if got, err := New(options(t.TempDir())).History(t.Context(), netip.MustParseAddr("203.0.113.5"), 10); err != nil || got != nil {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// What was told is read back in full: bans and alerts since a time, the last one first, most of them at most.
+func TestBansAndAlertsSince(t *testing.T) {
+	j := start(t, options(t.TempDir()))
+	now := time.Now()
+	var want []Alert
+	for i := range 5 {
+		ago := time.Duration(i) * time.Hour
+		a := Alert{
+			At: now.Add(-ago), Kind: "suspect_login", Source: "203.0.113.5", Account: `"10` + strconv.Itoa(i) + `"`, Server: "office",
+			Text: `a stranger logged in to account "100" of office`, Do: "ask the account's user",
+		}
+		j.Alert(a)
+		want = append(want, a)
+		b := ban("203.0.113."+strconv.Itoa(i)+"/32", sip, time.Hour)
+		b.From, b.Until, b.Strike, b.Score = now.Add(-ago), now.Add(time.Hour), i+1, 3.5
+		j.Ban(b)
+		j.written(t)
+	}
+	alerts, err := j.Alerts(t.Context(), now.Add(-150*time.Minute), 10)
+	if err != nil || len(alerts) != 3 {
+		t.Fatalf("%+v, %v", alerts, err)
+	}
+	for i, a := range alerts {
+		if d := a.At.Sub(want[i].At); d < -time.Second || d > time.Second {
+			t.Errorf("at %s, want %s", a.At, want[i].At)
+		}
+		if a.At = want[i].At; a != want[i] {
+			t.Errorf("%+v, want %+v", a, want[i])
+		}
+	}
+	bans, err := j.Bans(t.Context(), now.Add(-150*time.Minute), 2)
+	if err != nil || len(bans) != 2 {
+		t.Fatalf("%+v, %v", bans, err)
+	}
+	for i, b := range bans {
+		if b.Prefix.Addr().As4()[3] != byte(i) || b.Scope != "sip" || b.Strike != i+1 || b.Score != 3.5 || b.Evidence == "" {
+			t.Errorf("%+v", b)
+		}
+	}
+	if got, err := New(options(t.TempDir())).Alerts(t.Context(), now, 10); err != nil || got != nil {
+		t.Errorf("of nothing: %+v, %v", got, err)
+	}
+}
+
+// Hours are summed up by source, by account and by server, the worst first.
+func TestTotalsBy(t *testing.T) {
+	j := start(t, options(t.TempDir()))
+	hour := time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
+	total := func(h int, server, name string, account bool, failures, logins uint64) Total {
+		return Total{hour.Add(time.Duration(h) * time.Hour), server, name, account, failures, logins}
+	}
+	j.Count(func() []Total {
+		return []Total{
+			total(-1, "a", "10.0.0.1", false, 100, 0), // before
+			total(0, "a", "10.0.0.1", false, 3, 0), total(1, "a", "10.0.0.1", false, 4, 1), total(1, "b", "10.0.0.1", false, 5, 0),
+			total(0, "b", "10.0.0.2", false, 20, 2), total(0, "a", Others, false, 1, 0),
+			total(0, "a", `"100"`, true, 8, 1), total(0, "b", `"100"`, true, 25, 2), total(2, "b", `"100"`, true, 1, 0),
+		}
+	})
+	if err := j.ask(t.Context(), func(*store) error { j.due.totals = time.Time{}; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	at := func(h int) time.Time { return hour.Add(time.Duration(h) * time.Hour).Local() }
+	for _, tt := range []struct {
+		by   By
+		most int
+		want []Sum
+	}{
+		{BySource, 10, []Sum{
+			{"10.0.0.2", "", 1, 20, 2, at(0), at(0)}, {"10.0.0.1", "", 2, 12, 1, at(0), at(1)}, {Others, "", 1, 1, 0, at(0), at(0)},
+		}},
+		{BySource, 1, []Sum{{"10.0.0.2", "", 1, 20, 2, at(0), at(0)}}},
+		{ByAccount, 10, []Sum{{`"100"`, "b", 1, 26, 2, at(0), at(2)}, {`"100"`, "a", 1, 8, 1, at(0), at(0)}}},
+		{ByServer, 10, []Sum{{"b", "", 1, 25, 2, at(0), at(1)}, {"a", "", 1, 8, 1, at(0), at(1)}}},
+	} {
+		var got []Sum
+		eventually(t, func() (ok bool) {
+			var err error
+			if got, err = j.Totals(t.Context(), tt.by, hour.Add(17*time.Minute), tt.most); err != nil {
+				t.Fatal(err)
+			}
+			return slices.Equal(got, tt.want)
+		})
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("by %d: %+v\nwant %+v", tt.by, got, tt.want)
+		}
+	}
+	if _, err := j.Totals(t.Context(), 77, hour, 1); err == nil {
+		t.Error("by nothing: no error")
 	}
 }

@@ -43,13 +43,18 @@ var migrations = []string{
 );
 CREATE UNIQUE INDEX ban_current ON ban (prefix, scope) WHERE current = 1;
 CREATE INDEX ban_end ON ban (until) WHERE current = 1;
+CREATE INDEX ban_decided ON ban (decided);
 CREATE TABLE alert (
-	id     INTEGER PRIMARY KEY,
-	at     INTEGER NOT NULL,
-	rule   TEXT    NOT NULL,
-	source TEXT    NOT NULL,
-	text   TEXT    NOT NULL
+	id      INTEGER PRIMARY KEY,
+	at      INTEGER NOT NULL,
+	kind    TEXT    NOT NULL,
+	source  TEXT    NOT NULL,
+	account TEXT    NOT NULL,
+	server  TEXT    NOT NULL,
+	text    TEXT    NOT NULL,
+	advice  TEXT    NOT NULL
 );
+CREATE INDEX alert_at ON alert (at);
 CREATE TABLE operation (
 	id     INTEGER PRIMARY KEY,
 	at     INTEGER NOT NULL,
@@ -92,7 +97,8 @@ CREATE VIEW bans AS SELECT
 	datetime(lifted / 1000, 'unixepoch') AS lifted, lifted_by, lifted_why, observed,
 	current = 1 AND lifted IS NULL AND until / 1000 > unixepoch() AS running
 	FROM ban ORDER BY ban.decided;
-CREATE VIEW alerts AS SELECT datetime(at / 1000, 'unixepoch') AS at, rule, source, text FROM alert ORDER BY id;
+CREATE VIEW alerts AS SELECT datetime(at / 1000, 'unixepoch') AS at, kind, source, account, server, text, advice
+	FROM alert ORDER BY alert.at;
 CREATE VIEW operations AS SELECT datetime(at / 1000, 'unixepoch') AS at, uid, what, object, reason FROM operation ORDER BY id;`,
 }
 

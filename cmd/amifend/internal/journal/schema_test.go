@@ -139,7 +139,7 @@ func TestViews(t *testing.T) {
 	r.Ban(ban("203.0.113.5/32", all, time.Hour))
 	r.Ban(ban("203.0.113.6/32", sip, time.Hour))
 	r.Lift(lift("203.0.113.6/32", sip))
-	r.Alert(Alert{At: time.Now(), Rule: "bans_full", Source: "203.0.113.5", Text: "no room"})
+	r.Alert(Alert{At: time.Now(), Kind: "bans_full", Source: "203.0.113.5", Account: `"100"`, Server: "office", Text: "no room", Do: "make some"})
 	r.Operation(Operation{At: time.Now(), UID: 1000, What: "unban", Object: "203.0.113.6/32", Reason: "a customer"})
 	r.written(t)
 	s, err := openAs(filepath.Join(dir, File), "mode=ro", Clock{}.orReal(), true)
@@ -152,7 +152,7 @@ func TestViews(t *testing.T) {
 		"SELECT prefix || lifted_by || lifted_why || (lifted = decided) FROM bans WHERE NOT running": "203.0.113.6/32uid 1000a customer1",
 		"SELECT (julianday(until) - julianday(decided)) * 24 BETWEEN 0.99 AND 1.01 FROM bans":        "1",
 		"SELECT abs(julianday(decided) - julianday('now')) < 0.001 FROM bans":                        "1",
-		"SELECT rule || source || text FROM alerts":                                                  "bans_full203.0.113.5no room",
+		"SELECT kind || source || account || server || text || advice FROM alerts":                   `bans_full203.0.113.5"100"officeno roommake some`,
 		"SELECT uid || what || object || reason FROM operations":                                     "1000unban203.0.113.6/32a customer",
 	} {
 		var got string

@@ -18,7 +18,7 @@ var statements = map[string]string{
 	"ban": `INSERT INTO ban (prefix, scope, rule, score, attempts, strike, evidence, decided, until,
 		lifted, lifted_by, lifted_why, observed, current, boot) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 	"lift":      `UPDATE ban SET lifted = ?, lifted_by = ?, lifted_why = ? WHERE prefix = ? AND scope = ? AND current = 1 AND lifted IS NULL`,
-	"alert":     `INSERT INTO alert (at, rule, source, text) VALUES (?, ?, ?, ?)`,
+	"alert":     `INSERT INTO alert (at, kind, source, account, server, text, advice) VALUES (?, ?, ?, ?, ?, ?, ?)`,
 	"operation": `INSERT INTO operation (at, uid, what, object, reason) VALUES (?, ?, ?, ?, ?)`,
 	"source_hour": `INSERT INTO source_hour (hour, server, source, failures, logins) VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT DO UPDATE SET failures = failures + excluded.failures, logins = logins + excluded.logins`,
@@ -99,7 +99,7 @@ func (s *store) put(b *batch) error {
 		}
 	}
 	for _, a := range b.alerts {
-		if _, err := s.do("alert", s.times.at(a.At), a.Rule, a.Source, a.Text); err != nil {
+		if _, err := s.do("alert", s.times.at(a.At), a.Kind, a.Source, a.Account, a.Server, a.Text, a.Do); err != nil {
 			return err
 		}
 	}

@@ -38,10 +38,13 @@ type Lift struct {
 
 // Alert is what the policy or a part of amifend wants a person to know.
 type Alert struct {
-	At     time.Time
-	Rule   string
-	Source string // address or prefix; "" for none
-	Text   string
+	At      time.Time
+	Kind    string // of those that the log's key kind has
+	Source  string // address or prefix; "" for none
+	Account string // as ami.Quote prints it; "" for none
+	Server  string // "" for none
+	Text    string // the reason; an attacker's bytes are quoted in it
+	Do      string // what to do about it
 }
 
 // Operation is what an operator did.
