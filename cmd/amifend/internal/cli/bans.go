@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,7 @@ type Bans struct {
 	Scope  string     `enum:",all,sip" default:"" placeholder:"SCOPE" help:"Only bans of this scope: all or sip."`
 	Sort   string     `enum:"newest,until,dropped,score,source" default:"newest" help:"Order: newest, until (the next to end first), dropped, score or source."`
 	Limit  int        `short:"n" placeholder:"COUNT" help:"Print so many at most."`
+	Wide   bool       `short:"w" help:"Print more columns: since when, the score, how many strikes, the state."`
 }
 
 // Help is the detailed help.
@@ -29,7 +31,8 @@ func (*Bans) Help() string {
     amifend bans 203.0.113.5             is he banned, for how long, how many of his packets were dropped
     amifend bans --sort dropped -n 10    who knocks most
 
-With --json an object a line. See also: amifend explain ADDR.`
+DROPPED is how many packets the kernel has dropped ("?": it does not count them, or nothing is dropped). A column STATE appears
+when a ban is not in the kernel. With --json an object a line. See also: amifend explain ADDR.`
 }
 
 // Validate is called by kong.
@@ -63,21 +66,31 @@ func (c *Bans) Run(ctx context.Context) error {
 		}
 		return nil
 	}
-	return writeBans(os.Stdout, l, time.Now())
+	return writeBans(os.Stdout, l, c.Wide, time.Now())
 }
 
-func writeBans(w io.Writer, l control.BanList, now time.Time) error {
-	lines := []string{"SOURCE\tSCOPE\tENDS IN\tDROPPED\tATTEMPTS\tSTRIKE\tRULE\tSERVERS\tSTATE"}
+// writeBans writes a table that fits into 80 columns for most addresses. What is the same in every line as one expects it (in
+// the kernel, the first ban) is shown only on demand.
+func writeBans(w io.Writer, l control.BanList, wide bool, now time.Time) error {
+	state := wide || slices.ContainsFunc(l.Bans, func(b control.Ban) bool { return b.State != control.StateInKernel })
+	lines := []string{"SOURCE\tENDS IN\tSCOPE\tDROPPED\tATTEMPTS\tRULE\tSERVERS"}
+	if wide {
+		lines[0] += "\tSINCE\tSCORE\tSTRIKE"
+	}
+	if state {
+		lines[0] += "\tSTATE"
+	}
 	for _, b := range l.Bans {
-		dropped := "?"
-		if b.Dropped != nil {
-			dropped = fmt.Sprint(*b.Dropped)
+		cells := []string{
+			who(b.Prefix), rough(b.Until.Sub(now)), b.Scope, packets(b.Dropped), fmt.Sprint(b.Attempts), b.Rule, strings.Join(b.Servers, ","),
 		}
-		state := strings.ReplaceAll(b.State, "_", " ")
-		lines = append(lines, strings.Join([]string{
-			who(b.Prefix), b.Scope, rough(b.Until.Sub(now)), dropped, fmt.Sprint(b.Attempts), fmt.Sprint(b.Strike), b.Rule,
-			strings.Join(b.Servers, ","), state,
-		}, "\t"))
+		if wide {
+			cells = append(cells, b.Since.Local().Format(time.DateTime), fmt.Sprintf("%.2f", b.Score), fmt.Sprint(b.Strike))
+		}
+		if state {
+			cells = append(cells, strings.ReplaceAll(b.State, "_", " "))
+		}
+		lines = append(lines, strings.Join(cells, "\t"))
 	}
 	if len(l.Bans) > 0 {
 		if err := columns(w, lines); err != nil {
@@ -90,4 +103,12 @@ func writeBans(w io.Writer, l control.BanList, now time.Time) error {
 	}
 	_, err := fmt.Fprintln(w, text)
 	return err
+}
+
+// packets is a number of packets that may be unknown.
+func packets(n *uint64) string {
+	if n == nil {
+		return "?"
+	}
+	return fmt.Sprint(*n)
 }

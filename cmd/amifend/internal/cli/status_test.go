@@ -65,10 +65,10 @@ func TestWriteBans(t *testing.T) {
 	err := writeBans(&b, control.BanList{Total: 312, Matched: 2, Bans: []control.Ban{
 		{Prefix: netip.MustParsePrefix("203.0.113.5/32"), Scope: "all", Rule: "proven_score", Attempts: 4, Strike: 1, Servers: []string{"office", "hq"}, Until: now.Add(90 * time.Minute), State: "in_kernel", Dropped: &seven},
 		{Prefix: netip.MustParsePrefix("2001:db8::/64"), Scope: "sip", Rule: "second_offender", Until: now.Add(50 * time.Hour), State: "waiting"},
-	}}, now)
-	const want = `SOURCE         SCOPE  ENDS IN  DROPPED  ATTEMPTS  STRIKE  RULE             SERVERS    STATE
-203.0.113.5    all    1h30m    7        4         1       proven_score     office,hq  in kernel
-2001:db8::/64  sip    2d2h     ?        0         0       second_offender             waiting
+	}}, false, now)
+	const want = `SOURCE         ENDS IN  SCOPE  DROPPED  ATTEMPTS  RULE             SERVERS    STATE
+203.0.113.5    1h30m    all    7        4         proven_score     office,hq  in kernel
+2001:db8::/64  2d2h     sip    ?        0         second_offender             waiting
 312 bans in all, 2 match, 2 shown
 `
 	if err != nil || b.String() != want {
