@@ -28,6 +28,7 @@ type desk struct {
 
 	allowances allowances
 
+	pulse       pulse
 	remembering sync.Mutex
 
 	mu       sync.Mutex
@@ -75,6 +76,7 @@ func (k *desk) run(ctx context.Context) {
 	defer kept.Wait()
 	kept.Go(func() { k.keepAllowances(ctx) })
 	kept.Go(func() { k.hangups(ctx) })
+	kept.Go(func() { k.beat(ctx) })
 	c := k.Config.Control
 	if c.Socket == "" {
 		return

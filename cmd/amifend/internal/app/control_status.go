@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -52,7 +53,7 @@ func (k *desk) journalStatus(s *control.Status) {
 		return
 	}
 	h := k.records.journal.Health()
-	s.Journal = &control.Journal{Path: h.Path, Problem: h.Problem, Since: h.Since, Waiting: h.Waiting, Size: h.Size}
+	s.Journal = &control.Journal{Path: h.Path, Problem: h.Problem, Since: h.Since, Waiting: h.Waiting, Lost: h.Lost, Size: h.Size}
 	if h.Problem != "" {
 		s.Health = append(s.Health, control.Warning{About: "journal", What: h.Problem + "; bans go on and are written later", Do: h.Do})
 	}
@@ -61,26 +62,31 @@ func (k *desk) journalStatus(s *control.Status) {
 func (k *desk) engineStatus(ctx context.Context, s *control.Status) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	stats, err := ask(ctx, k.judge.asks, askJudge, k.judge.engine.Stats)
+	type answer struct {
+		stats  policy.Stats
+		masked []maskedSeen
+		alerts []alertSeen
+	}
+	a, err := ask(ctx, k.judge.asks, askJudge, func() answer {
+		return answer{k.judge.engine.Stats(), slices.Clone(k.judge.masked.seen), slices.Clone(k.judge.alerted)}
+	})
 	if err != nil {
 		s.Health = append(s.Health, control.Warning{
 			About: "policy", What: err.Error(), Do: "if it stays so, give amifend more CPU time, or restart it and report a bug",
 		})
 		return
 	}
-	s.Engine = engineStatus(stats)
-	if stats.BansRefused > 0 {
-		s.Health = append(s.Health, control.Warning{
-			About: "policy", What: fmt.Sprintf("%d times there was no room for a ban", stats.BansRefused),
-			Do: "raise [firewall] max_bans and restart amifend",
-		})
-	}
+	s.Engine = engineStatus(a.stats)
+	now := k.clock.now()
+	s.Health = append(s.Health, maskedWarnings(a.masked, now)...)
+	s.Health = append(s.Health, policyWarnings(a.stats, k.pulse.before())...)
+	s.Health = append(s.Health, alertWarnings(a.alerts, now)...)
 }
 
 func engineStatus(p policy.Stats) control.Engine {
 	return control.Engine{
 		Observed: p.Observed, Counted: p.Counted, Protected: p.Protected, Shielded: p.Shielded, Covered: p.Covered,
-		Refused: p.BansRefused, Sources: p.Sources, Bans: p.Bans,
+		Refused: p.BansRefused, Postponed: p.Postponed, Evicted: p.Evicted, Alerts: p.Alerts, Sources: p.Sources, Bans: p.Bans,
 	}
 }
 
@@ -161,7 +167,19 @@ func (s *session) report() (control.ServerStatus, []control.Warning) {
 		warn("no events: "+out.Problem+": "+out.Error, out.Do)
 	}
 	for _, w := range st.Warnings {
-		warn(w, "")
+		what, do, _ := strings.Cut(w, "; ") // the risk, and how to be rid of it
+		warn(what, do)
+	}
+	if st.Gaps > 0 && st.LastGap > 0 && time.Since(st.Since) < healthSpan {
+		warn(fmt.Sprintf("events may be missing: the session was down for %s, until %s ago", st.LastGap.Round(time.Second), time.Since(st.Since).Round(time.Minute)),
+			"nothing if Asterisk was restarted; else look at the network to it and at its log")
+	}
+	if of := s.gauge.distrusted.Load(); of != 0 && time.Since(time.Unix(0, of)) < vigilQuiet {
+		warn("most of its events cannot be trusted, and ban nobody but who injected text",
+			"if no attack by injected text is going on, this Asterisk is newer than amifend: update amifend")
+	}
+	if of := s.gauge.stalled.Load(); of != 0 && time.Since(time.Unix(0, of)) < vigilQuiet {
+		warn("its events had to wait for amifend", "give amifend more CPU time: Asterisk ends a session that is about 4 MB behind")
 	}
 	if ahead := time.Duration(s.gauge.ahead.Load()); ahead.Abs() > warnClock {
 		warn(fmt.Sprintf("its clock is %s", clockWords(ahead)), "set the clocks of both machines by NTP (timedatectl); bans do not depend on it")

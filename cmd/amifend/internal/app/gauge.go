@@ -10,6 +10,10 @@ import (
 type gauge struct {
 	lag   atomic.Int64 // nanoseconds that the last event was late
 	ahead atomic.Int64 // nanoseconds that the PBX's clock is ahead of ours
+
+	// When vigil told of it the last time, in nanoseconds since the Unix epoch; 0: never.
+	distrusted atomic.Int64
+	stalled    atomic.Int64
 }
 
 // set takes over what the lag meter found. It allocates nothing.

@@ -29,6 +29,7 @@ type judge struct {
 	late        []lateNews          // of these, what is still to be told to the engine
 	records     records
 	tally       *tally
+	alerted     []alertSeen // the latest alerts, the last one at the end
 }
 
 // run judges until in is closed.
@@ -165,4 +166,5 @@ func (j *judge) alert(v policy.Verdict) {
 	attrs = append(attrs, "reason", a.Text, "do", a.Do)
 	j.log.Error("alert", attrs...)
 	j.records.alert(a)
+	j.seen(a)
 }

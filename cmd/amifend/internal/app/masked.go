@@ -3,6 +3,7 @@ package app
 import (
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/amifend/amifend/ami"
@@ -26,7 +27,21 @@ type masked struct {
 	weights   policy.Weights
 	votes     []vote // of each server
 	told      map[netip.Addr]int64
+	seen      []maskedSeen // the latest of each server
 }
+
+// maskedSeen is an address that hides the real sources of a server.
+type maskedSeen struct {
+	at     int64
+	server string
+	addr   netip.Addr
+	reason string // why it is never banned
+}
+
+// maskedAdvice is what to do about it.
+const maskedAdvice = "let the PBX see the callers' addresses: host networking instead of docker-proxy, no masquerade for SIP, or run amifend " +
+	"where the real addresses are seen; if it is a phone or a trunk of yours, correct its password; if it is neither, somebody " +
+	"may be forging UDP packets in its name"
 
 // vote finds the one address that most failures of a server come from, and needs to remember one only, whatever comes
 // in: the majority vote of Boyer and Moore.
@@ -63,12 +78,17 @@ func (m *masked) check(s *sighting) {
 		clear(m.told)
 	}
 	m.told[v.candidate] = s.At
+	m.note(maskedSeen{s.At, m.servers[s.Server], v.candidate, reason})
 	m.log.Warn("most failures come from one address that is never banned: the PBX does not see real sources",
 		"address", v.candidate.String(), "protected_as", reason, "server", m.servers[s.Server], "failures", v.own, "of", v.failures,
 		"last_account", ami.Quote(s.Account.Bytes()),
-		"do", "let the PBX see the callers' addresses: host networking instead of docker-proxy, no masquerade for SIP, or run amifend "+
-			"where the real addresses are seen; if it is a phone or a trunk of yours, correct its password; if it is neither, somebody "+
-			"may be forging UDP packets in its name")
+		"do", maskedAdvice)
+}
+
+// note remembers what was told, to be shown.
+func (m *masked) note(seen maskedSeen) {
+	m.seen = slices.DeleteFunc(m.seen, func(old maskedSeen) bool { return old.server == seen.server })
+	m.seen = append(m.seen, seen)
 }
 
 func (v *vote) count(at int64, addr netip.Addr) {

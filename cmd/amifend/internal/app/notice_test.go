@@ -86,7 +86,7 @@ func TestVigil(t *testing.T) {
 		stalled = "events had to wait for us"
 	)
 	said, log := newJournal()
-	g := guard{log: log}
+	g := guard{log: log, gauge: new(gauge)}
 	now := time.Date(2026, 11, 23, 6, 0, 0, 0, time.UTC)
 	var s ami.Status
 	look := func() { now = now.Add(vigilEvery); g.look(now, s) }

@@ -31,7 +31,7 @@ func vigil(ctx context.Context, sessions func() []*session) {
 			maps.DeleteFunc(guards, func(s *session, _ *guard) bool { return !slices.Contains(live, s) })
 			for _, s := range live {
 				if guards[s] == nil {
-					guards[s] = &guard{log: s.log}
+					guards[s] = &guard{log: s.log, gauge: &s.gauge}
 				}
 				guards[s].look(now, s.Status())
 			}
@@ -42,6 +42,7 @@ func vigil(ctx context.Context, sessions func() []*session) {
 // guard looks after one session.
 type guard struct {
 	log     *slog.Logger
+	gauge   *gauge    // where the status looks
 	late    uint64    // late orphans that were told
 	judged  ami.Stats // as of the last conclusion
 	tainted time.Time // when it was told that most events are
@@ -61,6 +62,7 @@ func (g *guard) look(now time.Time, s ami.Status) {
 		g.log.Warn("events had to wait for us", "stalls", s.Stalls-g.stalls, "stalled_in_all", s.Stalled.Round(time.Millisecond).String(),
 			"do", "Asterisk ends a session that is about 4 MB behind: give amifend more CPU time")
 		g.stalls, g.stalled = s.Stalls, now
+		g.gauge.stalled.Store(now.UnixNano())
 	}
 	g.judge(now, s.Decoder)
 }
@@ -78,6 +80,7 @@ func (g *guard) judge(now time.Time, s ami.Stats) {
 		return
 	}
 	g.tainted = now
+	g.gauge.distrusted.Store(now.UnixNano())
 	cause, most := ami.Untainted, uint64(0)
 	for i := range s.Tainted {
 		if n := s.Tainted[i] + s.Dropped[i] - before.Tainted[i] - before.Dropped[i]; n > most {

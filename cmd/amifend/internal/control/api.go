@@ -64,6 +64,9 @@ type Engine struct {
 	Shielded  uint64 `json:"shielded"`  // forgeable attempts in the name of proved sources
 	Covered   uint64 `json:"covered"`   // attempts of sources that are banned
 	Refused   uint64 `json:"refused"`   // bans for which there was no room
+	Postponed uint64 `json:"postponed"` // bans on forgeable evidence beyond forgeable_bans_per_minute
+	Evicted   uint64 `json:"evicted"`   // sources forgotten for want of room
+	Alerts    uint64 `json:"alerts"`
 	Sources   int    `json:"sources"`
 	Bans      int    `json:"bans"`
 }
@@ -84,6 +87,7 @@ type Journal struct {
 	Problem string    `json:"problem,omitempty"` // why nothing can be written; amifend goes on banning
 	Since   time.Time `json:"since,omitzero"`    // of the problem
 	Waiting int       `json:"waiting"`           // bans and lifts that wait to be written
+	Lost    uint64    `json:"lost"`              // bans and lifts that found no room to wait; those that still run are written later
 	Size    int64     `json:"size_bytes"`
 }
 
