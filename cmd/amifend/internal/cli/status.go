@@ -18,9 +18,11 @@ type Status struct {
 
 // Help is the detailed help.
 func (*Status) Help() string {
-	return `Each server's session, what the engine counts, the firewall, bans that do nothing, and all that is not as it should
-be, with what to do about it. The exit code is 0 when the daemon answered; scripts look at health in --json, which is empty
-when all is well.`
+	return `Each server's session, the firewall, the journal, and all that needs a look, with what to do about it.
+
+LAG is how late the last event came, CLOCK how far the PBX's clock is ahead of ours, GAPS how often the connection was lost: what
+happened meanwhile was not heard. The exit code is 0 when the daemon answered; scripts look at health in --json, which is
+empty when all is well.`
 }
 
 // Run asks, and prints the answer.
@@ -40,9 +42,8 @@ func (c *Status) Run(ctx context.Context) error {
 }
 
 func writeStatus(w io.Writer, s control.Status, now time.Time) error {
-	fmt.Fprintf(w, "amifend %s runs since %s (%s)\n", s.Version, s.Since.Local().Format(time.DateTime), rough(now.Sub(s.Since)))
-	fmt.Fprintln(w, "\nservers")
-	var lines []string
+	fmt.Fprintf(w, "amifend %s runs since %s (%s)\n\n", s.Version, s.Since.Local().Format(time.DateTime), rough(now.Sub(s.Since)))
+	lines := []string{"SERVER\tLINK\tEVENTS/S\tLAG\tCLOCK\tGAPS\tTLS"}
 	for _, one := range s.Servers {
 		lines = append(lines, serverLine(one, now))
 	}
@@ -50,7 +51,7 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 		return err
 	}
 	f := s.Firewall
-	fmt.Fprintf(w, "\nfirewall\n  %s, %s: %s", f.Name, f.State, count(f.Bans, "ban"))
+	fmt.Fprintf(w, "\nfirewall  %s, %s: %s", f.Name, f.State, count(f.Bans, "ban"))
 	for _, more := range []struct {
 		n    int
 		what string
@@ -59,17 +60,18 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 			fmt.Fprintf(w, ", %d %s", more.n, more.what)
 		}
 	}
-	fmt.Fprintf(w, "\n  never banned: %s (amifend allow --list)\n", count(s.Protected, "prefix"))
+	fmt.Fprintf(w, "\n          never banned: %s (amifend allow --list)\n", count(s.Protected, "prefix"))
 	if j := s.Journal; j != nil {
 		state := "ok"
 		if j.Problem != "" {
 			state = "FAILING: " + j.Problem
 		}
-		fmt.Fprintf(w, "\njournal\n  %s, %.1f MB: %s\n", j.Path, float64(j.Size)/1e6, state)
+		fmt.Fprintf(w, "journal   %s, %.1f MB: %s\n", j.Path, float64(j.Size)/1e6, state)
 	}
 	e := s.Engine
-	fmt.Fprintf(w, "\nsince the start\n  %d events judged, %d attempts counted; %d not counted: %d of protected sources, %d in the name of proved ones, %d of banned ones\n",
-		e.Observed, e.Counted, e.Protected+e.Shielded+e.Covered, e.Protected, e.Shielded, e.Covered)
+	fmt.Fprintf(w, "events    %d since the start: %d attempts counted,\n"+
+		"          left out: %d of protected sources, %d in the name of proved ones, %d of banned ones\n",
+		e.Observed, e.Counted, e.Protected, e.Shielded, e.Covered)
 	return writeHealth(w, s)
 }
 
@@ -90,29 +92,26 @@ func writeHealth(w io.Writer, s control.Status) error {
 }
 
 func serverLine(s control.ServerStatus, now time.Time) string {
-	cells := []string{"  " + s.Name, "up " + rough(now.Sub(s.Since))}
 	if !s.Connected {
-		cells[1] = strings.ToUpper(s.Phase) + " " + rough(now.Sub(s.Since))
-		next := ""
+		state := "DOWN " + rough(now.Sub(s.Since))
 		if s.NextTry.After(now) {
-			next = ", next try in " + rough(s.NextTry.Sub(now))
+			state += ", next try in " + rough(s.NextTry.Sub(now))
 		}
-		return strings.Join(append(cells, s.Problem+next), "\t")
+		return s.Name + "\t" + state
 	}
-	link := "plain TCP"
+	link := "no"
 	switch {
 	case s.TLS != "" && s.Verified:
-		link = s.TLS
+		link = strings.TrimPrefix(s.TLS, "TLS ")
 	case s.TLS != "":
-		link = s.TLS + ", not verified"
+		link = strings.TrimPrefix(s.TLS, "TLS ") + ", not verified"
 	}
-	gaps := "no gaps"
+	gaps := "none"
 	if s.Gaps > 0 {
-		gaps = fmt.Sprintf("%s, the last %s", count(int(s.Gaps), "gap"), rough(seconds(s.LastGap)))
+		gaps = fmt.Sprintf("%d, last %s", s.Gaps, rough(seconds(s.LastGap)))
 	}
-	return strings.Join(append(cells,
-		fmt.Sprintf("%.1f events/s", s.EventsRate),
-		"lag "+seconds(s.Lag).Round(time.Millisecond).String(),
-		fmt.Sprintf("clock %+.1fs", s.ClockError),
-		gaps, link), "\t")
+	return strings.Join([]string{
+		s.Name, "up " + rough(now.Sub(s.Since)), fmt.Sprintf("%.1f", s.EventsRate), seconds(s.Lag).Round(time.Millisecond).String(),
+		fmt.Sprintf("%+.1fs", s.ClockError), gaps, link,
+	}, "\t")
 }

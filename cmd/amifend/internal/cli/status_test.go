@@ -32,20 +32,16 @@ func TestWriteStatus(t *testing.T) {
 	}
 	const want = `amifend 1.2 runs since 2026-11-20 02:00:00 (3d4h)
 
-servers
-  office  up 3h0m       12.3 events/s  lag 3ms  clock -75.5s  2 gaps, the last 1m1s  TLS 1.3, not verified
-  hq      up 5s         0.0 events/s   lag 0s   clock +0.0s   no gaps                TLS 1.3
-  branch  WAITING 2m0s  refused, next try in 8s
+SERVER  LINK     EVENTS/S  LAG  CLOCK   GAPS          TLS
+office  up 3h0m  12.3      3ms  -75.5s  2, last 1m1s  1.3, not verified
+hq      up 5s    0.0       0s   +0.0s   none          1.3
+branch  DOWN 2m0s, next try in 8s
 
-firewall
-  nftables table inet amifend, failing: 312 bans, 4 not in the kernel yet, 1 waiting for room
-  never banned: 14 prefixes (amifend allow --list)
-
-journal
-  /var/lib/amifend/journal.db, 1.2 MB: FAILING: the disk is full
-
-since the start
-  100 events judged, 40 attempts counted; 6 not counted: 1 of protected sources, 2 in the name of proved ones, 3 of banned ones
+firewall  nftables table inet amifend, failing: 312 bans, 4 not in the kernel yet, 1 waiting for room
+          never banned: 14 prefixes (amifend allow --list)
+journal   /var/lib/amifend/journal.db, 1.2 MB: FAILING: the disk is full
+events    100 since the start: 40 attempts counted,
+          left out: 1 of protected sources, 2 in the name of proved ones, 3 of banned ones
 
 needs a look
   server branch: no events: refused
