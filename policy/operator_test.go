@@ -70,3 +70,24 @@ func TestPardonForgetsEverything(t *testing.T) {
 	}
 	l.quiet()
 }
+
+// The phone with an old password: banned, pardoned, corrected. Its first success is no find of a guesser.
+func TestPardonedPhoneIsCorrected(t *testing.T) {
+	for _, prefix := range []string{phone + "/32", "10.20.0.0/24"} {
+		for name, via := range map[string]func(Observation) Observation{"UDP": func(o Observation) Observation { return o }, "TCP": overStream} {
+			l := newLab(t)
+			l.feed(all(repeat(7, wrong(phone, "1007")), via)...)
+			if v := l.banned(); v.Prefix.String() != phone+"/32" {
+				t.Fatalf("%s: banned %v", name, v)
+			}
+			l.take(l.e.Pardon(l.now, netip.MustParsePrefix(prefix)))
+			l.drop()
+			l.feed(via(registered(phone)))
+			l.quiet()
+			l.drop()
+			l.feed(all(repeat(3, wrong(phone, "1007")), via)...) // a user's typos
+			l.feed(via(registered(phone)))
+			l.quiet()
+		}
+	}
+}
