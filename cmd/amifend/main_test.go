@@ -219,4 +219,7 @@ var refusedCommands = [][]string{
 	{"unban", "203.0.113.5"},
 	{"unban", "--all"},
 	{"explain", "203.0.113.5"},
+	{"report"},
+	{"top", "sources"},
+	{"alerts"},
 }

@@ -29,7 +29,7 @@ type desk struct {
 	allowances allowances
 
 	pulse       pulse
-	remembering sync.Mutex
+	remembering chan struct{} // holds a token while the journal is asked for the past
 
 	mu       sync.Mutex
 	counted  time.Time // when the kernel's counters were read
@@ -37,7 +37,7 @@ type desk struct {
 }
 
 func newDesk(d *daemon, w *protect.Watcher) *desk {
-	k := &desk{daemon: d, watcher: w, started: time.Now(), fleet: &fleet{daemon: d}, servers: d.judge.servers}
+	k := &desk{daemon: d, watcher: w, started: time.Now(), fleet: &fleet{daemon: d}, servers: d.judge.servers, remembering: make(chan struct{}, 1)}
 	k.config.Store(d.Config)
 	return k
 }
@@ -105,7 +105,7 @@ func (k *desk) options() control.Options {
 	c := k.Config.Control
 	o := control.Options{
 		Socket: c.Socket, ReadGroup: c.ReadGroup, AdminGroup: c.AdminGroup, Log: k.Log,
-		Read: k, Ban: k, Allow: k, Explain: k.Explain, Events: &k.feed,
+		Read: k, Ban: k, Allow: k, Past: k, Explain: k.Explain, Events: &k.feed,
 	}
 	if k.Options.Reload != nil {
 		o.Reload = k.Reload

@@ -10,6 +10,7 @@ import (
 
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/explain"
+	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/policy"
 )
 
@@ -37,39 +38,33 @@ func (k *desk) Explain(ctx context.Context, addr netip.Addr) (control.Explanatio
 	if out.Bans, err = k.bansOf(ctx, addr); err != nil {
 		return out, err
 	}
-	out.Past = k.past(ctx, addr)
+	out.Past, out.Alerts = k.past(ctx, addr)
 	return out, nil
 }
 
 // How the journal is asked for the past: it may be large, and its disk slow.
 const (
 	pastMost = 10
-	pastTime = 3 * time.Second
+	pastTime = 5 * time.Second
 )
 
-// past returns the latest bans that covered an address. Without an answer there is none: the status says what is wrong with
-// the journal.
-func (k *desk) past(ctx context.Context, addr netip.Addr) []control.PastBan {
-	if k.records.journal == nil {
-		return nil
-	}
-	k.remembering.Lock() // one at a time: each reads the whole list of bans
-	defer k.remembering.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, pastTime)
-	defer cancel()
-	found, err := k.records.journal.History(ctx, addr, pastMost)
+// past returns the latest bans that covered an address, and the latest alerts about it. Without an answer there is none: the
+// status says what is wrong with the journal.
+func (k *desk) past(ctx context.Context, addr netip.Addr) (bans []control.PastBan, alerts []control.Alert) {
+	err := k.remember(ctx, func(ctx context.Context, j *journal.Journal) error {
+		found, err := j.History(ctx, addr, pastMost)
+		if err != nil {
+			return err
+		}
+		bans = pastBans(found)
+		told, err := j.AlertsOf(ctx, addr, time.Time{}, pastMost)
+		alerts = toldAlerts(told)
+		return err
+	})
 	if err != nil {
 		k.Log.Debug("control: the past is not known", "err", err)
-		return nil
 	}
-	out := make([]control.PastBan, 0, len(found))
-	for _, p := range found {
-		out = append(out, control.PastBan{
-			Prefix: p.Prefix, Scope: p.Scope, Rule: p.Rule, Attempts: p.Attempts, Evidence: p.Evidence, From: p.From, Until: p.Until,
-			Lifted: p.Lifted, By: p.By, Why: p.Why, Observed: p.Observed,
-		})
-	}
-	return out
+	return bans, alerts
 }
 
 // bansOf returns the bans that cover an address, with what the kernel has of each.

@@ -88,6 +88,11 @@ func (t *tally) flush(now int64) {
 	if now < t.until {
 		return
 	}
+	t.handOn(now)
+}
+
+// handOn hands on what was counted until now.
+func (t *tally) handOn(now int64) {
 	t.until = now + tallyEvery
 	if len(t.sums.sources) == 0 || t.records.journal == nil {
 		return

@@ -26,6 +26,9 @@ type Commands struct {
 	Ban        Ban        `cmd:"" help:"Ban an address."`
 	Unban      Unban      `cmd:"" help:"Lift bans."`
 	Explain    Explain    `cmd:"" help:"Tell why an address is banned, or how far it is from that."`
+	Report     Report     `cmd:"" help:"Tell what happened: bans, alerts, and who failed how often; also of log files."`
+	Top        Top        `cmd:"" help:"Tell who fails most: sources, accounts or servers."`
+	Alerts     Alerts     `cmd:"" help:"List what bans nobody, and you should know."`
 	Allow      Allow      `cmd:"" help:"Have an address never banned, or list who is not."`
 	Import     Import     `cmd:"" help:"Take over the bans of another tool."`
 	Export     Export     `cmd:"" help:"Write all bans for another machine."`
@@ -34,7 +37,6 @@ type Commands struct {
 	Events     Events     `cmd:"" help:"Follow the security events as they are decoded."`
 	Demo       Demo       `cmd:"" help:"Show amifend at work on two played PBXs. Touches nothing on this machine."`
 	Replay     Replay     `cmd:"" help:"Judge captures and log files as the daemon would have, and tell whom it would have banned."`
-	Report     Report     `cmd:"" help:"Count the failed attempts in captures and log files by their source."`
 	Completion Completion `cmd:"" help:"Print the completion of a shell."`
 	Man        Man        `cmd:"" help:"Write the man pages."`
 	Version    Show       `cmd:"" help:"Print the version."`

@@ -49,6 +49,12 @@ func (c *Explain) Run(ctx context.Context) error {
 		}
 		b.WriteString(pastLine(p))
 	}
+	for i, a := range x.Alerts {
+		if i == 0 {
+			b.WriteString("  alerts:\n")
+		}
+		b.WriteString(alertText(a, "    "))
+	}
 	_, err = fmt.Print(b.String())
 	return err
 }

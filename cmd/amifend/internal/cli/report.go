@@ -1,36 +1,233 @@
 package cli
 
 import (
+	"bufio"
 	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
 	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/report"
 )
 
 // Report is `amifend report`.
 type Report struct {
-	pastFlags
-	Format string   `enum:"text,json,csv" default:"text" help:"How to write it: text, json (an object a line), or csv."`
-	Files  []string `arg:"" name:"file" type:"path" help:"Captures of AMI, or log files of Asterisk; packed ones too. Each is a server of its own."`
+	daemonFlags
+	Since    span     `default:"24h" placeholder:"TIME" help:"How far back to look, such as 90m, 24h or 7d (${default})."`
+	Limit    int      `short:"n" default:"10" placeholder:"COUNT" help:"Print so many of each kind at most (${default})."`
+	Format   string   `enum:"text,json,csv" default:"text" help:"How to write it: text, json, or csv."`
+	Timezone string   `placeholder:"ZONE" help:"Time zone of log files, and of what is printed of them, such as UTC or Europe/Berlin. Default: this machine's."`
+	Files    []string `arg:"" optional:"" name:"file" type:"path" help:"Captures of AMI, or log files of Asterisk, to count instead; packed ones too. Each is a server of its own."`
 }
 
 // Help is the detailed help.
 func (*Report) Help() string {
-	return `Attempts are counted, not events, and those behind a ban too. The verdict is what the daemon would have decided.
+	return `    amifend report                              what happened since yesterday: bans, alerts, what operators did, and who failed
+    amifend report --since 7d --format csv -n 1000 > week.csv
+    amifend report /var/log/asterisk/security*  the failed attempts in log files, without the daemon
 
-    amifend report /var/log/asterisk/security*
-    amifend report --format csv /var/log/asterisk/messages* > attempts.csv`
+Without files the daemon is asked, and tells what its journal has. Hours are told whole. FAILED counts failed events; one attempt may
+raise several. With files attempts are counted, and those behind a ban too; the verdict is what the daemon would have
+decided; --config names the config whose policy and allowlist count, and --since and -n mean nothing. For the whole past:
+sqlite3 -readonly /var/lib/amifend/journal.db.`
 }
 
-// Run counts the failed attempts in recordings by their source.
+// Validate is called by kong.
+func (r *Report) Validate() error {
+	switch {
+	case len(r.Files) > 0 && r.Socket != "":
+		return errors.New("--socket is for the daemon's report: write no files")
+	case r.Limit < 1 || r.Limit > control.MostReported:
+		return fmt.Errorf("--limit %d: write a number from 1 to %d", r.Limit, control.MostReported)
+	}
+	return nil
+}
+
+// Run reports.
 func (r *Report) Run(ctx context.Context) error {
-	o := report.Options{Files: r.Files, Format: report.Format(r.Format)}
-	var err error
-	if o.Config, _, err = r.load(); err != nil {
+	if r.JSON {
+		r.Format = "json"
+	}
+	if len(r.Files) > 0 {
+		return r.recordings(ctx)
+	}
+	client, err := r.client()
+	if err != nil {
 		return err
 	}
-	if o.Location, err = r.location(); err != nil {
+	answer, err := client.Report(ctx, control.ReportQuery{Since: time.Duration(r.Since), Limit: r.Limit})
+	if err != nil {
+		return err
+	}
+	switch r.Format {
+	case "json":
+		return printJSON(answer)
+	case "csv":
+		return writeReportCSV(os.Stdout, answer)
+	default:
+		return writeReport(os.Stdout, answer)
+	}
+}
+
+// recordings counts the failed attempts in recordings by their source.
+func (r *Report) recordings(ctx context.Context) error {
+	past := pastFlags{r.Config, r.Timezone}
+	o := report.Options{Files: r.Files, Format: report.Format(r.Format)}
+	var err error
+	if o.Config, _, err = past.load(); err != nil {
+		return err
+	}
+	if o.Location, err = past.location(); err != nil {
 		return err
 	}
 	return report.Run(ctx, o, os.Stdout)
+}
+
+// minutes is how times of a report are printed.
+const minutes = "2006-01-02 15:04"
+
+func writeReport(to io.Writer, r control.Report) error {
+	w := bufio.NewWriter(to)
+	fmt.Fprintf(w, "from %s to %s\n", r.From.Local().Format(minutes), r.To.Local().Format(minutes))
+	fmt.Fprintf(w, "\nbans: %s\n", banCounts(r.Bans))
+	var lines []string
+	for _, b := range r.Latest {
+		lines = append(lines, "  "+strings.Join([]string{b.From.Local().Format(minutes), who(b.Prefix), b.Scope, b.Rule, pastEnd(b)}, "\t"))
+	}
+	if err := columns(w, lines); err != nil {
+		return err
+	}
+	more(w, r.Bans.Made, len(r.Latest))
+	fmt.Fprintf(w, "\nalerts: %s\n", number(len(r.Alerts)))
+	for _, a := range r.Alerts {
+		fmt.Fprint(w, alertText(a, "  "))
+	}
+	if len(r.Operations) > 0 {
+		fmt.Fprintln(w, "\noperators")
+	}
+	for _, o := range r.Operations {
+		fmt.Fprintf(w, "  %s  uid %d  %s\n", o.At.Local().Format(minutes), o.UID, strings.Join(nonempty(o.What, o.Object, o.Reason), " "))
+	}
+	for _, t := range []struct {
+		title string
+		sums  []control.Sum
+	}{{"SERVER", r.Servers}, {"SOURCE", failed(r.Sources)}, {"ACCOUNT", failed(r.Accounts)}} {
+		if len(t.sums) == 0 {
+			continue
+		}
+		fmt.Fprintln(w)
+		if err := writeSums(w, t.title, t.sums); err != nil {
+			return err
+		}
+	}
+	if len(failed(r.Sources)) == 0 {
+		fmt.Fprintln(w, "\nno failed attempt was heard of")
+	}
+	return w.Flush()
+}
+
+func more(w io.Writer, all, shown int) {
+	if all > shown {
+		fmt.Fprintf(w, "  %d more (amifend report -n COUNT)\n", all-shown)
+	}
+}
+
+// banCounts is `12: 9 proven_score, 3 score; 2 of them lifted`.
+func banCounts(c control.BanCounts) string {
+	if c.Made == 0 {
+		return "none"
+	}
+	rules := make([]string, 0, len(c.ByRule))
+	for rule := range c.ByRule {
+		rules = append(rules, rule)
+	}
+	slices.SortFunc(rules, func(a, b string) int {
+		if c.ByRule[a] != c.ByRule[b] {
+			return c.ByRule[b] - c.ByRule[a]
+		}
+		return strings.Compare(a, b)
+	})
+	for i, rule := range rules {
+		rules[i] = fmt.Sprintf("%d %s", c.ByRule[rule], rule)
+	}
+	text := fmt.Sprintf("%d (%s)", c.Made, strings.Join(rules, ", "))
+	if c.Lifted > 0 {
+		text += fmt.Sprintf("; %d lifted early", c.Lifted)
+	}
+	if c.Observed > 0 {
+		text += fmt.Sprintf("; %d only observed: nothing was dropped", c.Observed)
+	}
+	return text
+}
+
+// pastEnd says how a ban ended or will.
+func pastEnd(b control.PastBan) string {
+	switch {
+	case !b.Lifted.IsZero():
+		return "lifted after " + rough(b.Lifted.Sub(b.From)) + " by " + b.By
+	case b.Observed:
+		return "would have been for " + rough(b.Until.Sub(b.From))
+	case b.Until.After(time.Now()):
+		return "for " + rough(b.Until.Sub(b.From)) + ", runs"
+	default:
+		return "for " + rough(b.Until.Sub(b.From))
+	}
+}
+
+// failed are those that have failures: for people, who only logged in is no news.
+func failed(sums []control.Sum) []control.Sum {
+	return slices.DeleteFunc(slices.Clone(sums), func(s control.Sum) bool { return s.Failures == 0 })
+}
+
+func writeSums(w io.Writer, title string, sums []control.Sum) error {
+	lines := []string{"FAILED\tLOGINS\tLAST HOUR\t" + title}
+	for _, s := range sums {
+		name := s.Name
+		switch {
+		case s.Server != "":
+			name += " of " + s.Server
+		case s.Banned:
+			name += " (banned)"
+		}
+		lines = append(lines, fmt.Sprintf("%d\t%d\t%s\t%s", s.Failures, s.Logins, s.Last.Local().Format(minutes), name))
+	}
+	return columns(w, lines)
+}
+
+// writeReportCSV writes the totals as one table for spreadsheets. No cell begins with text of an attacker, but for a quotation
+// mark that is part of the cell: so none is taken for a formula.
+func writeReportCSV(to io.Writer, r control.Report) error {
+	w := csv.NewWriter(to)
+	row := func(cells ...string) { _ = w.Write(cells) } // the writer keeps the error for Error
+	row("what", "name", "server", "failures", "logins", "first_hour", "last_hour", "banned")
+	for _, t := range []struct {
+		what string
+		sums []control.Sum
+	}{{"server", r.Servers}, {"source", r.Sources}, {"account", r.Accounts}} {
+		for _, s := range t.sums {
+			row(t.what, s.Name, s.Server, strconv.FormatUint(s.Failures, 10), strconv.FormatUint(s.Logins, 10),
+				s.First.UTC().Format(time.RFC3339), s.Last.UTC().Format(time.RFC3339), strconv.FormatBool(s.Banned))
+		}
+	}
+	w.Flush()
+	return w.Error()
+}
+
+// number is a count, "none" for 0.
+func number(n int) string {
+	if n == 0 {
+		return "none"
+	}
+	return strconv.Itoa(n)
+}
+
+func nonempty(texts ...string) []string {
+	return slices.DeleteFunc(texts, func(s string) bool { return s == "" })
 }

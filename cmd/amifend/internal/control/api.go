@@ -170,10 +170,11 @@ const MostLifted = 1000
 
 // Explanation is all that is known of an address.
 type Explanation struct {
-	Text   string          `json:"text"`           // for people
-	Detail json.RawMessage `json:"detail"`         // the same for programs, as of amifend replay --format json --explain
-	Bans   []Ban           `json:"bans,omitempty"` // that cover it, and what the kernel has of them
-	Past   []PastBan       `json:"past,omitempty"` // the latest that were decided, the last one first
+	Text   string          `json:"text"`             // for people
+	Detail json.RawMessage `json:"detail"`           // the same for programs, as of amifend replay --format json --explain
+	Bans   []Ban           `json:"bans,omitempty"`   // that cover it, and what the kernel has of them
+	Past   []PastBan       `json:"past,omitempty"`   // the latest that were decided, the last one first
+	Alerts []Alert         `json:"alerts,omitempty"` // the latest about it, the last one first
 }
 
 // PastBan is a ban that the journal knows, also of one that is over.
@@ -181,7 +182,9 @@ type PastBan struct {
 	Prefix   netip.Prefix `json:"prefix"`
 	Scope    string       `json:"scope"`
 	Rule     string       `json:"rule"`
+	Score    float64      `json:"score"`
 	Attempts int          `json:"attempts"`
+	Strike   int          `json:"strike"`
 	Evidence string       `json:"evidence,omitempty"` // an attacker's bytes are quoted in it
 	From     time.Time    `json:"from"`
 	Until    time.Time    `json:"until"`

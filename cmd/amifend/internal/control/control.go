@@ -15,6 +15,9 @@
 //	POST   /v1/bans      NewBans            Banned
 //	DELETE /v1/bans?within=PREFIX|all=true  Lifted
 //	GET    /v1/explain?address=             Explanation
+//	GET    /v1/report?since_seconds=&limit= Report
+//	GET    /v1/alerts?since_seconds=&limit=&address=&kind=
+//	                                        AlertList
 //	GET    /v1/allow                        AllowList
 //	POST   /v1/allow     NewAllow           Allowed
 //	DELETE /v1/allow?prefix=                Allowed: what was taken out

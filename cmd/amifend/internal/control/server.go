@@ -57,6 +57,7 @@ type Options struct {
 	Read    Reader
 	Ban     Banner
 	Allow   Allower
+	Past    Reporter
 	Explain func(ctx context.Context, addr netip.Addr) (Explanation, error)
 	Reload  func(ctx context.Context, by Peer) (Reloaded, error)
 	Events  *Feed
@@ -130,6 +131,8 @@ func (s *Server) routes() http.Handler {
 	read("GET /v1/bans", s.Read != nil, s.bans)
 	read("GET /v1/allow", s.Read != nil, s.allowed)
 	read("GET /v1/explain", s.Explain != nil, s.explain)
+	read("GET /v1/report", s.Past != nil, s.report)
+	read("GET /v1/alerts", s.Past != nil, s.alerts)
 	read("GET /v1/events", s.Events != nil, s.events)
 	change("POST /v1/bans", s.Ban != nil, s.ban)
 	change("DELETE /v1/bans", s.Ban != nil, s.unban)

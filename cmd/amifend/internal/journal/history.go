@@ -57,19 +57,24 @@ func (j *Journal) Bans(ctx context.Context, since time.Time, most int) (out []Pa
 
 // Alerts returns the alerts since a time, the last one first, most of them at most.
 func (j *Journal) Alerts(ctx context.Context, since time.Time, most int) (out []Alert, err error) {
-	const query = `SELECT at, kind, source, account, server, text, advice FROM alert WHERE at >= ? ORDER BY at DESC, id DESC LIMIT ?`
 	err = j.read(ctx, "alerts", func(db *sql.DB) error {
-		return each(ctx, db, func(row *sql.Rows) error {
-			var a Alert
-			var at int64
-			if err := row.Scan(&at, &a.Kind, &a.Source, &a.Account, &a.Server, &a.Text, &a.Do); err != nil {
-				return err
-			}
-			a.At = time.UnixMilli(at)
-			out = append(out, a)
-			return nil
-		}, query, since.UnixMilli(), most)
+		out, err = alerts(ctx, db, "at >= ?", since.UnixMilli(), most)
+		return err
 	})
+	return out, err
+}
+
+func alerts(ctx context.Context, db *sql.DB, where string, args ...any) (out []Alert, err error) {
+	err = each(ctx, db, func(row *sql.Rows) error {
+		var a Alert
+		var at int64
+		if err := row.Scan(&at, &a.Kind, &a.Source, &a.Account, &a.Server, &a.Text, &a.Do); err != nil {
+			return err
+		}
+		a.At = time.UnixMilli(at)
+		out = append(out, a)
+		return nil
+	}, "SELECT at, kind, source, account, server, text, advice FROM alert WHERE "+where+" ORDER BY at DESC, id DESC LIMIT ?", args...)
 	return out, err
 }
 

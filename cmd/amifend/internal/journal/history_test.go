@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -139,5 +140,44 @@ func TestTotalsBy(t *testing.T) {
 	}
 	if _, err := j.Totals(t.Context(), 77, hour, 1); err == nil {
 		t.Error("by nothing: no error")
+	}
+}
+
+// What is told since a time can be counted, what operators did is read back, and what was told of an address is found.
+func TestSince(t *testing.T) {
+	j := start(t, options(t.TempDir()))
+	now := time.Now()
+	for i, ago := range []time.Duration{time.Minute, time.Hour, 5 * time.Hour} {
+		b := ban("203.0.113."+strconv.Itoa(i)+"/32", sip, time.Hour)
+		b.From, b.Until, b.Observed = now.Add(-ago), now.Add(10*time.Hour), i == 1
+		j.Ban(b)
+		j.Alert(Alert{At: now.Add(-ago), Kind: "suspect_login", Source: []string{"203.0.113.9", "203.0.113.0/24", "203.0.113.9"}[i], Text: strconv.Itoa(i)})
+		j.Operation(Operation{At: now.Add(-ago), UID: i, What: "unban", Object: "203.0.113.9", Reason: `"x"`})
+	}
+	j.Alert(Alert{At: now, Kind: "bans_full", Source: "203.0.113.90"})
+	j.Lift(Lift{Key: Key{netip.MustParsePrefix("203.0.113.0/32"), sip}, At: time.Now(), By: "uid 7", Known: true})
+	j.Count(func() []Total {
+		return []Total{{Hour: now.UTC().Truncate(time.Hour), Server: "office", Name: "203.0.113.9", Failures: 3}}
+	})
+	j.written(t)
+	since := now.Add(-2 * time.Hour)
+	c, err := j.Counts(t.Context(), since)
+	if err != nil || !maps.Equal(c.Bans, map[string]int{"score": 2}) || c.Observed != 1 || c.Lifted != 1 ||
+		!maps.Equal(c.Alerts, map[string]int{"suspect_login": 2, "bans_full": 1}) {
+		t.Errorf("counts %+v, %v", c, err)
+	}
+	of, err := j.AlertsOf(t.Context(), netip.MustParseAddr("203.0.113.9"), since, 10)
+	if err != nil || len(of) != 2 || of[0].Text != "0" || of[1].Text != "1" {
+		t.Errorf("alerts of it: %+v, %v", of, err)
+	}
+	ops, err := j.Operations(t.Context(), since, 10)
+	if err != nil || len(ops) != 2 || ops[0].UID != 0 || ops[1].What != "unban" || ops[1].Reason != `"x"` {
+		t.Errorf("operations %+v, %v", ops, err)
+	}
+	if err := j.WriteTotals(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if sums, err := j.Totals(t.Context(), BySource, since, 10); err != nil || len(sums) != 1 || sums[0].Failures != 3 {
+		t.Errorf("totals %+v, %v", sums, err)
 	}
 }

@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
+)
+
+// Alerts is `amifend alerts`.
+type Alerts struct {
+	daemonFlags
+	Addr  netip.Addr `arg:"" optional:"" name:"address" help:"Only alerts about this address, or about a prefix that it is in."`
+	Since span       `default:"24h" placeholder:"TIME" help:"How far back to look, such as 90m, 24h or 7d (${default})."`
+	Kind  string     `placeholder:"KIND" help:"Only alerts of this kind, such as compromised_account."`
+	Limit int        `short:"n" default:"100" placeholder:"COUNT" help:"Print so many at most, the last ones (${default})."`
+}
+
+// Help is the detailed help.
+func (*Alerts) Help() string {
+	return `    amifend alerts                       what you should know of the last day
+    amifend alerts --since 30d --kind compromised_account
+    amifend alerts 203.0.113.5 --since 30d
+
+The last one first, each with what to do about it. The README tells what each kind means.`
+}
+
+// Validate is called by kong.
+func (c *Alerts) Validate() error {
+	if c.Limit < 1 || c.Limit > control.MostReported {
+		return fmt.Errorf("--limit %d: write a number from 1 to %d", c.Limit, control.MostReported)
+	}
+	return nil
+}
+
+// Run asks, and prints the answer.
+func (c *Alerts) Run(ctx context.Context) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	l, err := client.Alerts(ctx, control.AlertQuery{
+		Since: time.Duration(c.Since), About: c.Addr.Unmap().WithZone(""), Kind: c.Kind, Limit: c.Limit,
+	})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(l)
+	}
+	var b strings.Builder
+	for _, a := range l.Alerts {
+		b.WriteString(alertText(a, ""))
+	}
+	fmt.Fprintf(&b, "%s since %s\n", count(len(l.Alerts), "alert"), time.Now().Add(-time.Duration(c.Since)).Local().Format(minutes))
+	_, err = fmt.Print(b.String())
+	return err
+}
+
+// alertText is an alert for people, in a few lines.
+func alertText(a control.Alert, indent string) string {
+	text := fmt.Sprintf("%s%s  %s  %s\n%s    %s\n", indent, a.At.Local().Format(time.DateTime), a.Kind, a.Source, indent, a.Reason)
+	if a.Do != "" {
+		text += fmt.Sprintf("%s    do: %s\n", indent, a.Do)
+	}
+	return text
+}

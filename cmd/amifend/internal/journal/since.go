@@ -1,0 +1,98 @@
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// Counts is how much was decided since a time.
+type Counts struct {
+	Bans     map[string]int // by rule
+	Observed int            // of these, those of which nothing was dropped: observe mode
+	Lifted   int            // of these, those that were ended early
+	Alerts   map[string]int // by kind
+}
+
+// Counts counts what was decided since a time.
+func (j *Journal) Counts(ctx context.Context, since time.Time) (c Counts, err error) {
+	c = Counts{Bans: make(map[string]int), Alerts: make(map[string]int)}
+	at := since.UnixMilli()
+	err = j.read(ctx, "counts", func(db *sql.DB) error {
+		err := each(ctx, db, func(row *sql.Rows) error {
+			var rule string
+			var n, observed, lifted int
+			if err := row.Scan(&rule, &n, &observed, &lifted); err != nil {
+				return err
+			}
+			c.Bans[rule] = n
+			c.Observed += observed
+			c.Lifted += lifted
+			return nil
+		}, "SELECT rule, count(*), sum(observed), count(lifted) FROM ban WHERE decided >= ? GROUP BY rule", at)
+		if err != nil {
+			return err
+		}
+		return each(ctx, db, func(row *sql.Rows) error {
+			var kind string
+			var n int
+			if err := row.Scan(&kind, &n); err != nil {
+				return err
+			}
+			c.Alerts[kind] = n
+			return nil
+		}, "SELECT kind, count(*) FROM alert WHERE at >= ? GROUP BY kind", at)
+	})
+	return c, err
+}
+
+// AlertsOf returns the alerts since a time about an address, or about a prefix that it is in, the last one first, most of
+// them at most.
+func (j *Journal) AlertsOf(ctx context.Context, addr netip.Addr, since time.Time, most int) (out []Alert, err error) {
+	args := []any{since.UnixMilli(), addr.String()}
+	for bits := range addr.BitLen() {
+		args = append(args, netip.PrefixFrom(addr, bits).Masked().String())
+	}
+	where := "at >= ? AND source IN (?" + strings.Repeat(", ?", len(args)-2) + ")"
+	err = j.read(ctx, "the alerts about "+addr.String(), func(db *sql.DB) error {
+		out, err = alerts(ctx, db, where, append(args, most)...)
+		return err
+	})
+	return out, err
+}
+
+// Operations returns what operators did since a time, the last one first, most of it at most.
+func (j *Journal) Operations(ctx context.Context, since time.Time, most int) (out []Operation, err error) {
+	err = j.read(ctx, "operations", func(db *sql.DB) error {
+		return each(ctx, db, func(row *sql.Rows) error {
+			var o Operation
+			var at int64
+			if err := row.Scan(&at, &o.UID, &o.What, &o.Object, &o.Reason); err != nil {
+				return err
+			}
+			o.At = time.UnixMilli(at)
+			out = append(out, o)
+			return nil
+		}, "SELECT at, uid, what, object, reason FROM operation WHERE at >= ? ORDER BY at DESC, id DESC LIMIT ?", since.UnixMilli(), most)
+	})
+	return out, err
+}
+
+// WriteTotals writes the totals that wait, so that [Journal.Totals] has them. Without it they are written once a minute.
+func (j *Journal) WriteTotals(ctx context.Context) error {
+	return j.ask(ctx, func(s *store) error {
+		if s.readOnly {
+			return errReadOnly
+		}
+		for j.backlog.urgent() || len(j.backlog.totals) > 0 {
+			if err := j.commit(time.Now(), true); err != nil {
+				j.failed(time.Now(), err)
+				return fmt.Errorf("write the journal: %w", err)
+			}
+		}
+		return nil
+	})
+}
