@@ -27,43 +27,74 @@ type adoption struct {
 
 // adopt lays out the table and takes over the bans of the runs before this one: those that the kernel has, as the journal
 // says until when, and those that only the journal has. It must come before [daemon.run].
+//
+// A walk over a large set takes the kernel most of a second. Meanwhile the journal is read and its bans are taken in.
 func (d *daemon) adopt(ctx context.Context) (adoption, error) {
 	var elements []firewall.Element
 	var snap *journal.Snapshot
+	now := d.clock.now()
+	walked := now // when the walk began: what is left of a ban is never overrated
 	both, ctx := errgroup.WithContext(ctx)
 	both.Go(func() (err error) {
 		if err := d.table.Ensure(ctx); err != nil {
 			return fmt.Errorf("set up the firewall: %w", err)
 		}
+		walked = d.clock.now()
 		if elements, err = d.table.Bans(ctx); err != nil {
 			return fmt.Errorf("read the bans in the kernel: %w", err)
 		}
 		return nil
 	})
 	both.Go(func() (err error) {
-		snap, err = d.recall(ctx)
+		if snap, err = d.recall(ctx); err == nil && snap != nil {
+			d.expect(snap, now)
+		}
 		return err
 	})
 	if err := both.Wait(); err != nil {
 		return adoption{}, err
 	}
-	var n adoption
-	now := d.clock.now()
+	n := adoption{journal: len(d.enforcer.ledger.bans)}
 	for _, el := range elements {
-		if d.adoptOne(el, snap, now) {
+		switch {
+		case d.enforcer.confirm(el, walked):
+			n.kernel++
+			n.journal--
+		case d.adoptOne(el, snap, walked):
 			n.kernel++
 		}
 	}
-	if snap == nil {
-		return n, nil
+	d.enforcer.restoring = n.journal > 0 // told when it is done
+	if snap != nil {
+		d.enforcer.inquiry.asked = d.clock.now() // all three agree now
 	}
+	return n, nil
+}
+
+// expect wants the bans of the journal in the kernel, which may have them.
+func (d *daemon) expect(snap *journal.Snapshot, now int64) {
+	d.enforcer.ledger.grow(len(snap.Open))
 	for k, o := range snap.Open {
-		if d.enforcer.ledger.bans[keyOf(k)] == nil && !needless(k, o, snap) && d.restoreOne(k, o, snap, now) {
-			n.journal++
+		if !needless(k, o, snap) {
+			d.restoreOne(k, o, snap, now)
 		}
 	}
-	d.enforcer.restoring = n.journal > 0 // told when it is done
-	return n, nil
+}
+
+// confirm takes note that the kernel has a ban that is wanted there. It is false if there is no such ban.
+func (e *enforcer) confirm(el firewall.Element, now int64) bool {
+	k := key{el.Prefix, el.Scope}
+	h := e.ledger.bans[k]
+	if h == nil {
+		return false
+	}
+	h.acked = now
+	if e.ends(el, h.until, now) {
+		delete(e.ledger.send, k)
+	}
+	e.note("adopted", &h.Ban)
+	e.acknowledge(h)
+	return true
 }
 
 // adoptOne takes over one element, or wants it out of the kernel.
@@ -83,18 +114,17 @@ func (d *daemon) adoptOne(el firewall.Element, snap *journal.Snapshot, now int64
 	return true
 }
 
-// restoreOne wants a ban in the kernel that only the journal has.
-func (d *daemon) restoreOne(k journal.Key, o journal.Open, snap *journal.Snapshot, now int64) bool {
+// restoreOne wants a ban of the journal in the kernel.
+func (d *daemon) restoreOne(k journal.Key, o journal.Open, snap *journal.Snapshot, now int64) {
 	ban := remembered(k, o, leftNow(o, snap), now)
 	if ban.until <= now {
-		return false
+		return
 	}
 	if why := d.admit(&ban, now); why != "" {
 		d.records.lift(k.Prefix, k.Scope, byPolicy, why)
-		return false
+		return
 	}
 	d.enforcer.putBack(ban)
-	return true
 }
 
 // admit tells the engine of a ban of a run before, and shortens it if it is longer than a ban may be. It returns why there

@@ -46,6 +46,9 @@ func newLedger() *ledger {
 	}
 }
 
+// grow makes room for very many bans that come at once, before there are any.
+func (l *ledger) grow(n int) { l.bans, l.send = make(map[key]*held, n), make(map[key]struct{}, n) }
+
 // ban wants b in the kernel.
 func (l *ledger) ban(b Ban) {
 	k := b.key()

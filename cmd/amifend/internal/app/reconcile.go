@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -111,13 +112,13 @@ func (e *enforcer) weigh(el firewall.Element, snap *journal.Snapshot, now int64)
 // takeOver makes an element of the kernel a ban of the ledger, and has it end when the ban does.
 func (e *enforcer) takeOver(b Ban, el firewall.Element, now int64) {
 	e.ledger.adopt(b, now)
-	if d := time.Duration(b.until-now) - el.Expires; d > slack || d < -slack {
+	if !e.ends(el, b.until, now) {
 		e.ledger.send[b.key()] = struct{}{}
 	}
 	if b.Rule == policy.RuleAdopted {
 		e.records.ban(&b)
 	}
-	e.log.Debug("adopted", "source", b.Source(), "scope", b.Scope.String(), "until", b.Until().UTC().Format(time.RFC3339), "undo", b.undo())
+	e.note("adopted", &b)
 	e.acknowledge(e.ledger.bans[b.key()])
 }
 
@@ -161,7 +162,20 @@ func (e *enforcer) settled(h *held) bool {
 func (e *enforcer) putBack(b Ban) {
 	e.ledger.ban(b)
 	e.ledger.bans[b.key()].told = true
-	e.log.Debug("restored", "source", b.Source(), "scope", b.Scope.String(), "until", b.Until().UTC().Format(time.RFC3339), "undo", b.undo())
+	e.note("restored", &b)
+}
+
+// ends tells whether an element ends when its ban does. One without a timeout never does.
+func (e *enforcer) ends(el firewall.Element, until, now int64) bool {
+	d := time.Duration(until-now) - el.Expires
+	return el.Timeout != 0 && -slack <= d && d <= slack
+}
+
+// note tells of a ban that is no news. A start has very many of them, so that not even the words are made in vain.
+func (e *enforcer) note(what string, b *Ban) {
+	if e.log.Enabled(context.Background(), slog.LevelDebug) {
+		e.log.Debug(what, "source", b.Source(), "scope", b.Scope.String(), "until", b.Until().UTC().Format(time.RFC3339), "undo", b.undo())
+	}
 }
 
 // complete makes the journal agree with a ban that it does not know to run.
