@@ -82,6 +82,8 @@ func (e *Engine) Explain(addr netip.Addr) Explanation {
 		s := e.sources.at(r).val
 		e.decay(&s)
 		e.explainSource(&x, k, &s)
+	} else {
+		e.explainMore(&x, &source{})
 	}
 	if r := e.trails.get(k); r != 0 {
 		t := &e.trails.at(r).val
@@ -130,6 +132,11 @@ func (e *Engine) explainSource(x *Explanation, k key, s *source) {
 		slow := e.slowHalf * math.Log2(float64((s.slowProven+s.slowForgeable)/e.slowCalm))
 		x.CalmAt = e.now + int64(max(fast, slow, 0)*float64(time.Second))
 	}
+	e.explainMore(x, s)
+}
+
+// explainMore tells how far it is from a ban.
+func (e *Engine) explainMore(x *Explanation, s *source) {
 	if x.Protected == "" && !x.Banned && !x.Proved {
 		x.MoreUnknown = e.more(s, e.opt.Weights[KindInvalidAccountID])
 		x.MoreKnown = e.more(s, e.opt.Weights[KindChallengeResponseFailed])

@@ -21,6 +21,7 @@ func (k *desk) Unban(ctx context.Context, by control.Peer, within netip.Prefix) 
 	if len(banned) == 0 && !within.IsValid() {
 		return control.Lifted{Lifted: []netip.Prefix{}}, nil
 	}
+	again := k.again(ctx, within, banned)
 	lifted := make(map[netip.Prefix]bool, len(banned))
 	for _, p := range pardons(within, banned) {
 		done, err := ask(ctx, k.judge.asks, askJudge, func() []netip.Prefix { return k.judge.pardon(p, by.String()) })
@@ -49,6 +50,9 @@ func (k *desk) Unban(ctx context.Context, by control.Peer, within netip.Prefix) 
 	}
 	k.record(by, "unban", what, "")
 	out, err := k.lifted(ctx, lifted)
+	if err == nil && again != nil {
+		out.Again = k.fromNow(ctx, within.Addr(), again)
+	}
 	if err == nil && !k.onDisk(ctx) {
 		out.Note = "the journal does not have it yet: after a crash now the ban may be back (amifend status)"
 	}

@@ -82,7 +82,8 @@ func (*Unban) Help() string {
     amifend unban --all
 
 The score and the strikes are forgotten too: the source begins anew. If it keeps failing it is soon banned again: correct its
-password, or amifend allow it.`
+password, or amifend allow it. For one address it tells whether that is likely: if its ban has dropped packets, the kernel's
+counter is watched for a second before the ban is lifted.`
 }
 
 // Validate is called by kong.
@@ -120,6 +121,28 @@ func (c *Unban) Run(ctx context.Context) error {
 	if l.Note != "" {
 		text += "; " + l.Note
 	}
+	if l.Again != nil {
+		text += "\n" + againText(*l.Again, who(within))
+	}
 	_, err = fmt.Println(text)
 	return err
+}
+
+// againText says whether an address that was let in would soon be banned again.
+func againText(a control.Again, source string) string {
+	var text string
+	switch {
+	case a.Lately > 0:
+		text = fmt.Sprintf("it still sends: %s in the last second, %d while it was banned", count(int(min(a.Lately, 1<<31)), "dropped packet"), a.Dropped)
+	case a.Dropped > 0:
+		text = fmt.Sprintf("%s while it was banned, none in the last second", count(int(min(a.Dropped, 1<<31)), "dropped packet"))
+	case !a.Seen.IsZero():
+		text = "a PBX heard of it at " + a.Seen.Local().Format(time.DateTime) + ", while it was banned"
+	default:
+		text = "no packet of it was dropped"
+	}
+	if a.MoreUnknown > 0 && a.MoreKnown > 0 {
+		text += fmt.Sprintf("\nbanned again after %s on unknown accounts, or %s", count(a.MoreUnknown, "attempt"), count(a.MoreKnown, "wrong password"))
+	}
+	return text + "\nto let it in for good: amifend allow " + source
 }

@@ -163,6 +163,17 @@ type Lifted struct {
 	Count   int            `json:"count"`   // how many in all
 	Pending int            `json:"pending"` // lifts that the kernel does not have yet
 	Note    string         `json:"note,omitempty"`
+	Again   *Again         `json:"again,omitempty"` // of one address that may be banned: whether it would soon be again
+}
+
+// Again is how likely an address that was let in is to be banned again.
+type Again struct {
+	Dropped     uint64    `json:"dropped"`        // packets that its bans have dropped, as far as the kernel counted them
+	Lately      uint64    `json:"lately"`         // of these, in the last LatelySpan before the bans were lifted
+	LatelySpan  float64   `json:"lately_seconds"` // 0: nobody looked, since nothing was dropped before
+	Seen        time.Time `json:"seen,omitzero"`  // the last event of it that a PBX told of while it was banned
+	MoreUnknown int       `json:"more_unknown"`   // so many attempts on one unknown account ban it again; 0: none does
+	MoreKnown   int       `json:"more_known"`     // so many wrong passwords on a known account do
 }
 
 // MostLifted is how many prefixes Lifted names.
