@@ -25,6 +25,7 @@ type allowances struct {
 	mu     sync.Mutex
 	byName map[netip.Prefix]allowance
 	unsent map[netip.Prefix]struct{} // that the journal has not got as they are now
+	loaded bool                      // what the journal has is in; of the goroutine that keeps them
 }
 
 // allowance is one of them, as the journal has it.
@@ -229,18 +230,35 @@ func (a *allowances) load(r journal.Row) error {
 	return nil
 }
 
-// keepAllowances takes in what the journal has, ends what is over, and saves what changed, until ctx ends.
+// recallAllowances takes in what the journal has, before the first event can come: else an address that an operator allowed could
+// be banned in the first moments of a run.
+func (k *desk) recallAllowances(ctx context.Context) {
+	if !k.loadAllowances(ctx) || len(k.allowances.entries()) == 0 {
+		return
+	}
+	k.relist()
+	set, err := k.watcher.Collect()
+	if err != nil {
+		return // the watcher says so, and tries again
+	}
+	k.protect(set)
+}
+
+// loadAllowances takes in what the journal has. It is false if that cannot be had now.
+func (k *desk) loadAllowances(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, diskTime)
+	defer cancel()
+	k.allowances.loaded = k.records.journal == nil || k.records.journal.State(ctx, k.allowances.load) == nil // else it says what is wrong with it
+	return k.allowances.loaded
+}
+
+// keepAllowances ends what is over, and saves what changed, until ctx ends.
 func (k *desk) keepAllowances(ctx context.Context) {
-	kept := k.records.journal
-	loaded := kept == nil
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
-		if !loaded && kept.State(ctx, k.allowances.load) == nil { // else the journal says what is wrong with it
-			loaded = true
-			if len(k.allowances.entries()) > 0 {
-				k.relist()
-			}
+		if !k.allowances.loaded && k.loadAllowances(ctx) && len(k.allowances.entries()) > 0 {
+			k.relist()
 		}
 		if over := k.allowances.expire(time.Now()); len(over) > 0 {
 			slices.SortFunc(over, netip.Prefix.Compare)

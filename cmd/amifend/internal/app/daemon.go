@@ -82,6 +82,7 @@ func newDaemon(o Options, table watchedTable, set protect.Set) (*daemon, error) 
 func (d *daemon) run(ctx context.Context, sessions []*session, watcher *protect.Watcher) {
 	var sources, judge, enforcer sync.WaitGroup
 	k := newDesk(d, watcher)
+	k.recallAllowances(ctx)
 	k.fleet.begin(ctx, sessions)
 	sources.Go(func() { k.fleet.wait(ctx) })
 	sources.Go(func() { k.run(ctx) })

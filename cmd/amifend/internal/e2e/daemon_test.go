@@ -98,7 +98,13 @@ func (w *world) startAmifend(t *testing.T, s settings) *daemon {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{cmd: w.Command(t.Context(), s.who, path, "run", "--config", w.config(t, s)), done: make(chan struct{})}
+	return w.launch(t, w.Command(t.Context(), s.who, path, "run", "--config", w.config(t, s)))
+}
+
+// launch starts a command that is amifend in the end.
+func (w *world) launch(t *testing.T, cmd *exec.Cmd) *daemon {
+	t.Helper()
+	d, secret := &daemon{cmd: cmd, done: make(chan struct{})}, w.secret(t)
 	stderr, err := d.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -119,7 +125,7 @@ func (w *world) startAmifend(t *testing.T, s settings) *daemon {
 		if t.Failed() {
 			t.Logf("amifend's log:\n%s", d)
 		}
-		if strings.Contains(d.String(), w.secret(t)) {
+		if strings.Contains(d.String(), secret) {
 			t.Error("amifend's log holds the AMI secret")
 		}
 	})

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -65,10 +66,10 @@ type world struct {
 	tap *lab.Tap
 }
 
-// newWorld brings a lab up; it goes down with the test.
-func newWorld(t *testing.T, release string) *world {
+// newWorld brings a lab up; it goes down with the test. A name tells it from labs that are up at the same time.
+func newWorld(t *testing.T, release string, name ...string) *world {
 	t.Helper()
-	l, err := lab.Up(t.Context(), scripts, lab.Unique(release), release)
+	l, err := lab.Up(t.Context(), scripts, lab.Unique(strings.Join(append([]string{release}, name...), "-")), release)
 	if err != nil {
 		t.Fatal(err)
 	}

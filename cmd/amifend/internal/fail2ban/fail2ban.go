@@ -51,9 +51,11 @@ var ErrTooOld = errors.New("the database is of a fail2ban older than 0.11 and do
 
 // Read reads the bans that run at a time. The file may be in use by fail2ban.
 func Read(ctx context.Context, path string, now time.Time) (*Bans, error) {
-	if _, err := os.Stat(path); err != nil { // else sqlite would say that it is "unable to open database file"
+	f, err := os.Open(path)
+	if err != nil { // sqlite would say no more than that it is "unable to open database file"
 		return nil, fmt.Errorf("open fail2ban's database: %w", err)
 	}
+	f.Close()
 	name := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: "mode=ro&_pragma=busy_timeout(5000)&_pragma=query_only(1)"}
 	db, err := sql.Open("sqlite", name.String())
 	if err != nil {

@@ -153,6 +153,9 @@ func (w *Watcher) Snapshot(ctx context.Context) (Set, error) {
 	return w.collect(true)
 }
 
+// Collect puts the set together anew, with what [Watcher.Relist] was told, and from the last look at the system.
+func (w *Watcher) Collect() (Set, error) { return w.collect(false) }
+
 // collect puts the set together, from a fresh look at the kernel or, which is cheaper, from the last one.
 func (w *Watcher) collect(fresh bool) (Set, error) {
 	w.mu.Lock()
