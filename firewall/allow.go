@@ -125,8 +125,8 @@ func intervalElements(ivs []interval) (elems []nftables.SetElement) {
 	return elems
 }
 
-// allowChange is how an allow set gets from what it holds to what it shall hold.
-type allowChange struct {
+// intervalChange is how a set of intervals gets from what it holds to what it shall hold.
+type intervalChange struct {
 	set       *nftables.Set
 	flush     bool // first remove all
 	gone, new []interval
@@ -135,24 +135,24 @@ type allowChange struct {
 // planAllow compares an allow set with what it shall hold, as an add after a flush in the same transaction is slow: the kernel walks
 // over all that it is about to remove for each new element (measured on Linux 6.18: 30,000 prefixes replaced by 60,000 took 90 s).
 // A set that cannot be compared is replaced whole.
-func planAllow(c *nftables.Conn, set *nftables.Set, want []interval) (allowChange, error) {
+func planAllow(c *nftables.Conn, set *nftables.Set, want []interval) (intervalChange, error) {
 	elems, err := c.GetSetElements(set)
 	if err != nil && !errors.Is(err, unix.ENOENT) { // a set that is not there yet holds nothing
-		return allowChange{}, kernelError("read set "+set.Name, err)
+		return intervalChange{}, kernelError("read set "+set.Name, err)
 	}
 	have, ours := kernelIntervals(elems)
 	if !ours {
 		return replaceAllow(c, set, want)
 	}
-	return allowChange{set: set, gone: without(have, want), new: without(want, have)}, nil
+	return intervalChange{set: set, gone: without(have, want), new: without(want, have)}, nil
 }
 
 // replaceAllow is planAllow without a look at the set.
-func replaceAllow(_ *nftables.Conn, set *nftables.Set, want []interval) (allowChange, error) {
-	return allowChange{set: set, flush: true, new: want}, nil
+func replaceAllow(_ *nftables.Conn, set *nftables.Set, want []interval) (intervalChange, error) {
+	return intervalChange{set: set, flush: true, new: want}, nil
 }
 
-func (a allowChange) queue(c *nftables.Conn) error {
+func (a intervalChange) queue(c *nftables.Conn) error {
 	if a.flush {
 		c.FlushSet(a.set)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/firewall/firewalltest"
+	"go4.org/netipx"
 )
 
 // One operation is one Apply of n bans, each new to the kernel; ns/change is the cost of one of them.
@@ -122,5 +123,33 @@ func BenchmarkPacket(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// One operation replaces deny lists of 100,000 prefixes, of which half stay.
+func BenchmarkSetDeny(b *testing.B) {
+	table := open(b, firewalltest.New(b), Options{})
+	lists := []*netipx.IPSet{manyDenied(b, 100_000, 0), manyDenied(b, 100_000, 1)}
+	setDeny(b, table, lists[0])
+	for i := 1; b.Loop(); i++ {
+		if err := table.SetDeny(b.Context(), lists[i%2]); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// One operation puts deny lists of 100,000 prefixes into a new table.
+func BenchmarkFirstSetDeny(b *testing.B) {
+	ns := firewalltest.New(b)
+	table := open(b, ns, Options{})
+	list := manyDenied(b, 100_000, 0)
+	for b.Loop() {
+		if err := table.SetDeny(b.Context(), list); err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		ns.NFT(b, "flush ruleset")
+		ensure(b, table)
+		b.StartTimer()
 	}
 }

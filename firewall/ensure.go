@@ -16,7 +16,7 @@ import (
 const chainPriority = -310
 
 // Ensure lays out the table in one transaction: creates what is missing, keeps the elements of the ban sets, replaces rules and ports, and
-// makes the allow sets hold what they shall. There is no moment at which a ban does not hold. A table that an older amifend laid out gets the
+// makes the allow sets hold what they shall; the deny sets keep what they hold, see SetDeny. There is no moment at which a ban does not hold. A table that an older amifend laid out gets the
 // sets that it lacks, and one of a newer amifend keeps its further sets, though no rule of ours looks them up. A new MaxBans takes effect on an existing set from Linux 6.3 on.
 //
 // Errors to branch on: *ForeignError (nothing was changed), ErrPermission, ErrUnsupported.
@@ -45,7 +45,7 @@ func (t *Table) changeAllow(queue func() error) error {
 	if err != nil {
 		return err
 	}
-	for _, plan := range []func(*nftables.Conn, *nftables.Set, []interval) (allowChange, error){planAllow, replaceAllow} {
+	for _, plan := range []func(*nftables.Conn, *nftables.Set, []interval) (intervalChange, error){planAllow, replaceAllow} {
 		change4, err4 := plan(t.write, allowSet(t.table, false), v4)
 		change6, err6 := plan(t.write, allowSet(t.table, true), v6)
 		if err := errors.Join(err4, err6); err != nil {
@@ -70,6 +70,7 @@ func (t *Table) queueLayout() error {
 		errs = append(errs, c.AddSet(s, nil))
 		s.ID = 0 // valid in this transaction only
 	}
+	c.AddObj(t.deniedCounter())
 	pre := c.AddChain(t.baseChain())
 	sip := c.AddChain(&nftables.Chain{Name: chainSIP, Table: t.table})
 	c.FlushChain(pre)

@@ -47,7 +47,7 @@ func TestEnsureRepairsWhatOthersChanged(t *testing.T) {
 		"add table inet amifend { flags dormant; }",
 		"flush chain inet amifend pre",
 		"flush table inet amifend",
-		"delete set inet amifend allow6", // refused while a rule refers to it, thus after a flush
+		"delete set inet amifend deny6", // refused while a rule refers to it, thus after a flush
 		"add chain inet amifend pre { policy drop; }",
 		"flush ruleset",
 		"delete table inet amifend",

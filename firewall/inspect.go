@@ -108,7 +108,7 @@ func isOurHook(c *nftables.Chain) bool {
 }
 
 func (t *Table) wantedSets() []*nftables.Set {
-	return append(slices.Clone(t.ksets), allowSet(t.table, false), allowSet(t.table, true))
+	return append(slices.Clone(t.ksets), allowSet(t.table, false), allowSet(t.table, true), denySet(t.table, false), denySet(t.table, true))
 }
 
 // complete reports whether the kernel has the layout that Ensure makes: a check by names and numbers, meant to notice

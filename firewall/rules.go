@@ -40,6 +40,8 @@ func (t *Table) rules(discovery *nftables.Set) (pre, sip [][]expr.Any) {
 		append(icmp6Type(), equal([]byte{icmp6TooBig}), verdict(expr.VerdictAccept)),
 		append(source(false, 32), lookup(setAllow4), verdict(expr.VerdictAccept)),
 		append(source(true, 128), lookup(setAllow6), verdict(expr.VerdictAccept)),
+		append(source(false, 32), lookup(setDeny4), countDenied(), verdict(expr.VerdictDrop)),
+		append(source(true, 128), lookup(setDeny6), countDenied(), verdict(expr.VerdictDrop)),
 	)
 	for _, s := range t.sets {
 		drop := append(source(s.is6, s.bits), lookup(s.name), &expr.Counter{}, verdict(expr.VerdictDrop))
@@ -109,6 +111,8 @@ func source(is6 bool, bits int) []expr.Any {
 	}
 	return exprs
 }
+
+func countDenied() expr.Any { return &expr.Objref{Type: unix.NFT_OBJECT_COUNTER, Name: counterDenied} }
 
 func lookup(set string) expr.Any { return &expr.Lookup{SourceRegister: 1, SetName: set} }
 

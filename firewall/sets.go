@@ -14,6 +14,10 @@ const (
 	chainSIP  = "sip"
 	setAllow4 = "allow4"
 	setAllow6 = "allow6"
+	setDeny4  = "deny4"
+	setDeny6  = "deny6"
+
+	counterDenied = "denied"
 )
 
 // banSet is a set of banned prefixes of one length: a hash whatever the length, as the rule masks the source first.
@@ -67,9 +71,20 @@ func allowSet(table *nftables.Table, is6 bool) *nftables.Set {
 	if is6 {
 		name = setAllow6
 	}
+	return intervalSet(table, name, is6, "amifend: never dropped here")
+}
+
+func denySet(table *nftables.Table, is6 bool) *nftables.Set {
+	name := setDeny4
+	if is6 {
+		name = setDeny6
+	}
+	return intervalSet(table, name, is6, "amifend: always dropped")
+}
+
+func intervalSet(table *nftables.Table, name string, is6 bool, comment string) *nftables.Set {
 	return &nftables.Set{
-		Table: table, Name: name, KeyType: addrType(is6), KeyByteOrder: binaryutil.BigEndian,
-		Interval: true, Comment: "amifend: never dropped here",
+		Table: table, Name: name, KeyType: addrType(is6), KeyByteOrder: binaryutil.BigEndian, Interval: true, Comment: comment,
 	}
 }
 

@@ -29,7 +29,7 @@ type Options struct {
 }
 
 // Table is an nftables table of bans. Its methods may be called from several goroutines; Apply, Ensure and SetAllow wait for each
-// other, and so do Bans, Element and Watch's checks, but no reader makes a writer wait.
+// other, and so do Bans, Element, Denied and Watch's checks, but no reader makes a writer wait, and SetDeny makes nobody wait.
 type Table struct {
 	table *nftables.Table
 	sets  []banSet
@@ -46,6 +46,9 @@ type Table struct {
 
 	readMu sync.Mutex
 	read   *nftables.Conn
+
+	denyMu sync.Mutex
+	lists  *nftables.Conn // for the deny sets alone: what is long there makes nobody wait
 
 	monitor *netlink.Conn
 	closed  atomic.Bool
@@ -84,6 +87,9 @@ func (t *Table) dial(netns int) (err error) {
 	if t.read, err = dial(netns); err != nil {
 		return err
 	}
+	if t.lists, err = dial(netns); err != nil {
+		return err
+	}
 	own, err := t.ownPorts()
 	if err != nil {
 		return err
@@ -93,11 +99,15 @@ func (t *Table) dial(netns int) (err error) {
 }
 
 func (t *Table) ownPorts() ([]uint32, error) {
-	port, err := t.write.GetPortID()
-	if err != nil {
-		return nil, fmt.Errorf("get netlink port: %w", err)
+	var ports []uint32
+	for _, c := range []*nftables.Conn{t.write, t.lists} {
+		port, err := c.GetPortID()
+		if err != nil {
+			return nil, fmt.Errorf("get netlink port: %w", err)
+		}
+		ports = append(ports, port)
 	}
-	return []uint32{port}, nil
+	return ports, nil
 }
 
 func withDefaults(o Options) Options {
@@ -143,8 +153,10 @@ func (t *Table) Close() error {
 	if t.closed.Swap(true) {
 		return nil
 	}
+	t.denyMu.Lock() // a SetDeny that runs ends after its transaction
+	defer t.denyMu.Unlock()
 	var errs []error
-	for _, c := range []*nftables.Conn{t.write, t.read} {
+	for _, c := range []*nftables.Conn{t.write, t.read, t.lists} {
 		if c != nil {
 			errs = append(errs, c.CloseLasting())
 		}

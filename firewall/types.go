@@ -8,6 +8,7 @@
 // `nft list table inet amifend` shows (in this order of evaluation, chain pre at prerouting, priority -310):
 //
 //	allow4, allow6             never dropped here: the allowlist and the protected addresses; before every ban
+//	deny4, deny6               the operator's lists: every packet is dropped, with no end; the counter denied counts them
 //	ban4, ban6                 banned hosts, scope all: every packet is dropped
 //	ban4_24, ban6_64,          banned prefixes of that length, scope all
 //	ban6_56, ban6_48
@@ -15,7 +16,7 @@
 //	ban4_24_sip, ban6_64_sip,  banned prefixes of that length, scope sip
 //	ban6_56_sip, ban6_48_sip
 //
-// Every element of a ban set has a timeout and a counter of the packets that it dropped. The rules have counters too;
+// Every element of a ban set has a timeout and a counter of the packets that it dropped. The rules of ban sets have counters too;
 // those start again whenever the table is laid out anew. A running amifend puts back what others take out of it.
 //
 // Loopback, IPv6 neighbour discovery (RFC 4861, hop limit 255) and packet-too-big (RFC 8201) pass always: a banned on-link prefix
