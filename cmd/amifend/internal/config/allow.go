@@ -13,7 +13,7 @@ func (l *loader) allow(raw rawAllow) []netip.Prefix {
 	const key = "allow.prefixes"
 	var out []netip.Prefix
 	for _, s := range get(l, key, raw.Prefixes, nil) {
-		p, err := parsePrefix(s)
+		p, err := parsePrefix(s, everyAllowed)
 		if err != nil {
 			l.problem(key, "%s %s", quote(s), err)
 			continue
@@ -26,9 +26,12 @@ func (l *loader) allow(raw rawAllow) []netip.Prefix {
 	return slices.Compact(out)
 }
 
-// parsePrefix reads a prefix that is never banned: an address alone or with a prefix length. Its errors continue a
-// sentence that begins with the text.
-func parsePrefix(s string) (netip.Prefix, error) {
+// everyAllowed is what is wrong with a prefix of every address that is never banned.
+const everyAllowed = "so nobody would ever be banned; to try amifend out write observe = true in [policy], to keep one network write its prefix"
+
+// parsePrefix reads a prefix of a list: an address alone or with a prefix length. Its errors continue a sentence that begins with
+// the text; every is what it says of one that is every address.
+func parsePrefix(s, every string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(s); err == nil {
 		if a.Zone() != "" {
 			return netip.Prefix{}, errors.New("has a zone; write the address without the % and what follows")
@@ -50,8 +53,7 @@ func parsePrefix(s string) (netip.Prefix, error) {
 		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
 	}
 	if p.Bits() == 0 {
-		return netip.Prefix{}, errors.New("is every address, so nobody would ever be banned; to try amifend out " +
-			"write observe = true in [policy], to keep one network write its prefix")
+		return netip.Prefix{}, errors.New("is every address, " + every)
 	}
 	if p != p.Masked() {
 		return netip.Prefix{}, fmt.Errorf("has bits set behind the /%d; write %q for the network or %q for the one address",

@@ -29,6 +29,7 @@ type Config struct {
 	Policy   policy.Options // defaults filled in; MaxBans follows [firewall] max_bans
 	Observe  bool           // [policy] observe: decide and tell, but ban nobody
 	Allow    []netip.Prefix // [allow] prefixes: masked, IPv4-mapped ones unmapped, sorted, each once
+	Deny     []Denied       // [deny] prefixes, then what its files hold
 	Firewall Firewall
 	Control  Control
 	State    State
@@ -68,11 +69,11 @@ type Log struct {
 // Load reads and validates the file at path, and the secret and certificate files that it names. Relative file names
 // are looked up in the folder of path; those of secrets first in $CREDENTIALS_DIRECTORY (systemd's LoadCredential).
 //
-// A file that was read but is not valid gives an [*Error] that lists all problems.
+// A file that was read but is not valid gives an [*Error] that lists all problems, those of the files of [deny] among them.
 func Load(path string) (*Config, error) { return loadFile(path, false) }
 
-// LoadPolicy is Load for a command that logs in nowhere: servers and their secrets may be missing, and no file of a secret
-// or a certificate is read, so Servers have none. Who may read the config but not its secrets can use it.
+// LoadPolicy is Load for a command that logs in nowhere: servers and their secrets may be missing, and no file of a secret,
+// a certificate or a deny list is read, so Servers and Deny have none. Who may read the config but not its secrets can use it.
 func LoadPolicy(path string) (*Config, error) { return loadFile(path, true) }
 
 func loadFile(path string, policyOnly bool) (*Config, error) {
@@ -102,7 +103,7 @@ func loadFile(path string, policyOnly bool) (*Config, error) {
 type loader struct {
 	dir         string // of the config file
 	credentials string // $CREDENTIALS_DIRECTORY
-	policyOnly  bool   // servers may be missing, and no file of a secret or a certificate is read
+	policyOnly  bool   // servers may be missing, and no other file is read
 	lines       map[string]int
 	problems    []Problem
 	warnings    []string
@@ -119,6 +120,7 @@ func (l *loader) load(src []byte) *Config {
 		Policy:   l.policy(raw.Policy, firewall.MaxBans),
 		Observe:  get(l, "policy.observe", raw.Policy.Observe, false),
 		Allow:    l.allow(raw.Allow),
+		Deny:     l.deny(raw.Deny),
 		Firewall: firewall,
 		Control:  l.control(raw.Control),
 		State:    l.state(raw.State),

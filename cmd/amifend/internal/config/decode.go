@@ -18,6 +18,7 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 			Server   toml.Primitive `toml:"server"`
 			Policy   toml.Primitive `toml:"policy"`
 			Allow    toml.Primitive `toml:"allow"`
+			Deny     toml.Primitive `toml:"deny"`
 			Firewall toml.Primitive `toml:"firewall"`
 			Control  toml.Primitive `toml:"control"`
 			State    toml.Primitive `toml:"state"`
@@ -40,6 +41,7 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 		{"server", top.Server, &raw.Servers},
 		{"policy", top.Policy, &raw.Policy},
 		{"allow", top.Allow, &raw.Allow},
+		{"deny", top.Deny, &raw.Deny},
 		{"firewall", top.Firewall, &raw.Firewall},
 		{"control", top.Control, &raw.Control},
 		{"state", top.State, &raw.State},

@@ -10,12 +10,13 @@ import (
 
 // Problem is one thing that is wrong with a config file.
 type Problem struct {
+	File string // that it is in; "": the config file
 	Key  string // as in "policy.threshold" or "server[2].address", counted from 1; "" for the file as a whole
 	Line int    // 0 if unknown
 	Text string // what is wrong, and what to write instead
 }
 
-// Error lists all that is wrong with a config file, in the order of its lines.
+// Error lists all that is wrong with a config file, in the order of its lines, and then with the lists that it names.
 type Error struct {
 	File     string
 	Problems []Problem
@@ -28,7 +29,7 @@ func (e *Error) Error() string {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		b.WriteString(e.File)
+		b.WriteString(cmp.Or(p.File, e.File))
 		if p.Line > 0 {
 			fmt.Fprintf(&b, ":%d", p.Line)
 		}
@@ -41,7 +42,7 @@ func (e *Error) Error() string {
 }
 
 func sorted(ps []Problem) []Problem {
-	slices.SortStableFunc(ps, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
+	slices.SortStableFunc(ps, func(a, b Problem) int { return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line)) })
 	return ps
 }
 

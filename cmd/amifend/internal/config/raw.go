@@ -11,6 +11,7 @@ type rawConfig struct {
 	Servers  []rawServer `toml:"server"`
 	Policy   rawPolicy   `toml:"policy"`
 	Allow    rawAllow    `toml:"allow"`
+	Deny     rawDeny     `toml:"deny"`
 	Firewall rawFirewall `toml:"firewall"`
 	Control  rawControl  `toml:"control"`
 	State    rawState    `toml:"state"`
@@ -55,6 +56,11 @@ type rawPolicy struct {
 
 type rawAllow struct {
 	Prefixes value[[]string] `toml:"prefixes"`
+}
+
+type rawDeny struct {
+	Prefixes value[[]string] `toml:"prefixes"`
+	Files    value[[]string] `toml:"files"`
 }
 
 type rawFirewall struct {
