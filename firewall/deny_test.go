@@ -40,12 +40,11 @@ func manyDenied(t testing.TB, n, variant int) *netipx.IPSet {
 		if i%2 == 1 {
 			shift += variant * 128
 		}
-		switch {
-		case i%10 == 9:
+		if i%10 == 9 {
 			b.AddPrefix(netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, byte(i >> 16), byte(i >> 8), byte(i), byte(variant)}), 64))
-		default:
-			b.AddPrefix(netip.PrefixFrom(netip.AddrFrom4([4]byte{16 + byte(shift>>24), byte(shift >> 16), byte(shift >> 8), byte(shift)}), 25).Masked())
+			continue
 		}
+		b.AddPrefix(netip.PrefixFrom(netip.AddrFrom4([4]byte{16 + byte(shift>>24), byte(shift >> 16), byte(shift >> 8), byte(shift)}), 25).Masked())
 	}
 	set, err := b.IPSet()
 	if err != nil {

@@ -30,6 +30,7 @@ type desk struct {
 
 	pulse       pulse
 	remembering chan struct{} // holds a token while the journal is asked for the past
+	counting    sync.Mutex    // while the kernel is asked what the deny lists dropped
 
 	mu       sync.Mutex
 	counted  time.Time // when the kernel's counters were read

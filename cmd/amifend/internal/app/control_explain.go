@@ -27,6 +27,10 @@ func (k *desk) Explain(ctx context.Context, addr netip.Addr) (control.Explanatio
 		return control.Explanation{}, err
 	}
 	var text strings.Builder
+	out := control.Explanation{Denied: k.deniedBy(addr)}
+	if out.Denied != "" {
+		fmt.Fprintf(&text, "%s is always dropped: listed in %s; to let it in, take it out there and say amifend reload, or amifend allow %[1]s\n", addr, out.Denied)
+	}
 	if err := explain.Text(&text, a.x, explain.Options{Servers: a.servers, Location: time.Local}); err != nil {
 		return control.Explanation{}, fmt.Errorf("tell of %s: %w", addr, err)
 	}
@@ -34,7 +38,7 @@ func (k *desk) Explain(ctx context.Context, addr netip.Addr) (control.Explanatio
 	if err != nil {
 		return control.Explanation{}, fmt.Errorf("tell of %s: %w", addr, err)
 	}
-	out := control.Explanation{Text: text.String(), Detail: detail}
+	out.Text, out.Detail = text.String(), detail
 	if out.Bans, err = k.bansOf(ctx, addr); err != nil {
 		return out, err
 	}

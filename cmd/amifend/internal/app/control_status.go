@@ -113,6 +113,12 @@ func (k *desk) firewallStatus(ctx context.Context, s *control.Status) {
 		s.Firewall, s.Ineffective = a.firewall, append(s.Ineffective, a.ineffective...)
 	}
 	s.Firewall.Name = k.table.String()
+	s.Firewall.Denied = k.denyStatus(ctx)
+	if d := s.Firewall.Denied; d != nil && d.Error != "" {
+		s.Health = append(s.Health, control.Warning{
+			About: "firewall", What: "the [deny] lists are not in the kernel: " + d.Error, Do: "amifend check says what is missing; amifend goes on trying",
+		})
+	}
 	warn := func(what, do string) {
 		s.Health = append(s.Health, control.Warning{About: "firewall", What: what, Do: do})
 	}

@@ -29,6 +29,7 @@ type daemon struct {
 	protected chan *policy.Protected
 	judge     *judge
 	enforcer  *enforcer
+	denier    *denier
 	known     []netip.Prefix // protected, as last told
 	feed      control.Feed
 	records   records
@@ -63,6 +64,8 @@ func newDaemon(o Options, table watchedTable, set protect.Set) (*daemon, error) 
 	engine.Protect(d.clock.now(), protected)
 	d.enforcer = newEnforcer(table, d.clock, o.Log)
 	d.enforcer.dry, d.enforcer.banned = dry(c), o.Banned
+	d.denier = newDenier(table, o.Log, c.Deny, func() protect.Set { return set })
+	d.enforcer.laidOut = d.denier.laidOut
 	d.records = records{newKeeper(c, o, d.enforcer.inquiry.want), d.clock, dry(c)}
 	d.enforcer.records = d.records
 	if d.records.journal != nil && !dry(c) {
@@ -82,6 +85,7 @@ func newDaemon(o Options, table watchedTable, set protect.Set) (*daemon, error) 
 func (d *daemon) run(ctx context.Context, sessions []*session, watcher *protect.Watcher) {
 	var sources, judge, enforcer sync.WaitGroup
 	k := newDesk(d, watcher)
+	d.denier.never = watcher.Current
 	k.recallAllowances(ctx)
 	k.fleet.begin(ctx, sessions)
 	sources.Go(func() { k.fleet.wait(ctx) })
@@ -98,6 +102,7 @@ func (d *daemon) run(ctx context.Context, sessions []*session, watcher *protect.
 			return err
 		})
 	})
+	sources.Go(func() { d.denier.run(ctx) })
 	sources.Go(func() { vigil(ctx, d.sessionsNow) })
 	sources.Go(func() { d.sampleRates(ctx) })
 
@@ -140,6 +145,7 @@ func (d *daemon) protect(set protect.Set) {
 	}
 	d.known = next
 	offer(d.enforcer.allow, next)
+	d.denier.protect()
 	offer(d.protected, newProtected(set))
 }
 

@@ -42,6 +42,7 @@ type enforcer struct {
 	log     *slog.Logger
 	dry     bool      // nothing reaches the kernel: bans are told as `would ban`
 	banned  func(Ban) // told of each acknowledged ban; may be nil
+	laidOut func()    // told when the table was laid out while it runs; may be nil
 	orders  *mailbox[netip.Prefix, order]
 	acks    *mailbox[netip.Prefix, ack]
 	doubts  *mailbox[netip.Prefix, doubt]
@@ -140,7 +141,7 @@ func (e *enforcer) work(ctx context.Context) time.Duration {
 		return time.Duration(wait)
 	}
 	if e.dirty {
-		if err := e.table.Ensure(ctx); err != nil {
+		if err := e.ensure(ctx); err != nil {
 			return e.failed(ctx, "lay out the table", err)
 		}
 		e.dirty = false
@@ -160,6 +161,15 @@ func (e *enforcer) work(ctx context.Context) time.Duration {
 	}
 	e.answer(ctx)
 	return e.next()
+}
+
+// ensure lays out the table.
+func (e *enforcer) ensure(ctx context.Context) error {
+	err := e.table.Ensure(ctx)
+	if err == nil && e.laidOut != nil {
+		e.laidOut()
+	}
+	return err
 }
 
 // obey takes in what the judge has ordered.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 	"github.com/amifend/amifend/firewall"
+	"go4.org/netipx"
 )
 
 // fakeTable is a kernel whose failures a test writes.
@@ -21,13 +22,14 @@ type fakeTable struct {
 	packets  map[key]uint64
 	uncount  bool // no counters
 	allow    []netip.Prefix
-	size     int     // of a set; 0: no limit
-	gone     bool    // somebody deleted the table
-	rules    bool    // the rules are there
-	fail     []error // of the next calls of Ensure and Apply, in order; nil: none
-	broken   error   // of all calls of Ensure and Apply
-	applied  []int   // how many changes each Apply had
-	attempts int     // calls of Ensure and Apply
+	deny     []*netipx.IPSet // one for each SetDeny
+	size     int             // of a set; 0: no limit
+	gone     bool            // somebody deleted the table
+	rules    bool            // the rules are there
+	fail     []error         // of the next calls of Ensure and Apply, in order; nil: none
+	broken   error           // of all calls of Ensure and Apply
+	applied  []int           // how many changes each Apply had
+	attempts int             // calls of Ensure and Apply
 	gate     chan struct{}
 }
 
@@ -149,7 +151,19 @@ func (f *fakeTable) Element(_ context.Context, p netip.Prefix, s firewall.Scope)
 	return f.element(k), true, nil
 }
 
-// String, Close and Watch make it a watchedTable.
+// SetDeny, Denied, String, Close and Watch make it a watchedTable.
+func (f *fakeTable) SetDeny(_ context.Context, deny *netipx.IPSet) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.next(); err != nil {
+		return err
+	}
+	f.deny = append(f.deny, deny)
+	return nil
+}
+
+func (*fakeTable) Denied(context.Context) (firewall.Denied, error) { return firewall.Denied{}, nil }
+
 func (*fakeTable) String() string                            { return "a fake" }
 func (*fakeTable) Close() error                              { return nil }
 func (*fakeTable) Watch(ctx context.Context, _ func()) error { <-ctx.Done(); return nil }

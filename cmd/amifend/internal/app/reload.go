@@ -65,6 +65,7 @@ func (k *desk) Reload(ctx context.Context, by control.Peer) (control.Reloaded, e
 	}
 	k.config.Store(merged)
 	k.relist()
+	k.changeDeny(ctx, old, merged, &out)
 	k.record(by, "reload", strings.Join(out.Changed, ", "), "")
 	return out, nil
 }
@@ -153,6 +154,23 @@ func (k *desk) changeServers(ctx context.Context, plan *fleetPlan, out *control.
 	k.servers = names
 	k.fleet.change(plan)
 	return nil
+}
+
+// changeDeny puts new deny lists into the kernel, less what must never be banned by the new lists.
+func (k *desk) changeDeny(ctx context.Context, old, next *config.Config, out *control.Reloaded) {
+	if slices.Equal(old.Deny, next.Deny) {
+		return
+	}
+	out.Changed = append(out.Changed, "[deny]")
+	_, err := k.watcher.Snapshot(ctx) // so that what is newly allowed is known before what is newly denied
+	if err == nil {
+		err = k.denier.await(ctx, k.denier.denyLists(next.Deny))
+	} else {
+		k.denier.denyLists(next.Deny)
+	}
+	if err != nil {
+		out.Warnings = append(out.Warnings, "the new [deny] lists are not in the kernel yet, amifend goes on trying: "+err.Error())
+	}
 }
 
 // names are the names of all servers that there ever were, in the order of their numbers, and the new ones behind.

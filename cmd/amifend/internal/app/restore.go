@@ -13,7 +13,7 @@ func (e *enforcer) restore(ctx context.Context) {
 	if e.dirty {
 		return
 	}
-	if err := e.table.Ensure(ctx); err != nil { // it is the rules that drop
+	if err := e.ensure(ctx); err != nil { // it is the rules that drop
 		e.failed(ctx, "lay out the table", err)
 		return
 	}

@@ -7,11 +7,13 @@ import (
 	"net/netip"
 
 	"github.com/amifend/amifend/firewall"
+	"go4.org/netipx"
 )
 
 // watchedTable is a table that is also watched for what others do to it.
 type watchedTable interface {
 	table
+	denyTable
 	fmt.Stringer
 	io.Closer
 	Watch(ctx context.Context, damaged func()) error
@@ -39,6 +41,8 @@ func (dryTable) String() string                                   { return "none
 func (dryTable) Close() error                                     { return nil }
 func (dryTable) Ensure(context.Context) error                     { return nil }
 func (dryTable) SetAllow(context.Context, []netip.Prefix) error   { return nil }
+func (dryTable) SetDeny(context.Context, *netipx.IPSet) error     { return nil }
+func (dryTable) Denied(context.Context) (firewall.Denied, error)  { return firewall.Denied{}, nil }
 func (dryTable) Bans(context.Context) ([]firewall.Element, error) { return nil, nil }
 
 func (dryTable) Element(context.Context, netip.Prefix, firewall.Scope) (firewall.Element, bool, error) {

@@ -87,6 +87,9 @@ func (o Options) online(ctx context.Context, p *printer) {
 
 	set, err := watcher.Snapshot(ctx)
 	p.print(protectedSection(set, watcher.Unresolved(), err))
+	if err == nil && len(o.Config.Deny) > 0 {
+		p.print(deniedSection(o.Config, set))
+	}
 	if o.PBXConfig != "" {
 		trunks, paste := o.checkTrunks(ctx, set)
 		p.print(trunks)
@@ -100,6 +103,9 @@ func checkConfig(o Options) section {
 	c := o.Config
 	s := section{title: "config " + o.Path}
 	s.ok("valid: %s, %s in [allow]", count(len(c.Servers), "server"), count(len(c.Allow), "prefix"))
+	if len(c.Deny) > 0 {
+		s.ok("%s in [deny]", count(len(c.Deny), "prefix"))
+	}
 	for _, w := range c.Warnings {
 		s.fail("", "%s", w)
 	}

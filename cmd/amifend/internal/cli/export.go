@@ -26,7 +26,8 @@ func (*Export) Help() string {
 	return `    amifend export --nft > bans.nft         # here
     nft -f bans.nft                         # on another machine with amifend: it takes them over
 
-Each ban has the time that remains now. With --json: an object a line, as of amifend bans.`
+Each ban has the time that remains now. With --json: an object a line, as of amifend bans. The deny lists are no bans: copy
+the section [deny] of the config, and its files.`
 }
 
 // Validate is called by kong.

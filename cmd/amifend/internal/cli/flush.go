@@ -13,14 +13,14 @@ import (
 
 // Flush is `amifend flush`.
 type Flush struct {
-	Kernel bool   `required:"" help:"Take amifend's whole nftables table out of the kernel, with every ban."`
+	Kernel bool   `required:"" help:"Take amifend's whole nftables table out of the kernel, with every ban and the deny lists."`
 	Config string `placeholder:"FILE" type:"path" help:"The config file, which names the table. Default: /etc/amifend/config.toml, or the table amifend if there is none."`
 }
 
 // Help is the detailed help.
 func (*Flush) Help() string {
 	return `For the day when something is badly wrong: it needs no daemon, but root. Stop the daemon first. The bans are remembered, and
-come back when it is started again; to lift them for good use amifend unban.
+come back when it is started again, as the deny lists do; to lift bans for good use amifend unban.
 
     systemctl stop amifend
     amifend flush --kernel`

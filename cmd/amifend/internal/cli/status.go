@@ -61,6 +61,9 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 		}
 	}
 	fmt.Fprintf(w, "\n          never banned: %s (amifend allow --list)\n", count(s.Protected, "prefix"))
+	if d := f.Denied; d != nil {
+		fmt.Fprintf(w, "          %s\n", deniedLine(*d))
+	}
 	if j := s.Journal; j != nil {
 		state := "ok"
 		if j.Problem != "" {
@@ -73,6 +76,21 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 		"          left out: %d of protected sources, %d in the name of proved ones, %d of banned ones\n",
 		e.Observed, e.Counted, e.Protected, e.Shielded, e.Covered)
 	return writeHealth(w, s)
+}
+
+// deniedLine tells of the deny lists.
+func deniedLine(d control.Denied) string {
+	text := "always dropped: " + count(d.Listed, "listed prefix")
+	switch {
+	case d.State != control.StateInKernel:
+		text += ", " + d.State
+	case d.Dropped != nil:
+		text += ", " + count(int(*d.Dropped), "packet")
+	}
+	if d.Spared > 0 {
+		text += fmt.Sprintf("; %d spared (amifend check)", d.Spared)
+	}
+	return text
 }
 
 func writeHealth(w io.Writer, s control.Status) error {

@@ -11,6 +11,7 @@ import (
 
 func TestWriteStatus(t *testing.T) {
 	now := time.Date(2026, 11, 23, 6, 0, 0, 0, time.Local)
+	seven := uint64(7)
 	s := control.Status{
 		Version: "1.2", Since: now.Add(-76 * time.Hour), Protected: 14,
 		Servers: []control.ServerStatus{
@@ -22,7 +23,7 @@ func TestWriteStatus(t *testing.T) {
 			{Name: "branch", Phase: "waiting", Since: now.Add(-2 * time.Minute), Problem: "refused", NextTry: now.Add(8 * time.Second)},
 		},
 		Engine:   control.Engine{Observed: 100, Counted: 40, Protected: 1, Shielded: 2, Covered: 3},
-		Firewall: control.Firewall{Name: "nftables table inet amifend", State: "failing", Bans: 312, Pending: 4, Waiting: 1},
+		Firewall: control.Firewall{Name: "nftables table inet amifend", State: "failing", Bans: 312, Pending: 4, Waiting: 1, Denied: &control.Denied{Listed: 1000, Ranges: 900, Spared: 2, State: control.StateInKernel, Dropped: &seven}},
 		Journal:  &control.Journal{Path: "/var/lib/amifend/journal.db", Size: 1_250_000, Problem: "the disk is full"},
 		Health:   []control.Warning{{About: "server branch", What: "no events: refused", Do: "start Asterisk"}, {About: "firewall", What: "the kernel refuses"}},
 	}
@@ -39,6 +40,7 @@ branch  DOWN 2m0s, next try in 8s
 
 firewall  nftables table inet amifend, failing: 312 bans, 4 not in the kernel yet, 1 waiting for room
           never banned: 14 prefixes (amifend allow --list)
+          always dropped: 1000 listed prefixes, 7 packets; 2 spared (amifend check)
 journal   /var/lib/amifend/journal.db, 1.2 MB: FAILING: the disk is full
 events    100 since the start: 40 attempts counted,
           left out: 1 of protected sources, 2 in the name of proved ones, 3 of banned ones

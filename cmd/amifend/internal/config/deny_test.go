@@ -25,8 +25,11 @@ files = ["drop.txt", "empty.txt"]
 	}
 	p := netip.MustParsePrefix
 	want := []Denied{
-		{Prefix: p("203.0.113.0/24")}, {Prefix: p("203.0.113.7/32")},
-		{p("192.0.2.0/24"), drop, 2}, {p("198.51.100.7/32"), drop, 4}, {p("2001:db8::/32"), drop, 5},
+		{Prefix: p("203.0.113.0/24")},
+		{Prefix: p("203.0.113.7/32")},
+		{p("192.0.2.0/24"), drop, 2},
+		{p("198.51.100.7/32"), drop, 4},
+		{p("2001:db8::/32"), drop, 5},
 	}
 	if diff := cmp.Diff(want, c.Deny, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 		t.Error(diff)

@@ -79,6 +79,18 @@ type Firewall struct {
 	Bans    int    `json:"bans"`    // as decided
 	Pending int    `json:"pending"` // changes that the kernel does not have yet
 	Waiting int    `json:"waiting"` // bans that found their set full
+
+	Denied *Denied `json:"denied,omitempty"` // absent: [deny] lists nobody
+}
+
+// Denied is what of the operator's deny lists is dropped.
+type Denied struct {
+	Listed  int     `json:"listed"`          // prefixes, as they are written
+	Ranges  int     `json:"ranges"`          // of addresses that are dropped: merged, less what must never be banned
+	Spared  int     `json:"spared"`          // protected prefixes, and networks of ours, that the lists hold
+	State   string  `json:"state"`           // in_kernel, pending or dry
+	Error   string  `json:"error,omitempty"` // what keeps the kernel from having them
+	Dropped *uint64 `json:"dropped"`         // packets, since the table was made; null: unknown
 }
 
 // Journal is how the database is.
@@ -186,6 +198,8 @@ type Explanation struct {
 	Bans   []Ban           `json:"bans,omitempty"`   // that cover it, and what the kernel has of them
 	Past   []PastBan       `json:"past,omitempty"`   // the latest that were decided, the last one first
 	Alerts []Alert         `json:"alerts,omitempty"` // the latest about it, the last one first
+	// Denied is where the address is listed if [deny] has it always dropped: FILE:LINE, or the key of the config.
+	Denied string `json:"denied,omitempty"`
 }
 
 // PastBan is a ban that the journal knows, also of one that is over.

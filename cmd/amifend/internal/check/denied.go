@@ -1,0 +1,65 @@
+package check
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/denylist"
+	"github.com/amifend/amifend/cmd/amifend/internal/protect"
+)
+
+// mostSpared is how many exceptions are told: a list may hold the networks of a whole allowlist.
+const mostSpared = 50
+
+// deniedSection tells what is always dropped, and what of the lists is not.
+func deniedSection(c *config.Config, never protect.Set) section {
+	s := section{title: "always dropped"}
+	list := denylist.New(c.Deny, never)
+	s.ok("%s: %s listed, %s of addresses dropped", listedIn(c.Deny), count(list.Listed(), "prefix"), count(len(list.Set.Ranges()), "range"))
+	for i, x := range list.Out {
+		if i == mostSpared {
+			s.note("and %d more that are listed and not dropped", len(list.Out)-i)
+			break
+		}
+		s.note("%s is not dropped: %s; %s", prefixText(narrower(x.Prefix, x.Listed.Prefix)), plain(x.Reason), spared(x))
+	}
+	return s
+}
+
+// spared tells where something is listed that is not dropped.
+func spared(x denylist.Exception) string {
+	text := fmt.Sprintf("listed as %s at %s", prefixText(x.Listed.Prefix), plain(x.Listed.Where()))
+	if x.More > 0 {
+		text += " and " + count(x.More, "more place")
+	}
+	return text
+}
+
+func narrower(a, b netip.Prefix) netip.Prefix {
+	if a.Bits() > b.Bits() {
+		return a
+	}
+	return b
+}
+
+// listedIn names the lists and how long they are.
+func listedIn(all []config.Denied) string {
+	var names []string
+	sizes := map[string]int{}
+	for _, d := range all {
+		if sizes[d.File] == 0 {
+			names = append(names, d.File)
+		}
+		sizes[d.File]++
+	}
+	for i, name := range names {
+		shown := plain(name)
+		if name == "" {
+			shown = "[deny] prefixes"
+		}
+		names[i] = fmt.Sprintf("%s (%d)", shown, sizes[name])
+	}
+	return strings.Join(names, ", ")
+}
