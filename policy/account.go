@@ -123,6 +123,7 @@ func (e *Engine) touchAccount(id accountID, server uint16, l *Label) (*account, 
 	} else {
 		e.accounts.move(r, e.accounts.at(r).list)
 	}
+	e.accounts.mark(r)
 	a := &e.accounts.at(r).val
 	if e.sec > a.at {
 		f := fade(e.sec-a.at, strangerHalfLife.Seconds())
@@ -146,6 +147,7 @@ func (e *Engine) touchPair(k key, id accountID) (*pair, ref) {
 	} else {
 		e.pairs.move(r, e.pairs.at(r).list)
 	}
+	e.pairs.mark(r)
 	p := &e.pairs.at(r).val
 	if e.sec > p.touched {
 		p.debt *= fade(e.sec-p.touched, e.half)
@@ -159,6 +161,7 @@ func (e *Engine) touchPair(k key, id accountID) (*pair, ref) {
 func (e *Engine) forgetPair(r ref) {
 	en := e.pairs.at(r)
 	if sr := e.sources.get(en.key.host()); sr != 0 {
+		e.sources.mark(sr)
 		s := &e.sources.at(sr).val
 		s.unfail(&en.val)
 		if en.val.flags&pairOwned != 0 && s.owns > 0 {

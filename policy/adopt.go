@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"math"
 	"net/netip"
 	"time"
 )
@@ -31,46 +32,72 @@ func (e *Engine) Protect(now int64, p *Protected) []Verdict {
 // strike of its source. Of a prefix that is adopted twice the larger scope stays.
 func (e *Engine) Adopt(now int64, prefix netip.Prefix, scope Scope, remaining time.Duration) []Verdict {
 	e.begin(now)
+	e.adopt(prefix, remaining, ban{from: e.now, rule: ruleAdopted, scope: scope, strike: 1})
+	return e.done()
+}
+
+// AdoptBan takes over a ban of an earlier run with all that was known of it, as [Engine.Bans] gave it, and returns what
+// Adopt does. The strikes of its source are those of the ban at least; a ban of strike 0, which an operator made, is none. Of
+// a prefix that has a ban already the larger scope stays, then the one that the engine decided or knows more of.
+func (e *Engine) AdoptBan(now int64, b Ban) []Verdict {
+	e.begin(now)
+	rule := parseRule(b.Rule)
+	if rule == ruleNone {
+		rule = ruleAdopted // of a later version
+	}
+	e.adopt(b.Prefix, time.Duration(b.Until-e.now), ban{
+		from: min(b.From, e.now), lastSeen: min(b.LastSeen, e.now), seen: b.Seen, score: float32(b.Score),
+		attempts: uint16(min(max(b.Attempts, 0), math.MaxUint16)), rule: rule, scope: b.Scope, // checked
+		strike: uint8(min(max(b.Strike, 0), math.MaxUint8)), // checked
+	})
+	return e.done()
+}
+
+func (e *Engine) adopt(prefix netip.Prefix, remaining time.Duration, next ban) {
 	k, ok := prefixKey(prefix)
 	rule := ""
 	if _, bad := e.protected.Overlaps(prefix); bad {
 		rule = RuleProtected
-	} else if !ok || scope == ScopeNone || remaining <= 0 {
+	} else if !ok || next.scope != ScopeSIP && next.scope != ScopeAll || remaining <= 0 {
 		rule = RuleAdopted
 	}
 	if rule != "" {
-		e.emit(Verdict{Action: ActionUnban, Scope: scope, Prefix: prefix.Masked(), At: e.now, Rule: rule})
-		return e.done()
+		e.emit(Verdict{Action: ActionUnban, Scope: next.scope, Prefix: prefix.Masked(), At: e.now, Rule: rule})
+		return
 	}
 	r := e.bans.get(k)
 	if r == 0 {
-		if r = e.addBan(k, scope); r == 0 {
-			e.bansFull(k, banCase{scope: scope})
-			return e.done()
+		if r = e.addBan(k, next.scope); r == 0 {
+			e.bansFull(k, banCase{scope: next.scope})
+			return
 		}
 	}
 	b := &e.bans.at(r).val
-	if b.until > e.now && b.scope >= scope {
-		return e.done()
+	if b.until > e.now && (b.scope > next.scope || b.scope == next.scope && (b.rule != ruleAdopted || next.rule == ruleAdopted)) {
+		return
 	}
 	capped := min(remaining, e.opt.BanMax)
-	*b = ban{from: e.now, until: e.now + int64(capped), rule: ruleAdopted, scope: scope, strike: 1}
-	e.bans.move(r, listOf(scope))
-	e.adoptStrike(k, b)
+	next.until = e.now + int64(capped)
+	*b = next
+	e.bans.move(r, listOf(next.scope))
+	if b.strike > 0 {
+		e.adoptStrike(k, b)
+	} else {
+		e.relistBanned(k)
+	}
 	if capped < remaining {
 		e.emit(Verdict{
-			Action: ActionBan, Scope: scope, Prefix: k.prefix(), At: e.now, Duration: capped, Rule: RuleAdopted,
-			Strike: int(b.strike),
+			Action: ActionBan, Scope: b.scope, Prefix: k.prefix(), At: e.now, Duration: capped, Rule: b.rule.String(),
+			Score: float64(b.score), Attempts: int(b.attempts), Strike: int(b.strike),
 		})
 	}
-	return e.done()
 }
 
 // adoptStrike makes an adopted ban a strike of its source.
 func (e *Engine) adoptStrike(k key, b *ban) {
 	if k.bits == hostBits {
 		s, r := e.touch(k)
-		s.strikes = max(s.strikes, 1)
+		s.strikes = max(s.strikes, b.strike)
 		s.strikeAt = secondOf(b.until)
 		b.strike = s.strikes
 		e.sources.move(r, listBanned)
@@ -80,7 +107,7 @@ func (e *Engine) adoptStrike(k key, b *ban) {
 		return
 	}
 	n, r := e.touchNetwork(k)
-	n.strikes = max(n.strikes, 1)
+	n.strikes = max(n.strikes, b.strike)
 	n.strikeAt = secondOf(b.until)
 	b.strike = n.strikes
 	e.networks.move(r, listBanned)
@@ -91,6 +118,9 @@ func (e *Engine) lift(r ref, rule string) {
 	en := e.bans.at(r)
 	k, b := en.key, en.val
 	e.absolve(k)
+	if rule != RuleOperator {
+		e.forgiven(tagLift, k)
+	}
 	e.dropBan(r)
 	e.emit(Verdict{
 		Action: ActionUnban, Scope: b.scope, Prefix: k.prefix(), At: e.now, Rule: rule, Score: float64(b.score),
@@ -102,26 +132,42 @@ func (e *Engine) lift(r ref, rule string) {
 func (e *Engine) absolve(k key) {
 	if k.bits != hostBits {
 		if r := e.networks.get(k); r != 0 {
+			e.networks.mark(r)
 			n := &e.networks.at(r).val
 			*n = network{at: n.at, proofAt: n.proofAt, flags: n.flags & hasProof}
 		}
 		return
 	}
 	if r := e.sources.get(k.host()); r != 0 {
-		s := &e.sources.at(r).val
-		s.proven, s.forgeable, s.slowProven, s.slowForgeable, s.guess, s.slowGuess = 0, 0, 0, 0, 0, 0
-		s.attempts, s.strikes = 0, 0
-		s.flags &^= washed
+		e.absolveSource(r)
 	}
 	for _, sp := range k.spreads() {
 		if r := e.networks.get(k.masked(sp.bits)); r != 0 {
-			n, part := &e.networks.at(r).val, e.part(k, sp.bits)
-			if n.banned.remove(part) && n.offenders > 0 {
-				n.offenders--
-			}
-			if n.failed.remove(part) {
-				n.suspects = max(0, n.suspects-1)
-			}
+			e.absolvePart(r, e.part(k, sp.bits))
 		}
+	}
+}
+
+// absolveSource forgets what is held against an address itself.
+func (e *Engine) absolveSource(r ref) {
+	e.sources.mark(r)
+	s := &e.sources.at(r).val
+	s.proven, s.forgeable, s.slowProven, s.slowForgeable, s.guess, s.slowGuess = 0, 0, 0, 0, 0, 0
+	s.attempts, s.strikes = 0, 0
+	s.flags &^= washed
+}
+
+// absolvePart forgets what a network has of one of its parts.
+func (e *Engine) absolvePart(r ref, part uint32) {
+	n := &e.networks.at(r).val
+	banned, failed := n.banned.remove(part), n.failed.remove(part)
+	if banned && n.offenders > 0 {
+		n.offenders--
+	}
+	if failed {
+		n.suspects = max(0, n.suspects-1)
+	}
+	if banned || failed {
+		e.networks.mark(r)
 	}
 }

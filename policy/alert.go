@@ -70,6 +70,7 @@ func (e *Engine) alert(v Verdict, about pairKey, span uint32) bool {
 		e.alerts.move(r, listAll)
 	}
 	e.alerts.at(r).val = e.sec
+	e.alerts.mark(r)
 	e.stats.Alerts++
 	v.Action, v.At = ActionAlert, e.now
 	e.emit(v)

@@ -33,6 +33,8 @@ type Engine struct {
 	trails   *table[key, trail]
 	bans     *table[key, ban]
 	alerts   *table[alertKey, uint32]
+	columns  []coded // all of them, by tag
+	save     saving
 
 	banCount [hostBits + 1]int // running bans by prefix length
 	banBits  []uint8           // the lengths that have any, shortest first
@@ -125,6 +127,7 @@ func New(o Options) (*Engine, error) {
 	for _, name := range o.Canaries {
 		e.canaries = append(e.canaries, h.Label([]byte(name)).hash)
 	}
+	e.columns = e.newColumns()
 	return e, nil
 }
 

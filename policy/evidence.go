@@ -34,6 +34,7 @@ func (e *Engine) keep(k key, ev Evidence) {
 	} else {
 		e.trails.move(r, listTrail)
 	}
+	e.trails.mark(r)
 	t := &e.trails.at(r).val
 	ev.dialled = false // it only mattered to rules
 	t.ring[t.n%evidenceKept] = ev

@@ -108,6 +108,7 @@ func (e *Engine) touchNetwork(k key) (*network, ref) {
 		r = e.networks.add(k, listCalm)
 		e.networks.at(r).val.at = e.sec
 	}
+	e.networks.mark(r)
 	n := &e.networks.at(r).val
 	e.decayNetwork(n)
 	e.classifyNetwork(k, r)
@@ -140,19 +141,22 @@ func (e *Engine) provedNetwork(n *network) bool {
 }
 
 func (e *Engine) classifyNetwork(k key, r ref) {
-	n := &e.networks.at(r).val
-	list := uint8(listCalm)
+	e.networks.move(r, e.networkList(k, &e.networks.at(r).val))
+}
+
+// networkList returns the list where a record belongs.
+func (e *Engine) networkList(k key, n *network) uint8 {
 	switch {
 	case e.banScope(k) != ScopeNone:
-		list = listBanned
+		return listBanned
 	case e.provedNetwork(n):
-		list = listProved
+		return listProved
 	case n.strikes > 0 || n.offenders > 0:
-		list = listStruck
+		return listStruck
 	case n.attempts > 1:
-		list = listActive
+		return listActive
 	}
-	e.networks.move(r, list)
+	return listCalm
 }
 
 // addFrom adds an attempt of one address to a network.

@@ -46,6 +46,7 @@ func (e *Engine) Pardon(now int64, prefix netip.Prefix) []Verdict {
 	if !ok {
 		return e.done()
 	}
+	e.forgiven(tagPardon, p)
 	in := func(k key) bool { return k.bits >= p.bits && k.masked(p.bits) == p }
 	for r := range e.sources.oldestFirst() {
 		if k := e.sources.at(r).key.key(); in(k) {

@@ -61,10 +61,13 @@ func (l *Label) code(c *coder) {
 
 func codeText(n *uint8, text *[labelText]byte, c *coder) {
 	c.u8(n)
-	c.bytes(text[:])
-	if *n > labelText && c.err == nil {
-		c.err = errors.New("a name is too long")
+	if *n > labelText {
+		c.fail("a name is too long")
+	} else if c.short {
+		c.bytes(text[:*n])
+		return
 	}
+	c.bytes(text[:])
 }
 
 func (k *Kind) code(c *coder) {
@@ -98,11 +101,14 @@ func (s *source) code(c *coder, e *Engine) {
 	}
 	c.end(&s.strikeAt)
 	var owned accountID
-	if r := s.owned; r != 0 && r <= e.accounts.used && e.accounts.get(e.accounts.at(r).key) == r {
+	if r := s.owned; !c.reading && r != 0 && r <= e.accounts.used && e.accounts.get(e.accounts.at(r).key) == r {
 		owned = e.accounts.at(r).key
 	}
 	owned.code(c)
-	s.owned = e.accounts.get(owned)
+	c.owned = owned
+	if c.reading {
+		s.owned = e.accounts.get(owned)
+	}
 	for _, v := range []*uint16{&s.attempts, &s.okPort, &s.failPort} {
 		c.u16(v)
 	}
@@ -191,10 +197,15 @@ func (q *silent) code(c *coder) {
 
 func (t *trail) code(c *coder) {
 	c.u32(&t.n)
-	for i := range t.ring {
-		t.ring[i].code(c)
+	if t.n == 0 {
+		c.fail("evidence is empty")
+		return
 	}
-	if t.n == 0 && c.err == nil {
-		c.err = errors.New("evidence is empty")
+	kept := uint32(evidenceKept)
+	if c.short {
+		kept = min(t.n, evidenceKept)
+	}
+	for i := range kept { // a ring that is not full begins at 0
+		t.ring[i].code(c)
 	}
 }

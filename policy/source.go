@@ -111,6 +111,7 @@ func (e *Engine) touch(k key) (*source, ref) {
 		r = e.sources.add(k.host(), listCalm)
 		e.sources.at(r).val.at = e.sec
 	}
+	e.sources.mark(r)
 	s := &e.sources.at(r).val
 	e.decay(s)
 	e.classify(k, r)
@@ -169,20 +170,21 @@ func (e *Engine) proved(s *source) bool {
 func (s *source) clean() bool { return s.attempts == 0 && s.strikes == 0 && s.failed == 0 }
 
 // classify makes a record the newest of the list where it belongs.
-func (e *Engine) classify(k key, r ref) {
-	s := &e.sources.at(r).val
-	list := uint8(listCalm)
+func (e *Engine) classify(k key, r ref) { e.sources.move(r, e.sourceList(k, &e.sources.at(r).val)) }
+
+// sourceList returns the list where a record belongs.
+func (e *Engine) sourceList(k key, s *source) uint8 {
 	switch {
 	case e.banScope(k) != ScopeNone:
-		list = listBanned
+		return listBanned
 	case e.proved(s):
-		list = listProved
+		return listProved
 	case s.strikes > 0:
-		list = listStruck
+		return listStruck
 	case s.attempts > 1:
-		list = listActive
+		return listActive
 	}
-	e.sources.move(r, list)
+	return listCalm
 }
 
 // evict forgets one record to make room: the one that was quiet longest, of the calm first, but never so that a list falls

@@ -170,6 +170,7 @@ func (e *Engine) redeem(k key, s *source, o *Observation) {
 			w := e.weight(q.kind, false, ServicePJSIP)
 			s.guess, s.slowGuess = max(0, s.guess-w), max(0, s.slowGuess-w)
 		}
+		e.pairs.mark(pr)
 		if p := &e.pairs.at(pr).val; int(p.fails)+int(p.excused)+int(p.shielded) <= 1 { // nothing else
 			e.forgive(s, p)
 		}

@@ -17,6 +17,7 @@ type table[K hashable, V any] struct {
 	free   uint32 // the first of the removed ones, linked by next
 	n      int
 	lists  [listCount]list
+	dirty  []uint64 // a bit an entry: changed since it was last saved, see mark
 }
 
 // hashable is a key with a keyed hash, so that an attacker who chooses keys cannot make them meet.
@@ -41,8 +42,11 @@ type list struct {
 	n          int
 }
 
-// listCount is how many lists a table has; each user names its own.
-const listCount = 5
+// listCount is how many lists a table has; each user names its own. listNone is that of an entry which was removed.
+const (
+	listCount = 5
+	listNone  = listCount
+)
 
 const chunkBits = 8
 
@@ -101,6 +105,7 @@ func (t *table[K, V]) add(k K, list uint8) ref {
 	} else {
 		if t.used&(1<<chunkBits-1) == 0 {
 			t.chunks = append(t.chunks, make([]entry[K, V], 1<<chunkBits))
+			t.dirty = append(t.dirty, make([]uint64, 1<<chunkBits/wordBits)...)
 		}
 		t.used++
 		r = t.used
@@ -122,7 +127,9 @@ func (t *table[K, V]) add(k K, list uint8) ref {
 func (t *table[K, V]) remove(r ref) {
 	t.unlink(r)
 	t.unindex(r)
+	t.clean(r)
 	t.at(r).next = t.free
+	t.at(r).list = listNone
 	t.free = r
 	t.n--
 }

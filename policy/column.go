@@ -1,0 +1,313 @@
+package policy
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"slices"
+)
+
+// column is a table with what it takes to write it down and to read it again.
+type column[K hashable, V any] struct {
+	tag  tag
+	t    *table[K, V]
+	key  func(*K, *coder)
+	val  func(*V, *coder)
+	age  func(*V) int64           // when an entry was used last, in the table's unit
+	list func(*entry[K, V]) uint8 // where it belongs
+	full func(list uint8)         // notes that an entry of a list had no room when it was read; may be nil
+}
+
+// A tag names a table in what is saved: numbers that are never used for another.
+type tag uint8
+
+const (
+	tagNone tag = iota
+	tagBans
+	tagAccounts
+	tagPairs
+	tagSources
+	tagNetworks
+	tagRequests
+	tagDialogs
+	tagSilents
+	tagTrails
+	tagAlerts
+	tagPardon // no table: what was held against a host, or a prefix and all in it, is forgotten
+	tagLift   // no table: what was held against a prefix itself
+)
+
+// coded is a column of whatever type.
+type coded interface {
+	// code writes the whole table, or reads it.
+	code(c *coder)
+	// hot writes entries of a list that changed, the newest first, at most so many, from one on. It returns where it stopped, 0
+	// if it came to those that did not change.
+	hot(c *coder, list uint8, from ref, most int) (next ref, n int)
+	// newest returns the first entry of a list.
+	newest(list uint8) ref
+	// cold writes entries that changed, in no order that means anything, at most so many. It returns how many.
+	cold(c *coder, most int) int
+	// each writes entries from a place on, at most so many. It returns where it stopped, 0 if it came to the end.
+	each(c *coder, from ref, most int) (next ref, n int)
+	// recall reads an entry, in the place of the one with the same key. It returns where it stands.
+	recall(c *coder) ref
+	// settle brings the lists into their order, when all is read.
+	settle()
+	// empty forgets all entries.
+	empty()
+}
+
+// newColumns returns the columns of all tables, in the order in which a state is written. It matters to reading: bans tell the list of a
+// source, accounts are what it refers to.
+func (e *Engine) newColumns() []coded {
+	return []coded{
+		&column[key, ban]{
+			tag: tagBans, t: e.bans, key: (*key).code, val: (*ban).code, age: func(b *ban) int64 { return b.until },
+			list: func(en *entry[key, ban]) uint8 { return listOf(en.val.scope) },
+		},
+		&column[accountID, account]{
+			tag: tagAccounts, t: e.accounts, key: (*accountID).code, val: (*account).code, age: func(a *account) int64 { return int64(a.at) },
+			list: func(en *entry[accountID, account]) uint8 { return listOfTried(en.val.okAt, whole(en.val.strangers)) },
+		},
+		&column[pairKey, pair]{
+			tag: tagPairs, t: e.pairs, key: (*pairKey).code, val: (*pair).code, age: func(p *pair) int64 { return int64(p.touched) },
+			list: func(en *entry[pairKey, pair]) uint8 {
+				return listOfTried(en.val.okAt, int(en.val.fails)+int(en.val.excused)+int(en.val.shielded))
+			},
+		},
+		&column[host, source]{
+			tag: tagSources, t: e.sources, key: (*host).code, val: func(s *source, c *coder) { s.code(c, e) },
+			age:  func(s *source) int64 { return int64(s.at) },
+			list: func(en *entry[host, source]) uint8 { return e.sourceList(en.key.key(), &en.val) },
+		},
+		&column[key, network]{
+			tag: tagNetworks, t: e.networks, key: (*key).code, val: (*network).code, age: func(n *network) int64 { return int64(n.at) },
+			list: func(en *entry[key, network]) uint8 { return e.networkList(en.key, &en.val) },
+			full: func(list uint8) {
+				if list == listProved {
+					e.blindAt, e.blind = e.sec, true // see touchNetwork
+				}
+			},
+		},
+		&column[requestKey, request]{
+			tag: tagRequests, t: e.requests, key: (*requestKey).code, val: (*request).code, age: func(q *request) int64 { return q.at },
+			list: func(en *entry[requestKey, request]) uint8 {
+				if en.val.held {
+					return listHeld
+				}
+				return listPlain
+			},
+		},
+		&column[dialogKey, dialog]{
+			tag: tagDialogs, t: e.dialogs, key: (*dialogKey).code, val: (*dialog).code, age: func(d *dialog) int64 { return d.at },
+			list: func(*entry[dialogKey, dialog]) uint8 { return listAll },
+		},
+		&column[key, silent]{
+			tag: tagSilents, t: e.silents, key: (*key).code, val: (*silent).code, age: func(q *silent) int64 { return q.at },
+			list: func(en *entry[key, silent]) uint8 {
+				if en.val.accounts > unansweredFree && en.val.weighed == 0 {
+					return listHeld
+				}
+				return listPlain
+			},
+		},
+		&column[key, trail]{
+			tag: tagTrails, t: e.trails, key: (*key).code, val: (*trail).code,
+			age: func(t *trail) int64 { return t.ring[(t.n-1)%evidenceKept].At },
+			list: func(en *entry[key, trail]) uint8 {
+				if en.val.n > 1 {
+					return listTrail
+				}
+				return listSingle
+			},
+		},
+		&column[alertKey, uint32]{
+			tag: tagAlerts, t: e.alerts, key: (*alertKey).code, val: codeSecond, age: func(at *uint32) int64 { return int64(*at) },
+			list: func(*entry[alertKey, uint32]) uint8 { return listAll },
+		},
+	}
+}
+
+// code writes the table, sorted by its encoded keys, or reads it.
+func (col *column[K, V]) code(c *coder) {
+	if c.reading {
+		col.readAll(c)
+		return
+	}
+	// All rows of a table have one size: they stand in one buffer, and their numbers are sorted by key.
+	t := col.t
+	var rows coder
+	var order []uint32
+	keySize, rowSize := 0, 0
+	for i := range t.lists {
+		for r := t.lists[i].head; r != 0; r = t.at(r).next {
+			en := *t.at(r)
+			before := len(rows.buf)
+			col.key(&en.key, &rows)
+			keySize = len(rows.buf) - before
+			col.val(&en.val, &rows)
+			rowSize = len(rows.buf) - before
+			if order == nil {
+				rows.buf = slices.Grow(rows.buf, (t.n-1)*rowSize)
+				order = make([]uint32, 0, t.n)
+			}
+			order = append(order, uint32(len(order))) // below 2^27
+		}
+	}
+	row := func(i uint32) []byte { return rows.buf[int(i)*rowSize : (int(i)+1)*rowSize] }
+	slices.SortFunc(order, func(a, b uint32) int { return bytes.Compare(row(a)[:keySize], row(b)[:keySize]) })
+	n := uint32(len(order)) // below 2^27
+	c.u32(&n)
+	for _, i := range order {
+		c.bytes(row(i))
+	}
+}
+
+func (col *column[K, V]) readAll(c *coder) {
+	var n uint32
+	c.u32(&n)
+	type row struct {
+		key K
+		val V
+	}
+	var rows []row
+	for range n {
+		var r row
+		col.key(&r.key, c)
+		col.val(&r.val, c)
+		if c.err != nil {
+			return
+		}
+		rows = append(rows, r)
+	}
+	slices.SortStableFunc(rows, func(a, b row) int { return cmp.Compare(col.age(&a.val), col.age(&b.val)) })
+	t := col.t
+	if len(rows) > t.max && col.full != nil {
+		col.full(listProved) // nobody looked
+	}
+	for i := range rows[max(0, len(rows)-t.max):] {
+		row := &rows[max(0, len(rows)-t.max)+i]
+		if t.get(row.key) != 0 {
+			c.err = errors.New("a key comes twice")
+			return
+		}
+		r := t.add(row.key, 0)
+		t.at(r).val = row.val
+		t.move(r, col.list(t.at(r)))
+	}
+}
+
+// write writes an entry: its table, its key and what is remembered. It is saved then.
+func (col *column[K, V]) write(c *coder, r ref) {
+	en := col.t.at(r)
+	c.u8((*uint8)(&col.tag))
+	col.key(&en.key, c)
+	col.val(&en.val, c)
+	col.t.clean(r)
+}
+
+// skim is how many entries in a row that did not change end the search in a list: what changed stands before what did not,
+// but for what changed while it was not in use.
+const skim = 128
+
+func (col *column[K, V]) hot(c *coder, list uint8, from ref, most int) (next ref, n int) {
+	r := from
+	for same := 0; r != 0 && n < most; r = col.t.at(r).next {
+		if !col.t.changed(r) {
+			if same++; same > skim {
+				return 0, n
+			}
+			continue
+		}
+		same = 0
+		col.write(c, r)
+		n++
+	}
+	return r, n
+}
+
+func (col *column[K, V]) newest(list uint8) ref { return col.t.lists[list].head }
+
+func (col *column[K, V]) cold(c *coder, most int) int {
+	n := 0
+	for r := col.t.changedFrom(1); r != 0 && n < most; r = col.t.changedFrom(r) {
+		col.write(c, r)
+		n++
+	}
+	return n
+}
+
+// glance is how many places may be empty for each entry that is written, so that a sweep of an empty table takes no time.
+const glance = 16
+
+func (col *column[K, V]) each(c *coder, from ref, most int) (next ref, n int) {
+	r := from
+	for looked := 0; r <= col.t.used; r++ {
+		if n == most || looked == glance*most {
+			return r, n
+		}
+		looked++
+		if col.t.at(r).list != listNone {
+			col.write(c, r)
+			n++
+		}
+	}
+	return 0, n
+}
+
+func (col *column[K, V]) recall(c *coder) ref {
+	var k K
+	var v V
+	col.key(&k, c)
+	col.val(&v, c)
+	if c.err != nil {
+		return 0
+	}
+	t := col.t
+	r := t.get(k)
+	if r == 0 {
+		if t.full() {
+			col.makeRoom()
+		}
+		r = t.add(k, 0)
+	}
+	en := t.at(r)
+	en.val = v
+	t.move(r, col.list(en))
+	return r
+}
+
+// makeRoom forgets the entry that was read first of the first list that holds more than an eighth of the table: one does.
+func (col *column[K, V]) makeRoom() {
+	for list := range uint8(listCount) {
+		if l := &col.t.lists[list]; l.n > col.t.max/8 {
+			col.t.remove(l.tail)
+			if col.full != nil {
+				col.full(list)
+			}
+			return
+		}
+	}
+}
+
+func (col *column[K, V]) settle() {
+	type aged struct {
+		age int64
+		r   ref
+	}
+	t := col.t
+	order := make([]aged, 0, t.n)
+	for i := range t.lists {
+		for r := t.lists[i].tail; r != 0; r = t.at(r).prev {
+			order = append(order, aged{col.age(&t.at(r).val), r})
+		}
+	}
+	slices.SortFunc(order, func(a, b aged) int { return cmp.Or(cmp.Compare(a.age, b.age), cmp.Compare(a.r, b.r)) })
+	t.lists = [listCount]list{}
+	for _, a := range order {
+		t.link(a.r, col.list(t.at(a.r)))
+	}
+}
+
+func (col *column[K, V]) empty() { *col.t = *newTable[K, V](col.t.max, col.t.k0, col.t.k1) }

@@ -1,0 +1,208 @@
+package policy
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+	"math"
+)
+
+// This file saves the engine's state little by little, as blocks of bytes for a log that somebody else keeps: each block
+// stands for itself, and what is said later replaces what was said before. [Recall] makes an engine of such a log.
+//
+// There are three sorts of tables:
+//   - sources, prefixes, accounts, accounts at sources, the latest attempts, the alerts that are not repeated: by
+//     [Engine.Changes] when they changed, by [Engine.Sweep] all;
+//   - requests, dialogs and unanswered challenges, which mean something for a minute at most: by [Engine.Rest];
+//   - bans: not here. Whoever enforces them keeps them, see [Engine.AdoptBan].
+
+// saving is where saving stands.
+type saving struct {
+	pardons []pardon // since they were last saved
+	sweep   place
+	rest    place
+}
+
+// pardon is that what was held against a key is forgotten.
+type pardon struct {
+	tag tag // tagPardon or tagLift
+	key key
+}
+
+// place is where a pass over some tables stands.
+type place struct {
+	col int // of the tables of the pass
+	r   ref
+}
+
+// maxPardons bounds the pardons that wait to be saved. Beyond, they are saved as far as a source is still remembered then.
+const maxPardons = 1 << 14
+
+// A block begins with blockMagic and the version of its format, what sort of block it is, the seed, the time, and the
+// engine's few numbers. Its end is a CRC-32 (IEEE) of all before.
+const (
+	blockMagic   = "amifend block "
+	blockVersion = 1
+)
+
+// The sorts of blocks.
+const (
+	blockLasting = iota // of Changes and Sweep
+	blockRest
+)
+
+var (
+	lastingTables = [...]tag{tagSources, tagPairs, tagAccounts, tagNetworks, tagTrails, tagAlerts}
+	restTables    = [...]tag{tagRequests, tagDialogs, tagSilents}
+)
+
+// hotLists are where Changes looks first, and how many parts in 32 of its entries each may take before the others had
+// theirs.
+var hotLists = [...]struct {
+	table tag
+	list  uint8
+	share int
+}{
+	{tagSources, listBanned, 4},
+	{tagSources, listStruck, 4},
+	{tagSources, listActive, 6},
+	{tagSources, listProved, 5},
+	{tagPairs, listOwned, 3},
+	{tagPairs, listGuessed, 2},
+	{tagNetworks, listBanned, 1},
+	{tagNetworks, listStruck, 1},
+	{tagNetworks, listProved, 1},
+	{tagNetworks, listActive, 1},
+	{tagAccounts, listOwned, 1},
+	{tagAccounts, listGuessed, 1},
+	{tagTrails, listTrail, 2},
+}
+
+// Changes appends to buf one block of what changed since it was last saved, by Changes or Sweep: at most so many entries,
+// the hottest first (pardons, then sources that were banned, have a score, or are proved, and what belongs to them). n is
+// how many there are; 0 means that nothing changed, and that nothing was appended. An entry takes some 80 bytes, 700 at
+// most; 5,000 take a few milliseconds. One event changes four entries at most in IPv4, six in IPv6. What a caller could
+// not store is not given again: [Engine.Sweep] then.
+func (e *Engine) Changes(buf []byte, most int) (out []byte, n int) {
+	c := e.beginBlock(buf, blockLasting)
+	n = e.givePardons(c, most)
+	var next [len(hotLists)]ref
+	for i, h := range hotLists {
+		col := e.columns[h.table-1]
+		var given int
+		next[i], given = col.hot(c, h.list, col.newest(h.list), min(most-n, (most*h.share+31)/32))
+		n += given
+	}
+	for i, h := range hotLists {
+		_, given := e.columns[h.table-1].hot(c, h.list, next[i], most-n)
+		n += given
+	}
+	for _, t := range lastingTables {
+		n += e.columns[t-1].cold(c, most-n)
+	}
+	return e.endBlock(c, buf, n), n
+}
+
+// Sweep appends to buf one block of the next entries of what Changes gives, at most so many, whether they changed or not, so
+// that a log can be written anew: when done, what was in it before the first Sweep of this round is not needed any more, and
+// the next one begins another round. Blocks of Changes may stand in between. n may be 0 before it is done.
+func (e *Engine) Sweep(buf []byte, most int) (out []byte, n int, done bool) {
+	return e.pass(buf, most, &e.save.sweep, lastingTables[:], blockLasting)
+}
+
+// Rest appends to buf one block of the next entries of what Changes does not give, as Sweep does. It is for a clean stop: such
+// blocks must be the last of the log, and [Recall] takes them only when little time has passed since.
+func (e *Engine) Rest(buf []byte, most int) (out []byte, n int, done bool) {
+	return e.pass(buf, most, &e.save.rest, restTables[:], blockRest)
+}
+
+func (e *Engine) pass(buf []byte, most int, at *place, tables []tag, sort uint8) (out []byte, n int, done bool) {
+	c := e.beginBlock(buf, sort)
+	if sort == blockLasting {
+		n = e.givePardons(c, most) // before what was decided since
+	}
+	var given int
+	at.r, given = e.columns[tables[at.col]-1].each(c, max(at.r, 1), most-n)
+	n += given
+	if at.r == 0 {
+		at.col = (at.col + 1) % len(tables)
+		done = at.col == 0
+	}
+	return e.endBlock(c, buf, n), n, done
+}
+
+// forgiven notes that what was held against a host or prefix is forgotten: no older block may bring it back.
+func (e *Engine) forgiven(t tag, k key) {
+	if len(e.save.pardons) < maxPardons {
+		e.save.pardons = append(e.save.pardons, pardon{t, k})
+	}
+}
+
+// givePardons writes pardons that were not saved yet, at most so many, and returns how many.
+func (e *Engine) givePardons(c *coder, most int) int {
+	n := min(most, len(e.save.pardons))
+	for _, p := range e.save.pardons[:n] {
+		c.u8((*uint8)(&p.tag))
+		p.key.code(c)
+	}
+	e.save.pardons = append(e.save.pardons[:0], e.save.pardons[n:]...)
+	return n
+}
+
+func (e *Engine) beginBlock(buf []byte, sort uint8) *coder {
+	c := &coder{buf: append(buf, blockMagic...), short: true}
+	version := uint8(blockVersion)
+	now := e.now
+	c.u8(&version)
+	c.u8(&sort)
+	c.u64(&e.opt.Seed)
+	c.at(&now)
+	e.codeGlobals(c)
+	return c
+}
+
+// endBlock returns buf with the block, or without it if there is nothing in it.
+func (e *Engine) endBlock(c *coder, buf []byte, n int) []byte {
+	if n == 0 {
+		return buf
+	}
+	return binary.BigEndian.AppendUint32(c.buf, crc32.ChecksumIEEE(c.buf[len(buf):]))
+}
+
+// blockHead is what a block begins with.
+type blockHead struct {
+	sort uint8
+	seed uint64
+	at   int64
+}
+
+// openBlock checks a block and returns a coder that stands behind the head. The engine's numbers are still to be read.
+func openBlock(b []byte, now int64) (h blockHead, c *coder, verdict blockState) {
+	const least = len(blockMagic) + 2 + 4
+	if len(b) < least || string(b[:len(blockMagic)]) != blockMagic {
+		return h, nil, blockDamaged
+	}
+	if b[len(blockMagic)] != blockVersion {
+		return h, nil, blockForeign
+	}
+	body := b[:len(b)-4]
+	if crc32.ChecksumIEEE(body) != binary.BigEndian.Uint32(b[len(body):]) {
+		return h, nil, blockDamaged
+	}
+	c = &coder{in: body[len(blockMagic)+1:], reading: true, short: true, now: now, longest: math.MaxInt64 / 2}
+	c.u8(&h.sort)
+	c.u64(&h.seed)
+	c.at(&h.at)
+	if c.err != nil {
+		return h, nil, blockDamaged
+	}
+	return h, c, blockGood
+}
+
+// blockState says what a block is good for.
+type blockState uint8
+
+const (
+	blockGood blockState = iota
+	blockDamaged
+	blockForeign // of another version
+)
