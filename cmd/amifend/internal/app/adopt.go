@@ -64,7 +64,7 @@ func (d *daemon) adopt(ctx context.Context) (adoption, error) {
 			n.kernel++
 		}
 	}
-	d.enforcer.restoring = n.journal > 0 // told when it is done
+	d.enforcer.restoring = n.journal > 0 && !d.enforcer.dry // told when it is done
 	if snap != nil {
 		d.enforcer.inquiry.asked = d.clock.now() // all three agree now
 	}

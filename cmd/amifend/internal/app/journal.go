@@ -19,7 +19,7 @@ func newKeeper(c *config.Config, o Options, changed func()) *journal.Journal {
 		return nil
 	}
 	return journal.New(journal.Options{
-		Directory: c.State.Directory, Retain: c.State.Retain, MaxSize: c.State.MaxSize, BanMax: c.Policy.BanMax,
+		Directory: c.State.Directory, Observed: dry(c), Table: c.Firewall.Table, Retain: c.State.Retain, MaxSize: c.State.MaxSize, BanMax: c.Policy.BanMax,
 		MaxWaiting: 4 * c.Firewall.MaxBans, // in two scopes, and as many lifts
 		Log:        o.Log, Changed: changed,
 	})
@@ -50,7 +50,7 @@ func (d *daemon) keep() (stop func()) {
 // recall asks the journal what it says of bans. Without an answer it is nil, and the daemon starts with what the kernel
 // has; an error means that it must not start.
 func (d *daemon) recall(ctx context.Context) (*journal.Snapshot, error) {
-	if d.records.journal == nil || d.enforcer.dry { // a dry run must not take over bans that are in force
+	if d.records.journal == nil {
 		return nil, nil //nolint:nilnil // nothing is known, and that is no error
 	}
 	ctx, cancel := context.WithTimeout(ctx, journalStart)

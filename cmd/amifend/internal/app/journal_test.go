@@ -236,23 +236,50 @@ func TestJournalTakenAway(t *testing.T) {
 	r.wait(t, "the journal's file was taken away while it was in use: beginning a new one", "")
 }
 
-// What is only observed is written, and never comes into force.
+// What a dry run decides is kept apart from what is in force: neither takes bans of the other, nor lifts them. After a restart a
+// dry run knows what it would have banned.
 func TestObservedBansStayObserved(t *testing.T) {
 	s := newSite(t, 1)
 	file := s.withState(t)
+	observed := filepath.Join(s.config.State.Directory, journal.ObservedFile)
 	r := s.start(t)
 	guess(s.pbxs[0], "203.0.113.5:5060", "TCP", 4)
 	r.wait(t, "banned", "203.0.113.5")
 	r.stop(t)
 	s.config.Observe = true
 	r = s.start(t)
-	guess(s.pbxs[0], "203.0.113.6:5060", "TCP", 4)
-	r.wait(t, "would ban", "203.0.113.6")
+	if l := r.wait(t, "amifend runs", ""); l.text("restored") != "0" {
+		t.Errorf("a dry run took over bans: %v", l)
+	}
+	for _, source := range []string{"203.0.113.6", "192.0.2.7"} {
+		guess(s.pbxs[0], source+":5060", "TCP", 4)
+		r.wait(t, "would ban", source)
+	}
+	s.Run(t, "ip", "addr", "add", "203.0.113.5/32", "dev", "lo") // a ban in force that a dry run must not lift
+	s.Run(t, "ip", "addr", "add", "192.0.2.7/32", "dev", "lo")
+	r.wait(t, "would lift ban", "192.0.2.7")
 	r.stop(t)
-	if got := query(t, file, "SELECT prefix FROM ban WHERE observed"); got != "203.0.113.6/32" {
+	if got := query(t, observed, runningBans); got != "203.0.113.6/32 all proven_score" {
 		t.Errorf("observed: %s", got)
 	}
+	if got := query(t, observed, "SELECT count(*) FROM ban WHERE observed"); got != "2" {
+		t.Errorf("observed: %s", got)
+	}
+	if got := query(t, file, runningBans); got != "203.0.113.5/32 all proven_score" {
+		t.Errorf("in force: %s", got)
+	}
 	s.config.Observe = false
+	s.config.Firewall.Backend = config.BackendLog
+	r = s.start(t)
+	if l := r.wait(t, "amifend runs", ""); l.text("restored") != "1" {
+		t.Errorf("said %v", l)
+	}
+	guess(s.pbxs[0], "203.0.113.6:5060", "TCP", 10)
+	guess(s.pbxs[0], "192.0.2.9:5060", "TCP", 4)
+	r.wait(t, "would ban", "192.0.2.9")
+	r.count(t, 0, "would ban", "203.0.113.6")
+	r.stop(t)
+	s.config.Firewall.Backend = config.BackendNftables
 	s.reboot(t)
 	r = s.start(t)
 	if l := r.wait(t, "amifend runs", ""); l.text("restored") != "1" {
@@ -273,11 +300,16 @@ func TestRefusedJournal(t *testing.T) {
 		return Run(ctx, Options{Config: &c, Log: slog.New(slog.DiscardHandler), NetNS: s.FD()})
 	}
 	r := s.start(t)
+	own := s.config.Firewall.Table
 	s.config.Firewall.Table += "x"
 	if err := run(); !errors.Is(err, journal.ErrLocked) {
 		t.Errorf("a second one: %v", err)
 	}
 	r.stop(t)
+	if err := run(); !errors.Is(err, journal.ErrOther) || !strings.Contains(err.Error(), "inet "+own) {
+		t.Errorf("of another table: %v", err)
+	}
+	s.config.Firewall.Table = own
 	db, err := sql.Open("sqlite", file)
 	if err != nil {
 		t.Fatal(err)

@@ -19,7 +19,7 @@ const byPolicy = "policy"
 type records struct {
 	journal *journal.Journal
 	clock   clock
-	dry     bool // decisions are only observed
+	dry     bool // decisions are only observed, and the journal is one of its own
 }
 
 // ban tells of a ban. One that was found in the kernel must not replace what the journal knows better.
@@ -36,7 +36,7 @@ func (r records) ban(b *Ban) {
 
 // lift tells that the bans of a prefix are lifted. That there was one of the scope is known; 0: it is not.
 func (r records) lift(prefix netip.Prefix, scope firewall.Scope, by, why string) {
-	if r.journal == nil || r.dry {
+	if r.journal == nil {
 		return
 	}
 	for _, s := range [...]firewall.Scope{firewall.ScopeAll, firewall.ScopeSIP} {

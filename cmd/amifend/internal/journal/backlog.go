@@ -43,6 +43,7 @@ func (b *backlog) add(p pending, now time.Time) {
 	for _, totals := range p.counts {
 		b.count(totals())
 	}
+	b.blocks = append(b.blocks, p.blocks...)
 	if len(p.rows) > 0 {
 		b.addRows(p.rows)
 	}
@@ -113,12 +114,12 @@ func mergeable(totals map[totalKey]*Total) map[totalKey]*Total {
 
 // urgent tells whether anything is to be written at once. Totals are not.
 func (b *backlog) urgent() bool {
-	return len(b.order)+len(b.alerts)+len(b.operations)+len(b.rows) > 0
+	return len(b.order)+len(b.alerts)+len(b.operations)+len(b.rows)+len(b.blocks) > 0
 }
 
 // batch returns what to write next: bans, alerts and operations first. It stays in the backlog until [backlog.written].
 func (b *backlog) batch(n int, withTotals bool) *batch {
-	out := &batch{alerts: b.alerts, operations: b.operations}
+	out := &batch{alerts: b.alerts, operations: b.operations, blocks: b.blocks} // one block at most, see [queue.keep]
 	for _, k := range b.order[:min(n, len(b.order))] {
 		out.bans = append(out.bans, b.entries[k])
 	}
@@ -147,6 +148,7 @@ func (b *backlog) written(w *batch) {
 		b.order = nil // and its memory
 	}
 	b.alerts, b.operations, b.rows = b.alerts[len(w.alerts):], b.operations[len(w.operations):], b.rows[len(w.rows):]
+	b.blocks = b.blocks[len(w.blocks):]
 	for _, k := range w.keys {
 		delete(b.totals, k)
 	}

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"net/netip"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -39,7 +40,7 @@ func BenchmarkStart(b *testing.B) {
 func BenchmarkCommit(b *testing.B) {
 	for _, n := range []int{1, 100, groupMost} {
 		b.Run(time.Duration(n).String()[:len(time.Duration(n).String())-2], func(b *testing.B) {
-			s, err := openStore(b.TempDir(), Clock{}.orReal())
+			s, err := openStore(filepath.Join(b.TempDir(), File), Clock{}.orReal())
 			if err != nil {
 				b.Fatal(err)
 			}

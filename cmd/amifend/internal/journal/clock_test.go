@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -48,7 +49,7 @@ func (l *life) open() {
 		l.s.close()
 	}
 	var err error
-	if l.s, err = openStore(l.dir, l.clock()); err != nil {
+	if l.s, err = openStore(filepath.Join(l.dir, File), l.clock()); err != nil {
 		l.t.Fatal(err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -86,7 +87,7 @@ func TestKill(t *testing.T) {
 		if err := cmd.Wait(); err == nil {
 			t.Fatal("it was not killed")
 		}
-		s, err := openStore(dir, Clock{}.orReal())
+		s, err := openStore(filepath.Join(dir, File), Clock{}.orReal())
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}

@@ -128,7 +128,7 @@ func TestStartOnFullDisk(t *testing.T) {
 	withMounts(t, func(t *testing.T) {
 		for _, killed := range []bool{false, true} {
 			dir := mount(t, "1m")
-			s, err := openStore(dir, Clock{}.orReal())
+			s, err := openStore(filepath.Join(dir, File), Clock{}.orReal())
 			if err != nil {
 				t.Fatal(err)
 			}

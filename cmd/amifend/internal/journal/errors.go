@@ -32,7 +32,7 @@ func corrupt(err error) bool {
 
 // refused tells that only a person can help.
 func refused(err error) bool {
-	return errors.Is(err, ErrNewer) || errors.Is(err, ErrForeign) || errors.Is(err, ErrLocked)
+	return errors.Is(err, ErrNewer) || errors.Is(err, ErrForeign) || errors.Is(err, ErrLocked) || errors.Is(err, ErrOther)
 }
 
 // unwritable tells that the place of the database cannot be written.

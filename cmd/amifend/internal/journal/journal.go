@@ -12,6 +12,8 @@ import (
 // Options are a journal's settings.
 type Options struct {
 	Directory  string        // is made if it is missing
+	Observed   bool          // decisions are only observed: they are kept apart, in [ObservedFile]
+	Table      string        // the nftables table whose bans these are; "": it does not matter
 	Retain     time.Duration // how long what is over is kept
 	MaxSize    int64         // bytes of the database: what is over is dropped earlier, the oldest first
 	BanMax     time.Duration // the longest ban: a lifted one is remembered for that long
@@ -69,8 +71,15 @@ type ask struct {
 func New(o Options) *Journal {
 	o.Clock = o.Clock.orReal()
 	j := &Journal{o: o, queue: newQueue(o.MaxWaiting), asks: make(chan ask), backlog: backlog{most: o.MaxWaiting}}
-	j.health.set(func(h *Health) { h.Path = filepath.Join(o.Directory, File) })
+	j.health.set(func(h *Health) { h.Path = j.path() })
 	return j
+}
+
+func (j *Journal) path() string {
+	if j.o.Observed {
+		return filepath.Join(j.o.Directory, ObservedFile)
+	}
+	return filepath.Join(j.o.Directory, File)
 }
 
 // Ban tells of a ban.

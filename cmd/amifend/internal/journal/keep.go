@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"time"
 )
@@ -26,7 +25,9 @@ func (j *Journal) work() time.Duration {
 	// A flood of bans must not keep the old ones from being forgotten, so the two take turns.
 	more, err := false, error(nil)
 	if j.tidy.turn = !j.tidy.turn; j.tidy.turn {
-		more, err = j.tidy.step(j, now)
+		if more, err = j.trim(now); err == nil && !more {
+			more, err = j.tidy.step(j, now)
+		}
 	}
 	totals := !now.Before(j.due.totals) && len(j.backlog.totals) > 0
 	if !more && err == nil && (j.backlog.urgent() || totals || !now.Before(j.due.beat)) {
@@ -74,6 +75,7 @@ func (j *Journal) commit(now time.Time, totals bool) error {
 		return err
 	}
 	j.backlog.written(b)
+	j.queue.demand(len(j.backlog.blocks) > 0, j.store.log.wants(now))
 	j.due.beat = now.Add(beatEvery)
 	if totals && len(b.totals) < groupMost {
 		j.due.totals = now.Add(totalsEvery)
@@ -146,7 +148,7 @@ func (j *Journal) open(now time.Time) bool {
 // openAnew opens the database, and lets go of one that is open already.
 func (j *Journal) openAnew() error {
 	if j.lock == nil {
-		f, err := lockDir(j.o.Directory)
+		f, err := lockDir(j.o.Directory, j.o.lock())
 		if errors.Is(err, ErrLocked) {
 			return j.named(err)
 		}
@@ -154,7 +156,11 @@ func (j *Journal) openAnew() error {
 	}
 	var s *store
 	err := guard(func() (err error) {
-		s, err = openStore(j.o.Directory, j.o.Clock)
+		if s, err = openStore(j.path(), j.o.Clock); err == nil {
+			if err = s.belong(j.o.owner()); err != nil {
+				s.close()
+			}
+		}
 		return err
 	})
 	if err != nil {
@@ -162,11 +168,12 @@ func (j *Journal) openAnew() error {
 	}
 	j.drop()
 	j.store = s
+	j.queue.demand(len(j.backlog.blocks) > 0, s.log.wants(time.Now()))
 	return nil
 }
 
 func (j *Journal) named(err error) error {
-	return fmt.Errorf("journal %s: %w", filepath.Join(j.o.Directory, File), err)
+	return fmt.Errorf("journal %s: %w", j.path(), err)
 }
 
 // setAside renames a corrupt database and begins a new one.
@@ -175,7 +182,7 @@ func (j *Journal) setAside(now time.Time, cause error) error {
 		return fmt.Errorf("corrupt again: %w", cause)
 	}
 	j.drop()
-	path := filepath.Join(j.o.Directory, File)
+	path := j.path()
 	to := path + ".corrupt-" + j.o.Clock.Wall().UTC().Format("20060102T150405.000Z")
 	for _, end := range []string{"", "-wal", "-shm"} {
 		if err := os.Rename(path+end, to+end); err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -14,8 +14,11 @@ import (
 	_ "modernc.org/sqlite" // the driver
 )
 
-// File is the database's name in the state directory.
-const File = "journal.db"
+// The database's name in the state directory.
+const (
+	File         = "journal.db"
+	ObservedFile = "observed.db" // of a dry run: nothing in it is in force
+)
 
 // store is an open database. Only the journal's goroutine uses it.
 type store struct {
@@ -26,12 +29,12 @@ type store struct {
 	readOnly bool        // nothing can be written: of use for a snapshot only
 	times    timeline
 	stmts    map[string]*sql.Stmt
+	log      log
 }
 
-// openStore opens the database of a directory and makes what is missing. Where nothing can be written, an existing one
+// openStore opens a database and makes what is missing. Where nothing can be written, an existing one
 // is opened read-only: what it says of bans is worth having.
-func openStore(dir string, clock Clock) (*store, error) {
-	path := filepath.Join(dir, File)
+func openStore(path string, clock Clock) (*store, error) {
 	s, err := openWritable(path, clock)
 	if err == nil || !unwritable(err) {
 		return s, err
@@ -102,11 +105,16 @@ func (s *store) prepare() (err error) {
 		return fmt.Errorf("schema %d cannot be migrated: %w", version, errReadOnly)
 	}
 	for name, text := range statements {
-		if s.stmts[name], err = s.conn.PrepareContext(context.Background(), text); err != nil {
+		stmt, err := s.conn.PrepareContext(context.Background(), text)
+		if err != nil {
 			return fmt.Errorf("%w: %w", errDamaged, err)
 		}
+		s.stmts[name] = stmt
 	}
-	return s.resume()
+	if err := s.resume(); err != nil {
+		return err
+	}
+	return s.measure()
 }
 
 // resume finds out how the clocks have moved since the last commit, and puts the times right.
@@ -157,11 +165,11 @@ func (s *store) replaced() bool {
 
 // lockDir takes the lock of a directory, so that no two daemons write the same journal. Where no file can be made there
 // is no lock, and nothing that it would protect.
-func lockDir(dir string) (*os.File, error) {
+func lockDir(dir, name string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600)
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, err
 	}

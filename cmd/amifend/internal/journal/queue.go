@@ -56,6 +56,7 @@ type pending struct {
 	operations []Operation
 	counts     []func() []Total
 	rows       []Row
+	blocks     []Block
 }
 
 // entry returns the entry of a key, a new one if there is room for it.
@@ -80,6 +81,8 @@ type queue struct {
 	mu      sync.Mutex
 	pending pending
 	lost    uint64 // bans and lifts for which there was no room
+	full    bool   // a block waits to be written
+	round   bool   // a round of blocks is due
 }
 
 func newQueue(most int) *queue {
@@ -149,6 +152,31 @@ func (q *queue) save(rows []Row) (ok bool) {
 		}
 	})
 	return ok
+}
+
+// keep takes a block if the one before is written.
+func (q *queue) keep(b Block) (ok bool) {
+	q.put(func(p *pending) {
+		if ok = !q.full; ok {
+			p.blocks = append(p.blocks, b)
+			q.full = true
+			q.round = q.round && !b.First
+		}
+	})
+	return ok
+}
+
+func (q *queue) wants() (block, round bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return !q.full, q.round
+}
+
+// demand says whether the block that was taken waits still, and whether a round is due.
+func (q *queue) demand(full, round bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.full, q.round = full || len(q.pending.blocks) > 0, round
 }
 
 // take empties the queue. It also tells how much was lost since the last time.

@@ -72,7 +72,7 @@ func TestTwoJournalsInOneDirectory(t *testing.T) {
 
 func TestMigration(t *testing.T) {
 	dir := t.TempDir()
-	s, err := openStore(dir, Clock{}.orReal())
+	s, err := openStore(filepath.Join(dir, File), Clock{}.orReal())
 	if err != nil {
 		t.Fatal(err)
 	}

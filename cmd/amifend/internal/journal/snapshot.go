@@ -115,7 +115,7 @@ func (n *Snapshot) add(e *entry, now time.Time) {
 		}
 	}
 	b := e.ban
-	if b == nil || b.Observed {
+	if b == nil {
 		return
 	}
 	if b.Found {

@@ -26,6 +26,7 @@ var statements = map[string]string{
 		ON CONFLICT DO UPDATE SET failures = failures + excluded.failures, logins = logins + excluded.logins`,
 	"state":  `INSERT INTO state (key, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value`,
 	"forget": `DELETE FROM state WHERE key = ?`,
+	"block":  `INSERT INTO engine (id, round, block) VALUES (?, ?, ?)`,
 	"clock": `INSERT INTO clock (id, boot, boot_id, uptime, wall, before) VALUES (1, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
 		boot = excluded.boot, boot_id = excluded.boot_id, uptime = excluded.uptime, wall = excluded.wall, before = excluded.before`,
 	"shift_boot": `UPDATE ban SET decided = decided + ?1, until = until + ?1, lifted = lifted + ?1 WHERE current = 1 AND boot = ?2`,
@@ -70,12 +71,13 @@ type batch struct {
 	totals     []*Total
 	keys       []totalKey // of totals
 	rows       []Row
+	blocks     []Block
 }
 
 // commit writes a batch in one transaction. Where the wall clock was set since the last one, it says so, and the times of
 // bans that were written are put right with it.
 func (s *store) commit(b *batch) (stepped bool, err error) {
-	saved := s.times.last
+	saved, log := s.times.last, s.log
 	step := s.times.read()
 	err = s.write(func() error {
 		if step != 0 {
@@ -86,7 +88,7 @@ func (s *store) commit(b *batch) (stepped bool, err error) {
 		return s.put(b)
 	})
 	if err != nil {
-		s.times.last = saved // the step is still to be written
+		s.times.last, s.log = saved, log // what was done is still to be done
 		return false, err
 	}
 	return step != 0, nil
@@ -114,6 +116,11 @@ func (s *store) put(b *batch) error {
 			name = "account_hour"
 		}
 		if _, err := s.do(name, t.Hour.UnixMilli(), t.Server, t.Name, t.Failures, t.Logins); err != nil {
+			return err
+		}
+	}
+	for _, block := range b.blocks {
+		if err := s.putBlock(block); err != nil {
 			return err
 		}
 	}
@@ -150,23 +157,21 @@ func (s *store) putBan(b *Ban, end *Lift) error {
 	prefix, scope := b.Prefix.String(), b.Scope.String()
 	decided, until := s.times.at(b.From), s.times.at(b.Until)
 	boot := s.times.last.boot
-	if !b.Observed {
-		known, err := s.isKnown(b, until)
-		if err != nil || known && end == nil {
-			return err
-		}
-		if known {
-			return s.putLift(end)
-		}
-		if _, err := s.do("supersede", prefix, scope, until); err != nil {
-			return err
-		}
+	known, err := s.isKnown(b, until)
+	if err != nil || known && end == nil {
+		return err
+	}
+	if known {
+		return s.putLift(end)
+	}
+	if _, err := s.do("supersede", prefix, scope, until); err != nil {
+		return err
 	}
 	var lifted, by, why any
 	if end != nil {
 		lifted, by, why = s.times.at(end.At), end.By, end.Why
 	}
-	_, err := s.do("ban", prefix, scope, b.Rule, b.Score, b.Attempts, b.Strike, b.Evidence, decided, until, lifted, by, why, b.Observed, !b.Observed, boot)
+	_, err = s.do("ban", prefix, scope, b.Rule, b.Score, b.Attempts, b.Strike, b.Evidence, decided, until, lifted, by, why, b.Observed, true, boot)
 	return err
 }
 
