@@ -26,7 +26,8 @@ type Options struct {
 	Banned  func(Ban) // called from the enforcer for each ban that the kernel has acknowledged; must not block; may be nil
 	// Reload reads the config again, nil: it cannot be. Errors are for people.
 	Reload func() (*config.Config, error)
-	NetNS  int // descriptor of the network namespace to defend; 0: that of the calling thread
+	Getenv func(string) string // nil: os.Getenv
+	NetNS  int                 // descriptor of the network namespace to defend; 0: that of the calling thread
 }
 
 // Run runs the daemon until ctx ends. It fails only at the start: a PBX that cannot be reached later, or a kernel that
@@ -52,6 +53,7 @@ func serve(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("find the addresses that must never be banned: %w", err)
 	}
+	warnLockout(o, set)
 	table, err := openTable(o, prefixes(set))
 	if err != nil {
 		return err

@@ -49,6 +49,9 @@ func (k *desk) Reload(ctx context.Context, by control.Peer) (control.Reloaded, e
 		return control.Reloaded{}, control.Errorf(control.CodeFailed, "nothing was changed: there were too many servers since the start").
 			Advise("systemctl restart amifend")
 	}
+	if what, do := k.cutOff(next); what != "" && !dry(old) {
+		return control.Reloaded{}, control.Errorf(control.CodeInvalidConfig, "nothing was changed: %s", what).Advise("%s", do)
+	}
 	out := control.Reloaded{Changed: []string{}, Warnings: next.Warnings}
 	merged := keepFixed(old, next, &out)
 	if err := k.changePorts(ctx, old, merged, &out); err != nil {

@@ -23,6 +23,7 @@ type reloading struct {
 	*site
 	client  *control.Client
 	next    atomic.Pointer[config.Config] // nil: the file is not valid
+	ssh     atomic.Pointer[string]        // SSH_CONNECTION
 	waitFor func(msg, source string) logLine
 	count   func(msg, source string) int
 }
@@ -38,7 +39,13 @@ func startReloading(t *testing.T, servers int) *reloading {
 	done := make(chan error, 1)
 	c := s.config
 	go func() {
-		done <- Run(ctx, Options{Config: &c, Log: log, NetNS: s.FD(), Reload: func() (*config.Config, error) {
+		getenv := func(name string) string {
+			if v := r.ssh.Load(); v != nil && name == "SSH_CONNECTION" {
+				return *v
+			}
+			return ""
+		}
+		done <- Run(ctx, Options{Config: &c, Log: log, NetNS: s.FD(), Getenv: getenv, Reload: func() (*config.Config, error) {
 			if c := r.next.Load(); c != nil {
 				return c, nil
 			}

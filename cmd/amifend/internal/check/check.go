@@ -16,6 +16,7 @@ import (
 	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/cmd/amifend/internal/app"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/lockout"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 )
 
@@ -33,6 +34,9 @@ type Options struct {
 	PBXConfig string
 	Stdin     io.Reader
 
+	// Sessions tells who administers this machine now; nil: as package lockout finds them.
+	Sessions func() []lockout.Session
+
 	// Lookup resolves names of trunks and servers; nil: the system's resolver.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 	// NetNS is the descriptor of the network namespace whose firewall and addresses are looked at; 0: the caller's.
@@ -46,6 +50,9 @@ func Run(ctx context.Context, o Options) (bool, error) {
 		o.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
+	}
+	if o.Sessions == nil {
+		o.Sessions = func() []lockout.Session { return lockout.Sessions(lockout.Options{NetNS: o.NetNS}) }
 	}
 	p := &printer{w: o.Out}
 	p.print(checkConfig(o))
@@ -87,6 +94,9 @@ func (o Options) online(ctx context.Context, p *printer) {
 
 	set, err := watcher.Snapshot(ctx)
 	p.print(protectedSection(set, watcher.Unresolved(), err))
+	if err == nil {
+		p.print(lockoutSection(o, set))
+	}
 	if err == nil && len(o.Config.Deny) > 0 {
 		p.print(deniedSection(o.Config, set))
 	}

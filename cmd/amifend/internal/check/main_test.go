@@ -14,6 +14,7 @@ import (
 
 	"github.com/amifend/amifend/ami/amitest"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/lockout"
 	"github.com/amifend/amifend/firewall/firewalltest"
 	"github.com/amifend/amifend/firewall/sandbox"
 )
@@ -80,6 +81,9 @@ func look(t *testing.T, o Options) (string, bool) {
 	o.Out = &out
 	if o.Path == "" {
 		o.Path = "config.toml"
+	}
+	if o.Sessions == nil {
+		o.Sessions = func() []lockout.Session { return nil } // who tests over SSH
 	}
 	if o.Lookup == nil {
 		o.Lookup = func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("no DNS in tests") }

@@ -1,0 +1,114 @@
+package lockout
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/denylist"
+	"github.com/amifend/amifend/cmd/amifend/internal/protect"
+)
+
+// Finding is a session that amifend could cut off, or does.
+type Finding struct {
+	What, Do string
+	Cut      bool // it is cut off: the deny lists drop it
+}
+
+// Lists are what decides whether a session is safe.
+type Lists struct {
+	Allow []netip.Prefix // [allow] prefixes, as they are written now
+	Never protect.Set
+	Deny  *denylist.List // nil: none
+}
+
+// Findings says which sessions are not safe, and what to write.
+func Findings(sessions []Session, l Lists) (out []Finding) {
+	for _, s := range sessions {
+		if slices.ContainsFunc(l.Never.Entries, func(e protect.Entry) bool { return e.Prefix.Contains(s.Addr) }) {
+			continue
+		}
+		f := Finding{
+			What: s.String() + " is not allowlisted: a ban of that address would cut it off",
+			Do:   l.advice(s),
+		}
+		if l.Deny != nil {
+			if d, ok := l.Deny.Find(s.Addr); ok {
+				f.What, f.Cut = "the deny lists cut off "+s.String()+": its address is listed in "+quoted(d.Where()), true
+			}
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// String names the session for people.
+func (s Session) String() string {
+	text := "an SSH session"
+	if s.Own {
+		text = "your SSH session"
+	} else if s.User != "" {
+		text += " of " + quoted(s.User)
+	}
+	return text + " from " + s.Addr.String()
+}
+
+// mostPasted is how many prefixes a line to paste repeats.
+const mostPasted = 8
+
+// advice is the line of [allow] to write.
+func (l Lists) advice(s Session) string {
+	text := "write into [allow]: " + l.line(netip.PrefixFrom(s.Addr, s.Addr.BitLen()))
+	network, ok := l.network(s.Addr)
+	if !ok {
+		return text + "; if your address changes, allow the prefix of your office or VPN instead"
+	}
+	at := ""
+	if s.Local.IsValid() {
+		at = " at " + s.Local.String()
+	}
+	return text + fmt.Sprintf("; or, to keep your management network (the network in which this machine is reached%s over SSH, with all who are in it): %s",
+		at, l.line(network))
+}
+
+// network is the network of ours that an address is in, the smallest.
+func (l Lists) network(a netip.Addr) (best netip.Prefix, ok bool) {
+	for _, p := range l.Never.OnLink {
+		if p.Contains(a) && !p.IsSingleIP() && (!ok || p.Bits() > best.Bits()) {
+			best, ok = p, true
+		}
+	}
+	return best, ok
+}
+
+// line is the key with one more prefix.
+func (l Lists) line(p netip.Prefix) string {
+	texts := make([]string, 0, mostPasted+1)
+	for _, a := range l.Allow {
+		texts = append(texts, text(a))
+	}
+	if len(texts) > mostPasted {
+		return fmt.Sprintf("%q, added to its prefixes", text(p))
+	}
+	return fmt.Sprintf(`prefixes = ["%s"]`, strings.Join(append(texts, text(p)), `", "`))
+}
+
+// text is a prefix as one writes it: a host without its length.
+func text(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return p.Addr().String()
+	}
+	return p.String()
+}
+
+// quoted shows a name that others chose: as it is if it is plain.
+func quoted(name string) string {
+	for _, r := range name {
+		if r < ' ' || r > '~' {
+			return ami.Quote([]byte(name))
+		}
+	}
+	return name
+}
