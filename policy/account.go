@@ -54,6 +54,7 @@ type pair struct {
 	fails         uint16 // failures since the last success that counted
 	excused       uint16 // those that rule misconfigured_endpoint let pass
 	shielded      uint16 // those that were not held against a proved source, since they may be forged
+	pardons       uint8  // how often its source had been pardoned, see anew
 	excusedProven uint8  // of the excused, those that were proven
 	rate          uint8  // failures in the minute
 	flags         uint8
@@ -61,12 +62,14 @@ type pair struct {
 
 // The flags of a pair.
 const (
-	pairFailed       = 1 << iota // counted in source.failed
-	pairFailedProven             // counted in source.failedProven
-	pairChallenged               // counted in silent.accounts
-	pairProven                   // a failure since the last success was proven, whatever became of it
-	pairTold                     // misconfigured_endpoint was told of it
-	pairOwned                    // counted in source.owns
+	pairFailed         = 1 << iota // counted in source.failed
+	pairFailedProven               // counted in source.failedProven
+	pairChallenged                 // counted in silent.accounts
+	pairProven                     // a failure since the last success was proven, whatever became of it
+	pairTold                       // misconfigured_endpoint was told of it
+	pairOwned                      // counted in source.owns
+	pairStranger                   // counted in account.strangers
+	pairStrangerProven             // counted in account.proven
 )
 
 // The lists of the tables of pairs and of accounts, each in the order of the last event.
@@ -134,8 +137,9 @@ func (e *Engine) touchAccount(id accountID, server uint16, l *Label) (*account, 
 	return a, r
 }
 
-// touchPair returns the record of an account at a source, made if there is none, and makes it the newest.
-func (e *Engine) touchPair(k key, id accountID) (*pair, ref) {
+// touchPair returns the record of an account at a source, made if there is none, and makes it the newest. s is what is
+// remembered of the source, if anything is.
+func (e *Engine) touchPair(k key, s *source, id accountID) (*pair, ref) {
 	pk := pairKey{k.hi, k.lo, id}
 	r := e.pairs.get(pk)
 	if r == 0 {
@@ -144,6 +148,9 @@ func (e *Engine) touchPair(k key, id accountID) (*pair, ref) {
 		}
 		r = e.pairs.add(pk, listTried)
 		e.pairs.at(r).val.touched = e.sec
+		if s != nil {
+			e.pairs.at(r).val.pardons = s.pardons
+		}
 	} else {
 		e.pairs.move(r, e.pairs.at(r).list)
 	}
@@ -154,7 +161,17 @@ func (e *Engine) touchPair(k key, id accountID) (*pair, ref) {
 		p.slowDebt *= fade(e.sec-p.touched, e.slowHalf)
 		p.touched = e.sec
 	}
+	if s != nil {
+		p.anew(s)
+	}
 	return p, r
+}
+
+// anew forgets the failures of a pair from before its source was pardoned.
+func (p *pair) anew(s *source) {
+	if p.pardons != s.pardons {
+		*p = pair{okAt: p.okAt, touched: p.touched, pardons: s.pardons, flags: p.flags & (pairOwned | pairStranger | pairStrangerProven)}
+	}
 }
 
 // forgetPair forgets an account at a source.
@@ -163,6 +180,7 @@ func (e *Engine) forgetPair(r ref) {
 	if sr := e.sources.get(en.key.host()); sr != 0 {
 		e.sources.mark(sr)
 		s := &e.sources.at(sr).val
+		en.val.anew(s)
 		s.unfail(&en.val)
 		if en.val.flags&pairOwned != 0 && s.owns > 0 {
 			s.owns--
@@ -179,26 +197,24 @@ func (s *source) unfail(p *pair) {
 	if p.flags&pairFailedProven != 0 && s.failedProven > 0 {
 		s.failedProven--
 	}
-	p.flags &^= pairFailed | pairFailedProven
+	p.flags &^= pairFailed | pairFailedProven | pairStranger | pairStrangerProven
 }
 
-// fail notes that an account failed at a source where it never succeeded, and says whether it is the first time, and the
-// first time with proven evidence.
-func (s *source) fail(p *pair, proven bool) (first, firstProven bool) {
+// fail notes that an account failed at a source where it never succeeded, and says whether it is the first time.
+func (s *source) fail(p *pair, proven bool) (first bool) {
 	if p.okAt != 0 {
-		return false, false
+		return false
 	}
 	first = p.flags&pairFailed == 0
-	firstProven = proven && p.flags&pairFailedProven == 0
 	if first && s.failed < math.MaxUint8 {
 		s.failed++
 		p.flags |= pairFailed
 	}
-	if firstProven && s.failedProven < math.MaxUint8 {
+	if proven && p.flags&pairFailedProven == 0 && s.failedProven < math.MaxUint8 {
 		s.failedProven++
 		p.flags |= pairFailedProven
 	}
-	return first, firstProven
+	return first
 }
 
 // expirePairs forgets the accounts at sources that were quiet for long. It does so exactly in time, since verdicts depend
@@ -214,6 +230,17 @@ func (e *Engine) expirePairs() {
 			e.forgetPair(r)
 		}
 	}
+}
+
+// stranger notes that a failure is a stranger's, and says whether it is his first, and his first proven one.
+func (p *pair) stranger(proven bool) (first, firstProven bool) {
+	first = p.flags&pairStranger == 0
+	firstProven = proven && p.flags&pairStrangerProven == 0
+	p.flags |= pairStranger
+	if proven {
+		p.flags |= pairStrangerProven
+	}
+	return first, firstProven
 }
 
 // strangersOn notes that a stranger failed on an account, and returns how many others did lately. Against proven evidence

@@ -153,8 +153,15 @@ func (e *Engine) absolveSource(r ref) {
 	e.sources.mark(r)
 	s := &e.sources.at(r).val
 	s.proven, s.forgeable, s.slowProven, s.slowForgeable, s.guess, s.slowGuess = 0, 0, 0, 0, 0, 0
-	s.attempts, s.strikes = 0, 0
+	s.attempts, s.strikes, s.failed, s.failedProven = 0, 0, 0, 0
 	s.flags &^= washed
+	s.since = e.sec
+	if s.pardons++; s.pardons == 0 {
+		s.pardons = 1
+	}
+	if q := e.silents.get(e.sources.at(r).key.key()); q != 0 {
+		e.silents.remove(q)
+	}
 }
 
 // absolvePart forgets what a network has of one of its parts.

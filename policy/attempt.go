@@ -75,12 +75,13 @@ func (e *Engine) count(k key, ev Evidence, own ruleID) {
 	if ev.Proven {
 		p.flags |= pairProven
 	}
-	first, firstProven, others := false, false, 0
+	first, others := false, 0
 	if ev.Kind != KindInjection {
-		first, firstProven = s.fail(p, ev.Proven)
+		first = s.fail(p, ev.Proven)
 	}
 	if p.okAt == 0 && ev.Kind != KindInjection && !ev.Unknown && ev.Account.n > 0 {
-		others = e.strangersOn(id, &ev, &ev.Account, first, firstProven)
+		firstHere, firstProven := p.stranger(ev.Proven)
+		others = e.strangersOn(id, &ev, &ev.Account, firstHere, firstProven)
 	}
 	if own == ruleNone && e.misconfigured(k, s, p, id, &ev, others) {
 		e.stats.Excused++
@@ -116,10 +117,10 @@ func (e *Engine) failing(k key, s *source, id accountID, proven bool) *pair {
 		n = s.failedProven
 	}
 	if n >= maxFailed && e.pairs.get(pairKey{k.hi, k.lo, id}) == 0 {
-		e.spare = pair{touched: e.sec, flags: pairFailed | pairFailedProven}
+		e.spare = pair{touched: e.sec, pardons: s.pardons, flags: pairFailed | pairFailedProven | pairStranger | pairStrangerProven}
 		return &e.spare
 	}
-	p, r := e.touchPair(k, id)
+	p, r := e.touchPair(k, s, id)
 	if e.pairs.at(r).list == listTried && p.fails+p.excused+p.shielded > 0 {
 		e.pairs.move(r, listGuessed)
 	}

@@ -37,13 +37,16 @@ func (e *Engine) asked(k key, o *Observation) {
 	if !e.on(ruleUnanswered) {
 		return
 	}
-	if r := e.sources.get(k.host()); r != 0 && (e.sources.at(r).val.owns > 0 || e.proved(&e.sources.at(r).val)) {
-		return
+	var s *source
+	if r := e.sources.get(k.host()); r != 0 {
+		if s = &e.sources.at(r).val; s.owns > 0 || e.proved(s) {
+			return
+		}
 	}
 	if _, ok := e.protected.listed(k.prefix().Addr()); ok || e.covering(k) != 0 {
 		return
 	}
-	p, _ := e.touchPair(k, e.accountOf(o.Server, o.Service, &o.Account))
+	p, _ := e.touchPair(k, s, e.accountOf(o.Server, o.Service, &o.Account))
 	if p.flags&pairChallenged != 0 || p.okAt != 0 {
 		return
 	}

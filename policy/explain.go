@@ -165,9 +165,13 @@ func (e *Engine) explainAccounts(k key) []AccountPart {
 	var out []AccountPart
 	for _, r := range refs[:min(len(refs), maxExplained)] {
 		en := e.pairs.at(r)
-		p := AccountPart{Fails: int(en.val.fails), Excused: int(en.val.excused), Shielded: int(en.val.shielded), OKAt: nanos(en.val.okAt)}
+		v := en.val
+		if s := e.sources.get(k.host()); s != 0 {
+			v.anew(&e.sources.at(s).val)
+		}
+		p := AccountPart{Fails: int(v.fails), Excused: int(v.excused), Shielded: int(v.shielded), OKAt: nanos(v.okAt)}
 		if p.Fails+p.Excused+p.Shielded > 0 {
-			p.FailedAt = nanos(en.val.failAt)
+			p.FailedAt = nanos(v.failAt)
 		}
 		if ar := e.accounts.get(en.key.account); ar != 0 {
 			a := &e.accounts.at(ar).val

@@ -91,3 +91,70 @@ func TestPardonedPhoneIsCorrected(t *testing.T) {
 		}
 	}
 }
+
+// A user whose phone was banned for a wrong password, who was pardoned and has mended it, gets in: the failures from before
+// are not those of a guesser who found the password.
+func TestPardonedPhoneGetsIn(t *testing.T) {
+	for _, prefix := range []string{phone + "/32", "10.0.0.0/8"} {
+		for _, wait := range []time.Duration{0, time.Second, time.Hour} {
+			l := newLab(t)
+			for range 10 {
+				l.feed(wrong(phone, "1007"))
+			}
+			l.banned()
+			l.drop()
+			l.take(l.e.Pardon(l.now, netip.MustParsePrefix(prefix)))
+			l.drop()
+			l.wait(wait)
+			if x := l.e.Explain(hostAddr(phone)); x.MoreUnknown != 4 || x.MoreKnown != 7 || len(x.Accounts) != 1 || x.Accounts[0].Fails != 0 {
+				t.Errorf("after %v: %+v", wait, x)
+			}
+			l.feed(registered(phone))
+			l.quiet()
+			if !l.e.Explain(hostAddr(phone)).Proved {
+				t.Errorf("after %v: it is not proved", wait)
+			}
+		}
+	}
+}
+
+// What fails after the pardon counts as anybody's, the accounts that failed before it not at all.
+func TestPardonedScannerBeginsAnew(t *testing.T) {
+	l := newLab(t)
+	l.feed(all(guesses(4, attacker), overStream)...)
+	l.banned()
+	l.take(l.e.Pardon(l.now, netip.MustParsePrefix(attacker+"/32")))
+	l.drop()
+	if s := l.source(attacker); s.failed != 0 || s.failedProven != 0 || !s.clean() {
+		t.Errorf("it has %+v", s)
+	}
+	l.wait(time.Minute)
+	l.feed(all(guesses(3, attacker), overStream)...)
+	if s := l.source(attacker); s.failed != 3 || s.proven != 3 {
+		t.Errorf("it has %+v", s)
+	}
+	l.quiet()
+	l.feed(all(guesses(4, attacker)[3:], overStream)...)
+	if v := l.banned(); v.Attempts != 4 || v.Strike != 1 {
+		t.Errorf("banned: %+v", v)
+	}
+	l.wait(triedMemory + time.Hour) // the accounts are forgotten, each once
+	if s := l.source(attacker); s.failed != 0 || s.failedProven != 0 {
+		t.Errorf("it has %+v", s)
+	}
+}
+
+func BenchmarkPardon(b *testing.B) {
+	e := million(b)
+	var log saved
+	log.all(e)
+	for _, prefix := range []string{"64.0.0.7/32", "64.0.0.0/24", "0.0.0.0/0"} {
+		b.Run(prefix, func(b *testing.B) {
+			p := netip.MustParsePrefix(prefix)
+			for b.Loop() {
+				e.Pardon(e.now, p)
+				e.save.pardons = e.save.pardons[:0]
+			}
+		})
+	}
+}

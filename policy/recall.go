@@ -256,6 +256,7 @@ func (rc *recalling) recount() {
 		if sr == 0 {
 			continue
 		}
+		en.val.anew(&e.sources.at(sr).val)
 		n := &counts[sr-1]
 		n.failed = bump(n.failed, en.val.flags&pairFailed/pairFailed)
 		n.proven = bump(n.proven, en.val.flags&pairFailedProven/pairFailedProven)

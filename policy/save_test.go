@@ -146,6 +146,7 @@ func sameLasting(t rapid.TB, a, b *Engine) {
 			if s.strikes == 0 {
 				s.strikeAt = 0
 			}
+			s.pardons = 0
 			return s
 		}
 		x, y := get(a, ra), get(b, rb)
@@ -190,9 +191,17 @@ func sameLasting(t rapid.TB, a, b *Engine) {
 		if ra == 0 || rb == 0 {
 			return false
 		}
-		x, y := a.pairs.at(ra).val, b.pairs.at(rb).val
-		x.flags &^= pairChallenged
-		return x == y
+		k := a.pairs.at(ra).key
+		get := func(e *Engine, r ref) pair {
+			p := e.pairs.at(r).val
+			if s := e.sources.get(k.host()); s != 0 {
+				p.anew(&e.sources.at(s).val)
+			}
+			p.flags &^= pairChallenged
+			p.pardons = 0
+			return p
+		}
+		return get(a, ra) == get(b, rb)
 	})
 	compare(t, "account", a.accounts, b.accounts, func(ra, rb ref) bool { return ra != 0 && rb != 0 && a.accounts.at(ra).val == b.accounts.at(rb).val })
 	compare(t, "trail", a.trails, b.trails, func(ra, rb ref) bool { return ra != 0 && rb != 0 && a.trails.at(ra).val == b.trails.at(rb).val })

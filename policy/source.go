@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// source is what is remembered of an address. Times are seconds since the Unix epoch. Without pointers: 60 bytes, with its
+// source is what is remembered of an address. Times are seconds since the Unix epoch. Without pointers: 64 bytes, with its
 // place in the table at most 107.
 type source struct {
 	proven, forgeable         float32 // scores, as of at: of the evidence that cannot have been forged, and of the rest
@@ -14,7 +14,7 @@ type source struct {
 	trust                     float32
 
 	at       uint32
-	since    uint32 // the first attempt since the scores were last zero
+	since    uint32 // the first attempt since the scores were last zero, or when it was pardoned, if there was none since
 	proofAt  uint32 // the last proof
 	strikeAt uint32 // when the latest ban ends or ended
 	owned    ref    // in accounts: which it last authenticated as, may be another's by now
@@ -28,6 +28,7 @@ type source struct {
 	owns         uint8 // accounts that succeeded here
 	strikes      uint8
 	burst        uint8 // accounts that succeeded in the minute of proofAt
+	pardons      uint8 // how often it was pardoned: what pairs say of failures before means nothing
 	flags        uint8
 }
 
@@ -221,13 +222,18 @@ func (e *Engine) sweepSources(budget int) {
 	}
 }
 
+// pardonedLately says whether there may be pairs from before a source was pardoned.
+func (e *Engine) pardonedLately(s *source) bool {
+	return s.pardons != 0 && e.sec-s.since < seconds(triedMemory)
+}
+
 // sweepSource forgets one record, or moves it to where it belongs by now. False means that it stays.
 func (e *Engine) sweepSource(r ref) bool {
 	en := e.sources.at(r)
 	s := &en.val
 	e.decay(s)
 	switch {
-	case s.clean() && !e.proved(s) && s.owns == 0 && s.guess+s.slowGuess == 0 && s.trust == 0:
+	case s.clean() && !e.proved(s) && s.owns == 0 && s.guess+s.slowGuess == 0 && s.trust == 0 && !e.pardonedLately(s):
 		e.sources.remove(r)
 		return true
 	case en.list == listProved && !e.proved(s), en.list == listStruck && s.strikes == 0, en.list == listActive && s.attempts == 0:

@@ -11,7 +11,7 @@ import (
 )
 
 // stateMagic begins an exported state; its last byte is the version of the format.
-const stateMagic = "amifend policy state \x01"
+const stateMagic = "amifend policy state \x02"
 
 // Export writes all that the engine remembers, its seed included, so that a restart forgets nothing: see [Restore]. What is
 // protected is not part of it. The format is binary, sorted, and the same for the same state.

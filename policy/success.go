@@ -31,14 +31,14 @@ func (e *Engine) succeeded(k key, o *Observation) {
 		return
 	}
 	s, r := e.touch(k)
-	p, pr := e.touchPair(k, id)
+	p, pr := e.touchPair(k, s, id)
 	if e.found(k, s, r, p, o) {
 		return
 	}
 	if p.okAt == 0 {
-		if p.flags&pairFailed != 0 {
+		if p.flags&pairStranger != 0 {
 			a.strangers = max(0, a.strangers-1) // he was none: a user who erred
-			if p.flags&pairFailedProven != 0 {
+			if p.flags&pairStrangerProven != 0 {
 				a.proven = max(0, a.proven-1)
 			}
 		}
@@ -59,8 +59,15 @@ func (e *Engine) succeeded(k key, o *Observation) {
 
 // guessedAt says whether a source failed so often on the account of an observation that a success on it is a find.
 func (e *Engine) guessedAt(k key, o *Observation) bool {
-	r := e.pairs.get(pairKey{k.hi, k.lo, e.accountOf(o.Server, o.Service, &o.Account)})
-	return r != 0 && e.pairs.at(r).val.fails > typos
+	r, sr := e.pairs.get(pairKey{k.hi, k.lo, e.accountOf(o.Server, o.Service, &o.Account)}), e.sources.get(k.host())
+	if r == 0 {
+		return false
+	}
+	p := e.pairs.at(r).val
+	if sr != 0 {
+		p.anew(&e.sources.at(sr).val)
+	}
+	return p.fails > typos
 }
 
 // proveDialled judges a success of chan_sip whose account is doubtful: it proves the address, and says nothing of accounts.
@@ -171,7 +178,9 @@ func (e *Engine) redeem(k key, s *source, o *Observation) {
 			s.guess, s.slowGuess = max(0, s.guess-w), max(0, s.slowGuess-w)
 		}
 		e.pairs.mark(pr)
-		if p := &e.pairs.at(pr).val; int(p.fails)+int(p.excused)+int(p.shielded) <= 1 { // nothing else
+		p := &e.pairs.at(pr).val
+		p.anew(s)
+		if int(p.fails)+int(p.excused)+int(p.shielded) <= 1 { // nothing else
 			e.forgive(s, p)
 		}
 	}
