@@ -212,6 +212,7 @@ var refusedCommands = [][]string{
 	{"events", "--follow"},
 	{"export", "--nft"},
 	{"reload"},
+	{"keep"},
 	{"allow", "--list"},
 	{"allow", "203.0.113.5"},
 	{"allow", "--remove", "203.0.113.5"},

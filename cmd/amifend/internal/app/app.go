@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
@@ -26,6 +27,8 @@ type Options struct {
 	Banned  func(Ban) // called from the enforcer for each ban that the kernel has acknowledged; must not block; may be nil
 	// Reload reads the config again, nil: it cannot be. Errors are for people.
 	Reload func() (*config.Config, error)
+	// Trial is a time after the start whose bans end with it, unless an operator keeps them; see [control.Trial]. 0: there is none.
+	Trial  time.Duration
 	Getenv func(string) string // nil: os.Getenv
 	NetNS  int                 // descriptor of the network namespace to defend; 0: that of the calling thread
 }

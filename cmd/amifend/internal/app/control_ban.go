@@ -38,7 +38,7 @@ func (k *desk) Ban(ctx context.Context, by control.Peer, bans []control.NewBan) 
 		return nil, err
 	}
 	for i := range results {
-		if r := &results[i]; r.Error == nil {
+		if r := &results[i]; r.Error == nil && r.State == "" {
 			r.State = states[key{r.Prefix, scopeNamed(r.Scope)}]
 		}
 	}
@@ -106,8 +106,10 @@ func (j *judge) impose(b control.NewBan, d time.Duration, why string) control.Ba
 		}
 		ban := newBan(v, j.servers, j.clock)
 		ban.Evidence = why
-		out.Scope, out.Until = ban.Scope.String(), ban.Until().Truncate(time.Second)
-		j.ban(&ban)
+		if !j.ban(&ban) {
+			out.State = control.StateDry
+		}
+		out.Scope, out.Until = ban.Scope.String(), ban.Until().Truncate(time.Second) // a trial may have made it shorter
 	}
 	if err != nil {
 		out.Error = control.Errorf(control.CodeFailed, "%s", err).Advise("amifend status; if there is no room, raise [firewall] max_bans and restart amifend")

@@ -51,7 +51,7 @@ func (k *desk) eachPart(ctx context.Context, visit func([]control.Ban)) error {
 		}
 		visit(p.bans)
 		if !p.more {
-			return nil
+			return k.eachWatched(ctx, visit)
 		}
 	}
 }

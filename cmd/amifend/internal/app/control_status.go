@@ -66,9 +66,10 @@ func (k *desk) engineStatus(ctx context.Context, s *control.Status) {
 		stats  policy.Stats
 		masked []maskedSeen
 		alerts []alertSeen
+		trial  *control.Trial
 	}
 	a, err := ask(ctx, k.judge.asks, askJudge, func() answer {
-		return answer{k.judge.engine.Stats(), slices.Clone(k.judge.masked.seen), slices.Clone(k.judge.alerted)}
+		return answer{k.judge.engine.Stats(), slices.Clone(k.judge.masked.seen), slices.Clone(k.judge.alerted), k.judge.trialStatus()}
 	})
 	if err != nil {
 		s.Health = append(s.Health, control.Warning{
@@ -78,6 +79,9 @@ func (k *desk) engineStatus(ctx context.Context, s *control.Status) {
 	}
 	s.Engine = engineStatus(a.stats)
 	now := k.clock.now()
+	if s.Trial = a.trial; s.Trial != nil {
+		s.Health = append(s.Health, trialWarning(s.Trial))
+	}
 	s.Health = append(s.Health, maskedWarnings(a.masked, now)...)
 	s.Health = append(s.Health, policyWarnings(a.stats, k.pulse.before())...)
 	s.Health = append(s.Health, alertWarnings(a.alerts, now)...)

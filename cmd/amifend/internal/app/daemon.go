@@ -108,6 +108,9 @@ func (d *daemon) run(ctx context.Context, sessions []*session, watcher *protect.
 
 	kernel, stopKernel := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopKernel()
+	if d.Trial > 0 {
+		d.judge.begin(d.clock.now(), d.Trial)
+	}
 	judge.Go(func() { d.judge.run() })
 	enforcer.Go(func() { d.enforcer.run(kernel) })
 	if d.Ready != nil {

@@ -30,6 +30,8 @@ type judge struct {
 	records     records
 	tally       *tally
 	alerted     []alertSeen // the latest alerts, the last one at the end
+	trial       trial
+	minded      int64 // when the trial was last swept, in units of trialSweep
 }
 
 // run judges until in is closed.
@@ -57,6 +59,7 @@ func (j *judge) run() {
 			j.order(j.engine.Advance(now))
 			j.ineffective.sweep(now)
 			j.tally.flush(now)
+			j.mind(now)
 		}
 	}
 }
@@ -84,15 +87,22 @@ func (j *judge) order(verdicts []policy.Verdict) {
 	}
 }
 
-// ban orders a ban. The journal comes first, see [records].
-func (j *judge) ban(b *Ban) {
+// ban orders a ban. The journal comes first, see [records]. It is false if there is a trial that is over: then the ban is only
+// told of.
+func (j *judge) ban(b *Ban) bool {
+	if !j.trial.shorten(b, j.clock.now()) {
+		j.watch(b)
+		return false
+	}
 	j.records.ban(b)
 	j.orders.put(b.Prefix, order{ban: b})
+	return true
 }
 
 // lift orders that what a prefix has is lifted: at least a ban of that scope, policy.ScopeNone if nobody knows.
 func (j *judge) lift(prefix netip.Prefix, scope policy.Scope, by, why string) {
 	j.ineffective.forget(prefix)
+	j.trial.forget(prefix)
 	j.records.lift(prefix, scopes[scope], by, why)
 	j.orders.put(prefix, order{lift: true, why: why})
 }
@@ -121,6 +131,7 @@ func (j *judge) learn() {
 	for _, l := range j.late[:n] {
 		switch {
 		case !l.lifted:
+			j.trial.adopted(l.key, l.until)
 			j.order(j.engine.Adopt(now, l.prefix, scopeOf[l.scope], time.Duration(l.until-now)))
 		default:
 			j.pardon(l.prefix, byPolicy)

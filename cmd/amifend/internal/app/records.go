@@ -23,14 +23,19 @@ type records struct {
 }
 
 // ban tells of a ban. One that was found in the kernel must not replace what the journal knows better.
-func (r records) ban(b *Ban) {
+func (r records) ban(b *Ban) { r.tell(b, r.dry) }
+
+// observed tells of a ban that is not made.
+func (r records) observed(b *Ban) { r.tell(b, true) }
+
+func (r records) tell(b *Ban, observed bool) {
 	if r.journal == nil {
 		return
 	}
 	r.journal.Ban(journal.Ban{
 		Key: b.key().journal(), Rule: b.Rule, Score: b.Score, Attempts: b.Attempts, Strike: b.Strike, Evidence: b.Evidence,
 		From: r.clock.deadline(b.until - int64(b.Duration)), Until: r.clock.deadline(b.until),
-		Found: b.Rule == policy.RuleAdopted, Observed: r.dry,
+		Found: b.Rule == policy.RuleAdopted, Observed: observed,
 	})
 }
 

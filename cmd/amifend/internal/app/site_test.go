@@ -33,6 +33,7 @@ type site struct {
 	*firewalltest.NS
 	config config.Config
 	pbxs   []*amitest.PBX
+	trial  time.Duration
 }
 
 func newSite(t testing.TB, servers int) *site {
@@ -71,7 +72,7 @@ func (s *site) start(t *testing.T) *running {
 	ctx, cancel := context.WithCancel(t.Context())
 	r := &running{logbook: j, cancel: cancel, done: make(chan error, 1)}
 	c := s.config
-	go func() { r.done <- Run(ctx, Options{Config: &c, Log: log, NetNS: s.FD()}) }()
+	go func() { r.done <- Run(ctx, Options{Config: &c, Log: log, NetNS: s.FD(), Trial: s.trial}) }()
 	t.Cleanup(func() {
 		r.stop(t)
 		if strings.Contains(j.String(), pbxSecret) {

@@ -63,7 +63,7 @@ func stateText(state string) string {
 	case control.StateWaiting:
 		return "its set in the kernel is full: it waits for room (amifend status)"
 	case control.StateDry:
-		return "this daemon does not touch the kernel (observe = true, or backend = \"log\"): nothing is dropped"
+		return "this daemon does not touch the kernel (observe = true, backend = \"log\", or a trial that is over): nothing is dropped"
 	default:
 		return "the kernel does not have it yet (amifend status)"
 	}

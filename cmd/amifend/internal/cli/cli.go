@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
@@ -32,6 +33,7 @@ type Commands struct {
 	Allow      Allow      `cmd:"" help:"Have an address never banned, or list who is not."`
 	Import     Import     `cmd:"" help:"Take over the bans of another tool."`
 	Export     Export     `cmd:"" help:"Write all bans for another machine."`
+	Keep       Keep       `cmd:"" help:"Keep the bans of amifend run --trial, and go on as usual."`
 	Reload     Reload     `cmd:"" help:"Have the daemon read its config again."`
 	Flush      Flush      `cmd:"" help:"Take every ban out of the kernel, without the daemon."`
 	Events     Events     `cmd:"" help:"Follow the security events as they are decoded."`
@@ -78,6 +80,17 @@ func (f configFlag) load() (*config.Config, error) {
 // Run is `amifend run`.
 type Run struct {
 	configFlag
+	Trial span `placeholder:"TIME" help:"Let the bans that are made end after a time, such as 10m, unless amifend keep is said till then."`
+}
+
+// Help is the detailed help.
+func (*Run) Help() string {
+	return `With --trial nothing that is wrong in a new config lasts. The bans that are made in that time, also those of operators, end with it,
+whatever happens to amifend; from then on it only watches, and logs whom it would ban. amifend keep, said in the trial or
+after it, gives the bans their whole time and has amifend go on as without --trial. Bans that are older than the trial are
+not touched. Each start with --trial begins a new one.
+
+    amifend run --trial 10m --config /etc/amifend/config.toml`
 }
 
 // Run runs the daemon until it is told to stop.
@@ -86,7 +99,10 @@ func (r *Run) Run(ctx context.Context, v Version) error {
 	if err != nil {
 		return err
 	}
-	return app.Run(ctx, app.Options{Config: c, Version: string(v), Log: newLog(c.Log), Ready: ready, Reload: r.reload})
+	if r.Trial > 0 && (c.Observe || c.Firewall.Backend == config.BackendLog) {
+		return usageError("--trial: this config bans nobody ([policy] observe = true, or [firewall] backend = \"log\"), so there is nothing to try")
+	}
+	return app.Run(ctx, app.Options{Trial: time.Duration(r.Trial), Config: c, Version: string(v), Log: newLog(c.Log), Ready: ready, Reload: r.reload})
 }
 
 // ready tells systemd, when that is who started us, that every part runs.

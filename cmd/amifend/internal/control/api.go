@@ -14,6 +14,7 @@ type Status struct {
 	Health      []Warning      `json:"health"`  // empty: all is well
 	Servers     []ServerStatus `json:"servers"`
 	Engine      Engine         `json:"engine"`
+	Trial       *Trial         `json:"trial,omitempty"` // absent: there is none, or its bans are kept
 	Firewall    Firewall       `json:"firewall"`
 	Journal     *Journal       `json:"journal,omitempty"` // absent: there is none
 	Ineffective []Ineffective  `json:"ineffective"`       // the latest bans that do nothing

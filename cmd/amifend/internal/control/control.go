@@ -23,6 +23,7 @@
 //	DELETE /v1/allow?prefix=                Allowed: what was taken out
 //	GET    /v1/events?within=&server=&kind= an Event a line, until the client goes; a line that says lost counts those
 //	                                        that were not read fast enough
+//	POST   /v1/keep                         Kept
 //	POST   /v1/reload                       Reloaded
 //
 // A request that failed is answered with {"error": [Error]}. Fields may be added to answers; a change that breaks a client
@@ -44,6 +45,7 @@ const (
 	CodeNotAllowed    = "not_allowed"    // there is no such entry to take out
 	CodeProtected     = "protected"      // it must never be banned
 	CodeInvalidConfig = "invalid_config" // the config file is not valid: nothing was changed
+	CodeNoTrial       = "no_trial"       // there is no trial whose bans could be kept
 	CodeBusy          = "busy"           // the daemon did not answer in time, or serves too many
 	CodeFailed        = "failed"         // it was tried and did not work
 	CodeNotRunning    = "not_running"    // of the client: nobody serves the socket
@@ -81,7 +83,7 @@ func CodeOf(err error) string {
 // statuses are the HTTP statuses of codes.
 var statuses = map[string]int{
 	CodeBadRequest: http.StatusBadRequest, CodeForbidden: http.StatusForbidden, CodeUnknown: http.StatusNotFound,
-	CodeNotBanned: http.StatusNotFound, CodeNotAllowed: http.StatusNotFound, CodeProtected: http.StatusConflict,
+	CodeNotBanned: http.StatusNotFound, CodeNotAllowed: http.StatusNotFound, CodeNoTrial: http.StatusConflict, CodeProtected: http.StatusConflict,
 	CodeInvalidConfig: http.StatusUnprocessableEntity, CodeBusy: http.StatusServiceUnavailable, CodeFailed: http.StatusInternalServerError,
 }
 

@@ -60,6 +60,7 @@ type Options struct {
 	Past    Reporter
 	Explain func(ctx context.Context, addr netip.Addr) (Explanation, error)
 	Reload  func(ctx context.Context, by Peer) (Reloaded, error)
+	Keep    func(ctx context.Context, by Peer) (Kept, error)
 	Events  *Feed
 }
 
@@ -138,6 +139,7 @@ func (s *Server) routes() http.Handler {
 	change("DELETE /v1/bans", s.Ban != nil, s.unban)
 	change("POST /v1/allow", s.Allow != nil, s.allow)
 	change("DELETE /v1/allow", s.Allow != nil, s.disallow)
+	change("POST /v1/keep", s.Keep != nil, s.keep)
 	change("POST /v1/reload", s.Reload != nil, s.reload)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, Errorf(CodeUnknown, "the daemon knows no request %s %.100q", r.Method, r.URL.Path).

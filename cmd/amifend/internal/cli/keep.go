@@ -1,0 +1,38 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+)
+
+// Keep is `amifend keep`.
+type Keep struct {
+	daemonFlags
+}
+
+// Help is the detailed help.
+func (*Keep) Help() string {
+	return `Ends the trial of amifend run --trial: the bans that were made in it get their whole time, and from now on bans are made as
+usual. It can be said after the trial's end, too: then the bans that would have been made since and still run are put in force.`
+}
+
+// Run keeps.
+func (c *Keep) Run(ctx context.Context) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	k, err := client.Keep(ctx)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(k)
+	}
+	text := "the trial is ended: " + count(k.Bans, "ban") + " kept, and from now on bans are made as usual"
+	if k.Note != "" {
+		text += "; " + k.Note
+	}
+	_, err = fmt.Println(text)
+	return err
+}
