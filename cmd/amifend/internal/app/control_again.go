@@ -30,6 +30,9 @@ func (k *desk) again(ctx context.Context, within netip.Prefix, banned []netip.Pr
 	}
 	seen, err := ask(ctx, k.judge.asks, askJudge, func() int64 {
 		b, _ := k.judge.engine.Ban(within.Addr())
+		if b.LastSeen < b.From+int64(grace) {
+			return 0 // the rest of what it was banned for
+		}
 		return b.LastSeen
 	})
 	if err == nil && seen != 0 {

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -79,7 +80,7 @@ func (k *desk) checkBan(b *control.NewBan) (time.Duration, *control.Error) {
 	case b.For == 0:
 		return min(p.BanTime, p.BanMax), nil
 	case !(b.For >= 1 && b.For <= p.BanMax.Seconds()):
-		return bad("a ban may last from a second to [policy] ban_max, which is %s", p.BanMax)
+		return bad("a ban may last from a second to [policy] ban_max, which is %s", days(p.BanMax))
 	}
 	return d, nil
 }
@@ -108,6 +109,8 @@ func (j *judge) impose(b control.NewBan, d time.Duration, why string) control.Ba
 		ban.Evidence = why
 		if !j.ban(&ban) {
 			out.State = control.StateDry
+		} else if ban.Duration < v.Duration {
+			out.Note = "the trial ends then: amifend keep gives the ban its whole time"
 		}
 		out.Scope, out.Until = ban.Scope.String(), ban.Until().Truncate(time.Second) // a trial may have made it shorter
 	}
@@ -133,4 +136,17 @@ func (k *desk) settled(ctx context.Context, wanted []key) (map[key]string, error
 		}
 		return out
 	})
+}
+
+// days tells a duration as the config writes it, such as 30d or 1d12h0m0s.
+func days(d time.Duration) string {
+	n, rest := d/(24*time.Hour), d%(24*time.Hour)
+	switch {
+	case n == 0:
+		return d.String()
+	case rest == 0:
+		return fmt.Sprintf("%dd", n)
+	default:
+		return fmt.Sprintf("%dd%s", n, rest)
+	}
 }

@@ -87,7 +87,7 @@ func TestOperatorBansRefused(t *testing.T) {
 			"no length":    {newBanOf("203.0.112.0/23", "all", time.Hour), control.CodeBadRequest, "cannot be banned; those of"},
 			"all":          {newBanOf("0.0.0.0/0", "all", time.Hour), control.CodeBadRequest, "cannot be banned"},
 			"no scope":     {newBanOf("203.0.113.5/32", "", time.Hour), control.CodeBadRequest, "write all or sip"},
-			"too long":     {newBanOf("203.0.113.5/32", "all", 31*24*time.Hour), control.CodeBadRequest, "ban_max, which is 720h"},
+			"too long":     {newBanOf("203.0.113.5/32", "all", 31*24*time.Hour), control.CodeBadRequest, "ban_max, which is 30d"},
 			"negative":     {newBanOf("203.0.113.5/32", "all", -time.Hour), control.CodeBadRequest, "may last"},
 			"no prefix":    {control.NewBan{Scope: "all"}, control.CodeBadRequest, "is no prefix"},
 			"a long story": {control.NewBan{Prefix: netip.MustParsePrefix("203.0.113.5/32"), Scope: "all", Reason: strings.Repeat("x", 201)}, control.CodeBadRequest, "longer than 200"},

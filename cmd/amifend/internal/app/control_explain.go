@@ -19,9 +19,10 @@ func (k *desk) Explain(ctx context.Context, addr netip.Addr) (control.Explanatio
 	type answer struct {
 		x       policy.Explanation
 		servers []string
+		trial   *control.Trial
 	}
 	a, err := ask(ctx, k.judge.asks, askJudge, func() answer {
-		return answer{k.judge.engine.Explain(addr), k.judge.servers}
+		return answer{k.judge.engine.Explain(addr), k.judge.servers, k.judge.trialStatus()}
 	})
 	if err != nil {
 		return control.Explanation{}, err
@@ -33,6 +34,9 @@ func (k *desk) Explain(ctx context.Context, addr netip.Addr) (control.Explanatio
 	}
 	if err := explain.Text(&text, a.x, explain.Options{Servers: a.servers, Location: time.Local}); err != nil {
 		return control.Explanation{}, fmt.Errorf("tell of %s: %w", addr, err)
+	}
+	if a.trial != nil && a.x.Banned {
+		text.WriteString("  trial:     " + trialLine(a.trial) + "\n")
 	}
 	detail, err := json.Marshal(explain.New(a.x, a.servers))
 	if err != nil {

@@ -57,6 +57,14 @@ func (j *judge) trialStatus() *control.Trial {
 	return &control.Trial{Ends: j.clock.wallTime(t.ends).Truncate(time.Second), Over: t.over(j.clock.now()), Bans: len(t.bans)}
 }
 
+// trialLine says what a trial means for who is banned.
+func trialLine(t *control.Trial) string {
+	if t.Over {
+		return "it is over and was not kept: bans that were made in it or later drop nothing; amifend keep puts them in force"
+	}
+	return "bans that were made in it end at " + t.Ends.Local().Format(time.DateTime) + "; amifend keep gives them their whole time"
+}
+
 // trialWarning says what a trial means.
 func trialWarning(t *control.Trial) control.Warning {
 	ends := t.Ends.Local().Format(time.DateTime)

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -13,15 +12,17 @@ import (
 // Alerts is `amifend alerts`.
 type Alerts struct {
 	daemonFlags
-	Addr  netip.Addr `arg:"" optional:"" name:"address" help:"Only alerts about this address, or about a prefix that it is in."`
-	Since span       `default:"24h" placeholder:"TIME" help:"How far back to look, such as 90m, 24h or 7d (${default})."`
-	Kind  string     `placeholder:"KIND" help:"Only alerts of this kind, such as compromised_account."`
-	Limit int        `short:"n" default:"100" placeholder:"COUNT" help:"Print so many at most, the last ones (${default})."`
+	Addr  addrArg `arg:"" optional:"" name:"address" help:"Only alerts about this address, or about a prefix that it is in."`
+	Since span    `default:"24h" placeholder:"TIME" help:"How far back to look, such as 90m, 24h or 7d (${default})."`
+	Kind  string  `placeholder:"KIND" help:"Only alerts of this kind, such as compromised_account."`
+	Limit int     `short:"n" default:"100" placeholder:"COUNT" help:"Print so many at most, the last ones (${default})."`
 }
 
 // Help is the detailed help.
 func (*Alerts) Help() string {
-	return `    amifend alerts                       what you should know of the last day
+	return `Examples:
+
+    amifend alerts                       what you should know of the last day
     amifend alerts --since 30d --kind compromised_account
     amifend alerts 203.0.113.5 --since 30d
 
@@ -43,7 +44,7 @@ func (c *Alerts) Run(ctx context.Context) error {
 		return err
 	}
 	l, err := client.Alerts(ctx, control.AlertQuery{
-		Since: time.Duration(c.Since), About: c.Addr.Unmap().WithZone(""), Kind: c.Kind, Limit: c.Limit,
+		Since: time.Duration(c.Since), About: c.Addr.Addr, Kind: c.Kind, Limit: c.Limit,
 	})
 	if err != nil {
 		return err

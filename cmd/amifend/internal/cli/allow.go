@@ -22,7 +22,9 @@ type Allow struct {
 
 // Help is the detailed help.
 func (*Allow) Help() string {
-	return `    amifend allow 203.0.113.5 --for 2h --reason "new phones, Alice"
+	return `Examples:
+
+    amifend allow 203.0.113.5 --for 2h --reason "new phones, Alice"
     amifend allow --list
     amifend allow --remove 203.0.113.5
 

@@ -20,7 +20,9 @@ type Ban struct {
 
 // Help is the detailed help.
 func (*Ban) Help() string {
-	return `    amifend ban 203.0.113.5 --for 7d --reason "calls Cuba"
+	return `Examples:
+
+    amifend ban 203.0.113.5 --for 7d --reason "calls Cuba"
 
 What must never be banned is refused, see amifend allow --list. It is undone by amifend unban.`
 }
@@ -48,6 +50,9 @@ func (c *Ban) Run(ctx context.Context) error {
 		return printJSON(r)
 	}
 	text := fmt.Sprintf("%s is banned (%s) until %s; to undo it: amifend unban %[1]s", who(r.Prefix), r.Scope, r.Until.Local().Format(time.DateTime))
+	if r.Note != "" {
+		text += "\n" + r.Note
+	}
 	if more := stateText(r.State); more != "" {
 		text += "\n" + more
 	}
@@ -78,7 +83,9 @@ type Unban struct {
 
 // Help is the detailed help.
 func (*Unban) Help() string {
-	return `    amifend unban 203.0.113.5
+	return `Examples:
+
+    amifend unban 203.0.113.5
     amifend unban --all
 
 The score and the strikes are forgotten too: the source begins anew. If it keeps failing it is soon banned again: correct its

@@ -27,7 +27,9 @@ type Bans struct {
 
 // Help is the detailed help.
 func (*Bans) Help() string {
-	return `    amifend bans                         who is banned now, the newest first
+	return `Examples:
+
+    amifend bans                         who is banned now, the newest first
     amifend bans 203.0.113.5             is he banned, for how long, how many of his packets were dropped
     amifend bans --sort dropped -n 10    who knocks most
 

@@ -90,6 +90,19 @@ func (a *sourceArg) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// addrArg is an address in the command line; its zero value is none.
+type addrArg struct{ netip.Addr }
+
+// UnmarshalText implements encoding.TextUnmarshaler, for kong.
+func (a *addrArg) UnmarshalText(text []byte) error {
+	addr, err := netip.ParseAddr(string(text))
+	if err != nil {
+		return fmt.Errorf("%q is no address; write one like 203.0.113.5 or 2001:db8::5", text)
+	}
+	a.Addr = addr.Unmap().WithZone("")
+	return nil
+}
+
 // span is a length of time in the command line: Go's, and days.
 type span time.Duration
 

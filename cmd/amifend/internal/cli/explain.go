@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -13,7 +12,7 @@ import (
 // Explain is `amifend explain`.
 type Explain struct {
 	daemonFlags
-	Addr netip.Addr `arg:"" name:"address" help:"The address, banned or not."`
+	Addr addrArg `arg:"" name:"address" help:"The address, banned or not."`
 }
 
 // Help is the detailed help.
@@ -28,7 +27,7 @@ func (c *Explain) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	x, err := client.Explain(ctx, c.Addr.Unmap().WithZone(""))
+	x, err := client.Explain(ctx, c.Addr.Addr)
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,9 @@ type Export struct {
 
 // Help is the detailed help.
 func (*Export) Help() string {
-	return `    amifend export --nft > bans.nft         # here
+	return `Examples:
+
+    amifend export --nft > bans.nft         # here
     nft -f bans.nft                         # on another machine with amifend: it takes them over
 
 Each ban has the time that remains now. With --json: an object a line, as of amifend bans. The deny lists are no bans: copy

@@ -17,7 +17,9 @@ type Completion struct {
 
 // Help is the detailed help.
 func (*Completion) Help() string {
-	return `    amifend completion bash > /etc/bash_completion.d/amifend
+	return `Examples:
+
+    amifend completion bash > /etc/bash_completion.d/amifend
     amifend completion zsh > /usr/local/share/zsh/site-functions/_amifend
     amifend completion fish > /etc/fish/completions/amifend.fish`
 }
@@ -34,7 +36,9 @@ type Man struct {
 
 // Help is the detailed help.
 func (*Man) Help() string {
-	return `    amifend man | man -l -
+	return `Examples:
+
+    amifend man | man -l -
     amifend man /usr/local/share/man/man8`
 }
 

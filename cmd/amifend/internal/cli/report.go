@@ -29,7 +29,9 @@ type Report struct {
 
 // Help is the detailed help.
 func (*Report) Help() string {
-	return `    amifend report                              what happened since yesterday: bans, alerts, what operators did, and who failed
+	return `Examples:
+
+    amifend report                              what happened since yesterday: bans, alerts, what operators did, and who failed
     amifend report --since 7d --format csv -n 1000 > week.csv
     amifend report /var/log/asterisk/security*  the failed attempts in log files, without the daemon
 
@@ -98,8 +100,11 @@ func writeReport(to io.Writer, r control.Report) error {
 	fmt.Fprintf(w, "from %s to %s\n", r.From.Local().Format(minutes), r.To.Local().Format(minutes))
 	fmt.Fprintf(w, "\nbans: %s\n", banCounts(r.Bans))
 	var lines []string
+	newer := make(map[string]bool)
 	for _, b := range r.Latest {
-		lines = append(lines, "  "+strings.Join([]string{b.From.Local().Format(minutes), who(b.Prefix), b.Scope, b.Rule, pastEnd(b)}, "\t"))
+		key := b.Prefix.String() + b.Scope
+		lines = append(lines, "  "+strings.Join([]string{b.From.Local().Format(minutes), who(b.Prefix), b.Scope, b.Rule, pastEnd(b, newer[key])}, "\t"))
+		newer[key] = true
 	}
 	if err := columns(w, lines); err != nil {
 		return err
@@ -167,13 +172,15 @@ func banCounts(c control.BanCounts) string {
 	return text
 }
 
-// pastEnd says how a ban ended or will.
-func pastEnd(b control.PastBan) string {
+// pastEnd says how a ban ended or will. One that was replaced has a newer one.
+func pastEnd(b control.PastBan, replaced bool) string {
 	switch {
 	case !b.Lifted.IsZero():
 		return "lifted after " + rough(b.Lifted.Sub(b.From)) + " by " + b.By
 	case b.Observed:
 		return "would have been for " + rough(b.Until.Sub(b.From))
+	case b.Until.After(time.Now()) && replaced:
+		return "for " + rough(b.Until.Sub(b.From)) + ", replaced"
 	case b.Until.After(time.Now()):
 		return "for " + rough(b.Until.Sub(b.From)) + ", runs"
 	default:

@@ -12,14 +12,16 @@ import (
 // Top is `amifend top`.
 type Top struct {
 	daemonFlags
-	What  string `arg:"" enum:"sources,accounts,servers" help:"What to count by: sources, accounts or servers."`
+	What  string `arg:"" optional:"" enum:"sources,accounts,servers" default:"sources" help:"What to count by: sources (${default}), accounts or servers."`
 	Since span   `default:"1h" placeholder:"TIME" help:"How far back to look, such as 1h, 24h or 7d (${default}). Hours are counted whole."`
 	Limit int    `short:"n" default:"10" placeholder:"COUNT" help:"Print so many at most (${default})."`
 }
 
 // Help is the detailed help.
 func (*Top) Help() string {
-	return `    amifend top sources                    who fails most, now
+	return `Examples:
+
+    amifend top sources                    who fails most, now
     amifend top accounts --since 7d -n 20  which accounts are tried most
     watch amifend top sources              the same, again and again
 

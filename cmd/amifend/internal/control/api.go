@@ -167,6 +167,7 @@ type BanResult struct {
 	Scope  string       `json:"scope,omitempty"`
 	Until  time.Time    `json:"until,omitzero"`
 	State  string       `json:"state,omitempty"`
+	Note   string       `json:"note,omitempty"`
 	Error  *Error       `json:"error,omitempty"`
 }
 
