@@ -46,10 +46,16 @@ func (d *daemon) adopt(ctx context.Context) (adoption, error) {
 		return nil
 	})
 	both.Go(func() (err error) {
-		if snap, err = d.recall(ctx); err == nil && snap != nil {
+		if snap, err = d.recall(ctx); err != nil {
+			return err
+		}
+		if err := d.remember(ctx); err != nil {
+			return err
+		}
+		if snap != nil {
 			d.expect(snap, now)
 		}
-		return err
+		return nil
 	})
 	if err := both.Wait(); err != nil {
 		return adoption{}, err
@@ -131,7 +137,7 @@ func (d *daemon) restoreOne(k journal.Key, o journal.Open, snap *journal.Snapsho
 // must be no such ban; "": there may.
 func (d *daemon) admit(b *Ban, now int64) string {
 	left := time.Duration(b.until - now)
-	for _, v := range d.judge.engine.Adopt(now, b.Prefix, scopeOf[b.Scope], left) {
+	for _, v := range d.judge.adopt(b, now) {
 		switch v.Action {
 		case policy.ActionUnban:
 			return d.judge.why(v)

@@ -65,7 +65,17 @@ func (k *desk) onDisk(ctx context.Context) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, diskTime)
 	defer cancel()
-	return k.records.journal.Sync(ctx) == nil
+	for saved := false; !saved; { // what the engine was told to forget, too
+		j := k.judge
+		var err error
+		if saved, err = ask(ctx, j.asks, askJudge, func() bool { return j.saver.urge(j.engine, j.servers, j.clock.now()) }); err != nil {
+			return false
+		}
+		if k.records.journal.Sync(ctx) != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // retryControl is how long a control socket that could not be served is left alone.

@@ -78,6 +78,9 @@ func newDaemon(o Options, table watchedTable, set protect.Set) (*daemon, error) 
 		asks:        newAsks(), news: d.enforcer.news, records: d.records,
 		tally: newTally(d.records, names, opts.Weights),
 	}
+	if d.records.journal != nil {
+		d.judge.saver.keeper = d.records.journal
+	}
 	return d, nil
 }
 
@@ -120,6 +123,7 @@ func (d *daemon) run(ctx context.Context, sessions []*session, watcher *protect.
 	sources.Wait()
 	close(d.in)
 	judge.Wait()
+	d.saveAll()
 	stopKernel()
 	enforcer.Wait()
 	d.Log.Info("amifend stops: its bans stay in the kernel", "bans", len(d.enforcer.ledger.bans))

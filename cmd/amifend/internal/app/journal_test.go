@@ -347,3 +347,16 @@ func TestNeedless(t *testing.T) {
 		}
 	}
 }
+
+// edit changes the journal's database as a user could.
+func edit(t *testing.T, file, q string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), q); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -29,6 +29,7 @@ type judge struct {
 	late        []lateNews          // of these, what is still to be told to the engine
 	records     records
 	tally       *tally
+	saver       saver
 	alerted     []alertSeen // the latest alerts, the last one at the end
 	trial       trial
 	minded      int64 // when the trial was last swept, in units of trialSweep
@@ -38,6 +39,8 @@ type judge struct {
 func (j *judge) run() {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	save := time.NewTimer(saveBeat)
+	defer save.Stop()
 	for {
 		select {
 		case s, ok := <-j.in:
@@ -60,6 +63,8 @@ func (j *judge) run() {
 			j.ineffective.sweep(now)
 			j.tally.flush(now)
 			j.mind(now)
+		case <-save.C:
+			save.Reset(j.saver.step(j.engine, j.servers, j.clock.now()))
 		}
 	}
 }
@@ -112,7 +117,7 @@ const learnMost = 256
 
 // news is what became of a ban without the engine: it was found, or came back from the journal, or is lifted.
 type news struct {
-	until  int64
+	ban    Ban
 	lifted bool
 }
 
@@ -131,8 +136,8 @@ func (j *judge) learn() {
 	for _, l := range j.late[:n] {
 		switch {
 		case !l.lifted:
-			j.trial.adopted(l.key, l.until)
-			j.order(j.engine.Adopt(now, l.prefix, scopeOf[l.scope], time.Duration(l.until-now)))
+			j.trial.adopted(l.key, l.ban.until)
+			j.order(j.adopt(&l.ban, now))
 		default:
 			j.pardon(l.prefix, byPolicy)
 		}
@@ -145,6 +150,18 @@ func (j *judge) learn() {
 	case j.news.wake <- struct{}{}:
 	default:
 	}
+}
+
+// adopt tells the engine of a ban that it does not know.
+func (j *judge) adopt(b *Ban, now int64) []policy.Verdict {
+	scope := scopeOf[b.Scope]
+	if b.Rule == policy.RuleAdopted {
+		return j.engine.Adopt(now, b.Prefix, scope, time.Duration(b.until-now))
+	}
+	return j.engine.AdoptBan(now, policy.Ban{
+		Prefix: b.Prefix, Scope: scope, From: b.until - int64(b.Duration), Until: b.until, Rule: b.Rule, Score: b.Score, Attempts: b.Attempts,
+		Strike: b.Strike,
+	})
 }
 
 // why says why a ban is lifted: the rule, and what it found.

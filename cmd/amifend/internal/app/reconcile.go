@@ -83,7 +83,7 @@ func (e *enforcer) meet(el firewall.Element, snap *journal.Snapshot, now int64, 
 	}
 	n.adopted++
 	e.takeOver(ban, el, now)
-	e.news.put(ban.key(), news{until: ban.until})
+	e.news.put(ban.key(), news{ban: ban})
 }
 
 // weigh says what an element of the kernel is that the ledger does not know: a ban, or why there must be no such element.
@@ -130,7 +130,7 @@ func (e *enforcer) follow(k journal.Key, o journal.Open, snap *journal.Snapshot,
 		if left > slack {
 			ban := remembered(k, o, left, now)
 			e.putBack(ban)
-			e.news.put(ban.key(), news{until: ban.until})
+			e.news.put(ban.key(), news{ban: ban})
 			n.restored++
 		}
 		return

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
@@ -37,12 +38,12 @@ func SessionConfig(s config.Server) ami.Config {
 
 func (d *daemon) sessions(watcher *protect.Watcher) ([]*session, error) {
 	var out []*session
-	for i, server := range d.Config.Servers {
+	for _, server := range d.Config.Servers {
 		s, err := d.session(server, watcher)
 		if err != nil {
 			return nil, fmt.Errorf("server %s: %w", server.Name, err)
 		}
-		s.translator.server = uint16(i)
+		s.translator.server = uint16(slices.Index(d.judge.servers, server.Name)) // mostServers at most
 		out = append(out, s)
 	}
 	return out, nil
