@@ -66,7 +66,7 @@ func newDaemon(o Options, table watchedTable, set protect.Set) (*daemon, error) 
 	d.enforcer.dry, d.enforcer.banned = dry(c), o.Banned
 	d.denier = newDenier(table, o.Log, c.Deny, func() protect.Set { return set })
 	d.enforcer.laidOut = d.denier.laidOut
-	d.records = records{newKeeper(c, o, d.enforcer.inquiry.want), d.clock, dry(c)}
+	d.records = records{newKeeper(c, o, d.enforcer.inquiry.want), d.clock}
 	d.enforcer.records = d.records
 	if d.records.journal != nil && !dry(c) {
 		d.enforcer.inquiry.memory = d.records.journal

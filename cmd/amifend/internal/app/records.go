@@ -19,11 +19,10 @@ const byPolicy = "policy"
 type records struct {
 	journal *journal.Journal
 	clock   clock
-	dry     bool // decisions are only observed, and the journal is one of its own
 }
 
 // ban tells of a ban. One that was found in the kernel must not replace what the journal knows better.
-func (r records) ban(b *Ban) { r.tell(b, r.dry) }
+func (r records) ban(b *Ban) { r.tell(b, false) }
 
 // observed tells of a ban that is not made.
 func (r records) observed(b *Ban) { r.tell(b, true) }

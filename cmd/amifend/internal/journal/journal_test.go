@@ -222,6 +222,9 @@ func TestBansOutliveTheProcess(t *testing.T) {
 	unknown := lift("203.0.113.9/32", sip)
 	unknown.Known = false
 	r.Lift(unknown)
+	observed := ban("203.0.113.10/32", sip, time.Hour)
+	observed.Observed = true
+	r.Ban(observed)
 	time.Sleep(5 * time.Millisecond)
 	const want = "2001:db8::/64 sip 3h0m0s, 203.0.113.5/32 all 1h0m0s, 203.0.113.5/32 sip 2h0m0s, 203.0.113.7/32 all lifted, 203.0.113.8/32 all lifted"
 	if got := r.snapshot(t).shows(); got != want {

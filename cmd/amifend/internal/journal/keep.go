@@ -157,6 +157,7 @@ func (j *Journal) openAnew() error {
 	var s *store
 	err := guard(func() (err error) {
 		if s, err = openStore(j.path(), j.o.Clock); err == nil {
+			s.observed = j.o.Observed
 			if err = s.belong(j.o.owner()); err != nil {
 				s.close()
 			}

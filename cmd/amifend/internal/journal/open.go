@@ -27,6 +27,7 @@ type store struct {
 	path     string
 	file     os.FileInfo // as it was when it was opened
 	readOnly bool        // nothing can be written: of use for a snapshot only
+	observed bool        // nothing is in force
 	times    timeline
 	stmts    map[string]*sql.Stmt
 	log      log

@@ -115,7 +115,7 @@ func (n *Snapshot) add(e *entry, now time.Time) {
 		}
 	}
 	b := e.ban
-	if b == nil {
+	if b == nil || b.Observed {
 		return
 	}
 	if b.Found {

@@ -157,21 +157,24 @@ func (s *store) putBan(b *Ban, end *Lift) error {
 	prefix, scope := b.Prefix.String(), b.Scope.String()
 	decided, until := s.times.at(b.From), s.times.at(b.Until)
 	boot := s.times.last.boot
-	known, err := s.isKnown(b, until)
-	if err != nil || known && end == nil {
-		return err
-	}
-	if known {
-		return s.putLift(end)
-	}
-	if _, err := s.do("supersede", prefix, scope, until); err != nil {
-		return err
+	if !b.Observed {
+		known, err := s.isKnown(b, until)
+		if err != nil || known && end == nil {
+			return err
+		}
+		if known {
+			return s.putLift(end)
+		}
+		if _, err := s.do("supersede", prefix, scope, until); err != nil {
+			return err
+		}
 	}
 	var lifted, by, why any
 	if end != nil {
 		lifted, by, why = s.times.at(end.At), end.By, end.Why
 	}
-	_, err = s.do("ban", prefix, scope, b.Rule, b.Score, b.Attempts, b.Strike, b.Evidence, decided, until, lifted, by, why, b.Observed, true, boot)
+	_, err := s.do("ban", prefix, scope, b.Rule, b.Score, b.Attempts, b.Strike, b.Evidence, decided, until, lifted, by, why,
+		b.Observed || s.observed, !b.Observed, boot)
 	return err
 }
 

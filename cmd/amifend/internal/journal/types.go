@@ -24,7 +24,7 @@ type Ban struct {
 	From     time.Time // when it was decided. These two must bear a monotonic clock reading: the wall clock may be set before they are written
 	Until    time.Time
 	Found    bool // it was found, not decided: it is written only where the journal knows nothing of its key
-	Observed bool // nothing is dropped: it is of a dry run, whose journal is one of its own
+	Observed bool // it is only noted: never in force, also not after a restart
 }
 
 // Lift says that a ban is over before its time.
