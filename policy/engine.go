@@ -95,6 +95,10 @@ const (
 	sourcesPerAccount = 32
 )
 
+func (o Options) networks() int { return max(minTable, o.MaxSources/sourcesPerNetwork) }
+func (o Options) pairs() int    { return max(minTable, o.MaxSources/sourcesPerPair) }
+func (o Options) accounts() int { return max(minTable, o.MaxSources/sourcesPerAccount) }
+
 // New returns an engine that remembers nothing and protects only what is built in; see [Engine.Protect].
 func New(o Options) (*Engine, error) {
 	if err := o.Validate(); err != nil {
@@ -102,17 +106,11 @@ func New(o Options) (*Engine, error) {
 	}
 	k0, k1 := seedKeys(o.Seed)
 	e := &Engine{
-		opt: o, k0: k0, k1: k1,
-		calm:        float32(o.calm() * offRound),
-		slowCalm:    float32(o.Threshold * slowCalm * offRound),
-		limit:       float32(o.Threshold * (1 + rounding)),
-		half:        o.HalfLife.Seconds(),
-		slowHalf:    max(slowHalfLife, o.HalfLife).Seconds(),
-		proofWindow: seconds(o.ProofWindow),
+		k0: k0, k1: k1,
 		sources:     newTable[host, source](o.MaxSources, k0, k1),
-		networks:    newTable[key, network](max(minTable, o.MaxSources/sourcesPerNetwork), k0, k1),
-		pairs:       newTable[pairKey, pair](max(minTable, o.MaxSources/sourcesPerPair), k0, k1),
-		accounts:    newTable[accountID, account](max(minTable, o.MaxSources/sourcesPerAccount), k0, k1),
+		networks:    newTable[key, network](o.networks(), k0, k1),
+		pairs:       newTable[pairKey, pair](o.pairs(), k0, k1),
+		accounts:    newTable[accountID, account](o.accounts(), k0, k1),
 		requests:    newTable[requestKey, request](maxRequests, k0, k1),
 		dialogs:     newTable[dialogKey, dialog](maxDialogs, k0, k1),
 		silents:     newTable[key, silent](maxSilent, k0, k1),
@@ -123,12 +121,25 @@ func New(o Options) (*Engine, error) {
 		out:         make([]Verdict, 0, 8),
 		evidenceOut: make([]Evidence, 0, 8*evidenceKept),
 	}
-	h := NewHasher(o.Seed)
-	for _, name := range o.Canaries {
-		e.canaries = append(e.canaries, h.Label([]byte(name)).hash)
-	}
+	e.setOptions(o)
 	e.columns = e.newColumns()
 	return e, nil
+}
+
+// setOptions takes options, without what they say of sizes.
+func (e *Engine) setOptions(o Options) {
+	e.opt = o
+	e.calm = float32(o.calm() * offRound)
+	e.slowCalm = float32(o.Threshold * slowCalm * offRound)
+	e.limit = float32(o.Threshold * (1 + rounding))
+	e.half = o.HalfLife.Seconds()
+	e.slowHalf = max(slowHalfLife, o.HalfLife).Seconds()
+	e.proofWindow = seconds(o.ProofWindow)
+	h := NewHasher(o.Seed)
+	e.canaries = make([]uint64, len(o.Canaries))
+	for i, name := range o.Canaries {
+		e.canaries[i] = h.Label([]byte(name)).hash
+	}
 }
 
 // Observe takes in one observation and returns what it decides, nil almost always. The verdicts and their evidence are

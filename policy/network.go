@@ -100,10 +100,7 @@ func (e *Engine) touchNetwork(k key) (*network, ref) {
 	r := e.networks.get(k)
 	if r == 0 {
 		if e.networks.full() {
-			if evict(e.networks) == listProved {
-				e.blindAt, e.blind = e.sec, true // it cannot be known any more which prefixes hold a proved address
-			}
-			e.stats.Evicted++
+			e.evictNetwork()
 		}
 		r = e.networks.add(k, listCalm)
 		e.networks.at(r).val.at = e.sec
@@ -113,6 +110,14 @@ func (e *Engine) touchNetwork(k key) (*network, ref) {
 	e.decayNetwork(n)
 	e.classifyNetwork(k, r)
 	return n, r
+}
+
+// evictNetwork forgets a prefix to make room.
+func (e *Engine) evictNetwork() {
+	if evict(e.networks) == listProved {
+		e.blindAt, e.blind = e.sec, true // it cannot be known any more which prefixes hold a proved address
+	}
+	e.stats.Evicted++
 }
 
 func (e *Engine) decayNetwork(n *network) {

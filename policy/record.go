@@ -115,6 +115,9 @@ func (s *source) code(c *coder, e *Engine) {
 	for _, v := range []*uint8{&s.failed, &s.failedProven, &s.owns, &s.strikes, &s.burst, &s.pardons, &s.flags} {
 		c.u8(v)
 	}
+	if c.reading {
+		c.refade.source(s, secondOf(c.now))
+	}
 }
 
 func (n *network) code(c *coder) {
@@ -134,6 +137,9 @@ func (n *network) code(c *coder) {
 	for _, v := range []*uint8{&n.offenders, &n.provenOffenders, &n.strikes, &n.flags} {
 		c.u8(v)
 	}
+	if c.reading {
+		c.refade.network(n, secondOf(c.now))
+	}
 }
 
 func (p *pair) code(c *coder) {
@@ -149,6 +155,9 @@ func (p *pair) code(c *coder) {
 	c.u8(&p.rate)
 	c.u8(&p.pardons)
 	c.u8(&p.flags)
+	if c.reading {
+		c.refade.pair(p, secondOf(c.now))
+	}
 }
 
 func (a *account) code(c *coder) {
@@ -191,6 +200,9 @@ func (q *silent) code(c *coder) {
 	c.u16(&q.accounts)
 	c.u16(&q.weighed)
 	q.last.code(c)
+	if c.reading {
+		c.refade.silent(q, secondOf(c.now))
+	}
 	if q.weighed > q.accounts && c.err == nil {
 		c.err = errors.New("more accounts were weighed than there were")
 	}

@@ -49,14 +49,19 @@ func (s *saved) recall(t rapid.TB, o Options, now int64) (*Engine, Recalled) {
 	return e, got
 }
 
-// clone is the engine that an export and a restore make of one.
-func clone(t rapid.TB, e *Engine) *Engine {
+func bytesOf(t rapid.TB, e *Engine) *bytes.Buffer {
 	t.Helper()
 	var state bytes.Buffer
 	if err := e.Export(&state); err != nil {
 		t.Fatal(err)
 	}
-	out, err := Restore(e.opt, e.now, &state)
+	return &state
+}
+
+// clone is the engine that an export and a restore make of one.
+func clone(t rapid.TB, e *Engine) *Engine {
+	t.Helper()
+	out, err := Restore(e.opt, e.now, bytesOf(t, e))
 	if err != nil {
 		t.Fatal(err)
 	}

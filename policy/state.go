@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 	"math"
+	"time"
 )
 
 // stateMagic begins an exported state; its last byte is the version of the format.
@@ -89,6 +90,9 @@ func (e *Engine) codeGlobals(c *coder) {
 	c.bool(&e.blind)
 	c.at(&e.dialogsLost)
 	e.budgetUsed = int(min(used, maxForgeable))
+	half := int64(e.opt.HalfLife)
+	c.i64(&half)
+	c.refade = newRefade(time.Duration(half), e.opt.HalfLife)
 }
 
 // listOfTried returns the list of an account, or of one at a source: by its last success, and how often it was tried.
@@ -124,6 +128,7 @@ type coder struct {
 	reading bool      // from r, or from in
 	short   bool      // names and evidence take no more room than they need
 	owned   accountID // that the latest source was written or read with
+	refade  refade    // from the half-life of what is read to that of the engine
 	err     error
 
 	now     int64 // when it reads: no time may be later

@@ -51,8 +51,22 @@ const (
 const chunkBits = 8
 
 func newTable[K hashable, V any](limit int, k0, k1 uint64) *table[K, V] {
-	size := 1 << bits.Len(uint(limit+limit/3)) // limit is positive
-	return &table[K, V]{k0: k0, k1: k1, max: limit, index: make([]uint32, size)}
+	return &table[K, V]{k0: k0, k1: k1, max: limit, index: make([]uint32, indexSize(limit))}
+}
+
+func indexSize(limit int) int { return 1 << bits.Len(uint(limit+limit/3)) } // limit is positive
+
+// resize sets how many entries there may be. Entries beyond stay until they are removed.
+func (t *table[K, V]) resize(limit int) {
+	t.max = limit
+	size := indexSize(max(limit, t.n))
+	if size == len(t.index) {
+		return
+	}
+	t.index = make([]uint32, size)
+	for r := range t.all() {
+		t.enter(r)
+	}
 }
 
 func (t *table[K, V]) at(r ref) *entry[K, V] {
@@ -123,15 +137,20 @@ func (t *table[K, V]) add(k K, list uint8) ref {
 	}
 	e := t.at(r)
 	*e = entry[K, V]{key: k, sum: sum}
+	t.enter(r)
+	t.n++
+	t.link(r, list)
+	return r
+}
+
+// enter puts an entry into the index.
+func (t *table[K, V]) enter(r ref) {
 	mask := uint32(len(t.index) - 1) // below 2^28
-	i := sum & mask
+	i := t.at(r).sum & mask
 	for t.index[i] != 0 {
 		i = (i + 1) & mask
 	}
 	t.index[i] = r
-	t.n++
-	t.link(r, list)
-	return r
 }
 
 // remove forgets an entry.
