@@ -20,12 +20,6 @@ import (
 // mostServers is how many servers there may have been since the start: events name them by a number of 16 bits.
 const mostServers = 1 << 16
 
-// tunable is a policy engine that takes new options without forgetting anything.
-type tunable interface {
-	// Tune replaces the options. What is remembered, the seed and the limits of memory stay.
-	Tune(o policy.Options) error
-}
-
 // portSetter is a table whose SIP ports can change.
 type portSetter interface {
 	SetSIPPorts(ctx context.Context, ports firewall.SIPPorts) error
@@ -92,7 +86,9 @@ func keepFixed(old, next *config.Config, out *control.Reloaded) *config.Config {
 		merged.Firewall = old.Firewall
 		merged.Firewall.SIPPorts = next.Firewall.SIPPorts
 	})
-	merged.Policy.MaxBans, merged.Policy.MaxSources = old.Policy.MaxBans, old.Policy.MaxSources // they follow max_bans
+	if next.Policy.MaxBans != old.Policy.MaxBans { // it follows [firewall] max_bans, and max_sources must fit it
+		merged.Policy.MaxBans, merged.Policy.MaxSources = old.Policy.MaxBans, old.Policy.MaxSources
+	}
 	return &merged
 }
 
@@ -120,16 +116,7 @@ func (k *desk) changePolicy(ctx context.Context, old, next *config.Config, out *
 	if reflect.DeepEqual(old.Policy, next.Policy) {
 		return nil
 	}
-	engine, ok := any(k.judge.engine).(tunable)
-	if !ok {
-		next.Policy = old.Policy
-		out.Restart = append(out.Restart, "[policy]")
-		return nil
-	}
-	refused, err := ask(ctx, k.judge.asks, askJudge, func() error {
-		k.judge.masked.weights, k.judge.tally.weights = next.Policy.Weights, next.Policy.Weights
-		return engine.Tune(next.Policy)
-	})
+	refused, err := ask(ctx, k.judge.asks, askJudge, func() error { return k.judge.tune(next.Policy) })
 	if err != nil {
 		return err
 	}
@@ -137,6 +124,17 @@ func (k *desk) changePolicy(ctx context.Context, old, next *config.Config, out *
 		return fmt.Errorf("change the policy: %w", refused)
 	}
 	out.Changed = append(out.Changed, "[policy]")
+	return nil
+}
+
+// tune gives the engine new options: the judge's own goroutine alone may call it.
+func (j *judge) tune(o policy.Options) error {
+	verdicts, err := j.engine.Tune(j.clock.now(), o)
+	if err != nil {
+		return err
+	}
+	j.threshold, j.masked.weights, j.tally.weights = o.Threshold, o.Weights, o.Weights
+	j.order(verdicts)
 	return nil
 }
 

@@ -202,6 +202,38 @@ func TestReloadOfListsAndPorts(t *testing.T) {
 	}
 }
 
+// A new policy counts from the next attempt on: what was held against a source is not forgotten, and no ban is.
+func TestReloadOfThePolicy(t *testing.T) {
+	r := startReloading(t, 1)
+	guess(r.pbxs[0], "203.0.113.5:5060", "TCP", 4)
+	guess(r.pbxs[0], "203.0.113.6:5060", "TCP", 2) // a score of 2
+	r.waitFor("banned", "203.0.113.5")
+	r.change(func(c *config.Config) { c.Policy.Threshold, c.Policy.BanTime = 2.5, 2*time.Hour })
+	if out := r.reload(t); strings.Join(out.Changed, ", ") != "[policy]" || len(out.Restart) != 0 {
+		t.Errorf("changed %q, restart %q", out.Changed, out.Restart)
+	}
+	if n := r.count("banned", "203.0.113.6"); n != 0 {
+		t.Errorf("banned %d times before its next attempt", n)
+	}
+	guess(r.pbxs[0], "203.0.113.6:5061", "TCP", 1)
+	r.waitFor("banned", "203.0.113.6")
+	table := r.table(t)
+	eventually(t, "the ban is in the kernel, for the new time", func() bool {
+		el := r.element(t, table, "203.0.113.6/32", all)
+		return el != nil && el.Expires > 119*time.Minute
+	})
+	if el := r.element(t, table, "203.0.113.5/32", all); el == nil || el.Expires > time.Hour || el.Expires < 50*time.Minute {
+		t.Errorf("the ban from before: %v", el)
+	}
+	if out := r.reload(t); len(out.Changed) != 0 {
+		t.Errorf("changed %q by the same config", out.Changed)
+	}
+	r.change(func(c *config.Config) { c.Policy.MaxBans, c.Policy.MaxSources, c.Firewall.MaxBans = 77, 1000, 77 })
+	if out := r.reload(t); strings.Join(out.Changed, ", ") != "[policy]" || strings.Join(out.Restart, ", ") != "[firewall] backend, table or max_bans" {
+		t.Errorf("changed %q, restart %q", out.Changed, out.Restart) // the threshold and ban_time of before
+	}
+}
+
 // SIGHUP does the same.
 func TestHangup(t *testing.T) {
 	r := startReloading(t, 1)
