@@ -30,7 +30,9 @@ type Options struct {
 	// Trial is a time after the start whose bans end with it, unless an operator keeps them; see [control.Trial]. 0: there is none.
 	Trial  time.Duration
 	Getenv func(string) string // nil: os.Getenv
-	NetNS  int                 // descriptor of the network namespace to defend; 0: that of the calling thread
+	// Lookup resolves names of servers and of [allow]; nil: the system's resolver.
+	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+	NetNS  int // descriptor of the network namespace to defend; 0: that of the calling thread
 }
 
 // Run runs the daemon until ctx ends. It fails only at the start: a PBX that cannot be reached later, or a kernel that
@@ -50,7 +52,7 @@ func Run(ctx context.Context, o Options) error {
 
 func serve(ctx context.Context, o Options) error {
 	known := ProtectConfig(o.Config)
-	known.Log, known.NetNS = o.Log, o.NetNS
+	known.Log, known.NetNS, known.Lookup = o.Log, o.NetNS, o.Lookup
 	watcher := protect.New(known)
 	set, err := watcher.Snapshot(ctx)
 	if err != nil {
@@ -108,6 +110,9 @@ func openTable(o Options, allow []netip.Prefix) (watchedTable, error) {
 // ProtectConfig is what the config says of the addresses that must never be banned.
 func ProtectConfig(c *config.Config) protect.Config {
 	out := protect.Config{Allow: c.Allow}
+	for _, n := range c.Names {
+		out.Names = append(out.Names, protect.Name{Host: n, Reason: "allowlist ([allow] names)"})
+	}
 	for _, s := range c.Servers {
 		out.Servers = append(out.Servers, protect.Server{Name: s.Name, Host: s.Host, Addresses: s.Addresses})
 	}

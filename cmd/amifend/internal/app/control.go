@@ -27,6 +27,7 @@ type desk struct {
 	servers   []string // names of all servers since the start, by number
 
 	allowances allowances
+	nameKeeper nameKeeper
 
 	pulse       pulse
 	remembering chan struct{} // holds a token while the journal is asked for the past

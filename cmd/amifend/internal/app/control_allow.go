@@ -1,7 +1,6 @@
 package app
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
@@ -20,12 +20,35 @@ import (
 // mostAllowances bounds what may be allowed by command: the kernel takes seconds for tens of thousands of prefixes.
 const mostAllowances = 1000
 
-// allowances are the prefixes that operators allowed by command. They outlive a restart: the journal has them.
+// allowances are what operators allowed by command. They outlive a restart: the journal has them.
 type allowances struct {
 	mu     sync.Mutex
-	byName map[netip.Prefix]allowance
-	unsent map[netip.Prefix]struct{} // that the journal has not got as they are now
-	loaded bool                      // what the journal has is in; of the goroutine that keeps them
+	byWhom map[subject]allowance
+	unsent map[subject]struct{} // that the journal has not got as they are now
+	loaded bool                 // what the journal has is in; of the goroutine that keeps them
+}
+
+// subject is who is allowed: a prefix or the addresses of a host name.
+type subject struct {
+	prefix netip.Prefix
+	host   string // "" for a prefix
+}
+
+// String is how one writes it, and what the journal calls it.
+func (s subject) String() string {
+	if s.host != "" {
+		return s.host
+	}
+	return s.prefix.String()
+}
+
+// parseSubject is the inverse of String, for one that may be allowed.
+func parseSubject(text string) (subject, bool) {
+	if p, err := netip.ParsePrefix(text); err == nil {
+		return subject{prefix: p}, p == p.Masked() && p.Bits() != 0
+	}
+	host, err := config.ParseName(text)
+	return subject{host: host}, err == nil && host == text
 }
 
 // allowance is one of them, as the journal has it.
@@ -49,9 +72,9 @@ func (a allowance) over(now time.Time) bool { return !a.Until.IsZero() && !a.Unt
 func (k *desk) Allowed(context.Context) ([]control.Allowed, error) {
 	k.allowances.mu.Lock()
 	defer k.allowances.mu.Unlock()
-	var out []control.Allowed
+	out := k.allowedNames()
 	for _, e := range k.watcher.Current().Entries {
-		a, ok := k.allowances.byName[e.Prefix]
+		a, ok := k.allowances.byWhom[subject{prefix: e.Prefix}]
 		out = append(out, control.Allowed{Prefix: e.Prefix, Reason: printable(e.Reason), Until: a.Until, Command: ok})
 	}
 	return out, nil
@@ -62,11 +85,20 @@ func (k *desk) Allow(ctx context.Context, by control.Peer, n control.NewAllow) (
 	bad := func(format string, args ...any) (control.Allowed, error) {
 		return control.Allowed{}, control.Errorf(control.CodeBadRequest, format, args...)
 	}
+	whom := subject{prefix: n.Prefix}
 	switch {
+	case n.Name != "":
+		name, err := config.ParseName(n.Name)
+		if err != nil || n.Prefix.IsValid() {
+			return bad("name: %s is no host name", ami.Quote([]byte(n.Name)))
+		}
+		whom = subject{host: name}
 	case !n.Prefix.IsValid() || n.Prefix != n.Prefix.Masked() || n.Prefix.Addr().Is4In6():
 		return bad("prefix: %v is no prefix", n.Prefix)
 	case n.Prefix.Bits() == 0:
 		return bad("%s is every address, so nobody would ever be banned; to try amifend out write observe = true in [policy]", n.Prefix)
+	}
+	switch {
 	case n.For != 0 && !(n.For >= 1 && n.For <= longestAllowance.Seconds()):
 		return bad("a prefix may be allowed for a second to %d days, or without an end", longestAllowance/(24*time.Hour))
 	case len(n.Reason) > longestReason:
@@ -79,7 +111,10 @@ func (k *desk) Allow(ctx context.Context, by control.Peer, n control.NewAllow) (
 	if n.For != 0 {
 		a.Until = time.Now().Add(time.Duration(n.For * float64(time.Second))).Round(0).UTC()
 	}
-	if err := k.allowances.add(n.Prefix, a); err != nil {
+	if whom.host != "" {
+		return k.allowName(ctx, by, whom, a, n.Reason)
+	}
+	if err := k.allowances.add(whom, a); err != nil {
 		return control.Allowed{}, err
 	}
 	k.relist()
@@ -95,22 +130,28 @@ const longestAllowance = 10 * 365 * 24 * time.Hour
 
 // Disallow takes out what Allow put in.
 func (k *desk) Disallow(ctx context.Context, by control.Peer, prefix netip.Prefix) (control.Allowed, error) {
-	a, ok := k.allowances.remove(prefix)
+	a, err := k.disallow(ctx, by, subject{prefix: prefix}, source(prefix))
+	return control.Allowed{Prefix: prefix, Reason: a.reason(), Until: a.Until, Command: true}, err
+}
+
+func (k *desk) disallow(ctx context.Context, by control.Peer, whom subject, called string) (allowance, error) {
+	a, ok := k.allowances.remove(whom)
 	if !ok {
-		return control.Allowed{}, control.Errorf(control.CodeNotAllowed, "%s was not allowed by a command", source(prefix)).
-			Advise("amifend allow --list says why an address is never banned; what the config allows is taken out of [allow] prefixes")
+		return a, control.Errorf(control.CodeNotAllowed, "%s was not allowed by a command", called).
+			Advise("amifend allow --list says why an address is never banned; what the config allows is taken out of [allow] prefixes or names")
 	}
 	k.relist()
 	k.saveAllowances()
-	k.record(by, "disallow", source(prefix), "")
+	k.record(by, "disallow", called, "")
 	k.onDisk(ctx)
-	return control.Allowed{Prefix: prefix, Reason: a.reason(), Until: a.Until, Command: true}, nil
+	return a, nil
 }
 
 // relist hands all lists on.
 func (k *desk) relist() {
 	known := ProtectConfig(k.config.Load())
-	k.watcher.Relist(protect.Listed{Allow: known.Allow, Servers: known.Servers, Also: k.allowances.entries()})
+	also, names := k.allowances.entries()
+	k.watcher.Relist(protect.Listed{Allow: known.Allow, Names: append(known.Names, names...), Servers: known.Servers, Also: also})
 }
 
 // awaitProtected waits until the judge knows a prefix to be protected.
@@ -127,11 +168,11 @@ func (k *desk) awaitProtected(ctx context.Context, prefix netip.Prefix) error {
 	}
 }
 
-func (a *allowances) add(p netip.Prefix, n allowance) error {
+func (a *allowances) add(p subject, n allowance) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if _, ok := a.byName[p]; !ok && len(a.byName) >= mostAllowances {
-		return control.Errorf(control.CodeFailed, "%d prefixes are allowed by command already", mostAllowances).
+	if _, ok := a.byWhom[p]; !ok && len(a.byWhom) >= mostAllowances {
+		return control.Errorf(control.CodeFailed, "%d prefixes and names are allowed by command already", mostAllowances).
 			Advise("write whole networks into [allow] prefixes")
 	}
 	a.put(p, n)
@@ -139,45 +180,55 @@ func (a *allowances) add(p netip.Prefix, n allowance) error {
 }
 
 // put is called with the lock.
-func (a *allowances) put(p netip.Prefix, n allowance) {
-	if a.byName == nil {
-		a.byName, a.unsent = make(map[netip.Prefix]allowance), make(map[netip.Prefix]struct{})
+func (a *allowances) put(p subject, n allowance) {
+	if a.byWhom == nil {
+		a.byWhom, a.unsent = make(map[subject]allowance), make(map[subject]struct{})
 	}
-	a.byName[p] = n
+	a.byWhom[p] = n
 	a.unsent[p] = struct{}{}
 }
 
-func (a *allowances) remove(p netip.Prefix) (allowance, bool) {
+func (a *allowances) remove(p subject) (allowance, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	old, ok := a.byName[p]
+	old, ok := a.byWhom[p]
 	if ok {
-		delete(a.byName, p)
+		delete(a.byWhom, p)
 		a.unsent[p] = struct{}{}
 	}
 	return old, ok
 }
 
 // entries are what must not be banned.
-func (a *allowances) entries() []protect.Entry {
+func (a *allowances) entries() (prefixes []protect.Entry, names []protect.Name) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var out []protect.Entry
-	for p, n := range a.byName {
-		out = append(out, protect.Entry{Prefix: p, Reason: n.reason()})
+	for p, n := range a.byWhom {
+		if p.host != "" {
+			names = append(names, protect.Name{Host: p.host, Reason: n.reason()})
+		} else {
+			prefixes = append(prefixes, protect.Entry{Prefix: p.prefix, Reason: n.reason()})
+		}
 	}
-	return out
+	return prefixes, names
+}
+
+// empty tells whether nobody is allowed by command.
+func (a *allowances) empty() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.byWhom) == 0
 }
 
 // expire takes out what is over, and tells what that was.
-func (a *allowances) expire(now time.Time) (over []netip.Prefix) {
+func (a *allowances) expire(now time.Time) (over []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for p, n := range a.byName {
+	for p, n := range a.byWhom {
 		if n.over(now) {
-			delete(a.byName, p)
+			delete(a.byWhom, p)
 			a.unsent[p] = struct{}{}
-			over = append(over, p)
+			over = append(over, p.String())
 		}
 	}
 	return over
@@ -196,7 +247,7 @@ func (a *allowances) save(take func([]journal.Row) bool) {
 	var rows []journal.Row
 	for p := range a.unsent {
 		r := journal.Row{Key: []byte(allowanceKey + p.String())}
-		if n, ok := a.byName[p]; ok {
+		if n, ok := a.byWhom[p]; ok {
 			r.Value, _ = json.Marshal(n) // numbers, texts and a time: it cannot fail
 		}
 		rows = append(rows, r)
@@ -212,14 +263,14 @@ func (a *allowances) load(r journal.Row) error {
 	if !ok {
 		return nil
 	}
-	p, err := netip.ParsePrefix(name)
+	p, ok := parseSubject(name)
 	var n allowance
-	if err = cmp.Or(err, json.Unmarshal(r.Value, &n)); err != nil || p != p.Masked() || p.Bits() == 0 {
+	if json.Unmarshal(r.Value, &n) != nil || !ok {
 		return nil // changed by hand: it is left as it is, and not believed
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if _, ok := a.byName[p]; ok {
+	if _, ok := a.byWhom[p]; ok {
 		return nil
 	}
 	if _, ok := a.unsent[p]; ok {
@@ -230,13 +281,12 @@ func (a *allowances) load(r journal.Row) error {
 	return nil
 }
 
-// recallAllowances takes in what the journal has, before the first event can come: else an address that an operator allowed could
-// be banned in the first moments of a run.
+// recallAllowances takes in what the journal has, before the first event can come: else an address that an operator allowed, or that
+// a name has which does not resolve now, could be banned in the first moments of a run.
 func (k *desk) recallAllowances(ctx context.Context) {
-	if !k.loadAllowances(ctx) || len(k.allowances.entries()) == 0 {
+	if !k.loadAllowances(ctx) {
 		return
 	}
-	k.relist()
 	set, err := k.watcher.Collect()
 	if err != nil {
 		return // the watcher says so, and tries again
@@ -244,12 +294,22 @@ func (k *desk) recallAllowances(ctx context.Context) {
 	k.protect(set)
 }
 
-// loadAllowances takes in what the journal has. It is false if that cannot be had now.
+// loadAllowances takes in what the journal has, and hands all lists on. It is false if that cannot be had now.
 func (k *desk) loadAllowances(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, diskTime)
 	defer cancel()
-	k.allowances.loaded = k.records.journal == nil || k.records.journal.State(ctx, k.allowances.load) == nil // else it says what is wrong with it
-	return k.allowances.loaded
+	k.allowances.loaded = k.records.journal == nil || k.records.journal.State(ctx, func(r journal.Row) error {
+		k.nameKeeper.load(r)
+		return k.allowances.load(r)
+	}) == nil // else it says what is wrong with it
+	if !k.allowances.loaded {
+		return false
+	}
+	k.relist()
+	for host, addrs := range k.nameKeeper.recall(k.watcher.Addresses()) {
+		k.watcher.Remember(host, addrs)
+	}
+	return true
 }
 
 // keepAllowances ends what is over, and saves what changed, until ctx ends.
@@ -257,15 +317,18 @@ func (k *desk) keepAllowances(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
-		if !k.allowances.loaded && k.loadAllowances(ctx) && len(k.allowances.entries()) > 0 {
-			k.relist()
+		if !k.allowances.loaded {
+			k.loadAllowances(ctx)
 		}
 		if over := k.allowances.expire(time.Now()); len(over) > 0 {
-			slices.SortFunc(over, netip.Prefix.Compare)
-			k.Log.Info("prefixes are no longer allowed: their time is over", "prefixes", over)
+			slices.Sort(over)
+			k.Log.Info("prefixes or names are no longer allowed: their time is over", "allowed", over)
 			k.relist()
 		}
 		k.saveAllowances()
+		if k.allowances.loaded && k.records.journal != nil {
+			k.nameKeeper.save(k.watcher.Addresses(), k.records.journal.Save)
+		}
 		select {
 		case <-ctx.Done():
 			k.saveAllowances() // the last second's

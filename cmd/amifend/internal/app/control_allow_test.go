@@ -92,17 +92,18 @@ func TestAllowRefused(t *testing.T) {
 func TestAllowances(t *testing.T) {
 	var a allowances
 	for i := range mostAllowances {
-		if err := a.add(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32), allowance{}); err != nil {
+		if err := a.add(subject{prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32)}, allowance{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := a.add(netip.MustParsePrefix("203.0.113.1/32"), allowance{}); control.CodeOf(err) != control.CodeFailed {
+	if err := a.add(subject{prefix: netip.MustParsePrefix("203.0.113.1/32")}, allowance{}); control.CodeOf(err) != control.CodeFailed {
 		t.Errorf("one too many: %v", err)
 	}
-	if err := a.add(netip.MustParsePrefix("10.0.0.1/32"), allowance{Until: time.Unix(1e9, 0)}); err != nil {
+	if err := a.add(subject{prefix: netip.MustParsePrefix("10.0.0.1/32")}, allowance{Until: time.Unix(1e9, 0)}); err != nil {
 		t.Errorf("a change: %v", err)
 	}
-	if over := a.expire(time.Unix(1e9, 0)); len(over) != 1 || len(a.entries()) != mostAllowances-1 {
+	over := a.expire(time.Unix(1e9, 0))
+	if left, names := a.entries(); len(over) != 1 || len(left) != mostAllowances-1 || len(names) != 0 {
 		t.Errorf("over: %v", over)
 	}
 	saved := map[string][]byte{}
@@ -120,18 +121,18 @@ func TestAllowances(t *testing.T) {
 
 	// What was taken out, or said anew, before the journal could be read is not brought back by it.
 	var b allowances
-	if err := b.add(netip.MustParsePrefix("10.0.0.2/32"), allowance{UID: 5}); err != nil {
+	if err := b.add(subject{prefix: netip.MustParsePrefix("10.0.0.2/32")}, allowance{UID: 5}); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.add(netip.MustParsePrefix("10.0.0.3/32"), allowance{}); err != nil {
+	if err := b.add(subject{prefix: netip.MustParsePrefix("10.0.0.3/32")}, allowance{}); err != nil {
 		t.Fatal(err)
 	}
-	b.remove(netip.MustParsePrefix("10.0.0.3/32"))
+	b.remove(subject{prefix: netip.MustParsePrefix("10.0.0.3/32")})
 	value, err := json.Marshal(allowance{UID: 7})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, key := range []string{"allow/10.0.0.2/32", "allow/10.0.0.3/32", "allow/10.0.0.4/32", "allow/0.0.0.0/0", "allow/nonsense", "other/10.0.0.5/32"} {
+	for _, key := range []string{"allow/10.0.0.2/32", "allow/10.0.0.3/32", "allow/10.0.0.4/32", "allow/0.0.0.0/0", "allow/non sense", "allow/Pbx.example", "allow/pbx.example", "other/10.0.0.5/32"} {
 		if err := b.load(journal.Row{Key: []byte(key), Value: value}); err != nil {
 			t.Error(err)
 		}
@@ -140,10 +141,10 @@ func TestAllowances(t *testing.T) {
 		t.Error(err)
 	}
 	got := ""
-	for p, n := range b.byName {
+	for p, n := range b.byWhom {
 		got += fmt.Sprintf("%s %d ", p, n.UID)
 	}
-	if len(b.byName) != 2 || !strings.Contains(got, "10.0.0.2/32 5 ") || !strings.Contains(got, "10.0.0.4/32 7 ") {
+	if len(b.byWhom) != 3 || !strings.Contains(got, "pbx.example 7 ") || !strings.Contains(got, "10.0.0.2/32 5 ") || !strings.Contains(got, "10.0.0.4/32 7 ") {
 		t.Errorf("loaded %s", got)
 	}
 }

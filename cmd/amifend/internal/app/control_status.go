@@ -45,6 +45,7 @@ func (k *desk) Status(ctx context.Context) (control.Status, error) {
 	k.engineStatus(ctx, &s)
 	k.firewallStatus(ctx, &s)
 	k.journalStatus(&s)
+	s.Health = append(s.Health, k.nameWarnings()...)
 	return s, nil
 }
 

@@ -60,6 +60,9 @@ func (k *desk) Reload(ctx context.Context, by control.Peer) (control.Reloaded, e
 	if !slices.Equal(old.Allow, merged.Allow) {
 		out.Changed = append(out.Changed, "[allow] prefixes")
 	}
+	if !slices.Equal(old.Names, merged.Names) {
+		out.Changed = append(out.Changed, "[allow] names")
+	}
 	k.config.Store(merged)
 	k.relist()
 	k.changeDeny(ctx, old, merged, &out)

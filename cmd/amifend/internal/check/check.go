@@ -113,6 +113,9 @@ func checkConfig(o Options) section {
 	c := o.Config
 	s := section{title: "config " + o.Path}
 	s.ok("valid: %s, %s in [allow]", count(len(c.Servers), "server"), count(len(c.Allow), "prefix"))
+	if len(c.Names) > 0 {
+		s.ok("%s in [allow], followed as their addresses change", count(len(c.Names), "name"))
+	}
 	if len(c.Deny) > 0 {
 		s.ok("%s in [deny]", count(len(c.Deny), "prefix"))
 	}

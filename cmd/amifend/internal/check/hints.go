@@ -10,7 +10,7 @@ import (
 // hints tell of what no check can see.
 func hints(o Options) section {
 	s := section{title: "hints"}
-	if len(o.Config.Allow) == 0 {
+	if len(o.Config.Allow)+len(o.Config.Names) == 0 {
 		s.note("no trunk is allowlisted: write the networks of your SIP providers into [allow] prefixes, or calls may stop when they look like an attack")
 	}
 	if o.PBXConfig == "" {

@@ -29,7 +29,7 @@ func protectedSection(set protect.Set, unresolved []*protect.LookupError, err er
 		s.note("our networks: a host there can be banned, never the whole: %s", strings.Join(nets, ", "))
 	}
 	for _, e := range unresolved {
-		s.warn("%s: its addresses are not protected", plain(e.Error()))
+		s.add(levelWarn, "see whether the name is right and DNS works: getent ahosts "+plain(e.Host), "%s: its addresses are not protected", plain(e.Error()))
 	}
 	return s
 }

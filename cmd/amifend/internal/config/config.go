@@ -29,6 +29,7 @@ type Config struct {
 	Policy   policy.Options // defaults filled in; MaxBans follows [firewall] max_bans
 	Observe  bool           // [policy] observe: decide and tell, but ban nobody
 	Allow    []netip.Prefix // [allow] prefixes: masked, IPv4-mapped ones unmapped, sorted, each once
+	Names    []string       // [allow] names: host names in small letters, sorted, each once
 	Deny     []Denied       // [deny] prefixes, then what its files hold
 	Firewall Firewall
 	Control  Control
@@ -120,6 +121,7 @@ func (l *loader) load(src []byte) *Config {
 		Policy:   l.policy(raw.Policy, firewall.MaxBans),
 		Observe:  get(l, "policy.observe", raw.Policy.Observe, false),
 		Allow:    l.allow(raw.Allow),
+		Names:    l.names(raw.Allow),
 		Deny:     l.deny(raw.Deny),
 		Firewall: firewall,
 		Control:  l.control(raw.Control),

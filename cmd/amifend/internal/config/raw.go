@@ -56,6 +56,7 @@ type rawPolicy struct {
 
 type rawAllow struct {
 	Prefixes value[[]string] `toml:"prefixes"`
+	Names    value[[]string] `toml:"names"`
 }
 
 type rawDeny struct {

@@ -226,18 +226,21 @@ type AllowList struct {
 	Entries []Allowed `json:"entries"`
 }
 
-// Allowed is a prefix that is never banned.
+// Allowed is a prefix, or a host name, that is never banned.
 type Allowed struct {
-	Prefix netip.Prefix `json:"prefix"`
-	Reason string       `json:"reason"`
-	Until  time.Time    `json:"until,omitzero"` // of one that was allowed for a time
+	Prefix    netip.Prefix `json:"prefix,omitzero"` // absent for a name
+	Name      string       `json:"name,omitempty"`
+	Addresses []netip.Addr `json:"addresses,omitempty"` // that the name has, or had of late; each is an entry too
+	Reason    string       `json:"reason"`
+	Until     time.Time    `json:"until,omitzero"` // of one that was allowed for a time
 	// Command tells that it was allowed by a command, and can be taken out by one.
 	Command bool `json:"command,omitempty"`
 }
 
-// NewAllow is a request to allow a prefix.
+// NewAllow is a request to allow a prefix, or the addresses of a host name as they change.
 type NewAllow struct {
-	Prefix netip.Prefix `json:"prefix"`
+	Prefix netip.Prefix `json:"prefix,omitzero"`
+	Name   string       `json:"name,omitempty"`
 	For    float64      `json:"for_seconds"` // 0: until it is taken out
 	Reason string       `json:"reason,omitempty"`
 }

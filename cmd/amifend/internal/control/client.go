@@ -104,6 +104,12 @@ func (c *Client) Disallow(ctx context.Context, prefix netip.Prefix) (a Allowed, 
 	return a, err
 }
 
+// DisallowName takes out a name that Allow put in.
+func (c *Client) DisallowName(ctx context.Context, name string) (a Allowed, err error) {
+	err = c.call(ctx, http.MethodDelete, "allow", url.Values{"name": {name}}, nil, &a)
+	return a, err
+}
+
 // Reload has the daemon read its config again.
 func (c *Client) Reload(ctx context.Context) (r Reloaded, err error) {
 	err = c.call(ctx, http.MethodPost, "reload", nil, nil, &r)

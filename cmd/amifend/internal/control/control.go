@@ -20,7 +20,7 @@
 //	                                        AlertList
 //	GET    /v1/allow                        AllowList
 //	POST   /v1/allow     NewAllow           Allowed
-//	DELETE /v1/allow?prefix=                Allowed: what was taken out
+//	DELETE /v1/allow?prefix=|name=          Allowed: what was taken out
 //	GET    /v1/events?within=&server=&kind= an Event a line, until the client goes; a line that says lost counts those
 //	                                        that were not read fast enough
 //	POST   /v1/keep                         Kept

@@ -120,20 +120,33 @@ func (s *Server) allow(_ http.ResponseWriter, r *http.Request, by Peer) (any, er
 	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
 	defer cancel()
 	allowed, err := s.Allow.Allow(ctx, by, wanted)
-	s.changed(by, "allow", err, "prefix", wanted.Prefix.String(), "for_seconds", wanted.For, "reason", ami.Quote([]byte(wanted.Reason)))
+	s.changed(by, "allow", err, "prefix", prefixOrName(wanted.Prefix, wanted.Name), "for_seconds", wanted.For, "reason", ami.Quote([]byte(wanted.Reason)))
 	return allowed, err
 }
 
 func (s *Server) disallow(_ http.ResponseWriter, r *http.Request, by Peer) (any, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
+	defer cancel()
+	if name := r.URL.Query().Get("name"); name != "" {
+		allowed, err := s.Allow.DisallowName(ctx, by, name)
+		s.changed(by, "disallow", err, "name", ami.Quote([]byte(name)))
+		return allowed, err
+	}
 	prefix, err := netip.ParsePrefix(r.URL.Query().Get("prefix"))
 	if err != nil {
 		return nil, Errorf(CodeBadRequest, "prefix: is no prefix")
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
-	defer cancel()
 	allowed, err := s.Allow.Disallow(ctx, by, prefix)
 	s.changed(by, "disallow", err, "prefix", prefix.String())
 	return allowed, err
+}
+
+// prefixOrName is what is allowed, for the log.
+func prefixOrName(prefix netip.Prefix, name string) string {
+	if name != "" {
+		return ami.Quote([]byte(name))
+	}
+	return prefix.String()
 }
 
 func (s *Server) reload(_ http.ResponseWriter, r *http.Request, by Peer) (any, error) {

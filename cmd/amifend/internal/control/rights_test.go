@@ -69,6 +69,11 @@ func (d *desk) Disallow(_ context.Context, by Peer, p netip.Prefix) (Allowed, er
 	return Allowed{Prefix: p}, nil
 }
 
+func (d *desk) DisallowName(_ context.Context, by Peer, name string) (Allowed, error) {
+	d.changes = append(d.changes, "disallow name by "+by.String())
+	return Allowed{Name: name}, nil
+}
+
 // serve serves a desk until the test ends. The socket is open to everybody, so that it is the daemon that refuses.
 func serve(t *testing.T, d *desk, change func(*Options)) (*Client, *Server) {
 	t.Helper()
@@ -193,7 +198,14 @@ func TestRights(t *testing.T) {
 		"unban":    func(c *Client) error { _, err := c.Unban(t.Context(), netip.Prefix{}); return err },
 		"allow":    func(c *Client) error { _, err := c.Allow(t.Context(), NewAllow{Prefix: p}); return err },
 		"disallow": func(c *Client) error { _, err := c.Disallow(t.Context(), p); return err },
-		"reload":   func(c *Client) error { _, err := c.Reload(t.Context()); return err },
+		"disallow name": func(c *Client) error {
+			a, err := c.DisallowName(t.Context(), "pbx.example")
+			if err == nil && a.Name != "pbx.example" {
+				t.Errorf("disallow name: %+v", a)
+			}
+			return err
+		},
+		"reload": func(c *Client) error { _, err := c.Reload(t.Context()); return err },
 	}
 	for name, tt := range map[string]struct {
 		uid, gid           int

@@ -45,6 +45,7 @@ type Banner interface {
 type Allower interface {
 	Allow(ctx context.Context, by Peer, a NewAllow) (Allowed, error)
 	Disallow(ctx context.Context, by Peer, prefix netip.Prefix) (Allowed, error)
+	DisallowName(ctx context.Context, by Peer, name string) (Allowed, error)
 }
 
 // Options are what a Server needs. What is nil is not served.

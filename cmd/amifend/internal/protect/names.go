@@ -1,9 +1,11 @@
 package protect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -11,13 +13,13 @@ import (
 )
 
 const (
-	refreshNames = time.Minute     // how often servers' names are resolved again
+	refreshNames = time.Minute     // how often names are resolved again
 	lookupTime   = 5 * time.Second // how long one may take
 	nameMemory   = time.Hour       // how long an address stays that a name no longer has
 	maxPerName   = 256             // addresses of a name; the longest unseen go first
 )
 
-// names remembers which addresses the servers' names have and had.
+// names remembers which addresses names have and had.
 type names struct {
 	mu     sync.Mutex
 	byHost map[string]nameRecord
@@ -73,44 +75,110 @@ func (n *names) addTo(b *builder, s Server) {
 	}
 }
 
-// lookup resolves the names of all servers at the same time. What a name had stays when it fails; that is logged once.
-func (w *Watcher) lookup(ctx context.Context) {
-	limited, cancel := context.WithTimeout(ctx, lookupTime)
-	defer cancel()
-	servers := w.listed.Load().Servers
-	errs := make([]*LookupError, len(servers))
-	var wg sync.WaitGroup
-	for i, s := range servers {
-		if _, err := netip.ParseAddr(s.Host); err == nil || s.Host == "" {
-			continue
+// addName adds the addresses of a name.
+func (n *names) addName(b *builder, name Name) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for a := range n.byHost[name.Host] {
+		b.addr(a, fmt.Sprintf("address of %s: %s", name.Host, name.Reason))
+	}
+}
+
+// forget drops the names that are not among these.
+func (n *names) forget(hosts map[string]string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	maps.DeleteFunc(n.byHost, func(host string, _ nameRecord) bool { _, ok := hosts[host]; return !ok })
+}
+
+func (n *names) count(host string) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.byHost[host])
+}
+
+// hosts are the names to follow, each with the server whose name it is, "" for none.
+func (l *Listed) hosts() map[string]string {
+	out := map[string]string{}
+	for _, n := range l.Names {
+		out[n.Host] = ""
+	}
+	for _, s := range l.Servers {
+		if _, err := netip.ParseAddr(s.Host); err != nil && s.Host != "" {
+			out[s.Host] = s.Name
 		}
+	}
+	return out
+}
+
+// Addresses returns the addresses that the names have and had, as far as they are protected: of each name that is followed and has any,
+// sorted. [Watcher.Remember] takes it.
+func (w *Watcher) Addresses() map[string][]netip.Addr {
+	w.names.mu.Lock()
+	defer w.names.mu.Unlock()
+	out := make(map[string][]netip.Addr, len(w.names.byHost))
+	for host, r := range w.names.byHost {
+		out[host] = slices.SortedFunc(maps.Keys(r), netip.Addr.Compare)
+	}
+	return out
+}
+
+// Remember adds addresses that a name had before this process began, or that its asker has just resolved. Names that are not followed
+// are ignored. Run hands out the new set soon after.
+func (w *Watcher) Remember(host string, addrs []netip.Addr) {
+	if _, ok := w.listed.Load().hosts()[host]; !ok {
+		return
+	}
+	w.names.answer(host, time.Now(), addrs)
+	w.kick()
+}
+
+// Resolve asks for the addresses of a name once, for a few seconds at most. It changes nothing.
+func (w *Watcher) Resolve(ctx context.Context, host string) ([]netip.Addr, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupTime)
+	defer cancel()
+	addrs, err := w.config.Lookup(ctx, host)
+	if err == nil && len(addrs) == 0 {
+		err = errors.New("the name has no address")
+	}
+	return addrs, err
+}
+
+// lookup resolves all names at the same time. What a name had stays when it fails; that is logged once.
+func (w *Watcher) lookup(ctx context.Context) {
+	hosts := w.listed.Load().hosts()
+	var mu sync.Mutex
+	var failed []*LookupError
+	var wg sync.WaitGroup
+	for host, server := range hosts {
 		wg.Go(func() {
-			addrs, err := w.config.Lookup(limited, s.Host)
-			if err == nil && len(addrs) == 0 {
-				err = errors.New("the name has no address")
-			}
-			if err != nil {
-				errs[i] = &LookupError{s.Name, s.Host, err}
+			addrs, err := w.Resolve(ctx, host)
+			if err == nil {
+				w.names.answer(host, time.Now(), addrs)
 				return
 			}
-			w.names.answer(s.Host, time.Now(), addrs)
+			mu.Lock()
+			defer mu.Unlock()
+			failed = append(failed, &LookupError{server, host, w.names.count(host), err})
 		})
 	}
 	wg.Wait()
 	if ctx.Err() != nil {
 		return // we are being stopped, DNS did not fail
 	}
-	errs = slices.DeleteFunc(errs, func(e *LookupError) bool { return e == nil })
+	w.names.forget(w.listed.Load().hosts()) // which may have changed meanwhile
+	slices.SortFunc(failed, func(a, b *LookupError) int { return cmp.Compare(a.Host, b.Host) })
 	before := w.Unresolved()
-	w.failed.Store(&errs)
-	for _, e := range errs {
-		if !slices.ContainsFunc(before, func(b *LookupError) bool { return b.Server == e.Server }) {
-			w.config.Log.Warn("cannot resolve a server's name, keeping its last addresses", "server", e.Server, "host", e.Host, "err", e.Err)
+	w.failed.Store(&failed)
+	for _, e := range failed {
+		if !slices.ContainsFunc(before, func(b *LookupError) bool { return b.Host == e.Host }) {
+			w.config.Log.Warn("cannot resolve a name that is never banned, keeping its last addresses", "host", e.Host, "server", e.Server,
+				"addresses", e.Kept, "err", e.Err, "do", "see whether the name is right and DNS works: getent ahosts "+e.Host)
 		}
 	}
 }
 
-// Unresolved tells which servers' names did not resolve at the last try.
+// Unresolved tells which names did not resolve at the last try.
 func (w *Watcher) Unresolved() []*LookupError {
 	if failed := w.failed.Load(); failed != nil {
 		return *failed

@@ -100,6 +100,63 @@ func TestNamesForgetNothingWhileDNSFails(t *testing.T) {
 	})
 }
 
+// Allowed names are followed as their addresses change, keep their last ones over failures of any length, and are forgotten when they are
+// no longer listed. They need not be a server's.
+func TestAllowedNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var d dns
+		var log strings.Builder
+		home := Name{"home.example", "allowlist ([allow] names)"}
+		w := New(Config{Names: []Name{home}, Lookup: d.lookup, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		protected := func(addr string) string {
+			b := newBuilder()
+			for _, n := range w.listed.Load().Names {
+				w.names.addName(b, n)
+			}
+			return reasonOf(b.set(), addr)
+		}
+		d.set(errors.New("no such host"))
+		w.lookup(t.Context())
+		if got := w.Unresolved(); len(got) != 1 || got[0].Host != "home.example" || got[0].Server != "" || got[0].Kept != 0 || !strings.Contains(got[0].Error(), "resolve home.example of the allowlist: no such host") {
+			t.Errorf("unresolved: %v", got)
+		}
+		if n := strings.Count(log.String(), "getent ahosts home.example"); n != 1 {
+			t.Errorf("told %d times what to do: %s", n, &log)
+		}
+		d.set(nil, "203.0.113.6", "127.0.0.1", "2001:db8::6")
+		resolve(t, w)
+		const why = "address of home.example: allowlist ([allow] names)"
+		if protected("203.0.113.6") != why || protected("2001:db8::6") != why || protected("127.0.0.1") != "" {
+			t.Error("the addresses of the name are not protected, or loopback is for its sake")
+		}
+		d.set(errors.New("no DNS"))
+		for range 30 {
+			time.Sleep(24 * time.Hour)
+			w.lookup(t.Context())
+		}
+		if protected("203.0.113.6") != why || w.Unresolved()[0].Kept != 3 {
+			t.Error("a month without DNS made it forget")
+		}
+		d.set(nil, "203.0.113.7")
+		resolve(t, w)
+		if protected("203.0.113.7") != why || protected("203.0.113.6") != "" {
+			t.Error("a new address did not replace one that was not seen for a month")
+		}
+		w.Remember("other.example", []netip.Addr{netip.MustParseAddr("203.0.113.9")})
+		w.Remember("home.example", []netip.Addr{netip.MustParseAddr("203.0.113.8")})
+		if got := w.Addresses(); len(got) != 1 || len(got["home.example"]) != 2 {
+			t.Errorf("addresses %v", got)
+		}
+		if protected("203.0.113.8") != why {
+			t.Error("what was remembered is not protected")
+		}
+		w.Relist(Listed{})
+		if got := w.Addresses(); len(got) != 0 {
+			t.Errorf("what is no longer listed keeps %v", got)
+		}
+	})
+}
+
 func TestNamesAreBounded(t *testing.T) {
 	var n names
 	at := time.Unix(1700000000, 0)

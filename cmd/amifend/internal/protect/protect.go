@@ -3,7 +3,7 @@
 //
 // Protected are: loopback, unspecified, multicast and broadcast addresses; the operator's allowlist; our own addresses;
 // default gateways and the other next hops of any routing table; IPv6 neighbours that call themselves routers; DNS
-// resolvers and, behind a stub, their upstreams; every PBX by its name, its configured addresses and the addresses it
+// resolvers and, behind a stub, their upstreams; the addresses of allowlisted names; every PBX by its name, its configured addresses and the addresses it
 // shows itself with; and our own address as a PBX sees it.
 //
 // It promises to err on the side of protecting: what cannot be read for a while stays as it was last seen. It changes
@@ -48,9 +48,16 @@ type Server struct {
 	Addresses []netip.Addr
 }
 
+// Name is a host name whose addresses are never banned. They are followed as they change.
+type Name struct {
+	Host   string
+	Reason string // for people, such as "allowlist ([allow] names)"
+}
+
 // Listed is what people listed: all that can change while a Watcher runs.
 type Listed struct {
 	Allow   []netip.Prefix // [allow] prefixes
+	Names   []Name
 	Servers []Server
 	Also    []Entry // more that must not be banned, with the reasons
 }
@@ -58,9 +65,10 @@ type Listed struct {
 // Config says what to protect and where to look. Its zero value protects this system alone.
 type Config struct {
 	Allow   []netip.Prefix
+	Names   []Name
 	Servers []Server
 
-	// Lookup resolves a server's name; nil: the system's resolver.
+	// Lookup resolves a name; nil: the system's resolver.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 	// NetNS is the descriptor of the network namespace to follow; 0: that of the calling thread. To enter another one
 	// takes CAP_SYS_ADMIN.
@@ -71,13 +79,17 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// LookupError tells that a server's name could not be resolved.
+// LookupError tells that a name could not be resolved.
 type LookupError struct {
-	Server, Host string
+	Server, Host string // Server is "" for a name that is none's
+	Kept         int    // how many addresses, of earlier answers, are protected all the same
 	Err          error
 }
 
 func (e *LookupError) Error() string {
+	if e.Server == "" {
+		return fmt.Sprintf("resolve %s of the allowlist: %v", e.Host, e.Err)
+	}
 	return fmt.Sprintf("resolve %s of server %s: %v", e.Host, e.Server, e.Err)
 }
 
@@ -121,7 +133,7 @@ func New(c Config) *Watcher {
 		poll: pollFiles, resync: resyncKernel, refresh: refreshNames, pause: minPause,
 	}
 	w.learned.Store(&lessons{})
-	w.listed.Store(&Listed{Allow: c.Allow, Servers: c.Servers})
+	w.listed.Store(&Listed{Allow: c.Allow, Names: c.Names, Servers: c.Servers})
 	return w
 }
 
@@ -130,6 +142,7 @@ func New(c Config) *Watcher {
 func (w *Watcher) Relist(l Listed) {
 	w.listed.Store(&l)
 	w.forget(l.Servers)
+	w.names.forget(l.hosts())
 	w.kick()
 	select {
 	case w.renamed <- struct{}{}:
@@ -146,8 +159,8 @@ func (w *Watcher) Current() Set {
 
 // Snapshot reads everything once. It must have succeeded before the first ban is made.
 //
-// A server's name that does not resolve is no error, since such a PBX cannot be reached either: the Set is complete but
-// for its addresses, it is logged, and [Watcher.Unresolved] tells. With an error there is no Set.
+// A name that does not resolve is no error (such a PBX cannot be reached either): the Set is complete but
+// for its addresses, or has those of earlier answers; it is logged, and [Watcher.Unresolved] tells. With an error there is no Set.
 func (w *Watcher) Snapshot(ctx context.Context) (Set, error) {
 	w.lookup(ctx)
 	return w.collect(true)
@@ -174,6 +187,9 @@ func (w *Watcher) collect(fresh bool) (Set, error) {
 	}
 	for _, e := range listed.Also {
 		b.put(e.Prefix.Masked(), e.Reason)
+	}
+	for _, n := range listed.Names {
+		w.names.addName(b, n)
 	}
 	for _, s := range listed.Servers {
 		w.names.addTo(b, s)

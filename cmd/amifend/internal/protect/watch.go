@@ -79,7 +79,7 @@ func (w *Watcher) follow(ctx context.Context, update func(Set)) error {
 	}
 }
 
-// resolve keeps the addresses of the servers' names up to date.
+// resolve keeps the addresses of names up to date.
 func (w *Watcher) resolve(ctx context.Context) error {
 	for ctx.Err() == nil {
 		w.lookup(ctx)
