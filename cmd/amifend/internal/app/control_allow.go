@@ -213,13 +213,6 @@ func (a *allowances) entries() (prefixes []protect.Entry, names []protect.Name) 
 	return prefixes, names
 }
 
-// empty tells whether nobody is allowed by command.
-func (a *allowances) empty() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return len(a.byWhom) == 0
-}
-
 // expire takes out what is over, and tells what that was.
 func (a *allowances) expire(now time.Time) (over []string) {
 	a.mu.Lock()
