@@ -23,10 +23,12 @@ type Options struct {
 	Config  *config.Config
 	Version string // of the program, to show
 	Log     *slog.Logger
-	Ready   func()    // called when every part runs; nil: nobody wants to know
+	Ready   func()    // called when every part runs, and after each reload; nil: nobody wants to know
 	Banned  func(Ban) // called from the enforcer for each ban that the kernel has acknowledged; must not block; may be nil
 	// Reload reads the config again, nil: it cannot be. Errors are for people.
 	Reload func() (*config.Config, error)
+	// Reloading is called before the config is read again, Stopping when the daemon begins to stop; nil: nobody wants to know.
+	Reloading, Stopping func()
 	// Trial is a time after the start whose bans end with it, unless an operator keeps them; see [control.Trial]. 0: there is none.
 	Trial  time.Duration
 	Getenv func(string) string // nil: os.Getenv

@@ -23,6 +23,7 @@ type desk struct {
 	fleet   *fleet
 	config  atomic.Pointer[config.Config] // as it is in force
 
+	opened    chan struct{} // closed when the control socket is open, or cannot be opened
 	reloading sync.Mutex
 	servers   []string // names of all servers since the start, by number
 
@@ -39,7 +40,7 @@ type desk struct {
 }
 
 func newDesk(d *daemon, w *protect.Watcher) *desk {
-	k := &desk{daemon: d, watcher: w, started: time.Now(), fleet: &fleet{daemon: d}, servers: d.judge.servers, remembering: make(chan struct{}, 1)}
+	k := &desk{daemon: d, watcher: w, started: time.Now(), fleet: &fleet{daemon: d}, servers: d.judge.servers, remembering: make(chan struct{}, 1), opened: make(chan struct{})}
 	k.config.Store(d.Config)
 	return k
 }
@@ -89,6 +90,8 @@ func (k *desk) run(ctx context.Context) {
 	kept.Go(func() { k.keepAllowances(ctx) })
 	kept.Go(func() { k.hangups(ctx) })
 	kept.Go(func() { k.beat(ctx) })
+	opened := sync.OnceFunc(func() { close(k.opened) })
+	defer opened()
 	c := k.Config.Control
 	if c.Socket == "" {
 		return
@@ -96,6 +99,7 @@ func (k *desk) run(ctx context.Context) {
 	said := ""
 	for ctx.Err() == nil {
 		s, err := control.Listen(k.options())
+		opened()
 		if err == nil {
 			said = ""
 			k.Log.Info("control socket is open", "socket", c.Socket)

@@ -116,10 +116,10 @@ func (d *daemon) run(ctx context.Context, sessions []*session, watcher *protect.
 	}
 	judge.Go(func() { d.judge.run() })
 	enforcer.Go(func() { d.enforcer.run(kernel) })
-	if d.Ready != nil {
-		d.Ready()
-	}
-
+	<-k.opened // who waits for us to be ready wants to ask, too
+	tell(d.Ready)
+	<-ctx.Done()
+	tell(d.Stopping)
 	sources.Wait()
 	close(d.in)
 	judge.Wait()
@@ -127,6 +127,13 @@ func (d *daemon) run(ctx context.Context, sessions []*session, watcher *protect.
 	stopKernel()
 	enforcer.Wait()
 	d.Log.Info("amifend stops: its bans stay in the kernel", "bans", len(d.enforcer.ledger.bans))
+}
+
+// tell calls whom somebody named to be told.
+func tell(who func()) {
+	if who != nil {
+		who()
+	}
 }
 
 // lasting runs a part until ctx ends. None of them fails as a rule; one that does must not take the others along.

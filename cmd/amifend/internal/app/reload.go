@@ -30,6 +30,8 @@ type portSetter interface {
 func (k *desk) Reload(ctx context.Context, by control.Peer) (control.Reloaded, error) {
 	k.reloading.Lock()
 	defer k.reloading.Unlock()
+	tell(k.Options.Reloading)
+	defer tell(k.Ready)
 	next, err := k.Options.Reload()
 	if err != nil {
 		return control.Reloaded{}, control.Errorf(control.CodeInvalidConfig, "the config is not valid, and nothing was changed:\n%s", err)

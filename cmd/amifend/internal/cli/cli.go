@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sys/unix"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/app"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
@@ -74,6 +75,9 @@ func (f configFlag) load() (*config.Config, error) {
 	if errors.As(err, &cause) {
 		text = "cannot be read: " + cause.Err.Error()
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		text += "; it must belong to who runs amifend, under systemd: chown amifend: " + f.Config
+	}
 	return nil, &config.Error{File: f.Config, Problems: []config.Problem{{Text: text}}}
 }
 
@@ -102,12 +106,24 @@ func (r *Run) Run(ctx context.Context, v Version) error {
 	if r.Trial > 0 && (c.Observe || c.Firewall.Backend == config.BackendLog) {
 		return usageError("--trial: this config bans nobody ([policy] observe = true, or [firewall] backend = \"log\"), so there is nothing to try")
 	}
-	return app.Run(ctx, app.Options{Trial: time.Duration(r.Trial), Config: c, Version: string(v), Log: newLog(c.Log), Ready: ready, Reload: r.reload})
+	return app.Run(ctx, app.Options{
+		Trial: time.Duration(r.Trial), Config: c, Version: string(v), Log: newLog(c.Log), Reload: r.reload,
+		Ready: func() { notify(daemon.SdNotifyReady) }, Reloading: reloading, Stopping: func() { notify(daemon.SdNotifyStopping) },
+	})
 }
 
-// ready tells systemd, when that is who started us, that every part runs.
-func ready() {
-	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // without systemd there is nobody to tell
+// notify tells systemd, when that is who started us, how the daemon is (sd_notify(3)).
+func notify(state string) {
+	_, _ = daemon.SdNotify(false, state) // without systemd there is nobody to tell
+}
+
+// reloading tells that the config is read again. Since when, units with Type=notify-reload want to know.
+func reloading() {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return // cannot be: every Linux has it
+	}
+	notify(fmt.Sprintf("%s\nMONOTONIC_USEC=%d", daemon.SdNotifyReloading, now.Nano()/1000))
 }
 
 // newLog logs to standard error: text for a person at a terminal, JSON for a journal.

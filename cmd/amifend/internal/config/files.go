@@ -85,6 +85,9 @@ func (l *loader) open(name string) (*os.File, error) {
 		if err == nil {
 			return f, nil
 		}
+		if errors.Is(err, fs.ErrPermission) {
+			return nil, fmt.Errorf("open secret: %w; it must belong to who runs amifend, under systemd: chown amifend: %s", err, path)
+		}
 		if i+1 == len(tried) || !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("open secret: %w", err)
 		}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -40,6 +41,7 @@ const unpackFail2ban = "../../../../.ci/fail2ban"
 //	[!] phone ADDR ACCOUNT     a phone registers over TCP with the right password; `!`: it gets no answer
 //	[!] kernel ADDR            waits until the kernel of the PBX has the address among the banned; `!`: it has not, now
 //	says TEXT                  waits until the log of the running amifend has the text
+//	told STATE...              checks what systemd is told next
 //	await TEXT COMMAND...      repeats a command until its output has the text
 //	exits CODE COMMAND...      checks an exit code
 //	as USER COMMAND...         runs a command as nobody, as reader (of read_group), or as admin (of both groups)
@@ -66,7 +68,7 @@ func TestSession(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"daemon": command((*session).daemonCommand), "reboot": command((*session).reboot), "attack": command((*session).attack),
 			"guess": command((*session).guess), "phone": command((*session).phone), "kernel": command((*session).kernel),
-			"says": command((*session).says), "await": command((*session).await), "exits": command((*session).exits),
+			"says": command((*session).says), "told": command((*session).told), "await": command((*session).await), "exits": command((*session).exits),
 			"as": command((*session).as), "refused": command((*session).refused), "expand": expand,
 		},
 	})
@@ -90,6 +92,7 @@ type session struct {
 	program string
 	boots   int
 	clock   string // of the machine: a time namespace
+	systemd *net.UnixConn
 }
 
 type sessionKey struct{}
@@ -108,6 +111,10 @@ func newSession(env *testscript.Env, program string) error {
 		return fmt.Errorf("unpack fail2ban: %w", err)
 	}
 	inside := fmt.Sprintf("ip netns exec %s", s.Net(lab.PBX))
+	if s.systemd, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: s.notifySocket(), Net: "unixgram"}); err != nil {
+		return err
+	}
+	t.Cleanup(func() { s.systemd.Close() })
 	programs := map[string]string{"amifend": inside + " " + program, "pbx": inside}
 	for _, name := range []string{"fail2ban-server", "fail2ban-client"} {
 		programs[name] = fmt.Sprintf("env PYTHONPATH=%[1]s/usr/lib/python3/dist-packages /usr/bin/python3 -B %[1]s/usr/bin/%[2]s -c %[3]s/fail2ban -s %[3]s/f2b.sock -p %[3]s/f2b.pid",
@@ -160,9 +167,27 @@ func (s *session) daemonCommand(ts *testscript.TestScript, neg bool, args []stri
 func (s *session) start() {
 	s.t.Helper()
 	const run = `mount --bind "$1" /proc/sys/kernel/random/boot_id && exec nsenter --time="$2" "$3" run --config "$4"`
-	s.d = s.launch(s.t, s.Command(s.t.Context(), lab.PBX, "sh", "-c", run, "sh", s.bootFile(), s.clock, s.program, s.config))
+	cmd := s.Command(s.t.Context(), lab.PBX, "sh", "-c", run, "sh", s.bootFile(), s.clock, s.program, s.config)
+	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+s.notifySocket())
+	s.d = s.launch(s.t, cmd)
 	s.d.wait(s.t, soon, sayRuns, func(l line) bool { return l.Msg == sayRuns })
 	s.d.wait(s.t, soon, sayConnected, func(l line) bool { return l.Msg == sayConnected })
+}
+
+func (s *session) notifySocket() string { return filepath.Join(s.work, "notify.sock") }
+
+// told checks what systemd, which is played here, is told next (sd_notify(3)).
+func (s *session) told(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, !neg && len(args) > 0, "told STATE...")
+	for _, want := range args {
+		b := make([]byte, 4096)
+		ts.Check(s.systemd.SetReadDeadline(time.Now().Add(soon)))
+		n, err := s.systemd.Read(b)
+		ts.Check(err)
+		if got := string(b[:n]); !regexp.MustCompile("^" + want + "$").MatchString(got) {
+			ts.Fatalf("systemd was told %q, want %q", got, want)
+		}
+	}
 }
 
 func (s *session) bootFile() string { return filepath.Join(s.work, "boot_id") }
