@@ -52,10 +52,16 @@ func noRight(err error) bool {
 	return code(err) == sqlite3.SQLITE_READONLY || errors.Is(err, unix.EROFS) || errors.Is(err, fs.ErrPermission) || errors.Is(err, errReadOnly)
 }
 
+// full tells that there is next to no room on the disk of a folder.
+func full(dir string) bool {
+	var s unix.Statfs_t
+	return unix.Statfs(dir, &s) == nil && s.Bavail*uint64(s.Bsize) < 1<<20
+}
+
 // advice says what a person can do about an error.
 func advice(err error, dir string) string {
 	switch {
-	case noSpace(err):
+	case noSpace(err), errors.Is(err, errReadOnly) && full(dir): // SQLite cannot even begin on a full disk, so it was opened to be read
 		return "free space on the disk of " + dir
 	case noRight(err):
 		return "let the user that amifend runs as write to " + dir + ", or set [state] directory"
