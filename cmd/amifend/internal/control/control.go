@@ -8,23 +8,7 @@
 //
 // # Requests, version 1
 //
-//	GET    /v1/status                       Status
-//	GET    /v1/bans?sort=&limit=&within=&server=&rule=&scope=
-//	                                        a Ban a line (application/x-ndjson); how many there are in all and how many
-//	                                        of them match is in the headers Amifend-Total and Amifend-Matched
-//	POST   /v1/bans      NewBans            Banned
-//	DELETE /v1/bans?within=PREFIX|all=true  Lifted
-//	GET    /v1/explain?address=             Explanation
-//	GET    /v1/report?since_seconds=&limit= Report
-//	GET    /v1/alerts?since_seconds=&limit=&address=&kind=
-//	                                        AlertList
-//	GET    /v1/allow                        AllowList
-//	POST   /v1/allow     NewAllow           Allowed
-//	DELETE /v1/allow?prefix=|name=          Allowed: what was taken out
-//	GET    /v1/events?within=&server=&kind= an Event a line, until the client goes; a line that says lost counts those
-//	                                        that were not read fast enough
-//	POST   /v1/keep                         Kept
-//	POST   /v1/reload                       Reloaded
+// [Routes] lists them; docs/api.md, which is made of it, describes them and all types.
 //
 // A request that failed is answered with {"error": [Error]}. Fields may be added to answers; a change that breaks a client
 // gets another version. Times are RFC 3339, and what is called _seconds is a number of seconds.

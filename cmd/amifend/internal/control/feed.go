@@ -49,9 +49,6 @@ func (f EventFilter) values() url.Values {
 
 func parseEventFilter(v url.Values) (eventFilter, error) {
 	f := eventFilter{server: v.Get("server")}
-	if err := only(v, "within", "server", "kind"); err != nil {
-		return f, err
-	}
 	if s := v.Get("within"); s != "" {
 		var err error
 		if f.within, err = netip.ParsePrefix(s); err != nil {

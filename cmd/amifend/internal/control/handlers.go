@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -264,18 +263,4 @@ func writeError(w http.ResponseWriter, err error) {
 	writeJSON(w, statuses[e.Code], struct {
 		Error *Error `json:"error"`
 	}{e})
-}
-
-// only returns an error if a query has other keys than these: a filter that is misspelt must not be taken for none.
-func only(q url.Values, keys ...string) error {
-next:
-	for k := range q {
-		for _, known := range keys {
-			if k == known {
-				continue next
-			}
-		}
-		return Errorf(CodeBadRequest, "%.50q is no parameter of this request", k)
-	}
-	return nil
 }

@@ -46,9 +46,6 @@ func (q BanQuery) values() url.Values {
 
 func parseBanQuery(v url.Values) (BanQuery, error) {
 	q := BanQuery{Server: v.Get("server"), Rule: v.Get("rule"), Scope: v.Get("scope"), Sort: v.Get("sort")}
-	if err := only(v, "within", "server", "rule", "scope", "sort", "limit"); err != nil {
-		return q, err
-	}
 	var err error
 	if s := v.Get("within"); s != "" {
 		if q.Within, err = netip.ParsePrefix(s); err != nil {

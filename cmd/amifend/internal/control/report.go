@@ -126,9 +126,6 @@ func sinceValues(since time.Duration, limit int) url.Values {
 
 func (s *Server) report(_ http.ResponseWriter, r *http.Request, _ Peer) (any, error) {
 	v := r.URL.Query()
-	if err := only(v, "since_seconds", "limit"); err != nil {
-		return nil, err
-	}
 	q := ReportQuery{}
 	var err error
 	if q.Since, q.Limit, err = parseSince(v); err != nil {
@@ -141,9 +138,6 @@ func (s *Server) report(_ http.ResponseWriter, r *http.Request, _ Peer) (any, er
 
 func (s *Server) alerts(_ http.ResponseWriter, r *http.Request, _ Peer) (any, error) {
 	v := r.URL.Query()
-	if err := only(v, "since_seconds", "limit", "address", "kind"); err != nil {
-		return nil, err
-	}
 	q := AlertQuery{Kind: v.Get("kind")}
 	var err error
 	if q.Since, q.Limit, err = parseSince(v); err != nil {

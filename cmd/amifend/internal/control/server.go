@@ -127,21 +127,9 @@ func (s *Server) Close() error { return s.listener.Close() }
 
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
-	read := func(pattern string, has bool, h handler) { s.route(mux, pattern, has, h, s.access.mayRead) }
-	change := func(pattern string, has bool, h handler) { s.route(mux, pattern, has, h, s.access.mayChange) }
-	read("GET /v1/status", s.Read != nil, s.status)
-	read("GET /v1/bans", s.Read != nil, s.bans)
-	read("GET /v1/allow", s.Read != nil, s.allowed)
-	read("GET /v1/explain", s.Explain != nil, s.explain)
-	read("GET /v1/report", s.Past != nil, s.report)
-	read("GET /v1/alerts", s.Past != nil, s.alerts)
-	read("GET /v1/events", s.Events != nil, s.events)
-	change("POST /v1/bans", s.Ban != nil, s.ban)
-	change("DELETE /v1/bans", s.Ban != nil, s.unban)
-	change("POST /v1/allow", s.Allow != nil, s.allow)
-	change("DELETE /v1/allow", s.Allow != nil, s.disallow)
-	change("POST /v1/keep", s.Keep != nil, s.keep)
-	change("POST /v1/reload", s.Reload != nil, s.reload)
+	for _, r := range s.table() {
+		s.route(mux, r)
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, Errorf(CodeUnknown, "the daemon knows no request %s %.100q", r.Method, r.URL.Path).
 			Advise("the command and the daemon are of different versions: restart the daemon"))
@@ -153,11 +141,15 @@ func (s *Server) routes() http.Handler {
 type handler func(w http.ResponseWriter, r *http.Request, by Peer) (any, error)
 
 // route makes sure of the caller's right before anything of the request is looked at.
-func (s *Server) route(mux *http.ServeMux, pattern string, has bool, h handler, may func(Peer) bool) {
-	if !has {
+func (s *Server) route(mux *http.ServeMux, route served) {
+	if !route.has {
 		return
 	}
-	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+	may := s.access.mayRead
+	if route.Change {
+		may = s.access.mayChange
+	}
+	mux.HandleFunc(route.Method+" "+route.Path, func(w http.ResponseWriter, r *http.Request) {
 		by, known := r.Context().Value(peerKey{}).(Peer)
 		if !known || !may(by) {
 			s.refuse(w, r, by)
@@ -168,7 +160,10 @@ func (s *Server) route(mux *http.ServeMux, pattern string, has bool, h handler, 
 		var answer any
 		err := receiveBody(w, r, control)
 		if err == nil {
-			answer, err = h(w, r, by)
+			err = route.checkQuery(r.URL.Query())
+		}
+		if err == nil {
+			answer, err = route.answer(w, r, by)
 		}
 		switch {
 		case err != nil:
