@@ -11,6 +11,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -135,7 +136,22 @@ func (p *PBX) Dial(ctx context.Context, network, _ string) (net.Conn, error) {
 	}
 	client, server := net.Pipe()
 	p.accept(server)
-	return client, nil
+	return pipe{client}, nil
+}
+
+// pipe is the client's end of a net.Pipe. Like a TCP connection, and unlike a net.Pipe, it takes a deadline when the other
+// side has closed: it is reading that tells of the end.
+type pipe struct{ net.Conn }
+
+func (p pipe) SetDeadline(t time.Time) error      { return unlessClosed(p.Conn.SetDeadline(t)) }
+func (p pipe) SetReadDeadline(t time.Time) error  { return unlessClosed(p.Conn.SetReadDeadline(t)) }
+func (p pipe) SetWriteDeadline(t time.Time) error { return unlessClosed(p.Conn.SetWriteDeadline(t)) }
+
+func unlessClosed(err error) error {
+	if errors.Is(err, io.ErrClosedPipe) {
+		return nil
+	}
+	return err
 }
 
 // Start listens again after Stop, on the same port.
