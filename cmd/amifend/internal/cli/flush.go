@@ -15,6 +15,7 @@ import (
 type Flush struct {
 	Kernel bool   `required:"" help:"Take amifend's whole nftables table out of the kernel, with every ban and the deny lists."`
 	Config string `placeholder:"FILE" type:"path" help:"The config file, which names the table. Default: /etc/amifend/config.toml, or the table amifend if there is none."`
+	JSON   bool   `name:"json" help:"Print JSON."`
 }
 
 // Help is the detailed help.
@@ -49,12 +50,21 @@ func (c *Flush) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.JSON {
+		return printJSON(flushed{name, removed})
+	}
 	text := "table inet " + name + " is gone, and no packet is dropped by amifend any more"
 	if !removed {
 		text = "there is no table inet " + name
 	}
 	_, err = fmt.Println(text)
 	return err
+}
+
+// flushed is what a flush did, in JSON.
+type flushed struct {
+	Table   string `json:"table"`
+	Removed bool   `json:"removed"` // false: there was none
 }
 
 // table names the table.
