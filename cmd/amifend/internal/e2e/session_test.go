@@ -242,11 +242,7 @@ func (s *session) attack(ts *testscript.TestScript, neg bool, args []string) {
 func (s *session) guess(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, !neg && len(args) == 2, "guess ADDR ACCOUNT")
 	source := address(ts, args[0])
-	who := lab.Attack
-	if source.Is4() && source.As4()[0] == 10 {
-		who = lab.Phones
-	}
-	c := s.dial(s.t, who, sip.TCP, source)
+	c := s.dial(s.t, behind(source), sip.TCP, source)
 	try := func(ctx context.Context, c *sip.Client, n int) error { return guessOf(ctx, c, args[1], n) }
 	if s.d != nil {
 		s.attackUntilBanned(s.t, s.d, c, try)
@@ -259,7 +255,7 @@ func (s *session) guess(ts *testscript.TestScript, neg bool, args []string) {
 
 func (s *session) phone(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, len(args) == 2, "[!] phone ADDR ACCOUNT")
-	c, err := sip.Dial(within(s.t, 2*time.Second), s.Net(lab.Phones), sip.TCP, netip.AddrPortFrom(address(ts, args[0]), 0), netip.AddrPortFrom(lab.PBX4, 5060))
+	c, err := sip.Dial(within(s.t, 2*time.Second), s.Net(behind(address(ts, args[0]))), sip.TCP, netip.AddrPortFrom(address(ts, args[0]), 0), netip.AddrPortFrom(lab.PBX4, 5060))
 	if err == nil {
 		defer c.Close()
 		err = sip.NewPhone(c, args[1], "lab-pw-"+args[1]).Register(within(s.t, 2*time.Second), time.Minute)
@@ -348,6 +344,14 @@ func expand(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(os.Expand(ts.ReadFile(name), ts.Getenv)), 0o600))
 		ts.Check(os.Chmod(ts.MkAbs(name), 0o600))
 	}
+}
+
+// behind is the namespace where an address lives.
+func behind(a netip.Addr) lab.Who {
+	if netip.MustParsePrefix("10.20.0.0/24").Contains(a) {
+		return lab.Phones
+	}
+	return lab.Attack
 }
 
 func address(ts *testscript.TestScript, text string) netip.Addr {
