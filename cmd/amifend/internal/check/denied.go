@@ -23,7 +23,7 @@ func deniedSection(c *config.Config, never protect.Set) section {
 			s.note("and %d more that are listed and not dropped", len(list.Out)-i)
 			break
 		}
-		s.note("%s is not dropped: %s; %s", prefixText(narrower(x.Prefix, x.Listed.Prefix)), plain(x.Reason), spared(x))
+		s.note("%s is not dropped: %s; %s", prefixText(sparedPrefix(x)), plain(x.Reason), spared(x))
 	}
 	return s
 }
@@ -37,11 +37,12 @@ func spared(x denylist.Exception) string {
 	return text
 }
 
-func narrower(a, b netip.Prefix) netip.Prefix {
-	if a.Bits() > b.Bits() {
-		return a
+// sparedPrefix is what is not dropped: what is listed if that is all in one place, else whatever of the prefix is listed.
+func sparedPrefix(x denylist.Exception) netip.Prefix {
+	if x.More == 0 && x.Listed.Prefix.Bits() > x.Prefix.Bits() {
+		return x.Listed.Prefix
 	}
-	return b
+	return x.Prefix
 }
 
 // listedIn names the lists and how long they are.
