@@ -21,6 +21,12 @@ type trial struct {
 	bans   map[netip.Prefix]Ban // made since it began, as long as they were decided
 }
 
+// evidenceMost is of how many bans a trial remembers the evidence; evidenceTold is what the others have in its place.
+const (
+	evidenceMost = 4096
+	evidenceTold = "(as told in the trial)"
+)
+
 // begin begins a trial.
 func (j *judge) begin(now int64, d time.Duration) {
 	t := &j.trial
@@ -41,7 +47,11 @@ func (t *trial) shorten(b *Ban, now int64) bool {
 	if t.ends == 0 {
 		return true
 	}
-	t.bans[b.Prefix] = *b
+	whole := *b
+	if len(t.bans) >= evidenceMost { // a kilobyte for each of 262,144 bans is too much to keep
+		whole.Evidence = evidenceTold
+	}
+	t.bans[b.Prefix] = whole
 	most := max(t.ends, t.before[b.key()]) // what was decided before the trial is kept
 	if most < now+int64(time.Second) {
 		return false

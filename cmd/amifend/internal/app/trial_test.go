@@ -142,6 +142,46 @@ func TestKeepWithoutATrial(t *testing.T) {
 	})
 }
 
+// In the real kernel a trial's ban ends with it, and what is watched from then on does not come back by a reconciliation or a flush.
+func TestTrialEndsInTheKernel(t *testing.T) {
+	s := newSite(t, 1)
+	s.config.State = config.State{Directory: t.TempDir(), Retain: 24 * time.Hour, MaxSize: 1 << 24}
+	s.trial = 2 * time.Second
+	c := s.withControl(t)
+	r := s.start(t)
+	ready(t, c)
+	table := s.table(t)
+	guess(s.pbxs[0], "203.0.113.6:5062", "TCP", 4)
+	r.wait(t, "banned", "203.0.113.6")
+	if el := s.element(t, table, "203.0.113.6/32", all); el == nil || el.Expires > 2*time.Second {
+		t.Fatalf("in the trial the kernel has %+v", el)
+	}
+	eventually(t, "the ban ends", func() bool { return s.element(t, table, "203.0.113.6/32", all) == nil })
+	r.wait(t, "the trial is over, and nobody has said amifend keep: its bans have ended, and amifend only watches", "")
+	guess(s.pbxs[0], "203.0.113.7:5062", "TCP", 4)
+	r.wait(t, "would ban", "203.0.113.7")
+	if _, err := table.Remove(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the table is laid out again", func() bool {
+		_, err := table.Bans(t.Context())
+		return err == nil
+	})
+	l, err := c.Bans(t.Context(), control.BanQuery{})
+	if err != nil || len(l.Bans) != 2 || l.Bans[0].State != control.StateDry || l.Bans[1].State != control.StateDry {
+		t.Errorf("%+v, %v", l, err)
+	}
+	if elements, err := table.Bans(t.Context()); err != nil || len(elements) != 0 {
+		t.Errorf("the kernel has %+v, %v", elements, err)
+	}
+	if k, err := c.Keep(t.Context()); err != nil || k.Bans != 2 {
+		t.Errorf("%+v, %v", k, err)
+	}
+	if elements, err := table.Bans(t.Context()); err != nil || len(elements) != 2 {
+		t.Errorf("kept: the kernel has %+v, %v", elements, err)
+	}
+}
+
 // A trial's ban ends with it also when amifend did not live to see that: kernel and journal know no other end. What was kept
 // stays over a restart.
 func TestTrialSurvivesACrash(t *testing.T) {
