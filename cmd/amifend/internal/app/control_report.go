@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 
@@ -105,7 +106,11 @@ func (k *desk) remember(ctx context.Context, read func(context.Context, *journal
 	ctx, cancel := context.WithTimeout(ctx, pastTime)
 	defer cancel()
 	k.onDisk(ctx)
-	if err := read(ctx, k.records.journal); err != nil {
+	err := read(ctx, k.records.journal)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return control.Errorf(control.CodeBusy, "the journal did not answer in %s", pastTime).Advise("ask for less, such as --since 1h, or try again")
+	}
+	if err != nil {
 		return control.Errorf(control.CodeFailed, "the journal cannot be read: %s", printable(err.Error())).Advise("amifend status says what is wrong with it")
 	}
 	return nil

@@ -30,7 +30,7 @@ func (*Bans) Help() string {
 	return `Examples:
 
     amifend bans                         who is banned now, the newest first
-    amifend bans 203.0.113.5             is he banned, for how long, how many of his packets were dropped
+    amifend bans 203.0.113.5             is it banned, and for how long
     amifend bans --sort dropped -n 10    who knocks most
 
 DROPPED is how many packets the kernel has dropped ("?": it does not count them, or nothing is dropped). A column STATE appears
