@@ -86,7 +86,9 @@ func (s *Server) readTable() []served {
 		{Route{
 			Method: http.MethodGet, Path: "/v1/alerts", Answer: AlertList{}, About: "The alerts, by the journal.",
 			Query: []Parameter{
-				paramSince, {"address", "alerts about this address, and about networks that it is in"}, {"kind", "alerts of this kind"},
+				paramSince,
+				{"address", "alerts about this address, and about networks that it is in"},
+				{"kind", "alerts of this kind"},
 				{paramLimit.Name, "how many at most; 1000 if it is missing, and no more"},
 			},
 		}, s.Past != nil, s.alerts},
@@ -97,7 +99,8 @@ func (s *Server) readTable() []served {
 			Method: http.MethodGet, Path: "/v1/events", Answer: Event{}, Lines: true,
 			About: "The security events as they come, until the client goes. A line that says `lost` counts those that were not read fast enough.",
 			Query: []Parameter{
-				{"within", "a prefix: events of sources in it"}, {"server", "events of this server"},
+				{"within", "a prefix: events of sources in it"},
+				{"server", "events of this server"},
 				{"kind", "Asterisk's name of an event, such as InvalidPassword; it may be there more than once"},
 			},
 		}, s.Events != nil, s.events},
