@@ -20,6 +20,8 @@ func (k *desk) denyStatus(ctx context.Context) *control.Denied {
 	switch {
 	case dry(k.config.Load()):
 		d.State = control.StateDry
+	case k.denier.isHeld():
+		d.State = control.StateTrial
 	case list == nil || err != nil:
 		d.State = control.StatePending
 	}
@@ -29,7 +31,7 @@ func (k *desk) denyStatus(ctx context.Context) *control.Denied {
 	if err != nil && !errors.Is(err, firewall.ErrGone) { // one that is gone comes back in a moment, or the enforcer says why not
 		d.Error = err.Error()
 	}
-	if d.State != control.StateDry {
+	if d.State != control.StateDry && d.State != control.StateTrial {
 		d.Dropped = k.deniedPackets(ctx)
 	}
 	return d

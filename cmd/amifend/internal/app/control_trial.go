@@ -19,6 +19,9 @@ func (k *desk) Keep(ctx context.Context, by control.Peer) (control.Kept, error) 
 		kept int
 		more bool
 	}
+	if what, do := k.cutOff(k.config.Load()); what != "" && k.denier.isHeld() {
+		return control.Kept{}, control.Errorf(control.CodeFailed, "nothing was changed: %s", what).Advise("%s", do)
+	}
 	var out control.Kept
 	for first := true; ; first = false {
 		a, err := ask(ctx, k.judge.asks, askJudge, func() answer {
@@ -37,6 +40,7 @@ func (k *desk) Keep(ctx context.Context, by control.Peer) (control.Kept, error) 
 			break
 		}
 	}
+	k.denier.release()
 	k.Log.Info("the trial's bans are kept: from now on bans are made as usual", "bans", out.Bans)
 	k.record(by, "keep", fmt.Sprintf("%d bans of the trial", out.Bans), "")
 	if _, err := k.settled(ctx, nil); err != nil {

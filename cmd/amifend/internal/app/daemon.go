@@ -65,6 +65,7 @@ func newDaemon(o Options, table watchedTable, set protect.Set) (*daemon, error) 
 	d.enforcer = newEnforcer(table, d.clock, o.Log)
 	d.enforcer.dry, d.enforcer.banned = dry(c), o.Banned
 	d.denier = newDenier(table, o.Log, c.Deny, func() protect.Set { return set })
+	d.denier.held = o.Trial > 0
 	d.enforcer.laidOut = d.denier.laidOut
 	d.records = records{newKeeper(c, o, d.enforcer.inquiry.want), d.clock}
 	d.enforcer.records = d.records

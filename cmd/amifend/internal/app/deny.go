@@ -31,6 +31,7 @@ type denier struct {
 	never func() protect.Set // what must never be banned now; not changed once run was called
 
 	mu     sync.Mutex
+	held   bool // a trial: elements without an end must not be made, as nothing would take them out after a crash
 	listed []config.Denied
 	wishes uint64        // how often the lists or the protected addresses changed, or the table was laid out
 	laid   uint64        // of these, the last that was a layout
@@ -56,6 +57,11 @@ func (d *denier) protect() { d.wish(func() {}) }
 
 // laidOut tells that the table was laid out: its sets may be new and empty, or hold what others put there.
 func (d *denier) laidOut() { d.wish(func() { d.laid = d.wishes }) }
+
+// release ends that the lists are held.
+func (d *denier) release() {
+	d.wish(func() { d.held, d.laid = false, d.wishes })
+}
 
 func (d *denier) wish(change func()) uint64 {
 	d.mu.Lock()
@@ -124,6 +130,13 @@ func (d *denier) try(ctx context.Context) error {
 	d.mu.Lock()
 	listed, wish, old := d.listed, d.wishes, d.list
 	sure := d.err == nil && d.laid <= d.done
+	if d.held {
+		d.done = wish
+		close(d.tried)
+		d.tried = make(chan struct{})
+		d.mu.Unlock()
+		return nil
+	}
 	d.mu.Unlock()
 	next := denylist.New(listed, d.never())
 	var err error
@@ -149,4 +162,10 @@ func (d *denier) status() (*denylist.List, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.list, d.err
+}
+
+func (d *denier) isHeld() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.held
 }

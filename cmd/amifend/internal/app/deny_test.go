@@ -230,3 +230,28 @@ func TestDenierAsksWhatIsProtectedNow(t *testing.T) {
 		<-ended
 	})
 }
+
+// Deny lists have no end in the kernel, so a trial does not put them there: keep does, unless that cuts off who says it.
+func TestDenyListsOfATrial(t *testing.T) {
+	s := newSite(t, 1)
+	s.config.Deny, s.trial = denied("203.0.113.0/24"), time.Hour
+	c := s.withControl(t)
+	s.start(t)
+	ready(t, c)
+	s.NFT(t, "add", "chain", "inet", s.config.Firewall.Table, "others") // the table is laid out anew
+	time.Sleep(100 * time.Millisecond)
+	st, err := c.Status(t.Context())
+	if err != nil || st.Firewall.Denied == nil || st.Firewall.Denied.State != control.StateTrial {
+		t.Errorf("%+v, %v", st.Firewall.Denied, err)
+	}
+	if got := s.deniedInKernel(t, "deny4"); got != "" {
+		t.Errorf("in the trial deny4 holds %q", got)
+	}
+	if _, err := c.Keep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.awaitDenied(t, "203.0.113.0/24")
+	if st, err := c.Status(t.Context()); err != nil || st.Firewall.Denied.State != control.StateInKernel {
+		t.Errorf("%+v, %v", st.Firewall.Denied, err)
+	}
+}

@@ -92,7 +92,7 @@ func (*Run) Help() string {
 	return `With --trial nothing that is wrong in a new config lasts. The bans that are made in that time, also those of operators, end with it,
 whatever happens to amifend; from then on it only watches, and logs whom it would ban. amifend keep, said in the trial or
 after it, gives the bans their whole time and has amifend go on as without --trial. Bans that are older than the trial are
-not touched. Each start with --trial begins a new one.
+not touched. The [deny] lists, which have no end, wait for amifend keep. Each start with --trial begins a new one.
 
     amifend run --trial 10m --config /etc/amifend/config.toml`
 }

@@ -82,6 +82,8 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 func deniedLine(d control.Denied) string {
 	text := "always dropped: " + count(d.Listed, "listed prefix")
 	switch {
+	case d.State == control.StateTrial:
+		text += ", not in the trial: after amifend keep"
 	case d.State != control.StateInKernel:
 		text += ", " + d.State
 	case d.Dropped != nil:

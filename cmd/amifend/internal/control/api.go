@@ -89,7 +89,7 @@ type Denied struct {
 	Listed  int     `json:"listed"`          // prefixes, as they are written
 	Ranges  int     `json:"ranges"`          // of addresses that are dropped: merged, less what must never be banned
 	Spared  int     `json:"spared"`          // protected prefixes, and networks of ours, that the lists hold
-	State   string  `json:"state"`           // in_kernel, pending or dry
+	State   string  `json:"state"`           // in_kernel, pending, dry, or trial: they wait for amifend keep
 	Error   string  `json:"error,omitempty"` // what keeps the kernel from having them
 	Dropped *uint64 `json:"dropped"`         // packets, since the table was made; null: unknown
 }
@@ -135,6 +135,7 @@ const (
 	StatePending  = "pending"
 	StateWaiting  = "waiting"
 	StateDry      = "dry"
+	StateTrial    = "trial" // of deny lists only
 )
 
 // NewBan is a ban that an operator wants. It replaces a running one of the same prefix, also a longer one.
