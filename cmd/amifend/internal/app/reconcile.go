@@ -33,10 +33,7 @@ func (e *enforcer) reconcile(ctx context.Context, snap *journal.Snapshot) {
 	gone := e.ledger.gone
 	defer func() { e.ledger.gone = nil }() // not before obey has filled it
 	e.inquiry.open = false
-	if snap == nil {
-		return
-	}
-	if e.dirty {
+	if snap == nil || e.dirty {
 		e.inquiry.due = true
 		return
 	}

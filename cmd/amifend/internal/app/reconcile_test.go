@@ -122,6 +122,24 @@ func TestReconcile(t *testing.T) {
 	}
 }
 
+// A journal that cannot answer is asked again soon.
+func TestAskedAgain(t *testing.T) {
+	inWorkshop(t, func(t *testing.T, w *workshop) {
+		p := &played{}
+		w.kernel.set(func() { w.inquiry.memory = p })
+		w.agree()
+		asked := p.asks
+		w.pass(reconcileLeast + time.Second)
+		if asked == 0 || p.asks != asked+1 {
+			t.Errorf("asked %d times, then %d", asked, p.asks)
+		}
+		p.snap = newPlayed().snap
+		p.snap.Open[keyed("192.0.2.1/32").journal()] = journal.Open{Rule: "score", Left: time.Hour, Whole: time.Hour}
+		w.pass(reconcileLeast + time.Second)
+		w.want(t, "192.0.2.1 all")
+	})
+}
+
 // What is lifted while the journal is asked does not come back by its answer.
 func TestLiftedWhileTheJournalIsAsked(t *testing.T) {
 	inWorkshop(t, func(t *testing.T, w *workshop) {

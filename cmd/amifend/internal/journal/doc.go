@@ -18,11 +18,13 @@
 //
 // # Tables
 //
-// The file is journal.db in [Options.Directory]. It can be read at any time, also while amifend runs:
+// The file is journal.db in [Options.Directory]; that of a dry run is observed.db, so that nothing which was only observed ever
+// comes into force. It can be read at any time, also while amifend runs:
 //
 //	sqlite3 -readonly /var/lib/amifend/journal.db "SELECT * FROM bans WHERE running"
 //
-// The views bans, alerts and operations have times as people read them (UTC); the tables below them have milliseconds.
+// The views bans, alerts, operations, sources and accounts have times as people read them (UTC); the tables below them have
+// milliseconds. A view bans has a column running: the ban is in force now.
 //
 //	ban             one row for each decision
 //	  prefix          who: 203.0.113.7/32, 2001:db8::/64
@@ -33,7 +35,7 @@
 //	  decided, until  from when until when
 //	  lifted, lifted_by, lifted_why
 //	                  when and by whom it was ended early; null: it was not
-//	  observed        1: decided in observe mode, nothing was dropped
+//	  observed        1: only observed, nothing was dropped
 //	  current         1: the last word about this prefix and scope, and still of effect: the ban runs, or its lifting is
 //	                  remembered so that no copy of it comes back
 //	  boot            in which boot of the machine it was written, counted
@@ -42,7 +44,12 @@
 //	source_hour     events of a source in an hour: hour, server, source, failures, logins
 //	account_hour    the same of an account, its name quoted (ami.Quote); the name "(others)" is the sum of all that there
 //	                was no room for, in both tables. Events, not attempts: one attempt may raise several.
-//	state           the engine's state: key and value, in its own binary form
+//	engine          the engine's state (scores, proof, strikes, …) as a log of blocks: id, round, block. What a later
+//	                block says replaces what an earlier one said. From time to time all is said anew, in a round, and what is
+//	                older is deleted; round is the id of the first block of the round that a block belongs to, or 0. A
+//	                block is a line that names the servers, then bytes that only the engine reads.
+//	state           small things, key and value: what was allowed by command (allow/PREFIX), whose bans these are
+//	                (owner), the latest round of the engine's state (engine/round)
 //	clock           one row: how the wall clock and the machine's uptime were together at the last commit
 //
 // PRAGMA application_id is 0x616d6966 ("amif"), and PRAGMA user_version the version of these tables. A newer version than

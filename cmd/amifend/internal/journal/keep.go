@@ -105,6 +105,10 @@ func (j *Journal) look(now time.Time) bool {
 	if j.store.replaced() {
 		j.o.Log.Error("the journal's file was taken away while it was in use: beginning a new one", "file", j.store.path)
 		j.drop()
+		if j.lock != nil { // its file may be gone, too
+			j.lock.Close()
+			j.lock = nil
+		}
 		j.due.open, j.behind = now, true
 		return false
 	}

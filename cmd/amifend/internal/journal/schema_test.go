@@ -141,6 +141,13 @@ func TestViews(t *testing.T) {
 	r.Lift(lift("203.0.113.6/32", sip))
 	r.Alert(Alert{At: time.Now(), Kind: "bans_full", Source: "203.0.113.5", Account: `"100"`, Server: "office", Text: "no room", Do: "make some"})
 	r.Operation(Operation{At: time.Now(), UID: 1000, What: "unban", Object: "203.0.113.6/32", Reason: "a customer"})
+	day := time.Now().UTC().Truncate(24 * time.Hour)
+	r.Count(func() []Total {
+		return []Total{{Hour: day, Name: "203.0.113.5", Failures: 3}, {Hour: day, Name: `"100"`, Account: true, Logins: 2}}
+	})
+	if err := r.WriteTotals(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	r.written(t)
 	s, err := openAs(filepath.Join(dir, File), "mode=ro", Clock{}.orReal(), true)
 	if err != nil {
@@ -153,6 +160,8 @@ func TestViews(t *testing.T) {
 		"SELECT (julianday(until) - julianday(decided)) * 24 BETWEEN 0.99 AND 1.01 FROM bans":        "1",
 		"SELECT abs(julianday(decided) - julianday('now')) < 0.001 FROM bans":                        "1",
 		"SELECT kind || source || account || server || text || advice FROM alerts":                   `bans_full203.0.113.5"100"officeno roommake some`,
+		"SELECT source || failures || (hour = datetime('now', 'start of day')) FROM sources":         "203.0.113.531",
+		"SELECT account || logins FROM accounts":                                                     `"100"2`,
 		"SELECT uid || what || object || reason FROM operations":                                     "1000unban203.0.113.6/32a customer",
 	} {
 		var got string
