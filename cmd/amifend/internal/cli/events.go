@@ -3,7 +3,9 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
@@ -36,6 +38,9 @@ func (c *Events) Run(ctx context.Context) error {
 	encode := json.NewEncoder(os.Stdout)
 	n := 0
 	for ev, err := range events {
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			break
+		}
 		if err != nil {
 			return fmt.Errorf("follow the events: %w", err)
 		}

@@ -114,6 +114,9 @@ func writeHealth(w io.Writer, s control.Status) error {
 func serverLine(s control.ServerStatus, now time.Time) string {
 	if !s.Connected {
 		state := "DOWN " + rough(now.Sub(s.Since))
+		if s.Problem == "" {
+			state = "connecting" // for the first time, and nothing is wrong so far
+		}
 		if s.NextTry.After(now) {
 			state += ", next try in " + rough(s.NextTry.Sub(now))
 		}

@@ -21,6 +21,7 @@ func TestWriteStatus(t *testing.T) {
 			},
 			{Name: "hq", Connected: true, Since: now.Add(-5 * time.Second), TLS: "TLS 1.3", Verified: true},
 			{Name: "branch", Phase: "waiting", Since: now.Add(-2 * time.Minute), Problem: "refused", NextTry: now.Add(8 * time.Second)},
+			{Name: "new", Phase: "connecting", Since: now},
 		},
 		Engine:   control.Engine{Observed: 100, Counted: 40, Protected: 1, Shielded: 2, Covered: 3},
 		Firewall: control.Firewall{Name: "nftables table inet amifend", State: "failing", Bans: 312, Pending: 4, Waiting: 1, Denied: &control.Denied{Listed: 1000, Ranges: 900, Spared: 2, State: control.StateInKernel, Dropped: &seven}},
@@ -37,6 +38,7 @@ SERVER  LINK     EVENTS/S  LAG  CLOCK   GAPS          TLS
 office  up 3h0m  12.3      3ms  -75.5s  2, last 1m1s  1.3, not verified
 hq      up 5s    0.0       0s   +0.0s   none          1.3
 branch  DOWN 2m0s, next try in 8s
+new     connecting
 
 firewall  nftables table inet amifend, failing: 312 bans, 4 not in the kernel yet, 1 waiting for room
           never banned: 14 prefixes (amifend allow --list)
