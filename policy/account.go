@@ -54,7 +54,7 @@ type pair struct {
 	fails         uint16 // failures since the last success that counted
 	excused       uint16 // those that rule misconfigured_endpoint let pass
 	shielded      uint16 // those that were not held against a proved source, since they may be forged
-	pardons       uint8  // how often its source had been pardoned, see anew
+	pardon        uint8  // the number of the latest pardon of its source, see anew
 	excusedProven uint8  // of the excused, those that were proven
 	rate          uint8  // failures in the minute
 	flags         uint8
@@ -149,7 +149,7 @@ func (e *Engine) touchPair(k key, s *source, id accountID) (*pair, ref) {
 		r = e.pairs.add(pk, listTried)
 		e.pairs.at(r).val.touched = e.sec
 		if s != nil {
-			e.pairs.at(r).val.pardons = s.pardons
+			e.pairs.at(r).val.pardon = s.pardon
 		}
 	} else {
 		e.pairs.move(r, e.pairs.at(r).list)
@@ -169,8 +169,8 @@ func (e *Engine) touchPair(k key, s *source, id accountID) (*pair, ref) {
 
 // anew forgets the failures of a pair from before its source was pardoned.
 func (p *pair) anew(s *source) {
-	if p.pardons != s.pardons {
-		*p = pair{okAt: p.okAt, touched: p.touched, pardons: s.pardons, flags: p.flags & (pairOwned | pairStranger | pairStrangerProven)}
+	if p.pardon != s.pardon {
+		*p = pair{okAt: p.okAt, touched: p.touched, pardon: s.pardon, flags: p.flags & (pairOwned | pairStranger | pairStrangerProven)}
 	}
 }
 
@@ -178,8 +178,7 @@ func (p *pair) anew(s *source) {
 func (e *Engine) forgetPair(r ref) {
 	en := e.pairs.at(r)
 	if sr := e.sources.get(en.key.host()); sr != 0 {
-		e.sources.mark(sr)
-		s := &e.sources.at(sr).val
+		s := &e.sources.at(sr).val // no reason to save it: Recall counts anew
 		en.val.anew(s)
 		s.unfail(&en.val)
 		if en.val.flags&pairOwned != 0 && s.owns > 0 {

@@ -115,12 +115,15 @@ func (e *Engine) adoptStrike(k key, b *ban) {
 
 // lift ends a ban early. What it was decided on is forgotten: a source that is lifted begins anew.
 func (e *Engine) lift(r ref, rule string) {
+	k := e.bans.at(r).key
+	e.absolve(k, e.forgiven(tagLift, k))
+	e.liftBan(r, rule)
+}
+
+// liftBan ends a ban early.
+func (e *Engine) liftBan(r ref, rule string) {
 	en := e.bans.at(r)
 	k, b := en.key, en.val
-	e.absolve(k)
-	if rule != RuleOperator {
-		e.forgiven(tagLift, k)
-	}
 	e.dropBan(r)
 	e.emit(Verdict{
 		Action: ActionUnban, Scope: b.scope, Prefix: k.prefix(), At: e.now, Rule: rule, Score: float64(b.score),
@@ -128,8 +131,8 @@ func (e *Engine) lift(r ref, rule string) {
 	})
 }
 
-// absolve forgets what is held against a host or prefix.
-func (e *Engine) absolve(k key) {
+// absolve forgets what is held against a host or prefix, by the pardon of a number.
+func (e *Engine) absolve(k key, no uint8) {
 	if k.bits != hostBits {
 		if r := e.networks.get(k); r != 0 {
 			e.networks.mark(r)
@@ -139,7 +142,7 @@ func (e *Engine) absolve(k key) {
 		return
 	}
 	if r := e.sources.get(k.host()); r != 0 {
-		e.absolveSource(r)
+		e.absolveSource(r, no)
 	}
 	for _, sp := range k.spreads() {
 		if r := e.networks.get(k.masked(sp.bits)); r != 0 {
@@ -149,16 +152,13 @@ func (e *Engine) absolve(k key) {
 }
 
 // absolveSource forgets what is held against an address itself.
-func (e *Engine) absolveSource(r ref) {
+func (e *Engine) absolveSource(r ref, no uint8) {
 	e.sources.mark(r)
 	s := &e.sources.at(r).val
 	s.proven, s.forgeable, s.slowProven, s.slowForgeable, s.guess, s.slowGuess = 0, 0, 0, 0, 0, 0
 	s.attempts, s.strikes, s.failed, s.failedProven = 0, 0, 0, 0
 	s.flags &^= washed
-	s.since = e.sec
-	if s.pardons++; s.pardons == 0 {
-		s.pardons = 1
-	}
+	s.since, s.pardon = e.sec, no
 	if q := e.silents.get(e.sources.at(r).key.key()); q != 0 {
 		e.silents.remove(q)
 	}

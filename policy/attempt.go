@@ -117,7 +117,7 @@ func (e *Engine) failing(k key, s *source, id accountID, proven bool) *pair {
 		n = s.failedProven
 	}
 	if n >= maxFailed && e.pairs.get(pairKey{k.hi, k.lo, id}) == 0 {
-		e.spare = pair{touched: e.sec, pardons: s.pardons, flags: pairFailed | pairFailedProven | pairStranger | pairStrangerProven}
+		e.spare = pair{touched: e.sec, pardon: s.pardon, flags: pairFailed | pairFailedProven | pairStranger | pairStrangerProven}
 		return &e.spare
 	}
 	p, r := e.touchPair(k, s, id)

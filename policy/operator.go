@@ -47,28 +47,28 @@ func (e *Engine) Pardon(now int64, prefix netip.Prefix) []Verdict {
 	if !ok {
 		return e.done()
 	}
-	e.forgiven(tagPardon, p)
+	no := e.forgiven(tagPardon, p)
 	if p.bits == hostBits {
-		e.absolve(p)
+		e.absolve(p, no)
 		if r := e.bans.get(p); r != 0 && e.bans.at(r).val.until > e.now {
-			e.lift(r, RuleOperator)
+			e.liftBan(r, RuleOperator)
 		}
 		return e.done()
 	}
 	in := func(k key) bool { return k.bits >= p.bits && k.masked(p.bits) == p }
 	for r := range e.sources.all() {
 		if k := e.sources.at(r).key.key(); in(k) {
-			e.absolve(k)
+			e.absolve(k, no)
 		}
 	}
 	for r := range e.networks.all() {
 		if k := e.networks.at(r).key; in(k) {
-			e.absolve(k)
+			e.absolve(k, no)
 		}
 	}
 	for r := range e.bans.all() {
 		if en := e.bans.at(r); in(en.key) && en.val.until > e.now {
-			e.lift(r, RuleOperator)
+			e.liftBan(r, RuleOperator)
 		}
 	}
 	return e.done()

@@ -43,21 +43,27 @@ func Recall(o Options, now int64, blocks iter.Seq[[]byte]) (*Engine, Recalled, e
 type recalling struct {
 	e        *Engine
 	got      Recalled
-	seeded   bool           // a block has told the seed
-	rest     bool           // the latest block was one of Rest, and young enough
-	n        uint32         // entries so far
-	sources  []uint32       // for each entry of that table, when it was read
-	owned    []accountID    // for each of them, what its source owns
-	networks []uint32       // for each entry of that table, when it was read
-	pardons  map[key]uint32 // when they were read
-	lifts    map[key]uint32 // the same of lifts
-	lengths  []uint8        // the prefix lengths of pardons
+	seeded   bool        // a block has told the seed
+	rest     bool        // the latest block was one of Rest, and young enough
+	n        uint32      // entries so far
+	sources  []uint32    // for each entry of that table, when it was read
+	owned    []accountID // for each of them, what its source owns
+	networks []uint32    // for each entry of that table, when it was read
+	pardons  map[key]readPardon
+	lifts    map[key]readPardon
+	lengths  []uint8 // the prefix lengths of pardons
+}
+
+// readPardon is a pardon, and when it was read.
+type readPardon struct {
+	at uint32
+	no uint8
 }
 
 func (rc *recalling) begin(now int64) {
 	rc.e.now, rc.e.sec = now, secondOf(now)
 	rc.sources, rc.owned, rc.networks = rc.sources[:0], rc.owned[:0], rc.networks[:0]
-	rc.pardons, rc.lifts, rc.lengths = map[key]uint32{}, map[key]uint32{}, nil
+	rc.pardons, rc.lifts, rc.lengths = map[key]readPardon{}, map[key]readPardon{}, nil
 	rc.n, rc.rest = 0, false
 }
 
@@ -146,16 +152,19 @@ func grown[T any](s []T, r ref) []T {
 
 func (rc *recalling) pardon(t tag, c *coder) {
 	var k key
-	if k.code(c); c.err != nil {
+	var no uint8
+	k.code(c)
+	c.u8(&no)
+	if c.err != nil {
 		return
 	}
 	rc.n++
 	rc.got.Entries++
 	if t == tagLift && k.bits != hostBits {
-		rc.lifts[k] = rc.n
+		rc.lifts[k] = readPardon{rc.n, no}
 		return
 	}
-	rc.pardons[k] = rc.n
+	rc.pardons[k] = readPardon{rc.n, no}
 	if !slices.Contains(rc.lengths, k.bits) {
 		rc.lengths = append(rc.lengths, k.bits)
 	}
@@ -191,21 +200,21 @@ func (rc *recalling) absolve() {
 	}
 	e := rc.e
 	for r := range e.networks.oldestFirst() {
-		if k := e.networks.at(r).key; max(rc.pardoned(k), rc.lifts[k]) > rc.networks[r-1] {
-			e.absolve(k)
+		if k := e.networks.at(r).key; max(rc.pardoned(k).at, rc.lifts[k].at) > rc.networks[r-1] {
+			e.absolve(k, 0) // a prefix has no number
 		}
 	}
 	for r := range e.sources.oldestFirst() {
 		k := e.sources.at(r).key.key()
-		at := rc.pardoned(k)
-		if at > rc.sources[r-1] {
-			e.absolveSource(r)
+		p := rc.pardoned(k)
+		if p.at > rc.sources[r-1] {
+			e.absolveSource(r, p.no)
 		}
-		rc.absolveParts(k, at)
+		rc.absolveParts(k, p.at)
 	}
-	for k, at := range rc.pardons {
+	for k, p := range rc.pardons {
 		if k.bits == hostBits {
-			rc.absolveParts(k, at) // its source may be forgotten
+			rc.absolveParts(k, p.at) // its source may be forgotten
 		}
 	}
 }
@@ -219,14 +228,17 @@ func (rc *recalling) absolveParts(k key, at uint32) {
 	}
 }
 
-// pardoned returns when the latest pardon of a host or prefix was read, 0 for never.
-func (rc *recalling) pardoned(k key) (at uint32) {
+// pardoned returns the latest pardon of a host or prefix.
+func (rc *recalling) pardoned(k key) (latest readPardon) {
 	for _, bits := range rc.lengths {
-		if bits <= k.bits {
-			at = max(at, rc.pardons[k.masked(bits)])
+		if bits > k.bits {
+			continue
+		}
+		if p := rc.pardons[k.masked(bits)]; p.at > latest.at {
+			latest = p
 		}
 	}
-	return at
+	return latest
 }
 
 // own finds the accounts that sources own: they may have been read after them.
@@ -252,11 +264,20 @@ func (rc *recalling) recount() {
 			e.pairs.remove(r)
 			continue
 		}
+		was := en.val
 		sr := e.sources.get(en.key.host())
+		if sr != 0 {
+			en.val.anew(&e.sources.at(sr).val)
+		} else {
+			en.val.anew(&source{})
+			en.val.flags &^= pairFailed | pairFailedProven | pairOwned // no source counts it
+		}
+		if en.val != was {
+			e.pairs.mark(r)
+		}
 		if sr == 0 {
 			continue
 		}
-		en.val.anew(&e.sources.at(sr).val)
 		n := &counts[sr-1]
 		n.failed = bump(n.failed, en.val.flags&pairFailed/pairFailed)
 		n.proven = bump(n.proven, en.val.flags&pairFailedProven/pairFailedProven)
@@ -264,7 +285,6 @@ func (rc *recalling) recount() {
 	}
 	for r := range e.sources.oldestFirst() {
 		s, n := &e.sources.at(r).val, counts[r-1]
-		n.failed, n.proven, n.owns = min(s.failed, n.failed), min(s.failedProven, n.proven), min(s.owns, n.owns)
 		if n.failed != s.failed || n.proven != s.failedProven || n.owns != s.owns {
 			s.failed, s.failedProven, s.owns = n.failed, n.proven, n.owns
 			e.sources.mark(r)

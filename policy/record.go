@@ -112,7 +112,7 @@ func (s *source) code(c *coder, e *Engine) {
 	for _, v := range []*uint16{&s.attempts, &s.okPort, &s.failPort} {
 		c.u16(v)
 	}
-	for _, v := range []*uint8{&s.failed, &s.failedProven, &s.owns, &s.strikes, &s.burst, &s.pardons, &s.flags} {
+	for _, v := range []*uint8{&s.failed, &s.failedProven, &s.owns, &s.strikes, &s.burst, &s.pardon, &s.flags} {
 		c.u8(v)
 	}
 	if c.reading {
@@ -153,7 +153,7 @@ func (p *pair) code(c *coder) {
 	c.u16(&p.shielded)
 	c.u8(&p.excusedProven)
 	c.u8(&p.rate)
-	c.u8(&p.pardons)
+	c.u8(&p.pardon)
 	c.u8(&p.flags)
 	if c.reading {
 		c.refade.pair(p, secondOf(c.now))

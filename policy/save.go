@@ -17,6 +17,7 @@ import (
 
 // saving is where saving stands.
 type saving struct {
+	pardon  uint8    // the number of the latest pardon, see source.pardon
 	pardons []pardon // since they were last saved
 	sweep   place
 	rest    place
@@ -26,6 +27,7 @@ type saving struct {
 type pardon struct {
 	tag tag // tagPardon or tagLift
 	key key
+	no  uint8
 }
 
 // place is where a pass over some tables stands.
@@ -130,11 +132,14 @@ func (e *Engine) pass(buf []byte, most int, at *place, tables []tag, sort uint8)
 	return e.endBlock(c, buf, n), n, done
 }
 
-// forgiven notes that what was held against a host or prefix is forgotten: no older block may bring it back.
-func (e *Engine) forgiven(t tag, k key) {
+// forgiven notes that what was held against a host or prefix is forgotten: no older block may bring it back. It returns the
+// number of this pardon.
+func (e *Engine) forgiven(t tag, k key) uint8 {
+	e.save.pardon = max(1, e.save.pardon+1)
 	if len(e.save.pardons) < maxPardons {
-		e.save.pardons = append(e.save.pardons, pardon{t, k})
+		e.save.pardons = append(e.save.pardons, pardon{t, k, e.save.pardon})
 	}
+	return e.save.pardon
 }
 
 // givePardons writes pardons that were not saved yet, at most so many, and returns how many.
@@ -143,6 +148,7 @@ func (e *Engine) givePardons(c *coder, most int) int {
 	for _, p := range e.save.pardons[:n] {
 		c.u8((*uint8)(&p.tag))
 		p.key.code(c)
+		c.u8(&p.no)
 	}
 	e.save.pardons = append(e.save.pardons[:0], e.save.pardons[n:]...)
 	return n

@@ -151,7 +151,7 @@ func sameLasting(t rapid.TB, a, b *Engine) {
 			if s.strikes == 0 {
 				s.strikeAt = 0
 			}
-			s.pardons = 0
+			s.pardon = 0
 			return s
 		}
 		x, y := get(a, ra), get(b, rb)
@@ -203,7 +203,7 @@ func sameLasting(t rapid.TB, a, b *Engine) {
 				p.anew(&e.sources.at(s).val)
 			}
 			p.flags &^= pairChallenged
-			p.pardons = 0
+			p.pardon = 0
 			return p
 		}
 		return get(a, ra) == get(b, rb)

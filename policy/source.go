@@ -28,7 +28,7 @@ type source struct {
 	owns         uint8 // accounts that succeeded here
 	strikes      uint8
 	burst        uint8 // accounts that succeeded in the minute of proofAt
-	pardons      uint8 // how often it was pardoned: what pairs say of failures before means nothing
+	pardon       uint8 // the number of its latest pardon, 0 for none: what pairs say of failures before means nothing
 	flags        uint8
 }
 
@@ -224,7 +224,7 @@ func (e *Engine) sweepSources(budget int) {
 
 // pardonedLately says whether there may be pairs from before a source was pardoned.
 func (e *Engine) pardonedLately(s *source) bool {
-	return s.pardons != 0 && e.sec-s.since < seconds(triedMemory)
+	return s.pardon != 0 && e.sec-s.since < seconds(triedMemory)
 }
 
 // sweepSource forgets one record, or moves it to where it belongs by now. False means that it stays.

@@ -90,6 +90,7 @@ func (e *Engine) codeGlobals(c *coder) {
 	c.bool(&e.blind)
 	c.at(&e.dialogsLost)
 	e.budgetUsed = int(min(used, maxForgeable))
+	c.u8(&e.save.pardon)
 	half := int64(e.opt.HalfLife)
 	c.i64(&half)
 	c.refade = newRefade(time.Duration(half), e.opt.HalfLife)
