@@ -58,8 +58,17 @@ func (c *Export) Run(ctx context.Context) error {
 				return fmt.Errorf("write the bans: %w", err)
 			}
 		}
-	} else if err := writeNFT(out, c.Table, l.Bans, time.Now()); err != nil {
-		return err
+	} else {
+		if err := writeNFT(out, c.Table, l.Bans, time.Now()); err != nil {
+			return err
+		}
+		s, err := client.Status(ctx)
+		if err != nil {
+			return err
+		}
+		if d := s.Firewall.Denied; d != nil {
+			fmt.Fprintf(out, "# Not in it: the deny lists (%s). They are config: copy [deny] and its files.\n", count(d.Listed, "prefix"))
+		}
 	}
 	if err := out.Flush(); err != nil {
 		return fmt.Errorf("write the bans: %w", err)
