@@ -96,11 +96,17 @@ func (e *Engine) adopt(prefix netip.Prefix, remaining time.Duration, next ban) {
 // adoptStrike makes an adopted ban a strike of its source.
 func (e *Engine) adoptStrike(k key, b *ban) {
 	if k.bits == hostBits {
+		old := e.sources.get(k.host())
+		saved := old != 0 && !e.sources.changed(old)
 		s, r := e.touch(k)
+		saved = saved && s.strikes >= b.strike && near(s.strikeAt, secondOf(b.until))
 		s.strikes = max(s.strikes, b.strike)
 		s.strikeAt = secondOf(b.until)
 		b.strike = s.strikes
 		e.sources.move(r, listBanned)
+		if saved { // a start that takes over very many bans must not write all their sources again
+			e.sources.clean(r)
+		}
 		return
 	}
 	if e.networks.lists[listBanned].n >= e.networks.max/2 {
@@ -112,6 +118,9 @@ func (e *Engine) adoptStrike(k key, b *ban) {
 	b.strike = n.strikes
 	e.networks.move(r, listBanned)
 }
+
+// near tells whether two times are the same but for their rounding.
+func near(a, b uint32) bool { return max(a, b)-min(a, b) <= 2 }
 
 // lift ends a ban early. What it was decided on is forgotten: a source that is lifted begins anew.
 func (e *Engine) lift(r ref, rule string) {

@@ -49,12 +49,13 @@ func (d *daemon) adopt(ctx context.Context) (adoption, error) {
 		if snap, err = d.recall(ctx); err != nil {
 			return err
 		}
+		if snap == nil { // there is no journal, or none that can be read
+			return nil
+		}
 		if err := d.remember(ctx); err != nil {
 			return err
 		}
-		if snap != nil {
-			d.expect(snap, now)
-		}
+		d.expect(snap, now)
 		return nil
 	})
 	if err := both.Wait(); err != nil {

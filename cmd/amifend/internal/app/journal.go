@@ -63,6 +63,6 @@ func (d *daemon) recall(ctx context.Context) (*journal.Snapshot, error) {
 	case journal.Refused(err):
 		return nil, err
 	}
-	d.Log.Error("the journal cannot be read: starting with the bans that are in the kernel", "err", err)
+	d.Log.Error("the journal cannot be read: starting with the bans that are in the kernel, and without scores and proof", "err", err)
 	return nil, nil //nolint:nilnil // as above
 }

@@ -80,6 +80,7 @@ func TestBlocks(t *testing.T) {
 // A round is asked for when the log is new, and when it has grown to twice what it was after the last one. What was before a
 // round is forgotten when it ends, not before, and the pages are used again.
 func TestRounds(t *testing.T) {
+	t.Parallel() // it waits most of the time, for the budget
 	dir := t.TempDir()
 	r := start(t, options(dir))
 	r.snapshot(t)
@@ -149,6 +150,7 @@ func TestRounds(t *testing.T) {
 
 // A log that outgrows its half of the database loses its oldest blocks.
 func TestBlocksAreBounded(t *testing.T) {
+	t.Parallel() // as above
 	o := options(t.TempDir())
 	o.MaxSize = 4 << 20
 	r := start(t, o)
