@@ -156,8 +156,13 @@ func sameLasting(t rapid.TB, a, b *Engine) {
 		}
 		x, y := get(a, ra), get(b, rb)
 		for _, p := range [][2]*float32{
-			{&x.proven, &y.proven}, {&x.forgeable, &y.forgeable}, {&x.slowProven, &y.slowProven}, {&x.slowForgeable, &y.slowForgeable},
-			{&x.guess, &y.guess}, {&x.slowGuess, &y.slowGuess}, {&x.trust, &y.trust},
+			{&x.proven, &y.proven},
+			{&x.forgeable, &y.forgeable},
+			{&x.slowProven, &y.slowProven},
+			{&x.slowForgeable, &y.slowForgeable},
+			{&x.guess, &y.guess},
+			{&x.slowGuess, &y.slowGuess},
+			{&x.trust, &y.trust},
 		} {
 			if !near(*p[0], *p[1]) {
 				t.Fatalf("source: %+v, recalled %+v", x, y)
