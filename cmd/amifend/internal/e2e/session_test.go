@@ -3,26 +3,19 @@
 package e2e
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/e2e/lab"
-	"github.com/amifend/amifend/cmd/amifend/internal/e2e/sip"
 )
 
 // unpackFail2ban is the script that provides Debian's fail2ban, seen from this folder.
@@ -131,39 +124,6 @@ func newSession(env *testscript.Env, program string) error {
 	return os.CopyFS(filepath.Join(env.WorkDir, "fail2ban"), os.DirFS(filepath.Join(strings.TrimSpace(string(out)), "etc/fail2ban")))
 }
 
-// command is a method of the session as a command of the script.
-func command(run func(*session, *testscript.TestScript, bool, []string)) func(*testscript.TestScript, bool, []string) {
-	return func(ts *testscript.TestScript, neg bool, args []string) {
-		run(ts.Value(sessionKey{}).(*session), ts, neg, args)
-	}
-}
-
-// usage ends the script if a command is not written as it should be.
-func usage(ts *testscript.TestScript, ok bool, text string) {
-	if !ok {
-		ts.Fatalf("usage: %s", text)
-	}
-}
-
-func (s *session) daemonCommand(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, !neg && (len(args) == 1 || len(args) == 2 && args[0] == "start"), "daemon start CONFIG | stop | kill | hup")
-	switch args[0] {
-	case "start":
-		if len(args) == 2 {
-			s.config = ts.MkAbs(args[1])
-		}
-		s.start()
-	case "stop":
-		s.d.stop(s.t)
-	case "kill":
-		s.d.kill()
-	case "hup":
-		ts.Check(s.d.cmd.Process.Signal(syscall.SIGHUP))
-	default:
-		usage(ts, false, "daemon start CONFIG | stop | kill | hup")
-	}
-}
-
 func (s *session) start() {
 	s.t.Helper()
 	const run = `mount --bind "$1" /proc/sys/kernel/random/boot_id && exec nsenter --time="$2" "$3" run --config "$4"`
@@ -175,20 +135,6 @@ func (s *session) start() {
 }
 
 func (s *session) notifySocket() string { return filepath.Join(s.work, "notify.sock") }
-
-// told checks what systemd, which is played here, is told next (sd_notify(3)).
-func (s *session) told(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, !neg && len(args) > 0, "told STATE...")
-	for _, want := range args {
-		b := make([]byte, 4096)
-		ts.Check(s.systemd.SetReadDeadline(time.Now().Add(soon)))
-		n, err := s.systemd.Read(b)
-		ts.Check(err)
-		if got := string(b[:n]); !regexp.MustCompile("^" + want + "$").MatchString(got) {
-			ts.Fatalf("systemd was told %q, want %q", got, want)
-		}
-	}
-}
 
 func (s *session) bootFile() string { return filepath.Join(s.work, "boot_id") }
 
@@ -217,145 +163,4 @@ func (s *session) boot() error {
 	s.clock = fmt.Sprintf("/proc/%d/ns/time_for_children", holder.Process.Pid)
 	_, err = ready.Read(make([]byte, 1))
 	return err
-}
-
-func (s *session) reboot(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, !neg && len(args) == 0, "reboot")
-	s.d.kill()
-	ts.Check(s.Down())
-	l, err := lab.Up(s.t.Context(), scripts, s.Name, s.Release)
-	ts.Check(err)
-	s.Lab = l
-	s.openTap(s.t)
-	ts.Check(s.boot())
-}
-
-func (s *session) attack(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, !neg && len(args) > 1, "attack ADDR COMMAND...")
-	source := address(ts, args[0])
-	out := s.runTool(s.t, s.d, source, args[1:]...)
-	if _, ok := s.d.ban(source); !ok {
-		ts.Fatalf("%s is not banned; the tool said:\n%s", source, out)
-	}
-}
-
-func (s *session) guess(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, !neg && len(args) == 2, "guess ADDR ACCOUNT")
-	source := address(ts, args[0])
-	c := s.dial(s.t, behind(source), sip.TCP, source)
-	try := func(ctx context.Context, c *sip.Client, n int) error { return guessOf(ctx, c, args[1], n) }
-	if s.d != nil {
-		s.attackUntilBanned(s.t, s.d, c, try)
-		return
-	}
-	for n := range 10 {
-		ts.Check(try(within(s.t, soon), c, n))
-	}
-}
-
-func (s *session) phone(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, len(args) == 2, "[!] phone ADDR ACCOUNT")
-	c, err := sip.Dial(within(s.t, 2*time.Second), s.Net(behind(address(ts, args[0]))), sip.TCP, netip.AddrPortFrom(address(ts, args[0]), 0), netip.AddrPortFrom(lab.PBX4, 5060))
-	if err == nil {
-		defer c.Close()
-		err = sip.NewPhone(c, args[1], "lab-pw-"+args[1]).Register(within(s.t, 2*time.Second), time.Minute)
-	}
-	if neg == (err == nil) {
-		ts.Fatalf("register %s from %s: %v", args[1], args[0], err)
-	}
-}
-
-func (s *session) kernel(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, len(args) == 1, "[!] kernel ADDR")
-	a := address(ts, args[0])
-	has := func() bool { _, ok := s.element(s.t, a); return ok }
-	for end := time.Now().Add(soon); !neg && !has() && time.Now().Before(end); {
-		time.Sleep(20 * time.Millisecond)
-	}
-	if has() == neg {
-		ts.Fatalf("the kernel has %+v", s.bans(s.t, lab.PBX))
-	}
-}
-
-func (s *session) says(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, !neg && len(args) == 1, "says TEXT")
-	s.d.wait(s.t, soon, args[0], func(l line) bool { return strings.Contains(l.raw, args[0]) })
-}
-
-func (s *session) await(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, !neg && len(args) > 1, "await TEXT COMMAND...")
-	var out []byte
-	var err error
-	for end := time.Now().Add(soon); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		cmd := exec.CommandContext(s.t.Context(), "env", args[1:]...) // it finds the programs of the script
-		cmd.Dir, cmd.Env = s.work, append(os.Environ(), "PATH="+ts.Getenv("PATH"))
-		if out, err = cmd.CombinedOutput(); err == nil && strings.Contains(string(out), args[0]) {
-			return
-		}
-	}
-	ts.Fatalf("%q does not come within %s; the last time: %v\n%s", args[0], soon, err, out)
-}
-
-func (s *session) exits(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, !neg && len(args) > 1, "exits CODE COMMAND...")
-	got, err := 0, ts.Exec(args[1], args[2:]...)
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-		got = exit.ExitCode()
-	} else {
-		ts.Check(err)
-	}
-	if fmt.Sprint(got) != args[0] {
-		ts.Fatalf("exit code %d, want %s", got, args[0])
-	}
-}
-
-// Groups that every Debian has, in the place of amifend and amifend-admin; c.toml of the scripts names them.
-const (
-	readGroup  = "operator"
-	adminGroup = "staff"
-)
-
-func (s *session) as(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, !neg && len(args) > 1, "as USER COMMAND...")
-	ts.Check(s.asUser(ts, args[0], args[1:]))
-}
-
-func (s *session) asUser(ts *testscript.TestScript, user string, command []string) error {
-	groups := map[string]string{"nobody": "--clear-groups", "reader": "--groups=" + readGroup, "admin": "--groups=" + readGroup + "," + adminGroup}[user]
-	usage(ts, groups != "", "a user is nobody, reader or admin")
-	if command[0] == "amifend" { // the script of that name needs root: it enters the namespace of the PBX
-		command = slices.Concat([]string{s.program}, command[1:])
-	}
-	return ts.Exec("setpriv", slices.Concat([]string{"--reuid=65534", "--regid=65534", groups}, command)...)
-}
-
-func (s *session) refused(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, !neg && len(args) > 1, "refused USER COMMAND...")
-	err := s.asUser(ts, args[0], args[1:])
-	exit, told := (*exec.ExitError)(nil), ts.ReadFile("stderr")
-	if !errors.As(err, &exit) || exit.ExitCode() != 1 || !regexp.MustCompile(`no right|may not do that|permission denied`).MatchString(told) || !strings.Contains(told, "\n  do: use sudo") {
-		ts.Fatalf("as %s: want exit code 1, that he has no right, and what to do: %v\n%s", args[0], err, told)
-	}
-}
-
-func expand(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, !neg && len(args) > 0, "expand FILE...")
-	for _, name := range args {
-		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(os.Expand(ts.ReadFile(name), ts.Getenv)), 0o600))
-		ts.Check(os.Chmod(ts.MkAbs(name), 0o600))
-	}
-}
-
-// behind is the namespace where an address lives.
-func behind(a netip.Addr) lab.Who {
-	if netip.MustParsePrefix("10.20.0.0/24").Contains(a) {
-		return lab.Phones
-	}
-	return lab.Attack
-}
-
-func address(ts *testscript.TestScript, text string) netip.Addr {
-	a, err := netip.ParseAddr(text)
-	ts.Check(err)
-	return a
 }
