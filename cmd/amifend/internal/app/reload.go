@@ -30,7 +30,7 @@ type portSetter interface {
 func (k *desk) Reload(ctx context.Context, by control.Peer) (control.Reloaded, error) {
 	k.reloading.Lock()
 	defer k.reloading.Unlock()
-	tell(k.Options.Reloading)
+	tell(k.Reloading)
 	defer tell(k.Ready)
 	next, err := k.Options.Reload()
 	if err != nil {
