@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,11 +15,14 @@ import (
 
 // played is a journal whose answers a test writes.
 type played struct {
+	mu   sync.Mutex
 	snap *journal.Snapshot
 	asks int
 }
 
 func (p *played) Snapshot(context.Context) (*journal.Snapshot, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.asks++
 	if p.snap == nil {
 		return nil, errors.New("its disk is gone")
@@ -26,6 +30,12 @@ func (p *played) Snapshot(context.Context) (*journal.Snapshot, error) {
 	s := *p.snap
 	s.At = time.Now()
 	return &s, nil
+}
+
+func (p *played) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.asks
 }
 
 func newPlayed() *played {
@@ -128,13 +138,15 @@ func TestAskedAgain(t *testing.T) {
 		p := &played{}
 		w.kernel.set(func() { w.inquiry.memory = p })
 		w.agree()
-		asked := p.asks
+		asked := p.count()
 		w.pass(reconcileLeast + time.Second)
-		if asked == 0 || p.asks != asked+1 {
-			t.Errorf("asked %d times, then %d", asked, p.asks)
+		if asked == 0 || p.count() != asked+1 {
+			t.Errorf("asked %d times, then %d", asked, p.count())
 		}
+		p.mu.Lock()
 		p.snap = newPlayed().snap
 		p.snap.Open[keyed("192.0.2.1/32").journal()] = journal.Open{Rule: "score", Left: time.Hour, Whole: time.Hour}
+		p.mu.Unlock()
 		w.pass(reconcileLeast + time.Second)
 		w.want(t, "192.0.2.1 all")
 	})
