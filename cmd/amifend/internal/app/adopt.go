@@ -61,16 +61,13 @@ func (d *daemon) adopt(ctx context.Context) (adoption, error) {
 	if err := both.Wait(); err != nil {
 		return adoption{}, err
 	}
-	n := adoption{journal: len(d.enforcer.ledger.bans)}
+	var n adoption
 	for _, el := range elements {
-		switch {
-		case d.enforcer.confirm(el, walked):
-			n.kernel++
-			n.journal--
-		case d.adoptOne(el, snap, walked):
+		if d.enforcer.confirm(el, walked) || d.adoptOne(el, snap, walked) {
 			n.kernel++
 		}
 	}
+	n.journal = d.enforcer.ledger.sendMissing()
 	d.enforcer.restoring = n.journal > 0 && !d.enforcer.dry // told when it is done
 	if snap != nil {
 		d.enforcer.inquiry.asked = d.clock.now() // all three agree now
@@ -78,7 +75,7 @@ func (d *daemon) adopt(ctx context.Context) (adoption, error) {
 	return n, nil
 }
 
-// expect wants the bans of the journal in the kernel, which may have them.
+// expect takes in the bans of the journal. Which of them the kernel has is not known yet.
 func (d *daemon) expect(snap *journal.Snapshot, now int64) {
 	d.enforcer.ledger.grow(len(snap.Open))
 	for k, o := range snap.Open {
@@ -96,8 +93,8 @@ func (e *enforcer) confirm(el firewall.Element, now int64) bool {
 		return false
 	}
 	h.acked = now
-	if e.ends(el, h.until, now) {
-		delete(e.ledger.send, k)
+	if !e.ends(el, h.until, now) {
+		e.ledger.send[k] = struct{}{}
 	}
 	e.note("adopted", &h.Ban)
 	e.acknowledge(h)
@@ -121,7 +118,7 @@ func (d *daemon) adoptOne(el firewall.Element, snap *journal.Snapshot, now int64
 	return true
 }
 
-// restoreOne wants a ban of the journal in the kernel.
+// restoreOne takes in a ban of the journal.
 func (d *daemon) restoreOne(k journal.Key, o journal.Open, snap *journal.Snapshot, now int64) {
 	ban := remembered(k, o, leftNow(o, snap), now)
 	if ban.until <= now {
@@ -131,7 +128,8 @@ func (d *daemon) restoreOne(k journal.Key, o journal.Open, snap *journal.Snapsho
 		d.records.lift(k.Prefix, k.Scope, byPolicy, why)
 		return
 	}
-	d.enforcer.putBack(ban)
+	d.enforcer.ledger.expect(ban)
+	d.enforcer.note("known", &ban)
 }
 
 // admit tells the engine of a ban of a run before, and shortens it if it is longer than a ban may be. It returns why there

@@ -47,7 +47,21 @@ func newLedger() *ledger {
 }
 
 // grow makes room for very many bans that come at once, before there are any.
-func (l *ledger) grow(n int) { l.bans, l.send = make(map[key]*held, n), make(map[key]struct{}, n) }
+func (l *ledger) grow(n int) { l.bans = make(map[key]*held, n) }
+
+// expect takes in a ban that was told by an earlier run. The kernel may have it: see sendMissing.
+func (l *ledger) expect(b Ban) { l.bans[b.key()] = &held{Ban: b, told: true} }
+
+// sendMissing wants the expected bans in the kernel that were not found there, and counts them.
+func (l *ledger) sendMissing() (n int) {
+	for k, h := range l.bans {
+		if h.acked == 0 {
+			l.send[k] = struct{}{}
+			n++
+		}
+	}
+	return n
+}
 
 // ban wants b in the kernel.
 func (l *ledger) ban(b Ban) {
