@@ -79,6 +79,7 @@ func newDaemon(o Options, table watchedTable, set protect.Set) (*daemon, error) 
 		asks:        newAsks(), news: d.enforcer.news, records: d.records,
 		tally: newTally(d.records, names, opts.Weights),
 	}
+	d.judge.masked.records = d.records
 	if d.records.journal != nil {
 		d.judge.saver.keeper = d.records.journal
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/firewall"
 )
 
@@ -25,6 +26,8 @@ type told struct {
 	lines  map[toldLine]struct{}
 	count  uint64                // how much was said in all
 	recent []control.Ineffective // the last of it, latestMost at most
+
+	alerted map[serverCause]time.Time // when the journal was told last
 }
 
 // latestMost is how many bans that do nothing are remembered to be shown, and latestAge for how long.
@@ -116,4 +119,31 @@ func (e *enforcer) tellIneffective(prefix netip.Prefix, d doubt, el firewall.Ele
 	e.told.remember(control.Ineffective{At: time.Now(), Source: d.source.Addr(), Ban: prefix, Server: d.server, Cause: cause, Do: do})
 	e.log.Warn("ban is ineffective", "source", d.source.Addr().String(), "ban", source(prefix), "server", d.server,
 		"cause", cause, "port", d.port, "dropped", el.Packets, "do", do, "ineffective", e.told.count)
+	if e.told.fresh(d.server, cause, time.Now()) {
+		e.records.alert(journal.Alert{
+			Kind: kindIneffective, Source: d.source.Addr().String(), Server: d.server, Text: "a ban does nothing: " + cause, Do: do,
+		})
+	}
 }
+
+// kindIneffective is the kind of the journal's alerts of bans that do nothing.
+const kindIneffective = "ineffective_ban"
+
+// alertLeast is how long nothing more of the same server and cause is an alert: an amifend in the wrong place makes each ban
+// one that does nothing.
+const alertLeast = time.Hour
+
+// fresh tells whether a server and cause are worth an alert, and remembers it.
+func (t *told) fresh(server, cause string, now time.Time) bool {
+	k := serverCause{server, cause}
+	if at, ok := t.alerted[k]; ok && now.Sub(at) < alertLeast {
+		return false
+	}
+	if t.alerted == nil {
+		t.alerted = make(map[serverCause]time.Time) // as bounded as the servers are
+	}
+	t.alerted[k] = now
+	return true
+}
+
+type serverCause struct{ server, cause string }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/policy"
 )
 
@@ -25,6 +26,7 @@ type masked struct {
 	servers   []string
 	protected *policy.Protected
 	weights   policy.Weights
+	records   records
 	votes     []vote // of each server
 	told      map[netip.Addr]int64
 	seen      []maskedSeen // the latest of each server
@@ -83,7 +85,14 @@ func (m *masked) check(s *sighting) {
 		"address", v.candidate.String(), "protected_as", reason, "server", m.servers[s.Server], "failures", v.own, "of", v.failures,
 		"last_account", ami.Quote(s.Account.Bytes()),
 		"do", maskedAdvice)
+	m.records.alert(journal.Alert{
+		Kind: kindMasked, Source: v.candidate.String(), Server: m.servers[s.Server], Do: maskedAdvice,
+		Text: "most failures come from one address that is never banned (" + printable(reason) + "): the PBX does not see real sources",
+	})
 }
+
+// kindMasked is the kind of the journal's alerts of PBXs that do not see real sources.
+const kindMasked = "sources_hidden"
 
 // note remembers what was told, to be shown.
 func (m *masked) note(seen maskedSeen) {

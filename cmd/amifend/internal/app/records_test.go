@@ -30,3 +30,39 @@ func TestAlertsAreKept(t *testing.T) {
 		t.Errorf("at %s, %v", at, err)
 	}
 }
+
+// What keeps amifend from working is an alert of the journal, too.
+func TestHiddenSourcesAreKept(t *testing.T) {
+	s := newSite(t, 1)
+	file := s.withState(t)
+	r := s.start(t)
+	guess(s.pbxs[0], "198.51.100.7:5060", "TCP", 2*maskLeast) // allowlisted
+	r.wait(t, "most failures come from one address that is never banned: the PBX does not see real sources", "")
+	r.stop(t)
+	got := query(t, file, "SELECT kind || ' ' || source || ' ' || server || ' ' || text || (advice <> '') FROM alerts")
+	if !strings.HasPrefix(got, "sources_hidden 198.51.100.7 pbx1 most failures come from one address that is never banned (") || !strings.HasSuffix(got, "1") {
+		t.Errorf("alerts: %s", got)
+	}
+}
+
+// An amifend in the wrong place makes every ban one that does nothing: that is an alert an hour, not one a ban.
+func TestFewAlertsOfOneCause(t *testing.T) {
+	var told told
+	now := time.Now()
+	for _, tt := range []struct {
+		server, cause string
+		after         time.Duration
+		want          bool
+	}{
+		{"a", causePath, 0, true},
+		{"a", causePath, time.Minute, false},
+		{"b", causePath, time.Minute, true},
+		{"a", causePort, time.Minute, true},
+		{"a", causePath, alertLeast, true},
+		{"a", causePath, alertLeast + time.Minute, false},
+	} {
+		if got := told.fresh(tt.server, tt.cause, now.Add(tt.after)); got != tt.want {
+			t.Errorf("%+v: %v", tt, got)
+		}
+	}
+}

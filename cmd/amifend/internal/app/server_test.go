@@ -21,6 +21,7 @@ func TestIneffectiveBans(t *testing.T) {
 	s := newSite(t, 1)
 	attacker := firewalltest.New(t)
 	firewalltest.Join(t, attacker, s.NS, []string{"203.0.113.5/24", "203.0.113.6/24"}, []string{"203.0.113.1/24"})
+	file := s.withState(t)
 	r := s.start(t)
 	port := amitest.NewPeer("203.0.113.5:5060") // reaches a port that is not in sip_ports
 	port.Local = netip.MustParseAddrPort("192.0.2.10:5070")
@@ -52,6 +53,11 @@ func TestIneffectiveBans(t *testing.T) {
 	}
 	time.Sleep(200 * time.Millisecond)
 	r.count(t, 2, "ban is ineffective", "")
+	r.stop(t)
+	want := "ineffective_ban 203.0.113.5 pbx1 a ban does nothing: " + causePort + ", ineffective_ban 203.0.113.6 pbx1 a ban does nothing: " + causePath
+	if got := query(t, file, "SELECT kind || ' ' || source || ' ' || server || ' ' || text FROM alerts WHERE advice <> '' ORDER BY source"); got != want {
+		t.Errorf("alerts: %s\nwant %s", got, want)
+	}
 }
 
 // A PBX that is not there at the start, or goes away, is told and tried again; the others are judged meanwhile.
