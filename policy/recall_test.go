@@ -239,6 +239,14 @@ func TestRestOutlastsACleanStopOnly(t *testing.T) {
 	log.all(l.e)
 	e, _ = log.recall(t, l.e.opt, l.now)
 	lost("went on", e)
+
+	// Of two clean stops the later one counts.
+	e.Observe(Observation{At: l.now + 1e9, Source: netip.MustParseAddrPort("192.0.2.3:5060"), Kind: KindChallengeSent, Service: ServiceSIP, Challenge: 6})
+	log.stop(e)
+	e, _ = log.recall(t, l.e.opt, l.now+2e9)
+	if e.requests.n != 0 || e.silents.n != 1 || e.dialogs.n != 1 {
+		t.Errorf("after two stops: kept %d, %d, %d", e.requests.n, e.dialogs.n, e.silents.n)
+	}
 }
 
 // A kill takes no room from what is remembered: an account at a source that was not saved with it is not counted there for ever.

@@ -13,8 +13,9 @@ func newRefade(from, to time.Duration) refade { return refade{from.Seconds(), to
 
 func (f refade) none() bool { return f.from == f.to || f.from <= 0 }
 
-// maxRefade is what a score grows by at most, since it fades the faster from now on: what goes beyond is gone.
-const maxRefade = 1e9
+// maxRefade is what a score grows by at most, since it fades the faster from then on, so that it stays a number: what would go
+// beyond is gone after a hundred of the new half-lives, as it soon would be.
+const maxRefade = 1e30
 
 // factor is what a score is to be multiplied with that stands as of dt seconds ago, and fades in so many half-lives.
 func (f refade) factor(dt uint32, halves float64) float32 {

@@ -74,7 +74,7 @@ func TestTuneHalfLife(t *testing.T) {
 		for _, how := range []string{"tuned", "restored", "recalled"} {
 			l := newLab(t)
 			l.feed(all(guesses(2, attacker), overStream)...)
-			l.wait(40 * time.Minute) // two half-lives
+			l.every(40*time.Minute, registered(phone)) // two half-lives, in which nobody looks at the source
 			before := score(l)
 			if math.Abs(before-0.5) > 0.01 {
 				t.Fatalf("before: %v", before)
@@ -98,7 +98,7 @@ func TestTuneHalfLife(t *testing.T) {
 			if after := score(l); math.Abs(after-before) > 0.001 {
 				t.Errorf("%s to %v: %v, before %v", how, next, after, before)
 			}
-			l.wait(next)
+			l.every(next, registered(phone))
 			if after := score(l); math.Abs(after-before/2) > 0.01 {
 				t.Errorf("%s to %v: after a half-life %v, before %v", how, next, after, before)
 			}
