@@ -47,9 +47,9 @@ func (p *performance) close(early bool, dropped map[netip.Prefix]uint64) error {
 		p.story.print("", "All attackers would be banned, and nobody else.")
 	}
 	p.story.print("", "What to do next:",
-		"  install  make build && sudo install bin/amifend /usr/local/sbin/",
-		"  config   edit a copy of config.toml.example as /etc/amifend/config.toml,",
-		"           then: amifend check")
+		"  install  README.md, Install it; at first it only tells whom it would ban",
+		"  or see   what it makes of last month's logs:",
+		"           bin/amifend replay /var/log/asterisk/security*")
 	return err
 }
 
