@@ -104,6 +104,11 @@ func New(o Options) (*Engine, error) {
 	if err := o.Validate(); err != nil {
 		return nil, fmt.Errorf("validate policy options: %w", err)
 	}
+	return newEngine(o), nil
+}
+
+// newEngine is New with options that are valid.
+func newEngine(o Options) *Engine {
 	k0, k1 := seedKeys(o.Seed)
 	e := &Engine{
 		k0: k0, k1: k1,
@@ -123,7 +128,7 @@ func New(o Options) (*Engine, error) {
 	}
 	e.setOptions(o)
 	e.columns = e.newColumns()
-	return e, nil
+	return e
 }
 
 // setOptions takes options, without what they say of sizes.

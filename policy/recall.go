@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"iter"
 	"slices"
 )
@@ -26,14 +27,15 @@ type Recalled struct {
 //
 // An error means that the options are invalid, and nothing else.
 func Recall(o Options, now int64, blocks iter.Seq[[]byte]) (*Engine, Recalled, error) {
-	e, err := New(o)
-	if err != nil {
-		return nil, Recalled{}, err
+	if err := o.Validate(); err != nil {
+		return nil, Recalled{}, fmt.Errorf("validate policy options: %w", err)
 	}
-	rc := recalling{e: e}
-	rc.begin(now)
+	rc := recalling{opt: o}
 	for b := range blocks {
 		rc.block(b, now)
+	}
+	if rc.e == nil { // no block told a seed
+		rc.begin(o.Seed, now)
 	}
 	rc.finish()
 	return rc.e, rc.got, nil
@@ -41,9 +43,9 @@ func Recall(o Options, now int64, blocks iter.Seq[[]byte]) (*Engine, Recalled, e
 
 // recalling is what is noted while blocks are read.
 type recalling struct {
-	e        *Engine
+	opt      Options
+	e        *Engine // nil until the seed is known
 	got      Recalled
-	seeded   bool        // a block has told the seed
 	rest     bool        // the latest block was one of Rest, and young enough
 	n        uint32      // entries so far
 	sources  []uint32    // for each entry of that table, when it was read
@@ -60,7 +62,10 @@ type readPardon struct {
 	no uint8
 }
 
-func (rc *recalling) begin(now int64) {
+// begin makes an engine that remembers nothing.
+func (rc *recalling) begin(seed uint64, now int64) {
+	rc.opt.Seed = seed
+	rc.e = newEngine(rc.opt)
 	rc.e.now, rc.e.sec = now, secondOf(now)
 	rc.sources, rc.owned, rc.networks = rc.sources[:0], rc.owned[:0], rc.networks[:0]
 	rc.pardons, rc.lifts, rc.lengths = map[key]readPardon{}, map[key]readPardon{}, nil
@@ -79,8 +84,9 @@ func (rc *recalling) block(b []byte, now int64) {
 		return
 	case blockGood:
 	}
-	if !rc.seeded || h.seed != rc.e.opt.Seed {
-		rc.reseed(h.seed, now)
+	if rc.e == nil || h.seed != rc.e.opt.Seed {
+		rc.got.Dropped += int(rc.n) // hashes of another seed mean nothing
+		rc.begin(h.seed, now)
 	}
 	fresh := h.sort == blockRest && now-h.at <= dialogTime
 	if rc.rest && h.sort != blockRest {
@@ -98,19 +104,6 @@ func (rc *recalling) block(b []byte, now int64) {
 		return
 	}
 	rc.got.Blocks++
-}
-
-// reseed begins anew with the seed of a block: hashes of another one mean nothing.
-func (rc *recalling) reseed(seed uint64, now int64) {
-	o := rc.e.opt
-	rc.got.Dropped += int(rc.n)
-	o.Seed = seed
-	e, err := New(o)
-	if err != nil {
-		return // it was valid with another seed
-	}
-	rc.e, rc.seeded = e, true
-	rc.begin(now)
 }
 
 // entry takes in an entry.

@@ -7,7 +7,7 @@ package policy
 func (rc *recalling) finish() {
 	if !rc.rest {
 		rc.forgetRest()
-		if rc.seeded {
+		if rc.got != (Recalled{}) {
 			rc.e.dialogsLost = rc.e.now
 		}
 	}
