@@ -105,7 +105,7 @@ func (k *desk) remember(ctx context.Context, read func(context.Context, *journal
 	}
 	ctx, cancel := context.WithTimeout(ctx, pastTime)
 	defer cancel()
-	k.onDisk(ctx)
+	k.publish(ctx)
 	err := read(ctx, k.records.journal)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return control.Errorf(control.CodeBusy, "the journal did not answer in %s", pastTime).Advise("ask for less, such as --since 1h, or try again")
@@ -169,4 +169,11 @@ func pastBans(bans []journal.Past) []control.PastBan {
 		})
 	}
 	return out
+}
+
+// publish has the journal write what it was told just now, if that is quick. The status says why it cannot.
+func (k *desk) publish(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, diskTime)
+	defer cancel()
+	_ = k.records.journal.Publish(ctx) // as said
 }

@@ -28,8 +28,9 @@ type Options struct {
 
 // How the journal deals with its disk.
 const (
-	writeBudget = 1 << 20 // bytes a second
-	groupMost   = 4096    // bans and lifts a commit
+	writeBudget = 1 << 20     // bytes a second
+	mostAhead   = time.Second // of the budget may be spent for who only reads
+	groupMost   = 4096        // bans and lifts a commit
 	totalsEvery = time.Minute
 	retryFirst  = time.Second // after a failure, doubled up to retryLast
 	retryLast   = 30 * time.Second

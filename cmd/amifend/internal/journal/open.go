@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	_ "modernc.org/sqlite" // the driver
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // The database's name in the state directory.
@@ -107,8 +108,11 @@ func (s *store) prepare() (err error) {
 	}
 	for name, text := range statements {
 		stmt, err := s.conn.PrepareContext(context.Background(), text)
-		if err != nil {
+		if code(err) == sqlite3.SQLITE_ERROR { // a table or column is missing. Anything else, such as a disk's error, says nothing of them
 			return fmt.Errorf("%w: %w", errDamaged, err)
+		}
+		if err != nil {
+			return err
 		}
 		s.stmts[name] = stmt
 	}

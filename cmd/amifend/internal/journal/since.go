@@ -81,14 +81,21 @@ func (j *Journal) Operations(ctx context.Context, since time.Time, most int) (ou
 	return out, err
 }
 
-// WriteTotals writes the totals that wait, so that [Journal.Totals] has them. Without it they are written once a minute.
-func (j *Journal) WriteTotals(ctx context.Context) error {
+// WriteTotals writes what was told before, the totals too, so that [Journal.Totals] and the like have it. Without it totals are
+// written once a minute. It keeps to the budget, see [Journal.Publish].
+func (j *Journal) WriteTotals(ctx context.Context) error { return j.publish(ctx, true) }
+
+// Publish writes what was told before, but for totals, so that [Journal.History] and the like have it. It keeps to the budget, so
+// something may be left: who only reads must not keep the disk busy, nor make what is decided next wait for its turn.
+func (j *Journal) Publish(ctx context.Context) error { return j.publish(ctx, false) }
+
+func (j *Journal) publish(ctx context.Context, totals bool) error {
 	return j.ask(ctx, func(s *store) error {
 		if s.readOnly {
 			return errReadOnly
 		}
-		for j.backlog.urgent() || len(j.backlog.totals) > 0 {
-			if err := j.commit(time.Now(), true); err != nil {
+		for (j.backlog.urgent() || totals && len(j.backlog.totals) > 0) && time.Until(j.due.commit) < mostAhead {
+			if err := j.commit(time.Now(), totals); err != nil {
 				j.failed(time.Now(), err)
 				return fmt.Errorf("write the journal: %w", err)
 			}
