@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
@@ -35,6 +36,8 @@ type Options struct {
 	// Lookup resolves names of servers and of [allow]; nil: the system's resolver.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 	NetNS  int // descriptor of the network namespace to defend; 0: that of the calling thread
+
+	hangup <-chan os.Signal // SIGHUP; nil: there is nothing to reload
 }
 
 // Run runs the daemon until ctx ends. It fails only at the start: a PBX that cannot be reached later, or a kernel that
@@ -43,6 +46,9 @@ func Run(ctx context.Context, o Options) error {
 	s := newSpool(o.Log.Handler())
 	defer s.close()
 	o.Log = slog.New(s)
+	var ignoreHangups func()
+	o.hangup, ignoreHangups = catchHangups(o)
+	defer ignoreHangups()
 	for _, w := range o.Config.Warnings {
 		o.Log.Warn(w)
 	}

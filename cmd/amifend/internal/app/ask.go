@@ -68,3 +68,11 @@ const (
 	askJudge    = "the policy engine"
 	askEnforcer = "the firewall (the kernel may hang)"
 )
+
+// lastTime is how long a change that was begun may take.
+const lastTime = time.Minute
+
+// outlasting is the context of a change that must not stop halfway when who asked for it goes.
+func outlasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), lastTime)
+}

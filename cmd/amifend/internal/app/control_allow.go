@@ -56,6 +56,9 @@ type allowance struct {
 	UID    uint32    `json:"uid"`
 	Reason string    `json:"reason,omitempty"` // quoted
 	Until  time.Time `json:"until,omitzero"`   // wall clock; zero: until it is taken out
+
+	// until is the same by the daemon's clock, which nobody sets; 0 if it is from a run before, which may have been before the boot.
+	until int64
 }
 
 func (a allowance) reason() string {
@@ -66,7 +69,13 @@ func (a allowance) reason() string {
 	return text
 }
 
-func (a allowance) over(now time.Time) bool { return !a.Until.IsZero() && !a.Until.After(now) }
+// over tells whether its time is over, by the wall clock and the daemon's.
+func (a allowance) over(wall time.Time, now int64) bool {
+	if a.until != 0 {
+		return a.until <= now
+	}
+	return !a.Until.IsZero() && !a.Until.After(wall)
+}
 
 // Allowed tells who is never banned.
 func (k *desk) Allowed(context.Context) ([]control.Allowed, error) {
@@ -109,7 +118,8 @@ func (k *desk) Allow(ctx context.Context, by control.Peer, n control.NewAllow) (
 		a.Reason = ami.Quote([]byte(n.Reason))
 	}
 	if n.For != 0 {
-		a.Until = time.Now().Add(time.Duration(n.For * float64(time.Second))).Round(0).UTC()
+		d := time.Duration(n.For * float64(time.Second))
+		a.Until, a.until = time.Now().Add(d).Round(0).UTC(), k.clock.now()+int64(d)
 	}
 	if whom.host != "" {
 		return k.allowName(ctx, by, whom, a, n.Reason)
@@ -213,15 +223,25 @@ func (a *allowances) entries() (prefixes []protect.Entry, names []protect.Name) 
 	return prefixes, names
 }
 
-// expire takes out what is over, and tells what that was.
-func (a *allowances) expire(now time.Time) (over []string) {
+// expire takes out what is over, by the wall clock and the daemon's, and tells what that was. Where the wall clock was set, the
+// ends that people read and the journal has move along.
+func (a *allowances) expire(wall time.Time, now int64) (over []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for p, n := range a.byWhom {
-		if n.over(now) {
+		if n.over(wall, now) {
 			delete(a.byWhom, p)
 			a.unsent[p] = struct{}{}
 			over = append(over, p.String())
+			continue
+		}
+		if n.until == 0 {
+			continue
+		}
+		end := wall.Add(time.Duration(n.until - now)).Round(0).UTC()
+		if end.Sub(n.Until).Abs() > slack {
+			n.Until = end
+			a.put(p, n)
 		}
 	}
 	return over
@@ -313,7 +333,7 @@ func (k *desk) keepAllowances(ctx context.Context) {
 		if !k.allowances.loaded {
 			k.loadAllowances(ctx)
 		}
-		if over := k.allowances.expire(time.Now()); len(over) > 0 {
+		if over := k.allowances.expire(time.Now(), k.clock.now()); len(over) > 0 {
 			slices.Sort(over)
 			k.Log.Info("prefixes or names are no longer allowed: their time is over", "allowed", over)
 			k.relist()

@@ -102,7 +102,7 @@ func TestAllowances(t *testing.T) {
 	if err := a.add(subject{prefix: netip.MustParsePrefix("10.0.0.1/32")}, allowance{Until: time.Unix(1e9, 0)}); err != nil {
 		t.Errorf("a change: %v", err)
 	}
-	over := a.expire(time.Unix(1e9, 0))
+	over := a.expire(time.Unix(1e9, 0), 0)
 	if left, names := a.entries(); len(over) != 1 || len(left) != mostAllowances-1 || len(names) != 0 {
 		t.Errorf("over: %v", over)
 	}
@@ -146,5 +146,35 @@ func TestAllowances(t *testing.T) {
 	}
 	if len(b.byWhom) != 3 || !strings.Contains(got, "pbx.example 7 ") || !strings.Contains(got, "10.0.0.2/32 5 ") || !strings.Contains(got, "10.0.0.4/32 7 ") {
 		t.Errorf("loaded %s", got)
+	}
+}
+
+// A wall clock that is set neither ends nor prolongs what is allowed for a time; what the journal has moves along, so that a
+// restart does not either.
+func TestAllowWhileTheClockIsSet(t *testing.T) {
+	wall, now := time.Unix(1e9, 0).UTC(), int64(1e18)
+	for _, step := range []time.Duration{24 * time.Hour, -24 * time.Hour, -31 * 365 * 24 * time.Hour} {
+		var a allowances
+		whom := subject{prefix: netip.MustParsePrefix("203.0.113.5/32")}
+		if err := a.add(whom, allowance{Until: wall.Add(2 * time.Hour), until: now + int64(2*time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
+		a.save(func([]journal.Row) bool { return true })
+		if over := a.expire(wall.Add(time.Hour+step), now+int64(time.Hour)); len(over) != 0 {
+			t.Errorf("%v: over after an hour of two", step)
+		}
+		var saved allowance
+		a.save(func(rows []journal.Row) bool {
+			if len(rows) != 1 || json.Unmarshal(rows[0].Value, &saved) != nil {
+				t.Errorf("%v: saved %q", step, rows)
+			}
+			return true
+		})
+		if want := wall.Add(2*time.Hour + step); !saved.Until.Equal(want) {
+			t.Errorf("%v: the journal has %v, want %v", step, saved.Until, want)
+		}
+		if over := a.expire(wall.Add(2*time.Hour+step), now+int64(2*time.Hour)); len(over) != 1 {
+			t.Errorf("%v: not over after two hours", step)
+		}
 	}
 }

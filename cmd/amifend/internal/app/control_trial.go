@@ -22,6 +22,8 @@ func (k *desk) Keep(ctx context.Context, by control.Peer) (control.Kept, error) 
 	if what, do := k.cutOff(k.config.Load()); what != "" && k.denier.isHeld() {
 		return control.Kept{}, control.Errorf(control.CodeFailed, "nothing was changed: %s", what).Advise("%s", do)
 	}
+	ctx, cancel := outlasting(ctx) // who asked may go: else the trial would be over with some of its bans
+	defer cancel()
 	var out control.Kept
 	for first := true; ; first = false {
 		a, err := ask(ctx, k.judge.asks, askJudge, func() answer {

@@ -2,6 +2,7 @@ package app
 
 import (
 	"log/slog"
+	"maps"
 	"net/netip"
 	"time"
 
@@ -26,7 +27,7 @@ type judge struct {
 	masked      *masked
 	asks        asks
 	news        *mailbox[key, news] // what others decided
-	late        []lateNews          // of these, what is still to be told to the engine
+	late        map[key]news        // of these, what is still to be told to the engine
 	records     records
 	tally       *tally
 	saver       saver
@@ -108,6 +109,7 @@ func (j *judge) ban(b *Ban) bool {
 func (j *judge) lift(prefix netip.Prefix, scope policy.Scope, by, why string) {
 	j.ineffective.forget(prefix)
 	j.trial.forget(prefix)
+	j.unlearn(prefix)
 	j.records.lift(prefix, scopes[scope], by, why)
 	j.orders.put(prefix, order{lift: true, why: why})
 }
@@ -121,34 +123,51 @@ type news struct {
 	lifted bool
 }
 
-type lateNews struct {
-	key
-	news
-}
-
 // learn tells the engine of bans that it did not decide, some at a time: a journal that can be read late may have many.
 func (j *judge) learn() {
-	for k, n := range j.news.take() {
-		j.late = append(j.late, lateNews{k, n})
-	}
-	now := j.clock.now()
-	n := min(learnMost, len(j.late))
-	for _, l := range j.late[:n] {
+	j.hear()
+	now, n := j.clock.now(), learnMost
+	for k, l := range j.late {
+		if n--; n < 0 {
+			break
+		}
+		delete(j.late, k)
 		switch {
 		case !l.lifted:
-			j.trial.adopted(l.key, l.ban.until)
+			j.trial.adopted(k, l.ban.until)
 			j.order(j.adopt(&l.ban, now))
 		default:
-			j.pardon(l.prefix, byPolicy)
+			j.pardon(k.prefix, byPolicy)
 		}
 	}
-	if j.late = j.late[n:]; len(j.late) == 0 {
-		j.late = nil
+	if len(j.late) == 0 {
+		j.late = nil // and its memory
 		return
 	}
 	select {
 	case j.news.wake <- struct{}{}:
 	default:
+	}
+}
+
+// hear takes in what others decided, to be told to the engine later.
+func (j *judge) hear() {
+	fresh := j.news.take()
+	if j.late == nil {
+		j.late = fresh
+		return
+	}
+	maps.Copy(j.late, fresh)
+}
+
+// unlearn forgets what the engine was still to be told of a prefix that is lifted. Else it would take the ban to be in force, and
+// not ban the source again.
+func (j *judge) unlearn(prefix netip.Prefix) {
+	j.hear()
+	for _, scope := range scopes {
+		if k := (key{prefix, scope}); !j.late[k].lifted {
+			delete(j.late, k)
+		}
 	}
 }
 

@@ -48,6 +48,8 @@ func (k *desk) Reload(ctx context.Context, by control.Peer) (control.Reloaded, e
 	if what, do := k.cutOff(next); what != "" && !dry(old) {
 		return control.Reloaded{}, control.Errorf(control.CodeInvalidConfig, "nothing was changed: %s", what).Advise("%s", do)
 	}
+	ctx, cancel := outlasting(ctx) // who asked may go: half a config must not stay in force
+	defer cancel()
 	out := control.Reloaded{Changed: []string{}, Warnings: next.Warnings}
 	merged := keepFixed(old, next, &out)
 	if err := k.changePorts(ctx, old, merged, &out); err != nil {
@@ -146,6 +148,7 @@ func (j *judge) tune(o policy.Options) error {
 // changeServers has the judge know new servers before their first event comes.
 func (k *desk) changeServers(ctx context.Context, plan *fleetPlan, out *control.Reloaded) error {
 	names := k.names(plan.servers)
+	k.servers = names // also if nobody waits for the answer: what the judge was told must stay the beginning of what it is told next
 	if _, err := ask(ctx, k.judge.asks, askJudge, func() struct{} { k.judge.name(names); return struct{}{} }); err != nil {
 		return err
 	}
@@ -157,7 +160,6 @@ func (k *desk) changeServers(ctx context.Context, plan *fleetPlan, out *control.
 	for _, name := range plan.gone {
 		out.Changed = append(out.Changed, "server "+name+" (gone)")
 	}
-	k.servers = names
 	k.fleet.change(plan)
 	return nil
 }
@@ -197,19 +199,23 @@ func (j *judge) name(servers []string) {
 	j.masked.votes = append(j.masked.votes, make([]vote, len(servers)-len(j.masked.votes))...)
 }
 
-// hangups reloads at each SIGHUP, until ctx ends.
-func (k *desk) hangups(ctx context.Context) {
-	if k.Options.Reload == nil {
-		return
+// catchHangups catches SIGHUP from now on, which would end the process: it may come while amifend starts, and counts then.
+func catchHangups(o Options) (caught <-chan os.Signal, stop func()) {
+	if o.Reload == nil {
+		return nil, func() {}
 	}
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, syscall.SIGHUP)
-	defer signal.Stop(c)
+	return c, func() { signal.Stop(c) }
+}
+
+// hangups reloads at each SIGHUP, until ctx ends.
+func (k *desk) hangups(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-c:
+		case <-k.hangup:
 			out, err := k.Reload(ctx, control.Peer{UID: uint32(os.Getuid())})
 			if err != nil {
 				k.Log.Error("the config was not reloaded: what was goes on", "err", err)

@@ -45,6 +45,7 @@ func (t *trial) over(now int64) bool { return t.ends != 0 && now >= t.ends }
 // the kernel any more.
 func (t *trial) shorten(b *Ban, now int64) bool {
 	if t.ends == 0 {
+		delete(t.bans, b.Prefix) // what was decided while the trial's bans are being kept counts more than they do
 		return true
 	}
 	whole := *b
