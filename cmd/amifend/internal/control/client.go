@@ -211,5 +211,9 @@ func (c *Client) unreachable(err error) error {
 	if errors.As(err, &u) {
 		err = u.Err
 	}
+	var op *net.OpError
+	if dialled := !errors.As(err, &op) || op.Op != "dial"; dialled && !errors.Is(err, context.DeadlineExceeded) {
+		return Errorf(CodeBusy, "the daemon at %s has closed the connection (%s): it ends, or too many ask it at a time", c.socket, err).Advise("try again")
+	}
 	return fmt.Errorf("ask the daemon at %s: %w", c.socket, err)
 }

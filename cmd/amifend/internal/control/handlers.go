@@ -20,16 +20,17 @@ func (s *Server) status(_ http.ResponseWriter, r *http.Request, _ Peer) (any, er
 }
 
 // bans lists bans. Few clients at a time, since each list may be long.
-func (s *Server) bans(w http.ResponseWriter, r *http.Request, _ Peer) (any, error) {
+func (s *Server) bans(w http.ResponseWriter, r *http.Request, by Peer) (any, error) {
 	query, err := parseBanQuery(r.URL.Query())
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
 	defer cancel()
+	listing := s.listing[s.access.mayChange(by)] // a reader who is slow to read does not keep an operator from it
 	select {
-	case s.listing <- struct{}{}:
-		defer func() { <-s.listing }()
+	case listing <- struct{}{}:
+		defer func() { <-listing }()
 	case <-ctx.Done():
 		return nil, Errorf(CodeBusy, "others are listing bans").Advise("try again")
 	}

@@ -22,7 +22,7 @@ const (
 	readTime    = 10 * time.Second // for a whole request
 	answerTime  = 10 * time.Second // for the daemon to answer, and for a client to read a part of the answer
 	reloadTime  = 60 * time.Second
-	mostAtOnce  = 2 // requests that list bans
+	mostAtOnce  = 1 // requests that list bans, of those who may change something, and of the others
 	mostFollows = 16
 	refusedTell = time.Minute // how often refusals are logged
 )
@@ -70,13 +70,13 @@ type Server struct {
 	Options
 	listener *listener
 	access   access
-	listing  chan struct{}
-	refused  atomic.Int64 // when a refusal was last logged, Unix seconds
+	listing  map[bool]chan struct{} // of those who may change something, and of those who may not
+	refused  atomic.Int64           // when a refusal was last logged, Unix seconds
 }
 
 // Listen opens the socket. A group that does not exist is logged, and has no right.
 func Listen(o Options) (*Server, error) {
-	s := &Server{Options: o, listing: make(chan struct{}, mostAtOnce)}
+	s := &Server{Options: o, listing: map[bool]chan struct{}{false: make(chan struct{}, mostAtOnce), true: make(chan struct{}, mostAtOnce)}}
 	for _, g := range []struct {
 		key, name string
 		to        **uint32
@@ -95,6 +95,7 @@ func Listen(o Options) (*Server, error) {
 	if s.listener, err = listen(o.Socket); err != nil {
 		return nil, err
 	}
+	s.listener.may = s.access.mayChange
 	if s.access.read == nil {
 		return s, nil
 	}

@@ -14,15 +14,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mostConns bounds how many connections there are at a time.
-const mostConns = 64
+// mostConns bounds how many connections there are at a time, and mostReaders how many of them are of those who may only read: they must
+// not keep an operator from lifting a ban.
+const (
+	mostConns   = 64
+	mostReaders = 48
+)
 
 // listener is the control socket. Only one process can have it: a lock beside it says so, and what a process that died
 // left behind is replaced.
 type listener struct {
 	*net.UnixListener
-	lock  *os.File
-	slots chan struct{}
+	lock    *os.File
+	slots   chan struct{}
+	readers chan struct{}
+	may     func(Peer) bool // who is no mere reader; nil: all are
 }
 
 // listen makes the socket at path, for its owner alone. It makes the folder when it is not there.
@@ -39,7 +45,7 @@ func listen(path string) (*listener, error) {
 		lock.Close()
 		return nil, err
 	}
-	return &listener{UnixListener: l, lock: lock, slots: make(chan struct{}, mostConns)}, nil
+	return &listener{UnixListener: l, lock: lock, slots: make(chan struct{}, mostConns), readers: make(chan struct{}, mostReaders)}, nil
 }
 
 // share opens the socket at path to a group. Who runs in that group needs no right for it.
@@ -123,15 +129,33 @@ func bind(path string) (*net.UnixListener, error) {
 	return l.(*net.UnixListener), nil
 }
 
-// Accept waits for a connection and, when there are too many, for one of them to end.
+// Accept waits for a connection and, when there are too many, for one of them to end. One reader too many is turned away: who
+// waits for a place would stand in the way of others.
 func (l *listener) Accept() (net.Conn, error) {
-	l.slots <- struct{}{}
-	c, err := l.AcceptUnix()
-	if err != nil {
-		<-l.slots
-		return nil, err
+	for {
+		l.slots <- struct{}{}
+		c, err := l.AcceptUnix()
+		if err != nil {
+			<-l.slots
+			return nil, err
+		}
+		places := []chan struct{}{l.slots}
+		if p, err := peerOf(c); err != nil || l.may == nil || !l.may(p) {
+			select {
+			case l.readers <- struct{}{}:
+				places = append(places, l.readers)
+			default:
+				c.Close()
+				<-l.slots
+				continue
+			}
+		}
+		return &conn{UnixConn: c, release: sync.OnceFunc(func() {
+			for _, p := range places {
+				<-p
+			}
+		})}, nil
 	}
-	return &conn{UnixConn: c, release: sync.OnceFunc(func() { <-l.slots })}, nil
 }
 
 // Close removes the socket, and lets go of the lock last.
