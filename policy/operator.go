@@ -55,7 +55,7 @@ func (e *Engine) Pardon(now int64, prefix netip.Prefix) []Verdict {
 		}
 		return e.done()
 	}
-	in := func(k key) bool { return k.bits >= p.bits && k.masked(p.bits) == p }
+	in := func(k key) bool { return k.in(p) }
 	for r := range e.sources.all() {
 		if k := e.sources.at(r).key.key(); in(k) {
 			e.absolve(k, no)
@@ -72,6 +72,11 @@ func (e *Engine) Pardon(now int64, prefix netip.Prefix) []Verdict {
 		}
 	}
 	return e.done()
+}
+
+// in tells whether a host or prefix is in another one. IPv4 is in no prefix of IPv6, though its keys are among those of ::/0.
+func (k key) in(p key) bool {
+	return k.bits >= p.bits && k.is4() == p.is4() && k.masked(p.bits) == p
 }
 
 // relistBanned moves the record of a host or prefix, if there is one, to where it belongs by its ban.

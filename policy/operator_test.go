@@ -158,3 +158,32 @@ func BenchmarkPardon(b *testing.B) {
 		})
 	}
 }
+
+// Who lifts all bans of IPv6 lifts none of IPv4, also after a kill, though the keys of both are of one kind.
+func TestPardonOfOneFamily(t *testing.T) {
+	const six = "2001:db8:bad::1"
+	for prefix, keeps := range map[string]string{
+		"::/0": attacker, "::/1": attacker, "::/80": attacker, "0.0.0.0/0": six, "::ffff:0.0.0.0/96": six,
+	} {
+		l := newLab(t)
+		o := l.e.opt
+		l.feed(all(guesses(2, attacker), overStream)...)
+		l.feed(all(guesses(2, six), overStream)...)
+		var log saved
+		log.all(l.e)
+		l.take(l.e.Pardon(l.now, netip.MustParsePrefix(prefix)))
+		log.all(l.e)
+		held := l.e.Explain(hostAddr(keeps)).MoreUnknown
+		l.killed(&log, o)
+		if again := l.e.Explain(hostAddr(keeps)).MoreUnknown; held > 2 || again != held {
+			t.Errorf("%s is pardoned: %s would be banned after %d more attempts, %d after a kill", prefix, keeps, held, again)
+		}
+		other := six
+		if keeps == six {
+			other = attacker
+		}
+		if again := l.e.Explain(hostAddr(other)).MoreUnknown; again < 4 && prefix != "::/80" {
+			t.Errorf("%s is pardoned: %s would be banned after %d more attempts", prefix, other, again)
+		}
+	}
+}

@@ -61,7 +61,9 @@ func (rc *recalling) pardoned(k key) (latest readPardon) {
 		if bits > k.bits {
 			continue
 		}
-		if p := rc.pardons[k.masked(bits)]; p.at > latest.at {
+		if m := k.masked(bits); !k.in(m) {
+			continue // IPv4 in a prefix of IPv6
+		} else if p := rc.pardons[m]; p.at > latest.at {
 			latest = p
 		}
 	}
