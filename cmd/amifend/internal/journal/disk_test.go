@@ -122,6 +122,20 @@ func TestFullDisk(t *testing.T) {
 	})
 }
 
+// copyKilled copies what a kill would leave of a journal.
+func copyKilled(t *testing.T, from, to string) {
+	t.Helper()
+	for _, end := range []string{"", "-wal", "-shm"} {
+		raw, err := os.ReadFile(filepath.Join(from, File+end))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(to, File+end), raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A start on a full disk knows what was written before, also by a run that was killed.
 func TestStartOnFullDisk(t *testing.T) {
 	t.Parallel() // it waits most of the time
@@ -139,15 +153,7 @@ func TestStartOnFullDisk(t *testing.T) {
 			from := dir
 			if killed { // a copy of what a kill leaves: the log is not merged
 				from = mount(t, "1m")
-				for _, end := range []string{"", "-wal", "-shm"} {
-					raw, err := os.ReadFile(filepath.Join(dir, File+end))
-					if err != nil {
-						t.Fatal(err)
-					}
-					if err := os.WriteFile(filepath.Join(from, File+end), raw, 0o600); err != nil {
-						t.Fatal(err)
-					}
-				}
+				copyKilled(t, dir, from)
 			}
 			s.close()
 			free := fillUp(t, from)

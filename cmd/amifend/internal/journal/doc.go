@@ -6,8 +6,9 @@
 // bytes a second keeps the disk free for others whatever an attacker causes, so that in a flood the groups grow.
 //
 // A disk that is full, read-only or broken stops nobody: what was told waits in the queue, [Journal.Health] says so, and it
-// is written when that can be. A corrupt database is renamed (never deleted) and begun anew; the caller fills it again
-// from what it holds, see [Options.Changed].
+// is written when that can be. For what an operator changes on a full disk, see [Journal.Sync], there is a file of 2 MiB
+// beside the database that can be given up. A corrupt database is renamed (never deleted) and begun anew; the caller fills
+// it again from what it holds, see [Options.Changed].
 //
 // # Times
 //

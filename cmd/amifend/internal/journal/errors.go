@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"io/fs"
+	"math"
 
 	"golang.org/x/sys/unix"
 	"modernc.org/sqlite"
@@ -53,9 +54,15 @@ func noRight(err error) bool {
 }
 
 // full tells that there is next to no room on the disk of a folder.
-func full(dir string) bool {
+func full(dir string) bool { return room(dir) < 1<<20 }
+
+// room is how many bytes are free on the disk of a folder, a lot if that cannot be found out.
+func room(dir string) uint64 {
 	var s unix.Statfs_t
-	return unix.Statfs(dir, &s) == nil && s.Bavail*uint64(s.Bsize) < 1<<20
+	if unix.Statfs(dir, &s) != nil {
+		return math.MaxUint64
+	}
+	return s.Bavail * uint64(s.Bsize)
 }
 
 // advice says what a person can do about an error.

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -128,19 +129,21 @@ func (j *Journal) State(ctx context.Context, visit func(Row) error) error {
 	return j.ask(ctx, func(s *store) error { return s.state(visit) })
 }
 
-// Sync returns when all that was told before is on the disk, whatever the budget, or with the reason why it is not.
+// Sync returns when all that was told before is on the disk, whatever the budget, or with the reason why it is not. On a disk
+// that is full it takes the room that is reserved for it.
 func (j *Journal) Sync(ctx context.Context) error {
-	return j.ask(ctx, func(s *store) error {
-		if s.readOnly {
-			return errReadOnly
+	return j.ask(ctx, func(*store) error {
+		err := j.flush()
+		if err != nil && j.release(err) {
+			err = j.flush()
 		}
-		for j.backlog.urgent() {
-			if err := j.commit(time.Now(), false); err != nil {
-				j.failed(time.Now(), err)
-				return fmt.Errorf("write the journal: %w", err)
-			}
+		if err == nil {
+			return nil
 		}
-		return nil
+		if !errors.Is(err, errReadOnly) { // that is told already
+			j.failed(time.Now(), err)
+		}
+		return fmt.Errorf("write the journal: %w", err)
 	})
 }
 

@@ -116,6 +116,7 @@ func (j *Journal) look(now time.Time) bool {
 		j.due.beat = now // a commit notes it
 	}
 	j.health.set(func(h *Health) { h.Size = j.store.size() })
+	j.reserve()
 	return true
 }
 
@@ -142,6 +143,7 @@ func (j *Journal) open(now time.Time) bool {
 		return false
 	}
 	j.due = due{look: now.Add(lookEvery), beat: now, totals: j.due.totals}
+	j.reserve()
 	if j.behind {
 		j.behind = false
 		j.changed()
