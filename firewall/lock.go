@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -12,35 +15,71 @@ import (
 // Lock makes the caller the only instance that works on a table, until it closes what is returned or ends. The lock is the abstract
 // unix socket @amifend-TABLE: it belongs to the network namespace, as the table does, and a crash leaves nothing behind.
 //
+// Every user can make such a socket. One of a process that could not work on the table counts for nothing, as else it would keep
+// amifend from starting: then there is no lock.
+//
 // Error to branch on: ErrLocked, which says who holds it.
-func Lock(table string) (io.Closer, error) {
+func Lock(table string) (io.Closer, error) { return lockAs(table, os.Geteuid()) }
+
+func lockAs(table string, euid int) (io.Closer, error) {
 	name := "@amifend-" + table
 	l, err := net.Listen("unix", name)
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):
-		return nil, fmt.Errorf("lock table %s: %w (%sholds the abstract socket %s)", table, ErrLocked, holder(name), name)
+		who := holder(name)
+		if who != nil && !mayWork(who, euid) {
+			return io.NopCloser(nil), nil
+		}
+		text := "somebody"
+		if who != nil {
+			text = fmt.Sprintf("pid %d of uid %d", who.Pid, who.Uid)
+		}
+		return nil, fmt.Errorf("lock table %s: %w (%s holds the abstract socket %s)", table, ErrLocked, text, name)
 	case err != nil:
 		return nil, fmt.Errorf("lock table %s: %w", table, err)
 	}
 	return l, nil
 }
 
-// holder names the process that listens on a socket, as far as the kernel tells.
-func holder(name string) string {
+// holder returns the process that listens on a socket, nil if the kernel does not tell.
+func holder(name string) (who *unix.Ucred) {
 	c, err := net.Dial("unix", name)
 	if err != nil {
-		return "somebody "
+		return nil
 	}
 	defer c.Close()
 	raw, err := c.(*net.UnixConn).SyscallConn()
 	if err != nil {
-		return "somebody "
+		return nil
 	}
-	who := "somebody "
-	_ = raw.Control(func(fd uintptr) { // on failure, somebody
+	_ = raw.Control(func(fd uintptr) { // on failure, nobody is known
 		if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
-			who = fmt.Sprintf("pid %d of uid %d ", cred.Pid, cred.Uid)
+			who = cred
 		}
 	})
 	return who
+}
+
+// mayWork tells whether a process may work on tables: root's and the caller's own do. Root looks closer at those of others, as the
+// service has a user of its own; who cannot be looked at may.
+func mayWork(who *unix.Ucred, euid int) bool {
+	if who.Uid == 0 || int(who.Uid) == euid {
+		return true
+	}
+	if euid != 0 {
+		return false
+	}
+	proc := fmt.Sprintf("/proc/%d/", who.Pid)
+	status, err := os.ReadFile(proc + "status")
+	if err != nil {
+		return true
+	}
+	_, text, _ := strings.Cut(string(status), "\nCapEff:")
+	text, _, _ = strings.Cut(text, "\n")
+	if caps, err := strconv.ParseUint(strings.TrimSpace(text), 16, 64); err == nil && caps&(1<<unix.CAP_NET_ADMIN) == 0 {
+		return false
+	}
+	ours, err := os.Readlink("/proc/self/ns/user")
+	theirs, err2 := os.Readlink(proc + "ns/user") // in one of their own, everybody has all rights, but not on our tables
+	return err != nil || err2 != nil || ours == theirs
 }

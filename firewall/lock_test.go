@@ -4,11 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/amifend/amifend/firewall/firewalltest"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 )
 
 func TestLock(t *testing.T) {
@@ -47,4 +51,47 @@ func TestLock(t *testing.T) {
 		t.Fatalf("after the release: %v", err)
 	}
 	again.Close()
+}
+
+// Any user can hold the socket; if his processes could not work on the table, that is no lock.
+func TestLockHeldByAnyone(t *testing.T) {
+	if os.Geteuid() != 0 {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("needs root")
+		}
+		t.Skip("needs root, to be another user")
+	}
+	const anyone, service = 4000003, 4000004
+	ns := firewalltest.New(t)
+	var held io.Closer
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, whose user it has become
+		done <- func() (err error) {
+			if err = netns.Set(netns.NsHandle(ns.FD())); err != nil {
+				return err
+			}
+			if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, anyone, anyone, anyone); errno != 0 {
+				return errno
+			}
+			held, err = net.Listen("unix", "@amifend-amifend")
+			return err
+		}()
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	for euid, free := range map[int]bool{service: true, anyone: false} {
+		ns.Do(t, func() error {
+			lock, err := lockAs("amifend", euid)
+			if (err == nil) != free || err != nil && !errors.Is(err, ErrLocked) {
+				t.Errorf("as uid %d: %v", euid, err)
+			}
+			if err == nil {
+				return lock.Close()
+			}
+			return nil
+		})
+	}
 }
