@@ -17,6 +17,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/app"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/lockout"
+	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 )
 
@@ -112,12 +113,12 @@ func (o Options) online(ctx context.Context, p *printer) {
 func checkConfig(o Options) section {
 	c := o.Config
 	s := section{title: "config " + o.Path}
-	s.ok("valid: %s, %s in [allow]", count(len(c.Servers), "server"), count(len(c.Allow), "prefix"))
+	s.ok("valid: %s, %s in [allow]", observe.Count(len(c.Servers), "server"), observe.Count(len(c.Allow), "prefix"))
 	if len(c.Names) > 0 {
-		s.ok("%s in [allow], followed as their addresses change", count(len(c.Names), "name"))
+		s.ok("%s in [allow], followed as their addresses change", observe.Count(len(c.Names), "name"))
 	}
 	if len(c.Deny) > 0 {
-		s.ok("%s in [deny]", count(len(c.Deny), "prefix"))
+		s.ok("%s in [deny]", observe.Count(len(c.Deny), "prefix"))
 	}
 	for _, w := range c.Warnings {
 		s.fail("", "%s", w)

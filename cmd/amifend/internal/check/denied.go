@@ -7,6 +7,7 @@ import (
 
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/denylist"
+	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 )
 
@@ -17,7 +18,7 @@ const mostSpared = 50
 func deniedSection(c *config.Config, never protect.Set) section {
 	s := section{title: "always dropped"}
 	list := denylist.New(c.Deny, never)
-	s.ok("%s: %s listed, %s of addresses dropped", listedIn(c.Deny), count(list.Listed(), "prefix"), count(len(list.Set.Ranges()), "range"))
+	s.ok("%s: %s listed, %s of addresses dropped", listedIn(c.Deny), observe.Count(list.Listed(), "prefix"), observe.Count(len(list.Set.Ranges()), "range"))
 	for i, x := range list.Out {
 		if i == mostSpared {
 			s.note("and %d more that are listed and not dropped", len(list.Out)-i)
@@ -32,7 +33,7 @@ func deniedSection(c *config.Config, never protect.Set) section {
 func spared(x denylist.Exception) string {
 	text := fmt.Sprintf("listed as %s at %s", prefixText(x.Listed.Prefix), plain(x.Listed.Where()))
 	if x.More > 0 {
-		text += " and " + count(x.More, "more place")
+		text += " and " + observe.Count(x.More, "more place")
 	}
 	return text
 }

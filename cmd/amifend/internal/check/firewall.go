@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 	"github.com/amifend/amifend/firewall"
 )
 
@@ -78,6 +79,6 @@ func checkTable(ctx context.Context, s *section, bad level, t *firewall.Table, n
 		}
 	}
 	s.ok("the table is there with %s (scope all: %d, scope sip: %d), which dropped %s",
-		count(len(elements), "ban"), all, sip, count(int(packets), "packet"))
+		observe.Count(len(elements), "ban"), all, sip, observe.Count(int(packets), "packet"))
 	return nil
 }

@@ -3,6 +3,7 @@ package check
 import (
 	"github.com/amifend/amifend/cmd/amifend/internal/denylist"
 	"github.com/amifend/amifend/cmd/amifend/internal/lockout"
+	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 )
 
@@ -22,7 +23,7 @@ func lockoutSection(o Options, never protect.Set) section {
 	case len(sessions) == 0:
 		s.note("no SSH session from another machine is seen, so whether you could lock yourself out is not known: allow the network from which you administer this machine")
 	case len(found) == 0:
-		s.ok("%s from other machines, and none can be cut off", count(len(sessions), "SSH session"))
+		s.ok("%s from other machines, and none can be cut off", observe.Count(len(sessions), "SSH session"))
 	}
 	return s
 }

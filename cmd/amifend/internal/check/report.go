@@ -7,6 +7,7 @@ import (
 	"unicode"
 
 	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 )
 
 // level is how a finding is to be taken.
@@ -85,26 +86,11 @@ func (p *printer) result() (bool, error) {
 	if p.failed > 0 {
 		verdict = fmt.Sprintf("%d failed", p.failed)
 	}
-	p.text(fmt.Sprintf("result: %s, %s\n", verdict, count(p.warned, "warning")))
+	p.text(fmt.Sprintf("result: %s, %s\n", verdict, observe.Count(p.warned, "warning")))
 	if p.err != nil {
 		return false, fmt.Errorf("write what was found: %w", p.err)
 	}
 	return p.failed == 0, nil
-}
-
-// count is "1 server", "2 servers" or "no servers".
-func count(n int, thing string) string {
-	number := fmt.Sprint(n)
-	switch n {
-	case 0:
-		number = "no"
-	case 1:
-		return number + " " + thing
-	}
-	if strings.HasSuffix(thing, "x") {
-		return number + " " + thing + "es"
-	}
-	return number + " " + thing + "s"
 }
 
 // plain shows a text that names of others are in, such as those of a PBX's config or of interfaces: as it is when

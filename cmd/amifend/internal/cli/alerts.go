@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 )
 
 // Alerts is `amifend alerts`.
@@ -56,7 +57,7 @@ func (c *Alerts) Run(ctx context.Context) error {
 	for _, a := range l.Alerts {
 		b.WriteString(alertText(a, ""))
 	}
-	fmt.Fprintf(&b, "%s since %s\n", count(len(l.Alerts), "alert"), time.Now().Add(-time.Duration(c.Since)).Local().Format(minutes))
+	fmt.Fprintf(&b, "%s since %s\n", observe.Count(len(l.Alerts), "alert"), time.Now().Add(-time.Duration(c.Since)).Local().Format(minutes))
 	_, err = fmt.Print(b.String())
 	return err
 }

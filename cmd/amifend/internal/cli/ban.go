@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 )
 
 // Ban is `amifend ban`.
@@ -121,7 +122,7 @@ func (c *Unban) Run(ctx context.Context) error {
 	for _, p := range l.Lifted {
 		fmt.Printf("%s is no longer banned\n", who(p))
 	}
-	text := count(l.Count, "ban") + " lifted"
+	text := observe.Count(l.Count, "ban") + " lifted"
 	if l.Pending > 0 {
 		text += fmt.Sprintf("; the kernel does not have %d changes yet (amifend status)", l.Pending)
 	}
@@ -140,16 +141,16 @@ func againText(a control.Again, source string) string {
 	var text string
 	switch {
 	case a.Lately > 0:
-		text = fmt.Sprintf("it still sends: %s in the last second, %d while it was banned", count(int(min(a.Lately, 1<<31)), "dropped packet"), a.Dropped)
+		text = fmt.Sprintf("it still sends: %s in the last second, %d while it was banned", observe.Count(int(min(a.Lately, 1<<31)), "dropped packet"), a.Dropped)
 	case a.Dropped > 0:
-		text = fmt.Sprintf("%s while it was banned, none in the last second", count(int(min(a.Dropped, 1<<31)), "dropped packet"))
+		text = fmt.Sprintf("%s while it was banned, none in the last second", observe.Count(int(min(a.Dropped, 1<<31)), "dropped packet"))
 	case !a.Seen.IsZero():
 		text = "a PBX heard of it at " + a.Seen.Local().Format(time.DateTime) + ", while it was banned"
 	default:
 		text = "no packet of it was dropped"
 	}
 	if a.MoreUnknown > 0 && a.MoreKnown > 0 {
-		text += fmt.Sprintf("\nbanned again after %s on unknown accounts, or %s", count(a.MoreUnknown, "attempt"), count(a.MoreKnown, "wrong password"))
+		text += fmt.Sprintf("\nbanned again after %s on unknown accounts, or %s", observe.Count(a.MoreUnknown, "attempt"), observe.Count(a.MoreKnown, "wrong password"))
 	}
 	return text + "\nto let it in for good: amifend allow " + source
 }

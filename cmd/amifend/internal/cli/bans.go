@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 )
 
 // Bans is `amifend bans`.
@@ -99,7 +100,7 @@ func writeBans(w io.Writer, l control.BanList, wide bool, now time.Time) error {
 			return err
 		}
 	}
-	text := count(l.Total, "ban")
+	text := observe.Count(l.Total, "ban")
 	if l.Matched != l.Total || len(l.Bans) != l.Total {
 		text = fmt.Sprintf("%s in all, %d match, %d shown", text, l.Matched, len(l.Bans))
 	}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/netip"
 	"os"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -140,18 +139,3 @@ func rough(d time.Duration) string {
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
-
-// count is "1 ban", "2 bans" or "no bans".
-func count(n int, thing string) string {
-	number := fmt.Sprint(n)
-	switch n {
-	case 0:
-		number = "no"
-	case 1:
-		return number + " " + thing
-	}
-	if strings.HasSuffix(thing, "x") {
-		return number + " " + thing + "es"
-	}
-	return number + " " + thing + "s"
-}

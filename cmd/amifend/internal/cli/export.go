@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 	"github.com/amifend/amifend/firewall"
 )
 
@@ -67,7 +68,7 @@ func (c *Export) Run(ctx context.Context) error {
 			return err
 		}
 		if d := s.Firewall.Denied; d != nil {
-			fmt.Fprintf(out, "# Not in it: the deny lists (%s). They are config: copy [deny] and its files.\n", count(d.Listed, "prefix"))
+			fmt.Fprintf(out, "# Not in it: the deny lists (%s). They are config: copy [deny] and its files.\n", observe.Count(d.Listed, "prefix"))
 		}
 	}
 	if err := out.Flush(); err != nil {
@@ -103,7 +104,7 @@ func writeNFT(w io.Writer, table string, bans []control.Ban, now time.Time) erro
 	}
 	slices.Sort(names)
 	fmt.Fprintf(w, "# %s of amifend, %s. Load them with nft -f into a table that amifend has laid out.\n",
-		count(len(bans), "ban"), now.UTC().Format(time.RFC3339))
+		observe.Count(len(bans), "ban"), now.UTC().Format(time.RFC3339))
 	for _, name := range names {
 		for part := range slices.Chunk(sets[name], elementsMost) {
 			fmt.Fprintf(w, "add element inet %s %s {\n", table, name)

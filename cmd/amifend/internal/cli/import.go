@@ -13,6 +13,7 @@ import (
 	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/fail2ban"
+	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 )
 
 // Import is `amifend import`.
@@ -117,12 +118,12 @@ func (c *ImportFail2ban) tell(found *fail2ban.Bans, wanted []control.NewBan, res
 		fmt.Printf("left out: %s is no address\n", ami.Quote([]byte(s)))
 	}
 	for _, jail := range slices.Sorted(maps.Keys(left)) {
-		fmt.Printf("left out: %s of jail %s (to take them too: --jail %[2]s)\n", count(left[jail], "ban"), ami.Quote([]byte(jail)))
+		fmt.Printf("left out: %s of jail %s (to take them too: --jail %[2]s)\n", observe.Count(left[jail], "ban"), ami.Quote([]byte(jail)))
 	}
 	verb, n := "imported", len(wanted)-refused
 	if c.DryRun {
 		verb, n = "would be imported", len(wanted)
 	}
-	_, err := fmt.Printf("%s %s\n", count(n, "ban"), verb)
+	_, err := fmt.Printf("%s %s\n", observe.Count(n, "ban"), verb)
 	return err
 }

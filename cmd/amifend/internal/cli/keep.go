@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"fmt"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 )
 
 // Keep is `amifend keep`.
@@ -29,7 +31,7 @@ func (c *Keep) Run(ctx context.Context) error {
 	if c.JSON {
 		return printJSON(k)
 	}
-	text := "the trial is ended: " + count(k.Bans, "ban") + " kept, and from now on bans are made as usual"
+	text := "the trial is ended: " + observe.Count(k.Bans, "ban") + " kept, and from now on bans are made as usual"
 	if k.Note != "" {
 		text += "; " + k.Note
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/manual"
+	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 )
 
 // Completion is `amifend completion`.
@@ -54,7 +55,7 @@ func (c *Man) Run(ctx *kong.Context, v Version) error {
 			return err
 		}
 	}
-	_, err := fmt.Printf("%s written to %s\n", count(len(pages), "page"), c.Dir)
+	_, err := fmt.Printf("%s written to %s\n", observe.Count(len(pages), "page"), c.Dir)
 	return err
 }
 

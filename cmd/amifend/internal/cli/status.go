@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 )
 
 // Status is `amifend status`.
@@ -51,7 +52,7 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 		return err
 	}
 	f := s.Firewall
-	fmt.Fprintf(w, "\nfirewall  %s, %s: %s", f.Name, f.State, count(f.Bans, "ban"))
+	fmt.Fprintf(w, "\nfirewall  %s, %s: %s", f.Name, f.State, observe.Count(f.Bans, "ban"))
 	for _, more := range []struct {
 		n    int
 		what string
@@ -60,7 +61,7 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 			fmt.Fprintf(w, ", %d %s", more.n, more.what)
 		}
 	}
-	fmt.Fprintf(w, "\n          never banned: %s (amifend allow --list)\n", count(s.Protected, "prefix"))
+	fmt.Fprintf(w, "\n          never banned: %s (amifend allow --list)\n", observe.Count(s.Protected, "prefix"))
 	if d := f.Denied; d != nil {
 		fmt.Fprintf(w, "          %s\n", deniedLine(*d))
 	}
@@ -80,14 +81,14 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 
 // deniedLine tells of the deny lists.
 func deniedLine(d control.Denied) string {
-	text := "always dropped: " + count(d.Listed, "listed prefix")
+	text := "always dropped: " + observe.Count(d.Listed, "listed prefix")
 	switch {
 	case d.State == control.StateTrial:
 		text += ", not in the trial: after amifend keep"
 	case d.State != control.StateInKernel:
 		text += ", " + d.State
 	case d.Dropped != nil:
-		text += ", " + count(int(*d.Dropped), "packet")
+		text += ", " + observe.Count(int(*d.Dropped), "packet")
 	}
 	if d.Spared > 0 {
 		text += fmt.Sprintf("; %d spared (amifend check)", d.Spared)
@@ -107,7 +108,7 @@ func writeHealth(w io.Writer, s control.Status) error {
 			fmt.Fprintf(w, "    do: %s\n", h.Do)
 		}
 	}
-	_, err := fmt.Fprintf(w, "%s\n", count(len(s.Health), "warning"))
+	_, err := fmt.Fprintf(w, "%s\n", observe.Count(len(s.Health), "warning"))
 	return err
 }
 

@@ -1,5 +1,5 @@
 // Package observe translates the AMI library's events into the policy engine's observations. The daemon and the replay
-// share it, so that both judge the same.
+// share it, so that both judge the same. It also puts into words, for people, what the engine decides.
 package observe
 
 import (
