@@ -121,7 +121,7 @@ func (k *desk) options() control.Options {
 	c := k.Config.Control
 	o := control.Options{
 		Socket: c.Socket, ReadGroup: c.ReadGroup, AdminGroup: c.AdminGroup, Log: k.Log,
-		Read: k, Ban: k, Allow: k, Past: k, Explain: k.Explain, Keep: k.Keep, Events: &k.feed,
+		Read: k, Ban: k, Allow: k, Past: k, Explain: k.Explain, Keep: k.Keep, Reconcile: k.Reconcile, Events: &k.feed,
 	}
 	if k.Options.Reload != nil {
 		o.Reload = k.Reload

@@ -65,3 +65,23 @@ func TestOperatorInTheKernel(t *testing.T) {
 		t.Errorf("the kernel has %v, %v", elements, err)
 	}
 }
+
+// What somebody put into the kernel is a ban like others as soon as an operator has both compared; then they agree.
+func TestOperatorReconciles(t *testing.T) {
+	s := newSite(t, 1)
+	s.config.State.Directory, s.config.State.Retain, s.config.State.MaxSize = t.TempDir(), time.Hour, 10<<20
+	c := s.withControl(t)
+	s.start(t)
+	ready(t, c)
+	s.NFT(t, "add element inet "+s.config.Firewall.Table+" ban4 { 203.0.113.50 timeout 1h }")
+	if _, err := c.Reconcile(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	bans, err := c.Bans(t.Context(), control.BanQuery{})
+	if err != nil || len(bans.Bans) != 1 || bans.Bans[0].Prefix.String() != "203.0.113.50/32" || bans.Bans[0].Rule != policy.RuleAdopted {
+		t.Errorf("%+v, %v", bans, err)
+	}
+	if r, err := c.Reconcile(t.Context()); err != nil || r.Repaired() != 0 {
+		t.Errorf("again: %+v, %v", r, err)
+	}
+}

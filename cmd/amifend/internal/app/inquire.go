@@ -27,6 +27,26 @@ type inquiry struct {
 	due     bool                   // it was wanted
 	open    bool                   // no answer yet
 	asked   int64                  // when
+	last    comparison
+}
+
+// comparison is how kernel, journal and ledger were compared last.
+type comparison struct {
+	count uint64 // how many there were, this one included
+	found differences
+	err   string // why it could not be done
+}
+
+// done notes what came of a comparison.
+func (q *inquiry) done(found differences, err string) {
+	q.last = comparison{q.last.count + 1, found, err}
+}
+
+// hurry has them compared now. Only the enforcer may call it.
+func (q *inquiry) hurry(now int64) {
+	if q.due = true; !q.open {
+		q.asked = min(q.asked, now-int64(reconcileLeast))
+	}
 }
 
 func newInquiry() inquiry {

@@ -35,11 +35,17 @@ func (e *enforcer) reconcile(ctx context.Context, snap *journal.Snapshot) {
 	e.inquiry.open = false
 	if snap == nil || e.dirty {
 		e.inquiry.due = true
+		why := "the journal cannot be read"
+		if snap != nil {
+			why = "the kernel refuses: " + e.lastError
+		}
+		e.inquiry.done(differences{}, why)
 		return
 	}
 	elements, err := e.table.Bans(ctx)
 	if err != nil {
 		e.failed(ctx, "read the bans", err)
+		e.inquiry.done(differences{}, "the bans in the kernel cannot be read: "+err.Error())
 		return
 	}
 	e.obey() // so that gone has all that was lifted before this moment
@@ -64,6 +70,7 @@ func (e *enforcer) reconcile(ctx context.Context, snap *journal.Snapshot) {
 			e.complete(k, h, snap, &n)
 		}
 	}
+	e.inquiry.done(n, "")
 	if n != (differences{}) {
 		e.log.Warn("kernel and journal did not agree: repaired", "put_back", n.missing, "restored", n.restored, "adopted", n.adopted,
 			"lifted", n.lifted, "end_corrected", n.moved, "written_again", n.unknown)

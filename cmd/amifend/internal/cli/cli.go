@@ -35,6 +35,7 @@ type Commands struct {
 	Import     Import     `cmd:"" help:"Take over the bans of another tool."`
 	Export     Export     `cmd:"" help:"Write all bans for another machine."`
 	Keep       Keep       `cmd:"" help:"Keep the bans of amifend run --trial, and go on as usual."`
+	Reconcile  Reconcile  `cmd:"" help:"Compare the kernel with the journal now, and repair what differs."`
 	Reload     Reload     `cmd:"" help:"Have the daemon read its config again."`
 	Flush      Flush      `cmd:"" help:"Take every ban out of the kernel, without the daemon."`
 	Events     Events     `cmd:"" help:"Follow the security events as they are decoded."`

@@ -130,6 +130,10 @@ func (s *Server) changeTable() []served {
 			Method: http.MethodPost, Path: "/v1/keep", Change: true, Answer: Kept{}, About: "Keeps the bans of a trial, and ends it.",
 		}, s.Keep != nil, s.keep},
 		{Route{
+			Method: http.MethodPost, Path: "/v1/reconcile", Change: true, Answer: Reconciled{},
+			About: "Compares the kernel, the journal and the engine, and repairs what differs.",
+		}, s.Reconcile != nil, s.reconcile},
+		{Route{
 			Method: http.MethodPost, Path: "/v1/reload", Change: true, Answer: Reloaded{}, About: "Has the daemon read its config again.",
 		}, s.Reload != nil, s.reload},
 	}

@@ -62,7 +62,9 @@ type Options struct {
 	Explain func(ctx context.Context, addr netip.Addr) (Explanation, error)
 	Reload  func(ctx context.Context, by Peer) (Reloaded, error)
 	Keep    func(ctx context.Context, by Peer) (Kept, error)
-	Events  *Feed
+	// Reconcile compares kernel, journal and engine, and repairs what differs.
+	Reconcile func(ctx context.Context, by Peer) (Reconciled, error)
+	Events    *Feed
 }
 
 // Server serves the control socket.

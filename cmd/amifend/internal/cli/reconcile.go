@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/observe"
+)
+
+// Reconcile is `amifend reconcile`.
+type Reconcile struct {
+	daemonFlags
+}
+
+// Help is the detailed help.
+func (*Reconcile) Help() string {
+	return `The daemon does so at its start and every five minutes. What was lifted goes from the kernel, what somebody put there by hand is
+taken over, and what somebody took out comes back; where both know a ban, it runs until when the journal says.`
+}
+
+// Run has them compared.
+func (c *Reconcile) Run(ctx context.Context) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	r, err := client.Reconcile(ctx)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(r)
+	}
+	_, err = fmt.Println(reconciled(r))
+	return err
+}
+
+func reconciled(r control.Reconciled) string {
+	var parts []string
+	for _, p := range []struct {
+		n    int
+		what string
+	}{
+		{r.PutBack, "put back into the kernel"},
+		{r.Restored, "restored from the journal"},
+		{r.Adopted, "taken over from the kernel"},
+		{r.Lifted, "taken out of the kernel: lifted before"},
+		{r.EndCorrected, "given the end that the journal has"},
+		{r.WrittenAgain, "written into the journal again"},
+	} {
+		if p.n > 0 {
+			parts = append(parts, observe.Count(p.n, "ban")+" "+p.what)
+		}
+	}
+	if len(parts) == 0 {
+		return "kernel and journal agree"
+	}
+	return strings.Join(parts, "\n")
+}
