@@ -149,6 +149,9 @@ func (j *Journal) Sync(ctx context.Context) error {
 
 // ask has the journal's goroutine call read. If ctx ends first, read may still run.
 func (j *Journal) ask(ctx context.Context, read func(*store) error) error {
+	if err := ctx.Err(); err != nil { // select below would choose by chance
+		return fmt.Errorf("ask the journal: %w", err)
+	}
 	a := ask{read, make(chan error, 1)}
 	select {
 	case j.asks <- a:
