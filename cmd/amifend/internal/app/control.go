@@ -59,15 +59,26 @@ func (k *desk) record(by control.Peer, what, object, reason string) {
 // diskTime is how long an operator waits for the disk.
 const diskTime = 2 * time.Second
 
-// onDisk waits until the journal has written all that it was told, so that what a command did outlasts a crash right after it. It is
-// false if that does not come about in time; the status says why.
+// written waits until the journal has written all that it was told, so that what a command decided outlasts a crash right after it.
+// It is false if that does not come about in time; the status says why.
+func (k *desk) written(ctx context.Context) bool {
+	if k.records.journal == nil {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, diskTime)
+	defer cancel()
+	return k.records.journal.Flush(ctx) == nil
+}
+
+// onDisk is written for what must not be undone by a crash, what the engine was told to forget included: on a full disk it takes the
+// room that is reserved for that.
 func (k *desk) onDisk(ctx context.Context) bool {
 	if k.records.journal == nil {
 		return true
 	}
 	ctx, cancel := context.WithTimeout(ctx, diskTime)
 	defer cancel()
-	for saved := false; !saved; { // what the engine was told to forget, too
+	for saved := false; !saved; {
 		j := k.judge
 		var err error
 		if saved, err = ask(ctx, j.asks, askJudge, func() bool { return j.saver.urge(j.engine, j.servers, j.clock.now()) }); err != nil {

@@ -131,8 +131,15 @@ func (k *desk) Allow(ctx context.Context, by control.Peer, n control.NewAllow) (
 	k.saveAllowances()
 	k.record(by, "allow", source(n.Prefix), n.Reason)
 	err := k.awaitProtected(ctx, n.Prefix)
-	k.onDisk(ctx)
-	return control.Allowed{Prefix: n.Prefix, Reason: a.reason(), Until: a.Until, Command: true}, err
+	return control.Allowed{Prefix: n.Prefix, Reason: a.reason(), Until: a.Until, Command: true, Note: k.diskNote(ctx)}, err
+}
+
+// diskNote says that the disk does not have what a command did to the allowlist; "": it has.
+func (k *desk) diskNote(ctx context.Context) string {
+	if k.onDisk(ctx) {
+		return ""
+	}
+	return "the journal does not have it yet: a crash or a reboot now undoes it (amifend status)"
 }
 
 // longestAllowance is how long a prefix may be allowed for a time.
@@ -140,21 +147,20 @@ const longestAllowance = 10 * 365 * 24 * time.Hour
 
 // Disallow takes out what Allow put in.
 func (k *desk) Disallow(ctx context.Context, by control.Peer, prefix netip.Prefix) (control.Allowed, error) {
-	a, err := k.disallow(ctx, by, subject{prefix: prefix}, source(prefix))
-	return control.Allowed{Prefix: prefix, Reason: a.reason(), Until: a.Until, Command: true}, err
+	a, note, err := k.disallow(ctx, by, subject{prefix: prefix}, source(prefix))
+	return control.Allowed{Prefix: prefix, Reason: a.reason(), Until: a.Until, Command: true, Note: note}, err
 }
 
-func (k *desk) disallow(ctx context.Context, by control.Peer, whom subject, called string) (allowance, error) {
+func (k *desk) disallow(ctx context.Context, by control.Peer, whom subject, called string) (a allowance, note string, err error) {
 	a, ok := k.allowances.remove(whom)
 	if !ok {
-		return a, control.Errorf(control.CodeNotAllowed, "%s was not allowed by a command", called).
+		return a, "", control.Errorf(control.CodeNotAllowed, "%s was not allowed by a command", called).
 			Advise("amifend allow --list says why an address is never banned; what the config allows is taken out of [allow] prefixes or names")
 	}
 	k.relist()
 	k.saveAllowances()
 	k.record(by, "disallow", called, "")
-	k.onDisk(ctx)
-	return a, nil
+	return a, k.diskNote(ctx), nil
 }
 
 // relist hands all lists on.

@@ -43,6 +43,13 @@ func (k *desk) Ban(ctx context.Context, by control.Peer, bans []control.NewBan) 
 			r.State = states[key{r.Prefix, scopeNamed(r.Scope)}]
 		}
 	}
+	if len(wanted) > 0 && !k.written(ctx) {
+		for i := range results {
+			if r := &results[i]; r.Error == nil {
+				r.Note = joined(r.Note, "the journal does not have it yet: after a crash or a reboot now it may be lost (amifend status)")
+			}
+		}
+	}
 	return results, nil
 }
 
@@ -56,7 +63,7 @@ func (k *desk) impose(ctx context.Context, by control.Peer, b control.NewBan) (c
 	if b.Reason != "" {
 		why += ": " + ami.Quote([]byte(b.Reason))
 	}
-	return ask(ctx, k.judge.asks, askJudge, func() control.BanResult { return k.judge.impose(b, d, why) })
+	return ask(ctx, k.judge.asks, askJudge, func() control.BanResult { return k.judge.impose(b, d, by.String(), why) })
 }
 
 // checkBan returns how long the ban is to last.
@@ -86,7 +93,7 @@ func (k *desk) checkBan(b *control.NewBan) (time.Duration, *control.Error) {
 }
 
 // impose bans, by the engine: the judge's own goroutine alone may call it.
-func (j *judge) impose(b control.NewBan, d time.Duration, why string) control.BanResult {
+func (j *judge) impose(b control.NewBan, d time.Duration, by, why string) control.BanResult {
 	out := control.BanResult{Prefix: b.Prefix, Scope: b.Scope}
 	if reason, ok := j.masked.protected.Overlaps(b.Prefix); ok {
 		out.Error = control.Errorf(control.CodeProtected, "%s must not be banned: %s", source(b.Prefix), printable(reason)).
@@ -107,6 +114,9 @@ func (j *judge) impose(b control.NewBan, d time.Duration, why string) control.Ba
 		}
 		ban := newBan(v, j.servers, j.clock)
 		ban.Evidence = why
+		if v.Scope > old.Scope && old.Prefix == v.Prefix && old.Until > ban.until && !b.Import && j.trial.ends == 0 {
+			j.lift(old.Prefix, old.Scope, by, "replaced by a ban of a larger scope that ends earlier")
+		}
 		if !j.ban(&ban) {
 			out.State = control.StateDry
 		} else if ban.Duration < v.Duration {
@@ -136,6 +146,14 @@ func (k *desk) settled(ctx context.Context, wanted []key) (map[key]string, error
 		}
 		return out
 	})
+}
+
+// joined is two notes as one.
+func joined(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a + "; " + b
 }
 
 // days tells a duration as the config writes it, such as 30d or 1d12h0m0s.

@@ -75,6 +75,26 @@ func TestOperatorBans(t *testing.T) {
 	})
 }
 
+// An operator's ban replaces one of a smaller scope, too, that would last longer.
+func TestOperatorShortensABanOfTheSIPPorts(t *testing.T) {
+	inOffice(t, func(t *testing.T, o *office) {
+		ban := func(prefix, scope string, d time.Duration, imported bool) {
+			b := newBanOf(prefix, scope, d)
+			b.Import = imported
+			if res, err := o.Ban(t.Context(), control.Peer{UID: 7}, []control.NewBan{b}); err != nil || res[0].Error != nil {
+				t.Fatalf("%+v, %v", res, err)
+			}
+		}
+		ban("203.0.113.5/32", "sip", 24*time.Hour, false)
+		ban("203.0.113.5/32", "all", time.Minute, false)
+		ban("203.0.113.6/32", "sip", 24*time.Hour, false)
+		ban("203.0.113.6/32", "all", time.Minute, true) // what was decided elsewhere shortens nothing
+		if got := o.kernel.has(); !slices.Equal(got, []string{"203.0.113.5 all", "203.0.113.6 all", "203.0.113.6 sip"}) {
+			t.Errorf("the kernel has %q", got)
+		}
+	})
+}
+
 func TestOperatorBansRefused(t *testing.T) {
 	inOffice(t, func(t *testing.T, o *office) {
 		o.judge.masked.protected = newProtected(protect.Set{Entries: []protect.Entry{{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Reason: "allowlist"}}})

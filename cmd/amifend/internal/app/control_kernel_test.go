@@ -1,6 +1,8 @@
 package app
 
 import (
+	"database/sql"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -84,4 +86,46 @@ func TestOperatorReconciles(t *testing.T) {
 	if r, err := c.Reconcile(t.Context()); err != nil || r.Repaired() != 0 {
 		t.Errorf("again: %+v, %v", r, err)
 	}
+}
+
+// What was banned by hand is on the disk when the answer comes. Where the disk takes nothing, the answer says so.
+func TestOperatorsBanIsOnTheDisk(t *testing.T) {
+	s := newSite(t, 1)
+	file := s.withState(t)
+	c := s.withControl(t)
+	s.start(t)
+	ready(t, c)
+	for i := range 10 {
+		prefix := fmt.Sprintf("203.0.113.%d/32", i+1)
+		res, err := c.Ban(t.Context(), []control.NewBan{newBanOf(prefix, "all", time.Hour)})
+		if err != nil || len(res.Results) != 1 || res.Results[0].Note != "" {
+			t.Fatalf("%+v, %v", res, err)
+		}
+		if got := query(t, file, "SELECT rule FROM bans WHERE running AND prefix = '"+prefix+"'"); got != "operator" {
+			t.Fatalf("the journal says %q of %s", got, prefix)
+		}
+	}
+	db, err := sql.Open("sqlite", "file:"+file+"?_txlock=immediate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	tx, err := db.BeginTx(t.Context(), nil) // nobody else can write
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := c.Ban(t.Context(), []control.NewBan{newBanOf("203.0.113.20/32", "all", time.Hour), newBanOf("198.51.100.1/32", "all", time.Hour)})
+	if err != nil || res.Results[0].State != control.StateInKernel || res.Results[0].Note == "" || res.Results[1].Error == nil || res.Results[1].Note != "" {
+		t.Errorf("%+v, %v", res, err)
+	}
+	if a, err := c.Allow(t.Context(), control.NewAllow{Prefix: netip.MustParsePrefix("203.0.113.21/32")}); err != nil || a.Note == "" {
+		t.Errorf("%+v, %v", a, err)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is written later", func() bool {
+		a, err := c.Disallow(t.Context(), netip.MustParsePrefix("203.0.113.21/32"))
+		return err == nil && a.Note == "" && query(t, file, "SELECT rule FROM bans WHERE running AND prefix = '203.0.113.20/32'") == "operator"
+	})
 }

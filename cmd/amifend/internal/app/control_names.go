@@ -48,14 +48,14 @@ func (k *desk) allowName(ctx context.Context, by control.Peer, whom subject, a a
 			return out, err
 		}
 	}
-	k.onDisk(ctx)
+	out.Note = k.diskNote(ctx)
 	return out, nil
 }
 
 // DisallowName takes out a name that Allow put in.
 func (k *desk) DisallowName(ctx context.Context, by control.Peer, name string) (control.Allowed, error) {
-	a, err := k.disallow(ctx, by, subject{host: name}, printable(name))
-	return control.Allowed{Name: name, Reason: a.reason(), Until: a.Until, Command: true}, err
+	a, note, err := k.disallow(ctx, by, subject{host: name}, printable(name))
+	return control.Allowed{Name: name, Reason: a.reason(), Until: a.Until, Command: true, Note: note}, err
 }
 
 // nameWarnings tells of names that do not resolve.

@@ -87,6 +87,9 @@ func (c *Allow) Run(ctx context.Context) error {
 	if len(a.Addresses) > 0 && !c.Remove {
 		text += "\nits addresses now: " + addresses(a.Addresses)
 	}
+	if a.Note != "" {
+		text += "\n" + a.Note
+	}
 	_, err = fmt.Println(text)
 	return err
 }

@@ -235,7 +235,8 @@ type Allowed struct {
 	Reason    string       `json:"reason"`
 	Until     time.Time    `json:"until,omitzero"` // of one that was allowed for a time
 	// Command tells that it was allowed by a command, and can be taken out by one.
-	Command bool `json:"command,omitempty"`
+	Command bool   `json:"command,omitempty"`
+	Note    string `json:"note,omitempty"` // of an answer to a command
 }
 
 // NewAllow is a request to allow a prefix, or the addresses of a host name as they change.

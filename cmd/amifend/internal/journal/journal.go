@@ -131,10 +131,15 @@ func (j *Journal) State(ctx context.Context, visit func(Row) error) error {
 
 // Sync returns when all that was told before is on the disk, whatever the budget, or with the reason why it is not. On a disk
 // that is full it takes the room that is reserved for it.
-func (j *Journal) Sync(ctx context.Context) error {
+func (j *Journal) Sync(ctx context.Context) error { return j.sync(ctx, true) }
+
+// Flush is Sync without the reserved room: a ban that is not written is told, and leaves that room to lifts.
+func (j *Journal) Flush(ctx context.Context) error { return j.sync(ctx, false) }
+
+func (j *Journal) sync(ctx context.Context, reserved bool) error {
 	return j.ask(ctx, func(*store) error {
 		err := j.flush()
-		if err != nil && j.release(err) {
+		if err != nil && reserved && j.release(err) {
 			err = j.flush()
 		}
 		if err == nil {
