@@ -128,7 +128,11 @@ func (d *daemon) run(ctx context.Context, sessions []*session, watcher *protect.
 	d.saveAll()
 	stopKernel()
 	enforcer.Wait()
-	d.Log.Info("amifend stops: its bans stay in the kernel", "bans", len(d.enforcer.ledger.bans))
+	what := "amifend stops: its bans stay in the kernel"
+	if dry(d.Config) {
+		what = "amifend stops: it was a dry run, so nobody is banned by it"
+	}
+	d.Log.Info(what, "bans", len(d.enforcer.ledger.bans))
 }
 
 // tell calls whom somebody named to be told.

@@ -53,14 +53,14 @@ func (d *daemon) recall(ctx context.Context) (*journal.Snapshot, error) {
 	if d.records.journal == nil {
 		return nil, nil //nolint:nilnil // nothing is known, and that is no error
 	}
-	ctx, cancel := context.WithTimeout(ctx, journalStart)
+	asking, cancel := context.WithTimeout(ctx, journalStart)
 	defer cancel()
-	snap, err := d.records.journal.Snapshot(ctx)
+	snap, err := d.records.journal.Snapshot(asking)
 	switch {
 	case err == nil:
 		d.enforcer.warnBad(snap)
 		return snap, nil
-	case journal.Refused(err):
+	case journal.Refused(err), ctx.Err() != nil: // the start has failed elsewhere, or is called off: that is no fault of the journal
 		return nil, err
 	}
 	d.Log.Error("the journal cannot be read: starting with the bans that are in the kernel, and without scores and proof", "err", err)

@@ -219,6 +219,10 @@ func TestDryRunsLeaveTheKernelAlone(t *testing.T) {
 			if n := len(r.said("banned", "")); n != 0 {
 				t.Error("said `banned`")
 			}
+			r.stop(t)
+			if strings.Contains(r.String(), "stay in the kernel") {
+				t.Errorf("no ban is in the kernel:\n%s", r)
+			}
 		})
 	}
 }

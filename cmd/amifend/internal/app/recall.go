@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -23,16 +24,19 @@ func (d *daemon) remember(ctx context.Context) error {
 	if d.records.journal == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, journalStart)
+	asking, cancel := context.WithTimeout(ctx, journalStart)
 	defer cancel()
 	done := make(chan remembrance, 1) // a disk that hangs answers later than anybody waits
 	began := time.Now()
-	go func() { done <- d.recallEngine(ctx) }()
+	go func() { done <- d.recallEngine(asking) }()
 	var r remembrance
 	select {
 	case r = <-done:
-	case <-ctx.Done():
-		d.Log.Error("the engine's state cannot be read in time: starting without scores and proof", "err", ctx.Err())
+	case <-asking.Done():
+		if ctx.Err() != nil {
+			return ctx.Err() // as in recall
+		}
+		d.Log.Error("the engine's state cannot be read in time: starting without scores and proof", "err", asking.Err())
 		return nil
 	}
 	if r.err != nil {
@@ -82,7 +86,7 @@ func (d *daemon) recallEngine(ctx context.Context) (r remembrance) {
 		}
 	})
 	r.found.Damaged += damaged
-	if err := <-failed; err != nil {
+	if err := <-failed; err != nil && !errors.Is(ctx.Err(), context.Canceled) {
 		d.Log.Error("the engine's state cannot be read to its end: scores and proof may be missing", "err", err)
 	}
 	return r

@@ -137,8 +137,13 @@ func TestForeignTable(t *testing.T) {
 	s.NFT(t, "add table inet "+s.config.Firewall.Table)
 	s.NFT(t, "add chain inet "+s.config.Firewall.Table+" mine")
 	c := s.config
+	c.State.Directory = t.TempDir()
+	said, log := newJournal()
 	var foreign *firewall.ForeignError
-	if err := Run(t.Context(), Options{Config: &c, Log: slog.New(slog.DiscardHandler), NetNS: s.FD()}); !errors.As(err, &foreign) {
+	if err := Run(t.Context(), Options{Config: &c, Log: log, NetNS: s.FD()}); !errors.As(err, &foreign) {
 		t.Errorf("a foreign table: %v", err)
+	}
+	if strings.Contains(said.String(), "cannot be read") {
+		t.Errorf("the journal has nothing to do with it:\n%s", said)
 	}
 }
