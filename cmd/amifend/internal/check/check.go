@@ -40,6 +40,8 @@ type Options struct {
 
 	// Lookup resolves names of trunks and servers; nil: the system's resolver.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+	// LookupSRV asks for the SRV records of trunks' names; nil: the system's resolver.
+	LookupSRV func(ctx context.Context, service, proto, name string) ([]*net.SRV, error)
 	// NetNS is the descriptor of the network namespace whose firewall and addresses are looked at; 0: the caller's.
 	NetNS int
 }
@@ -51,6 +53,9 @@ func Run(ctx context.Context, o Options) (bool, error) {
 		o.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
+	}
+	if o.LookupSRV == nil {
+		o.LookupSRV = lookupSRV
 	}
 	if o.Sessions == nil {
 		o.Sessions = func() []lockout.Session { return lockout.Sessions(lockout.Options{NetNS: o.NetNS}) }

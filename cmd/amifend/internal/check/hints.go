@@ -11,7 +11,7 @@ import (
 func hints(o Options) section {
 	s := section{title: "hints"}
 	if len(o.Config.Allow)+len(o.Config.Names) == 0 {
-		s.note("no trunk is allowlisted: write the networks of your SIP providers into [allow] prefixes, or calls may stop when they look like an attack")
+		s.note("no trunk is allowlisted: write your SIP providers into [allow], their networks into prefixes or their names into names, or calls may stop when they look like an attack")
 	}
 	if o.PBXConfig == "" {
 		s.note("to find your trunks, run where Asterisk runs (from elsewhere, by ssh): %s", trunkCommand(o.Path))

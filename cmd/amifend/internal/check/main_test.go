@@ -85,6 +85,11 @@ func look(t *testing.T, o Options) (string, bool) {
 	if o.Sessions == nil {
 		o.Sessions = func() []lockout.Session { return nil } // who tests over SSH
 	}
+	if o.LookupSRV == nil {
+		o.LookupSRV = func(context.Context, string, string, string) ([]*net.SRV, error) {
+			return nil, errors.New("no DNS in tests")
+		}
+	}
 	if o.Lookup == nil {
 		o.Lookup = func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("no DNS in tests") }
 	}

@@ -6,17 +6,9 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/pbxconf"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
-)
-
-const (
-	lookupTime = 5 * time.Second // for all names of trunks together
-	maxLookups = 16              // at the same time
 )
 
 // checkTrunks reads a PBX's trunks, tells which of them a ban could hit, and returns what to paste into the config.
@@ -37,14 +29,21 @@ func (o Options) checkTrunks(ctx context.Context, set protect.Set) (s section, p
 		s.note("none found")
 		return s, ""
 	}
-	addrs := resolve(ctx, o.Lookup, hosts(trunks))
+	found := o.resolve(ctx, hosts(trunks))
+	addrs := map[string][]netip.Addr{}
+	for host, r := range found {
+		addrs[host] = r.addrs
+	}
 	var missing []pbxconf.Trunk
-	safe := map[string]bool{} // told already
+	told := map[string]bool{}
 	for _, t := range trunks {
 		open, why := exposed(t, addrs[t.Host], set)
+		if open && followed(found[t.Host], o.Config.Names) {
+			open, why = false, "allowlist ([allow] names)"
+		}
 		if !open {
-			if text := fmt.Sprintf("%s is never banned: %s", trunkText(t, addrs), why); !safe[text] {
-				safe[text] = true
+			if text := fmt.Sprintf("%s is never banned: %s", trunkText(t, addrs), why); !told[text] {
+				told[text] = true
 				s.ok("%s", text)
 			}
 			continue
@@ -54,13 +53,17 @@ func (o Options) checkTrunks(ctx context.Context, set protect.Set) (s section, p
 			s.warn("%s does not resolve now, so nobody can tell whether it is allowed (%s)", t.Host, plain(t.Where))
 			continue
 		}
-		s.warn("%s can be banned (%s)", trunkText(t, addrs), plain(t.Where))
+		if text := fmt.Sprintf("%s can be banned (%s)", trunkText(t, addrs), plain(t.Where)); !told[text] {
+			told[text] = true
+			s.warn("%s", text)
+		}
 	}
 	if len(missing) == 0 {
 		return s, ""
 	}
-	if slices.ContainsFunc(missing, func(t pbxconf.Trunk) bool { return t.Host != "" }) {
-		s.note("amifend does not follow the names of trunks: ask the provider for its networks and allow those")
+	if names := follow(missing, found, o.Config.Names); len(names) > 0 {
+		s.note("the addresses of a name can change: ask the provider for its networks and allow those, or have amifend follow its names, in [allow]: names = [%s]",
+			strings.Join(names, ", "))
 	}
 	if len(o.Config.Allow) > 0 {
 		s.note("add these prefixes to those of [allow] in %s:", o.Path)
@@ -121,34 +124,4 @@ func trunkText(t pbxconf.Trunk, addrs map[string][]netip.Addr) string {
 		texts = append(texts, a.String())
 	}
 	return fmt.Sprintf("%s (%s)", t.Host, strings.Join(texts, ", "))
-}
-
-// resolve looks names up, several at a time. A name without an address is left out.
-func resolve(ctx context.Context, lookup func(context.Context, string) ([]netip.Addr, error), names []string) map[string][]netip.Addr {
-	ctx, cancel := context.WithTimeout(ctx, lookupTime)
-	defer cancel()
-	found := make([][]netip.Addr, len(names))
-	var g errgroup.Group
-	g.SetLimit(maxLookups)
-	for i, name := range names {
-		g.Go(func() error {
-			addrs, err := lookup(ctx, name)
-			if err != nil {
-				return nil //nolint:nilerr // the caller tells of a name without addresses
-			}
-			for _, a := range addrs {
-				found[i] = append(found[i], a.Unmap().WithZone(""))
-			}
-			slices.SortFunc(found[i], netip.Addr.Compare)
-			return nil
-		})
-	}
-	_ = g.Wait() // gives no error
-	out := map[string][]netip.Addr{}
-	for i, name := range names {
-		if len(found[i]) > 0 {
-			out[name] = found[i]
-		}
-	}
-	return out
 }

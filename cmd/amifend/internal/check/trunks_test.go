@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"errors"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -35,10 +36,12 @@ match=whole.example
 [again]
 type=identify
 match=203.0.113.5
+match=192.0.2.99, 192.0.2.99
 `
 
 // resolver is a DNS for tests.
 func resolver(_ context.Context, host string) ([]netip.Addr, error) {
+	host = strings.ToLower(host)
 	hosts := map[string][]netip.Addr{
 		"trunk.example": {netip.MustParseAddr("192.0.2.200"), netip.MustParseAddr("::ffff:192.0.2.20")},
 		"half.example":  {netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("192.0.2.77")},
@@ -67,14 +70,40 @@ func TestTrunksInConfigFiles(t *testing.T) {
 		"warn  gone.example does not resolve now",
 		"warn  half.example (192.0.2.77, 203.0.113.9) can be banned",
 		"ok    whole.example (203.0.113.10) is never banned",
-		"note  amifend does not follow the names", "note  add these prefixes to those of [allow] in config.toml:",
+		`names = ["half.example", "trunk.example"]`, "note  add these prefixes to those of [allow] in config.toml:",
 		"\n[allow]\nprefixes = [\n", `"192.0.2.20",`, `"192.0.2.77",`, `"192.0.2.200",`, `"198.51.100.0/24",`, "# gone.example does not resolve", "\n]\n",
-		"hints\n", "result: all is well, 5 warnings",
+		"hints\n", "result: all is well, 6 warnings",
 	)
-	if strings.Count(out, "203.0.113.5 is never banned") != 1 {
+	if strings.Count(out, "203.0.113.5 is never banned") != 1 || strings.Count(out, "192.0.2.99 can be banned") != 1 {
 		t.Errorf("told twice:\n%s", out)
 	}
 	wantNot(t, out, "to find your trunks", `"203.0.113.5",`, `"203.0.113.10",`)
+}
+
+// Asterisk takes requests from the servers that SRV records of a trunk's name lead to.
+func TestTrunksBehindSRVRecords(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "pjsip.conf", 0o644, "[a]\ntype=identify\nmatch=whole.example\n[b]\ntype=registration\nserver_uri=sip:srv.example\n")
+	o := Options{PBXConfig: dir, Lookup: resolver, LookupSRV: func(_ context.Context, service, proto, name string) ([]*net.SRV, error) {
+		target, ok := map[string]string{"sip udp whole.example": "trunk.example.", "sips tcp srv.example": "HALF.example."}[service+" "+proto+" "+name]
+		if !ok {
+			return nil, errors.New("no such record")
+		}
+		return []*net.SRV{{Target: target, Port: 5060}, {Target: "."}}, nil
+	}}
+	pbx := runPBX(t, amitest.Behaviour{})
+	const whole = "[allow]\nprefixes = [\"203.0.113.10\"]\n"
+	o.Config = load(t, server("pbx", pbx.Addr()), dryRun, whole)
+	out, _ := look(t, o)
+	want(t, out, "warn  whole.example (192.0.2.20, 192.0.2.200, 203.0.113.10) can be banned", "warn  srv.example (192.0.2.77, 203.0.113.9) can be banned",
+		`in [allow]: names = ["half.example", "trunk.example", "whole.example"]`, `"192.0.2.77",`)
+	wantNot(t, out, "does not resolve")
+
+	o.Config = load(t, server("pbx", pbx.Addr()), dryRun, "[allow]\nnames = [\"half.example\", \"trunk.example\", \"whole.example\"]\n")
+	o.Config.Firewall.Backend = config.BackendLog
+	out, _ = look(t, o)
+	want(t, out, "ok    whole.example (192.0.2.20, 192.0.2.200, 203.0.113.10) is never banned", "ok    srv.example (192.0.2.77, 203.0.113.9) is never banned")
+	wantNot(t, out, "can be banned (", "names = [")
 }
 
 // What is printed to be pasted makes the next check content.
