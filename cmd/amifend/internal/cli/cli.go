@@ -71,15 +71,20 @@ func (f configFlag) load() (*config.Config, error) {
 	if err == nil || IsUsage(err) {
 		return c, err
 	}
+	return nil, unreadable(f.Config, err, "it must belong to who runs amifend, under systemd: chown amifend: "+f.Config)
+}
+
+// unreadable makes a usage error of one for which a config cannot be read, with what to do for want of the right.
+func unreadable(path string, err error, right string) error {
 	text := err.Error()
 	var cause *fs.PathError
 	if errors.As(err, &cause) {
 		text = "cannot be read: " + cause.Err.Error()
 	}
 	if errors.Is(err, fs.ErrPermission) {
-		text += "; it must belong to who runs amifend, under systemd: chown amifend: " + f.Config
+		text += "; " + right
 	}
-	return nil, &config.Error{File: f.Config, Problems: []config.Problem{{Text: text}}}
+	return &config.Error{File: path, Problems: []config.Problem{{Text: text}}}
 }
 
 // Run is `amifend run`.

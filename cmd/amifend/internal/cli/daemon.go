@@ -31,6 +31,9 @@ func (f daemonFlags) client() (*control.Client, error) {
 		name = defaultConfig
 	}
 	socket, err := config.FindSocket(name, f.Config == "")
+	if err != nil && !IsUsage(err) {
+		return nil, unreadable(name, err, "use sudo, or name the daemon's socket with --socket")
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
@@ -29,7 +28,14 @@ come back when it is started again, as the deny lists do; to lift bans for good 
 
 // Run takes the table away.
 func (c *Flush) Run(ctx context.Context) error {
-	name, err := c.table()
+	path := c.Config
+	if path == "" {
+		path = defaultConfig
+	}
+	name, err := config.FindTable(path, c.Config == "")
+	if err != nil && !IsUsage(err) {
+		return unreadable(path, err, "use sudo")
+	}
 	if err != nil {
 		return err
 	}
@@ -65,20 +71,4 @@ func (c *Flush) Run(ctx context.Context) error {
 type flushed struct {
 	Table   string `json:"table"`
 	Removed bool   `json:"removed"` // false: there was none
-}
-
-// table names the table.
-func (c *Flush) table() (string, error) {
-	name := c.Config
-	if name == "" {
-		name = defaultConfig
-	}
-	loaded, err := config.LoadPolicy(name)
-	if c.Config == "" && errors.Is(err, fs.ErrNotExist) {
-		return "amifend", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	return loaded.Firewall.Table, nil
 }

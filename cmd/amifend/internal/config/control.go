@@ -56,26 +56,56 @@ func (l *loader) group(key, name string) {
 // runs must be found also while its config is being mended. A file that is not there, or that the caller may not read,
 // means the default if mayLack says so.
 func FindSocket(path string, mayLack bool) (string, error) {
-	f, err := os.Open(path)
+	var file struct {
+		Control rawControl `toml:"control"`
+	}
+	err := glance(path, &file)
 	if mayLack && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)) {
 		return DefaultControl().Socket, nil
 	}
 	if err != nil {
 		return "", fmt.Errorf("find the control socket: %w", err)
 	}
-	defer f.Close()
-	src, _, err := readFile(f, maxFile)
-	if err != nil {
-		return "", fmt.Errorf("find the control socket: read %s: %w", path, err)
-	}
-	var file struct {
-		Control rawControl `toml:"control"`
-	}
-	if _, err := toml.Decode(string(src), &file); err != nil {
-		return "", &Error{File: path, Problems: []Problem{syntaxProblem(src, err)}}
-	}
 	if s := file.Control.Socket; s.set && s.wrong == "" {
 		return s.v, nil
 	}
 	return DefaultControl().Socket, nil
+}
+
+// FindTable returns the nftables table that the file at path names, whatever else is wrong with the file: it must be possible to
+// take the table away also then. A file that is not there means the default if mayLack says so.
+func FindTable(path string, mayLack bool) (string, error) {
+	var file struct {
+		Firewall rawFirewall `toml:"firewall"`
+	}
+	err := glance(path, &file)
+	switch t := file.Firewall.Table; {
+	case mayLack && errors.Is(err, fs.ErrNotExist):
+		return defaultTable, nil
+	case err != nil:
+		return "", fmt.Errorf("find the table: %w", err)
+	case !t.set:
+		return defaultTable, nil
+	case t.wrong != "" || !tableName.MatchString(t.v):
+		return "", &Error{File: path, Problems: []Problem{{Text: "firewall.table: is no name for a table"}}}
+	default:
+		return t.v, nil
+	}
+}
+
+// glance reads some sections of a file that may not be valid.
+func glance(path string, sections any) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	src, _, err := readFile(f, maxFile)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	if _, err := toml.Decode(string(src), sections); err != nil {
+		return &Error{File: path, Problems: []Problem{syntaxProblem(src, err)}}
+	}
+	return nil
 }

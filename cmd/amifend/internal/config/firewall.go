@@ -21,6 +21,9 @@ const (
 	BackendLog      = "log"
 )
 
+// defaultTable is what a file without a table means.
+const defaultTable = "amifend"
+
 // mostBans bounds max_bans: an element takes about 100 bytes of the kernel's memory, and there are several sets.
 const mostBans = 16 << 20
 
@@ -29,7 +32,7 @@ var tableName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,63}$`)
 func (l *loader) firewall(raw rawFirewall) Firewall {
 	f := Firewall{
 		Backend: get(l, "firewall.backend", raw.Backend, BackendNftables),
-		Table:   get(l, "firewall.table", raw.Table, "amifend"),
+		Table:   get(l, "firewall.table", raw.Table, defaultTable),
 	}
 	if f.Backend != BackendNftables && f.Backend != BackendLog {
 		l.problem("firewall.backend", "%s is no backend; write \"nftables\", or \"log\" to only be told what would be banned", quote(f.Backend))
