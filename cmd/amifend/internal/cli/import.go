@@ -50,7 +50,10 @@ func (c *ImportFail2ban) Run(ctx context.Context) error {
 	wanted, left := c.choose(found.Bans)
 	var results []control.BanResult
 	if !c.DryRun && len(wanted) > 0 {
-		if results, err = c.ban(ctx, wanted); err != nil {
+		if results, err = c.ban(ctx, wanted); err != nil && len(results) > 0 {
+			return fmt.Errorf("the first %d of %d bans were asked for (import again for the rest): %w", len(results), len(wanted), err)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -61,7 +64,7 @@ func (c *ImportFail2ban) Run(ctx context.Context) error {
 			LeftOut map[string]int      `json:"left_out_by_jail"`
 			Over    int                 `json:"over"`
 			Strange int                 `json:"no_addresses"`
-		}{wanted, results, left, found.Over, len(found.Strange)})
+		}{wanted, results, left, found.Over, found.Wrong})
 	}
 	return c.tell(found, wanted, results, left)
 }
@@ -115,7 +118,10 @@ func (c *ImportFail2ban) tell(found *fail2ban.Bans, wanted []control.NewBan, res
 		}
 	}
 	for _, s := range found.Strange {
-		fmt.Printf("left out: %s is no address\n", ami.Quote([]byte(s)))
+		fmt.Printf("left out: %s is no address, or has no time\n", ami.Quote([]byte(s)))
+	}
+	if more := found.Wrong - len(found.Strange); more > 0 {
+		fmt.Printf("left out: %s more like these\n", observe.Count(more, "row"))
 	}
 	for _, jail := range slices.Sorted(maps.Keys(left)) {
 		fmt.Printf("left out: %s of jail %s (to take them too: --jail %[2]s)\n", observe.Count(left[jail], "ban"), ami.Quote([]byte(jail)))

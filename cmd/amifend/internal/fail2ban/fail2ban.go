@@ -36,7 +36,8 @@ const MaxLeft = time.Duration(1<<63 - 1)
 type Bans struct {
 	Bans    []Ban    // ascending by prefix; a prefix that several jails banned is there once for each
 	Over    int      // bans that are over
-	Strange []string // what stands where an address should be, some of it; it may be an attacker's text
+	Strange []string // what stands where an address or a time should be, some of it; it may be an attacker's text
+	Wrong   int      // how many such rows there are
 }
 
 // strangeMost is how many strange addresses are told.
@@ -77,7 +78,9 @@ func Read(ctx context.Context, path string, now time.Time) (*Bans, error) {
 }
 
 func read(ctx context.Context, db *sql.DB, now time.Time) (*Bans, error) {
-	rows, err := db.QueryContext(ctx, "SELECT jail, ip, timeofban, bantime FROM bips")
+	// Whatever type a cell has, a row that is wrong must not hide the others.
+	rows, err := db.QueryContext(ctx, `SELECT CAST(jail AS TEXT), CAST(ip AS TEXT), CAST(timeofban AS INTEGER), CAST(bantime AS INTEGER),
+		typeof(timeofban) IN ('integer', 'real') AND typeof(bantime) IN ('integer', 'real') FROM bips`)
 	if err != nil {
 		return nil, err
 	}
@@ -86,24 +89,29 @@ func read(ctx context.Context, db *sql.DB, now time.Time) (*Bans, error) {
 	for rows.Next() {
 		var jail, ip string
 		var from, lasts int64
-		if err := rows.Scan(&jail, &ip, &from, &lasts); err != nil {
+		var timed bool
+		if err := rows.Scan(&jail, &ip, &from, &lasts, &timed); err != nil {
 			return nil, err
 		}
-		out.add(jail, ip, from, lasts, now)
+		if prefix, ok := parse(ip); ok && timed {
+			out.add(jail, prefix, from, lasts, now)
+		} else {
+			out.strange(ip)
+		}
 	}
 	slices.SortFunc(out.Bans, func(a, b Ban) int { return cmp.Or(a.Prefix.Compare(b.Prefix), cmp.Compare(a.Jail, b.Jail)) })
 	return out, rows.Err()
 }
 
-// add takes in one row: times are seconds since the Unix epoch, and seconds.
-func (b *Bans) add(jail, ip string, from, lasts int64, now time.Time) {
-	prefix, ok := parse(ip)
-	if !ok {
-		if len(b.Strange) < strangeMost {
-			b.Strange = append(b.Strange, ip)
-		}
-		return
+// strange notes a row that is no ban.
+func (b *Bans) strange(ip string) {
+	if b.Wrong++; len(b.Strange) < strangeMost {
+		b.Strange = append(b.Strange, ip)
 	}
+}
+
+// add takes in one row: times are seconds since the Unix epoch, and seconds.
+func (b *Bans) add(jail string, prefix netip.Prefix, from, lasts int64, now time.Time) {
 	ban := Ban{Jail: jail, Prefix: prefix, Left: MaxLeft, Forever: lasts < 0}
 	if !ban.Forever {
 		// A ban that begins in the future is of a clock that was wrong: it lasts no longer than it was to.

@@ -95,7 +95,33 @@ func TestStrangeRows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got.Strange) != 5 || len(got.Bans) != 2 || got.Bans[0].Prefix.String() != "203.0.113.9/32" || got.Bans[0].Left < 200*365*24*time.Hour {
+	if len(got.Strange) != 5 || got.Wrong != 5 || len(got.Bans) != 2 || got.Bans[0].Prefix.String() != "203.0.113.9/32" || got.Bans[0].Left < 200*365*24*time.Hour {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// A row whose cells are of other types than fail2ban writes hides no other row.
+func TestRowsOfOtherTypes(t *testing.T) {
+	path := database(t)
+	if err := os.Chmod(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", strings.NewReplacer("#", "%23", "?", "%3f").Replace("file:"+path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(`DELETE FROM bips; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 20)
+		INSERT INTO bips SELECT 'host'||i, 'asterisk', 1795422848, 600, 1, '' FROM n;
+		INSERT INTO bips VALUES ('203.0.113.5', 'asterisk', 1795422848.5, 600, 1, ''), ('203.0.113.6', 'asterisk', 'yesterday', 600, 1, ''),
+		(x'1b5b33316d', 'asterisk', 1795422848, 600, 1, ''), ('203.0.113.7', x'ff', 1795422848, 1e30, 1, '')`); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Read(t.Context(), path, time.Unix(made, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Bans) != 2 || got.Bans[0].Left != 10*time.Minute || len(got.Strange) != strangeMost || got.Wrong != 22 {
 		t.Errorf("got %+v", got)
 	}
 }
