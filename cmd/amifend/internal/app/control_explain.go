@@ -65,7 +65,7 @@ func (k *desk) past(ctx context.Context, addr netip.Addr) (bans []control.PastBa
 			return err
 		}
 		bans = pastBans(found)
-		told, err := j.AlertsOf(ctx, addr, time.Time{}, pastMost)
+		told, err := j.AlertsOf(ctx, addr, "", time.Time{}, pastMost)
 		alerts = toldAlerts(told)
 		return err
 	})

@@ -33,12 +33,13 @@ func fillReport(ctx context.Context, r *control.Report, j *journal.Journal, most
 	for _, n := range counts.Bans {
 		r.Bans.Made += n
 	}
+	r.AlertCounts = counts.Alerts
 	bans, err := j.Bans(ctx, r.From, most)
 	if err != nil {
 		return err
 	}
 	r.Latest = pastBans(bans)
-	alerts, err := j.Alerts(ctx, r.From, most)
+	alerts, err := j.Alerts(ctx, "", r.From, most)
 	if err != nil {
 		return err
 	}
@@ -70,21 +71,12 @@ func fillReport(ctx context.Context, r *control.Report, j *journal.Journal, most
 func (k *desk) Alerts(ctx context.Context, q control.AlertQuery) (out []control.Alert, err error) {
 	since := time.Now().Add(-q.Since)
 	err = k.remember(ctx, func(ctx context.Context, j *journal.Journal) error {
-		most := q.Limit
-		if q.Kind != "" {
-			most = control.MostReported // of all kinds
-		}
-		read := func() ([]journal.Alert, error) { return j.Alerts(ctx, since, most) }
+		read := func() ([]journal.Alert, error) { return j.Alerts(ctx, q.Kind, since, q.Limit) }
 		if q.About.IsValid() {
-			read = func() ([]journal.Alert, error) { return j.AlertsOf(ctx, q.About, since, most) }
+			read = func() ([]journal.Alert, error) { return j.AlertsOf(ctx, q.About, q.Kind, since, q.Limit) }
 		}
 		found, err := read()
-		out = make([]control.Alert, 0, len(found))
-		for _, a := range toldAlerts(found) {
-			if (q.Kind == "" || a.Kind == q.Kind) && len(out) < q.Limit {
-				out = append(out, a)
-			}
-		}
+		out = toldAlerts(found)
 		return err
 	})
 	return out, err

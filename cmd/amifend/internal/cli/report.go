@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -110,10 +111,12 @@ func writeReport(to io.Writer, r control.Report) error {
 		return err
 	}
 	more(w, r.Bans.Made, len(r.Latest))
-	fmt.Fprintf(w, "\nalerts: %s\n", number(len(r.Alerts)))
+	alerts, kinds := byCount(r.AlertCounts)
+	fmt.Fprintf(w, "\nalerts: %s\n", kinds)
 	for _, a := range r.Alerts {
 		fmt.Fprint(w, alertText(a, "  "))
 	}
+	more(w, alerts, len(r.Alerts))
 	if len(r.Operations) > 0 {
 		fmt.Fprintln(w, "\noperators")
 	}
@@ -144,25 +147,23 @@ func more(w io.Writer, all, shown int) {
 	}
 }
 
-// banCounts is `12: 9 proven_score, 3 score; 2 of them lifted`.
+// byCount is how many there are in all, and `12 (9 proven_score, 3 score)`.
+func byCount(counts map[string]int) (all int, text string) {
+	names := slices.Sorted(maps.Keys(counts))
+	slices.SortStableFunc(names, func(a, b string) int { return counts[b] - counts[a] })
+	for i, name := range names {
+		all += counts[name]
+		names[i] = fmt.Sprintf("%d %s", counts[name], name)
+	}
+	if all == 0 {
+		return 0, "none"
+	}
+	return all, fmt.Sprintf("%d (%s)", all, strings.Join(names, ", "))
+}
+
+// banCounts is `12 (9 proven_score, 3 score); 2 lifted early`.
 func banCounts(c control.BanCounts) string {
-	if c.Made == 0 {
-		return "none"
-	}
-	rules := make([]string, 0, len(c.ByRule))
-	for rule := range c.ByRule {
-		rules = append(rules, rule)
-	}
-	slices.SortFunc(rules, func(a, b string) int {
-		if c.ByRule[a] != c.ByRule[b] {
-			return c.ByRule[b] - c.ByRule[a]
-		}
-		return strings.Compare(a, b)
-	})
-	for i, rule := range rules {
-		rules[i] = fmt.Sprintf("%d %s", c.ByRule[rule], rule)
-	}
-	text := fmt.Sprintf("%d (%s)", c.Made, strings.Join(rules, ", "))
+	_, text := byCount(c.ByRule)
 	if c.Lifted > 0 {
 		text += fmt.Sprintf("; %d lifted early", c.Lifted)
 	}
@@ -225,14 +226,6 @@ func writeReportCSV(to io.Writer, r control.Report) error {
 	}
 	w.Flush()
 	return w.Error()
-}
-
-// number is a count, "none" for 0.
-func number(n int) string {
-	if n == 0 {
-		return "none"
-	}
-	return strconv.Itoa(n)
 }
 
 func nonempty(texts ...string) []string {

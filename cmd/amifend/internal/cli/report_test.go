@@ -30,10 +30,11 @@ func TestWriteReport(t *testing.T) {
 			At: hour.Add(time.Minute), Kind: "compromised_account", Source: "203.0.113.7", Account: `"100"`, Server: "office",
 			Reason: `account "100" of office was guessed`, Do: "change its password",
 		}},
-		Operations: []control.Operation{{At: hour, UID: 1000, What: "ban", Object: "203.0.113.5 all", Reason: `"calls Cuba"`}},
-		Servers:    []control.Sum{{Name: "office", Failures: 40, Logins: 7, Last: hour}},
-		Sources:    []control.Sum{{Name: "203.0.113.5", Failures: 30, Last: hour, Banned: true}, {Name: "198.51.100.7", Logins: 7, Last: hour}},
-		Accounts:   []control.Sum{{Name: `"100"`, Server: "office", Failures: 10, Last: hour}},
+		AlertCounts: map[string]int{"compromised_account": 1, "misconfigured_endpoint": 30},
+		Operations:  []control.Operation{{At: hour, UID: 1000, What: "ban", Object: "203.0.113.5 all", Reason: `"calls Cuba"`}},
+		Servers:     []control.Sum{{Name: "office", Failures: 40, Logins: 7, Last: hour}},
+		Sources:     []control.Sum{{Name: "203.0.113.5", Failures: 30, Last: hour, Banned: true}, {Name: "198.51.100.7", Logins: 7, Last: hour}},
+		Accounts:    []control.Sum{{Name: `"100"`, Server: "office", Failures: 10, Last: hour}},
 	}
 	var b strings.Builder
 	if err := writeReport(&b, r); err != nil {
@@ -50,10 +51,11 @@ bans: 12 (8 proven_score, 2 score, 1 operator, 1 spread_score); 1 lifted early; 
   2026-11-22 03:00  203.0.113.7    all  score         for 1h0m
   7 more (amifend report -n COUNT)
 
-alerts: 1
+alerts: 31 (30 misconfigured_endpoint, 1 compromised_account)
   2026-11-22 03:01:00  compromised_account  203.0.113.7
       account "100" of office was guessed
       do: change its password
+  30 more (amifend report -n COUNT)
 
 operators
   2026-11-22 03:00  uid 1000  ban 203.0.113.5 all "calls Cuba"

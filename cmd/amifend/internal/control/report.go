@@ -38,15 +38,16 @@ type AlertQuery struct {
 
 // Report is what happened in a time. It is made of the journal.
 type Report struct {
-	From       time.Time   `json:"from"` // the beginning of an hour
-	To         time.Time   `json:"to"`
-	Bans       BanCounts   `json:"bans"`       // that were decided
-	Latest     []PastBan   `json:"latest"`     // of these, the last one first
-	Alerts     []Alert     `json:"alerts"`     // the last one first
-	Operations []Operation `json:"operations"` // the last one first
-	Servers    []Sum       `json:"servers"`    // those with the most failures first
-	Sources    []Sum       `json:"sources"`
-	Accounts   []Sum       `json:"accounts"`
+	From        time.Time      `json:"from"` // the beginning of an hour
+	To          time.Time      `json:"to"`
+	Bans        BanCounts      `json:"bans"`         // that were decided
+	Latest      []PastBan      `json:"latest"`       // of these, the last one first
+	Alerts      []Alert        `json:"alerts"`       // the last one first
+	AlertCounts map[string]int `json:"alert_counts"` // how many there were, by kind
+	Operations  []Operation    `json:"operations"`   // the last one first
+	Servers     []Sum          `json:"servers"`      // those with the most failures first
+	Sources     []Sum          `json:"sources"`
+	Accounts    []Sum          `json:"accounts"`
 }
 
 // BanCounts is how many bans were decided.

@@ -55,10 +55,10 @@ func (j *Journal) Bans(ctx context.Context, since time.Time, most int) (out []Pa
 	return out, err
 }
 
-// Alerts returns the alerts since a time, the last one first, most of them at most.
-func (j *Journal) Alerts(ctx context.Context, since time.Time, most int) (out []Alert, err error) {
+// Alerts returns the alerts of a kind, "" for all, since a time, the last one first, most of them at most.
+func (j *Journal) Alerts(ctx context.Context, kind string, since time.Time, most int) (out []Alert, err error) {
 	err = j.read(ctx, "alerts", func(db *sql.DB) error {
-		out, err = alerts(ctx, db, "at >= ?", since.UnixMilli(), most)
+		out, err = alerts(ctx, db, "at >= ? AND ? IN ('', kind)", since.UnixMilli(), kind, most)
 		return err
 	})
 	return out, err

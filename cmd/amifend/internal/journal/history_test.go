@@ -69,7 +69,7 @@ func TestBansAndAlertsSince(t *testing.T) {
 		j.Ban(b)
 		j.written(t)
 	}
-	alerts, err := j.Alerts(t.Context(), now.Add(-150*time.Minute), 10)
+	alerts, err := j.Alerts(t.Context(), "", now.Add(-150*time.Minute), 10)
 	if err != nil || len(alerts) != 3 {
 		t.Fatalf("%+v, %v", alerts, err)
 	}
@@ -90,7 +90,7 @@ func TestBansAndAlertsSince(t *testing.T) {
 			t.Errorf("%+v", b)
 		}
 	}
-	if got, err := New(options(t.TempDir())).Alerts(t.Context(), now, 10); err != nil || got != nil {
+	if got, err := New(options(t.TempDir())).Alerts(t.Context(), "", now, 10); err != nil || got != nil {
 		t.Errorf("of nothing: %+v, %v", got, err)
 	}
 }
@@ -166,9 +166,16 @@ func TestSince(t *testing.T) {
 		!maps.Equal(c.Alerts, map[string]int{"suspect_login": 2, "bans_full": 1}) {
 		t.Errorf("counts %+v, %v", c, err)
 	}
-	of, err := j.AlertsOf(t.Context(), netip.MustParseAddr("203.0.113.9"), since, 10)
+	of, err := j.AlertsOf(t.Context(), netip.MustParseAddr("203.0.113.9"), "", since, 10)
 	if err != nil || len(of) != 2 || of[0].Text != "0" || of[1].Text != "1" {
 		t.Errorf("alerts of it: %+v, %v", of, err)
+	}
+	kind, err := j.Alerts(t.Context(), "suspect_login", since, 1) // the last one is of another kind
+	if err != nil || len(kind) != 1 || kind[0].Text != "0" {
+		t.Errorf("alerts of a kind: %+v, %v", kind, err)
+	}
+	if of, err := j.AlertsOf(t.Context(), netip.MustParseAddr("203.0.113.9"), "bans_full", since, 10); err != nil || len(of) != 0 {
+		t.Errorf("alerts of it of another kind: %+v, %v", of, err)
 	}
 	ops, err := j.Operations(t.Context(), since, 10)
 	if err != nil || len(ops) != 2 || ops[0].UID != 0 || ops[1].What != "unban" || ops[1].Reason != `"x"` {

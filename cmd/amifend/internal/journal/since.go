@@ -49,14 +49,14 @@ func (j *Journal) Counts(ctx context.Context, since time.Time) (c Counts, err er
 	return c, err
 }
 
-// AlertsOf returns the alerts since a time about an address, or about a prefix that it is in, the last one first, most of
-// them at most.
-func (j *Journal) AlertsOf(ctx context.Context, addr netip.Addr, since time.Time, most int) (out []Alert, err error) {
-	args := []any{since.UnixMilli(), addr.String()}
+// AlertsOf returns the alerts of a kind, "" for all, since a time about an address, or about a prefix that it is in, the last one
+// first, most of them at most.
+func (j *Journal) AlertsOf(ctx context.Context, addr netip.Addr, kind string, since time.Time, most int) (out []Alert, err error) {
+	args := []any{since.UnixMilli(), kind, addr.String()}
 	for bits := range addr.BitLen() {
 		args = append(args, netip.PrefixFrom(addr, bits).Masked().String())
 	}
-	where := "at >= ? AND source IN (?" + strings.Repeat(", ?", len(args)-2) + ")"
+	where := "at >= ? AND ? IN ('', kind) AND source IN (?" + strings.Repeat(", ?", len(args)-3) + ")"
 	err = j.read(ctx, "the alerts about "+addr.String(), func(db *sql.DB) error {
 		out, err = alerts(ctx, db, where, append(args, most)...)
 		return err
