@@ -145,3 +145,30 @@ func TestSessionBacksOffFurtherAfterRefusedLogin(t *testing.T) {
 		})
 	}
 }
+
+// TestSessionTellsSinceWhenItIsDown has many attempts fail: none of them makes the time without events seem shorter.
+func TestSessionTellsSinceWhenItIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pbx := newPBX(t, amitest.Behaviour{})
+		pbx.Stop()
+		began := time.Now()
+		r := startSession(t, pbx, nil)
+		time.Sleep(time.Hour)
+		if s := r.session.Status(); !s.Down.Equal(began) || s.Attempts < 10 {
+			t.Errorf("down since %s after %d attempts, want since %s", s.Down, s.Attempts, began)
+		}
+		if err := pbx.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if s := r.session.Status(); s.Phase != PhaseConnected || !s.Down.IsZero() {
+			t.Errorf("%s, down since %s", s.Phase, s.Down)
+		}
+		lost := time.Now()
+		pbx.Stop()
+		time.Sleep(time.Hour)
+		if s := r.session.Status(); !s.Down.Equal(lost) {
+			t.Errorf("down since %s, want since %s", s.Down, lost)
+		}
+	})
+}

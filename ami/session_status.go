@@ -62,6 +62,7 @@ type Status struct {
 	Name, Address string
 	Phase         Phase
 	Since         time.Time // of the phase
+	Down          time.Time // since when no events come: since the loss, or the first attempt; zero when connected
 	Warnings      []string  // of the configuration; not to be changed
 
 	Version string         // AMI version of the last banner, such as 11.0.0
@@ -152,6 +153,9 @@ func (s *Session) setPhase(p Phase) {
 	s.status.Since = time.Now()
 	if p == PhaseConnecting {
 		s.status.Attempts++
+		if s.status.Down.IsZero() {
+			s.status.Down = s.status.Since
+		}
 		s.status.NextTry = time.Time{}
 	}
 }
@@ -178,7 +182,7 @@ func (s *Session) connected(l *link, auth AuthMethod) {
 		st.LastGap = change.Gap
 		s.lostAt = time.Time{}
 	}
-	st.Phase, st.Since = PhaseConnected, now
+	st.Phase, st.Since, st.Down = PhaseConnected, now, time.Time{}
 	st.Auth = auth
 	st.Problem, st.Failures = ProblemNone, 0
 	s.mu.Unlock()
@@ -199,7 +203,7 @@ func (s *Session) failed(err error, connected bool, wait time.Duration) {
 	st.Failures++
 	if connected {
 		st.Gaps++
-		s.lostAt = now
+		s.lostAt, st.Down = now, now
 	}
 	s.mu.Unlock()
 	if problem == s.told && !connected {

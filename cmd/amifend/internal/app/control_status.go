@@ -158,7 +158,7 @@ func (s *session) report() (control.ServerStatus, []control.Warning) {
 	st := s.Status()
 	out := control.ServerStatus{
 		Name: s.name, Address: st.Address, Connected: st.Phase == ami.PhaseConnected, Phase: st.Phase.String(), Since: st.Since,
-		NextTry: st.NextTry, AMIVersion: printable(st.Version), Login: string(st.Auth),
+		Down: st.Down, NextTry: st.NextTry, AMIVersion: printable(st.Version), Login: string(st.Auth),
 		Events: st.Events, EventsRate: round(s.rate.perSecond()), Latency: st.Latency.Seconds(),
 		Gaps: st.Gaps, LastGap: st.LastGap.Seconds(), Stalls: st.Stalls, Untrusted: sum(st.Decoder.Tainted[:]) + sum(st.Decoder.Dropped[:]),
 		Lag: time.Duration(s.gauge.lag.Load()).Seconds(), ClockError: time.Duration(s.gauge.ahead.Load()).Seconds(),
@@ -181,9 +181,8 @@ func (s *session) report() (control.ServerStatus, []control.Warning) {
 		what, do, _ := strings.Cut(w, "; ") // the risk, and how to be rid of it
 		warn(what, do)
 	}
-	if st.Gaps > 0 && st.LastGap > 0 && time.Since(st.Since) < healthSpan {
-		warn(fmt.Sprintf("events may be missing: the session was down for %s, until %s ago", st.LastGap.Round(time.Second), time.Since(st.Since).Round(time.Minute)),
-			"nothing if Asterisk was restarted; else look at the network to it and at its log")
+	if what := gapText(st, time.Now()); what != "" {
+		warn(what, "nothing if Asterisk was restarted; else look at the network to it and at its log")
 	}
 	if of := s.gauge.distrusted.Load(); of != 0 && time.Since(time.Unix(0, of)) < vigilQuiet {
 		warn("most of its events cannot be trusted, and ban nobody but who injected text",
@@ -202,6 +201,15 @@ func (s *session) report() (control.ServerStatus, []control.Warning) {
 		warn(fmt.Sprintf("%d events may have been forged", n), "the log says when; if the network to this PBX stalls, run amifend closer to it")
 	}
 	return out, warnings
+}
+
+// gapText tells of a gap in the stream that ended in the last hour; "" if there was none, or another one goes on.
+func gapText(st ami.Status, now time.Time) string {
+	back := now.Sub(st.Since)
+	if st.Phase != ami.PhaseConnected || st.LastGap == 0 || back >= healthSpan {
+		return ""
+	}
+	return fmt.Sprintf("events may be missing: the session was down for %s, until %s ago", st.LastGap.Round(time.Second), back.Round(time.Second))
 }
 
 func clockWords(ahead time.Duration) string {

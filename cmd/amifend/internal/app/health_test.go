@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/policy"
@@ -31,6 +32,21 @@ func TestPolicyWarningsAreOfTheLastHour(t *testing.T) {
 	}
 	if got := policyWarnings(now, p.before()); len(got) != 0 || len(p.samples) != 60 {
 		t.Errorf("at last: %+v, %d samples", got, len(p.samples))
+	}
+}
+
+func TestGapsAreToldForAnHour(t *testing.T) {
+	now := time.Now()
+	st := ami.Status{Phase: ami.PhaseConnected, Since: now.Add(-2 * time.Second), LastGap: 4 * time.Second}
+	if got := gapText(st, now); !strings.Contains(got, "down for 4s, until 2s ago") {
+		t.Errorf("got %q", got)
+	}
+	if got := gapText(st, now.Add(time.Hour)); got != "" {
+		t.Errorf("an hour later: %q", got)
+	}
+	st.Phase = ami.PhaseWaiting // Since is that of the last attempt now
+	if got := gapText(st, now); got != "" {
+		t.Errorf("while the next one goes on: %q", got)
 	}
 }
 

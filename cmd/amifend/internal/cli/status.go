@@ -114,7 +114,7 @@ func writeHealth(w io.Writer, s control.Status) error {
 
 func serverLine(s control.ServerStatus, now time.Time) string {
 	if !s.Connected {
-		state := "DOWN " + rough(now.Sub(s.Since))
+		state := "DOWN " + rough(now.Sub(s.Down))
 		if s.Problem == "" {
 			state = "connecting" // for the first time, and nothing is wrong so far
 		}

@@ -20,7 +20,7 @@ func TestWriteStatus(t *testing.T) {
 				ClockError: -75.5, Gaps: 2, LastGap: 61, TLS: "TLS 1.3",
 			},
 			{Name: "hq", Connected: true, Since: now.Add(-5 * time.Second), TLS: "TLS 1.3", Verified: true},
-			{Name: "branch", Phase: "waiting", Since: now.Add(-2 * time.Minute), Problem: "refused", NextTry: now.Add(8 * time.Second)},
+			{Name: "branch", Phase: "waiting", Since: now.Add(-time.Second), Down: now.Add(-2 * time.Minute), Problem: "refused", NextTry: now.Add(8 * time.Second)},
 			{Name: "new", Phase: "connecting", Since: now},
 		},
 		Engine:   control.Engine{Observed: 100, Counted: 40, Protected: 1, Shielded: 2, Covered: 3},

@@ -36,6 +36,7 @@ type ServerStatus struct {
 	Connected   bool      `json:"connected"`
 	Phase       string    `json:"phase"`
 	Since       time.Time `json:"since"`                 // of the phase
+	Down        time.Time `json:"down,omitzero"`         // since when no events come: since the loss, or the first attempt
 	Problem     string    `json:"problem,omitempty"`     // what keeps it from working now
 	Error       string    `json:"error,omitempty"`       // in words
 	Do          string    `json:"do,omitempty"`          //
