@@ -87,8 +87,8 @@ const rounding = 1e-4
 // decide.
 const offRound = 0.97
 
-// What the tables hold for each of MaxSources: with 96 bytes for an address, 104 for a prefix, 80 for an account at a
-// source, 88 for an account, and 5 to 11 for an index of each, that makes 125 bytes a source, 128 at most.
+// What the tables hold for each of MaxSources: with 96 bytes for an address, 112 for a prefix, 80 for an account at a
+// source, 96 for an account, and 5 to 11 for an index of each, that makes 125 bytes a source, 128 at most.
 const (
 	sourcesPerNetwork = 12
 	sourcesPerPair    = 12

@@ -54,8 +54,8 @@ func (r *recent) remove(part uint32) bool {
 	return true
 }
 
-// networkHalfLife is after which the score of a network has halved, in half-lives of a source's, and networkMemory that of
-// its number of suspects: an attacker who has many addresses has time.
+// networkHalfLives is after how many half-lives of a source's score that of a network has halved, and networkMemory after
+// which its number of suspects has: an attacker who has many addresses has time.
 const (
 	networkHalfLives = 12
 	networkMemory    = 24 * time.Hour

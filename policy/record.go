@@ -1,9 +1,7 @@
 package policy
 
-import "errors"
-
 // This file says how each record and key is written: every field once, for writing and reading. A change here wants a new
-// version in stateMagic.
+// version in stateMagic and a new blockVersion: else what is on disk would be read as something else.
 
 func (h *host) code(c *coder) { c.u64(&h.hi); c.u64(&h.lo) }
 
@@ -11,8 +9,8 @@ func (k *key) code(c *coder) {
 	c.u64(&k.hi)
 	c.u64(&k.lo)
 	c.u8(&k.bits)
-	if (k.bits > hostBits || *k != k.masked(k.bits)) && c.err == nil {
-		c.err = errors.New("a prefix is none")
+	if k.bits > hostBits || *k != k.masked(k.bits) {
+		c.fail("a prefix is none")
 	}
 }
 
@@ -47,10 +45,10 @@ func (k *alertKey) code(c *coder) {
 
 func codeSecond(at *uint32, c *coder) { c.second(at) }
 
-func (r *Rule) code(c *coder) {
+func (r *ruleID) code(c *coder) {
 	c.u8((*uint8)(r))
-	if *r >= ruleCount && c.err == nil {
-		c.err = errors.New("a rule is unknown")
+	if *r >= ruleCount {
+		c.fail("a rule is unknown")
 	}
 }
 
@@ -72,8 +70,8 @@ func codeText(n *uint8, text *[labelText]byte, c *coder) {
 
 func (k *Kind) code(c *coder) {
 	c.u8((*uint8)(k))
-	if *k >= KindCount && c.err == nil {
-		c.err = errors.New("a kind is unknown")
+	if *k >= KindCount {
+		c.fail("a kind is unknown")
 	}
 }
 
@@ -178,8 +176,8 @@ func (b *ban) code(c *coder) {
 	b.rule.code(c)
 	c.u8((*uint8)(&b.scope))
 	c.u8(&b.strike)
-	if b.scope != ScopeSIP && b.scope != ScopeAll && c.err == nil {
-		c.err = errors.New("a ban has no scope")
+	if b.scope != ScopeSIP && b.scope != ScopeAll {
+		c.fail("a ban has no scope")
 	}
 }
 
@@ -203,8 +201,8 @@ func (q *silent) code(c *coder) {
 	if c.reading {
 		c.refade.silent(q, secondOf(c.now))
 	}
-	if q.weighed > q.accounts && c.err == nil {
-		c.err = errors.New("more accounts were weighed than there were")
+	if q.weighed > q.accounts {
+		c.fail("more accounts were weighed than there were")
 	}
 }
 

@@ -26,14 +26,11 @@ const (
 	RuleProvedGuessing = "proved_source_guessing" // also of the ban that ban_proved_guessers makes of it
 )
 
-// Rule is a rule that can be switched off, see [Options.Off].
-type Rule uint8
-
 // ruleID is a rule's index in the table of rules.
-type ruleID = Rule
+type ruleID uint8
 
 const (
-	ruleNone Rule = iota
+	ruleNone ruleID = iota
 	ruleProvenScore
 	ruleScore
 	ruleLongMemory
@@ -104,7 +101,7 @@ var rules = [ruleCount]RuleInfo{
 }
 
 // String returns the rule's name.
-func (r Rule) String() string {
+func (r ruleID) String() string {
 	if r >= ruleCount {
 		return "unknown"
 	}
@@ -129,7 +126,7 @@ func (s RuleSet) With(name string) (RuleSet, bool) {
 // Has says whether the rule of that name is in the set.
 func (s RuleSet) Has(name string) bool { return s&(1<<parseRule(name)) != 0 }
 
-func parseRule(name string) Rule {
+func parseRule(name string) ruleID {
 	for r := ruleNone + 1; r < ruleCount; r++ {
 		if rules[r].Name == name {
 			return r
@@ -139,4 +136,4 @@ func parseRule(name string) Rule {
 }
 
 // on says whether a rule is switched on.
-func (e *Engine) on(r Rule) bool { return e.opt.Off&(1<<r) == 0 }
+func (e *Engine) on(r ruleID) bool { return e.opt.Off&(1<<r) == 0 }

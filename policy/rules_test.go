@@ -263,7 +263,7 @@ func TestRuleNamesRoundTrip(t *testing.T) {
 			t.Errorf("%s: got rule %d, %v", r.Name, got, got)
 		}
 	}
-	if ruleCount.String() != "unknown" || Rule(255).String() != "unknown" {
-		t.Errorf("a rule that is none: got %q", Rule(255))
+	if ruleCount.String() != "unknown" || ruleID(255).String() != "unknown" {
+		t.Errorf("a rule that is none: got %q", ruleID(255))
 	}
 }

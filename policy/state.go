@@ -168,8 +168,8 @@ func (c *coder) fail(what string) {
 func (c *coder) checksum() {
 	want := c.sum
 	sum := want
-	if c.u32(&sum); sum != want && c.err == nil {
-		c.err = errors.New("its checksum is wrong")
+	if c.u32(&sum); sum != want {
+		c.fail("its checksum is wrong")
 	}
 }
 
@@ -254,7 +254,7 @@ func (c *coder) f32(v *float32) {
 	u := math.Float32bits(*v)
 	c.u32(&u)
 	*v = math.Float32frombits(u)
-	if !(*v >= 0 && *v <= math.MaxFloat32) && c.err == nil {
-		c.err = errors.New("a score is no number")
+	if !(*v >= 0 && *v <= math.MaxFloat32) {
+		c.fail("a score is no number")
 	}
 }
