@@ -52,7 +52,7 @@ const (
 // description is the name of a problem and the one line of what to do.
 type description struct{ name, advice string }
 
-// descriptions is indexed by Problem; describe is the only reader.
+// describe is the one place that names the problems and says what to do about each.
 func (p Problem) describe() description {
 	switch p {
 	case ProblemNone:

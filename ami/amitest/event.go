@@ -2,7 +2,6 @@ package amitest
 
 import (
 	"net/netip"
-	"slices"
 	"strconv"
 	"time"
 )
@@ -169,7 +168,7 @@ func orDefault(value, otherwise string) string {
 // Packets appends the packets of several events.
 func Packets(events ...Event) []byte {
 	var b []byte
-	for e := range slices.Values(events) {
+	for _, e := range events {
 		b = e.AppendTo(b)
 	}
 	return b

@@ -34,12 +34,6 @@ func (p *Peer) GuessAccount(account string) []Event {
 	return []Event{p.event(InvalidAccountID, account, call), p.event(ChallengeSent, Unknown, call)}
 }
 
-// GuessBoth is a request with credentials for an account that does not exist.
-func (p *Peer) GuessBoth(account string) []Event {
-	call := p.nextCall()
-	return []Event{p.event(InvalidAccountID, account, call), p.event(ChallengeResponseFailed, Unknown, call)}
-}
-
 // GuessPassword is a wrong password for an account that exists, in one dialog: challenged, then failed.
 func (p *Peer) GuessPassword(account string) []Event {
 	call := p.nextCall()
@@ -54,17 +48,6 @@ func (p *Peer) Crack(account string, guesses int) []Event {
 		events = append(events, p.event(ChallengeResponseFailed, account, call))
 	}
 	return events
-}
-
-// BlockedByACL is a request for an endpoint whose ACL refuses the peer.
-func (p *Peer) BlockedByACL(account string) []Event {
-	call := p.nextCall()
-	return []Event{p.event(FailedACL, account, call), p.event(ChallengeSent, Unknown, call)}
-}
-
-// RegisterUnknownAOR is an authenticated registration for an address of record that the PBX does not have.
-func (p *Peer) RegisterUnknownAOR(account string) []Event {
-	return []Event{p.event(RequestNotSupported, account, p.nextCall())}
 }
 
 func (p *Peer) event(kind, account, call string) Event {
