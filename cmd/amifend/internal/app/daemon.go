@@ -178,7 +178,8 @@ func without(a, b []netip.Prefix) []netip.Prefix {
 	return slices.DeleteFunc(slices.Clone(a), func(p netip.Prefix) bool { return in[p] })
 }
 
-// offer leaves v in a channel of one place, in place of what waits there. There must be only one sender.
+// offer leaves v in a channel of one place, in place of what waits there. There must be only one sender, unless all send the
+// same: of two the older value might stay.
 func offer[T any](ch chan T, v T) {
 	select {
 	case <-ch:

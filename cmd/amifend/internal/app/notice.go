@@ -50,7 +50,7 @@ func (b Ban) attrs() []any {
 		slog.String("source", b.Source()),
 		slog.String("scope", b.Scope.String()),
 		slog.String("rule", b.Rule),
-		slog.Float64("score", float64(int(b.Score*100+0.5))/100),
+		slog.Float64("score", round(b.Score)),
 		slog.Int("attempts", b.Attempts),
 		slog.Int("strike", b.Strike),
 		slog.String("for", b.Duration.Round(time.Second).String()),

@@ -49,8 +49,8 @@ func (b *backlog) add(p pending, now time.Time) {
 	}
 }
 
-// addRows adds rows of state. Of one key the last one counts, so that a disk that takes nothing does not make them pile up
-// beyond what the engine holds.
+// addRows adds rows of the table state. Of one key the last one counts, and there is a bound, so that a disk that takes
+// nothing does not make them pile up.
 func (b *backlog) addRows(rows []Row) {
 	if len(b.rows) == 0 {
 		b.rows = rows

@@ -49,8 +49,9 @@
 //	                block says replaces what an earlier one said. From time to time all is said anew, in a round, and what is
 //	                older is deleted; round is the id of the first block of the round that a block belongs to, or 0. A
 //	                block is a line that names the servers, then bytes that only the engine reads.
-//	state           small things, key and value: what was allowed by command (allow/PREFIX), whose bans these are
-//	                (owner), the latest round of the engine's state (engine/round)
+//	state           small things, key and value: what was allowed by command (allow/PREFIX or allow/NAME), the addresses
+//	                that names had (name/NAME), whose bans these are (owner), the latest round of the engine's state
+//	                (engine/round)
 //	clock           one row: how the wall clock and the machine's uptime were together at the last commit
 //
 // PRAGMA application_id is 0x616d6966 ("amif"), and PRAGMA user_version the version of these tables. A newer version than

@@ -100,7 +100,7 @@ func (j *Journal) Operation(o Operation) { j.queue.operation(o) }
 // once a minute.
 func (j *Journal) Count(totals func() []Total) { j.queue.count(totals) }
 
-// Save writes rows of the engine's state, [MostRows] at most. It is false, and takes nothing, while the ones before still
+// Save writes rows of the table state, [MostRows] at most. It is false, and takes nothing, while the ones before still
 // wait: then what changed last is to be told later.
 func (j *Journal) Save(rows []Row) bool { return j.queue.save(rows) }
 
@@ -124,7 +124,7 @@ func (j *Journal) Snapshot(ctx context.Context) (*Snapshot, error) {
 	return out, nil
 }
 
-// State calls visit for each row of the engine's state that is written.
+// State calls visit for each row of the table state that is written.
 func (j *Journal) State(ctx context.Context, visit func(Row) error) error {
 	return j.ask(ctx, func(s *store) error { return s.state(visit) })
 }

@@ -19,7 +19,7 @@ type entry struct {
 	end  *Lift // of ban
 }
 
-// ban adds a ban after what is known already.
+// addBan adds a ban after what is known already.
 func (e *entry) addBan(b *Ban) {
 	if b.Found && (e.ban != nil || e.lift != nil) {
 		return // more is known
@@ -27,6 +27,7 @@ func (e *entry) addBan(b *Ban) {
 	e.ban, e.end = b, nil
 }
 
+// addLift adds a lift: of the ban that is known, else of what was before.
 func (e *entry) addLift(l *Lift) {
 	if e.ban != nil {
 		e.end = l

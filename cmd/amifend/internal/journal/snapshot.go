@@ -143,7 +143,7 @@ func (n *Snapshot) lift(l *Lift) {
 	n.Lifted[l.Key] = Tombstone{l.At.Round(0), l.By, l.Why}
 }
 
-// state calls visit for each row of the engine's state.
+// state calls visit for each row of the table state.
 func (s *store) state(visit func(Row) error) error {
 	rows, err := s.conn.QueryContext(context.Background(), "SELECT key, value FROM state")
 	if err != nil {

@@ -66,7 +66,7 @@ type Total struct {
 	Logins   uint64
 }
 
-// Row is an entry of the engine's state. An empty Value deletes it.
+// Row is a row of the table state. An empty Value deletes it.
 type Row struct{ Key, Value []byte }
 
 // Open is a ban that the journal knows to run.

@@ -105,15 +105,16 @@ type Watcher struct {
 
 	renamed chan struct{} // holds one: the servers may have other names
 
-	learned atomic.Pointer[lessons] // replaced whole, under mu
-	mu      sync.Mutex
-	kernel  kernel // as last read
-	last    Set    // as last handed out
-	stale   atomic.Bool
+	learned atomic.Pointer[lessons] // replaced whole, by compare and swap
+
+	mu     sync.Mutex // guards kernel and last
+	kernel kernel     // as last read
+	last   Set        // as last handed out
+	stale  atomic.Bool
 
 	overflows atomic.Uint64 // of the kernel's news
 
-	// Set by tests only.
+	// Tests set them to others.
 	poll, resync, refresh, pause time.Duration
 	buffer                       int // bytes of the netlink socket; 0: the system's default
 }
