@@ -92,13 +92,10 @@ func serve(ctx context.Context, o Options) error {
 	return nil
 }
 
-// dry tells whether the kernel is not to be touched.
-func dry(c *config.Config) bool { return c.Observe || c.Firewall.Backend == config.BackendLog }
-
 // openTable opens the firewall that the config names, or the one that only tells what it would do.
 func openTable(o Options, allow []netip.Prefix) (watchedTable, error) {
 	c := o.Config
-	if dry(c) {
+	if c.Dry() {
 		return dryTable{}, nil
 	}
 	lock, err := firewall.Lock(c.Firewall.Table)

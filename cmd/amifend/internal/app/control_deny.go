@@ -18,7 +18,7 @@ func (k *desk) denyStatus(ctx context.Context) *control.Denied {
 	}
 	d := &control.Denied{Listed: listed, State: control.StateInKernel}
 	switch {
-	case dry(k.config.Load()):
+	case k.config.Load().Dry():
 		d.State = control.StateDry
 	case k.denier.isHeld():
 		d.State = control.StateTrial
@@ -40,7 +40,7 @@ func (k *desk) denyStatus(ctx context.Context) *control.Denied {
 // deniedBy tells where an address is listed that is always dropped; "": it is not.
 func (k *desk) deniedBy(addr netip.Addr) string {
 	list, _ := k.denier.status()
-	if list == nil || dry(k.config.Load()) {
+	if list == nil || k.config.Load().Dry() {
 		return ""
 	}
 	d, ok := list.Find(addr)

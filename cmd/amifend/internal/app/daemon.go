@@ -63,13 +63,13 @@ func newDaemon(o Options, table watchedTable, set protect.Set) (*daemon, error) 
 	protected := newProtected(set)
 	engine.Protect(d.clock.now(), protected)
 	d.enforcer = newEnforcer(table, d.clock, o.Log)
-	d.enforcer.dry, d.enforcer.banned = dry(c), o.Banned
+	d.enforcer.dry, d.enforcer.banned = c.Dry(), o.Banned
 	d.denier = newDenier(table, o.Log, c.Deny, func() protect.Set { return set })
 	d.denier.held = o.Trial > 0
 	d.enforcer.laidOut = d.denier.laidOut
 	d.records = records{newKeeper(c, o, d.enforcer.inquiry.want), d.clock}
 	d.enforcer.records = d.records
-	if d.records.journal != nil && !dry(c) {
+	if d.records.journal != nil && !c.Dry() {
 		d.enforcer.inquiry.memory = d.records.journal
 	}
 	d.judge = &judge{
@@ -129,7 +129,7 @@ func (d *daemon) run(ctx context.Context, sessions []*session, watcher *protect.
 	stopKernel()
 	enforcer.Wait()
 	what := "amifend stops: its bans stay in the kernel"
-	if dry(d.Config) {
+	if d.Config.Dry() {
 		what = "amifend stops: it was a dry run, so nobody is banned by it"
 	}
 	d.Log.Info(what, "bans", len(d.enforcer.ledger.bans))

@@ -19,7 +19,7 @@ func newKeeper(c *config.Config, o Options, changed func()) *journal.Journal {
 		return nil
 	}
 	return journal.New(journal.Options{
-		Directory: c.State.Directory, Observed: dry(c), Table: c.Firewall.Table, Retain: c.State.Retain, MaxSize: c.State.MaxSize, BanMax: c.Policy.BanMax,
+		Directory: c.State.Directory, Observed: c.Dry(), Table: c.Firewall.Table, Retain: c.State.Retain, MaxSize: c.State.MaxSize, BanMax: c.Policy.BanMax,
 		MaxWaiting: 4 * c.Firewall.MaxBans, // in two scopes, and as many lifts
 		Log:        o.Log, Changed: changed,
 	})

@@ -45,7 +45,7 @@ func (k *desk) Reload(ctx context.Context, by control.Peer) (control.Reloaded, e
 		return control.Reloaded{}, control.Errorf(control.CodeFailed, "nothing was changed: there were too many servers since the start").
 			Advise("systemctl restart amifend")
 	}
-	if what, do := k.cutOff(next); what != "" && !dry(old) {
+	if what, do := k.cutOff(next); what != "" && !old.Dry() {
 		return control.Reloaded{}, control.Errorf(control.CodeInvalidConfig, "nothing was changed: %s", what).Advise("%s", do)
 	}
 	ctx, cancel := outlasting(ctx) // who asked may go: half a config must not stay in force

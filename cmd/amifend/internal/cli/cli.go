@@ -109,7 +109,7 @@ func (r *Run) Run(ctx context.Context, v Version) error {
 	if err != nil {
 		return err
 	}
-	if r.Trial > 0 && (c.Observe || c.Firewall.Backend == config.BackendLog) {
+	if r.Trial > 0 && c.Dry() {
 		return usageError("--trial: this config bans nobody ([policy] observe = true, or [firewall] backend = \"log\"), so there is nothing to try")
 	}
 	return app.Run(ctx, app.Options{

@@ -41,6 +41,9 @@ type Config struct {
 	Warnings []string
 }
 
+// Dry tells whether nobody is banned, and the kernel is not touched.
+func (c *Config) Dry() bool { return c.Observe || c.Firewall.Backend == BackendLog }
+
 // Server is one Asterisk and how to log in to its AMI.
 type Server struct {
 	Name      string       // unique; the host of Address if the file gives none

@@ -15,7 +15,7 @@ func assignDuration(p *time.Duration, data any) string {
 	if !ok {
 		return "is " + typeName(data) + " without a unit; " + wantDuration
 	}
-	d, ok := parseDuration(s)
+	d, ok := ParseDuration(s)
 	if !ok {
 		return quote(s) + " is no duration; " + wantDuration
 	}
@@ -23,8 +23,9 @@ func assignDuration(p *time.Duration, data any) string {
 	return ""
 }
 
-// parseDuration is time.ParseDuration with leading days: a day is 24 hours. Negative durations are refused.
-func parseDuration(s string) (time.Duration, bool) {
+// ParseDuration reads a duration as the config file writes them: "90s", "20m", "12h" or "30d". It is time.ParseDuration with
+// leading days, of 24 hours. It is false for any other text, and for a negative duration.
+func ParseDuration(s string) (time.Duration, bool) {
 	var d time.Duration
 	if m := days.FindStringSubmatch(s); m != nil {
 		n, err := strconv.Atoi(m[1])
@@ -42,7 +43,3 @@ func parseDuration(s string) (time.Duration, bool) {
 	}
 	return d + rest, true
 }
-
-// ParseDuration reads a duration as the config file writes them: "90s", "20m", "12h" or "30d". It is false for any other
-// text, and for a negative one.
-func ParseDuration(s string) (time.Duration, bool) { return parseDuration(s) }
