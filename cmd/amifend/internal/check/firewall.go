@@ -79,6 +79,6 @@ func checkTable(ctx context.Context, s *section, bad level, t *firewall.Table, n
 		}
 	}
 	s.ok("the table is there with %s (scope all: %d, scope sip: %d), which dropped %s",
-		observe.Count(len(elements), "ban"), all, sip, observe.Count(int(packets), "packet"))
+		observe.Count(len(elements), "ban"), all, sip, observe.Count(packets, "packet"))
 	return nil
 }

@@ -141,9 +141,9 @@ func againText(a control.Again, source string) string {
 	var text string
 	switch {
 	case a.Lately > 0:
-		text = fmt.Sprintf("it still sends: %s in the last second, %d while it was banned", observe.Count(int(min(a.Lately, 1<<31)), "dropped packet"), a.Dropped)
+		text = fmt.Sprintf("it still sends: %s in the last second, %d while it was banned", observe.Count(a.Lately, "dropped packet"), a.Dropped)
 	case a.Dropped > 0:
-		text = fmt.Sprintf("%s while it was banned, none in the last second", observe.Count(int(min(a.Dropped, 1<<31)), "dropped packet"))
+		text = fmt.Sprintf("%s while it was banned, none in the last second", observe.Count(a.Dropped, "dropped packet"))
 	case !a.Seen.IsZero():
 		text = "a PBX heard of it at " + a.Seen.Local().Format(time.DateTime) + ", while it was banned"
 	default:

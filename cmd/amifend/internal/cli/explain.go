@@ -77,7 +77,7 @@ func pastLine(p control.PastBan) string {
 func kernelLine(b control.Ban, now time.Time) string {
 	dropped := "drops its packets"
 	if b.Dropped != nil {
-		dropped = "has dropped " + observe.Count(int(min(*b.Dropped, 1<<31)), "packet")
+		dropped = "has dropped " + observe.Count(*b.Dropped, "packet")
 	}
 	if b.State != control.StateInKernel {
 		dropped = stateText(b.State)

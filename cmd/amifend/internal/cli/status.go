@@ -88,7 +88,7 @@ func deniedLine(d control.Denied) string {
 	case d.State != control.StateInKernel:
 		text += ", " + d.State
 	case d.Dropped != nil:
-		text += ", " + observe.Count(int(*d.Dropped), "packet")
+		text += ", " + observe.Count(*d.Dropped, "packet")
 	}
 	if d.Spared > 0 {
 		text += fmt.Sprintf("; %d spared (amifend check)", d.Spared)

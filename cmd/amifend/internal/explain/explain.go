@@ -48,9 +48,9 @@ func (t *teller) verdict(x *policy.Explanation) {
 	switch {
 	case x.Banned:
 		t.line("%s is banned as %s, scope %s, from %s until %s", x.Addr, x.Ban.Prefix, x.Ban.Scope, t.stamp(x.Ban.From), t.stamp(x.Ban.Until))
-		t.line("  rule:      %s (score %.2f, %s, ban number %d)", x.Ban.Rule, x.Ban.Score, plural(x.Ban.Attempts, "attempt"), x.Ban.Strike)
+		t.line("  rule:      %s (score %.2f, %s, ban number %d)", x.Ban.Rule, x.Ban.Score, observe.Count(x.Ban.Attempts, "attempt"), x.Ban.Strike)
 		if x.Ban.Seen > 0 {
-			t.line("  since:     %s, the last at %s", plural(int(min(x.Ban.Seen, 1<<31)), "event"), t.stamp(x.Ban.LastSeen))
+			t.line("  since:     %s, the last at %s", observe.Count(x.Ban.Seen, "event"), t.stamp(x.Ban.LastSeen))
 		}
 	case x.Protected != "":
 		t.line("%s is never banned: %s", x.Addr, x.Protected)
@@ -80,7 +80,7 @@ func (t *teller) source(x *policy.Explanation) {
 		t.line("  proof:     %s, too long ago", t.stamp(x.ProofAt))
 	}
 	if x.Owns > 0 {
-		t.line("  trust:     %.1f, %s", x.Trust, plural(x.Owns, "account")+" of its own")
+		t.line("  trust:     %.1f, %s", x.Trust, observe.Count(x.Owns, "account")+" of its own")
 	}
 	if x.Strikes > 0 {
 		t.line("  strikes:   %d, one less at %s", x.Strikes, t.stamp(x.StrikeEnds))
@@ -98,13 +98,13 @@ func (t *teller) accounts(accounts []policy.AccountPart) {
 			said = append(said, "last success "+t.stamp(a.OKAt))
 		}
 		if a.Fails > 0 {
-			said = append(said, fmt.Sprintf("%s since %s", plural(a.Fails, "failure"), t.stamp(a.FailedAt)))
+			said = append(said, fmt.Sprintf("%s since %s", observe.Count(a.Fails, "failure"), t.stamp(a.FailedAt)))
 		}
 		if a.Shielded > 0 {
-			said = append(said, plural(a.Shielded, "failure")+" that may be forged and is not held against it")
+			said = append(said, observe.Count(a.Shielded, "failure")+" (may be forged: not held against it)")
 		}
 		if a.Excused > 0 {
-			said = append(said, plural(a.Excused, "failure")+" of a misconfigured phone")
+			said = append(said, observe.Count(a.Excused, "failure")+" of a misconfigured phone")
 		}
 		if len(said) > 0 {
 			t.line("  account:   %s: %s", name, strings.Join(said, ", "))
@@ -136,17 +136,14 @@ func (t *teller) next(x *policy.Explanation) {
 		t.line("  next:      attempts over TCP, TLS or WebSocket would ban it, and packets over UDP from its port")
 	case x.Proved:
 		t.line("  next:      attempts over TCP, TLS or WebSocket would ban it, packets over UDP would not")
-	case x.Known && x.MoreUnknown > 0:
-		t.line("  next:      %s on an unknown account would ban it, or %s", plural(x.MoreUnknown, "more attempt"), plural(x.MoreKnown, "wrong password"))
+	case x.Known && x.MoreUnknown > 0 && x.MoreKnown > 0:
+		t.line("  next:      %s on an unknown account would ban it, or %s", observe.Count(x.MoreUnknown, "more attempt"), observe.Count(x.MoreKnown, "wrong password"))
+	case x.Known && x.MoreUnknown > 0: // the others weigh nothing, by [policy.weights]
+		t.line("  next:      %s on an unknown account would ban it", observe.Count(x.MoreUnknown, "more attempt"))
+	case x.Known && x.MoreKnown > 0:
+		t.line("  next:      %s would ban it", observe.Count(x.MoreKnown, "wrong password"))
 	}
 	if x.CalmAt != 0 && x.Attempts > 0 {
 		t.line("  forgotten: at %s, if nothing comes until then", t.stamp(x.CalmAt))
 	}
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -102,6 +102,22 @@ func TestTextOfEachState(t *testing.T) {
 		"a suspect at the edge": {
 			policy.Explanation{Addr: addr, Known: true, Attempts: 3, MoreUnknown: 1, MoreKnown: 1}, []string{"1 more attempt on an unknown account would ban it, or 1 wrong password\n"}, nil,
 		},
+		"wrong passwords weigh nothing": {
+			policy.Explanation{Addr: addr, Known: true, MoreUnknown: 3}, []string{"next:      3 more attempts on an unknown account would ban it\n"}, []string{"password"},
+		},
+		"unknown accounts weigh nothing": {
+			policy.Explanation{Addr: addr, Known: true, MoreKnown: 5}, []string{"next:      5 wrong passwords would ban it\n"}, []string{"unknown account"},
+		},
+		"forged in its name": {
+			policy.Explanation{Addr: addr, Known: true, Accounts: []policy.AccountPart{{Shielded: 3}, {Shielded: 1}}},
+			[]string{": 3 failures (may be forged: not held against it)\n", ": 1 failure (may be forged: not held against it)\n"},
+			nil,
+		},
+		"a flood": {
+			policy.Explanation{Addr: addr, Banned: true, Ban: policy.Ban{Prefix: netip.MustParsePrefix("203.0.113.5/32"), Seen: 5_000_000_000, LastSeen: at(0)}},
+			[]string{"since:     5000000000 events, the last at"},
+			nil,
+		},
 		"a phone": {
 			policy.Explanation{Addr: addr, Known: true, Proved: true, ProofAt: at(0), ProofEnds: at(24 * time.Hour), Owns: 1, Trust: 1},
 			[]string{

@@ -6,7 +6,7 @@ import (
 )
 
 // Count is "1 ban", "2 bans" or "no bans".
-func Count(n int, thing string) string {
+func Count[N int | uint64](n N, thing string) string {
 	number := fmt.Sprint(n)
 	switch n {
 	case 0:

@@ -62,10 +62,7 @@ func lifted(rule string) string {
 
 // Attempts says how many attempts a ban answers, and which ban of its source it is.
 func Attempts(v policy.Verdict) string {
-	s := "1 attempt"
-	if v.Attempts != 1 {
-		s = fmt.Sprintf("%d attempts", v.Attempts)
-	}
+	s := Count(v.Attempts, "attempt")
 	if v.Strike > 1 {
 		s += fmt.Sprintf(", ban number %d", v.Strike)
 	}

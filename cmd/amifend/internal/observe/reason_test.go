@@ -156,7 +156,7 @@ func TestAttempts(t *testing.T) {
 		"1 attempt":                {Attempts: 1, Strike: 1},
 		"4 attempts":               {Attempts: 4, Strike: 1},
 		"4 attempts, ban number 3": {Attempts: 4, Strike: 3},
-		"0 attempts":               {},
+		"no attempts":              {},
 	} {
 		if got := Attempts(v); got != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -62,16 +62,8 @@ func duration(d time.Duration) string {
 	return d.Round(time.Second).String()
 }
 
-// plural writes a number and what it counts.
-func plural(n uint64, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}
-
 func (w *textWriter) end(s summary) error {
-	fmt.Fprintf(w.out, "--\n%s, %s", plural(uint64(len(s.files)), "file"), plural(s.events, "event"))
+	fmt.Fprintf(w.out, "--\n%s, %s", observe.Count(len(s.files), "file"), observe.Count(s.events, "event"))
 	if s.events > 0 {
 		fmt.Fprintf(w.out, ", %s to %s", stamp(s.first, s.location), stamp(s.last, s.location)+" "+time.Unix(0, s.last).In(s.location).Format("MST"))
 	}

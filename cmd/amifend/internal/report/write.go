@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 	"github.com/amifend/amifend/policy"
 )
 
@@ -58,14 +59,10 @@ func writeText(out *bufio.Writer, sources []*source, l *time.Location) {
 }
 
 func (s *source) accountCount() string {
-	switch {
-	case s.more:
+	if s.more {
 		return fmt.Sprintf("more than %d accounts", maxAccounts)
-	case len(s.accounts) == 1:
-		return "1 account"
-	default:
-		return fmt.Sprintf("%d accounts", len(s.accounts))
 	}
+	return observe.Count(len(s.accounts), "account")
 }
 
 // kindList is `InvalidAccountID 12, ChallengeResponseFailed 3`.
@@ -122,7 +119,7 @@ func writeJSON(out *bufio.Writer, sources []*source) {
 			Kinds: make(map[string]int), Banned: s.bans > 0, Verdict: s.verdict(rfc3339),
 		}
 		for _, a := range s.accounts {
-			object.Accounts = append(object.Accounts, unquoted(a))
+			object.Accounts = append(object.Accounts, observe.Name(a))
 		}
 		for k, n := range s.kinds {
 			if n > 0 {
@@ -155,8 +152,3 @@ func writeCSV(out *bufio.Writer, sources []*source) {
 }
 
 func rfc3339(at int64) string { return time.Unix(0, at).UTC().Format(time.RFC3339Nano) }
-
-// unquoted is a label as ami.Quote prints it, without the quotes. A label is too short for Quote to cut it.
-func unquoted(l policy.Label) string {
-	return strings.TrimSuffix(strings.TrimPrefix(ami.Quote(l.Bytes()), `"`), `"`)
-}
