@@ -27,7 +27,7 @@ func (*Alerts) Help() string {
     amifend alerts --since 30d --kind compromised_account
     amifend alerts 203.0.113.5 --since 30d
 
-The last one first, each with what to do about it. The README tells what each kind means.`
+The last one first, each with what to do about it. docs/operating.md tells what each kind means.`
 }
 
 // Validate is called by kong.

@@ -36,9 +36,10 @@ func (*Report) Help() string {
     amifend report --since 7d --format csv -n 1000 > week.csv
     amifend report /var/log/asterisk/security*
 
-It tells of bans, alerts, what operators did, and who failed how often. Without files the daemon is asked, and tells what its journal has. Hours are told whole. FAILED counts failed events; one attempt may
-raise several. With files attempts are counted, and those behind a ban too; the verdict is what the daemon would have
-decided; --config names the config whose policy and allowlist count, and --since and -n mean nothing. For the whole past:
+It tells of bans, alerts, what operators did, and who failed how often. Without files the daemon is asked, and tells what
+its journal has. Hours are told whole. FAILED counts failed events; one attempt may raise several. With files attempts are
+counted, and those behind a ban too; the verdict is what the daemon would have decided; --config names the config whose
+policy and allowlist count, and --since and -n mean nothing. For the whole past:
 sqlite3 -readonly /var/lib/amifend/journal.db.`
 }
 
