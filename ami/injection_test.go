@@ -137,7 +137,7 @@ func TestForgedTailNeedsMoreThanPJSIPGives(t *testing.T) {
 }
 
 // TestForgedTailAndHeadNeedMoreThanChanSIPGives proves the hold of chan_sip by counting: a tail and a head do not fit
-// into the 215 bytes that the guide measured, so what follows a forged tail is known for an orphan.
+// into the 215 bytes that a real one gives, so what follows a forged tail is known for an orphan.
 func TestForgedTailAndHeadNeedMoreThanChanSIPGives(t *testing.T) {
 	const limit = 215
 	// The reason for that limit: REGISTER's To is cut to 255 bytes while it is still percent-encoded (chan_sip.c 16.28.0,

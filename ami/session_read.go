@@ -154,7 +154,7 @@ func (l *link) respond(packet []byte) {
 }
 
 // lost names the problem of a connection that ended by err. Asterisk closes a consumer that is about 4 MB behind in
-// the middle of a line (main/manager.c, and the guide's measurements), and marks the loss by nothing else.
+// the middle of a line (main/manager.c, and capture 10), and marks the loss by nothing else.
 func (l *link) lost(err error) error {
 	const op = "read"
 	r := &l.reader

@@ -11,7 +11,7 @@ import (
 	"github.com/amifend/amifend/ami/amitest"
 )
 
-// TestSessionReconnectsAfterRestart restarts the PBX; the guide measured 1.2 s from a kill to the next login.
+// TestSessionReconnectsAfterRestart restarts the PBX; a real one took 1.2 s from a kill to the next login (capture 11d).
 func TestSessionReconnectsAfterRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pbx := newPBX(t, amitest.Behaviour{})

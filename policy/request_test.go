@@ -9,7 +9,7 @@ import (
 
 const stranger = "198.51.100.13:47919"
 
-// The events of one request each, as in the guide's table.
+// The events of one request each, as PJSIP raises them.
 func unknownUser(account, call string) []Observation {
 	return []Observation{
 		event(KindInvalidAccountID, ServicePJSIP, stranger, account, call),

@@ -69,7 +69,7 @@ func policyWarnings(now, before policy.Stats) (out []control.Warning) {
 	warn(now.BansRefused-before.BansRefused, "there was no room for a ban, %d times", "raise [firewall] max_bans and restart amifend")
 	warn(now.Postponed-before.Postponed, "%d bans on evidence that can be forged were put off: more were due than forgeable_bans_per_minute",
 		"nothing at once: somebody seems to forge packets in many names; put trunks that never log in into [allow] prefixes")
-	warn(now.Evicted-before.Evicted, "%d sources were forgotten for want of room", "raise [policy] max_sources and restart amifend")
+	warn(now.Evicted-before.Evicted, "%d sources were forgotten for want of room", "raise [policy] max_sources and say amifend reload")
 	warn(now.AlertsDelayed-before.AlertsDelayed, "%d alerts were put off: more were due than can be read", "amifend alerts shows those that were told")
 	return out
 }

@@ -65,10 +65,10 @@ func (o Options) checkTrunks(ctx context.Context, set protect.Set) (s section, p
 		s.note("the addresses of a name can change: ask the provider for its networks and allow those, or have amifend follow its names, in [allow]: names = [%s]",
 			strings.Join(names, ", "))
 	}
-	if len(o.Config.Allow) > 0 {
+	if len(o.Config.Allow)+len(o.Config.Names) > 0 {
 		s.note("add these prefixes to those of [allow] in %s:", o.Path)
 	} else {
-		s.note("put this into %s:", o.Path)
+		s.note("put this into %s, in place of the [allow] that is there:", o.Path)
 	}
 	return s, "\n" + pbxconf.Allow(missing, addrs) + "\n"
 }

@@ -118,7 +118,7 @@ func TestPastedLinesAllowTheTrunks(t *testing.T) {
 	if !ok {
 		t.Error("not all is well")
 	}
-	want(t, out, "trunks that Asterisk printed", "warn  198.51.100.64/26 can be banned", "note  put this into config.toml:", "[allow]\n", "no trunk is allowlisted")
+	want(t, out, "trunks that Asterisk printed", "warn  198.51.100.64/26 can be banned", "note  put this into config.toml, in place of the [allow]", "[allow]\n", "no trunk is allowlisted")
 	paste := out[strings.Index(out, "\n[allow]\n"):strings.Index(out, "\nhints\n")]
 
 	o.Config, o.Stdin = load(t, server("pbx", pbx.Addr()), dryRun, paste), strings.NewReader(string(printed))
@@ -128,6 +128,16 @@ func TestPastedLinesAllowTheTrunks(t *testing.T) {
 	}
 	want(t, out, "ok    198.51.100.64/26 is never banned")
 	wantNot(t, out, "can be banned (", "\n[allow]\n", "no trunk is allowlisted")
+}
+
+// Where [allow] has names and no prefixes, a second [allow] would be an error of the config.
+func TestPasteBesideAllowedNames(t *testing.T) {
+	pbx := runPBX(t, amitest.Behaviour{})
+	dir := t.TempDir()
+	write(t, dir, "pjsip.conf", 0o644, pjsip)
+	c := load(t, server("pbx", pbx.Addr()), dryRun, "[allow]\nnames = [\"whole.example\"]\n")
+	out, _ := look(t, Options{Config: c, PBXConfig: dir, Lookup: resolver})
+	want(t, out, "ok    whole.example (203.0.113.10) is never banned", "note  add these prefixes to those of [allow] in config.toml:")
 }
 
 func TestTrunksThatCannotBeRead(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 var planted = netip.MustParseAddr("9.9.9.9")
 
 // What an attacker writes as the user of From: PJSIP decodes it to at most 36 bytes and AMI prints those as they are.
-// The first eight are capture 03's; the others are those of the field guide, and what a lone LF or CR would do.
+// The first eight are capture 03's; the others are further ways to end a line or an event, and what a lone LF or CR would do.
 var injections = []string{
 	"bob\r\nFoo: bar",
 	"\r\nRemoteAddress: IPV4/UDP/9.9.9.9/1",

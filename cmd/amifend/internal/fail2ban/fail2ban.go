@@ -18,9 +18,6 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
-// DefaultPath is where fail2ban keeps its database (dbfile in fail2ban.conf).
-const DefaultPath = "/var/lib/fail2ban/fail2ban.sqlite3"
-
 // Ban is a ban that still runs.
 type Ban struct {
 	Jail    string

@@ -2,8 +2,7 @@
 // failure that Asterisk tells, never errs about an address, and knows the same allowlist. None of them sees challenges,
 // successes or what could be forged, and none alerts.
 //
-// They count events, as they do in life: a request without an account raises two events, of which one or both are failures
-// (Asterisk's field guide, "One request, PJSIP").
+// They count events, as they do in life: a request without an account raises two events, of which one or both are failures.
 package peers
 
 import (

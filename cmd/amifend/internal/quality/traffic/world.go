@@ -4,7 +4,7 @@
 // It is pure and seeded: the same seed and size give the same parties and plans. It is reactive: a party learns whether
 // its request got through, as in life. What a ban of the judged tool covers never reaches the PBX, a phone without an
 // answer retries, an attacker without one may move on. So each tool gets a run of its own. What the PBXs tell of a request
-// is what real ones told (Asterisk's field guide, "One request, PJSIP", and its notes on chan_sip).
+// is what real ones told (ami/testdata/captures).
 package traffic
 
 import (
