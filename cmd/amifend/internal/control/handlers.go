@@ -95,11 +95,14 @@ func (s *Server) ban(_ http.ResponseWriter, r *http.Request, by Peer) (any, erro
 func (s *Server) unban(_ http.ResponseWriter, r *http.Request, by Peer) (any, error) {
 	q := r.URL.Query()
 	var within netip.Prefix
-	if q.Get("all") != "true" {
+	switch {
+	case q.Get("all") != "true":
 		var err error
 		if within, err = netip.ParsePrefix(q.Get("within")); err != nil || within != within.Masked() {
 			return nil, Errorf(CodeBadRequest, "within: is no prefix")
 		}
+	case q.Has("within"):
+		return nil, Errorf(CodeBadRequest, "all and within: write one of them")
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
 	defer cancel()

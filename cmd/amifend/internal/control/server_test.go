@@ -142,6 +142,7 @@ func TestBadRequests(t *testing.T) {
 		"unknown event":       {get("/v1/events?kind=Foo"), CodeBadRequest},
 		"unban without what":  {strings.Replace(get("/v1/bans"), "GET", "DELETE", 1), CodeBadRequest},
 		"unban of host bits":  {strings.Replace(get("/v1/bans?within=203.0.113.5/24"), "GET", "DELETE", 1), CodeBadRequest},
+		"unban of two kinds":  {strings.Replace(get("/v1/bans?all=true&within=203.0.113.0/24"), "GET", "DELETE", 1), CodeBadRequest},
 		"explain, not served": {get("/v1/explain?address=203.0.113.5"), CodeUnknown},
 	} {
 		t.Run(name, func(t *testing.T) {
