@@ -226,16 +226,16 @@ func (j *Journal) failed(now time.Time, err error) time.Duration {
 	first := j.broken == nil || code(j.broken) != code(err)
 	j.broken = err
 	do := advice(err, j.o.Directory)
+	if first {
+		j.o.Log.Error("the journal cannot be written: bans go on, and are written when it can be", "err", err,
+			"waiting", len(j.backlog.entries), "do", do)
+	}
 	j.health.set(func(h *Health) {
 		if h.Problem == "" {
 			h.Since = now
 		}
 		h.Problem, h.Do = err.Error(), do
 	})
-	if first {
-		j.o.Log.Error("the journal cannot be written: bans go on, and are written when it can be", "err", err,
-			"waiting", len(j.backlog.entries), "do", do)
-	}
 	return j.backoff
 }
 
