@@ -57,6 +57,9 @@ func parseBanQuery(v url.Values) (BanQuery, error) {
 			return q, Errorf(CodeBadRequest, "limit: is no number above 0")
 		}
 	}
+	if q.Scope != "" && q.Scope != "all" && q.Scope != "sip" {
+		return q, Errorf(CodeBadRequest, "scope: write all or sip")
+	}
 	if q.Sort == "" {
 		q.Sort = BanSorts()[0]
 	}

@@ -138,6 +138,7 @@ func TestBadRequests(t *testing.T) {
 		"another version":     {get("/v2/status"), CodeUnknown},
 		"unknown parameter":   {get("/v1/bans?frmo=1"), CodeBadRequest},
 		"unknown order":       {get("/v1/bans?sort=random"), CodeBadRequest},
+		"unknown scope":       {get("/v1/bans?scope=SIP"), CodeBadRequest},
 		"a limit of 0":        {get("/v1/bans?limit=0"), CodeBadRequest},
 		"unknown event":       {get("/v1/events?kind=Foo"), CodeBadRequest},
 		"unban without what":  {strings.Replace(get("/v1/bans"), "GET", "DELETE", 1), CodeBadRequest},
