@@ -41,6 +41,7 @@ const (
 	ProblemLoginTimeout   // the login was not answered in time
 	ProblemShuttingDown   // Asterisk answers that it is shutting down
 	ProblemNoSecurity     // logged in, but the user may not read security events
+	ProblemStrangeEvents  // logged in, but what arrives is nothing that a known Asterisk writes
 
 	// After the login.
 	ProblemSilent  // a Ping was not answered
@@ -95,6 +96,8 @@ func (p Problem) describe() description {
 		return description{"shutting down", "nothing to do if you stopped or restarted Asterisk: amifend comes back by itself"}
 	case ProblemNoSecurity:
 		return description{"no security events", "set read = security for that user in manager.conf, remove any eventfilter that hides SuccessfulAuth, then: asterisk -rx 'manager reload'"}
+	case ProblemStrangeEvents:
+		return description{"strange events", "if this Asterisk is newer than amifend, update amifend; if it is not, something between them changes its events"}
 	case ProblemSilent:
 		return description{"silent", "the PBX stopped answering: look at its load, and at a firewall or NAT that forgets idle connections"}
 	case ProblemTooSlow:

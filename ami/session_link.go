@@ -129,8 +129,12 @@ func (l *link) verify(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-timer.C:
-		return &Error{ProblemNoSecurity, "wait for our own SuccessfulAuth", errors.New(
-			"user " + Quote([]byte(l.config.Username)) + " got no security event within " + l.config.Timeouts.Verify.String() + " of its login")}
+		p, what := ProblemNoSecurity, "no security event"
+		if n := l.meter.strange(); n > 0 {
+			p, what = ProblemStrangeEvents, fmt.Sprintf("no security event that can be trusted (packets of another form: %d)", n)
+		}
+		return &Error{p, "wait for our own SuccessfulAuth", fmt.Errorf("user %s got %s within %s of its login",
+			Quote([]byte(l.config.Username)), what, l.config.Timeouts.Verify)}
 	}
 }
 

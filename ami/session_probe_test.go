@@ -2,6 +2,7 @@ package ami
 
 import (
 	"context"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,5 +62,43 @@ func TestProbeFails(t *testing.T) {
 	})
 	if _, err := Probe(t.Context(), Config{}, 0, nil); err == nil {
 		t.Error("an empty configuration was let in")
+	}
+}
+
+// TestProbeTellsStrangeEventsFromNone has a PBX whose own SuccessfulAuth is not what Asterisk writes.
+func TestProbeTellsStrangeEventsFromNone(t *testing.T) {
+	for name, tc := range map[string]struct {
+		event string
+		want  Problem
+	}{
+		"none":              {"", ProblemNoSecurity},
+		"another event":     {"Event: FullyBooted\r\nPrivilege: system,all\r\n\r\n", ProblemNoSecurity},
+		"another severity":  {asterisk{kind: KindSuccessfulAuth, service: "AMI", severity: "Debug"}.String(), ProblemStrangeEvents},
+		"of no known order": {"Event: SuccessfulAuth\r\nEventTV: now\r\n\r\n", ProblemStrangeEvents},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dial := func(context.Context, string, string) (net.Conn, error) {
+					client, server := net.Pipe()
+					go func() {
+						defer server.Close()
+						say := func(text string) { _, _ = server.Write([]byte(text)) }
+						say("Asterisk Call Manager/11.0.0\r\n")
+						answerActions(server, func(action, id, _ string) {
+							if action == "Challenge" {
+								say("Response: Success\r\nActionID: " + id + "\r\nChallenge: 1\r\n\r\n")
+							} else {
+								say("Response: Success\r\nActionID: " + id + "\r\n\r\n" + tc.event)
+							}
+						})
+					}()
+					return client, nil
+				}
+				c := Config{Address: "pbx:5038", Username: "amifend", Secret: NewSecret("hunter2"), Dial: dial}
+				if _, err := Probe(t.Context(), c, 0, nil); ProblemOf(err) != tc.want {
+					t.Errorf("got %s: %v, want %s", ProblemOf(err), err, tc.want)
+				}
+			})
+		})
 	}
 }

@@ -58,7 +58,7 @@ func (r *retry) delay(p Problem, spent time.Duration) time.Duration {
 		r.refused = 0
 	}
 	switch p {
-	case ProblemAuthFailed, ProblemPlainForbidden, ProblemNoSecurity:
+	case ProblemAuthFailed, ProblemPlainForbidden, ProblemNoSecurity, ProblemStrangeEvents:
 		return r.login.NextBackOff()
 	case ProblemRefused:
 		if r.refused < refusedPatience {

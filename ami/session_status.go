@@ -116,6 +116,13 @@ func (m *meter) publish(live Stats) {
 	m.live = live
 }
 
+// strange returns how many packets of this connection, which has brought no event, are no responses or other events either.
+func (m *meter) strange() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.live.Packets - m.live.Others
+}
+
 func (m *meter) setOwn(own netip.AddrPort) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
