@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -40,9 +41,10 @@ func run(args []string) int {
 		fmt.Fprintln(os.Stderr, "amifend:", err)
 		return exitFailed
 	}
-	command, err := parser.Parse(args)
+	command, err := parser.Parse(asked(args))
 	if err != nil {
 		parser.Errorf("%s", err)
+		fmt.Fprintln(os.Stderr, "  do: amifend --help lists the commands, amifend COMMAND --help tells of one")
 		return exitUsage
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -60,5 +62,17 @@ func run(args []string) int {
 	default:
 		fmt.Fprintln(os.Stderr, "amifend:", cli.Text(err))
 		return exitFailed
+	}
+}
+
+// asked has what people try first mean what they mean by it.
+func asked(args []string) []string {
+	switch {
+	case len(args) > 0 && args[0] == "help":
+		return append(slices.Clone(args[1:]), "--help")
+	case len(args) == 1 && args[0] == "--version":
+		return []string{"version"}
+	default:
+		return args
 	}
 }

@@ -84,6 +84,9 @@ func unreadable(path string, err error, right string) error {
 	if errors.Is(err, fs.ErrPermission) {
 		text += "; " + right
 	}
+	if errors.Is(err, fs.ErrNotExist) && path == defaultConfig {
+		text += "; begin with examples/quickstart/config.toml (README.md, Install it), or name yours with --config"
+	}
 	return &config.Error{File: path, Problems: []config.Problem{{Text: text}}}
 }
 

@@ -99,7 +99,14 @@ type addrArg struct{ netip.Addr }
 func (a *addrArg) UnmarshalText(text []byte) error {
 	addr, err := netip.ParseAddr(string(text))
 	if err != nil {
-		return fmt.Errorf("%q is no address; write one like 203.0.113.5 or 2001:db8::5", text)
+		p, err := netip.ParsePrefix(string(text))
+		switch {
+		case err != nil:
+			return fmt.Errorf("%q is no address; write one like 203.0.113.5 or 2001:db8::5", text)
+		case !p.IsSingleIP():
+			return fmt.Errorf("%q is a network; write one of its addresses, such as %s", text, p.Addr())
+		}
+		addr = p.Addr()
 	}
 	a.Addr = addr.Unmap().WithZone("")
 	return nil

@@ -61,16 +61,16 @@ func (c *Explain) Run(ctx context.Context) error {
 
 // pastLine tells a ban of the past.
 func pastLine(p control.PastBan) string {
-	verb, end := "banned", p.Until
+	verb := "banned"
 	if p.Observed {
 		verb = "would have been banned"
 	}
 	lifted := ""
 	if !p.Lifted.IsZero() {
-		end, lifted = p.Lifted, ", lifted by "+p.By+" ("+p.Why+")"
+		lifted = ", lifted by " + p.By + " (" + p.Why + ") after " + rough(p.Lifted.Sub(p.From))
 	}
 	return fmt.Sprintf("    %s  %s %s %s for %s by %s%s: %s\n", p.From.Local().Format(time.DateTime), who(p.Prefix), p.Scope, verb,
-		rough(end.Sub(p.From)), p.Rule, lifted, p.Evidence)
+		rough(p.Until.Sub(p.From)), p.Rule, lifted, p.Evidence)
 }
 
 // kernelLine tells what the kernel does for a ban.
