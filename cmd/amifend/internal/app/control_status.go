@@ -177,6 +177,9 @@ func (s *session) report() (control.ServerStatus, []control.Warning) {
 		}
 		warn("no events: "+out.Problem+": "+out.Error, out.Do)
 	}
+	if !out.Connected && st.Problem == ami.ProblemNone {
+		warn("no events yet: amifend is connecting", "wait for some seconds, and ask again")
+	}
 	for _, w := range st.Warnings {
 		what, do, _ := strings.Cut(w, "; ") // the risk, and how to be rid of it
 		warn(what, do)

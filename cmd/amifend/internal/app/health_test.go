@@ -92,3 +92,15 @@ func TestStatusTellsWhatTheJudgeTold(t *testing.T) {
 		}
 	})
 }
+
+// A PBX that was not reached yet has no problem so far, but nothing is well without its events.
+func TestAServerThatConnectsForTheFirstTimeIsTold(t *testing.T) {
+	login, err := ami.NewSession(ami.Config{Name: "pbx", Address: "127.0.0.1:5038", Username: "amifend", Secret: ami.NewSecret("x")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &session{Session: login, name: "pbx"}
+	if _, warnings := s.report(); len(warnings) != 1 || warnings[0].About != "server pbx" || !strings.Contains(warnings[0].What, "connecting") {
+		t.Errorf("%+v", warnings)
+	}
+}
