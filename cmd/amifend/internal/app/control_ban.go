@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/amifend/amifend/ami"
@@ -77,7 +79,7 @@ func (k *desk) checkBan(b *control.NewBan) (time.Duration, *control.Error) {
 	case !b.Prefix.IsValid() || b.Prefix != b.Prefix.Masked() || b.Prefix.Addr().Is4In6():
 		return bad("prefix: %v is no prefix", b.Prefix)
 	case !slices.Contains(bits, b.Prefix.Bits()):
-		return bad("%s: a prefix of this length cannot be banned; those of %v can", b.Prefix, bits)
+		return bad("%s: a prefix of this length cannot be banned; those of %s can; [deny] prefixes takes any", b.Prefix, lengths(bits))
 	case scopeNamed(b.Scope) == 0:
 		return bad("scope: write all or sip")
 	case len(b.Reason) > longestReason:
@@ -90,6 +92,15 @@ func (k *desk) checkBan(b *control.NewBan) (time.Duration, *control.Error) {
 		return bad("a ban may last from a second to [policy] ban_max, which is %s", days(p.BanMax))
 	}
 	return d, nil
+}
+
+// lengths writes lengths of prefixes as people do: /32, /24.
+func lengths(bits []int) string {
+	out := make([]string, 0, len(bits))
+	for _, b := range bits {
+		out = append(out, "/"+strconv.Itoa(b))
+	}
+	return strings.Join(out, ", ")
 }
 
 // impose bans, by the engine: the judge's own goroutine alone may call it.

@@ -104,7 +104,7 @@ func TestOperatorBansRefused(t *testing.T) {
 		}{
 			"protected":    {newBanOf("198.51.100.7/32", "all", time.Hour), control.CodeProtected, "must not be banned: allowlist"},
 			"loopback":     {newBanOf("127.0.0.1/32", "all", time.Hour), control.CodeProtected, "must not be banned"},
-			"no length":    {newBanOf("203.0.112.0/23", "all", time.Hour), control.CodeBadRequest, "cannot be banned; those of"},
+			"no length":    {newBanOf("203.0.112.0/23", "all", time.Hour), control.CodeBadRequest, "cannot be banned; those of /32, /24 can"},
 			"all":          {newBanOf("0.0.0.0/0", "all", time.Hour), control.CodeBadRequest, "cannot be banned"},
 			"no scope":     {newBanOf("203.0.113.5/32", "", time.Hour), control.CodeBadRequest, "write all or sip"},
 			"too long":     {newBanOf("203.0.113.5/32", "all", 31*24*time.Hour), control.CodeBadRequest, "ban_max, which is 30d"},
