@@ -239,6 +239,7 @@ func TestLoadSaysWhatIsWrongAndWhatToWrite(t *testing.T) {
 		{"fingerprint", server + "[server.tls]\nfingerprint = \"AB:CD\"", "server[1].tls.fingerprint", "fingerprint", "openssl x509"},
 		{"contradiction", server + "[server.tls]\nfingerprint = \"" + strings.Repeat("ab", 32) + "\"\ninsecure_skip_verify = true", "server[1].tls.insecure_skip_verify", "insecure_skip_verify", "delete it"},
 		{"no TOML", server + "[policy", "", "[policy", "is not TOML"},
+		{"a text without quotes", strings.Replace(server, `"127.0.0.1"`, "127.0.0.1", 1), "", "address", `a text stands in quotes: "…"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := load(t, tt.text)

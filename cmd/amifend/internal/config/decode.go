@@ -92,6 +92,9 @@ func syntaxProblem(src []byte, err error) Problem {
 		return Problem{Text: "is not TOML: " + err.Error()}
 	}
 	p := Problem{Line: pe.Position.Line, Text: "is not TOML: " + quoted.ReplaceAllString(pe.Message, "…$1")}
+	if strings.Contains(strings.ToLower(pe.Message), "value") {
+		p.Text += `; a text stands in quotes: "…"`
+	}
 	lines := strings.Split(string(src), "\n")
 	if n := pe.Position.Line; n >= 1 && n <= len(lines) && strings.Contains(lines[n-1]+pe.LastKey, "secret") {
 		p.Text = `is not TOML; write secret = "…", with a backslash before each " or \ of the password, or secret = '…'`
