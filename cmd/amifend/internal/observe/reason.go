@@ -87,9 +87,9 @@ func alert(v policy.Verdict, servers []string) string {
 	case policy.RuleSuspectLogin:
 		return fmt.Sprintf("a stranger logged in to %s, which many sources guess: is it its user?", account)
 	case policy.RuleMisconfigured:
-		return fmt.Sprintf("%s fails %.3g times a minute where others work: look at the phone's password", account, v.Rate)
+		return account + " fails " + perMinute(v.Rate, "time") + " where others work: look at the phone's password"
 	case policy.RuleProvedGuessing:
-		s := fmt.Sprintf("%.3g failures a minute on %s", v.Rate, account)
+		s := perMinute(v.Rate, "failure") + " on " + account
 		if v.Guessed > 1 {
 			s += fmt.Sprintf(" and others on %d more", v.Guessed-1)
 		}
@@ -124,4 +124,13 @@ func Advice(v policy.Verdict) string {
 		return "look at what is behind the address; [policy] ban_proved_guessers = true bans such sources"
 	}
 	return ""
+}
+
+// perMinute is "1 failure a minute", "4.5 failures a minute".
+func perMinute(rate float64, thing string) string {
+	number := fmt.Sprintf("%.3g", rate)
+	if number != "1" {
+		thing += "s"
+	}
+	return number + " " + thing + " a minute"
 }

@@ -163,3 +163,11 @@ func TestAttempts(t *testing.T) {
 		}
 	}
 }
+
+func TestPerMinute(t *testing.T) {
+	for rate, want := range map[float64]string{1: "1 failure a minute", 0.999: "0.999 failures a minute", 4.5: "4.5 failures a minute"} {
+		if got := perMinute(rate, "failure"); got != want {
+			t.Errorf("%v: %s", rate, got)
+		}
+	}
+}
