@@ -11,6 +11,10 @@ const (
 
 	// manyStrangers is from how many sources on that failed on an account a stranger's success on it is suspect.
 	manyStrangers = 5
+
+	// ownerNear is how many seconds before the first failure of an account at a source its owner must have succeeded elsewhere,
+	// at most, to be at work there: phones register each hour or oftener. Longer ago, the owner may be the source, which moved.
+	ownerNear = 2 * 3600
 )
 
 // succeeded judges a SuccessfulAuth. Over a stream, or with a password, it proves that the source receives what is sent
@@ -25,6 +29,7 @@ func (e *Engine) succeeded(k key, o *Observation) {
 	}
 	id := e.accountOf(o.Server, o.Service, &o.Account)
 	a, ar := e.touchAccount(id, o.Server, &o.Account)
+	okAt := a.okAt
 	a.okAt = e.sec
 	e.accounts.move(ar, listOwned)
 	if _, ok := e.protected.listed(k.prefix().Addr()); ok {
@@ -32,7 +37,7 @@ func (e *Engine) succeeded(k key, o *Observation) {
 	}
 	s, r := e.touch(k)
 	p, pr := e.touchPair(k, s, id)
-	if e.found(k, s, r, p, o) {
+	if e.found(k, s, r, p, o, okAt) {
 		return
 	}
 	if p.okAt == 0 {
@@ -81,8 +86,9 @@ func (e *Engine) proveDialled(k key, o *Observation) {
 	e.proveNetworks(k, innocent)
 }
 
-// found says whether a success is that of an attacker who guessed: his source is banned, and proves nothing.
-func (e *Engine) found(k key, s *source, r ref, p *pair, o *Observation) bool {
+// found says whether a success is that of an attacker who guessed: his source is banned, and proves nothing. okAt is when
+// anybody had authenticated as that account before.
+func (e *Engine) found(k key, s *source, r ref, p *pair, o *Observation, okAt uint32) bool {
 	pk := pairKey{k.hi, k.lo, e.accountOf(o.Server, o.Service, &o.Account)}
 	before, port := p.okAt != 0, o.Source.Port()
 	fails := int(p.fails)
@@ -91,8 +97,10 @@ func (e *Engine) found(k key, s *source, r ref, p *pair, o *Observation) bool {
 	}
 	guessed := fails > typos && (!before || p.flags&pairProven != 0) || !before && s.owns == 0 && e.sprayed(s, p, port)
 	whispered := !before && p.shielded > typos // by a source that owns other accounts, or in its name
+	// Or let pass as a stale phone's, while the account's owner works elsewhere.
+	taken := !before && okAt != 0 && okAt+ownerNear > p.failAt && int(p.excused)+int(p.shielded) > typos
 	switch {
-	case guessed || whispered:
+	case guessed || whispered || taken:
 	case before && p.flags&(pairProven|pairTold) == 0 && int(p.fails)+int(p.excused)+int(p.shielded) > typos && e.on(ruleSpoofSuspected):
 		e.alert(Verdict{
 			Rule: RuleSpoofSuspected, Prefix: k.prefix(), Server: o.Server, Account: o.Account, Attempts: int(p.fails) + int(p.excused) + int(p.shielded),
@@ -109,11 +117,11 @@ func (e *Engine) found(k key, s *source, r ref, p *pair, o *Observation) bool {
 		scope = ScopeAll
 	}
 	e.alert(Verdict{
-		Rule: RuleCompromised, Prefix: k.prefix(), Scope: scope, Server: o.Server, Account: o.Account, Attempts: int(max(p.fails, p.shielded, s.attempts)),
+		Rule: RuleCompromised, Prefix: k.prefix(), Scope: scope, Server: o.Server, Account: o.Account, Attempts: int(max(p.fails, p.shielded, p.excused, s.attempts)),
 		Score: float64(s.proven + s.forgeable), Evidence: e.exportEvidence(k, s.attempts),
 	}, pk, hourly)
-	if !guessed && (s.failPort != port || isSIPPort(port)) {
-		return false // the failures may be forged, and the source has proved itself: told, not banned
+	if !guessed && (!whispered || s.failPort != port || isSIPPort(port)) {
+		return false // the failures may be forged or a stale phone's, and the source has proved itself: told, not banned
 	}
 	p.fails /= 2 // so that a user who erred long gets in some time, and who guessed long is banned again
 	p.shielded /= 2

@@ -93,6 +93,37 @@ func TestForgedFailuresDoNotBanAProvedOffice(t *testing.T) {
 	}
 }
 
+// Whoever owns an account guesses another one as slowly as a stale phone tries, and finds it while its owner works elsewhere:
+// told. A stale phone that is mended is not: nobody has its account elsewhere, or moved it in since.
+func TestOwnersFindIsTold(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		before time.Duration // when the account worked elsewhere, before the first failure; 0: never
+		o      Observation
+		fails  int
+		want   int
+	}{
+		{"over TCP", time.Hour, stale("1008"), 12, 1},
+		{"over UDP", time.Hour, wrong(office, "1008"), 12, 1},
+		{"a user's four typos", time.Hour, stale("1008"), 4, 0},
+		{"a stale phone that moved in", 3 * time.Hour, stale("1008"), 12, 0},
+		{"a stale phone, mended", 0, stale("1008"), 12, 0},
+	} {
+		l := newLab(t)
+		l.feed(success(office, "1007"))
+		if tt.before > 0 {
+			l.feed(success(phone, "1008"))
+			l.wait(tt.before)
+		}
+		l.every(20*time.Second, repeat(tt.fails, tt.o)...)
+		l.every(20*time.Second, success(office, "1008"))
+		l.noBan()
+		if n := l.count(ActionAlert, RuleCompromised); n != tt.want {
+			t.Errorf("%s: got %d alerts, want %d: %v", tt.name, n, tt.want, l.told())
+		}
+	}
+}
+
 func TestFirstBanOfACompromisedAccountOnForgeableEvidenceIsShort(t *testing.T) {
 	l := newLab(t)
 	l.feed(repeat(5, wrong(phone+":31337", "1007"))...)

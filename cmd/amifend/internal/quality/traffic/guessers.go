@@ -152,6 +152,7 @@ type owner struct {
 	every     int           // guesses between logins
 	accounts  int           // that he guesses
 	gap       time.Duration
+	right     int // which guess is, if any: then of an account whose owner works
 }
 
 // ownerOf is a class of guessers who own an account.
@@ -162,6 +163,9 @@ func ownerOf(name string, goal Goal, o owner) entry {
 			own, password := s.newAccount(pbx)
 			p.owns = map[string]bool{own: true}
 			names := s.known(pbx, o.accounts)
+			if o.right > 0 {
+				names = always(s.target(pbx))
+			}
 			s.start(p, anyPort(s.Rand, stranger(s.Rand)), s.sometime(1), func(a *Actor) {
 				login := func() {
 					a.login(pbx, request{account: own, password: password, session: a.newSession(), transport: o.login})
@@ -171,7 +175,13 @@ func ownerOf(name string, goal Goal, o owner) entry {
 				}
 				for i := range s.Scan {
 					r := request{account: names(a, i), password: "guess", session: a.newSession(), transport: o.transport}
-					a.attempt(func() answer { return a.login(pbx, r) })
+					if i+1 == o.right {
+						r.password = pbx.passwords[r.account]
+					}
+					if a.attempt(func() answer { return a.login(pbx, r) }) == accepted {
+						a.use(pbx, r)
+						return
+					}
 					if i%o.every == 0 {
 						login()
 					}
@@ -188,15 +198,17 @@ func ownerOf(name string, goal Goal, o owner) entry {
 func owners() []entry {
 	const udp, tcp, tls = ami.TransportUDP, ami.TransportTCP, ami.TransportTLS
 	return []entry{
-		ownerOf("guesser with an account, TCP, login first", guessGoal, owner{tcp, tcp, true, 5, 50, 5 * time.Second}),
-		ownerOf("guesser with an account, TCP, login later", guessGoal, owner{tcp, tcp, false, 5, 50, 5 * time.Second}),
-		ownerOf("guesser with an account, TCP, login each time", guessGoal, owner{tcp, tcp, true, 1, 50, 5 * time.Second}),
-		ownerOf("guesser with an account, TCP, login over UDP", guessGoal, owner{tcp, udp, true, 1, 50, 5 * time.Second}),
-		ownerOf("guesser with an account, UDP, login later", guessGoal, owner{udp, udp, false, 5, 50, 5 * time.Second}),
-		ownerOf("guesser with an account, UDP, login each time", guessGoal, owner{udp, udp, false, 1, 50, 5 * time.Second}),
-		ownerOf("guesser with an account, UDP, login first", Goal{Told: true}, owner{udp, udp, true, 5, 50, 5 * time.Second}),
-		ownerOf("guesser with an account, UDP, login over TLS", Goal{Told: true}, owner{udp, tls, true, 5, 50, 5 * time.Second}),
-		ownerOf("guesser with an account, one other account, TCP", Goal{Told: true}, owner{tcp, tcp, true, 5, 1, 20 * time.Second}),
+		ownerOf("guesser with an account, TCP, login first", guessGoal, owner{tcp, tcp, true, 5, 50, 5 * time.Second, 0}),
+		ownerOf("guesser with an account, TCP, login later", guessGoal, owner{tcp, tcp, false, 5, 50, 5 * time.Second, 0}),
+		ownerOf("guesser with an account, TCP, login each time", guessGoal, owner{tcp, tcp, true, 1, 50, 5 * time.Second, 0}),
+		ownerOf("guesser with an account, TCP, login over UDP", guessGoal, owner{tcp, udp, true, 1, 50, 5 * time.Second, 0}),
+		ownerOf("guesser with an account, UDP, login later", guessGoal, owner{udp, udp, false, 5, 50, 5 * time.Second, 0}),
+		ownerOf("guesser with an account, UDP, login each time", guessGoal, owner{udp, udp, false, 1, 50, 5 * time.Second, 0}),
+		ownerOf("guesser with an account, UDP, login first", Goal{Told: true}, owner{udp, udp, true, 5, 50, 5 * time.Second, 0}),
+		ownerOf("guesser with an account, UDP, login over TLS", Goal{Told: true}, owner{udp, tls, true, 5, 50, 5 * time.Second, 0}),
+		ownerOf("guesser with an account, one other account, TCP", Goal{Told: true}, owner{tcp, tcp, true, 5, 1, 20 * time.Second, 0}),
+		ownerOf("cracker with an account, right at guess 12, UDP", Goal{}, owner{udp, udp, true, 5, 1, 20 * time.Second, 12}),
+		ownerOf("cracker with an account, right at guess 12, TCP", Goal{}, owner{tcp, tcp, true, 5, 1, 20 * time.Second, 12}),
 	}
 }
 
