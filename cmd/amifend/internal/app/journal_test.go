@@ -8,11 +8,13 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/firewall"
 	"github.com/amifend/amifend/firewall/firewalltest"
@@ -358,5 +360,23 @@ func edit(t *testing.T, file, q string) {
 	defer db.Close()
 	if _, err := db.ExecContext(t.Context(), q); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Which servers a ban is of is known over a restart.
+func TestServersOfABanOverARestart(t *testing.T) {
+	s := newSite(t, 1)
+	s.withState(t)
+	c := s.withControl(t)
+	r := s.start(t)
+	ready(t, c)
+	guess(s.pbxs[0], "203.0.113.6:5062", "TCP", 4)
+	r.wait(t, "banned", "203.0.113.6")
+	r.stop(t)
+	s.start(t)
+	ready(t, c)
+	l, err := c.Bans(t.Context(), control.BanQuery{Server: "pbx1"})
+	if err != nil || len(l.Bans) != 1 || !slices.Equal(l.Bans[0].Servers, []string{"pbx1"}) {
+		t.Errorf("%+v, %v", l, err)
 	}
 }

@@ -32,7 +32,7 @@ func (r records) tell(b *Ban, observed bool) {
 		return
 	}
 	r.journal.Ban(journal.Ban{
-		Key: b.key().journal(), Rule: b.Rule, Score: b.Score, Attempts: b.Attempts, Strike: b.Strike, Evidence: b.Evidence,
+		Key: b.key().journal(), Rule: b.Rule, Score: b.Score, Attempts: b.Attempts, Strike: b.Strike, Evidence: b.Evidence, Servers: b.Servers,
 		From: r.clock.deadline(b.until - int64(b.Duration)), Until: r.clock.deadline(b.until),
 		Found: b.Rule == policy.RuleAdopted, Observed: observed,
 	})
@@ -71,7 +71,7 @@ func keyOf(k journal.Key) key { return key{k.Prefix, k.Scope} }
 // remembered is a ban that the journal knows, with what is left of it at most.
 func remembered(k journal.Key, o journal.Open, left time.Duration, now int64) Ban {
 	return Ban{
-		Prefix: k.Prefix, Scope: k.Scope, Rule: o.Rule, Score: o.Score, Attempts: o.Attempts, Strike: o.Strike,
+		Prefix: k.Prefix, Scope: k.Scope, Rule: o.Rule, Score: o.Score, Attempts: o.Attempts, Strike: o.Strike, Servers: o.Servers,
 		Decided: o.From, Duration: o.Whole, until: now + int64(left),
 	}
 }

@@ -33,6 +33,7 @@
 //	  rule            of the policy; adopted: found in the kernel
 //	  score, attempts, strike, evidence
 //	                  why; what attackers wrote is quoted (ami.Quote)
+//	  servers         that the evidence is of: a list in JSON, or empty
 //	  decided, until  from when until when
 //	  lifted, lifted_by, lifted_why
 //	                  when and by whom it was ended early; null: it was not

@@ -107,6 +107,14 @@ CREATE VIEW alerts AS SELECT datetime(at / 1000, 'unixepoch') AS at, kind, sourc
 CREATE VIEW operations AS SELECT datetime(at / 1000, 'unixepoch') AS at, uid, what, object, reason FROM operation ORDER BY id;
 CREATE VIEW sources AS SELECT datetime(hour / 1000, 'unixepoch') AS hour, server, source, failures, logins FROM source_hour ORDER BY source_hour.hour;
 CREATE VIEW accounts AS SELECT datetime(hour / 1000, 'unixepoch') AS hour, server, account, failures, logins FROM account_hour ORDER BY account_hour.hour;`,
+	`ALTER TABLE ban ADD COLUMN servers TEXT NOT NULL DEFAULT '';
+DROP VIEW bans;
+CREATE VIEW bans AS SELECT
+	prefix, scope, rule, round(score, 2) AS score, attempts, strike, evidence,
+	datetime(decided / 1000, 'unixepoch') AS decided, datetime(until / 1000, 'unixepoch') AS until,
+	datetime(lifted / 1000, 'unixepoch') AS lifted, lifted_by, lifted_why, observed,
+	current = 1 AND lifted IS NULL AND until / 1000 > CAST(strftime('%s', 'now') AS INTEGER) AS running, servers
+	FROM ban ORDER BY ban.decided;`,
 }
 
 // migrate brings the schema to the version of the last step, each step in a transaction of its own.

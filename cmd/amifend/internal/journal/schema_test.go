@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +34,7 @@ func TestRefusedDatabases(t *testing.T) {
 		want  error
 		says  string
 	}{
-		"newer":           {"PRAGMA user_version = 9", ErrNewer, "its schema is 9, this one knows up to 1"},
+		"newer":           {"PRAGMA user_version = 9", ErrNewer, "its schema is 9, this one knows up to " + strconv.Itoa(len(migrations))},
 		"of another":      {"PRAGMA application_id = 9", ErrForeign, "not a journal of amifend"},
 		"of nobody known": {"PRAGMA application_id = 0", ErrForeign, "not a journal of amifend"},
 	} {
@@ -93,18 +95,45 @@ func TestMigration(t *testing.T) {
 	if err := migrate(s.conn, next); err == nil {
 		t.Error("a step that fails gave no error")
 	}
-	if v := version(); v != 2 {
-		t.Errorf("version %d, want 2: the step before the one that failed", v)
+	first := int64(len(migrations))
+	if v := version(); v != first+1 {
+		t.Errorf("version %d, want %d: the step before the one that failed", v, first+1)
 	}
 	if n, err := s.number("SELECT count(*) FROM sqlite_schema WHERE name = 'half'"); n != 0 || err != nil {
 		t.Errorf("half of a step is there: %d, %v", n, err)
 	}
-	next[2] = "UPDATE ban SET more = 'newer'"
-	if err := migrate(s.conn, next); err != nil || version() != 3 {
+	next[first+1] = "UPDATE ban SET more = 'newer'"
+	if err := migrate(s.conn, next); err != nil || version() != first+2 {
 		t.Errorf("version %d, %v", version(), err)
 	}
 	if n, err := s.number("SELECT count(*) FROM ban WHERE more = 'newer' AND prefix = '192.0.2.1/32'"); n != 1 || err != nil {
 		t.Errorf("the ban of before: %d, %v", n, err)
+	}
+}
+
+// A journal of each older version is brought up to date, with all that is in it.
+func TestOlderJournal(t *testing.T) {
+	for version := 1; version < len(migrations); version++ {
+		dir := t.TempDir()
+		edit(t, dir, append(slices.Clone(migrations[:version]), "PRAGMA application_id = "+strconv.Itoa(applicationID),
+			"PRAGMA user_version = "+strconv.Itoa(version),
+			`INSERT INTO ban (prefix, scope, rule, score, attempts, strike, evidence, decided, until, observed, current, boot)
+			SELECT '192.0.2.1/32', 'all', 'score', 4, 4, 1, 'office: …', now, now + 3600000, 0, 1, 1
+			FROM (SELECT CAST(strftime('%s', 'now') AS INTEGER) * 1000 AS now)`)...)
+		j := start(t, options(dir))
+		b := ban("192.0.2.2/32", all, time.Hour)
+		b.Servers = []string{"office", "a,b \"c\""}
+		j.Ban(b)
+		j.written(t)
+		j.stop()
+		snap := start(t, options(dir)).snapshot(t)
+		old, ok := snap.Open[key("192.0.2.1/32", all)]
+		if !ok || old.Servers != nil || old.Left < 59*time.Minute || old.Left > time.Hour {
+			t.Errorf("of version %d: %+v", version, snap.Open)
+		}
+		if got := snap.Open[b.Key]; !slices.Equal(got.Servers, b.Servers) {
+			t.Errorf("of version %d, a new ban: %+v", version, got)
+		}
 	}
 }
 

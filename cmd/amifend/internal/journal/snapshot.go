@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"time"
@@ -29,12 +30,12 @@ func (s *store) snapshot(memory time.Duration) (*Snapshot, error) {
 
 // running reads the bans that run. There may be very many, and a start waits for it: so it asks for few columns.
 func (s *store) running(out *Snapshot) error {
-	rules := make(map[string]string)
+	rules, lists := make(map[string]string), make(map[string][]string)
 	return s.rows(out, func(row *sql.Rows) (bool, error) {
-		var prefix, scope, rule string
+		var prefix, scope, rule, servers string
 		var o Open
 		var decided, until, boot int64
-		if err := row.Scan(&prefix, &scope, &rule, &o.Score, &o.Attempts, &o.Strike, &decided, &until, &boot); err != nil {
+		if err := row.Scan(&prefix, &scope, &rule, &o.Score, &o.Attempts, &o.Strike, &servers, &decided, &until, &boot); err != nil {
 			return false, err
 		}
 		k, ok := parseKey(prefix, scope)
@@ -44,12 +45,16 @@ func (s *store) running(out *Snapshot) error {
 		if o.Rule, ok = rules[rule]; !ok { // there are few, and a copy for each ban is much
 			o.Rule, rules[rule] = rule, rule
 		}
+		if o.Servers, ok = lists[servers]; !ok { // as few
+			_ = json.Unmarshal([]byte(servers), &o.Servers) // one that was changed by hand is none
+			lists[servers] = o.Servers
+		}
 		o.From, o.Whole = time.UnixMilli(decided), millis(until-decided)
 		if o.Left = min(millis(until-s.times.now(boot)), o.Whole); o.Left > 0 {
 			out.Open[k] = o
 		}
 		return true, nil
-	}, `SELECT prefix, scope, rule, score, attempts, strike, decided, until, boot FROM ban WHERE current = 1 AND lifted IS NULL`)
+	}, `SELECT prefix, scope, rule, score, attempts, strike, servers, decided, until, boot FROM ban WHERE current = 1 AND lifted IS NULL`)
 }
 
 func (s *store) lifted(out *Snapshot, memory time.Duration) error {
@@ -129,7 +134,7 @@ func (n *Snapshot) add(e *entry, now time.Time) {
 	delete(n.Open, e.key)
 	if left := b.Until.Sub(now); left > 0 {
 		n.Open[e.key] = Open{
-			Rule: b.Rule, Score: b.Score, Attempts: b.Attempts, Strike: b.Strike,
+			Rule: b.Rule, Score: b.Score, Attempts: b.Attempts, Strike: b.Strike, Servers: b.Servers,
 			From: now.Round(0).Add(b.From.Sub(now)), Whole: b.Until.Sub(b.From), Left: left,
 		}
 	}

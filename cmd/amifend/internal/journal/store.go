@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -15,8 +16,8 @@ var statements = map[string]string{
 	"known": `SELECT until, lifted, boot FROM ban WHERE prefix = ? AND scope = ? AND current = 1`,
 	"supersede": `UPDATE ban SET current = 0 WHERE current = 1 AND prefix = ?1 AND (scope = ?2 OR
 		?2 = 'all' AND scope = 'sip' AND lifted IS NULL AND until <= ?3)`,
-	"ban": `INSERT INTO ban (prefix, scope, rule, score, attempts, strike, evidence, decided, until,
-		lifted, lifted_by, lifted_why, observed, current, boot) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	"ban": `INSERT INTO ban (prefix, scope, rule, score, attempts, strike, evidence, servers, decided, until,
+		lifted, lifted_by, lifted_why, observed, current, boot) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 	"lift":      `UPDATE ban SET lifted = ?, lifted_by = ?, lifted_why = ? WHERE prefix = ? AND scope = ? AND current = 1 AND lifted IS NULL`,
 	"alert":     `INSERT INTO alert (at, kind, source, account, server, text, advice) VALUES (?, ?, ?, ?, ?, ?, ?)`,
 	"operation": `INSERT INTO operation (at, uid, what, object, reason) VALUES (?, ?, ?, ?, ?)`,
@@ -173,9 +174,18 @@ func (s *store) putBan(b *Ban, end *Lift) error {
 	if end != nil {
 		lifted, by, why = s.times.at(end.At), end.By, end.Why
 	}
-	_, err := s.do("ban", prefix, scope, b.Rule, b.Score, b.Attempts, b.Strike, b.Evidence, decided, until, lifted, by, why,
+	_, err := s.do("ban", prefix, scope, b.Rule, b.Score, b.Attempts, b.Strike, b.Evidence, listed(b.Servers), decided, until, lifted, by, why,
 		b.Observed || s.observed, !b.Observed, boot)
 	return err
+}
+
+// listed is a list of names as the column servers has it: JSON, "" for none.
+func listed(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	text, _ := json.Marshal(names) // texts: it cannot fail
+	return string(text)
 }
 
 // isKnown tells whether the journal has this very ban, or for one that was found, whether it knows anything of its key.
@@ -211,7 +221,7 @@ func (s *store) putLift(l *Lift) error {
 	if _, err := s.do("supersede", prefix, scope, at); err != nil {
 		return err
 	}
-	_, err = s.do("ban", prefix, scope, "unknown", 0, 0, 0, "", at, at, at, l.By, l.Why, false, true, s.times.last.boot)
+	_, err = s.do("ban", prefix, scope, "unknown", 0, 0, 0, "", "", at, at, at, l.By, l.Why, false, true, s.times.last.boot)
 	return err
 }
 

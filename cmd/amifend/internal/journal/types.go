@@ -21,6 +21,7 @@ type Ban struct {
 	Attempts int
 	Strike   int
 	Evidence string    // as people may read it: an attacker's bytes quoted
+	Servers  []string  // that the evidence is of
 	From     time.Time // when it was decided. These two must bear a monotonic clock reading: the wall clock may be set before they are written
 	Until    time.Time
 	Found    bool // it was found, not decided: it is written only where the journal knows nothing of its key
@@ -75,6 +76,7 @@ type Open struct {
 	Score    float64
 	Attempts int
 	Strike   int
+	Servers  []string
 	From     time.Time     // wall clock
 	Whole    time.Duration // as decided
 	Left     time.Duration // of it, when the snapshot was taken; above 0, and at most Whole
