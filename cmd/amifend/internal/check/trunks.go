@@ -50,7 +50,10 @@ func (o Options) checkTrunks(ctx context.Context, set protect.Set) (s section, p
 		}
 		missing = append(missing, t)
 		if t.Host != "" && len(addrs[t.Host]) == 0 {
-			s.warn("%s does not resolve now, so nobody can tell whether it is allowed (%s)", t.Host, plain(t.Where))
+			if text := fmt.Sprintf("%s does not resolve now, so nobody can tell whether it is allowed (%s)", t.Host, plain(t.Where)); !told[text] {
+				told[text] = true
+				s.warn("%s", text)
+			}
 			continue
 		}
 		if text := fmt.Sprintf("%s can be banned (%s)", trunkText(t, addrs), plain(t.Where)); !told[text] {

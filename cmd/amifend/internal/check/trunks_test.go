@@ -37,6 +37,7 @@ match=whole.example
 type=identify
 match=203.0.113.5
 match=192.0.2.99, 192.0.2.99
+match=gone.example, gone.example
 `
 
 // resolver is a DNS for tests.
@@ -72,9 +73,10 @@ func TestTrunksInConfigFiles(t *testing.T) {
 		"ok    whole.example (203.0.113.10) is never banned",
 		`names = ["half.example", "trunk.example"]`, "note  add these prefixes to those of [allow] in config.toml:",
 		"\n[allow]\nprefixes = [\n", `"192.0.2.20",`, `"192.0.2.77",`, `"192.0.2.200",`, `"198.51.100.0/24",`, "# gone.example does not resolve", "\n]\n",
-		"hints\n", "result: all is well, 6 warnings",
+		"hints\n", "result: all is well, 7 warnings",
 	)
-	if strings.Count(out, "203.0.113.5 is never banned") != 1 || strings.Count(out, "192.0.2.99 can be banned") != 1 {
+	if strings.Count(out, "203.0.113.5 is never banned") != 1 || strings.Count(out, "192.0.2.99 can be banned") != 1 ||
+		strings.Count(out, "gone.example does not resolve now, so nobody can tell whether it is allowed (pjsip.conf:24 [again]") != 1 {
 		t.Errorf("told twice:\n%s", out)
 	}
 	wantNot(t, out, "to find your trunks", `"203.0.113.5",`, `"203.0.113.10",`)
@@ -168,6 +170,16 @@ func TestNoTrunks(t *testing.T) {
 		t.Error("not all is well")
 	}
 	want(t, out, "trunks in "+dir+"\n  note  none found\n")
+}
+
+// A folder that is not Asterisk's is told whole, in a line.
+func TestTrunksOfAnotherFolder(t *testing.T) {
+	dir := t.TempDir()
+	out, ok := look(t, Options{Config: &config.Config{Firewall: config.Firewall{Backend: config.BackendLog}}, PBXConfig: dir})
+	if ok {
+		t.Error("all is well")
+	}
+	want(t, out, "FAIL  read Asterisk's config in "+dir+": pjsip.conf: ", "sip.conf: ")
 }
 
 // Names of sections are the PBX's bytes.

@@ -48,7 +48,7 @@ func Trunks(dir string) ([]Trunk, []Problem, error) {
 		return nil, nil, fmt.Errorf("open the folder of Asterisk's config: %s is no folder", dir)
 	}
 	f := &finder{}
-	var errs []error
+	var causes []string
 	for _, file := range []struct {
 		name string
 		read func(*section)
@@ -56,7 +56,7 @@ func Trunks(dir string) ([]Trunk, []Problem, error) {
 		sections, problems, err := readConfig(dir, file.name)
 		f.problems = append(f.problems, problems...)
 		if err != nil {
-			errs = append(errs, err)
+			causes = append(causes, file.name+": "+cause(err))
 			if !errors.Is(err, fs.ErrNotExist) {
 				f.problems = append(f.problems, Problem{file.name, cause(err)})
 			}
@@ -68,8 +68,8 @@ func Trunks(dir string) ([]Trunk, []Problem, error) {
 			}
 		}
 	}
-	if len(errs) == 3 {
-		return nil, nil, fmt.Errorf("read Asterisk's config: %w", errors.Join(errs...))
+	if len(causes) == 3 {
+		return nil, nil, fmt.Errorf("read Asterisk's config in %s: %s", dir, strings.Join(causes, "; "))
 	}
 	f.realtime(dir)
 	return f.trunks, f.problems, nil
