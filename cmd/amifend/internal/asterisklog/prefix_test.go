@@ -65,6 +65,30 @@ func TestYears(t *testing.T) {
 	}
 }
 
+// TestEndOfSummerTime: the hour that comes twice, and lines of two threads in it.
+func TestEndOfSummerTime(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newStampReader(Options{Location: berlin})
+	for _, line := range []struct{ stamp, want string }{
+		{"2026-10-25 01:59:59", "23:59:59"},
+		{"2026-10-25 02:10:00", "00:10:00"},
+		{"2026-10-25 02:50:01", "00:50:01"},
+		{"2026-10-25 02:50:00", "00:50:00"},
+		{"2026-10-25 02:05:00", "01:05:00"},
+		{"2026-10-25 02:55:00", "01:55:00"},
+		{"2026-10-25T02:55:01+0100", "01:55:01"},
+		{"2026-10-25 03:00:00", "02:00:00"},
+		{"2026-10-26 02:30:00", "01:30:00"},
+	} {
+		if got, ok := s.parse([]byte(line.stamp)); !ok || got.UTC().Format(time.TimeOnly) != line.want {
+			t.Errorf("%s is %v, %v; want %s UTC", line.stamp, got.UTC(), ok, line.want)
+		}
+	}
+}
+
 func TestTimezone(t *testing.T) {
 	berlin := time.FixedZone("CET", 3600)
 	events, _ := read(t, registration("x"), Options{Location: berlin})

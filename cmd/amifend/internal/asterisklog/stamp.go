@@ -1,6 +1,9 @@
 package asterisklog
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // layouts are the time stamps that are understood: `dateformat` of logger.conf is `%b %e %T` unless it is set, and most
 // set it to one of the others, with or without parts of a second. Syslog's two are among them.
@@ -49,6 +52,9 @@ func (s *stampReader) parse(stamp []byte) (time.Time, bool) {
 		if t.Year() == 0 {
 			t = s.withYear(t)
 		}
+		if !strings.Contains(layouts[n], "0700") && !strings.Contains(layouts[n], "07:00") {
+			t = s.twice(t)
+		}
 		if t.Year() < 1970 || t.Year() > 2261 {
 			return time.Time{}, false
 		}
@@ -56,6 +62,35 @@ func (s *stampReader) parse(stamp []byte) (time.Time, bool) {
 		return t, true
 	}
 	return time.Time{}, false
+}
+
+// disorder is how much earlier than the one before it a line may be, since several threads write.
+const disorder = 10 * time.Second
+
+// twice returns which of two times a stamp means of the hour that comes twice when summer time ends: the first, unless a
+// line before it was later. Else a step back would count, and shift all that follows by an hour.
+func (s *stampReader) twice(t time.Time) time.Time {
+	const near = 6 * time.Hour // no zone changes twice within
+	_, before := t.Add(-near).Zone()
+	_, after := t.Add(near).Zone()
+	if before <= after {
+		return t
+	}
+	wall := time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
+	in := func(offset int) (time.Time, bool) {
+		at := wall.Add(-time.Duration(offset) * time.Second).In(s.location)
+		_, is := at.Zone()
+		return at, is == offset
+	}
+	first, ok := in(before)
+	second, also := in(after)
+	switch {
+	case !ok || !also:
+		return t
+	case s.last.Sub(first) > disorder:
+		return second
+	}
+	return first
 }
 
 // withYear finds the year of a stamp that has none: the first line of a file was not written after the file's last
