@@ -52,6 +52,7 @@ func TestCauses(t *testing.T) {
 		"within the grace":            {sip, func(w *watched) { w.pass(grace - 1); w.see(src) }, ""},
 		"made within the grace":       {sip, func(w *watched) { w.pass(time.Minute); w.see(src, late(59*time.Second)) }, ""},
 		"does not pass":               {sip, func(w *watched) { w.pass(grace); w.see(src) }, causePath},
+		"two seconds later":           {sip, func(w *watched) { w.pass(2 * time.Second); w.see(src) }, causePath},
 		"does not pass, scope all":    {all, func(w *watched) { w.pass(grace); w.see(src, port(5070)) }, causePath},
 		"another port":                {sip, func(w *watched) { dropped(w, sip); w.pass(grace); w.see(src, port(5070)) }, causePort},
 		"a WebSocket":                 {sip, func(w *watched) { w.pass(grace); w.see(src, port(8089), func(s *sighting) { s.Stream = true }) }, causePort},

@@ -221,7 +221,11 @@ func TestLoadSaysWhatIsWrongAndWhatToWrite(t *testing.T) {
 		{"too many bans", server + "[firewall]\nmax_bans = 99999999999", "firewall.max_bans", "max_bans", "write a number from 1"},
 		{"level", server + "[log]\nlevel = \"loud\"", "log.level", "level", "is no level"},
 		{"format", server + "[log]\nformat = \"xml\"", "log.format", "format", "is no format"},
-		{"same name", server + "\n" + server, "server[2].name", "[[server]]", `server[1] is also called "127.0.0.1"`},
+		{"same name", server + "\n" + strings.Replace(server, "127.0.0.1", "127.0.0.1:5040", 1), "server[2].name", "[[server]]", `server[1] is also called "127.0.0.1"`},
+		{
+			"same address", server + "\n" + strings.Replace(server, "127.0.0.1", "127.0.0.1:5038", 1) + "name = 'other'",
+			"server[2].address", "address = \"127.0.0.1:5038", `"127.0.0.1:5038" is that of server[1], too; delete one`,
+		},
 		{"URL", strings.Replace(server, "127.0.0.1", "tcp://pbx.example:5038", 1), "server[1].address", "address", "is a URL"},
 		{"port", strings.Replace(server, "127.0.0.1", "pbx.example:99999", 1), "server[1].address", "address", "no port between 1 and 65535"},
 		{"address without host", strings.Replace(server, "127.0.0.1", ":5038", 1), "server[1].address", "address", "no host name or address"},

@@ -30,11 +30,17 @@ func (l *loader) servers(raw rawConfig) []Server {
 		l.problem("", "no [[server]]: %s", smallest)
 	}
 	var out []Server
-	seen := map[string]string{}
+	seen, where := map[string]string{}, map[string]string{}
 	for i, r := range raw.Servers {
 		key := fmt.Sprintf("server[%d]", i+1)
 		s := l.server(key, r)
 		out = append(out, s)
+		at := strings.ToLower(s.Address)
+		if first, ok := where[at]; ok && at != "" {
+			l.problem(key+".address", "%s is that of %s, too; delete one of the two, as each attempt at this PBX would count twice", quote(s.Address), first)
+			continue
+		}
+		where[at] = key
 		if s.Name == "" {
 			continue // its problem is noted
 		}

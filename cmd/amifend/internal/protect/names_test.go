@@ -253,8 +253,8 @@ func TestLearnIsBoundedAndSelective(t *testing.T) {
 	}
 	w.Learn("branch", netip.Addr{}, LocalAddress)
 	l := w.learned.Load()
-	if got := l.count("office", LocalAddress); got != maxLessons {
-		t.Errorf("%d addresses learned of office, want %d", got, maxLessons)
+	if got := l.count("office", LocalAddress); got != 16 {
+		t.Errorf("%d addresses learned of office, want 16", got)
 	}
 	if _, ok := l.seen[lesson{"office", LocalAddress, netip.MustParseAddr("192.0.2.0")}]; !ok {
 		t.Error("the first address learned was pushed out")
