@@ -68,6 +68,10 @@ func room(dir string) uint64 {
 // advice says what a person can do about an error.
 func advice(err error, dir string) string {
 	switch {
+	case errors.Is(err, ErrLocked), errors.Is(err, ErrOther):
+		return "give each amifend a [state] directory of its own"
+	case refused(err):
+		return "move the file away to begin anew, or set [state] directory to another, and restart amifend"
 	case noSpace(err), errors.Is(err, errReadOnly) && full(dir): // SQLite cannot even begin on a full disk, so it was opened to be read
 		return "free space on the disk of " + dir
 	case noRight(err):

@@ -226,7 +226,11 @@ func (j *Journal) failed(now time.Time, err error) time.Duration {
 	first := j.broken == nil || code(j.broken) != code(err)
 	j.broken = err
 	do := advice(err, j.o.Directory)
-	if first {
+	switch {
+	case !first:
+	case refused(err): // a start ends with it
+		j.o.Log.Error("the journal cannot be used", "err", err, "do", do)
+	default:
 		j.o.Log.Error("the journal cannot be written: bans go on, and are written when it can be", "err", err,
 			"waiting", len(j.backlog.entries), "do", do)
 	}

@@ -54,6 +54,9 @@ func TestRefusedDatabases(t *testing.T) {
 			if !errors.Is(err, test.want) || !Refused(err) || !strings.Contains(err.Error(), test.says) || !strings.Contains(err.Error(), dir) {
 				t.Errorf("error %v", err)
 			}
+			if do := r.Health().Do; !strings.Contains(do, "move the file away") { // its disk is not to blame
+				t.Errorf("to do: %q", do)
+			}
 			r.stop()
 			if after, err := os.ReadFile(filepath.Join(dir, File)); err != nil || string(after) != string(before) {
 				t.Errorf("the file was changed, %v", err)
