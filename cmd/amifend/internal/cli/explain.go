@@ -69,8 +69,12 @@ func pastLine(p control.PastBan) string {
 	if !p.Lifted.IsZero() {
 		lifted = ", lifted by " + p.By + " (" + p.Why + ") after " + rough(p.Lifted.Sub(p.From))
 	}
-	return fmt.Sprintf("    %s  %s %s %s for %s by %s%s: %s\n", p.From.Local().Format(time.DateTime), who(p.Prefix), p.Scope, verb,
-		rough(p.Until.Sub(p.From)), p.Rule, lifted, p.Evidence)
+	evidence := ""
+	if p.Evidence != "" { // one that was found in the kernel has none
+		evidence = ": " + p.Evidence
+	}
+	return fmt.Sprintf("    %s  %s %s %s for %s by %s%s%s\n", p.From.Local().Format(time.DateTime), who(p.Prefix), p.Scope, verb,
+		rough(p.Until.Sub(p.From)), p.Rule, lifted, evidence)
 }
 
 // kernelLine tells what the kernel does for a ban.

@@ -42,6 +42,15 @@ func TestPastLineOfALiftedBan(t *testing.T) {
 	}
 }
 
+// A ban that was found in the kernel has no evidence.
+func TestPastLineOfAnAdoptedBan(t *testing.T) {
+	from := time.Now()
+	got := pastLine(control.PastBan{Prefix: netip.MustParsePrefix("203.0.113.7/32"), Scope: "all", Rule: "adopted", From: from, Until: from.Add(time.Hour)})
+	if want := "203.0.113.7 all banned for 1h0m by adopted\n"; !strings.HasSuffix(got, want) {
+		t.Errorf("got %q, want it to end in %q", got, want)
+	}
+}
+
 func TestUnreadableTellsHowToBegin(t *testing.T) {
 	const hint = "examples/quickstart"
 	if err := unreadable(defaultConfig, fs.ErrNotExist, ""); !strings.Contains(err.Error(), hint) {
