@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -62,10 +63,10 @@ func Trunks(dir string) ([]Trunk, []Problem, error) {
 			}
 			continue
 		}
+		sections = slices.DeleteFunc(sections, func(s *section) bool { return s.template })
+		f.sections = sections
 		for _, s := range sections {
-			if !s.template {
-				file.read(s)
-			}
+			file.read(s)
 		}
 	}
 	if len(causes) == 3 {
@@ -88,6 +89,7 @@ func cause(err error) string {
 type finder struct {
 	trunks   []Trunk
 	problems []Problem
+	sections []*section // of the file that is read, without templates
 }
 
 // host adds a trunk written as an address, a network or a name, with or without a port. "" and variables are nothing.

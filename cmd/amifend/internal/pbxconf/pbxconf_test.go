@@ -87,6 +87,29 @@ func TestTrunksOfChanSIP(t *testing.T) {
 `)
 }
 
+// A register line may name a peer in place of a host (sip.conf.sample).
+func TestRegisterAtAPeer(t *testing.T) {
+	trunks, problems, err := Trunks(writeFiles(t, map[string]string{"sip.conf": `[general]
+register => 2345:password@sip_proxy/1234
+register => 2346:password@template
+register => 2347:password@phone
+[template](!)
+type=peer
+[sip_proxy](template)
+host=203.0.113.5
+[phone](template)
+host=dynamic
+`}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compare(t, show(trunks, problems), `
+template | sip.conf:3 [general] register
+phone | sip.conf:4 [general] register
+203.0.113.5/32 | sip.conf:8 [sip_proxy] host
+`)
+}
+
 // The real Asterisk's view of the files in testdata is the judge of how we read them.
 func TestFilesAndCommandLineAgree(t *testing.T) {
 	for _, tt := range []struct {

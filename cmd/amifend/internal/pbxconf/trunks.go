@@ -2,6 +2,7 @@ package pbxconf
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -47,17 +48,31 @@ func (f *finder) sip(s *section) {
 				f.problems = append(f.problems, Problem{at(v, s, "register"), "names no host"})
 				continue
 			}
+			if slices.ContainsFunc(f.sections, func(p *section) bool { return p.name == host && p.isPeer() && p.staticHost() != "" }) {
+				continue // it names a peer, whose own section tells the host (chan_sip.c 16.28.0, transmit_register)
+			}
 			f.host(host, at(v, s, "register"))
 		}
 	}
-	kind := s.kind()
-	peer := kind == "peer" || kind == "friend" || kind == "user"
-	if v, ok := s.last("host"); ok && peer && !strings.EqualFold(v.value, "dynamic") {
-		f.host(v.value, at(v, s, "host"))
+	if host := s.staticHost(); host != "" && (s.isPeer() || s.kind() == "user") {
+		v, _ := s.last("host")
+		f.host(host, at(v, s, "host"))
 	}
-	if v, ok := s.last("outboundproxy"); ok && (peer || general) {
+	if v, ok := s.last("outboundproxy"); ok && (s.isPeer() || s.kind() == "user" || general) {
 		f.host(proxyHost(v.value), at(v, s, "outboundproxy"))
 	}
+}
+
+// isPeer tells whether a section of sip.conf is one of those that calls can be sent to.
+func (s *section) isPeer() bool { return s.kind() == "peer" || s.kind() == "friend" }
+
+// staticHost is the host of a section of sip.conf, "" for one that registers itself.
+func (s *section) staticHost() string {
+	v, _ := s.last("host")
+	if strings.EqualFold(v.value, "dynamic") {
+		return ""
+	}
+	return v.value
 }
 
 func at(v variable, s *section, what string) string {
