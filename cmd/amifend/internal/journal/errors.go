@@ -75,7 +75,7 @@ func advice(err error, dir string) string {
 	case noSpace(err), errors.Is(err, errReadOnly) && full(dir): // SQLite cannot even begin on a full disk, so it was opened to be read
 		return "free space on the disk of " + dir
 	case noRight(err):
-		return "let the user that amifend runs as write to " + dir + ", or set [state] directory"
+		return "let the user that amifend runs as write to " + dir + " and the files in it (chown -R), or set [state] directory"
 	default:
 		return "look at the disk of " + dir + ", or set [state] directory to another and restart amifend"
 	}

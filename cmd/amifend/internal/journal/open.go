@@ -55,7 +55,7 @@ func openWritable(path string, clock Clock) (*store, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600) // SQLite gives its other files the same mode
+	f, err := create(path)
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +174,7 @@ func lockDir(dir, name string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600)
+	f, err := create(filepath.Join(dir, name))
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ func (j *Journal) reserve() {
 	if _, err := os.Lstat(j.reserveFile()); err == nil || room(j.o.Directory) < reserveSpare*reserveSize {
 		return
 	}
-	f, err := os.OpenFile(j.reserveFile(), os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_CLOEXEC, 0o600)
+	f, err := createNew(j.reserveFile())
 	if err != nil {
 		return
 	}
