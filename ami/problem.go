@@ -79,7 +79,7 @@ func (p Problem) describe() description {
 	case ProblemUnknownCA:
 		return description{"unknown CA", "set ca_file in [server.tls] to the CA's certificate, or pin the certificate: fingerprint = the SHA-256 shown, once you compared it on the PBX"}
 	case ProblemNameMismatch:
-		return description{"certificate name mismatch", "set server_name in [server.tls] to a name in the certificate, or pin it: fingerprint = the SHA-256 shown, once you compared it on the PBX"}
+		return description{"certificate name mismatch", "set server_name in [server.tls] to a name in the certificate's subjectAltName, or pin it: fingerprint = the SHA-256 shown, once you compared it on the PBX"}
 	case ProblemCertificate:
 		return description{"certificate invalid", "renew the PBX's certificate (tlscertfile in manager.conf), and check the clocks of both machines"}
 	case ProblemFingerprint:

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -141,9 +142,13 @@ func quoteNames(err error) error {
 	if !ok {
 		return err
 	}
-	names := append([]string{mismatch.Certificate.Subject.CommonName}, mismatch.Certificate.DNSNames...)
+	names := slices.Clone(mismatch.Certificate.DNSNames)
 	for _, ip := range mismatch.Certificate.IPAddresses {
 		names = append(names, ip.String())
+	}
+	if len(names) == 0 { // a common name identifies no host: RFC 9525, 2
+		return fmt.Errorf("the certificate has no subjectAltName, and its common name %s counts for nothing: it cannot be verified by a name",
+			Quote([]byte(mismatch.Certificate.Subject.CommonName)))
 	}
 	return fmt.Errorf("the certificate is for %s, not for %s", Quote([]byte(strings.Join(names, " "))), mismatch.Host)
 }

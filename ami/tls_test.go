@@ -202,12 +202,18 @@ func TestIsLocal(t *testing.T) {
 
 // TestCertificateNamesAreQuoted: whoever answers chooses what is in its certificate.
 func TestCertificateNamesAreQuoted(t *testing.T) {
-	certificate := &x509.Certificate{Subject: pkix.Name{CommonName: "a\x1b[2J"}, DNSNames: []string{"b\r\nc"}}
-	err := tlsError(&tls.CertificateVerificationError{
-		UnverifiedCertificates: []*x509.Certificate{certificate},
-		Err:                    x509.HostnameError{Certificate: certificate, Host: "pbx"},
-	})
-	if ProblemOf(err) != ProblemNameMismatch || !strings.Contains(err.Error(), `"a\x1b[2J b\r\nc", not for pbx`) {
+	mismatch := func(certificate *x509.Certificate) error {
+		return tlsError(&tls.CertificateVerificationError{
+			UnverifiedCertificates: []*x509.Certificate{certificate},
+			Err:                    x509.HostnameError{Certificate: certificate, Host: "pbx"},
+		})
+	}
+	named := &x509.Certificate{Subject: pkix.Name{CommonName: "pbx"}, DNSNames: []string{"a\x1b[2J", "b\r\nc"}}
+	if err := mismatch(named); ProblemOf(err) != ProblemNameMismatch || !strings.Contains(err.Error(), `for "a\x1b[2J b\r\nc", not for pbx`) {
+		t.Errorf("error %q", err)
+	}
+	common := &x509.Certificate{Subject: pkix.Name{CommonName: "pbx\x1b[2J"}}
+	if err := mismatch(common); ProblemOf(err) != ProblemNameMismatch || !strings.Contains(err.Error(), `no subjectAltName, and its common name "pbx\x1b[2J" counts for nothing`) {
 		t.Errorf("error %q", err)
 	}
 }
