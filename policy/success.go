@@ -99,8 +99,9 @@ func (e *Engine) found(k key, s *source, r ref, p *pair, o *Observation, okAt ui
 	whispered := !before && p.shielded > typos // by a source that owns other accounts, or in its name
 	// Or let pass as a stale phone's, while the account's owner works elsewhere.
 	taken := !before && okAt != 0 && okAt+ownerNear > p.failAt && int(p.excused)+int(p.shielded) > typos
+	relapsed := !before && p.fails > 0 && s.strikes > 0 && p.failAt <= s.strikeAt // was banned since the first: none counted meanwhile
 	switch {
-	case guessed || whispered || taken:
+	case guessed || whispered || taken || relapsed:
 	case before && p.flags&(pairProven|pairTold) == 0 && int(p.fails)+int(p.excused)+int(p.shielded) > typos && e.on(ruleSpoofSuspected):
 		e.alert(Verdict{
 			Rule: RuleSpoofSuspected, Prefix: k.prefix(), Server: o.Server, Account: o.Account, Attempts: int(p.fails) + int(p.excused) + int(p.shielded),
@@ -121,7 +122,7 @@ func (e *Engine) found(k key, s *source, r ref, p *pair, o *Observation, okAt ui
 		Score: float64(s.proven + s.forgeable), Evidence: e.exportEvidence(k, s.attempts),
 	}, pk, hourly)
 	if !guessed && (!whispered || s.failPort != port || isSIPPort(port)) {
-		return false // the failures may be forged or a stale phone's, and the source has proved itself: told, not banned
+		return false // the failures may be forged or a stale phone's: told, not banned
 	}
 	p.fails /= 2 // so that a user who erred long gets in some time, and who guessed long is banned again
 	p.shielded /= 2

@@ -124,6 +124,27 @@ func TestOwnersFindIsTold(t *testing.T) {
 	}
 }
 
+// Who was banned for guesses, and finds the password as soon as the ban is over, is told of, however few of them counted. The
+// next user of that address is not.
+func TestFindAfterABanIsTold(t *testing.T) {
+	guess := func(l *lab) {
+		l.feed(guesses(2, attacker)...)
+		l.feed(repeat(4, wrong(attacker, "1007"))...)
+		l.banned()
+		l.drop()
+		l.wait(time.Hour)
+	}
+	l := newLab(t)
+	guess(l)
+	l.every(time.Second, success(attacker+":31337", "1007"))
+	l.noBan()
+	l.alerted(RuleCompromised)
+	l = newLab(t)
+	guess(l)
+	l.every(time.Second, wrong(attacker+":31336", "1008"), success(attacker+":31337", "1008"))
+	l.quiet()
+}
+
 func TestFirstBanOfACompromisedAccountOnForgeableEvidenceIsShort(t *testing.T) {
 	l := newLab(t)
 	l.feed(repeat(5, wrong(phone+":31337", "1007"))...)
