@@ -64,7 +64,10 @@ func Trunks(dir string) ([]Trunk, []Problem, error) {
 			continue
 		}
 		sections = slices.DeleteFunc(sections, func(s *section) bool { return s.template })
-		f.sections = sections
+		f.peers = map[string]bool{}
+		for _, s := range sections {
+			f.peers[s.name] = f.peers[s.name] || s.isPeer() && s.staticHost() != ""
+		}
 		for _, s := range sections {
 			file.read(s)
 		}
@@ -89,7 +92,7 @@ func cause(err error) string {
 type finder struct {
 	trunks   []Trunk
 	problems []Problem
-	sections []*section // of the file that is read, without templates
+	peers    map[string]bool // sections of the file that is read, when it is sip.conf: true for a peer with a host
 }
 
 // host adds a trunk written as an address, a network or a name, with or without a port. "" and variables are nothing.

@@ -2,7 +2,6 @@ package pbxconf
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -48,7 +47,7 @@ func (f *finder) sip(s *section) {
 				f.problems = append(f.problems, Problem{at(v, s, "register"), "names no host"})
 				continue
 			}
-			if slices.ContainsFunc(f.sections, func(p *section) bool { return p.name == host && p.isPeer() && p.staticHost() != "" }) {
+			if f.peers[host] {
 				continue // it names a peer, whose own section tells the host (chan_sip.c 16.28.0, transmit_register)
 			}
 			f.host(host, at(v, s, "register"))
