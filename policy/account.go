@@ -19,6 +19,8 @@ type account struct {
 	proven    float32 // those of them with proven evidence
 	at        uint32
 	okAt      uint32 // the last success on it, 0 if there was none
+	crowdAt   uint32 // since when crowd counts; neither is saved
+	crowd     uint16 // addresses that proved themselves by it
 	server    uint16
 	n         uint8
 	text      [labelText]byte

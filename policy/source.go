@@ -36,6 +36,7 @@ type source struct {
 const (
 	hasProof = 1 << iota // proofAt is set
 	washed               // it failed before its first proof, from the port where that came from, and not by typos
+	inCrowd              // its proof came by an account that proved crowdMost others: see crowd
 )
 
 // The lists of the tables of sources and networks. What is forgotten first when one is full: see evict.
@@ -178,7 +179,7 @@ func (e *Engine) sourceList(k key, s *source) uint8 {
 	switch {
 	case e.banScope(k) != ScopeNone:
 		return listBanned
-	case e.proved(s):
+	case e.proved(s) && s.flags&inCrowd == 0:
 		return listProved
 	case s.strikes > 0:
 		return listStruck

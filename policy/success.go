@@ -15,6 +15,10 @@ const (
 	// ownerNear is how many seconds before the first failure of an account at a source its owner must have succeeded elsewhere,
 	// at most, to be at work there: phones register each hour or oftener. Longer ago, the owner may be the source, which moved.
 	ownerNear = 2 * 3600
+
+	// crowdMost is by how many addresses an account may keep proof from being forgotten: far more than phones that share one,
+	// or move, have in a day; far less than there is room for.
+	crowdMost = 1024
 )
 
 // succeeded judges a SuccessfulAuth. Over a stream, or with a password, it proves that the source receives what is sent
@@ -58,6 +62,7 @@ func (e *Engine) succeeded(k key, o *Observation) {
 	e.forgive(s, p)
 	innocent := s.clean()
 	e.own(s, p, pr, ar)
+	e.crowd(s, a)
 	e.prove(k, s, r, o.Source.Port())
 	e.proveNetworks(k, innocent)
 }
@@ -223,6 +228,24 @@ func (e *Engine) own(s *source, p *pair, pr, ar ref) {
 	p.okAt = max(e.sec, 1)
 	s.owned = ar
 	e.pairs.move(pr, listOwned)
+}
+
+// crowd notes that a source is about to prove itself by an account. Who owns one account and a network of IPv6 can log in from
+// more addresses than there is room for: beyond crowdMost in a proof window, their proof counts, but is the first to be
+// forgotten. Else it would take the room of the proof of phones, which forged packets could then cut off.
+func (e *Engine) crowd(s *source, a *account) {
+	if e.proved(s) && s.flags&inCrowd == 0 {
+		return
+	}
+	if e.sec-a.crowdAt >= e.proofWindow {
+		a.crowdAt, a.crowd = e.sec, 0
+	}
+	s.flags &^= inCrowd
+	if a.crowd >= crowdMost {
+		s.flags |= inCrowd
+		return
+	}
+	a.crowd++
 }
 
 // prove notes that a source receives what is sent to it. Its first proof does not wash what it did before, from the same
