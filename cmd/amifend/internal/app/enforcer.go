@@ -196,9 +196,10 @@ func (e *enforcer) next() time.Duration {
 	return wait
 }
 
-// setAllow hands the kernel a new allowlist. If that fails, the table keeps it for when it is laid out again.
+// setAllow hands the kernel a new allowlist. If that fails, the table keeps it for when it is laid out again. When that is due anyway,
+// addresses that come and go do not put it off.
 func (e *enforcer) setAllow(ctx context.Context, allow []netip.Prefix) {
-	if err := e.table.SetAllow(ctx, allow); err != nil {
+	if err := e.table.SetAllow(ctx, allow); err != nil && !e.dirty {
 		e.failed(ctx, "set the allowlist", err)
 	}
 }

@@ -92,6 +92,24 @@ func TestBackoffWhateverComesIn(t *testing.T) {
 	})
 }
 
+// Addresses that come and go while the table is gone do not keep it from being put back.
+func TestAllowlistPutsNothingOff(t *testing.T) {
+	inWorkshop(t, func(t *testing.T, w *workshop) {
+		w.order("192.0.2.1/32", sip, time.Hour)
+		w.kernel.set(func() {
+			w.kernel.gone, w.kernel.elems, w.kernel.fail = true, map[key]time.Time{}, []error{errKernel, errKernel}
+		})
+		for i := range 100 {
+			w.allow <- []netip.Prefix{netip.MustParsePrefix(fmt.Sprintf("203.0.113.%d/32", i))}
+			w.pass(100 * time.Millisecond)
+		}
+		w.want(t, "192.0.2.1 sip")
+		if n := len(w.said.said("firewall: cannot set the allowlist", "")); n > 1 {
+			t.Errorf("told %d times", n)
+		}
+	})
+}
+
 func TestOrdersCoalesce(t *testing.T) {
 	const p = "192.0.2.1/32"
 	ban := func(w *workshop, scope firewall.Scope) order {
