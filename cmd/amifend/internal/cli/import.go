@@ -110,11 +110,13 @@ func (c *ImportFail2ban) ban(ctx context.Context, wanted []control.NewBan) (resu
 }
 
 func (c *ImportFail2ban) tell(found *fail2ban.Bans, wanted []control.NewBan, results []control.BanResult, left map[string]int) error {
-	refused := 0
+	refused, notes := 0, map[string]bool{}
 	for _, r := range results {
 		if r.Error != nil {
 			refused++
 			fmt.Printf("left out: %s\n", r.Error.Message)
+		} else if r.Note != "" {
+			notes[r.Note] = true
 		}
 	}
 	for _, s := range found.Strange {
@@ -130,6 +132,10 @@ func (c *ImportFail2ban) tell(found *fail2ban.Bans, wanted []control.NewBan, res
 	if c.DryRun {
 		verb, n = "would be imported", len(wanted)
 	}
-	_, err := fmt.Printf("%s %s\n", observe.Count(n, "ban"), verb)
+	text := observe.Count(n, "ban") + " " + verb
+	for _, note := range slices.Sorted(maps.Keys(notes)) {
+		text += "\n" + note
+	}
+	_, err := fmt.Println(text)
 	return err
 }
