@@ -219,6 +219,21 @@ func TestSessionReleasesHeldEvent(t *testing.T) {
 	})
 }
 
+// TestSessionHearsAPongBehindATornPacket: the rest of it never comes, and no other event either.
+func TestSessionHearsAPongBehindATornPacket(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pbx := newPBX(t, amitest.Behaviour{})
+		r := startSession(t, pbx, nil)
+		time.Sleep(time.Second)
+		head, _, _ := strings.Cut(string(amitest.Packets(amitest.NewPeer("198.51.100.7:5062").GuessAccount("1")...)), "SessionID: ")
+		pbx.Play(amitest.Send([]byte(head + "\r\n")))
+		time.Sleep(10 * time.Minute)
+		if s := r.session.Status(); s.Phase != PhaseConnected || s.Gaps != 0 {
+			t.Errorf("status %+v", s)
+		}
+	})
+}
+
 // TestSessionIgnoresEventsBeforeTheLogin has a server that tells of attackers, and of our own address, to someone who
 // is not logged in.
 func TestSessionIgnoresEventsBeforeTheLogin(t *testing.T) {

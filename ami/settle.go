@@ -35,7 +35,8 @@ func (d *Decoder) finish(emit func(Event), respond func([]byte)) {
 
 // isForeign reports whether the current packet is a whole one that is no security event. While another packet waits, it
 // must not end like the rest of that one: injected text can make an orphan look like a response. Nor does a foreign
-// packet end the wait, for it is so short that injected text has room for a forged tail and one of these.
+// packet end the wait, for it is so short that injected text has room for a forged tail and one of these. Behind a torn
+// packet only a response may stand: without the answer to its Ping a session is lost.
 func (d *Decoder) isForeign() bool {
 	p := &d.cur
 	if p.class != classEvent && p.class != classResponse {
@@ -43,7 +44,7 @@ func (d *Decoder) isForeign() bool {
 	}
 	switch d.state {
 	case stateTorn:
-		return false
+		return p.class == classResponse && !p.remote && !p.reach
 	case stateHeld, stateAccused:
 		return !p.remote && !p.reach
 	default:
