@@ -104,7 +104,8 @@ func (e *Engine) found(k key, s *source, r ref, p *pair, o *Observation, okAt ui
 	whispered := !before && p.shielded > typos // by a source that owns other accounts, or in its name
 	// Or let pass as a stale phone's, while the account's owner works elsewhere.
 	taken := !before && okAt != 0 && okAt+ownerNear > p.failAt && int(p.excused)+int(p.shielded) > typos
-	relapsed := !before && p.fails > 0 && s.strikes > 0 && p.failAt <= s.strikeAt // was banned since the first: none counted meanwhile
+	// Or was banned since the first: none counted meanwhile.
+	relapsed := !before && p.fails > 0 && s.attempts > typos && s.strikes > 0 && p.failAt <= s.strikeAt
 	switch {
 	case guessed || whispered || taken || relapsed:
 	case before && p.flags&(pairProven|pairTold) == 0 && int(p.fails)+int(p.excused)+int(p.shielded) > typos && e.on(ruleSpoofSuspected):

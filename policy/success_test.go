@@ -124,25 +124,33 @@ func TestOwnersFindIsTold(t *testing.T) {
 	}
 }
 
-// Who was banned for guesses, and finds the password as soon as the ban is over, is told of, however few of them counted. The
-// next user of that address is not.
+// Who was banned for guesses, and finds the password when the ban is over, is told of, however few of them were on that
+// account. The next user of that address is not, nor is one who erred once on an account that is being attacked.
 func TestFindAfterABanIsTold(t *testing.T) {
-	guess := func(l *lab) {
-		l.feed(guesses(2, attacker)...)
-		l.feed(repeat(4, wrong(attacker, "1007"))...)
+	banned := func(os ...Observation) *lab {
+		l := newLab(t)
+		for i := range 40 {
+			l.feed(wrong(fmt.Sprintf("%d.0.113.5", 20+i), "1009"))
+		}
+		l.drop()
+		l.feed(os...)
 		l.banned()
 		l.drop()
 		l.wait(time.Hour)
+		return l
 	}
-	l := newLab(t)
-	guess(l)
+	guesses := append(guesses(1, attacker), repeat(4, wrong(attacker, "1007"))...)
+	l := banned(guesses...)
 	l.every(time.Second, success(attacker+":31337", "1007"))
 	l.noBan()
 	l.alerted(RuleCompromised)
-	l = newLab(t)
-	guess(l)
+	l = banned(guesses...)
 	l.every(time.Second, wrong(attacker+":31336", "1008"), success(attacker+":31337", "1008"))
 	l.quiet()
+	l = banned(wrong(phone, "1009"))
+	l.every(time.Second, success(phone, "1009"))
+	l.noBan()
+	l.alerted(RuleSuspectLogin)
 }
 
 func TestFirstBanOfACompromisedAccountOnForgeableEvidenceIsShort(t *testing.T) {
