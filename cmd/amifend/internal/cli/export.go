@@ -105,6 +105,9 @@ func writeNFT(w io.Writer, table string, bans []control.Ban, now time.Time) erro
 	slices.Sort(names)
 	fmt.Fprintf(w, "# %s of amifend, %s. Load them with nft -f into a table that amifend has laid out.\n",
 		observe.Count(len(bans), "ban"), now.UTC().Format(time.RFC3339))
+	if slices.ContainsFunc(bans, func(b control.Ban) bool { return b.State == control.StateDry }) {
+		fmt.Fprintln(w, "# This daemon only watches: they are what it would have banned, and no kernel drops them yet.")
+	}
 	for _, name := range names {
 		for part := range slices.Chunk(sets[name], elementsMost) {
 			fmt.Fprintf(w, "add element inet %s %s {\n", table, name)

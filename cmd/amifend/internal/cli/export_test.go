@@ -60,3 +60,17 @@ func TestExportIsLoaded(t *testing.T) {
 		}
 	}
 }
+
+// Bans of a dry run are not passed off as bans that some kernel has.
+func TestExportOfDryRun(t *testing.T) {
+	for state, want := range map[string]bool{control.StateDry: true, control.StateInKernel: false} {
+		bans := []control.Ban{{Prefix: netip.MustParsePrefix("203.0.113.9/32"), Scope: "all", Until: time.Now().Add(time.Hour), State: state}}
+		var text strings.Builder
+		if err := writeNFT(&text, "amifend", bans, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(text.String(), "only watches"); got != want {
+			t.Errorf("%s: %s", state, text.String())
+		}
+	}
+}
