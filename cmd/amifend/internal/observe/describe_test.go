@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,6 +26,18 @@ func TestDescribe(t *testing.T) {
 		if got := Describe(evidence, []string{"office", "branch"}); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
+	}
+}
+
+func TestServers(t *testing.T) {
+	of := func(servers ...uint16) (out []policy.Evidence) {
+		for _, s := range servers {
+			out = append(out, policy.Evidence{Server: s})
+		}
+		return out
+	}
+	if got := Servers(of(1, 2, 0, 1, 9), []string{"office", "branch"}); !slices.Equal(got, []string{"branch", "office"}) {
+		t.Errorf("got %q", got)
 	}
 }
 

@@ -58,17 +58,39 @@ func TestAccountOfACall(t *testing.T) {
 		service ami.Service
 		account string
 		want    string
+		call    bool
 	}{
-		{ami.KindChallengeSent, ami.ServiceSIP, "sip:1001@192.0.2.10", "1001"},
-		{ami.KindChallengeSent, ami.ServiceSIP, "sips:1001@192.0.2.10", "1001"},
-		{ami.KindChallengeSent, ami.ServiceSIP, "1001", "1001"},
-		{ami.KindInvalidPassword, ami.ServiceSIP, "sip:1001@192.0.2.10", "sip:1001@192.0.2.10"},
-		{ami.KindChallengeSent, ami.ServicePJSIP, "sip:1001@192.0.2.10", "sip:1001@192.0.2.10"},
+		{ami.KindChallengeSent, ami.ServiceSIP, "sip:1001@192.0.2.10", "1001", true},
+		{ami.KindChallengeSent, ami.ServiceSIP, "sips:1001@192.0.2.10", "1001", true},
+		{ami.KindChallengeSent, ami.ServiceSIP, "1001", "1001", false},
+		{ami.KindInvalidPassword, ami.ServiceSIP, "sip:1001@192.0.2.10", "sip:1001@192.0.2.10", false},
+		{ami.KindChallengeSent, ami.ServicePJSIP, "sip:1001@192.0.2.10", "sip:1001@192.0.2.10", false},
 	} {
 		ev := event
 		ev.Kind, ev.Service, ev.Account = tt.kind, tt.service, []byte(tt.account)
-		if got, _ := (Translator{Hasher: h}).Observation(ev, 0); got.Account != h.Label([]byte(tt.want)) {
-			t.Errorf("%s %s %s: got %q", tt.service, tt.kind, tt.account, got.Account.Bytes())
+		if got, _ := (Translator{Hasher: h}).Observation(ev, 0); got.Account != h.Label([]byte(tt.want)) || got.Call != tt.call {
+			t.Errorf("%s %s %s: got %q, a call: %v", tt.service, tt.kind, tt.account, got.Account.Bytes(), got.Call)
+		}
+	}
+}
+
+// Only a challenge has a nonce that is its own, and only chan_sip names it.
+func TestChallenge(t *testing.T) {
+	h := policy.NewHasher(7)
+	nonce := []byte("0x1b2c")
+	for name, tt := range map[string]struct {
+		kind   ami.Kind
+		detail []byte
+		want   uint64
+	}{
+		"chan_sip's": {ami.KindChallengeSent, nonce, h.Session(nonce)},
+		"PJSIP's":    {ami.KindChallengeSent, nil, 0},
+		"a failure":  {ami.KindInvalidPassword, nonce, 0},
+	} {
+		ev := event
+		ev.Kind, ev.Detail = tt.kind, tt.detail
+		if got, _ := (Translator{Hasher: h}).Observation(ev, 0); got.Challenge != tt.want {
+			t.Errorf("%s: got %x, want %x", name, got.Challenge, tt.want)
 		}
 	}
 }
