@@ -158,6 +158,7 @@ func (e *Engine) touchPair(k key, s *source, id accountID) (*pair, ref) {
 	}
 	e.pairs.mark(r)
 	p := &e.pairs.at(r).val
+	p.outlive(e.sec)
 	if e.sec > p.touched {
 		p.debt *= fade(e.sec-p.touched, e.half)
 		p.slowDebt *= fade(e.sec-p.touched, e.slowHalf)
@@ -172,8 +173,21 @@ func (e *Engine) touchPair(k key, s *source, id accountID) (*pair, ref) {
 // anew forgets the failures of a pair from before its source was pardoned.
 func (p *pair) anew(s *source) {
 	if p.pardon != s.pardon {
-		*p = pair{okAt: p.okAt, touched: p.touched, pardon: s.pardon, flags: p.flags & (pairOwned | pairStranger | pairStrangerProven)}
+		p.forget(s.pardon)
 	}
+}
+
+// outlive forgets the failures of a pair that its source does not count as owned, as after a crash, when the source may have been
+// pardoned and forgotten since: see pardonedLately.
+func (p *pair) outlive(now uint32) {
+	if p.okAt != 0 && p.flags&pairOwned == 0 && now-p.touched >= seconds(triedMemory) {
+		p.forget(p.pardon)
+	}
+}
+
+// forget forgets the failures of a pair.
+func (p *pair) forget(pardon uint8) {
+	*p = pair{okAt: p.okAt, touched: p.touched, pardon: pardon, flags: p.flags & (pairOwned | pairStranger | pairStrangerProven)}
 }
 
 // forgetPair forgets an account at a source.

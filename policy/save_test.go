@@ -207,6 +207,7 @@ func sameLasting(t rapid.TB, a, b *Engine) {
 			if s := e.sources.get(k.host()); s != 0 {
 				p.anew(&e.sources.at(s).val)
 			}
+			p.outlive(e.sec)
 			p.flags &^= pairChallenged
 			p.pardon = 0
 			return p
