@@ -12,6 +12,7 @@ import (
 type sighting struct {
 	policy.Observation
 	made int64 // reception less the stream's lag, nanoseconds since the Unix epoch
+	own  bool  // of our own login
 }
 
 // translator turns one session's events into sightings. It allocates nothing.
@@ -29,7 +30,7 @@ func (t *translator) sighting(ev ami.Event) (sighting, bool) {
 	if !ok {
 		return sighting{}, false
 	}
-	return sighting{Observation: o, made: now - int64(t.behind(now, ev))}, true
+	return sighting{Observation: o, made: now - int64(t.behind(now, ev)), own: ev.Own}, true
 }
 
 // behind is how late ev is. The EventTV of a tainted event may be an attacker's.

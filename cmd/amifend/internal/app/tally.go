@@ -60,13 +60,13 @@ func (t *tally) begin() {
 	t.sums = &sums{servers: t.servers, sources: make(map[sourceName]events), accounts: make(map[accountName]events)}
 }
 
-// count counts s if it is a failed attempt or a login.
+// count counts s if it is a failed attempt or a login of somebody else.
 func (t *tally) count(s *sighting) {
 	var e events
 	switch {
 	case t.weights[s.Kind] != 0 || s.Injected:
 		e.failures = 1
-	case s.Kind == policy.KindSuccessfulAuth:
+	case s.Kind == policy.KindSuccessfulAuth && !s.own:
 		e.logins = 1
 	default:
 		return

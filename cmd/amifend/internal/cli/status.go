@@ -70,6 +70,9 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 		if j.Problem != "" {
 			state = "FAILING: " + j.Problem
 		}
+		if j.Waiting > 0 {
+			state += ", " + observe.Count(j.Waiting, "change") + " of bans not written yet"
+		}
 		fmt.Fprintf(w, "journal   %s, %.1f MB: %s\n", j.Path, float64(j.Size)/1e6, state)
 	}
 	e := s.Engine

@@ -25,7 +25,7 @@ func TestWriteStatus(t *testing.T) {
 		},
 		Engine:   control.Engine{Observed: 100, Counted: 40, Protected: 1, Shielded: 2, Covered: 3},
 		Firewall: control.Firewall{Name: "nftables table inet amifend", State: "failing", Bans: 312, Pending: 4, Waiting: 1, Denied: &control.Denied{Listed: 1000, Ranges: 900, Spared: 2, State: control.StateInKernel, Dropped: &seven}},
-		Journal:  &control.Journal{Path: "/var/lib/amifend/journal.db", Size: 1_250_000, Problem: "the disk is full"},
+		Journal:  &control.Journal{Path: "/var/lib/amifend/journal.db", Size: 1_250_000, Problem: "the disk is full", Waiting: 12},
 		Health:   []control.Warning{{About: "server branch", What: "no events: refused", Do: "start Asterisk"}, {About: "firewall", What: "the kernel refuses"}},
 	}
 	var b strings.Builder
@@ -43,7 +43,7 @@ new     connecting
 firewall  nftables table inet amifend, failing: 312 bans, 4 not in the kernel yet, 1 waiting for room
           never banned: 14 prefixes (amifend allow --list)
           always dropped: 1000 listed prefixes, 7 packets; 2 spared (amifend check)
-journal   /var/lib/amifend/journal.db, 1.2 MB: FAILING: the disk is full
+journal   /var/lib/amifend/journal.db, 1.2 MB: FAILING: the disk is full, 12 changes of bans not written yet
 events    100 since the start: 40 attempts counted,
           left out: 1 of protected sources, 2 in the name of proved ones, 3 of banned ones
 

@@ -48,7 +48,11 @@ func (t *teller) verdict(x *policy.Explanation) {
 	switch {
 	case x.Banned:
 		t.line("%s is banned as %s, scope %s, from %s until %s", x.Addr, x.Ban.Prefix, x.Ban.Scope, t.stamp(x.Ban.From), t.stamp(x.Ban.Until))
-		t.line("  rule:      %s (score %.2f, %s, ban number %d)", x.Ban.Rule, x.Ban.Score, observe.Count(x.Ban.Attempts, "attempt"), x.Ban.Strike)
+		if x.Ban.Strike > 0 {
+			t.line("  rule:      %s (score %.2f, %s, ban number %d)", x.Ban.Rule, x.Ban.Score, observe.Count(x.Ban.Attempts, "attempt"), x.Ban.Strike)
+		} else { // an operator's, or one that was found in the kernel
+			t.line("  rule:      %s", x.Ban.Rule)
+		}
 		if x.Ban.Seen > 0 {
 			t.line("  since:     %s, the last at %s", observe.Count(x.Ban.Seen, "event"), t.stamp(x.Ban.LastSeen))
 		}
