@@ -95,7 +95,8 @@ func TestTextOfEachState(t *testing.T) {
 		"a stranger": {policy.Explanation{Addr: addr}, []string{"203.0.113.5 is not banned, and nothing is held against it\n"}, []string{"next:", "\n  "}},
 		"banned by hand": {
 			policy.Explanation{Addr: addr, Banned: true, Ban: policy.Ban{Prefix: netip.PrefixFrom(addr, 32), Rule: policy.RuleOperator}},
-			[]string{"  rule:      operator\n"}, []string{"score", "number"},
+			[]string{"  rule:      operator\n"},
+			[]string{"score", "number"},
 		},
 		"allowlisted": {policy.Explanation{Addr: addr, Protected: "allowlist"}, []string{"203.0.113.5 is never banned: allowlist\n"}, []string{"next:", "not banned"}},
 		"a suspect": {
