@@ -105,7 +105,7 @@ func TestOperatorsBanIsOnTheDisk(t *testing.T) {
 			t.Fatalf("the journal says %q of %s", got, prefix)
 		}
 	}
-	db, err := sql.Open("sqlite", "file:"+file+"?_txlock=immediate")
+	db, err := sql.Open("sqlite", "file:"+file+"?_txlock=immediate&_pragma=busy_timeout(2000)")
 	if err != nil {
 		t.Fatal(err)
 	}
