@@ -36,30 +36,27 @@ func (o Options) checkTrunks(ctx context.Context, set protect.Set) (s section, p
 	}
 	var missing []pbxconf.Trunk
 	told := map[string]bool{}
+	once := func(say func(string, ...any), text string) { // a trunk stands in several places
+		if !told[text] {
+			told[text] = true
+			say("%s", text)
+		}
+	}
 	for _, t := range trunks {
 		open, why := exposed(t, addrs[t.Host], set)
-		if open && followed(found[t.Host], o.Config.Names) {
-			open, why = false, "allowlist ([allow] names)"
-		}
-		if !open {
-			if text := fmt.Sprintf("%s is never banned: %s", trunkText(t, addrs), why); !told[text] {
-				told[text] = true
-				s.ok("%s", text)
-			}
+		switch {
+		case !open:
+			once(s.ok, fmt.Sprintf("%s is never banned: %s", trunkText(t, addrs), why))
 			continue
+		case followed(found[t.Host], o.Config.Names):
+			once(s.ok, trunkText(t, addrs)+" is never banned: allowlist ([allow] names)")
+			continue
+		case t.Host != "" && len(addrs[t.Host]) == 0:
+			once(s.warn, fmt.Sprintf("%s does not resolve now, so nobody can tell whether it is allowed (%s)", t.Host, plain(t.Where)))
+		default:
+			once(s.warn, fmt.Sprintf("%s can be banned (%s)", trunkText(t, addrs), plain(t.Where)))
 		}
 		missing = append(missing, t)
-		if t.Host != "" && len(addrs[t.Host]) == 0 {
-			if text := fmt.Sprintf("%s does not resolve now, so nobody can tell whether it is allowed (%s)", t.Host, plain(t.Where)); !told[text] {
-				told[text] = true
-				s.warn("%s", text)
-			}
-			continue
-		}
-		if text := fmt.Sprintf("%s can be banned (%s)", trunkText(t, addrs), plain(t.Where)); !told[text] {
-			told[text] = true
-			s.warn("%s", text)
-		}
 	}
 	if len(missing) == 0 {
 		return s, ""

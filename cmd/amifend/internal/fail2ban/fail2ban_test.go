@@ -72,9 +72,10 @@ func TestReadARealDatabase(t *testing.T) {
 	}
 }
 
-// What is no address is told, and never becomes one.
-func TestStrangeRows(t *testing.T) {
-	path := database(t)
+// writable opens a copy of the recorded database to be changed.
+func writable(t *testing.T) (path string, db *sql.DB) {
+	t.Helper()
+	path = database(t)
 	if err := os.Chmod(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +83,13 @@ func TestStrangeRows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	t.Cleanup(func() { db.Close() })
+	return path, db
+}
+
+// What is no address is told, and never becomes one.
+func TestStrangeRows(t *testing.T) {
+	path, db := writable(t)
 	if _, err := db.Exec("DELETE FROM bips"); err != nil {
 		t.Fatal(err)
 	}
@@ -102,15 +109,7 @@ func TestStrangeRows(t *testing.T) {
 
 // A row whose cells are of other types than fail2ban writes hides no other row.
 func TestRowsOfOtherTypes(t *testing.T) {
-	path := database(t)
-	if err := os.Chmod(path, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	db, err := sql.Open("sqlite", strings.NewReplacer("#", "%23", "?", "%3f").Replace("file:"+path))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
+	path, db := writable(t)
 	if _, err := db.Exec(`DELETE FROM bips; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 20)
 		INSERT INTO bips SELECT 'host'||i, 'asterisk', 1795422848, 600, 1, '' FROM n;
 		INSERT INTO bips VALUES ('203.0.113.5', 'asterisk', 1795422848.5, 600, 1, ''), ('203.0.113.6', 'asterisk', 'yesterday', 600, 1, ''),
