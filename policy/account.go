@@ -19,8 +19,6 @@ type account struct {
 	proven    float32 // those of them with proven evidence
 	at        uint32
 	okAt      uint32 // the last success on it, 0 if there was none
-	crowdAt   uint32 // since when crowd counts; neither is saved
-	crowd     uint16 // addresses that proved themselves by it
 	server    uint16
 	n         uint8
 	text      [labelText]byte
@@ -47,13 +45,13 @@ func (k pairKey) host() host { return host{k.hi, k.lo} }
 
 // pair is what is remembered of an account at one source. Times are seconds since the Unix epoch.
 type pair struct {
-	okAt          uint32  // the last success, 0 if there was none
-	failAt        uint32  // the first failure since then
-	touched       uint32  // the last event
-	minuteAt      uint32  // when the minute began in which rate counts
-	debt          float32 // what its failures have added to the source's scores, as of touched
-	slowDebt      float32
+	okAt          uint32 // the last success, 0 if there was none
+	failAt        uint32 // the first failure since then
+	touched       uint32 // the last event
+	minuteAt      uint32 // when the minute began in which rate counts
+	debt          debt   // what its failures have added to the source's scores, as of touched
 	fails         uint16 // failures since the last success that counted
+	provenFails   uint16 // those of them that were proven
 	excused       uint16 // those that rule misconfigured_endpoint let pass
 	shielded      uint16 // those that were not held against a proved source, since they may be forged
 	pardon        uint8  // the number of the latest pardon of its source, see anew
@@ -160,8 +158,7 @@ func (e *Engine) touchPair(k key, s *source, id accountID) (*pair, ref) {
 	p := &e.pairs.at(r).val
 	p.outlive(e.sec)
 	if e.sec > p.touched {
-		p.debt *= fade(e.sec-p.touched, e.half)
-		p.slowDebt *= fade(e.sec-p.touched, e.slowHalf)
+		p.debt.fade(fade(e.sec-p.touched, e.half), fade(e.sec-p.touched, e.slowHalf))
 		p.touched = e.sec
 	}
 	if s != nil {
@@ -232,6 +229,15 @@ func (s *source) fail(p *pair, proven bool) (first bool) {
 	return first
 }
 
+// charge notes that a failure counted.
+func (p *pair) charge(ev *Evidence) {
+	p.fails = count16(p.fails)
+	if ev.Proven() {
+		p.provenFails = count16(p.provenFails)
+	}
+	p.debt.add(ev)
+}
+
 // expirePairs forgets the accounts at sources that were quiet for long. It does so exactly in time, since verdicts depend
 // on how many there are; each was at least one observation, so this is no more work than observing was.
 func (e *Engine) expirePairs() {
@@ -271,7 +277,7 @@ func (e *Engine) strangersOn(id accountID, ev *Evidence, l *Label, first, firstP
 	if a.okAt == 0 && whole(a.strangers) > 1 {
 		e.accounts.move(r, listGuessed)
 	}
-	if ev.Proven {
+	if ev.Proven() {
 		return whole(a.proven - 1)
 	}
 	return whole(a.strangers - 1)

@@ -23,17 +23,14 @@ const (
 	toldSeconds = 20
 )
 
-// evidence is what an observation says about its source.
+// evidence returns what an observation says about its source.
 func (e *Engine) evidence(o *Observation) Evidence {
 	ev := Evidence{
-		At: e.now, Kind: o.Kind, Service: o.Service, Proven: o.Stream, Unknown: o.Unknown, Server: o.Server, Port: o.Source.Port(), Account: o.Account,
-		dialled: o.dialled,
+		At: e.now, Kind: o.Kind, Service: o.Service, Chooser: o.Chooser(), Unknown: o.Unknown,
+		Server: o.Server, Port: o.Source.Port(), Account: o.Account, dialled: o.dialled,
 	}
-	switch {
-	case o.Injected:
+	if o.Injected {
 		ev.Kind = KindInjection
-	case o.Kind == KindInvalidPassword && o.Service == ServiceSIP && o.RoundTrip:
-		ev.Proven = ev.Proven || o.answers || !e.isProved(hostKey(o.Source.Addr()))
 	}
 	ev.Weight = e.weight(ev.Kind, o.Unknown, o.Service)
 	return ev
@@ -50,12 +47,6 @@ func (e *Engine) weight(kind Kind, unknown bool, service Service) float32 {
 	return float32(e.opt.Weights[kind])
 }
 
-// isProved says whether a source is proved, without touching its record.
-func (e *Engine) isProved(k key) bool {
-	r := e.sources.get(k.host())
-	return r != 0 && e.proved(&e.sources.at(r).val)
-}
-
 // count adds an attempt to the scores of its source, and decides. A rule of its own is a trap: it bans at the first attempt.
 func (e *Engine) count(k key, ev Evidence, own ruleID) {
 	if ev.Weight <= 0 {
@@ -67,21 +58,22 @@ func (e *Engine) count(k key, ev Evidence, own ruleID) {
 	}
 	s, r := e.touch(k)
 	id := e.accountOf(ev.Server, ev.Service, &ev.Account)
-	p := e.failing(k, s, id, ev.Proven)
+	p := e.failing(k, s, id, ev.Proven())
 	if p.fails == 0 && p.excused == 0 && p.shielded == 0 {
 		p.failAt = e.sec
 	}
 	s.failPort = ev.Port
-	if ev.Proven {
+	if ev.Proven() {
 		p.flags |= pairProven
 	}
 	first, others := false, 0
 	if ev.Kind != KindInjection {
-		first = s.fail(p, ev.Proven)
+		first = s.fail(p, ev.Proven())
 	}
 	if p.okAt == 0 && ev.Kind != KindInjection && !ev.Unknown && ev.Account.n > 0 {
-		firstHere, firstProven := p.stranger(ev.Proven)
+		firstHere, firstProven := p.stranger(ev.Proven())
 		others = e.strangersOn(id, &ev, &ev.Account, firstHere, firstProven)
+		e.accountAttacked(id, &ev)
 	}
 	if own == ruleNone && e.misconfigured(k, s, p, id, &ev, others) {
 		e.stats.Excused++
@@ -91,16 +83,14 @@ func (e *Engine) count(k key, ev Evidence, own ruleID) {
 		e.weigh(s, p, &ev, first, others)
 	}
 	ev.Weight += e.arrears(s, p, &ev)
-	if !ev.Proven && e.shielded(s, &ev) {
+	if !ev.Proven() && e.proved(s) {
 		e.stats.Shielded++
 		p.shielded = count16(p.shielded)
 		e.guessing(k, s, r, p, id, &ev, others)
 		return
 	}
 	e.stats.Counted++
-	p.fails = count16(p.fails)
-	p.debt += ev.Weight
-	p.slowDebt += ev.Weight
+	p.charge(&ev)
 	e.add(s, &ev)
 	e.keep(k, ev)
 	e.decide(k, s, r, &ev, covered, own)
@@ -136,7 +126,7 @@ func (e *Engine) counts(k key, ev *Evidence) (covered Scope, ok bool) {
 	if br := e.covering(k); br != 0 {
 		covered = e.bans.at(br).val.scope
 	}
-	if covered == ScopeAll || covered == ScopeSIP && !ev.Proven {
+	if covered == ScopeAll || covered == ScopeSIP && !ev.Proven() {
 		e.stats.Covered++
 		return covered, false
 	}
@@ -152,7 +142,7 @@ func (e *Engine) misconfigured(k key, s *source, p *pair, id accountID, ev *Evid
 	limit := perMinute
 	if p.okAt == 0 {
 		failing, trust := s.failed, e.trust(s)
-		if ev.Proven {
+		if ev.Proven() {
 			failing = s.failedProven
 		}
 		switch {
@@ -175,7 +165,7 @@ func (e *Engine) misconfigured(k key, s *source, p *pair, id accountID, ev *Evid
 		return false
 	}
 	p.excused = count16(p.excused)
-	if ev.Proven {
+	if ev.Proven() {
 		p.excusedProven = bump(p.excusedProven, 1)
 	}
 	if lasted := e.sec - p.failAt; p.excused >= toldAfter && lasted >= toldSeconds && p.flags&pairTold == 0 {
@@ -225,7 +215,7 @@ func (e *Engine) arrears(s *source, p *pair, ev *Evidence) float32 {
 	}
 	n := 0
 	excused, failing, score := int(p.excused), s.failed, s.guess+s.forgeable
-	if ev.Proven {
+	if ev.Proven() {
 		excused, failing, score = int(p.excusedProven), s.failedProven, s.proven // what is forged makes nothing else heavier
 	}
 	if p.fails == 0 && p.shielded == 0 && e.sec-p.failAt < 60 {
@@ -245,7 +235,7 @@ func (e *Engine) weigh(s *source, p *pair, ev *Evidence, first bool, others int)
 	if first && e.on(ruleEnumeration) {
 		// Unknown accounts weigh their full weight at once, known ones catch up: either way the fourth one bans.
 		n := float32(s.failed)
-		if ev.Proven {
+		if ev.Proven() {
 			n = float32(s.failedProven) // what is forged makes nothing else heavier
 		}
 		if guess {
@@ -258,12 +248,14 @@ func (e *Engine) weigh(s *source, p *pair, ev *Evidence, first bool, others int)
 		factor *= crowd(others)
 	}
 	if stranger := s.owns == 0 && p.okAt == 0 && !e.proved(s) && ev.Kind != KindInjection; stranger {
-		n := e.strangersOn(e.accountOf(ev.Server, ev.Service, &everyAccount), ev, &everyAccount, s.attempts == 0, false)
-		if !guess && first && !ev.Proven && e.on(ruleServerAttack) {
+		all := e.accountOf(ev.Server, ev.Service, &everyAccount)
+		n := e.strangersOn(all, ev, &everyAccount, s.attempts == 0, false)
+		e.serverAttacked(all, ev)
+		if !guess && first && !ev.Proven() && e.on(ruleServerAttack) {
 			factor = max(factor, siege(n, s.failed))
 		}
 	}
-	if ev.Proven {
+	if ev.Proven() {
 		factor = min(factor, maxProvenFactor)
 	}
 	ev.Weight *= min(factor, maxFactor)
@@ -304,12 +296,6 @@ func siege(n int, accounts uint8) float32 {
 	}
 }
 
-// shielded says whether forgeable evidence must not be held against a source: it proved itself. Who failed before his first
-// proof, from the same port, is not washed by it.
-func (e *Engine) shielded(s *source, ev *Evidence) bool {
-	return e.proved(s) && (s.flags&washed == 0 || ev.Port != s.okPort)
-}
-
 // guessing judges forgeable evidence in the name of a proved source: it tells of it when a stranger would be banned.
 func (e *Engine) guessing(k key, s *source, r ref, p *pair, id accountID, ev *Evidence, others int) {
 	if !e.on(ruleProvedGuessing) {
@@ -338,7 +324,8 @@ func (e *Engine) guessing(k key, s *source, r ref, p *pair, id accountID, ev *Ev
 	if e.opt.BanProvedGuessers && about.account == 0 {
 		e.keep(k, *ev)
 		e.banHost(k, s, r, banCase{
-			scope: ScopeSIP, rule: ruleProvedGuessing, score: s.guess, attempts: s.attempts + 1, forgeable: true, patient: e.patient(k),
+			scope: ScopeSIP, rule: ruleProvedGuessing, score: s.guess, attempts: s.attempts + 1, forgeable: true,
+			brief: !ev.Chooser.needsSpoofing(), patient: e.patient(k), chooser: ev.Chooser,
 		})
 	}
 }

@@ -109,8 +109,10 @@ type banCase struct {
 	rule      ruleID
 	score     float32
 	attempts  uint16
+	chooser   Chooser
 	forgeable bool // it rests on evidence that could have been forged: it is short at first, and limited in number
 	patient   bool // but that evidence spans two minutes
+	brief     bool // anybody could have chosen the address: it lasts ten minutes at most, and is no strike
 	short     bool // it never lasts longer than the first: the source has proved itself, or did some time ago
 	wide      bool // it is a prefix: on forgeable evidence it lasts BanTime at most, and counts as forgeablePrefix bans
 }
@@ -133,26 +135,40 @@ func (e *Engine) ban(k key, strikes *uint8, strikeAt *uint32, c banCase) bool {
 	if !running {
 		*b = ban{from: e.now}
 	}
-	if !running || *strikes == 0 {
-		*strikes = bump(*strikes, 1)
+
+	// A larger ban in the place of one that was no strike is a strike.
+	strike := uint8(0)
+	if !c.brief {
+		if b.strike == 0 {
+			*strikes = bump(*strikes, 1)
+		}
+		strike = *strikes
 	}
-	d := e.duration(*strikes, c.forgeable)
-	switch {
-	case c.short:
-		d = min(d, firstForgeable)
-	case c.wide && c.forgeable:
-		d = min(d, e.opt.BanTime)
+	b.until = max(b.until, e.now+int64(e.banTime(strike, c)))
+	if !c.brief {
+		*strikeAt = secondOf(b.until)
 	}
-	b.until = max(b.until, e.now+int64(d))
-	b.scope, b.rule, b.attempts, b.strike, b.score = c.scope, c.rule, c.attempts, *strikes, c.score
-	*strikeAt = secondOf(b.until)
+
+	b.scope, b.rule, b.attempts, b.strike, b.score = c.scope, c.rule, c.attempts, strike, c.score
 	e.bans.move(br, listOf(c.scope))
 	e.emit(Verdict{
 		Action: ActionBan, Scope: c.scope, Prefix: k.prefix(), At: e.now, Duration: time.Duration(b.until - e.now),
-		Rule: c.rule.String(), Score: float64(c.score), Attempts: int(c.attempts), Strike: int(*strikes),
-		Evidence: e.exportEvidence(k, c.attempts),
+		Rule: c.rule.String(), Score: float64(c.score), Attempts: int(c.attempts), Strike: int(strike),
+		Chooser: c.chooser, Evidence: e.exportEvidence(k, c.attempts),
 	})
 	return true
+}
+
+// banTime returns how long a ban lasts.
+func (e *Engine) banTime(strike uint8, c banCase) time.Duration {
+	d := e.duration(strike, c.forgeable)
+	switch {
+	case c.brief, c.short:
+		return min(d, firstForgeable)
+	case c.wide && c.forgeable:
+		return min(d, e.opt.BanTime)
+	}
+	return d
 }
 
 // duration returns how long the ban of a strike lasts. The first one on forgeable evidence is short: forged packets make it,

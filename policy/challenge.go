@@ -8,9 +8,8 @@ import (
 // silent is what is remembered of a source that was challenged and never succeeded. Times are seconds since the Unix
 // epoch.
 type silent struct {
-	at       int64   // when it was challenged about one account more than phones explain, nanoseconds
-	debt     float32 // what its challenges added to its scores, as of debtAt
-	slowDebt float32
+	at       int64 // when it was challenged about one account more than phones explain, nanoseconds
+	debt     debt  // what its challenges added to its scores, as of debtAt
 	debtAt   uint32
 	accounts uint16 // that were challenged
 	weighed  uint16 // of them, those that count in its scores
@@ -95,8 +94,7 @@ func (e *Engine) unanswered(r ref) {
 	ev.At = e.now
 	ev.Weight = min(unansweredWeight*float32(n), maxScore*float32(e.opt.Threshold))
 	e.decaySilent(q)
-	q.debt += ev.Weight
-	q.slowDebt += ev.Weight
+	q.debt.add(&ev)
 	e.silents.move(r, listPlain)
 	covered, ok := e.counts(en.key, &ev)
 	if !ok {
@@ -120,20 +118,19 @@ func (e *Engine) nextUnanswered() (ref, int64) {
 
 // decaySilent brings what challenges added to scores to now.
 func (e *Engine) decaySilent(q *silent) {
-	q.debt *= fade(e.sec-q.debtAt, e.half)
-	q.slowDebt *= fade(e.sec-q.debtAt, e.slowHalf)
+	q.debt.fade(fade(e.sec-q.debtAt, e.half), fade(e.sec-q.debtAt, e.slowHalf))
 	q.debtAt = e.sec
 }
 
-// answered forgets, at a source's success, what was held against it for its challenges.
-func (e *Engine) answered(k key, s *source) {
+// answered forgets, at a source's success, what was held against it for its challenges, as far as that
+// success may forgive it.
+func (e *Engine) answered(k key, s *source, by Chooser) {
 	r := e.silents.get(k)
 	if r == 0 {
 		return
 	}
 	q := &e.silents.at(r).val
 	e.decaySilent(q)
-	s.proven, s.forgeable = less(s.proven, s.forgeable, q.debt)
-	s.slowProven, s.slowForgeable = less(s.slowProven, s.slowForgeable, q.slowDebt)
+	e.forgive(s, &q.debt, by)
 	e.silents.remove(r)
 }

@@ -15,6 +15,7 @@ const (
 	tagSilents
 	tagTrails
 	tagAlerts
+	tagVouchers
 	tagPardon // no table: what was held against a host, or a prefix and all in it, is forgotten
 	tagLift   // no table: what was held against a prefix itself
 )
@@ -86,6 +87,11 @@ func (e *Engine) newColumns() []coded {
 		&column[alertKey, uint32]{
 			tag: tagAlerts, t: e.alerts, key: (*alertKey).code, val: codeSecond, age: func(at *uint32) int64 { return int64(*at) },
 			list: func(*entry[alertKey, uint32]) uint8 { return listAll },
+		},
+		&column[accountID, voucher]{
+			tag: tagVouchers, t: e.vouchers, key: (*accountID).code, val: (*voucher).code,
+			age:  func(v *voucher) int64 { return int64(max(v.at[0], v.provedSince)) },
+			list: func(*entry[accountID, voucher]) uint8 { return listAll },
 		},
 	}
 }

@@ -86,8 +86,16 @@ func TestManyOwnersWhoGuessALittleAreTold(t *testing.T) {
 		owner := fmt.Sprintf("192.%d.0.1", 16+i)
 		l.feed(success(owner, fmt.Sprint(i)), wrong(owner, "1007"))
 	}
-	if v := l.alerted(RuleProvedGuessing); string(v.Account.Bytes()) != "1007" {
-		t.Errorf("got %s", brief(v))
+	l.noBan()
+	for _, rule := range []string{RuleProvedGuessing, RuleAccountAttacked} {
+		if n := l.count(ActionAlert, rule); n != 1 {
+			t.Errorf("%s: told %d times, want once: %v", rule, n, l.told())
+		}
+	}
+	for _, v := range l.got {
+		if string(v.Account.Bytes()) != "1007" {
+			t.Errorf("got %s", brief(v))
+		}
 	}
 }
 

@@ -2,42 +2,53 @@ package policy
 
 import "slices"
 
-// due says what a source's scores ask for, and by which rule.
-func (e *Engine) due(s *source, ev *Evidence) (Scope, ruleID) {
+// due returns what a source's scores ask for, by which rule, and who could have chosen the address on
+// the evidence that this needs.
+func (e *Engine) due(s *source) (Scope, ruleID, Chooser) {
 	slow := slowFactor * e.limit
-	proven, slowly := e.on(ruleProvenScore), e.on(ruleLongMemory)
+	quickly, slowly := e.on(ruleScore), e.on(ruleLongMemory)
 	switch {
-	case proven && s.proven > e.limit:
-		return ScopeAll, ruleProvenScore
+	case e.on(ruleProvenScore) && s.proven > e.limit:
+		return ScopeAll, ruleProvenScore, ChooserNobody
 	case slowly && s.slowProven > slow:
-		return ScopeAll, ruleLongMemory
-	case e.shielded(s, &Evidence{Port: ev.Port}):
-		return ScopeNone, ruleNone
-	case e.on(ruleScore) && s.proven+s.forgeable > e.limit:
-		return ScopeSIP, ruleScore
+		return ScopeAll, ruleLongMemory, ChooserNobody
+
+	// What follows rests on evidence that could have been forged.
+	case e.proved(s):
+		return ScopeNone, ruleNone, ChooserNobody
+	case quickly && s.proven+spoofedPart(s.forgeable, s.chosen) > e.limit:
+		return ScopeSIP, ruleScore, ChooserSpoofer
+	case slowly && s.slowProven+spoofedPart(s.slowForgeable, s.slowChosen) > slow:
+		return ScopeSIP, ruleLongMemory, ChooserSpoofer
+	case quickly && s.proven+s.forgeable > e.limit:
+		return ScopeSIP, ruleScore, ChooserAnybody
 	case slowly && s.slowProven+s.slowForgeable > slow:
-		return ScopeSIP, ruleLongMemory
+		return ScopeSIP, ruleLongMemory, ChooserAnybody
 	}
-	return ScopeNone, ruleNone
+	return ScopeNone, ruleNone, ChooserNobody
 }
 
 // decide bans what an attempt made due: the host, or prefixes that it is in. A rule of its own, if it has one, names the
 // ban.
 func (e *Engine) decide(k key, s *source, r ref, ev *Evidence, covered Scope, own ruleID) {
-	want, rule := e.due(s, ev)
+	want, rule, chooser := e.due(s)
 	switch {
 	case trap(own):
 		want = ScopeSIP
-		if ev.Proven {
+		if ev.Proven() {
 			want = ScopeAll
 		}
-		rule = own
+		rule, chooser = own, ev.Chooser
 	case own != ruleNone && want != ScopeNone:
 		rule = own
 	}
+
+	// One packet that may be forged is no offence of the prefix, nor is what anybody can do in the name
+	// of an address.
 	banned, offence := covered, want
-	if trap(own) && !ev.Proven {
-		offence = ScopeNone // one packet that may be forged
+	once, brief := trap(own) && !ev.Proven(), want != ScopeNone && !chooser.needsSpoofing()
+	if once || brief {
+		offence = ScopeNone
 	}
 	for _, sp := range k.spreads() {
 		nk := k.masked(sp.bits)
@@ -60,10 +71,11 @@ func (e *Engine) decide(k key, s *source, r ref, ev *Evidence, covered Scope, ow
 		}
 	}
 	c := banCase{
-		scope: want, rule: rule, score: score, attempts: s.attempts, forgeable: want != ScopeAll, patient: e.patient(k),
+		scope: want, rule: rule, score: score, attempts: s.attempts, chooser: chooser,
+		forgeable: want != ScopeAll, patient: e.patient(k), brief: brief,
 		short: want != ScopeAll && (e.proved(s) || s.owns > 0),
 	}
-	if e.banHost(k, s, r, c) && offence != ScopeNone {
+	if e.banHost(k, s, r, c) && !once {
 		e.settle(k, s, offence)
 	}
 }
@@ -71,8 +83,8 @@ func (e *Engine) decide(k key, s *source, r ref, ev *Evidence, covered Scope, ow
 // trap says whether a rule bans at the first attempt, whatever the score is.
 func trap(r ruleID) bool { return r == ruleInjection || r == ruleCanary }
 
-// settle takes what the ban of a host answers from the scores of its prefixes: its neighbours do not answer for it. They
-// remember that it was banned.
+// settle takes what the ban of a host answers from the scores of its prefixes: its neighbours do not
+// answer for it. They remember that it was banned, unless scope is ScopeNone.
 func (e *Engine) settle(k key, s *source, scope Scope) {
 	for _, sp := range k.spreads() {
 		nk := k.masked(sp.bits)
@@ -81,7 +93,9 @@ func (e *Engine) settle(k key, s *source, scope Scope) {
 		most := float32(s.attempts) * float32(e.opt.Threshold) / 3
 		n.proven = max(0, n.proven-min(s.proven, most))
 		n.forgeable = max(0, n.forgeable-min(s.forgeable, most))
-		n.offend(e.part(k, sp.bits), scope, s.strikeAt)
+		if scope != ScopeNone {
+			n.offend(e.part(k, sp.bits), scope, s.strikeAt)
+		}
 		e.classifyNetwork(nk, nr)
 	}
 }
@@ -96,6 +110,9 @@ func (e *Engine) patient(k key) bool {
 func (e *Engine) banHost(k key, s *source, r ref, c banCase) bool {
 	if !e.ban(k, &s.strikes, &s.strikeAt, c) {
 		return false
+	}
+	if c.brief {
+		s.flags |= wasBrief
 	}
 	e.sources.move(r, listBanned)
 	return true
@@ -114,9 +131,6 @@ func (e *Engine) trapped(k key, o *Observation) bool {
 		return false
 	}
 	ev := e.evidence(o)
-	if o.Kind == KindSuccessfulAuth && !o.Injected {
-		ev.Proven = o.Stream || o.Password
-	}
 	if !e.on(rule) {
 		if rule == ruleInjection {
 			e.count(k, ev, ruleNone)

@@ -6,11 +6,10 @@ import (
 	"github.com/dchest/siphash"
 )
 
-// chan_sip keeps one nonce a dialog, and knows a dialog by its Call-ID, whoever speaks and from where. So who is challenged
-// at his own address can send the answer in another's name, and Asterisk reports a SuccessfulAuth, or an InvalidPassword
-// with the right challenge, of an address that received nothing. Some requests renew the nonce, others have the same one
-// sent to another address (both measured on Asterisk 16.28; capture 20 shows the latter). So an answer is believed only if
-// the nonce that it answers went to its address, and to no other.
+// chan_sip keeps one nonce a dialog, and knows a dialog by its Call-ID. In a call, the account that a
+// SuccessfulAuth or InvalidPassword names is the number that was dialled (capture 20). The challenge
+// before it names the caller, or whom the caller claimed to be, so it tells which account was checked.
+// It proves no address: the sender chooses that, see choosers.
 
 // dialogKey is a dialog of chan_sip.
 type dialogKey struct {
@@ -29,9 +28,7 @@ func (k dialogKey) hash(k0, k1 uint64) uint64 {
 type dialog struct {
 	nonce    uint64
 	at       int64 // when it was sent last
-	to       host  // where it was sent first
 	account  Label // about whom
-	spread   bool  // it was sent to several addresses
 	disputed bool  // about several accounts
 	call     bool  // to a call: then any of the caller's accounts may be meant
 }
@@ -42,64 +39,47 @@ const maxDialogs = 1 << 15
 // dialogTime is how long chan_sip keeps a dialog that was challenged, and a bit.
 const dialogTime = 2 * creditWindow
 
-// chanSIP takes in what chan_sip says, and corrects it: the account of a SuccessfulAuth or InvalidPassword is the number that
-// was dialled, if it was a call; its challenge named the caller, or whom he claimed to be. Where that makes the account
-// doubtful, it is nobody's. False means that the observation is not to be believed: a
-// success of an address where the challenge did not go, or not alone.
-func (e *Engine) chanSIP(k key, o *Observation) bool {
+// chanSIP takes in what chan_sip says, and corrects the account that a SuccessfulAuth or InvalidPassword
+// names by that of the challenge. Where that leaves the account doubtful, the observation is marked as
+// dialled and held against no account.
+func (e *Engine) chanSIP(o *Observation) {
 	dk := dialogKey{o.Session, o.Server}
 	r := e.dialogs.get(dk)
 	if o.Kind == KindChallengeSent {
-		e.challenges(r, dk, k, o)
-		return true
+		e.challenges(r, dk, o)
+		return
 	}
 	if o.Kind != KindSuccessfulAuth && o.Kind != KindInvalidPassword {
-		return true
+		return
 	}
+
 	if r == 0 || e.now-e.dialogs.at(r).val.at > dialogTime {
-		o.dialled = true
-		if o.Stream || e.now-e.dialogsLost > dialogTime {
-			return true
-		}
-		o.RoundTrip = false // it may be one of those that were forgotten
-		return o.Kind != KindSuccessfulAuth
+		o.dialled = true // ChallengeSent is filtered out, or the dialog was forgotten
+		return
 	}
 	d := &e.dialogs.at(r).val
 	o.dialled = d.call || d.disputed || o.Account != d.account
 	if d.call {
-		o.Account, o.Unknown = d.account, false // else it is the number that was dialled
+		o.Account, o.Unknown = d.account, false
 	}
-	if o.Stream || d.to == k.host() && !d.spread {
-		o.answers = true
-		return true
-	}
-	o.RoundTrip = false
-	if o.Kind == KindSuccessfulAuth {
-		e.stats.Borrowed++
-		return false
-	}
-	return true
 }
 
-// challenges notes a challenge of a dialog.
-func (e *Engine) challenges(r ref, dk dialogKey, k key, o *Observation) {
+// challenges notes a challenge of a dialog. r is its entry, 0 if there is none.
+func (e *Engine) challenges(r ref, dk dialogKey, o *Observation) {
 	if r == 0 {
 		if e.dialogs.full() {
-			oldest := e.dialogs.lists[listAll].tail
-			if e.now-e.dialogs.at(oldest).val.at < dialogTime {
-				e.dialogsLost = e.now
-			}
-			e.dialogs.remove(oldest)
+			e.dialogs.remove(e.dialogs.lists[listAll].tail)
 		}
 		r = e.dialogs.add(dk, listAll)
 	} else {
 		e.dialogs.move(r, listAll)
 	}
+
+	// A new nonce begins anew.
 	d := &e.dialogs.at(r).val
 	if d.at == 0 || d.nonce != o.Challenge || e.now-d.at > dialogTime {
-		*d = dialog{nonce: o.Challenge, to: k.host(), account: o.Account}
+		*d = dialog{nonce: o.Challenge, account: o.Account}
 	}
-	d.spread = d.spread || d.to != k.host()
 	d.disputed = d.disputed || d.account != o.Account
 	d.call = d.call || o.Call
 	d.at = e.now

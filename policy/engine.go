@@ -33,6 +33,8 @@ type Engine struct {
 	trails   *table[key, trail]
 	bans     *table[key, ban]
 	alerts   *table[alertKey, uint32]
+	vouchers *table[accountID, voucher]
+	attacks  *table[accountID, attack]
 	columns  []coded // all of them, by tag
 	save     saving
 
@@ -45,7 +47,8 @@ type Engine struct {
 	alertsUsed   [ruleCount]uint16
 	blindAt      uint32 // when a network that held a proved address was forgotten
 	blind        bool
-	dialogsLost  int64 // when a dialog was forgotten that may go on
+
+	accountsWaiting, serversWaiting uint32 // since when attacks wait to be told, see tellMore
 
 	stats       Stats
 	out         []Verdict
@@ -61,7 +64,6 @@ type Stats struct {
 	Protected       uint64 // attempts of sources that must never be banned: not counted
 	Shielded        uint64 // forgeable attempts in the name of proved sources: not counted
 	Excused         uint64 // attempts of misconfigured endpoints: not counted
-	Borrowed        uint64 // successes of chan_sip that answer a challenge which went elsewhere: not believed
 	Covered         uint64 // attempts of sources that are banned: not counted
 	Evicted         uint64 // addresses and prefixes forgotten for want of room
 	EvictedRequests uint64 // request keys forgotten for want of room
@@ -122,6 +124,8 @@ func newEngine(o Options) *Engine {
 		trails:      newTable[key, trail](maxTrails, k0, k1),
 		bans:        newTable[key, ban](o.MaxBans, k0, k1),
 		alerts:      newTable[alertKey, uint32](maxAlerts, k0, k1),
+		vouchers:    newTable[accountID, voucher](maxVouchers, k0, k1),
+		attacks:     newTable[accountID, attack](maxAttacks, k0, k1),
 		banBits:     make([]uint8, 0, hostBits+1),
 		out:         make([]Verdict, 0, 8),
 		evidenceOut: make([]Evidence, 0, 8*evidenceKept),
@@ -172,8 +176,8 @@ func (e *Engine) observe(o *Observation) {
 		b.seen++
 		b.lastSeen = e.now
 	}
-	if o.Service == ServiceSIP && !o.Injected && !e.chanSIP(k, o) {
-		return
+	if o.Service == ServiceSIP && !o.Injected {
+		e.chanSIP(o)
 	}
 	if !e.trapped(k, o) {
 		e.judge(k, o)

@@ -25,8 +25,8 @@ func TestExplainTellsEvidence(t *testing.T) {
 	}
 	for i, want := range []string{"guess0", "guess1", "1001"} {
 		ev := x.Evidence[i]
-		if string(ev.Account.Bytes()) != want || ev.At != start+int64(i+1)*int64(time.Second) || ev.Proven != (i == 2) {
-			t.Errorf("evidence %d: %q at %v, proven %v", i, ev.Account.Bytes(), time.Duration(ev.At-start), ev.Proven)
+		if string(ev.Account.Bytes()) != want || ev.At != start+int64(i+1)*int64(time.Second) || ev.Proven() != (i == 2) {
+			t.Errorf("evidence %d: %q at %v, proven %v", i, ev.Account.Bytes(), time.Duration(ev.At-start), ev.Proven())
 		}
 	}
 	if ev := x.Evidence[2]; ev.Port != 4444 || ev.Kind != KindChallengeResponseFailed || ev.Service != ServicePJSIP || ev.Weight != 0.5 {

@@ -80,7 +80,7 @@ func TestFloodForgetsNoSourceUnderASIPBan(t *testing.T) {
 func TestStrangerIsBannedThoughMemoryIsFull(t *testing.T) {
 	l := newLab(t, few, off("server_under_attack", "account_under_attack"))
 	for i := range 2 * fewSources {
-		l.feed(registered(fmt.Sprintf("10.20.%d.%d", i>>8, i&255)))
+		l.feed(success(fmt.Sprintf("10.20.%d.%d", i>>8, i&255), fmt.Sprint(i)))
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 10 { // many that were banned once

@@ -76,6 +76,9 @@ const (
 	ServicePJSIP
 	ServiceSIP // chan_sip
 	ServiceAMI
+	ServiceIAX2 // chan_iax2
+
+	serviceCount
 )
 
 // String returns Asterisk's name of the service, or "other".
@@ -87,6 +90,8 @@ func (s Service) String() string {
 		return "SIP"
 	case ServiceAMI:
 		return "AMI"
+	case ServiceIAX2:
+		return "IAX2"
 	default:
 		return "other"
 	}

@@ -250,6 +250,9 @@ func (l *lab) source(addr string) source {
 	return l.e.sources.at(r).val
 }
 
+// proved reports whether a source is proved.
+func (l *lab) proved(addr string) bool { return l.e.Explain(hostAddr(addr)).Proved }
+
 func hostAddr(s string) netip.Addr { return netip.MustParseAddr(s) }
 
 func addrPort(a netip.Addr, port uint16) netip.AddrPort { return netip.AddrPortFrom(a, port) }

@@ -22,6 +22,7 @@ type network struct {
 	provenOffenders   uint8 // of these bans, those on proven evidence
 	strikes           uint8
 	flags             uint8
+	chosen            uint8 // the share of forgeable of which anybody could choose the address, see shareUnit
 }
 
 // recent are the latest few different parts of a network, hashed with the engine's seed, newest first; 0 is none. So a
@@ -169,12 +170,16 @@ func (e *Engine) addFrom(part uint32, n *network, ev *Evidence) {
 	if n.failed.add(part) {
 		n.suspects++
 	}
-	score := &n.forgeable
-	if ev.Proven {
-		score = &n.proven
-	}
+
+	// A trap weighs no more than an attempt: one source is no network.
 	threshold := float32(e.opt.Threshold)
-	*score = min(*score+min(ev.Weight, threshold/3), maxScore*threshold) // a trap weighs no more than an attempt: one source is no network
+	weight := min(ev.Weight, threshold/3)
+	score := &n.proven
+	if !ev.Proven() {
+		score = &n.forgeable
+		n.chosen = shareAfter(n.forgeable, n.chosen, weight, ev.Chooser)
+	}
+	*score = min(*score+weight, maxScore*threshold)
 	if n.attempts < math.MaxUint16 {
 		n.attempts++
 	}
@@ -197,13 +202,15 @@ func (e *Engine) decideNetwork(k key, s *source, r ref, sp spread, want, covered
 	nk := k.masked(sp.bits)
 	n, nr := e.touchNetwork(nk)
 
-	scope, rule := ScopeNone, ruleNone
+	scope, rule, chooser := ScopeNone, ruleNone, ChooserNobody
 	if e.on(ruleSpreadScore) && whole(n.suspects) >= sp.suspects {
 		switch limit := sp.factor * e.limit; {
 		case n.proven > limit:
 			scope = ScopeAll
+		case n.proven+spoofedPart(n.forgeable, n.chosen) > limit:
+			scope, chooser = ScopeSIP, ChooserSpoofer
 		case n.proven+n.forgeable > limit:
-			scope = ScopeSIP
+			scope, chooser = ScopeSIP, ChooserAnybody
 		}
 		rule = ruleSpreadScore
 	}
@@ -213,7 +220,10 @@ func (e *Engine) decideNetwork(k key, s *source, r ref, sp spread, want, covered
 			offenders++
 		}
 		if offenders >= sp.offenders {
-			scope, rule = want, ruleSecondOffender
+			scope, rule, chooser = want, ruleSecondOffender, ChooserSpoofer
+			if want == ScopeAll {
+				chooser = ChooserNobody
+			}
 		}
 	}
 	if scope <= covered {
@@ -224,7 +234,7 @@ func (e *Engine) decideNetwork(k key, s *source, r ref, sp spread, want, covered
 	}
 	if e.provedNetwork(n) && (scope != ScopeAll || sp.bits != netBits || n.provenOffenders < manyOffenders) {
 		if sp.bits <= netBits && s.attempts > 1 && rule == ruleSpreadScore && want < scope {
-			return e.banSpread(k, s, r, n, scope) // then the host that went on
+			return e.banSpread(k, s, r, n, scope, chooser) // then the host that went on
 		}
 		return ScopeNone
 	}
@@ -233,13 +243,16 @@ func (e *Engine) decideNetwork(k key, s *source, r ref, sp spread, want, covered
 		score += n.forgeable
 	}
 	made := e.ban(nk, &n.strikes, &n.strikeAt, banCase{
-		scope: scope, rule: rule, score: score, attempts: n.attempts, forgeable: scope != ScopeAll, patient: e.patient(k), wide: true,
+		scope: scope, rule: rule, score: score, attempts: n.attempts, chooser: chooser,
+		forgeable: scope != ScopeAll, patient: e.patient(k), wide: true, brief: !chooser.needsSpoofing(),
 	})
 	if !made {
 		return ScopeNone
 	}
 	e.networks.move(nr, listBanned)
-	n.offend(e.part(k, sp.bits), scope, n.strikeAt)
+	if chooser.needsSpoofing() {
+		n.offend(e.part(k, sp.bits), scope, n.strikeAt)
+	}
 	return scope
 }
 
@@ -247,17 +260,23 @@ func (e *Engine) decideNetwork(k key, s *source, r ref, sp spread, want, covered
 // save it: its owner would fill the firewall with bans of single addresses.
 const manyOffenders = 32
 
-// banSpread bans an address for what its prefix earned, which must not be banned itself.
-func (e *Engine) banSpread(k key, s *source, r ref, n *network, scope Scope) Scope {
+// banSpread bans an address for what its prefix earned, which must not be banned itself. On forgeable
+// evidence it bans no address that proved itself: the neighbours may be forged.
+func (e *Engine) banSpread(k key, s *source, r ref, n *network, scope Scope, chooser Chooser) Scope {
 	score := n.proven
-	if scope != ScopeAll {
-		score += n.forgeable
-	} else if s.proven == 0 {
+	switch {
+	case scope == ScopeAll && s.proven == 0:
 		return ScopeNone
+	case scope != ScopeAll && e.proved(s):
+		return ScopeNone
+	case scope != ScopeAll:
+		score += n.forgeable
 	}
+
 	c := banCase{
-		scope: scope, rule: ruleSpreadScore, score: score, attempts: s.attempts, forgeable: scope != ScopeAll, patient: e.patient(k),
-		short: scope != ScopeAll && (e.proved(s) || s.owns > 0),
+		scope: scope, rule: ruleSpreadScore, score: score, attempts: s.attempts, chooser: chooser,
+		forgeable: scope != ScopeAll, patient: e.patient(k), brief: !chooser.needsSpoofing(),
+		short: scope != ScopeAll && s.owns > 0,
 	}
 	if !e.banHost(k, s, r, c) {
 		return ScopeNone
@@ -284,6 +303,9 @@ func (e *Engine) sweepNetwork(r ref) bool {
 	struck, proved := n.strikes > 0 || n.offenders > 0, e.provedNetwork(n)
 	switch {
 	case !struck && !proved && n.attempts == 0:
+		if e.save.begun && e.networks.changed(r) {
+			return false // the log has a score of it
+		}
 		e.networks.remove(r)
 		return true
 	case en.list == listProved && !proved, en.list == listStruck && !struck, en.list == listActive && n.attempts == 0:

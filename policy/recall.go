@@ -22,8 +22,8 @@ type Recalled struct {
 // are no bans, see [Engine.AdoptBan], and nothing is protected, see [Engine.Protect].
 //
 // After a crash, what came last before it is missing: what Changes had not given, and what only Rest gives. Then nothing
-// is held against a source for challenges that it may have answered meanwhile, and for a minute no answer is believed
-// to a challenge of chan_sip that may have come before the crash.
+// is held against a source for challenges that it may have answered meanwhile, and for a minute no account is believed
+// that chan_sip names in an answer to a challenge which may have come before the crash.
 //
 // An error means that the options are invalid, and nothing else.
 func Recall(o Options, now int64, blocks iter.Seq[[]byte]) (*Engine, Recalled, error) {

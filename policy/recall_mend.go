@@ -7,14 +7,12 @@ package policy
 func (rc *recalling) finish() {
 	if !rc.rest {
 		rc.forgetRest()
-		if rc.got != (Recalled{}) {
-			rc.e.dialogsLost = rc.e.now
-		}
 	}
 	rc.disregard()
 	rc.absolve()
 	rc.own()
 	rc.recount()
+	rc.e.save.begun = true
 	for _, col := range rc.e.columns {
 		col.settle()
 	}

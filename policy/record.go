@@ -31,9 +31,7 @@ func (k *dialogKey) code(c *coder) { c.u64(&k.session); c.u16(&k.server) }
 func (d *dialog) code(c *coder) {
 	c.u64(&d.nonce)
 	c.at(&d.at)
-	d.to.code(c)
 	d.account.code(c)
-	c.bool(&d.spread)
 	c.bool(&d.disputed)
 	c.bool(&d.call)
 }
@@ -75,11 +73,33 @@ func (k *Kind) code(c *coder) {
 	}
 }
 
+func (ch *Chooser) code(c *coder) {
+	c.u8((*uint8)(ch))
+	if int(*ch) >= NumChoosers {
+		c.fail("a class of evidence is unknown")
+	}
+}
+
+func (d *debt) code(c *coder) {
+	for _, v := range []*float32{&d.proven, &d.forgeable, &d.slowProven, &d.slowForgeable} {
+		c.f32(v)
+	}
+}
+
+func (v *voucher) code(c *coder) {
+	for i := range v.parts {
+		c.u32(&v.parts[i])
+		c.second(&v.at[i])
+	}
+	c.second(&v.provedSince)
+	c.u16(&v.proved)
+}
+
 func (v *Evidence) code(c *coder) {
 	c.at(&v.At)
 	v.Kind.code(c)
 	c.u8((*uint8)(&v.Service))
-	c.bool(&v.Proven)
+	v.Chooser.code(c)
 	c.bool(&v.Unknown)
 	c.u16(&v.Server)
 	c.u16(&v.Port)
@@ -110,7 +130,7 @@ func (s *source) code(c *coder, e *Engine) {
 	for _, v := range []*uint16{&s.attempts, &s.okPort, &s.failPort} {
 		c.u16(v)
 	}
-	for _, v := range []*uint8{&s.failed, &s.failedProven, &s.owns, &s.strikes, &s.burst, &s.pardon, &s.flags} {
+	for _, v := range []*uint8{&s.failed, &s.failedProven, &s.owns, &s.strikes, &s.burst, &s.pardon, &s.flags, &s.chosen, &s.slowChosen} {
 		c.u8(v)
 	}
 	if c.reading {
@@ -132,7 +152,7 @@ func (n *network) code(c *coder) {
 		c.u32(&n.banned[i])
 	}
 	c.u16(&n.attempts)
-	for _, v := range []*uint8{&n.offenders, &n.provenOffenders, &n.strikes, &n.flags} {
+	for _, v := range []*uint8{&n.offenders, &n.provenOffenders, &n.strikes, &n.flags, &n.chosen} {
 		c.u8(v)
 	}
 	if c.reading {
@@ -144,9 +164,9 @@ func (p *pair) code(c *coder) {
 	for _, v := range []*uint32{&p.okAt, &p.failAt, &p.touched, &p.minuteAt} {
 		c.second(v)
 	}
-	c.f32(&p.debt)
-	c.f32(&p.slowDebt)
+	p.debt.code(c)
 	c.u16(&p.fails)
+	c.u16(&p.provenFails)
 	c.u16(&p.excused)
 	c.u16(&p.shielded)
 	c.u8(&p.excusedProven)
@@ -192,8 +212,7 @@ func (q *request) code(c *coder) {
 
 func (q *silent) code(c *coder) {
 	c.at(&q.at)
-	c.f32(&q.debt)
-	c.f32(&q.slowDebt)
+	q.debt.code(c)
 	c.second(&q.debtAt)
 	c.u16(&q.accounts)
 	c.u16(&q.weighed)

@@ -37,20 +37,18 @@ func TestRedDiallingAnAccountDoesNotOwnIt(t *testing.T) {
 	for a := range 50 {
 		l.feed(all(dialled(attacker, fmt.Sprint(1000+a)), tcp)...)
 	}
-	n := 0
 	for range 10 {
 		for range 20 {
 			for a := range 50 {
-				if !l.isBanned(attacker) {
-					n++
-				}
 				l.every(50*time.Millisecond, tcp(event(KindInvalidPassword, ServiceSIP, attacker, fmt.Sprint(1000+a), "g")))
 			}
 		}
 		l.wait(15 * time.Second)
 	}
-	if n > 50 {
-		t.Errorf("%d wrong passwords on 50 accounts over TCP in ten minutes, banned %v", n, l.isBanned(attacker))
+	// Anybody could have sent that in a phone's name: it is told, and nobody is banned.
+	l.noBan()
+	if l.count(ActionAlert, RuleProvedGuessing) == 0 {
+		t.Errorf("10,000 wrong passwords on 50 accounts are not told: %v", l.told())
 	}
 }
 
@@ -60,16 +58,13 @@ func TestRedInviteGuessesAreTheGuessedAccounts(t *testing.T) {
 	l := newLab(t)
 	tcp := func(o Observation) Observation { o.Service, o.Stream = ServiceSIP, true; return o }
 	l.feed(tcp(success(attacker, "mine")))
-	n := 0
 	for i := range 600 {
 		session := fmt.Sprint("call", i)
-		if !l.isBanned(attacker) {
-			n++
-		}
 		l.every(4*time.Second, tcp(event(KindChallengeSent, ServiceSIP, attacker, "sip:1002@127.0.0.1", session)),
 			tcp(event(KindInvalidPassword, ServiceSIP, attacker, "mine", session)))
 	}
-	if n > 60 {
-		t.Errorf("%d wrong passwords for 1002 over TCP by INVITE: banned %v, told %v", n, l.isBanned(attacker), l.told())
+	l.noBan()
+	if l.count(ActionAlert, RuleProvedGuessing) == 0 {
+		t.Errorf("600 wrong passwords for 1002 by INVITE are not told: %v", l.told())
 	}
 }

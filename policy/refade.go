@@ -53,16 +53,16 @@ func (f refade) network(n *network, now uint32) {
 	}
 }
 
-func (f refade) pair(p *pair, now uint32) { f.debts(&p.debt, &p.slowDebt, since(now, p.touched)) }
+func (f refade) pair(p *pair, now uint32) { f.debt(&p.debt, since(now, p.touched)) }
 
-func (f refade) silent(q *silent, now uint32) { f.debts(&q.debt, &q.slowDebt, since(now, q.debtAt)) }
+func (f refade) silent(q *silent, now uint32) { f.debt(&q.debt, since(now, q.debtAt)) }
 
-func (f refade) debts(debt, slowDebt *float32, dt uint32) {
+func (f refade) debt(d *debt, dt uint32) {
 	if f.none() {
 		return
 	}
-	scale(f.factor(dt, 1), debt)
+	scale(f.factor(dt, 1), &d.proven, &d.forgeable)
 	if slow := f.slow(); !slow.none() {
-		scale(slow.factor(dt, 1), slowDebt)
+		scale(slow.factor(dt, 1), &d.slowProven, &d.slowForgeable)
 	}
 }

@@ -181,7 +181,8 @@ func (e *Engine) release(r ref) {
 	q.held = false
 	e.requests.move(r, listPlain)
 	e.count(en.key.source, Evidence{
-		At: q.at, Kind: q.kind, Service: ServicePJSIP, Proven: en.key.stream, Server: en.key.server, Port: en.key.port,
+		At: q.at, Kind: q.kind, Service: ServicePJSIP, Chooser: WhoChooses(ServicePJSIP, en.key.stream, q.kind),
+		Server: en.key.server, Port: en.key.port,
 		Weight: float32(e.opt.Weights[q.kind]), Account: q.account,
 	}, ruleNone)
 }

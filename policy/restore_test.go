@@ -88,7 +88,7 @@ func TestRestoreRefusesValuesThatAreNone(t *testing.T) {
 	for name, damage := range map[string]func(e *Engine){
 		"NaN":                 func(e *Engine) { e.sources.at(1).val.proven = float32(math.NaN()) },
 		"infinite":            func(e *Engine) { e.networks.at(1).val.forgeable = float32(math.Inf(1)) },
-		"negative":            func(e *Engine) { e.pairs.at(1).val.debt = -1 },
+		"negative":            func(e *Engine) { e.pairs.at(1).val.debt.proven = -1 },
 		"a rule":              func(e *Engine) { e.bans.at(1).val.rule = ruleCount },
 		"a kind":              func(e *Engine) { e.trails.at(1).val.ring[0].Kind = KindCount },
 		"a scope":             func(e *Engine) { e.bans.at(1).val.scope = 3 },

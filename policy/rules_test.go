@@ -66,7 +66,7 @@ var switches = map[string]struct {
 	RuleCompromised: {
 		play: func(l *lab) {
 			l.feed(all(repeat(5, wrong(attacker, "1007")), overStream)...)
-			l.feed(registered(attacker))
+			l.feed(overStream(registered(attacker)))
 		},
 		on: []string{"alert 203.0.113.5/32 all 0s compromised_account", "ban 203.0.113.5/32 all 1h0m0s compromised_account"},
 	},
@@ -77,6 +77,18 @@ var switches = map[string]struct {
 			l.feed(registered(phone))
 		},
 		on: []string{"alert 10.20.0.107/32 none 0s spoof_suspected"},
+	},
+	RuleAccountAttacked: {
+		play: func(l *lab) {
+			for i := range accountAttackers {
+				l.feed(wrong(fmt.Sprintf("192.%d.0.1", 16+i), "1007"))
+			}
+		},
+		on: []string{"alert invalid Prefix none 0s account_attacked"},
+	},
+	RuleServerAttacked: {
+		play: func(l *lab) { l.crowd(serverAttackers) },
+		on:   []string{"alert invalid Prefix none 0s server_attacked"},
 	},
 	RuleSuspectLogin: {
 		play: func(l *lab) { l.strangers(6, "1007"); l.feed(registered(phone)) },
@@ -111,8 +123,9 @@ var switches = map[string]struct {
 		on: []string{"ban 203.0.113.5/32 sip 10m0s score"},
 	},
 	"account_under_attack": {
-		play: func(l *lab) { l.strangers(10, "1007"); l.feed(repeat(2, wrong(attacker, "1007"))...) },
-		on:   []string{"ban 203.0.113.5/32 sip 10m0s score"},
+		options: off(RuleAccountAttacked),
+		play:    func(l *lab) { l.strangers(10, "1007"); l.feed(repeat(2, wrong(attacker, "1007"))...) },
+		on:      []string{"ban 203.0.113.5/32 sip 10m0s score"},
 	},
 	"server_under_attack": {
 		play: func(l *lab) { l.crowd(120); l.drop(); l.feed(guesses(3, attacker)...) },

@@ -17,6 +17,7 @@ import (
 
 // saving is where saving stands.
 type saving struct {
+	begun   bool     // there is a log, so what it says of an entry must be corrected before that is forgotten
 	pardon  uint8    // the number of the latest pardon, see source.pardon
 	pardons []pardon // since they were last saved
 	sweep   place
@@ -43,7 +44,7 @@ const maxPardons = 1 << 14
 // engine's few numbers. Its end is a CRC-32 (IEEE) of all before.
 const (
 	blockMagic   = "amifend block "
-	blockVersion = 1
+	blockVersion = 2
 )
 
 // The sorts of blocks.
@@ -53,7 +54,7 @@ const (
 )
 
 var (
-	lastingTables = [...]tag{tagSources, tagPairs, tagAccounts, tagNetworks, tagTrails, tagAlerts}
+	lastingTables = [...]tag{tagSources, tagPairs, tagAccounts, tagNetworks, tagTrails, tagAlerts, tagVouchers}
 	restTables    = [...]tag{tagRequests, tagDialogs, tagSilents}
 )
 
@@ -85,6 +86,7 @@ var hotLists = [...]struct {
 // most; 5,000 take about a millisecond. A flood of forged packets changes seven entries a packet in IPv4, eleven in IPv6, ordinary
 // traffic one an event. What a caller could not store is not given again: it wants a round of [Engine.Sweep] then.
 func (e *Engine) Changes(buf []byte, most int) (out []byte, n int) {
+	e.save.begun = true
 	c := e.beginBlock(buf, blockLasting)
 	n = e.givePardons(c, most)
 	var next [len(hotLists)]ref
@@ -118,6 +120,7 @@ func (e *Engine) Rest(buf []byte, most int) (out []byte, n int, done bool) {
 }
 
 func (e *Engine) pass(buf []byte, most int, at *place, tables []tag, sort uint8) (out []byte, n int, done bool) {
+	e.save.begun = true
 	c := e.beginBlock(buf, sort)
 	if sort == blockLasting {
 		n = e.givePardons(c, most) // before what was decided since

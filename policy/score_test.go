@@ -155,7 +155,7 @@ func TestEvidenceIsTheLatestOldestFirst(t *testing.T) {
 		t.Fatalf("got %d, want %d", len(v.Evidence), evidenceKept)
 	}
 	for i, ev := range v.Evidence {
-		if ev.Port != uint16(i+5) || string(ev.Account.Bytes()) != "admin" || ev.Weight != 0.25 || !ev.Proven {
+		if ev.Port != uint16(i+5) || string(ev.Account.Bytes()) != "admin" || ev.Weight != 0.25 || !ev.Proven() {
 			t.Errorf("evidence %d: got port %d, account %q, weight %v; want port %d", i, ev.Port, ev.Account.Bytes(), ev.Weight, i+5)
 		}
 	}

@@ -28,6 +28,8 @@ type source struct {
 	owns         uint8 // accounts that succeeded here
 	strikes      uint8
 	burst        uint8 // accounts that succeeded in the minute of proofAt
+	chosen       uint8 // the share of forgeable of which anybody could choose the address, see shareUnit
+	slowChosen   uint8 // the same of slowForgeable
 	pardon       uint8 // the number of its latest pardon, 0 for none: what pairs say of failures before means nothing
 	flags        uint8
 }
@@ -36,7 +38,8 @@ type source struct {
 const (
 	hasProof = 1 << iota // proofAt is set
 	washed               // it failed before its first proof, from the port where that came from, and not by typos
-	inCrowd              // its proof came by an account that proved crowdMost others: see crowd
+	inCrowd              // its proof came by an account that proved crowdMost others: see crowded
+	wasBrief             // it was banned without a strike since its score was last zero
 )
 
 // The lists of the tables of sources and networks. What is forgotten first when one is full: see evict.
@@ -87,10 +90,12 @@ func fade(dt uint32, half float64) float32 {
 // add adds one attempt to a record that was brought to now.
 func (e *Engine) add(s *source, ev *Evidence) {
 	most := maxScore * float32(e.opt.Threshold)
-	if ev.Proven {
+	if ev.Proven() {
 		s.proven = min(s.proven+ev.Weight, most)
 		s.slowProven = min(s.slowProven+ev.Weight, most)
 	} else {
+		s.chosen = shareAfter(s.forgeable, s.chosen, ev.Weight, ev.Chooser)
+		s.slowChosen = shareAfter(s.slowForgeable, s.slowChosen, ev.Weight, ev.Chooser)
 		s.forgeable = min(s.forgeable+ev.Weight, most)
 		s.slowForgeable = min(s.slowForgeable+ev.Weight, most)
 	}
@@ -141,7 +146,7 @@ func (e *Engine) decay(s *source) {
 		s.proven, s.forgeable = 0, 0
 		if s.slowProven+s.slowForgeable < e.slowCalm {
 			s.slowProven, s.slowForgeable, s.attempts = 0, 0, 0
-			s.flags &^= washed
+			s.flags &^= washed | wasBrief
 		}
 	}
 	if s.guess < e.calm {
@@ -235,6 +240,9 @@ func (e *Engine) sweepSource(r ref) bool {
 	e.decay(s)
 	switch {
 	case s.clean() && !e.proved(s) && s.owns == 0 && s.guess+s.slowGuess == 0 && s.trust == 0 && !e.pardonedLately(s):
+		if e.save.begun && e.sources.changed(r) {
+			return false // the log has a score of it
+		}
 		e.sources.remove(r)
 		return true
 	case en.list == listProved && !e.proved(s), en.list == listStruck && s.strikes == 0, en.list == listActive && s.attempts == 0:

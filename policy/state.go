@@ -12,7 +12,7 @@ import (
 )
 
 // stateMagic begins an exported state; its last byte is the version of the format.
-const stateMagic = "amifend policy state \x02"
+const stateMagic = "amifend policy state \x03"
 
 // Export writes all that the engine remembers, its seed included, so that a restart forgets nothing: see [Restore]. What is
 // protected is not part of it. The format is binary, sorted, and the same for the same state.
@@ -88,7 +88,6 @@ func (e *Engine) codeGlobals(c *coder) {
 	c.u32(&used)
 	c.second(&e.blindAt)
 	c.bool(&e.blind)
-	c.at(&e.dialogsLost)
 	e.budgetUsed = int(min(used, maxForgeable))
 	c.u8(&e.save.pardon)
 	half := int64(e.opt.HalfLife)

@@ -6,23 +6,22 @@ const (
 	// typos is how many failures before a success are a user's own.
 	typos = 4
 
-	// guessedAccounts is from how many other accounts on that failed at a stranger his first success is a find.
+	// guessedAccounts is from how many other accounts on that failed at a stranger its first success is
+	// a find.
 	guessedAccounts = 3
 
-	// manyStrangers is from how many sources on that failed on an account a stranger's success on it is suspect.
+	// manyStrangers is from how many sources on that failed on an account a stranger's success on it is
+	// suspect.
 	manyStrangers = 5
 
-	// ownerNear is how many seconds before the first failure of an account at a source its owner must have succeeded elsewhere,
-	// at most, to be at work there: phones register each hour or oftener. Longer ago, the owner may be the source, which moved.
+	// ownerNear is how many seconds before the first failure of an account at a source its owner must
+	// have succeeded elsewhere, at most, to be at work there: phones register each hour or oftener.
+	// Longer ago, the owner may be the source, which moved.
 	ownerNear = 2 * 3600
-
-	// crowdMost is by how many addresses an account may keep proof from being forgotten: far more than phones that share one,
-	// or move, have in a day; far less than there is room for.
-	crowdMost = 1024
 )
 
-// succeeded judges a SuccessfulAuth. Over a stream, or with a password, it proves that the source receives what is sent
-// to its address. It lifts no ban of the source.
+// succeeded judges a SuccessfulAuth. With a password, or over a stream, it proves its source, as far as
+// its class lets it: see [Chooser]. It lifts no ban of the source.
 func (e *Engine) succeeded(k key, o *Observation) {
 	if !o.Password && !o.Stream {
 		return
@@ -31,6 +30,7 @@ func (e *Engine) succeeded(k key, o *Observation) {
 		e.proveDialled(k, o)
 		return
 	}
+
 	id := e.accountOf(o.Server, o.Service, &o.Account)
 	a, ar := e.touchAccount(id, o.Server, &o.Account)
 	okAt := a.okAt
@@ -39,145 +39,214 @@ func (e *Engine) succeeded(k key, o *Observation) {
 	if _, ok := e.protected.listed(k.prefix().Addr()); ok {
 		return
 	}
+
 	s, r := e.touch(k)
 	p, pr := e.touchPair(k, s, id)
 	if e.found(k, s, r, p, o, okAt) {
 		return
 	}
 	if p.okAt == 0 {
-		if p.flags&pairStranger != 0 {
-			a.strangers = max(0, a.strangers-1) // he was none: a user who erred
-			if p.flags&pairStrangerProven != 0 {
-				a.proven = max(0, a.proven-1)
-			}
-		}
-		if whole(a.strangers) >= manyStrangers && e.on(ruleSuspectLogin) {
-			e.alert(Verdict{
-				Rule: RuleSuspectLogin, Prefix: k.prefix(), Server: o.Server, Account: o.Account, Attempts: int(s.attempts),
-			}, pairKey{k.hi, k.lo, id}, hourly)
-		}
+		e.firstSuccess(k, s, p, a, o, id)
 	}
-	e.answered(k, s)
+
+	// What the success takes back does not depend on whether it may shield the address.
+	e.answered(k, s, o.Chooser())
 	e.redeem(k, s, o)
-	e.forgive(s, p)
+	e.forgiveAccount(s, p, o.Chooser())
 	innocent := s.clean()
+	if !e.vouched(k, s, id, o) {
+		return
+	}
 	e.own(s, p, pr, ar)
-	e.crowd(s, a)
 	e.prove(k, s, r, o.Source.Port())
-	e.proveNetworks(k, innocent)
+	e.proveNetworks(k, innocent, o.Chooser())
 }
 
-// guessedAt says whether a source failed so often on the account of an observation that a success on it is a find.
+// firstSuccess takes a source out of the strangers of an account that it now authenticated as, and
+// alerts when many others guess that account.
+func (e *Engine) firstSuccess(k key, s *source, p *pair, a *account, o *Observation, id accountID) {
+	if p.flags&pairStranger != 0 {
+		// It was no stranger, but a user who erred.
+		a.strangers = max(0, a.strangers-1)
+		if p.flags&pairStrangerProven != 0 {
+			a.proven = max(0, a.proven-1)
+		}
+	}
+
+	if whole(a.strangers) >= manyStrangers && e.on(ruleSuspectLogin) {
+		e.alert(Verdict{
+			Rule: RuleSuspectLogin, Prefix: k.prefix(), Server: o.Server, Account: o.Account,
+			Attempts: int(s.attempts), Chooser: o.Chooser(),
+		}, pairKey{k.hi, k.lo, id}, hourly)
+	}
+}
+
+// guessedAt reports whether a source failed so often on the account of an observation that a success on
+// it is a find.
 func (e *Engine) guessedAt(k key, o *Observation) bool {
-	r, sr := e.pairs.get(pairKey{k.hi, k.lo, e.accountOf(o.Server, o.Service, &o.Account)}), e.sources.get(k.host())
+	id := e.accountOf(o.Server, o.Service, &o.Account)
+	r, sr := e.pairs.get(pairKey{k.hi, k.lo, id}), e.sources.get(k.host())
 	if r == 0 {
 		return false
 	}
+
 	p := e.pairs.at(r).val
 	if sr != 0 {
 		p.anew(&e.sources.at(sr).val)
 	}
-	return p.fails > typos
+	return int(p.fails)+int(p.excused)+int(p.shielded) > typos
 }
 
-// proveDialled judges a success of chan_sip whose account is doubtful: it proves the address, and says nothing of accounts.
+// proveDialled judges a success of chan_sip whose account is doubtful: it proves the address, and says
+// nothing of accounts. All of a server count as one account's, since whoever has an account can dial
+// any number.
 func (e *Engine) proveDialled(k key, o *Observation) {
 	if _, ok := e.protected.listed(k.prefix().Addr()); ok {
 		return
 	}
+
 	s, r := e.touch(k)
 	innocent := s.clean()
+	if !e.vouched(k, s, e.accountOf(o.Server, o.Service, &everyAccount), o) {
+		return
+	}
 	e.prove(k, s, r, o.Source.Port())
-	e.proveNetworks(k, innocent)
+	e.proveNetworks(k, innocent, o.Chooser())
 }
 
-// found says whether a success is that of an attacker who guessed: his source is banned, and proves nothing. okAt is when
-// anybody had authenticated as that account before.
+// A find is what a success after failures says about them.
+type find struct {
+	told  bool // somebody who guessed knows the password: compromised_account
+	ban   bool // and the source is banned, so the success proves nothing
+	scope Scope
+}
+
+// found alerts when a success is that of an attacker who guessed, and reports whether its source was
+// banned for it. okAt is when anybody had authenticated as that account before.
+//
+// A source that proved itself is banned only when nobody could have chosen the address of the success,
+// nor that of the failures. Otherwise a spoofer with an account could cut it off.
 func (e *Engine) found(k key, s *source, r ref, p *pair, o *Observation, okAt uint32) bool {
-	pk := pairKey{k.hi, k.lo, e.accountOf(o.Server, o.Service, &o.Account)}
-	before, port := p.okAt != 0, o.Source.Port()
-	fails := int(p.fails)
-	if fails > 0 && !before {
-		fails += int(p.excused) // what was let pass was no misconfigured endpoint's, then
-	}
-	guessed := fails > typos && (!before || p.flags&pairProven != 0) || !before && s.owns == 0 && e.sprayed(s, p, port)
-	whispered := !before && p.shielded > typos // by a source that owns other accounts, or in its name
-	// Or let pass as a stale phone's, while the account's owner works elsewhere.
-	taken := !before && okAt != 0 && okAt+ownerNear > p.failAt && int(p.excused)+int(p.shielded) > typos
-	// Or was banned since the first: none counted meanwhile.
-	relapsed := !before && p.fails > 0 && s.attempts > typos && s.strikes > 0 && p.failAt <= s.strikeAt
-	switch {
-	case guessed || whispered || taken || relapsed:
-	case before && p.flags&(pairProven|pairTold) == 0 && int(p.fails)+int(p.excused)+int(p.shielded) > typos && e.on(ruleSpoofSuspected):
-		e.alert(Verdict{
-			Rule: RuleSpoofSuspected, Prefix: k.prefix(), Server: o.Server, Account: o.Account, Attempts: int(p.fails) + int(p.excused) + int(p.shielded),
-		}, pk, hourly)
-		return false
-	default:
+	f := e.findOf(s, p, o, okAt)
+	if !f.told {
+		e.suspectSpoofing(k, p, o)
 		return false
 	}
 	if !e.on(ruleCompromised) {
 		return false
 	}
-	scope := ScopeSIP
-	if p.flags&pairProven != 0 || s.proven > e.limit/2 {
-		scope = ScopeAll
-	}
+
+	attempts := max(p.fails, p.shielded, p.excused, s.attempts)
 	e.alert(Verdict{
-		Rule: RuleCompromised, Prefix: k.prefix(), Scope: scope, Server: o.Server, Account: o.Account, Attempts: int(max(p.fails, p.shielded, p.excused, s.attempts)),
-		Score: float64(s.proven + s.forgeable), Evidence: e.exportEvidence(k, s.attempts),
-	}, pk, hourly)
-	if !guessed && (!whispered || s.failPort != port || isSIPPort(port)) {
-		return false // the failures may be forged or a stale phone's: told, not banned
+		Rule: RuleCompromised, Prefix: k.prefix(), Scope: f.scope, Server: o.Server, Account: o.Account,
+		Attempts: int(attempts), Score: float64(s.proven + s.forgeable), Chooser: o.Chooser(),
+		Evidence: e.exportEvidence(k, s.attempts),
+	}, pairKey{k.hi, k.lo, e.accountOf(o.Server, o.Service, &o.Account)}, hourly)
+	if !f.ban {
+		return false
 	}
-	p.fails /= 2 // so that a user who erred long gets in some time, and who guessed long is banned again
+
+	// Halved, so that a user who erred long gets in some time, and who guessed long is banned again.
+	p.fails /= 2
+	p.provenFails /= 2
 	p.shielded /= 2
-	s.flags |= washed
-	s.okPort, s.failPort = port, port
-	if e.banScope(k) < scope {
+	if e.banScope(k) < f.scope {
 		e.banHost(k, s, r, banCase{
-			scope: scope, rule: ruleCompromised, score: s.proven + s.forgeable, attempts: max(p.fails, s.attempts, 1),
-			forgeable: scope != ScopeAll, patient: true, // the success came from there
+			scope: f.scope, rule: ruleCompromised, score: s.proven + s.forgeable,
+			attempts: max(p.fails, s.attempts, 1), chooser: o.Chooser(),
+			forgeable: f.scope != ScopeAll, brief: !o.Chooser().needsSpoofing(),
+			patient: true, // the success came from there
 		})
 	}
 	return true
 }
 
-// isSIPPort says whether a forger would try this port first: that of SIP, or of SIP over TLS.
-func isSIPPort(port uint16) bool { return port == 5060 || port == 5061 }
+// findOf judges the failures of an account at a source by the success that follows them.
+func (e *Engine) findOf(s *source, p *pair, o *Observation, okAt uint32) find {
+	before := p.okAt != 0
+	fails, provenFails := int(p.fails), int(p.provenFails)
+	if fails > 0 && !before {
+		// What was let pass was no misconfigured endpoint's, then.
+		fails += int(p.excused)
+		provenFails += int(p.excusedProven)
+	}
 
-// sprayed says whether a source that owns nothing tried so many other accounts before its first success that this one is a
-// find. What could have been forged counts only if it came from the very port of the success.
-func (e *Engine) sprayed(s *source, p *pair, port uint16) bool {
-	others := s.failed
-	if p.flags&pairFailed != 0 {
-		others--
+	// Certain: the failures, and the success, are those of the source itself.
+	strangerToAll := !before && s.owns == 0
+	certain := o.Chooser().Proven() &&
+		(provenFails > typos || strangerToAll && e.sprayed(p, s.failedProven, pairFailedProven,
+			s.proven-p.debt.proven, s.slowProven-p.debt.slowProven))
+	if certain {
+		return find{told: true, ban: true, scope: ScopeAll}
 	}
-	score, slow := s.proven, s.slowProven
-	if s.failPort == port {
-		score += s.forgeable
-		slow += s.slowForgeable
+
+	// Likely: some of it may be forged. Only a source that never proved itself is banned for that, as it
+	// would be for the failures alone, a little later.
+	forgeable, slowForgeable := float32(0), float32(0)
+	if s.failPort == o.Source.Port() {
+		forgeable, slowForgeable = s.forgeable-p.debt.forgeable, s.slowForgeable-p.debt.slowForgeable
 	}
-	return others >= guessedAccounts && max(score-p.debt, slow-p.slowDebt) > e.limit/2
+	likely := fails > typos && (!before || provenFails > typos) ||
+		strangerToAll && e.sprayed(p, s.failed, pairFailed, s.proven-p.debt.proven+forgeable,
+			s.slowProven-p.debt.slowProven+slowForgeable)
+	if likely {
+		return find{told: true, ban: !e.proved(s), scope: ScopeSIP}
+	}
+
+	// Possible: told, and nobody is banned. The failures were not held against the source, since it was
+	// proved; or were let pass as a stale phone's while the account's owner works elsewhere; or it was
+	// banned since the first, so that few counted.
+	passed := int(p.excused) + int(p.shielded)
+	whispered := !before && p.shielded > typos
+	taken := !before && okAt != 0 && okAt+ownerNear > p.failAt && passed > typos
+	banned := s.strikes > 0 && p.failAt <= s.strikeAt || s.flags&wasBrief != 0
+	relapsed := !before && p.fails > 0 && s.attempts > typos && banned
+	return find{told: whispered || taken || relapsed, scope: ScopeSIP}
 }
 
-// forgive takes what an account's failures added from its source's scores: whoever errs and then succeeds is no attacker.
-func (e *Engine) forgive(s *source, p *pair) {
-	s.proven, s.forgeable = less(s.proven, s.forgeable, p.debt)
-	s.slowProven, s.slowForgeable = less(s.slowProven, s.slowForgeable, p.slowDebt)
-	if s.proven+s.forgeable < e.calm {
-		s.proven, s.forgeable = 0, 0
+// sprayed reports whether a source tried so many other accounts before its first success that this one
+// is a find. failed is how many accounts failed there, flag is how a pair says that it is one of them,
+// and fast and slow are what the others added to its scores.
+func (e *Engine) sprayed(p *pair, failed uint8, flag uint8, fast, slow float32) bool {
+	others := failed
+	if p.flags&flag != 0 {
+		others--
 	}
-	if s.slowProven+s.slowForgeable < e.slowCalm && s.proven+s.forgeable == 0 {
-		s.slowProven, s.slowForgeable, s.attempts = 0, 0, 0
+	return others >= guessedAccounts && max(fast, slow) > e.limit/2
+}
+
+// suspectSpoofing alerts when failures stand between two successes of one account at one source, and
+// could have been forged.
+func (e *Engine) suspectSpoofing(k key, p *pair, o *Observation) {
+	fails := int(p.fails) + int(p.excused) + int(p.shielded)
+	if p.okAt == 0 || p.flags&(pairProven|pairTold) != 0 || fails <= typos || !e.on(ruleSpoofSuspected) {
+		return
 	}
-	p.debt, p.slowDebt, p.fails, p.excused, p.shielded, p.failAt, p.rate, p.excusedProven = 0, 0, 0, 0, 0, 0, 0, 0
-	p.flags &^= pairProven | pairTold
+	e.alert(Verdict{
+		Rule: RuleSpoofSuspected, Prefix: k.prefix(), Server: o.Server, Account: o.Account, Attempts: fails,
+		Chooser: o.Chooser(),
+	}, pairKey{k.hi, k.lo, e.accountOf(o.Server, o.Service, &o.Account)}, hourly)
+}
+
+// forgiveAccount takes what an account's failures added from its source's scores: whoever errs and then
+// succeeds is no attacker. Proven failures stay unless the success is proven.
+func (e *Engine) forgiveAccount(s *source, p *pair, by Chooser) {
+	e.forgive(s, &p.debt, by)
+	p.shielded = 0
+	p.flags &^= pairTold
+	if !by.Proven() && p.flags&pairProven != 0 {
+		p.fails, p.excused = p.provenFails, uint16(p.excusedProven)
+		return
+	}
+
+	p.fails, p.provenFails, p.excused, p.excusedProven, p.failAt, p.rate = 0, 0, 0, 0, 0, 0
+	p.flags &^= pairProven
 	s.unfail(p)
 }
 
-// redeem forgives the failure of the very request that now succeeded. Where Asterisk knows phones by auth_username, it calls
-// their first request one of an unknown account when several come at once (capture 12).
+// redeem forgives the failure of the very request that now succeeded. Where Asterisk knows phones by
+// auth_username, it calls their first request one of an unknown account when several come at once
+// (capture 12).
 func (e *Engine) redeem(k key, s *source, o *Observation) {
 	r := e.requests.get(keyOf(k, o))
 	if r == 0 {
@@ -187,7 +256,9 @@ func (e *Engine) redeem(k key, s *source, o *Observation) {
 	if e.now-q.at > creditWindow {
 		return
 	}
-	if pr := e.pairs.get(pairKey{k.hi, k.lo, e.accountOf(o.Server, ServicePJSIP, &q.account)}); pr != 0 && e.pairs.at(pr).val.okAt == 0 {
+
+	id := e.accountOf(o.Server, ServicePJSIP, &q.account)
+	if pr := e.pairs.get(pairKey{k.hi, k.lo, id}); pr != 0 && e.pairs.at(pr).val.okAt == 0 {
 		if !o.Stream {
 			w := e.weight(q.kind, false, ServicePJSIP)
 			s.guess, s.slowGuess = max(0, s.guess-w), max(0, s.slowGuess-w)
@@ -196,21 +267,14 @@ func (e *Engine) redeem(k key, s *source, o *Observation) {
 		p := &e.pairs.at(pr).val
 		p.anew(s)
 		if int(p.fails)+int(p.excused)+int(p.shielded) <= 1 { // nothing else
-			e.forgive(s, p)
+			e.forgiveAccount(s, p, o.Chooser())
 		}
 	}
 	e.requests.remove(r)
 }
 
-// less takes debt from the forgeable score first, then from the proven one.
-func less(proven, forgeable, debt float32) (p, f float32) {
-	if debt <= forgeable {
-		return proven, forgeable - debt
-	}
-	return max(0, proven-(debt-forgeable)), 0
-}
-
-// own notes that a source authenticated as an account, and lets its trust grow: by one for each account and half day.
+// own notes that a source authenticated as an account, and lets its trust grow: by one for each account
+// and half day.
 func (e *Engine) own(s *source, p *pair, pr, ar ref) {
 	const halfDay = 12 * 3600
 	if (p.flags&pairOwned == 0 || s.owns == 0) && s.owns < math.MaxUint8 { // 0: the source was forgotten meanwhile
@@ -220,39 +284,23 @@ func (e *Engine) own(s *source, p *pair, pr, ar ref) {
 	if p.okAt == 0 || p.okAt/halfDay != e.sec/halfDay {
 		s.trust = min(s.trust+1, maxTrust)
 	}
+
 	switch minute := e.sec / 60; {
 	case s.proofAt/60 != minute:
 		s.burst = 1
 	case p.okAt/60 != minute:
 		s.burst = bump(s.burst, 1)
 	}
+
 	p.okAt = max(e.sec, 1)
 	s.owned = ar
 	e.pairs.move(pr, listOwned)
 }
 
-// crowd notes that a source is about to prove itself by an account. Who owns one account and a network of IPv6 can log in from
-// more addresses than there is room for: beyond crowdMost in a proof window, their proof counts, but is the first to be
-// forgotten. Else it would take the room of the proof of phones, which forged packets could then cut off.
-func (e *Engine) crowd(s *source, a *account) {
-	if e.proved(s) && s.flags&inCrowd == 0 {
-		return
-	}
-	if e.sec-a.crowdAt >= e.proofWindow {
-		a.crowdAt, a.crowd = e.sec, 0
-	}
-	s.flags &^= inCrowd
-	if a.crowd >= crowdMost {
-		s.flags |= inCrowd
-		return
-	}
-	a.crowd++
-}
-
-// prove notes that a source receives what is sent to it. Its first proof does not wash what it did before, from the same
-// port: see washed.
+// prove notes that a source proved itself. Whether it failed before its first proof, from the same port,
+// is noted for whoever asks for an explanation: see washed.
 func (e *Engine) prove(k key, s *source, r ref, port uint16) {
-	if s.flags&hasProof == 0 && s.attempts > 0 && s.failPort == port && !isSIPPort(port) {
+	if s.flags&hasProof == 0 && s.attempts > 0 && s.failPort == port {
 		s.flags |= washed
 	}
 	s.proofAt = e.sec
@@ -261,15 +309,18 @@ func (e *Engine) prove(k key, s *source, r ref, port uint16) {
 	e.classify(k, r)
 }
 
-// proveNetworks notes that the prefixes of a host hold a proved address. Their bans are lifted if it never failed.
-func (e *Engine) proveNetworks(k key, innocent bool) {
+// proveNetworks notes that the prefixes of a host hold a proved address. Their bans are lifted if it
+// never failed; one on proven evidence only by a success whose address nobody could have chosen.
+func (e *Engine) proveNetworks(k key, innocent bool, by Chooser) {
 	for _, sp := range k.spreads() {
 		nk := k.masked(sp.bits)
 		n, nr := e.touchNetwork(nk)
 		n.proofAt = e.sec
 		n.flags |= hasProof
 		e.classifyNetwork(nk, nr)
-		if innocent && e.banScope(nk) != ScopeNone {
+
+		scope := e.banScope(nk)
+		if innocent && (scope == ScopeSIP || scope == ScopeAll && by.Proven()) {
 			e.lift(e.bans.get(nk), RuleProved)
 		}
 	}

@@ -20,7 +20,8 @@ func TestCanaryBansAtOnce(t *testing.T) {
 		{"a challenge", event(KindChallengeSent, ServicePJSIP, attacker, "canary", "c"), ScopeSIP},
 		{"a weak kind", event(KindRequestNotSupported, ServicePJSIP, attacker, "canary", "c"), ScopeSIP},
 		{"a success without a password", event(KindSuccessfulAuth, ServicePJSIP, attacker, "canary", "c"), ScopeSIP},
-		{"a success, which cannot be forged", success(attacker, "canary"), ScopeAll},
+		{"a success over UDP", success(attacker, "canary"), ScopeSIP},
+		{"a success over a stream", overStream(success(attacker, "canary")), ScopeAll},
 		{"a guess over a stream", overStream(wrong(attacker, "canary")), ScopeAll},
 		{"chan_sip", event(KindInvalidPassword, ServiceSIP, attacker, "canary", "c"), ScopeSIP},
 		{"AMI", event(KindInvalidAccountID, ServiceAMI, attacker, "canary", "c"), ScopeAll},
@@ -115,7 +116,7 @@ func TestInjectionBansAtOnce(t *testing.T) {
 			o.Injected, o.Stream = true, stream
 			l.feed(o)
 			want := ScopeSIP
-			if stream {
+			if stream && o.Service == ServicePJSIP {
 				want = ScopeAll
 			}
 			if v := l.banned(); v.Rule != RuleInjection || v.Scope != want || len(v.Evidence) != 1 || v.Evidence[0].Kind != KindInjection {

@@ -21,9 +21,8 @@ type Observation struct {
 	LocalPort uint16         // the port of the PBX that was spoken to, 0 if unknown; not judged
 	Kind      Kind
 	Service   Service
-	Stream    bool   // over TCP, TLS, WS or WSS: the source's address is proven by the transport
+	Stream    bool   // over TCP, TLS, WS or WSS; see [WhoChooses] for what that proves
 	Password  bool   // a SuccessfulAuth with UsingPassword 1
-	RoundTrip bool   // a chan_sip InvalidPassword that answers the challenge which was sent
 	Unknown   bool   // the account is `<unknown>`: the PBX identified nobody
 	Injected  bool   // the packet bore an injection attempt; Source is certain, Kind and the rest are not believed
 	Session   uint64 // [Hasher.Session] of the session's name; with Server and Source the key of one request
@@ -31,7 +30,6 @@ type Observation struct {
 	Challenge uint64 // [Hasher.Session] of the nonce of a ChallengeSent that names it, which is one of chan_sip, else 0
 	Call      bool   // a ChallengeSent of chan_sip to a call: no event of a call names the account that is checked
 
-	answers bool // of chan_sip: it answers the latest challenge of its dialog, from where that went
 	dialled bool // of chan_sip: Account may be the number that was dialled
 }
 
@@ -51,7 +49,10 @@ type Verdict struct {
 	Owned    Label         // of proved_source_guessing: an account that the source has authenticated as
 	Owns     int           // of proved_source_guessing: how many such accounts there are
 	Guessed  int           // of proved_source_guessing: how many accounts failed that are not the source's
-	Rate     float64       // of proved_source_guessing and misconfigured_endpoint: attempts a minute on Account since they began
+	Rate     float64       // attempts a minute since they began: of proved_source_guessing and misconfigured_endpoint those on Account
+	Chooser  Chooser       // who could have chosen the address on the weakest evidence that the verdict needs
+	Sources  int           // of account_attacked and server_attacked: sources that failed lately; of spoof_suspected: addresses
+	More     int           // of account_attacked and server_attacked: if not 0, this is one line for so many further attacks
 	Evidence []Evidence    // the latest, oldest first, eight at most; borrowed, valid until the engine's next call
 }
 
@@ -60,8 +61,8 @@ type Evidence struct {
 	At      int64 // nanoseconds since the Unix epoch
 	Kind    Kind
 	Service Service
-	Proven  bool // its packet could not have been forged
-	Unknown bool // the PBX identified nobody
+	Chooser Chooser // who could have chosen its source
+	Unknown bool    // the PBX identified nobody
 	Server  uint16
 	Port    uint16 // of the source
 	Weight  float32
@@ -69,3 +70,6 @@ type Evidence struct {
 
 	dialled bool // see Observation
 }
+
+// Proven reports whether nobody could have chosen the source of the attempt.
+func (ev *Evidence) Proven() bool { return ev.Chooser.Proven() }

@@ -33,6 +33,9 @@ func (b Ban) Until() time.Time { return b.Decided.Add(b.Duration) }
 func (b Ban) Source() string { return source(b.Prefix) }
 
 func source(p netip.Prefix) string {
+	if !p.IsValid() {
+		return "" // an alert about an account or a server
+	}
 	if p.IsSingleIP() {
 		return p.Addr().String()
 	}

@@ -37,8 +37,8 @@ func everything() policy.Explanation {
 			{Name: policy.RuleScore, Proven: 1.5, Forgeable: 2.25, Limit: 3}, {Name: policy.RuleLongMemory, Proven: 1.5, Forgeable: 2.5, Limit: 6},
 		},
 		Evidence: []policy.Evidence{
-			{At: at(-2 * time.Minute), Kind: policy.KindInvalidPassword, Proven: true, Weight: 0.5, Account: h.Label([]byte("1001"))},
-			{At: at(-time.Minute), Kind: policy.KindInvalidAccountID, Server: 1, Weight: 1.25, Account: h.Label([]byte(hostile))},
+			{At: at(-2 * time.Minute), Kind: policy.KindInvalidPassword, Chooser: policy.ChooserNobody, Weight: 0.5, Account: h.Label([]byte("1001"))},
+			{At: at(-time.Minute), Kind: policy.KindInvalidAccountID, Chooser: policy.ChooserSpoofer, Server: 1, Weight: 1.25, Account: h.Label([]byte(hostile))},
 		},
 		Accounts: []policy.AccountPart{
 			{Account: h.Label([]byte(hostile)), Server: 1, OKAt: at(-time.Hour), Fails: 3, Excused: 2, FailedAt: at(-time.Minute)},
@@ -69,9 +69,9 @@ func TestText(t *testing.T) {
   score:     3.75 of 3 (1.50 proven, 2.25 that could be forged)
   long_memory: 4.00 of 6 (1.50 proven, 2.50 that could be forged)
   attempts:  4 since 2026-11-23 05:58:00 UTC
-    2026-11-23 05:58:00 UTC  office: InvalidPassword "1001"  weight 0.5
-    2026-11-23 05:59:00 UTC  branch: InvalidAccountID (forgeable) ` + hostileQuoted + `  weight 1.25
-  proof:     2026-11-23 05:00:00 UTC, but it failed from the same port before: what comes from there counts all the same
+    2026-11-23 05:58:00 UTC  office: InvalidPassword "1001"  weight 0.5, the address is certain
+    2026-11-23 05:59:00 UTC  branch: InvalidAccountID (forgeable by a spoofer) ` + hostileQuoted + `  weight 1.25
+  proof:     2026-11-23 05:00:00 UTC, good until 2026-11-24 05:00:00 UTC; it failed from the same port before: one of the two may be forged
   trust:     3.2, 2 accounts of its own
   strikes:   1, one less at 2026-12-23 06:00:00 UTC
   account:   ` + hostileQuoted + ` of branch: last success 2026-11-23 05:00:00 UTC, 3 failures since 2026-11-23 05:59:00 UTC, 2 failures of a misconfigured phone
@@ -127,7 +127,7 @@ func TestTextOfEachState(t *testing.T) {
 			policy.Explanation{Addr: addr, Known: true, Proved: true, ProofAt: at(0), ProofEnds: at(24 * time.Hour), Owns: 1, Trust: 1},
 			[]string{
 				"203.0.113.5 is not banned\n", "proof:     2026-11-23 06:00:00 UTC, good until 2026-11-24 06:00:00 UTC",
-				"trust:     1.0, 1 account of its own", "next:      attempts over TCP, TLS or WebSocket would ban it, packets over UDP would not",
+				"trust:     1.0, 1 account of its own", "next:      attempts over TCP, TLS or WebSocket would ban it; packets over UDP, and all of chan_sip, would not",
 			},
 			[]string{"attempts:  ", "strikes:"},
 		},
@@ -213,7 +213,7 @@ func TestJSON(t *testing.T) {
 		`"attempts":4,"since":"2026-11-23T05:58:00Z",` +
 		`"scores":[{"rule":"score","proven":1.5,"forgeable":2.25,"limit":3},{"rule":"long_memory","proven":1.5,"forgeable":2.5,"limit":6}],` +
 		`"evidence":[{"time":"2026-11-23T05:58:00Z","what":"office: InvalidPassword \"1001\"","weight":0.5},` +
-		`{"time":"2026-11-23T05:59:00Z","what":"branch: InvalidAccountID (forgeable) \"10\\r\\n\\x1b[31m\\\"1\"","weight":1.25}],` +
+		`{"time":"2026-11-23T05:59:00Z","what":"branch: InvalidAccountID (forgeable by a spoofer) \"10\\r\\n\\x1b[31m\\\"1\"","weight":1.25,"forgeable_by":"a spoofer"}],` +
 		`"accounts":[{"account":"10\\r\\n\\x1b[31m\\\"1","server":"branch","success_at":"2026-11-23T05:00:00Z","failures":3,"excused":2},` +
 		`{"account":"touched","server":"office"}],` +
 		`"prefixes":[{"prefix":"203.0.113.0/24","proven":1,"forgeable":2,"limit":9,"suspects":4.75,"offenders":3,"proved":true}],` +

@@ -50,6 +50,7 @@ type evidence struct {
 	Time   string  `json:"time"`
 	What   string  `json:"what"`
 	Weight float32 `json:"weight"`
+	Forger string  `json:"forgeable_by,omitempty"` // who could have chosen the address, "" for nobody
 }
 
 type account struct {
@@ -86,7 +87,7 @@ func New(x policy.Explanation, servers []string) JSON {
 		j.Scores = append(j.Scores, score{s.Name, s.Proven, s.Forgeable, s.Limit})
 	}
 	for _, e := range x.Evidence {
-		j.Evidence = append(j.Evidence, evidence{rfc3339(e.At), observe.Describe([]policy.Evidence{e}, servers), e.Weight})
+		j.Evidence = append(j.Evidence, evidence{rfc3339(e.At), observe.Describe([]policy.Evidence{e}, servers), e.Weight, forger(e.Chooser)})
 	}
 	for _, a := range x.Accounts {
 		out := account{Account: observe.Name(a.Account), OKAt: rfc3339(a.OKAt), Fails: a.Fails, Excused: a.Excused, Forged: a.Shielded}
@@ -99,6 +100,13 @@ func New(x policy.Explanation, servers []string) JSON {
 		j.Prefixes = append(j.Prefixes, prefix{p.Prefix.String(), p.Proven, p.Forgeable, p.Limit, p.Suspects, p.Offenders, p.Proved})
 	}
 	return j
+}
+
+func forger(c policy.Chooser) string {
+	if c.Proven() {
+		return ""
+	}
+	return c.String()
 }
 
 func rfc3339(at int64) string {

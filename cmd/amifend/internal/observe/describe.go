@@ -18,8 +18,9 @@ func Name(l policy.Label) string {
 	return strings.TrimSuffix(strings.TrimPrefix(ami.Quote(l.Bytes()), `"`), `"`)
 }
 
-// Describe tells evidence in one line: `office: InvalidAccountID (forgeable) "100" "101"; InvalidPassword "1001"`. A server
-// that has no name in servers is not named.
+// Describe returns evidence in one line, with who could have chosen the address where somebody could:
+// `office: InvalidAccountID (forgeable by a spoofer) "100" "101"; InvalidPassword "1001"`. A server that
+// has no name in servers is not named.
 func Describe(evidence []policy.Evidence, servers []string) string {
 	var b strings.Builder
 	for i, e := range evidence {
@@ -27,7 +28,7 @@ func Describe(evidence []policy.Evidence, servers []string) string {
 			fmt.Fprintf(&b, " (and %d more)", len(evidence)-i)
 			break
 		}
-		same := i > 0 && evidence[i-1].Kind == e.Kind && evidence[i-1].Server == e.Server && evidence[i-1].Proven == e.Proven
+		same := i > 0 && evidence[i-1].Kind == e.Kind && evidence[i-1].Server == e.Server && evidence[i-1].Chooser == e.Chooser
 		if !same {
 			if i > 0 {
 				b.WriteString("; ")
@@ -36,8 +37,8 @@ func Describe(evidence []policy.Evidence, servers []string) string {
 				b.WriteString(servers[e.Server] + ": ")
 			}
 			b.WriteString(e.Kind.String())
-			if !e.Proven {
-				b.WriteString(" (forgeable)")
+			if !e.Proven() {
+				b.WriteString(" (forgeable by " + e.Chooser.String() + ")")
 			}
 		}
 		b.WriteString(" " + ami.Quote(e.Account.Bytes()))

@@ -10,17 +10,17 @@ import (
 
 func TestDescribe(t *testing.T) {
 	h := policy.NewHasher(1)
-	ev := func(server uint16, kind policy.Kind, proven bool, account string) policy.Evidence {
-		return policy.Evidence{Kind: kind, Proven: proven, Server: server, Account: h.Label([]byte(account))}
+	ev := func(server uint16, kind policy.Kind, chooser policy.Chooser, account string) policy.Evidence {
+		return policy.Evidence{Kind: kind, Chooser: chooser, Server: server, Account: h.Label([]byte(account))}
 	}
 	for want, evidence := range map[string][]policy.Evidence{
 		"": nil,
-		`office: InvalidAccountID (forgeable) "100" "101"; InvalidPassword "1001"`: {
-			ev(0, policy.KindInvalidAccountID, false, "100"), ev(0, policy.KindInvalidAccountID, false, "101"),
-			ev(9, policy.KindInvalidPassword, true, "1001"),
+		`office: InvalidAccountID (forgeable by a spoofer) "100" "101"; InvalidPassword "1001"`: {
+			ev(0, policy.KindInvalidAccountID, policy.ChooserSpoofer, "100"), ev(0, policy.KindInvalidAccountID, policy.ChooserSpoofer, "101"),
+			ev(9, policy.KindInvalidPassword, policy.ChooserNobody, "1001"),
 		},
 		`office: InvalidAccountID "a\r\nEvent: x"; branch: InvalidAccountID "\x1b[2J\""`: {
-			ev(0, policy.KindInvalidAccountID, true, "a\r\nEvent: x"), ev(1, policy.KindInvalidAccountID, true, "\x1b[2J\""),
+			ev(0, policy.KindInvalidAccountID, policy.ChooserNobody, "a\r\nEvent: x"), ev(1, policy.KindInvalidAccountID, policy.ChooserNobody, "\x1b[2J\""),
 		},
 	} {
 		if got := Describe(evidence, []string{"office", "branch"}); got != want {

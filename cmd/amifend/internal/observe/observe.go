@@ -45,7 +45,6 @@ func (t Translator) Observation(ev ami.Event, at int64) (policy.Observation, boo
 		Service:   services[ev.Service],
 		Stream:    ev.Transport.Stream(),
 		Password:  ev.UsingPassword,
-		RoundTrip: ev.RoundTrip,
 		Unknown:   string(ev.Account) == "<unknown>",
 		Injected:  ev.Taint != ami.Untainted,
 		Session:   t.Hasher.Session(ev.Session),

@@ -21,7 +21,7 @@ func TestObservation(t *testing.T) {
 	got, ok := Translator{Server: 3, Hasher: h}.Observation(event, 99)
 	want := policy.Observation{
 		At: 99, Source: event.Source, Server: 3, LocalPort: 5060, Kind: policy.KindInvalidPassword, Service: policy.ServiceSIP,
-		Stream: true, RoundTrip: true, Session: h.Session([]byte("0x1234")), Account: h.Label([]byte("1001")),
+		Stream: true, Session: h.Session([]byte("0x1234")), Account: h.Label([]byte("1001")),
 	}
 	if !ok || got != want {
 		t.Errorf("got %+v, %v; want %+v", got, ok, want)

@@ -81,8 +81,14 @@ func alert(v policy.Verdict, servers []string) string {
 	case policy.RuleSpoofFlood:
 		return "more bans on evidence that could be forged were due than forgeable_bans_per_minute: most sources of such packets may be forged"
 	case policy.RuleCompromised:
-		return fmt.Sprintf("%s was guessed after %s: change its password", account, Attempts(v))
+		return compromised(v, account)
+	case policy.RuleAccountAttacked, policy.RuleServerAttacked:
+		return attacked(v, account, servers)
 	case policy.RuleSpoofSuspected:
+		if v.Sources > 0 {
+			return fmt.Sprintf("%s logged in from %d new addresses within a day, and now from one more: "+
+				"somebody who knows its password forges addresses, or its user's address changes all the time", account, v.Sources)
+		}
 		return fmt.Sprintf("%d failures of %s between two successes: somebody forges packets in its name", v.Attempts, account)
 	case policy.RuleSuspectLogin:
 		return fmt.Sprintf("a stranger logged in to %s, which many sources guess: is it its user?", account)
@@ -105,6 +111,37 @@ func alert(v policy.Verdict, servers []string) string {
 	return strings.TrimSpace(v.Rule)
 }
 
+// compromised says what is certain of a guessed account, and what is not.
+func compromised(v policy.Verdict, account string) string {
+	s := fmt.Sprintf("%s was guessed after %s: somebody knows its password", account, Attempts(v))
+	if v.Chooser.Proven() {
+		return s + ", at this address"
+	}
+	return s + "; from where is not certain, since " + v.Chooser.String() + " could have chosen this address"
+}
+
+// attacked says how many sources attack an account or a server.
+func attacked(v policy.Verdict, account string, servers []string) string {
+	what := account + " is guessed"
+	thing := "account"
+	if v.Rule == policy.RuleServerAttacked {
+		thing = "server"
+		what = "a server is attacked"
+		if int(v.Server) < len(servers) {
+			what = "server " + servers[v.Server] + " is attacked"
+		}
+	}
+	if v.More > 0 {
+		return fmt.Sprintf("%s more are attacked like those that were told, from fewer sources each", Count(v.More, thing))
+	}
+
+	s := fmt.Sprintf("%s from %s within hours, %s", what, Count(v.Sources, "source"), perMinute(v.Rate, "failure"))
+	if !v.Chooser.Proven() {
+		s += "; " + v.Chooser.String() + " could have chosen their addresses, so bans may not reach the attacker"
+	}
+	return s
+}
+
 // Advice says what to do about an alert.
 func Advice(v policy.Verdict) string {
 	switch v.Rule {
@@ -115,7 +152,13 @@ func Advice(v policy.Verdict) string {
 	case policy.RuleCompromised:
 		return "change the account's password, and look for calls that it placed"
 	case policy.RuleSpoofSuspected:
+		if v.Sources > 0 {
+			return "change the account's password, unless its user travels; SIP over TLS cannot be forged"
+		}
 		return "nothing at once: nobody is banned for it; SIP over TLS cannot be forged"
+	case policy.RuleAccountAttacked, policy.RuleServerAttacked:
+		return "use passwords of 20 random characters, SIP over TLS only, and an ACL of the networks that phones come from; " +
+			"chan_sip believes the sender's address: move to PJSIP"
 	case policy.RuleSuspectLogin:
 		return "ask the account's user; if it was somebody else, change its password"
 	case policy.RuleMisconfigured:

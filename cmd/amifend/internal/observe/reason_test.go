@@ -19,8 +19,8 @@ func verdict(action policy.Action, rule string) policy.Verdict {
 	h := policy.NewHasher(1)
 	return policy.Verdict{
 		Action: action, Rule: rule, Prefix: netip.MustParsePrefix("203.0.113.5/32"), Score: 7.25, Attempts: 9, Strike: 2, Rate: 4.5,
-		Account: h.Label([]byte(hostile)), Owned: h.Label([]byte("204" + hostile)), Owns: 3, Guessed: 5,
-		Evidence: []policy.Evidence{{Kind: policy.KindInvalidPassword, Account: h.Label([]byte(hostile))}},
+		Account: h.Label([]byte(hostile)), Owned: h.Label([]byte("204" + hostile)), Owns: 3, Guessed: 5, Chooser: policy.ChooserSpooferWithAccount,
+		Evidence: []policy.Evidence{{Kind: policy.KindInvalidPassword, Chooser: policy.ChooserSpoofer, Account: h.Label([]byte(hostile))}},
 	}
 }
 
@@ -42,7 +42,7 @@ func banReasons() map[string]string {
 
 func TestReasonOfABan(t *testing.T) {
 	for rule, why := range banReasons() {
-		want := why + ", 9 attempts, ban number 2: pbx: InvalidPassword (forgeable) " + hostileQuoted
+		want := why + ", 9 attempts, ban number 2: pbx: InvalidPassword (forgeable by a spoofer) " + hostileQuoted
 		if got := Reason(verdict(policy.ActionBan, rule), 3, []string{"pbx"}); got != want {
 			t.Errorf("%s:\ngot  %s\nwant %s", rule, got, want)
 		}
@@ -74,7 +74,9 @@ func alertTexts() map[string][2]string {
 	return map[string][2]string{
 		policy.RuleBansFull:       {"a ban was due, but there is no room for more", "raise [firewall] max_bans"},
 		policy.RuleSpoofFlood:     {"more bans on evidence that could be forged were due than forgeable_bans_per_minute", "put trunks that never log in into [allow]"},
-		policy.RuleCompromised:    {account + " was guessed after 9 attempts, ban number 2: change its password", "look for calls that it placed"},
+		policy.RuleCompromised:    {account + " was guessed after 9 attempts, ban number 2: somebody knows its password; from where is not certain, since a spoofer with an account could have chosen", "look for calls that it placed"},
+		policy.RuleAccountAttacked: {account + " is guessed from no sources within hours, 4.5 failures a minute; a spoofer with an account could", "use passwords of 20 random characters"},
+		policy.RuleServerAttacked:  {"server pbx is attacked from no sources within hours, 4.5 failures a minute", "move to PJSIP"},
 		policy.RuleSpoofSuspected: {"9 failures of " + account + " between two successes", "nothing at once: nobody is banned for it"},
 		policy.RuleSuspectLogin:   {"a stranger logged in to " + account + ", which many sources guess", "ask the account's user"},
 		policy.RuleMisconfigured:  {account + " fails 4.5 times a minute where others work", "correct the password or the account in the phone"},
@@ -112,6 +114,28 @@ func TestReasonAndAdviceOfAnAlert(t *testing.T) {
 	}
 	if len(texts) > 0 {
 		t.Errorf("no alerts: %v", texts)
+	}
+}
+
+// What two kinds say besides: the attacks that are not told one by one, and an account that logs in from ever new addresses.
+func TestReasonOfManyAttacks(t *testing.T) {
+	v := verdict(policy.ActionAlert, policy.RuleAccountAttacked)
+	v.More = 12
+	if got := Reason(v, 3, nil); !strings.HasPrefix(got, "12 accounts more are attacked") {
+		t.Errorf("got %s", got)
+	}
+	v = verdict(policy.ActionAlert, policy.RuleSpoofSuspected)
+	v.Sources = 16
+	if got := Reason(v, 3, nil); !strings.Contains(got, "logged in from 16 new addresses within a day") {
+		t.Errorf("got %s", got)
+	}
+	if got := Advice(v); !strings.HasPrefix(got, "change the account's password") {
+		t.Errorf("advice: %s", got)
+	}
+	v = verdict(policy.ActionAlert, policy.RuleCompromised)
+	v.Chooser = policy.ChooserNobody
+	if got := Reason(v, 3, nil); !strings.HasSuffix(got, "somebody knows its password, at this address") {
+		t.Errorf("got %s", got)
 	}
 }
 

@@ -84,6 +84,9 @@ func round(f float64) float64 { return math.Round(f*1e6) / 1e6 }
 
 // source is whom an alert is about: an address, or the prefix if it is not a single one.
 func source(v policy.Verdict) string {
+	if !v.Prefix.IsValid() {
+		return "" // it is about an account or a server
+	}
 	if v.Prefix.IsSingleIP() {
 		return v.Prefix.Addr().String()
 	}

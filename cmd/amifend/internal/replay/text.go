@@ -38,7 +38,11 @@ func serverNames(files []string) []string {
 }
 
 func (w *textWriter) decision(v policy.Verdict) {
-	what := fmt.Sprintf("%-5s  %-18s", v.Action, v.Prefix.Masked())
+	prefix := "-" // an alert about an account or a server
+	if v.Prefix.IsValid() {
+		prefix = v.Prefix.Masked().String()
+	}
+	what := fmt.Sprintf("%-5s  %-18s", v.Action, prefix)
 	if v.Action == policy.ActionBan {
 		what += fmt.Sprintf("  %-3s  %-6s", v.Scope, duration(v.Duration))
 	}

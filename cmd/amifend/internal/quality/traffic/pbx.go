@@ -179,7 +179,7 @@ func (w *World) raise(by *Party, p *PBX, from netip.AddrPort, r request) answer 
 		ev := recording.Event{
 			Observation: policy.Observation{
 				At: w.now, Source: from, Server: p.server, LocalPort: 5060, Kind: e.kind, Service: p.service, Stream: r.transport.Stream(),
-				Password: e.password, RoundTrip: e.roundTrip, Unknown: e.unknown, Injected: r.injection, Session: r.session,
+				Password: e.password, Unknown: e.unknown, Injected: r.injection, Session: r.session,
 			},
 			Transport: r.transport, Local: p.addr,
 		}

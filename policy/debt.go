@@ -1,0 +1,49 @@
+package policy
+
+// A debt is what some failures have added to their source's scores, kept apart by whether they were
+// proven: a success that could have been forged takes back only what could have been forged.
+type debt struct {
+	proven, forgeable         float32
+	slowProven, slowForgeable float32 // the same on the scale of slowHalfLife
+}
+
+// add adds the weight of an attempt that counted.
+func (d *debt) add(ev *Evidence) {
+	if ev.Proven() {
+		d.proven += ev.Weight
+		d.slowProven += ev.Weight
+		return
+	}
+	d.forgeable += ev.Weight
+	d.slowForgeable += ev.Weight
+}
+
+// fade multiplies the debt with what time has left of it on each of the two scales.
+func (d *debt) fade(fast, slow float32) {
+	d.proven *= fast
+	d.forgeable *= fast
+	d.slowProven *= slow
+	d.slowForgeable *= slow
+}
+
+// forgive takes a debt from a source's scores, and empties it. The proven part stays unless the success
+// that forgives it was proven.
+func (e *Engine) forgive(s *source, d *debt, by Chooser) {
+	s.forgeable = max(0, s.forgeable-d.forgeable)
+	s.slowForgeable = max(0, s.slowForgeable-d.slowForgeable)
+	d.forgeable, d.slowForgeable = 0, 0
+
+	if by.Proven() {
+		s.proven = max(0, s.proven-d.proven)
+		s.slowProven = max(0, s.slowProven-d.slowProven)
+		d.proven, d.slowProven = 0, 0
+	}
+
+	// What is below calm makes no difference until the next attempt.
+	if s.proven+s.forgeable < e.calm {
+		s.proven, s.forgeable = 0, 0
+	}
+	if s.slowProven+s.slowForgeable < e.slowCalm && s.proven+s.forgeable == 0 {
+		s.slowProven, s.slowForgeable, s.attempts = 0, 0, 0
+	}
+}
