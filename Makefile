@@ -4,13 +4,37 @@ GO        ?= go
 LAB        = examples/lab
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: help build demo test check lint unit fuzz e2e bench quality clean
+.PHONY: help build install uninstall demo test check lint unit fuzz e2e bench quality clean
 
 help: ## list what there is to make
-	@awk -F':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/amifend, which needs no libraries
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/amifend ./cmd/amifend
+
+# Where install puts things; DESTDIR is put in front of each, for a package or a try.
+SBIN     = $(DESTDIR)/usr/local/sbin
+ETC      = $(DESTDIR)/etc
+# The user of the service, which a try without root does not have.
+OWNER   ?= $(if $(DESTDIR),,-o amifend)
+
+install: build ## install the program, its unit, its user and a first config (root)
+	install -D -m 755 bin/amifend $(SBIN)/amifend
+	install -D -m 644 examples/systemd/amifend.service $(ETC)/systemd/system/amifend.service
+	install -D -m 644 examples/systemd/sysusers.conf $(ETC)/sysusers.d/amifend.conf
+	$(if $(DESTDIR),,systemd-sysusers)
+	install -d -m 700 $(OWNER) $(ETC)/amifend
+	@# What is there stays: a config that was edited, a secret.
+	[ -e $(ETC)/amifend/config.toml ] || install -m 600 $(OWNER) examples/quickstart/config.toml $(ETC)/amifend/
+	[ -e $(ETC)/amifend/ami-secret ] || install -m 600 $(OWNER) /dev/null $(ETC)/amifend/ami-secret
+	$(if $(DESTDIR),,-systemctl daemon-reload)
+	@echo "Next: the manager user and $(ETC)/amifend/ami-secret (docs/install.md, step 2), then: amifend check"
+
+uninstall: ## remove what install put here, and the bans; /etc/amifend and /var/lib/amifend stay (root)
+	$(if $(DESTDIR),,-systemctl disable --now amifend)
+	$(if $(DESTDIR),,-$(SBIN)/amifend flush --kernel)
+	rm -f $(SBIN)/amifend $(ETC)/systemd/system/amifend.service $(ETC)/sysusers.d/amifend.conf
+	$(if $(DESTDIR),,-systemctl daemon-reload)
 
 demo: build ## play two PBXs with phones and attackers for a minute; touches nothing on the host
 	@bin/amifend demo

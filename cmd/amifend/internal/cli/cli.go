@@ -85,7 +85,7 @@ func unreadable(path string, err error, right string) error {
 		text += "; " + right
 	}
 	if errors.Is(err, fs.ErrNotExist) && path == defaultConfig {
-		text += "; begin with examples/quickstart/config.toml (README.md, Install it), or name yours with --config"
+		text += "; begin with examples/quickstart/config.toml (docs/install.md), or name yours with --config"
 	}
 	return &config.Error{File: path, Problems: []config.Problem{{Text: text}}}
 }

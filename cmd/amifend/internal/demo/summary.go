@@ -47,7 +47,7 @@ func (p *performance) close(early bool, dropped map[netip.Prefix]uint64) error {
 		p.story.print("", "All attackers would be banned, and nobody else.")
 	}
 	p.story.print("", "What to do next:",
-		"  install  README.md, Install it; at first it only tells whom it would ban",
+		"  install  docs/install.md; at first it only tells whom it would ban",
 		"  or see   what it makes of last month's logs:",
 		"           bin/amifend replay /var/log/asterisk/security*")
 	return err
