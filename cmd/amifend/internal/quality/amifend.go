@@ -18,12 +18,18 @@ func newAmifend(allow []netip.Prefix, decided func(traffic.Decision)) (traffic.T
 	o := policy.DefaultOptions()
 	o.Canaries = traffic.Canaries
 	c := &config.Config{Policy: o, Allow: allow}
+
 	p, err := replay.NewPlayer(c, func(v policy.Verdict) {
 		switch v.Action {
 		case policy.ActionBan:
-			decided(traffic.Decision{At: v.At, Prefix: v.Prefix, Rule: v.Rule})
+			decided(traffic.Decision{
+				At: v.At, Prefix: v.Prefix, Rule: v.Rule,
+				Everything: v.Scope == policy.ScopeAll, Lasts: v.Duration,
+			})
 		case policy.ActionAlert:
-			decided(traffic.Decision{At: v.At, Prefix: v.Prefix, Alert: v.Rule, Account: accountOf(v)})
+			decided(traffic.Decision{
+				At: v.At, Prefix: v.Prefix, Alert: v.Rule, Server: v.Server, Account: accountOf(v),
+			})
 		case policy.ActionNone, policy.ActionUnban:
 		}
 	})
@@ -34,13 +40,13 @@ func newAmifend(allow []netip.Prefix, decided func(traffic.Decision)) (traffic.T
 }
 
 // Hear plays an event.
-func (a amifend) Hear(ev *recording.Event) bool {
-	_, leftOut := a.player.Play(ev)
+func (a amifend) Hear(ev *recording.Event, source netip.Addr) bool {
+	_, leftOut := a.player.PlayFrom(ev, source)
 	return !leftOut
 }
 
 // finish lets the time pass until the end.
 func (a amifend) finish(end int64) { a.player.Finish(end) }
 
-// accountOf is the account that an alert is about.
+// accountOf returns the account that an alert is about, or "".
 func accountOf(v policy.Verdict) string { return string(v.Account.Bytes()) }

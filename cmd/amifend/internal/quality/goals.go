@@ -3,26 +3,32 @@ package main
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/quality/traffic"
 )
 
-// missed tells how a class fell short of what issue 3 asks.
+// missed returns how a class fell short of its goal, a sentence for each way.
 func missed(c *traffic.Class) []string {
 	got, goal := tallyOf(c), c.Goal
 	var out []string
 	miss := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
-	if got.banned > 0 {
-		miss("%d of %d who mean well were banned", got.banned, got.parties)
-	}
+
+	missedByBans(got, goal, miss)
 	if got.missed > 0 {
 		miss("%d of %d cracked accounts were not told of", got.missed, got.compromised)
 	}
+	if goal.Attacks && got.attacksUntold > 0 {
+		miss("%d of %d attacked accounts and servers were not told of", got.attacksUntold, got.attacks)
+	}
+
 	if goal.First > 0 && got.worst > goal.First {
-		miss("%d attempts reached a PBX up to the first ban (median %d), want %d at most", got.worst, got.median, goal.First)
+		miss("%d attempts reached a PBX up to the first ban (median %d), want %d at most",
+			got.worst, got.median, goal.First)
 	}
 	if s := share(got.stopped, got.parties); s < 100*goal.Stopped {
-		miss("%.1f %% of %d were banned before they had made all their attempts, want %.0f %% at least", s, got.parties, 100*goal.Stopped)
+		miss("%.1f %% of %d were banned before they had made all their attempts, want %.0f %% at least",
+			s, got.parties, 100*goal.Stopped)
 	}
 	if goal.Banned && got.never > 0 {
 		miss("%d of %d were never banned", got.never, got.parties)
@@ -33,11 +39,29 @@ func missed(c *traffic.Class) []string {
 	return out
 }
 
-// writeMissed prints the goals that one contender missed.
-func writeMissed(out io.Writer, r result) {
+// missedByBans calls miss with each way in which bans of good parties and victims break the goal.
+func missedByBans(got tally, goal traffic.Goal, miss func(format string, args ...any)) {
+	if got.everything > 0 {
+		miss("%d of %d who mean well were banned from everything", got.everything, got.parties)
+	}
+
+	// Who never proved itself may be banned from the SIP ports, for a short time.
+	if !goal.SIPOnly {
+		if got.banned > 0 {
+			miss("%d of %d who mean well were banned", got.banned, got.parties)
+		}
+		return
+	}
+	if goal.Longest > 0 && got.longest > goal.Longest {
+		miss("a ban lasts %v, want %v at most", got.longest.Round(time.Second), goal.Longest)
+	}
+}
+
+// writeMissed prints the goals that one contender missed. It returns how many these are.
+func writeMissed(out io.Writer, r result) int {
 	n := 0
 	for _, c := range r.world.Classes {
-		if c.Limit() {
+		if !c.Judged() {
 			continue
 		}
 		for _, m := range missed(c) {
@@ -47,7 +71,9 @@ func writeMissed(out io.Writer, r result) {
 			fmt.Fprintf(out, "  %s: %s\n", c.Name, m)
 		}
 	}
+
 	if n == 0 {
 		fmt.Fprintf(out, "\n%s missed no goal.\n", r.name)
 	}
+	return n
 }

@@ -23,7 +23,7 @@ func TestGoals(t *testing.T) {
 func TestGoalsAlone(t *testing.T) {
 	t.Parallel()
 	for _, c := range traffic.New(traffic.Options{Size: traffic.Short, Seed: 1}).Classes {
-		if c.Role != traffic.Attacker || c.Limit() || c.Extra {
+		if c.Role != traffic.Attacker || !c.Judged() || c.Extra {
 			continue
 		}
 		t.Run(c.Name, func(t *testing.T) {
@@ -47,7 +47,7 @@ func judged(t *testing.T, o traffic.Options) []*traffic.Class {
 	}
 	var out []*traffic.Class
 	for _, c := range r.world.Classes {
-		if !c.Limit() {
+		if c.Judged() {
 			out = append(out, c)
 		}
 	}

@@ -56,7 +56,10 @@ func show() error {
 	if err := write(os.Stdout, results); err != nil {
 		return err
 	}
-	writeMissed(os.Stdout, results[0])
+
+	if n := writeMissed(os.Stdout, results[0]); n > 0 {
+		return fmt.Errorf("%d goals were missed", n)
+	}
 	return nil
 }
 

@@ -16,9 +16,13 @@ type contender struct {
 
 // contenders are amifend, first, and its peers.
 func contenders() []contender {
-	ban := func(decided func(traffic.Decision)) func(int64, netip.Prefix) {
-		return func(at int64, p netip.Prefix) { decided(traffic.Decision{At: at, Prefix: p}) }
+	// The peers ban addresses from every port.
+	ban := func(decided func(traffic.Decision)) peers.Told {
+		return func(at int64, p netip.Prefix, lasts time.Duration) {
+			decided(traffic.Decision{At: at, Prefix: p, Everything: true, Lasts: lasts})
+		}
 	}
+
 	return []contender{
 		{"amifend", newAmifend},
 		{"fail2ban", func(allow []netip.Prefix, decided func(traffic.Decision)) (traffic.Tool, error) {
@@ -68,7 +72,7 @@ func run(c contender, o traffic.Options, trace func(*traffic.World, traffic.Deci
 func falseAlerts(r result) []traffic.Decision {
 	out := r.world.FalseAlerts
 	for _, c := range r.world.Classes {
-		if !c.Limit() {
+		if c.Judged() {
 			out = append(out[:len(out):len(out)], c.FalseAlerts...)
 		}
 	}

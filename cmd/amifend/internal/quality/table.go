@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/quality/traffic"
 )
@@ -17,54 +18,136 @@ const legend = `Labelled traffic; each tool hears it in a run of its own, in whi
   never     attackers who were never banned; in brackets, of whom no alert told either
   cracked   accounts that attackers logged in to; in brackets, of which no alert told
   banned    parties that a ban covered; in brackets, alerts about them that are not true
+  all       of them, those that a ban covered on every port; longest: the longest ban of any of them
+  attacked  accounts and servers with more than 20 logins; in brackets, of which no alert told
+  told at   logins that reached the PBX up to the first alert that told, in the median and at worst
+  blocked   requests of users that a ban kept from the PBX
+  misconf   alerts misconfigured_endpoint about them; in brackets, about who is not misconfigured
 Classes that begin with "limit" are shown but asked nothing of: nobody could tell them apart by the events alone.
 `
 
-// write prints the results: a table of those who mean well, one of attackers, and the sums.
+// section is one table of the output.
+type section struct {
+	title   string
+	has     func(*traffic.Class) bool
+	columns string
+	cell    func(tally) string
+}
+
+// sections are all tables, in order.
+func sections() []section {
+	of := func(part traffic.Part, roles ...traffic.Role) func(*traffic.Class) bool {
+		return func(c *traffic.Class) bool {
+			for _, r := range roles {
+				if c.Role == r && c.Part == part {
+					return true
+				}
+			}
+			return false
+		}
+	}
+	const attackers = "first\treached\tstopped\tnever\tcracked"
+
+	return []section{
+		{"THOSE WHO MEAN WELL", of(traffic.Plain, traffic.Good, traffic.Victim), "banned", goodCell},
+		{"ATTACKERS", of(traffic.Plain, traffic.Attacker), attackers, attackerCell},
+		{
+			"WHO IS NAMED BY OTHERS", of(traffic.Naming, traffic.Good, traffic.Victim),
+			"banned\tall\tlongest", namedCell,
+		},
+		{
+			"WHO NAME OTHERS", of(traffic.Naming, traffic.Attacker, traffic.Forger),
+			"reached\tattacked\ttold at\tcracked", namerCell,
+		},
+		{
+			"GOOD, NOT JUDGED YET", of(traffic.Later, traffic.Good),
+			"banned\tall\tlongest\tblocked\tmisconf", laterCell,
+		},
+		{"ATTACKERS, NOT JUDGED YET", of(traffic.Later, traffic.Attacker), attackers, attackerCell},
+	}
+}
+
+// write prints the results: the tables, and the sums.
 func write(out io.Writer, results []result) error {
 	fmt.Fprint(out, legend)
-	for _, part := range []struct {
-		title, columns string
-		role           func(traffic.Role) bool
-		cell           func(tally) string
-	}{
-		{"THOSE WHO MEAN WELL", "banned", good, goodCell},
-		{"ATTACKERS", "first\treached\tstopped\tnever\tcracked", func(r traffic.Role) bool { return r == traffic.Attacker }, attackerCell},
-	} {
-		w := tabwriter.NewWriter(out, 0, 4, 1, ' ', 0)
-		skip := strings.Repeat("\t", strings.Count(part.columns, "\t"))
-		fmt.Fprintf(w, "\n%s\tparties", part.title)
-		for _, r := range results {
-			fmt.Fprintf(w, "\t| %s%s", r.name, skip)
-		}
-		fmt.Fprintf(w, "\n\t%s\n", strings.Repeat("\t| "+part.columns, len(results)))
-		for i, c := range results[0].world.Classes {
-			if !part.role(c.Role) {
-				continue
-			}
-			fmt.Fprintf(w, "%s\t%d", c.Name, len(c.Parties))
-			for _, r := range results {
-				fmt.Fprintf(w, "\t| %s", part.cell(tallyOf(r.world.Classes[i])))
-			}
-			fmt.Fprintln(w)
-		}
-		if err := w.Flush(); err != nil {
+
+	for _, s := range sections() {
+		if err := s.write(out, results); err != nil {
 			return fmt.Errorf("write table: %w", err)
 		}
 	}
 	return writeSums(out, results)
 }
 
-func good(r traffic.Role) bool { return r == traffic.Good || r == traffic.Victim }
+// write prints the table, unless no class belongs to it.
+func (s section) write(out io.Writer, results []result) error {
+	w := tabwriter.NewWriter(out, 0, 4, 1, ' ', 0)
+	skip := strings.Repeat("\t", strings.Count(s.columns, "\t"))
+	rows := 0
+
+	fmt.Fprintf(w, "\n%s\tparties", s.title)
+	for _, r := range results {
+		fmt.Fprintf(w, "\t| %s%s", r.name, skip)
+	}
+	fmt.Fprintf(w, "\n\t%s\n", strings.Repeat("\t| "+s.columns, len(results)))
+
+	for i, c := range results[0].world.Classes {
+		if !s.has(c) {
+			continue
+		}
+		rows++
+		fmt.Fprintf(w, "%s\t%d", c.Name, len(c.Parties))
+		for _, r := range results {
+			fmt.Fprintf(w, "\t| %s", s.cell(tallyOf(r.world.Classes[i])))
+		}
+		fmt.Fprintln(w)
+	}
+
+	if rows == 0 {
+		return nil
+	}
+	return w.Flush()
+}
 
 func goodCell(t tally) string { return with(t.banned, t.falseAlerts) }
 
 func attackerCell(t tally) string {
-	cracked := "-"
-	if t.compromised > 0 {
-		cracked = with(t.compromised, t.missed)
+	return fmt.Sprintf("%d/%d\t%.1f%%\t%.0f%%\t%s\t%s", t.median, t.worst, share(t.admitted, t.offered),
+		share(t.stopped, t.parties), with(t.never, t.untold), crackedCell(t))
+}
+
+func crackedCell(t tally) string {
+	if t.compromised == 0 {
+		return "-"
 	}
-	return fmt.Sprintf("%d/%d\t%.1f%%\t%.0f%%\t%s\t%s", t.median, t.worst, share(t.admitted, t.offered), share(t.stopped, t.parties), with(t.never, t.untold), cracked)
+	return with(t.compromised, t.missed)
+}
+
+func namedCell(t tally) string {
+	return fmt.Sprintf("%s\t%d\t%s", with(t.banned, t.falseAlerts), t.everything, longest(t))
+}
+
+func namerCell(t tally) string {
+	return fmt.Sprintf("%.1f%%\t%s\t%d/%d\t%s", share(t.admitted, t.offered), with(t.attacks, t.attacksUntold),
+		t.toldMedian, t.toldWorst, crackedCell(t))
+}
+
+func laterCell(t tally) string {
+	return fmt.Sprintf("%s\t%d\t%s\t%d\t%s", with(t.banned, t.falseAlerts), t.everything, longest(t), t.blocked,
+		with(t.misconfigured, t.notMisconfigured))
+}
+
+// longest prints the longest ban, to the minute; "-" is none.
+func longest(t tally) string {
+	switch {
+	case t.longest == 0:
+		return "-"
+	case t.longest >= 1000*time.Hour:
+		return "for ever"
+	}
+
+	text := t.longest.Round(time.Minute).String()
+	return strings.TrimSuffix(text, "0s")
 }
 
 // with prints a count and, if there are any, those of them that are worse.
@@ -75,52 +158,100 @@ func with(n, worse int) string {
 	return fmt.Sprintf("%d(%d)", n, worse)
 }
 
-// writeSums prints what matters most. The classes that nobody could tell apart are left aside.
+// line is one line of the sums.
+type line struct {
+	name string
+	of   func(result) string
+}
+
+// writeSums prints what matters most. The classes that are not judged are left aside, but in the last
+// lines.
 func writeSums(out io.Writer, results []result) error {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(w, "\nALL but the limits")
+	fmt.Fprintf(w, "\nALL that are judged")
 	for _, r := range results {
 		fmt.Fprintf(w, "\t%s", r.name)
 	}
 	fmt.Fprintln(w, "\t")
-	for _, l := range []struct {
-		name string
-		of   func(result) string
-	}{
-		{"good sources banned", sum(traffic.Good, func(t tally) int { return t.banned })},
-		{"forged victims banned", sum(traffic.Victim, func(t tally) int { return t.banned })},
-		{"attackers", sum(traffic.Attacker, func(t tally) int { return t.parties })},
-		{"never banned", sum(traffic.Attacker, func(t tally) int { return t.never })},
-		{"attempts", sum(traffic.Attacker, func(t tally) int { return t.offered })},
-		{"that reached a PBX", sum(traffic.Attacker, func(t tally) int { return t.admitted })},
-		{"accounts cracked", sum(traffic.Attacker, func(t tally) int { return t.compromised })},
-		{"and not told of", sum(traffic.Attacker, func(t tally) int { return t.missed })},
-		{"alerts", func(r result) string { return fmt.Sprint(r.world.Alerts) }},
-		{"false alerts", func(r result) string { return fmt.Sprint(len(falseAlerts(r))) }},
-		{"events", func(r result) string { return fmt.Sprint(r.events) }},
-		{"seconds", func(r result) string { return fmt.Sprintf("%.1f", r.elapsed.Seconds()) }},
-	} {
+
+	for _, l := range sums() {
 		fmt.Fprint(w, l.name)
 		for _, r := range results {
 			fmt.Fprintf(w, "\t%s", l.of(r))
 		}
 		fmt.Fprintln(w, "\t")
 	}
+
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("write sums: %w", err)
 	}
 	return nil
 }
 
-// sum adds up a figure of the classes of a role.
-func sum(role traffic.Role, of func(tally) int) func(result) string {
-	return func(r result) string {
-		n := 0
-		for _, c := range r.world.Classes {
-			if c.Role == role && !c.Limit() {
-				n += of(tallyOf(c))
+// sums are the lines of the sums.
+func sums() []line {
+	return []line{
+		{"good sources banned", sum(asked(traffic.Good), func(t tally) int { return t.banned })},
+		{"victims banned against the goal", sum(asked(traffic.Victim), func(t tally) int { return t.wronged })},
+		{"victims banned from everything", sum(asked(traffic.Victim), func(t tally) int { return t.everything })},
+		{"attackers", sum(asked(traffic.Attacker), func(t tally) int { return t.parties })},
+		{"never banned", sum(asked(traffic.Attacker), func(t tally) int { return t.never })},
+		{"attempts", sum(asked(traffic.Attacker), func(t tally) int { return t.offered })},
+		{"that reached a PBX", sum(asked(traffic.Attacker), func(t tally) int { return t.admitted })},
+		{"accounts cracked", sum(asked(traffic.Attacker, traffic.Forger), func(t tally) int { return t.compromised })},
+		{"and not told of", sum(asked(traffic.Attacker, traffic.Forger), func(t tally) int { return t.missed })},
+		{"accounts attacked in others' names", sum(naming, func(t tally) int { return t.attacks })},
+		{"and not told of", sum(naming, func(t tally) int { return t.attacksUntold })},
+		{"alerts", func(r result) string { return fmt.Sprint(r.world.Alerts) }},
+		{"false alerts", func(r result) string { return fmt.Sprint(len(falseAlerts(r))) }},
+		{"events", func(r result) string { return fmt.Sprint(r.events) }},
+		{"seconds", func(r result) string { return fmt.Sprintf("%.1f", r.elapsed.Seconds()) }},
+		{"misconfigured parties, of all", sum(meansWell, func(t tally) int { return t.atFault })},
+		{"and not told of", sum(meansWell, func(t tally) int { return t.atFaultUntold })},
+		{"misconfigured_endpoint about others", sum(meansWell, func(t tally) int { return t.notMisconfigured })},
+		{"the same for 1,000 of them a day", func(r result) string { return fmt.Sprintf("%.2f", misconfiguredRate(r)) }},
+	}
+}
+
+// asked returns a filter for the classes of some roles of which something is asked.
+func asked(roles ...traffic.Role) func(*traffic.Class) bool {
+	return func(c *traffic.Class) bool {
+		for _, r := range roles {
+			if c.Role == r {
+				return c.Judged()
 			}
 		}
-		return fmt.Sprint(n)
+		return false
 	}
+}
+
+func naming(c *traffic.Class) bool { return c.Goal.Attacks }
+
+// meansWell reports whether alerts misconfigured_endpoint about the class count: forged packets in a
+// victim's name look the same.
+func meansWell(c *traffic.Class) bool { return c.Role == traffic.Good && !c.Limit() }
+
+// sum adds up a figure of the classes that a filter accepts.
+func sum(has func(*traffic.Class) bool, of func(tally) int) func(result) string {
+	return func(r result) string { return fmt.Sprint(total(r, has, of)) }
+}
+
+func total(r result, has func(*traffic.Class) bool, of func(tally) int) int {
+	n := 0
+	for _, c := range r.world.Classes {
+		if has(c) {
+			n += of(tallyOf(c))
+		}
+	}
+	return n
+}
+
+// misconfiguredRate is how many alerts misconfigured_endpoint there were about good parties that are not
+// misconfigured, for each 1,000 of these and day.
+func misconfiguredRate(r result) float64 {
+	alerts := total(r, meansWell, func(t tally) int { return t.notMisconfigured })
+	parties := total(r, meansWell, func(t tally) int { return t.parties - t.atFault })
+	days := r.world.Lasts().Hours() / 24
+
+	return 1000 * float64(alerts) / max(float64(parties)*days, 1)
 }

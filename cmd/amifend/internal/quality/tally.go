@@ -2,48 +2,58 @@ package main
 
 import (
 	"slices"
+	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/quality/traffic"
 )
 
-// tally is what one contender did about one class.
+// tally counts what one contender did about one class.
 type tally struct {
 	parties     int
-	offered     int // attempts of attackers
+	falseAlerts int
+
+	// Of attackers.
+	offered     int // attempts
 	admitted    int // of them, those that reached a PBX
-	median      int // attempts of an attacker up to his first ban
+	median      int // attempts of an attacker up to the first ban
 	worst       int
 	stopped     int // attackers who were banned before they had made all their attempts
 	never       int // attackers who were never banned
-	untold      int // of them, those of whom no alert told
-	banned      int // good parties and victims that a ban covered
+	untold      int // of them, those about whom there was no alert
 	compromised int
 	missed      int // compromised accounts of which no alert told in time
-	falseAlerts int
+
+	// Of those who name others.
+	attacks       int // accounts and servers with so many logins that an alert had to tell
+	attacksUntold int // of them, those of which none told in time
+	toldMedian    int // logins on one of them up to that alert
+	toldWorst     int
+
+	// Of good parties and victims.
+	banned           int // that a ban covered
+	everything       int // of them, on every port
+	longest          time.Duration
+	wronged          int // whose ban the goal of the class forbids
+	blocked          int // requests
+	atFault          int // parties with a misconfigured phone
+	atFaultUntold    int // of them, those about which there was no misconfigured_endpoint
+	misconfigured    int // alerts of that kind
+	notMisconfigured int // of them, those about a party that is not at fault
 }
 
-// tallyOf counts what the truth says.
+// tallyOf counts what the truth tells of a class.
 func tallyOf(c *traffic.Class) tally {
 	t := tally{parties: len(c.Parties), falseAlerts: len(c.FalseAlerts)}
-	var first []int
+	var first, told []int
+
 	for _, p := range c.Parties {
-		t.offered += p.Offered
-		t.admitted += p.Admitted
 		first = append(first, p.First)
-		if p.Banned && p.First < p.Offered {
-			t.stopped++
-		}
-		for _, comp := range p.Compromises {
-			t.compromised++
-			if !comp.Told {
-				t.missed++
-			}
-		}
+		t.addAttempts(p)
+		told = append(told, t.addAttacks(p)...)
+
 		switch {
 		case c.Role == traffic.Good || c.Role == traffic.Victim:
-			if p.Banned {
-				t.banned++
-			}
+			t.addGood(c, p)
 		case c.Role == traffic.Attacker && !p.Banned && p.Offered > 0:
 			t.never++
 			if len(p.Alerts) == 0 {
@@ -51,12 +61,81 @@ func tallyOf(c *traffic.Class) tally {
 			}
 		}
 	}
-	slices.Sort(first)
-	if n := len(first); n > 0 {
-		t.median, t.worst = first[n/2], first[n-1]
-	}
+
+	t.median, t.worst = medianAndWorst(first)
+	t.toldMedian, t.toldWorst = medianAndWorst(told)
 	return t
 }
 
-// share is a part of a whole, in percent.
+// addAttempts counts what an attacker tried.
+func (t *tally) addAttempts(p *traffic.Party) {
+	t.offered += p.Offered
+	t.admitted += p.Admitted
+	if p.Banned && p.First < p.Offered {
+		t.stopped++
+	}
+
+	for _, c := range p.Compromises {
+		t.compromised++
+		if !c.Told {
+			t.missed++
+		}
+	}
+}
+
+// addAttacks counts the attacks that had to be told. It returns how many logins each had before.
+func (t *tally) addAttacks(p *traffic.Party) (before []int) {
+	for _, a := range p.Attacks {
+		if !a.Due() {
+			continue
+		}
+		t.attacks++
+		if !a.Told {
+			t.attacksUntold++
+		}
+		before = append(before, a.Before)
+	}
+	return before
+}
+
+// addGood counts what became of somebody who means well.
+func (t *tally) addGood(c *traffic.Class, p *traffic.Party) {
+	t.blocked += p.Blocked
+	t.longest = max(t.longest, p.Longest)
+	if p.Banned {
+		t.banned++
+	}
+	if p.Everything {
+		t.everything++
+	}
+
+	tooLong := c.Goal.Longest > 0 && p.Longest > c.Goal.Longest
+	if p.Banned && (!c.Goal.SIPOnly || p.Everything || tooLong) {
+		t.wronged++
+	}
+
+	alerts := p.Alerts["misconfigured_endpoint"]
+	t.misconfigured += alerts
+	switch {
+	case !p.Misconfigured:
+		t.notMisconfigured += alerts
+	case alerts == 0:
+		t.atFault++
+		t.atFaultUntold++
+	default:
+		t.atFault++
+	}
+}
+
+// medianAndWorst returns the median and the largest of some numbers, 0 and 0 if there are none.
+func medianAndWorst(of []int) (median, worst int) {
+	if len(of) == 0 {
+		return 0, 0
+	}
+
+	slices.Sort(of)
+	return of[len(of)/2], of[len(of)-1]
+}
+
+// share returns a part of a whole, in percent.
 func share(part, whole int) float64 { return 100 * float64(part) / float64(max(whole, 1)) }

@@ -45,6 +45,12 @@ const tick = int64(time.Second)
 
 // Play judges an event. If a ban covers its source at that moment, it returns that ban and true: the event is left out.
 func (p *Player) Play(ev *recording.Event) (policy.Ban, bool) {
+	return p.PlayFrom(ev, ev.Source.Addr())
+}
+
+// PlayFrom is like [Player.Play] for a packet that came from another address than its event names: chan_sip believes the
+// Via. Only a ban of the packet's source keeps the packet from the PBX.
+func (p *Player) PlayFrom(ev *recording.Event, source netip.Addr) (policy.Ban, bool) {
 	if ev.At >= p.swept+tick {
 		p.swept = ev.At
 		p.tell(p.engine.Advance(ev.At))
@@ -52,7 +58,7 @@ func (p *Player) Play(ev *recording.Event) (policy.Ban, bool) {
 	if p.protected.learn(ev) {
 		p.tell(p.engine.Protect(ev.At, p.protected.list()))
 	}
-	if ban, ok := p.covering(ev); ok {
+	if ban, ok := p.covering(ev, source); ok {
 		p.leftOut++
 		return ban, true
 	}
@@ -62,12 +68,11 @@ func (p *Player) Play(ev *recording.Event) (policy.Ban, bool) {
 
 // covering returns the running ban that keeps the kernel from letting ev's packet through. A ban of scope sip drops what
 // goes to the SIP ports, on every transport.
-func (p *Player) covering(ev *recording.Event) (policy.Ban, bool) {
-	addr := ev.Source.Addr()
-	ban, ok := p.engine.Ban(addr)
+func (p *Player) covering(ev *recording.Event, source netip.Addr) (policy.Ban, bool) {
+	ban, ok := p.engine.Ban(source)
 	if ok && ban.Until <= ev.At { // the engine's time is that of its last call
 		p.tell(p.engine.Advance(ev.At))
-		ban, ok = p.engine.Ban(addr)
+		ban, ok = p.engine.Ban(source)
 	}
 	if !ok {
 		return policy.Ban{}, false

@@ -21,7 +21,7 @@ type watched struct {
 }
 
 // NewAutoBan returns AutoBan with its defaults.
-func NewAutoBan(allow []netip.Prefix, told func(int64, netip.Prefix)) *Peer {
+func NewAutoBan(allow []netip.Prefix, told Told) *Peer {
 	return newPeer(&autoBan{watched: make(map[netip.Addr]watched)}, allow, told)
 }
 

@@ -21,24 +21,25 @@ type classic struct {
 }
 
 // NewClassic returns the script.
-func NewClassic(allow []netip.Prefix, told func(int64, netip.Prefix)) *Classic {
+func NewClassic(allow []netip.Prefix, told Told) *Classic {
 	r := &classic{count: make(map[netip.Addr]int)}
 	return &Classic{Peer: newPeer(r, allow, told), rule: r}
 }
 
 // Hear judges an event, after the runs of cron that are due.
-func (c *Classic) Hear(ev *recording.Event) bool {
+func (c *Classic) Hear(ev *recording.Event, source netip.Addr) bool {
 	const every = int64(2 * time.Minute)
+
 	if ev.At >= c.rule.next {
 		at := ev.At - ev.At%every
 		c.rule.next = at + every
 		for _, a := range c.rule.due {
-			c.until[a] = at + int64(forGood)
-			c.told(at, netip.PrefixFrom(a, a.BitLen()))
+			c.ban(at, a, forGood)
 		}
 		c.rule.due = c.rule.due[:0]
 	}
-	return c.Peer.Hear(ev)
+
+	return c.Peer.Hear(ev, source)
 }
 
 // failed counts. The ban waits for cron.

@@ -12,7 +12,7 @@ type fail2ban struct {
 }
 
 // NewFail2ban returns fail2ban with the defaults of its jail for Asterisk.
-func NewFail2ban(allow []netip.Prefix, told func(int64, netip.Prefix)) *Peer {
+func NewFail2ban(allow []netip.Prefix, told Told) *Peer {
 	return newPeer(&fail2ban{failures: make(map[netip.Addr][]int64)}, allow, told)
 }
 

@@ -1,8 +1,9 @@
-// Package peers judges events by the documented rules of other tools, read in their favour: each reacts at once, sees every
-// failure that Asterisk tells, never errs about an address, and knows the same allowlist. None of them sees challenges,
-// successes or what could be forged, and none alerts.
+// Package peers judges events by the documented rules of other tools, read in their favour: each reacts
+// at once, sees every failure event of Asterisk, never misreads an address, and knows the same allowlist.
+// None of them sees challenges, successes or what could be forged, and none alerts.
 //
-// They count events, as they do in life: a request without an account raises two events, of which one or both are failures.
+// They count events, as they do in life: a request for an unknown account raises two events, of which
+// one or both are failures.
 package peers
 
 import (
@@ -13,18 +14,20 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// failure says whether an event is one that the peers count. fail2ban's filter.d/asterisk.conf (failregex, SecurityEvent) and
-// AutoBan (doc/autoban.md) name the same four.
+// failure reports whether the peers count an event. fail2ban's filter.d/asterisk.conf (failregex,
+// SecurityEvent) and AutoBan (doc/autoban.md) name the same four.
 func failure(k policy.Kind) bool {
 	switch k {
-	case policy.KindFailedACL, policy.KindInvalidAccountID, policy.KindChallengeResponseFailed, policy.KindInvalidPassword:
+	case policy.KindFailedACL, policy.KindInvalidAccountID, policy.KindChallengeResponseFailed,
+		policy.KindInvalidPassword:
 		return true
 	default:
 		return false
 	}
 }
 
-// rule is how a peer judges a failure of an address. It returns how long it bans from now on; 0 is not at all.
+// rule is how a peer judges a failure of an address. It returns how long the peer bans the address from
+// now on; 0 is no ban.
 type rule interface {
 	failed(a netip.Addr, now int64) time.Duration
 }
@@ -34,28 +37,39 @@ type Peer struct {
 	rule  rule
 	until map[netip.Addr]int64
 	allow []netip.Prefix
-	told  func(at int64, banned netip.Prefix)
+	told  Told
 }
 
+// Told is called with each ban: when it begins, of whom, and how long it lasts. It covers every port.
+type Told func(at int64, banned netip.Prefix, lasts time.Duration)
+
 // newPeer returns a peer that calls told with each ban.
-func newPeer(r rule, allow []netip.Prefix, told func(int64, netip.Prefix)) *Peer {
+func newPeer(r rule, allow []netip.Prefix, told Told) *Peer {
 	return &Peer{rule: r, until: make(map[netip.Addr]int64), allow: allow, told: told}
 }
 
-// Hear judges an event, unless a ban keeps its packet from the PBX: then it returns false. A ban covers every port.
-func (p *Peer) Hear(ev *recording.Event) bool {
-	a := ev.Source.Addr()
-	if ev.At < p.until[a] {
+// Hear judges an event, unless a ban of the packet's source keeps it from the PBX: then it returns false.
+func (p *Peer) Hear(ev *recording.Event, source netip.Addr) bool {
+	if ev.At < p.until[source] {
 		return false
 	}
-	if !failure(ev.Kind) || p.allowed(a) {
+
+	// Whom the peer bans is whom Asterisk names, even where the packet came from elsewhere.
+	a := ev.Source.Addr()
+	if ev.At < p.until[a] || !failure(ev.Kind) || p.allowed(a) {
 		return true
 	}
+
 	if d := p.rule.failed(a, ev.At); d > 0 {
-		p.until[a] = ev.At + int64(d)
-		p.told(ev.At, netip.PrefixFrom(a, a.BitLen()))
+		p.ban(ev.At, a, d)
 	}
 	return true
+}
+
+// ban bans an address from a time on.
+func (p *Peer) ban(at int64, a netip.Addr, d time.Duration) {
+	p.until[a] = at + int64(d)
+	p.told(at, netip.PrefixFrom(a, a.BitLen()), d)
 }
 
 func (p *Peer) allowed(a netip.Addr) bool {
@@ -67,5 +81,5 @@ func (p *Peer) allowed(a netip.Addr) bool {
 	return false
 }
 
-// forGood is how long a ban for ever is, as far as this suite goes.
+// forGood is the length of a ban that has no end. It is longer than any traffic of this suite.
 const forGood = 10 * 365 * 24 * time.Hour

@@ -15,7 +15,7 @@ var begin = time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
 
 // tool is any of the peers.
 type tool interface {
-	Hear(ev *recording.Event) bool
+	Hear(ev *recording.Event, source netip.Addr) bool
 }
 
 // play lets failures of 203.0.113.5 be heard at times in seconds. It returns which of them got through, as 1 and 0.
@@ -25,7 +25,7 @@ func play(p tool, kind policy.Kind, seconds ...float64) string {
 		ev := recording.Event{Observation: policy.Observation{
 			At: begin.UnixNano() + int64(s*1e9), Source: netip.MustParseAddrPort("203.0.113.5:5060"), Kind: kind,
 		}}
-		if p.Hear(&ev) {
+		if p.Hear(&ev, ev.Source.Addr()) {
 			out.WriteByte('1')
 		} else {
 			out.WriteByte('0')
@@ -44,7 +44,7 @@ func every(from, gap float64, n int) []float64 {
 }
 
 func TestRules(t *testing.T) {
-	silent := func(int64, netip.Prefix) {}
+	silent := func(int64, netip.Prefix, time.Duration) {}
 	makers := map[string]func(allow []netip.Prefix) tool{
 		"fail2ban": func(allow []netip.Prefix) tool { return NewFail2ban(allow, silent) },
 		"AutoBan":  func(allow []netip.Prefix) tool { return NewAutoBan(allow, silent) },
@@ -85,9 +85,39 @@ func TestRules(t *testing.T) {
 // TestTold: each ban is told of once, by address.
 func TestTold(t *testing.T) {
 	var told []string
-	p := NewClassic(nil, func(at int64, prefix netip.Prefix) { told = append(told, fmt.Sprint(at-begin.UnixNano(), prefix)) })
+	p := NewAutoBan(nil, func(at int64, prefix netip.Prefix, lasts time.Duration) {
+		told = append(told, fmt.Sprint(time.Duration(at-begin.UnixNano()), prefix, lasts))
+	})
+
 	play(p, policy.KindInvalidPassword, every(0, 10, 20)...)
-	if got := strings.Join(told, " "); got != "120000000000 203.0.113.5/32" {
+	if got := strings.Join(told, " "); got != "1m30s 203.0.113.5/32 20m0s" {
 		t.Errorf("told %s", got)
+	}
+}
+
+// TestBanOfWhomTheEventNames: a tool bans the address in the event. That keeps out packets from there,
+// and none from elsewhere that name it.
+func TestBanOfWhomTheEventNames(t *testing.T) {
+	named, attacker := netip.MustParseAddr("203.0.113.5"), netip.MustParseAddr("198.51.100.20")
+	silent := func(int64, netip.Prefix, time.Duration) {}
+
+	for name, p := range map[string]tool{
+		"fail2ban": NewFail2ban(nil, silent), "AutoBan": NewAutoBan(nil, silent), "classic": NewClassic(nil, silent),
+	} {
+		hear := func(second int, source netip.Addr) bool {
+			return p.Hear(&recording.Event{Observation: policy.Observation{
+				At:     begin.Add(time.Duration(second) * time.Second).UnixNano(),
+				Source: netip.AddrPortFrom(named, 5060), Kind: policy.KindInvalidPassword,
+			}}, source)
+		}
+
+		for i := range 12 {
+			if !hear(i, attacker) {
+				t.Errorf("%s: event %d: kept out, though its packet came from elsewhere", name, i)
+			}
+		}
+		if hear(130, named) {
+			t.Errorf("%s: a packet of the banned address got through", name)
+		}
 	}
 }

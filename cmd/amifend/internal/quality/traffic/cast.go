@@ -11,7 +11,7 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// Size says how much traffic there is.
+// Size is how much traffic there is.
 type Size struct {
 	Span      time.Duration // from the first event to the last
 	Homes     int           // of the provider
@@ -25,11 +25,17 @@ type Size struct {
 
 // Week is what `make quality` plays, Short what the test does.
 var (
-	Week  = Size{Span: 7 * 24 * time.Hour, Homes: 4000, Few: 10, Crowd: 200, Hosts: 500, Scan: 1000, Stale: 48 * time.Hour, FloodRate: 100}
-	Short = Size{Span: 40 * time.Hour, Homes: 60, Few: 3, Crowd: 40, Hosts: 500, Scan: 100, Stale: 150 * time.Minute, FloodRate: 20}
+	Week = Size{
+		Span: 7 * 24 * time.Hour, Homes: 4000, Few: 10, Crowd: 200, Hosts: 500, Scan: 1000,
+		Stale: 48 * time.Hour, FloodRate: 100,
+	}
+	Short = Size{
+		Span: 40 * time.Hour, Homes: 60, Few: 3, Crowd: 40, Hosts: 500, Scan: 100,
+		Stale: 150 * time.Minute, FloodRate: 20,
+	}
 )
 
-// Options say which traffic to generate.
+// Options are which traffic to generate.
 type Options struct {
 	Size Size
 	Seed uint64
@@ -64,8 +70,8 @@ type pbxs struct {
 // newPBX returns a PBX without accounts.
 func newPBX(server uint16, service policy.Service) *PBX {
 	return &PBX{
-		server: server, addr: v4(192<<24 + 2<<8 + 10 + uint32(server)), service: service, passwords: make(map[string]string),
-		asked: make(map[netip.Addr]recent),
+		server: server, addr: v4(192<<24 + 2<<8 + 10 + uint32(server)), service: service,
+		passwords: make(map[string]string), asked: make(map[netip.Addr]recent),
 	}
 }
 
@@ -80,21 +86,28 @@ type entry struct {
 // cast fills the world.
 func (w *World) cast(o Options) {
 	p := &pbxs{
-		hosted: newPBX(0, policy.ServicePJSIP), byAuth: newPBX(1, policy.ServicePJSIP), legacy: newPBX(2, policy.ServiceSIP),
-		ami: newPBX(0, policy.ServiceAMI), more: 3,
+		hosted: newPBX(0, policy.ServicePJSIP), byAuth: newPBX(1, policy.ServicePJSIP),
+		legacy: newPBX(2, policy.ServiceSIP), ami: newPBX(0, policy.ServiceAMI), more: 3,
 	}
 	p.byAuth.byAuth = true
 	p.ami.passwords["freepbx"] = "secret"
 	forgers := newClass("forgers", Forger, Goal{}, o.Seed)
-	for _, e := range slices.Concat(homes(), offices(), users(), forgedPhones(), forgedNetworks(),
-		scanners(), guessers(), owners(), spread(), crackers(), limits()) {
-		if o.Only != nil && !o.Only(e.name) {
-			continue
+
+	plain := slices.Concat(homes(), offices(), users(), forgedPhones(), forgedNetworks(),
+		scanners(), guessers(), owners(), spread(), crackers(), limits())
+	for part, entries := range [][]entry{Plain: plain, Naming: named(), Later: fieldReports()} {
+		for _, e := range entries {
+			if o.Only != nil && !o.Only(e.name) {
+				continue
+			}
+			c := newClass(e.name, e.role, e.goal, o.Seed)
+			c.Part = Part(part)
+			w.Classes = append(w.Classes, c)
+			e.add(&scene{World: w, Rand: c.rng, Size: o.Size, class: c, forgers: forgers, pbxs: p})
 		}
-		c := newClass(e.name, e.role, e.goal, o.Seed)
-		w.Classes = append(w.Classes, c)
-		e.add(&scene{World: w, Rand: c.rng, Size: o.Size, class: c, forgers: forgers, pbxs: p})
 	}
+
+	// Forgers have no addresses, so nothing but the truth about their victims is asked of the tools.
 	if len(forgers.Parties) > 0 {
 		forgers.Extra = true
 		w.Classes = append(w.Classes, forgers)
@@ -102,9 +115,14 @@ func (w *World) cast(o Options) {
 }
 
 func newClass(name string, role Role, goal Goal, seed uint64) *Class {
+	// Each class has its own random numbers, so that it plans the same whoever else takes part.
 	h := fnv.New64a()
 	h.Write([]byte(name))
-	return &Class{Name: name, Role: role, Goal: goal, rng: rand.New(rand.NewPCG(seed, h.Sum64()))}
+
+	return &Class{
+		Name: name, Role: role, Goal: goal,
+		rng: rand.New(rand.NewPCG(seed, h.Sum64())),
+	}
 }
 
 // party adds a party of the class.
@@ -120,6 +138,7 @@ const neighbours = "neighbours of a botnet"
 // extra adds a party to a class that goes along with another one.
 func (s *scene) extra(name string, role Role) *Party {
 	p := &Party{}
+
 	for _, c := range s.Classes {
 		if c.Name == name {
 			p.Class = c
@@ -130,6 +149,7 @@ func (s *scene) extra(name string, role Role) *Party {
 		p.Class.Extra = true
 		s.Classes = append(s.Classes, p.Class)
 	}
+
 	p.Class.Parties = append(p.Class.Parties, p)
 	return p
 }

@@ -255,15 +255,21 @@ func offices() []entry {
 				})
 			}
 		}},
+		{"office on chan_sip with a stale phone and typos", Good, Goal{}, func(s *scene) {
+			for range s.Few {
+				s.clumsyOffice(s.pbxs.legacy)
+			}
+		}},
 		{"offices with one stale phone", Good, Goal{}, stalePhones},
 		{"homes with a stale phone", Good, Goal{}, staleHomes},
 		{"offices whose passwords were all changed", Good, Goal{}, func(s *scene) {
 			for _, t := range transports {
 				changed := s.sometime(6)
-				s.newOffice(s.pbxs.hosted, t, 20, func(i int, l *line) {
+				party, _ := s.newOffice(s.pbxs.hosted, t, 20, func(i int, l *line) {
 					l.wrongFrom = changed
 					l.wrongTo = changed + time.Hour + time.Duration(i)*6*time.Minute
 				})
+				party.Misconfigured = true
 			}
 		}},
 	}
@@ -323,11 +329,12 @@ func stalePhones(s *scene) {
 			for _, retry := range []time.Duration{20 * time.Second, time.Minute} {
 				for f := wrongPassword; f <= wrongName; f++ {
 					since := s.sometime(6)
-					s.newOffice(s.pbxs.hosted, t, n, func(i int, l *line) {
+					party, _ := s.newOffice(s.pbxs.hosted, t, n, func(i int, l *line) {
 						if i == 0 {
 							l.wrongFrom, l.wrongTo, l.retry, l.fault = since, since+s.Stale, retry, f
 						}
 					})
+					party.Misconfigured = true
 				}
 			}
 		}
@@ -342,7 +349,9 @@ func staleHomes(s *scene) {
 				l := s.newLine(s.pbxs.hosted, t)
 				l.wrongFrom, l.retry, l.fault = s.sometime(6), retry, f
 				l.wrongTo = l.wrongFrom + s.Stale
-				s.home(l, s.customer(s.Rand))
+				p := s.party()
+				p.Misconfigured = true
+				s.settled(p, l, s.customer(s.Rand))
 			}
 		}
 	}

@@ -2,15 +2,10 @@ package traffic
 
 import (
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/amifend/amifend/ami"
 )
-
-// Limit begins the name of a class that is shown but not asserted: nobody could tell it apart by the events, or another rule
-// stands against it.
-const Limit = "limit: "
 
 // limits are the classes of that kind, but for the botnets that pause.
 func limits() []entry {
@@ -62,6 +57,3 @@ func limits() []entry {
 		}},
 	}
 }
-
-// Limit says whether the class is shown only.
-func (c *Class) Limit() bool { return strings.HasPrefix(c.Name, Limit) }

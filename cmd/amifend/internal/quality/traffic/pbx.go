@@ -31,8 +31,8 @@ type request struct {
 	authUser    string // if it is not the account
 	credentials bool
 	password    string
-	fresh       bool // the nonce is one that the PBX sent to this client lately
-	session     uint64
+	fresh       bool   // the nonce is one that the PBX sent to this client lately
+	session     uint64 // the Call-ID
 	transport   ami.Transport
 	deleted     bool // the account was deleted
 	injection   bool // a header is injected in the From user
@@ -50,14 +50,15 @@ const (
 
 // told is one event that a PBX raises for a request.
 type told struct {
-	kind      policy.Kind
-	unknown   bool // the account is `<unknown>`
-	password  bool
-	roundTrip bool
+	kind     policy.Kind
+	unknown  bool // the account is `<unknown>`
+	password bool
 }
 
-// one and two are what a PBX tells of a request.
-func one(ans answer, e told) (answer, [2]told)       { return ans, [2]told{e} }
+// one returns an answer and the one event that a PBX raises for the request.
+func one(ans answer, e told) (answer, [2]told) { return ans, [2]told{e} }
+
+// two returns an answer and the two events that a PBX raises for the request.
 func two(ans answer, e, then told) (answer, [2]told) { return ans, [2]told{e, then} }
 
 // handle returns what the PBX answers and which events it raises, the first one first; KindNone is none.
@@ -77,17 +78,22 @@ func (p *PBX) pjsip(now int64, from netip.Addr, r *request) (answer, [2]told) {
 	account := r.account
 	password, known := p.passwords[account]
 	known = known && !r.deleted
+
+	// With credentials the phone is found by their user name, whatever its From user is.
 	if !known && p.byAuth && r.credentials {
 		account = r.authUser
 		password, known = p.passwords[account]
 	}
+
 	switch {
 	case !known && p.byAuth && !r.credentials && p.holdsBack(now, from):
 		return one(challenged, told{kind: policy.KindChallengeSent, unknown: true})
 	case !known && !r.credentials:
-		return two(challenged, told{kind: policy.KindInvalidAccountID}, told{kind: policy.KindChallengeSent, unknown: true})
+		return two(challenged, told{kind: policy.KindInvalidAccountID},
+			told{kind: policy.KindChallengeSent, unknown: true})
 	case !known:
-		return two(refused, told{kind: policy.KindInvalidAccountID}, told{kind: policy.KindChallengeResponseFailed, unknown: true})
+		return two(refused, told{kind: policy.KindInvalidAccountID},
+			told{kind: policy.KindChallengeResponseFailed, unknown: true})
 	case !r.credentials:
 		return one(challenged, told{kind: policy.KindChallengeSent})
 	case r.password != password:
@@ -99,19 +105,22 @@ func (p *PBX) pjsip(now int64, from netip.Addr, r *request) (answer, [2]told) {
 	}
 }
 
-// holdsBack says whether InvalidAccountID is held back (capture 12; check_endpoint in Asterisk's pjsip_distributor.c): it is
-// told from the fifth request of a source on, until five seconds after the first. Then the source is silent until it is
-// forgotten, by a timer every half a minute.
+// holdsBack reports whether the PBX holds InvalidAccountID back (capture 12; check_endpoint in Asterisk's
+// pjsip_distributor.c). It raises the event from the fifth request of a source on, until five seconds
+// after the first. Then it raises none about the source until it forgets it, by a timer every half a
+// minute.
 func (p *PBX) holdsBack(now int64, from netip.Addr) bool {
 	const (
 		count  = 5
 		period = int64(5 * time.Second)
 		prune  = int64(30 * time.Second)
 	)
+
 	r, ok := p.asked[from]
 	if pruned := now - now%prune; !ok || pruned-r.since > 2*period {
 		r = recent{since: now}
 	}
+
 	r.n++
 	p.asked[from] = r
 	return r.n < count || now-r.since >= period
@@ -121,11 +130,13 @@ func (p *PBX) holdsBack(now int64, from netip.Addr) bool {
 func (p *PBX) chanSIP(r *request) (answer, [2]told) {
 	password, known := p.passwords[r.account]
 	known = known && !r.deleted
+
 	switch {
+	// A made-up nonce is challenged anew. It is no failure.
 	case !r.credentials || !r.fresh:
 		return one(challenged, told{kind: policy.KindChallengeSent})
 	case !known || r.password != password:
-		return one(refused, told{kind: policy.KindInvalidPassword, roundTrip: true})
+		return one(refused, told{kind: policy.KindInvalidPassword})
 	default:
 		return one(accepted, told{kind: policy.KindSuccessfulAuth, password: true})
 	}
@@ -134,6 +145,7 @@ func (p *PBX) chanSIP(r *request) (answer, [2]told) {
 // manager is a login to AMI in clear (capture 05).
 func (p *PBX) manager(r *request) (answer, [2]told) {
 	password, known := p.passwords[r.account]
+
 	switch {
 	case !known:
 		return one(refused, told{kind: policy.KindInvalidAccountID})
@@ -149,7 +161,8 @@ func (a *Actor) send(p *PBX, r request) answer {
 	if a.ended {
 		return dropped
 	}
-	ans := a.world.raise(a.party, p, a.from, r)
+
+	ans := a.world.raise(a.party, p, packet{a.from.Addr(), a.from}, r)
 	if ans == dropped && a.party.Class.Role.good() {
 		a.party.Blocked++
 		a.party.Banned = true
@@ -165,59 +178,120 @@ func (a *Actor) forge(p *PBX, victim netip.AddrPort, r request) {
 	a.world.forged[victim.Addr()] = true
 	r.transport = ami.TransportUDP
 	a.party.Offered++
-	a.world.raise(a.party, p, victim, r)
+	a.world.raise(a.party, p, packet{victim.Addr(), victim}, r)
 }
 
-// raise lets a PBX handle a party's request and the tool hear of it. The truth is noted first: a tool may decide at once.
-func (w *World) raise(by *Party, p *PBX, from netip.AddrPort, r request) answer {
+// packet is where a request comes from, and whom the PBX takes for its sender. They differ only at
+// chan_sip, which believes the Via.
+type packet struct {
+	source netip.Addr // a ban of it keeps the packet from the PBX
+	named  netip.AddrPort
+}
+
+// raise lets a PBX handle a party's request and the tool hear of it. It notes the truth first: a tool may
+// decide at once.
+func (w *World) raise(by *Party, p *PBX, from packet, r request) answer {
 	cracked := len(by.Compromises)
-	ans, events := p.handle(w.now, from.Addr(), &r)
+	attacks := w.noteAttack(by, p, &r)
+
+	ans, events := p.handle(w.now, from.named.Addr(), &r)
 	for i, e := range events {
 		if e.kind == policy.KindNone {
 			break
 		}
-		ev := recording.Event{
-			Observation: policy.Observation{
-				At: w.now, Source: from, Server: p.server, LocalPort: 5060, Kind: e.kind, Service: p.service, Stream: r.transport.Stream(),
-				Password: e.password, Unknown: e.unknown, Injected: r.injection, Session: r.session,
-			},
-			Transport: r.transport, Local: p.addr,
-		}
-		name := r.account
-		switch {
-		case e.unknown:
-			name = "<unknown>"
-		case e.kind == policy.KindSuccessfulAuth && r.authUser != "":
-			name = r.authUser
-		}
-		if r.injection {
-			ev.Taint = ami.TaintTorn
-		}
-		ev.Account = w.hasher.Label([]byte(name))
+		ev := w.event(p, from.named, &r, e)
 		w.events++
-		switch {
-		case e.kind == policy.KindSuccessfulAuth && by.Class.Role == Attacker && !by.owns[r.account]:
-			by.compromised(r.account, w.now)
-		case e.kind != policy.KindSuccessfulAuth && e.kind != policy.KindChallengeSent && by.Class.Role.good():
-			by.Failures++
-			w.failed[from.Addr()] = true
-		}
-		if !w.tool.Hear(&ev) && i == 0 {
+		w.noteEvent(by, ev, &r)
+
+		// A ban drops the packet, so that it raises no event at all.
+		if !w.tool.Hear(ev, from.source) && i == 0 {
 			by.Compromises = by.Compromises[:cracked]
+			for _, a := range attacks {
+				a.miss()
+			}
 			return dropped
 		}
 	}
 	return ans
 }
 
+// event is what an event of a request says.
+func (w *World) event(p *PBX, named netip.AddrPort, r *request, e told) *recording.Event {
+	name := r.account
+	switch {
+	case e.unknown:
+		name = "<unknown>"
+	case e.kind == policy.KindSuccessfulAuth && r.authUser != "":
+		name = r.authUser
+	}
+
+	ev := &recording.Event{
+		Observation: policy.Observation{
+			At: w.now, Source: named, Server: p.server, LocalPort: 5060,
+			Kind: e.kind, Service: p.service, Stream: r.transport.Stream(),
+			Password: e.password, Unknown: e.unknown, Injected: r.injection,
+			Session: r.session, Account: w.hasher.Label([]byte(name)),
+		},
+		Transport: r.transport, Local: p.addr,
+	}
+
+	if r.injection {
+		ev.Taint = ami.TaintTorn
+	}
+	// chan_sip keeps one nonce a dialog, and its event shows it. PJSIP's does not.
+	if p.service == policy.ServiceSIP && e.kind == policy.KindChallengeSent {
+		ev.Challenge = r.session + 1
+	}
+	return ev
+}
+
+// noteEvent notes what an event means of the party that caused it.
+func (w *World) noteEvent(by *Party, ev *recording.Event, r *request) {
+	success := ev.Kind == policy.KindSuccessfulAuth
+
+	switch {
+	case success && by.Class.Role.hostile() && !by.owns[r.account]:
+		by.compromised(r.account, w.now)
+	case !success && ev.Kind != policy.KindChallengeSent && by.Class.Role.good():
+		by.Failures++
+		w.failed[ev.Source.Addr()] = true
+	}
+}
+
+// noteAttack notes that an attacker is about to try an account. It returns the records of it, if the
+// class asks that attacks are told.
+func (w *World) noteAttack(by *Party, p *PBX, r *request) []*Attack {
+	if !by.Class.Role.hostile() {
+		return nil
+	}
+	w.attacked[target{p.server, r.account}] = w.now
+	w.attacked[target{p.server, ""}] = w.now
+
+	// A request without credentials asks for a challenge. It guesses nothing.
+	if !by.Class.Goal.Attacks || !r.credentials {
+		return nil
+	}
+	records := by.attack(p.server, r.account)
+	for _, a := range records {
+		a.reach(w.now)
+	}
+	return records[:]
+}
+
 // login asks for a challenge and answers it: what a client does that has no nonce.
 func (a *Actor) login(p *PBX, r request) answer {
+	return a.answerChallenge(r, func(r request) answer { return a.send(p, r) })
+}
+
+// answerChallenge sends a request without credentials and, if it is challenged, with them.
+func (a *Actor) answerChallenge(r request, send func(request) answer) answer {
 	r.credentials = false
-	ans := a.send(p, r)
+	ans := send(r)
 	if ans != challenged {
 		return ans
 	}
+
 	a.sleep(a.reply())
 	r.credentials, r.fresh = true, true
-	return a.send(p, r)
+	return send(r)
 }

@@ -19,7 +19,7 @@ type recorder struct {
 	last  recording.Event
 }
 
-func (r *recorder) Hear(ev *recording.Event) bool {
+func (r *recorder) Hear(ev *recording.Event, _ netip.Addr) bool {
 	r.last = *ev
 	r.heard = append(r.heard, describe(ev))
 	return true
@@ -57,9 +57,11 @@ var nobody = &Party{Class: &Class{Role: Forger}}
 // raised returns what the PBXs of the suite tell of requests.
 func raised(p *PBX, from string, gap time.Duration, requests ...request) []string {
 	r := &recorder{}
-	w := &World{tool: r, hasher: policy.NewHasher(0), now: begin.UnixNano()}
+	w := &World{tool: r, hasher: policy.NewHasher(0), now: begin.UnixNano(), attacked: make(map[target]int64)}
+	addr := netip.MustParseAddr(from)
+
 	for _, req := range requests {
-		w.raise(nobody, p, netip.AddrPortFrom(netip.MustParseAddr(from), 5060), req)
+		w.raise(nobody, p, packet{addr, netip.AddrPortFrom(addr, 5060)}, req)
 		w.now += int64(gap)
 	}
 	return r.heard
@@ -121,10 +123,14 @@ func TestHeldBack(t *testing.T) {
 	}
 	want := captured(t, "12_auth_username_identifier_order.ami", "198.51.100.80")[:20]
 	got := raised(p, "198.51.100.80", 200*time.Millisecond, requests...)
-	w := &World{tool: &recorder{}, hasher: policy.NewHasher(0), now: begin.Add(7 * time.Second).UnixNano()}
-	later := w.tool.(*recorder)
+	later := &recorder{}
+	w := &World{
+		tool: later, hasher: policy.NewHasher(0), now: begin.Add(7 * time.Second).UnixNano(),
+		attacked: make(map[target]int64),
+	}
+	at := netip.MustParseAddrPort("198.51.100.80:5060")
 	for range 8 {
-		w.raise(nobody, p, netip.MustParseAddrPort("198.51.100.80:5060"), request{account: "uv"})
+		w.raise(nobody, p, packet{at.Addr(), at}, request{account: "uv"})
 	}
 	if got = append(got, later.heard...); !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -1,31 +1,41 @@
 package traffic
 
 import (
-	"maps"
 	"math/rand/v2"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 )
 
-// Role says what a class is.
+// Role is on which side the parties of a class are.
 type Role uint8
 
 // The roles.
 const (
-	Good   Role = iota
-	Victim      // good, and packets are forged in its name
-	Attacker
-	Forger // has no address of its own
+	Good     Role = iota
+	Victim        // good, and packets name its address that it did not send
+	Attacker      // has addresses of its own
+	Forger        // has none: it forges the source address of every packet
 )
 
-func (r Role) good() bool { return r == Good || r == Victim }
+func (r Role) good() bool    { return r == Good || r == Victim }
+func (r Role) hostile() bool { return r == Attacker || r == Forger }
+
+// Part is the part of the suite to which a class belongs.
+type Part uint8
+
+// The parts.
+const (
+	Plain  Part = iota
+	Naming      // issue 9: attackers who make a PBX name others, and their victims
+	Later       // issue 11: shown, and nothing is asked of it yet
+)
 
 // Class is a kind of party.
 type Class struct {
 	Name    string
 	Role    Role
+	Part    Part
 	Goal    Goal
 	Parties []*Party
 	Extra   bool // it goes along with other classes
@@ -36,52 +46,80 @@ type Class struct {
 	rng *rand.Rand
 }
 
-// Goal is what issue 3 asks of a class of attackers. The zero value asks nothing. Of good classes and victims it asks that
-// none is banned and no alert is false, of compromised accounts that each is told of or its cracker was stopped before.
+// Limit begins the name of a class that is shown but not asserted: nobody could tell it apart by the
+// events, or another rule stands against it.
+const Limit = "limit: "
+
+// Limit reports whether the class is shown only because nobody could tell it apart.
+func (c *Class) Limit() bool { return strings.HasPrefix(c.Name, Limit) }
+
+// Judged reports whether anything is asked of the class.
+func (c *Class) Judged() bool { return !c.Limit() && c.Part != Later }
+
+// Goal is what issues 3 and 9 ask of a class. The zero value asks of good parties and victims that
+// none is banned, of attackers that each account which they crack is told or they were stopped before;
+// of both, that no alert is false.
 type Goal struct {
 	First   int     // attempts that an attacker has at most, the one that earns the ban included
 	Stopped float64 // share of the attackers that must be banned before they have made all their attempts
-	Banned  bool    // each is banned
-	Told    bool    // each is banned or alerted of
+	Banned  bool    // each attacker is banned
+	Told    bool    // each attacker is banned, or an alert is about its address
+	Attacks bool    // each account that an attacker goes on guessing is told, see [Attack]
+
+	// SIPOnly allows bans of a victim that never proved itself, if they are of the SIP ports only and
+	// none lasts longer than Longest. A Longest of 0 allows any length.
+	SIPOnly bool
+	Longest time.Duration
 }
 
-// Party is somebody with one truth: a home, an office with all its phones, an attacker with all his addresses.
+// Party is somebody with one truth: a home, an office with all its phones, an attacker with all its
+// addresses.
 type Party struct {
 	Class       *Class
 	Offered     int            // attempts that were made
 	Admitted    int            // of them, those that reached a PBX
 	First       int            // of them, those up to the first ban
 	Banned      bool           // a ban covered an address at which it was
+	Everything  bool           // such a ban was one from everything, not of some ports
+	Longest     time.Duration  // the longest of these bans
 	Blocked     int            // requests of a good party that a ban kept from a PBX
 	Failures    int            // events of failures that a good party raised itself
-	Alerts      map[string]int // how many told of it, by kind
+	Alerts      map[string]int // how many alerts were about it, by kind
 	Compromises []Compromise
+	Attacks     []*Attack
 
-	owns   map[string]bool // accounts that an attacker came by honestly
-	shared bool            // several devices behind one address
+	// Misconfigured reports whether a phone of the party goes on failing as one does that nobody mends.
+	Misconfigured bool
+
+	owns   map[string]bool     // accounts that an attacker came by honestly
+	named  map[netip.Addr]bool // addresses that an attacker made a PBX name
+	shared bool                // several devices behind one address
 }
 
 // Compromise is an account that an attacker cracked.
 type Compromise struct {
 	Account string
-	At      int64
-	Told    bool // by an alert, within an hour
+	At      int64 // nanoseconds since the Unix epoch
+	Told    bool  // by an alert, within an hour
 }
 
-// attempt counts a guess that is made by a function which says whether it reached a PBX.
+// attempt counts a guess. The function makes it and reports whether it reached a PBX.
 func (p *Party) attempt(reached func() bool) {
 	before := !p.Banned
 	p.Offered++
+
 	if !reached() {
 		return
 	}
 	p.Admitted++
-	if before { // the one that earns the ban, too
+
+	// The attempt that earns the ban counts among the first, too.
+	if before {
 		p.First++
 	}
 }
 
-// compromised notes that an attacker logged in to an account that is not his.
+// compromised notes that an attacker logged in to an account that is somebody else's.
 func (p *Party) compromised(account string, at int64) {
 	for _, c := range p.Compromises {
 		if c.Account == account {
@@ -91,74 +129,14 @@ func (p *Party) compromised(account string, at int64) {
 	p.Compromises = append(p.Compromises, Compromise{Account: account, At: at})
 }
 
-// inTime is how soon an alert must tell of a compromised account.
+// inTime is how soon an alert must tell of an account that was cracked or is attacked.
 const inTime = int64(time.Hour)
 
-// Decided judges a decision of the tool by the truth.
-func (w *World) Decided(d Decision) {
-	if d.Alert == "" {
-		for p := range w.parties(d.Prefix) {
-			p.Banned = true
-		}
-		return
-	}
-	w.Alerts++
-	met, isTrue := false, false
-	var about *Party
-	for p := range w.parties(d.Prefix) {
-		if p.Alerts == nil {
-			p.Alerts = make(map[string]int)
-		}
-		p.Alerts[d.Alert]++
-		met = true
-		if about == nil || p.Class.Role.good() {
-			about = p
-		}
-		isTrue = w.isTrue(d, p) || isTrue
-	}
-	if !met {
-		isTrue = w.isTrue(d, nil)
-	}
-	if isTrue {
-		return
-	}
-	if about == nil { // an address at which nobody is
-		w.FalseAlerts = append(w.FalseAlerts, d)
-		return
-	}
-	about.Class.FalseAlerts = append(about.Class.FalseAlerts, d)
-}
-
-// isTrue says whether an alert about a party, which may be nil, is true.
-func (w *World) isTrue(d Decision, p *Party) bool {
-	attacker := p != nil && p.Class.Role == Attacker
-	in := func(set map[netip.Addr]bool) bool {
-		for addr := range set {
-			if d.Prefix.Contains(addr) {
-				return true
-			}
-		}
-		return false
-	}
-	switch d.Alert {
-	case "compromised_account", "suspect_login":
-		return attacker && p.tell(d)
-	case "spoof_suspected":
-		return in(w.forged)
-	case "misconfigured_endpoint": // a flood in a phone's name looks the same
-		return attacker || in(w.failed) || in(w.forged)
-	case "proved_source_guessing": // here too
-		return attacker || in(w.forged)
-	case "spoof_flood", "bans_full":
-		return w.flood
-	default:
-		return false
-	}
-}
-
-// tell notes that an alert told of the party's compromised account. False means that it has none of that name.
+// tell notes that an alert told of the party's compromised account. It reports whether the party has
+// one of that name.
 func (p *Party) tell(d Decision) bool {
 	found := p.owns[d.Account] || d.Account == "" && len(p.owns) > 0
+
 	for i := range p.Compromises {
 		c := &p.Compromises[i]
 		if (d.Account == "" || d.Account == c.Account) && d.At >= c.At {
@@ -167,37 +145,4 @@ func (p *Party) tell(d Decision) bool {
 		}
 	}
 	return found
-}
-
-// Who names the classes of those whom a decision is about.
-func (w *World) Who(d Decision) string {
-	names := make(map[string]bool)
-	for p := range w.parties(d.Prefix) {
-		names[p.Class.Name] = true
-	}
-	return strings.Join(slices.Sorted(maps.Keys(names)), "; ")
-}
-
-// parties yields everybody who is at an address of a prefix.
-func (w *World) parties(prefix netip.Prefix) func(yield func(*Party) bool) {
-	return func(yield func(*Party) bool) {
-		if prefix.IsSingleIP() {
-			for _, p := range w.at[prefix.Addr()] {
-				if !yield(p) {
-					return
-				}
-			}
-			return
-		}
-		for addr, there := range w.at {
-			if !prefix.Contains(addr) {
-				continue
-			}
-			for _, p := range there {
-				if !yield(p) {
-					return
-				}
-			}
-		}
-	}
 }

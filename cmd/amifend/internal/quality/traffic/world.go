@@ -20,17 +20,10 @@ import (
 
 // Tool is what is judged.
 type Tool interface {
-	// Hear is told an event and returns whether the packet that raised it reached the PBX. The event is borrowed.
-	Hear(ev *recording.Event) bool
-}
-
-// Decision is what a tool decided: a ban, or an alert if Alert says which.
-type Decision struct {
-	At      int64
-	Prefix  netip.Prefix // whom it is about
-	Rule    string       // of a ban, if the tool names it
-	Alert   string       // the kind of an alert; "" for a ban
-	Account string       // of an alert; "" if it names none
+	// Hear judges an event. It reports whether the packet that raised it reached the PBX: source is the
+	// packet's source address, which a ban must cover to stop it. It is another one than ev.Source where
+	// the sender can choose what Asterisk names. The event is borrowed.
+	Hear(ev *recording.Event, source netip.Addr) bool
 }
 
 // begin is when all traffic starts: a Monday.
@@ -49,19 +42,22 @@ type World struct {
 	events   int
 	session  uint64
 
-	at     map[netip.Addr][]*Party // who sends from an address now
-	forged map[netip.Addr]bool     // in whose name packets were forged
-	failed map[netip.Addr]bool     // good addresses that had failures of their own
-	flood  bool                    // packets were forged from random addresses
-	free   []netip.Addr            // that customers gave back
-	given  uint32                  // how many addresses customers got
+	at       map[netip.Addr][]*Party // who sends from an address now
+	forged   map[netip.Addr]bool     // that events named though they did not send the packet
+	namers   []*Party                // who made PBXs name them, and has an account or may crack one
+	attacked map[target]int64        // when somebody attacked it last
+	failed   map[netip.Addr]bool     // good addresses that had failures of their own
+	flood    bool                    // packets were forged from random addresses
+	free     []netip.Addr            // that customers gave back
+	given    uint32                  // how many addresses customers got
 }
 
 // New returns a world with everybody in it whose class o.Only accepts.
 func New(o Options) *World {
 	w := &World{
 		now: begin.UnixNano(), end: begin.Add(o.Size.Span).UnixNano(), hasher: policy.NewHasher(0),
-		at: make(map[netip.Addr][]*Party), forged: make(map[netip.Addr]bool), failed: make(map[netip.Addr]bool),
+		at: make(map[netip.Addr][]*Party), forged: make(map[netip.Addr]bool),
+		attacked: make(map[target]int64), failed: make(map[netip.Addr]bool),
 	}
 	w.cast(o)
 	return w
@@ -89,6 +85,9 @@ func (w *World) Run(t Tool) (events int) {
 
 // End is the time of the end, in nanoseconds since the Unix epoch.
 func (w *World) End() int64 { return w.end }
+
+// Lasts is the time from the beginning to the end.
+func (w *World) Lasts() time.Duration { return time.Duration(w.end - begin.UnixNano()) }
 
 // Actor plays a script on behalf of a party: one device of it.
 type Actor struct {

@@ -1,0 +1,315 @@
+package traffic
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/amifend/amifend/ami"
+)
+
+// bystander is a kind of victim: somebody who has nothing to do with the attack in whose name it goes on.
+type bystander struct {
+	name   string
+	proved bool // its phones log in, before the attack and during it
+	add    func(s *scene) netip.AddrPort
+}
+
+// phoneAt returns a kind of victim with one phone at a PBX.
+func phoneAt(name string, pbx func(*pbxs) *PBX) bystander {
+	return bystander{name, true, func(s *scene) netip.AddrPort {
+		at := netip.AddrPortFrom(s.customer(s.Rand), 5060)
+		l := s.newLine(pbx(s.pbxs), ami.TransportUDP)
+		s.start(s.party(), at, 0, func(a *Actor) { a.phone(l) })
+		return at
+	}}
+}
+
+// silent returns a kind of victim that sends nothing which a PBX would tell.
+func silent(name string) bystander {
+	return bystander{name, false, func(s *scene) netip.AddrPort {
+		at := netip.AddrPortFrom(stranger(s.Rand), 5060)
+		s.start(s.party(), at, 0, func(a *Actor) { a.sleep(s.Span) })
+		return at
+	}}
+}
+
+// officeAt returns a kind of victim with many phones of which one is stale, and with users who err.
+func officeAt(name string, pbx func(*pbxs) *PBX) bystander {
+	return bystander{name, true, func(s *scene) netip.AddrPort {
+		return netip.AddrPortFrom(s.clumsyOffice(pbx(s.pbxs)).addr, 5060)
+	}}
+}
+
+// clumsyOffice adds a party: an office of 20 phones, one of them stale from some hour on, and two users
+// with typos.
+func (s *scene) clumsyOffice(pbx *PBX) *office {
+	since := s.sometime(6)
+	party, o := s.newOffice(pbx, ami.TransportUDP, 20, func(i int, l *line) {
+		if i == 0 {
+			l.wrongFrom, l.wrongTo, l.retry = since, since+s.Stale, 20*time.Second
+		}
+	})
+
+	party.Misconfigured = true
+
+	for i := range 2 {
+		l := s.newLine(pbx, ami.TransportUDP)
+		s.start(party, anyPort(s.Rand, o.addr), s.sometime(6), func(a *Actor) { a.mistaken(l, 3+i, false) })
+	}
+	return o
+}
+
+func hosted(p *pbxs) *PBX { return p.hosted }
+func legacy(p *pbxs) *PBX { return p.legacy }
+
+// campaign is a way to attack in another's name.
+type campaign struct {
+	name    string
+	role    Role
+	masks   func(*pbxs) []mask
+	longest time.Duration // that a ban of somebody named may last who never proved itself
+	plans   []plan        // in the name of one victim
+	turns   []plan        // in the names of many strangers, one after the other
+}
+
+// plan prepares what an attacker does in the name of victim(i), the i-th time.
+type plan func(s *scene, p *Party, m mask, victim names) func(*Actor)
+
+// names returns the address that the i-th login names.
+type names func(a *Actor, i int) netip.AddrPort
+
+// campaigns are the three facts of issue 9.
+func campaigns() []campaign {
+	chanSIP := func(p *pbxs) (out []mask) {
+		for _, t := range transports {
+			out = append(out, mask{pbx: p.legacy, transport: t})
+		}
+		return out
+	}
+	udp := func(deaf bool) func(*pbxs) []mask {
+		return func(p *pbxs) []mask { return []mask{{pbx: p.hosted, transport: ami.TransportUDP, deaf: deaf}} }
+	}
+
+	return []campaign{
+		{
+			"maddr at chan_sip", Attacker, chanSIP, 10 * time.Minute,
+			[]plan{guessOne, sprayAll, accuseByOwn, accuseBriefly, accuseByOthers, crackOne},
+			[]plan{guessOne, sprayAll, crackOne, vouch, shelter},
+		},
+		{
+			"a spoofer", Forger, udp(true), 0,
+			[]plan{guessOne, sprayAll}, []plan{guessOne, sprayAll},
+		},
+		{
+			"a spoofer with an account", Forger, udp(false), 0,
+			[]plan{guessOne, sprayAll, accuseByOwn, accuseBriefly, accuseByOthers, crackOne, shelter},
+			[]plan{guessOne, sprayAll, crackOne, vouch, shelter},
+		},
+	}
+}
+
+// named are the classes of issue 9: for each campaign one of each kind of victim.
+func named() []entry {
+	victims := []bystander{
+		phoneAt("phone, PJSIP", hosted), phoneAt("phone, chan_sip", legacy),
+		officeAt("office, PJSIP", hosted), officeAt("office, chan_sip", legacy),
+		silent("trunk"), silent("stranger"),
+	}
+	var list []entry
+
+	for _, c := range campaigns() {
+		for _, v := range victims {
+			list = append(list, c.against(v))
+		}
+		list = append(list, c.inTurns(), c.network())
+	}
+	return list
+}
+
+// against returns the class of a kind of victim.
+func (c campaign) against(v bystander) entry {
+	goal := Goal{SIPOnly: !v.proved, Longest: c.longest}
+
+	return entry{fmt.Sprintf("%s, named by %s", v.name, c.name), Victim, goal, func(s *scene) {
+		for range max(1, s.Few/3) {
+			for _, m := range c.masks(s.pbxs) {
+				for _, plan := range c.plans {
+					at := v.add(s)
+					s.attack(c, m, plan, func(a *Actor, _ int) netip.AddrPort { return anyPort(a.Rand, at.Addr()) })
+				}
+			}
+		}
+	}}
+}
+
+// inTurns returns the class of strangers who are named one after the other.
+func (c campaign) inTurns() entry {
+	goal := Goal{SIPOnly: true, Longest: c.longest}
+
+	return entry{"strangers in turn, named by " + c.name, Victim, goal, func(s *scene) {
+		for _, m := range c.masks(s.pbxs) {
+			for _, plan := range c.turns {
+				var pool []netip.AddrPort
+				for range s.Scan {
+					pool = append(pool, silent("").add(s))
+				}
+				s.attack(c, m, plan, func(_ *Actor, i int) netip.AddrPort { return pool[i%len(pool)] })
+			}
+		}
+	}}
+}
+
+// network returns the class of phones in a /24 of which every address is named.
+func (c campaign) network() entry {
+	return entry{"phones of a network, named by " + c.name, Victim, Goal{}, func(s *scene) {
+		for _, m := range c.masks(s.pbxs) {
+			s.given = s.given&^0xff + 0x100
+			net := netip.PrefixFrom(v4(customers4+s.given), 24)
+			s.given += 0x100
+
+			for range 2 {
+				s.home(s.newLine(m.pbx, ami.TransportUDP), inNet(s.Rand, net))
+			}
+			s.attack(c, m, sprayAll, func(a *Actor, _ int) netip.AddrPort { return anyPort(a.Rand, inNet(a.Rand, net)) })
+		}
+	}}
+}
+
+// attack adds an attacker of the campaign. Its class goes along with those of the victims.
+func (s *scene) attack(c campaign, m mask, make plan, victim names) {
+	p := s.extra(c.name, c.role)
+	p.Class.Part, p.Class.Goal = Naming, Goal{Attacks: true}
+
+	script := make(s, p, m, victim)
+	s.start(p, anyPort(s.Rand, stranger(s.Rand)), s.sometime(6), script)
+}
+
+// guessAs guesses passwords in others' names, n of them; the one of number right is the right one. The
+// attacker uses the account then, in the name that got in.
+func (a *Actor) guessAs(m mask, victim names, account func(*Actor, int) string, n, right int) {
+	for i := range n {
+		at := victim(a, i)
+		r := request{account: account(a, i), password: fmt.Sprint("guess", i), session: a.newSession()}
+		if i+1 == right {
+			r.password = m.pbx.passwords[r.account]
+		}
+
+		ans := a.attempt(func() answer { return a.loginAs(m, at, r) })
+		if ans == accepted && !m.deaf {
+			for range 12 {
+				if !a.sleep(a.about(30 * time.Minute)) {
+					return
+				}
+				r.session = a.newSession()
+				a.loginAs(m, at, r)
+			}
+			return
+		}
+		if !a.sleep(a.about(time.Second)) {
+			return
+		}
+	}
+}
+
+// guessOne guesses the password of one account.
+func guessOne(s *scene, _ *Party, m mask, victim names) func(*Actor) {
+	account, n := s.target(m.pbx), s.Scan
+	return func(a *Actor) { a.guessAs(m, victim, always(account), n, 0) }
+}
+
+// sprayAll tries 50 accounts, one after the other.
+func sprayAll(s *scene, _ *Party, m mask, victim names) func(*Actor) {
+	accounts, n := s.known(m.pbx, 50), s.Scan
+	return func(a *Actor) { a.guessAs(m, victim, accounts, n, 0) }
+}
+
+// crackOne guesses the password of one account and is right near the end.
+func crackOne(s *scene, _ *Party, m mask, victim names) func(*Actor) {
+	account, n := s.target(m.pbx), s.Scan
+	return func(a *Actor) { a.guessAs(m, victim, always(account), n, n*4/5) }
+}
+
+// ownAccount gives an attacker an account. It returns the right login.
+func (s *scene) ownAccount(p *Party, m mask) request {
+	name, password := s.newAccount(m.pbx)
+	p.owns = map[string]bool{name: true}
+	return request{account: name, password: password}
+}
+
+// accuse makes a victim look like somebody who guessed right, hourly: n failures, and then a success of
+// the attacker's own account, all from one port.
+func (a *Actor) accuse(m mask, victim names, own request, failing func(*Actor, int) string, n int) {
+	for round := 0; ; round++ {
+		at := victim(a, round)
+		for i := range n {
+			r := request{account: failing(a, i), password: "wrong", session: a.newSession()}
+			a.attempt(func() answer { return a.loginAs(m, at, r) })
+			a.sleep(time.Second)
+		}
+
+		a.sleep(30 * time.Second)
+		own.session = a.newSession()
+		a.attempt(func() answer { return a.loginAs(m, at, own) })
+		if !a.sleep(a.about(time.Hour)) {
+			return
+		}
+	}
+}
+
+// accuseByOwn fails 60 times on the attacker's own account, as in the capture
+// proof/synthetic-forged-success-in-a-phones-name.ami.
+func accuseByOwn(s *scene, p *Party, m mask, victim names) func(*Actor) {
+	own := s.ownAccount(p, m)
+	return func(a *Actor) { a.accuse(m, victim, own, always(own.account), 60) }
+}
+
+// accuseBriefly fails on it a few times.
+func accuseBriefly(s *scene, p *Party, m mask, victim names) func(*Actor) {
+	own := s.ownAccount(p, m)
+	return func(a *Actor) { a.accuse(m, victim, own, always(own.account), 6) }
+}
+
+// accuseByOthers fails on other accounts.
+func accuseByOthers(s *scene, p *Party, m mask, victim names) func(*Actor) {
+	own, others := s.ownAccount(p, m), s.known(m.pbx, 6)
+	return func(a *Actor) { a.accuse(m, victim, own, others, 6) }
+}
+
+// vouch makes one address after the other look proved, by the attacker's own account.
+func vouch(s *scene, p *Party, m mask, victim names) func(*Actor) {
+	own, n := s.ownAccount(p, m), s.Scan
+
+	return func(a *Actor) {
+		for i := range n {
+			own.session = a.newSession()
+			a.attempt(func() answer { return a.loginAs(m, victim(a, i), own) })
+			if !a.sleep(a.about(5 * time.Minute)) {
+				return
+			}
+		}
+	}
+}
+
+// shelter makes an address look proved, guesses in its name where no ban is to be feared, and goes on to
+// the next one.
+func shelter(s *scene, p *Party, m mask, victim names) func(*Actor) {
+	own, account, n := s.ownAccount(p, m), s.target(m.pbx), s.Scan
+
+	return func(a *Actor) {
+		for i := range n {
+			at := victim(a, i)
+			own.session = a.newSession()
+			a.attempt(func() answer { return a.loginAs(m, at, own) })
+
+			for j := range 3 {
+				r := request{account: account, password: fmt.Sprint("guess", i, j), session: a.newSession()}
+				a.attempt(func() answer { return a.loginAs(m, at, r) })
+				a.sleep(a.about(time.Second))
+			}
+			if !a.sleep(a.about(time.Minute)) {
+				return
+			}
+		}
+	}
+}
