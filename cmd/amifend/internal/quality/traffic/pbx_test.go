@@ -15,12 +15,13 @@ import (
 
 // recorder is a tool that lets everything through and writes down what it hears.
 type recorder struct {
-	heard []string
-	last  recording.Event
+	heard  []string
+	last   recording.Event
+	source netip.Addr // of the last packet
 }
 
-func (r *recorder) Hear(ev *recording.Event, _ netip.Addr) bool {
-	r.last = *ev
+func (r *recorder) Hear(ev *recording.Event, source netip.Addr) bool {
+	r.last, r.source = *ev, source
 	r.heard = append(r.heard, describe(ev))
 	return true
 }

@@ -221,6 +221,11 @@ func TestTruthOfAlerts(t *testing.T) {
 		{"proved_source_guessing", "1001", clumsy, 0, false, false},
 		{"proved_source_guessing", "1001", victim, 0, true, false},
 		{"proved_source_guessing", "", bad, 0, true, false},
+		{"account_attacked", "1001", good, 0, true, false},
+		{"account_attacked", "1002", bad, 0, false, false},
+		{"account_attacked", "1001", good, 2 * time.Hour, false, false},
+		{"server_attacked", "", good, 0, true, false},
+		{"server_attacked", "", bad, 2 * time.Hour, false, false},
 		{"spoof_flood", "", good, 0, false, false},
 		{"bans_full", "", bad, 0, false, false},
 		{"no_such_alert", "", bad, 0, false, false},
@@ -241,6 +246,7 @@ func TestTruthOfAlerts(t *testing.T) {
 		cracker := class(Attacker, bad)
 		cracker.compromised("1001", begin.UnixNano())
 		w.forged[victim], w.failed[clumsy] = true, true
+		w.attacked[target{0, "1001"}], w.attacked[target{0, ""}] = begin.UnixNano(), begin.UnixNano()
 		w.Decided(Decision{
 			At: begin.Add(test.late).UnixNano(), Prefix: netip.PrefixFrom(test.about, test.about.BitLen()), Alert: test.alert, Account: test.account,
 		})
@@ -267,9 +273,21 @@ func TestBanOfAPrefix(t *testing.T) {
 			a.settle(netip.MustParseAddrPort("10.2.0.7:5060"))
 		}
 	}
-	w.Decided(Decision{Prefix: netip.MustParsePrefix("10.1.0.0/24")})
+
+	w.Decided(Decision{Prefix: netip.MustParsePrefix("10.1.0.0/24"), Lasts: time.Hour})
 	if !there.Banned || gone.Banned || !bad.Banned {
 		t.Errorf("there %t, gone %t, attacker %t; want true, false, true", there.Banned, gone.Banned, bad.Banned)
+	}
+
+	// What a ban was at worst stays so.
+	if there.Everything || there.Longest != time.Hour {
+		t.Errorf("from everything %t, for %v; want false, 1h", there.Everything, there.Longest)
+	}
+	for _, everything := range []bool{true, false} {
+		w.Decided(Decision{Prefix: netip.MustParsePrefix("10.1.0.7/32"), Everything: everything, Lasts: time.Minute})
+	}
+	if !there.Everything || there.Longest != time.Hour {
+		t.Errorf("from everything %t, for %v; want true, 1h", there.Everything, there.Longest)
 	}
 }
 
