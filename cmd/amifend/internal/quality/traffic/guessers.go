@@ -15,30 +15,26 @@ type guess struct {
 	right    int  // which guess is the right password; 0: none
 }
 
-// guessAll guesses passwords of the accounts of h.names. After a success it uses the account for some hours.
+// guessAll guesses passwords of the accounts of h.names. After a success it uses the account for some
+// hours.
 func (a *Actor) guessAll(g guess) {
 	session, nonce, answered := a.newSession(), false, true
+
 	for i := range g.n {
-		if g.address != nil {
-			a.settle(anyPort(a.Rand, g.address(a, answered)))
-		}
-		if !g.onePort {
-			a.newPort()
-		}
+		a.prepare(g.hunt, answered)
 		if !g.oneNonce && !g.oneSession {
 			session = a.newSession()
 		}
-		p := g.pbx
-		if len(g.pbxs) > 0 {
-			p = g.pbxs[i%len(g.pbxs)]
-		}
-		r := request{account: g.names(a, i), password: fmt.Sprint("guess", i), session: session, transport: g.transport}
-		if g.rotate {
-			r.transport = transports[i%3]
-		}
+
+		p := g.server(i)
+		r := request{account: g.names(a, i), password: fmt.Sprint("guess", i), session: session}
+		r.transport = g.over(i)
 		if i+1 == g.right {
 			r.password = p.passwords[r.account]
 		}
+
+		// svcrack goes on with the nonce of its first challenge, which every PBX takes while a guess
+		// is wrong.
 		ans := a.attempt(func() answer {
 			if g.oneNonce && nonce {
 				r.credentials, r.fresh = true, true
@@ -46,7 +42,9 @@ func (a *Actor) guessAll(g guess) {
 			}
 			return a.login(p, r)
 		})
-		answered, nonce = ans != dropped, nonce || ans == refused
+		answered = ans != dropped
+		nonce = nonce || ans == refused
+
 		if ans == accepted {
 			a.use(p, r)
 			return
@@ -79,32 +77,42 @@ func (s *scene) target(p *PBX) string {
 func guessOf(name string, goal Goal, change func(s *scene, g *guess)) entry {
 	return entry{name, Attacker, goal, func(s *scene) {
 		for range s.Few {
-			g := guess{hunt: hunt{pbx: s.pbxs.hosted, transport: ami.TransportUDP, n: s.Scan, gap: 100 * time.Millisecond, onePort: true}}
+			g := guess{hunt: hunt{
+				pbx: s.pbxs.hosted, transport: ami.TransportUDP, n: s.Scan, gap: 100 * time.Millisecond,
+				onePort: true,
+			}}
 			change(s, &g)
 			if g.names == nil {
 				g.names = always(s.target(g.pbx))
 			}
-			s.start(s.party(), anyPort(s.Rand, stranger(s.Rand)), s.sometime(1), func(a *Actor) { a.guessAll(g) })
+
+			from := anyPort(s.Rand, stranger(s.Rand))
+			s.start(s.party(), from, s.sometime(1), func(a *Actor) { a.guessAll(g) })
 		}
 	}}
 }
 
 // guessers guess passwords of accounts that exist.
 func guessers() []entry {
-	transport := func(t ami.Transport) func(*scene, *guess) { return func(_ *scene, g *guess) { g.transport = t } }
-	spray := func(s *scene, g *guess) {
-		g.names = s.known(s.pbxs.hosted, 50)
+	transport := func(t ami.Transport) func(*scene, *guess) {
+		return func(_ *scene, g *guess) { g.transport = t }
 	}
+	spray := func(s *scene, g *guess) { g.names = s.known(s.pbxs.hosted, 50) }
+
 	list := []entry{
 		guessOf("password guesser, UDP", guessGoal, transport(ami.TransportUDP)),
 		guessOf("password guesser, TCP", guessGoal, transport(ami.TransportTCP)),
 		guessOf("password guesser, TLS", guessGoal, transport(ami.TransportTLS)),
-		guessOf("svcrack, UDP", guessGoal, func(_ *scene, g *guess) { g.oneNonce, g.gap = true, 20*time.Millisecond }),
+		guessOf("svcrack, UDP", guessGoal, func(_ *scene, g *guess) {
+			g.oneNonce, g.gap = true, 20*time.Millisecond
+		}),
 		guessOf("svcrack, chan_sip", guessGoal, func(s *scene, g *guess) {
 			g.pbx, g.oneNonce, g.gap = s.pbxs.legacy, true, 20*time.Millisecond
 		}),
 		guessOf("password guesser, ports rotated", guessGoal, func(_ *scene, g *guess) { g.onePort = false }),
-		guessOf("password guesser, transports rotated", guessGoal, func(_ *scene, g *guess) { g.rotate = true }),
+		guessOf("password guesser, transports rotated", guessGoal, func(_ *scene, g *guess) {
+			g.rotate = true
+		}),
 		guessOf("password guesser, four servers", guessGoal, func(s *scene, g *guess) {
 			for range 4 {
 				p, _ := s.newSystem(1)
@@ -126,7 +134,10 @@ func guessers() []entry {
 		pausing("pausing: 6 passwords, 2 h", 6, 2*time.Hour, false),
 		pausing("pausing: 6 passwords, 6 h", 6, 6*time.Hour, false),
 		{"recidivists: 100 accounts, 2 h, for days", Attacker, scanGoal, func(s *scene) {
-			h := hunt{pbx: s.pbxs.hosted, transport: ami.TransportUDP, names: unknownAccount, n: 100, gap: time.Second, onePort: true}
+			h := hunt{
+				pbx: s.pbxs.hosted, transport: ami.TransportUDP, names: unknownAccount, n: 100,
+				gap: time.Second, onePort: true,
+			}
 			s.hunters(func(a *Actor) {
 				for ok := true; ok; ok = a.sleep(a.about(2 * time.Hour)) {
 					a.scan(h)
@@ -134,9 +145,11 @@ func guessers() []entry {
 			})
 		}},
 	}
-	for _, gap := range []time.Duration{3 * time.Minute, 10 * time.Minute, time.Hour} {
+
+	for _, gap := range slowGaps {
 		for _, t := range transports[:2] {
-			list = append(list, guessOf("password guesser every "+short(gap)+", "+t.String(), slowGoal, func(s *scene, g *guess) {
+			name := "password guesser every " + short(gap) + ", " + t.String()
+			list = append(list, guessOf(name, slowGoal, func(s *scene, g *guess) {
 				g.transport, g.gap, g.n = t, gap, int(s.Span/gap)
 			}))
 		}
@@ -144,15 +157,15 @@ func guessers() []entry {
 	return list
 }
 
-// owner is how somebody guesses who owns an account.
+// owner is how an attacker guesses that has an account of its own.
 type owner struct {
 	transport ami.Transport // of the guesses
-	login     ami.Transport // of his logins, with his own account
-	first     bool          // he logs in before his first guess
+	login     ami.Transport // of the logins to its own account
+	first     bool          // it logs in before the first guess
 	every     int           // guesses between logins
-	accounts  int           // that he guesses
+	accounts  int           // how many accounts it guesses
 	gap       time.Duration
-	right     int // which guess is, if any: then of an account whose owner works
+	right     int // which guess is, if any: then it guesses one account, whose owner works
 }
 
 // ownerOf is a class of guessers who own an account.
@@ -166,49 +179,64 @@ func ownerOf(name string, goal Goal, o owner) entry {
 			if o.right > 0 {
 				names = always(s.target(pbx))
 			}
-			s.start(p, anyPort(s.Rand, stranger(s.Rand)), s.sometime(1), func(a *Actor) {
-				login := func() {
-					a.login(pbx, request{account: own, password: password, session: a.newSession(), transport: o.login})
-				}
-				if o.first {
-					login()
-				}
-				for i := range s.Scan {
-					r := request{account: names(a, i), password: "guess", session: a.newSession(), transport: o.transport}
-					if i+1 == o.right {
-						r.password = pbx.passwords[r.account]
-					}
-					if a.attempt(func() answer { return a.login(pbx, r) }) == accepted {
-						a.use(pbx, r)
-						return
-					}
-					if i%o.every == 0 {
-						login()
-					}
-					if !a.sleep(a.about(o.gap)) {
-						return
-					}
-				}
-			})
+
+			from, n := anyPort(s.Rand, stranger(s.Rand)), s.Scan
+			mine := request{account: own, password: password, transport: o.login}
+			s.start(p, from, s.sometime(1), func(a *Actor) { a.guessAsOwner(pbx, o, mine, names, n) })
 		}
 	}}
+}
+
+// guessAsOwner guesses n times and logs in to its own account meanwhile.
+func (a *Actor) guessAsOwner(pbx *PBX, o owner, mine request, names func(*Actor, int) string, n int) {
+	login := func() {
+		mine.session = a.newSession()
+		a.login(pbx, mine)
+	}
+	if o.first {
+		login()
+	}
+
+	for i := range n {
+		r := request{account: names(a, i), password: "guess", session: a.newSession(), transport: o.transport}
+		if i+1 == o.right {
+			r.password = pbx.passwords[r.account]
+		}
+
+		if a.attempt(func() answer { return a.login(pbx, r) }) == accepted {
+			a.use(pbx, r)
+			return
+		}
+		if i%o.every == 0 {
+			login()
+		}
+		if !a.sleep(a.about(o.gap)) {
+			return
+		}
+	}
 }
 
 // owners guess with an account of their own.
 func owners() []entry {
 	const udp, tcp, tls = ami.TransportUDP, ami.TransportTCP, ami.TransportTLS
+	told := Goal{Told: true}
+	const often, slowly = 5 * time.Second, 20 * time.Second
+
 	return []entry{
-		ownerOf("guesser with an account, TCP, login first", guessGoal, owner{tcp, tcp, true, 5, 50, 5 * time.Second, 0}),
-		ownerOf("guesser with an account, TCP, login later", guessGoal, owner{tcp, tcp, false, 5, 50, 5 * time.Second, 0}),
-		ownerOf("guesser with an account, TCP, login each time", guessGoal, owner{tcp, tcp, true, 1, 50, 5 * time.Second, 0}),
-		ownerOf("guesser with an account, TCP, login over UDP", guessGoal, owner{tcp, udp, true, 1, 50, 5 * time.Second, 0}),
-		ownerOf("guesser with an account, UDP, login later", guessGoal, owner{udp, udp, false, 5, 50, 5 * time.Second, 0}),
-		ownerOf("guesser with an account, UDP, login each time", guessGoal, owner{udp, udp, false, 1, 50, 5 * time.Second, 0}),
-		ownerOf("guesser with an account, UDP, login first", Goal{Told: true}, owner{udp, udp, true, 5, 50, 5 * time.Second, 0}),
-		ownerOf("guesser with an account, UDP, login over TLS", Goal{Told: true}, owner{udp, tls, true, 5, 50, 5 * time.Second, 0}),
-		ownerOf("guesser with an account, one other account, TCP", Goal{Told: true}, owner{tcp, tcp, true, 5, 1, 20 * time.Second, 0}),
-		ownerOf("cracker with an account, right at guess 12, UDP", Goal{}, owner{udp, udp, true, 5, 1, 20 * time.Second, 12}),
-		ownerOf("cracker with an account, right at guess 12, TCP", Goal{}, owner{tcp, tcp, true, 5, 1, 20 * time.Second, 12}),
+		ownerOf("guesser with an account, TCP, login first", guessGoal, owner{tcp, tcp, true, 5, 50, often, 0}),
+		ownerOf("guesser with an account, TCP, login later", guessGoal, owner{tcp, tcp, false, 5, 50, often, 0}),
+		ownerOf("guesser with an account, TCP, login each time", guessGoal,
+			owner{tcp, tcp, true, 1, 50, often, 0}),
+		ownerOf("guesser with an account, TCP, login over UDP", guessGoal,
+			owner{tcp, udp, true, 1, 50, often, 0}),
+		ownerOf("guesser with an account, UDP, login later", guessGoal, owner{udp, udp, false, 5, 50, often, 0}),
+		ownerOf("guesser with an account, UDP, login each time", guessGoal,
+			owner{udp, udp, false, 1, 50, often, 0}),
+		ownerOf("guesser with an account, UDP, login first", told, owner{udp, udp, true, 5, 50, often, 0}),
+		ownerOf("guesser with an account, UDP, login over TLS", told, owner{udp, tls, true, 5, 50, often, 0}),
+		ownerOf("guesser with an account, one other account, TCP", told, owner{tcp, tcp, true, 5, 1, slowly, 0}),
+		ownerOf("cracker with an account, right at guess 12, UDP", Goal{}, owner{udp, udp, true, 5, 1, slowly, 12}),
+		ownerOf("cracker with an account, right at guess 12, TCP", Goal{}, owner{tcp, tcp, true, 5, 1, slowly, 12}),
 	}
 }
 
@@ -220,8 +248,12 @@ func pausing(name string, n int, pause time.Duration, scan bool) entry {
 			if !scan {
 				names = always(s.target(s.pbxs.hosted))
 			}
-			s.start(s.party(), anyPort(s.Rand, stranger(s.Rand)), s.sometime(1), func(a *Actor) {
-				h := hunt{pbx: s.pbxs.hosted, transport: ami.TransportUDP, n: n, gap: 2 * time.Second, onePort: true}
+
+			from := anyPort(s.Rand, stranger(s.Rand))
+			s.start(s.party(), from, s.sometime(1), func(a *Actor) {
+				h := hunt{
+					pbx: s.pbxs.hosted, transport: ami.TransportUDP, n: n, gap: 2 * time.Second, onePort: true,
+				}
 				for i, ok := 0, true; ok; i, ok = i+n, a.sleep(a.about(pause)) {
 					h.names = func(a *Actor, j int) string { return names(a, i+j) }
 					if scan {
@@ -235,12 +267,12 @@ func pausing(name string, n int, pause time.Duration, scan bool) entry {
 	}}
 }
 
-// rotating returns a new address of a prefix for each attempt.
+// rotating returns a function that chooses a new address of a prefix for each attempt.
 func rotating(p netip.Prefix) func(*Actor, bool) netip.Addr {
 	return func(a *Actor, _ bool) netip.Addr { return inNet(a.Rand, p) }
 }
 
-// evading returns a new address of a prefix when the last attempt got no answer.
+// evading returns a function that chooses a new address of a prefix when the last attempt got no answer.
 func evading(p netip.Prefix) func(*Actor, bool) netip.Addr {
 	return func(a *Actor, answered bool) netip.Addr {
 		if answered && p.Contains(a.from.Addr()) {
