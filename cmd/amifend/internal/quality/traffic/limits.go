@@ -36,6 +36,7 @@ func limits() []entry {
 				if i == 0 {
 					moved = s.customer(s.Rand)
 				}
+
 				s.newOffice(s.pbxs.byAuth, t, 40, func(_ int, l *line) {
 					l.account, l.auth = "+4930"+l.account, l.account
 					l.office.reboot, l.office.moved, l.office.within = reboot, moved, 10*time.Second
@@ -47,11 +48,13 @@ func limits() []entry {
 				l := s.newLine(s.pbxs.hosted, ami.TransportUDP)
 				l.moves = 24 * time.Hour
 				s.home(l, s.customer(s.Rand))
+
+				h := hunt{pbx: l.pbx, transport: l.transport, names: always(l.account), n: 3, gap: s.Span / 4}
 				for range 100 {
-					p, since := s.extra(Limit+"botnet that guesses those owners' accounts", Attacker), time.Duration(s.Int64N(int64(s.Span/4)))
-					s.start(p, anyPort(s.Rand, stranger(s.Rand)), since, func(a *Actor) {
-						a.guessAll(guess{hunt: hunt{pbx: l.pbx, transport: l.transport, names: always(l.account), n: 3, gap: s.Span / 4}})
-					})
+					p := s.extra(Limit+"botnet that guesses those owners' accounts", Attacker)
+					since := time.Duration(s.Int64N(int64(s.Span / 4)))
+					from := anyPort(s.Rand, stranger(s.Rand))
+					s.start(p, from, since, func(a *Actor) { a.guessAll(guess{hunt: h}) })
 				}
 			}
 		}},

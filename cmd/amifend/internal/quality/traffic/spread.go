@@ -9,9 +9,10 @@ import (
 	"github.com/amifend/amifend/ami"
 )
 
-// botnetGoal is issue 3's "at least 40 % stopped", read as a share of the hosts: banned before they have made all their attempts.
-// As a share of attempts most of these botnets miss it (`make quality` prints both): a first ban on forgeable evidence lasts ten
-// minutes (rule 2), so a host that pauses longer gets its next attempt in, and who tries 50 accounts is known by his second or third.
+// botnetGoal is issue 3's "at least 40 % stopped", read as a share of the hosts: banned before they have
+// made all their attempts. As a share of attempts most of these botnets miss it (`make quality` prints
+// both): a first ban on forgeable evidence lasts ten minutes, so a host that pauses longer gets its next
+// attempt in, and a host that tries 50 accounts is known by its second or third attempt.
 var botnetGoal = Goal{Stopped: 0.4}
 
 // spread attackers have many addresses.
@@ -22,9 +23,11 @@ func spread() []entry {
 			list = append(list, rotator("rotating", rotating, bits, scan), rotator("evading", evading, bits, scan))
 		}
 	}
+
 	list = append(list, gang("100 hosts of a /24, accounts", true), gang("100 hosts of a /24, passwords", false))
 	for _, target := range []string{"one account", "50 accounts", "unknown names"} {
 		for _, where := range []string{"random", "clustered", "among customers"} {
+			// Where the hosts live matters most where each host alone looks harmless.
 			if where == "among customers" && target != "50 accounts" {
 				continue
 			}
@@ -40,13 +43,16 @@ func spread() []entry {
 // rotator is a class of attackers with an IPv6 prefix.
 func rotator(how string, move func(netip.Prefix) func(*Actor, bool) netip.Addr, bits int, scan bool) entry {
 	what := map[bool]string{true: "accounts", false: "passwords"}[scan]
-	return entry{fmt.Sprintf("IPv6, %s in a /%d, %s", how, bits, what), Attacker, Goal{Banned: true}, func(s *scene) {
+	name := fmt.Sprintf("IPv6, %s in a /%d, %s", how, bits, what)
+
+	return entry{name, Attacker, Goal{Banned: true}, func(s *scene) {
 		for range s.Few {
-			h := hunt{pbx: s.pbxs.hosted, transport: ami.TransportUDP, names: unknownAccount, n: s.Scan, gap: 5 * time.Second}
-			h.address = move(stranger6(s.Rand, bits))
+			h := hunt{pbx: s.pbxs.hosted, transport: ami.TransportUDP, names: unknownAccount, n: s.Scan}
+			h.gap, h.address = 5*time.Second, move(stranger6(s.Rand, bits))
 			if !scan {
 				h.names = always(s.target(h.pbx))
 			}
+
 			s.start(s.party(), netip.AddrPort{}, s.sometime(1), func(a *Actor) {
 				if scan {
 					a.scan(h)
@@ -62,13 +68,18 @@ func rotator(how string, move func(netip.Prefix) func(*Actor, bool) netip.Addr, 
 func gang(name string, scan bool) entry {
 	return entry{name, Attacker, Goal{Banned: true}, func(s *scene) {
 		for range s.Few {
-			party, net, account := s.party(), netip.PrefixFrom(stranger(s.Rand), 24).Masked(), s.target(s.pbxs.hosted)
+			party := s.party()
+			net := netip.PrefixFrom(stranger(s.Rand), 24).Masked()
+			account := s.target(s.pbxs.hosted)
 			since := s.sometime(1)
+
 			for i := range 100 {
 				from := netip.AddrPortFrom(v4(u32(net.Addr())+uint32(20+2*i)), 5060)
 				s.start(party, from, since+time.Duration(s.Int64N(int64(time.Hour))), func(a *Actor) {
-					h := hunt{pbx: s.pbxs.hosted, transport: ami.TransportUDP, n: 3, gap: 5 * time.Minute, onePort: true}
+					h := hunt{pbx: s.pbxs.hosted, transport: ami.TransportUDP, n: 3, gap: 5 * time.Minute}
 					h.names = func(a *Actor, j int) string { return unknownAccount(a, 3*i+j) }
+					h.onePort = true
+
 					if !scan {
 						h.names = always(account)
 						a.guessAll(guess{hunt: h})
@@ -81,42 +92,52 @@ func gang(name string, scan bool) entry {
 	}}
 }
 
-// botnet is a class of one botnet over UDP. Each host has three attempts: one after the other when its turn comes, or at random
-// times.
+// botnet is a class of one botnet over UDP. Each host has three attempts: one after the other when its
+// turn comes, or at random times.
 func botnet(goal Goal, name, target, where string, span time.Duration, turns bool) entry {
 	return entry{fmt.Sprintf("%s, %s, %s", name, target, where), Attacker, goal, func(s *scene) {
 		pbx, accounts := s.newSystem(50)
 		for range 5 { // it has users, too
 			accounts = append(accounts, s.target(pbx))
 		}
+
 		addresses := s.infected(where)
 		since := min(s.sometime(6), s.Span-span)
 		for i, addr := range addresses {
+			account := func(a *Actor, j int) string {
+				switch target {
+				case "one account":
+					return accounts[len(accounts)-1]
+				case "50 accounts":
+					return accounts[a.IntN(len(accounts))]
+				default:
+					return fmt.Sprint("user", 3*i+j)
+				}
+			}
 			s.start(s.party(), anyPort(s.Rand, addr), since, func(a *Actor) {
-				now := time.Duration(0)
 				times := a.times(3, span)
 				if turns {
 					times[1], times[2] = times[0]+20*time.Second, times[0]+40*time.Second
 				}
-				for j, at := range times {
-					if !a.sleep(at - now) {
-						return
-					}
-					now = at
-					r := request{account: "missing", password: fmt.Sprint("guess", i, j), session: a.newSession(), transport: ami.TransportUDP}
-					switch target {
-					case "one account":
-						r.account = accounts[len(accounts)-1]
-					case "50 accounts":
-						r.account = accounts[a.IntN(len(accounts))]
-					default:
-						r.account = fmt.Sprint("user", 3*i+j)
-					}
-					a.attempt(func() answer { return a.login(pbx, r) })
-				}
+				a.takeTurns(pbx, times, i, account)
 			})
 		}
 	}}
+}
+
+// takeTurns makes the attempts of one host, the i-th, at some times after the start of the script.
+func (a *Actor) takeTurns(pbx *PBX, times []time.Duration, i int, account func(*Actor, int) string) {
+	now := time.Duration(0)
+	for j, at := range times {
+		if !a.sleep(at - now) {
+			return
+		}
+		now = at
+
+		r := request{account: account(a, j), password: fmt.Sprint("guess", i, j), session: a.newSession()}
+		r.transport = ami.TransportUDP
+		a.attempt(func() answer { return a.login(pbx, r) })
+	}
 }
 
 // infected returns the addresses of a botnet.
@@ -154,6 +175,7 @@ func (a *Actor) times(n int, span time.Duration) []time.Duration {
 	for i := range out {
 		out[i] = time.Duration(a.Int64N(int64(span)))
 	}
+
 	slices.Sort(out)
 	return out
 }

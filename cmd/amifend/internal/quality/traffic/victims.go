@@ -15,7 +15,7 @@ type forgery struct {
 	victim   func(a *Actor, i int) netip.AddrPort
 	bare     bool // without credentials
 	inject   bool // with injected headers
-	nonce    bool // the forger reads the nonce at his own address: chan_sip has one a dialog, whoever speaks
+	nonce    bool // the forger reads the nonce at an address of its own: chan_sip has one a dialog
 	n        int
 	gap      time.Duration
 }
@@ -24,8 +24,10 @@ type forgery struct {
 func (a *Actor) forgeAll(f forgery) {
 	for i := range f.n {
 		a.forge(f.pbx, f.victim(a, i), request{
-			account: f.accounts(a, i), credentials: !f.bare, fresh: f.nonce, session: a.newSession(), injection: f.inject,
+			account: f.accounts(a, i), credentials: !f.bare, fresh: f.nonce, session: a.newSession(),
+			injection: f.inject,
 		})
+
 		if !a.sleep(f.gap) {
 			return
 		}
@@ -44,7 +46,7 @@ func canary(_ *Actor, i int) string { return Canaries[i%len(Canaries)] }
 // always is one and the same account.
 func always(name string) func(*Actor, int) string { return func(*Actor, int) string { return name } }
 
-// from forges packets of an address, from any port.
+// from returns a function that names an address with any port.
 func from(addr netip.Addr) func(*Actor, int) netip.AddrPort {
 	return func(a *Actor, _ int) netip.AddrPort { return anyPort(a.Rand, addr) }
 }
@@ -57,7 +59,10 @@ type pace struct {
 
 // paces are a flood of ten minutes and a drizzle of days.
 func (s *scene) paces() []pace {
-	return []pace{{6000, 100 * time.Millisecond}, {int(s.Span / time.Minute), time.Minute}}
+	return []pace{
+		{6000, 100 * time.Millisecond},
+		{int(s.Span / time.Minute), time.Minute},
+	}
 }
 
 // forgedHome adds a home phone in whose name packets are forged once it has proved itself.
@@ -66,6 +71,7 @@ func (s *scene) forgedHome(f func(l *line, victim netip.Addr) forgery) {
 		for range max(1, s.Few/3) {
 			l, addr := s.newLine(s.pbxs.hosted, ami.TransportUDP), s.customer(s.Rand)
 			s.home(l, addr)
+
 			forged := f(l, addr)
 			forged.n, forged.gap = p.n, p.gap
 			s.forger(s.sometime(6), func(a *Actor) { a.forgeAll(forged) })
@@ -106,15 +112,19 @@ func forgedPhones() []entry {
 			for _, p := range s.paces() {
 				l, addr := s.newLine(s.pbxs.hosted, ami.TransportTLS), s.customer(s.Rand)
 				s.home(l, addr)
+
 				f := forgery{pbx: l.pbx, accounts: unknownAccount, victim: from(addr), n: p.n, gap: p.gap}
 				s.forger(s.sometime(6), func(a *Actor) { a.forgeAll(f) })
 			}
 		}},
 		{"phone on port 5060, forged from 5060", Victim, Goal{}, func(s *scene) {
 			for _, p := range s.paces() {
-				l, at := s.newLine(s.pbxs.hosted, ami.TransportUDP), netip.AddrPortFrom(s.customer(s.Rand), 5060)
+				l := s.newLine(s.pbxs.hosted, ami.TransportUDP)
+				at := netip.AddrPortFrom(s.customer(s.Rand), 5060)
 				s.start(s.party(), at, 0, func(a *Actor) { a.phone(l) })
-				f := forgery{pbx: l.pbx, accounts: unknownAccount, victim: func(*Actor, int) netip.AddrPort { return at }, n: p.n, gap: p.gap}
+
+				f := forgery{pbx: l.pbx, accounts: unknownAccount, n: p.n, gap: p.gap}
+				f.victim = func(*Actor, int) netip.AddrPort { return at }
 				s.forger(s.sometime(6), func(a *Actor) { a.forgeAll(f) })
 			}
 		}},
@@ -128,7 +138,9 @@ func forgedPhones() []entry {
 				for _, nonce := range []bool{false, true} {
 					l, addr := s.newLine(s.pbxs.legacy, ami.TransportUDP), s.customer(s.Rand)
 					s.home(l, addr)
-					f := forgery{pbx: l.pbx, accounts: unknownAccount, victim: from(addr), inject: !nonce, nonce: nonce, n: p.n, gap: p.gap}
+
+					f := forgery{pbx: l.pbx, accounts: unknownAccount, victim: from(addr), n: p.n, gap: p.gap}
+					f.inject, f.nonce = !nonce, nonce
 					s.forger(s.sometime(6), func(a *Actor) { a.forgeAll(f) })
 				}
 			}
@@ -142,8 +154,12 @@ func forgedNetworks() []entry {
 		{"office of 200, forged", Victim, Goal{}, func(s *scene) {
 			for _, p := range s.paces() {
 				var own []string
-				_, o := s.newOffice(s.pbxs.hosted, ami.TransportUDP, s.Crowd, func(_ int, l *line) { own = append(own, l.account) })
-				for _, accounts := range []func(*Actor, int) string{unknownAccount, func(a *Actor, _ int) string { return own[a.IntN(len(own))] }} {
+				_, o := s.newOffice(s.pbxs.hosted, ami.TransportUDP, s.Crowd, func(_ int, l *line) {
+					own = append(own, l.account)
+				})
+
+				theirs := func(a *Actor, _ int) string { return own[a.IntN(len(own))] }
+				for _, accounts := range []func(*Actor, int) string{unknownAccount, theirs} {
 					f := forgery{pbx: s.pbxs.hosted, accounts: accounts, victim: from(o.addr), n: p.n, gap: p.gap}
 					s.forger(s.sometime(6), func(a *Actor) { a.forgeAll(f) })
 				}
@@ -152,45 +168,56 @@ func forgedNetworks() []entry {
 		{"trunk on the allowlist, forged", Victim, Goal{}, func(s *scene) {
 			p := s.party()
 			s.start(p, netip.AddrPortFrom(Trunk, 5060), 0, func(a *Actor) { a.sleep(s.Span) })
+
 			for _, p := range s.paces() {
 				f := forgery{pbx: s.pbxs.hosted, accounts: unknownAccount, victim: from(Trunk), n: p.n, gap: p.gap}
 				s.forger(s.sometime(6), func(a *Actor) { a.forgeAll(f) })
 			}
 		}},
 		{"phones whose whole network is forged", Victim, Goal{}, wholeNetworks},
-		{"phones in a flood from random addresses", Victim, Goal{}, func(s *scene) {
-			first := s.given
-			for range s.Few * 5 {
-				s.home(s.newLine(s.pbxs.hosted, ami.TransportUDP), s.customer(s.Rand))
-			}
-			last := s.given
-			f := forgery{pbx: s.pbxs.hosted, accounts: unknownAccount, n: s.FloodRate * 600, gap: time.Second / time.Duration(s.FloodRate)}
-			f.victim = func(a *Actor, i int) netip.AddrPort {
-				if i%10 == 0 { // among the customers
-					return anyPort(a.Rand, v4(customers4+first+a.Uint32N(last-first+1)))
-				}
-				return anyPort(a.Rand, stranger(a.Rand))
-			}
-			s.forger(s.sometime(6), func(a *Actor) {
-				a.world.flood = true
-				a.forgeAll(f)
-			})
-		}},
+		{"phones in a flood from random addresses", Victim, Goal{}, flooded},
 	}
 }
 
-// wholeNetworks adds a /24 and a /64 with two phones each and forges packets of every address there, the phones' too.
+// flooded adds phones, and a forger that sends a flood in the names of random addresses for ten minutes:
+// each tenth packet names one near the phones, or a phone.
+func flooded(s *scene) {
+	first := s.given
+	for range s.Few * 5 {
+		s.home(s.newLine(s.pbxs.hosted, ami.TransportUDP), s.customer(s.Rand))
+	}
+	last := s.given
+
+	f := forgery{pbx: s.pbxs.hosted, accounts: unknownAccount, n: s.FloodRate * 600}
+	f.gap = time.Second / time.Duration(s.FloodRate)
+	f.victim = func(a *Actor, i int) netip.AddrPort {
+		if i%10 == 0 {
+			return anyPort(a.Rand, v4(customers4+first+a.Uint32N(last-first+1)))
+		}
+		return anyPort(a.Rand, stranger(a.Rand))
+	}
+
+	s.forger(s.sometime(6), func(a *Actor) {
+		a.world.flood = true
+		a.forgeAll(f)
+	})
+}
+
+// wholeNetworks adds a /24 and a /64 with two phones each, and forgers that send packets in the name of
+// every address there, the phones' too.
 func wholeNetworks(s *scene) {
 	s.given = s.given&^0xff + 0x100
 	net4 := netip.PrefixFrom(v4(customers4+s.given), 24)
 	s.given += 0x100
 	net6 := netip.PrefixFrom(s.customer6(s.Rand), 64)
+
 	for _, n := range []netip.Prefix{net4, net6} {
 		var phones []netip.Addr
 		for range 2 {
 			phones = append(phones, inNet(s.Rand, n))
 			s.home(s.newLine(s.pbxs.hosted, ami.TransportUDP), phones[len(phones)-1])
 		}
+
 		f := forgery{pbx: s.pbxs.hosted, accounts: unknownAccount, n: 5000, gap: time.Second}
 		f.victim = func(a *Actor, i int) netip.AddrPort {
 			if i%50 == 0 {
