@@ -1,8 +1,8 @@
 // Command quality judges amifend's engine on labelled traffic, beside its peers: `make quality`.
 //
-// Every number comes from a run: generated phones, offices, attackers and forgers (package traffic) talk to PBXs whose
-// events each tool hears, and what a tool bans does not reach a PBX any more. The test of this package asserts the goals of
-// the suite on a shorter run.
+// Every number comes from a run: generated phones, offices, attackers and forgers (package traffic) talk
+// to PBXs whose events each tool hears, and what a tool bans does not reach a PBX any more. It fails if
+// amifend misses a goal. The test of this package asserts the goals on a shorter run.
 package main
 
 import (
@@ -23,25 +23,31 @@ func main() {
 	}
 }
 
+// show plays the traffic that the flags ask for and prints what became of it.
 func show() error {
 	seed := flag.Uint64("seed", 1, "of the generator")
 	only := flag.String("only", "", "play only the classes that this regular expression matches")
 	short := flag.Bool("short", false, "play the test's traffic instead of a week")
 	decisions := flag.Bool("decisions", false, "print each decision of amifend, and nothing of its peers")
 	flag.Parse()
+
 	match, err := regexp.Compile(*only)
 	if err != nil {
 		return fmt.Errorf("read -only: %w", err)
 	}
+
 	o := traffic.Options{Size: traffic.Week, Seed: *seed, Only: match.MatchString}
 	if *short {
 		o.Size = traffic.Short
 	}
+
 	tools := contenders()
 	var trace func(*traffic.World, traffic.Decision)
 	if *decisions {
 		tools, trace = tools[:1], printDecision
 	}
+
+	// Each tool gets a run of its own, since its bans change what happens.
 	var results []result
 	for _, c := range tools {
 		r, err := run(c, o, trace)
@@ -53,6 +59,7 @@ func show() error {
 	if len(results[0].world.Classes) == 0 {
 		return fmt.Errorf("no class matches %q", *only)
 	}
+
 	if err := write(os.Stdout, results); err != nil {
 		return err
 	}
@@ -67,8 +74,14 @@ func show() error {
 func printDecision(w *traffic.World, d traffic.Decision) {
 	at := time.Unix(0, d.At).UTC().Format("02T15:04:05.000")
 	if d.Alert != "" {
-		fmt.Printf("%s alert %s about %v, account %s [%s]\n", at, d.Alert, d.Prefix, ami.Quote([]byte(d.Account)), w.Who(d))
+		fmt.Printf("%s alert %s about %v, account %s at server %d [%s]\n", at, d.Alert, d.Prefix,
+			ami.Quote([]byte(d.Account)), d.Server, w.Who(d))
 		return
 	}
-	fmt.Printf("%s ban %s of %v [%s]\n", at, d.Rule, d.Prefix, w.Who(d))
+
+	ports := "some ports"
+	if d.Everything {
+		ports = "everything"
+	}
+	fmt.Printf("%s ban %s of %v from %s for %v [%s]\n", at, d.Rule, d.Prefix, ports, d.Lasts, w.Who(d))
 }

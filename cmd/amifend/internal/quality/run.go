@@ -14,7 +14,7 @@ type contender struct {
 	make func(allow []netip.Prefix, decided func(traffic.Decision)) (traffic.Tool, error)
 }
 
-// contenders are amifend, first, and its peers.
+// contenders returns amifend, first, and its peers.
 func contenders() []contender {
 	// The peers ban addresses from every port.
 	ban := func(decided func(traffic.Decision)) peers.Told {
@@ -37,7 +37,7 @@ func contenders() []contender {
 	}
 }
 
-// result is how one contender did.
+// result is what one run of the traffic against a contender came to.
 type result struct {
 	name    string
 	world   *traffic.World
@@ -55,11 +55,14 @@ func run(c contender, o traffic.Options, trace func(*traffic.World, traffic.Deci
 			w.Decided(d)
 		}
 	}
+
+	// The operator allowed one trunk, as the documentation says. The other classes have none allowed.
 	trunk := netip.PrefixFrom(traffic.Trunk, traffic.Trunk.BitLen())
 	tool, err := c.make([]netip.Prefix{trunk}, decided)
 	if err != nil {
 		return result{}, err
 	}
+
 	start := time.Now()
 	n := w.Run(tool)
 	if a, ok := tool.(amifend); ok {
@@ -68,7 +71,7 @@ func run(c contender, o traffic.Options, trace func(*traffic.World, traffic.Deci
 	return result{c.name, w, n, time.Since(start)}, nil
 }
 
-// falseAlerts are the alerts that are not true.
+// falseAlerts returns the alerts that are not true, but for those about classes that are not judged.
 func falseAlerts(r result) []traffic.Decision {
 	out := r.world.FalseAlerts
 	for _, c := range r.world.Classes {

@@ -5,10 +5,11 @@ import (
 	"time"
 )
 
-// autoBan is AutoBan of mlan/docker-asterisk, by its doc/autoban.md: maxcount = 10, watchtime = 20m, jailtime = 20m,
-// repeatmult = 6; an address that fails during the watchtime after its release is on parole and jailed at once, six times
-// longer. The text says "more than maxcount", the code (autoban.class.inc) bans at maxcount: the quicker one is taken. The
-// code refuses addresses of IPv6 (ip2long), the text does not say so: they are banned here.
+// autoBan is AutoBan of mlan/docker-asterisk, by its doc/autoban.md: maxcount = 10, watchtime = 20m,
+// jailtime = 20m, repeatmult = 6; an address that fails during the watchtime after its release is on
+// parole and jailed at once, six times longer. The text says "more than maxcount", the code
+// (autoban.class.inc) bans at maxcount: the quicker one is taken. The code refuses addresses of IPv6
+// (ip2long), the text does not say so: they are banned here.
 type autoBan struct {
 	watched map[netip.Addr]watched
 }
@@ -32,11 +33,13 @@ func (b *autoBan) failed(a netip.Addr, now int64) time.Duration {
 		jailTime   = 20 * time.Minute
 		repeatMult = 6
 	)
+
 	w := b.watched[a]
 	if now-w.since > int64(watchTime) {
 		w.since, w.count = now, 0
 	}
 	w.count++
+
 	switch {
 	case now < w.parole:
 		w.jail *= repeatMult
@@ -46,6 +49,8 @@ func (b *autoBan) failed(a netip.Addr, now int64) time.Duration {
 		b.watched[a] = w
 		return 0
 	}
+
+	// Six times longer again and again soon exceeds what a time can be.
 	w.jail = min(w.jail, forGood)
 	w.count, w.parole = 0, now+int64(w.jail+watchTime)
 	b.watched[a] = w

@@ -6,14 +6,14 @@ import (
 	"net/netip"
 )
 
-// The networks: customers (phones, homes, offices) have 10.0.0.0/8 and 2001:db8::/32, mobile phones share 100.64.0.0/24,
-// strangers (attackers) the rest of the Internet and 2a00::/12.
+// The networks: customers (phones, homes, offices) have 10.0.0.0/8 and 2001:db8::/32, mobile phones share
+// 100.64.0.0/24, strangers (attackers) have the rest of the Internet and 2a00::/12.
 
 // customers4 is the first address of the customers of IPv4.
 const customers4 = 10<<24 + 1<<16
 
-// customer returns an address for a customer's line: one that another customer gave back, or a new one. Addresses lie as
-// close together as an access provider's do.
+// customer returns an address for a customer's line: one that another customer gave back, or a new one.
+// Addresses lie as close together as an access provider's do.
 func (w *World) customer(r *rand.Rand) netip.Addr {
 	if n := len(w.free); n > 0 && r.IntN(2) == 0 {
 		i := r.IntN(n)
@@ -22,6 +22,7 @@ func (w *World) customer(r *rand.Rand) netip.Addr {
 		w.free = w.free[:n-1]
 		return a
 	}
+
 	w.given += 1 + r.Uint32N(4)
 	return v4(customers4 + w.given)
 }
@@ -54,7 +55,7 @@ func stranger6(r *rand.Rand, bits int) netip.Prefix {
 	return netip.PrefixFrom(v6(0x2a00<<48|r.Uint64()&(1<<52-1), 0), bits).Masked()
 }
 
-// u32 is an address of IPv4 as a number.
+// u32 returns an address of IPv4 as a number.
 func u32(a netip.Addr) uint32 {
 	b := a.As4()
 	return binary.BigEndian.Uint32(b[:])
@@ -65,6 +66,7 @@ func inNet(r *rand.Rand, p netip.Prefix) netip.Addr {
 	if p.Addr().Is4() {
 		return v4(u32(p.Masked().Addr()) | uint32(r.Uint64()&(1<<(32-p.Bits())-1)))
 	}
+
 	b := p.Masked().Addr().As16()
 	hi, lo := binary.BigEndian.Uint64(b[:8]), r.Uint64()
 	if p.Bits() < 64 {
@@ -73,10 +75,13 @@ func inNet(r *rand.Rand, p netip.Prefix) netip.Addr {
 	return v6(hi, lo)
 }
 
-func v4(a uint32) netip.Addr { return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, a))) }
+func v4(a uint32) netip.Addr {
+	return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, a)))
+}
 
 func v6(hi, lo uint64) netip.Addr {
-	return netip.AddrFrom16([16]byte(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, hi), lo)))
+	b := binary.BigEndian.AppendUint64(nil, hi)
+	return netip.AddrFrom16([16]byte(binary.BigEndian.AppendUint64(b, lo)))
 }
 
 // anyPort adds a random high port to an address.

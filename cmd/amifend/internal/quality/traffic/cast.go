@@ -158,6 +158,7 @@ func (s *scene) extra(name string, role Role) *Party {
 func (s *scene) forger(after time.Duration, script func(*Actor)) {
 	p := &Party{Class: s.forgers}
 	s.forgers.Parties = append(s.forgers.Parties, p)
+
 	s.start(p, netip.AddrPort{}, after, script)
 }
 
@@ -173,6 +174,7 @@ func (s *scene) newAccount(p *PBX) (name, password string) {
 func (s *scene) newSystem(n int) (p *PBX, accounts []string) {
 	p = newPBX(s.pbxs.more, policy.ServicePJSIP)
 	s.pbxs.more++
+
 	for range n {
 		name, _ := s.newAccount(p)
 		accounts = append(accounts, name)

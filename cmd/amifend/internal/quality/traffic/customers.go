@@ -19,7 +19,7 @@ type line struct {
 	roam              func(*Actor) netip.Addr // where to; nil: to another address of the provider
 	office            *office
 
-	wrongFrom, wrongTo time.Duration // while something is wrong with the phone; 0: never
+	wrongFrom, wrongTo time.Duration // while something is wrong with the phone; 0: never, and for ever
 	fault              fault         // what is wrong with it then
 	retry              time.Duration // after a failure
 }
@@ -49,15 +49,17 @@ func (l *line) request(session uint64) request {
 // current is the request that the phone makes at a time.
 func (l *line) current(now time.Duration, session uint64) request {
 	r := l.request(session)
-	if l.wrongFrom > 0 && now >= l.wrongFrom && (l.wrongTo == 0 || now < l.wrongTo) {
-		switch l.fault {
-		case wrongPassword:
-			r.password = "old"
-		case deleted:
-			r.deleted = true
-		case wrongName:
-			r.account = "9" + l.account
-		}
+	if l.wrongFrom == 0 || now < l.wrongFrom || l.wrongTo > 0 && now >= l.wrongTo {
+		return r
+	}
+
+	switch l.fault {
+	case wrongPassword:
+		r.password = "old"
+	case deleted:
+		r.deleted = true
+	case wrongName:
+		r.account = "9" + l.account
 	}
 	return r
 }
@@ -77,52 +79,64 @@ func (s *scene) home(l *line, from netip.Addr) { s.settled(s.party(), l, from) }
 
 // settled gives a party its phone.
 func (s *scene) settled(p *Party, l *line, from netip.Addr) {
-	s.start(p, anyPort(s.Rand, from), time.Duration(s.Int64N(int64(l.expiry))), func(a *Actor) { a.phone(l) })
+	at := anyPort(s.Rand, from)
+	s.start(p, at, time.Duration(s.Int64N(int64(l.expiry))), func(a *Actor) { a.phone(l) })
 }
 
-// phone is the life of a phone that was in use before.
+// phone plays a phone that was in use before.
 func (a *Actor) phone(l *line) {
 	session, rebooted, moves := a.newSession(), false, time.Duration(0)
 	if l.moves > 0 {
 		moves = a.elapsed() + a.about(l.moves)
 	}
+
 	for unanswered := 0; ; {
 		if l.moves > 0 && a.elapsed() >= moves {
 			moves = a.elapsed() + a.about(l.moves)
 			a.move(l)
 		}
-		wait := l.expiry - time.Duration(a.Int64N(int64(l.expiry/10)))
-		switch a.login(l.pbx, l.current(a.elapsed(), session)) {
-		case dropped: // the end of a transaction, then a pause that grows (RFC 5626, section 4.5)
-			wait = 32*time.Second + a.about(min(30*time.Minute, 30*time.Second<<min(unanswered, 8)))
-			unanswered++
-		case refused:
-			wait = l.retry + time.Duration(a.Int64N(int64(l.retry/10)))
-		case challenged: // by a registrar that lost the nonce: no such thing here
-		case accepted:
-			unanswered = 0
-			if a.IntN(8) == 0 { // a call
-				a.sleep(a.about(10 * time.Minute))
-				a.login(l.pbx, l.current(a.elapsed(), a.newSession()))
-			}
-		}
-		if o := l.office; o != nil && o.reboot > 0 && !rebooted && a.elapsed()+wait >= o.reboot {
-			rebooted = true
-			wait = o.reboot - a.elapsed() + time.Duration(a.Int64N(int64(o.within)))
-			session = a.newSession()
+
+		wait := a.register(l, session, &unanswered)
+		o := l.office
+		if o == nil || o.reboot == 0 || rebooted || a.elapsed()+wait < o.reboot {
 			if !a.sleep(wait) {
 				return
 			}
-			if o.moved.IsValid() {
-				a.settle(netip.AddrPortFrom(o.moved, 0))
-			}
-			a.newPort()
 			continue
 		}
-		if !a.sleep(wait) {
+
+		// The power comes back before the phone's next registration: it starts anew.
+		rebooted, session = true, a.newSession()
+		if !a.sleep(o.reboot - a.elapsed() + time.Duration(a.Int64N(int64(o.within)))) {
 			return
 		}
+		if o.moved.IsValid() {
+			a.settle(netip.AddrPortFrom(o.moved, 0))
+		}
+		a.newPort()
 	}
+}
+
+// register lets a phone register, and now and then place a call. It returns how long the phone waits
+// before it registers again, and counts in unanswered how often nobody answered.
+func (a *Actor) register(l *line, session uint64, unanswered *int) time.Duration {
+	wait := l.expiry - time.Duration(a.Int64N(int64(l.expiry/10)))
+
+	switch a.login(l.pbx, l.current(a.elapsed(), session)) {
+	case dropped: // the end of a transaction, then a pause that grows (RFC 5626, section 4.5)
+		wait = 32*time.Second + a.about(min(30*time.Minute, 30*time.Second<<min(*unanswered, 8)))
+		*unanswered++
+	case refused:
+		wait = l.retry + time.Duration(a.Int64N(int64(l.retry/10)))
+	case challenged: // by a registrar that lost the nonce: none does here
+	case accepted:
+		*unanswered = 0
+		if a.IntN(8) == 0 { // a call
+			a.sleep(a.about(10 * time.Minute))
+			a.login(l.pbx, l.current(a.elapsed(), a.newSession()))
+		}
+	}
+	return wait
 }
 
 // move gives the phone another address. Its former one may become another customer's.
@@ -131,6 +145,7 @@ func (a *Actor) move(l *line) {
 		a.settle(anyPort(a.Rand, l.roam(a)))
 		return
 	}
+
 	before := a.from.Addr()
 	a.settle(anyPort(a.Rand, a.world.customer(a.Rand)))
 	a.world.free = append(a.world.free, before)
@@ -140,13 +155,14 @@ func (a *Actor) move(l *line) {
 func (s *scene) newOffice(p *PBX, t ami.Transport, n int, change func(i int, l *line)) (*Party, *office) {
 	o, party := &office{addr: s.customer(s.Rand)}, s.party()
 	party.shared = true
+
 	for i := range n {
 		l := s.newLine(p, t)
 		l.office = o
 		if change != nil {
 			change(i, l)
 		}
-		s.start(party, anyPort(s.Rand, o.addr), time.Duration(s.Int64N(int64(l.expiry))), func(a *Actor) { a.phone(l) })
+		s.settled(party, l, o.addr)
 	}
 	return party, o
 }
@@ -155,12 +171,29 @@ func (s *scene) newOffice(p *PBX, t ami.Transport, n int, change func(i int, l *
 func (a *Actor) mistaken(l *line, typos int, name bool) {
 	for range typos {
 		r := l.request(a.newSession())
-		if r.password = "typo"; name {
+		r.password = "typo"
+		if name {
 			r.account = fmt.Sprint(r.account, a.IntN(10))
 		}
 		a.login(l.pbx, r)
 		a.sleep(a.about(40 * time.Second))
 	}
+
+	a.phone(l)
+}
+
+// mistakenTwice is somebody with two typos whose phone tries each password twice, then right.
+func (a *Actor) mistakenTwice(l *line) {
+	for range 2 {
+		for range 2 {
+			r := l.request(a.newSession())
+			r.password = "typo"
+			a.login(l.pbx, r)
+			a.sleep(a.about(200 * time.Millisecond))
+		}
+		a.sleep(a.about(40 * time.Second))
+	}
+
 	a.phone(l)
 }
 
@@ -210,31 +243,8 @@ func homes() []entry {
 // offices are phones that share an address.
 func offices() []entry {
 	return []entry{
-		{"users who share an address with a scanner, UDP", Good, Goal{}, func(s *scene) {
-			for range s.Few {
-				addr, p := s.customer(s.Rand), s.party()
-				p.shared = true
-				for range 5 {
-					s.settled(p, s.newLine(s.pbxs.hosted, ami.TransportUDP), addr)
-				}
-				h := hunt{pbx: s.pbxs.hosted, transport: ami.TransportUDP, names: unknownAccount, n: s.Scan, gap: time.Second, onePort: true}
-				s.start(s.extra("scanners who share an address with users", Attacker), anyPort(s.Rand, addr), s.sometime(6), func(a *Actor) { a.scan(h) })
-			}
-		}},
-		{"phones known by auth_username", Good, Goal{}, func(s *scene) {
-			named := func(_ int, l *line) { l.account, l.auth = "+4930"+l.account, l.account }
-			for range s.Few {
-				l := s.newLine(s.pbxs.byAuth, ami.TransportUDP)
-				named(0, l)
-				s.home(l, s.customer(s.Rand))
-			}
-			s.newOffice(s.pbxs.byAuth, ami.TransportUDP, 20, named)
-			reboot := s.sometime(6)
-			s.newOffice(s.pbxs.byAuth, ami.TransportUDP, 40, func(i int, l *line) {
-				named(i, l)
-				l.office.reboot, l.office.within = reboot, 10*time.Second
-			})
-		}},
+		{"users who share an address with a scanner, UDP", Good, Goal{}, besideScanners},
+		{"phones known by auth_username", Good, Goal{}, knownByAuthName},
 		{"offices of 5, 20 and 200 phones", Good, Goal{}, func(s *scene) {
 			for _, t := range transports {
 				for _, n := range []int{5, s.Crowd / 10, s.Crowd} {
@@ -249,6 +259,7 @@ func offices() []entry {
 				if i == 1 || i == 2 {
 					moved = s.customer(s.Rand)
 				}
+
 				within := []time.Duration{time.Minute, 2 * time.Second}[i%2]
 				s.newOffice(s.pbxs.hosted, transports[i/2], 200, func(_ int, l *line) {
 					l.office.reboot, l.office.moved, l.office.within = reboot, moved, within
@@ -275,6 +286,42 @@ func offices() []entry {
 	}
 }
 
+// besideScanners adds users, five behind each address, and a scanner behind the same address.
+func besideScanners(s *scene) {
+	for range s.Few {
+		addr, p := s.customer(s.Rand), s.party()
+		p.shared = true
+		for range 5 {
+			s.settled(p, s.newLine(s.pbxs.hosted, ami.TransportUDP), addr)
+		}
+
+		h := hunt{
+			pbx: s.pbxs.hosted, transport: ami.TransportUDP, names: unknownAccount, n: s.Scan,
+			gap: time.Second, onePort: true,
+		}
+		scanner := s.extra("scanners who share an address with users", Attacker)
+		s.start(scanner, anyPort(s.Rand, addr), s.sometime(6), func(a *Actor) { a.scan(h) })
+	}
+}
+
+// knownByAuthName adds phones at a PBX that knows them by auth_username: homes, an office, and an office
+// after a power cut.
+func knownByAuthName(s *scene) {
+	named := func(_ int, l *line) { l.account, l.auth = "+4930"+l.account, l.account }
+	for range s.Few {
+		l := s.newLine(s.pbxs.byAuth, ami.TransportUDP)
+		named(0, l)
+		s.home(l, s.customer(s.Rand))
+	}
+	s.newOffice(s.pbxs.byAuth, ami.TransportUDP, 20, named)
+
+	reboot := s.sometime(6)
+	s.newOffice(s.pbxs.byAuth, ami.TransportUDP, 40, func(i int, l *line) {
+		named(i, l)
+		l.office.reboot, l.office.within = reboot, 10*time.Second
+	})
+}
+
 // users make mistakes when they set up a phone.
 func users() []entry {
 	return []entry{
@@ -285,7 +332,9 @@ func users() []entry {
 				if pbx == s.pbxs.hosted {
 					l.transport = transports[i%3]
 				}
-				s.start(s.party(), anyPort(s.Rand, s.customer(s.Rand)), s.sometime(1), func(a *Actor) { a.mistaken(l, 2+i%3, false) })
+
+				p, at := s.party(), anyPort(s.Rand, s.customer(s.Rand))
+				s.start(p, at, s.sometime(1), func(a *Actor) { a.mistaken(l, 2+i%3, false) })
 			}
 		}},
 		{"users with 2 to 4 typos, in offices", Good, Goal{}, func(s *scene) {
@@ -293,30 +342,22 @@ func users() []entry {
 				t := transports[i%3]
 				party, o := s.newOffice(s.pbxs.hosted, t, 5, nil)
 				l := s.newLine(s.pbxs.hosted, t)
-				s.start(party, anyPort(s.Rand, o.addr), s.sometime(6), func(a *Actor) { a.mistaken(l, 2+i%3, false) })
+				at := anyPort(s.Rand, o.addr)
+				s.start(party, at, s.sometime(6), func(a *Actor) { a.mistaken(l, 2+i%3, false) })
 			}
 		}},
 		{"users with 2 typos, each tried twice by the phone", Good, Goal{}, func(s *scene) {
 			for i := range s.Few * 3 {
 				l := s.newLine(s.pbxs.hosted, transports[i%3])
-				s.start(s.party(), anyPort(s.Rand, s.customer(s.Rand)), s.sometime(1), func(a *Actor) {
-					for range 2 {
-						for range 2 {
-							r := l.request(a.newSession())
-							r.password = "typo"
-							a.login(l.pbx, r)
-							a.sleep(a.about(200 * time.Millisecond))
-						}
-						a.sleep(a.about(40 * time.Second))
-					}
-					a.phone(l)
-				})
+				p, at := s.party(), anyPort(s.Rand, s.customer(s.Rand))
+				s.start(p, at, s.sometime(1), func(a *Actor) { a.mistakenTwice(l) })
 			}
 		}},
 		{"users with a typo in the name", Good, Goal{}, func(s *scene) {
 			for i := range s.Few {
 				l := s.newLine(s.pbxs.hosted, transports[i%3])
-				s.start(s.party(), anyPort(s.Rand, s.customer(s.Rand)), s.sometime(1), func(a *Actor) { a.mistaken(l, 1+i%2, true) })
+				p, at := s.party(), anyPort(s.Rand, s.customer(s.Rand))
+				s.start(p, at, s.sometime(1), func(a *Actor) { a.mistaken(l, 1+i%2, true) })
 			}
 		}},
 	}
@@ -329,6 +370,7 @@ func stalePhones(s *scene) {
 			for _, retry := range []time.Duration{20 * time.Second, time.Minute} {
 				for f := wrongPassword; f <= wrongName; f++ {
 					since := s.sometime(6)
+
 					party, _ := s.newOffice(s.pbxs.hosted, t, n, func(i int, l *line) {
 						if i == 0 {
 							l.wrongFrom, l.wrongTo, l.retry, l.fault = since, since+s.Stale, retry, f
@@ -341,7 +383,8 @@ func stalePhones(s *scene) {
 	}
 }
 
-// staleHomes adds homes whose only phone has an old password, or an extension that was deleted, after it worked for hours.
+// staleHomes adds homes whose only phone has an old password, or an extension that was deleted, after it
+// worked for hours.
 func staleHomes(s *scene) {
 	for _, t := range transports {
 		for _, retry := range []time.Duration{20 * time.Second, time.Minute} {
@@ -349,6 +392,7 @@ func staleHomes(s *scene) {
 				l := s.newLine(s.pbxs.hosted, t)
 				l.wrongFrom, l.retry, l.fault = s.sometime(6), retry, f
 				l.wrongTo = l.wrongFrom + s.Stale
+
 				p := s.party()
 				p.Misconfigured = true
 				s.settled(p, l, s.customer(s.Rand))

@@ -1,10 +1,11 @@
-// Package traffic generates labelled traffic: phones, offices, attackers and forgers that talk to PBXs, each with the
-// truth about it.
+// Package traffic generates labelled traffic: phones, offices, attackers and forgers that talk to PBXs,
+// each with the truth about it.
 //
-// It is pure and seeded: the same seed and size give the same parties and plans. It is reactive: a party learns whether
-// its request got through, as in life. What a ban of the judged tool covers never reaches the PBX, a phone without an
-// answer retries, an attacker without one may move on. So each tool gets a run of its own. What the PBXs tell of a request
-// is what real ones told (ami/testdata/captures).
+// It is pure and seeded: the same seed and size give the same parties and plans. It is reactive: a party
+// learns whether its request got through, as in life. What a ban of the judged tool covers never reaches
+// the PBX, a phone without an answer retries, an attacker without one may move on. So each tool gets a
+// run of its own. The events that a PBX raises for a request are those that real ones raised
+// (ami/testdata/captures).
 package traffic
 
 import (
@@ -63,9 +64,11 @@ func New(o Options) *World {
 	return w
 }
 
-// Run plays the traffic against a tool, whose decisions go to Decided meanwhile. It returns how many events were raised.
+// Run plays the traffic against a tool, whose decisions go to Decided meanwhile. It returns how many
+// events were raised.
 func (w *World) Run(t Tool) (events int) {
 	w.tool = t
+
 	heap.Init(&w.queue)
 	for len(w.queue) > 0 && w.queue[0].wake < w.end {
 		a := w.queue[0]
@@ -77,16 +80,18 @@ func (w *World) Run(t Tool) (events int) {
 			heap.Pop(&w.queue)
 		}
 	}
-	for _, a := range w.queue { // the script sees the end of time and returns
+
+	// A script that is stopped finds that no time is left, and returns.
+	for _, a := range w.queue {
 		a.stop()
 	}
 	return w.events
 }
 
-// End is the time of the end, in nanoseconds since the Unix epoch.
+// End returns the time of the end, in nanoseconds since the Unix epoch.
 func (w *World) End() int64 { return w.end }
 
-// Lasts is the time from the beginning to the end.
+// Lasts returns the time from the beginning to the end.
 func (w *World) Lasts() time.Duration { return time.Duration(w.end - begin.UnixNano()) }
 
 // Actor plays a script on behalf of a party: one device of it.
@@ -107,7 +112,12 @@ type Actor struct {
 // start has a script played from a time after the beginning on.
 func (w *World) start(p *Party, from netip.AddrPort, after time.Duration, script func(*Actor)) {
 	r := p.Class.rng
-	a := &Actor{Rand: rand.New(rand.NewPCG(r.Uint64(), r.Uint64())), party: p, world: w, id: len(w.queue), wake: begin.Add(after).UnixNano()}
+	a := &Actor{
+		Rand:  rand.New(rand.NewPCG(r.Uint64(), r.Uint64())),
+		party: p, world: w, id: len(w.queue), wake: begin.Add(after).UnixNano(),
+	}
+
+	// A script reads as if it had the time to itself. It is a coroutine that Run resumes.
 	a.next, a.stop = iter.Pull(func(yield func(int64) bool) {
 		a.yield = yield
 		a.settle(from)
@@ -117,7 +127,8 @@ func (w *World) start(p *Party, from netip.AddrPort, after time.Duration, script
 	w.queue = append(w.queue, a)
 }
 
-// sleep lets time pass. False means that there is none left: then sends do nothing, and a script ends at its leisure.
+// sleep lets time pass. It returns false when none is left: then sends do nothing, and the script may
+// end when it likes.
 func (a *Actor) sleep(d time.Duration) bool {
 	if !a.ended && !a.yield(a.world.now+int64(d)) {
 		a.ended = true
@@ -125,22 +136,23 @@ func (a *Actor) sleep(d time.Duration) bool {
 	return !a.ended
 }
 
-// about is a random duration of a mean d: from half of it to one and a half.
+// about returns a random duration of mean d: from half of it to one and a half.
 func (a *Actor) about(d time.Duration) time.Duration {
 	return d/2 + time.Duration(a.Int64N(int64(d)))
 }
 
-// reply is how long an answer takes over the Internet.
+// reply returns how long an answer takes over the Internet.
 func (a *Actor) reply() time.Duration { return a.about(60 * time.Millisecond) }
 
-// settle makes the actor send from an address and port. The party is not at its former address any more, unless it is an
-// attacker: a ban of an address that it used is meant for it.
+// settle makes the actor send from an address and port. The party is not at its former address any more,
+// unless it is an attacker: a ban of an address that it used is meant for it.
 func (a *Actor) settle(from netip.AddrPort) {
 	a.leave()
 	a.from = from
 	if a.party.Class.Role == Forger {
 		return
 	}
+
 	addr := from.Addr()
 	for _, p := range a.world.at[addr] {
 		if p == a.party {
@@ -155,6 +167,7 @@ func (a *Actor) leave() {
 	if !a.party.Class.Role.good() || a.party.shared || !a.from.IsValid() {
 		return
 	}
+
 	there := a.world.at[a.from.Addr()]
 	for i, p := range there {
 		if p == a.party {
@@ -163,7 +176,7 @@ func (a *Actor) leave() {
 	}
 }
 
-// elapsed is the time since the beginning.
+// elapsed returns the time since the beginning.
 func (a *Actor) elapsed() time.Duration { return time.Duration(a.world.now - begin.UnixNano()) }
 
 // newPort takes another port: a new mapping of a NAT, or a program that was started anew.
@@ -171,7 +184,7 @@ func (a *Actor) newPort() {
 	a.from = netip.AddrPortFrom(a.from.Addr(), uint16(1024+a.IntN(64000)))
 }
 
-// newSession returns a Call-ID that nobody used.
+// newSession returns a Call-ID that nobody used before.
 func (a *Actor) newSession() uint64 {
 	a.world.session++
 	return a.world.session
@@ -186,6 +199,7 @@ func (q queue) Less(i, j int) bool {
 }
 func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
 func (q *queue) Push(x any)   { *q = append(*q, x.(*Actor)) }
+
 func (q *queue) Pop() any {
 	last := (*q)[len(*q)-1]
 	*q = (*q)[:len(*q)-1]
