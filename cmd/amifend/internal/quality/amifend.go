@@ -14,7 +14,7 @@ import (
 // amifend is the engine with its defaults, as `amifend replay` plays it.
 type amifend struct{ player *replay.Player }
 
-func newAmifend(allow []netip.Prefix, decided func(traffic.Decision)) (traffic.Tool, error) {
+func newAmifend(allow []netip.Prefix, decided decider) (traffic.Tool, error) {
 	o := policy.DefaultOptions()
 	o.Canaries = traffic.Canaries
 	c := &config.Config{Policy: o, Allow: allow}

@@ -19,7 +19,8 @@ func missed(c *traffic.Class) []string {
 		miss("%d of %d cracked accounts were not told of", got.missed, got.compromised)
 	}
 	if goal.Attacks && got.attacksUntold > 0 {
-		miss("%d of %d attacked accounts and servers were not told of", got.attacksUntold, got.attacks)
+		miss("%d of %d attacked accounts and servers were not told of",
+			got.attacksUntold, got.attacks)
 	}
 
 	if goal.First > 0 && got.worst > goal.First {
@@ -27,7 +28,7 @@ func missed(c *traffic.Class) []string {
 			got.worst, got.median, goal.First)
 	}
 	if s := share(got.stopped, got.parties); s < 100*goal.Stopped {
-		miss("%.1f %% of %d were banned before they had made all their attempts, want %.0f %% at least",
+		miss("%.1f %% of %d were banned before they made all their attempts, want %.0f %% at least",
 			s, got.parties, 100*goal.Stopped)
 	}
 	if goal.Banned && got.never > 0 {

@@ -9,8 +9,8 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/quality/traffic"
 )
 
-// TestGoals asks all goals of amifend, of all traffic together: there an attacker may be known by what
-// others did.
+// TestGoals asks all goals of amifend, of all traffic together: there an attacker may be known by
+// what others did.
 func TestGoals(t *testing.T) {
 	t.Parallel()
 
@@ -24,8 +24,8 @@ func TestGoals(t *testing.T) {
 	}
 }
 
-// TestGoalsAlone asks the same of each class of attackers on its own, with nothing but those who belong
-// to it, and of each kind of victim with those who name it.
+// TestGoalsAlone asks the same of each class of attackers on its own, with nothing but those who
+// belong to it, and of each kind of victim with those who name it.
 func TestGoalsAlone(t *testing.T) {
 	t.Parallel()
 
@@ -80,7 +80,8 @@ func judge(t *testing.T, c *traffic.Class) {
 	}
 }
 
-// TestBansThatMissTheGoal: who proved itself may not be banned at all, others from the SIP ports only.
+// TestBansThatMissTheGoal: who proved itself may not be banned at all, others from the SIP ports
+// only.
 func TestBansThatMissTheGoal(t *testing.T) {
 	const everything, forHours = "from everything", "a ban lasts"
 	unproved := traffic.Goal{SIPOnly: true}
@@ -115,7 +116,8 @@ func TestBansThatMissTheGoal(t *testing.T) {
 	}
 }
 
-// TestMisconfiguredEndpoints: alerts about parties that are at fault and about others are told apart.
+// TestMisconfiguredEndpoints: alerts about parties that are at fault and about others are told
+// apart.
 func TestMisconfiguredEndpoints(t *testing.T) {
 	alerts := func(n int) map[string]int { return map[string]int{"misconfigured_endpoint": n, "suspect_login": 1} }
 	got := tallyOf(&traffic.Class{Role: traffic.Good, Parties: []*traffic.Party{
@@ -139,7 +141,8 @@ func TestTables(t *testing.T) {
 				}
 			}
 
-			// Plain forgers are shown by what becomes of their victims. Part Later has no forged packets.
+			// Plain forgers are shown by what becomes of their victims. Part Later has no forged
+			// packets.
 			want := 1
 			if part == traffic.Plain && role == traffic.Forger || part == traffic.Later && role != traffic.Good && role != traffic.Attacker {
 				want = 0

@@ -1,8 +1,8 @@
 // Command quality judges amifend's engine on labelled traffic, beside its peers: `make quality`.
 //
-// Every number comes from a run: generated phones, offices, attackers and forgers (package traffic) talk
-// to PBXs whose events each tool hears, and what a tool bans does not reach a PBX any more. It fails if
-// amifend misses a goal. The test of this package asserts the goals on a shorter run.
+// Every number comes from a run: generated phones, offices, attackers and forgers (package traffic)
+// talk to PBXs whose events each tool hears, and what a tool bans does not reach a PBX any more. It
+// fails if amifend misses a goal. The test of this package asserts the goals on a shorter run.
 package main
 
 import (
@@ -28,7 +28,7 @@ func show() error {
 	seed := flag.Uint64("seed", 1, "of the generator")
 	only := flag.String("only", "", "play only the classes that this regular expression matches")
 	short := flag.Bool("short", false, "play the test's traffic instead of a week")
-	decisions := flag.Bool("decisions", false, "print each decision of amifend, and nothing of its peers")
+	decisions := flag.Bool("decisions", false, "print each decision of amifend, no peers")
 	flag.Parse()
 
 	match, err := regexp.Compile(*only)
@@ -42,7 +42,7 @@ func show() error {
 	}
 
 	tools := contenders()
-	var trace func(*traffic.World, traffic.Decision)
+	var trace tracer
 	if *decisions {
 		tools, trace = tools[:1], printDecision
 	}
@@ -83,5 +83,6 @@ func printDecision(w *traffic.World, d traffic.Decision) {
 	if d.Everything {
 		ports = "everything"
 	}
-	fmt.Printf("%s ban %s of %v from %s for %v [%s]\n", at, d.Rule, d.Prefix, ports, d.Lasts, w.Who(d))
+	fmt.Printf("%s ban %s of %v from %s for %v [%s]\n",
+		at, d.Rule, d.Prefix, ports, d.Lasts, w.Who(d))
 }

@@ -11,13 +11,16 @@ import (
 // contender is a tool that is judged.
 type contender struct {
 	name string
-	make func(allow []netip.Prefix, decided func(traffic.Decision)) (traffic.Tool, error)
+	make func(allow []netip.Prefix, decided decider) (traffic.Tool, error)
 }
+
+// decider is called with each decision of a tool.
+type decider = func(traffic.Decision)
 
 // contenders returns amifend, first, and its peers.
 func contenders() []contender {
 	// The peers ban addresses from every port.
-	ban := func(decided func(traffic.Decision)) peers.Told {
+	ban := func(decided decider) peers.Told {
 		return func(at int64, p netip.Prefix, lasts time.Duration) {
 			decided(traffic.Decision{At: at, Prefix: p, Everything: true, Lasts: lasts})
 		}
@@ -25,19 +28,19 @@ func contenders() []contender {
 
 	return []contender{
 		{"amifend", newAmifend},
-		{"fail2ban", func(allow []netip.Prefix, decided func(traffic.Decision)) (traffic.Tool, error) {
+		{"fail2ban", func(allow []netip.Prefix, decided decider) (traffic.Tool, error) {
 			return peers.NewFail2ban(allow, ban(decided)), nil
 		}},
-		{"AutoBan", func(allow []netip.Prefix, decided func(traffic.Decision)) (traffic.Tool, error) {
+		{"AutoBan", func(allow []netip.Prefix, decided decider) (traffic.Tool, error) {
 			return peers.NewAutoBan(allow, ban(decided)), nil
 		}},
-		{"classic", func(allow []netip.Prefix, decided func(traffic.Decision)) (traffic.Tool, error) {
+		{"classic", func(allow []netip.Prefix, decided decider) (traffic.Tool, error) {
 			return peers.NewClassic(allow, ban(decided)), nil
 		}},
 	}
 }
 
-// result is what one run of the traffic against a contender came to.
+// result is one run of the traffic against a contender.
 type result struct {
 	name    string
 	world   *traffic.World
@@ -45,8 +48,11 @@ type result struct {
 	elapsed time.Duration
 }
 
-// run plays the traffic against a contender. If trace is not nil, it is told of each decision.
-func run(c contender, o traffic.Options, trace func(*traffic.World, traffic.Decision)) (result, error) {
+// tracer is called with each decision of a tool, before the truth about it is noted.
+type tracer = func(*traffic.World, traffic.Decision)
+
+// run plays the traffic against a contender. If trace is not nil, it is called with each decision.
+func run(c contender, o traffic.Options, trace tracer) (result, error) {
 	w := traffic.New(o)
 	decided := w.Decided
 	if trace != nil {
@@ -56,7 +62,8 @@ func run(c contender, o traffic.Options, trace func(*traffic.World, traffic.Deci
 		}
 	}
 
-	// The operator allowed one trunk, as the documentation says. The other classes have none allowed.
+	// The operator allowed one trunk, as the documentation says. The other classes have none
+	// allowed.
 	trunk := netip.PrefixFrom(traffic.Trunk, traffic.Trunk.BitLen())
 	tool, err := c.make([]netip.Prefix{trunk}, decided)
 	if err != nil {
@@ -71,7 +78,8 @@ func run(c contender, o traffic.Options, trace func(*traffic.World, traffic.Deci
 	return result{c.name, w, n, time.Since(start)}, nil
 }
 
-// falseAlerts returns the alerts that are not true, but for those about classes that are not judged.
+// falseAlerts returns the alerts that are not true, but for those about classes that are not
+// judged.
 func falseAlerts(r result) []traffic.Decision {
 	out := r.world.FalseAlerts
 	for _, c := range r.world.Classes {

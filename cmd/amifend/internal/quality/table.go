@@ -11,8 +11,9 @@ import (
 )
 
 // legend explains the columns.
-const legend = `Labelled traffic; each tool hears it in a run of its own, in which what it bans does not reach a PBX.
-  first     attempts of an attacker up to the first ban, in the median and at worst (all, if there was none)
+const legend = `Labelled traffic; each tool hears it in a run of its own, in which what it bans does
+not reach a PBX.
+  first     attempts of an attacker up to the first ban, median and worst (all, if there was none)
   reached   share of all attempts that reached a PBX
   stopped   share of the attackers who were banned before they had made all their attempts
   never     attackers who were never banned; in brackets, of whom no alert told either
@@ -23,7 +24,7 @@ const legend = `Labelled traffic; each tool hears it in a run of its own, in whi
   told at   logins that reached the PBX up to the first alert that told, in the median and at worst
   blocked   requests of users that a ban kept from the PBX
   misconf   alerts misconfigured_endpoint about them; in brackets, about who is not misconfigured
-Classes that begin with "limit" are shown but asked nothing of: nobody could tell them apart by the events alone.
+Nothing is asked of classes that begin with "limit": nobody could tell them apart by the events.
 `
 
 // section is one table of the output.
@@ -49,7 +50,10 @@ func sections() []section {
 	const attackers = "first\treached\tstopped\tnever\tcracked"
 
 	return []section{
-		{"THOSE WHO MEAN WELL", of(traffic.Plain, traffic.Good, traffic.Victim), "banned", goodCell},
+		{
+			"THOSE WHO MEAN WELL", of(traffic.Plain, traffic.Good, traffic.Victim),
+			"banned", goodCell,
+		},
 		{"ATTACKERS", of(traffic.Plain, traffic.Attacker), attackers, attackerCell},
 		{
 			"WHO IS NAMED BY OTHERS", of(traffic.Naming, traffic.Good, traffic.Victim),
@@ -112,8 +116,9 @@ func (s section) write(out io.Writer, results []result) error {
 func goodCell(t tally) string { return with(t.banned, t.falseAlerts) }
 
 func attackerCell(t tally) string {
-	return fmt.Sprintf("%d/%d\t%.1f%%\t%.0f%%\t%s\t%s", t.median, t.worst, share(t.admitted, t.offered),
-		share(t.stopped, t.parties), with(t.never, t.untold), crackedCell(t))
+	return fmt.Sprintf("%d/%d\t%.1f%%\t%.0f%%\t%s\t%s",
+		t.median, t.worst, share(t.admitted, t.offered), share(t.stopped, t.parties),
+		with(t.never, t.untold), crackedCell(t))
 }
 
 func crackedCell(t tally) string {
@@ -128,12 +133,14 @@ func namedCell(t tally) string {
 }
 
 func namerCell(t tally) string {
-	return fmt.Sprintf("%.1f%%\t%s\t%d/%d\t%s", share(t.admitted, t.offered), with(t.attacks, t.attacksUntold),
-		t.toldMedian, t.toldWorst, crackedCell(t))
+	return fmt.Sprintf("%.1f%%\t%s\t%d/%d\t%s",
+		share(t.admitted, t.offered), with(t.attacks, t.attacksUntold), t.toldMedian, t.toldWorst,
+		crackedCell(t))
 }
 
 func laterCell(t tally) string {
-	return fmt.Sprintf("%s\t%d\t%s\t%d\t%s", with(t.banned, t.falseAlerts), t.everything, longest(t), t.blocked,
+	return fmt.Sprintf("%s\t%d\t%s\t%d\t%s",
+		with(t.banned, t.falseAlerts), t.everything, longest(t), t.blocked,
 		with(t.misconfigured, t.notMisconfigured))
 }
 
@@ -164,8 +171,8 @@ type line struct {
 	of   func(result) string
 }
 
-// writeSums prints what matters most. The classes that are not judged are left aside, but in the last
-// lines.
+// writeSums prints what matters most. The classes that are not judged are left aside, but in the
+// last lines.
 func writeSums(out io.Writer, results []result) error {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(w, "\nALL that are judged")
@@ -190,28 +197,36 @@ func writeSums(out io.Writer, results []result) error {
 
 // sums are the lines of the sums.
 func sums() []line {
+	good, victims := asked(traffic.Good), asked(traffic.Victim)
+	attackers, hostile := asked(traffic.Attacker), asked(traffic.Attacker, traffic.Forger)
+
 	return []line{
-		{"good sources banned", sum(asked(traffic.Good), func(t tally) int { return t.banned })},
-		{"victims banned against the goal", sum(asked(traffic.Victim), func(t tally) int { return t.wronged })},
-		{"victims banned from everything", sum(asked(traffic.Victim), func(t tally) int { return t.everything })},
-		{"attackers", sum(asked(traffic.Attacker), func(t tally) int { return t.parties })},
-		{"never banned", sum(asked(traffic.Attacker), func(t tally) int { return t.never })},
-		{"attempts", sum(asked(traffic.Attacker), func(t tally) int { return t.offered })},
-		{"that reached a PBX", sum(asked(traffic.Attacker), func(t tally) int { return t.admitted })},
-		{"accounts cracked", sum(asked(traffic.Attacker, traffic.Forger), func(t tally) int { return t.compromised })},
-		{"and not told of", sum(asked(traffic.Attacker, traffic.Forger), func(t tally) int { return t.missed })},
-		{"accounts attacked in others' names", sum(naming, func(t tally) int { return t.attacks })},
+		{"good sources banned", sum(good, func(t tally) int { return t.banned })},
+		{"victims banned against the goal", sum(victims, func(t tally) int { return t.wronged })},
+		{"victims banned from everything", sum(victims, func(t tally) int { return t.everything })},
+		{"attackers", sum(attackers, func(t tally) int { return t.parties })},
+		{"never banned", sum(attackers, func(t tally) int { return t.never })},
+		{"attempts", sum(attackers, func(t tally) int { return t.offered })},
+		{"that reached a PBX", sum(attackers, func(t tally) int { return t.admitted })},
+		{"accounts cracked", sum(hostile, func(t tally) int { return t.compromised })},
+		{"and not told of", sum(hostile, func(t tally) int { return t.missed })},
+		{"attacked in others' names", sum(naming, func(t tally) int { return t.attacks })},
 		{"and not told of", sum(naming, func(t tally) int { return t.attacksUntold })},
 		{"alerts", func(r result) string { return fmt.Sprint(r.world.Alerts) }},
 		{"false alerts", func(r result) string { return fmt.Sprint(len(falseAlerts(r))) }},
 		{"events", func(r result) string { return fmt.Sprint(r.events) }},
 		{"seconds", func(r result) string { return fmt.Sprintf("%.1f", r.elapsed.Seconds()) }},
-		{"misconfigured parties, of all", sum(meansWell, func(t tally) int { return t.atFault })},
+
+		// Figures for issue 11. They count the classes that are not judged yet, too.
+		{"misconfigured parties", sum(meansWell, func(t tally) int { return t.atFault })},
 		{"and not told of", sum(meansWell, func(t tally) int { return t.atFaultUntold })},
-		{"misconfigured_endpoint about others", sum(meansWell, func(t tally) int { return t.notMisconfigured })},
-		{"the same for 1,000 of them a day", func(r result) string { return fmt.Sprintf("%.2f", misconfiguredRate(r)) }},
+		{"misconfigured_endpoint about others", sum(meansWell, othersBlamed)},
+		{"for 1,000 of them and day", misconfiguredRate},
 	}
 }
+
+// othersBlamed returns how many alerts misconfigured_endpoint are about parties that are not.
+func othersBlamed(t tally) int { return t.notMisconfigured }
 
 // asked returns a filter for the classes of some roles of which something is asked.
 func asked(roles ...traffic.Role) func(*traffic.Class) bool {
@@ -227,8 +242,8 @@ func asked(roles ...traffic.Role) func(*traffic.Class) bool {
 
 func naming(c *traffic.Class) bool { return c.Goal.Attacks }
 
-// meansWell reports whether alerts misconfigured_endpoint about the class count: forged packets in a
-// victim's name look the same.
+// meansWell reports whether alerts misconfigured_endpoint about the class count: forged packets in
+// a victim's name look the same.
 func meansWell(c *traffic.Class) bool { return c.Role == traffic.Good && !c.Limit() }
 
 // sum adds up a figure of the classes that a filter accepts.
@@ -246,12 +261,12 @@ func total(r result, has func(*traffic.Class) bool, of func(tally) int) int {
 	return n
 }
 
-// misconfiguredRate is how many alerts misconfigured_endpoint there were about good parties that are not
-// misconfigured, for each 1,000 of these and day.
-func misconfiguredRate(r result) float64 {
-	alerts := total(r, meansWell, func(t tally) int { return t.notMisconfigured })
+// misconfiguredRate prints how many alerts misconfigured_endpoint there were about good parties
+// that are not misconfigured, for each 1,000 of these and day.
+func misconfiguredRate(r result) string {
+	alerts := total(r, meansWell, othersBlamed)
 	parties := total(r, meansWell, func(t tally) int { return t.parties - t.atFault })
 	days := r.world.Lasts().Hours() / 24
 
-	return 1000 * float64(alerts) / max(float64(parties)*days, 1)
+	return fmt.Sprintf("%.2f", 1000*float64(alerts)/max(float64(parties)*days, 1))
 }

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// autoBan is AutoBan of mlan/docker-asterisk, by its doc/autoban.md: maxcount = 10, watchtime = 20m,
-// jailtime = 20m, repeatmult = 6; an address that fails during the watchtime after its release is on
-// parole and jailed at once, six times longer. The text says "more than maxcount", the code
-// (autoban.class.inc) bans at maxcount: the quicker one is taken. The code refuses addresses of IPv6
-// (ip2long), the text does not say so: they are banned here.
+// autoBan is AutoBan of mlan/docker-asterisk, by its doc/autoban.md: maxcount = 10, watchtime =
+// 20m, jailtime = 20m, repeatmult = 6; an address that fails during the watchtime after its release
+// is on parole and jailed at once, six times longer. The text says "more than maxcount", the code
+// (autoban.class.inc) bans at maxcount: the quicker one is taken. The code refuses addresses of
+// IPv6 (ip2long), the text does not say so: they are banned here.
 type autoBan struct {
 	watched map[netip.Addr]watched
 }

@@ -8,7 +8,8 @@ import (
 )
 
 // Classic is the script that cron runs every two minutes: it counts the failures of each address in
-// Asterisk's log and drops those with four or more in the INPUT chain, for ever. The log is rotated weekly.
+// Asterisk's log and drops those with four or more in the INPUT chain, for ever. The log is rotated
+// weekly.
 type Classic struct {
 	*Peer
 	rule *classic

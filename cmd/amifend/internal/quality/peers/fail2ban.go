@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// fail2ban is its jail "asterisk": config/jail.conf gives maxretry = 10 to the jail, and findtime = 10m and
-// bantime = 10m by default (jail.conf(5)). IPv6 is banned by address.
+// fail2ban is its jail "asterisk": config/jail.conf gives maxretry = 10 to the jail, and findtime =
+// 10m and bantime = 10m by default (jail.conf(5)). IPv6 is banned by address.
 type fail2ban struct {
 	failures map[netip.Addr][]int64 // within findtime, oldest first
 }

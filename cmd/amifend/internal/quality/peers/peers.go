@@ -1,9 +1,9 @@
-// Package peers judges events by the documented rules of other tools, read in their favour: each reacts
-// at once, sees every failure event of Asterisk, never misreads an address, and knows the same allowlist.
-// None of them sees challenges, successes or what could be forged, and none alerts.
+// Package peers judges events by the documented rules of other tools, read in their favour: each
+// reacts at once, sees every failure event of Asterisk, never misreads an address, and knows the
+// same allowlist. None of them sees challenges, successes or what could be forged, and none alerts.
 //
-// They count events, as they do in life: a request for an unknown account raises two events, of which
-// one or both are failures.
+// They count events, as they do in life: a request for an unknown account raises two events, of
+// which one or both are failures.
 package peers
 
 import (
@@ -26,8 +26,8 @@ func failure(k policy.Kind) bool {
 	}
 }
 
-// rule is how a peer judges a failure of an address. It returns how long the peer bans the address from
-// now on; 0 is no ban.
+// rule is how a peer judges a failure of an address. It returns how long the peer bans the address
+// from now on; 0 is no ban.
 type rule interface {
 	failed(a netip.Addr, now int64) time.Duration
 }
@@ -40,7 +40,8 @@ type Peer struct {
 	told  Told
 }
 
-// Told is called with each ban: when it begins, of whom, and how long it lasts. It covers every port.
+// Told is called with each ban: when it begins, of whom, and how long it lasts. It covers every
+// port.
 type Told func(at int64, banned netip.Prefix, lasts time.Duration)
 
 // newPeer returns a peer that calls told with each ban.
@@ -48,7 +49,8 @@ func newPeer(r rule, allow []netip.Prefix, told Told) *Peer {
 	return &Peer{rule: r, until: make(map[netip.Addr]int64), allow: allow, told: told}
 }
 
-// Hear judges an event, unless a ban of the packet's source keeps it from the PBX: then it returns false.
+// Hear judges an event, unless a ban of the packet's source keeps it from the PBX: then it returns
+// false.
 func (p *Peer) Hear(ev *recording.Event, source netip.Addr) bool {
 	if ev.At < p.until[source] {
 		return false

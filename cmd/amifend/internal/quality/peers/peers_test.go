@@ -18,7 +18,8 @@ type tool interface {
 	Hear(ev *recording.Event, source netip.Addr) bool
 }
 
-// play lets failures of 203.0.113.5 be heard at times in seconds. It returns which of them got through, as 1 and 0.
+// play lets failures of 203.0.113.5 be heard at times in seconds. It returns which of them got
+// through, as 1 and 0.
 func play(p tool, kind policy.Kind, seconds ...float64) string {
 	var out strings.Builder
 	for _, s := range seconds {
@@ -95,8 +96,8 @@ func TestTold(t *testing.T) {
 	}
 }
 
-// TestBanOfWhomTheEventNames: a tool bans the address in the event. That keeps out packets from there,
-// and none from elsewhere that name it.
+// TestBanOfWhomTheEventNames: a tool bans the address in the event. That keeps out packets from
+// there, and none from elsewhere that name it.
 func TestBanOfWhomTheEventNames(t *testing.T) {
 	named, attacker := netip.MustParseAddr("203.0.113.5"), netip.MustParseAddr("198.51.100.20")
 	silent := func(int64, netip.Prefix, time.Duration) {}

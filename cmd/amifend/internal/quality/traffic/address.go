@@ -6,14 +6,14 @@ import (
 	"net/netip"
 )
 
-// The networks: customers (phones, homes, offices) have 10.0.0.0/8 and 2001:db8::/32, mobile phones share
-// 100.64.0.0/24, strangers (attackers) have the rest of the Internet and 2a00::/12.
+// The networks: customers (phones, homes, offices) have 10.0.0.0/8 and 2001:db8::/32, mobile phones
+// share 100.64.0.0/24, strangers (attackers) have the rest of the Internet and 2a00::/12.
 
 // customers4 is the first address of the customers of IPv4.
 const customers4 = 10<<24 + 1<<16
 
-// customer returns an address for a customer's line: one that another customer gave back, or a new one.
-// Addresses lie as close together as an access provider's do.
+// customer returns an address for a customer's line: one that another customer gave back, or a new
+// one. Addresses lie as close together as an access provider's do.
 func (w *World) customer(r *rand.Rand) netip.Addr {
 	if n := len(w.free); n > 0 && r.IntN(2) == 0 {
 		i := r.IntN(n)

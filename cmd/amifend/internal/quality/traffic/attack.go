@@ -1,7 +1,8 @@
 package traffic
 
-// Attack is what one party does to one account, or to all accounts of a server. Issue 9 asks that it is
-// told even where no ban can reach the attacker, since the events name somebody else.
+// Attack records the logins of one party to one account, or to all accounts of a server. Issue 9
+// asks that it is told even where no ban can reach the attacker, since the events name somebody
+// else.
 type Attack struct {
 	Server  uint16
 	Account string // "" for the server
@@ -12,8 +13,8 @@ type Attack struct {
 	enough int64 // when the last of the first ones reached the PBX that may go untold; 0: not yet
 }
 
-// mayGoUntold is how many logins on one account need no alert: as many as a slow guesser has before a
-// ban (slowGoal). A ban that stops an attack before that is answer enough.
+// mayGoUntold is how many logins on one account need no alert: as many as a slow guesser has before
+// a ban (slowGoal). A ban that stops an attack before that is answer enough.
 const mayGoUntold = 20
 
 // Due reports whether the attack went on for so long that an alert had to tell of it.
@@ -71,12 +72,12 @@ func (p *Party) attack(server uint16, account string) (records [2]*Attack) {
 	return records
 }
 
-// tells reports whether alerts of a kind tell of an attack. misconfigured_endpoint is none of them: it
-// sends the operator to a phone.
+// tells reports whether alerts of a kind tell of an attack. misconfigured_endpoint is none of them:
+// it sends the operator to a phone.
 func tells(kind string) bool {
 	switch kind {
-	case "account_attacked", "server_attacked", "spoof_suspected", "compromised_account", "suspect_login",
-		"proved_source_guessing":
+	case "account_attacked", "server_attacked", "spoof_suspected", "proved_source_guessing",
+		"compromised_account", "suspect_login":
 		return true
 	default:
 		return false
@@ -84,8 +85,8 @@ func tells(kind string) bool {
 }
 
 // tellAttacks notes which attacks an alert tells of: those on the account that it names; all on the
-// server that it names; and if it names neither, all that were made in the name of the address that it
-// is about. Who learns of one attacked account learns that the server is attacked.
+// server that it names; and if it names neither, all that were made in the name of the address that
+// it is about. Who learns of one attacked account learns that the server is attacked.
 func (w *World) tellAttacks(d Decision) {
 	if !tells(d.Alert) {
 		return

@@ -20,10 +20,10 @@ type Size struct {
 	Hosts     int           // of a botnet
 	Scan      int           // accounts or passwords that a fast attacker tries
 	Stale     time.Duration // until somebody mends a phone with a wrong password
-	FloodRate int           // forged packets a second in a flood from random addresses, for ten minutes
+	FloodRate int           // forged packets a second in a flood of ten minutes
 }
 
-// Week is what `make quality` plays, Short what the test does.
+// Week is the size that `make quality` plays. Short is that of the test.
 var (
 	Week = Size{
 		Span: 7 * 24 * time.Hour, Homes: 4000, Few: 10, Crowd: 200, Hosts: 500, Scan: 1000,
@@ -107,7 +107,8 @@ func (w *World) cast(o Options) {
 		}
 	}
 
-	// Forgers have no addresses, so nothing but the truth about their victims is asked of the tools.
+	// Forgers have no addresses, so nothing but the truth about their victims is asked of the
+	// tools.
 	if len(forgers.Parties) > 0 {
 		forgers.Extra = true
 		w.Classes = append(w.Classes, forgers)

@@ -23,12 +23,14 @@ func crackers() []entry {
 		}
 
 		list = append(list,
-			guessOf("cracker every 10m, right at guess 12, "+t.String(), Goal{}, func(s *scene, g *guess) {
-				g.transport, g.right, g.gap, g.n = t, 12, 10*time.Minute, 12
-			}),
-			guessOf("cracker of 50 accounts, right at guess 5, "+t.String(), Goal{}, func(s *scene, g *guess) {
-				g.transport, g.right, g.names = t, 5, s.known(s.pbxs.hosted, 50)
-			}))
+			guessOf("cracker every 10m, right at guess 12, "+t.String(), Goal{},
+				func(s *scene, g *guess) {
+					g.transport, g.right, g.gap, g.n = t, 12, 10*time.Minute, 12
+				}),
+			guessOf("cracker of 50 accounts, right at guess 5, "+t.String(), Goal{},
+				func(s *scene, g *guess) {
+					g.transport, g.right, g.names = t, 5, s.known(s.pbxs.hosted, 50)
+				}))
 	}
 
 	list = append(list,
@@ -54,7 +56,8 @@ func crackers() []entry {
 	return list
 }
 
-// spreadCrackers are campaigns of 200 hosts with two guesses each. One of all these guesses is right.
+// spreadCrackers are campaigns of 200 hosts with two guesses each. One of all these guesses is
+// right.
 func spreadCrackers(name string, span time.Duration) entry {
 	return entry{name, Attacker, Goal{}, func(s *scene) {
 		for range s.Few {
@@ -62,7 +65,9 @@ func spreadCrackers(name string, span time.Duration) entry {
 			since := min(s.sometime(6), s.Span-span)
 			for i := range 200 {
 				from := anyPort(s.Rand, stranger(s.Rand))
-				s.start(s.party(), from, since, func(a *Actor) { a.guessTwice(s.pbxs.hosted, account, i, span) })
+				s.start(s.party(), from, since, func(a *Actor) {
+					a.guessTwice(s.pbxs.hosted, account, i, span)
+				})
 			}
 		}
 	}}
@@ -77,7 +82,7 @@ func (a *Actor) guessTwice(pbx *PBX, account string, i int, span time.Duration) 
 		}
 		now = at
 
-		r := request{account: account, password: fmt.Sprint("guess", i, j), session: a.newSession()}
+		r := guessRequest(account, fmt.Sprint("guess", i, j), a.newSession())
 		r.transport = ami.TransportUDP
 		if i == 150 && j == 1 {
 			r.password = pbx.passwords[account]

@@ -19,12 +19,12 @@ type line struct {
 	roam              func(*Actor) netip.Addr // where to; nil: to another address of the provider
 	office            *office
 
-	wrongFrom, wrongTo time.Duration // while something is wrong with the phone; 0: never, and for ever
-	fault              fault         // what is wrong with it then
+	wrongFrom, wrongTo time.Duration // while the phone is at fault; 0: never, and for ever
+	fault              fault         // its fault then
 	retry              time.Duration // after a failure
 }
 
-// fault is what is wrong with a phone.
+// fault is a kind of mistake in the setup of a phone.
 type fault uint8
 
 const (
@@ -41,9 +41,12 @@ type office struct {
 	moved  netip.Addr    // the address since then, if valid
 }
 
-// request is what the phone sends when nothing is wrong.
+// request returns the request of the phone when nothing is wrong.
 func (l *line) request(session uint64) request {
-	return request{account: l.account, authUser: l.auth, password: l.password, session: session, transport: l.transport}
+	return request{
+		account: l.account, authUser: l.auth, password: l.password, session: session,
+		transport: l.transport,
+	}
 }
 
 // current is the request that the phone makes at a time.
@@ -64,7 +67,8 @@ func (l *line) current(now time.Duration, session uint64) request {
 	return r
 }
 
-// newLine adds an account with a phone that registers as most do: hourly, some often to keep a NAT open.
+// newLine adds an account with a phone that registers as most do: hourly, some often to keep a NAT
+// open.
 func (s *scene) newLine(p *PBX, t ami.Transport) *line {
 	l := &line{pbx: p, transport: t, expiry: 55 * time.Minute, retry: time.Minute}
 	l.account, l.password = s.newAccount(p)
@@ -117,8 +121,8 @@ func (a *Actor) phone(l *line) {
 	}
 }
 
-// register lets a phone register, and now and then place a call. It returns how long the phone waits
-// before it registers again, and counts in unanswered how often nobody answered.
+// register lets a phone register, and now and then place a call. It returns how long the phone
+// waits before it registers again, and counts in unanswered how often nobody answered.
 func (a *Actor) register(l *line, session uint64, unanswered *int) time.Duration {
 	wait := l.expiry - time.Duration(a.Int64N(int64(l.expiry/10)))
 
@@ -152,7 +156,9 @@ func (a *Actor) move(l *line) {
 }
 
 // newOffice adds a party of n phones behind one address; each may be changed before it starts.
-func (s *scene) newOffice(p *PBX, t ami.Transport, n int, change func(i int, l *line)) (*Party, *office) {
+func (s *scene) newOffice(
+	p *PBX, t ami.Transport, n int, change func(i int, l *line),
+) (*Party, *office) {
 	o, party := &office{addr: s.customer(s.Rand)}, s.party()
 	party.shared = true
 
@@ -221,7 +227,8 @@ func homes() []entry {
 			for range s.Homes / 20 {
 				l, from := s.newLine(s.pbxs.hosted, ami.TransportUDP), s.customer6(s.Rand)
 				l.moves = 24 * time.Hour
-				l.roam = func(a *Actor) netip.Addr { return inNet(a.Rand, netip.PrefixFrom(from, 64)) }
+				net := netip.PrefixFrom(from, 64)
+				l.roam = func(a *Actor) netip.Addr { return inNet(a.Rand, net) }
 				s.home(l, from)
 			}
 		}},
@@ -232,7 +239,8 @@ func homes() []entry {
 		}},
 		{"roaming users behind shared addresses", Good, Goal{}, func(s *scene) {
 			for i := range s.Few * 5 {
-				l := s.newLine(s.pbxs.hosted, []ami.Transport{ami.TransportUDP, ami.TransportTLS}[i%2])
+				t := []ami.Transport{ami.TransportUDP, ami.TransportTLS}[i%2]
+				l := s.newLine(s.pbxs.hosted, t)
 				l.moves, l.roam = 2*time.Hour, func(a *Actor) netip.Addr { return mobile(a.Rand) }
 				s.home(l, mobile(s.Rand))
 			}
@@ -304,8 +312,8 @@ func besideScanners(s *scene) {
 	}
 }
 
-// knownByAuthName adds phones at a PBX that knows them by auth_username: homes, an office, and an office
-// after a power cut.
+// knownByAuthName adds phones at a PBX that knows them by auth_username: homes, an office, and an
+// office after a power cut.
 func knownByAuthName(s *scene) {
 	named := func(_ int, l *line) { l.account, l.auth = "+4930"+l.account, l.account }
 	for range s.Few {
@@ -363,7 +371,8 @@ func users() []entry {
 	}
 }
 
-// stalePhones adds offices of which one phone is at fault from some day on, until somebody mends it.
+// stalePhones adds offices of which one phone is at fault from some day on, until somebody mends
+// it.
 func stalePhones(s *scene) {
 	for _, t := range transports {
 		for _, n := range []int{2, s.Crowd / 10, s.Crowd / 2} {
@@ -373,7 +382,8 @@ func stalePhones(s *scene) {
 
 					party, _ := s.newOffice(s.pbxs.hosted, t, n, func(i int, l *line) {
 						if i == 0 {
-							l.wrongFrom, l.wrongTo, l.retry, l.fault = since, since+s.Stale, retry, f
+							l.wrongFrom, l.wrongTo = since, since+s.Stale
+							l.retry, l.fault = retry, f
 						}
 					})
 					party.Misconfigured = true
@@ -383,8 +393,8 @@ func stalePhones(s *scene) {
 	}
 }
 
-// staleHomes adds homes whose only phone has an old password, or an extension that was deleted, after it
-// worked for hours.
+// staleHomes adds homes whose only phone has an old password, or an extension that was deleted,
+// after it worked for hours.
 func staleHomes(s *scene) {
 	for _, t := range transports {
 		for _, retry := range []time.Duration{20 * time.Second, time.Minute} {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Decision is what a tool decided: a ban, or an alert if Alert says which.
+// Decision is one decision of a tool: a ban, or an alert if Alert is set.
 type Decision struct {
 	At         int64         // nanoseconds since the Unix epoch
 	Prefix     netip.Prefix  // whom it is about; of an alert, the zero Prefix if it is about nobody
@@ -87,8 +87,8 @@ func (w *World) isTrue(d Decision, p *Party) bool {
 	}
 }
 
-// tellCompromise notes that an alert told of a compromised account, and reports whether somebody did
-// compromise it: the party at the address, or one that made a PBX name the address.
+// tellCompromise notes that an alert told of a compromised account, and reports whether somebody
+// did compromise it: the party at the address, or one that made a PBX name the address.
 func (w *World) tellCompromise(d Decision, p *Party) bool {
 	found := p != nil && p.Class.Role == Attacker && p.tell(d)
 
@@ -100,8 +100,8 @@ func (w *World) tellCompromise(d Decision, p *Party) bool {
 	return found
 }
 
-// attackedLately reports whether somebody attacked the account of an alert, or any of the server's if
-// it names none, within the last hour.
+// attackedLately reports whether somebody attacked the account of an alert, or any of the server's
+// if it names none, within the last hour.
 func (w *World) attackedLately(d Decision) bool {
 	last, ok := w.attacked[target{d.Server, d.Account}]
 	return ok && d.At-last <= inTime

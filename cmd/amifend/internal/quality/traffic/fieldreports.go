@@ -70,9 +70,9 @@ func misconfiguredHomes(s *scene) {
 	}
 }
 
-// sharedSource is a class of addresses through which many users and some strangers reach the PBX. Seven
-// strangers try unknown accounts, as many as a list of common names has room for in a minute; one guesses
-// a user's password.
+// sharedSource is a class of addresses through which many users and some strangers reach the PBX.
+// Seven strangers try unknown accounts, as many as a list of common names has room for in a minute;
+// one guesses a user's password.
 func sharedSource(name string, users, strangers ami.Transport, n int) entry {
 	return entry{name, Good, Goal{}, func(s *scene) {
 		for range s.Few {
@@ -91,7 +91,8 @@ func sharedSource(name string, users, strangers ami.Transport, n int) entry {
 				if i == 7 {
 					h.names, h.n = always(accounts[s.IntN(n)]), 30
 				}
-				s.start(p, anyPort(s.Rand, o.addr), s.sometime(6), func(a *Actor) { a.tryThrough(h) })
+				at := anyPort(s.Rand, o.addr)
+				s.start(p, at, s.sometime(6), func(a *Actor) { a.tryThrough(h) })
 			}
 		}
 	}}

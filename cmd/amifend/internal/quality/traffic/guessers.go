@@ -15,8 +15,8 @@ type guess struct {
 	right    int  // which guess is the right password; 0: none
 }
 
-// guessAll guesses passwords of the accounts of h.names. After a success it uses the account for some
-// hours.
+// guessAll guesses passwords of the accounts of h.names. After a success it uses the account for
+// some hours.
 func (a *Actor) guessAll(g guess) {
 	session, nonce, answered := a.newSession(), false, true
 
@@ -33,8 +33,8 @@ func (a *Actor) guessAll(g guess) {
 			r.password = p.passwords[r.account]
 		}
 
-		// svcrack goes on with the nonce of its first challenge, which every PBX takes while a guess
-		// is wrong.
+		// svcrack goes on with the nonce of its first challenge, which every PBX takes while a
+		// guess is wrong.
 		ans := a.attempt(func() answer {
 			if g.oneNonce && nonce {
 				r.credentials, r.fresh = true, true
@@ -78,8 +78,8 @@ func guessOf(name string, goal Goal, change func(s *scene, g *guess)) entry {
 	return entry{name, Attacker, goal, func(s *scene) {
 		for range s.Few {
 			g := guess{hunt: hunt{
-				pbx: s.pbxs.hosted, transport: ami.TransportUDP, n: s.Scan, gap: 100 * time.Millisecond,
-				onePort: true,
+				pbx: s.pbxs.hosted, transport: ami.TransportUDP, n: s.Scan,
+				gap: 100 * time.Millisecond, onePort: true,
 			}}
 			change(s, &g)
 			if g.names == nil {
@@ -109,7 +109,9 @@ func guessers() []entry {
 		guessOf("svcrack, chan_sip", guessGoal, func(s *scene, g *guess) {
 			g.pbx, g.oneNonce, g.gap = s.pbxs.legacy, true, 20*time.Millisecond
 		}),
-		guessOf("password guesser, ports rotated", guessGoal, func(_ *scene, g *guess) { g.onePort = false }),
+		guessOf("password guesser, ports rotated", guessGoal, func(_ *scene, g *guess) {
+			g.onePort = false
+		}),
 		guessOf("password guesser, transports rotated", guessGoal, func(_ *scene, g *guess) {
 			g.rotate = true
 		}),
@@ -182,13 +184,17 @@ func ownerOf(name string, goal Goal, o owner) entry {
 
 			from, n := anyPort(s.Rand, stranger(s.Rand)), s.Scan
 			mine := request{account: own, password: password, transport: o.login}
-			s.start(p, from, s.sometime(1), func(a *Actor) { a.guessAsOwner(pbx, o, mine, names, n) })
+			s.start(p, from, s.sometime(1), func(a *Actor) {
+				a.guessAsOwner(pbx, o, mine, names, n)
+			})
 		}
 	}}
 }
 
 // guessAsOwner guesses n times and logs in to its own account meanwhile.
-func (a *Actor) guessAsOwner(pbx *PBX, o owner, mine request, names func(*Actor, int) string, n int) {
+func (a *Actor) guessAsOwner(
+	pbx *PBX, o owner, mine request, names func(*Actor, int) string, n int,
+) {
 	login := func() {
 		mine.session = a.newSession()
 		a.login(pbx, mine)
@@ -198,7 +204,8 @@ func (a *Actor) guessAsOwner(pbx *PBX, o owner, mine request, names func(*Actor,
 	}
 
 	for i := range n {
-		r := request{account: names(a, i), password: "guess", session: a.newSession(), transport: o.transport}
+		r := request{account: names(a, i), password: "guess", session: a.newSession()}
+		r.transport = o.transport
 		if i+1 == o.right {
 			r.password = pbx.passwords[r.account]
 		}
@@ -223,20 +230,28 @@ func owners() []entry {
 	const often, slowly = 5 * time.Second, 20 * time.Second
 
 	return []entry{
-		ownerOf("guesser with an account, TCP, login first", guessGoal, owner{tcp, tcp, true, 5, 50, often, 0}),
-		ownerOf("guesser with an account, TCP, login later", guessGoal, owner{tcp, tcp, false, 5, 50, often, 0}),
+		ownerOf("guesser with an account, TCP, login first", guessGoal,
+			owner{tcp, tcp, true, 5, 50, often, 0}),
+		ownerOf("guesser with an account, TCP, login later", guessGoal,
+			owner{tcp, tcp, false, 5, 50, often, 0}),
 		ownerOf("guesser with an account, TCP, login each time", guessGoal,
 			owner{tcp, tcp, true, 1, 50, often, 0}),
 		ownerOf("guesser with an account, TCP, login over UDP", guessGoal,
 			owner{tcp, udp, true, 1, 50, often, 0}),
-		ownerOf("guesser with an account, UDP, login later", guessGoal, owner{udp, udp, false, 5, 50, often, 0}),
+		ownerOf("guesser with an account, UDP, login later", guessGoal,
+			owner{udp, udp, false, 5, 50, often, 0}),
 		ownerOf("guesser with an account, UDP, login each time", guessGoal,
 			owner{udp, udp, false, 1, 50, often, 0}),
-		ownerOf("guesser with an account, UDP, login first", told, owner{udp, udp, true, 5, 50, often, 0}),
-		ownerOf("guesser with an account, UDP, login over TLS", told, owner{udp, tls, true, 5, 50, often, 0}),
-		ownerOf("guesser with an account, one other account, TCP", told, owner{tcp, tcp, true, 5, 1, slowly, 0}),
-		ownerOf("cracker with an account, right at guess 12, UDP", Goal{}, owner{udp, udp, true, 5, 1, slowly, 12}),
-		ownerOf("cracker with an account, right at guess 12, TCP", Goal{}, owner{tcp, tcp, true, 5, 1, slowly, 12}),
+		ownerOf("guesser with an account, UDP, login first", told,
+			owner{udp, udp, true, 5, 50, often, 0}),
+		ownerOf("guesser with an account, UDP, login over TLS", told,
+			owner{udp, tls, true, 5, 50, often, 0}),
+		ownerOf("guesser with an account, one other account, TCP", told,
+			owner{tcp, tcp, true, 5, 1, slowly, 0}),
+		ownerOf("cracker with an account, right at guess 12, UDP", Goal{},
+			owner{udp, udp, true, 5, 1, slowly, 12}),
+		ownerOf("cracker with an account, right at guess 12, TCP", Goal{},
+			owner{tcp, tcp, true, 5, 1, slowly, 12}),
 	}
 }
 
@@ -252,7 +267,8 @@ func pausing(name string, n int, pause time.Duration, scan bool) entry {
 			from := anyPort(s.Rand, stranger(s.Rand))
 			s.start(s.party(), from, s.sometime(1), func(a *Actor) {
 				h := hunt{
-					pbx: s.pbxs.hosted, transport: ami.TransportUDP, n: n, gap: 2 * time.Second, onePort: true,
+					pbx: s.pbxs.hosted, transport: ami.TransportUDP, n: n, gap: 2 * time.Second,
+					onePort: true,
 				}
 				for i, ok := 0, true; ok; i, ok = i+n, a.sleep(a.about(pause)) {
 					h.names = func(a *Actor, j int) string { return names(a, i+j) }
@@ -272,7 +288,8 @@ func rotating(p netip.Prefix) func(*Actor, bool) netip.Addr {
 	return func(a *Actor, _ bool) netip.Addr { return inNet(a.Rand, p) }
 }
 
-// evading returns a function that chooses a new address of a prefix when the last attempt got no answer.
+// evading returns a function that chooses a new address of a prefix when the last attempt got no
+// answer.
 func evading(p netip.Prefix) func(*Actor, bool) netip.Addr {
 	return func(a *Actor, answered bool) netip.Addr {
 		if answered && p.Contains(a.from.Addr()) {

@@ -10,15 +10,12 @@ import (
 // limits are the classes of that kind, but for the botnets that pause.
 func limits() []entry {
 	return []entry{
-		guessOf(Limit+"cracker at a typist's pace, right at guess 3", Goal{}, func(_ *scene, g *guess) {
-			g.gap, g.right = 40*time.Second, 3
-		}),
-		guessOf(Limit+"cracker, a guess a second, right at guess 3", Goal{}, func(_ *scene, g *guess) {
-			g.gap, g.right = time.Second, 3
-		}),
-		guessOf(Limit+"cracker, another port each, right at guess 3", Goal{}, func(_ *scene, g *guess) {
-			g.onePort, g.right = false, 3
-		}),
+		guessOf(Limit+"cracker at a typist's pace, right at guess 3", Goal{},
+			func(_ *scene, g *guess) { g.gap, g.right = 40*time.Second, 3 }),
+		guessOf(Limit+"cracker, a guess a second, right at guess 3", Goal{},
+			func(_ *scene, g *guess) { g.gap, g.right = time.Second, 3 }),
+		guessOf(Limit+"cracker, another port each, right at guess 3", Goal{},
+			func(_ *scene, g *guess) { g.onePort, g.right = false, 3 }),
 		{Limit + "offices with a stale phone at the first start", Good, Goal{}, func(s *scene) {
 			for _, t := range transports {
 				for _, n := range []int{2, s.Crowd / 10, s.Crowd / 2} {
@@ -49,7 +46,8 @@ func limits() []entry {
 				l.moves = 24 * time.Hour
 				s.home(l, s.customer(s.Rand))
 
-				h := hunt{pbx: l.pbx, transport: l.transport, names: always(l.account), n: 3, gap: s.Span / 4}
+				h := hunt{pbx: l.pbx, transport: l.transport, names: always(l.account), n: 3}
+				h.gap = s.Span / 4
 				for range 100 {
 					p := s.extra(Limit+"botnet that guesses those owners' accounts", Attacker)
 					since := time.Duration(s.Int64N(int64(s.Span / 4)))

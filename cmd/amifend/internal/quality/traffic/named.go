@@ -8,7 +8,8 @@ import (
 	"github.com/amifend/amifend/ami"
 )
 
-// bystander is a kind of victim: somebody who has nothing to do with the attack in whose name it goes on.
+// bystander is a kind of victim: somebody who has nothing to do with the attack in whose name it
+// goes on.
 type bystander struct {
 	name   string
 	proved bool // its phones log in, before the attack and during it
@@ -41,8 +42,8 @@ func officeAt(name string, pbx func(*pbxs) *PBX) bystander {
 	}}
 }
 
-// clumsyOffice adds a party: an office of 20 phones, one of them stale from some hour on, and two users
-// with typos.
+// clumsyOffice adds a party: an office of 20 phones, one of them stale from some hour on, and two
+// users with typos.
 func (s *scene) clumsyOffice(pbx *PBX) *office {
 	since := s.sometime(6)
 	party, o := s.newOffice(pbx, ami.TransportUDP, 20, func(i int, l *line) {
@@ -55,7 +56,8 @@ func (s *scene) clumsyOffice(pbx *PBX) *office {
 
 	for i := range 2 {
 		l := s.newLine(pbx, ami.TransportUDP)
-		s.start(party, anyPort(s.Rand, o.addr), s.sometime(6), func(a *Actor) { a.mistaken(l, 3+i, false) })
+		at := anyPort(s.Rand, o.addr)
+		s.start(party, at, s.sometime(6), func(a *Actor) { a.mistaken(l, 3+i, false) })
 	}
 	return o
 }
@@ -88,7 +90,9 @@ func campaigns() []campaign {
 		return out
 	}
 	udp := func(deaf bool) func(*pbxs) []mask {
-		return func(p *pbxs) []mask { return []mask{{pbx: p.hosted, transport: ami.TransportUDP, deaf: deaf}} }
+		return func(p *pbxs) []mask {
+			return []mask{{pbx: p.hosted, transport: ami.TransportUDP, deaf: deaf}}
+		}
 	}
 
 	return []campaign{
@@ -103,7 +107,9 @@ func campaigns() []campaign {
 		},
 		{
 			"a spoofer with an account", Forger, udp(false), 0,
-			[]plan{guessOne, sprayAll, accuseByOwn, accuseBriefly, accuseByOthers, crackOne, shelter},
+			[]plan{
+				guessOne, sprayAll, accuseByOwn, accuseBriefly, accuseByOthers, crackOne, shelter,
+			},
 			[]plan{guessOne, sprayAll, crackOne, vouch, shelter},
 		},
 	}
@@ -136,7 +142,7 @@ func (c campaign) against(v bystander) entry {
 			for _, m := range c.masks(s.pbxs) {
 				for _, plan := range c.plans {
 					at := v.add(s)
-					s.attack(c, m, plan, func(a *Actor, _ int) netip.AddrPort { return anyPort(a.Rand, at.Addr()) })
+					s.attack(c, m, plan, from(at.Addr()))
 				}
 			}
 		}
@@ -154,7 +160,9 @@ func (c campaign) inTurns() entry {
 				for range s.Scan {
 					pool = append(pool, silent("").add(s))
 				}
-				s.attack(c, m, plan, func(_ *Actor, i int) netip.AddrPort { return pool[i%len(pool)] })
+				s.attack(c, m, plan, func(_ *Actor, i int) netip.AddrPort {
+					return pool[i%len(pool)]
+				})
 			}
 		}
 	}}
@@ -171,7 +179,9 @@ func (c campaign) network() entry {
 			for range 2 {
 				s.home(s.newLine(m.pbx, ami.TransportUDP), inNet(s.Rand, net))
 			}
-			s.attack(c, m, sprayAll, func(a *Actor, _ int) netip.AddrPort { return anyPort(a.Rand, inNet(a.Rand, net)) })
+			s.attack(c, m, sprayAll, func(a *Actor, _ int) netip.AddrPort {
+				return anyPort(a.Rand, inNet(a.Rand, net))
+			})
 		}
 	}}
 }
@@ -185,12 +195,12 @@ func (s *scene) attack(c campaign, m mask, make plan, victim names) {
 	s.start(p, anyPort(s.Rand, stranger(s.Rand)), s.sometime(6), script)
 }
 
-// guessAs guesses passwords in others' names, n of them; the one of number right is the right one. The
-// attacker uses the account then, in the name that got in.
+// guessAs guesses passwords in others' names, n of them; the one of number right is the right one.
+// The attacker uses the account then, in the name that got in.
 func (a *Actor) guessAs(m mask, victim names, account func(*Actor, int) string, n, right int) {
 	for i := range n {
 		at := victim(a, i)
-		r := request{account: account(a, i), password: fmt.Sprint("guess", i), session: a.newSession()}
+		r := guessRequest(account(a, i), fmt.Sprint("guess", i), a.newSession())
 		if i+1 == right {
 			r.password = m.pbx.passwords[r.account]
 		}
@@ -210,6 +220,11 @@ func (a *Actor) guessAs(m mask, victim names, account func(*Actor, int) string, 
 			return
 		}
 	}
+}
+
+// guessRequest returns a login under a Call-ID of its own.
+func guessRequest(account, password string, session uint64) request {
+	return request{account: account, password: password, session: session}
 }
 
 // guessOne guesses the password of one account.
@@ -237,13 +252,13 @@ func (s *scene) ownAccount(p *Party, m mask) request {
 	return request{account: name, password: password}
 }
 
-// accuse makes a victim look like somebody who guessed right, hourly: n failures, and then a success of
-// the attacker's own account, all from one port.
+// accuse makes a victim look like somebody who guessed right, hourly: n failures, and then a
+// success of the attacker's own account, all from one port.
 func (a *Actor) accuse(m mask, victim names, own request, failing func(*Actor, int) string, n int) {
 	for round := 0; ; round++ {
 		at := victim(a, round)
 		for i := range n {
-			r := request{account: failing(a, i), password: "wrong", session: a.newSession()}
+			r := guessRequest(failing(a, i), "wrong", a.newSession())
 			a.attempt(func() answer { return a.loginAs(m, at, r) })
 			a.sleep(time.Second)
 		}
@@ -291,8 +306,8 @@ func vouch(s *scene, p *Party, m mask, victim names) func(*Actor) {
 	}
 }
 
-// shelter makes an address look proved, guesses in its name where no ban is to be feared, and goes on to
-// the next one.
+// shelter makes an address look proved, guesses in its name where no ban is to be feared, and goes
+// on to the next one.
 func shelter(s *scene, p *Party, m mask, victim names) func(*Actor) {
 	own, account, n := s.ownAccount(p, m), s.target(m.pbx), s.Scan
 
@@ -303,7 +318,7 @@ func shelter(s *scene, p *Party, m mask, victim names) func(*Actor) {
 			a.attempt(func() answer { return a.loginAs(m, at, own) })
 
 			for j := range 3 {
-				r := request{account: account, password: fmt.Sprint("guess", i, j), session: a.newSession()}
+				r := guessRequest(account, fmt.Sprint("guess", i, j), a.newSession())
 				a.attempt(func() answer { return a.loginAs(m, at, r) })
 				a.sleep(a.about(time.Second))
 			}

@@ -10,9 +10,9 @@ import (
 // How an attacker makes a PBX name somebody else (nonce-proof.md, measured on Asterisk 22 and 16):
 //
 //   - chan_sip believes `Via: …;rport;maddr=V`, over UDP, TCP and TLS. The packet comes from the
-//     attacker's own address, the answer goes there, and every event names V with the packet's port.
-//   - PJSIP over UDP names the packet's source, which a spoofer forges. With maddr the answers come to
-//     the spoofer; without it they go to V.
+//     attacker's own address, the answer goes there, and every event names V.
+//   - PJSIP over UDP names the packet's source, which a spoofer forges. With maddr the answers
+//     come to the spoofer; without it they go to V.
 //
 // PJSIP over a stream ignores maddr and names the peer.
 
@@ -26,8 +26,8 @@ type mask struct {
 // spoofs reports whether the source address of the packets must be forged.
 func (m mask) spoofs() bool { return m.pbx.service != policy.ServiceSIP }
 
-// loginAs logs in, or tries to, in the name of a victim. A spoofer who hears no answer has no nonce and
-// makes one up.
+// loginAs logs in, or tries to, in the name of a victim. A spoofer who hears no answer has no nonce
+// and makes one up.
 func (a *Actor) loginAs(m mask, victim netip.AddrPort, r request) answer {
 	r.transport = m.transport
 	send := func(r request) answer { return a.sendAs(m, victim, r) }

@@ -36,8 +36,8 @@ func attacking(t Tool, role Role, service policy.Service) (*Actor, *PBX) {
 	return a, pbx
 }
 
-// TestMaddrAtChanSIP: the events of a login with maddr are those of capture proof/chan_sip.ami, over
-// every transport: they name somebody who sent nothing.
+// TestMaddrAtChanSIP: the events of a login with maddr are those of capture proof/chan_sip.ami,
+// over every transport: they name somebody who sent nothing.
 func TestMaddrAtChanSIP(t *testing.T) {
 	want := captured(t, "proof/chan_sip.ami", namedAddr.String())
 	first := map[ami.Transport]int{ami.TransportUDP: 0, ami.TransportTCP: 6, ami.TransportTLS: 14}
@@ -60,8 +60,8 @@ func TestMaddrAtChanSIP(t *testing.T) {
 	}
 }
 
-// TestMaddrAtPJSIP: a spoofer who has the answers sent to itself by maddr raises the events of 8.8.8.8 in
-// capture proof/holes.ami, a success included.
+// TestMaddrAtPJSIP: a spoofer who has the answers sent to itself by maddr raises the events of
+// 8.8.8.8 in capture proof/holes.ami, a success included.
 func TestMaddrAtPJSIP(t *testing.T) {
 	want := captured(t, "proof/holes.ami", "8.8.8.8")
 	r := &recorder{}
@@ -105,8 +105,8 @@ func TestDeafSpoofer(t *testing.T) {
 	}
 }
 
-// TestWhomABanStops: a ban of whom the events name keeps a spoofer's packets out, and none of somebody
-// whom chan_sip believes.
+// TestWhomABanStops: a ban of whom the events name keeps a spoofer's packets out, and none of
+// somebody whom chan_sip believes.
 func TestWhomABanStops(t *testing.T) {
 	for _, test := range []struct {
 		role    Role
@@ -182,8 +182,8 @@ func TestAttackIsTold(t *testing.T) {
 	}
 }
 
-// TestCrackedInAnothersName: an alert about the name, or about nobody, tells of the account that was
-// cracked, if it names it.
+// TestCrackedInAnothersName: an alert about the name, or about nobody, tells of the account that
+// was cracked, if it names it.
 func TestCrackedInAnothersName(t *testing.T) {
 	for alert, want := range map[Decision]bool{
 		{Alert: "compromised_account", Prefix: netip.PrefixFrom(namedAddr, 32), Account: "1001"}:       true,
@@ -266,7 +266,8 @@ func (l *listener) Hear(ev *recording.Event, _ netip.Addr) bool {
 	return true
 }
 
-// TestSharedSources: users and strangers come from one address, over the transports that the class names.
+// TestSharedSources: users and strangers come from one address, over the transports that the class
+// names.
 func TestSharedSources(t *testing.T) {
 	r := &byTransport{seen: make(map[string]int)}
 	w := New(Options{Size: small, Seed: 1, Only: func(class string) bool { return strings.Contains(class, "hostile web page") }})

@@ -38,7 +38,7 @@ type request struct {
 	injection   bool // a header is injected in the From user
 }
 
-// answer is what the client gets.
+// answer is the kind of answer that the client gets.
 type answer uint8
 
 const (
@@ -61,7 +61,8 @@ func one(ans answer, e told) (answer, [2]told) { return ans, [2]told{e} }
 // two returns an answer and the two events that a PBX raises for the request.
 func two(ans answer, e, then told) (answer, [2]told) { return ans, [2]told{e, then} }
 
-// handle returns what the PBX answers and which events it raises, the first one first; KindNone is none.
+// handle returns what the PBX answers and which events it raises, the first one first; KindNone is
+// none.
 func (p *PBX) handle(now int64, from netip.Addr, r *request) (answer, [2]told) {
 	switch p.service {
 	case policy.ServiceSIP:
@@ -105,10 +106,10 @@ func (p *PBX) pjsip(now int64, from netip.Addr, r *request) (answer, [2]told) {
 	}
 }
 
-// holdsBack reports whether the PBX holds InvalidAccountID back (capture 12; check_endpoint in Asterisk's
-// pjsip_distributor.c). It raises the event from the fifth request of a source on, until five seconds
-// after the first. Then it raises none about the source until it forgets it, by a timer every half a
-// minute.
+// holdsBack reports whether the PBX holds InvalidAccountID back (capture 12; check_endpoint in
+// Asterisk's pjsip_distributor.c). It raises the event from the fifth request of a source on, until
+// five seconds after the first. Then it raises none about the source until it forgets it, by a
+// timer every half a minute.
 func (p *PBX) holdsBack(now int64, from netip.Addr) bool {
 	const (
 		count  = 5
@@ -188,8 +189,8 @@ type packet struct {
 	named  netip.AddrPort
 }
 
-// raise lets a PBX handle a party's request and the tool hear of it. It notes the truth first: a tool may
-// decide at once.
+// raise lets a PBX handle a party's request and the tool hear of it. It notes the truth first: a
+// tool may decide at once.
 func (w *World) raise(by *Party, p *PBX, from packet, r request) answer {
 	cracked := len(by.Compromises)
 	attacks := w.noteAttack(by, p, &r)
@@ -215,7 +216,7 @@ func (w *World) raise(by *Party, p *PBX, from packet, r request) answer {
 	return ans
 }
 
-// event is what an event of a request says.
+// event returns one event of a request.
 func (w *World) event(p *PBX, named netip.AddrPort, r *request, e told) *recording.Event {
 	name := r.account
 	switch {
@@ -258,8 +259,8 @@ func (w *World) noteEvent(by *Party, ev *recording.Event, r *request) {
 	}
 }
 
-// noteAttack notes that an attacker is about to try an account. It returns the records of it, if the
-// class asks that attacks are told.
+// noteAttack notes that an attacker is about to try an account. It returns the records of it, if
+// the class asks that attacks are told.
 func (w *World) noteAttack(by *Party, p *PBX, r *request) []*Attack {
 	if !by.Class.Role.hostile() {
 		return nil

@@ -68,7 +68,8 @@ func raised(p *PBX, from string, gap time.Duration, requests ...request) []strin
 	return r.heard
 }
 
-// TestPBXTellsWhatARealOneDoes compares with captures of Asterisk 22 (PJSIP, AMI) and 16 (chan_sip).
+// TestPBXTellsWhatARealOneDoes compares with captures of Asterisk 22 (PJSIP, AMI) and 16
+// (chan_sip).
 func TestPBXTellsWhatARealOneDoes(t *testing.T) {
 	pbx := func(s policy.Service) *PBX {
 		p := newPBX(0, s)
@@ -113,8 +114,8 @@ func TestPBXTellsWhatARealOneDoes(t *testing.T) {
 	}
 }
 
-// TestHeldBack: with auth_username, capture 12 tells of the first eight requests, 0.2 s apart, and then of none in the next
-// burst.
+// TestHeldBack: with auth_username, capture 12 tells of the first eight requests, 0.2 s apart, and
+// then of none in the next burst.
 func TestHeldBack(t *testing.T) {
 	p := newPBX(0, policy.ServicePJSIP)
 	p.byAuth = true

@@ -77,8 +77,8 @@ func (a *Actor) scan(h hunt) {
 			session = a.newSession()
 		}
 
-		r := request{account: h.names(a, i), credentials: h.credentials, password: "x", session: session}
-		r.transport = h.over(i)
+		r := guessRequest(h.names(a, i), "x", session)
+		r.credentials, r.transport = h.credentials, h.over(i)
 		p := h.server(i)
 		answered = a.attempt(func() answer {
 			// At chan_sip only an answer to its challenge tells accounts apart.
@@ -139,34 +139,52 @@ func (s *scene) known(p *PBX, n int) func(*Actor, int) string {
 func scanners() []entry {
 	list := []entry{
 		scanOf("account scan, UDP", scanGoal, func(*scene, *hunt) {}),
-		scanOf("account scan from 100 on, UDP", scanGoal, func(_ *scene, h *hunt) { h.names = common }),
-		scanOf("account scan, TCP", scanGoal, func(_ *scene, h *hunt) { h.transport = ami.TransportTCP }),
-		scanOf("account scan, TLS", scanGoal, func(_ *scene, h *hunt) { h.transport = ami.TransportTLS }),
-		scanOf("account scan with credentials", scanGoal, func(_ *scene, h *hunt) { h.credentials = true }),
-		scanOf("account scan, one Call-ID", scanGoal, func(_ *scene, h *hunt) { h.oneSession = true }),
+		scanOf("account scan from 100 on, UDP", scanGoal, func(_ *scene, h *hunt) {
+			h.names = common
+		}),
+		scanOf("account scan, TCP", scanGoal, func(_ *scene, h *hunt) {
+			h.transport = ami.TransportTCP
+		}),
+		scanOf("account scan, TLS", scanGoal, func(_ *scene, h *hunt) {
+			h.transport = ami.TransportTLS
+		}),
+		scanOf("account scan with credentials", scanGoal, func(_ *scene, h *hunt) {
+			h.credentials = true
+		}),
+		scanOf("account scan, one Call-ID", scanGoal, func(_ *scene, h *hunt) {
+			h.oneSession = true
+		}),
 		scanOf("account scan, one Call-ID, credentials", scanGoal, func(_ *scene, h *hunt) {
 			h.oneSession, h.credentials = true, true
 		}),
-		scanOf("account scan, chan_sip", guessGoal, func(s *scene, h *hunt) { h.pbx = s.pbxs.legacy }),
-		scanOf("account scan, pipelined", scanGoal, func(_ *scene, h *hunt) { h.gap = time.Millisecond }),
+		scanOf("account scan, chan_sip", guessGoal, func(s *scene, h *hunt) {
+			h.pbx = s.pbxs.legacy
+		}),
+		scanOf("account scan, pipelined", scanGoal, func(_ *scene, h *hunt) {
+			h.gap = time.Millisecond
+		}),
 		scanOf("account scan, phones known by auth_username", Goal{}, func(s *scene, h *hunt) {
 			h.pbx = s.pbxs.byAuth
 		}),
 		scanOf("extension scan, challenges only", Goal{Banned: true}, func(s *scene, h *hunt) {
 			h.names = s.known(s.pbxs.hosted, 60)
 		}),
-		scanOf("extension scan, challenges only, chan_sip", Goal{Banned: true}, func(s *scene, h *hunt) {
-			h.pbx, h.silent = s.pbxs.legacy, true
-		}),
+		scanOf("extension scan, challenges only, chan_sip", Goal{Banned: true},
+			func(s *scene, h *hunt) {
+				h.pbx, h.silent = s.pbxs.legacy, true
+			}),
 		scanOf("extension scan, slow", Goal{Banned: true}, func(s *scene, h *hunt) {
 			h.names, h.n, h.gap = s.known(s.pbxs.hosted, 60), 60, 5*time.Minute
 		}),
-		scanOf("canary accounts", canaryGoal, func(_ *scene, h *hunt) { h.names = canary }),
+		scanOf("canary accounts", canaryGoal, func(_ *scene, h *hunt) {
+			h.names = canary
+		}),
 		scanOf("canary accounts, TCP", canaryGoal, func(_ *scene, h *hunt) {
 			h.names, h.transport = canary, ami.TransportTCP
 		}),
 		{"AMI brute force", Attacker, guessGoal, func(s *scene) {
-			h := hunt{pbx: s.pbxs.ami, transport: ami.TransportTCP, n: s.Scan, gap: 200 * time.Millisecond}
+			h := hunt{pbx: s.pbxs.ami, transport: ami.TransportTCP, n: s.Scan}
+			h.gap = 200 * time.Millisecond
 			h.names = func(_ *Actor, i int) string { return []string{"admin", "freepbx"}[i/10%2] }
 			s.hunters(func(a *Actor) { a.scan(h) })
 		}},
@@ -176,7 +194,8 @@ func scanners() []entry {
 	}
 
 	for _, gap := range slowGaps {
-		list = append(list, scanOf("account scan every "+short(gap), slowGoal, func(s *scene, h *hunt) {
+		name := "account scan every " + short(gap)
+		list = append(list, scanOf(name, slowGoal, func(s *scene, h *hunt) {
 			h.gap, h.n = gap, int(s.Span/gap)
 		}))
 	}
@@ -186,8 +205,8 @@ func scanners() []entry {
 // inject sends requests with injected headers in their names.
 func (a *Actor) inject(p *PBX) {
 	for i := range 50 {
-		r := request{account: unknownAccount(a, i), session: a.newSession(), transport: ami.TransportUDP}
-		r.injection = true
+		r := request{account: unknownAccount(a, i), session: a.newSession(), injection: true}
+		r.transport = ami.TransportUDP
 		a.attempt(func() answer { return a.send(p, r) })
 
 		if !a.sleep(a.about(time.Second)) {

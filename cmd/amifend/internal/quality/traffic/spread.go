@@ -9,22 +9,27 @@ import (
 	"github.com/amifend/amifend/ami"
 )
 
-// botnetGoal is issue 3's "at least 40 % stopped", read as a share of the hosts: banned before they have
-// made all their attempts. As a share of attempts most of these botnets miss it (`make quality` prints
-// both): a first ban on forgeable evidence lasts ten minutes, so a host that pauses longer gets its next
-// attempt in, and a host that tries 50 accounts is known by its second or third attempt.
+// botnetGoal is issue 3's "at least 40 % stopped", read as a share of the hosts: banned before they
+// have made all their attempts. As a share of attempts most of these botnets miss it (`make
+// quality` prints both): a first ban on forgeable evidence lasts ten minutes, so a host that pauses
+// longer gets its next attempt in, and a host that tries 50 accounts is known by its second or
+// third attempt.
 var botnetGoal = Goal{Stopped: 0.4}
 
 // spread attackers have many addresses.
 func spread() []entry {
+	const day = 24 * time.Hour
 	var list []entry
+
 	for _, bits := range []int{64, 56, 48} {
 		for _, scan := range []bool{true, false} {
-			list = append(list, rotator("rotating", rotating, bits, scan), rotator("evading", evading, bits, scan))
+			list = append(list,
+				rotator("rotating", rotating, bits, scan), rotator("evading", evading, bits, scan))
 		}
 	}
 
-	list = append(list, gang("100 hosts of a /24, accounts", true), gang("100 hosts of a /24, passwords", false))
+	list = append(list,
+		gang("100 hosts of a /24, accounts", true), gang("100 hosts of a /24, passwords", false))
 	for _, target := range []string{"one account", "50 accounts", "unknown names"} {
 		for _, where := range []string{"random", "clustered", "among customers"} {
 			// Where the hosts live matters most where each host alone looks harmless.
@@ -33,22 +38,26 @@ func spread() []entry {
 			}
 			list = append(list,
 				botnet(botnetGoal, "botnet of an hour", target, where, time.Hour, false),
-				botnet(botnetGoal, "botnet of a day", target, where, 24*time.Hour, true),
-				botnet(Goal{}, Limit+"botnet of a day, pausing", target, where, 24*time.Hour, false))
+				botnet(botnetGoal, "botnet of a day", target, where, day, true),
+				botnet(Goal{}, Limit+"botnet of a day, pausing", target, where, day, false))
 		}
 	}
 	return list
 }
 
 // rotator is a class of attackers with an IPv6 prefix.
-func rotator(how string, move func(netip.Prefix) func(*Actor, bool) netip.Addr, bits int, scan bool) entry {
+func rotator(
+	how string, move func(netip.Prefix) func(*Actor, bool) netip.Addr, bits int, scan bool,
+) entry {
 	what := map[bool]string{true: "accounts", false: "passwords"}[scan]
 	name := fmt.Sprintf("IPv6, %s in a /%d, %s", how, bits, what)
 
 	return entry{name, Attacker, Goal{Banned: true}, func(s *scene) {
 		for range s.Few {
-			h := hunt{pbx: s.pbxs.hosted, transport: ami.TransportUDP, names: unknownAccount, n: s.Scan}
-			h.gap, h.address = 5*time.Second, move(stranger6(s.Rand, bits))
+			h := hunt{
+				pbx: s.pbxs.hosted, transport: ami.TransportUDP, names: unknownAccount, n: s.Scan,
+				gap: 5 * time.Second, address: move(stranger6(s.Rand, bits)),
+			}
 			if !scan {
 				h.names = always(s.target(h.pbx))
 			}
@@ -75,10 +84,13 @@ func gang(name string, scan bool) entry {
 
 			for i := range 100 {
 				from := netip.AddrPortFrom(v4(u32(net.Addr())+uint32(20+2*i)), 5060)
-				s.start(party, from, since+time.Duration(s.Int64N(int64(time.Hour))), func(a *Actor) {
-					h := hunt{pbx: s.pbxs.hosted, transport: ami.TransportUDP, n: 3, gap: 5 * time.Minute}
+				after := since + time.Duration(s.Int64N(int64(time.Hour)))
+				s.start(party, from, after, func(a *Actor) {
+					h := hunt{
+						pbx: s.pbxs.hosted, transport: ami.TransportUDP, n: 3, gap: 5 * time.Minute,
+						onePort: true,
+					}
 					h.names = func(a *Actor, j int) string { return unknownAccount(a, 3*i+j) }
-					h.onePort = true
 
 					if !scan {
 						h.names = always(account)
@@ -92,8 +104,8 @@ func gang(name string, scan bool) entry {
 	}}
 }
 
-// botnet is a class of one botnet over UDP. Each host has three attempts: one after the other when its
-// turn comes, or at random times.
+// botnet is a class of one botnet over UDP. Each host has three attempts: one after the other when
+// its turn comes, or at random times.
 func botnet(goal Goal, name, target, where string, span time.Duration, turns bool) entry {
 	return entry{fmt.Sprintf("%s, %s, %s", name, target, where), Attacker, goal, func(s *scene) {
 		pbx, accounts := s.newSystem(50)
@@ -126,7 +138,9 @@ func botnet(goal Goal, name, target, where string, span time.Duration, turns boo
 }
 
 // takeTurns makes the attempts of one host, the i-th, at some times after the start of the script.
-func (a *Actor) takeTurns(pbx *PBX, times []time.Duration, i int, account func(*Actor, int) string) {
+func (a *Actor) takeTurns(
+	pbx *PBX, times []time.Duration, i int, account func(*Actor, int) string,
+) {
 	now := time.Duration(0)
 	for j, at := range times {
 		if !a.sleep(at - now) {
@@ -134,7 +148,7 @@ func (a *Actor) takeTurns(pbx *PBX, times []time.Duration, i int, account func(*
 		}
 		now = at
 
-		r := request{account: account(a, j), password: fmt.Sprint("guess", i, j), session: a.newSession()}
+		r := guessRequest(account(a, j), fmt.Sprint("guess", i, j), a.newSession())
 		r.transport = ami.TransportUDP
 		a.attempt(func() answer { return a.login(pbx, r) })
 	}
@@ -157,7 +171,8 @@ func (s *scene) infected(where string) []netip.Addr {
 			out = append(out, v4(customers4+s.given))
 			if s.IntN(10) == 0 {
 				s.given++
-				s.settled(s.extra(neighbours, Good), s.newLine(s.pbxs.hosted, ami.TransportUDP), v4(customers4+s.given))
+				p := s.extra(neighbours, Good)
+				s.settled(p, s.newLine(s.pbxs.hosted, ami.TransportUDP), v4(customers4+s.given))
 			}
 		}
 		s.given++

@@ -46,8 +46,8 @@ type Class struct {
 	rng *rand.Rand
 }
 
-// Limit begins the name of a class that is shown but not asserted: nobody could tell it apart by the
-// events, or another rule stands against it.
+// Limit begins the name of a class that is shown but not asserted: nobody could tell it apart by
+// the events, or another rule stands against it.
 const Limit = "limit: "
 
 // Limit reports whether the class is shown only because nobody could tell it apart.
@@ -56,18 +56,18 @@ func (c *Class) Limit() bool { return strings.HasPrefix(c.Name, Limit) }
 // Judged reports whether anything is asked of the class.
 func (c *Class) Judged() bool { return !c.Limit() && c.Part != Later }
 
-// Goal is what issues 3 and 9 ask of a class. The zero value asks of good parties and victims that
-// none is banned, of attackers that each account which they crack is told or they were stopped before;
-// of both, that no alert is false.
+// Goal holds what issues 3 and 9 ask of a class. The zero value asks of good parties and victims
+// that none is banned, of attackers that each account which they crack is told or they were stopped
+// before; of both, that no alert is false.
 type Goal struct {
 	First   int     // attempts that an attacker has at most, the one that earns the ban included
-	Stopped float64 // share of the attackers that must be banned before they have made all their attempts
+	Stopped float64 // share of the attackers to be banned before they have made all their attempts
 	Banned  bool    // each attacker is banned
 	Told    bool    // each attacker is banned, or an alert is about its address
 	Attacks bool    // each account that an attacker goes on guessing is told, see [Attack]
 
-	// SIPOnly allows bans of a victim that never proved itself, if they are of the SIP ports only and
-	// none lasts longer than Longest. A Longest of 0 allows any length.
+	// SIPOnly allows bans of a victim that never proved itself, if they are of the SIP ports only
+	// and none lasts longer than Longest. A Longest of 0 allows any length.
 	SIPOnly bool
 	Longest time.Duration
 }
@@ -88,7 +88,8 @@ type Party struct {
 	Compromises []Compromise
 	Attacks     []*Attack
 
-	// Misconfigured reports whether a phone of the party goes on failing as one does that nobody mends.
+	// Misconfigured reports whether a phone of the party goes on failing as one does that nobody
+	// mends.
 	Misconfigured bool
 
 	owns   map[string]bool     // accounts that an attacker came by honestly
@@ -132,8 +133,8 @@ func (p *Party) compromised(account string, at int64) {
 // inTime is how soon an alert must tell of an account that was cracked or is attacked.
 const inTime = int64(time.Hour)
 
-// tell notes that an alert told of the party's compromised account. It reports whether the party has
-// one of that name.
+// tell notes that an alert told of the party's compromised account. It reports whether the party
+// has one of that name.
 func (p *Party) tell(d Decision) bool {
 	found := p.owns[d.Account] || d.Account == "" && len(p.owns) > 0
 

@@ -24,8 +24,8 @@ type forgery struct {
 func (a *Actor) forgeAll(f forgery) {
 	for i := range f.n {
 		a.forge(f.pbx, f.victim(a, i), request{
-			account: f.accounts(a, i), credentials: !f.bare, fresh: f.nonce, session: a.newSession(),
-			injection: f.inject,
+			account: f.accounts(a, i), credentials: !f.bare, fresh: f.nonce,
+			session: a.newSession(), injection: f.inject,
 		})
 
 		if !a.sleep(f.gap) {
@@ -43,8 +43,10 @@ func common(_ *Actor, i int) string { return fmt.Sprint(100 + i%900) }
 // canary is an account that nobody legitimate uses.
 func canary(_ *Actor, i int) string { return Canaries[i%len(Canaries)] }
 
-// always is one and the same account.
-func always(name string) func(*Actor, int) string { return func(*Actor, int) string { return name } }
+// always returns a function that names one and the same account.
+func always(name string) func(*Actor, int) string {
+	return func(*Actor, int) string { return name }
+}
 
 // from returns a function that names an address with any port.
 func from(addr netip.Addr) func(*Actor, int) netip.AddrPort {
@@ -55,6 +57,12 @@ func from(addr netip.Addr) func(*Actor, int) netip.AddrPort {
 type pace struct {
 	n   int
 	gap time.Duration
+}
+
+// of returns a forgery at this pace.
+func (p pace) of(f forgery) forgery {
+	f.n, f.gap = p.n, p.gap
+	return f
 }
 
 // paces are a flood of ten minutes and a drizzle of days.
@@ -72,8 +80,7 @@ func (s *scene) forgedHome(f func(l *line, victim netip.Addr) forgery) {
 			l, addr := s.newLine(s.pbxs.hosted, ami.TransportUDP), s.customer(s.Rand)
 			s.home(l, addr)
 
-			forged := f(l, addr)
-			forged.n, forged.gap = p.n, p.gap
+			forged := p.of(f(l, addr))
 			s.forger(s.sometime(6), func(a *Actor) { a.forgeAll(forged) })
 		}
 	}
@@ -113,7 +120,7 @@ func forgedPhones() []entry {
 				l, addr := s.newLine(s.pbxs.hosted, ami.TransportTLS), s.customer(s.Rand)
 				s.home(l, addr)
 
-				f := forgery{pbx: l.pbx, accounts: unknownAccount, victim: from(addr), n: p.n, gap: p.gap}
+				f := p.of(forgery{pbx: l.pbx, accounts: unknownAccount, victim: from(addr)})
 				s.forger(s.sometime(6), func(a *Actor) { a.forgeAll(f) })
 			}
 		}},
@@ -123,7 +130,7 @@ func forgedPhones() []entry {
 				at := netip.AddrPortFrom(s.customer(s.Rand), 5060)
 				s.start(s.party(), at, 0, func(a *Actor) { a.phone(l) })
 
-				f := forgery{pbx: l.pbx, accounts: unknownAccount, n: p.n, gap: p.gap}
+				f := p.of(forgery{pbx: l.pbx, accounts: unknownAccount})
 				f.victim = func(*Actor, int) netip.AddrPort { return at }
 				s.forger(s.sometime(6), func(a *Actor) { a.forgeAll(f) })
 			}
@@ -139,7 +146,7 @@ func forgedPhones() []entry {
 					l, addr := s.newLine(s.pbxs.legacy, ami.TransportUDP), s.customer(s.Rand)
 					s.home(l, addr)
 
-					f := forgery{pbx: l.pbx, accounts: unknownAccount, victim: from(addr), n: p.n, gap: p.gap}
+					f := p.of(forgery{pbx: l.pbx, accounts: unknownAccount, victim: from(addr)})
 					f.inject, f.nonce = !nonce, nonce
 					s.forger(s.sometime(6), func(a *Actor) { a.forgeAll(f) })
 				}
@@ -160,7 +167,7 @@ func forgedNetworks() []entry {
 
 				theirs := func(a *Actor, _ int) string { return own[a.IntN(len(own))] }
 				for _, accounts := range []func(*Actor, int) string{unknownAccount, theirs} {
-					f := forgery{pbx: s.pbxs.hosted, accounts: accounts, victim: from(o.addr), n: p.n, gap: p.gap}
+					f := p.of(forgery{pbx: s.pbxs.hosted, accounts: accounts, victim: from(o.addr)})
 					s.forger(s.sometime(6), func(a *Actor) { a.forgeAll(f) })
 				}
 			}
@@ -170,7 +177,8 @@ func forgedNetworks() []entry {
 			s.start(p, netip.AddrPortFrom(Trunk, 5060), 0, func(a *Actor) { a.sleep(s.Span) })
 
 			for _, p := range s.paces() {
-				f := forgery{pbx: s.pbxs.hosted, accounts: unknownAccount, victim: from(Trunk), n: p.n, gap: p.gap}
+				f := p.of(forgery{pbx: s.pbxs.hosted, accounts: unknownAccount})
+				f.victim = from(Trunk)
 				s.forger(s.sometime(6), func(a *Actor) { a.forgeAll(f) })
 			}
 		}},
@@ -179,8 +187,8 @@ func forgedNetworks() []entry {
 	}
 }
 
-// flooded adds phones, and a forger that sends a flood in the names of random addresses for ten minutes:
-// each tenth packet names one near the phones, or a phone.
+// flooded adds phones, and a forger that sends a flood in the names of random addresses for ten
+// minutes: each tenth packet names one near the phones, or a phone.
 func flooded(s *scene) {
 	first := s.given
 	for range s.Few * 5 {
@@ -203,8 +211,8 @@ func flooded(s *scene) {
 	})
 }
 
-// wholeNetworks adds a /24 and a /64 with two phones each, and forgers that send packets in the name of
-// every address there, the phones' too.
+// wholeNetworks adds a /24 and a /64 with two phones each, and forgers that send packets in the
+// name of every address there, the phones' too.
 func wholeNetworks(s *scene) {
 	s.given = s.given&^0xff + 0x100
 	net4 := netip.PrefixFrom(v4(customers4+s.given), 24)

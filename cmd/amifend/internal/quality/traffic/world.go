@@ -1,11 +1,11 @@
-// Package traffic generates labelled traffic: phones, offices, attackers and forgers that talk to PBXs,
-// each with the truth about it.
+// Package traffic generates labelled traffic: phones, offices, attackers and forgers that talk to
+// PBXs, each with the truth about it.
 //
-// It is pure and seeded: the same seed and size give the same parties and plans. It is reactive: a party
-// learns whether its request got through, as in life. What a ban of the judged tool covers never reaches
-// the PBX, a phone without an answer retries, an attacker without one may move on. So each tool gets a
-// run of its own. The events that a PBX raises for a request are those that real ones raised
-// (ami/testdata/captures).
+// It is pure and seeded: the same seed and size give the same parties and plans. It is reactive: a
+// party learns whether its request got through, as in life. What a ban of the judged tool covers
+// never reaches the PBX, a phone without an answer retries, an attacker without one may move on. So
+// each tool gets a run of its own. The events that a PBX raises for a request are those that real
+// ones raised (ami/testdata/captures).
 package traffic
 
 import (
@@ -19,11 +19,11 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// Tool is what is judged.
+// Tool is a judge of events that is judged itself.
 type Tool interface {
-	// Hear judges an event. It reports whether the packet that raised it reached the PBX: source is the
-	// packet's source address, which a ban must cover to stop it. It is another one than ev.Source where
-	// the sender can choose what Asterisk names. The event is borrowed.
+	// Hear judges an event. It reports whether the packet that raised it reached the PBX: source is
+	// the packet's source address, which a ban must cover to stop it. It is another one than
+	// ev.Source where the sender can choose what Asterisk names. The event is borrowed.
 	Hear(ev *recording.Event, source netip.Addr) bool
 }
 
@@ -64,8 +64,8 @@ func New(o Options) *World {
 	return w
 }
 
-// Run plays the traffic against a tool, whose decisions go to Decided meanwhile. It returns how many
-// events were raised.
+// Run plays the traffic against a tool, whose decisions go to Decided meanwhile. It returns how
+// many events were raised.
 func (w *World) Run(t Tool) (events int) {
 	w.tool = t
 
@@ -127,8 +127,8 @@ func (w *World) start(p *Party, from netip.AddrPort, after time.Duration, script
 	w.queue = append(w.queue, a)
 }
 
-// sleep lets time pass. It returns false when none is left: then sends do nothing, and the script may
-// end when it likes.
+// sleep lets time pass. It returns false when none is left: then sends do nothing, and the script
+// may end when it likes.
 func (a *Actor) sleep(d time.Duration) bool {
 	if !a.ended && !a.yield(a.world.now+int64(d)) {
 		a.ended = true
@@ -144,8 +144,8 @@ func (a *Actor) about(d time.Duration) time.Duration {
 // reply returns how long an answer takes over the Internet.
 func (a *Actor) reply() time.Duration { return a.about(60 * time.Millisecond) }
 
-// settle makes the actor send from an address and port. The party is not at its former address any more,
-// unless it is an attacker: a ban of an address that it used is meant for it.
+// settle makes the actor send from an address and port. The party is not at its former address any
+// more, unless it is an attacker: a ban of an address that it used is meant for it.
 func (a *Actor) settle(from netip.AddrPort) {
 	a.leave()
 	a.from = from
@@ -190,7 +190,8 @@ func (a *Actor) newSession() uint64 {
 	return a.world.session
 }
 
-// queue holds the actors by the time of their next step; of the same time, in the order in which they were added.
+// queue holds the actors by the time of their next step; those of the same time in the order of
+// starts.
 type queue []*Actor
 
 func (q queue) Len() int { return len(q) }

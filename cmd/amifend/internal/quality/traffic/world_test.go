@@ -12,7 +12,8 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// wall is a tool that bans addresses after a number of failures and writes down all that it hears in a hash.
+// wall is a tool that bans addresses after a number of failures and writes down all that it hears
+// in a hash.
 type wall struct {
 	world    *World
 	patience int // 0: endless
@@ -94,8 +95,8 @@ func TestAClassAlone(t *testing.T) {
 	}
 }
 
-// TestEveryClassActs: attackers attack, who means well does not, only some err, and crackers crack where
-// nobody stops them.
+// TestEveryClassActs: attackers attack, who means well does not, only some err, and crackers crack
+// where nobody stops them.
 func TestEveryClassActs(t *testing.T) {
 	w := play(Options{Size: small, Seed: 1}, 0).world
 	names := make(map[string]bool)
