@@ -98,8 +98,11 @@ func TestBansThatMissTheGoal(t *testing.T) {
 		{"nobody banned", traffic.Victim, traffic.Goal{}, traffic.Party{}, nil, 0},
 		{"proved, SIP ports", traffic.Victim, traffic.Goal{}, traffic.Party{Banned: true}, []string{"were banned"}, 1},
 		{
-			"proved, everything", traffic.Good, traffic.Goal{}, traffic.Party{Banned: true, Everything: true},
-			[]string{everything, "were banned"}, 1,
+			"proved, everything", traffic.Good,
+			traffic.Goal{},
+			traffic.Party{Banned: true, Everything: true},
+			[]string{everything, "were banned"},
+			1,
 		},
 		{"unproved, SIP ports", traffic.Victim, unproved, traffic.Party{Banned: true, Longest: time.Hour}, nil, 0},
 		{"unproved, everything", traffic.Victim, unproved, traffic.Party{Banned: true, Everything: true}, []string{everything}, 1},

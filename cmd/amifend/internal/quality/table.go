@@ -89,6 +89,7 @@ func (s section) write(out io.Writer, results []result) error {
 	skip := strings.Repeat("\t", strings.Count(s.columns, "\t"))
 	rows := 0
 
+	// The name of a tool stands over the first of its columns.
 	fmt.Fprintf(w, "\n%s\tparties", s.title)
 	for _, r := range results {
 		fmt.Fprintf(w, "\t| %s%s", r.name, skip)
@@ -107,6 +108,7 @@ func (s section) write(out io.Writer, results []result) error {
 		fmt.Fprintln(w)
 	}
 
+	// Nothing was written yet: a table without classes leaves no trace.
 	if rows == 0 {
 		return nil
 	}

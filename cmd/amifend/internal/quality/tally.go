@@ -51,6 +51,7 @@ func tallyOf(c *traffic.Class) tally {
 		t.addAttempts(p)
 		told = append(told, t.addAttacks(p)...)
 
+		// A spoofer has no address of its own that could be banned.
 		switch {
 		case c.Role == traffic.Good || c.Role == traffic.Victim:
 			t.addGood(c, p)
@@ -114,6 +115,7 @@ func (t *tally) addGood(c *traffic.Class, p *traffic.Party) {
 		t.wronged++
 	}
 
+	// A party with a typist and a stale phone is at fault: its alerts cannot be told apart.
 	alerts := p.Alerts["misconfigured_endpoint"]
 	t.misconfigured += alerts
 	switch {

@@ -23,6 +23,7 @@ func (w *World) customer(r *rand.Rand) netip.Addr {
 		return a
 	}
 
+	// Some neighbours are nobody's customers here.
 	w.given += 1 + r.Uint32N(4)
 	return v4(customers4 + w.given)
 }

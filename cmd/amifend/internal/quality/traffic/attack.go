@@ -26,6 +26,8 @@ func (a *Attack) reach(now int64) {
 	if !a.Told {
 		a.Before++
 	}
+
+	// From now on the attack is due: an alert has an hour to tell of it.
 	if a.Reached == mayGoUntold+1 {
 		a.enough = now
 	}
@@ -33,9 +35,11 @@ func (a *Attack) reach(now int64) {
 
 // miss takes back a login that a ban kept from the PBX.
 func (a *Attack) miss() {
+	// The caller notes each login before the tool judges it, so this one may have made the attack due.
 	if a.Reached == mayGoUntold+1 {
 		a.enough = 0
 	}
+
 	a.Reached--
 	if !a.Told {
 		a.Before--
@@ -111,6 +115,7 @@ func (p *Party) tellAttacks(d Decision) {
 
 	for _, a := range p.Attacks {
 		switch {
+		// It is told whole, with every account.
 		case server:
 			if a.Server == d.Server {
 				a.tell(d.At)

@@ -14,8 +14,8 @@ func crackers() []entry {
 	for _, t := range transports[:2] {
 		for _, right := range []int{3, 6, 12, 40} {
 			name := fmt.Sprintf("cracker, right at guess %d, %s", right, t)
-			if right == 3 {
-				name = Limit + name // a user with two typos, by the events
+			if right == 3 { // by the events a user with two typos
+				name = Limit + name
 			}
 			list = append(list, guessOf(name, Goal{}, func(_ *scene, g *guess) {
 				g.transport, g.right = t, right

@@ -72,6 +72,8 @@ func (l *line) current(now time.Duration, session uint64) request {
 func (s *scene) newLine(p *PBX, t ami.Transport) *line {
 	l := &line{pbx: p, transport: t, expiry: 55 * time.Minute, retry: time.Minute}
 	l.account, l.password = s.newAccount(p)
+
+	// A few phones keep a NAT's mapping open.
 	if s.IntN(25) == 0 {
 		l.expiry = 4 * time.Minute
 	}
@@ -100,6 +102,7 @@ func (a *Actor) phone(l *line) {
 			a.move(l)
 		}
 
+		// Between registrations nothing happens, unless the power goes out.
 		wait := a.register(l, session, &unanswered)
 		o := l.office
 		if o == nil || o.reboot == 0 || rebooted || a.elapsed()+wait < o.reboot {
@@ -150,6 +153,7 @@ func (a *Actor) move(l *line) {
 		return
 	}
 
+	// The provider gives the address to somebody else, with what is remembered about it.
 	before := a.from.Addr()
 	a.settle(anyPort(a.Rand, a.world.customer(a.Rand)))
 	a.world.free = append(a.world.free, before)
@@ -264,6 +268,7 @@ func offices() []entry {
 		{"reboot storms of 200 phones", Good, Goal{}, func(s *scene) {
 			for i := range 4 {
 				reboot, moved := s.sometime(6), netip.Addr{}
+				// Half of the lines come back with another address.
 				if i == 1 || i == 2 {
 					moved = s.customer(s.Rand)
 				}
@@ -323,6 +328,7 @@ func knownByAuthName(s *scene) {
 	}
 	s.newOffice(s.pbxs.byAuth, ami.TransportUDP, 20, named)
 
+	// Its first requests name no account that the PBX knows, and come in one burst.
 	reboot := s.sometime(6)
 	s.newOffice(s.pbxs.byAuth, ami.TransportUDP, 40, func(i int, l *line) {
 		named(i, l)
@@ -335,6 +341,7 @@ func users() []entry {
 	return []entry{
 		{"users with 2 to 4 typos, at home", Good, Goal{}, func(s *scene) {
 			for i := range s.Few * 3 {
+				// chan_sip phones use UDP.
 				pbx := []*PBX{s.pbxs.hosted, s.pbxs.legacy}[i/3%2]
 				l := s.newLine(pbx, ami.TransportUDP)
 				if pbx == s.pbxs.hosted {

@@ -34,6 +34,7 @@ func (w *World) Decided(d Decision) {
 	w.Alerts++
 	w.tellAttacks(d)
 
+	// An alert about a network is true if it is true of anybody there.
 	met, isTrue := false, false
 	var about *Party
 	for p := range w.parties(d.Prefix) {

@@ -66,6 +66,7 @@ func misconfiguredHomes(s *scene) {
 		l.wrongTo = l.wrongFrom + s.Stale
 		p := s.party()
 		p.Misconfigured = true
+
 		s.settled(p, l, s.customer(s.Rand))
 	}
 }
@@ -76,6 +77,7 @@ func misconfiguredHomes(s *scene) {
 func sharedSource(name string, users, strangers ami.Transport, n int) entry {
 	return entry{name, Good, Goal{}, func(s *scene) {
 		for range s.Few {
+			// The PBX sees one address for all of them.
 			var accounts []string
 			_, o := s.newOffice(s.pbxs.hosted, users, n, func(_ int, l *line) {
 				accounts = append(accounts, l.account)
@@ -88,6 +90,7 @@ func sharedSource(name string, users, strangers ami.Transport, n int) entry {
 					pbx: s.pbxs.hosted, transport: strangers, names: unknownAccount, n: 5,
 					gap: 10 * time.Second, onePort: true,
 				}
+				// One of them knows whom it is after.
 				if i == 7 {
 					h.names, h.n = always(accounts[s.IntN(n)]), 30
 				}

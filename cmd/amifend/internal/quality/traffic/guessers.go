@@ -45,6 +45,7 @@ func (a *Actor) guessAll(g guess) {
 		answered = ans != dropped
 		nonce = nonce || ans == refused
 
+		// An attacker with a password stops guessing.
 		if ans == accepted {
 			a.use(p, r)
 			return
@@ -116,6 +117,7 @@ func guessers() []entry {
 			g.rotate = true
 		}),
 		guessOf("password guesser, four servers", guessGoal, func(s *scene, g *guess) {
+			// All four have an account of this name.
 			for range 4 {
 				p, _ := s.newSystem(1)
 				g.pbxs = append(g.pbxs, p)
@@ -182,6 +184,7 @@ func ownerOf(name string, goal Goal, o owner) entry {
 				names = always(s.target(pbx))
 			}
 
+			// A scene's numbers are drawn here: a script must not change what others plan.
 			from, n := anyPort(s.Rand, stranger(s.Rand)), s.Scan
 			mine := request{account: own, password: password, transport: o.login}
 			s.start(p, from, s.sometime(1), func(a *Actor) {
@@ -270,6 +273,7 @@ func pausing(name string, n int, pause time.Duration, scan bool) entry {
 					pbx: s.pbxs.hosted, transport: ami.TransportUDP, n: n, gap: 2 * time.Second,
 					onePort: true,
 				}
+				// Each visit goes on where the last one ended.
 				for i, ok := 0, true; ok; i, ok = i+n, a.sleep(a.about(pause)) {
 					h.names = func(a *Actor, j int) string { return names(a, i+j) }
 					if scan {

@@ -46,6 +46,7 @@ func limits() []entry {
 				l.moves = 24 * time.Hour
 				s.home(l, s.customer(s.Rand))
 
+				// The owner's first login at a new address looks like a guess that was right.
 				h := hunt{pbx: l.pbx, transport: l.transport, names: always(l.account), n: 3}
 				h.gap = s.Span / 4
 				for range 100 {

@@ -19,6 +19,7 @@ type bystander struct {
 // phoneAt returns a kind of victim with one phone at a PBX.
 func phoneAt(name string, pbx func(*pbxs) *PBX) bystander {
 	return bystander{name, true, func(s *scene) netip.AddrPort {
+		// The port that an attacker tries first.
 		at := netip.AddrPortFrom(s.customer(s.Rand), 5060)
 		l := s.newLine(pbx(s.pbxs), ami.TransportUDP)
 		s.start(s.party(), at, 0, func(a *Actor) { a.phone(l) })
@@ -83,12 +84,14 @@ type names func(a *Actor, i int) netip.AddrPort
 
 // campaigns are the three facts of issue 9.
 func campaigns() []campaign {
+	// chan_sip believes the Via over every transport.
 	chanSIP := func(p *pbxs) (out []mask) {
 		for _, t := range transports {
 			out = append(out, mask{pbx: p.legacy, transport: t})
 		}
 		return out
 	}
+	// A source can be forged over UDP only.
 	udp := func(deaf bool) func(*pbxs) []mask {
 		return func(p *pbxs) []mask {
 			return []mask{{pbx: p.hosted, transport: ami.TransportUDP, deaf: deaf}}
@@ -103,7 +106,8 @@ func campaigns() []campaign {
 		},
 		{
 			"a spoofer", Forger, udp(true), 0,
-			[]plan{guessOne, sprayAll}, []plan{guessOne, sprayAll},
+			[]plan{guessOne, sprayAll},
+			[]plan{guessOne, sprayAll},
 		},
 		{
 			"a spoofer with an account", Forger, udp(false), 0,
@@ -140,6 +144,7 @@ func (c campaign) against(v bystander) entry {
 	return entry{fmt.Sprintf("%s, named by %s", v.name, c.name), Victim, goal, func(s *scene) {
 		for range max(1, s.Few/3) {
 			for _, m := range c.masks(s.pbxs) {
+				// Each plan has a victim of its own, so that none hides behind what another one does.
 				for _, plan := range c.plans {
 					at := v.add(s)
 					s.attack(c, m, plan, from(at.Addr()))
@@ -176,6 +181,7 @@ func (c campaign) network() entry {
 			net := netip.PrefixFrom(v4(customers4+s.given), 24)
 			s.given += 0x100
 
+			// A ban of the /24 would cut them off.
 			for range 2 {
 				s.home(s.newLine(m.pbx, ami.TransportUDP), inNet(s.Rand, net))
 			}
@@ -191,6 +197,7 @@ func (s *scene) attack(c campaign, m mask, make plan, victim names) {
 	p := s.extra(c.name, c.role)
 	p.Class.Part, p.Class.Goal = Naming, Goal{Attacks: true}
 
+	// Proved victims have logged in for hours when it begins.
 	script := make(s, p, m, victim)
 	s.start(p, anyPort(s.Rand, stranger(s.Rand)), s.sometime(6), script)
 }
@@ -205,6 +212,7 @@ func (a *Actor) guessAs(m mask, victim names, account func(*Actor, int) string, 
 			r.password = m.pbx.passwords[r.account]
 		}
 
+		// Who is deaf does not know that a guess was right, and goes on.
 		ans := a.attempt(func() answer { return a.loginAs(m, at, r) })
 		if ans == accepted && !m.deaf {
 			for range 12 {
@@ -263,6 +271,7 @@ func (a *Actor) accuse(m mask, victim names, own request, failing func(*Actor, i
 			a.sleep(time.Second)
 		}
 
+		// The success is what a ban of the victim would be based on.
 		a.sleep(30 * time.Second)
 		own.session = a.newSession()
 		a.attempt(func() answer { return a.loginAs(m, at, own) })
@@ -299,6 +308,7 @@ func vouch(s *scene, p *Party, m mask, victim names) func(*Actor) {
 		for i := range n {
 			own.session = a.newSession()
 			a.attempt(func() answer { return a.loginAs(m, victim(a, i), own) })
+			// Twelve new addresses an hour: issue 9 bounds what one account can prove to four.
 			if !a.sleep(a.about(5 * time.Minute)) {
 				return
 			}
@@ -317,6 +327,7 @@ func shelter(s *scene, p *Party, m mask, victim names) func(*Actor) {
 			own.session = a.newSession()
 			a.attempt(func() answer { return a.loginAs(m, at, own) })
 
+			// So few that no ban would follow even without the success.
 			for j := range 3 {
 				r := guessRequest(account, fmt.Sprint("guess", i, j), a.newSession())
 				a.attempt(func() answer { return a.loginAs(m, at, r) })

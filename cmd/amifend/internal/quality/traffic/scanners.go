@@ -183,6 +183,7 @@ func scanners() []entry {
 			h.names, h.transport = canary, ami.TransportTCP
 		}),
 		{"AMI brute force", Attacker, guessGoal, func(s *scene) {
+			// One name of which there is no user, and one of which there is.
 			h := hunt{pbx: s.pbxs.ami, transport: ami.TransportTCP, n: s.Scan}
 			h.gap = 200 * time.Millisecond
 			h.names = func(_ *Actor, i int) string { return []string{"admin", "freepbx"}[i/10%2] }

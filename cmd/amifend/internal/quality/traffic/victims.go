@@ -131,6 +131,7 @@ func forgedPhones() []entry {
 				s.start(s.party(), at, 0, func(a *Actor) { a.phone(l) })
 
 				f := p.of(forgery{pbx: l.pbx, accounts: unknownAccount})
+				// A forger who knows the phone's address may well guess its port.
 				f.victim = func(*Actor, int) netip.AddrPort { return at }
 				s.forger(s.sometime(6), func(a *Actor) { a.forgeAll(f) })
 			}
@@ -165,6 +166,7 @@ func forgedNetworks() []entry {
 					own = append(own, l.account)
 				})
 
+				// Packets with the office's own accounts look like phones with a wrong password.
 				theirs := func(a *Actor, _ int) string { return own[a.IntN(len(own))] }
 				for _, accounts := range []func(*Actor, int) string{unknownAccount, theirs} {
 					f := p.of(forgery{pbx: s.pbxs.hosted, accounts: accounts, victim: from(o.addr)})
@@ -199,6 +201,7 @@ func flooded(s *scene) {
 	f := forgery{pbx: s.pbxs.hosted, accounts: unknownAccount, n: s.FloodRate * 600}
 	f.gap = time.Second / time.Duration(s.FloodRate)
 	f.victim = func(a *Actor, i int) netip.AddrPort {
+		// A flood that is meant for these customers, too.
 		if i%10 == 0 {
 			return anyPort(a.Rand, v4(customers4+first+a.Uint32N(last-first+1)))
 		}
@@ -214,6 +217,7 @@ func flooded(s *scene) {
 // wholeNetworks adds a /24 and a /64 with two phones each, and forgers that send packets in the
 // name of every address there, the phones' too.
 func wholeNetworks(s *scene) {
+	// A /24 with no other customers, so that only these two phones are to be spared.
 	s.given = s.given&^0xff + 0x100
 	net4 := netip.PrefixFrom(v4(customers4+s.given), 24)
 	s.given += 0x100
