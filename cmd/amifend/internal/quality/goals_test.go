@@ -96,7 +96,13 @@ func TestBansThatMissTheGoal(t *testing.T) {
 		wronged int
 	}{
 		{"nobody banned", traffic.Victim, traffic.Goal{}, traffic.Party{}, nil, 0},
-		{"proved, SIP ports", traffic.Victim, traffic.Goal{}, traffic.Party{Banned: true}, []string{"were banned"}, 1},
+		{
+			"proved, SIP ports", traffic.Victim,
+			traffic.Goal{},
+			traffic.Party{Banned: true},
+			[]string{"were banned"},
+			1,
+		},
 		{
 			"proved, everything", traffic.Good,
 			traffic.Goal{},
@@ -104,17 +110,42 @@ func TestBansThatMissTheGoal(t *testing.T) {
 			[]string{everything, "were banned"},
 			1,
 		},
-		{"unproved, SIP ports", traffic.Victim, unproved, traffic.Party{Banned: true, Longest: time.Hour}, nil, 0},
-		{"unproved, everything", traffic.Victim, unproved, traffic.Party{Banned: true, Everything: true}, []string{everything}, 1},
-		{"unproved, short", traffic.Victim, short, traffic.Party{Banned: true, Longest: 10 * time.Minute}, nil, 0},
-		{"unproved, too long", traffic.Victim, short, traffic.Party{Banned: true, Longest: 11 * time.Minute}, []string{forHours}, 1},
-		{"an attacker", traffic.Attacker, traffic.Goal{}, traffic.Party{Banned: true, Everything: true}, nil, 0},
+		{
+			"unproved, SIP ports", traffic.Victim, unproved,
+			traffic.Party{Banned: true, Longest: time.Hour},
+			nil, 0,
+		},
+		{
+			"unproved, everything", traffic.Victim, unproved,
+			traffic.Party{Banned: true, Everything: true},
+			[]string{everything},
+			1,
+		},
+		{
+			"unproved, short", traffic.Victim, short,
+			traffic.Party{Banned: true, Longest: 10 * time.Minute},
+			nil, 0,
+		},
+		{
+			"unproved, too long", traffic.Victim, short,
+			traffic.Party{Banned: true, Longest: 11 * time.Minute},
+			[]string{forHours},
+			1,
+		},
+		{
+			"an attacker", traffic.Attacker,
+			traffic.Goal{},
+			traffic.Party{Banned: true, Everything: true},
+			nil, 0,
+		},
 	} {
-		c := &traffic.Class{Role: test.role, Goal: test.goal, Parties: []*traffic.Party{&test.party}}
+		c := &traffic.Class{Role: test.role, Goal: test.goal}
+		c.Parties = []*traffic.Party{&test.party}
 		got := missed(c)
 		same := slices.EqualFunc(got, test.want, strings.Contains)
 		if !same || tallyOf(c).wronged != test.wronged {
-			t.Errorf("%s: missed %q, %d wronged; want %q, %d", test.name, got, tallyOf(c).wronged, test.want, test.wronged)
+			t.Errorf("%s: missed %q, %d wronged; want %q, %d",
+				test.name, got, tallyOf(c).wronged, test.want, test.wronged)
 		}
 	}
 }
@@ -122,12 +153,15 @@ func TestBansThatMissTheGoal(t *testing.T) {
 // TestMisconfiguredEndpoints: alerts about parties that are at fault and about others are told
 // apart.
 func TestMisconfiguredEndpoints(t *testing.T) {
-	alerts := func(n int) map[string]int { return map[string]int{"misconfigured_endpoint": n, "suspect_login": 1} }
+	alerts := func(n int) map[string]int {
+		return map[string]int{"misconfigured_endpoint": n, "suspect_login": 1}
+	}
 	got := tallyOf(&traffic.Class{Role: traffic.Good, Parties: []*traffic.Party{
 		{Misconfigured: true, Alerts: alerts(2)}, {Misconfigured: true}, {Alerts: alerts(3)}, {},
 	}})
 
-	if got.misconfigured != 5 || got.notMisconfigured != 3 || got.atFault != 2 || got.atFaultUntold != 1 {
+	if got.misconfigured != 5 || got.notMisconfigured != 3 ||
+		got.atFault != 2 || got.atFaultUntold != 1 {
 		t.Errorf("%d alerts, %d about others, %d at fault, %d of them untold; want 5, 3, 2, 1",
 			got.misconfigured, got.notMisconfigured, got.atFault, got.atFaultUntold)
 	}
@@ -144,10 +178,10 @@ func TestTables(t *testing.T) {
 				}
 			}
 
-			// Plain forgers are shown by what becomes of their victims. Part Later has no forged
-			// packets.
+			// Plain forgers are shown by what becomes of their victims. Part Later has no forgers.
 			want := 1
-			if part == traffic.Plain && role == traffic.Forger || part == traffic.Later && role != traffic.Good && role != traffic.Attacker {
+			forged := role == traffic.Forger || role == traffic.Victim
+			if part == traffic.Plain && role == traffic.Forger || part == traffic.Later && forged {
 				want = 0
 			}
 			if n != want {

@@ -22,10 +22,13 @@ type tool interface {
 // through, as 1 and 0.
 func play(p tool, kind policy.Kind, seconds ...float64) string {
 	var out strings.Builder
+
 	for _, s := range seconds {
 		ev := recording.Event{Observation: policy.Observation{
-			At: begin.UnixNano() + int64(s*1e9), Source: netip.MustParseAddrPort("203.0.113.5:5060"), Kind: kind,
+			At: begin.UnixNano() + int64(s*1e9), Kind: kind,
+			Source: netip.MustParseAddrPort("203.0.113.5:5060"),
 		}}
+
 		if p.Hear(&ev, ev.Source.Addr()) {
 			out.WriteByte('1')
 		} else {
@@ -51,6 +54,7 @@ func TestRules(t *testing.T) {
 		"AutoBan":  func(allow []netip.Prefix) tool { return NewAutoBan(allow, silent) },
 		"classic":  func(allow []netip.Prefix) tool { return NewClassic(allow, silent) },
 	}
+
 	const failed = policy.KindInvalidAccountID
 	ten := strings.Repeat("1", 10)
 	for _, test := range []struct {
@@ -61,24 +65,50 @@ func TestRules(t *testing.T) {
 	}{
 		{"fail2ban", "the tenth bans", failed, every(0, 1, 12), ten + "00"},
 		{"fail2ban", "for ten minutes", failed, append(every(0, 0, 10), 599, 600), ten + "01"},
-		{"fail2ban", "then it counts anew", failed, append(every(0, 0, 10), append(every(600, 1, 10), 610)...), ten + ten + "0"},
+		{
+			"fail2ban", "then it counts anew", failed,
+			append(every(0, 0, 10), append(every(600, 1, 10), 610)...), ten + ten + "0",
+		},
 		{"fail2ban", "ten in eleven minutes are too slow", failed, every(0, 70, 20), ten + ten},
 		{"AutoBan", "the tenth bans", failed, every(0, 1, 12), ten + "00"},
-		{"AutoBan", "for twenty minutes, and on parole one more for two hours", failed, append(every(0, 0, 10), 1199, 1200, 8399, 8400), ten + "0101"},
-		{"AutoBan", "after the parole it counts anew", failed, append(every(0, 0, 10), every(2401, 0, 11)...), ten + ten + "0"},
-		{"AutoBan", "one each three minutes is too slow", failed, every(0, 180, 30), ten + ten + ten},
-		{"classic", "the next run of cron bans", failed, append(every(0, 1, 4), 119, 120, 1e7), "1111" + "100"},
+		{
+			"AutoBan", "for twenty minutes, and on parole one more for two hours", failed,
+			append(every(0, 0, 10), 1199, 1200, 8399, 8400), ten + "0101",
+		},
+		{
+			"AutoBan", "after the parole it counts anew", failed,
+			append(every(0, 0, 10), every(2401, 0, 11)...), ten + ten + "0",
+		},
+		{
+			"AutoBan", "one each three minutes is too slow", failed, every(0, 180, 30),
+			ten + ten + ten,
+		},
+		{
+			"classic", "the next run of cron bans", failed, append(every(0, 1, 4), 119, 120, 1e7),
+			"1111" + "100",
+		},
 		{"classic", "three are too few", failed, append(every(0, 1, 3), 1e6), "1111"},
-		{"fail2ban", "challenges are no failures", policy.KindChallengeSent, every(0, 1, 12), ten + "11"},
-		{"AutoBan", "successes are no failures", policy.KindSuccessfulAuth, every(0, 1, 12), ten + "11"},
-		{"classic", "challenges are no failures", policy.KindChallengeSent, every(0, 100, 12), ten + "11"},
+		{
+			"fail2ban", "challenges are no failures", policy.KindChallengeSent, every(0, 1, 12),
+			ten + "11",
+		},
+		{
+			"AutoBan", "successes are no failures", policy.KindSuccessfulAuth, every(0, 1, 12),
+			ten + "11",
+		},
+		{
+			"classic", "challenges are no failures", policy.KindChallengeSent, every(0, 100, 12),
+			ten + "11",
+		},
 	} {
 		if got := play(makers[test.tool](nil), test.kind, test.seconds...); got != test.want {
 			t.Errorf("%s: %s: got through %s, want %s", test.tool, test.name, got, test.want)
 		}
+
 		allowed := makers[test.tool]([]netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")})
 		if got := play(allowed, test.kind, test.seconds...); strings.Contains(got, "0") {
-			t.Errorf("%s: %s: an address on the allowlist: got through %s", test.tool, test.name, got)
+			t.Errorf("%s: %s: an address on the allowlist: got through %s",
+				test.tool, test.name, got)
 		}
 	}
 }
@@ -103,7 +133,8 @@ func TestBanOfWhomTheEventNames(t *testing.T) {
 	silent := func(int64, netip.Prefix, time.Duration) {}
 
 	for name, p := range map[string]tool{
-		"fail2ban": NewFail2ban(nil, silent), "AutoBan": NewAutoBan(nil, silent), "classic": NewClassic(nil, silent),
+		"fail2ban": NewFail2ban(nil, silent), "AutoBan": NewAutoBan(nil, silent),
+		"classic": NewClassic(nil, silent),
 	} {
 		hear := func(second int, source netip.Addr) bool {
 			return p.Hear(&recording.Event{Observation: policy.Observation{

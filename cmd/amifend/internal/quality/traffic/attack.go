@@ -35,7 +35,8 @@ func (a *Attack) reach(now int64) {
 
 // miss takes back a login that a ban kept from the PBX.
 func (a *Attack) miss() {
-	// The caller notes each login before the tool judges it, so this one may have made the attack due.
+	// The caller notes each login before the tool judges it, so this one may have made the attack
+	// due.
 	if a.Reached == mayGoUntold+1 {
 		a.enough = 0
 	}

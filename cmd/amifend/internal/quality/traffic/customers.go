@@ -1,7 +1,6 @@
 package traffic
 
 import (
-	"fmt"
 	"net/netip"
 	"time"
 
@@ -177,36 +176,6 @@ func (s *scene) newOffice(
 	return party, o
 }
 
-// mistaken is somebody who sets up a phone: typos at human pace, then right.
-func (a *Actor) mistaken(l *line, typos int, name bool) {
-	for range typos {
-		r := l.request(a.newSession())
-		r.password = "typo"
-		if name {
-			r.account = fmt.Sprint(r.account, a.IntN(10))
-		}
-		a.login(l.pbx, r)
-		a.sleep(a.about(40 * time.Second))
-	}
-
-	a.phone(l)
-}
-
-// mistakenTwice is somebody with two typos whose phone tries each password twice, then right.
-func (a *Actor) mistakenTwice(l *line) {
-	for range 2 {
-		for range 2 {
-			r := l.request(a.newSession())
-			r.password = "typo"
-			a.login(l.pbx, r)
-			a.sleep(a.about(200 * time.Millisecond))
-		}
-		a.sleep(a.about(40 * time.Second))
-	}
-
-	a.phone(l)
-}
-
 // transports are those of phones.
 var transports = []ami.Transport{ami.TransportUDP, ami.TransportTCP, ami.TransportTLS}
 
@@ -334,48 +303,6 @@ func knownByAuthName(s *scene) {
 		named(i, l)
 		l.office.reboot, l.office.within = reboot, 10*time.Second
 	})
-}
-
-// users make mistakes when they set up a phone.
-func users() []entry {
-	return []entry{
-		{"users with 2 to 4 typos, at home", Good, Goal{}, func(s *scene) {
-			for i := range s.Few * 3 {
-				// chan_sip phones use UDP.
-				pbx := []*PBX{s.pbxs.hosted, s.pbxs.legacy}[i/3%2]
-				l := s.newLine(pbx, ami.TransportUDP)
-				if pbx == s.pbxs.hosted {
-					l.transport = transports[i%3]
-				}
-
-				p, at := s.party(), anyPort(s.Rand, s.customer(s.Rand))
-				s.start(p, at, s.sometime(1), func(a *Actor) { a.mistaken(l, 2+i%3, false) })
-			}
-		}},
-		{"users with 2 to 4 typos, in offices", Good, Goal{}, func(s *scene) {
-			for i := range s.Few * 3 {
-				t := transports[i%3]
-				party, o := s.newOffice(s.pbxs.hosted, t, 5, nil)
-				l := s.newLine(s.pbxs.hosted, t)
-				at := anyPort(s.Rand, o.addr)
-				s.start(party, at, s.sometime(6), func(a *Actor) { a.mistaken(l, 2+i%3, false) })
-			}
-		}},
-		{"users with 2 typos, each tried twice by the phone", Good, Goal{}, func(s *scene) {
-			for i := range s.Few * 3 {
-				l := s.newLine(s.pbxs.hosted, transports[i%3])
-				p, at := s.party(), anyPort(s.Rand, s.customer(s.Rand))
-				s.start(p, at, s.sometime(1), func(a *Actor) { a.mistakenTwice(l) })
-			}
-		}},
-		{"users with a typo in the name", Good, Goal{}, func(s *scene) {
-			for i := range s.Few {
-				l := s.newLine(s.pbxs.hosted, transports[i%3])
-				p, at := s.party(), anyPort(s.Rand, s.customer(s.Rand))
-				s.start(p, at, s.sometime(1), func(a *Actor) { a.mistaken(l, 1+i%2, true) })
-			}
-		}},
-	}
 }
 
 // stalePhones adds offices of which one phone is at fault from some day on, until somebody mends

@@ -144,7 +144,8 @@ func (c campaign) against(v bystander) entry {
 	return entry{fmt.Sprintf("%s, named by %s", v.name, c.name), Victim, goal, func(s *scene) {
 		for range max(1, s.Few/3) {
 			for _, m := range c.masks(s.pbxs) {
-				// Each plan has a victim of its own, so that none hides behind what another one does.
+				// Each plan has a victim of its own, so that none hides behind what another one
+				// does.
 				for _, plan := range c.plans {
 					at := v.add(s)
 					s.attack(c, m, plan, from(at.Addr()))

@@ -31,7 +31,10 @@ func attacking(t Tool, role Role, service policy.Service) (*Actor, *PBX) {
 
 	pbx := newPBX(0, service)
 	pbx.passwords["1001"] = "right"
-	a := &Actor{Rand: rand.New(rand.NewPCG(1, 1)), world: w, party: p, yield: func(int64) bool { return true }}
+	a := &Actor{
+		Rand: rand.New(rand.NewPCG(1, 1)), world: w, party: p,
+		yield: func(int64) bool { return true },
+	}
 	a.settle(netip.AddrPortFrom(attackerAddr, 40000))
 	return a, pbx
 }
@@ -47,15 +50,18 @@ func TestMaddrAtChanSIP(t *testing.T) {
 		a, pbx := attacking(r, Attacker, policy.ServiceSIP)
 		victim := netip.AddrPortFrom(namedAddr, 47825)
 
-		got := a.loginAs(mask{pbx: pbx, transport: transport}, victim, request{account: "1001", password: "wrong"})
+		m := mask{pbx: pbx, transport: transport}
+		got := a.loginAs(m, victim, request{account: "1001", password: "wrong"})
 		if got != refused {
-			t.Errorf("%v: the attacker gets answer %d, want that the login is refused", transport, got)
+			t.Errorf("%v: the attacker gets answer %d, want that the login is refused",
+				transport, got)
 		}
 		if want := want[first[transport]:][:2]; !slices.Equal(r.heard, want) {
 			t.Errorf("%v:\ngot  %q\nwant %q", transport, r.heard, want)
 		}
 		if r.last.Source != victim || r.last.Transport != transport || r.source != attackerAddr {
-			t.Errorf("%v: the event names %v over %v, the packet is from %v", transport, r.last.Source, r.last.Transport, r.source)
+			t.Errorf("%v: the event names %v over %v, the packet is from %v",
+				transport, r.last.Source, r.last.Transport, r.source)
 		}
 	}
 }
@@ -80,7 +86,8 @@ func TestMaddrAtPJSIP(t *testing.T) {
 	}
 
 	if !slices.Equal(r.heard, want) {
-		t.Errorf("\ngot  %s\nwant %s", strings.Join(r.heard, "\n     "), strings.Join(want, "\n     "))
+		t.Errorf("\ngot  %s\nwant %s",
+			strings.Join(r.heard, "\n     "), strings.Join(want, "\n     "))
 	}
 	if r.source != victim.Addr() {
 		t.Errorf("the packet is from %v, want the forged %v", r.source, victim.Addr())
@@ -125,13 +132,15 @@ func TestWhomABanStops(t *testing.T) {
 		at := func(*Actor, int) netip.AddrPort { return netip.AddrPortFrom(namedAddr, 5060) }
 		a.guessAs(mask{pbx: pbx, transport: ami.TransportUDP}, at, always("1001"), 10, 0)
 		if got := a.party.Admitted; got != test.want || a.party.Offered != 10 {
-			t.Errorf("%v: %d of %d logins reached the PBX, want %d of 10", test.service, got, a.party.Offered, test.want)
+			t.Errorf("%v: %d of %d logins reached the PBX, want %d of 10",
+				test.service, got, a.party.Offered, test.want)
 		}
 		if got := a.party.Attacks[0].Reached; got != test.want {
 			t.Errorf("%v: %d logins on the account, want %d", test.service, got, test.want)
 		}
 		if !victim.Banned || a.party.Banned {
-			t.Errorf("%v: victim banned %t, attacker banned %t; want true, false", test.service, victim.Banned, a.party.Banned)
+			t.Errorf("%v: victim banned %t, attacker banned %t; want true, false",
+				test.service, victim.Banned, a.party.Banned)
 		}
 	}
 }
@@ -149,18 +158,69 @@ func TestAttackIsTold(t *testing.T) {
 		server  bool
 	}{
 		{"no alert", 21, 0, Decision{Alert: "bans_full"}, true, false, false},
-		{"so few that a ban was answer enough", 20, 0, Decision{Alert: "bans_full"}, false, false, false},
-		{"the account", 21, 0, Decision{Alert: "account_attacked", Account: "1001"}, true, true, true},
-		{"the account, early", 2, 0, Decision{Alert: "account_attacked", Account: "1001"}, false, true, true},
-		{"the account, too late", 21, 2 * time.Hour, Decision{Alert: "account_attacked", Account: "1001"}, true, false, false},
-		{"another account", 21, 0, Decision{Alert: "account_attacked", Account: "1002"}, true, false, false},
-		{"the account of another server", 21, 0, Decision{Alert: "account_attacked", Account: "1001", Server: 1}, true, false, false},
+		{
+			"so few that a ban was answer enough", 20, 0,
+			Decision{Alert: "bans_full"},
+			false,
+			false, false,
+		},
+		{
+			"the account", 21, 0,
+			Decision{Alert: "account_attacked", Account: "1001"},
+			true, true,
+			true,
+		},
+		{
+			"the account, early", 2, 0,
+			Decision{Alert: "account_attacked", Account: "1001"},
+			false,
+			true, true,
+		},
+		{
+			"the account, too late", 21, 2 * time.Hour,
+			Decision{Alert: "account_attacked", Account: "1001"},
+			true, false, false,
+		},
+		{
+			"another account", 21, 0,
+			Decision{Alert: "account_attacked", Account: "1002"},
+			true,
+			false, false,
+		},
+		{
+			"the account of another server", 21, 0,
+			Decision{Alert: "account_attacked", Account: "1001", Server: 1},
+			true, false, false,
+		},
 		{"the server", 21, 0, Decision{Alert: "server_attacked"}, true, true, true},
-		{"another server", 21, 0, Decision{Alert: "server_attacked", Server: 1}, true, false, false},
-		{"the name", 21, 0, Decision{Alert: "proved_source_guessing", Prefix: about}, true, true, true},
-		{"the name, but a phone's fault", 21, 0, Decision{Alert: "misconfigured_endpoint", Prefix: about, Account: "1001"}, true, false, false},
-		{"nobody's name", 21, 0, Decision{Alert: "proved_source_guessing", Prefix: netip.MustParsePrefix("8.8.8.8/32")}, true, false, false},
-		{"another account, in the name", 21, 0, Decision{Alert: "spoof_suspected", Prefix: about, Account: "1002"}, true, false, false},
+		{
+			"another server", 21, 0,
+			Decision{Alert: "server_attacked", Server: 1},
+			true, false,
+			false,
+		},
+		{
+			"the name", 21, 0,
+			Decision{Alert: "proved_source_guessing", Prefix: about},
+			true, true,
+			true,
+		},
+		{
+			"the name, but a phone's fault", 21, 0,
+			Decision{Alert: "misconfigured_endpoint", Prefix: about, Account: "1001"},
+			true, false,
+			false,
+		},
+		{
+			"nobody's name", 21, 0,
+			Decision{Alert: "proved_source_guessing", Prefix: netip.MustParsePrefix("8.8.8.8/32")},
+			true, false, false,
+		},
+		{
+			"another account, in the name", 21, 0,
+			Decision{Alert: "spoof_suspected", Prefix: about, Account: "1002"},
+			true, false, false,
+		},
 	} {
 		a, pbx := attacking(&recorder{}, Attacker, policy.ServiceSIP)
 		at := func(*Actor, int) netip.AddrPort { return netip.AddrPortFrom(namedAddr, 5060) }
@@ -173,11 +233,12 @@ func TestAttackIsTold(t *testing.T) {
 			t.Fatalf("%s: attacks %+v, %+v", test.name, account, server)
 		}
 		if account.Due() != test.due || account.Told != test.account || server.Told != test.server {
-			t.Errorf("%s: due %t, told of the account %t, of the server %t; want %t, %t, %t", test.name,
-				account.Due(), account.Told, server.Told, test.due, test.account, test.server)
+			t.Errorf("%s: due %t, told of the account %t, of the server %t; want %t, %t, %t",
+				test.name, account.Due(), account.Told, server.Told, test.due, test.account, test.server)
 		}
 		if account.Before != test.logins {
-			t.Errorf("%s: %d logins before the alert, want %d", test.name, account.Before, test.logins)
+			t.Errorf("%s: %d logins before the alert, want %d",
+				test.name, account.Before, test.logins)
 		}
 	}
 }
@@ -185,13 +246,14 @@ func TestAttackIsTold(t *testing.T) {
 // TestCrackedInAnothersName: an alert about the name, or about nobody, tells of the account that
 // was cracked, if it names it.
 func TestCrackedInAnothersName(t *testing.T) {
+	about, nobody := netip.PrefixFrom(namedAddr, 32), netip.MustParsePrefix("8.8.8.8/32")
 	for alert, want := range map[Decision]bool{
-		{Alert: "compromised_account", Prefix: netip.PrefixFrom(namedAddr, 32), Account: "1001"}:       true,
-		{Alert: "suspect_login", Account: "1001"}:                                                      true,
-		{Alert: "compromised_account", Prefix: netip.PrefixFrom(namedAddr, 32), Account: "1002"}:       false,
-		{Alert: "compromised_account", Prefix: netip.MustParsePrefix("8.8.8.8/32"), Account: "1001"}:   false,
-		{Alert: "account_attacked", Prefix: netip.PrefixFrom(namedAddr, 32), Account: "1001"}:          false,
-		{Alert: "misconfigured_endpoint", Prefix: netip.PrefixFrom(namedAddr, 32), Account: "whoever"}: false,
+		{Alert: "compromised_account", Prefix: about, Account: "1001"}:       true,
+		{Alert: "suspect_login", Account: "1001"}:                            true,
+		{Alert: "compromised_account", Prefix: about, Account: "1002"}:       false,
+		{Alert: "compromised_account", Prefix: nobody, Account: "1001"}:      false,
+		{Alert: "account_attacked", Prefix: about, Account: "1001"}:          false,
+		{Alert: "misconfigured_endpoint", Prefix: about, Account: "whoever"}: false,
 	} {
 		a, pbx := attacking(&recorder{}, Attacker, policy.ServiceSIP)
 		at := func(*Actor, int) netip.AddrPort { return netip.AddrPortFrom(namedAddr, 5060) }
@@ -208,9 +270,14 @@ func TestCrackedInAnothersName(t *testing.T) {
 	}
 }
 
+// naming returns a filter for the classes whose names contain some text.
+func naming(text string) func(string) bool {
+	return func(class string) bool { return strings.Contains(class, text) }
+}
+
 // TestNamedVictims: each kind of victim is as it should be, and somebody names it.
 func TestNamedVictims(t *testing.T) {
-	w := New(Options{Size: small, Seed: 1, Only: func(class string) bool { return strings.Contains(class, "named by") }})
+	w := New(Options{Size: small, Seed: 1, Only: naming("named by")})
 	l := &listener{world: w, failed: make(map[*Party]int), proved: make(map[*Party]int)}
 	w.Run(l)
 
@@ -221,7 +288,8 @@ func TestNamedVictims(t *testing.T) {
 		}
 		kinds++
 		// Whoever is named in turn may be spared: an attacker ends once it has the password.
-		one := !strings.HasPrefix(c.Name, "phones of a network") && !strings.HasPrefix(c.Name, "strangers in turn")
+		one := !strings.HasPrefix(c.Name, "phones of a network") &&
+			!strings.HasPrefix(c.Name, "strangers in turn")
 		chanSIP := strings.Contains(c.Name, "named by maddr at chan_sip")
 		if c.Goal.SIPOnly && chanSIP != (c.Goal.Longest == 10*time.Minute) {
 			t.Errorf("%s: a ban may last %v", c.Name, c.Goal.Longest)
@@ -238,7 +306,8 @@ func TestNamedVictims(t *testing.T) {
 				t.Errorf("%s, party %d: it fails itself", c.Name, i)
 			}
 			if strings.HasPrefix(c.Name, "office") && p.Failures < 20 {
-				t.Errorf("%s, party %d: %d failures, want those of a stale phone and of typos", c.Name, i, p.Failures)
+				t.Errorf("%s, party %d: %d failures, want those of a stale phone and of typos",
+					c.Name, i, p.Failures)
 			}
 		}
 	}
@@ -270,7 +339,7 @@ func (l *listener) Hear(ev *recording.Event, _ netip.Addr) bool {
 // names.
 func TestSharedSources(t *testing.T) {
 	r := &byTransport{seen: make(map[string]int)}
-	w := New(Options{Size: small, Seed: 1, Only: func(class string) bool { return strings.Contains(class, "hostile web page") }})
+	w := New(Options{Size: small, Seed: 1, Only: naming("hostile web page")})
 	w.Run(r)
 
 	if r.seen["SuccessfulAuth UDP"] == 0 || r.seen["InvalidAccountID WSS"] == 0 {

@@ -27,17 +27,20 @@ func (r *recorder) Hear(ev *recording.Event, source netip.Addr) bool {
 }
 
 func describe(ev *recording.Event) string {
-	return fmt.Sprintf("%s %s %s password=%t", ev.Service, ev.Kind, ev.Account.Bytes(), ev.Password)
+	return fmt.Sprintf("%s %s %s password=%t",
+		ev.Service, ev.Kind, ev.Account.Bytes(), ev.Password)
 }
 
 // captured returns what a real Asterisk told of a source.
 func captured(t *testing.T, file, source string) []string {
 	t.Helper()
-	set, err := recording.Open([]string{"../../../../../ami/testdata/captures/" + file}, recording.Options{})
+	name := "../../../../../ami/testdata/captures/" + file
+	set, err := recording.Open([]string{name}, recording.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer set.Close()
+
 	var out []string
 	if err := set.Play(t.Context(), func(ev *recording.Event) {
 		if ev.Source.Addr() == netip.MustParseAddr(source) {
@@ -58,7 +61,10 @@ var nobody = &Party{Class: &Class{Role: Forger}}
 // raised returns what the PBXs of the suite tell of requests.
 func raised(p *PBX, from string, gap time.Duration, requests ...request) []string {
 	r := &recorder{}
-	w := &World{tool: r, hasher: policy.NewHasher(0), now: begin.UnixNano(), attacked: make(map[target]int64)}
+	w := &World{
+		tool: r, hasher: policy.NewHasher(0), now: begin.UnixNano(),
+		attacked: make(map[target]int64),
+	}
 	addr := netip.MustParseAddr(from)
 
 	for _, req := range requests {
@@ -80,36 +86,78 @@ func TestPBXTellsWhatARealOneDoes(t *testing.T) {
 	with := func(name, password string, fresh bool) request {
 		return request{account: name, credentials: true, password: password, fresh: fresh}
 	}
-	const basic, chanSIP, success, manager = "01_basic_udp4_steps.ami", "20_asterisk16_chan_sip.ami",
-		"21_asterisk16_chan_sip_success_and_forgery.ami", "05_ami_service_events.ami"
+	const (
+		basic   = "01_basic_udp4_steps.ami"
+		chanSIP = "20_asterisk16_chan_sip.ami"
+		success = "21_asterisk16_chan_sip_success_and_forgery.ami"
+		manager = "05_ami_service_events.ami"
+	)
+
 	for _, test := range []struct {
 		name, file, source string
 		service            policy.Service
 		first, n           int // which of the events of the source; n of 0 are all
 		requests           []request
 	}{
-		{"unknown, bare", basic, "198.51.100.11", policy.ServicePJSIP, 0, 0, []request{bare("nouser1")}},
-		{"unknown, made-up nonce", basic, "198.51.100.12", policy.ServicePJSIP, 0, 0, []request{with("nouser2", "x", false)}},
-		{"unknown, full login", basic, "198.51.100.13", policy.ServicePJSIP, 0, 0, []request{bare("nouser3"), with("nouser3", "x", true)}},
-		{"wrong password", basic, "198.51.100.14", policy.ServicePJSIP, 0, 0, []request{bare("1001"), with("1001", "x", true)}},
-		{"right password", basic, "198.51.100.15", policy.ServicePJSIP, 0, 0, []request{bare("1001"), with("1001", "right", true)}},
+		{
+			"unknown, bare", basic, "198.51.100.11", policy.ServicePJSIP, 0, 0,
+			[]request{bare("nouser1")},
+		},
+		{
+			"unknown, made-up nonce", basic, "198.51.100.12", policy.ServicePJSIP, 0, 0,
+			[]request{with("nouser2", "x", false)},
+		},
+		{
+			"unknown, full login", basic, "198.51.100.13", policy.ServicePJSIP, 0, 0,
+			[]request{bare("nouser3"), with("nouser3", "x", true)},
+		},
+		{
+			"wrong password", basic, "198.51.100.14", policy.ServicePJSIP, 0, 0,
+			[]request{bare("1001"), with("1001", "x", true)},
+		},
+		{
+			"right password", basic, "198.51.100.15", policy.ServicePJSIP, 0, 0,
+			[]request{bare("1001"), with("1001", "right", true)},
+		},
 		{"known, bare", basic, "198.51.100.16", policy.ServicePJSIP, 0, 0, []request{bare("1001")}},
-		{"known, made-up nonce", basic, "198.51.100.17", policy.ServicePJSIP, 0, 0, []request{with("1001", "x", false)}},
-		{"chan_sip, unknown, full login", chanSIP, "198.51.100.11", policy.ServiceSIP, 0, 2, []request{bare("nou3"), with("nou3", "x", true)}},
-		{"chan_sip, wrong password", chanSIP, "198.51.100.11", policy.ServiceSIP, 2, 2, []request{bare("1001"), with("1001", "x", true)}},
-		{"chan_sip, made-up nonce", chanSIP, "198.51.100.10", policy.ServiceSIP, 2, 2, []request{bare("1001"), with("1001", "x", false)}},
-		{"chan_sip, right password", success, "198.51.100.11", policy.ServiceSIP, 0, 2, []request{bare("1001"), with("1001", "right", true)}},
-		{"AMI, unknown user, wrong password", manager, "198.51.100.40", policy.ServiceAMI, 0, 2, []request{
-			with("nosuch", "x", false), with("sec", "x", false),
-		}},
-		{"AMI, right password", manager, "198.51.100.41", policy.ServiceAMI, 0, 1, []request{with("sec", "right", false)}},
+		{
+			"known, made-up nonce", basic, "198.51.100.17", policy.ServicePJSIP, 0, 0,
+			[]request{with("1001", "x", false)},
+		},
+		{
+			"chan_sip, unknown, full login", chanSIP, "198.51.100.11", policy.ServiceSIP, 0, 2,
+			[]request{bare("nou3"), with("nou3", "x", true)},
+		},
+		{
+			"chan_sip, wrong password", chanSIP, "198.51.100.11", policy.ServiceSIP, 2, 2,
+			[]request{bare("1001"), with("1001", "x", true)},
+		},
+		{
+			"chan_sip, made-up nonce", chanSIP, "198.51.100.10", policy.ServiceSIP, 2, 2,
+			[]request{bare("1001"), with("1001", "x", false)},
+		},
+		{
+			"chan_sip, right password", success, "198.51.100.11", policy.ServiceSIP, 0, 2,
+			[]request{bare("1001"), with("1001", "right", true)},
+		},
+		{
+			"AMI, unknown user, wrong password", manager, "198.51.100.40", policy.ServiceAMI, 0, 2,
+			[]request{with("nosuch", "x", false), with("sec", "x", false)},
+		},
+		{
+			"AMI, right password", manager, "198.51.100.41", policy.ServiceAMI, 0, 1,
+			[]request{with("sec", "right", false)},
+		},
 	} {
 		want := captured(t, test.file, test.source)[test.first:]
 		if test.n > 0 {
 			want = want[:test.n]
 		}
-		if got := raised(pbx(test.service), test.source, time.Millisecond, test.requests...); !slices.Equal(got, want) {
-			t.Errorf("%s:\ngot  %s\nwant %s", test.name, strings.Join(got, "\n     "), strings.Join(want, "\n     "))
+
+		got := raised(pbx(test.service), test.source, time.Millisecond, test.requests...)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s:\ngot  %s\nwant %s",
+				test.name, strings.Join(got, "\n     "), strings.Join(want, "\n     "))
 		}
 	}
 }
@@ -119,6 +167,7 @@ func TestPBXTellsWhatARealOneDoes(t *testing.T) {
 func TestHeldBack(t *testing.T) {
 	p := newPBX(0, policy.ServicePJSIP)
 	p.byAuth = true
+
 	var requests []request
 	for i := range 8 {
 		requests = append(requests, request{account: fmt.Sprint("uu", i)})
@@ -146,7 +195,11 @@ func TestLoginByAuthName(t *testing.T) {
 	r := request{account: "+49301001", authUser: "1001", transport: ami.TransportUDP}
 	answered := r
 	answered.credentials, answered.password, answered.fresh = true, "right", true
-	want := []string{"PJSIP ChallengeSent <unknown> password=false", "PJSIP SuccessfulAuth 1001 password=true"}
+
+	want := []string{
+		"PJSIP ChallengeSent <unknown> password=false",
+		"PJSIP SuccessfulAuth 1001 password=true",
+	}
 	if got := raised(p, "10.1.0.1", time.Millisecond, r, answered); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -26,8 +26,8 @@ type wall struct {
 func (t *wall) Hear(ev *recording.Event, source netip.Addr) bool {
 	from := ev.Source.Addr().As16()
 	for _, n := range []uint64{
-		uint64(ev.At), ev.Session, uint64(ev.Kind), uint64(ev.Source.Port()), uint64(from[15]), uint64(from[7]),
-		uint64(ev.Transport),
+		uint64(ev.At), ev.Session, uint64(ev.Kind), uint64(ev.Source.Port()), uint64(from[15]),
+		uint64(from[7]), uint64(ev.Transport),
 	} {
 		t.sum = (t.sum ^ n) * 0x100000001b3 // FNV-1a, by words
 	}
@@ -48,7 +48,10 @@ func (t *wall) Hear(ev *recording.Event, source netip.Addr) bool {
 }
 
 // small is enough traffic to see every class at work.
-var small = Size{Span: 30 * time.Hour, Homes: 20, Few: 1, Crowd: 20, Hosts: 20, Scan: 50, Stale: 3 * time.Hour, FloodRate: 5}
+var small = Size{
+	Span: 30 * time.Hour, Homes: 20, Few: 1, Crowd: 20, Hosts: 20, Scan: 50,
+	Stale: 3 * time.Hour, FloodRate: 5,
+}
 
 func play(o Options, patience int) *wall {
 	w := New(o)
@@ -62,7 +65,8 @@ func play(o Options, patience int) *wall {
 // TestSameSeed: a seed gives the same events, another one others.
 func TestSameSeed(t *testing.T) {
 	some := func(class string) bool { return strings.ContainsAny(class[:1], "hcp") }
-	a, b := play(Options{Size: small, Seed: 1, Only: some}, 4), play(Options{Size: small, Seed: 1, Only: some}, 4)
+	a := play(Options{Size: small, Seed: 1, Only: some}, 4)
+	b := play(Options{Size: small, Seed: 1, Only: some}, 4)
 	c := play(Options{Size: small, Seed: 2, Only: some}, 4)
 	if a.sum != b.sum || a.n != b.n {
 		t.Errorf("two runs of one seed: %d events (%x) and %d (%x)", a.n, a.sum, b.n, b.sum)
@@ -78,8 +82,10 @@ func TestSameSeed(t *testing.T) {
 // TestAClassAlone: a class plans the same when it is played alone.
 func TestAClassAlone(t *testing.T) {
 	const name = "password guesser, UDP"
-	together := play(Options{Size: small, Seed: 1, Only: func(class string) bool { return strings.Contains(class, "password") }}, 0).world
-	alone := play(Options{Size: small, Seed: 1, Only: func(class string) bool { return class == name }}, 0).world
+	only := func(class string) bool { return class == name }
+	together := play(Options{Size: small, Seed: 1, Only: naming("password")}, 0).world
+	alone := play(Options{Size: small, Seed: 1, Only: only}, 0).world
+
 	offered := func(w *World) (n int) {
 		for _, c := range w.Classes {
 			for _, p := range c.Parties {
@@ -122,7 +128,8 @@ func TestEveryClassActs(t *testing.T) {
 			t.Errorf("%s: %d attempts", c.Name, offered)
 		}
 		if c.Role == Attacker && admitted != offered {
-			t.Errorf("%s: %d of %d attempts reached a PBX, with nobody who bans", c.Name, admitted, offered)
+			t.Errorf("%s: %d of %d attempts reached a PBX, with nobody who bans",
+				c.Name, admitted, offered)
 		}
 		if cracks(c) != (cracked > 0) {
 			t.Errorf("%s: %d accounts cracked", c.Name, cracked)
@@ -173,7 +180,8 @@ func TestReactive(t *testing.T) {
 			switch c.Name {
 			case "password guesser, TCP":
 				if p.First != 4 || p.Admitted != 4 || !p.Banned {
-					t.Errorf("%s: %d attempts reached the PBX, %d up to the ban (%t); want 4", c.Name, p.Admitted, p.First, p.Banned)
+					t.Errorf("%s: %d attempts reached the PBX, %d up to the ban (%t); want 4",
+						c.Name, p.Admitted, p.First, p.Banned)
 				}
 			case "cracker, right at guess 3, UDP":
 				if len(p.Compromises) != 1 {
@@ -185,7 +193,8 @@ func TestReactive(t *testing.T) {
 				}
 			case "offices with one stale phone", "office of 200, forged":
 				if !p.Banned || p.Blocked < 30 {
-					t.Errorf("%s: banned is %t, %d requests blocked; want many", c.Name, p.Banned, p.Blocked)
+					t.Errorf("%s: banned is %t, %d requests blocked; want many",
+						c.Name, p.Banned, p.Blocked)
 				}
 			case "homes, TLS":
 				if p.Banned {
@@ -198,8 +207,9 @@ func TestReactive(t *testing.T) {
 
 // TestTruthOfAlerts: which alerts are true about whom.
 func TestTruthOfAlerts(t *testing.T) {
-	good, victim, bad := netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("10.1.0.2"), netip.MustParseAddr("1.1.1.1")
-	clumsy := netip.MustParseAddr("10.1.0.3")
+	good, victim := netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("10.1.0.2")
+	clumsy, bad := netip.MustParseAddr("10.1.0.3"), netip.MustParseAddr("1.1.1.1")
+
 	for _, test := range []struct {
 		alert, account string
 		about          netip.Addr
@@ -247,16 +257,20 @@ func TestTruthOfAlerts(t *testing.T) {
 		cracker := class(Attacker, bad)
 		cracker.compromised("1001", begin.UnixNano())
 		w.forged[victim], w.failed[clumsy] = true, true
-		w.attacked[target{0, "1001"}], w.attacked[target{0, ""}] = begin.UnixNano(), begin.UnixNano()
+		w.attacked[target{0, "1001"}] = begin.UnixNano()
+		w.attacked[target{0, ""}] = begin.UnixNano()
+
 		w.Decided(Decision{
-			At: begin.Add(test.late).UnixNano(), Prefix: netip.PrefixFrom(test.about, test.about.BitLen()), Alert: test.alert, Account: test.account,
+			At: begin.Add(test.late).UnixNano(), Prefix: netip.PrefixFrom(test.about, 32),
+			Alert: test.alert, Account: test.account,
 		})
 		wrong := len(w.FalseAlerts)
 		for _, c := range w.Classes {
 			wrong += len(c.FalseAlerts)
 		}
 		if (wrong == 0) != test.want || cracker.Compromises[0].Told != test.told {
-			t.Errorf("%s %q of %v: true is %t, told is %t; want %t, %t", test.alert, test.account, test.about, wrong == 0,
+			t.Errorf("%s %q of %v: true is %t, told is %t; want %t, %t",
+				test.alert, test.account, test.about, wrong == 0,
 				cracker.Compromises[0].Told, test.want, test.told)
 		}
 	}
@@ -277,7 +291,8 @@ func TestBanOfAPrefix(t *testing.T) {
 
 	w.Decided(Decision{Prefix: netip.MustParsePrefix("10.1.0.0/24"), Lasts: time.Hour})
 	if !there.Banned || gone.Banned || !bad.Banned {
-		t.Errorf("there %t, gone %t, attacker %t; want true, false, true", there.Banned, gone.Banned, bad.Banned)
+		t.Errorf("there %t, gone %t, attacker %t; want true, false, true",
+			there.Banned, gone.Banned, bad.Banned)
 	}
 
 	// What a ban was at worst stays so.
@@ -285,7 +300,9 @@ func TestBanOfAPrefix(t *testing.T) {
 		t.Errorf("from everything %t, for %v; want false, 1h", there.Everything, there.Longest)
 	}
 	for _, everything := range []bool{true, false} {
-		w.Decided(Decision{Prefix: netip.MustParsePrefix("10.1.0.7/32"), Everything: everything, Lasts: time.Minute})
+		d := Decision{Prefix: netip.MustParsePrefix("10.1.0.7/32"), Lasts: time.Minute}
+		d.Everything = everything
+		w.Decided(d)
 	}
 	if !there.Everything || there.Longest != time.Hour {
 		t.Errorf("from everything %t, for %v; want true, 1h", there.Everything, there.Longest)
@@ -295,13 +312,22 @@ func TestBanOfAPrefix(t *testing.T) {
 // TestForged: an event of a forged packet names the victim, and proves nothing.
 func TestForged(t *testing.T) {
 	r := &recorder{}
-	w := &World{tool: r, hasher: policy.NewHasher(0), forged: make(map[netip.Addr]bool), attacked: make(map[target]int64)}
+	w := &World{
+		tool: r, hasher: policy.NewHasher(0), forged: make(map[netip.Addr]bool),
+		attacked: make(map[target]int64),
+	}
 	a := &Actor{world: w, party: &Party{Class: newClass("forgers", Forger, Goal{}, 1)}}
 	victim := netip.MustParseAddrPort("10.1.0.7:5060")
 	p := newPBX(0, policy.ServicePJSIP)
 	p.passwords["1001"] = "right"
-	a.forge(p, victim, request{account: "1001", credentials: true, password: "right", transport: ami.TransportTLS})
-	if len(r.heard) != 1 || !strings.Contains(r.heard[0], "ChallengeSent") || !w.forged[victim.Addr()] || r.last.Stream || r.last.Source != victim {
-		t.Errorf("heard %q, forged %v", r.heard, w.forged)
+
+	a.forge(p, victim, request{
+		account: "1001", credentials: true, password: "right", transport: ami.TransportTLS,
+	})
+	if len(r.heard) != 1 || !strings.Contains(r.heard[0], "ChallengeSent") {
+		t.Errorf("heard %q, want one challenge", r.heard)
+	}
+	if !w.forged[victim.Addr()] || r.last.Stream || r.last.Source != victim {
+		t.Errorf("forged %v, over a stream %t, source %v", w.forged, r.last.Stream, r.last.Source)
 	}
 }
