@@ -101,20 +101,18 @@ func campaigns() []campaign {
 	return []campaign{
 		{
 			"maddr at chan_sip", Attacker, chanSIP, 10 * time.Minute,
-			[]plan{guessOne, sprayAll, accuseByOwn, accuseBriefly, accuseByOthers, crackOne},
-			[]plan{guessOne, sprayAll, crackOne, vouch, shelter},
+			append(blind(), accuseByOwn, accuseBriefly, accuseByOthers, crackOne),
+			[]plan{guessOne, sprayAll, scanAll, crackOne, vouch, shelter, anything},
 		},
 		{
 			"a spoofer", Forger, udp(true), 0,
-			[]plan{guessOne, sprayAll},
-			[]plan{guessOne, sprayAll},
+			blind(),
+			[]plan{guessOne, sprayAll, scanAll, anything},
 		},
 		{
 			"a spoofer with an account", Forger, udp(false), 0,
-			[]plan{
-				guessOne, sprayAll, accuseByOwn, accuseBriefly, accuseByOthers, crackOne, shelter,
-			},
-			[]plan{guessOne, sprayAll, crackOne, vouch, shelter},
+			append(blind(), accuseByOwn, accuseBriefly, accuseByOthers, crackOne, shelter),
+			[]plan{guessOne, sprayAll, scanAll, crackOne, vouch, shelter, anything},
 		},
 	}
 }
@@ -201,142 +199,4 @@ func (s *scene) attack(c campaign, m mask, make plan, victim names) {
 	// Proved victims have logged in for hours when it begins.
 	script := make(s, p, m, victim)
 	s.start(p, anyPort(s.Rand, stranger(s.Rand)), s.sometime(6), script)
-}
-
-// guessAs guesses passwords in others' names, n of them; the one of number right is the right one.
-// The attacker uses the account then, in the name that got in.
-func (a *Actor) guessAs(m mask, victim names, account func(*Actor, int) string, n, right int) {
-	for i := range n {
-		at := victim(a, i)
-		r := guessRequest(account(a, i), fmt.Sprint("guess", i), a.newSession())
-		if i+1 == right {
-			r.password = m.pbx.passwords[r.account]
-		}
-
-		// Who is deaf does not know that a guess was right, and goes on.
-		ans := a.attempt(func() answer { return a.loginAs(m, at, r) })
-		if ans == accepted && !m.deaf {
-			for range 12 {
-				if !a.sleep(a.about(30 * time.Minute)) {
-					return
-				}
-				r.session = a.newSession()
-				a.loginAs(m, at, r)
-			}
-			return
-		}
-		if !a.sleep(a.about(time.Second)) {
-			return
-		}
-	}
-}
-
-// guessRequest returns a login under a Call-ID of its own.
-func guessRequest(account, password string, session uint64) request {
-	return request{account: account, password: password, session: session}
-}
-
-// guessOne guesses the password of one account.
-func guessOne(s *scene, _ *Party, m mask, victim names) func(*Actor) {
-	account, n := s.target(m.pbx), s.Scan
-	return func(a *Actor) { a.guessAs(m, victim, always(account), n, 0) }
-}
-
-// sprayAll tries 50 accounts, one after the other.
-func sprayAll(s *scene, _ *Party, m mask, victim names) func(*Actor) {
-	accounts, n := s.known(m.pbx, 50), s.Scan
-	return func(a *Actor) { a.guessAs(m, victim, accounts, n, 0) }
-}
-
-// crackOne guesses the password of one account and is right near the end.
-func crackOne(s *scene, _ *Party, m mask, victim names) func(*Actor) {
-	account, n := s.target(m.pbx), s.Scan
-	return func(a *Actor) { a.guessAs(m, victim, always(account), n, n*4/5) }
-}
-
-// ownAccount gives an attacker an account. It returns the right login.
-func (s *scene) ownAccount(p *Party, m mask) request {
-	name, password := s.newAccount(m.pbx)
-	p.owns = map[string]bool{name: true}
-	return request{account: name, password: password}
-}
-
-// accuse makes a victim look like somebody who guessed right, hourly: n failures, and then a
-// success of the attacker's own account, all from one port.
-func (a *Actor) accuse(m mask, victim names, own request, failing func(*Actor, int) string, n int) {
-	for round := 0; ; round++ {
-		at := victim(a, round)
-		for i := range n {
-			r := guessRequest(failing(a, i), "wrong", a.newSession())
-			a.attempt(func() answer { return a.loginAs(m, at, r) })
-			a.sleep(time.Second)
-		}
-
-		// The success is what a ban of the victim would be based on.
-		a.sleep(30 * time.Second)
-		own.session = a.newSession()
-		a.attempt(func() answer { return a.loginAs(m, at, own) })
-		if !a.sleep(a.about(time.Hour)) {
-			return
-		}
-	}
-}
-
-// accuseByOwn fails 60 times on the attacker's own account, as in the capture
-// proof/synthetic-forged-success-in-a-phones-name.ami.
-func accuseByOwn(s *scene, p *Party, m mask, victim names) func(*Actor) {
-	own := s.ownAccount(p, m)
-	return func(a *Actor) { a.accuse(m, victim, own, always(own.account), 60) }
-}
-
-// accuseBriefly fails on it a few times.
-func accuseBriefly(s *scene, p *Party, m mask, victim names) func(*Actor) {
-	own := s.ownAccount(p, m)
-	return func(a *Actor) { a.accuse(m, victim, own, always(own.account), 6) }
-}
-
-// accuseByOthers fails on other accounts.
-func accuseByOthers(s *scene, p *Party, m mask, victim names) func(*Actor) {
-	own, others := s.ownAccount(p, m), s.known(m.pbx, 6)
-	return func(a *Actor) { a.accuse(m, victim, own, others, 6) }
-}
-
-// vouch makes one address after the other look proved, by the attacker's own account.
-func vouch(s *scene, p *Party, m mask, victim names) func(*Actor) {
-	own, n := s.ownAccount(p, m), s.Scan
-
-	return func(a *Actor) {
-		for i := range n {
-			own.session = a.newSession()
-			a.attempt(func() answer { return a.loginAs(m, victim(a, i), own) })
-			// Twelve new addresses an hour: issue 9 bounds what one account can prove to four.
-			if !a.sleep(a.about(5 * time.Minute)) {
-				return
-			}
-		}
-	}
-}
-
-// shelter makes an address look proved, guesses in its name where no ban is to be feared, and goes
-// on to the next one.
-func shelter(s *scene, p *Party, m mask, victim names) func(*Actor) {
-	own, account, n := s.ownAccount(p, m), s.target(m.pbx), s.Scan
-
-	return func(a *Actor) {
-		for i := range n {
-			at := victim(a, i)
-			own.session = a.newSession()
-			a.attempt(func() answer { return a.loginAs(m, at, own) })
-
-			// So few that no ban would follow even without the success.
-			for j := range 3 {
-				r := guessRequest(account, fmt.Sprint("guess", i, j), a.newSession())
-				a.attempt(func() answer { return a.loginAs(m, at, r) })
-				a.sleep(a.about(time.Second))
-			}
-			if !a.sleep(a.about(time.Minute)) {
-				return
-			}
-		}
-	}
 }
