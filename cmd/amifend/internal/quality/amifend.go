@@ -24,7 +24,7 @@ func newAmifend(allow []netip.Prefix, decided decider) (traffic.Tool, error) {
 		case policy.ActionBan:
 			decided(traffic.Decision{
 				At: v.At, Prefix: v.Prefix, Rule: v.Rule,
-				Everything: v.Scope == policy.ScopeAll, Lasts: v.Duration,
+				Everything: v.Scope == policy.ScopeAll, Lasts: v.Duration, Evidence: accountsOf(v),
 			})
 		case policy.ActionAlert:
 			decided(traffic.Decision{
@@ -47,6 +47,15 @@ func (a amifend) Hear(ev *recording.Event, source netip.Addr) bool {
 
 // finish lets the time pass until the end.
 func (a amifend) finish(end int64) { a.player.Finish(end) }
+
+// accountsOf returns the accounts in the evidence of a ban.
+func accountsOf(v policy.Verdict) []traffic.Target {
+	out := make([]traffic.Target, len(v.Evidence))
+	for i, e := range v.Evidence {
+		out[i] = traffic.Target{Server: e.Server, Account: string(e.Account.Bytes())}
+	}
+	return out
+}
 
 // accountOf returns the account that an alert is about, or "".
 func accountOf(v policy.Verdict) string { return string(v.Account.Bytes()) }

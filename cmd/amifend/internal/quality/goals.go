@@ -19,8 +19,8 @@ func missed(c *traffic.Class) []string {
 		miss("%d of %d cracked accounts were not told of", got.missed, got.compromised)
 	}
 	if goal.Attacks && got.attacksUntold > 0 {
-		miss("%d of %d attacked accounts and servers were not told of",
-			got.attacksUntold, got.attacks)
+		miss("%d of %d attacked accounts and servers were not told of: %s",
+			got.attacksUntold, got.attacks, got.examples)
 	}
 
 	if goal.First > 0 && got.worst > goal.First {

@@ -20,8 +20,8 @@ not reach a PBX.
   cracked   accounts that attackers logged in to; in brackets, of which no alert told
   banned    parties that a ban covered; in brackets, alerts about them that are not true
   all       of them, those that a ban covered on every port; longest: the longest ban of any of them
-  attacked  accounts and servers with more than 20 logins; in brackets, of which no alert told
-  told at   logins that reached the PBX up to the first alert that told, in the median and at worst
+  attacked  accounts and servers with more than 20 logins; in brackets, of which nothing told
+  told at   logins that reached the PBX up to the first decision that told, median and worst
   blocked   requests of users that a ban kept from the PBX
   misconf   alerts misconfigured_endpoint about them; in brackets, about who is not misconfigured
 Nothing is asked of classes that begin with "limit": nobody could tell them apart by the events.
@@ -214,6 +214,8 @@ func sums() []line {
 		{"and not told of", sum(hostile, func(t tally) int { return t.missed })},
 		{"attacked in others' names", sum(naming, func(t tally) int { return t.attacks })},
 		{"and not told of", sum(naming, func(t tally) int { return t.attacksUntold })},
+		{"told of by a ban only", sum(naming, func(t tally) int { return t.byBan })},
+		{"told of as a phone's fault only", sum(naming, func(t tally) int { return t.asFault })},
 		{"alerts", func(r result) string { return fmt.Sprint(r.world.Alerts) }},
 		{"false alerts", func(r result) string { return fmt.Sprint(len(falseAlerts(r))) }},
 		{"events", func(r result) string { return fmt.Sprint(r.events) }},

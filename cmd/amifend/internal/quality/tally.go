@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -25,9 +26,12 @@ type tally struct {
 
 	// Of those who name others.
 	attacks       int // accounts and servers with so many logins that an alert had to tell
-	attacksUntold int // of them, those of which none told in time
+	attacksUntold int // of them, those of which nothing told in time
+	byBan         int // of them, those that a ban told of and no alert
+	asFault       int // of them, those that only misconfigured_endpoint told of
 	toldMedian    int // logins on one of them up to that alert
 	toldWorst     int
+	examples      string // some of those that were not told
 
 	// Of good parties and victims.
 	banned           int // that a ban covered
@@ -91,12 +95,36 @@ func (t *tally) addAttacks(p *traffic.Party) (before []int) {
 			continue
 		}
 		t.attacks++
-		if !a.Told {
+		switch a.Told {
+		case traffic.Untold:
 			t.attacksUntold++
+			t.example(a)
+		case traffic.AsFault:
+			t.asFault++
+		case traffic.ByBan:
+			t.byBan++
+		case traffic.ByAlert:
 		}
 		before = append(before, a.Before)
 	}
 	return before
+}
+
+// example notes an attack of which no alert told, if there are not many of them yet.
+func (t *tally) example(a *traffic.Attack) {
+	const enough = 4
+	switch {
+	case t.attacksUntold > enough:
+		return
+	case t.attacksUntold > 1:
+		t.examples += ", "
+	}
+
+	what := "server"
+	if a.Account != "" {
+		what = a.Account + " at server"
+	}
+	t.examples += fmt.Sprintf("%s %d (%d logins)", what, a.Server, a.Reached)
 }
 
 // addGood counts what became of somebody who means well.

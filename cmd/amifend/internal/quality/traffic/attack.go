@@ -1,17 +1,29 @@
 package traffic
 
-// Attack records the logins of one party to one account, or to all accounts of a server. Issue 9
-// asks that it is told even where no ban can reach the attacker, since the events name somebody
-// else.
+import "slices"
+
+// Attack records the logins of one party to one account, or to all accounts of a server. Issue 9 asks
+// that it is told even where no ban can reach the attacker, since the events name somebody else.
 type Attack struct {
 	Server  uint16
 	Account string // "" for the server
 	Reached int    // logins that reached the PBX, successes included
-	Before  int    // of them, those up to the first alert that told of the attack; all, if none did
-	Told    bool   // an alert told of it, in time
+	Before  int    // of them, those up to the first decision that told of the attack; all, if none did
+	Told    Telling
 
 	enough int64 // when the last of the first ones reached the PBX that may go untold; 0: not yet
 }
+
+// Telling is how plainly decisions told of an attack in time.
+type Telling uint8
+
+// The ways to tell, the plainest one last.
+const (
+	Untold  Telling = iota
+	AsFault         // misconfigured_endpoint names the account: by the events it may be a phone
+	ByBan           // a ban of the one address that the attacker names; its evidence has the account
+	ByAlert         // an alert of an attack
+)
 
 // mayGoUntold is how many logins on one account need no alert: as many as a slow guesser has before
 // a ban (slowGoal). A ban that stops an attack before that is answer enough.
@@ -23,7 +35,7 @@ func (a *Attack) Due() bool { return a.enough > 0 }
 // reach notes a login that is on its way to the PBX.
 func (a *Attack) reach(now int64) {
 	a.Reached++
-	if !a.Told {
+	if a.Told == Untold {
 		a.Before++
 	}
 
@@ -42,22 +54,16 @@ func (a *Attack) miss() {
 	}
 
 	a.Reached--
-	if !a.Told {
+	if a.Told == Untold {
 		a.Before--
 	}
 }
 
-// tell notes an alert that tells of the attack.
-func (a *Attack) tell(at int64) {
+// tell notes a decision that tells of the attack.
+func (a *Attack) tell(at int64, how Telling) {
 	if !a.Due() || at <= a.enough+inTime {
-		a.Told = true
+		a.Told = max(a.Told, how)
 	}
-}
-
-// target is an account at a server, or the server if the account is "".
-type target struct {
-	server  uint16
-	account string
 }
 
 // attack returns the records of what a party does to an account and to its server, in this order.
@@ -77,57 +83,70 @@ func (p *Party) attack(server uint16, account string) (records [2]*Attack) {
 	return records
 }
 
-// tells reports whether alerts of a kind tell of an attack. misconfigured_endpoint is none of them:
-// it sends the operator to a phone.
-func tells(kind string) bool {
-	switch kind {
-	case "account_attacked", "server_attacked", "spoof_suspected", "proved_source_guessing",
-		"compromised_account", "suspect_login":
-		return true
-	default:
-		return false
-	}
-}
-
-// tellAttacks notes which attacks an alert tells of: those on the account that it names; all on the
-// server that it names; and if it names neither, all that were made in the name of the address that
-// it is about. Who learns of one attacked account learns that the server is attacked.
+// tellAttacks notes which attacks a decision tells of.
 func (w *World) tellAttacks(d Decision) {
-	if !tells(d.Alert) {
-		return
-	}
-
 	for _, c := range w.Classes {
 		if !c.Goal.Attacks {
 			continue
 		}
 		for _, p := range c.Parties {
-			p.tellAttacks(d)
+			for _, a := range p.Attacks {
+				a.tell(d.At, p.toldOf(d, a))
+			}
 		}
 	}
 }
 
-// tellAttacks notes which attacks of the party an alert tells of.
-func (p *Party) tellAttacks(d Decision) {
-	server := d.Alert == "server_attacked"
-	if !server && d.Account == "" && !p.names(d) {
-		return
-	}
-
-	for _, a := range p.Attacks {
-		switch {
-		// It is told whole, with every account.
-		case server:
-			if a.Server == d.Server {
-				a.tell(d.At)
-			}
-		case d.Account == "":
-			a.tell(d.At)
-		case a.Account == d.Account && a.Server == d.Server:
-			a.tell(d.At)
-			p.attack(a.Server, a.Account)[1].tell(d.At)
+// toldOf returns how plainly a decision tells of an attack of the party.
+func (p *Party) toldOf(d Decision, a *Attack) Telling {
+	switch d.Alert {
+	case "":
+		// Behind many names the attack goes on, whichever of them are banned: only an alert tells of it.
+		if len(p.named) == 1 && p.names(d) && p.among(d.Evidence, a.Server) {
+			return ByBan
+		}
+	case "misconfigured_endpoint":
+		if p.names(d) && p.isAbout(Target{d.Server, d.Account}, a) {
+			return AsFault
+		}
+	case "server_attacked":
+		if a.Server == d.Server {
+			return ByAlert
+		}
+	case "spoof_suspected", "proved_source_guessing":
+		// They count the accounts that fail in the name of an address, and name one of them.
+		if p.names(d) || p.isAbout(Target{d.Server, d.Account}, a) {
+			return ByAlert
+		}
+	case "account_attacked", "compromised_account", "suspect_login":
+		if p.isAbout(Target{d.Server, d.Account}, a) {
+			return ByAlert
 		}
 	}
+	return Untold
+}
+
+// among reports whether evidence has an account of a server that the party attacks. Evidence is the
+// latest eight attempts, so it need not have all of them.
+func (p *Party) among(evidence []Target, server uint16) bool {
+	return slices.ContainsFunc(evidence, func(t Target) bool {
+		return p.isAbout(t, &Attack{Server: server})
+	})
+}
+
+// isAbout reports whether a target is that of an attack of the party. Who learns of one attacked account
+// learns that its server is attacked.
+func (p *Party) isAbout(t Target, a *Attack) bool {
+	if a.Server != t.Server || t.Account == "" {
+		return false
+	}
+	if a.Account != "" {
+		return a.Account == t.Account
+	}
+
+	return slices.ContainsFunc(p.Attacks, func(other *Attack) bool {
+		return other.Server == t.Server && other.Account == t.Account
+	})
 }
 
 // names reports whether the party made a PBX name an address that a decision is about.

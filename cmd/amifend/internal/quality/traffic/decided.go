@@ -18,6 +18,13 @@ type Decision struct {
 	Alert      string        // the kind of an alert; "" for a ban
 	Server     uint16        // of an alert that is about an account or a server
 	Account    string        // of an alert; "" if it names none
+	Evidence   []Target      // of a ban: the accounts in its evidence
+}
+
+// Target is an account at a server, or the server if the account is "".
+type Target struct {
+	Server  uint16
+	Account string
 }
 
 // Decided judges a decision of the tool by the truth.
@@ -28,6 +35,7 @@ func (w *World) Decided(d Decision) {
 			p.Everything = p.Everything || d.Everything
 			p.Longest = max(p.Longest, d.Lasts)
 		}
+		w.tellAttacks(d)
 		return
 	}
 
@@ -104,7 +112,7 @@ func (w *World) tellCompromise(d Decision, p *Party) bool {
 // attackedLately reports whether somebody attacked the account of an alert, or any of the server's
 // if it names none, within the last hour.
 func (w *World) attackedLately(d Decision) bool {
-	last, ok := w.attacked[target{d.Server, d.Account}]
+	last, ok := w.attacked[Target{d.Server, d.Account}]
 	return ok && d.At-last <= inTime
 }
 

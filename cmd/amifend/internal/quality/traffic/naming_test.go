@@ -145,82 +145,45 @@ func TestWhomABanStops(t *testing.T) {
 	}
 }
 
-// TestAttackIsTold: which alerts tell of an attack, and until when.
+// TestAttackIsTold: which decisions tell of an attack on account 1001, and until when.
 func TestAttackIsTold(t *testing.T) {
-	about := netip.PrefixFrom(namedAddr, 32)
+	about, nobody := netip.PrefixFrom(namedAddr, 32), netip.MustParsePrefix("8.8.8.8/32")
+	its, other := []Target{{0, "1001"}}, []Target{{0, "1002"}, {1, "1001"}}
+	alert := func(kind, account string) Decision { return Decision{Alert: kind, Account: account} }
+	named := func(d Decision, prefix netip.Prefix) Decision {
+		d.Prefix = prefix
+		return d
+	}
+	elsewhere := func(d Decision) Decision {
+		d.Server = 1
+		return d
+	}
+
 	for _, test := range []struct {
-		name    string
-		logins  int
-		late    time.Duration // after the last login
-		d       Decision
-		due     bool
-		account bool // told
-		server  bool
+		name   string
+		logins int
+		late   time.Duration // after the last login
+		d      Decision
+		due    bool
+		want   Telling
 	}{
-		{"no alert", 21, 0, Decision{Alert: "bans_full"}, true, false, false},
-		{
-			"so few that a ban was answer enough", 20, 0,
-			Decision{Alert: "bans_full"},
-			false,
-			false, false,
-		},
-		{
-			"the account", 21, 0,
-			Decision{Alert: "account_attacked", Account: "1001"},
-			true, true,
-			true,
-		},
-		{
-			"the account, early", 2, 0,
-			Decision{Alert: "account_attacked", Account: "1001"},
-			false,
-			true, true,
-		},
-		{
-			"the account, too late", 21, 2 * time.Hour,
-			Decision{Alert: "account_attacked", Account: "1001"},
-			true, false, false,
-		},
-		{
-			"another account", 21, 0,
-			Decision{Alert: "account_attacked", Account: "1002"},
-			true,
-			false, false,
-		},
-		{
-			"the account of another server", 21, 0,
-			Decision{Alert: "account_attacked", Account: "1001", Server: 1},
-			true, false, false,
-		},
-		{"the server", 21, 0, Decision{Alert: "server_attacked"}, true, true, true},
-		{
-			"another server", 21, 0,
-			Decision{Alert: "server_attacked", Server: 1},
-			true, false,
-			false,
-		},
-		{
-			"the name", 21, 0,
-			Decision{Alert: "proved_source_guessing", Prefix: about},
-			true, true,
-			true,
-		},
-		{
-			"the name, but a phone's fault", 21, 0,
-			Decision{Alert: "misconfigured_endpoint", Prefix: about, Account: "1001"},
-			true, false,
-			false,
-		},
-		{
-			"nobody's name", 21, 0,
-			Decision{Alert: "proved_source_guessing", Prefix: netip.MustParsePrefix("8.8.8.8/32")},
-			true, false, false,
-		},
-		{
-			"another account, in the name", 21, 0,
-			Decision{Alert: "spoof_suspected", Prefix: about, Account: "1002"},
-			true, false, false,
-		},
+		{"no alert of an attack", 21, 0, alert("bans_full", ""), true, Untold},
+		{"so few that nothing need tell", 20, 0, alert("bans_full", ""), false, Untold},
+		{"the account", 21, 0, alert("account_attacked", "1001"), true, ByAlert},
+		{"the account, early", 2, 0, alert("account_attacked", "1001"), false, ByAlert},
+		{"the account, too late", 21, 2 * time.Hour, alert("account_attacked", "1001"), true, Untold},
+		{"another account", 21, 0, alert("account_attacked", "1002"), true, Untold},
+		{"another server's", 21, 0, elsewhere(alert("account_attacked", "1001")), true, Untold},
+		{"the server", 21, 0, alert("server_attacked", ""), true, ByAlert},
+		{"another server", 21, 0, elsewhere(alert("server_attacked", "")), true, Untold},
+		{"the name", 21, 0, named(alert("proved_source_guessing", "1002"), about), true, ByAlert},
+		{"nobody's name", 21, 0, named(alert("proved_source_guessing", ""), nobody), true, Untold},
+		{"a fault", 21, 0, named(alert("misconfigured_endpoint", "1001"), about), true, AsFault},
+		{"another fault", 21, 0, named(alert("misconfigured_endpoint", "1002"), about), true, Untold},
+		{"a fault elsewhere", 21, 0, named(alert("misconfigured_endpoint", "1001"), nobody), true, Untold},
+		{"a ban", 21, 0, Decision{Prefix: about, Evidence: its}, true, ByBan},
+		{"a ban for other accounts", 21, 0, Decision{Prefix: about, Evidence: other}, true, Untold},
+		{"a ban of somebody else", 21, 0, Decision{Prefix: nobody, Evidence: its}, true, Untold},
 	} {
 		a, pbx := attacking(&recorder{}, Attacker, policy.ServiceSIP)
 		at := func(*Actor, int) netip.AddrPort { return netip.AddrPortFrom(namedAddr, 5060) }
@@ -232,14 +195,47 @@ func TestAttackIsTold(t *testing.T) {
 		if account.Account != "1001" || server.Account != "" || account.Reached != test.logins {
 			t.Fatalf("%s: attacks %+v, %+v", test.name, account, server)
 		}
-		if account.Due() != test.due || account.Told != test.account || server.Told != test.server {
-			t.Errorf("%s: due %t, told of the account %t, of the server %t; want %t, %t, %t",
-				test.name, account.Due(), account.Told, server.Told, test.due, test.account, test.server)
+		if account.Due() != test.due || account.Told != test.want || server.Told != test.want {
+			t.Errorf("%s: due %t, told of the account %d, of the server %d; want %t, %d",
+				test.name, account.Due(), account.Told, server.Told, test.due, test.want)
 		}
 		if account.Before != test.logins {
-			t.Errorf("%s: %d logins before the alert, want %d",
-				test.name, account.Before, test.logins)
+			t.Errorf("%s: %d logins before, want %d", test.name, account.Before, test.logins)
 		}
+	}
+}
+
+// TestBehindManyNames: a ban of one of many names does not tell of the attack.
+func TestBehindManyNames(t *testing.T) {
+	a, pbx := attacking(&recorder{}, Attacker, policy.ServiceSIP)
+	at := func(_ *Actor, i int) netip.AddrPort { return netip.AddrPortFrom(v4(9<<24+uint32(i%2)), 5060) }
+	a.guessAs(mask{pbx: pbx, transport: ami.TransportTCP}, at, always("1001"), 30, 0)
+
+	a.world.Decided(Decision{
+		At: a.world.now, Prefix: netip.PrefixFrom(v4(9<<24), 32), Evidence: []Target{{0, "1001"}},
+	})
+	if got := a.party.Attacks[0]; got.Told != Untold || !got.Due() {
+		t.Errorf("told %d, due %t; want %d, true", got.Told, got.Due(), Untold)
+	}
+}
+
+// TestVouching: of the logins to an attacker's own account those count that name somebody new, or fail.
+func TestVouching(t *testing.T) {
+	a, pbx := attacking(&recorder{}, Forger, policy.ServicePJSIP)
+	a.party.owns = map[string]bool{"1001": true}
+	m := mask{pbx: pbx, transport: ami.TransportUDP}
+
+	for i := range 9 { // three names, three times each
+		at := netip.AddrPortFrom(v4(9<<24+uint32(i%3)), 5060)
+		a.loginAs(m, at, request{account: "1001", password: "right"})
+	}
+	a.loginAs(m, netip.AddrPortFrom(v4(9<<24), 5060), request{account: "1001", password: "wrong"})
+
+	if got := a.party.Attacks[0].Reached; got != 4 {
+		t.Errorf("%d logins count, want 4", got)
+	}
+	if len(a.party.Compromises) != 0 {
+		t.Errorf("compromises %v of its own account", a.party.Compromises)
 	}
 }
 
@@ -247,13 +243,16 @@ func TestAttackIsTold(t *testing.T) {
 // was cracked, if it names it.
 func TestCrackedInAnothersName(t *testing.T) {
 	about, nobody := netip.PrefixFrom(namedAddr, 32), netip.MustParsePrefix("8.8.8.8/32")
-	for alert, want := range map[Decision]bool{
-		{Alert: "compromised_account", Prefix: about, Account: "1001"}:       true,
-		{Alert: "suspect_login", Account: "1001"}:                            true,
-		{Alert: "compromised_account", Prefix: about, Account: "1002"}:       false,
-		{Alert: "compromised_account", Prefix: nobody, Account: "1001"}:      false,
-		{Alert: "account_attacked", Prefix: about, Account: "1001"}:          false,
-		{Alert: "misconfigured_endpoint", Prefix: about, Account: "whoever"}: false,
+	for _, test := range []struct {
+		d    Decision
+		want bool
+	}{
+		{Decision{Alert: "compromised_account", Prefix: about, Account: "1001"}, true},
+		{Decision{Alert: "suspect_login", Account: "1001"}, true},
+		{Decision{Alert: "compromised_account", Prefix: about, Account: "1002"}, false},
+		{Decision{Alert: "compromised_account", Prefix: nobody, Account: "1001"}, false},
+		{Decision{Alert: "account_attacked", Prefix: about, Account: "1001"}, false},
+		{Decision{Alert: "misconfigured_endpoint", Prefix: about, Account: "whoever"}, false},
 	} {
 		a, pbx := attacking(&recorder{}, Attacker, policy.ServiceSIP)
 		at := func(*Actor, int) netip.AddrPort { return netip.AddrPortFrom(namedAddr, 5060) }
@@ -262,10 +261,10 @@ func TestCrackedInAnothersName(t *testing.T) {
 			t.Fatalf("%d logins, compromises %v", n, a.party.Compromises)
 		}
 
-		alert.At = a.world.now
-		a.world.Decided(alert)
-		if got := a.party.Compromises[0].Told; got != want {
-			t.Errorf("%+v: told is %t, want %t", alert, got, want)
+		test.d.At = a.world.now
+		a.world.Decided(test.d)
+		if got := a.party.Compromises[0].Told; got != test.want {
+			t.Errorf("%+v: told is %t, want %t", test.d, got, test.want)
 		}
 	}
 }

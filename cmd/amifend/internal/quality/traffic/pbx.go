@@ -193,7 +193,7 @@ type packet struct {
 // tool may decide at once.
 func (w *World) raise(by *Party, p *PBX, from packet, r request) answer {
 	cracked := len(by.Compromises)
-	attacks := w.noteAttack(by, p, &r)
+	attacks := w.noteAttack(by, p, from.named.Addr(), &r)
 
 	ans, events := p.handle(w.now, from.named.Addr(), &r)
 	for i, e := range events {
@@ -261,15 +261,15 @@ func (w *World) noteEvent(by *Party, ev *recording.Event, r *request) {
 
 // noteAttack notes that an attacker is about to try an account. It returns the records of it, if
 // the class asks that attacks are told.
-func (w *World) noteAttack(by *Party, p *PBX, r *request) []*Attack {
+func (w *World) noteAttack(by *Party, p *PBX, named netip.Addr, r *request) []*Attack {
 	if !by.Class.Role.hostile() {
 		return nil
 	}
-	w.attacked[target{p.server, r.account}] = w.now
-	w.attacked[target{p.server, ""}] = w.now
+	w.attacked[Target{p.server, r.account}] = w.now
+	w.attacked[Target{p.server, ""}] = w.now
 
 	// A request without credentials asks for a challenge. It guesses nothing.
-	if !by.Class.Goal.Attacks || !r.credentials {
+	if !by.Class.Goal.Attacks || !r.credentials || by.vouchesAgain(p, named, r) {
 		return nil
 	}
 	records := by.attack(p.server, r.account)
@@ -277,6 +277,21 @@ func (w *World) noteAttack(by *Party, p *PBX, r *request) []*Attack {
 		a.reach(w.now)
 	}
 	return records[:]
+}
+
+// vouchesAgain reports whether a party logs in to its own account in a name in which it did before. That
+// is no attack on anybody: only ever new names are.
+func (p *Party) vouchesAgain(pbx *PBX, named netip.Addr, r *request) bool {
+	if !p.owns[r.account] || r.password != pbx.passwords[r.account] {
+		return false
+	}
+	again := p.vouched[named]
+
+	if p.vouched == nil {
+		p.vouched = make(map[netip.Addr]bool)
+	}
+	p.vouched[named] = true
+	return again
 }
 
 // login asks for a challenge and answers it: what a client does that has no nonce.

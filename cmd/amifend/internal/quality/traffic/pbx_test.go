@@ -63,7 +63,7 @@ func raised(p *PBX, from string, gap time.Duration, requests ...request) []strin
 	r := &recorder{}
 	w := &World{
 		tool: r, hasher: policy.NewHasher(0), now: begin.UnixNano(),
-		attacked: make(map[target]int64),
+		attacked: make(map[Target]int64),
 	}
 	addr := netip.MustParseAddr(from)
 
@@ -177,7 +177,7 @@ func TestHeldBack(t *testing.T) {
 	later := &recorder{}
 	w := &World{
 		tool: later, hasher: policy.NewHasher(0), now: begin.Add(7 * time.Second).UnixNano(),
-		attacked: make(map[target]int64),
+		attacked: make(map[Target]int64),
 	}
 	at := netip.MustParseAddrPort("198.51.100.80:5060")
 	for range 8 {

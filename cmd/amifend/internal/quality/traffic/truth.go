@@ -92,9 +92,10 @@ type Party struct {
 	// mends.
 	Misconfigured bool
 
-	owns   map[string]bool     // accounts that an attacker came by honestly
-	named  map[netip.Addr]bool // addresses that an attacker made a PBX name
-	shared bool                // several devices behind one address
+	owns    map[string]bool     // accounts that an attacker came by honestly
+	named   map[netip.Addr]bool // addresses that an attacker made a PBX name
+	vouched map[netip.Addr]bool // of them, those in whose name it logged in to its own account
+	shared  bool                // several devices behind one address
 }
 
 // Compromise is an account that an attacker cracked.

@@ -257,8 +257,8 @@ func TestTruthOfAlerts(t *testing.T) {
 		cracker := class(Attacker, bad)
 		cracker.compromised("1001", begin.UnixNano())
 		w.forged[victim], w.failed[clumsy] = true, true
-		w.attacked[target{0, "1001"}] = begin.UnixNano()
-		w.attacked[target{0, ""}] = begin.UnixNano()
+		w.attacked[Target{0, "1001"}] = begin.UnixNano()
+		w.attacked[Target{0, ""}] = begin.UnixNano()
 
 		w.Decided(Decision{
 			At: begin.Add(test.late).UnixNano(), Prefix: netip.PrefixFrom(test.about, 32),
@@ -314,7 +314,7 @@ func TestForged(t *testing.T) {
 	r := &recorder{}
 	w := &World{
 		tool: r, hasher: policy.NewHasher(0), forged: make(map[netip.Addr]bool),
-		attacked: make(map[target]int64),
+		attacked: make(map[Target]int64),
 	}
 	a := &Actor{world: w, party: &Party{Class: newClass("forgers", Forger, Goal{}, 1)}}
 	victim := netip.MustParseAddrPort("10.1.0.7:5060")
