@@ -85,6 +85,11 @@ func (p *Party) attack(server uint16, account string) (records [2]*Attack) {
 
 // tellAttacks notes which attacks a decision tells of.
 func (w *World) tellAttacks(d Decision) {
+	// One line about all attacks that found no room names no account.
+	if d.Alert == "account_attacked" && d.Account != "" || d.Alert == "server_attacked" {
+		w.alerted[Target{d.Server, d.Account}] = d.At
+	}
+
 	for _, c := range w.Classes {
 		if !c.Goal.Attacks {
 			continue
@@ -92,6 +97,18 @@ func (w *World) tellAttacks(d Decision) {
 		for _, p := range c.Parties {
 			for _, a := range p.Attacks {
 				a.tell(d.At, p.toldOf(d, a))
+			}
+		}
+	}
+}
+
+// toldLately notes that an alert of the last hour tells of attacks that began since: while an attack goes
+// on, such alerts come hourly, so that the operator knows already.
+func (w *World) toldLately(records []*Attack) {
+	for _, a := range records {
+		for _, t := range []Target{{a.Server, a.Account}, {a.Server, ""}} {
+			if at, ok := w.alerted[t]; ok && w.now-at <= inTime {
+				a.tell(w.now, ByAlert)
 			}
 		}
 	}

@@ -205,6 +205,35 @@ func TestAttackIsTold(t *testing.T) {
 	}
 }
 
+// TestToldLately: an alert that an account or server is attacked tells for an hour of attacks that begin
+// after it.
+func TestToldLately(t *testing.T) {
+	for _, test := range []struct {
+		d     Decision
+		later time.Duration
+		want  Telling // of the account
+	}{
+		{Decision{Alert: "server_attacked"}, 59 * time.Minute, ByAlert},
+		{Decision{Alert: "server_attacked"}, 2 * time.Hour, Untold},
+		{Decision{Alert: "server_attacked", Server: 1}, time.Minute, Untold},
+		{Decision{Alert: "account_attacked", Account: "1001"}, time.Minute, ByAlert},
+		{Decision{Alert: "account_attacked", Account: "1002"}, time.Minute, Untold},
+		{Decision{Alert: "account_attacked"}, time.Minute, Untold},
+		{Decision{Alert: "suspect_login", Account: "1001"}, time.Minute, Untold},
+	} {
+		a, pbx := attacking(&recorder{}, Attacker, policy.ServiceSIP)
+		test.d.At = a.world.now
+		a.world.Decided(test.d)
+		a.world.now += int64(test.later)
+
+		at := func(*Actor, int) netip.AddrPort { return netip.AddrPortFrom(namedAddr, 5060) }
+		a.guessAs(mask{pbx: pbx, transport: ami.TransportUDP}, at, always("1001"), 1, 0)
+		if got := a.party.Attacks[0].Told; got != test.want {
+			t.Errorf("%+v, %v later: told %d, want %d", test.d, test.later, got, test.want)
+		}
+	}
+}
+
 // TestBehindManyNames: a ban of one of many names does not tell of the attack.
 func TestBehindManyNames(t *testing.T) {
 	a, pbx := attacking(&recorder{}, Attacker, policy.ServiceSIP)

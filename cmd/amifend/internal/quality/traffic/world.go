@@ -47,6 +47,7 @@ type World struct {
 	forged   map[netip.Addr]bool     // that events named though they did not send the packet
 	namers   []*Party                // who made PBXs name them, and has an account or may crack one
 	attacked map[Target]int64        // when somebody attacked it last
+	alerted  map[Target]int64        // when an alert told last that it is attacked
 	failed   map[netip.Addr]bool     // good addresses that had failures of their own
 	flood    bool                    // packets were forged from random addresses
 	free     []netip.Addr            // that customers gave back
@@ -58,7 +59,7 @@ func New(o Options) *World {
 	w := &World{
 		now: begin.UnixNano(), end: begin.Add(o.Size.Span).UnixNano(), hasher: policy.NewHasher(0),
 		at: make(map[netip.Addr][]*Party), forged: make(map[netip.Addr]bool),
-		attacked: make(map[Target]int64), failed: make(map[netip.Addr]bool),
+		attacked: make(map[Target]int64), alerted: make(map[Target]int64), failed: make(map[netip.Addr]bool),
 	}
 	w.cast(o)
 	return w
