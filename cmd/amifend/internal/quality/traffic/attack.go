@@ -1,9 +1,8 @@
 package traffic
 
-import "slices"
-
-// Attack records the logins of one party to one account, or to all accounts of a server. Issue 9 asks
-// that it is told even where no ban can reach the attacker, since the events name somebody else.
+// Attack records the logins of one party to one account, or to all accounts of a server. Issue 9
+// asks that it is told even where no ban can reach the attacker, since the events name somebody
+// else.
 type Attack struct {
 	Server  uint16
 	Account string // "" for the server
@@ -21,7 +20,7 @@ type Telling uint8
 const (
 	Untold  Telling = iota
 	AsFault         // misconfigured_endpoint names the account: by the events it may be a phone
-	ByBan           // a ban of the one address that the attacker names; its evidence has the account
+	ByBan           // a ban of the one address that the attacker names, on evidence of the attack
 	ByAlert         // an alert of an attack
 )
 
@@ -68,17 +67,18 @@ func (a *Attack) tell(at int64, how Telling) {
 
 // attack returns the records of what a party does to an account and to its server, in this order.
 func (p *Party) attack(server uint16, account string) (records [2]*Attack) {
-	for i, name := range [2]string{account, ""} {
-		for _, a := range p.Attacks {
-			if a.Server == server && a.Account == name {
-				records[i] = a
-			}
-		}
+	if p.records == nil {
+		p.records = make(map[Target]*Attack)
+	}
 
-		if records[i] == nil {
-			records[i] = &Attack{Server: server, Account: name}
-			p.Attacks = append(p.Attacks, records[i])
+	for i, t := range [2]Target{{server, account}, {server, ""}} {
+		a := p.records[t]
+		if a == nil {
+			a = &Attack{Server: t.Server, Account: t.Account}
+			p.records[t] = a
+			p.Attacks = append(p.Attacks, a)
 		}
+		records[i] = a
 	}
 	return records
 }
@@ -95,15 +95,13 @@ func (w *World) tellAttacks(d Decision) {
 			continue
 		}
 		for _, p := range c.Parties {
-			for _, a := range p.Attacks {
-				a.tell(d.At, p.toldOf(d, a))
-			}
+			p.tellAttacks(d)
 		}
 	}
 }
 
-// toldLately notes that an alert of the last hour tells of attacks that began since: while an attack goes
-// on, such alerts come hourly, so that the operator knows already.
+// toldLately notes that an alert of the last hour tells of attacks that began since: while an
+// attack goes on, such alerts come hourly, so that the operator knows already.
 func (w *World) toldLately(records []*Attack) {
 	for _, a := range records {
 		for _, t := range []Target{{a.Server, a.Account}, {a.Server, ""}} {
@@ -114,56 +112,57 @@ func (w *World) toldLately(records []*Attack) {
 	}
 }
 
-// toldOf returns how plainly a decision tells of an attack of the party.
-func (p *Party) toldOf(d Decision, a *Attack) Telling {
+// tellAttacks notes which attacks of the party a decision tells of.
+func (p *Party) tellAttacks(d Decision) {
+	about := Target{d.Server, d.Account}
+
 	switch d.Alert {
 	case "":
-		// Behind many names the attack goes on, whichever of them are banned: only an alert tells of it.
-		if len(p.named) == 1 && p.names(d) && p.among(d.Evidence, a.Server) {
-			return ByBan
+		// Behind many names the attack goes on, whichever of them are banned: only an alert tells
+		// of it. Evidence is the latest eight attempts, so it need not have all accounts.
+		for _, t := range d.Evidence {
+			if len(p.named) == 1 && p.names(d) && p.records[t] != nil {
+				p.tellServer(d.At, t.Server, ByBan)
+			}
 		}
 	case "misconfigured_endpoint":
-		if p.names(d) && p.isAbout(Target{d.Server, d.Account}, a) {
-			return AsFault
+		if p.names(d) {
+			p.tellAccount(d.At, about, AsFault)
 		}
 	case "server_attacked":
-		if a.Server == d.Server {
-			return ByAlert
-		}
+		p.tellServer(d.At, d.Server, ByAlert)
 	case "spoof_suspected", "proved_source_guessing":
 		// They count the accounts that fail in the name of an address, and name one of them.
-		if p.names(d) || p.isAbout(Target{d.Server, d.Account}, a) {
-			return ByAlert
+		p.tellAccount(d.At, about, ByAlert)
+		if p.names(d) {
+			for _, a := range p.Attacks {
+				a.tell(d.At, ByAlert)
+			}
 		}
 	case "account_attacked", "compromised_account", "suspect_login":
-		if p.isAbout(Target{d.Server, d.Account}, a) {
-			return ByAlert
+		p.tellAccount(d.At, about, ByAlert)
+	}
+}
+
+// tellAccount notes that a decision tells of the attack on an account. Who learns of one attacked
+// account learns that its server is attacked.
+func (p *Party) tellAccount(at int64, t Target, how Telling) {
+	a := p.records[t]
+	if a == nil || t.Account == "" {
+		return
+	}
+
+	a.tell(at, how)
+	p.records[Target{t.Server, ""}].tell(at, how)
+}
+
+// tellServer notes that a decision tells of all attacks at a server.
+func (p *Party) tellServer(at int64, server uint16, how Telling) {
+	for _, a := range p.Attacks {
+		if a.Server == server {
+			a.tell(at, how)
 		}
 	}
-	return Untold
-}
-
-// among reports whether evidence has an account of a server that the party attacks. Evidence is the
-// latest eight attempts, so it need not have all of them.
-func (p *Party) among(evidence []Target, server uint16) bool {
-	return slices.ContainsFunc(evidence, func(t Target) bool {
-		return p.isAbout(t, &Attack{Server: server})
-	})
-}
-
-// isAbout reports whether a target is that of an attack of the party. Who learns of one attacked account
-// learns that its server is attacked.
-func (p *Party) isAbout(t Target, a *Attack) bool {
-	if a.Server != t.Server || t.Account == "" {
-		return false
-	}
-	if a.Account != "" {
-		return a.Account == t.Account
-	}
-
-	return slices.ContainsFunc(p.Attacks, func(other *Attack) bool {
-		return other.Server == t.Server && other.Account == t.Account
-	})
 }
 
 // names reports whether the party made a PBX name an address that a decision is about.

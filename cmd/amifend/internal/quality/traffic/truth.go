@@ -92,6 +92,7 @@ type Party struct {
 	// mends.
 	Misconfigured bool
 
+	records map[Target]*Attack  // of Attacks
 	owns    map[string]bool     // accounts that an attacker came by honestly
 	named   map[netip.Addr]bool // addresses that an attacker made a PBX name
 	vouched map[netip.Addr]bool // of them, those in whose name it logged in to its own account
