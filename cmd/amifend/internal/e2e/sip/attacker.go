@@ -115,7 +115,7 @@ func transparent(network, _ string, raw syscall.RawConn) error {
 	return errors.Join(ctl, err)
 }
 
-// Send forges one request. Answers go to whom it names.
+// Send forges one request. Answers go to the address that it names, or to its maddr.
 func (f *Forger) Send(r Request) error {
 	c := Client{Transport: UDP, Local: f.source, Remote: addrPort(f.conn.RemoteAddr())}
 	_, err := f.conn.Write(c.Request(r).Bytes(UDP, f.source.String()))
@@ -124,3 +124,17 @@ func (f *Forger) Send(r Request) error {
 
 // Close ends the forger.
 func (f *Forger) Close() error { return f.conn.Close() }
+
+// forged is UDP that sends from one address and receives at another.
+type forged struct {
+	conn // where the answers come
+	out  *Forger
+}
+
+func (f *forged) send(b []byte) error {
+	_, err := f.out.conn.Write(b)
+	return err
+}
+
+func (f *forged) local() netip.AddrPort { return f.out.source }
+func (f *forged) close() error          { return errors.Join(f.conn.close(), f.out.Close()) }

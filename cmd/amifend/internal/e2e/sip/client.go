@@ -20,6 +20,7 @@ type Client struct {
 	Local     netip.AddrPort
 	Remote    netip.AddrPort
 	Patience  time.Duration // how long an Attempt waits for its answer; 300 ms unless changed after Dial
+	Via       Via           // of the requests that have none of their own
 
 	conn    conn
 	done    chan struct{} // closed when the reader has ended
@@ -33,12 +34,35 @@ func Dial(ctx context.Context, n Network, t Transport, local, remote netip.AddrP
 	if err != nil {
 		return nil, fmt.Errorf("dial %s %s from %s: %w", t, remote, local, err)
 	}
+	return newClient(t, remote, Via{}, conn), nil
+}
+
+// DialForged returns a client whose UDP packets bear the address source, which is not its own. Their
+// Via asks for the answers at the IPv4 address answers, where the client reads them: so the sender
+// logs in and guesses as if it were source. The port of answers may be 0. It needs CAP_NET_ADMIN in
+// the namespace.
+func DialForged(ctx context.Context, n Network, source, answers, pbx netip.AddrPort) (*Client, error) {
+	out, err := NewForger(ctx, n, source, pbx)
+	if err != nil {
+		return nil, err
+	}
+	in, err := dialUDP(n, answers, pbx)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("read answers at %s: %w", answers, err), out.Close())
+	}
+
+	// Asterisk sends the answer to maddr, at the port of sent-by.
+	via := Via{SentBy: in.local(), Maddr: in.local().Addr()}
+	return newClient(UDP, pbx, via, &forged{conn: in, out: out}), nil
+}
+
+func newClient(t Transport, remote netip.AddrPort, via Via, conn conn) *Client {
 	c := &Client{
-		Transport: t, Local: conn.local(), Remote: remote, Patience: patience,
+		Transport: t, Local: conn.local(), Remote: remote, Patience: patience, Via: via,
 		conn: conn, done: make(chan struct{}), pending: make(map[string]chan *Message),
 	}
 	go c.read()
-	return c, nil
+	return c
 }
 
 // Close ends the connection and waits for the reader.
@@ -58,7 +82,7 @@ func host(a netip.Addr) string {
 	return a.String()
 }
 
-// Request fills in what the caller left open: target, host, Call-ID, tag, branch and CSeq.
+// Request fills in what the caller left open: Via, target, host, Call-ID, tag, branch and CSeq.
 func (c *Client) Request(r Request) Request {
 	def := func(s *string, v string) {
 		if *s == "" {
@@ -70,6 +94,9 @@ func (c *Client) Request(r Request) Request {
 	def(&r.CallID, rand.Text())
 	def(&r.Tag, rand.Text())
 	def(&r.Branch, rand.Text())
+	if r.Via == (Via{}) {
+		r.Via = c.Via
+	}
 	if r.CSeq == 0 {
 		r.CSeq = 1
 	}

@@ -6,13 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"strconv"
 	"strings"
 )
 
-// Request is what a client asks. Its fields are copied into the message byte for byte.
+// Request is one SIP request. Its fields are copied into the message byte for byte.
 type Request struct {
 	Method string
+	Via    Via      // the truth about the sender, unless the caller says otherwise
 	Target string   // the request URI
 	From   string   // the user part of From
 	To     string   // the user part of To; From's if empty
@@ -26,7 +28,31 @@ type Request struct {
 	Body   string   // an SDP offer, if any
 }
 
-// Bytes is the message as it is sent by a client whose Via names transport and sentBy.
+// Via is the part of the Via header that an attacker lies with. A field that is not set tells the
+// truth about the connection.
+type Via struct {
+	Transport Transport      // the protocol it names
+	SentBy    netip.AddrPort // the address it names as the sender's
+	Maddr     netip.Addr     // the maddr parameter; left out unless valid
+}
+
+// header returns the value of the header for a sender whose connection is transport and sentBy.
+func (v Via) header(transport Transport, sentBy, branch string) string {
+	if v.Transport != "" {
+		transport = v.Transport
+	}
+	if v.SentBy.IsValid() {
+		sentBy = v.SentBy.String()
+	}
+
+	value := fmt.Sprintf("SIP/2.0/%s %s;branch=z9hG4bK%s;rport", transport.via(), sentBy, branch)
+	if v.Maddr.IsValid() {
+		value += ";maddr=" + host(v.Maddr)
+	}
+	return value
+}
+
+// Bytes returns the message as a client sends it whose connection is transport and sentBy.
 func (r Request) Bytes(transport Transport, sentBy string) []byte {
 	to, toTag := r.To, ""
 	if to == "" {
@@ -38,7 +64,7 @@ func (r Request) Bytes(transport Transport, sentBy string) []byte {
 	var b bytes.Buffer
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\r\n", args...) }
 	line("%s %s SIP/2.0", r.Method, r.Target)
-	line("Via: SIP/2.0/%s %s;branch=z9hG4bK%s;rport", transport.via(), sentBy, r.Branch)
+	line("Via: %s", r.Via.header(transport, sentBy, r.Branch))
 	line("Max-Forwards: 70")
 	line("From: <sip:%s@%s>;tag=%s", r.From, r.Host, r.Tag)
 	line("To: <sip:%s@%s>%s", to, r.Host, toTag)

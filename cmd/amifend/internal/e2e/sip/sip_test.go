@@ -59,6 +59,30 @@ func TestRequestIsSentByteForByte(t *testing.T) {
 	}
 }
 
+// An attacker writes into the Via whatever it likes, and a client lets it be of every request.
+func TestViaNamesWhatTheCallerSays(t *testing.T) {
+	victim := netip.MustParseAddr("203.0.113.99")
+	for _, tc := range []struct {
+		name string
+		via  Via
+		want string
+	}{
+		{"the truth", Via{}, "Via: SIP/2.0/TCP 198.51.100.1:5060;branch=z9hG4bKb1;rport\r\n"},
+		{"maddr", Via{Maddr: victim}, "Via: SIP/2.0/TCP 198.51.100.1:5060;branch=z9hG4bKb1;rport;maddr=203.0.113.99\r\n"},
+		{
+			"all of it", Via{TLS, netip.MustParseAddrPort("203.0.113.7:5099"), victim},
+			"Via: SIP/2.0/TLS 203.0.113.7:5099;branch=z9hG4bKb1;rport;maddr=203.0.113.99\r\n",
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := (&Client{Via: tc.via}).Request(Request{Method: "REGISTER", Branch: "b1"})
+			if got := string(r.Bytes(TCP, "198.51.100.1:5060")); !strings.Contains(got, tc.want) {
+				t.Errorf("no %q in\n%s", tc.want, got)
+			}
+		})
+	}
+}
+
 func TestReadTakesOneMessageAfterTheOther(t *testing.T) {
 	r := bufio.NewReader(strings.NewReader("\r\nSIP/2.0 200 OK\r\nl: 3\r\ni: c1\r\n\r\nabcOPTIONS sip:x SIP/2.0\r\nContent-Length: 0\r\n\r\n"))
 	first, err := Read(r)
