@@ -4,7 +4,9 @@ package e2e
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -29,6 +31,8 @@ const (
 	causePort     = "port not in sip_ports"
 	causePath     = "traffic does not pass this machine"
 	alertGuessing = "proved_source_guessing"
+	alertAccount  = "account_attacked"
+	alertServer   = "server_attacked"
 	sayMasked     = "most failures come from one address that is never banned: the PBX does not see real sources"
 )
 
@@ -42,13 +46,15 @@ type settings struct {
 	allow    []string
 	policy   []string // lines of [policy]
 	firewall []string // lines of [firewall]
+	control  bool     // it has a control socket, and ask can be used
 }
 
 // daemon is amifend as a process.
 type daemon struct {
-	cmd  *exec.Cmd
-	done chan struct{} // closed when it has ended
-	err  error         // of its end
+	cmd    *exec.Cmd
+	config string        // the file that it was started with
+	done   chan struct{} // closed when it has ended
+	err    error         // of its end
 
 	mu    sync.Mutex
 	lines []line
@@ -98,7 +104,40 @@ func (w *world) startAmifend(t *testing.T, s settings) *daemon {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return w.launch(t, w.Command(t.Context(), s.who, path, "run", "--config", w.config(t, s)))
+	config := w.config(t, s)
+	d := w.launch(t, w.Command(t.Context(), s.who, path, "run", "--config", config))
+	d.config = config
+	return d
+}
+
+// fresh starts an amifend that finds no ban in the kernel, and takes its table away with it: for tests
+// that share a lab.
+func (w *world) fresh(t *testing.T, s settings) *daemon {
+	t.Helper()
+	// Registered before the daemon's own clean-up, so it runs after it.
+	t.Cleanup(func() {
+		_, err := w.Exec(context.Background(), lab.PBX, "nft", "delete", "table", "inet", "amifend")
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	return w.amifend(t, s)
+}
+
+// ask runs another command of amifend on the machine of the daemon, and returns all that it wrote. Its
+// exit code is not looked at: check has one for what it finds.
+func (w *world) ask(t *testing.T, d *daemon, command string, args ...string) string {
+	t.Helper()
+	path, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	args = append([]string{command}, append(args, "--config", d.config)...)
+	out, err := w.Command(t.Context(), lab.PBX, path, args...).CombinedOutput()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return string(out)
 }
 
 // launch starts a command that is amifend in the end.
@@ -170,7 +209,11 @@ func (w *world) config(t *testing.T, s settings) string {
 	section("firewall", s.firewall)
 	dir := t.TempDir() // no daemon of a test knows another, nor the one that this machine may have
 	section("state", []string{fmt.Sprintf("directory = %q", filepath.Join(dir, "state"))})
-	section("control", []string{`socket = ""`})
+	socket := ""
+	if s.control { // not in dir, whose path may be longer than a socket's may be (unix(7))
+		socket = filepath.Join(w.Run, "amifend.sock")
+	}
+	section("control", []string{fmt.Sprintf("socket = %q", socket)})
 	path := filepath.Join(dir, "config.toml")
 	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
 		t.Fatal(err)

@@ -63,7 +63,8 @@ func buildProgram(ctx context.Context, dir string) (string, error) {
 // world is one lab with its witness, for one test and its subtests.
 type world struct {
 	*lab.Lab
-	tap *lab.Tap
+	tap   *lab.Tap
+	shift uint16 // added to the SIP ports: PJSIP of Asterisk 16 has ports of its own
 }
 
 // newWorld brings a lab up; it goes down with the test. A name tells it from labs that are up at the same time.
@@ -97,7 +98,7 @@ func (w *world) openTap(t *testing.T) {
 // dial connects from an address in a namespace to the PBX.
 func (w *world) dial(t *testing.T, who lab.Who, tr sip.Transport, from netip.Addr) *sip.Client {
 	t.Helper()
-	return w.dialPort(t, who, tr, from, tr.Port())
+	return w.dialPort(t, who, tr, from, tr.Port()+w.shift)
 }
 
 func (w *world) dialPort(t *testing.T, who lab.Who, tr sip.Transport, from netip.Addr, port uint16) *sip.Client {
