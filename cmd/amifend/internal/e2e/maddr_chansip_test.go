@@ -78,7 +78,7 @@ func (w *world) connects(t *testing.T, from netip.Addr, port uint16) {
 // The attack goes on for as long as the attacker likes: each ban of the stranger runs out, and the next
 // one is as short. With bans of two seconds the test need not wait for ten minutes.
 func testChanSIPBansDoNotGrow(t *testing.T, w *world) {
-	const short = 2 * time.Second
+	const longest = 2 * time.Second
 	d := w.fresh(t, settings{policy: []string{`ban_time = "2s"`, `ban_growth = 4`}})
 	victim := netip.MustParseAddr("203.0.113.95")
 	c := w.dialNaming(t, sip.UDP, netip.MustParseAddr("198.18.25.1"), victim)
@@ -92,7 +92,7 @@ func testChanSIPBansDoNotGrow(t *testing.T, w *world) {
 				t.Fatalf("%d bans of %s after 5,000 failures", n, victim)
 			}
 		}
-		w.onlyShortBans(t, d, victim, short)
+		short(t, d.bans(victim), longest)
 		eventually(t, soon, "the ban has run out", func() bool {
 			_, ok := w.element(t, victim)
 			return !ok

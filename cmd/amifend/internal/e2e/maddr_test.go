@@ -88,7 +88,7 @@ func (w *world) shortBanOf(t *testing.T, d *daemon, source netip.Addr) {
 	d.wait(t, soon, "ban of "+source.String(), func(l line) bool {
 		return l.Msg == sayBanned && l.Source == source.String()
 	})
-	w.onlyShortBans(t, d, source, shortBan)
+	short(t, d.bans(source), shortBan)
 
 	e, ok := w.element(t, source)
 	if !ok {
@@ -99,33 +99,17 @@ func (w *world) shortBanOf(t *testing.T, d *daemon, source netip.Addr) {
 	}
 }
 
-// onlyShortBans checks every ban of a source that was told so far.
-func (w *world) onlyShortBans(
-	t *testing.T, d *daemon, source netip.Addr, longest time.Duration,
-) {
+// short checks bans: each is of the SIP ports only, and lasts as long as allowed at most.
+func short(t *testing.T, bans []line, longest time.Duration) {
 	t.Helper()
-	for _, b := range d.bans(source) {
+	for _, b := range bans {
 		if b.Scope != "sip" {
 			t.Errorf("scope %q, want sip: %s", b.Scope, b.raw)
 		}
-		// A line is written when the kernel has acknowledged, a moment after the decision.
 		if lasts := b.Until.Sub(b.Time); lasts > longest {
 			t.Errorf("banned for %s, want %s at most: %s", lasts, longest, b.raw)
 		}
 	}
-}
-
-// bans are the lines of all bans of a source.
-func (d *daemon) bans(source netip.Addr) []line {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	var out []line
-	for _, l := range d.lines {
-		if l.Msg == sayBanned && l.Source == source.String() {
-			out = append(out, l)
-		}
-	}
-	return out
 }
 
 // neverBanned checks that a source was not banned since the daemon began, and is not now. What was sent
