@@ -11,8 +11,9 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/e2e/sip"
 )
 
-// Asterisk 16 with chan_sip: other events, other injections. Whoever sends a packet chooses the address
-// that its event names, so no ban here is of more than the SIP ports, or longer than ten minutes.
+// Asterisk 16 with chan_sip: other events, other injections. Whoever sends a packet chooses the
+// address that its event names, so no ban here is of more than the SIP ports, or longer than ten
+// minutes.
 func TestAsterisk16(t *testing.T) {
 	w := newWorld(t, "bullseye")
 	d := w.amifend(t, settings{allow: []string{lab.ITSP.String()}})
@@ -27,8 +28,8 @@ func TestAsterisk16(t *testing.T) {
 		{"passwords over UDP", "198.18.81.1", sip.UDP, guess, 7},
 		{"passwords over TCP", "198.18.82.1", sip.TCP, guess, 7},
 		{"passwords over TLS", "198.18.84.1", sip.TLS, guessAnother, 7},
-		// chan_sip does not tell unknown accounts from wrong passwords, so neither can amifend. But it
-		// sees that there are many accounts.
+		// chan_sip does not tell unknown accounts from wrong passwords, so neither can amifend. But
+		// it sees that there are many accounts.
 		{"unknown accounts over UDP", "198.18.83.1", sip.UDP, guessUnknown, 4},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -52,8 +53,8 @@ func TestAsterisk16(t *testing.T) {
 	w.everyBanIsShort(t, d)
 }
 
-// everyBanIsShort checks all bans of a daemon, hosts and prefixes, in its log and in the kernel: each is
-// of the SIP ports only, and none lasts longer than a sender may have others banned.
+// everyBanIsShort checks all bans of a daemon, hosts and prefixes, in its log and in the kernel:
+// each is of the SIP ports only, and none lasts longer than a sender may have others banned.
 func (w *world) everyBanIsShort(t *testing.T, d *daemon) {
 	t.Helper()
 	told := d.all(func(l line) bool { return l.Msg == sayBanned })
@@ -69,9 +70,9 @@ func (w *world) everyBanIsShort(t *testing.T, d *daemon) {
 	}
 }
 
-// chan_sip knows a dialog by its Call-ID, whoever speaks, and keeps one nonce for it. So an attacker who
-// was challenged at its own address can answer in a phone's name, with the nonce that was sent: the
-// failure looks like a round trip of the phone's, and proves none.
+// chan_sip knows a dialog by its Call-ID, whoever speaks, and keeps one nonce for it. So an
+// attacker who was challenged at its own address can answer in a phone's name, with the nonce that
+// was sent: the failure looks like a round trip of the phone's, and proves none.
 func testChanSIPForgery(t *testing.T, w *world, d *daemon, phones *fleet) {
 	attacker := netip.MustParseAddr("198.18.88.1")
 	challenged := surely(w.dial(t, lab.Attack, sip.UDP, attacker))
@@ -104,8 +105,8 @@ func testChanSIPForgery(t *testing.T, w *world, d *daemon, phones *fleet) {
 	w.shortBanOf(t, d, control.Addr())
 }
 
-// forgeRoundTrips sends wrong answers in a victim's name to challenges that another client was sent,
-// three times as many as ban.
+// forgeRoundTrips sends wrong answers in a victim's name to challenges that another client was
+// sent, three times as many as ban.
 func (w *world) forgeRoundTrips(t *testing.T, challenged *sip.Client, victim netip.AddrPort) {
 	t.Helper()
 	pbx := pbxFor(victim.Addr(), 5060)
@@ -155,8 +156,8 @@ func (w *world) roundTripsFailed(t *testing.T, victim netip.AddrPort) {
 	})
 }
 
-// chanSIPFailure is a whole failure of the planted address, with the same nonce sent and received, as
-// in a round trip.
+// chanSIPFailure is a whole failure of the planted address, with the same nonce sent and received,
+// as in a round trip.
 const chanSIPFailure = "a\r\nSessionID: 0x7fa2\r\nLocalAddress: IPV4/UDP/192.0.2.10/5060\r\n" +
 	"RemoteAddress: IPV4/UDP/9.9.9.9/1\r\n" +
 	"Challenge: 1\r\nReceivedChallenge: 1\r\nReceivedHash: 1\r\n\r\n"

@@ -41,9 +41,9 @@ func TestAsterisk22(t *testing.T) {
 	t.Logf("ten phones registered and called %d times", phones.stop())
 }
 
-// A scanner of unknown accounts is banned at its fourth attempt, a guesser of a known one's password at
-// its seventh, over every transport and both families. Each is of a network of its own, so that none is
-// banned for its neighbours.
+// A scanner of unknown accounts is banned at its fourth attempt, a guesser of a known one's
+// password at its seventh, over every transport and both families. Each is of a network of its own,
+// so that none is banned for its neighbours.
 func testScanners(t *testing.T, w *world, d *daemon) {
 	for _, tc := range []struct {
 		name      string
@@ -172,8 +172,8 @@ func testPrefix(t *testing.T, w *world, d *daemon, prefix, set string, hosts int
 	}
 }
 
-// wholePrefixDropped checks that an address of a banned prefix that did nothing cannot connect, and that
-// the last address before the prefix is answered.
+// wholePrefixDropped checks that an address of a banned prefix that did nothing cannot connect, and
+// that the last address before the prefix is answered.
 func (w *world) wholePrefixDropped(t *testing.T, p netip.Prefix, inside netip.Addr) {
 	t.Helper()
 	ctx := within(t, 500*time.Millisecond)

@@ -46,8 +46,8 @@ func (w *world) element(t *testing.T, addr netip.Addr) (lab.Element, bool) {
 // attempt is an attacker's nth request to the PBX.
 type attempt func(ctx context.Context, c *sip.Client, n int) error
 
-// nobody returns an account that does not exist, another one for each try and attacker: one that several
-// attackers tried would count for more.
+// nobody returns an account that does not exist, another one for each try and attacker: one that
+// several attackers tried would count for more.
 func nobody(c *sip.Client, n int) string {
 	return fmt.Sprintf("%d-%s", 9000+n, strings.ReplaceAll(c.Local.Addr().String(), ":", "-"))
 }
@@ -93,8 +93,8 @@ const (
 	// mostTries is how often an attacker tries before it only waits for its ban.
 	mostTries = 40
 
-	// pause is how long an attacker rests after a try that was answered: Asterisk answers a thousand tries
-	// a second, and its events may come milliseconds later.
+	// pause is how long an attacker rests after a try that was answered: Asterisk answers a
+	// thousand tries a second, and its events may come milliseconds later.
 	pause = 5 * time.Millisecond
 )
 
@@ -103,8 +103,8 @@ func (w *world) attackUntilBanned(t *testing.T, d *daemon, c *sip.Client, try at
 	t.Helper()
 	source := c.Local.Addr()
 	for n := range mostTries {
-		// A try that was dropped is not answered; one over a dropped connection fails. Asterisk closes none
-		// by itself.
+		// A try that was dropped is not answered; one over a dropped connection fails. Asterisk
+		// closes none by itself.
 		err := try(t.Context(), c, n)
 		if b, ok := d.ban(source); ok {
 			return b
@@ -124,8 +124,8 @@ func (w *world) attackUntilBanned(t *testing.T, d *daemon, c *sip.Client, try at
 	return b
 }
 
-// dropped checks a ban from outside: the element is in the kernel, further tries are not answered, the
-// element counts them, and Asterisk hears nothing more.
+// dropped checks a ban from outside: the element is in the kernel, further tries are not answered,
+// the element counts them, and Asterisk hears nothing more.
 func (w *world) dropped(t *testing.T, b line, c *sip.Client, try attempt) {
 	t.Helper()
 	source := c.Local.Addr()
@@ -149,8 +149,8 @@ func (w *world) dropped(t *testing.T, b line, c *sip.Client, try attempt) {
 	w.silentSince(t, source, b.Time)
 }
 
-// silentSince fails the test if Asterisk raised an event of a source later than 100 ms after its ban was
-// acknowledged. Asterisk may have taken a packet before, and tell of it only then.
+// silentSince fails the test if Asterisk raised an event of a source later than 100 ms after its
+// ban was acknowledged. Asterisk may have taken a packet before, and tell of it only then.
 func (w *world) silentSince(t *testing.T, source netip.Addr, acknowledged time.Time) {
 	t.Helper()
 	var late []lab.Event
@@ -166,8 +166,8 @@ func (w *world) silentSince(t *testing.T, source netip.Addr, acknowledged time.T
 	}
 }
 
-// reaction returns the time from the event that made a ban until the ban was in the kernel and told.
-// EventTV, the time of the event, has milliseconds.
+// reaction returns the time from the event that made a ban until the ban was in the kernel and
+// told. EventTV, the time of the event, has milliseconds.
 func (w *world) reaction(b line, source netip.Addr) time.Duration {
 	var last time.Time
 	for _, e := range w.failures(source) {

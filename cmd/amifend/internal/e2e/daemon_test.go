@@ -112,8 +112,8 @@ func (w *world) startAmifend(t *testing.T, s settings) *daemon {
 	return d
 }
 
-// fresh starts an amifend that finds no ban in the kernel, and takes its table away with it: for tests
-// that share a lab.
+// fresh starts an amifend that finds no ban in the kernel, and takes its table away with it: for
+// tests that share a lab.
 func (w *world) fresh(t *testing.T, s settings) *daemon {
 	t.Helper()
 	// Registered before the daemon's own clean-up, so it runs after it.
@@ -126,8 +126,8 @@ func (w *world) fresh(t *testing.T, s settings) *daemon {
 	return w.amifend(t, s)
 }
 
-// ask runs another command of amifend on the machine of the daemon, and returns all that it wrote. Its
-// exit code is not looked at: check has one for what it finds.
+// ask runs another command of amifend on the machine of the daemon, and returns all that it wrote.
+// Its exit code is not looked at: check has one for what it finds.
 func (w *world) ask(t *testing.T, d *daemon, command string, args ...string) string {
 	t.Helper()
 	path, err := program()
@@ -142,8 +142,8 @@ func (w *world) ask(t *testing.T, d *daemon, command string, args ...string) str
 	return string(out)
 }
 
-// launch starts a command that becomes amifend in the end, and records its log. The daemon ends with the
-// test, which fails if the log holds the AMI secret.
+// launch starts a command that becomes amifend in the end, and records its log. The daemon ends
+// with the test, which fails if the log holds the AMI secret.
 func (w *world) launch(t *testing.T, cmd *exec.Cmd) *daemon {
 	t.Helper()
 	secret := w.secret(t)

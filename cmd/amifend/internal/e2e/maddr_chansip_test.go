@@ -31,8 +31,8 @@ func testChanSIPMaddr(t *testing.T, w *world) {
 // The transports of chan_sip: over each of them the sender names whom it likes.
 var chanSIPTransports = []sip.Transport{sip.UDP, sip.TCP, sip.TLS}
 
-// A stranger in whose name somebody guesses loses the SIP ports for ten minutes, and no more. An operator
-// who lifts the ban sees the same ban again when the attack goes on.
+// A stranger in whose name somebody guesses loses the SIP ports for ten minutes, and no more. An
+// operator who lifts the ban sees the same ban again when the attack goes on.
 func testChanSIPNamesAStranger(t *testing.T, w *world) {
 	d := w.fresh(t, settings{control: true})
 	for i, tr := range chanSIPTransports {
@@ -63,7 +63,8 @@ func testChanSIPNamesAStranger(t *testing.T, w *world) {
 	}
 }
 
-// connects fails the test unless an address in the attackers' namespace reaches a TCP port of the PBX.
+// connects fails the test unless an address in the attackers' namespace reaches a TCP port of the
+// PBX.
 func (w *world) connects(t *testing.T, from netip.Addr, port uint16) {
 	t.Helper()
 	local := netip.AddrPortFrom(from, 0)
@@ -75,8 +76,8 @@ func (w *world) connects(t *testing.T, from netip.Addr, port uint16) {
 	c.Close()
 }
 
-// The attack goes on for as long as the attacker likes: each ban of the stranger runs out, and the next
-// one is as short. With bans of two seconds the test need not wait for ten minutes.
+// The attack goes on for as long as the attacker likes: each ban of the stranger runs out, and the
+// next one is as short. With bans of two seconds the test need not wait for ten minutes.
 func testChanSIPBansDoNotGrow(t *testing.T, w *world) {
 	const longest = 2 * time.Second
 	d := w.fresh(t, settings{policy: []string{`ban_time = "2s"`, `ban_growth = 4`}})
@@ -100,8 +101,8 @@ func testChanSIPBansDoNotGrow(t *testing.T, w *world) {
 	}
 }
 
-// A phone of chan_sip that registered is not banned for what others send in its name, even when they know
-// its port; it works on.
+// A phone of chan_sip that registered is not banned for what others send in its name, even when
+// they know its port; it works on.
 func testChanSIPNamesAPhone(t *testing.T, w *world) {
 	d := w.fresh(t, settings{})
 	phones := startFleet(t, w, chanSIPTransports...)
@@ -152,7 +153,8 @@ func testChanSIPSuccessForgivesNothingProven(t *testing.T, w *world) {
 	friend := w.dialNaming(t, sip.UDP, netip.MustParseAddr("198.18.62.1"), guesser)
 	w.pjsip16().forgivesNothingProven(t, d, guesser, friend, "1005")
 
-	// The ban stays what it is when the friend goes on: it is not the friend's address that is banned.
+	// The ban stays what it is when the friend goes on: it is not the friend's address that is
+	// banned.
 	login(t, friend, "1005")
 	w.judged(t, d, "198.18.63.1")
 	if e, ok := w.element(t, guesser); !ok || e.Set != "ban4" {

@@ -12,7 +12,8 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/e2e/sip"
 )
 
-// PJSIP answers a UDP request at maddr and names the packet's source. Over connections it knows better.
+// PJSIP answers a UDP request at maddr and names the packet's source. Over connections it knows
+// better.
 func testPJSIPMaddr(t *testing.T, w *world) {
 	t.Run("a success over UDP in the name of a phone does not ban it", func(t *testing.T) {
 		testPJSIPNamesAPhone(t, w)
@@ -33,8 +34,8 @@ func testPJSIPMaddr(t *testing.T, w *world) {
 	})
 }
 
-// Who owns an account and can forge an address has anybody fail and log in. It does not make a phone that
-// works a cracked one: amifend may tell of it, and bans nobody.
+// Who owns an account and can forge an address has anybody fail and log in. It does not make a
+// phone that works a cracked one: amifend may tell of it, and bans nobody.
 func testPJSIPNamesAPhone(t *testing.T, w *world) {
 	d := w.fresh(t, settings{firewall: bothPorts})
 	phones := startFleet(t, w, sip.UDP)
@@ -68,7 +69,8 @@ func testPJSIPNamesAPhone(t *testing.T, w *world) {
 	w.neverBanned(t, d, stranger.Addr())
 }
 
-// loggedInAs reports whether Asterisk told of a success of an account over UDP from an address and port.
+// loggedInAs reports whether Asterisk told of a success of an account over UDP from an address and
+// port.
 func (w *world) loggedInAs(source netip.AddrPort, account string) bool {
 	return len(w.tap.Select(func(e lab.Event) bool {
 		address := fmt.Sprintf("/UDP/%s/%d\r\n", source.Addr(), source.Port())
@@ -76,8 +78,8 @@ func (w *world) loggedInAs(source netip.AddrPort, account string) bool {
 	})) > 0
 }
 
-// Over a connection PJSIP ignores maddr: the guesser itself loses every port, and the one whom it names
-// loses nothing.
+// Over a connection PJSIP ignores maddr: the guesser itself loses every port, and the one whom it
+// names loses nothing.
 func testPJSIPNamesThePeer(t *testing.T, w *world, tr sip.Transport, n byte) {
 	d := w.fresh(t, settings{firewall: bothPorts})
 	attacker := netip.AddrFrom4([4]byte{198, 18, 31 + n, 1})
@@ -105,8 +107,8 @@ func testPJSIPSuccessForgivesNothingProven(t *testing.T, w *world) {
 	w.forgivesNothingProven(t, d, guesser, friend, "1005")
 }
 
-// behindManyNames guesses one password in each name of sixty, all from one attacker who reads the answers.
-// Each guess is of the account that it is given.
+// behindManyNames guesses one password in each name of sixty, all from one attacker who reads the
+// answers. Each guess is of the account that it is given.
 func (w *world) behindManyNames(t *testing.T, net byte, account func(n int) string) {
 	t.Helper()
 	attacker := netip.MustParseAddr("198.18.41.1")
@@ -118,7 +120,8 @@ func (w *world) behindManyNames(t *testing.T, net byte, account func(n int) stri
 	}
 }
 
-// No ban reaches who guesses one account's password behind ever new names. It is told, with the account.
+// No ban reaches who guesses one account's password behind ever new names. It is told, with the
+// account.
 func testAccountBehindManyNames(t *testing.T, w *world) {
 	d := w.fresh(t, settings{firewall: bothPorts})
 

@@ -31,8 +31,8 @@ func TestSenderChoosesTheAddressAsterisk22(t *testing.T) {
 	testPJSIPMaddr(t, w)
 }
 
-// dialForged is an attacker at the address reader who sends over UDP in the name of source, and reads
-// the answers.
+// dialForged is an attacker at the address reader who sends over UDP in the name of source, and
+// reads the answers.
 func (w *world) dialForged(t *testing.T, source netip.AddrPort, reader netip.Addr) *sip.Client {
 	t.Helper()
 	pbx := pbxFor(source.Addr(), sip.UDP.Port()+w.shift)
@@ -44,7 +44,8 @@ func (w *world) dialForged(t *testing.T, source netip.AddrPort, reader netip.Add
 	return surely(c)
 }
 
-// dialNaming is an attacker at its own address, without spoofing, whose Via names the victim in maddr.
+// dialNaming is an attacker at its own address, without spoofing, whose Via names the victim in
+// maddr.
 func (w *world) dialNaming(
 	t *testing.T, tr sip.Transport, from, victim netip.Addr,
 ) *sip.Client {
@@ -54,8 +55,8 @@ func (w *world) dialNaming(
 	return c
 }
 
-// guessesAnswered guesses so many passwords of an account. The PBX must refuse each of them: an attacker
-// whom no ban reaches goes on for ever.
+// guessesAnswered guesses so many passwords of an account. The PBX must refuse each of them: an
+// attacker whom no ban reaches goes on for ever.
 func guessesAnswered(t *testing.T, c *sip.Client, account string, n int) {
 	t.Helper()
 	for i := range n {
@@ -81,8 +82,8 @@ func login(t *testing.T, c *sip.Client, account string) {
 // shortBan is the longest ban on evidence whose address the sender may have chosen.
 const shortBan = 10 * time.Minute
 
-// shortBanOf waits until a source is banned, and checks in the log and in the kernel that the ban is of
-// the SIP ports only, and short.
+// shortBanOf waits until a source is banned, and checks in the log and in the kernel that the ban
+// is of the SIP ports only, and short.
 func (w *world) shortBanOf(t *testing.T, d *daemon, source netip.Addr) {
 	t.Helper()
 	d.wait(t, soon, "ban of "+source.String(), func(l line) bool {
@@ -112,8 +113,8 @@ func short(t *testing.T, bans []line, longest time.Duration) {
 	}
 }
 
-// neverBanned checks that a source was not banned since the daemon began, and is not now. What was sent
-// before the call has been judged by then: a control is banned last.
+// neverBanned checks that a source was not banned since the daemon began, and is not now. What was
+// sent before the call has been judged by then: a control is banned last.
 func (w *world) neverBanned(t *testing.T, d *daemon, source netip.Addr) {
 	t.Helper()
 	for _, b := range d.bans(source) {
@@ -132,9 +133,9 @@ func (w *world) succeeded(source netip.Addr) bool {
 	return false
 }
 
-// forgivesNothingProven checks that a success in the name of a guesser takes nothing away from what is
-// proven of it. The guesser guesses over TCP at PJSIP; its friend names it in a success as the account
-// that it guessed at.
+// forgivesNothingProven checks that a success in the name of a guesser takes nothing away from what
+// is proven of it. The guesser guesses over TCP at PJSIP; its friend names it in a success as the
+// account that it guessed at.
 func (w *world) forgivesNothingProven(
 	t *testing.T, d *daemon, guesser netip.Addr, friend *sip.Client, account string,
 ) {
@@ -155,8 +156,8 @@ func (w *world) forgivesNothingProven(
 	}
 }
 
-// judged returns when amifend has judged everything that Asterisk has told so far. It judges in the order
-// of the events, so it waits until a guesser who comes last is banned.
+// judged returns when amifend has judged everything that Asterisk has told so far. It judges in the
+// order of the events, so it waits until a guesser who comes last is banned.
 func (w *world) judged(t *testing.T, d *daemon, control string) {
 	t.Helper()
 	c := w.dial(t, lab.Attack, sip.TCP, netip.MustParseAddr(control))

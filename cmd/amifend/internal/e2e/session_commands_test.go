@@ -144,7 +144,8 @@ func (s *session) exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// Groups that every Debian has, in the place of amifend and amifend-admin; c.toml of the scripts names them.
+// Groups that every Debian has, in the place of amifend and amifend-admin; c.toml of the scripts
+// names them.
 const (
 	readGroup  = "operator"
 	adminGroup = "staff"

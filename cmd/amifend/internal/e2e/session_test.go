@@ -21,8 +21,9 @@ import (
 // unpackFail2ban is the script that provides Debian's fail2ban, seen from this folder.
 const unpackFail2ban = "../../../../.ci/fail2ban"
 
-// TestSession plays what an operator lives through: the scripts in testdata/script, each in a lab of its own. In a script
-// `exec amifend …` runs the program on the machine of the PBX, `exec pbx …` any other, and there are commands of its own:
+// TestSession plays what an operator lives through: the scripts in testdata/script, each in a lab
+// of its own. In a script `exec amifend …` runs the program on the machine of the PBX, `exec pbx …`
+// any other, and there are commands of its own:
 //
 //	daemon start CONFIG        starts amifend there, and waits until it has logged in; `stop` ends it in order, `kill` as a
 //	                           crash does, `hup` has it read its config again
@@ -41,7 +42,8 @@ const unpackFail2ban = "../../../../.ci/fail2ban"
 //	refused USER COMMAND...    the same, and the user must be told that he may not
 //	expand FILE...             puts the environment's values into files
 //
-// `exec fail2ban-server` and `exec fail2ban-client` are Debian's, with the configuration in the folder fail2ban of the script.
+// `exec fail2ban-server` and `exec fail2ban-client` are Debian's, with the configuration in the
+// folder fail2ban of the script.
 func TestSession(t *testing.T) {
 	root, err := os.MkdirTemp("/tmp", "amifend-session-") //nolint:usetesting // other users have to get in
 	if err != nil {
@@ -138,7 +140,8 @@ func (s *session) notifySocket() string { return filepath.Join(s.work, "notify.s
 
 func (s *session) bootFile() string { return filepath.Join(s.work, "boot_id") }
 
-// boot gives the machine a new id of its boot (random(4)), and clocks that count since then (time_namespaces(7)).
+// boot gives the machine a new id of its boot (random(4)), and clocks that count since then
+// (time_namespaces(7)).
 func (s *session) boot() error {
 	s.boots++
 	if err := os.WriteFile(s.bootFile(), fmt.Appendf(nil, "00000000-0000-4000-8000-%012d\n", s.boots), 0o644); err != nil {
