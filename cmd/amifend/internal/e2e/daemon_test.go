@@ -33,7 +33,8 @@ const (
 	alertGuessing = "proved_source_guessing"
 	alertAccount  = "account_attacked"
 	alertServer   = "server_attacked"
-	sayMasked     = "most failures come from one address that is never banned: the PBX does not see real sources"
+	sayMasked     = "most failures come from one address that is never banned: " +
+		"the PBX does not see real sources"
 )
 
 // settings of one amifend; the zero value watches the PBX over TCP from its own namespace.

@@ -45,7 +45,8 @@ func testForgery(t *testing.T, w *world, d *daemon, phones *fleet) {
 		l := d.wait(t, soon, "alert of "+source, func(l line) bool {
 			return l.Msg == sayAlert && l.Source == source
 		})
-		if l.Kind != alertGuessing || l.Account == "" || l.Server != "pbx" || l.Reason == "" || l.Do == "" {
+		if l.Kind != alertGuessing || l.Account == "" || l.Server != "pbx" ||
+			l.Reason == "" || l.Do == "" {
 			t.Errorf("said %s", l.raw)
 		}
 	}

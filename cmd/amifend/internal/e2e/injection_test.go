@@ -101,7 +101,8 @@ func (w *world) onlySenders(t *testing.T, d *daemon, senders map[netip.Addr]bool
 			banned++
 		}
 	}
-	for _, l := range d.all(func(l line) bool { return strings.Contains(l.Source, planted.String()) }) {
+	named := func(l line) bool { return strings.Contains(l.Source, planted.String()) }
+	for _, l := range d.all(named) {
 		t.Errorf("injected text became a source: %s", l.raw)
 	}
 
@@ -114,6 +115,7 @@ func (w *world) onlySenders(t *testing.T, d *daemon, senders map[netip.Addr]bool
 	c := w.dial(t, lab.Attack, sip.UDP, netip.MustParseAddr("198.18.199.1"))
 	b := w.attackUntilBanned(t, d, c, guessAnother)
 	if b.Attempts != 7 {
-		t.Errorf("after the injections a guesser was banned at attempt %d, want 7: %s", b.Attempts, b.raw)
+		t.Errorf("after the injections a guesser was banned at attempt %d, want 7: %s",
+			b.Attempts, b.raw)
 	}
 }

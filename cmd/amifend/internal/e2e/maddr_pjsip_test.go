@@ -72,9 +72,10 @@ func testPJSIPNamesAPhone(t *testing.T, w *world) {
 // loggedInAs reports whether Asterisk told of a success of an account over UDP from an address and
 // port.
 func (w *world) loggedInAs(source netip.AddrPort, account string) bool {
+	written := fmt.Sprintf("/UDP/%s/%d\r\n", source.Addr(), source.Port()) // as in RemoteAddress
 	return len(w.tap.Select(func(e lab.Event) bool {
-		address := fmt.Sprintf("/UDP/%s/%d\r\n", source.Addr(), source.Port())
-		return e.Kind == "SuccessfulAuth" && e.Account == account && strings.Contains(e.Packet, address)
+		return e.Kind == "SuccessfulAuth" && e.Account == account &&
+			strings.Contains(e.Packet, written)
 	})) > 0
 }
 

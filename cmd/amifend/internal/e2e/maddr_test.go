@@ -36,7 +36,8 @@ func TestSenderChoosesTheAddressAsterisk22(t *testing.T) {
 func (w *world) dialForged(t *testing.T, source netip.AddrPort, reader netip.Addr) *sip.Client {
 	t.Helper()
 	pbx := pbxFor(source.Addr(), sip.UDP.Port()+w.shift)
-	c, err := sip.DialForged(t.Context(), w.Net(lab.Attack), source, netip.AddrPortFrom(reader, 0), pbx)
+	answers := netip.AddrPortFrom(reader, 0)
+	c, err := sip.DialForged(t.Context(), w.Net(lab.Attack), source, answers, pbx)
 	if err != nil {
 		t.Fatal(err)
 	}

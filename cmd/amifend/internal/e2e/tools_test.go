@@ -34,7 +34,8 @@ func testTools(t *testing.T, w *world, d *daemon) {
 		}},
 	}
 	if w.Release == "bullseye" {
-		tools = tools[:1] // chan_sip tells only of wrong answers to a challenge, and the others give none
+		// chan_sip tells only of wrong answers to a challenge, and the others give none.
+		tools = tools[:1]
 	}
 
 	for _, tc := range tools {
@@ -85,7 +86,8 @@ func (w *world) runTool(t *testing.T, d *daemon, source netip.Addr, command ...s
 		cmd := w.Command(ctx, lab.Attack, command[0], command[1:]...)
 		cmd.Env = append(cmd.Environ(), "HOME="+home)
 		cmd.Dir = home
-		said, _ := cmd.CombinedOutput() // a tool that reaches nobody fails, as it should once it is banned
+		// A tool that reaches nobody fails, as it should once it is banned.
+		said, _ := cmd.CombinedOutput()
 		out = append(out, said...)
 	}
 	return string(out)
