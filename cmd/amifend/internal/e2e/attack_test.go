@@ -144,7 +144,8 @@ func (w *world) dropped(t *testing.T, b line, c *sip.Client, try attempt) {
 		}
 	}
 	if after, _ := w.element(t, source); after.Packets <= before.Packets {
-		t.Errorf("%s: no packet counted as dropped: %d, then %d", source, before.Packets, after.Packets)
+		t.Errorf("%s: no packet counted as dropped: %d, then %d",
+			source, before.Packets, after.Packets)
 	}
 	w.silentSince(t, source, b.Time)
 }

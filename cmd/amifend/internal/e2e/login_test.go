@@ -27,6 +27,7 @@ func TestLoginProblems(t *testing.T) {
 
 	pinned := []string{`fingerprint = "` + fingerprint + `"`}
 	other := []string{`fingerprint = "` + strings.Repeat("AB:", 31) + `AB"`}
+	byName := []string{`server_name = "pbx.example"`}
 	cases := []struct {
 		problem string
 		settings
@@ -46,7 +47,7 @@ func TestLoginProblems(t *testing.T) {
 		},
 		{
 			problem:  "unknown CA",
-			settings: settings{address: "127.0.0.1:5039", tls: []string{`server_name = "pbx.example"`}},
+			settings: settings{address: "127.0.0.1:5039", tls: byName},
 		},
 	}
 
@@ -58,7 +59,9 @@ func TestLoginProblems(t *testing.T) {
 	for _, tc := range cases {
 		t.Run(tc.problem, func(t *testing.T) {
 			d := tc.daemon
-			d.wait(t, 15*time.Second, tc.problem, func(l line) bool { return l.Problem == tc.problem })
+			d.wait(t, 15*time.Second, tc.problem, func(l line) bool {
+				return l.Problem == tc.problem
+			})
 			if l, ok := d.find(func(l line) bool { return l.Msg == sayConnected }); ok {
 				t.Errorf("said to be connected: %s", l.raw)
 			}

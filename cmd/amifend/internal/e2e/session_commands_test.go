@@ -232,7 +232,8 @@ func address(ts *testscript.TestScript, text string) netip.Addr {
 	return a
 }
 
-// told checks the next states that the daemon sends to systemd, which is played here (sd_notify(3)).
+// told checks the next states that the daemon sends to systemd, which is played here
+// (sd_notify(3)).
 func (s *session) told(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, !neg && len(args) > 0, "told STATE...")
 	for _, want := range args {

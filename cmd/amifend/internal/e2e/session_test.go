@@ -21,8 +21,8 @@ import (
 // unpackFail2ban is the script that provides Debian's fail2ban, relative to this folder.
 const unpackFail2ban = "../../../../.ci/fail2ban"
 
-// TestSession runs the scripts in testdata/script, each in a lab of its own: an operator's days. In a
-// script `exec amifend …` runs the program on the machine of the PBX and `exec pbx …` any other.
+// TestSession runs the scripts in testdata/script, each in a lab of its own: an operator's days. In
+// a script `exec amifend …` runs the program on the machine of the PBX and `exec pbx …` any other.
 // Commands of its own:
 //
 //	daemon start CONFIG      starts amifend there, and waits until it has logged in; `stop` ends it
@@ -156,7 +156,8 @@ func newSession(env *testscript.Env, program string) error {
 	return os.CopyFS(filepath.Join(env.WorkDir, "fail2ban"), config)
 }
 
-// start starts the daemon with the id and the clocks of this boot, and waits until it has logged in.
+// start starts the daemon with the id and the clocks of this boot, and waits until it has logged
+// in.
 func (s *session) start() {
 	s.t.Helper()
 	const run = `mount --bind "$1" /proc/sys/kernel/random/boot_id &&

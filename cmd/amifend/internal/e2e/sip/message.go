@@ -92,7 +92,7 @@ type Message struct {
 // Field is one header line; a folded one is not understood (Asterisk sends none).
 type Field struct{ Name, Value string }
 
-// Status is the code of a response, 0 for a request.
+// Status returns the code of a response, 0 for a request.
 func (m *Message) Status() int {
 	rest, ok := strings.CutPrefix(m.Start, "SIP/2.0 ")
 	if !ok {
@@ -106,19 +106,21 @@ func (m *Message) Status() int {
 	return n
 }
 
-// Get is the first value of a header, compact forms included, or "".
+// Get returns the first value of a header, compact forms included, or "".
 func (m *Message) Get(name string) string {
 	for _, f := range m.Header {
-		if strings.EqualFold(f.Name, name) || strings.EqualFold(compact[strings.ToLower(f.Name)], name) {
+		long := compact[strings.ToLower(f.Name)]
+		if strings.EqualFold(f.Name, name) || strings.EqualFold(long, name) {
 			return f.Value
 		}
 	}
 	return ""
 }
 
-// Those that Asterisk may send (RFC 3261, 7.3.3).
+// compact are the compact forms that Asterisk may send (RFC 3261, 7.3.3).
 var compact = map[string]string{
-	"i": "call-id", "f": "from", "t": "to", "v": "via", "m": "contact", "l": "content-length", "c": "content-type",
+	"i": "call-id", "f": "from", "t": "to", "v": "via", "m": "contact",
+	"l": "content-length", "c": "content-type",
 }
 
 // Parse reads one datagram or one WebSocket message.
@@ -130,11 +132,11 @@ func Parse(b []byte) (*Message, error) {
 	return m, nil
 }
 
-// Most bytes of a body that Read takes; Asterisk's are a few hundred.
+// maxBody is the size of the largest body that Read takes, in bytes. Asterisk's have a few hundred.
 const maxBody = 64 << 10
 
-// Read takes the next message from a stream (RFC 3261, 18.3: Content-Length ends it). It skips the empty lines of a
-// keep-alive.
+// Read takes the next message from a stream (RFC 3261, 18.3: Content-Length ends it). It skips the
+// empty lines of a keep-alive.
 func Read(r *bufio.Reader) (*Message, error) {
 	m := new(Message)
 	for m.Start == "" {
@@ -144,6 +146,7 @@ func Read(r *bufio.Reader) (*Message, error) {
 		}
 		m.Start = line
 	}
+
 	for {
 		line, err := readLine(r)
 		if err != nil {
@@ -158,6 +161,7 @@ func Read(r *bufio.Reader) (*Message, error) {
 		}
 		m.Header = append(m.Header, Field{strings.TrimSpace(name), strings.TrimSpace(value)})
 	}
+
 	length := m.Get("Content-Length")
 	if length == "" {
 		return m, nil
@@ -188,7 +192,7 @@ func unexpected(err error) error {
 	return err
 }
 
-// tagOf is the tag parameter of a From or To value.
+// tagOf returns the tag parameter of a From or To value, or "".
 func tagOf(value string) string {
 	_, rest, ok := strings.Cut(value, ";tag=")
 	if !ok {
