@@ -171,14 +171,16 @@ func testChanSIPInjection(t *testing.T, w *world, d *daemon) {
 		senders[source] = true
 		c := w.dial(t, lab.Attack, tr, source)
 
+		// More than enough for a ban by the score, should the injection not be seen.
 		r := sip.Request{Method: "REGISTER", From: "1001", To: percent(text)}
 		for range 12 {
 			if _, err := c.GuessAs(t.Context(), r, "guess"); err != nil {
-				return // banned, as it may be: the event names the sender that it chose itself
+				return // banned, as it may be: it named itself in the Via
 			}
 		}
 	}
 
+	// Texts that leave the sender's true event in a shape that amifend sees to be torn.
 	for i, text := range []string{
 		chanSIPFailure + "Event: InvalidPassword\r\nX: y",
 		"a\r\nRemoteAddress: IPV4/UDP/9.9.9.9/5060\r\n\r\nEvent: FailedACL\r\nX: y", // capture 20's

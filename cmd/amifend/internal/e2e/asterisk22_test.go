@@ -34,6 +34,7 @@ func TestAsterisk22(t *testing.T) {
 	t.Run("injection", func(t *testing.T) { testInjection(t, w, d) })
 	t.Run("forgery", func(t *testing.T) { testForgery(t, w, d, phones) })
 
+	// After all the attacks: nobody's ban has taken a phone with it.
 	phones.works(t)
 	for _, p := range phones.phones {
 		w.unbanned(t, lab.PBX, p.Local.Addr())
@@ -85,6 +86,7 @@ func testScanners(t *testing.T, w *world, d *daemon) {
 			reaction := w.reaction(b, c.Local.Addr())
 			t.Logf("in the kernel %s after the last event before", reaction)
 
+			// The kernel's word for it, and Asterisk's.
 			w.dropped(t, b, c, tc.try)
 			if tc.transport != sip.UDP {
 				w.noWayIn(t, c)
@@ -138,6 +140,7 @@ func testPrefix(t *testing.T, w *world, d *daemon, prefix, set string, hosts int
 		return e, false
 	}
 
+	// One host fewer than it takes: each has a ban of its own, the prefix has none.
 	addr := p.Addr().Next()
 	for range hosts - 1 {
 		c := w.dial(t, lab.Attack, sip.TCP, addr)

@@ -115,6 +115,7 @@ func (w *world) attackUntilBanned(t *testing.T, d *daemon, c *sip.Client, try at
 		time.Sleep(pause)
 	}
 
+	// The last tries may have been cut off already while the line is still on its way.
 	what := fmt.Sprintf("the ban of %s after %d tries over %s", source, mostTries, c.Transport)
 	eventually(t, soon, what, func() bool {
 		_, ok := d.ban(source)
@@ -138,6 +139,7 @@ func (w *world) dropped(t *testing.T, b line, c *sip.Client, try attempt) {
 		t.Errorf("%s: an element without a timeout would stay for ever: %+v", source, before)
 	}
 
+	// Accounts that were not tried before: a ban must not depend on what is asked for.
 	for n := range 3 {
 		if try(t.Context(), c, mostTries+n) == nil {
 			t.Errorf("%s %s: answered after its ban", c.Transport, source)

@@ -168,6 +168,7 @@ func (w *world) launch(t *testing.T, cmd *exec.Cmd) *daemon {
 		d.err = d.cmd.Wait()
 	}()
 
+	// The log is long: it is shown only where it explains a failure.
 	t.Cleanup(func() {
 		d.stop(t)
 		if t.Failed() {
@@ -199,6 +200,7 @@ func (w *world) config(t *testing.T, s settings) string {
 		s.username = "amifend"
 	}
 
+	// A file, as operators should have it, unless a test wants a wrong secret.
 	secret := fmt.Sprintf("secret_file = %q", filepath.Join(w.Run, "secret"))
 	if s.secret != "" {
 		secret = fmt.Sprintf("secret = %q", s.secret)

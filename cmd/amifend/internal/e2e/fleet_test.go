@@ -64,6 +64,7 @@ func (f *fleet) use(ctx context.Context, i int, p *sip.Phone) {
 			err = patiently(ctx, call)
 		}
 
+		// An error at the end of the test is the test's own doing.
 		f.mu.Lock()
 		if err == nil {
 			f.rounds[i]++

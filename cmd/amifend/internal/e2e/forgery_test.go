@@ -31,6 +31,7 @@ func testForgery(t *testing.T, w *world, d *daemon, phones *fleet) {
 		victims[fmt.Sprintf("registered phone %s, %s", p.User, p.Transport)] = p.Local
 	}
 
+	// Each victim has a ban due twenty times over.
 	for name, victim := range victims {
 		t.Run(name, func(t *testing.T) {
 			w.forge(t, victim, packetsForged) // all arrive
@@ -51,6 +52,8 @@ func testForgery(t *testing.T, w *world, d *daemon, phones *fleet) {
 		}
 	}
 
+	// A prefix is banned when several of its addresses were, but not over the heads of phones in
+	// it.
 	t.Run("strangers in the phones' /64", func(t *testing.T) {
 		for _, stranger := range []string{
 			"[2001:db8:20::f1]:5060", "[2001:db8:20::f2]:5060", "[2001:db8:20::f3]:5060",
@@ -66,6 +69,7 @@ func testForgery(t *testing.T, w *world, d *daemon, phones *fleet) {
 		}
 	})
 
+	// The same packets do ban an address that never logged in.
 	control := netip.MustParseAddrPort("10.20.0.199:5060")
 	w.forge(t, control, 1)
 	b := d.wait(t, soon, "ban of the control", func(l line) bool {

@@ -49,6 +49,7 @@ func TestIneffectiveBans(t *testing.T) {
 			tls:     []string{fmt.Sprintf("fingerprint = %q", fingerprint)},
 		})
 
+		// The ban is in the monitor's kernel, and the traffic passes another one.
 		c := w.dial(t, lab.Attack, sip.TCP, netip.MustParseAddr("198.51.100.72"))
 		w.attackUntilBanned(t, d, c, unknown("REGISTER"))
 		l := w.keepAttacking(t, c, d, sayNoEffect)
@@ -65,6 +66,7 @@ func TestIneffectiveBans(t *testing.T) {
 			t.Fatal(err)
 		}
 
+		// The PBX sees the gateway, which is never banned: the attack goes on.
 		d := w.amifend(t, settings{})
 		c := w.dial(t, lab.Attack, sip.UDP, netip.MustParseAddr("198.51.100.73"))
 		if l := w.keepAttacking(t, c, d, sayMasked); l.Address != lab.Gateway4.String() {

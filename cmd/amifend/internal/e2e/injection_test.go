@@ -68,6 +68,7 @@ func testInjection(t *testing.T, w *world, d *daemon) {
 				}
 			}
 
+			// The event may be torn in two: the sender's address is somewhere in one of them.
 			what := fmt.Sprintf("%q over %s raises an event", text, tr)
 			eventually(t, soon, what, func() bool {
 				return len(w.tap.Select(func(e lab.Event) bool {
@@ -106,12 +107,14 @@ func (w *world) onlySenders(t *testing.T, d *daemon, senders map[netip.Addr]bool
 		t.Errorf("injected text became a source: %s", l.raw)
 	}
 
+	// The rule that sees through them must have been at work, not only the score.
 	injectors := d.all(func(l line) bool { return l.Msg == sayBanned && l.Rule == "injection" })
 	if len(injectors) == 0 || banned == 0 {
 		t.Error("nobody was banned for injecting text")
 	}
 	t.Logf("%d of %d senders of injections were banned", banned, len(senders))
 
+	// An account that no injection named.
 	c := w.dial(t, lab.Attack, sip.UDP, netip.MustParseAddr("198.18.199.1"))
 	b := w.attackUntilBanned(t, d, c, guessAnother)
 	if b.Attempts != 7 {

@@ -32,6 +32,7 @@ func TestLabItself(t *testing.T) {
 					t.Errorf("%s from %s: %v", tr, addr, err)
 				}
 
+				// Of the registration and of the call.
 				w.expect(t, addr, "SuccessfulAuth", 2)
 				w.expect(t, addr, "ChallengeResponseFailed", 0)
 			}
@@ -50,6 +51,7 @@ func TestLabItself(t *testing.T) {
 		w.expect(t, a, "InvalidAccountID", 3)
 		w.expect(t, a, "ChallengeSent", 3)
 
+		// A known account: one failure, since it answered a challenge.
 		b := netip.MustParseAddr("2001:db8:bad::31")
 		guesser := surely(w.dial(t, lab.Attack, sip.TCP, b))
 		if _, err := guesser.Guess(t.Context(), "REGISTER", "1001", "wrong"); err != nil {
@@ -74,6 +76,7 @@ func TestLabItself(t *testing.T) {
 				t.Fatal(err)
 			}
 
+			// Asterisk answered to the victim; the event is all that comes of it.
 			written := "/" + victim.Addr().String() + "/" // as in RemoteAddress
 			eventually(t, soon, "a failure of "+victim.String(), func() bool {
 				for _, e := range w.tap.Events(victim.Addr()) {
@@ -104,6 +107,7 @@ func TestLabItselfAsterisk16(t *testing.T) {
 		w.expect(t, addr, "InvalidPassword", 0)
 	}
 
+	// A known account and an unknown one: chan_sip makes no difference.
 	a := netip.MustParseAddr("198.51.100.31")
 	c := surely(w.dial(t, lab.Attack, sip.UDP, a))
 	for _, user := range []string{"1001", "9001"} {

@@ -98,6 +98,7 @@ func (w *world) useUpAuthlimit(t *testing.T) {
 			continue // its queue is ten places long
 		}
 
+		// Up to the limit it sends its banner at once, and beyond it closes.
 		t.Cleanup(func() { c.Close() })
 		if err := c.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
 			t.Fatal(err)

@@ -42,6 +42,8 @@ func testChanSIPNamesAStranger(t *testing.T, w *world) {
 			victim := netip.AddrFrom4([4]byte{203, 0, 113, byte(91 + i)})
 			c := w.dialNaming(t, tr, attacker, victim)
 
+			// Every event names the victim, who sent nothing, and every answer reaches the
+			// attacker.
 			guessesAnswered(t, c, "1001", guesses)
 			w.expect(t, victim, "InvalidPassword", guesses)
 			w.expect(t, attacker, "InvalidPassword", 0)
@@ -50,6 +52,7 @@ func testChanSIPNamesAStranger(t *testing.T, w *world) {
 			// The rest of what the victim may use this PBX for goes on.
 			w.connects(t, victim, 5039)
 
+			// The operator lifts it; the attacker never stops.
 			said := w.ask(t, d, "unban", victim.String())
 			w.unbanned(t, lab.PBX, victim)
 			before := len(d.bans(victim))
@@ -110,6 +113,8 @@ func testChanSIPNamesAPhone(t *testing.T, w *world) {
 		for k, tr := range chanSIPTransports {
 			attacker := netip.AddrFrom4([4]byte{198, 18, byte(31 + 3*i + k), 1})
 			c := w.dialNaming(t, tr, attacker, p.Local.Addr())
+			// The port in the event is that of sent-by. The answers come back to rport all the
+			// same.
 			c.Via.SentBy = netip.AddrPortFrom(attacker, p.Local.Port())
 
 			before := len(w.failures(p.Local.Addr()))
@@ -121,6 +126,7 @@ func testChanSIPNamesAPhone(t *testing.T, w *world) {
 		}
 	}
 
+	// The phones' own word for it first: they registered and called throughout.
 	w.judged(t, d, "198.18.48.1")
 	phones.works(t)
 	for _, p := range phones.phones {

@@ -44,6 +44,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 
+	// Built at its first use: a run of a few tests may need none.
 	dir, err := os.MkdirTemp("", "amifend-e2e-")
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "e2e: make a folder: %v\n", err)

@@ -140,6 +140,7 @@ func testKilledAsterisk(t *testing.T, w *world, d *daemon) {
 	if err := w.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	// From the banner on amifend can be back; the rest of Asterisk's start is not its doing.
 	up := <-accepting
 
 	back := d.wait(t, soon, "connected again", func(l line) bool {
@@ -151,6 +152,7 @@ func testKilledAsterisk(t *testing.T, w *world, d *daemon) {
 		t.Errorf("amifend was back %s after the AMI accepted connections, want 2 s at most", late)
 	}
 
+	// The witness lost its session, too.
 	w.openTap(t)
 	c := w.dial(t, lab.Attack, sip.UDP, netip.MustParseAddr("198.51.100.62"))
 	b := w.attackUntilBanned(t, d, c, unknown("REGISTER"))
@@ -167,6 +169,7 @@ func (w *world) whenAccepting(ctx context.Context) time.Time {
 				return err
 			}
 			defer c.Close()
+			// It accepts before it speaks.
 			_ = c.SetReadDeadline(time.Now().Add(time.Second))
 			b := make([]byte, 64)
 			n, err := c.Read(b)

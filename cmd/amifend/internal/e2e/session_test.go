@@ -128,12 +128,14 @@ func newSession(env *testscript.Env, program string) error {
 	}
 	fail2ban := strings.TrimSpace(string(out))
 
+	// The script plays systemd: it reads what the daemon notifies.
 	address := &net.UnixAddr{Name: s.notifySocket(), Net: "unixgram"}
 	if s.systemd, err = net.ListenUnixgram("unixgram", address); err != nil {
 		return err
 	}
 	t.Cleanup(func() { s.systemd.Close() })
 
+	// A program of that name is a shell script that enters the namespace of the PBX.
 	inside := fmt.Sprintf("ip netns exec %s", s.Net(lab.PBX))
 	programs := map[string]string{"amifend": inside + " " + program, "pbx": inside}
 	for _, name := range []string{"fail2ban-server", "fail2ban-client"} {

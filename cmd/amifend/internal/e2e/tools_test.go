@@ -68,6 +68,7 @@ func (w *world) runTool(t *testing.T, d *daemon, source netip.Addr, command ...s
 		t.Fatal(err)
 	}
 
+	// A second longer, so that the kernel drops some of its packets.
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 	defer cancel()
 	go func() {

@@ -202,6 +202,7 @@ func output(cmd *exec.Cmd) (string, error) {
 	defer os.Remove(errs.Name())
 	defer errs.Close()
 
+	// What it wrote before it failed is of use, too.
 	cmd.Stdout, cmd.Stderr = out, errs
 	runErr := cmd.Run()
 	b, err := os.ReadFile(out.Name())

@@ -47,6 +47,7 @@ func parseRuleset(b []byte, table string) ([]Element, error) {
 		return nil, err
 	}
 
+	// The list has objects of every kind and of every table of the family.
 	var out []Element
 	for _, obj := range doc.Nftables {
 		if obj.Set == nil || obj.Set.Table != table {
@@ -96,6 +97,7 @@ func parseElement(raw json.RawMessage) (Element, bool, error) {
 		}
 	}
 
+	// An element that has more than its value is an object around the value.
 	if full.Elem != nil {
 		raw = full.Elem.Val
 		e.Timeout = time.Duration(full.Elem.Timeout) * time.Second
@@ -119,6 +121,7 @@ func parseValue(raw json.RawMessage) (netip.Prefix, bool) {
 		return netip.PrefixFrom(a, a.BitLen()), true
 	}
 
+	// A set of the kind interval has prefixes, as objects.
 	var p struct {
 		Prefix *struct {
 			Addr string

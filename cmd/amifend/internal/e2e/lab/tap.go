@@ -48,6 +48,7 @@ func (l *Lab) OpenTap(ctx context.Context) (*Tap, error) {
 		return nil, fmt.Errorf("open tap: %w", err)
 	}
 
+	// Large enough for a flood while the test is busy: Asterisk closes a client that falls behind.
 	r := bufio.NewReaderSize(t.conn, 256<<10)
 	if err := t.login(r, secret); err != nil {
 		t.conn.Close()
@@ -65,6 +66,7 @@ func (t *Tap) login(r *bufio.Reader, secret string) error {
 		return err
 	}
 
+	// Security events only: the tap must not be told of calls.
 	const action = "Action: Login\r\nUsername: tap\r\nSecret: %s\r\nEvents: security\r\n\r\n"
 	_, err := fmt.Fprintf(t.conn, action, secret)
 	if err != nil {
@@ -131,6 +133,7 @@ func parse(p string) Event {
 			// Zero in a torn packet.
 			e.Time, _ = time.Parse("2006-01-02T15:04:05.000-0700", value)
 		case "RemoteAddress":
+			// family/transport/address/port
 			if part := strings.Split(value, "/"); len(part) == 4 {
 				e.Source, _ = netip.ParseAddr(part[2]) // invalid in a torn packet
 			}

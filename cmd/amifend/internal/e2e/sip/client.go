@@ -178,6 +178,7 @@ func (c *Client) read() {
 			continue
 		}
 
+		// Asterisk copies both into its response (RFC 3261, 8.2.6.2).
 		seq, method, _ := strings.Cut(m.Get("CSeq"), " ")
 		c.mu.Lock()
 		ch := c.pending[m.Get("Call-ID")+" "+seq+" "+method]

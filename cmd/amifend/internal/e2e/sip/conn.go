@@ -209,6 +209,7 @@ func dialWebSocket(
 		DisableKeepAlives: true,
 	}
 
+	// The subprotocol sip is required (RFC 7118, 4).
 	scheme := "ws"
 	if t == WSS {
 		scheme = "wss"

@@ -61,6 +61,7 @@ func (r Request) Bytes(transport Transport, sentBy string) []byte {
 	if r.ToTag != "" {
 		toTag = ";tag=" + r.ToTag
 	}
+
 	var b bytes.Buffer
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\r\n", args...) }
 	line("%s %s SIP/2.0", r.Method, r.Target)
@@ -70,6 +71,8 @@ func (r Request) Bytes(transport Transport, sentBy string) []byte {
 	line("To: <sip:%s@%s>%s", to, r.Host, toTag)
 	line("Call-ID: %s", r.CallID)
 	line("CSeq: %d %s", r.CSeq, r.Method)
+
+	// The caller's own lines may hold anything, the end of the headers included.
 	for _, h := range r.Header {
 		line("%s", h)
 	}
@@ -162,6 +165,7 @@ func Read(r *bufio.Reader) (*Message, error) {
 		m.Header = append(m.Header, Field{strings.TrimSpace(name), strings.TrimSpace(value)})
 	}
 
+	// A datagram need not have it.
 	length := m.Get("Content-Length")
 	if length == "" {
 		return m, nil

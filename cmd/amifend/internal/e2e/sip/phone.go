@@ -55,6 +55,7 @@ func (p *Phone) Call(ctx context.Context, exten string, hold time.Duration) erro
 		return fmt.Errorf("call %s from %s: %s", exten, p.User, m.Start)
 	}
 
+	// The rest of the call is within the dialog that the 200 made (RFC 3261, 12.1.2).
 	dialog := Request{
 		From: p.User, To: exten, Host: r.Host, Target: target(m.Get("Contact"), r.Target),
 		CallID: r.CallID, Tag: r.Tag, ToTag: tagOf(m.Get("To")), CSeq: r.CSeq,
@@ -70,6 +71,7 @@ func (p *Phone) Call(ctx context.Context, exten string, hold time.Duration) erro
 	case <-ctx.Done():
 	}
 
+	// A request of its own, where the ACK had the number of its INVITE.
 	bye := dialog
 	bye.Method, bye.Branch = "BYE", rand.Text()
 	p.seq++
@@ -108,6 +110,7 @@ func (p *Phone) authenticated(ctx context.Context, r Request) (*Message, Request
 			}
 		}
 
+		// Asterisk asks with 401, a proxy with 407.
 		header, value := "Authorization", m.Get("WWW-Authenticate")
 		if m.Status() == 407 {
 			header, value = "Proxy-Authorization", m.Get("Proxy-Authenticate")

@@ -71,11 +71,13 @@ func TestViaNamesWhatTheCallerSays(t *testing.T) {
 	}{
 		{"the truth", Via{}, "Via: SIP/2.0/TCP 198.51.100.1:5060;branch=z9hG4bKb1;rport\r\n"},
 		{
-			"maddr", Via{Maddr: victim},
+			"maddr",
+			Via{Maddr: victim},
 			"Via: SIP/2.0/TCP 198.51.100.1:5060;branch=z9hG4bKb1;rport;maddr=203.0.113.99\r\n",
 		},
 		{
-			"all of it", Via{TLS, netip.MustParseAddrPort("203.0.113.7:5099"), victim},
+			"all of it",
+			Via{TLS, netip.MustParseAddrPort("203.0.113.7:5099"), victim},
 			"Via: SIP/2.0/TLS 203.0.113.7:5099;branch=z9hG4bKb1;rport;maddr=203.0.113.99\r\n",
 		},
 	} {
