@@ -132,6 +132,7 @@ func testChanSIPNamesAPhone(t *testing.T, w *world) {
 	for _, p := range phones.phones {
 		w.neverBanned(t, d, p.Local.Addr())
 	}
+	w.everyBanIsShort(t, d)
 }
 
 // Who owns an account can have every address fail and then succeed: the success accuses nobody.
@@ -150,6 +151,7 @@ func testChanSIPSuccessBansNobody(t *testing.T, w *world) {
 		defer w.neverBanned(t, d, victim)
 	}
 	w.judged(t, d, "198.18.58.1")
+	w.everyBanIsShort(t, d)
 }
 
 // A friend on chan_sip, without spoofing, does not free a guesser of PJSIP.

@@ -56,12 +56,13 @@ func (w *world) dialNaming(
 	return c
 }
 
-// guessesAnswered guesses so many passwords of an account. The PBX must refuse each of them: an
-// attacker whom no ban reaches goes on for ever.
+// guessesAnswered guesses so many passwords of an account, by registrations and calls in turn. The PBX
+// must refuse each of them: no ban reaches an attacker who names somebody else.
 func guessesAnswered(t *testing.T, c *sip.Client, account string, n int) {
 	t.Helper()
 	for i := range n {
-		m, err := c.Guess(t.Context(), "REGISTER", account, fmt.Sprint("guess-", i))
+		method := []string{"REGISTER", "INVITE"}[i%2]
+		m, err := c.Guess(t.Context(), method, account, fmt.Sprint("guess-", i))
 		if err != nil {
 			t.Fatalf("%s %s: guess %d of %s: %v", c.Transport, c.Local, i+1, account, err)
 		}
@@ -71,11 +72,15 @@ func guessesAnswered(t *testing.T, c *sip.Client, account string, n int) {
 	}
 }
 
-// login registers with the right password.
+// login registers with the right password, and calls.
 func login(t *testing.T, c *sip.Client, account string) {
 	t.Helper()
 	p := sip.NewPhone(c, account, "lab-pw-"+account)
-	if err := p.Register(within(t, soon), time.Minute); err != nil {
+	err := p.Register(within(t, soon), time.Minute)
+	if err == nil {
+		err = p.Call(within(t, soon), "600", 0)
+	}
+	if err != nil {
 		t.Fatalf("%s %s: %v", c.Transport, c.Local, err)
 	}
 }

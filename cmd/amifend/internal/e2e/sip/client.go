@@ -101,17 +101,24 @@ func (c *Client) Request(r Request) Request {
 	def(&r.Tag, rand.Text())
 	def(&r.Branch, rand.Text())
 
-	if r.Via == (Via{}) {
-		r.Via = c.Via
-	}
+	r.Via = c.via(r)
 	if r.CSeq == 0 {
 		r.CSeq = 1
 	}
 	return r
 }
 
+// via returns the Via of a request.
+func (c *Client) via(r Request) Via {
+	if r.Via == (Via{}) {
+		return c.Via
+	}
+	return r.Via
+}
+
 // Send sends a request and does not wait.
 func (c *Client) Send(r Request) error {
+	r.Via = c.via(r)
 	if err := c.conn.send(r.Bytes(c.Transport, c.Local.String())); err != nil {
 		return fmt.Errorf("send %s: %w", r.Method, err)
 	}
