@@ -14,7 +14,7 @@ import (
 
 // chan_sip names the address in maddr as the sender's, whoever sent it, and answers the sender.
 func testChanSIPMaddr(t *testing.T, w *world) {
-	t.Run("wrong passwords ban the one who is named shortly", func(t *testing.T) {
+	t.Run("a stranger who is named loses the SIP ports for ten minutes", func(t *testing.T) {
 		testChanSIPNamesAStranger(t, w)
 	})
 	t.Run("bans do not grow", func(t *testing.T) { testChanSIPBansDoNotGrow(t, w) })
