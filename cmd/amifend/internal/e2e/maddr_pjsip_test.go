@@ -109,7 +109,7 @@ func testPJSIPSuccessForgivesNothingProven(t *testing.T, w *world) {
 	d := w.fresh(t, settings{firewall: bothPorts})
 	guesser := netip.MustParseAddr("198.18.61.1")
 	friend := w.dialForged(t, netip.AddrPortFrom(guesser, 5060), netip.MustParseAddr("198.18.62.1"))
-	w.forgivesNothingProven(t, d, guesser, friend, "1005")
+	w.forgivesNothingProven(t, d, netip.MustParseAddr("198.18.60.1"), guesser, friend)
 }
 
 // behindManyNames guesses one password in each name of sixty, all from one attacker who reads the
