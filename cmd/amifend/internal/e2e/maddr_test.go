@@ -29,6 +29,9 @@ func (w *world) pjsip16() *world { return &world{Lab: w.Lab, tap: w.tap, shift: 
 func TestSenderChoosesTheAddressAsterisk22(t *testing.T) {
 	w := newWorld(t, "sid", "maddr")
 	testPJSIPMaddr(t, w)
+	t.Run("status and check tell nothing of chan-sip", func(t *testing.T) {
+		testChanSIPIsTold(t, w, false)
+	})
 }
 
 // dialForged is an attacker at the address reader who sends over UDP in the name of source, and
