@@ -2,7 +2,7 @@
 # Builds a directory with a real Asterisk in it (a chroot), for the lab and the end-to-end tests.
 #
 #   build-asterisk.sh sid        Asterisk 22, PJSIP
-#   build-asterisk.sh bullseye   Asterisk 16, chan_sip
+#   build-asterisk.sh bullseye   Asterisk 16, chan_sip and PJSIP
 #
 # It is quick when the chroot is there already: it only checks that Asterisk in it still runs.
 #

@@ -137,9 +137,12 @@ configure() {
 	[[ -d $modules ]] || die "no Asterisk modules in $root"
 
 	cp "$here"/etc/common/*.conf "$here/etc/$release/"*.conf "$run/etc/"
-	for ((n = 1001; n <= 1030; n++)); do
-		sed "s/@N@/$n/g" "$here/etc/$release/phone.tmpl"
-	done >"$run/etc/phones.conf"
+	# phone.tmpl makes phones.conf, pjsip-phone.tmpl pjsip-phones.conf.
+	for f in "$here/etc/$release/"*phone.tmpl; do
+		for ((n = 1001; n <= 1030; n++)); do
+			sed "s/@N@/$n/g" "$f"
+		done >"$run/etc/$(basename "$f" .tmpl)s.conf"
+	done
 	sed -i "s|@MODULES@|${modules#"$root"}|" "$run/etc/asterisk.conf"
 	sed -i "s|@SECRET@|$(<"$run/secret")|" "$run/etc/manager.conf"
 	# Asterisk has defaults for these, but calls it an error when the files are not there.

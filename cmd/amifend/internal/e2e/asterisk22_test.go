@@ -25,11 +25,16 @@ func TestAsterisk22(t *testing.T) {
 
 	t.Run("scanners", func(t *testing.T) { testScanners(t, w, d) })
 	t.Run("tools", func(t *testing.T) { testTools(t, w, d) })
-	t.Run("second address of a /64", func(t *testing.T) { testPrefix(t, w, d, "2001:db8:b064:64::/64", "ban6_64", 2) })
-	t.Run("fourth address of a /24", func(t *testing.T) { testPrefix(t, w, d, "198.18.64.0/24", "ban4_24", 4) })
+	t.Run("second address of a /64", func(t *testing.T) {
+		testPrefix(t, w, d, "2001:db8:b064:64::/64", "ban6_64", 2)
+	})
+	t.Run("fourth address of a /24", func(t *testing.T) {
+		testPrefix(t, w, d, "198.18.64.0/24", "ban4_24", 4)
+	})
 	t.Run("injection", func(t *testing.T) { testInjection(t, w, d) })
 	t.Run("forgery", func(t *testing.T) { testForgery(t, w, d, phones) })
 
+	// After all the attacks: nobody's ban has taken a phone with it.
 	phones.works(t)
 	for _, p := range phones.phones {
 		w.unbanned(t, lab.PBX, p.Local.Addr())
@@ -37,8 +42,9 @@ func TestAsterisk22(t *testing.T) {
 	t.Logf("ten phones registered and called %d times", phones.stop())
 }
 
-// A scanner of unknown accounts is banned at its fourth attempt, a guesser of a known one's password at its seventh,
-// over every transport and both families. Each is of a network of its own, so that none is banned for its neighbours.
+// A scanner of unknown accounts is banned at its fourth attempt, a guesser of a known one's
+// password at its seventh, over every transport and both families. Each is of a network of its own,
+// so that none is banned for its neighbours.
 func testScanners(t *testing.T, w *world, d *daemon) {
 	for _, tc := range []struct {
 		name      string
@@ -67,21 +73,20 @@ func testScanners(t *testing.T, w *world, d *daemon) {
 			t.Parallel()
 			c := w.dial(t, lab.Attack, tc.transport, netip.MustParseAddr(tc.from))
 			b := w.attackUntilBanned(t, d, c, tc.try)
+
 			if b.Attempts != tc.attempts {
 				t.Errorf("banned at attempt %d, want %d: %s", b.Attempts, tc.attempts, b.raw)
 			}
-			scope, long := "all", time.Hour // a source that is proven by its transport loses every port
 			if tc.transport == sip.UDP {
-				scope, long = "sip", 10*time.Minute
-			}
-			if b.Scope != scope {
-				t.Errorf("scope %q, want %q: %s", b.Scope, scope, b.raw)
-			}
-			if d := b.Until.Sub(b.Time); d > long || d < long-10*time.Second {
-				t.Errorf("banned for %s, want %s: %s", d, long, b.raw)
+				lasts(t, b, "sip", shortBan)
+			} else { // proven by its transport: it loses every port
+				lasts(t, b, "all", time.Hour)
 			}
 			explained(t, b)
-			t.Logf("in the kernel %s after the last event before", w.reaction(b, c.Local.Addr()))
+			reaction := w.reaction(b, c.Local.Addr())
+			t.Logf("in the kernel %s after the last event before", reaction)
+
+			// The kernel's word for it, and Asterisk's.
 			w.dropped(t, b, c, tc.try)
 			if tc.transport != sip.UDP {
 				w.noWayIn(t, c)
@@ -90,7 +95,19 @@ func testScanners(t *testing.T, w *world, d *daemon) {
 	}
 }
 
-// explained checks that a ban's line says which events, which rule, until when and how to undo it.
+// lasts checks the scope and the time of a first ban.
+func lasts(t *testing.T, b line, scope string, want time.Duration) {
+	t.Helper()
+	if b.Scope != scope {
+		t.Errorf("scope %q, want %q: %s", b.Scope, scope, b.raw)
+	}
+	// A line is written when the kernel has acknowledged, a moment after the decision.
+	if d := b.Until.Sub(b.Time); d > want || d < want-10*time.Second {
+		t.Errorf("banned for %s, want %s: %s", d, want, b.raw)
+	}
+}
+
+// explained checks that a ban's line has the events, the rule, the end and how to undo it.
 func explained(t *testing.T, b line) {
 	t.Helper()
 	if b.Rule == "" || b.Evidence == "" || b.Undo == "" || !b.Until.After(b.Time) {
@@ -103,7 +120,8 @@ func (w *world) noWayIn(t *testing.T, c *sip.Client) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
-	again, err := sip.Dial(ctx, w.Net(lab.Attack), c.Transport, netip.AddrPortFrom(c.Local.Addr(), 0), c.Remote)
+	local := netip.AddrPortFrom(c.Local.Addr(), 0)
+	again, err := sip.Dial(ctx, w.Net(lab.Attack), c.Transport, local, c.Remote)
 	if err == nil {
 		again.Close()
 		t.Errorf("%s %s: connected after its ban", c.Transport, c.Local)
@@ -121,14 +139,19 @@ func testPrefix(t *testing.T, w *world, d *daemon, prefix, set string, hosts int
 		}
 		return e, false
 	}
+
+	// One host fewer than it takes: each has a ban of its own, the prefix has none.
 	addr := p.Addr().Next()
 	for range hosts - 1 {
-		w.attackUntilBanned(t, d, w.dial(t, lab.Attack, sip.TCP, addr), unknown("REGISTER"))
+		c := w.dial(t, lab.Attack, sip.TCP, addr)
+		w.attackUntilBanned(t, d, c, unknown("REGISTER"))
 		if e, ok := inKernel(); ok {
-			t.Fatalf("%s is banned already when only its hosts up to %s were to be: %+v", p, addr, e)
+			t.Fatalf("%s is banned already after its hosts up to %s: %+v", p, addr, e)
 		}
 		addr = addr.Next()
 	}
+
+	// Not attackUntilBanned: the ban of the prefix may take the place of this host's own.
 	last := w.dial(t, lab.Attack, sip.TCP, addr)
 	whole := func(l line) bool { return l.Msg == sayBanned && l.Source == p.String() }
 	for n := range mostTries {
@@ -140,21 +163,34 @@ func testPrefix(t *testing.T, w *world, d *daemon, prefix, set string, hosts int
 	}
 	b := d.wait(t, soon, p.String()+" banned", whole)
 	explained(t, b)
+
 	before, ok := inKernel()
 	if !ok || before.Set != set || before.Timeout == 0 {
-		t.Fatalf("%s is told to be banned, and the kernel has %+v, %t; want it in %s: %+v", p, before, ok, set, w.bans(t, lab.PBX))
+		t.Fatalf("%s is told to be banned, and the kernel has %+v, %t; want it in %s: %+v",
+			p, before, ok, set, w.bans(t, lab.PBX))
 	}
-	neighbour, err := sip.Dial(within(t, 500*time.Millisecond), w.Net(lab.Attack), sip.TCP, netip.AddrPortFrom(addr.Next(), 0), pbxFor(addr, 5060))
-	if err == nil {
-		neighbour.Close()
-		t.Errorf("%s, an address of the banned prefix, connected", addr.Next())
-	}
+	w.wholePrefixDropped(t, p, addr.Next())
 	if after, _ := inKernel(); after.Packets <= before.Packets {
 		t.Errorf("%s: no packet counted as dropped: %d, then %d", p, before.Packets, after.Packets)
 	}
-	outside := p.Addr().Prev() // the last address of the prefix before
+}
+
+// wholePrefixDropped checks that an address of a banned prefix that did nothing cannot connect, and
+// that the last address before the prefix is answered.
+func (w *world) wholePrefixDropped(t *testing.T, p netip.Prefix, inside netip.Addr) {
+	t.Helper()
+	ctx := within(t, 500*time.Millisecond)
+	local := netip.AddrPortFrom(inside, 0)
+	neighbour, err := sip.Dial(ctx, w.Net(lab.Attack), sip.TCP, local, pbxFor(inside, 5060))
+	if err == nil {
+		neighbour.Close()
+		t.Errorf("%s, an address of the banned prefix, connected", inside)
+	}
+
+	outside := p.Addr().Prev()
 	c := surely(w.dial(t, lab.Attack, sip.TCP, outside))
-	if m, err := c.Attempt(t.Context(), sip.Request{Method: "REGISTER", From: nobody(c, 0)}); err != nil || m.Status() != 401 {
+	m, err := c.Attempt(t.Context(), sip.Request{Method: "REGISTER", From: nobody(c, 0)})
+	if err != nil || m.Status() != 401 {
 		t.Errorf("%s, just outside of the banned prefix: %v, %v; want 401", outside, m, err)
 	}
 }

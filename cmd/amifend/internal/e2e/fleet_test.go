@@ -14,7 +14,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/e2e/sip"
 )
 
-// fleet is ten honest phones, over every transport and both families, that register and call again and again.
+// fleet is a group of honest phones that register and call again and again.
 type fleet struct {
 	phones []*sip.Phone
 	cancel context.CancelFunc
@@ -25,18 +25,20 @@ type fleet struct {
 	failures []string
 }
 
-// A phone's request that takes longer counts as failed: it is retransmitted three times until then. Far more than the
-// lab's milliseconds, since a busy machine may stand still for seconds; a ban lasts an hour.
+// phonePatience is how long a phone waits for an answer: by then a request was sent four times. It
+// is far more than the lab's milliseconds, since a busy machine may stand still for seconds, and
+// far less than a ban lasts.
 const phonePatience = 10 * time.Second
 
-// startFleet starts the phones; each has registered and called once when it returns.
+// startFleet starts a phone for each transport, with addresses from 10.20.0.111 or 2001:db8:20::111
+// on and accounts from 1011 on. Each has registered and called once when it returns.
 func startFleet(t *testing.T, w *world, transports ...sip.Transport) *fleet {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	f := &fleet{cancel: cancel, rounds: make([]int, len(transports))}
 	for i, tr := range transports {
 		addr := netip.MustParseAddr(fmt.Sprintf("10.20.0.%d", 111+i))
-		if i%3 == 2 && w.Release == "sid" { // chan_sip of the lab listens on IPv4 only
+		if i%3 == 2 && w.Release == "sid" { // Asterisk 16 of the lab listens on IPv4 only
 			addr = netip.MustParseAddr(fmt.Sprintf("2001:db8:20::%d", 111+i))
 		}
 		p := w.phone(t, tr, addr, fmt.Sprint(1011+i))
@@ -44,6 +46,7 @@ func startFleet(t *testing.T, w *world, transports ...sip.Transport) *fleet {
 		f.group.Go(func() { f.use(ctx, i, p) })
 	}
 	t.Cleanup(func() { f.stop() })
+
 	eventually(t, 2*phonePatience, "every phone registers and calls", func() bool {
 		f.check(t)
 		return f.least() > 0
@@ -51,19 +54,27 @@ func startFleet(t *testing.T, w *world, transports ...sip.Transport) *fleet {
 	return f
 }
 
+// use registers and calls from one phone until ctx ends.
 func (f *fleet) use(ctx context.Context, i int, p *sip.Phone) {
+	register := func(ctx context.Context) error { return p.Register(ctx, time.Minute) }
+	call := func(ctx context.Context) error { return p.Call(ctx, "600", 100*time.Millisecond) }
 	for ctx.Err() == nil {
-		err := patiently(ctx, func(ctx context.Context) error { return p.Register(ctx, time.Minute) })
+		err := patiently(ctx, register)
 		if err == nil {
-			err = patiently(ctx, func(ctx context.Context) error { return p.Call(ctx, "600", 100*time.Millisecond) })
+			err = patiently(ctx, call)
 		}
+
+		// An error at the end of the test is the test's own doing.
 		f.mu.Lock()
 		if err == nil {
 			f.rounds[i]++
 		} else if ctx.Err() == nil {
-			f.failures = append(f.failures, fmt.Sprintf("%s %s %s %s: %v", time.Now().Format("15:04:05.000"), p.Transport, p.Local, p.User, err))
+			now := time.Now().Format("15:04:05.000")
+			f.failures = append(f.failures,
+				fmt.Sprintf("%s %s %s %s: %v", now, p.Transport, p.Local, p.User, err))
 		}
 		f.mu.Unlock()
+
 		select {
 		case <-time.After(200 * time.Millisecond):
 		case <-ctx.Done():
@@ -94,6 +105,7 @@ func (f *fleet) works(t *testing.T) {
 	f.mu.Lock()
 	before := append([]int(nil), f.rounds...)
 	f.mu.Unlock()
+
 	eventually(t, 3*phonePatience, "every phone registers and calls again", func() bool {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -107,6 +119,7 @@ func (f *fleet) works(t *testing.T) {
 	f.check(t)
 }
 
+// least returns how many rounds the slowest phone made.
 func (f *fleet) least() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -121,6 +134,7 @@ func (f *fleet) least() int {
 func (f *fleet) stop() (rounds int) {
 	f.cancel()
 	f.group.Wait()
+
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, n := range f.rounds {

@@ -12,7 +12,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/e2e/sip"
 )
 
-// Bans that do nothing, one case a cause: amifend says which it is and what to do.
+// Bans that drop nothing, one case for each cause: amifend logs the cause and what to do.
 func TestIneffectiveBans(t *testing.T) {
 	w := newWorld(t, "sid")
 
@@ -20,13 +20,14 @@ func TestIneffectiveBans(t *testing.T) {
 		d := w.amifend(t, settings{})
 		c := w.dialPort(t, lab.Attack, sip.UDP, netip.MustParseAddr("198.51.100.71"), 5070)
 		w.attackUntilBanned(t, d, c, unknown("REGISTER"))
+
 		l := w.keepAttacking(t, c, d, sayNoEffect)
 		if l.Cause != causePort || l.Port != 5070 || l.Source != c.Local.Addr().String() {
 			t.Errorf("want %q, port 5070, said: %s", causePort, l.raw)
 		}
 		d.stop(t)
 
-		// What the line says to do, done: the same source is dropped.
+		// The operator does what the line asks for: the same source is dropped.
 		d = w.amifend(t, settings{firewall: []string{`sip_ports = ["5060-5061", "5070/udp"]`}})
 		sure := time.Now()
 		c.Patience = 500 * time.Millisecond
@@ -43,21 +44,29 @@ func TestIneffectiveBans(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := w.amifend(t, settings{
-			who: lab.Mon, address: lab.PBX4.String() + ":5039", tls: []string{fmt.Sprintf("fingerprint = %q", fingerprint)},
+			who:     lab.Mon,
+			address: lab.PBX4.String() + ":5039",
+			tls:     []string{fmt.Sprintf("fingerprint = %q", fingerprint)},
 		})
+
+		// The ban is in the monitor's kernel, and the traffic passes another one.
 		c := w.dial(t, lab.Attack, sip.TCP, netip.MustParseAddr("198.51.100.72"))
 		w.attackUntilBanned(t, d, c, unknown("REGISTER"))
-		if l := w.keepAttacking(t, c, d, sayNoEffect); l.Cause != causePath || l.Source != c.Local.Addr().String() {
+		l := w.keepAttacking(t, c, d, sayNoEffect)
+		if l.Cause != causePath || l.Source != c.Local.Addr().String() {
 			t.Errorf("want %q, said: %s", causePath, l.raw)
 		}
 		d.stop(t)
 	})
 
 	t.Run("masquerade hides the sources", func(t *testing.T) {
-		const rule = "table ip lab { chain post { type nat hook postrouting priority 100; oifname pbx ip saddr 198.51.100.0/24 masquerade; }; }"
+		const rule = "table ip lab { chain post { type nat hook postrouting priority 100; " +
+			"oifname pbx ip saddr 198.51.100.0/24 masquerade; }; }"
 		if _, err := w.Exec(t.Context(), lab.GW, "nft", rule); err != nil {
 			t.Fatal(err)
 		}
+
+		// The PBX sees the gateway, which is never banned: the attack goes on.
 		d := w.amifend(t, settings{})
 		c := w.dial(t, lab.Attack, sip.UDP, netip.MustParseAddr("198.51.100.73"))
 		if l := w.keepAttacking(t, c, d, sayMasked); l.Address != lab.Gateway4.String() {
@@ -67,7 +76,8 @@ func TestIneffectiveBans(t *testing.T) {
 	})
 }
 
-// keepAttacking goes on until amifend says that its bans do nothing. The PBX answers all the time.
+// keepAttacking goes on until amifend logs that its bans drop nothing, and returns that line. The
+// PBX must answer all the time.
 func (w *world) keepAttacking(t *testing.T, c *sip.Client, d *daemon, what string) line {
 	t.Helper()
 	surely(c)

@@ -21,8 +21,11 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/e2e/sip"
 )
 
-// command is a method of the session as a command of the script.
-func command(run func(*session, *testscript.TestScript, bool, []string)) func(*testscript.TestScript, bool, []string) {
+// scriptCommand is a command of a script: `! name args` calls it with neg.
+type scriptCommand = func(ts *testscript.TestScript, neg bool, args []string)
+
+// command makes a command of a script from a method of the session.
+func command(run func(*session, *testscript.TestScript, bool, []string)) scriptCommand {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
 		run(ts.Value(sessionKey{}).(*session), ts, neg, args)
 	}
@@ -36,7 +39,8 @@ func usage(ts *testscript.TestScript, ok bool, text string) {
 }
 
 func (s *session) daemonCommand(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, !neg && (len(args) == 1 || len(args) == 2 && args[0] == "start"), "daemon start CONFIG | stop | kill | hup")
+	const help = "daemon start CONFIG | stop | kill | hup"
+	usage(ts, !neg && (len(args) == 1 || len(args) == 2 && args[0] == "start"), help)
 	switch args[0] {
 	case "start":
 		if len(args) == 2 {
@@ -50,7 +54,7 @@ func (s *session) daemonCommand(ts *testscript.TestScript, neg bool, args []stri
 	case "hup":
 		ts.Check(s.d.cmd.Process.Signal(syscall.SIGHUP))
 	default:
-		usage(ts, false, "daemon start CONFIG | stop | kill | hup")
+		usage(ts, false, help)
 	}
 }
 
@@ -58,6 +62,7 @@ func (s *session) reboot(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, !neg && len(args) == 0, "reboot")
 	s.d.kill()
 	ts.Check(s.Down())
+
 	l, err := lab.Up(s.t.Context(), scripts, s.Name, s.Release)
 	ts.Check(err)
 	s.Lab = l
@@ -78,7 +83,9 @@ func (s *session) guess(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, !neg && len(args) == 2, "guess ADDR ACCOUNT")
 	source := address(ts, args[0])
 	c := s.dial(s.t, behind(source), sip.TCP, source)
-	try := func(ctx context.Context, c *sip.Client, n int) error { return guessOf(ctx, c, args[1], n) }
+	try := func(ctx context.Context, c *sip.Client, n int) error {
+		return guessOf(ctx, c, args[1], n)
+	}
 	if s.d != nil {
 		s.attackUntilBanned(s.t, s.d, c, try)
 		return
@@ -90,20 +97,28 @@ func (s *session) guess(ts *testscript.TestScript, neg bool, args []string) {
 
 func (s *session) phone(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, len(args) == 2, "[!] phone ADDR ACCOUNT")
-	c, err := sip.Dial(within(s.t, 2*time.Second), s.Net(behind(address(ts, args[0]))), sip.TCP, netip.AddrPortFrom(address(ts, args[0]), 0), netip.AddrPortFrom(lab.PBX4, 5060))
+	source, account := address(ts, args[0]), args[1]
+	local := netip.AddrPortFrom(source, 0)
+	pbx := netip.AddrPortFrom(lab.PBX4, 5060)
+
+	c, err := sip.Dial(within(s.t, 2*time.Second), s.Net(behind(source)), sip.TCP, local, pbx)
 	if err == nil {
 		defer c.Close()
-		err = sip.NewPhone(c, args[1], "lab-pw-"+args[1]).Register(within(s.t, 2*time.Second), time.Minute)
+		p := sip.NewPhone(c, account, "lab-pw-"+account)
+		err = p.Register(within(s.t, 2*time.Second), time.Minute)
 	}
 	if neg == (err == nil) {
-		ts.Fatalf("register %s from %s: %v", args[1], args[0], err)
+		ts.Fatalf("register %s from %s: %v", account, source, err)
 	}
 }
 
 func (s *session) kernel(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, len(args) == 1, "[!] kernel ADDR")
 	a := address(ts, args[0])
-	has := func() bool { _, ok := s.element(s.t, a); return ok }
+	has := func() bool {
+		_, ok := s.element(s.t, a)
+		return ok
+	}
 	for end := time.Now().Add(soon); !neg && !has() && time.Now().Before(end); {
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -114,7 +129,9 @@ func (s *session) kernel(ts *testscript.TestScript, neg bool, args []string) {
 
 func (s *session) says(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, !neg && len(args) == 1, "says TEXT")
-	s.d.wait(s.t, soon, args[0], func(l line) bool { return strings.Contains(l.raw, args[0]) })
+	s.d.wait(s.t, soon, args[0], func(l line) bool {
+		return strings.Contains(l.raw, args[0])
+	})
 }
 
 func (s *session) await(ts *testscript.TestScript, neg bool, args []string) {
@@ -122,8 +139,10 @@ func (s *session) await(ts *testscript.TestScript, neg bool, args []string) {
 	var out []byte
 	var err error
 	for end := time.Now().Add(soon); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		cmd := exec.CommandContext(s.t.Context(), "env", args[1:]...) // it finds the programs of the script
-		cmd.Dir, cmd.Env = s.work, append(os.Environ(), "PATH="+ts.Getenv("PATH"))
+		// env finds the programs of the script.
+		cmd := exec.CommandContext(s.t.Context(), "env", args[1:]...)
+		cmd.Dir = s.work
+		cmd.Env = append(os.Environ(), "PATH="+ts.Getenv("PATH"))
 		if out, err = cmd.CombinedOutput(); err == nil && strings.Contains(string(out), args[0]) {
 			return
 		}
@@ -133,7 +152,8 @@ func (s *session) await(ts *testscript.TestScript, neg bool, args []string) {
 
 func (s *session) exits(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, !neg && len(args) > 1, "exits CODE COMMAND...")
-	got, err := 0, ts.Exec(args[1], args[2:]...)
+	got := 0
+	err := ts.Exec(args[1], args[2:]...)
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		got = exit.ExitCode()
 	} else {
@@ -144,7 +164,8 @@ func (s *session) exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// Groups that every Debian has, in the place of amifend and amifend-admin; c.toml of the scripts names them.
+// Groups that every Debian has, in the place of amifend and amifend-admin. c.toml of the scripts
+// names them.
 const (
 	readGroup  = "operator"
 	adminGroup = "staff"
@@ -155,33 +176,48 @@ func (s *session) as(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(s.asUser(ts, args[0], args[1:]))
 }
 
+// asUser runs a command with the groups of a user.
 func (s *session) asUser(ts *testscript.TestScript, user string, command []string) error {
-	groups := map[string]string{"nobody": "--clear-groups", "reader": "--groups=" + readGroup, "admin": "--groups=" + readGroup + "," + adminGroup}[user]
+	groups := map[string]string{
+		"nobody": "--clear-groups",
+		"reader": "--groups=" + readGroup,
+		"admin":  "--groups=" + readGroup + "," + adminGroup,
+	}[user]
 	usage(ts, groups != "", "a user is nobody, reader or admin")
-	if command[0] == "amifend" { // the script of that name needs root: it enters the namespace of the PBX
+
+	// The script of that name needs root: it enters the namespace of the PBX.
+	if command[0] == "amifend" {
 		command = slices.Concat([]string{s.program}, command[1:])
 	}
-	return ts.Exec("setpriv", slices.Concat([]string{"--reuid=65534", "--regid=65534", groups}, command)...)
+	setpriv := []string{"--reuid=65534", "--regid=65534", groups}
+	return ts.Exec("setpriv", slices.Concat(setpriv, command)...)
 }
+
+// noRight matches what a user without the right is told.
+var noRight = regexp.MustCompile(`no right|may not do that|permission denied`)
 
 func (s *session) refused(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, !neg && len(args) > 1, "refused USER COMMAND...")
 	err := s.asUser(ts, args[0], args[1:])
-	exit, told := (*exec.ExitError)(nil), ts.ReadFile("stderr")
-	if !errors.As(err, &exit) || exit.ExitCode() != 1 || !regexp.MustCompile(`no right|may not do that|permission denied`).MatchString(told) || !strings.Contains(told, "\n  do: use sudo") {
-		ts.Fatalf("as %s: want exit code 1, that he has no right, and what to do: %v\n%s", args[0], err, told)
+	told := ts.ReadFile("stderr")
+	exit := (*exec.ExitError)(nil)
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 ||
+		!noRight.MatchString(told) || !strings.Contains(told, "\n  do: use sudo") {
+		ts.Fatalf("as %s: want exit code 1, that the user has no right, and what to do: %v\n%s",
+			args[0], err, told)
 	}
 }
 
 func expand(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, !neg && len(args) > 0, "expand FILE...")
 	for _, name := range args {
-		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(os.Expand(ts.ReadFile(name), ts.Getenv)), 0o600))
-		ts.Check(os.Chmod(ts.MkAbs(name), 0o600))
+		text := os.Expand(ts.ReadFile(name), ts.Getenv)
+		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(text), 0o600))
+		ts.Check(os.Chmod(ts.MkAbs(name), 0o600)) // it was there before
 	}
 }
 
-// behind is the namespace where an address lives.
+// behind returns the namespace where an address lives.
 func behind(a netip.Addr) lab.Who {
 	if netip.MustParsePrefix("10.20.0.0/24").Contains(a) {
 		return lab.Phones
@@ -189,13 +225,15 @@ func behind(a netip.Addr) lab.Who {
 	return lab.Attack
 }
 
+// address parses an argument.
 func address(ts *testscript.TestScript, text string) netip.Addr {
 	a, err := netip.ParseAddr(text)
 	ts.Check(err)
 	return a
 }
 
-// told checks what systemd, which is played here, is told next (sd_notify(3)).
+// told checks the next states that the daemon sends to systemd, which is played here
+// (sd_notify(3)).
 func (s *session) told(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, !neg && len(args) > 0, "told STATE...")
 	for _, want := range args {

@@ -1,8 +1,8 @@
-// Package lab brings up examples/lab for the end-to-end tests: network namespaces with a real Asterisk, and a witness at
-// its AMI that is independent of amifend's own decoder.
+// Package lab brings up examples/lab for the end-to-end tests: network namespaces with a real
+// Asterisk, and a witness at its AMI that is independent of amifend's own decoder.
 //
-// What is in the lab, its addresses and its configuration are said once, in examples/lab; this package calls its
-// scripts. Everything that a [Lab] starts lives in its namespaces, so Down ends it all.
+// The addresses and the configuration of the lab are in examples/lab; this package calls the
+// scripts there. Everything that a [Lab] starts lives in its namespaces, so Down ends it all.
 package lab
 
 import (
@@ -95,13 +95,14 @@ func (l *Lab) call(ctx context.Context, verb string, args ...string) (string, er
 	return output(exec.CommandContext(ctx, l.script, append([]string{verb, l.Name}, args...)...))
 }
 
-// Secret of the lab's manager users.
+// Secret returns the secret of the lab's manager users.
 func (l *Lab) Secret() (string, error) {
 	b, err := os.ReadFile(filepath.Join(l.Run, "secret"))
 	return strings.TrimSpace(string(b)), err
 }
 
-// Fingerprint of the PBX's certificate, as `openssl x509 -fingerprint -sha256` prints it.
+// Fingerprint returns the fingerprint of the PBX's certificate, as `openssl x509 -fingerprint
+// -sha256` prints it.
 func (l *Lab) Fingerprint() (string, error) {
 	b, err := os.ReadFile(filepath.Join(l.Run, "etc/pbx.crt"))
 	if err != nil {
@@ -111,13 +112,15 @@ func (l *Lab) Fingerprint() (string, error) {
 	if block == nil {
 		return "", errors.New("pbx.crt holds no PEM block")
 	}
+
 	sum := sha256.Sum256(block.Bytes)
 	return strings.ReplaceAll(fmt.Sprintf("% X", sum[:]), " ", ":"), nil
 }
 
 // Command prepares a program to run in a namespace.
 func (l *Lab) Command(ctx context.Context, who Who, name string, args ...string) *exec.Cmd {
-	return exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", l.namespace(who), name}, args...)...)
+	inside := []string{"netns", "exec", l.namespace(who), name}
+	return exec.CommandContext(ctx, "ip", append(inside, args...)...)
 }
 
 // Exec runs a program in a namespace and returns what it wrote to stdout.
@@ -125,8 +128,8 @@ func (l *Lab) Exec(ctx context.Context, who Who, name string, args ...string) (s
 	return output(l.Command(ctx, who, name, args...))
 }
 
-// Source makes addr the address of the programs in the attackers' namespace that pick none. It has no effect on those
-// that run already.
+// Source makes addr the address of the programs in the attackers' namespace that pick none. It has
+// no effect on those that run already.
 func (l *Lab) Source(ctx context.Context, addr netip.Addr) error {
 	_, err := l.call(ctx, "from", addr.String())
 	return err
@@ -134,19 +137,23 @@ func (l *Lab) Source(ctx context.Context, addr netip.Addr) error {
 
 func (l *Lab) namespace(who Who) string { return "amifend-lab-" + l.Name + "-" + string(who) }
 
-// Net opens sockets in a namespace.
+// Net returns a namespace to open sockets in.
 func (l *Lab) Net(who Who) Namespace { return Namespace(l.namespace(who)) }
 
 // Namespace is a named network namespace.
 type Namespace string
 
-// Do runs open on a thread that is in the namespace. Sockets stay where they were created.
+// Do runs open on a thread that is in the namespace, and returns its error. Sockets stay in the
+// namespace where they were created.
 func (n Namespace) Do(open func() error) error {
 	result := make(chan error, 1)
-	// A goroutine of its own: should the way back fail, its thread ends with it instead of going on in the wrong place.
+	// A goroutine of its own: if the way back fails, its thread ends with it instead of going on in
+	// the wrong namespace.
 	go func() {
 		runtime.LockOSThread()
-		// While the main thread is away, the whole process looks like one of the lab's, which Down ends.
+
+		// While the main thread is away, the whole process looks like one of the lab's, which Down
+		// ends.
 		if unix.Gettid() == os.Getpid() {
 			defer runtime.UnlockOSThread()
 			result <- n.Do(open) // on another thread: this one is held
@@ -158,6 +165,7 @@ func (n Namespace) Do(open func() error) error {
 			return
 		}
 		defer home.Close()
+
 		there, err := netns.GetFromName(string(n))
 		if err != nil {
 			result <- fmt.Errorf("open namespace %s: %w", n, err)
@@ -168,6 +176,7 @@ func (n Namespace) Do(open func() error) error {
 			result <- fmt.Errorf("enter namespace %s: %w", n, err)
 			return
 		}
+
 		err = open()
 		if back := netns.Set(home); back == nil {
 			runtime.UnlockOSThread()
@@ -177,8 +186,8 @@ func (n Namespace) Do(open func() error) error {
 	return <-result
 }
 
-// output runs a command; what it said on stderr is in the error. It gives the command files, not pipes: Asterisk
-// inherits them from lab.sh and would keep a pipe open.
+// output runs a command and returns its stdout. Its stderr is in the error. It gives the command
+// files, not pipes: Asterisk inherits them from lab.sh and would keep a pipe open.
 func output(cmd *exec.Cmd) (string, error) {
 	out, err := os.CreateTemp("", "amifend-lab-")
 	if err != nil {
@@ -193,6 +202,7 @@ func output(cmd *exec.Cmd) (string, error) {
 	defer os.Remove(errs.Name())
 	defer errs.Close()
 
+	// What it wrote before it failed is of use, too.
 	cmd.Stdout, cmd.Stderr = out, errs
 	runErr := cmd.Run()
 	b, err := os.ReadFile(out.Name())
@@ -201,7 +211,8 @@ func output(cmd *exec.Cmd) (string, error) {
 	}
 	if runErr != nil {
 		said, _ := os.ReadFile(errs.Name()) // best effort: it only explains
-		return string(b), fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), runErr, bytes.TrimSpace(said))
+		command := strings.Join(cmd.Args, " ")
+		return string(b), fmt.Errorf("%s: %w: %s", command, runErr, bytes.TrimSpace(said))
 	}
 	return string(b), nil
 }

@@ -10,17 +10,19 @@ import (
 	"strings"
 )
 
-// Unique names a lab of this process, so that two test runs on one machine do not meet.
+// Unique returns a name for a lab of this process, so that two test runs on one machine do not
+// meet.
 func Unique(what string) string { return fmt.Sprintf("e2e-%d-%s", os.Getpid(), what) }
 
-// RemoveLeftovers takes down the labs of earlier test runs whose process is gone: one that crashed, or was killed by
-// its timeout.
+// RemoveLeftovers takes down the labs of earlier test runs whose process is gone: it crashed, or
+// its timeout killed it.
 func RemoveLeftovers(ctx context.Context, scripts string) error {
 	script := filepath.Join(scripts, "lab.sh")
 	list, err := output(exec.CommandContext(ctx, script, "list"))
 	if err != nil {
 		return err
 	}
+
 	for _, name := range strings.Fields(list) {
 		pid, ok := owner(name)
 		if !ok || running(pid) {
@@ -33,7 +35,7 @@ func RemoveLeftovers(ctx context.Context, scripts string) error {
 	return nil
 }
 
-// owner is the process in a name that Unique made.
+// owner returns the process in a name that Unique made, and whether it is one.
 func owner(name string) (pid int, ok bool) {
 	rest, ok := strings.CutPrefix(name, "e2e-")
 	if !ok {
@@ -47,7 +49,8 @@ func owner(name string) (pid int, ok bool) {
 	return pid, err == nil
 }
 
-// running tells whether pid is a test run like this one. A zombie has no program, and a pid may have been given anew.
+// running reports whether pid is a test run like this one. A zombie has no program, and a pid may
+// have been given anew.
 func running(pid int) bool {
 	self, err := os.Executable()
 	if err != nil {

@@ -13,14 +13,14 @@ import (
 // Element is one element of an nftables set, as `nft -j` lists it.
 type Element struct {
 	Set     string
-	Prefix  netip.Prefix // of one address for a host; of a set of prefixes (ban4_24) as long as the set's name says
+	Prefix  netip.Prefix // of a host: of one address
 	Timeout time.Duration
 	Expires time.Duration
 	Packets uint64
 	Bytes   uint64
 }
 
-// Elements lists the elements of all sets of amifend's table in a namespace; none if there is no table.
+// Elements lists the elements of all sets of a table in a namespace; none if there is no table.
 func (l *Lab) Elements(ctx context.Context, who Who, table string) ([]Element, error) {
 	out, err := l.Exec(ctx, who, "nft", "-j", "list", "ruleset", "inet")
 	if err != nil {
@@ -46,6 +46,8 @@ func parseRuleset(b []byte, table string) ([]Element, error) {
 	if err := json.Unmarshal(b, &doc); err != nil {
 		return nil, err
 	}
+
+	// The list has objects of every kind and of every table of the family.
 	var out []Element
 	for _, obj := range doc.Nftables {
 		if obj.Set == nil || obj.Set.Table != table {
@@ -66,8 +68,8 @@ func parseRuleset(b []byte, table string) ([]Element, error) {
 	return out, nil
 }
 
-// setPrefix is what an element of a set stands for. A set of banned prefixes holds their first addresses; its name, such as
-// ban6_64_sip, says how long they are.
+// setPrefix returns the prefix that an element of a set stands for. A set of banned prefixes holds
+// their first addresses, and their length is in its name: 64 in ban6_64_sip.
 func setPrefix(set string, p netip.Prefix) netip.Prefix {
 	_, rest, _ := strings.Cut(set, "_")
 	length, _, _ := strings.Cut(rest, "_")
@@ -78,8 +80,8 @@ func setPrefix(set string, p netip.Prefix) netip.Prefix {
 	return netip.PrefixFrom(p.Addr(), bits)
 }
 
-// parseElement takes an address, a prefix, or either with what belongs to it. Others (a service, an interface, a
-// range) are no bans: false.
+// parseElement reads an address or a prefix, with or without its timeout and counter. It reports
+// false for other elements (a service, an interface, a range): they are no bans.
 func parseElement(raw json.RawMessage) (Element, bool, error) {
 	var full struct {
 		Elem *struct {
@@ -94,17 +96,21 @@ func parseElement(raw json.RawMessage) (Element, bool, error) {
 			return e, false, err
 		}
 	}
+
+	// An element that has more than its value is an object around the value.
 	if full.Elem != nil {
 		raw = full.Elem.Val
 		e.Timeout = time.Duration(full.Elem.Timeout) * time.Second
 		e.Expires = time.Duration(full.Elem.Expires) * time.Second
 		e.Packets, e.Bytes = full.Elem.Counter.Packets, full.Elem.Counter.Bytes
 	}
+
 	prefix, ok := parseValue(raw)
 	e.Prefix = prefix
 	return e, ok, nil
 }
 
+// parseValue reads the value of an element, if it is an address or a prefix.
 func parseValue(raw json.RawMessage) (netip.Prefix, bool) {
 	var host string
 	if json.Unmarshal(raw, &host) == nil {
@@ -114,6 +120,8 @@ func parseValue(raw json.RawMessage) (netip.Prefix, bool) {
 		}
 		return netip.PrefixFrom(a, a.BitLen()), true
 	}
+
+	// A set of the kind interval has prefixes, as objects.
 	var p struct {
 		Prefix *struct {
 			Addr string

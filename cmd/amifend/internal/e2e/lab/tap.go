@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// Tap is a second client of the AMI that records what Asterisk says: the truth that amifend is measured against. It
-// shares no code with amifend's decoder and is of use only where the tests know who sent what.
+// Tap is a second client of the AMI that records every event: the truth that amifend is measured
+// against. It shares no code with amifend's decoder and is of use only where the tests know who
+// sent which packet.
 type Tap struct {
 	conn net.Conn
 	done chan struct{}
@@ -37,6 +38,7 @@ func (l *Lab) OpenTap(ctx context.Context) (*Tap, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	t := &Tap{done: make(chan struct{})}
 	err = l.Net(PBX).Do(func() (err error) {
 		t.conn, err = new(net.Dialer).DialContext(ctx, "tcp", "127.0.0.1:5038")
@@ -45,6 +47,8 @@ func (l *Lab) OpenTap(ctx context.Context) (*Tap, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open tap: %w", err)
 	}
+
+	// Large enough for a flood while the test is busy: Asterisk closes a client that falls behind.
 	r := bufio.NewReaderSize(t.conn, 256<<10)
 	if err := t.login(r, secret); err != nil {
 		t.conn.Close()
@@ -61,10 +65,14 @@ func (t *Tap) login(r *bufio.Reader, secret string) error {
 	if _, err := r.ReadString('\n'); err != nil { // the banner
 		return err
 	}
-	_, err := fmt.Fprintf(t.conn, "Action: Login\r\nUsername: tap\r\nSecret: %s\r\nEvents: security\r\n\r\n", secret)
+
+	// Security events only: the tap must not be told of calls.
+	const action = "Action: Login\r\nUsername: tap\r\nSecret: %s\r\nEvents: security\r\n\r\n"
+	_, err := fmt.Fprintf(t.conn, action, secret)
 	if err != nil {
 		return err
 	}
+
 	answer, err := packet(r)
 	if err != nil {
 		return err
@@ -99,13 +107,15 @@ func (t *Tap) record(r *bufio.Reader) {
 		}
 		e := parse(p)
 		e.Arrival = time.Now()
+
 		t.mu.Lock()
 		t.events = append(t.events, e)
 		t.mu.Unlock()
 	}
 }
 
-// parse reads what it can: the last value of a header counts, since text that was injected stands before the true one.
+// parse reads the headers that it finds. The last value of a header counts, since injected text
+// stands before the true one.
 func parse(p string) Event {
 	e := Event{Packet: p}
 	for line := range strings.SplitSeq(p, "\r\n") {
@@ -120,8 +130,10 @@ func parse(p string) Event {
 		case "SessionID":
 			e.Session = value
 		case "EventTV":
-			e.Time, _ = time.Parse("2006-01-02T15:04:05.000-0700", value) // zero in a torn packet
+			// Zero in a torn packet.
+			e.Time, _ = time.Parse("2006-01-02T15:04:05.000-0700", value)
 		case "RemoteAddress":
+			// family/transport/address/port
 			if part := strings.Split(value, "/"); len(part) == 4 {
 				e.Source, _ = netip.ParseAddr(part[2]) // invalid in a torn packet
 			}
@@ -130,12 +142,12 @@ func parse(p string) Event {
 	return e
 }
 
-// Events are those of one source so far.
+// Events returns the events of one source so far.
 func (t *Tap) Events(source netip.Addr) []Event {
 	return t.Select(func(e Event) bool { return e.Source == source })
 }
 
-// Select are the events so far for which keep holds.
+// Select returns the events so far for which keep holds.
 func (t *Tap) Select(keep func(Event) bool) []Event {
 	t.mu.Lock()
 	defer t.mu.Unlock()

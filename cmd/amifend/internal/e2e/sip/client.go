@@ -11,15 +11,17 @@ import (
 	"time"
 )
 
-// ErrNoAnswer says that a request was not answered in time: lost, or dropped by a firewall.
+// ErrNoAnswer means that a request was not answered in time: it was lost, or a firewall dropped it.
 var ErrNoAnswer = errors.New("no answer")
 
-// Client sends requests over one connection and reads what comes back. It answers every request of the PBX with 200.
+// Client sends requests over one connection and reads the answers. It answers every request of the
+// PBX with 200.
 type Client struct {
 	Transport Transport
 	Local     netip.AddrPort
 	Remote    netip.AddrPort
-	Patience  time.Duration // how long an Attempt waits for its answer; 300 ms unless changed after Dial
+	Patience  time.Duration // how long an Attempt waits; 300 ms unless changed after Dial
+	Via       Via           // of the requests that have none of their own
 
 	conn    conn
 	done    chan struct{} // closed when the reader has ended
@@ -28,17 +30,44 @@ type Client struct {
 }
 
 // Dial connects to the PBX. The port of local may be 0.
-func Dial(ctx context.Context, n Network, t Transport, local, remote netip.AddrPort) (*Client, error) {
+func Dial(
+	ctx context.Context, n Network, t Transport, local, remote netip.AddrPort,
+) (*Client, error) {
 	conn, err := dial(ctx, n, t, local, remote)
 	if err != nil {
 		return nil, fmt.Errorf("dial %s %s from %s: %w", t, remote, local, err)
 	}
+	return newClient(t, remote, Via{}, conn), nil
+}
+
+// DialForged returns a client whose UDP packets bear the address source, which is not its own.
+// Their Via asks for the answers at the IPv4 address answers, where the client reads them: so the
+// sender logs in and guesses as if it were source. The port of answers may be 0. It needs
+// CAP_NET_ADMIN in the namespace.
+func DialForged(
+	ctx context.Context, n Network, source, answers, pbx netip.AddrPort,
+) (*Client, error) {
+	out, err := NewForger(ctx, n, source, pbx)
+	if err != nil {
+		return nil, err
+	}
+	in, err := dialUDP(n, answers, pbx)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("read answers at %s: %w", answers, err), out.Close())
+	}
+
+	// Asterisk sends the answer to maddr, at the port of sent-by.
+	via := Via{SentBy: in.local(), Maddr: in.local().Addr()}
+	return newClient(UDP, pbx, via, &forged{conn: in, out: out}), nil
+}
+
+func newClient(t Transport, remote netip.AddrPort, via Via, conn conn) *Client {
 	c := &Client{
-		Transport: t, Local: conn.local(), Remote: remote, Patience: patience,
+		Transport: t, Local: conn.local(), Remote: remote, Patience: patience, Via: via,
 		conn: conn, done: make(chan struct{}), pending: make(map[string]chan *Message),
 	}
 	go c.read()
-	return c, nil
+	return c
 }
 
 // Close ends the connection and waits for the reader.
@@ -48,7 +77,7 @@ func (c *Client) Close() error {
 	return err
 }
 
-// Host is the PBX as a URI's host.
+// Host returns the PBX as a URI's host.
 func (c *Client) Host() string { return host(c.Remote.Addr()) }
 
 func host(a netip.Addr) string {
@@ -58,7 +87,8 @@ func host(a netip.Addr) string {
 	return a.String()
 }
 
-// Request fills in what the caller left open: target, host, Call-ID, tag, branch and CSeq.
+// Request returns r with the fields that the caller left empty: Via, target, host, Call-ID, tag,
+// branch and CSeq.
 func (c *Client) Request(r Request) Request {
 	def := func(s *string, v string) {
 		if *s == "" {
@@ -70,24 +100,37 @@ func (c *Client) Request(r Request) Request {
 	def(&r.CallID, rand.Text())
 	def(&r.Tag, rand.Text())
 	def(&r.Branch, rand.Text())
+
+	r.Via = c.via(r)
 	if r.CSeq == 0 {
 		r.CSeq = 1
 	}
 	return r
 }
 
+// via returns the Via of a request.
+func (c *Client) via(r Request) Via {
+	if r.Via == (Via{}) {
+		return c.Via
+	}
+	return r.Via
+}
+
 // Send sends a request and does not wait.
 func (c *Client) Send(r Request) error {
+	r.Via = c.via(r)
 	if err := c.conn.send(r.Bytes(c.Transport, c.Local.String())); err != nil {
 		return fmt.Errorf("send %s: %w", r.Method, err)
 	}
 	return nil
 }
 
-// Times after which a UDP request is sent again (RFC 3261, timer E with T1 of 500 ms).
+// retransmit are the times after which a UDP request is sent again (RFC 3261, timer E with T1 of
+// 500 ms).
 var retransmit = []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second}
 
-// Do sends a request and returns its final response. [ErrNoAnswer] if there is none before ctx ends.
+// Do sends a request and returns its final response, [ErrNoAnswer] if there is none before ctx
+// ends.
 func (c *Client) Do(ctx context.Context, r Request) (*Message, error) {
 	key := fmt.Sprintf("%s %d %s", r.CallID, r.CSeq, r.Method)
 	answers := make(chan *Message, 8)
@@ -100,10 +143,12 @@ func (c *Client) Do(ctx context.Context, r Request) (*Message, error) {
 		c.mu.Unlock()
 	}()
 
-	// While Asterisk is down its host answers with ICMP: a failed write of a datagram is a lost datagram.
+	// While Asterisk is down its host answers with ICMP: a failed write of a datagram is a lost
+	// datagram.
 	if err := c.Send(r); err != nil && c.Transport != UDP {
 		return nil, err
 	}
+
 	for try := 0; ; {
 		var again <-chan time.Time
 		if c.Transport == UDP && try < len(retransmit) {
@@ -117,7 +162,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Message, error) {
 			try = len(retransmit) // provisional: it has arrived
 		case <-again:
 			try++
-			_ = c.Send(r) // as above
+			_ = c.Send(r) // lost, if it fails
 		case <-c.done:
 			return nil, fmt.Errorf("%s to %s: connection closed", r.Method, c.Remote)
 		case <-ctx.Done():
@@ -126,6 +171,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Message, error) {
 	}
 }
 
+// read hands each response to the Do that waits for it, until the connection ends.
 func (c *Client) read() {
 	defer close(c.done)
 	for {
@@ -134,9 +180,12 @@ func (c *Client) read() {
 			return // the peer's end or ours: Do reports it to whoever waits
 		}
 		if m.Status() == 0 {
-			_ = c.conn.send(okFor(m)) // a phone that cannot answer is no fault of the test's subject
+			// A phone that cannot answer is not the fault of the program under test.
+			_ = c.conn.send(okFor(m))
 			continue
 		}
+
+		// Asterisk copies both into its response (RFC 3261, 8.2.6.2).
 		seq, method, _ := strings.Cut(m.Get("CSeq"), " ")
 		c.mu.Lock()
 		ch := c.pending[m.Get("Call-ID")+" "+seq+" "+method]
@@ -148,7 +197,8 @@ func (c *Client) read() {
 	}
 }
 
-// okFor is the 200 to a request of the PBX (OPTIONS, BYE, NOTIFY). Via, From, To, Call-ID and CSeq go back as they are.
+// okFor returns the 200 to a request of the PBX (OPTIONS, BYE, NOTIFY). Via, From, To, Call-ID and
+// CSeq go back as they are.
 func okFor(m *Message) []byte {
 	var b strings.Builder
 	b.WriteString("SIP/2.0 200 OK\r\n")

@@ -27,7 +27,7 @@ const (
 	WSS Transport = "WSS"
 )
 
-// Port is where the lab's PBX listens for it.
+// Port returns the port at which the lab's PBX listens for it.
 func (t Transport) Port() uint16 {
 	switch t {
 	case TLS:
@@ -43,7 +43,7 @@ func (t Transport) Port() uint16 {
 
 func (t Transport) via() string { return string(t) }
 
-// uri is the value of a URI's transport parameter: WSS is ws there (RFC 7118, 5.2.1).
+// uri returns the value of a URI's transport parameter: WSS is ws there (RFC 7118, 5.2.1).
 func (t Transport) uri() string {
 	switch t {
 	case UDP:
@@ -65,13 +65,14 @@ type conn interface {
 	close() error
 }
 
-// How long connecting and one write may take.
+// ioTimeout is how long connecting, and one write, may take.
 const ioTimeout = 10 * time.Second
 
 // dial connects from local (its port may be 0) to remote.
 func dial(ctx context.Context, n Network, t Transport, local, remote netip.AddrPort) (conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, ioTimeout)
 	defer cancel()
+
 	switch t {
 	case UDP:
 		return dialUDP(n, local, remote)
@@ -82,10 +83,11 @@ func dial(ctx context.Context, n Network, t Transport, local, remote netip.AddrP
 		}
 		s := &stream{Conn: c, addr: addrPort(c.LocalAddr())}
 		if t == TLS {
-			// The lab's certificate is its own; who the PBX is, the namespace says.
+			// The certificate is the lab's own, and nobody else can be at the PBX's address.
 			tc := tls.Client(c, &tls.Config{InsecureSkipVerify: true})
 			if err := tc.HandshakeContext(ctx); err != nil {
-				return nil, errors.Join(fmt.Errorf("TLS handshake with %s: %w", remote, err), c.Close())
+				err = fmt.Errorf("TLS handshake with %s: %w", remote, err)
+				return nil, errors.Join(err, c.Close())
 			}
 			s.Conn = tc
 		}
@@ -98,7 +100,10 @@ func dial(ctx context.Context, n Network, t Transport, local, remote netip.AddrP
 	}
 }
 
-func dialTCP(ctx context.Context, n Network, local, remote netip.AddrPort) (c net.Conn, err error) {
+// dialTCP connects from within the network.
+func dialTCP(
+	ctx context.Context, n Network, local, remote netip.AddrPort,
+) (c net.Conn, err error) {
 	err = n.Do(func() error {
 		d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(local)}
 		c, err = d.DialContext(ctx, "tcp", remote.String())
@@ -116,7 +121,8 @@ type datagrams struct {
 func dialUDP(n Network, local, remote netip.AddrPort) (conn, error) {
 	d := new(datagrams)
 	err := n.Do(func() (err error) {
-		d.UDPConn, err = net.DialUDP("udp", net.UDPAddrFromAddrPort(local), net.UDPAddrFromAddrPort(remote))
+		from, to := net.UDPAddrFromAddrPort(local), net.UDPAddrFromAddrPort(remote)
+		d.UDPConn, err = net.DialUDP("udp", from, to)
 		return err
 	})
 	if err != nil {
@@ -130,7 +136,7 @@ func (d *datagrams) send(b []byte) error {
 	return err
 }
 
-// receive skips what is no SIP, and the errors that ICMP causes while the PBX is down.
+// receive skips packets that are not SIP, and the errors that ICMP causes while the PBX is down.
 func (d *datagrams) receive() (*Message, error) {
 	for {
 		n, err := d.Read(d.buf[:])
@@ -183,7 +189,10 @@ type socket struct {
 	ctx  context.Context // ends a blocked read when closed
 }
 
-func dialWebSocket(ctx context.Context, n Network, t Transport, local, remote netip.AddrPort) (conn, error) {
+// dialWebSocket connects to the PBX's HTTP server and asks for SIP over WebSocket.
+func dialWebSocket(
+	ctx context.Context, n Network, t Transport, local, remote netip.AddrPort,
+) (conn, error) {
 	s := new(socket)
 	var mu sync.Mutex
 	transport := &http.Transport{
@@ -199,6 +208,8 @@ func dialWebSocket(ctx context.Context, n Network, t Transport, local, remote ne
 		},
 		DisableKeepAlives: true,
 	}
+
+	// The subprotocol sip is required (RFC 7118, 4).
 	scheme := "ws"
 	if t == WSS {
 		scheme = "wss"
@@ -212,6 +223,7 @@ func dialWebSocket(ctx context.Context, n Network, t Transport, local, remote ne
 	if resp.Body != nil {
 		_ = resp.Body.Close() // empty after an upgrade
 	}
+
 	mu.Lock()
 	defer mu.Unlock()
 	s.ws = ws
@@ -244,6 +256,7 @@ func (s *socket) close() error {
 	return s.ws.CloseNow()
 }
 
+// addrPort returns the address and port of a TCP or UDP socket, IPv4 as IPv4.
 func addrPort(a net.Addr) netip.AddrPort {
 	p, err := netip.ParseAddrPort(a.String())
 	if err != nil {

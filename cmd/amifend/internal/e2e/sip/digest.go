@@ -7,13 +7,14 @@ import (
 	"strings"
 )
 
-// Challenge is what a WWW-Authenticate or Proxy-Authenticate header asks for.
+// Challenge is a digest challenge of a WWW-Authenticate or Proxy-Authenticate header.
 type Challenge struct {
 	Realm, Nonce, Opaque string
 	QOP                  bool // the server wants qop=auth
 }
 
-// ParseChallenge reads the value of such a header. It reports false unless it is a Digest challenge with a nonce.
+// ParseChallenge reads the value of such a header. It reports false unless it is a Digest challenge
+// with a nonce.
 func ParseChallenge(value string) (Challenge, bool) {
 	rest, ok := strings.CutPrefix(value, "Digest")
 	if !ok {
@@ -25,7 +26,7 @@ func ParseChallenge(value string) (Challenge, bool) {
 	}, param(rest, "nonce") != ""
 }
 
-// param finds name=value or name="value" in a list of parameters.
+// param returns the value of name=value or name="value" in a list of parameters, or "".
 func param(list, name string) string {
 	for list != "" {
 		var key, value string
@@ -43,11 +44,13 @@ func param(list, name string) string {
 	return ""
 }
 
-// Answer is the value of the Authorization header for one request (RFC 2617, 3.2.2; MD5).
+// Answer returns the value of the Authorization header for one request (RFC 2617, 3.2.2; MD5).
 func (c Challenge) Answer(user, password, method, uri string) string {
 	ha1 := hash(user + ":" + c.Realm + ":" + password)
 	ha2 := hash(method + ":" + uri)
-	out := fmt.Sprintf(`Digest username="%s", realm="%s", nonce="%s", uri="%s", algorithm=MD5`, user, c.Realm, c.Nonce, uri)
+
+	out := fmt.Sprintf(`Digest username="%s", realm="%s", nonce="%s", uri="%s", algorithm=MD5`,
+		user, c.Realm, c.Nonce, uri)
 	if c.QOP {
 		const nc, cnonce = "00000001", "0a4f113b"
 		out += fmt.Sprintf(`, qop=auth, nc=%s, cnonce="%s", response="%s"`, nc, cnonce,

@@ -6,13 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"strconv"
 	"strings"
 )
 
-// Request is what a client asks. Its fields are copied into the message byte for byte.
+// Request is one SIP request. Its fields are copied into the message byte for byte.
 type Request struct {
 	Method string
+	Via    Via      // the truth about the sender, unless the caller says otherwise
 	Target string   // the request URI
 	From   string   // the user part of From
 	To     string   // the user part of To; From's if empty
@@ -26,7 +28,31 @@ type Request struct {
 	Body   string   // an SDP offer, if any
 }
 
-// Bytes is the message as it is sent by a client whose Via names transport and sentBy.
+// Via is the part of the Via header that an attacker lies with. A field that is not set tells the
+// truth about the connection.
+type Via struct {
+	Transport Transport      // the protocol it names
+	SentBy    netip.AddrPort // the address it names as the sender's
+	Maddr     netip.Addr     // the maddr parameter; left out unless valid
+}
+
+// header returns the value of the header for a sender whose connection is transport and sentBy.
+func (v Via) header(transport Transport, sentBy, branch string) string {
+	if v.Transport != "" {
+		transport = v.Transport
+	}
+	if v.SentBy.IsValid() {
+		sentBy = v.SentBy.String()
+	}
+
+	value := fmt.Sprintf("SIP/2.0/%s %s;branch=z9hG4bK%s;rport", transport.via(), sentBy, branch)
+	if v.Maddr.IsValid() {
+		value += ";maddr=" + host(v.Maddr)
+	}
+	return value
+}
+
+// Bytes returns the message as a client sends it whose connection is transport and sentBy.
 func (r Request) Bytes(transport Transport, sentBy string) []byte {
 	to, toTag := r.To, ""
 	if to == "" {
@@ -35,15 +61,18 @@ func (r Request) Bytes(transport Transport, sentBy string) []byte {
 	if r.ToTag != "" {
 		toTag = ";tag=" + r.ToTag
 	}
+
 	var b bytes.Buffer
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\r\n", args...) }
 	line("%s %s SIP/2.0", r.Method, r.Target)
-	line("Via: SIP/2.0/%s %s;branch=z9hG4bK%s;rport", transport.via(), sentBy, r.Branch)
+	line("Via: %s", r.Via.header(transport, sentBy, r.Branch))
 	line("Max-Forwards: 70")
 	line("From: <sip:%s@%s>;tag=%s", r.From, r.Host, r.Tag)
 	line("To: <sip:%s@%s>%s", to, r.Host, toTag)
 	line("Call-ID: %s", r.CallID)
 	line("CSeq: %d %s", r.CSeq, r.Method)
+
+	// The caller's own lines may hold anything, the end of the headers included.
 	for _, h := range r.Header {
 		line("%s", h)
 	}
@@ -66,7 +95,7 @@ type Message struct {
 // Field is one header line; a folded one is not understood (Asterisk sends none).
 type Field struct{ Name, Value string }
 
-// Status is the code of a response, 0 for a request.
+// Status returns the code of a response, 0 for a request.
 func (m *Message) Status() int {
 	rest, ok := strings.CutPrefix(m.Start, "SIP/2.0 ")
 	if !ok {
@@ -80,19 +109,21 @@ func (m *Message) Status() int {
 	return n
 }
 
-// Get is the first value of a header, compact forms included, or "".
+// Get returns the first value of a header, compact forms included, or "".
 func (m *Message) Get(name string) string {
 	for _, f := range m.Header {
-		if strings.EqualFold(f.Name, name) || strings.EqualFold(compact[strings.ToLower(f.Name)], name) {
+		long := compact[strings.ToLower(f.Name)]
+		if strings.EqualFold(f.Name, name) || strings.EqualFold(long, name) {
 			return f.Value
 		}
 	}
 	return ""
 }
 
-// Those that Asterisk may send (RFC 3261, 7.3.3).
+// compact are the compact forms that Asterisk may send (RFC 3261, 7.3.3).
 var compact = map[string]string{
-	"i": "call-id", "f": "from", "t": "to", "v": "via", "m": "contact", "l": "content-length", "c": "content-type",
+	"i": "call-id", "f": "from", "t": "to", "v": "via", "m": "contact",
+	"l": "content-length", "c": "content-type",
 }
 
 // Parse reads one datagram or one WebSocket message.
@@ -104,11 +135,11 @@ func Parse(b []byte) (*Message, error) {
 	return m, nil
 }
 
-// Most bytes of a body that Read takes; Asterisk's are a few hundred.
+// maxBody is the size of the largest body that Read takes, in bytes. Asterisk's have a few hundred.
 const maxBody = 64 << 10
 
-// Read takes the next message from a stream (RFC 3261, 18.3: Content-Length ends it). It skips the empty lines of a
-// keep-alive.
+// Read takes the next message from a stream (RFC 3261, 18.3: Content-Length ends it). It skips the
+// empty lines of a keep-alive.
 func Read(r *bufio.Reader) (*Message, error) {
 	m := new(Message)
 	for m.Start == "" {
@@ -118,6 +149,7 @@ func Read(r *bufio.Reader) (*Message, error) {
 		}
 		m.Start = line
 	}
+
 	for {
 		line, err := readLine(r)
 		if err != nil {
@@ -132,6 +164,8 @@ func Read(r *bufio.Reader) (*Message, error) {
 		}
 		m.Header = append(m.Header, Field{strings.TrimSpace(name), strings.TrimSpace(value)})
 	}
+
+	// A datagram need not have it.
 	length := m.Get("Content-Length")
 	if length == "" {
 		return m, nil
@@ -162,7 +196,7 @@ func unexpected(err error) error {
 	return err
 }
 
-// tagOf is the tag parameter of a From or To value.
+// tagOf returns the tag parameter of a From or To value, or "".
 func tagOf(value string) string {
 	_, rest, ok := strings.Cut(value, ";tag=")
 	if !ok {

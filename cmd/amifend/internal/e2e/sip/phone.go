@@ -36,7 +36,8 @@ func (p *Phone) Register(ctx context.Context, expires time.Duration) error {
 		return fmt.Errorf("register %s: %s", p.User, m.Start)
 	}
 	if expires > 0 && !strings.Contains(m.Get("Contact"), p.User+"@") {
-		return fmt.Errorf("register %s: the answer lists no contact of it: %q", p.User, m.Get("Contact"))
+		return fmt.Errorf("register %s: the answer lists no contact of it: %q",
+			p.User, m.Get("Contact"))
 	}
 	return nil
 }
@@ -53,6 +54,8 @@ func (p *Phone) Call(ctx context.Context, exten string, hold time.Duration) erro
 	if m.Status() != 200 {
 		return fmt.Errorf("call %s from %s: %s", exten, p.User, m.Start)
 	}
+
+	// The rest of the call is within the dialog that the 200 made (RFC 3261, 12.1.2).
 	dialog := Request{
 		From: p.User, To: exten, Host: r.Host, Target: target(m.Get("Contact"), r.Target),
 		CallID: r.CallID, Tag: r.Tag, ToTag: tagOf(m.Get("To")), CSeq: r.CSeq,
@@ -62,14 +65,18 @@ func (p *Phone) Call(ctx context.Context, exten string, hold time.Duration) erro
 	if err := p.Send(ack); err != nil {
 		return err
 	}
+
 	select {
 	case <-time.After(hold):
 	case <-ctx.Done():
 	}
+
+	// A request of its own, where the ACK had the number of its INVITE.
 	bye := dialog
 	bye.Method, bye.Branch = "BYE", rand.Text()
 	p.seq++
 	bye.CSeq = p.seq
+
 	// The call is hung up even when ctx has ended, so as not to leave it to Asterisk.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ioTimeout)
 	defer cancel()
@@ -83,8 +90,8 @@ func (p *Phone) Call(ctx context.Context, exten string, hold time.Duration) erro
 	return nil
 }
 
-// authenticated sends a request, and once more with credentials if it is challenged. It returns the request that was
-// answered.
+// authenticated sends a request, and again with credentials if it is challenged. It returns the
+// final response and the request that it answers.
 func (p *Phone) authenticated(ctx context.Context, r Request) (*Message, Request, error) {
 	p.seq++
 	r.CSeq = p.seq
@@ -94,6 +101,7 @@ func (p *Phone) authenticated(ctx context.Context, r Request) (*Message, Request
 		if err != nil {
 			return nil, r, err
 		}
+
 		if r.Method == "INVITE" && m.Status() >= 300 {
 			ack := r // within the transaction: same branch (RFC 3261, 17.1.1.3)
 			ack.Method, ack.Header, ack.Body, ack.ToTag = "ACK", nil, "", tagOf(m.Get("To"))
@@ -101,6 +109,8 @@ func (p *Phone) authenticated(ctx context.Context, r Request) (*Message, Request
 				return nil, r, err
 			}
 		}
+
+		// Asterisk asks with 401, a proxy with 407.
 		header, value := "Authorization", m.Get("WWW-Authenticate")
 		if m.Status() == 407 {
 			header, value = "Proxy-Authorization", m.Get("Proxy-Authenticate")
@@ -110,12 +120,15 @@ func (p *Phone) authenticated(ctx context.Context, r Request) (*Message, Request
 		if (m.Status() != 401 && m.Status() != 407) || !ok || tries == 2 {
 			return m, r, nil
 		}
+
 		p.seq++
 		r.CSeq, r.Branch = p.seq, rand.Text()
-		r.Header = append(without(r.Header, header), header+": "+ch.Answer(p.User, p.Password, r.Method, r.Target))
+		answer := ch.Answer(p.User, p.Password, r.Method, r.Target)
+		r.Header = append(without(r.Header, header), header+": "+answer)
 	}
 }
 
+// without returns the lines that are not of a header.
 func without(lines []string, header string) []string {
 	var out []string
 	for _, l := range lines {
@@ -130,7 +143,8 @@ func (p *Phone) contact() string {
 	return fmt.Sprintf("Contact: <sip:%s@%s;transport=%s>", p.User, p.Local, p.Transport.uri())
 }
 
-// offer is a plain SDP offer (RFC 4566). Nothing listens on its port: the lab measures signalling.
+// offer returns a plain SDP offer (RFC 4566). Nothing listens on its port: the lab measures
+// signalling.
 func (p *Phone) offer() string {
 	family := "IP4"
 	if p.Local.Addr().Is6() {
@@ -148,7 +162,7 @@ func (p *Phone) offer() string {
 	}, "\r\n")
 }
 
-// target is the URI of a Contact value, or fallback.
+// target returns the URI of a Contact value, or fallback.
 func target(contact, fallback string) string {
 	_, rest, ok := strings.Cut(contact, "<")
 	if !ok {

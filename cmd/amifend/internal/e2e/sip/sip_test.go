@@ -39,10 +39,12 @@ func TestParseChallengeRefusesOthers(t *testing.T) {
 	}
 }
 
-// What a caller puts in goes out as it is: an injection must reach Asterisk unharmed.
+// A request goes out byte for byte as the caller wrote it: an injection must reach Asterisk
+// unharmed.
 func TestRequestIsSentByteForByte(t *testing.T) {
 	r := Request{
-		Method: "REGISTER", Target: "sip:192.0.2.10", From: "b%0d%0aX", To: "\xff", Host: "192.0.2.10",
+		Method: "REGISTER", Target: "sip:192.0.2.10",
+		From: "b%0d%0aX", To: "\xff", Host: "192.0.2.10",
 		CallID: "c1", Tag: "t1", Branch: "b1", CSeq: 7, Header: []string{"Foo: bar"},
 	}
 	want := "REGISTER sip:192.0.2.10 SIP/2.0\r\n" +
@@ -59,10 +61,41 @@ func TestRequestIsSentByteForByte(t *testing.T) {
 	}
 }
 
+// An attacker writes into the Via whatever it likes, and a client lets it be of every request.
+func TestViaNamesWhatTheCallerSays(t *testing.T) {
+	victim := netip.MustParseAddr("203.0.113.99")
+	for _, tc := range []struct {
+		name string
+		via  Via
+		want string
+	}{
+		{"the truth", Via{}, "Via: SIP/2.0/TCP 198.51.100.1:5060;branch=z9hG4bKb1;rport\r\n"},
+		{
+			"maddr",
+			Via{Maddr: victim},
+			"Via: SIP/2.0/TCP 198.51.100.1:5060;branch=z9hG4bKb1;rport;maddr=203.0.113.99\r\n",
+		},
+		{
+			"all of it",
+			Via{TLS, netip.MustParseAddrPort("203.0.113.7:5099"), victim},
+			"Via: SIP/2.0/TLS 203.0.113.7:5099;branch=z9hG4bKb1;rport;maddr=203.0.113.99\r\n",
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := (&Client{Via: tc.via}).Request(Request{Method: "REGISTER", Branch: "b1"})
+			if got := string(r.Bytes(TCP, "198.51.100.1:5060")); !strings.Contains(got, tc.want) {
+				t.Errorf("no %q in\n%s", tc.want, got)
+			}
+		})
+	}
+}
+
 func TestReadTakesOneMessageAfterTheOther(t *testing.T) {
-	r := bufio.NewReader(strings.NewReader("\r\nSIP/2.0 200 OK\r\nl: 3\r\ni: c1\r\n\r\nabcOPTIONS sip:x SIP/2.0\r\nContent-Length: 0\r\n\r\n"))
+	r := bufio.NewReader(strings.NewReader("\r\nSIP/2.0 200 OK\r\nl: 3\r\ni: c1\r\n\r\nabc" +
+		"OPTIONS sip:x SIP/2.0\r\nContent-Length: 0\r\n\r\n"))
 	first, err := Read(r)
-	if err != nil || first.Status() != 200 || string(first.Body) != "abc" || first.Get("Call-ID") != "c1" {
+	if err != nil || first.Status() != 200 ||
+		string(first.Body) != "abc" || first.Get("Call-ID") != "c1" {
 		t.Errorf("first: %+v, %v", first, err)
 	}
 	second, err := Read(r)
@@ -76,8 +109,11 @@ func TestReadTakesOneMessageAfterTheOther(t *testing.T) {
 
 func TestReadRefusesWhatIsBroken(t *testing.T) {
 	for _, text := range []string{
-		"SIP/2.0 200 OK\r\nContent-Length: 9\r\n\r\nabc", "SIP/2.0 200 OK\r\nContent-Length: -1\r\n\r\n",
-		"SIP/2.0 200 OK\r\nContent-Length: 99999999\r\n\r\n", "SIP/2.0 200 OK\r\nno colon\r\n\r\n", "SIP/2.0 200 OK\r\nA: b\r\n",
+		"SIP/2.0 200 OK\r\nContent-Length: 9\r\n\r\nabc",
+		"SIP/2.0 200 OK\r\nContent-Length: -1\r\n\r\n",
+		"SIP/2.0 200 OK\r\nContent-Length: 99999999\r\n\r\n",
+		"SIP/2.0 200 OK\r\nno colon\r\n\r\n",
+		"SIP/2.0 200 OK\r\nA: b\r\n",
 	} {
 		if m, err := Parse([]byte(text)); err == nil {
 			t.Errorf("%q taken as %+v", text, m)
@@ -90,7 +126,7 @@ type here struct{}
 
 func (here) Do(open func() error) error { return open() }
 
-// A client that asks a server which answers each request once, and drops what is not to be answered.
+// The server answers each request once, and drops those of the user drop.
 func TestClient(t *testing.T) {
 	server, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -98,7 +134,9 @@ func TestClient(t *testing.T) {
 	}
 	defer server.Close()
 	go serve(server)
-	c, err := Dial(t.Context(), here{}, UDP, netip.MustParseAddrPort("127.0.0.1:0"), addrPort(server.LocalAddr()))
+
+	local := netip.MustParseAddrPort("127.0.0.1:0")
+	c, err := Dial(t.Context(), here{}, UDP, local, addrPort(server.LocalAddr()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,12 +151,13 @@ func TestClient(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := c.Do(ctx, c.Request(Request{Method: "OPTIONS", From: "drop"})); !errors.Is(err, ErrNoAnswer) {
+	_, err = c.Do(ctx, c.Request(Request{Method: "OPTIONS", From: "drop"}))
+	if !errors.Is(err, ErrNoAnswer) {
 		t.Errorf("dropped request: %v, want ErrNoAnswer", err)
 	}
 }
 
-// serve challenges what has no credentials, and knows the one right answer.
+// serve challenges requests without credentials, and accepts the one right answer.
 func serve(server net.PacketConn) {
 	ch := Challenge{Realm: "asterisk", Nonce: "n"}
 	buf := make([]byte, 4096)
@@ -131,6 +170,7 @@ func serve(server net.PacketConn) {
 		if err != nil || strings.Contains(m.Get("From"), "drop") {
 			continue
 		}
+
 		status := "401 Unauthorized"
 		if auth := m.Get("Authorization"); auth != "" {
 			method, rest, _ := strings.Cut(m.Start, " ")
@@ -140,8 +180,10 @@ func serve(server net.PacketConn) {
 				status = "200 OK"
 			}
 		}
-		answer := strings.Replace(string(okFor(m)), "200 OK\r\n", status+"\r\nWWW-Authenticate: Digest realm=\"asterisk\", nonce=\"n\"\r\n"+
-			"Contact: "+m.Get("Contact")+"\r\n", 1)
+
+		head := status + "\r\nWWW-Authenticate: Digest realm=\"asterisk\", nonce=\"n\"\r\n" +
+			"Contact: " + m.Get("Contact") + "\r\n"
+		answer := strings.Replace(string(okFor(m)), "200 OK\r\n", head, 1)
 		if _, err := server.WriteTo([]byte(answer), from); err != nil {
 			return
 		}
