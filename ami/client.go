@@ -13,14 +13,17 @@ import (
 	goami "github.com/heltonmarx/goami/ami"
 )
 
-// client carries goami's actions over one connection, and gives every response to the action that asked for it: the
-// packet after an action may be an event, or the late answer to an action that was given up.
+// client sends goami's actions over one connection and routes every response to its action. It has
+// to route: the packet after an action may be an event, or the late answer to an action that was
+// given up.
 //
-// It writes and never reads: the reader of the connection hands it the packets that are no security events.
+// It writes and never reads. The reader of the connection hands it all packets but the security
+// events.
 type client struct {
 	conn    net.Conn
 	timeout time.Duration // of one write
-	key     string        // the answer to the challenge, not to be shown; the session's goroutine only
+	// the answer to the challenge, not to be shown; the session's goroutine only
+	key string
 
 	write   sync.Mutex // one action at a time on the wire
 	mu      sync.Mutex // guards waiting
@@ -31,25 +34,31 @@ type client struct {
 }
 
 func newClient(conn net.Conn, timeout time.Duration) *client {
-	return &client{conn: conn, timeout: timeout, waiting: make(map[string]*request), done: make(chan struct{})}
+	return &client{
+		conn: conn, timeout: timeout, waiting: make(map[string]*request),
+		done: make(chan struct{}),
+	}
 }
 
-// request is one action of the client and its answers: the goami.Client to give to one call of goami.
+// request is one action and its answers. It implements goami.Client for one call of goami.
 type request struct {
 	client  *client
 	id      string
 	answers chan string
+	last    string // the answer that Recv returned last, "" if none came yet
 }
 
 var _ goami.Client = (*request)(nil)
 
-// maxAnswers bounds the packets of one action that wait for goami. Our actions are answered by one.
+// maxAnswers bounds the packets of one action that wait for goami. Each of our actions has one
+// answer.
 const maxAnswers = 16
 
-// request registers a new action. The caller gives its id to goami as the ActionID, and ends it by forget.
+// request registers a new action. The caller gives its id to goami as the ActionID, and ends it by
+// forget.
 //
-// The id is random and not counted up: whoever can print text into an event must not be able to guess it and forge
-// the answer.
+// The id is random and not counted up: whoever can print text into an event must not be able to
+// guess it and forge the answer.
 func (c *client) request() *request {
 	r := &request{client: c, id: rand.Text(), answers: make(chan string, maxAnswers)}
 	c.mu.Lock()
@@ -65,8 +74,8 @@ func (r *request) forget() {
 	delete(r.client.waiting, r.id)
 }
 
-// route hands packet, a whole one, to the action that it answers and reports which; nil if none waits for it. It
-// never blocks: beyond maxAnswers it drops.
+// route hands a whole packet to the action that it answers, and returns that action, or nil if none
+// waits for it. It never blocks: it drops packets beyond maxAnswers.
 func (c *client) route(packet []byte) *request {
 	id := field(packet, "ActionID")
 	if len(id) == 0 {
@@ -75,10 +84,14 @@ func (c *client) route(packet []byte) *request {
 	c.mu.Lock()
 	r := c.waiting[string(id)]
 	c.mu.Unlock()
+
 	if r == nil {
 		return nil
 	}
-	answer := string(bytes.TrimRight(packet, "\r\n")) + "\r\n\r\n" // the end that goami looks for
+
+	// goami looks for this end of an answer.
+	answer := string(bytes.TrimRight(packet, "\r\n")) + "\r\n\r\n"
+
 	select {
 	case r.answers <- answer:
 	default:
@@ -86,13 +99,13 @@ func (c *client) route(packet []byte) *request {
 	return r
 }
 
-// lost ends all waiting: the connection is gone for the reason err. It is called once.
+// lost ends all waiting, as the connection ended by err. It is called once.
 func (c *client) lost(err error) {
 	c.err = err
 	close(c.done)
 }
 
-// Connected tells whether the connection has not been lost.
+// Connected reports whether the connection still stands.
 func (r *request) Connected() bool {
 	select {
 	case <-r.client.done:
@@ -105,27 +118,48 @@ func (r *request) Connected() bool {
 // Close does nothing: the connection belongs to the session, not to goami.
 func (r *request) Close(context.Context) error { return nil }
 
-// Send writes one action as it is. (goami's own socket takes it as a format string and breaks a secret with a `%`.)
+// Send writes one action as it is. (goami's own socket uses the action as a format string, which
+// breaks a secret with a `%`.)
 func (r *request) Send(message string) error {
 	c := r.client
 	c.write.Lock()
 	defer c.write.Unlock()
+
 	if err := c.conn.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
 		return fmt.Errorf("set write deadline: %w", err)
 	}
 	if _, err := c.conn.Write([]byte(message)); err != nil {
 		return fmt.Errorf("send action: %w", err)
 	}
+
 	return nil
 }
 
 // Recv waits for the next packet that answers this action.
 func (r *request) Recv(ctx context.Context) (string, error) {
-	select { // an answer that came before the end of the connection counts
+	answer, err := r.receive(ctx)
+	r.last = answer
+	return answer, err
+}
+
+// refusal returns the Message of the last answer, and reports whether that answer was a refusal.
+// goami has the message only inside the text of an error.
+func (r *request) refusal() (message string, refused bool) {
+	answer := []byte(r.last)
+	if r.last == "" || string(field(answer, "Response")) == "Success" {
+		return "", false
+	}
+	return string(field(answer, "Message")), true
+}
+
+func (r *request) receive(ctx context.Context) (string, error) {
+	// An answer that came before the end of the connection counts, so look for one first.
+	select {
 	case answer := <-r.answers:
 		return answer, nil
 	default:
 	}
+
 	select {
 	case answer := <-r.answers:
 		return answer, nil

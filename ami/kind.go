@@ -1,7 +1,7 @@
 package ami
 
-// Kind is one of the fifteen security events that Asterisk can raise. The names and their order are those of
-// include/asterisk/security_events_defs.h, the same from Asterisk 12.8.2 to 22.10.1.
+// Kind is one of the fifteen security events that Asterisk can raise. The names and their order are
+// those of include/asterisk/security_events_defs.h, the same from Asterisk 12.8.2 to 22.10.1.
 type Kind uint8
 
 // The security events. KindUnknown stands for any other event.
@@ -108,7 +108,8 @@ func parseKind(name []byte) Kind {
 	}
 }
 
-// severity is the only Severity that Asterisk prints with the kind (main/security_events.c, sec_events[]).
+// severity is the only Severity that Asterisk prints with the kind (main/security_events.c,
+// sec_events[]).
 func (k Kind) severity() string {
 	if k == KindSuccessfulAuth || k == KindChallengeSent {
 		return "Informational"

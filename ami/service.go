@@ -38,10 +38,11 @@ func parseService(b []byte) Service {
 	}
 }
 
-// Transport is how the request reached Asterisk.
+// Transport is the transport protocol by which a request reached Asterisk.
 type Transport uint8
 
-// The transports that Asterisk prints (main/json.c, ast_json_ipaddr). No emitted event has TransportUnknown.
+// The transports that Asterisk prints (main/json.c, ast_json_ipaddr). No emitted event has
+// TransportUnknown.
 const (
 	TransportUnknown Transport = iota
 	TransportUDP
@@ -69,7 +70,8 @@ func (t Transport) String() string {
 	}
 }
 
-// Stream reports whether the transport needs a handshake, so that a source address cannot be forged by one packet.
+// Stream reports whether the transport needs a handshake, so that a source address cannot be forged
+// by one packet.
 func (t Transport) Stream() bool { return t >= TransportTCP && t <= TransportWSS }
 
 func parseTransport(b []byte) Transport {

@@ -7,15 +7,14 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	goami "github.com/heltonmarx/goami/ami"
 )
 
-// link is one connection to a PBX, from the banner to its end. Two goroutines share it: the reader, which is the only
-// one to read and to call the decoder and emit; and the session's, which logs in and pings.
+// link is one connection to a PBX, from the banner to its end. Two goroutines share it. The reader
+// alone reads, and calls the decoder and emit. The goroutine of the session logs in and pings.
 type link struct {
 	config  *Config
 	conn    net.Conn
@@ -28,20 +27,21 @@ type link struct {
 
 	version string
 	tls     TLSStatus
-	local   netip.AddrPort // our end of the connection; invalid if it is no TCP
+	local   netip.AddrPort // our end of the connection; invalid if it is not TCP
 
 	loginID  atomic.Pointer[string] // ActionID of the Login action, set before it is sent
 	verified chan struct{}          // closed by the reader: security events arrive
 	done     chan struct{}          // closed by the reader when it ended
 	err      error                  // why, valid once done is closed
 
-	busySince atomic.Int64 // since when the reader is away with events, as link time; 0 while it reads
+	// since when the reader is away with events, as link time; 0 while it reads
+	busySince atomic.Int64
 	lastRead  atomic.Int64 // link time of the last bytes
 
 	reader reader
 }
 
-// reader is what only the reading goroutine touches.
+// reader holds the fields that only the reading goroutine uses.
 type reader struct {
 	rest     []byte        // read with the banner
 	loggedIn bool          // the Login action was answered by Success
@@ -53,7 +53,7 @@ type reader struct {
 	stallEnd time.Duration // link time
 }
 
-// ownMark tells how sure the session is about its own SuccessfulAuth.
+// ownMark is the certainty of a session about its own SuccessfulAuth.
 type ownMark uint8
 
 const (
@@ -62,7 +62,7 @@ const (
 	ownCertain         // its RemoteAddress is our end of the connection
 )
 
-// ownWindow is how long after the login a SuccessfulAuth of our user may be our own.
+// ownWindow is the time after the login in which a SuccessfulAuth of our user may be our own.
 const ownWindow = 10 * time.Second
 
 // open dials and prepares a link. The caller starts it, and closes it.
@@ -72,18 +72,21 @@ func open(ctx context.Context, config *Config, tlsConfig *tls.Config, m *meter) 
 		return nil, err
 	}
 	m.next()
+
 	l := &link{
 		config: config, conn: o.conn, meter: m, version: o.version, tls: o.tls, started: time.Now(),
 		client:   newClient(o.conn, config.Timeouts.Write),
-		decoder:  NewDecoder(""), // which login is ours the link knows better
+		decoder:  NewDecoder(""), // isOwn knows better which login is ours
 		verified: make(chan struct{}), done: make(chan struct{}),
 		reader: reader{rest: o.rest},
 	}
+
 	if a, ok := o.conn.LocalAddr().(*net.TCPAddr); ok {
 		ap := a.AddrPort()
 		l.local = netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
 	}
-	// Closing the connection is what wakes a blocked read or write.
+
+	// Only closing the connection wakes a blocked read or write.
 	l.stop = context.AfterFunc(ctx, func() { _ = o.conn.Close() })
 	return l, nil
 }
@@ -116,8 +119,8 @@ func (l *link) login(ctx context.Context) (AuthMethod, error) {
 	return login(ctx, l.client, l.config, private, func(id string) { l.loginID.Store(&id) })
 }
 
-// verify waits for the first security event: our own SuccessfulAuth, as a rule. Without one the user may not read the
-// class, and nothing would ever come.
+// verify waits for the first security event: our own SuccessfulAuth, as a rule. Without one the
+// user may not read the class, and nothing would ever come.
 func (l *link) verify(ctx context.Context) error {
 	timer := time.NewTimer(l.config.Timeouts.Verify)
 	defer timer.Stop()
@@ -129,12 +132,20 @@ func (l *link) verify(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-timer.C:
+		// Packets came, but the decoder trusts none of them: the user may read events, and they
+		// have another form than those of a known Asterisk.
 		p, what := ProblemNoSecurity, "no security event"
 		if n := l.meter.strange(); n > 0 {
-			p, what = ProblemStrangeEvents, fmt.Sprintf("no security event that can be trusted (packets of another form: %d)", n)
+			p, what = ProblemStrangeEvents,
+				fmt.Sprintf("no security event that can be trusted (packets of another form: %d)",
+					n)
 		}
-		return &Error{p, "wait for our own SuccessfulAuth", fmt.Errorf("user %s got %s within %s of its login",
-			Quote([]byte(l.config.Username)), what, l.config.Timeouts.Verify)}
+
+		return &Error{
+			p, "wait for our own SuccessfulAuth",
+			fmt.Errorf("user %s got %s within %s of its login",
+				Quote([]byte(l.config.Username)), what, l.config.Timeouts.Verify),
+		}
 	}
 }
 
@@ -156,22 +167,24 @@ func (l *link) keepAlive(ctx context.Context) error {
 	}
 }
 
-// maxWindows bounds how often a Ping's time starts again because the stream is alive but far behind.
+// maxWindows bounds how often the time limit of a Ping starts again because the stream is alive but
+// far behind.
 const maxWindows = 6
 
-// errNoPong is a Ping without an answer.
+// errNoPong is the error of a Ping without an answer.
 var errNoPong = errors.New("no answer")
 
-// ping sends a Ping and waits for its answer. An answer can be late for a good reason: it stands behind megabytes of
-// events, or emit holds up the reader. So its time starts again while the reader is held up, and a few times while
-// bytes arrive.
+// ping sends a Ping and waits for its answer. An answer can be late for a good reason: megabytes of
+// events stand before it, or emit holds up the reader. So the time limit starts again while the
+// reader is held up, and a few times while bytes arrive.
 func (l *link) ping(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	pong := l.config.Timeouts.Pong
 	asked := l.now()
-	go l.watch(ctx, pong, cancel)
 
+	// goami waits until ctx ends, and watch ends it when the time is up.
+	go l.watch(ctx, pong, cancel)
 	r := l.client.request()
 	defer r.forget()
 	err := goami.Ping(ctx, r, r.id)
@@ -180,29 +193,35 @@ func (l *link) ping(ctx context.Context) error {
 		l.meter.latency.Store(int64(l.now() - asked))
 		return nil
 	case errors.Is(err, errConnectionLost):
-		<-l.done
+		<-l.done // the reader knows the reason
 		return l.err
 	case errors.Is(err, errNoPong), isTimeout(err): // a timeout is the write's
 		return &Error{ProblemSilent, "ping", fmt.Errorf("%w within %s", err, pong)}
 	case isClosed(err):
 		return l.ended(ctx, err)
 	}
-	return l.pingRefused(err)
+
+	message, refused := r.refusal()
+	if !refused {
+		return &Error{ProblemUnknown, "ping", answered(l.scrub(err.Error()))}
+	}
+	return l.pingRefused(message)
 }
 
-// pingRefused names the problem of a Ping whose answer was no Success. What the PBX says may hold anything, also what we
-// told it.
-func (l *link) pingRefused(err error) error {
-	message := strings.TrimPrefix(err.Error(), "ping failed: ") // goami's words
+// scrub removes from text what the PBX got from us and may repeat.
+func (l *link) scrub(text string) string { return l.config.Secret.scrub(text, l.client.key) }
+
+// pingRefused returns the error of a Ping that the PBX answered by message instead of Success.
+func (l *link) pingRefused(message string) error {
 	p := refusal(message)
 	if p != ProblemShuttingDown {
 		p = ProblemUnknown
 	}
-	return &Error{p, "ping", answered(l.config.Secret.scrub(message, l.client.key))}
+	return &Error{p, "ping", answered(l.scrub(message))}
 }
 
-// ended returns why the connection ended, when a write noticed it first. The reader knows better, and may have events
-// to read yet, behind those that emit holds up.
+// ended returns why the connection ended, when a write noticed it first. The reader knows the
+// reason, and may still have events to read, while emit holds it up.
 func (l *link) ended(ctx context.Context, err error) error {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
@@ -231,6 +250,7 @@ func (l *link) watch(ctx context.Context, pong time.Duration, cancel context.Can
 			return
 		case <-ticker.C:
 		}
+
 		switch {
 		case l.busySince.Load() != 0: // held up by emit: not the PBX's fault
 		case time.Duration(l.lastRead.Load()) > from:
@@ -238,7 +258,9 @@ func (l *link) watch(ctx context.Context, pong time.Duration, cancel context.Can
 		default:
 			windows = maxWindows
 		}
+
 		from = l.now()
 	}
+
 	cancel(errNoPong)
 }

@@ -11,17 +11,17 @@ import (
 	"time"
 )
 
-// bannerStart is what AMI says first, before the version (main/manager.c, session_do).
+// bannerStart is the text of the banner before the version (main/manager.c, session_do).
 const bannerStart = "Asterisk Call Manager/"
 
-// tlsProbeTime bounds the look whether a silent port speaks TLS.
+// tlsProbeTime bounds the test of a silent port for TLS.
 const tlsProbeTime = 3 * time.Second
 
 // opened is a connection whose banner was AMI's.
 type opened struct {
 	conn    net.Conn
 	version string
-	rest    []byte // what came after the banner already
+	rest    []byte // read together with the banner
 	tls     TLSStatus
 }
 
@@ -31,14 +31,18 @@ func dial(ctx context.Context, config *Config, tlsConfig *tls.Config) (_ opened,
 	if err != nil {
 		return opened{}, err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = raw.Close() }) // ends the banner's read
+
+	// Reading the banner takes no context: closing the connection ends it.
+	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
 	defer stop()
+
 	o := opened{conn: raw}
 	defer func() {
 		if err != nil {
 			_ = raw.Close()
 		}
 	}()
+
 	if tlsConfig != nil {
 		handshake, cancel := context.WithTimeout(ctx, config.Timeouts.Connect)
 		defer cancel()
@@ -46,13 +50,21 @@ func dial(ctx context.Context, config *Config, tlsConfig *tls.Config) (_ opened,
 			return opened{}, err
 		}
 	}
+
 	if err := o.conn.SetReadDeadline(time.Now().Add(config.Timeouts.Connect)); err != nil {
 		return opened{}, &Error{ProblemUnknown, "set read deadline", err}
 	}
+
+	// A TLS server waits in silence for a client that speaks plain AMI. Find out, as the advice for
+	// that is another one than for a hung Asterisk.
 	o.version, o.rest, err = readBanner(o.conn)
 	if ProblemOf(err) == ProblemNoBanner && tlsConfig == nil && isTLSPort(ctx, config) {
-		err = &Error{ProblemTLSRequired, "read banner", errors.New("no banner, but a TLS handshake is answered")}
+		err = &Error{
+			ProblemTLSRequired, "read banner",
+			errors.New("no banner, but a TLS handshake is answered"),
+		}
 	}
+
 	return o, err
 }
 
@@ -67,7 +79,7 @@ func connect(ctx context.Context, config *Config) (net.Conn, error) {
 	return conn, nil
 }
 
-// readBanner reads the first line. It returns the version, and what came after the line.
+// readBanner reads the first line. It returns the version, and the bytes after the line.
 func readBanner(conn net.Conn) (version string, rest []byte, err error) {
 	buffer := make([]byte, maxBanner)
 	length := 0
@@ -75,32 +87,40 @@ func readBanner(conn net.Conn) (version string, rest []byte, err error) {
 		n, err := conn.Read(buffer[length:])
 		length += n
 		seen := buffer[:length]
-		if end := bytes.Index(seen, []byte("\r\n")); end >= 0 {
-			version, found := strings.CutPrefix(string(seen[:end]), bannerStart)
+
+		// The bytes after the banner belong to the decoder.
+		if line, after, whole := bytes.Cut(seen, []byte("\r\n")); whole {
+			version, found := strings.CutPrefix(string(line), bannerStart)
 			if !found || !isVersion(version) {
-				return "", nil, notAMI(seen[:end])
+				return "", nil, notAMI(line)
 			}
-			return version, seen[end+2:], nil
+			return version, after, nil
 		}
+
 		if err != nil {
 			return "", nil, bannerError(seen, err)
 		}
 	}
+
 	return "", nil, notAMI(buffer)
 }
 
-// isVersion tells whether text is a version as Asterisk writes it, such as 11.0.0: digits and dots, so that it can be
-// printed as it is.
+// isVersion reports whether text is a version as Asterisk writes it, such as 11.0.0: digits and
+// dots, so that it can be printed as it is.
 func isVersion(text string) bool {
 	return text != "" && len(text) <= 32 && strings.Trim(text, "0123456789.") == ""
 }
 
-// bannerError names the problem of a connection that ended, or fell silent, before the banner was whole.
+// bannerError names the problem of a connection that ended, or fell silent, before the banner was
+// whole.
 func bannerError(seen []byte, err error) error {
 	const op = "read banner"
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" { // a TLS alert, such as: certificate required
+
+	// a TLS alert, such as: certificate required
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
 		return &Error{ProblemTLSHandshake, "TLS handshake", err}
 	}
+
 	switch {
 	case len(seen) > 0:
 		return notAMI(seen)
@@ -109,18 +129,24 @@ func bannerError(seen []byte, err error) error {
 	case isClosed(err):
 		return &Error{ProblemLockedOut, op, err}
 	}
+
 	return &Error{ProblemUnknown, op, err}
 }
 
-// notAMI says what answered. A TLS record (alert or handshake, version 3.x) is a TLS server that we spoke plain to.
+// notAMI returns the error of a server whose first bytes are not those of AMI. A TLS record (alert
+// or handshake, version 3.x) comes from a TLS server to which we spoke plain text.
 func notAMI(seen []byte) error {
 	if len(seen) >= 2 && (seen[0] == 0x15 || seen[0] == 0x16) && seen[1] == 3 {
-		return &Error{ProblemTLSRequired, "read banner", errors.New("the server answered with a TLS record")}
+		return &Error{
+			ProblemTLSRequired, "read banner",
+			errors.New("the server answered with a TLS record"),
+		}
 	}
 	return &Error{ProblemNotAMI, "read banner", fmt.Errorf("the server says %s", Quote(seen))}
 }
 
-// isTLSPort asks on a connection of its own, which sends nothing but a TLS greeting.
+// isTLSPort reports whether the server speaks TLS. It opens another connection and sends a TLS
+// greeting only.
 func isTLSPort(ctx context.Context, config *Config) bool {
 	ctx, cancel := context.WithTimeout(ctx, tlsProbeTime)
 	defer cancel()

@@ -5,18 +5,22 @@ import (
 	"time"
 )
 
-// Report is what Probe found at one server.
+// Report is the result of a Probe of one server.
 type Report struct {
 	Status               // after the login; its Problem is that of Probe's error
 	Took   time.Duration // from the start until the first security event
 }
 
-// Probe connects once, logs in, sees that security events arrive and answers a Ping, then listens for wait longer; 0
-// is enough to know that all is well. Events go to emit as in Run; nil drops them. It is what `amifend check` does.
+// Probe connects once, logs in, sees that security events arrive and answers a Ping, then listens
+// for wait longer; 0 is enough to know that all is well. Events go to emit as in Run; nil drops
+// them. The command `amifend check` uses it.
 //
-// The error is an *Error, whose Problem says what to do; the report holds what was found until then. An invalid
-// configuration is an error of another type.
+// The error is an *Error, whose Problem has advice. The report is valid up to the step that failed.
+// An invalid configuration is an error of another type.
 func Probe(ctx context.Context, c Config, wait time.Duration, emit func(Event)) (Report, error) {
+	if c.OnChange == nil {
+		c.OnChange = func(Change) {} // the report and the error say it all
+	}
 	s, err := NewSession(c)
 	if err != nil {
 		return Report{}, err
@@ -24,6 +28,7 @@ func Probe(ctx context.Context, c Config, wait time.Duration, emit func(Event)) 
 	if emit == nil {
 		emit = func(Event) {}
 	}
+
 	took, err := s.probe(ctx, wait, emit)
 	if err != nil {
 		s.failed(err, false, 0)
@@ -31,7 +36,9 @@ func Probe(ctx context.Context, c Config, wait time.Duration, emit func(Event)) 
 	return Report{Status: s.Status(), Took: took}, err
 }
 
-func (s *Session) probe(ctx context.Context, wait time.Duration, emit func(Event)) (time.Duration, error) {
+func (s *Session) probe(
+	ctx context.Context, wait time.Duration, emit func(Event),
+) (time.Duration, error) {
 	started := time.Now()
 	s.setPhase(PhaseConnecting)
 	l, auth, err := s.join(ctx, emit)
@@ -39,11 +46,15 @@ func (s *Session) probe(ctx context.Context, wait time.Duration, emit func(Event
 		return 0, err
 	}
 	defer l.close()
+
 	took := time.Since(started)
 	s.connected(l, auth)
+
+	// A Ping shows that the PBX also answers, and how fast.
 	if err := l.ping(ctx); err != nil || wait <= 0 {
 		return took, err
 	}
+
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {

@@ -11,7 +11,8 @@ import (
 	"github.com/amifend/amifend/ami/amitest"
 )
 
-// TestSessionReconnectsAfterRestart restarts the PBX; a real one took 1.2 s from a kill to the next login (capture 11d).
+// TestSessionReconnectsAfterRestart restarts the PBX; a real one took 1.2 s from a kill to the next
+// login (capture 11d).
 func TestSessionReconnectsAfterRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pbx := newPBX(t, amitest.Behaviour{})
@@ -23,9 +24,12 @@ func TestSessionReconnectsAfterRestart(t *testing.T) {
 			}
 			pbx.Stop()
 			time.Sleep(time.Duration(i) * 150 * time.Millisecond)
+
 			if err := pbx.Start(); err != nil {
 				t.Fatal(err)
 			}
+
+			// The first attempt comes within a second of the loss, later ones each second.
 			back := time.Now()
 			for r.session.Status().Phase != PhaseConnected {
 				time.Sleep(10 * time.Millisecond)
@@ -34,6 +38,7 @@ func TestSessionReconnectsAfterRestart(t *testing.T) {
 				t.Errorf("restart %d: back %s after the PBX, want 1.5 s at most", i, took)
 			}
 		}
+
 		s := r.session.Status()
 		if s.Reconnects != 20 || s.Gaps != 20 {
 			t.Errorf("status %+v", s)
@@ -60,12 +65,14 @@ func TestSessionKeepsItsPaceWhenCutAtOnce(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 			pbx.Cut()
 		}
+
 		at := pbx.Accepted()
 		assertPace(t, at)
 		if len(at) < 50 {
 			t.Errorf("only %d connections in 100 s", len(at))
 		}
-		if s := r.session.Status(); s.Gaps < 40 || s.Gaps != s.Reconnects+1 && s.Gaps != s.Reconnects {
+		if s := r.session.Status(); s.Gaps < 40 || s.Gaps != s.Reconnects+1 &&
+			s.Gaps != s.Reconnects {
 			t.Errorf("status %+v", s)
 		}
 	})
@@ -105,14 +112,19 @@ func TestSessionRetriesEverySecondWhileRefusedThenBacksOff(t *testing.T) {
 		var a attempts
 		startSession(t, pbx, a.dial(pbx.Dial))
 		time.Sleep(10 * time.Minute)
+
+		// Every second for the first minute, as Asterisk may restart; then less and less often.
 		at := time.Duration(0)
 		gaps := a.gaps()
 		for i, gap := range gaps {
 			at += gap
-			if gap < time.Second || gap > maxRetry || (at < refusedPatience && gap > 1200*time.Millisecond) {
-				t.Errorf("attempt %d came %s after the one before, %s after the first", i+1, gap, at)
+			if gap < time.Second || gap > maxRetry ||
+				(at < refusedPatience && gap > 1200*time.Millisecond) {
+				t.Errorf("attempt %d came %s after the one before, %s after the first", i+1, gap,
+					at)
 			}
 		}
+
 		if last := gaps[len(gaps)-1]; last < 15*time.Second {
 			t.Errorf("still %s between attempts after ten minutes", last)
 		}
@@ -121,7 +133,8 @@ func TestSessionRetriesEverySecondWhileRefusedThenBacksOff(t *testing.T) {
 
 func TestSessionBacksOffFurtherAfterRefusedLogin(t *testing.T) {
 	for name, b := range map[string]amitest.Behaviour{
-		"wrong secret": {Refusal: "Authentication failed"}, "no read = security": {NoSecurity: true},
+		"wrong secret":       {Refusal: "Authentication failed"},
+		"no read = security": {NoSecurity: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -129,24 +142,28 @@ func TestSessionBacksOffFurtherAfterRefusedLogin(t *testing.T) {
 				var a attempts
 				startSession(t, pbx, a.dial(pbx.Dial))
 				time.Sleep(time.Hour)
+
 				gaps := a.gaps()
 				for i, gap := range gaps {
 					if gap < 8*time.Second {
 						t.Errorf("attempt %d came %s after the one before", i+1, gap)
 					}
 				}
+
+				// Asterisk logs each refusal, and counts it against its authlimit.
 				if len(gaps) > 24 {
 					t.Errorf("%d logins in an hour", len(gaps))
 				}
 				if last := gaps[len(gaps)-1]; last > 6*time.Minute+10*time.Second {
-					t.Errorf("%s between attempts: an administrator waits that long after the repair", last)
+					t.Errorf("%s between attempts: so long the repair takes no effect", last)
 				}
 			})
 		})
 	}
 }
 
-// TestSessionTellsSinceWhenItIsDown has many attempts fail: none of them makes the time without events seem shorter.
+// TestSessionTellsSinceWhenItIsDown has many attempts fail: none of them makes the time without
+// events seem shorter.
 func TestSessionTellsSinceWhenItIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pbx := newPBX(t, amitest.Behaviour{})
@@ -154,19 +171,24 @@ func TestSessionTellsSinceWhenItIsDown(t *testing.T) {
 		began := time.Now()
 		r := startSession(t, pbx, nil)
 		time.Sleep(time.Hour)
+
 		if s := r.session.Status(); !s.Down.Equal(began) || s.Attempts < 10 {
 			t.Errorf("down since %s after %d attempts, want since %s", s.Down, s.Attempts, began)
 		}
 		if err := pbx.Start(); err != nil {
 			t.Fatal(err)
 		}
+
 		time.Sleep(time.Minute)
 		if s := r.session.Status(); s.Phase != PhaseConnected || !s.Down.IsZero() {
 			t.Errorf("%s, down since %s", s.Phase, s.Down)
 		}
+
+		// After a loss the time without events begins at the loss.
 		lost := time.Now()
 		pbx.Stop()
 		time.Sleep(time.Hour)
+
 		if s := r.session.Status(); !s.Down.Equal(lost) {
 			t.Errorf("down since %s, want since %s", s.Down, lost)
 		}

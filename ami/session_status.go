@@ -1,13 +1,14 @@
 package ami
 
 import (
+	"log/slog"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// Phase is where a session is between two connections.
+// Phase is the stage of a session on its way to a connection.
 type Phase uint8
 
 // The phases of a session.
@@ -38,8 +39,8 @@ func (p Phase) String() string {
 // MarshalText returns the phase's name.
 func (p Phase) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
-// Change tells that a session connected (PhaseConnected) or cannot go on for now (PhaseWaiting). The same Problem
-// again and again is told once, until the session connects or has another.
+// Change reports that a session connected (PhaseConnected) or cannot go on for now (PhaseWaiting).
+// The same Problem in a row is reported once, until the session connects or has another.
 type Change struct {
 	Time    time.Time
 	Server  string // Config.Name
@@ -47,7 +48,8 @@ type Change struct {
 	Problem Problem
 	Err     error         // why, *Error; nil when connected
 	Retry   time.Duration // until the next attempt; 0 when connected
-	// Lost tells that events may be missing from now on; the connection that ends it has the length of the Gap.
+	// Lost reports that events may be missing from now on. The Change of the next connection has
+	// the length of the Gap.
 	Lost bool
 	Gap  time.Duration // connected again: how long the stream was down; 0 at the first connection
 
@@ -57,20 +59,21 @@ type Change struct {
 	Own     netip.AddrPort // our own address as the PBX sees it, if already known
 }
 
-// Status is how a session is. The counters are of its whole life.
+// Status is the state of a session. Its counters cover the whole life of the session.
 type Status struct {
 	Name, Address string
 	Phase         Phase
 	Since         time.Time // of the phase
-	Down          time.Time // since when no events come: since the loss, or the first attempt; zero when connected
-	Warnings      []string  // of the configuration; not to be changed
+	// since when no events come: since the loss, or the first attempt; zero when connected
+	Down     time.Time
+	Warnings []Warning // of the configuration; not to be changed
 
 	Version string         // AMI version of the last banner, such as 11.0.0
 	Auth    AuthMethod     // how the last login was done
 	TLS     TLSStatus      // of the last connection
 	Own     netip.AddrPort // our own address as the PBX sees it; invalid until known
 
-	Problem     Problem   // what keeps the session from working now; none when connected
+	Problem     Problem   // what keeps the session down now; ProblemNone when connected
 	LastError   error     // the last *Error, kept when connected again; nil if there was none
 	LastErrorAt time.Time //
 	NextTry     time.Time // in PhaseWaiting
@@ -87,10 +90,11 @@ type Status struct {
 	Decoder    Stats         // of the decoder
 }
 
-// StallTime is how long emit may take for the events of one read before it is counted as a stall.
+// StallTime is the time from which on it counts as a stall that emit is busy with the events of one
+// read.
 const StallTime = 10 * time.Millisecond
 
-// meter is what a connection's reader counts.
+// meter holds the counters of the reader of a connection.
 type meter struct {
 	events  atomic.Uint64
 	stalls  atomic.Uint64
@@ -116,7 +120,8 @@ func (m *meter) publish(live Stats) {
 	m.live = live
 }
 
-// strange returns how many packets of this connection, which has brought no event, are no responses or other events either.
+// strange returns the number of packets of this connection that are neither responses nor other
+// events. It is meant for a connection without any security event.
 func (m *meter) strange() uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -135,7 +140,7 @@ func (m *meter) ownAddress() netip.AddrPort {
 	return m.own
 }
 
-// Status returns how the session is. It may be called from any goroutine.
+// Status returns the state of the session. It may be called from any goroutine.
 func (s *Session) Status() Status {
 	s.mu.Lock()
 	status := s.status
@@ -144,20 +149,23 @@ func (s *Session) Status() Status {
 	status.Events = m.events.Load()
 	status.Stalls = m.stalls.Load()
 	status.Stalled = time.Duration(m.stalled.Load())
+
 	status.Latency = time.Duration(m.latency.Load())
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	status.Own = m.own
 	status.Decoder = m.past.Add(m.live)
+
 	return status
 }
 
-// setPhase notes a phase that OnChange is not told of.
+// setPhase sets a phase that OnChange does not get.
 func (s *Session) setPhase(p Phase) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.status.Phase = p
 	s.status.Since = time.Now()
+
 	if p == PhaseConnecting {
 		s.status.Attempts++
 		if s.status.Down.IsZero() {
@@ -167,38 +175,44 @@ func (s *Session) setPhase(p Phase) {
 	}
 }
 
-// reached notes what l found at the server before the login.
+// reached stores what l learned of the server before the login.
 func (s *Session) reached(l *link) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.status.Version, s.status.TLS = l.version, l.tls
 }
 
-// connected notes that the session works over l, and tells OnChange.
+// connected sets the status of a session that works over l, and calls OnChange.
 func (s *Session) connected(l *link, auth AuthMethod) {
 	now := time.Now()
 	change := Change{
 		Time: now, Server: s.config.Name, Phase: PhaseConnected,
 		Version: l.version, Auth: auth, TLS: l.tls, Own: s.meter.ownAddress(),
 	}
+
 	s.mu.Lock()
 	st := &s.status
+
+	// Only a session that was connected before has a gap.
 	if !s.lostAt.IsZero() {
 		change.Gap = now.Sub(s.lostAt)
 		st.Reconnects++
 		st.LastGap = change.Gap
 		s.lostAt = time.Time{}
 	}
+
 	st.Phase, st.Since, st.Down = PhaseConnected, now, time.Time{}
 	st.Auth = auth
 	st.Problem, st.Failures = ProblemNone, 0
 	s.mu.Unlock()
-	s.told = ProblemNone
-	s.tell(change)
+
+	// OnChange may call Status, so the lock is not held here.
+	s.reported = ProblemNone
+	s.config.OnChange(change)
 }
 
-// failed notes that an attempt ended by err, after it was connected or not, and tells OnChange unless it was told of
-// the same problem already.
+// failed sets the status after an attempt that ended by err, and calls OnChange unless it has the
+// same problem already. connected reports whether the attempt had been connected.
 func (s *Session) failed(err error, connected bool, wait time.Duration) {
 	now := time.Now()
 	problem := ProblemOf(err)
@@ -207,24 +221,38 @@ func (s *Session) failed(err error, connected bool, wait time.Duration) {
 	st.Phase, st.Since = PhaseWaiting, now
 	st.Problem, st.LastError, st.LastErrorAt = problem, err, now
 	st.NextTry = now.Add(wait)
+
 	st.Failures++
 	if connected {
 		st.Gaps++
 		s.lostAt, st.Down = now, now
 	}
+
 	s.mu.Unlock()
-	if problem == s.told && !connected {
+	// The same problem again is not reported, unless a connection stood in between.
+	if problem == s.reported && !connected {
 		return
 	}
-	s.told = problem
-	s.tell(Change{
+	s.reported = problem
+
+	s.config.OnChange(Change{
 		Time: now, Server: s.config.Name, Phase: PhaseWaiting,
 		Problem: problem, Err: err, Retry: wait, Lost: connected,
 	})
 }
 
-func (s *Session) tell(c Change) {
-	if s.config.OnChange != nil {
-		s.config.OnChange(c)
+// logChange is the OnChange of a Config that has none. It logs problems, and the end of a gap; a
+// session that simply works logs nothing.
+func logChange(c Change) {
+	server := slog.String("server", c.Server)
+	if c.Phase == PhaseConnected {
+		if c.Gap > 0 {
+			slog.Info("AMI session is up again", server, slog.Duration("gap", c.Gap))
+		}
+		return
 	}
+
+	slog.Warn("AMI session is down", server, slog.String("problem", c.Problem.String()),
+		slog.Any("err", c.Err), slog.String("advice", c.Problem.Advice()),
+		slog.Duration("retry", c.Retry.Round(time.Millisecond)))
 }

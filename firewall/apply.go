@@ -15,7 +15,8 @@ import (
 const (
 	batchSize  = 1000 // changes in a transaction: measured to be the cheapest a change
 	minTimeout = time.Second
-	// maxRaces bounds the tries of a batch whose elements expire between our look and our transaction; then its lifts go one by one.
+	// maxRaces bounds the tries of a batch whose elements expire between our look and our
+	// transaction; then its lifts go one by one.
 	maxRaces = 5
 )
 
@@ -25,24 +26,32 @@ type change struct {
 	set int
 }
 
-// Apply makes the kernel have the changes, in batches of one transaction each. Of several changes to the same prefix and scope the last counts.
-// Refreshing a ban never opens a gap.
+// Apply makes the changes in the kernel, in batches of one transaction each. Of several changes to
+// the same prefix and scope the last counts. Refreshing a ban never opens a gap.
 //
-// It returns the changes that were not made and why: invalid ones, and new bans that found their set full (ErrFull). All others are kept.
-// The error is non-nil only if the kernel as a whole failed, or ctx ended; then any part of the changes may have been made, and all may
-// be applied again. Errors to branch on: ErrGone (Ensure, then apply all bans again), ErrPermission.
+// It returns the changes that were not made and why: invalid ones (ErrInvalid), and new bans that
+// found their set full (ErrFull). All others are made, unless the kernel as a whole failed or ctx
+// ended: then any part of the changes may have been made, and all may be applied again.
+//
+// The error is nil if all changes were made or only ErrFull kept some of them out, which is for the
+// caller to judge. Errors to branch on: ErrGone (Ensure, then apply all bans again), ErrPermission,
+// and ErrInvalid: the caller made a mistake, such as a ban without a scope, and repeating the call
+// does not help. ErrInvalid comes alone: all valid changes were made.
 func (t *Table) Apply(ctx context.Context, changes []Change) ([]Rejected, error) {
 	valid, rejected := t.validChanges(changes)
+	invalid := joinRejected(rejected)
 	if err := t.lockWrite(ctx); err != nil {
 		return rejected, fmt.Errorf("apply changes: %w", err)
 	}
 	defer t.writeMu.Unlock()
+
 	for batch := range slices.Chunk(valid, batchSize) {
 		if err := ctx.Err(); err != nil {
 			return rejected, fmt.Errorf("apply changes: %w", err)
 		}
 		full, err := t.applyBatch(batch)
 		rejected = append(rejected, full...)
+
 		if errors.Is(err, unix.ENOENT) { // a set was removed after the last look
 			err = fmt.Errorf("%w (%w)", ErrGone, err)
 		}
@@ -50,11 +59,13 @@ func (t *Table) Apply(ctx context.Context, changes []Change) ([]Rejected, error)
 			return rejected, kernelError("apply changes", err)
 		}
 	}
-	return rejected, nil
+
+	return rejected, invalid
 }
 
-// validChanges sorts out what no set can take, and of several changes to one element all but the last. It decides what is lifted since
-// its time has passed, once: a ban that was no lift at the first look and is one at the next would delete what is not there.
+// validChanges separates the changes that no set can hold, and of several changes to one element
+// keeps the last. It decides once which bans are over and thus become lifts: a ban that turned into
+// a lift between two looks would delete an element that is not there.
 func (t *Table) validChanges(changes []Change) ([]change, []Rejected) {
 	type key struct {
 		prefix netip.Prefix
@@ -62,53 +73,83 @@ func (t *Table) validChanges(changes []Change) ([]change, []Rejected) {
 	}
 	var rejected []Rejected
 	valid := make([]change, 0, len(changes))
-	at := make(map[key]int, len(changes))
+	at := make(map[key]int, len(changes)) // place in valid
+
 	now := t.now()
 	for _, c := range changes {
 		c.Lift = c.Lift || !c.Until.After(now)
 		set, err := findSet(t.sets, c)
 		if err != nil {
-			rejected = append(rejected, Rejected{c, err})
+			rejected = append(rejected, Rejected{c, fmt.Errorf("%w: %w", ErrInvalid, err)})
 			continue
 		}
+
+		// A transaction must not change one element twice: the last change wins.
 		k := key{c.Prefix, set}
 		if i, ok := at[k]; ok {
 			valid[i].Change = c
 			continue
 		}
+
 		at[k] = len(valid)
 		valid = append(valid, change{c, set})
 	}
+
 	return valid, rejected
 }
 
-// applyBatch tries the whole batch, and only if the kernel refused it looks at each change. (An absent element to delete and a full
-// set both roll back the whole transaction.)
+// joinRejected returns one error for the invalid changes of a call, nil if there are none. A caller
+// that looks at the error alone learns of its mistake by it.
+func joinRejected(invalid []Rejected) error {
+	const shown = 3
+	if len(invalid) == 0 {
+		return nil
+	}
+
+	var errs []error
+	for _, r := range invalid[:min(len(invalid), shown)] {
+		errs = append(errs, r)
+	}
+	if more := len(invalid) - shown; more > 0 {
+		errs = append(errs, fmt.Errorf("%w: and %d more", ErrInvalid, more))
+	}
+
+	return fmt.Errorf("apply changes: %w", errors.Join(errs...))
+}
+
+// applyBatch tries the whole batch. Only if the kernel refused it, it looks at each change. (An
+// absent element to delete and a full set both roll back the whole transaction.)
 func (t *Table) applyBatch(batch []change) ([]Rejected, error) {
 	err := t.commit(batch)
 	var present, fresh []change
 	for race := 0; refused(err) && race < maxRaces; race++ {
+		// An absent element or an absent set: the kernel answers the same.
 		if errors.Is(err, unix.ENOENT) {
 			if err := t.checkSets(); err != nil {
 				return nil, err
 			}
 		}
+
+		// Changes of present elements cannot fail for want of room, so they go first.
 		var divideErr error
 		if present, fresh, divideErr = t.divide(batch); divideErr != nil {
 			return nil, divideErr
 		}
+
 		if err = t.commit(present); err == nil {
 			return t.fill(fresh)
 		}
 	}
+
+	// Elements expired faster than we could look.
 	if errors.Is(err, unix.ENOENT) {
 		return t.applyApart(slices.Concat(present, fresh), err)
 	}
 	return nil, err
 }
 
-// applyApart lifts one ban a transaction, in which an absent element harms no other change, and then applies the bans. It returns
-// cause if there is nothing to lift.
+// applyApart lifts one ban a transaction, in which an absent element harms no other change, and
+// then applies the bans. It returns cause if there is nothing to lift.
 func (t *Table) applyApart(batch []change, cause error) ([]Rejected, error) {
 	bans := make([]change, 0, len(batch))
 	for _, c := range batch {
@@ -120,16 +161,19 @@ func (t *Table) applyApart(batch []change, cause error) ([]Rejected, error) {
 			return nil, err
 		}
 	}
+
 	if len(bans) == len(batch) {
 		return nil, cause
 	}
 	return t.applyBatch(bans)
 }
 
-// refused tells a transaction that one of its elements broke from a kernel that failed.
+// refused reports whether a transaction failed because of one of its elements, and not of the
+// kernel as a whole.
 func refused(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENFILE) }
 
-// divide tells changes of elements that the kernel has from bans that are new to it. Lifts of what is not there are done.
+// divide separates the changes of elements that the kernel has from the bans that are new to it.
+// Lifts of absent elements are done, and in neither.
 func (t *Table) divide(batch []change) (present, fresh []change, err error) {
 	for _, c := range batch {
 		_, found, err := find(t.write, t.ksets[c.set], c.Prefix.Addr())
@@ -142,6 +186,7 @@ func (t *Table) divide(batch []change) (present, fresh []change, err error) {
 			fresh = append(fresh, c)
 		}
 	}
+
 	return present, fresh, nil
 }
 
@@ -149,27 +194,36 @@ func (t *Table) divide(batch []change) (present, fresh []change, err error) {
 func (t *Table) fill(fresh []change) ([]Rejected, error) {
 	var rejected []Rejected
 	for set := range t.sets {
-		full, err := t.fillSet(slices.DeleteFunc(slices.Clone(fresh), func(c change) bool { return c.set != set }))
+		full, err := t.fillSet(slices.DeleteFunc(slices.Clone(fresh), func(c change) bool {
+			return c.set != set
+		}))
 		if err != nil {
 			return rejected, err
 		}
+
 		for _, c := range full {
-			rejected = append(rejected, Rejected{c.Change, fmt.Errorf("set %s: %w", t.sets[set].name, ErrFull)})
+			rejected = append(rejected,
+				Rejected{c.Change, fmt.Errorf("set %s: %w", t.sets[set].name, ErrFull)})
 		}
 	}
+
 	return rejected, nil
 }
 
-// fillSet adds new bans to one set, in order, and returns those that it has no room for. A refused transaction costs a grace period of
-// the kernel (milliseconds): so it tries one ban first, as a set that was full before most likely still is, and then ever larger parts.
+// fillSet adds new bans to one set, in order, and returns those that it has no room for. A refused
+// transaction costs a grace period of the kernel (milliseconds): so it tries one ban first, as a
+// set that was full before most likely still is, and then ever larger parts.
 func (t *Table) fillSet(rest []change) ([]change, error) {
 	err := t.commit(rest)
 	if !errors.Is(err, unix.ENFILE) {
 		return nil, err
 	}
+
 	for n, growing := 1, true; len(rest) > 0; {
 		n = min(n, len(rest))
 		err := t.commit(rest[:n])
+
+		// Double until a part does not fit, then halve: as in a binary search for the room left.
 		switch {
 		case err == nil && growing:
 			rest, n = rest[n:], n*2
@@ -178,11 +232,12 @@ func (t *Table) fillSet(rest []change) ([]change, error) {
 		case !errors.Is(err, unix.ENFILE):
 			return nil, err
 		case n == 1:
-			return rest, nil
+			return rest, nil // not even one fits
 		default:
 			n, growing = n/2, false
 		}
 	}
+
 	return nil, nil
 }
 
@@ -193,6 +248,7 @@ func (t *Table) commit(changes []change) error {
 	}
 	now := t.now()
 	lifts := make([][]nftables.SetElement, len(t.sets))
+
 	bans := make([][]nftables.SetElement, len(t.sets))
 	for _, c := range changes {
 		e := nftables.SetElement{Key: c.Prefix.Addr().AsSlice()}
@@ -203,16 +259,23 @@ func (t *Table) commit(changes []change) error {
 		e.Timeout = max(c.Until.Sub(now).Truncate(time.Millisecond), minTimeout)
 		bans[c.set] = append(bans[c.set], e)
 	}
+
+	// The library keeps a queueing error, and its Flush then sends nothing.
 	var errs []error
 	for i, set := range t.ksets {
 		errs = append(errs, t.write.SetDeleteElements(set, lifts[i]))
 	}
+
 	for i, set := range t.ksets {
-		if !t.updates { // the first add is for the delete, which must find something; the kernel shows none of the steps to packets
-			errs = append(errs, t.write.SetAddElements(set, bans[i]), t.write.SetDeleteElements(set, bans[i]))
+		// the first add is for the delete, which must find something; the kernel shows none of the
+		// steps to packets
+		if !t.updates {
+			errs = append(errs, t.write.SetAddElements(set, bans[i]), t.write.SetDeleteElements(set,
+				bans[i]))
 		}
 		errs = append(errs, t.write.SetAddElements(set, bans[i]))
 	}
+
 	return errors.Join(append(errs, t.write.Flush())...)
 }
 
@@ -222,10 +285,12 @@ func (t *Table) checkSets() error {
 	if err != nil {
 		return err
 	}
+
 	for _, set := range t.wantedSets() {
 		if s.sets[set.Name] == nil {
 			return fmt.Errorf("no set %s: %w", set.Name, ErrGone)
 		}
 	}
+
 	return nil
 }

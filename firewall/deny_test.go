@@ -9,18 +9,28 @@ import (
 	"testing"
 	"time"
 
-	"github.com/amifend/amifend/firewall/firewalltest"
 	"go4.org/netipx"
 	"pgregory.net/rapid"
+
+	"github.com/amifend/amifend/firewall/firewalltest"
 )
 
-// ipSet is a set of prefixes, less others.
+// denyPrefixes returns the prefixes of a set, nil for nil.
+func denyPrefixes(set *netipx.IPSet) []netip.Prefix {
+	if set == nil {
+		return nil
+	}
+	return set.Prefixes()
+}
+
+// ipSet returns the set of the prefixes in, without those of out.
 func ipSet(t testing.TB, in []string, out ...string) *netipx.IPSet {
 	t.Helper()
 	var b netipx.IPSetBuilder
 	for _, p := range in {
 		b.AddPrefix(netip.MustParsePrefix(p))
 	}
+
 	for _, p := range out {
 		b.RemovePrefix(netip.MustParsePrefix(p))
 	}
@@ -28,24 +38,36 @@ func ipSet(t testing.TB, in []string, out ...string) *netipx.IPSet {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return set
 }
 
-// manyDenied is n prefixes that neither overlap nor touch, one in ten of them IPv6. Another variant shares half of them.
+// manyDenied returns n prefixes that neither overlap nor touch, one in ten of them IPv6. Two
+// variants share half of their prefixes.
 func manyDenied(t testing.TB, n, variant int) *netipx.IPSet {
 	t.Helper()
 	var b netipx.IPSetBuilder
 	for i := range n {
+		// Every second prefix moves with the variant.
 		shift := i * 512
 		if i%2 == 1 {
 			shift += variant * 128
 		}
+
 		if i%10 == 9 {
-			b.AddPrefix(netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, byte(i >> 16), byte(i >> 8), byte(i), byte(variant)}), 64))
+			b.AddPrefix(netip.PrefixFrom(netip.AddrFrom16([16]byte{
+				0x20, 0x01, 0x0d, 0xb8,
+				byte(i >> 16), byte(i >> 8), byte(i), byte(variant),
+			}), 64))
 			continue
 		}
-		b.AddPrefix(netip.PrefixFrom(netip.AddrFrom4([4]byte{16 + byte(shift>>24), byte(shift >> 16), byte(shift >> 8), byte(shift)}), 25).Masked())
+
+		b.AddPrefix(netip.PrefixFrom(netip.AddrFrom4([4]byte{
+			16 + byte(shift>>24),
+			byte(shift >> 16), byte(shift >> 8), byte(shift),
+		}), 25).Masked())
 	}
+
 	set, err := b.IPSet()
 	if err != nil {
 		t.Fatal(err)
@@ -63,20 +85,23 @@ func inKernel(t testing.TB, table *Table) (found []netipx.IPRange) {
 		}
 		ivs, ours := kernelIntervals(elems)
 		if !ours {
-			t.Fatalf("%v are no intervals of ours", elems)
+			t.Fatalf("%v are not intervals that we made", elems)
 		}
+
 		for _, iv := range ivs {
 			found = append(found, netipx.IPRangeFrom(iv.first, iv.last))
 		}
 	}
+
 	return found
 }
 
 func setDeny(t testing.TB, table *Table, deny *netipx.IPSet) {
 	t.Helper()
-	if err := table.SetDeny(t.Context(), deny); err != nil {
+	if err := table.SetDeny(t.Context(), denyPrefixes(deny)); err != nil {
 		t.Fatal(err)
 	}
+
 	var want []netipx.IPRange
 	if deny != nil {
 		want = deny.Ranges()
@@ -86,7 +111,8 @@ func setDeny(t testing.TB, table *Table, deny *netipx.IPSet) {
 	}
 }
 
-// What is denied is dropped at every port; what is taken out of it, or allowed, passes; and a ban needs not be there.
+// Denied packets are dropped at every port, without a ban. Packets from an address that is taken
+// out of the list, or allowed, pass.
 func TestWhatDenyDrops(t *testing.T) {
 	s := newSite(t, Options{})
 	try := func(when string, want map[string]bool) {
@@ -96,6 +122,7 @@ func TestWhatDenyDrops(t *testing.T) {
 			if strings.Contains(src, ":") {
 				dst = pbx6
 			}
+
 			for _, port := range []string{"5060", "20000"} {
 				if got := arrives(t, s.outside, s.pbx, src, dst, port, 100); got != arrive {
 					t.Errorf("%s: from %s to %s arrives: %t, want %t", when, src, port, got, arrive)
@@ -103,18 +130,30 @@ func TestWhatDenyDrops(t *testing.T) {
 			}
 		}
 	}
+
 	try("before", map[string]bool{attacker4: true, attacker6: true})
-	setDeny(t, s.table, ipSet(t, []string{"192.0.2.0/24", "2001:db8::/48"}, phone4+"/32", phone6+"/128"))
-	try("denied", map[string]bool{attacker4: false, phone4: true, attacker6: false, phone6: true, lastOf48: false, next48: true})
+	setDeny(t, s.table, ipSet(t, []string{"192.0.2.0/24", "2001:db8::/48"}, phone4+"/32",
+		phone6+"/128"))
+	try("denied", map[string]bool{
+		attacker4: false, phone4: true, attacker6: false, phone6: true,
+		lastOf48: false, next48: true,
+	})
+
+	// Three denied sources, two ports each.
 	d, err := s.table.Denied(t.Context())
 	if err != nil || d.Packets != 6 || d.Bytes < 600 {
 		t.Errorf("%+v, %v; want 6 packets", d, err)
 	}
+
+	// Ensure replaces the rules, and leaves the lists and their counter.
 	ensure(t, s.table)
 	try("laid out again", map[string]bool{attacker4: false, phone4: true, attacker6: false})
+
 	if d, err := s.table.Denied(t.Context()); err != nil || d.Packets != 10 {
 		t.Errorf("%+v, %v; want 10 packets: the counter goes on", d, err)
 	}
+
+	// The allowlist wins over the deny lists.
 	setDeny(t, s.table, ipSet(t, []string{"192.0.2.0/24"}))
 	if err := s.table.SetAllow(t.Context(), prefixes(phone4+"/32")); err != nil {
 		t.Fatal(err)
@@ -129,12 +168,14 @@ func TestDenyComesBackAfterAFlush(t *testing.T) {
 	deny := ipSet(t, []string{"192.0.2.66/32"})
 	setDeny(t, s.table, deny)
 	s.pbx.NFT(t, "flush ruleset")
-	if err := s.table.SetDeny(t.Context(), deny); !errors.Is(err, ErrGone) {
+
+	if err := s.table.SetDeny(t.Context(), denyPrefixes(deny)); !errors.Is(err, ErrGone) {
 		t.Errorf("SetDeny without a table: %v, want ErrGone", err)
 	}
 	if _, err := s.table.Denied(t.Context()); !errors.Is(err, ErrGone) {
 		t.Errorf("Denied without a table: %v, want ErrGone", err)
 	}
+
 	ensure(t, s.table)
 	setDeny(t, s.table, deny)
 	if arrives(t, s.outside, s.pbx, attacker4, pbx4, "5060", 100) {
@@ -142,18 +183,20 @@ func TestDenyComesBackAfterAFlush(t *testing.T) {
 	}
 }
 
-// What others put into the deny sets, or take out, is undone, and Watch tells of it.
+// Elements that others add to the deny sets, or remove, are restored, and Watch reports it.
 func TestDenyUndoesWhatOthersDo(t *testing.T) {
 	ns := firewalltest.New(t)
 	table := open(t, ns, Options{})
 	deny := ipSet(t, []string{"198.51.100.0/24", "203.0.113.0/28"})
 	setDeny(t, table, deny)
+
 	damaged := make(chan struct{}, 100)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() { ended <- table.Watch(ctx, func() { damaged <- struct{}{} }) }()
 	for _, damage := range []string{
-		"add element inet amifend deny4 { 192.0.2.0/24 }", // with an end of its own that has no start
+		// nft adds an end without a start as well
+		"add element inet amifend deny4 { 192.0.2.0/24 }",
 		"add element inet amifend deny6 { 2001:db8::/32 }",
 		"delete element inet amifend deny4 { 198.51.100.0/24 }",
 		"flush set inet amifend deny4",
@@ -162,25 +205,30 @@ func TestDenyUndoesWhatOthersDo(t *testing.T) {
 		select {
 		case <-damaged:
 		case <-time.After(5 * time.Second):
-			t.Errorf("%s: Watch did not tell", damage)
+			t.Errorf("%s: Watch did not report it", damage)
 		}
 		setDeny(t, table, deny)
 	}
+
+	// Our own change, however large, is not reported.
 	for len(damaged) > 0 {
 		<-damaged
 	}
 	setDeny(t, table, manyDenied(t, 2000, 0))
 	time.Sleep(50 * time.Millisecond)
+
 	if len(damaged) > 0 {
-		t.Error("Watch told of what we did ourselves")
+		t.Error("Watch reported our own change")
 	}
+
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
 }
 
-// Large lists, of which one replaces another: more than one transaction, and more than a socket's buffer.
+// Large lists, of which one replaces another: more than one transaction, and more than a socket's
+// buffer.
 func TestDenyLargeLists(t *testing.T) {
 	table := open(t, firewalltest.New(t), Options{})
 	for variant := range 2 {
@@ -191,7 +239,8 @@ func TestDenyLargeLists(t *testing.T) {
 	setDeny(t, table, nil)
 }
 
-// While one large list takes the place of another, what both have is dropped throughout, and bans find their way in.
+// While one large list replaces another, addresses in both are dropped throughout, and bans are
+// applied in between.
 func TestReplacingDenyListsLeaksNothing(t *testing.T) {
 	s := newSite(t, Options{})
 	lists := []*netipx.IPSet{}
@@ -199,30 +248,36 @@ func TestReplacingDenyListsLeaksNothing(t *testing.T) {
 		var b netipx.IPSetBuilder
 		b.AddSet(manyDenied(t, 20_000, variant))
 		b.AddPrefix(netip.PrefixFrom(netip.MustParseAddr(attacker4), 32-variant).Masked())
+
 		set, err := b.IPSet()
 		if err != nil {
 			t.Fatal(err)
 		}
 		lists = append(lists, set)
 	}
+
 	setDeny(t, s.table, lists[0])
 	stopCount := firewalltest.Count(s.pbx.ListenUDP(t, pbx4+":5060"))
 	stopFlood := firewalltest.Flood(s.outside.DialUDP(t, attacker4+":0", pbx4+":5060"))
+
+	// Replace the lists in one goroutine, and ban in this one until it is done.
 	var longest time.Duration
 	replaced := make(chan error)
 	go func() {
 		for i := range 6 {
-			if err := s.table.SetDeny(t.Context(), lists[(i+1)%2]); err != nil {
+			if err := s.table.SetDeny(t.Context(), denyPrefixes(lists[(i+1)%2])); err != nil {
 				replaced <- err
 				return
 			}
 		}
 		replaced <- nil
 	}()
+
 	for done := false; !done; {
 		began := time.Now()
 		apply(t, s.table, ban("198.51.100.1/32", ScopeAll, time.Hour))
 		longest = max(longest, time.Since(began))
+
 		select {
 		case err := <-replaced:
 			if done = true; err != nil {
@@ -231,6 +286,7 @@ func TestReplacingDenyListsLeaksNothing(t *testing.T) {
 		default:
 		}
 	}
+
 	sent := stopFlood()
 	if leaked := stopCount(); leaked != 0 || sent < 1000 {
 		t.Errorf("%d of %d packets leaked", leaked, sent)
@@ -238,21 +294,31 @@ func TestReplacingDenyListsLeaksNothing(t *testing.T) {
 	t.Logf("%d packets dropped; a ban took %s at most", sent, longest)
 }
 
-// The steps lead from any list to any other, and no interval of one step overlaps or touches one of another.
+// The steps lead from any list to any other, and no interval of one step overlaps or touches one of
+// another.
 func TestDenySteps(t *testing.T) {
 	list := rapid.Custom(func(t *rapid.T) []interval {
 		var b netipx.IPSetBuilder
 		for range rapid.IntRange(0, 40).Draw(t, "prefixes") {
 			host := rapid.Uint16().Draw(t, "host")
-			b.AddPrefix(netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, byte(host >> 8), byte(host)}), rapid.IntRange(20, 32).Draw(t, "bits")).Masked())
+			b.AddPrefix(netip.PrefixFrom(netip.AddrFrom4([4]byte{
+				192, 0, byte(host >> 8),
+				byte(host),
+			}), rapid.IntRange(20, 32).Draw(t, "bits")).Masked())
 		}
+
 		set, err := b.IPSet()
 		if err != nil {
 			t.Fatal(err)
 		}
-		v4, _ := splitFamilies(set)
+
+		v4, _, err := intervals(set.Prefixes())
+		if err != nil {
+			t.Fatal(err)
+		}
 		return v4
 	})
+
 	rapid.Check(t, func(t *rapid.T) {
 		have, want := list.Draw(t, "have"), list.Draw(t, "want")
 		now := slices.Clone(have)
@@ -264,14 +330,19 @@ func TestDenySteps(t *testing.T) {
 					t.Fatalf("%v follows %s of a step before", iv, last)
 				}
 			}
+
 			for _, iv := range all {
 				if !last.IsValid() || last.Less(iv.last) {
 					last = iv.last
 				}
 			}
-			now = slices.DeleteFunc(now, func(iv interval) bool { return slices.Contains(s.gone, iv) })
+
+			now = slices.DeleteFunc(now, func(iv interval) bool {
+				return slices.Contains(s.gone, iv)
+			})
 			now = append(now, s.new...)
 		}
+
 		slices.SortFunc(now, compareIntervals)
 		if !slices.Equal(now, want) {
 			t.Fatalf("the steps lead to %v, want %v", now, want)

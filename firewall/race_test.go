@@ -19,10 +19,14 @@ func brief() []Change {
 	for i := range out {
 		host := netip.AddrFrom4([4]byte{100, 64, byte(rand.IntN(16)), byte(rand.IntN(256))})
 		out[i] = Change{
-			Ban:  Ban{netip.PrefixFrom(host, 32), Scope(1 + rand.IntN(2)), time.Now().Add(time.Duration(rand.IntN(1500)) * time.Millisecond)},
+			Ban: Ban{
+				netip.PrefixFrom(host, 32), Scope(1 + rand.IntN(2)),
+				time.Now().Add(time.Duration(rand.IntN(1500)) * time.Millisecond),
+			},
 			Lift: rand.IntN(4) == 0,
 		}
 	}
+
 	return out
 }
 
@@ -36,7 +40,9 @@ func TestApplyWhileElementsExpire(t *testing.T) {
 		}
 		kept := ban("192.0.2.1/32", ScopeAll, time.Hour)
 		apply(t, table, append(brief(), kept)...)
-		if _, found, err := table.Element(t.Context(), kept.Prefix, ScopeAll); !found || err != nil {
+
+		if _, found, err := table.Element(t.Context(), kept.Prefix, ScopeAll); !found ||
+			err != nil {
 			t.Errorf("the ban among them: found %t, %v", found, err)
 		}
 		apply(t, table, lift("192.0.2.1/32", ScopeAll))
@@ -49,6 +55,7 @@ func TestApplyWhileTheTableGoes(t *testing.T) {
 	table := open(t, ns, Options{})
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
+
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() {
@@ -56,6 +63,8 @@ func TestApplyWhileTheTableGoes(t *testing.T) {
 			_, _ = ns.Command("nft", "flush", "ruleset")
 		}
 	})
+
+	// Nothing may be rejected: a table that is gone is not a full set.
 	gone := 0
 	for ctx.Err() == nil {
 		rejected, err := table.Apply(t.Context(), brief())
@@ -69,6 +78,7 @@ func TestApplyWhileTheTableGoes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	if gone == 0 {
 		t.Error("the table never went away")
 	}

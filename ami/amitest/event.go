@@ -21,18 +21,18 @@ const (
 	InvalidTransport        = "InvalidTransport"
 )
 
-// Unknown is the AccountID that Asterisk prints when it identified nobody.
+// Unknown is the AccountID that Asterisk prints when it has identified no account.
 const Unknown = "<unknown>"
 
-// timeFormat is EventTV's, in the PBX's zone; here always UTC.
+// timeFormat is the format of EventTV, in the zone of the PBX; here always UTC.
 const timeFormat = "2006-01-02T15:04:05.000-0700"
 
 // Field is one header line.
 type Field struct{ Name, Value string }
 
-// Event is one security event. Its zero fields take what Asterisk would print: EventTV now, Service PJSIP, transport
-// UDP, LocalAddress 192.0.2.10:5060. Texts are printed as they are, line breaks included, as Asterisk does: that is how
-// an injection is played.
+// Event is one security event. Its zero fields take defaults: EventTV now, Service PJSIP, transport
+// UDP, LocalAddress 192.0.2.10:5060. Texts are printed as they are, line breaks included, as
+// Asterisk does: so a test can play an injection.
 type Event struct {
 	Kind      string
 	Time      time.Time
@@ -42,7 +42,8 @@ type Event struct {
 	Transport string // UDP, TCP, TLS, WS or WSS
 	Local     netip.AddrPort
 	Remote    netip.AddrPort
-	Fields    []Field // after RemoteAddress; nil: those that Asterisk prints for the kind and service
+	// headers after RemoteAddress; nil takes those of the kind and service
+	Fields []Field
 }
 
 // AppendTo appends the event's packet, byte for byte as Asterisk 22 (chan_sip: 16) prints it.
@@ -54,16 +55,20 @@ func (e Event) AppendTo(b []byte) []byte {
 	b = appendLine(b, "Severity", severity(e.Kind))
 	b = appendLine(b, "Service", e.Service)
 	b = appendLine(b, "EventVersion", version(e.Kind))
+
 	if e.Kind != RequestBadFormat {
 		b = appendLine(b, "AccountID", e.Account)
 	}
 	b = appendLine(b, "SessionID", e.Session)
 	b = appendLine(b, "LocalAddress", address(e.Local, e.Transport))
 	b = appendLine(b, "RemoteAddress", address(e.Remote, e.Transport))
+
 	for _, f := range e.Fields {
 		b = appendLine(b, f.Name, f.Value)
 	}
-	if e.Kind == RequestBadFormat { // the only one with AccountID last: see capture 05_ami_service_events
+
+	// This is the only event with AccountID last: see capture 05_ami_service_events.
+	if e.Kind == RequestBadFormat {
 		b = appendLine(b, "AccountID", e.Account)
 	}
 	return append(b, "\r\n"...)
@@ -78,13 +83,16 @@ func (e Event) withDefaults() Event {
 	}
 	e.Service = orDefault(e.Service, "PJSIP")
 	e.Transport = orDefault(e.Transport, "UDP")
-	e.Session = orDefault(e.Session, "call-"+strconv.Itoa(int(e.Remote.Port()))+"@"+e.Remote.Addr().String())
+	e.Session = orDefault(e.Session,
+		"call-"+strconv.Itoa(int(e.Remote.Port()))+"@"+e.Remote.Addr().String())
+
 	if !e.Local.IsValid() {
 		e.Local = netip.MustParseAddrPort("192.0.2.10:5060")
 		if e.Remote.Addr().Is6() {
 			e.Local = netip.MustParseAddrPort("[2001:db8:1::10]:5060")
 		}
 	}
+
 	if e.Fields == nil {
 		e.Fields = defaultFields(e.Kind, e.Service, e.Transport)
 	}
@@ -111,6 +119,7 @@ func defaultFields(kind, service, transport string) []Field {
 		if service != "SIP" {
 			return nil
 		}
+
 		return []Field{
 			{"Challenge", "5c942174"},
 			{"ReceivedChallenge", "5c942174"},
@@ -125,6 +134,7 @@ func defaultFields(kind, service, transport string) []Field {
 	case InvalidTransport:
 		return []Field{{"AttemptedTransport", transport}}
 	}
+
 	return nil
 }
 
@@ -142,7 +152,8 @@ func version(kind string) string {
 	return "1"
 }
 
-// address prints an address as Asterisk does: IPV4/UDP/192.0.2.1/5060, no brackets, IPv4-mapped as IPV4.
+// address prints an address as Asterisk does: IPV4/UDP/192.0.2.1/5060, no brackets, IPv4-mapped as
+// IPV4.
 func address(a netip.AddrPort, transport string) string {
 	family, ip := "IPV4", a.Addr().Unmap().WithZone("")
 	if ip.Is6() {

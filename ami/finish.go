@@ -2,17 +2,19 @@ package ami
 
 import "bytes"
 
-// finish judges the current packet, which is whole.
+// finish judges the current packet once it is whole.
 func (d *Decoder) finish(emit func(Event), respond func([]byte)) {
 	p := &d.cur
 	d.stats.Packets++
 	if p.oversize {
 		d.stats.Oversize++
 	}
+
+	// A packet within reach of the text of a sender may be written by that sender.
 	p.reach = d.offset <= d.textEnd
 	switch {
 	case p.suspect:
-		d.stats.Dropped[d.proof.event.Taint]++
+		d.stats.Dropped[d.injected.event.Taint]++
 		d.stats.Dropped[TaintOrphan]++
 		d.state = stateClean
 	case p.begun:
@@ -22,9 +24,12 @@ func (d *Decoder) finish(emit func(Event), respond func([]byte)) {
 	default:
 		d.finishOrphan(emit)
 	}
+
+	// Asterisk would not print this: the sender wrote into the reach, so nothing in it counts.
 	if p.reach && !p.begun {
 		d.spoilEnd = d.textEnd
 	}
+
 	if p.textEnd > 0 && !p.suspect {
 		d.textEnd = p.textEnd
 		if p.taint != Untainted {
@@ -33,15 +38,17 @@ func (d *Decoder) finish(emit func(Event), respond func([]byte)) {
 	}
 }
 
-// isForeign reports whether the current packet is a whole one that is no security event. While another packet waits, it
-// must not end like the rest of that one: injected text can make an orphan look like a response. Nor does a foreign
-// packet end the wait, for it is so short that injected text has room for a forged tail and one of these. Behind a torn
-// packet only a response may stand: without the answer to its Ping a session is lost.
+// isForeign reports whether the current packet is whole and not a security event. While another
+// packet waits, it must not end like the rest of that one: injected text can make an orphan look
+// like a response. A foreign packet does not end the wait: it is so short that injected text has
+// room for a forged tail and a foreign packet. After a torn packet only a response is foreign,
+// since a session without the answer to its Ping is lost.
 func (d *Decoder) isForeign() bool {
 	p := &d.cur
 	if p.class != classEvent && p.class != classResponse {
 		return false
 	}
+
 	switch d.state {
 	case stateTorn:
 		return p.class == classResponse && !p.remote && !p.reach
@@ -74,17 +81,19 @@ func (d *Decoder) finishEvent(emit func(Event)) {
 	case p.taint == Untainted && !ended:
 		p.taint = TaintTorn
 	}
+
 	switch {
 	case d.offset <= d.spoilEnd:
 		d.stats.Dropped[TaintOrphan]++
 	case p.taint == Untainted:
 		d.hold(emit)
 	case p.reach:
+		// The sender of the event before may have written this one: its address proves nothing.
 		d.stats.Dropped[p.taint]++
 	case p.textEnd > 0:
 		d.accuseWriter(emit)
 	default:
-		d.proof.accuse(d.frame.buf, p, p.taint)
+		d.injected.accuse(d.frame.buf, p, p.taint)
 		d.state = stateTorn
 		if ended {
 			d.identify(emit)
@@ -97,32 +106,36 @@ func (d *Decoder) hold(emit func(Event)) {
 	p := &d.cur
 	d.held, d.state = *p, stateHeld
 	if p.service == ServicePJSIP && !p.inexact && !p.reach {
-		d.early = p.textEnd == 0 // the rest of a sender's own text is no surprise
+		d.early = p.textEnd == 0 // a rest of the sender's own text is expected
 		d.emitHeld(emit)
 	}
 }
 
-// accuseWriter takes as the sender of injected text the first RemoteAddress of the current packet, whose sender can only
-// have written what follows it.
+// accuseWriter emits the injection of a sender that writes its own tail. The first RemoteAddress of
+// the packet is that of the sender, who could write only after it.
 func (d *Decoder) accuseWriter(emit func(Event)) {
 	p := &d.cur
 	if p.tooLong {
 		d.stats.Dropped[p.taint]++
 		return
 	}
-	d.proof.accuse(d.frame.buf, p, p.taint)
+
+	d.injected.accuse(d.frame.buf, p, p.taint)
 	p.source = p.sender
-	d.proof.identify(d.frame.buf, p)
-	d.emitProof(emit)
+	d.injected.identify(d.frame.buf, p)
+	d.emitInjected(emit)
 }
 
 // finishOrphan judges a packet without a head.
 func (d *Decoder) finishOrphan(emit func(Event)) {
 	p := &d.cur
+
+	// No packet waits, so this is a broken packet rather than a rest.
 	if d.state == stateClean && p.hasFault() {
 		d.stats.Dropped[p.taint]++
 		return
 	}
+
 	d.stats.Orphans++
 	switch d.state {
 	case stateClean:
@@ -132,46 +145,52 @@ func (d *Decoder) finishOrphan(emit func(Event)) {
 		d.stats.Dropped[TaintOrphan]++
 		return
 	case stateHeld:
+		// The orphan is the rest of the held event, whose tail was forged.
 		if d.held.reach {
 			d.stats.Dropped[TaintOrphan]++
 			d.state = stateClean
 			return
 		}
-		d.proof.accuse(d.frame.buf, &d.held, TaintOrphan)
+		d.injected.accuse(d.frame.buf, &d.held, TaintOrphan)
 	case stateTorn, stateAccused:
 	}
+
 	d.state = stateTorn
 	if p.ended() {
 		d.identify(emit)
 	}
 }
 
-// hasFault reports whether the head of a security event is in order, but for a value that Asterisk would not print.
+// hasFault reports whether the head of a security event is in order, but for a value that Asterisk
+// would not print.
 func (p *packet) hasFault() bool {
 	return p.class == classSecurity && p.taint >= TaintSeverity
 }
 
-// identify takes the sender of injected text from the end of the current packet, where it is certain. It is not when the
-// packet may also be an event of a kind that we do not know, and all is well.
+// identify takes the sender of injected text from the end of the current packet, where it is
+// certain. It is not certain when the packet may also be a real event of a kind that we do not
+// know.
 func (d *Decoder) identify(emit func(Event)) {
-	e := &d.proof
+	e := &d.injected
 	service, kind := e.event.Service, e.event.Kind
-	if d.cur.tooLong || d.cur.alien || service == ServiceUnknown || senderWritesTail(service, kind) {
+	if d.cur.tooLong || d.cur.alien || service == ServiceUnknown ||
+		senderWritesTail(service, kind) {
 		d.stats.Dropped[e.event.Taint]++
 		d.state = stateClean
 		return
 	}
+
 	e.identify(d.frame.buf, &d.cur)
 	d.state = stateAccused
 	if service == ServicePJSIP {
-		d.emitProof(emit)
+		d.emitInjected(emit)
 	}
 }
 
-func (d *Decoder) emitProof(emit func(Event)) {
+func (d *Decoder) emitInjected(emit func(Event)) {
 	d.state = stateClean
-	d.stats.Tainted[d.proof.event.Taint]++
-	emit(d.proof.borrowed())
+	d.stats.Tainted[d.injected.event.Taint]++
+	emit(d.injected.borrowed())
 }
 
 func (d *Decoder) emitHeld(emit func(Event)) {
@@ -184,10 +203,11 @@ func (d *Decoder) emitHeld(emit func(Event)) {
 	emit(ev)
 }
 
-// isOwn reports whether ev tells of our own login. Only the first one of a connection can be: whoever else uses our name
-// and secret later must not pass for us.
+// isOwn reports whether ev is the event of our own login. Only the first one of a connection can
+// be: another program that uses our name and secret later must not pass for us.
 func (d *Decoder) isOwn(ev *Event) bool {
-	return len(d.username) > 0 && ev.Kind == KindSuccessfulAuth && ev.Service == ServiceAMI && bytes.Equal(ev.Account, d.username)
+	return len(d.username) > 0 && ev.Kind == KindSuccessfulAuth && ev.Service == ServiceAMI &&
+		bytes.Equal(ev.Account, d.username)
 }
 
 // tooLong gives up the bytes of a packet that is being read. Its lines are still judged.
@@ -211,6 +231,7 @@ func (p *packet) event(buf []byte) Event {
 		UsingPassword: p.usingPass,
 		Oversize:      p.oversize,
 	}
+
 	if p.kind == KindInvalidPassword && p.service == ServiceSIP {
 		sent := p.value(buf, p.sent)
 		ev.RoundTrip = len(sent) > 0 && bytes.Equal(sent, p.value(buf, p.received))
