@@ -5,6 +5,20 @@
 // event or a second event: the decoder is strict, and taints, counts or holds whatever does not
 // fit. And no event allocates memory: fields are bytes borrowed from the read buffer, valid only
 // while emit runs. [Decoder] states the limits of the first promise.
+//
+// It does not promise that an event's Source sent the request. Asterisk decides which address it
+// names, and who could have chosen that depends on the service, the transport and the kind (measured
+// on Asterisk 16.28 and 22.10.1):
+//
+//	service, transport               failure      success
+//	AMI                              nobody       nobody
+//	PJSIP over TCP, TLS, WS, WSS     nobody       nobody
+//	PJSIP over UDP                   a spoofer    a spoofer with an account
+//	SIP (chan_sip), every transport  anybody      anybody with an account
+//
+// A spoofer sends UDP packets with a forged source address, and has the answers sent to another one
+// by `maddr` in the Via header. chan_sip names the address in `Via: …;rport;maddr=`, so its sender
+// needs no forged packet. Package policy judges by this table.
 package ami
 
 import (
@@ -37,7 +51,8 @@ type Event struct {
 	Detail []byte
 
 	UsingPassword bool // SuccessfulAuth only: UsingPassword is 1
-	// InvalidPassword of chan_sip only: a non-empty ReceivedChallenge equals Challenge
+	// InvalidPassword of chan_sip only: a non-empty ReceivedChallenge equals Challenge. It proves
+	// nothing of Source: the challenge goes where the sender wants
 	RoundTrip bool
 	// the first SuccessfulAuth of the decoder's manager user: Source is our address as the PBX sees
 	// it
