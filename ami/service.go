@@ -70,8 +70,8 @@ func (t Transport) String() string {
 	}
 }
 
-// Stream reports whether the transport needs a handshake, so that a source address cannot be forged
-// by one packet.
+// Stream reports whether the transport needs a handshake. Whether the source address is certain then
+// depends on the service: chan_sip takes it from the request all the same.
 func (t Transport) Stream() bool { return t >= TransportTCP && t <= TransportWSS }
 
 func parseTransport(b []byte) Transport {
