@@ -5,7 +5,6 @@ package bans
 
 import (
 	"log/slog"
-	"math"
 	"net/netip"
 	"time"
 
@@ -57,14 +56,3 @@ func (b Ban) Attrs() []any {
 		slog.String("undo", b.Undo()),
 	}
 }
-
-// Source returns a prefix as people write it: an address where it is one.
-func Source(p netip.Prefix) string {
-	if p.IsSingleIP() {
-		return p.Addr().String()
-	}
-	return p.String()
-}
-
-// Round rounds a number for people, to two decimals.
-func Round(x float64) float64 { return math.Round(x*100) / 100 }

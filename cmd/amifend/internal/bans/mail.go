@@ -2,6 +2,7 @@ package bans
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 	"github.com/amifend/amifend/firewall"
@@ -57,6 +58,10 @@ type Doubt struct {
 	Port   uint16 // of the PBX, where the banned source still got through; 0: unknown
 	InPort bool   // the port is one that the ban covers
 }
+
+// Grace is how long after the kernel's acknowledgement the events of a banned source may still come:
+// what Asterisk had received before.
+const Grace = 2 * time.Second
 
 // External tells the judge what became of a ban without the engine: it was found in the kernel, came
 // back from the journal, or is lifted.

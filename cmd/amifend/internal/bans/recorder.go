@@ -89,3 +89,6 @@ func FromJournal(k journal.Key, o journal.Open, left time.Duration, now int64) B
 		Expiry: now + int64(left),
 	}
 }
+
+// WallTime returns a time of the daemon's clock as the journal writes it.
+func (r Recorder) WallTime(t int64) time.Time { return r.clock.Wall(t) }

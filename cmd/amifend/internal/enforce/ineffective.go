@@ -28,10 +28,6 @@ const (
 // flooded may report late what it received before the ban.
 const patience = 15 * time.Second
 
-// Grace is how long after the kernel's acknowledgement the events of a banned source may still come:
-// what Asterisk had received before.
-const Grace = 2 * time.Second
-
 // answerMost is how many doubts are looked into in one round of work: each takes a message to the
 // kernel, and bans must not wait.
 const answerMost = 100
@@ -63,7 +59,7 @@ func (e *Enforcer) answerDoubts(ctx context.Context) {
 // answerDoubt finds out whether a ban is ineffective, and why.
 func (e *Enforcer) answerDoubt(ctx context.Context, prefix netip.Prefix, d bans.Doubt) {
 	h := e.ledger.bans[bans.Key{Prefix: prefix, Scope: d.Scope}]
-	if h == nil || h.acked == 0 || d.Made < h.acked+int64(Grace) {
+	if h == nil || h.acked == 0 || d.Made < h.acked+int64(bans.Grace) {
 		return // lifted since, or out of the kernel for a while
 	}
 

@@ -1,6 +1,7 @@
 package enforce
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 )
@@ -24,5 +25,15 @@ func TestFewAlertsOfOneCause(t *testing.T) {
 		if got := r.isDue(tt.server, tt.cause, now.Add(tt.after)); got != tt.want {
 			t.Errorf("%+v: %v", tt, got)
 		}
+	}
+}
+
+func TestIneffectiveIsBounded(t *testing.T) {
+	var x reported
+	for i := range 3 * reportedMost {
+		x.isFirst(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), causePath)
+	}
+	if len(x.lines) > reportedMost || x.count != 3*reportedMost {
+		t.Errorf("%d remembered, %d counted", len(x.lines), x.count)
 	}
 }

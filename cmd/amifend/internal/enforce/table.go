@@ -6,8 +6,9 @@ import (
 	"io"
 	"net/netip"
 
-	"github.com/amifend/amifend/firewall"
 	"go4.org/netipx"
+
+	"github.com/amifend/amifend/firewall"
 )
 
 // Table is the kernel as this package needs it: desired state, idempotent. Its methods may be called

@@ -10,10 +10,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go4.org/netipx"
+
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/clock"
 	"github.com/amifend/amifend/firewall"
-	"go4.org/netipx"
 )
 
 // Kernel is a table that a test can break. Its fields are set before it is used, or by Set.
