@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/ami"
-	"github.com/amifend/amifend/cmd/amifend/internal/app"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/stream"
 )
 
 const (
@@ -17,7 +17,7 @@ const (
 
 // checkServer logs in to one PBX as the daemon does. Its events go to heard, from one goroutine.
 func checkServer(ctx context.Context, server config.Server, wait time.Duration, heard func(ami.Event)) section {
-	c := app.SessionConfig(server)
+	c := stream.Config(server)
 	s := section{title: fmt.Sprintf("server %s, AMI at %s", server.Name, server.Address)}
 	var ahead time.Duration // the PBX's clock, of ours
 	report, err := ami.Probe(ctx, c, wait, func(ev ami.Event) {

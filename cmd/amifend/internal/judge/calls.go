@@ -146,7 +146,7 @@ func (j *Judge) pardon(within netip.Prefix, held, first []netip.Prefix, by strin
 		return out // nobody is banned
 	}
 
-	single := within.IsValid() && within.IsSingleIP() && len(lifted) > 0
+	single := within.IsValid() && within.IsSingleIP()
 	if single {
 		out.Seen = j.lastSeen(within.Addr())
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -14,6 +15,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce/enforcetest"
 	"github.com/amifend/amifend/cmd/amifend/internal/logtest"
+	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 	"github.com/amifend/amifend/cmd/amifend/internal/stream"
 	"github.com/amifend/amifend/firewall"
 	"github.com/amifend/amifend/policy"
@@ -139,4 +141,20 @@ func inCourt(t *testing.T, test func(t *testing.T, c *court), change ...func(*Op
 		synctest.Wait()
 		test(t, c)
 	})
+}
+
+// call has f called by the judge.
+func (c *court) call(t *testing.T, f func()) {
+	t.Helper()
+	if _, err := owner.Do(t.Context(), c.calls, func() bool { f(); return true }); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Wait()
+}
+
+func (c *court) wantKernel(t *testing.T, elements ...string) {
+	t.Helper()
+	if got := c.kernel.Has(); !slices.Equal(got, elements) {
+		t.Errorf("the kernel has %q, want %q", got, elements)
+	}
 }
