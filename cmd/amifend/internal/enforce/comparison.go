@@ -6,6 +6,7 @@ import (
 
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
+	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 )
 
 // How often kernel, journal and ledger are compared.
@@ -98,4 +99,28 @@ func (e *Enforcer) askJournal(ctx context.Context, now int64) {
 		}
 		c.answers <- snap // has room: there is one question at a time
 	}()
+}
+
+// Compares reports whether there is a journal that kernel and ledger are compared with.
+func (e *Enforcer) Compares() bool { return e.comparison.journal != nil }
+
+// Compare has kernel, journal and ledger compared now, repairs what differs, and returns what came of
+// it. There must be a journal, see [Enforcer.Compares].
+func (e *Enforcer) Compare(ctx context.Context) (Compared, error) {
+	done := make(chan Compared, 1)
+	_, err := owner.Do(ctx, e.calls, func() struct{} {
+		e.comparison.hurry(e.clock.Now())
+		e.comparison.waiters = append(e.comparison.waiters, done)
+		return struct{}{}
+	})
+	if err != nil {
+		return Compared{}, err
+	}
+
+	select {
+	case c := <-done:
+		return c, nil
+	case <-ctx.Done():
+		return Compared{}, e.calls.Busy()
+	}
 }

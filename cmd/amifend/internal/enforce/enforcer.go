@@ -19,6 +19,9 @@
 // Only this package reads and writes the table. The enforcer's goroutine is the one that writes bans,
 // layout and allowlist. Two others would hold it up for seconds, so they have goroutines of their
 // own: the [Denier] writes the deny lists, and [Enforcer.Counters] reads the counters of all bans.
+//
+// The other methods with a context are for operators. Each is answered by the enforcer's goroutine, or
+// fails with an [owner.BusyError] when its context ends first, as when the kernel hangs.
 package enforce
 
 import (
@@ -269,4 +272,10 @@ func (e *Enforcer) setAllow(ctx context.Context, allow []netip.Prefix) {
 	if err := e.table.SetAllow(ctx, allow); err != nil && !e.dirty {
 		e.failed(ctx, "set the allowlist", err)
 	}
+}
+
+// SetSIPPorts changes the ports that a ban of scope sip covers. refused is the kernel's error, err
+// that the enforcer does not answer.
+func (e *Enforcer) SetSIPPorts(ctx context.Context, ports firewall.SIPPorts) (refused, err error) {
+	return owner.Do(ctx, e.calls, func() error { return e.table.SetSIPPorts(ctx, ports) })
 }

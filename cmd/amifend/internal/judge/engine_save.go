@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
+	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 	"github.com/amifend/amifend/policy"
 )
 
@@ -139,4 +140,12 @@ func (j *Judge) SaveAll() {
 	if err != nil {
 		j.log.Error("the last of the engine's state could not be saved: a restart forgets it", "err", err)
 	}
+}
+
+// Save hands to the journal what the engine has to save, pardons first. It returns false if the journal
+// has no room for it now.
+func (j *Judge) Save(ctx context.Context) (bool, error) {
+	return owner.Do(ctx, j.calls, func() bool {
+		return j.saver.urge(j.engine, j.servers, j.clock.Now())
+	})
 }

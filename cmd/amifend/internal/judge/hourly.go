@@ -1,12 +1,14 @@
 package judge
 
 import (
+	"context"
 	"net/netip"
 	"time"
 
 	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
+	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 	"github.com/amifend/amifend/cmd/amifend/internal/stream"
 	"github.com/amifend/amifend/policy"
 )
@@ -130,4 +132,13 @@ func (s *sums) totals() []journal.Total {
 		})
 	}
 	return out
+}
+
+// HandOverCounts hands to the journal what was counted until now.
+func (j *Judge) HandOverCounts(ctx context.Context) error {
+	_, err := owner.Do(ctx, j.calls, func() struct{} {
+		j.hourly.handOver(j.clock.Now(), j.servers)
+		return struct{}{}
+	})
+	return err
 }

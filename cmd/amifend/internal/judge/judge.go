@@ -13,9 +13,13 @@
 //
 // The judge waits for its own input and for nothing else: not for the kernel, the disk, the network
 // or the log, which is an asynclog. When the events end, it has judged all that was heard.
+//
+// The methods with a context are for operators. Each is answered by the judge's goroutine, or fails with
+// an [owner.BusyError] when its context ends first.
 package judge
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -32,6 +36,9 @@ import (
 // MostServers is how many servers there may have been since the start: events name them by a number
 // of 16 bits.
 const MostServers = 1 << 16
+
+// callMost is how many bans one call deals with: the judge must not be held up by a list of all.
+const callMost = 256
 
 // Options are what a Judge needs.
 type Options struct {
@@ -214,3 +221,29 @@ func (j *Judge) whyLifted(v policy.Verdict) string {
 	}
 	return v.Rule
 }
+
+// AwaitProtected waits until the judge knows that a prefix must not be banned.
+func (j *Judge) AwaitProtected(ctx context.Context, prefix netip.Prefix) error {
+	type answer struct {
+		known    bool
+		replaced <-chan struct{}
+	}
+	for {
+		a, err := owner.Do(ctx, j.calls, func() answer {
+			_, ok := j.protected.Overlaps(prefix)
+			return answer{ok, j.replaced}
+		})
+		if err != nil || a.known {
+			return err
+		}
+
+		select {
+		case <-a.replaced:
+		case <-ctx.Done():
+			return j.calls.Busy()
+		}
+	}
+}
+
+// The methods of this file are for operators. Each is answered by the judge's goroutine, or fails with
+// an [owner.BusyError] when ctx ends first.

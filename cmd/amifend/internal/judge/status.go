@@ -2,6 +2,7 @@ package judge
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -83,4 +84,18 @@ func (j *Judge) trialStatus() *Trial {
 	return &Trial{
 		Ends: j.clock.Wall(t.ends).Truncate(time.Second), Over: t.over(j.clock.Now()), Bans: len(t.bans),
 	}
+}
+
+// Explained is what the engine knows of an address.
+type Explained struct {
+	policy.Explanation
+	Servers []string // names by number
+	Trial   *Trial   // nil: there is none
+}
+
+// Explain returns what the engine knows of an address.
+func (j *Judge) Explain(ctx context.Context, addr netip.Addr) (Explained, error) {
+	return owner.Do(ctx, j.calls, func() Explained {
+		return Explained{j.engine.Explain(addr), j.servers, j.trialStatus()}
+	})
 }

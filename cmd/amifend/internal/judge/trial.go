@@ -1,11 +1,14 @@
 package judge
 
 import (
+	"context"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
+	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 )
 
 // trial is a time after the start whose bans end with it, unless an operator keeps them. They are that
@@ -138,4 +141,60 @@ func (j *Judge) keep(most int) (kept int, more bool) {
 	}
 	*t = trial{}
 	return kept, false
+}
+
+// Keep ends a trial: its bans get their whole time, and from now on bans are made as usual. It returns
+// how many bans were kept, and whether there was a trial.
+func (j *Judge) Keep(ctx context.Context) (kept int, wasOn bool, err error) {
+	type answer struct {
+		on   bool
+		kept int
+		more bool
+	}
+	for first := true; ; first = false {
+		a, err := owner.Do(ctx, j.calls, func() answer {
+			on := j.trial.bans != nil // also when a call before this one was cut off
+			n, more := j.keep(callMost)
+			return answer{on, n, more}
+		})
+		if err != nil || first && !a.on {
+			return kept, wasOn, err
+		}
+		wasOn = true
+		kept += a.kept
+		if !a.more {
+			return kept, wasOn, nil
+		}
+	}
+}
+
+// EachObserved hands over the bans that a trial that is over would have made, some at a time. Those
+// that come or go meanwhile may be missed.
+func (j *Judge) EachObserved(ctx context.Context, visit func([]bans.Ban)) error {
+	if j.trialFor == 0 {
+		return nil
+	}
+	prefixes, err := owner.Do(ctx, j.calls, func() []netip.Prefix {
+		return j.observedWithin(netip.Prefix{}, j.clock.Now())
+	})
+	if err != nil {
+		return err
+	}
+
+	for some := range slices.Chunk(prefixes, callMost) {
+		part, err := owner.Do(ctx, j.calls, func() []bans.Ban {
+			out := make([]bans.Ban, 0, len(some))
+			for _, p := range some {
+				if b, ok := j.trial.bans[p]; ok {
+					out = append(out, b)
+				}
+			}
+			return out
+		})
+		if err != nil {
+			return err
+		}
+		visit(part)
+	}
+	return nil
 }
