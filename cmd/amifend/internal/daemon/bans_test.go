@@ -44,7 +44,7 @@ func TestBanAfterTheFourthAttempt(t *testing.T) {
 	if el := s.element(t, table, "203.0.113.6/32", all); el == nil || el.Expires < 59*time.Minute || el.Expires > time.Hour {
 		t.Errorf("the kernel has %v", el)
 	}
-	if l := r.Wait(t, "banned", "2001:db8::5"); l.Text("scope") != "sip" || !strings.Contains(l.Text("evidence"), "(forgeable)") {
+	if l := r.Wait(t, "banned", "2001:db8::5"); l.Text("scope") != "sip" || !strings.Contains(l.Text("evidence"), "(forgeable by a spoofer)") {
 		t.Errorf("said %v", l)
 	}
 	if el := s.element(t, table, "2001:db8::5/128", sip); el == nil {

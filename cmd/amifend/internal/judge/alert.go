@@ -29,10 +29,11 @@ func (j *Judge) alert(v policy.Verdict) {
 	if v.Account != (policy.Label{}) {
 		a.Account = ami.Quote(v.Account.Bytes())
 		attrs = append(attrs, "account", observe.Name(v.Account))
-		if int(v.Server) < len(j.servers) {
-			a.Server = j.servers[v.Server]
-			attrs = append(attrs, "server", a.Server)
-		}
+	}
+	aboutServer := v.Account != (policy.Label{}) || v.Rule == policy.RuleServerAttacked
+	if aboutServer && int(v.Server) < len(j.servers) {
+		a.Server = j.servers[v.Server]
+		attrs = append(attrs, "server", a.Server)
 	}
 	if v.Rule == policy.RuleBansFull {
 		stats := j.engine.Stats()

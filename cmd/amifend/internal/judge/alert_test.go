@@ -84,6 +84,18 @@ func alertCases() map[string]alertCase {
 				time.Sleep(10 * time.Second)
 			}
 		}, phone, hostileQuoted, "fails 4 times a minute where others work", "correct the password", 0},
+		policy.RuleAccountAttacked: {nil, func(emit func(...amitest.Event)) {
+			for i := range 8 {
+				p := amitest.NewPeer(fmt.Sprintf("198.51.%d.7:5060", i))
+				emit(p.GuessPassword(hostile)...)
+			}
+		}, "", hostileQuoted, "is guessed from 8 sources within hours", "use passwords of 20 random characters", 0},
+		policy.RuleServerAttacked: {nil, func(emit func(...amitest.Event)) {
+			for i := range 50 {
+				p := amitest.NewPeer(fmt.Sprintf("198.51.%d.7:5060", i))
+				emit(p.GuessAccount(fmt.Sprint(i))...)
+			}
+		}, "", "", "server pbx is attacked from 50 sources within hours", "an ACL of the networks", 0},
 		policy.RuleProvedGuessing: {nil, func(emit func(...amitest.Event)) {
 			p := amitest.NewPeer(phone + ":5060")
 			emit(p.Register("204")...)
@@ -127,6 +139,9 @@ func (tc alertCase) test(t *testing.T, kind string) {
 	want := []string{"do", "kind", "level", "msg", "reason", "source", "time"}
 	if tc.account != "" {
 		want = append(want, "account", "server")
+	}
+	if kind == policy.RuleServerAttacked {
+		want = append(want, "server")
 	}
 	if kind == policy.RuleBansFull {
 		want = append(want, "bans", "refused")

@@ -30,7 +30,7 @@ func TestTranslation(t *testing.T) {
 		},
 		"a round trip": {
 			ami.Event{Kind: ami.KindInvalidPassword, Service: ami.ServiceSIP, Transport: ami.TransportUDP, Source: src, RoundTrip: true},
-			policy.Observation{Kind: policy.KindInvalidPassword, Service: policy.ServiceSIP, Source: src, RoundTrip: true, Account: hasher.Label(nil), Session: hasher.Session(nil)},
+			policy.Observation{Kind: policy.KindInvalidPassword, Service: policy.ServiceSIP, Source: src, Account: hasher.Label(nil), Session: hasher.Session(nil)},
 		},
 		"an injection": {
 			ami.Event{Kind: ami.KindInvalidAccountID, Service: ami.ServiceAMI, Transport: ami.TransportTCP, Source: src, Taint: ami.TaintDuplicate},
