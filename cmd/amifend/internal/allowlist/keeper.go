@@ -16,8 +16,8 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 )
 
-// Most is how many prefixes and names may be allowed by command: the kernel takes seconds for tens of
-// thousands of prefixes.
+// Most is how many prefixes and names may be allowed by command: the kernel takes seconds for tens
+// of thousands of prefixes.
 const Most = 1000
 
 // ErrFull is the error of one more than that.
@@ -99,8 +99,8 @@ type Allowance struct {
 	Reason string    `json:"reason,omitempty"` // quoted
 	Until  time.Time `json:"until,omitzero"`   // wall clock; zero: until it is taken out
 
-	// Expiry is Until by the daemon's clock, which nobody sets; 0 if the allowance is from an earlier
-	// run, which may have been before the boot.
+	// Expiry is Until by the daemon's clock, which nobody sets; 0 if the allowance is from an
+	// earlier run, which may have been before the boot.
 	Expiry int64 `json:"-"`
 }
 
@@ -121,8 +121,8 @@ func (a Allowance) isOver(wall time.Time, now int64) bool {
 	return !a.Until.IsZero() && !a.Until.After(wall)
 }
 
-// Add allows a subject, or changes how it is allowed, and hands the list on. It returns [ErrFull] when
-// there are too many.
+// Add allows a subject, or changes how it is allowed, and hands the list on. It returns [ErrFull]
+// when there are too many.
 func (k *Keeper) Add(s Subject, a Allowance) error {
 	if err := k.add(s, a); err != nil {
 		return err
@@ -147,8 +147,8 @@ func (k *Keeper) put(s Subject, a Allowance) {
 	k.unsent[s] = struct{}{}
 }
 
-// Remove takes a subject out, and hands the list on. It returns false if the subject was not allowed by
-// a command.
+// Remove takes a subject out, and hands the list on. It returns false if the subject was not
+// allowed by a command.
 func (k *Keeper) Remove(s Subject) (Allowance, bool) {
 	old, ok := k.remove(s)
 	if ok {

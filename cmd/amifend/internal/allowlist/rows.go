@@ -11,17 +11,17 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 )
 
-// Among the journal's rows, the keys of allowances and of names begin with these. The value of a name
-// is a list of addresses.
+// Among the journal's rows, the keys of allowances and of names begin with these. The value of a
+// name is a list of addresses.
 const (
 	allowanceKey = "allow/"
 	nameKey      = "name/"
 )
 
-// Load takes in what the journal has, and hands all lists on. It returns false if that cannot be had
-// now; Run tries again. It should be called before the first event can come: else an address that an
-// operator allowed, or that belongs to a name which does not resolve now, could be banned in the first
-// moments of a run.
+// Load takes in what the journal has, and hands all lists on. It returns false if that cannot be
+// had now; Run tries again. It should be called before the first event can come: else an address
+// that an operator allowed, or that belongs to a name which does not resolve now, could be banned
+// in the first moments of a run.
 func (k *Keeper) Load(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()

@@ -1,6 +1,6 @@
 // Package asynclog has a log that never makes its caller wait. A log that nobody reads (a stopped
-// pager, a journald that hangs) would otherwise stop the judge and the enforcer, and an attacker can
-// cause lines.
+// pager, a journald that hangs) would otherwise stop the judge and the enforcer, and an attacker
+// can cause lines.
 package asynclog
 
 import (

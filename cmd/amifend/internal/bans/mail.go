@@ -8,8 +8,9 @@ import (
 	"github.com/amifend/amifend/firewall"
 )
 
-// Mail has the mailboxes between the judge, who decides, and the enforcer, who writes to the kernel.
-// Neither ever waits for the other. Each mailbox holds one value for each prefix or key at most.
+// Mail has the mailboxes between the judge, who decides, and the enforcer, who writes to the
+// kernel. Neither ever waits for the other. Each mailbox holds one value for each prefix or key at
+// most.
 type Mail struct {
 	Orders   *owner.Mailbox[netip.Prefix, Order] // judge → enforcer
 	Acks     *owner.Mailbox[netip.Prefix, Ack]   // enforcer → judge: the kernel has the ban
@@ -59,12 +60,12 @@ type Doubt struct {
 	InPort bool   // the port is one that the ban covers
 }
 
-// Grace is how long after the kernel's acknowledgement the events of a banned source may still come:
-// what Asterisk had received before.
+// Grace is how long after the kernel's acknowledgement the events of a banned source may still
+// come: what Asterisk had received before.
 const Grace = 2 * time.Second
 
-// External tells the judge what became of a ban without the engine: it was found in the kernel, came
-// back from the journal, or is lifted.
+// External tells the judge what became of a ban without the engine: it was found in the kernel,
+// came back from the journal, or is lifted.
 type External struct {
 	Ban    Ban
 	Lifted bool

@@ -13,8 +13,8 @@ import (
 // ByPolicy is who lifts a ban that nobody asked to lift.
 const ByPolicy = "policy"
 
-// Recorder writes to the journal what judge and enforcer decide. None of its methods ever waits. Its
-// zero value writes nothing.
+// Recorder writes to the journal what judge and enforcer decide. None of its methods ever waits.
+// Its zero value writes nothing.
 //
 // The judge records a decision before it sends the order to the enforcer. So the journal knows all
 // that the enforcer knows, which the comparison of kernel and journal relies on.
@@ -29,7 +29,8 @@ func NewRecorder(j *journal.Journal, c clock.Clock) Recorder { return Recorder{j
 // Writes reports whether there is a journal.
 func (r Recorder) Writes() bool { return r.journal != nil }
 
-// Ban records a ban. One that was found in the kernel does not replace what the journal knows better.
+// Ban records a ban. One that was found in the kernel does not replace what the journal knows
+// better.
 func (r Recorder) Ban(b *Ban) { r.ban(b, false) }
 
 // Observed records a ban that is not made.

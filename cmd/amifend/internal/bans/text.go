@@ -7,8 +7,8 @@ import (
 	"unicode"
 )
 
-// Source returns a prefix as people write it: an address where it is one. It returns "" for an invalid
-// one, as an alert has that is about an account or a server.
+// Source returns a prefix as people write it: an address where it is one. It returns "" for an
+// invalid one, as an alert has that is about an account or a server.
 func Source(p netip.Prefix) string {
 	if !p.IsValid() {
 		return ""

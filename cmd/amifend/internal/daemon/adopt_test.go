@@ -121,7 +121,8 @@ func testRestart(t *testing.T, transport string) {
 	}
 }
 
-// The allowlist is in the kernel from the first transaction on, before any list of protected addresses changes.
+// The allowlist is in the kernel from the first transaction on, before any list of protected
+// addresses changes.
 func TestAllowlistFromTheStart(t *testing.T) {
 	s := newSite(t, 0) // no PBX: nothing is learned that would hand out a new list
 	s.start(t)

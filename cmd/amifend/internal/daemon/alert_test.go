@@ -45,7 +45,8 @@ func TestHiddenSourcesAreKept(t *testing.T) {
 	}
 }
 
-// What an attacker could call an account to colour a terminal or to end a quotation, and how it is printed.
+// What an attacker could call an account to colour a terminal or to end a quotation, and how it is
+// printed.
 const (
 	hostile       = "10\x1b[31m\"1"
 	hostileQuoted = `"10\x1b[31m\"1"`

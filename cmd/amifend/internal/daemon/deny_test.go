@@ -38,8 +38,8 @@ func (s *site) awaitDenied(t testing.TB, want string) {
 	t.Errorf("deny4 holds %q, want %q", got, want)
 }
 
-// The lists are in the kernel less what is never banned; packets of what is listed are dropped, those of what is allowed in it are not;
-// they come back after a flush; and a reload replaces them.
+// The lists are in the kernel less what is never banned; packets of what is listed are dropped,
+// those of what is allowed in it are not; they come back after a flush; and a reload replaces them.
 func TestDenyListsInTheKernel(t *testing.T) {
 	r := startReloading(t, 1)
 	outside := firewalltest.New(t)
@@ -69,7 +69,8 @@ func TestDenyListsInTheKernel(t *testing.T) {
 	if out := r.reload(t); strings.Join(out.Changed, ", ") != "[allow] prefixes, [deny]" || len(out.Warnings) != 0 {
 		t.Errorf("%+v", out)
 	}
-	// Not in it: the allowed address, the allowlist's 198.51.100.0/24, our network 192.0.2.0/24, and loopback.
+	// Not in it: the allowed address, the allowlist's 198.51.100.0/24, our network 192.0.2.0/24,
+	// and loopback.
 	const list = "192.0.3.0/24, 203.0.113.0-203.0.113.76, 203.0.113.78-203.0.113.255"
 	if got := r.deniedInKernel(t, "deny4"); got != list {
 		t.Errorf("deny4 holds %q, want %q", got, list)
@@ -165,7 +166,8 @@ func TestDenyListsOfADryRun(t *testing.T) {
 	}
 }
 
-// Deny lists have no end in the kernel, so a trial does not put them there: keep does, unless that cuts off who says it.
+// Deny lists have no end in the kernel, so a trial does not put them there: keep does, unless that
+// cuts off who says it.
 func TestDenyListsOfATrial(t *testing.T) {
 	s := newSite(t, 1)
 	s.config.Deny, s.trial = denied("203.0.113.0/24"), time.Hour

@@ -17,8 +17,8 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// A kill -9 at a thousand attempts a second, each of another source, loses what came in the last ten seconds at most, and until then
-// less than a megabyte a second was written.
+// A kill -9 at a thousand attempts a second, each of another source, loses what came in the last
+// ten seconds at most, and until then less than a megabyte a second was written.
 func TestKillUnderLoad(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	const rate, lasts, mayLose = 1000, 13 * time.Second, 10 * time.Second
@@ -78,7 +78,8 @@ func recallFrom(t *testing.T, dir string, o policy.Options) *policy.Engine {
 	return e
 }
 
-// writtenBy is how many bytes a process has caused to be written to disks. On a tmpfs nothing is counted.
+// writtenBy is how many bytes a process has caused to be written to disks. On a tmpfs nothing is
+// counted.
 func writtenBy(t *testing.T, pid int) (n int64) {
 	t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))

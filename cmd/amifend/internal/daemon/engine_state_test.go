@@ -11,7 +11,8 @@ import (
 	"github.com/amifend/amifend/ami/amitest"
 )
 
-// saved waits until the journal has what the engine knows now: a daemon that is killed then must have lost nothing.
+// saved waits until the journal has what the engine knows now: a daemon that is killed then must
+// have lost nothing.
 func saved(t *testing.T, file string) {
 	t.Helper()
 	const last = "SELECT coalesce(max(id), 0) FROM engine"
@@ -25,8 +26,8 @@ func saved(t *testing.T, file string) {
 	}
 }
 
-// Scores and proof outlive a kill -9: three attempts before it and one after it ban, and a phone that proved itself is not
-// banned for what others forge in its name.
+// Scores and proof outlive a kill -9: three attempts before it and one after it ban, and a phone
+// that proved itself is not banned for what others forge in its name.
 func TestScoresOutliveAKill(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	s := newSite(t, 1)

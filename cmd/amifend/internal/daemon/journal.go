@@ -10,8 +10,8 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 )
 
-// journalStart is how long a start waits for the journal. A disk that hangs must not keep the daemon
-// from banning: what the journal has is taken in when it can be read.
+// journalStart is how long a start waits for the journal. A disk that hangs must not keep the
+// daemon from banning: what the journal has is taken in when it can be read.
 const journalStart = 10 * time.Second
 
 // newJournal returns the journal that the config wants, nil for none. changed is called when it was
@@ -29,8 +29,8 @@ func newJournal(o Options, changed func()) *journal.Journal {
 	})
 }
 
-// runJournal runs the journal until the function that it returns is called. That one waits until all is
-// written, for some seconds at most: a disk that hangs must not keep the daemon from ending.
+// runJournal runs the journal until the function that it returns is called. That one waits until
+// all is written, for some seconds at most: a disk that hangs must not keep the daemon from ending.
 func runJournal(log *slog.Logger, j *journal.Journal) (stop func()) {
 	if j == nil {
 		return func() {}
@@ -52,8 +52,8 @@ func runJournal(log *slog.Logger, j *journal.Journal) (stop func()) {
 	})
 }
 
-// readBans asks the journal which bans it knows. Without an answer the snapshot is nil, and the daemon
-// starts with what the kernel has. An error means that it must not start.
+// readBans asks the journal which bans it knows. Without an answer the snapshot is nil, and the
+// daemon starts with what the kernel has. An error means that it must not start.
 func readBans(ctx context.Context, log *slog.Logger, j *journal.Journal) (*journal.Snapshot, error) {
 	if j == nil {
 		return nil, nil //nolint:nilnil // nothing is known, and that is no error

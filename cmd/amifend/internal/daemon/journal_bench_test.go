@@ -16,9 +16,9 @@ import (
 	"github.com/amifend/amifend/firewall/firewalltest"
 )
 
-// BenchmarkStart is a start with 100,000 bans until every part runs: a restart, where the kernel has them too, and a reboot,
-// where only the journal has. After a reboot the enforcer fills the kernel while the rest runs already: until that is done is
-// kernel-ms.
+// BenchmarkStart is a start with 100,000 bans until every part runs: a restart, where the kernel
+// has them too, and a reboot, where only the journal has. After a reboot the enforcer fills the
+// kernel while the rest runs already: until that is done is kernel-ms.
 func BenchmarkStart(b *testing.B) {
 	const bans = 100_000
 	s := newBenchSite(b)

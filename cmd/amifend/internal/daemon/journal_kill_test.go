@@ -22,7 +22,8 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/logtest"
 )
 
-// envDaemon has the test binary be amifend itself, in the namespace of descriptor 3; its value is the config.
+// envDaemon has the test binary be amifend itself, in the namespace of descriptor 3; its value is
+// the config.
 const envDaemon = "APPTEST_DAEMON"
 
 // runDaemon is what the test binary does then.
@@ -125,8 +126,8 @@ func (p *process) Said(t *testing.T, msg, source string) logtest.Line {
 	}
 }
 
-// A kill -9, again and again at a moment of its own, loses no ban that was told, in the same boot or over a reboot, and brings
-// none back that was lifted.
+// A kill -9, again and again at a moment of its own, loses no ban that was told, in the same boot
+// or over a reboot, and brings none back that was lifted.
 func TestKilledDaemon(t *testing.T) {
 	s := newSite(t, 1)
 	file := s.withState(t)

@@ -29,8 +29,8 @@ func (s *site) withState(t testing.TB) string {
 // reboot takes the kernel's state away: a new namespace. The interfaces are new, too.
 func (s *site) reboot(t testing.TB) { s.NS = firewalltest.New(t) }
 
-// query asks the journal's database as a user with the sqlite3 tool does. The rows are joined. An error is returned as text: a
-// journal that is just being made cannot be read.
+// query asks the journal's database as a user with the sqlite3 tool does. The rows are joined. An
+// error is returned as text: a journal that is just being made cannot be read.
 func query(t *testing.T, file, q string) string {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+file+"?mode=ro&_pragma=busy_timeout(2000)")
@@ -126,8 +126,8 @@ func TestReboot(t *testing.T) {
 	r.Count(t, 0, "banned", "203.0.113.5")
 }
 
-// What others did to the kernel while amifend was away is judged by the journal. Each source is in a /24 of its own, which is
-// banned as a whole when several of it are.
+// What others did to the kernel while amifend was away is judged by the journal. Each source is in
+// a /24 of its own, which is banned as a whole when several of it are.
 func TestKernelAndJournalDiffer(t *testing.T) {
 	s := newSite(t, 1)
 	file := s.withState(t)
@@ -237,8 +237,8 @@ func TestJournalTakenAway(t *testing.T) {
 	r.Wait(t, "the journal's file was taken away while it was in use: beginning a new one", "")
 }
 
-// What a dry run decides is kept apart from what is in force: neither takes bans of the other, nor lifts them. After a restart a
-// dry run knows what it would have banned.
+// What a dry run decides is kept apart from what is in force: neither takes bans of the other, nor
+// lifts them. After a restart a dry run knows what it would have banned.
 func TestObservedBansStayObserved(t *testing.T) {
 	s := newSite(t, 1)
 	file := s.withState(t)

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// A PBX that is not there at the start, or goes away, is told and tried again; the others are judged meanwhile.
+// A PBX that is not there at the start, or goes away, is told and tried again; the others are
+// judged meanwhile.
 func TestOnePBXIsAway(t *testing.T) {
 	s := newSite(t, 2)
 	s.pbxs[1].Stop()

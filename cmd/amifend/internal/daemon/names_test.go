@@ -13,7 +13,8 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/logtest"
 )
 
-// zone answers like DNS from a table that a test changes; a name that is not in it does not resolve.
+// zone answers like DNS from a table that a test changes; a name that is not in it does not
+// resolve.
 type zone struct {
 	mu    sync.Mutex
 	names map[string]string
@@ -59,7 +60,8 @@ func (s *site) startWith(t *testing.T, z *zone) (*logtest.Book, func()) {
 	return said, stop
 }
 
-// The addresses of an allowed name are never banned, also after a restart while DNS is down; one that never resolved is told and no failure.
+// The addresses of an allowed name are never banned, also after a restart while DNS is down; one
+// that never resolved is told and no failure.
 func TestAllowedNamesOverARestart(t *testing.T) {
 	s := newSite(t, 1)
 	s.withState(t)

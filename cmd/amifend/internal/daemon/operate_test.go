@@ -15,7 +15,8 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// What an operator bans and lifts is so in the kernel when the answer comes, and stays so over a restart.
+// What an operator bans and lifts is so in the kernel when the answer comes, and stays so over a
+// restart.
 func TestOperatorInTheKernel(t *testing.T) {
 	s := newSite(t, 1)
 	s.config.State.Directory, s.config.State.Retain, s.config.State.MaxSize = t.TempDir(), time.Hour, 10<<20
@@ -70,7 +71,8 @@ func TestOperatorInTheKernel(t *testing.T) {
 	}
 }
 
-// What somebody put into the kernel is a ban like others as soon as an operator has both compared; then they agree.
+// What somebody put into the kernel is a ban like others as soon as an operator has both compared;
+// then they agree.
 func TestOperatorReconciles(t *testing.T) {
 	s := newSite(t, 1)
 	s.config.State.Directory, s.config.State.Retain, s.config.State.MaxSize = t.TempDir(), time.Hour, 10<<20
@@ -90,7 +92,8 @@ func TestOperatorReconciles(t *testing.T) {
 	}
 }
 
-// What was banned by hand is on the disk when the answer comes. Where the disk takes nothing, the answer says so.
+// What was banned by hand is on the disk when the answer comes. Where the disk takes nothing, the
+// answer says so.
 func TestOperatorsBanIsOnTheDisk(t *testing.T) {
 	s := newSite(t, 1)
 	file := s.withState(t)
@@ -211,7 +214,8 @@ func TestEventsAreFollowed(t *testing.T) {
 	t.Error("no event came")
 }
 
-// What an alert was about is told later, to whoever asks for it, for its kind or for its source, and a report has it all.
+// What an alert was about is told later, to whoever asks for it, for its kind or for its source,
+// and a report has it all.
 func TestReportAndAlerts(t *testing.T) {
 	s := newSite(t, 1)
 	s.config.State = config.State{Directory: t.TempDir(), Retain: 24 * time.Hour, MaxSize: 1 << 24}

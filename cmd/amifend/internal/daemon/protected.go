@@ -29,8 +29,8 @@ func newProtected(
 	return &protected{log: log, judge: j, enforcer: e, denier: d, known: allowlist.ForKernel(set)}
 }
 
-// update hands on a new list. It logs only which addresses came and went: reasons and on-link prefixes
-// may change too.
+// update hands on a new list. It logs only which addresses came and went: reasons and on-link
+// prefixes may change too.
 func (p *protected) update(set protect.Set) {
 	next := allowlist.ForKernel(set)
 	added, gone := difference(next, p.known), difference(p.known, next)

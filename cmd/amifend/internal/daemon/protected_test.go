@@ -121,7 +121,8 @@ func TestAStartWarnsOfALockOut(t *testing.T) {
 	}
 }
 
-// A ban is lifted by the command that allows its source, comes no more while that holds, and can come again afterwards.
+// A ban is lifted by the command that allows its source, comes no more while that holds, and can
+// come again afterwards.
 func TestAllowForATime(t *testing.T) {
 	s := newSite(t, 1)
 	s.config.State.Directory, s.config.State.Retain, s.config.State.MaxSize = t.TempDir(), time.Hour, 10<<20

@@ -63,9 +63,9 @@ func (r *reloader) serveHangups(ctx context.Context, hangup <-chan os.Signal) {
 	}
 }
 
-// Reload reads the config again. All that can fail is done before the first change, so a file that is
-// not valid, or names what cannot be read, changes nothing. No connection that did not change is lost,
-// and no score and no ban.
+// Reload reads the config again. All that can fail is done before the first change, so a file that
+// is not valid, or names what cannot be read, changes nothing. No connection that did not change is
+// lost, and no score and no ban.
 func (r *reloader) Reload(ctx context.Context, by control.Peer) (control.Reloaded, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -78,8 +78,8 @@ func (r *reloader) Reload(ctx context.Context, by control.Peer) (control.Reloade
 		return control.Reloaded{}, err
 	}
 
-	// From here on only the kernel, or a judge that hangs, can make it fail. Half a config must not stay
-	// in force because the one who asked has gone.
+	// From here on only the kernel, or a judge that hangs, can make it fail. Half a config must not
+	// stay in force because the one who asked has gone.
 	ctx, cancel := operate.Outlasting(ctx)
 	defer cancel()
 	out := control.Reloaded{Changed: []string{}, Warnings: next.Warnings}
@@ -133,7 +133,8 @@ func (r *reloader) prepare(old *config.Config) (*config.Config, *stream.Plan, er
 	return next, plan, nil
 }
 
-// keepFixed returns next with the old values where a change takes a restart, and notes which these are.
+// keepFixed returns next with the old values where a change takes a restart, and notes which these
+// are.
 func keepFixed(old, next *config.Config, out *control.Reloaded) *config.Config {
 	merged := *next
 	fixed := func(name string, a, b any, keep func()) {
@@ -204,8 +205,8 @@ func (r *reloader) changePolicy(ctx context.Context, old, next *config.Config, o
 func (r *reloader) changeServers(
 	ctx context.Context, plan *stream.Plan, names []string, out *control.Reloaded,
 ) error {
-	// The judge may get these names although nobody waits for its answer in the end. So the next reload
-	// must begin with them.
+	// The judge may get these names although nobody waits for its answer in the end. So the next
+	// reload must begin with them.
 	r.servers = names
 	if err := r.judge.SetServers(ctx, names); err != nil {
 		return operate.Refusal(err)
@@ -221,8 +222,8 @@ func (r *reloader) changeServers(
 	return nil
 }
 
-// names returns the names of all servers that there ever were, in the order of their numbers, and the
-// new ones behind.
+// names returns the names of all servers that there ever were, in the order of their numbers, and
+// the new ones behind.
 func (r *reloader) names(servers []config.Server) []string {
 	names := slices.Clone(r.servers)
 	for _, s := range servers {

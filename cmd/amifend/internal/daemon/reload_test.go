@@ -208,7 +208,8 @@ func TestReloadOfListsAndPorts(t *testing.T) {
 	}
 }
 
-// A new policy counts from the next attempt on: what was held against a source is not forgotten, and no ban is.
+// A new policy counts from the next attempt on: what was held against a source is not forgotten,
+// and no ban is.
 func TestReloadOfThePolicy(t *testing.T) {
 	r := startReloading(t, 1)
 	guess(r.pbxs[0], "203.0.113.5:5060", "TCP", 4)
@@ -279,7 +280,8 @@ func TestAReloadRefusesToLockOut(t *testing.T) {
 	r.awaitDenied(t, "203.0.113.16-203.0.113.255")
 }
 
-// A reload that nobody waited for in the end leaves nothing that a later one with fewer servers stumbles over.
+// A reload that nobody waited for in the end leaves nothing that a later one with fewer servers
+// stumbles over.
 func TestReloadThatIsCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, j, e, _ := parts(t, slog.New(slog.DiscardHandler), nil)

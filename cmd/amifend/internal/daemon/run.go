@@ -5,9 +5,10 @@
 //	PBX ─→ stream ─→ judge ─→ enforce ─→ kernel
 //	                   └────────┴──────→ journal
 //
-// The arrows that go elsewhere (acknowledgements, doubts, calls of operators) are drawn in the package
-// of whoever receives them, and all together in docs/design.md. On shutdown the stages end in the order
-// of the flow, so that nothing which was heard is lost, and the bans stay in the kernel.
+// The arrows that go elsewhere (acknowledgements, doubts, calls of operators) are drawn in the
+// package of whoever receives them, and all together in docs/design.md. On shutdown the stages end
+// in the order of the flow, so that nothing which was heard is lost, and the bans stay in the
+// kernel.
 package daemon
 
 import (
@@ -30,12 +31,13 @@ type Options struct {
 	Version string // of the program, to show
 	Log     *slog.Logger
 	Ready   func() // called when every part runs, and after each reload; may be nil
-	// Banned is called for each ban that the kernel has acknowledged, and must not block; may be nil.
+	// Banned is called for each ban that the kernel has acknowledged, and must not block; may be
+	// nil.
 	Banned func(bans.Ban)
 	// Reload reads the config again, nil: it cannot be. Errors are for people.
 	Reload func() (*config.Config, error)
-	// Reloading is called before the config is read again, Stopping when the daemon begins to stop; may
-	// be nil.
+	// Reloading is called before the config is read again, Stopping when the daemon begins to stop;
+	// may be nil.
 	Reloading, Stopping func()
 	// Trial is a time after the start whose bans end with it, unless an operator keeps them; see
 	// [control.Trial]. 0: there is none.
@@ -46,8 +48,8 @@ type Options struct {
 	NetNS  int // descriptor of the network namespace to defend; 0: that of the calling thread
 }
 
-// Run runs the daemon until ctx ends. It fails only at the start: a PBX that cannot be reached later,
-// or a kernel that refuses, is logged and tried again.
+// Run runs the daemon until ctx ends. It fails only at the start: a PBX that cannot be reached
+// later, or a kernel that refuses, is logged and tried again.
 func Run(ctx context.Context, o Options) error {
 	// Neither the judge nor the enforcer may wait for a log that nobody reads.
 	log := asynclog.New(o.Log.Handler())

@@ -16,8 +16,8 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/logtest"
 )
 
-// No answer holds a secret, whatever is asked: neither one that is right, nor one that a PBX refuses, nor one with bytes that
-// formats and URLs change.
+// No answer holds a secret, whatever is asked: neither one that is right, nor one that a PBX
+// refuses, nor one with bytes that formats and URLs change.
 func TestNoAnswerHoldsASecret(t *testing.T) {
 	s := newSite(t, 2)
 	const refused = "Wr0ng %s\"&secret"

@@ -28,10 +28,12 @@ const (
 	pbxSecret = "s3cret-Of-The-Tests"
 )
 
-// tables numbers the tables of this process: their locks belong to the namespace that all tests share.
+// tables numbers the tables of this process: their locks belong to the namespace that all tests
+// share.
 var tables atomic.Int32
 
-// site is a machine with amifend and PBXs: real AMI over loopback, a real kernel in a namespace of its own.
+// site is a machine with amifend and PBXs: real AMI over loopback, a real kernel in a namespace of
+// its own.
 type site struct {
 	*firewalltest.NS
 	config config.Config

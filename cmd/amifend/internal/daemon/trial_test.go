@@ -9,7 +9,8 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 )
 
-// In the real kernel a trial's ban ends with it, and what is watched from then on does not come back by a reconciliation or a flush.
+// In the real kernel a trial's ban ends with it, and what is watched from then on does not come
+// back by a reconciliation or a flush.
 func TestTrialEndsInTheKernel(t *testing.T) {
 	s := newSite(t, 1)
 	s.config.State = config.State{Directory: t.TempDir(), Retain: 24 * time.Hour, MaxSize: 1 << 24}
@@ -49,8 +50,8 @@ func TestTrialEndsInTheKernel(t *testing.T) {
 	}
 }
 
-// A trial's ban ends with it also when amifend did not live to see that: kernel and journal know no other end. What was kept
-// stays over a restart.
+// A trial's ban ends with it also when amifend did not live to see that: kernel and journal know no
+// other end. What was kept stays over a restart.
 func TestTrialSurvivesACrash(t *testing.T) {
 	s := newSite(t, 1)
 	s.config.State = config.State{Directory: t.TempDir(), Retain: 24 * time.Hour, MaxSize: 1 << 24}

@@ -23,8 +23,8 @@ import (
 	"github.com/amifend/amifend/firewall"
 )
 
-// queue is how many sightings may wait for the judge before the sessions wait too: a tenth of a second
-// of the worst flood that one Asterisk can raise is 1,300.
+// queue is how many sightings may wait for the judge before the sessions wait too: a tenth of a
+// second of the worst flood that one Asterisk can raise is 1,300.
 const queue = 8192
 
 // daemon has the parts that run.
@@ -47,7 +47,8 @@ type daemon struct {
 // serve builds the daemon, each part after those that it needs, and runs it. It is one function, so
 // that the order is plain, and no part is changed after it was made.
 func serve(ctx context.Context, o Options, hangup <-chan os.Signal) error {
-	// Who must never be banned comes first: nothing may be banned, or adopted, before that is known.
+	// Who must never be banned comes first: nothing may be banned, or adopted, before that is
+	// known.
 	known := allowlist.FromConfig(o.Config)
 	known.Log, known.NetNS, known.Lookup = o.Log, o.NetNS, o.Lookup
 	watcher := protect.New(known)
@@ -83,8 +84,8 @@ func serve(ctx context.Context, o Options, hangup <-chan os.Signal) error {
 		return err
 	}
 
-	// The sessions need the engine's hasher and its numbers of the servers, which the journal may have
-	// changed. They connect when they are started.
+	// The sessions need the engine's hasher and its numbers of the servers, which the journal may
+	// have changed. They connect when they are started.
 	feed := &control.Feed{}
 	fleet := stream.NewFleet(stream.Options{
 		Log: o.Log, Clock: s.clock, Hasher: engine.Hasher(), Watcher: watcher, Feed: feed,
@@ -138,8 +139,8 @@ func newShared(o Options) *shared {
 	}
 	s.live.Store(o.Config)
 
-	// A journal that was begun anew wants to be compared with the kernel. The enforcer, who does that,
-	// needs the journal itself; so the wish has a box of its own, which is made before both.
+	// A journal that was begun anew wants to be compared with the kernel. The enforcer, who does
+	// that, needs the journal itself; so the wish has a box of its own, which is made before both.
 	s.journal = newJournal(o, func() { s.compare.Set(struct{}{}) })
 	s.recorder = bans.NewRecorder(s.journal, s.clock)
 	return s

@@ -43,8 +43,8 @@ func (e *Enforcer) Inspect(ctx context.Context) (Found, error) {
 	return found, nil
 }
 
-// Expect takes in the bans of the journal. now is before Inspect began. Which of the bans the kernel
-// has is not known yet.
+// Expect takes in the bans of the journal. now is before Inspect began. Which of the bans the
+// kernel has is not known yet.
 func (e *Enforcer) Expect(snap *journal.Snapshot, now int64, admit Admit) {
 	e.warnBadRows(snap)
 	e.ledger.grow(len(snap.Open))
@@ -83,7 +83,8 @@ func (e *Enforcer) Adopt(found Found, snap *journal.Snapshot, admit Admit) Adopt
 	return n
 }
 
-// confirm notes that the kernel has a ban that is wanted there. It reports whether there is such a ban.
+// confirm notes that the kernel has a ban that is wanted there. It reports whether there is such a
+// ban.
 func (e *Enforcer) confirm(el firewall.Element, now int64) bool {
 	k := bans.Key{Prefix: el.Prefix, Scope: el.Scope}
 	h := e.ledger.bans[k]

@@ -12,7 +12,8 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce/enforcetest"
 )
 
-// BenchmarkOrders is what the enforcer needs for a batch of orders besides the kernel, whatever it holds already.
+// BenchmarkOrders is what the enforcer needs for a batch of orders besides the kernel, whatever it
+// holds already.
 func BenchmarkOrders(b *testing.B) {
 	for _, held := range []int{0, 100_000} {
 		b.Run(fmt.Sprintf("held=%d", held), func(b *testing.B) {

@@ -9,8 +9,8 @@ import (
 	"github.com/amifend/amifend/firewall"
 )
 
-// countersAge is how old the counters of all bans may be. To read them takes the kernel half a second
-// for 100,000 bans.
+// countersAge is how old the counters of all bans may be. To read them takes the kernel half a
+// second for 100,000 bans.
 const countersAge = 2 * time.Second
 
 // counters are the kernel's counters of all bans, as they were read last.
@@ -20,8 +20,9 @@ type counters struct {
 	packets map[bans.Key]uint64
 }
 
-// Counters returns how many packets each ban has dropped, as of the last two seconds. A ban that the
-// kernel does not count is missing. Without an answer of the kernel it returns what was read before.
+// Counters returns how many packets each ban has dropped, as of the last two seconds. A ban that
+// the kernel does not count is missing. Without an answer of the kernel it returns what was read
+// before.
 //
 // The walk over all elements is made by the caller's goroutine, on the table's connection for
 // reading, so that no ban waits for it.

@@ -27,8 +27,8 @@ type DenierOptions struct {
 	Held bool
 }
 
-// Denier is the goroutine that keeps the operator's deny lists in the kernel, less what must never be
-// banned. Large lists take it a second or two, and no ban waits for that.
+// Denier is the goroutine that keeps the operator's deny lists in the kernel, less what must never
+// be banned. Large lists take it a second or two, and no ban waits for that.
 type Denier struct {
 	table DenyTable
 	log   *slog.Logger
@@ -72,8 +72,8 @@ func NewDenier(o DenierOptions) *Denier {
 // Protect reports that what must never be banned has changed. It does not wait.
 func (d *Denier) Protect() { d.protected.Set(struct{}{}) }
 
-// LaidOut reports that the table was laid out: its sets may be new and empty, or hold what others put
-// there. It does not wait.
+// LaidOut reports that the table was laid out: its sets may be new and empty, or hold what others
+// put there. It does not wait.
 func (d *Denier) LaidOut() { d.laidOut.Set(struct{}{}) }
 
 // Release lets held lists into the kernel. It does not wait.
@@ -82,8 +82,8 @@ func (d *Denier) Release() { d.release.Set(struct{}{}) }
 // Status returns how the lists stand. It never waits.
 func (d *Denier) Status() DenyStatus { return *d.status.Load() }
 
-// SetLists replaces the lists, and waits until the kernel has them, or refuses them. The denier goes
-// on trying in that case, and when ctx ends first.
+// SetLists replaces the lists, and waits until the kernel has them, or refuses them. The denier
+// goes on trying in that case, and when ctx ends first.
 func (d *Denier) SetLists(ctx context.Context, lists []config.Denied) error {
 	tried := make(chan error, 1)
 	_, err := owner.Do(ctx, d.calls, func() struct{} {
@@ -175,8 +175,8 @@ func (d *Denier) try(ctx context.Context) error {
 	return nil
 }
 
-// Dropped returns how many packets the lists dropped since the table was made; nil if the kernel does
-// not answer, or has not answered the question before.
+// Dropped returns how many packets the lists dropped since the table was made; nil if the kernel
+// does not answer, or has not answered the question before.
 func (d *Denier) Dropped(ctx context.Context) *uint64 {
 	if !d.counting.TryLock() {
 		return nil

@@ -13,15 +13,17 @@
 //	Enforcer ── LaidOut ──→ Denier ── SetDeny ──→ kernel
 //
 // Nothing that is sent to the enforcer makes the sender wait, calls excepted. All that waits is
-// bounded: one order, doubt and acknowledgement for each prefix. While the kernel refuses, orders are
-// taken all the same and stay in the ledger; the kernel is tried again after a pause that grows.
+// bounded: one order, doubt and acknowledgement for each prefix. While the kernel refuses, orders
+// are taken all the same and stay in the ledger; the kernel is tried again after a pause that
+// grows.
 //
-// Only this package reads and writes the table. The enforcer's goroutine is the one that writes bans,
-// layout and allowlist. Two others would hold it up for seconds, so they have goroutines of their
-// own: the [Denier] writes the deny lists, and [Enforcer.Counters] reads the counters of all bans.
+// Only this package reads and writes the table. The enforcer's goroutine is the one that writes
+// bans, layout and allowlist. Two others would hold it up for seconds, so they have goroutines of
+// their own: the [Denier] writes the deny lists, and [Enforcer.Counters] reads the counters of all
+// bans.
 //
-// The other methods with a context are for operators. Each is answered by the enforcer's goroutine, or
-// fails with an [owner.BusyError] when its context ends first, as when the kernel hangs.
+// The other methods with a context are for operators. Each is answered by the enforcer's goroutine,
+// or fails with an [owner.BusyError] when its context ends first, as when the kernel hangs.
 package enforce
 
 import (
@@ -65,8 +67,8 @@ type Options struct {
 	LaidOut func()         // called when the table was laid out, must not block; may be nil
 }
 
-// Enforcer is the goroutine that writes bans to the kernel. It owns the ledger: all bans as they must
-// be in the kernel. It waits for the kernel, and for nothing else.
+// Enforcer is the goroutine that writes bans to the kernel. It owns the ledger: all bans as they
+// must be in the kernel. It waits for the kernel, and for nothing else.
 type Enforcer struct {
 	table    Table
 	clock    clock.Clock
@@ -266,8 +268,8 @@ func (e *Enforcer) next() time.Duration {
 	return wait
 }
 
-// setAllow hands the kernel a new allowlist. If that fails, the table has it when it is laid out the
-// next time. While that is due anyway, addresses that come and go must not put it off.
+// setAllow hands the kernel a new allowlist. If that fails, the table has it when it is laid out
+// the next time. While that is due anyway, addresses that come and go must not put it off.
 func (e *Enforcer) setAllow(ctx context.Context, allow []netip.Prefix) {
 	if err := e.table.SetAllow(ctx, allow); err != nil && !e.dirty {
 		e.failed(ctx, "set the allowlist", err)

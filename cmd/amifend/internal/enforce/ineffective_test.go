@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// An amifend in the wrong place makes every ban one that does nothing: that is an alert an hour, not one a ban.
+// An amifend in the wrong place makes every ban one that does nothing: that is an alert an hour,
+// not one a ban.
 func TestFewAlertsOfOneCause(t *testing.T) {
 	var r reported
 	now := time.Now()

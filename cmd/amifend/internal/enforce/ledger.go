@@ -36,9 +36,9 @@ type waitingRoom struct {
 	try     int // how many to try then
 }
 
-// ledger is the state that the kernel must have, and how it differs from what the kernel is known to
-// have. Each ban and lift stays until the kernel has acknowledged it, whatever fails in between. The
-// cost of a change does not depend on how many bans there are.
+// ledger is the state that the kernel must have, and how it differs from what the kernel is known
+// to have. Each ban and lift stays until the kernel has acknowledged it, whatever fails in between.
+// The cost of a change does not depend on how many bans there are.
 type ledger struct {
 	bans  map[bans.Key]*held
 	send  map[bans.Key]struct{} // bans that the kernel does not have, or not until the right time
@@ -58,7 +58,8 @@ func newLedger() *ledger {
 	}
 }
 
-// pending returns how many changes the kernel does not have yet. Bans that wait for room do not count.
+// pending returns how many changes the kernel does not have yet. Bans that wait for room do not
+// count.
 func (l *ledger) pending() int { return len(l.send) + len(l.lifts) }
 
 // grow makes room for very many bans that come at once, before there are any.
@@ -192,8 +193,8 @@ func (l *ledger) retryFull(now int64) {
 	}
 }
 
-// done notes a change that the kernel has acknowledged. It returns the ban, or nil and the reason of
-// a lift.
+// done notes a change that the kernel has acknowledged. It returns the ban, or nil and the reason
+// of a lift.
 func (l *ledger) done(c firewall.Change, now int64) (h *held, why string) {
 	k := bans.Key{Prefix: c.Prefix, Scope: c.Scope}
 	if c.Lift {
@@ -209,8 +210,8 @@ func (l *ledger) done(c firewall.Change, now int64) (h *held, why string) {
 	h.acked = now
 	h.read = reading{} // the element is new, and so is its counter
 
-	// A wider ban that lasts as long makes the narrow one needless. It is taken out only now: had the
-	// wider set been full, the narrow ban would have been all there was.
+	// A wider ban that lasts as long makes the narrow one needless. It is taken out only now: had
+	// the wider set been full, the narrow ban would have been all there was.
 	narrow := bans.Key{Prefix: k.Prefix, Scope: firewall.ScopeSIP}
 	if n := l.bans[narrow]; k.Scope == firewall.ScopeAll && n != nil && n.Expiry <= h.Expiry {
 		l.drop(narrow)
@@ -257,8 +258,8 @@ func (l *ledger) sweep(now int64) {
 	}
 }
 
-// sendMissing sends the bans again that are not among the elements of the kernel, or run out there at
-// another time, and counts them. The elements' counters are noted.
+// sendMissing sends the bans again that are not among the elements of the kernel, or run out there
+// at another time, and counts them. The elements' counters are noted.
 func (l *ledger) sendMissing(elements []firewall.Element, now int64, slack time.Duration) int {
 	l.count(elements, now)
 	left := make(map[bans.Key]time.Duration, len(elements))

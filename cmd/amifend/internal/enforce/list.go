@@ -11,8 +11,8 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 )
 
-// The methods of this file are for operators. Each is answered by the enforcer's goroutine, or fails
-// with an [owner.BusyError] when ctx ends first, as when the kernel hangs.
+// The methods of this file are for operators. Each is answered by the enforcer's goroutine, or
+// fails with an [owner.BusyError] when ctx ends first, as when the kernel hangs.
 
 // walkMost is how many bans one call returns: the enforcer must not be held up by the list of all.
 const walkMost = 256

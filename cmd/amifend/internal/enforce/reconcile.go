@@ -34,7 +34,8 @@ const (
 //   - What only the journal has is restored.
 //   - Where both have a ban, it ends when the journal says.
 //
-// What was decided after the journal was asked is left alone. snap is nil if the journal cannot be read.
+// What was decided after the journal was asked is left alone. snap is nil if the journal cannot be
+// read.
 func (e *Enforcer) reconcile(ctx context.Context, snap *journal.Snapshot) {
 	lifted := e.ledger.liftedSince
 	defer func() { e.ledger.liftedSince = nil }() // not before obey has filled it
@@ -112,8 +113,8 @@ func (e *Enforcer) foundInKernel(el firewall.Element, snap *journal.Snapshot, no
 	e.mail.External.Put(ban.Key(), bans.External{Ban: ban})
 }
 
-// identify returns the ban of an element that the ledger does not have, or why there must be no such
-// element.
+// identify returns the ban of an element that the ledger does not have, or why there must be no
+// such element.
 func (e *Enforcer) identify(el firewall.Element, snap *journal.Snapshot, now int64) (why string, b bans.Ban) {
 	k := bans.Key{Prefix: el.Prefix, Scope: el.Scope}.Journal()
 	if el.Prefix != el.Prefix.Masked() {
@@ -237,7 +238,8 @@ func leftNow(o journal.Open, snap *journal.Snapshot) time.Duration {
 	return o.Left - time.Since(snap.At)
 }
 
-// needless reports whether a ban need not come back, since a wider one of the same prefix runs as long.
+// needless reports whether a ban need not come back, since a wider one of the same prefix runs as
+// long.
 func needless(k journal.Key, o journal.Open, snap *journal.Snapshot) bool {
 	if k.Scope != firewall.ScopeSIP {
 		return false

@@ -8,8 +8,8 @@ import (
 	"github.com/amifend/amifend/firewall"
 )
 
-// restore puts back what somebody else took away: a flushed ruleset, a deleted table, an emptied set,
-// a removed rule.
+// restore puts back what somebody else took away: a flushed ruleset, a deleted table, an emptied
+// set, a removed rule.
 func (e *Enforcer) restore(ctx context.Context) {
 	if e.dirty {
 		return // all of it is sent again anyway

@@ -11,8 +11,8 @@ import (
 	"github.com/amifend/amifend/firewall"
 )
 
-// Table is the kernel as this package needs it: desired state, idempotent. Its methods may be called
-// from several goroutines. [Kernel] is one, and [Dry] another.
+// Table is the kernel as this package needs it: desired state, idempotent. Its methods may be
+// called from several goroutines. [Kernel] is one, and [Dry] another.
 type Table interface {
 	Ensure(ctx context.Context) error
 	SetAllow(ctx context.Context, allow []netip.Prefix) error

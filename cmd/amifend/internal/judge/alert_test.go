@@ -14,7 +14,8 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// What an attacker could call an account to colour a terminal or to end a quotation, and how it is printed.
+// What an attacker could call an account to colour a terminal or to end a quotation, and how it is
+// printed.
 const (
 	hostile       = "10\x1b[31m\"1"
 	hostileQuoted = `"10\x1b[31m\"1"`
@@ -106,7 +107,8 @@ func alertCases() map[string]alertCase {
 	}
 }
 
-// What the engine alerts of is told in one line, once: kind, source, account and server, why, and what to do.
+// What the engine alerts of is told in one line, once: kind, source, account and server, why, and
+// what to do.
 func TestAlertLines(t *testing.T) {
 	cases := alertCases()
 	for _, rule := range policy.Rules() {

@@ -9,8 +9,8 @@ import (
 )
 
 // The engine knows servers by number, which means nothing without their names. So each block of its
-// state that is saved begins with a line of them: a CRC-32 (IEEE) in hexadecimal, a space, and a list
-// in JSON, in the order of the numbers. There are only ever more names.
+// state that is saved begins with a line of them: a CRC-32 (IEEE) in hexadecimal, a space, and a
+// list in JSON, in the order of the numbers. There are only ever more names.
 
 // blockHead returns the line that begins a block.
 func blockHead(servers []string) []byte {

@@ -21,9 +21,9 @@ type loaded struct {
 	err     error // of the options
 }
 
-// Load has the engine go on where that of the run before stood: scores, proof, strikes, all but bans.
-// What cannot be read is left out, and never keeps amifend from starting. It must be called before
-// Run, and before the first ban is admitted.
+// Load has the engine go on where that of the run before stood: scores, proof, strikes, all but
+// bans. What cannot be read is left out, and never keeps amifend from starting. It must be called
+// before Run, and before the first ban is admitted.
 func (j *Judge) Load(ctx context.Context) error {
 	if j.store == nil {
 		return nil
@@ -31,7 +31,8 @@ func (j *Judge) Load(ctx context.Context) error {
 	reading, cancel := context.WithTimeout(ctx, loadTime)
 	defer cancel()
 
-	// A disk that hangs may answer later than anybody waits, so it is read on a goroutine of its own.
+	// A disk that hangs may answer later than anybody waits, so it is read on a goroutine of its
+	// own.
 	done := make(chan loaded, 1)
 	began := time.Now()
 	go func() { done <- j.read(reading) }()

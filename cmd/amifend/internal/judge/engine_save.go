@@ -142,8 +142,8 @@ func (j *Judge) SaveAll() {
 	}
 }
 
-// Save hands to the journal what the engine has to save, pardons first. It returns false if the journal
-// has no room for it now.
+// Save hands to the journal what the engine has to save, pardons first. It returns false if the
+// journal has no room for it now.
 func (j *Judge) Save(ctx context.Context) (bool, error) {
 	return owner.Do(ctx, j.calls, func() bool {
 		return j.saver.urge(j.engine, j.servers, j.clock.Now())

@@ -51,8 +51,8 @@ func scattered(n int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{byte(h >> 24), byte(h >> 16), byte(h >> 8), byte(h)}), 5060)
 }
 
-// While a flood changes more than can be saved, a round goes on all the same; while there is no room, nothing is taken from the
-// engine; and nothing is lost.
+// While a flood changes more than can be saved, a round goes on all the same; while there is no
+// room, nothing is taken from the engine; and nothing is lost.
 func TestSaver(t *testing.T) {
 	o := policy.DefaultOptions()
 	o.MaxSources, o.MaxBans = 20_000, 1000

@@ -9,14 +9,14 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// The engine must know of bans that it did not decide: else it would ban their sources again, or not
-// know that they are lifted.
+// The engine must know of bans that it did not decide: else it would ban their sources again, or
+// not know that they are lifted.
 
 // learnMost is how many of them the engine learns at a time: a tenth of a millisecond.
 const learnMost = 256
 
-// learnExternal tells the engine of bans that it did not decide, some at a time: a journal that could
-// not be read at the start may have many.
+// learnExternal tells the engine of bans that it did not decide, some at a time: a journal that
+// could not be read at the start may have many.
 func (j *Judge) learnExternal() {
 	j.receiveExternal()
 	now, n := j.clock.Now(), learnMost

@@ -10,7 +10,8 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// A ban that is lifted before the engine was told of it stays lifted, and its source can be banned again.
+// A ban that is lifted before the engine was told of it stays lifted, and its source can be banned
+// again.
 func TestLiftedBeforeItIsKnown(t *testing.T) {
 	_, log := logtest.New()
 	p := newPath(t, log)

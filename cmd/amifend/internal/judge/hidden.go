@@ -22,8 +22,8 @@ const (
 )
 
 // hidden notices that a PBX does not see real sources. When most of its failures come from one
-// protected address, that address is a docker-proxy, a masquerading router or a load balancer, and no
-// ban can ever hit the attacker behind it.
+// protected address, that address is a docker-proxy, a masquerading router or a load balancer, and
+// no ban can ever hit the attacker behind it.
 type hidden struct {
 	log      *slog.Logger
 	recorder bans.Recorder
@@ -50,8 +50,8 @@ const HiddenAdvice = "let the PBX see the callers' addresses: host networking in
 // kindHidden is the kind of the journal's alerts of PBXs that do not see real sources.
 const kindHidden = "sources_hidden"
 
-// vote finds the one address that most failures of a server come from. It remembers one address only,
-// whatever comes in: the majority vote of Boyer and Moore.
+// vote finds the one address that most failures of a server come from. It remembers one address
+// only, whatever comes in: the majority vote of Boyer and Moore.
 type vote struct {
 	began     int64
 	failures  int

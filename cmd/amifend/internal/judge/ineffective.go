@@ -92,8 +92,8 @@ func (w *ineffective) check(s *stream.Sighting, servers []string) {
 	}
 }
 
-// covers reports whether a ban of that scope should have stopped what led to s: AMI is not on the SIP
-// ports.
+// covers reports whether a ban of that scope should have stopped what led to s: AMI is not on the
+// SIP ports.
 func covers(scope firewall.Scope, s *stream.Sighting) bool {
 	return scope == firewall.ScopeAll || s.Service != policy.ServiceAMI
 }

@@ -14,8 +14,8 @@
 // The judge waits for its own input and for nothing else: not for the kernel, the disk, the network
 // or the log, which is an asynclog. When the events end, it has judged all that was heard.
 //
-// The methods with a context are for operators. Each is answered by the judge's goroutine, or fails with
-// an [owner.BusyError] when its context ends first.
+// The methods with a context are for operators. Each is answered by the judge's goroutine, or fails
+// with an [owner.BusyError] when its context ends first.
 package judge
 
 import (
@@ -53,7 +53,8 @@ type Options struct {
 	Log       *slog.Logger // must not block
 	Store     Store        // nil: the engine's state is not kept
 	StateDir  string       // of the store, for advice
-	// Trial is a time after the start whose bans end with it, unless an operator keeps them; 0: none.
+	// Trial is a time after the start whose bans end with it, unless an operator keeps them; 0:
+	// none.
 	Trial time.Duration
 }
 
@@ -245,5 +246,5 @@ func (j *Judge) AwaitProtected(ctx context.Context, prefix netip.Prefix) error {
 	}
 }
 
-// The methods of this file are for operators. Each is answered by the judge's goroutine, or fails with
-// an [owner.BusyError] when ctx ends first.
+// The methods of this file are for operators. Each is answered by the judge's goroutine, or fails
+// with an [owner.BusyError] when ctx ends first.

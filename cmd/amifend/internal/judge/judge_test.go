@@ -13,7 +13,8 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// The judge goes on while the kernel hangs and the log is not read, and all that it decided comes later.
+// The judge goes on while the kernel hangs and the log is not read, and all that it decided comes
+// later.
 func TestJudgeWaitsForNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		unread := make(chan struct{})

@@ -24,8 +24,8 @@ type Pardoned struct {
 }
 
 // Pardon lifts all bans that lie within a prefix or cover it, an invalid one means all, and has the
-// engine forget why. held are the prefixes of such bans that the enforcer has: the engine may have had
-// no room for some. It is one call for up to 256 bans.
+// engine forget why. held are the prefixes of such bans that the enforcer has: the engine may have
+// had no room for some. It is one call for up to 256 bans.
 func (j *Judge) Pardon(
 	ctx context.Context, within netip.Prefix, held []netip.Prefix, by string,
 ) (Pardoned, error) {
@@ -44,8 +44,8 @@ func (j *Judge) Pardon(
 	return out, nil
 }
 
-// pardon pardons a prefix, and lifts those of the held bans that the engine does not know, the first
-// ones at least.
+// pardon pardons a prefix, and lifts those of the held bans that the engine does not know, the
+// first ones at least.
 func (j *Judge) pardon(within netip.Prefix, held, first []netip.Prefix, by string) (out Pardoned) {
 	now := j.clock.Now()
 	observed := j.observedWithin(within, now)
@@ -93,8 +93,8 @@ func (j *Judge) observedWithin(within netip.Prefix, now int64) (out []netip.Pref
 	return out
 }
 
-// lastSeen returns when the last event of a banned address came; zero if there was none but the rest
-// of what it was banned for.
+// lastSeen returns when the last event of a banned address came; zero if there was none but the
+// rest of what it was banned for.
 func (j *Judge) lastSeen(addr netip.Addr) time.Time {
 	b, _ := j.engine.Ban(addr)
 	if b.LastSeen == 0 || b.LastSeen < b.From+int64(bans.Grace) {
@@ -103,7 +103,8 @@ func (j *Judge) lastSeen(addr netip.Addr) time.Time {
 	return j.clock.Wall(b.LastSeen).Truncate(time.Second)
 }
 
-// pardons returns the prefixes to pardon: the one that was asked for, or all, and bans that cover it.
+// pardons returns the prefixes to pardon: the one that was asked for, or all, and bans that cover
+// it.
 func pardons(within netip.Prefix, banned []netip.Prefix) []netip.Prefix {
 	if !within.IsValid() {
 		return []netip.Prefix{
@@ -132,8 +133,8 @@ func (j *Judge) pardonOne(p netip.Prefix, by string) (lifted []netip.Prefix) {
 	return lifted
 }
 
-// liftUnknown lifts bans that the engine does not know: it may have had no room when they were found
-// in the kernel. One that it knows after all was decided since, and stays.
+// liftUnknown lifts bans that the engine does not know: it may have had no room when they were
+// found in the kernel. One that it knows after all was decided since, and stays.
 func (j *Judge) liftUnknown(prefixes []netip.Prefix, by string) {
 	for _, p := range prefixes {
 		if b, ok := j.engine.Ban(p.Addr()); ok && b.Prefix == p {

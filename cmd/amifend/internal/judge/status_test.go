@@ -56,8 +56,8 @@ func TestHourAgo(t *testing.T) {
 	})
 }
 
-// What the judge logs is in its status: the latest alerts, and the latest PBX that sees one address for
-// everybody.
+// What the judge logs is in its status: the latest alerts, and the latest PBX that sees one address
+// for everybody.
 func TestStatusTellsWhatTheJudgeTold(t *testing.T) {
 	inCourt(t, func(t *testing.T, c *court) {
 		c.call(t, func() {

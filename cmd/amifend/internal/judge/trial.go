@@ -11,10 +11,10 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 )
 
-// trial is a time after the start whose bans end with it, unless an operator keeps them. They are that
-// short in the kernel and in the journal too, so that they end whatever happens to amifend. After a
-// trial that nobody kept, amifend only watches: an operator who was locked out cannot say so, and must
-// not be locked out again.
+// trial is a time after the start whose bans end with it, unless an operator keeps them. They are
+// that short in the kernel and in the journal too, so that they end whatever happens to amifend.
+// After a trial that nobody kept, amifend only watches: an operator who was locked out cannot say
+// so, and must not be locked out again.
 //
 // Its zero value is no trial.
 type trial struct {
@@ -53,8 +53,8 @@ func (j *Judge) beginTrial(now int64, d time.Duration) {
 // over reports whether bans are only logged.
 func (t *trial) over(now int64) bool { return t.ends != 0 && now >= t.ends }
 
-// shorten makes a ban end with the trial, and remembers how long it was to be. It returns false when
-// there must be no such ban in the kernel any more.
+// shorten makes a ban end with the trial, and remembers how long it was to be. It returns false
+// when there must be no such ban in the kernel any more.
 func (t *trial) shorten(b *bans.Ban, now int64) bool {
 	if t.ends == 0 {
 		delete(t.bans, b.Prefix) // what is decided while the trial's bans are being kept counts more
@@ -125,7 +125,8 @@ func (j *Judge) minuteOfTrial(now int64) {
 	}
 }
 
-// keep gives some of a trial's bans their whole time. It returns how many, and whether there are more.
+// keep gives some of a trial's bans their whole time. It returns how many, and whether there are
+// more.
 func (j *Judge) keep(most int) (kept int, more bool) {
 	t, now := &j.trial, j.clock.Now()
 	t.ends = 0
@@ -143,8 +144,8 @@ func (j *Judge) keep(most int) (kept int, more bool) {
 	return kept, false
 }
 
-// Keep ends a trial: its bans get their whole time, and from now on bans are made as usual. It returns
-// how many bans were kept, and whether there was a trial.
+// Keep ends a trial: its bans get their whole time, and from now on bans are made as usual. It
+// returns how many bans were kept, and whether there was a trial.
 func (j *Judge) Keep(ctx context.Context) (kept int, wasOn bool, err error) {
 	type answer struct {
 		on   bool

@@ -8,7 +8,8 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce/enforcetest"
 )
 
-// What is decided while a trial's bans are being kept is not shortened by what the trial had decided.
+// What is decided while a trial's bans are being kept is not shortened by what the trial had
+// decided.
 func TestDecidedWhileKept(t *testing.T) {
 	inCourt(t, func(t *testing.T, c *court) {
 		ban := func(d time.Duration) {

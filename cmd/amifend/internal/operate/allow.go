@@ -50,8 +50,8 @@ func (s *Service) allowedNames(byCommand map[allowlist.Subject]allowlist.Allowan
 	return out
 }
 
-// Allow has a prefix or a name never banned, for a time or until it is taken out, and answers when that
-// holds.
+// Allow has a prefix or a name never banned, for a time or until it is taken out, and answers when
+// that holds.
 func (s *Service) Allow(ctx context.Context, by control.Peer, n control.NewAllow) (control.Allowed, error) {
 	whom, err := checkAllow(n)
 	if err != nil {
@@ -122,8 +122,8 @@ func (s *Service) add(whom allowlist.Subject, a allowlist.Allowance) error {
 	return err
 }
 
-// allowName has the addresses of a name never banned. A name that does not resolve is refused: it may
-// be misspelt.
+// allowName has the addresses of a name never banned. A name that does not resolve is refused: it
+// may be misspelt.
 func (s *Service) allowName(
 	ctx context.Context, by control.Peer, whom allowlist.Subject, a allowlist.Allowance, reason string,
 ) (control.Allowed, error) {

@@ -2,8 +2,9 @@ package operate
 
 import "context"
 
-// isWritten waits until the journal has written all that it was handed, so that what a command decided
-// outlasts a crash right after it. It returns false if that takes too long; the status shows why.
+// isWritten waits until the journal has written all that it was handed, so that what a command
+// decided outlasts a crash right after it. It returns false if that takes too long; the status
+// shows why.
 func (s *Service) isWritten(ctx context.Context) bool {
 	if s.Journal == nil {
 		return true
@@ -13,9 +14,9 @@ func (s *Service) isWritten(ctx context.Context) bool {
 	return s.Journal.Flush(ctx) == nil
 }
 
-// isOnDisk is isWritten for what a crash must not undo, what the engine was told to forget included.
-// On a full disk it takes the room that is reserved for that. saved is whether the judge has handed
-// over what it forgot already.
+// isOnDisk is isWritten for what a crash must not undo, what the engine was told to forget
+// included. On a full disk it takes the room that is reserved for that. saved is whether the judge
+// has handed over what it forgot already.
 func (s *Service) isOnDisk(ctx context.Context, saved bool) bool {
 	if s.Journal == nil {
 		return true

@@ -49,8 +49,8 @@ func (s *Service) Explain(ctx context.Context, addr netip.Addr) (control.Explana
 	return out, nil
 }
 
-// pastOf returns the latest bans that covered an address, and the latest alerts about it. Without an
-// answer of the journal there are none: the status shows what is wrong with it.
+// pastOf returns the latest bans that covered an address, and the latest alerts about it. Without
+// an answer of the journal there are none: the status shows what is wrong with it.
 func (s *Service) pastOf(ctx context.Context, addr netip.Addr) (past []control.PastBan, alerts []control.Alert) {
 	err := s.readPast(ctx, func(ctx context.Context, j *journal.Journal) error {
 		found, err := j.History(ctx, addr, explainPast)

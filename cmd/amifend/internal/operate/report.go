@@ -11,7 +11,8 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 )
 
-// pastTime is how long a question about the past may take: the journal may be large, and its disk slow.
+// pastTime is how long a question about the past may take: the journal may be large, and its disk
+// slow.
 const pastTime = 5 * time.Second
 
 // Report returns what happened, by the journal.
@@ -83,8 +84,8 @@ func (s *Service) Alerts(ctx context.Context, q control.AlertQuery) (out []contr
 	return out, err
 }
 
-// readPast asks the journal for the past: one at a time, since each question may read much, and with
-// what happened just now on the disk, if that is quick.
+// readPast asks the journal for the past: one at a time, since each question may read much, and
+// with what happened just now on the disk, if that is quick.
 func (s *Service) readPast(ctx context.Context, read func(context.Context, *journal.Journal) error) error {
 	if s.Journal == nil {
 		return control.Errorf(control.CodeFailed, "this daemon keeps no journal, so it knows nothing of the past").
@@ -113,16 +114,16 @@ func (s *Service) readPast(ctx context.Context, read func(context.Context, *jour
 	return nil
 }
 
-// publish has the journal write what it was handed just now, if that is quick. The status shows why it
-// cannot.
+// publish has the journal write what it was handed just now, if that is quick. The status shows why
+// it cannot.
 func (s *Service) publish(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, diskTime)
 	defer cancel()
 	_ = s.Journal.Publish(ctx) // as said
 }
 
-// writeTotals has what was counted until now written, if that is quick. Without it a report lacks the
-// last minutes.
+// writeTotals has what was counted until now written, if that is quick. Without it a report lacks
+// the last minutes.
 func (s *Service) writeTotals(ctx context.Context, j *journal.Journal) {
 	ctx, cancel := context.WithTimeout(ctx, diskTime)
 	defer cancel()

@@ -130,8 +130,8 @@ func Outlasting(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), changeTime)
 }
 
-// Refusal returns an error of the judge or the enforcer as the API has it: one that did not answer in
-// time is busy.
+// Refusal returns an error of the judge or the enforcer as the API has it: one that did not answer
+// in time is busy.
 func Refusal(err error) error {
 	var busy *owner.BusyError
 	if errors.As(err, &busy) {

@@ -49,7 +49,8 @@ func hiddenWarnings(found []judge.Hidden) (out []control.Warning) {
 	return out
 }
 
-// alertWarnings says which kinds of alerts there were in the last day, and shows the last one of each.
+// alertWarnings says which kinds of alerts there were in the last day, and shows the last one of
+// each.
 func alertWarnings(seen []judge.Alert, now int64) (out []control.Warning) {
 	counts := make(map[string]int)
 	for i, a := range slices.Backward(seen) {

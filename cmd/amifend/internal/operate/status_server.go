@@ -86,8 +86,8 @@ func serverWarnings(s *stream.Session, st ami.Status, shown control.ServerStatus
 	return out
 }
 
-// gapText describes a gap in the stream that ended in the last hour; "" if there was none, or another
-// one goes on.
+// gapText describes a gap in the stream that ended in the last hour; "" if there was none, or
+// another one goes on.
 func gapText(st ami.Status, now time.Time) string {
 	back := now.Sub(st.Since)
 	if st.Phase != ami.PhaseConnected || st.LastGap == 0 || back >= warnGap {

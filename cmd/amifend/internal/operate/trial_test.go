@@ -10,7 +10,8 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 )
 
-// A trial's bans end with it in the kernel by themselves, older ones do not, and from then on nobody is banned.
+// A trial's bans end with it in the kernel by themselves, older ones do not, and from then on
+// nobody is banned.
 func TestTrialEnds(t *testing.T) {
 	onTrial(t, 10*time.Minute, func(t *testing.T, o *office) {
 		r := o.impose(t, "203.0.113.2/32", "all", time.Hour)
@@ -58,7 +59,8 @@ func TestTrialEnds(t *testing.T) {
 	})
 }
 
-// keep gives the bans their whole time, in the trial and after it, but not those that were lifted or have ended.
+// keep gives the bans their whole time, in the trial and after it, but not those that were lifted
+// or have ended.
 func TestTrialIsKept(t *testing.T) {
 	for name, after := range map[string]time.Duration{"in time": 5 * time.Minute, "late": 15 * time.Minute} {
 		t.Run(name, func(t *testing.T) {

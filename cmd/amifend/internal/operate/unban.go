@@ -14,9 +14,9 @@ import (
 // Unban lifts all bans that lie within a prefix or cover it, an invalid one means all, and has the
 // engine forget why.
 //
-// The enforcer's list comes first, since the engine may have had no room for a ban that was found in
-// the kernel, and since a lifted ban has no counters. Then it takes one question to the judge, one
-// flush of the enforcer, and one of the journal.
+// The enforcer's list comes first, since the engine may have had no room for a ban that was found
+// in the kernel, and since a lifted ban has no counters. Then it takes one question to the judge,
+// one flush of the enforcer, and one of the journal.
 func (s *Service) Unban(ctx context.Context, by control.Peer, within netip.Prefix) (control.Lifted, error) {
 	held, err := s.heldWithin(ctx, within)
 	if err != nil {
@@ -57,8 +57,8 @@ func (s *Service) Unban(ctx context.Context, by control.Peer, within netip.Prefi
 	return out, nil
 }
 
-// heldWithin returns the bans that overlap a prefix, all bans if it is invalid. For a single address
-// they come with what the kernel counts of each.
+// heldWithin returns the bans that overlap a prefix, all bans if it is invalid. For a single
+// address they come with what the kernel counts of each.
 func (s *Service) heldWithin(ctx context.Context, within netip.Prefix) ([]enforce.Ban, error) {
 	if within.IsValid() && within.IsSingleIP() {
 		return s.Enforcer.Covering(ctx, within.Addr())
@@ -92,8 +92,8 @@ func lifted(prefixes []netip.Prefix) control.Lifted {
 }
 
 // again returns whether an address that is let in still sends, and how far it is from another ban.
-// Whether it still sends is known from the kernel's counters, if they were read before in the course
-// of the ban: by a comparison with the journal, by amifend bans or amifend explain.
+// Whether it still sends is known from the kernel's counters, if they were read before in the
+// course of the ban: by a comparison with the journal, by amifend bans or amifend explain.
 func again(held []enforce.Ban, pardoned judge.Pardoned) *control.Again {
 	out := &control.Again{
 		Seen: pardoned.Seen, MoreUnknown: pardoned.MoreUnknown, MoreKnown: pardoned.MoreKnown,

@@ -71,7 +71,8 @@ func TestUnbanOfASuspect(t *testing.T) {
 	})
 }
 
-// Who lifts a ban is told whether its source still sends, and how soon it would be banned again. That takes no time.
+// Who lifts a ban is told whether its source still sends, and how soon it would be banned again.
+// That takes no time.
 func TestUnbanTellsWhetherItIsSoonBack(t *testing.T) {
 	inOffice(t, func(t *testing.T, o *office) {
 		addr := netip.MustParsePrefix("203.0.113.6/32")

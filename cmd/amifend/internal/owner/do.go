@@ -13,9 +13,9 @@ const share = 10
 // pause that a shorter call would need.
 const free = 20 * time.Microsecond
 
-// Calls takes the functions that others want called by the goroutine that owns the data. One call is
-// made at a time, and after one that took long there is a pause, so that the owner has its time for
-// its own work. A call must be short; longer work is split into several.
+// Calls takes the functions that others want called by the goroutine that owns the data. One call
+// is made at a time, and after one that took long there is a pause, so that the owner has its time
+// for its own work. A call must be short; longer work is split into several.
 type Calls struct {
 	owner string        // for errors
 	in    chan func()   // to the owner
@@ -33,8 +33,8 @@ func NewCalls(owner string) Calls {
 func (c Calls) C() <-chan func() { return c.in }
 
 // Do has f called by the owner, and returns what f returned. The owner never waits: neither for a
-// call, nor for the one who called. When ctx ends first, Do returns a [BusyError], and f may still be
-// called later.
+// call, nor for the one who called. When ctx ends first, Do returns a [BusyError], and f may still
+// be called later.
 func Do[T any](ctx context.Context, c Calls, f func() T) (T, error) {
 	var none T
 	select {

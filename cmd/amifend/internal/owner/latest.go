@@ -2,8 +2,8 @@ package owner
 
 import "sync"
 
-// Latest hands the latest value to a goroutine without ever making the sender wait. A value that was
-// not received yet is replaced by the next one.
+// Latest hands the latest value to a goroutine without ever making the sender wait. A value that
+// was not received yet is replaced by the next one.
 type Latest[V any] struct {
 	mu sync.Mutex // between senders: else the older of two values might stay
 	ch chan V

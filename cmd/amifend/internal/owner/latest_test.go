@@ -17,7 +17,8 @@ func TestOfferLeavesTheLatest(t *testing.T) {
 	}
 }
 
-// Of several senders, none waits, and what is left in the end is a value that one of them sent last.
+// Of several senders, none waits, and what is left in the end is a value that one of them sent
+// last.
 func TestLatestOfSeveralSenders(t *testing.T) {
 	const senders, rounds = 4, 5000
 	l := owner.NewLatest[int]()

@@ -7,8 +7,8 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 )
 
-// Nothing is lost between a sender and a receiver that do not wait for each other, and of each key the last value comes
-// last.
+// Nothing is lost between a sender and a receiver that do not wait for each other, and of each key
+// the last value comes last.
 func TestMailbox(t *testing.T) {
 	const keys, rounds = 10, 20_000
 	m := owner.NewMailbox[int, int](nil)

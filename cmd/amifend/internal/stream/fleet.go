@@ -52,8 +52,8 @@ type Plan struct {
 	gone    []string            // those that end and have no successor
 }
 
-// Plan prepares the sessions of new servers and of those that changed. names has all servers by their
-// numbers. It connects to nothing, and changes nothing.
+// Plan prepares the sessions of new servers and of those that changed. names has all servers by
+// their numbers. It connects to nothing, and changes nothing.
 func (f *Fleet) Plan(servers []config.Server, names []string) (*Plan, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -101,8 +101,8 @@ func (f *Fleet) Start(ctx context.Context, p *Plan) {
 	f.Change(p)
 }
 
-// Change carries a plan out. A connection that did not change is not touched. Before Start, and when
-// its context has ended, nothing is changed.
+// Change carries a plan out. A connection that did not change is not touched. Before Start, and
+// when its context has ended, nothing is changed.
 func (f *Fleet) Change(p *Plan) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

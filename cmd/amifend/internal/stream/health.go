@@ -17,8 +17,8 @@ const (
 	quiet      = time.Hour // before the same is logged again
 )
 
-// Watch logs what is wrong with the streams, until ctx ends: their decoders count it, and nobody else
-// looks. It also measures how many events a second come.
+// Watch logs what is wrong with the streams, until ctx ends: their decoders count it, and nobody
+// else looks. It also measures how many events a second come.
 func (f *Fleet) Watch(ctx context.Context) {
 	guards := map[*Session]*guard{}
 	look, second := time.NewTicker(watchEvery), time.NewTicker(time.Second)

@@ -6,8 +6,8 @@ import (
 )
 
 // lagMeter measures how far an event stream is behind, although the PBX's clock may be wrong. The
-// smallest difference between reception and the event's own time in the last minutes is the error of
-// the clock; what goes beyond it is lag.
+// smallest difference between reception and the event's own time in the last minutes is the error
+// of the clock; what goes beyond it is lag.
 type lagMeter struct {
 	cur, prev time.Duration // smallest differences of this window and the one before
 	until     int64         // end of this window
@@ -40,7 +40,8 @@ type gauge struct {
 	lag   atomic.Int64 // nanoseconds that the last event was late
 	ahead atomic.Int64 // nanoseconds that the PBX's clock is ahead of ours
 
-	// When the watch over the stream complained last, in nanoseconds since the Unix epoch; 0: never.
+	// When the watch over the stream complained last, in nanoseconds since the Unix epoch; 0:
+	// never.
 	distrusted atomic.Int64
 	stalled    atomic.Int64
 }

@@ -50,8 +50,8 @@ func Config(s config.Server) ami.Config {
 	return out
 }
 
-// New prepares a session with a server, which the judge knows by that number. It connects to nothing.
-// Warnings about the way to the server are logged.
+// New prepares a session with a server, which the judge knows by that number. It connects to
+// nothing. Warnings about the way to the server are logged.
 func New(server config.Server, number uint16, o Options) (*Session, error) {
 	s := &Session{
 		name: server.Name, log: o.Log.With("server", server.Name), watcher: o.Watcher, feed: o.Feed,
@@ -69,8 +69,8 @@ func New(server config.Server, number uint16, o Options) (*Session, error) {
 }
 
 // Run connects, again and again, and hands on what the session hears until ctx ends. A full channel
-// makes it wait, which the session counts. That takes no longer than the judge needs, also at the end:
-// the judge outlives the sessions, and what was heard counts.
+// makes it wait, which the session counts. That takes no longer than the judge needs, also at the
+// end: the judge outlives the sessions, and what was heard counts.
 func (s *Session) Run(ctx context.Context, out chan<- Sighting) error {
 	return s.ami.Run(ctx, func(ev ami.Event) {
 		Learn(s.watcher, s.name, ev)
@@ -141,7 +141,8 @@ func (s *Session) Status() ami.Status { return s.ami.Status() }
 // Lag returns how late the last event was.
 func (s *Session) Lag() time.Duration { return time.Duration(s.gauge.lag.Load()) }
 
-// ClockAhead returns how far the PBX's clock is ahead of ours; it is negative for one that is behind.
+// ClockAhead returns how far the PBX's clock is ahead of ours; it is negative for one that is
+// behind.
 func (s *Session) ClockAhead() time.Duration { return time.Duration(s.gauge.ahead.Load()) }
 
 // EventsPerSecond returns how many events came of late.

@@ -40,8 +40,8 @@ func NewTranslator(number uint16, h policy.Hasher, c clock.Clock) *Translator {
 	return &Translator{number: number, hasher: h, clock: c}
 }
 
-// Sighting translates ev. It returns false for an event that says nothing about anybody: one without
-// a certain source.
+// Sighting translates ev. It returns false for an event that says nothing about anybody: one
+// without a certain source.
 func (t *Translator) Sighting(ev ami.Event) (Sighting, bool) {
 	now := t.clock.Now()
 	o, ok := observe.Translator{Server: t.number, Hasher: t.hasher}.Observation(ev, now)
