@@ -14,11 +14,12 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/ami"
-	"github.com/amifend/amifend/cmd/amifend/internal/app"
+	"github.com/amifend/amifend/cmd/amifend/internal/allowlist"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/lockout"
 	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
+	"github.com/amifend/amifend/cmd/amifend/internal/stream"
 )
 
 // Options say what to check and where to write.
@@ -73,7 +74,7 @@ func Run(ctx context.Context, o Options) (bool, error) {
 
 // online checks what is more than the config file.
 func (o Options) online(ctx context.Context, p *printer) {
-	known := app.ProtectConfig(o.Config)
+	known := allowlist.FromConfig(o.Config)
 	known.Lookup, known.NetNS = o.Lookup, o.NetNS
 	watcher := protect.New(known)
 
@@ -83,7 +84,7 @@ func (o Options) online(ctx context.Context, p *printer) {
 		done := make(chan section, 1)
 		found = append(found, done)
 		go func() {
-			done <- checkServer(ctx, s, o.Wait, func(ev ami.Event) { app.Learn(watcher, s.Name, ev) })
+			done <- checkServer(ctx, s, o.Wait, func(ev ami.Event) { stream.Learn(watcher, s.Name, ev) })
 		}()
 	}
 	for _, done := range found {
@@ -130,7 +131,7 @@ func checkConfig(o Options) section {
 	}
 	if o.Offline { // else they are told with the server
 		for _, server := range c.Servers {
-			ac := app.SessionConfig(server)
+			ac := stream.Config(server)
 			for _, w := range ac.Warnings() {
 				s.warn("server %s: %s", server.Name, config.SessionWarning(w))
 			}

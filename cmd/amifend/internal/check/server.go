@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/ami"
-	"github.com/amifend/amifend/cmd/amifend/internal/app"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/stream"
 )
 
 const (
@@ -17,13 +17,15 @@ const (
 
 // checkServer logs in to one PBX as the daemon does. Its events go to heard, from one goroutine.
 func checkServer(ctx context.Context, server config.Server, wait time.Duration, heard func(ami.Event)) section {
-	c := app.SessionConfig(server)
+	c := stream.Config(server)
 	s := section{title: fmt.Sprintf("server %s, AMI at %s", server.Name, server.Address)}
 	var ahead time.Duration // the PBX's clock, of ours
+	chanSIP := false
 	report, err := ami.Probe(ctx, c, wait, func(ev ami.Event) {
 		if ev.Own {
 			ahead = time.Until(ev.Time)
 		}
+		chanSIP = chanSIP || ev.Service == ami.ServiceSIP
 		heard(ev)
 	})
 	if report.Version != "" {
@@ -39,6 +41,9 @@ func checkServer(ctx context.Context, server config.Server, wait time.Duration, 
 	if report.Own.IsValid() {
 		s.ok("it sees us as %s", report.Own.Addr())
 		checkClock(&s, ahead)
+	}
+	if chanSIP {
+		s.warn("%s; %s", config.ChanSIPRisk, config.ChanSIPAdvice)
 	}
 	for _, w := range c.Warnings() {
 		s.warn("%s", config.SessionWarning(w))

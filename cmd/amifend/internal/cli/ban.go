@@ -136,14 +136,24 @@ func (c *Unban) Run(ctx context.Context) error {
 	return err
 }
 
+// lookBack returns a number of seconds as people write them: at least one.
+func lookBack(n float64) string {
+	d := time.Duration(n * float64(time.Second)).Round(time.Second)
+	return max(d, time.Second).String()
+}
+
 // againText says whether an address that was let in would soon be banned again.
 func againText(a control.Again, source string) string {
 	var text string
 	switch {
 	case a.Lately > 0:
-		text = fmt.Sprintf("it still sends: %s in the last second, %d while it was banned", observe.Count(a.Lately, "dropped packet"), a.Dropped)
+		text = fmt.Sprintf("it still sends: %s in the last %s, %d while it was banned",
+			observe.Count(a.Lately, "dropped packet"), lookBack(a.LatelySpan), a.Dropped)
+	case a.Dropped > 0 && a.LatelySpan > 0:
+		text = fmt.Sprintf("%s while it was banned, none in the last %s",
+			observe.Count(a.Dropped, "dropped packet"), lookBack(a.LatelySpan))
 	case a.Dropped > 0:
-		text = fmt.Sprintf("%s while it was banned, none in the last second", observe.Count(a.Dropped, "dropped packet"))
+		text = observe.Count(a.Dropped, "dropped packet") + " while it was banned; whether it still sends is not known"
 	case !a.Seen.IsZero():
 		text = "a PBX heard of it at " + a.Seen.Local().Format(time.DateTime) + ", while it was banned"
 	default:

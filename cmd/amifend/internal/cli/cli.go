@@ -11,12 +11,12 @@ import (
 	"os"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
+	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sys/unix"
 
-	"github.com/amifend/amifend/cmd/amifend/internal/app"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/daemon"
 )
 
 // Commands are amifend's commands.
@@ -115,15 +115,15 @@ func (r *Run) Run(ctx context.Context, v Version) error {
 	if r.Trial > 0 && c.Dry() {
 		return usageError("--trial: this config bans nobody ([policy] observe = true, or [firewall] backend = \"log\"), so there is nothing to try")
 	}
-	return app.Run(ctx, app.Options{
+	return daemon.Run(ctx, daemon.Options{
 		Trial: time.Duration(r.Trial), Config: c, Version: string(v), Log: newLog(c.Log), Reload: r.reload,
-		Ready: func() { notify(daemon.SdNotifyReady) }, Reloading: reloading, Stopping: func() { notify(daemon.SdNotifyStopping) },
+		Ready: func() { notify(systemd.SdNotifyReady) }, Reloading: reloading, Stopping: func() { notify(systemd.SdNotifyStopping) },
 	})
 }
 
 // notify tells systemd, when that is who started us, how the daemon is (sd_notify(3)).
 func notify(state string) {
-	_, _ = daemon.SdNotify(false, state) // without systemd there is nobody to tell
+	_, _ = systemd.SdNotify(false, state) // without systemd there is nobody to tell
 }
 
 // reloading tells that the config is read again. Since when, units with Type=notify-reload want to know.
@@ -132,7 +132,7 @@ func reloading() {
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
 		return // cannot be: every Linux has it
 	}
-	notify(fmt.Sprintf("%s\nMONOTONIC_USEC=%d", daemon.SdNotifyReloading, now.Nano()/1000))
+	notify(fmt.Sprintf("%s\nMONOTONIC_USEC=%d", systemd.SdNotifyReloading, now.Nano()/1000))
 }
 
 // newLog logs to standard error: text for a person at a terminal, JSON for a journal.

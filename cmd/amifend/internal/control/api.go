@@ -186,7 +186,7 @@ type Lifted struct {
 type Again struct {
 	Dropped     uint64    `json:"dropped"`        // packets that its bans have dropped, as far as the kernel counted them
 	Lately      uint64    `json:"lately"`         // of these, in the last LatelySpan before the bans were lifted
-	LatelySpan  float64   `json:"lately_seconds"` // 0: nobody looked, since nothing was dropped before
+	LatelySpan  float64   `json:"lately_seconds"` // since the kernel was asked before; 0: it was not, so Lately is not known
 	Seen        time.Time `json:"seen,omitzero"`  // the last event of it that a PBX told of while it was banned
 	MoreUnknown int       `json:"more_unknown"`   // so many attempts on one unknown account ban it again; 0: none does
 	MoreKnown   int       `json:"more_known"`     // so many wrong passwords on a known account do

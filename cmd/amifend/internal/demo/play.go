@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/amifend/amifend/cmd/amifend/internal/app"
+	amifend "github.com/amifend/amifend/cmd/amifend/internal/daemon"
 )
 
 // part is an actor in play: what it did so far.
@@ -118,7 +118,7 @@ func play(ctx context.Context, o Options, set setStage) (err error) {
 	s.print(opening(o.For, st)...)
 
 	b := newBench()
-	d, err := startDaemon(ctx, app.Options{Config: st.daemonConfig(office, branch), Log: s.logger(log, b.alerted), Banned: b.banned}, office, branch)
+	d, err := startDaemon(ctx, amifend.Options{Config: st.daemonConfig(office, branch), Log: s.logger(log, b.alerted), Banned: b.banned}, office, branch)
 	if err != nil {
 		return err
 	}
