@@ -12,19 +12,22 @@ type address struct {
 }
 
 // parseAddress parses what Asterisk's ast_json_ipaddr prints (main/json.c, 12.8.2 to 22.10.1):
-// IPV4|IPV6/UDP|TCP|TLS|WS|WSS/addr/port. No brackets stand round IPv6. IPv4-mapped addresses, which Asterisk prints as
-// IPV4, are unmapped in any form. A link-local address has no zone. It allocates nothing.
+// IPV4|IPV6/UDP|TCP|TLS|WS|WSS/addr/port. No brackets stand round IPv6. IPv4-mapped addresses,
+// which Asterisk prints as IPV4, are unmapped in any form. A link-local address has no zone. It
+// allocates nothing.
 func parseAddress(b []byte) (address, bool) {
 	family, transport, host, port, ok := splitAddress(b)
 	if !ok {
 		return address{}, false
 	}
 	var ip netip.Addr
+
 	if family == '4' {
 		ip, ok = parseIPv4(host)
 	} else {
 		ip, ok = parseIPv6(host)
 	}
+
 	if !ok {
 		return address{}, false
 	}
@@ -40,6 +43,7 @@ func splitAddress(b []byte) (family byte, transport Transport, host []byte, port
 	name, rest, _ := bytes.Cut(b[prefix:], slash)
 	host, digits, _ := bytes.Cut(rest, slash)
 	transport = parseTransport(name)
+
 	port, ok = parsePort(digits)
 	return b[3], transport, host, port, ok && transport != TransportUnknown
 }
@@ -57,6 +61,7 @@ func parseDecimal(b []byte, limit int) (int, bool) {
 	if len(b) == 0 || len(b) > 1 && b[0] == '0' {
 		return 0, false
 	}
+
 	n := 0
 	for _, c := range b {
 		if c < '0' || c > '9' {
@@ -66,10 +71,12 @@ func parseDecimal(b []byte, limit int) (int, bool) {
 			return 0, false
 		}
 	}
+
 	return n, true
 }
 
-// parseIPv4 is netip.ParseAddr for a dotted quad in bytes, which that cannot parse without an allocation.
+// parseIPv4 is netip.ParseAddr for a dotted quad in bytes, which that cannot parse without an
+// allocation.
 func parseIPv4(b []byte) (netip.Addr, bool) {
 	var a [4]byte
 	for i := range a {
@@ -80,12 +87,14 @@ func parseIPv4(b []byte) (netip.Addr, bool) {
 			}
 			octet, b = b[:dot], b[dot+1:]
 		}
+
 		n, ok := parseDecimal(octet, 255)
 		if !ok {
 			return netip.Addr{}, false
 		}
 		a[i] = byte(n)
 	}
+
 	return netip.AddrFrom4(a), true
 }
 
@@ -94,13 +103,16 @@ func parseIPv6(b []byte) (netip.Addr, bool) {
 	var a [16]byte
 	gap := -1 // where `::` stood
 	n := 0    // bytes of a that are set
+
 	if bytes.HasPrefix(b, doubleColon) {
 		gap, b = 0, b[2:]
 	}
+
 	for len(b) > 0 {
 		if n == 16 {
 			return netip.Addr{}, false
 		}
+
 		group, rest, more := bytes.Cut(b, doubleColon[:1])
 		if bytes.IndexByte(group, '.') >= 0 { // the last 32 bits as a dotted quad
 			v4, ok := parseIPv4(group)
@@ -111,23 +123,28 @@ func parseIPv6(b []byte) (netip.Addr, bool) {
 			n += copy(a[n:], quad[:])
 			break
 		}
+
 		v, ok := parseHexGroup(group)
 		if !ok {
 			return netip.Addr{}, false
 		}
 		a[n], a[n+1] = byte(v>>8), byte(v)
 		n += 2
+
 		if more && len(rest) == 0 { // a single trailing colon
 			return netip.Addr{}, false
 		}
+
 		if more && rest[0] == ':' {
 			if gap >= 0 {
 				return netip.Addr{}, false
 			}
 			gap, rest = n, rest[1:]
 		}
+
 		b = rest
 	}
+
 	if n < 16 {
 		if gap < 0 {
 			return netip.Addr{}, false
@@ -138,6 +155,7 @@ func parseIPv6(b []byte) (netip.Addr, bool) {
 	} else if gap >= 0 { // `::` stands for one group at least
 		return netip.Addr{}, false
 	}
+
 	return netip.AddrFrom16(a), true
 }
 
@@ -147,6 +165,7 @@ func parseHexGroup(b []byte) (uint16, bool) {
 	if len(b) == 0 || len(b) > 4 {
 		return 0, false
 	}
+
 	var v uint16
 	for _, c := range b {
 		d, ok := hexDigit(c)
@@ -155,6 +174,7 @@ func parseHexGroup(b []byte) (uint16, bool) {
 		}
 		v = v<<4 | uint16(d)
 	}
+
 	return v, true
 }
 
@@ -166,6 +186,7 @@ func hexDigit(c byte) (byte, bool) {
 		return c - 'a' + 10, true
 	case c >= 'A' && c <= 'F':
 		return c - 'A' + 10, true
+
 	default:
 		return 0, false
 	}

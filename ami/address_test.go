@@ -16,10 +16,13 @@ func checkAddress(t *testing.T, host string, port uint16) {
 		text := fmt.Sprintf("%s/UDP/%s/%d", family, host, port)
 		got, ok := parseAddress([]byte(text))
 		if wantOK := valid && want.Is4() == (family == "IPV4"); ok != wantOK {
-			t.Errorf("parseAddress(%q) is %v, %v; netip says %v, %v", text, got.addrPort, ok, want, err)
+			t.Errorf("parseAddress(%q) is %v, %v; netip says %v, %v", text, got.addrPort, ok, want,
+				err)
 		}
-		if ok && (got.addrPort != netip.AddrPortFrom(want.Unmap(), port) || got.transport != TransportUDP) {
-			t.Errorf("parseAddress(%q) = %v %v, want %v port %d", text, got.transport, got.addrPort, want, port)
+		if ok && (got.addrPort != netip.AddrPortFrom(want.Unmap(), port) ||
+			got.transport != TransportUDP) {
+			t.Errorf("parseAddress(%q) = %v %v, want %v port %d", text, got.transport, got.addrPort,
+				want, port)
 		}
 	}
 }
@@ -46,16 +49,24 @@ func TestParseAddress(t *testing.T) {
 	for text, test := range good {
 		got, ok := parseAddress([]byte(text))
 		if !ok || got.transport != test.transport || got.addrPort.String() != test.want {
-			t.Errorf("parseAddress(%q) = %v %v, %v; want %v %s", text, got.transport, got.addrPort, ok, test.transport, test.want)
+			t.Errorf("parseAddress(%q) = %v %v, %v; want %v %s", text, got.transport, got.addrPort,
+				ok, test.transport, test.want)
 		}
 	}
+
 	for _, text := range []string{
-		"", "/", "///", "IPV4", "IPV4/", "IPV4/UDP", "IPV4/UDP/", "IPV4/UDP/1.2.3.4", "IPV4/UDP/1.2.3.4/", "IPV4/UDP//5060", "IPV4/1.2.3.4/5060",
-		"IPV4//1.2.3.4/5060", "IPV4/SCTP/1.2.3.4/5060", "IPV4/udp/1.2.3.4/5060", "ipv4/UDP/1.2.3.4/5060", "IPV5/UDP/1.2.3.4/5060", "IPV4/UDP/::1/5060",
-		"IPV6/UDP/1.2.3.4/5060", "IPV6/UDP/[::1]/5060", "IPV6/UDP/fe80::1%eth0/5060", "IPV4/UDP/1.2.3.4/65536", "IPV4/UDP/1.2.3.4/99999999999999999999",
-		"IPV4/UDP/1.2.3.4/05060", "IPV4/UDP/1.2.3.4/+5060", "IPV4/UDP/1.2.3.4/5060 ", " IPV4/UDP/1.2.3.4/5060", "IPV4/UDP/1.2.3.4/5060/", "IPV4/UDP/01.2.3.4/5060",
-		"IPV4/UDP/1.2.3.4.5/5060", "IPV4/UDP/1.2.3/5060", "IPV4/UDP/1.2.3.256/5060", "IPV4/UDP/1.2.3.4\r/5060", "IPV4/UDP/1.2.3.4/50\n60", "IPV4/UDP/(null)/5060",
-		"IPV4/UDP/1.2.3.4:5060", "IPV6/UDP/1:2:3:4:5:6:7/1", "IPV6/UDP/1:2:3:4:5:6:7:8:9/1", "IPV6/UDP/1::2::3/1", "IPV6/UDP/:1/1", "IPV6/UDP/1:/1", "IPV6/UDP/12345::/1",
+		"", "/", "///", "IPV4", "IPV4/", "IPV4/UDP", "IPV4/UDP/", "IPV4/UDP/1.2.3.4",
+		"IPV4/UDP/1.2.3.4/", "IPV4/UDP//5060", "IPV4/1.2.3.4/5060",
+		"IPV4//1.2.3.4/5060", "IPV4/SCTP/1.2.3.4/5060", "IPV4/udp/1.2.3.4/5060",
+		"ipv4/UDP/1.2.3.4/5060", "IPV5/UDP/1.2.3.4/5060", "IPV4/UDP/::1/5060",
+		"IPV6/UDP/1.2.3.4/5060", "IPV6/UDP/[::1]/5060", "IPV6/UDP/fe80::1%eth0/5060",
+		"IPV4/UDP/1.2.3.4/65536", "IPV4/UDP/1.2.3.4/99999999999999999999",
+		"IPV4/UDP/1.2.3.4/05060", "IPV4/UDP/1.2.3.4/+5060", "IPV4/UDP/1.2.3.4/5060 ",
+		" IPV4/UDP/1.2.3.4/5060", "IPV4/UDP/1.2.3.4/5060/", "IPV4/UDP/01.2.3.4/5060",
+		"IPV4/UDP/1.2.3.4.5/5060", "IPV4/UDP/1.2.3/5060", "IPV4/UDP/1.2.3.256/5060",
+		"IPV4/UDP/1.2.3.4\r/5060", "IPV4/UDP/1.2.3.4/50\n60", "IPV4/UDP/(null)/5060",
+		"IPV4/UDP/1.2.3.4:5060", "IPV6/UDP/1:2:3:4:5:6:7/1", "IPV6/UDP/1:2:3:4:5:6:7:8:9/1",
+		"IPV6/UDP/1::2::3/1", "IPV6/UDP/:1/1", "IPV6/UDP/1:/1", "IPV6/UDP/12345::/1",
 	} {
 		if got, ok := parseAddress([]byte(text)); ok {
 			t.Errorf("parseAddress(%q) = %v, want none", text, got.addrPort)
@@ -73,12 +84,14 @@ func TestParseAddressAsNetip(t *testing.T) {
 				b[i] = byte(r.Uint32())
 			}
 		}
+
 		text := netip.AddrFrom16(b).String()
 		if r.IntN(3) == 0 {
 			text = netip.AddrFrom4([4]byte(b[:4])).String()
 		}
 		checkAddress(t, text, uint16(r.Uint32()))
 		at := r.IntN(len(text))
-		checkAddress(t, text[:at]+string("0123456789abcdef:.:%/ "[r.IntN(22)])+text[at+r.IntN(2):], 1)
+		checkAddress(t, text[:at]+string("0123456789abcdef:.:%/ "[r.IntN(22)])+text[at+r.IntN(2):],
+			1)
 	}
 }

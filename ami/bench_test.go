@@ -5,15 +5,18 @@ import (
 	"testing"
 )
 
-// benchmarkStreams are captures that hold nothing but what a busy PBX sends, without the truncated last packet.
+// benchmarkStreams are captures that hold nothing but what a busy PBX sends, without the truncated
+// last packet.
 func benchmarkStreams(t testing.TB) map[string]string {
 	all := captures(t)
 	flood := all["10_slow_consumer_truncated"]
 	flood = flood[:strings.LastIndex(flood, "\r\n\r\n")+4]
+
 	var every strings.Builder
 	for _, k := range everyKind() {
 		every.WriteString(asterisk{kind: k, account: "1001"}.String())
 	}
+
 	return map[string]string{
 		"flood":     flood,
 		"svcrack":   all["19_svcrack_range"],
@@ -40,7 +43,10 @@ func TestDecodeAllocatesNothing(t *testing.T) {
 		var events int
 		emit, respond := func(Event) { events++ }, func([]byte) {}
 		play(d, stream, emit, respond)
-		if allocs := testing.AllocsPerRun(20, func() { play(d, stream, emit, respond) }); allocs != 0 {
+
+		if allocs := testing.AllocsPerRun(20, func() {
+			play(d, stream, emit, respond)
+		}); allocs != 0 {
 			t.Errorf("%s: %v allocations a run of %d events", name, allocs, events/22)
 		}
 		if events == 0 {
@@ -57,6 +63,7 @@ func BenchmarkDecode(b *testing.B) {
 			emit, respond := func(Event) { events++ }, func([]byte) {}
 			b.SetBytes(int64(len(stream)))
 			b.ReportAllocs()
+
 			for b.Loop() {
 				play(d, stream, emit, respond)
 			}
@@ -67,7 +74,10 @@ func BenchmarkDecode(b *testing.B) {
 }
 
 func BenchmarkParseAddress(b *testing.B) {
-	for _, text := range []string{"IPV4/UDP/198.51.100.11/46843", "IPV6/UDP/2001:db8:bad::abcd:1/5060"} {
+	for _, text := range []string{
+		"IPV4/UDP/198.51.100.11/46843",
+		"IPV6/UDP/2001:db8:bad::abcd:1/5060",
+	} {
 		b.Run(text[:4], func(b *testing.B) {
 			address := []byte(text)
 			b.ReportAllocs()

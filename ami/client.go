@@ -13,14 +13,17 @@ import (
 	goami "github.com/heltonmarx/goami/ami"
 )
 
-// client carries goami's actions over one connection, and gives every response to the action that asked for it: the
-// packet after an action may be an event, or the late answer to an action that was given up.
+// client carries goami's actions over one connection, and gives every response to the action that
+// asked for it: the packet after an action may be an event, or the late answer to an action that
+// was given up.
 //
-// It writes and never reads: the reader of the connection hands it the packets that are no security events.
+// It writes and never reads: the reader of the connection hands it the packets that are no security
+// events.
 type client struct {
 	conn    net.Conn
 	timeout time.Duration // of one write
-	key     string        // the answer to the challenge, not to be shown; the session's goroutine only
+	// the answer to the challenge, not to be shown; the session's goroutine only
+	key string
 
 	write   sync.Mutex // one action at a time on the wire
 	mu      sync.Mutex // guards waiting
@@ -31,10 +34,14 @@ type client struct {
 }
 
 func newClient(conn net.Conn, timeout time.Duration) *client {
-	return &client{conn: conn, timeout: timeout, waiting: make(map[string]*request), done: make(chan struct{})}
+	return &client{
+		conn: conn, timeout: timeout, waiting: make(map[string]*request),
+		done: make(chan struct{}),
+	}
 }
 
-// request is one action of the client and its answers: the goami.Client to give to one call of goami.
+// request is one action of the client and its answers: the goami.Client to give to one call of
+// goami.
 type request struct {
 	client  *client
 	id      string
@@ -46,10 +53,11 @@ var _ goami.Client = (*request)(nil)
 // maxAnswers bounds the packets of one action that wait for goami. Our actions are answered by one.
 const maxAnswers = 16
 
-// request registers a new action. The caller gives its id to goami as the ActionID, and ends it by forget.
+// request registers a new action. The caller gives its id to goami as the ActionID, and ends it by
+// forget.
 //
-// The id is random and not counted up: whoever can print text into an event must not be able to guess it and forge
-// the answer.
+// The id is random and not counted up: whoever can print text into an event must not be able to
+// guess it and forge the answer.
 func (c *client) request() *request {
 	r := &request{client: c, id: rand.Text(), answers: make(chan string, maxAnswers)}
 	c.mu.Lock()
@@ -65,8 +73,8 @@ func (r *request) forget() {
 	delete(r.client.waiting, r.id)
 }
 
-// route hands packet, a whole one, to the action that it answers and reports which; nil if none waits for it. It
-// never blocks: beyond maxAnswers it drops.
+// route hands packet, a whole one, to the action that it answers and reports which; nil if none
+// waits for it. It never blocks: beyond maxAnswers it drops.
 func (c *client) route(packet []byte) *request {
 	id := field(packet, "ActionID")
 	if len(id) == 0 {
@@ -75,10 +83,12 @@ func (c *client) route(packet []byte) *request {
 	c.mu.Lock()
 	r := c.waiting[string(id)]
 	c.mu.Unlock()
+
 	if r == nil {
 		return nil
 	}
 	answer := string(bytes.TrimRight(packet, "\r\n")) + "\r\n\r\n" // the end that goami looks for
+
 	select {
 	case r.answers <- answer:
 	default:
@@ -105,17 +115,20 @@ func (r *request) Connected() bool {
 // Close does nothing: the connection belongs to the session, not to goami.
 func (r *request) Close(context.Context) error { return nil }
 
-// Send writes one action as it is. (goami's own socket takes it as a format string and breaks a secret with a `%`.)
+// Send writes one action as it is. (goami's own socket takes it as a format string and breaks a
+// secret with a `%`.)
 func (r *request) Send(message string) error {
 	c := r.client
 	c.write.Lock()
 	defer c.write.Unlock()
+
 	if err := c.conn.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
 		return fmt.Errorf("set write deadline: %w", err)
 	}
 	if _, err := c.conn.Write([]byte(message)); err != nil {
 		return fmt.Errorf("send action: %w", err)
 	}
+
 	return nil
 }
 
@@ -126,9 +139,11 @@ func (r *request) Recv(ctx context.Context) (string, error) {
 		return answer, nil
 	default:
 	}
+
 	select {
 	case answer := <-r.answers:
 		return answer, nil
+
 	case <-r.client.done:
 		select {
 		case answer := <-r.answers:
@@ -136,6 +151,7 @@ func (r *request) Recv(ctx context.Context) (string, error) {
 		default:
 			return "", errors.Join(errConnectionLost, r.client.err)
 		}
+
 	case <-ctx.Done():
 		return "", context.Cause(ctx)
 	}

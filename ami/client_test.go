@@ -18,6 +18,7 @@ func pipeClient(t *testing.T) (*client, <-chan string) {
 	near, server := net.Pipe()
 	t.Cleanup(func() { _ = near.Close(); _ = server.Close() })
 	written := make(chan string, 16)
+
 	go func() {
 		defer close(written)
 		buffer := make([]byte, 4096)
@@ -29,6 +30,7 @@ func pipeClient(t *testing.T) (*client, <-chan string) {
 			written <- string(buffer[:n])
 		}
 	}()
+
 	return newClient(near, time.Second), written
 }
 
@@ -36,6 +38,7 @@ func TestClientGivesEveryResponseToItsAction(t *testing.T) {
 	c, written := pipeClient(t)
 	first, second, gone := c.request(), c.request(), c.request()
 	gone.forget()
+
 	results := make(chan error, 2)
 	for _, r := range []*request{first, second} {
 		go func() { results <- goami.Ping(t.Context(), r, r.id) }()
@@ -43,6 +46,7 @@ func TestClientGivesEveryResponseToItsAction(t *testing.T) {
 			t.Errorf("sent %q", action)
 		}
 	}
+
 	for _, packet := range []string{
 		"Response: Success\r\nPing: Pong\r\n\r\n", // without ActionID
 		"Response: Error\r\nActionID: " + gone.id + "\r\nMessage: late\r\n\r\n",
@@ -52,12 +56,16 @@ func TestClientGivesEveryResponseToItsAction(t *testing.T) {
 			t.Errorf("%q was routed", packet)
 		}
 	}
-	if r := c.route([]byte("Response: Success\r\nActionID: " + second.id + "\r\nPing: Pong\r\n\r\n")); r != second {
+
+	if r := c.route([]byte("Response: Success\r\nActionID: " + second.id +
+		"\r\nPing: Pong\r\n\r\n")); r != second {
 		t.Error("the second answer went astray")
 	}
-	if r := c.route([]byte("Response: Error\r\nActionID: " + first.id + "\r\nMessage: Permission denied\r\n\r\n")); r != first {
+	if r := c.route([]byte("Response: Error\r\nActionID: " + first.id +
+		"\r\nMessage: Permission denied\r\n\r\n")); r != first {
 		t.Error("the first answer went astray")
 	}
+
 	one, two := <-results, <-results
 	if (one == nil) == (two == nil) {
 		t.Errorf("results %v and %v, want one error", one, two)
@@ -81,20 +89,24 @@ func TestClientRecvEnds(t *testing.T) {
 	cause := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(cause)
+
 	if _, err := r.Recv(ctx); !errors.Is(err, cause) {
 		t.Errorf("canceled: %v", err)
 	}
 	if !r.Connected() {
 		t.Error("not connected before the loss")
 	}
+
 	c.route([]byte("Response: Error\r\nActionID: " + r.id + "\r\n\r\n"))
 	c.lost(io.EOF)
 	if answer, err := r.Recv(t.Context()); err != nil || answer == "" {
 		t.Errorf("the answer before the loss: %q, %v", answer, err)
 	}
-	if _, err := r.Recv(t.Context()); !errors.Is(err, errConnectionLost) || !errors.Is(err, io.EOF) {
+	if _, err := r.Recv(t.Context()); !errors.Is(err, errConnectionLost) ||
+		!errors.Is(err, io.EOF) {
 		t.Errorf("after the loss: %v", err)
 	}
+
 	if r.Connected() {
 		t.Error("connected after the loss")
 	}
@@ -125,7 +137,10 @@ func TestClientWriteHasADeadline(t *testing.T) {
 
 func TestField(t *testing.T) {
 	packet := []byte("Response: Error\r\nActionID:7\r\nMessage: a: b\r\nX\r\n\r\n")
-	for name, want := range map[string]string{"Response": "Error", "ActionID": "7", "Message": "a: b", "X": "", "Action": ""} {
+	for name, want := range map[string]string{
+		"Response": "Error", "ActionID": "7",
+		"Message": "a: b", "X": "", "Action": "",
+	} {
 		if got := string(field(packet, name)); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}

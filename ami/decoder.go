@@ -5,41 +5,48 @@ import (
 	"time"
 )
 
-// HoldTime is how long a caller waits for a byte while [Decoder.Held] is true before it calls [Decoder.Release]. Bytes that
-// arrived while the caller was not running are to be read first, however late that is.
+// HoldTime is how long a caller waits for a byte while [Decoder.Held] is true before it calls
+// [Decoder.Release]. Bytes that arrived while the caller was not running are to be read first,
+// however late that is.
 const HoldTime = 20 * time.Millisecond
 
-// Decoder turns the byte stream of one AMI connection into events. It does no I/O and reads no clock: the same bytes
-// give the same events however they are split. It is not safe for concurrent use.
+// Decoder turns the byte stream of one AMI connection into events. It does no I/O and reads no
+// clock: the same bytes give the same events however they are split. It is not safe for concurrent
+// use.
 //
 // # What it trusts
 //
-// Asterisk prints fields unescaped, and an attacker can put line ends into some of them: into the AccountID by
-// percent-encoding the user of a SIP address (36 bytes at most in PJSIP: pjsip_distributor.c 12.8.2 to 22.10.1,
-// AST_UUID_STR_LEN; about 215 bytes in chan_sip: chan_sip.c 16.28.0, register_verify). So a packet is an event only if
-// every header stands in Asterisk's order, once, with a value that Asterisk would print.
+// Asterisk prints fields unescaped, and an attacker can put line ends into some of them: into the
+// AccountID by percent-encoding the user of a SIP address (36 bytes at most in PJSIP:
+// pjsip_distributor.c 12.8.2 to 22.10.1, AST_UUID_STR_LEN; about 215 bytes in chan_sip: chan_sip.c
+// 16.28.0, register_verify). So a packet is an event only if every header stands in Asterisk's
+// order, once, with a value that Asterisk would print.
 //
-// A packet of PJSIP in exact order with the exact tail of its kind is final at once: 36 bytes are too few to forge the
-// shortest tail. Any other packet is held until the next one has begun with a complete head, for chan_sip's 215 bytes
-// are enough for a tail, but not for a tail and a head. What follows without a head is an orphan: the rest of the packet
-// before it, whose end was injected.
+// A packet of PJSIP in exact order with the exact tail of its kind is final at once: 36 bytes are
+// too few to forge the shortest tail. Any other packet is held until the next one has begun with a
+// complete head, for chan_sip's 215 bytes are enough for a tail, but not for a tail and a head.
+// What follows without a head is an orphan: the rest of the packet before it, whose end was
+// injected.
 //
-// One event has text of its sender after RemoteAddress: ChallengeResponseFailed of PJSIP with an old pjproject. The 318
-// bytes are enough for a whole event, though not for one that leaves no orphan. So what ends within reach of that text
-// is held too, and dropped if anything odd comes before or after it. Real events are too long to end there, as a rule.
+// One event has text of its sender after RemoteAddress: ChallengeResponseFailed of PJSIP with an
+// old pjproject. The 318 bytes are enough for a whole event, though not for one that leaves no
+// orphan. So what ends within reach of that text is held too, and dropped if anything odd comes
+// before or after it. Real events are too long to end there, as a rule.
 //
-// A packet with injected text is emitted as a tainted event, evidence against its sender, when the sender is certain:
-// its end is the exact tail that Asterisk prints after all injected text. For PJSIP that is known at once, for the
-// others when the next packet has begun, however late that is. Where it is not certain the packet is counted and
-// dropped.
+// A packet with injected text is emitted as a tainted event, evidence against its sender, when the
+// sender is certain: its end is the exact tail that Asterisk prints after all injected text. For
+// PJSIP that is known at once, for the others when the next packet has begun, however late that is.
+// Where it is not certain the packet is counted and dropped.
 //
 // # Limits
 //
-// With `webenabled = yes` one HTTP request prints events that are perfect to the byte: nothing can tell.
+// With `webenabled = yes` one HTTP request prints events that are perfect to the byte: nothing can
+// tell.
 //
-// When the network stalls for longer than HoldTime exactly between a forged event that is held and its orphan, Release
-// emits the forged event. Asterisk writes both at once, so the attacker would have to lose the right TCP segment. The
-// orphan is counted as late then: Stats.LateOrphans above 0 means that an event was forged, or a fault of ours.
+// When the network stalls for longer than HoldTime exactly between a forged event that is held and
+// its orphan, Release emits the forged event. Asterisk writes both at once, so the attacker would
+// have to lose the right TCP segment. The orphan is counted as late then: Stats.LateOrphans above 0
+// means that an event was forged, or a fault of ours.
 type Decoder struct {
 	frame  frame
 	cur    packet
@@ -49,14 +56,16 @@ type Decoder struct {
 	stats  Stats
 	banner []byte
 
-	offset   int // of the end of the last line in the stream
-	textEnd  int // up to here the sender of a ChallengeResponseFailed may have written, see textReach
+	offset int // of the end of the last line in the stream
+	// up to here the sender of a ChallengeResponseFailed may have written, see textReach
+	textEnd  int
 	spoilEnd int // up to here it has: that event, or what followed, is not what Asterisk prints
 
 	username []byte
 	greeted  bool // the first line was seen
 	ownSeen  bool // our own login's event was seen
-	early    bool // the last event was emitted before the next one had begun, and none has begun since
+	// the last event was emitted before the next one had begun, and none has begun since
+	early bool
 }
 
 // state is what the packet before the current one waits for.
@@ -69,14 +78,14 @@ const (
 	stateAccused              // proof: injected text and its sender, unless another orphan follows
 )
 
-// NewDecoder returns a decoder for one connection. The first SuccessfulAuth of the manager user username is marked Own;
-// the empty name marks none, as for the replay of a capture.
+// NewDecoder returns a decoder for one connection. The first SuccessfulAuth of the manager user
+// username is marked Own; the empty name marks none, as for the replay of a capture.
 func NewDecoder(username string) *Decoder {
 	return &Decoder{username: []byte(username)}
 }
 
-// Buffer returns where to read the next bytes to, at least 2 KiB. It starts at 4 KiB and grows on demand: to 64 KiB when
-// reads fill it, and for long packets to 1 MiB at most.
+// Buffer returns where to read the next bytes to, at least 2 KiB. It starts at 4 KiB and grows on
+// demand: to 64 KiB when reads fill it, and for long packets to 1 MiB at most.
 func (d *Decoder) Buffer() []byte {
 	d.compact()
 	return d.frame.free()
@@ -93,6 +102,7 @@ func (d *Decoder) compact() {
 	if shift == 0 {
 		return
 	}
+
 	f.end = to + copy(f.buf[to:], f.buf[d.cur.start:f.end])
 	d.cur.start = to
 	f.line -= shift
@@ -100,9 +110,10 @@ func (d *Decoder) compact() {
 	f.cr -= shift
 }
 
-// Banner returns the first line of the stream without its line end, at most 128 bytes of it, and whether it is complete.
-// It is empty and complete when the stream began with a packet. An Asterisk says `Asterisk Call Manager/` and the
-// version of AMI; anything else is no Asterisk, but decoded all the same. The bytes are a stranger's: see [Quote].
+// Banner returns the first line of the stream without its line end, at most 128 bytes of it, and
+// whether it is complete. It is empty and complete when the stream began with a packet. An Asterisk
+// says `Asterisk Call Manager/` and the version of AMI; anything else is no Asterisk, but decoded
+// all the same. The bytes are a stranger's: see [Quote].
 func (d *Decoder) Banner() ([]byte, bool) {
 	if d.greeted {
 		return d.banner, true
@@ -112,14 +123,16 @@ func (d *Decoder) Banner() ([]byte, bool) {
 
 const maxBanner = 128
 
-// Advance takes the n bytes that were read into Buffer. It calls emit with every event that is final and respond with
-// every packet that is no security event, whole, with its line ends: responses, and events such as FullyBooted. Both
-// borrow their bytes, and neither may call the decoder. A response may come before an event that waits for its end.
+// Advance takes the n bytes that were read into Buffer. It calls emit with every event that is
+// final and respond with every packet that is no security event, whole, with its line ends:
+// responses, and events such as FullyBooted. Both borrow their bytes, and neither may call the
+// decoder. A response may come before an event that waits for its end.
 func (d *Decoder) Advance(n int, emit func(Event), respond func(packet []byte)) {
 	f := &d.frame
 	f.end += n
 	f.full = f.end == len(f.buf)
 	d.stats.Bytes += uint64(n)
+
 	for {
 		line, ok := f.next()
 		if !ok {
@@ -128,6 +141,7 @@ func (d *Decoder) Advance(n int, emit func(Event), respond func(packet []byte)) 
 		if d.greeted || !d.greet(line) {
 			d.take(line, emit, respond)
 		}
+
 		f.advance()
 		if d.cur.class == classNone || d.cur.tooLong {
 			d.cur.start = f.line
@@ -145,14 +159,15 @@ func (d *Decoder) greet(line []byte) bool {
 	return true
 }
 
-// Held reports whether an event waits for the next packet or for Release. It does not when the next packet has come in
-// part: its rest is on the way.
+// Held reports whether an event waits for the next packet or for Release. It does not when the next
+// packet has come in part: its rest is on the way.
 func (d *Decoder) Held() bool {
 	return d.state == stateHeld && d.cur.class == classNone && d.frame.end == d.cur.start
 }
 
-// Release emits the event that Held told of, since no byte came for HoldTime or the stream ended. It does nothing when
-// Held is false: a stream that ends within a packet takes the held event before it along.
+// Release emits the event that Held told of, since no byte came for HoldTime or the stream ended.
+// It does nothing when Held is false: a stream that ends within a packet takes the held event
+// before it along.
 func (d *Decoder) Release(emit func(Event)) {
 	if !d.Held() {
 		return
@@ -175,15 +190,18 @@ func (d *Decoder) take(line []byte, emit func(Event), respond func([]byte)) {
 		d.cur = packet{start: d.frame.scan, context: d.context()}
 		return
 	}
+
 	begun, sent := p.begun, p.sender.addrPort.IsValid()
 	if p.size += len(line) + 2; p.size > MaxPacket && !p.tooLong {
 		d.tooLong(p)
 	}
 	p.line(line, d.frame.line-p.start)
+
 	if !begun && p.begun {
 		d.begin(emit)
 	}
-	if !sent && p.sender.addrPort.IsValid() && p.service == ServicePJSIP && senderWritesTail(p.service, p.kind) {
+	if !sent && p.sender.addrPort.IsValid() && p.service == ServicePJSIP &&
+		senderWritesTail(p.service, p.kind) {
 		p.textEnd = d.offset + textReach
 	}
 }
@@ -204,7 +222,8 @@ func (d *Decoder) context() Kind {
 func (d *Decoder) begin(emit func(Event)) {
 	d.early = false
 	if d.state == stateTorn && d.proof.event.Service != ServicePJSIP {
-		// The rest of a torn packet must follow, and injected text of chan_sip has room for a head: this is its rest.
+		// The rest of a torn packet must follow, and injected text of chan_sip has room for a head:
+		// this is its rest.
 		d.cur.suspect = true
 		return
 	}
@@ -221,6 +240,7 @@ func (d *Decoder) settle(emit func(Event)) {
 	case stateTorn:
 		d.stats.Dropped[d.proof.event.Taint]++
 		d.state = stateClean
+
 	case stateClean:
 	}
 }

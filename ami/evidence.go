@@ -13,13 +13,17 @@ type evidence struct {
 
 // accuse starts from the packet that the injected text stands in.
 func (e *evidence) accuse(buf []byte, p *packet, cause Taint) {
-	e.event = Event{Time: p.time, Kind: p.kind, Service: p.service, Taint: cause, Oversize: p.oversize}
+	e.event = Event{
+		Time: p.time, Kind: p.kind, Service: p.service, Taint: cause,
+		Oversize: p.oversize,
+	}
 	e.nA = copy(e.account[:], p.value(buf, p.account))
 }
 
 // identify takes the sender from the end of packet p.
 func (e *evidence) identify(buf []byte, p *packet) {
-	e.event.Transport, e.event.Source, e.event.Local = p.source.transport, p.source.addrPort, p.local.addrPort
+	e.event.Transport, e.event.Source, e.event.Local = p.source.transport, p.source.addrPort,
+		p.local.addrPort
 	e.event.Oversize = e.event.Oversize || p.oversize
 	e.nS = copy(e.session[:], p.value(buf, p.session))
 }

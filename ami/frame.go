@@ -3,8 +3,9 @@ package ami
 import "bytes"
 
 const (
-	// MaxPacket is how many bytes of a packet are kept, values cut to MaxValue. The longest event that Asterisk can
-	// raise has one value of about 64 KiB (a Call-ID), so a longer packet is no event; it is read away and counted.
+	// MaxPacket is how many bytes of a packet are kept, values cut to MaxValue. The longest event
+	// that Asterisk can raise has one value of about 64 KiB (a Call-ID), so a longer packet is no
+	// event; it is read away and counted.
 	MaxPacket = 256 << 10
 
 	maxLine   = MaxValue + 64 // a key, its `: ` and a value that is too long by a byte at least
@@ -13,18 +14,20 @@ const (
 	freeSize  = 2 << 10       // that Buffer gives at least
 )
 
-// frame is the read buffer: it cuts the stream into lines that end with CRLF. A lone CR or a lone LF is data.
+// frame is the read buffer: it cuts the stream into lines that end with CRLF. A lone CR or a lone
+// LF is data.
 type frame struct {
 	buf  []byte
-	end  int  // of the bytes in buf
-	line int  // where the current line begins
-	scan int  // where to look for the next LF
-	cr   int  // a line end's CR stands here or later: not in what was left of an unfinished line that was cut
+	end  int // of the bytes in buf
+	line int // where the current line begins
+	scan int // where to look for the next LF
+	// a line end's CR stands here or later: not in what was left of an unfinished line that was cut
+	cr   int
 	full bool // the last read filled the buffer
 }
 
-// next returns the next line without its line end; it begins at f.line until advance is called. It returns false when
-// no line is complete.
+// next returns the next line without its line end; it begins at f.line until advance is called. It
+// returns false when no line is complete.
 func (f *frame) next() ([]byte, bool) {
 	for {
 		i := bytes.IndexByte(f.buf[f.scan:f.end], '\n')
@@ -33,6 +36,7 @@ func (f *frame) next() ([]byte, bool) {
 			f.cutUnfinished()
 			return nil, false
 		}
+
 		lf := f.scan + i
 		f.scan = lf + 1
 		if lf > f.cr && f.buf[lf-1] == '\r' {
@@ -55,7 +59,8 @@ func (f *frame) cutFinished(cr int) []byte {
 	return f.buf[f.line:cr]
 }
 
-// cutUnfinished cuts a line whose end has not come yet to maxLine bytes, and the CR that its end may begin with.
+// cutUnfinished cuts a line whose end has not come yet to maxLine bytes, and the CR that its end
+// may begin with.
 func (f *frame) cutUnfinished() {
 	keep := f.line + maxLine
 	if f.end <= keep {
@@ -63,6 +68,7 @@ func (f *frame) cutUnfinished() {
 	}
 	last := f.buf[f.end-1]
 	f.end, f.cr = keep, keep
+
 	if last == '\r' {
 		f.buf[keep] = '\r'
 		f.end++
@@ -70,7 +76,8 @@ func (f *frame) cutUnfinished() {
 	f.scan = f.end
 }
 
-// free returns the space after the bytes in the buffer, and grows it when there is too little or reads fill it.
+// free returns the space after the bytes in the buffer, and grows it when there is too little or
+// reads fill it.
 func (f *frame) free() []byte {
 	size := max(len(f.buf), firstSize)
 	if f.full && size < usualSize {
@@ -79,10 +86,12 @@ func (f *frame) free() []byte {
 	for size-f.end < freeSize {
 		size *= 2
 	}
+
 	if size > len(f.buf) {
 		bigger := make([]byte, size)
 		copy(bigger, f.buf[:f.end])
 		f.buf = bigger
 	}
+
 	return f.buf[f.end:]
 }

@@ -6,18 +6,22 @@ import (
 	"testing"
 )
 
-// FuzzDecoder feeds any bytes in any pieces, with Release anywhere: nothing panics, memory is bounded, every event has
-// a source, and without Release the pieces do not matter.
+// FuzzDecoder feeds any bytes in any pieces, with Release anywhere: nothing panics, memory is
+// bounded, every event has a source, and without Release the pieces do not matter.
 func FuzzDecoder(f *testing.F) {
 	for _, k := range everyKind() {
 		f.Add([]byte(asterisk{kind: k, account: "1001"}.String()), uint64(k))
-		f.Add([]byte(asterisk{kind: k, service: "SIP", account: "a\r\n\r\nResponse: x"}.String()), uint64(k))
+		f.Add([]byte(asterisk{kind: k, service: "SIP", account: "a\r\n\r\nResponse: x"}.String()),
+			uint64(k))
 	}
-	f.Add([]byte("Asterisk Call Manager/11.0.0\r\nResponse: Success\r\nActionID: 1\r\n\r\n\r\n"), uint64(3))
+	f.Add([]byte("Asterisk Call Manager/11.0.0\r\nResponse: Success\r\nActionID: 1\r\n\r\n\r\n"),
+		uint64(3))
+
 	f.Fuzz(func(t *testing.T, stream []byte, seed uint64) {
 		whole := newPlayer("1001")
 		whole.feed(string(stream), max(1, len(stream)))
 		r := newRand(seed)
+
 		split, torn := newPlayer("1001"), newPlayer("1001")
 		for rest := string(stream); len(rest) > 0; {
 			n := min(1+r.IntN(64), len(rest))
@@ -28,9 +32,13 @@ func FuzzDecoder(f *testing.F) {
 			}
 			rest = rest[n:]
 		}
-		if whole.out.String() != split.out.String() || whole.Stats() != split.Stats() || whole.Held() != split.Held() {
-			t.Errorf("split, something else comes out:\n%s\nwhole:\n%s", split.out.String(), whole.out.String())
+
+		if whole.out.String() != split.out.String() || whole.Stats() != split.Stats() ||
+			whole.Held() != split.Held() {
+			t.Errorf("split, something else comes out:\n%s\nwhole:\n%s", split.out.String(),
+				whole.out.String())
 		}
+
 		for _, p := range []*player{whole, split, torn} {
 			p.release()
 			if len(p.Buffer()) < freeSize || len(p.frame.buf) > 1<<20 {
@@ -39,6 +47,7 @@ func FuzzDecoder(f *testing.F) {
 			if n := p.Stats(); n.Bytes != uint64(len(stream)) {
 				t.Errorf("counted %d bytes of %d", n.Bytes, len(stream))
 			}
+
 			for _, e := range p.events {
 				if !e.Source.IsValid() || e.Kind == KindUnknown || e.Time.IsZero() {
 					t.Errorf("incomplete event: %s", render(e))
@@ -64,7 +73,10 @@ var templates = []struct {
 		}.String()
 	}},
 	{"SIP ChallengeSent", [2]int{215, 0}, func(a, _ string) string {
-		return asterisk{kind: KindChallengeSent, service: "SIP", account: a, tail: "Challenge: 67a746aa\r\n"}.String()
+		return asterisk{
+			kind: KindChallengeSent, service: "SIP", account: a,
+			tail: "Challenge: 67a746aa\r\n",
+		}.String()
 	}},
 	{"SIP InvalidPassword", [2]int{215, 0}, func(a, _ string) string {
 		return asterisk{
@@ -76,7 +88,10 @@ var templates = []struct {
 		return asterisk{kind: KindInvalidAccountID, service: "SIP", account: a}.String()
 	}},
 	{"SIP FailedACL", [2]int{215, 0}, func(a, _ string) string {
-		return asterisk{kind: KindFailedACL, service: "SIP", account: a, tail: "ACLName: device_must_match_acl\r\n"}.String()
+		return asterisk{
+			kind: KindFailedACL, service: "SIP", account: a,
+			tail: "ACLName: device_must_match_acl\r\n",
+		}.String()
 	}},
 	{"SIP ChallengeResponseFailed", [2]int{215, 0}, func(a, _ string) string {
 		return asterisk{
@@ -92,20 +107,23 @@ var templates = []struct {
 	}},
 }
 
-// checkInjection plays an event with text of an attacker between events of others: whatever the text, the event's source
-// is the true sender or there is none, it gives one untainted event at most, and the events of others all come.
+// checkInjection plays an event with text of an attacker between events of others: whatever the
+// text, the event's source is the true sender or there is none, it gives one untainted event at
+// most, and the events of others all come.
 func checkInjection(t *testing.T, template int, a, b string, seed uint64) {
 	t.Helper()
 	x := templates[template]
 	a, b = a[:min(len(a), x.limit[0])], b[:min(len(b), x.limit[1])]
 	before := asterisk{kind: KindChallengeSent, account: "before", remote: "IPV4/UDP/192.0.2.1/1"}
 	after := asterisk{kind: KindInvalidAccountID, account: "after", remote: "IPV4/UDP/192.0.2.2/2"}
+
 	if seed%3 == 1 {
 		before.service, after.service = "SIP", "SIP"
 	}
 	if seed%3 == 2 {
 		before.service, after.service = "AMI", "AMI"
 	}
+
 	r, p := newRand(seed), newPlayer("")
 	write := func(packet string) { // one write of Asterisk, which is never stalled in its middle
 		for len(packet) > 0 {
@@ -113,13 +131,18 @@ func checkInjection(t *testing.T, template int, a, b string, seed uint64) {
 			p.feed(packet[:n], n)
 			packet = packet[n:]
 		}
+
 		if seed&8 != 0 && r.IntN(2) == 0 {
 			p.release()
 		}
 	}
-	for _, packet := range []string{before.String(), x.print(a, b), after.String(), after.String()} {
+	for _, packet := range []string{
+		before.String(), x.print(a, b), after.String(),
+		after.String(),
+	} {
 		write(packet)
 	}
+
 	p.release()
 
 	sender := netip.MustParseAddr("198.51.100.11")
@@ -130,58 +153,81 @@ func checkInjection(t *testing.T, template int, a, b string, seed uint64) {
 			untainted++
 		case e.Source.Addr() == sender:
 			tainted++
-		case e.Taint == Untainted && string(e.Account) == "before" && e.Source.Addr() == netip.MustParseAddr("192.0.2.1"):
+		case e.Taint == Untainted && string(e.Account) == "before" &&
+			e.Source.Addr() == netip.MustParseAddr("192.0.2.1"):
 			first++
-		case e.Taint == Untainted && string(e.Account) == "after" && e.Source.Addr() == netip.MustParseAddr("192.0.2.2"):
+
+		case e.Taint == Untainted && string(e.Account) == "after" &&
+			e.Source.Addr() == netip.MustParseAddr("192.0.2.2"):
 			others++
 		default:
 			t.Errorf("an event out of nothing: %s", render(e))
 		}
 	}
+
 	if untainted+tainted > 1 || first != 1 {
-		t.Errorf("%d untainted and %d tainted events of the sender, %d before it", untainted, tainted, first)
+		t.Errorf("%d untainted and %d tainted events of the sender, %d before it", untainted,
+			tainted, first)
 	}
-	// The text of a digest may swallow the event after it, at the price of evidence; nothing else may.
+
+	// The text of a digest may swallow the event after it, at the price of evidence; nothing else
+	// may.
 	if others != 2 && (template != 1 || others != 1) {
 		t.Errorf("%d of the 2 events after it came", others)
 	}
 	if t.Failed() {
-		t.Logf("%s, seed %d, with %q and %q:\n%s%s", x.name, seed, a, b, p.out.String(), renderStats(p.Stats()))
+		t.Logf("%s, seed %d, with %q and %q:\n%s%s", x.name, seed, a, b, p.out.String(),
+			renderStats(p.Stats()))
 	}
 }
 
 func FuzzInjection(f *testing.F) {
 	for i := range templates {
 		f.Add(byte(i), "1001", "1001", uint64(0))
-		f.Add(byte(i), "a\r\nRemoteAddress: IPV4/UDP/9.9.9.9/1", "y\r\nExpectedResponse: \r\n\r\n"+asterisk{kind: KindFailedACL, remote: victimAddress}.String(), uint64(8))
+		f.Add(byte(i), "a\r\nRemoteAddress: IPV4/UDP/9.9.9.9/1",
+			"y\r\nExpectedResponse: \r\n\r\n"+asterisk{
+				kind:   KindFailedACL,
+				remote: victimAddress,
+			}.String(), uint64(8))
+
 		f.Add(byte(i), "a\r\n\r\nEvent: FailedACL", "\r\n\r\nResponse: ", uint64(1))
-		f.Add(byte(i), shortestTail(KindInvalidPassword, "0x1234")+shortestTail(KindInvalidPassword, "0x1234"), "", uint64(2))
+		f.Add(byte(i), shortestTail(KindInvalidPassword, "0x1234")+shortestTail(KindInvalidPassword,
+			"0x1234"), "", uint64(2))
 	}
+
 	f.Fuzz(func(t *testing.T, template byte, a, b string, seed uint64) {
 		checkInjection(t, int(template)%len(templates), a, b, seed)
 	})
 }
 
-// TestGeneratedInjections composes texts of what an attacker would try, which a fuzzer finds only by luck.
+// TestGeneratedInjections composes texts of what an attacker would try, which a fuzzer finds only
+// by luck.
 func TestGeneratedInjections(t *testing.T) {
 	pieces := []string{
-		"\r\n", "\r\n", "\r\n\r\n", "\r\n\r\n", "x", "", "\r", "\n", "Foo: bar", "Event: A", "Event: FailedACL", "Event: FullyBooted",
-		"Response: ", "Response: Success", "\r\nActionID: 1", "\r\nPrivilege: security,all", "\r\nPrivilege: system,all",
-		"\r\nSessionID: 0x1234", "\r\nLocalAddress: IPV6/WS/::/0", "\r\nRemoteAddress: " + victimAddress, "\r\nAccountID: ",
-		"\r\nResponse: ", "\r\nExpectedResponse: ", "\r\nChallenge: ", "\r\nUsingPassword: 1", "\r\nSessionTV: 1970-01-01T00:00:00.000+0000",
+		"\r\n", "\r\n", "\r\n\r\n", "\r\n\r\n", "x", "", "\r", "\n", "Foo: bar", "Event: A",
+		"Event: FailedACL", "Event: FullyBooted",
+		"Response: ", "Response: Success", "\r\nActionID: 1", "\r\nPrivilege: security,all",
+		"\r\nPrivilege: system,all",
+		"\r\nSessionID: 0x1234", "\r\nLocalAddress: IPV6/WS/::/0", "\r\nRemoteAddress: " +
+			victimAddress, "\r\nAccountID: ",
+		"\r\nResponse: ", "\r\nExpectedResponse: ", "\r\nChallenge: ", "\r\nUsingPassword: 1",
+		"\r\nSessionTV: 1970-01-01T00:00:00.000+0000",
 		"\r\nSessionID: 0x1234\r\nLocalAddress: IPV6/WS/::/0\r\nRemoteAddress: IPV4/WS/9.9.9.9/1",
 		"\r\nResponse: \r\nExpectedResponse: \r\n", "\r\nExpectedResponse: \r\n\r\n",
 	}
 	for _, k := range everyKind() {
 		pieces = append(pieces, shortestTail(k, "0x1234"))
 		head := shortestHead(k, "PJSIP")
-		pieces = append(pieces, head, head+strings.ReplaceAll(shortestTail(k, "0x1234"), "IPV6/WS/::/0\r\nR", "IPV6/WS/::/0\r\nR"))
+		pieces = append(pieces, head, head+strings.ReplaceAll(shortestTail(k, "0x1234"),
+			"IPV6/WS/::/0\r\nR", "IPV6/WS/::/0\r\nR"))
 	}
+
 	r := newRand(20)
 	count := 40_000
 	if testing.Short() {
 		count = 10_000
 	}
+
 	for range count {
 		compose := func() string {
 			var b strings.Builder
@@ -190,6 +236,7 @@ func TestGeneratedInjections(t *testing.T) {
 			}
 			return b.String()
 		}
+
 		checkInjection(t, r.IntN(len(templates)), compose(), compose(), r.Uint64())
 		if t.Failed() {
 			return
@@ -200,12 +247,15 @@ func TestGeneratedInjections(t *testing.T) {
 // FuzzAddress compares our parser with netip's.
 func FuzzAddress(f *testing.F) {
 	for _, s := range []string{
-		"1.2.3.4", "255.255.255.255", "01.2.3.4", "256.1.1.1", "1.2.3", "1.2.3.4.5", "::", "::1", "1::", "2001:db8::1", "fe80::1%eth0",
-		"::ffff:1.2.3.4", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7::", "::2:3:4:5:6:7:8", "1:2:3:4:5:6:1.2.3.4", "1::2::3", ":1", "1:", "12345::", "[::1]",
+		"1.2.3.4", "255.255.255.255", "01.2.3.4", "256.1.1.1", "1.2.3", "1.2.3.4.5", "::", "::1",
+		"1::", "2001:db8::1", "fe80::1%eth0",
+		"::ffff:1.2.3.4", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7::", "::2:3:4:5:6:7:8",
+		"1:2:3:4:5:6:1.2.3.4", "1::2::3", ":1", "1:", "12345::", "[::1]",
 		"1:2:3:4:5:6:7:8:9", "::1.2.3", "1.2.3.4::", "64:ff9b::192.0.2.33", "::G",
 	} {
 		f.Add(s, uint16(5060))
 	}
+
 	f.Fuzz(func(t *testing.T, host string, port uint16) {
 		checkAddress(t, host, port)
 	})

@@ -13,7 +13,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew; read them afterwards")
 
-// TestGolden compares what each capture gives with a transcript that was read by eye against captures/INDEX.md.
+// TestGolden compares what each capture gives with a transcript that was read by eye against
+// captures/INDEX.md.
 func TestGolden(t *testing.T) {
 	for name, capture := range captures(t) {
 		t.Run(name, func(t *testing.T) {
@@ -23,9 +24,11 @@ func TestGolden(t *testing.T) {
 				p.out.WriteString("release\n")
 				p.release()
 			}
+
 			banner, _ := p.Banner()
 			got := "banner " + Quote(banner) + "\n" + p.out.String() + renderStats(p.Stats())
 			golden := filepath.Join("testdata", "golden", name+".txt")
+
 			if *update {
 				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
@@ -35,7 +38,9 @@ func TestGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
+
+			if diff := cmp.Diff(strings.Split(string(want), "\n"),
+				strings.Split(got, "\n")); diff != "" {
 				t.Errorf("transcript differs (-want +got):\n%s", diff)
 			}
 		})
@@ -49,14 +54,16 @@ func ownName(capture string) string {
 	return name
 }
 
-// TestCapturesAgainstPlainParser compares captures without an injection with what a parser by the book makes of them:
-// packets split at empty lines, headers in a map.
+// TestCapturesAgainstPlainParser compares captures without an injection with what a parser by the
+// book makes of them: packets split at empty lines, headers in a map.
 func TestCapturesAgainstPlainParser(t *testing.T) {
 	for name, capture := range captures(t) {
-		if name == "03_crlf_injection_real" || name == "05_ami_service_events" || name == "20_asterisk16_chan_sip" {
+		if name == "03_crlf_injection_real" || name == "05_ami_service_events" ||
+			name == "20_asterisk16_chan_sip" {
 			continue
 		}
 		var want, got []string
+
 		packets := strings.Split(capture, "\r\n\r\n")
 		for _, packet := range packets[:len(packets)-1] {
 			fields := make(map[string]string)
@@ -64,18 +71,29 @@ func TestCapturesAgainstPlainParser(t *testing.T) {
 				key, value, _ := strings.Cut(line, ": ")
 				fields[key] = value
 			}
+
 			if fields["Privilege"] == privilege {
-				want = append(want, strings.Join([]string{fields["Event"], fields["Service"], fields["AccountID"], fields["SessionID"], fields["RemoteAddress"]}, " "))
+				want = append(want, strings.Join([]string{
+					fields["Event"], fields["Service"],
+					fields["AccountID"], fields["SessionID"], fields["RemoteAddress"],
+				}, " "))
 			}
 		}
+
 		for _, e := range replay(capture).events {
 			family := "IPV4"
 			if e.Source.Addr().Is6() {
 				family = "IPV6"
 			}
-			address := fmt.Sprintf("%s/%s/%s/%d", family, e.Transport, e.Source.Addr(), e.Source.Port())
-			got = append(got, strings.Join([]string{e.Kind.String(), e.Service.String(), string(e.Account), string(e.Session), address}, " "))
+			address := fmt.Sprintf("%s/%s/%s/%d", family, e.Transport, e.Source.Addr(),
+				e.Source.Port())
+
+			got = append(got, strings.Join([]string{
+				e.Kind.String(), e.Service.String(),
+				string(e.Account), string(e.Session), address,
+			}, " "))
 		}
+
 		if diff := cmp.Diff(want, got); diff != "" || len(got) == 0 {
 			t.Errorf("%s: events differ (-plain +decoder):\n%s", name, diff)
 		}

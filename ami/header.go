@@ -40,18 +40,21 @@ func parseHeader(key []byte) header {
 		return headerPrivilege
 	case "EventTV":
 		return headerEventTV
+
 	case "Severity":
 		return headerSeverity
 	case "Service":
 		return headerService
 	case "EventVersion":
 		return headerEventVersion
+
 	case "AccountID":
 		return headerAccountID
 	case "SessionID":
 		return headerSessionID
 	case "LocalAddress":
 		return headerLocalAddress
+
 	case "RemoteAddress":
 		return headerRemoteAddress
 	default:
@@ -68,24 +71,28 @@ func parseTailHeader(key []byte) header {
 		return headerACLName
 	case "SessionTV":
 		return headerSessionTV
+
 	case "RequestType":
 		return headerRequestType
 	case "RequestParams":
 		return headerRequestParams
 	case "AuthMethod":
 		return headerAuthMethod
+
 	case "UsingPassword":
 		return headerUsingPassword
 	case "ExpectedAddress":
 		return headerExpectedAddress
 	case "Challenge":
 		return headerChallenge
+
 	case "Response":
 		return headerResponse
 	case "ExpectedResponse":
 		return headerExpectedResponse
 	case "ReceivedChallenge":
 		return headerReceivedChallenge
+
 	case "ReceivedHash":
 		return headerReceivedHash
 	case "AttemptedTransport":
@@ -95,43 +102,74 @@ func parseTailHeader(key []byte) header {
 	}
 }
 
-// tail is what follows RemoteAddress: the headers in order, of which the first `required` always stand there.
+// tail is what follows RemoteAddress: the headers in order, of which the first `required` always
+// stand there.
 type tail struct {
 	headers  []header
 	required int
 }
 
-// tails holds the tail of every kind: the information elements after AST_EVENT_IE_REMOTE_ADDR of sec_events[] in
-// main/security_events.c, required_ies first, then optional_ies. The table has the same contents in Asterisk 12.8.2,
-// 13.38.3, 16.28.0, 18.26.4, 20.20.1 and 22.10.1.
+// tails holds the tail of every kind: the information elements after AST_EVENT_IE_REMOTE_ADDR of
+// sec_events[] in main/security_events.c, required_ies first, then optional_ies. The table has the
+// same contents in Asterisk 12.8.2, 13.38.3, 16.28.0, 18.26.4, 20.20.1 and 22.10.1.
 var tails = [NumKinds]tail{
-	KindFailedACL:            {headers: []header{headerModule, headerACLName, headerSessionTV}},
-	KindInvalidAccountID:     {headers: []header{headerModule, headerSessionTV}},
-	KindSessionLimit:         {headers: []header{headerModule, headerSessionTV}},
-	KindMemoryLimit:          {headers: []header{headerModule, headerSessionTV}},
-	KindLoadAverageLimit:     {headers: []header{headerModule, headerSessionTV}},
-	KindRequestNotSupported:  {headers: []header{headerRequestType, headerModule, headerSessionTV}, required: 1},
-	KindRequestNotAllowed:    {headers: []header{headerRequestType, headerModule, headerSessionTV, headerRequestParams}, required: 1},
-	KindAuthMethodNotAllowed: {headers: []header{headerAuthMethod, headerModule, headerSessionTV}, required: 1},
-	KindRequestBadFormat: {
-		headers:  []header{headerRequestType, headerModule, headerSessionTV, headerAccountID, headerRequestParams},
+	KindFailedACL:        {headers: []header{headerModule, headerACLName, headerSessionTV}},
+	KindInvalidAccountID: {headers: []header{headerModule, headerSessionTV}},
+	KindSessionLimit:     {headers: []header{headerModule, headerSessionTV}},
+	KindMemoryLimit:      {headers: []header{headerModule, headerSessionTV}},
+	KindLoadAverageLimit: {headers: []header{headerModule, headerSessionTV}},
+	KindRequestNotSupported: {
+		headers:  []header{headerRequestType, headerModule, headerSessionTV},
 		required: 1,
 	},
-	KindSuccessfulAuth:    {headers: []header{headerUsingPassword, headerModule, headerSessionTV}, required: 1},
-	KindUnexpectedAddress: {headers: []header{headerExpectedAddress, headerModule, headerSessionTV}, required: 1},
+	KindRequestNotAllowed: {headers: []header{
+		headerRequestType, headerModule, headerSessionTV,
+		headerRequestParams,
+	}, required: 1},
+	KindAuthMethodNotAllowed: {
+		headers:  []header{headerAuthMethod, headerModule, headerSessionTV},
+		required: 1,
+	},
+	KindRequestBadFormat: {
+		headers: []header{
+			headerRequestType, headerModule, headerSessionTV, headerAccountID,
+			headerRequestParams,
+		},
+		required: 1,
+	},
+	KindSuccessfulAuth: {
+		headers:  []header{headerUsingPassword, headerModule, headerSessionTV},
+		required: 1,
+	},
+	KindUnexpectedAddress: {
+		headers:  []header{headerExpectedAddress, headerModule, headerSessionTV},
+		required: 1,
+	},
 	KindChallengeResponseFailed: {
-		headers:  []header{headerChallenge, headerResponse, headerExpectedResponse, headerModule, headerSessionTV},
+		headers: []header{
+			headerChallenge, headerResponse, headerExpectedResponse, headerModule,
+			headerSessionTV,
+		},
 		required: 3,
 	},
 	KindInvalidPassword: {
-		headers: []header{headerModule, headerSessionTV, headerChallenge, headerReceivedChallenge, headerReceivedHash},
+		headers: []header{
+			headerModule, headerSessionTV, headerChallenge, headerReceivedChallenge,
+			headerReceivedHash,
+		},
 	},
-	KindChallengeSent:    {headers: []header{headerChallenge, headerModule, headerSessionTV}, required: 1},
-	KindInvalidTransport: {headers: []header{headerAttemptedTransport, headerModule, headerSessionTV}, required: 1},
+	KindChallengeSent: {
+		headers:  []header{headerChallenge, headerModule, headerSessionTV},
+		required: 1,
+	},
+	KindInvalidTransport: {headers: []header{
+		headerAttemptedTransport, headerModule,
+		headerSessionTV,
+	}, required: 1},
 }
 
-// find returns the place of h in the tail when it may stand there after the first `done` headers: no required one may
-// be left out, and none comes twice.
+// find returns the place of h in the tail when it may stand there after the first `done` headers:
+// no required one may be left out, and none comes twice.
 func (t tail) find(h header, done int) (int, bool) {
 	for i := done; i < len(t.headers); i++ {
 		if t.headers[i] == h {
@@ -141,20 +179,23 @@ func (t tail) find(h header, done int) (int, bool) {
 			return 0, false
 		}
 	}
+
 	return 0, false
 }
 
-// senderWritesTail reports whether the tail of an event may hold text of the sender with line ends in it, so that not
-// even the last RemoteAddress of a packet with two of them is certain.
+// senderWritesTail reports whether the tail of an event may hold text of the sender with line ends
+// in it, so that not even the last RemoteAddress of a packet with two of them is certain.
 //
-// With AMI over HTTP these are Response and RequestType (main/manager.c 22.10.1, authenticate and report_req_bad_format,
-// which print a percent-decoded variable). With PJSIP they are the nonce and the response of ChallengeResponseFailed:
-// before pjproject 2.12 (its PR 2933) a digest parameter without quotes was percent-decoded. Asterisk's bundled one is
-// so until 16.23.0 and 18.9.0 (16.24.0 and 18.10.0 add third-party/pjproject/patches/0140-Fix-incorrect-unescaping-of-
-// tokens-during-parsing-29.patch); a system's own may be older than its Asterisk. Read in the source, not seen. Nowhere
-// else: pjlib's scanner ends a quoted string at a line feed (pjlib-util/scanner.c,
-// pj_scan_get_quotes), and chan_sip splits its headers at every line end first (channels/chan_sip.c 16.28.0,
-// parse_request). The other values are constants or configuration.
+// With AMI over HTTP these are Response and RequestType (main/manager.c 22.10.1, authenticate and
+// report_req_bad_format, which print a percent-decoded variable). With PJSIP they are the nonce and
+// the response of ChallengeResponseFailed: before pjproject 2.12 (its PR 2933) a digest parameter
+// without quotes was percent-decoded. Asterisk's bundled one is so until 16.23.0 and 18.9.0
+// (16.24.0 and 18.10.0 add third-party/pjproject/patches/0140-Fix-incorrect-unescaping-of-
+// tokens-during-parsing-29.patch); a system's own may be older than its Asterisk. Read in the
+// source, not seen. Nowhere else: pjlib's scanner ends a quoted string at a line feed
+// (pjlib-util/scanner.c, pj_scan_get_quotes), and chan_sip splits its headers at every line end
+// first (channels/chan_sip.c 16.28.0, parse_request). The other values are constants or
+// configuration.
 func senderWritesTail(s Service, k Kind) bool {
 	switch s {
 	case ServicePJSIP:
@@ -166,6 +207,8 @@ func senderWritesTail(s Service, k Kind) bool {
 	}
 }
 
-// textReach is how many bytes after the line of RemoteAddress a ChallengeResponseFailed of PJSIP ends at the latest, with
-// all text of its sender: nonce[64] and response[256] of res_pjsip/security_events.c, 12.8.2 to 22.10.1.
-const textReach = len("Challenge: \r\n") + 63 + len("Response: \r\n") + 255 + len("ExpectedResponse: \r\n\r\n")
+// textReach is how many bytes after the line of RemoteAddress a ChallengeResponseFailed of PJSIP
+// ends at the latest, with all text of its sender: nonce[64] and response[256] of
+// res_pjsip/security_events.c, 12.8.2 to 22.10.1.
+const textReach = len("Challenge: \r\n") + 63 + len("Response: \r\n") + 255 +
+	len("ExpectedResponse: \r\n\r\n")

@@ -1,7 +1,7 @@
 package ami
 
-// Kind is one of the fifteen security events that Asterisk can raise. The names and their order are those of
-// include/asterisk/security_events_defs.h, the same from Asterisk 12.8.2 to 22.10.1.
+// Kind is one of the fifteen security events that Asterisk can raise. The names and their order are
+// those of include/asterisk/security_events_defs.h, the same from Asterisk 12.8.2 to 22.10.1.
 type Kind uint8
 
 // The security events. KindUnknown stands for any other event.
@@ -36,30 +36,35 @@ func (k Kind) String() string {
 		return "InvalidAccountID"
 	case KindSessionLimit:
 		return "SessionLimit"
+
 	case KindMemoryLimit:
 		return "MemoryLimit"
 	case KindLoadAverageLimit:
 		return "LoadAverageLimit"
 	case KindRequestNotSupported:
 		return "RequestNotSupported"
+
 	case KindRequestNotAllowed:
 		return "RequestNotAllowed"
 	case KindAuthMethodNotAllowed:
 		return "AuthMethodNotAllowed"
 	case KindRequestBadFormat:
 		return "RequestBadFormat"
+
 	case KindSuccessfulAuth:
 		return "SuccessfulAuth"
 	case KindUnexpectedAddress:
 		return "UnexpectedAddress"
 	case KindChallengeResponseFailed:
 		return "ChallengeResponseFailed"
+
 	case KindInvalidPassword:
 		return "InvalidPassword"
 	case KindChallengeSent:
 		return "ChallengeSent"
 	case KindInvalidTransport:
 		return "InvalidTransport"
+
 	default:
 		return "unknown"
 	}
@@ -79,36 +84,42 @@ func parseKind(name []byte) Kind {
 		return KindInvalidAccountID
 	case "SessionLimit":
 		return KindSessionLimit
+
 	case "MemoryLimit":
 		return KindMemoryLimit
 	case "LoadAverageLimit":
 		return KindLoadAverageLimit
 	case "RequestNotSupported":
 		return KindRequestNotSupported
+
 	case "RequestNotAllowed":
 		return KindRequestNotAllowed
 	case "AuthMethodNotAllowed":
 		return KindAuthMethodNotAllowed
 	case "RequestBadFormat":
 		return KindRequestBadFormat
+
 	case "SuccessfulAuth":
 		return KindSuccessfulAuth
 	case "UnexpectedAddress":
 		return KindUnexpectedAddress
 	case "ChallengeResponseFailed":
 		return KindChallengeResponseFailed
+
 	case "InvalidPassword":
 		return KindInvalidPassword
 	case "ChallengeSent":
 		return KindChallengeSent
 	case "InvalidTransport":
 		return KindInvalidTransport
+
 	default:
 		return KindUnknown
 	}
 }
 
-// severity is the only Severity that Asterisk prints with the kind (main/security_events.c, sec_events[]).
+// severity is the only Severity that Asterisk prints with the kind (main/security_events.c,
+// sec_events[]).
 func (k Kind) severity() string {
 	if k == KindSuccessfulAuth || k == KindChallengeSent {
 		return "Informational"

@@ -2,7 +2,8 @@ package ami
 
 import (
 	"context"
-	"crypto/md5" // AMI's challenge is MD5 (main/manager.c, authenticate); it beats the secret in clear
+	// AMI's challenge is MD5 (main/manager.c, authenticate); it beats the secret in clear
+	"crypto/md5"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -12,7 +13,8 @@ import (
 	goami "github.com/heltonmarx/goami/ami"
 )
 
-// eventMask asks for security events alone. An unknown mask silently means off, and the user's read classes limit it.
+// eventMask asks for security events alone. An unknown mask silently means off, and the user's read
+// classes limit it.
 const eventMask = "security"
 
 // AuthMethod is how a session logged in.
@@ -24,13 +26,15 @@ const (
 	AuthPlain AuthMethod = "plain" // the secret is on the wire: verified TLS or loopback only
 )
 
-// login logs in over c and returns the method. private tells that nobody on the way can read the connection, so that
-// plain Login may be used with a PBX that does not do the MD5 challenge. begin is told the ActionID of the Login
-// action before it is sent. Errors are *Error.
+// login logs in over c and returns the method. private tells that nobody on the way can read the
+// connection, so that plain Login may be used with a PBX that does not do the MD5 challenge. begin
+// is told the ActionID of the Login action before it is sent. Errors are *Error.
 //
-// Asterisk answers a wrong secret, an unknown user and a user's ACL alike (main/manager.c, action_login), after a
-// second.
-func login(ctx context.Context, c *client, config *Config, private bool, begin func(id string)) (AuthMethod, error) {
+// Asterisk answers a wrong secret, an unknown user and a user's ACL alike (main/manager.c,
+// action_login), after a second.
+func login(ctx context.Context, c *client, config *Config, private bool,
+	begin func(id string),
+) (AuthMethod, error) {
 	challenge, err := askChallenge(ctx, c, config)
 	if err != nil {
 		return "", err
@@ -38,9 +42,14 @@ func login(ctx context.Context, c *client, config *Config, private bool, begin f
 	if challenge != "" {
 		return AuthMD5, loginMD5(ctx, c, config, challenge, begin)
 	}
+
 	if !private {
-		return "", &Error{ProblemPlainForbidden, "log in", errors.New("the PBX refused the MD5 challenge")}
+		return "", &Error{
+			ProblemPlainForbidden, "log in",
+			errors.New("the PBX refused the MD5 challenge"),
+		}
 	}
+
 	return AuthPlain, loginPlain(ctx, c, config, begin)
 }
 
@@ -52,6 +61,7 @@ func askChallenge(ctx context.Context, c *client, config *Config) (string, error
 	if err != nil {
 		return "", loginError("ask for a challenge", err)
 	}
+
 	message := response.Get("Message")
 	if response.Get("Response") == "Success" && response.Get("Challenge") != "" {
 		return response.Get("Challenge"), nil
@@ -59,23 +69,30 @@ func askChallenge(ctx context.Context, c *client, config *Config) (string, error
 	if p := refusal(message); p != ProblemAuthFailed {
 		return "", refused(p, config.Secret.scrub(message))
 	}
+
 	return "", nil
 }
 
 // loginMD5 answers the challenge: Key is the MD5 of challenge and secret, in lower-case hex.
-func loginMD5(ctx context.Context, c *client, config *Config, challenge string, begin func(id string)) error {
+func loginMD5(ctx context.Context, c *client, config *Config, challenge string,
+	begin func(id string),
+) error {
 	sum := md5.Sum([]byte(challenge + config.Secret.reveal())) // as above
 	key := hex.EncodeToString(sum[:])
 	c.key = key
 	r := c.request()
 	defer r.forget()
 	begin(r.id)
-	// goami's Login can only send the secret in clear, so the action is written here, over the same client.
-	action := "Action: Login\r\nActionID: " + r.id + "\r\nAuthType: MD5\r\nUsername: " + config.Username +
+
+	// goami's Login can only send the secret in clear, so the action is written here, over the same
+	// client.
+	action := "Action: Login\r\nActionID: " + r.id + "\r\nAuthType: MD5\r\nUsername: " +
+		config.Username +
 		"\r\nKey: " + key + "\r\nEvents: " + eventMask + "\r\n\r\n"
 	if err := r.Send(action); err != nil {
 		return loginError("log in", err)
 	}
+
 	answer, err := r.Recv(ctx)
 	if err != nil {
 		return loginError("log in", err)
@@ -83,6 +100,7 @@ func loginMD5(ctx context.Context, c *client, config *Config, challenge string, 
 	if string(field([]byte(answer), "Response")) == "Success" {
 		return nil
 	}
+
 	message := string(field([]byte(answer), "Message"))
 	return refused(refusal(message), config.Secret.scrub(message, key))
 }
@@ -92,18 +110,23 @@ func loginPlain(ctx context.Context, c *client, config *Config, begin func(id st
 	r := c.request()
 	defer r.forget()
 	begin(r.id)
+
 	err := goami.Login(ctx, r, config.Username, config.Secret.reveal(), eventMask, r.id)
 	if err == nil {
 		return nil
 	}
-	message, isRefusal := strings.CutPrefix(err.Error(), "login failed: ") // goami's words for an answer that is no Success
+
+	// goami's words for an answer that is no Success
+	message, isRefusal := strings.CutPrefix(err.Error(), "login failed: ")
 	if !isRefusal {
 		return loginError("log in", err)
 	}
+
 	return refused(refusal(message), config.Secret.scrub(message))
 }
 
-// refusal names the problem behind the Message of an Error response (main/manager.c, process_message).
+// refusal names the problem behind the Message of an Error response (main/manager.c,
+// process_message).
 func refusal(message string) Problem {
 	switch {
 	case strings.HasPrefix(message, "Login Already In Use"):
@@ -118,19 +141,24 @@ func refused(p Problem, message string) error {
 	return &Error{p, "log in", answered(message)}
 }
 
-func answered(message string) error { return fmt.Errorf("the PBX answered %s", Quote([]byte(message))) }
+func answered(message string) error {
+	return fmt.Errorf("the PBX answered %s",
+		Quote([]byte(message)))
+}
 
 // loginError names the problem of a login that got no answer.
 func loginError(op string, err error) error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
+
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
 		return &Error{ProblemLoginTimeout, op, err}
 	case isClosed(err):
 		return &Error{ProblemLost, op, err}
 	}
+
 	return &Error{ProblemUnknown, op, err}
 }
 

@@ -39,7 +39,8 @@ const privilege = "security,all"
 // span is a value's place in its packet.
 type span struct{ from, to int }
 
-// packet is the packet that is being read, line by line. Values are spans: the buffer moves while the packet grows.
+// packet is the packet that is being read, line by line. Values are spans: the buffer moves while
+// the packet grows.
 type packet struct {
 	start   int // where it begins in the buffer
 	end     int // where it ends, once it is whole
@@ -49,7 +50,8 @@ type packet struct {
 	context Kind // the kind of the packet before it, whose rest this one may be
 	taint   Taint
 
-	begun     bool // a head is complete: Event to AccountID (SessionID for RequestBadFormat) in order and valid
+	// a head is complete: Event to AccountID (SessionID for RequestBadFormat) in order and valid
+	begun     bool
 	suspect   bool // begun, but after a torn packet whose rest it may be
 	reach     bool // it ends within reach of the sender of an event before it, see textReach
 	textEnd   int  // where the reach of its own sender ends in the stream, 0 if that writes no tail
@@ -75,20 +77,22 @@ type packet struct {
 	received span // ReceivedChallenge
 }
 
-// line takes the next line, without its line end, that stands at offset at of the packet. Whether the line was cut is
-// known from its length.
+// line takes the next line, without its line end, that stands at offset at of the packet. Whether
+// the line was cut is known from its length.
 func (p *packet) line(b []byte, at int) {
 	key, value, ok := cutLine(b)
 	h := headerOther
 	if ok {
 		h = parseHeader(key)
 	}
+
 	v := span{at + len(b) - len(value), at + len(b)}
 	if len(value) > MaxValue {
 		p.oversize = true
 		v.to -= len(value) - MaxValue
 		value = value[:MaxValue]
 	}
+
 	p.remote = p.remote || h == headerRemoteAddress
 	if p.class == classNone {
 		p.first(h, value, ok, v)
@@ -97,6 +101,7 @@ func (p *packet) line(b []byte, at int) {
 	if p.class == classEvent && h == headerPrivilege && string(value) == privilege {
 		p.alien = true
 	}
+
 	cause := p.step(h, value, v)
 	if cause == Untainted && !ok && p.class == classSecurity {
 		cause = TaintLine // a header of a later version may be unknown, but it is a header
@@ -104,10 +109,12 @@ func (p *packet) line(b []byte, at int) {
 	if cause != Untainted {
 		p.stray(h, cause, ok, v)
 	}
+
 	p.seen |= 1 << h
 }
 
-// cutLine splits a line at its first `: `. Asterisk prints an empty value with its blank (`%s: %s\r\n`).
+// cutLine splits a line at its first `: `. Asterisk prints an empty value with its blank (`%s:
+// %s\r\n`).
 func cutLine(b []byte) (key, value []byte, ok bool) {
 	i := bytes.IndexByte(b, ':')
 	if i <= 0 || i+1 >= len(b) || b[i+1] != ' ' {
@@ -127,14 +134,15 @@ func (p *packet) first(h header, value []byte, ok bool, v span) {
 		}
 	case headerResponse:
 		p.class = classResponse
+
 	default:
 		p.class = classFragment
 		p.stray(h, TaintOrder, ok, v)
 	}
 }
 
-// stray notes that a line does not stand where it must. From here on the packet is tainted; its end may still be a
-// whole tail, which begins with SessionID.
+// stray notes that a line does not stand where it must. From here on the packet is tainted; its end
+// may still be a whole tail, which begins with SessionID.
 func (p *packet) stray(h header, cause Taint, ok bool, v span) {
 	switch {
 	case p.taint != Untainted:
@@ -145,6 +153,7 @@ func (p *packet) stray(h header, cause Taint, ok bool, v span) {
 	default:
 		p.taint = cause
 	}
+
 	p.place = placeSeek
 	if h == headerSessionID && cause != TaintField {
 		p.session, p.place = v, placeLocalAddress
@@ -154,8 +163,10 @@ func (p *packet) stray(h header, cause Taint, ok bool, v span) {
 // step takes the line that is expected next, or says what is wrong with it.
 func (p *packet) step(h header, value []byte, v span) Taint {
 	switch p.place {
-	case placePrivilege, placeEventTV, placeSeverity, placeService, placeEventVersion, placeAccountID:
+	case placePrivilege, placeEventTV, placeSeverity, placeService, placeEventVersion,
+		placeAccountID:
 		return p.stepHead(h, value, v)
+
 	case placeSessionID:
 		if h != headerSessionID {
 			return TaintOrder
@@ -163,9 +174,12 @@ func (p *packet) step(h header, value []byte, v span) Taint {
 		if p.service != ServicePJSIP && !isPointer(value) {
 			return TaintField
 		}
+
 		p.session, p.place = v, placeLocalAddress
+
 		// RequestBadFormat has no AccountID in its head: its head ends here instead.
 		p.begun = p.begun || p.taint == Untainted
+
 	case placeLocalAddress, placeRemoteAddress:
 		return p.stepAddress(h, value)
 	case placeTail:
@@ -173,6 +187,7 @@ func (p *packet) step(h header, value []byte, v span) Taint {
 	default:
 		return TaintOrder
 	}
+
 	return Untainted
 }
 
@@ -186,18 +201,22 @@ func (p *packet) stepHead(h header, value []byte, v span) Taint {
 		if string(value) != privilege {
 			return TaintField
 		}
+
 	case placeEventTV:
-		// Timestamp (timestampevents), SequenceNumber, File, Line, Func (debug), SystemName: main/manager.c,
-		// __manager_event_sessions_va. No text of an attacker stands that early, so any header will do.
+		// Timestamp (timestampevents), SequenceNumber, File, Line, Func (debug), SystemName:
+		// main/manager.c, __manager_event_sessions_va. No text of an attacker stands that early, so
+		// any header will do.
 		if h == headerOther && len(value) > 0 {
 			return Untainted
 		}
+
 		if h != headerEventTV {
 			return TaintOrder
 		}
 		if p.time, ok = parseTimestamp(value); !ok {
 			return TaintTime
 		}
+
 	case placeSeverity:
 		if h != headerSeverity {
 			return TaintOrder
@@ -205,11 +224,13 @@ func (p *packet) stepHead(h header, value []byte, v span) Taint {
 		if string(value) != p.kind.severity() {
 			return TaintSeverity
 		}
+
 	case placeService:
 		if h != headerService {
 			return TaintOrder
 		}
 		p.service = parseService(value)
+
 	case placeEventVersion:
 		if h != headerEventVersion {
 			return TaintOrder
@@ -221,33 +242,40 @@ func (p *packet) stepHead(h header, value []byte, v span) Taint {
 			p.place = placeSessionID
 			return Untainted
 		}
+
 	case placeAccountID:
 		if h != headerAccountID {
 			return TaintOrder
 		}
 		p.account, p.begun = v, true
 	}
+
 	p.place++
 	return Untainted
 }
 
-// isPointer reports whether b is a C pointer as chan_sip and the manager print it for a SessionID (`%p`).
+// isPointer reports whether b is a C pointer as chan_sip and the manager print it for a SessionID
+// (`%p`).
 func isPointer(b []byte) bool {
 	if len(b) < len("0x1234") || len(b) > len("0x")+16 || b[0] != '0' || b[1] != 'x' {
 		return false
 	}
+
 	for _, c := range b[2:] {
 		if _, ok := hexDigit(c); !ok {
 			return false
 		}
 	}
+
 	return true
 }
 
 func (p *packet) stepAddress(h header, value []byte) Taint {
-	if p.place == placeLocalAddress && h != headerLocalAddress || p.place == placeRemoteAddress && h != headerRemoteAddress {
+	if p.place == placeLocalAddress && h != headerLocalAddress || p.place == placeRemoteAddress &&
+		h != headerRemoteAddress {
 		return TaintOrder
 	}
+
 	a, ok := parseAddress(value)
 	switch {
 	case p.place == placeRemoteAddress && ok:
@@ -257,14 +285,17 @@ func (p *packet) stepAddress(h header, value []byte) Taint {
 		}
 	case p.place == placeLocalAddress && (ok || p.service == ServicePJSIP && isAddressLike(value)):
 		p.local, p.place = a, placeRemoteAddress
+
 	default:
 		return TaintAddress
 	}
+
 	return Untainted
 }
 
-// isAddressLike lets pass a LocalAddress of PJSIP whose host is no address: security_event_populate (res_pjsip/
-// security_events.c 22.10.1) leaves it uninitialised when the transport's local name is a host name.
+// isAddressLike lets pass a LocalAddress of PJSIP whose host is no address: security_event_populate
+// (res_pjsip/ security_events.c 22.10.1) leaves it uninitialised when the transport's local name is
+// a host name.
 func isAddressLike(b []byte) bool {
 	_, _, _, _, ok := splitAddress(b)
 	return ok
@@ -275,27 +306,33 @@ func (p *packet) stepTail(h header, value []byte, v span) Taint {
 	i, ok := t.find(h, p.tailDone)
 	if !ok {
 		// A header of a later version may follow what we know, at the price of the look-ahead.
-		if h == headerOther && p.tailDone >= t.required && p.class == classSecurity && p.taint == Untainted && len(value) > 0 {
+		if h == headerOther && p.tailDone >= t.required && p.class == classSecurity &&
+			p.taint == Untainted && len(value) > 0 {
 			p.inexact = true
 			return Untainted
 		}
 		return TaintOrder
 	}
+
 	if p.inexact {
 		return TaintOrder
 	}
+
 	switch h {
 	case headerUsingPassword:
 		if len(value) != 1 || value[0] != '0' && value[0] != '1' {
 			return TaintField
 		}
 		p.usingPass = value[0] == '1'
+
 	case headerSessionTV:
 		if _, ok := parseTimestamp(value); !ok {
 			return TaintTime
 		}
-	case headerRequestType, headerACLName, headerAuthMethod, headerExpectedAddress, headerAttemptedTransport:
+	case headerRequestType, headerACLName, headerAuthMethod, headerExpectedAddress,
+		headerAttemptedTransport:
 		p.detail = v
+
 	case headerAccountID:
 		p.account = v
 	case headerChallenge:
@@ -303,15 +340,17 @@ func (p *packet) stepTail(h header, value []byte, v span) Taint {
 		if p.tailKind() == KindChallengeSent {
 			p.detail = v
 		}
+
 	case headerReceivedChallenge:
 		p.received = v
 	}
+
 	p.tailDone = i + 1
 	return Untainted
 }
 
-// tailKind is the kind whose tail the packet must end with: its own once its head is complete, else that of the packet
-// whose rest it would be.
+// tailKind is the kind whose tail the packet must end with: its own once its head is complete, else
+// that of the packet whose rest it would be.
 func (p *packet) tailKind() Kind {
 	if p.begun {
 		return p.kind
@@ -319,7 +358,8 @@ func (p *packet) tailKind() Kind {
 	return p.context
 }
 
-// ended reports whether the packet, whole now, ends with SessionID, LocalAddress, RemoteAddress and a tail of its kind.
+// ended reports whether the packet, whole now, ends with SessionID, LocalAddress, RemoteAddress and
+// a tail of its kind.
 func (p *packet) ended() bool {
 	return p.place == placeTail && p.tailDone >= tails[p.tailKind()].required
 }

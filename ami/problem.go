@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// Problem is what keeps a session from working, as a closed list: each has a name and one line of advice for the
-// administrator of the PBX.
+// Problem is what keeps a session from working, as a closed list: each has a name and one line of
+// advice for the administrator of the PBX.
 type Problem uint8
 
 // The problems. Their order is no API; their names (String) are.
@@ -35,7 +35,8 @@ const (
 	ProblemFingerprint  // the certificate is not the pinned one
 
 	// At the login.
-	ProblemAuthFailed     // wrong secret, unknown user or the user's ACL: Asterisk does not say which
+	// wrong secret, unknown user or the user's ACL: Asterisk does not say which
+	ProblemAuthFailed
 	ProblemPlainForbidden // no MD5 challenge, and plain Login would show the secret to the network
 	ProblemLoginInUse     // allowmultiplelogin = no, and the user is logged in already
 	ProblemLoginTimeout   // the login was not answered in time
@@ -59,51 +60,142 @@ func (p Problem) describe() description {
 	case ProblemNone:
 		return description{"none", ""}
 	case ProblemUnresolved:
-		return description{"unresolved", "check the host name in `address`, and the DNS of this machine"}
+		return description{
+			"unresolved",
+			"check the host name in `address`, and the DNS of this machine",
+		}
+
 	case ProblemRefused:
-		return description{"refused", "is Asterisk running, with enabled = yes, bindaddr and port of manager.conf as in `address`? look with: ss -ltnp | grep asterisk"}
+		return description{
+			"refused",
+			"is Asterisk running, with enabled = yes, bindaddr and port of manager.conf as in `address`? look with: ss -ltnp | grep asterisk",
+		}
+
 	case ProblemUnreachable:
-		return description{"unreachable", "no answer: check `address`, the route, and that the PBX's firewall accepts this machine on the AMI port"}
+		return description{
+			"unreachable",
+			"no answer: check `address`, the route, and that the PBX's firewall accepts this machine on the AMI port",
+		}
+
 	case ProblemLockedOut:
-		return description{"locked out", "too many connections that did not log in: close the AMI port to strangers with a firewall, then raise authlimit in manager.conf"}
+		return description{
+			"locked out",
+			"too many connections that did not log in: close the AMI port to strangers with a firewall, then raise authlimit in manager.conf",
+		}
+
 	case ProblemNoBanner:
-		return description{"no banner", "connected, but no AMI answers: is it the AMI port (5038, or 5039 for TLS)? is Asterisk hung? try: asterisk -rx 'manager show settings'"}
+		return description{
+			"no banner",
+			"connected, but no AMI answers: is it the AMI port (5038, or 5039 for TLS)? is Asterisk hung? try: asterisk -rx 'manager show settings'",
+		}
+
 	case ProblemNotAMI:
-		return description{"not AMI", "another service answers there: set `address` to the AMI port of manager.conf (5038, or 5039 for TLS)"}
+		return description{
+			"not AMI",
+			"another service answers there: set `address` to the AMI port of manager.conf (5038, or 5039 for TLS)",
+		}
+
 	case ProblemTLSRequired:
-		return description{"TLS required", "that port speaks TLS: add a [server.tls] section, or use the plain port (5038) of manager.conf"}
+		return description{
+			"TLS required",
+			"that port speaks TLS: add a [server.tls] section, or use the plain port (5038) of manager.conf",
+		}
+
 	case ProblemTLSNotSpoken:
-		return description{"TLS not spoken", "that port speaks plain AMI: use tlsbindaddr's port (5039) of manager.conf, or remove [server.tls]"}
+		return description{
+			"TLS not spoken",
+			"that port speaks plain AMI: use tlsbindaddr's port (5039) of manager.conf, or remove [server.tls]",
+		}
+
 	case ProblemTLSHandshake:
-		return description{"TLS handshake failed", "the PBX and amifend share no TLS version or cipher: amifend needs TLS 1.2 or newer"}
+		return description{
+			"TLS handshake failed",
+			"the PBX and amifend share no TLS version or cipher: amifend needs TLS 1.2 or newer",
+		}
+
 	case ProblemUnknownCA:
-		return description{"unknown CA", "set ca_file in [server.tls] to the CA's certificate, or pin the certificate: fingerprint = the SHA-256 shown, once you compared it on the PBX"}
+		return description{
+			"unknown CA",
+			"set ca_file in [server.tls] to the CA's certificate, or pin the certificate: fingerprint = the SHA-256 shown, once you compared it on the PBX",
+		}
+
 	case ProblemNameMismatch:
-		return description{"certificate name mismatch", "set server_name in [server.tls] to a name in the certificate's subjectAltName, or pin it: fingerprint = the SHA-256 shown, once you compared it on the PBX"}
+		return description{
+			"certificate name mismatch",
+			"set server_name in [server.tls] to a name in the certificate's subjectAltName, or pin it: fingerprint = the SHA-256 shown, once you compared it on the PBX",
+		}
+
 	case ProblemCertificate:
-		return description{"certificate invalid", "renew the PBX's certificate (tlscertfile in manager.conf), and check the clocks of both machines"}
+		return description{
+			"certificate invalid",
+			"renew the PBX's certificate (tlscertfile in manager.conf), and check the clocks of both machines",
+		}
+
 	case ProblemFingerprint:
-		return description{"fingerprint mismatch", "if the PBX has a new certificate, set fingerprint to the SHA-256 shown, after comparing: openssl x509 -fingerprint -sha256 -noout -in CERT; if not, someone is in between"}
+		return description{
+			"fingerprint mismatch",
+			"if the PBX has a new certificate, set fingerprint to the SHA-256 shown, after comparing: openssl x509 -fingerprint -sha256 -noout -in CERT; if not, someone is in between",
+		}
+
 	case ProblemAuthFailed:
-		return description{"login refused", "check username, secret and the permit/deny lines of that user in manager.conf; Asterisk's log tells which; then: asterisk -rx 'manager reload'"}
+		return description{
+			"login refused",
+			"check username, secret and the permit/deny lines of that user in manager.conf; Asterisk's log tells which; then: asterisk -rx 'manager reload'",
+		}
+
 	case ProblemPlainForbidden:
-		return description{"plain login forbidden", "the PBX does not do the MD5 challenge and the connection is not verified TLS: use [server.tls], so that the secret is not shown to the network"}
+		return description{
+			"plain login forbidden",
+			"the PBX does not do the MD5 challenge and the connection is not verified TLS: use [server.tls], so that the secret is not shown to the network",
+		}
+
 	case ProblemLoginInUse:
-		return description{"login in use", "give amifend a manager user of its own, or set allowmultiplelogin = yes in manager.conf"}
+		return description{
+			"login in use",
+			"give amifend a manager user of its own, or set allowmultiplelogin = yes in manager.conf",
+		}
+
 	case ProblemLoginTimeout:
-		return description{"login not answered", "Asterisk accepted the connection but does not answer: look at its load and log"}
+		return description{
+			"login not answered",
+			"Asterisk accepted the connection but does not answer: look at its load and log",
+		}
+
 	case ProblemShuttingDown:
-		return description{"shutting down", "nothing to do if you stopped or restarted Asterisk: amifend comes back by itself"}
+		return description{
+			"shutting down",
+			"nothing to do if you stopped or restarted Asterisk: amifend comes back by itself",
+		}
+
 	case ProblemNoSecurity:
-		return description{"no security events", "set read = security for that user in manager.conf, remove any eventfilter that hides SuccessfulAuth, then: asterisk -rx 'manager reload'"}
+		return description{
+			"no security events",
+			"set read = security for that user in manager.conf, remove any eventfilter that hides SuccessfulAuth, then: asterisk -rx 'manager reload'",
+		}
+
 	case ProblemStrangeEvents:
-		return description{"strange events", "if this Asterisk is newer than amifend, update amifend; if it is not, something between them changes its events"}
+		return description{
+			"strange events",
+			"if this Asterisk is newer than amifend, update amifend; if it is not, something between them changes its events",
+		}
+
 	case ProblemSilent:
-		return description{"silent", "the PBX stopped answering: look at its load, and at a firewall or NAT that forgets idle connections"}
+		return description{
+			"silent",
+			"the PBX stopped answering: look at its load, and at a firewall or NAT that forgets idle connections",
+		}
+
 	case ProblemTooSlow:
-		return description{"cut off, too slow", "Asterisk closed the stream because it was not read fast enough: look at this machine's load; events were lost"}
+		return description{
+			"cut off, too slow",
+			"Asterisk closed the stream because it was not read fast enough: look at this machine's load; events were lost",
+		}
+
 	case ProblemLost:
-		return description{"connection closed", "nothing to do if Asterisk was restarted: amifend comes back by itself; else look at Asterisk's log"}
+		return description{
+			"connection closed",
+			"nothing to do if Asterisk was restarted: amifend comes back by itself; else look at Asterisk's log",
+		}
 	default:
 		return description{"unknown", "see the error"}
 	}
@@ -118,8 +210,8 @@ func (p Problem) Advice() string { return p.describe().advice }
 // MarshalText returns the problem's name, so that JSON and slog show it.
 func (p Problem) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
-// Error is why a session was not made or was lost. Its text never holds the secret, nor the key made from it; what
-// the other side sent is printed by [Quote].
+// Error is why a session was not made or was lost. Its text never holds the secret, nor the key
+// made from it; what the other side sent is printed by [Quote].
 type Error struct {
 	Problem Problem
 	Op      string // what was done, such as "connect 192.0.2.10:5038"
@@ -132,7 +224,8 @@ func (e *Error) Error() string { return e.Op + ": " + e.Err.Error() }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// ProblemOf returns the problem that err carries: ProblemNone for nil, ProblemUnknown for an error of another origin.
+// ProblemOf returns the problem that err carries: ProblemNone for nil, ProblemUnknown for an error
+// of another origin.
 func ProblemOf(err error) Problem {
 	if err == nil {
 		return ProblemNone
@@ -148,15 +241,19 @@ func dialProblem(err error) Problem {
 	if _, ok := errors.AsType[*net.DNSError](err); ok {
 		return ProblemUnresolved
 	}
+
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return ProblemRefused
+
 	case isTimeout(err), errors.Is(err, context.DeadlineExceeded),
 		errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH),
-		errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES), // dropped by this machine's own firewall
+		// dropped by this machine's own firewall
+		errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES),
 		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EADDRNOTAVAIL):
 		return ProblemUnreachable
 	}
+
 	return ProblemUnknown
 }
 
@@ -171,6 +268,7 @@ func isTimeout(err error) bool {
 
 // isClosed tells whether err is the end of a connection by the other side, in order or not.
 func isClosed(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) ||
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, io.ErrClosedPipe) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }

@@ -31,7 +31,8 @@ func (p *player) feed(s string, size int) {
 func (p *player) release() { p.Release(p.emit) }
 
 func (p *player) emit(e Event) {
-	e.Account, e.Session, e.Detail = []byte(string(e.Account)), []byte(string(e.Session)), []byte(string(e.Detail))
+	e.Account, e.Session, e.Detail = []byte(string(e.Account)), []byte(string(e.Session)),
+		[]byte(string(e.Detail))
 	p.events = append(p.events, e)
 	fmt.Fprintf(&p.out, "%s\n", render(e))
 }
@@ -49,19 +50,28 @@ func render(e Event) string {
 	} else {
 		fmt.Fprintf(&b, "TAINT %s ", e.Taint)
 	}
-	fmt.Fprintf(&b, "%s %s %s %s local=%s at=%s account=%s session=%s", e.Kind, e.Service, e.Transport, e.Source, e.Local,
+
+	fmt.Fprintf(&b, "%s %s %s %s local=%s at=%s account=%s session=%s", e.Kind, e.Service,
+		e.Transport, e.Source, e.Local,
 		e.Time.Format(time.RFC3339Nano), Quote(e.Account), Quote(e.Session))
 	if len(e.Detail) > 0 {
 		fmt.Fprintf(&b, " detail=%s", Quote(e.Detail))
 	}
+
 	for _, flag := range []struct {
 		name string
 		set  bool
-	}{{"using-password", e.UsingPassword}, {"round-trip", e.RoundTrip}, {"own", e.Own}, {"oversize", e.Oversize}} {
+	}{
+		{"using-password", e.UsingPassword},
+		{"round-trip", e.RoundTrip},
+		{"own", e.Own},
+		{"oversize", e.Oversize},
+	} {
 		if flag.set {
 			b.WriteString(" " + flag.name)
 		}
 	}
+
 	return b.String()
 }
 
@@ -74,10 +84,12 @@ func renderStats(s Stats) string {
 			fmt.Fprintf(&b, "%s %d\n", name, n)
 		}
 	}
+
 	write("others", s.Others)
 	for k, n := range s.Events {
 		write("events "+Kind(k).String(), n)
 	}
+
 	for t := range s.Tainted {
 		write("tainted "+Taint(t).String(), s.Tainted[t])
 		write("dropped "+Taint(t).String(), s.Dropped[t])
@@ -85,6 +97,7 @@ func renderStats(s Stats) string {
 	write("orphans", s.Orphans)
 	write("late orphans", s.LateOrphans)
 	write("released", s.Released)
+
 	write("oversize", s.Oversize)
 	write("too long", s.TooLong)
 	return b.String()
@@ -105,6 +118,7 @@ func captures(t testing.TB) map[string]string {
 	if err != nil || len(names) < 25 {
 		t.Fatalf("find captures: %d files, %v", len(names), err)
 	}
+
 	all := make(map[string]string)
 	for _, name := range names {
 		b, err := os.ReadFile(name)
@@ -113,11 +127,12 @@ func captures(t testing.TB) map[string]string {
 		}
 		all[strings.TrimSuffix(filepath.Base(name), ".ami")] = string(b)
 	}
+
 	return all
 }
 
-// asterisk prints a security event as Asterisk does: main/security_events.c and manager.c, 22.10.1. The zero value of
-// a field stands for what most events have.
+// asterisk prints a security event as Asterisk does: main/security_events.c and manager.c, 22.10.1.
+// The zero value of a field stands for what most events have.
 type asterisk struct {
 	kind     Kind
 	service  string
@@ -139,11 +154,13 @@ func (a asterisk) String() string {
 		}
 		return s
 	}
+
 	service := or(a.service, "PJSIP")
 	session := "3848276298220188511@atlanta.example.com"
 	if service != "PJSIP" {
 		session = "0x7fa2b0053ed0"
 	}
+
 	account := fmt.Sprintf("AccountID: %s\r\n", a.account)
 	if a.kind == KindRequestBadFormat {
 		account = ""
@@ -152,10 +169,13 @@ func (a asterisk) String() string {
 	if tail == "-" {
 		tail = ""
 	}
+
 	return fmt.Sprintf("Event: %s\r\nPrivilege: security,all\r\n%sEventTV: %s\r\nSeverity: %s\r\nService: %s\r\n"+
 		"EventVersion: %s\r\n%sSessionID: %s\r\nLocalAddress: %s\r\nRemoteAddress: %s\r\n%s\r\n",
-		a.kind, a.extra, or(a.eventTV, "2026-11-23T02:49:24.744+0000"), or(a.severity, a.kind.severity()), service,
-		or(a.version, "1"), account, or(a.session, session), or(a.local, "IPV4/UDP/192.0.2.10/5060"),
+		a.kind, a.extra, or(a.eventTV, "2026-11-23T02:49:24.744+0000"),
+		or(a.severity, a.kind.severity()), service,
+		or(a.version, "1"), account, or(a.session, session),
+		or(a.local, "IPV4/UDP/192.0.2.10/5060"),
 		or(a.remote, "IPV4/UDP/198.51.100.11/5062"), tail)
 }
 
@@ -169,12 +189,14 @@ func defaultTail(k Kind) string {
 		return "AuthMethod: PlainText\r\n"
 	case KindSuccessfulAuth:
 		return "UsingPassword: 1\r\n"
+
 	case KindUnexpectedAddress:
 		return "ExpectedAddress: IPV4/UDP/192.168.1.2/2121\r\n"
 	case KindChallengeResponseFailed:
 		return "Challenge: 1795403290/3265a3337cc1e7557bec84da998354c3\r\nResponse: 71b0d1e675f23f6d16babf53ceff8d11\r\nExpectedResponse: \r\n"
 	case KindChallengeSent:
 		return "Challenge: \r\n"
+
 	case KindInvalidTransport:
 		return "AttemptedTransport: UDP\r\n"
 	default:

@@ -9,11 +9,11 @@ import (
 
 const redacted = "[redacted]"
 
-// Secret is a manager user's secret. No way of printing shows it: not %v, %+v, %#v, %x, slog, JSON or TOML, and not
-// a struct that holds it. The zero value is no secret.
+// Secret is a manager user's secret. No way of printing shows it: not %v, %+v, %#v, %x, slog, JSON
+// or TOML, and not a struct that holds it. The zero value is no secret.
 type Secret struct {
-	// A pointer, because fmt walks over the unexported fields of a struct without asking their methods: it prints an
-	// address here, where it would print the text of a string.
+	// A pointer, because fmt walks over the unexported fields of a struct without asking their
+	// methods: it prints an address here, where it would print the text of a string.
 	text *string
 }
 
@@ -48,8 +48,8 @@ func (s Secret) reveal() string {
 	return *s.text
 }
 
-// scrub removes the secret and anything made from it (more) from a text that the other side sent, for it could
-// answer with what we told it.
+// scrub removes the secret and anything made from it (more) from a text that the other side sent,
+// for it could answer with what we told it.
 func (s Secret) scrub(text string, more ...string) string {
 	for _, hidden := range append(more, s.reveal()) {
 		if hidden != "" {

@@ -20,10 +20,12 @@ func rendered(values ...any) string {
 		}
 		text.Info("text", "value", v)
 		asJSON.Info("json", "value", v)
+
 		if b, err := json.Marshal(v); err == nil {
 			out.Write(b)
 		}
 	}
+
 	return out.String()
 }
 
@@ -35,14 +37,17 @@ func TestSecretPrintsRedacted(t *testing.T) {
 		unexported Secret
 		Pointer    *Secret
 	}
+
 	h := holder{secret, secret, &secret}
-	said := rendered(secret, &secret, h, &h, []Secret{secret}, map[string]Secret{"k": secret}, Config{Secret: secret})
+	said := rendered(secret, &secret, h, &h, []Secret{secret}, map[string]Secret{"k": secret},
+		Config{Secret: secret})
 	if strings.Contains(said, hidden) || strings.Contains(said, fmt.Sprintf("%x", hidden)) {
 		t.Errorf("shows the secret: %s", said)
 	}
 	if !strings.Contains(said, redacted) || secret.String() != redacted {
 		t.Error("does not say that it is redacted")
 	}
+
 	if secret.reveal() != hidden || h.unexported.reveal() != hidden {
 		t.Error("is lost")
 	}

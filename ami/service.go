@@ -20,6 +20,7 @@ func (s Service) String() string {
 		return "SIP"
 	case ServiceAMI:
 		return "AMI"
+
 	default:
 		return "unknown"
 	}
@@ -33,6 +34,7 @@ func parseService(b []byte) Service {
 		return ServiceSIP
 	case "AMI":
 		return ServiceAMI
+
 	default:
 		return ServiceUnknown
 	}
@@ -41,7 +43,8 @@ func parseService(b []byte) Service {
 // Transport is how the request reached Asterisk.
 type Transport uint8
 
-// The transports that Asterisk prints (main/json.c, ast_json_ipaddr). No emitted event has TransportUnknown.
+// The transports that Asterisk prints (main/json.c, ast_json_ipaddr). No emitted event has
+// TransportUnknown.
 const (
 	TransportUnknown Transport = iota
 	TransportUDP
@@ -60,6 +63,7 @@ func (t Transport) String() string {
 		return "TCP"
 	case TransportTLS:
 		return "TLS"
+
 	case TransportWS:
 		return "WS"
 	case TransportWSS:
@@ -69,7 +73,8 @@ func (t Transport) String() string {
 	}
 }
 
-// Stream reports whether the transport needs a handshake, so that a source address cannot be forged by one packet.
+// Stream reports whether the transport needs a handshake, so that a source address cannot be forged
+// by one packet.
 func (t Transport) Stream() bool { return t >= TransportTCP && t <= TransportWSS }
 
 func parseTransport(b []byte) Transport {
@@ -80,6 +85,7 @@ func parseTransport(b []byte) Transport {
 		return TransportTCP
 	case "TLS":
 		return TransportTLS
+
 	case "WS":
 		return TransportWS
 	case "WSS":

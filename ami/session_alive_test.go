@@ -28,6 +28,7 @@ func TestSessionPingsAndStaysConnected(t *testing.T) {
 		pbx := newPBX(t, amitest.Behaviour{})
 		r := startSession(t, pbx, nil)
 		time.Sleep(10*time.Minute + time.Second)
+
 		if got := countActions(pbx, "Ping"); got != 40 {
 			t.Errorf("%d Pings in ten minutes, want 40", got)
 		}
@@ -44,14 +45,18 @@ func TestSessionUnansweredPingIsSilent(t *testing.T) {
 		time.Sleep(time.Second)
 		pbx.Behave(func(b *amitest.Behaviour) { b.NoPong = true })
 		time.Sleep(DefaultPingInterval + DefaultPingTimeout - time.Second - time.Millisecond)
+
 		if len(r.told()) != 1 {
 			t.Fatalf("lost before the answer's time was up: %+v", r.last())
 		}
-		time.Sleep(HoldTime + 2*time.Millisecond) // our own event was held for HoldTime: the session is that much younger
+
+		// our own event was held for HoldTime: the session is that much younger
+		time.Sleep(HoldTime + 2*time.Millisecond)
 		c := r.last()
 		if c.Problem != ProblemSilent || !c.Lost || c.Phase != PhaseWaiting {
 			t.Errorf("told %+v, want a loss by silence", c)
 		}
+
 		pbx.Behave(func(b *amitest.Behaviour) { b.NoPong = false })
 		time.Sleep(2 * time.Second)
 		if c := r.last(); c.Phase != PhaseConnected || c.Gap <= 0 || c.Gap > 2*time.Second {
@@ -68,12 +73,15 @@ func TestSessionLatePongBehindEventsIsNoSilence(t *testing.T) {
 		pbx := newPBX(t, amitest.Behaviour{})
 		r := startSession(t, pbx, nil)
 		time.Sleep(time.Second)
+
 		// A backlog that takes 40 s to arrive: each Pong stands behind it.
 		flood := amitest.NewPeer("198.51.100.7:5062")
 		var steps []amitest.Step
 		for range 40 {
-			steps = append(steps, amitest.SendEvents(flood.GuessAccount("1")...), amitest.Pause(time.Second))
+			steps = append(steps, amitest.SendEvents(flood.GuessAccount("1")...),
+				amitest.Pause(time.Second))
 		}
+
 		pbx.Play(steps...)
 		time.Sleep(2 * time.Minute)
 		if s := r.session.Status(); s.Phase != PhaseConnected || s.Gaps != 0 || s.Events != 81 {
@@ -91,6 +99,7 @@ func TestSessionWithoutPongButWithBytesIsLostInTheEnd(t *testing.T) {
 			time.Sleep(time.Second)
 			pbx.Emit(flood.Refresh("1")...)
 		}
+
 		if told := r.told(); len(told) < 2 || told[1].Problem != ProblemSilent {
 			t.Errorf("told %+v", told)
 		}
@@ -106,7 +115,11 @@ func TestSessionSaysHowTheStreamEnded(t *testing.T) {
 		text  string
 	}{
 		"between two packets": {[]amitest.Step{event, amitest.Cut()}, ProblemLost, "read: "},
-		"inside a packet":     {[]amitest.Step{event, half, amitest.Cut()}, ProblemTooSlow, "middle of a packet"},
+		"inside a packet": {
+			[]amitest.Step{event, half, amitest.Cut()},
+			ProblemTooSlow,
+			"middle of a packet",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -115,6 +128,7 @@ func TestSessionSaysHowTheStreamEnded(t *testing.T) {
 				time.Sleep(time.Second)
 				pbx.Play(tc.steps...)
 				synctest.Wait()
+
 				c := r.last()
 				if c.Problem != tc.want || !strings.Contains(c.Err.Error(), tc.text) || !c.Lost {
 					t.Errorf("told %+v, want %s", c, tc.want)
@@ -136,17 +150,20 @@ func TestSessionCountsStallsAndBlamesThem(t *testing.T) {
 		r.mu.Lock()
 		r.block = block
 		r.mu.Unlock()
+
 		pbx.Emit(amitest.NewPeer("198.51.100.7:5062").Refresh("1")...)
 		time.Sleep(2 * time.Minute) // many Pings go unanswered for emit's fault alone
 		if s := r.session.Status(); s.Phase != PhaseConnected {
 			t.Fatalf("a blocked emit lost the session: %+v", s)
 		}
+
 		close(block)
 		time.Sleep(time.Second)
 		s := r.session.Status()
 		if s.Stalls != 1 || s.Stalled != 2*time.Minute || s.Phase != PhaseConnected {
 			t.Errorf("status %+v, want one stall of 2 min", s)
 		}
+
 		pbx.Cut()
 		synctest.Wait()
 		if c := r.last(); c.Problem != ProblemTooSlow || !strings.Contains(c.Err.Error(), "2m0s") {
@@ -155,8 +172,8 @@ func TestSessionCountsStallsAndBlamesThem(t *testing.T) {
 	})
 }
 
-// TestSessionReadsOnAfterACutThatAPingNoticed has the PBX go away while emit is held up: the Ping fails first, but the
-// reader has events to hand out.
+// TestSessionReadsOnAfterACutThatAPingNoticed has the PBX go away while emit is held up: the Ping
+// fails first, but the reader has events to hand out.
 func TestSessionReadsOnAfterACutThatAPingNoticed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pbx := newPBX(t, amitest.Behaviour{})
@@ -166,16 +183,19 @@ func TestSessionReadsOnAfterACutThatAPingNoticed(t *testing.T) {
 		r.mu.Lock()
 		r.block = block
 		r.mu.Unlock()
+
 		peer := amitest.NewPeer("198.51.100.7:5062")
 		pbx.Emit(peer.Refresh("1")...)
 		synctest.Wait()
 		pbx.Stop()
 		time.Sleep(time.Minute)
+
 		if told := r.told(); len(told) != 1 {
 			t.Fatalf("told %+v while the reader is held up", told[1:])
 		}
 		close(block)
 		time.Sleep(time.Second)
+
 		if c := r.told()[1]; c.Problem != ProblemTooSlow || !c.Lost {
 			t.Errorf("told %+v", c)
 		}
@@ -191,12 +211,14 @@ func TestSessionCutOffByRealBacklog(t *testing.T) {
 	r.mu.Lock()
 	r.block = block
 	r.mu.Unlock()
+
 	flood := amitest.NewPeer("198.51.100.7:5062")
 	for pbx.Sessions() > 0 {
 		pbx.Emit(flood.GuessAccount("1000")...)
 	}
 	close(block)
 	until(t, "told", func() bool { return r.last().Lost })
+
 	if c := r.last(); c.Problem != ProblemTooSlow {
 		t.Errorf("told %+v", c)
 	}
@@ -207,12 +229,18 @@ func TestSessionReleasesHeldEvent(t *testing.T) {
 		pbx := newPBX(t, amitest.Behaviour{})
 		r := startSession(t, pbx, nil)
 		time.Sleep(time.Second)
-		pbx.Emit(amitest.Event{Kind: amitest.InvalidPassword, Service: "SIP", Account: "1000", Session: "0x7fa2b0009eb0", Remote: netip.MustParseAddrPort("198.51.100.11:5060")})
+
+		pbx.Emit(amitest.Event{
+			Kind: amitest.InvalidPassword, Service: "SIP", Account: "1000",
+			Session: "0x7fa2b0009eb0", Remote: netip.MustParseAddrPort("198.51.100.11:5060"),
+		})
 		time.Sleep(HoldTime - time.Millisecond)
+
 		if got := len(r.got()); got != 1 {
 			t.Fatalf("%d events before HoldTime passed, want our own alone", got)
 		}
 		time.Sleep(2 * time.Millisecond)
+
 		if got := r.got(); len(got) != 2 || got[1].Kind != KindInvalidPassword {
 			t.Errorf("events %+v", got)
 		}
@@ -228,29 +256,38 @@ func TestSessionHearsAPongBehindATornPacket(t *testing.T) {
 		head, _, _ := strings.Cut(string(amitest.Packets(amitest.NewPeer("198.51.100.7:5062").GuessAccount("1")...)), "SessionID: ")
 		pbx.Play(amitest.Send([]byte(head + "\r\n")))
 		time.Sleep(10 * time.Minute)
+
 		if s := r.session.Status(); s.Phase != PhaseConnected || s.Gaps != 0 {
 			t.Errorf("status %+v", s)
 		}
 	})
 }
 
-// TestSessionIgnoresEventsBeforeTheLogin has a server that tells of attackers, and of our own address, to someone who
-// is not logged in.
+// TestSessionIgnoresEventsBeforeTheLogin has a server that tells of attackers, and of our own
+// address, to someone who is not logged in.
 func TestSessionIgnoresEventsBeforeTheLogin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		early := amitest.Event{
-			Kind: amitest.SuccessfulAuth, Service: "AMI", Account: testUser, Session: "0x7fb2fc0018d0", Transport: "TCP",
+			Kind: amitest.SuccessfulAuth, Service: "AMI", Account: testUser,
+			Session: "0x7fb2fc0018d0", Transport: "TCP",
 			Remote: netip.MustParseAddrPort("192.0.2.77:4000"),
-			Fields: []amitest.Field{{Name: "UsingPassword", Value: "0"}, {Name: "SessionTV", Value: "2026-11-23T02:54:22.812+0000"}},
+			Fields: []amitest.Field{
+				{Name: "UsingPassword", Value: "0"},
+				{Name: "SessionTV", Value: "2026-11-23T02:54:22.812+0000"},
+			},
 		}
+
 		pbx := newPBX(t, amitest.Behaviour{
 			NoLogin: true,
-			Banner:  "Asterisk Call Manager/11.0.0\r\n" + string(early.Bytes()) + string(amitest.Packets(amitest.NewPeer("198.51.100.7:5062").GuessAccount("1")...)),
+			Banner: "Asterisk Call Manager/11.0.0\r\n" + string(early.Bytes()) +
+				string(amitest.Packets(amitest.NewPeer("198.51.100.7:5062").GuessAccount("1")...)),
 		})
+
 		r := startSession(t, pbx, nil)
 		time.Sleep(20 * time.Second)
 		s := r.session.Status()
-		if len(r.got()) != 0 || s.Own.IsValid() || s.Problem != ProblemLoginTimeout || s.Decoder.Packets == 0 {
+		if len(r.got()) != 0 || s.Own.IsValid() || s.Problem != ProblemLoginTimeout ||
+			s.Decoder.Packets == 0 {
 			t.Errorf("events %+v, status %+v", r.got(), s)
 		}
 	})
@@ -267,6 +304,7 @@ func TestSessionDecodesEverySplit(t *testing.T) {
 				time.Sleep(time.Second)
 				pbx.Play(amitest.Split(data, size, 3*time.Millisecond)...)
 				time.Sleep(time.Minute)
+
 				if got := r.got(); len(got) != 7 {
 					t.Errorf("%d events, want 7", len(got))
 				}
@@ -278,10 +316,16 @@ func TestSessionDecodesEverySplit(t *testing.T) {
 // TestSessionFindsItsOwnAddress tells our login from another one with the same manager user.
 func TestSessionFindsItsOwnAddress(t *testing.T) {
 	other := amitest.Event{
-		Kind: amitest.SuccessfulAuth, Service: "AMI", Account: testUser, Session: "0x7fb2fc0018d0", Transport: "TCP",
-		Local: netip.MustParseAddrPort("0.0.0.0:5038"), Remote: netip.MustParseAddrPort("192.0.2.77:4000"),
-		Fields: []amitest.Field{{Name: "UsingPassword", Value: "0"}, {Name: "SessionTV", Value: "2026-11-23T02:54:22.812+0000"}},
+		Kind: amitest.SuccessfulAuth, Service: "AMI", Account: testUser, Session: "0x7fb2fc0018d0",
+		Transport: "TCP",
+		Local:     netip.MustParseAddrPort("0.0.0.0:5038"),
+		Remote:    netip.MustParseAddrPort("192.0.2.77:4000"),
+		Fields: []amitest.Field{
+			{Name: "UsingPassword", Value: "0"},
+			{Name: "SessionTV", Value: "2026-11-23T02:54:22.812+0000"},
+		},
 	}
+
 	nat := netip.MustParseAddrPort("203.0.113.1:61000")
 	for name, tc := range map[string]struct {
 		behaviour amitest.Behaviour
@@ -302,9 +346,11 @@ func TestSessionFindsItsOwnAddress(t *testing.T) {
 					return conn, err
 				}
 			})
+
 			until(t, "connected", func() bool { return r.session.Status().Phase == PhaseConnected })
 			pbx.Emit(other)
 			until(t, "two events", func() bool { return len(r.got()) == 2 })
+
 			want := tc.want
 			if ours := <-local; !want.IsValid() {
 				want = ours
@@ -312,6 +358,7 @@ func TestSessionFindsItsOwnAddress(t *testing.T) {
 			if got := r.session.Status().Own; got != want {
 				t.Errorf("own address %s, want %s", got, want)
 			}
+
 			if got := r.got(); !got[0].Own || got[1].Own {
 				t.Errorf("own marks %t %t, want true false", got[0].Own, got[1].Own)
 			}
@@ -321,7 +368,8 @@ func TestSessionFindsItsOwnAddress(t *testing.T) {
 
 // TestLinkPrefersItsEndOfTheConnection has the other login of our user come first.
 func TestLinkPrefersItsEndOfTheConnection(t *testing.T) {
-	ours, other := netip.MustParseAddrPort("127.0.0.1:1"), netip.MustParseAddrPort("192.0.2.77:4000")
+	ours, other := netip.MustParseAddrPort("127.0.0.1:1"),
+		netip.MustParseAddrPort("192.0.2.77:4000")
 	l := link{local: ours, meter: &meter{}, started: time.Now()}
 	if !l.isOwn(other) || l.isOwn(other) {
 		t.Error("the first one is assumed, and no other")
@@ -329,6 +377,7 @@ func TestLinkPrefersItsEndOfTheConnection(t *testing.T) {
 	if !l.isOwn(ours) || l.meter.ownAddress() != ours {
 		t.Error("ours is not preferred")
 	}
+
 	if l.isOwn(other) || l.isOwn(ours) || l.meter.ownAddress() != ours {
 		t.Error("another one came after the certain one")
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/amifend/amifend/ami/amitest"
 )
 
-// stream is a connection whose other side repeats data until it was read n times; it costs no system call, so that
-// the session alone is measured.
+// stream is a connection whose other side repeats data until it was read n times; it costs no
+// system call, so that the session alone is measured.
 type stream struct {
 	net.Conn
 	data []byte
@@ -38,7 +38,8 @@ func benchLink(data []byte, n int, emit func(Event)) *link {
 	config := &Config{Username: testUser, Timeouts: Timeouts{}.withDefaults()}
 	conn := &stream{data: data, left: n}
 	return &link{
-		config: config, conn: conn, client: newClient(conn, time.Second), decoder: NewDecoder(testUser), meter: &meter{},
+		config: config, conn: conn, client: newClient(conn, time.Second),
+		decoder: NewDecoder(testUser), meter: &meter{},
 		emit: emit, started: time.Now(), verified: make(chan struct{}), done: make(chan struct{}),
 		reader: reader{loggedIn: true},
 	}
@@ -54,7 +55,8 @@ func benchData() []byte {
 	return amitest.Packets(events...)
 }
 
-// BenchmarkRead is a session's way from the bytes of a connection to emit; events/s is what one session can take.
+// BenchmarkRead is a session's way from the bytes of a connection to emit; events/s is what one
+// session can take.
 func BenchmarkRead(b *testing.B) {
 	data := benchData()
 	const inData = 100
@@ -63,15 +65,18 @@ func BenchmarkRead(b *testing.B) {
 	b.SetBytes(int64(len(data)) / inData)
 	l := benchLink(data, b.N/inData+1, func(Event) { events++ })
 	b.ResetTimer()
+
 	_ = l.read()
 	b.StopTimer()
 	if events != (b.N/inData+1)*inData {
 		b.Fatalf("%d events", events)
 	}
+
 	b.ReportMetric(float64(events)/b.Elapsed().Seconds(), "events/s")
 }
 
-// TestReadAllocatesNothingPerEvent reads 10 and 210 times the same events: the difference must cost nothing.
+// TestReadAllocatesNothingPerEvent reads 10 and 210 times the same events: the difference must cost
+// nothing.
 func TestReadAllocatesNothingPerEvent(t *testing.T) {
 	data := benchData()
 	cost := func(n int) float64 {
@@ -84,19 +89,25 @@ func TestReadAllocatesNothingPerEvent(t *testing.T) {
 
 // BenchmarkSession is the same over a real connection on loopback, the PBX's writing included.
 func BenchmarkSession(b *testing.B) {
-	pbx, err := amitest.Listen("127.0.0.1:0", amitest.Config{Username: testUser, Secret: testSecret})
+	pbx, err := amitest.Listen("127.0.0.1:0", amitest.Config{
+		Username: testUser,
+		Secret:   testSecret,
+	})
 	if err != nil {
 		b.Fatal(err)
 	}
+
 	defer pbx.Close()
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
+
 	s, err := NewSession(testConfig(pbx))
 	if err != nil {
 		b.Fatal(err)
 	}
 	got, done := make(chan struct{}), make(chan error)
 	events := 0
+
 	go func() {
 		done <- s.Run(ctx, func(Event) {
 			if events++; events == b.N+1 { // our own SuccessfulAuth is the first
@@ -104,12 +115,14 @@ func BenchmarkSession(b *testing.B) {
 			}
 		})
 	}()
+
 	if err := pbx.WaitSessions(ctx, 1); err != nil {
 		b.Fatal(err)
 	}
 	packet := amitest.Packets(amitest.NewPeer("198.51.100.7:5062").GuessAccount("1000")[0])
 	b.SetBytes(int64(len(packet)))
 	b.ResetTimer()
+
 	const ahead = 5000 // below QueueLimit
 	for sent := range b.N {
 		for uint64(sent) > s.Status().Events+ahead {
@@ -117,10 +130,12 @@ func BenchmarkSession(b *testing.B) {
 		}
 		pbx.Write(packet)
 	}
+
 	<-got
 	b.StopTimer()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
 	cancel()
+
 	if err := <-done; err != nil {
 		b.Fatal(err)
 	}

@@ -14,8 +14,9 @@ import (
 	goami "github.com/heltonmarx/goami/ami"
 )
 
-// link is one connection to a PBX, from the banner to its end. Two goroutines share it: the reader, which is the only
-// one to read and to call the decoder and emit; and the session's, which logs in and pings.
+// link is one connection to a PBX, from the banner to its end. Two goroutines share it: the reader,
+// which is the only one to read and to call the decoder and emit; and the session's, which logs in
+// and pings.
 type link struct {
 	config  *Config
 	conn    net.Conn
@@ -35,7 +36,8 @@ type link struct {
 	done     chan struct{}          // closed by the reader when it ended
 	err      error                  // why, valid once done is closed
 
-	busySince atomic.Int64 // since when the reader is away with events, as link time; 0 while it reads
+	// since when the reader is away with events, as link time; 0 while it reads
+	busySince atomic.Int64
 	lastRead  atomic.Int64 // link time of the last bytes
 
 	reader reader
@@ -72,6 +74,7 @@ func open(ctx context.Context, config *Config, tlsConfig *tls.Config, m *meter) 
 		return nil, err
 	}
 	m.next()
+
 	l := &link{
 		config: config, conn: o.conn, meter: m, version: o.version, tls: o.tls, started: time.Now(),
 		client:   newClient(o.conn, config.Timeouts.Write),
@@ -79,10 +82,12 @@ func open(ctx context.Context, config *Config, tlsConfig *tls.Config, m *meter) 
 		verified: make(chan struct{}), done: make(chan struct{}),
 		reader: reader{rest: o.rest},
 	}
+
 	if a, ok := o.conn.LocalAddr().(*net.TCPAddr); ok {
 		ap := a.AddrPort()
 		l.local = netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
 	}
+
 	// Closing the connection is what wakes a blocked read or write.
 	l.stop = context.AfterFunc(ctx, func() { _ = o.conn.Close() })
 	return l, nil
@@ -116,8 +121,8 @@ func (l *link) login(ctx context.Context) (AuthMethod, error) {
 	return login(ctx, l.client, l.config, private, func(id string) { l.loginID.Store(&id) })
 }
 
-// verify waits for the first security event: our own SuccessfulAuth, as a rule. Without one the user may not read the
-// class, and nothing would ever come.
+// verify waits for the first security event: our own SuccessfulAuth, as a rule. Without one the
+// user may not read the class, and nothing would ever come.
 func (l *link) verify(ctx context.Context) error {
 	timer := time.NewTimer(l.config.Timeouts.Verify)
 	defer timer.Stop()
@@ -128,13 +133,20 @@ func (l *link) verify(ctx context.Context) error {
 		return l.err
 	case <-ctx.Done():
 		return ctx.Err()
+
 	case <-timer.C:
 		p, what := ProblemNoSecurity, "no security event"
 		if n := l.meter.strange(); n > 0 {
-			p, what = ProblemStrangeEvents, fmt.Sprintf("no security event that can be trusted (packets of another form: %d)", n)
+			p, what = ProblemStrangeEvents,
+				fmt.Sprintf("no security event that can be trusted (packets of another form: %d)",
+					n)
 		}
-		return &Error{p, "wait for our own SuccessfulAuth", fmt.Errorf("user %s got %s within %s of its login",
-			Quote([]byte(l.config.Username)), what, l.config.Timeouts.Verify)}
+
+		return &Error{
+			p, "wait for our own SuccessfulAuth",
+			fmt.Errorf("user %s got %s within %s of its login",
+				Quote([]byte(l.config.Username)), what, l.config.Timeouts.Verify),
+		}
 	}
 }
 
@@ -148,6 +160,7 @@ func (l *link) keepAlive(ctx context.Context) error {
 			return ctx.Err()
 		case <-l.done:
 			return l.err
+
 		case <-ticker.C:
 			if err := l.ping(ctx); err != nil {
 				return err
@@ -156,15 +169,16 @@ func (l *link) keepAlive(ctx context.Context) error {
 	}
 }
 
-// maxWindows bounds how often a Ping's time starts again because the stream is alive but far behind.
+// maxWindows bounds how often a Ping's time starts again because the stream is alive but far
+// behind.
 const maxWindows = 6
 
 // errNoPong is a Ping without an answer.
 var errNoPong = errors.New("no answer")
 
-// ping sends a Ping and waits for its answer. An answer can be late for a good reason: it stands behind megabytes of
-// events, or emit holds up the reader. So its time starts again while the reader is held up, and a few times while
-// bytes arrive.
+// ping sends a Ping and waits for its answer. An answer can be late for a good reason: it stands
+// behind megabytes of events, or emit holds up the reader. So its time starts again while the
+// reader is held up, and a few times while bytes arrive.
 func (l *link) ping(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -182,16 +196,18 @@ func (l *link) ping(ctx context.Context) error {
 	case errors.Is(err, errConnectionLost):
 		<-l.done
 		return l.err
+
 	case errors.Is(err, errNoPong), isTimeout(err): // a timeout is the write's
 		return &Error{ProblemSilent, "ping", fmt.Errorf("%w within %s", err, pong)}
 	case isClosed(err):
 		return l.ended(ctx, err)
 	}
+
 	return l.pingRefused(err)
 }
 
-// pingRefused names the problem of a Ping whose answer was no Success. What the PBX says may hold anything, also what we
-// told it.
+// pingRefused names the problem of a Ping whose answer was no Success. What the PBX says may hold
+// anything, also what we told it.
 func (l *link) pingRefused(err error) error {
 	message := strings.TrimPrefix(err.Error(), "ping failed: ") // goami's words
 	p := refusal(message)
@@ -201,8 +217,8 @@ func (l *link) pingRefused(err error) error {
 	return &Error{p, "ping", answered(l.config.Secret.scrub(message, l.client.key))}
 }
 
-// ended returns why the connection ended, when a write noticed it first. The reader knows better, and may have events
-// to read yet, behind those that emit holds up.
+// ended returns why the connection ended, when a write noticed it first. The reader knows better,
+// and may have events to read yet, behind those that emit holds up.
 func (l *link) ended(ctx context.Context, err error) error {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
@@ -212,6 +228,7 @@ func (l *link) ended(ctx context.Context, err error) error {
 			return l.err
 		case <-ctx.Done():
 			return ctx.Err()
+
 		case <-ticker.C:
 			if l.busySince.Load() == 0 {
 				return &Error{ProblemLost, "ping", err}
@@ -231,6 +248,7 @@ func (l *link) watch(ctx context.Context, pong time.Duration, cancel context.Can
 			return
 		case <-ticker.C:
 		}
+
 		switch {
 		case l.busySince.Load() != 0: // held up by emit: not the PBX's fault
 		case time.Duration(l.lastRead.Load()) > from:
@@ -238,7 +256,9 @@ func (l *link) watch(ctx context.Context, pong time.Duration, cancel context.Can
 		default:
 			windows = maxWindows
 		}
+
 		from = l.now()
 	}
+
 	cancel(errNoPong)
 }

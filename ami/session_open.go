@@ -34,11 +34,13 @@ func dial(ctx context.Context, config *Config, tlsConfig *tls.Config) (_ opened,
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() }) // ends the banner's read
 	defer stop()
 	o := opened{conn: raw}
+
 	defer func() {
 		if err != nil {
 			_ = raw.Close()
 		}
 	}()
+
 	if tlsConfig != nil {
 		handshake, cancel := context.WithTimeout(ctx, config.Timeouts.Connect)
 		defer cancel()
@@ -46,13 +48,19 @@ func dial(ctx context.Context, config *Config, tlsConfig *tls.Config) (_ opened,
 			return opened{}, err
 		}
 	}
+
 	if err := o.conn.SetReadDeadline(time.Now().Add(config.Timeouts.Connect)); err != nil {
 		return opened{}, &Error{ProblemUnknown, "set read deadline", err}
 	}
+
 	o.version, o.rest, err = readBanner(o.conn)
 	if ProblemOf(err) == ProblemNoBanner && tlsConfig == nil && isTLSPort(ctx, config) {
-		err = &Error{ProblemTLSRequired, "read banner", errors.New("no banner, but a TLS handshake is answered")}
+		err = &Error{
+			ProblemTLSRequired, "read banner",
+			errors.New("no banner, but a TLS handshake is answered"),
+		}
 	}
+
 	return o, err
 }
 
@@ -82,25 +90,31 @@ func readBanner(conn net.Conn) (version string, rest []byte, err error) {
 			}
 			return version, seen[end+2:], nil
 		}
+
 		if err != nil {
 			return "", nil, bannerError(seen, err)
 		}
 	}
+
 	return "", nil, notAMI(buffer)
 }
 
-// isVersion tells whether text is a version as Asterisk writes it, such as 11.0.0: digits and dots, so that it can be
-// printed as it is.
+// isVersion tells whether text is a version as Asterisk writes it, such as 11.0.0: digits and dots,
+// so that it can be printed as it is.
 func isVersion(text string) bool {
 	return text != "" && len(text) <= 32 && strings.Trim(text, "0123456789.") == ""
 }
 
-// bannerError names the problem of a connection that ended, or fell silent, before the banner was whole.
+// bannerError names the problem of a connection that ended, or fell silent, before the banner was
+// whole.
 func bannerError(seen []byte, err error) error {
 	const op = "read banner"
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" { // a TLS alert, such as: certificate required
+
+	// a TLS alert, such as: certificate required
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
 		return &Error{ProblemTLSHandshake, "TLS handshake", err}
 	}
+
 	switch {
 	case len(seen) > 0:
 		return notAMI(seen)
@@ -109,13 +123,18 @@ func bannerError(seen []byte, err error) error {
 	case isClosed(err):
 		return &Error{ProblemLockedOut, op, err}
 	}
+
 	return &Error{ProblemUnknown, op, err}
 }
 
-// notAMI says what answered. A TLS record (alert or handshake, version 3.x) is a TLS server that we spoke plain to.
+// notAMI says what answered. A TLS record (alert or handshake, version 3.x) is a TLS server that we
+// spoke plain to.
 func notAMI(seen []byte) error {
 	if len(seen) >= 2 && (seen[0] == 0x15 || seen[0] == 0x16) && seen[1] == 3 {
-		return &Error{ProblemTLSRequired, "read banner", errors.New("the server answered with a TLS record")}
+		return &Error{
+			ProblemTLSRequired, "read banner",
+			errors.New("the server answered with a TLS record"),
+		}
 	}
 	return &Error{ProblemNotAMI, "read banner", fmt.Errorf("the server says %s", Quote(seen))}
 }

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// pending tells whether bytes of conn have arrived that were not read, whatever its deadline. It is false if conn cannot
-// tell, such as a pipe.
+// pending tells whether bytes of conn have arrived that were not read, whatever its deadline. It is
+// false if conn cannot tell, such as a pipe.
 func pending(conn net.Conn) bool {
 	if wrapped, ok := conn.(interface{ NetConn() net.Conn }); ok { // TLS
 		conn = wrapped.NetConn()
@@ -17,11 +17,13 @@ func pending(conn net.Conn) bool {
 	if !ok {
 		return false
 	}
+
 	raw, err := socket.SyscallConn()
 	if err != nil {
 		return false
 	}
 	n := 0
+
 	err = raw.Control(func(fd uintptr) {
 		var b [1]byte
 		n, _, _ = syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK) // sockets of Go do not block

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// stalled is a connection whose reader does not get to run once, for longer than HoldTime, while an event is held and
-// its rest arrives.
+// stalled is a connection whose reader does not get to run once, for longer than HoldTime, while an
+// event is held and its rest arrives.
 type stalled struct {
 	*net.TCPConn
 	armed, rest, written chan struct{}
@@ -21,6 +21,7 @@ func (c stalled) SetReadDeadline(t time.Time) error {
 	if time.Until(t) > HoldTime {
 		return err
 	}
+
 	select {
 	case <-c.armed:
 		close(c.rest)
@@ -28,20 +29,25 @@ func (c stalled) SetReadDeadline(t time.Time) error {
 		time.Sleep(2 * HoldTime)
 	default:
 	}
+
 	return err
 }
 
-// The head of an injection is in one segment, the orphan in the next, and the machine too busy to read it in time.
+// The head of an injection is in one segment, the orphan in the next, and the machine too busy to
+// read it in time.
 func TestStalledReaderReleasesNoForgedEvent(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	forged := "\r\nSessionID: 0x1234\r\nLocalAddress: IPV4/UDP/192.0.2.10/5060\r\nRemoteAddress: " + victimAddress + "\r\n"
+	forged := "\r\nSessionID: 0x1234\r\nLocalAddress: IPV4/UDP/192.0.2.10/5060\r\nRemoteAddress: " +
+		victimAddress + "\r\n"
+
 	packet := asterisk{kind: KindInvalidAccountID, service: "SIP", account: "a" + forged}.String()
 	end := strings.Index(packet, forged) + len(forged) + len("\r\n")
 	armed, rest, written := make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+
 	go func() {
 		conn, err := listener.Accept()
 		if err != nil {
@@ -50,13 +56,16 @@ func TestStalledReaderReleasesNoForgedEvent(t *testing.T) {
 		defer conn.Close()
 		say := func(text string) { _, _ = conn.Write([]byte(text)) }
 		say("Asterisk Call Manager/11.0.0\r\n")
+
 		pings := 0
 		answerActions(conn, func(action, id, _ string) {
 			switch action {
 			case "Challenge":
 				say("Response: Success\r\nActionID: " + id + "\r\nChallenge: 1\r\n\r\n")
 			case "Login":
-				say("Response: Success\r\nActionID: " + id + "\r\n\r\n" + asterisk{kind: KindSuccessfulAuth, service: "AMI"}.String())
+				say("Response: Success\r\nActionID: " + id + "\r\n\r\n" +
+					asterisk{kind: KindSuccessfulAuth, service: "AMI"}.String())
+
 			default:
 				say("Response: Success\r\nActionID: " + id + "\r\nPing: Pong\r\n\r\n")
 				if pings++; pings == 1 {
@@ -69,6 +78,7 @@ func TestStalledReaderReleasesNoForgedEvent(t *testing.T) {
 			}
 		})
 	}()
+
 	c := Config{Address: listener.Addr().String(), Username: "amifend", Secret: NewSecret("x")}
 	c.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, address)
@@ -77,17 +87,20 @@ func TestStalledReaderReleasesNoForgedEvent(t *testing.T) {
 		}
 		return stalled{conn.(*net.TCPConn), armed, rest, written}, nil
 	}
+
 	var events []Event
 	if _, err := Probe(t.Context(), c, 300*time.Millisecond, func(e Event) {
 		events = append(events, Event{Source: e.Source, Taint: e.Taint})
 	}); err != nil {
 		t.Fatal(err)
 	}
+
 	select {
 	case <-written:
 	default:
 		t.Fatal("the reader was not stalled")
 	}
+
 	checkNoVictim(t, events)
 }
 
@@ -103,6 +116,7 @@ func answerActions(conn net.Conn, do func(action, id, key string)) {
 			id = value
 		case "Key":
 			key = value
+
 		case "":
 			do(action, id, key)
 		}

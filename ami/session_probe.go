@@ -11,11 +11,12 @@ type Report struct {
 	Took   time.Duration // from the start until the first security event
 }
 
-// Probe connects once, logs in, sees that security events arrive and answers a Ping, then listens for wait longer; 0
-// is enough to know that all is well. Events go to emit as in Run; nil drops them. It is what `amifend check` does.
+// Probe connects once, logs in, sees that security events arrive and answers a Ping, then listens
+// for wait longer; 0 is enough to know that all is well. Events go to emit as in Run; nil drops
+// them. It is what `amifend check` does.
 //
-// The error is an *Error, whose Problem says what to do; the report holds what was found until then. An invalid
-// configuration is an error of another type.
+// The error is an *Error, whose Problem says what to do; the report holds what was found until
+// then. An invalid configuration is an error of another type.
 func Probe(ctx context.Context, c Config, wait time.Duration, emit func(Event)) (Report, error) {
 	s, err := NewSession(c)
 	if err != nil {
@@ -24,6 +25,7 @@ func Probe(ctx context.Context, c Config, wait time.Duration, emit func(Event)) 
 	if emit == nil {
 		emit = func(Event) {}
 	}
+
 	took, err := s.probe(ctx, wait, emit)
 	if err != nil {
 		s.failed(err, false, 0)
@@ -31,21 +33,26 @@ func Probe(ctx context.Context, c Config, wait time.Duration, emit func(Event)) 
 	return Report{Status: s.Status(), Took: took}, err
 }
 
-func (s *Session) probe(ctx context.Context, wait time.Duration, emit func(Event)) (time.Duration, error) {
+func (s *Session) probe(ctx context.Context, wait time.Duration, emit func(Event)) (time.Duration,
+	error,
+) {
 	started := time.Now()
 	s.setPhase(PhaseConnecting)
 	l, auth, err := s.join(ctx, emit)
 	if err != nil {
 		return 0, err
 	}
+
 	defer l.close()
 	took := time.Since(started)
 	s.connected(l, auth)
+
 	if err := l.ping(ctx); err != nil || wait <= 0 {
 		return took, err
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
+
 	select {
 	case <-timer.C:
 		return took, nil

@@ -16,10 +16,12 @@ func TestProbeReportsWhatItFound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if report.Version != "11.0.0" || report.Auth != AuthMD5 || !report.Own.IsValid() || report.Took <= 0 || report.Latency <= 0 ||
+	if report.Version != "11.0.0" || report.Auth != AuthMD5 || !report.Own.IsValid() ||
+		report.Took <= 0 || report.Latency <= 0 ||
 		report.Events != 1 || report.Problem != ProblemNone {
 		t.Errorf("report %+v", report)
 	}
+
 	until(t, "the session is gone", func() bool { return pbx.Sessions() == 0 })
 }
 
@@ -30,10 +32,14 @@ func TestProbeListensOn(t *testing.T) {
 			time.Sleep(2 * time.Second)
 			pbx.Emit(amitest.NewPeer("198.51.100.7:5062").GuessAccount("1")...)
 		}()
+
 		var kinds []Kind
 		started := time.Now()
-		report, err := Probe(t.Context(), testConfig(pbx), 5*time.Second, func(e Event) { kinds = append(kinds, e.Kind) })
-		if err != nil || len(kinds) != 3 || report.Events != 3 || time.Since(started) != 5*time.Second+HoldTime {
+		report, err := Probe(t.Context(), testConfig(pbx), 5*time.Second, func(e Event) {
+			kinds = append(kinds, e.Kind)
+		})
+		if err != nil || len(kinds) != 3 || report.Events != 3 ||
+			time.Since(started) != 5*time.Second+HoldTime {
 			t.Errorf("report %+v, %v, events %v after %s", report, err, kinds, time.Since(started))
 		}
 	})
@@ -43,38 +49,54 @@ func TestProbeFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pbx := newPBX(t, amitest.Behaviour{NoPong: true})
 		report, err := Probe(t.Context(), testConfig(pbx), time.Minute, nil)
-		if ProblemOf(err) != ProblemSilent || report.Problem != ProblemSilent || report.Version != "11.0.0" {
+		if ProblemOf(err) != ProblemSilent || report.Problem != ProblemSilent ||
+			report.Version != "11.0.0" {
 			t.Errorf("unanswered Ping: %v, report %+v", err, report)
 		}
+
 		pbx.Behave(func(b *amitest.Behaviour) { b.NoPong = false })
 		go func() {
 			time.Sleep(time.Second)
 			pbx.Cut()
 		}()
-		if _, err := Probe(t.Context(), testConfig(pbx), time.Minute, nil); ProblemOf(err) != ProblemLost {
+
+		if _, err := Probe(t.Context(), testConfig(pbx), time.Minute,
+			nil); ProblemOf(err) != ProblemLost {
 			t.Errorf("cut while listening: %v", err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
+
 		if _, err := Probe(ctx, testConfig(pbx), time.Minute, nil); err == nil || ctx.Err() == nil {
 			t.Errorf("end of ctx: %v", err)
 		}
 	})
+
 	if _, err := Probe(t.Context(), Config{}, 0, nil); err == nil {
 		t.Error("an empty configuration was let in")
 	}
 }
 
-// TestProbeTellsStrangeEventsFromNone has a PBX whose own SuccessfulAuth is not what Asterisk writes.
+// TestProbeTellsStrangeEventsFromNone has a PBX whose own SuccessfulAuth is not what Asterisk
+// writes.
 func TestProbeTellsStrangeEventsFromNone(t *testing.T) {
 	for name, tc := range map[string]struct {
 		event string
 		want  Problem
 	}{
-		"none":              {"", ProblemNoSecurity},
-		"another event":     {"Event: FullyBooted\r\nPrivilege: system,all\r\n\r\n", ProblemNoSecurity},
-		"another severity":  {asterisk{kind: KindSuccessfulAuth, service: "AMI", severity: "Debug"}.String(), ProblemStrangeEvents},
-		"of no known order": {"Event: SuccessfulAuth\r\nEventTV: now\r\n\r\n", ProblemStrangeEvents},
+		"none": {"", ProblemNoSecurity},
+		"another event": {
+			"Event: FullyBooted\r\nPrivilege: system,all\r\n\r\n",
+			ProblemNoSecurity,
+		},
+		"another severity": {asterisk{
+			kind: KindSuccessfulAuth, service: "AMI",
+			severity: "Debug",
+		}.String(), ProblemStrangeEvents},
+		"of no known order": {
+			"Event: SuccessfulAuth\r\nEventTV: now\r\n\r\n",
+			ProblemStrangeEvents,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -84,17 +106,24 @@ func TestProbeTellsStrangeEventsFromNone(t *testing.T) {
 						defer server.Close()
 						say := func(text string) { _, _ = server.Write([]byte(text)) }
 						say("Asterisk Call Manager/11.0.0\r\n")
+
 						answerActions(server, func(action, id, _ string) {
 							if action == "Challenge" {
-								say("Response: Success\r\nActionID: " + id + "\r\nChallenge: 1\r\n\r\n")
+								say("Response: Success\r\nActionID: " + id +
+									"\r\nChallenge: 1\r\n\r\n")
 							} else {
 								say("Response: Success\r\nActionID: " + id + "\r\n\r\n" + tc.event)
 							}
 						})
 					}()
+
 					return client, nil
 				}
-				c := Config{Address: "pbx:5038", Username: "amifend", Secret: NewSecret("hunter2"), Dial: dial}
+
+				c := Config{
+					Address: "pbx:5038", Username: "amifend", Secret: NewSecret("hunter2"),
+					Dial: dial,
+				}
 				if _, err := Probe(t.Context(), c, 0, nil); ProblemOf(err) != tc.want {
 					t.Errorf("got %s: %v, want %s", ProblemOf(err), err, tc.want)
 				}

@@ -27,20 +27,24 @@ func (l *link) read() error {
 		l.advance(n, emit, respond)
 		rest = rest[n:]
 	}
+
 	for {
 		held := l.decoder.Held()
 		n, err := l.readOnce(held)
 		if n > 0 {
 			l.advance(n, emit, respond)
 		}
+
 		switch {
 		case err == nil:
 		case held && isTimeout(err):
-			// Time passes too while the machine does not let us run: what arrived meanwhile is no silence. Else whoever
-			// floods both machines could have the rest of a forged event read a moment late.
+			// Time passes too while the machine does not let us run: what arrived meanwhile is no
+			// silence. Else whoever floods both machines could have the rest of a forged event read
+			// a moment late.
 			if !pending(l.conn) {
 				l.release(emit)
 			}
+
 		default:
 			l.release(emit)
 			return l.lost(err)
@@ -48,8 +52,9 @@ func (l *link) read() error {
 	}
 }
 
-// readOnce reads into the decoder's buffer. While an event is held it waits HoldTime for a byte. Else Pings make the
-// PBX speak, and the deadline is the last resort, should the goroutine that pings wait for something.
+// readOnce reads into the decoder's buffer. While an event is held it waits HoldTime for a byte.
+// Else Pings make the PBX speak, and the deadline is the last resort, should the goroutine that
+// pings wait for something.
 func (l *link) readOnce(held bool) (int, error) {
 	wait := l.config.Timeouts.Ping + maxWindows*l.config.Timeouts.Pong
 	if held {
@@ -58,12 +63,14 @@ func (l *link) readOnce(held bool) (int, error) {
 	if err := l.conn.SetReadDeadline(time.Now().Add(wait)); err != nil {
 		return 0, err // lost wraps it
 	}
+
 	buffer := l.decoder.Buffer()
 	if len(buffer) == 0 {
 		return 0, errNoRoom
 	}
 	n, err := l.conn.Read(buffer)
 	l.reader.keepEnd(buffer[:n])
+
 	return n, err // lost wraps it
 }
 
@@ -110,6 +117,7 @@ func (l *link) event(e Event) {
 	if !l.reader.loggedIn {
 		return // nothing that comes before the login is an event
 	}
+
 	// The decoder could only tell the first login of our user, whoever that was.
 	e.Own = e.Kind == KindSuccessfulAuth && e.Service == ServiceAMI && e.Taint == 0 &&
 		string(e.Account) == l.config.Username && l.isOwn(e.Source)
@@ -117,18 +125,20 @@ func (l *link) event(e Event) {
 		l.reader.seen = true
 		close(l.verified)
 	}
+
 	l.meter.events.Add(1)
 	l.emit(e)
 }
 
-// isOwn tells whether a SuccessfulAuth of our user is of this very login: the first one after it, and rather the one
-// that came from our end of the connection. Without NAT that is certain; a second amifend of the same user, such as
-// `amifend check`, is told apart by it.
+// isOwn tells whether a SuccessfulAuth of our user is of this very login: the first one after it,
+// and rather the one that came from our end of the connection. Without NAT that is certain; a
+// second amifend of the same user, such as `amifend check`, is told apart by it.
 func (l *link) isOwn(source netip.AddrPort) bool {
 	r := &l.reader
 	if !source.IsValid() || r.own == ownCertain || l.now()-r.login > ownWindow {
 		return false
 	}
+
 	if source == l.local {
 		r.own = ownCertain
 	} else {
@@ -137,6 +147,7 @@ func (l *link) isOwn(source netip.AddrPort) bool {
 		}
 		r.own = ownAssumed
 	}
+
 	l.meter.setOwn(source)
 	return true
 }
@@ -153,8 +164,9 @@ func (l *link) respond(packet []byte) {
 	}
 }
 
-// lost names the problem of a connection that ended by err. Asterisk closes a consumer that is about 4 MB behind in
-// the middle of a line (main/manager.c, and capture 10), and marks the loss by nothing else.
+// lost names the problem of a connection that ended by err. Asterisk closes a consumer that is
+// about 4 MB behind in the middle of a line (main/manager.c, and capture 10), and marks the loss by
+// nothing else.
 func (l *link) lost(err error) error {
 	const op = "read"
 	r := &l.reader
@@ -165,10 +177,14 @@ func (l *link) lost(err error) error {
 		return &Error{ProblemLost, op, err}
 	case !r.loggedIn:
 		return &Error{ProblemLost, op, fmt.Errorf("closed during the login: %w", err)}
+
 	case r.stalled > 0 && l.now()-r.stallEnd < slowWindow:
-		return &Error{ProblemTooSlow, op, fmt.Errorf("closed after events were held up for %s: %w", r.stalled.Round(time.Millisecond), err)}
+		return &Error{ProblemTooSlow, op, fmt.Errorf("closed after events were held up for %s: %w",
+			r.stalled.Round(time.Millisecond), err)}
 	case string(r.end[:]) != "\r\n\r\n":
-		return &Error{ProblemTooSlow, op, fmt.Errorf("closed in the middle of a packet: %w", errors.Join(err, io.ErrUnexpectedEOF))}
+		return &Error{ProblemTooSlow, op, fmt.Errorf("closed in the middle of a packet: %w",
+			errors.Join(err, io.ErrUnexpectedEOF))}
 	}
+
 	return &Error{ProblemLost, op, err}
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/amifend/amifend/ami/amitest"
 )
 
-// TestSessionReconnectsAfterRestart restarts the PBX; a real one took 1.2 s from a kill to the next login (capture 11d).
+// TestSessionReconnectsAfterRestart restarts the PBX; a real one took 1.2 s from a kill to the next
+// login (capture 11d).
 func TestSessionReconnectsAfterRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pbx := newPBX(t, amitest.Behaviour{})
@@ -23,10 +24,12 @@ func TestSessionReconnectsAfterRestart(t *testing.T) {
 			}
 			pbx.Stop()
 			time.Sleep(time.Duration(i) * 150 * time.Millisecond)
+
 			if err := pbx.Start(); err != nil {
 				t.Fatal(err)
 			}
 			back := time.Now()
+
 			for r.session.Status().Phase != PhaseConnected {
 				time.Sleep(10 * time.Millisecond)
 			}
@@ -34,6 +37,7 @@ func TestSessionReconnectsAfterRestart(t *testing.T) {
 				t.Errorf("restart %d: back %s after the PBX, want 1.5 s at most", i, took)
 			}
 		}
+
 		s := r.session.Status()
 		if s.Reconnects != 20 || s.Gaps != 20 {
 			t.Errorf("status %+v", s)
@@ -60,12 +64,14 @@ func TestSessionKeepsItsPaceWhenCutAtOnce(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 			pbx.Cut()
 		}
+
 		at := pbx.Accepted()
 		assertPace(t, at)
 		if len(at) < 50 {
 			t.Errorf("only %d connections in 100 s", len(at))
 		}
-		if s := r.session.Status(); s.Gaps < 40 || s.Gaps != s.Reconnects+1 && s.Gaps != s.Reconnects {
+		if s := r.session.Status(); s.Gaps < 40 || s.Gaps != s.Reconnects+1 &&
+			s.Gaps != s.Reconnects {
 			t.Errorf("status %+v", s)
 		}
 	})
@@ -106,13 +112,17 @@ func TestSessionRetriesEverySecondWhileRefusedThenBacksOff(t *testing.T) {
 		startSession(t, pbx, a.dial(pbx.Dial))
 		time.Sleep(10 * time.Minute)
 		at := time.Duration(0)
+
 		gaps := a.gaps()
 		for i, gap := range gaps {
 			at += gap
-			if gap < time.Second || gap > maxRetry || (at < refusedPatience && gap > 1200*time.Millisecond) {
-				t.Errorf("attempt %d came %s after the one before, %s after the first", i+1, gap, at)
+			if gap < time.Second || gap > maxRetry ||
+				(at < refusedPatience && gap > 1200*time.Millisecond) {
+				t.Errorf("attempt %d came %s after the one before, %s after the first", i+1, gap,
+					at)
 			}
 		}
+
 		if last := gaps[len(gaps)-1]; last < 15*time.Second {
 			t.Errorf("still %s between attempts after ten minutes", last)
 		}
@@ -121,7 +131,8 @@ func TestSessionRetriesEverySecondWhileRefusedThenBacksOff(t *testing.T) {
 
 func TestSessionBacksOffFurtherAfterRefusedLogin(t *testing.T) {
 	for name, b := range map[string]amitest.Behaviour{
-		"wrong secret": {Refusal: "Authentication failed"}, "no read = security": {NoSecurity: true},
+		"wrong secret":       {Refusal: "Authentication failed"},
+		"no read = security": {NoSecurity: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -129,12 +140,14 @@ func TestSessionBacksOffFurtherAfterRefusedLogin(t *testing.T) {
 				var a attempts
 				startSession(t, pbx, a.dial(pbx.Dial))
 				time.Sleep(time.Hour)
+
 				gaps := a.gaps()
 				for i, gap := range gaps {
 					if gap < 8*time.Second {
 						t.Errorf("attempt %d came %s after the one before", i+1, gap)
 					}
 				}
+
 				if len(gaps) > 24 {
 					t.Errorf("%d logins in an hour", len(gaps))
 				}
@@ -146,7 +159,8 @@ func TestSessionBacksOffFurtherAfterRefusedLogin(t *testing.T) {
 	}
 }
 
-// TestSessionTellsSinceWhenItIsDown has many attempts fail: none of them makes the time without events seem shorter.
+// TestSessionTellsSinceWhenItIsDown has many attempts fail: none of them makes the time without
+// events seem shorter.
 func TestSessionTellsSinceWhenItIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pbx := newPBX(t, amitest.Behaviour{})
@@ -154,12 +168,14 @@ func TestSessionTellsSinceWhenItIsDown(t *testing.T) {
 		began := time.Now()
 		r := startSession(t, pbx, nil)
 		time.Sleep(time.Hour)
+
 		if s := r.session.Status(); !s.Down.Equal(began) || s.Attempts < 10 {
 			t.Errorf("down since %s after %d attempts, want since %s", s.Down, s.Attempts, began)
 		}
 		if err := pbx.Start(); err != nil {
 			t.Fatal(err)
 		}
+
 		time.Sleep(time.Minute)
 		if s := r.session.Status(); s.Phase != PhaseConnected || !s.Down.IsZero() {
 			t.Errorf("%s, down since %s", s.Phase, s.Down)
@@ -167,6 +183,7 @@ func TestSessionTellsSinceWhenItIsDown(t *testing.T) {
 		lost := time.Now()
 		pbx.Stop()
 		time.Sleep(time.Hour)
+
 		if s := r.session.Status(); !s.Down.Equal(lost) {
 			t.Errorf("down since %s, want since %s", s.Down, lost)
 		}

@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 )
 
-// pingRefuser is a Dial to a PBX that answers all in order, but the Ping by an error: the text that message makes of the
-// key which it was told.
+// pingRefuser is a Dial to a PBX that answers all in order, but the Ping by an error: the text that
+// message makes of the key which it was told.
 func pingRefuser(message func(key string) string) dialFunc {
 	return func(context.Context, string, string) (net.Conn, error) {
 		client, server := net.Pipe()
@@ -17,17 +17,22 @@ func pingRefuser(message func(key string) string) dialFunc {
 			defer server.Close()
 			say := func(text string) { _, _ = server.Write([]byte(text)) }
 			say("Asterisk Call Manager/11.0.0\r\n")
+
 			answerActions(server, func(action, id, key string) {
 				switch action {
 				case "Challenge":
 					say("Response: Success\r\nActionID: " + id + "\r\nChallenge: 1\r\n\r\n")
 				case "Login":
-					say("Response: Success\r\nActionID: " + id + "\r\n\r\n" + asterisk{kind: KindSuccessfulAuth, service: "AMI"}.String())
+					say("Response: Success\r\nActionID: " + id + "\r\n\r\n" +
+						asterisk{kind: KindSuccessfulAuth, service: "AMI"}.String())
+
 				default:
-					say("Response: Error\r\nActionID: " + id + "\r\nMessage: " + message(key) + "\r\n\r\n")
+					say("Response: Error\r\nActionID: " + id + "\r\nMessage: " + message(key) +
+						"\r\n\r\n")
 				}
 			})
 		}()
+
 		return client, nil
 	}
 }
@@ -38,17 +43,31 @@ func TestRefusedPingIsQuotedAndShowsNoSecret(t *testing.T) {
 		problem Problem
 		text    string
 	}{
-		"escapes": {func(string) string { return "\x1b[2J\x1b]0;owned\a" }, ProblemUnknown, `the PBX answered "\x1b[2J\x1b]0;owned\x07"`},
-		"secret":  {func(string) string { return "hunter2 hunter2" }, ProblemUnknown, `"[redacted] [redacted]"`},
-		"key":     {func(key string) string { return "<" + key + ">" }, ProblemUnknown, `"<[redacted]>"`},
-		"end":     {func(string) string { return "Asterisk is shutting down" }, ProblemShuttingDown, `"Asterisk is shutting down"`},
+		"escapes": {
+			func(string) string { return "\x1b[2J\x1b]0;owned\a" }, ProblemUnknown,
+			`the PBX answered "\x1b[2J\x1b]0;owned\x07"`,
+		},
+		"secret": {func(string) string {
+			return "hunter2 hunter2"
+		}, ProblemUnknown, `"[redacted] [redacted]"`},
+		"key": {func(key string) string {
+			return "<" + key + ">"
+		}, ProblemUnknown, `"<[redacted]>"`},
+		"end": {func(string) string {
+			return "Asterisk is shutting down"
+		}, ProblemShuttingDown, `"Asterisk is shutting down"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := Config{Address: "pbx:5038", Username: "amifend", Secret: NewSecret("hunter2"), Dial: pingRefuser(tc.message)}
+				c := Config{
+					Address: "pbx:5038", Username: "amifend", Secret: NewSecret("hunter2"),
+					Dial: pingRefuser(tc.message),
+				}
+
 				_, err := Probe(t.Context(), c, 0, nil)
 				if ProblemOf(err) != tc.problem || !strings.Contains(err.Error(), tc.text) {
-					t.Errorf("got %s: %v, want %s: ... %s", ProblemOf(err), err, tc.problem, tc.text)
+					t.Errorf("got %s: %v, want %s: ... %s", ProblemOf(err), err, tc.problem,
+						tc.text)
 				}
 			})
 		})

@@ -8,16 +8,19 @@ import (
 )
 
 const (
-	minPace         = time.Second      // between the starts of two attempts
-	refusedPatience = time.Minute      // of trying every second while nothing listens: Asterisk restarts
+	minPace = time.Second // between the starts of two attempts
+	// of trying every second while nothing listens: Asterisk restarts
+	refusedPatience = time.Minute
 	maxRetry        = 30 * time.Second // between two attempts that fail on the way
 	firstRelogin    = 10 * time.Second // after a refused login
-	maxRelogin      = 5 * time.Minute  // so that a wrong secret does not eat Asterisk's authlimit, nor fill its log
-	jitter          = 0.2              // of a delay, either way: many sessions must not return in step
+	// so that a wrong secret does not eat Asterisk's authlimit, nor fill its log
+	maxRelogin = 5 * time.Minute
+	// of a delay, either way: many sessions must not return in step
+	jitter = 0.2
 )
 
-// retry decides how long to wait before the next attempt. The first one comes within a second of a loss, none sooner
-// than a second after the one before.
+// retry decides how long to wait before the next attempt. The first one comes within a second of a
+// loss, none sooner than a second after the one before.
 type retry struct {
 	network backoff.ExponentialBackOff // refused for long, unreachable, cut off
 	login   backoff.ExponentialBackOff // refused by the PBX: only its administrator can help
@@ -28,12 +31,15 @@ type retry struct {
 func newRetry() *retry {
 	r := &retry{
 		network: backoff.ExponentialBackOff{
-			InitialInterval: minPace * 5 / 4, RandomizationFactor: jitter, Multiplier: 1.5, MaxInterval: maxRetry * 4 / 5,
+			InitialInterval: minPace * 5 / 4, RandomizationFactor: jitter, Multiplier: 1.5,
+			MaxInterval: maxRetry * 4 / 5,
 		},
 		login: backoff.ExponentialBackOff{
-			InitialInterval: firstRelogin, RandomizationFactor: jitter, Multiplier: 2, MaxInterval: maxRelogin,
+			InitialInterval: firstRelogin, RandomizationFactor: jitter, Multiplier: 2,
+			MaxInterval: maxRelogin,
 		},
 	}
+
 	r.network.Reset()
 	r.login.Reset()
 	return r
@@ -57,19 +63,23 @@ func (r *retry) delay(p Problem, spent time.Duration) time.Duration {
 	if p != ProblemRefused {
 		r.refused = 0
 	}
+
 	switch p {
 	case ProblemAuthFailed, ProblemPlainForbidden, ProblemNoSecurity, ProblemStrangeEvents:
 		return r.login.NextBackOff()
+
 	case ProblemRefused:
 		if r.refused < refusedPatience {
 			wait := minPace + rand.N(minPace/10) // jitter
 			r.refused += spent + wait
 			return wait
 		}
+
 	default:
 		if r.first {
 			return rand.N(minPace / 2) // jitter
 		}
 	}
+
 	return r.network.NextBackOff()
 }

@@ -28,6 +28,7 @@ func (p Phase) String() string {
 		return "connecting"
 	case PhaseConnected:
 		return "connected"
+
 	case PhaseWaiting:
 		return "waiting"
 	default:
@@ -38,8 +39,8 @@ func (p Phase) String() string {
 // MarshalText returns the phase's name.
 func (p Phase) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
-// Change tells that a session connected (PhaseConnected) or cannot go on for now (PhaseWaiting). The same Problem
-// again and again is told once, until the session connects or has another.
+// Change tells that a session connected (PhaseConnected) or cannot go on for now (PhaseWaiting).
+// The same Problem again and again is told once, until the session connects or has another.
 type Change struct {
 	Time    time.Time
 	Server  string // Config.Name
@@ -47,7 +48,8 @@ type Change struct {
 	Problem Problem
 	Err     error         // why, *Error; nil when connected
 	Retry   time.Duration // until the next attempt; 0 when connected
-	// Lost tells that events may be missing from now on; the connection that ends it has the length of the Gap.
+	// Lost tells that events may be missing from now on; the connection that ends it has the length
+	// of the Gap.
 	Lost bool
 	Gap  time.Duration // connected again: how long the stream was down; 0 at the first connection
 
@@ -62,8 +64,9 @@ type Status struct {
 	Name, Address string
 	Phase         Phase
 	Since         time.Time // of the phase
-	Down          time.Time // since when no events come: since the loss, or the first attempt; zero when connected
-	Warnings      []string  // of the configuration; not to be changed
+	// since when no events come: since the loss, or the first attempt; zero when connected
+	Down     time.Time
+	Warnings []string // of the configuration; not to be changed
 
 	Version string         // AMI version of the last banner, such as 11.0.0
 	Auth    AuthMethod     // how the last login was done
@@ -116,7 +119,8 @@ func (m *meter) publish(live Stats) {
 	m.live = live
 }
 
-// strange returns how many packets of this connection, which has brought no event, are no responses or other events either.
+// strange returns how many packets of this connection, which has brought no event, are no responses
+// or other events either.
 func (m *meter) strange() uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -144,11 +148,13 @@ func (s *Session) Status() Status {
 	status.Events = m.events.Load()
 	status.Stalls = m.stalls.Load()
 	status.Stalled = time.Duration(m.stalled.Load())
+
 	status.Latency = time.Duration(m.latency.Load())
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	status.Own = m.own
 	status.Decoder = m.past.Add(m.live)
+
 	return status
 }
 
@@ -158,6 +164,7 @@ func (s *Session) setPhase(p Phase) {
 	defer s.mu.Unlock()
 	s.status.Phase = p
 	s.status.Since = time.Now()
+
 	if p == PhaseConnecting {
 		s.status.Attempts++
 		if s.status.Down.IsZero() {
@@ -181,6 +188,7 @@ func (s *Session) connected(l *link, auth AuthMethod) {
 		Time: now, Server: s.config.Name, Phase: PhaseConnected,
 		Version: l.version, Auth: auth, TLS: l.tls, Own: s.meter.ownAddress(),
 	}
+
 	s.mu.Lock()
 	st := &s.status
 	if !s.lostAt.IsZero() {
@@ -189,6 +197,7 @@ func (s *Session) connected(l *link, auth AuthMethod) {
 		st.LastGap = change.Gap
 		s.lostAt = time.Time{}
 	}
+
 	st.Phase, st.Since, st.Down = PhaseConnected, now, time.Time{}
 	st.Auth = auth
 	st.Problem, st.Failures = ProblemNone, 0
@@ -197,8 +206,8 @@ func (s *Session) connected(l *link, auth AuthMethod) {
 	s.tell(change)
 }
 
-// failed notes that an attempt ended by err, after it was connected or not, and tells OnChange unless it was told of
-// the same problem already.
+// failed notes that an attempt ended by err, after it was connected or not, and tells OnChange
+// unless it was told of the same problem already.
 func (s *Session) failed(err error, connected bool, wait time.Duration) {
 	now := time.Now()
 	problem := ProblemOf(err)
@@ -207,16 +216,19 @@ func (s *Session) failed(err error, connected bool, wait time.Duration) {
 	st.Phase, st.Since = PhaseWaiting, now
 	st.Problem, st.LastError, st.LastErrorAt = problem, err, now
 	st.NextTry = now.Add(wait)
+
 	st.Failures++
 	if connected {
 		st.Gaps++
 		s.lostAt, st.Down = now, now
 	}
+
 	s.mu.Unlock()
 	if problem == s.told && !connected {
 		return
 	}
 	s.told = problem
+
 	s.tell(Change{
 		Time: now, Server: s.config.Name, Phase: PhaseWaiting,
 		Problem: problem, Err: err, Retry: wait, Lost: connected,

@@ -44,11 +44,13 @@ func startSession(t *testing.T, pbx *amitest.PBX, change func(*Config)) *run {
 	t.Helper()
 	r := &run{t: t, done: make(chan struct{})}
 	c := testConfig(pbx)
+
 	c.OnChange = func(c Change) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.changes = append(r.changes, c)
 	}
+
 	if change != nil {
 		change(&c)
 	}
@@ -56,6 +58,7 @@ func startSession(t *testing.T, pbx *amitest.PBX, change func(*Config)) *run {
 	if r.session, err = NewSession(c); err != nil {
 		t.Fatal(err)
 	}
+
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	go func() {
@@ -64,6 +67,7 @@ func startSession(t *testing.T, pbx *amitest.PBX, change func(*Config)) *run {
 			t.Errorf("Run returned %v", err)
 		}
 	}()
+
 	t.Cleanup(r.stop)
 	return r
 }
@@ -74,7 +78,8 @@ func testConfig(pbx *amitest.PBX) Config {
 		address = "192.0.2.10:5038"
 	}
 	return Config{
-		Name: "pbx1", Address: address, Username: testUser, Secret: NewSecret(testSecret), Dial: pbx.Dial,
+		Name: "pbx1", Address: address, Username: testUser, Secret: NewSecret(testSecret),
+		Dial: pbx.Dial,
 	}
 }
 
@@ -85,11 +90,13 @@ func (r *run) stop() {
 
 // emit keeps a copy of the event, since its fields are borrowed.
 func (r *run) emit(e Event) {
-	e.Account, e.Session, e.Detail = slices.Clone(e.Account), slices.Clone(e.Session), slices.Clone(e.Detail)
+	e.Account, e.Session, e.Detail = slices.Clone(e.Account), slices.Clone(e.Session),
+		slices.Clone(e.Detail)
 	r.mu.Lock()
 	r.events = append(r.events, e)
 	block := r.block
 	r.mu.Unlock()
+
 	if block != nil {
 		<-block
 	}
@@ -152,16 +159,21 @@ func TestSessionLogsInByMD5AndEmitsEvents(t *testing.T) {
 	if !own.Own || own.Kind != KindSuccessfulAuth || own.Service != ServiceAMI {
 		t.Errorf("first event is %+v, want our own SuccessfulAuth", own)
 	}
+
 	guess := events[1]
-	if guess.Kind != KindInvalidAccountID || guess.Source != netip.MustParseAddrPort("198.51.100.7:5062") ||
+	if guess.Kind != KindInvalidAccountID ||
+		guess.Source != netip.MustParseAddrPort("198.51.100.7:5062") ||
 		string(guess.Account) != "1000" || guess.Own {
 		t.Errorf("second event is %+v", guess)
 	}
+
 	until(t, "counted", func() bool { return r.session.Status().Decoder.Packets == 5 })
 	s := r.session.Status()
-	if s.Version != "11.0.0" || s.Auth != AuthMD5 || s.Events != 3 || s.Problem != ProblemNone || s.Own != own.Source {
+	if s.Version != "11.0.0" || s.Auth != AuthMD5 || s.Events != 3 || s.Problem != ProblemNone ||
+		s.Own != own.Source {
 		t.Errorf("status %+v", s)
 	}
+
 	for _, a := range pbx.Actions() {
 		if a.Fields["Secret"] != "" {
 			t.Error("the secret went over the wire")
@@ -170,7 +182,9 @@ func TestSessionLogsInByMD5AndEmitsEvents(t *testing.T) {
 			t.Errorf("Events is %q", a.Fields["Events"])
 		}
 	}
-	if c := r.last(); c.Phase != PhaseConnected || c.Server != "pbx1" || c.Own != own.Source || c.Gap != 0 {
+
+	if c := r.last(); c.Phase != PhaseConnected || c.Server != "pbx1" || c.Own != own.Source ||
+		c.Gap != 0 {
 		t.Errorf("change %+v", c)
 	}
 }
@@ -179,6 +193,7 @@ func TestSessionPlainLoginWherePrivate(t *testing.T) {
 	pbx := listenPBX(t, amitest.Config{Behaviour: amitest.Behaviour{NoMD5: true}})
 	r := startSession(t, pbx, nil)
 	until(t, "connected", func() bool { return r.session.Status().Phase == PhaseConnected })
+
 	if got := r.session.Status().Auth; got != AuthPlain {
 		t.Errorf("login by %s, want plain: the PBX does no MD5", got)
 	}
@@ -191,7 +206,12 @@ func TestSessionPlainLoginWherePrivate(t *testing.T) {
 // farConn is a connection whose other end looks like another host.
 type farConn struct{ net.Conn }
 
-func (farConn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 10), Port: 5038} }
+func (farConn) RemoteAddr() net.Addr {
+	return &net.TCPAddr{
+		IP:   net.IPv4(192, 0, 2, 10),
+		Port: 5038,
+	}
+}
 
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
@@ -207,9 +227,11 @@ func TestSessionNeverSendsSecretInClearToAnotherHost(t *testing.T) {
 		pbx := newPBX(t, amitest.Behaviour{NoMD5: true})
 		r := startSession(t, pbx, func(c *Config) { c.Dial = far(pbx.Dial) })
 		time.Sleep(time.Minute)
+
 		if got := r.session.Status().Problem; got != ProblemPlainForbidden {
 			t.Errorf("problem %q, want %q", got, ProblemPlainForbidden)
 		}
+
 		for _, a := range pbx.Actions() {
 			if a.Name != "Challenge" {
 				t.Errorf("sent %s", a.Name)
@@ -223,12 +245,14 @@ func TestSessionReturnsWhenContextEnds(t *testing.T) {
 		pbx := newPBX(t, amitest.Behaviour{})
 		r := startSession(t, pbx, nil)
 		time.Sleep(time.Second)
+
 		if got := r.session.Status().Phase; got != PhaseConnected {
 			t.Fatalf("phase %s", got)
 		}
 		if err := r.session.Run(t.Context(), r.emit); err == nil {
 			t.Error("a second Run was let in")
 		}
+
 		r.stop()
 		if got := r.session.Status().Phase; got != PhaseStopped {
 			t.Errorf("phase %s after the end", got)
@@ -242,25 +266,32 @@ func TestNewSessionRefusesWhatCannotWork(t *testing.T) {
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	for name, tc := range map[string]struct {
 		change func(*Config)
 		want   string
 	}{
-		"no port":           {func(c *Config) { c.Address = "pbx" }, "address"},
-		"port 0":            {func(c *Config) { c.Address = "pbx:0" }, "address"},
-		"port too large":    {func(c *Config) { c.Address = "pbx:65536" }, "address"},
-		"no host":           {func(c *Config) { c.Address = ":5038" }, "address"},
-		"no username":       {func(c *Config) { c.Username = "" }, "username"},
-		"line in username":  {func(c *Config) { c.Username = "u\r\nAction: Command" }, "username"},
-		"LF in secret":      {func(c *Config) { c.Secret = NewSecret("hid\nden") }, "secret"},
-		"CR in secret":      {func(c *Config) { c.Secret = NewSecret("hid\rden") }, "secret"},
-		"no secret":         {func(c *Config) { c.Secret = Secret{} }, "secret"},
-		"long secret":       {func(c *Config) { c.Secret = NewSecret(strings.Repeat("hidden", 200)) }, "secret"},
-		"negative timeout":  {func(c *Config) { c.Timeouts.Ping = -1 }, "timeouts"},
-		"no such CA":        {func(c *Config) { c.TLS = &TLS{CAFile: "/nonexistent/ca.pem"} }, "ca_file"},
-		"CA without PEM":    {func(c *Config) { c.TLS = &TLS{CAFile: empty} }, "ca_file"},
-		"short fingerprint": {func(c *Config) { c.TLS = &TLS{Fingerprint: "AA:BB"} }, "fingerprint"},
-		"odd fingerprint":   {func(c *Config) { c.TLS = &TLS{Fingerprint: "xyz"} }, "fingerprint"},
+		"no port":          {func(c *Config) { c.Address = "pbx" }, "address"},
+		"port 0":           {func(c *Config) { c.Address = "pbx:0" }, "address"},
+		"port too large":   {func(c *Config) { c.Address = "pbx:65536" }, "address"},
+		"no host":          {func(c *Config) { c.Address = ":5038" }, "address"},
+		"no username":      {func(c *Config) { c.Username = "" }, "username"},
+		"line in username": {func(c *Config) { c.Username = "u\r\nAction: Command" }, "username"},
+		"LF in secret":     {func(c *Config) { c.Secret = NewSecret("hid\nden") }, "secret"},
+		"CR in secret":     {func(c *Config) { c.Secret = NewSecret("hid\rden") }, "secret"},
+		"no secret":        {func(c *Config) { c.Secret = Secret{} }, "secret"},
+		"long secret": {func(c *Config) {
+			c.Secret = NewSecret(strings.Repeat("hidden", 200))
+		}, "secret"},
+		"negative timeout": {func(c *Config) { c.Timeouts.Ping = -1 }, "timeouts"},
+		"no such CA": {func(c *Config) {
+			c.TLS = &TLS{CAFile: "/nonexistent/ca.pem"}
+		}, "ca_file"},
+		"CA without PEM": {func(c *Config) { c.TLS = &TLS{CAFile: empty} }, "ca_file"},
+		"short fingerprint": {func(c *Config) {
+			c.TLS = &TLS{Fingerprint: "AA:BB"}
+		}, "fingerprint"},
+		"odd fingerprint": {func(c *Config) { c.TLS = &TLS{Fingerprint: "xyz"} }, "fingerprint"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := good
@@ -274,6 +305,7 @@ func TestNewSessionRefusesWhatCannotWork(t *testing.T) {
 			}
 		})
 	}
+
 	if _, err := NewSession(good); err != nil {
 		t.Errorf("a good configuration: %v", err)
 	}
@@ -284,13 +316,19 @@ func TestConfigWarnings(t *testing.T) {
 		config Config
 		want   string
 	}{
-		"loopback":        {Config{Address: "127.0.0.1:5038"}, ""},
-		"loopback IPv6":   {Config{Address: "[::1]:5038"}, ""},
-		"localhost":       {Config{Address: "localhost:5038"}, ""},
-		"another host":    {Config{Address: "192.0.2.10:5038"}, "without TLS"},
-		"TLS":             {Config{Address: "192.0.2.10:5039", TLS: &TLS{}}, ""},
-		"unverified TLS":  {Config{Address: "192.0.2.10:5039", TLS: &TLS{InsecureSkipVerify: true}}, "insecure_skip_verify"},
-		"pinned all over": {Config{Address: "192.0.2.10:5039", TLS: &TLS{InsecureSkipVerify: true, Fingerprint: "x"}}, ""},
+		"loopback":      {Config{Address: "127.0.0.1:5038"}, ""},
+		"loopback IPv6": {Config{Address: "[::1]:5038"}, ""},
+		"localhost":     {Config{Address: "localhost:5038"}, ""},
+		"another host":  {Config{Address: "192.0.2.10:5038"}, "without TLS"},
+		"TLS":           {Config{Address: "192.0.2.10:5039", TLS: &TLS{}}, ""},
+		"unverified TLS": {
+			Config{Address: "192.0.2.10:5039", TLS: &TLS{InsecureSkipVerify: true}},
+			"insecure_skip_verify",
+		},
+		"pinned all over": {Config{Address: "192.0.2.10:5039", TLS: &TLS{
+			InsecureSkipVerify: true,
+			Fingerprint:        "x",
+		}}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := strings.Join(tc.config.Warnings(), "\n")
@@ -308,6 +346,7 @@ func TestProblemOf(t *testing.T) {
 	if got := ProblemOf(errors.New("x")); got != ProblemUnknown {
 		t.Errorf("another error is %s", got)
 	}
+
 	for p := ProblemUnresolved; p <= ProblemUnknown; p++ {
 		if p.Advice() == "" || strings.Contains(p.Advice(), "\n") || p.String() == "" {
 			t.Errorf("problem %d has no name or no one line of advice", p)

@@ -9,6 +9,7 @@ func (d *Decoder) finish(emit func(Event), respond func([]byte)) {
 	if p.oversize {
 		d.stats.Oversize++
 	}
+
 	p.reach = d.offset <= d.textEnd
 	switch {
 	case p.suspect:
@@ -17,14 +18,17 @@ func (d *Decoder) finish(emit func(Event), respond func([]byte)) {
 		d.state = stateClean
 	case p.begun:
 		d.finishEvent(emit)
+
 	case d.isForeign():
 		d.finishForeign(respond)
 	default:
 		d.finishOrphan(emit)
 	}
+
 	if p.reach && !p.begun {
 		d.spoilEnd = d.textEnd
 	}
+
 	if p.textEnd > 0 && !p.suspect {
 		d.textEnd = p.textEnd
 		if p.taint != Untainted {
@@ -33,15 +37,17 @@ func (d *Decoder) finish(emit func(Event), respond func([]byte)) {
 	}
 }
 
-// isForeign reports whether the current packet is a whole one that is no security event. While another packet waits, it
-// must not end like the rest of that one: injected text can make an orphan look like a response. Nor does a foreign
-// packet end the wait, for it is so short that injected text has room for a forged tail and one of these. Behind a torn
-// packet only a response may stand: without the answer to its Ping a session is lost.
+// isForeign reports whether the current packet is a whole one that is no security event. While
+// another packet waits, it must not end like the rest of that one: injected text can make an orphan
+// look like a response. Nor does a foreign packet end the wait, for it is so short that injected
+// text has room for a forged tail and one of these. Behind a torn packet only a response may stand:
+// without the answer to its Ping a session is lost.
 func (d *Decoder) isForeign() bool {
 	p := &d.cur
 	if p.class != classEvent && p.class != classResponse {
 		return false
 	}
+
 	switch d.state {
 	case stateTorn:
 		return p.class == classResponse && !p.remote && !p.reach
@@ -74,6 +80,7 @@ func (d *Decoder) finishEvent(emit func(Event)) {
 	case p.taint == Untainted && !ended:
 		p.taint = TaintTorn
 	}
+
 	switch {
 	case d.offset <= d.spoilEnd:
 		d.stats.Dropped[TaintOrphan]++
@@ -81,8 +88,10 @@ func (d *Decoder) finishEvent(emit func(Event)) {
 		d.hold(emit)
 	case p.reach:
 		d.stats.Dropped[p.taint]++
+
 	case p.textEnd > 0:
 		d.accuseWriter(emit)
+
 	default:
 		d.proof.accuse(d.frame.buf, p, p.taint)
 		d.state = stateTorn
@@ -102,14 +111,15 @@ func (d *Decoder) hold(emit func(Event)) {
 	}
 }
 
-// accuseWriter takes as the sender of injected text the first RemoteAddress of the current packet, whose sender can only
-// have written what follows it.
+// accuseWriter takes as the sender of injected text the first RemoteAddress of the current packet,
+// whose sender can only have written what follows it.
 func (d *Decoder) accuseWriter(emit func(Event)) {
 	p := &d.cur
 	if p.tooLong {
 		d.stats.Dropped[p.taint]++
 		return
 	}
+
 	d.proof.accuse(d.frame.buf, p, p.taint)
 	p.source = p.sender
 	d.proof.identify(d.frame.buf, p)
@@ -123,6 +133,7 @@ func (d *Decoder) finishOrphan(emit func(Event)) {
 		d.stats.Dropped[p.taint]++
 		return
 	}
+
 	d.stats.Orphans++
 	switch d.state {
 	case stateClean:
@@ -131,6 +142,7 @@ func (d *Decoder) finishOrphan(emit func(Event)) {
 		}
 		d.stats.Dropped[TaintOrphan]++
 		return
+
 	case stateHeld:
 		if d.held.reach {
 			d.stats.Dropped[TaintOrphan]++
@@ -138,29 +150,35 @@ func (d *Decoder) finishOrphan(emit func(Event)) {
 			return
 		}
 		d.proof.accuse(d.frame.buf, &d.held, TaintOrphan)
+
 	case stateTorn, stateAccused:
 	}
+
 	d.state = stateTorn
 	if p.ended() {
 		d.identify(emit)
 	}
 }
 
-// hasFault reports whether the head of a security event is in order, but for a value that Asterisk would not print.
+// hasFault reports whether the head of a security event is in order, but for a value that Asterisk
+// would not print.
 func (p *packet) hasFault() bool {
 	return p.class == classSecurity && p.taint >= TaintSeverity
 }
 
-// identify takes the sender of injected text from the end of the current packet, where it is certain. It is not when the
-// packet may also be an event of a kind that we do not know, and all is well.
+// identify takes the sender of injected text from the end of the current packet, where it is
+// certain. It is not when the packet may also be an event of a kind that we do not know, and all is
+// well.
 func (d *Decoder) identify(emit func(Event)) {
 	e := &d.proof
 	service, kind := e.event.Service, e.event.Kind
-	if d.cur.tooLong || d.cur.alien || service == ServiceUnknown || senderWritesTail(service, kind) {
+	if d.cur.tooLong || d.cur.alien || service == ServiceUnknown ||
+		senderWritesTail(service, kind) {
 		d.stats.Dropped[e.event.Taint]++
 		d.state = stateClean
 		return
 	}
+
 	e.identify(d.frame.buf, &d.cur)
 	d.state = stateAccused
 	if service == ServicePJSIP {
@@ -184,10 +202,11 @@ func (d *Decoder) emitHeld(emit func(Event)) {
 	emit(ev)
 }
 
-// isOwn reports whether ev tells of our own login. Only the first one of a connection can be: whoever else uses our name
-// and secret later must not pass for us.
+// isOwn reports whether ev tells of our own login. Only the first one of a connection can be:
+// whoever else uses our name and secret later must not pass for us.
 func (d *Decoder) isOwn(ev *Event) bool {
-	return len(d.username) > 0 && ev.Kind == KindSuccessfulAuth && ev.Service == ServiceAMI && bytes.Equal(ev.Account, d.username)
+	return len(d.username) > 0 && ev.Kind == KindSuccessfulAuth && ev.Service == ServiceAMI &&
+		bytes.Equal(ev.Account, d.username)
 }
 
 // tooLong gives up the bytes of a packet that is being read. Its lines are still judged.
@@ -211,6 +230,7 @@ func (p *packet) event(buf []byte) Event {
 		UsingPassword: p.usingPass,
 		Oversize:      p.oversize,
 	}
+
 	if p.kind == KindInvalidPassword && p.service == ServiceSIP {
 		sent := p.value(buf, p.sent)
 		ev.RoundTrip = len(sent) > 0 && bytes.Equal(sent, p.value(buf, p.received))

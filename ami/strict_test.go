@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestEveryKind decodes the fifteen kinds as main/security_events.c prints them (12.8.2 to 22.10.1, the same table):
-// with the required elements only, and with every optional one.
+// TestEveryKind decodes the fifteen kinds as main/security_events.c prints them (12.8.2 to 22.10.1,
+// the same table): with the required elements only, and with every optional one.
 func TestEveryKind(t *testing.T) {
 	full := map[Kind]string{
 		KindFailedACL:            "Module: chan_sip\r\nACLName: TEST_ACL\r\nSessionTV: 2026-11-23T02:52:50.399+0000\r\n",
@@ -18,34 +18,51 @@ func TestEveryKind(t *testing.T) {
 		KindUnexpectedAddress:    "ExpectedAddress: IPV4/UDP/192.168.1.2/2121\r\nModule: m\r\n",
 		KindAuthMethodNotAllowed: "AuthMethod: PlainText\r\nSessionTV: 2026-11-23T02:52:50.399+0000\r\n",
 	}
+
 	detail := map[Kind]string{
-		KindFailedACL: "TEST_ACL", KindRequestNotAllowed: "CheeseBurger", KindRequestBadFormat: "CheeseBurger", KindRequestNotSupported: "CheeseBurger",
-		KindAuthMethodNotAllowed: "PlainText", KindUnexpectedAddress: "IPV4/UDP/192.168.1.2/2121", KindInvalidTransport: "UDP",
+		KindFailedACL: "TEST_ACL", KindRequestNotAllowed: "CheeseBurger",
+		KindRequestBadFormat: "CheeseBurger", KindRequestNotSupported: "CheeseBurger",
+		KindAuthMethodNotAllowed: "PlainText", KindUnexpectedAddress: "IPV4/UDP/192.168.1.2/2121",
+		KindInvalidTransport: "UDP",
 	}
 	for _, k := range everyKind() {
 		for _, service := range []string{"PJSIP", "SIP", "AMI", "TEST"} {
 			for _, tail := range []string{"", full[k]} {
-				stream := asterisk{kind: k, service: service, account: "1001", tail: tail, version: "2"}.String()
+				stream := asterisk{
+					kind: k, service: service, account: "1001", tail: tail,
+					version: "2",
+				}.String()
+
 				p := replay(stream)
 				if len(p.events) != 1 {
-					t.Fatalf("%s of %s gives %d events:\n%s%s", k, service, len(p.events), stream, renderStats(p.Stats()))
+					t.Fatalf("%s of %s gives %d events:\n%s%s", k, service, len(p.events), stream,
+						renderStats(p.Stats()))
 				}
+
 				e := p.events[0]
-				if e.Kind != k || e.Taint != Untainted || e.Service != parseService([]byte(service)) || e.Source.String() != "198.51.100.11:5062" ||
-					e.Local.String() != "192.0.2.10:5060" || !e.Time.Equal(time.Date(2026, 11, 23, 2, 49, 24, 744e6, time.UTC)) {
+				if e.Kind != k || e.Taint != Untainted ||
+					e.Service != parseService([]byte(service)) ||
+					e.Source.String() != "198.51.100.11:5062" ||
+					e.Local.String() != "192.0.2.10:5060" ||
+					!e.Time.Equal(time.Date(2026, 11, 23, 2, 49, 24, 744e6, time.UTC)) {
 					t.Errorf("%s", render(e))
 				}
+
 				wantAccount := "1001"
 				if k == KindRequestBadFormat && tail == "" {
 					wantAccount = ""
 				}
 				wantDetail := detail[k]
+
 				if k == KindFailedACL && tail == "" {
 					wantDetail = ""
 				}
-				if string(e.Account) != wantAccount || string(e.Detail) != wantDetail || e.UsingPassword != (k == KindSuccessfulAuth) {
-					t.Errorf("want account %q and detail %q: %s", wantAccount, wantDetail, render(e))
+				if string(e.Account) != wantAccount || string(e.Detail) != wantDetail ||
+					e.UsingPassword != (k == KindSuccessfulAuth) {
+					t.Errorf("want account %q and detail %q: %s", wantAccount, wantDetail,
+						render(e))
 				}
+
 				if early := newPlayer(""); true {
 					early.feed(stream, len(stream))
 					if early.Held() == (service == "PJSIP") {
@@ -65,30 +82,38 @@ func TestFormats(t *testing.T) {
 		change(&e)
 		return e.String()
 	}
+
 	tests := map[string]string{
 		"timestampevents": with(func(e *asterisk) { e.extra = "Timestamp: 1795403791.517611\r\n" }),
 		"debug": with(func(e *asterisk) {
 			e.extra = "SequenceNumber: 1\r\nFile: manager.c\r\nLine: 593\r\nFunc: manager_default_msg_cb\r\n"
 		}),
-		"system name": with(func(e *asterisk) { e.extra = "SystemName: pbx: one\r\n" }), // manager.c 12.8.2 and 22.10.1
+		// manager.c 12.8.2 and 22.10.1
+		"system name": with(func(e *asterisk) { e.extra = "SystemName: pbx: one\r\n" }),
 		"all of these": with(func(e *asterisk) {
 			e.extra = "Timestamp: 1.2\r\nSequenceNumber: 1\r\nFile: manager.c\r\nLine: 593\r\nFunc: f\r\nSystemName: pbx\r\n"
 		}),
-		"event version 2":           with(func(e *asterisk) { e.version = "2" }),
-		"time zone of the PBX":      with(func(e *asterisk) { e.eventTV = "2026-11-23T08:19:24.744+0530" }),
-		"host name as local":        with(func(e *asterisk) { e.local = "IPV6/UDP/(null)/5060" }),
-		"unknown header at the end": with(func(e *asterisk) { e.tail = "SessionTV: 1970-01-01T00:00:00.000+0000\r\nFoo: bar\r\n" }),
+		"event version 2": with(func(e *asterisk) { e.version = "2" }),
+		"time zone of the PBX": with(func(e *asterisk) {
+			e.eventTV = "2026-11-23T08:19:24.744+0530"
+		}),
+		"host name as local": with(func(e *asterisk) { e.local = "IPV6/UDP/(null)/5060" }),
+		"unknown header at the end": with(func(e *asterisk) {
+			e.tail = "SessionTV: 1970-01-01T00:00:00.000+0000\r\nFoo: bar\r\n"
+		}),
 	}
 	for name, stream := range tests {
 		p := replay(stream)
-		if len(p.events) != 1 || p.events[0].Taint != Untainted || string(p.events[0].Account) != "1001" ||
+		if len(p.events) != 1 || p.events[0].Taint != Untainted ||
+			string(p.events[0].Account) != "1001" ||
 			!p.events[0].Time.Equal(time.Date(2026, 11, 23, 2, 49, 24, 744e6, time.UTC)) {
 			t.Errorf("%s:\n%s%s", name, p.out.String(), renderStats(p.Stats()))
 		}
 	}
 }
 
-// TestStrict damages one thing in an event: it is dropped, and counted by its cause, and the next one comes.
+// TestStrict damages one thing in an event: it is dropped, and counted by its cause, and the next
+// one comes.
 func TestStrict(t *testing.T) {
 	good := asterisk{kind: KindChallengeSent, account: "1001"}.String()
 	sip := asterisk{kind: KindChallengeSent, service: "SIP", account: "1001"}.String()
@@ -98,34 +123,70 @@ func TestStrict(t *testing.T) {
 		}
 		return strings.Replace(s, old, with, 1)
 	}
+
 	tests := map[string]struct {
 		stream string
 		want   Taint
 	}{
-		"severity of another kind":  {replace(good, "Informational", "Error"), TaintSeverity},
-		"severity in lower case":    {replace(good, "Informational", "informational"), TaintSeverity},
-		"no time":                   {replace(good, "2026-11-23T02:49:24.744+0000", "now"), TaintTime},
-		"30 February":               {replace(good, "2026-11-23", "2026-02-30"), TaintTime},
-		"time of a session":         {replace(asterisk{kind: KindInvalidPassword, tail: "SessionTV: x\r\n"}.String(), "x", "y"), TaintTime},
-		"another class":             {replace(good, "security,all", "security"), TaintField},
-		"event version":             {replace(good, "EventVersion: 1", "EventVersion: one"), TaintField},
-		"session of chan_sip":       {replace(sip, "0x7fa2b0053ed0", "call-id"), TaintField},
-		"using password":            {replace(asterisk{kind: KindSuccessfulAuth}.String(), "UsingPassword: 1", "UsingPassword: 2"), TaintField},
-		"no remote address":         {replace(good, "RemoteAddress: IPV4/UDP/198.51.100.11/5062\r\n", ""), TaintOrder},
-		"remote address of no kind": {replace(good, "198.51.100.11", "198.51.100.011"), TaintAddress},
-		"local address of no kind":  {replace(sip, "192.0.2.10", "(null)"), TaintAddress},
-		"service before severity":   {replace(replace(good, "Severity: Informational\r\n", ""), "EventVersion", "Severity: Informational\r\nEventVersion"), TaintOrphan},
-		"privilege missing":         {replace(good, "Privilege: security,all\r\n", ""), TaintOrphan},
-		"no header behind the tail": {replace(good, "Challenge: \r\n", "Challenge: \r\n?\r\n"), TaintLine},
+		"severity of another kind": {replace(good, "Informational", "Error"), TaintSeverity},
+		"severity in lower case": {
+			replace(good, "Informational", "informational"),
+			TaintSeverity,
+		},
+		"no time": {
+			replace(good, "2026-11-23T02:49:24.744+0000", "now"),
+			TaintTime,
+		},
+		"30 February": {replace(good, "2026-11-23", "2026-02-30"), TaintTime},
+		"time of a session": {replace(asterisk{
+			kind: KindInvalidPassword,
+			tail: "SessionTV: x\r\n",
+		}.String(), "x", "y"), TaintTime},
+		"another class": {replace(good, "security,all", "security"), TaintField},
+		"event version": {
+			replace(good, "EventVersion: 1", "EventVersion: one"),
+			TaintField,
+		},
+		"session of chan_sip": {replace(sip, "0x7fa2b0053ed0", "call-id"), TaintField},
+		"using password": {replace(asterisk{kind: KindSuccessfulAuth}.String(),
+			"UsingPassword: 1", "UsingPassword: 2"), TaintField},
+		"no remote address": {replace(good,
+			"RemoteAddress: IPV4/UDP/198.51.100.11/5062\r\n", ""), TaintOrder},
+		"remote address of no kind": {
+			replace(good, "198.51.100.11", "198.51.100.011"),
+			TaintAddress,
+		},
+		"local address of no kind": {replace(sip, "192.0.2.10", "(null)"), TaintAddress},
+		"service before severity": {replace(replace(good, "Severity: Informational\r\n", ""),
+			"EventVersion", "Severity: Informational\r\nEventVersion"), TaintOrphan},
+		"privilege missing": {
+			replace(good, "Privilege: security,all\r\n", ""),
+			TaintOrphan,
+		},
+		"no header behind the tail": {
+			replace(good, "Challenge: \r\n", "Challenge: \r\n?\r\n"),
+			TaintLine,
+		},
 		"no header before the time": {replace(good, "EventTV", "?\r\nEventTV"), TaintOrphan},
 		"tail missing":              {replace(good, "Challenge: \r\n", ""), TaintTorn},
 		"tail of another kind":      {replace(good, "Challenge: ", "AuthMethod: "), TaintOrder},
-		"response missing":          {asterisk{kind: KindChallengeResponseFailed, service: "SIP", tail: "Challenge: 1\r\nExpectedResponse: \r\n"}.String(), TaintOrder},
+		"response missing": {asterisk{
+			kind: KindChallengeResponseFailed, service: "SIP",
+			tail: "Challenge: 1\r\nExpectedResponse: \r\n",
+		}.String(), TaintOrder},
 		"known behind unknown": {
-			asterisk{kind: KindInvalidAccountID, tail: "Foo: bar\r\nSessionTV: 1970-01-01T00:00:00.000+0000\r\n"}.String(), TaintOrder,
+			asterisk{
+				kind: KindInvalidAccountID,
+				tail: "Foo: bar\r\nSessionTV: 1970-01-01T00:00:00.000+0000\r\n",
+			}.String(),
+			TaintOrder,
 		},
-		"tail twice":                 {replace(good, "Challenge: \r\n", "Challenge: \r\nChallenge: \r\n"), TaintDuplicate},
-		"challenge without blank":    {replace(good, "Challenge: \r\n", "Challenge:\r\n"), TaintLine},
+		"tail twice": {replace(good, "Challenge: \r\n",
+			"Challenge: \r\nChallenge: \r\n"), TaintDuplicate},
+		"challenge without blank": {
+			replace(good, "Challenge: \r\n", "Challenge:\r\n"),
+			TaintLine,
+		},
 		"key with a blank":           {replace(good, "SessionID: ", " SessionID: "), TaintOrder},
 		"key in lower case":          {replace(good, "SessionID: ", "sessionid: "), TaintOrder},
 		"line feed as a line end":    {replace(good, "\r\nSessionID", "\nSessionID"), TaintOrder},
@@ -136,11 +197,13 @@ func TestStrict(t *testing.T) {
 			p := newPlayer("")
 			p.feed(test.stream, len(test.stream))
 			p.release()
+
 			if s := p.Stats(); len(p.events) > 0 || s.Events != [NumKinds]uint64{} {
 				t.Errorf("it gives an event:\n%s", p.out.String())
 			}
 			p.feed(good, len(good)) // begins, so that a torn packet is given up
 			p.release()
+
 			if s := p.Stats(); s.Dropped[test.want] == 0 || len(p.events) > 1 {
 				t.Errorf("not dropped for %s:\n%s%s", test.want, p.out.String(), renderStats(s))
 			}
@@ -159,18 +222,24 @@ func TestParseTimestamp(t *testing.T) {
 	for text, want := range good {
 		got, ok := parseTimestamp([]byte(text))
 		if !ok || got.Format(time.RFC3339Nano) != want {
-			t.Errorf("parseTimestamp(%q) = %s, %v; want %s", text, got.Format(time.RFC3339Nano), ok, want)
+			t.Errorf("parseTimestamp(%q) = %s, %v; want %s", text, got.Format(time.RFC3339Nano), ok,
+				want)
 		}
 		parsed, err := time.Parse("2006-01-02T15:04:05.000-0700", text)
 		if err != nil || !parsed.Equal(got) {
 			t.Errorf("time.Parse(%q) = %v, %v; want %v", text, parsed, err, got)
 		}
 	}
+
 	for _, text := range []string{
-		"", "2026-11-23T02:49:24.744", "2026-11-23T02:49:24.744Z", "2026-11-23 02:49:24.744+0000", "2026-13-01T00:00:00.000+0000",
-		"2026-00-01T00:00:00.000+0000", "2026-04-31T00:00:00.000+0000", "2025-02-29T00:00:00.000+0000", "2100-02-29T00:00:00.000+0000",
-		"2026-11-23T24:00:00.000+0000", "2026-11-23T00:60:00.000+0000", "2026-11-23T00:00:61.000+0000", "2026-11-23T02:49:24.74a+0000",
-		"2026-11-23T02:49:24.744 0000", "2026-11-23T02:49:24.744+0060", "2026-11-23T02:49:24.744+9900", "+026-11-23T02:49:24.744+0000",
+		"", "2026-11-23T02:49:24.744", "2026-11-23T02:49:24.744Z", "2026-11-23 02:49:24.744+0000",
+		"2026-13-01T00:00:00.000+0000",
+		"2026-00-01T00:00:00.000+0000", "2026-04-31T00:00:00.000+0000",
+		"2025-02-29T00:00:00.000+0000", "2100-02-29T00:00:00.000+0000",
+		"2026-11-23T24:00:00.000+0000", "2026-11-23T00:60:00.000+0000",
+		"2026-11-23T00:00:61.000+0000", "2026-11-23T02:49:24.74a+0000",
+		"2026-11-23T02:49:24.744 0000", "2026-11-23T02:49:24.744+0060",
+		"2026-11-23T02:49:24.744+9900", "+026-11-23T02:49:24.744+0000",
 		"2026-11-23T02:49:24.744+0000 ", "2026-11-23T02:49:24.744+000\r",
 	} {
 		if got, ok := parseTimestamp([]byte(text)); ok {
@@ -188,24 +257,29 @@ func TestNames(t *testing.T) {
 		}
 		seen[k.String()] = true
 	}
+
 	if len(seen) != 15 {
 		t.Errorf("%d kinds, want 15", len(seen))
 	}
+
 	for _, name := range []string{"", "unknown", "failedacl", "FailedACL ", "FullyBooted"} {
 		if k, ok := ParseKind(name); ok || k != KindUnknown {
 			t.Errorf("ParseKind(%q) = %v", name, k)
 		}
 	}
+
 	for s := ServicePJSIP; s <= ServiceAMI; s++ {
 		if parseService([]byte(s.String())) != s {
 			t.Errorf("service %d is %q", s, s)
 		}
 	}
+
 	for tr := TransportUnknown; tr <= TransportWSS; tr++ {
 		if parseTransport([]byte(tr.String())) != tr || tr.Stream() != (tr > TransportUDP) {
 			t.Errorf("transport %d is %q, stream %v", tr, tr, tr.Stream())
 		}
 	}
+
 	causes := make(map[string]bool)
 	for c := range NumTaints {
 		causes[Taint(c).String()] = true
@@ -231,6 +305,7 @@ func TestQuote(t *testing.T) {
 			t.Errorf("Quote(%q) = %s, want %s", in, got, want)
 		}
 	}
+
 	for c := range 256 {
 		for _, out := range []byte(Quote([]byte{byte(c)})) {
 			if out < ' ' || out > '~' {

@@ -19,11 +19,13 @@ import (
 type TLS struct {
 	CAFile     string // PEM file of the CAs to trust instead of the system's
 	ServerName string // name that the certificate must be for; default: the host of Address
-	// Fingerprint pins the certificate: its SHA-256 as `openssl x509 -fingerprint -sha256 -noout -in CERT` prints it;
-	// colons, case and a leading `SHA256 Fingerprint=` do not matter. Without CAFile the pin is all that is checked, so
-	// that a self-signed certificate needs nothing else; with CAFile both must hold.
-	Fingerprint        string
-	InsecureSkipVerify bool // accept any certificate: whoever is on the path can read and write events
+	// Fingerprint pins the certificate: its SHA-256 as `openssl x509 -fingerprint -sha256 -noout
+	// -in CERT` prints it; colons, case and a leading `SHA256 Fingerprint=` do not matter. Without
+	// CAFile the pin is all that is checked, so that a self-signed certificate needs nothing else;
+	// with CAFile both must hold.
+	Fingerprint string
+	// accept any certificate: whoever is on the path can read and write events
+	InsecureSkipVerify bool
 }
 
 // TLSStatus is the state of TLS on a connection.
@@ -34,7 +36,8 @@ type TLSStatus struct {
 	Fingerprint string // SHA-256 of the PBX's certificate, as openssl prints it
 }
 
-// Fingerprint returns the SHA-256 of a certificate as `openssl x509 -fingerprint -sha256` prints it: AA:BB:….
+// Fingerprint returns the SHA-256 of a certificate as `openssl x509 -fingerprint -sha256` prints
+// it: AA:BB:….
 func Fingerprint(certificate *x509.Certificate) string {
 	sum := sha256.Sum256(certificate.Raw)
 	pairs := make([]string, len(sum))
@@ -53,28 +56,34 @@ func parseFingerprint(text string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parse fingerprint: %w", err)
 	}
+
 	if len(sum) != sha256.Size {
-		return nil, fmt.Errorf("parse fingerprint: %d bytes, want the %d of a SHA-256", len(sum), sha256.Size)
+		return nil, fmt.Errorf("parse fingerprint: %d bytes, want the %d of a SHA-256", len(sum),
+			sha256.Size)
 	}
 	return sum, nil
 }
 
-// clientConfig turns t into the standard library's form; host is the host of the address. It reads CAFile.
+// clientConfig turns t into the standard library's form; host is the host of the address. It reads
+// CAFile.
 func (t *TLS) clientConfig(host string) (*tls.Config, error) {
 	c := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
 	if t.ServerName != "" {
 		c.ServerName = t.ServerName
 	}
+
 	if t.CAFile != "" {
 		pem, err := os.ReadFile(t.CAFile)
 		if err != nil {
 			return nil, fmt.Errorf("read ca_file: %w", err)
 		}
 		c.RootCAs = x509.NewCertPool()
+
 		if !c.RootCAs.AppendCertsFromPEM(pem) {
 			return nil, fmt.Errorf("read ca_file %s: no PEM certificate in it", t.CAFile)
 		}
 	}
+
 	if t.Fingerprint != "" {
 		pin, err := parseFingerprint(t.Fingerprint)
 		if err != nil {
@@ -82,8 +91,10 @@ func (t *TLS) clientConfig(host string) (*tls.Config, error) {
 		}
 		c.VerifyConnection = func(state tls.ConnectionState) error { return checkPin(state, pin) }
 	}
+
 	// A pin without a CA is the whole check: VerifyConnection runs even then.
-	c.InsecureSkipVerify = t.InsecureSkipVerify || (t.Fingerprint != "" && t.CAFile == "") // see above
+	// see above
+	c.InsecureSkipVerify = t.InsecureSkipVerify || (t.Fingerprint != "" && t.CAFile == "")
 	return c, nil
 }
 
@@ -96,18 +107,23 @@ var errPin = errors.New("certificate is not the pinned one")
 func checkPin(state tls.ConnectionState, pin []byte) error {
 	sum := sha256.Sum256(state.PeerCertificates[0].Raw)
 	if subtle.ConstantTimeCompare(sum[:], pin) != 1 {
-		return fmt.Errorf("%w: it has the SHA-256 fingerprint %s", errPin, Fingerprint(state.PeerCertificates[0]))
+		return fmt.Errorf("%w: it has the SHA-256 fingerprint %s", errPin,
+			Fingerprint(state.PeerCertificates[0]))
 	}
 	return nil
 }
 
-// secure speaks TLS over conn until ctx ends. Errors are *Error, and name the fingerprint seen where one was.
-func secure(ctx context.Context, conn net.Conn, config *tls.Config, t *TLS) (net.Conn, TLSStatus, error) {
+// secure speaks TLS over conn until ctx ends. Errors are *Error, and name the fingerprint seen
+// where one was.
+func secure(ctx context.Context, conn net.Conn, config *tls.Config, t *TLS) (net.Conn, TLSStatus,
+	error,
+) {
 	secured := tls.Client(conn, config)
 	if err := secured.HandshakeContext(ctx); err != nil {
 		return nil, TLSStatus{}, tlsError(err)
 	}
 	state := secured.ConnectionState()
+
 	return secured, TLSStatus{
 		Enabled: true, Insecure: !t.verified(), Version: tls.VersionName(state.Version),
 		Fingerprint: Fingerprint(state.PeerCertificates[0]),
@@ -119,38 +135,49 @@ func tlsError(err error) error {
 	const op = "TLS handshake"
 	if verify, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		seen := Fingerprint(verify.UnverifiedCertificates[0])
-		return &Error{certificateProblem(verify.Err), op, fmt.Errorf("%w; its SHA-256 fingerprint is %s", quoteNames(verify.Err), seen)}
+		return &Error{
+			certificateProblem(verify.Err), op,
+			fmt.Errorf("%w; its SHA-256 fingerprint is %s", quoteNames(verify.Err), seen),
+		}
 	}
+
 	if errors.Is(err, errPin) {
 		return &Error{ProblemFingerprint, op, err}
 	}
 	if record, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return &Error{ProblemTLSNotSpoken, op, fmt.Errorf("the server answered %s, which is no TLS", Quote(record.RecordHeader[:]))}
+		return &Error{ProblemTLSNotSpoken, op, fmt.Errorf("the server answered %s, which is no TLS",
+			Quote(record.RecordHeader[:]))}
 	}
+
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
 		return &Error{ProblemNoBanner, op, err}
 	case isClosed(err):
 		return &Error{ProblemLockedOut, op, err}
 	}
+
 	return &Error{ProblemTLSHandshake, op, err}
 }
 
-// quoteNames replaces the text of a name mismatch, which prints the certificate's names as they are.
+// quoteNames replaces the text of a name mismatch, which prints the certificate's names as they
+// are.
 func quoteNames(err error) error {
 	mismatch, ok := errors.AsType[x509.HostnameError](err)
 	if !ok {
 		return err
 	}
+
 	names := slices.Clone(mismatch.Certificate.DNSNames)
 	for _, ip := range mismatch.Certificate.IPAddresses {
 		names = append(names, ip.String())
 	}
+
 	if len(names) == 0 { // a common name identifies no host: RFC 9525, 2
 		return fmt.Errorf("the certificate has no subjectAltName, and its common name %s counts for nothing: it cannot be verified by a name",
 			Quote([]byte(mismatch.Certificate.Subject.CommonName)))
 	}
-	return fmt.Errorf("the certificate is for %s, not for %s", Quote([]byte(strings.Join(names, " "))), mismatch.Host)
+	return fmt.Errorf("the certificate is for %s, not for %s",
+		Quote([]byte(strings.Join(names, " "))), mismatch.Host)
 }
 
 // certificateProblem names the problem of a certificate that was not accepted.
@@ -166,16 +193,19 @@ func certificateProblem(err error) Problem {
 
 // speaksTLS tells whether conn's other side completes, or at least answers, a TLS handshake.
 func speaksTLS(ctx context.Context, conn net.Conn) bool {
-	probe := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10}) // nothing is sent over it
+	// nothing is sent over it
+	probe := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10})
 	err := probe.HandshakeContext(ctx)
 	if err == nil {
 		return true
 	}
+
 	_, alerted := errors.AsType[tls.AlertError](err)
 	if !alerted {
 		// The standard library wraps an alert of the other side in a net.OpError of this Op.
 		op, ok := errors.AsType[*net.OpError](err)
 		alerted = ok && op.Op == "remote error"
 	}
+
 	return alerted
 }

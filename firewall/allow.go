@@ -15,7 +15,8 @@ import (
 // interval is the addresses first to last, both included, of one family.
 type interval struct{ first, last netip.Addr }
 
-// intervals merges prefixes into ascending intervals of each family that neither overlap nor touch: the kernel refuses overlaps.
+// intervals merges prefixes into ascending intervals of each family that neither overlap nor touch:
+// the kernel refuses overlaps.
 func intervals(prefixes []netip.Prefix) (v4, v6 []interval, err error) {
 	var all []interval
 	var problems []error
@@ -27,10 +28,13 @@ func intervals(prefixes []netip.Prefix) (v4, v6 []interval, err error) {
 		}
 		all = append(all, interval{q.Masked().Addr(), lastAddr(q)})
 	}
+
 	if err := errors.Join(problems...); err != nil {
 		return nil, nil, err
 	}
-	slices.SortFunc(all, func(a, b interval) int { return a.first.Compare(b.first) }) // IPv4 sorts before IPv6
+
+	// IPv4 sorts before IPv6
+	slices.SortFunc(all, func(a, b interval) int { return a.first.Compare(b.first) })
 	for _, iv := range all {
 		out := &v4
 		if iv.first.Is6() {
@@ -38,6 +42,7 @@ func intervals(prefixes []netip.Prefix) (v4, v6 []interval, err error) {
 		}
 		*out = appendMerged(*out, iv)
 	}
+
 	return v4, v6, nil
 }
 
@@ -51,6 +56,7 @@ func appendMerged(out []interval, iv interval) []interval {
 			return out
 		}
 	}
+
 	return append(out, iv)
 }
 
@@ -64,6 +70,7 @@ func unmap(p netip.Prefix) (netip.Prefix, error) {
 	if p.Bits() < 96 {
 		return p, fmt.Errorf("prefix %s in the allowlist: write IPv4 as IPv4", p)
 	}
+
 	return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96), nil
 }
 
@@ -76,24 +83,30 @@ func lastAddr(p netip.Prefix) netip.Addr {
 	return last
 }
 
-// kernelIntervals reads intervals back from the elements of a set. It reports false for what we did not make: nft(8), for one, adds
-// an end without a start.
+// kernelIntervals reads intervals back from the elements of a set. It reports false for what we did
+// not make: nft(8), for one, adds an end without a start.
 func kernelIntervals(elems []nftables.SetElement) ([]interval, bool) {
-	slices.SortFunc(elems, func(a, b nftables.SetElement) int { return bytes.Compare(a.Key, b.Key) })
+	slices.SortFunc(elems, func(a, b nftables.SetElement) int {
+		return bytes.Compare(a.Key, b.Key)
+	})
 	var ivs []interval
+
 	open := false
 	for _, e := range elems {
 		addr, ok := netip.AddrFromSlice(e.Key)
 		if !ok || e.IntervalEnd != open {
 			return nil, false
 		}
+
 		if e.IntervalEnd {
 			ivs[len(ivs)-1].last = addr.Prev()
 		} else {
 			ivs = append(ivs, interval{addr, lastAddr(netip.PrefixFrom(addr, 0))})
 		}
+
 		open = !open
 	}
+
 	return ivs, true
 }
 
@@ -111,8 +124,8 @@ func compareIntervals(a, b interval) int {
 	return cmp.Or(a.first.Compare(b.first), a.last.Compare(b.last))
 }
 
-// maxIntervalsACall keeps the start and the end of an interval in one netlink message, where the kernel wants them:
-// 500 IPv6 intervals are 45 kB, and the library splits beyond 63 kB.
+// maxIntervalsACall keeps the start and the end of an interval in one netlink message, where the
+// kernel wants them: 500 IPv6 intervals are 45 kB, and the library splits beyond 63 kB.
 const maxIntervalsACall = 500
 
 func intervalElements(ivs []interval) (elems []nftables.SetElement) {
@@ -132,9 +145,10 @@ type intervalChange struct {
 	gone, new []interval
 }
 
-// planAllow compares an allow set with what it shall hold, as an add after a flush in the same transaction is slow: the kernel walks
-// over all that it is about to remove for each new element (measured on Linux 6.18: 30,000 prefixes replaced by 60,000 took 90 s).
-// A set that cannot be compared is replaced whole.
+// planAllow compares an allow set with what it shall hold, as an add after a flush in the same
+// transaction is slow: the kernel walks over all that it is about to remove for each new element
+// (measured on Linux 6.18: 30,000 prefixes replaced by 60,000 took 90 s). A set that cannot be
+// compared is replaced whole.
 func planAllow(c *nftables.Conn, set *nftables.Set, want []interval) (intervalChange, error) {
 	elems, err := c.GetSetElements(set)
 	if err != nil && !errors.Is(err, unix.ENOENT) { // a set that is not there yet holds nothing
@@ -144,6 +158,7 @@ func planAllow(c *nftables.Conn, set *nftables.Set, want []interval) (intervalCh
 	if !ours {
 		return replaceAllow(c, set, want)
 	}
+
 	return intervalChange{set: set, gone: without(have, want), new: without(want, have)}, nil
 }
 
@@ -160,6 +175,7 @@ func (a intervalChange) queue(c *nftables.Conn) error {
 	for part := range slices.Chunk(a.gone, maxIntervalsACall) {
 		errs = append(errs, c.SetDeleteElements(a.set, intervalElements(part)))
 	}
+
 	for part := range slices.Chunk(a.new, maxIntervalsACall) {
 		errs = append(errs, c.SetAddElements(a.set, intervalElements(part)))
 	}

@@ -15,7 +15,8 @@ import (
 const (
 	batchSize  = 1000 // changes in a transaction: measured to be the cheapest a change
 	minTimeout = time.Second
-	// maxRaces bounds the tries of a batch whose elements expire between our look and our transaction; then its lifts go one by one.
+	// maxRaces bounds the tries of a batch whose elements expire between our look and our
+	// transaction; then its lifts go one by one.
 	maxRaces = 5
 )
 
@@ -25,24 +26,27 @@ type change struct {
 	set int
 }
 
-// Apply makes the kernel have the changes, in batches of one transaction each. Of several changes to the same prefix and scope the last counts.
-// Refreshing a ban never opens a gap.
+// Apply makes the kernel have the changes, in batches of one transaction each. Of several changes
+// to the same prefix and scope the last counts. Refreshing a ban never opens a gap.
 //
-// It returns the changes that were not made and why: invalid ones, and new bans that found their set full (ErrFull). All others are kept.
-// The error is non-nil only if the kernel as a whole failed, or ctx ended; then any part of the changes may have been made, and all may
-// be applied again. Errors to branch on: ErrGone (Ensure, then apply all bans again), ErrPermission.
+// It returns the changes that were not made and why: invalid ones, and new bans that found their
+// set full (ErrFull). All others are kept. The error is non-nil only if the kernel as a whole
+// failed, or ctx ended; then any part of the changes may have been made, and all may be applied
+// again. Errors to branch on: ErrGone (Ensure, then apply all bans again), ErrPermission.
 func (t *Table) Apply(ctx context.Context, changes []Change) ([]Rejected, error) {
 	valid, rejected := t.validChanges(changes)
 	if err := t.lockWrite(ctx); err != nil {
 		return rejected, fmt.Errorf("apply changes: %w", err)
 	}
 	defer t.writeMu.Unlock()
+
 	for batch := range slices.Chunk(valid, batchSize) {
 		if err := ctx.Err(); err != nil {
 			return rejected, fmt.Errorf("apply changes: %w", err)
 		}
 		full, err := t.applyBatch(batch)
 		rejected = append(rejected, full...)
+
 		if errors.Is(err, unix.ENOENT) { // a set was removed after the last look
 			err = fmt.Errorf("%w (%w)", ErrGone, err)
 		}
@@ -50,11 +54,13 @@ func (t *Table) Apply(ctx context.Context, changes []Change) ([]Rejected, error)
 			return rejected, kernelError("apply changes", err)
 		}
 	}
+
 	return rejected, nil
 }
 
-// validChanges sorts out what no set can take, and of several changes to one element all but the last. It decides what is lifted since
-// its time has passed, once: a ban that was no lift at the first look and is one at the next would delete what is not there.
+// validChanges sorts out what no set can take, and of several changes to one element all but the
+// last. It decides what is lifted since its time has passed, once: a ban that was no lift at the
+// first look and is one at the next would delete what is not there.
 func (t *Table) validChanges(changes []Change) ([]change, []Rejected) {
 	type key struct {
 		prefix netip.Prefix
@@ -63,6 +69,7 @@ func (t *Table) validChanges(changes []Change) ([]change, []Rejected) {
 	var rejected []Rejected
 	valid := make([]change, 0, len(changes))
 	at := make(map[key]int, len(changes))
+
 	now := t.now()
 	for _, c := range changes {
 		c.Lift = c.Lift || !c.Until.After(now)
@@ -76,14 +83,16 @@ func (t *Table) validChanges(changes []Change) ([]change, []Rejected) {
 			valid[i].Change = c
 			continue
 		}
+
 		at[k] = len(valid)
 		valid = append(valid, change{c, set})
 	}
+
 	return valid, rejected
 }
 
-// applyBatch tries the whole batch, and only if the kernel refused it looks at each change. (An absent element to delete and a full
-// set both roll back the whole transaction.)
+// applyBatch tries the whole batch, and only if the kernel refused it looks at each change. (An
+// absent element to delete and a full set both roll back the whole transaction.)
 func (t *Table) applyBatch(batch []change) ([]Rejected, error) {
 	err := t.commit(batch)
 	var present, fresh []change
@@ -97,18 +106,20 @@ func (t *Table) applyBatch(batch []change) ([]Rejected, error) {
 		if present, fresh, divideErr = t.divide(batch); divideErr != nil {
 			return nil, divideErr
 		}
+
 		if err = t.commit(present); err == nil {
 			return t.fill(fresh)
 		}
 	}
+
 	if errors.Is(err, unix.ENOENT) {
 		return t.applyApart(slices.Concat(present, fresh), err)
 	}
 	return nil, err
 }
 
-// applyApart lifts one ban a transaction, in which an absent element harms no other change, and then applies the bans. It returns
-// cause if there is nothing to lift.
+// applyApart lifts one ban a transaction, in which an absent element harms no other change, and
+// then applies the bans. It returns cause if there is nothing to lift.
 func (t *Table) applyApart(batch []change, cause error) ([]Rejected, error) {
 	bans := make([]change, 0, len(batch))
 	for _, c := range batch {
@@ -120,6 +131,7 @@ func (t *Table) applyApart(batch []change, cause error) ([]Rejected, error) {
 			return nil, err
 		}
 	}
+
 	if len(bans) == len(batch) {
 		return nil, cause
 	}
@@ -129,7 +141,8 @@ func (t *Table) applyApart(batch []change, cause error) ([]Rejected, error) {
 // refused tells a transaction that one of its elements broke from a kernel that failed.
 func refused(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENFILE) }
 
-// divide tells changes of elements that the kernel has from bans that are new to it. Lifts of what is not there are done.
+// divide tells changes of elements that the kernel has from bans that are new to it. Lifts of what
+// is not there are done.
 func (t *Table) divide(batch []change) (present, fresh []change, err error) {
 	for _, c := range batch {
 		_, found, err := find(t.write, t.ksets[c.set], c.Prefix.Addr())
@@ -142,6 +155,7 @@ func (t *Table) divide(batch []change) (present, fresh []change, err error) {
 			fresh = append(fresh, c)
 		}
 	}
+
 	return present, fresh, nil
 }
 
@@ -149,24 +163,31 @@ func (t *Table) divide(batch []change) (present, fresh []change, err error) {
 func (t *Table) fill(fresh []change) ([]Rejected, error) {
 	var rejected []Rejected
 	for set := range t.sets {
-		full, err := t.fillSet(slices.DeleteFunc(slices.Clone(fresh), func(c change) bool { return c.set != set }))
+		full, err := t.fillSet(slices.DeleteFunc(slices.Clone(fresh), func(c change) bool {
+			return c.set != set
+		}))
 		if err != nil {
 			return rejected, err
 		}
+
 		for _, c := range full {
-			rejected = append(rejected, Rejected{c.Change, fmt.Errorf("set %s: %w", t.sets[set].name, ErrFull)})
+			rejected = append(rejected,
+				Rejected{c.Change, fmt.Errorf("set %s: %w", t.sets[set].name, ErrFull)})
 		}
 	}
+
 	return rejected, nil
 }
 
-// fillSet adds new bans to one set, in order, and returns those that it has no room for. A refused transaction costs a grace period of
-// the kernel (milliseconds): so it tries one ban first, as a set that was full before most likely still is, and then ever larger parts.
+// fillSet adds new bans to one set, in order, and returns those that it has no room for. A refused
+// transaction costs a grace period of the kernel (milliseconds): so it tries one ban first, as a
+// set that was full before most likely still is, and then ever larger parts.
 func (t *Table) fillSet(rest []change) ([]change, error) {
 	err := t.commit(rest)
 	if !errors.Is(err, unix.ENFILE) {
 		return nil, err
 	}
+
 	for n, growing := 1, true; len(rest) > 0; {
 		n = min(n, len(rest))
 		err := t.commit(rest[:n])
@@ -177,12 +198,14 @@ func (t *Table) fillSet(rest []change) ([]change, error) {
 			rest, n = rest[n:], max(n/2, 1)
 		case !errors.Is(err, unix.ENFILE):
 			return nil, err
+
 		case n == 1:
 			return rest, nil
 		default:
 			n, growing = n/2, false
 		}
 	}
+
 	return nil, nil
 }
 
@@ -193,6 +216,7 @@ func (t *Table) commit(changes []change) error {
 	}
 	now := t.now()
 	lifts := make([][]nftables.SetElement, len(t.sets))
+
 	bans := make([][]nftables.SetElement, len(t.sets))
 	for _, c := range changes {
 		e := nftables.SetElement{Key: c.Prefix.Addr().AsSlice()}
@@ -203,16 +227,22 @@ func (t *Table) commit(changes []change) error {
 		e.Timeout = max(c.Until.Sub(now).Truncate(time.Millisecond), minTimeout)
 		bans[c.set] = append(bans[c.set], e)
 	}
+
 	var errs []error
 	for i, set := range t.ksets {
 		errs = append(errs, t.write.SetDeleteElements(set, lifts[i]))
 	}
+
 	for i, set := range t.ksets {
-		if !t.updates { // the first add is for the delete, which must find something; the kernel shows none of the steps to packets
-			errs = append(errs, t.write.SetAddElements(set, bans[i]), t.write.SetDeleteElements(set, bans[i]))
+		// the first add is for the delete, which must find something; the kernel shows none of the
+		// steps to packets
+		if !t.updates {
+			errs = append(errs, t.write.SetAddElements(set, bans[i]), t.write.SetDeleteElements(set,
+				bans[i]))
 		}
 		errs = append(errs, t.write.SetAddElements(set, bans[i]))
 	}
+
 	return errors.Join(append(errs, t.write.Flush())...)
 }
 
@@ -222,10 +252,12 @@ func (t *Table) checkSets() error {
 	if err != nil {
 		return err
 	}
+
 	for _, set := range t.wantedSets() {
 		if s.sets[set.Name] == nil {
 			return fmt.Errorf("no set %s: %w", set.Name, ErrGone)
 		}
 	}
+
 	return nil
 }

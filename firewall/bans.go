@@ -14,9 +14,10 @@ import (
 // maxDumps bounds the tries to get a dump during which nothing changed.
 const maxDumps = 5
 
-// Bans reads back all elements of all ban sets, ascending within a set. The kernel walks a set in many steps, and misses elements
-// when the set changes meanwhile; then it is walked again. Only of elements that expire during a walk each can still hide another one:
-// what is missing is in the kernel all the same, and the next call has it.
+// Bans reads back all elements of all ban sets, ascending within a set. The kernel walks a set in
+// many steps, and misses elements when the set changes meanwhile; then it is walked again. Only of
+// elements that expire during a walk each can still hide another one: what is missing is in the
+// kernel all the same, and the next call has it.
 //
 // Error to branch on: ErrGone.
 func (t *Table) Bans(ctx context.Context) ([]Element, error) {
@@ -24,6 +25,7 @@ func (t *Table) Bans(ctx context.Context) ([]Element, error) {
 		return nil, fmt.Errorf("read bans: %w", err)
 	}
 	defer t.readMu.Unlock()
+
 	var all []Element
 	for i := range t.sets {
 		elems, err := t.dump(ctx, i)
@@ -32,12 +34,13 @@ func (t *Table) Bans(ctx context.Context) ([]Element, error) {
 		}
 		all = append(all, elems...)
 	}
+
 	return all, nil
 }
 
-// dump walks a set until the walk was undisturbed. Two things disturb it: a transaction, which the generation tells; and a hash
-// table that grows, thus changes its order. The kernel stops after as many elements as there are, so that for each one missed it has
-// told another one twice.
+// dump walks a set until the walk was undisturbed. Two things disturb it: a transaction, which the
+// generation tells; and a hash table that grows, thus changes its order. The kernel stops after as
+// many elements as there are, so that for each one missed it has told another one twice.
 func (t *Table) dump(ctx context.Context, set int) (elems []Element, err error) {
 	for range maxDumps {
 		if err := ctx.Err(); err != nil {
@@ -47,6 +50,7 @@ func (t *Table) dump(ctx context.Context, set int) (elems []Element, err error) 
 		if err != nil {
 			return nil, err
 		}
+
 		raw, err := t.read.GetSetElements(t.ksets[set])
 		if err != nil {
 			return nil, err
@@ -54,6 +58,7 @@ func (t *Table) dump(ctx context.Context, set int) (elems []Element, err error) 
 		if elems, err = t.elements(set, raw); err != nil {
 			return nil, err
 		}
+
 		after, err := t.read.GetGen()
 		if err != nil {
 			return nil, err
@@ -62,6 +67,7 @@ func (t *Table) dump(ctx context.Context, set int) (elems []Element, err error) 
 			break
 		}
 	}
+
 	return elems, nil
 }
 
@@ -75,7 +81,10 @@ func (t *Table) elements(set int, raw []nftables.SetElement) ([]Element, error) 
 		}
 		elems = append(elems, e)
 	}
-	slices.SortFunc(elems, func(a, b Element) int { return a.Prefix.Addr().Compare(b.Prefix.Addr()) })
+
+	slices.SortFunc(elems, func(a, b Element) int {
+		return a.Prefix.Addr().Compare(b.Prefix.Addr())
+	})
 	return slices.CompactFunc(elems, func(a, b Element) bool { return a.Prefix == b.Prefix }), nil
 }
 
@@ -84,17 +93,25 @@ func (s banSet) element(r nftables.SetElement) (Element, error) {
 	if !ok || addr.Is6() != s.is6 {
 		return Element{}, fmt.Errorf("set %s: element with a key of %d bytes", s.name, len(r.Key))
 	}
-	e := Element{Prefix: netip.PrefixFrom(addr, s.bits), Scope: s.scope, Timeout: r.Timeout, Expires: r.Expires}
+
+	e := Element{
+		Prefix: netip.PrefixFrom(addr, s.bits), Scope: s.scope, Timeout: r.Timeout,
+		Expires: r.Expires,
+	}
 	if r.Counter != nil {
 		e.Packets, e.Bytes, e.Counted = r.Counter.Packets, r.Counter.Bytes, true
 	}
+
 	return e, nil
 }
 
-// Element reads one ban, its counter included, at the cost of one small message. It reports whether the kernel has it.
+// Element reads one ban, its counter included, at the cost of one small message. It reports whether
+// the kernel has it.
 //
 // Error to branch on: ErrGone.
-func (t *Table) Element(ctx context.Context, prefix netip.Prefix, scope Scope) (Element, bool, error) {
+func (t *Table) Element(ctx context.Context, prefix netip.Prefix, scope Scope) (Element, bool,
+	error,
+) {
 	set, err := findSet(t.sets, Change{Ban: Ban{Prefix: prefix, Scope: scope}, Lift: true})
 	if err != nil {
 		return Element{}, false, fmt.Errorf("read ban: %w", err)
@@ -102,15 +119,18 @@ func (t *Table) Element(ctx context.Context, prefix netip.Prefix, scope Scope) (
 	if err := t.lockRead(ctx); err != nil {
 		return Element{}, false, fmt.Errorf("read ban: %w", err)
 	}
+
 	defer t.readMu.Unlock()
 	raw, found, err := find(t.read, t.ksets[set], prefix.Addr())
 	if err != nil {
 		return Element{}, false, readError("read ban", err)
 	}
 	if !found {
-		_, err := t.read.GetSetByName(t.table, t.sets[set].name) // the kernel says ENOENT for an absent set too
+		// the kernel says ENOENT for an absent set too
+		_, err := t.read.GetSetByName(t.table, t.sets[set].name)
 		return Element{}, false, readError("read ban", err)
 	}
+
 	e, err := t.sets[set].element(raw)
 	return e, err == nil, err
 }
@@ -122,8 +142,11 @@ func find(c *nftables.Conn, set *nftables.Set, key netip.Addr) (nftables.SetElem
 		return nftables.SetElement{}, false, nil
 	}
 	if err != nil || len(elems) != 1 {
-		return nftables.SetElement{}, false, errors.Join(err, fmt.Errorf("look up element in set %s: %d answers", set.Name, len(elems)))
+		return nftables.SetElement{}, false,
+			errors.Join(err, fmt.Errorf("look up element in set %s: %d answers", set.Name,
+				len(elems)))
 	}
+
 	return elems[0], true, nil
 }
 

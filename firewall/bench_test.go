@@ -6,11 +6,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/amifend/amifend/firewall/firewalltest"
 	"go4.org/netipx"
+
+	"github.com/amifend/amifend/firewall/firewalltest"
 )
 
-// One operation is one Apply of n bans, each new to the kernel; ns/change is the cost of one of them.
+// One operation is one Apply of n bans, each new to the kernel; ns/change is the cost of one of
+// them.
 func BenchmarkApply(b *testing.B) {
 	for _, n := range []int{1, 10, 1000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -19,6 +21,7 @@ func BenchmarkApply(b *testing.B) {
 			all := manyBans(400_000)
 			next := 0
 			b.ResetTimer()
+
 			for b.Loop() {
 				if next+n > len(all) {
 					b.StopTimer()
@@ -27,11 +30,14 @@ func BenchmarkApply(b *testing.B) {
 					next = 0
 					b.StartTimer()
 				}
-				if rejected, err := table.Apply(b.Context(), all[next:next+n]); err != nil || len(rejected) > 0 {
+
+				if rejected, err := table.Apply(b.Context(), all[next:next+n]); err != nil ||
+					len(rejected) > 0 {
 					b.Fatal(rejected, err)
 				}
 				next += n
 			}
+
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/change")
 		})
 	}
@@ -42,6 +48,7 @@ func BenchmarkRefresh(b *testing.B) {
 	table := open(b, firewalltest.New(b), Options{})
 	all := manyBans(100_000)
 	apply(b, table, all...)
+
 	for _, updates := range []bool{true, false} {
 		b.Run(map[bool]string{true: "update", false: "replace"}[updates], func(b *testing.B) {
 			table.updates = updates
@@ -61,8 +68,10 @@ func BenchmarkApplyFull(b *testing.B) {
 	table := open(b, firewalltest.New(b), Options{MaxBans: 1000})
 	all := manyBans(2000)
 	apply(b, table, all[:1000]...)
+
 	for b.Loop() {
-		if rejected, err := table.Apply(b.Context(), all[1000:]); err != nil || len(rejected) != 1000 {
+		if rejected, err := table.Apply(b.Context(), all[1000:]); err != nil ||
+			len(rejected) != 1000 {
 			b.Fatal(len(rejected), err)
 		}
 	}
@@ -83,8 +92,10 @@ func BenchmarkElement(b *testing.B) {
 	table := open(b, firewalltest.New(b), Options{})
 	all := manyBans(100_000)
 	apply(b, table, all...)
+
 	for i := 0; b.Loop(); i++ {
-		if _, ok, err := table.Element(b.Context(), all[i*7919%len(all)].Prefix, ScopeAll); err != nil || !ok {
+		if _, ok, err := table.Element(b.Context(), all[i*7919%len(all)].Prefix,
+			ScopeAll); err != nil || !ok {
 			b.Fatal(ok, err)
 		}
 	}
@@ -92,15 +103,17 @@ func BenchmarkElement(b *testing.B) {
 
 // One operation lays out the table again, with 100,000 bans in it.
 func BenchmarkEnsure(b *testing.B) {
-	table := open(b, firewalltest.New(b), Options{Allow: prefixes("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fd00::/8")})
+	table := open(b, firewalltest.New(b),
+		Options{Allow: prefixes("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fd00::/8")})
 	apply(b, table, manyBans(100_000)...)
 	for b.Loop() {
 		ensure(b, table)
 	}
 }
 
-// One operation is one datagram of a source that nobody banned, from a socket over a veth pair to a socket: the sender's CPU takes it
-// through the receiver's rules. The table's share is the difference to "no table".
+// One operation is one datagram of a source that nobody banned, from a socket over a veth pair to a
+// socket: the sender's CPU takes it through the receiver's rules. The table's share is the
+// difference to "no table".
 func BenchmarkPacket(b *testing.B) {
 	for _, way := range []struct{ name, src, dst, port string }{
 		{"IPv4 SIP", attacker4, pbx4, "5060"},
@@ -108,30 +121,37 @@ func BenchmarkPacket(b *testing.B) {
 		{"IPv6 other", attacker6, pbx6, "20000"},
 	} {
 		for _, laidOut := range []bool{false, true} {
-			b.Run(way.name+map[bool]string{false: ", no table", true: ""}[laidOut], func(b *testing.B) {
-				s := newSite(b, Options{})
-				if !laidOut {
-					s.pbx.NFT(b, "flush ruleset")
-				}
-				s.pbx.ListenUDP(b, net.JoinHostPort(way.dst, way.port)) // nobody reads: the kernel drops what is too much at the socket
-				conn := s.outside.DialUDP(b, net.JoinHostPort(way.src, "0"), net.JoinHostPort(way.dst, way.port))
-				datagram := make([]byte, 400)
-				for b.Loop() {
-					if _, err := conn.Write(datagram); err != nil {
-						b.Fatal(err)
+			b.Run(way.name+map[bool]string{false: ", no table", true: ""}[laidOut],
+				func(b *testing.B) {
+					s := newSite(b, Options{})
+					if !laidOut {
+						s.pbx.NFT(b, "flush ruleset")
 					}
-				}
-			})
+
+					// nobody reads: the kernel drops what is too much at the socket
+					s.pbx.ListenUDP(b, net.JoinHostPort(way.dst, way.port))
+					conn := s.outside.DialUDP(b, net.JoinHostPort(way.src, "0"),
+						net.JoinHostPort(way.dst, way.port))
+
+					datagram := make([]byte, 400)
+					for b.Loop() {
+						if _, err := conn.Write(datagram); err != nil {
+							b.Fatal(err)
+						}
+					}
+				})
 		}
 	}
 }
 
-// One operation is one datagram as of BenchmarkPacket, of a source that is in no deny list, while 100,000 prefixes are.
+// One operation is one datagram as of BenchmarkPacket, of a source that is in no deny list, while
+// 100,000 prefixes are.
 func BenchmarkPacketPastDenyLists(b *testing.B) {
 	s := newSite(b, Options{})
 	setDeny(b, s.table, manyDenied(b, 100_000, 0))
 	s.pbx.ListenUDP(b, net.JoinHostPort(pbx4, "5060"))
 	conn := s.outside.DialUDP(b, net.JoinHostPort(attacker4, "0"), net.JoinHostPort(pbx4, "5060"))
+
 	datagram := make([]byte, 400)
 	for b.Loop() {
 		if _, err := conn.Write(datagram); err != nil {

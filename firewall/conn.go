@@ -11,17 +11,19 @@ import (
 )
 
 const (
-	// socketBuffer bounds one transaction: about 90,000 allowlisted prefixes. Without the right to have that much the kernel
-	// gives what net.core.wmem_max says, enough for a batch of bans.
+	// socketBuffer bounds one transaction: about 90,000 allowlisted prefixes. Without the right to
+	// have that much the kernel gives what net.core.wmem_max says, enough for a batch of bans.
 	socketBuffer = 8 << 20
-	// dumpChunk is the most that the kernel puts into one message of a dump (netlink_recvmsg caps what it learns at 32 KiB).
+	// dumpChunk is the most that the kernel puts into one message of a dump (netlink_recvmsg caps
+	// what it learns at 32 KiB).
 	dumpChunk = 64 << 10
 )
 
-// dial opens a lasting connection. Lasting: the library panics on a descriptor of 1024 or more (it uses select),
-// so that a busy daemon could not open one later.
+// dial opens a lasting connection. Lasting: the library panics on a descriptor of 1024 or more (it
+// uses select), so that a busy daemon could not open one later.
 func dial(netns int) (*nftables.Conn, error) {
-	c, err := nftables.New(nftables.AsLasting(), nftables.WithNetNSFd(netns), nftables.WithSockOptions(prepare))
+	c, err := nftables.New(nftables.AsLasting(), nftables.WithNetNSFd(netns),
+		nftables.WithSockOptions(prepare))
 	if err != nil {
 		return nil, kernelError("open netlink connection", err)
 	}
@@ -42,11 +44,13 @@ func checkDescriptor(c *netlink.Conn) error {
 		return fmt.Errorf("get descriptor: %w", err)
 	}
 	var tooHigh error
+
 	err = raw.Control(func(fd uintptr) {
 		if fd >= unix.FD_SETSIZE {
 			tooHigh = fmt.Errorf("descriptor %d: open the firewall before other files", fd)
 		}
 	})
+
 	return errors.Join(err, tooHigh)
 }
 
@@ -60,22 +64,28 @@ func setBuffers(c *netlink.Conn) error {
 	return nil
 }
 
-// primeDumps receives one answer with a large buffer. The kernel sizes the messages of a dump by the largest buffer it has seen on the
-// socket, and walks a hash set from its start for each message: 100,000 elements take 0.4 s with large ones, 3.7 s with small ones.
+// primeDumps receives one answer with a large buffer. The kernel sizes the messages of a dump by
+// the largest buffer it has seen on the socket, and walks a hash set from its start for each
+// message: 100,000 elements take 0.4 s with large ones, 3.7 s with small ones.
 func primeDumps(c *netlink.Conn) error {
 	getGen := netlink.Message{
-		Header: netlink.Header{Type: unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETGEN, Flags: netlink.Request},
-		Data:   []byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, 0},
+		Header: netlink.Header{
+			Type:  unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETGEN,
+			Flags: netlink.Request,
+		},
+		Data: []byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, 0},
 	}
 	if _, err := c.Send(getGen); err != nil {
 		return fmt.Errorf("ask for the generation: %w", err)
 	}
+
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return fmt.Errorf("prime dumps: %w", err)
 	}
 	var answer []byte
 	var recvErr error
+
 	err = raw.Read(func(fd uintptr) bool {
 		buf := make([]byte, dumpChunk)
 		n, _, err := unix.Recvfrom(int(fd), buf, 0)
@@ -88,13 +98,15 @@ func primeDumps(c *netlink.Conn) error {
 	if err == nil {
 		err = recvErr
 	}
+
 	if err != nil {
 		return fmt.Errorf("prime dumps: %w", err)
 	}
 	return answerError(answer)
 }
 
-// answerError returns the error that a netlink answer carries: the first word about a missing right or a missing nftables.
+// answerError returns the error that a netlink answer carries: the first word about a missing right
+// or a missing nftables.
 func answerError(answer []byte) error {
 	var m netlink.Message
 	if err := m.UnmarshalBinary(answer); err != nil {
@@ -103,6 +115,7 @@ func answerError(answer []byte) error {
 	if m.Header.Type != netlink.Error || len(m.Data) < 4 {
 		return nil
 	}
+
 	errno := unix.Errno(-int32(binary.NativeEndian.Uint32(m.Data)))
 	if errno == unix.EINVAL { // nfnetlink knows no such subsystem
 		errno = unix.EOPNOTSUPP

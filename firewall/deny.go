@@ -13,20 +13,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// denyStep is about how many intervals one transaction of SetDeny changes: 256 kB at most, what an unprivileged socket may send. Bans
-// wait for a transaction, a tenth of a second at 100,000 intervals.
+// denyStep is about how many intervals one transaction of SetDeny changes: 256 kB at most, what an
+// unprivileged socket may send. Bans wait for a transaction, a tenth of a second at 100,000
+// intervals.
 const denyStep = 4000
 
 // Denied is what the deny sets dropped since the table was made.
 type Denied struct{ Packets, Bytes uint64 }
 
-// SetDeny makes the deny sets hold these addresses and no others: every packet of them is dropped, whatever its port, until SetDeny is called
-// again. The allowlist wins over them. Nil is the empty set. Ensure makes empty deny sets where there are none: after an Ensure that
-// others made necessary, call SetDeny again.
+// SetDeny makes the deny sets hold these addresses and no others: every packet of them is dropped,
+// whatever its port, until SetDeny is called again. The allowlist wins over them. Nil is the empty
+// set. Ensure makes empty deny sets where there are none: after an Ensure that others made
+// necessary, call SetDeny again.
 //
-// Each address passes from its old state to its new one in one transaction, so that what is denied before and after is dropped throughout.
-// A large list takes several transactions, among which those of Apply find their place: 100,000 prefixes take a second or two.
-// After an error a part may have been done.
+// Each address passes from its old state to its new one in one transaction, so that what is denied
+// before and after is dropped throughout. A large list takes several transactions, among which
+// those of Apply find their place: 100,000 prefixes take a second or two. After an error a part may
+// have been done.
 //
 // Error to branch on: ErrGone (Ensure, then try again).
 func (t *Table) SetDeny(ctx context.Context, deny *netipx.IPSet) error {
@@ -38,6 +41,7 @@ func (t *Table) SetDeny(ctx context.Context, deny *netipx.IPSet) error {
 			return fmt.Errorf("set deny lists: %w", err)
 		}
 	}
+
 	return nil
 }
 
@@ -45,6 +49,7 @@ func splitFamilies(set *netipx.IPSet) (v4, v6 []interval) {
 	if set == nil {
 		return nil, nil
 	}
+
 	for _, r := range set.Ranges() { // ascending, merged
 		iv := interval{r.From(), r.To()}
 		if iv.first.Is4() {
@@ -53,20 +58,24 @@ func splitFamilies(set *netipx.IPSet) (v4, v6 []interval) {
 			v6 = append(v6, iv)
 		}
 	}
+
 	return v4, v6
 }
 
-// syncDeny makes one set hold what is wanted. Should somebody else change it meanwhile, it looks again.
+// syncDeny makes one set hold what is wanted. Should somebody else change it meanwhile, it looks
+// again.
 func (t *Table) syncDeny(ctx context.Context, set *nftables.Set, want []interval) (err error) {
 	for range maxRaces {
 		var have []interval
 		if have, err = t.readDeny(set); err != nil {
 			return err
 		}
-		if err = t.commitDeny(ctx, set, denySteps(have, want, denyStep)); !refused(err) && !errors.Is(err, unix.EEXIST) {
+		if err = t.commitDeny(ctx, set, denySteps(have, want, denyStep)); !refused(err) &&
+			!errors.Is(err, unix.EEXIST) {
 			return err
 		}
 	}
+
 	return err
 }
 
@@ -79,11 +88,13 @@ func (t *Table) readDeny(set *nftables.Set) ([]interval, error) {
 	if err != nil {
 		return nil, readError("read set "+set.Name, err)
 	}
+
 	have, ours := kernelIntervals(elems)
 	if ours {
 		return have, nil
 	}
 	t.lists.FlushSet(set)
+
 	return nil, readError("empty set "+set.Name, t.lists.Flush())
 }
 
@@ -95,16 +106,18 @@ func (t *Table) commitDeny(ctx context.Context, set *nftables.Set, steps []inter
 		if t.closed.Load() {
 			return ErrClosed
 		}
+
 		s.set = set
 		if err := errors.Join(s.queue(t.lists), t.lists.Flush()); err != nil {
 			return kernelError("change set "+set.Name, err)
 		}
 	}
+
 	return nil
 }
 
-// denySteps divides the way from what a set holds to what it shall hold, ascending, so that intervals that overlap or touch are changed
-// in the same step, however many they are.
+// denySteps divides the way from what a set holds to what it shall hold, ascending, so that
+// intervals that overlap or touch are changed in the same step, however many they are.
 func denySteps(have, want []interval, size int) (steps []intervalChange) {
 	gone, added := without(have, want), without(want, have)
 	var s intervalChange
@@ -119,11 +132,13 @@ func denySteps(have, want []interval, size int) (steps []intervalChange) {
 			steps, s, last = append(steps, s), intervalChange{}, netip.Addr{}
 			continue
 		}
+
 		*from, *to = (*from)[1:], append(*to, iv)
 		if !last.IsValid() || last.Less(iv.last) {
 			last = iv.last
 		}
 	}
+
 	if len(s.gone)+len(s.new) > 0 {
 		steps = append(steps, s)
 	}
@@ -138,6 +153,7 @@ func (t *Table) Denied(ctx context.Context) (Denied, error) {
 		return Denied{}, fmt.Errorf("read what was denied: %w", err)
 	}
 	defer t.readMu.Unlock()
+
 	obj, err := t.read.GetObject(t.deniedCounter())
 	if err != nil {
 		return Denied{}, readError("read what was denied", err)
@@ -146,6 +162,7 @@ func (t *Table) Denied(ctx context.Context) (Denied, error) {
 	if !ok {
 		return Denied{}, fmt.Errorf("read what was denied: the kernel's answer is a %T", obj)
 	}
+
 	counter, ok := named.Obj.(*expr.Counter)
 	if !ok {
 		return Denied{}, fmt.Errorf("read what was denied: the kernel's answer is a %T", named.Obj)
@@ -153,7 +170,11 @@ func (t *Table) Denied(ctx context.Context) (Denied, error) {
 	return Denied{Packets: counter.Packets, Bytes: counter.Bytes}, nil
 }
 
-// deniedCounter is an object of the table, not of its rules: it goes on when they are laid out anew.
+// deniedCounter is an object of the table, not of its rules: it goes on when they are laid out
+// anew.
 func (t *Table) deniedCounter() *nftables.NamedObj {
-	return &nftables.NamedObj{Table: t.table, Name: counterDenied, Type: nftables.ObjTypeCounter, Obj: &expr.Counter{}}
+	return &nftables.NamedObj{
+		Table: t.table, Name: counterDenied, Type: nftables.ObjTypeCounter,
+		Obj: &expr.Counter{},
+	}
 }

@@ -9,9 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/amifend/amifend/firewall/firewalltest"
 	"go4.org/netipx"
 	"pgregory.net/rapid"
+
+	"github.com/amifend/amifend/firewall/firewalltest"
 )
 
 // ipSet is a set of prefixes, less others.
@@ -21,6 +22,7 @@ func ipSet(t testing.TB, in []string, out ...string) *netipx.IPSet {
 	for _, p := range in {
 		b.AddPrefix(netip.MustParsePrefix(p))
 	}
+
 	for _, p := range out {
 		b.RemovePrefix(netip.MustParsePrefix(p))
 	}
@@ -28,10 +30,12 @@ func ipSet(t testing.TB, in []string, out ...string) *netipx.IPSet {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return set
 }
 
-// manyDenied is n prefixes that neither overlap nor touch, one in ten of them IPv6. Another variant shares half of them.
+// manyDenied is n prefixes that neither overlap nor touch, one in ten of them IPv6. Another variant
+// shares half of them.
 func manyDenied(t testing.TB, n, variant int) *netipx.IPSet {
 	t.Helper()
 	var b netipx.IPSetBuilder
@@ -40,12 +44,21 @@ func manyDenied(t testing.TB, n, variant int) *netipx.IPSet {
 		if i%2 == 1 {
 			shift += variant * 128
 		}
+
 		if i%10 == 9 {
-			b.AddPrefix(netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, byte(i >> 16), byte(i >> 8), byte(i), byte(variant)}), 64))
+			b.AddPrefix(netip.PrefixFrom(netip.AddrFrom16([16]byte{
+				0x20, 0x01, 0x0d, 0xb8,
+				byte(i >> 16), byte(i >> 8), byte(i), byte(variant),
+			}), 64))
 			continue
 		}
-		b.AddPrefix(netip.PrefixFrom(netip.AddrFrom4([4]byte{16 + byte(shift>>24), byte(shift >> 16), byte(shift >> 8), byte(shift)}), 25).Masked())
+
+		b.AddPrefix(netip.PrefixFrom(netip.AddrFrom4([4]byte{
+			16 + byte(shift>>24),
+			byte(shift >> 16), byte(shift >> 8), byte(shift),
+		}), 25).Masked())
 	}
+
 	set, err := b.IPSet()
 	if err != nil {
 		t.Fatal(err)
@@ -65,10 +78,12 @@ func inKernel(t testing.TB, table *Table) (found []netipx.IPRange) {
 		if !ours {
 			t.Fatalf("%v are no intervals of ours", elems)
 		}
+
 		for _, iv := range ivs {
 			found = append(found, netipx.IPRangeFrom(iv.first, iv.last))
 		}
 	}
+
 	return found
 }
 
@@ -78,6 +93,7 @@ func setDeny(t testing.TB, table *Table, deny *netipx.IPSet) {
 		t.Fatal(err)
 	}
 	var want []netipx.IPRange
+
 	if deny != nil {
 		want = deny.Ranges()
 	}
@@ -86,7 +102,8 @@ func setDeny(t testing.TB, table *Table, deny *netipx.IPSet) {
 	}
 }
 
-// What is denied is dropped at every port; what is taken out of it, or allowed, passes; and a ban needs not be there.
+// What is denied is dropped at every port; what is taken out of it, or allowed, passes; and a ban
+// needs not be there.
 func TestWhatDenyDrops(t *testing.T) {
 	s := newSite(t, Options{})
 	try := func(when string, want map[string]bool) {
@@ -96,6 +113,7 @@ func TestWhatDenyDrops(t *testing.T) {
 			if strings.Contains(src, ":") {
 				dst = pbx6
 			}
+
 			for _, port := range []string{"5060", "20000"} {
 				if got := arrives(t, s.outside, s.pbx, src, dst, port, 100); got != arrive {
 					t.Errorf("%s: from %s to %s arrives: %t, want %t", when, src, port, got, arrive)
@@ -103,19 +121,27 @@ func TestWhatDenyDrops(t *testing.T) {
 			}
 		}
 	}
+
 	try("before", map[string]bool{attacker4: true, attacker6: true})
-	setDeny(t, s.table, ipSet(t, []string{"192.0.2.0/24", "2001:db8::/48"}, phone4+"/32", phone6+"/128"))
-	try("denied", map[string]bool{attacker4: false, phone4: true, attacker6: false, phone6: true, lastOf48: false, next48: true})
+	setDeny(t, s.table, ipSet(t, []string{"192.0.2.0/24", "2001:db8::/48"}, phone4+"/32",
+		phone6+"/128"))
+	try("denied", map[string]bool{
+		attacker4: false, phone4: true, attacker6: false, phone6: true,
+		lastOf48: false, next48: true,
+	})
+
 	d, err := s.table.Denied(t.Context())
 	if err != nil || d.Packets != 6 || d.Bytes < 600 {
 		t.Errorf("%+v, %v; want 6 packets", d, err)
 	}
 	ensure(t, s.table)
 	try("laid out again", map[string]bool{attacker4: false, phone4: true, attacker6: false})
+
 	if d, err := s.table.Denied(t.Context()); err != nil || d.Packets != 10 {
 		t.Errorf("%+v, %v; want 10 packets: the counter goes on", d, err)
 	}
 	setDeny(t, s.table, ipSet(t, []string{"192.0.2.0/24"}))
+
 	if err := s.table.SetAllow(t.Context(), prefixes(phone4+"/32")); err != nil {
 		t.Fatal(err)
 	}
@@ -129,12 +155,14 @@ func TestDenyComesBackAfterAFlush(t *testing.T) {
 	deny := ipSet(t, []string{"192.0.2.66/32"})
 	setDeny(t, s.table, deny)
 	s.pbx.NFT(t, "flush ruleset")
+
 	if err := s.table.SetDeny(t.Context(), deny); !errors.Is(err, ErrGone) {
 		t.Errorf("SetDeny without a table: %v, want ErrGone", err)
 	}
 	if _, err := s.table.Denied(t.Context()); !errors.Is(err, ErrGone) {
 		t.Errorf("Denied without a table: %v, want ErrGone", err)
 	}
+
 	ensure(t, s.table)
 	setDeny(t, s.table, deny)
 	if arrives(t, s.outside, s.pbx, attacker4, pbx4, "5060", 100) {
@@ -151,9 +179,11 @@ func TestDenyUndoesWhatOthersDo(t *testing.T) {
 	damaged := make(chan struct{}, 100)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error)
+
 	go func() { ended <- table.Watch(ctx, func() { damaged <- struct{}{} }) }()
 	for _, damage := range []string{
-		"add element inet amifend deny4 { 192.0.2.0/24 }", // with an end of its own that has no start
+		// with an end of its own that has no start
+		"add element inet amifend deny4 { 192.0.2.0/24 }",
 		"add element inet amifend deny6 { 2001:db8::/32 }",
 		"delete element inet amifend deny4 { 198.51.100.0/24 }",
 		"flush set inet amifend deny4",
@@ -166,21 +196,25 @@ func TestDenyUndoesWhatOthersDo(t *testing.T) {
 		}
 		setDeny(t, table, deny)
 	}
+
 	for len(damaged) > 0 {
 		<-damaged
 	}
 	setDeny(t, table, manyDenied(t, 2000, 0))
 	time.Sleep(50 * time.Millisecond)
+
 	if len(damaged) > 0 {
 		t.Error("Watch told of what we did ourselves")
 	}
 	stop()
+
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
 }
 
-// Large lists, of which one replaces another: more than one transaction, and more than a socket's buffer.
+// Large lists, of which one replaces another: more than one transaction, and more than a socket's
+// buffer.
 func TestDenyLargeLists(t *testing.T) {
 	table := open(t, firewalltest.New(t), Options{})
 	for variant := range 2 {
@@ -191,7 +225,8 @@ func TestDenyLargeLists(t *testing.T) {
 	setDeny(t, table, nil)
 }
 
-// While one large list takes the place of another, what both have is dropped throughout, and bans find their way in.
+// While one large list takes the place of another, what both have is dropped throughout, and bans
+// find their way in.
 func TestReplacingDenyListsLeaksNothing(t *testing.T) {
 	s := newSite(t, Options{})
 	lists := []*netipx.IPSet{}
@@ -199,17 +234,20 @@ func TestReplacingDenyListsLeaksNothing(t *testing.T) {
 		var b netipx.IPSetBuilder
 		b.AddSet(manyDenied(t, 20_000, variant))
 		b.AddPrefix(netip.PrefixFrom(netip.MustParseAddr(attacker4), 32-variant).Masked())
+
 		set, err := b.IPSet()
 		if err != nil {
 			t.Fatal(err)
 		}
 		lists = append(lists, set)
 	}
+
 	setDeny(t, s.table, lists[0])
 	stopCount := firewalltest.Count(s.pbx.ListenUDP(t, pbx4+":5060"))
 	stopFlood := firewalltest.Flood(s.outside.DialUDP(t, attacker4+":0", pbx4+":5060"))
 	var longest time.Duration
 	replaced := make(chan error)
+
 	go func() {
 		for i := range 6 {
 			if err := s.table.SetDeny(t.Context(), lists[(i+1)%2]); err != nil {
@@ -219,10 +257,12 @@ func TestReplacingDenyListsLeaksNothing(t *testing.T) {
 		}
 		replaced <- nil
 	}()
+
 	for done := false; !done; {
 		began := time.Now()
 		apply(t, s.table, ban("198.51.100.1/32", ScopeAll, time.Hour))
 		longest = max(longest, time.Since(began))
+
 		select {
 		case err := <-replaced:
 			if done = true; err != nil {
@@ -231,6 +271,7 @@ func TestReplacingDenyListsLeaksNothing(t *testing.T) {
 		default:
 		}
 	}
+
 	sent := stopFlood()
 	if leaked := stopCount(); leaked != 0 || sent < 1000 {
 		t.Errorf("%d of %d packets leaked", leaked, sent)
@@ -238,14 +279,19 @@ func TestReplacingDenyListsLeaksNothing(t *testing.T) {
 	t.Logf("%d packets dropped; a ban took %s at most", sent, longest)
 }
 
-// The steps lead from any list to any other, and no interval of one step overlaps or touches one of another.
+// The steps lead from any list to any other, and no interval of one step overlaps or touches one of
+// another.
 func TestDenySteps(t *testing.T) {
 	list := rapid.Custom(func(t *rapid.T) []interval {
 		var b netipx.IPSetBuilder
 		for range rapid.IntRange(0, 40).Draw(t, "prefixes") {
 			host := rapid.Uint16().Draw(t, "host")
-			b.AddPrefix(netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, byte(host >> 8), byte(host)}), rapid.IntRange(20, 32).Draw(t, "bits")).Masked())
+			b.AddPrefix(netip.PrefixFrom(netip.AddrFrom4([4]byte{
+				192, 0, byte(host >> 8),
+				byte(host),
+			}), rapid.IntRange(20, 32).Draw(t, "bits")).Masked())
 		}
+
 		set, err := b.IPSet()
 		if err != nil {
 			t.Fatal(err)
@@ -253,6 +299,7 @@ func TestDenySteps(t *testing.T) {
 		v4, _ := splitFamilies(set)
 		return v4
 	})
+
 	rapid.Check(t, func(t *rapid.T) {
 		have, want := list.Draw(t, "have"), list.Draw(t, "want")
 		now := slices.Clone(have)
@@ -264,14 +311,19 @@ func TestDenySteps(t *testing.T) {
 					t.Fatalf("%v follows %s of a step before", iv, last)
 				}
 			}
+
 			for _, iv := range all {
 				if !last.IsValid() || last.Less(iv.last) {
 					last = iv.last
 				}
 			}
-			now = slices.DeleteFunc(now, func(iv interval) bool { return slices.Contains(s.gone, iv) })
+
+			now = slices.DeleteFunc(now, func(iv interval) bool {
+				return slices.Contains(s.gone, iv)
+			})
 			now = append(now, s.new...)
 		}
+
 		slices.SortFunc(now, compareIntervals)
 		if !slices.Equal(now, want) {
 			t.Fatalf("the steps lead to %v, want %v", now, want)

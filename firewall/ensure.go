@@ -12,12 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// chainPriority is before raw (-300), thus before conntrack (-200): a banned source costs least there, and established flows are cut too.
+// chainPriority is before raw (-300), thus before conntrack (-200): a banned source costs least
+// there, and established flows are cut too.
 const chainPriority = -310
 
-// Ensure lays out the table in one transaction: creates what is missing, keeps the elements of the ban sets, replaces rules and ports, and
-// makes the allow sets hold what they shall; the deny sets keep what they hold, see SetDeny. There is no moment at which a ban does not hold. A table that an older amifend laid out gets the
-// sets that it lacks, and one of a newer amifend keeps its further sets, though no rule of ours looks them up. A new MaxBans takes effect on an existing set from Linux 6.3 on.
+// Ensure lays out the table in one transaction: creates what is missing, keeps the elements of the
+// ban sets, replaces rules and ports, and makes the allow sets hold what they shall; the deny sets
+// keep what they hold, see SetDeny. There is no moment at which a ban does not hold. A table that
+// an older amifend laid out gets the sets that it lacks, and one of a newer amifend keeps its
+// further sets, though no rule of ours looks them up. A new MaxBans takes effect on an existing set
+// from Linux 6.3 on.
 //
 // Errors to branch on: *ForeignError (nothing was changed), ErrPermission, ErrUnsupported.
 func (t *Table) Ensure(ctx context.Context) error {
@@ -25,6 +29,7 @@ func (t *Table) Ensure(ctx context.Context) error {
 		return fmt.Errorf("ensure table: %w", err)
 	}
 	defer t.writeMu.Unlock()
+
 	s, err := t.inspect(t.write)
 	if err == nil {
 		err = t.checkForeign(s)
@@ -32,32 +37,41 @@ func (t *Table) Ensure(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ensure table: %w", err)
 	}
+
 	err = t.changeAllow(t.queueLayout)
 	if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EBUSY) {
-		return fmt.Errorf("ensure table: %w (%w)", &ForeignError{t.table.Name, "a set or chain of it has another type than ours"}, err)
+		return fmt.Errorf("ensure table: %w (%w)",
+			&ForeignError{t.table.Name, "a set or chain of it has another type than ours"}, err)
 	}
+
 	return kernelError("ensure table", err)
 }
 
-// changeAllow commits what queue queued, and after it the changes of the allow sets. The caller holds the write lock.
+// changeAllow commits what queue queued, and after it the changes of the allow sets. The caller
+// holds the write lock.
 func (t *Table) changeAllow(queue func() error) error {
 	v4, v6, err := intervals(t.allow)
 	if err != nil {
 		return err
 	}
-	for _, plan := range []func(*nftables.Conn, *nftables.Set, []interval) (intervalChange, error){planAllow, replaceAllow} {
+
+	for _, plan := range []func(*nftables.Conn, *nftables.Set, []interval) (intervalChange,
+		error){planAllow, replaceAllow} {
 		change4, err4 := plan(t.write, allowSet(t.table, false), v4)
 		change6, err6 := plan(t.write, allowSet(t.table, true), v6)
 		if err := errors.Join(err4, err6); err != nil {
 			return err
 		}
-		// A queueing error stays in the connection too, whose Flush then sends nothing: it never is half a transaction.
+
+		// A queueing error stays in the connection too, whose Flush then sends nothing: it never is
+		// half a transaction.
 		err = errors.Join(queue(), change4.queue(t.write), change6.queue(t.write), t.write.Flush())
 		if !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EEXIST) {
 			return err
 		}
 		// Somebody changed a set after we looked: do not look.
 	}
+
 	return err
 }
 
@@ -70,6 +84,7 @@ func (t *Table) queueLayout() error {
 		errs = append(errs, c.AddSet(s, nil))
 		s.ID = 0 // valid in this transaction only
 	}
+
 	c.AddObj(t.deniedCounter())
 	pre := c.AddChain(t.baseChain())
 	sip := c.AddChain(&nftables.Chain{Name: chainSIP, Table: t.table})
@@ -77,6 +92,7 @@ func (t *Table) queueLayout() error {
 	c.FlushChain(sip)
 	discovery := t.discoverySet()
 	errs = append(errs, c.AddSet(discovery, discoveryElements()))
+
 	preRules, sipRules := t.rules(discovery)
 	t.queueRules(pre, preRules)
 	t.queueRules(sip, sipRules)
@@ -87,7 +103,8 @@ func (t *Table) baseChain() *nftables.Chain {
 	policy := nftables.ChainPolicyAccept
 	return &nftables.Chain{
 		Name: chainPre, Table: t.table, Type: nftables.ChainTypeFilter,
-		Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityRef(chainPriority), Policy: &policy,
+		Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityRef(chainPriority),
+		Policy: &policy,
 	}
 }
 
@@ -97,10 +114,13 @@ func (t *Table) queueRules(chain *nftables.Chain, rules [][]expr.Any) {
 	}
 }
 
-// discoverySet is an anonymous set: it lives and dies with the rule that refers to it, so each transaction has a new one.
-// Adding it gives it its name and number.
+// discoverySet is an anonymous set: it lives and dies with the rule that refers to it, so each
+// transaction has a new one. Adding it gives it its name and number.
 func (t *Table) discoverySet() *nftables.Set {
-	return &nftables.Set{Table: t.table, Anonymous: true, Constant: true, KeyType: nftables.TypeICMP6Type}
+	return &nftables.Set{
+		Table: t.table, Anonymous: true, Constant: true,
+		KeyType: nftables.TypeICMP6Type,
+	}
 }
 
 func discoveryElements() (elems []nftables.SetElement) {
@@ -110,8 +130,9 @@ func discoveryElements() (elems []nftables.SetElement) {
 	return elems
 }
 
-// SetAllow makes the allow sets hold these prefixes and no others, in one transaction; prefixes may overlap. Later Ensures put back
-// the new list, also if this failed with ErrGone. The kernel takes a millisecond for a hundred, but seconds for tens of thousands.
+// SetAllow makes the allow sets hold these prefixes and no others, in one transaction; prefixes may
+// overlap. Later Ensures put back the new list, also if this failed with ErrGone. The kernel takes
+// a millisecond for a hundred, but seconds for tens of thousands.
 func (t *Table) SetAllow(ctx context.Context, prefixes []netip.Prefix) error {
 	if _, _, err := intervals(prefixes); err != nil {
 		return fmt.Errorf("set allowlist: %w", err)
@@ -119,6 +140,7 @@ func (t *Table) SetAllow(ctx context.Context, prefixes []netip.Prefix) error {
 	if err := t.lockWrite(ctx); err != nil {
 		return fmt.Errorf("set allowlist: %w", err)
 	}
+
 	defer t.writeMu.Unlock()
 	t.allow = slices.Clone(prefixes)
 	err := t.changeAllow(func() error { return nil })
@@ -128,5 +150,6 @@ func (t *Table) SetAllow(ctx context.Context, prefixes []netip.Prefix) error {
 	if err == nil { // an empty list on a missing table is no error to the kernel
 		err = t.checkSets()
 	}
+
 	return kernelError("set allowlist", err)
 }

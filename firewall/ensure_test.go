@@ -6,21 +6,29 @@ import (
 	"testing"
 	"time"
 
-	"github.com/amifend/amifend/firewall/firewalltest"
 	"github.com/google/nftables"
+
+	"github.com/amifend/amifend/firewall/firewalltest"
 )
 
 func TestEnsureTwiceIsTheGolden(t *testing.T) {
 	ns := firewalltest.New(t)
-	table := open(t, ns, Options{Allow: prefixes("10.0.0.0/8", "10.1.0.0/16", "192.0.2.7/32", "2001:db8::/32", "255.255.255.255/32")})
+	table := open(t, ns, Options{Allow: prefixes("10.0.0.0/8", "10.1.0.0/16", "192.0.2.7/32",
+		"2001:db8::/32", "255.255.255.255/32")})
+
 	apply(t, table,
 		ban("198.51.100.1/32", ScopeAll, time.Hour), ban("203.0.113.0/24", ScopeAll, time.Hour),
-		ban("2001:db8:1::1/128", ScopeAll, time.Hour), ban("2001:db8:2:2::/64", ScopeAll, time.Hour),
-		ban("2001:db8:3:300::/56", ScopeAll, time.Hour), ban("2001:db8:4::/48", ScopeAll, time.Hour),
+		ban("2001:db8:1::1/128", ScopeAll, time.Hour), ban("2001:db8:2:2::/64", ScopeAll,
+			time.Hour),
+		ban("2001:db8:3:300::/56", ScopeAll, time.Hour), ban("2001:db8:4::/48", ScopeAll,
+			time.Hour),
 		ban("198.51.100.2/32", ScopeSIP, time.Hour), ban("203.0.112.0/24", ScopeSIP, time.Hour),
-		ban("2001:db8:1::2/128", ScopeSIP, time.Hour), ban("2001:db8:2:3::/64", ScopeSIP, time.Hour),
-		ban("2001:db8:3:400::/56", ScopeSIP, time.Hour), ban("2001:db8:5::/48", ScopeSIP, time.Hour),
+		ban("2001:db8:1::2/128", ScopeSIP, time.Hour), ban("2001:db8:2:3::/64", ScopeSIP,
+			time.Hour),
+		ban("2001:db8:3:400::/56", ScopeSIP, time.Hour), ban("2001:db8:5::/48", ScopeSIP,
+			time.Hour),
 	)
+
 	firewalltest.Golden(t, "default.nft", ns.NFT(t, "list", "ruleset"))
 	ensure(t, table)
 	firewalltest.Golden(t, "default.nft", ns.NFT(t, "list", "ruleset"))
@@ -30,12 +38,18 @@ func TestEnsureAppliesOtherOptions(t *testing.T) {
 	ns := firewalltest.New(t)
 	first := open(t, ns, Options{Allow: prefixes("10.0.0.0/8")})
 	apply(t, first, ban("198.51.100.1/32", ScopeAll, time.Hour))
+
 	ports, err := ParseSIPPorts("5080/udp", "5081-5090/udp", "65535/udp")
 	if err != nil {
 		t.Fatal(err)
 	}
-	second := open(t, ns, Options{Allow: prefixes("0.0.0.0/0", "::/0"), SIPPorts: ports, MaxBans: 1000})
+
+	second := open(t, ns, Options{
+		Allow: prefixes("0.0.0.0/0", "::/0"), SIPPorts: ports,
+		MaxBans: 1000,
+	})
 	firewalltest.Golden(t, "options.nft", ns.NFT(t, "list", "ruleset"))
+
 	if n := len(bans(t, second)); n != 1 {
 		t.Errorf("%d bans after the second Ensure, want the one of before", n)
 	}
@@ -58,11 +72,13 @@ func TestEnsureRepairsWhatOthersChanged(t *testing.T) {
 			if strings.HasPrefix(damage, "delete set") {
 				ns.NFT(t, "flush table inet amifend")
 			}
+
 			ns.NFT(t, damage)
 			if ok, err := table.complete(table.read); err != nil || ok {
 				t.Errorf("complete after the damage: %v, %v", ok, err)
 			}
 			ensure(t, table)
+
 			if ok, err := table.complete(table.read); err != nil || !ok {
 				t.Errorf("complete after Ensure: %v, %v", ok, err)
 			}
@@ -83,12 +99,14 @@ func TestEnsureLeavesForeignTables(t *testing.T) {
 			ns := firewalltest.New(t)
 			ns.NFT(t, blocks(ruleset))
 			before := ns.NFT(t, "list", "ruleset")
+
 			table, err := Open(Options{NetNS: ns.FD()})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer table.Close()
 			err = table.Ensure(t.Context())
+
 			var foreign *ForeignError
 			if !errors.As(err, &foreign) || !strings.Contains(err.Error(), name) {
 				t.Errorf("Ensure: %v, want a ForeignError with %q", err, name)
@@ -100,28 +118,36 @@ func TestEnsureLeavesForeignTables(t *testing.T) {
 	}
 }
 
-// A table with an owner can be changed by nobody else (nft's flag owner, Linux 5.12): the error says so, not EPERM.
+// A table with an owner can be changed by nobody else (nft's flag owner, Linux 5.12): the error
+// says so, not EPERM.
 func TestEnsureLeavesOwnedTables(t *testing.T) {
 	ns := firewalltest.New(t)
 	owner, err := nftables.New(nftables.AsLasting(), nftables.WithNetNSFd(ns.FD()))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() {
 		if err := owner.CloseLasting(); err != nil {
 			t.Errorf("close: %v", err)
 		}
 	})
-	owner.AddTable(&nftables.Table{Name: "amifend", Family: nftables.TableFamilyINet, Flags: nftables.TableFlagOwner})
+
+	owner.AddTable(&nftables.Table{
+		Name: "amifend", Family: nftables.TableFamilyINet,
+		Flags: nftables.TableFlagOwner,
+	})
 	if err := owner.Flush(); err != nil {
 		t.Fatal(err)
 	}
+
 	table, err := Open(Options{NetNS: ns.FD()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer table.Close()
 	err = table.Ensure(t.Context())
+
 	var foreign *ForeignError
 	if !errors.As(err, &foreign) || !strings.Contains(err.Error(), "owned by the process") {
 		t.Errorf("Ensure: %v, want a ForeignError", err)
@@ -138,11 +164,16 @@ func TestEnsureLeavesWhatOthersAdded(t *testing.T) {
 	ns.NFT(t, "add chain inet amifend mine")
 	ns.NFT(t, "add rule inet amifend mine tcp dport 22 accept")
 	ensure(t, table)
-	for _, list := range [][]string{{"list", "chain", "inet", "amifend", "mine"}, {"list", "table", "inet", "other"}} {
+
+	for _, list := range [][]string{
+		{"list", "chain", "inet", "amifend", "mine"},
+		{"list", "table", "inet", "other"},
+	} {
 		if out := ns.NFT(t, list...); !strings.Contains(out, "tcp dport 22 accept") {
 			t.Errorf("%v lost its rule:\n%s", list, out)
 		}
 	}
+
 	if out := ns.NFT(t, "list", "tables"); strings.Contains(out, "probe") {
 		t.Errorf("the probe left its table:\n%s", out)
 	}
@@ -152,12 +183,15 @@ func TestSetAllow(t *testing.T) {
 	ns := firewalltest.New(t)
 	table := open(t, ns, Options{Allow: prefixes("10.0.0.0/8")})
 	many := prefixes("::ffff:192.0.2.0/120", "fe80::/10")
-	for i := range 3000 { // several messages in one transaction; apart from each other, so that they stay 3000 intervals
+
+	// several messages in one transaction; apart from each other, so that they stay 3000 intervals
+	for i := range 3000 {
 		many = append(many, prefixes("2001:db8::/127")[0])
 		b := many[len(many)-1].Addr().As16()
 		b[6], b[7] = byte(i>>8), byte(i)
 		many[len(many)-1], _ = addr16(b).Prefix(64 + i%64)
 	}
+
 	if err := table.SetAllow(t.Context(), many); err != nil {
 		t.Fatal(err)
 	}
@@ -165,24 +199,41 @@ func TestSetAllow(t *testing.T) {
 	if got := strings.Count(listing, "2001:db8:"); got != 3000 {
 		t.Errorf("allow6 has %d of the intervals, want 3000", got)
 	}
-	if out := ns.NFT(t, "list", "set", "inet", "amifend", "allow4"); strings.Contains(out, "10.0.0.0") || !strings.Contains(out, "192.0.2.0/24") {
+
+	if out := ns.NFT(t, "list", "set", "inet", "amifend", "allow4"); strings.Contains(out,
+		"10.0.0.0") || !strings.Contains(out, "192.0.2.0/24") {
 		t.Errorf("allow4 was not replaced:\n%s", out)
 	}
-	ns.NFT(t, "add element inet amifend allow4 { 203.0.113.0/24 }") // nft adds an end without a start as well
-	for _, list := range [][]string{{"10.0.0.0/8"}, {"0.0.0.0/0"}, {"192.168.0.0/16", "255.255.255.255/32"}, nil, {"172.16.0.0/16", "172.18.0.0/16"}, {"172.16.0.0/14"}, {"172.17.0.0/16"}} {
+
+	// nft adds an end without a start as well
+	ns.NFT(t, "add element inet amifend allow4 { 203.0.113.0/24 }")
+	for _, list := range [][]string{
+		{"10.0.0.0/8"},
+		{"0.0.0.0/0"},
+		{"192.168.0.0/16", "255.255.255.255/32"},
+		nil,
+		{"172.16.0.0/16", "172.18.0.0/16"},
+		{"172.16.0.0/14"},
+		{"172.17.0.0/16"},
+	} {
 		if err := table.SetAllow(t.Context(), prefixes(list...)); err != nil {
 			t.Fatal(err)
 		}
+
 		listing := ns.NFT(t, "list", "set", "inet", "amifend", "allow4")
 		for _, p := range list {
-			if !strings.Contains(listing, " "+strings.TrimSuffix(p, "/32")+" ") && !strings.Contains(listing, " "+p+",") && !strings.Contains(listing, " "+strings.TrimSuffix(p, "/32")+"\n") {
+			if !strings.Contains(listing, " "+strings.TrimSuffix(p, "/32")+" ") &&
+				!strings.Contains(listing, " "+p+",") && !strings.Contains(listing,
+				" "+strings.TrimSuffix(p, "/32")+"\n") {
 				t.Errorf("allow4 lacks %s:\n%s", p, listing)
 			}
 		}
+
 		if got := strings.Count(listing, "."); got != 3*len(list) {
 			t.Errorf("allow4 holds more than %q:\n%s", list, listing)
 		}
 	}
+
 	ns.NFT(t, "flush ruleset")
 	if err := table.SetAllow(t.Context(), nil); !errors.Is(err, ErrGone) {
 		t.Errorf("SetAllow of nothing without a table: %v, want ErrGone", err)
@@ -190,8 +241,10 @@ func TestSetAllow(t *testing.T) {
 	if err := table.SetAllow(t.Context(), prefixes("172.16.0.0/12")); !errors.Is(err, ErrGone) {
 		t.Errorf("SetAllow without a table: %v, want ErrGone", err)
 	}
+
 	ensure(t, table)
-	if out := ns.NFT(t, "list", "set", "inet", "amifend", "allow4"); !strings.Contains(out, "172.16.0.0/12") {
+	if out := ns.NFT(t, "list", "set", "inet", "amifend", "allow4"); !strings.Contains(out,
+		"172.16.0.0/12") {
 		t.Errorf("Ensure did not put back the last list:\n%s", out)
 	}
 }

@@ -40,8 +40,10 @@ func kernelError(do string, err error) error {
 		return nil
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		return fmt.Errorf("%s: %w (%w)", do, ErrPermission, err)
-	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EPROTONOSUPPORT), errors.Is(err, unix.EAFNOSUPPORT):
+	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EPROTONOSUPPORT),
+		errors.Is(err, unix.EAFNOSUPPORT):
 		return fmt.Errorf("%s: %w (%w)", do, ErrUnsupported, err)
 	}
+
 	return fmt.Errorf("%s: %w", do, err)
 }

@@ -28,16 +28,19 @@ func (t *Table) inspect(c *nftables.Conn) (snapshot, error) {
 	if i < 0 {
 		return s, nil
 	}
+
 	s.table = tables[i]
 	chains, err := c.ListChainsOfTableFamily(nftables.TableFamilyINet)
 	if err != nil {
 		return s, kernelError("list chains", err)
 	}
+
 	for _, ch := range chains {
 		if ch.Table != nil && ch.Table.Name == t.table.Name {
 			s.chains[ch.Name] = ch
 		}
 	}
+
 	sets, err := c.GetSets(t.table)
 	if errors.Is(err, unix.ENOENT) { // removed meanwhile
 		return snapshot{}, nil
@@ -45,21 +48,24 @@ func (t *Table) inspect(c *nftables.Conn) (snapshot, error) {
 	if err != nil {
 		return s, kernelError("list sets", err)
 	}
+
 	for _, set := range sets {
 		if !set.Anonymous {
 			s.sets[set.Name] = set
 		}
 	}
+
 	return s, nil
 }
 
-// Inspect reports whether a table of our name is there. A *ForeignError says that it is not ours: Ensure would refuse it. It
-// changes nothing.
+// Inspect reports whether a table of our name is there. A *ForeignError says that it is not ours:
+// Ensure would refuse it. It changes nothing.
 func (t *Table) Inspect(ctx context.Context) (bool, error) {
 	if err := t.lockRead(ctx); err != nil {
 		return false, fmt.Errorf("inspect table: %w", err)
 	}
 	defer t.readMu.Unlock()
+
 	s, err := t.inspect(t.read)
 	if err != nil || s.table == nil {
 		return false, err
@@ -67,8 +73,9 @@ func (t *Table) Inspect(ctx context.Context) (bool, error) {
 	return true, t.checkForeign(s)
 }
 
-// checkForeign refuses a table that somebody else made: Ensure would flush its chain. Ours is one that is empty, or has a set of ours.
-// What else is in a table of ours (an operator's chain, the sets of a newer amifend) is left alone.
+// checkForeign refuses a table that somebody else made: Ensure would flush its chain. Ours is one
+// that is empty, or has a set of ours. What else is in a table of ours (an operator's chain, the
+// sets of a newer amifend) is left alone.
 func (t *Table) checkForeign(s snapshot) error {
 	if s.table == nil {
 		return nil
@@ -76,28 +83,37 @@ func (t *Table) checkForeign(s snapshot) error {
 	foreign := func(format string, args ...any) error {
 		return &ForeignError{t.table.Name, fmt.Sprintf(format, args...)}
 	}
+
 	if s.table.Owner != 0 {
 		return foreign("it is owned by the process with netlink port %d", s.table.Owner)
 	}
+
 	ours := 0
 	for _, want := range t.wantedSets() {
 		got, ok := s.sets[want.Name]
 		if !ok {
 			continue
 		}
-		if got.KeyType.Name != want.KeyType.Name || got.HasTimeout != want.HasTimeout || got.Interval != want.Interval || got.IsMap {
-			return foreign("its set %s is of type %s, timeout %t, interval %t", want.Name, got.KeyType.Name, got.HasTimeout, got.Interval)
+		if got.KeyType.Name != want.KeyType.Name || got.HasTimeout != want.HasTimeout ||
+			got.Interval != want.Interval || got.IsMap {
+			return foreign("its set %s is of type %s, timeout %t, interval %t", want.Name,
+				got.KeyType.Name, got.HasTimeout, got.Interval)
 		}
+
 		ours++
 	}
+
 	if c, ok := s.chains[chainPre]; ok && !isOurHook(c) {
-		return foreign("its chain %s does not have our hook: filter, prerouting, priority %d", chainPre, chainPriority)
+		return foreign("its chain %s does not have our hook: filter, prerouting, priority %d",
+			chainPre, chainPriority)
 	}
 	if c, ok := s.chains[chainSIP]; ok && c.Hooknum != nil {
 		return foreign("its chain %s has a hook", chainSIP)
 	}
+
 	if ours == 0 && len(s.chains)+len(s.sets) > 0 {
-		return foreign("it holds %d chains and %d sets, but no set of ours", len(s.chains), len(s.sets))
+		return foreign("it holds %d chains and %d sets, but no set of ours", len(s.chains),
+			len(s.sets))
 	}
 	return nil
 }
@@ -108,11 +124,13 @@ func isOurHook(c *nftables.Chain) bool {
 }
 
 func (t *Table) wantedSets() []*nftables.Set {
-	return append(slices.Clone(t.ksets), allowSet(t.table, false), allowSet(t.table, true), denySet(t.table, false), denySet(t.table, true))
+	return append(slices.Clone(t.ksets), allowSet(t.table, false), allowSet(t.table, true),
+		denySet(t.table, false), denySet(t.table, true))
 }
 
-// complete reports whether the kernel has the layout that Ensure makes: a check by names and numbers, meant to notice
-// that the table was removed, emptied or put to sleep. The caller holds the lock of c.
+// complete reports whether the kernel has the layout that Ensure makes: a check by names and
+// numbers, meant to notice that the table was removed, emptied or put to sleep. The caller holds
+// the lock of c.
 func (t *Table) complete(c *nftables.Conn) (bool, error) {
 	s, err := t.inspect(c)
 	if err != nil {
@@ -121,21 +139,25 @@ func (t *Table) complete(c *nftables.Conn) (bool, error) {
 	if s.table == nil || s.table.Flags&nftables.TableFlagDormant != 0 {
 		return false, nil
 	}
+
 	for _, set := range t.wantedSets() {
 		if s.sets[set.Name] == nil {
 			return false, nil
 		}
 	}
+
 	pre, sip := t.rules(t.discoverySet())
 	for name, want := range map[string]int{chainPre: len(pre), chainSIP: len(sip)} {
 		chain := s.chains[name]
-		if chain == nil || name == chainPre && (!isOurHook(chain) || chain.Policy == nil || *chain.Policy != nftables.ChainPolicyAccept) {
+		if chain == nil || name == chainPre && (!isOurHook(chain) || chain.Policy == nil ||
+			*chain.Policy != nftables.ChainPolicyAccept) {
 			return false, nil
 		}
 		got, err := c.GetRules(t.table, chain)
 		if errors.Is(err, unix.ENOENT) { // removed meanwhile
 			return false, nil
 		}
+
 		if err != nil {
 			return false, kernelError("list rules", err)
 		}
@@ -143,5 +165,6 @@ func (t *Table) complete(c *nftables.Conn) (bool, error) {
 			return false, nil
 		}
 	}
+
 	return true, nil
 }

@@ -12,11 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Lock makes the caller the only instance that works on a table, until it closes what is returned or ends. The lock is the abstract
-// unix socket @amifend-TABLE: it belongs to the network namespace, as the table does, and a crash leaves nothing behind.
+// Lock makes the caller the only instance that works on a table, until it closes what is returned
+// or ends. The lock is the abstract unix socket @amifend-TABLE: it belongs to the network
+// namespace, as the table does, and a crash leaves nothing behind.
 //
-// Every user can make such a socket. One of a process that could not work on the table counts for nothing, as else it would keep
-// amifend from starting: then there is no lock.
+// Every user can make such a socket. One of a process that could not work on the table counts for
+// nothing, as else it would keep amifend from starting: then there is no lock.
 //
 // Error to branch on: ErrLocked, which says who holds it.
 func Lock(table string) (io.Closer, error) { return lockAs(table, os.Geteuid()) }
@@ -31,13 +32,17 @@ func lockAs(table string, euid int) (io.Closer, error) {
 			return io.NopCloser(nil), nil
 		}
 		text := "somebody"
+
 		if who != nil {
 			text = fmt.Sprintf("pid %d of uid %d", who.Pid, who.Uid)
 		}
-		return nil, fmt.Errorf("lock table %s: %w (%s holds the abstract socket %s)", table, ErrLocked, text, name)
+		return nil, fmt.Errorf("lock table %s: %w (%s holds the abstract socket %s)", table,
+			ErrLocked, text, name)
+
 	case err != nil:
 		return nil, fmt.Errorf("lock table %s: %w", table, err)
 	}
+
 	return l, nil
 }
 
@@ -48,20 +53,24 @@ func holder(name string) (who *unix.Ucred) {
 		return nil
 	}
 	defer c.Close()
+
 	raw, err := c.(*net.UnixConn).SyscallConn()
 	if err != nil {
 		return nil
 	}
+
 	_ = raw.Control(func(fd uintptr) { // on failure, nobody is known
-		if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+		if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET,
+			unix.SO_PEERCRED); err == nil {
 			who = cred
 		}
 	})
+
 	return who
 }
 
-// mayWork tells whether a process may work on tables: root's and the caller's own do. Root looks closer at those of others, as the
-// service has a user of its own; who cannot be looked at may.
+// mayWork tells whether a process may work on tables: root's and the caller's own do. Root looks
+// closer at those of others, as the service has a user of its own; who cannot be looked at may.
 func mayWork(who *unix.Ucred, euid int) bool {
 	if who.Uid == 0 || int(who.Uid) == euid {
 		return true
@@ -69,17 +78,23 @@ func mayWork(who *unix.Ucred, euid int) bool {
 	if euid != 0 {
 		return false
 	}
+
 	proc := fmt.Sprintf("/proc/%d/", who.Pid)
 	status, err := os.ReadFile(proc + "status")
 	if err != nil {
 		return true
 	}
+
 	_, text, _ := strings.Cut(string(status), "\nCapEff:")
 	text, _, _ = strings.Cut(text, "\n")
-	if caps, err := strconv.ParseUint(strings.TrimSpace(text), 16, 64); err == nil && caps&(1<<unix.CAP_NET_ADMIN) == 0 {
+	if caps, err := strconv.ParseUint(strings.TrimSpace(text), 16, 64); err == nil &&
+		caps&(1<<unix.CAP_NET_ADMIN) == 0 {
 		return false
 	}
+
 	ours, err := os.Readlink("/proc/self/ns/user")
-	theirs, err2 := os.Readlink(proc + "ns/user") // in one of their own, everybody has all rights, but not on our tables
+
+	// in one of their own, everybody has all rights, but not on our tables
+	theirs, err2 := os.Readlink(proc + "ns/user")
 	return err != nil || err2 != nil || ours == theirs
 }

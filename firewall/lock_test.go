@@ -10,9 +10,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/amifend/amifend/firewall/firewalltest"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/amifend/amifend/firewall/firewalltest"
 )
 
 func TestLock(t *testing.T) {
@@ -24,14 +25,17 @@ func TestLock(t *testing.T) {
 		})
 		return lock, err
 	}
+
 	held, err := lockIn(ns, "amifend")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = lockIn(ns, "amifend")
-	if !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), fmt.Sprintf("pid %d ", os.Getpid())) || !strings.Contains(err.Error(), "@amifend-amifend") {
+	if !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(),
+		fmt.Sprintf("pid %d ", os.Getpid())) || !strings.Contains(err.Error(), "@amifend-amifend") {
 		t.Errorf("second lock: %v, want ErrLocked with our pid and the socket", err)
 	}
+
 	for name, other := range map[string]struct {
 		ns    *firewalltest.NS
 		table string
@@ -43,6 +47,7 @@ func TestLock(t *testing.T) {
 		}
 		lock.Close()
 	}
+
 	if err := held.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -50,6 +55,7 @@ func TestLock(t *testing.T) {
 	if err != nil {
 		t.Fatalf("after the release: %v", err)
 	}
+
 	again.Close()
 }
 
@@ -61,27 +67,34 @@ func TestLockHeldByAnyone(t *testing.T) {
 		}
 		t.Skip("needs root, to be another user")
 	}
+
 	const anyone, service = 4000003, 4000004
 	ns := firewalltest.New(t)
 	var held io.Closer
 	done := make(chan error)
+
 	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, whose user it has become
+		// never unlocked: the thread ends with the goroutine, whose user it has become
+		runtime.LockOSThread()
 		done <- func() (err error) {
 			if err = netns.Set(netns.NsHandle(ns.FD())); err != nil {
 				return err
 			}
-			if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, anyone, anyone, anyone); errno != 0 {
+			if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, anyone, anyone,
+				anyone); errno != 0 {
 				return errno
 			}
+
 			held, err = net.Listen("unix", "@amifend-amifend")
 			return err
 		}()
 	}()
+
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
 	defer held.Close()
+
 	for euid, free := range map[int]bool{service: true, anyone: false} {
 		ns.Do(t, func() error {
 			lock, err := lockAs("amifend", euid)
@@ -91,6 +104,7 @@ func TestLockHeldByAnyone(t *testing.T) {
 			if err == nil {
 				return lock.Close()
 			}
+
 			return nil
 		})
 	}

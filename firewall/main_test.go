@@ -7,8 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/amifend/amifend/firewall/firewalltest"
 	"go.uber.org/goleak"
+
+	"github.com/amifend/amifend/firewall/firewalltest"
 )
 
 func TestMain(m *testing.M) { firewalltest.Main(leakCheck{m}) }
@@ -25,6 +26,7 @@ func (l leakCheck) Run() int {
 		fmt.Fprintln(os.Stderr, "goleak:", err)
 		return 1
 	}
+
 	return 0
 }
 
@@ -36,11 +38,13 @@ func open(t testing.TB, ns *firewalltest.NS, o Options) *Table {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() {
 		if err := table.Close(); err != nil {
 			t.Errorf("close: %v", err)
 		}
 	})
+
 	ensure(t, table)
 	return table
 }

@@ -22,7 +22,11 @@ func TestOpenTellsAllBadOptions(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{`table name "no good"`, "max bans -1", "poll interval", "2-1/udp", "Protocol(0)", "invalid prefix in the allowlist"} {
+
+	for _, want := range []string{
+		`table name "no good"`, "max bans -1", "poll interval", "2-1/udp",
+		"Protocol(0)", "invalid prefix in the allowlist",
+	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error does not say %q:\n%v", want, err)
 		}
@@ -35,17 +39,21 @@ const envUnprivileged = "FIREWALL_TEST_UNPRIVILEGED"
 func TestOpenWithoutTheCapability(t *testing.T) {
 	if os.Getenv(envUnprivileged) != "" {
 		_, err := Open(Options{})
-		if !errors.Is(err, ErrPermission) || !strings.Contains(err.Error(), "AmbientCapabilities=CAP_NET_ADMIN") {
+		if !errors.Is(err, ErrPermission) || !strings.Contains(err.Error(),
+			"AmbientCapabilities=CAP_NET_ADMIN") {
 			t.Errorf("Open: %v, want ErrPermission", err)
 		}
 		return
 	}
+
 	ns := firewalltest.New(t)
 	ns.Do(t, func() error {
-		// In a user namespace of its own without a mapping, the process has no right on this network namespace.
+		// In a user namespace of its own without a mapping, the process has no right on this
+		// network namespace.
 		cmd := exec.Command("/proc/self/exe", "-test.run=^TestOpenWithoutTheCapability$")
 		cmd.Env = append(os.Environ(), envUnprivileged+"=1", "FIREWALLTEST_INSIDE=yes")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER}
+
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Errorf("%v\n%s", err, out)
@@ -66,6 +74,7 @@ func TestOpenLeavesNothingBehind(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	if after := openFiles(t); after > before {
 		t.Errorf("%d open files before, %d after", before, after)
 	}
@@ -84,6 +93,7 @@ func TestOpenRefusesHighDescriptors(t *testing.T) {
 	if limit.Cur < 1100 {
 		t.Skipf("at most %d open files", limit.Cur)
 	}
+
 	for range 1024 {
 		f, err := os.Open("/dev/null")
 		if err != nil {
@@ -91,6 +101,7 @@ func TestOpenRefusesHighDescriptors(t *testing.T) {
 		}
 		defer f.Close()
 	}
+
 	table, err := Open(Options{NetNS: ns.FD()})
 	if err == nil {
 		table.Close()
@@ -114,12 +125,19 @@ func TestKernelErrorsSayWhatToDo(t *testing.T) {
 	for _, tt := range []struct {
 		errno syscall.Errno
 		want  error
-	}{{syscall.EPERM, ErrPermission}, {syscall.EOPNOTSUPP, ErrUnsupported}, {syscall.EPROTONOSUPPORT, ErrUnsupported}} {
-		if err := kernelError("do it", tt.errno); !errors.Is(err, tt.want) || !errors.Is(err, tt.errno) {
+	}{
+		{syscall.EPERM, ErrPermission},
+		{syscall.EOPNOTSUPP, ErrUnsupported},
+		{syscall.EPROTONOSUPPORT, ErrUnsupported},
+	} {
+		if err := kernelError("do it", tt.errno); !errors.Is(err, tt.want) ||
+			!errors.Is(err, tt.errno) {
 			t.Errorf("%v: %v", tt.errno, err)
 		}
 	}
-	if err := kernelError("do it", syscall.ENOMEM); errors.Is(err, ErrPermission) || errors.Is(err, ErrUnsupported) || !errors.Is(err, syscall.ENOMEM) {
+
+	if err := kernelError("do it", syscall.ENOMEM); errors.Is(err, ErrPermission) ||
+		errors.Is(err, ErrUnsupported) || !errors.Is(err, syscall.ENOMEM) {
 		t.Errorf("ENOMEM: %v", err)
 	}
 }

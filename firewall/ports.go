@@ -38,13 +38,14 @@ type PortRange struct {
 // SIPPorts are the ports that scope sip blocks: on the wire, thus before DNAT.
 type SIPPorts []PortRange
 
-// DefaultSIPPorts are SIP (RFC 3261: 5060, 5061 for TLS) over both protocols, and IAX2 (RFC 5456: 4569).
+// DefaultSIPPorts are SIP (RFC 3261: 5060, 5061 for TLS) over both protocols, and IAX2 (RFC 5456:
+// 4569).
 func DefaultSIPPorts() SIPPorts {
 	return SIPPorts{{UDP, 5060, 5061}, {TCP, 5060, 5061}, {UDP, 4569, 4569}}
 }
 
-// ParseSIPPorts reads ports as a config file writes them: "5060-5061" and "5060" are UDP and TCP, "4569/udp" and "8088-8089/tcp" one of them.
-// The error names every text that is wrong.
+// ParseSIPPorts reads ports as a config file writes them: "5060-5061" and "5060" are UDP and TCP,
+// "4569/udp" and "8088-8089/tcp" one of them. The error names every text that is wrong.
 func ParseSIPPorts(texts ...string) (SIPPorts, error) {
 	var ports SIPPorts
 	var problems []error
@@ -56,6 +57,7 @@ func ParseSIPPorts(texts ...string) (SIPPorts, error) {
 		}
 		ports = append(ports, ranges...)
 	}
+
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
@@ -75,11 +77,13 @@ func parsePorts(text string) ([]PortRange, error) {
 			return nil, fmt.Errorf("parse ports %q: protocol must be udp or tcp", text)
 		}
 	}
+
 	from, to, isRange := strings.Cut(span, "-")
 	if !isRange {
 		to = from
 	}
 	first, err1 := strconv.ParseUint(from, 10, 16)
+
 	last, err2 := strconv.ParseUint(to, 10, 16)
 	if err1 != nil || err2 != nil || first == 0 {
 		return nil, fmt.Errorf("parse ports %q: want a port or a range of 1 to 65535, like 5060, 5060-5061 or 4569/udp", text)
@@ -87,6 +91,7 @@ func parsePorts(text string) ([]PortRange, error) {
 	if last < first {
 		return nil, fmt.Errorf("parse ports %q: range ends before it begins", text)
 	}
+
 	var ranges []PortRange
 	for _, p := range protocols {
 		ranges = append(ranges, PortRange{p, uint16(first), uint16(last)})
@@ -96,20 +101,24 @@ func parsePorts(text string) ([]PortRange, error) {
 
 // Contains reports whether a port of a protocol is among the ports.
 func (s SIPPorts) Contains(p Protocol, port uint16) bool {
-	return slices.ContainsFunc(s, func(r PortRange) bool { return r.Protocol == p && r.First <= port && port <= r.Last })
+	return slices.ContainsFunc(s, func(r PortRange) bool {
+		return r.Protocol == p && r.First <= port && port <= r.Last
+	})
 }
 
 func (s SIPPorts) validate() error {
 	var problems []error
 	for _, r := range s {
 		if (r.Protocol != TCP && r.Protocol != UDP) || r.First == 0 || r.Last < r.First {
-			problems = append(problems, fmt.Errorf("invalid SIP ports %d-%d/%s", r.First, r.Last, r.Protocol))
+			problems = append(problems, fmt.Errorf("invalid SIP ports %d-%d/%s", r.First, r.Last,
+				r.Protocol))
 		}
 	}
 	return errors.Join(problems...)
 }
 
-// merged returns the ranges of one protocol, ascending and apart from each other: nftables refuses overlapping intervals.
+// merged returns the ranges of one protocol, ascending and apart from each other: nftables refuses
+// overlapping intervals.
 func (s SIPPorts) merged(p Protocol) []PortRange {
 	var ranges []PortRange
 	for _, r := range s {
@@ -117,6 +126,7 @@ func (s SIPPorts) merged(p Protocol) []PortRange {
 			ranges = append(ranges, r)
 		}
 	}
+
 	slices.SortFunc(ranges, func(a, b PortRange) int { return cmp.Compare(a.First, b.First) })
 	var out []PortRange
 	for _, r := range ranges {
@@ -126,5 +136,6 @@ func (s SIPPorts) merged(p Protocol) []PortRange {
 		}
 		out = append(out, r)
 	}
+
 	return out
 }

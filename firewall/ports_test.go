@@ -22,7 +22,11 @@ func TestParseSIPPorts(t *testing.T) {
 }
 
 func TestParseSIPPortsTellsAllProblems(t *testing.T) {
-	bad := []string{"", "0", "65536", "5061-5060", "5060/sctp", "5060/", "-5060", "5060-", "5060 ", "+5060", "5060-5061-5062", "sip"}
+	bad := []string{
+		"", "0", "65536", "5061-5060", "5060/sctp", "5060/", "-5060", "5060-", "5060 ",
+		"+5060", "5060-5061-5062", "sip",
+	}
+
 	_, err := ParseSIPPorts(append([]string{"5060"}, bad...)...)
 	if err == nil {
 		t.Fatal("no error")
@@ -37,6 +41,7 @@ func TestDefaultSIPPorts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, p := range []Protocol{UDP, TCP} {
 		for _, port := range []uint16{4568, 4569, 4570, 5059, 5060, 5061, 5062} {
 			if got := DefaultSIPPorts().Contains(p, port); got != want.Contains(p, port) {
@@ -47,7 +52,15 @@ func TestDefaultSIPPorts(t *testing.T) {
 }
 
 func TestMergedPorts(t *testing.T) {
-	ports := SIPPorts{{UDP, 65000, 65535}, {UDP, 5061, 5070}, {TCP, 1, 2}, {UDP, 5060, 5060}, {UDP, 5065, 5066}, {UDP, 65535, 65535}}
+	ports := SIPPorts{
+		{UDP, 65000, 65535},
+		{UDP, 5061, 5070},
+		{TCP, 1, 2},
+		{UDP, 5060, 5060},
+		{UDP, 5065, 5066},
+		{UDP, 65535, 65535},
+	}
+
 	want := []PortRange{{UDP, 5060, 5070}, {UDP, 65000, 65535}}
 	if got := ports.merged(UDP); !slices.Equal(got, want) {
 		t.Errorf("merged = %v, want %v", got, want)
@@ -56,9 +69,13 @@ func TestMergedPorts(t *testing.T) {
 
 // Whatever is parsed is valid and holds its own ends.
 func FuzzParseSIPPorts(f *testing.F) {
-	for _, s := range []string{"5060", "5060-5061", "4569/udp", "1-65535/tcp", "5061-5060", "/udp", "-"} {
+	for _, s := range []string{
+		"5060", "5060-5061", "4569/udp", "1-65535/tcp", "5061-5060", "/udp",
+		"-",
+	} {
 		f.Add(s)
 	}
+
 	f.Fuzz(func(t *testing.T, text string) {
 		ports, err := ParseSIPPorts(text)
 		if (err == nil) == (len(ports) == 0) {
@@ -67,8 +84,10 @@ func FuzzParseSIPPorts(f *testing.F) {
 		if err := ports.validate(); err != nil {
 			t.Fatalf("ParseSIPPorts(%q) = %v: %v", text, ports, err)
 		}
+
 		for _, p := range ports {
-			if !ports.Contains(p.Protocol, p.First) || !ports.Contains(p.Protocol, p.Last) || len(ports.merged(p.Protocol)) != 1 {
+			if !ports.Contains(p.Protocol, p.First) || !ports.Contains(p.Protocol, p.Last) ||
+				len(ports.merged(p.Protocol)) != 1 {
 				t.Fatalf("%q: %v does not hold its own ends", text, p)
 			}
 		}

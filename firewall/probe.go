@@ -10,27 +10,41 @@ import (
 	"github.com/google/nftables/binaryutil"
 )
 
-// probeUpdates finds out whether adding an element again sets its timeout anew, be it longer, shorter, or the first. Linux does so
-// from 6.12 on; before, such an add is quietly ignored. Features are probed, not guessed from a version: distributions backport.
+// probeUpdates finds out whether adding an element again sets its timeout anew, be it longer,
+// shorter, or the first. Linux does so from 6.12 on; before, such an add is quietly ignored.
+// Features are probed, not guessed from a version: distributions backport.
 //
 // The scratch table has no chain, so that it can do nothing to traffic.
 func probeUpdates(c *nftables.Conn) (bool, error) {
-	table := &nftables.Table{Name: fmt.Sprintf("amifend-probe-%d", os.Getpid()), Family: nftables.TableFamilyINet}
-	set := &nftables.Set{Table: table, Name: "probe", KeyType: nftables.TypeIPAddr, KeyByteOrder: binaryutil.BigEndian, HasTimeout: true}
+	table := &nftables.Table{
+		Name:   fmt.Sprintf("amifend-probe-%d", os.Getpid()),
+		Family: nftables.TableFamilyINet,
+	}
+
+	set := &nftables.Set{
+		Table: table, Name: "probe", KeyType: nftables.TypeIPAddr,
+		KeyByteOrder: binaryutil.BigEndian, HasTimeout: true,
+	}
 	timed, permanent := []byte{192, 0, 2, 1}, []byte{192, 0, 2, 2}
 	const before, after = 2 * time.Hour, time.Hour
 
 	c.AddTable(table)
 	c.DelTable(table) // one that a crash left
 	c.AddTable(table)
+
 	err := c.AddSet(set, []nftables.SetElement{{Key: timed, Timeout: before}, {Key: permanent}})
 	if err := errors.Join(err, c.Flush()); err != nil {
 		return false, kernelError("probe the kernel", err)
 	}
-	err = c.SetAddElements(set, []nftables.SetElement{{Key: timed, Timeout: after}, {Key: permanent, Timeout: after}})
+
+	err = c.SetAddElements(set, []nftables.SetElement{
+		{Key: timed, Timeout: after},
+		{Key: permanent, Timeout: after},
+	})
 	err = errors.Join(err, c.Flush())
 	elems, readErr := c.GetSetElements(set)
 	c.DelTable(table)
+
 	if err := errors.Join(err, readErr, c.Flush()); err != nil {
 		return false, kernelError("probe the kernel", err)
 	}
@@ -38,5 +52,6 @@ func probeUpdates(c *nftables.Conn) (bool, error) {
 	for _, e := range elems {
 		updated = updated && e.Timeout == after && e.Expires <= after
 	}
+
 	return updated, nil
 }

@@ -19,10 +19,14 @@ func brief() []Change {
 	for i := range out {
 		host := netip.AddrFrom4([4]byte{100, 64, byte(rand.IntN(16)), byte(rand.IntN(256))})
 		out[i] = Change{
-			Ban:  Ban{netip.PrefixFrom(host, 32), Scope(1 + rand.IntN(2)), time.Now().Add(time.Duration(rand.IntN(1500)) * time.Millisecond)},
+			Ban: Ban{
+				netip.PrefixFrom(host, 32), Scope(1 + rand.IntN(2)),
+				time.Now().Add(time.Duration(rand.IntN(1500)) * time.Millisecond),
+			},
 			Lift: rand.IntN(4) == 0,
 		}
 	}
+
 	return out
 }
 
@@ -36,7 +40,9 @@ func TestApplyWhileElementsExpire(t *testing.T) {
 		}
 		kept := ban("192.0.2.1/32", ScopeAll, time.Hour)
 		apply(t, table, append(brief(), kept)...)
-		if _, found, err := table.Element(t.Context(), kept.Prefix, ScopeAll); !found || err != nil {
+
+		if _, found, err := table.Element(t.Context(), kept.Prefix, ScopeAll); !found ||
+			err != nil {
 			t.Errorf("the ban among them: found %t, %v", found, err)
 		}
 		apply(t, table, lift("192.0.2.1/32", ScopeAll))
@@ -51,11 +57,13 @@ func TestApplyWhileTheTableGoes(t *testing.T) {
 	defer cancel()
 	var wg sync.WaitGroup
 	defer wg.Wait()
+
 	wg.Go(func() {
 		for ctx.Err() == nil {
 			_, _ = ns.Command("nft", "flush", "ruleset")
 		}
 	})
+
 	gone := 0
 	for ctx.Err() == nil {
 		rejected, err := table.Apply(t.Context(), brief())
@@ -69,6 +77,7 @@ func TestApplyWhileTheTableGoes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	if gone == 0 {
 		t.Error("the table never went away")
 	}

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Remove takes the whole table out of the kernel, and every ban with it. It reports whether there was one. Whoever keeps the
-// table must be stopped before, see [Lock]: it would lay it out again.
+// Remove takes the whole table out of the kernel, and every ban with it. It reports whether there
+// was one. Whoever keeps the table must be stopped before, see [Lock]: it would lay it out again.
 //
 // Errors to branch on: *ForeignError (nothing was changed), ErrPermission.
 func (t *Table) Remove(ctx context.Context) (bool, error) {
@@ -17,6 +17,7 @@ func (t *Table) Remove(ctx context.Context) (bool, error) {
 		return false, fmt.Errorf("remove table: %w", err)
 	}
 	defer t.writeMu.Unlock()
+
 	s, err := t.inspect(t.write)
 	if err == nil {
 		err = t.checkForeign(s)
@@ -24,10 +25,12 @@ func (t *Table) Remove(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("remove table: %w", err)
 	}
+
 	if s.table == nil {
 		return false, nil
 	}
 	t.write.DelTable(t.table)
+
 	err = t.write.Flush()
 	if errors.Is(err, unix.ENOENT) { // removed meanwhile
 		return false, nil
@@ -35,8 +38,8 @@ func (t *Table) Remove(ctx context.Context) (bool, error) {
 	return err == nil, kernelError("remove table", err)
 }
 
-// SetSIPPorts replaces the ports that scope sip blocks and lays out the table with them, in one transaction: every ban holds
-// at every moment. If that fails, the next Ensure has the new ports.
+// SetSIPPorts replaces the ports that scope sip blocks and lays out the table with them, in one
+// transaction: every ban holds at every moment. If that fails, the next Ensure has the new ports.
 func (t *Table) SetSIPPorts(ctx context.Context, ports SIPPorts) error {
 	if err := ports.validate(); err != nil {
 		return fmt.Errorf("set SIP ports: %w", err)
@@ -44,6 +47,7 @@ func (t *Table) SetSIPPorts(ctx context.Context, ports SIPPorts) error {
 	if err := t.lockWrite(ctx); err != nil {
 		return fmt.Errorf("set SIP ports: %w", err)
 	}
+
 	t.readMu.Lock() // Watch's checks compare rules with it
 	t.sip = ports
 	t.readMu.Unlock()

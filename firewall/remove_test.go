@@ -15,6 +15,7 @@ func TestRemove(t *testing.T) {
 	table := open(t, ns, Options{})
 	ns.NFT(t, "add table inet other")
 	apply(t, table, ban("203.0.113.5/32", ScopeAll, time.Hour))
+
 	if removed, err := table.Remove(t.Context()); err != nil || !removed {
 		t.Fatalf("%t, %v", removed, err)
 	}
@@ -24,6 +25,7 @@ func TestRemove(t *testing.T) {
 	if removed, err := table.Remove(t.Context()); err != nil || removed {
 		t.Errorf("a second time: %t, %v", removed, err)
 	}
+
 	ensure(t, table) // it can be laid out again
 	if got := bans(t, table); len(got) != 0 {
 		t.Errorf("bans %v", got)
@@ -36,6 +38,7 @@ func TestRemoveLeavesWhatIsNotOurs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	defer table.Close()
 	ns.NFT(t, "add table inet amifend; add chain inet amifend mine")
 	var foreign *ForeignError
@@ -51,6 +54,7 @@ func TestSetSIPPorts(t *testing.T) {
 	ns := firewalltest.New(t)
 	table := open(t, ns, Options{})
 	apply(t, table, ban("203.0.113.5/32", ScopeSIP, time.Hour))
+
 	ports, err := ParseSIPPorts("5160/udp")
 	if err != nil {
 		t.Fatal(err)
@@ -58,14 +62,18 @@ func TestSetSIPPorts(t *testing.T) {
 	if err := table.SetSIPPorts(t.Context(), ports); err != nil {
 		t.Fatal(err)
 	}
+
 	got := ns.NFT(t, "list chain inet amifend pre") + ns.NFT(t, "list chain inet amifend sip")
 	if !strings.Contains(got, "5160") || strings.Contains(got, "5060") {
 		t.Errorf("the rules are\n%s", got)
 	}
-	if el, ok, err := table.Element(t.Context(), netip.MustParsePrefix("203.0.113.5/32"), ScopeSIP); err != nil || !ok || el.Expires < 59*time.Minute {
+	if el, ok, err := table.Element(t.Context(), netip.MustParsePrefix("203.0.113.5/32"),
+		ScopeSIP); err != nil || !ok || el.Expires < 59*time.Minute {
 		t.Errorf("the ban is %v, %t, %v", el, ok, err)
 	}
-	if err := table.SetSIPPorts(t.Context(), SIPPorts{{Protocol: 99, First: 1, Last: 2}}); err == nil {
+
+	if err := table.SetSIPPorts(t.Context(),
+		SIPPorts{{Protocol: 99, First: 1, Last: 2}}); err == nil {
 		t.Error("nonsense is accepted")
 	}
 	if got := ns.NFT(t, "list chain inet amifend pre"); !strings.Contains(got, "5160") {

@@ -23,12 +23,13 @@ const (
 
 // discoveryTypes are those of RFC 4861 but redirect: nobody banned shall redirect us.
 func discoveryTypes() []byte {
-	return []byte{133, 134, 135, 136} // router solicitation and advertisement, neighbour solicitation and advertisement
+	// router solicitation and advertisement, neighbour solicitation and advertisement
+	return []byte{133, 134, 135, 136}
 }
 
-// rules returns the rules of both chains. The SIP ports are ranges in rules of their own, for a reason: while a rule with
-// an anonymous interval set is laid out anew, packets pass it unmatched (seen on Linux 6.18: dozens in a millisecond of
-// flood). Plain sets and ranges have no such gap.
+// rules returns the rules of both chains. The SIP ports are ranges in rules of their own, for a
+// reason: while a rule with an anonymous interval set is laid out anew, packets pass it unmatched
+// (seen on Linux 6.18: dozens in a millisecond of flood). Plain sets and ranges have no such gap.
 func (t *Table) rules(discovery *nftables.Set) (pre, sip [][]expr.Any) {
 	pre = append(pre,
 		[]expr.Any{
@@ -44,24 +45,30 @@ func (t *Table) rules(discovery *nftables.Set) (pre, sip [][]expr.Any) {
 		append(source(true, 128), lookup(setDeny6), countDenied(), verdict(expr.VerdictDrop)),
 	)
 	for _, s := range t.sets {
-		drop := append(source(s.is6, s.bits), lookup(s.name), &expr.Counter{}, verdict(expr.VerdictDrop))
+		drop := append(source(s.is6, s.bits), lookup(s.name), &expr.Counter{},
+			verdict(expr.VerdictDrop))
 		if s.scope == ScopeAll {
 			pre = append(pre, drop)
 		} else {
 			sip = append(sip, drop)
 		}
 	}
+
 	for _, r := range append(t.sip.merged(UDP), t.sip.merged(TCP)...) {
 		pre = append(pre, jumpToSIP(r))
 	}
 	return pre, sip
 }
 
-// neighbourDiscovery accepts it as RFC 4861 demands it, with hop limit 255: nobody who is not on the link can send that.
+// neighbourDiscovery accepts it as RFC 4861 demands it, with hop limit 255: nobody who is not on
+// the link can send that.
 func neighbourDiscovery(types *nftables.Set) []expr.Any {
 	return append(icmp6Type(),
 		&expr.Lookup{SourceRegister: 1, SetName: types.Name, SetID: types.ID},
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: hopLimitOffset, Len: 1},
+		&expr.Payload{
+			DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: hopLimitOffset,
+			Len: 1,
+		},
 		equal([]byte{255}),
 		verdict(expr.VerdictAccept),
 	)
@@ -83,10 +90,14 @@ func jumpToSIP(r PortRange) []expr.Any {
 	if r.First == r.Last {
 		port = equal(first)
 	}
+
 	return []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
 		equal([]byte{byte(r.Protocol)}),
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: dportOffset, Len: 2},
+		&expr.Payload{
+			DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: dportOffset,
+			Len: 2,
+		},
 		port,
 		&expr.Verdict{Kind: expr.VerdictJump, Chain: chainSIP},
 	}
@@ -98,21 +109,32 @@ func source(is6 bool, bits int) []expr.Any {
 	if is6 {
 		family, offset, size = unix.NFPROTO_IPV6, saddr6Offset, 16
 	}
+
 	exprs := []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
 		equal([]byte{family}),
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: uint32(size)},
+		&expr.Payload{
+			DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset,
+			Len: uint32(size),
+		},
 	}
+
 	if bits < size*8 {
 		exprs = append(exprs, &expr.Bitwise{
 			SourceRegister: 1, DestRegister: 1, Len: uint32(size),
 			Mask: net.CIDRMask(bits, size*8), Xor: make([]byte, size),
 		})
 	}
+
 	return exprs
 }
 
-func countDenied() expr.Any { return &expr.Objref{Type: unix.NFT_OBJECT_COUNTER, Name: counterDenied} }
+func countDenied() expr.Any {
+	return &expr.Objref{
+		Type: unix.NFT_OBJECT_COUNTER,
+		Name: counterDenied,
+	}
+}
 
 func lookup(set string) expr.Any { return &expr.Lookup{SourceRegister: 1, SetName: set} }
 

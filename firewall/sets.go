@@ -20,7 +20,8 @@ const (
 	counterDenied = "denied"
 )
 
-// banSet is a set of banned prefixes of one length: a hash whatever the length, as the rule masks the source first.
+// banSet is a set of banned prefixes of one length: a hash whatever the length, as the rule masks
+// the source first.
 type banSet struct {
 	name    string
 	scope   Scope
@@ -29,8 +30,9 @@ type banSet struct {
 	comment string
 }
 
-// banSets is the one place that says which sets there are, in the order in which the rules look them up. Of IPv6 they are what one customer
-// gets: a /64 is one link (RFC 4291, 2.5.4), a site gets a /56 or a /48 (RFC 6177).
+// banSets is the one place that says which sets there are, in the order in which the rules look
+// them up. Of IPv6 they are what one customer gets: a /64 is one link (RFC 4291, 2.5.4), a site
+// gets a /56 or a /48 (RFC 6177).
 func banSets() []banSet {
 	return []banSet{
 		{"ban4", ScopeAll, false, 32, "amifend: banned hosts"},
@@ -57,8 +59,9 @@ func addrType(is6 bool) nftables.SetDatatype {
 	return nftables.TypeIPAddr
 }
 
-// kernelSet is the set as the library wants it, for at most maxBans elements, be they hosts or prefixes: whoever counts bans of all
-// sorts against one limit never finds a set full. Room costs nothing until it is used.
+// kernelSet is the set as the library wants it, for at most maxBans elements, be they hosts or
+// prefixes: whoever counts bans of all sorts against one limit never finds a set full. Room costs
+// nothing until it is used.
 func (s banSet) kernelSet(table *nftables.Table, maxBans int) *nftables.Set {
 	return &nftables.Set{
 		Table: table, Name: s.name, KeyType: s.keyType(), KeyByteOrder: binaryutil.BigEndian,
@@ -84,11 +87,13 @@ func denySet(table *nftables.Table, is6 bool) *nftables.Set {
 
 func intervalSet(table *nftables.Table, name string, is6 bool, comment string) *nftables.Set {
 	return &nftables.Set{
-		Table: table, Name: name, KeyType: addrType(is6), KeyByteOrder: binaryutil.BigEndian, Interval: true, Comment: comment,
+		Table: table, Name: name, KeyType: addrType(is6), KeyByteOrder: binaryutil.BigEndian,
+		Interval: true, Comment: comment,
 	}
 }
 
-// SupportedBits returns the prefix lengths that can be banned, longest (a host) first: 32 and 24 of IPv4, 128, 64, 56 and 48 of IPv6.
+// SupportedBits returns the prefix lengths that can be banned, longest (a host) first: 32 and 24 of
+// IPv4, 128, 64, 56 and 48 of IPv6.
 func SupportedBits(is6 bool) []int {
 	var bits []int
 	for _, s := range banSets() {
@@ -109,13 +114,16 @@ func findSet(sets []banSet, c Change) (int, error) {
 		return 0, fmt.Errorf("prefix %s is IPv4-mapped", p)
 	case !c.Lift && p != p.Masked():
 		return 0, fmt.Errorf("prefix %s has bits set beyond its length", p)
+
 	case c.Scope != ScopeAll && c.Scope != ScopeSIP:
 		return 0, fmt.Errorf("unknown scope %d", c.Scope)
 	}
+
 	for i, s := range sets {
 		if s.scope == c.Scope && s.is6 == p.Addr().Is6() && s.bits == p.Bits() {
 			return i, nil
 		}
 	}
+
 	return 0, fmt.Errorf("no set for prefixes of length %d", p.Bits())
 }

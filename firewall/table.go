@@ -20,16 +20,20 @@ const DefaultMaxBans = 262144
 
 // Options say what the table looks like. The zero value is the default everywhere.
 type Options struct {
-	Table    string         // name, family inet; default amifend
-	SIPPorts SIPPorts       // what scope sip blocks; default DefaultSIPPorts
-	MaxBans  int            // elements in each set; default DefaultMaxBans
-	Allow    []netip.Prefix // never dropped: the allowlist and the protected addresses; SetAllow replaces it
-	NetNS    int            // descriptor of the network namespace to work in; 0: that of the calling thread
-	Poll     time.Duration  // how often Watch checks by itself, should the kernel's notifications be lost; default 5 s
+	Table    string   // name, family inet; default amifend
+	SIPPorts SIPPorts // what scope sip blocks; default DefaultSIPPorts
+	MaxBans  int      // elements in each set; default DefaultMaxBans
+	// never dropped: the allowlist and the protected addresses; SetAllow replaces it
+	Allow []netip.Prefix
+	// descriptor of the network namespace to work in; 0: that of the calling thread
+	NetNS int
+	// how often Watch checks by itself, should the kernel's notifications be lost; default 5 s
+	Poll time.Duration
 }
 
-// Table is an nftables table of bans. Its methods may be called from several goroutines; Apply, Ensure and SetAllow wait for each
-// other, and so do Bans, Element, Denied and Watch's checks, but no reader makes a writer wait, and SetDeny makes nobody wait.
+// Table is an nftables table of bans. Its methods may be called from several goroutines; Apply,
+// Ensure and SetAllow wait for each other, and so do Bans, Element, Denied and Watch's checks, but
+// no reader makes a writer wait, and SetDeny makes nobody wait.
 type Table struct {
 	table *nftables.Table
 	sets  []banSet
@@ -38,7 +42,9 @@ type Table struct {
 	poll  time.Duration
 	now   func() time.Time
 
-	updates bool // the kernel updates the expiry of an element that is added again (Linux 6.12); else it is replaced
+	// the kernel updates the expiry of an element that is added again (Linux 6.12); else it is
+	// replaced
+	updates bool
 
 	writeMu sync.Mutex
 	write   *nftables.Conn
@@ -54,8 +60,8 @@ type Table struct {
 	closed  atomic.Bool
 }
 
-// Open validates the options, opens all netlink connections that the Table will ever need, and probes the kernel. It changes no ruleset
-// but for a scratch table that is gone when it returns.
+// Open validates the options, opens all netlink connections that the Table will ever need, and
+// probes the kernel. It changes no ruleset but for a scratch table that is gone when it returns.
 //
 // Errors to branch on: ErrPermission, ErrUnsupported.
 func Open(o Options) (*Table, error) {
@@ -63,13 +69,16 @@ func Open(o Options) (*Table, error) {
 	if err := o.validate(); err != nil {
 		return nil, fmt.Errorf("open firewall: %w", err)
 	}
+
 	t := &Table{
 		table: &nftables.Table{Name: o.Table, Family: nftables.TableFamilyINet},
-		sets:  banSets(), sip: o.SIPPorts, poll: o.Poll, now: time.Now, allow: slices.Clone(o.Allow),
+		sets:  banSets(), sip: o.SIPPorts, poll: o.Poll, now: time.Now,
+		allow: slices.Clone(o.Allow),
 	}
 	for _, s := range t.sets {
 		t.ksets = append(t.ksets, s.kernelSet(t.table, o.MaxBans))
 	}
+
 	if err := t.dial(o.NetNS); err != nil {
 		return nil, errors.Join(fmt.Errorf("open firewall: %w", err), t.Close())
 	}
@@ -77,6 +86,7 @@ func Open(o Options) (*Table, error) {
 	if t.updates, err = probeUpdates(t.write); err != nil {
 		return nil, errors.Join(fmt.Errorf("open firewall: %w", err), t.Close())
 	}
+
 	return t, nil
 }
 
@@ -90,11 +100,13 @@ func (t *Table) dial(netns int) (err error) {
 	if t.lists, err = dial(netns); err != nil {
 		return err
 	}
+
 	own, err := t.ownPorts()
 	if err != nil {
 		return err
 	}
 	t.monitor, err = dialMonitor(netns, own)
+
 	return err
 }
 
@@ -107,6 +119,7 @@ func (t *Table) ownPorts() ([]uint32, error) {
 		}
 		ports = append(ports, port)
 	}
+
 	return ports, nil
 }
 
@@ -120,23 +133,28 @@ func withDefaults(o Options) Options {
 	if o.MaxBans == 0 {
 		o.MaxBans = DefaultMaxBans
 	}
+
 	if o.Poll == 0 {
 		o.Poll = 5 * time.Second
 	}
 	return o
 }
 
-// tableName is what nft(8) takes as an identifier, as short as the abstract socket of Lock needs it.
+// tableName is what nft(8) takes as an identifier, as short as the abstract socket of Lock needs
+// it.
 var tableName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]{0,63}$`)
 
 func (o Options) validate() error {
 	var problems []error
 	if !tableName.MatchString(o.Table) {
-		problems = append(problems, fmt.Errorf("table name %q: want a letter, then up to 63 letters, digits, _ . or -", o.Table))
+		problems = append(problems,
+			fmt.Errorf("table name %q: want a letter, then up to 63 letters, digits, _ . or -",
+				o.Table))
 	}
 	if o.MaxBans < 1 || o.MaxBans > 1<<24 {
 		problems = append(problems, fmt.Errorf("max bans %d: want 1 to %d", o.MaxBans, 1<<24))
 	}
+
 	if o.Poll < 0 {
 		problems = append(problems, fmt.Errorf("poll interval %s is negative", o.Poll))
 	}
@@ -150,25 +168,29 @@ func (t *Table) Close() error {
 	defer t.writeMu.Unlock()
 	t.readMu.Lock()
 	defer t.readMu.Unlock()
+
 	if t.closed.Swap(true) {
 		return nil
 	}
 	t.denyMu.Lock() // a SetDeny that runs ends after its transaction
 	defer t.denyMu.Unlock()
+
 	var errs []error
 	for _, c := range []*nftables.Conn{t.write, t.read, t.lists} {
 		if c != nil {
 			errs = append(errs, c.CloseLasting())
 		}
 	}
+
 	if t.monitor != nil {
 		errs = append(errs, t.monitor.Close())
 	}
 	return errors.Join(errs...)
 }
 
-// lockWrite and lockRead give the caller a connection of its own: the library hangs when Flush and reads share one. Both hold the lock
-// on success only. (A closed library connection would quietly open new ones.)
+// lockWrite and lockRead give the caller a connection of its own: the library hangs when Flush and
+// reads share one. Both hold the lock on success only. (A closed library connection would quietly
+// open new ones.)
 func (t *Table) lockWrite(ctx context.Context) error { return t.lock(ctx, &t.writeMu) }
 
 func (t *Table) lockRead(ctx context.Context) error { return t.lock(ctx, &t.readMu) }
@@ -182,5 +204,6 @@ func (t *Table) lock(ctx context.Context, mu *sync.Mutex) error {
 	if err != nil {
 		mu.Unlock()
 	}
+
 	return err
 }

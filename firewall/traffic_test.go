@@ -16,7 +16,8 @@ const (
 	pbx4, attacker4, phone4 = "192.0.2.1", "192.0.2.66", "192.0.2.7"
 	pbx6, attacker6, phone6 = "2001:db8::1", "2001:db8::66", "2001:db8::7"
 
-	// The PBX's /64 is the first of the /56 2001:db8::/56, which is the first of the /48 2001:db8::/48.
+	// The PBX's /64 is the first of the /56 2001:db8::/56, which is the first of the /48
+	// 2001:db8::/48.
 	lastOf56, lastOf48 = "2001:db8:0:ff:ffff:ffff:ffff:fffe", "2001:db8:0:ffff:ffff:ffff:ffff:fffe"
 	next56, next48     = "2001:db8:0:100::1", "2001:db8:1::1"
 )
@@ -35,6 +36,7 @@ func newSite(t testing.TB, o Options) *site {
 			attacker4 + "/24", phone4 + "/24", attacker6 + "/64", phone6 + "/64",
 			lastOf56 + "/64", next56 + "/64", lastOf48 + "/64", next48 + "/64",
 		})
+
 	s.table = open(t, s.pbx, o)
 	return s
 }
@@ -46,17 +48,20 @@ func arrives(t *testing.T, from, to *firewalltest.NS, src, dst, port string, siz
 	defer listener.Close()
 	conn := from.DialUDP(t, net.JoinHostPort(src, "0"), net.JoinHostPort(dst, port))
 	defer conn.Close()
+
 	if _, err := conn.Write(make([]byte, size)); err != nil {
 		t.Fatal(err)
 	}
 	if err := listener.SetReadDeadline(time.Now().Add(150 * time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
+
 	buf := make([]byte, 65536)
 	n, _, err := listener.ReadFrom(buf)
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatal(err)
 	}
+
 	return err == nil && n == size
 }
 
@@ -71,78 +76,104 @@ func TestWhatABanDrops(t *testing.T) {
 		{attacker4 + "/32", ScopeAll, attacker4, map[string]bool{"5060": false, "20000": false}},
 		{attacker4 + "/32", ScopeAll, phone4, map[string]bool{"5060": true}},
 		{"192.0.2.0/24", ScopeAll, phone4, map[string]bool{"5060": false, "20000": false}},
-		{attacker4 + "/32", ScopeSIP, attacker4, map[string]bool{"5059": true, "5060": false, "5061": false, "5062": true, "4569": false, "20000": true}},
+		{attacker4 + "/32", ScopeSIP, attacker4, map[string]bool{
+			"5059": true, "5060": false,
+			"5061": false, "5062": true, "4569": false, "20000": true,
+		}},
 		{attacker4 + "/32", ScopeSIP, phone4, map[string]bool{"5060": true}},
 		{"192.0.2.0/24", ScopeSIP, phone4, map[string]bool{"5060": false, "20000": true}},
 		{"192.0.3.0/24", ScopeAll, phone4, map[string]bool{"5060": true}},
 		{attacker6 + "/128", ScopeAll, attacker6, map[string]bool{"5060": false, "20000": false}},
 		{attacker6 + "/128", ScopeAll, phone6, map[string]bool{"5060": true}},
 		{"2001:db8::/64", ScopeAll, phone6, map[string]bool{"5060": false, "20000": false}},
-		{attacker6 + "/128", ScopeSIP, attacker6, map[string]bool{"5060": false, "5062": true, "4569": false, "20000": true}},
+		{attacker6 + "/128", ScopeSIP, attacker6, map[string]bool{
+			"5060": false, "5062": true,
+			"4569": false, "20000": true,
+		}},
 		{"2001:db8::/64", ScopeSIP, phone6, map[string]bool{"5060": false, "20000": true}},
 		{"2001:db8:0:1::/64", ScopeAll, phone6, map[string]bool{"5060": true}},
 		{"2001:db8::/56", ScopeAll, phone6, map[string]bool{"5060": false}},
 		{"2001:db8::/56", ScopeAll, lastOf56, map[string]bool{"5060": false, "20000": false}},
 		{"2001:db8::/56", ScopeAll, next56, map[string]bool{"5060": true, "20000": true}},
 		{"2001:db8:0:100::/56", ScopeAll, lastOf56, map[string]bool{"5060": true}},
-		{"2001:db8::/56", ScopeSIP, lastOf56, map[string]bool{"5060": false, "5062": true, "4569": false, "20000": true}},
+		{"2001:db8::/56", ScopeSIP, lastOf56, map[string]bool{
+			"5060": false, "5062": true,
+			"4569": false, "20000": true,
+		}},
 		{"2001:db8::/56", ScopeSIP, next56, map[string]bool{"5060": true}},
 		{"2001:db8::/48", ScopeAll, next56, map[string]bool{"5060": false}},
 		{"2001:db8::/48", ScopeAll, lastOf48, map[string]bool{"5060": false, "20000": false}},
 		{"2001:db8::/48", ScopeAll, next48, map[string]bool{"5060": true, "20000": true}},
 		{"2001:db8:1::/48", ScopeAll, lastOf48, map[string]bool{"5060": true}},
-		{"2001:db8::/48", ScopeSIP, lastOf48, map[string]bool{"5060": false, "5062": true, "4569": false, "20000": true}},
+		{"2001:db8::/48", ScopeSIP, lastOf48, map[string]bool{
+			"5060": false, "5062": true,
+			"4569": false, "20000": true,
+		}},
 		{"2001:db8::/48", ScopeSIP, next48, map[string]bool{"5060": true}},
 	} {
 		for port, want := range tt.ports {
-			t.Run(fmt.Sprintf("%s %s, %s to %s", tt.prefix, tt.scope, tt.src, port), func(t *testing.T) {
-				dst := pbx4
-				if strings.Contains(tt.src, ":") {
-					dst = pbx6
-				}
-				if !arrives(t, s.outside, s.pbx, tt.src, dst, port, 100) {
-					t.Fatal("does not arrive before the ban")
-				}
-				apply(t, s.table, ban(tt.prefix, tt.scope, time.Hour))
-				if got := arrives(t, s.outside, s.pbx, tt.src, dst, port, 100); got != want {
-					t.Errorf("arrives: %t, want %t", got, want)
-				}
-				e, ok, err := s.table.Element(t.Context(), ban(tt.prefix, tt.scope, 0).Prefix, tt.scope)
-				if err != nil || !ok || !e.Counted || (e.Packets == 0) != want || (e.Bytes == 0) != want {
-					t.Errorf("element %+v, %t, %v", e, ok, err)
-				}
-				apply(t, s.table, lift(tt.prefix, tt.scope))
-				if !arrives(t, s.outside, s.pbx, tt.src, dst, port, 100) {
-					t.Error("does not arrive after the lift")
-				}
-			})
+			t.Run(fmt.Sprintf("%s %s, %s to %s", tt.prefix, tt.scope, tt.src, port),
+				func(t *testing.T) {
+					dst := pbx4
+					if strings.Contains(tt.src, ":") {
+						dst = pbx6
+					}
+					if !arrives(t, s.outside, s.pbx, tt.src, dst, port, 100) {
+						t.Fatal("does not arrive before the ban")
+					}
+
+					apply(t, s.table, ban(tt.prefix, tt.scope, time.Hour))
+					if got := arrives(t, s.outside, s.pbx, tt.src, dst, port, 100); got != want {
+						t.Errorf("arrives: %t, want %t", got, want)
+					}
+
+					e, ok, err := s.table.Element(t.Context(), ban(tt.prefix, tt.scope, 0).Prefix,
+						tt.scope)
+					if err != nil || !ok || !e.Counted || (e.Packets == 0) != want ||
+						(e.Bytes == 0) != want {
+						t.Errorf("element %+v, %t, %v", e, ok, err)
+					}
+
+					apply(t, s.table, lift(tt.prefix, tt.scope))
+					if !arrives(t, s.outside, s.pbx, tt.src, dst, port, 100) {
+						t.Error("does not arrive after the lift")
+					}
+				})
 		}
 	}
 }
 
-// A datagram in three fragments does not reach a SIP port of a ban, whether or not conntrack puts fragments together before us.
+// A datagram in three fragments does not reach a SIP port of a ban, whether or not conntrack puts
+// fragments together before us.
 func TestFragments(t *testing.T) {
-	for name, conntrack := range map[string]bool{"without conntrack": false, "with conntrack": true} {
+	for name, conntrack := range map[string]bool{
+		"without conntrack": false,
+		"with conntrack":    true,
+	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, Options{})
 			if conntrack {
 				s.pbx.NFT(t, blocks("table inet track { chain c { type filter hook prerouting priority 0; ct state new accept; } }"))
 			}
+
 			for _, a := range []struct{ src, dst string }{{attacker4, pbx4}, {attacker6, pbx6}} {
 				if !arrives(t, s.outside, s.pbx, a.src, a.dst, "5060", 4000) {
 					t.Fatalf("fragments from %s do not arrive before the ban", a.src)
 				}
 				prefix := attacker4 + "/32"
+
 				if a.src == attacker6 {
 					prefix = attacker6 + "/128"
 				}
 				apply(t, s.table, ban(prefix, ScopeSIP, time.Hour))
+
 				if arrives(t, s.outside, s.pbx, a.src, a.dst, "5060", 4000) {
 					t.Errorf("fragments from %s arrive at a SIP port", a.src)
 				}
 				if !arrives(t, s.outside, s.pbx, a.src, a.dst, "20000", 4000) {
 					t.Errorf("fragments from %s do not arrive at another port", a.src)
 				}
+
 				apply(t, s.table, ban(prefix, ScopeAll, time.Hour))
 				if arrives(t, s.outside, s.pbx, a.src, a.dst, "20000", 4000) {
 					t.Errorf("fragments from %s arrive under scope all", a.src)
@@ -155,11 +186,17 @@ func TestFragments(t *testing.T) {
 func TestAllowBeatsEveryBan(t *testing.T) {
 	s := newSite(t, Options{Allow: prefixes(phone4+"/32", phone6+"/128")})
 	apply(t, s.table,
-		ban(phone4+"/32", ScopeAll, time.Hour), ban("192.0.2.0/24", ScopeAll, time.Hour), ban(phone4+"/32", ScopeSIP, time.Hour),
-		ban(phone6+"/128", ScopeAll, time.Hour), ban("2001:db8::/64", ScopeAll, time.Hour), ban("2001:db8::/64", ScopeSIP, time.Hour),
+		ban(phone4+"/32", ScopeAll, time.Hour), ban("192.0.2.0/24", ScopeAll, time.Hour),
+		ban(phone4+"/32", ScopeSIP, time.Hour),
+		ban(phone6+"/128", ScopeAll, time.Hour), ban("2001:db8::/64", ScopeAll, time.Hour),
+		ban("2001:db8::/64", ScopeSIP, time.Hour),
 		ban("2001:db8::/56", ScopeAll, time.Hour), ban("2001:db8::/48", ScopeAll, time.Hour),
 		ban("2001:db8::/56", ScopeSIP, time.Hour), ban("2001:db8::/48", ScopeSIP, time.Hour))
-	for src, want := range map[string]bool{phone4: true, attacker4: false, phone6: true, attacker6: false} {
+
+	for src, want := range map[string]bool{
+		phone4: true, attacker4: false, phone6: true,
+		attacker6: false,
+	} {
 		dst := pbx4
 		if strings.Contains(src, ":") {
 			dst = pbx6
@@ -168,6 +205,7 @@ func TestAllowBeatsEveryBan(t *testing.T) {
 			t.Errorf("from %s arrives: %t, want %t", src, got, want)
 		}
 	}
+
 	if err := s.table.SetAllow(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +216,8 @@ func TestAllowBeatsEveryBan(t *testing.T) {
 
 func TestLoopbackPasses(t *testing.T) {
 	s := newSite(t, Options{})
-	apply(t, s.table, ban("127.0.0.1/32", ScopeAll, time.Hour), ban("127.0.0.0/24", ScopeSIP, time.Hour), ban("::1/128", ScopeAll, time.Hour), ban(pbx4+"/32", ScopeAll, time.Hour))
+	apply(t, s.table, ban("127.0.0.1/32", ScopeAll, time.Hour), ban("127.0.0.0/24", ScopeSIP,
+		time.Hour), ban("::1/128", ScopeAll, time.Hour), ban(pbx4+"/32", ScopeAll, time.Hour))
 	for _, addr := range []string{"127.0.0.1", "::1", pbx4} {
 		if !arrives(t, s.pbx, s.pbx, addr, addr, "5060", 100) {
 			t.Errorf("%s does not reach itself", addr)
@@ -186,12 +225,15 @@ func TestLoopbackPasses(t *testing.T) {
 	}
 }
 
-// With an on-link prefix banned, the PBX can still resolve its neighbours, and they it: else one banned host would cut off all.
+// With an on-link prefix banned, the PBX can still resolve its neighbours, and they it: else one
+// banned host would cut off all.
 func TestNeighbourDiscoverySurvivesABannedOnLinkPrefix(t *testing.T) {
 	s := newSite(t, Options{Allow: prefixes(phone6 + "/128")})
-	apply(t, s.table, ban("2001:db8::/64", ScopeAll, time.Hour), ban("2001:db8::/56", ScopeAll, time.Hour), ban("2001:db8::/48", ScopeAll, time.Hour))
+	apply(t, s.table, ban("2001:db8::/64", ScopeAll, time.Hour), ban("2001:db8::/56", ScopeAll,
+		time.Hour), ban("2001:db8::/48", ScopeAll, time.Hour))
 	s.pbx.Run(t, "ip", "-6", "neigh", "flush", "all")
 	s.outside.Run(t, "ip", "-6", "neigh", "flush", "all")
+
 	for _, way := range []struct {
 		name     string
 		from, to *firewalltest.NS
@@ -201,6 +243,7 @@ func TestNeighbourDiscoverySurvivesABannedOnLinkPrefix(t *testing.T) {
 			t.Errorf("%s: the neighbour was not resolved", way.name)
 		}
 	}
+
 	if arrives(t, s.outside, s.pbx, attacker6, pbx6, "5060", 100) {
 		t.Error("the banned prefix gets through")
 	}
@@ -210,6 +253,7 @@ func TestAnEstablishedTCPFlowIsCutAtOnce(t *testing.T) {
 	s := newSite(t, Options{})
 	s.pbx.NFT(t, blocks("table inet track { chain c { type filter hook input priority 0; ct state established accept; } }"))
 	l := s.pbx.ListenTCP(t, pbx4+":5061")
+
 	attacker, err := s.outside.DialTCP(t, attacker4+":0", pbx4+":5061")
 	if err != nil {
 		t.Fatal(err)
@@ -218,11 +262,13 @@ func TestAnEstablishedTCPFlowIsCutAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	defer server.Close()
 	if !says(t, attacker, server) {
 		t.Fatal("nothing arrives before the ban")
 	}
 	apply(t, s.table, ban(attacker4+"/32", ScopeSIP, time.Hour))
+
 	if says(t, attacker, server) {
 		t.Error("the flow goes on after the ban")
 	}
@@ -236,6 +282,7 @@ func says(t *testing.T, from, to net.Conn) bool {
 	if err := to.SetReadDeadline(time.Now().Add(300 * time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
+
 	n, err := to.Read(make([]byte, 100))
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatal(err)
@@ -243,8 +290,8 @@ func says(t *testing.T, from, to net.Conn) bool {
 	return n > 0
 }
 
-// Under a flood, a ban is refreshed many times: not one packet may pass. To know that the test would see one, the
-// same is done the wrong way, in two transactions.
+// Under a flood, a ban is refreshed many times: not one packet may pass. To know that the test
+// would see one, the same is done the wrong way, in two transactions.
 func TestRefreshLeaksNothing(t *testing.T) {
 	const refreshes = 1000
 	s := newSite(t, Options{})
@@ -253,6 +300,7 @@ func TestRefreshLeaksNothing(t *testing.T) {
 			apply(t, s.table, ban(attacker4+"/32", ScopeAll, time.Duration(1+i%2)*time.Hour))
 		}
 	}
+
 	bothWays(t, s.table, func(t *testing.T) {
 		if leaked, sent := s.flood(t, refresh); leaked != 0 {
 			t.Errorf("%d of %d packets leaked in %d refreshes", leaked, sent, refreshes)
@@ -260,6 +308,7 @@ func TestRefreshLeaksNothing(t *testing.T) {
 			t.Logf("0 of %d packets leaked in %d refreshes", sent, refreshes)
 		}
 	})
+
 	t.Run("the test sees leaks", func(t *testing.T) {
 		leaked, sent := s.flood(t, func(t *testing.T) {
 			for range refreshes {
@@ -270,6 +319,7 @@ func TestRefreshLeaksNothing(t *testing.T) {
 		if leaked == 0 {
 			t.Errorf("0 of %d packets leaked though lifted %d times", sent, refreshes)
 		}
+
 		t.Logf("%d of %d packets leaked", leaked, sent)
 	})
 }
@@ -282,17 +332,21 @@ func (s *site) flood(t *testing.T, during func(t *testing.T)) (leaked, sent int)
 	during(t)
 	sent = stopFlood()
 	leaked = stopCount()
+
 	e, _, err := s.table.Element(t.Context(), ban(attacker4+"/32", ScopeAll, 0).Prefix, ScopeAll)
 	if err != nil || sent < 1000 {
 		t.Fatalf("%d sent, element %+v, %v", sent, e, err)
 	}
-	if kept := e.Packets >= uint64(sent); leaked == 0 && kept != s.table.updates { // the sign that the way was taken: a new element counts anew
+
+	// the sign that the way was taken: a new element counts anew
+	if kept := e.Packets >= uint64(sent); leaked == 0 && kept != s.table.updates {
 		t.Errorf("the element counted %d of %d packets", e.Packets, sent)
 	}
 	return leaked, sent
 }
 
-// A table that is laid out again under a flood, as at each start, lets nothing through in either scope.
+// A table that is laid out again under a flood, as at each start, lets nothing through in either
+// scope.
 func TestEnsureLeaksNothing(t *testing.T) {
 	const times = 300
 	s := newSite(t, Options{})
@@ -301,11 +355,13 @@ func TestEnsureLeaksNothing(t *testing.T) {
 			apply(t, s.table, ban(attacker4+"/32", scope, time.Hour))
 			stopCount := firewalltest.Count(s.pbx.ListenUDP(t, pbx4+":5060"))
 			stopFlood := firewalltest.Flood(s.outside.DialUDP(t, attacker4+":0", pbx4+":5060"))
+
 			for range times {
 				if err := s.table.Ensure(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 			}
+
 			sent := stopFlood()
 			if leaked := stopCount(); leaked != 0 || sent < times {
 				t.Errorf("%d of %d packets leaked in %d times", leaked, sent, times)
@@ -315,7 +371,8 @@ func TestEnsureLeaksNothing(t *testing.T) {
 	}
 }
 
-// A gateway drops for the PBX behind it. It sees the port before DNAT: what SIPPorts has to name is the port on the wire.
+// A gateway drops for the PBX behind it. It sees the port before DNAT: what SIPPorts has to name is
+// the port on the wire.
 func TestGatewayWithDNAT(t *testing.T) {
 	outside, gateway, pbx := firewalltest.New(t), firewalltest.New(t), firewalltest.New(t)
 	firewalltest.Join(t, gateway, outside, []string{pbx4 + "/24"}, []string{attacker4 + "/24"})
@@ -324,6 +381,7 @@ func TestGatewayWithDNAT(t *testing.T) {
 	gateway.Run(t, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
 	gateway.NFT(t, blocks("table ip nat { chain pre { type nat hook prerouting priority -100; udp dport 5080 dnat to 10.0.0.2:5060; } }"))
 	listener := pbx.ListenUDP(t, "10.0.0.2:5060")
+
 	conn := outside.DialUDP(t, attacker4+":0", pbx4+":5080")
 	for _, tt := range []struct {
 		name   string
@@ -341,6 +399,7 @@ func TestGatewayWithDNAT(t *testing.T) {
 				t.Fatal("does not arrive before the ban")
 			}
 			apply(t, table, ban(attacker4+"/32", tt.scope, time.Hour))
+
 			if got := says(t, conn, listener); got != tt.arrive {
 				t.Errorf("arrives: %t, want %t", got, tt.arrive)
 			}

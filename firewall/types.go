@@ -1,11 +1,14 @@
-// Package firewall keeps bans as timed elements of nftables sets, so that the kernel drops the banned by itself.
+// Package firewall keeps bans as timed elements of nftables sets, so that the kernel drops the
+// banned by itself.
 //
-// A [Table] is desired state, not a list of verbs: Ensure and Apply may be repeated at will and end in the same ruleset.
-// It touches only its own table. Bans outlive the process; Bans reads them back.
+// A [Table] is desired state, not a list of verbs: Ensure and Apply may be repeated at will and end
+// in the same ruleset. It touches only its own table. Bans outlive the process; Bans reads them
+// back.
 //
 // # What a user sees
 //
-// `nft list table inet amifend` shows (in this order of evaluation, chain pre at prerouting, priority -310):
+// `nft list table inet amifend` shows (in this order of evaluation, chain pre at prerouting,
+// priority -310):
 //
 //	allow4, allow6             never dropped here: the allowlist and the protected addresses; before every ban
 //	deny4, deny6               the operator's lists: every packet is dropped, with no end; the counter denied counts them
@@ -16,19 +19,23 @@
 //	ban4_24_sip, ban6_64_sip,  banned prefixes of that length, scope sip
 //	ban6_56_sip, ban6_48_sip
 //
-// Every element of a ban set has a timeout and a counter of the packets that it dropped. The rules of ban sets have counters too;
-// those start again whenever the table is laid out anew. A running amifend puts back what others take out of it.
+// Every element of a ban set has a timeout and a counter of the packets that it dropped. The rules
+// of ban sets have counters too; those start again whenever the table is laid out anew. A running
+// amifend puts back what others take out of it.
 //
-// Loopback, IPv6 neighbour discovery (RFC 4861, hop limit 255) and packet-too-big (RFC 8201) pass always: a banned on-link prefix
-// would otherwise cut off its innocent neighbours. An accept ends this chain only; other tables may still drop.
+// Loopback, IPv6 neighbour discovery (RFC 4861, hop limit 255) and packet-too-big (RFC 8201) pass
+// always: a banned on-link prefix would otherwise cut off its innocent neighbours. An accept ends
+// this chain only; other tables may still drop.
 //
 // # Ports and fragments
 //
-// The chain runs before conntrack and DNAT: SIP ports are the ports on the wire. Connection tracking puts fragments together at
-// priority -400, thus before us, but only where something in the namespace uses it. Without it, scope all still sees the source in
-// every fragment. Scope sip sees the port in the first fragment only, and drops that one; the others pass, but can
-// never be put together (the smallest first fragment, 8 bytes, holds both ports; for IPv6 RFC 7112 demands the whole header
-// chain in it, and Linux drops what has not). So nothing reaches the SIP port either way.
+// The chain runs before conntrack and DNAT: SIP ports are the ports on the wire. Connection
+// tracking puts fragments together at priority -400, thus before us, but only where something in
+// the namespace uses it. Without it, scope all still sees the source in every fragment. Scope sip
+// sees the port in the first fragment only, and drops that one; the others pass, but can never be
+// put together (the smallest first fragment, 8 bytes, holds both ports; for IPv6 RFC 7112 demands
+// the whole header chain in it, and Linux drops what has not). So nothing reaches the SIP port
+// either way.
 package firewall
 
 import (
@@ -66,9 +73,10 @@ type Ban struct {
 
 // Change adds or refreshes a ban, or lifts it.
 //
-// A refresh sets the end of the ban to Until, be it later or earlier. A ban whose Until has passed is lifted.
-// The kernel gets what is left at the moment of sending, at least one second (a shorter timeout could round to none, and none is for ever).
-// Lifting what is not there is no error. Lift ignores Until.
+// A refresh sets the end of the ban to Until, be it later or earlier. A ban whose Until has passed
+// is lifted. The kernel gets what is left at the moment of sending, at least one second (a shorter
+// timeout could round to none, and none is for ever). Lifting what is not there is no error. Lift
+// ignores Until.
 type Change struct {
 	Ban
 	Lift bool
@@ -76,16 +84,20 @@ type Change struct {
 
 // Element is a ban as the kernel has it.
 type Element struct {
-	Prefix  netip.Prefix // unmasked only if somebody else added it so; it then matches no packet, and can be lifted as it is
+	// unmasked only if somebody else added it so; it then matches no packet, and can be lifted as
+	// it is
+	Prefix  netip.Prefix
 	Scope   Scope
 	Timeout time.Duration // its whole lifetime; 0 if it never expires (not added by us)
 	Expires time.Duration // what is left of it
 	Packets uint64        // dropped by it
 	Bytes   uint64
-	Counted bool // false if the kernel counts nothing here (before Linux 5.11): then Packets says nothing
+	// false if the kernel counts nothing here (before Linux 5.11): then Packets says nothing
+	Counted bool
 }
 
-// Rejected is a change that the kernel does not have, and why: [ErrFull] or a description of an invalid change.
+// Rejected is a change that the kernel does not have, and why: [ErrFull] or a description of an
+// invalid change.
 type Rejected struct {
 	Change Change
 	Err    error

@@ -11,17 +11,20 @@ import (
 	"github.com/amifend/amifend/firewall/firewalltest"
 )
 
-// olderTable is what `nft list ruleset` said of the table of an amifend that had no sets for /56 and /48; olderPackets is what each element counted.
+// olderTable is what `nft list ruleset` said of the table of an amifend that had no sets for /56
+// and /48; olderPackets is what each element counted.
 const (
 	olderTable   = "testdata/older.nft"
 	olderPackets = 7
 )
 
-// A start after an upgrade adds the sets that are new. The bans go on throughout, with what is left of them and what they counted.
+// A start after an upgrade adds the sets that are new. The bans go on throughout, with what is left
+// of them and what they counted.
 func TestEnsureUpgradesAnOlderTable(t *testing.T) {
 	s := newSite(t, Options{Allow: prefixes("10.0.0.0/8")})
 	s.pbx.NFT(t, "flush ruleset")
 	s.pbx.NFT(t, "-f", olderTable)
+
 	if there, err := s.table.Inspect(t.Context()); err != nil || !there {
 		t.Errorf("Inspect: %t, %v", there, err)
 	}
@@ -39,6 +42,7 @@ func TestEnsureUpgradesAnOlderTable(t *testing.T) {
 	ensure(t, s.table)
 	s.awaitDrops(t, dropped)
 	sent := stopFlood()
+
 	if leaked := stopCount(); leaked != 0 {
 		t.Errorf("%d of %d packets leaked", leaked, sent)
 	}
@@ -47,30 +51,37 @@ func TestEnsureUpgradesAnOlderTable(t *testing.T) {
 	var want []string
 	for _, b := range []string{
 		"192.0.2.66/32 all", "203.0.113.0/24 all", "2001:db8::66/128 all", "2001:db8:2:2::/64 all",
-		"198.51.100.2/32 sip", "203.0.112.0/24 sip", "2001:db8:1::2/128 sip", "2001:db8:2:3::/64 sip",
+		"198.51.100.2/32 sip", "203.0.112.0/24 sip", "2001:db8:1::2/128 sip",
+		"2001:db8:2:3::/64 sip",
 	} {
 		want = append(want, b+" "+days30)
 	}
+
 	got := bans(t, s.table)
 	if !slices.Equal(listed(got), want) {
 		t.Errorf("bans after Ensure: %q, want %q", listed(got), want)
 	}
+
 	flooder := netip.MustParsePrefix(attacker4 + "/32")
 	for _, e := range got {
-		if e.Prefix != flooder && e.Packets != olderPackets || e.Prefix == flooder && e.Packets < olderPackets+uint64(sent) {
+		if e.Prefix != flooder && e.Packets != olderPackets || e.Prefix == flooder &&
+			e.Packets < olderPackets+uint64(sent) {
 			t.Errorf("%s counted %d packets; %d were sent", e.Prefix, e.Packets, sent)
 		}
 	}
+
 	if ok, err := s.table.complete(s.table.read); err != nil || !ok {
 		t.Errorf("complete after Ensure: %t, %v", ok, err)
 	}
 	apply(t, s.table, ban("2001:db8::/56", ScopeAll, time.Hour))
+
 	if arrives(t, s.outside, s.pbx, lastOf56, pbx6, "5060", 100) {
 		t.Error("a new set of the upgraded table drops nothing")
 	}
 }
 
-// awaitDrops waits until the ban of the attacker has dropped a hundred packets more than since, and returns how many it has dropped then.
+// awaitDrops waits until the ban of the attacker has dropped a hundred packets more than since, and
+// returns how many it has dropped then.
 func (s *site) awaitDrops(t *testing.T, since uint64) uint64 {
 	t.Helper()
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
@@ -84,7 +95,8 @@ func (s *site) awaitDrops(t *testing.T, since uint64) uint64 {
 	}
 }
 
-// After a downgrade, the bans in sets that this amifend does not know are kept for the next upgrade, though they drop nothing.
+// After a downgrade, the bans in sets that this amifend does not know are kept for the next
+// upgrade, though they drop nothing.
 func TestEnsureKeepsTheSetsOfANewerTable(t *testing.T) {
 	ns := firewalltest.New(t)
 	table := open(t, ns, Options{})
@@ -92,7 +104,9 @@ func TestEnsureKeepsTheSetsOfANewerTable(t *testing.T) {
 	ns.NFT(t, "add element inet amifend ban6_40 { 2001:db8:: timeout 1h }")
 	ns.NFT(t, "add rule inet amifend pre ip6 saddr & ffff:ffff:ff00:: == @ban6_40 counter drop")
 	ensure(t, table)
-	if out := ns.NFT(t, "list", "set", "inet", "amifend", "ban6_40"); !strings.Contains(out, "2001:db8:: timeout 1h") {
+
+	if out := ns.NFT(t, "list", "set", "inet", "amifend", "ban6_40"); !strings.Contains(out,
+		"2001:db8:: timeout 1h") {
 		t.Errorf("the element is gone:\n%s", out)
 	}
 	if ok, err := table.complete(table.read); err != nil || !ok {

@@ -19,12 +19,14 @@ func watch(t *testing.T, table *Table) (calls chan struct{}) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() { ended <- table.Watch(ctx, func() { calls <- struct{}{} }) }()
+
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("Watch: %v", err)
 		}
 	})
+
 	return calls
 }
 
@@ -75,10 +77,13 @@ func TestWatchIsQuietOtherwise(t *testing.T) {
 	ns := firewalltest.New(t)
 	table := open(t, ns, Options{Poll: 10 * time.Millisecond})
 	calls := watch(t, table)
-	apply(t, table, append(manyBans(3000), ban("192.0.2.1/32", ScopeAll, time.Second))...) // expires meanwhile
+
+	// expires meanwhile
+	apply(t, table, append(manyBans(3000), ban("192.0.2.1/32", ScopeAll, time.Second))...)
 	if err := table.SetAllow(t.Context(), prefixes("10.0.0.0/8")); err != nil {
 		t.Fatal(err)
 	}
+
 	ensure(t, table)
 	ns.NFT(t, blocks("table inet other { set ban4 { type ipv4_addr; } chain pre { type filter hook input priority 0; } }"))
 	ns.NFT(t, blocks("table ip amifend { set ban4 { type ipv4_addr; elements = { 192.0.2.1 }; } }"))
@@ -88,7 +93,10 @@ func TestWatchIsQuietOtherwise(t *testing.T) {
 
 // Without notifications (a monitor that joined no group hears nothing), the poll notices.
 func TestWatchPolls(t *testing.T) {
-	for _, damage := range []string{"flush ruleset", "flush table inet amifend", "add table inet amifend { flags dormant; }"} {
+	for _, damage := range []string{
+		"flush ruleset", "flush table inet amifend",
+		"add table inet amifend { flags dormant; }",
+	} {
 		t.Run(damage, func(t *testing.T) {
 			ns := firewalltest.New(t)
 			table := open(t, ns, Options{Poll: 10 * time.Millisecond})
@@ -96,6 +104,7 @@ func TestWatchPolls(t *testing.T) {
 			if err := table.monitor.LeaveGroup(nftablesGroup); err != nil {
 				t.Fatal(err)
 			}
+
 			calls := watch(t, table)
 			quiet(t, calls, 50*time.Millisecond)
 			ns.NFT(t, damage)
@@ -111,6 +120,7 @@ func TestWatchReportsLostNotifications(t *testing.T) {
 	if err := table.monitor.SetReadBuffer(1); err != nil { // the kernel's minimum
 		t.Fatal(err)
 	}
+
 	ns.NFT(t, blocks("table inet other { set s { type ipv4_addr; flags interval; elements = { 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 }; } }"))
 	for range 20 {
 		ns.NFT(t, "flush set inet other s; add element inet other s { 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 }")
@@ -127,7 +137,8 @@ func TestWatchMissesNothingBeforeItsStart(t *testing.T) {
 	reported(t, watch(t, table))
 }
 
-// The way of the daemon: one goroutine repairs what another notices, while a third party flushes the ruleset again and again.
+// The way of the daemon: one goroutine repairs what another notices, while a third party flushes
+// the ruleset again and again.
 func TestBansComeBackAfterEveryFlush(t *testing.T) {
 	ns := firewalltest.New(t)
 	table := open(t, ns, Options{})
@@ -136,6 +147,7 @@ func TestBansComeBackAfterEveryFlush(t *testing.T) {
 	var repairs atomic.Int64
 	var wg sync.WaitGroup
 	ctx, cancel := context.WithCancel(t.Context())
+
 	repair := func() error {
 		for {
 			if err := table.Ensure(ctx); err != nil {
@@ -146,6 +158,7 @@ func TestBansComeBackAfterEveryFlush(t *testing.T) {
 			}
 		}
 	}
+
 	wg.Go(func() {
 		for {
 			select {
@@ -153,18 +166,23 @@ func TestBansComeBackAfterEveryFlush(t *testing.T) {
 				return
 			case <-calls:
 			}
+
 			if err := repair(); err != nil && ctx.Err() == nil {
 				t.Errorf("repair: %v", err)
 			}
 			repairs.Add(1)
 		}
 	})
+
 	for range 20 {
 		ns.NFT(t, "flush ruleset")
-		if _, err := table.Bans(t.Context()); err != nil && !errors.Is(err, ErrGone) { // a reader meanwhile
+
+		// a reader meanwhile
+		if _, err := table.Bans(t.Context()); err != nil && !errors.Is(err, ErrGone) {
 			t.Errorf("Bans: %v", err)
 		}
 	}
+
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		elems, err := table.Bans(t.Context())
 		if err == nil && len(elems) == len(want) {
@@ -175,6 +193,7 @@ func TestBansComeBackAfterEveryFlush(t *testing.T) {
 			break
 		}
 	}
+
 	cancel()
 	wg.Wait()
 	if ok, err := table.complete(table.read); err != nil || !ok || repairs.Load() == 0 {
@@ -187,9 +206,11 @@ func TestWatchEndsWhenTheTableIsClosed(t *testing.T) {
 	ended := make(chan error)
 	go func() { ended <- table.Watch(t.Context(), func() {}) }()
 	time.Sleep(20 * time.Millisecond)
+
 	if err := table.Close(); err != nil {
 		t.Fatal(err)
 	}
+
 	select {
 	case err := <-ended:
 		if !errors.Is(err, ErrClosed) {

@@ -1,9 +1,11 @@
-// Package amitest is a PBX at the wire: it speaks the Asterisk Manager Interface as Asterisk 22 does, as far as a
-// client that reads security events can tell, and says what a test or a demo lets it say.
+// Package amitest is a PBX at the wire: it speaks the Asterisk Manager Interface as Asterisk 22
+// does, as far as a client that reads security events can tell, and says what a test or a demo lets
+// it say.
 //
-// It promises that what it prints is byte for byte what Asterisk prints, and that its misbehaviour (silence, cuts,
-// half packets, refused logins, another service's banner) is what was asked for. It is no Asterisk: it knows one
-// manager user, four actions and no calls. It opens nothing but what Listen was told to.
+// It promises that what it prints is byte for byte what Asterisk prints, and that its misbehaviour
+// (silence, cuts, half packets, refused logins, another service's banner) is what was asked for. It
+// is no Asterisk: it knows one manager user, four actions and no calls. It opens nothing but what
+// Listen was told to.
 package amitest
 
 import (
@@ -20,8 +22,8 @@ import (
 	"time"
 )
 
-// QueueLimit is how many bytes a client may be behind before the PBX closes it in the middle of what it was saying:
-// Asterisk does so at about 3.9 MB, the socket's buffers included.
+// QueueLimit is how many bytes a client may be behind before the PBX closes it in the middle of
+// what it was saying: Asterisk does so at about 3.9 MB, the socket's buffers included.
 const QueueLimit = 3_900_000
 
 // Config is the PBX. Username and Secret are of its one manager user.
@@ -32,8 +34,8 @@ type Config struct {
 	Behaviour
 }
 
-// Behaviour is how the PBX treats its clients. The zero value is a sane Asterisk 22. It can change while the PBX runs
-// (PBX.Behave); a connection asks for it at every step.
+// Behaviour is how the PBX treats its clients. The zero value is a sane Asterisk 22. It can change
+// while the PBX runs (PBX.Behave); a connection asks for it at every step.
 type Behaviour struct {
 	Banner string // instead of Asterisk 22's "Asterisk Call Manager/11.0.0\r\n"; written as it is
 
@@ -50,7 +52,8 @@ type Behaviour struct {
 	NoSecurity   bool // the user is without read = security: no event is sent
 	NoPong       bool // Ping is never answered
 
-	SeenAs netip.AddrPort // RemoteAddress in SuccessfulAuth; default: the client's own, or 127.0.0.1:40000 over a pipe
+	// RemoteAddress in SuccessfulAuth; default: the client's own, or 127.0.0.1:40000 over a pipe
+	SeenAs netip.AddrPort
 }
 
 // Action is one action that a client sent.
@@ -77,7 +80,8 @@ type PBX struct {
 	changed   chan struct{} // closed and replaced when a session logged in or ended
 }
 
-// New starts a PBX that has no port: clients reach it by its Dial, over net.Pipe. That is the one for testing/synctest.
+// New starts a PBX that has no port: clients reach it by its Dial, over net.Pipe. That is the one
+// for testing/synctest.
 func New(c Config) *PBX {
 	return &PBX{
 		config: c, behaviour: c.Behaviour, up: true,
@@ -121,8 +125,8 @@ func (p *PBX) Addr() string {
 	return p.address
 }
 
-// Dial opens a connection to the PBX: over net.Pipe to one made by New, whatever the address; else over TCP to its
-// port. It fits the Dial of an AMI client.
+// Dial opens a connection to the PBX: over net.Pipe to one made by New, whatever the address; else
+// over TCP to its port. It fits the Dial of an AMI client.
 func (p *PBX) Dial(ctx context.Context, network, _ string) (net.Conn, error) {
 	p.mu.Lock()
 	address := p.address
@@ -130,17 +134,20 @@ func (p *PBX) Dial(ctx context.Context, network, _ string) (net.Conn, error) {
 		p.mu.Unlock()
 		return (&net.Dialer{}).DialContext(ctx, network, address)
 	}
+
 	defer p.mu.Unlock()
 	if !p.up {
-		return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+		return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect",
+			syscall.ECONNREFUSED)}
 	}
+
 	client, server := net.Pipe()
 	p.accept(server)
 	return pipe{client}, nil
 }
 
-// pipe is the client's end of a net.Pipe. Like a TCP connection, and unlike a net.Pipe, it takes a deadline when the other
-// side has closed: it is reading that tells of the end.
+// pipe is the client's end of a net.Pipe. Like a TCP connection, and unlike a net.Pipe, it takes a
+// deadline when the other side has closed: it is reading that tells of the end.
 type pipe struct{ net.Conn }
 
 func (p pipe) SetDeadline(t time.Time) error      { return unlessClosed(p.Conn.SetDeadline(t)) }
@@ -161,6 +168,7 @@ func (p *PBX) Start() error {
 	if p.up {
 		return errors.New("start PBX: it is up")
 	}
+
 	if p.address != "" {
 		listener, err := net.Listen("tcp", p.address)
 		if err != nil {
@@ -169,6 +177,7 @@ func (p *PBX) Start() error {
 		p.listener, p.address = listener, listener.Addr().String()
 		p.wg.Go(func() { p.serve(listener) })
 	}
+
 	p.up = true
 	return nil
 }
@@ -205,8 +214,8 @@ func (p *PBX) Behave(change func(*Behaviour)) {
 	change(&p.behaviour)
 }
 
-// Emit sends events to every session that is logged in and may read the class security. It does not wait until they
-// are written; a session that is QueueLimit behind is closed.
+// Emit sends events to every session that is logged in and may read the class security. It does not
+// wait until they are written; a session that is QueueLimit behind is closed.
 func (p *PBX) Emit(events ...Event) {
 	for _, e := range events {
 		p.emit(e.Bytes())
@@ -223,7 +232,8 @@ func (p *PBX) emit(packet []byte) {
 // Write sends data as it is to every session that is logged in.
 func (p *PBX) Write(data []byte) { p.Play(Send(data)) }
 
-// Play does the steps on every session that is logged in, each on its own and in order; it does not wait for them.
+// Play does the steps on every session that is logged in, each on its own and in order; it does not
+// wait for them.
 func (p *PBX) Play(steps ...Step) {
 	for _, s := range p.current() {
 		if s.loggedIn.Load() {
@@ -249,9 +259,11 @@ func (p *PBX) WaitSessions(ctx context.Context, n int) error {
 		p.mu.Lock()
 		changed := p.changed
 		p.mu.Unlock()
+
 		if p.Sessions() >= n {
 			return nil
 		}
+
 		select {
 		case <-changed:
 		case <-ctx.Done():
@@ -297,11 +309,13 @@ func (p *PBX) serve(listener net.Listener) {
 			return
 		}
 		p.mu.Lock()
+
 		if p.listener == listener {
 			p.accept(conn)
 		} else {
 			_ = conn.Close()
 		}
+
 		p.mu.Unlock()
 	}
 }
@@ -315,6 +329,7 @@ func (p *PBX) accept(conn net.Conn) {
 	if p.config.TLS != nil {
 		conn = tls.Server(conn, p.config.TLS)
 	}
+
 	s := newSession(p, conn)
 	p.sessions[s] = struct{}{}
 	p.wg.Go(func() {

@@ -38,16 +38,22 @@ func TestEventsAreByteExact(t *testing.T) {
 		event   amitest.Event
 	}{
 		"InvalidAccountID": {"04_transports_addr_formats.ami", amitest.Event{
-			Kind: amitest.InvalidAccountID, Time: at("2026-11-23T02:54:13.609+0000"), Account: "nobody",
-			Session: "1f5e71fce0e6f2de@198.51.100.31", Remote: netip.MustParseAddrPort("198.51.100.31:36371"),
+			Kind: amitest.InvalidAccountID, Time: at("2026-11-23T02:54:13.609+0000"),
+			Account: "nobody",
+			Session: "1f5e71fce0e6f2de@198.51.100.31",
+			Remote:  netip.MustParseAddrPort("198.51.100.31:36371"),
 		}},
 		"ChallengeSent": {"04_transports_addr_formats.ami", amitest.Event{
-			Kind: amitest.ChallengeSent, Time: at("2026-11-23T02:54:13.610+0000"), Account: amitest.Unknown,
-			Session: "1f5e71fce0e6f2de@198.51.100.31", Remote: netip.MustParseAddrPort("198.51.100.31:36371"),
+			Kind: amitest.ChallengeSent, Time: at("2026-11-23T02:54:13.610+0000"),
+			Account: amitest.Unknown,
+			Session: "1f5e71fce0e6f2de@198.51.100.31",
+			Remote:  netip.MustParseAddrPort("198.51.100.31:36371"),
 		}},
 		"ChallengeResponseFailed": {"04_transports_addr_formats.ami", amitest.Event{
-			Kind: amitest.ChallengeResponseFailed, Time: at("2026-11-23T02:54:13.612+0000"), Account: amitest.Unknown,
-			Session: "1f5e71fce0e6f2de@198.51.100.31", Remote: netip.MustParseAddrPort("198.51.100.31:36371"),
+			Kind: amitest.ChallengeResponseFailed, Time: at("2026-11-23T02:54:13.612+0000"),
+			Account: amitest.Unknown,
+			Session: "1f5e71fce0e6f2de@198.51.100.31",
+			Remote:  netip.MustParseAddrPort("198.51.100.31:36371"),
 		}},
 		"SuccessfulAuth": {"07_legit_phones_stale_nonce_spoof.ami", amitest.Event{
 			Kind: amitest.SuccessfulAuth, Time: at("2026-11-23T02:55:28.613+0000"), Account: "1001",
@@ -55,28 +61,41 @@ func TestEventsAreByteExact(t *testing.T) {
 		}},
 		"FailedACL": {"04_transports_addr_formats.ami", amitest.Event{
 			Kind: amitest.FailedACL, Time: at("2026-11-23T02:54:20.943+0000"), Account: "3000",
-			Session: "cd4adf6604dee586@198.51.100.32", Remote: netip.MustParseAddrPort("198.51.100.32:40509"),
+			Session: "cd4adf6604dee586@198.51.100.32",
+			Remote:  netip.MustParseAddrPort("198.51.100.32:40509"),
 		}},
 		"RequestNotSupported": {"04_transports_addr_formats.ami", amitest.Event{
-			Kind: amitest.RequestNotSupported, Time: at("2026-11-23T02:54:21.750+0000"), Account: "1001",
+			Kind: amitest.RequestNotSupported, Time: at("2026-11-23T02:54:21.750+0000"),
+			Account: "1001",
 			Session: "x1", Remote: netip.MustParseAddrPort("198.51.100.34:46538"),
 		}},
 		"InvalidPassword of chan_sip": {"20_asterisk16_chan_sip.ami", amitest.Event{
-			Kind: amitest.InvalidPassword, Time: at("2026-11-23T03:07:57.947+0000"), Service: "SIP", Account: "nou3",
+			Kind: amitest.InvalidPassword, Time: at("2026-11-23T03:07:57.947+0000"), Service: "SIP",
+			Account: "nou3",
 			Session: "0x7fa2b0009eb0", Local: netip.MustParseAddrPort("192.0.3.10:5060"),
 			Remote: netip.MustParseAddrPort("198.51.100.11:51502"),
 		}},
 		"RequestBadFormat": {"05_ami_service_events.ami", amitest.Event{
-			Kind: amitest.RequestBadFormat, Time: at("2026-11-23T02:52:53.429+0000"), Service: "AMI", Account: "sec",
-			Session: "0x7fb2f002eb60", Transport: "TCP", Local: netip.MustParseAddrPort("0.0.0.0:5038"),
+			Kind: amitest.RequestBadFormat, Time: at("2026-11-23T02:52:53.429+0000"),
+			Service: "AMI", Account: "sec",
+			Session: "0x7fb2f002eb60", Transport: "TCP",
+			Local:  netip.MustParseAddrPort("0.0.0.0:5038"),
 			Remote: netip.MustParseAddrPort("198.51.100.41:52265"),
-			Fields: []amitest.Field{{Name: "RequestType", Value: "Action: NoSuchAction"}, {Name: "SessionTV", Value: "2026-11-23T02:52:53.413+0000"}},
+			Fields: []amitest.Field{
+				{Name: "RequestType", Value: "Action: NoSuchAction"},
+				{Name: "SessionTV", Value: "2026-11-23T02:52:53.413+0000"},
+			},
 		}},
 		"SuccessfulAuth of AMI": {"06_ami_protocol_sec.ami", amitest.Event{
-			Kind: amitest.SuccessfulAuth, Time: at("2026-11-23T02:54:22.812+0000"), Service: "AMI", Account: "sec",
-			Session: "0x7fb2fc0018d0", Transport: "TCP", Local: netip.MustParseAddrPort("0.0.0.0:5038"),
+			Kind: amitest.SuccessfulAuth, Time: at("2026-11-23T02:54:22.812+0000"), Service: "AMI",
+			Account: "sec",
+			Session: "0x7fb2fc0018d0", Transport: "TCP",
+			Local:  netip.MustParseAddrPort("0.0.0.0:5038"),
 			Remote: netip.MustParseAddrPort("127.0.0.1:47848"),
-			Fields: []amitest.Field{{Name: "UsingPassword", Value: "0"}, {Name: "SessionTV", Value: "2026-11-23T02:54:22.812+0000"}},
+			Fields: []amitest.Field{
+				{Name: "UsingPassword", Value: "0"},
+				{Name: "SessionTV", Value: "2026-11-23T02:54:22.812+0000"},
+			},
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -84,7 +103,8 @@ func TestEventsAreByteExact(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if printed := tc.event.Bytes(); !bytes.Contains(recorded, append([]byte("\r\n\r\n"), printed...)) {
+			if printed := tc.event.Bytes(); !bytes.Contains(recorded,
+				append([]byte("\r\n\r\n"), printed...)) {
 				t.Errorf("not in %s:\n%s", tc.capture, printed)
 			}
 		})
@@ -96,7 +116,10 @@ func TestEventPrintsIPv6AndMappedAddresses(t *testing.T) {
 		"[2001:db8:bad::1]:5060":      "RemoteAddress: IPV6/UDP/2001:db8:bad::1/5060\r\n",
 		"[::ffff:198.51.100.31]:5060": "RemoteAddress: IPV4/UDP/198.51.100.31/5060\r\n",
 	} {
-		printed := amitest.Event{Kind: amitest.ChallengeSent, Remote: netip.MustParseAddrPort(remote)}.Bytes()
+		printed := amitest.Event{
+			Kind:   amitest.ChallengeSent,
+			Remote: netip.MustParseAddrPort(remote),
+		}.Bytes()
 		if !bytes.Contains(printed, []byte(want)) {
 			t.Errorf("%s prints\n%s", remote, printed)
 		}
@@ -106,14 +129,17 @@ func TestEventPrintsIPv6AndMappedAddresses(t *testing.T) {
 func TestPeerKeepsOneCallIDPerDialog(t *testing.T) {
 	peer := amitest.NewPeer("198.51.100.7:5060")
 	first, second := peer.Crack("1000", 3), peer.GuessAccount("1")
-	if len(first) != 4 || first[0].Kind != amitest.ChallengeSent || first[3].Kind != amitest.ChallengeResponseFailed {
+	if len(first) != 4 || first[0].Kind != amitest.ChallengeSent ||
+		first[3].Kind != amitest.ChallengeResponseFailed {
 		t.Errorf("svcrack is %+v", first)
 	}
+
 	for _, e := range first {
 		if e.Session != first[0].Session || e.Session == second[0].Session {
 			t.Errorf("Call-ID %s of %s", e.Session, e.Kind)
 		}
 	}
+
 	if second[1].Account != amitest.Unknown || second[1].Session != second[0].Session {
 		t.Errorf("an unknown account is %+v", second)
 	}
@@ -125,9 +151,11 @@ func TestCaptureLeavesOutTheRecordersLogin(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := amitest.Capture(recorded)
-	if !bytes.HasPrefix(got, []byte("Event: InvalidAccountID\r\n")) || !bytes.HasSuffix(recorded, got) {
+	if !bytes.HasPrefix(got, []byte("Event: InvalidAccountID\r\n")) ||
+		!bytes.HasSuffix(recorded, got) {
 		t.Errorf("begins with %.80q", got)
 	}
+
 	if other := []byte("Event: X\r\n\r\n"); !bytes.Equal(amitest.Capture(other), other) {
 		t.Error("changed a stream of another form")
 	}
@@ -169,17 +197,21 @@ func (c *talk) packet() string {
 		}
 		packet.WriteString(line)
 	}
+
 	return packet.String()
 }
 
 func (c *talk) login() {
 	c.t.Helper()
-	if banner, err := c.in.ReadString('\n'); err != nil || banner != "Asterisk Call Manager/11.0.0\r\n" {
+	if banner, err := c.in.ReadString('\n'); err != nil ||
+		banner != "Asterisk Call Manager/11.0.0\r\n" {
 		c.t.Fatalf("banner %q, %v", banner, err)
 	}
-	if answer := c.say("Action: Login", "ActionID: 1", "Username: u", "Secret: s", "Events: security"); answer != "Response: Success\r\nActionID: 1\r\nMessage: Authentication accepted\r\n\r\n" {
+	if answer := c.say("Action: Login", "ActionID: 1", "Username: u", "Secret: s",
+		"Events: security"); answer != "Response: Success\r\nActionID: 1\r\nMessage: Authentication accepted\r\n\r\n" {
 		c.t.Fatalf("login answered %q", answer)
 	}
+
 	if own := c.packet(); !strings.HasPrefix(own, "Event: SuccessfulAuth\r\n") {
 		c.t.Fatalf("after the login came %q", own)
 	}
@@ -196,27 +228,36 @@ func TestPBXSpeaksAMI(t *testing.T) {
 	pbx := newPBX(t)
 	c := dial(t, pbx)
 	c.login()
+
 	if err := pbx.WaitSessions(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	if answer := c.say("Action: Ping", "ActionID: 2"); !strings.HasPrefix(answer, "Response: Success\r\nActionID: 2\r\nPing: Pong\r\nTimestamp: ") {
+	if answer := c.say("Action: Ping", "ActionID: 2"); !strings.HasPrefix(answer,
+		"Response: Success\r\nActionID: 2\r\nPing: Pong\r\nTimestamp: ") {
 		t.Errorf("Ping answered %q", answer)
 	}
-	if answer := c.say("Action: CoreSettings", "ActionID: 3"); answer != "Response: Error\r\nActionID: 3\r\nMessage: Permission denied\r\n\r\n" {
+
+	if answer := c.say("Action: CoreSettings",
+		"ActionID: 3"); answer != "Response: Error\r\nActionID: 3\r\nMessage: Permission denied\r\n\r\n" {
 		t.Errorf("CoreSettings answered %q", answer)
 	}
-	if event := c.packet(); !strings.HasPrefix(event, "Event: RequestNotAllowed\r\n") || !strings.Contains(event, "\r\nRequestType: Action: CoreSettings\r\n") {
+	if event := c.packet(); !strings.HasPrefix(event, "Event: RequestNotAllowed\r\n") ||
+		!strings.Contains(event, "\r\nRequestType: Action: CoreSettings\r\n") {
 		t.Errorf("a denied action raised %q", event)
 	}
+
 	event := amitest.NewPeer("198.51.100.7:5060").Refresh("1")[0]
 	event.Time = time.Now()
 	pbx.Emit(event)
+
 	if got := c.packet(); got != string(event.Bytes()) {
 		t.Errorf("emitted %q", got)
 	}
-	if answer := c.say("Action: Logoff", "ActionID: 4"); !strings.HasPrefix(answer, "Response: Goodbye\r\n") {
+	if answer := c.say("Action: Logoff", "ActionID: 4"); !strings.HasPrefix(answer,
+		"Response: Goodbye\r\n") {
 		t.Errorf("Logoff answered %q", answer)
 	}
+
 	if _, err := c.in.ReadByte(); err == nil {
 		t.Error("the connection is open after Logoff")
 	}
@@ -229,14 +270,18 @@ func TestPBXTellsOtherSessionsOfAFailedLogin(t *testing.T) {
 	pbx := newPBX(t)
 	witness := dial(t, pbx)
 	witness.login()
+
 	guess := dial(t, pbx)
 	if _, err := guess.in.ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
-	if answer := guess.say("Action: Login", "Username: u", "Secret: wrong"); !strings.Contains(answer, "Message: Authentication failed\r\n") {
+	if answer := guess.say("Action: Login", "Username: u",
+		"Secret: wrong"); !strings.Contains(answer, "Message: Authentication failed\r\n") {
 		t.Errorf("answered %q", answer)
 	}
-	if event := witness.packet(); !strings.HasPrefix(event, "Event: InvalidPassword\r\n") || !strings.Contains(event, "\r\nEventVersion: 2\r\n") {
+
+	if event := witness.packet(); !strings.HasPrefix(event, "Event: InvalidPassword\r\n") ||
+		!strings.Contains(event, "\r\nEventVersion: 2\r\n") {
 		t.Errorf("the witness saw %q", event)
 	}
 	if _, err := guess.in.ReadByte(); err == nil {
@@ -250,6 +295,7 @@ func TestPBXPlaysStepsInTheirTime(t *testing.T) {
 		c := dial(t, pbx)
 		c.login()
 		pbx.Play(append(amitest.Split([]byte("abc"), 1, time.Second), amitest.Cut())...)
+
 		started := time.Now()
 		for i, want := range []byte("abc") {
 			got, err := c.in.ReadByte()
@@ -257,6 +303,7 @@ func TestPBXPlaysStepsInTheirTime(t *testing.T) {
 				t.Errorf("byte %d: %q, %v, after %s", i, got, err, time.Since(started))
 			}
 		}
+
 		if _, err := c.in.ReadByte(); err == nil || time.Since(started) != 3*time.Second {
 			t.Errorf("end: %v after %s", err, time.Since(started))
 		}
@@ -272,6 +319,7 @@ func TestPBXRestartsOnTheSamePort(t *testing.T) {
 	defer pbx.Close()
 	address := pbx.Addr()
 	dial(t, pbx).login()
+
 	pbx.Stop()
 	if _, err := pbx.Dial(context.Background(), "tcp", ""); err == nil {
 		t.Error("a stopped PBX was reached")
@@ -279,12 +327,14 @@ func TestPBXRestartsOnTheSamePort(t *testing.T) {
 	if err := pbx.Start(); err != nil {
 		t.Fatal(err)
 	}
+
 	if err := pbx.Start(); err == nil {
 		t.Error("started twice")
 	}
 	if pbx.Addr() != address {
 		t.Errorf("address %s, want %s", pbx.Addr(), address)
 	}
+
 	dial(t, pbx).login()
 }
 
@@ -292,20 +342,24 @@ func TestPBXCutsAClientThatDoesNotRead(t *testing.T) {
 	pbx := newPBX(t)
 	c := dial(t, pbx)
 	c.login()
+
 	if err := pbx.WaitSessions(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
 	event := amitest.NewPeer("198.51.100.7:5060").Refresh("1")[0].Bytes()
+
 	send := func(bytes int) {
 		for ; bytes > 0; bytes -= len(event) {
 			pbx.Write(event)
 		}
 	}
+
 	send(amitest.QueueLimit * 9 / 10)
 	if pbx.Sessions() != 1 {
 		t.Fatal("cut below the limit")
 	}
 	send(amitest.QueueLimit * 2 / 10)
+
 	for deadline := time.Now().Add(5 * time.Second); pbx.Sessions() > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("not cut beyond the limit")

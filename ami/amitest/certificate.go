@@ -14,22 +14,26 @@ import (
 	"time"
 )
 
-// Certificate makes a self-signed certificate for names (host names or addresses) that is valid for a day around now,
-// and returns it with its PEM form, which can serve as the CA of a client.
+// Certificate makes a self-signed certificate for names (host names or addresses) that is valid for
+// a day around now, and returns it with its PEM form, which can serve as the CA of a client.
 func Certificate(names ...string) (certificate tls.Certificate, ca []byte, err error) {
 	return CertificateUntil(time.Now().Add(24*time.Hour), names...)
 }
 
 // CertificateUntil is Certificate with an end of validity, which may have passed.
-func CertificateUntil(end time.Time, names ...string) (certificate tls.Certificate, ca []byte, err error) {
+func CertificateUntil(end time.Time, names ...string) (certificate tls.Certificate, ca []byte,
+	err error,
+) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return tls.Certificate{}, nil, fmt.Errorf("generate key: %w", err)
 	}
+
 	template := x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "amitest"},
 		NotBefore: end.Add(-48 * time.Hour), NotAfter: end,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true, IsCA: true,
 	}
 	for _, name := range names {
@@ -39,6 +43,7 @@ func CertificateUntil(end time.Time, names ...string) (certificate tls.Certifica
 			template.DNSNames = append(template.DNSNames, name)
 		}
 	}
+
 	der, err := x509.CreateCertificate(rand.Reader, &template, &template, &key.PublicKey, key)
 	if err != nil {
 		return tls.Certificate{}, nil, fmt.Errorf("create certificate: %w", err)
@@ -47,6 +52,7 @@ func CertificateUntil(end time.Time, names ...string) (certificate tls.Certifica
 	if err != nil {
 		return tls.Certificate{}, nil, fmt.Errorf("parse certificate: %w", err)
 	}
+
 	ca = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, ca, nil
 }

@@ -30,9 +30,9 @@ const timeFormat = "2006-01-02T15:04:05.000-0700"
 // Field is one header line.
 type Field struct{ Name, Value string }
 
-// Event is one security event. Its zero fields take what Asterisk would print: EventTV now, Service PJSIP, transport
-// UDP, LocalAddress 192.0.2.10:5060. Texts are printed as they are, line breaks included, as Asterisk does: that is how
-// an injection is played.
+// Event is one security event. Its zero fields take what Asterisk would print: EventTV now, Service
+// PJSIP, transport UDP, LocalAddress 192.0.2.10:5060. Texts are printed as they are, line breaks
+// included, as Asterisk does: that is how an injection is played.
 type Event struct {
 	Kind      string
 	Time      time.Time
@@ -42,7 +42,8 @@ type Event struct {
 	Transport string // UDP, TCP, TLS, WS or WSS
 	Local     netip.AddrPort
 	Remote    netip.AddrPort
-	Fields    []Field // after RemoteAddress; nil: those that Asterisk prints for the kind and service
+	// after RemoteAddress; nil: those that Asterisk prints for the kind and service
+	Fields []Field
 }
 
 // AppendTo appends the event's packet, byte for byte as Asterisk 22 (chan_sip: 16) prints it.
@@ -54,16 +55,20 @@ func (e Event) AppendTo(b []byte) []byte {
 	b = appendLine(b, "Severity", severity(e.Kind))
 	b = appendLine(b, "Service", e.Service)
 	b = appendLine(b, "EventVersion", version(e.Kind))
+
 	if e.Kind != RequestBadFormat {
 		b = appendLine(b, "AccountID", e.Account)
 	}
 	b = appendLine(b, "SessionID", e.Session)
 	b = appendLine(b, "LocalAddress", address(e.Local, e.Transport))
+
 	b = appendLine(b, "RemoteAddress", address(e.Remote, e.Transport))
 	for _, f := range e.Fields {
 		b = appendLine(b, f.Name, f.Value)
 	}
-	if e.Kind == RequestBadFormat { // the only one with AccountID last: see capture 05_ami_service_events
+
+	// the only one with AccountID last: see capture 05_ami_service_events
+	if e.Kind == RequestBadFormat {
 		b = appendLine(b, "AccountID", e.Account)
 	}
 	return append(b, "\r\n"...)
@@ -78,13 +83,16 @@ func (e Event) withDefaults() Event {
 	}
 	e.Service = orDefault(e.Service, "PJSIP")
 	e.Transport = orDefault(e.Transport, "UDP")
-	e.Session = orDefault(e.Session, "call-"+strconv.Itoa(int(e.Remote.Port()))+"@"+e.Remote.Addr().String())
+	e.Session = orDefault(e.Session,
+		"call-"+strconv.Itoa(int(e.Remote.Port()))+"@"+e.Remote.Addr().String())
+
 	if !e.Local.IsValid() {
 		e.Local = netip.MustParseAddrPort("192.0.2.10:5060")
 		if e.Remote.Addr().Is6() {
 			e.Local = netip.MustParseAddrPort("[2001:db8:1::10]:5060")
 		}
 	}
+
 	if e.Fields == nil {
 		e.Fields = defaultFields(e.Kind, e.Service, e.Transport)
 	}
@@ -96,35 +104,42 @@ func defaultFields(kind, service, transport string) []Field {
 	switch kind {
 	case ChallengeSent:
 		return []Field{{"Challenge", ""}}
+
 	case ChallengeResponseFailed:
 		return []Field{
 			{"Challenge", "1795402453/bb9da6e8f81800651339c8e2c9d4b70c"},
 			{"Response", "9be62b5c395eb687f6e0afe2485e8b6b"},
 			{"ExpectedResponse", ""},
 		}
+
 	case SuccessfulAuth:
 		if service == "AMI" {
 			return []Field{{"UsingPassword", "0"}}
 		}
 		return []Field{{"UsingPassword", "1"}}
+
 	case InvalidPassword:
 		if service != "SIP" {
 			return nil
 		}
+
 		return []Field{
 			{"Challenge", "5c942174"},
 			{"ReceivedChallenge", "5c942174"},
 			{"ReceivedHash", "7de138809a4d645ab0c3ded05225971c"},
 		}
+
 	case FailedACL:
 		return []Field{{"ACLName", "not_match_endpoint_acl"}}
 	case RequestNotSupported:
 		return []Field{{"RequestType", "registrar_requested_aor_not_found"}}
 	case RequestNotAllowed, RequestBadFormat:
 		return []Field{{"RequestType", "Action: CoreSettings"}}
+
 	case InvalidTransport:
 		return []Field{{"AttemptedTransport", transport}}
 	}
+
 	return nil
 }
 
@@ -142,7 +157,8 @@ func version(kind string) string {
 	return "1"
 }
 
-// address prints an address as Asterisk does: IPV4/UDP/192.0.2.1/5060, no brackets, IPv4-mapped as IPV4.
+// address prints an address as Asterisk does: IPV4/UDP/192.0.2.1/5060, no brackets, IPv4-mapped as
+// IPV4.
 func address(a netip.AddrPort, transport string) string {
 	family, ip := "IPV4", a.Addr().Unmap().WithZone("")
 	if ip.Is6() {

@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// Peer is a SIP client in front of the PBX, a phone or an attacker. Its methods return the events that Asterisk 22
-// with PJSIP raises for one request of it, in order. The zero Transport is UDP.
+// Peer is a SIP client in front of the PBX, a phone or an attacker. Its methods return the events
+// that Asterisk 22 with PJSIP raises for one request of it, in order. The zero Transport is UDP.
 type Peer struct {
 	Remote    netip.AddrPort
 	Local     netip.AddrPort // of the PBX; the zero value is the default of Event
@@ -14,7 +14,8 @@ type Peer struct {
 	Calls     int // Call-IDs used up; one method that is one dialog takes the next
 }
 
-// NewPeer returns a peer at addr, given as 198.51.100.7:5060 or [2001:db8::7]:5060. It panics if that is no address.
+// NewPeer returns a peer at addr, given as 198.51.100.7:5060 or [2001:db8::7]:5060. It panics if
+// that is no address.
 func NewPeer(addr string) *Peer { return &Peer{Remote: netip.MustParseAddrPort(addr)} }
 
 // Register is a phone that registers: challenged, then successful.
@@ -34,10 +35,12 @@ func (p *Peer) GuessAccount(account string) []Event {
 	return []Event{p.event(InvalidAccountID, account, call), p.event(ChallengeSent, Unknown, call)}
 }
 
-// GuessPassword is a wrong password for an account that exists, in one dialog: challenged, then failed.
+// GuessPassword is a wrong password for an account that exists, in one dialog: challenged, then
+// failed.
 func (p *Peer) GuessPassword(account string) []Event {
 	call := p.nextCall()
-	return []Event{p.event(ChallengeSent, account, call), p.event(ChallengeResponseFailed, account, call)}
+	return []Event{p.event(ChallengeSent, account, call), p.event(ChallengeResponseFailed, account,
+		call)}
 }
 
 // Crack is svcrack: one challenge, then guesses wrong passwords under one Call-ID.
@@ -59,5 +62,6 @@ func (p *Peer) event(kind, account, call string) Event {
 
 func (p *Peer) nextCall() string {
 	p.Calls++
-	return strconv.FormatUint(uint64(p.Remote.Port())<<32|uint64(p.Calls), 16) + "@" + p.Remote.Addr().String()
+	return strconv.FormatUint(uint64(p.Remote.Port())<<32|uint64(p.Calls), 16) + "@" +
+		p.Remote.Addr().String()
 }

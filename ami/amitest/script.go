@@ -35,25 +35,30 @@ func Split(data []byte, size int, pause time.Duration) []Step {
 		}
 		data = data[n:]
 	}
+
 	return steps
 }
 
-// Capture returns what a recorded stream holds after the login: the banner and the response to the Login action,
-// which belong to the recorder's own session, are left out, and so is the recorder's own SuccessfulAuth. A stream of
-// another form is returned whole.
+// Capture returns what a recorded stream holds after the login: the banner and the response to the
+// Login action, which belong to the recorder's own session, are left out, and so is the recorder's
+// own SuccessfulAuth. A stream of another form is returned whole.
 func Capture(recorded []byte) []byte {
 	rest, found := bytes.CutPrefix(recorded, []byte("Asterisk Call Manager/"))
 	if !found {
 		return recorded
 	}
+
 	for _, end := range []string{"\r\n", "\r\n\r\n"} { // the banner, the response
 		if _, after, found := bytes.Cut(rest, []byte(end)); found {
 			rest = after
 		}
 	}
+
 	first, after, found := bytes.Cut(rest, []byte("\r\n\r\n"))
-	if found && bytes.HasPrefix(first, []byte("Event: SuccessfulAuth")) && bytes.Contains(first, []byte("\r\nService: AMI\r\n")) {
+	if found && bytes.HasPrefix(first, []byte("Event: SuccessfulAuth")) && bytes.Contains(first,
+		[]byte("\r\nService: AMI\r\n")) {
 		return after
 	}
+
 	return rest
 }

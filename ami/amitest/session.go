@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// session is one client's connection: run reads its actions, a second goroutine writes what is queued.
+// session is one client's connection: run reads its actions, a second goroutine writes what is
+// queued.
 type session struct {
 	pbx       *PBX
 	conn      net.Conn
@@ -50,6 +51,7 @@ func (s *session) run() {
 	var writer sync.WaitGroup
 	defer writer.Wait()
 	defer s.close()
+
 	b := s.pbx.behaves()
 	switch {
 	case b.LockedOut:
@@ -58,12 +60,14 @@ func (s *session) run() {
 		<-s.closed
 		return
 	}
+
 	writer.Go(s.write)
 	s.say(orDefault(b.Banner, "Asterisk Call Manager/11.0.0\r\n"))
 	if b.Deaf {
 		<-s.closed
 		return
 	}
+
 	lines := bufio.NewReader(s.conn)
 	for {
 		action, err := readAction(lines)
@@ -71,6 +75,7 @@ func (s *session) run() {
 			return
 		}
 		s.pbx.record(action)
+
 		if !s.answer(action) {
 			s.enqueue(Cut())
 			<-s.closed
@@ -87,18 +92,21 @@ func readAction(lines *bufio.Reader) (Action, error) {
 		if err != nil {
 			return Action{}, fmt.Errorf("read action: %w", err)
 		}
+
 		line = strings.TrimRight(line, "\r\n")
 		if line == "" {
 			action.Time = time.Now()
 			action.Name, action.ID = action.Fields["Action"], action.Fields["ActionID"]
 			return action, nil
 		}
+
 		name, value, _ := strings.Cut(line, ":")
 		action.Fields[name] = strings.TrimLeft(value, " ")
 	}
 }
 
-// answer does one action, and reports whether the session goes on (main/manager.c, process_message).
+// answer does one action, and reports whether the session goes on (main/manager.c,
+// process_message).
 func (s *session) answer(a Action) bool {
 	b := s.pbx.behaves()
 	isLogin := a.Name == "Login" || a.Name == "Challenge"
@@ -107,32 +115,42 @@ func (s *session) answer(a Action) bool {
 		s.refuse(a, "Asterisk is shutting down")
 	case !s.loggedIn.Load() && !isLogin && a.Name != "Logoff":
 		s.refuse(a, "Permission denied")
+
 	case b.InUse && a.Name == "Login":
 		s.wait(b.RefusalDelay)
 		s.refuse(a, "Login Already In Use")
 		return false
 	case a.Name == "Challenge" && b.NoMD5:
 		s.refuse(a, "Invalid/unknown command: Challenge. Use Action: ListCommands to show available commands.")
+
 	case a.Name == "Challenge":
 		s.challenge = strconv.FormatUint(uint64(rand.Uint32()), 10) // no secret
 		s.respond(a, Field{"Challenge", s.challenge})
 	case a.Name == "Login":
 		return b.NoLogin || s.login(a, b)
+
 	case a.Name == "Ping":
 		if !b.NoPong {
-			s.respond(a, Field{"Ping", "Pong"}, Field{"Timestamp", fmt.Sprintf("%.6f", float64(time.Now().UnixMicro())/1e6)})
+			s.respond(a, Field{"Ping", "Pong"},
+				Field{"Timestamp", fmt.Sprintf("%.6f", float64(time.Now().UnixMicro())/1e6)})
 		}
+
 	case a.Name == "Logoff":
-		s.say("Response: Goodbye\r\nActionID: " + a.ID + "\r\nMessage: Thanks for all the fish.\r\n\r\n")
+		s.say("Response: Goodbye\r\nActionID: " + a.ID +
+			"\r\nMessage: Thanks for all the fish.\r\n\r\n")
 		return false
+
 	default:
 		s.refuse(a, "Permission denied")
-		s.pbx.emit(s.event(RequestNotAllowed, s.pbx.config.Username, Field{"RequestType", "Action: " + a.Name}))
+		s.pbx.emit(s.event(RequestNotAllowed, s.pbx.config.Username,
+			Field{"RequestType", "Action: " + a.Name}))
 	}
+
 	return true
 }
 
-// login checks the user and the secret or the key, and raises the security event that Asterisk does.
+// login checks the user and the secret or the key, and raises the security event that Asterisk
+// does.
 func (s *session) login(a Action, b Behaviour) bool {
 	user, failure, fields := a.Fields["Username"], "", []Field(nil)
 	sum := md5.Sum([]byte(s.challenge + s.pbx.config.Secret)) // AMI's challenge
@@ -140,12 +158,20 @@ func (s *session) login(a Action, b Behaviour) bool {
 	switch {
 	case user != s.pbx.config.Username:
 		failure = InvalidAccountID
+
 	case a.Fields["AuthType"] == "MD5" && (s.challenge == "" || a.Fields["Key"] != key):
-		user, failure = "", ChallengeResponseFailed // Asterisk has not stored the name yet: see capture 05
-		fields = []Field{{"Challenge", s.challenge}, {"Response", a.Fields["Key"]}, {"ExpectedResponse", key}}
+		// Asterisk has not stored the name yet: see capture 05
+		user, failure = "", ChallengeResponseFailed
+		fields = []Field{
+			{"Challenge", s.challenge},
+			{"Response", a.Fields["Key"]},
+			{"ExpectedResponse", key},
+		}
+
 	case a.Fields["AuthType"] != "MD5" && a.Fields["Secret"] != s.pbx.config.Secret:
 		failure = InvalidPassword
 	}
+
 	if failure != "" || b.Refusal != "" {
 		if failure != "" {
 			s.pbx.emit(s.event(failure, user, fields...))
@@ -154,11 +180,13 @@ func (s *session) login(a Action, b Behaviour) bool {
 		s.refuse(a, orDefault(b.Refusal, "Authentication failed"))
 		return false
 	}
+
 	s.respond(a, Field{"Message", "Authentication accepted"})
 	s.loggedIn.Store(true)
 	if a.Fields["Events"] != "off" {
 		s.pbx.emit(s.event(SuccessfulAuth, user, Field{"UsingPassword", "0"}))
 	}
+
 	s.pbx.notify()
 	return true
 }
@@ -170,9 +198,11 @@ func (s *session) event(kind, account string, fields ...Field) []byte {
 		transport, local = "TLS", "0.0.0.0:5039"
 	}
 	sessionTV := "1970-01-01T00:00:00.000+0000" // of one that is not logged in
+
 	if s.loggedIn.Load() {
 		sessionTV = time.Now().UTC().Format(timeFormat)
 	}
+
 	return Event{
 		Kind: kind, Service: "AMI", Account: account, Session: s.id, Transport: transport,
 		Local: netip.MustParseAddrPort(local), Remote: s.remote(),
@@ -223,12 +253,14 @@ func (s *session) enqueue(steps ...Step) {
 		s.queued += len(step.bytes)
 		s.queue = append(s.queue, step)
 	}
+
 	tooFar := s.queued > QueueLimit
 	s.mu.Unlock()
 	if tooFar {
 		s.close() // the writer is in the middle of something
 		return
 	}
+
 	select {
 	case s.wake <- struct{}{}:
 	default:
@@ -243,20 +275,24 @@ func (s *session) write() {
 		steps := s.queue
 		s.queue = nil
 		s.mu.Unlock()
+
 		for _, step := range steps {
 			if step.cut {
 				return
 			}
 			s.wait(step.pause)
+
 			if len(step.bytes) > 0 {
 				if _, err := s.conn.Write(step.bytes); err != nil {
 					return
 				}
 			}
+
 			s.mu.Lock()
 			s.queued -= len(step.bytes)
 			s.mu.Unlock()
 		}
+
 		select {
 		case <-s.wake:
 		case <-s.closed:

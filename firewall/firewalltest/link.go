@@ -16,20 +16,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Join links two namespaces by a veth pair and gives each end its addresses, in CIDR notation. It returns the names of the
-// interfaces in a and in b. The link is up, and IPv6 addresses are usable at once.
+// Join links two namespaces by a veth pair and gives each end its addresses, in CIDR notation. It
+// returns the names of the interfaces in a and in b. The link is up, and IPv6 addresses are usable
+// at once.
 func Join(t testing.TB, a, b *NS, aAddrs, bAddrs []string) (aName, bName string) {
 	t.Helper()
 	aName, bName = a.nextLink(), b.nextLink()
 	a.Do(t, func() error {
 		attrs := netlink.NewLinkAttrs()
 		attrs.Name = aName
-		veth := &netlink.Veth{LinkAttrs: attrs, PeerName: bName, PeerNamespace: netlink.NsFd(b.FD())}
+		veth := &netlink.Veth{
+			LinkAttrs: attrs, PeerName: bName,
+			PeerNamespace: netlink.NsFd(b.FD()),
+		}
 		if err := netlink.LinkAdd(veth); err != nil {
 			return fmt.Errorf("add veth pair: %w", err)
 		}
+
 		return nil
 	})
+
 	a.Do(t, func() error { return setUp(aName, aAddrs) })
 	b.Do(t, func() error { return setUp(bName, bAddrs) })
 	a.Do(t, func() error { return awaitReady(aName, aAddrs) })
@@ -47,6 +53,7 @@ func setUp(name string, addrs []string) error {
 	if err != nil {
 		return fmt.Errorf("find link %s: %w", name, err)
 	}
+
 	for _, a := range addrs {
 		addr, err := netlink.ParseAddr(a)
 		if err != nil {
@@ -55,18 +62,21 @@ func setUp(name string, addrs []string) error {
 		if addr.IP.To4() == nil {
 			addr.Flags = unix.IFA_F_NODAD
 		}
+
 		if err := netlink.AddrAdd(link, addr); err != nil {
 			return fmt.Errorf("add address %s to %s: %w", a, name, err)
 		}
 	}
+
 	if err := netlink.LinkSetUp(link); err != nil {
 		return fmt.Errorf("set link %s up: %w", name, err)
 	}
 	return nil
 }
 
-// awaitReady waits until the kernel has noticed that the other end is up too (it drops what is sent before), and has joined the
-// solicited-node groups of the IPv6 addresses (it cannot be resolved before). It does both in its own time.
+// awaitReady waits until the kernel has noticed that the other end is up too (it drops what is sent
+// before), and has joined the solicited-node groups of the IPv6 addresses (it cannot be resolved
+// before). It does both in its own time.
 func awaitReady(name string, addrs []string) error {
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
 		link, err := netlink.LinkByName(name)
@@ -77,6 +87,7 @@ func awaitReady(name string, addrs []string) error {
 		if err != nil {
 			return err
 		}
+
 		up := link.Attrs().OperState == netlink.OperUp
 		if up && joined {
 			return nil
@@ -87,12 +98,14 @@ func awaitReady(name string, addrs []string) error {
 	}
 }
 
-// joinedGroups looks for the solicited-node groups (RFC 4291, 2.7.1: the last three bytes of the address) in the namespace of the thread.
+// joinedGroups looks for the solicited-node groups (RFC 4291, 2.7.1: the last three bytes of the
+// address) in the namespace of the thread.
 func joinedGroups(name string, addrs []string) (bool, error) {
 	groups, err := os.ReadFile("/proc/thread-self/net/igmp6")
 	if err != nil {
 		return false, fmt.Errorf("read multicast groups: %w", err)
 	}
+
 	for _, a := range addrs {
 		prefix, err := netip.ParsePrefix(a)
 		if err != nil {
@@ -100,6 +113,7 @@ func joinedGroups(name string, addrs []string) (bool, error) {
 		}
 		b := prefix.Addr().As16()
 		group := fmt.Sprintf("ff0200000000000000000001ff%x", b[13:])
+
 		joined := slices.ContainsFunc(strings.Split(string(groups), "\n"), func(line string) bool {
 			f := strings.Fields(line) // index, interface, group, users, flags, timer
 			return len(f) > 2 && f[1] == name && f[2] == group
@@ -108,6 +122,7 @@ func joinedGroups(name string, addrs []string) (bool, error) {
 			return false, nil
 		}
 	}
+
 	return true, nil
 }
 
@@ -123,7 +138,8 @@ func (n *NS) ListenUDP(t testing.TB, addr string) *net.UDPConn {
 	return conn.(*net.UDPConn)
 }
 
-// DialUDP opens a UDP socket from a local address to a remote one in the namespace, closed after the test.
+// DialUDP opens a UDP socket from a local address to a remote one in the namespace, closed after
+// the test.
 func (n *NS) DialUDP(t testing.TB, local, remote string) *net.UDPConn {
 	t.Helper()
 	var conn net.Conn
@@ -135,6 +151,7 @@ func (n *NS) DialUDP(t testing.TB, local, remote string) *net.UDPConn {
 		conn, err = (&net.Dialer{LocalAddr: laddr}).Dial("udp", remote)
 		return err
 	})
+
 	closeAfter(t, conn)
 	return conn.(*net.UDPConn)
 }
@@ -151,7 +168,8 @@ func (n *NS) ListenTCP(t testing.TB, addr string) net.Listener {
 	return l
 }
 
-// DialTCP connects from a local address to a remote one in the namespace; the connection is closed after the test.
+// DialTCP connects from a local address to a remote one in the namespace; the connection is closed
+// after the test.
 func (n *NS) DialTCP(t testing.TB, local, remote string) (net.Conn, error) {
 	t.Helper()
 	var conn net.Conn
@@ -166,6 +184,7 @@ func (n *NS) DialTCP(t testing.TB, local, remote string) (net.Conn, error) {
 	if err == nil {
 		closeAfter(t, conn)
 	}
+
 	return conn, err
 }
 
@@ -177,19 +196,23 @@ func closeAfter(t testing.TB, c interface{ Close() error }) {
 	})
 }
 
-// Flood sends small datagrams as fast as it can, until stop is called, which returns how many were sent.
+// Flood sends small datagrams as fast as it can, until stop is called, which returns how many were
+// sent.
 func Flood(conn *net.UDPConn) (stop func() (sent int)) {
 	var done atomic.Bool
 	sent := make(chan int)
 	go func() {
 		n := 0
 		for !done.Load() {
-			if _, err := conn.Write([]byte("OPTIONS sip:flood SIP/2.0\r\n\r\n")); err == nil { // refused while nobody listens: try on
+			// refused while nobody listens: try on
+			if _, err := conn.Write([]byte("OPTIONS sip:flood SIP/2.0\r\n\r\n")); err == nil {
 				n++
 			}
 		}
+
 		sent <- n
 	}()
+
 	return func() int {
 		done.Store(true)
 		return <-sent
@@ -210,6 +233,7 @@ func Count(conn *net.UDPConn) (stop func() (received int)) {
 			n.Add(1)
 		}
 	}()
+
 	return func() int {
 		_ = conn.Close() // ends the goroutine, what else may fail
 		<-ended

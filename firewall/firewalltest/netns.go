@@ -1,8 +1,9 @@
-// Package firewalltest gives a test kernels of its own: network namespaces with real nftables, joined by real interfaces.
-// Nothing that a test does in them reaches the machine's network.
+// Package firewalltest gives a test kernels of its own: network namespaces with real nftables,
+// joined by real interfaces. Nothing that a test does in them reaches the machine's network.
 //
-// A test package calls [Main] from its TestMain. As root, namespaces are made at once; as a user, the test binary runs itself
-// again as root of an unprivileged user namespace. Where that is forbidden, New skips with the reason, but with CI=true in the environment it fails.
+// A test package calls [Main] from its TestMain. As root, namespaces are made at once; as a user,
+// the test binary runs itself again as root of an unprivileged user namespace. Where that is
+// forbidden, New skips with the reason, but with CI=true in the environment it fails.
 package firewalltest
 
 import (
@@ -14,14 +15,17 @@ import (
 	"runtime"
 	"testing"
 
-	"github.com/amifend/amifend/firewall/sandbox"
 	"github.com/vishvananda/netns"
+
+	"github.com/amifend/amifend/firewall/sandbox"
 )
 
-// envInside tells the test binary that it runs inside already; its value says why not, if sandboxing failed.
+// envInside tells the test binary that it runs inside already; its value says why not, if
+// sandboxing failed.
 const envInside = "FIREWALLTEST_INSIDE"
 
-// Main runs the tests (a *testing.M, or something around one), as root or as root of a namespace of their own, and ends the process.
+// Main runs the tests (a *testing.M, or something around one), as root or as root of a namespace of
+// their own, and ends the process.
 func Main(m interface{ Run() int }) {
 	if os.Geteuid() == 0 || os.Getenv(envInside) != "" {
 		os.Exit(m.Run())
@@ -29,6 +33,7 @@ func Main(m interface{ Run() int }) {
 	cmd := sandbox.Command(context.Background(), "/proc/self/exe", os.Args[1:]...)
 	cmd.Env = append(os.Environ(), envInside+"=yes")
 	err := cmd.Run()
+
 	var exit *exec.ExitError
 	switch {
 	case err == nil:
@@ -36,6 +41,7 @@ func Main(m interface{ Run() int }) {
 	case errors.As(err, &exit):
 		os.Exit(max(exit.ExitCode(), 1))
 	}
+
 	if err := os.Setenv(envInside, sandbox.Explain(err).Error()); err != nil {
 		fmt.Fprintln(os.Stderr, "firewalltest:", err)
 		os.Exit(1)
@@ -56,6 +62,7 @@ func New(t testing.TB) *NS {
 		unable(t, os.Getenv(envInside))
 	}
 	ns := &NS{handle: netns.None()}
+
 	err := onOwnThread(func() (err error) {
 		if ns.handle, err = netns.New(); err != nil { // moves the thread, which ends with us
 			return fmt.Errorf("make network namespace: %w", err)
@@ -65,15 +72,18 @@ func New(t testing.TB) *NS {
 	if err != nil {
 		unable(t, err.Error())
 	}
+
 	t.Cleanup(func() {
 		if err := ns.handle.Close(); err != nil {
 			t.Errorf("close network namespace: %v", err)
 		}
 	})
+
 	return ns
 }
 
-// unable ends a test that cannot have a kernel of its own: nobody shall take a skipped test for a passed one in CI.
+// unable ends a test that cannot have a kernel of its own: nobody shall take a skipped test for a
+// passed one in CI.
 func unable(t testing.TB, reason string) {
 	t.Helper()
 	if reason == "" {
@@ -85,10 +95,12 @@ func unable(t testing.TB, reason string) {
 	t.Skipf("no network namespace: %s", reason)
 }
 
-// FD is the descriptor of the namespace, for firewall.Options.NetNS. It is open until the test ends.
+// FD is the descriptor of the namespace, for firewall.Options.NetNS. It is open until the test
+// ends.
 func (n *NS) FD() int { return int(n.handle) }
 
-// Do runs f in the namespace: what f opens belongs to it, also after f returned. Goroutines and lookups that f starts do not run in it.
+// Do runs f in the namespace: what f opens belongs to it, also after f returned. Goroutines and
+// lookups that f starts do not run in it.
 func (n *NS) Do(t testing.TB, f func() error) {
 	t.Helper()
 	if err := n.run(f); err != nil {
@@ -115,6 +127,7 @@ func (n *NS) Command(name string, args ...string) (string, error) {
 	if err != nil {
 		return string(out), fmt.Errorf("run %s %v: %w: %s", name, args, err, out)
 	}
+
 	return string(out), nil
 }
 

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// NFT runs nft(8) in the namespace; it must not fail. A missing nft is treated as a missing namespace: skipped, but failed in CI.
+// NFT runs nft(8) in the namespace; it must not fail. A missing nft is treated as a missing
+// namespace: skipped, but failed in CI.
 func (n *NS) NFT(t testing.TB, args ...string) string {
 	t.Helper()
 	if _, err := exec.LookPath("nft"); err != nil {
@@ -17,7 +18,8 @@ func (n *NS) NFT(t testing.TB, args ...string) string {
 	return n.Run(t, "nft", args...)
 }
 
-// Normalise replaces what differs between two listings of one ruleset: lifetimes and packet counters.
+// Normalise replaces what differs between two listings of one ruleset: lifetimes and packet
+// counters.
 func Normalise(listing string) string {
 	for _, r := range []struct{ pattern, with string }{
 		{`(timeout|expires) [0-9dhms]+`, "$1 T"},
@@ -28,11 +30,13 @@ func Normalise(listing string) string {
 	return listing
 }
 
-// Golden compares a listing, normalised, with a file below testdata. With UPDATE_GOLDEN=1 in the environment it writes the file.
+// Golden compares a listing, normalised, with a file below testdata. With UPDATE_GOLDEN=1 in the
+// environment it writes the file.
 func Golden(t testing.TB, name, listing string) {
 	t.Helper()
 	path := filepath.Join("testdata", name)
 	got := Normalise(listing)
+
 	if os.Getenv("UPDATE_GOLDEN") == "1" {
 		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
@@ -42,6 +46,7 @@ func Golden(t testing.TB, name, listing string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if got != string(want) {
 		t.Errorf("listing differs from %s; got:\n%s\nwant:\n%s", path, got, want)
 	}

@@ -1,5 +1,5 @@
-// Package sandbox runs a program in a private user and network namespace, where an unprivileged user is root: it can have
-// interfaces and nftables of its own, and cannot touch the host's.
+// Package sandbox runs a program in a private user and network namespace, where an unprivileged
+// user is root: it can have interfaces and nftables of its own, and cannot touch the host's.
 package sandbox
 
 import (
@@ -13,8 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Command is exec.CommandContext in new user and network namespaces; the caller's user and group appear as root in it. Standard streams
-// are the caller's. Starting it fails where the kernel or the distribution forbids unprivileged user namespaces: Explain says how.
+// Command is exec.CommandContext in new user and network namespaces; the caller's user and group
+// appear as root in it. Standard streams are the caller's. Starting it fails where the kernel or
+// the distribution forbids unprivileged user namespaces: Explain says how.
 //
 // A program that runs itself again names /proc/self/exe.
 func Command(ctx context.Context, name string, args ...string) *exec.Cmd {
@@ -26,6 +27,7 @@ func Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
 		Pdeathsig:   unix.SIGKILL,
 	}
+
 	return cmd
 }
 
@@ -41,18 +43,21 @@ func Explain(err error) error {
 	return err
 }
 
-// RaiseLoopback sets the interface lo up in the namespace of the calling thread: a new one has it down.
+// RaiseLoopback sets the interface lo up in the namespace of the calling thread: a new one has it
+// down.
 func RaiseLoopback() error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("raise loopback: %w", err)
 	}
 	defer unix.Close(fd)
+
 	ifr, err := unix.NewIfreq("lo")
 	if err != nil {
 		return fmt.Errorf("raise loopback: %w", err)
 	}
 	ifr.SetUint16(unix.IFF_UP)
+
 	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr); err != nil {
 		return fmt.Errorf("raise loopback: %w", err)
 	}
