@@ -186,7 +186,6 @@ func hexDigit(c byte) (byte, bool) {
 		return c - 'a' + 10, true
 	case c >= 'A' && c <= 'F':
 		return c - 'A' + 10, true
-
 	default:
 		return 0, false
 	}

@@ -46,6 +46,7 @@ type request struct {
 	client  *client
 	id      string
 	answers chan string
+	last    string // the answer that Recv returned last, "" if none came yet
 }
 
 var _ goami.Client = (*request)(nil)
@@ -134,6 +135,22 @@ func (r *request) Send(message string) error {
 
 // Recv waits for the next packet that answers this action.
 func (r *request) Recv(ctx context.Context) (string, error) {
+	answer, err := r.receive(ctx)
+	r.last = answer
+	return answer, err
+}
+
+// refusal returns the Message of the last answer, and reports whether that answer was a refusal.
+// goami has it in the text of its errors only.
+func (r *request) refusal() (message string, refused bool) {
+	answer := []byte(r.last)
+	if r.last == "" || string(field(answer, "Response")) == "Success" {
+		return "", false
+	}
+	return string(field(answer, "Message")), true
+}
+
+func (r *request) receive(ctx context.Context) (string, error) {
 	select { // an answer that came before the end of the connection counts
 	case answer := <-r.answers:
 		return answer, nil
@@ -143,7 +160,6 @@ func (r *request) Recv(ctx context.Context) (string, error) {
 	select {
 	case answer := <-r.answers:
 		return answer, nil
-
 	case <-r.client.done:
 		select {
 		case answer := <-r.answers:
@@ -151,7 +167,6 @@ func (r *request) Recv(ctx context.Context) (string, error) {
 		default:
 			return "", errors.Join(errConnectionLost, r.client.err)
 		}
-
 	case <-ctx.Done():
 		return "", context.Cause(ctx)
 	}

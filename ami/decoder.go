@@ -240,7 +240,6 @@ func (d *Decoder) settle(emit func(Event)) {
 	case stateTorn:
 		d.stats.Dropped[d.proof.event.Taint]++
 		d.state = stateClean
-
 	case stateClean:
 	}
 }

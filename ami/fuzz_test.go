@@ -156,7 +156,6 @@ func checkInjection(t *testing.T, template int, a, b string, seed uint64) {
 		case e.Taint == Untainted && string(e.Account) == "before" &&
 			e.Source.Addr() == netip.MustParseAddr("192.0.2.1"):
 			first++
-
 		case e.Taint == Untainted && string(e.Account) == "after" &&
 			e.Source.Addr() == netip.MustParseAddr("192.0.2.2"):
 			others++

@@ -40,21 +40,18 @@ func parseHeader(key []byte) header {
 		return headerPrivilege
 	case "EventTV":
 		return headerEventTV
-
 	case "Severity":
 		return headerSeverity
 	case "Service":
 		return headerService
 	case "EventVersion":
 		return headerEventVersion
-
 	case "AccountID":
 		return headerAccountID
 	case "SessionID":
 		return headerSessionID
 	case "LocalAddress":
 		return headerLocalAddress
-
 	case "RemoteAddress":
 		return headerRemoteAddress
 	default:
@@ -71,28 +68,24 @@ func parseTailHeader(key []byte) header {
 		return headerACLName
 	case "SessionTV":
 		return headerSessionTV
-
 	case "RequestType":
 		return headerRequestType
 	case "RequestParams":
 		return headerRequestParams
 	case "AuthMethod":
 		return headerAuthMethod
-
 	case "UsingPassword":
 		return headerUsingPassword
 	case "ExpectedAddress":
 		return headerExpectedAddress
 	case "Challenge":
 		return headerChallenge
-
 	case "Response":
 		return headerResponse
 	case "ExpectedResponse":
 		return headerExpectedResponse
 	case "ReceivedChallenge":
 		return headerReceivedChallenge
-
 	case "ReceivedHash":
 		return headerReceivedHash
 	case "AttemptedTransport":

@@ -36,35 +36,30 @@ func (k Kind) String() string {
 		return "InvalidAccountID"
 	case KindSessionLimit:
 		return "SessionLimit"
-
 	case KindMemoryLimit:
 		return "MemoryLimit"
 	case KindLoadAverageLimit:
 		return "LoadAverageLimit"
 	case KindRequestNotSupported:
 		return "RequestNotSupported"
-
 	case KindRequestNotAllowed:
 		return "RequestNotAllowed"
 	case KindAuthMethodNotAllowed:
 		return "AuthMethodNotAllowed"
 	case KindRequestBadFormat:
 		return "RequestBadFormat"
-
 	case KindSuccessfulAuth:
 		return "SuccessfulAuth"
 	case KindUnexpectedAddress:
 		return "UnexpectedAddress"
 	case KindChallengeResponseFailed:
 		return "ChallengeResponseFailed"
-
 	case KindInvalidPassword:
 		return "InvalidPassword"
 	case KindChallengeSent:
 		return "ChallengeSent"
 	case KindInvalidTransport:
 		return "InvalidTransport"
-
 	default:
 		return "unknown"
 	}
@@ -84,35 +79,30 @@ func parseKind(name []byte) Kind {
 		return KindInvalidAccountID
 	case "SessionLimit":
 		return KindSessionLimit
-
 	case "MemoryLimit":
 		return KindMemoryLimit
 	case "LoadAverageLimit":
 		return KindLoadAverageLimit
 	case "RequestNotSupported":
 		return KindRequestNotSupported
-
 	case "RequestNotAllowed":
 		return KindRequestNotAllowed
 	case "AuthMethodNotAllowed":
 		return KindAuthMethodNotAllowed
 	case "RequestBadFormat":
 		return KindRequestBadFormat
-
 	case "SuccessfulAuth":
 		return KindSuccessfulAuth
 	case "UnexpectedAddress":
 		return KindUnexpectedAddress
 	case "ChallengeResponseFailed":
 		return KindChallengeResponseFailed
-
 	case "InvalidPassword":
 		return KindInvalidPassword
 	case "ChallengeSent":
 		return KindChallengeSent
 	case "InvalidTransport":
 		return KindInvalidTransport
-
 	default:
 		return KindUnknown
 	}

@@ -116,12 +116,10 @@ func loginPlain(ctx context.Context, c *client, config *Config, begin func(id st
 		return nil
 	}
 
-	// goami's words for an answer that is no Success
-	message, isRefusal := strings.CutPrefix(err.Error(), "login failed: ")
+	message, isRefusal := r.refusal()
 	if !isRefusal {
 		return loginError("log in", err)
 	}
-
 	return refused(refusal(message), config.Secret.scrub(message))
 }
 
@@ -142,8 +140,7 @@ func refused(p Problem, message string) error {
 }
 
 func answered(message string) error {
-	return fmt.Errorf("the PBX answered %s",
-		Quote([]byte(message)))
+	return fmt.Errorf("the PBX answered %s", Quote([]byte(message)))
 }
 
 // loginError names the problem of a login that got no answer.

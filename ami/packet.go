@@ -134,7 +134,6 @@ func (p *packet) first(h header, value []byte, ok bool, v span) {
 		}
 	case headerResponse:
 		p.class = classResponse
-
 	default:
 		p.class = classFragment
 		p.stray(h, TaintOrder, ok, v)
@@ -166,7 +165,6 @@ func (p *packet) step(h header, value []byte, v span) Taint {
 	case placePrivilege, placeEventTV, placeSeverity, placeService, placeEventVersion,
 		placeAccountID:
 		return p.stepHead(h, value, v)
-
 	case placeSessionID:
 		if h != headerSessionID {
 			return TaintOrder
@@ -179,7 +177,6 @@ func (p *packet) step(h header, value []byte, v span) Taint {
 
 		// RequestBadFormat has no AccountID in its head: its head ends here instead.
 		p.begun = p.begun || p.taint == Untainted
-
 	case placeLocalAddress, placeRemoteAddress:
 		return p.stepAddress(h, value)
 	case placeTail:
@@ -201,7 +198,6 @@ func (p *packet) stepHead(h header, value []byte, v span) Taint {
 		if string(value) != privilege {
 			return TaintField
 		}
-
 	case placeEventTV:
 		// Timestamp (timestampevents), SequenceNumber, File, Line, Func (debug), SystemName:
 		// main/manager.c, __manager_event_sessions_va. No text of an attacker stands that early, so
@@ -216,7 +212,6 @@ func (p *packet) stepHead(h header, value []byte, v span) Taint {
 		if p.time, ok = parseTimestamp(value); !ok {
 			return TaintTime
 		}
-
 	case placeSeverity:
 		if h != headerSeverity {
 			return TaintOrder
@@ -224,13 +219,11 @@ func (p *packet) stepHead(h header, value []byte, v span) Taint {
 		if string(value) != p.kind.severity() {
 			return TaintSeverity
 		}
-
 	case placeService:
 		if h != headerService {
 			return TaintOrder
 		}
 		p.service = parseService(value)
-
 	case placeEventVersion:
 		if h != headerEventVersion {
 			return TaintOrder
@@ -242,7 +235,6 @@ func (p *packet) stepHead(h header, value []byte, v span) Taint {
 			p.place = placeSessionID
 			return Untainted
 		}
-
 	case placeAccountID:
 		if h != headerAccountID {
 			return TaintOrder
@@ -285,7 +277,6 @@ func (p *packet) stepAddress(h header, value []byte) Taint {
 		}
 	case p.place == placeLocalAddress && (ok || p.service == ServicePJSIP && isAddressLike(value)):
 		p.local, p.place = a, placeRemoteAddress
-
 	default:
 		return TaintAddress
 	}
@@ -324,7 +315,6 @@ func (p *packet) stepTail(h header, value []byte, v span) Taint {
 			return TaintField
 		}
 		p.usingPass = value[0] == '1'
-
 	case headerSessionTV:
 		if _, ok := parseTimestamp(value); !ok {
 			return TaintTime
@@ -332,7 +322,6 @@ func (p *packet) stepTail(h header, value []byte, v span) Taint {
 	case headerRequestType, headerACLName, headerAuthMethod, headerExpectedAddress,
 		headerAttemptedTransport:
 		p.detail = v
-
 	case headerAccountID:
 		p.account = v
 	case headerChallenge:
@@ -340,7 +329,6 @@ func (p *packet) stepTail(h header, value []byte, v span) Taint {
 		if p.tailKind() == KindChallengeSent {
 			p.detail = v
 		}
-
 	case headerReceivedChallenge:
 		p.received = v
 	}

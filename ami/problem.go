@@ -9,11 +9,11 @@ import (
 	"syscall"
 )
 
-// Problem is what keeps a session from working, as a closed list: each has a name and one line of
-// advice for the administrator of the PBX.
+// Problem names a cause that keeps a session from working. The list is closed: each problem has a
+// name and one line of advice for the administrator of the PBX.
 type Problem uint8
 
-// The problems. Their order is no API; their names (String) are.
+// The problems. Their numbers may change; their names (String) do not. Advice relies on their order.
 const (
 	ProblemNone Problem = iota
 
@@ -25,24 +25,23 @@ const (
 	// Before the login.
 	ProblemLockedOut    // closed before the banner: Asterisk's authlimit is used up
 	ProblemNoBanner     // connected, but the server says nothing
-	ProblemNotAMI       // the banner of something else
+	ProblemNotAMI       // the banner of another service
 	ProblemTLSRequired  // we spoke plain text to a TLS port
 	ProblemTLSNotSpoken // we spoke TLS to a plain port
 	ProblemTLSHandshake // both speak TLS and cannot agree
-	ProblemUnknownCA    // the certificate is signed by nobody we trust
+	ProblemUnknownCA    // no CA that we trust signed the certificate
 	ProblemNameMismatch // the certificate is for another name
 	ProblemCertificate  // the certificate is expired or otherwise invalid
 	ProblemFingerprint  // the certificate is not the pinned one
 
 	// At the login.
-	// wrong secret, unknown user or the user's ACL: Asterisk does not say which
-	ProblemAuthFailed
+	ProblemAuthFailed     // wrong secret, unknown user or the user's ACL: Asterisk answers all alike
 	ProblemPlainForbidden // no MD5 challenge, and plain Login would show the secret to the network
 	ProblemLoginInUse     // allowmultiplelogin = no, and the user is logged in already
 	ProblemLoginTimeout   // the login was not answered in time
 	ProblemShuttingDown   // Asterisk answers that it is shutting down
 	ProblemNoSecurity     // logged in, but the user may not read security events
-	ProblemStrangeEvents  // logged in, but what arrives is nothing that a known Asterisk writes
+	ProblemStrangeEvents  // logged in, but no known Asterisk writes such packets
 
 	// After the login.
 	ProblemSilent  // a Ping was not answered
@@ -51,167 +50,184 @@ const (
 	ProblemUnknown // none of the others; see the error
 )
 
-// description is the name of a problem and the one line of what to do.
-type description struct{ name, advice string }
-
-// describe is the one place that names the problems and says what to do about each.
-func (p Problem) describe() description {
+// String returns the problem's name, such as "refused".
+func (p Problem) String() string {
 	switch p {
 	case ProblemNone:
-		return description{"none", ""}
+		return "none"
 	case ProblemUnresolved:
-		return description{
-			"unresolved",
-			"check the host name in `address`, and the DNS of this machine",
-		}
-
+		return "unresolved"
 	case ProblemRefused:
-		return description{
-			"refused",
-			"is Asterisk running, with enabled = yes, bindaddr and port of manager.conf as in `address`? look with: ss -ltnp | grep asterisk",
-		}
-
+		return "refused"
 	case ProblemUnreachable:
-		return description{
-			"unreachable",
-			"no answer: check `address`, the route, and that the PBX's firewall accepts this machine on the AMI port",
-		}
-
+		return "unreachable"
 	case ProblemLockedOut:
-		return description{
-			"locked out",
-			"too many connections that did not log in: close the AMI port to strangers with a firewall, then raise authlimit in manager.conf",
-		}
-
+		return "locked out"
 	case ProblemNoBanner:
-		return description{
-			"no banner",
-			"connected, but no AMI answers: is it the AMI port (5038, or 5039 for TLS)? is Asterisk hung? try: asterisk -rx 'manager show settings'",
-		}
-
+		return "no banner"
 	case ProblemNotAMI:
-		return description{
-			"not AMI",
-			"another service answers there: set `address` to the AMI port of manager.conf (5038, or 5039 for TLS)",
-		}
-
+		return "not AMI"
 	case ProblemTLSRequired:
-		return description{
-			"TLS required",
-			"that port speaks TLS: add a [server.tls] section, or use the plain port (5038) of manager.conf",
-		}
-
+		return "TLS required"
 	case ProblemTLSNotSpoken:
-		return description{
-			"TLS not spoken",
-			"that port speaks plain AMI: use tlsbindaddr's port (5039) of manager.conf, or remove [server.tls]",
-		}
-
+		return "TLS not spoken"
 	case ProblemTLSHandshake:
-		return description{
-			"TLS handshake failed",
-			"the PBX and amifend share no TLS version or cipher: amifend needs TLS 1.2 or newer",
-		}
-
+		return "TLS handshake failed"
 	case ProblemUnknownCA:
-		return description{
-			"unknown CA",
-			"set ca_file in [server.tls] to the CA's certificate, or pin the certificate: fingerprint = the SHA-256 shown, once you compared it on the PBX",
-		}
-
+		return "unknown CA"
 	case ProblemNameMismatch:
-		return description{
-			"certificate name mismatch",
-			"set server_name in [server.tls] to a name in the certificate's subjectAltName, or pin it: fingerprint = the SHA-256 shown, once you compared it on the PBX",
-		}
-
+		return "certificate name mismatch"
 	case ProblemCertificate:
-		return description{
-			"certificate invalid",
-			"renew the PBX's certificate (tlscertfile in manager.conf), and check the clocks of both machines",
-		}
-
+		return "certificate invalid"
 	case ProblemFingerprint:
-		return description{
-			"fingerprint mismatch",
-			"if the PBX has a new certificate, set fingerprint to the SHA-256 shown, after comparing: openssl x509 -fingerprint -sha256 -noout -in CERT; if not, someone is in between",
-		}
-
+		return "fingerprint mismatch"
 	case ProblemAuthFailed:
-		return description{
-			"login refused",
-			"check username, secret and the permit/deny lines of that user in manager.conf; Asterisk's log tells which; then: asterisk -rx 'manager reload'",
-		}
-
+		return "login refused"
 	case ProblemPlainForbidden:
-		return description{
-			"plain login forbidden",
-			"the PBX does not do the MD5 challenge and the connection is not verified TLS: use [server.tls], so that the secret is not shown to the network",
-		}
-
+		return "plain login forbidden"
 	case ProblemLoginInUse:
-		return description{
-			"login in use",
-			"give amifend a manager user of its own, or set allowmultiplelogin = yes in manager.conf",
-		}
-
+		return "login in use"
 	case ProblemLoginTimeout:
-		return description{
-			"login not answered",
-			"Asterisk accepted the connection but does not answer: look at its load and log",
-		}
-
+		return "login not answered"
 	case ProblemShuttingDown:
-		return description{
-			"shutting down",
-			"nothing to do if you stopped or restarted Asterisk: amifend comes back by itself",
-		}
-
+		return "shutting down"
 	case ProblemNoSecurity:
-		return description{
-			"no security events",
-			"set read = security for that user in manager.conf, remove any eventfilter that hides SuccessfulAuth, then: asterisk -rx 'manager reload'",
-		}
-
+		return "no security events"
 	case ProblemStrangeEvents:
-		return description{
-			"strange events",
-			"if this Asterisk is newer than amifend, update amifend; if it is not, something between them changes its events",
-		}
-
+		return "strange events"
 	case ProblemSilent:
-		return description{
-			"silent",
-			"the PBX stopped answering: look at its load, and at a firewall or NAT that forgets idle connections",
-		}
-
+		return "silent"
 	case ProblemTooSlow:
-		return description{
-			"cut off, too slow",
-			"Asterisk closed the stream because it was not read fast enough: look at this machine's load; events were lost",
-		}
-
+		return "cut off, too slow"
 	case ProblemLost:
-		return description{
-			"connection closed",
-			"nothing to do if Asterisk was restarted: amifend comes back by itself; else look at Asterisk's log",
-		}
+		return "connection closed"
 	default:
-		return description{"unknown", "see the error"}
+		return "unknown"
 	}
 }
 
-// String returns the problem's name, such as "refused".
-func (p Problem) String() string { return p.describe().name }
+// Advice returns one line for a Linux administrator: what to do about the problem. It is "" for
+// ProblemNone. Where an option of [Config] or [TLS] has to change, it names that option; a program
+// that has other names for them translates.
+func (p Problem) Advice() string {
+	switch {
+	case p == ProblemNone:
+		return ""
+	case p <= ProblemUnreachable:
+		return p.adviseReach()
+	case p <= ProblemNotAMI:
+		return p.adviseBanner()
+	case p <= ProblemFingerprint:
+		return p.adviseTLS()
+	case p <= ProblemStrangeEvents:
+		return p.adviseLogin()
+	default:
+		return p.adviseLoss()
+	}
+}
 
-// Advice returns one line of what a Linux administrator can do about it, "" for ProblemNone.
-func (p Problem) Advice() string { return p.describe().advice }
+// adviseReach is the advice on the way to the PBX.
+func (p Problem) adviseReach() string {
+	switch p {
+	case ProblemUnresolved:
+		return "check the host name in Config.Address, and the DNS of this machine"
+	case ProblemRefused:
+		return "check that Asterisk runs, with enabled = yes in manager.conf, and bindaddr and port " +
+			"as in Config.Address: ss -ltnp | grep asterisk"
+	default:
+		return "no answer: check Config.Address, the route, and that the PBX's firewall accepts " +
+			"this machine on the AMI port"
+	}
+}
+
+// adviseBanner is the advice while the first line of AMI does not come.
+func (p Problem) adviseBanner() string {
+	switch p {
+	case ProblemLockedOut:
+		return "too many connections that did not log in: close the AMI port to strangers with a " +
+			"firewall, then raise authlimit in manager.conf"
+	case ProblemNoBanner:
+		return "connected, but no AMI answers: is it the AMI port (5038, or 5039 for TLS)? " +
+			"is Asterisk hung? try: asterisk -rx 'manager show settings'"
+	default:
+		return "another service answers there: set Config.Address to the AMI port of manager.conf " +
+			"(5038, or 5039 for TLS)"
+	}
+}
+
+// adviseTLS is the advice on TLS and certificates.
+func (p Problem) adviseTLS() string {
+	const pin = "or pin the certificate: TLS.Fingerprint = the SHA-256 shown, " +
+		"once you compared it on the PBX"
+	switch p {
+	case ProblemTLSRequired:
+		return "that port speaks TLS: set Config.TLS, or use the plain port (5038) of manager.conf"
+	case ProblemTLSNotSpoken:
+		return "that port speaks plain AMI: use tlsbindaddr's port (5039) of manager.conf, " +
+			"or do not set Config.TLS"
+	case ProblemTLSHandshake:
+		return "the PBX and this program share no TLS version or cipher: TLS 1.2 or newer is needed"
+	case ProblemUnknownCA:
+		return "set TLS.CAFile to the CA's certificate, " + pin
+	case ProblemNameMismatch:
+		return "set TLS.ServerName to a name in the certificate's subjectAltName, " + pin
+	case ProblemCertificate:
+		return "renew the PBX's certificate (tlscertfile in manager.conf), and check the clocks of " +
+			"both machines"
+	default:
+		return "if the PBX has a new certificate, set TLS.Fingerprint to the SHA-256 shown, after " +
+			"comparing: openssl x509 -fingerprint -sha256 -noout -in CERT; " +
+			"if not, someone is in between"
+	}
+}
+
+// adviseLogin is the advice on the login and the manager user.
+func (p Problem) adviseLogin() string {
+	switch p {
+	case ProblemAuthFailed:
+		return "check username, secret and the permit/deny lines of that user in manager.conf; " +
+			"Asterisk's log tells which; then: asterisk -rx 'manager reload'"
+	case ProblemPlainForbidden:
+		return "the PBX does not do the MD5 challenge and the connection is not verified TLS: " +
+			"set Config.TLS, so that the secret is not shown to the network"
+	case ProblemLoginInUse:
+		return "give this program a manager user of its own, " +
+			"or set allowmultiplelogin = yes in manager.conf"
+	case ProblemLoginTimeout:
+		return "Asterisk accepted the connection but does not answer: look at its load and log"
+	case ProblemShuttingDown:
+		return "nothing to do if you stopped or restarted Asterisk: the session reconnects by itself"
+	case ProblemNoSecurity:
+		return "set read = security for that user in manager.conf, remove any eventfilter that " +
+			"hides SuccessfulAuth, then: asterisk -rx 'manager reload'"
+	default:
+		return "if this Asterisk is newer than this program, update the program; " +
+			"if it is not, something between them changes its events"
+	}
+}
+
+// adviseLoss is the advice on a session that was lost, and on what has no name.
+func (p Problem) adviseLoss() string {
+	switch p {
+	case ProblemSilent:
+		return "the PBX stopped answering: look at its load, and at a firewall or NAT that forgets " +
+			"idle connections"
+	case ProblemTooSlow:
+		return "Asterisk closed the stream because it was not read fast enough: look at this " +
+			"machine's load; events were lost"
+	case ProblemLost:
+		return "nothing to do if Asterisk was restarted: the session reconnects by itself; " +
+			"else look at Asterisk's log"
+	default:
+		return "see the error"
+	}
+}
 
 // MarshalText returns the problem's name, so that JSON and slog show it.
 func (p Problem) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
-// Error is why a session was not made or was lost. Its text never holds the secret, nor the key
-// made from it; what the other side sent is printed by [Quote].
+// Error says why a session was not made or was lost. Its text never holds the secret, nor the key
+// made from it. Bytes from the other side are printed by [Quote].
 type Error struct {
 	Problem Problem
 	Op      string // what was done, such as "connect 192.0.2.10:5038"
@@ -245,19 +261,19 @@ func dialProblem(err error) Problem {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return ProblemRefused
-
 	case isTimeout(err), errors.Is(err, context.DeadlineExceeded),
 		errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH),
-		// dropped by this machine's own firewall
-		errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES),
 		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EADDRNOTAVAIL):
+		return ProblemUnreachable
+	case errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):
+		// This machine's own firewall dropped the packet.
 		return ProblemUnreachable
 	}
 
 	return ProblemUnknown
 }
 
-// isTimeout tells whether err is an expired deadline of a connection.
+// isTimeout reports whether err is an expired deadline of a connection.
 func isTimeout(err error) bool {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return true
@@ -266,7 +282,7 @@ func isTimeout(err error) bool {
 	return ok && e.Timeout()
 }
 
-// isClosed tells whether err is the end of a connection by the other side, in order or not.
+// isClosed reports whether err is the end of a connection by the other side, in order or not.
 func isClosed(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, io.ErrClosedPipe) ||

@@ -41,7 +41,6 @@ func appendQuoted(out []byte, c byte) []byte {
 		return append(out, `\r`...)
 	case c == '\n':
 		return append(out, `\n`...)
-
 	case c == '\t':
 		return append(out, `\t`...)
 	case c >= ' ' && c <= '~':

@@ -189,14 +189,12 @@ func defaultTail(k Kind) string {
 		return "AuthMethod: PlainText\r\n"
 	case KindSuccessfulAuth:
 		return "UsingPassword: 1\r\n"
-
 	case KindUnexpectedAddress:
 		return "ExpectedAddress: IPV4/UDP/192.168.1.2/2121\r\n"
 	case KindChallengeResponseFailed:
 		return "Challenge: 1795403290/3265a3337cc1e7557bec84da998354c3\r\nResponse: 71b0d1e675f23f6d16babf53ceff8d11\r\nExpectedResponse: \r\n"
 	case KindChallengeSent:
 		return "Challenge: \r\n"
-
 	case KindInvalidTransport:
 		return "AttemptedTransport: UDP\r\n"
 	default:

@@ -20,7 +20,6 @@ func (s Service) String() string {
 		return "SIP"
 	case ServiceAMI:
 		return "AMI"
-
 	default:
 		return "unknown"
 	}
@@ -34,7 +33,6 @@ func parseService(b []byte) Service {
 		return ServiceSIP
 	case "AMI":
 		return ServiceAMI
-
 	default:
 		return ServiceUnknown
 	}
@@ -63,7 +61,6 @@ func (t Transport) String() string {
 		return "TCP"
 	case TransportTLS:
 		return "TLS"
-
 	case TransportWS:
 		return "WS"
 	case TransportWSS:
@@ -85,7 +82,6 @@ func parseTransport(b []byte) Transport {
 		return TransportTCP
 	case "TLS":
 		return TransportTLS
-
 	case "WS":
 		return TransportWS
 	case "WSS":

@@ -96,8 +96,8 @@ func BenchmarkSession(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-
 	defer pbx.Close()
+
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -133,7 +132,6 @@ func (l *link) verify(ctx context.Context) error {
 		return l.err
 	case <-ctx.Done():
 		return ctx.Err()
-
 	case <-timer.C:
 		p, what := ProblemNoSecurity, "no security event"
 		if n := l.meter.strange(); n > 0 {
@@ -160,7 +158,6 @@ func (l *link) keepAlive(ctx context.Context) error {
 			return ctx.Err()
 		case <-l.done:
 			return l.err
-
 		case <-ticker.C:
 			if err := l.ping(ctx); err != nil {
 				return err
@@ -196,25 +193,29 @@ func (l *link) ping(ctx context.Context) error {
 	case errors.Is(err, errConnectionLost):
 		<-l.done
 		return l.err
-
 	case errors.Is(err, errNoPong), isTimeout(err): // a timeout is the write's
 		return &Error{ProblemSilent, "ping", fmt.Errorf("%w within %s", err, pong)}
 	case isClosed(err):
 		return l.ended(ctx, err)
 	}
 
-	return l.pingRefused(err)
+	message, refused := r.refusal()
+	if !refused {
+		return &Error{ProblemUnknown, "ping", answered(l.scrub(err.Error()))}
+	}
+	return l.pingRefused(message)
 }
 
-// pingRefused names the problem of a Ping whose answer was no Success. What the PBX says may hold
-// anything, also what we told it.
-func (l *link) pingRefused(err error) error {
-	message := strings.TrimPrefix(err.Error(), "ping failed: ") // goami's words
+// scrub removes from text what the PBX got from us and may repeat.
+func (l *link) scrub(text string) string { return l.config.Secret.scrub(text, l.client.key) }
+
+// pingRefused returns the error of a Ping that the PBX answered by message instead of Success.
+func (l *link) pingRefused(message string) error {
 	p := refusal(message)
 	if p != ProblemShuttingDown {
 		p = ProblemUnknown
 	}
-	return &Error{p, "ping", answered(l.config.Secret.scrub(message, l.client.key))}
+	return &Error{p, "ping", answered(l.scrub(message))}
 }
 
 // ended returns why the connection ended, when a write noticed it first. The reader knows better,
@@ -228,7 +229,6 @@ func (l *link) ended(ctx context.Context, err error) error {
 			return l.err
 		case <-ctx.Done():
 			return ctx.Err()
-
 		case <-ticker.C:
 			if l.busySince.Load() == 0 {
 				return &Error{ProblemLost, "ping", err}

@@ -65,7 +65,6 @@ func TestStalledReaderReleasesNoForgedEvent(t *testing.T) {
 			case "Login":
 				say("Response: Success\r\nActionID: " + id + "\r\n\r\n" +
 					asterisk{kind: KindSuccessfulAuth, service: "AMI"}.String())
-
 			default:
 				say("Response: Success\r\nActionID: " + id + "\r\nPing: Pong\r\n\r\n")
 				if pings++; pings == 1 {
@@ -116,7 +115,6 @@ func answerActions(conn net.Conn, do func(action, id, key string)) {
 			id = value
 		case "Key":
 			key = value
-
 		case "":
 			do(action, id, key)
 		}

@@ -18,6 +18,9 @@ type Report struct {
 // The error is an *Error, whose Problem says what to do; the report holds what was found until
 // then. An invalid configuration is an error of another type.
 func Probe(ctx context.Context, c Config, wait time.Duration, emit func(Event)) (Report, error) {
+	if c.OnChange == nil {
+		c.OnChange = func(Change) {} // the report and the error say it all
+	}
 	s, err := NewSession(c)
 	if err != nil {
 		return Report{}, err
@@ -42,8 +45,8 @@ func (s *Session) probe(ctx context.Context, wait time.Duration, emit func(Event
 	if err != nil {
 		return 0, err
 	}
-
 	defer l.close()
+
 	took := time.Since(started)
 	s.connected(l, auth)
 

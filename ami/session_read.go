@@ -44,7 +44,6 @@ func (l *link) read() error {
 			if !pending(l.conn) {
 				l.release(emit)
 			}
-
 		default:
 			l.release(emit)
 			return l.lost(err)
@@ -177,7 +176,6 @@ func (l *link) lost(err error) error {
 		return &Error{ProblemLost, op, err}
 	case !r.loggedIn:
 		return &Error{ProblemLost, op, fmt.Errorf("closed during the login: %w", err)}
-
 	case r.stalled > 0 && l.now()-r.stallEnd < slowWindow:
 		return &Error{ProblemTooSlow, op, fmt.Errorf("closed after events were held up for %s: %w",
 			r.stalled.Round(time.Millisecond), err)}

@@ -25,7 +25,6 @@ func pingRefuser(message func(key string) string) dialFunc {
 				case "Login":
 					say("Response: Success\r\nActionID: " + id + "\r\n\r\n" +
 						asterisk{kind: KindSuccessfulAuth, service: "AMI"}.String())
-
 				default:
 					say("Response: Error\r\nActionID: " + id + "\r\nMessage: " + message(key) +
 						"\r\n\r\n")

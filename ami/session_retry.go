@@ -67,14 +67,12 @@ func (r *retry) delay(p Problem, spent time.Duration) time.Duration {
 	switch p {
 	case ProblemAuthFailed, ProblemPlainForbidden, ProblemNoSecurity, ProblemStrangeEvents:
 		return r.login.NextBackOff()
-
 	case ProblemRefused:
 		if r.refused < refusedPatience {
 			wait := minPace + rand.N(minPace/10) // jitter
 			r.refused += spent + wait
 			return wait
 		}
-
 	default:
 		if r.first {
 			return rand.N(minPace / 2) // jitter

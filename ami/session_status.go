@@ -1,6 +1,7 @@
 package ami
 
 import (
+	"log/slog"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -28,7 +29,6 @@ func (p Phase) String() string {
 		return "connecting"
 	case PhaseConnected:
 		return "connected"
-
 	case PhaseWaiting:
 		return "waiting"
 	default:
@@ -66,7 +66,7 @@ type Status struct {
 	Since         time.Time // of the phase
 	// since when no events come: since the loss, or the first attempt; zero when connected
 	Down     time.Time
-	Warnings []string // of the configuration; not to be changed
+	Warnings []Warning // of the configuration; not to be changed
 
 	Version string         // AMI version of the last banner, such as 11.0.0
 	Auth    AuthMethod     // how the last login was done
@@ -202,8 +202,8 @@ func (s *Session) connected(l *link, auth AuthMethod) {
 	st.Auth = auth
 	st.Problem, st.Failures = ProblemNone, 0
 	s.mu.Unlock()
-	s.told = ProblemNone
-	s.tell(change)
+	s.reported = ProblemNone
+	s.config.OnChange(change)
 }
 
 // failed notes that an attempt ended by err, after it was connected or not, and tells OnChange
@@ -224,19 +224,27 @@ func (s *Session) failed(err error, connected bool, wait time.Duration) {
 	}
 
 	s.mu.Unlock()
-	if problem == s.told && !connected {
+	// The same problem again is no news, unless a connection stood in between.
+	if problem == s.reported && !connected {
 		return
 	}
-	s.told = problem
+	s.reported = problem
 
-	s.tell(Change{
+	s.config.OnChange(Change{
 		Time: now, Server: s.config.Name, Phase: PhaseWaiting,
 		Problem: problem, Err: err, Retry: wait, Lost: connected,
 	})
 }
 
-func (s *Session) tell(c Change) {
-	if s.config.OnChange != nil {
-		s.config.OnChange(c)
+// logChange is the OnChange of a Config that has none.
+func logChange(c Change) {
+	server := slog.String("server", c.Server)
+	if c.Phase == PhaseConnected {
+		slog.Info("AMI session is up", server, slog.String("login", string(c.Auth)))
+		return
 	}
+
+	slog.Warn("AMI session is down", server, slog.String("problem", c.Problem.String()),
+		slog.Any("err", c.Err), slog.String("advice", c.Problem.Advice()),
+		slog.Duration("retry", c.Retry.Round(time.Millisecond)))
 }

@@ -1,8 +1,10 @@
 package ami
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -286,8 +288,8 @@ func TestNewSessionRefusesWhatCannotWork(t *testing.T) {
 		"negative timeout": {func(c *Config) { c.Timeouts.Ping = -1 }, "timeouts"},
 		"no such CA": {func(c *Config) {
 			c.TLS = &TLS{CAFile: "/nonexistent/ca.pem"}
-		}, "ca_file"},
-		"CA without PEM": {func(c *Config) { c.TLS = &TLS{CAFile: empty} }, "ca_file"},
+		}, "CA file"},
+		"CA without PEM": {func(c *Config) { c.TLS = &TLS{CAFile: empty} }, "CA file"},
 		"short fingerprint": {func(c *Config) {
 			c.TLS = &TLS{Fingerprint: "AA:BB"}
 		}, "fingerprint"},
@@ -323,7 +325,7 @@ func TestConfigWarnings(t *testing.T) {
 		"TLS":           {Config{Address: "192.0.2.10:5039", TLS: &TLS{}}, ""},
 		"unverified TLS": {
 			Config{Address: "192.0.2.10:5039", TLS: &TLS{InsecureSkipVerify: true}},
-			"insecure_skip_verify",
+			"certificate is not checked",
 		},
 		"pinned all over": {Config{Address: "192.0.2.10:5039", TLS: &TLS{
 			InsecureSkipVerify: true,
@@ -331,7 +333,14 @@ func TestConfigWarnings(t *testing.T) {
 		}}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := strings.Join(tc.config.Warnings(), "\n")
+			var got string
+			for _, w := range tc.config.Warnings() {
+				got += w.String() + "\n"
+				if w.Option == "" || w.Risk == "" || w.Advice == "" {
+					t.Errorf("incomplete: %+v", w)
+				}
+			}
+
 			if (tc.want == "") != (got == "") || !strings.Contains(got, tc.want) {
 				t.Errorf("warnings %q, want %q", got, tc.want)
 			}
@@ -351,5 +360,36 @@ func TestProblemOf(t *testing.T) {
 		if p.Advice() == "" || strings.Contains(p.Advice(), "\n") || p.String() == "" {
 			t.Errorf("problem %d has no name or no one line of advice", p)
 		}
+	}
+}
+
+// A program without OnChange learns of a wrong secret from the log, and no secret is in it.
+func TestSessionLogsWhereNobodyListens(t *testing.T) {
+	var log bytes.Buffer
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+	defer slog.SetDefault(before)
+
+	synctest.Test(t, func(t *testing.T) {
+		pbx := newPBX(t, amitest.Behaviour{})
+		c := testConfig(pbx)
+		c.Secret = NewSecret("quite-another")
+		s, err := NewSession(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		if err := s.Run(ctx, func(Event) {}); err != nil {
+			t.Error(err)
+		}
+	})
+
+	got := log.String()
+	if strings.Count(got, "AMI session is down") != 1 ||
+		!strings.Contains(got, `problem="login refused"`) ||
+		!strings.Contains(got, "manager.conf") || strings.Contains(got, "quite-another") {
+		t.Errorf("logged %q, want one line on the refused login", got)
 	}
 }

@@ -18,7 +18,6 @@ func (d *Decoder) finish(emit func(Event), respond func([]byte)) {
 		d.state = stateClean
 	case p.begun:
 		d.finishEvent(emit)
-
 	case d.isForeign():
 		d.finishForeign(respond)
 	default:
@@ -88,10 +87,8 @@ func (d *Decoder) finishEvent(emit func(Event)) {
 		d.hold(emit)
 	case p.reach:
 		d.stats.Dropped[p.taint]++
-
 	case p.textEnd > 0:
 		d.accuseWriter(emit)
-
 	default:
 		d.proof.accuse(d.frame.buf, p, p.taint)
 		d.state = stateTorn
@@ -142,7 +139,6 @@ func (d *Decoder) finishOrphan(emit func(Event)) {
 		}
 		d.stats.Dropped[TaintOrphan]++
 		return
-
 	case stateHeld:
 		if d.held.reach {
 			d.stats.Dropped[TaintOrphan]++
@@ -150,7 +146,6 @@ func (d *Decoder) finishOrphan(emit func(Event)) {
 			return
 		}
 		d.proof.accuse(d.frame.buf, &d.held, TaintOrphan)
-
 	case stateTorn, stateAccused:
 	}
 

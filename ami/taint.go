@@ -32,21 +32,18 @@ func (t Taint) String() string {
 		return "duplicate"
 	case TaintOrder:
 		return "order"
-
 	case TaintLine:
 		return "line"
 	case TaintTorn:
 		return "torn"
 	case TaintOrphan:
 		return "orphan"
-
 	case TaintSeverity:
 		return "severity"
 	case TaintTime:
 		return "time"
 	case TaintAddress:
 		return "address"
-
 	case TaintField:
 		return "field"
 	case TaintTooLong:

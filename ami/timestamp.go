@@ -52,7 +52,6 @@ func daysIn(year, month int) int {
 		return 28
 	case month == 4 || month == 6 || month == 9 || month == 11:
 		return 30
-
 	default:
 		return 31
 	}

@@ -75,12 +75,12 @@ func (t *TLS) clientConfig(host string) (*tls.Config, error) {
 	if t.CAFile != "" {
 		pem, err := os.ReadFile(t.CAFile)
 		if err != nil {
-			return nil, fmt.Errorf("read ca_file: %w", err)
+			return nil, fmt.Errorf("read CA file: %w", err)
 		}
 		c.RootCAs = x509.NewCertPool()
 
 		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read ca_file %s: no PEM certificate in it", t.CAFile)
+			return nil, fmt.Errorf("read CA file %s: no PEM certificate in it", t.CAFile)
 		}
 	}
 

@@ -101,7 +101,6 @@ func TestTLS(t *testing.T) {
 					seen.Insecure != tc.tls.InsecureSkipVerify || seen.Fingerprint == "" {
 					t.Errorf("TLS status %+v", seen)
 				}
-
 			default: // the administrator can pin what was seen
 				if !strings.Contains(err.Error(), "fingerprint") ||
 					strings.Count(err.Error(), ":") < 31 {

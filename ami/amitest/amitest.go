@@ -134,8 +134,8 @@ func (p *PBX) Dial(ctx context.Context, network, _ string) (net.Conn, error) {
 		p.mu.Unlock()
 		return (&net.Dialer{}).DialContext(ctx, network, address)
 	}
-
 	defer p.mu.Unlock()
+
 	if !p.up {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect",
 			syscall.ECONNREFUSED)}

@@ -104,20 +104,17 @@ func defaultFields(kind, service, transport string) []Field {
 	switch kind {
 	case ChallengeSent:
 		return []Field{{"Challenge", ""}}
-
 	case ChallengeResponseFailed:
 		return []Field{
 			{"Challenge", "1795402453/bb9da6e8f81800651339c8e2c9d4b70c"},
 			{"Response", "9be62b5c395eb687f6e0afe2485e8b6b"},
 			{"ExpectedResponse", ""},
 		}
-
 	case SuccessfulAuth:
 		if service == "AMI" {
 			return []Field{{"UsingPassword", "0"}}
 		}
 		return []Field{{"UsingPassword", "1"}}
-
 	case InvalidPassword:
 		if service != "SIP" {
 			return nil
@@ -128,14 +125,12 @@ func defaultFields(kind, service, transport string) []Field {
 			{"ReceivedChallenge", "5c942174"},
 			{"ReceivedHash", "7de138809a4d645ab0c3ded05225971c"},
 		}
-
 	case FailedACL:
 		return []Field{{"ACLName", "not_match_endpoint_acl"}}
 	case RequestNotSupported:
 		return []Field{{"RequestType", "registrar_requested_aor_not_found"}}
 	case RequestNotAllowed, RequestBadFormat:
 		return []Field{{"RequestType", "Action: CoreSettings"}}
-
 	case InvalidTransport:
 		return []Field{{"AttemptedTransport", transport}}
 	}

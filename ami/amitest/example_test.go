@@ -15,8 +15,8 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-
 	defer pbx.Close()
+
 	phone, attacker := amitest.NewPeer("10.20.0.101:5060"), amitest.NewPeer("198.51.100.7:5062")
 	pbx.Emit(phone.Register("1001")...) // to whoever is logged in on pbx.Addr()
 	pbx.Emit(attacker.GuessAccount("100")...)

@@ -115,31 +115,26 @@ func (s *session) answer(a Action) bool {
 		s.refuse(a, "Asterisk is shutting down")
 	case !s.loggedIn.Load() && !isLogin && a.Name != "Logoff":
 		s.refuse(a, "Permission denied")
-
 	case b.InUse && a.Name == "Login":
 		s.wait(b.RefusalDelay)
 		s.refuse(a, "Login Already In Use")
 		return false
 	case a.Name == "Challenge" && b.NoMD5:
 		s.refuse(a, "Invalid/unknown command: Challenge. Use Action: ListCommands to show available commands.")
-
 	case a.Name == "Challenge":
 		s.challenge = strconv.FormatUint(uint64(rand.Uint32()), 10) // no secret
 		s.respond(a, Field{"Challenge", s.challenge})
 	case a.Name == "Login":
 		return b.NoLogin || s.login(a, b)
-
 	case a.Name == "Ping":
 		if !b.NoPong {
 			s.respond(a, Field{"Ping", "Pong"},
 				Field{"Timestamp", fmt.Sprintf("%.6f", float64(time.Now().UnixMicro())/1e6)})
 		}
-
 	case a.Name == "Logoff":
 		s.say("Response: Goodbye\r\nActionID: " + a.ID +
 			"\r\nMessage: Thanks for all the fish.\r\n\r\n")
 		return false
-
 	default:
 		s.refuse(a, "Permission denied")
 		s.pbx.emit(s.event(RequestNotAllowed, s.pbx.config.Username,
@@ -158,7 +153,6 @@ func (s *session) login(a Action, b Behaviour) bool {
 	switch {
 	case user != s.pbx.config.Username:
 		failure = InvalidAccountID
-
 	case a.Fields["AuthType"] == "MD5" && (s.challenge == "" || a.Fields["Key"] != key):
 		// Asterisk has not stored the name yet: see capture 05
 		user, failure = "", ChallengeResponseFailed
@@ -167,7 +161,6 @@ func (s *session) login(a Action, b Behaviour) bool {
 			{"Response", a.Fields["Key"]},
 			{"ExpectedResponse", key},
 		}
-
 	case a.Fields["AuthType"] != "MD5" && a.Fields["Secret"] != s.pbx.config.Secret:
 		failure = InvalidPassword
 	}

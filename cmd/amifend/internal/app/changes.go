@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
 )
 
 // changed tells how the session is: up, lost, or what keeps it from working and what to do. It is called by the
@@ -23,7 +24,7 @@ func (s *session) changed(c ami.Change) {
 	}
 	attrs := []any{
 		slog.String("problem", c.Problem.String()), slog.Any("err", c.Err),
-		slog.String("do", c.Problem.Advice()), slog.String("retry", c.Retry.Round(time.Millisecond).String()),
+		slog.String("do", config.Advice(c.Problem)), slog.String("retry", c.Retry.Round(time.Millisecond).String()),
 	}
 	if c.Lost {
 		s.log.Warn("AMI session is lost: events may be missed until it is back", attrs...)

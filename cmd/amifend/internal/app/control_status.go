@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/policy"
 )
@@ -171,7 +172,7 @@ func (s *session) report() (control.ServerStatus, []control.Warning) {
 		warnings = append(warnings, control.Warning{About: "server " + s.name, What: what, Do: do})
 	}
 	if st.Problem != ami.ProblemNone {
-		out.Problem, out.Do = st.Problem.String(), st.Problem.Advice()
+		out.Problem, out.Do = st.Problem.String(), config.Advice(st.Problem)
 		if st.LastError != nil {
 			out.Error = printable(st.LastError.Error())
 		}
@@ -181,8 +182,8 @@ func (s *session) report() (control.ServerStatus, []control.Warning) {
 		warn("no events yet: amifend is connecting", "wait for some seconds, and ask again")
 	}
 	for _, w := range st.Warnings {
-		what, do, _ := strings.Cut(w, "; ") // the risk, and how to be rid of it
-		warn(what, do)
+		w = config.SessionWarning(w)
+		warn(w.Risk, w.Advice)
 	}
 	if what := gapText(st, time.Now()); what != "" {
 		warn(what, "nothing if Asterisk was restarted; else look at the network to it and at its log")

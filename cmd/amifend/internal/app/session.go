@@ -58,7 +58,7 @@ func (d *daemon) session(server config.Server, watcher *protect.Watcher) (*sessi
 	c := SessionConfig(server)
 	c.OnChange = s.changed
 	for _, w := range c.Warnings() {
-		s.log.Warn(w)
+		s.log.Warn(config.SessionWarning(w).String())
 	}
 	var err error
 	s.Session, err = ami.NewSession(c)

@@ -132,7 +132,7 @@ func checkConfig(o Options) section {
 		for _, server := range c.Servers {
 			ac := app.SessionConfig(server)
 			for _, w := range ac.Warnings() {
-				s.warn("server %s: %s", server.Name, w)
+				s.warn("server %s: %s", server.Name, config.SessionWarning(w))
 			}
 		}
 	}

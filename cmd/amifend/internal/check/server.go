@@ -41,7 +41,7 @@ func checkServer(ctx context.Context, server config.Server, wait time.Duration, 
 		checkClock(&s, ahead)
 	}
 	for _, w := range c.Warnings() {
-		s.warn("%s", w)
+		s.warn("%s", config.SessionWarning(w))
 	}
 	if err != nil {
 		failed(&s, err)
@@ -56,7 +56,7 @@ func failed(s *section, err error) {
 		s.fail("", "%s", err)
 		return
 	}
-	s.fail(problem.Advice(), "%s: %s", problem, err)
+	s.fail(config.Advice(problem), "%s: %s", problem, err)
 }
 
 func tlsText(t ami.TLSStatus) string {
