@@ -62,13 +62,13 @@ func appendMerged(out []interval, iv interval) []interval {
 
 func unmap(p netip.Prefix) (netip.Prefix, error) {
 	if !p.IsValid() {
-		return p, fmt.Errorf("invalid prefix in the allowlist: %s", p)
+		return p, fmt.Errorf("invalid prefix %s", p)
 	}
 	if !p.Addr().Is4In6() {
 		return p, nil
 	}
 	if p.Bits() < 96 {
-		return p, fmt.Errorf("prefix %s in the allowlist: write IPv4 as IPv4", p)
+		return p, fmt.Errorf("prefix %s: write IPv4 as IPv4", p)
 	}
 
 	return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96), nil

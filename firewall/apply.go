@@ -29,12 +29,17 @@ type change struct {
 // Apply makes the kernel have the changes, in batches of one transaction each. Of several changes
 // to the same prefix and scope the last counts. Refreshing a ban never opens a gap.
 //
-// It returns the changes that were not made and why: invalid ones, and new bans that found their
-// set full (ErrFull). All others are kept. The error is non-nil only if the kernel as a whole
-// failed, or ctx ended; then any part of the changes may have been made, and all may be applied
-// again. Errors to branch on: ErrGone (Ensure, then apply all bans again), ErrPermission.
+// It returns the changes that were not made and why: invalid ones (ErrInvalid), and new bans that
+// found their set full (ErrFull). All others are made, unless the kernel as a whole failed or ctx
+// ended: then any part of the changes may have been made, and all may be applied again.
+//
+// The error is nil if all changes were made or only ErrFull kept some of them out, which is for the
+// caller to judge. Errors to branch on: ErrGone (Ensure, then apply all bans again), ErrPermission,
+// and ErrInvalid: the caller made a mistake, such as a ban without a scope, and repeating the call
+// does not help. ErrInvalid comes alone: all valid changes were made.
 func (t *Table) Apply(ctx context.Context, changes []Change) ([]Rejected, error) {
 	valid, rejected := t.validChanges(changes)
+	invalid := joinRejected(rejected)
 	if err := t.lockWrite(ctx); err != nil {
 		return rejected, fmt.Errorf("apply changes: %w", err)
 	}
@@ -55,7 +60,7 @@ func (t *Table) Apply(ctx context.Context, changes []Change) ([]Rejected, error)
 		}
 	}
 
-	return rejected, nil
+	return rejected, invalid
 }
 
 // validChanges sorts out what no set can take, and of several changes to one element all but the
@@ -75,7 +80,7 @@ func (t *Table) validChanges(changes []Change) ([]change, []Rejected) {
 		c.Lift = c.Lift || !c.Until.After(now)
 		set, err := findSet(t.sets, c)
 		if err != nil {
-			rejected = append(rejected, Rejected{c, err})
+			rejected = append(rejected, Rejected{c, fmt.Errorf("%w: %w", ErrInvalid, err)})
 			continue
 		}
 		k := key{c.Prefix, set}
@@ -89,6 +94,25 @@ func (t *Table) validChanges(changes []Change) ([]change, []Rejected) {
 	}
 
 	return valid, rejected
+}
+
+// joinRejected returns one error for the invalid changes of a call, nil if there are none. A caller
+// that looks at the error alone learns of its mistake by it.
+func joinRejected(invalid []Rejected) error {
+	const shown = 3
+	if len(invalid) == 0 {
+		return nil
+	}
+
+	var errs []error
+	for _, r := range invalid[:min(len(invalid), shown)] {
+		errs = append(errs, r)
+	}
+	if more := len(invalid) - shown; more > 0 {
+		errs = append(errs, fmt.Errorf("%w: and %d more", ErrInvalid, more))
+	}
+
+	return fmt.Errorf("apply changes: %w", errors.Join(errs...))
 }
 
 // applyBatch tries the whole batch, and only if the kernel refused it looks at each change. (An
@@ -198,7 +222,6 @@ func (t *Table) fillSet(rest []change) ([]change, error) {
 			rest, n = rest[n:], max(n/2, 1)
 		case !errors.Is(err, unix.ENFILE):
 			return nil, err
-
 		case n == 1:
 			return rest, nil
 		default:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -172,14 +173,15 @@ func TestApplyRejectsInvalidChangesAndKeepsTheRest(t *testing.T) {
 
 	rejected, err := table.Apply(t.Context(), slices.Insert(slices.Clone(bad), 4,
 		ban("192.0.2.1/32", ScopeAll, time.Hour)))
-	if err != nil {
-		t.Fatal(err)
+	if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "192.0.2.0/25, scope all") ||
+		!strings.Contains(err.Error(), "and 8 more") {
+		t.Fatalf("error %v, want ErrInvalid with the first changes", err)
 	}
 
 	var got []Change
 	for _, r := range rejected {
 		got = append(got, r.Change)
-		if r.Err == nil || errors.Is(r.Err, ErrFull) {
+		if !errors.Is(r, ErrInvalid) || errors.Is(r, ErrFull) {
 			t.Errorf("%v: %v", r.Change, r.Err)
 		}
 	}

@@ -119,8 +119,8 @@ func (t *Table) Element(ctx context.Context, prefix netip.Prefix, scope Scope) (
 	if err := t.lockRead(ctx); err != nil {
 		return Element{}, false, fmt.Errorf("read ban: %w", err)
 	}
-
 	defer t.readMu.Unlock()
+
 	raw, found, err := find(t.read, t.ksets[set], prefix.Addr())
 	if err != nil {
 		return Element{}, false, readError("read ban", err)

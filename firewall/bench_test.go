@@ -166,7 +166,7 @@ func BenchmarkSetDeny(b *testing.B) {
 	lists := []*netipx.IPSet{manyDenied(b, 100_000, 0), manyDenied(b, 100_000, 1)}
 	setDeny(b, table, lists[0])
 	for i := 1; b.Loop(); i++ {
-		if err := table.SetDeny(b.Context(), lists[i%2]); err != nil {
+		if err := table.SetDeny(b.Context(), denyPrefixes(lists[i%2])); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -178,7 +178,7 @@ func BenchmarkFirstSetDeny(b *testing.B) {
 	table := open(b, ns, Options{})
 	list := manyDenied(b, 100_000, 0)
 	for b.Loop() {
-		if err := table.SetDeny(b.Context(), list); err != nil {
+		if err := table.SetDeny(b.Context(), denyPrefixes(list)); err != nil {
 			b.Fatal(err)
 		}
 		b.StopTimer()

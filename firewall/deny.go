@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
-	"go4.org/netipx"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,9 +20,9 @@ const denyStep = 4000
 // Denied is what the deny sets dropped since the table was made.
 type Denied struct{ Packets, Bytes uint64 }
 
-// SetDeny makes the deny sets hold these addresses and no others: every packet of them is dropped,
-// whatever its port, until SetDeny is called again. The allowlist wins over them. Nil is the empty
-// set. Ensure makes empty deny sets where there are none: after an Ensure that others made
+// SetDeny makes the deny sets hold these prefixes and no others: every packet of them is dropped,
+// whatever its port, until SetDeny is called again. The allowlist wins over them. Prefixes may
+// overlap, and come in any order. Ensure makes empty deny sets where there are none: after an Ensure that others made
 // necessary, call SetDeny again.
 //
 // Each address passes from its old state to its new one in one transaction, so that what is denied
@@ -32,10 +31,14 @@ type Denied struct{ Packets, Bytes uint64 }
 // have been done.
 //
 // Error to branch on: ErrGone (Ensure, then try again).
-func (t *Table) SetDeny(ctx context.Context, deny *netipx.IPSet) error {
+func (t *Table) SetDeny(ctx context.Context, deny []netip.Prefix) error {
+	v4, v6, err := intervals(deny)
+	if err != nil {
+		return fmt.Errorf("set deny lists: %w", err)
+	}
+
 	t.denyMu.Lock()
 	defer t.denyMu.Unlock()
-	v4, v6 := splitFamilies(deny)
 	for i, want := range [][]interval{v4, v6} {
 		if err := t.syncDeny(ctx, denySet(t.table, i == 1), want); err != nil {
 			return fmt.Errorf("set deny lists: %w", err)
@@ -43,23 +46,6 @@ func (t *Table) SetDeny(ctx context.Context, deny *netipx.IPSet) error {
 	}
 
 	return nil
-}
-
-func splitFamilies(set *netipx.IPSet) (v4, v6 []interval) {
-	if set == nil {
-		return nil, nil
-	}
-
-	for _, r := range set.Ranges() { // ascending, merged
-		iv := interval{r.From(), r.To()}
-		if iv.first.Is4() {
-			v4 = append(v4, iv)
-		} else {
-			v6 = append(v6, iv)
-		}
-	}
-
-	return v4, v6
 }
 
 // syncDeny makes one set hold what is wanted. Should somebody else change it meanwhile, it looks

@@ -15,6 +15,14 @@ import (
 	"github.com/amifend/amifend/firewall/firewalltest"
 )
 
+// denyPrefixes returns the prefixes of a set, nil for nil.
+func denyPrefixes(set *netipx.IPSet) []netip.Prefix {
+	if set == nil {
+		return nil
+	}
+	return set.Prefixes()
+}
+
 // ipSet is a set of prefixes, less others.
 func ipSet(t testing.TB, in []string, out ...string) *netipx.IPSet {
 	t.Helper()
@@ -89,7 +97,7 @@ func inKernel(t testing.TB, table *Table) (found []netipx.IPRange) {
 
 func setDeny(t testing.TB, table *Table, deny *netipx.IPSet) {
 	t.Helper()
-	if err := table.SetDeny(t.Context(), deny); err != nil {
+	if err := table.SetDeny(t.Context(), denyPrefixes(deny)); err != nil {
 		t.Fatal(err)
 	}
 	var want []netipx.IPRange
@@ -156,7 +164,7 @@ func TestDenyComesBackAfterAFlush(t *testing.T) {
 	setDeny(t, s.table, deny)
 	s.pbx.NFT(t, "flush ruleset")
 
-	if err := s.table.SetDeny(t.Context(), deny); !errors.Is(err, ErrGone) {
+	if err := s.table.SetDeny(t.Context(), denyPrefixes(deny)); !errors.Is(err, ErrGone) {
 		t.Errorf("SetDeny without a table: %v, want ErrGone", err)
 	}
 	if _, err := s.table.Denied(t.Context()); !errors.Is(err, ErrGone) {
@@ -250,7 +258,7 @@ func TestReplacingDenyListsLeaksNothing(t *testing.T) {
 
 	go func() {
 		for i := range 6 {
-			if err := s.table.SetDeny(t.Context(), lists[(i+1)%2]); err != nil {
+			if err := s.table.SetDeny(t.Context(), denyPrefixes(lists[(i+1)%2])); err != nil {
 				replaced <- err
 				return
 			}
@@ -296,7 +304,11 @@ func TestDenySteps(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		v4, _ := splitFamilies(set)
+
+		v4, _, err := intervals(set.Prefixes())
+		if err != nil {
+			t.Fatal(err)
+		}
 		return v4
 	})
 

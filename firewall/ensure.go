@@ -140,8 +140,8 @@ func (t *Table) SetAllow(ctx context.Context, prefixes []netip.Prefix) error {
 	if err := t.lockWrite(ctx); err != nil {
 		return fmt.Errorf("set allowlist: %w", err)
 	}
-
 	defer t.writeMu.Unlock()
+
 	t.allow = slices.Clone(prefixes)
 	err := t.changeAllow(func() error { return nil })
 	if errors.Is(err, unix.ENOENT) {

@@ -9,8 +9,10 @@ import (
 
 // Errors that a caller may want to branch on with errors.Is.
 var (
-	// ErrFull: the set of the ban holds MaxBans elements already.
-	ErrFull = errors.New("set is full: raise max_bans or lift bans")
+	// ErrFull: the set of the ban holds Options.MaxBans elements already.
+	ErrFull = errors.New("set is full: raise MaxBans or lift bans")
+	// ErrInvalid: no set can hold such a change, for example one without a scope.
+	ErrInvalid = errors.New("invalid change")
 	// ErrGone: the table, or a set of it, is not there. Ensure, then apply every ban again.
 	ErrGone = errors.New("table is gone or incomplete")
 	// ErrPermission: the process lacks CAP_NET_ADMIN.

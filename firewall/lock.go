@@ -38,7 +38,6 @@ func lockAs(table string, euid int) (io.Closer, error) {
 		}
 		return nil, fmt.Errorf("lock table %s: %w (%s holds the abstract socket %s)", table,
 			ErrLocked, text, name)
-
 	case err != nil:
 		return nil, fmt.Errorf("lock table %s: %w", table, err)
 	}

@@ -25,7 +25,7 @@ func TestOpenTellsAllBadOptions(t *testing.T) {
 
 	for _, want := range []string{
 		`table name "no good"`, "max bans -1", "poll interval", "2-1/udp",
-		"Protocol(0)", "invalid prefix in the allowlist",
+		"Protocol(0)", "allowlist: invalid prefix",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error does not say %q:\n%v", want, err)

@@ -38,8 +38,8 @@ func TestRemoveLeavesWhatIsNotOurs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-
 	defer table.Close()
+
 	ns.NFT(t, "add table inet amifend; add chain inet amifend mine")
 	var foreign *ForeignError
 	if _, err := table.Remove(t.Context()); !errors.As(err, &foreign) {

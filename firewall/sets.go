@@ -114,7 +114,6 @@ func findSet(sets []banSet, c Change) (int, error) {
 		return 0, fmt.Errorf("prefix %s is IPv4-mapped", p)
 	case !c.Lift && p != p.Masked():
 		return 0, fmt.Errorf("prefix %s has bits set beyond its length", p)
-
 	case c.Scope != ScopeAll && c.Scope != ScopeSIP:
 		return 0, fmt.Errorf("unknown scope %d", c.Scope)
 	}

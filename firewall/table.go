@@ -159,6 +159,9 @@ func (o Options) validate() error {
 		problems = append(problems, fmt.Errorf("poll interval %s is negative", o.Poll))
 	}
 	_, _, err := intervals(o.Allow)
+	if err != nil {
+		err = fmt.Errorf("allowlist: %w", err)
+	}
 	return errors.Join(append(problems, o.SIPPorts.validate(), err)...)
 }
 

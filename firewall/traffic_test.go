@@ -262,8 +262,8 @@ func TestAnEstablishedTCPFlowIsCutAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-
 	defer server.Close()
+
 	if !says(t, attacker, server) {
 		t.Fatal("nothing arrives before the ban")
 	}

@@ -96,9 +96,17 @@ type Element struct {
 	Counted bool
 }
 
-// Rejected is a change that the kernel does not have, and why: [ErrFull] or a description of an
-// invalid change.
+// Rejected is the error of one change that the kernel does not have. It wraps [ErrFull] or
+// [ErrInvalid].
 type Rejected struct {
 	Change Change
 	Err    error
 }
+
+// Error returns the prefix, the scope and the cause.
+func (r Rejected) Error() string {
+	return fmt.Sprintf("%s, scope %s: %s", r.Change.Prefix, r.Change.Scope, r.Err)
+}
+
+// Unwrap returns the cause.
+func (r Rejected) Unwrap() error { return r.Err }

@@ -105,7 +105,6 @@ func (t *Table) Watch(ctx context.Context, damaged func()) error {
 			damaged()
 		case err != nil:
 			return fmt.Errorf("watch table: %w", err)
-
 		case t.anyOurs(msgs):
 			damaged()
 		}

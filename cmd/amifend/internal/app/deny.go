@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -12,12 +13,11 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/denylist"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 	"github.com/amifend/amifend/firewall"
-	"go4.org/netipx"
 )
 
 // denyTable is the kernel as the denier needs it.
 type denyTable interface {
-	SetDeny(ctx context.Context, deny *netipx.IPSet) error
+	SetDeny(ctx context.Context, deny []netip.Prefix) error
 	Denied(ctx context.Context) (firewall.Denied, error)
 }
 
@@ -142,7 +142,7 @@ func (d *denier) try(ctx context.Context) error {
 	var err error
 	same := old != nil && next.Set.Equal(old.Set)
 	if !sure || !same {
-		err = d.table.SetDeny(ctx, next.Set)
+		err = d.table.SetDeny(ctx, next.Set.Prefixes())
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

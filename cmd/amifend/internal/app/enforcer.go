@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -149,7 +150,8 @@ func (e *enforcer) work(ctx context.Context) time.Duration {
 	}
 	if changes := e.ledger.next(now, e.clock); len(changes) > 0 {
 		rejected, err := e.table.Apply(ctx, changes)
-		if err != nil {
+		// An invalid change is among the rejected: it must not keep the others from the kernel.
+		if err != nil && !errors.Is(err, firewall.ErrInvalid) {
 			return e.failed(ctx, "apply bans", err)
 		}
 		e.applied(changes, rejected)

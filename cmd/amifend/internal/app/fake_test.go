@@ -10,9 +10,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go4.org/netipx"
+
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 	"github.com/amifend/amifend/firewall"
-	"go4.org/netipx"
 )
 
 // fakeTable is a kernel whose failures a test writes.
@@ -152,7 +153,15 @@ func (f *fakeTable) Element(_ context.Context, p netip.Prefix, s firewall.Scope)
 }
 
 // SetDeny, Denied, String, Close and Watch make it a watchedTable.
-func (f *fakeTable) SetDeny(_ context.Context, deny *netipx.IPSet) error {
+func (f *fakeTable) SetDeny(_ context.Context, prefixes []netip.Prefix) error {
+	var b netipx.IPSetBuilder
+	for _, p := range prefixes {
+		b.AddPrefix(p)
+	}
+	deny, err := b.IPSet()
+	if err != nil {
+		return err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.next(); err != nil {

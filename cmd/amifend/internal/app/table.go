@@ -7,7 +7,6 @@ import (
 	"net/netip"
 
 	"github.com/amifend/amifend/firewall"
-	"go4.org/netipx"
 )
 
 // watchedTable is a table that is also watched for what others do to it.
@@ -41,7 +40,7 @@ func (dryTable) String() string                                   { return "none
 func (dryTable) Close() error                                     { return nil }
 func (dryTable) Ensure(context.Context) error                     { return nil }
 func (dryTable) SetAllow(context.Context, []netip.Prefix) error   { return nil }
-func (dryTable) SetDeny(context.Context, *netipx.IPSet) error     { return nil }
+func (dryTable) SetDeny(context.Context, []netip.Prefix) error    { return nil }
 func (dryTable) Denied(context.Context) (firewall.Denied, error)  { return firewall.Denied{}, nil }
 func (dryTable) Bans(context.Context) ([]firewall.Element, error) { return nil, nil }
 
