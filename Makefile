@@ -4,7 +4,7 @@ GO        ?= go
 LAB        = examples/lab
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: help build install uninstall demo test check lint unit fuzz e2e bench quality clean
+.PHONY: help build install uninstall demo test check lint unit api vuln fuzz e2e bench quality clean
 
 help: ## list what there is to make
 	@awk -F':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,7 +44,7 @@ test: ## everything: lint, unit, fuzz, end to end against real Asterisk (root)
 	@$(MAKE) --no-print-directory check
 	@.ci/e2e
 
-check: lint unit fuzz ## lint, unit tests and a short fuzz of every parser
+check: lint unit api vuln fuzz ## lint, unit tests, the libraries' API, vulnerabilities, a short fuzz of every parser
 
 lint: bin/golangci-lint ## static checks and formatting
 	bin/golangci-lint run ./...
@@ -54,8 +54,18 @@ bin/golangci-lint: .ci/tools/go.mod
 	@cd .ci/tools && $(GO) build -o ../../bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	@touch $@
 
+bin/govulncheck: .ci/tools/go.mod
+	@cd .ci/tools && $(GO) build -o ../../bin/govulncheck golang.org/x/vuln/cmd/govulncheck
+	@touch $@
+
 unit: ## unit tests, with the race detector, in random order
 	$(GO) test -race -shuffle=on -timeout 10m ./...
+
+api: ## compare the exported API of ami, policy and firewall with its listing
+	$(GO) test -count=1 ./.ci/api
+
+vuln: bin/govulncheck ## known vulnerabilities, where their database can be reached
+	@.ci/vuln
 
 fuzz: ## every fuzz target, the wire's for about 20 s; FUZZTIME sets inputs (50000x) or a time (60s)
 	@FUZZTIME="$(FUZZTIME)" GO="$(GO)" .ci/fuzz
