@@ -11,8 +11,8 @@ type address struct {
 	addrPort  netip.AddrPort
 }
 
-// parseAddress parses what Asterisk's ast_json_ipaddr prints (main/json.c, 12.8.2 to 22.10.1):
-// IPV4|IPV6/UDP|TCP|TLS|WS|WSS/addr/port. No brackets stand round IPv6. IPv4-mapped addresses,
+// parseAddress parses an address in the form of Asterisk's ast_json_ipaddr (main/json.c, 12.8.2 to
+// 22.10.1): IPV4|IPV6/UDP|TCP|TLS|WS|WSS/addr/port. IPv6 has no brackets. IPv4-mapped addresses,
 // which Asterisk prints as IPV4, are unmapped in any form. A link-local address has no zone. It
 // allocates nothing.
 func parseAddress(b []byte) (address, bool) {
@@ -20,8 +20,8 @@ func parseAddress(b []byte) (address, bool) {
 	if !ok {
 		return address{}, false
 	}
-	var ip netip.Addr
 
+	var ip netip.Addr
 	if family == '4' {
 		ip, ok = parseIPv4(host)
 	} else {
@@ -75,7 +75,7 @@ func parseDecimal(b []byte, limit int) (int, bool) {
 	return n, true
 }
 
-// parseIPv4 is netip.ParseAddr for a dotted quad in bytes, which that cannot parse without an
+// parseIPv4 parses a dotted quad as netip.ParseAddr does. That takes a string, which would cost an
 // allocation.
 func parseIPv4(b []byte) (netip.Addr, bool) {
 	var a [4]byte
@@ -98,12 +98,12 @@ func parseIPv4(b []byte) (netip.Addr, bool) {
 	return netip.AddrFrom4(a), true
 }
 
-// parseIPv6 is netip.ParseAddr for IPv6 without a zone, in bytes. Forms are those of RFC 4291, 2.2.
+// parseIPv6 parses an IPv6 address without a zone, in the forms of RFC 4291, 2.2, as
+// netip.ParseAddr does.
 func parseIPv6(b []byte) (netip.Addr, bool) {
 	var a [16]byte
 	gap := -1 // where `::` stood
 	n := 0    // bytes of a that are set
-
 	if bytes.HasPrefix(b, doubleColon) {
 		gap, b = 0, b[2:]
 	}
@@ -113,6 +113,7 @@ func parseIPv6(b []byte) (netip.Addr, bool) {
 			return netip.Addr{}, false
 		}
 
+		// The next group ends at a colon or at the end.
 		group, rest, more := bytes.Cut(b, doubleColon[:1])
 		if bytes.IndexByte(group, '.') >= 0 { // the last 32 bits as a dotted quad
 			v4, ok := parseIPv4(group)
@@ -145,6 +146,7 @@ func parseIPv6(b []byte) (netip.Addr, bool) {
 		b = rest
 	}
 
+	// Move what followed the gap to the end, and fill the gap with zeros.
 	if n < 16 {
 		if gap < 0 {
 			return netip.Addr{}, false

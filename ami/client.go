@@ -13,11 +13,11 @@ import (
 	goami "github.com/heltonmarx/goami/ami"
 )
 
-// client carries goami's actions over one connection, and gives every response to the action that
-// asked for it: the packet after an action may be an event, or the late answer to an action that
-// was given up.
+// client sends goami's actions over one connection and routes every response to its action. It has
+// to route: the packet after an action may be an event, or the late answer to an action that was
+// given up.
 //
-// It writes and never reads: the reader of the connection hands it the packets that are no security
+// It writes and never reads. The reader of the connection hands it all packets but the security
 // events.
 type client struct {
 	conn    net.Conn
@@ -40,8 +40,7 @@ func newClient(conn net.Conn, timeout time.Duration) *client {
 	}
 }
 
-// request is one action of the client and its answers: the goami.Client to give to one call of
-// goami.
+// request is one action and its answers. It implements goami.Client for one call of goami.
 type request struct {
 	client  *client
 	id      string
@@ -51,7 +50,8 @@ type request struct {
 
 var _ goami.Client = (*request)(nil)
 
-// maxAnswers bounds the packets of one action that wait for goami. Our actions are answered by one.
+// maxAnswers bounds the packets of one action that wait for goami. Each of our actions has one
+// answer.
 const maxAnswers = 16
 
 // request registers a new action. The caller gives its id to goami as the ActionID, and ends it by
@@ -74,8 +74,8 @@ func (r *request) forget() {
 	delete(r.client.waiting, r.id)
 }
 
-// route hands packet, a whole one, to the action that it answers and reports which; nil if none
-// waits for it. It never blocks: beyond maxAnswers it drops.
+// route hands a whole packet to the action that it answers, and returns that action, or nil if none
+// waits for it. It never blocks: it drops packets beyond maxAnswers.
 func (c *client) route(packet []byte) *request {
 	id := field(packet, "ActionID")
 	if len(id) == 0 {
@@ -88,7 +88,9 @@ func (c *client) route(packet []byte) *request {
 	if r == nil {
 		return nil
 	}
-	answer := string(bytes.TrimRight(packet, "\r\n")) + "\r\n\r\n" // the end that goami looks for
+
+	// goami looks for this end of an answer.
+	answer := string(bytes.TrimRight(packet, "\r\n")) + "\r\n\r\n"
 
 	select {
 	case r.answers <- answer:
@@ -97,13 +99,13 @@ func (c *client) route(packet []byte) *request {
 	return r
 }
 
-// lost ends all waiting: the connection is gone for the reason err. It is called once.
+// lost ends all waiting, as the connection ended by err. It is called once.
 func (c *client) lost(err error) {
 	c.err = err
 	close(c.done)
 }
 
-// Connected tells whether the connection has not been lost.
+// Connected reports whether the connection still stands.
 func (r *request) Connected() bool {
 	select {
 	case <-r.client.done:
@@ -116,8 +118,8 @@ func (r *request) Connected() bool {
 // Close does nothing: the connection belongs to the session, not to goami.
 func (r *request) Close(context.Context) error { return nil }
 
-// Send writes one action as it is. (goami's own socket takes it as a format string and breaks a
-// secret with a `%`.)
+// Send writes one action as it is. (goami's own socket uses the action as a format string, which
+// breaks a secret with a `%`.)
 func (r *request) Send(message string) error {
 	c := r.client
 	c.write.Lock()
@@ -141,7 +143,7 @@ func (r *request) Recv(ctx context.Context) (string, error) {
 }
 
 // refusal returns the Message of the last answer, and reports whether that answer was a refusal.
-// goami has it in the text of its errors only.
+// goami has the message only inside the text of an error.
 func (r *request) refusal() (message string, refused bool) {
 	answer := []byte(r.last)
 	if r.last == "" || string(field(answer, "Response")) == "Success" {
@@ -151,7 +153,8 @@ func (r *request) refusal() (message string, refused bool) {
 }
 
 func (r *request) receive(ctx context.Context) (string, error) {
-	select { // an answer that came before the end of the connection counts
+	// An answer that came before the end of the connection counts, so look for one first.
+	select {
 	case answer := <-r.answers:
 		return answer, nil
 	default:

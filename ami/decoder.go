@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// HoldTime is how long a caller waits for a byte while [Decoder.Held] is true before it calls
-// [Decoder.Release]. Bytes that arrived while the caller was not running are to be read first,
+// HoldTime is the time that a caller waits for a byte, while [Decoder.Held] is true, before it
+// calls [Decoder.Release]. It must first read the bytes that arrived while it was not running,
 // however late that is.
 const HoldTime = 20 * time.Millisecond
 
@@ -30,8 +30,8 @@ const HoldTime = 20 * time.Millisecond
 //
 // One event has text of its sender after RemoteAddress: ChallengeResponseFailed of PJSIP with an
 // old pjproject. The 318 bytes are enough for a whole event, though not for one that leaves no
-// orphan. So what ends within reach of that text is held too, and dropped if anything odd comes
-// before or after it. Real events are too long to end there, as a rule.
+// orphan. So a packet that ends within reach of that text is held too, and dropped if anything odd
+// comes before or after it. Real events are too long to end there, as a rule.
 //
 // A packet with injected text is emitted as a tainted event, evidence against its sender, when the
 // sender is certain: its end is the exact tail that Asterisk prints after all injected text. For
@@ -40,26 +40,27 @@ const HoldTime = 20 * time.Millisecond
 //
 // # Limits
 //
-// With `webenabled = yes` one HTTP request prints events that are perfect to the byte: nothing can
-// tell.
+// With `webenabled = yes` one HTTP request prints events that are perfect to the byte. No decoder
+// can tell them from real ones.
 //
 // When the network stalls for longer than HoldTime exactly between a forged event that is held and
 // its orphan, Release emits the forged event. Asterisk writes both at once, so the attacker would
 // have to lose the right TCP segment. The orphan is counted as late then: Stats.LateOrphans above 0
 // means that an event was forged, or a fault of ours.
 type Decoder struct {
-	frame  frame
-	cur    packet
-	held   packet // when state is stateHeld
-	proof  evidence
-	state  state
-	stats  Stats
-	banner []byte
+	frame    frame
+	cur      packet
+	held     packet // when state is stateHeld
+	injected injection
+	state    state
+	stats    Stats
+	banner   []byte
 
 	offset int // of the end of the last line in the stream
-	// up to here the sender of a ChallengeResponseFailed may have written, see textReach
+	// end of the stretch that the sender of a ChallengeResponseFailed may have written, see
+	// textReach
 	textEnd  int
-	spoilEnd int // up to here it has: that event, or what followed, is not what Asterisk prints
+	spoilEnd int // end of the stretch that it has written: Asterisk prints no such packets
 
 	username []byte
 	greeted  bool // the first line was seen
@@ -68,14 +69,14 @@ type Decoder struct {
 	early bool
 }
 
-// state is what the packet before the current one waits for.
+// state says what the packet before the current one waits for.
 type state uint8
 
 const (
 	stateClean   state = iota // nothing
 	stateHeld                 // held: an event, unless an orphan follows
-	stateTorn                 // proof: injected text, whose end and sender have not come yet
-	stateAccused              // proof: injected text and its sender, unless another orphan follows
+	stateTorn                 // injected text, whose end and sender have not come yet
+	stateAccused              // injected text and its sender, unless another orphan follows
 )
 
 // NewDecoder returns a decoder for one connection. The first SuccessfulAuth of the manager user
@@ -98,6 +99,8 @@ func (d *Decoder) compact() {
 		d.held.end = copy(f.buf, f.buf[d.held.start:d.held.end])
 		d.held.start, to = 0, d.held.end
 	}
+
+	// The current packet follows the held one, or begins the buffer.
 	shift := d.cur.start - to
 	if shift == 0 {
 		return
@@ -112,8 +115,8 @@ func (d *Decoder) compact() {
 
 // Banner returns the first line of the stream without its line end, at most 128 bytes of it, and
 // whether it is complete. It is empty and complete when the stream began with a packet. An Asterisk
-// says `Asterisk Call Manager/` and the version of AMI; anything else is no Asterisk, but decoded
-// all the same. The bytes are a stranger's: see [Quote].
+// says `Asterisk Call Manager/` and the version of AMI. A stream with another banner is not from
+// Asterisk, but is decoded all the same. Print the bytes through [Quote].
 func (d *Decoder) Banner() ([]byte, bool) {
 	if d.greeted {
 		return d.banner, true
@@ -123,10 +126,10 @@ func (d *Decoder) Banner() ([]byte, bool) {
 
 const maxBanner = 128
 
-// Advance takes the n bytes that were read into Buffer. It calls emit with every event that is
-// final and respond with every packet that is no security event, whole, with its line ends:
-// responses, and events such as FullyBooted. Both borrow their bytes, and neither may call the
-// decoder. A response may come before an event that waits for its end.
+// Advance decodes the n bytes that were read into Buffer. It calls emit for every event that is
+// final. It calls respond for every other packet, with its line ends: responses, and events such as
+// FullyBooted. Both borrow their bytes, and neither may call the decoder. A response may come
+// before an event that waits for its end.
 func (d *Decoder) Advance(n int, emit func(Event), respond func(packet []byte)) {
 	f := &d.frame
 	f.end += n
@@ -143,13 +146,15 @@ func (d *Decoder) Advance(n int, emit func(Event), respond func(packet []byte)) 
 		}
 
 		f.advance()
+
+		// Nothing refers to the bytes of a packet that has not begun or is too long: give them up.
 		if d.cur.class == classNone || d.cur.tooLong {
 			d.cur.start = f.line
 		}
 	}
 }
 
-// greet takes the first line of the stream, and says whether it was a banner.
+// greet takes the first line of the stream, and reports whether it was a banner.
 func (d *Decoder) greet(line []byte) bool {
 	d.greeted = true
 	if bytes.HasPrefix(line, []byte("Event: ")) || bytes.HasPrefix(line, []byte("Response: ")) {
@@ -159,15 +164,15 @@ func (d *Decoder) greet(line []byte) bool {
 	return true
 }
 
-// Held reports whether an event waits for the next packet or for Release. It does not when the next
-// packet has come in part: its rest is on the way.
+// Held reports whether an event waits for the next packet or for Release. It does not once a part
+// of the next packet has come, as the rest is on the way.
 func (d *Decoder) Held() bool {
 	return d.state == stateHeld && d.cur.class == classNone && d.frame.end == d.cur.start
 }
 
-// Release emits the event that Held told of, since no byte came for HoldTime or the stream ended.
-// It does nothing when Held is false: a stream that ends within a packet takes the held event
-// before it along.
+// Release emits the held event, as no byte came for HoldTime or the stream ended. It does nothing
+// when Held is false: when a stream ends within a packet, the event held before that packet is lost
+// too.
 func (d *Decoder) Release(emit func(Event)) {
 	if !d.Held() {
 		return
@@ -177,10 +182,10 @@ func (d *Decoder) Release(emit func(Event)) {
 	d.emitHeld(emit)
 }
 
-// Stats returns what was counted so far.
+// Stats returns the counters.
 func (d *Decoder) Stats() Stats { return d.stats }
 
-// take takes one line of the current packet; an empty one ends it.
+// take decodes one line of the current packet. An empty line ends the packet.
 func (d *Decoder) take(line []byte, emit func(Event), respond func([]byte)) {
 	p := &d.cur
 	d.offset += len(line) + len("\r\n")
@@ -191,12 +196,15 @@ func (d *Decoder) take(line []byte, emit func(Event), respond func([]byte)) {
 		return
 	}
 
+	// A packet beyond MaxPacket is decoded on, since its end may name a sender, but its bytes are
+	// given up.
 	begun, sent := p.begun, p.sender.addrPort.IsValid()
 	if p.size += len(line) + 2; p.size > MaxPacket && !p.tooLong {
 		d.tooLong(p)
 	}
 	p.line(line, d.frame.line-p.start)
 
+	// Act on what this line completed: the head, or the address that the sender's own text follows.
 	if !begun && p.begun {
 		d.begin(emit)
 	}
@@ -206,22 +214,24 @@ func (d *Decoder) take(line []byte, emit func(Event), respond func([]byte)) {
 	}
 }
 
-// context is the kind whose tail the next packet ends with, should it be an orphan.
+// context returns the kind of the packet that waits: if the next packet is an orphan, it ends with
+// the tail of that kind.
 func (d *Decoder) context() Kind {
 	switch d.state {
 	case stateHeld:
 		return d.held.kind
 	case stateTorn, stateAccused:
-		return d.proof.event.Kind
+		return d.injected.event.Kind
 	default:
 		return KindUnknown
 	}
 }
 
-// begin is called when the current packet has a complete head: it is no rest of the one before.
+// begin is called when the current packet has a complete head, and so is not the rest of the packet
+// before it.
 func (d *Decoder) begin(emit func(Event)) {
 	d.early = false
-	if d.state == stateTorn && d.proof.event.Service != ServicePJSIP {
+	if d.state == stateTorn && d.injected.event.Service != ServicePJSIP {
 		// The rest of a torn packet must follow, and injected text of chan_sip has room for a head:
 		// this is its rest.
 		d.cur.suspect = true
@@ -230,15 +240,15 @@ func (d *Decoder) begin(emit func(Event)) {
 	d.settle(emit)
 }
 
-// settle ends what waited for the next packet: that has begun.
+// settle ends the wait for the next packet, which has begun.
 func (d *Decoder) settle(emit func(Event)) {
 	switch d.state {
 	case stateHeld:
 		d.emitHeld(emit)
 	case stateAccused:
-		d.emitProof(emit)
+		d.emitInjected(emit)
 	case stateTorn:
-		d.stats.Dropped[d.proof.event.Taint]++
+		d.stats.Dropped[d.injected.event.Taint]++
 		d.state = stateClean
 	case stateClean:
 	}

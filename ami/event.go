@@ -2,9 +2,9 @@
 // events into typed values.
 //
 // It promises two things. No text that an attacker can put into a field ever becomes an address, an
-// event or a second event: the decoder is strict, and what does not fit is tainted, counted or held
-// until it is certain. And no event allocates memory: fields are bytes borrowed from the read
-// buffer, valid only while emit runs. [Decoder] says where the limits of the first promise are.
+// event or a second event: the decoder is strict, and taints, counts or holds whatever does not
+// fit. And no event allocates memory: fields are bytes borrowed from the read buffer, valid only
+// while emit runs. [Decoder] states the limits of the first promise.
 package ami
 
 import (
@@ -14,12 +14,13 @@ import (
 
 // Event is one decoded AMI security event.
 //
-// Account, Session and Detail are borrowed from the read buffer: they are valid during emit only,
-// hold whatever bytes the attacker chose, and must be printed through [Quote].
+// Account, Session and Detail are borrowed from the read buffer: they are valid during emit only.
+// They hold whatever bytes the attacker chose, so print them through [Quote]. Session is the
+// SessionID that Asterisk prints; it has nothing to do with the type [Session].
 //
-// An event with a Taint is not what its packet claims, but evidence that its Source tried an
-// injection. Its Kind and Service are those of the request that Asterisk told of; Account and
-// Session are cut to 128 bytes, Detail is empty and the flags are false, but for Oversize.
+// An event with a Taint does not prove what its packet claims. It is evidence that its Source tried
+// an injection. Its Kind and Service are those of the request that Asterisk reported; Account and
+// Session are cut to 128 bytes, Detail is empty and the flags are false, except Oversize.
 type Event struct {
 	Time      time.Time // EventTV, the PBX's clock, UTC, to the millisecond
 	Kind      Kind      // which of the fifteen security events
@@ -27,7 +28,7 @@ type Event struct {
 	Transport Transport // of RemoteAddress
 	// RemoteAddress, IPv4-mapped addresses unmapped; always valid in an emitted event
 	Source netip.AddrPort
-	// LocalAddress; Asterisk does not vouch for it, and it may be invalid or unspecified
+	// LocalAddress; it may be wrong, invalid or unspecified
 	Local   netip.AddrPort
 	Account []byte // AccountID, any bytes; `<unknown>` when Asterisk identified nobody
 	Session []byte // SessionID: the SIP Call-ID for PJSIP, a pointer for SIP and AMI
@@ -45,6 +46,6 @@ type Event struct {
 	Taint    Taint // why the packet cannot be trusted; Untainted if it can
 }
 
-// MaxValue is how many bytes of a header's value are kept. Longer values are cut, their packets are
-// not.
+// MaxValue bounds the bytes that are kept of a header's value. A longer value is cut; its packet
+// counts.
 const MaxValue = 64 << 10

@@ -3,9 +3,9 @@ package ami
 import "bytes"
 
 const (
-	// MaxPacket is how many bytes of a packet are kept, values cut to MaxValue. The longest event
-	// that Asterisk can raise has one value of about 64 KiB (a Call-ID), so a longer packet is no
-	// event; it is read away and counted.
+	// MaxPacket bounds the bytes that are kept of a packet, whose values are cut to MaxValue. The
+	// longest event that Asterisk can raise has one value of about 64 KiB (a Call-ID), so a longer
+	// packet is not an event: it is skipped and counted.
 	MaxPacket = 256 << 10
 
 	maxLine   = MaxValue + 64 // a key, its `: ` and a value that is too long by a byte at least
@@ -21,7 +21,8 @@ type frame struct {
 	end  int // of the bytes in buf
 	line int // where the current line begins
 	scan int // where to look for the next LF
-	// a line end's CR stands here or later: not in what was left of an unfinished line that was cut
+	// the CR of the line end stands here or later, not in the rest of an unfinished line that was
+	// cut
 	cr   int
 	full bool // the last read filled the buffer
 }
@@ -45,7 +46,7 @@ func (f *frame) next() ([]byte, bool) {
 	}
 }
 
-// advance goes to the line after the one that next returned.
+// advance moves to the line after the one that next returned.
 func (f *frame) advance() { f.line, f.cr = f.scan, f.scan }
 
 // cutFinished cuts the current line, whose CR is at cr, to maxLine bytes.
@@ -59,8 +60,8 @@ func (f *frame) cutFinished(cr int) []byte {
 	return f.buf[f.line:cr]
 }
 
-// cutUnfinished cuts a line whose end has not come yet to maxLine bytes, and the CR that its end
-// may begin with.
+// cutUnfinished cuts a line whose end has not come yet to maxLine bytes. It keeps a CR at the end,
+// which may begin the line end.
 func (f *frame) cutUnfinished() {
 	keep := f.line + maxLine
 	if f.end <= keep {

@@ -62,8 +62,8 @@ func TestCapturesAgainstPlainParser(t *testing.T) {
 			name == "20_asterisk16_chan_sip" {
 			continue
 		}
-		var want, got []string
 
+		var want, got []string
 		packets := strings.Split(capture, "\r\n\r\n")
 		for _, packet := range packets[:len(packets)-1] {
 			fields := make(map[string]string)

@@ -95,8 +95,8 @@ func parseTailHeader(key []byte) header {
 	}
 }
 
-// tail is what follows RemoteAddress: the headers in order, of which the first `required` always
-// stand there.
+// tail holds the headers that follow RemoteAddress, in order. The first `required` of them are
+// always there.
 type tail struct {
 	headers  []header
 	required int
@@ -161,8 +161,8 @@ var tails = [NumKinds]tail{
 	}, required: 1},
 }
 
-// find returns the place of h in the tail when it may stand there after the first `done` headers:
-// no required one may be left out, and none comes twice.
+// find returns the place of h in the tail, and reports whether h may follow the first `done`
+// headers: no required header may be left out, and none comes twice.
 func (t tail) find(h header, done int) (int, bool) {
 	for i := done; i < len(t.headers); i++ {
 		if t.headers[i] == h {
@@ -200,8 +200,8 @@ func senderWritesTail(s Service, k Kind) bool {
 	}
 }
 
-// textReach is how many bytes after the line of RemoteAddress a ChallengeResponseFailed of PJSIP
-// ends at the latest, with all text of its sender: nonce[64] and response[256] of
+// textReach is the longest distance in bytes from the line of RemoteAddress to the end of a
+// ChallengeResponseFailed of PJSIP, with all text of its sender: nonce[64] and response[256] of
 // res_pjsip/security_events.c, 12.8.2 to 22.10.1.
 const textReach = len("Challenge: \r\n") + 63 + len("Response: \r\n") + 255 +
 	len("ExpectedResponse: \r\n\r\n")

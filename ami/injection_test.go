@@ -323,9 +323,9 @@ func TestInjection(t *testing.T) {
 				p.feed(next, size)
 				p.release()
 				checkNoVictim(t, p.events)
+
 				var got Taint
 				var events int
-
 				if !strings.HasSuffix(p.out.String(),
 					"session=\"3848276298220188511@atlanta.example.com\"\n") {
 					t.Errorf("the next event is lost:\n%s", p.out.String())

@@ -2,8 +2,7 @@ package ami
 
 import (
 	"context"
-	// AMI's challenge is MD5 (main/manager.c, authenticate); it beats the secret in clear
-	"crypto/md5"
+	"crypto/md5" // AMI's challenge (main/manager.c, authenticate); better than the secret in clear
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -17,7 +16,7 @@ import (
 // classes limit it.
 const eventMask = "security"
 
-// AuthMethod is how a session logged in.
+// AuthMethod is the method by which a session logged in.
 type AuthMethod string
 
 // The methods of Asterisk's Login action.
@@ -26,14 +25,14 @@ const (
 	AuthPlain AuthMethod = "plain" // the secret is on the wire: verified TLS or loopback only
 )
 
-// login logs in over c and returns the method. private tells that nobody on the way can read the
-// connection, so that plain Login may be used with a PBX that does not do the MD5 challenge. begin
-// is told the ActionID of the Login action before it is sent. Errors are *Error.
+// login logs in over c and returns the method. If private is true, nobody on the way can read the
+// connection: then it uses plain Login with a PBX that does not do the MD5 challenge. It calls
+// begin with the ActionID of the Login action before it sends the action. Errors are *Error.
 //
 // Asterisk answers a wrong secret, an unknown user and a user's ACL alike (main/manager.c,
 // action_login), after a second.
-func login(ctx context.Context, c *client, config *Config, private bool,
-	begin func(id string),
+func login(
+	ctx context.Context, c *client, config *Config, private bool, begin func(id string),
 ) (AuthMethod, error) {
 	challenge, err := askChallenge(ctx, c, config)
 	if err != nil {
@@ -43,6 +42,7 @@ func login(ctx context.Context, c *client, config *Config, private bool,
 		return AuthMD5, loginMD5(ctx, c, config, challenge, begin)
 	}
 
+	// Plain Login sends the secret as it is.
 	if !private {
 		return "", &Error{
 			ProblemPlainForbidden, "log in",
@@ -66,6 +66,8 @@ func askChallenge(ctx context.Context, c *client, config *Config) (string, error
 	if response.Get("Response") == "Success" && response.Get("Challenge") != "" {
 		return response.Get("Challenge"), nil
 	}
+
+	// The PBX may refuse all actions. Else it is only the challenge that it does not do.
 	if p := refusal(message); p != ProblemAuthFailed {
 		return "", refused(p, config.Secret.scrub(message))
 	}
@@ -74,21 +76,22 @@ func askChallenge(ctx context.Context, c *client, config *Config) (string, error
 }
 
 // loginMD5 answers the challenge: Key is the MD5 of challenge and secret, in lower-case hex.
-func loginMD5(ctx context.Context, c *client, config *Config, challenge string,
-	begin func(id string),
+func loginMD5(
+	ctx context.Context, c *client, config *Config, challenge string, begin func(id string),
 ) error {
-	sum := md5.Sum([]byte(challenge + config.Secret.reveal())) // as above
+	sum := md5.Sum([]byte(challenge + config.Secret.reveal()))
 	key := hex.EncodeToString(sum[:])
-	c.key = key
+	c.key = key // whoever sees it can log in by it, so it is removed from what the PBX says
+
 	r := c.request()
 	defer r.forget()
 	begin(r.id)
 
 	// goami's Login can only send the secret in clear, so the action is written here, over the same
 	// client.
-	action := "Action: Login\r\nActionID: " + r.id + "\r\nAuthType: MD5\r\nUsername: " +
-		config.Username +
-		"\r\nKey: " + key + "\r\nEvents: " + eventMask + "\r\n\r\n"
+	action := "Action: Login\r\nActionID: " + r.id + "\r\nAuthType: MD5\r\n" +
+		"Username: " + config.Username + "\r\nKey: " + key + "\r\n" +
+		"Events: " + eventMask + "\r\n\r\n"
 	if err := r.Send(action); err != nil {
 		return loginError("log in", err)
 	}
@@ -159,7 +162,7 @@ func loginError(op string, err error) error {
 	return &Error{ProblemUnknown, op, err}
 }
 
-// isLocal tells whether a connection to addr stays on this machine.
+// isLocal reports whether a connection to addr stays on this machine.
 func isLocal(addr net.Addr) bool {
 	switch a := addr.(type) {
 	case *net.TCPAddr:

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// class is what the first line of a packet says that it is.
+// class is the kind of a packet by its first line.
 type class uint8
 
 const (
@@ -13,10 +13,10 @@ const (
 	classSecurity              // Event: one of the fifteen kinds
 	classEvent                 // Event: another one
 	classResponse              // Response: ...
-	classFragment              // anything else: text that Asterisk would not begin a packet with
+	classFragment              // another line: Asterisk begins no packet with it
 )
 
-// place is where in the order of a security event the next line is expected.
+// place is the header that is expected next, in the order of a security event.
 type place uint8
 
 const (
@@ -77,8 +77,8 @@ type packet struct {
 	received span // ReceivedChallenge
 }
 
-// line takes the next line, without its line end, that stands at offset at of the packet. Whether
-// the line was cut is known from its length.
+// line decodes the next line, without its line end. The line stands at offset at of the packet. Its
+// length shows whether it was cut.
 func (p *packet) line(b []byte, at int) {
 	key, value, ok := cutLine(b)
 	h := headerOther
@@ -86,6 +86,8 @@ func (p *packet) line(b []byte, at int) {
 		h = parseHeader(key)
 	}
 
+	// A value that is too long is cut, but its packet counts: a long Call-ID must not hide an
+	// attacker.
 	v := span{at + len(b) - len(value), at + len(b)}
 	if len(value) > MaxValue {
 		p.oversize = true
@@ -102,6 +104,8 @@ func (p *packet) line(b []byte, at int) {
 		p.alien = true
 	}
 
+	// A line out of place taints the packet, but does not end it: its end may still name the
+	// sender.
 	cause := p.step(h, value, v)
 	if cause == Untainted && !ok && p.class == classSecurity {
 		cause = TaintLine // a header of a later version may be unknown, but it is a header
@@ -123,7 +127,7 @@ func cutLine(b []byte) (key, value []byte, ok bool) {
 	return b[:i], b[i+2:], true
 }
 
-// first takes the first line of a packet.
+// first decodes the first line of a packet.
 func (p *packet) first(h header, value []byte, ok bool, v span) {
 	p.seen |= 1 << h
 	switch h {
@@ -159,7 +163,7 @@ func (p *packet) stray(h header, cause Taint, ok bool, v span) {
 	}
 }
 
-// step takes the line that is expected next, or says what is wrong with it.
+// step decodes the line that is expected next, and returns the taint if it is another one.
 func (p *packet) step(h header, value []byte, v span) Taint {
 	switch p.place {
 	case placePrivilege, placeEventTV, placeSeverity, placeService, placeEventVersion,
@@ -284,9 +288,10 @@ func (p *packet) stepAddress(h header, value []byte) Taint {
 	return Untainted
 }
 
-// isAddressLike lets pass a LocalAddress of PJSIP whose host is no address: security_event_populate
-// (res_pjsip/ security_events.c 22.10.1) leaves it uninitialised when the transport's local name is
-// a host name.
+// isAddressLike reports whether b has the form of an address, whatever its host. A LocalAddress of
+// PJSIP can have a host that is not an address: security_event_populate (res_pjsip/
+// security_events.c 22.10.1) leaves it uninitialised when the transport's local name is a host
+// name.
 func isAddressLike(b []byte) bool {
 	_, _, _, _, ok := splitAddress(b)
 	return ok
@@ -296,7 +301,8 @@ func (p *packet) stepTail(h header, value []byte, v span) Taint {
 	t := tails[p.tailKind()]
 	i, ok := t.find(h, p.tailDone)
 	if !ok {
-		// A header of a later version may follow what we know, at the price of the look-ahead.
+		// A later Asterisk may print a header after those that we know. Such a packet is held until
+		// the next one has begun.
 		if h == headerOther && p.tailDone >= t.required && p.class == classSecurity &&
 			p.taint == Untainted && len(value) > 0 {
 			p.inexact = true

@@ -2,7 +2,7 @@ package ami
 
 import "strconv"
 
-// quoteLimit is how many bytes of a value Quote shows.
+// quoteLimit bounds the bytes of a value that Quote shows.
 const quoteLimit = 64
 
 // Quote returns b in double quotes, for a terminal, a log or JSON: the one way in which bytes that

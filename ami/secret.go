@@ -10,7 +10,7 @@ import (
 const redacted = "[redacted]"
 
 // Secret is a manager user's secret. No way of printing shows it: not %v, %+v, %#v, %x, slog, JSON
-// or TOML, and not a struct that holds it. The zero value is no secret.
+// or TOML, and not a struct that holds it. The zero value holds none.
 type Secret struct {
 	// A pointer, because fmt walks over the unexported fields of a struct without asking their
 	// methods: it prints an address here, where it would print the text of a string.
@@ -20,7 +20,7 @@ type Secret struct {
 // NewSecret keeps text as a secret.
 func NewSecret(text string) Secret { return Secret{text: &text} }
 
-// IsZero tells whether no secret, or an empty one, is set.
+// IsZero reports whether s holds no secret, or an empty one.
 func (s Secret) IsZero() bool { return s.reveal() == "" }
 
 // Equal compares two secrets in constant time.
@@ -49,7 +49,7 @@ func (s Secret) reveal() string {
 }
 
 // scrub removes the secret and anything made from it (more) from a text that the other side sent,
-// for it could answer with what we told it.
+// as it could repeat what it got from us.
 func (s Secret) scrub(text string, more ...string) string {
 	for _, hidden := range append(more, s.reveal()) {
 		if hidden != "" {

@@ -38,7 +38,7 @@ func parseService(b []byte) Service {
 	}
 }
 
-// Transport is how the request reached Asterisk.
+// Transport is the transport protocol by which a request reached Asterisk.
 type Transport uint8
 
 // The transports that Asterisk prints (main/json.c, ast_json_ipaddr). No emitted event has

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Session is a lasting login to one server: Run keeps it, Status tells how it is.
+// Session is a lasting login to one server. Run keeps it up, Status returns its state.
 type Session struct {
 	config  Config
 	tls     *tls.Config // nil is plain TCP
@@ -20,13 +20,13 @@ type Session struct {
 
 	mu     sync.Mutex // guards status and lostAt
 	status Status
-	lostAt time.Time // since when the stream is down, zero if it is not or never was up
+	lostAt time.Time // start of the gap; zero if the stream is up, or never was
 
 	reported Problem // the last one that OnChange got; Run's goroutine only
 }
 
-// NewSession checks c and prepares a session. It connects to nothing. It reads the files that c
-// names.
+// NewSession checks c, reads the files that c names, and prepares a session. It opens no
+// connection.
 func NewSession(c Config) (*Session, error) {
 	if c.Name == "" {
 		c.Name = c.Address
@@ -40,10 +40,11 @@ func NewSession(c Config) (*Session, error) {
 	if c.Dial == nil {
 		s.config.Dial = (&net.Dialer{}).DialContext
 	}
-
 	if c.OnChange == nil {
 		s.config.OnChange = logChange
 	}
+
+	// A wrong CA file or pin is a mistake in the configuration: report it now, not at each attempt.
 	if c.TLS != nil {
 		host, _, _ := net.SplitHostPort(c.Address)
 		var err error
@@ -56,14 +57,14 @@ func NewSession(c Config) (*Session, error) {
 	return s, nil
 }
 
-// Run connects, logs in and hands every security event to emit, until ctx ends; a lost connection
-// is made again, for ever. It returns nil once ctx ended and emit has returned, and an error only
-// when it runs already.
+// Run connects, logs in and calls emit for every security event, until ctx ends. It tries again for
+// ever after any failure, a wrong secret included: see Config.OnChange. It returns nil once ctx
+// ended and emit has returned, and an error only if it runs already.
 //
-// emit is called from one goroutine at a time, never after Run returned. An event's fields are
-// borrowed: they are valid during the call only. emit may block: then nothing is read and the stall
-// is counted; Asterisk ends a session that is about 4 MB behind. It must not block beyond the end
-// of ctx.
+// Run calls emit from one goroutine at a time, never after it returned. The fields of an event are
+// borrowed: they are valid during the call only. emit may block: then nothing is read, and the
+// stall is counted. Asterisk ends a session that is about 4 MB behind. emit must not block beyond
+// the end of ctx.
 func (s *Session) Run(ctx context.Context, emit func(Event)) error {
 	if !s.running.CompareAndSwap(false, true) {
 		return errors.New("run session: it runs already")

@@ -13,9 +13,8 @@ import (
 	goami "github.com/heltonmarx/goami/ami"
 )
 
-// link is one connection to a PBX, from the banner to its end. Two goroutines share it: the reader,
-// which is the only one to read and to call the decoder and emit; and the session's, which logs in
-// and pings.
+// link is one connection to a PBX, from the banner to its end. Two goroutines share it. The reader
+// alone reads, and calls the decoder and emit. The goroutine of the session logs in and pings.
 type link struct {
 	config  *Config
 	conn    net.Conn
@@ -28,7 +27,7 @@ type link struct {
 
 	version string
 	tls     TLSStatus
-	local   netip.AddrPort // our end of the connection; invalid if it is no TCP
+	local   netip.AddrPort // our end of the connection; invalid if it is not TCP
 
 	loginID  atomic.Pointer[string] // ActionID of the Login action, set before it is sent
 	verified chan struct{}          // closed by the reader: security events arrive
@@ -42,7 +41,7 @@ type link struct {
 	reader reader
 }
 
-// reader is what only the reading goroutine touches.
+// reader holds the fields that only the reading goroutine uses.
 type reader struct {
 	rest     []byte        // read with the banner
 	loggedIn bool          // the Login action was answered by Success
@@ -54,7 +53,7 @@ type reader struct {
 	stallEnd time.Duration // link time
 }
 
-// ownMark tells how sure the session is about its own SuccessfulAuth.
+// ownMark is the certainty of a session about its own SuccessfulAuth.
 type ownMark uint8
 
 const (
@@ -63,7 +62,7 @@ const (
 	ownCertain         // its RemoteAddress is our end of the connection
 )
 
-// ownWindow is how long after the login a SuccessfulAuth of our user may be our own.
+// ownWindow is the time after the login in which a SuccessfulAuth of our user may be our own.
 const ownWindow = 10 * time.Second
 
 // open dials and prepares a link. The caller starts it, and closes it.
@@ -77,7 +76,7 @@ func open(ctx context.Context, config *Config, tlsConfig *tls.Config, m *meter) 
 	l := &link{
 		config: config, conn: o.conn, meter: m, version: o.version, tls: o.tls, started: time.Now(),
 		client:   newClient(o.conn, config.Timeouts.Write),
-		decoder:  NewDecoder(""), // which login is ours the link knows better
+		decoder:  NewDecoder(""), // isOwn knows better which login is ours
 		verified: make(chan struct{}), done: make(chan struct{}),
 		reader: reader{rest: o.rest},
 	}
@@ -87,7 +86,7 @@ func open(ctx context.Context, config *Config, tlsConfig *tls.Config, m *meter) 
 		l.local = netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
 	}
 
-	// Closing the connection is what wakes a blocked read or write.
+	// Only closing the connection wakes a blocked read or write.
 	l.stop = context.AfterFunc(ctx, func() { _ = o.conn.Close() })
 	return l, nil
 }
@@ -166,15 +165,15 @@ func (l *link) keepAlive(ctx context.Context) error {
 	}
 }
 
-// maxWindows bounds how often a Ping's time starts again because the stream is alive but far
-// behind.
+// maxWindows bounds how often the time limit of a Ping starts again because the stream is alive but
+// far behind.
 const maxWindows = 6
 
-// errNoPong is a Ping without an answer.
+// errNoPong is the error of a Ping without an answer.
 var errNoPong = errors.New("no answer")
 
-// ping sends a Ping and waits for its answer. An answer can be late for a good reason: it stands
-// behind megabytes of events, or emit holds up the reader. So its time starts again while the
+// ping sends a Ping and waits for its answer. An answer can be late for a good reason: megabytes of
+// events stand before it, or emit holds up the reader. So the time limit starts again while the
 // reader is held up, and a few times while bytes arrive.
 func (l *link) ping(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -218,8 +217,8 @@ func (l *link) pingRefused(message string) error {
 	return &Error{p, "ping", answered(l.scrub(message))}
 }
 
-// ended returns why the connection ended, when a write noticed it first. The reader knows better,
-// and may have events to read yet, behind those that emit holds up.
+// ended returns why the connection ended, when a write noticed it first. The reader knows the
+// reason, and may still have events to read, while emit holds it up.
 func (l *link) ended(ctx context.Context, err error) error {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()

@@ -11,17 +11,17 @@ import (
 	"time"
 )
 
-// bannerStart is what AMI says first, before the version (main/manager.c, session_do).
+// bannerStart is the text of the banner before the version (main/manager.c, session_do).
 const bannerStart = "Asterisk Call Manager/"
 
-// tlsProbeTime bounds the look whether a silent port speaks TLS.
+// tlsProbeTime bounds the test of a silent port for TLS.
 const tlsProbeTime = 3 * time.Second
 
 // opened is a connection whose banner was AMI's.
 type opened struct {
 	conn    net.Conn
 	version string
-	rest    []byte // what came after the banner already
+	rest    []byte // read together with the banner
 	tls     TLSStatus
 }
 
@@ -75,7 +75,7 @@ func connect(ctx context.Context, config *Config) (net.Conn, error) {
 	return conn, nil
 }
 
-// readBanner reads the first line. It returns the version, and what came after the line.
+// readBanner reads the first line. It returns the version, and the bytes after the line.
 func readBanner(conn net.Conn) (version string, rest []byte, err error) {
 	buffer := make([]byte, maxBanner)
 	length := 0
@@ -99,8 +99,8 @@ func readBanner(conn net.Conn) (version string, rest []byte, err error) {
 	return "", nil, notAMI(buffer)
 }
 
-// isVersion tells whether text is a version as Asterisk writes it, such as 11.0.0: digits and dots,
-// so that it can be printed as it is.
+// isVersion reports whether text is a version as Asterisk writes it, such as 11.0.0: digits and
+// dots, so that it can be printed as it is.
 func isVersion(text string) bool {
 	return text != "" && len(text) <= 32 && strings.Trim(text, "0123456789.") == ""
 }
@@ -127,8 +127,8 @@ func bannerError(seen []byte, err error) error {
 	return &Error{ProblemUnknown, op, err}
 }
 
-// notAMI says what answered. A TLS record (alert or handshake, version 3.x) is a TLS server that we
-// spoke plain to.
+// notAMI returns the error of a server whose first bytes are not those of AMI. A TLS record (alert
+// or handshake, version 3.x) comes from a TLS server to which we spoke plain text.
 func notAMI(seen []byte) error {
 	if len(seen) >= 2 && (seen[0] == 0x15 || seen[0] == 0x16) && seen[1] == 3 {
 		return &Error{
@@ -139,7 +139,8 @@ func notAMI(seen []byte) error {
 	return &Error{ProblemNotAMI, "read banner", fmt.Errorf("the server says %s", Quote(seen))}
 }
 
-// isTLSPort asks on a connection of its own, which sends nothing but a TLS greeting.
+// isTLSPort reports whether the server speaks TLS. It opens another connection and sends a TLS
+// greeting only.
 func isTLSPort(ctx context.Context, config *Config) bool {
 	ctx, cancel := context.WithTimeout(ctx, tlsProbeTime)
 	defer cancel()

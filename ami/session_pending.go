@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// pending tells whether bytes of conn have arrived that were not read, whatever its deadline. It is
-// false if conn cannot tell, such as a pipe.
+// pending reports whether unread bytes of conn have arrived, whatever its deadline. It is false for
+// a connection that is not a socket, such as a pipe.
 func pending(conn net.Conn) bool {
 	if wrapped, ok := conn.(interface{ NetConn() net.Conn }); ok { // TLS
 		conn = wrapped.NetConn()

@@ -4,5 +4,5 @@ package ami
 
 import "net"
 
-// pending cannot tell whether bytes have arrived.
+// pending reports false: this system cannot look for unread bytes.
 func pending(net.Conn) bool { return false }

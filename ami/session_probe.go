@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Report is what Probe found at one server.
+// Report is the result of a Probe of one server.
 type Report struct {
 	Status               // after the login; its Problem is that of Probe's error
 	Took   time.Duration // from the start until the first security event
@@ -13,10 +13,10 @@ type Report struct {
 
 // Probe connects once, logs in, sees that security events arrive and answers a Ping, then listens
 // for wait longer; 0 is enough to know that all is well. Events go to emit as in Run; nil drops
-// them. It is what `amifend check` does.
+// them. The command `amifend check` uses it.
 //
-// The error is an *Error, whose Problem says what to do; the report holds what was found until
-// then. An invalid configuration is an error of another type.
+// The error is an *Error, whose Problem has advice. The report is valid up to the step that failed.
+// An invalid configuration is an error of another type.
 func Probe(ctx context.Context, c Config, wait time.Duration, emit func(Event)) (Report, error) {
 	if c.OnChange == nil {
 		c.OnChange = func(Change) {} // the report and the error say it all

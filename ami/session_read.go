@@ -8,10 +8,11 @@ import (
 	"time"
 )
 
-// slowWindow is how long before the end of a connection a stall is taken for its cause.
+// slowWindow is the longest time between a stall and the end of a connection that the stall may
+// have caused.
 const slowWindow = 30 * time.Second
 
-// errNoRoom is a decoder without free space, which would make the reader spin.
+// errNoRoom is the error of a decoder without free space. Without it the reader would spin.
 var errNoRoom = errors.New("the decoder has no room")
 
 // read reads the stream to its end, and returns why it ended as an *Error.
@@ -38,9 +39,9 @@ func (l *link) read() error {
 		switch {
 		case err == nil:
 		case held && isTimeout(err):
-			// Time passes too while the machine does not let us run: what arrived meanwhile is no
-			// silence. Else whoever floods both machines could have the rest of a forged event read
-			// a moment late.
+			// Time also passes while the machine does not run us: bytes that arrived meanwhile are
+			// no silence. Otherwise an attacker who floods both machines could have the rest of a
+			// forged event read a moment late.
 			if !pending(l.conn) {
 				l.release(emit)
 			}
@@ -52,8 +53,8 @@ func (l *link) read() error {
 }
 
 // readOnce reads into the decoder's buffer. While an event is held it waits HoldTime for a byte.
-// Else Pings make the PBX speak, and the deadline is the last resort, should the goroutine that
-// pings wait for something.
+// Otherwise Pings make the PBX speak, and the deadline is a last resort in case the goroutine that
+// pings hangs.
 func (l *link) readOnce(held bool) (int, error) {
 	wait := l.config.Timeouts.Ping + maxWindows*l.config.Timeouts.Pong
 	if held {
@@ -92,7 +93,7 @@ func (l *link) advance(n int, emit func(Event), respond func([]byte)) {
 	l.measure(begin)
 }
 
-// release lets the decoder hand out what it held back.
+// release lets the decoder emit the event that it held.
 func (l *link) release(emit func(Event)) {
 	begin := l.now()
 	l.busySince.Store(int64(begin))
@@ -111,15 +112,17 @@ func (l *link) measure(begin time.Duration) {
 	l.meter.publish(l.decoder.Stats())
 }
 
-// event is what the decoder emits to. The fields of e are borrowed.
+// event handles an event from the decoder. The fields of e are borrowed.
 func (l *link) event(e Event) {
 	if !l.reader.loggedIn {
 		return // nothing that comes before the login is an event
 	}
 
-	// The decoder could only tell the first login of our user, whoever that was.
+	// The decoder would mark the first login of our user, even if another program made it.
 	e.Own = e.Kind == KindSuccessfulAuth && e.Service == ServiceAMI && e.Taint == 0 &&
 		string(e.Account) == l.config.Username && l.isOwn(e.Source)
+
+	// The first event proves that the user may read security events.
 	if !l.reader.seen {
 		l.reader.seen = true
 		close(l.verified)
@@ -129,9 +132,9 @@ func (l *link) event(e Event) {
 	l.emit(e)
 }
 
-// isOwn tells whether a SuccessfulAuth of our user is of this very login: the first one after it,
-// and rather the one that came from our end of the connection. Without NAT that is certain; a
-// second amifend of the same user, such as `amifend check`, is told apart by it.
+// isOwn reports whether a SuccessfulAuth of our user belongs to this very login. It takes the first
+// one after the login, but prefers the one whose address is our end of the connection. Without NAT
+// that one is certain, even if a second program, such as `amifend check`, logs in as the same user.
 func (l *link) isOwn(source netip.AddrPort) bool {
 	r := &l.reader
 	if !source.IsValid() || r.own == ownCertain || l.now()-r.login > ownWindow {
@@ -141,6 +144,8 @@ func (l *link) isOwn(source netip.AddrPort) bool {
 	if source == l.local {
 		r.own = ownCertain
 	} else {
+		// Behind NAT our address differs. The first login counts, and the next one is another
+		// program.
 		if r.own == ownAssumed {
 			return false
 		}
@@ -151,7 +156,7 @@ func (l *link) isOwn(source netip.AddrPort) bool {
 	return true
 }
 
-// respond is what the decoder hands all other packets to. They are borrowed.
+// respond handles all other packets from the decoder. They are borrowed.
 func (l *link) respond(packet []byte) {
 	r := l.client.route(packet)
 	id := l.loginID.Load()
@@ -164,8 +169,8 @@ func (l *link) respond(packet []byte) {
 }
 
 // lost names the problem of a connection that ended by err. Asterisk closes a consumer that is
-// about 4 MB behind in the middle of a line (main/manager.c, and capture 10), and marks the loss by
-// nothing else.
+// about 4 MB behind, in the middle of a line, and gives no other sign (main/manager.c, and capture
+// 10).
 func (l *link) lost(err error) error {
 	const op = "read"
 	r := &l.reader

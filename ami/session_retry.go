@@ -19,8 +19,8 @@ const (
 	jitter = 0.2
 )
 
-// retry decides how long to wait before the next attempt. The first one comes within a second of a
-// loss, none sooner than a second after the one before.
+// retry decides the delay before the next attempt. The first attempt comes within a second of a
+// loss, and none sooner than a second after the one before.
 type retry struct {
 	network backoff.ExponentialBackOff // refused for long, unreachable, cut off
 	login   backoff.ExponentialBackOff // refused by the PBX: only its administrator can help

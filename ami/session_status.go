@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Phase is where a session is between two connections.
+// Phase is the stage of a session on its way to a connection.
 type Phase uint8
 
 // The phases of a session.
@@ -39,8 +39,8 @@ func (p Phase) String() string {
 // MarshalText returns the phase's name.
 func (p Phase) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
-// Change tells that a session connected (PhaseConnected) or cannot go on for now (PhaseWaiting).
-// The same Problem again and again is told once, until the session connects or has another.
+// Change reports that a session connected (PhaseConnected) or cannot go on for now (PhaseWaiting).
+// The same Problem in a row is reported once, until the session connects or has another.
 type Change struct {
 	Time    time.Time
 	Server  string // Config.Name
@@ -48,8 +48,8 @@ type Change struct {
 	Problem Problem
 	Err     error         // why, *Error; nil when connected
 	Retry   time.Duration // until the next attempt; 0 when connected
-	// Lost tells that events may be missing from now on; the connection that ends it has the length
-	// of the Gap.
+	// Lost reports that events may be missing from now on. The Change of the next connection has
+	// the length of the Gap.
 	Lost bool
 	Gap  time.Duration // connected again: how long the stream was down; 0 at the first connection
 
@@ -59,7 +59,7 @@ type Change struct {
 	Own     netip.AddrPort // our own address as the PBX sees it, if already known
 }
 
-// Status is how a session is. The counters are of its whole life.
+// Status is the state of a session. Its counters cover the whole life of the session.
 type Status struct {
 	Name, Address string
 	Phase         Phase
@@ -73,7 +73,7 @@ type Status struct {
 	TLS     TLSStatus      // of the last connection
 	Own     netip.AddrPort // our own address as the PBX sees it; invalid until known
 
-	Problem     Problem   // what keeps the session from working now; none when connected
+	Problem     Problem   // what keeps the session down now; ProblemNone when connected
 	LastError   error     // the last *Error, kept when connected again; nil if there was none
 	LastErrorAt time.Time //
 	NextTry     time.Time // in PhaseWaiting
@@ -90,10 +90,11 @@ type Status struct {
 	Decoder    Stats         // of the decoder
 }
 
-// StallTime is how long emit may take for the events of one read before it is counted as a stall.
+// StallTime is the time from which on it counts as a stall that emit is busy with the events of one
+// read.
 const StallTime = 10 * time.Millisecond
 
-// meter is what a connection's reader counts.
+// meter holds the counters of the reader of a connection.
 type meter struct {
 	events  atomic.Uint64
 	stalls  atomic.Uint64
@@ -119,8 +120,8 @@ func (m *meter) publish(live Stats) {
 	m.live = live
 }
 
-// strange returns how many packets of this connection, which has brought no event, are no responses
-// or other events either.
+// strange returns the number of packets of this connection that are neither responses nor other
+// events. It is meant for a connection without any security event.
 func (m *meter) strange() uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -139,7 +140,7 @@ func (m *meter) ownAddress() netip.AddrPort {
 	return m.own
 }
 
-// Status returns how the session is. It may be called from any goroutine.
+// Status returns the state of the session. It may be called from any goroutine.
 func (s *Session) Status() Status {
 	s.mu.Lock()
 	status := s.status
@@ -158,7 +159,7 @@ func (s *Session) Status() Status {
 	return status
 }
 
-// setPhase notes a phase that OnChange is not told of.
+// setPhase sets a phase that OnChange does not get.
 func (s *Session) setPhase(p Phase) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -174,14 +175,14 @@ func (s *Session) setPhase(p Phase) {
 	}
 }
 
-// reached notes what l found at the server before the login.
+// reached stores what l learned of the server before the login.
 func (s *Session) reached(l *link) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.status.Version, s.status.TLS = l.version, l.tls
 }
 
-// connected notes that the session works over l, and tells OnChange.
+// connected sets the status of a session that works over l, and calls OnChange.
 func (s *Session) connected(l *link, auth AuthMethod) {
 	now := time.Now()
 	change := Change{
@@ -206,8 +207,8 @@ func (s *Session) connected(l *link, auth AuthMethod) {
 	s.config.OnChange(change)
 }
 
-// failed notes that an attempt ended by err, after it was connected or not, and tells OnChange
-// unless it was told of the same problem already.
+// failed sets the status after an attempt that ended by err, and calls OnChange unless it has the
+// same problem already. connected reports whether the attempt had been connected.
 func (s *Session) failed(err error, connected bool, wait time.Duration) {
 	now := time.Now()
 	problem := ProblemOf(err)

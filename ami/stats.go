@@ -2,7 +2,7 @@ package ami
 
 // Stats counts what a [Decoder] saw since it was made. Counters only grow.
 type Stats struct {
-	Bytes   uint64 // bytes that Advance was told of
+	Bytes   uint64 // bytes given to Advance
 	Packets uint64 // packets, fragments of torn ones included
 	// responses, and events that are no security events, handed to respond
 	Others uint64

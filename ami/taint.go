@@ -1,21 +1,22 @@
 package ami
 
-// Taint says why a packet cannot be trusted. A tainted event is never what its text claims: it is
-// evidence of an injection attempt by its Source, and emitted only where that Source is certain.
+// Taint is the reason why a packet cannot be trusted. Do not take a tainted event at its word: it
+// is evidence of an injection attempt by its Source, and is emitted only where that Source is
+// certain.
 type Taint uint8
 
 // The causes of a taint. Of several in one packet the first one counts.
 const (
 	Untainted      Taint = iota
 	TaintDuplicate       // a header that Asterisk prints once stands twice
-	// a header out of order, an unknown one before RemoteAddress, or one missing
+	// a header is out of order or missing, or an unknown one stands before RemoteAddress
 	TaintOrder
-	TaintLine     // a line that is no `Key: value`
+	TaintLine     // a line has not the form `Key: value`
 	TaintTorn     // an event without its tail, whose rest follows as an orphan
 	TaintOrphan   // a whole event that an orphan follows: its tail was forged
 	TaintSeverity // Severity does not fit the kind
-	TaintTime     // EventTV is no time
-	TaintAddress  // LocalAddress or RemoteAddress is no address
+	TaintTime     // EventTV is not a valid time
+	TaintAddress  // LocalAddress or RemoteAddress is not a valid address
 	TaintField    // another fixed field has a value that Asterisk never prints
 	TaintTooLong  // a packet of more than MaxPacket bytes
 )

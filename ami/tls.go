@@ -15,16 +15,17 @@ import (
 	"strings"
 )
 
-// TLS is how to speak TLS to a PBX and whom to trust. The zero value trusts the system's CAs.
+// TLS configures TLS to a PBX, and the certificates to trust. The zero value trusts the CAs of the
+// system.
 type TLS struct {
 	CAFile     string // PEM file of the CAs to trust instead of the system's
 	ServerName string // name that the certificate must be for; default: the host of Address
-	// Fingerprint pins the certificate: its SHA-256 as `openssl x509 -fingerprint -sha256 -noout
-	// -in CERT` prints it; colons, case and a leading `SHA256 Fingerprint=` do not matter. Without
-	// CAFile the pin is all that is checked, so that a self-signed certificate needs nothing else;
-	// with CAFile both must hold.
+	// Fingerprint pins the certificate. It is the SHA-256 that openssl prints for `x509
+	// -fingerprint -sha256`; colons, case and a leading `SHA256 Fingerprint=` do not matter.
+	// Without CAFile only the pin is checked, so that a self-signed certificate needs nothing else.
+	// With CAFile both must hold.
 	Fingerprint string
-	// accept any certificate: whoever is on the path can read and write events
+	// InsecureSkipVerify accepts any certificate: whoever is on the path can read and write events.
 	InsecureSkipVerify bool
 }
 
@@ -47,7 +48,8 @@ func Fingerprint(certificate *x509.Certificate) string {
 	return strings.Join(pairs, ":")
 }
 
-// parseFingerprint reads what openssl prints: hex with or without colons, in any case.
+// parseFingerprint parses a fingerprint as openssl prints it: hex with or without colons, in any
+// case.
 func parseFingerprint(text string) ([]byte, error) {
 	if _, value, found := strings.Cut(text, "="); found {
 		text = value
@@ -58,8 +60,8 @@ func parseFingerprint(text string) ([]byte, error) {
 	}
 
 	if len(sum) != sha256.Size {
-		return nil, fmt.Errorf("parse fingerprint: %d bytes, want the %d of a SHA-256", len(sum),
-			sha256.Size)
+		return nil, fmt.Errorf("parse fingerprint: %d bytes, want the %d of a SHA-256",
+			len(sum), sha256.Size)
 	}
 	return sum, nil
 }
@@ -93,12 +95,11 @@ func (t *TLS) clientConfig(host string) (*tls.Config, error) {
 	}
 
 	// A pin without a CA is the whole check: VerifyConnection runs even then.
-	// see above
 	c.InsecureSkipVerify = t.InsecureSkipVerify || (t.Fingerprint != "" && t.CAFile == "")
 	return c, nil
 }
 
-// verified tells whether t checks whom it speaks to.
+// verified reports whether t checks the certificate of the PBX.
 func (t *TLS) verified() bool { return !t.InsecureSkipVerify || t.Fingerprint != "" }
 
 // errPin is a certificate other than the pinned one.
@@ -115,9 +116,9 @@ func checkPin(state tls.ConnectionState, pin []byte) error {
 
 // secure speaks TLS over conn until ctx ends. Errors are *Error, and name the fingerprint seen
 // where one was.
-func secure(ctx context.Context, conn net.Conn, config *tls.Config, t *TLS) (net.Conn, TLSStatus,
-	error,
-) {
+func secure(
+	ctx context.Context, conn net.Conn, config *tls.Config, t *TLS,
+) (net.Conn, TLSStatus, error) {
 	secured := tls.Client(conn, config)
 	if err := secured.HandshakeContext(ctx); err != nil {
 		return nil, TLSStatus{}, tlsError(err)
@@ -145,7 +146,7 @@ func tlsError(err error) error {
 		return &Error{ProblemFingerprint, op, err}
 	}
 	if record, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return &Error{ProblemTLSNotSpoken, op, fmt.Errorf("the server answered %s, which is no TLS",
+		return &Error{ProblemTLSNotSpoken, op, fmt.Errorf("the server answered %s, which is not TLS",
 			Quote(record.RecordHeader[:]))}
 	}
 
@@ -172,8 +173,10 @@ func quoteNames(err error) error {
 		names = append(names, ip.String())
 	}
 
-	if len(names) == 0 { // a common name identifies no host: RFC 9525, 2
-		return fmt.Errorf("the certificate has no subjectAltName, and its common name %s counts for nothing: it cannot be verified by a name",
+	if len(names) == 0 {
+		// A common name identifies no host (RFC 9525, 2).
+		return fmt.Errorf("the certificate has no subjectAltName, and its common name %s counts "+
+			"for nothing: it cannot be verified by a name",
 			Quote([]byte(mismatch.Certificate.Subject.CommonName)))
 	}
 	return fmt.Errorf("the certificate is for %s, not for %s",
@@ -191,9 +194,9 @@ func certificateProblem(err error) Problem {
 	return ProblemCertificate
 }
 
-// speaksTLS tells whether conn's other side completes, or at least answers, a TLS handshake.
+// speaksTLS reports whether the other side of conn completes, or at least answers, a TLS handshake.
 func speaksTLS(ctx context.Context, conn net.Conn) bool {
-	// nothing is sent over it
+	// Nothing is sent over this connection, so the certificate needs no check.
 	probe := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10})
 	err := probe.HandshakeContext(ctx)
 	if err == nil {

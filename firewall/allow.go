@@ -89,8 +89,8 @@ func kernelIntervals(elems []nftables.SetElement) ([]interval, bool) {
 	slices.SortFunc(elems, func(a, b nftables.SetElement) int {
 		return bytes.Compare(a.Key, b.Key)
 	})
-	var ivs []interval
 
+	var ivs []interval
 	open := false
 	for _, e := range elems {
 		addr, ok := netip.AddrFromSlice(e.Key)

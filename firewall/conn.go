@@ -43,8 +43,8 @@ func checkDescriptor(c *netlink.Conn) error {
 	if err != nil {
 		return fmt.Errorf("get descriptor: %w", err)
 	}
-	var tooHigh error
 
+	var tooHigh error
 	err = raw.Control(func(fd uintptr) {
 		if fd >= unix.FD_SETSIZE {
 			tooHigh = fmt.Errorf("descriptor %d: open the firewall before other files", fd)
@@ -83,9 +83,9 @@ func primeDumps(c *netlink.Conn) error {
 	if err != nil {
 		return fmt.Errorf("prime dumps: %w", err)
 	}
+
 	var answer []byte
 	var recvErr error
-
 	err = raw.Read(func(fd uintptr) bool {
 		buf := make([]byte, dumpChunk)
 		n, _, err := unix.Recvfrom(int(fd), buf, 0)

@@ -100,8 +100,8 @@ func setDeny(t testing.TB, table *Table, deny *netipx.IPSet) {
 	if err := table.SetDeny(t.Context(), denyPrefixes(deny)); err != nil {
 		t.Fatal(err)
 	}
-	var want []netipx.IPRange
 
+	var want []netipx.IPRange
 	if deny != nil {
 		want = deny.Ranges()
 	}

@@ -70,8 +70,8 @@ func notFrom(ports []uint32) []bpf.Instruction {
 func (t *Table) Watch(ctx context.Context, damaged func()) error {
 	stop := context.AfterFunc(ctx, func() { _ = t.monitor.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
-	var lastGen uint32
 
+	var lastGen uint32
 	nextPoll := t.now()
 	for {
 		if !t.now().Before(nextPoll) {

@@ -1,18 +1,18 @@
 package ami
 
-// keepText is how many bytes of a tainted event's fields are kept.
+// keepText bounds the bytes that are kept of a field of a tainted event.
 const keepText = 128
 
-// evidence is a packet with injected text: what its head said, and who sent it once that is known.
-type evidence struct {
+// injection describes a packet with injected text: its head, and its sender once that is known.
+type injection struct {
 	event   Event
 	account [keepText]byte
 	session [keepText]byte
 	nA, nS  int
 }
 
-// accuse starts from the packet that the injected text stands in.
-func (e *evidence) accuse(buf []byte, p *packet, cause Taint) {
+// accuse begins with the packet that holds the injected text.
+func (e *injection) accuse(buf []byte, p *packet, cause Taint) {
 	e.event = Event{
 		Time: p.time, Kind: p.kind, Service: p.service, Taint: cause,
 		Oversize: p.oversize,
@@ -21,15 +21,16 @@ func (e *evidence) accuse(buf []byte, p *packet, cause Taint) {
 }
 
 // identify takes the sender from the end of packet p.
-func (e *evidence) identify(buf []byte, p *packet) {
-	e.event.Transport, e.event.Source, e.event.Local = p.source.transport, p.source.addrPort,
-		p.local.addrPort
+func (e *injection) identify(buf []byte, p *packet) {
+	e.event.Transport = p.source.transport
+	e.event.Source = p.source.addrPort
+	e.event.Local = p.local.addrPort
 	e.event.Oversize = e.event.Oversize || p.oversize
 	e.nS = copy(e.session[:], p.value(buf, p.session))
 }
 
 // borrowed returns the event; its text is valid until e changes.
-func (e *evidence) borrowed() Event {
+func (e *injection) borrowed() Event {
 	ev := e.event
 	ev.Account, ev.Session = e.account[:e.nA], e.session[:e.nS]
 	return ev

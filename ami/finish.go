@@ -2,7 +2,7 @@ package ami
 
 import "bytes"
 
-// finish judges the current packet, which is whole.
+// finish judges the current packet once it is whole.
 func (d *Decoder) finish(emit func(Event), respond func([]byte)) {
 	p := &d.cur
 	d.stats.Packets++
@@ -10,10 +10,11 @@ func (d *Decoder) finish(emit func(Event), respond func([]byte)) {
 		d.stats.Oversize++
 	}
 
+	// A packet within reach of the text of a sender may be written by that sender.
 	p.reach = d.offset <= d.textEnd
 	switch {
 	case p.suspect:
-		d.stats.Dropped[d.proof.event.Taint]++
+		d.stats.Dropped[d.injected.event.Taint]++
 		d.stats.Dropped[TaintOrphan]++
 		d.state = stateClean
 	case p.begun:
@@ -24,6 +25,7 @@ func (d *Decoder) finish(emit func(Event), respond func([]byte)) {
 		d.finishOrphan(emit)
 	}
 
+	// Asterisk would not print this: the sender wrote into the reach, so nothing in it counts.
 	if p.reach && !p.begun {
 		d.spoilEnd = d.textEnd
 	}
@@ -36,11 +38,11 @@ func (d *Decoder) finish(emit func(Event), respond func([]byte)) {
 	}
 }
 
-// isForeign reports whether the current packet is a whole one that is no security event. While
-// another packet waits, it must not end like the rest of that one: injected text can make an orphan
-// look like a response. Nor does a foreign packet end the wait, for it is so short that injected
-// text has room for a forged tail and one of these. Behind a torn packet only a response may stand:
-// without the answer to its Ping a session is lost.
+// isForeign reports whether the current packet is whole and not a security event. While another
+// packet waits, it must not end like the rest of that one: injected text can make an orphan look
+// like a response. A foreign packet does not end the wait: it is so short that injected text has
+// room for a forged tail and a foreign packet. After a torn packet only a response is foreign,
+// since a session without the answer to its Ping is lost.
 func (d *Decoder) isForeign() bool {
 	p := &d.cur
 	if p.class != classEvent && p.class != classResponse {
@@ -86,11 +88,12 @@ func (d *Decoder) finishEvent(emit func(Event)) {
 	case p.taint == Untainted:
 		d.hold(emit)
 	case p.reach:
+		// The sender of the event before may have written this one: its address proves nothing.
 		d.stats.Dropped[p.taint]++
 	case p.textEnd > 0:
 		d.accuseWriter(emit)
 	default:
-		d.proof.accuse(d.frame.buf, p, p.taint)
+		d.injected.accuse(d.frame.buf, p, p.taint)
 		d.state = stateTorn
 		if ended {
 			d.identify(emit)
@@ -103,13 +106,13 @@ func (d *Decoder) hold(emit func(Event)) {
 	p := &d.cur
 	d.held, d.state = *p, stateHeld
 	if p.service == ServicePJSIP && !p.inexact && !p.reach {
-		d.early = p.textEnd == 0 // the rest of a sender's own text is no surprise
+		d.early = p.textEnd == 0 // a rest of the sender's own text is expected
 		d.emitHeld(emit)
 	}
 }
 
-// accuseWriter takes as the sender of injected text the first RemoteAddress of the current packet,
-// whose sender can only have written what follows it.
+// accuseWriter emits the injection of a sender that writes its own tail. The first RemoteAddress of
+// the packet is that of the sender, who could write only after it.
 func (d *Decoder) accuseWriter(emit func(Event)) {
 	p := &d.cur
 	if p.tooLong {
@@ -117,15 +120,17 @@ func (d *Decoder) accuseWriter(emit func(Event)) {
 		return
 	}
 
-	d.proof.accuse(d.frame.buf, p, p.taint)
+	d.injected.accuse(d.frame.buf, p, p.taint)
 	p.source = p.sender
-	d.proof.identify(d.frame.buf, p)
-	d.emitProof(emit)
+	d.injected.identify(d.frame.buf, p)
+	d.emitInjected(emit)
 }
 
 // finishOrphan judges a packet without a head.
 func (d *Decoder) finishOrphan(emit func(Event)) {
 	p := &d.cur
+
+	// No packet waits, so this is a broken packet rather than a rest.
 	if d.state == stateClean && p.hasFault() {
 		d.stats.Dropped[p.taint]++
 		return
@@ -140,12 +145,13 @@ func (d *Decoder) finishOrphan(emit func(Event)) {
 		d.stats.Dropped[TaintOrphan]++
 		return
 	case stateHeld:
+		// The orphan is the rest of the held event, whose tail was forged.
 		if d.held.reach {
 			d.stats.Dropped[TaintOrphan]++
 			d.state = stateClean
 			return
 		}
-		d.proof.accuse(d.frame.buf, &d.held, TaintOrphan)
+		d.injected.accuse(d.frame.buf, &d.held, TaintOrphan)
 	case stateTorn, stateAccused:
 	}
 
@@ -162,10 +168,10 @@ func (p *packet) hasFault() bool {
 }
 
 // identify takes the sender of injected text from the end of the current packet, where it is
-// certain. It is not when the packet may also be an event of a kind that we do not know, and all is
-// well.
+// certain. It is not certain when the packet may also be a real event of a kind that we do not
+// know.
 func (d *Decoder) identify(emit func(Event)) {
-	e := &d.proof
+	e := &d.injected
 	service, kind := e.event.Service, e.event.Kind
 	if d.cur.tooLong || d.cur.alien || service == ServiceUnknown ||
 		senderWritesTail(service, kind) {
@@ -177,14 +183,14 @@ func (d *Decoder) identify(emit func(Event)) {
 	e.identify(d.frame.buf, &d.cur)
 	d.state = stateAccused
 	if service == ServicePJSIP {
-		d.emitProof(emit)
+		d.emitInjected(emit)
 	}
 }
 
-func (d *Decoder) emitProof(emit func(Event)) {
+func (d *Decoder) emitInjected(emit func(Event)) {
 	d.state = stateClean
-	d.stats.Tainted[d.proof.event.Taint]++
-	emit(d.proof.borrowed())
+	d.stats.Tainted[d.injected.event.Taint]++
+	emit(d.injected.borrowed())
 }
 
 func (d *Decoder) emitHeld(emit func(Event)) {
@@ -197,8 +203,8 @@ func (d *Decoder) emitHeld(emit func(Event)) {
 	emit(ev)
 }
 
-// isOwn reports whether ev tells of our own login. Only the first one of a connection can be:
-// whoever else uses our name and secret later must not pass for us.
+// isOwn reports whether ev is the event of our own login. Only the first one of a connection can
+// be: another program that uses our name and secret later must not pass for us.
 func (d *Decoder) isOwn(ev *Event) bool {
 	return len(d.username) > 0 && ev.Kind == KindSuccessfulAuth && ev.Service == ServiceAMI &&
 		bytes.Equal(ev.Account, d.username)
