@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// interval is the addresses first to last, both included, of one family.
+// interval is a range of addresses of one family, first and last included.
 type interval struct{ first, last netip.Addr }
 
 // intervals merges prefixes into ascending intervals of each family that neither overlap nor touch:
@@ -83,8 +83,8 @@ func lastAddr(p netip.Prefix) netip.Addr {
 	return last
 }
 
-// kernelIntervals reads intervals back from the elements of a set. It reports false for what we did
-// not make: nft(8), for one, adds an end without a start.
+// kernelIntervals reads intervals back from the elements of a set. It reports whether we made all
+// of them: nft(8), for one, adds an end without a start.
 func kernelIntervals(elems []nftables.SetElement) ([]interval, bool) {
 	slices.SortFunc(elems, func(a, b nftables.SetElement) int {
 		return bytes.Compare(a.Key, b.Key)
@@ -138,17 +138,17 @@ func intervalElements(ivs []interval) (elems []nftables.SetElement) {
 	return elems
 }
 
-// intervalChange is how a set of intervals gets from what it holds to what it shall hold.
+// intervalChange is the change that a set of intervals needs to reach its desired state.
 type intervalChange struct {
 	set       *nftables.Set
 	flush     bool // first remove all
 	gone, new []interval
 }
 
-// planAllow compares an allow set with what it shall hold, as an add after a flush in the same
-// transaction is slow: the kernel walks over all that it is about to remove for each new element
-// (measured on Linux 6.18: 30,000 prefixes replaced by 60,000 took 90 s). A set that cannot be
-// compared is replaced whole.
+// planAllow compares an allow set with its desired intervals and plans only the difference. To
+// flush and add everything in one transaction is slow: for each new element the kernel walks over
+// all the elements that it is about to remove (measured on Linux 6.18: 30,000 prefixes replaced by
+// 60,000 took 90 s). A set that cannot be compared is replaced whole.
 func planAllow(c *nftables.Conn, set *nftables.Set, want []interval) (intervalChange, error) {
 	elems, err := c.GetSetElements(set)
 	if err != nil && !errors.Is(err, unix.ENOENT) { // a set that is not there yet holds nothing
@@ -162,7 +162,7 @@ func planAllow(c *nftables.Conn, set *nftables.Set, want []interval) (intervalCh
 	return intervalChange{set: set, gone: without(have, want), new: without(want, have)}, nil
 }
 
-// replaceAllow is planAllow without a look at the set.
+// replaceAllow plans to replace a set without a look at it.
 func replaceAllow(_ *nftables.Conn, set *nftables.Set, want []interval) (intervalChange, error) {
 	return intervalChange{set: set, flush: true, new: want}, nil
 }

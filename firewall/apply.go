@@ -26,8 +26,8 @@ type change struct {
 	set int
 }
 
-// Apply makes the kernel have the changes, in batches of one transaction each. Of several changes
-// to the same prefix and scope the last counts. Refreshing a ban never opens a gap.
+// Apply makes the changes in the kernel, in batches of one transaction each. Of several changes to
+// the same prefix and scope the last counts. Refreshing a ban never opens a gap.
 //
 // It returns the changes that were not made and why: invalid ones (ErrInvalid), and new bans that
 // found their set full (ErrFull). All others are made, unless the kernel as a whole failed or ctx
@@ -63,9 +63,9 @@ func (t *Table) Apply(ctx context.Context, changes []Change) ([]Rejected, error)
 	return rejected, invalid
 }
 
-// validChanges sorts out what no set can take, and of several changes to one element all but the
-// last. It decides what is lifted since its time has passed, once: a ban that was no lift at the
-// first look and is one at the next would delete what is not there.
+// validChanges separates the changes that no set can hold, and of several changes to one element
+// keeps the last. It decides once which bans are over and thus become lifts: a ban that turned into
+// a lift between two looks would delete an element that is not there.
 func (t *Table) validChanges(changes []Change) ([]change, []Rejected) {
 	type key struct {
 		prefix netip.Prefix
@@ -115,7 +115,7 @@ func joinRejected(invalid []Rejected) error {
 	return fmt.Errorf("apply changes: %w", errors.Join(errs...))
 }
 
-// applyBatch tries the whole batch, and only if the kernel refused it looks at each change. (An
+// applyBatch tries the whole batch. Only if the kernel refused it, it looks at each change. (An
 // absent element to delete and a full set both roll back the whole transaction.)
 func (t *Table) applyBatch(batch []change) ([]Rejected, error) {
 	err := t.commit(batch)
@@ -162,11 +162,12 @@ func (t *Table) applyApart(batch []change, cause error) ([]Rejected, error) {
 	return t.applyBatch(bans)
 }
 
-// refused tells a transaction that one of its elements broke from a kernel that failed.
+// refused reports whether a transaction failed because of one of its elements, and not of the
+// kernel as a whole.
 func refused(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENFILE) }
 
-// divide tells changes of elements that the kernel has from bans that are new to it. Lifts of what
-// is not there are done.
+// divide separates the changes of elements that the kernel has from the bans that are new to it.
+// Lifts of absent elements are done, and in neither.
 func (t *Table) divide(batch []change) (present, fresh []change, err error) {
 	for _, c := range batch {
 		_, found, err := find(t.write, t.ksets[c.set], c.Prefix.Addr())
@@ -251,6 +252,7 @@ func (t *Table) commit(changes []change) error {
 		bans[c.set] = append(bans[c.set], e)
 	}
 
+	// The library keeps a queueing error, and its Flush then sends nothing.
 	var errs []error
 	for i, set := range t.ksets {
 		errs = append(errs, t.write.SetDeleteElements(set, lifts[i]))

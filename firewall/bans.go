@@ -15,9 +15,9 @@ import (
 const maxDumps = 5
 
 // Bans reads back all elements of all ban sets, ascending within a set. The kernel walks a set in
-// many steps, and misses elements when the set changes meanwhile; then it is walked again. Only of
-// elements that expire during a walk each can still hide another one: what is missing is in the
-// kernel all the same, and the next call has it.
+// many steps, and misses elements when the set changes meanwhile; then Bans walks it again. An
+// element that expires during a walk can still hide another one. The hidden ban holds all the same,
+// and the next call returns it.
 //
 // Error to branch on: ErrGone.
 func (t *Table) Bans(ctx context.Context) ([]Element, error) {
@@ -38,9 +38,10 @@ func (t *Table) Bans(ctx context.Context) ([]Element, error) {
 	return all, nil
 }
 
-// dump walks a set until the walk was undisturbed. Two things disturb it: a transaction, which the
-// generation tells; and a hash table that grows, thus changes its order. The kernel stops after as
-// many elements as there are, so that for each one missed it has told another one twice.
+// dump walks a set until the walk was undisturbed. Two things disturb it: a transaction, which
+// changes the generation; and a hash table that grows, which changes its order. The kernel stops
+// after as many elements as there are, so for each element that it misses it reports another one
+// twice.
 func (t *Table) dump(ctx context.Context, set int) (elems []Element, err error) {
 	for range maxDumps {
 		if err := ctx.Err(); err != nil {
@@ -71,7 +72,7 @@ func (t *Table) dump(ctx context.Context, set int) (elems []Element, err error) 
 	return elems, nil
 }
 
-// elements translates a dump, sorts it and removes what it has twice.
+// elements translates a dump, sorts it and removes duplicates.
 func (t *Table) elements(set int, raw []nftables.SetElement) ([]Element, error) {
 	elems := make([]Element, 0, len(raw))
 	for _, r := range raw {
@@ -109,9 +110,9 @@ func (s banSet) element(r nftables.SetElement) (Element, error) {
 // the kernel has it.
 //
 // Error to branch on: ErrGone.
-func (t *Table) Element(ctx context.Context, prefix netip.Prefix, scope Scope) (Element, bool,
-	error,
-) {
+func (t *Table) Element(
+	ctx context.Context, prefix netip.Prefix, scope Scope,
+) (Element, bool, error) {
 	set, err := findSet(t.sets, Change{Ban: Ban{Prefix: prefix, Scope: scope}, Lift: true})
 	if err != nil {
 		return Element{}, false, fmt.Errorf("read ban: %w", err)
@@ -126,7 +127,7 @@ func (t *Table) Element(ctx context.Context, prefix netip.Prefix, scope Scope) (
 		return Element{}, false, readError("read ban", err)
 	}
 	if !found {
-		// the kernel says ENOENT for an absent set too
+		// The kernel answers ENOENT for an absent set too.
 		_, err := t.read.GetSetByName(t.table, t.sets[set].name)
 		return Element{}, false, readError("read ban", err)
 	}

@@ -11,16 +11,16 @@ import (
 )
 
 const (
-	// socketBuffer bounds one transaction: about 90,000 allowlisted prefixes. Without the right to
-	// have that much the kernel gives what net.core.wmem_max says, enough for a batch of bans.
+	// socketBuffer bounds one transaction: about 90,000 allowlisted prefixes. Without the privilege
+	// for that much the kernel gives net.core.wmem_max, enough for a batch of bans.
 	socketBuffer = 8 << 20
-	// dumpChunk is the most that the kernel puts into one message of a dump (netlink_recvmsg caps
-	// what it learns at 32 KiB).
+	// dumpChunk is more than the kernel puts into one message of a dump: netlink_recvmsg caps it at
+	// 32 KiB.
 	dumpChunk = 64 << 10
 )
 
-// dial opens a lasting connection. Lasting: the library panics on a descriptor of 1024 or more (it
-// uses select), so that a busy daemon could not open one later.
+// dial opens a lasting connection. It must last: the library panics on a descriptor of 1024 or more
+// (it uses select), so a busy daemon could not open one later.
 func dial(netns int) (*nftables.Conn, error) {
 	c, err := nftables.New(nftables.AsLasting(), nftables.WithNetNSFd(netns),
 		nftables.WithSockOptions(prepare))
@@ -30,7 +30,7 @@ func dial(netns int) (*nftables.Conn, error) {
 	return c, nil
 }
 
-// prepare closes the connection if it fails: the library forgets it then.
+// prepare closes the connection if it fails, as the library does not.
 func prepare(c *netlink.Conn) error {
 	if err := errors.Join(checkDescriptor(c), setBuffers(c), primeDumps(c)); err != nil {
 		return errors.Join(err, c.Close())
@@ -105,8 +105,8 @@ func primeDumps(c *netlink.Conn) error {
 	return answerError(answer)
 }
 
-// answerError returns the error that a netlink answer carries: the first word about a missing right
-// or a missing nftables.
+// answerError returns the error that a netlink answer carries. A missing privilege or a missing
+// nftables shows here first.
 func answerError(answer []byte) error {
 	var m netlink.Message
 	if err := m.UnmarshalBinary(answer); err != nil {

@@ -12,12 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// denyStep is about how many intervals one transaction of SetDeny changes: 256 kB at most, what an
-// unprivileged socket may send. Bans wait for a transaction, a tenth of a second at 100,000
-// intervals.
+// denyStep is about the number of intervals that one transaction of SetDeny changes: 256 kB at
+// most, the limit of an unprivileged socket. Bans wait for a transaction, a tenth of a second at
+// 100,000 intervals.
 const denyStep = 4000
 
-// Denied is what the deny sets dropped since the table was made.
+// Denied counts the packets that the deny sets dropped since the table was made.
 type Denied struct{ Packets, Bytes uint64 }
 
 // SetDeny makes the deny sets hold these prefixes and no others: every packet of them is dropped,
@@ -25,10 +25,10 @@ type Denied struct{ Packets, Bytes uint64 }
 // overlap, and come in any order. Ensure makes empty deny sets where there are none: after an Ensure that others made
 // necessary, call SetDeny again.
 //
-// Each address passes from its old state to its new one in one transaction, so that what is denied
-// before and after is dropped throughout. A large list takes several transactions, among which
-// those of Apply find their place: 100,000 prefixes take a second or two. After an error a part may
-// have been done.
+// Each address passes from its old state to its new one in one transaction, so an address that is
+// denied before and after is dropped throughout. A large list takes several transactions, and those
+// of Apply run in between: 100,000 prefixes take a second or two. After an error a part may have
+// been done.
 //
 // Error to branch on: ErrGone (Ensure, then try again).
 func (t *Table) SetDeny(ctx context.Context, deny []netip.Prefix) error {
@@ -48,8 +48,8 @@ func (t *Table) SetDeny(ctx context.Context, deny []netip.Prefix) error {
 	return nil
 }
 
-// syncDeny makes one set hold what is wanted. Should somebody else change it meanwhile, it looks
-// again.
+// syncDeny makes one set hold the wanted intervals. If another program changes the set meanwhile,
+// it looks again.
 func (t *Table) syncDeny(ctx context.Context, set *nftables.Set, want []interval) (err error) {
 	for range maxRaces {
 		var have []interval
@@ -65,7 +65,7 @@ func (t *Table) syncDeny(ctx context.Context, set *nftables.Set, want []interval
 	return err
 }
 
-// readDeny returns what a set holds. One that holds what we did not make is emptied.
+// readDeny returns the intervals of a set. It empties a set that holds elements of others.
 func (t *Table) readDeny(set *nftables.Set) ([]interval, error) {
 	if t.closed.Load() {
 		return nil, ErrClosed
@@ -102,8 +102,9 @@ func (t *Table) commitDeny(ctx context.Context, set *nftables.Set, steps []inter
 	return nil
 }
 
-// denySteps divides the way from what a set holds to what it shall hold, ascending, so that
-// intervals that overlap or touch are changed in the same step, however many they are.
+// denySteps divides the change from have to want into ascending steps. Intervals that overlap or
+// touch are changed in the same step, however many they are, so that no address is without its
+// state in between.
 func denySteps(have, want []interval, size int) (steps []intervalChange) {
 	gone, added := without(have, want), without(want, have)
 	var s intervalChange
@@ -131,33 +132,33 @@ func denySteps(have, want []interval, size int) (steps []intervalChange) {
 	return slices.Clip(steps)
 }
 
-// Denied reads how much the deny sets dropped.
+// Denied reads the counters of the deny sets.
 //
 // Error to branch on: ErrGone.
 func (t *Table) Denied(ctx context.Context) (Denied, error) {
 	if err := t.lockRead(ctx); err != nil {
-		return Denied{}, fmt.Errorf("read what was denied: %w", err)
+		return Denied{}, fmt.Errorf("read the counter of denied packets: %w", err)
 	}
 	defer t.readMu.Unlock()
 
 	obj, err := t.read.GetObject(t.deniedCounter())
 	if err != nil {
-		return Denied{}, readError("read what was denied", err)
+		return Denied{}, readError("read the counter of denied packets", err)
 	}
 	named, ok := obj.(*nftables.NamedObj)
 	if !ok {
-		return Denied{}, fmt.Errorf("read what was denied: the kernel's answer is a %T", obj)
+		return Denied{}, fmt.Errorf("read the counter of denied packets: the kernel's answer is a %T", obj)
 	}
 
 	counter, ok := named.Obj.(*expr.Counter)
 	if !ok {
-		return Denied{}, fmt.Errorf("read what was denied: the kernel's answer is a %T", named.Obj)
+		return Denied{}, fmt.Errorf("read the counter of denied packets: the kernel's answer is a %T", named.Obj)
 	}
 	return Denied{Packets: counter.Packets, Bytes: counter.Bytes}, nil
 }
 
-// deniedCounter is an object of the table, not of its rules: it goes on when they are laid out
-// anew.
+// deniedCounter is an object of the table, not of its rules: it keeps its count when the rules are
+// replaced.
 func (t *Table) deniedCounter() *nftables.NamedObj {
 	return &nftables.NamedObj{
 		Table: t.table, Name: counterDenied, Type: nftables.ObjTypeCounter,

@@ -16,12 +16,11 @@ import (
 // there, and established flows are cut too.
 const chainPriority = -310
 
-// Ensure lays out the table in one transaction: creates what is missing, keeps the elements of the
-// ban sets, replaces rules and ports, and makes the allow sets hold what they shall; the deny sets
-// keep what they hold, see SetDeny. There is no moment at which a ban does not hold. A table that
-// an older amifend laid out gets the sets that it lacks, and one of a newer amifend keeps its
-// further sets, though no rule of ours looks them up. A new MaxBans takes effect on an existing set
-// from Linux 6.3 on.
+// Ensure lays out the table in one transaction. It creates what is missing, keeps the elements of
+// the ban sets, replaces rules and ports, and fills the allow sets. The deny sets keep their
+// elements, see SetDeny. Every ban holds at every moment. A table of an older amifend gets the sets
+// that it lacks. A table of a newer amifend keeps its further sets, though no rule of ours looks
+// them up. A new MaxBans takes effect on an existing set from Linux 6.3 on.
 //
 // Errors to branch on: *ForeignError (nothing was changed), ErrPermission, ErrUnsupported.
 func (t *Table) Ensure(ctx context.Context) error {
@@ -47,35 +46,35 @@ func (t *Table) Ensure(ctx context.Context) error {
 	return kernelError("ensure table", err)
 }
 
-// changeAllow commits what queue queued, and after it the changes of the allow sets. The caller
-// holds the write lock.
+// changeAllow commits, in one transaction, the messages of queue and the changes of the allow sets.
+// The caller holds the write lock.
 func (t *Table) changeAllow(queue func() error) error {
 	v4, v6, err := intervals(t.allow)
 	if err != nil {
 		return err
 	}
 
-	for _, plan := range []func(*nftables.Conn, *nftables.Set, []interval) (intervalChange,
-		error){planAllow, replaceAllow} {
+	type planner func(*nftables.Conn, *nftables.Set, []interval) (intervalChange, error)
+	for _, plan := range []planner{planAllow, replaceAllow} {
 		change4, err4 := plan(t.write, allowSet(t.table, false), v4)
 		change6, err6 := plan(t.write, allowSet(t.table, true), v6)
 		if err := errors.Join(err4, err6); err != nil {
 			return err
 		}
 
-		// A queueing error stays in the connection too, whose Flush then sends nothing: it never is
-		// half a transaction.
+		// A queueing error stays in the connection too, whose Flush then sends nothing: no
+		// transaction is ever sent by half.
 		err = errors.Join(queue(), change4.queue(t.write), change6.queue(t.write), t.write.Flush())
 		if !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EEXIST) {
 			return err
 		}
-		// Somebody changed a set after we looked: do not look.
+		// Another program changed a set after the look: replace it without a look.
 	}
 
 	return err
 }
 
-// queueLayout queues everything but the elements.
+// queueLayout queues the whole layout without the elements.
 func (t *Table) queueLayout() error {
 	c := t.write
 	c.AddTable(t.table)
@@ -131,8 +130,8 @@ func discoveryElements() (elems []nftables.SetElement) {
 }
 
 // SetAllow makes the allow sets hold these prefixes and no others, in one transaction; prefixes may
-// overlap. Later Ensures put back the new list, also if this failed with ErrGone. The kernel takes
-// a millisecond for a hundred, but seconds for tens of thousands.
+// overlap. Later calls of Ensure restore the new list, even if this call failed with ErrGone. The
+// kernel takes a millisecond for a hundred, but seconds for tens of thousands.
 func (t *Table) SetAllow(ctx context.Context, prefixes []netip.Prefix) error {
 	if _, _, err := intervals(prefixes); err != nil {
 		return fmt.Errorf("set allowlist: %w", err)

@@ -16,26 +16,30 @@ var (
 	// ErrGone: the table, or a set of it, is not there. Ensure, then apply every ban again.
 	ErrGone = errors.New("table is gone or incomplete")
 	// ErrPermission: the process lacks CAP_NET_ADMIN.
-	ErrPermission = errors.New("missing CAP_NET_ADMIN: run as root, or write AmbientCapabilities=CAP_NET_ADMIN into the systemd unit, or run setcap cap_net_admin=ep on the program")
+	ErrPermission = errors.New("missing CAP_NET_ADMIN: run as root, " +
+		"or write AmbientCapabilities=CAP_NET_ADMIN into the systemd unit, " +
+		"or run setcap cap_net_admin=ep on the program")
 	// ErrUnsupported: the kernel has no nftables.
-	ErrUnsupported = errors.New("kernel has no nftables for inet: load the module nf_tables (CONFIG_NF_TABLES, CONFIG_NF_TABLES_INET)")
+	ErrUnsupported = errors.New("kernel has no nftables for inet: " +
+		"load the module nf_tables (CONFIG_NF_TABLES, CONFIG_NF_TABLES_INET)")
 	// ErrLocked: another instance holds the table.
 	ErrLocked = errors.New("another instance is running")
 	// ErrClosed: the Table has been closed.
 	ErrClosed = errors.New("firewall is closed")
 )
 
-// ForeignError says that a table of our name exists and is not ours. It is left as it is.
+// ForeignError is the error of a table of our name that another program made. It is left as it is.
 type ForeignError struct {
 	Table string // its name, family inet
-	Found string // what is wrong with it
+	Found string // how it differs from ours
 }
 
 func (e *ForeignError) Error() string {
-	return fmt.Sprintf("table inet %s is not ours: %s; choose another name, or remove it with `nft delete table inet %s`", e.Table, e.Found, e.Table)
+	return fmt.Sprintf("table inet %s is not ours: %s; choose another name, "+
+		"or remove it with `nft delete table inet %s`", e.Table, e.Found, e.Table)
 }
 
-// kernelError names the causes that an operator can do something about.
+// kernelError wraps err, and names a cause that an operator can remove.
 func kernelError(do string, err error) error {
 	switch {
 	case err == nil:

@@ -16,10 +16,11 @@ func (t *Table) Ban(ctx context.Context, addr netip.Addr, scope Scope, d time.Du
 	if d <= 0 {
 		return fmt.Errorf("ban %s: %w: it lasts %s", addr, ErrInvalid, d)
 	}
-	return t.applyOne(ctx, Change{Ban: Ban{Prefix: hostPrefix(addr), Scope: scope, Until: t.now().Add(d)}})
+	ban := Ban{Prefix: hostPrefix(addr), Scope: scope, Until: t.now().Add(d)}
+	return t.applyOne(ctx, Change{Ban: ban})
 }
 
-// Lift ends the ban of one address and scope. Lifting what is not there is no error.
+// Lift ends the ban of one address and scope. It is not an error to lift a ban that is not there.
 //
 // Errors to branch on: those of Apply.
 func (t *Table) Lift(ctx context.Context, addr netip.Addr, scope Scope) error {

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// snapshot is what the kernel has under our name, elements left out.
+// snapshot describes the table of our name in the kernel, without elements.
 type snapshot struct {
 	table  *nftables.Table // nil if there is none
 	chains map[string]*nftables.Chain
@@ -58,8 +58,8 @@ func (t *Table) inspect(c *nftables.Conn) (snapshot, error) {
 	return s, nil
 }
 
-// Inspect reports whether a table of our name is there. A *ForeignError says that it is not ours:
-// Ensure would refuse it. It changes nothing.
+// Inspect reports whether a table of our name is there. The error is a *ForeignError if the table
+// is not ours: Ensure would refuse it. It changes nothing.
 func (t *Table) Inspect(ctx context.Context) (bool, error) {
 	if err := t.lockRead(ctx); err != nil {
 		return false, fmt.Errorf("inspect table: %w", err)
@@ -73,8 +73,8 @@ func (t *Table) Inspect(ctx context.Context) (bool, error) {
 	return true, t.checkForeign(s)
 }
 
-// checkForeign refuses a table that somebody else made: Ensure would flush its chain. Ours is one
-// that is empty, or has a set of ours. What else is in a table of ours (an operator's chain, the
+// checkForeign refuses a table of another program, whose chain Ensure would flush. A table is ours
+// if it is empty or has a set of ours. Everything else in our table (a chain of the operator, the
 // sets of a newer amifend) is left alone.
 func (t *Table) checkForeign(s snapshot) error {
 	if s.table == nil {

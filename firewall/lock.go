@@ -12,14 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Lock makes the caller the only instance that works on a table, until it closes what is returned
-// or ends. The lock is the abstract unix socket @amifend-TABLE: it belongs to the network
-// namespace, as the table does, and a crash leaves nothing behind.
+// Lock makes the caller the only instance that works on a table, until it closes the lock or ends.
+// Call it before Open. The lock is the abstract unix socket @amifend-TABLE: it belongs to the
+// network namespace, as the table does, and a crash leaves nothing behind.
 //
-// Every user can make such a socket. One of a process that could not work on the table counts for
-// nothing, as else it would keep amifend from starting: then there is no lock.
+// Every user can make such a socket. The socket of a process without privileges on the table is
+// ignored, as it would otherwise keep amifend from starting. Lock then succeeds without a lock.
 //
-// Error to branch on: ErrLocked, which says who holds it.
+// Error to branch on: ErrLocked. Its text names the process that holds the lock.
 func Lock(table string) (io.Closer, error) { return lockAs(table, os.Geteuid()) }
 
 func lockAs(table string, euid int) (io.Closer, error) {
@@ -45,7 +45,7 @@ func lockAs(table string, euid int) (io.Closer, error) {
 	return l, nil
 }
 
-// holder returns the process that listens on a socket, nil if the kernel does not tell.
+// holder returns the process that listens on a socket, nil if it is unknown.
 func holder(name string) (who *unix.Ucred) {
 	c, err := net.Dial("unix", name)
 	if err != nil {
@@ -68,8 +68,9 @@ func holder(name string) (who *unix.Ucred) {
 	return who
 }
 
-// mayWork tells whether a process may work on tables: root's and the caller's own do. Root looks
-// closer at those of others, as the service has a user of its own; who cannot be looked at may.
+// mayWork reports whether a process may work on tables. Those of root and of the caller may. As the
+// service has a user of its own, root looks closer at the processes of others; one that cannot be
+// looked at may.
 func mayWork(who *unix.Ucred, euid int) bool {
 	if who.Uid == 0 || int(who.Uid) == euid {
 		return true
@@ -93,7 +94,7 @@ func mayWork(who *unix.Ucred, euid int) bool {
 
 	ours, err := os.Readlink("/proc/self/ns/user")
 
-	// in one of their own, everybody has all rights, but not on our tables
+	// in their own user namespace all processes have all capabilities, but not on our tables
 	theirs, err2 := os.Readlink(proc + "ns/user")
 	return err != nil || err2 != nil || ours == theirs
 }

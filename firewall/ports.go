@@ -35,7 +35,7 @@ type PortRange struct {
 	First, Last uint16
 }
 
-// SIPPorts are the ports that scope sip blocks: on the wire, thus before DNAT.
+// SIPPorts are the ports that scope sip blocks. They are the ports on the wire, before DNAT.
 type SIPPorts []PortRange
 
 // DefaultSIPPorts are SIP (RFC 3261: 5060, 5061 for TLS) over both protocols, and IAX2 (RFC 5456:
@@ -86,7 +86,8 @@ func parsePorts(text string) ([]PortRange, error) {
 
 	last, err2 := strconv.ParseUint(to, 10, 16)
 	if err1 != nil || err2 != nil || first == 0 {
-		return nil, fmt.Errorf("parse ports %q: want a port or a range of 1 to 65535, like 5060, 5060-5061 or 4569/udp", text)
+		return nil, fmt.Errorf("parse ports %q: want a port or a range of 1 to 65535, "+
+			"like 5060, 5060-5061 or 4569/udp", text)
 	}
 	if last < first {
 		return nil, fmt.Errorf("parse ports %q: range ends before it begins", text)

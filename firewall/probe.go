@@ -10,9 +10,9 @@ import (
 	"github.com/google/nftables/binaryutil"
 )
 
-// probeUpdates finds out whether adding an element again sets its timeout anew, be it longer,
-// shorter, or the first. Linux does so from 6.12 on; before, such an add is quietly ignored.
-// Features are probed, not guessed from a version: distributions backport.
+// probeUpdates reports whether adding an element again sets its timeout anew, be it longer,
+// shorter, or the first. Linux does so from 6.12 on; before, it ignores such an add. The feature is
+// probed, not guessed from a version, as distributions backport.
 //
 // The scratch table has no chain, so that it can do nothing to traffic.
 func probeUpdates(c *nftables.Conn) (bool, error) {

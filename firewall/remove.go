@@ -8,8 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Remove takes the whole table out of the kernel, and every ban with it. It reports whether there
-// was one. Whoever keeps the table must be stopped before, see [Lock]: it would lay it out again.
+// Remove removes the whole table from the kernel, and every ban with it. It reports whether there
+// was one. Stop the program that keeps the table first (see [Lock]), or it lays out the table
+// again.
 //
 // Errors to branch on: *ForeignError (nothing was changed), ErrPermission.
 func (t *Table) Remove(ctx context.Context) (bool, error) {

@@ -21,7 +21,8 @@ const (
 	loopbackIndex = 1 // lo has it in every network namespace
 )
 
-// discoveryTypes are those of RFC 4861 but redirect: nobody banned shall redirect us.
+// discoveryTypes returns the types of RFC 4861 without redirect: a banned host must not redirect
+// us.
 func discoveryTypes() []byte {
 	// router solicitation and advertisement, neighbour solicitation and advertisement
 	return []byte{133, 134, 135, 136}
@@ -60,8 +61,8 @@ func (t *Table) rules(discovery *nftables.Set) (pre, sip [][]expr.Any) {
 	return pre, sip
 }
 
-// neighbourDiscovery accepts it as RFC 4861 demands it, with hop limit 255: nobody who is not on
-// the link can send that.
+// neighbourDiscovery accepts neighbour discovery with hop limit 255 only, as RFC 4861 demands: only
+// a host on the link can send that.
 func neighbourDiscovery(types *nftables.Set) []expr.Any {
 	return append(icmp6Type(),
 		&expr.Lookup{SourceRegister: 1, SetName: types.Name, SetID: types.ID},

@@ -30,9 +30,9 @@ type banSet struct {
 	comment string
 }
 
-// banSets is the one place that says which sets there are, in the order in which the rules look
-// them up. Of IPv6 they are what one customer gets: a /64 is one link (RFC 4291, 2.5.4), a site
-// gets a /56 or a /48 (RFC 6177).
+// banSets lists all sets of bans, in the order in which the rules look them up. The IPv6 lengths
+// are those that one customer gets: a /64 is one link (RFC 4291, 2.5.4), a site gets a /56 or a /48
+// (RFC 6177).
 func banSets() []banSet {
 	return []banSet{
 		{"ban4", ScopeAll, false, 32, "amifend: banned hosts"},
@@ -59,8 +59,8 @@ func addrType(is6 bool) nftables.SetDatatype {
 	return nftables.TypeIPAddr
 }
 
-// kernelSet is the set as the library wants it, for at most maxBans elements, be they hosts or
-// prefixes: whoever counts bans of all sorts against one limit never finds a set full. Room costs
+// kernelSet returns the set in the form of the library, for at most maxBans elements, be they hosts
+// or prefixes: a caller that counts all bans against one limit never finds a set full. Room costs
 // nothing until it is used.
 func (s banSet) kernelSet(table *nftables.Table, maxBans int) *nftables.Set {
 	return &nftables.Set{

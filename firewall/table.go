@@ -18,10 +18,10 @@ import (
 // DefaultMaxBans is the size of a set.
 const DefaultMaxBans = 262144
 
-// Options say what the table looks like. The zero value is the default everywhere.
+// Options describe the table. Each zero field takes its default.
 type Options struct {
 	Table    string   // name, family inet; default amifend
-	SIPPorts SIPPorts // what scope sip blocks; default DefaultSIPPorts
+	SIPPorts SIPPorts // the ports of scope sip; default DefaultSIPPorts
 	MaxBans  int      // elements in each set; default DefaultMaxBans
 	// never dropped: the allowlist and the protected addresses; SetAllow replaces it
 	Allow []netip.Prefix
@@ -54,7 +54,7 @@ type Table struct {
 	read   *nftables.Conn
 
 	denyMu sync.Mutex
-	lists  *nftables.Conn // for the deny sets alone: what is long there makes nobody wait
+	lists  *nftables.Conn // for the deny sets alone: their long transactions make nobody wait
 
 	monitor *netlink.Conn
 	closed  atomic.Bool
@@ -140,8 +140,7 @@ func withDefaults(o Options) Options {
 	return o
 }
 
-// tableName is what nft(8) takes as an identifier, as short as the abstract socket of Lock needs
-// it.
+// tableName matches the identifiers of nft(8), as short as the abstract socket of Lock demands.
 var tableName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]{0,63}$`)
 
 func (o Options) validate() error {
@@ -191,9 +190,9 @@ func (t *Table) Close() error {
 	return errors.Join(errs...)
 }
 
-// lockWrite and lockRead give the caller a connection of its own: the library hangs when Flush and
-// reads share one. Both hold the lock on success only. (A closed library connection would quietly
-// open new ones.)
+// lockWrite and lockRead give the caller a connection of its own, as the library hangs when Flush
+// and reads share one. Both hold the lock on success only. (A closed library connection would
+// quietly open new ones.)
 func (t *Table) lockWrite(ctx context.Context) error { return t.lock(ctx, &t.writeMu) }
 
 func (t *Table) lockRead(ctx context.Context) error { return t.lock(ctx, &t.readMu) }

@@ -1,27 +1,29 @@
 // Package firewall keeps bans as timed elements of nftables sets, so that the kernel drops the
-// banned by itself.
+// packets of banned sources by itself.
 //
-// A [Table] is desired state, not a list of verbs: Ensure and Apply may be repeated at will and end
-// in the same ruleset. It touches only its own table. Bans outlive the process; Bans reads them
-// back.
+// A [Table] describes a desired state: Ensure and Apply may be repeated at will and end in the same
+// ruleset. It changes only its own table. Bans outlive the process; [Table.Bans] reads them back.
+// Two programs on one table would undo each other's work, so call [Lock] before [Open].
 //
 // # What a user sees
 //
 // `nft list table inet amifend` shows (in this order of evaluation, chain pre at prerouting,
 // priority -310):
 //
-//	allow4, allow6             never dropped here: the allowlist and the protected addresses; before every ban
-//	deny4, deny6               the operator's lists: every packet is dropped, with no end; the counter denied counts them
+//	allow4, allow6             never dropped here: the allowlist and the protected addresses
+//	deny4, deny6               the operator's lists: every packet is dropped, for ever;
+//	                           the counter denied counts them
 //	ban4, ban6                 banned hosts, scope all: every packet is dropped
 //	ban4_24, ban6_64,          banned prefixes of that length, scope all
 //	ban6_56, ban6_48
-//	ban4_sip, ban6_sip         banned hosts, scope sip: packets to the SIP ports are dropped (chain sip)
+//	ban4_sip, ban6_sip         banned hosts, scope sip: packets to the SIP ports are dropped
+//	                           (chain sip)
 //	ban4_24_sip, ban6_64_sip,  banned prefixes of that length, scope sip
 //	ban6_56_sip, ban6_48_sip
 //
 // Every element of a ban set has a timeout and a counter of the packets that it dropped. The rules
 // of ban sets have counters too; those start again whenever the table is laid out anew. A running
-// amifend puts back what others take out of it.
+// amifend repairs the changes of others.
 //
 // Loopback, IPv6 neighbour discovery (RFC 4861, hop limit 255) and packet-too-big (RFC 8201) pass
 // always: a banned on-link prefix would otherwise cut off its innocent neighbours. An accept ends
@@ -34,7 +36,7 @@
 // the namespace uses it. Without it, scope all still sees the source in every fragment. Scope sip
 // sees the port in the first fragment only, and drops that one; the others pass, but can never be
 // put together (the smallest first fragment, 8 bytes, holds both ports; for IPv6 RFC 7112 demands
-// the whole header chain in it, and Linux drops what has not). So nothing reaches the SIP port
+// the whole header chain in it, and Linux drops other fragments). So nothing reaches the SIP port
 // either way.
 package firewall
 
@@ -44,7 +46,7 @@ import (
 	"time"
 )
 
-// Scope is what a ban drops.
+// Scope is the traffic that a ban drops.
 type Scope uint8
 
 // The scopes of a ban.
@@ -74,9 +76,9 @@ type Ban struct {
 // Change adds or refreshes a ban, or lifts it.
 //
 // A refresh sets the end of the ban to Until, be it later or earlier. A ban whose Until has passed
-// is lifted. The kernel gets what is left at the moment of sending, at least one second (a shorter
-// timeout could round to none, and none is for ever). Lifting what is not there is no error. Lift
-// ignores Until.
+// is lifted. The kernel gets the time that is left at the moment of sending, at least one second (a
+// shorter timeout could round to none, which means for ever). It is not an error to lift a ban that
+// is not there. Lift ignores Until.
 type Change struct {
 	Ban
 	Lift bool
@@ -84,15 +86,15 @@ type Change struct {
 
 // Element is a ban as the kernel has it.
 type Element struct {
-	// unmasked only if somebody else added it so; it then matches no packet, and can be lifted as
-	// it is
+	// Prefix is unmasked only if another program added it so. It then matches no packet, and can be
+	// lifted as it is.
 	Prefix  netip.Prefix
 	Scope   Scope
 	Timeout time.Duration // its whole lifetime; 0 if it never expires (not added by us)
-	Expires time.Duration // what is left of it
+	Expires time.Duration // time left
 	Packets uint64        // dropped by it
 	Bytes   uint64
-	// false if the kernel counts nothing here (before Linux 5.11): then Packets says nothing
+	// Counted is false if the kernel counts no packets here (before Linux 5.11).
 	Counted bool
 }
 

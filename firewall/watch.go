@@ -17,8 +17,8 @@ import (
 // Watch is lost. It is a plain netlink socket: the library's monitor would decode every element and
 // rule of every table on the machine, ours first of all.
 //
-// A socket filter drops in the kernel what the sockets with the given ports did, so that our own
-// bans never fill its buffer.
+// A socket filter drops the changes of the sockets with the given ports in the kernel, so that our
+// own bans never fill the buffer.
 func dialMonitor(netns int, own []uint32) (*netlink.Conn, error) {
 	c, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: netns})
 	if err != nil {
@@ -42,7 +42,7 @@ func dialMonitor(netns int, own []uint32) (*netlink.Conn, error) {
 	return c, nil
 }
 
-// notFrom is a filter by the port in the first netlink header of a datagram. The kernel puts
+// notFrom returns a filter by the port in the first netlink header of a datagram. The kernel puts
 // several messages into one datagram only if they are of one transaction, thus of one port.
 func notFrom(ports []uint32) []bpf.Instruction {
 	const portOffset, everything = 12, 1 << 18 // struct nlmsghdr
@@ -61,8 +61,8 @@ func notFrom(ports []uint32) []bpf.Instruction {
 
 // Watch calls damaged whenever the table may have been changed by somebody else: `nft flush
 // ruleset`, `nft delete table`, `nft flush set`, but also a single element added or deleted by
-// hand. It calls once a foreign transaction, from its own goroutine: damaged should only leave word
-// for the goroutine that then calls Ensure and applies all bans again. Our own changes, and
+// hand. It calls once for each foreign transaction, from its own goroutine: damaged should only
+// wake the goroutine that then calls Ensure and applies all bans again. Our own changes, and
 // elements that expire, cause no call.
 //
 // Changes since Open count. Watch returns when ctx ends (nil), or on an error of the kernel. One
@@ -101,7 +101,7 @@ func (t *Table) Watch(ctx context.Context, damaged func()) error {
 		case err != nil && t.closed.Load():
 			return fmt.Errorf("watch table: %w", ErrClosed)
 		case errors.Is(err, os.ErrDeadlineExceeded):
-		case errors.Is(err, unix.ENOBUFS): // messages were lost: who knows which
+		case errors.Is(err, unix.ENOBUFS): // messages were lost, perhaps one about our table
 			damaged()
 		case err != nil:
 			return fmt.Errorf("watch table: %w", err)

@@ -1,11 +1,10 @@
-// Package amitest is a PBX at the wire: it speaks the Asterisk Manager Interface as Asterisk 22
-// does, as far as a client that reads security events can tell, and says what a test or a demo lets
-// it say.
+// Package amitest plays a PBX at the wire, for tests and demos. It speaks the Asterisk Manager
+// Interface as Asterisk 22 does, as far as a client that reads security events can see, and sends
+// the events that the test chooses.
 //
-// It promises that what it prints is byte for byte what Asterisk prints, and that its misbehaviour
-// (silence, cuts, half packets, refused logins, another service's banner) is what was asked for. It
-// is no Asterisk: it knows one manager user, four actions and no calls. It opens nothing but what
-// Listen was told to.
+// It promises to print its packets byte for byte as Asterisk does, and to misbehave (silence, cuts,
+// half packets, refused logins, another service's banner) only as asked. It is not an Asterisk: it
+// knows one manager user, four actions and no calls. It opens no port but that of Listen.
 package amitest
 
 import (
@@ -22,11 +21,11 @@ import (
 	"time"
 )
 
-// QueueLimit is how many bytes a client may be behind before the PBX closes it in the middle of
-// what it was saying: Asterisk does so at about 3.9 MB, the socket's buffers included.
+// QueueLimit bounds the bytes that wait for a client. Beyond it the PBX closes the connection in
+// the middle of a packet. Asterisk does so at about 3.9 MB, the buffers of the socket included.
 const QueueLimit = 3_900_000
 
-// Config is the PBX. Username and Secret are of its one manager user.
+// Config describes the PBX. Username and Secret are those of its one manager user.
 type Config struct {
 	Username string
 	Secret   string
@@ -34,8 +33,8 @@ type Config struct {
 	Behaviour
 }
 
-// Behaviour is how the PBX treats its clients. The zero value is a sane Asterisk 22. It can change
-// while the PBX runs (PBX.Behave); a connection asks for it at every step.
+// Behaviour describes how the PBX treats its clients. The zero value is a sane Asterisk 22. It can
+// change while the PBX runs (PBX.Behave): a connection looks at it before every step.
 type Behaviour struct {
 	Banner string // instead of Asterisk 22's "Asterisk Call Manager/11.0.0\r\n"; written as it is
 
@@ -64,7 +63,7 @@ type Action struct {
 	Fields map[string]string
 }
 
-// PBX is the playing PBX. All methods may be called from any goroutine.
+// PBX plays a PBX. All methods may be called from any goroutine.
 type PBX struct {
 	config  Config
 	address string // "" if reached by Dial only
@@ -80,8 +79,8 @@ type PBX struct {
 	changed   chan struct{} // closed and replaced when a session logged in or ended
 }
 
-// New starts a PBX that has no port: clients reach it by its Dial, over net.Pipe. That is the one
-// for testing/synctest.
+// New starts a PBX without a port: clients reach it by its Dial, over net.Pipe. Use it with
+// testing/synctest.
 func New(c Config) *PBX {
 	return &PBX{
 		config: c, behaviour: c.Behaviour, up: true,
@@ -100,7 +99,7 @@ func Listen(address string, c Config) (*PBX, error) {
 	return p, nil
 }
 
-// TB is what Run needs of a testing.TB.
+// TB is the part of testing.TB that Run needs.
 type TB interface {
 	Helper()
 	Cleanup(func())
@@ -146,13 +145,16 @@ func (p *PBX) Dial(ctx context.Context, network, _ string) (net.Conn, error) {
 	return pipe{client}, nil
 }
 
-// pipe is the client's end of a net.Pipe. Like a TCP connection, and unlike a net.Pipe, it takes a
-// deadline when the other side has closed: it is reading that tells of the end.
+// pipe is the client's end of a net.Pipe. Like a TCP connection, and unlike a net.Pipe, it accepts
+// a deadline after the other side has closed: only reading reports the end.
 type pipe struct{ net.Conn }
 
-func (p pipe) SetDeadline(t time.Time) error      { return unlessClosed(p.Conn.SetDeadline(t)) }
-func (p pipe) SetReadDeadline(t time.Time) error  { return unlessClosed(p.Conn.SetReadDeadline(t)) }
-func (p pipe) SetWriteDeadline(t time.Time) error { return unlessClosed(p.Conn.SetWriteDeadline(t)) }
+func (p pipe) SetDeadline(t time.Time) error     { return unlessClosed(p.Conn.SetDeadline(t)) }
+func (p pipe) SetReadDeadline(t time.Time) error { return unlessClosed(p.Conn.SetReadDeadline(t)) }
+
+func (p pipe) SetWriteDeadline(t time.Time) error {
+	return unlessClosed(p.Conn.SetWriteDeadline(t))
+}
 
 func unlessClosed(err error) error {
 	if errors.Is(err, io.ErrClosedPipe) {
@@ -182,7 +184,7 @@ func (p *PBX) Start() error {
 	return nil
 }
 
-// Stop closes the port and every connection, as a killed Asterisk. Start brings the PBX back.
+// Stop closes the port and every connection, as when Asterisk is killed. Start brings the PBX back.
 func (p *PBX) Stop() {
 	p.mu.Lock()
 	p.up = false
@@ -256,6 +258,7 @@ func (p *PBX) Sessions() int {
 // WaitSessions waits until n sessions or more are logged in.
 func (p *PBX) WaitSessions(ctx context.Context, n int) error {
 	for {
+		// Take the channel before counting: a login in between closes it.
 		p.mu.Lock()
 		changed := p.changed
 		p.mu.Unlock()
@@ -308,14 +311,14 @@ func (p *PBX) serve(listener net.Listener) {
 		if err != nil {
 			return
 		}
-		p.mu.Lock()
 
+		// A connection that was accepted while Stop ran must not outlive it.
+		p.mu.Lock()
 		if p.listener == listener {
 			p.accept(conn)
 		} else {
 			_ = conn.Close()
 		}
-
 		p.mu.Unlock()
 	}
 }

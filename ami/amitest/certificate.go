@@ -20,15 +20,16 @@ func Certificate(names ...string) (certificate tls.Certificate, ca []byte, err e
 	return CertificateUntil(time.Now().Add(24*time.Hour), names...)
 }
 
-// CertificateUntil is Certificate with an end of validity, which may have passed.
-func CertificateUntil(end time.Time, names ...string) (certificate tls.Certificate, ca []byte,
-	err error,
-) {
+// CertificateUntil does the same as Certificate, with an end of validity that may have passed.
+func CertificateUntil(
+	end time.Time, names ...string,
+) (certificate tls.Certificate, ca []byte, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return tls.Certificate{}, nil, fmt.Errorf("generate key: %w", err)
 	}
 
+	// It signs itself, so that a client can use it as its CA.
 	template := x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "amitest"},
 		NotBefore: end.Add(-48 * time.Hour), NotAfter: end,

@@ -21,18 +21,18 @@ const (
 	InvalidTransport        = "InvalidTransport"
 )
 
-// Unknown is the AccountID that Asterisk prints when it identified nobody.
+// Unknown is the AccountID that Asterisk prints when it has identified no account.
 const Unknown = "<unknown>"
 
-// timeFormat is EventTV's, in the PBX's zone; here always UTC.
+// timeFormat is the format of EventTV, in the zone of the PBX; here always UTC.
 const timeFormat = "2006-01-02T15:04:05.000-0700"
 
 // Field is one header line.
 type Field struct{ Name, Value string }
 
-// Event is one security event. Its zero fields take what Asterisk would print: EventTV now, Service
-// PJSIP, transport UDP, LocalAddress 192.0.2.10:5060. Texts are printed as they are, line breaks
-// included, as Asterisk does: that is how an injection is played.
+// Event is one security event. Its zero fields take defaults: EventTV now, Service PJSIP, transport
+// UDP, LocalAddress 192.0.2.10:5060. Texts are printed as they are, line breaks included, as
+// Asterisk does: so a test can play an injection.
 type Event struct {
 	Kind      string
 	Time      time.Time
@@ -42,7 +42,7 @@ type Event struct {
 	Transport string // UDP, TCP, TLS, WS or WSS
 	Local     netip.AddrPort
 	Remote    netip.AddrPort
-	// after RemoteAddress; nil: those that Asterisk prints for the kind and service
+	// headers after RemoteAddress; nil takes those of the kind and service
 	Fields []Field
 }
 
@@ -61,13 +61,13 @@ func (e Event) AppendTo(b []byte) []byte {
 	}
 	b = appendLine(b, "SessionID", e.Session)
 	b = appendLine(b, "LocalAddress", address(e.Local, e.Transport))
-
 	b = appendLine(b, "RemoteAddress", address(e.Remote, e.Transport))
+
 	for _, f := range e.Fields {
 		b = appendLine(b, f.Name, f.Value)
 	}
 
-	// the only one with AccountID last: see capture 05_ami_service_events
+	// This is the only event with AccountID last: see capture 05_ami_service_events.
 	if e.Kind == RequestBadFormat {
 		b = appendLine(b, "AccountID", e.Account)
 	}

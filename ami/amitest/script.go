@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Step is one thing that a PBX does on its connections; see PBX.Play.
+// Step is one action of a PBX on its connections; see PBX.Play.
 type Step struct {
 	bytes []byte
 	pause time.Duration
@@ -18,7 +18,7 @@ func Send(data []byte) Step { return Step{bytes: data} }
 // SendEvents writes the packets of events in one write.
 func SendEvents(events ...Event) Step { return Step{bytes: Packets(events...)} }
 
-// Pause says nothing for d.
+// Pause sends nothing for d.
 func Pause(d time.Duration) Step { return Step{pause: d} }
 
 // Cut closes the connection once all before it is written.
@@ -39,9 +39,9 @@ func Split(data []byte, size int, pause time.Duration) []Step {
 	return steps
 }
 
-// Capture returns what a recorded stream holds after the login: the banner and the response to the
-// Login action, which belong to the recorder's own session, are left out, and so is the recorder's
-// own SuccessfulAuth. A stream of another form is returned whole.
+// Capture returns the part of a recorded stream after the login. It leaves out the parts of the
+// recorder's own session: the banner, the response to the Login action and the recorder's own
+// SuccessfulAuth. It returns a stream of another form whole.
 func Capture(recorded []byte) []byte {
 	rest, found := bytes.CutPrefix(recorded, []byte("Asterisk Call Manager/"))
 	if !found {

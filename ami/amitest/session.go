@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// session is one client's connection: run reads its actions, a second goroutine writes what is
-// queued.
+// session is the connection of one client: run reads its actions, a second goroutine writes the
+// queued steps.
 type session struct {
 	pbx       *PBX
 	conn      net.Conn
@@ -120,7 +120,8 @@ func (s *session) answer(a Action) bool {
 		s.refuse(a, "Login Already In Use")
 		return false
 	case a.Name == "Challenge" && b.NoMD5:
-		s.refuse(a, "Invalid/unknown command: Challenge. Use Action: ListCommands to show available commands.")
+		s.refuse(a, "Invalid/unknown command: Challenge. "+
+			"Use Action: ListCommands to show available commands.")
 	case a.Name == "Challenge":
 		s.challenge = strconv.FormatUint(uint64(rand.Uint32()), 10) // no secret
 		s.respond(a, Field{"Challenge", s.challenge})
@@ -184,7 +185,7 @@ func (s *session) login(a Action, b Behaviour) bool {
 	return true
 }
 
-// event returns the packet of a security event of this session itself.
+// event returns the packet of a security event about this session itself.
 func (s *session) event(kind, account string, fields ...Field) []byte {
 	transport, local := "TCP", "0.0.0.0:5038"
 	if s.pbx.config.TLS != nil {

@@ -74,9 +74,9 @@ func setUp(name string, addrs []string) error {
 	return nil
 }
 
-// awaitReady waits until the kernel has noticed that the other end is up too (it drops what is sent
-// before), and has joined the solicited-node groups of the IPv6 addresses (it cannot be resolved
-// before). It does both in its own time.
+// awaitReady waits until the kernel has noticed that the other end is up too (it drops packets
+// before that), and has joined the solicited-node groups of the IPv6 addresses (it cannot be
+// resolved before). It does both in its own time.
 func awaitReady(name string, addrs []string) error {
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
 		link, err := netlink.LinkByName(name)
@@ -235,7 +235,7 @@ func Count(conn *net.UDPConn) (stop func() (received int)) {
 	}()
 
 	return func() int {
-		_ = conn.Close() // ends the goroutine, what else may fail
+		_ = conn.Close() // ends the goroutine, whatever the error
 		<-ended
 		return int(n.Load())
 	}

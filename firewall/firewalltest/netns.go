@@ -21,8 +21,8 @@ import (
 	"github.com/amifend/amifend/firewall/sandbox"
 )
 
-// envInside tells the test binary that it runs inside already; its value says why not, if
-// sandboxing failed.
+// envInside marks the test binary that runs inside a sandbox. If sandboxing failed, its value is
+// the reason.
 const envInside = "FIREWALLTEST_INSIDE"
 
 // Main runs the tests (a *testing.M, or something around one), as root or as root of a namespace of
@@ -109,8 +109,8 @@ func (n *NS) Close() error {
 	return nil
 }
 
-// unable ends a test that cannot have a kernel of its own: nobody shall take a skipped test for a
-// passed one in CI.
+// unable skips a test that cannot have a kernel of its own. In CI it fails the test, as nobody must
+// take a skipped test for a passed one.
 func unable(t testing.TB, reason string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {
@@ -119,12 +119,12 @@ func unable(t testing.TB, reason string) {
 	t.Skipf("no network namespace: %s", reason)
 }
 
-// FD is the descriptor of the namespace, for firewall.Options.NetNS. It is open until the test
+// FD returns the descriptor of the namespace, for firewall.Options.NetNS. It is open until the test
 // ends.
 func (n *NS) FD() int { return int(n.handle) }
 
-// Do runs f in the namespace: what f opens belongs to it, also after f returned. Goroutines and
-// lookups that f starts do not run in it.
+// Do runs f in the namespace. The sockets and files that f opens belong to it, also after f
+// returned. Goroutines and lookups that f starts do not run in it.
 func (n *NS) Do(t testing.TB, f func() error) {
 	t.Helper()
 	if err := n.run(f); err != nil {
@@ -155,7 +155,7 @@ func (n *NS) Command(name string, args ...string) (string, error) {
 	return string(out), nil
 }
 
-// Run is Command for programs that must not fail.
+// Run does the same as Command, and fails the test if the program fails.
 func (n *NS) Run(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	out, err := n.Command(name, args...)
@@ -165,7 +165,7 @@ func (n *NS) Run(t testing.TB, name string, args ...string) string {
 	return out
 }
 
-// onOwnThread runs f on a thread that ends afterwards, whatever f made of it.
+// onOwnThread runs f on a thread of its own, which ends afterwards: f may change its namespace.
 func onOwnThread(f func() error) error {
 	done := make(chan error, 1)
 	go func() {

@@ -18,8 +18,8 @@ func (n *NS) NFT(t testing.TB, args ...string) string {
 	return n.Run(t, "nft", args...)
 }
 
-// Normalise replaces what differs between two listings of one ruleset: lifetimes and packet
-// counters.
+// Normalise replaces the parts that differ between two listings of one ruleset: lifetimes and
+// packet counters.
 func Normalise(listing string) string {
 	for _, r := range []struct{ pattern, with string }{
 		{`(timeout|expires) [0-9dhms]+`, "$1 T"},

@@ -13,9 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Command is exec.CommandContext in new user and network namespaces; the caller's user and group
-// appear as root in it. Standard streams are the caller's. Starting it fails where the kernel or
-// the distribution forbids unprivileged user namespaces: Explain says how.
+// Command returns the command of exec.CommandContext, in new user and network namespaces; the
+// caller's user and group appear as root in it. Standard streams are the caller's. Starting it
+// fails where the kernel or the distribution forbids unprivileged user namespaces: Explain says
+// how.
 //
 // A program that runs itself again names /proc/self/exe.
 func Command(ctx context.Context, name string, args ...string) *exec.Cmd {
@@ -31,7 +32,7 @@ func Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Explain adds to an error of starting a Command what an administrator can do about it.
+// Explain adds advice for an administrator to an error of starting a Command.
 func Explain(err error) error {
 	switch {
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES), errors.Is(err, unix.ENOSPC):
