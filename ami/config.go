@@ -70,6 +70,7 @@ func (w Warning) String() string { return w.Risk + "; " + w.Advice }
 func (c *Config) Warnings() []Warning {
 	var warnings []Warning
 
+	// Nobody is on the path to this machine itself.
 	host, _, _ := net.SplitHostPort(c.Address)
 	if c.TLS == nil && !isLoopbackName(host) {
 		warnings = append(warnings, Warning{

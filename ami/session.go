@@ -77,8 +77,10 @@ func (s *Session) Run(ctx context.Context, emit func(Event)) error {
 		started := time.Now()
 		connected, err := s.attempt(ctx, emit)
 		if ctx.Err() != nil {
-			break
+			break // the end of ctx closed the connection: not a problem of the PBX
 		}
+
+		// A session that worked begins its delays anew: the PBX was probably restarted.
 		if connected {
 			retry.reset()
 		}

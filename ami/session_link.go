@@ -132,6 +132,8 @@ func (l *link) verify(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-timer.C:
+		// Packets came, but the decoder trusts none of them: the user may read events, and they have
+		// another form than those of a known Asterisk.
 		p, what := ProblemNoSecurity, "no security event"
 		if n := l.meter.strange(); n > 0 {
 			p, what = ProblemStrangeEvents,
@@ -180,8 +182,9 @@ func (l *link) ping(ctx context.Context) error {
 	defer cancel(nil)
 	pong := l.config.Timeouts.Pong
 	asked := l.now()
-	go l.watch(ctx, pong, cancel)
 
+	// goami waits until ctx ends, and watch ends it when the time is up.
+	go l.watch(ctx, pong, cancel)
 	r := l.client.request()
 	defer r.forget()
 	err := goami.Ping(ctx, r, r.id)
@@ -190,7 +193,7 @@ func (l *link) ping(ctx context.Context) error {
 		l.meter.latency.Store(int64(l.now() - asked))
 		return nil
 	case errors.Is(err, errConnectionLost):
-		<-l.done
+		<-l.done // the reader knows the reason
 		return l.err
 	case errors.Is(err, errNoPong), isTimeout(err): // a timeout is the write's
 		return &Error{ProblemSilent, "ping", fmt.Errorf("%w within %s", err, pong)}

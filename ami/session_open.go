@@ -31,10 +31,12 @@ func dial(ctx context.Context, config *Config, tlsConfig *tls.Config) (_ opened,
 	if err != nil {
 		return opened{}, err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = raw.Close() }) // ends the banner's read
-	defer stop()
-	o := opened{conn: raw}
 
+	// Reading the banner takes no context: closing the connection ends it.
+	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
+	defer stop()
+
+	o := opened{conn: raw}
 	defer func() {
 		if err != nil {
 			_ = raw.Close()
@@ -53,6 +55,8 @@ func dial(ctx context.Context, config *Config, tlsConfig *tls.Config) (_ opened,
 		return opened{}, &Error{ProblemUnknown, "set read deadline", err}
 	}
 
+	// A TLS server waits in silence for a client that speaks plain AMI. Find out, as the advice for
+	// that is another one than for a hung Asterisk.
 	o.version, o.rest, err = readBanner(o.conn)
 	if ProblemOf(err) == ProblemNoBanner && tlsConfig == nil && isTLSPort(ctx, config) {
 		err = &Error{
@@ -83,6 +87,8 @@ func readBanner(conn net.Conn) (version string, rest []byte, err error) {
 		n, err := conn.Read(buffer[length:])
 		length += n
 		seen := buffer[:length]
+
+		// The bytes after the banner belong to the decoder.
 		if end := bytes.Index(seen, []byte("\r\n")); end >= 0 {
 			version, found := strings.CutPrefix(string(seen[:end]), bannerStart)
 			if !found || !isVersion(version) {

@@ -36,9 +36,9 @@ func Probe(ctx context.Context, c Config, wait time.Duration, emit func(Event)) 
 	return Report{Status: s.Status(), Took: took}, err
 }
 
-func (s *Session) probe(ctx context.Context, wait time.Duration, emit func(Event)) (time.Duration,
-	error,
-) {
+func (s *Session) probe(
+	ctx context.Context, wait time.Duration, emit func(Event),
+) (time.Duration, error) {
 	started := time.Now()
 	s.setPhase(PhaseConnecting)
 	l, auth, err := s.join(ctx, emit)
@@ -50,12 +50,13 @@ func (s *Session) probe(ctx context.Context, wait time.Duration, emit func(Event
 	took := time.Since(started)
 	s.connected(l, auth)
 
+	// A Ping shows that the PBX also answers, and how fast.
 	if err := l.ping(ctx); err != nil || wait <= 0 {
 		return took, err
 	}
+
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
-
 	select {
 	case <-timer.C:
 		return took, nil

@@ -192,6 +192,8 @@ func (s *Session) connected(l *link, auth AuthMethod) {
 
 	s.mu.Lock()
 	st := &s.status
+
+	// Only a session that was connected before has a gap.
 	if !s.lostAt.IsZero() {
 		change.Gap = now.Sub(s.lostAt)
 		st.Reconnects++
@@ -203,6 +205,8 @@ func (s *Session) connected(l *link, auth AuthMethod) {
 	st.Auth = auth
 	st.Problem, st.Failures = ProblemNone, 0
 	s.mu.Unlock()
+
+	// OnChange may call Status, so the lock is not held here.
 	s.reported = ProblemNone
 	s.config.OnChange(change)
 }

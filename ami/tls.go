@@ -80,7 +80,6 @@ func (t *TLS) clientConfig(host string) (*tls.Config, error) {
 			return nil, fmt.Errorf("read CA file: %w", err)
 		}
 		c.RootCAs = x509.NewCertPool()
-
 		if !c.RootCAs.AppendCertsFromPEM(pem) {
 			return nil, fmt.Errorf("read CA file %s: no PEM certificate in it", t.CAFile)
 		}
@@ -134,6 +133,8 @@ func secure(
 // tlsError names the problem of a failed handshake.
 func tlsError(err error) error {
 	const op = "TLS handshake"
+
+	// The fingerprint in the error lets the user compare the certificate and pin it.
 	if verify, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		seen := Fingerprint(verify.UnverifiedCertificates[0])
 		return &Error{
@@ -150,6 +151,7 @@ func tlsError(err error) error {
 			Quote(record.RecordHeader[:]))}
 	}
 
+	// A connection that ends here has the same causes as one that ends before the banner.
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
 		return &Error{ProblemNoBanner, op, err}

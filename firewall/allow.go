@@ -33,7 +33,7 @@ func intervals(prefixes []netip.Prefix) (v4, v6 []interval, err error) {
 		return nil, nil, err
 	}
 
-	// IPv4 sorts before IPv6
+	// IPv4 sorts before IPv6, and a prefix after the prefixes that may hold it.
 	slices.SortFunc(all, func(a, b interval) int { return a.first.Compare(b.first) })
 	for _, iv := range all {
 		out := &v4
@@ -90,6 +90,7 @@ func kernelIntervals(elems []nftables.SetElement) ([]interval, bool) {
 		return bytes.Compare(a.Key, b.Key)
 	})
 
+	// Starts and ends must take turns. An open interval ends at the end of the address space.
 	var ivs []interval
 	open := false
 	for _, e := range elems {

@@ -73,7 +73,7 @@ func (t *Table) validChanges(changes []Change) ([]change, []Rejected) {
 	}
 	var rejected []Rejected
 	valid := make([]change, 0, len(changes))
-	at := make(map[key]int, len(changes))
+	at := make(map[key]int, len(changes)) // place in valid
 
 	now := t.now()
 	for _, c := range changes {
@@ -83,6 +83,8 @@ func (t *Table) validChanges(changes []Change) ([]change, []Rejected) {
 			rejected = append(rejected, Rejected{c, fmt.Errorf("%w: %w", ErrInvalid, err)})
 			continue
 		}
+
+		// A transaction must not change one element twice: the last change wins.
 		k := key{c.Prefix, set}
 		if i, ok := at[k]; ok {
 			valid[i].Change = c
@@ -121,11 +123,14 @@ func (t *Table) applyBatch(batch []change) ([]Rejected, error) {
 	err := t.commit(batch)
 	var present, fresh []change
 	for race := 0; refused(err) && race < maxRaces; race++ {
+		// An absent element or an absent set: the kernel answers the same.
 		if errors.Is(err, unix.ENOENT) {
 			if err := t.checkSets(); err != nil {
 				return nil, err
 			}
 		}
+
+		// Changes of present elements cannot fail for want of room, so they go first.
 		var divideErr error
 		if present, fresh, divideErr = t.divide(batch); divideErr != nil {
 			return nil, divideErr
@@ -136,6 +141,7 @@ func (t *Table) applyBatch(batch []change) ([]Rejected, error) {
 		}
 	}
 
+	// Elements expired faster than we could look.
 	if errors.Is(err, unix.ENOENT) {
 		return t.applyApart(slices.Concat(present, fresh), err)
 	}
@@ -216,6 +222,8 @@ func (t *Table) fillSet(rest []change) ([]change, error) {
 	for n, growing := 1, true; len(rest) > 0; {
 		n = min(n, len(rest))
 		err := t.commit(rest[:n])
+
+		// Double until a part does not fit, then halve: as in a binary search for the room left.
 		switch {
 		case err == nil && growing:
 			rest, n = rest[n:], n*2
@@ -224,7 +232,7 @@ func (t *Table) fillSet(rest []change) ([]change, error) {
 		case !errors.Is(err, unix.ENFILE):
 			return nil, err
 		case n == 1:
-			return rest, nil
+			return rest, nil // not even one fits
 		default:
 			n, growing = n/2, false
 		}

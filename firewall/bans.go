@@ -60,6 +60,7 @@ func (t *Table) dump(ctx context.Context, set int) (elems []Element, err error) 
 			return nil, err
 		}
 
+		// No transaction came in between, and no duplicate shows that the table grew.
 		after, err := t.read.GetGen()
 		if err != nil {
 			return nil, err

@@ -29,6 +29,7 @@ func (t *Table) Ensure(ctx context.Context) error {
 	}
 	defer t.writeMu.Unlock()
 
+	// Look before the first change: a table of somebody else stays as it is.
 	s, err := t.inspect(t.write)
 	if err == nil {
 		err = t.checkForeign(s)

@@ -30,6 +30,8 @@ func (t *Table) inspect(c *nftables.Conn) (snapshot, error) {
 	}
 
 	s.table = tables[i]
+
+	// The kernel lists the chains of all tables.
 	chains, err := c.ListChainsOfTableFamily(nftables.TableFamilyINet)
 	if err != nil {
 		return s, kernelError("list chains", err)
@@ -88,6 +90,7 @@ func (t *Table) checkForeign(s snapshot) error {
 		return foreign("it is owned by the process with netlink port %d", s.table.Owner)
 	}
 
+	// A set of our name and another type: Ensure could not work with it.
 	ours := 0
 	for _, want := range t.wantedSets() {
 		got, ok := s.sets[want.Name]
@@ -103,6 +106,7 @@ func (t *Table) checkForeign(s snapshot) error {
 		ours++
 	}
 
+	// Ensure would flush these chains, and the kernel does not change a hook.
 	if c, ok := s.chains[chainPre]; ok && !isOurHook(c) {
 		return foreign("its chain %s does not have our hook: filter, prerouting, priority %d",
 			chainPre, chainPriority)
@@ -111,6 +115,7 @@ func (t *Table) checkForeign(s snapshot) error {
 		return foreign("its chain %s has a hook", chainSIP)
 	}
 
+	// An empty table of our name may be ours, after a flush of everything in it.
 	if ours == 0 && len(s.chains)+len(s.sets) > 0 {
 		return foreign("it holds %d chains and %d sets, but no set of ours", len(s.chains),
 			len(s.sets))
@@ -146,6 +151,7 @@ func (t *Table) complete(c *nftables.Conn) (bool, error) {
 		}
 	}
 
+	// The number of rules shows a flushed chain; reading each rule would cost more than it tells.
 	pre, sip := t.rules(t.discoverySet())
 	for name, want := range map[string]int{chainPre: len(pre), chainSIP: len(sip)} {
 		chain := s.chains[name]
@@ -153,11 +159,11 @@ func (t *Table) complete(c *nftables.Conn) (bool, error) {
 			*chain.Policy != nftables.ChainPolicyAccept) {
 			return false, nil
 		}
+
 		got, err := c.GetRules(t.table, chain)
 		if errors.Is(err, unix.ENOENT) { // removed meanwhile
 			return false, nil
 		}
-
 		if err != nil {
 			return false, kernelError("list rules", err)
 		}

@@ -27,12 +27,13 @@ func lockAs(table string, euid int) (io.Closer, error) {
 	l, err := net.Listen("unix", name)
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):
+		// Anybody can take the name, but only who may work on tables keeps us from starting.
 		who := holder(name)
 		if who != nil && !mayWork(who, euid) {
 			return io.NopCloser(nil), nil
 		}
-		text := "somebody"
 
+		text := "somebody"
 		if who != nil {
 			text = fmt.Sprintf("pid %d of uid %d", who.Pid, who.Uid)
 		}

@@ -82,8 +82,9 @@ func parsePorts(text string) ([]PortRange, error) {
 	if !isRange {
 		to = from
 	}
-	first, err1 := strconv.ParseUint(from, 10, 16)
 
+	// Port 0 is no port on the wire.
+	first, err1 := strconv.ParseUint(from, 10, 16)
 	last, err2 := strconv.ParseUint(to, 10, 16)
 	if err1 != nil || err2 != nil || first == 0 {
 		return nil, fmt.Errorf("parse ports %q: want a port or a range of 1 to 65535, "+

@@ -28,15 +28,16 @@ func probeUpdates(c *nftables.Conn) (bool, error) {
 	timed, permanent := []byte{192, 0, 2, 1}, []byte{192, 0, 2, 2}
 	const before, after = 2 * time.Hour, time.Hour
 
+	// A crash may have left a table of this name. Deleting it needs one that is there.
 	c.AddTable(table)
-	c.DelTable(table) // one that a crash left
+	c.DelTable(table)
 	c.AddTable(table)
-
 	err := c.AddSet(set, []nftables.SetElement{{Key: timed, Timeout: before}, {Key: permanent}})
 	if err := errors.Join(err, c.Flush()); err != nil {
 		return false, kernelError("probe the kernel", err)
 	}
 
+	// Add both again with a shorter timeout, and see which timeout they have then.
 	err = c.SetAddElements(set, []nftables.SetElement{
 		{Key: timed, Timeout: after},
 		{Key: permanent, Timeout: after},

@@ -45,6 +45,8 @@ func (t *Table) rules(discovery *nftables.Set) (pre, sip [][]expr.Any) {
 		append(source(false, 32), lookup(setDeny4), countDenied(), verdict(expr.VerdictDrop)),
 		append(source(true, 128), lookup(setDeny6), countDenied(), verdict(expr.VerdictDrop)),
 	)
+	// Rules of scope all stand in the base chain: one lookup a set for every packet. Those of scope
+	// sip are reached by packets to the SIP ports only.
 	for _, s := range t.sets {
 		drop := append(source(s.is6, s.bits), lookup(s.name), &expr.Counter{},
 			verdict(expr.VerdictDrop))
@@ -111,6 +113,7 @@ func source(is6 bool, bits int) []expr.Any {
 		family, offset, size = unix.NFPROTO_IPV6, saddr6Offset, 16
 	}
 
+	// The table is inet, so the family must be checked before the header is read.
 	exprs := []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
 		equal([]byte{family}),

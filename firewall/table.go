@@ -79,6 +79,7 @@ func Open(o Options) (*Table, error) {
 		t.ksets = append(t.ksets, s.kernelSet(t.table, o.MaxBans))
 	}
 
+	// Close what is open already if a later step fails.
 	if err := t.dial(o.NetNS); err != nil {
 		return nil, errors.Join(fmt.Errorf("open firewall: %w", err), t.Close())
 	}

@@ -24,11 +24,12 @@ func dialMonitor(netns int, own []uint32) (*netlink.Conn, error) {
 	if err != nil {
 		return nil, kernelError("open netlink monitor", err)
 	}
+
+	// The filter must be there before the group is joined, or our own changes come through.
 	filter, err := bpf.Assemble(notFrom(own))
 	if err == nil {
 		err = c.SetBPF(filter)
 	}
-
 	if err == nil {
 		err = c.SetReadBuffer(socketBuffer)
 	}
@@ -122,6 +123,7 @@ func (t *Table) anyOurs(msgs []netlink.Message) bool {
 			len(m.Data) < nfgenmsgLen || m.Data[0] != unix.NFPROTO_INET {
 			continue
 		}
+
 		ad, err := netlink.NewAttributeDecoder(m.Data[nfgenmsgLen:])
 		if err != nil {
 			continue
@@ -153,11 +155,11 @@ func (t *Table) pollDamage(ctx context.Context, last *uint32) (bool, error) {
 		return false, nil
 	}
 
+	// A transaction between the two looks changes the generation again, so the next poll looks.
 	ok, err := t.complete(t.read)
 	if err != nil {
 		return false, err
 	}
 	*last = gen.ID
-
 	return !ok, nil
 }

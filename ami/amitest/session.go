@@ -52,6 +52,7 @@ func (s *session) run() {
 	defer writer.Wait()
 	defer s.close()
 
+	// What Asterisk does before the banner: close at authlimit, or hang.
 	b := s.pbx.behaves()
 	switch {
 	case b.LockedOut:
@@ -61,6 +62,7 @@ func (s *session) run() {
 		return
 	}
 
+	// Events are written while an action is read, as in Asterisk.
 	writer.Go(s.write)
 	s.say(orDefault(b.Banner, "Asterisk Call Manager/11.0.0\r\n"))
 	if b.Deaf {
@@ -76,6 +78,7 @@ func (s *session) run() {
 		}
 		s.pbx.record(action)
 
+		// The last answer is written before the connection is cut.
 		if !s.answer(action) {
 			s.enqueue(Cut())
 			<-s.closed
@@ -113,7 +116,7 @@ func (s *session) answer(a Action) bool {
 	switch {
 	case b.ShuttingDown:
 		s.refuse(a, "Asterisk is shutting down")
-	case !s.loggedIn.Load() && !isLogin && a.Name != "Logoff":
+	case !s.loggedIn.Load() && !isLogin && a.Name != "Logoff": // nothing else before the login
 		s.refuse(a, "Permission denied")
 	case b.InUse && a.Name == "Login":
 		s.wait(b.RefusalDelay)
@@ -137,6 +140,7 @@ func (s *session) answer(a Action) bool {
 			"\r\nMessage: Thanks for all the fish.\r\n\r\n")
 		return false
 	default:
+		// The user has no write class, so Asterisk reports the attempt as a security event.
 		s.refuse(a, "Permission denied")
 		s.pbx.emit(s.event(RequestNotAllowed, s.pbx.config.Username,
 			Field{"RequestType", "Action: " + a.Name}))
@@ -155,7 +159,7 @@ func (s *session) login(a Action, b Behaviour) bool {
 	case user != s.pbx.config.Username:
 		failure = InvalidAccountID
 	case a.Fields["AuthType"] == "MD5" && (s.challenge == "" || a.Fields["Key"] != key):
-		// Asterisk has not stored the name yet: see capture 05
+		// Asterisk has not stored the name yet: see capture 05.
 		user, failure = "", ChallengeResponseFailed
 		fields = []Field{
 			{"Challenge", s.challenge},
@@ -166,6 +170,7 @@ func (s *session) login(a Action, b Behaviour) bool {
 		failure = InvalidPassword
 	}
 
+	// Asterisk raises the event before it answers, and answers late: it sleeps first.
 	if failure != "" || b.Refusal != "" {
 		if failure != "" {
 			s.pbx.emit(s.event(failure, user, fields...))
@@ -191,8 +196,8 @@ func (s *session) event(kind, account string, fields ...Field) []byte {
 	if s.pbx.config.TLS != nil {
 		transport, local = "TLS", "0.0.0.0:5039"
 	}
-	sessionTV := "1970-01-01T00:00:00.000+0000" // of one that is not logged in
 
+	sessionTV := "1970-01-01T00:00:00.000+0000" // of a session that is not logged in
 	if s.loggedIn.Load() {
 		sessionTV = time.Now().UTC().Format(timeFormat)
 	}
@@ -274,14 +279,15 @@ func (s *session) write() {
 			if step.cut {
 				return
 			}
-			s.wait(step.pause)
 
+			s.wait(step.pause)
 			if len(step.bytes) > 0 {
 				if _, err := s.conn.Write(step.bytes); err != nil {
 					return
 				}
 			}
 
+			// Only written bytes make room in the queue: a client that does not read is cut.
 			s.mu.Lock()
 			s.queued -= len(step.bytes)
 			s.mu.Unlock()

@@ -36,6 +36,7 @@ func Join(t testing.TB, a, b *NS, aAddrs, bAddrs []string) (aName, bName string)
 		return nil
 	})
 
+	// Both ends must be up before either is ready.
 	a.Do(t, func() error { return setUp(aName, aAddrs) })
 	b.Do(t, func() error { return setUp(bName, bAddrs) })
 	a.Do(t, func() error { return awaitReady(aName, aAddrs) })
@@ -59,6 +60,8 @@ func setUp(name string, addrs []string) error {
 		if err != nil {
 			return fmt.Errorf("parse address %s: %w", a, err)
 		}
+
+		// Duplicate address detection would keep the address unusable for a second.
 		if addr.IP.To4() == nil {
 			addr.Flags = unix.IFA_F_NODAD
 		}
