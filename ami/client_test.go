@@ -47,6 +47,7 @@ func TestClientGivesEveryResponseToItsAction(t *testing.T) {
 		}
 	}
 
+	// Late, forged and anonymous answers reach nobody.
 	for _, packet := range []string{
 		"Response: Success\r\nPing: Pong\r\n\r\n", // without ActionID
 		"Response: Error\r\nActionID: " + gone.id + "\r\nMessage: late\r\n\r\n",
@@ -57,6 +58,7 @@ func TestClientGivesEveryResponseToItsAction(t *testing.T) {
 		}
 	}
 
+	// The answers come in the other order.
 	if r := c.route([]byte("Response: Success\r\nActionID: " + second.id +
 		"\r\nPing: Pong\r\n\r\n")); r != second {
 		t.Error("the second answer went astray")
@@ -97,6 +99,7 @@ func TestClientRecvEnds(t *testing.T) {
 		t.Error("not connected before the loss")
 	}
 
+	// An answer that came before the loss counts; after it there is only the reason.
 	c.route([]byte("Response: Error\r\nActionID: " + r.id + "\r\n\r\n"))
 	c.lost(io.EOF)
 	if answer, err := r.Recv(t.Context()); err != nil || answer == "" {

@@ -8,12 +8,14 @@ import (
 
 // TestOversize: a value beyond MaxValue is cut, its packet is not, whatever the pieces.
 func TestOversize(t *testing.T) {
-	fillers := []func(n int) string{ // line ends that are none
+	// Lone carriage returns and line feeds do not end a line.
+	fillers := []func(n int) string{
 		func(n int) string { return strings.Repeat("\n", n/2) + strings.Repeat("\r", n-n/2) },
 		func(n int) string {
 			return strings.Repeat("\r", n/2) + "x" + strings.Repeat("\n", n-n/2-1)
 		},
 	}
+	// Around each limit, in pieces that cut the value and its line end at different places.
 	for i, length := range []int{
 		MaxValue - 1, MaxValue, MaxValue + 1, MaxValue + 63, maxLine - 11, maxLine - 10, maxLine,
 		maxLine + 1, 3 * MaxValue, 1 << 20, 5 << 20,
@@ -43,8 +45,8 @@ func TestOversize(t *testing.T) {
 	}
 }
 
-// TestMemoryIsBounded sends what never ends: the buffer stays within 1 MiB, and the next event
-// comes.
+// TestMemoryIsBounded sends endless lines and packets: the buffer stays within 1 MiB, and the next
+// event comes.
 func TestMemoryIsBounded(t *testing.T) {
 	held := asterisk{
 		kind: KindInvalidPassword, service: "SIP", session: "0x7fa2b0053ed0",
@@ -75,6 +77,7 @@ func TestMemoryIsBounded(t *testing.T) {
 				}
 			}
 
+			// The first of the two may count as the rest of what came before.
 			good := asterisk{kind: KindInvalidAccountID, account: "good"}.String()
 			p.feed("\r\n\r\n"+good+good, 1000)
 			if n := len(p.events); n == 0 || string(p.events[n-1].Account) != "good" {
@@ -106,13 +109,16 @@ func TestBuffer(t *testing.T) {
 	}
 
 	event := []byte(asterisk{kind: KindInvalidAccountID}.String())
-	for range 1000 { // reads that do not fill it do not make it grow
+
+	// Reads that do not fill the buffer do not make it grow.
+	for range 1000 {
 		d.Advance(copy(d.Buffer(), event), func(Event) {}, func([]byte) {})
 	}
 	if n := len(d.frame.buf); n != firstSize {
 		t.Errorf("the buffer grew to %d bytes without need", n)
 	}
 
+	// Reads that fill it do, up to the usual size.
 	flood := bytes.Repeat(event, 2000)
 	for len(flood) > 0 {
 		n := copy(d.Buffer(), flood)
@@ -172,6 +178,7 @@ func TestRespond(t *testing.T) {
 		rest = rest[n:]
 	}
 
+	// The same by splitting at empty lines, after the banner.
 	var want []string
 	_, rest, _ := strings.Cut(capture, "\r\n")
 	for packet := range strings.SplitAfterSeq(rest, "\r\n\r\n") {

@@ -22,6 +22,7 @@ func FuzzDecoder(f *testing.F) {
 		whole.feed(string(stream), max(1, len(stream)))
 		r := newRand(seed)
 
+		// One decoder gets other pieces, a second one is also released at random places.
 		split, torn := newPlayer("1001"), newPlayer("1001")
 		for rest := string(stream); len(rest) > 0; {
 			n := min(1+r.IntN(64), len(rest))
@@ -39,6 +40,7 @@ func FuzzDecoder(f *testing.F) {
 				whole.out.String())
 		}
 
+		// What holds for all of them, whatever came.
 		for _, p := range []*player{whole, split, torn} {
 			p.release()
 			if len(p.Buffer()) < freeSize || len(p.frame.buf) > 1<<20 {
@@ -124,8 +126,9 @@ func checkInjection(t *testing.T, template int, a, b string, seed uint64) {
 		before.service, after.service = "AMI", "AMI"
 	}
 
+	// Asterisk writes a packet in one go, so a release comes only between packets.
 	r, p := newRand(seed), newPlayer("")
-	write := func(packet string) { // one write of Asterisk, which is never stalled in its middle
+	write := func(packet string) {
 		for len(packet) > 0 {
 			n := min(1+r.IntN(600), len(packet))
 			p.feed(packet[:n], n)
@@ -145,6 +148,7 @@ func checkInjection(t *testing.T, template int, a, b string, seed uint64) {
 
 	p.release()
 
+	// Sort the events by who they are about. Nobody else may appear.
 	sender := netip.MustParseAddr("198.51.100.11")
 	var untainted, tainted, first, others int
 	for _, e := range p.events {
@@ -199,7 +203,7 @@ func FuzzInjection(f *testing.F) {
 	})
 }
 
-// TestGeneratedInjections composes texts of what an attacker would try, which a fuzzer finds only
+// TestGeneratedInjections composes the texts that an attacker would try, which a fuzzer finds only
 // by luck.
 func TestGeneratedInjections(t *testing.T) {
 	pieces := []string{
@@ -214,6 +218,7 @@ func TestGeneratedInjections(t *testing.T) {
 		"\r\nSessionID: 0x1234\r\nLocalAddress: IPV6/WS/::/0\r\nRemoteAddress: IPV4/WS/9.9.9.9/1",
 		"\r\nResponse: \r\nExpectedResponse: \r\n", "\r\nExpectedResponse: \r\n\r\n",
 	}
+	// And whole heads and tails of every kind.
 	for _, k := range everyKind() {
 		pieces = append(pieces, shortestTail(k, "0x1234"))
 		head := shortestHead(k, "PJSIP")
@@ -221,6 +226,7 @@ func TestGeneratedInjections(t *testing.T) {
 			"IPV6/WS/::/0\r\nR", "IPV6/WS/::/0\r\nR"))
 	}
 
+	// A fixed seed: a failure repeats.
 	r := newRand(20)
 	count := 40_000
 	if testing.Short() {

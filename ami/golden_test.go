@@ -13,11 +13,12 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew; read them afterwards")
 
-// TestGolden compares what each capture gives with a transcript that was read by eye against
+// TestGolden compares the events of each capture with a transcript that was read by eye against
 // captures/INDEX.md.
 func TestGolden(t *testing.T) {
 	for name, capture := range captures(t) {
 		t.Run(name, func(t *testing.T) {
+			// A stream that ends with a held event shows it after a release.
 			p := newPlayer(ownName(capture))
 			p.feed(capture, len(capture))
 			if p.Held() {
@@ -54,8 +55,8 @@ func ownName(capture string) string {
 	return name
 }
 
-// TestCapturesAgainstPlainParser compares captures without an injection with what a parser by the
-// book makes of them: packets split at empty lines, headers in a map.
+// TestCapturesAgainstPlainParser compares the decoder with a parser by the book on captures without
+// an injection: packets split at empty lines, headers in a map.
 func TestCapturesAgainstPlainParser(t *testing.T) {
 	for name, capture := range captures(t) {
 		if name == "03_crlf_injection_real" || name == "05_ami_service_events" ||
@@ -63,6 +64,7 @@ func TestCapturesAgainstPlainParser(t *testing.T) {
 			continue
 		}
 
+		// The last piece is the end of the stream, not a packet.
 		var want, got []string
 		packets := strings.Split(capture, "\r\n\r\n")
 		for _, packet := range packets[:len(packets)-1] {
@@ -80,6 +82,7 @@ func TestCapturesAgainstPlainParser(t *testing.T) {
 			}
 		}
 
+		// Print the decoded address as Asterisk does, to compare texts.
 		for _, e := range replay(capture).events {
 			family := "IPV4"
 			if e.Source.Addr().Is6() {

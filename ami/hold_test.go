@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestHold tells when an event comes, with what the stream holds after it.
+// TestHold checks when an event comes, by the bytes that follow it in the stream.
 func TestHold(t *testing.T) {
 	sip := asterisk{kind: KindInvalidPassword, service: "SIP", account: "1001"}.String()
 	pjsip := asterisk{kind: KindInvalidAccountID, account: "1001"}.String()
@@ -39,7 +39,8 @@ func TestHold(t *testing.T) {
 			"Response: Success\r\nPing: Pong\r\n\r\n" + sip, 1, true},
 		"chan_sip, then an event of another class": {sip +
 			"Event: FullyBooted\r\nPrivilege: system,all\r\n\r\n", 0, true},
-		"digest, then an event":                     {crf("1795403290/3265a3337cc1e7557bec84da998354c3", "71b0d1e675f23f6d16babf53ceff8d11") + pjsip, 2, false},
+		"digest, then an event": {crf("1795403290/3265a3337cc1e7557bec84da998354c3",
+			"71b0d1e675f23f6d16babf53ceff8d11") + pjsip, 2, false},
 		"empty digest, then an event within reach":  {small + small, 1, true},
 		"empty digests, then an event within reach": {small + small + small + pjsip, 3, true},
 		"empty digests, then two events": {
@@ -90,8 +91,8 @@ func TestRealDigestsAreFinalAtOnce(t *testing.T) {
 	}
 }
 
-// TestReleaseTooEarly is the limit that Decoder tells of: a forged event that a release finds alone
-// is emitted, and its orphan, late, is counted.
+// TestReleaseTooEarly shows the limit that the comment of Decoder states: a forged event that a
+// release finds alone is emitted, and its orphan, late, is counted.
 func TestReleaseTooEarly(t *testing.T) {
 	tail := "\r\nSessionID: 0x1234\r\nLocalAddress: IPV4/UDP/192.0.2.10/5060\r\nRemoteAddress: " +
 		victimAddress + "\r\n"

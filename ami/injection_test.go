@@ -113,7 +113,8 @@ func shortestHead(k Kind, service string) string {
 	if k == KindRequestBadFormat {
 		account = "SessionID: 0x1234"
 	}
-	return fmt.Sprintf("Event: %s\r\nPrivilege: security,all\r\nEventTV: 2026-11-23T02:49:24.744+0000\r\nSeverity: %s\r\n"+
+	return fmt.Sprintf("Event: %s\r\nPrivilege: security,all\r\n"+
+		"EventTV: 2026-11-23T02:49:24.744+0000\r\nSeverity: %s\r\n"+
 		"Service: %s\r\nEventVersion: 1\r\n%s", k, k.severity(), service, account)
 }
 
@@ -192,7 +193,8 @@ func TestForgedTailAndHeadNeedMoreThanChanSIPGives(t *testing.T) {
 	}
 }
 
-// TestInjection plays what can be injected where, and wants the true sender or nothing.
+// TestInjection plays injections into every field that takes text, and wants the true sender or
+// nothing.
 func TestInjection(t *testing.T) {
 	next := asterisk{kind: KindChallengeSent, account: "<unknown>"}.String()
 	tail := "\r\nSessionID: 0x1234\r\nLocalAddress: IPV4/UDP/192.0.2.10/5060\r\nRemoteAddress: " +
@@ -207,6 +209,8 @@ func TestInjection(t *testing.T) {
 		return asterisk{kind: KindInvalidPassword, service: "SIP", account: account}.String()
 	}
 
+	// In the order of the services: PJSIP, chan_sip, then digests of PJSIP, whose sender writes
+	// after RemoteAddress.
 	tests := map[string]struct {
 		stream string
 		want   Taint // of the evidence; Untainted wants none
@@ -290,8 +294,8 @@ func TestInjection(t *testing.T) {
 		},
 		"digest: event": {
 			crf("x",
-				"y\r\nExpectedResponse: \r\n\r\n"+strings.TrimSuffix(forged, "\r\n\r\n")), Untainted,
-			1,
+				"y\r\nExpectedResponse: \r\n\r\n"+strings.TrimSuffix(forged, "\r\n\r\n")),
+			Untainted, 1,
 		},
 		"digest: event and its end": {crf("x",
 			"y\r\nExpectedResponse: \r\n\r\n"+forged), Untainted, 1},

@@ -31,8 +31,9 @@ func (p *player) feed(s string, size int) {
 func (p *player) release() { p.Release(p.emit) }
 
 func (p *player) emit(e Event) {
-	e.Account, e.Session, e.Detail = []byte(string(e.Account)), []byte(string(e.Session)),
-		[]byte(string(e.Detail))
+	e.Account = []byte(string(e.Account))
+	e.Session = []byte(string(e.Session))
+	e.Detail = []byte(string(e.Detail))
 	p.events = append(p.events, e)
 	fmt.Fprintf(&p.out, "%s\n", render(e))
 }
@@ -51,6 +52,7 @@ func render(e Event) string {
 		fmt.Fprintf(&b, "TAINT %s ", e.Taint)
 	}
 
+	// Text of an attacker is quoted, so that a transcript shows injected line ends.
 	fmt.Fprintf(&b, "%s %s %s %s local=%s at=%s account=%s session=%s", e.Kind, e.Service,
 		e.Transport, e.Source, e.Local,
 		e.Time.Format(time.RFC3339Nano), Quote(e.Account), Quote(e.Session))
@@ -155,12 +157,14 @@ func (a asterisk) String() string {
 		return s
 	}
 
+	// chan_sip and the manager print a pointer, PJSIP the Call-ID.
 	service := or(a.service, "PJSIP")
 	session := "3848276298220188511@atlanta.example.com"
 	if service != "PJSIP" {
 		session = "0x7fa2b0053ed0"
 	}
 
+	// RequestBadFormat has its account in the tail.
 	account := fmt.Sprintf("AccountID: %s\r\n", a.account)
 	if a.kind == KindRequestBadFormat {
 		account = ""
@@ -170,7 +174,8 @@ func (a asterisk) String() string {
 		tail = ""
 	}
 
-	return fmt.Sprintf("Event: %s\r\nPrivilege: security,all\r\n%sEventTV: %s\r\nSeverity: %s\r\nService: %s\r\n"+
+	return fmt.Sprintf("Event: %s\r\nPrivilege: security,all\r\n%sEventTV: %s\r\n"+
+		"Severity: %s\r\nService: %s\r\n"+
 		"EventVersion: %s\r\n%sSessionID: %s\r\nLocalAddress: %s\r\nRemoteAddress: %s\r\n%s\r\n",
 		a.kind, a.extra, or(a.eventTV, "2026-11-23T02:49:24.744+0000"),
 		or(a.severity, a.kind.severity()), service,
@@ -192,7 +197,8 @@ func defaultTail(k Kind) string {
 	case KindUnexpectedAddress:
 		return "ExpectedAddress: IPV4/UDP/192.168.1.2/2121\r\n"
 	case KindChallengeResponseFailed:
-		return "Challenge: 1795403290/3265a3337cc1e7557bec84da998354c3\r\nResponse: 71b0d1e675f23f6d16babf53ceff8d11\r\nExpectedResponse: \r\n"
+		return "Challenge: 1795403290/3265a3337cc1e7557bec84da998354c3\r\n" +
+			"Response: 71b0d1e675f23f6d16babf53ceff8d11\r\nExpectedResponse: \r\n"
 	case KindChallengeSent:
 		return "Challenge: \r\n"
 	case KindInvalidTransport:

@@ -38,6 +38,7 @@ func TestSecretPrintsRedacted(t *testing.T) {
 		Pointer    *Secret
 	}
 
+	// fmt prints unexported fields without asking their methods, so try those too.
 	h := holder{secret, secret, &secret}
 	said := rendered(secret, &secret, h, &h, []Secret{secret}, map[string]Secret{"k": secret},
 		Config{Secret: secret})

@@ -43,6 +43,8 @@ func TestSessionUnansweredPingIsSilent(t *testing.T) {
 		pbx := newPBX(t, amitest.Behaviour{})
 		r := startSession(t, pbx, nil)
 		time.Sleep(time.Second)
+
+		// The Ping is on its way, and its answer has a millisecond left.
 		pbx.Behave(func(b *amitest.Behaviour) { b.NoPong = true })
 		time.Sleep(DefaultPingInterval + DefaultPingTimeout - time.Second - time.Millisecond)
 
@@ -50,7 +52,7 @@ func TestSessionUnansweredPingIsSilent(t *testing.T) {
 			t.Fatalf("lost before the answer's time was up: %+v", r.last())
 		}
 
-		// our own event was held for HoldTime: the session is that much younger
+		// Our own event was held for HoldTime, so the session is that much younger.
 		time.Sleep(HoldTime + 2*time.Millisecond)
 		c := r.last()
 		if c.Problem != ProblemSilent || !c.Lost || c.Phase != PhaseWaiting {
@@ -108,7 +110,9 @@ func TestSessionWithoutPongButWithBytesIsLostInTheEnd(t *testing.T) {
 
 func TestSessionSaysHowTheStreamEnded(t *testing.T) {
 	event := amitest.SendEvents(amitest.NewPeer("198.51.100.7:5062").GuessAccount("1")...)
-	half := amitest.Send(amitest.Packets(amitest.NewPeer("198.51.100.7:5062").GuessAccount("1")...)[:200])
+	packets := amitest.Packets(amitest.NewPeer("198.51.100.7:5062").GuessAccount("1")...)
+	half := amitest.Send(packets[:200])
+
 	for name, tc := range map[string]struct {
 		steps []amitest.Step
 		want  Problem
@@ -152,7 +156,9 @@ func TestSessionCountsStallsAndBlamesThem(t *testing.T) {
 		r.mu.Unlock()
 
 		pbx.Emit(amitest.NewPeer("198.51.100.7:5062").Refresh("1")...)
-		time.Sleep(2 * time.Minute) // many Pings go unanswered for emit's fault alone
+
+		// Many Pings go unanswered, but only because emit holds up the reader.
+		time.Sleep(2 * time.Minute)
 		if s := r.session.Status(); s.Phase != PhaseConnected {
 			t.Fatalf("a blocked emit lost the session: %+v", s)
 		}
@@ -164,6 +170,7 @@ func TestSessionCountsStallsAndBlamesThem(t *testing.T) {
 			t.Errorf("status %+v, want one stall of 2 min", s)
 		}
 
+		// The loss right after the stall is blamed on it.
 		pbx.Cut()
 		synctest.Wait()
 		if c := r.last(); c.Problem != ProblemTooSlow || !strings.Contains(c.Err.Error(), "2m0s") {
@@ -190,6 +197,7 @@ func TestSessionReadsOnAfterACutThatAPingNoticed(t *testing.T) {
 		pbx.Stop()
 		time.Sleep(time.Minute)
 
+		// The Ping has failed, but the loss waits for the reader.
 		if told := r.told(); len(told) != 1 {
 			t.Fatalf("told %+v while the reader is held up", told[1:])
 		}
@@ -253,7 +261,8 @@ func TestSessionHearsAPongBehindATornPacket(t *testing.T) {
 		pbx := newPBX(t, amitest.Behaviour{})
 		r := startSession(t, pbx, nil)
 		time.Sleep(time.Second)
-		head, _, _ := strings.Cut(string(amitest.Packets(amitest.NewPeer("198.51.100.7:5062").GuessAccount("1")...)), "SessionID: ")
+		guess := amitest.Packets(amitest.NewPeer("198.51.100.7:5062").GuessAccount("1")...)
+		head, _, _ := strings.Cut(string(guess), "SessionID: ")
 		pbx.Play(amitest.Send([]byte(head + "\r\n")))
 		time.Sleep(10 * time.Minute)
 
@@ -263,8 +272,8 @@ func TestSessionHearsAPongBehindATornPacket(t *testing.T) {
 	})
 }
 
-// TestSessionIgnoresEventsBeforeTheLogin has a server that tells of attackers, and of our own
-// address, to someone who is not logged in.
+// TestSessionIgnoresEventsBeforeTheLogin has a server that reports attackers, and our own address,
+// to someone who is not logged in.
 func TestSessionIgnoresEventsBeforeTheLogin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		early := amitest.Event{
@@ -313,7 +322,7 @@ func TestSessionDecodesEverySplit(t *testing.T) {
 	}
 }
 
-// TestSessionFindsItsOwnAddress tells our login from another one with the same manager user.
+// TestSessionFindsItsOwnAddress tells our login apart from another one with the same manager user.
 func TestSessionFindsItsOwnAddress(t *testing.T) {
 	other := amitest.Event{
 		Kind: amitest.SuccessfulAuth, Service: "AMI", Account: testUser, Session: "0x7fb2fc0018d0",

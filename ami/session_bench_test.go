@@ -55,7 +55,7 @@ func benchData() []byte {
 	return amitest.Packets(events...)
 }
 
-// BenchmarkRead is a session's way from the bytes of a connection to emit; events/s is what one
+// BenchmarkRead measures a session from the bytes of a connection to emit; events/s is what one
 // session can take.
 func BenchmarkRead(b *testing.B) {
 	data := benchData()

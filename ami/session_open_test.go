@@ -52,6 +52,7 @@ func FuzzReadBanner(f *testing.F) {
 			return
 		}
 
+		// Put together again, the parts are what the server sent.
 		if !isVersion(version) {
 			t.Errorf("version %q", version)
 		}

@@ -46,8 +46,10 @@ func TestStalledReaderReleasesNoForgedEvent(t *testing.T) {
 
 	packet := asterisk{kind: KindInvalidAccountID, service: "SIP", account: "a" + forged}.String()
 	end := strings.Index(packet, forged) + len(forged) + len("\r\n")
-	armed, rest, written := make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 
+	// The PBX sends the head, waits until the reader is about to wait for HoldTime, and sends the
+	// rest while the reader sleeps.
+	armed, rest, written := make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 	go func() {
 		conn, err := listener.Accept()
 		if err != nil {
@@ -94,6 +96,7 @@ func TestStalledReaderReleasesNoForgedEvent(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	// Without the stall the test would prove nothing.
 	select {
 	case <-written:
 	default:

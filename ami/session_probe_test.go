@@ -54,6 +54,7 @@ func TestProbeFails(t *testing.T) {
 			t.Errorf("unanswered Ping: %v, report %+v", err, report)
 		}
 
+		// The PBX goes away while Probe listens.
 		pbx.Behave(func(b *amitest.Behaviour) { b.NoPong = false })
 		go func() {
 			time.Sleep(time.Second)
@@ -77,8 +78,8 @@ func TestProbeFails(t *testing.T) {
 	}
 }
 
-// TestProbeTellsStrangeEventsFromNone has a PBX whose own SuccessfulAuth is not what Asterisk
-// writes.
+// TestProbeTellsStrangeEventsFromNone has a PBX whose SuccessfulAuth has another form than that of
+// Asterisk.
 func TestProbeTellsStrangeEventsFromNone(t *testing.T) {
 	for name, tc := range map[string]struct {
 		event string
@@ -100,6 +101,7 @@ func TestProbeTellsStrangeEventsFromNone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
+				// It accepts any login, and then sends its own idea of an event.
 				dial := func(context.Context, string, string) (net.Conn, error) {
 					client, server := net.Pipe()
 					go func() {

@@ -190,8 +190,8 @@ func TestSessionUnresolvedName(t *testing.T) {
 	}
 }
 
-// TestSecretNeverShows looks for the secret and the key in all that a session says of itself, while
-// the PBX answers with what it was told.
+// TestSecretNeverShows looks for the secret and the key in every text of a session, while the PBX
+// repeats what it got.
 func TestSecretNeverShows(t *testing.T) {
 	const hidden = "s3cr3t-%s-hunter2"
 	for name, b := range map[string]amitest.Behaviour{
@@ -205,6 +205,7 @@ func TestSecretNeverShows(t *testing.T) {
 				r := startSession(t, pbx, func(c *Config) { c.Secret = NewSecret(hidden) })
 				time.Sleep(5 * time.Second)
 
+				// The key is made from the secret, and as good for a login.
 				keys := []string{hidden, "s3cr3t", "hunter2"}
 				for _, a := range pbx.Actions() {
 					if key := a.Fields["Key"]; key != "" {
@@ -229,7 +230,7 @@ func TestSecretNeverShows(t *testing.T) {
 	}
 }
 
-// TestKeyEchoedByPBXNeverShows has a PBX that answers with the key that it was sent.
+// TestKeyEchoedByPBXNeverShows has a PBX that answers with the key that it got.
 func TestKeyEchoedByPBXNeverShows(t *testing.T) {
 	client, server := net.Pipe()
 	var key string
@@ -256,6 +257,7 @@ func TestKeyEchoedByPBXNeverShows(t *testing.T) {
 	}, 0, nil)
 	<-done
 
+	// The server saw a key, or the test would prove nothing.
 	if len(key) != 32 {
 		t.Fatalf("key %q", key)
 	}
@@ -266,7 +268,7 @@ func TestKeyEchoedByPBXNeverShows(t *testing.T) {
 }
 
 func TestProblemsOfTLSNeedNoPlainPBX(t *testing.T) {
-	// A plain PBX, spoken to in TLS: over a pipe, so that nothing but the bytes can tell.
+	// A plain PBX to which we speak TLS. Over a pipe, nothing but the bytes shows it.
 	pbx := newPBX(t, amitest.Behaviour{})
 	c := testConfig(pbx)
 	c.TLS = &TLS{}
@@ -282,8 +284,9 @@ func TestProblemsOfTLSNeedNoPlainPBX(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// a test
-	secure := amitest.New(amitest.Config{TLS: &tls.Config{Certificates: []tls.Certificate{certificate}}})
+	secure := amitest.New(amitest.Config{
+		TLS: &tls.Config{Certificates: []tls.Certificate{certificate}},
+	})
 	defer secure.Close()
 	c = testConfig(secure)
 	c.Timeouts.Connect = 100 * time.Millisecond

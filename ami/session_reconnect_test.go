@@ -28,8 +28,9 @@ func TestSessionReconnectsAfterRestart(t *testing.T) {
 			if err := pbx.Start(); err != nil {
 				t.Fatal(err)
 			}
-			back := time.Now()
 
+			// The first attempt comes within a second of the loss, later ones each second.
+			back := time.Now()
 			for r.session.Status().Phase != PhaseConnected {
 				time.Sleep(10 * time.Millisecond)
 			}
@@ -111,8 +112,9 @@ func TestSessionRetriesEverySecondWhileRefusedThenBacksOff(t *testing.T) {
 		var a attempts
 		startSession(t, pbx, a.dial(pbx.Dial))
 		time.Sleep(10 * time.Minute)
-		at := time.Duration(0)
 
+		// Every second for the first minute, as Asterisk may restart; then less and less often.
+		at := time.Duration(0)
 		gaps := a.gaps()
 		for i, gap := range gaps {
 			at += gap
@@ -148,11 +150,12 @@ func TestSessionBacksOffFurtherAfterRefusedLogin(t *testing.T) {
 					}
 				}
 
+				// Asterisk logs each refusal, and counts it against its authlimit.
 				if len(gaps) > 24 {
 					t.Errorf("%d logins in an hour", len(gaps))
 				}
 				if last := gaps[len(gaps)-1]; last > 6*time.Minute+10*time.Second {
-					t.Errorf("%s between attempts: an administrator waits that long after the repair", last)
+					t.Errorf("%s between attempts: so long the repair takes no effect", last)
 				}
 			})
 		})
@@ -180,6 +183,8 @@ func TestSessionTellsSinceWhenItIsDown(t *testing.T) {
 		if s := r.session.Status(); s.Phase != PhaseConnected || !s.Down.IsZero() {
 			t.Errorf("%s, down since %s", s.Phase, s.Down)
 		}
+
+		// After a loss the time without events begins at the loss.
 		lost := time.Now()
 		pbx.Stop()
 		time.Sleep(time.Hour)

@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 )
 
-// pingRefuser is a Dial to a PBX that answers all in order, but the Ping by an error: the text that
-// message makes of the key which it was told.
+// pingRefuser returns a Dial to a PBX that accepts the login and refuses each Ping. The refusal has
+// the text that message makes of the key of the login.
 func pingRefuser(message func(key string) string) dialFunc {
 	return func(context.Context, string, string) (net.Conn, error) {
 		client, server := net.Pipe()
@@ -25,7 +25,7 @@ func pingRefuser(message func(key string) string) dialFunc {
 				case "Login":
 					say("Response: Success\r\nActionID: " + id + "\r\n\r\n" +
 						asterisk{kind: KindSuccessfulAuth, service: "AMI"}.String())
-				default:
+				default: // a Ping
 					say("Response: Error\r\nActionID: " + id + "\r\nMessage: " + message(key) +
 						"\r\n\r\n")
 				}

@@ -28,7 +28,7 @@ const (
 	testSecret = "p%s:w %d;=1" // all that a naive client mangles
 )
 
-// run is a Session under test: what it emitted and what it told.
+// run is a Session under test, with its events and changes.
 type run struct {
 	t       *testing.T
 	session *Session
@@ -47,6 +47,7 @@ func startSession(t *testing.T, pbx *amitest.PBX, change func(*Config)) *run {
 	r := &run{t: t, done: make(chan struct{})}
 	c := testConfig(pbx)
 
+	// Run calls emit and OnChange from different goroutines.
 	c.OnChange = func(c Change) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -92,8 +93,10 @@ func (r *run) stop() {
 
 // emit keeps a copy of the event, since its fields are borrowed.
 func (r *run) emit(e Event) {
-	e.Account, e.Session, e.Detail = slices.Clone(e.Account), slices.Clone(e.Session),
-		slices.Clone(e.Detail)
+	e.Account = slices.Clone(e.Account)
+	e.Session = slices.Clone(e.Session)
+	e.Detail = slices.Clone(e.Detail)
+
 	r.mu.Lock()
 	r.events = append(r.events, e)
 	block := r.block
@@ -314,6 +317,7 @@ func TestNewSessionRefusesWhatCannotWork(t *testing.T) {
 }
 
 func TestConfigWarnings(t *testing.T) {
+	// Nobody is between us and this machine itself, and a pin replaces the CA.
 	for name, tc := range map[string]struct {
 		config Config
 		want   string
@@ -379,6 +383,7 @@ func TestSessionLogsWhereNobodyListens(t *testing.T) {
 			t.Fatal(err)
 		}
 
+		// Several attempts fail alike, and are logged once.
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
 		if err := s.Run(ctx, func(Event) {}); err != nil {

@@ -9,16 +9,21 @@ import (
 // TestEveryKind decodes the fifteen kinds as main/security_events.c prints them (12.8.2 to 22.10.1,
 // the same table): with the required elements only, and with every optional one.
 func TestEveryKind(t *testing.T) {
+	const sessionTV = "SessionTV: 2026-11-23T02:52:50.399+0000\r\n"
 	full := map[Kind]string{
-		KindFailedACL:            "Module: chan_sip\r\nACLName: TEST_ACL\r\nSessionTV: 2026-11-23T02:52:50.399+0000\r\n",
-		KindRequestNotAllowed:    "RequestType: CheeseBurger\r\nModule: m\r\nSessionTV: 2026-11-23T02:52:50.399+0000\r\nRequestParams: HoldTheCheese\r\n",
-		KindRequestBadFormat:     "RequestType: CheeseBurger\r\nModule: m\r\nSessionTV: 2026-11-23T02:52:50.399+0000\r\nAccountID: 1001\r\nRequestParams: Onions,Swiss,MotorOil\r\n",
-		KindInvalidPassword:      "Module: m\r\nSessionTV: 2026-11-23T02:52:50.399+0000\r\nChallenge: GOOD\r\nReceivedChallenge: BAD\r\nReceivedHash: FURTHERMORE\r\n",
-		KindSuccessfulAuth:       "UsingPassword: 1\r\nModule: m\r\nSessionTV: 2026-11-23T02:52:50.399+0000\r\n",
+		KindFailedACL: "Module: chan_sip\r\nACLName: TEST_ACL\r\n" + sessionTV,
+		KindRequestNotAllowed: "RequestType: CheeseBurger\r\nModule: m\r\n" + sessionTV +
+			"RequestParams: HoldTheCheese\r\n",
+		KindRequestBadFormat: "RequestType: CheeseBurger\r\nModule: m\r\n" + sessionTV +
+			"AccountID: 1001\r\nRequestParams: Onions,Swiss,MotorOil\r\n",
+		KindInvalidPassword: "Module: m\r\n" + sessionTV +
+			"Challenge: GOOD\r\nReceivedChallenge: BAD\r\nReceivedHash: FURTHERMORE\r\n",
+		KindSuccessfulAuth:       "UsingPassword: 1\r\nModule: m\r\n" + sessionTV,
 		KindUnexpectedAddress:    "ExpectedAddress: IPV4/UDP/192.168.1.2/2121\r\nModule: m\r\n",
-		KindAuthMethodNotAllowed: "AuthMethod: PlainText\r\nSessionTV: 2026-11-23T02:52:50.399+0000\r\n",
+		KindAuthMethodNotAllowed: "AuthMethod: PlainText\r\n" + sessionTV,
 	}
 
+	// The header that becomes Detail, by kind.
 	detail := map[Kind]string{
 		KindFailedACL: "TEST_ACL", KindRequestNotAllowed: "CheeseBurger",
 		KindRequestBadFormat: "CheeseBurger", KindRequestNotSupported: "CheeseBurger",
@@ -48,12 +53,12 @@ func TestEveryKind(t *testing.T) {
 					t.Errorf("%s", render(e))
 				}
 
+				// RequestBadFormat has its account among the optional elements.
 				wantAccount := "1001"
 				if k == KindRequestBadFormat && tail == "" {
 					wantAccount = ""
 				}
 				wantDetail := detail[k]
-
 				if k == KindFailedACL && tail == "" {
 					wantDetail = ""
 				}
@@ -63,6 +68,7 @@ func TestEveryKind(t *testing.T) {
 						render(e))
 				}
 
+				// Only PJSIP is final before the next packet.
 				if early := newPlayer(""); true {
 					early.feed(stream, len(stream))
 					if early.Held() == (service == "PJSIP") {
@@ -74,7 +80,7 @@ func TestEveryKind(t *testing.T) {
 	}
 }
 
-// TestFormats decodes what versions and settings add.
+// TestFormats decodes the headers that versions and settings add.
 func TestFormats(t *testing.T) {
 	event := asterisk{kind: KindInvalidAccountID, account: "1001"}
 	with := func(change func(*asterisk)) string {
@@ -86,12 +92,14 @@ func TestFormats(t *testing.T) {
 	tests := map[string]string{
 		"timestampevents": with(func(e *asterisk) { e.extra = "Timestamp: 1795403791.517611\r\n" }),
 		"debug": with(func(e *asterisk) {
-			e.extra = "SequenceNumber: 1\r\nFile: manager.c\r\nLine: 593\r\nFunc: manager_default_msg_cb\r\n"
+			e.extra = "SequenceNumber: 1\r\nFile: manager.c\r\nLine: 593\r\n" +
+				"Func: manager_default_msg_cb\r\n"
 		}),
 		// manager.c 12.8.2 and 22.10.1
 		"system name": with(func(e *asterisk) { e.extra = "SystemName: pbx: one\r\n" }),
 		"all of these": with(func(e *asterisk) {
-			e.extra = "Timestamp: 1.2\r\nSequenceNumber: 1\r\nFile: manager.c\r\nLine: 593\r\nFunc: f\r\nSystemName: pbx\r\n"
+			e.extra = "Timestamp: 1.2\r\nSequenceNumber: 1\r\nFile: manager.c\r\n" +
+				"Line: 593\r\nFunc: f\r\nSystemName: pbx\r\n"
 		}),
 		"event version 2": with(func(e *asterisk) { e.version = "2" }),
 		"time zone of the PBX": with(func(e *asterisk) {

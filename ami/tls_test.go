@@ -16,9 +16,9 @@ import (
 )
 
 // tlsPBX is a PBX on a real port with a self-signed certificate for names.
-func tlsPBX(t *testing.T, end time.Time, names ...string) (pbx *amitest.PBX, caFile string,
-	certificate tls.Certificate,
-) {
+func tlsPBX(
+	t *testing.T, end time.Time, names ...string,
+) (pbx *amitest.PBX, caFile string, certificate tls.Certificate) {
 	t.Helper()
 	certificate, ca, err := amitest.CertificateUntil(end, names...)
 	if err != nil {

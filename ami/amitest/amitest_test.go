@@ -207,8 +207,9 @@ func (c *talk) login() {
 		banner != "Asterisk Call Manager/11.0.0\r\n" {
 		c.t.Fatalf("banner %q, %v", banner, err)
 	}
-	if answer := c.say("Action: Login", "ActionID: 1", "Username: u", "Secret: s",
-		"Events: security"); answer != "Response: Success\r\nActionID: 1\r\nMessage: Authentication accepted\r\n\r\n" {
+
+	answer := c.say("Action: Login", "ActionID: 1", "Username: u", "Secret: s", "Events: security")
+	if answer != "Response: Success\r\nActionID: 1\r\nMessage: Authentication accepted\r\n\r\n" {
 		c.t.Fatalf("login answered %q", answer)
 	}
 
@@ -237,8 +238,9 @@ func TestPBXSpeaksAMI(t *testing.T) {
 		t.Errorf("Ping answered %q", answer)
 	}
 
-	if answer := c.say("Action: CoreSettings",
-		"ActionID: 3"); answer != "Response: Error\r\nActionID: 3\r\nMessage: Permission denied\r\n\r\n" {
+	// An action without the right for it is refused, and raises an event.
+	answer := c.say("Action: CoreSettings", "ActionID: 3")
+	if answer != "Response: Error\r\nActionID: 3\r\nMessage: Permission denied\r\n\r\n" {
 		t.Errorf("CoreSettings answered %q", answer)
 	}
 	if event := c.packet(); !strings.HasPrefix(event, "Event: RequestNotAllowed\r\n") ||
@@ -360,7 +362,8 @@ func TestPBXCutsAClientThatDoesNotRead(t *testing.T) {
 	}
 	send(amitest.QueueLimit * 2 / 10)
 
-	for deadline := time.Now().Add(5 * time.Second); pbx.Sessions() > 0; time.Sleep(time.Millisecond) {
+	deadline := time.Now().Add(5 * time.Second)
+	for ; pbx.Sessions() > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("not cut beyond the limit")
 		}
