@@ -54,6 +54,7 @@ func TestParseAddress(t *testing.T) {
 		}
 	}
 
+	// Each differs in one way from an address that Asterisk prints.
 	for _, text := range []string{
 		"", "/", "///", "IPV4", "IPV4/", "IPV4/UDP", "IPV4/UDP/", "IPV4/UDP/1.2.3.4",
 		"IPV4/UDP/1.2.3.4/", "IPV4/UDP//5060", "IPV4/1.2.3.4/5060",

@@ -44,6 +44,7 @@ func TestTLS(t *testing.T) {
 	pin := Fingerprint(certificate.Leaf)
 	lower := strings.ToLower(strings.ReplaceAll(pin, ":", ""))
 
+	// A pin and a CA must both hold, and the pin holds whatever else is switched off.
 	wrong := "00" + pin[2:]
 	for name, tc := range map[string]struct {
 		pbx  *amitest.PBX
@@ -198,8 +199,9 @@ func TestTLSKeepsPlainLoginFromUnverified(t *testing.T) {
 	if _, err := Probe(t.Context(), c, 0, nil); ProblemOf(err) != ProblemPlainForbidden {
 		t.Errorf("unverified: %v, problem %s", err, ProblemOf(err))
 	}
-	c.TLS = &TLS{Fingerprint: Fingerprint(certificate.Leaf)}
 
+	// A pinned PBX is verified: nobody in the middle can read the secret.
+	c.TLS = &TLS{Fingerprint: Fingerprint(certificate.Leaf)}
 	report, err := Probe(t.Context(), c, 0, nil)
 	if err != nil || report.Auth != AuthPlain {
 		t.Errorf("pinned: %v, login by %q", err, report.Auth)
@@ -233,7 +235,6 @@ func TestFingerprintIsWhatOpensslPrints(t *testing.T) {
 
 	_, caFile, certificate := tlsPBX(t, time.Now().Add(time.Hour), "127.0.0.1")
 
-	// fixed arguments
 	out, err := exec.CommandContext(t.Context(), openssl, "x509", "-fingerprint", "-sha256",
 		"-noout", "-in", caFile).Output()
 	if err != nil {

@@ -64,7 +64,7 @@ func TestIntervals(t *testing.T) {
 }
 
 // An address is in the intervals if and only if it is in a prefix, and intervals are ascending with
-// a gap between.
+// a gap between them.
 func TestIntervalsHoldWhatThePrefixesHold(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		addr := rapid.Custom(func(t *rapid.T) netip.Addr { // few addresses, so that they meet
@@ -84,6 +84,8 @@ func TestIntervalsHoldWhatThePrefixesHold(t *testing.T) {
 		if err != nil || len(v6) > 0 {
 			t.Fatal(v6, err)
 		}
+
+		// The kernel returns elements in any order.
 		back, ours := kernelIntervals(rapid.Permutation(intervalElements(v4)).Draw(t, "order"))
 		if !ours || !slices.Equal(back, v4) {
 			t.Fatalf("read back from the elements: %v, %t; want %v", back, ours, v4)
@@ -95,6 +97,7 @@ func TestIntervalsHoldWhatThePrefixesHold(t *testing.T) {
 			}
 		}
 
+		// All addresses that the prefixes can hold, and their neighbours.
 		for c := range 4 {
 			for d := range 256 {
 				a := netip.AddrFrom4([4]byte{10, 0, byte(c), byte(d)})

@@ -31,12 +31,12 @@ func TestApply(t *testing.T) {
 	}{
 		"all sets": {nil, []Change{
 			ban(host, ScopeAll, time.Hour), ban(net24, ScopeAll, time.Hour),
-			ban("2001:db8::1/128", ScopeAll, time.Hour), ban("2001:db8::/64", ScopeAll,
-				time.Hour),
+			ban("2001:db8::1/128", ScopeAll, time.Hour),
+			ban("2001:db8::/64", ScopeAll, time.Hour),
 			ban("2001:db8::/56", ScopeAll, time.Hour), ban("2001:db8::/48", ScopeAll, time.Hour),
 			ban(host, ScopeSIP, time.Hour), ban(net24, ScopeSIP, time.Hour),
-			ban("2001:db8::1/128", ScopeSIP, time.Hour), ban("2001:db8::/64", ScopeSIP,
-				time.Hour),
+			ban("2001:db8::1/128", ScopeSIP, time.Hour),
+			ban("2001:db8::/64", ScopeSIP, time.Hour),
 			ban("2001:db8::/56", ScopeSIP, time.Hour), ban("2001:db8::/48", ScopeSIP, time.Hour),
 		}, []string{
 			host + " all 60", net24 + " all 60", "2001:db8::1/128 all 60", "2001:db8::/64 all 60",
@@ -99,7 +99,7 @@ func TestApply(t *testing.T) {
 			[]string{host + " all 60"},
 		},
 		"nothing": {nil, nil, nil},
-		// ends below, after its second
+		// It is over before the table is read.
 		"short ones do not stay on": {
 			nil,
 			[]Change{ban(host, ScopeAll, 100*time.Microsecond)},
@@ -115,6 +115,7 @@ func TestApply(t *testing.T) {
 				apply(t, table, tt.before...)
 				apply(t, table, tt.changes...)
 
+				// No way through Apply may make a ban that never ends.
 				got := bans(t, table)
 				for _, e := range got {
 					if e.Timeout == 0 {
@@ -157,6 +158,7 @@ func TestApplyNeverMakesABanPermanent(t *testing.T) {
 
 func TestApplyRejectsInvalidChangesAndKeepsTheRest(t *testing.T) {
 	table := open(t, firewalltest.New(t), Options{})
+	// A length without a set, bits beyond the length, no IPv4 form, no scope, no prefix.
 	bad := []Change{
 		ban("192.0.2.0/25", ScopeAll, time.Hour),
 		ban("192.0.2.1/24", ScopeAll, time.Hour),
@@ -207,11 +209,12 @@ func TestApplyToAFullSet(t *testing.T) {
 				all := manyBans(300)
 				apply(t, table, all[:200]...)
 
+				// One for another set, one that lifts nothing, then new ones and refreshes by turns.
 				changes := []Change{
 					ban("2001:db8::1/128", ScopeAll, time.Hour),
 					lift("203.0.113.1/32", ScopeAll),
 				}
-				for i := range 100 { // new ones and refreshes by turns
+				for i := range 100 {
 					refresh := all[i]
 					refresh.Until = refresh.Until.Add(time.Hour)
 					changes = append(changes, all[200+i], refresh)
@@ -232,6 +235,7 @@ func TestApplyToAFullSet(t *testing.T) {
 					}
 				}
 
+				// Every refresh is made, whether its set is full or not.
 				elems := bans(t, table)
 				refreshed := 0
 				for _, e := range elems {
@@ -245,7 +249,7 @@ func TestApplyToAFullSet(t *testing.T) {
 						201+room)
 				}
 
-				// a lift makes room in the same batch
+				// A lift makes room in the same batch.
 				apply(t, table, lift(all[0].Prefix.String(), ScopeAll), all[200+room%100])
 			})
 		})
@@ -276,6 +280,7 @@ func TestApplyWithoutTheTable(t *testing.T) {
 				t.Errorf("Element: %v, want ErrGone", err)
 			}
 
+			// What ErrGone tells the caller to do.
 			ensure(t, table)
 			apply(t, table, ban("192.0.2.1/32", ScopeAll, time.Hour))
 		})
@@ -293,6 +298,7 @@ func TestApplyRacesWithExpiry(t *testing.T) {
 		}
 		apply(t, table, changes...)
 
+		// Longer than their timeout, so that some expire at every point of Apply.
 		for end := time.Now().Add(1500 * time.Millisecond); time.Now().Before(end); {
 			for i := range changes {
 				changes[i].Lift = i%2 == 0

@@ -13,12 +13,13 @@ import (
 func TestBansAreAdopted(t *testing.T) {
 	ns := firewalltest.New(t)
 	first := open(t, ns, Options{})
-	apply(t, first, ban("192.0.2.1/32", ScopeAll, time.Hour), ban("2001:db8::/64", ScopeSIP,
-		2*time.Hour))
+	apply(t, first, ban("192.0.2.1/32", ScopeAll, time.Hour),
+		ban("2001:db8::/64", ScopeSIP, 2*time.Hour))
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
 
+	// By hand: one without an end, and one that is not masked.
 	ns.NFT(t, "add element inet amifend ban4 { 192.0.2.2 }")
 	ns.NFT(t, "add element inet amifend ban4_24 { 192.0.2.3 timeout 3h }")
 	second := open(t, ns, Options{})
@@ -27,7 +28,6 @@ func TestBansAreAdopted(t *testing.T) {
 		"192.0.2.1/32 all 60", "192.0.2.2/32 all 0", "192.0.2.3/24 all 180",
 		"2001:db8::/64 sip 120",
 	}
-
 	got := bans(t, second)
 	if !slices.Equal(listed(got), want) {
 		t.Fatalf("adopted %q, want %q", listed(got), want)
@@ -40,6 +40,7 @@ func TestBansAreAdopted(t *testing.T) {
 		t.Errorf("the element without a timeout has %s", got[1].Timeout)
 	}
 
+	// Refreshing a permanent element gives it an end.
 	bothWays(t, second, func(t *testing.T) {
 		apply(t, second, ban("192.0.2.2/32", ScopeAll, time.Hour))
 		e, ok, err := second.Element(t.Context(), netip.MustParsePrefix("192.0.2.2/32"), ScopeAll)
@@ -83,9 +84,10 @@ func TestBansReadsThemAll(t *testing.T) {
 
 func TestElement(t *testing.T) {
 	table := open(t, firewalltest.New(t), Options{})
-	apply(t, table, ban("2001:db8::/64", ScopeSIP, time.Hour), ban("2001:db8::/48", ScopeAll,
-		time.Hour))
+	apply(t, table, ban("2001:db8::/64", ScopeSIP, time.Hour),
+		ban("2001:db8::/48", ScopeAll, time.Hour))
 
+	// All of these but the last share an address: length and scope tell them apart.
 	for _, tt := range []struct {
 		prefix string
 		scope  Scope

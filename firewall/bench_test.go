@@ -23,6 +23,7 @@ func BenchmarkApply(b *testing.B) {
 			b.ResetTimer()
 
 			for b.Loop() {
+				// Every ban must be new: start again with an empty table when none is left.
 				if next+n > len(all) {
 					b.StopTimer()
 					ns.NFT(b, "flush ruleset")

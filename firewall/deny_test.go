@@ -23,7 +23,7 @@ func denyPrefixes(set *netipx.IPSet) []netip.Prefix {
 	return set.Prefixes()
 }
 
-// ipSet is a set of prefixes, less others.
+// ipSet returns the set of the prefixes in, without those of out.
 func ipSet(t testing.TB, in []string, out ...string) *netipx.IPSet {
 	t.Helper()
 	var b netipx.IPSetBuilder
@@ -42,12 +42,13 @@ func ipSet(t testing.TB, in []string, out ...string) *netipx.IPSet {
 	return set
 }
 
-// manyDenied is n prefixes that neither overlap nor touch, one in ten of them IPv6. Another variant
-// shares half of them.
+// manyDenied returns n prefixes that neither overlap nor touch, one in ten of them IPv6. Two
+// variants share half of their prefixes.
 func manyDenied(t testing.TB, n, variant int) *netipx.IPSet {
 	t.Helper()
 	var b netipx.IPSetBuilder
 	for i := range n {
+		// Every second prefix moves with the variant.
 		shift := i * 512
 		if i%2 == 1 {
 			shift += variant * 128
@@ -84,7 +85,7 @@ func inKernel(t testing.TB, table *Table) (found []netipx.IPRange) {
 		}
 		ivs, ours := kernelIntervals(elems)
 		if !ours {
-			t.Fatalf("%v are no intervals of ours", elems)
+			t.Fatalf("%v are not intervals that we made", elems)
 		}
 
 		for _, iv := range ivs {
@@ -110,8 +111,8 @@ func setDeny(t testing.TB, table *Table, deny *netipx.IPSet) {
 	}
 }
 
-// What is denied is dropped at every port; what is taken out of it, or allowed, passes; and a ban
-// needs not be there.
+// Denied packets are dropped at every port, without a ban. Packets from an address that is taken
+// out of the list, or allowed, pass.
 func TestWhatDenyDrops(t *testing.T) {
 	s := newSite(t, Options{})
 	try := func(when string, want map[string]bool) {
@@ -138,18 +139,22 @@ func TestWhatDenyDrops(t *testing.T) {
 		lastOf48: false, next48: true,
 	})
 
+	// Three denied sources, two ports each.
 	d, err := s.table.Denied(t.Context())
 	if err != nil || d.Packets != 6 || d.Bytes < 600 {
 		t.Errorf("%+v, %v; want 6 packets", d, err)
 	}
+
+	// Ensure replaces the rules, and leaves the lists and their counter.
 	ensure(t, s.table)
 	try("laid out again", map[string]bool{attacker4: false, phone4: true, attacker6: false})
 
 	if d, err := s.table.Denied(t.Context()); err != nil || d.Packets != 10 {
 		t.Errorf("%+v, %v; want 10 packets: the counter goes on", d, err)
 	}
-	setDeny(t, s.table, ipSet(t, []string{"192.0.2.0/24"}))
 
+	// The allowlist wins over the deny lists.
+	setDeny(t, s.table, ipSet(t, []string{"192.0.2.0/24"}))
 	if err := s.table.SetAllow(t.Context(), prefixes(phone4+"/32")); err != nil {
 		t.Fatal(err)
 	}
@@ -178,19 +183,19 @@ func TestDenyComesBackAfterAFlush(t *testing.T) {
 	}
 }
 
-// What others put into the deny sets, or take out, is undone, and Watch tells of it.
+// Elements that others add to the deny sets, or remove, are restored, and Watch reports it.
 func TestDenyUndoesWhatOthersDo(t *testing.T) {
 	ns := firewalltest.New(t)
 	table := open(t, ns, Options{})
 	deny := ipSet(t, []string{"198.51.100.0/24", "203.0.113.0/28"})
 	setDeny(t, table, deny)
+
 	damaged := make(chan struct{}, 100)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error)
-
 	go func() { ended <- table.Watch(ctx, func() { damaged <- struct{}{} }) }()
 	for _, damage := range []string{
-		// with an end of its own that has no start
+		// nft adds an end without a start as well
 		"add element inet amifend deny4 { 192.0.2.0/24 }",
 		"add element inet amifend deny6 { 2001:db8::/32 }",
 		"delete element inet amifend deny4 { 198.51.100.0/24 }",
@@ -200,11 +205,12 @@ func TestDenyUndoesWhatOthersDo(t *testing.T) {
 		select {
 		case <-damaged:
 		case <-time.After(5 * time.Second):
-			t.Errorf("%s: Watch did not tell", damage)
+			t.Errorf("%s: Watch did not report it", damage)
 		}
 		setDeny(t, table, deny)
 	}
 
+	// Our own change, however large, is not reported.
 	for len(damaged) > 0 {
 		<-damaged
 	}
@@ -212,10 +218,10 @@ func TestDenyUndoesWhatOthersDo(t *testing.T) {
 	time.Sleep(50 * time.Millisecond)
 
 	if len(damaged) > 0 {
-		t.Error("Watch told of what we did ourselves")
+		t.Error("Watch reported our own change")
 	}
-	stop()
 
+	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
@@ -233,8 +239,8 @@ func TestDenyLargeLists(t *testing.T) {
 	setDeny(t, table, nil)
 }
 
-// While one large list takes the place of another, what both have is dropped throughout, and bans
-// find their way in.
+// While one large list replaces another, addresses in both are dropped throughout, and bans are
+// applied in between.
 func TestReplacingDenyListsLeaksNothing(t *testing.T) {
 	s := newSite(t, Options{})
 	lists := []*netipx.IPSet{}
@@ -253,9 +259,10 @@ func TestReplacingDenyListsLeaksNothing(t *testing.T) {
 	setDeny(t, s.table, lists[0])
 	stopCount := firewalltest.Count(s.pbx.ListenUDP(t, pbx4+":5060"))
 	stopFlood := firewalltest.Flood(s.outside.DialUDP(t, attacker4+":0", pbx4+":5060"))
+
+	// Replace the lists in one goroutine, and ban in this one until it is done.
 	var longest time.Duration
 	replaced := make(chan error)
-
 	go func() {
 		for i := range 6 {
 			if err := s.table.SetDeny(t.Context(), denyPrefixes(lists[(i+1)%2])); err != nil {

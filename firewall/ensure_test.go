@@ -18,17 +18,18 @@ func TestEnsureTwiceIsTheGolden(t *testing.T) {
 
 	apply(t, table,
 		ban("198.51.100.1/32", ScopeAll, time.Hour), ban("203.0.113.0/24", ScopeAll, time.Hour),
-		ban("2001:db8:1::1/128", ScopeAll, time.Hour), ban("2001:db8:2:2::/64", ScopeAll,
-			time.Hour),
-		ban("2001:db8:3:300::/56", ScopeAll, time.Hour), ban("2001:db8:4::/48", ScopeAll,
-			time.Hour),
+		ban("2001:db8:1::1/128", ScopeAll, time.Hour),
+		ban("2001:db8:2:2::/64", ScopeAll, time.Hour),
+		ban("2001:db8:3:300::/56", ScopeAll, time.Hour),
+		ban("2001:db8:4::/48", ScopeAll, time.Hour),
 		ban("198.51.100.2/32", ScopeSIP, time.Hour), ban("203.0.112.0/24", ScopeSIP, time.Hour),
-		ban("2001:db8:1::2/128", ScopeSIP, time.Hour), ban("2001:db8:2:3::/64", ScopeSIP,
-			time.Hour),
-		ban("2001:db8:3:400::/56", ScopeSIP, time.Hour), ban("2001:db8:5::/48", ScopeSIP,
-			time.Hour),
+		ban("2001:db8:1::2/128", ScopeSIP, time.Hour),
+		ban("2001:db8:2:3::/64", ScopeSIP, time.Hour),
+		ban("2001:db8:3:400::/56", ScopeSIP, time.Hour),
+		ban("2001:db8:5::/48", ScopeSIP, time.Hour),
 	)
 
+	// The second Ensure changes nothing that nft shows.
 	firewalltest.Golden(t, "default.nft", ns.NFT(t, "list", "ruleset"))
 	ensure(t, table)
 	firewalltest.Golden(t, "default.nft", ns.NFT(t, "list", "ruleset"))
@@ -61,7 +62,7 @@ func TestEnsureRepairsWhatOthersChanged(t *testing.T) {
 		"add table inet amifend { flags dormant; }",
 		"flush chain inet amifend pre",
 		"flush table inet amifend",
-		"delete set inet amifend deny6", // refused while a rule refers to it, thus after a flush
+		"delete set inet amifend deny6",
 		"add chain inet amifend pre { policy drop; }",
 		"flush ruleset",
 		"delete table inet amifend",
@@ -69,6 +70,8 @@ func TestEnsureRepairsWhatOthersChanged(t *testing.T) {
 		t.Run(damage, func(t *testing.T) {
 			ns := firewalltest.New(t)
 			table := open(t, ns, Options{})
+
+			// The kernel refuses to delete a set that a rule refers to.
 			if strings.HasPrefix(damage, "delete set") {
 				ns.NFT(t, "flush table inet amifend")
 			}
@@ -88,16 +91,18 @@ func TestEnsureRepairsWhatOthersChanged(t *testing.T) {
 }
 
 func TestEnsureLeavesForeignTables(t *testing.T) {
-	for name, ruleset := range map[string]string{
-		"no set of ours":       "table inet amifend { chain input { type filter hook input priority 0; tcp dport 22 accept; } }",
-		"set ban4 is of type":  "table inet amifend { set ban4 { type ipv4_addr; flags interval; } }",
-		"set ban6 is of type":  "table inet amifend { set ban6 { type ether_addr; flags timeout; } }",
-		"chain pre does not":   "table inet amifend { chain pre { type filter hook input priority 0; } }",
-		"chain sip has a hook": "table inet amifend { set ban4 { type ipv4_addr; flags timeout; } chain sip { type filter hook input priority 0; } }",
+	const hook = "type filter hook input priority 0; "
+	for name, content := range map[string]string{
+		"no set of ours":      "chain input { " + hook + "tcp dport 22 accept; }",
+		"set ban4 is of type": "set ban4 { type ipv4_addr; flags interval; }",
+		"set ban6 is of type": "set ban6 { type ether_addr; flags timeout; }",
+		"chain pre does not":  "chain pre { " + hook + "}",
+		"chain sip has a hook": "set ban4 { type ipv4_addr; flags timeout; } " +
+			"chain sip { " + hook + "}",
 	} {
 		t.Run(name, func(t *testing.T) {
 			ns := firewalltest.New(t)
-			ns.NFT(t, blocks(ruleset))
+			ns.NFT(t, blocks("table inet amifend { "+content+" }"))
 			before := ns.NFT(t, "list", "ruleset")
 
 			table, err := Open(Options{NetNS: ns.FD()})
@@ -105,8 +110,9 @@ func TestEnsureLeavesForeignTables(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer table.Close()
-			err = table.Ensure(t.Context())
 
+			// It refuses, says why, and changes nothing.
+			err = table.Ensure(t.Context())
 			var foreign *ForeignError
 			if !errors.As(err, &foreign) || !strings.Contains(err.Error(), name) {
 				t.Errorf("Ensure: %v, want a ForeignError with %q", err, name)
@@ -133,6 +139,7 @@ func TestEnsureLeavesOwnedTables(t *testing.T) {
 		}
 	})
 
+	// The owner is another socket, as of another process.
 	owner.AddTable(&nftables.Table{
 		Name: "amifend", Family: nftables.TableFamilyINet,
 		Flags: nftables.TableFlagOwner,
@@ -146,8 +153,8 @@ func TestEnsureLeavesOwnedTables(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer table.Close()
-	err = table.Ensure(t.Context())
 
+	err = table.Ensure(t.Context())
 	var foreign *ForeignError
 	if !errors.As(err, &foreign) || !strings.Contains(err.Error(), "owned by the process") {
 		t.Errorf("Ensure: %v, want a ForeignError", err)
@@ -159,7 +166,8 @@ func blocks(ruleset string) string { return strings.ReplaceAll(ruleset, "}", "}\
 
 func TestEnsureLeavesWhatOthersAdded(t *testing.T) {
 	ns := firewalltest.New(t)
-	ns.NFT(t, blocks("table inet other { chain c { type filter hook input priority 0; tcp dport 22 accept; } }"))
+	ns.NFT(t, blocks("table inet other { chain c { "+
+		"type filter hook input priority 0; tcp dport 22 accept; } }"))
 	table := open(t, ns, Options{})
 	ns.NFT(t, "add chain inet amifend mine")
 	ns.NFT(t, "add rule inet amifend mine tcp dport 22 accept")
@@ -184,7 +192,8 @@ func TestSetAllow(t *testing.T) {
 	table := open(t, ns, Options{Allow: prefixes("10.0.0.0/8")})
 	many := prefixes("::ffff:192.0.2.0/120", "fe80::/10")
 
-	// several messages in one transaction; apart from each other, so that they stay 3000 intervals
+	// Several messages in one transaction. The prefixes are apart from each other, so that they
+	// stay 3000 intervals.
 	for i := range 3000 {
 		many = append(many, prefixes("2001:db8::/127")[0])
 		b := many[len(many)-1].Addr().As16()
@@ -205,7 +214,8 @@ func TestSetAllow(t *testing.T) {
 		t.Errorf("allow4 was not replaced:\n%s", out)
 	}
 
-	// nft adds an end without a start as well
+	// nft adds an end without a start as well, so the set is replaced whole. Then each list follows
+	// from the one before.
 	ns.NFT(t, "add element inet amifend allow4 { 203.0.113.0/24 }")
 	for _, list := range [][]string{
 		{"10.0.0.0/8"},

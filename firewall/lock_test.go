@@ -36,6 +36,7 @@ func TestLock(t *testing.T) {
 		t.Errorf("second lock: %v, want ErrLocked with our pid and the socket", err)
 	}
 
+	// A lock is of one table in one namespace.
 	for name, other := range map[string]struct {
 		ns    *firewalltest.NS
 		table string
@@ -59,7 +60,8 @@ func TestLock(t *testing.T) {
 	again.Close()
 }
 
-// Any user can hold the socket; if his processes could not work on the table, that is no lock.
+// Any user can hold the socket. If the process of that user cannot work on the table, the socket is
+// not a lock.
 func TestLockHeldByAnyone(t *testing.T) {
 	if os.Geteuid() != 0 {
 		if os.Getenv("CI") == "true" {
@@ -74,7 +76,7 @@ func TestLockHeldByAnyone(t *testing.T) {
 	done := make(chan error)
 
 	go func() {
-		// never unlocked: the thread ends with the goroutine, whose user it has become
+		// Never unlocked: the thread has another user now, and ends with the goroutine.
 		runtime.LockOSThread()
 		done <- func() (err error) {
 			if err = netns.Set(netns.NsHandle(ns.FD())); err != nil {
@@ -95,6 +97,7 @@ func TestLockHeldByAnyone(t *testing.T) {
 	}
 	defer held.Close()
 
+	// The service runs as another user than the holder, and root looks at the holder's rights.
 	for euid, free := range map[int]bool{service: true, anyone: false} {
 		ns.Do(t, func() error {
 			lock, err := lockAs("amifend", euid)

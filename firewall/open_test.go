@@ -94,6 +94,7 @@ func TestOpenRefusesHighDescriptors(t *testing.T) {
 		t.Skipf("at most %d open files", limit.Cur)
 	}
 
+	// Take all descriptors that select can watch.
 	for range 1024 {
 		f, err := os.Open("/dev/null")
 		if err != nil {

@@ -77,6 +77,7 @@ func FuzzParseSIPPorts(f *testing.F) {
 	}
 
 	f.Fuzz(func(t *testing.T, text string) {
+		// Either an error or ports, never both or neither.
 		ports, err := ParseSIPPorts(text)
 		if (err == nil) == (len(ports) == 0) {
 			t.Fatalf("ParseSIPPorts(%q) = %v, %v", text, ports, err)

@@ -127,6 +127,7 @@ func TestWhatABanDrops(t *testing.T) {
 						t.Errorf("arrives: %t, want %t", got, want)
 					}
 
+					// The counter of the ban shows what it dropped, and nothing else.
 					e, ok, err := s.table.Element(t.Context(), ban(tt.prefix, tt.scope, 0).Prefix,
 						tt.scope)
 					if err != nil || !ok || !e.Counted || (e.Packets == 0) != want ||
@@ -153,20 +154,22 @@ func TestFragments(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, Options{})
 			if conntrack {
-				s.pbx.NFT(t, blocks("table inet track { chain c { type filter hook prerouting priority 0; ct state new accept; } }"))
+				s.pbx.NFT(t, blocks("table inet track { chain c { "+
+					"type filter hook prerouting priority 0; ct state new accept; } }"))
 			}
 
 			for _, a := range []struct{ src, dst string }{{attacker4, pbx4}, {attacker6, pbx6}} {
 				if !arrives(t, s.outside, s.pbx, a.src, a.dst, "5060", 4000) {
 					t.Fatalf("fragments from %s do not arrive before the ban", a.src)
 				}
-				prefix := attacker4 + "/32"
 
+				prefix := attacker4 + "/32"
 				if a.src == attacker6 {
 					prefix = attacker6 + "/128"
 				}
 				apply(t, s.table, ban(prefix, ScopeSIP, time.Hour))
 
+				// Only the first fragment shows the port. Without it the others are nothing.
 				if arrives(t, s.outside, s.pbx, a.src, a.dst, "5060", 4000) {
 					t.Errorf("fragments from %s arrive at a SIP port", a.src)
 				}
@@ -206,6 +209,7 @@ func TestAllowBeatsEveryBan(t *testing.T) {
 		}
 	}
 
+	// Without the allowlist the same bans drop.
 	if err := s.table.SetAllow(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
@@ -216,8 +220,9 @@ func TestAllowBeatsEveryBan(t *testing.T) {
 
 func TestLoopbackPasses(t *testing.T) {
 	s := newSite(t, Options{})
-	apply(t, s.table, ban("127.0.0.1/32", ScopeAll, time.Hour), ban("127.0.0.0/24", ScopeSIP,
-		time.Hour), ban("::1/128", ScopeAll, time.Hour), ban(pbx4+"/32", ScopeAll, time.Hour))
+	apply(t, s.table,
+		ban("127.0.0.1/32", ScopeAll, time.Hour), ban("127.0.0.0/24", ScopeSIP, time.Hour),
+		ban("::1/128", ScopeAll, time.Hour), ban(pbx4+"/32", ScopeAll, time.Hour))
 	for _, addr := range []string{"127.0.0.1", "::1", pbx4} {
 		if !arrives(t, s.pbx, s.pbx, addr, addr, "5060", 100) {
 			t.Errorf("%s does not reach itself", addr)
@@ -229,8 +234,8 @@ func TestLoopbackPasses(t *testing.T) {
 // banned host would cut off all.
 func TestNeighbourDiscoverySurvivesABannedOnLinkPrefix(t *testing.T) {
 	s := newSite(t, Options{Allow: prefixes(phone6 + "/128")})
-	apply(t, s.table, ban("2001:db8::/64", ScopeAll, time.Hour), ban("2001:db8::/56", ScopeAll,
-		time.Hour), ban("2001:db8::/48", ScopeAll, time.Hour))
+	apply(t, s.table, ban("2001:db8::/64", ScopeAll, time.Hour),
+		ban("2001:db8::/56", ScopeAll, time.Hour), ban("2001:db8::/48", ScopeAll, time.Hour))
 	s.pbx.Run(t, "ip", "-6", "neigh", "flush", "all")
 	s.outside.Run(t, "ip", "-6", "neigh", "flush", "all")
 
@@ -251,7 +256,8 @@ func TestNeighbourDiscoverySurvivesABannedOnLinkPrefix(t *testing.T) {
 
 func TestAnEstablishedTCPFlowIsCutAtOnce(t *testing.T) {
 	s := newSite(t, Options{})
-	s.pbx.NFT(t, blocks("table inet track { chain c { type filter hook input priority 0; ct state established accept; } }"))
+	s.pbx.NFT(t, blocks("table inet track { chain c { "+
+		"type filter hook input priority 0; ct state established accept; } }"))
 	l := s.pbx.ListenTCP(t, pbx4+":5061")
 
 	attacker, err := s.outside.DialTCP(t, attacker4+":0", pbx4+":5061")
@@ -264,11 +270,12 @@ func TestAnEstablishedTCPFlowIsCutAtOnce(t *testing.T) {
 	}
 	defer server.Close()
 
+	// The rule of conntrack accepts the flow, but comes after ours.
 	if !says(t, attacker, server) {
 		t.Fatal("nothing arrives before the ban")
 	}
-	apply(t, s.table, ban(attacker4+"/32", ScopeSIP, time.Hour))
 
+	apply(t, s.table, ban(attacker4+"/32", ScopeSIP, time.Hour))
 	if says(t, attacker, server) {
 		t.Error("the flow goes on after the ban")
 	}
@@ -338,7 +345,7 @@ func (s *site) flood(t *testing.T, during func(t *testing.T)) (leaked, sent int)
 		t.Fatalf("%d sent, element %+v, %v", sent, e, err)
 	}
 
-	// the sign that the way was taken: a new element counts anew
+	// The counter shows which way was taken: a new element begins at 0.
 	if kept := e.Packets >= uint64(sent); leaked == 0 && kept != s.table.updates {
 		t.Errorf("the element counted %d of %d packets", e.Packets, sent)
 	}
@@ -356,6 +363,7 @@ func TestEnsureLeaksNothing(t *testing.T) {
 			stopCount := firewalltest.Count(s.pbx.ListenUDP(t, pbx4+":5060"))
 			stopFlood := firewalltest.Flood(s.outside.DialUDP(t, attacker4+":0", pbx4+":5060"))
 
+			// Each call replaces all rules while packets arrive.
 			for range times {
 				if err := s.table.Ensure(t.Context()); err != nil {
 					t.Fatal(err)
@@ -371,7 +379,7 @@ func TestEnsureLeaksNothing(t *testing.T) {
 	}
 }
 
-// A gateway drops for the PBX behind it. It sees the port before DNAT: what SIPPorts has to name is
+// A gateway drops packets to the PBX behind it. It sees the port before DNAT, so SIPPorts must name
 // the port on the wire.
 func TestGatewayWithDNAT(t *testing.T) {
 	outside, gateway, pbx := firewalltest.New(t), firewalltest.New(t), firewalltest.New(t)
@@ -379,7 +387,8 @@ func TestGatewayWithDNAT(t *testing.T) {
 	firewalltest.Join(t, gateway, pbx, []string{"10.0.0.1/24"}, []string{"10.0.0.2/24"})
 	pbx.Run(t, "ip", "route", "add", "default", "via", "10.0.0.1")
 	gateway.Run(t, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
-	gateway.NFT(t, blocks("table ip nat { chain pre { type nat hook prerouting priority -100; udp dport 5080 dnat to 10.0.0.2:5060; } }"))
+	gateway.NFT(t, blocks("table ip nat { chain pre { "+
+		"type nat hook prerouting priority -100; udp dport 5080 dnat to 10.0.0.2:5060; } }"))
 	listener := pbx.ListenUDP(t, "10.0.0.2:5060")
 
 	conn := outside.DialUDP(t, attacker4+":0", pbx4+":5080")

@@ -11,8 +11,8 @@ import (
 	"github.com/amifend/amifend/firewall/firewalltest"
 )
 
-// olderTable is what `nft list ruleset` said of the table of an amifend that had no sets for /56
-// and /48; olderPackets is what each element counted.
+// olderTable is the output of `nft list ruleset` for the table of an amifend without sets for /56
+// and /48. Each of its elements has counted olderPackets.
 const (
 	olderTable   = "testdata/older.nft"
 	olderPackets = 7
@@ -36,6 +36,7 @@ func TestEnsureUpgradesAnOlderTable(t *testing.T) {
 		t.Errorf("Apply before Ensure: %v, %v, want ErrGone", rejected, err)
 	}
 
+	// The ban of the older table drops before, while and after the upgrade.
 	stopCount := firewalltest.Count(s.pbx.ListenUDP(t, pbx4+":5060"))
 	stopFlood := firewalltest.Flood(s.outside.DialUDP(t, attacker4+":0", pbx4+":5060"))
 	dropped := s.awaitDrops(t, olderPackets)
@@ -62,6 +63,7 @@ func TestEnsureUpgradesAnOlderTable(t *testing.T) {
 		t.Errorf("bans after Ensure: %q, want %q", listed(got), want)
 	}
 
+	// The counters go on as well.
 	flooder := netip.MustParsePrefix(attacker4 + "/32")
 	for _, e := range got {
 		if e.Prefix != flooder && e.Packets != olderPackets || e.Prefix == flooder &&
@@ -73,8 +75,8 @@ func TestEnsureUpgradesAnOlderTable(t *testing.T) {
 	if ok, err := s.table.complete(s.table.read); err != nil || !ok {
 		t.Errorf("complete after Ensure: %t, %v", ok, err)
 	}
-	apply(t, s.table, ban("2001:db8::/56", ScopeAll, time.Hour))
 
+	apply(t, s.table, ban("2001:db8::/56", ScopeAll, time.Hour))
 	if arrives(t, s.outside, s.pbx, lastOf56, pbx6, "5060", 100) {
 		t.Error("a new set of the upgraded table drops nothing")
 	}

@@ -78,14 +78,17 @@ func TestWatchIsQuietOtherwise(t *testing.T) {
 	table := open(t, ns, Options{Poll: 10 * time.Millisecond})
 	calls := watch(t, table)
 
-	// expires meanwhile
+	// The last one expires while Watch runs.
 	apply(t, table, append(manyBans(3000), ban("192.0.2.1/32", ScopeAll, time.Second))...)
 	if err := table.SetAllow(t.Context(), prefixes("10.0.0.0/8")); err != nil {
 		t.Fatal(err)
 	}
 
 	ensure(t, table)
-	ns.NFT(t, blocks("table inet other { set ban4 { type ipv4_addr; } chain pre { type filter hook input priority 0; } }"))
+	ns.NFT(t, blocks("table inet other { set ban4 { type ipv4_addr; } "+
+		"chain pre { type filter hook input priority 0; } }"))
+
+	// A table of our name in another family is not ours.
 	ns.NFT(t, blocks("table ip amifend { set ban4 { type ipv4_addr; elements = { 192.0.2.1 }; } }"))
 	ns.NFT(t, "delete table inet other")
 	quiet(t, calls, 1200*time.Millisecond)
@@ -121,9 +124,11 @@ func TestWatchReportsLostNotifications(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	ns.NFT(t, blocks("table inet other { set s { type ipv4_addr; flags interval; elements = { 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 }; } }"))
+	const elements = "{ 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 }"
+	ns.NFT(t, blocks("table inet other { set s { type ipv4_addr; flags interval; "+
+		"elements = "+elements+"; } }"))
 	for range 20 {
-		ns.NFT(t, "flush set inet other s; add element inet other s { 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 }")
+		ns.NFT(t, "flush set inet other s; add element inet other s "+elements)
 	}
 	reported(t, watch(t, table))
 }
@@ -137,8 +142,8 @@ func TestWatchMissesNothingBeforeItsStart(t *testing.T) {
 	reported(t, watch(t, table))
 }
 
-// The way of the daemon: one goroutine repairs what another notices, while a third party flushes
-// the ruleset again and again.
+// As in the daemon, one goroutine repairs the damage that another one notices, while somebody
+// flushes the ruleset again and again.
 func TestBansComeBackAfterEveryFlush(t *testing.T) {
 	ns := firewalltest.New(t)
 	table := open(t, ns, Options{})
@@ -148,6 +153,7 @@ func TestBansComeBackAfterEveryFlush(t *testing.T) {
 	var wg sync.WaitGroup
 	ctx, cancel := context.WithCancel(t.Context())
 
+	// The table may be flushed again between Ensure and Apply.
 	repair := func() error {
 		for {
 			if err := table.Ensure(ctx); err != nil {
@@ -177,12 +183,13 @@ func TestBansComeBackAfterEveryFlush(t *testing.T) {
 	for range 20 {
 		ns.NFT(t, "flush ruleset")
 
-		// a reader meanwhile
+		// Reads in between must not disturb the repair.
 		if _, err := table.Bans(t.Context()); err != nil && !errors.Is(err, ErrGone) {
 			t.Errorf("Bans: %v", err)
 		}
 	}
 
+	// The last repair may still be under way.
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		elems, err := table.Bans(t.Context())
 		if err == nil && len(elems) == len(want) {

@@ -57,7 +57,8 @@ func TestJoinedNamespacesTalk(t *testing.T) {
 }
 
 func TestGolden(t *testing.T) {
-	listing := "elements = { 192.0.2.1 counter packets 7 bytes 99 timeout 1d2h3m4s5ms expires 59m59s988ms }"
+	listing := "elements = { 192.0.2.1 counter packets 7 bytes 99 " +
+		"timeout 1d2h3m4s5ms expires 59m59s988ms }"
 	want := "elements = { 192.0.2.1 counter packets N bytes N timeout T expires T }"
 	if got := Normalise(listing); got != want {
 		t.Errorf("Normalise = %q, want %q", got, want)

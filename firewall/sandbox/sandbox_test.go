@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// envInside tells this test binary that it is the program in the sandbox; its value is the host's
-// network namespace.
+// envInside marks this test binary as the program in the sandbox. Its value is the network
+// namespace of the host.
 const envInside = "SANDBOX_TEST_INSIDE"
 
 func TestCommand(t *testing.T) {
