@@ -142,10 +142,12 @@ func TestBanner(t *testing.T) {
 		"":                               {"", false},
 		"Asterisk Call Man":              {"Asterisk Call Man", false},
 		"Asterisk Call Manager/11.0.0\r": {"Asterisk Call Manager/11.0.0\r", false},
-		"Asterisk Call Manager/11.0.0\r\nResponse: Success\r\n\r\n": {"Asterisk Call Manager/11.0.0", true},
-		"SSH-2.0-OpenSSH_9.2\r\n":                                   {"SSH-2.0-OpenSSH_9.2", true},
-		"Response: Success\r\n\r\n":                                 {"", true},
-		"Event: FullyBooted\r\n\r\n":                                {"", true},
+		"Asterisk Call Manager/11.0.0\r\nResponse: Success\r\n\r\n": {
+			"Asterisk Call Manager/11.0.0", true,
+		},
+		"SSH-2.0-OpenSSH_9.2\r\n":    {"SSH-2.0-OpenSSH_9.2", true},
+		"Response: Success\r\n\r\n":  {"", true},
+		"Event: FullyBooted\r\n\r\n": {"", true},
 		strings.Repeat("x", 500) + "\r\n": {
 			strings.Repeat("x", 128),
 			true,

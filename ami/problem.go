@@ -13,7 +13,7 @@ import (
 // name and one line of advice for the administrator of the PBX.
 type Problem uint8
 
-// The problems. Their numbers may change; their names (String) do not. Advice relies on their order.
+// The problems. Their names (String) do not change; their numbers may. Advice relies on the order.
 const (
 	ProblemNone Problem = iota
 
@@ -35,7 +35,7 @@ const (
 	ProblemFingerprint  // the certificate is not the pinned one
 
 	// At the login.
-	ProblemAuthFailed     // wrong secret, unknown user or the user's ACL: Asterisk answers all alike
+	ProblemAuthFailed     // wrong secret, unknown user or the user's ACL: Asterisk does not say
 	ProblemPlainForbidden // no MD5 challenge, and plain Login would show the secret to the network
 	ProblemLoginInUse     // allowmultiplelogin = no, and the user is logged in already
 	ProblemLoginTimeout   // the login was not answered in time
@@ -132,8 +132,8 @@ func (p Problem) adviseReach() string {
 	case ProblemUnresolved:
 		return "check the host name in Config.Address, and the DNS of this machine"
 	case ProblemRefused:
-		return "check that Asterisk runs, with enabled = yes in manager.conf, and bindaddr and port " +
-			"as in Config.Address: ss -ltnp | grep asterisk"
+		return "check that Asterisk runs, with enabled = yes in manager.conf, and bindaddr and " +
+			"port as in Config.Address: ss -ltnp | grep asterisk"
 	default:
 		return "no answer: check Config.Address, the route, and that the PBX's firewall accepts " +
 			"this machine on the AMI port"
@@ -150,8 +150,8 @@ func (p Problem) adviseBanner() string {
 		return "connected, but no AMI answers: is it the AMI port (5038, or 5039 for TLS)? " +
 			"is Asterisk hung? try: asterisk -rx 'manager show settings'"
 	default:
-		return "another service answers there: set Config.Address to the AMI port of manager.conf " +
-			"(5038, or 5039 for TLS)"
+		return "another service answers there: set Config.Address to the AMI port of " +
+			"manager.conf (5038, or 5039 for TLS)"
 	}
 }
 
@@ -172,11 +172,11 @@ func (p Problem) adviseTLS() string {
 	case ProblemNameMismatch:
 		return "set TLS.ServerName to a name in the certificate's subjectAltName, " + pin
 	case ProblemCertificate:
-		return "renew the PBX's certificate (tlscertfile in manager.conf), and check the clocks of " +
-			"both machines"
+		return "renew the PBX's certificate (tlscertfile in manager.conf), and check the clocks " +
+			"of both machines"
 	default:
-		return "if the PBX has a new certificate, set TLS.Fingerprint to the SHA-256 shown, after " +
-			"comparing: openssl x509 -fingerprint -sha256 -noout -in CERT; " +
+		return "if the PBX has a new certificate, set TLS.Fingerprint to the SHA-256 shown, " +
+			"after comparing: openssl x509 -fingerprint -sha256 -noout -in CERT; " +
 			"if not, someone is in between"
 	}
 }
@@ -196,7 +196,8 @@ func (p Problem) adviseLogin() string {
 	case ProblemLoginTimeout:
 		return "Asterisk accepted the connection but does not answer: look at its load and log"
 	case ProblemShuttingDown:
-		return "nothing to do if you stopped or restarted Asterisk: the session reconnects by itself"
+		return "nothing to do if you stopped or restarted Asterisk: " +
+			"the session reconnects by itself"
 	case ProblemNoSecurity:
 		return "set read = security for that user in manager.conf, remove any eventfilter that " +
 			"hides SuccessfulAuth, then: asterisk -rx 'manager reload'"
@@ -210,8 +211,8 @@ func (p Problem) adviseLogin() string {
 func (p Problem) adviseLoss() string {
 	switch p {
 	case ProblemSilent:
-		return "the PBX stopped answering: look at its load, and at a firewall or NAT that forgets " +
-			"idle connections"
+		return "the PBX stopped answering: look at its load, and at a firewall or NAT that " +
+			"forgets idle connections"
 	case ProblemTooSlow:
 		return "Asterisk closed the stream because it was not read fast enough: look at this " +
 			"machine's load; events were lost"

@@ -132,8 +132,8 @@ func (l *link) verify(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-timer.C:
-		// Packets came, but the decoder trusts none of them: the user may read events, and they have
-		// another form than those of a known Asterisk.
+		// Packets came, but the decoder trusts none of them: the user may read events, and they
+		// have another form than those of a known Asterisk.
 		p, what := ProblemNoSecurity, "no security event"
 		if n := l.meter.strange(); n > 0 {
 			p, what = ProblemStrangeEvents,

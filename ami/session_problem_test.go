@@ -81,7 +81,10 @@ func TestSessionNamesProblem(t *testing.T) {
 		},
 		"banner with controls": {behaviour: amitest.Behaviour{Banner: "\x1b[2J" +
 			strings.Repeat("x", 500) + "\r\n"}, want: ProblemNotAMI, text: `"\x1b[2Jxxx`},
-		"version with controls": {behaviour: amitest.Behaviour{Banner: "Asterisk Call Manager/1\x1b[2J\r\n"}, want: ProblemNotAMI, text: `1\x1b[2J"`},
+		"version with controls": {
+			behaviour: amitest.Behaviour{Banner: "Asterisk Call Manager/1\x1b[2J\r\n"},
+			want:      ProblemNotAMI, text: `1\x1b[2J"`,
+		},
 		"half a banner": {change: func(c *Config) {
 			c.Dial = saying("Asterisk Call Man")
 		}, want: ProblemNotAMI, text: `"Asterisk Call Man"`},
@@ -100,7 +103,12 @@ func TestSessionNamesProblem(t *testing.T) {
 				c.Secret = NewSecret("other")
 			}, want: ProblemAuthFailed, text: `"Authentication failed"`,
 		},
-		"refused after its second": {behaviour: amitest.Behaviour{Refusal: "Authentication failed", RefusalDelay: time.Second}, want: ProblemAuthFailed},
+		"refused after its second": {
+			behaviour: amitest.Behaviour{
+				Refusal: "Authentication failed", RefusalDelay: time.Second,
+			},
+			want: ProblemAuthFailed,
+		},
 		"logged in already": {
 			behaviour: amitest.Behaviour{InUse: true},
 			want:      ProblemLoginInUse, text: "In Use",

@@ -147,8 +147,10 @@ func tlsError(err error) error {
 		return &Error{ProblemFingerprint, op, err}
 	}
 	if record, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return &Error{ProblemTLSNotSpoken, op, fmt.Errorf("the server answered %s, which is not TLS",
-			Quote(record.RecordHeader[:]))}
+		return &Error{
+			ProblemTLSNotSpoken, op,
+			fmt.Errorf("the server answered %s, which is not TLS", Quote(record.RecordHeader[:])),
+		}
 	}
 
 	// A connection that ends here has the same causes as one that ends before the banner.

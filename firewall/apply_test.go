@@ -209,7 +209,8 @@ func TestApplyToAFullSet(t *testing.T) {
 				all := manyBans(300)
 				apply(t, table, all[:200]...)
 
-				// One for another set, one that lifts nothing, then new ones and refreshes by turns.
+				// One for another set, one that lifts nothing, then new ones and refreshes by
+				// turns.
 				changes := []Change{
 					ban("2001:db8::1/128", ScopeAll, time.Hour),
 					lift("203.0.113.1/32", ScopeAll),

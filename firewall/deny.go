@@ -22,8 +22,8 @@ type Denied struct{ Packets, Bytes uint64 }
 
 // SetDeny makes the deny sets hold these prefixes and no others: every packet of them is dropped,
 // whatever its port, until SetDeny is called again. The allowlist wins over them. Prefixes may
-// overlap, and come in any order. Ensure makes empty deny sets where there are none: after an Ensure that others made
-// necessary, call SetDeny again.
+// overlap, and come in any order. Ensure makes empty deny sets where there are none: after an
+// Ensure that others made necessary, call SetDeny again.
 //
 // Each address passes from its old state to its new one in one transaction, so an address that is
 // denied before and after is dropped throughout. A large list takes several transactions, and those
@@ -147,12 +147,12 @@ func (t *Table) Denied(ctx context.Context) (Denied, error) {
 	}
 	named, ok := obj.(*nftables.NamedObj)
 	if !ok {
-		return Denied{}, fmt.Errorf("read the counter of denied packets: the kernel's answer is a %T", obj)
+		return Denied{}, fmt.Errorf("read the counter of denied packets: got a %T", obj)
 	}
 
 	counter, ok := named.Obj.(*expr.Counter)
 	if !ok {
-		return Denied{}, fmt.Errorf("read the counter of denied packets: the kernel's answer is a %T", named.Obj)
+		return Denied{}, fmt.Errorf("read the counter of denied packets: got a %T", named.Obj)
 	}
 	return Denied{Packets: counter.Packets, Bytes: counter.Bytes}, nil
 }

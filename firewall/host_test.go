@@ -39,7 +39,8 @@ func TestBanAndLiftOneAddress(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		e, found, err := table.Element(t.Context(), netip.MustParsePrefix(stored), firewall.ScopeSIP)
+		prefix := netip.MustParsePrefix(stored)
+		e, found, err := table.Element(t.Context(), prefix, firewall.ScopeSIP)
 		if err != nil || !found || e.Timeout <= 59*time.Minute || e.Timeout > time.Hour {
 			t.Errorf("%s banned: %+v, %t, %v", text, e, found, err)
 		}
@@ -75,7 +76,8 @@ func TestBanFailsAloud(t *testing.T) {
 	}
 	err := table.Ban(t.Context(), netip.MustParseAddr("192.0.2.2"), firewall.ScopeAll, time.Hour)
 	rejected, ok := errors.AsType[firewall.Rejected](err)
-	if !errors.Is(err, firewall.ErrFull) || !ok || rejected.Change.Prefix.String() != "192.0.2.2/32" {
+	if !errors.Is(err, firewall.ErrFull) || !ok ||
+		rejected.Change.Prefix.String() != "192.0.2.2/32" {
 		t.Errorf("ban in a full set: %v, want ErrFull of that ban", err)
 	}
 }

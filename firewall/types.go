@@ -100,6 +100,8 @@ type Element struct {
 
 // Rejected is the error of one change that the kernel does not have. It wraps [ErrFull] or
 // [ErrInvalid].
+//
+//nolint:errname // it is an entry of a list first, and an error for who looks at one change
 type Rejected struct {
 	Change Change
 	Err    error
