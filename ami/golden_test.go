@@ -69,7 +69,7 @@ func TestCapturesAgainstPlainParser(t *testing.T) {
 		packets := strings.Split(capture, "\r\n\r\n")
 		for _, packet := range packets[:len(packets)-1] {
 			fields := make(map[string]string)
-			for _, line := range strings.Split(packet, "\r\n") {
+			for line := range strings.SplitSeq(packet, "\r\n") {
 				key, value, _ := strings.Cut(line, ": ")
 				fields[key] = value
 			}

@@ -151,7 +151,7 @@ func TestForgedTailNeedsMoreThanPJSIPGives(t *testing.T) {
 
 	const usual = "\r\nSessionID: \r\nLocalAddress: IPV4/UDP/0.0.0.0/1\r\nRemoteAddress: " +
 		victimAddress + "\r\n"
-	t.Logf("shortest forged tail: %d bytes; with %s as the victim and a usual LocalAddress: %d bytes",
+	t.Logf("shortest forged tail: %d bytes; with victim %s and a usual LocalAddress: %d bytes",
 		shortest, victim, len(usual))
 	if shortest < 2*limit {
 		t.Errorf("shortest forged tail is %d bytes, too near to %d", shortest, limit)

@@ -244,6 +244,8 @@ func (p *packet) stepHead(h header, value []byte, v span) Taint {
 			return TaintOrder
 		}
 		p.account, p.begun = v, true
+	default:
+		return TaintOrder // not a place in the head
 	}
 
 	p.place++
@@ -337,14 +339,16 @@ func (p *packet) stepTail(h header, value []byte, v span) Taint {
 		}
 	case headerReceivedChallenge:
 		p.received = v
+	default:
+		// Nothing is kept of the other headers of a tail.
 	}
 
 	p.tailDone = i + 1
 	return Untainted
 }
 
-// tailKind is the kind whose tail the packet must end with: its own once its head is complete, else
-// that of the packet whose rest it would be.
+// tailKind returns the kind whose tail the packet must end with: its own kind once its head is
+// complete, else the kind of the packet whose rest it would be.
 func (p *packet) tailKind() Kind {
 	if p.begun {
 		return p.kind

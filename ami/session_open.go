@@ -89,12 +89,12 @@ func readBanner(conn net.Conn) (version string, rest []byte, err error) {
 		seen := buffer[:length]
 
 		// The bytes after the banner belong to the decoder.
-		if end := bytes.Index(seen, []byte("\r\n")); end >= 0 {
-			version, found := strings.CutPrefix(string(seen[:end]), bannerStart)
+		if line, after, whole := bytes.Cut(seen, []byte("\r\n")); whole {
+			version, found := strings.CutPrefix(string(line), bannerStart)
 			if !found || !isVersion(version) {
-				return "", nil, notAMI(seen[:end])
+				return "", nil, notAMI(line)
 			}
-			return version, seen[end+2:], nil
+			return version, after, nil
 		}
 
 		if err != nil {

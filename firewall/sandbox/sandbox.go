@@ -37,7 +37,8 @@ func Explain(err error) error {
 	switch {
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES), errors.Is(err, unix.ENOSPC):
 		return fmt.Errorf("make a user namespace: %w "+
-			"(look at the sysctls kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns and user.max_user_namespaces)", err)
+			"(look at the sysctls kernel.unprivileged_userns_clone, "+
+			"kernel.apparmor_restrict_unprivileged_userns and user.max_user_namespaces)", err)
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS):
 		return fmt.Errorf("make a user namespace: %w (the kernel has none: CONFIG_USER_NS)", err)
 	}
