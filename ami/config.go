@@ -50,8 +50,8 @@ type Config struct {
 	// session's next attempt.
 	//
 	// Run itself returns no such error, as it tries again for ever. With a nil OnChange it logs
-	// changes through slog.Default, so that a wrong secret does not go unnoticed. To be silent, set
-	// a function that does nothing.
+	// problems through slog.Default, so that a wrong secret does not go unnoticed. To be silent,
+	// set a function that does nothing.
 	OnChange func(Change)
 	Timeouts Timeouts
 }

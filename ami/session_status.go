@@ -241,11 +241,14 @@ func (s *Session) failed(err error, connected bool, wait time.Duration) {
 	})
 }
 
-// logChange is the OnChange of a Config that has none.
+// logChange is the OnChange of a Config that has none. It logs problems, and the end of a gap; a
+// session that simply works logs nothing.
 func logChange(c Change) {
 	server := slog.String("server", c.Server)
 	if c.Phase == PhaseConnected {
-		slog.Info("AMI session is up", server, slog.String("login", string(c.Auth)))
+		if c.Gap > 0 {
+			slog.Info("AMI session is up again", server, slog.Duration("gap", c.Gap))
+		}
 		return
 	}
 
