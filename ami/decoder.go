@@ -196,8 +196,8 @@ func (d *Decoder) take(line []byte, emit func(Event), respond func([]byte)) {
 		return
 	}
 
-	// A packet beyond MaxPacket is decoded on, since its end may name a sender, but its bytes are
-	// given up.
+	// The lines of a packet beyond MaxPacket are still judged, as they decide on the packet before
+	// it, but its bytes are given up.
 	begun, sent := p.begun, p.sender.addrPort.IsValid()
 	if p.size += len(line) + 2; p.size > MaxPacket && !p.tooLong {
 		d.tooLong(p)

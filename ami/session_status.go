@@ -229,7 +229,7 @@ func (s *Session) failed(err error, connected bool, wait time.Duration) {
 	}
 
 	s.mu.Unlock()
-	// The same problem again is no news, unless a connection stood in between.
+	// The same problem again is not reported, unless a connection stood in between.
 	if problem == s.reported && !connected {
 		return
 	}

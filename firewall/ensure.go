@@ -147,7 +147,7 @@ func (t *Table) SetAllow(ctx context.Context, prefixes []netip.Prefix) error {
 	if errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("set allowlist: %w", ErrGone)
 	}
-	if err == nil { // an empty list on a missing table is no error to the kernel
+	if err == nil { // the kernel accepts an empty list on a missing table
 		err = t.checkSets()
 	}
 

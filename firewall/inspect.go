@@ -115,7 +115,7 @@ func (t *Table) checkForeign(s snapshot) error {
 		return foreign("its chain %s has a hook", chainSIP)
 	}
 
-	// An empty table of our name may be ours, after a flush of everything in it.
+	// An empty table has nothing to lose.
 	if ours == 0 && len(s.chains)+len(s.sets) > 0 {
 		return foreign("it holds %d chains and %d sets, but no set of ours", len(s.chains),
 			len(s.sets))
@@ -151,7 +151,7 @@ func (t *Table) complete(c *nftables.Conn) (bool, error) {
 		}
 	}
 
-	// The number of rules shows a flushed chain; reading each rule would cost more than it tells.
+	// The number of rules is enough to notice a flushed chain or an inserted rule.
 	pre, sip := t.rules(t.discoverySet())
 	for name, want := range map[string]int{chainPre: len(pre), chainSIP: len(sip)} {
 		chain := s.chains[name]

@@ -97,7 +97,7 @@ func TestLockHeldByAnyone(t *testing.T) {
 	}
 	defer held.Close()
 
-	// The service runs as another user than the holder, and root looks at the holder's rights.
+	// Another user ignores the holder, but the holder's own user does not.
 	for euid, free := range map[int]bool{service: true, anyone: false} {
 		ns.Do(t, func() error {
 			lock, err := lockAs("amifend", euid)

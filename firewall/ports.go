@@ -83,7 +83,7 @@ func parsePorts(text string) ([]PortRange, error) {
 		to = from
 	}
 
-	// Port 0 is no port on the wire.
+	// Port 0 does not occur on the wire.
 	first, err1 := strconv.ParseUint(from, 10, 16)
 	last, err2 := strconv.ParseUint(to, 10, 16)
 	if err1 != nil || err2 != nil || first == 0 {
