@@ -179,6 +179,7 @@ func (e *Engine) absolvePart(r ref, part uint32) {
 	banned, failed := n.banned.remove(part), n.failed.remove(part)
 	if banned && n.offenders > 0 {
 		n.offenders--
+		n.provenOffenders -= min(n.provenOffenders, 1) // it may have been one
 	}
 	if failed {
 		n.suspects = max(0, n.suspects-1)

@@ -215,15 +215,18 @@ func (e *Engine) decideNetwork(k key, s *source, r ref, sp spread, want, covered
 		rule = ruleSpreadScore
 	}
 	if e.on(ruleSecondOffender) && want > scope {
-		offenders := n.offenders
+		offenders, proven := n.offenders, n.provenOffenders
 		if !slices.Contains(n.banned[:], e.part(k, sp.bits)) {
 			offenders++
+			proven++
 		}
-		if offenders >= sp.offenders {
-			scope, rule, chooser = want, ruleSecondOffender, ChooserSpoofer
-			if want == ScopeAll {
-				chooser = ChooserNobody
-			}
+
+		// The offences of the others may be forged, however certain this one is.
+		switch {
+		case want == ScopeAll && proven >= sp.offenders:
+			scope, rule, chooser = ScopeAll, ruleSecondOffender, ChooserNobody
+		case offenders >= sp.offenders && scope == ScopeNone:
+			scope, rule, chooser = ScopeSIP, ruleSecondOffender, ChooserSpoofer
 		}
 	}
 	if scope <= covered {
@@ -251,7 +254,7 @@ func (e *Engine) decideNetwork(k key, s *source, r ref, sp spread, want, covered
 	}
 	e.networks.move(nr, listBanned)
 	if chooser.needsSpoofing() {
-		n.offend(e.part(k, sp.bits), scope, n.strikeAt)
+		n.offend(e.part(k, sp.bits), max(scope, want), n.strikeAt)
 	}
 	return scope
 }
