@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 )
@@ -158,3 +159,80 @@ func TestBriefBansLastTenMinutes(t *testing.T) {
 		t.Errorf("got %s", brief(v))
 	}
 }
+
+// TestGuessingBehindNeverBannedNames: the names of addresses that are never banned, or are banned
+// already, hide no guesser at chan_sip, who chooses them.
+func TestGuessingBehindNeverBannedNames(t *testing.T) {
+	for name, victim := range map[string]string{"allowed": "203.0.113.99", "loopback": "127.0.0.1", "banned": attacker} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			l.take(l.e.Protect(l.now, NewProtected([]ProtectedEntry{{hostPrefix("203.0.113.99"), "allow"}}, nil)))
+			l.every(100*time.Millisecond, repeat(1200, chanSIPWrong(victim, "1001"))...)
+			if n := l.count(ActionAlert, RuleAccountAttacked); n != 1 {
+				t.Errorf("told %d times: %v", n, l.told())
+			}
+		})
+	}
+
+	// A stale phone at such an address is no attack.
+	l := newLab(t)
+	l.take(l.e.Protect(l.now, NewProtected([]ProtectedEntry{{hostPrefix(office), "allow"}}, nil)))
+	l.every(15*time.Second, repeat(1000, wrong(office, "1001"))...)
+	l.quiet()
+}
+
+// TestGuessingBehindManyNeverBannedNames: a little each, in the names of many.
+func TestGuessingBehindManyNeverBannedNames(t *testing.T) {
+	l := newLab(t)
+	l.take(l.e.Protect(l.now, NewProtected([]ProtectedEntry{{netip.MustParsePrefix("198.51.100.0/24"), "allow"}}, nil)))
+	for i := range 20 {
+		l.feed(wrong(fmt.Sprintf("198.51.100.%d", i+1), "1001"))
+	}
+	if v := l.alerted(RuleAccountAttacked); v.Sources != accountAttackers {
+		t.Errorf("got %s, %d sources", brief(v), v.Sources)
+	}
+}
+
+// TestSprayingBehindProvedNames: a few accounts in the name of each of many phones that work.
+func TestSprayingBehindProvedNames(t *testing.T) {
+	l := newLab(t)
+	name := func(i int) string { return fmt.Sprintf("198.51.%d.7", i) }
+	for i := range 80 {
+		l.feed(success(name(i), fmt.Sprint(2000+i)))
+	}
+	for i := range 80 {
+		for j := range 3 {
+			l.feed(wrong(name(i), fmt.Sprint(1000+3*i+j)))
+		}
+	}
+	l.noBan()
+	if n := l.count(ActionAlert, RuleServerAttacked); n != 1 {
+		t.Errorf("told %d times: %v", n, l.told())
+	}
+}
+
+// TestGuessingInACallOfAnother: the dialog is opened as a call of somebody else, ever another, and
+// answered as 1001. The guesses count on 1001, and the one that is right is told.
+func TestGuessingInACallOfAnother(t *testing.T) {
+	l := newLab(t)
+	reg := success(office, "1001")
+	reg.Service = ServiceSIP
+	l.feed(event(KindChallengeSent, ServiceSIP, office, "1001", "reg"), reg)
+	answer := func(i int, kind Kind) {
+		source, session := fmt.Sprintf("203.0.113.%d", i+1), fmt.Sprint("call", i)
+		call := event(KindChallengeSent, ServiceSIP, source, fmt.Sprint("nobody", i), session)
+		call.Call = true
+		o := event(kind, ServiceSIP, source, "1001", session)
+		o.Password = kind == KindSuccessfulAuth
+		l.feed(call, o)
+	}
+	for i := range 20 {
+		answer(i, KindInvalidPassword)
+	}
+	answer(30, KindSuccessfulAuth)
+	if l.count(ActionAlert, RuleAccountAttacked) == 0 || l.count(ActionAlert, RuleSuspectLogin) == 0 {
+		t.Errorf("got %v", l.told())
+	}
+}
+
+func hostPrefix(s string) netip.Prefix { return netip.PrefixFrom(hostAddr(s), hostAddr(s).BitLen()) }
