@@ -236,3 +236,21 @@ func TestGuessingInACallOfAnother(t *testing.T) {
 }
 
 func hostPrefix(s string) netip.Prefix { return netip.PrefixFrom(hostAddr(s), hostAddr(s).BitLen()) }
+
+// TestForgedNeighbourBansNoPrefixFromEverything: two forged packets do not make a single stale phone over
+// TLS two suspects, whose /64 is banned from everything.
+func TestForgedNeighbourBansNoPrefixFromEverything(t *testing.T) {
+	l := newLab(t)
+	for i := range 20 {
+		if i == 3 || i == 7 {
+			l.feed(forged(host6(7)))
+		}
+		l.feed(overStream(wrong(host6(0), "1001")))
+		l.wait(15 * time.Minute)
+	}
+	for _, v := range l.got {
+		if v.Scope == ScopeAll && !v.Prefix.IsSingleIP() {
+			t.Errorf("got %s", brief(v))
+		}
+	}
+}
