@@ -321,7 +321,7 @@ func (e *Engine) sweepNetwork(r ref) bool {
 	e.decayNetwork(n)
 	struck, proved := n.strikes > 0 || n.offenders > 0, e.provedNetwork(n)
 	switch {
-	case !struck && !proved && n.attempts == 0:
+	case !struck && !proved && n.attempts == 0 && n.guess < e.calm:
 		if e.save.begun && e.networks.changed(r) {
 			return false // the log has a score of it
 		}
