@@ -248,5 +248,6 @@ func (k *Keeper) expire(wall time.Time, now int64) (over []string) {
 			k.put(s, a)
 		}
 	}
+
 	return over
 }
