@@ -52,6 +52,7 @@ type file struct {
 	head       int
 	raw        int64 // the time of the last event that tells one
 	clock      clock
+	ahead      []int64 // scratch: the times of following events
 	started    bool
 	events     uint64
 }
@@ -88,24 +89,35 @@ func (f *file) next() (Event, bool) {
 	}
 	ev := f.queue[f.head]
 	f.head++
-	var next int64
-	hasNext := f.head < len(f.queue)
-	if hasNext {
-		next = f.queue[f.head].At
-	}
-	ev.At = f.clock.time(ev.At, next, hasNext)
+
+	ev.At = f.clock.time(ev.At, f.following(ev.At))
 	f.events++
 	return ev, true
 }
 
-// start finds the first time that counts: what comes before it has no predecessor whose time it could take.
+// following returns the times of the events behind the current one, which is dated at: the next one, or several if at is a
+// jump.
+func (f *file) following(at int64) []int64 {
+	n := 1
+	if at+f.clock.shift-f.clock.last > jump {
+		n = confirming
+		f.fill(n)
+	}
+	f.ahead = f.ahead[:0]
+	for i := f.head; i < len(f.queue) && len(f.ahead) < n; i++ {
+		f.ahead = append(f.ahead, f.queue[i].At)
+	}
+	return f.ahead
+}
+
+// start finds the first time that counts: an event before it has no predecessor whose time it could take.
 func (f *file) start() {
 	for n := 2; n <= leadMost; n++ {
 		f.fill(n)
 		if len(f.queue) < n {
 			break
 		}
-		if counts(f.queue[n-2].At, f.queue[n-1].At) {
+		if f.queue[n-2].At <= f.queue[n-1].At {
 			f.clock.last = f.queue[n-2].At
 			return
 		}

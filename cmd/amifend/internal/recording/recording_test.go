@@ -57,29 +57,37 @@ func play(t testing.TB, files ...string) (string, error) {
 	return strings.Join(out, " "), err
 }
 
-// TestClock: the rules of time, one file each. The last event has no next one, so it takes the time of the one before.
+// TestClock: the rules of time, one file each.
 func TestClock(t *testing.T) {
 	const day = 86400
 	for name, test := range map[string]struct {
 		seconds []float64
 		want    string
 	}{
-		"in order":                        {[]float64{1, 2, 3, 4}, "1 2 3 3"},
-		"the same time":                   {[]float64{1, 1, 1}, "1 1 1"},
-		"one alone":                       {[]float64{5}, "5"},
-		"two":                             {[]float64{5, 6}, "5 5"},
-		"one from the future":             {[]float64{1, 999, 2, 3, 4}, "1 1 2 3 3"},
-		"one from the far future":         {[]float64{0, 1, 99 * day, 2, 3, 4}, "0 0 0 2 3 3"},
-		"one from the past":               {[]float64{9, 10, 2, 11, 12, 13}, "9 9 9 18 19 19"}, // 2 is confirmed by 11: the file is shifted
-		"a step back":                     {[]float64{100, 101, 50, 51, 52, 53}, "100 100 100 101 102 102"},
-		"two steps back":                  {[]float64{100, 101, 50, 51, 10, 11, 12}, "100 100 100 100 100 101 101"},
-		"seven days of silence":           {[]float64{1, 7*day + 1, 7*day + 2, 7*day + 3}, fmt.Sprint("1 ", 7*day+1, " ", 7*day+2, " ", 7*day+2)},
-		"more than that":                  {[]float64{1, 2, 9 * day, 9*day + 1, 9*day + 2}, fmt.Sprint("1 1 ", 9*day, " ", 9*day+1, " ", 9*day+1)},
-		"the first from the future":       {[]float64{999, 2, 3, 4}, "2 2 3 3"},
-		"the second from the far future":  {[]float64{1, 99 * day, 2, 3, 4}, "2 2 2 3 3"},
+		"in order":                  {[]float64{1, 2, 3, 4}, "1 2 3 4"},
+		"the same time":             {[]float64{1, 1, 1}, "1 1 1"},
+		"one alone":                 {[]float64{5}, "5"},
+		"two":                       {[]float64{5, 6}, "5 6"},
+		"two, half a day apart":     {[]float64{0, day / 2}, "0 43200"},
+		"a quiet PBX":               {[]float64{0, 8 * day, 16 * day, 400 * day}, fmt.Sprint("0 ", 8*day, " ", 16*day, " ", 400*day)},
+		"one from the future":       {[]float64{1, 999, 2, 3, 4}, "1 1 2 3 4"},
+		"one from the far future":   {[]float64{0, 1, 99 * day, 2, 3, 4}, "0 1 1 2 3 4"},
+		"three from the far future": {[]float64{0, 1, 99 * day, 99*day + 1, 99*day + 2, 3, 4}, "0 1 1 1 1 3 4"},
+		// 2 is confirmed by 11: the file is shifted, until a time is later than the shifted ones.
+		"one from the past":             {[]float64{9, 10, 2, 11, 12, 13}, "9 10 10 11 12 13"},
+		"a step back":                   {[]float64{100, 101, 50, 51, 52, 53}, "100 101 101 102 103 104"},
+		"a step back and forward again": {[]float64{100, 101, 50, 51, 110, 111}, "100 101 101 102 110 111"},
+		"two steps back":                {[]float64{100, 101, 50, 51, 10, 11, 12}, "100 101 101 102 102 103 104"},
+		"the last from the past":        {[]float64{100, 101, 50}, "100 101 101"},
+		"a PBX that booted without NTP": {
+			[]float64{900 * day, 900*day + 1, 0, 1, 2, 900*day + 60},
+			fmt.Sprint(900*day, " ", 900*day+1, " ", 900*day+1, " ", 900*day+2, " ", 900*day+3, " ", 900*day+60),
+		},
+		"the first from the future":       {[]float64{999, 2, 3, 4}, "2 2 3 4"},
+		"the second from the far future":  {[]float64{1, 99 * day, 2, 3, 4}, "1 1 2 3 4"},
 		"nothing that counts":             {[]float64{5, 4, 3}, "5 5 5"},
-		"milliseconds":                    {[]float64{1.5, 1.501, 1.502}, "1.5 1.501 1.501"},
-		"two neighbours swapped in order": {[]float64{1, 1.5, 1.25, 1.75, 2}, "1 1 1.25 1.75 1.75"},
+		"milliseconds":                    {[]float64{1.5, 1.501, 1.502}, "1.5 1.501 1.502"},
+		"two neighbours swapped in order": {[]float64{1, 1.5, 1.25, 1.75, 2}, "1 1 1.25 1.75 2"},
 	} {
 		got, err := play(t, write(t, "a", []byte(capturing("a", test.seconds...))))
 		if err != nil {
@@ -111,8 +119,8 @@ func TestMerge(t *testing.T) {
 	a := write(t, "a", []byte(capturing("a", 1, 3, 5, 7)))
 	b := write(t, "b", []byte(capturing("b", 2, 3, 4, 4)))
 	for _, test := range []struct{ files, want string }{
-		{a + " " + b, "a0@1 b0@2 a1@3 b1@3 b2@4 b3@4 a2@5 a3@5"},
-		{b + " " + a, "a0@1 b0@2 b1@3 a1@3 b2@4 b3@4 a2@5 a3@5"},
+		{a + " " + b, "a0@1 b0@2 a1@3 b1@3 b2@4 b3@4 a2@5 a3@7"},
+		{b + " " + a, "a0@1 b0@2 b1@3 a1@3 b2@4 b3@4 a2@5 a3@7"},
 	} {
 		got, err := play(t, strings.Fields(test.files)...)
 		if err != nil || got != test.want {
@@ -144,9 +152,9 @@ func TestFormats(t *testing.T) {
 		content []byte
 		want    string
 	}{
-		"a capture":                    {"messages", []byte(capture), "a0@1 a1@1"},
-		"a capture without its banner": {"x.ami", []byte(packet(1, "a") + packet(2, "b")), "a@1 b@1"},
-		"a packed capture":             {"messages.2.gz", packed(t, capture), "a0@1 a1@1"},
+		"a capture":                    {"messages", []byte(capture), "a0@1 a1@2"},
+		"a capture without its banner": {"x.ami", []byte(packet(1, "a") + packet(2, "b")), "a@1 b@2"},
+		"a packed capture":             {"messages.2.gz", packed(t, capture), "a0@1 a1@2"},
 		"a log":                        {"x.ami", []byte(logLine), "1001@1"},
 		"a rotated log":                {"messages-20261122", []byte(logLine), "1001@1"},
 		"a rotated and packed log":     {"messages.7.gz", packed(t, logLine), "1001@1"},
@@ -171,7 +179,7 @@ func TestBadFiles(t *testing.T) {
 	}{
 		"a passwd file":   {[]byte("root:x:0:0:root:/root:/bin/bash\n"), "neither an AMI capture", ""},
 		"zeros":           {make([]byte, 1<<20), "neither", ""},
-		"a cut gzip":      {cut[:len(cut)-6], "unexpected EOF", "a0@1 a1@1"},
+		"a cut gzip":      {cut[:len(cut)-6], "unexpected EOF", "a0@1 a1@2"},
 		"a broken gzip":   {[]byte("\x1f\x8bxxxxxxxxxxxx"), "unpack gzip", ""},
 		"packed by xz":    {[]byte("\xfd7zXZ\x00xxxxxxxx"), "unxz", ""},
 		"a banner of SSH": {[]byte("SSH-2.0-OpenSSH_9.2\r\n"), "neither", ""},

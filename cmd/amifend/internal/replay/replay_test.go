@@ -217,7 +217,7 @@ func TestKernel(t *testing.T) {
 				strings.Repeat(request(5, "InvalidAccountID", "PJSIP", udp, "b"), 2), "ban 203.0.113.5/32 sip 5",
 		},
 	} {
-		// The last event of a file has the time of the one before it, so another one follows.
+		// Another event follows, much later.
 		capture := test.capture + strings.Repeat(request(99999, "InvalidAccountID", "PJSIP", "IPV4/UDP/198.51.100.201/5060", "y"), 1)
 		if strings.HasSuffix(test.capture, end) {
 			capture = test.capture
