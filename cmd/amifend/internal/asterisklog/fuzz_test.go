@@ -4,8 +4,6 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-
-	"github.com/amifend/amifend/ami"
 )
 
 // FuzzAccount: whatever the sender of a request puts into an account of PJSIP (36 bytes) or chan_sip (215), or into the To
@@ -39,7 +37,7 @@ func FuzzReader(f *testing.F) {
 	f.Fuzz(func(t *testing.T, log string) {
 		r := NewReader(strings.NewReader(log), Options{})
 		for lines := 0; ; lines++ {
-			err := r.Read(func(ev ami.Event) {
+			err := r.Read(func(ev Event) {
 				if ev.Source == (netip.AddrPort{}) {
 					t.Error("an event without a source")
 				}
@@ -65,7 +63,7 @@ func BenchmarkRead(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				r := NewReader(strings.NewReader(log), Options{})
-				for r.Read(func(ami.Event) {}) == nil {
+				for r.Read(func(Event) {}) == nil {
 				}
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/line")

@@ -30,7 +30,7 @@ func read(t testing.TB, log string, o Options) ([]string, Stats) {
 	r := NewReader(strings.NewReader(log), o)
 	var out []string
 	for {
-		err := r.Read(func(ev ami.Event) { out = append(out, render(ev)) })
+		err := r.Read(func(ev Event) { out = append(out, render(ev.Event)) })
 		if errors.Is(err, io.EOF) {
 			return out, r.Stats()
 		}
@@ -55,8 +55,8 @@ func render(ev ami.Event) string {
 }
 
 func renderStats(s Stats) string {
-	return fmt.Sprintf("lines %d security %d registrations %d twice %d doubtful %d cut %d broken %d orphans %d late %d\n",
-		s.Lines, s.Security, s.Registrations, s.Twice, s.Doubtful, s.Cut, s.Broken, s.Decoder.Orphans, s.Decoder.LateOrphans)
+	return fmt.Sprintf("lines %d security %d attempts %v traced %d unread %v orphans %d late %d\n",
+		s.Lines, s.Security, s.Attempts, s.Traced, s.Unread, s.Decoder.Orphans, s.Decoder.LateOrphans)
 }
 
 // TestRealLogs reads logs of a real Asterisk 16.28 (chan_sip) and 22.10 (PJSIP) in the lab: 198.51.100.11 guesses

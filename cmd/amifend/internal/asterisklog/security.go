@@ -12,18 +12,69 @@ import (
 //
 // with the information elements in the order of main/security_events.c, the same that AMI prints them in. Values are not
 // escaped.
-const opening = `SecurityEvent="`
+const eventStart = `SecurityEvent="`
 
-func isSecurity(message []byte) bool { return bytes.HasPrefix(message, []byte(opening)) }
+// isSecurity reports whether a message is one of the security channel.
+func (p *prefix) isSecurity() bool {
+	return p.level == levelSecurity && p.file == fileSecurity && bytes.HasPrefix(p.message, []byte(eventStart))
+}
+
+// stampOr returns the time in front of a message, or else the carrier's.
+func (p *prefix) stampOr(carrier []byte) []byte {
+	if p.stamp != nil {
+		return p.stamp
+	}
+	return carrier
+}
+
+// eventTime returns EventTV of a security line. It stands before all text of an attacker.
+func eventTime(message []byte) (time.Time, bool) {
+	const key = `",EventTV="`
+	i := bytes.Index(message[:min(len(message), 128)], []byte(key))
+	if i < 0 {
+		return time.Time{}, false
+	}
+	value, _, _ := bytes.Cut(message[i+len(key):], []byte{'"'})
+	t, err := time.Parse("2006-01-02T15:04:05.000-0700", string(value))
+	return t, err == nil
+}
 
 // holdsTwo reports whether a second event begins in the line: the first was cut with its line end, or somebody wants us to
 // think so. Either way it is not known whose the end of the line is.
-func holdsTwo(message []byte) bool { return bytes.Contains(message[len(opening):], []byte(opening)) }
+func holdsTwo(message []byte) bool {
+	return bytes.Contains(message[len(eventStart):], []byte(eventStart))
+}
 
-// isChanSIP reports whether the line is chan_sip's. Service stands before all text of an attacker.
-func isChanSIP(message []byte) bool {
-	head, _, ok := bytes.Cut(message, []byte(`",AccountID="`))
-	return ok && bytes.Contains(head, []byte(`",Service="SIP"`))
+// longestAccount is how long the AccountID of chan_sip is at most, about: the user of the To header (channels/chan_sip.c
+// 16.28.0, MAX_EXTENSION and sip_pvt.exten).
+const longestAccount = 256
+
+// accountText returns AccountID of a security line, in which line ends may be: for PJSIP no more than 36 bytes, into which no
+// line fits that is read, so it is none that matters.
+func accountText(message []byte) (text, bool) {
+	const key = `",AccountID="`
+	i := bytes.Index(message, []byte(key))
+	if i < 0 || bytes.Contains(message[:i], []byte(`",Service="PJSIP"`)) {
+		return text{}, false
+	}
+	return text{at: i + len(key), longest: longestAccount, end: endOfEvent}, true
+}
+
+// endOfEvent reads the end of a security line.
+func endOfEvent(line []byte) (sender, bool) {
+	const key = `RemoteAddress="IPV`
+	i := bytes.LastIndex(line, []byte(key))
+	if i < 0 || line[len(line)-1] != '"' || bytes.Contains(line, []byte(eventStart)) {
+		return sender{}, false
+	}
+	value, _, _ := bytes.Cut(line[i+len(key):], []byte{'"'})
+	parts := bytes.Split(value, []byte{'/'})
+	at := max(0, bytes.Index(line, []byte(`",SessionID="`)))
+	if len(parts) != 4 {
+		return sender{at: at}, true
+	}
+	source, _ := parseSource(parts[2])
+	return sender{at: at, addr: source.Addr()}, true
 }
 
 // endsLikeEvent reports whether a line that is no security line ends with a field of one, as the rest of a torn one does.
@@ -34,7 +85,7 @@ func endsLikeEvent(line []byte) bool {
 // appendPacket appends the AMI packet of the event that a security line tells of. False means that the line does not end
 // like one: the packet is broken too then.
 func appendPacket(dst, message []byte) ([]byte, bool) {
-	kind, rest, ok := bytes.Cut(message[len(opening):], []byte(`",`))
+	kind, rest, ok := bytes.Cut(message[len(eventStart):], []byte(`",`))
 	if !ok {
 		return append(dst, "?\r\n\r\n"...), false
 	}

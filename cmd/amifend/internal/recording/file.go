@@ -1,7 +1,6 @@
 package recording
 
 import (
-	"errors"
 	"io"
 	"net/netip"
 	"time"
@@ -15,7 +14,7 @@ import (
 // reader is what a file's format is read by: a capture or a log.
 type reader interface {
 	// Read reads a piece and calls emit with the events in it. At the end it returns io.EOF.
-	Read(emit func(ami.Event)) error
+	Read(emit func(asterisklog.Event)) error
 }
 
 // Format is what a file holds.
@@ -54,27 +53,21 @@ type file struct {
 	clock      clock
 	ahead      []int64 // scratch: the times of following events
 	started    bool
+	paired     bool // keys are needed, since a log is among the files
 	events     uint64
 }
 
-func openFile(name string, server uint16, o Options) (*file, error) {
-	in, err := open(name)
-	if err != nil {
-		return nil, err
-	}
-	f := &file{
-		name: name, format: in.format, closer: in.closer,
-		translator: observe.Translator{Server: server, Hasher: policy.NewHasher(0)},
-	}
+func openFile(name string, in *input, o Options) *file {
+	f := &file{name: name, format: in.format, closer: in.closer, translator: observe.Translator{Hasher: policy.NewHasher(0)}}
 	switch in.format {
 	case FormatAMI:
-		f.reader = &capture{in: in, decoder: ami.NewDecoder(o.Username)}
+		f.reader = &capture{in: in.Reader, decoder: ami.NewDecoder(o.Username)}
 	case FormatLog:
-		f.reader = asterisklog.NewReader(in, asterisklog.Options{Location: o.Location, Modified: in.modified})
+		f.reader = asterisklog.NewReader(in.Reader, asterisklog.Options{Location: o.Location, Modified: in.modified})
 	case FormatEmpty:
 		f.err = io.EOF
 	}
-	return f, nil
+	return f
 }
 
 // next returns the file's next event with its time.
@@ -140,18 +133,26 @@ func (f *file) fill(n int) {
 
 // take appends one event. The time of an injection is Asterisk's own too: EventTV stands before all injected text. One
 // that tells no time, which only an injection does not, has that of the one before it.
-func (f *file) take(ev ami.Event) {
+func (f *file) take(ev asterisklog.Event) {
 	if !ev.Time.IsZero() {
 		f.raw = ev.Time.UnixNano()
 	}
-	o, ok := f.translator.Observation(ev, f.raw)
+	o, ok := f.translator.Observation(ev.Event, f.raw)
 	if !ok {
 		return
 	}
-	out := Event{Observation: o, Transport: ev.Transport, Taint: ev.Taint, Own: ev.Own}
+	if ev.Family == asterisklog.FamilyIAX2 {
+		// TODO(lead): policy.ServiceIAX2, whose failures over UDP a spoofer can choose.
+		o.Service = policy.ServiceOther
+	}
+	out := Event{Observation: o, Transport: ev.Transport, Taint: ev.Taint, Own: ev.Own, Family: ev.Family}
+	if f.paired {
+		out.keys = keysOf(&ev.Event, ev.Family, &o, f.translator.Hasher)
+	}
 	if ev.Taint == ami.Untainted {
 		out.Local = ev.Local.Addr()
 	}
+
 	if f.queue = append(f.queue, out); len(f.queue) == 1 || f.queue[0].At != 0 {
 		return
 	}
@@ -174,25 +175,6 @@ func (f *file) describe() File {
 		out.AMI = out.Log.Decoder
 	}
 	return out
-}
-
-// capture reads the bytes of an AMI connection.
-type capture struct {
-	in      io.Reader
-	decoder *ami.Decoder
-}
-
-// Read reads a piece. What waits for more at the end is released, as in a session that is closed.
-func (c *capture) Read(emit func(ami.Event)) error {
-	n, err := c.in.Read(c.decoder.Buffer())
-	c.decoder.Advance(n, emit, func([]byte) {})
-	if err != nil {
-		c.decoder.Release(emit)
-		if errors.Is(err, io.EOF) {
-			return io.EOF
-		}
-	}
-	return err
 }
 
 // PBXAddr is the PBX's address, as far as it is one that must be protected.

@@ -191,7 +191,7 @@ func TestBadFiles(t *testing.T) {
 		}
 	}
 	_, err := play(t, filepath.Join(t.TempDir(), "none"), t.TempDir())
-	if err == nil || !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "is a folder") {
+	if err == nil || !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "the folder holds no files") {
 		t.Errorf("%v; want an error for each file", err)
 	}
 }

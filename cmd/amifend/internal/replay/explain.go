@@ -27,8 +27,8 @@ type story struct {
 	w      teller
 }
 
-func newStory(p *Player, o Options, w teller) *story {
-	return &story{player: p, addr: o.Explain, files: o.Files, w: w}
+func newStory(p *Player, o Options, names []string, w teller) *story {
+	return &story{player: p, addr: o.Explain, files: names, w: w}
 }
 
 func (s *story) play(ev *recording.Event) {
@@ -55,7 +55,7 @@ func (s *story) play(ev *recording.Event) {
 	s.player.tell(verdicts)
 }
 
-// effect says what the engine did with an event, by its counters.
+// effect describes what the engine did with an event, by its counters.
 func effect(before, after policy.Stats, ev *recording.Event) string {
 	switch {
 	case after.Invalid > before.Invalid:

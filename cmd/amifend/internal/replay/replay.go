@@ -23,6 +23,7 @@ type Player struct {
 	engine    *policy.Engine
 	told      func(policy.Verdict)
 	protected protected
+	spared    map[netip.Addr]*Spared
 	swept     int64
 	leftOut   uint64
 }
@@ -35,7 +36,7 @@ func NewPlayer(c *config.Config, told func(policy.Verdict)) (*Player, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Player{engine: engine, told: told, protected: newProtected(c)}
+	p := &Player{engine: engine, told: told, protected: newProtected(c), spared: make(map[netip.Addr]*Spared)}
 	engine.Protect(0, p.protected.list())
 	return p, nil
 }
@@ -62,7 +63,11 @@ func (p *Player) PlayFrom(ev *recording.Event, source netip.Addr) (policy.Ban, b
 		p.leftOut++
 		return ban, true
 	}
+	before := p.engine.Stats()
 	p.tell(p.engine.Observe(ev.Observation))
+	if after := p.engine.Stats(); after.Invalid > before.Invalid || after.Protected > before.Protected {
+		p.spare(ev)
+	}
 	return policy.Ban{}, false
 }
 
@@ -94,7 +99,7 @@ func (p *Player) tell(verdicts []policy.Verdict) {
 	}
 }
 
-// Protected says whether an address is never banned, and why.
+// Protected reports whether an address is never banned, and why.
 func (p *Player) Protected(addr netip.Addr) (string, bool) { return p.protected.list().Contains(addr) }
 
 // Format is how a replay is told.
@@ -114,6 +119,7 @@ type Options struct {
 	Format     Format
 	Location   *time.Location // of time stamps, in logs and for people; nil: the system's
 	Explain    netip.Addr     // if valid, only this address is told of, event by event
+	Progress   io.Writer      // where a progress bar is drawn; nil: nowhere
 }
 
 // teller tells a replay in one format.
@@ -124,11 +130,11 @@ type teller interface {
 	end(s summary) error
 }
 
-func newTeller(o Options, out io.Writer) teller {
+func newTeller(o Options, names []string, out io.Writer) teller {
 	if o.Format == FormatJSON {
-		return newJSONWriter(o, out)
+		return newJSONWriter(o, names, out)
 	}
-	return newTextWriter(o, out)
+	return newTextWriter(o, names, out)
 }
 
 // Run plays the files and writes what is decided. An error in a file is returned after what could be read was told.
@@ -141,7 +147,8 @@ func Run(ctx context.Context, o Options, out io.Writer) error {
 		return err
 	}
 	defer set.Close()
-	w := newTeller(o, out)
+
+	w := newTeller(o, set.Names(), out)
 	sum := summary{config: o.ConfigName, location: o.Location}
 	told := func(v policy.Verdict) {
 		sum.add(v)
@@ -161,17 +168,20 @@ func Run(ctx context.Context, o Options, out io.Writer) error {
 	}
 	play := func(ev *recording.Event) { p.Play(ev) }
 	if o.Explain.IsValid() {
-		play = newStory(p, o, w).play
+		play = newStory(p, o, set.Names(), w).play
 	}
+
+	stop := recording.ShowProgress(o.Progress, set)
 	playErr := set.Play(ctx, func(ev *recording.Event) {
 		sum.event(ev)
 		play(ev)
 	})
+	stop()
 	if errors.Is(playErr, context.Canceled) {
 		return playErr
 	}
 	p.Finish(sum.last)
-	sum.finish(p, set.Files())
+	sum.finish(p, set)
 	if o.Explain.IsValid() {
 		w.explanation(p.engine.Explain(o.Explain))
 	}

@@ -99,7 +99,7 @@ func TestJSON(t *testing.T) {
 // TestVerdictsInJSON: an unban and an alert have the keys that the issue names, and an attacker's bytes do no harm.
 func TestVerdictsInJSON(t *testing.T) {
 	var out bytes.Buffer
-	w := newJSONWriter(Options{Config: &config.Config{Policy: policy.DefaultOptions()}}, &out)
+	w := newJSONWriter(Options{Config: &config.Config{Policy: policy.DefaultOptions()}}, nil, &out)
 	h := policy.NewHasher(0)
 	at := time.Date(2026, 11, 23, 2, 0, 0, 500, time.UTC).UnixNano()
 	w.decision(policy.Verdict{
@@ -158,6 +158,9 @@ func replayed(t *testing.T, capture string, change func(*config.Config)) string 
 		var d struct{ Time, Action, Prefix, Scope string }
 		if err := json.Unmarshal([]byte(line), &d); err != nil {
 			t.Fatal(err)
+		}
+		if d.Action == "note" {
+			continue
 		}
 		at, err := time.Parse(time.RFC3339Nano, d.Time)
 		if err != nil {
