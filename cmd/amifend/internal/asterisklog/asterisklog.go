@@ -304,7 +304,7 @@ func (r *Reader) other(fr *frame, p *prefix, ok bool) {
 		r.stats.Unread[UnreadForm]++
 	case found == findingNoSender:
 		r.stats.Unread[UnreadNoSender]++
-	case found == findingOther && !(ok && p.level == levelOther) && isSuspicious(fr.text):
+	case found == findingOther && (!ok || p.level == levelNotice || p.level == levelWarning) && isSuspicious(fr.text):
 		r.suspicious(fr, p, ok)
 	}
 }
@@ -314,7 +314,6 @@ func (r *Reader) suspicious(fr *frame, p *prefix, ok bool) {
 	switch {
 	case r.offset < r.dumpEnd:
 		r.stats.Unread[UnreadDoubtful]++
-	case ok && p.level == levelVerbose: // the dialplan's, or what a user typed
 	case ok:
 		r.stats.Unread[UnreadNoSender]++
 	case isStamped(fr.text) || fr.stamp != nil:

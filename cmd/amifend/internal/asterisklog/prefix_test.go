@@ -20,7 +20,7 @@ func TestPrefixes(t *testing.T) {
 		"[Nov 23 02:49:24] NOTICE[9][C-0000001a]: chan_sip.c:29062 handle_request_register: ":             "11-23T02:49:24.000",
 		"Nov 23 02:49:24 pbx asterisk[99]: NOTICE[9]: chan_sip.c:29062 in handle_request_register: ":      "11-23T02:49:24.000",
 		"2026-11-23T02:49:24.744+00:00 pbx asterisk[99]: NOTICE[9]: chan_sip.c:2 in handle_request_reg: ": "11-23T02:49:24.744",
-		"[Nov 23 02:49:24] WARNING[9] chan_sip.c: ":                                                       "",
+		"[Nov 23 02:49:24] DEBUG[9] chan_sip.c: ":                                                         "",
 		"[Nov 23 02:49:24] NOTICE[9] chan_iax2.c: ":                                                       "",
 		"[Nov 23 02:49:24] NOTICE[9]chan_sip.c: ":                                                         "",
 		"[Nov 23 02:49:24 NOTICE[9] chan_sip.c: ":                                                         "",

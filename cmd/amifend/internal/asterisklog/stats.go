@@ -86,19 +86,13 @@ func (s *Stats) NotRead() (n uint64) {
 // isSuspicious reports whether a line that is of no family that is read looks like a failed request all the same. What the
 // PBX itself fails in elsewhere (`Failed to authenticate on REGISTER to …`) is none.
 func isSuspicious(line []byte) bool {
-	if len(line) < len("Wrong password") {
-		return false
+	has := func(sign string) bool { return bytes.Contains(line, []byte(sign)) }
+	if has("ailed ") && (has("' failed for '") || has("Failed to authenticate device ") ||
+		has(" failed MD5 authentication for '") || has(" failed to authenticate as '")) {
+		return true
 	}
-	for _, sign := range [...]string{
-		`SecurityEvent="`, "' failed for '", " rejected because extension not found", "Failed to authenticate device ",
-		" failed MD5 authentication for '", "No registration for peer '", "tried to authenticate with nonexistent user '",
-		" failed to authenticate as '", "Rejecting unknown SIP connection from ", "Sending fake auth rejection for ",
-	} {
-		if bytes.Contains(line, []byte(sign)) {
-			return true
-		}
-	}
-	return false
+	return has(eventStart) || has(" rejected because extension not ") || has("No registration for peer '") ||
+		has(" with nonexistent user '") || has("Rejecting unknown SIP connection") || has("Sending fake auth rejection for ")
 }
 
 // stranger is the last request that no endpoint matched. If its sender answered a challenge, PJSIP tells of that in a second

@@ -3,6 +3,7 @@ package recording
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 
@@ -41,8 +42,13 @@ func changed(head []byte) error {
 type capture struct {
 	in      *bufio.Reader
 	decoder *ami.Decoder
-	blanks  blanks
 	err     error
+
+	// Whether an empty value with its blank was seen, so that blanks were not cut off: an attacker can write an empty value
+	// without one, but cannot keep the PBX from writing one with it. Challenges have it, of phones and attackers alike.
+	started, kept bool
+	recent        []byte // the piece before and this one, while that is not certain
+	piece         int    // how many bytes of recent are the piece before
 }
 
 // Read reads a piece. What waits for more at the end is released, as in a session that is closed.
@@ -50,50 +56,47 @@ func (c *capture) Read(emit func(asterisklog.Event)) error {
 	if c.err != nil {
 		return c.err
 	}
-	if !c.blanks.started {
+	if !c.started {
 		head, _ := c.in.Peek(sniffed)
-		c.blanks = blanks{started: true, kept: hasEmpty(head, ": \r\n")}
+		c.started, c.kept = true, hasEmpty(head, ": \r\n")
 	}
 	buffer := c.decoder.Buffer()
 	n, err := c.in.Read(buffer)
-	if c.blanks.cut(buffer[:n]) {
-		// The packet with the cut line has not ended before this piece, so it accused nobody yet.
-		c.err = errBlanks
-		return c.err
-	}
+	c.remember(buffer[:n])
 
-	told := func(ev ami.Event) { emit(asterisklog.Event{Event: ev}) }
+	told := func(ev ami.Event) {
+		if ev.Taint != ami.Untainted && c.blanksCut() {
+			c.err = errBlanks
+		}
+		if c.err == nil {
+			emit(asterisklog.Event{Event: ev})
+		}
+	}
 	c.decoder.Advance(n, told, func([]byte) {})
 	if err != nil {
 		c.decoder.Release(told)
 		if errors.Is(err, io.EOF) {
-			return io.EOF
+			err = io.EOF
 		}
 	}
-	return err
+	return cmp.Or(c.err, err)
 }
 
-// blanks finds out whether the blanks at line ends were cut off a capture: it has an empty value without its blank, and none
-// with it. An attacker can write one without, but cannot keep the PBX from writing one with it: challenges have it.
-type blanks struct {
-	started bool
-	kept    bool
-	joint   []byte // the end of the piece before and the beginning of this one
-}
-
-// longestEmpty is how long a line with an empty value is at most, with the line ends around it.
-const longestEmpty = len("\nExpectedResponse: \r\n")
-
-// cut reports whether a piece, the next one of a capture, shows that blanks were cut off.
-func (b *blanks) cut(piece []byte) bool {
-	if b.kept {
-		return false
+// remember keeps the last two pieces: the packet that an event was read from is in them.
+func (c *capture) remember(piece []byte) {
+	if c.kept {
+		return
 	}
-	b.joint = append(b.joint, piece[:min(len(piece), longestEmpty)]...)
-	found := hasEmpty(piece, ":\r\n") || hasEmpty(b.joint, ":\r\n")
-	b.kept = hasEmpty(piece, ": \r\n") || hasEmpty(b.joint, ": \r\n")
-	b.joint = append(b.joint[:0], piece[max(0, len(piece)-longestEmpty):]...)
-	return found && !b.kept
+	c.recent = append(c.recent[:0], c.recent[c.piece:]...)
+	c.piece = len(c.recent)
+	c.recent = append(c.recent, piece...)
+}
+
+// blanksCut reports whether blanks at line ends were cut off: there is an empty value without its blank, and none with it. What
+// is decided by it is an accusation, so only then is it looked for.
+func (c *capture) blanksCut() bool {
+	c.kept = c.kept || hasEmpty(c.recent, ": \r\n")
+	return !c.kept && hasEmpty(c.recent, ":\r\n")
 }
 
 // hasEmpty reports whether bytes of a capture have an empty value with an end.

@@ -85,6 +85,15 @@ type pairs struct {
 	accounts generations // the latest time of an event, by its key
 	sessions generations
 	twice    uint64 // lines that were taken out
+
+	lines  bool // a line came: until then events are only listed
+	recent []note
+}
+
+// note is an event of the security channel or of AMI.
+type note struct {
+	at int64
+	keys
 }
 
 type waiting struct {
@@ -124,14 +133,23 @@ func (g *generations) latest(key uint64) (int64, bool) {
 
 // take takes the next event, in the order of time.
 func (p *pairs) take(ev *Event) {
-	p.release(ev.At)
+	if len(p.waiting) > 0 {
+		p.release(ev.At)
+	}
 	line := ev.Family != asterisklog.FamilySecurity
 	if !line {
-		p.note(ev)
+		p.list(note{ev.At, ev.keys})
+		if len(p.waiting) == 0 {
+			p.yield(ev)
+			return
+		}
 	}
-	if !line && p.head == len(p.waiting) {
-		p.yield(ev)
-		return
+	if line && !p.lines {
+		p.lines = true
+		for _, n := range p.recent {
+			p.note(n)
+		}
+		p.recent = nil
 	}
 	if len(p.waiting)-p.head >= maxWaiting {
 		p.next()
@@ -139,17 +157,33 @@ func (p *pairs) take(ev *Event) {
 	p.waiting = append(p.waiting, waiting{*ev, line})
 }
 
-// note remembers an event of the security channel or of AMI.
-func (p *pairs) note(ev *Event) {
-	if ev.At >= p.accounts.since+2*(before+after) {
-		p.accounts.turn(ev.At)
+// list keeps an event for a line that may come. Most recordings have no such line.
+func (p *pairs) list(n note) {
+	if p.lines {
+		p.note(n)
+		return
 	}
-	p.accounts.add(ev.keys.account, ev.At)
-	if ev.keys.session != 0 {
-		if len(p.sessions.now) >= maxSessions {
-			p.sessions.turn(ev.At)
+	if len(p.recent) == cap(p.recent) {
+		old := 0
+		for old < len(p.recent) && p.recent[old].at < n.at-before {
+			old++
 		}
-		p.sessions.add(ev.keys.session, ev.At)
+		p.recent = p.recent[:copy(p.recent, p.recent[old:])]
+	}
+	p.recent = append(p.recent, n)
+}
+
+// note remembers an event.
+func (p *pairs) note(n note) {
+	if n.at >= p.accounts.since+2*(before+after) {
+		p.accounts.turn(n.at)
+	}
+	p.accounts.add(n.account, n.at)
+	if n.session != 0 {
+		if len(p.sessions.now) >= maxSessions {
+			p.sessions.turn(n.at)
+		}
+		p.sessions.add(n.session, n.at)
 	}
 }
 
