@@ -115,6 +115,7 @@ func (r *Reader) Read(emit func(Event)) error {
 		} else {
 			r.cut(line, size)
 			r.offset += size
+			r.doubts.broken()
 		}
 	}
 	if err != nil {
@@ -182,10 +183,18 @@ func (r *Reader) line(raw []byte) {
 		r.stats.Foreign++
 		return
 	}
-	defer func(n int) { r.offset += int64(n) }(len(fr.text) + 1)
+	r.framed(&fr, len(line) < len(raw))
+	if len(r.doubts.openings) > 0 && !fr.whole {
+		r.doubts.close(fr.text, r.offset, r.stats.Lines)
+	}
+	r.offset += int64(len(fr.text)) + 1
+}
+
+// framed takes a line out of its carrier. crlf is whether it ended in CR LF.
+func (r *Reader) framed(fr *frame, crlf bool) {
 	if r.trace.left > 0 {
 		text := fr.text
-		if len(line) < len(raw) && !fr.json {
+		if crlf && !fr.json {
 			text = append(r.packet[:0], text...)
 			text = append(text, '\r')
 		}
@@ -203,13 +212,10 @@ func (r *Reader) line(raw []byte) {
 	if ok {
 		r.stats.Messages++
 	}
-	if !fr.whole && r.traced(&fr, &p, len(line) < len(raw)) {
+	if !fr.whole && r.traced(fr, &p, crlf) {
 		return
 	}
-	r.message(&fr, &p, ok)
-	if len(r.doubts.openings) > 0 && !fr.whole {
-		r.doubts.close(fr.text, r.offset, r.stats.Lines)
-	}
+	r.message(fr, &p, ok)
 }
 
 // traced takes the head of a printed SIP message.
@@ -255,8 +261,12 @@ func (r *Reader) message(fr *frame, p *prefix, ok bool) {
 func (r *Reader) security(fr *frame, p *prefix) {
 	r.stats.Security++
 	end := r.offset + int64(len(fr.text))
+	fits := r.doubts.fits(end)
+	if t, ok := accountText(p.message); ok && !fr.whole {
+		r.doubts.open(&t, end-int64(len(p.message)), r.stats.Lines)
+	}
 	switch {
-	case r.offset < r.dumpEnd, r.doubts.fits(end):
+	case r.offset < r.dumpEnd, fits:
 		r.stats.Unread[UnreadDoubtful]++
 		r.direct = false
 		return
@@ -272,10 +282,8 @@ func (r *Reader) security(fr *frame, p *prefix) {
 		r.stats.Unread[UnreadForm]++
 	}
 	r.feed(packet)
+	r.doubts.closed = false
 	r.direct, r.heldFrom = !fr.whole, end+1
-	if t, ok := accountText(p.message); ok && !fr.whole {
-		r.doubts.open(&t, end-int64(len(p.message)), r.stats.Lines)
-	}
 }
 
 // other takes a line that is not of the security channel.
@@ -405,6 +413,10 @@ func (r *Reader) feed(packet []byte) {
 
 // told takes an event of the security channel.
 func (r *Reader) told(ev ami.Event) {
+	if ev.Taint != ami.Untainted && r.doubts.closed && ev.Source.Addr() != r.doubts.closer {
+		r.stats.Unread[UnreadDoubtful]++ // the rest of it came further down, so its address is the sender's text
+		return
+	}
 	out := Event{Event: ev, Family: FamilySecurity}
 	if len(r.doubts.queue) > 0 {
 		r.doubts.hold(&out, r.stats.Lines, true) // behind those that were read before it

@@ -15,6 +15,7 @@ type text struct {
 	longest int // how many bytes it has at most
 	end     func(line []byte) (sender, bool)
 	sender  netip.Addr // of the message, if it stands in front of the text
+	event   bool       // the message is a security line
 }
 
 // sender is who a message's end tells to have sent it.
@@ -30,6 +31,7 @@ type opening struct {
 	until int64  // the offset up to which it may reach
 	end   func(line []byte) (sender, bool)
 	from  netip.Addr
+	event bool // it is of a security line
 }
 
 // held is an event that waits.
@@ -47,6 +49,10 @@ type doubts struct {
 	openings []opening
 	queue    []*held
 	free     []*held
+
+	// Whether a line looked like the end of the last security line, and who sent it if so: that one is torn then.
+	closed bool
+	closer netip.Addr
 }
 
 // idle reports whether nothing is held and no text may go on: the common case, of most logs.
@@ -87,6 +93,9 @@ func (d *doubts) close(line []byte, offset int64, n uint64) {
 		if !from.IsValid() {
 			from = s.addr
 		}
+		if o.event {
+			d.closed, d.closer = true, from
+		}
 		for _, h := range d.queue { // an end that tells no address leaves nobody believed
 			if h.line >= o.first && h.line <= n && !h.certain && h.event.Source.Addr() != from {
 				h.doubt = true
@@ -95,9 +104,22 @@ func (d *doubts) close(line []byte, offset int64, n uint64) {
 	}
 }
 
+// broken notes that a line is not whole: it may have been the end of any message in front of it, and nobody knows whose.
+func (d *doubts) broken() {
+	for i := range d.openings {
+		o := &d.openings[i]
+		for _, h := range d.queue {
+			if h.line >= o.first && !h.certain && (!o.from.IsValid() || h.event.Source.Addr() != o.from) {
+				h.doubt = true
+			}
+		}
+	}
+}
+
 // open notes that a text in line n, whose message begins at an offset, may go on.
 func (d *doubts) open(t *text, message int64, n uint64) {
-	d.openings = append(d.openings, opening{first: n, until: message + int64(t.at+t.longest), end: t.end, from: t.sender})
+	const slack = 32 // the end begins about there
+	d.openings = append(d.openings, opening{first: n, until: message + int64(t.at+t.longest+slack), end: t.end, from: t.sender, event: t.event})
 }
 
 // hold keeps an event of line n. A certain one waits for those in front of it only.

@@ -91,13 +91,13 @@ func parseIAX2Host(message []byte, a *attempt) finding {
 
 // parseIAX2From reads `… 'NAME… (from ADDRESS)` from its end. The name begins at at.
 func parseIAX2From(message []byte, at int, a *attempt) finding {
+	a.text = &text{at: at, longest: iaxText, end: endOfFrom} // it may be torn before its end
 	s, ok := endOfFrom(message)
 	if !ok || s.at < at-len("' is not dynamic") {
 		return findingBroken
 	}
 	a.source = s.source
 	a.account, _, _ = bytes.Cut(message[at:], []byte{'\''})
-	a.text = &text{at: at, longest: iaxText, end: endOfFrom}
 	return findingAttempt
 }
 
@@ -109,7 +109,7 @@ func parseIAX2Call(message []byte, l level, a *attempt) finding {
 		return findingOther // `Rejected connect attempt.  No secret present while force encrypt enabled.`
 	}
 	var extension []byte
-	end := endOfQuote
+	end := endOfExtension
 	switch {
 	case bytes.HasPrefix(rest, []byte("who was trying to reach '")):
 		extension = rest[len("who was trying to reach '"):]
@@ -149,9 +149,15 @@ func endOfBracket(line []byte) (sender, bool) {
 	return sender{at: len(line) - 1}, bytes.HasSuffix(line, []byte{')'})
 }
 
+// endOfExtension reads `@CONTEXT'`, and endOfRequest `@CONTEXT' does not exist`.
+func endOfExtension(line []byte) (sender, bool) {
+	i := bytes.LastIndexByte(line, '@')
+	return sender{at: i}, i >= 0 && bytes.HasSuffix(line, []byte{'\''})
+}
+
 func endOfRequest(line []byte) (sender, bool) {
-	const end = "' does not exist"
-	return sender{at: len(line) - len(end)}, bytes.HasSuffix(line, []byte(end))
+	i := bytes.LastIndexByte(line, '@')
+	return sender{at: i}, i >= 0 && bytes.HasSuffix(line, []byte("' does not exist"))
 }
 
 // endOfLine is the end of a message that ends with text of the sender.

@@ -45,8 +45,9 @@ func endings() [6]ending {
 
 // parseRequest reads a message of pjsip_distributor.c.
 func parseRequest(message []byte, a *attempt) finding {
-	from, ok := bytes.CutPrefix(message, []byte(requestOld))
-	if !ok {
+	from, old := bytes.CutPrefix(message, []byte(requestOld))
+	ok := old
+	if !old {
 		if !bytes.HasPrefix(message, []byte(requestStart)) {
 			return findingOther
 		}
@@ -76,10 +77,11 @@ func parseRequest(message []byte, a *attempt) finding {
 	if !ok {
 		return findingBroken
 	}
-	if a.source, ok = parseSource(source); !ok {
-		if a.source, ok = parseHostPort(source); !ok {
-			return findingBroken
-		}
+	if a.source, ok = parseSource(source); old {
+		a.source, ok = parseHostPort(source)
+	}
+	if !ok {
+		return findingBroken
 	}
 
 	a.family, a.service, a.kind, a.detail = FamilyPJSIP, ami.ServicePJSIP, kind, acl
@@ -201,6 +203,7 @@ const aorMiddle = "' not found for endpoint '"
 
 // parseAOR reads the address from the end: the name in front of it is the sender's.
 func parseAOR(message []byte, a *attempt) finding {
+	a.text = &text{at: len("AOR '"), longest: pjsipUser, end: endOfAOR} // it may be torn before its end
 	i := bytes.LastIndex(message, []byte(aorMiddle))
 	if i < 0 {
 		return findingOther // `AOR '%s' has no configured max_contacts …` is the configuration's
@@ -214,7 +217,6 @@ func parseAOR(message []byte, a *attempt) finding {
 		return findingBroken
 	}
 	a.kind, a.detail, a.account = ami.KindRequestNotSupported, "registrar_requested_aor_not_found", name
-	a.text = &text{at: len("AOR '"), longest: pjsipUser, end: endOfAOR}
 	return findingAttempt
 }
 

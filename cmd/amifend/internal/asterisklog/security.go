@@ -57,19 +57,19 @@ func accountText(message []byte) (text, bool) {
 	if i < 0 || bytes.Contains(message[:i], []byte(`",Service="PJSIP"`)) {
 		return text{}, false
 	}
-	return text{at: i + len(key), longest: longestAccount, end: endOfEvent}, true
+	return text{at: i + len(key), longest: longestAccount, end: endOfEvent, event: true}, true
 }
 
 // endOfEvent reads the end of a security line.
 func endOfEvent(line []byte) (sender, bool) {
 	const key = `RemoteAddress="IPV`
 	i := bytes.LastIndex(line, []byte(key))
-	if i < 0 || line[len(line)-1] != '"' || bytes.Contains(line, []byte(eventStart)) {
+	if i < 0 || line[len(line)-1] != '"' {
 		return sender{}, false
 	}
 	value, _, _ := bytes.Cut(line[i+len(key):], []byte{'"'})
 	parts := bytes.Split(value, []byte{'/'})
-	at := max(0, bytes.Index(line, []byte(`",SessionID="`)))
+	at := max(0, bytes.LastIndex(line, []byte(`",SessionID="`)))
 	if len(parts) != 4 {
 		return sender{at: at}, true
 	}
