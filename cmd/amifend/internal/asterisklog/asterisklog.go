@@ -233,7 +233,7 @@ func (r *Reader) traced(fr *frame, p *prefix, crlf bool) bool {
 	}
 	// chan_sip prints no length, and nothing tells where its text ends that its sender could not write too.
 	r.dumpEnd = r.offset + int64(len(message)) + dumpReach
-	return true
+	return false
 }
 
 // dumpReach is how long a SIP packet is at most.
@@ -413,7 +413,7 @@ func (r *Reader) feed(packet []byte) {
 
 // told takes an event of the security channel.
 func (r *Reader) told(ev ami.Event) {
-	if ev.Taint != ami.Untainted && r.doubts.closed && ev.Source.Addr() != r.doubts.closer {
+	if ev.Service != ami.ServicePJSIP && r.doubts.closed && ev.Source.Addr() != r.doubts.closer {
 		r.stats.Unread[UnreadDoubtful]++ // the rest of it came further down, so its address is the sender's text
 		return
 	}
