@@ -120,6 +120,7 @@ func (r *Reader) Read(emit func(Event)) error {
 	}
 	if err != nil {
 		r.decoder.Release(r.told)
+		r.doubts.cancel()
 		r.settle(1<<63 - 1)
 	}
 	return err
@@ -283,6 +284,9 @@ func (r *Reader) security(fr *frame, p *prefix) {
 	}
 	r.feed(packet)
 	r.doubts.closed = false
+	if r.doubts.cancel(); r.decoder.Held() {
+		r.doubts.reserve()
+	}
 	r.direct, r.heldFrom = !fr.whole, end+1
 }
 
@@ -390,8 +394,9 @@ func (r *Reader) time(fr *frame, p *prefix) (time.Time, bool) {
 // waits reports whether the last security line may still turn out to be torn. An event that no orphan can belong to any
 // more is released.
 func (r *Reader) waits() bool {
-	if r.offset-r.heldFrom > tornReach {
+	if r.offset-r.heldFrom > tornReach && r.decoder.Held() {
 		r.decoder.Release(r.told)
+		r.doubts.cancel()
 		r.direct = false
 	}
 	return r.direct
@@ -418,6 +423,9 @@ func (r *Reader) told(ev ami.Event) {
 		return
 	}
 	out := Event{Event: ev, Family: FamilySecurity}
+	if r.doubts.fill(&out) {
+		return
+	}
 	if len(r.doubts.queue) > 0 {
 		r.doubts.hold(&out, r.stats.Lines, true) // behind those that were read before it
 		return

@@ -41,6 +41,7 @@ type held struct {
 	until   int64 // the offset behind which it is certain
 	certain bool  // it waits for nothing but its turn
 	doubt   bool
+	pending bool   // its place only: the decoder holds the event
 	buffer  []byte // its account and its session
 }
 
@@ -137,13 +138,49 @@ func (d *doubts) hold(ev *Event, n uint64, certain bool) {
 		}
 	}
 
-	// The bytes of an event are those of the line, which the next one overwrites.
-	h.buffer = append(append(append(h.buffer, ev.Account...), ev.Session...), ev.Detail...)
-	account, session := len(ev.Account), len(ev.Account)+len(ev.Session)
-	h.event.Account = h.buffer[:account:account]
-	h.event.Session = h.buffer[account:session:session]
-	h.event.Detail = h.buffer[session:]
+	h.keep()
 	d.queue = append(d.queue, h)
+}
+
+// keep copies the bytes of an event, which are those of the line: the next one overwrites them.
+func (h *held) keep() {
+	ev := &h.event
+	h.buffer = append(append(append(h.buffer[:0], ev.Account...), ev.Session...), ev.Detail...)
+	account, session := len(ev.Account), len(ev.Account)+len(ev.Session)
+	ev.Account = h.buffer[:account:account]
+	ev.Session = h.buffer[account:session:session]
+	ev.Detail = h.buffer[session:]
+}
+
+// reserve keeps a place for an event that the decoder holds, so that lines behind it come behind it.
+func (d *doubts) reserve() {
+	d.hold(&Event{}, 0, true)
+	d.queue[len(d.queue)-1].pending = true
+}
+
+// fill puts an event that the decoder held into its place. False means that there is none.
+func (d *doubts) fill(ev *Event) bool {
+	for _, h := range d.queue {
+		if h.pending {
+			h.event, h.pending = *ev, false
+			h.keep()
+			return true
+		}
+	}
+	return false
+}
+
+// cancel gives up the places of events that the decoder dropped.
+func (d *doubts) cancel() {
+	kept := d.queue[:0]
+	for _, h := range d.queue {
+		if h.pending {
+			d.free = append(d.free, h)
+			continue
+		}
+		kept = append(kept, h)
+	}
+	d.queue = kept
 }
 
 // release emits what is certain before a line that begins at offset, and returns how many events were left out.
@@ -157,7 +194,7 @@ func (d *doubts) release(offset int64, emit func(Event)) (left uint64) {
 	d.openings = kept
 
 	n := 0
-	for ; n < len(d.queue) && (d.queue[n].certain || d.queue[n].until < offset); n++ {
+	for ; n < len(d.queue) && !d.queue[n].pending && (d.queue[n].certain || d.queue[n].until < offset); n++ {
 		h := d.queue[n]
 		if h.doubt {
 			left++

@@ -72,6 +72,7 @@ func (c *capture) Read(emit func(asterisklog.Event)) error {
 			emit(asterisklog.Event{Event: ev})
 		}
 	}
+	before := dropped(c.decoder.Stats())
 	c.decoder.Advance(n, told, func([]byte) {})
 	if err != nil {
 		c.decoder.Release(told)
@@ -79,7 +80,18 @@ func (c *capture) Read(emit func(asterisklog.Event)) error {
 			err = io.EOF
 		}
 	}
+	if dropped(c.decoder.Stats()) > before && c.blanksCut() {
+		c.err = errBlanks
+	}
 	return cmp.Or(c.err, err)
+}
+
+// dropped is how many packets gave no event because of their text.
+func dropped(s ami.Stats) (n uint64) {
+	for _, d := range s.Dropped {
+		n += d
+	}
+	return n + s.Orphans
 }
 
 // remember keeps the last two pieces: the packet that an event was read from is in them.

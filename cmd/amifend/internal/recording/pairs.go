@@ -34,6 +34,7 @@ const (
 type keys struct {
 	session uint64 // of source and Call-ID; 0 if there is none
 	account uint64 // of source, port and account
+	source  uint64 // of source and port, of a line or an injection: that names no account which a line has
 }
 
 // keysOf returns the keys of an event that was read as o.
@@ -52,6 +53,9 @@ func keysOf(ev *ami.Event, family asterisklog.Family, o *policy.Observation, h p
 	if ev.Service == ami.ServicePJSIP && (family == asterisklog.FamilySecurity || family == asterisklog.FamilyPJSIP) {
 		binary.BigEndian.PutUint64(b[n:], o.Session)
 		k.session = h.Session(b[:n+8])
+	}
+	if family != asterisklog.FamilySecurity || ev.Taint != ami.Untainted {
+		k.source = h.Session(b[:n])
 	}
 	n += appendAccount(b[n:], ev.Account)
 	k.account = h.Session(b[:n])
@@ -179,6 +183,9 @@ func (p *pairs) note(n note) {
 		p.accounts.turn(n.at)
 	}
 	p.accounts.add(n.account, n.at)
+	if n.source != 0 {
+		p.accounts.add(n.source, n.at)
+	}
 	if n.session != 0 {
 		if len(p.sessions.now) >= maxSessions {
 			p.sessions.turn(n.at)
@@ -215,8 +222,12 @@ func (p *pairs) told(ev *Event) bool {
 	if _, ok := p.sessions.latest(ev.keys.session); ok && ev.keys.session != 0 {
 		return true
 	}
-	at, ok := p.accounts.latest(ev.keys.account)
-	return ok && at >= ev.At-before
+	for _, key := range [...]uint64{ev.keys.account, ev.keys.source} {
+		if at, ok := p.accounts.latest(key); ok && at >= ev.At-before {
+			return true
+		}
+	}
+	return false
 }
 
 // end yields all that waits.
