@@ -80,7 +80,7 @@ func (c *capture) Read(emit func(asterisklog.Event)) error {
 			err = io.EOF
 		}
 	}
-	if dropped(c.decoder.Stats()) > before && c.blanksCut() {
+	if (err != nil || dropped(c.decoder.Stats()) > before) && c.blanksCut() {
 		c.err = errBlanks
 	}
 	return cmp.Or(c.err, err)
