@@ -64,7 +64,6 @@ type Reader struct {
 	session  []byte    // scratch: a session's name
 	attempt  attempt   // scratch: what a line tells of
 	stranger stranger  // the last request that no endpoint matched
-	now      time.Time // the time of the current line, if it was read
 	emit     func(Event)
 
 	started  bool

@@ -46,12 +46,12 @@ func endings() [6]ending {
 // parseRequest reads a message of pjsip_distributor.c.
 func parseRequest(message []byte, a *attempt) finding {
 	from, old := bytes.CutPrefix(message, []byte(requestOld))
-	ok := old
 	if !old {
 		if !bytes.HasPrefix(message, []byte(requestStart)) {
 			return findingOther
 		}
 		var method []byte
+		var ok bool
 		if method, from, ok = between(message, requestStart, requestFrom); !ok || bytes.IndexByte(method, ' ') >= 0 {
 			return findingBroken
 		}

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"hash/maphash"
 	"net/netip"
 	"time"
 
@@ -39,12 +40,14 @@ type request struct {
 	pending uint8 // counted failures whose companion event has not come yet
 	credit  bool  // the latest failure was counted, and the authenticated one that follows belongs to it
 	held    bool  // the latest failure is not counted: it is that authenticated one, if its companion tells so
+	addr    netip.Addr
 }
 
 // requests turns events into attempts, of which it calls count with each.
 type requests struct {
 	count    func(addr netip.Addr, a failure)
-	now, old map[requestKey]*request
+	seed     maphash.Seed
+	now, old map[uint64]*request // by the hash of their keys, which is random
 }
 
 // failure is one attempt.
@@ -56,7 +59,7 @@ type failure struct {
 }
 
 func newRequests(count func(netip.Addr, failure)) requests {
-	return requests{count: count, now: make(map[requestKey]*request), old: make(map[requestKey]*request)}
+	return requests{count: count, seed: maphash.MakeSeed(), now: make(map[uint64]*request), old: make(map[uint64]*request)}
 }
 
 // take takes one event that is evidence, or the companion of one.
@@ -93,18 +96,17 @@ func (r *requests) counted(ev *recording.Event) {
 }
 
 // release counts a failure that was held.
-func (r *requests) release(k requestKey, q *request) {
+func (r *requests) release(q *request) {
 	q.held = false
-	r.count(k.source.Addr(), failure{q.at, q.kind, q.account, false})
+	r.count(q.addr, failure{q.at, q.kind, q.account, false})
 }
 
 // unauthenticated takes an InvalidAccountID or FailedACL of PJSIP.
 func (r *requests) unauthenticated(ev *recording.Event) {
-	k := keyOf(ev)
-	q := r.get(k, ev.At, true)
+	q := r.get(ev, true)
 	switch {
 	case q.held: // an authenticated request ends the pair: this one is a further one, and so was that
-		r.release(k, q)
+		r.release(q)
 		q.pending, q.credit = bump(q.pending, 2), false
 	case q.credit && q.kind == ev.Kind && q.account == ev.Account && ev.At-q.at <= creditWindow:
 		if ev.At-q.at > companionWindow {
@@ -124,21 +126,20 @@ func (r *requests) unauthenticated(ev *recording.Event) {
 
 // challenged takes a ChallengeSent on `<unknown>` of PJSIP.
 func (r *requests) challenged(ev *recording.Event) {
-	k := keyOf(ev)
-	q := r.get(k, ev.At, false)
+	q := r.get(ev, false)
 	switch {
 	case q == nil:
 	case q.pending > 0 && ev.At-q.at <= companionWindow:
 		q.pending--
 	case q.held:
-		r.release(k, q)
+		r.release(q)
 		q.pending, q.credit = 0, true
 	}
 }
 
 // refused reports whether a ChallengeResponseFailed on `<unknown>` of PJSIP belongs to an attempt that was counted.
 func (r *requests) refused(ev *recording.Event) bool {
-	q := r.get(keyOf(ev), ev.At, false)
+	q := r.get(ev, false)
 	switch {
 	case q == nil:
 		return false
@@ -157,15 +158,14 @@ func (r *requests) refused(ev *recording.Event) bool {
 
 // succeeded takes a success: the request was no attempt, if it failed shortly before.
 func (r *requests) succeeded(ev *recording.Event) {
-	k := keyOf(ev)
-	if q := r.get(k, ev.At, false); q != nil && ev.At-q.at <= creditWindow {
-		delete(r.now, k)
+	if q := r.get(ev, false); q != nil && ev.At-q.at <= creditWindow {
+		delete(r.now, r.hash(ev))
 	}
 }
 
 // acl takes a FailedACL of chan_sip, which raises two of them for one request with credentials.
 func (r *requests) acl(ev *recording.Event) {
-	q := r.get(keyOf(ev), ev.At, true)
+	q := r.get(ev, true)
 	fold := q.credit && q.account == ev.Account && ev.At-q.at <= companionWindow
 	q.at, q.kind, q.account, q.credit = ev.At, ev.Kind, ev.Account, !fold
 	if !fold {
@@ -173,35 +173,37 @@ func (r *requests) acl(ev *recording.Event) {
 	}
 }
 
-func keyOf(ev *recording.Event) requestKey {
-	return requestKey{source: ev.Source, session: ev.Session, server: ev.Server, stream: ev.Stream}
+// hash returns the hash of the key of an event's request.
+func (r *requests) hash(ev *recording.Event) uint64 {
+	return maphash.Comparable(r.seed, requestKey{source: ev.Source, session: ev.Session, server: ev.Server, stream: ev.Stream})
 }
 
 // bump adds to a small number, which stops at its largest.
 func bump(n, by uint8) uint8 { return uint8(min(int(n)+int(by), 255)) }
 
-// get returns what is remembered of a key. A failure whose companion is late is counted first.
-func (r *requests) get(k requestKey, at int64, create bool) *request {
+// get returns what is remembered of the request of an event. A failure whose companion is late is counted first.
+func (r *requests) get(ev *recording.Event, create bool) *request {
+	k := r.hash(ev)
 	q := r.now[k]
 	if q == nil {
 		if q = r.old[k]; q != nil {
 			delete(r.old, k)
 		} else if create {
-			q = &request{}
+			q = &request{addr: ev.Source.Addr()}
 		} else {
 			return nil
 		}
 		r.keep(k, q)
 	}
-	if q.held && q.at+companionWindow < at {
-		r.release(k, q)
+	if q.held && q.at+companionWindow < ev.At {
+		r.release(q)
 		q.pending, q.credit = 0, true
 	}
 	return q
 }
 
 // keep remembers a key, and forgets the oldest ones if there are too many.
-func (r *requests) keep(k requestKey, q *request) {
+func (r *requests) keep(k uint64, q *request) {
 	if len(r.now) >= maxRequests {
 		r.flush(r.old)
 		r.now, r.old = r.old, r.now
@@ -211,10 +213,10 @@ func (r *requests) keep(k requestKey, q *request) {
 }
 
 // flush counts the failures that are held.
-func (r *requests) flush(m map[requestKey]*request) {
-	for k, q := range m {
+func (r *requests) flush(m map[uint64]*request) {
+	for _, q := range m {
 		if q.held {
-			r.release(k, q)
+			r.release(q)
 		}
 	}
 }
