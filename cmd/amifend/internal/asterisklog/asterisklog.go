@@ -1,22 +1,27 @@
 // Package asterisklog reads Asterisk's log files as the security events that they tell of.
 //
-// Two kinds of lines count. `SecurityEvent="…",…` of the security channel (res_security_log.c) are events themselves. NOTICE
-// and WARNING lines of PJSIP, chan_sip, chan_iax2 and manager.c tell of failed requests, which raised events: see [Family].
-// Both hold text that the sender of a packet chose, and a log is weaker evidence than AMI: it has no framing but line ends,
-// and an attacker can write those. What the package promises:
+// Two kinds of lines count. `SecurityEvent="…",…` of the security channel (res_security_log.c) are
+// events themselves. NOTICE and WARNING lines of PJSIP, chan_sip, chan_iax2 and manager.c tell of
+// failed requests, which raised events: see [Family]. Both hold text that the sender of a packet
+// chose, and a log is weaker evidence than AMI: it has no framing but line ends, and an attacker
+// can write those. What the package promises:
 //
-//   - A security line is rewritten as the AMI packet of the same event and judged by [ami.Decoder], so the same strictness
-//     holds: the exact order of fields, each once, and look-ahead where a forged end is possible.
-//   - The address of a failed request is read only where Asterisk's format string fixes its place. Where text of the sender
-//     makes that unclear, the line is left out and counted.
-//   - A line that text of another message may have written is left out and counted, never believed: see [Stats]. A message
-//     that may hold line ends is held back until no such line can come any more.
+//   - A security line is rewritten as the AMI packet of the same event and judged by [ami.Decoder],
+//     so the same strictness holds: the exact order of fields, each once, and look-ahead where a
+//     forged end is possible.
+//   - The address of a failed request is read only where Asterisk's format string fixes its place.
+//     Where text of the sender makes that unclear, the line is left out and counted.
+//   - A line that text of another message may have written is left out and counted, never believed:
+//     see [Stats]. A message that may hold line ends is held back until no such line can come any
+//     more.
 //   - A printed SIP message is skipped by the length that Asterisk prints in front of it.
-//   - `Failed to authenticate device …` and its like name no address but the sender's own words: they are never read.
+//   - `Failed to authenticate device …` and its like name no address but the sender's own words:
+//     they are never read.
 //
-// Its limit: who can make Asterisk print a message with line ends in it that is of none of these families, a dialplan that
-// logs a caller's decoded name for one, or an HTTP login with `webenabled`, can write a perfect line. Asterisk's JSON log and
-// a capture of AMI do not have that weakness.
+// Its limit: who can make Asterisk print a message with line ends in it that is of none of these
+// families, a dialplan that logs a caller's decoded name for one, or an HTTP login with
+// `webenabled`, can write a perfect line. Asterisk's JSON log and a capture of AMI do not have that
+// weakness.
 package asterisklog
 
 import (
@@ -24,15 +29,15 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"strconv"
 	"time"
 
 	"github.com/amifend/amifend/ami"
 )
 
-// maxLine is the longest line that can be whole. Asterisk cuts a message, with the line end, at LOGMSG_SIZE: 8192 bytes
-// at least (main/logger.c 16.28.0, 22.10.1; BUFSIZ of glibc, which is that, until 13.38.3), and the next message follows
-// on the same line. No real event is as long. maxCarried is the same with what JSON and other carriers add.
+// maxLine is the longest line that can be whole. Asterisk cuts a message, with the line end, at
+// LOGMSG_SIZE: 8192 bytes at least (main/logger.c 16.28.0, 22.10.1; BUFSIZ of glibc, which is that,
+// until 13.38.3), and the next message follows on the same line. No real event is as long.
+// maxCarried is the same with what JSON and other carriers add.
 const (
 	maxLine    = 8000
 	maxCarried = 48 << 10
@@ -89,8 +94,9 @@ func (r *Reader) Stats() Stats {
 	return s
 }
 
-// Read reads one line and calls emit with the events that are certain by now, none as a rule. They borrow their bytes:
-// see [ami.Event]. At the end of the file it returns io.EOF, after it emitted what was left.
+// Read reads one line and calls emit with the events that are certain by now, none as a rule. They
+// borrow their bytes: see [ami.Event]. At the end of the file it returns io.EOF, after it emitted
+// what was left.
 func (r *Reader) Read(emit func(Event)) error {
 	if !r.started {
 		r.started = true
@@ -125,7 +131,8 @@ func (r *Reader) Read(emit func(Event)) error {
 	return err
 }
 
-// learn reads ahead for the first security line: its EventTV tells the offset of the stamps in front of it, too.
+// learn reads ahead for the first security line: its EventTV tells the offset of the stamps in
+// front of it, too.
 func (r *Reader) learn() {
 	head, _ := r.in.Peek(r.in.Size())
 	head = bytes.TrimPrefix(head, []byte("\xef\xbb\xbf"))
@@ -231,7 +238,8 @@ func (r *Reader) traced(fr *frame, p *prefix, crlf bool) bool {
 		r.stats.Messages++
 		return true
 	}
-	// chan_sip prints no length, and nothing tells where its text ends that its sender could not write too.
+	// chan_sip prints no length, and nothing tells where its text ends that its sender could not
+	// write too.
 	r.dumpEnd = r.offset + int64(len(message)) + dumpReach
 	return false
 }
@@ -239,159 +247,8 @@ func (r *Reader) traced(fr *frame, p *prefix, crlf bool) bool {
 // dumpReach is how long a SIP packet is at most.
 const dumpReach = 64 << 10
 
-// message takes a line that is not the text of a printed SIP message.
-func (r *Reader) message(fr *frame, p *prefix, ok bool) {
-	stamped := ok || isStamped(fr.text)
-	switch {
-	case ok && p.isSecurity():
-		r.security(fr, p)
-	case r.waits() && !stamped:
-		r.feed(appendRest(r.packet[:0], fr.text))
-	case r.decoder.Held() && endsLikeEvent(fr.text):
-		// Perhaps the rest of an injection, perhaps the text of somebody else: nobody is believed.
-		r.stats.Unread[UnreadDoubtful]++
-		r.feed(append(r.packet[:0], "?\r\n\r\n"...))
-	default:
-		r.direct = r.direct && !stamped
-		r.other(fr, p, ok)
-	}
-}
-
-// security takes a line of the security channel.
-func (r *Reader) security(fr *frame, p *prefix) {
-	r.stats.Security++
-	end := r.offset + int64(len(fr.text))
-	fits := r.doubts.fits(end)
-	if t, ok := accountText(p.message); ok && !fr.whole {
-		r.doubts.open(&t, end-int64(len(p.message)), r.stats.Lines)
-	}
-	switch {
-	case r.offset < r.dumpEnd, fits:
-		r.stats.Unread[UnreadDoubtful]++
-		r.direct = false
-		return
-	case holdsTwo(p.message):
-		r.stats.Unread[UnreadCut]++
-		r.direct = false
-		return
-	}
-
-	r.learnFrom(fr, p)
-	packet, ok := appendPacket(r.packet[:0], p.message)
-	if !ok {
-		r.stats.Unread[UnreadForm]++
-	}
-	r.feed(packet)
-	r.doubts.closed = false
-	if r.doubts.cancel(); r.decoder.Held() {
-		r.doubts.reserve()
-	}
-	r.direct, r.heldFrom = !fr.whole, end+1
-}
-
-// other takes a line that is not of the security channel.
-func (r *Reader) other(fr *frame, p *prefix, ok bool) {
-	a := &r.attempt
-	*a = attempt{}
-	found := findingOther
-	if ok {
-		found = p.parse(a)
-	}
-	if fr.whole {
-		a.text = nil // what its text holds is a part of the line
-	}
-	if a.text != nil {
-		r.doubts.open(a.text, r.offset+int64(len(fr.text)-len(p.message)), r.stats.Lines)
-	}
-
-	switch {
-	case found == findingAttempt && r.offset < r.dumpEnd:
-		r.stats.Unread[UnreadDoubtful]++
-	case found == findingAttempt:
-		r.found(fr, p)
-	case found == findingUnclear:
-		r.stats.Unread[UnreadUnclear]++
-	case found == findingBroken:
-		r.stats.Unread[UnreadForm]++
-	case found == findingNoSender:
-		r.stats.Unread[UnreadNoSender]++
-	case found == findingOther && (!ok || p.level == levelNotice || p.level == levelWarning) && isSuspicious(fr.text):
-		r.suspicious(fr, p, ok)
-	}
-}
-
-// suspicious counts a line that looks like a failure, and is none that is read.
-func (r *Reader) suspicious(fr *frame, p *prefix, ok bool) {
-	switch {
-	case r.offset < r.dumpEnd:
-		r.stats.Unread[UnreadDoubtful]++
-	case ok:
-		r.stats.Unread[UnreadNoSender]++
-	case isStamped(fr.text) || fr.stamp != nil:
-		r.stats.Unread[UnreadForm]++
-	}
-}
-
-// found takes an attempt.
-func (r *Reader) found(fr *frame, p *prefix) {
-	a := &r.attempt
-	at, ok := r.time(fr, p)
-	if !ok {
-		return
-	}
-	r.stats.Attempts[a.family]++
-	ev := Event{Family: a.family, Event: ami.Event{
-		Time: at, Kind: a.kind, Service: a.service, Transport: a.transport, Source: a.source, Account: a.account, Session: a.session,
-		Detail: []byte(a.detail),
-	}}
-	if a.family == FamilyPJSIP && len(a.session) > 0 {
-		r.stranger.fold(&ev.Event)
-	}
-	if len(a.session) == 0 {
-		// A line is one request. It names no session, so each gets one of its own.
-		r.session = strconv.AppendUint(append(r.session[:0], "line "...), r.stats.Lines, 10)
-		ev.Session = r.session
-	}
-
-	// What begins within the text of a message in front of it is held, and so is a message that may go on.
-	switch within := r.doubts.within(r.offset); {
-	case within, a.text != nil:
-		r.doubts.hold(&ev, r.stats.Lines, false)
-	case len(r.doubts.queue) > 0:
-		r.doubts.hold(&ev, r.stats.Lines, true)
-	default:
-		r.emit(ev)
-	}
-}
-
-// time returns the time of a line: the carrier's if that has an offset, else Asterisk's own.
-func (r *Reader) time(fr *frame, p *prefix) (time.Time, bool) {
-	if !fr.at.IsZero() {
-		return fr.at, true
-	}
-	if fr.stamp != nil && p.stamp != nil && hasOffset(fr.stamp) {
-		if at, ok := r.clock.parse(fr.stamp); ok {
-			return at, true
-		}
-	}
-	stamp := p.stampOr(fr.stamp)
-	if at, ok := r.clock.parse(stamp); ok {
-		return at, true
-	}
-	if p.stamp != nil && fr.stamp != nil {
-		if at, ok := r.clock.parse(fr.stamp); ok {
-			return at, true
-		}
-	}
-	r.stats.Unread[UnreadTime]++
-	if r.stats.Stamp == "" {
-		r.stats.Stamp = ami.Quote(stamp)
-	}
-	return time.Time{}, false
-}
-
-// waits reports whether the last security line may still turn out to be torn. An event that no orphan can belong to any
-// more is released.
+// waits reports whether the last security line may still turn out to be torn. An event that no
+// orphan can belong to any more is released.
 func (r *Reader) waits() bool {
 	if r.offset-r.heldFrom > tornReach && r.decoder.Held() {
 		r.decoder.Release(r.told)
@@ -401,8 +258,8 @@ func (r *Reader) waits() bool {
 	return r.direct
 }
 
-// tornReach is how far behind a security line its rest can begin, when a line end was injected. The longest AccountID is
-// chan_sip's, about 215 bytes.
+// tornReach is how far behind a security line its rest can begin, when a line end was injected. The
+// longest AccountID is chan_sip's, about 215 bytes.
 const tornReach = 512
 
 // feed hands an AMI packet to the decoder.

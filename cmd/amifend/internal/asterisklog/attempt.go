@@ -10,7 +10,8 @@ import (
 // Family is a kind of lines that tell of events.
 type Family uint8
 
-// The families. Lines of the security channel are events themselves; all others tell of a failed request that raised one.
+// The families. Lines of the security channel are events themselves; all others tell of a failed
+// request that raised one.
 const (
 	FamilySecurity Family = iota
 	FamilyPJSIP           // pjsip_distributor.c, res_pjsip_session.c, res_pjsip_registrar.c
@@ -48,7 +49,8 @@ type attempt struct {
 	session   []byte // the Call-ID, if the line has it
 	detail    string
 
-	// Text of the sender in which a line end may be, as the message goes on: lines behind this one may be a part of it.
+	// Text of the sender in which a line end may be, as the message goes on: lines behind this one
+	// may be a part of it.
 	text *text
 }
 
@@ -87,7 +89,8 @@ func (p *prefix) parse(a *attempt) finding {
 	return findingOther
 }
 
-// between returns what stands between two strings, of which the message begins with the first. rest begins behind the second.
+// between returns what stands between two strings, of which the message begins with the first. rest
+// begins behind the second.
 func between(message []byte, start, end string) (inner, rest []byte, ok bool) {
 	message, ok = bytes.CutPrefix(message, []byte(start))
 	if !ok {
@@ -96,8 +99,9 @@ func between(message []byte, start, end string) (inner, rest []byte, ok bool) {
 	return bytes.Cut(message, []byte(end))
 }
 
-// parseSource reads an address with a port, or without one: old versions, chan_iax2 and manager.c leave it out. Some files
-// print an IPv6 address with a port and without brackets: see parseHostPort.
+// parseSource reads an address with a port, or without one: old versions, chan_iax2 and manager.c
+// leave it out. Some files print an IPv6 address with a port and without brackets: see
+// parseHostPort.
 func parseSource(b []byte) (netip.AddrPort, bool) {
 	const longest = len("[0000:0000:0000:0000:0000:0000:0000:0000]:65535")
 	if len(b) == 0 || len(b) > longest {
@@ -110,7 +114,8 @@ func parseSource(b []byte) (netip.AddrPort, bool) {
 	return parseAddr(s)
 }
 
-// parseAddr reads an address alone. ast_sockaddr_stringify_addr (main/netsock2.c 22.10.1) prints no brackets and no scope.
+// parseAddr reads an address alone. ast_sockaddr_stringify_addr (main/netsock2.c 22.10.1) prints no
+// brackets and no scope.
 func parseAddr(s string) (netip.AddrPort, bool) {
 	a, err := netip.ParseAddr(s)
 	if err != nil || a.Zone() != "" {

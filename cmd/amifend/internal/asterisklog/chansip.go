@@ -6,32 +6,34 @@ import (
 	"github.com/amifend/amifend/ami"
 )
 
-// A failed registration, as chan_sip tells of it (channels/chan_sip.c, handle_request_register; the format is the same in
-// 1.4.44, 1.6.2.24, 1.8.32.3, 11.25.3, 13.38.3, 16.28.0 and 20.20.1):
+// A failed registration, as chan_sip tells of it (channels/chan_sip.c, handle_request_register; the
+// format is the same in 1.4.44, 1.6.2.24, 1.8.32.3, 11.25.3, 13.38.3, 16.28.0 and 20.20.1):
 //
 //	Registration from '%s' failed for '%s' - %s
 //
-// The first text is the To header, anything but a line end. The second is the address: of 1.4 and 1.6 without a port
-// (ast_inet_ntoa), later `192.0.2.1:5060` or `[2001:db8::1]:5060` (ast_sockaddr_stringify). The third is one of reasons.
+// The first text is the To header, anything but a line end. The second is the address: of 1.4 and
+// 1.6 without a port (ast_inet_ntoa), later `192.0.2.1:5060` or `[2001:db8::1]:5060`
+// (ast_sockaddr_stringify). The third is one of reasons.
 //
 // A call to an extension that is not there (chan_sip.c 16.28.0, handle_request_invite):
 //
 //	Call from '%s' (%s) to extension '%s' rejected because extension not found in context '%s'.
 //
-// The first text is the peer's name in the configuration, empty for a guest. The extension is percent-decoded, so line ends
-// may be in it.
+// The first text is the peer's name in the configuration, empty for a guest. The extension is
+// percent-decoded, so line ends may be in it.
 const registrationStart = "Registration from '"
 
-// reason is what a failed registration is as a security event: the one that chan_sip itself raises for the same result
-// (channels/sip/security_events.c 16.28.0, sip_report_security_event).
+// reason is what a failed registration is as a security event: the one that chan_sip itself raises
+// for the same result (channels/sip/security_events.c 16.28.0, sip_report_security_event).
 type reason struct {
 	end    string // of the message
 	kind   ami.Kind
 	detail string
 }
 
-// reasons are those of chan_sip.c 16.28.0. `ACL error (permit/deny)` is what the fail2ban filter knows of older ones.
-// Left out are `RTP initialization failed` and `Unknown failure`: those are the PBX's own.
+// reasons are those of chan_sip.c 16.28.0. `ACL error (permit/deny)` is what the fail2ban filter
+// knows of older ones. Left out are `RTP initialization failed` and `Unknown failure`: those are
+// the PBX's own.
 func reasons() [8]reason {
 	return [...]reason{
 		{"' - Wrong password", ami.KindInvalidPassword, ""},
@@ -85,8 +87,8 @@ func parseRegistration(message []byte, a *attempt) finding {
 	return findingBroken
 }
 
-// chanSIPExtension is how long the extension of a call can be: it was a part of a header that is cut at 256 bytes
-// (channels/chan_sip.c 16.28.0, handle_request_invite and get_destination).
+// chanSIPExtension is how long the extension of a call can be: it was a part of a header that is
+// cut at 256 bytes (channels/chan_sip.c 16.28.0, handle_request_invite and get_destination).
 const chanSIPExtension = 256
 
 // parseGuestCall reads a call from its beginning: behind the address the sender has written.
@@ -105,8 +107,8 @@ func parseGuestCall(message []byte, a *attempt) finding {
 	return findingAttempt
 }
 
-// account is the user of a header's address, for people: `"Bob" <sip:1001@pbx>;tag=x` gives 1001. It is text of the sender,
-// whatever it is taken from.
+// account is the user of a header's address, for people: `"Bob" <sip:1001@pbx>;tag=x` gives 1001.
+// It is text of the sender, whatever it is taken from.
 func account(header []byte) []byte {
 	user := header
 	if i := bytes.LastIndexByte(user, '<'); i >= 0 {

@@ -4,10 +4,11 @@ import (
 	"net/netip"
 )
 
-// A message may hold text of its sender in which line ends are. Then the lines behind it may be a part of that text, and its
-// real end is further down: in front of an injected line end, the sender can write a perfect line, with somebody else's
-// address, or the perfect end of this one. So what such a message and the lines that fit into its text tell of is held until
-// no end of that message can come any more. If one comes, only what names the same sender as that message is believed.
+// A message may hold text of its sender in which line ends are. Then the lines behind it may be a
+// part of that text, and its real end is further down: in front of an injected line end, the sender
+// can write a perfect line, with somebody else's address, or the perfect end of this one. So what
+// such a message and the lines that fit into its text tell of is held until no end of that message
+// can come any more. If one comes, only what names the same sender as that message is believed.
 
 // text is text of a sender that may hold line ends.
 type text struct {
@@ -51,7 +52,8 @@ type doubts struct {
 	queue    []*held
 	free     []*held
 
-	// Whether a line looked like the end of the last security line, and who sent it if so: that one is torn then.
+	// Whether a line looked like the end of the last security line, and who sent it if so: that one
+	// is torn then.
 	closed bool
 	closer netip.Addr
 }
@@ -59,7 +61,8 @@ type doubts struct {
 // idle reports whether nothing is held and no text may go on: the common case, of most logs.
 func (d *doubts) idle() bool { return len(d.openings) == 0 && len(d.queue) == 0 }
 
-// fits reports whether a line that ends at end may be a part of the text of a message in front of it.
+// fits reports whether a line that ends at end may be a part of the text of a message in front of
+// it.
 func (d *doubts) fits(end int64) bool {
 	for i := range d.openings {
 		if end <= d.openings[i].until {
@@ -79,7 +82,8 @@ func (d *doubts) within(offset int64) bool {
 	return false
 }
 
-// close notes that a line, which begins at offset and has the number n, may be the end of messages in front of it.
+// close notes that a line, which begins at offset and has the number n, may be the end of messages
+// in front of it.
 func (d *doubts) close(line []byte, offset int64, n uint64) {
 	for i := range d.openings {
 		o := &d.openings[i]
@@ -105,7 +109,8 @@ func (d *doubts) close(line []byte, offset int64, n uint64) {
 	}
 }
 
-// broken notes that a line is not whole: it may have been the end of any message in front of it, and nobody knows whose.
+// broken notes that a line is not whole: it may have been the end of any message in front of it,
+// and nobody knows whose.
 func (d *doubts) broken() {
 	for i := range d.openings {
 		o := &d.openings[i]
@@ -152,7 +157,8 @@ func (h *held) keep() {
 	ev.Detail = h.buffer[session:]
 }
 
-// reserve keeps a place for an event that the decoder holds, so that lines behind it come behind it.
+// reserve keeps a place for an event that the decoder holds, so that lines behind it come behind
+// it.
 func (d *doubts) reserve() {
 	d.hold(&Event{}, 0, true)
 	d.queue[len(d.queue)-1].pending = true
@@ -183,7 +189,8 @@ func (d *doubts) cancel() {
 	d.queue = kept
 }
 
-// release emits what is certain before a line that begins at offset, and returns how many events were left out.
+// release emits what is certain before a line that begins at offset, and returns how many events
+// were left out.
 func (d *doubts) release(offset int64, emit func(Event)) (left uint64) {
 	kept := d.openings[:0]
 	for _, o := range d.openings {

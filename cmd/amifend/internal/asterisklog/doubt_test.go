@@ -9,7 +9,8 @@ import (
 
 const attacker = "198.51.100.66"
 
-// torn are the messages that hold text of their sender in which line ends may be, with how many bytes of it there are at most.
+// torn are the messages that hold text of their sender in which line ends may be, with how many
+// bytes of it there are at most.
 func torn() map[string]int {
 	return map[string]int{
 		from("chan_iax2.c", "NOTICE", "No registration for peer '%s' (from "+attacker+")"):                                                                            iaxText,
@@ -69,7 +70,8 @@ func believed(t *testing.T, log string) {
 	}
 }
 
-// TestTornMessages: whatever a sender puts together of lies, who sent nothing is no source. Other lines stand around it.
+// TestTornMessages: whatever a sender puts together of lies, who sent nothing is no source. Other
+// lines stand around it.
 func TestTornMessages(t *testing.T) {
 	around := []string{
 		"", registration("b"), pjsip("c"), from("chan_iax2.c", "NOTICE", "No registration for peer 'd' (from 198.51.100.10)"),
@@ -100,7 +102,8 @@ func TestTornMessages(t *testing.T) {
 	}
 }
 
-// TestSameSource: messages of one scanner, one behind the other, all count; and so do those of others at some distance.
+// TestSameSource: messages of one scanner, one behind the other, all count; and so do those of
+// others at some distance.
 func TestSameSource(t *testing.T) {
 	var log strings.Builder
 	for i := range 100 {
@@ -118,8 +121,8 @@ func TestSameSource(t *testing.T) {
 	}
 }
 
-// TestUnclear: two lines so near to each other that one may be a part of the other, of two senders: it is not known who sent
-// the second, and that is counted.
+// TestUnclear: two lines so near to each other that one may be a part of the other, of two senders:
+// it is not known who sent the second, and that is counted.
 func TestUnclear(t *testing.T) {
 	log := from("chan_iax2.c", "NOTICE", "No registration for peer 'a' (from 198.51.100.9)") +
 		from("chan_iax2.c", "NOTICE", "No registration for peer 'b' (from 198.51.100.10)")

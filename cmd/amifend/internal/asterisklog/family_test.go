@@ -11,7 +11,8 @@ func from(file, level, message string) string {
 	return "[2026-11-23 02:49:24] " + level + "[99] " + file + ": " + message + "\n"
 }
 
-// sourcesOf renders what a log tells of: kind, service, transport, source and account of each event.
+// sourcesOf renders what a log tells of: kind, service, transport, source and account of each
+// event.
 func sourcesOf(t testing.TB, log string) (string, Stats) {
 	t.Helper()
 	events, stats := read(t, log, Options{})
@@ -21,7 +22,8 @@ func sourcesOf(t testing.TB, log string) (string, Stats) {
 	return strings.Join(events, "; "), stats
 }
 
-// TestFamilies: each message that is read, as Asterisk's format strings print it, and what event it stands for.
+// TestFamilies: each message that is read, as Asterisk's format strings print it, and what event it
+// stands for.
 func TestFamilies(t *testing.T) {
 	const distributor, registrar, session = "res_pjsip/pjsip_distributor.c", "res_pjsip_registrar.c", "res_pjsip_session.c"
 	for message, want := range map[string]string{
@@ -99,7 +101,8 @@ func TestUnread(t *testing.T) {
 	}
 }
 
-// TestStranger: the second line of a request that no endpoint matched names no account, as its event does.
+// TestStranger: the second line of a request that no endpoint matched names no account, as its
+// event does.
 func TestStranger(t *testing.T) {
 	request := func(source, call, why string) string {
 		return from("pjsip_distributor.c", "NOTICE", fmt.Sprintf("Request 'REGISTER' from '<sip:100@pbx>' failed for '%s' (callid: %s) - %s", source, call, why))

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// The parts of a log as Asterisk prints them: res_security_log.c and logger.c 22.10.1, chan_sip.c 16.28.0.
+// The parts of a log as Asterisk prints them: res_security_log.c and logger.c 22.10.1, chan_sip.c
+// 16.28.0.
 const (
 	head    = "[2026-11-23 02:49:24.744] SECURITY[99] res_security_log.c: "
 	notice  = "[2026-11-23 02:49:24.744] NOTICE[99] chan_sip.c: "
@@ -34,9 +35,9 @@ func call(extension string) string {
 	return notice + "Call from '' (198.51.100.6:5060) to extension '" + extension + "' rejected because extension not found in context 'default'.\n"
 }
 
-// TestForgedLines: whatever an attacker writes, who sent nothing is no source, and what others sent is not lost without a
-// word. want are the sources that are believed, `!` marks an injection: one of chan_sip is certain when the next event
-// begins, as in AMI.
+// TestForgedLines: whatever an attacker writes, who sent nothing is no source, and what others sent
+// is not lost without a word. want are the sources that are believed, `!` marks an injection: one
+// of chan_sip is certain when the next event begins, as in AMI.
 func TestForgedLines(t *testing.T) {
 	for name, test := range map[string]struct{ log, want string }{
 		"a registration":                     {registration("<sip:1001@pbx>"), "198.51.100.9"},
@@ -108,7 +109,8 @@ func sourceOf(event string) string {
 	return address[:strings.LastIndexByte(address, ':')]
 }
 
-// TestReasons: every reason of chan_sip.c 16.28.0, handle_request_register, as the event that chan_sip raises for it.
+// TestReasons: every reason of chan_sip.c 16.28.0, handle_request_register, as the event that
+// chan_sip raises for it.
 func TestReasons(t *testing.T) {
 	for why, want := range map[string]string{
 		"Wrong password":                                   "InvalidPassword",

@@ -13,7 +13,8 @@ const (
 	noticeText = `Registration from '<sip:1001@pbx>' failed for '198.51.100.9:5060' - Wrong password`
 )
 
-// TestForms: what carries a log. `%s` is the stamp of the form, `SECURITY` and the file are replaced for the second message.
+// TestForms: what carries a log. `%s` is the stamp of the form, `SECURITY` and the file are
+// replaced for the second message.
 func TestForms(t *testing.T) {
 	quoted := func(s string) string { return strings.ReplaceAll(s, `"`, `\"`) }
 	for name, form := range map[string]func(level, file, message string) string{
@@ -172,7 +173,8 @@ func TestStamps(t *testing.T) {
 	}
 }
 
-// TestDayOrMonth: which of two numbers is the day, the file's other stamps tell, or the time of its last change.
+// TestDayOrMonth: which of two numbers is the day, the file's other stamps tell, or the time of its
+// last change.
 func TestDayOrMonth(t *testing.T) {
 	for name, test := range map[string]struct {
 		modified, stamps, want string

@@ -15,8 +15,8 @@ type frame struct {
 	foreign bool      // another program wrote it
 }
 
-// framer takes lines out of what carried them. Carriers may be nested: a line of docker compose may carry one that has a
-// stamp of docker in front.
+// framer takes lines out of what carried them. Carriers may be nested: a line of docker compose may
+// carry one that has a stamp of docker in front.
 type framer struct {
 	clean []byte // scratch: a line without colours
 	json  jsonFramer
@@ -67,8 +67,8 @@ func (f *framer) frame(line []byte, plain bool) frame {
 	return out
 }
 
-// uptime takes a line that begins with a bracket: Asterisk's own, or `journalctl -o short-monotonic`, whose time counts from
-// the boot of the machine.
+// uptime takes a line that begins with a bracket: Asterisk's own, or `journalctl -o
+// short-monotonic`, whose time counts from the boot of the machine.
 func (f *framer) uptime(line []byte) frame {
 	end := bytes.IndexByte(line, ']')
 	if end < 0 || end > len("[  123456.123456") || !isUptime(line[1:end]) {
@@ -81,14 +81,15 @@ func (f *framer) uptime(line []byte) frame {
 	return frame{text: after, stamp: line[1:end], foreign: !isAsterisk(program)}
 }
 
-// isUptime reports whether b is seconds and microseconds, padded with blanks. Seconds since the epoch have ten digits.
+// isUptime reports whether b is seconds and microseconds, padded with blanks. Seconds since the
+// epoch have ten digits.
 func isUptime(b []byte) bool {
 	seconds, micros, ok := bytes.Cut(bytes.TrimLeft(b, " "), []byte{'.'})
 	return ok && allDigits(seconds) && len(seconds) < 10 && len(micros) == 6 && allDigits(micros)
 }
 
-// uncolour removes the sequences by which a terminal is told colours: ESC [ numbers m. The console of Asterisk has them
-// (main/logger.c 22.10.1, format_log_default: COLORIZE_FMT).
+// uncolour removes the sequences by which a terminal is told colours: ESC [ numbers m. The console
+// of Asterisk has them (main/logger.c 22.10.1, format_log_default: COLORIZE_FMT).
 func (f *framer) uncolour(line []byte) []byte {
 	f.clean = f.clean[:0]
 	for len(line) > 0 {
@@ -131,8 +132,8 @@ func isWord(r rune) bool {
 	return r == '-' || r == '_' || r == '.' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
 }
 
-// cutDocker cuts the stamp of `docker logs --timestamps`, which is RFC 3339's with nanoseconds and in UTC. Kubernetes puts
-// the stream and a flag behind it.
+// cutDocker cuts the stamp of `docker logs --timestamps`, which is RFC 3339's with nanoseconds and
+// in UTC. Kubernetes puts the stream and a flag behind it.
 func cutDocker(line []byte) (stamp, rest []byte, ok bool) {
 	n := isoLength(line)
 	if n == 0 || line[n-1] != 'Z' || n < len("2006-01-02T15:04:05.1Z") {

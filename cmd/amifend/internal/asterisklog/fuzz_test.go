@@ -6,8 +6,9 @@ import (
 	"testing"
 )
 
-// FuzzAccount: whatever the sender of a request puts into an account of PJSIP (36 bytes) or chan_sip (215), or into the To
-// header of a registration, only the addresses that Asterisk printed itself are sources.
+// FuzzAccount: whatever the sender of a request puts into an account of PJSIP (36 bytes) or
+// chan_sip (215), or into the To header of a registration, only the addresses that Asterisk printed
+// itself are sources.
 func FuzzAccount(f *testing.F) {
 	for _, s := range []string{"1001", "x" + forged, "x" + forged + "\"\n", "x\n" + notice + lie + "\n", "x' failed for '9.9.9.9' - Wrong password", `x",Event="FailedACL`} {
 		f.Add(s)
@@ -30,7 +31,8 @@ func FuzzAccount(f *testing.F) {
 	})
 }
 
-// FuzzReader: no file makes the reader crash, stall, or emit an event without a source; splitting changes nothing.
+// FuzzReader: no file makes the reader crash, stall, or emit an event without a source; splitting
+// changes nothing.
 func FuzzReader(f *testing.F) {
 	f.Add(sip("x") + pjsip("y") + registration("z") + call("1"))
 	f.Add("[Nov 23 02:49:24] NOTICE[9]: chan_sip.c:29062 handle_request_register: " + lie + "\n")

@@ -59,9 +59,9 @@ func renderStats(s Stats) string {
 		s.Lines, s.Security, s.Attempts, s.Traced, s.Unread, s.Decoder.Orphans, s.Decoder.LateOrphans)
 }
 
-// TestRealLogs reads logs of a real Asterisk 16.28 (chan_sip) and 22.10 (PJSIP) in the lab: 198.51.100.11 guesses
-// passwords, .12 unknown accounts, .20 is svcrack and svwar, 10.20.0.101 a phone, and 203.0.113.11 to .13 inject text.
-// 9.9.9.9 sent nothing.
+// TestRealLogs reads logs of a real Asterisk 16.28 (chan_sip) and 22.10 (PJSIP) in the lab:
+// 198.51.100.11 guesses passwords, .12 unknown accounts, .20 is svcrack and svwar, 10.20.0.101 a
+// phone, and 203.0.113.11 to .13 inject text. 9.9.9.9 sent nothing.
 func TestRealLogs(t *testing.T) {
 	names, err := filepath.Glob("testdata/*.log")
 	if err != nil || len(names) != 4 {

@@ -6,8 +6,9 @@ import (
 	"github.com/amifend/amifend/ami"
 )
 
-// Failures of IAX2 (channels/chan_iax2.c 22.10.1: register_verify, socket_process_helper; the same texts with ast_inet_ntoa
-// in 1.8.32.3). chan_iax2 raises no security event, so the kinds are those that chan_sip raises for the like.
+// Failures of IAX2 (channels/chan_iax2.c 22.10.1: register_verify, socket_process_helper; the same
+// texts with ast_inet_ntoa in 1.8.32.3). chan_iax2 raises no security event, so the kinds are those
+// that chan_sip raises for the like.
 //
 //	Host %s failed MD5 authentication for '%s' (%s != %s)
 //	Host %s did not provide proper plaintext password for '%s'
@@ -19,9 +20,10 @@ import (
 //	Rejected connect attempt from %s, who was trying to reach '%s@%s'
 //	Rejected connect attempt from %s, request '%s@%s' does not exist
 //
-// What stands behind the address of the first four, and in front of it in the next two, is the sender's, and nothing is
-// taken out of it: line ends may be in it. `Host %s failed RSA authentication …` names the account in place of the address.
-// `Registration of '%s' rejected: 'Registration Refused' from: '%s'` is what became of a registration of the PBX itself.
+// What stands behind the address of the first four, and in front of it in the next two, is the
+// sender's, and nothing is taken out of it: line ends may be in it. `Host %s failed RSA
+// authentication …` names the account in place of the address. `Registration of '%s' rejected:
+// 'Registration Refused' from: '%s'` is what became of a registration of the PBX itself.
 
 // iaxText is how many bytes one information element of IAX2 has at most (RFC 5456, section 8.6).
 const iaxText = 255
@@ -101,8 +103,8 @@ func parseIAX2From(message []byte, at int, a *attempt) finding {
 	return findingAttempt
 }
 
-// parseIAX2Call reads a call that was rejected: by a stranger who may not call, or to an extension that is not there, of a
-// guest (NOTICE) or of a user who errs (WARNING).
+// parseIAX2Call reads a call that was rejected: by a stranger who may not call, or to an extension
+// that is not there, of a guest (NOTICE) or of a user who errs (WARNING).
 func parseIAX2Call(message []byte, l level, a *attempt) finding {
 	address, rest, ok := between(message, iaxRejected, ", ")
 	if !ok {

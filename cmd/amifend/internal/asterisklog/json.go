@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// jsonFramer takes lines of JSON apart: Asterisk's own (`[json]` in logger.conf), journald's (`journalctl -o json`), and
-// docker's json-file. All of them escape line ends, so a line is one whole message.
+// jsonFramer takes lines of JSON apart: Asterisk's own (`[json]` in logger.conf), journald's
+// (`journalctl -o json`), and docker's json-file. All of them escape line ends, so a line is one
+// whole message.
 type jsonFramer struct {
 	text []byte // scratch: the message, with the prefix of a log file
 }
@@ -72,7 +73,8 @@ func (f *jsonFramer) asterisk(l *jsonLine) frame {
 	return frame{text: f.text, whole: true, json: true}
 }
 
-// docker takes one line of a container. A message of several lines comes as several, so it is not whole.
+// docker takes one line of a container. A message of several lines comes as several, so it is not
+// whole.
 func (f *jsonFramer) docker(l *jsonLine) frame {
 	f.text = append(f.text[:0], strings.TrimRight(*l.Log, "\r\n")...)
 	out := frame{text: f.uncoloured(), json: true}
@@ -106,7 +108,8 @@ func (f *jsonFramer) journald(l *jsonLine) (frame, bool) {
 			break
 		}
 	}
-	// What Asterisk writes to its standard output is stored line by line, as a line of a log file is.
+	// What Asterisk writes to its standard output is stored line by line, as a line of a log file
+	// is.
 	if _, ok := parsePrefix(out.text); !ok || bytes.HasPrefix(out.text, []byte{'['}) {
 		out.whole = false
 	}

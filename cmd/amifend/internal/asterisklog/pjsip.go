@@ -6,16 +6,16 @@ import (
 	"github.com/amifend/amifend/ami"
 )
 
-// A failed request, as PJSIP tells of it (res/res_pjsip/pjsip_distributor.c, log_failed_request of 13.38.3, 16.28.0, 18.0.0,
-// 20.20.1 and 22.10.1; the second form of 13.1.0):
+// A failed request, as PJSIP tells of it (res/res_pjsip/pjsip_distributor.c, log_failed_request of
+// 13.38.3, 16.28.0, 18.0.0, 20.20.1 and 22.10.1; the second form of 13.1.0):
 //
 //	Request '%s' from '%s' failed for '%s' (callid: %s) - %s
 //	Request '%s' from '%s' failed for '%s' (callid: %s) - %s after %u tries in %.3f ms
 //	Request from '%s' failed for '%s:%d' (callid: %s) - No matching endpoint found
 //
-// The method is a token. The second text is the From header's URI with its display name, and the Call-ID is anything but a
-// line end: both are the sender's, and the address stands between them. So the middle must stand in the message once; a
-// sender who writes it makes the message unclear.
+// The method is a token. The second text is the From header's URI with its display name, and the
+// Call-ID is anything but a line end: both are the sender's, and the address stands between them.
+// So the middle must stand in the message once; a sender who writes it makes the message unclear.
 const (
 	requestStart  = "Request '"
 	requestOld    = "Request from '"
@@ -24,8 +24,9 @@ const (
 	requestCallID = "' (callid: "
 )
 
-// ending is what a failed request is as a security event: the one that PJSIP raises for the same request (the calls of
-// ast_sip_report_… behind each log_failed_request in pjsip_distributor.c 22.10.1).
+// ending is what a failed request is as a security event: the one that PJSIP raises for the same
+// request (the calls of ast_sip_report_… behind each log_failed_request in pjsip_distributor.c
+// 22.10.1).
 type ending struct {
 	text string
 	kind ami.Kind
@@ -106,15 +107,16 @@ func endingOf(b []byte) (kind ami.Kind, acl string, ok bool) {
 	return ami.KindUnknown, "", false
 }
 
-// A call to an extension that is not there (res/res_pjsip_session.c, new_invite of 13.38.3 and 18.0.0; the second form of
-// 16.28.0 and 22.10.1):
+// A call to an extension that is not there (res/res_pjsip_session.c, new_invite of 13.38.3 and
+// 18.0.0; the second form of 16.28.0 and 22.10.1):
 //
 //	Call from '%s' (%s:%s) to extension '%s' rejected because extension not found in context '%s'.
 //	%s: Call (%s:%s) to extension '%s' rejected because extension not found in context '%s'.
 //
-// The first text is the endpoint's name in the configuration. An identified endpoint that dials a number that is not there is
-// a user who errs. Only the endpoint `anonymous` is a stranger (res/res_pjsip_endpoint_identifier_anonymous.c). PJSIP raises
-// no security event for it; chan_sip raises FailedACL, no_extension_match, for the same call.
+// The first text is the endpoint's name in the configuration. An identified endpoint that dials a
+// number that is not there is a user who errs. Only the endpoint `anonymous` is a stranger
+// (res/res_pjsip_endpoint_identifier_anonymous.c). PJSIP raises no security event for it; chan_sip
+// raises FailedACL, no_extension_match, for the same call.
 const (
 	callStart    = "Call from '"
 	callSession  = ": Call ("
@@ -123,7 +125,8 @@ const (
 	anonymous    = "anonymous"
 )
 
-// pjsipExtension is how many bytes the extension of a call of PJSIP has at most (AST_MAX_EXTENSION).
+// pjsipExtension is how many bytes the extension of a call of PJSIP has at most
+// (AST_MAX_EXTENSION).
 const pjsipExtension = 80
 
 // parseCall reads a message of res_pjsip_session.c.
@@ -158,8 +161,9 @@ func parseCall(message []byte, a *attempt) finding {
 	return findingAttempt
 }
 
-// Registrations of an endpoint that is known, to an address of record that it does not have (res/res_pjsip_registrar.c
-// 22.10.1, find_registrar_aor and registrar_on_rx_request). It prints an IPv6 address without brackets.
+// Registrations of an endpoint that is known, to an address of record that it does not have
+// (res/res_pjsip_registrar.c 22.10.1, find_registrar_aor and registrar_on_rx_request). It prints an
+// IPv6 address without brackets.
 //
 //	AOR '%s' not found for endpoint '%s' (%s:%d)
 //	Endpoint '%s' (%s:%d) has no configured AORs
@@ -239,7 +243,8 @@ func endOfAOR(line []byte) (sender, bool) {
 	return sender{at: i, addr: a.source.Addr()}, ok
 }
 
-// endOfCall reads the end of a call that was rejected, of PJSIP or chan_sip. The address stood in front.
+// endOfCall reads the end of a call that was rejected, of PJSIP or chan_sip. The address stood in
+// front.
 func endOfCall(line []byte) (sender, bool) {
 	i := bytes.LastIndex(line, []byte(callRejected))
 	return sender{at: i}, i >= 0 && bytes.HasSuffix(line, []byte("'."))

@@ -2,8 +2,9 @@ package asterisklog
 
 import "bytes"
 
-// prefix is what Asterisk wrote in front of a message. To a file, Asterisk writes (main/logger.c, format_log_default and
-// format_log_plain of 16.28.0 and 22.10.1; the same with %ld in ast_log of 1.4.44 and 1.8.32.3):
+// prefix is what Asterisk wrote in front of a message. To a file, Asterisk writes (main/logger.c,
+// format_log_default and format_log_plain of 16.28.0 and 22.10.1; the same with %ld in ast_log of
+// 1.4.44 and 1.8.32.3):
 //
 //	[Nov 23 02:49:24] NOTICE[1234] chan_sip.c: MESSAGE
 //	[Nov 23 02:49:24] NOTICE[1234][C-00000001] chan_sip.c: MESSAGE
@@ -105,7 +106,8 @@ func levelOf(name []byte) level {
 	return levelOther
 }
 
-// origin takes the file, the line and the function from the message, of which only the file is always there.
+// origin takes the file, the line and the function from the message, of which only the file is
+// always there.
 func (p *prefix) origin() {
 	const longest = 64
 	rest := p.message

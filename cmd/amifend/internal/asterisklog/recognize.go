@@ -12,8 +12,8 @@ const (
 	Alike                   // a log of Asterisk
 )
 
-// Recognize tells what head, the beginning of a file, is. A log of Asterisk has a line that names a level or, as the first
-// line of a file does, Asterisk's version; or it prints SIP messages.
+// Recognize tells what head, the beginning of a file, is. A log of Asterisk has a line that names a
+// level or, as the first line of a file does, Asterisk's version; or it prints SIP messages.
 func Recognize(head []byte) Likeness {
 	head = bytes.TrimPrefix(head, []byte("\xef\xbb\xbf"))
 	found := Unlike
@@ -39,8 +39,8 @@ func Recognize(head []byte) Likeness {
 	return found
 }
 
-// isStamped reports whether a text begins with a time in brackets, as every message of a log file does: what does not is the
-// rest of one.
+// isStamped reports whether a text begins with a time in brackets, as every message of a log file
+// does: what does not is the rest of one.
 func isStamped(text []byte) bool {
 	const longest = 64
 	if len(text) == 0 || text[0] != '[' {

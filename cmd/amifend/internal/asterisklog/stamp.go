@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// Asterisk writes a time by `dateformat` of logger.conf, which is `%b %e %T` unless it is set. These are the forms that are
-// understood, with or without parts of a second; syslog's, journald's and docker's are among them.
+// Asterisk writes a time by `dateformat` of logger.conf, which is `%b %e %T` unless it is set.
+// These are the forms that are understood, with or without parts of a second; syslog's, journald's
+// and docker's are among them.
 func layouts() []string {
 	return []string{
 		"Jan _2 15:04:05",
@@ -55,7 +56,8 @@ func layouts() []string {
 	}
 }
 
-// dayFirst and monthFirst are forms of which the numbers alone tell which is meant; the same index is the same form.
+// dayFirst and monthFirst are forms of which the numbers alone tell which is meant; the same index
+// is the same form.
 func dayFirst() []string {
 	return []string{
 		"_2/1/2006 15:04:05", "_2/1/06 15:04:05", "_2-1-2006 15:04:05", "_2-1-06 15:04:05", "_2/1/2006 03:04:05 PM", "_2/1 15:04:05",
@@ -160,15 +162,15 @@ func (s *stampReader) zone() *time.Location {
 	return s.location
 }
 
-// known reports whether the name of the zone in a stamp is one that is known: UTC, or one of the location's. Of another one
-// package time makes a zone without an offset.
+// known reports whether the name of the zone in a stamp is one that is known: UTC, or one of the
+// location's. Of another one package time makes a zone without an offset.
 func (s *stampReader) known(t time.Time) bool {
 	name, offset := t.Zone()
 	return t.Location() == s.location || offset == 0 && (name == "UTC" || name == "GMT" || name == "Z")
 }
 
-// learn notes the offset of the PBX's clock from UTC, which a security line tells in EventTV next to the stamp of the same
-// moment. It matters only where it is not the location's.
+// learn notes the offset of the PBX's clock from UTC, which a security line tells in EventTV next
+// to the stamp of the same moment. It matters only where it is not the location's.
 func (s *stampReader) learn(stamp []byte, event time.Time) {
 	t, ok := s.parse(stamp)
 	if !ok || hasOffset(stamp) {
@@ -185,7 +187,8 @@ func (s *stampReader) learn(stamp []byte, event time.Time) {
 	s.seen, s.last = s.seen[:0], event
 }
 
-// hasOffset reports whether a stamp ends with an offset or the name of a zone, or is an epoch: it needs no location.
+// hasOffset reports whether a stamp ends with an offset or the name of a zone, or is an epoch: it
+// needs no location.
 func hasOffset(stamp []byte) bool {
 	const epoch, colons, plain = 9, len("+01:00"), len("+0100")
 	n := len(stamp)
@@ -221,8 +224,8 @@ func parseEpoch(text string) (time.Time, bool) {
 	return time.Unix(n, nanos), true
 }
 
-// parseOrdered reads a form whose numbers alone tell which is the day. If they do not, the file's other stamps or the time
-// of its last change do: no line is younger, and most are not much older.
+// parseOrdered reads a form whose numbers alone tell which is the day. If they do not, the file's
+// other stamps or the time of its last change do: no line is younger, and most are not much older.
 func (s *stampReader) parseOrdered(text string) (time.Time, bool) {
 	days, months := dayFirst(), monthFirst()
 	for i := range days {
@@ -259,8 +262,9 @@ func (s *stampReader) dayIsNearer(day, month time.Time) bool {
 // disorder is how much earlier than the one before it a line may be, since several threads write.
 const disorder = 10 * time.Second
 
-// twice returns which of two times a stamp means of the hour that comes twice when summer time ends: the first, unless a
-// line before it was later. Else a step back would count, and shift all that follows by an hour.
+// twice returns which of two times a stamp means of the hour that comes twice when summer time
+// ends: the first, unless a line before it was later. Else a step back would count, and shift all
+// that follows by an hour.
 func (s *stampReader) twice(t time.Time) time.Time {
 	const near = 6 * time.Hour // no zone changes twice within
 	_, before := t.Add(-near).Zone()
@@ -286,8 +290,9 @@ func (s *stampReader) twice(t time.Time) time.Time {
 	return first
 }
 
-// withYear finds the year of a stamp that has none: the first line of a file was not written after the file's last
-// change, and later ones follow it. A new year is a step back of more than half a year.
+// withYear finds the year of a stamp that has none: the first line of a file was not written after
+// the file's last change, and later ones follow it. A new year is a step back of more than half a
+// year.
 func (s *stampReader) withYear(t time.Time) time.Time {
 	in := func(year int) time.Time {
 		return time.Date(year, t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), t.Location())

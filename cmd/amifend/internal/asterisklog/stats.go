@@ -83,8 +83,9 @@ func (s *Stats) NotRead() (n uint64) {
 	return n
 }
 
-// isSuspicious reports whether a line that is of no family that is read looks like a failed request all the same. What the
-// PBX itself fails in elsewhere (`Failed to authenticate on REGISTER to …`) is none.
+// isSuspicious reports whether a line that is of no family that is read looks like a failed request
+// all the same. What the PBX itself fails in elsewhere (`Failed to authenticate on REGISTER to …`)
+// is none.
 func isSuspicious(line []byte) bool {
 	has := func(sign string) bool { return bytes.Contains(line, []byte(sign)) }
 	if has("ailed ") && (has("' failed for '") || has("Failed to authenticate device ") ||
@@ -95,8 +96,9 @@ func isSuspicious(line []byte) bool {
 		has(" with nonexistent user '") || has("Rejecting unknown SIP connection") || has("Sending fake auth rejection for ")
 }
 
-// stranger is the last request that no endpoint matched. If its sender answered a challenge, PJSIP tells of that in a second
-// line of the same request, whose event names no account (pjsip_distributor.c 22.10.1, authenticate of artificial_endpoint).
+// stranger is the last request that no endpoint matched. If its sender answered a challenge, PJSIP
+// tells of that in a second line of the same request, whose event names no account
+// (pjsip_distributor.c 22.10.1, authenticate of artificial_endpoint).
 type stranger struct {
 	source  netip.AddrPort
 	session []byte

@@ -2,7 +2,8 @@ package asterisklog
 
 import "bytes"
 
-// cutSyslog cuts what syslog or journald put before a message: a priority, a stamp, the host, and the program.
+// cutSyslog cuts what syslog or journald put before a message: a priority, a stamp, the host, and
+// the program.
 //
 //	Nov 23 02:49:24 pbx asterisk[99]: MESSAGE                         RFC 3164, journalctl -o short
 //	Nov 23 02:49:24.123456 pbx asterisk[99]: MESSAGE                  -o short-precise
@@ -70,14 +71,15 @@ func cutHost(line []byte) (host, program, rest []byte, ok bool) {
 	return host, program, rest, true
 }
 
-// isAsterisk reports whether a program of syslog is Asterisk, its wrapper safe_asterisk, its unit, or a container of it. The
-// program is no text of a stranger: the system logger writes it.
+// isAsterisk reports whether a program of syslog is Asterisk, its wrapper safe_asterisk, its unit,
+// or a container of it. The program is no text of a stranger: the system logger writes it.
 func isAsterisk(program []byte) bool {
 	name, _, _ := bytes.Cut(program, []byte{'['})
 	return bytes.Contains(name, []byte("asterisk"))
 }
 
-// syslogStamp is the length of a stamp of syslog or journald that the line begins with, 0 if there is none.
+// syslogStamp is the length of a stamp of syslog or journald that the line begins with, 0 if there
+// is none.
 func syslogStamp(line []byte) int {
 	if n := isoLength(line); n > 0 {
 		return n
@@ -105,7 +107,8 @@ func syslogStamp(line []byte) int {
 	return 0
 }
 
-// isoLength is the length of a stamp of RFC 3339, with or without a colon in the offset, that the line begins with.
+// isoLength is the length of a stamp of RFC 3339, with or without a colon in the offset, that the
+// line begins with.
 func isoLength(line []byte) int {
 	if len(line) <= 20 || line[4] != '-' || line[7] != '-' || line[10] != 'T' || line[13] != ':' || line[16] != ':' {
 		return 0

@@ -5,16 +5,17 @@ import (
 	"strconv"
 )
 
-// A SIP message that `pjsip set logger on` printed (res/res_pjsip_logger.c, pjsip_log_write… of 13.38.3, 16.28.0, 18.0.0 and
-// 22.10.1), followed by the message and a line end:
+// A SIP message that `pjsip set logger on` printed (res/res_pjsip_logger.c, pjsip_log_write… of
+// 13.38.3, 16.28.0, 18.0.0 and 22.10.1), followed by the message and a line end:
 //
 //	<--- Received SIP %s (%d bytes) from %s:%s --->
 //	<--- Transmitting SIP %s (%d bytes) to %s:%s --->
 //
-// Its text is the sender's. So as many bytes are skipped as Asterisk says, and no line begins within. On the way of a log
-// carriage returns may get lost, or be added, and Asterisk itself prints less of a message with a zero byte in it: what may
-// be left of the text is an upper bound. It is enough. A line that is longer than what may be left is no part of the text:
-// behind the text stands Asterisk's own line end, and no line goes across that.
+// Its text is the sender's. So as many bytes are skipped as Asterisk says, and no line begins
+// within. On the way of a log carriage returns may get lost, or be added, and Asterisk itself
+// prints less of a message with a zero byte in it: what may be left of the text is an upper bound.
+// It is enough. A line that is longer than what may be left is no part of the text: behind the text
+// stands Asterisk's own line end, and no line goes across that.
 type trace struct {
 	left int64 // how many bytes may be left of the text and its line end; 0 if none is skipped
 	crlf bool  // the file has CR LF everywhere, so a CR of the text may have been added
@@ -49,8 +50,8 @@ func (t *trace) begin(message []byte, crlf, json bool) bool {
 	return true
 }
 
-// skips reports whether a line may be a part of the text. It takes the least that the line may have been of it: journald
-// indents lines, and JSON writes three bytes for one that is no text.
+// skips reports whether a line may be a part of the text. It takes the least that the line may have
+// been of it: journald indents lines, and JSON writes three bytes for one that is no text.
 func (t *trace) skips(line []byte) bool {
 	if t.left <= 0 {
 		return false

@@ -45,7 +45,8 @@ func TestTrace(t *testing.T) {
 			if strings.Contains(got, victim) {
 				t.Errorf("%s, %s: %s sent nothing: %s", name, change, victim, got)
 			}
-			// Asterisk prints less than it says of a message with a zero byte: what follows may be taken for its rest.
+			// Asterisk prints less than it says of a message with a zero byte: what follows may be
+			// taken for its rest.
 			if change == "a zero byte in it" {
 				continue
 			}
@@ -61,8 +62,8 @@ func prefixed(prefix, s string) string {
 	return prefix + strings.ReplaceAll(strings.TrimSuffix(s, "\n"), "\n", "\n"+prefix) + "\n"
 }
 
-// FuzzTrace: whatever a SIP message holds, with and without the CRs that it had, no line begins in it, and the line behind it
-// counts.
+// FuzzTrace: whatever a SIP message holds, with and without the CRs that it had, no line begins in
+// it, and the line behind it counts.
 func FuzzTrace(f *testing.F) {
 	for _, s := range []string{"", "REGISTER sip:pbx SIP/2.0\r\n\r\n", notice + lie + "\n", strings.Repeat("\n", 300) + notice + lie, traced("x") + notice + lie} {
 		f.Add(s, byte(0))

@@ -1,6 +1,8 @@
-// Package fail2ban reads the bans of fail2ban's own database, so that an operator who changes to amifend takes them along.
+// Package fail2ban reads the bans of fail2ban's own database, so that an operator who changes to
+// amifend takes them along.
 //
-// It changes nothing there, and believes nothing: a ban counts only if its address is one, and it is not over.
+// It changes nothing there, and believes nothing: a ban counts only if its address is one, and it
+// is not over.
 package fail2ban
 
 import (
@@ -40,8 +42,8 @@ type Bans struct {
 // strangeMost is how many strange addresses are told.
 const strangeMost = 10
 
-// Versions of fail2ban's database: since 3 (fail2ban 0.11) a ban has its own bantime, and the table bips holds those that
-// run. Before, the time was in the jail's config alone.
+// Versions of fail2ban's database: since 3 (fail2ban 0.11) a ban has its own bantime, and the table
+// bips holds those that run. Before, the time was in the jail's config alone.
 const leastVersion = 3
 
 // ErrTooOld says that the database does not tell how long bans last.
@@ -111,7 +113,8 @@ func (b *Bans) strange(ip string) {
 func (b *Bans) add(jail string, prefix netip.Prefix, from, lasts int64, now time.Time) {
 	ban := Ban{Jail: jail, Prefix: prefix, Left: MaxLeft, Forever: lasts < 0}
 	if !ban.Forever {
-		// A ban that begins in the future is of a clock that was wrong: it lasts no longer than it was to.
+		// A ban that begins in the future is of a clock that was wrong: it lasts no longer than it
+		// was to.
 		lasts = min(lasts, int64(MaxLeft/time.Second)-1)
 		began := time.Unix(from, 0)
 		if began.After(now) {

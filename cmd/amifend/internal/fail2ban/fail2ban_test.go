@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// made is when Debian's fail2ban 1.0.2 made the database of the tests: `fail2ban-client set asterisk banip …`.
+// made is when Debian's fail2ban 1.0.2 made the database of the tests: `fail2ban-client set
+// asterisk banip …`.
 const made = 1795422848
 
 // database unpacks the database of the tests.

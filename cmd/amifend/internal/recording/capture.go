@@ -11,8 +11,9 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/asterisklog"
 )
 
-// A capture of AMI that was changed on its way accuses nobody: what a text editor or a terminal did to it looks like text that
-// an attacker injected. AMI ends each line with CR LF, and keeps the blank behind the colon of an empty value.
+// A capture of AMI that was changed on its way accuses nobody: what a text editor or a terminal did
+// to it looks like text that an attacker injected. AMI ends each line with CR LF, and keeps the
+// blank behind the colon of an empty value.
 var (
 	errLF = errors.New("was changed on its way: no line of it ends in CR LF, as all of AMI do. A copy as text, or a terminal, did " +
 		"that; capture it with nc and copy it as it is")
@@ -44,8 +45,9 @@ type capture struct {
 	decoder *ami.Decoder
 	err     error
 
-	// Whether an empty value with its blank was seen, so that blanks were not cut off: an attacker can write an empty value
-	// without one, but cannot keep the PBX from writing one with it. Challenges have it, of phones and attackers alike.
+	// Whether an empty value with its blank was seen, so that blanks were not cut off: an attacker
+	// can write an empty value without one, but cannot keep the PBX from writing one with it.
+	// Challenges have it, of phones and attackers alike.
 	started, kept bool
 	recent        []byte // the piece before and this one, while that is not certain
 	piece         int    // how many bytes of recent are the piece before
@@ -104,8 +106,8 @@ func (c *capture) remember(piece []byte) {
 	c.recent = append(c.recent, piece...)
 }
 
-// blanksCut reports whether blanks at line ends were cut off: there is an empty value without its blank, and none with it. What
-// is decided by it is an accusation, so only then is it looked for.
+// blanksCut reports whether blanks at line ends were cut off: there is an empty value without its
+// blank, and none with it. What is decided by it is an accusation, so only then is it looked for.
 func (c *capture) blanksCut() bool {
 	c.kept = c.kept || hasEmpty(c.recent, ": \r\n")
 	return !c.kept && hasEmpty(c.recent, ":\r\n")

@@ -39,7 +39,8 @@ type File struct {
 // leadMost is how many events are held back at most until the first time that counts is found.
 const leadMost = 4096
 
-// file is one recording. Its events wait in queue, in the order of the file, each with the PBX's time in At.
+// file is one recording. Its events wait in queue, in the order of the file, each with the PBX's
+// time in At.
 type file struct {
 	name       string
 	format     Format
@@ -88,8 +89,8 @@ func (f *file) next() (Event, bool) {
 	return ev, true
 }
 
-// following returns the times of the events behind the current one, which is dated at: the next one, or several if at is a
-// jump.
+// following returns the times of the events behind the current one, which is dated at: the next
+// one, or several if at is a jump.
 func (f *file) following(at int64) []int64 {
 	n := 1
 	if at+f.clock.shift-f.clock.last > jump {
@@ -103,7 +104,8 @@ func (f *file) following(at int64) []int64 {
 	return f.ahead
 }
 
-// start finds the first time that counts: an event before it has no predecessor whose time it could take.
+// start finds the first time that counts: an event before it has no predecessor whose time it could
+// take.
 func (f *file) start() {
 	for n := 2; n <= leadMost; n++ {
 		f.fill(n)
@@ -131,8 +133,9 @@ func (f *file) fill(n int) {
 	}
 }
 
-// take appends one event. The time of an injection is Asterisk's own too: EventTV stands before all injected text. One
-// that tells no time, which only an injection does not, has that of the one before it.
+// take appends one event. The time of an injection is Asterisk's own too: EventTV stands before all
+// injected text. One that tells no time, which only an injection does not, has that of the one
+// before it.
 func (f *file) take(ev asterisklog.Event) {
 	if !ev.Time.IsZero() {
 		f.raw = ev.Time.UnixNano()

@@ -11,8 +11,8 @@ const (
 	NoteSkipped    = "skipped"     // a file is no recording
 )
 
-// Note is something that whoever reads the result of recordings must know: without it, an attack that was not read would look
-// like a quiet PBX.
+// Note is something that whoever reads the result of recordings must know: without it, an attack
+// that was not read would look like a quiet PBX.
 type Note struct {
 	Kind  string
 	File  string // of NoteNoAsterisk and NoteSkipped

@@ -16,7 +16,8 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/asterisklog"
 )
 
-// sniffed is how many bytes of a file are looked at to find out what it is: a log may begin with lines of another kind.
+// sniffed is how many bytes of a file are looked at to find out what it is: a log may begin with
+// lines of another kind.
 const sniffed = 64 << 10
 
 // Stdin is the name by which standard input is read.
@@ -48,8 +49,8 @@ func (c counter) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// expand returns the files that names mean: those in a folder, and those that fit a pattern that no shell expanded. found
-// are the names that were not written themselves.
+// expand returns the files that names mean: those in a folder, and those that fit a pattern that no
+// shell expanded. found are the names that were not written themselves.
 func expand(names []string) (files []string, found map[string]bool, errs []error) {
 	found = make(map[string]bool)
 	for _, name := range names {
@@ -176,7 +177,8 @@ func unpack(r *bufio.Reader) (io.Reader, error) {
 	return r, nil
 }
 
-// isCapture reports whether a file begins as an AMI connection does: with the banner, or without it with a packet.
+// isCapture reports whether a file begins as an AMI connection does: with the banner, or without it
+// with a packet.
 func isCapture(head []byte) bool {
 	head = bytes.TrimPrefix(head, []byte("\xef\xbb\xbf"))
 	for _, start := range []string{"Asterisk Call Manager/", "Event: ", "Response: "} {

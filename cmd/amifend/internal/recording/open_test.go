@@ -28,7 +28,8 @@ func TestStdin(t *testing.T) {
 	}
 }
 
-// TestFolder: the files of a folder are read, those that are no recordings are named, and one of them alone is an error.
+// TestFolder: the files of a folder are read, those that are no recordings are named, and one of
+// them alone is an error.
 func TestFolder(t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range map[string][]byte{
@@ -64,8 +65,8 @@ func TestFolder(t *testing.T) {
 	}
 }
 
-// TestChangedCaptures: a capture that was changed on its way accuses nobody, and the reason is told. One that an attacker makes
-// look so is read.
+// TestChangedCaptures: a capture that was changed on its way accuses nobody, and the reason is
+// told. One that an attacker makes look so is read.
 func TestChangedCaptures(t *testing.T) {
 	challenge := strings.Replace(packet(1, "a"), "InvalidAccountID", "ChallengeSent", 1)
 	challenge = strings.Replace(challenge, "Severity: Error", "Severity: Informational", 1)

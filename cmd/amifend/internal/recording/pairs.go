@@ -12,14 +12,15 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// A failed request may stand in the files twice: as an event of the security channel, and as a NOTICE or WARNING line. It
-// counts once. A line and an event are of one request if they have the same source and Call-ID; or the same source, port and
-// account, no more than two seconds apart, since chan_sip and manager.c print no Call-ID. Either may come first, and they may
-// be in different files.
+// A failed request may stand in the files twice: as an event of the security channel, and as a
+// NOTICE or WARNING line. It counts once. A line and an event are of one request if they have the
+// same source and Call-ID; or the same source, port and account, no more than two seconds apart,
+// since chan_sip and manager.c print no Call-ID. Either may come first, and they may be in
+// different files.
 
 const (
-	// before and after are how much earlier or later than the line the event may be. A line's stamp has whole seconds, so
-	// the line seems up to a second older than it is.
+	// before and after are how much earlier or later than the line the event may be. A line's stamp
+	// has whole seconds, so the line seems up to a second older than it is.
 	before = int64(2 * time.Second)
 	after  = int64(3 * time.Second)
 
@@ -62,7 +63,8 @@ func keysOf(ev *ami.Event, family asterisklog.Family, o *policy.Observation, h p
 	return k
 }
 
-// appendAccount writes an account as chan_sip names it in its events: percent-decoded, and without a port or parameters.
+// appendAccount writes an account as chan_sip names it in its events: percent-decoded, and without
+// a port or parameters.
 func appendAccount(b, name []byte) int {
 	if i := bytes.IndexAny(name, ":;"); i >= 0 {
 		name = name[:i]

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// event is a line of the security channel, and notice one of pjsip_distributor.c, at a second from base.
+// event is a line of the security channel, and notice one of pjsip_distributor.c, at a second from
+// base.
 func event(second float64, kind, source, account, call string) string {
 	at := base.Add(time.Duration(second * float64(time.Second)))
 	host, port, _ := strings.Cut(source, ":")
@@ -22,7 +23,8 @@ func notice(second float64, source, account, call string) string {
 		at.Format("2006-01-02 15:04:05"), account, source, call)
 }
 
-// chanSIP is a failed registration of chan_sip as an event, and manager a failed login of AMI as one.
+// chanSIP is a failed registration of chan_sip as an event, and manager a failed login of AMI as
+// one.
 func chanSIP(second float64, source, account string) string {
 	line := strings.Replace(event(second, "InvalidPassword", source, account, "0x7f3228009310"), "PJSIP", "SIP", 1)
 	line = strings.Replace(line, `EventVersion="1"`, `EventVersion="2"`, 1)
@@ -69,7 +71,8 @@ func TestPairs(t *testing.T) {
 	}
 }
 
-// TestManyWait: however many lines wait for an event of the same request, none is lost, and their number is bounded.
+// TestManyWait: however many lines wait for an event of the same request, none is lost, and their
+// number is bounded.
 func TestManyWait(t *testing.T) {
 	var b strings.Builder
 	for i := range maxWaiting + 100 {

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// ShowProgress draws a bar of what is read of a set into w, with the rate and the time that is left, until the returned
-// function is called; that removes it. Nothing is drawn in the first second, and nothing at all if w is nil.
+// ShowProgress draws a bar of what is read of a set into w, with the rate and the time that is
+// left, until the returned function is called; that removes it. Nothing is drawn in the first
+// second, and nothing at all if w is nil.
 func ShowProgress(w io.Writer, s *Set) (stop func()) {
 	if w == nil {
 		return func() {}
@@ -43,7 +44,8 @@ func ShowProgress(w io.Writer, s *Set) (stop func()) {
 	}
 }
 
-// bar is `[#####---------------]  25%  35.1 MB/s  12s left`. Without a known size it is what was read, and the rate.
+// bar is `[#####---------------]  25%  35.1 MB/s  12s left`. Without a known size it is what was
+// read, and the rate.
 func bar(read, size int64, since time.Duration) string {
 	const width, megabyte = 20, 1e6
 	rate := float64(read) / since.Seconds()

@@ -1,9 +1,10 @@
-// Package recording reads what PBXs told in the past, captures of AMI and log files, as one stream of observations in the
-// order of time: what the daemon would have heard.
+// Package recording reads what PBXs told in the past, captures of AMI and log files, as one stream
+// of observations in the order of time: what the daemon would have heard.
 //
-// Each file is a server of its own. What kind of file it is, its content tells: a capture of AMI (every byte that a client
-// received), or a log of Asterisk, either of them as it is or packed by gzip or bzip2. A request that the files tell of
-// twice, in the security channel and in a NOTICE line, is one event.
+// Each file is a server of its own. What kind of file it is, its content tells: a capture of AMI
+// (every byte that a client received), or a log of Asterisk, either of them as it is or packed by
+// gzip or bzip2. A request that the files tell of twice, in the security channel and in a NOTICE
+// line, is one event.
 package recording
 
 import (
@@ -29,7 +30,8 @@ type Event struct {
 	Local              netip.Addr // the PBX's address, if the event tells it and can be trusted
 	Own                bool       // the login of the daemon itself
 
-	// Family is the kind of lines that told of it, FamilySecurity if it is an event of the PBX itself.
+	// Family is the kind of lines that told of it, FamilySecurity if it is an event of the PBX
+	// itself.
 	Family asterisklog.Family
 
 	keys keys
@@ -62,8 +64,9 @@ type Skipped struct {
 	Why  string
 }
 
-// Open opens files, and those in folders. Their order is the order of events of the same time. The observations are hashed
-// with seed 0. A file that is no recording is skipped if there are others; see [Set.Skipped].
+// Open opens files, and those in folders. Their order is the order of events of the same time. The
+// observations are hashed with seed 0. A file that is no recording is skipped if there are others;
+// see [Set.Skipped].
 func Open(names []string, o Options) (*Set, error) {
 	names, found, errs := expand(names)
 	if len(names) > maxFiles {
@@ -134,12 +137,13 @@ func (s *Set) Skipped() []Skipped { return s.skipped }
 // Twice returns how many lines were left out, since an event told of the same request.
 func (s *Set) Twice() uint64 { return s.pairs.twice }
 
-// Progress returns how many bytes of the files were read so far, and how many there are; 0 if that is not known. It may be
-// called while Play runs.
+// Progress returns how many bytes of the files were read so far, and how many there are; 0 if that
+// is not known. It may be called while Play runs.
 func (s *Set) Progress() (read, size int64) { return s.read.Load(), s.size }
 
-// Play calls yield with each event, in the order of time, of the same time in the order of the files. A file that breaks
-// off is played as far as it goes, and then named in the error. It stops at once when ctx ends.
+// Play calls yield with each event, in the order of time, of the same time in the order of the
+// files. A file that breaks off is played as far as it goes, and then named in the error. It stops
+// at once when ctx ends.
 func (s *Set) Play(ctx context.Context, yield func(*Event)) error {
 	take := yield
 	if s.logs {

@@ -26,11 +26,12 @@ type jsonBan struct {
 	Reason   string  `json:"reason"`
 }
 
-// NoteNeverBanned is the kind of a note of an address that fails and is never banned. The other kinds are package
-// recording's.
+// NoteNeverBanned is the kind of a note of an address that fails and is never banned. The other
+// kinds are package recording's.
 const NoteNeverBanned = "never_banned"
 
-// Note is a note in the JSON of a replay and of a report. It stands at the end. Its keys are an API.
+// Note is a note in the JSON of a replay and of a report. It stands at the end. Its keys are an
+// API.
 type Note struct {
 	Action string `json:"action"` // "note"
 	Kind   string `json:"kind"`

@@ -1,8 +1,10 @@
-// Package replay judges recordings as the daemon would have judged them live, and tells each decision.
+// Package replay judges recordings as the daemon would have judged them live, and tells each
+// decision.
 //
-// It promises the same verdicts for the same recordings and options, always: the engine's seed is 0, time is the
-// recording's, and what this machine protects (its own addresses, gateways, resolvers) is left aside. What the config and
-// the recordings tell of the PBXs is protected as in the daemon.
+// It promises the same verdicts for the same recordings and options, always: the engine's seed is
+// 0, time is the recording's, and what this machine protects (its own addresses, gateways,
+// resolvers) is left aside. What the config and the recordings tell of the PBXs is protected as in
+// the daemon.
 package replay
 
 import (
@@ -18,7 +20,8 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// A Player judges one event after another. What a ban covers at that moment it leaves out, as the kernel would.
+// A Player judges one event after another. What a ban covers at that moment it leaves out, as the
+// kernel would.
 type Player struct {
 	engine    *policy.Engine
 	told      func(policy.Verdict)
@@ -28,7 +31,8 @@ type Player struct {
 	leftOut   uint64
 }
 
-// NewPlayer returns a player for a config. It calls told with each decision; the verdict's evidence is borrowed.
+// NewPlayer returns a player for a config. It calls told with each decision; the verdict's evidence
+// is borrowed.
 func NewPlayer(c *config.Config, told func(policy.Verdict)) (*Player, error) {
 	o := c.Policy
 	o.Seed = 0
@@ -44,13 +48,14 @@ func NewPlayer(c *config.Config, told func(policy.Verdict)) (*Player, error) {
 // tick is how often the engine is told of the time.
 const tick = int64(time.Second)
 
-// Play judges an event. If a ban covers its source at that moment, it returns that ban and true: the event is left out.
+// Play judges an event. If a ban covers its source at that moment, it returns that ban and true:
+// the event is left out.
 func (p *Player) Play(ev *recording.Event) (policy.Ban, bool) {
 	return p.PlayFrom(ev, ev.Source.Addr())
 }
 
-// PlayFrom is like [Player.Play] for a packet that came from another address than its event names: chan_sip believes the
-// Via. Only a ban of the packet's source keeps the packet from the PBX.
+// PlayFrom is like [Player.Play] for a packet that came from another address than its event names:
+// chan_sip believes the Via. Only a ban of the packet's source keeps the packet from the PBX.
 func (p *Player) PlayFrom(ev *recording.Event, source netip.Addr) (policy.Ban, bool) {
 	if ev.At >= p.swept+tick {
 		p.swept = ev.At
@@ -71,8 +76,8 @@ func (p *Player) PlayFrom(ev *recording.Event, source netip.Addr) (policy.Ban, b
 	return policy.Ban{}, false
 }
 
-// covering returns the running ban that keeps the kernel from letting ev's packet through. A ban of scope sip drops what
-// goes to the SIP ports, on every transport.
+// covering returns the running ban that keeps the kernel from letting ev's packet through. A ban of
+// scope sip drops what goes to the SIP ports, on every transport.
 func (p *Player) covering(ev *recording.Event, source netip.Addr) (policy.Ban, bool) {
 	ban, ok := p.engine.Ban(source)
 	if ok && ban.Until <= ev.At { // the engine's time is that of its last call
@@ -86,8 +91,8 @@ func (p *Player) covering(ev *recording.Event, source netip.Addr) (policy.Ban, b
 	return ban, ban.Scope == policy.ScopeAll || ban.Scope == policy.ScopeSIP && sip
 }
 
-// settleTime is how long after the last event the engine may still have something to decide: an attempt whose second
-// event does not come counts two seconds later.
+// settleTime is how long after the last event the engine may still have something to decide: an
+// attempt whose second event does not come counts two seconds later.
 const settleTime = int64(3 * time.Second)
 
 // Finish lets the time pass that the engine needs to decide on the last events.
@@ -137,7 +142,8 @@ func newTeller(o Options, names []string, out io.Writer) teller {
 	return newTextWriter(o, names, out)
 }
 
-// Run plays the files and writes what is decided. An error in a file is returned after what could be read was told.
+// Run plays the files and writes what is decided. An error in a file is returned after what could
+// be read was told.
 func Run(ctx context.Context, o Options, out io.Writer) error {
 	if o.Location == nil {
 		o.Location = time.Local

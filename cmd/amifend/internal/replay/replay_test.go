@@ -57,7 +57,8 @@ func compare(t *testing.T, name, got string) {
 	}
 }
 
-// TestCaptures compares the replay of every shared capture with what was read by eye against captures/INDEX.md.
+// TestCaptures compares the replay of every shared capture with what was read by eye against
+// captures/INDEX.md.
 func TestCaptures(t *testing.T) {
 	names, err := filepath.Glob(captures + "/*.ami")
 	if err != nil || len(names) < 25 {
@@ -96,7 +97,8 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-// TestVerdictsInJSON: an unban and an alert have the keys that the issue names, and an attacker's bytes do no harm.
+// TestVerdictsInJSON: an unban and an alert have the keys that the issue names, and an attacker's
+// bytes do no harm.
 func TestVerdictsInJSON(t *testing.T) {
 	var out bytes.Buffer
 	w := newJSONWriter(Options{Config: &config.Config{Policy: policy.DefaultOptions()}}, nil, &out)
@@ -216,7 +218,8 @@ func TestKernel(t *testing.T) {
 		"the PBX is never banned": {repeat(0, 20, "InvalidAccountID", "PJSIP", "IPV4/TCP/192.0.2.10/5060"), ""},
 		"an attempt that is held to the end counts": {
 			repeat(0, 3, "InvalidAccountID", "PJSIP", udp) +
-				// the same request again, with nothing after it: it is known two seconds later that it was one of its own
+				// the same request again, with nothing after it: it is known two seconds later that
+				// it was one of its own
 				strings.Repeat(request(5, "InvalidAccountID", "PJSIP", udp, "b"), 2), "ban 203.0.113.5/32 sip 5",
 		},
 	} {
@@ -231,7 +234,8 @@ func TestKernel(t *testing.T) {
 	}
 }
 
-// TestHeldAtTheEnd: an attempt whose second event never comes counts two seconds later, even if the recording ends.
+// TestHeldAtTheEnd: an attempt whose second event never comes counts two seconds later, even if the
+// recording ends.
 func TestHeldAtTheEnd(t *testing.T) {
 	const udp = "IPV4/UDP/203.0.113.5/5060"
 	capture := repeat(0, 2, "InvalidAccountID", "PJSIP", udp) + strings.Repeat(request(5, "InvalidAccountID", "PJSIP", udp, "b"), 2)

@@ -13,7 +13,8 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// TestReports replays inputs that were built after public bug reports. want are the bans, and what the text must hold.
+// TestReports replays inputs that were built after public bug reports. want are the bans, and what
+// the text must hold.
 func TestReports(t *testing.T) {
 	const one = "ban 198.51.100.7/32 after 4"
 	for name, test := range map[string]struct {
@@ -90,7 +91,8 @@ func TestZoneName(t *testing.T) {
 	}
 }
 
-// TestChangedCaptures: a capture that was changed on its way accuses nobody, and the reason is told.
+// TestChangedCaptures: a capture that was changed on its way accuses nobody, and the reason is
+// told.
 func TestChangedCaptures(t *testing.T) {
 	for name, want := range map[string]string{
 		"capture-trailing-blanks-cut.ami": "blanks at line ends were cut off",
@@ -122,7 +124,8 @@ func TestNotesInJSON(t *testing.T) {
 	}
 }
 
-// TestForeignFiles: a folder with files of other kinds is replayed, and they are named. One alone is an error.
+// TestForeignFiles: a folder with files of other kinds is replayed, and they are named. One alone
+// is an error.
 func TestForeignFiles(t *testing.T) {
 	dir := t.TempDir()
 	log, err := os.ReadFile("testdata/reports/silent-pjsip-notice.log")

@@ -56,7 +56,8 @@ func (p *Player) spare(ev *recording.Event) {
 	s.sip = s.sip || ev.Service != policy.ServiceAMI
 }
 
-// isFailure reports whether an event tells of a failed request. The second event of one request is none.
+// isFailure reports whether an event tells of a failed request. The second event of one request is
+// none.
 func isFailure(ev *recording.Event) bool {
 	switch ev.Kind {
 	case policy.KindNone, policy.KindChallengeSent, policy.KindSuccessfulAuth:

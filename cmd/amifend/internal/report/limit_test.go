@@ -84,7 +84,8 @@ func TestAMI(t *testing.T) {
 	}
 }
 
-// TestPrefixBans: a ban of a prefix is noted with each source that it covers and that was known, without a look at all others.
+// TestPrefixBans: a ban of a prefix is noted with each source that it covers and that was known,
+// without a look at all others.
 func TestPrefixBans(t *testing.T) {
 	ta, err := newTally(&config.Config{Policy: policy.DefaultOptions()})
 	if err != nil {
@@ -105,7 +106,8 @@ func TestPrefixBans(t *testing.T) {
 	}
 }
 
-// TestBounded: when there are too many sources, those with the fewest attempts are left out and counted.
+// TestBounded: when there are too many sources, those with the fewest attempts are left out and
+// counted.
 func TestBounded(t *testing.T) {
 	ta, err := newTally(&config.Config{Policy: policy.DefaultOptions()})
 	if err != nil {

@@ -1,8 +1,9 @@
-// Package report counts the failed attempts in recordings by their source: the successor of the one-liner that greps a
-// log, cuts out the address, sorts and counts.
+// Package report counts the failed attempts in recordings by their source: the successor of the
+// one-liner that greps a log, cuts out the address, sorts and counts.
 //
-// It counts attempts, as the policy engine does, not events, and it counts those after a ban too: that is what a PBX
-// without protection has to bear. The verdict is the daemon's, had it run. Its memory is bounded: see tally.
+// It counts attempts, as the policy engine does, not events, and it counts those after a ban too:
+// that is what a PBX without protection has to bear. The verdict is the daemon's, had it run. Its
+// memory is bounded: see tally.
 package report
 
 import (
@@ -37,7 +38,8 @@ type Options struct {
 	Progress io.Writer      // where a progress bar is drawn; nil: nowhere
 }
 
-// Run reads the files and writes the report. An error in a file is returned after what could be read was told.
+// Run reads the files and writes the report. An error in a file is returned after what could be
+// read was told.
 func Run(ctx context.Context, o Options, out io.Writer) error {
 	if o.Location == nil {
 		o.Location = time.Local

@@ -31,7 +31,8 @@ func run(t testing.TB, format Format, allow []netip.Prefix, files ...string) str
 	return out.String()
 }
 
-// TestGolden compares reports of captures and logs of a real Asterisk with what was read by eye against their truth.
+// TestGolden compares reports of captures and logs of a real Asterisk with what was read by eye
+// against their truth.
 func TestGolden(t *testing.T) {
 	for name, file := range map[string]string{
 		"01":          "../../../../ami/testdata/captures/01_basic_udp4_steps.ami",
@@ -92,7 +93,8 @@ const (
 	unknown  = "<unknown>"
 )
 
-// attempt is a request to an unknown account: without credentials, or with them after a challenge (4 events).
+// attempt is a request to an unknown account: without credentials, or with them after a challenge
+// (4 events).
 func attempt(second float64, remote, account, session string) string {
 	return line(second, "InvalidAccountID", remote, account, session) + line(second, "ChallengeSent", remote, unknown, session) +
 		line(second, "InvalidAccountID", remote, account, session) + line(second, "ChallengeResponseFailed", remote, unknown, session)
@@ -133,7 +135,8 @@ func TestAttempts(t *testing.T) {
 			line(0, "InvalidAccountID", stranger, "x", "a") + line(1, "InvalidAccountID", stranger, "x", "a") + line(2, "InvalidAccountID", stranger, "x", "a"),
 			"203.0.113.5 3 1 not banned",
 		},
-		// x is held, told, and held anew; y, held in between, is due before x is. A phone's event comes when y is due and x is not.
+		// x is held, told, and held anew; y, held in between, is due before x is. A phone's event
+		// comes when y is due and x is not.
 		"held, told and held anew": {
 			line(0, "InvalidAccountID", stranger, "x", "a") + line(0, "ChallengeSent", stranger, unknown, "a") +
 				line(0.1, "InvalidAccountID", "IPV4/UDP/203.0.113.6/5060", "y", "b") + line(0.1, "ChallengeSent", "IPV4/UDP/203.0.113.6/5060", unknown, "b") +
@@ -168,7 +171,8 @@ func TestAttempts(t *testing.T) {
 	}
 }
 
-// TestLogLinesAreAttempts: each line of chan_sip is a request of its own, whatever the engine would fold of events.
+// TestLogLinesAreAttempts: each line of chan_sip is a request of its own, whatever the engine would
+// fold of events.
 func TestLogLinesAreAttempts(t *testing.T) {
 	const line = "[2026-11-23 02:49:24] NOTICE[9] chan_sip.c: Registration from '<sip:1001@pbx>' failed for '198.51.100.9:5060' - Device does not match ACL\n"
 	if got := run(t, FormatText, nil, capture(t, strings.Repeat(line, 5))); !strings.HasPrefix(got, "      5  198.51.100.9 ") {
@@ -187,7 +191,8 @@ func TestNothing(t *testing.T) {
 	}
 }
 
-// TestHostileAccounts: no account is a formula in a spreadsheet, a control sequence in a terminal, or more than a cell.
+// TestHostileAccounts: no account is a formula in a spreadsheet, a control sequence in a terminal,
+// or more than a cell.
 func TestHostileAccounts(t *testing.T) {
 	for i, account := range []string{
 		`=cmd|' /C calc'!A0`, `+1+1`, `-1+1`, `@SUM(A1)`, "\x1b[2J\x1b]0;x\x07", "\ttab", `","=1+1`, "\xff\xfe", `"=1+1`, ";=1+1", "a\rb",

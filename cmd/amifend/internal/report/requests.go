@@ -9,15 +9,17 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// Events are no attempts: one request raises up to two events, and a client that answers a challenge sends two requests. The
-// policy engine tells them apart (policy/request.go and policy/README.md), but it sees nothing of what a ban drops. So this
-// file counts by the same rules, and a test compares the two.
+// Events are no attempts: one request raises up to two events, and a client that answers a
+// challenge sends two requests. The policy engine tells them apart (policy/request.go and
+// policy/README.md), but it sees nothing of what a ban drops. So this file counts by the same
+// rules, and a test compares the two.
 
 const (
 	// companionWindow is within which the second event of a request comes.
 	companionWindow = int64(2 * time.Second)
 
-	// creditWindow is within which the answer to a challenge belongs to the request that was challenged.
+	// creditWindow is within which the answer to a challenge belongs to the request that was
+	// challenged.
 	creditWindow = int64(32 * time.Second)
 
 	// maxRequests is how many requests are remembered at least; the engine's number.
@@ -137,7 +139,8 @@ func (r *requests) challenged(ev *recording.Event) {
 	}
 }
 
-// refused reports whether a ChallengeResponseFailed on `<unknown>` of PJSIP belongs to an attempt that was counted.
+// refused reports whether a ChallengeResponseFailed on `<unknown>` of PJSIP belongs to an attempt
+// that was counted.
 func (r *requests) refused(ev *recording.Event) bool {
 	q := r.get(ev, false)
 	switch {
@@ -181,7 +184,8 @@ func (r *requests) hash(ev *recording.Event) uint64 {
 // bump adds to a small number, which stops at its largest.
 func bump(n, by uint8) uint8 { return uint8(min(int(n)+int(by), 255)) }
 
-// get returns what is remembered of the request of an event. A failure whose companion is late is counted first.
+// get returns what is remembered of the request of an event. A failure whose companion is late is
+// counted first.
 func (r *requests) get(ev *recording.Event, create bool) *request {
 	k := r.hash(ev)
 	q := r.now[k]

@@ -12,12 +12,13 @@ import (
 )
 
 const (
-	// maxAccounts is how many accounts of a source are told apart, and maxNames how many of all sources together.
+	// maxAccounts is how many accounts of a source are told apart, and maxNames how many of all
+	// sources together.
 	maxAccounts = 100
 	maxNames    = 1 << 19
 
-	// maxSources is how many sources are told apart. When there are more, those with the fewest attempts are left out, and
-	// only counted.
+	// maxSources is how many sources are told apart. When there are more, those with the fewest
+	// attempts are left out, and only counted.
 	maxSources = 1 << 17
 )
 
@@ -71,7 +72,8 @@ func newTally(c *config.Config) (*tally, error) {
 	return t, err
 }
 
-// decision notes a ban: of a single source at once, of a prefix for the end, since it may cover many.
+// decision notes a ban: of a single source at once, of a prefix for the end, since it may cover
+// many.
 func (t *tally) decision(v policy.Verdict) {
 	if v.Action != policy.ActionBan {
 		return
@@ -161,7 +163,8 @@ func (t *tally) attempt(addr netip.Addr, a failure) {
 	}
 }
 
-// shrink leaves out the half of the sources that has the fewest attempts, of as many the older ones.
+// shrink leaves out the half of the sources that has the fewest attempts, of as many the older
+// ones.
 func (t *tally) shrink() {
 	all := make([]*source, 0, len(t.sources))
 	for _, s := range t.sources {

@@ -13,8 +13,9 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// TestTotal: every attempt that the engine counts is counted for one source, and no other is. Traffic is random, of few
-// sources with few Call-IDs, so that events meet in every way; and all captures.
+// TestTotal: every attempt that the engine counts is counted for one source, and no other is.
+// Traffic is random, of few sources with few Call-IDs, so that events meet in every way; and all
+// captures.
 func TestTotal(t *testing.T) {
 	files, err := filepath.Glob("../../../../ami/testdata/captures/*.ami")
 	if err != nil || len(files) < 25 {

@@ -65,8 +65,8 @@ func writeText(out *bufio.Writer, sources []*source, l *time.Location) {
 	}
 }
 
-// writeEnd writes the totals, what was left out, and what was not read. A report with lines that were not read never ends
-// like that of a quiet PBX.
+// writeEnd writes the totals, what was left out, and what was not read. A report with lines that
+// were not read never ends like that of a quiet PBX.
 func writeEnd(out *bufio.Writer, r *result, left int, notes []recording.Note) {
 	if len(r.sources) == 0 {
 		fmt.Fprintln(out, "no failed attempts")
@@ -188,8 +188,8 @@ func writeJSON(out *bufio.Writer, sources []*source, left int, notes []recording
 	}
 }
 
-// writeCSV writes a table for spreadsheets. No cell begins with text of an attacker, but for a quotation mark that is part
-// of the cell: so none is taken for a formula.
+// writeCSV writes a table for spreadsheets. No cell begins with text of an attacker, but for a
+// quotation mark that is part of the cell: so none is taken for a formula.
 func writeCSV(out *bufio.Writer, sources []*source) {
 	w := csv.NewWriter(out)
 	row := func(cells ...string) { _ = w.Write(cells) } // the buffer keeps the error for Flush
