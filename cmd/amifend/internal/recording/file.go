@@ -145,8 +145,7 @@ func (f *file) take(ev asterisklog.Event) {
 		return
 	}
 	if ev.Family == asterisklog.FamilyIAX2 {
-		// TODO(lead): policy.ServiceIAX2, whose failures over UDP a spoofer can choose.
-		o.Service = policy.ServiceOther
+		o.Service = policy.ServiceIAX2 // which the AMI library does not know: it raises no event
 	}
 	out := Event{Observation: o, Transport: ev.Transport, Taint: ev.Taint, Own: ev.Own, Family: ev.Family}
 	if f.paired {

@@ -24,7 +24,7 @@ func TestReports(t *testing.T) {
 		"time-quiet-weeks.log":         {"", []string{"7 events, 2026-09-01 09:00:00.000 to 2026-10-19 09:00:00.000 UTC"}},
 		"time-last-event.log":          {"", []string{"2026-11-23 02:00:00.000 to 2026-11-23 14:00:00.000 UTC"}},
 		"silent-pjsip-notice.log":      {one, []string{"5 failed requests that NOTICE and WARNING lines told of"}},
-		"silent-iax2.log":              {"ban 198.51.100.9/32 after 4", []string{`InvalidPassword (forgeable) "u0" "u1" "u2" "u3"`}},
+		"silent-iax2.log":              {"ban 198.51.100.9/32 after 4", []string{`InvalidPassword (forgeable by a spoofer) "u0" "u1" "u2" "u3"`}},
 		"silent-loopback-ws.log":       {"", []string{"5 failures of 127.0.0.1, which is never banned (loopback): the PBX does not see real sources"}},
 		"stamp-epoch.log":              {"ban 198.51.100.9/32 after 4", []string{"2026-11-23 02:10:09.000  ban"}},
 		"stamp-zone-name.log":          {"", []string{`5 lines that look like failed requests were not read: the time "2026-11-23 02:10:00 CET" is not understood`, "--timezone"}},
