@@ -65,10 +65,10 @@ type Reader struct {
 	trace   trace
 	stats   Stats
 
-	packet   []byte    // scratch: an AMI packet
-	session  []byte    // scratch: a session's name
-	attempt  attempt   // scratch: what a line tells of
-	stranger stranger  // the last request that no endpoint matched
+	packet   []byte   // scratch: an AMI packet
+	session  []byte   // scratch: a session's name
+	attempt  attempt  // scratch: what a line tells of
+	stranger stranger // the last request that no endpoint matched
 	emit     func(Event)
 
 	started  bool
