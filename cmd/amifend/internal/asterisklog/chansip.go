@@ -101,9 +101,13 @@ func parseGuestCall(message []byte, a *attempt) finding {
 	if a.source, ok = parseSource(source); !ok {
 		return findingBroken
 	}
-	a.family, a.service, a.kind, a.detail = FamilySIP, ami.ServiceSIP, ami.KindFailedACL, "no_extension_match"
+	a.family, a.service, a.kind, a.detail = FamilySIP, ami.ServiceSIP, ami.KindFailedACL,
+		"no_extension_match"
 	a.account, _, _ = bytes.Cut(extension, []byte(callRejected))
-	a.text = &text{at: len(message) - len(extension), longest: chanSIPExtension, end: endOfCall, sender: a.source.Addr()}
+	a.text = &text{
+		at: len(message) - len(extension), longest: chanSIPExtension, end: endOfCall,
+		sender: a.source.Addr(),
+	}
 	return findingAttempt
 }
 

@@ -115,7 +115,8 @@ func (d *doubts) broken() {
 	for i := range d.openings {
 		o := &d.openings[i]
 		for _, h := range d.queue {
-			if h.line >= o.first && !h.certain && (!o.from.IsValid() || h.event.Source.Addr() != o.from) {
+			known := o.from.IsValid() && h.event.Source.Addr() == o.from
+			if h.line >= o.first && !h.certain && !known {
 				h.doubt = true
 			}
 		}
@@ -125,7 +126,10 @@ func (d *doubts) broken() {
 // open notes that a text in line n, whose message begins at an offset, may go on.
 func (d *doubts) open(t *text, message int64, n uint64) {
 	const slack = 32 // the end begins about there
-	d.openings = append(d.openings, opening{first: n, until: message + int64(t.at+t.longest+slack), end: t.end, from: t.sender, event: t.event})
+	d.openings = append(d.openings, opening{
+		first: n, until: message + int64(t.at+t.longest+slack),
+		end: t.end, from: t.sender, event: t.event,
+	})
 }
 
 // hold keeps an event of line n. A certain one waits for those in front of it only.
@@ -201,8 +205,11 @@ func (d *doubts) release(offset int64, emit func(Event)) (left uint64) {
 	d.openings = kept
 
 	n := 0
-	for ; n < len(d.queue) && !d.queue[n].pending && (d.queue[n].certain || d.queue[n].until < offset); n++ {
+	for ; n < len(d.queue); n++ {
 		h := d.queue[n]
+		if h.pending || !h.certain && h.until >= offset {
+			break // all behind it waits, too: events keep their order
+		}
 		if h.doubt {
 			left++
 		} else {

@@ -18,65 +18,89 @@ const (
 func TestForms(t *testing.T) {
 	quoted := func(s string) string { return strings.ReplaceAll(s, `"`, `\"`) }
 	for name, form := range map[string]func(level, file, message string) string{
-		"a log file":         func(l, f, m string) string { return fmt.Sprintf("[2026-11-23 02:49:24] %s[9] %s: %s", l, f, m) },
-		"a path to the file": func(l, f, m string) string { return fmt.Sprintf("[2026-11-23 02:49:24] %s[9] res/%s: %s", l, f, m) },
-		"CR LF":              func(l, f, m string) string { return fmt.Sprintf("[2026-11-23 02:49:24] %s[9] %s: %s\r", l, f, m) },
+		"a log file": func(l, f, m string) string {
+			return fmt.Sprintf("[2026-11-23 "+
+				"02:49:24] %s[9] %s: %s", l, f, m)
+		},
+		"a path to the file": func(l, f, m string) string {
+			return fmt.Sprintf("[2026-11-23 "+
+				"02:49:24] %s[9] res/%s: %s", l, f, m)
+		},
+		"CR LF": func(l, f, m string) string {
+			return fmt.Sprintf("[2026-11-23 "+
+				"02:49:24] %s[9] %s: %s\r", l, f, m)
+		},
 		"the console": func(l, f, m string) string {
 			return fmt.Sprintf("[Nov 23 02:49:24] %s[9][C-0000001a]: %s:114 f: %s", l, f, m)
 		},
 		"the console, coloured": func(l, f, m string) string {
-			return fmt.Sprintf("[Nov 23 02:49:24] \x1b[1;33m%s\x1b[0m[9]: \x1b[1;37m%s\x1b[0m:\x1b[1;37m114\x1b[0m \x1b[1;37mf\x1b[0m: %s", l, f, m)
+			return fmt.Sprintf("[Nov 23 02:49:24] \x1b[1;33m%s\x1b[0m[9]: "+
+				"\x1b[1;37m%s\x1b[0m:\x1b[1;37m114\x1b[0m \x1b[1;37mf\x1b[0m: %s", l, f, m)
 		},
 		"syslog": func(l, f, m string) string {
 			return fmt.Sprintf("Nov 23 02:49:24 pbx asterisk[9]: %s[9]: %s:114 in f: %s", l, f, m)
 		},
 		"syslog with priority": func(l, f, m string) string {
-			return fmt.Sprintf("<165>Nov 23 02:49:24 pbx asterisk[9]: %s[9]: %s:114 in f: %s", l, f, m)
+			return fmt.Sprintf("<165>Nov 23 02:49:24 pbx asterisk[9]: %s[9]: %s:114 in f: %s", l, f,
+				m)
 		},
 		"RFC 5424": func(l, f, m string) string {
-			return fmt.Sprintf("<165>1 2026-11-23T02:49:24.000Z pbx asterisk 9 - - %s[9]: %s:114 in f: %s", l, f, m)
+			return fmt.Sprintf("<165>1 2026-11-23T02:49:24.000Z pbx asterisk 9 - - %s[9]: %s:114 "+
+				"in f: %s", l, f, m)
 		},
 		"rsyslog": func(l, f, m string) string {
-			return fmt.Sprintf("2026-11-23T02:49:24+00:00 pbx asterisk[9]: %s[9]: %s:114 in f: %s", l, f, m)
+			return fmt.Sprintf("2026-11-23T02:49:24+00:00 pbx asterisk[9]: %s[9]: %s:114 in f: %s",
+				l, f, m)
 		},
 		"journald short": func(l, f, m string) string {
-			return fmt.Sprintf("Nov 23 02:49:24 pbx asterisk[9]: [Nov 23 02:49:24] %s[9]: %s:114 f: %s", l, f, m)
+			return fmt.Sprintf("Nov 23 02:49:24 pbx asterisk[9]: [Nov 23 02:49:24] %s[9]: %s:114 "+
+				"f: %s", l, f, m)
 		},
 		"short-precise": func(l, f, m string) string {
-			return fmt.Sprintf("Nov 23 02:49:24.000000 pbx asterisk[9]: %s[9]: %s:114 in f: %s", l, f, m)
+			return fmt.Sprintf("Nov 23 02:49:24.000000 pbx asterisk[9]: %s[9]: %s:114 in f: %s", l,
+				f, m)
 		},
 		"short-iso": func(l, f, m string) string {
-			return fmt.Sprintf("2026-11-23T02:49:24+0000 pbx asterisk[9]: %s[9]: %s:114 in f: %s", l, f, m)
+			return fmt.Sprintf("2026-11-23T02:49:24+0000 pbx asterisk[9]: %s[9]: %s:114 in f: %s",
+				l, f, m)
 		},
 		"short-iso-precise": func(l, f, m string) string {
-			return fmt.Sprintf("2026-11-23T02:49:24.000000+0000 pbx asterisk[9]: %s[9]: %s:114 in f: %s", l, f, m)
+			return fmt.Sprintf("2026-11-23T02:49:24.000000+0000 pbx asterisk[9]: %s[9]: %s:114 "+
+				"in f: %s", l, f, m)
 		},
 		"short-full": func(l, f, m string) string {
-			return fmt.Sprintf("Mon 2026-11-23 02:49:24 UTC pbx asterisk[9]: %s[9]: %s:114 in f: %s", l, f, m)
+			return fmt.Sprintf("Mon 2026-11-23 02:49:24 UTC pbx asterisk[9]: %s[9]: %s:114 in f: "+
+				"%s", l, f, m)
 		},
 		"with-unit": func(l, f, m string) string {
-			return fmt.Sprintf("Mon 2026-11-23 02:49:24 UTC pbx asterisk.service[9]: %s[9]: %s:114 in f: %s", l, f, m)
+			return fmt.Sprintf("Mon 2026-11-23 02:49:24 UTC pbx asterisk.service[9]: %s[9]: "+
+				"%s:114 in f: %s", l, f, m)
 		},
 		"short-unix": func(l, f, m string) string {
 			return fmt.Sprintf("1795402164.000000 pbx asterisk[9]: %s[9]: %s:114 in f: %s", l, f, m)
 		},
 		"short-monotonic": func(l, f, m string) string {
-			return fmt.Sprintf("[ 1234.123456] pbx asterisk[9]: [2026-11-23 02:49:24] %s[9]: %s:114 f: %s", l, f, m)
+			return fmt.Sprintf("[ 1234.123456] pbx asterisk[9]: [2026-11-23 02:49:24] %s[9]: "+
+				"%s:114 f: %s", l, f, m)
 		},
 		"safe_asterisk": func(l, f, m string) string {
-			return fmt.Sprintf("Nov 23 02:49:24 pbx safe_asterisk[9]: [Nov 23 02:49:24] %s[9]: %s:114 f: %s", l, f, m)
+			return fmt.Sprintf("Nov 23 02:49:24 pbx safe_asterisk[9]: [Nov 23 02:49:24] %s[9]: "+
+				"%s:114 f: %s", l, f, m)
 		},
 		"docker compose": func(l, f, m string) string {
 			return fmt.Sprintf("asterisk-1  | [Nov 23 02:49:24] %s[9]: %s:114 f: %s", l, f, m)
 		},
 		"docker compose -t": func(l, f, m string) string {
-			return fmt.Sprintf("asterisk-1  | 2026-11-23T02:49:24.000000001Z [Nov 23 02:49:24] %s[9]: %s:114 f: %s", l, f, m)
+			return fmt.Sprintf("asterisk-1  | 2026-11-23T02:49:24.000000001Z [Nov 23 02:49:24] "+
+				"%s[9]: %s:114 f: %s", l, f, m)
 		},
 		"docker logs -t": func(l, f, m string) string {
-			return fmt.Sprintf("2026-11-23T02:49:24.000000001Z [Nov 23 02:49:24] %s[9]: %s:114 f: %s", l, f, m)
+			return fmt.Sprintf("2026-11-23T02:49:24.000000001Z [Nov 23 02:49:24] %s[9]: %s:114 "+
+				"f: %s", l, f, m)
 		},
 		"Kubernetes": func(l, f, m string) string {
-			return fmt.Sprintf("2026-11-23T02:49:24.000000001Z stdout F [Nov 23 02:49:24] %s[9]: %s:114 f: %s", l, f, m)
+			return fmt.Sprintf("2026-11-23T02:49:24.000000001Z stdout F [Nov 23 02:49:24] %s[9]: "+
+				"%s:114 f: %s", l, f, m)
 		},
 		"docker's json-file": func(l, f, m string) string {
 			return fmt.Sprintf(`{"log":"[Nov 23 02:49:24] %s[9]: %s:114 f: %s\n","stream":"stdout","time":"2026-11-23T02:49:24.000000001Z"}`, l, f, quoted(m))
@@ -94,7 +118,8 @@ func TestForms(t *testing.T) {
 			return fmt.Sprintf(`asterisk-1  | {"hostname":"pbx","timestamp":"2026-11-23 02:49:24","identifiers":{"lwp":9,"callid":""},"logmsg":{"location":{"filename":"%s","function":"f","line":114},"level":"%s","message":"%s"}}`, f, l, quoted(m))
 		},
 	} {
-		log := form("SECURITY", "res_security_log.c", eventText) + "\n" + form("NOTICE", "chan_sip.c", noticeText) + "\n"
+		log := form("SECURITY", "res_security_log.c", eventText) + "\n" + form("NOTICE",
+			"chan_sip.c", noticeText) + "\n"
 		events, stats := read(t, log, Options{})
 		want := `11-23T02:49:24.744 InvalidAccountID PJSIP UDP 198.51.100.8:5070 "100"; 11-23T02:49:24.000 InvalidPassword SIP unknown 198.51.100.9:5060 "1001"`
 		if got := strings.Join(events, "; "); got != want {
@@ -108,7 +133,8 @@ func TestForms(t *testing.T) {
 
 // TestByteOrderMark: an editor on Windows writes one.
 func TestByteOrderMark(t *testing.T) {
-	if got, _ := sourcesOf(t, "\xef\xbb\xbf"+registration("x")); got != `InvalidPassword SIP unknown 198.51.100.9:5060 "x"` {
+	if got, _ := sourcesOf(t,
+		"\xef\xbb\xbf"+registration("x")); got != `InvalidPassword SIP unknown 198.51.100.9:5060 "x"` {
 		t.Error(got)
 	}
 }
@@ -124,11 +150,14 @@ func numbers(s string) string {
 
 // TestOtherPrograms: in a mixed log, only Asterisk's lines count, however deep they are.
 func TestOtherPrograms(t *testing.T) {
-	foreign := "Nov 23 02:49:24 pbx sshd[9]: Invalid user [Nov 23 02:49:24] NOTICE[9] chan_sip.c: " + lie + "\n" +
+	foreign := "Nov 23 02:49:24 pbx sshd[9]: Invalid user [Nov 23 02:49:24] NOTICE[9] " +
+		"chan_sip.c: " + lie + "\n" +
 		"Nov 23 02:49:24 pbx sshd[9]: NOTICE[9]: chan_sip.c:1 in f: " + lie + "\n"
-	real := "Nov 23 02:49:24 pbx asterisk[9]: NOTICE[9]: chan_sip.c:29062 in f: " + noticeText + "\n"
+	real := "Nov 23 02:49:24 pbx asterisk[9]: NOTICE[9]: chan_sip.c:29062 in f: " + noticeText +
+		"\n"
 	got, stats := sourcesOf(t, strings.Repeat(foreign, 2000)+real+foreign)
-	if got != `InvalidPassword SIP unknown 198.51.100.9:5060 "1001"` || stats.Foreign != 4002 || stats.NotRead() != 0 {
+	if got != `InvalidPassword SIP unknown 198.51.100.9:5060 "1001"` || stats.Foreign != 4002 ||
+		stats.NotRead() != 0 {
 		t.Errorf("%s, %s", got, renderStats(stats))
 	}
 }
@@ -165,7 +194,8 @@ func TestStamps(t *testing.T) {
 		"31/31/2026 02:49:24":             "",
 		"":                                "",
 	} {
-		s := newStampReader(Options{Location: time.UTC, Modified: time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)})
+		s := newStampReader(Options{Location: time.UTC, Modified: time.Date(2026, 11, 24, 0, 0, 0,
+			0, time.UTC)})
 		got, ok := s.parse([]byte(stamp))
 		if ok != (want != "") || ok && got.UTC().Format(time.RFC3339Nano) != want {
 			t.Errorf("%q is %v, %v; want %s", stamp, got, ok, want)
@@ -179,8 +209,14 @@ func TestDayOrMonth(t *testing.T) {
 	for name, test := range map[string]struct {
 		modified, stamps, want string
 	}{
-		"the day first":            {"2026-06-05", "14/05/2026 01:00:00,05/06/2026 01:00:00", "2026-05-14 2026-06-05"},
-		"the month first":          {"2026-06-05", "05/14/2026 01:00:00,06/05/2026 01:00:00", "2026-05-14 2026-06-05"},
+		"the day first": {
+			"2026-06-05", "14/05/2026 01:00:00,05/06/2026 01:00:00",
+			"2026-05-14 2026-06-05",
+		},
+		"the month first": {
+			"2026-06-05", "05/14/2026 01:00:00,06/05/2026 01:00:00",
+			"2026-05-14 2026-06-05",
+		},
 		"no line is in the future": {"2026-06-05", "03/07/2026 01:00:00", "2026-03-07"},
 		"the nearer one":           {"2026-08-09", "08/03/2026 01:00:00", "2026-08-03"},
 	} {
@@ -203,10 +239,12 @@ func TestDayOrMonth(t *testing.T) {
 // TestLearnedOffset: EventTV tells the offset of the stamps around it, of those in front of it too.
 func TestLearnedOffset(t *testing.T) {
 	line := registration("x")
-	event := strings.Replace(pjsip("y"), "2026-11-23T02:49:24.744+0000", "2026-11-23T02:49:24.744-0600", 1)
+	event := strings.Replace(pjsip("y"), "2026-11-23T02:49:24.744+0000",
+		"2026-11-23T02:49:24.744-0600", 1)
 	for name, log := range map[string]string{"in front": line + event, "behind": event + line} {
 		events, _ := read(t, log, Options{})
-		if len(events) != 2 || !strings.Contains(strings.Join(events, " "), "11-23T08:49:24.744 InvalidPassword") {
+		if len(events) != 2 || !strings.Contains(strings.Join(events, " "),
+			"11-23T08:49:24.744 InvalidPassword") {
 			t.Errorf("%s: %q, want both at 08:49 UTC", name, events)
 		}
 	}

@@ -129,7 +129,8 @@ func cutCompose(line []byte) ([]byte, bool) {
 }
 
 func isWord(r rune) bool {
-	return r == '-' || r == '_' || r == '.' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+	return r == '-' || r == '_' || r == '.' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' ||
+		'A' <= r && r <= 'Z'
 }
 
 // cutDocker cuts the stamp of `docker logs --timestamps`, which is RFC 3339's with nanoseconds and

@@ -41,7 +41,8 @@ func read(t testing.TB, log string, o Options) ([]string, Stats) {
 }
 
 func render(ev ami.Event) string {
-	s := fmt.Sprintf("%s %s %s %s %s %s", ev.Time.UTC().Format("01-02T15:04:05.000"), ev.Kind, ev.Service, ev.Transport, ev.Source, ami.Quote(ev.Account))
+	s := fmt.Sprintf("%s %s %s %s %s %s", ev.Time.UTC().Format("01-02T15:04:05.000"), ev.Kind,
+		ev.Service, ev.Transport, ev.Source, ami.Quote(ev.Account))
 	if ev.Taint != ami.Untainted {
 		s = "INJECTION (" + ev.Taint.String() + ") " + s
 	}
@@ -56,7 +57,8 @@ func render(ev ami.Event) string {
 
 func renderStats(s Stats) string {
 	return fmt.Sprintf("lines %d security %d attempts %v traced %d unread %v orphans %d late %d\n",
-		s.Lines, s.Security, s.Attempts, s.Traced, s.Unread, s.Decoder.Orphans, s.Decoder.LateOrphans)
+		s.Lines, s.Security, s.Attempts, s.Traced, s.Unread, s.Decoder.Orphans,
+		s.Decoder.LateOrphans)
 }
 
 // TestRealLogs reads logs of a real Asterisk 16.28 (chan_sip) and 22.10 (PJSIP) in the lab:
@@ -80,7 +82,8 @@ func TestRealLogs(t *testing.T) {
 					t.Errorf("an address that an attacker wrote is a source: %s", e)
 				}
 			}
-			golden := filepath.Join("testdata", "golden", strings.TrimSuffix(filepath.Base(name), ".log")+".txt")
+			golden := filepath.Join("testdata", "golden", strings.TrimSuffix(filepath.Base(name),
+				".log")+".txt")
 			if *update {
 				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 					t.Fatal(err)

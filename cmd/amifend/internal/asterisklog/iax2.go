@@ -43,7 +43,8 @@ func parseIAX2(message []byte, l level, a *attempt) finding {
 	case bytes.HasPrefix(message, []byte("No registration for peer '")):
 		a.kind = ami.KindInvalidAccountID
 		return parseIAX2From(message, len("No registration for peer '"), a)
-	case bytes.HasPrefix(message, []byte("Peer '")) && bytes.Contains(message, []byte("' is not dynamic (from ")):
+	case bytes.HasPrefix(message, []byte("Peer '")) &&
+		bytes.Contains(message, []byte("' is not dynamic (from ")):
 		a.kind, a.detail = ami.KindFailedACL, "peer_not_dynamic"
 		return parseIAX2From(message, len("Peer '"), a)
 	case bytes.HasPrefix(message, []byte("Empty registration from ")):
@@ -79,7 +80,8 @@ func parseIAX2Host(message []byte, a *attempt) finding {
 	case bytes.HasPrefix(rest, []byte("failed to authenticate as ")):
 		a.kind, end = ami.KindInvalidPassword, endOfLine
 		a.account = rest[len("failed to authenticate as "):]
-	case bytes.HasPrefix(rest, []byte("failed RSA authentication")), bytes.HasPrefix(rest, []byte("trying to do RSA")):
+	case bytes.HasPrefix(rest, []byte("failed RSA authentication")),
+		bytes.HasPrefix(rest, []byte("trying to do RSA")):
 		return findingNoSender // the account stands where the address would
 	default:
 		return findingOther
@@ -87,7 +89,10 @@ func parseIAX2Host(message []byte, a *attempt) finding {
 	if a.source, ok = parseSource(address); !ok {
 		return findingBroken
 	}
-	a.text = &text{at: len(message) - len(rest), longest: iaxText + len(rest), end: end, sender: a.source.Addr()}
+	a.text = &text{
+		at: len(message) - len(rest), longest: iaxText + len(rest), end: end,
+		sender: a.source.Addr(),
+	}
 	return findingAttempt
 }
 
@@ -125,7 +130,10 @@ func parseIAX2Call(message []byte, l level, a *attempt) finding {
 	}
 	a.kind, a.detail = ami.KindFailedACL, "no_extension_match"
 	a.account, _, _ = bytes.Cut(extension, []byte{'@'})
-	a.text = &text{at: len(message) - len(extension), longest: iaxText, end: end, sender: a.source.Addr()}
+	a.text = &text{
+		at: len(message) - len(extension), longest: iaxText, end: end,
+		sender: a.source.Addr(),
+	}
 	if l == levelWarning {
 		return findingUser
 	}

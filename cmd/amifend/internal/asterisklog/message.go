@@ -83,7 +83,8 @@ func (r *Reader) other(fr *frame, p *prefix, ok bool) {
 		r.stats.Unread[UnreadForm]++
 	case found == findingNoSender:
 		r.stats.Unread[UnreadNoSender]++
-	case found == findingOther && (!ok || p.level == levelNotice || p.level == levelWarning) && isSuspicious(fr.text):
+	case found == findingOther && (!ok || p.level == levelNotice || p.level == levelWarning) &&
+		isSuspicious(fr.text):
 		r.suspicious(fr, p, ok)
 	}
 }
@@ -109,7 +110,8 @@ func (r *Reader) found(fr *frame, p *prefix) {
 	}
 	r.stats.Attempts[a.family]++
 	ev := Event{Family: a.family, Event: ami.Event{
-		Time: at, Kind: a.kind, Service: a.service, Transport: a.transport, Source: a.source, Account: a.account, Session: a.session,
+		Time: at, Kind: a.kind, Service: a.service, Transport: a.transport, Source: a.source,
+		Account: a.account, Session: a.session,
 		Detail: []byte(a.detail),
 	}}
 	if a.family == FamilyPJSIP && len(a.session) > 0 {

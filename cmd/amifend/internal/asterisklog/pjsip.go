@@ -53,7 +53,8 @@ func parseRequest(message []byte, a *attempt) finding {
 		}
 		var method []byte
 		var ok bool
-		if method, from, ok = between(message, requestStart, requestFrom); !ok || bytes.IndexByte(method, ' ') >= 0 {
+		if method, from, ok = between(message, requestStart, requestFrom); !ok ||
+			bytes.IndexByte(method, ' ') >= 0 {
 			return findingBroken
 		}
 	}
@@ -133,7 +134,8 @@ const pjsipExtension = 80
 func parseCall(message []byte, a *attempt) finding {
 	name, rest, ok := between(message, callStart, "' (")
 	if !ok {
-		if name, rest, ok = bytes.Cut(message, []byte(callSession)); !ok || bytes.IndexByte(name, ' ') >= 0 {
+		name, rest, ok = bytes.Cut(message, []byte(callSession))
+		if !ok || bytes.IndexByte(name, ' ') >= 0 {
 			return findingOther
 		}
 	}
@@ -152,11 +154,15 @@ func parseCall(message []byte, a *attempt) finding {
 		return findingBroken
 	}
 
-	a.text = &text{at: len(message) - len(extension), longest: pjsipExtension, end: endOfCall, sender: a.source.Addr()}
+	a.text = &text{
+		at: len(message) - len(extension), longest: pjsipExtension, end: endOfCall,
+		sender: a.source.Addr(),
+	}
 	if string(name) != anonymous && !bytes.HasPrefix(name, []byte("PJSIP/"+anonymous+"-")) {
 		return findingUser
 	}
-	a.family, a.service, a.kind, a.detail = FamilyPJSIP, ami.ServicePJSIP, ami.KindFailedACL, "no_extension_match"
+	a.family, a.service, a.kind, a.detail = FamilyPJSIP, ami.ServicePJSIP, ami.KindFailedACL,
+		"no_extension_match"
 	a.account, _, _ = bytes.Cut(extension, []byte(callRejected))
 	return findingAttempt
 }
@@ -177,7 +183,8 @@ func parseRegistrar(message []byte, a *attempt) finding {
 	name, rest, ok := between(message, "Endpoint '", "' (")
 	exceeds := false
 	if !ok {
-		if name, rest, exceeds = between(message, "Registration attempt from endpoint '", "' ("); !exceeds {
+		name, rest, exceeds = between(message, "Registration attempt from endpoint '", "' (")
+		if !exceeds {
 			return findingOther
 		}
 	}
@@ -207,7 +214,8 @@ const aorMiddle = "' not found for endpoint '"
 
 // parseAOR reads the address from the end: the name in front of it is the sender's.
 func parseAOR(message []byte, a *attempt) finding {
-	a.text = &text{at: len("AOR '"), longest: pjsipUser, end: endOfAOR} // it may be torn before its end
+	// It may be torn before its end, so the text is noted first.
+	a.text = &text{at: len("AOR '"), longest: pjsipUser, end: endOfAOR}
 	i := bytes.LastIndex(message, []byte(aorMiddle))
 	if i < 0 {
 		return findingOther // `AOR '%s' has no configured max_contacts …` is the configuration's
@@ -220,7 +228,8 @@ func parseAOR(message []byte, a *attempt) finding {
 	if a.source, ok = parseHostPort(source); !ok {
 		return findingBroken
 	}
-	a.kind, a.detail, a.account = ami.KindRequestNotSupported, "registrar_requested_aor_not_found", name
+	a.kind, a.detail = ami.KindRequestNotSupported, "registrar_requested_aor_not_found"
+	a.account = name
 	return findingAttempt
 }
 

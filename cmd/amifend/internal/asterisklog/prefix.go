@@ -53,7 +53,8 @@ func parsePrefix(text []byte) (prefix, bool) {
 	if len(rest) > 0 && rest[0] == '[' {
 		const longest = 64
 		end := bytes.IndexByte(rest[:min(len(rest), longest)], ']')
-		if end < 0 || end+1 >= len(rest) || rest[end+1] != ' ' || bytes.IndexByte(rest[1:end], '[') >= 0 {
+		if end < 0 || end+1 >= len(rest) || rest[end+1] != ' ' || bytes.IndexByte(rest[1:end],
+			'[') >= 0 {
 			return prefix{}, false
 		}
 		p.stamp, rest = rest[1:end], rest[end+2:]
@@ -161,7 +162,8 @@ func fileOf(name []byte) file {
 // cutCall cuts the number of a call, [C-%08x], if it is there.
 func cutCall(rest []byte) []byte {
 	const length = len("[C-0123abcd]")
-	if len(rest) < length || rest[1] != 'C' || rest[2] != '-' || rest[0] != '[' || rest[length-1] != ']' {
+	if len(rest) < length || rest[1] != 'C' || rest[2] != '-' || rest[0] != '[' ||
+		rest[length-1] != ']' {
 		return rest
 	}
 	for _, c := range rest[3 : length-1] {

@@ -32,7 +32,8 @@ func Recognize(head []byte) Likeness {
 		if _, ok := parsePrefix(text); ok || t.begin(text, false, false) {
 			return Alike
 		}
-		if end := bytes.Index(text, []byte("] ")); end > 0 && text[0] == '[' && bytes.HasPrefix(text[end+2:], []byte("Asterisk ")) {
+		if end := bytes.Index(text, []byte("] ")); end > 0 && text[0] == '[' &&
+			bytes.HasPrefix(text[end+2:], []byte("Asterisk ")) {
 			return Alike
 		}
 	}
@@ -47,5 +48,6 @@ func isStamped(text []byte) bool {
 		return false
 	}
 	end := bytes.IndexByte(text[:min(len(text), longest)], ']')
-	return end > 0 && end+1 < len(text) && text[end+1] == ' ' && bytes.IndexByte(text[1:end], '[') < 0
+	return end > 0 && end+1 < len(text) && text[end+1] == ' ' && bytes.IndexByte(text[1:end],
+		'[') < 0
 }

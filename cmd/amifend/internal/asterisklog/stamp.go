@@ -60,14 +60,16 @@ func layouts() []string {
 // is the same form.
 func dayFirst() []string {
 	return []string{
-		"_2/1/2006 15:04:05", "_2/1/06 15:04:05", "_2-1-2006 15:04:05", "_2-1-06 15:04:05", "_2/1/2006 03:04:05 PM", "_2/1 15:04:05",
+		"_2/1/2006 15:04:05", "_2/1/06 15:04:05", "_2-1-2006 15:04:05", "_2-1-06 15:04:05",
+		"_2/1/2006 03:04:05 PM", "_2/1 15:04:05",
 		"_2/1/2006 15:04:05 MST",
 	}
 }
 
 func monthFirst() []string {
 	return []string{
-		"1/_2/2006 15:04:05", "1/_2/06 15:04:05", "1-_2-2006 15:04:05", "1-_2-06 15:04:05", "1/_2/2006 03:04:05 PM", "1/_2 15:04:05",
+		"1/_2/2006 15:04:05", "1/_2/06 15:04:05", "1-_2-2006 15:04:05", "1-_2-06 15:04:05",
+		"1/_2/2006 03:04:05 PM", "1/_2 15:04:05",
 		"1/_2/2006 15:04:05 MST",
 	}
 }
@@ -148,7 +150,8 @@ func (s *stampReader) as(layout, text string) (time.Time, bool) {
 	if t.Year() == 0 {
 		t = s.withYear(t)
 	}
-	if !strings.Contains(layout, "0700") && !strings.Contains(layout, "07:00") && !strings.Contains(layout, "MST") {
+	if !strings.Contains(layout, "0700") && !strings.Contains(layout, "07:00") &&
+		!strings.Contains(layout, "MST") {
 		t = s.twice(t)
 	}
 	return t, true
@@ -166,7 +169,8 @@ func (s *stampReader) zone() *time.Location {
 // location's. Of another one package time makes a zone without an offset.
 func (s *stampReader) known(t time.Time) bool {
 	name, offset := t.Zone()
-	return t.Location() == s.location || offset == 0 && (name == "UTC" || name == "GMT" || name == "Z")
+	return t.Location() == s.location || offset == 0 && (name == "UTC" || name == "GMT" ||
+		name == "Z")
 }
 
 // learn notes the offset of the PBX's clock from UTC, which a security line tells in EventTV next
@@ -193,7 +197,8 @@ func hasOffset(stamp []byte) bool {
 	const epoch, colons, plain = 9, len("+01:00"), len("+0100")
 	n := len(stamp)
 	switch {
-	case countDigits(stamp) >= epoch && bytes.IndexByte(stamp, ' ') < 0 && bytes.IndexByte(stamp, '-') < 0:
+	case countDigits(stamp) >= epoch && bytes.IndexByte(stamp, ' ') < 0 && bytes.IndexByte(stamp,
+		'-') < 0:
 		return true
 	case n < colons+1:
 		return false
@@ -272,7 +277,8 @@ func (s *stampReader) twice(t time.Time) time.Time {
 	if before <= after {
 		return t
 	}
-	wall := time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
+	wall := time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(),
+		t.Nanosecond(), time.UTC)
 	in := func(offset int) (time.Time, bool) {
 		at := wall.Add(-time.Duration(offset) * time.Second).In(t.Location())
 		_, is := at.Zone()
@@ -295,7 +301,8 @@ func (s *stampReader) twice(t time.Time) time.Time {
 // year.
 func (s *stampReader) withYear(t time.Time) time.Time {
 	in := func(year int) time.Time {
-		return time.Date(year, t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), t.Location())
+		return time.Date(year, t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(),
+			t.Location())
 	}
 	const half, nearly = 183 * 24 * time.Hour, 350 * 24 * time.Hour
 	if s.last.IsZero() {

@@ -30,7 +30,8 @@ func (u Unread) Why(stamp string) string {
 	case UnreadNoSender:
 		return "they name no sender, or only in the sender's own words"
 	case UnreadDoubtful:
-		return "text of another message may have written them (SIP debugging is on, or a call's extension holds line ends)"
+		return "text of another message may have written them (SIP debugging is on, or a call's " +
+			"extension holds line ends)"
 	case UnreadUnclear:
 		return "the sender's text makes it unclear who sent them"
 	case UnreadCut:
@@ -48,10 +49,12 @@ func (u Unread) Do() string {
 	case UnreadTime:
 		return "name the zone with --timezone, or write `dateformat = %F %T` into logger.conf"
 	case UnreadDoubtful:
-		return "turn off SIP debugging (sip set debug off), and write `security => security` into logger.conf"
+		return "turn off SIP debugging (sip set debug off), and write `security => security` " +
+			"into logger.conf"
 	case UnreadNoSender, UnreadUnclear, UnreadCut, UnreadForm, NumUnread:
 	}
-	return "write `security => security` into logger.conf, then `logger reload`: the security channel tells of them in full"
+	return "write `security => security` into logger.conf, then `logger reload`: the security " +
+		"channel tells of them in full"
 }
 
 // Stats counts lines. Every line is in Lines; only the others that are named are looked at.
@@ -92,8 +95,10 @@ func isSuspicious(line []byte) bool {
 		has(" failed MD5 authentication for '") || has(" failed to authenticate as '")) {
 		return true
 	}
-	return has(eventStart) || has(" rejected because extension not ") || has("No registration for peer '") ||
-		has(" with nonexistent user '") || has("Rejecting unknown SIP connection") || has("Sending fake auth rejection for ")
+	return has(eventStart) || has(" rejected because extension not ") ||
+		has("No registration for peer '") ||
+		has(" with nonexistent user '") || has("Rejecting unknown SIP connection") ||
+		has("Sending fake auth rejection for ")
 }
 
 // stranger is the last request that no endpoint matched. If its sender answered a challenge, PJSIP

@@ -93,7 +93,8 @@ func syslogStamp(line []byte) int {
 		return endsWithBlank(line, n)
 	}
 	const full = len("Mon 2026-11-23 02:49:24")
-	if len(line) > full+2 && line[3] == ' ' && line[8] == '-' && line[11] == '-' && line[14] == ' ' && line[17] == ':' {
+	if len(line) > full+2 && line[3] == ' ' && line[8] == '-' && line[11] == '-' && line[14] == ' ' &&
+		line[17] == ':' {
 		zone := bytes.IndexByte(line[full+1:], ' ')
 		if zone < 1 || line[full] != ' ' && line[full] != '.' {
 			return 0
@@ -110,7 +111,8 @@ func syslogStamp(line []byte) int {
 // isoLength is the length of a stamp of RFC 3339, with or without a colon in the offset, that the
 // line begins with.
 func isoLength(line []byte) int {
-	if len(line) <= 20 || line[4] != '-' || line[7] != '-' || line[10] != 'T' || line[13] != ':' || line[16] != ':' {
+	if len(line) <= 20 || line[4] != '-' || line[7] != '-' || line[10] != 'T' || line[13] != ':' ||
+		line[16] != ':' {
 		return 0
 	}
 	return max(0, bytes.IndexByte(line[:min(len(line), 40)], ' '))

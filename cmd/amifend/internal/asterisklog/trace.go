@@ -39,7 +39,8 @@ func (t *trace) begin(message []byte, crlf, json bool) bool {
 	}
 	digits := countDigits(rest)
 	after, ok := bytes.CutPrefix(rest[digits:], []byte(" bytes) "))
-	if !ok || digits == 0 || digits > 6 || !bytes.HasSuffix(after, []byte(" --->")) || bytes.Count(after, []byte{' '}) != 2 {
+	if !ok || digits == 0 || digits > 6 || !bytes.HasSuffix(after, []byte(" --->")) ||
+		bytes.Count(after, []byte{' '}) != 2 {
 		return false
 	}
 	n, err := strconv.ParseInt(string(rest[:digits]), 10, 64)

@@ -47,7 +47,8 @@ const strangeMost = 10
 const leastVersion = 3
 
 // ErrTooOld says that the database does not tell how long bans last.
-var ErrTooOld = errors.New("the database is of a fail2ban older than 0.11 and does not tell how long its bans last")
+var ErrTooOld = errors.New("the database is of a fail2ban older than 0.11 and does not tell how " +
+	"long its bans last")
 
 // Read reads the bans that run at a time. The file may be in use by fail2ban.
 func Read(ctx context.Context, path string, now time.Time) (*Bans, error) {
@@ -56,14 +57,18 @@ func Read(ctx context.Context, path string, now time.Time) (*Bans, error) {
 		return nil, fmt.Errorf("open fail2ban's database: %w", err)
 	}
 	f.Close()
-	name := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: "mode=ro&_pragma=busy_timeout(5000)&_pragma=query_only(1)"}
+	name := url.URL{
+		Scheme: "file", OmitHost: true, Path: path,
+		RawQuery: "mode=ro&_pragma=busy_timeout(5000)&_pragma=query_only(1)",
+	}
 	db, err := sql.Open("sqlite", name.String())
 	if err != nil {
 		return nil, fmt.Errorf("open fail2ban's database: %w", err)
 	}
 	defer db.Close()
 	var version int
-	if err := db.QueryRowContext(ctx, "SELECT max(version) FROM fail2banDb").Scan(&version); err != nil {
+	if err := db.QueryRowContext(ctx,
+		"SELECT max(version) FROM fail2banDb").Scan(&version); err != nil {
 		return nil, fmt.Errorf("read %s: not a database of fail2ban: %w", path, err)
 	}
 	if version < leastVersion {
@@ -98,7 +103,10 @@ func read(ctx context.Context, db *sql.DB, now time.Time) (*Bans, error) {
 			out.strange(ip)
 		}
 	}
-	slices.SortFunc(out.Bans, func(a, b Ban) int { return cmp.Or(a.Prefix.Compare(b.Prefix), cmp.Compare(a.Jail, b.Jail)) })
+	slices.SortFunc(out.Bans, func(a, b Ban) int {
+		return cmp.Or(a.Prefix.Compare(b.Prefix),
+			cmp.Compare(a.Jail, b.Jail))
+	})
 	return out, rows.Err()
 }
 

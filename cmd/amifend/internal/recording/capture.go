@@ -15,11 +15,15 @@ import (
 // to it looks like text that an attacker injected. AMI ends each line with CR LF, and keeps the
 // blank behind the colon of an empty value.
 var (
-	errLF = errors.New("was changed on its way: no line of it ends in CR LF, as all of AMI do. A copy as text, or a terminal, did " +
+	errLF = errors.New("was changed on its way: no line of it ends in CR LF, as all of AMI do. A " +
+		"copy as text, or a terminal, did " +
 		"that; capture it with nc and copy it as it is")
-	errCR     = errors.New("was changed on its way: its lines end in CR CR LF. A copy as text did that; copy the capture as it is")
-	errBlanks = errors.New("was changed on its way: blanks at line ends were cut off. An editor does that; copy the capture as it is")
-	errBOM    = errors.New("was changed on its way: it begins with a byte order mark. An editor does that; copy the capture as it is")
+	errCR = errors.New("was changed on its way: its lines end in CR CR LF. A copy as text " +
+		"did that; copy the capture as it is")
+	errBlanks = errors.New("was changed on its way: blanks at line ends were cut off. An editor " +
+		"does that; copy the capture as it is")
+	errBOM = errors.New("was changed on its way: it begins with a byte order mark. An editor " +
+		"does that; copy the capture as it is")
 )
 
 // changed reports how a capture was changed on its way, as its beginning shows.

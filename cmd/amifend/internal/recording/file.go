@@ -59,12 +59,18 @@ type file struct {
 }
 
 func openFile(name string, in *input, o Options) *file {
-	f := &file{name: name, format: in.format, closer: in.closer, translator: observe.Translator{Hasher: policy.NewHasher(0)}}
+	f := &file{
+		name: name, format: in.format, closer: in.closer,
+		translator: observe.Translator{Hasher: policy.NewHasher(0)},
+	}
 	switch in.format {
 	case FormatAMI:
 		f.reader = &capture{in: in.Reader, decoder: ami.NewDecoder(o.Username)}
 	case FormatLog:
-		f.reader = asterisklog.NewReader(in.Reader, asterisklog.Options{Location: o.Location, Modified: in.modified})
+		f.reader = asterisklog.NewReader(in.Reader, asterisklog.Options{
+			Location: o.Location,
+			Modified: in.modified,
+		})
 	case FormatEmpty:
 		f.err = io.EOF
 	}
@@ -147,7 +153,10 @@ func (f *file) take(ev asterisklog.Event) {
 	if ev.Family == asterisklog.FamilyIAX2 {
 		o.Service = policy.ServiceIAX2 // which the AMI library does not know: it raises no event
 	}
-	out := Event{Observation: o, Transport: ev.Transport, Taint: ev.Taint, Own: ev.Own, Family: ev.Family}
+	out := Event{
+		Observation: o, Transport: ev.Transport, Taint: ev.Taint, Own: ev.Own,
+		Family: ev.Family,
+	}
 	if f.paired {
 		out.keys = keysOf(&ev.Event, ev.Family, &o, f.translator.Hasher)
 	}

@@ -33,7 +33,8 @@ func TestStdin(t *testing.T) {
 func TestFolder(t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range map[string][]byte{
-		"messages": []byte(logLine), "messages.1.gz": packed(t, logLine), "queue_log": []byte("1|NONE\n"), "full.xz": []byte("\xfd7zXZ\x00xxxxxxxx"),
+		"messages": []byte(logLine), "messages.1.gz": packed(t, logLine),
+		"queue_log": []byte("1|NONE\n"), "full.xz": []byte("\xfd7zXZ\x00xxxxxxxx"),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 			t.Fatal(err)
@@ -55,7 +56,8 @@ func TestFolder(t *testing.T) {
 		for _, s := range set.Skipped() {
 			skipped = append(skipped, filepath.Base(s.Name))
 		}
-		if got := strings.Join(skipped, " "); !strings.Contains(got, "full.xz") || !strings.Contains(got, "queue_log") || strings.Contains(got, "messages") {
+		if got := strings.Join(skipped, " "); !strings.Contains(got, "full.xz") ||
+			!strings.Contains(got, "queue_log") || strings.Contains(got, "messages") {
 			t.Errorf("%s: skipped %s", name, got)
 		}
 		set.Close()
@@ -75,18 +77,35 @@ func TestChangedCaptures(t *testing.T) {
 	injected := packet(2, "a\r\nChallenge:\r\nx")
 	capture := capturing("c", 1, 2)
 	for name, test := range map[string]struct{ content, want, events string }{
-		"LF alone":                    {strings.ReplaceAll(capture, "\r\n", "\n"), "no line of it ends in CR LF", ""},
-		"LF alone, without a banner":  {strings.ReplaceAll(packet(1, "a"), "\r\n", "\n"), "no line of it ends in CR LF", ""},
-		"CR CR LF":                    {strings.ReplaceAll(capture, "\r\n", "\r\r\n"), "CR CR LF", ""},
-		"a byte order mark":           {"\xef\xbb\xbf" + capture, "byte order mark", ""},
-		"UTF-16":                      {"\xff\xfeA\x00s\x00", "UTF-16", ""},
-		"blanks cut":                  {capture + cut, "blanks at line ends were cut off", "c0@1 c1@2"},
-		"blanks cut, much later":      {capture + strings.Repeat(packet(3, "b"), 999) + cut + packet(4, "z"), "blanks at line ends were cut off", ""},
+		"LF alone": {
+			strings.ReplaceAll(capture, "\r\n", "\n"),
+			"no line of it ends in CR LF", "",
+		},
+		"LF alone, without a banner": {
+			strings.ReplaceAll(packet(1, "a"), "\r\n", "\n"),
+			"no line of it ends in CR LF", "",
+		},
+		"CR CR LF": {
+			strings.ReplaceAll(capture, "\r\n", "\r\r\n"), "CR CR LF",
+			"",
+		},
+		"a byte order mark": {"\xef\xbb\xbf" + capture, "byte order mark", ""},
+		"UTF-16":            {"\xff\xfeA\x00s\x00", "UTF-16", ""},
+		"blanks cut": {
+			capture + cut, "blanks at line ends were cut off",
+			"c0@1 c1@2",
+		},
+		"blanks cut, much later": {capture + strings.Repeat(packet(3, "b"), 999) + cut +
+			packet(4, "z"), "blanks at line ends were cut off", ""},
 		"an attacker writes such one": {capture + challenge + injected, "", "c0@1 c1@1 a@1 a@2"},
-		"twice packed":                {string(packed(t, string(packed(t, capture)))), "", "c0@1 c1@2"},
+		"twice packed": {
+			string(packed(t, string(packed(t, capture)))), "",
+			"c0@1 c1@2",
+		},
 	} {
 		got, err := play(t, write(t, "capture", []byte(test.content)))
-		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(),
+			test.want) {
 			t.Errorf("%s: %v, want %q", name, err, test.want)
 		}
 		if test.events != "" && got != test.events {

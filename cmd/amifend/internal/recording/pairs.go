@@ -51,7 +51,8 @@ func keysOf(ev *ami.Event, family asterisklog.Family, o *policy.Observation, h p
 	n += 2
 
 	var k keys
-	if ev.Service == ami.ServicePJSIP && (family == asterisklog.FamilySecurity || family == asterisklog.FamilyPJSIP) {
+	if ev.Service == ami.ServicePJSIP && (family == asterisklog.FamilySecurity ||
+		family == asterisklog.FamilyPJSIP) {
 		binary.BigEndian.PutUint64(b[n:], o.Session)
 		k.session = h.Session(b[:n+8])
 	}

@@ -54,7 +54,8 @@ func bar(read, size int64, since time.Duration) string {
 	}
 	part := float64(read) / float64(size)
 	full := int(part * width)
-	text := fmt.Sprintf("[%s%s] %3.0f%%  %.1f MB/s", strings.Repeat("#", full), strings.Repeat("-", width-full), part*100, rate/megabyte)
+	text := fmt.Sprintf("[%s%s] %3.0f%%  %.1f MB/s", strings.Repeat("#", full), strings.Repeat("-",
+		width-full), part*100, rate/megabyte)
 	if read > 0 {
 		left := time.Duration(float64(size-read) / rate * float64(time.Second))
 		text += "  " + left.Round(time.Second).String() + " left"

@@ -70,7 +70,8 @@ type Skipped struct {
 func Open(names []string, o Options) (*Set, error) {
 	names, found, errs := expand(names)
 	if len(names) > maxFiles {
-		return nil, fmt.Errorf("open %d files: no more than %d can be read together", len(names), maxFiles)
+		return nil, fmt.Errorf("open %d files: no more than %d can be read together", len(names),
+			maxFiles)
 	}
 	s := &Set{}
 	var foreign []error

@@ -72,7 +72,10 @@ type jsonWriter struct {
 }
 
 func newJSONWriter(o Options, names []string, out io.Writer) *jsonWriter {
-	w := &jsonWriter{out: bufio.NewWriter(out), servers: serverNames(names), limit: o.Config.Policy.Threshold}
+	w := &jsonWriter{
+		out: bufio.NewWriter(out), servers: serverNames(names),
+		limit: o.Config.Policy.Threshold,
+	}
 	w.enc = json.NewEncoder(w.out)
 	w.enc.SetEscapeHTML(false)
 	return w
@@ -84,11 +87,15 @@ func (w *jsonWriter) decision(v policy.Verdict) {
 	switch v.Action {
 	case policy.ActionBan:
 		object = jsonBan{
-			at, v.Action.String(), v.Prefix.Masked().String(), v.Scope.String(), round(v.Duration.Seconds()), v.Rule, round(v.Score),
+			at, v.Action.String(), v.Prefix.Masked().String(), v.Scope.String(),
+			round(v.Duration.Seconds()), v.Rule, round(v.Score),
 			v.Attempts, observe.Reason(v, w.limit, w.servers),
 		}
 	case policy.ActionUnban:
-		object = jsonUnban{at, v.Action.String(), v.Prefix.Masked().String(), v.Scope.String(), v.Rule, observe.Reason(v, w.limit, w.servers)}
+		object = jsonUnban{
+			at, v.Action.String(), v.Prefix.Masked().String(), v.Scope.String(),
+			v.Rule, observe.Reason(v, w.limit, w.servers),
+		}
 	case policy.ActionAlert:
 		object = jsonAlert{v.Action.String(), v.Rule, observe.Name(v.Account), source(v), at}
 	case policy.ActionNone:
@@ -103,7 +110,8 @@ func (w *jsonWriter) end(s summary) error {
 	}
 	for _, a := range s.spared {
 		_ = w.enc.Encode(Note{
-			Action: "note", Kind: NoteNeverBanned, Source: a.Addr.String(), Count: a.Failures, Reason: "it is never banned: " + a.Why, Do: a.Do(),
+			Action: "note", Kind: NoteNeverBanned, Source: a.Addr.String(), Count: a.Failures,
+			Reason: "it is never banned: " + a.Why, Do: a.Do(),
 		})
 	}
 	return w.out.Flush()

@@ -31,7 +31,10 @@ type lesson struct {
 func newProtected(c *config.Config) protected {
 	p := protected{learned: make(map[lesson]struct{}), counts: make(map[uint16]int)}
 	for _, prefix := range c.Allow {
-		p.entries = append(p.entries, policy.ProtectedEntry{Prefix: prefix, Reason: "allowlist ([allow] prefixes)"})
+		p.entries = append(p.entries, policy.ProtectedEntry{
+			Prefix: prefix,
+			Reason: "allowlist ([allow] prefixes)",
+		})
 	}
 	for _, s := range c.Servers {
 		addrs := s.Addresses
@@ -47,7 +50,10 @@ func newProtected(c *config.Config) protected {
 
 func (p *protected) add(a netip.Addr, reason string) {
 	a = a.Unmap().WithZone("")
-	p.entries = append(p.entries, policy.ProtectedEntry{Prefix: netip.PrefixFrom(a, a.BitLen()), Reason: reason})
+	p.entries = append(p.entries, policy.ProtectedEntry{
+		Prefix: netip.PrefixFrom(a, a.BitLen()),
+		Reason: reason,
+	})
 	p.current = nil
 }
 

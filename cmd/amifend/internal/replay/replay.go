@@ -40,7 +40,10 @@ func NewPlayer(c *config.Config, told func(policy.Verdict)) (*Player, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Player{engine: engine, told: told, protected: newProtected(c), spared: make(map[netip.Addr]*Spared)}
+	p := &Player{
+		engine: engine, told: told, protected: newProtected(c),
+		spared: make(map[netip.Addr]*Spared),
+	}
 	engine.Protect(0, p.protected.list())
 	return p, nil
 }
@@ -70,7 +73,8 @@ func (p *Player) PlayFrom(ev *recording.Event, source netip.Addr) (policy.Ban, b
 	}
 	before := p.engine.Stats()
 	p.tell(p.engine.Observe(ev.Observation))
-	if after := p.engine.Stats(); after.Invalid > before.Invalid || after.Protected > before.Protected {
+	if after := p.engine.Stats(); after.Invalid > before.Invalid ||
+		after.Protected > before.Protected {
 		p.spare(ev)
 	}
 	return policy.Ban{}, false
@@ -105,7 +109,11 @@ func (p *Player) tell(verdicts []policy.Verdict) {
 }
 
 // Protected reports whether an address is never banned, and why.
-func (p *Player) Protected(addr netip.Addr) (string, bool) { return p.protected.list().Contains(addr) }
+func (p *Player) Protected(addr netip.Addr) (string,
+	bool,
+) {
+	return p.protected.list().Contains(addr)
+}
 
 // Format is how a replay is told.
 type Format string
@@ -148,7 +156,10 @@ func Run(ctx context.Context, o Options, out io.Writer) error {
 	if o.Location == nil {
 		o.Location = time.Local
 	}
-	set, err := recording.Open(o.Files, recording.Options{Location: o.Location, Username: username(o.Config)})
+	set, err := recording.Open(o.Files, recording.Options{
+		Location: o.Location,
+		Username: username(o.Config),
+	})
 	if err != nil {
 		return err
 	}

@@ -21,13 +21,26 @@ func TestReports(t *testing.T) {
 		bans string
 		text []string
 	}{
-		"time-quiet-weeks.log":         {"", []string{"7 events, 2026-09-01 09:00:00.000 to 2026-10-19 09:00:00.000 UTC"}},
-		"time-last-event.log":          {"", []string{"2026-11-23 02:00:00.000 to 2026-11-23 14:00:00.000 UTC"}},
-		"silent-pjsip-notice.log":      {one, []string{"5 failed requests that NOTICE and WARNING lines told of"}},
-		"silent-iax2.log":              {"ban 198.51.100.9/32 after 4", []string{`InvalidPassword (forgeable by a spoofer) "u0" "u1" "u2" "u3"`}},
-		"silent-loopback-ws.log":       {"", []string{"5 failures of 127.0.0.1, which is never banned (loopback): the PBX does not see real sources"}},
-		"stamp-epoch.log":              {"ban 198.51.100.9/32 after 4", []string{"2026-11-23 02:10:09.000  ban"}},
-		"stamp-zone-name.log":          {"", []string{`5 lines that look like failed requests were not read: the time "2026-11-23 02:10:00 CET" is not understood`, "--timezone"}},
+		"time-quiet-weeks.log": {"", []string{"7 events, 2026-09-01 09:00:00.000 to " +
+			"2026-10-19 09:00:00.000 UTC"}},
+		"time-last-event.log": {"", []string{"2026-11-23 02:00:00.000 to 2026-11-23 " +
+			"14:00:00.000 UTC"}},
+		"silent-pjsip-notice.log": {one, []string{"5 failed requests that NOTICE and " +
+			"WARNING lines told of"}},
+		"silent-iax2.log": {
+			"ban 198.51.100.9/32 after 4",
+			[]string{`InvalidPassword (forgeable by a spoofer) "u0" "u1" "u2" "u3"`},
+		},
+		"silent-loopback-ws.log": {"", []string{"5 failures of 127.0.0.1, which is never " +
+			"banned (loopback): the PBX does not see real sources"}},
+		"stamp-epoch.log": {
+			"ban 198.51.100.9/32 after 4",
+			[]string{"2026-11-23 02:10:09.000  ban"},
+		},
+		"stamp-zone-name.log": {
+			"",
+			[]string{`5 lines that look like failed requests were not read: the time "2026-11-23 02:10:00 CET" is not understood`, "--timezone"},
+		},
 		"format-asterisk-json.log":     {one, nil},
 		"format-crlf.log":              {one, nil},
 		"format-docker-compose.log":    {one, nil},
@@ -35,7 +48,8 @@ func TestReports(t *testing.T) {
 		"format-journal-own-stamp.log": {one, nil},
 		"format-journal-precise.log":   {one, nil},
 		"sip-trace-in-log.log": {"ban 198.51.100.93/32 after 4", []string{
-			"160 lines of printed SIP messages skipped", "15 of them left out: the security channel tells of the same requests",
+			"160 lines of printed SIP messages skipped", "15 of them left out: the security " +
+				"channel tells of the same requests",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -80,13 +94,15 @@ func TestZoneName(t *testing.T) {
 	}
 	var out bytes.Buffer
 	o := Options{
-		Config: &config.Config{Policy: policy.DefaultOptions()}, Files: []string{"testdata/reports/stamp-zone-name.log"}, Location: berlin,
+		Config: &config.Config{Policy: policy.DefaultOptions()},
+		Files:  []string{"testdata/reports/stamp-zone-name.log"}, Location: berlin,
 		Format: FormatJSON,
 	}
 	if err := Run(t.Context(), o, &out); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.HasPrefix(out.String(), `{"time":"2026-11-23T01:10:09Z","action":"ban","prefix":"198.51.100.9/32"`) {
+	if !strings.HasPrefix(out.String(),
+		`{"time":"2026-11-23T01:10:09Z","action":"ban","prefix":"198.51.100.9/32"`) {
 		t.Errorf("%s, want a ban an hour before UTC", &out)
 	}
 }
@@ -100,12 +116,14 @@ func TestChangedCaptures(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		o := Options{
-			Config: &config.Config{Policy: policy.DefaultOptions()}, Files: []string{filepath.Join("testdata", "reports", name)},
+			Config: &config.Config{Policy: policy.DefaultOptions()},
+			Files:  []string{filepath.Join("testdata", "reports", name)},
 			Format: FormatJSON, Location: time.UTC,
 		}
 		err := Run(t.Context(), o, &out)
 		if err == nil || !strings.Contains(err.Error(), want) || out.Len() > 0 {
-			t.Errorf("%s: %v, %s; want an error with %q, and nothing decided", name, err, &out, want)
+			t.Errorf("%s: %v, %s; want an error with %q, and nothing decided", name, err, &out,
+				want)
 		}
 	}
 }
@@ -117,7 +135,8 @@ func TestNotesInJSON(t *testing.T) {
 		"silent-loopback-ws.log": `{"action":"note","kind":"never_banned","source":"127.0.0.1","count":5,"reason":"it is never banned: loopback"`,
 	} {
 		got := run(t, Options{Files: []string{filepath.Join("testdata", "reports", name)}}, nil)
-		if line, _, _ := strings.Cut(got, ",\"do\""); !strings.HasPrefix(line, strings.TrimSuffix(want, `,"do"`)) &&
+		if line, _, _ := strings.Cut(got, ",\"do\""); !strings.HasPrefix(line,
+			strings.TrimSuffix(want, `,"do"`)) &&
 			!strings.HasPrefix(got, want) {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
@@ -133,7 +152,8 @@ func TestForeignFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, content := range map[string][]byte{
-		"messages": log, "queue_log": []byte("1795399800|NONE|NONE|NONE|QUEUESTART|\n"), "empty": nil,
+		"messages": log, "queue_log": []byte("1795399800|NONE|NONE|NONE|QUEUESTART|\n"),
+		"empty":  nil,
 		"syslog": []byte("Nov 23 02:49:24 pbx sshd[99]: Failed password\n"),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
@@ -143,15 +163,20 @@ func TestForeignFiles(t *testing.T) {
 	for _, files := range [][]string{{dir}, {filepath.Join(dir, "*")}} {
 		got := run(t, Options{Files: files, Format: FormatText}, nil)
 		for _, want := range []string{
-			"ban    198.51.100.7/32", "queue_log is skipped: is neither an AMI capture", "syslog: no line of Asterisk is in it", "3 files, 5 events",
+			"ban    198.51.100.7/32", "queue_log is skipped: is neither an AMI capture",
+			"syslog: no line of Asterisk is in it", "3 files, 5 events",
 		} {
 			if !strings.Contains(got, want) {
 				t.Errorf("%s: no %q in\n%s", files, want, got)
 			}
 		}
 	}
-	o := Options{Config: &config.Config{Policy: policy.DefaultOptions()}, Files: []string{filepath.Join(dir, "queue_log")}}
-	if err := Run(t.Context(), o, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "is neither") {
+	o := Options{
+		Config: &config.Config{Policy: policy.DefaultOptions()},
+		Files:  []string{filepath.Join(dir, "queue_log")},
+	}
+	if err := Run(t.Context(), o, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(),
+		"is neither") {
 		t.Errorf("%v, want an error", err)
 	}
 }

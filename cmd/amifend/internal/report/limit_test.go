@@ -18,7 +18,8 @@ func limited(t *testing.T, format Format, limit int, file string) (out, notes st
 	t.Helper()
 	var b, n bytes.Buffer
 	o := Options{
-		Config: &config.Config{Policy: policy.DefaultOptions()}, Files: []string{file}, Format: format, Location: time.UTC, Limit: limit, Notes: &n,
+		Config: &config.Config{Policy: policy.DefaultOptions()}, Files: []string{file},
+		Format: format, Location: time.UTC, Limit: limit, Notes: &n,
 	}
 	if err := Run(t.Context(), o, &b); err != nil {
 		t.Fatal(err)
@@ -34,11 +35,14 @@ func TestLimit(t *testing.T) {
 	}
 	path := capture(t, b.String())
 	text, _ := limited(t, FormatText, 3, path)
-	if strings.Count(text, "verdict:") != 3 || !strings.Contains(text, "4 more (amifend report -n COUNT)") || !strings.Contains(text, "failed attempts: 7, sources: 7") {
+	if strings.Count(text, "verdict:") != 3 || !strings.Contains(text,
+		"4 more (amifend report -n COUNT)") || !strings.Contains(text,
+		"failed attempts: 7, sources: 7") {
 		t.Errorf("%s", text)
 	}
 	object, _ := limited(t, FormatJSON, 3, path)
-	if strings.Count(object, `"source"`) != 3 || !strings.Contains(object, `{"action":"note","kind":"more","count":4,`) {
+	if strings.Count(object, `"source"`) != 3 || !strings.Contains(object,
+		`{"action":"note","kind":"more","count":4,`) {
 		t.Errorf("%s", object)
 	}
 	table, notes := limited(t, FormatCSV, 3, path)
@@ -55,9 +59,18 @@ func TestReports(t *testing.T) {
 	for name, want := range map[string][]string{
 		"time-last-event.log":     {"198.51.100.7  2026-11-23 02:00:00 to 2026-11-23 14:00:00 UTC"},
 		"silent-pjsip-notice.log": {"      5  198.51.100.7 ", "banned 2026-11-23 02:10:09"},
-		"silent-iax2.log":         {"      5  198.51.100.9 ", "5 accounts", "banned 2026-11-23 02:10:09"},
-		"silent-loopback-ws.log":  {"      5  127.0.0.1 ", "never banned: loopback", "note: 127.0.0.1 failed here: the PBX does not see real sources"},
-		"stamp-zone-name.log":     {"no failed attempts\n", `5 lines that look like failed requests were not read: the time "2026-11-23 02:10:00 CET" is not understood`},
+		"silent-iax2.log": {
+			"      5  198.51.100.9 ", "5 accounts",
+			"banned 2026-11-23 02:10:09",
+		},
+		"silent-loopback-ws.log": {
+			"      5  127.0.0.1 ", "never banned: loopback",
+			"note: 127.0.0.1 failed here: the PBX does not see real sources",
+		},
+		"stamp-zone-name.log": {
+			"no failed attempts\n",
+			`5 lines that look like failed requests were not read: the time "2026-11-23 02:10:00 CET" is not understood`,
+		},
 	} {
 		path := filepath.Join("..", "replay", "testdata", "reports", name)
 		text, _ := limited(t, FormatText, 10, path)
@@ -68,10 +81,12 @@ func TestReports(t *testing.T) {
 		}
 	}
 	path := filepath.Join("..", "replay", "testdata", "reports", "stamp-zone-name.log")
-	if object, _ := limited(t, FormatJSON, 10, path); !strings.Contains(object, `"kind":"unread","count":5`) {
+	if object, _ := limited(t, FormatJSON, 10, path); !strings.Contains(object,
+		`"kind":"unread","count":5`) {
 		t.Errorf("%s", object)
 	}
-	if _, notes := limited(t, FormatCSV, 10, path); !strings.Contains(notes, "5 lines that look like failed requests were not read") {
+	if _, notes := limited(t, FormatCSV, 10, path); !strings.Contains(notes,
+		"5 lines that look like failed requests were not read") {
 		t.Errorf("%s", notes)
 	}
 }
@@ -91,11 +106,20 @@ func TestPrefixBans(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, b, c := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2"), netip.MustParseAddr("2001:db9::1")
+	a, b, c := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2"),
+		netip.MustParseAddr("2001:db9::1")
 	ta.attempt(a, failure{at: 1})
 	ta.attempt(c, failure{at: 1})
-	ta.decision(policy.Verdict{Action: policy.ActionBan, Prefix: netip.MustParsePrefix("2001:db8::/64"), At: 2, Scope: policy.ScopeSIP, Rule: "score"})
-	ta.decision(policy.Verdict{Action: policy.ActionBan, Prefix: netip.MustParsePrefix("2001:db8::/64"), At: 4, Scope: policy.ScopeAll, Rule: "score"})
+	ta.decision(policy.Verdict{
+		Action: policy.ActionBan,
+		Prefix: netip.MustParsePrefix("2001:db8::/64"), At: 2, Scope: policy.ScopeSIP,
+		Rule: "score",
+	})
+	ta.decision(policy.Verdict{
+		Action: policy.ActionBan,
+		Prefix: netip.MustParsePrefix("2001:db8::/64"), At: 4, Scope: policy.ScopeAll,
+		Rule: "score",
+	})
 	ta.attempt(b, failure{at: 3})
 	bans := make(map[netip.Addr]string)
 	for _, s := range ta.finish().sources {
@@ -124,7 +148,8 @@ func TestBounded(t *testing.T) {
 		}
 	}
 	r := ta.finish()
-	if len(r.sources) > maxSources || len(r.sources)+r.others != most || r.attempts != most+(most+999)/1000 {
+	if len(r.sources) > maxSources || len(r.sources)+r.others != most ||
+		r.attempts != most+(most+999)/1000 {
 		t.Errorf("%d sources, %d others, %d attempts", len(r.sources), r.others, r.attempts)
 	}
 	for i := range most / 1000 {

@@ -61,7 +61,10 @@ type failure struct {
 }
 
 func newRequests(count func(netip.Addr, failure)) requests {
-	return requests{count: count, seed: maphash.MakeSeed(), now: make(map[uint64]*request), old: make(map[uint64]*request)}
+	return requests{
+		count: count, seed: maphash.MakeSeed(), now: make(map[uint64]*request),
+		old: make(map[uint64]*request),
+	}
 }
 
 // take takes one event that is evidence, or the companion of one.
@@ -178,7 +181,10 @@ func (r *requests) acl(ev *recording.Event) {
 
 // hash returns the hash of the key of an event's request.
 func (r *requests) hash(ev *recording.Event) uint64 {
-	return maphash.Comparable(r.seed, requestKey{source: ev.Source, session: ev.Session, server: ev.Server, stream: ev.Stream})
+	return maphash.Comparable(r.seed, requestKey{
+		source: ev.Source, session: ev.Session,
+		server: ev.Server, stream: ev.Stream,
+	})
 }
 
 // bump adds to a small number, which stops at its largest.

@@ -63,8 +63,10 @@ type tally struct {
 
 func newTally(c *config.Config) (*tally, error) {
 	t := &tally{
-		weights: c.Policy.Weights, unknown: c.Policy.UnknownWeight, ami: !c.Policy.Off.Has("ami_guessing"),
-		sources: make(map[netip.Addr]*source), proved: make(map[netip.Addr]struct{}), prefixes: make(map[netip.Prefix][]policy.Ban),
+		weights: c.Policy.Weights, unknown: c.Policy.UnknownWeight,
+		ami:     !c.Policy.Off.Has("ami_guessing"),
+		sources: make(map[netip.Addr]*source), proved: make(map[netip.Addr]struct{}),
+		prefixes: make(map[netip.Prefix][]policy.Ban),
 	}
 	t.requests = newRequests(t.attempt)
 	var err error
@@ -78,7 +80,10 @@ func (t *tally) decision(v policy.Verdict) {
 	if v.Action != policy.ActionBan {
 		return
 	}
-	ban := policy.Ban{Prefix: v.Prefix, Scope: v.Scope, From: v.At, Until: v.At + int64(v.Duration), Rule: v.Rule}
+	ban := policy.Ban{
+		Prefix: v.Prefix, Scope: v.Scope, From: v.At, Until: v.At + int64(v.Duration),
+		Rule: v.Rule,
+	}
 	if v.Prefix.IsSingleIP() {
 		if s := t.sources[v.Prefix.Addr()]; s != nil {
 			s.note(&ban)
@@ -102,7 +107,8 @@ func (s *source) note(ban *policy.Ban) {
 // play takes one event.
 func (t *tally) play(ev *recording.Event) {
 	t.last = ev.At
-	if ev.Kind == policy.KindSuccessfulAuth && !ev.Injected && (ev.Password || ev.Stream) && len(t.proved) < maxSources {
+	if ev.Kind == policy.KindSuccessfulAuth && !ev.Injected && (ev.Password || ev.Stream) &&
+		len(t.proved) < maxSources {
 		t.proved[ev.Source.Addr()] = struct{}{}
 	}
 	if t.evidence(ev) {
@@ -112,7 +118,8 @@ func (t *tally) play(ev *recording.Event) {
 	if !leftOut {
 		return
 	}
-	if s := t.sources[ev.Source.Addr()]; s != nil && s.bans == 0 && s.ban.Rule == "" { // a neighbour's ban, of their prefix
+	// What left it out without a ban of its own is the ban of its prefix, which a neighbour caused.
+	if s := t.sources[ev.Source.Addr()]; s != nil && s.bans == 0 && s.ban.Rule == "" {
 		s.ban = ban
 	}
 }
@@ -171,7 +178,8 @@ func (t *tally) shrink() {
 		all = append(all, s)
 	}
 	slices.SortFunc(all, func(a, b *source) int {
-		return cmp.Or(cmp.Compare(a.attempts, b.attempts), cmp.Compare(a.last, b.last), a.addr.Compare(b.addr))
+		return cmp.Or(cmp.Compare(a.attempts, b.attempts), cmp.Compare(a.last, b.last),
+			a.addr.Compare(b.addr))
 	})
 	for _, s := range all[:len(all)/2] {
 		t.names -= len(s.accounts)

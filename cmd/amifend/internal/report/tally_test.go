@@ -22,7 +22,10 @@ func TestTotal(t *testing.T) {
 		t.Fatal(len(files), err)
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
-	kinds := []string{"InvalidAccountID", "InvalidAccountID", "ChallengeSent", "ChallengeResponseFailed", "FailedACL", "SuccessfulAuth"}
+	kinds := []string{
+		"InvalidAccountID", "InvalidAccountID", "ChallengeSent",
+		"ChallengeResponseFailed", "FailedACL", "SuccessfulAuth",
+	}
 	var b strings.Builder
 	for second := 0.0; second < 2000; second += rng.Float64() {
 		kind := kinds[rng.IntN(len(kinds))]
@@ -30,7 +33,8 @@ func TestTotal(t *testing.T) {
 		if kind == "InvalidAccountID" || kind == "FailedACL" || kind == "SuccessfulAuth" {
 			account = fmt.Sprint("a", rng.IntN(2))
 		}
-		b.WriteString(line(second, kind, fmt.Sprintf("IPV4/UDP/203.0.113.%d/5060", rng.IntN(3)), account, fmt.Sprint("c", rng.IntN(2))))
+		b.WriteString(line(second, kind, fmt.Sprintf("IPV4/UDP/203.0.113.%d/5060", rng.IntN(3)),
+			account, fmt.Sprint("c", rng.IntN(2))))
 	}
 	for _, files := range [][]string{files, {capture(t, b.String())}} {
 		set, err := recording.Open(files, recording.Options{})
@@ -52,7 +56,8 @@ func TestTotal(t *testing.T) {
 			}
 		}
 		if want := counted(t, files); total != want || want < 300 {
-			t.Errorf("%d files: %d attempts in the report, the engine counted %d", len(files), total, want)
+			t.Errorf("%d files: %d attempts in the report, the engine counted %d", len(files),
+				total, want)
 		}
 	}
 }

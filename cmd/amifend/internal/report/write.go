@@ -57,11 +57,14 @@ const shownAccounts = 5
 func writeText(out *bufio.Writer, sources []*source, l *time.Location) {
 	for _, s := range sources {
 		const layout = "2006-01-02 15:04:05"
-		from, to := time.Unix(0, s.first).In(l).Format(layout), time.Unix(0, s.last).In(l).Format(layout+" MST")
+		from, to := time.Unix(0, s.first).In(l).Format(layout), time.Unix(0,
+			s.last).In(l).Format(layout+" MST")
 		fmt.Fprintf(out, "%7d  %s  %s to %s\n", s.attempts, s.addr, from, to)
-		fmt.Fprintf(out, "         %s: %s\n", s.accountCount(), strings.Join(s.accountNames("…"), " "))
+		fmt.Fprintf(out, "         %s: %s\n", s.accountCount(), strings.Join(s.accountNames("…"),
+			" "))
 		fmt.Fprintf(out, "         %s\n", s.kindList())
-		fmt.Fprintf(out, "         verdict: %s\n", s.verdict(func(at int64) string { return time.Unix(0, at).In(l).Format(layout) }))
+		fmt.Fprintf(out, "         verdict: %s\n",
+			s.verdict(func(at int64) string { return time.Unix(0, at).In(l).Format(layout) }))
 	}
 }
 
@@ -74,7 +77,8 @@ func writeEnd(out *bufio.Writer, r *result, left int, notes []recording.Note) {
 		if left > 0 {
 			fmt.Fprintln(out, moreText(left))
 		}
-		fmt.Fprintf(out, "--\nfailed attempts: %d, sources: %d\n", r.attempts, len(r.sources)+r.others)
+		fmt.Fprintf(out, "--\nfailed attempts: %d, sources: %d\n", r.attempts,
+			len(r.sources)+r.others)
 	}
 	if hidden := r.hidden(); hidden != nil {
 		fmt.Fprintf(out, "note: %s failed here: %s\n", hidden.addr, hiddenText)
@@ -83,13 +87,15 @@ func writeEnd(out *bufio.Writer, r *result, left int, notes []recording.Note) {
 }
 
 // hiddenText is what failures of the PBX's own address mean.
-const hiddenText = "the PBX does not see real sources. Something in front of it hides them: let it pass them on (PROXY protocol, " +
+const hiddenText = "the PBX does not see real sources. Something in front of it hides them: let " +
+	"it pass them on (PROXY protocol, " +
 	"X-Forwarded-For, no masquerade)"
 
 // hidden returns the source with the most attempts that is the PBX itself, nil if there is none.
 func (r *result) hidden() *source {
 	for _, s := range r.sources {
-		if s.sip && s.protected != "" && (s.addr.IsLoopback() || strings.HasPrefix(s.protected, "the PBX")) {
+		if s.sip && s.protected != "" && (s.addr.IsLoopback() || strings.HasPrefix(s.protected,
+			"the PBX")) {
 			return s
 		}
 	}
@@ -132,7 +138,8 @@ func (s *source) kindList() string {
 func (s *source) verdict(when func(int64) string) string {
 	switch {
 	case s.bans > 0:
-		text := fmt.Sprintf("banned %s, scope %s, rule %s", when(s.ban.From), s.ban.Scope, s.ban.Rule)
+		text := fmt.Sprintf("banned %s, scope %s, rule %s", when(s.ban.From), s.ban.Scope,
+			s.ban.Rule)
 		if !s.ban.Prefix.IsSingleIP() {
 			text += ", as " + s.ban.Prefix.String()
 		}
@@ -167,7 +174,8 @@ func writeJSON(out *bufio.Writer, sources []*source, left int, notes []recording
 	enc.SetEscapeHTML(false)
 	for _, s := range sources {
 		object := jsonSource{
-			Source: s.addr.String(), Attempts: s.attempts, First: rfc3339(s.first), Last: rfc3339(s.last), MoreAccounts: s.more,
+			Source: s.addr.String(), Attempts: s.attempts, First: rfc3339(s.first),
+			Last: rfc3339(s.last), MoreAccounts: s.more,
 			Kinds: make(map[string]int), Banned: s.bans > 0, Verdict: s.verdict(rfc3339),
 		}
 		for _, a := range s.accounts {
@@ -181,7 +189,10 @@ func writeJSON(out *bufio.Writer, sources []*source, left int, notes []recording
 		_ = enc.Encode(object) // the buffer keeps the error for Flush
 	}
 	if left > 0 {
-		_ = enc.Encode(replay.Note{Action: "note", Kind: "more", Count: uint64(left), Reason: "sources left out", Do: "write a larger -n"})
+		_ = enc.Encode(replay.Note{
+			Action: "note", Kind: "more", Count: uint64(left),
+			Reason: "sources left out", Do: "write a larger -n",
+		})
 	}
 	for _, n := range notes {
 		_ = enc.Encode(replay.NewNote(n))
@@ -199,7 +210,8 @@ func writeCSV(out *bufio.Writer, sources []*source) {
 		if s.more {
 			count = "more than " + count
 		}
-		row(s.addr.String(), strconv.Itoa(s.attempts), rfc3339(s.first), rfc3339(s.last), count, strings.Join(s.accountNames(), " "),
+		row(s.addr.String(), strconv.Itoa(s.attempts), rfc3339(s.first), rfc3339(s.last), count,
+			strings.Join(s.accountNames(), " "),
 			s.kindList(), s.verdict(rfc3339))
 	}
 	w.Flush()
