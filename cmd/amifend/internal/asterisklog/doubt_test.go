@@ -193,8 +193,8 @@ func FuzzMessage(f *testing.F) {
 		} else {
 			s = strings.ReplaceAll(s, "\n", " ")
 		}
-		log := registration("a") + fmt.Sprintf(formats[n], s) + from("chan_iax2.c", "NOTICE",
-			"No registration for peer 'd' (from 198.51.100.10)") +
+		log := registration("a") + fmt.Sprintf(formats[n], s) +
+			from("chan_iax2.c", "NOTICE", "No registration for peer 'd' (from 198.51.100.10)") +
 			call("e") + pjsip("f")
 		events, _ := read(t, log, Options{})
 		for _, e := range events {

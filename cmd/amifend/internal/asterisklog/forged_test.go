@@ -187,8 +187,8 @@ func TestReasons(t *testing.T) {
 		if want == "" && len(events) == 0 {
 			continue
 		}
-		if len(events) != 1 || !strings.Contains(events[0],
-			" "+want+" SIP unknown 198.51.100.9:5060 \"1001\"") {
+		if len(events) != 1 ||
+			!strings.Contains(events[0], " "+want+" SIP unknown 198.51.100.9:5060 \"1001\"") {
 			t.Errorf("%s: %q, want one %s", why, events, want)
 		}
 	}

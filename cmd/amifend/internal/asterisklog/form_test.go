@@ -118,8 +118,8 @@ func TestForms(t *testing.T) {
 			return fmt.Sprintf(`asterisk-1  | {"hostname":"pbx","timestamp":"2026-11-23 02:49:24","identifiers":{"lwp":9,"callid":""},"logmsg":{"location":{"filename":"%s","function":"f","line":114},"level":"%s","message":"%s"}}`, f, l, quoted(m))
 		},
 	} {
-		log := form("SECURITY", "res_security_log.c", eventText) + "\n" + form("NOTICE",
-			"chan_sip.c", noticeText) + "\n"
+		log := form("SECURITY", "res_security_log.c", eventText) + "\n" +
+			form("NOTICE", "chan_sip.c", noticeText) + "\n"
 		events, stats := read(t, log, Options{})
 		want := `11-23T02:49:24.744 InvalidAccountID PJSIP UDP 198.51.100.8:5070 "100"; 11-23T02:49:24.000 InvalidPassword SIP unknown 198.51.100.9:5060 "1001"`
 		if got := strings.Join(events, "; "); got != want {

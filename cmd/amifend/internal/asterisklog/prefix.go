@@ -53,8 +53,8 @@ func parsePrefix(text []byte) (prefix, bool) {
 	if len(rest) > 0 && rest[0] == '[' {
 		const longest = 64
 		end := bytes.IndexByte(rest[:min(len(rest), longest)], ']')
-		if end < 0 || end+1 >= len(rest) || rest[end+1] != ' ' || bytes.IndexByte(rest[1:end],
-			'[') >= 0 {
+		if end < 0 || end+1 >= len(rest) || rest[end+1] != ' ' ||
+			bytes.IndexByte(rest[1:end], '[') >= 0 {
 			return prefix{}, false
 		}
 		p.stamp, rest = rest[1:end], rest[end+2:]

@@ -48,6 +48,6 @@ func isStamped(text []byte) bool {
 		return false
 	}
 	end := bytes.IndexByte(text[:min(len(text), longest)], ']')
-	return end > 0 && end+1 < len(text) && text[end+1] == ' ' && bytes.IndexByte(text[1:end],
-		'[') < 0
+	return end > 0 && end+1 < len(text) && text[end+1] == ' ' &&
+		bytes.IndexByte(text[1:end], '[') < 0
 }

@@ -17,8 +17,8 @@ const eventStart = `SecurityEvent="`
 
 // isSecurity reports whether a message is one of the security channel.
 func (p *prefix) isSecurity() bool {
-	return p.level == levelSecurity && p.file == fileSecurity && bytes.HasPrefix(p.message,
-		[]byte(eventStart))
+	return p.level == levelSecurity && p.file == fileSecurity &&
+		bytes.HasPrefix(p.message, []byte(eventStart))
 }
 
 // stampOr returns the time in front of a message, or else the carrier's.
@@ -82,8 +82,8 @@ func endOfEvent(line []byte) (sender, bool) {
 // endsLikeEvent reports whether a line that is no security line ends with a field of one, as the
 // rest of a torn one does.
 func endsLikeEvent(line []byte) bool {
-	return len(line) > 0 && line[len(line)-1] == '"' && bytes.Contains(line,
-		[]byte(`RemoteAddress="`))
+	return len(line) > 0 && line[len(line)-1] == '"' &&
+		bytes.Contains(line, []byte(`RemoteAddress="`))
 }
 
 // appendPacket appends the AMI packet of the event that a security line tells of. False means that

@@ -197,8 +197,8 @@ func hasOffset(stamp []byte) bool {
 	const epoch, colons, plain = 9, len("+01:00"), len("+0100")
 	n := len(stamp)
 	switch {
-	case countDigits(stamp) >= epoch && bytes.IndexByte(stamp, ' ') < 0 && bytes.IndexByte(stamp,
-		'-') < 0:
+	case countDigits(stamp) >= epoch && bytes.IndexByte(stamp, ' ') < 0 &&
+		bytes.IndexByte(stamp, '-') < 0:
 		return true
 	case n < colons+1:
 		return false

@@ -49,20 +49,20 @@ func TestPairs(t *testing.T) {
 		files []string
 		want  string
 	}{
-		"the event first": {[]string{event(1.744, ia, a, "x", "c") + notice(1, a, "x",
-			"c")}, "x@1.744"},
-		"the line first": {[]string{notice(1, a, "x", "c") + event(1.744, ia, a, "x",
-			"c")}, "x@1.744"},
+		"the event first": {[]string{event(1.744, ia, a, "x", "c") +
+			notice(1, a, "x", "c")}, "x@1.744"},
+		"the line first": {[]string{notice(1, a, "x", "c") +
+			event(1.744, ia, a, "x", "c")}, "x@1.744"},
 		"two files": {[]string{notice(1, a, "x", "c"), event(1.744, ia, a, "x",
 			"c")}, "x@1.744"},
 		"two files, the other way": {[]string{event(1.744, ia, a, "x", "c"), notice(1, a, "x",
 			"c")}, "x@1.744"},
-		"the same Call-ID, later": {[]string{event(1, ia, a, "x", "c") + event(99, ia, a, "x",
-			"d") + notice(99, a, "x", "c")}, "x@1 x@99"},
-		"another Call-ID": {[]string{event(1, ia, a, "x", "c") + notice(9, a, "x",
-			"d")}, "x@1 x@9"},
-		"the same, of another source": {[]string{event(1, ia, a, "x", "c") + notice(1, b, "x",
-			"c")}, "x@1 x@1"},
+		"the same Call-ID, later": {[]string{event(1, ia, a, "x", "c") +
+			event(99, ia, a, "x", "d") + notice(99, a, "x", "c")}, "x@1 x@99"},
+		"another Call-ID": {[]string{event(1, ia, a, "x", "c") +
+			notice(9, a, "x", "d")}, "x@1 x@9"},
+		"the same, of another source": {[]string{event(1, ia, a, "x", "c") +
+			notice(1, b, "x", "c")}, "x@1 x@1"},
 		"chan_sip, the event first": {
 			[]string{chanSIP(1.744, a, "x") + registration(1, a, "x")},
 			"x@1.744",
@@ -71,14 +71,14 @@ func TestPairs(t *testing.T) {
 			[]string{registration(1, a, "x") + chanSIP(1.744, a, "x")},
 			"x@1.744",
 		},
-		"chan_sip, encoded": {[]string{registration(1, a, "x%41") + chanSIP(1.744, a,
-			"xA")}, "xA@1.744"},
+		"chan_sip, encoded": {[]string{registration(1, a, "x%41") +
+			chanSIP(1.744, a, "xA")}, "xA@1.744"},
 		"chan_sip, another account": {
 			[]string{chanSIP(1, a, "x") + registration(1, a, "y")},
 			"x@1 y@1",
 		},
-		"chan_sip, another port": {[]string{chanSIP(1, a, "x") + registration(1,
-			"198.51.100.7:5061", "x")}, "x@1 x@1"},
+		"chan_sip, another port": {[]string{chanSIP(1, a, "x") +
+			registration(1, "198.51.100.7:5061", "x")}, "x@1 x@1"},
 		"chan_sip, 2 s later": {
 			[]string{chanSIP(1, a, "x") + registration(3, a, "x")},
 			"x@1",
@@ -91,8 +91,8 @@ func TestPairs(t *testing.T) {
 			[]string{notice(1, a, "x", "c") + notice(1, a, "x", "c")},
 			"x@1 x@1",
 		},
-		"order is kept": {[]string{notice(1, a, "x", "c") + event(1.5, ia, b, "y",
-			"d") + notice(2, a, "z", "e")}, "x@1 y@1.5 z@2"},
+		"order is kept": {[]string{notice(1, a, "x", "c") +
+			event(1.5, ia, b, "y", "d") + notice(2, a, "z", "e")}, "x@1 y@1.5 z@2"},
 	} {
 		var files []string
 		for i, content := range test.files {

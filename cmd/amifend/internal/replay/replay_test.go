@@ -67,8 +67,8 @@ func TestCaptures(t *testing.T) {
 	for _, name := range names {
 		short := strings.TrimSuffix(filepath.Base(name), ".ami")
 		t.Run(short, func(t *testing.T) {
-			got := run(t, Options{Files: []string{name}}, nil) + run(t,
-				Options{Files: []string{name}, Format: FormatText}, nil)
+			got := run(t, Options{Files: []string{name}}, nil) +
+				run(t, Options{Files: []string{name}, Format: FormatText}, nil)
 			if strings.Contains(got, `"9.9.9.9`) || strings.Contains(got, "  9.9.9.9") {
 				t.Error("9.9.9.9 is banned: it sent nothing")
 			}
@@ -192,48 +192,48 @@ func TestKernel(t *testing.T) {
 	for name, test := range map[string]struct{ capture, want string }{
 		"a ban": {repeat(0, 4, "InvalidAccountID", "PJSIP", udp), "ban 203.0.113.5/32 sip 3"},
 		"a ban of scope sip drops SIP over TCP too": {
-			repeat(0, 4, "InvalidAccountID", "PJSIP", udp) + repeat(10, 20, "InvalidAccountID",
-				"PJSIP", tcp), "ban 203.0.113.5/32 sip 3",
+			repeat(0, 4, "InvalidAccountID", "PJSIP", udp) +
+				repeat(10, 20, "InvalidAccountID", "PJSIP", tcp), "ban 203.0.113.5/32 sip 3",
 		},
 		"a ban of scope sip drops chan_sip's too": {
-			repeat(0, 4, "InvalidAccountID", "PJSIP", udp) + repeat(10, 20, "InvalidAccountID",
-				"SIP", tcp), "ban 203.0.113.5/32 sip 3",
+			repeat(0, 4, "InvalidAccountID", "PJSIP", udp) +
+				repeat(10, 20, "InvalidAccountID", "SIP", tcp), "ban 203.0.113.5/32 sip 3",
 		},
 		"a ban of scope sip does not drop AMI": {
-			repeat(0, 4, "InvalidAccountID", "PJSIP", udp) + repeat(10, 20, "InvalidAccountID",
-				"AMI", ami),
+			repeat(0, 4, "InvalidAccountID", "PJSIP", udp) +
+				repeat(10, 20, "InvalidAccountID", "AMI", ami),
 			"ban 203.0.113.5/32 sip 3; ban 203.0.113.5/32 all 13",
 		},
 		"a ban of scope all drops AMI": {
-			repeat(0, 4, "InvalidAccountID", "PJSIP", tcp) + repeat(10, 20, "InvalidAccountID",
-				"AMI", ami), "ban 203.0.113.5/32 all 3",
+			repeat(0, 4, "InvalidAccountID", "PJSIP", tcp) +
+				repeat(10, 20, "InvalidAccountID", "AMI", ami), "ban 203.0.113.5/32 all 3",
 		},
 		// Half a half-life later 2.8 of the score of 4 is left: one more attempt bans again.
 		"a ban that ended drops nothing": {
-			repeat(0, 4, "InvalidAccountID", "PJSIP", udp) + repeat(603, 4, "InvalidAccountID",
-				"PJSIP", udp) + end,
+			repeat(0, 4, "InvalidAccountID", "PJSIP", udp) +
+				repeat(603, 4, "InvalidAccountID", "PJSIP", udp) + end,
 			"ban 203.0.113.5/32 sip 3; ban 203.0.113.5/32 sip 603",
 		},
 		"nor does it leave out the next event of a moment before": {
-			repeat(0, 4, "InvalidAccountID", "PJSIP", udp) + repeat(602, 5, "InvalidAccountID",
-				"PJSIP", udp) + end,
+			repeat(0, 4, "InvalidAccountID", "PJSIP", udp) +
+				repeat(602, 5, "InvalidAccountID", "PJSIP", udp) + end,
 			"ban 203.0.113.5/32 sip 3; ban 203.0.113.5/32 sip 603",
 		},
 		"a ban that ended within the same second drops nothing": {
-			repeat(0, 4, "InvalidAccountID", "PJSIP", udp) + request(602.6, "ChallengeSent",
-				"PJSIP", "IPV4/UDP/10.20.0.101/5060", "1001") +
+			repeat(0, 4, "InvalidAccountID", "PJSIP", udp) +
+				request(602.6, "ChallengeSent", "PJSIP", "IPV4/UDP/10.20.0.101/5060", "1001") +
 				request(603, "InvalidAccountID", "PJSIP", udp, "a") + end,
 			"ban 203.0.113.5/32 sip 3; ban 203.0.113.5/32 sip 603",
 		},
 		"a phone that is banned proves nothing": {
-			repeat(0, 4, "InvalidAccountID", "PJSIP", udp) + request(10, "SuccessfulAuth", "PJSIP",
-				udp, "1001") +
+			repeat(0, 4, "InvalidAccountID", "PJSIP", udp) +
+				request(10, "SuccessfulAuth", "PJSIP", udp, "1001") +
 				repeat(603, 4, "InvalidAccountID", "PJSIP", udp) + end,
 			"ban 203.0.113.5/32 sip 3; ban 203.0.113.5/32 sip 603",
 		},
 		"a phone that proved itself is not banned by what can be forged": {
-			request(0, "SuccessfulAuth", "PJSIP", udp, "1001") + repeat(10, 20, "InvalidAccountID",
-				"PJSIP", udp) + end, "alert   13",
+			request(0, "SuccessfulAuth", "PJSIP", udp, "1001") +
+				repeat(10, 20, "InvalidAccountID", "PJSIP", udp) + end, "alert   13",
 		},
 		"the PBX is never banned": {repeat(0, 20, "InvalidAccountID", "PJSIP",
 			"IPV4/TCP/192.0.2.10/5060"), ""},
@@ -261,8 +261,8 @@ func TestKernel(t *testing.T) {
 // recording ends.
 func TestHeldAtTheEnd(t *testing.T) {
 	const udp = "IPV4/UDP/203.0.113.5/5060"
-	capture := repeat(0, 2, "InvalidAccountID", "PJSIP", udp) + strings.Repeat(request(5,
-		"InvalidAccountID", "PJSIP", udp, "b"), 2)
+	capture := repeat(0, 2, "InvalidAccountID", "PJSIP", udp) +
+		strings.Repeat(request(5, "InvalidAccountID", "PJSIP", udp, "b"), 2)
 	if got := replayed(t, capture, nil); got != "ban 203.0.113.5/32 sip 7" {
 		t.Errorf("%q, want a ban two seconds after the last event", got)
 	}
@@ -271,8 +271,8 @@ func TestHeldAtTheEnd(t *testing.T) {
 // TestOwnLogin: where the daemon logs in from is never banned.
 func TestOwnLogin(t *testing.T) {
 	const here = "IPV4/TCP/203.0.113.5/40000"
-	capture := request(0, "SuccessfulAuth", "AMI", here, "amifend") + repeat(1, 9,
-		"InvalidAccountID", "AMI", here)
+	capture := request(0, "SuccessfulAuth", "AMI", here, "amifend") +
+		repeat(1, 9, "InvalidAccountID", "AMI", here)
 	for username, want := range map[string]string{"amifend": "", "another": "ban 203.0.113.5/32 " +
 		"all 4"} {
 		got := replayed(t, capture,
@@ -319,10 +319,10 @@ func TestConfig(t *testing.T) {
 // TestExplain: the story of one address, to the event, and of no other.
 func TestExplain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "office")
-	capture := repeat(0, 6, "InvalidAccountID", "PJSIP", "IPV4/UDP/203.0.113.5/5060") + repeat(10,
-		6, "InvalidAccountID", "PJSIP", "IPV4/UDP/203.0.113.6/5060") +
-		request(20, "SuccessfulAuth", "PJSIP", "IPV4/UDP/10.20.0.101/5060", "1001") + repeat(21, 2,
-		"InvalidAccountID", "PJSIP", "IPV4/UDP/10.20.0.101/5060")
+	capture := repeat(0, 6, "InvalidAccountID", "PJSIP", "IPV4/UDP/203.0.113.5/5060") +
+		repeat(10, 6, "InvalidAccountID", "PJSIP", "IPV4/UDP/203.0.113.6/5060") +
+		request(20, "SuccessfulAuth", "PJSIP", "IPV4/UDP/10.20.0.101/5060", "1001") +
+		repeat(21, 2, "InvalidAccountID", "PJSIP", "IPV4/UDP/10.20.0.101/5060")
 	if err := os.WriteFile(path, []byte(capture), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -27,8 +27,8 @@ func (s *Spared) Do() string {
 	if s.Addr.IsLoopback() && !s.sip {
 		return "a program on the PBX logs in to AMI with a wrong name or password"
 	}
-	if s.Addr.IsLoopback() || strings.HasPrefix(s.Why, "the PBX") || strings.HasPrefix(s.Why,
-		"server ") {
+	if s.Addr.IsLoopback() || strings.HasPrefix(s.Why, "the PBX") ||
+		strings.HasPrefix(s.Why, "server ") {
 		return "the PBX does not see real sources: something in front of it hides them. Let it " +
 			"pass them on (PROXY protocol, " +
 			"X-Forwarded-For, no masquerade)"

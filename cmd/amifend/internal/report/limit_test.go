@@ -35,14 +35,14 @@ func TestLimit(t *testing.T) {
 	}
 	path := capture(t, b.String())
 	text, _ := limited(t, FormatText, 3, path)
-	if strings.Count(text, "verdict:") != 3 || !strings.Contains(text,
-		"4 more (amifend report -n COUNT)") || !strings.Contains(text,
-		"failed attempts: 7, sources: 7") {
+	if strings.Count(text, "verdict:") != 3 ||
+		!strings.Contains(text, "4 more (amifend report -n COUNT)") ||
+		!strings.Contains(text, "failed attempts: 7, sources: 7") {
 		t.Errorf("%s", text)
 	}
 	object, _ := limited(t, FormatJSON, 3, path)
-	if strings.Count(object, `"source"`) != 3 || !strings.Contains(object,
-		`{"action":"note","kind":"more","count":4,`) {
+	if strings.Count(object, `"source"`) != 3 ||
+		!strings.Contains(object, `{"action":"note","kind":"more","count":4,`) {
 		t.Errorf("%s", object)
 	}
 	table, notes := limited(t, FormatCSV, 3, path)

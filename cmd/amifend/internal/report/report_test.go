@@ -46,8 +46,8 @@ func TestGolden(t *testing.T) {
 		"security-22": "../asterisklog/testdata/security-22.log",
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := run(t, FormatText, nil, file) + run(t, FormatJSON, nil, file) + run(t, FormatCSV,
-				nil, file)
+			got := run(t, FormatText, nil, file) + run(t, FormatJSON, nil, file) +
+				run(t, FormatCSV, nil, file)
 			golden := filepath.Join("testdata", "golden", name+".txt")
 			if *update {
 				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
@@ -106,10 +106,10 @@ const (
 // attempt is a request to an unknown account: without credentials, or with them after a challenge
 // (4 events).
 func attempt(second float64, remote, account, session string) string {
-	return line(second, "InvalidAccountID", remote, account, session) + line(second,
-		"ChallengeSent", remote, unknown, session) +
-		line(second, "InvalidAccountID", remote, account, session) + line(second,
-		"ChallengeResponseFailed", remote, unknown, session)
+	return line(second, "InvalidAccountID", remote, account, session) +
+		line(second, "ChallengeSent", remote, unknown, session) +
+		line(second, "InvalidAccountID", remote, account, session) +
+		line(second, "ChallengeResponseFailed", remote, unknown, session)
 }
 
 // rows are the report's sources: address, attempts, accounts, verdict.
@@ -137,15 +137,15 @@ func TestAttempts(t *testing.T) {
 	last := line(9e4, "ChallengeSent", end, "1001", "z")
 	for name, test := range map[string]struct{ content, want string }{
 		"nothing": {"", ""},
-		"phones only": {line(0, "ChallengeSent", phone, "1001", "a") + line(1,
-			"SuccessfulAuth", phone, "1001", "a"), ""},
+		"phones only": {line(0, "ChallengeSent", phone, "1001", "a") +
+			line(1, "SuccessfulAuth", phone, "1001", "a"), ""},
 		"four events": {attempt(0, stranger, "x", "a"), "203.0.113.5 1 1 not banned"},
 		"two of them": {
 			attempt(0, stranger, "x", "a") + attempt(1, stranger, "y", "b"),
 			"203.0.113.5 2 2 not banned",
 		},
-		"one that was held": {line(0, "InvalidAccountID", stranger, "x", "a") + line(1,
-			"InvalidAccountID", stranger, "x", "a"), "203.0.113.5 2 1 not banned"},
+		"one that was held": {line(0, "InvalidAccountID", stranger, "x", "a") +
+			line(1, "InvalidAccountID", stranger, "x", "a"), "203.0.113.5 2 1 not banned"},
 		"without credentials, twice under one Call-ID": {
 			strings.Repeat(line(0, "InvalidAccountID", stranger, "x", "a")+line(0, "ChallengeSent",
 				stranger, unknown, "a"), 2), "203.0.113.5 2 1 not banned",
@@ -158,21 +158,21 @@ func TestAttempts(t *testing.T) {
 		// x is held, told, and held anew; y, held in between, is due before x is. A phone's event
 		// comes when y is due and x is not.
 		"held, told and held anew": {
-			line(0, "InvalidAccountID", stranger, "x", "a") + line(0, "ChallengeSent", stranger,
-				unknown, "a") +
-				line(0.1, "InvalidAccountID", "IPV4/UDP/203.0.113.6/5060", "y", "b") + line(0.1,
-				"ChallengeSent", "IPV4/UDP/203.0.113.6/5060", unknown, "b") +
-				line(0.2, "InvalidAccountID", stranger, "x", "a") + line(0.3, "InvalidAccountID",
-				"IPV4/UDP/203.0.113.6/5060", "y", "b") +
-				line(0.4, "ChallengeSent", stranger, unknown, "a") + line(2, "InvalidAccountID",
-				stranger, "x", "a") +
-				line(2.5, "ChallengeResponseFailed", phone, "1001", "c") + line(2.6,
-				"ChallengeSent", phone, "1001", "d"),
+			line(0, "InvalidAccountID", stranger, "x", "a") +
+				line(0, "ChallengeSent", stranger, unknown, "a") +
+				line(0.1, "InvalidAccountID", "IPV4/UDP/203.0.113.6/5060", "y", "b") +
+				line(0.1, "ChallengeSent", "IPV4/UDP/203.0.113.6/5060", unknown, "b") +
+				line(0.2, "InvalidAccountID", stranger, "x", "a") +
+				line(0.3, "InvalidAccountID", "IPV4/UDP/203.0.113.6/5060", "y", "b") +
+				line(0.4, "ChallengeSent", stranger, unknown, "a") +
+				line(2, "InvalidAccountID", stranger, "x", "a") +
+				line(2.5, "ChallengeResponseFailed", phone, "1001", "c") +
+				line(2.6, "ChallengeSent", phone, "1001", "d"),
 			"203.0.113.5 3 1 not banned; 203.0.113.6 2 1 not banned; 10.20.0.101 1 1 not banned",
 		},
 		"behind a ban": {
-			attempt(0, stranger, "a", "a") + attempt(1, stranger, "b", "b") + attempt(2, stranger,
-				"c", "c") + attempt(3, stranger, "d", "d") +
+			attempt(0, stranger, "a", "a") + attempt(1, stranger, "b", "b") +
+				attempt(2, stranger, "c", "c") + attempt(3, stranger, "d", "d") +
 				attempt(4, stranger, "e", "e") + attempt(5, stranger, "f", "f"),
 			"203.0.113.5 6 6 banned",
 		},
@@ -182,10 +182,10 @@ func TestAttempts(t *testing.T) {
 			"10.20.0.101 2 1 not banned; it logged in too",
 		},
 		"a neighbour of a banned one": {
-			attempt(0, "IPV6/UDP/2001:db8:bad::1/5060", "a", "a") + attempt(1,
-				"IPV6/UDP/2001:db8:bad::2/5060", "b", "b") +
-				attempt(2, "IPV6/UDP/2001:db8:bad::1/5060", "c", "c") + attempt(3,
-				"IPV6/UDP/2001:db8:bad::2/5060", "d", "d") +
+			attempt(0, "IPV6/UDP/2001:db8:bad::1/5060", "a", "a") +
+				attempt(1, "IPV6/UDP/2001:db8:bad::2/5060", "b", "b") +
+				attempt(2, "IPV6/UDP/2001:db8:bad::1/5060", "c", "c") +
+				attempt(3, "IPV6/UDP/2001:db8:bad::2/5060", "d", "d") +
 				attempt(4, "IPV6/UDP/2001:db8:bad::3/5060", "e", "e"),
 			"2001:db8:bad::1 2 2 banned; 2001:db8:bad::2 2 2 banned; 2001:db8:bad::3 1 1 banned",
 		},

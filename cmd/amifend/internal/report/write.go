@@ -94,8 +94,8 @@ const hiddenText = "the PBX does not see real sources. Something in front of it 
 // hidden returns the source with the most attempts that is the PBX itself, nil if there is none.
 func (r *result) hidden() *source {
 	for _, s := range r.sources {
-		if s.sip && s.protected != "" && (s.addr.IsLoopback() || strings.HasPrefix(s.protected,
-			"the PBX")) {
+		if s.sip && s.protected != "" && (s.addr.IsLoopback() ||
+			strings.HasPrefix(s.protected, "the PBX")) {
 			return s
 		}
 	}
