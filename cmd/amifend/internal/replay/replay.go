@@ -109,9 +109,7 @@ func (p *Player) tell(verdicts []policy.Verdict) {
 }
 
 // Protected reports whether an address is never banned, and why.
-func (p *Player) Protected(addr netip.Addr) (string,
-	bool,
-) {
+func (p *Player) Protected(addr netip.Addr) (string, bool) {
 	return p.protected.list().Contains(addr)
 }
 
