@@ -3,6 +3,7 @@ package policy
 import (
 	"math"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -176,9 +177,13 @@ func (e *Engine) absolveSource(r ref, no uint8) {
 // absolvePart forgets what a network has of one of its parts.
 func (e *Engine) absolvePart(r ref, part uint32) {
 	n := &e.networks.at(r).val
+	if slices.Contains(n.failed[:], part|provenPart) {
+		n.provenSuspects = max(0, n.provenSuspects-1)
+	}
 	banned, failed := n.banned.remove(part), n.failed.remove(part)
 	if banned && n.offenders > 0 {
 		n.offenders--
+		n.provenOffenders -= min(n.provenOffenders, 1) // it may have been one
 	}
 	if failed {
 		n.suspects = max(0, n.suspects-1)
