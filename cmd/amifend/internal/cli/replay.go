@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/netip"
 	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/replay"
@@ -22,7 +25,7 @@ type Replay struct {
 	pastFlags
 	Format  string   `enum:"text,json" default:"text" help:"How to tell decisions: text, or json, an object a line."`
 	Explain string   `placeholder:"ADDR" help:"Tell only of this address: each of its events, and what became of it."`
-	Files   []string `arg:"" name:"file" type:"path" help:"Captures of AMI, or log files of Asterisk; packed ones too. Each is a server of its own."`
+	Files   []string `arg:"" name:"file" type:"path" help:"Captures of AMI, or log files of Asterisk; packed ones, folders, and - for standard input too. Each file is a server of its own."`
 }
 
 // pastFlags are the flags of commands that read recordings.
@@ -37,17 +40,19 @@ func (*Replay) Help() string {
 
     { printf 'Action: Login\r\nUsername: U\r\nSecret: S\r\nEvents: security\r\n\r\n'; cat; } | nc 127.0.0.1 5038 > capture
 
-A log is any file that Asterisk logs to. Lines of the security channel are read, and failed registrations of chan_sip.
-Name only one log of a PBX and its rotated ones, not two that tell of the same events. What a ban covers is left out, as
-the kernel would have dropped it. The order of files decides only between events of the same time.
+A log is any file that Asterisk logs to, as it is or as syslog, journald or docker has it. Lines of the security channel are
+read, and NOTICE and WARNING lines of PJSIP, chan_sip, IAX2 and AMI that name a sender. A request that both tell of counts
+once. What a ban covers is left out, as the kernel would have dropped it. The order of files decides only between events of
+the same time. Files that are no recordings are skipped with a note, and so are lines that cannot be trusted.
 
-    amifend replay /var/log/asterisk/security*
-    amifend replay --explain 203.0.113.5 /var/log/asterisk/messages*`
+    amifend replay /var/log/asterisk
+    amifend replay --explain 203.0.113.5 /var/log/asterisk/messages*
+    journalctl -u asterisk -o short-iso | amifend replay -`
 }
 
 // Run plays the recordings and tells each decision.
 func (r *Replay) Run(ctx context.Context) error {
-	o := replay.Options{Files: r.Files, Format: replay.Format(r.Format)}
+	o := replay.Options{Files: r.Files, Format: replay.Format(r.Format), Progress: terminal(os.Stderr)}
 	var err error
 	if r.Explain != "" {
 		if o.Explain, err = netip.ParseAddr(r.Explain); err != nil {
@@ -62,6 +67,14 @@ func (r *Replay) Run(ctx context.Context) error {
 		return err
 	}
 	return replay.Run(ctx, o, os.Stdout)
+}
+
+// terminal returns f if it is a terminal, so that a program that reads it sees no progress bar.
+func terminal(f *os.File) io.Writer {
+	if _, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err != nil {
+		return nil
+	}
+	return f
 }
 
 // usageError is a wrong command line.

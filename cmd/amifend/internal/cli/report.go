@@ -25,7 +25,7 @@ type Report struct {
 	Limit    int      `short:"n" default:"10" placeholder:"COUNT" help:"Print so many of each kind at most (${default})."`
 	Format   string   `enum:"text,json,csv" default:"text" help:"How to write it: text, json, or csv."`
 	Timezone string   `placeholder:"ZONE" help:"Time zone of log files, and of what is printed of them, such as UTC or Europe/Berlin. Default: this machine's."`
-	Files    []string `arg:"" optional:"" name:"file" type:"path" help:"Captures of AMI, or log files of Asterisk, to count instead; packed ones too. Each is a server of its own."`
+	Files    []string `arg:"" optional:"" name:"file" type:"path" help:"Captures of AMI, or log files of Asterisk, to count instead; packed ones, folders, and - for standard input too."`
 }
 
 // Help is the detailed help.
@@ -39,7 +39,7 @@ func (*Report) Help() string {
 It tells of bans, alerts, what operators did, and who failed how often. Without files the daemon is asked, and tells what
 its journal has. Hours are told whole. FAILED counts failed events; one attempt may raise several. With files attempts are
 counted, and those behind a ban too; the verdict is what the daemon would have decided; --config names the config whose
-policy and allowlist count, and --since and -n mean nothing. For the whole past:
+policy and allowlist count, and --since means nothing. For the whole past:
 sqlite3 -readonly /var/lib/amifend/journal.db.`
 }
 
@@ -48,7 +48,7 @@ func (r *Report) Validate() error {
 	switch {
 	case len(r.Files) > 0 && r.Socket != "":
 		return errors.New("--socket is for the daemon's report: write no files")
-	case r.Limit < 1 || r.Limit > control.MostReported:
+	case r.Limit < 1 || r.Limit > control.MostReported && len(r.Files) == 0:
 		return fmt.Errorf("--limit %d: write a number from 1 to %d", r.Limit, control.MostReported)
 	}
 	return nil
@@ -83,7 +83,9 @@ func (r *Report) Run(ctx context.Context) error {
 // recordings counts the failed attempts in recordings by their source.
 func (r *Report) recordings(ctx context.Context) error {
 	past := pastFlags{r.Config, r.Timezone}
-	o := report.Options{Files: r.Files, Format: report.Format(r.Format)}
+	o := report.Options{
+		Files: r.Files, Format: report.Format(r.Format), Limit: r.Limit, Notes: os.Stderr, Progress: terminal(os.Stderr),
+	}
 	var err error
 	if o.Config, _, err = past.load(); err != nil {
 		return err
