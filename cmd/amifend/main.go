@@ -1,5 +1,6 @@
-// Command amifend stops SIP attackers at the door of Asterisk phone systems: it listens to the security events of one or
-// many PBXs over the Asterisk Manager Interface, scores every source and lets the kernel drop the attackers.
+// Command amifend stops SIP attackers at the door of Asterisk phone systems: it listens to the
+// security events of one or many PBXs over the Asterisk Manager Interface, scores every source and
+// lets the kernel drop the attackers.
 package main
 
 import (
@@ -41,24 +42,31 @@ func run(args []string) int {
 		fmt.Fprintln(os.Stderr, "amifend:", err)
 		return exitFailed
 	}
+
 	command, err := parser.Parse(asked(args))
 	if err != nil {
 		parser.Errorf("%s", err)
-		fmt.Fprintln(os.Stderr, "  do: amifend --help lists the commands, amifend COMMAND --help tells of one")
+		fmt.Fprintln(os.Stderr,
+			"  do: amifend --help lists the commands, amifend COMMAND --help tells of one")
 		return exitUsage
 	}
+
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+
 	command.BindTo(ctx, (*context.Context)(nil))
 	err = command.Run(cli.Version(version))
 	switch {
 	case err == nil:
 		return 0
+
 	case errors.Is(err, cli.ErrTold):
 		return exitFailed
+
 	case cli.IsUsage(err):
 		fmt.Fprintln(os.Stderr, "amifend:", cli.Text(err))
 		return exitUsage
+
 	default:
 		fmt.Fprintln(os.Stderr, "amifend:", cli.Text(err))
 		return exitFailed

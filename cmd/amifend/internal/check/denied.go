@@ -18,7 +18,8 @@ const mostSpared = 50
 func deniedSection(c *config.Config, never protect.Set) section {
 	s := section{title: "always dropped"}
 	list := denylist.New(c.Deny, never)
-	s.ok("%s: %s listed, %s of addresses dropped", listedIn(c.Deny), observe.Count(list.Listed(), "prefix"), observe.Count(len(list.Set.Ranges()), "range"))
+	s.ok("%s: %s listed, %s of addresses dropped", listedIn(c.Deny),
+		observe.Count(list.Listed(), "prefix"), observe.Count(len(list.Set.Ranges()), "range"))
 	for i, x := range list.Out {
 		if i == mostSpared {
 			s.note("and %d more that are listed and not dropped", len(list.Out)-i)
@@ -26,6 +27,7 @@ func deniedSection(c *config.Config, never protect.Set) section {
 		}
 		s.note("%s is not dropped: %s; %s", prefixText(sparedPrefix(x)), plain(x.Reason), spared(x))
 	}
+
 	return s
 }
 
@@ -38,7 +40,8 @@ func spared(x denylist.Exception) string {
 	return text
 }
 
-// sparedPrefix is what is not dropped: what is listed if that is all in one place, else whatever of the prefix is listed.
+// sparedPrefix is what is not dropped: what is listed if that is all in one place, else whatever of
+// the prefix is listed.
 func sparedPrefix(x denylist.Exception) netip.Prefix {
 	if x.More == 0 && x.Listed.Prefix.Bits() > x.Prefix.Bits() {
 		return x.Listed.Prefix
@@ -56,6 +59,7 @@ func listedIn(all []config.Denied) string {
 		}
 		sizes[d.File]++
 	}
+
 	for i, name := range names {
 		shown := plain(name)
 		if name == "" {
@@ -63,5 +67,6 @@ func listedIn(all []config.Denied) string {
 		}
 		names[i] = fmt.Sprintf("%s (%d)", shown, sizes[name])
 	}
+
 	return strings.Join(names, ", ")
 }

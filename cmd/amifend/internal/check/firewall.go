@@ -18,11 +18,14 @@ func checkFirewall(ctx context.Context, c *config.Config, netns int) section {
 		s.note(`dry run: [firewall] backend = "log" only tells what would be banned`)
 		return s
 	}
+
 	bad := levelFail
 	if c.Observe {
-		s.note("dry run: [policy] observe = true only tells what would be banned; what is wrong here matters once you ban")
+		s.note("dry run: [policy] observe = true only tells what would be banned; what is wrong " +
+			"here matters once you ban")
 		bad = levelWarn
 	}
+
 	lock, err := firewall.Lock(name)
 	switch {
 	case err == nil:
@@ -32,16 +35,22 @@ func checkFirewall(ctx context.Context, c *config.Config, netns int) section {
 	default:
 		s.add(bad, "", "%s", err)
 	}
-	t, err := firewall.Open(firewall.Options{Table: name, SIPPorts: c.Firewall.SIPPorts, MaxBans: c.Firewall.MaxBans, NetNS: netns})
+
+	t, err := firewall.Open(firewall.Options{
+		Table: name, SIPPorts: c.Firewall.SIPPorts,
+		MaxBans: c.Firewall.MaxBans, NetNS: netns,
+	})
 	if err != nil {
 		s.add(bad, "", "%s", err)
 		return s
 	}
 	defer t.Close()
+
 	s.ok("nftables can be used: the right (CAP_NET_ADMIN) and the kernel's support are there")
 	if err := checkTable(ctx, &s, bad, t, name); err != nil {
 		s.add(bad, "", "%s", err)
 	}
+
 	return s
 }
 
@@ -51,23 +60,31 @@ func checkTable(ctx context.Context, s *section, bad level, t *firewall.Table, n
 	var foreign *firewall.ForeignError
 	switch {
 	case errors.As(err, &foreign):
-		s.add(bad, fmt.Sprintf("choose another [firewall] table, or remove it with: nft delete table inet %s", name),
+		s.add(bad,
+			fmt.Sprintf("choose another [firewall] table, or remove it with: nft delete table "+
+				"inet %s", name),
 			"a table of that name exists and is not ours: %s", foreign.Found)
 		return nil
+
 	case err != nil:
 		return err
+
 	case !there:
 		s.ok("the table is not there yet: amifend run makes it")
 		return nil
 	}
+
 	elements, err := t.Bans(ctx)
 	if errors.Is(err, firewall.ErrGone) {
-		s.note("the table is there, but incomplete, or of an older amifend: amifend run completes it and keeps its bans")
+		s.note("the table is there, but incomplete, or of an older amifend: amifend run " +
+			"completes it and keeps its bans")
 		return nil
 	}
+
 	if err != nil {
 		return err
 	}
+
 	var all, sip int
 	var packets uint64
 	for _, e := range elements {
@@ -78,7 +95,9 @@ func checkTable(ctx context.Context, s *section, bad level, t *firewall.Table, n
 			sip++
 		}
 	}
+
 	s.ok("the table is there with %s (scope all: %d, scope sip: %d), which dropped %s",
 		observe.Count(len(elements), "ban"), all, sip, observe.Count(packets, "packet"))
+
 	return nil
 }

@@ -11,13 +11,20 @@ import (
 func hints(o Options) section {
 	s := section{title: "hints"}
 	if len(o.Config.Allow)+len(o.Config.Names) == 0 {
-		s.note("no trunk is allowlisted: write your SIP providers into [allow], their networks into prefixes or their names into names, or calls may stop when they look like an attack")
+		s.note("no trunk is allowlisted: write your SIP providers into [allow], their networks " +
+			"into prefixes or their names into names, or calls may stop when they look like " +
+			"an attack")
 	}
+
 	if o.PBXConfig == "" {
-		s.note("to find your trunks, run where Asterisk runs (from elsewhere, by ssh): %s", trunkCommand(o.Path))
+		s.note("to find your trunks, run where Asterisk runs (from elsewhere, by ssh): %s",
+			trunkCommand(o.Path))
 	}
-	s.note("webenabled = yes in manager.conf lets anyone who reaches Asterisk's HTTP port forge events, unseen from here; " +
+
+	s.note("webenabled = yes in manager.conf lets anyone who reaches Asterisk's HTTP port forge " +
+		"events, unseen from here; " +
 		"look with: asterisk -rx 'manager show settings' (Web Manager must be No)")
+
 	return s
 }
 

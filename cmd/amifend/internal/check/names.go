@@ -21,9 +21,10 @@ const (
 	maxTargets = 16              // of the SRV records of a name
 )
 
-// services are the SRV records behind which Asterisk finds more addresses of a name: those of identify's srv_lookups
-// (res_pjsip_endpoint_identifier_ip.c, ip_identify_match_srv_lookup), which an outbound registration (RFC 3263) and chan_sip's
-// srvlookup use as well. All three do so unless told not to.
+// services are the SRV records behind which Asterisk finds more addresses of a name: those of
+// identify's srv_lookups (res_pjsip_endpoint_identifier_ip.c, ip_identify_match_srv_lookup), which
+// an outbound registration (RFC 3263) and chan_sip's srvlookup use as well. All three do so unless
+// told not to.
 var services = []struct{ service, proto string }{{"sip", "udp"}, {"sip", "tcp"}, {"sips", "tcp"}}
 
 // resolved is what DNS says of a name.
@@ -36,15 +37,18 @@ type resolved struct {
 func (o Options) resolve(ctx context.Context, hosts []string) map[string]resolved {
 	ctx, cancel := context.WithTimeout(ctx, lookupTime)
 	defer cancel()
+
 	found := make([]resolved, len(hosts))
 	var g errgroup.Group
 	g.SetLimit(maxLookups)
+
 	for i, host := range hosts {
 		g.Go(func() error {
 			found[i] = o.resolveOne(ctx, host)
 			return nil
 		})
 	}
+
 	_ = g.Wait() // gives no error
 	out := map[string]resolved{}
 	for i, host := range hosts {
@@ -52,6 +56,7 @@ func (o Options) resolve(ctx context.Context, hosts []string) map[string]resolve
 			out[host] = found[i]
 		}
 	}
+
 	return out
 }
 
@@ -61,11 +66,13 @@ func (o Options) resolveOne(ctx context.Context, host string) (r resolved) {
 		if err != nil || len(addrs) == 0 {
 			continue // the caller tells of a name without addresses
 		}
+
 		r.names = append(r.names, name)
 		for _, a := range addrs {
 			r.addrs = append(r.addrs, a.Unmap().WithZone(""))
 		}
 	}
+
 	slices.SortFunc(r.addrs, netip.Addr.Compare)
 	r.addrs = slices.Compact(r.addrs)
 	return r
@@ -74,14 +81,17 @@ func (o Options) resolveOne(ctx context.Context, host string) (r resolved) {
 // targets are the names that the SRV records of a name lead to.
 func (o Options) targets(ctx context.Context, host string) (names []string) {
 	for _, s := range services {
-		records, _ := o.LookupSRV(ctx, s.service, s.proto, host) // what can be used, beside an error; most names have none
+		// what can be used, beside an error; most names have none
+		records, _ := o.LookupSRV(ctx, s.service, s.proto, host)
 		for _, r := range records {
 			name := strings.TrimSuffix(r.Target, ".")
-			if name != "" && name != host && !slices.Contains(names, name) && len(names) < maxTargets {
+			if name != "" && name != host && !slices.Contains(names, name) &&
+				len(names) < maxTargets {
 				names = append(names, name)
 			}
 		}
 	}
+
 	return names
 }
 
@@ -92,10 +102,13 @@ func lookupSRV(ctx context.Context, service, proto, name string) ([]*net.SRV, er
 
 // followed tells whether amifend follows all names of a trunk.
 func followed(r resolved, names []string) bool {
-	return len(r.names) > 0 && !slices.ContainsFunc(r.names, func(name string) bool { return !slices.Contains(names, strings.ToLower(name)) })
+	return len(r.names) > 0 && !slices.ContainsFunc(r.names, func(name string) bool {
+		return !slices.Contains(names, strings.ToLower(name))
+	})
 }
 
-// follow returns the names behind trunks that [allow] names can take and has not, quoted as it takes them.
+// follow returns the names behind trunks that [allow] names can take and has not, quoted as it
+// takes them.
 func follow(trunks []pbxconf.Trunk, found map[string]resolved, have []string) (quoted []string) {
 	var names []string
 	for _, t := range trunks {
@@ -106,9 +119,11 @@ func follow(trunks []pbxconf.Trunk, found map[string]resolved, have []string) (q
 			}
 		}
 	}
+
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
 		quoted = append(quoted, strconv.Quote(name))
 	}
+
 	return quoted
 }

@@ -14,23 +14,31 @@ func protectedSection(set protect.Set, unresolved []*protect.LookupError, err er
 		s.fail("", "cannot find the addresses that must never be banned: %s", err)
 		return s
 	}
+
 	width := 0
 	for _, e := range set.Entries {
 		width = max(width, len(prefixText(e.Prefix)))
 	}
+
 	for _, e := range set.Entries {
 		s.add(levelNone, "", "%-*s  %s", width, prefixText(e.Prefix), plain(e.Reason))
 	}
+
 	if len(set.OnLink) > 0 {
 		var nets []string
 		for _, p := range set.OnLink {
 			nets = append(nets, p.String())
 		}
-		s.note("our networks: a host there can be banned, never the whole: %s", strings.Join(nets, ", "))
+		s.note("our networks: a host there can be banned, never the whole: %s",
+			strings.Join(nets, ", "))
 	}
+
 	for _, e := range unresolved {
-		s.add(levelWarn, "see whether the name is right and DNS works: getent ahosts "+plain(e.Host), "%s: its addresses are not protected", plain(e.Error()))
+		s.add(levelWarn,
+			"see whether the name is right and DNS works: getent ahosts "+plain(e.Host),
+			"%s: its addresses are not protected", plain(e.Error()))
 	}
+
 	return s
 }
 

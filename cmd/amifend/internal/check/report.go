@@ -65,11 +65,13 @@ func (p *printer) print(s section) {
 			p.warned++
 		case levelNone, levelOK, levelNote:
 		}
+
 		fmt.Fprintf(&b, "  %-4s  %s\n", l.level, strings.ReplaceAll(l.text, "\n", "\n"+indent))
 		if l.do != "" {
 			b.WriteString(indent + "do: " + l.do + "\n")
 		}
 	}
+
 	p.text(b.String())
 }
 
@@ -86,6 +88,7 @@ func (p *printer) result() (bool, error) {
 	if p.failed > 0 {
 		verdict = fmt.Sprintf("%d failed", p.failed)
 	}
+
 	p.text(fmt.Sprintf("result: %s, %s\n", verdict, observe.Count(p.warned, "warning")))
 	if p.err != nil {
 		return false, fmt.Errorf("write what was found: %w", p.err)
@@ -93,10 +96,12 @@ func (p *printer) result() (bool, error) {
 	return p.failed == 0, nil
 }
 
-// plain shows a text that names of others are in, such as those of a PBX's config or of interfaces: as it is when
-// nothing in it can change the terminal, else quoted.
+// plain shows a text that names of others are in, such as those of a PBX's config or of interfaces:
+// as it is when nothing in it can change the terminal, else quoted.
 func plain(text string) string {
-	if strings.ContainsFunc(text, func(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsPrint(r) }) {
+	if strings.ContainsFunc(text, func(r rune) bool {
+		return r == unicode.ReplacementChar || !unicode.IsPrint(r)
+	}) {
 		return ami.Quote([]byte(text))
 	}
 	return text

@@ -16,7 +16,9 @@ const (
 )
 
 // checkServer logs in to one PBX as the daemon does. Its events go to heard, from one goroutine.
-func checkServer(ctx context.Context, server config.Server, wait time.Duration, heard func(ami.Event)) section {
+func checkServer(
+	ctx context.Context, server config.Server, wait time.Duration, heard func(ami.Event),
+) section {
 	c := app.SessionConfig(server)
 	s := section{title: fmt.Sprintf("server %s, AMI at %s", server.Name, server.Address)}
 	var ahead time.Duration // the PBX's clock, of ours
@@ -29,23 +31,29 @@ func checkServer(ctx context.Context, server config.Server, wait time.Duration, 
 	if report.Version != "" {
 		s.ok("connected: AMI %s, %s", report.Version, tlsText(report.TLS))
 	}
+
 	if report.Auth != "" {
 		s.ok("logged in as %q, %s; security events arrive (%d heard), the first after %s",
 			server.Username, authText(report.Auth), report.Events, short(report.Took))
 	}
+
 	if report.Latency > 0 {
 		s.ok("a Ping is answered in %s", short(report.Latency))
 	}
+
 	if report.Own.IsValid() {
 		s.ok("it sees us as %s", report.Own.Addr())
 		checkClock(&s, ahead)
 	}
+
 	for _, w := range c.Warnings() {
 		s.warn("%s", config.SessionWarning(w))
 	}
+
 	if err != nil {
 		failed(&s, err)
 	}
+
 	return s
 }
 
@@ -64,7 +72,8 @@ func tlsText(t ami.TLSStatus) string {
 	case !t.Enabled:
 		return "without TLS"
 	case t.Insecure:
-		return fmt.Sprintf("%s, certificate NOT verified; its SHA-256 is %s", t.Version, t.Fingerprint)
+		return fmt.Sprintf("%s, certificate NOT verified; its SHA-256 is %s", t.Version,
+			t.Fingerprint)
 	default:
 		return t.Version + ", certificate verified"
 	}
@@ -77,20 +86,22 @@ func authText(a ami.AuthMethod) string {
 	return "by plain Login, since the PBX does no MD5 challenge"
 }
 
-// checkClock tells how far the PBX's clock is ahead of ours, as EventTV tells. A wrong one does not disturb the
-// daemon, which judges by its own clock.
+// checkClock tells how far the PBX's clock is ahead of ours, as EventTV tells. A wrong one does not
+// disturb the daemon, which judges by its own clock.
 func checkClock(s *section, ahead time.Duration) {
 	direction := "ahead of"
 	if ahead < 0 {
 		direction = "behind"
 	}
+
 	switch off := ahead.Abs(); {
 	case off < clockFine:
 		s.ok("its clock agrees with ours")
 	case off < clockOff:
 		s.ok("its clock is %s %s ours", off.Round(clockFine), direction)
 	default:
-		s.warn("its clock is %s %s ours: logs of both cannot be compared; set both by NTP (timedatectl tells)", off.Round(time.Second), direction)
+		s.warn("its clock is %s %s ours: logs of both cannot be compared; set both by NTP "+
+			"(timedatectl tells)", off.Round(time.Second), direction)
 	}
 }
 

@@ -44,6 +44,7 @@ func (c *Alerts) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	l, err := client.Alerts(ctx, control.AlertQuery{
 		Since: time.Duration(c.Since), About: c.Addr.Addr, Kind: c.Kind, Limit: c.Limit,
 	})
@@ -53,18 +54,23 @@ func (c *Alerts) Run(ctx context.Context) error {
 	if c.JSON {
 		return printJSON(l)
 	}
+
 	var b strings.Builder
 	for _, a := range l.Alerts {
 		b.WriteString(alertText(a, ""))
 	}
-	fmt.Fprintf(&b, "%s since %s\n", observe.Count(len(l.Alerts), "alert"), time.Now().Add(-time.Duration(c.Since)).Local().Format(minutes))
+
+	fmt.Fprintf(&b, "%s since %s\n", observe.Count(len(l.Alerts), "alert"),
+		time.Now().Add(-time.Duration(c.Since)).Local().Format(minutes))
+
 	_, err = fmt.Print(b.String())
 	return err
 }
 
 // alertText is an alert for people, in a few lines.
 func alertText(a control.Alert, indent string) string {
-	text := fmt.Sprintf("%s%s  %s  %s\n%s    %s\n", indent, a.At.Local().Format(time.DateTime), a.Kind, a.Source, indent, a.Reason)
+	text := fmt.Sprintf("%s%s  %s  %s\n%s    %s\n", indent, a.At.Local().Format(time.DateTime),
+		a.Kind, a.Source, indent, a.Reason)
 	if a.Do != "" {
 		text += fmt.Sprintf("%s    do: %s\n", indent, a.Do)
 	}

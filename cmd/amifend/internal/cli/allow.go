@@ -46,6 +46,7 @@ func (c *Allow) Validate() error {
 	case (c.List || c.Remove) && (c.For != 0 || c.Reason != ""):
 		return errors.New("--for and --reason are for what is allowed now")
 	}
+
 	return nil
 }
 
@@ -58,23 +59,29 @@ func (c *Allow) Run(ctx context.Context) error {
 	if c.List {
 		return c.list(ctx, client)
 	}
+
 	var a control.Allowed
 	switch {
 	case c.Remove && c.Whom.name != "":
 		a, err = client.DisallowName(ctx, c.Whom.name)
+
 	case c.Remove:
 		a, err = client.Disallow(ctx, c.Whom.Prefix)
+
 	default:
 		a, err = client.Allow(ctx, control.NewAllow{
-			Prefix: c.Whom.Prefix, Name: c.Whom.name, For: time.Duration(c.For).Seconds(), Reason: c.Reason,
+			Prefix: c.Whom.Prefix, Name: c.Whom.name, For: time.Duration(c.For).Seconds(),
+			Reason: c.Reason,
 		})
 	}
+
 	if err != nil {
 		return err
 	}
 	if c.JSON {
 		return printJSON(a)
 	}
+
 	text := whom(a) + " is never banned"
 	switch {
 	case c.Remove:
@@ -84,12 +91,14 @@ func (c *Allow) Run(ctx context.Context) error {
 	default:
 		text += "; to take it out: amifend allow --remove " + whom(a)
 	}
+
 	if len(a.Addresses) > 0 && !c.Remove {
 		text += "\nits addresses now: " + addresses(a.Addresses)
 	}
 	if a.Note != "" {
 		text += "\n" + a.Note
 	}
+
 	_, err = fmt.Println(text)
 	return err
 }
@@ -102,10 +111,12 @@ func (c *Allow) list(ctx context.Context, client *control.Client) error {
 	if c.JSON {
 		return printJSON(l)
 	}
+
 	lines := []string{"PREFIX\tENDS IN\tNEVER BANNED BECAUSE"}
 	for _, e := range l.Entries {
 		lines = append(lines, allowLine(e, time.Now()))
 	}
+
 	return columns(os.Stdout, lines)
 }
 
@@ -114,6 +125,7 @@ func allowLine(e control.Allowed, now time.Time) string {
 	if !e.Until.IsZero() {
 		ends = rough(e.Until.Sub(now))
 	}
+
 	reason := e.Reason
 	switch {
 	case e.Name != "" && len(e.Addresses) > 0:
@@ -121,6 +133,7 @@ func allowLine(e control.Allowed, now time.Time) string {
 	case e.Name != "":
 		reason += "; it has not resolved yet"
 	}
+
 	return whom(e) + "\t" + ends + "\t" + reason
 }
 
@@ -153,7 +166,9 @@ func (a *whomArg) UnmarshalText(text []byte) error {
 		a.name = name
 		return nil
 	}
-	if strings.ContainsAny(string(text), ":/") || strings.Trim(string(text), ".0123456789") == "" { // an address was meant
+
+	// an address was meant
+	if strings.ContainsAny(string(text), ":/") || strings.Trim(string(text), ".0123456789") == "" {
 		return a.sourceArg.UnmarshalText(text)
 	}
 	return fmt.Errorf("%q %w", text, err)

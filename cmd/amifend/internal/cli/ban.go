@@ -34,8 +34,10 @@ func (c *Ban) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	res, err := client.Ban(ctx, []control.NewBan{{
-		Prefix: c.Prefix.Prefix, Scope: c.Scope, For: time.Duration(c.For).Seconds(), Reason: c.Reason,
+		Prefix: c.Prefix.Prefix, Scope: c.Scope, For: time.Duration(c.For).Seconds(),
+		Reason: c.Reason,
 	}})
 	if err != nil {
 		return err
@@ -43,6 +45,7 @@ func (c *Ban) Run(ctx context.Context) error {
 	if len(res.Results) != 1 {
 		return fmt.Errorf("ban %s: the daemon answered of %d bans", c.Prefix, len(res.Results))
 	}
+
 	r := res.Results[0]
 	if r.Error != nil {
 		return r.Error
@@ -50,13 +53,17 @@ func (c *Ban) Run(ctx context.Context) error {
 	if c.JSON {
 		return printJSON(r)
 	}
-	text := fmt.Sprintf("%s is banned (%s) until %s; to undo it: amifend unban %[1]s", who(r.Prefix), r.Scope, r.Until.Local().Format(time.DateTime))
+
+	text := fmt.Sprintf("%s is banned (%s) until %s; to undo it: amifend unban %[1]s",
+		who(r.Prefix), r.Scope, r.Until.Local().Format(time.DateTime))
 	if r.Note != "" {
 		text += "\n" + r.Note
 	}
+
 	if more := stateText(r.State); more != "" {
 		text += "\n" + more
 	}
+
 	_, err = fmt.Println(text)
 	return err
 }
@@ -66,10 +73,14 @@ func stateText(state string) string {
 	switch state {
 	case control.StateInKernel:
 		return ""
+
 	case control.StateWaiting:
 		return "its set in the kernel is full: it waits for room (amifend status)"
+
 	case control.StateDry:
-		return "this daemon does not touch the kernel (observe = true, backend = \"log\", or a trial that is over): nothing is dropped"
+		return "this daemon does not touch the kernel (observe = true, backend = \"log\", or a " +
+			"trial that is over): nothing is dropped"
+
 	default:
 		return "the kernel does not have it yet (amifend status)"
 	}
@@ -108,10 +119,12 @@ func (c *Unban) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	var within netip.Prefix
 	if c.Prefix != nil {
 		within = c.Prefix.Prefix
 	}
+
 	l, err := client.Unban(ctx, within)
 	if err != nil {
 		return err
@@ -119,9 +132,11 @@ func (c *Unban) Run(ctx context.Context) error {
 	if c.JSON {
 		return printJSON(l)
 	}
+
 	for _, p := range l.Lifted {
 		fmt.Printf("%s is no longer banned\n", who(p))
 	}
+
 	text := observe.Count(l.Count, "ban") + " lifted"
 	if l.Pending > 0 {
 		text += fmt.Sprintf("; the kernel does not have %d changes yet (amifend status)", l.Pending)
@@ -132,6 +147,7 @@ func (c *Unban) Run(ctx context.Context) error {
 	if l.Again != nil {
 		text += "\n" + againText(*l.Again, who(within))
 	}
+
 	_, err = fmt.Println(text)
 	return err
 }
@@ -141,16 +157,25 @@ func againText(a control.Again, source string) string {
 	var text string
 	switch {
 	case a.Lately > 0:
-		text = fmt.Sprintf("it still sends: %s in the last second, %d while it was banned", observe.Count(a.Lately, "dropped packet"), a.Dropped)
+		text = fmt.Sprintf("it still sends: %s in the last second, %d while it was banned",
+			observe.Count(a.Lately, "dropped packet"), a.Dropped)
+
 	case a.Dropped > 0:
-		text = fmt.Sprintf("%s while it was banned, none in the last second", observe.Count(a.Dropped, "dropped packet"))
+		text = fmt.Sprintf("%s while it was banned, none in the last second",
+			observe.Count(a.Dropped, "dropped packet"))
+
 	case !a.Seen.IsZero():
-		text = "a PBX heard of it at " + a.Seen.Local().Format(time.DateTime) + ", while it was banned"
+		text = "a PBX heard of it at " + a.Seen.Local().Format(time.DateTime) +
+			", while it was banned"
+
 	default:
 		text = "no packet of it was dropped"
 	}
+
 	if a.MoreUnknown > 0 && a.MoreKnown > 0 {
-		text += fmt.Sprintf("\nbanned again after %s on unknown accounts, or %s", observe.Count(a.MoreUnknown, "attempt"), observe.Count(a.MoreKnown, "wrong password"))
+		text += fmt.Sprintf("\nbanned again after %s on unknown accounts, or %s",
+			observe.Count(a.MoreUnknown, "attempt"), observe.Count(a.MoreKnown, "wrong password"))
 	}
+
 	return text + "\nto let it in for good: amifend allow " + source
 }

@@ -52,14 +52,20 @@ func (c *Bans) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	q := control.BanQuery{Server: c.Server, Rule: c.Rule, Scope: c.Scope, Sort: c.Sort, Limit: c.Limit}
+
+	q := control.BanQuery{
+		Server: c.Server, Rule: c.Rule, Scope: c.Scope, Sort: c.Sort,
+		Limit: c.Limit,
+	}
 	if c.Within != nil {
 		q.Within = c.Within.Prefix
 	}
+
 	l, err := client.Bans(ctx, q)
 	if err != nil {
 		return err
 	}
+
 	if c.JSON {
 		e := json.NewEncoder(os.Stdout)
 		for _, b := range l.Bans {
@@ -69,13 +75,17 @@ func (c *Bans) Run(ctx context.Context) error {
 		}
 		return nil
 	}
+
 	return writeBans(os.Stdout, l, c.Wide, time.Now())
 }
 
-// writeBans writes a table that fits into 80 columns for most addresses. What is the same in every line as one expects it (in
-// the kernel, the first ban) is shown only on demand.
+// writeBans writes a table that fits into 80 columns for most addresses. What is the same in every
+// line as one expects it (in the kernel, the first ban) is shown only on demand.
 func writeBans(w io.Writer, l control.BanList, wide bool, now time.Time) error {
-	state := wide || slices.ContainsFunc(l.Bans, func(b control.Ban) bool { return b.State != control.StateInKernel })
+	state := wide || slices.ContainsFunc(l.Bans, func(b control.Ban) bool {
+		return b.State != control.StateInKernel
+	})
+
 	lines := []string{"SOURCE\tENDS IN\tSCOPE\tDROPPED\tATTEMPTS\tRULE\tSERVERS"}
 	if wide {
 		lines[0] += "\tSINCE\tSCORE\tSTRIKE"
@@ -83,27 +93,35 @@ func writeBans(w io.Writer, l control.BanList, wide bool, now time.Time) error {
 	if state {
 		lines[0] += "\tSTATE"
 	}
+
 	for _, b := range l.Bans {
 		cells := []string{
-			who(b.Prefix), rough(b.Until.Sub(now)), b.Scope, packets(b.Dropped), fmt.Sprint(b.Attempts), b.Rule, strings.Join(b.Servers, ","),
+			who(b.Prefix), rough(b.Until.Sub(now)), b.Scope, packets(b.Dropped),
+			fmt.Sprint(b.Attempts), b.Rule, strings.Join(b.Servers, ","),
 		}
 		if wide {
-			cells = append(cells, b.Since.Local().Format(time.DateTime), fmt.Sprintf("%.2f", b.Score), fmt.Sprint(b.Strike))
+			cells = append(cells, b.Since.Local().Format(time.DateTime),
+				fmt.Sprintf("%.2f", b.Score), fmt.Sprint(b.Strike))
 		}
+
 		if state {
 			cells = append(cells, strings.ReplaceAll(b.State, "_", " "))
 		}
+
 		lines = append(lines, strings.Join(cells, "\t"))
 	}
+
 	if len(l.Bans) > 0 {
 		if err := columns(w, lines); err != nil {
 			return err
 		}
 	}
+
 	text := observe.Count(l.Total, "ban")
 	if l.Matched != l.Total || len(l.Bans) != l.Total {
 		text = fmt.Sprintf("%s in all, %d match, %d shown", text, l.Matched, len(l.Bans))
 	}
+
 	_, err := fmt.Fprintln(w, text)
 	return err
 }

@@ -23,7 +23,8 @@ func (c *Check) Validate() error {
 		return nil
 	}
 	if st, err := os.Stdin.Stat(); err == nil && st.Mode()&os.ModeCharDevice != 0 {
-		return errors.New("--pbx-config - reads what Asterisk's command line printed: pipe it in (amifend check without --pbx-config tells how)")
+		return errors.New("--pbx-config - reads what Asterisk's command line printed: pipe it in " +
+			"(amifend check without --pbx-config tells how)")
 	}
 	return nil
 }
@@ -34,6 +35,7 @@ func (c *Check) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	ok, err := check.Run(ctx, check.Options{
 		Config: loaded, Path: c.Config, Out: os.Stdout,
 		Offline: c.Offline, Wait: c.Wait, PBXConfig: c.PBXConfig, Stdin: os.Stdin,
@@ -44,5 +46,6 @@ func (c *Check) Run(ctx context.Context) error {
 	if !ok {
 		return ErrTold
 	}
+
 	return nil
 }

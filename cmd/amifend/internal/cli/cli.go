@@ -1,5 +1,5 @@
-// Package cli is amifend's command line: one struct defines every command and flag, and each command is a thin layer
-// over the package that does the work.
+// Package cli is amifend's command line: one struct defines every command and flag, and each
+// command is a thin layer over the package that does the work.
 package cli
 
 import (
@@ -57,7 +57,8 @@ func IsUsage(err error) bool {
 	var bad *config.Error
 	var wrong usageError
 	code := control.CodeOf(err)
-	return errors.As(err, &bad) || errors.As(err, &wrong) || code == control.CodeBadRequest || code == control.CodeInvalidConfig
+	return errors.As(err, &bad) || errors.As(err, &wrong) || code == control.CodeBadRequest ||
+		code == control.CodeInvalidConfig
 }
 
 // configFlag is the flag that every command with a config has.
@@ -65,16 +66,19 @@ type configFlag struct {
 	Config string `default:"/etc/amifend/config.toml" placeholder:"FILE" type:"path" help:"The config file (${default})."`
 }
 
-// load reads the config. A file that cannot be read is one that is not valid: the user mends both in the same place.
+// load reads the config. A file that cannot be read is one that is not valid: the user mends both
+// in the same place.
 func (f configFlag) load() (*config.Config, error) {
 	c, err := config.Load(f.Config)
 	if err == nil || IsUsage(err) {
 		return c, err
 	}
-	return nil, unreadable(f.Config, err, "it must belong to who runs amifend, under systemd: chown amifend: "+f.Config)
+	return nil, unreadable(f.Config, err,
+		"it must belong to who runs amifend, under systemd: chown amifend: "+f.Config)
 }
 
-// unreadable makes a usage error of one for which a config cannot be read, with what to do for want of the right.
+// unreadable makes a usage error of one for which a config cannot be read, with what to do for want
+// of the right.
 func unreadable(path string, err error, right string) error {
 	text := err.Error()
 	var cause *fs.PathError
@@ -84,9 +88,12 @@ func unreadable(path string, err error, right string) error {
 	if errors.Is(err, fs.ErrPermission) {
 		text += "; " + right
 	}
+
 	if errors.Is(err, fs.ErrNotExist) && path == defaultConfig {
-		text += "; begin with examples/quickstart/config.toml (docs/install.md), or name yours with --config"
+		text += "; begin with examples/quickstart/config.toml (README.md, Install it), or name " +
+			"yours with --config"
 	}
+
 	return &config.Error{File: path, Problems: []config.Problem{{Text: text}}}
 }
 
@@ -112,12 +119,18 @@ func (r *Run) Run(ctx context.Context, v Version) error {
 	if err != nil {
 		return err
 	}
+
 	if r.Trial > 0 && c.Dry() {
-		return usageError("--trial: this config bans nobody ([policy] observe = true, or [firewall] backend = \"log\"), so there is nothing to try")
+		return usageError("--trial: this config bans nobody ([policy] observe = true, or " +
+			"[firewall] backend = \"log\"), so there is nothing to try")
 	}
+
 	return app.Run(ctx, app.Options{
-		Trial: time.Duration(r.Trial), Config: c, Version: string(v), Log: newLog(c.Log), Reload: r.reload,
-		Ready: func() { notify(daemon.SdNotifyReady) }, Reloading: reloading, Stopping: func() { notify(daemon.SdNotifyStopping) },
+		Trial: time.Duration(r.Trial), Config: c, Version: string(v), Log: newLog(c.Log),
+		Reload: r.reload,
+		Ready: func() {
+			notify(daemon.SdNotifyReady)
+		}, Reloading: reloading, Stopping: func() { notify(daemon.SdNotifyStopping) },
 	})
 }
 
@@ -126,7 +139,8 @@ func notify(state string) {
 	_, _ = daemon.SdNotify(false, state) // without systemd there is nobody to tell
 }
 
-// reloading tells that the config is read again. Since when, units with Type=notify-reload want to know.
+// reloading tells that the config is read again. Since when, units with Type=notify-reload want to
+// know.
 func reloading() {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
@@ -143,6 +157,7 @@ func newLog(c config.Log) *slog.Logger {
 		st, err := os.Stderr.Stat()
 		text = err == nil && st.Mode()&os.ModeCharDevice != 0
 	}
+
 	if text {
 		return slog.New(slog.NewTextHandler(os.Stderr, options))
 	}

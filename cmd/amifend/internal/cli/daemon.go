@@ -26,10 +26,12 @@ func (f daemonFlags) client() (*control.Client, error) {
 	if f.Socket != "" {
 		return control.NewClient(f.Socket), nil
 	}
+
 	name := f.Config
 	if name == "" {
 		name = defaultConfig
 	}
+
 	socket, err := config.FindSocket(name, f.Config == "")
 	if err != nil && !IsUsage(err) {
 		return nil, unreadable(name, err, "use sudo, or name the daemon's socket with --socket")
@@ -37,9 +39,12 @@ func (f daemonFlags) client() (*control.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	if socket == "" {
-		return nil, usageError("[control] socket is empty in " + name + ": this daemon cannot be asked")
+		return nil, usageError("[control] socket is empty in " + name +
+			": this daemon cannot be asked")
 	}
+
 	return control.NewClient(socket), nil
 }
 
@@ -79,15 +84,21 @@ func (a *sourceArg) UnmarshalText(text []byte) error {
 		a.Prefix = netip.PrefixFrom(addr, addr.BitLen())
 		return nil
 	}
+
 	p, err := netip.ParsePrefix(s)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%q is neither an address nor a prefix; write one like 203.0.113.5, 203.0.113.0/24 or 2001:db8::/64", s)
+		return fmt.Errorf("%q is neither an address nor a prefix; write one like 203.0.113.5, "+
+			"203.0.113.0/24 or 2001:db8::/64", s)
+
 	case p.Addr().Is4In6():
 		return fmt.Errorf("%q is IPv4 in the dress of IPv6; write the IPv4 prefix itself", s)
+
 	case p != p.Masked():
-		return fmt.Errorf("%q has bits set behind the /%d; write %s for the network or %s for the one address", s, p.Bits(), p.Masked(), p.Addr())
+		return fmt.Errorf("%q has bits set behind the /%d; write %s for the network or %s for "+
+			"the one address", s, p.Bits(), p.Masked(), p.Addr())
 	}
+
 	a.Prefix = p
 	return nil
 }
@@ -104,10 +115,13 @@ func (a *addrArg) UnmarshalText(text []byte) error {
 		case err != nil:
 			return fmt.Errorf("%q is no address; write one like 203.0.113.5 or 2001:db8::5", text)
 		case !p.IsSingleIP():
-			return fmt.Errorf("%q is a network; write one of its addresses, such as %s", text, p.Addr())
+			return fmt.Errorf("%q is a network; write one of its addresses, such as %s", text,
+				p.Addr())
 		}
+
 		addr = p.Addr()
 	}
+
 	a.Addr = addr.Unmap().WithZone("")
 	return nil
 }
@@ -139,10 +153,13 @@ func rough(d time.Duration) string {
 	switch {
 	case d >= 24*time.Hour:
 		return fmt.Sprintf("%dd%dh", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
+
 	case d >= time.Hour:
 		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
+
 	case d >= time.Minute:
 		return fmt.Sprintf("%dm%ds", d/time.Minute, d%time.Minute/time.Second)
+
 	default:
 		return fmt.Sprintf("%ds", max(0, d/time.Second))
 	}

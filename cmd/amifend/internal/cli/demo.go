@@ -19,7 +19,8 @@ type Demo struct {
 // Validate is called by kong.
 func (d *Demo) Validate() error {
 	if d.For < demo.Shortest || d.For > demo.Longest {
-		return fmt.Errorf("--for %v is out of range: write a time from %v to %v", d.For, demo.Shortest, demo.Longest)
+		return fmt.Errorf("--for %v is out of range: write a time from %v to %v", d.For,
+			demo.Shortest, demo.Longest)
 	}
 	return nil
 }
@@ -30,6 +31,7 @@ func (d *Demo) Run(ctx context.Context) error {
 	if d.Log != "" {
 		again = append(again, "--log", d.Log)
 	}
+
 	err := demo.Run(ctx, demo.Options{For: d.For, Out: os.Stdout, Log: d.Log, Args: again})
 	if errors.Is(err, demo.ErrFailed) {
 		return ErrTold

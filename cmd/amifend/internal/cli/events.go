@@ -27,14 +27,17 @@ func (c *Events) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	filter := control.EventFilter{Server: c.Server, Kinds: c.Kind}
 	if c.Within != nil {
 		filter.Within = c.Within.Prefix
 	}
+
 	events, err := client.Events(ctx, filter)
 	if err != nil {
 		return err
 	}
+
 	encode := json.NewEncoder(os.Stdout)
 	n := 0
 	for ev, err := range events {
@@ -44,21 +47,26 @@ func (c *Events) Run(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("follow the events: %w", err)
 		}
+
 		if c.JSON {
 			err = encode.Encode(ev)
 		} else {
 			_, err = fmt.Println(eventLine(ev))
 		}
+
 		if err != nil {
 			return fmt.Errorf("write an event: %w", err)
 		}
+
 		if n++; n == c.Count {
 			return nil
 		}
 	}
+
 	if ctx.Err() == nil {
 		return fmt.Errorf("the daemon has ended")
 	}
+
 	return nil
 }
 
@@ -66,7 +74,9 @@ func eventLine(ev control.Event) string {
 	if ev.Lost > 0 {
 		return fmt.Sprintf("(%d events more, left out)", ev.Lost)
 	}
-	line := fmt.Sprintf("%s %s %s %s %s %s account %s call %s", ev.Time.Local().Format("15:04:05.000"), ev.Server, ev.Source,
+
+	line := fmt.Sprintf("%s %s %s %s %s %s account %s call %s",
+		ev.Time.Local().Format("15:04:05.000"), ev.Server, ev.Source,
 		ev.Kind, ev.Service, ev.Transport, ev.Account, ev.Session)
 	if ev.Taint != "" {
 		line += " (injected text: " + ev.Taint + ")"

@@ -28,6 +28,7 @@ func (c *Explain) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	x, err := client.Explain(ctx, c.Addr.Addr)
 	if err != nil {
 		return err
@@ -35,26 +36,32 @@ func (c *Explain) Run(ctx context.Context) error {
 	if c.JSON {
 		return printJSON(x)
 	}
+
 	var b strings.Builder
 	b.WriteString(x.Text)
 	for _, ban := range x.Bans {
 		b.WriteString(kernelLine(ban, time.Now()))
 	}
+
 	if len(x.Bans) > 0 {
-		fmt.Fprintf(&b, "  undo:      amifend unban %s; if it is to stay free: amifend allow %[1]s\n", c.Addr)
+		fmt.Fprintf(&b,
+			"  undo:      amifend unban %s; if it is to stay free: amifend allow %[1]s\n", c.Addr)
 	}
+
 	for i, p := range x.Past {
 		if i == 0 {
 			b.WriteString("  history:\n")
 		}
 		b.WriteString(pastLine(p))
 	}
+
 	for i, a := range x.Alerts {
 		if i == 0 {
 			b.WriteString("  alerts:\n")
 		}
 		b.WriteString(alertText(a, "    "))
 	}
+
 	_, err = fmt.Print(b.String())
 	return err
 }
@@ -65,15 +72,19 @@ func pastLine(p control.PastBan) string {
 	if p.Observed {
 		verb = "would have been banned"
 	}
+
 	lifted := ""
 	if !p.Lifted.IsZero() {
 		lifted = ", lifted by " + p.By + " (" + p.Why + ") after " + rough(p.Lifted.Sub(p.From))
 	}
+
 	evidence := ""
 	if p.Evidence != "" { // one that was found in the kernel has none
 		evidence = ": " + p.Evidence
 	}
-	return fmt.Sprintf("    %s  %s %s %s for %s by %s%s%s\n", p.From.Local().Format(time.DateTime), who(p.Prefix), p.Scope, verb,
+
+	return fmt.Sprintf("    %s  %s %s %s for %s by %s%s%s\n", p.From.Local().Format(time.DateTime),
+		who(p.Prefix), p.Scope, verb,
 		rough(p.Until.Sub(p.From)), p.Rule, lifted, evidence)
 }
 
@@ -86,5 +97,6 @@ func kernelLine(b control.Ban, now time.Time) string {
 	if b.State != control.StateInKernel {
 		dropped = stateText(b.State)
 	}
-	return fmt.Sprintf("  kernel:    %s %s, %s more: %s\n", who(b.Prefix), b.Scope, rough(b.Until.Sub(now)), dropped)
+	return fmt.Sprintf("  kernel:    %s %s, %s more: %s\n", who(b.Prefix), b.Scope,
+		rough(b.Until.Sub(now)), dropped)
 }

@@ -47,10 +47,12 @@ func (c *Export) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	l, err := client.Bans(ctx, control.BanQuery{Sort: "source"})
 	if err != nil {
 		return err
 	}
+
 	out := bufio.NewWriter(os.Stdout)
 	if c.JSON {
 		e := json.NewEncoder(out)
@@ -63,17 +65,23 @@ func (c *Export) Run(ctx context.Context) error {
 		if err := writeNFT(out, c.Table, l.Bans, time.Now()); err != nil {
 			return err
 		}
+
 		s, err := client.Status(ctx)
 		if err != nil {
 			return err
 		}
+
 		if d := s.Firewall.Denied; d != nil {
-			fmt.Fprintf(out, "# Not in it: the deny lists (%s). They are config: copy [deny] and its files.\n", observe.Count(d.Listed, "prefix"))
+			fmt.Fprintf(out,
+				"# Not in it: the deny lists (%s). They are config: copy [deny] and its files.\n",
+				observe.Count(d.Listed, "prefix"))
 		}
 	}
+
 	if err := out.Flush(); err != nil {
 		return fmt.Errorf("write the bans: %w", err)
 	}
+
 	return nil
 }
 
@@ -89,10 +97,12 @@ func writeNFT(w io.Writer, table string, bans []control.Ban, now time.Time) erro
 		if left < time.Second {
 			continue
 		}
+
 		scope := firewall.ScopeAll
 		if b.Scope == firewall.ScopeSIP.String() {
 			scope = firewall.ScopeSIP
 		}
+
 		name, err := firewall.SetName(b.Prefix, scope)
 		if err != nil {
 			return fmt.Errorf("export %s: %w", b.Prefix, err)
@@ -100,14 +110,20 @@ func writeNFT(w io.Writer, table string, bans []control.Ban, now time.Time) erro
 		if sets[name] == nil {
 			names = append(names, name)
 		}
-		sets[name] = append(sets[name], fmt.Sprintf("%s timeout %ds", b.Prefix.Addr(), left/time.Second))
+
+		sets[name] = append(sets[name],
+			fmt.Sprintf("%s timeout %ds", b.Prefix.Addr(), left/time.Second))
 	}
+
 	slices.Sort(names)
-	fmt.Fprintf(w, "# %s of amifend, %s. Load them with nft -f into a table that amifend has laid out.\n",
+	fmt.Fprintf(w, "# %s of amifend, %s. Load them with nft -f into a table that amifend has "+
+		"laid out.\n",
 		observe.Count(len(bans), "ban"), now.UTC().Format(time.RFC3339))
 	if slices.ContainsFunc(bans, func(b control.Ban) bool { return b.State == control.StateDry }) {
-		fmt.Fprintln(w, "# This daemon only watches: they are what it would have banned, and no kernel drops them yet.")
+		fmt.Fprintln(w, "# This daemon only watches: they are what it would have banned, and no "+
+			"kernel drops them yet.")
 	}
+
 	for _, name := range names {
 		for part := range slices.Chunk(sets[name], elementsMost) {
 			fmt.Fprintf(w, "add element inet %s %s {\n", table, name)
@@ -117,5 +133,6 @@ func writeNFT(w io.Writer, table string, bans []control.Ban, now time.Time) erro
 			fmt.Fprintln(w, "}")
 		}
 	}
+
 	return nil
 }

@@ -32,6 +32,7 @@ func (c *Flush) Run(ctx context.Context) error {
 	if path == "" {
 		path = defaultConfig
 	}
+
 	name, err := config.FindTable(path, c.Config == "")
 	if err != nil && !IsUsage(err) {
 		return unreadable(path, err, "use sudo")
@@ -39,19 +40,24 @@ func (c *Flush) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	lock, err := firewall.Lock(name)
 	if errors.Is(err, firewall.ErrLocked) {
-		return control.Errorf(control.CodeFailed, "%s", err).Advise("it would put the table back: systemctl stop amifend, then try again")
+		return control.Errorf(control.CodeFailed, "%s", err).
+			Advise("it would put the table back: systemctl stop amifend, then try again")
 	}
+
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
+
 	t, err := firewall.Open(firewall.Options{Table: name})
 	if err != nil {
 		return err
 	}
 	defer t.Close()
+
 	removed, err := t.Remove(ctx)
 	if err != nil {
 		return err
@@ -59,10 +65,12 @@ func (c *Flush) Run(ctx context.Context) error {
 	if c.JSON {
 		return printJSON(flushed{name, removed})
 	}
+
 	text := "table inet " + name + " is gone, and no packet is dropped by amifend any more"
 	if !removed {
 		text = "there is no table inet " + name
 	}
+
 	_, err = fmt.Println(text)
 	return err
 }

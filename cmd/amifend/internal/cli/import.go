@@ -41,22 +41,29 @@ func (c *ImportFail2ban) Run(ctx context.Context) error {
 	found, err := fail2ban.Read(ctx, c.Path, time.Now())
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return control.Errorf(control.CodeFailed, "%s", err).Advise("use sudo: only root may read it")
+		return control.Errorf(control.CodeFailed, "%s", err).
+			Advise("use sudo: only root may read it")
+
 	case errors.Is(err, fs.ErrNotExist):
-		return control.Errorf(control.CodeFailed, "%s", err).Advise("write where it is; dbfile in /etc/fail2ban/fail2ban.conf says so")
+		return control.Errorf(control.CodeFailed, "%s", err).
+			Advise("write where it is; dbfile in /etc/fail2ban/fail2ban.conf says so")
+
 	case err != nil:
 		return err
 	}
+
 	wanted, left := c.choose(found.Bans)
 	var results []control.BanResult
 	if !c.DryRun && len(wanted) > 0 {
 		if results, err = c.ban(ctx, wanted); err != nil && len(results) > 0 {
-			return fmt.Errorf("the first %d of %d bans were asked for (import again for the rest): %w", len(results), len(wanted), err)
+			return fmt.Errorf("the first %d of %d bans were asked for (import again for the "+
+				"rest): %w", len(results), len(wanted), err)
 		}
 		if err != nil {
 			return err
 		}
 	}
+
 	if c.JSON {
 		return printJSON(struct {
 			Bans    []control.NewBan    `json:"bans"`
@@ -66,22 +73,29 @@ func (c *ImportFail2ban) Run(ctx context.Context) error {
 			Strange int                 `json:"no_addresses"`
 		}{wanted, results, left, found.Over, found.Wrong})
 	}
+
 	return c.tell(found, wanted, results, left)
 }
 
 // choose returns the bans to ask for, and how many of other jails are left out.
-func (c *ImportFail2ban) choose(bans []fail2ban.Ban) (wanted []control.NewBan, left map[string]int) {
+func (c *ImportFail2ban) choose(
+	bans []fail2ban.Ban,
+) (wanted []control.NewBan, left map[string]int) {
 	left = map[string]int{}
 	for _, b := range bans {
 		if !c.chosen(b.Jail) {
 			left[b.Jail]++
 			continue
 		}
+
 		n := control.NewBan{
-			Prefix: b.Prefix, Scope: c.Scope, For: max(1, b.Left.Seconds()), Import: true, Reason: "fail2ban jail " + b.Jail,
+			Prefix: b.Prefix, Scope: c.Scope, For: max(1, b.Left.Seconds()), Import: true,
+			Reason: "fail2ban jail " + b.Jail,
 		}
+
 		wanted = append(wanted, n)
 	}
+
 	return wanted, left
 }
 
@@ -90,15 +104,19 @@ func (c *ImportFail2ban) chosen(jail string) bool {
 		return slices.Contains(c.Jail, jail)
 	}
 	name := strings.ToLower(jail)
-	return strings.Contains(name, "asterisk") || strings.Contains(name, "pbx") || strings.Contains(name, "sip")
+	return strings.Contains(name, "asterisk") || strings.Contains(name, "pbx") ||
+		strings.Contains(name, "sip")
 }
 
 // ban asks in parts of what one request may hold.
-func (c *ImportFail2ban) ban(ctx context.Context, wanted []control.NewBan) (results []control.BanResult, err error) {
+func (c *ImportFail2ban) ban(
+	ctx context.Context, wanted []control.NewBan,
+) (results []control.BanResult, err error) {
 	client, err := c.client()
 	if err != nil {
 		return nil, err
 	}
+
 	for part := range slices.Chunk(wanted, control.MostBans) {
 		res, err := client.Ban(ctx, part)
 		if err != nil {
@@ -106,10 +124,13 @@ func (c *ImportFail2ban) ban(ctx context.Context, wanted []control.NewBan) (resu
 		}
 		results = append(results, res.Results...)
 	}
+
 	return results, nil
 }
 
-func (c *ImportFail2ban) tell(found *fail2ban.Bans, wanted []control.NewBan, results []control.BanResult, left map[string]int) error {
+func (c *ImportFail2ban) tell(
+	found *fail2ban.Bans, wanted []control.NewBan, results []control.BanResult, left map[string]int,
+) error {
 	refused, notes := 0, map[string]bool{}
 	for _, r := range results {
 		if r.Error != nil {
@@ -119,23 +140,30 @@ func (c *ImportFail2ban) tell(found *fail2ban.Bans, wanted []control.NewBan, res
 			notes[r.Note] = true
 		}
 	}
+
 	for _, s := range found.Strange {
 		fmt.Printf("left out: %s is no address, or has no time\n", ami.Quote([]byte(s)))
 	}
+
 	if more := found.Wrong - len(found.Strange); more > 0 {
 		fmt.Printf("left out: %s more like these\n", observe.Count(more, "row"))
 	}
+
 	for _, jail := range slices.Sorted(maps.Keys(left)) {
-		fmt.Printf("left out: %s of jail %s (to take them too: --jail %[2]s)\n", observe.Count(left[jail], "ban"), ami.Quote([]byte(jail)))
+		fmt.Printf("left out: %s of jail %s (to take them too: --jail %[2]s)\n",
+			observe.Count(left[jail], "ban"), ami.Quote([]byte(jail)))
 	}
+
 	verb, n := "imported", len(wanted)-refused
 	if c.DryRun {
 		verb, n = "would be imported", len(wanted)
 	}
+
 	text := observe.Count(n, "ban") + " " + verb
 	for _, note := range slices.Sorted(maps.Keys(notes)) {
 		text += "\n" + note
 	}
+
 	_, err := fmt.Println(text)
 	return err
 }

@@ -24,6 +24,7 @@ func (c *Keep) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	k, err := client.Keep(ctx)
 	if err != nil {
 		return err
@@ -31,10 +32,13 @@ func (c *Keep) Run(ctx context.Context) error {
 	if c.JSON {
 		return printJSON(k)
 	}
-	text := "the trial is ended: " + observe.Count(k.Bans, "ban") + " kept, and from now on bans are made as usual"
+
+	text := "the trial is ended: " + observe.Count(k.Bans, "ban") +
+		" kept, and from now on bans are made as usual"
 	if k.Note != "" {
 		text += "; " + k.Note
 	}
+
 	_, err = fmt.Println(text)
 	return err
 }

@@ -50,11 +50,13 @@ func (c *Man) Run(ctx *kong.Context, v Version) error {
 		_, err := pages[0].WriteTo(os.Stdout)
 		return err
 	}
+
 	for _, p := range pages {
 		if err := writePage(filepath.Join(c.Dir, p.Name+".8"), p); err != nil {
 			return err
 		}
 	}
+
 	_, err := fmt.Printf("%s written to %s\n", observe.Count(len(pages), "page"), c.Dir)
 	return err
 }
@@ -64,6 +66,7 @@ func writePage(path string, p manual.Page) error {
 	if err != nil {
 		return fmt.Errorf("write a man page: %w", err)
 	}
+
 	_, err = p.WriteTo(f)
 	if closed := f.Close(); err == nil {
 		err = closed

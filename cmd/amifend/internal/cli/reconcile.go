@@ -26,6 +26,7 @@ func (c *Reconcile) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	r, err := client.Reconcile(ctx)
 	if err != nil {
 		return err
@@ -33,6 +34,7 @@ func (c *Reconcile) Run(ctx context.Context) error {
 	if c.JSON {
 		return printJSON(r)
 	}
+
 	_, err = fmt.Println(reconciled(r))
 	return err
 }
@@ -54,8 +56,10 @@ func reconciled(r control.Reconciled) string {
 			parts = append(parts, observe.Count(p.n, "ban")+" "+p.what)
 		}
 	}
+
 	if len(parts) == 0 {
 		return "kernel and journal agree"
 	}
+
 	return strings.Join(parts, "\n")
 }

@@ -27,6 +27,7 @@ func (c *Reload) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	r, err := client.Reload(ctx)
 	if err != nil {
 		return err
@@ -34,16 +35,21 @@ func (c *Reload) Run(ctx context.Context) error {
 	if c.JSON {
 		return printJSON(r)
 	}
+
 	lines := []string{"reloaded: nothing has changed"}
 	if len(r.Changed) > 0 {
 		lines[0] = "reloaded: " + strings.Join(r.Changed, ", ")
 	}
+
 	if len(r.Restart) > 0 {
-		lines = append(lines, "needs a restart (systemctl restart amifend): "+strings.Join(r.Restart, ", "))
+		lines = append(lines,
+			"needs a restart (systemctl restart amifend): "+strings.Join(r.Restart, ", "))
 	}
+
 	for _, w := range r.Warnings {
 		lines = append(lines, "warning: "+w)
 	}
+
 	_, err = fmt.Println(strings.Join(lines, "\n"))
 	return err
 }
@@ -54,10 +60,14 @@ func (r *Run) reload() (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	dir := os.Getenv("CREDENTIALS_DIRECTORY")
-	if rel, err := filepath.Rel(dir, r.Config); dir != "" && err == nil && !strings.HasPrefix(rel, "..") {
-		c.Warnings = append(c.Warnings, r.Config+" is the copy that systemd made when the service was started: "+
-			"changes of the original are seen after systemctl restart amifend")
+	if rel, err := filepath.Rel(dir, r.Config); dir != "" && err == nil &&
+		!strings.HasPrefix(rel, "..") {
+		c.Warnings = append(c.Warnings,
+			r.Config+" is the copy that systemd made when the service was started: "+
+				"changes of the original are seen after systemctl restart amifend")
 	}
+
 	return c, nil
 }

@@ -55,12 +55,15 @@ func (r *Replay) Run(ctx context.Context) error {
 		}
 		o.Explain = o.Explain.Unmap().WithZone("")
 	}
+
 	if o.Config, o.ConfigName, err = r.load(); err != nil {
 		return err
 	}
+
 	if o.Location, err = r.location(); err != nil {
 		return err
 	}
+
 	return replay.Run(ctx, o, os.Stdout)
 }
 
@@ -75,6 +78,7 @@ func (f *pastFlags) load() (*config.Config, string, error) {
 	if name == "" {
 		name = defaultConfig
 	}
+
 	c, err := config.LoadPolicy(name)
 	if f.Config == "" && errors.Is(err, fs.ErrNotExist) {
 		return &config.Config{Policy: policy.DefaultOptions()}, "the built-in defaults", nil
@@ -86,9 +90,12 @@ func (f *pastFlags) location() (*time.Location, error) {
 	if f.Timezone == "" {
 		return time.Local, nil
 	}
+
 	l, err := time.LoadLocation(f.Timezone)
 	if err != nil {
-		return nil, usageError(fmt.Sprintf("--timezone: %q is no time zone; write one like UTC or Europe/Berlin", f.Timezone))
+		return nil, usageError(fmt.Sprintf("--timezone: %q is no time zone; write one like UTC "+
+			"or Europe/Berlin", f.Timezone))
 	}
+
 	return l, nil
 }

@@ -62,14 +62,18 @@ func (r *Report) Run(ctx context.Context) error {
 	if len(r.Files) > 0 {
 		return r.recordings(ctx)
 	}
+
 	client, err := r.client()
 	if err != nil {
 		return err
 	}
-	answer, err := client.Report(ctx, control.ReportQuery{Since: time.Duration(r.Since), Limit: r.Limit})
+
+	answer, err := client.Report(ctx,
+		control.ReportQuery{Since: time.Duration(r.Since), Limit: r.Limit})
 	if err != nil {
 		return err
 	}
+
 	switch r.Format {
 	case "json":
 		return printJSON(answer)
@@ -88,6 +92,7 @@ func (r *Report) recordings(ctx context.Context) error {
 	if o.Config, _, err = past.load(); err != nil {
 		return err
 	}
+
 	if o.Location, err = past.location(); err != nil {
 		return err
 	}
@@ -103,27 +108,40 @@ func writeReport(to io.Writer, r control.Report) error {
 	fmt.Fprintf(w, "\nbans: %s\n", banCounts(r.Bans))
 	var lines []string
 	newer := make(map[string]bool)
+
 	for _, b := range r.Latest {
 		key := b.Prefix.String() + b.Scope
-		lines = append(lines, "  "+strings.Join([]string{b.From.Local().Format(minutes), who(b.Prefix), b.Scope, b.Rule, pastEnd(b, newer[key])}, "\t"))
+		lines = append(lines,
+			"  "+
+				strings.Join([]string{
+					b.From.Local().Format(minutes), who(b.Prefix), b.Scope,
+					b.Rule, pastEnd(b, newer[key]),
+				}, "\t"))
 		newer[key] = true
 	}
+
 	if err := columns(w, lines); err != nil {
 		return err
 	}
+
 	more(w, r.Bans.Made, len(r.Latest))
 	alerts, kinds := byCount(r.AlertCounts)
 	fmt.Fprintf(w, "\nalerts: %s\n", kinds)
+
 	for _, a := range r.Alerts {
 		fmt.Fprint(w, alertText(a, "  "))
 	}
+
 	more(w, alerts, len(r.Alerts))
 	if len(r.Operations) > 0 {
 		fmt.Fprintln(w, "\noperators")
 	}
+
 	for _, o := range r.Operations {
-		fmt.Fprintf(w, "  %s  uid %d  %s\n", o.At.Local().Format(minutes), o.UID, strings.Join(nonempty(o.What, o.Object, o.Reason), " "))
+		fmt.Fprintf(w, "  %s  uid %d  %s\n", o.At.Local().Format(minutes), o.UID,
+			strings.Join(nonempty(o.What, o.Object, o.Reason), " "))
 	}
+
 	for _, t := range []struct {
 		title string
 		sums  []control.Sum
@@ -136,9 +154,11 @@ func writeReport(to io.Writer, r control.Report) error {
 			return err
 		}
 	}
+
 	if len(failed(r.Sources)) == 0 {
 		fmt.Fprintln(w, "\nno failed attempt was heard of")
 	}
+
 	return w.Flush()
 }
 
@@ -156,6 +176,7 @@ func byCount(counts map[string]int) (all int, text string) {
 		all += counts[name]
 		names[i] = fmt.Sprintf("%d %s", counts[name], name)
 	}
+
 	if all == 0 {
 		return 0, "none"
 	}
@@ -179,12 +200,16 @@ func pastEnd(b control.PastBan, replaced bool) string {
 	switch {
 	case !b.Lifted.IsZero():
 		return "lifted after " + rough(b.Lifted.Sub(b.From)) + " by " + b.By
+
 	case b.Observed:
 		return "would have been for " + rough(b.Until.Sub(b.From))
+
 	case b.Until.After(time.Now()) && replaced:
 		return "for " + rough(b.Until.Sub(b.From)) + ", replaced"
+
 	case b.Until.After(time.Now()):
 		return "for " + rough(b.Until.Sub(b.From)) + ", runs"
+
 	default:
 		return "for " + rough(b.Until.Sub(b.From))
 	}
@@ -192,7 +217,9 @@ func pastEnd(b control.PastBan, replaced bool) string {
 
 // failed are those that have failures: for people, who only logged in is no news.
 func failed(sums []control.Sum) []control.Sum {
-	return slices.DeleteFunc(slices.Clone(sums), func(s control.Sum) bool { return s.Failures == 0 })
+	return slices.DeleteFunc(slices.Clone(sums), func(s control.Sum) bool {
+		return s.Failures == 0
+	})
 }
 
 func writeSums(w io.Writer, title string, sums []control.Sum) error {
@@ -205,26 +232,34 @@ func writeSums(w io.Writer, title string, sums []control.Sum) error {
 		case s.Banned:
 			name += " (banned)"
 		}
-		lines = append(lines, fmt.Sprintf("%d\t%d\t%s\t%s", s.Failures, s.Logins, s.Last.Local().Format(minutes), name))
+
+		lines = append(lines,
+			fmt.Sprintf("%d\t%d\t%s\t%s", s.Failures, s.Logins, s.Last.Local().Format(minutes),
+				name))
 	}
+
 	return columns(w, lines)
 }
 
-// writeReportCSV writes the totals as one table for spreadsheets. No cell begins with text of an attacker, but for a quotation
-// mark that is part of the cell: so none is taken for a formula.
+// writeReportCSV writes the totals as one table for spreadsheets. No cell begins with text of an
+// attacker, but for a quotation mark that is part of the cell: so none is taken for a formula.
 func writeReportCSV(to io.Writer, r control.Report) error {
 	w := csv.NewWriter(to)
 	row := func(cells ...string) { _ = w.Write(cells) } // the writer keeps the error for Error
 	row("what", "name", "server", "failures", "logins", "first_hour", "last_hour", "banned")
+
 	for _, t := range []struct {
 		what string
 		sums []control.Sum
 	}{{"server", r.Servers}, {"source", r.Sources}, {"account", r.Accounts}} {
 		for _, s := range t.sums {
-			row(t.what, s.Name, s.Server, strconv.FormatUint(s.Failures, 10), strconv.FormatUint(s.Logins, 10),
-				s.First.UTC().Format(time.RFC3339), s.Last.UTC().Format(time.RFC3339), strconv.FormatBool(s.Banned))
+			row(t.what, s.Name, s.Server, strconv.FormatUint(s.Failures, 10),
+				strconv.FormatUint(s.Logins, 10),
+				s.First.UTC().Format(time.RFC3339), s.Last.UTC().Format(time.RFC3339),
+				strconv.FormatBool(s.Banned))
 		}
 	}
+
 	w.Flush()
 	return w.Error()
 }

@@ -32,6 +32,7 @@ func (c *Status) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	s, err := client.Status(ctx)
 	if err != nil {
 		return err
@@ -43,14 +44,18 @@ func (c *Status) Run(ctx context.Context) error {
 }
 
 func writeStatus(w io.Writer, s control.Status, now time.Time) error {
-	fmt.Fprintf(w, "amifend %s runs since %s (%s)\n\n", s.Version, s.Since.Local().Format(time.DateTime), rough(now.Sub(s.Since)))
+	fmt.Fprintf(w, "amifend %s runs since %s (%s)\n\n", s.Version,
+		s.Since.Local().Format(time.DateTime), rough(now.Sub(s.Since)))
+
 	lines := []string{"SERVER\tLINK\tEVENTS/S\tLAG\tCLOCK\tGAPS\tTLS"}
 	for _, one := range s.Servers {
 		lines = append(lines, serverLine(one, now))
 	}
+
 	if err := columns(w, lines); err != nil {
 		return err
 	}
+
 	f := s.Firewall
 	fmt.Fprintf(w, "\nfirewall  %s, %s: %s", f.Name, f.State, observe.Count(f.Bans, "ban"))
 	for _, more := range []struct {
@@ -61,10 +66,13 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 			fmt.Fprintf(w, ", %d %s", more.n, more.what)
 		}
 	}
-	fmt.Fprintf(w, "\n          never banned: %s (amifend allow --list)\n", observe.Count(s.Protected, "prefix"))
+
+	fmt.Fprintf(w, "\n          never banned: %s (amifend allow --list)\n",
+		observe.Count(s.Protected, "prefix"))
 	if d := f.Denied; d != nil {
 		fmt.Fprintf(w, "          %s\n", deniedLine(*d))
 	}
+
 	if j := s.Journal; j != nil {
 		state := "ok"
 		if j.Problem != "" {
@@ -73,12 +81,16 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 		if j.Waiting > 0 {
 			state += ", " + observe.Count(j.Waiting, "change") + " of bans not written yet"
 		}
+
 		fmt.Fprintf(w, "journal   %s, %.1f MB: %s\n", j.Path, float64(j.Size)/1e6, state)
 	}
+
 	e := s.Engine
 	fmt.Fprintf(w, "events    %d since the start: %d attempts counted,\n"+
-		"          left out: %d of protected sources, %d in the name of proved ones, %d of banned ones\n",
+		"          left out: %d of protected sources, %d in the name of proved ones, %d of "+
+		"banned ones\n",
 		e.Observed, e.Counted, e.Protected, e.Shielded, e.Covered)
+
 	return writeHealth(w, s)
 }
 
@@ -93,6 +105,7 @@ func deniedLine(d control.Denied) string {
 	case d.Dropped != nil:
 		text += ", " + observe.Count(*d.Dropped, "packet")
 	}
+
 	if d.Spared > 0 {
 		text += fmt.Sprintf("; %d spared (amifend check)", d.Spared)
 	}
@@ -104,6 +117,7 @@ func writeHealth(w io.Writer, s control.Status) error {
 		_, err := fmt.Fprintln(w, "\nall is well")
 		return err
 	}
+
 	fmt.Fprintln(w, "\nneeds a look")
 	for _, h := range s.Health {
 		fmt.Fprintf(w, "  %s: %s\n", h.About, h.What)
@@ -111,6 +125,7 @@ func writeHealth(w io.Writer, s control.Status) error {
 			fmt.Fprintf(w, "    do: %s\n", h.Do)
 		}
 	}
+
 	_, err := fmt.Fprintf(w, "%s\n", observe.Count(len(s.Health), "warning"))
 	return err
 }
@@ -126,6 +141,7 @@ func serverLine(s control.ServerStatus, now time.Time) string {
 		}
 		return s.Name + "\t" + state
 	}
+
 	link := "no"
 	switch {
 	case s.TLS != "" && s.Verified:
@@ -133,12 +149,15 @@ func serverLine(s control.ServerStatus, now time.Time) string {
 	case s.TLS != "":
 		link = strings.TrimPrefix(s.TLS, "TLS ") + ", not verified"
 	}
+
 	gaps := "none"
 	if s.Gaps > 0 {
 		gaps = fmt.Sprintf("%d, last %s", s.Gaps, rough(seconds(s.LastGap)))
 	}
+
 	return strings.Join([]string{
-		s.Name, "up " + rough(now.Sub(s.Since)), fmt.Sprintf("%.1f", s.EventsRate), seconds(s.Lag).Round(time.Millisecond).String(),
+		s.Name, "up " + rough(now.Sub(s.Since)), fmt.Sprintf("%.1f", s.EventsRate),
+		seconds(s.Lag).Round(time.Millisecond).String(),
 		fmt.Sprintf("%+.1fs", s.ClockError), gaps, link,
 	}, "\t")
 }

@@ -42,10 +42,12 @@ func (c *Top) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	r, err := client.Report(ctx, control.ReportQuery{Since: time.Duration(c.Since), Limit: c.Limit})
 	if err != nil {
 		return err
 	}
+
 	title, sums := "SOURCE", r.Sources
 	switch c.What {
 	case "accounts":
@@ -53,12 +55,15 @@ func (c *Top) Run(ctx context.Context) error {
 	case "servers":
 		title, sums = "SERVER", r.Servers
 	}
+
 	if c.JSON {
 		return printJSON(sums)
 	}
+
 	if sums = failed(sums); len(sums) == 0 {
 		_, err = fmt.Printf("no failed attempt since %s\n", r.From.Local().Format(minutes))
 		return err
 	}
+
 	return writeSums(os.Stdout, title, sums)
 }

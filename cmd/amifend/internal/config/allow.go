@@ -20,45 +20,63 @@ func (l *loader) allow(raw rawAllow) []netip.Prefix {
 		}
 		out = append(out, p)
 	}
+
 	slices.SortFunc(out, func(a, b netip.Prefix) int {
 		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
 	})
+
 	return slices.Compact(out)
 }
 
 // everyAllowed is what is wrong with a prefix of every address that is never banned.
-const everyAllowed = "so nobody would ever be banned; to try amifend out write observe = true in [policy], to keep one network write its prefix"
+const everyAllowed = "so nobody would ever be banned; to try amifend out write observe = true in " +
+	"[policy], to keep one network write its prefix"
 
-// parsePrefix reads a prefix of a list: an address alone or with a prefix length. Its errors continue a sentence that begins with
-// the text; every is what it says of one that is every address.
+// parsePrefix reads a prefix of a list: an address alone or with a prefix length. Its errors
+// continue a sentence that begins with the text; every is what it says of one that is every
+// address.
 func parsePrefix(s, every string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(s); err == nil {
 		if a.Zone() != "" {
-			return netip.Prefix{}, errors.New("has a zone; write the address without the % and what follows")
+			return netip.Prefix{},
+				errors.New("has a zone; write the address without the % and what follows")
 		}
+
 		a = a.Unmap()
 		if a.IsUnspecified() {
-			return netip.Prefix{}, errors.New("is no host's address; write an address or a prefix, like \"192.0.2.0/24\"")
+			return netip.Prefix{},
+				errors.New("is no host's address; write an address or a prefix, like " +
+					"\"192.0.2.0/24\"")
 		}
+
 		return netip.PrefixFrom(a, a.BitLen()), nil
 	}
+
 	p, err := netip.ParsePrefix(s)
 	if err != nil {
 		return netip.Prefix{}, notPrefix(s)
 	}
+
 	if a := p.Addr(); a.Is4In6() {
 		if p.Bits() < 96 {
-			return netip.Prefix{}, errors.New("spans more than the IPv4-mapped addresses; write the IPv4 prefix itself")
+			return netip.Prefix{},
+				errors.New("spans more than the IPv4-mapped addresses; write the IPv4 " +
+					"prefix itself")
 		}
 		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
 	}
+
 	if p.Bits() == 0 {
 		return netip.Prefix{}, errors.New("is every address, " + every)
 	}
+
 	if p != p.Masked() {
-		return netip.Prefix{}, fmt.Errorf("has bits set behind the /%d; write %q for the network or %q for the one address",
-			p.Bits(), p.Masked(), p.Addr())
+		return netip.Prefix{},
+			fmt.Errorf("has bits set behind the /%d; write %q for the network or %q for the one "+
+				"address",
+				p.Bits(), p.Masked(), p.Addr())
 	}
+
 	return p, nil
 }
 
@@ -69,11 +87,14 @@ func notPrefix(s string) error {
 		m, err2 := netip.ParseAddr(mask)
 		if err1 == nil && err2 == nil && a.Is4() && m.Is4() {
 			if bits, ok := maskBits(m); ok {
-				return fmt.Errorf("is written with a netmask; write %q", netip.PrefixFrom(a, bits).Masked())
+				return fmt.Errorf("is written with a netmask; write %q",
+					netip.PrefixFrom(a, bits).Masked())
 			}
 		}
 	}
-	return errors.New("is neither an address nor a prefix; write one like \"192.0.2.7\", \"192.0.2.0/24\" or \"2001:db8::/32\"")
+
+	return errors.New("is neither an address nor a prefix; write one like \"192.0.2.7\", " +
+		"\"192.0.2.0/24\" or \"2001:db8::/32\"")
 }
 
 // maskBits is the prefix length of a netmask whose ones come first.

@@ -20,7 +20,10 @@ type Control struct {
 
 // DefaultControl is what a file without [control] means.
 func DefaultControl() Control {
-	return Control{Socket: "/run/amifend/amifend.sock", ReadGroup: "amifend", AdminGroup: "amifend-admin"}
+	return Control{
+		Socket: "/run/amifend/amifend.sock", ReadGroup: "amifend",
+		AdminGroup: "amifend-admin",
+	}
 }
 
 // longestSocket is what fits into sun_path (unix(7)), its final zero left out.
@@ -34,13 +37,17 @@ func (l *loader) control(raw rawControl) Control {
 	c.Socket = get(l, "control.socket", raw.Socket, c.Socket)
 	c.ReadGroup = get(l, "control.read_group", raw.ReadGroup, c.ReadGroup)
 	c.AdminGroup = get(l, "control.admin_group", raw.AdminGroup, c.AdminGroup)
+
 	switch {
 	case c.Socket == "":
 	case !filepath.IsAbs(c.Socket):
-		l.problem("control.socket", "%s is no absolute name; write one like %q", quote(c.Socket), DefaultControl().Socket)
+		l.problem("control.socket", "%s is no absolute name; write one like %q", quote(c.Socket),
+			DefaultControl().Socket)
 	case len(c.Socket) > longestSocket:
-		l.problem("control.socket", "is longer than the %d bytes that a socket's name may have", longestSocket)
+		l.problem("control.socket", "is longer than the %d bytes that a socket's name may have",
+			longestSocket)
 	}
+
 	l.group("control.read_group", c.ReadGroup)
 	l.group("control.admin_group", c.AdminGroup)
 	return c
@@ -52,13 +59,14 @@ func (l *loader) group(key, name string) {
 	}
 }
 
-// FindSocket returns the control socket that the file at path names, whatever else is wrong with the file: a daemon that
-// runs must be found also while its config is being mended. A file that is not there, or that the caller may not read,
-// means the default if mayLack says so.
+// FindSocket returns the control socket that the file at path names, whatever else is wrong with
+// the file: a daemon that runs must be found also while its config is being mended. A file that is
+// not there, or that the caller may not read, means the default if mayLack says so.
 func FindSocket(path string, mayLack bool) (string, error) {
 	var file struct {
 		Control rawControl `toml:"control"`
 	}
+
 	err := glance(path, &file)
 	if mayLack && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)) {
 		return DefaultControl().Socket, nil
@@ -66,28 +74,38 @@ func FindSocket(path string, mayLack bool) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find the control socket: %w", err)
 	}
+
 	if s := file.Control.Socket; s.set && s.wrong == "" {
 		return s.v, nil
 	}
 	return DefaultControl().Socket, nil
 }
 
-// FindTable returns the nftables table that the file at path names, whatever else is wrong with the file: it must be possible to
-// take the table away also then. A file that is not there means the default if mayLack says so.
+// FindTable returns the nftables table that the file at path names, whatever else is wrong with the
+// file: it must be possible to take the table away also then. A file that is not there means the
+// default if mayLack says so.
 func FindTable(path string, mayLack bool) (string, error) {
 	var file struct {
 		Firewall rawFirewall `toml:"firewall"`
 	}
+
 	err := glance(path, &file)
 	switch t := file.Firewall.Table; {
 	case mayLack && errors.Is(err, fs.ErrNotExist):
 		return defaultTable, nil
+
 	case err != nil:
 		return "", fmt.Errorf("find the table: %w", err)
+
 	case !t.set:
 		return defaultTable, nil
+
 	case t.wrong != "" || !tableName.MatchString(t.v):
-		return "", &Error{File: path, Problems: []Problem{{Text: "firewall.table: is no name for a table"}}}
+		return "", &Error{
+			File:     path,
+			Problems: []Problem{{Text: "firewall.table: is no name for a table"}},
+		}
+
 	default:
 		return t.v, nil
 	}
@@ -100,10 +118,12 @@ func glance(path string, sections any) error {
 		return err
 	}
 	defer f.Close()
+
 	src, _, err := readFile(f, maxFile)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", path, err)
 	}
+
 	if _, err := toml.Decode(string(src), sections); err != nil {
 		return &Error{File: path, Problems: []Problem{syntaxProblem(src, err)}}
 	}

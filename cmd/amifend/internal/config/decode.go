@@ -9,8 +9,9 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// decode turns src into the raw structs and notes syntax errors, unknown keys and tables of the wrong shape. It is
-// false if the file is not TOML at all; what can be read is read, so that the other problems are found too.
+// decode turns src into the raw structs and notes syntax errors, unknown keys and tables of the
+// wrong shape. It is false if the file is not TOML at all; what can be read is read, so that the
+// other problems are found too.
 func (l *loader) decode(src []byte) (rawConfig, bool) {
 	var (
 		raw rawConfig
@@ -25,14 +26,17 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 			Log      toml.Primitive `toml:"log"`
 		}
 	)
+
 	md, err := toml.Decode(string(src), &top)
 	if err != nil {
 		l.problems = append(l.problems, syntaxProblem(src, err))
 		return raw, false
 	}
+
 	l.lines = locate(src, md.Keys())
 	known := schema()
 	l.unknownKeys(md.Keys(), known)
+
 	for _, s := range []struct {
 		name string
 		from toml.Primitive
@@ -50,12 +54,16 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 		if !md.IsDefined(s.name) || !l.shape(&md, s.name) {
 			continue
 		}
+
 		if err := md.PrimitiveDecode(s.from, s.to); err != nil {
-			// The values never fail, so a table is something else: an entry of [[server]], or its [server.tls].
-			l.problem(s.name, "holds something that is no table; write each server below a header [[server]], and its TLS below [server.tls]")
+			// The values never fail, so a table is something else: an entry of [[server]], or its
+			// [server.tls].
+			l.problem(s.name, "holds something that is no table; write each server below a "+
+				"header [[server]], and its TLS below [server.tls]")
 			raw.Servers = nil // what is missing from it is no problem of its own
 		}
 	}
+
 	raw.serverGiven = md.IsDefined("server")
 	return raw, true
 }
@@ -69,36 +77,52 @@ func (l *loader) shape(md *toml.MetaData, section string) bool {
 			section = "policy." + table
 		}
 	}
+
 	switch {
-	case section != "server" && (got == "Hash" || got == ""), section == "server" && (got == "ArrayHash" || got == "Array"):
+	case section != "server" && (got == "Hash" || got == ""), section == "server" &&
+		(got == "ArrayHash" || got == "Array"):
 		return true
+
 	case section == "server" && (got == "Hash" || got == ""):
-		l.problem(section, "there may be several servers, so the header has two brackets; write [[server]], and [server.tls] below it")
+		l.problem(section, "there may be several servers, so the header has two brackets; write "+
+			"[[server]], and [server.tls] below it")
+
 	case section == "server":
 		l.problem(section, "is no table; write the header [[server]], and its keys below it")
+
 	default:
 		l.problem(section, "is no table; write the header [%s], and its keys below it", section)
 	}
+
 	return false
 }
 
-// quoted is what the TOML parser's words quote of the file: a secret may stand there, below any misspelt key.
+// quoted is what the TOML parser's words quote of the file: a secret may stand there, below any
+// misspelt key.
 var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|^\S+( is out of )`)
 
-// syntaxProblem translates what the TOML parser says. It leaves the parser's words out where they may quote a secret.
+// syntaxProblem translates what the TOML parser says. It leaves the parser's words out where they
+// may quote a secret.
 func syntaxProblem(src []byte, err error) Problem {
 	var pe toml.ParseError
 	if !errors.As(err, &pe) {
 		return Problem{Text: "is not TOML: " + err.Error()}
 	}
-	p := Problem{Line: pe.Position.Line, Text: "is not TOML: " + quoted.ReplaceAllString(pe.Message, "…$1")}
+
+	p := Problem{
+		Line: pe.Position.Line,
+		Text: "is not TOML: " + quoted.ReplaceAllString(pe.Message, "…$1"),
+	}
 	if strings.Contains(strings.ToLower(pe.Message), "value") {
 		p.Text += `; a text stands in quotes: "…"`
 	}
+
 	lines := strings.Split(string(src), "\n")
-	if n := pe.Position.Line; n >= 1 && n <= len(lines) && strings.Contains(lines[n-1]+pe.LastKey, "secret") {
+	if n := pe.Position.Line; n >= 1 && n <= len(lines) &&
+		strings.Contains(lines[n-1]+pe.LastKey, "secret") {
 		p.Text = `is not TOML; write secret = "…", with a backslash before each " or \ of the password, or secret = '…'`
 	}
+
 	return p
 }
 
@@ -116,10 +140,12 @@ func schema() keys {
 			if name == "" {
 				continue
 			}
+
 			ft := f.Type
 			for ft.Kind() == reflect.Pointer || ft.Kind() == reflect.Slice {
 				ft = ft.Elem()
 			}
+
 			isValue := ft.Kind() == reflect.Struct && ft.Field(0).Name == "v"
 			out[prefix+name] = !isValue
 			if !isValue && ft.Kind() == reflect.Struct {
@@ -127,6 +153,7 @@ func schema() keys {
 			}
 		}
 	}
+
 	walk(reflect.TypeFor[rawConfig](), "")
 	return out
 }

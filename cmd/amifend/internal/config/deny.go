@@ -47,6 +47,7 @@ func (l *loader) deny(raw rawDeny) []Denied {
 		}
 		out = append(out, Denied{Prefix: p})
 	}
+
 	for _, name := range get(l, "deny.files", raw.Files, nil) {
 		switch {
 		case name == "":
@@ -56,9 +57,12 @@ func (l *loader) deny(raw rawDeny) []Denied {
 			out = append(out, l.denyFile(l.abs(name))...)
 		}
 	}
+
 	if len(out) > mostDenied {
-		l.problem("deny", "its lists hold %d prefixes; %d are possible: leave a list out, or take one that merges neighbours", len(out), mostDenied)
+		l.problem("deny", "its lists hold %d prefixes; %d are possible: leave a list out, or "+
+			"take one that merges neighbours", len(out), mostDenied)
 	}
+
 	return out
 }
 
@@ -69,53 +73,69 @@ func (l *loader) denyFile(path string) []Denied {
 		l.problem("deny.files", "%s", err)
 		return nil
 	}
+
 	if mode&0o002 != 0 {
-		l.warnings = append(l.warnings, fmt.Sprintf("%s can be changed by every user of this machine: chmod o-w %[1]s", path))
+		l.warnings = append(l.warnings,
+			fmt.Sprintf("%s can be changed by every user of this machine: chmod o-w %[1]s", path))
 	}
+
 	var out []Denied
 	problems := 0
 	lines := bufio.NewScanner(bytes.NewReader(bytes.TrimPrefix(text, []byte("\ufeff"))))
 	lines.Buffer(nil, len(text)+1)
+
 	for n := 1; lines.Scan(); n++ {
 		line := lines.Text()
 		if i := strings.IndexAny(line, "#;"); i >= 0 {
 			line = line[:i]
 		}
+
 		if line = strings.TrimSpace(line); line == "" {
 			continue
 		}
+
 		p, err := parseDenied(line)
 		if err == nil {
 			out = append(out, Denied{p, path, n})
 			continue
 		}
+
 		if problems++; problems <= mostProblems {
-			l.problems = append(l.problems, Problem{File: path, Line: n, Text: quote(line) + " " + err.Error()})
+			l.problems = append(l.problems,
+				Problem{File: path, Line: n, Text: quote(line) + " " + err.Error()})
 		}
 	}
+
 	if more := problems - mostProblems; more > 0 {
-		l.problem("deny.files", "%s has %d more lines that are no prefix; is it the right file?", path, more)
+		l.problem("deny.files", "%s has %d more lines that are no prefix; is it the right file?",
+			path, more)
 	}
+
 	return out
 }
 
 func readList(path string) ([]byte, fs.FileMode, error) {
 	st, err := os.Stat(path) // first: to open a pipe would wait
 	if err != nil {
-		return nil, 0, fmt.Errorf("read deny list: %w; write the name of a file that is there, or take it out", err)
+		return nil, 0, fmt.Errorf("read deny list: %w; write the name of a file that is there, "+
+			"or take it out", err)
 	}
+
 	if !st.Mode().IsRegular() {
 		return nil, 0, fmt.Errorf("%s is no file; write the name of a list", path)
 	}
+
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read deny list: %w; amifend must be able to read it", err)
 	}
 	defer f.Close()
+
 	text, mode, err := readFile(f, maxList)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read deny list %s: %w", path, err)
 	}
+
 	return text, mode, nil
 }
 
@@ -123,11 +143,18 @@ func readList(path string) ([]byte, fs.FileMode, error) {
 func parseDenied(line string) (netip.Prefix, error) {
 	switch {
 	case line[0] == '<':
-		return netip.Prefix{}, errors.New("is HTML; a list is text with an address or prefix a line")
+		return netip.Prefix{},
+			errors.New("is HTML; a list is text with an address or prefix a line")
+
 	case line[0] == '{' || line[0] == '[':
-		return netip.Prefix{}, errors.New("is JSON; take the list as text, with an address or prefix a line")
+		return netip.Prefix{},
+			errors.New("is JSON; take the list as text, with an address or prefix a line")
+
 	case len(strings.Fields(line)) > 1:
-		return netip.Prefix{}, errors.New("is more than an address or prefix; write one a line, and comments behind # or ;")
+		return netip.Prefix{},
+			errors.New("is more than an address or prefix; write one a line, and comments " +
+				"behind # or ;")
 	}
+
 	return parsePrefix(line, everyDenied)
 }

@@ -15,16 +15,19 @@ func assignDuration(p *time.Duration, data any) string {
 	if !ok {
 		return "is " + typeName(data) + " without a unit; " + wantDuration
 	}
+
 	d, ok := ParseDuration(s)
 	if !ok {
 		return quote(s) + " is no duration; " + wantDuration
 	}
+
 	*p = d
 	return ""
 }
 
-// ParseDuration reads a duration as the config file writes them: "90s", "20m", "12h" or "30d". It is time.ParseDuration with
-// leading days, of 24 hours. It is false for any other text, and for a negative duration.
+// ParseDuration reads a duration as the config file writes them: "90s", "20m", "12h" or "30d". It
+// is time.ParseDuration with leading days, of 24 hours. It is false for any other text, and for a
+// negative duration.
 func ParseDuration(s string) (time.Duration, bool) {
 	var d time.Duration
 	if m := days.FindStringSubmatch(s); m != nil {
@@ -32,14 +35,17 @@ func ParseDuration(s string) (time.Duration, bool) {
 		if err != nil {
 			return 0, false
 		}
+
 		d = time.Duration(n) * 24 * time.Hour // 99,999 days are 274 years: still in range
 		if s = m[2]; s == "" {
 			return d, true
 		}
 	}
+
 	rest, err := time.ParseDuration(s)
 	if err != nil || s[0] == '-' || s[0] == '+' || d+rest < 0 {
 		return 0, false
 	}
+
 	return d + rest, true
 }

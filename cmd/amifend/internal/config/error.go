@@ -11,12 +11,14 @@ import (
 // Problem is one thing that is wrong with a config file.
 type Problem struct {
 	File string // that it is in; "": the config file
-	Key  string // as in "policy.threshold" or "server[2].address", counted from 1; "" for the file as a whole
+	// as in "policy.threshold" or "server[2].address", counted from 1; "" for the file as a whole
+	Key  string
 	Line int    // 0 if unknown
 	Text string // what is wrong, and what to write instead
 }
 
-// Error lists all that is wrong with a config file, in the order of its lines, and then with the lists that it names.
+// Error lists all that is wrong with a config file, in the order of its lines, and then with the
+// lists that it names.
 type Error struct {
 	File     string
 	Problems []Problem
@@ -29,6 +31,7 @@ func (e *Error) Error() string {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
+
 		b.WriteString(cmp.Or(p.File, e.File))
 		if p.Line > 0 {
 			fmt.Fprintf(&b, ":%d", p.Line)
@@ -36,13 +39,17 @@ func (e *Error) Error() string {
 		if p.Key != "" {
 			b.WriteString(": " + p.Key)
 		}
+
 		b.WriteString(": " + p.Text)
 	}
+
 	return b.String()
 }
 
 func sorted(ps []Problem) []Problem {
-	slices.SortStableFunc(ps, func(a, b Problem) int { return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line)) })
+	slices.SortStableFunc(ps, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
+	})
 	return ps
 }
 

@@ -22,17 +22,23 @@ func (l *loader) secret(server string, r rawServer) ami.Secret {
 	text := get(l, server+".secret", r.Secret, "")
 	name := get(l, server+".secret_file", r.SecretFile, "")
 	key := server + ".secret"
+
 	switch {
 	case r.Secret.wrong != "" || r.SecretFile.wrong != "":
 		return ami.Secret{}
+
 	case r.Secret.set && r.SecretFile.set:
 		l.problem(key, "secret and secret_file exclude each other; delete one of them")
 		return ami.Secret{}
+
 	case l.policyOnly:
 		return ami.Secret{}
+
 	case !r.Secret.set && !r.SecretFile.set:
-		l.problem(key, `is missing; write secret_file = "FILE" (a file with the password alone) or secret = "…"`)
+		l.problem(key,
+			`is missing; write secret_file = "FILE" (a file with the password alone) or secret = "…"`)
 		return ami.Secret{}
+
 	case r.SecretFile.set:
 		key = server + ".secret_file"
 		var ok bool
@@ -40,58 +46,70 @@ func (l *loader) secret(server string, r rawServer) ami.Secret {
 			return ami.Secret{}
 		}
 	}
+
 	switch {
 	case text == "":
-		l.problem(key, "is empty; write the secret of the manager user, as in Asterisk's manager.conf")
+		l.problem(key,
+			"is empty; write the secret of the manager user, as in Asterisk's manager.conf")
 	case strings.ContainsFunc(text, unicode.IsControl):
 		l.problem(key, "holds a line break or another control character; a password is one line")
 	default:
 		return ami.NewSecret(text)
 	}
+
 	return ami.Secret{}
 }
 
-// readSecret reads a file that holds a password alone. The line end that editors add is no part of it.
+// readSecret reads a file that holds a password alone. The line end that editors add is no part of
+// it.
 func (l *loader) readSecret(key, name string) (string, bool) {
 	if name == "" {
 		l.problem(key, "is empty; write the name of a file")
 		return "", false
 	}
+
 	f, err := l.open(name)
 	if err != nil {
 		l.problem(key, "%s", err)
 		return "", false
 	}
 	defer f.Close()
+
 	b, mode, err := readFile(f, maxSecret)
 	if err != nil {
 		l.problem(key, "read %s: %s", f.Name(), err)
 		return "", false
 	}
+
 	l.checkMode(f.Name(), mode)
 	return strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r"), true
 }
 
-// open opens a secret's file: a relative name first where systemd put the service's credentials, then next to the
-// config file.
+// open opens a secret's file: a relative name first where systemd put the service's credentials,
+// then next to the config file.
 func (l *loader) open(name string) (*os.File, error) {
 	var tried []string
 	if !filepath.IsAbs(name) && l.credentials != "" {
 		tried = append(tried, filepath.Join(l.credentials, name))
 	}
+
 	tried = append(tried, l.abs(name))
 	for i, path := range tried {
 		f, err := os.Open(path)
 		if err == nil {
 			return f, nil
 		}
+
 		if errors.Is(err, fs.ErrPermission) {
-			return nil, fmt.Errorf("open secret: %w; it must belong to who runs amifend, under systemd: chown amifend: %s", err, path)
+			return nil, fmt.Errorf("open secret: %w; it must belong to who runs amifend, under "+
+				"systemd: chown amifend: %s", err, path)
 		}
+
 		if i+1 == len(tried) || !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("open secret: %w", err)
 		}
 	}
+
 	return nil, errors.New("open secret: no file named") // not reached: tried is never empty
 }
 
@@ -107,6 +125,7 @@ func (l *loader) tls(key string, r *rawTLS) *TLS {
 	if r == nil {
 		return nil
 	}
+
 	t := &TLS{
 		ServerName:         l.text(key+".server_name", r.ServerName, false),
 		InsecureSkipVerify: get(l, key+".insecure_skip_verify", r.InsecureSkipVerify, false),
@@ -119,15 +138,20 @@ func (l *loader) tls(key string, r *rawTLS) *TLS {
 			}
 		}
 	}
+
 	if print := l.text(key+".fingerprint", r.Fingerprint, false); print != "" {
 		var ok bool
 		if t.Fingerprint, ok = parseFingerprint(print); !ok {
-			l.problem(key+".fingerprint", "is no SHA-256 of 32 bytes; write what `openssl x509 -noout -fingerprint -sha256 -in CERT` prints behind the =")
+			l.problem(key+".fingerprint", "is no SHA-256 of 32 bytes; write what `openssl x509 "+
+				"-noout -fingerprint -sha256 -in CERT` prints behind the =")
 		}
 	}
+
 	if t.InsecureSkipVerify && (t.Fingerprint != "" || t.CAFile != "") {
-		l.problem(key+".insecure_skip_verify", "means that no certificate is verified; delete it, fingerprint or ca_file is enough")
+		l.problem(key+".insecure_skip_verify",
+			"means that no certificate is verified; delete it, fingerprint or ca_file is enough")
 	}
+
 	return t
 }
 
@@ -137,6 +161,7 @@ func checkCA(path string) error {
 		return fmt.Errorf("open CA file: %w", err)
 	}
 	defer f.Close()
+
 	b, _, err := readFile(f, maxFile)
 	if err != nil {
 		return fmt.Errorf("read CA file %s: %w", path, err)

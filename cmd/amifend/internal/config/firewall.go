@@ -24,7 +24,8 @@ const (
 // defaultTable is what a file without a table means.
 const defaultTable = "amifend"
 
-// mostBans bounds max_bans: an element takes about 100 bytes of the kernel's memory, and there are several sets.
+// mostBans bounds max_bans: an element takes about 100 bytes of the kernel's memory, and there are
+// several sets.
 const mostBans = 16 << 20
 
 var tableName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,63}$`)
@@ -35,15 +36,22 @@ func (l *loader) firewall(raw rawFirewall) Firewall {
 		Table:   get(l, "firewall.table", raw.Table, defaultTable),
 	}
 	if f.Backend != BackendNftables && f.Backend != BackendLog {
-		l.problem("firewall.backend", "%s is no backend; write \"nftables\", or \"log\" to only be told what would be banned", quote(f.Backend))
+		l.problem("firewall.backend", "%s is no backend; write \"nftables\", or \"log\" to only "+
+			"be told what would be banned", quote(f.Backend))
 	}
+
 	if !tableName.MatchString(f.Table) {
-		l.problem("firewall.table", "%s is no name for a table; write letters, digits and _, a letter first, 64 at most", quote(f.Table))
+		l.problem("firewall.table",
+			"%s is no name for a table; write letters, digits and _, a letter first, 64 at most",
+			quote(f.Table))
 	}
+
 	n := get(l, "firewall.max_bans", raw.MaxBans, firewall.DefaultMaxBans)
 	if n < 1 || n > mostBans {
-		l.problem("firewall.max_bans", "%d is out of range; write a number from 1 to %d", n, mostBans)
+		l.problem("firewall.max_bans", "%d is out of range; write a number from 1 to %d", n,
+			mostBans)
 	}
+
 	f.MaxBans = int(n)
 	f.SIPPorts = l.sipPorts(raw.SIPPorts)
 	return f
@@ -55,6 +63,7 @@ func (l *loader) sipPorts(raw value[ports]) firewall.SIPPorts {
 	if texts == nil && (!raw.set || raw.wrong != "") {
 		return firewall.DefaultSIPPorts()
 	}
+
 	var out firewall.SIPPorts
 	for _, s := range texts {
 		p, err := firewall.ParseSIPPorts(s)
@@ -63,8 +72,10 @@ func (l *loader) sipPorts(raw value[ports]) firewall.SIPPorts {
 		}
 		out = append(out, p...)
 	}
+
 	if len(texts) == 0 {
 		l.problem(key, "is empty; write the ports where phones reach the PBX, or delete the line")
 	}
+
 	return out
 }

@@ -19,6 +19,7 @@ func (c counter) path(key toml.Key) string {
 	if len(key) == 1 {
 		c["server"]++
 	}
+
 	path := fmt.Sprintf("server[%d]", max(c["server"], 1))
 	if len(key) > 1 {
 		path += "." + strings.Join(key[1:], ".")
@@ -26,14 +27,15 @@ func (c counter) path(key toml.Key) string {
 	return path
 }
 
-// locate finds the line of each key. The TOML library keeps the positions to itself, but it gives the keys in their
-// order, so each is looked for from the line of the one before. It may be fooled by a comment or a long text; a line
-// number is a help for people and nothing else.
+// locate finds the line of each key. The TOML library keeps the positions to itself, but it gives
+// the keys in their order, so each is looked for from the line of the one before. It may be fooled
+// by a comment or a long text; a line number is a help for people and nothing else.
 func locate(src []byte, all []toml.Key) map[string]int {
 	lines := strings.Split(string(src), "\n")
 	out := map[string]int{}
 	counts := counter{}
 	at := 0
+
 	for _, key := range all {
 		path := counts.path(key)
 		here := pattern(key)
@@ -47,10 +49,12 @@ func locate(src []byte, all []toml.Key) map[string]int {
 			}
 		}
 	}
+
 	return out
 }
 
-// pattern matches the line of a key: its own `name =`, also dotted or in an inline table, or its table's header.
+// pattern matches the line of a key: its own `name =`, also dotted or in an inline table, or its
+// table's header.
 func pattern(key toml.Key) *regexp.Regexp {
 	part := func(s string) string { return `["']?` + regexp.QuoteMeta(s) + `["']?` }
 	whole := make([]string, len(key))
@@ -66,11 +70,13 @@ func (l *loader) line(key string) int {
 	if key == "server" {
 		key = "server[1]"
 	}
+
 	for key != "" {
 		if n, ok := l.lines[key]; ok {
 			return n
 		}
 		key = key[:max(0, strings.LastIndexByte(key, '.'))]
 	}
+
 	return 0
 }

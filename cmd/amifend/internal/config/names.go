@@ -25,27 +25,37 @@ func (l *loader) names(raw rawAllow) []string {
 		}
 		out = append(out, name)
 	}
+
 	slices.Sort(out)
 	if out = slices.Compact(out); len(out) > MostNames {
-		l.problem(key, "holds %d names; %d are possible: write the prefixes of networks into [allow] prefixes", len(out), MostNames)
+		l.problem(key, "holds %d names; %d are possible: write the prefixes of networks into "+
+			"[allow] prefixes", len(out), MostNames)
 	}
+
 	return out
 }
 
-// ParseName reads a host name whose addresses are never banned. Its errors continue a sentence that begins with the text.
+// ParseName reads a host name whose addresses are never banned. Its errors continue a sentence that
+// begins with the text.
 func ParseName(s string) (string, error) {
 	name := strings.ToLower(strings.TrimSuffix(s, "."))
 	_, notAddr := netip.ParseAddr(s)
 	_, notPrefix := netip.ParsePrefix(s)
+
 	switch {
 	case notAddr == nil || notPrefix == nil:
 		return "", errors.New("is no name; addresses and prefixes belong into [allow] prefixes")
+
 	case strings.HasPrefix(name, "*"):
-		return "", errors.New("stands for many names, which DNS cannot list; write each name, or prefixes")
+		return "", errors.New("stands for many names, which DNS cannot list; write each name, or " +
+			"prefixes")
+
 	case name == "localhost" || strings.HasSuffix(name, ".localhost"):
 		return "", errors.New("is this machine, which is never banned anyway; leave it out")
+
 	case len(name) > 253 || !hostName.MatchString(name):
 		return "", errors.New("is no host name; write one like \"phones.example.com\"")
 	}
+
 	return name, nil
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// unknownFactor is how many times more a ChallengeResponseFailed weighs on an account that the PBX does not know, so that
-// one key sets both weights.
+// unknownFactor is how many times more a ChallengeResponseFailed weighs on an account that the PBX
+// does not know, so that one key sets both weights.
 const unknownFactor = 2
 
 func (l *loader) policy(raw rawPolicy, maxBans int) policy.Options {
@@ -20,19 +20,27 @@ func (l *loader) policy(raw rawPolicy, maxBans int) policy.Options {
 	o.BanGrowth = get(l, "policy.ban_growth", raw.BanGrowth, o.BanGrowth)
 	o.BanMax = get(l, "policy.ban_max", raw.BanMax, o.BanMax)
 	o.ProofWindow = get(l, "policy.proof_window", raw.ProofWindow, o.ProofWindow)
-	o.ForgeablePerMinute = int(get(l, "policy.forgeable_bans_per_minute", raw.ForgeableBansPerMinute, int64(o.ForgeablePerMinute)))
-	o.BanProvedGuessers = get(l, "policy.ban_proved_guessers", raw.BanProvedGuessers, o.BanProvedGuessers)
+	o.ForgeablePerMinute = int(get(l, "policy.forgeable_bans_per_minute",
+		raw.ForgeableBansPerMinute, int64(o.ForgeablePerMinute)))
+
+	o.BanProvedGuessers = get(l, "policy.ban_proved_guessers", raw.BanProvedGuessers,
+		o.BanProvedGuessers)
+
 	o.Canaries = get(l, "policy.canary_accounts", raw.CanaryAccounts, o.Canaries)
 	o.MaxSources = int(get(l, "policy.max_sources", raw.MaxSources, int64(o.MaxSources)))
 	l.weights(raw.Weights, &o)
 	l.rules(raw.Rules, &o)
+
 	if maxBans >= 1 && maxBans <= mostBans { // else that is a problem of its own
 		o.MaxBans = maxBans
 		if raw.MaxSources.set && o.MaxSources < 2*maxBans {
-			l.problem("policy.max_sources", "%d is too few: write at least twice [firewall] max_bans, which is %d", o.MaxSources, 2*maxBans)
+			l.problem("policy.max_sources",
+				"%d is too few: write at least twice [firewall] max_bans, which is %d",
+				o.MaxSources, 2*maxBans)
 		}
 		o.MaxSources = max(o.MaxSources, 2*maxBans)
 	}
+
 	l.validate(o)
 	return o
 }
@@ -43,14 +51,17 @@ func (l *loader) validate(o policy.Options) {
 	if joined, ok := errs[0].(interface{ Unwrap() []error }); ok {
 		errs = joined.Unwrap()
 	}
+
 	for _, err := range errs {
 		if err == nil {
 			continue
 		}
+
 		key, text, ok := strings.Cut(err.Error(), ": ")
 		if !ok || strings.Contains(key, " ") {
 			key, text = "", err.Error()
 		}
+
 		l.problem(strings.TrimSuffix("policy."+key, "."), "%s", text)
 	}
 }
@@ -63,6 +74,7 @@ func (l *loader) weights(raw map[string]value[float64], into *policy.Options) {
 			l.problem(key, "is no event of Asterisk; %s", suggestEvent(name))
 			continue
 		}
+
 		into.Weights[kind] = get(l, key, raw[name], into.Weights[kind])
 		if kind == policy.KindChallengeResponseFailed {
 			into.UnknownWeight = min(unknownFactor*into.Weights[kind], 1000)

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// The raw structs are the file as written. Every key stands here once; config.toml.example documents each.
+// The raw structs are the file as written. Every key stands here once; config.toml.example
+// documents each.
 
 type rawConfig struct {
 	Servers  []rawServer `toml:"server"`
@@ -91,8 +92,8 @@ type rawLog struct {
 // ports is a list of port ranges in which a lone port may also be written as a number.
 type ports []string
 
-// value is one key's value. A wrong type is kept for the validation instead of failing the decoder, which would stop at
-// the first.
+// value is one key's value. A wrong type is kept for the validation instead of failing the decoder,
+// which would stop at the first.
 type value[T any] struct {
 	v     T
 	set   bool
@@ -105,28 +106,38 @@ func (f *value[T]) UnmarshalTOML(data any) error {
 	switch p := any(&f.v).(type) {
 	case *string:
 		f.wrong = assign(p, data, `a text in quotes, like "…"`)
+
 	case *bool:
 		f.wrong = assign(p, data, "true or false, without quotes")
+
 	case *int64:
 		f.wrong = assign(p, data, "a whole number, without quotes")
+
 	case *float64:
 		if n, ok := data.(int64); ok {
 			data = float64(n)
 		}
 		f.wrong = assign(p, data, "a number, without quotes")
+
 	case *time.Duration:
 		f.wrong = assignDuration(p, data)
+
 	case *[]string:
 		f.wrong = assignTexts(p, data)
+
 	case *ports:
 		f.wrong = assignPorts(p, data)
+
 	default:
-		panic(fmt.Sprintf("config: no decoder for %T", f.v)) // a new raw field without its case: every test meets it
+		// a new raw field without its case: every test meets it
+		panic(fmt.Sprintf("config: no decoder for %T", f.v))
 	}
+
 	return nil
 }
 
-// get returns the value of key, or def if it is absent or, which is noted as a problem, of a wrong type.
+// get returns the value of key, or def if it is absent or, which is noted as a problem, of a wrong
+// type.
 func get[T any](l *loader, key string, f value[T], def T) T {
 	if !f.set {
 		return def
@@ -154,6 +165,7 @@ func assignTexts(p *[]string, data any) string {
 	if !ok {
 		return "is " + typeName(data) + "; " + want
 	}
+
 	for _, e := range list {
 		s, ok := e.(string)
 		if !ok {
@@ -161,6 +173,7 @@ func assignTexts(p *[]string, data any) string {
 		}
 		*p = append(*p, s)
 	}
+
 	return ""
 }
 
@@ -170,6 +183,7 @@ func assignPorts(p *ports, data any) string {
 	if !ok {
 		return "is " + typeName(data) + "; " + want
 	}
+
 	for _, e := range list {
 		switch e := e.(type) {
 		case string:
@@ -180,6 +194,7 @@ func assignPorts(p *ports, data any) string {
 			return "holds " + typeName(e) + "; " + want
 		}
 	}
+
 	return ""
 }
 
@@ -188,14 +203,19 @@ func typeName(data any) string {
 	switch data.(type) {
 	case string:
 		return "a text"
+
 	case int64, float64:
 		return "a number"
+
 	case bool:
 		return "true or false"
+
 	case []any:
 		return "a list"
+
 	case map[string]any, []map[string]any:
 		return "a table"
+
 	default:
 		return "a date"
 	}

@@ -29,6 +29,7 @@ func (l *loader) servers(raw rawConfig) []Server {
 	if len(raw.Servers) == 0 && !raw.serverGiven && !l.policyOnly {
 		l.problem("", "no [[server]]: %s", smallest)
 	}
+
 	var out []Server
 	seen, where := map[string]string{}, map[string]string{}
 	for i, r := range raw.Servers {
@@ -36,20 +37,28 @@ func (l *loader) servers(raw rawConfig) []Server {
 		s := l.server(key, r)
 		out = append(out, s)
 		at := strings.ToLower(s.Address)
+
 		if first, ok := where[at]; ok && at != "" {
-			l.problem(key+".address", "%s is that of %s, too; delete one of the two, as each attempt at this PBX would count twice", quote(s.Address), first)
+			l.problem(key+".address", "%s is that of %s, too; delete one of the two, as each "+
+				"attempt at this PBX would count twice", quote(s.Address), first)
 			continue
 		}
+
 		where[at] = key
 		if s.Name == "" {
 			continue // its problem is noted
 		}
+
 		if first, ok := seen[s.Name]; ok {
-			l.problem(key+".name", "%s is also called %s; give each server a name = \"…\" of its own", first, quote(s.Name))
+			l.problem(key+".name",
+				"%s is also called %s; give each server a name = \"…\" of its own", first,
+				quote(s.Name))
 			continue
 		}
+
 		seen[s.Name] = key
 	}
+
 	return out
 }
 
@@ -59,10 +68,12 @@ func (l *loader) server(key string, r rawServer) Server {
 		Secret:   l.secret(key, r),
 		TLS:      l.tls(key+".tls", r.TLS),
 	}
+
 	port := portPlain
 	if r.TLS != nil {
 		port = portTLS
 	}
+
 	if address := l.text(key+".address", r.Address, true); address != "" {
 		host, p, err := splitAddress(address, port)
 		if err != nil {
@@ -71,18 +82,22 @@ func (l *loader) server(key string, r rawServer) Server {
 			s.Host, s.Address = host, net.JoinHostPort(host, p)
 		}
 	}
+
 	s.Name = l.text(key+".name", r.Name, false)
 	if s.Name == "" {
 		s.Name = s.Host
 	}
+
 	for _, a := range get(l, key+".addresses", r.Addresses, nil) {
 		addr, err := netip.ParseAddr(a)
 		if err != nil || addr.Zone() != "" || addr.IsUnspecified() {
-			l.problem(key+".addresses", "%s is no address; write one like \"192.0.2.7\" (a whole network goes into [allow] prefixes)", quote(a))
+			l.problem(key+".addresses", "%s is no address; write one like \"192.0.2.7\" (a whole "+
+				"network goes into [allow] prefixes)", quote(a))
 			continue
 		}
 		s.Addresses = append(s.Addresses, addr.Unmap())
 	}
+
 	return s
 }
 
@@ -93,15 +108,20 @@ func (l *loader) text(key string, f value[string], required bool) string {
 	case f.wrong != "":
 	case f.set && strings.TrimSpace(s) == "":
 		l.problem(key, "is empty")
+
 	case required && !f.set:
 		l.problem(key, "is missing")
+
 	case strings.ContainsFunc(s, unicode.IsControl):
 		l.problem(key, "holds a line break or another control character")
+
 	case len(s) > 255:
 		l.problem(key, "is longer than 255 bytes")
+
 	default:
 		return s
 	}
+
 	return ""
 }
 
@@ -110,22 +130,30 @@ var hostname = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?$
 // splitAddress reads host, host:port, an IPv6 address alone or [address]:port.
 func splitAddress(s, defaultPort string) (host, port string, err error) {
 	if strings.Contains(s, "://") {
-		return "", "", fmt.Errorf("is a URL; write the host and port alone, like \"pbx.example:%s\"", defaultPort)
+		return "", "", fmt.Errorf("is a URL; write the host and port alone, like "+
+			"\"pbx.example:%s\"", defaultPort)
 	}
+
 	if a, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
 		return a.String(), defaultPort, nil
 	}
+
 	host, port = s, defaultPort
 	if strings.Contains(s, ":") {
 		if host, port, err = net.SplitHostPort(s); err != nil {
-			return "", "", fmt.Errorf("is no host and port; write \"pbx.example:%s\" or \"[2001:db8::1]:%[1]s\"", defaultPort)
+			return "", "", fmt.Errorf("is no host and port; write \"pbx.example:%s\" or "+
+				"\"[2001:db8::1]:%[1]s\"", defaultPort)
 		}
 	}
+
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return "", "", fmt.Errorf("has no port between 1 and 65535; the AMI's is %s", defaultPort)
 	}
+
 	if _, err := netip.ParseAddr(host); err != nil && !hostname.MatchString(host) {
-		return "", "", fmt.Errorf("has no host name or address; write \"pbx.example\" or \"192.0.2.10\"")
+		return "", "", fmt.Errorf("has no host name or address; write \"pbx.example\" or " +
+			"\"192.0.2.10\"")
 	}
+
 	return host, port, nil
 }

@@ -26,20 +26,25 @@ var synonyms = map[string]string{
 	"password":  "[[server]] secret",
 }
 
-// unknownKeys reports each key that is not in known, exactly as it is spelt there. The TOML library alone would also
-// take Threshold for threshold.
+// unknownKeys reports each key that is not in known, exactly as it is spelt there. The TOML library
+// alone would also take Threshold for threshold.
 func (l *loader) unknownKeys(all []toml.Key, known keys) {
 	var reported []string
 	counts := counter{}
 	for _, key := range all {
 		path := counts.path(key)
 		plain := strings.Join(key, ".")
-		if _, ok := known[plain]; ok || strings.HasPrefix(plain, "policy.weights.") || strings.HasPrefix(plain, "policy.rules.") {
+		if _, ok := known[plain]; ok || strings.HasPrefix(plain, "policy.weights.") ||
+			strings.HasPrefix(plain, "policy.rules.") {
 			continue
 		}
-		if slices.ContainsFunc(reported, func(r string) bool { return strings.HasPrefix(path, r+".") }) {
+
+		if slices.ContainsFunc(reported, func(r string) bool {
+			return strings.HasPrefix(path, r+".")
+		}) {
 			continue // its table is unknown already
 		}
+
 		reported = append(reported, path)
 		l.problem(path, "unknown key; %s", suggest(key, known))
 	}
@@ -54,6 +59,7 @@ func suggest(key toml.Key, known keys) string {
 		if i := strings.LastIndexByte(k, '.'); i >= 0 {
 			t, n = k[:i], k[i+1:]
 		}
+
 		switch {
 		case t == table:
 			siblings = append(siblings, n)
@@ -63,21 +69,25 @@ func suggest(key toml.Key, known keys) string {
 			others = append(others, n)
 		}
 	}
+
 	if best, ok := nearest(name, siblings); ok {
 		return "did you mean " + best + "?"
 	}
 	if len(elsewhere) > 0 {
 		return "it belongs in " + strings.Join(elsewhere, " or ")
 	}
+
 	if best, ok := nearest(name, others); ok && table == "" {
 		return "did you mean " + best + "? It belongs into its [table]"
 	}
+
 	if s, ok := synonyms[strings.ToLower(name)]; ok {
 		return "write " + s
 	}
 	if len(siblings) == 0 {
 		return header(table) + " has no keys below it"
 	}
+
 	return "valid here: " + strings.Join(siblings, ", ")
 }
 
@@ -96,7 +106,8 @@ func header(table string) string {
 func nearest(name string, candidates []string) (string, bool) {
 	best, least := "", 1+len(name)/3 // a third of the letters may be wrong
 	for _, c := range candidates {
-		if d := distance(strings.ToLower(name), strings.ToLower(c)); d < least || d == least && best == "" {
+		if d := distance(strings.ToLower(name), strings.ToLower(c)); d < least || d == least &&
+			best == "" {
 			best, least = c, d
 		}
 	}
@@ -109,6 +120,7 @@ func distance(a, b string) int {
 	for j := range row {
 		row[j] = j
 	}
+
 	for i := range len(a) {
 		diagonal := row[0]
 		row[0] = i + 1
@@ -120,5 +132,6 @@ func distance(a, b string) int {
 			diagonal, row[j+1] = row[j+1], cost
 		}
 	}
+
 	return row[len(b)]
 }

@@ -8,18 +8,19 @@ import (
 
 // Status is how the daemon is.
 type Status struct {
-	Version     string         `json:"version"`
-	Since       time.Time      `json:"since"`   // when it started
-	Observe     bool           `json:"observe"` // it bans nobody, and only tells
-	Health      []Warning      `json:"health"`  // empty: all is well
-	Servers     []ServerStatus `json:"servers"`
-	Engine      Engine         `json:"engine"`
-	Trial       *Trial         `json:"trial,omitempty"` // absent: there is none, or its bans are kept
-	Firewall    Firewall       `json:"firewall"`
-	Journal     *Journal       `json:"journal,omitempty"` // absent: there is none
-	Ineffective []Ineffective  `json:"ineffective"`       // the latest bans that do nothing
-	Protected   int            `json:"protected"`         // prefixes that are never banned
-	Followers   int            `json:"followers"`         // clients that follow events
+	Version string         `json:"version"`
+	Since   time.Time      `json:"since"`   // when it started
+	Observe bool           `json:"observe"` // it bans nobody, and only tells
+	Health  []Warning      `json:"health"`  // empty: all is well
+	Servers []ServerStatus `json:"servers"`
+	Engine  Engine         `json:"engine"`
+	// absent: there is none, or its bans are kept
+	Trial       *Trial        `json:"trial,omitempty"`
+	Firewall    Firewall      `json:"firewall"`
+	Journal     *Journal      `json:"journal,omitempty"` // absent: there is none
+	Ineffective []Ineffective `json:"ineffective"`       // the latest bans that do nothing
+	Protected   int           `json:"protected"`         // prefixes that are never banned
+	Followers   int           `json:"followers"`         // clients that follow events
 }
 
 // Warning is something that is not as it should be, and what to do about it.
@@ -31,12 +32,13 @@ type Warning struct {
 
 // ServerStatus is how the session with one PBX is.
 type ServerStatus struct {
-	Name        string    `json:"name"`
-	Address     string    `json:"address"`
-	Connected   bool      `json:"connected"`
-	Phase       string    `json:"phase"`
-	Since       time.Time `json:"since"`                 // of the phase
-	Down        time.Time `json:"down,omitzero"`         // since when no events come: since the loss, or the first attempt
+	Name      string    `json:"name"`
+	Address   string    `json:"address"`
+	Connected bool      `json:"connected"`
+	Phase     string    `json:"phase"`
+	Since     time.Time `json:"since"` // of the phase
+	// since when no events come: since the loss, or the first attempt
+	Down        time.Time `json:"down,omitzero"`
 	Problem     string    `json:"problem,omitempty"`     // what keeps it from working now
 	Error       string    `json:"error,omitempty"`       // in words
 	Do          string    `json:"do,omitempty"`          //
@@ -47,12 +49,13 @@ type ServerStatus struct {
 	Verified    bool      `json:"verified"`              // the certificate was
 	Fingerprint string    `json:"fingerprint,omitempty"` // SHA-256 of the certificate
 
-	Events     uint64  `json:"events"`              // since the start
-	EventsRate float64 `json:"events_per_second"`   // over the last seconds
-	Lag        float64 `json:"lag_seconds"`         // how far behind the last event was
-	ClockError float64 `json:"clock_error_seconds"` // how far the PBX's clock is ahead of ours; 0 while nothing was heard
-	Latency    float64 `json:"latency_seconds"`     // of the last Ping
-	Gaps       uint64  `json:"gaps"`                // losses of the stream: events may be missing
+	Events     uint64  `json:"events"`            // since the start
+	EventsRate float64 `json:"events_per_second"` // over the last seconds
+	Lag        float64 `json:"lag_seconds"`       // how far behind the last event was
+	// how far the PBX's clock is ahead of ours; 0 while nothing was heard
+	ClockError float64 `json:"clock_error_seconds"`
+	Latency    float64 `json:"latency_seconds"` // of the last Ping
+	Gaps       uint64  `json:"gaps"`            // losses of the stream: events may be missing
 	LastGap    float64 `json:"last_gap_seconds"`
 	Stalls     uint64  `json:"stalls"`    // how often events had to wait for us
 	Untrusted  uint64  `json:"untrusted"` // events whose text was not believed
@@ -66,8 +69,9 @@ type Engine struct {
 	Shielded  uint64 `json:"shielded"`  // forgeable attempts in the name of proved sources
 	Covered   uint64 `json:"covered"`   // attempts of sources that are banned
 	Refused   uint64 `json:"refused"`   // bans for which there was no room
-	Postponed uint64 `json:"postponed"` // bans on forgeable evidence beyond forgeable_bans_per_minute
-	Evicted   uint64 `json:"evicted"`   // sources forgotten for want of room
+	// bans on forgeable evidence beyond forgeable_bans_per_minute
+	Postponed uint64 `json:"postponed"`
+	Evicted   uint64 `json:"evicted"` // sources forgotten for want of room
 	Alerts    uint64 `json:"alerts"`
 	Sources   int    `json:"sources"`
 	Bans      int    `json:"bans"`
@@ -87,22 +91,27 @@ type Firewall struct {
 
 // Denied is what of the operator's deny lists is dropped.
 type Denied struct {
-	Listed  int     `json:"listed"`          // prefixes, as they are written
-	Ranges  int     `json:"ranges"`          // of addresses that are dropped: merged, less what must never be banned
-	Spared  int     `json:"spared"`          // protected prefixes, and networks of ours, that the lists hold
-	State   string  `json:"state"`           // in_kernel, pending, dry, or trial: they wait for amifend keep
+	Listed int `json:"listed"` // prefixes, as they are written
+	// of addresses that are dropped: merged, less what must never be banned
+	Ranges int `json:"ranges"`
+	// protected prefixes, and networks of ours, that the lists hold
+	Spared int `json:"spared"`
+	// in_kernel, pending, dry, or trial: they wait for amifend keep
+	State   string  `json:"state"`
 	Error   string  `json:"error,omitempty"` // what keeps the kernel from having them
 	Dropped *uint64 `json:"dropped"`         // packets, since the table was made; null: unknown
 }
 
 // Journal is how the database is.
 type Journal struct {
-	Path    string    `json:"path"`
-	Problem string    `json:"problem,omitempty"` // why nothing can be written; amifend goes on banning
-	Since   time.Time `json:"since,omitzero"`    // of the problem
-	Waiting int       `json:"waiting"`           // bans and lifts that wait to be written
-	Lost    uint64    `json:"lost"`              // bans and lifts that found no room to wait; those that still run are written later
-	Size    int64     `json:"size_bytes"`
+	Path string `json:"path"`
+	// why nothing can be written; amifend goes on banning
+	Problem string    `json:"problem,omitempty"`
+	Since   time.Time `json:"since,omitzero"` // of the problem
+	Waiting int       `json:"waiting"`        // bans and lifts that wait to be written
+	// bans and lifts that found no room to wait; those that still run are written later
+	Lost uint64 `json:"lost"`
+	Size int64  `json:"size_bytes"`
 }
 
 // Ineffective is a ban that does nothing.
@@ -139,14 +148,15 @@ const (
 	StateTrial    = "trial" // of deny lists only
 )
 
-// NewBan is a ban that an operator wants. It replaces a running one of the same prefix, also a longer one.
+// NewBan is a ban that an operator wants. It replaces a running one of the same prefix, also a
+// longer one.
 type NewBan struct {
 	Prefix netip.Prefix `json:"prefix"`
 	Scope  string       `json:"scope"`       // all or sip
 	For    float64      `json:"for_seconds"` // 0: [policy] ban_time
 	Reason string       `json:"reason,omitempty"`
-	// Import: it was decided elsewhere. What is longer than [policy] ban_max becomes that, and a running ban that is longer
-	// or of a larger scope stays.
+	// Import: it was decided elsewhere. What is longer than [policy] ban_max becomes that, and a
+	// running ban that is longer or of a larger scope stays.
 	Import bool `json:"import,omitempty"`
 }
 
@@ -179,17 +189,23 @@ type Lifted struct {
 	Count   int            `json:"count"`   // how many in all
 	Pending int            `json:"pending"` // lifts that the kernel does not have yet
 	Note    string         `json:"note,omitempty"`
-	Again   *Again         `json:"again,omitempty"` // of one address that may be banned: whether it would soon be again
+	// of one address that may be banned: whether it would soon be again
+	Again *Again `json:"again,omitempty"`
 }
 
 // Again is how likely an address that was let in is to be banned again.
 type Again struct {
-	Dropped     uint64    `json:"dropped"`        // packets that its bans have dropped, as far as the kernel counted them
-	Lately      uint64    `json:"lately"`         // of these, in the last LatelySpan before the bans were lifted
-	LatelySpan  float64   `json:"lately_seconds"` // 0: nobody looked, since nothing was dropped before
-	Seen        time.Time `json:"seen,omitzero"`  // the last event of it that a PBX told of while it was banned
-	MoreUnknown int       `json:"more_unknown"`   // so many attempts on one unknown account ban it again; 0: none does
-	MoreKnown   int       `json:"more_known"`     // so many wrong passwords on a known account do
+	// packets that its bans have dropped, as far as the kernel counted them
+	Dropped uint64 `json:"dropped"`
+	// of these, in the last LatelySpan before the bans were lifted
+	Lately uint64 `json:"lately"`
+	// 0: nobody looked, since nothing was dropped before
+	LatelySpan float64 `json:"lately_seconds"`
+	// the last event of it that a PBX told of while it was banned
+	Seen time.Time `json:"seen,omitzero"`
+	// so many attempts on one unknown account ban it again; 0: none does
+	MoreUnknown int `json:"more_unknown"`
+	MoreKnown   int `json:"more_known"` // so many wrong passwords on a known account do
 }
 
 // MostLifted is how many prefixes Lifted names.
@@ -197,12 +213,16 @@ const MostLifted = 1000
 
 // Explanation is all that is known of an address.
 type Explanation struct {
-	Text   string          `json:"text"`             // for people
-	Detail json.RawMessage `json:"detail"`           // the same for programs, as of amifend replay --format json --explain
-	Bans   []Ban           `json:"bans,omitempty"`   // that cover it, and what the kernel has of them
-	Past   []PastBan       `json:"past,omitempty"`   // the latest that were decided, the last one first
-	Alerts []Alert         `json:"alerts,omitempty"` // the latest about it, the last one first
-	// Denied is where the address is listed if [deny] has it always dropped: FILE:LINE, or the key of the config.
+	Text string `json:"text"` // for people
+	// the same for programs, as of amifend replay --format json --explain
+	Detail json.RawMessage `json:"detail"`
+	// that cover it, and what the kernel has of them
+	Bans []Ban `json:"bans,omitempty"`
+	// the latest that were decided, the last one first
+	Past   []PastBan `json:"past,omitempty"`
+	Alerts []Alert   `json:"alerts,omitempty"` // the latest about it, the last one first
+	// Denied is where the address is listed if [deny] has it always dropped: FILE:LINE, or the key
+	// of the config.
 	Denied string `json:"denied,omitempty"`
 }
 
@@ -230,9 +250,10 @@ type AllowList struct {
 
 // Allowed is a prefix, or a host name, that is never banned.
 type Allowed struct {
-	Prefix    netip.Prefix `json:"prefix,omitzero"` // absent for a name
-	Name      string       `json:"name,omitempty"`
-	Addresses []netip.Addr `json:"addresses,omitempty"` // that the name has, or had of late; each is an entry too
+	Prefix netip.Prefix `json:"prefix,omitzero"` // absent for a name
+	Name   string       `json:"name,omitempty"`
+	// that the name has, or had of late; each is an entry too
+	Addresses []netip.Addr `json:"addresses,omitempty"`
 	Reason    string       `json:"reason"`
 	Until     time.Time    `json:"until,omitzero"` // of one that was allowed for a time
 	// Command tells that it was allowed by a command, and can be taken out by one.

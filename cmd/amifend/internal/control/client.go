@@ -30,7 +30,10 @@ func NewClient(socket string) *Client {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", socket)
 	}
-	return &Client{socket, &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
+	return &Client{
+		socket,
+		&http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}},
+	}
 }
 
 // Status asks how the daemon is.
@@ -53,6 +56,7 @@ func (c *Client) Bans(ctx context.Context, q BanQuery) (l BanList, err error) {
 		return l, err
 	}
 	defer res.Body.Close()
+
 	l.Total, _ = strconv.Atoi(res.Header.Get(headerTotal)) // 0 if a proxy ate it: there is none
 	l.Matched, _ = strconv.Atoi(res.Header.Get(headerMatched))
 	for b, err := range decodeLines[Ban](res.Body) {
@@ -61,6 +65,7 @@ func (c *Client) Bans(ctx context.Context, q BanQuery) (l BanList, err error) {
 		}
 		l.Bans = append(l.Bans, b)
 	}
+
 	return l, nil
 }
 
@@ -116,10 +121,11 @@ func (c *Client) Reload(ctx context.Context) (r Reloaded, err error) {
 	return r, err
 }
 
-// Events yields events as they come, until ctx ends or the daemon does. The last may be an error. They must be ranged over,
-// once.
+// Events yields events as they come, until ctx ends or the daemon does. The last may be an error.
+// They must be ranged over, once.
 func (c *Client) Events(ctx context.Context, f EventFilter) (iter.Seq2[Event, error], error) {
-	res, err := c.do(ctx, http.MethodGet, "events", f.values(), nil) //nolint:bodyclose // it is closed when the events end
+	//nolint:bodyclose // the iterator closes it when the events end
+	res, err := c.do(ctx, http.MethodGet, "events", f.values(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -147,12 +153,15 @@ func decodeLines[T any](r io.Reader) iter.Seq2[T, error] {
 	}
 }
 
-func (c *Client) call(ctx context.Context, method, name string, q url.Values, body, answer any) error {
+func (c *Client) call(
+	ctx context.Context, method, name string, q url.Values, body, answer any,
+) error {
 	res, err := c.do(ctx, method, name, q, body)
 	if err != nil {
 		return err
 	}
 	defer res.Body.Close()
+
 	if err := json.NewDecoder(res.Body).Decode(answer); err != nil {
 		return fmt.Errorf("read the daemon's answer: %w", err)
 	}
@@ -160,7 +169,9 @@ func (c *Client) call(ctx context.Context, method, name string, q url.Values, bo
 }
 
 // do sends a request. An answer that is an error is returned as an *Error.
-func (c *Client) do(ctx context.Context, method, name string, q url.Values, body any) (*http.Response, error) {
+func (c *Client) do(
+	ctx context.Context, method, name string, q url.Values, body any,
+) (*http.Response, error) {
 	var sent io.Reader = http.NoBody
 	if body != nil {
 		b, err := json.Marshal(body)
@@ -169,11 +180,13 @@ func (c *Client) do(ctx context.Context, method, name string, q url.Values, body
 		}
 		sent = bytes.NewReader(b)
 	}
+
 	u := url.URL{Scheme: "http", Host: "amifend", Path: "/v1/" + name, RawQuery: q.Encode()}
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), sent)
 	if err != nil {
 		return nil, fmt.Errorf("make the request: %w", err)
 	}
+
 	res, err := c.http.Do(req)
 	if err != nil {
 		return nil, c.unreachable(err)
@@ -182,12 +195,15 @@ func (c *Client) do(ctx context.Context, method, name string, q url.Values, body
 		return res, nil
 	}
 	defer res.Body.Close()
+
 	var answer struct {
 		Error *Error `json:"error"`
 	}
-	if err := json.NewDecoder(io.LimitReader(res.Body, mostBody)).Decode(&answer); err != nil || answer.Error == nil {
+	if err := json.NewDecoder(io.LimitReader(res.Body, mostBody)).Decode(&answer); err != nil ||
+		answer.Error == nil {
 		return nil, fmt.Errorf("ask the daemon at %s: it answered %s", c.socket, res.Status)
 	}
+
 	return nil, answer.Error
 }
 
@@ -196,24 +212,33 @@ func (c *Client) unreachable(err error) error {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err
+
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return &Error{
-			Code: CodeNotRunning, Message: fmt.Sprintf("no amifend runs at the socket %s", c.socket),
-			Do: "systemctl start amifend (or amifend run); if it runs with another config, name it with --config or --socket",
+			Code:    CodeNotRunning,
+			Message: fmt.Sprintf("no amifend runs at the socket %s", c.socket),
+			Do: "systemctl start amifend (or amifend run); if it runs with another config, " +
+				"name it with --config or --socket",
 		}
+
 	case errors.Is(err, fs.ErrPermission):
 		return &Error{
 			Code: CodeForbidden, Message: fmt.Sprintf("no right on the socket %s", c.socket),
 			Do: "use sudo, or join the socket's group (ls -l shows it) and log in again",
 		}
 	}
+
 	var u *url.Error
 	if errors.As(err, &u) {
 		err = u.Err
 	}
+
 	var op *net.OpError
-	if dialled := !errors.As(err, &op) || op.Op != "dial"; dialled && !errors.Is(err, context.DeadlineExceeded) {
-		return Errorf(CodeBusy, "the daemon at %s has closed the connection (%s): it ends, or too many ask it at a time", c.socket, err).Advise("try again")
+	if dialled := !errors.As(err, &op) || op.Op != "dial"; dialled &&
+		!errors.Is(err, context.DeadlineExceeded) {
+		return Errorf(CodeBusy, "the daemon at %s has closed the connection (%s): it ends, or "+
+			"too many ask it at a time", c.socket, err).Advise("try again")
 	}
+
 	return fmt.Errorf("ask the daemon at %s: %w", c.socket, err)
 }

@@ -1,17 +1,19 @@
-// Package control is how a running daemon is asked and told: HTTP and JSON on a unix socket, and the client that the
-// commands use.
+// Package control is how a running daemon is asked and told: HTTP and JSON on a unix socket, and
+// the client that the commands use.
 //
-// It promises that nobody gets more than his right. The kernel says who has connected (SO_PEERCRED, SO_PEERGROUPS):
-// reading takes root or a group's right, changing takes root or another group's. Every request is bounded in size and in
-// time, so is what waits for a client that does not read, and no client can hold up the daemon. There is no TCP. No answer
-// holds a secret, and an attacker's bytes are in it only as [ami.Quote] prints them.
+// It promises that nobody gets more than his right. The kernel says who has connected (SO_PEERCRED,
+// SO_PEERGROUPS): reading takes root or a group's right, changing takes root or another group's.
+// Every request is bounded in size and in time, so is what waits for a client that does not read,
+// and no client can hold up the daemon. There is no TCP. No answer holds a secret, and an
+// attacker's bytes are in it only as [ami.Quote] prints them.
 //
 // # Requests, version 1
 //
 // [Routes] lists them; docs/api.md, which is made of it, describes them and all types.
 //
-// A request that failed is answered with {"error": [Error]}. Fields may be added to answers; a change that breaks a client
-// gets another version. Times are RFC 3339, and what is called _seconds is a number of seconds.
+// A request that failed is answered with {"error": [Error]}. Fields may be added to answers; a
+// change that breaks a client gets another version. Times are RFC 3339, and what is called _seconds
+// is a number of seconds.
 package control
 
 import (
@@ -22,9 +24,10 @@ import (
 
 // Codes of errors: a closed list, an API.
 const (
-	CodeBadRequest    = "bad_request"    // the request makes no sense
-	CodeForbidden     = "forbidden"      // the caller lacks the right
-	CodeUnknown       = "unknown"        // no such request: client and daemon are of different versions
+	CodeBadRequest = "bad_request" // the request makes no sense
+	CodeForbidden  = "forbidden"   // the caller lacks the right
+	// no such request: client and daemon are of different versions
+	CodeUnknown       = "unknown"
 	CodeNotBanned     = "not_banned"     // there is nothing to lift
 	CodeNotAllowed    = "not_allowed"    // there is no such entry to take out
 	CodeProtected     = "protected"      // it must never be banned
@@ -66,9 +69,12 @@ func CodeOf(err error) string {
 
 // statuses are the HTTP statuses of codes.
 var statuses = map[string]int{
-	CodeBadRequest: http.StatusBadRequest, CodeForbidden: http.StatusForbidden, CodeUnknown: http.StatusNotFound,
-	CodeNotBanned: http.StatusNotFound, CodeNotAllowed: http.StatusNotFound, CodeNoTrial: http.StatusConflict, CodeProtected: http.StatusConflict,
-	CodeInvalidConfig: http.StatusUnprocessableEntity, CodeBusy: http.StatusServiceUnavailable, CodeFailed: http.StatusInternalServerError,
+	CodeBadRequest: http.StatusBadRequest, CodeForbidden: http.StatusForbidden,
+	CodeUnknown:   http.StatusNotFound,
+	CodeNotBanned: http.StatusNotFound, CodeNotAllowed: http.StatusNotFound,
+	CodeNoTrial: http.StatusConflict, CodeProtected: http.StatusConflict,
+	CodeInvalidConfig: http.StatusUnprocessableEntity, CodeBusy: http.StatusServiceUnavailable,
+	CodeFailed: http.StatusInternalServerError,
 }
 
 // asError makes an Error of any error.

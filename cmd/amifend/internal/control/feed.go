@@ -11,7 +11,8 @@ import (
 	"github.com/amifend/amifend/ami"
 )
 
-// Event is a security event as it is told to who follows them. Account and Session are quoted by [ami.Quote].
+// Event is a security event as it is told to who follows them. Account and Session are quoted by
+// [ami.Quote].
 type Event struct {
 	Time      time.Time      `json:"time,omitzero"` // by the PBX's clock
 	Server    string         `json:"server,omitempty"`
@@ -23,7 +24,8 @@ type Event struct {
 	Account   string         `json:"account,omitempty"`
 	Session   string         `json:"session,omitempty"`
 	Taint     string         `json:"taint,omitempty"` // why the text of the event is not believed
-	Lost      uint64         `json:"lost,omitempty"`  // alone in its line: as many events were left out
+	// alone in its line: as many events were left out
+	Lost uint64 `json:"lost,omitempty"`
 }
 
 // EventFilter says which events to follow. Its zero value means all.
@@ -41,9 +43,11 @@ func (f EventFilter) values() url.Values {
 	if f.Server != "" {
 		v.Set("server", f.Server)
 	}
+
 	for _, k := range f.Kinds {
 		v.Add("kind", k)
 	}
+
 	return v
 }
 
@@ -55,14 +59,19 @@ func parseEventFilter(v url.Values) (eventFilter, error) {
 			return f, Errorf(CodeBadRequest, "within: is no prefix")
 		}
 	}
+
 	for _, name := range v["kind"] {
 		k, ok := ami.ParseKind(name)
 		if !ok {
-			return f, Errorf(CodeBadRequest, "kind: %s is no event of Asterisk", ami.Quote([]byte(name))).
-				Advise("write one like InvalidAccountID, InvalidPassword or ChallengeResponseFailed")
+			return f, Errorf(CodeBadRequest, "kind: %s is no event of Asterisk",
+				ami.Quote([]byte(name))).
+				Advise("write one like InvalidAccountID, InvalidPassword or " +
+					"ChallengeResponseFailed")
 		}
+
 		f.kinds = append(f.kinds, k)
 	}
+
 	return f, nil
 }
 
@@ -82,8 +91,8 @@ func (f *eventFilter) matches(server string, ev *ami.Event) bool {
 // followerRoom is how many events may wait for a follower.
 const followerRoom = 512
 
-// Feed hands events on to who follows them. It never waits for any of them, and while there is none it costs a load of one
-// number. Its zero value is ready.
+// Feed hands events on to who follows them. It never waits for any of them, and while there is none
+// it costs a load of one number. Its zero value is ready.
 type Feed struct {
 	count atomic.Int32
 
@@ -107,18 +116,23 @@ func (f *Feed) Publish(server string, ev *ami.Event) {
 func (f *Feed) publish(server string, ev *ami.Event) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
+
 	var told Event
 	for _, to := range f.followers {
 		if !to.filter.matches(server, ev) {
 			continue
 		}
-		if len(to.events) == cap(to.events) { // before the text is made, which a flood would do in vain
+
+		// before the text is made, which a flood would do in vain
+		if len(to.events) == cap(to.events) {
 			to.lost.Add(1)
 			continue
 		}
+
 		if told.Kind == "" {
 			told = newEvent(server, ev)
 		}
+
 		select {
 		case to.events <- told:
 		default:
@@ -129,8 +143,10 @@ func (f *Feed) publish(server string, ev *ami.Event) {
 
 func newEvent(server string, ev *ami.Event) Event {
 	e := Event{
-		Time: ev.Time, Server: server, Kind: ev.Kind.String(), Service: ev.Service.String(), Transport: ev.Transport.String(),
-		Source: ev.Source, Local: ev.Local, Account: ami.Quote(ev.Account), Session: ami.Quote(ev.Session),
+		Time: ev.Time, Server: server, Kind: ev.Kind.String(), Service: ev.Service.String(),
+		Transport: ev.Transport.String(),
+		Source:    ev.Source, Local: ev.Local, Account: ami.Quote(ev.Account),
+		Session: ami.Quote(ev.Session),
 	}
 	if ev.Taint != ami.Untainted {
 		e.Taint = ev.Taint.String()
@@ -142,12 +158,15 @@ func newEvent(server string, ev *ami.Event) Event {
 func (f *Feed) follow(filter eventFilter) *follower {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	if len(f.followers) >= mostFollows {
 		return nil
 	}
+
 	n := &follower{filter: filter, events: make(chan Event, followerRoom)}
 	f.followers = append(f.followers, n)
 	f.count.Add(1)
+
 	return n
 }
 

@@ -25,30 +25,37 @@ func (s *Server) bans(w http.ResponseWriter, r *http.Request, by Peer) (any, err
 	if err != nil {
 		return nil, err
 	}
+
 	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
 	defer cancel()
-	listing := s.listing[s.access.mayChange(by)] // a reader who is slow to read does not keep an operator from it
+
+	// a reader who is slow to read does not keep an operator from it
+	listing := s.listing[s.access.mayChange(by)]
 	select {
 	case listing <- struct{}{}:
 		defer func() { <-listing }()
 	case <-ctx.Done():
 		return nil, Errorf(CodeBusy, "others are listing bans").Advise("try again")
 	}
+
 	all, err := s.Read.Bans(ctx)
 	if err != nil {
 		return nil, err
 	}
+
 	total := len(all)
 	found, matched := query.apply(all)
 	w.Header().Set(headerTotal, strconv.Itoa(total))
 	w.Header().Set(headerMatched, strconv.Itoa(matched))
 	w.Header().Set("Content-Type", typeLines)
 	lines := newLines(w)
+
 	for i := range found {
 		if lines.write(&found[i]) != nil {
 			return nil, nil // the client is gone
 		}
 	}
+
 	_ = lines.flush() // the same
 	return nil, nil
 }
@@ -75,11 +82,15 @@ func (s *Server) ban(_ http.ResponseWriter, r *http.Request, by Peer) (any, erro
 	if err := readJSON(r, &wanted); err != nil {
 		return nil, err
 	}
+
 	if len(wanted.Bans) == 0 || len(wanted.Bans) > MostBans {
-		return nil, Errorf(CodeBadRequest, "%d bans in one request; 1 to %d are possible", len(wanted.Bans), MostBans)
+		return nil, Errorf(CodeBadRequest, "%d bans in one request; 1 to %d are possible",
+			len(wanted.Bans), MostBans)
 	}
+
 	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
 	defer cancel()
+
 	results, err := s.Ban.Ban(ctx, by, wanted.Bans)
 	failed := 0
 	for _, res := range results {
@@ -87,8 +98,10 @@ func (s *Server) ban(_ http.ResponseWriter, r *http.Request, by Peer) (any, erro
 			failed++
 		}
 	}
+
 	s.changed(by, "ban", err, "bans", len(wanted.Bans), "first", wanted.Bans[0].Prefix.String(),
 		"reason", ami.Quote([]byte(wanted.Bans[0].Reason)), "failed", failed)
+
 	return Banned{results}, err
 }
 
@@ -98,19 +111,24 @@ func (s *Server) unban(_ http.ResponseWriter, r *http.Request, by Peer) (any, er
 	switch {
 	case q.Get("all") != "true":
 		var err error
-		if within, err = netip.ParsePrefix(q.Get("within")); err != nil || within != within.Masked() {
+		if within, err = netip.ParsePrefix(q.Get("within")); err != nil ||
+			within != within.Masked() {
 			return nil, Errorf(CodeBadRequest, "within: is no prefix")
 		}
+
 	case q.Has("within"):
 		return nil, Errorf(CodeBadRequest, "all and within: write one of them")
 	}
+
 	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
 	defer cancel()
+
 	lifted, err := s.Ban.Unban(ctx, by, within)
 	what := within.String()
 	if !within.IsValid() {
 		what = "all"
 	}
+
 	s.changed(by, "unban", err, "prefix", what, "lifted", lifted.Count)
 	return lifted, err
 }
@@ -120,25 +138,32 @@ func (s *Server) allow(_ http.ResponseWriter, r *http.Request, by Peer) (any, er
 	if err := readJSON(r, &wanted); err != nil {
 		return nil, err
 	}
+
 	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
 	defer cancel()
+
 	allowed, err := s.Allow.Allow(ctx, by, wanted)
-	s.changed(by, "allow", err, "prefix", prefixOrName(wanted.Prefix, wanted.Name), "for_seconds", wanted.For, "reason", ami.Quote([]byte(wanted.Reason)))
+	s.changed(by, "allow", err, "prefix", prefixOrName(wanted.Prefix, wanted.Name), "for_seconds",
+		wanted.For, "reason", ami.Quote([]byte(wanted.Reason)))
+
 	return allowed, err
 }
 
 func (s *Server) disallow(_ http.ResponseWriter, r *http.Request, by Peer) (any, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
 	defer cancel()
+
 	if name := r.URL.Query().Get("name"); name != "" {
 		allowed, err := s.Allow.DisallowName(ctx, by, name)
 		s.changed(by, "disallow", err, "name", ami.Quote([]byte(name)))
 		return allowed, err
 	}
+
 	prefix, err := netip.ParsePrefix(r.URL.Query().Get("prefix"))
 	if err != nil {
 		return nil, Errorf(CodeBadRequest, "prefix: is no prefix")
 	}
+
 	allowed, err := s.Allow.Disallow(ctx, by, prefix)
 	s.changed(by, "disallow", err, "prefix", prefix.String())
 	return allowed, err
@@ -166,20 +191,25 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, _ Peer) (any, er
 	if err != nil {
 		return nil, err
 	}
+
 	f := s.Events.follow(filter)
 	if f == nil {
-		return nil, Errorf(CodeBusy, "%d clients follow events already", mostFollows).Advise("end one of them")
+		return nil, Errorf(CodeBusy, "%d clients follow events already",
+			mostFollows).Advise("end one of them")
 	}
 	defer s.Events.leave(f)
+
 	w.Header().Set("Content-Type", typeLines)
 	lines := newLines(w)
 	if lines.flush() != nil { // so that the client knows that it has begun
 		return nil, nil
 	}
+
 	for {
 		select {
 		case <-r.Context().Done():
 			return nil, nil
+
 		case ev := <-f.events:
 			if lines.write(&ev) != nil || lines.idle(len(f.events)) != nil {
 				return nil, nil
@@ -243,6 +273,7 @@ func readJSON(r *http.Request, v any) error {
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
 	err := d.Decode(v)
+
 	if err == nil {
 		if _, err = d.Token(); err == nil {
 			err = errors.New("something follows the object")
@@ -250,6 +281,7 @@ func readJSON(r *http.Request, v any) error {
 			err = nil
 		}
 	}
+
 	if err != nil {
 		return Errorf(CodeBadRequest, "the request's body is not valid: %.200s", err)
 	}

@@ -29,13 +29,16 @@ func peerOf(c *net.UnixConn) (Peer, error) {
 	if err != nil {
 		return Peer{}, fmt.Errorf("ask who has connected: %w", err)
 	}
+
 	var p Peer
 	var failed error
 	err = raw.Control(func(fd uintptr) {
 		var cred *unix.Ucred
-		if cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); failed != nil {
+		if cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET,
+			unix.SO_PEERCRED); failed != nil {
 			return
 		}
+
 		p = Peer{UID: cred.Uid, PID: cred.Pid}
 		p.groups, failed = peerGroups(fd)
 		p.groups = append(p.groups, cred.Gid)
@@ -43,11 +46,12 @@ func peerOf(c *net.UnixConn) (Peer, error) {
 	if err = errors.Join(err, failed); err != nil {
 		return Peer{}, fmt.Errorf("ask who has connected: %w", err)
 	}
+
 	return p, nil
 }
 
-// peerGroups returns the supplementary groups: SO_PEERGROUPS, Linux 4.13. Where there is not enough room, the kernel
-// says how much there must be.
+// peerGroups returns the supplementary groups: SO_PEERGROUPS, Linux 4.13. Where there is not enough
+// room, the kernel says how much there must be.
 func peerGroups(fd uintptr) ([]uint32, error) {
 	groups := make([]uint32, 64)
 	for {
@@ -57,10 +61,13 @@ func peerGroups(fd uintptr) ([]uint32, error) {
 		switch {
 		case errno == unix.ERANGE && int(size/4) > len(groups):
 			groups = make([]uint32, size/4)
+
 		case errno == unix.ENOPROTOOPT: // an older kernel: the primary group alone counts
 			return nil, nil
+
 		case errno != 0:
 			return nil, errno
+
 		default:
 			return groups[:size/4], nil
 		}
@@ -78,12 +85,14 @@ func (a access) mayChange(p Peer) bool { return p.UID == 0 || p.in(a.admin) }
 
 func (p Peer) in(group *uint32) bool { return group != nil && slices.Contains(p.groups, *group) }
 
-// lookupGroup returns the number of a group, given by its name or number. A group that does not exist is nil.
+// lookupGroup returns the number of a group, given by its name or number. A group that does not
+// exist is nil.
 func lookupGroup(name string) (*uint32, error) {
 	if n, err := strconv.ParseUint(name, 10, 32); err == nil {
 		gid := uint32(n)
 		return &gid, nil
 	}
+
 	g, err := user.LookupGroup(name)
 	var unknown user.UnknownGroupError
 	if errors.As(err, &unknown) {
@@ -92,10 +101,12 @@ func lookupGroup(name string) (*uint32, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look up group %s: %w", name, err)
 	}
+
 	n, err := strconv.ParseUint(g.Gid, 10, 32)
 	if err != nil {
 		return nil, fmt.Errorf("look up group %s: %w", name, err)
 	}
+
 	gid := uint32(n)
 	return &gid, nil
 }
@@ -108,6 +119,7 @@ func withPeer(ctx context.Context, c net.Conn) context.Context {
 	if !ok {
 		return ctx
 	}
+
 	p, err := u.peer()
 	if err != nil {
 		return ctx // nobody: has no right

@@ -20,8 +20,8 @@ type BanQuery struct {
 	Limit  int    // 0: no limit
 }
 
-// BanSorts are the orders of a list of bans: the newest first, the next to end first, the most dropped first, the highest
-// score first, by address.
+// BanSorts are the orders of a list of bans: the newest first, the next to end first, the most
+// dropped first, the highest score first, by address.
 func BanSorts() []string { return []string{"newest", "until", "dropped", "score", "source"} }
 
 func (q BanQuery) values() url.Values {
@@ -37,26 +37,34 @@ func (q BanQuery) values() url.Values {
 	if q.Limit > 0 {
 		v.Set("limit", strconv.Itoa(q.Limit))
 	}
+
 	set("server", q.Server)
 	set("rule", q.Rule)
 	set("scope", q.Scope)
 	set("sort", q.Sort)
+
 	return v
 }
 
 func parseBanQuery(v url.Values) (BanQuery, error) {
-	q := BanQuery{Server: v.Get("server"), Rule: v.Get("rule"), Scope: v.Get("scope"), Sort: v.Get("sort")}
+	q := BanQuery{
+		Server: v.Get("server"), Rule: v.Get("rule"), Scope: v.Get("scope"),
+		Sort: v.Get("sort"),
+	}
+
 	var err error
 	if s := v.Get("within"); s != "" {
 		if q.Within, err = netip.ParsePrefix(s); err != nil {
 			return q, Errorf(CodeBadRequest, "within: is no prefix")
 		}
 	}
+
 	if s := v.Get("limit"); s != "" {
 		if q.Limit, err = strconv.Atoi(s); err != nil || q.Limit < 1 {
 			return q, Errorf(CodeBadRequest, "limit: is no number above 0")
 		}
 	}
+
 	if q.Scope != "" && q.Scope != "all" && q.Scope != "sip" {
 		return q, Errorf(CodeBadRequest, "scope: write all or sip")
 	}
@@ -66,6 +74,7 @@ func parseBanQuery(v url.Values) (BanQuery, error) {
 	if !slices.Contains(BanSorts(), q.Sort) {
 		return q, Errorf(CodeBadRequest, "sort: write one of %s", strings.Join(BanSorts(), ", "))
 	}
+
 	return q, nil
 }
 
@@ -76,9 +85,11 @@ func (q BanQuery) apply(all []Ban) (found []Ban, matched int) {
 			q.Server != "" && !slices.Contains(b.Servers, q.Server) ||
 			q.Rule != "" && b.Rule != q.Rule || q.Scope != "" && b.Scope != q.Scope
 	})
+
 	matched = len(found)
 	slices.SortFunc(found, func(a, b Ban) int {
-		return cmp.Or(q.compare(a, b), a.Prefix.Compare(b.Prefix), strings.Compare(a.Scope, b.Scope))
+		return cmp.Or(q.compare(a, b), a.Prefix.Compare(b.Prefix),
+			strings.Compare(a.Scope, b.Scope))
 	})
 	if q.Limit > 0 && matched > q.Limit {
 		found = found[:q.Limit]
@@ -90,12 +101,16 @@ func (q BanQuery) compare(a, b Ban) int {
 	switch q.Sort {
 	case "until":
 		return a.Until.Compare(b.Until)
+
 	case "dropped":
 		return cmp.Compare(dropped(b), dropped(a))
+
 	case "score":
 		return cmp.Compare(b.Score, a.Score)
+
 	case "source":
 		return a.Prefix.Compare(b.Prefix)
+
 	default:
 		return b.Since.Truncate(time.Second).Compare(a.Since.Truncate(time.Second))
 	}

@@ -5,7 +5,8 @@ import (
 	"net/http"
 )
 
-// Reconciled tells what kernel, journal and engine did not agree on, and what was done about it: how many bans each.
+// Reconciled tells what kernel, journal and engine did not agree on, and what was done about it:
+// how many bans each.
 type Reconciled struct {
 	PutBack      int `json:"put_back"`      // were not in the kernel, or until another time
 	Restored     int `json:"restored"`      // only the journal had them

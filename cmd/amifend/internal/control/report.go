@@ -22,13 +22,15 @@ const (
 	usualSince   = 24 * time.Hour
 )
 
-// ReportQuery says what of the past to report. Its zero value means the last 24 hours, MostReported of each kind.
+// ReportQuery says what of the past to report. Its zero value means the last 24 hours, MostReported
+// of each kind.
 type ReportQuery struct {
 	Since time.Duration // how far back; hours are reported whole
 	Limit int           // of each kind, MostReported at most
 }
 
-// AlertQuery says which alerts to list. Its zero value means those of the last 24 hours, MostReported at most.
+// AlertQuery says which alerts to list. Its zero value means those of the last 24 hours,
+// MostReported at most.
 type AlertQuery struct {
 	Since time.Duration
 	About netip.Addr // alerts about this address, and about prefixes that it is in; invalid: all
@@ -58,16 +60,19 @@ type BanCounts struct {
 	Observed int            `json:"observed"` // of these, of how many nothing was dropped
 }
 
-// Sum is what a source, an account or a server did. Failures and logins are events: one attempt may raise several.
+// Sum is what a source, an account or a server did. Failures and logins are events: one attempt may
+// raise several.
 type Sum struct {
-	Name     string    `json:"name"`             // an address, an account (quoted by [ami.Quote]) or a server; "(others)": all that had no room
-	Server   string    `json:"server,omitempty"` // of an account
-	Servers  int       `json:"servers"`          // how many servers told of it
-	Failures uint64    `json:"failures"`
-	Logins   uint64    `json:"logins"`
-	First    time.Time `json:"first"`            // the beginning of the first hour with an event of it
-	Last     time.Time `json:"last"`             // and of the last one
-	Banned   bool      `json:"banned,omitempty"` // it is a source that is banned now
+	// an address, an account (quoted by [ami.Quote]) or a server; "(others)": all that had no room
+	Name     string `json:"name"`
+	Server   string `json:"server,omitempty"` // of an account
+	Servers  int    `json:"servers"`          // how many servers told of it
+	Failures uint64 `json:"failures"`
+	Logins   uint64 `json:"logins"`
+	// the beginning of the first hour with an event of it
+	First  time.Time `json:"first"`
+	Last   time.Time `json:"last"`             // and of the last one
+	Banned bool      `json:"banned,omitempty"` // it is a source that is banned now
 }
 
 // Alert is something that a person should know. Account is quoted by [ami.Quote].
@@ -110,6 +115,7 @@ func (c *Client) Alerts(ctx context.Context, q AlertQuery) (l AlertList, err err
 	if q.Kind != "" {
 		v.Set("kind", q.Kind)
 	}
+
 	err = c.call(ctx, http.MethodGet, "alerts", v, nil, &l)
 	return l, err
 }
@@ -132,8 +138,10 @@ func (s *Server) report(_ http.ResponseWriter, r *http.Request, _ Peer) (any, er
 	if q.Since, q.Limit, err = parseSince(v); err != nil {
 		return nil, err
 	}
+
 	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
 	defer cancel()
+
 	return s.Past.Report(ctx, q)
 }
 
@@ -144,14 +152,17 @@ func (s *Server) alerts(_ http.ResponseWriter, r *http.Request, _ Peer) (any, er
 	if q.Since, q.Limit, err = parseSince(v); err != nil {
 		return nil, err
 	}
+
 	if a := v.Get("address"); a != "" {
 		if q.About, err = netip.ParseAddr(a); err != nil {
 			return nil, Errorf(CodeBadRequest, "address: is no address")
 		}
 		q.About = q.About.Unmap().WithZone("")
 	}
+
 	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
 	defer cancel()
+
 	found, err := s.Past.Alerts(ctx, q)
 	return AlertList{found}, err
 }
@@ -162,14 +173,17 @@ func parseSince(v url.Values) (since time.Duration, limit int, err error) {
 	if text := v.Get("since_seconds"); text != "" {
 		seconds, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || seconds < 1 || seconds > int64(LongestSince/time.Second) {
-			return 0, 0, Errorf(CodeBadRequest, "since_seconds: is no number from 1 to %d", int64(LongestSince/time.Second))
+			return 0, 0, Errorf(CodeBadRequest, "since_seconds: is no number from 1 to %d",
+				int64(LongestSince/time.Second))
 		}
 		since = time.Duration(seconds) * time.Second
 	}
+
 	if text := v.Get("limit"); text != "" {
 		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > MostReported {
 			return 0, 0, Errorf(CodeBadRequest, "limit: is no number from 1 to %d", MostReported)
 		}
 	}
+
 	return since, limit, nil
 }

@@ -17,10 +17,11 @@ import (
 
 // Limits of a request.
 const (
-	mostHeader  = 8 << 10
-	mostBody    = 1 << 20
-	readTime    = 10 * time.Second // for a whole request
-	answerTime  = 10 * time.Second // for the daemon to answer, and for a client to read a part of the answer
+	mostHeader = 8 << 10
+	mostBody   = 1 << 20
+	readTime   = 10 * time.Second // for a whole request
+	// for the daemon to answer, and for a client to read a part of the answer
+	answerTime  = 10 * time.Second
 	reloadTime  = 60 * time.Second
 	mostAtOnce  = 1 // requests that list bans, of those who may change something, and of the others
 	mostFollows = 16
@@ -37,7 +38,8 @@ type Reader interface {
 // Banner bans and lifts for an operator.
 type Banner interface {
 	Ban(ctx context.Context, by Peer, bans []NewBan) ([]BanResult, error)
-	// Unban lifts all bans that lie within a prefix or cover it, an invalid one means all, and forgets why.
+	// Unban lifts all bans that lie within a prefix or cover it, an invalid one means all, and
+	// forgets why.
 	Unban(ctx context.Context, by Peer, within netip.Prefix) (Lifted, error)
 }
 
@@ -78,7 +80,13 @@ type Server struct {
 
 // Listen opens the socket. A group that does not exist is logged, and has no right.
 func Listen(o Options) (*Server, error) {
-	s := &Server{Options: o, listing: map[bool]chan struct{}{false: make(chan struct{}, mostAtOnce), true: make(chan struct{}, mostAtOnce)}}
+	s := &Server{
+		Options: o,
+		listing: map[bool]chan struct{}{
+			false: make(chan struct{}, mostAtOnce),
+			true:  make(chan struct{}, mostAtOnce),
+		},
+	}
 	for _, g := range []struct {
 		key, name string
 		to        **uint32
@@ -87,24 +95,32 @@ func Listen(o Options) (*Server, error) {
 		if err != nil {
 			return nil, err
 		}
+
 		if gid == nil {
-			o.Log.Info("control: a group does not exist, so nobody but root has its right", "key", "[control] "+g.key, "group", g.name,
+			o.Log.Info("control: a group does not exist, so nobody but root has its right", "key",
+				"[control] "+g.key, "group", g.name,
 				"do", "groupadd --system "+g.name)
 		}
+
 		*g.to = gid
 	}
+
 	var err error
 	if s.listener, err = listen(o.Socket); err != nil {
 		return nil, err
 	}
+
 	s.listener.may = s.access.mayChange
 	if s.access.read == nil {
 		return s, nil
 	}
+
 	if err := share(o.Socket, *s.access.read); err != nil {
 		o.Log.Warn("control: only root can use the socket", "err", err,
-			"do", "run amifend as root, or in that group: Group="+o.ReadGroup+" in its systemd unit")
+			"do", "run amifend as root, or in that group: Group="+o.ReadGroup+
+				" in its systemd unit")
 	}
+
 	return s, nil
 }
 
@@ -115,9 +131,11 @@ func (s *Server) Serve(ctx context.Context) error {
 		ReadHeaderTimeout: readTime, IdleTimeout: readTime, MaxHeaderBytes: mostHeader,
 		ErrorLog: log.New(io.Discard, "", 0), // what a client does wrong is told to the client
 	}
+
 	h.BaseContext = func(net.Listener) context.Context { return ctx }
 	stop := context.AfterFunc(ctx, func() { h.Close() })
 	defer stop()
+
 	err := h.Serve(s.listener)
 	if ctx.Err() != nil || errors.Is(err, http.ErrServerClosed) {
 		return nil
@@ -133,10 +151,13 @@ func (s *Server) routes() http.Handler {
 	for _, r := range s.table() {
 		s.route(mux, r)
 	}
+
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, Errorf(CodeUnknown, "the daemon knows no request %s %.100q", r.Method, r.URL.Path).
-			Advise("the command and the daemon are of different versions: restart the daemon"))
+		writeError(w,
+			Errorf(CodeUnknown, "the daemon knows no request %s %.100q", r.Method, r.URL.Path).
+				Advise("the command and the daemon are of different versions: restart the daemon"))
 	})
+
 	return mux
 }
 
@@ -148,18 +169,23 @@ func (s *Server) route(mux *http.ServeMux, route served) {
 	if !route.has {
 		return
 	}
+
 	may := s.access.mayRead
 	if route.Change {
 		may = s.access.mayChange
 	}
+
 	mux.HandleFunc(route.Method+" "+route.Path, func(w http.ResponseWriter, r *http.Request) {
 		by, known := r.Context().Value(peerKey{}).(Peer)
 		if !known || !may(by) {
 			s.refuse(w, r, by)
 			return
 		}
+
 		control := http.NewResponseController(w)
-		_ = control.SetWriteDeadline(time.Now().Add(answerTime + reloadTime)) // unix sockets have deadlines
+
+		// unix sockets have deadlines
+		_ = control.SetWriteDeadline(time.Now().Add(answerTime + reloadTime))
 		var answer any
 		err := receiveBody(w, r, control)
 		if err == nil {
@@ -168,6 +194,7 @@ func (s *Server) route(mux *http.ServeMux, route served) {
 		if err == nil {
 			answer, err = route.answer(w, r, by)
 		}
+
 		switch {
 		case err != nil:
 			writeError(w, err)
@@ -177,7 +204,8 @@ func (s *Server) route(mux *http.ServeMux, route served) {
 	})
 }
 
-// receiveBody reads a body whole, within a time. From then on a client may be silent for as long as it likes.
+// receiveBody reads a body whole, within a time. From then on a client may be silent for as long as
+// it likes.
 func receiveBody(w http.ResponseWriter, r *http.Request, control *http.ResponseController) error {
 	_ = control.SetReadDeadline(time.Now().Add(readTime)) // unix sockets have deadlines
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostBody))
@@ -193,14 +221,18 @@ func receiveBody(w http.ResponseWriter, r *http.Request, control *http.ResponseC
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, by Peer) {
 	now, last := time.Now().Unix(), s.refused.Load()
 	if now-last >= int64(refusedTell.Seconds()) && s.refused.CompareAndSwap(last, now) {
-		s.Log.Warn("control: a request was refused: the user has no right", "request", r.Pattern, "uid", by.UID, "pid", by.PID)
+		s.Log.Warn("control: a request was refused: the user has no right", "request", r.Pattern,
+			"uid", by.UID, "pid", by.PID)
 	}
+
 	group := s.AdminGroup
 	if r.Method == http.MethodGet {
 		group = s.ReadGroup
 	}
-	writeError(w, Errorf(CodeForbidden, "%s may not do that: it takes root or the group %s", by, group).
-		Advise("use sudo, or join the group and log in again: usermod -aG %s NAME", group))
+
+	writeError(w,
+		Errorf(CodeForbidden, "%s may not do that: it takes root or the group %s", by, group).
+			Advise("use sudo, or join the group and log in again: usermod -aG %s NAME", group))
 }
 
 // changed logs what an operator did.

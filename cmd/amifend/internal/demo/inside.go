@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	// envOutside tells the program that it is the one in the sandbox; its value is the network namespace of the one outside.
+	// envOutside tells the program that it is the one in the sandbox; its value is the network
+	// namespace of the one outside.
 	envOutside = "AMIFEND_DEMO_OUTSIDE"
 	// fdWhyNot is where the one inside tells the one outside why the sandbox is of no use.
 	fdWhyNot = 3
@@ -32,50 +33,63 @@ func (e *noSandboxError) Error() string { return "no private network namespace: 
 
 func isInside() bool { return os.Getenv(envOutside) != "" }
 
-// runSandboxed runs this program again, in a sandbox. A *noSandboxError means that it could not play there and has
-// printed nothing.
+// runSandboxed runs this program again, in a sandbox. A *noSandboxError means that it could not
+// play there and has printed nothing.
 func runSandboxed(ctx context.Context, o Options) error {
 	outside, err := os.Readlink(ownNetwork)
 	if err != nil {
 		return &noSandboxError{err.Error()}
 	}
+
 	whyNot, tell, err := os.Pipe()
 	if err != nil {
 		return fmt.Errorf("make a pipe: %w", err)
 	}
 	defer whyNot.Close()
+
 	runtime.LockOSThread() // the sandbox ends with the thread that made it
 	defer runtime.UnlockOSThread()
+
 	cmd := sandbox.Command(ctx, "/proc/self/exe", o.Args...)
 	cmd.Env = append(os.Environ(), envOutside+"="+outside)
 	cmd.Stdout = o.Out
 	cmd.ExtraFiles = []*os.File{tell}
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it has a summary to print
+
+	// it has a summary to print
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	err = cmd.Start()
 	tell.Close()
 	if err != nil {
 		return &noSandboxError{sandbox.Explain(err).Error()}
 	}
+
 	why, readErr := io.ReadAll(io.LimitReader(whyNot, 4096)) // until the sandbox ends
 	err = cmd.Wait()
 	var exit *exec.ExitError
+
 	switch {
 	case ctx.Err() != nil && (cmd.ProcessState.Success() || !cmd.ProcessState.Exited()):
 		return nil // ended early: that is no failure
+
 	case len(why) > 0:
 		return &noSandboxError{string(why)}
+
 	case errors.As(err, &exit) && exit.Exited():
 		return ErrFailed // it has said why
+
 	case err != nil:
 		return fmt.Errorf("run the sandbox: %w", err)
+
 	case readErr != nil:
 		return fmt.Errorf("hear from the sandbox: %w", readErr)
 	}
+
 	return nil
 }
 
-// checkInside makes sure that this is a private network where we can do as we like: what follows must not happen on the host.
+// checkInside makes sure that this is a private network where we can do as we like: what follows
+// must not happen on the host.
 func checkInside() error {
 	here, err := os.Readlink(ownNetwork)
 	if err != nil {
@@ -84,23 +98,29 @@ func checkInside() error {
 	if here == os.Getenv(envOutside) {
 		return errors.New("it is the same as outside")
 	}
+
 	ifaces, err := net.Interfaces()
 	if err != nil {
 		return fmt.Errorf("list interfaces: %w", err)
 	}
+
 	for _, i := range ifaces {
-		// A new namespace has lo, and on some kernels tunnels that nobody uses (net.core.fb_tunnels_only_for_init_net).
+		// A new namespace has lo, and on some kernels tunnels that nobody uses
+		// (net.core.fb_tunnels_only_for_init_net).
 		if i.Flags&net.FlagLoopback == 0 && i.Flags&net.FlagUp != 0 {
 			return fmt.Errorf("it has the interface %s in use", i.Name)
 		}
 	}
+
 	if err := sandbox.RaiseLoopback(); err != nil {
 		return err
 	}
+
 	table, err := firewall.Open(firewall.Options{})
 	if err != nil {
 		return err
 	}
+
 	return table.Close()
 }
 

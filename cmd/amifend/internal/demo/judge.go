@@ -9,7 +9,8 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// inFlight is how long after the kernel's acknowledgement a request may still be handled that had passed before.
+// inFlight is how long after the kernel's acknowledgement a request may still be handled that had
+// passed before.
 const inFlight = 500 * time.Millisecond
 
 // outcome is what became of an actor.
@@ -35,12 +36,14 @@ func (p *performance) outcome(part *part, dropped map[netip.Prefix]uint64) outco
 			after = v.at.Add(inFlight)
 		}
 	}
+
 	o.dropped, o.inKernel = dropped[o.source]
 	for _, a := range p.bench.allAlerts() {
 		if a.source == name(o.source) {
 			o.told = append(o.told, a)
 		}
 	}
+
 	o.due = o.alert != "" && (p.whole || !o.slow)
 	theirs := func(a arrival) bool {
 		if o.role == forger && a.known {
@@ -52,14 +55,17 @@ func (p *performance) outcome(part *part, dropped map[netip.Prefix]uint64) outco
 		o.reached += pbx.reached(theirs)
 		o.late += pbx.reached(func(a arrival) bool { return theirs(a) && a.at.After(after) })
 	}
+
 	return o
 }
 
-// judge lists what is wrong with the outcome: an attacker that is not banned as it should be, somebody good that was hurt.
+// judge lists what is wrong with the outcome: an attacker that is not banned as it should be,
+// somebody good that was hurt.
 func (o outcome) judge(st stage) []string {
 	var wrong []string
 	bad := func(format string, args ...any) {
-		wrong = append(wrong, fmt.Sprintf("%s (%s) ", o.name, name(o.source))+fmt.Sprintf(format, args...))
+		wrong = append(wrong,
+			fmt.Sprintf("%s (%s) ", o.name, name(o.source))+fmt.Sprintf(format, args...))
 	}
 	if o.err != nil {
 		bad("could not play its part: %v", o.err)
@@ -67,25 +73,32 @@ func (o outcome) judge(st stage) []string {
 	if o.due && len(o.told) == 0 {
 		bad("raised no alert %s", o.alert)
 	}
+
 	switch o.role {
 	case attacker:
 		o.judgeAttacker(st, bad)
+
 	case mixed:
 		if o.tries != o.times || o.letIn != o.tries {
 			bad("was let in %d times of %d, not %d times", o.letIn, o.tries, o.times)
 		}
+
 	case phones:
 		if o.tries == 0 || o.letIn != o.tries {
 			bad("was let in %d times of %d", o.letIn, o.tries)
 		}
+
 	case user:
 		if o.tries != o.times || o.letIn != 1 {
-			bad("tried %d times and was let in %d times, not once at the last of %d", o.tries, o.letIn, o.times)
+			bad("tried %d times and was let in %d times, not once at the last of %d", o.tries,
+				o.letIn, o.times)
 		}
+
 	case caller:
 		if o.tries == 0 || o.answered != o.sent {
 			bad("had %d answers to %d requests", o.answered, o.sent)
 		}
+
 	case forger:
 		if o.tries != o.times {
 			bad("forged %d times instead of %d", o.tries, o.times)
@@ -94,6 +107,7 @@ func (o outcome) judge(st stage) []string {
 			bad("got %d packets through of %d, so that nothing is shown", o.reached, o.sent)
 		}
 	}
+
 	return wrong
 }
 
@@ -102,9 +116,11 @@ func (o outcome) judgeAttacker(st stage, bad func(format string, args ...any)) {
 		bad("was not banned")
 		return
 	}
+
 	if o.ban.Scope != o.scope {
 		bad("was banned with scope %s, not %s", o.ban.Scope, o.scope)
 	}
+
 	if long := firstBan(o.scope); o.ban.Duration != long {
 		bad("was banned for %v, not %v", o.ban.Duration, long)
 	}
@@ -120,13 +136,15 @@ func (o outcome) judgeAttacker(st stage, bad func(format string, args ...any)) {
 	if o.dropped == 0 {
 		bad("had no packet dropped")
 	}
-	// Scope sip is earned over UDP: a datagram is either dropped or arrives. A connection takes several packets.
+	// Scope sip is earned over UDP: a datagram is either dropped or arrives. A connection takes
+	// several packets.
 	if o.scope == firewall.ScopeSIP && uint64(o.sent) != uint64(o.reached)+o.dropped {
 		bad("sent %d packets, but %d arrived and %d were dropped", o.sent, o.reached, o.dropped)
 	}
 }
 
-// firstBan is how long the first ban of a source lasts: on evidence that could have been forged it is short.
+// firstBan is how long the first ban of a source lasts: on evidence that could have been forged it
+// is short.
 func firstBan(scope firewall.Scope) time.Duration {
 	if scope == firewall.ScopeSIP {
 		return 10 * time.Minute
@@ -142,18 +160,25 @@ func (p *performance) strays() []string {
 		for _, part := range p.parts {
 			expected = expected || part.role == attacker && part.source == v.Prefix
 		}
+
 		if !expected {
-			wrong = append(wrong, fmt.Sprintf("%s should never have been banned: %s", v.Source(), why(v)))
+			wrong = append(wrong,
+				fmt.Sprintf("%s should never have been banned: %s", v.Source(), why(v)))
 		}
 	}
+
 	for _, a := range p.bench.allAlerts() {
 		expected := false
 		for _, part := range p.parts {
 			expected = expected || part.alert == a.kind && name(part.source) == a.source
 		}
+
 		if !expected {
-			wrong = append(wrong, fmt.Sprintf("%s should not have raised the alert %s: %s", a.source, a.kind, a.reason))
+			wrong = append(wrong,
+				fmt.Sprintf("%s should not have raised the alert %s: %s", a.source, a.kind,
+					a.reason))
 		}
 	}
+
 	return wrong
 }

@@ -15,8 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The played network: the PBXs' side is the process's own network namespace, everybody else lives in the far one. A veth
-// pair joins them. The far side is the PBXs' default gateway, so the strangers are as far away as on the Internet.
+// The played network: the PBXs' side is the process's own network namespace, everybody else lives
+// in the far one. A veth pair joins them. The far side is the PBXs' default gateway, so the
+// strangers are as far away as on the Internet.
 const (
 	nearLink = "pbx0"
 	farLink  = "world0"
@@ -35,7 +36,8 @@ func gateways() (v4, v6 netip.Addr) {
 // space is the far network namespace.
 type space struct{ handle netns.NsHandle }
 
-// newSpace makes the far namespace and the link to it. It needs a process that is root of its own network namespace.
+// newSpace makes the far namespace and the link to it. It needs a process that is root of its own
+// network namespace.
 func newSpace(near []netip.Addr) (*space, error) {
 	s := &space{netns.None()}
 	err := onOwnThread(func() (err error) {
@@ -45,10 +47,12 @@ func newSpace(near []netip.Addr) (*space, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a second network namespace: %w", err)
 	}
+
 	if err := s.join(near); err != nil {
 		s.handle.Close()
 		return nil, err
 	}
+
 	return s, nil
 }
 
@@ -57,13 +61,18 @@ func (s *space) join(near []netip.Addr) error {
 	gw4, gw6 := gateways()
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = nearLink
-	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: farLink, PeerNamespace: netlink.NsFd(int(s.handle))}
+	veth := &netlink.Veth{
+		LinkAttrs: attrs, PeerName: farLink,
+		PeerNamespace: netlink.NsFd(int(s.handle)),
+	}
 	if err := netlink.LinkAdd(veth); err != nil {
 		return fmt.Errorf("make a veth pair: %w", err)
 	}
+
 	if err := setUp(nearLink, near); err != nil {
 		return err
 	}
+
 	err := s.do(func() error {
 		if err := setUp(farLink, []netip.Addr{gw4, gw6}); err != nil {
 			return err
@@ -73,11 +82,13 @@ func (s *space) join(near []netip.Addr) error {
 	if err != nil {
 		return err
 	}
+
 	for _, gw := range []netip.Addr{gw4, gw6} {
 		if err := netlink.RouteAdd(&netlink.Route{Gw: gw.AsSlice()}); err != nil {
 			return fmt.Errorf("add default route by %s: %w", gw, err)
 		}
 	}
+
 	return nil
 }
 
@@ -92,7 +103,9 @@ func (s *space) do(f func() error) error {
 }
 
 // dial opens a socket from an address of the far side to one of the near side.
-func (s *space) dial(ctx context.Context, from netip.Addr, network string, to netip.AddrPort) (conn net.Conn, err error) {
+func (s *space) dial(
+	ctx context.Context, from netip.Addr, network string, to netip.AddrPort,
+) (conn net.Conn, err error) {
 	dialer := net.Dialer{LocalAddr: net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
 	if from.Is6() {
 		dialer.Control = freeBind
@@ -100,18 +113,22 @@ func (s *space) dial(ctx context.Context, from netip.Addr, network string, to ne
 	if network == "tcp" {
 		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
 	}
+
 	err = s.do(func() error {
 		conn, err = dialer.DialContext(ctx, network, to.String())
 		return err
 	})
+
 	return conn, err
 }
 
-// freeBind lets a socket have an address of a network that is ours as a whole: IPv4 does so by itself, ipv6(7): IPV6_FREEBIND.
+// freeBind lets a socket have an address of a network that is ours as a whole: IPv4 does so by
+// itself, ipv6(7): IPV6_FREEBIND.
 func freeBind(_, _ string, c syscall.RawConn) error {
 	var failed error
 	err := c.Control(func(fd uintptr) {
-		failed = os.NewSyscallError("setsockopt", unix.SetsockoptInt(int(fd), unix.SOL_IPV6, unix.IPV6_FREEBIND, 1))
+		failed = os.NewSyscallError("setsockopt",
+			unix.SetsockoptInt(int(fd), unix.SOL_IPV6, unix.IPV6_FREEBIND, 1))
 	})
 	return errors.Join(err, failed)
 }
@@ -124,44 +141,56 @@ func setUp(name string, addrs []netip.Addr) error {
 	if err != nil {
 		return fmt.Errorf("find interface %s: %w", name, err)
 	}
+
 	for _, a := range addrs {
 		bits, flags := 24, 0
 		if a.Is6() {
 			bits, flags = 64, unix.IFA_F_NODAD
 		}
+
 		ip := net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(bits, a.BitLen())}
 		if err := netlink.AddrAdd(link, &netlink.Addr{IPNet: &ip, Flags: flags}); err != nil {
 			return fmt.Errorf("add address %s: %w", a, err)
 		}
 	}
+
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
 		return fmt.Errorf("find interface lo: %w", err)
 	}
+
 	for _, l := range []netlink.Link{lo, link} {
 		if err := netlink.LinkSetUp(l); err != nil {
 			return fmt.Errorf("raise interface %s: %w", l.Attrs().Name, err)
 		}
 	}
+
 	return nil
 }
 
-// ownNetworks makes every address of the networks one of the thread's namespace, ip-route(8): type local.
+// ownNetworks makes every address of the networks one of the thread's namespace, ip-route(8): type
+// local.
 func ownNetworks(networks []string) error {
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
 		return fmt.Errorf("find interface lo: %w", err)
 	}
+
 	for _, n := range networks {
 		dst, err := netlink.ParseIPNet(n)
 		if err != nil {
 			return fmt.Errorf("parse network: %w", err)
 		}
-		route := &netlink.Route{LinkIndex: lo.Attrs().Index, Dst: dst, Type: unix.RTN_LOCAL, Table: unix.RT_TABLE_LOCAL, Scope: netlink.SCOPE_HOST}
+
+		route := &netlink.Route{
+			LinkIndex: lo.Attrs().Index, Dst: dst, Type: unix.RTN_LOCAL,
+			Table: unix.RT_TABLE_LOCAL, Scope: netlink.SCOPE_HOST,
+		}
 		if err := netlink.RouteAdd(route); err != nil {
 			return fmt.Errorf("add network %s: %w", n, err)
 		}
 	}
+
 	return nil
 }
 

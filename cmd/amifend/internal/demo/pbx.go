@@ -12,14 +12,15 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 )
 
-// amiUser is the manager user of both PBXs, and amiSecret its secret: they live as long as the demo, on loopback.
+// amiUser is the manager user of both PBXs, and amiSecret its secret: they live as long as the
+// demo, on loopback.
 const (
 	amiUser   = "amifend"
 	amiSecret = "only for the demo"
 )
 
-// pbx is a played PBX: its Manager Interface is amitest's, its SIP side answers requests and raises the security events
-// that Asterisk 22 with PJSIP raises for them.
+// pbx is a played PBX: its Manager Interface is amitest's, its SIP side answers requests and raises
+// the security events that Asterisk 22 with PJSIP raises for them.
 type pbx struct {
 	name        string
 	addr4       netip.Addr
@@ -29,9 +30,10 @@ type pbx struct {
 	manager     *amitest.PBX
 	managerTLS  bool
 
-	mu       sync.Mutex
-	events   int
-	arrivals []arrival // of the whole demo: the cast is the same however long it lasts, so this stays small
+	mu     sync.Mutex
+	events int
+	// of the whole demo: the cast is the same however long it lasts, so this stays small
+	arrivals []arrival
 }
 
 // arrival is one request that reached a PBX.
@@ -41,19 +43,23 @@ type arrival struct {
 	known bool // it named an account that exists
 }
 
-// newPBXs returns the office with its Manager Interface over TCP, and the branch with its own over TLS.
+// newPBXs returns the office with its Manager Interface over TCP, and the branch with its own over
+// TLS.
 func newPBXs() (office, branch *pbx) {
 	office = &pbx{
-		name: "office", addr4: netip.MustParseAddr("192.0.2.10"), addr6: netip.MustParseAddr("2001:db8:1::10"),
+		name: "office", addr4: netip.MustParseAddr("192.0.2.10"),
+		addr6: netip.MustParseAddr("2001:db8:1::10"),
 		accounts: map[string]string{
 			"201": "plum", "202": "pear", "203": "quince", "204": "fig", // in the office
 			"211": "kiwi", "212": "lemon", "213": "cherry", // at home
 		},
 	}
+
 	branch = &pbx{
 		name: "branch", addr4: netip.MustParseAddr("192.0.2.20"), managerTLS: true,
 		accounts: map[string]string{"301": "sloe", "302": "lime"},
 	}
+
 	return office, branch
 }
 
@@ -63,10 +69,15 @@ func (p *pbx) start() error {
 	if p.certificate, _, err = amitest.Certificate(p.name+".example", "127.0.0.1"); err != nil {
 		return fmt.Errorf("play PBX %s: %w", p.name, err)
 	}
+
 	c := amitest.Config{Username: amiUser, Secret: amiSecret}
 	if p.managerTLS {
-		c.TLS = &tls.Config{Certificates: []tls.Certificate{p.certificate}, MinVersion: tls.VersionTLS12}
+		c.TLS = &tls.Config{
+			Certificates: []tls.Certificate{p.certificate},
+			MinVersion:   tls.VersionTLS12,
+		}
 	}
+
 	if p.manager, err = amitest.Listen("127.0.0.1:0", c); err != nil {
 		return fmt.Errorf("play PBX %s: %w", p.name, err)
 	}
@@ -76,7 +87,8 @@ func (p *pbx) start() error {
 // server is the PBX as amifend's config names it.
 func (p *pbx) server() config.Server {
 	s := config.Server{
-		Name: p.name, Address: p.manager.Addr(), Host: "127.0.0.1", Username: amiUser, Secret: ami.NewSecret(amiSecret),
+		Name: p.name, Address: p.manager.Addr(), Host: "127.0.0.1", Username: amiUser,
+		Secret: ami.NewSecret(amiSecret),
 	}
 	if p.managerTLS {
 		s.TLS = &config.TLS{Fingerprint: ami.Fingerprint(p.certificate.Leaf)}
@@ -84,30 +96,41 @@ func (p *pbx) server() config.Server {
 	return s
 }
 
-// handle judges one request and returns the status of the answer. It raises the events that a real Asterisk 22 was seen
-// to raise for such a request.
+// handle judges one request and returns the status of the answer. It raises the events that a real
+// Asterisk 22 was seen to raise for such a request.
 func (p *pbx) handle(transport string, local, remote netip.AddrPort, r request) int {
 	password, known := p.accounts[r.account]
 	p.arrived(arrival{remote.Addr(), time.Now(), known})
 	if r.method == "OPTIONS" {
 		return statusOK // raises no event
 	}
+
 	event := func(kind, account string) amitest.Event {
-		return amitest.Event{Kind: kind, Account: account, Session: r.call, Transport: transport, Local: local, Remote: remote}
+		return amitest.Event{
+			Kind: kind, Account: account, Session: r.call, Transport: transport,
+			Local: local, Remote: remote,
+		}
 	}
 	switch {
 	case !known && r.password == "":
-		p.raise(event(amitest.InvalidAccountID, r.account), event(amitest.ChallengeSent, amitest.Unknown))
+		p.raise(event(amitest.InvalidAccountID, r.account),
+			event(amitest.ChallengeSent, amitest.Unknown))
+
 	case !known:
-		p.raise(event(amitest.InvalidAccountID, r.account), event(amitest.ChallengeResponseFailed, amitest.Unknown))
+		p.raise(event(amitest.InvalidAccountID, r.account),
+			event(amitest.ChallengeResponseFailed, amitest.Unknown))
+
 	case r.password == "":
 		p.raise(event(amitest.ChallengeSent, r.account))
+
 	case r.password != password:
 		p.raise(event(amitest.ChallengeResponseFailed, r.account))
+
 	default:
 		p.raise(event(amitest.SuccessfulAuth, r.account))
 		return statusOK
 	}
+
 	return statusUnauthorized
 }
 
@@ -128,12 +151,14 @@ func (p *pbx) arrived(a arrival) {
 func (p *pbx) reached(match func(arrival) bool) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	n := 0
 	for _, a := range p.arrivals {
 		if match(a) {
 			n++
 		}
 	}
+
 	return n
 }
 

@@ -25,22 +25,32 @@ type performance struct {
 func (p *performance) perform(ctx context.Context, long time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, long)
 	defer cancel()
+
 	began := time.Now()
 	p.story.start(began)
-	p.story.tell("READY", "amifend is logged in to both PBXs: the office over TCP, the branch over TLS")
+	p.story.tell("READY",
+		"amifend is logged in to both PBXs: the office over TCP, the branch over TLS")
+
 	var acting, telling sync.WaitGroup
 	pace := scale(long) / scale(wholePlay)
 	for _, a := range cast(p.office, p.branch) {
 		p.parts = append(p.parts, &part{actor: a})
 	}
+
 	for _, part := range p.parts {
-		stop := func() bool { return !p.stage.packets && part.role == attacker && p.bench.covers(part.source) }
+		stop := func() bool {
+			return !p.stage.packets && part.role == attacker && p.bench.covers(part.source)
+		}
+
 		acting.Go(func() {
-			if part.act(ctx, began, pace, p.stage.network, p.story.tell, stop) && !p.bench.covers(part.source) {
-				p.story.tell("OK", fmt.Sprintf("%s: %s, and not banned", name(part.source), part.deedsText()))
+			if part.act(ctx, began, pace, p.stage.network, p.story.tell, stop) &&
+				!p.bench.covers(part.source) {
+				p.story.tell("OK",
+					fmt.Sprintf("%s: %s, and not banned", name(part.source), part.deedsText()))
 			}
 		})
 	}
+
 	over := make(chan struct{})
 	telling.Go(func() { p.narrate(pace.of(progressEvery), over) })
 	acting.Wait()
@@ -56,20 +66,25 @@ const settle = 300 * time.Millisecond
 // progressEvery is how often a line sums up, in a whole play.
 const progressEvery = 10 * time.Second
 
-// narrate tells of bans as they come, of each ban's first dropped packet, and from time to time of how it stands.
+// narrate tells of bans as they come, of each ban's first dropped packet, and from time to time of
+// how it stands.
 func (p *performance) narrate(every time.Duration, over <-chan struct{}) {
 	look, sumUp := time.NewTicker(500*time.Millisecond), time.NewTicker(every)
 	defer look.Stop()
 	defer sumUp.Stop()
+
 	told := make(map[netip.Prefix]bool)
 	for {
 		select {
 		case v := <-p.bench.news:
 			p.tellBan(v)
+
 		case <-look.C:
 			p.tellDropped(told)
+
 		case <-sumUp.C:
 			p.tellProgress()
+
 		case <-over:
 			return
 		}
@@ -83,10 +98,12 @@ func (p *performance) tellDropped(told map[netip.Prefix]bool) {
 		p.story.tell("ERROR", err.Error())
 		return
 	}
+
 	for prefix, n := range dropped {
 		if n > 0 && !told[prefix] {
 			told[prefix] = true
-			p.story.tell("DROPPED", fmt.Sprintf("%s: the kernel drops its packets now, %d so far", name(prefix), n))
+			p.story.tell("DROPPED",
+				fmt.Sprintf("%s: the kernel drops its packets now, %d so far", name(prefix), n))
 		}
 	}
 }
@@ -99,17 +116,21 @@ func (p *performance) tellProgress() {
 			p.story.tell("ERROR", err.Error())
 			return
 		}
+
 		sum := uint64(0)
 		for _, n := range dropped {
 			sum += n
 		}
+
 		text += fmt.Sprintf(", packets dropped: %d", sum)
 	}
+
 	for _, part := range p.parts {
 		if part.role == phones {
 			text += "; phones: " + part.deedsText()
 		}
 	}
+
 	p.story.tell("SO FAR", text)
 }
 
@@ -118,12 +139,15 @@ func (p *performance) tellBan(v verdict) {
 	if !p.stage.kernel {
 		verb = "WOULDBAN"
 	}
-	p.story.tell(verb, fmt.Sprintf("%s  %s, %v, until %s\n%s", v.Source(), scopeText(v.Scope), v.Duration.Round(time.Second), clockText(v.Until()), why(v)))
+	p.story.tell(verb,
+		fmt.Sprintf("%s  %s, %v, until %s\n%s", v.Source(), scopeText(v.Scope),
+			v.Duration.Round(time.Second), clockText(v.Until()), why(v)))
 }
 
 // why explains a ban.
 func why(v verdict) string {
-	return fmt.Sprintf("%d attempts: %s (rule %s, score %.1f)", v.Attempts, v.Evidence, v.Rule, v.Score)
+	return fmt.Sprintf("%d attempts: %s (rule %s, score %.1f)", v.Attempts, v.Evidence, v.Rule,
+		v.Score)
 }
 
 func scopeText(s firewall.Scope) string {
@@ -163,14 +187,17 @@ func (k *kernel) dropped(ctx context.Context) (map[netip.Prefix]uint64, error) {
 	if k.table == nil {
 		return nil, nil
 	}
+
 	elements, err := k.table.Bans(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("look into the kernel: %w", err)
 	}
+
 	out := make(map[netip.Prefix]uint64, len(elements))
 	for _, e := range elements {
 		out[e.Prefix] += e.Packets
 	}
+
 	return out, nil
 }
 

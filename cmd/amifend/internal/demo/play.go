@@ -28,6 +28,7 @@ type deeds struct {
 func (p *part) count(r result, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	p.did.tries++
 	p.did.sent += r.sent
 	p.did.answered += r.answered
@@ -55,6 +56,7 @@ func (d deeds) text(r role) string {
 	case user:
 		return fmt.Sprintf("let in at try %d", d.tries)
 	}
+
 	return fmt.Sprintf("%d of %d requests answered", d.answered, d.sent)
 }
 
@@ -66,12 +68,17 @@ func (s scale) of(d time.Duration) time.Duration { return time.Duration(float64(
 // deedsText tells what the actor did, in a few words.
 func (p *part) deedsText() string { return p.deeds().text(p.role) }
 
-// act plays a part. It is true when the part was played to its end, false if ctx ended before. A try that was begun is
-// finished, so that the counts are whole. It stops early when stop says so, which is asked before each try.
-func (p *part) act(ctx context.Context, began time.Time, s scale, n network, tell func(verb, text string), stop func() bool) bool {
+// act plays a part. It is true when the part was played to its end, false if ctx ended before. A
+// try that was begun is finished, so that the counts are whole. It stops early when stop says so,
+// which is asked before each try.
+func (p *part) act(
+	ctx context.Context, began time.Time, s scale, n network, tell func(verb,
+		text string), stop func() bool,
+) bool {
 	if !sleepUntil(ctx, began.Add(s.of(p.starts))) {
 		return false
 	}
+
 	tell(p.verb, p.entry)
 	for i := 0; p.times == 0 || i < p.times; i++ {
 		at := began.Add(s.of(p.starts + time.Duration(i)*p.every))
@@ -80,6 +87,7 @@ func (p *part) act(ctx context.Context, began time.Time, s scale, n network, tel
 		}
 		p.count(n.exchange(context.WithoutCancel(ctx), p.next(i)))
 	}
+
 	return true
 }
 
@@ -105,6 +113,7 @@ func play(ctx context.Context, o Options, set setStage) (err error) {
 		return err
 	}
 	defer log.Close()
+
 	office, branch := newPBXs()
 	for _, p := range []*pbx{office, branch} {
 		if err := p.start(); err != nil {
@@ -112,27 +121,40 @@ func play(ctx context.Context, o Options, set setStage) (err error) {
 		}
 		defer p.manager.Close()
 	}
+
 	s := newStory(o.Out)
 	st := set(ctx, office, branch)
 	defer func() { err = errors.Join(err, st.close()) }()
+
 	s.print(opening(o.For, st)...)
 
 	b := newBench()
-	d, err := startDaemon(ctx, app.Options{Config: st.daemonConfig(office, branch), Log: s.logger(log, b.alerted), Banned: b.banned}, office, branch)
+	d, err := startDaemon(ctx,
+		app.Options{
+			Config: st.daemonConfig(office, branch), Log: s.logger(log, b.alerted),
+			Banned: b.banned,
+		}, office, branch)
 	if err != nil {
 		return err
 	}
+
 	k, err := openKernel(st)
 	if err != nil {
 		return errors.Join(err, d.stop())
 	}
 	defer k.Close()
-	p := performance{story: s, stage: st, bench: b, kernel: k, office: office, branch: branch, whole: o.For >= wholePlay}
+
+	p := performance{
+		story: s, stage: st, bench: b, kernel: k, office: office, branch: branch,
+		whole: o.For >= wholePlay,
+	}
+
 	p.perform(d.ctx, o.For)
 	ended := d.ctx.Err() != nil // before its time
 	dropped, err := k.dropped(context.WithoutCancel(ctx))
 	if err := errors.Join(err, d.stop()); err != nil {
 		return err
 	}
+
 	return p.close(ended, dropped)
 }

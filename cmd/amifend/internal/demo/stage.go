@@ -23,7 +23,8 @@ type stage struct {
 	close   func() error
 }
 
-// table is the nftables table's name: it is in a namespace of its own, so that it needs no other than the usual one.
+// table is the nftables table's name: it is in a namespace of its own, so that it needs no other
+// than the usual one.
 const table = "amifend"
 
 // privateStage is one of real packets and a real kernel, or as near as the kernel lets us.
@@ -35,6 +36,7 @@ func privateStage(ctx context.Context, pbxs ...*pbx) stage {
 			told: fmt.Sprintf("No packets are sent, so each attacker stops at its ban: %v.", err),
 		}
 	}
+
 	return stage{
 		network: w, kernel: true, packets: true, close: w.Close,
 		told: "The PBXs are played. The packets, amifend and its nftables table are real.",
@@ -45,7 +47,8 @@ func privateStage(ctx context.Context, pbxs ...*pbx) stage {
 func dryStage(why error) stage {
 	return stage{
 		network: &direct{}, close: noClose,
-		told: fmt.Sprintf("Dry run: no packets are sent and nobody is banned, for there is %v.", why),
+		told: fmt.Sprintf("Dry run: no packets are sent and nobody is banned, for there is %v.",
+			why),
 	}
 }
 
@@ -57,15 +60,18 @@ func (s stage) daemonConfig(pbxs ...*pbx) *config.Config {
 		Policy: policy.DefaultOptions(),
 		Allow:  []netip.Prefix{trunk()},
 		Firewall: config.Firewall{
-			Backend: config.BackendLog, Table: table, SIPPorts: firewall.DefaultSIPPorts(), MaxBans: firewall.DefaultMaxBans,
+			Backend: config.BackendLog, Table: table, SIPPorts: firewall.DefaultSIPPorts(),
+			MaxBans: firewall.DefaultMaxBans,
 		},
 	}
 	if s.kernel {
 		c.Firewall.Backend = config.BackendNftables
 	}
+
 	for _, p := range pbxs {
 		c.Servers = append(c.Servers, p.server())
 	}
+
 	return c
 }
 
@@ -146,13 +152,17 @@ func startDaemon(ctx context.Context, o app.Options, pbxs ...*pbx) (*daemon, err
 		defer cancel()
 		d.ended <- app.Run(ctx, o)
 	}()
+
 	ready, done := context.WithTimeout(ctx, 10*time.Second)
 	defer done()
+
 	for _, p := range pbxs {
 		if err := p.manager.WaitSessions(ready, 1); err != nil {
-			return nil, errors.Join(fmt.Errorf("wait for amifend to log in to PBX %s: %w", p.name, err), d.stop())
+			return nil, errors.Join(fmt.Errorf("wait for amifend to log in to PBX %s: %w", p.name,
+				err), d.stop())
 		}
 	}
+
 	return d, nil
 }
 

@@ -37,12 +37,14 @@ func (s *story) start(at time.Time) {
 func (s *story) tell(verb, text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	head := fmt.Sprintf("%6.1fs  %-8s  ", time.Since(s.began).Seconds(), verb)
 	var b strings.Builder
 	for _, line := range wrap(text, width-indent) {
 		b.WriteString(head + line + "\n")
 		head = strings.Repeat(" ", indent)
 	}
+
 	_, _ = io.WriteString(s.out, b.String()) // a reader that has gone wants no story
 }
 
@@ -50,7 +52,8 @@ func (s *story) tell(verb, text string) {
 func (s *story) print(lines ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, _ = io.WriteString(s.out, strings.Join(lines, "\n")+"\n") // a reader that has gone wants no story
+	// a reader that has gone wants no story
+	_, _ = io.WriteString(s.out, strings.Join(lines, "\n")+"\n")
 }
 
 // wrap breaks lines of text between words, so that none is longer than columns if its words allow.
@@ -63,20 +66,25 @@ func wrap(text string, columns int) []string {
 				out = append(out, line)
 				line = ""
 			}
+
 			if line != "" {
 				line += " "
 			}
+
 			line += word
 		}
+
 		out = append(out, line)
 	}
+
 	return out
 }
 
-// logger writes the daemon's log to a file, and what it alerts or warns of into the story too. It calls heard with each
-// alert.
+// logger writes the daemon's log to a file, and what it alerts or warns of into the story too. It
+// calls heard with each alert.
 func (s *story) logger(file io.Writer, heard func(alert)) *slog.Logger {
-	return slog.New(teller{Handler: slog.NewTextHandler(file, &slog.HandlerOptions{Level: slog.LevelDebug}), story: s, heard: heard})
+	return slog.New(teller{Handler: slog.NewTextHandler(file,
+		&slog.HandlerOptions{Level: slog.LevelDebug}), story: s, heard: heard})
 }
 
 // teller is the handler of that log.
@@ -97,15 +105,20 @@ func newAlert(r slog.Record) alert {
 		switch attr.Key {
 		case "kind":
 			a.kind = attr.Value.String()
+
 		case "source":
 			a.source = attr.Value.String()
+
 		case "reason":
 			a.reason = attr.Value.String()
+
 		case "do":
 			a.advice = attr.Value.String()
 		}
+
 		return true
 	})
+
 	return a
 }
 
@@ -113,7 +126,8 @@ func newAlert(r slog.Record) alert {
 func (t teller) Handle(ctx context.Context, r slog.Record) error {
 	if r.Message == "alert" {
 		a := newAlert(r)
-		t.story.tell("ALERT", fmt.Sprintf("%s  %s\n%s\nto do: %s", a.source, a.kind, a.reason, a.advice))
+		t.story.tell("ALERT",
+			fmt.Sprintf("%s  %s\n%s\nto do: %s", a.source, a.kind, a.reason, a.advice))
 		t.heard(a)
 	} else if r.Level >= slog.LevelWarn {
 		var line bytes.Buffer
@@ -123,10 +137,12 @@ func (t teller) Handle(ctx context.Context, r slog.Record) error {
 			}
 			return a
 		}}
-		if err := slog.NewTextHandler(&line, options).WithAttrs(t.attrs).Handle(ctx, r); err == nil {
+		if err := slog.NewTextHandler(&line, options).WithAttrs(t.attrs).Handle(ctx,
+			r); err == nil {
 			t.story.tell(r.Level.String(), strings.TrimSpace(line.String()))
 		}
 	}
+
 	return t.Handler.Handle(ctx, r)
 }
 

@@ -11,13 +11,16 @@ import (
 // opening says what will be seen.
 func opening(long time.Duration, st stage) []string {
 	lines := []string{
-		fmt.Sprintf("amifend demo, %v: two PBXs, their phones, and strangers who attack them.", long),
+		fmt.Sprintf("amifend demo, %v: two PBXs, their phones, and strangers who attack them.",
+			long),
 	}
 	lines = append(lines, wrap(st.told+" Nothing on this machine is touched.", width)...)
-	return append(lines, "Each line tells when, what and who. A summary follows; Ctrl-C ends it early.", "")
+	return append(lines,
+		"Each line tells when, what and who. A summary follows; Ctrl-C ends it early.", "")
 }
 
-// close judges and prints the summary. It returns ErrFailed if somebody was judged wrong, unless the play ended early.
+// close judges and prints the summary. It returns ErrFailed if somebody was judged wrong, unless
+// the play ended early.
 func (p *performance) close(early bool, dropped map[netip.Prefix]uint64) error {
 	var outcomes []outcome
 	wrong := p.strays()
@@ -26,30 +29,37 @@ func (p *performance) close(early bool, dropped map[netip.Prefix]uint64) error {
 		outcomes = append(outcomes, o)
 		wrong = append(wrong, o.judge(p.stage)...)
 	}
+
 	p.story.print(append([]string{""}, p.attackersText(outcomes)...)...)
 	p.story.print(append([]string{""}, goodText(outcomes)...)...)
 	p.story.print("",
 		fmt.Sprintf("%d security events were sent to amifend: %d by the office, %d by the branch.",
 			p.office.raised()+p.branch.raised(), p.office.raised(), p.branch.raised()))
+
 	var err error
 	switch {
 	case early:
 		p.story.print("", "Ended early, so nothing is judged.")
+
 	case len(wrong) > 0:
 		err = ErrFailed
 		p.story.print("", "WRONG:")
 		for _, w := range wrong {
 			p.story.print(hang("  ", w)...)
 		}
+
 	case p.stage.kernel:
 		p.story.print("", "All attackers were banned, and nobody else.")
+
 	default:
 		p.story.print("", "All attackers would be banned, and nobody else.")
 	}
+
 	p.story.print("", "What to do next:",
 		"  install  docs/install.md; at first it only tells whom it would ban",
 		"  or see   what it makes of last month's logs:",
 		"           bin/amifend replay /var/log/asterisk/security*")
+
 	return err
 }
 
@@ -60,11 +70,14 @@ func (p *performance) attackersText(outcomes []outcome) []string {
 	if !p.stage.kernel {
 		title = "Would be banned"
 	}
-	lines := []string{fmt.Sprintf(format, title, "who", "what", "until", "tried", "arrived", "dropped")}
+
+	lines := []string{fmt.Sprintf(format, title, "who", "what", "until", "tried", "arrived",
+		"dropped")}
 	for _, o := range outcomes {
 		if o.role != attacker {
 			continue
 		}
+
 		what, until, dropped := "NOT BANNED", "-", "-"
 		if o.ban != nil {
 			what, until = scopeText(o.ban.Scope), clockText(o.ban.Until())
@@ -72,14 +85,20 @@ func (p *performance) attackersText(outcomes []outcome) []string {
 		if p.stage.packets {
 			dropped = strconv.FormatUint(o.dropped, 10)
 		}
-		lines = append(lines, fmt.Sprintf(format, name(o.source), o.name, what, until, strconv.Itoa(o.sent), strconv.Itoa(o.reached), dropped))
+
+		lines = append(lines,
+			fmt.Sprintf(format, name(o.source), o.name, what, until, strconv.Itoa(o.sent),
+				strconv.Itoa(o.reached), dropped))
 		if o.ban != nil {
 			lines = append(lines, hang("    ", why(*o.ban))...)
 		}
 	}
+
 	if p.stage.packets {
-		lines = append(lines, "(tried: requests, or connections; arrived: requests; dropped: packets)")
+		lines = append(lines,
+			"(tried: requests, or connections; arrived: requests; dropped: packets)")
 	}
+
 	return lines
 }
 
@@ -90,12 +109,14 @@ func goodText(outcomes []outcome) []string {
 		if o.role == attacker {
 			continue
 		}
+
 		lines = append(lines, fmt.Sprintf("%-17s  %s: %s", name(o.source), o.name, o.text(o.role)))
 		lines = append(lines, hang("    ", o.why)...)
 		for _, a := range o.told {
 			lines = append(lines, hang("    ", "alert "+a.kind+": "+a.reason)...)
 		}
 	}
+
 	return lines
 }
 

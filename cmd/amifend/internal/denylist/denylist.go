@@ -1,22 +1,25 @@
-// Package denylist works out what of the operator's deny lists is dropped: all of it, but for what must never be banned.
+// Package denylist works out what of the operator's deny lists is dropped: all of it, but for what
+// must never be banned.
 //
-// It promises that no address of a protected prefix is in the result, and no whole network of ours: a list may hold the addresses
-// of private networks, as public lists of addresses that no packet from afar should bear do. Single hosts of our
-// networks, and parts of them, can be listed.
+// It promises that no address of a protected prefix is in the result, and no whole network of ours:
+// a list may hold the addresses of private networks, as public lists of addresses that no packet
+// from afar should bear do. Single hosts of our networks, and parts of them, can be listed.
 package denylist
 
 import (
 	"net/netip"
 
+	"go4.org/netipx"
+
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
-	"go4.org/netipx"
 )
 
 // List is what is dropped of the operator's lists. It is not changed once it was made.
 type List struct {
 	Set *netipx.IPSet // what is dropped
-	Out []Exception   // what of the lists is not, in the order of the protected prefixes, then of our networks
+	// what of the lists is not, in the order of the protected prefixes, then of our networks
+	Out []Exception
 
 	listed []config.Denied
 }
@@ -32,7 +35,8 @@ type Exception struct {
 // ownNetwork is why a network of ours is not dropped.
 const ownNetwork = "our own network; to drop hosts of it, list them"
 
-// New takes out of the lists what is never banned. Valid prefixes are expected, as of [config.Load].
+// New takes out of the lists what is never banned. Valid prefixes are expected, as of
+// [config.Load].
 func New(listed []config.Denied, never protect.Set) *List {
 	l := &List{listed: listed}
 	var drop, narrow netipx.IPSetBuilder
@@ -43,13 +47,17 @@ func New(listed []config.Denied, never protect.Set) *List {
 			narrow.AddPrefix(d.Prefix)
 		}
 	}
+
 	var networks []Exception
 	for _, p := range never.OnLink {
-		if x := l.exception(p, ownNetwork, func(d netip.Prefix) bool { return covers(d, p) }); x != nil {
+		if x := l.exception(p, ownNetwork, func(d netip.Prefix) bool {
+			return covers(d, p)
+		}); x != nil {
 			drop.RemovePrefix(p)
 			networks = append(networks, x...)
 		}
 	}
+
 	drop.AddSet(build(narrow))
 	whole := build(drop)
 	for _, e := range never.Entries {
@@ -58,6 +66,7 @@ func New(listed []config.Denied, never protect.Set) *List {
 			l.Out = append(l.Out, l.exception(e.Prefix, e.Reason, e.Prefix.Overlaps)...)
 		}
 	}
+
 	l.Out = append(l.Out, networks...)
 	l.Set = build(drop)
 	return l
@@ -80,6 +89,7 @@ func (l *List) exception(p netip.Prefix, reason string, match func(netip.Prefix)
 			x.Listed = d
 		}
 	}
+
 	if x.More < 0 {
 		return nil // several entries cover it together
 	}
@@ -91,11 +101,13 @@ func (l *List) Find(a netip.Addr) (config.Denied, bool) {
 	if !l.Set.Contains(a) {
 		return config.Denied{}, false
 	}
+
 	for _, d := range l.listed {
 		if d.Prefix.Contains(a) {
 			return d, true
 		}
 	}
+
 	return config.Denied{}, false // not reached: what is dropped is listed
 }
 

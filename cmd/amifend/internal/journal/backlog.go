@@ -14,8 +14,8 @@ type totalKey struct {
 	account      bool
 }
 
-// backlog is what was taken from the queue and is not written yet. While nothing can be written it grows, up to a bound.
-// It is the journal's goroutine's own.
+// backlog is what was taken from the queue and is not written yet. While nothing can be written it
+// grows, up to a bound. It is the journal's goroutine's own.
 type backlog struct {
 	pending
 	most   int
@@ -36,30 +36,36 @@ func (b *backlog) add(p pending, now time.Time) {
 				break
 			}
 		}
+
 		e.add(p.entries[k])
 	}
+
 	b.alerts = append(b.alerts, p.alerts[:min(len(p.alerts), mostAlerts-len(b.alerts))]...)
-	b.operations = append(b.operations, p.operations[:min(len(p.operations), mostOperations-len(b.operations))]...)
+	b.operations = append(b.operations,
+		p.operations[:min(len(p.operations), mostOperations-len(b.operations))]...)
 	for _, totals := range p.counts {
 		b.count(totals())
 	}
+
 	b.blocks = append(b.blocks, p.blocks...)
 	if len(p.rows) > 0 {
 		b.addRows(p.rows)
 	}
 }
 
-// addRows adds rows of the table state. Of one key the last one counts, and there is a bound, so that a disk that takes
-// nothing does not make them pile up.
+// addRows adds rows of the table state. Of one key the last one counts, and there is a bound, so
+// that a disk that takes nothing does not make them pile up.
 func (b *backlog) addRows(rows []Row) {
 	if len(b.rows) == 0 {
 		b.rows = rows
 		return
 	}
+
 	at := make(map[string]int, len(b.rows))
 	for i, r := range b.rows {
 		at[string(r.Key)] = i
 	}
+
 	for _, r := range rows {
 		if i, ok := at[string(r.Key)]; ok {
 			b.rows[i] = r
@@ -80,6 +86,7 @@ func (b *backlog) dropEnded(now time.Time) {
 		}
 		kept = append(kept, k)
 	}
+
 	b.order = kept
 }
 
@@ -90,21 +97,25 @@ func (b *backlog) count(totals []Total) {
 		if b.totals == nil || k.hour > b.hour {
 			b.totals, b.names, b.hour = mergeable(b.totals), make(map[totalKey]struct{}), k.hour
 		}
+
 		if _, ok := b.names[k]; !ok && len(b.names) >= mostNames {
 			k.name, t.Name = Others, Others
 		} else {
 			b.names[k] = struct{}{}
 		}
+
 		if sum := b.totals[k]; sum != nil {
 			sum.Failures += t.Failures
 			sum.Logins += t.Logins
 			continue
 		}
+
 		b.totals[k] = &t
 	}
 }
 
-// mergeable is what may still wait of the hours before. If nothing could be written in an hour it is too much.
+// mergeable is what may still wait of the hours before. If nothing could be written in an hour it
+// is too much.
 func mergeable(totals map[totalKey]*Total) map[totalKey]*Total {
 	if totals == nil || len(totals) > 2*mostNames {
 		return make(map[totalKey]*Total)
@@ -117,15 +128,19 @@ func (b *backlog) urgent() bool {
 	return len(b.order)+len(b.alerts)+len(b.operations)+len(b.rows)+len(b.blocks) > 0
 }
 
-// batch returns what to write next: bans, alerts and operations first. It stays in the backlog until [backlog.written].
+// batch returns what to write next: bans, alerts and operations first. It stays in the backlog
+// until [backlog.written].
 func (b *backlog) batch(n int, withTotals bool) *batch {
-	out := &batch{alerts: b.alerts, operations: b.operations, blocks: b.blocks} // one block at most, see [queue.keep]
+	// one block at most, see [queue.keep]
+	out := &batch{alerts: b.alerts, operations: b.operations, blocks: b.blocks}
 	for _, k := range b.order[:min(n, len(b.order))] {
 		out.bans = append(out.bans, b.entries[k])
 	}
+
 	if len(out.bans) == n {
 		return out
 	}
+
 	out.rows = b.rows[:min(len(b.rows), MostRows)]
 	if withTotals {
 		for k, t := range b.totals {
@@ -136,6 +151,7 @@ func (b *backlog) batch(n int, withTotals bool) *batch {
 			out.keys = append(out.keys, k)
 		}
 	}
+
 	return out
 }
 
@@ -144,10 +160,14 @@ func (b *backlog) written(w *batch) {
 	for _, e := range w.bans {
 		delete(b.entries, e.key)
 	}
+
 	if b.order = b.order[len(w.bans):]; len(b.order) == 0 {
 		b.order = nil // and its memory
 	}
-	b.alerts, b.operations, b.rows = b.alerts[len(w.alerts):], b.operations[len(w.operations):], b.rows[len(w.rows):]
+
+	b.alerts, b.operations, b.rows = b.alerts[len(w.alerts):], b.operations[len(w.operations):],
+		b.rows[len(w.rows):]
+
 	b.blocks = b.blocks[len(w.blocks):]
 	for _, k := range w.keys {
 		delete(b.totals, k)

@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
-// This file keeps the engine's state: a log of blocks, in which what is said later replaces what was said before. A log
-// grows, so from time to time the engine is asked to say everything anew (a round); what is older is then forgotten. Blocks are
-// written one after the other into pages of their own, which costs a disk the least.
+// This file keeps the engine's state: a log of blocks, in which what is said later replaces what
+// was said before. A log grows, so from time to time the engine is asked to say everything anew (a
+// round); what is older is then forgotten. Blocks are written one after the other into pages of
+// their own, which costs a disk the least.
 
 // Block is a part of the engine's state. What is in it, only the engine knows.
 type Block struct {
@@ -43,16 +44,19 @@ type log struct {
 
 // wants tells whether a round is due.
 func (l *log) wants(now time.Time) bool {
-	return l.round == 0 && (l.missing || l.size > 2*max(l.base, leastLog) && now.Sub(l.ended) >= roundEvery)
+	return l.round == 0 &&
+		(l.missing || l.size > 2*max(l.base, leastLog) && now.Sub(l.ended) >= roundEvery)
 }
 
-// Keep writes a block of the engine's state. It is false, and takes nothing, while the one before waits to be written.
+// Keep writes a block of the engine's state. It is false, and takes nothing, while the one before
+// waits to be written.
 func (j *Journal) Keep(b Block) bool { return j.queue.keep(b) }
 
 // Wants tells whether a block may be kept now, and whether it had better begin a round.
 func (j *Journal) Wants() (block, round bool) { return j.queue.wants() }
 
-// Blocks calls visit with each block that was kept, in their order, until it is false. The bytes are visit's own.
+// Blocks calls visit with each block that was kept, in their order, until it is false. The bytes
+// are visit's own.
 func (j *Journal) Blocks(ctx context.Context, visit func(data []byte) bool) error {
 	return j.ask(ctx, func(s *store) error { return s.blocks(visit) })
 }
@@ -63,6 +67,7 @@ func (s *store) blocks(visit func(data []byte) bool) error {
 		return fmt.Errorf("read the engine's state: %w", err)
 	}
 	defer rows.Close()
+
 	for rows.Next() {
 		var data []byte
 		if err := rows.Scan(&data); err != nil {
@@ -72,9 +77,11 @@ func (s *store) blocks(visit func(data []byte) bool) error {
 			return nil
 		}
 	}
+
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("read the engine's state: %w", err)
 	}
+
 	return nil
 }
 
@@ -82,16 +89,20 @@ func (s *store) blocks(visit func(data []byte) bool) error {
 func (s *store) measure() (err error) {
 	l := log{}
 	var ended, oldest int64
-	if ended, err = s.number("SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM state WHERE key = ?", []byte(roundKey)); err == nil {
+	if ended, err = s.number("SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM state WHERE "+
+		"key = ?", []byte(roundKey)); err == nil {
 		err = s.conn.QueryRowContext(context.Background(), `SELECT coalesce(sum(length(block)), 0),
 			coalesce(sum(length(block)) FILTER (WHERE round = ?), 0), coalesce(min(id), 0) FROM engine`, ended).Scan(&l.size, &l.base, &oldest)
 	}
+
 	if err != nil {
 		return fmt.Errorf("measure the engine's state: %w", err)
 	}
+
 	if l.missing = oldest == 0; !l.missing && oldest < ended {
 		l.trim = ended
 	}
+
 	s.log = l
 	return nil
 }
@@ -102,44 +113,53 @@ func (s *store) putBlock(b Block) error {
 	if err != nil {
 		return fmt.Errorf("write block: %w", err)
 	}
+
 	l := &s.log
 	if b.First {
 		l.round, l.missing = id, false
 	}
+
 	if len(b.Data) > 0 {
 		if _, err := s.do("block", id, l.round, b.Data); err != nil {
 			return err
 		}
 		l.size += int64(len(b.Data))
 	}
+
 	if b.Last && l.round != 0 {
-		if _, err := s.do("state", []byte(roundKey), []byte(strconv.FormatInt(l.round, 10))); err != nil {
+		if _, err := s.do("state", []byte(roundKey),
+			[]byte(strconv.FormatInt(l.round, 10))); err != nil {
 			return err
 		}
 		l.trim, l.round, l.ended = l.round, 0, time.Now()
 	}
+
 	return nil
 }
 
-// trim forgets some blocks: those that were said anew, and the oldest while the log is larger than half of what the
-// database may have. It tells whether there are more to forget.
+// trim forgets some blocks: those that were said anew, and the oldest while the log is larger than
+// half of what the database may have. It tells whether there are more to forget.
 func (j *Journal) trim(now time.Time) (more bool, err error) {
 	l := &j.store.log
 	full := j.o.MaxSize > 0 && l.size > j.o.MaxSize/2
 	if l.trim == 0 && !full {
 		return false, nil
 	}
+
 	if l.trim == 0 && !l.cut {
 		l.cut = true
-		j.o.Log.Warn("the engine's state has no room in the journal: a restart would forget the sources that were not heard of for longest",
+		j.o.Log.Warn("the engine's state has no room in the journal: a restart would forget the "+
+			"sources that were not heard of for longest",
 			"bytes", l.size, "do", "raise [state] max_size_mb")
 	}
+
 	if err := guard(func() (err error) {
 		more, err = j.store.trim()
 		return err
 	}); err != nil {
 		return false, err
 	}
+
 	j.spend(now)
 	return more, nil
 }
@@ -150,22 +170,29 @@ func (s *store) trim() (more bool, err error) {
 	if s.log.trim != 0 {
 		most, before = trimMost, s.log.trim
 	}
+
 	var size, gone int64
 	err = s.write(func() error {
-		if err := s.conn.QueryRowContext(context.Background(), `SELECT coalesce(sum(length(block)), 0), count(*) FROM (
+		if err := s.conn.QueryRowContext(context.Background(),
+			`SELECT coalesce(sum(length(block)), 0), count(*) FROM (
 			SELECT block FROM engine WHERE id < ? ORDER BY id LIMIT ?)`, before, most).Scan(&size, &gone); err != nil {
 			return err
 		}
-		_, err := s.exec("DELETE FROM engine WHERE id IN (SELECT id FROM engine WHERE id < ? ORDER BY id LIMIT ?)", before, most)
+
+		_, err := s.exec("DELETE FROM engine WHERE id IN (SELECT id FROM engine WHERE id < ? "+
+			"ORDER BY id LIMIT ?)", before, most)
+
 		return err
 	})
 	if err != nil {
 		return false, fmt.Errorf("forget blocks: %w", err)
 	}
+
 	l := &s.log
 	l.size -= size
 	if more = gone == int64(most); !more && l.trim != 0 {
 		l.trim, l.base = 0, l.size
 	}
+
 	return more, nil
 }

@@ -10,9 +10,10 @@ import (
 
 // Clock is the machine's clocks. The zero value is the real ones.
 type Clock struct {
-	Wall   func() time.Time     // the wall clock, which may be set
-	Uptime func() time.Duration // how long the machine runs, as kernels count the timeouts of set elements: not while it sleeps
-	Boot   string               // the id of this boot; "": nobody knows
+	Wall func() time.Time // the wall clock, which may be set
+	// how long the machine runs, as kernels count the timeouts of set elements: not while it sleeps
+	Uptime func() time.Duration
+	Boot   string // the id of this boot; "": nobody knows
 }
 
 // BootEnv is the environment variable that tells the id of the boot where /proc does not: write
@@ -42,7 +43,8 @@ func bootID() string {
 	return strings.ReplaceAll(strings.TrimSpace(string(b)), "-", "") // systemd writes it without
 }
 
-// stepLeast is how far the wall clock must be set to count as set: NTP slews what is less than half a second.
+// stepLeast is how far the wall clock must be set to count as set: NTP slews what is less than half
+// a second.
 const stepLeast = 2000
 
 // reading is both clocks at one moment, in milliseconds, as the table clock has it.
@@ -60,7 +62,8 @@ type timeline struct {
 	last  reading // the latest
 }
 
-// read takes a new reading, and returns by how much the wall clock was set since the last one. 0: it was not.
+// read takes a new reading, and returns by how much the wall clock was set since the last one. 0:
+// it was not.
 func (t *timeline) read() (step int64) {
 	r := t.last
 	r.uptime, r.wall = t.clock.Uptime().Milliseconds(), t.clock.Wall().UnixMilli()
@@ -103,24 +106,31 @@ type shift struct {
 	by     int64
 }
 
-// resume continues from the reading that a run before has left, and returns the shift that the times on disk need, if any.
+// resume continues from the reading that a run before has left, and returns the shift that the
+// times on disk need, if any.
 func (t *timeline) resume(old reading) (shift, bool) {
 	r := reading{boot: old.boot, bootID: t.clock.Boot, before: old.before}
 	r.uptime, r.wall = t.clock.Uptime().Milliseconds(), t.clock.Wall().UnixMilli()
 	step := (r.wall - r.uptime) - (old.wall - old.uptime)
 	stepped := step <= -stepLeast || step >= stepLeast
 	same := r.bootID != "" && r.bootID == old.bootID && r.uptime >= old.uptime
-	if r.bootID == "" || old.bootID == "" { // two boots look the same only if both clocks agree, which cannot happen by chance
+
+	// two boots look the same only if both clocks agree, which cannot happen by chance
+	if r.bootID == "" || old.bootID == "" {
 		same = r.uptime >= old.uptime && !stepped
 	}
+
 	if same {
 		t.last = r
 		return shift{boot: r.boot, by: step}, stepped
 	}
-	// A new boot. If the last one ran behind the times of those before it, those are brought to its time first.
+
+	// A new boot. If the last one ran behind the times of those before it, those are brought to its
+	// time first.
 	ahead := old.floorAt(old.uptime) - old.wall
 	r.boot, r.before = old.boot+1, old.wall
 	t.last = r
+
 	return shift{others: true, boot: old.boot, by: -ahead}, ahead >= stepLeast
 }
 

@@ -1,31 +1,36 @@
-// Package journal keeps what amifend must not forget in a SQLite database: bans and why, who lifted them, alerts, hourly
-// totals and the engine's state.
+// Package journal keeps what amifend must not forget in a SQLite database: bans and why, who lifted
+// them, alerts, hourly totals and the engine's state.
 //
-// A [Journal] is one goroutine that owns the database. What is told to it never waits: a bounded queue takes it, and what
-// concerns the same ban coalesces there. A group commit writes bans, lifts and alerts at once; a budget of [writeBudget]
-// bytes a second keeps the disk free for others whatever an attacker causes, so that in a flood the groups grow.
+// A [Journal] is one goroutine that owns the database. What is told to it never waits: a bounded
+// queue takes it, and what concerns the same ban coalesces there. A group commit writes bans, lifts
+// and alerts at once; a budget of [writeBudget] bytes a second keeps the disk free for others
+// whatever an attacker causes, so that in a flood the groups grow.
 //
-// A disk that is full, read-only or broken stops nobody: what was told waits in the queue, [Journal.Health] says so, and it
-// is written when that can be. For what an operator changes on a full disk, see [Journal.Sync], there is a file of 2 MiB
-// beside the database that can be given up. A corrupt database is renamed (never deleted) and begun anew; the caller fills
-// it again from what it holds, see [Options.Changed].
+// A disk that is full, read-only or broken stops nobody: what was told waits in the queue,
+// [Journal.Health] says so, and it is written when that can be. For what an operator changes on a
+// full disk, see [Journal.Sync], there is a file of 2 MiB beside the database that can be given up.
+// A corrupt database is renamed (never deleted) and begun anew; the caller fills it again from what
+// it holds, see [Options.Changed].
 //
 // # Times
 //
-// Times on disk are the wall clock's, in milliseconds since the Unix epoch, so that what remains of a ban survives a
-// reboot, and so that people can read them. A clock that is set moves no ban: the times that were written since the
-// machine booted move along with the clock. Times from before the boot are believed: a machine without a battery-backed clock
-// boots in the past and is set right later. Until then no less than the machine's uptime is taken as gone by.
+// Times on disk are the wall clock's, in milliseconds since the Unix epoch, so that what remains of
+// a ban survives a reboot, and so that people can read them. A clock that is set moves no ban: the
+// times that were written since the machine booted move along with the clock. Times from before the
+// boot are believed: a machine without a battery-backed clock boots in the past and is set right
+// later. Until then no less than the machine's uptime is taken as gone by.
 //
 // # Tables
 //
-// The file is journal.db in [Options.Directory]; that of a dry run is observed.db, so that nothing which was only observed ever
-// comes into force. It can be read at any time, also while amifend runs:
+// The file is journal.db in [Options.Directory]; that of a dry run is observed.db, so that nothing
+// which was only observed ever comes into force. It can be read at any time, also while amifend
+// runs:
 //
 //	sqlite3 -readonly /var/lib/amifend/journal.db "SELECT * FROM bans WHERE running"
 //
-// The views bans, alerts, operations, sources and accounts have times as people read them (UTC); the tables below them have
-// milliseconds. A view bans has a column running: the ban is in force now.
+// The views bans, alerts, operations, sources and accounts have times as people read them (UTC);
+// the tables below them have milliseconds. A view bans has a column running: the ban is in force
+// now.
 //
 //	ban             one row for each decision
 //	  prefix          who: 203.0.113.7/32, 2001:db8::/64
@@ -55,6 +60,6 @@
 //	                (engine/round)
 //	clock           one row: how the wall clock and the machine's uptime were together at the last commit
 //
-// PRAGMA application_id is 0x616d6966 ("amif"), and PRAGMA user_version the version of these tables. A newer version than
-// this program's is refused.
+// PRAGMA application_id is 0x616d6966 ("amif"), and PRAGMA user_version the version of these
+// tables. A newer version than this program's is refused.
 package journal

@@ -33,24 +33,28 @@ func corrupt(err error) bool {
 
 // refused tells that only a person can help.
 func refused(err error) bool {
-	return errors.Is(err, ErrNewer) || errors.Is(err, ErrForeign) || errors.Is(err, ErrLocked) || errors.Is(err, ErrOther)
+	return errors.Is(err, ErrNewer) || errors.Is(err, ErrForeign) || errors.Is(err, ErrLocked) ||
+		errors.Is(err, ErrOther)
 }
 
 // unwritable tells that the place of the database cannot be written.
 func unwritable(err error) bool {
 	switch code(err) {
-	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR:
+	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM,
+		sqlite3.SQLITE_IOERR:
 		return true
 	}
 	return noSpace(err) || noRight(err)
 }
 
 func noSpace(err error) bool {
-	return code(err) == sqlite3.SQLITE_FULL || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
+	return code(err) == sqlite3.SQLITE_FULL || errors.Is(err, unix.ENOSPC) ||
+		errors.Is(err, unix.EDQUOT)
 }
 
 func noRight(err error) bool {
-	return code(err) == sqlite3.SQLITE_READONLY || errors.Is(err, unix.EROFS) || errors.Is(err, fs.ErrPermission) || errors.Is(err, errReadOnly)
+	return code(err) == sqlite3.SQLITE_READONLY || errors.Is(err, unix.EROFS) ||
+		errors.Is(err, fs.ErrPermission) || errors.Is(err, errReadOnly)
 }
 
 // full tells that there is next to no room on the disk of a folder.
@@ -70,13 +74,21 @@ func advice(err error, dir string) string {
 	switch {
 	case errors.Is(err, ErrLocked), errors.Is(err, ErrOther):
 		return "give each amifend a [state] directory of its own"
+
 	case refused(err):
-		return "move the file away to begin anew, or set [state] directory to another, and restart amifend"
-	case noSpace(err), errors.Is(err, errReadOnly) && full(dir): // SQLite cannot even begin on a full disk, so it was opened to be read
+		return "move the file away to begin anew, or set [state] directory to another, and " +
+			"restart amifend"
+
+	case noSpace(err), errors.Is(err, errReadOnly) && full(dir):
+		// SQLite cannot even begin on a full disk, so it was opened to be read
 		return "free space on the disk of " + dir
+
 	case noRight(err):
-		return "let the user that amifend runs as write to " + dir + " and the files in it (chown -R), or set [state] directory"
+		return "let the user that amifend runs as write to " + dir +
+			" and the files in it (chown -R), or set [state] directory"
+
 	default:
-		return "look at the disk of " + dir + ", or set [state] directory to another and restart amifend"
+		return "look at the disk of " + dir +
+			", or set [state] directory to another and restart amifend"
 	}
 }

@@ -12,8 +12,10 @@ type Health struct {
 	Do      string    // what to do about it
 	Since   time.Time // of the problem
 	Waiting int       // bans and lifts that wait to be written
-	Lost    uint64    // bans and lifts that found no room to wait, since the start; those that still run are written later
-	Size    int64     // bytes of the database
+	// bans and lifts that found no room to wait, since the start; those that still run are written
+	// later
+	Lost uint64
+	Size int64 // bytes of the database
 }
 
 // healthBox hands the health from the journal's goroutine to whoever asks.
@@ -35,6 +37,6 @@ func (j *Journal) Health() Health {
 	return j.health.h
 }
 
-// Refused tells that an error will stay until a person solves it: the journal is of a newer amifend, of something else, or
-// used by another one. The daemon had better not start then.
+// Refused tells that an error will stay until a person solves it: the journal is of a newer
+// amifend, of something else, or used by another one. The daemon had better not start then.
 func Refused(err error) bool { return refused(err) }

@@ -29,20 +29,26 @@ type Past struct {
 	Observed bool      // nothing was dropped
 }
 
-// What follows reads the database by itself, beside the goroutine that writes to it and without holding that up; what was
-// told just now may not be there yet. Without a database there is nothing, and no error.
+// What follows reads the database by itself, beside the goroutine that writes to it and without
+// holding that up; what was told just now may not be there yet. Without a database there is
+// nothing, and no error.
 
-// History returns the latest bans that covered an address, the last one first, most of them at most.
+// History returns the latest bans that covered an address, the last one first, most of them at
+// most.
 func (j *Journal) History(ctx context.Context, addr netip.Addr, most int) (out []Past, err error) {
 	var args []any
-	for bits := range addr.BitLen() + 1 { // every prefix that the address is in: a ban may be of any length
+
+	// every prefix that the address is in: a ban may be of any length
+	for bits := range addr.BitLen() + 1 {
 		args = append(args, netip.PrefixFrom(addr, bits).Masked().String())
 	}
+
 	where := "prefix IN (?" + strings.Repeat(", ?", len(args)-1) + ")"
 	err = j.read(ctx, "the history of "+addr.String(), func(db *sql.DB) error {
 		out, err = past(ctx, db, where, append(args, most)...)
 		return err
 	})
+
 	return out, err
 }
 
@@ -55,8 +61,11 @@ func (j *Journal) Bans(ctx context.Context, since time.Time, most int) (out []Pa
 	return out, err
 }
 
-// Alerts returns the alerts of a kind, "" for all, since a time, the last one first, most of them at most.
-func (j *Journal) Alerts(ctx context.Context, kind string, since time.Time, most int) (out []Alert, err error) {
+// Alerts returns the alerts of a kind, "" for all, since a time, the last one first, most of them
+// at most.
+func (j *Journal) Alerts(
+	ctx context.Context, kind string, since time.Time, most int,
+) (out []Alert, err error) {
 	err = j.read(ctx, "alerts", func(db *sql.DB) error {
 		out, err = alerts(ctx, db, "at >= ? AND ? IN ('', kind)", since.UnixMilli(), kind, most)
 		return err
@@ -68,13 +77,16 @@ func alerts(ctx context.Context, db *sql.DB, where string, args ...any) (out []A
 	err = each(ctx, db, func(row *sql.Rows) error {
 		var a Alert
 		var at int64
-		if err := row.Scan(&at, &a.Kind, &a.Source, &a.Account, &a.Server, &a.Text, &a.Do); err != nil {
+		if err := row.Scan(&at, &a.Kind, &a.Source, &a.Account, &a.Server, &a.Text,
+			&a.Do); err != nil {
 			return err
 		}
+
 		a.At = time.UnixMilli(at)
 		out = append(out, a)
 		return nil
 	}, "SELECT at, kind, source, account, server, text, advice FROM alert WHERE "+where+" ORDER BY at DESC, id DESC LIMIT ?", args...)
+
 	return out, err
 }
 
@@ -84,6 +96,7 @@ func (j *Journal) read(ctx context.Context, what string, f func(*sql.DB) error) 
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+
 	name := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: "mode=ro" + connOptions}
 	db, err := sql.Open("sqlite", name.String())
 	if err == nil {
@@ -91,24 +104,30 @@ func (j *Journal) read(ctx context.Context, what string, f func(*sql.DB) error) 
 		db.SetMaxOpenConns(1)
 		err = guard(func() error { return f(db) })
 	}
+
 	if err != nil {
 		return fmt.Errorf("read %s: %w", what, err)
 	}
+
 	return nil
 }
 
 // each calls visit for each row of a query.
-func each(ctx context.Context, db *sql.DB, visit func(*sql.Rows) error, query string, args ...any) error {
+func each(
+	ctx context.Context, db *sql.DB, visit func(*sql.Rows) error, query string, args ...any,
+) error {
 	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
+
 	for rows.Next() {
 		if err := visit(rows); err != nil {
 			return err
 		}
 	}
+
 	return rows.Err()
 }
 
@@ -117,21 +136,27 @@ func past(ctx context.Context, db *sql.DB, where string, args ...any) (out []Pas
 		var p Past
 		var prefix string
 		var from, until, lifted int64
-		if err := row.Scan(&prefix, &p.Scope, &p.Rule, &p.Score, &p.Attempts, &p.Strike, &p.Evidence, &from, &until, &lifted,
+
+		if err := row.Scan(&prefix, &p.Scope, &p.Rule, &p.Score, &p.Attempts, &p.Strike,
+			&p.Evidence, &from, &until, &lifted,
 			&p.By, &p.Why, &p.Observed); err != nil {
 			return err
 		}
+
 		p.From, p.Until = time.UnixMilli(from), time.UnixMilli(until)
 		if lifted != 0 {
 			p.Lifted = time.UnixMilli(lifted)
 		}
+
 		var bad error
 		if p.Prefix, bad = netip.ParsePrefix(prefix); bad == nil { // else it was changed by hand
 			out = append(out, p)
 		}
+
 		return nil
 	}, `SELECT prefix, scope, rule, score, attempts, strike, evidence, decided, until, coalesce(lifted, 0),
 		coalesce(lifted_by, ''), coalesce(lifted_why, ''), observed FROM ban
 		WHERE `+where+` ORDER BY decided DESC, id DESC LIMIT ?`, args...)
+
 	return out, err
 }

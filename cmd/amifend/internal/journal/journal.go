@@ -12,18 +12,22 @@ import (
 
 // Options are a journal's settings.
 type Options struct {
-	Directory  string        // is made if it is missing
-	Observed   bool          // decisions are only observed: they are kept apart, in [ObservedFile]
-	Table      string        // the nftables table whose bans these are; "": it does not matter
-	Retain     time.Duration // how long what is over is kept
-	MaxSize    int64         // bytes of the database: what is over is dropped earlier, the oldest first
-	BanMax     time.Duration // the longest ban: a lifted one is remembered for that long
-	MaxWaiting int           // how many bans and lifts may wait to be written; at least as many as may run, or some are told twice
+	Directory string        // is made if it is missing
+	Observed  bool          // decisions are only observed: they are kept apart, in [ObservedFile]
+	Table     string        // the nftables table whose bans these are; "": it does not matter
+	Retain    time.Duration // how long what is over is kept
+	// bytes of the database: what is over is dropped earlier, the oldest first
+	MaxSize int64
+	BanMax  time.Duration // the longest ban: a lifted one is remembered for that long
+	// how many bans and lifts may wait to be written; at least as many as may run, or some are told
+	// twice
+	MaxWaiting int
 	Log        *slog.Logger
 	Clock      Clock
 
-	// Changed is called when what the journal says of bans may have changed by itself: it could not be opened before, it was
-	// begun anew, or the wall clock was set. It is called from the journal's goroutine and must not block. It may be nil.
+	// Changed is called when what the journal says of bans may have changed by itself: it could not
+	// be opened before, it was begun anew, or the wall clock was set. It is called from the
+	// journal's goroutine and must not block. It may be nil.
 	Changed func()
 }
 
@@ -36,9 +40,11 @@ const (
 	retryFirst  = time.Second // after a failure, doubled up to retryLast
 	retryLast   = 30 * time.Second
 	drainTime   = 5 * time.Second // at the end
-	beatEvery   = time.Minute     // how often the clocks are noted when there is nothing else to write
-	lookEvery   = 10 * time.Second
-	asideEvery  = time.Hour // at most one corrupt database is set aside in that time: a bad disk must not fill up with them
+	// how often the clocks are noted when there is nothing else to write
+	beatEvery = time.Minute
+	lookEvery = 10 * time.Second
+	// at most one corrupt database is set aside in that time: a bad disk must not fill up with them
+	asideEvery = time.Hour
 )
 
 // Journal writes what it is told. All methods may be called from any goroutine.
@@ -72,7 +78,10 @@ type ask struct {
 // New returns a journal. It touches no disk before Run.
 func New(o Options) *Journal {
 	o.Clock = o.Clock.orReal()
-	j := &Journal{o: o, queue: newQueue(o.MaxWaiting), asks: make(chan ask), backlog: backlog{most: o.MaxWaiting}}
+	j := &Journal{
+		o: o, queue: newQueue(o.MaxWaiting), asks: make(chan ask),
+		backlog: backlog{most: o.MaxWaiting},
+	}
 	j.health.set(func(h *Health) { h.Path = j.path() })
 	return j
 }
@@ -96,31 +105,34 @@ func (j *Journal) Alert(a Alert) { j.queue.alert(a) }
 // Operation tells what an operator did. A thousand may wait, more are left out.
 func (j *Journal) Operation(o Operation) { j.queue.operation(o) }
 
-// Count adds to the hourly totals what a function returns, which is called later from another goroutine. They are written
-// once a minute.
+// Count adds to the hourly totals what a function returns, which is called later from another
+// goroutine. They are written once a minute.
 func (j *Journal) Count(totals func() []Total) { j.queue.count(totals) }
 
-// Save writes rows of the table state, [MostRows] at most. It is false, and takes nothing, while the ones before still
-// wait: then what changed last is to be told later.
+// Save writes rows of the table state, [MostRows] at most. It is false, and takes nothing, while
+// the ones before still wait: then what changed last is to be told later.
 func (j *Journal) Save(rows []Row) bool { return j.queue.save(rows) }
 
-// Snapshot returns what the journal says of bans. It fails while the database cannot be read; an error that [Refused] is
-// true for stays until a person has solved it.
+// Snapshot returns what the journal says of bans. It fails while the database cannot be read; an
+// error that [Refused] is true for stays until a person has solved it.
 func (j *Journal) Snapshot(ctx context.Context) (*Snapshot, error) {
 	var out *Snapshot
 	err := j.ask(ctx, func(s *store) (err error) {
 		if out, err = s.snapshot(j.o.BanMax); err != nil {
 			return err
 		}
+
 		now := time.Now()
 		for _, k := range j.backlog.order {
 			out.add(j.backlog.entries[k], now)
 		}
+
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
+
 	return out, nil
 }
 
@@ -129,11 +141,12 @@ func (j *Journal) State(ctx context.Context, visit func(Row) error) error {
 	return j.ask(ctx, func(s *store) error { return s.state(visit) })
 }
 
-// Sync returns when all that was told before is on the disk, whatever the budget, or with the reason why it is not. On a disk
-// that is full it takes the room that is reserved for it.
+// Sync returns when all that was told before is on the disk, whatever the budget, or with the
+// reason why it is not. On a disk that is full it takes the room that is reserved for it.
 func (j *Journal) Sync(ctx context.Context) error { return j.sync(ctx, true) }
 
-// Flush is Sync without the reserved room: a ban that is not written is told, and leaves that room to lifts.
+// Flush is Sync without the reserved room: a ban that is not written is told, and leaves that room
+// to lifts.
 func (j *Journal) Flush(ctx context.Context) error { return j.sync(ctx, false) }
 
 func (j *Journal) sync(ctx context.Context, reserved bool) error {
@@ -157,12 +170,14 @@ func (j *Journal) ask(ctx context.Context, read func(*store) error) error {
 	if err := ctx.Err(); err != nil { // select below would choose by chance
 		return fmt.Errorf("ask the journal: %w", err)
 	}
+
 	a := ask{read, make(chan error, 1)}
 	select {
 	case j.asks <- a:
 	case <-ctx.Done():
 		return fmt.Errorf("ask the journal: %w", ctx.Err())
 	}
+
 	select {
 	case err := <-a.done:
 		return err
@@ -176,6 +191,7 @@ func (j *Journal) Run(ctx context.Context) {
 	defer j.shut()
 	wake := time.NewTimer(0)
 	defer wake.Stop()
+
 	for {
 		select {
 		case <-ctx.Done():
@@ -186,6 +202,7 @@ func (j *Journal) Run(ctx context.Context) {
 		case <-j.queue.wake:
 		case <-wake.C:
 		}
+
 		wake.Reset(j.work())
 	}
 }

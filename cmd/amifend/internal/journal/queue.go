@@ -11,7 +11,8 @@ const (
 	MostRows = 5000
 )
 
-// entry is what happened to one ban since it was last written: it was lifted, then banned (anew), then lifted again.
+// entry is what happened to one ban since it was last written: it was lifted, then banned (anew),
+// then lifted again.
 type entry struct {
 	key  Key
 	lift *Lift
@@ -71,10 +72,12 @@ func (p *pending) entry(k Key, most int) *entry {
 		p.entries[k] = e
 		p.order = append(p.order, k)
 	}
+
 	return e
 }
 
-// queue hands what waits to the journal's goroutine. Every call takes the same short time, however much waits.
+// queue hands what waits to the journal's goroutine. Every call takes the same short time, however
+// much waits.
 type queue struct {
 	wake chan struct{} // has a token while there may be something to take
 	most int           // keys

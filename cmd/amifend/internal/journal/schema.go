@@ -20,8 +20,8 @@ var (
 	ErrLocked = errors.New("another amifend uses it")
 )
 
-// migrations lead from each version of the schema to the next: migrations[0] makes version 1. One that was released is
-// never changed again.
+// migrations lead from each version of the schema to the next: migrations[0] makes version 1. One
+// that was released is never changed again.
 var migrations = []string{
 	`CREATE TABLE ban (
 	id         INTEGER PRIMARY KEY,
@@ -124,43 +124,55 @@ func migrate(conn *sql.Conn, steps []string) error {
 	if err != nil {
 		return err
 	}
+
 	for ; version < len(steps); version++ {
 		tx, err := conn.BeginTx(ctx, nil)
 		if err != nil {
 			return err
 		}
-		set := fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, version+1)
+
+		set := fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID,
+			version+1)
+
 		_, err = tx.ExecContext(ctx, steps[version]+";"+set)
 		if err == nil {
 			err = tx.Commit()
 		}
+
 		if err != nil {
 			_ = tx.Rollback() // the first error counts
 			return fmt.Errorf("migrate to schema %d: %w", version+1, err)
 		}
 	}
+
 	return nil
 }
 
-// schemaVersion returns the version of the database's schema, 0 for an empty one, and refuses what this program does not
-// know. It changes nothing.
+// schemaVersion returns the version of the database's schema, 0 for an empty one, and refuses what
+// this program does not know. It changes nothing.
 func schemaVersion(conn *sql.Conn, known int) (int, error) {
 	var id, version, tables int
 	for query, to := range map[string]*int{
-		"PRAGMA application_id": &id, "PRAGMA user_version": &version, "SELECT count(*) FROM sqlite_schema": &tables,
+		"PRAGMA application_id": &id, "PRAGMA user_version": &version,
+		"SELECT count(*) FROM sqlite_schema": &tables,
 	} {
 		if err := conn.QueryRowContext(context.Background(), query).Scan(to); err != nil {
 			return 0, err
 		}
 	}
+
 	switch {
 	case id == 0 && version == 0 && tables == 0:
 		return 0, nil
+
 	case id != applicationID:
 		return 0, ErrForeign
+
 	case version > known:
-		return 0, fmt.Errorf("%w (its schema is %d, this one knows up to %d): update amifend, or move the file away to begin anew",
+		return 0, fmt.Errorf("%w (its schema is %d, this one knows up to %d): update amifend, or "+
+			"move the file away to begin anew",
 			ErrNewer, version, known)
 	}
+
 	return version, nil
 }

@@ -28,14 +28,18 @@ func (j *Journal) Counts(ctx context.Context, since time.Time) (c Counts, err er
 			if err := row.Scan(&rule, &n, &observed, &lifted); err != nil {
 				return err
 			}
+
 			c.Bans[rule] = n
 			c.Observed += observed
 			c.Lifted += lifted
+
 			return nil
-		}, "SELECT rule, count(*), sum(observed), count(lifted) FROM ban WHERE decided >= ? GROUP BY rule", at)
+		}, "SELECT rule, count(*), sum(observed), count(lifted) FROM ban WHERE decided >= ? "+
+			"GROUP BY rule", at)
 		if err != nil {
 			return err
 		}
+
 		return each(ctx, db, func(row *sql.Rows) error {
 			var kind string
 			var n int
@@ -46,26 +50,35 @@ func (j *Journal) Counts(ctx context.Context, since time.Time) (c Counts, err er
 			return nil
 		}, "SELECT kind, count(*) FROM alert WHERE at >= ? GROUP BY kind", at)
 	})
+
 	return c, err
 }
 
-// AlertsOf returns the alerts of a kind, "" for all, since a time about an address, or about a prefix that it is in, the last one
-// first, most of them at most.
-func (j *Journal) AlertsOf(ctx context.Context, addr netip.Addr, kind string, since time.Time, most int) (out []Alert, err error) {
+// AlertsOf returns the alerts of a kind, "" for all, since a time about an address, or about a
+// prefix that it is in, the last one first, most of them at most.
+func (j *Journal) AlertsOf(
+	ctx context.Context, addr netip.Addr, kind string, since time.Time, most int,
+) (out []Alert, err error) {
 	args := []any{since.UnixMilli(), kind, addr.String()}
 	for bits := range addr.BitLen() {
 		args = append(args, netip.PrefixFrom(addr, bits).Masked().String())
 	}
-	where := "at >= ? AND ? IN ('', kind) AND source IN (?" + strings.Repeat(", ?", len(args)-3) + ")"
+
+	where := "at >= ? AND ? IN ('', kind) AND source IN (?" + strings.Repeat(", ?", len(args)-3) +
+		")"
+
 	err = j.read(ctx, "the alerts about "+addr.String(), func(db *sql.DB) error {
 		out, err = alerts(ctx, db, where, append(args, most)...)
 		return err
 	})
+
 	return out, err
 }
 
 // Operations returns what operators did since a time, the last one first, most of it at most.
-func (j *Journal) Operations(ctx context.Context, since time.Time, most int) (out []Operation, err error) {
+func (j *Journal) Operations(
+	ctx context.Context, since time.Time, most int,
+) (out []Operation, err error) {
 	err = j.read(ctx, "operations", func(db *sql.DB) error {
 		return each(ctx, db, func(row *sql.Rows) error {
 			var o Operation
@@ -73,20 +86,25 @@ func (j *Journal) Operations(ctx context.Context, since time.Time, most int) (ou
 			if err := row.Scan(&at, &o.UID, &o.What, &o.Object, &o.Reason); err != nil {
 				return err
 			}
+
 			o.At = time.UnixMilli(at)
 			out = append(out, o)
 			return nil
-		}, "SELECT at, uid, what, object, reason FROM operation WHERE at >= ? ORDER BY at DESC, id DESC LIMIT ?", since.UnixMilli(), most)
+		}, "SELECT at, uid, what, object, reason FROM operation WHERE at >= ? ORDER BY at DESC, "+
+			"id DESC LIMIT ?", since.UnixMilli(), most)
 	})
+
 	return out, err
 }
 
-// WriteTotals writes what was told before, the totals too, so that [Journal.Totals] and the like have it. Without it totals are
-// written once a minute. It keeps to the budget, see [Journal.Publish].
+// WriteTotals writes what was told before, the totals too, so that [Journal.Totals] and the like
+// have it. Without it totals are written once a minute. It keeps to the budget, see
+// [Journal.Publish].
 func (j *Journal) WriteTotals(ctx context.Context) error { return j.publish(ctx, true) }
 
-// Publish writes what was told before, but for totals, so that [Journal.History] and the like have it. It keeps to the budget, so
-// something may be left: who only reads must not keep the disk busy, nor make what is decided next wait for its turn.
+// Publish writes what was told before, but for totals, so that [Journal.History] and the like have
+// it. It keeps to the budget, so something may be left: who only reads must not keep the disk busy,
+// nor make what is decided next wait for its turn.
 func (j *Journal) Publish(ctx context.Context) error { return j.publish(ctx, false) }
 
 func (j *Journal) publish(ctx context.Context, totals bool) error {
@@ -94,12 +112,15 @@ func (j *Journal) publish(ctx context.Context, totals bool) error {
 		if s.readOnly {
 			return errReadOnly
 		}
-		for (j.backlog.urgent() || totals && len(j.backlog.totals) > 0) && time.Until(j.due.commit) < mostAhead {
+
+		for (j.backlog.urgent() || totals && len(j.backlog.totals) > 0) &&
+			time.Until(j.due.commit) < mostAhead {
 			if err := j.commit(time.Now(), totals); err != nil {
 				j.failed(time.Now(), err)
 				return fmt.Errorf("write the journal: %w", err)
 			}
 		}
+
 		return nil
 	})
 }

@@ -11,48 +11,59 @@ import (
 	"github.com/amifend/amifend/firewall"
 )
 
-// snapshot reads what the journal says of bans. A lifted ban is remembered for memory after it was lifted, at least until
-// it would have ended.
+// snapshot reads what the journal says of bans. A lifted ban is remembered for memory after it was
+// lifted, at least until it would have ended.
 func (s *store) snapshot(memory time.Duration) (*Snapshot, error) {
-	n, err := s.number("SELECT count(*) FROM ban WHERE current = 1") // of an index: a hundredth of the whole
+	// of an index: a hundredth of the whole
+	n, err := s.number("SELECT count(*) FROM ban WHERE current = 1")
 	if err != nil {
 		return nil, fmt.Errorf("read bans: %w", err)
 	}
+
 	out := &Snapshot{At: time.Now(), Open: make(map[Key]Open, n), Lifted: make(map[Key]Tombstone)}
 	if err := s.running(out); err != nil {
 		return nil, fmt.Errorf("read bans: %w", err)
 	}
+
 	if err := s.lifted(out, memory); err != nil {
 		return nil, fmt.Errorf("read lifted bans: %w", err)
 	}
 	return out, nil
 }
 
-// running reads the bans that run. There may be very many, and a start waits for it: so it asks for few columns.
+// running reads the bans that run. There may be very many, and a start waits for it: so it asks for
+// few columns.
 func (s *store) running(out *Snapshot) error {
 	rules, lists := make(map[string]string), make(map[string][]string)
 	return s.rows(out, func(row *sql.Rows) (bool, error) {
 		var prefix, scope, rule, servers string
 		var o Open
 		var decided, until, boot int64
-		if err := row.Scan(&prefix, &scope, &rule, &o.Score, &o.Attempts, &o.Strike, &servers, &decided, &until, &boot); err != nil {
+
+		if err := row.Scan(&prefix, &scope, &rule, &o.Score, &o.Attempts, &o.Strike, &servers,
+			&decided, &until, &boot); err != nil {
 			return false, err
 		}
+
 		k, ok := parseKey(prefix, scope)
 		if !ok || until < decided {
 			return false, nil
 		}
+
 		if o.Rule, ok = rules[rule]; !ok { // there are few, and a copy for each ban is much
 			o.Rule, rules[rule] = rule, rule
 		}
+
 		if o.Servers, ok = lists[servers]; !ok { // as few
 			_ = json.Unmarshal([]byte(servers), &o.Servers) // one that was changed by hand is none
 			lists[servers] = o.Servers
 		}
+
 		o.From, o.Whole = time.UnixMilli(decided), millis(until-decided)
 		if o.Left = min(millis(until-s.times.now(boot)), o.Whole); o.Left > 0 {
 			out.Open[k] = o
 		}
+
 		return true, nil
 	}, `SELECT prefix, scope, rule, score, attempts, strike, servers, decided, until, boot FROM ban WHERE current = 1 AND lifted IS NULL`)
 }
@@ -65,6 +76,7 @@ func (s *store) lifted(out *Snapshot, memory time.Duration) error {
 		if err := row.Scan(&prefix, &scope, &until, &boot, &lifted, &by, &why); err != nil {
 			return false, err
 		}
+
 		k, ok := parseKey(prefix, scope)
 		if ok && max(until, lifted+memory.Milliseconds()) > s.times.now(boot) {
 			out.Lifted[k] = Tombstone{time.UnixMilli(lifted), by.String, why.String}
@@ -74,12 +86,15 @@ func (s *store) lifted(out *Snapshot, memory time.Duration) error {
 }
 
 // rows calls visit for each row of a query, and counts those that it cannot read.
-func (s *store) rows(out *Snapshot, visit func(*sql.Rows) (ok bool, err error), query string) error {
+func (s *store) rows(
+	out *Snapshot, visit func(*sql.Rows) (ok bool, err error), query string,
+) error {
 	rows, err := s.conn.QueryContext(context.Background(), query)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
+
 	for rows.Next() {
 		ok, err := visit(rows)
 		if rows.Err() != nil {
@@ -89,6 +104,7 @@ func (s *store) rows(out *Snapshot, visit func(*sql.Rows) (ok bool, err error), 
 			out.Bad++
 		}
 	}
+
 	return rows.Err()
 }
 
@@ -103,12 +119,14 @@ func parseKey(prefix, scope string) (Key, bool) {
 	if err != nil || p != p.Masked() || p.Addr().Is4In6() {
 		return Key{}, false
 	}
+
 	switch scope {
 	case firewall.ScopeAll.String():
 		return Key{p, firewall.ScopeAll}, true
 	case firewall.ScopeSIP.String():
 		return Key{p, firewall.ScopeSIP}, true
 	}
+
 	return Key{}, false
 }
 
@@ -119,10 +137,12 @@ func (n *Snapshot) add(e *entry, now time.Time) {
 			n.lift(l)
 		}
 	}
+
 	b := e.ban
 	if b == nil || b.Observed {
 		return
 	}
+
 	if b.Found {
 		_, open := n.Open[e.key]
 		_, lifted := n.Lifted[e.key]
@@ -130,14 +150,17 @@ func (n *Snapshot) add(e *entry, now time.Time) {
 			return
 		}
 	}
+
 	delete(n.Lifted, e.key)
 	delete(n.Open, e.key)
 	if left := b.Until.Sub(now); left > 0 {
 		n.Open[e.key] = Open{
-			Rule: b.Rule, Score: b.Score, Attempts: b.Attempts, Strike: b.Strike, Servers: b.Servers,
-			From: now.Round(0).Add(b.From.Sub(now)), Whole: b.Until.Sub(b.From), Left: left,
+			Rule: b.Rule, Score: b.Score, Attempts: b.Attempts, Strike: b.Strike,
+			Servers: b.Servers,
+			From:    now.Round(0).Add(b.From.Sub(now)), Whole: b.Until.Sub(b.From), Left: left,
 		}
 	}
+
 	if e.end != nil {
 		n.lift(e.end)
 	}
@@ -155,6 +178,7 @@ func (s *store) state(visit func(Row) error) error {
 		return fmt.Errorf("read state: %w", err)
 	}
 	defer rows.Close()
+
 	for rows.Next() {
 		var r Row
 		if err := rows.Scan(&r.Key, &r.Value); err != nil {
@@ -164,8 +188,10 @@ func (s *store) state(visit func(Row) error) error {
 			return err
 		}
 	}
+
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("read state: %w", err)
 	}
+
 	return nil
 }

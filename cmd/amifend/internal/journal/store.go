@@ -10,9 +10,11 @@ import (
 	"modernc.org/sqlite"
 )
 
-// The statements of the writer, by what they do. Those for a ban come in the order in which they are used.
+// The statements of the writer, by what they do. Those for a ban come in the order in which they
+// are used.
 var statements = map[string]string{
-	// A ban that is told a second time, or that another one of larger scope makes needless, is not written.
+	// A ban that is told a second time, or that another one of larger scope makes needless, is not
+	// written.
 	"known": `SELECT until, lifted, boot FROM ban WHERE prefix = ? AND scope = ? AND current = 1`,
 	"supersede": `UPDATE ban SET current = 0 WHERE current = 1 AND prefix = ?1 AND (scope = ?2 OR
 		?2 = 'all' AND scope = 'sip' AND lifted IS NULL AND until <= ?3)`,
@@ -47,20 +49,24 @@ func (s *store) write(f func() error) error {
 	if s.readOnly {
 		return errReadOnly
 	}
+
 	if _, err := s.exec("BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
+
 	err := f()
 	if err == nil {
 		r := s.times.last
 		_, err = s.do("clock", r.boot, r.bootID, r.uptime, r.wall, r.before)
 	}
+
 	if err == nil {
 		_, err = s.exec("COMMIT")
 	}
 	if err != nil {
 		_, _ = s.exec("ROLLBACK") // some errors have done so already
 	}
+
 	return err
 }
 
@@ -75,8 +81,8 @@ type batch struct {
 	blocks     []Block
 }
 
-// commit writes a batch in one transaction. Where the wall clock was set since the last one, it says so, and the times of
-// bans that were written are put right with it.
+// commit writes a batch in one transaction. Where the wall clock was set since the last one, it
+// says so, and the times of bans that were written are put right with it.
 func (s *store) commit(b *batch) (stepped bool, err error) {
 	saved, log := s.times.last, s.log
 	step := s.times.read()
@@ -92,6 +98,7 @@ func (s *store) commit(b *batch) (stepped bool, err error) {
 		s.times.last, s.log = saved, log // what was done is still to be done
 		return false, err
 	}
+
 	return step != 0, nil
 }
 
@@ -101,30 +108,39 @@ func (s *store) put(b *batch) error {
 			return err
 		}
 	}
+
 	for _, a := range b.alerts {
-		if _, err := s.do("alert", s.times.at(a.At), a.Kind, a.Source, a.Account, a.Server, a.Text, a.Do); err != nil {
+		if _, err := s.do("alert", s.times.at(a.At), a.Kind, a.Source, a.Account, a.Server, a.Text,
+			a.Do); err != nil {
 			return err
 		}
 	}
+
 	for _, o := range b.operations {
-		if _, err := s.do("operation", s.times.at(o.At), o.UID, o.What, o.Object, o.Reason); err != nil {
+		if _, err := s.do("operation", s.times.at(o.At), o.UID, o.What, o.Object,
+			o.Reason); err != nil {
 			return err
 		}
 	}
+
 	for _, t := range b.totals {
 		name := "source_hour"
 		if t.Account {
 			name = "account_hour"
 		}
-		if _, err := s.do(name, t.Hour.UnixMilli(), t.Server, t.Name, t.Failures, t.Logins); err != nil {
+
+		if _, err := s.do(name, t.Hour.UnixMilli(), t.Server, t.Name, t.Failures,
+			t.Logins); err != nil {
 			return err
 		}
 	}
+
 	for _, block := range b.blocks {
 		if err := s.putBlock(block); err != nil {
 			return err
 		}
 	}
+
 	for _, r := range b.rows {
 		name, args := "state", []any{r.Key, r.Value}
 		if len(r.Value) == 0 {
@@ -134,6 +150,7 @@ func (s *store) put(b *batch) error {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -144,20 +161,22 @@ func (s *store) putEntry(e *entry) error {
 			return err
 		}
 	}
+
 	if e.ban != nil {
 		return s.putBan(e.ban, e.end)
 	}
 	return nil
 }
 
-// same is how far two ends of a ban may be apart to be the same, in milliseconds: its own two clocks are read at two
-// moments.
+// same is how far two ends of a ban may be apart to be the same, in milliseconds: its own two
+// clocks are read at two moments.
 const same = 1500
 
 func (s *store) putBan(b *Ban, end *Lift) error {
 	prefix, scope := b.Prefix.String(), b.Scope.String()
 	decided, until := s.times.at(b.From), s.times.at(b.Until)
 	boot := s.times.last.boot
+
 	if !b.Observed {
 		known, err := s.isKnown(b, until)
 		if err != nil || known && end == nil {
@@ -166,16 +185,21 @@ func (s *store) putBan(b *Ban, end *Lift) error {
 		if known {
 			return s.putLift(end)
 		}
+
 		if _, err := s.do("supersede", prefix, scope, until); err != nil {
 			return err
 		}
 	}
+
 	var lifted, by, why any
 	if end != nil {
 		lifted, by, why = s.times.at(end.At), end.By, end.Why
 	}
-	_, err := s.do("ban", prefix, scope, b.Rule, b.Score, b.Attempts, b.Strike, b.Evidence, listed(b.Servers), decided, until, lifted, by, why,
+
+	_, err := s.do("ban", prefix, scope, b.Rule, b.Score, b.Attempts, b.Strike, b.Evidence,
+		listed(b.Servers), decided, until, lifted, by, why,
 		b.Observed || s.observed, !b.Observed, boot)
+
 	return err
 }
 
@@ -188,11 +212,13 @@ func listed(names []string) string {
 	return string(text)
 }
 
-// isKnown tells whether the journal has this very ban, or for one that was found, whether it knows anything of its key.
+// isKnown tells whether the journal has this very ban, or for one that was found, whether it knows
+// anything of its key.
 func (s *store) isKnown(b *Ban, until int64) (bool, error) {
 	var has, boot int64
 	var lifted sql.NullInt64
-	err := s.stmts["known"].QueryRowContext(context.Background(), b.Prefix.String(), b.Scope.String()).Scan(&has, &lifted, &boot)
+	err := s.stmts["known"].QueryRowContext(context.Background(), b.Prefix.String(),
+		b.Scope.String()).Scan(&has, &lifted, &boot)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return false, nil
@@ -201,27 +227,36 @@ func (s *store) isKnown(b *Ban, until int64) (bool, error) {
 	case lifted.Valid:
 		return b.Found, nil
 	}
+
 	left, want := has-s.times.now(boot), until-s.times.now(s.times.last.boot)
 	return b.Found && left > 0 || left-want < same && want-left < same, nil
 }
 
-// putLift ends the current ban of a key. Where the journal has none, a ban that is known to have been is written as lifted.
+// putLift ends the current ban of a key. Where the journal has none, a ban that is known to have
+// been is written as lifted.
 func (s *store) putLift(l *Lift) error {
 	prefix, scope, at := l.Prefix.String(), l.Scope.String(), s.times.at(l.At)
 	r, err := s.do("lift", at, l.By, l.Why, prefix, scope)
 	if err != nil || !l.Known {
 		return err
 	}
+
 	if n, err := r.RowsAffected(); err != nil || n > 0 {
 		return err
 	}
-	if n, err := s.number("SELECT count(*) FROM ban WHERE current = 1 AND prefix = ? AND scope = ?", prefix, scope); err != nil || n > 0 {
+
+	if n, err := s.number("SELECT count(*) FROM ban WHERE current = 1 AND prefix = ? AND scope = ?",
+		prefix, scope); err != nil || n > 0 {
 		return err // it is lifted already
 	}
+
 	if _, err := s.do("supersede", prefix, scope, at); err != nil {
 		return err
 	}
-	_, err = s.do("ban", prefix, scope, "unknown", 0, 0, 0, "", "", at, at, at, l.By, l.Why, false, true, s.times.last.boot)
+
+	_, err = s.do("ban", prefix, scope, "unknown", 0, 0, 0, "", "", at, at, at, l.By, l.Why, false,
+		true, s.times.last.boot)
+
 	return err
 }
 

@@ -9,9 +9,10 @@ import (
 // How the journal forgets. Each step is a small commit, and what is urgent goes first.
 const (
 	tidyEvery = time.Hour
-	tidyFirst = 15 * time.Minute // after the start: a clock that is wrong at boot must not make running bans look over
-	tidyRows  = 1000             // a step
-	tidyPages = 256              // given back to the disk in a step
+	// after the start: a clock that is wrong at boot must not make running bans look over
+	tidyFirst = 15 * time.Minute
+	tidyRows  = 1000 // a step
+	tidyPages = 256  // given back to the disk in a step
 )
 
 // tidy forgets what is over, step by step.
@@ -21,7 +22,8 @@ type tidy struct {
 	at   int       // the step to do next
 }
 
-// old are the statements that forget what ended before a time, in the order of their use. Each deals with some rows.
+// old are the statements that forget what ended before a time, in the order of their use. Each
+// deals with some rows.
 var old = []string{
 	`DELETE FROM source_hour WHERE (hour, server, source) IN (SELECT hour, server, source FROM source_hour WHERE hour < ?1 LIMIT ?2)`,
 	`DELETE FROM account_hour WHERE (hour, server, account) IN (SELECT hour, server, account FROM account_hour WHERE hour < ?1 LIMIT ?2)`,
@@ -42,6 +44,7 @@ func (t *tidy) step(j *Journal, now time.Time) (more bool, err error) {
 	if now.Before(t.next) {
 		return false, nil
 	}
+
 	err = guard(func() (err error) {
 		more, err = t.run(j)
 		return err
@@ -49,14 +52,17 @@ func (t *tidy) step(j *Journal, now time.Time) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
+
 	j.spend(now)
 	if !more {
 		t.at++
 	}
+
 	if t.at > len(old)+2 {
 		t.at, t.next = 0, now.Add(tidyEvery)
 		return false, nil
 	}
+
 	return true, nil
 }
 
@@ -67,16 +73,20 @@ func (t *tidy) run(j *Journal) (again bool, err error) {
 	switch i := t.at - 1; {
 	case i < 0:
 		return s.some(over, wall, wall-j.o.BanMax.Milliseconds(), tidyRows)
+
 	case i < len(old):
 		return s.some(old[i], wall-j.o.Retain.Milliseconds(), tidyRows)
+
 	case i == len(old):
 		return s.shrink(j.o.MaxSize, wall)
+
 	default:
 		return s.giveBack()
 	}
 }
 
-// some runs a statement that deals with some rows, the last argument at most, and tells whether there may be more.
+// some runs a statement that deals with some rows, the last argument at most, and tells whether
+// there may be more.
 func (s *store) some(query string, args ...any) (more bool, err error) {
 	err = s.write(func() error {
 		r, err := s.exec(query, args...)
@@ -87,14 +97,17 @@ func (s *store) some(query string, args ...any) (more bool, err error) {
 		more = n >= tidyRows
 		return err
 	})
+
 	return more, err
 }
 
-// shrink forgets the oldest of what is over while the database is larger than it may be. What is current stays.
+// shrink forgets the oldest of what is over while the database is larger than it may be. What is
+// current stays.
 func (s *store) shrink(most, wall int64) (more bool, err error) {
 	if used, err := s.used(); err != nil || used <= most {
 		return false, err
 	}
+
 	for _, query := range old {
 		dropped := int64(0)
 		err := s.write(func() error {
@@ -109,6 +122,7 @@ func (s *store) shrink(most, wall int64) (more bool, err error) {
 			return true, err
 		}
 	}
+
 	return false, nil
 }
 
@@ -118,10 +132,12 @@ func (s *store) giveBack() (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
+
 	pages, err := s.number("PRAGMA page_count")
 	if err != nil || free < tidyPages || free*8 < pages {
 		return false, err
 	}
+
 	_, err = s.exec(fmt.Sprintf("PRAGMA incremental_vacuum(%d)", tidyPages))
 	return err == nil, err
 }
@@ -132,10 +148,12 @@ func (s *store) used() (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+
 	free, err := s.number("PRAGMA freelist_count")
 	if err != nil {
 		return 0, err
 	}
+
 	size, err := s.number("PRAGMA page_size")
 	return (pages - free) * size, err
 }

@@ -10,7 +10,8 @@ import (
 // By says what totals are summed up by.
 type By int
 
-// What totals can be summed up by. A source that several servers tell of is one; an account is one of its server.
+// What totals can be summed up by. A source that several servers tell of is one; an account is one
+// of its server.
 const (
 	BySource By = iota
 	ByAccount
@@ -19,7 +20,9 @@ const (
 
 // Sum is what a source, an account or a server did in some hours.
 type Sum struct {
-	Name     string // the source's address, the account as ami.Quote prints it, or the server; [Others] for all that had no room
+	// the source's address, the account as ami.Quote prints it, or the server; [Others] for all
+	// that had no room
+	Name     string
 	Server   string // of an account; else ""
 	Servers  int    // how many servers told of it
 	Failures uint64 // events, not attempts: one attempt may raise several
@@ -35,25 +38,31 @@ var sums = map[By]string{
 	ByServer:  `SELECT server, '', 1, sum(failures) AS f, sum(logins) AS l, min(hour), max(hour) FROM source_hour WHERE hour >= ?1 GROUP BY server`,
 }
 
-// Totals sums up the hours from the one that a time is in, and returns those with the most failures first, most of them at
-// most. Totals are written once a minute.
-func (j *Journal) Totals(ctx context.Context, by By, since time.Time, most int) (out []Sum, err error) {
+// Totals sums up the hours from the one that a time is in, and returns those with the most failures
+// first, most of them at most. Totals are written once a minute.
+func (j *Journal) Totals(
+	ctx context.Context, by By, since time.Time, most int,
+) (out []Sum, err error) {
 	query, ok := sums[by]
 	if !ok {
 		return nil, fmt.Errorf("read totals: by what (%d) is unknown", by)
 	}
+
 	from := since.UTC().Truncate(time.Hour).UnixMilli()
 	err = j.read(ctx, "totals", func(db *sql.DB) error {
 		return each(ctx, db, func(row *sql.Rows) error {
 			var s Sum
 			var first, last int64
-			if err := row.Scan(&s.Name, &s.Server, &s.Servers, &s.Failures, &s.Logins, &first, &last); err != nil {
+			if err := row.Scan(&s.Name, &s.Server, &s.Servers, &s.Failures, &s.Logins, &first,
+				&last); err != nil {
 				return err
 			}
+
 			s.First, s.Last = time.UnixMilli(first), time.UnixMilli(last)
 			out = append(out, s)
 			return nil
 		}, query+` ORDER BY f DESC, l DESC, 1, 2 LIMIT ?2`, from, most)
 	})
+
 	return out, err
 }

@@ -20,21 +20,26 @@ type Ban struct {
 	Score    float64
 	Attempts int
 	Strike   int
-	Evidence string    // as people may read it: an attacker's bytes quoted
-	Servers  []string  // that the evidence is of
-	From     time.Time // when it was decided. These two must bear a monotonic clock reading: the wall clock may be set before they are written
-	Until    time.Time
-	Found    bool // it was found, not decided: it is written only where the journal knows nothing of its key
+	Evidence string   // as people may read it: an attacker's bytes quoted
+	Servers  []string // that the evidence is of
+	// when it was decided. These two must bear a monotonic clock reading: the wall clock may be set
+	// before they are written
+	From  time.Time
+	Until time.Time
+	// it was found, not decided: it is written only where the journal knows nothing of its key
+	Found    bool
 	Observed bool // it is only noted: never in force, also not after a restart
 }
 
 // Lift says that a ban is over before its time.
 type Lift struct {
 	Key
-	At    time.Time // with a monotonic clock reading
-	By    string    // who: "policy", or an operator
-	Why   string
-	Known bool // that there was a ban is known. Else the lift is written only where the journal has a running ban.
+	At  time.Time // with a monotonic clock reading
+	By  string    // who: "policy", or an operator
+	Why string
+	// that there was a ban is known. Else the lift is written only where the journal has a running
+	// ban.
+	Known bool
 }
 
 // Alert is what the policy or a part of amifend wants a person to know.
@@ -94,5 +99,6 @@ type Snapshot struct {
 	Open   map[Key]Open
 	Lifted map[Key]Tombstone
 	At     time.Time // when it was taken, with a monotonic clock reading
-	Bad    int       // rows that cannot be read, such as ones changed by hand; they are left as they are
+	// rows that cannot be read, such as ones changed by hand; they are left as they are
+	Bad int
 }

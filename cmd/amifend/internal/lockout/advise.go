@@ -27,20 +27,26 @@ type Lists struct {
 // Findings says which sessions are not safe, and what to write.
 func Findings(sessions []Session, l Lists) (out []Finding) {
 	for _, s := range sessions {
-		if slices.ContainsFunc(l.Never.Entries, func(e protect.Entry) bool { return e.Prefix.Contains(s.Addr) }) {
+		if slices.ContainsFunc(l.Never.Entries, func(e protect.Entry) bool {
+			return e.Prefix.Contains(s.Addr)
+		}) {
 			continue
 		}
+
 		f := Finding{
 			What: s.String() + " is not allowlisted: a ban of that address would cut it off",
 			Do:   l.advice(s),
 		}
 		if l.Deny != nil {
 			if d, ok := l.Deny.Find(s.Addr); ok {
-				f.What, f.Cut = "the deny lists cut off "+s.String()+": its address is listed in "+quoted(d.Where()), true
+				f.What, f.Cut = "the deny lists cut off "+s.String()+": its address is listed in "+
+					quoted(d.Where()), true
 			}
 		}
+
 		out = append(out, f)
 	}
+
 	return out
 }
 
@@ -65,11 +71,13 @@ func (l Lists) advice(s Session) string {
 	if !ok {
 		return text + "; if your address changes, allow the prefix of your office or VPN instead"
 	}
+
 	at := ""
 	if s.Local.IsValid() {
 		at = " at " + s.Local.String()
 	}
-	return text + fmt.Sprintf("; or, to keep your management network (the network in which this machine is reached%s over SSH, with all who are in it): %s",
+	return text + fmt.Sprintf("; or, to keep your management network (the network in which this "+
+		"machine is reached%s over SSH, with all who are in it): %s",
 		at, l.line(network))
 }
 

@@ -1,9 +1,11 @@
-// Package lockout finds who administers this machine over SSH now, and says whether a ban could cut them off.
+// Package lockout finds who administers this machine over SSH now, and says whether a ban could cut
+// them off.
 //
-// Only sessions that have logged in count: whoever guesses passwords at an SSH server has a connection too, and must not be
-// recommended for the allowlist. It finds them by the environment of the own process (which a service does not have, and sudo drops), by
-// what systemd-logind tells, and by the processes of OpenSSH and their sockets, as far as it may look at these. What
-// it cannot see, it says nothing of. It changes nothing.
+// Only sessions that have logged in count: whoever guesses passwords at an SSH server has a
+// connection too, and must not be recommended for the allowlist. It finds them by the environment
+// of the own process (which a service does not have, and sudo drops), by what systemd-logind tells,
+// and by the processes of OpenSSH and their sockets, as far as it may look at these. What it cannot
+// see, it says nothing of. It changes nothing.
 package lockout
 
 import (
@@ -26,19 +28,24 @@ type Session struct {
 // Options say where to look. The zero value is this system.
 type Options struct {
 	Getenv func(string) string // nil: os.Getenv
-	NetNS  int                 // descriptor of the network namespace of the connections; 0: that of the calling thread
-	Root   string              // put before /run and /proc
+	// descriptor of the network namespace of the connections; 0: that of the calling thread
+	NetNS int
+	Root  string // put before /run and /proc
 }
 
-// Sessions returns the logins over SSH that it finds, by address, each address once. Those from loopback are left out.
+// Sessions returns the logins over SSH that it finds, by address, each address once. Those from
+// loopback are left out.
 func Sessions(o Options) []Session {
 	if o.Getenv == nil {
 		o.Getenv = os.Getenv
 	}
+
 	connections, known := established(o.NetNS)
 	found := fromProcesses(o.Root, connections)
 	for _, s := range fromLogind(o.Root) {
-		i := slices.IndexFunc(connections, func(c *netlink.Socket) bool { return remote(c) == s.Addr })
+		i := slices.IndexFunc(connections, func(c *netlink.Socket) bool {
+			return remote(c) == s.Addr
+		})
 		if i >= 0 {
 			s.Local = local(connections[i])
 		}
@@ -46,9 +53,11 @@ func Sessions(o Options) []Session {
 			found = append(found, s)
 		}
 	}
+
 	if s, ok := fromEnvironment(o.Getenv); ok {
 		found = append(found, s)
 	}
+
 	return once(found)
 }
 
@@ -58,15 +67,18 @@ func once(all []Session) (out []Session) {
 		if !s.Addr.IsValid() || s.Addr.IsLoopback() || s.Addr.IsUnspecified() {
 			continue
 		}
+
 		i := slices.IndexFunc(out, func(o Session) bool { return o.Addr == s.Addr })
 		if i < 0 {
 			out = append(out, s)
 			continue
 		}
+
 		out[i].User = cmp.Or(out[i].User, s.User)
 		out[i].Local = cmp.Or(out[i].Local, s.Local)
 		out[i].Own = out[i].Own || s.Own
 	}
+
 	slices.SortFunc(out, func(a, b Session) int { return a.Addr.Compare(b.Addr) })
 	return out
 }

@@ -18,20 +18,27 @@ func WriteCompletion(w io.Writer, app *kong.Application, shell string) error {
 	switch shell {
 	case "bash":
 		bash(&b, app)
+
 	case "zsh":
 		zsh(&b, app)
+
 	case "fish":
 		fish(&b, app)
+
 	default:
-		return fmt.Errorf("no completion for the shell %q: write one of %s", shell, strings.Join(Shells(), ", "))
+		return fmt.Errorf("no completion for the shell %q: write one of %s", shell,
+			strings.Join(Shells(), ", "))
 	}
+
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("write the completion of %s: %w", shell, err)
 	}
+
 	return nil
 }
 
-// bash completes commands, flags and closed lists of values, and leaves the rest, files among it, to bash.
+// bash completes commands, flags and closed lists of values, and leaves the rest, files among it,
+// to bash.
 func bash(b *strings.Builder, app *kong.Application) {
 	name, all := app.Name, commands(app)
 	fmt.Fprintf(b, "# bash completion for %s; made by: %[1]s completion bash\n_%[1]s() {\n", name)
@@ -39,39 +46,51 @@ func bash(b *strings.Builder, app *kong.Application) {
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case "$at ${COMP_WORDS[i]}" in
 `)
+
 	var paths []string
 	for _, c := range all[1:] {
 		paths = append(paths, quote(" "+strings.Join(c.path, " ")))
 	}
-	fmt.Fprintf(b, "\t\t%s) at=\"$at ${COMP_WORDS[i]}\" ;;\n\t\tesac\n\tdone\n\tCOMPREPLY=()\n\tcase \"$at $prev\" in\n", strings.Join(paths, "|"))
+
+	fmt.Fprintf(b, "\t\t%s) at=\"$at ${COMP_WORDS[i]}\" "+
+		";;\n\t\tesac\n\tdone\n\tCOMPREPLY=()\n\tcase \"$at $prev\" in\n", strings.Join(paths, "|"))
 	for _, c := range all {
 		for _, f := range c.flags() {
 			if f.IsBool() {
 				continue
 			}
+
 			at := prefix(c)
 			names := quote(at + " --" + f.Name)
 			if f.Short != 0 {
 				names += "|" + quote(at+" -"+string(f.Short))
 			}
+
 			fmt.Fprintf(b, "\t%s) ", names)
 			if v := values(f.Value); v != nil {
-				fmt.Fprintf(b, "COMPREPLY=($(compgen -W %s -- \"$cur\")); ", quote(strings.Join(v, " ")))
+				fmt.Fprintf(b, "COMPREPLY=($(compgen -W %s -- \"$cur\")); ",
+					quote(strings.Join(v, " ")))
 			}
+
 			b.WriteString("return ;;\n")
 		}
 	}
+
 	b.WriteString("\tesac\n\tcase \"$at\" in\n")
 	for _, c := range all {
 		words := c.words()
 		for _, a := range c.Positional {
 			words = append(words, values(a)...)
 		}
+
 		for _, f := range c.flags() {
 			words = append(words, "--"+f.Name)
 		}
-		fmt.Fprintf(b, "\t%s) COMPREPLY=($(compgen -W %s -- \"$cur\")) ;;\n", quote(prefix(c)), quote(strings.Join(words, " ")))
+
+		fmt.Fprintf(b, "\t%s) COMPREPLY=($(compgen -W %s -- \"$cur\")) ;;\n", quote(prefix(c)),
+			quote(strings.Join(words, " ")))
 	}
+
 	fmt.Fprintf(b, "\tesac\n}\ncomplete -o bashdefault -o default -F _%s %[1]s\n", name)
 }
 
@@ -91,6 +110,7 @@ func zsh(b *strings.Builder, app *kong.Application) {
 		for _, f := range c.flags() {
 			fmt.Fprintf(b, " \\\n\t\t%s", quote(zshFlag(f)))
 		}
+
 		for _, a := range c.Positional {
 			many := ""
 			if a.IsCumulative() {
@@ -98,23 +118,30 @@ func zsh(b *strings.Builder, app *kong.Application) {
 			}
 			fmt.Fprintf(b, " \\\n\t\t%s", quote(many+":"+zshText(a.Name)+":"+zshAction(a)))
 		}
+
 		words := c.words()
 		if len(words) == 0 {
 			b.WriteString("\n}\n")
 			continue
 		}
-		b.WriteString(" \\\n\t\t'1: :->command' \\\n\t\t'*:: :->rest'\n\tcase $state in\n\tcommand)\n\t\tlocal -a commands=(")
+
+		b.WriteString(" \\\n\t\t'1: :->command' \\\n\t\t'*:: :->rest'\n\tcase $state " +
+			"in\n\tcommand)\n\t\tlocal -a commands=(")
 		for _, child := range c.Children {
 			if !child.Hidden {
 				fmt.Fprintf(b, "\n\t\t\t%s", quote(child.Name+":"+zshText(sentence(child.Help))))
 			}
 		}
+
 		b.WriteString("\n\t\t)\n\t\t_describe command commands ;;\n\trest)\n\t\tcase $line[1] in\n")
 		for _, word := range words {
-			fmt.Fprintf(b, "\t\t%s) %s ;;\n", word, zshName(app, append(slices.Clone(c.path), word)))
+			fmt.Fprintf(b, "\t\t%s) %s ;;\n", word,
+				zshName(app, append(slices.Clone(c.path), word)))
 		}
+
 		b.WriteString("\t\tesac ;;\n\tesac\n}\n")
 	}
+
 	fmt.Fprintf(b, "\n_%s \"$@\"\n", app.Name)
 }
 
@@ -127,6 +154,7 @@ func zshFlag(f *kong.Flag) string {
 	if !f.IsBool() {
 		text += "="
 	}
+
 	text += "[" + zshText(sentence(f.Help)) + "]"
 	if !f.IsBool() {
 		text += ":" + zshText(strings.ToLower(f.Name)) + ":" + zshAction(f.Value)
@@ -152,23 +180,29 @@ func zshText(s string) string {
 
 // fish has a line for each flag and command.
 func fish(b *strings.Builder, app *kong.Application) {
-	fmt.Fprintf(b, "# fish completion for %s; made by: %[1]s completion fish\ncomplete -c %[1]s -f\n", app.Name)
+	fmt.Fprintf(b,
+		"# fish completion for %s; made by: %[1]s completion fish\ncomplete -c %[1]s -f\n",
+		app.Name)
 	for _, c := range commands(app) {
 		when := "__fish_use_subcommand"
 		if len(c.path) > 0 {
 			when = "__fish_seen_subcommand_from " + c.path[len(c.path)-1]
 		}
+
 		if words := c.words(); len(c.path) > 0 && len(words) > 0 {
 			when += "; and not __fish_seen_subcommand_from " + strings.Join(words, " ")
 		}
+
 		line := func(format string, args ...any) {
-			fmt.Fprintf(b, "complete -c %s -n %s %s\n", app.Name, fishQuote(when), fmt.Sprintf(format, args...))
+			fmt.Fprintf(b, "complete -c %s -n %s %s\n", app.Name, fishQuote(when),
+				fmt.Sprintf(format, args...))
 		}
 		for _, child := range c.Children {
 			if !child.Hidden {
 				line("-a %s -d %s", child.Name, fishQuote(sentence(child.Help)))
 			}
 		}
+
 		for _, f := range c.flags() {
 			short := ""
 			if f.Short != 0 {
@@ -176,6 +210,7 @@ func fish(b *strings.Builder, app *kong.Application) {
 			}
 			line("-l %s%s%s -d %s", f.Name, short, fishValue(f), fishQuote(sentence(f.Help)))
 		}
+
 		for _, a := range c.Positional {
 			if list := values(a); list != nil {
 				line("-a %s", fishQuote(strings.Join(list, " ")))
@@ -190,10 +225,13 @@ func fishValue(f *kong.Flag) string {
 	switch list := values(f.Value); {
 	case f.IsBool():
 		return ""
+
 	case list != nil:
 		return " -x -a " + fishQuote(strings.Join(list, " "))
+
 	case isFile(f.Value):
 		return " -r -F"
+
 	default:
 		return " -x"
 	}

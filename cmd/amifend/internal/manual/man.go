@@ -25,6 +25,7 @@ func Pages(app *kong.Application, version string) []Page {
 		p.text = b.String()
 		pages = append(pages, p)
 	}
+
 	return pages
 }
 
@@ -47,32 +48,43 @@ failed
 a wrong command line, or a config that is not valid
 `
 
-func (p Page) write(b *strings.Builder, app *kong.Application, c command, all []command, version string) {
-	fmt.Fprintf(b, ".TH %s 8 \"\" \"amifend %s\" \"amifend\"\n", strings.ToUpper(roff(p.Name)), roff(version))
+func (p Page) write(
+	b *strings.Builder, app *kong.Application, c command, all []command, version string,
+) {
+	fmt.Fprintf(b, ".TH %s 8 \"\" \"amifend %s\" \"amifend\"\n", strings.ToUpper(roff(p.Name)),
+		roff(version))
+
 	fmt.Fprintf(b, ".SH NAME\n%s \\- %s\n", roff(p.Name), roff(strings.TrimSuffix(c.Help, ".")))
-	fmt.Fprintf(b, ".SH SYNOPSIS\n.B %s\n%s\n", roff(strings.Join(append([]string{app.Name}, c.path...), " ")), roff(synopsis(c)))
+	fmt.Fprintf(b, ".SH SYNOPSIS\n.B %s\n%s\n",
+		roff(strings.Join(append([]string{app.Name}, c.path...), " ")), roff(synopsis(c)))
 	if c.Detail != "" {
 		b.WriteString(".SH DESCRIPTION\n")
 		writeText(b, c.Detail)
 	}
+
 	if len(c.Positional) > 0 {
 		b.WriteString(".SH ARGUMENTS\n")
 		for _, a := range c.Positional {
 			fmt.Fprintf(b, ".TP\n.I %s\n%s\n", roff(a.Name), roff(a.Help))
 		}
 	}
+
 	b.WriteString(".SH OPTIONS\n")
 	for _, f := range c.flags() {
 		writeFlag(b, f)
 	}
+
 	if len(c.path) == 0 {
 		writeCommands(b, app, all)
 	}
+
 	b.WriteString(exits)
 	if len(c.path) == 0 {
-		b.WriteString(".SH FILES\n.TP\n.I /etc/amifend/config.toml\nthe config; config.toml.example documents every key\n")
+		b.WriteString(".SH FILES\n.TP\n.I /etc/amifend/config.toml\nthe config; " +
+			"config.toml.example documents every key\n")
 		return
 	}
+
 	fmt.Fprintf(b, ".SH SEE ALSO\n.BR %s (8)\n", roff(app.Name))
 }
 
@@ -120,7 +132,8 @@ func writeText(b *strings.Builder, text string) {
 	}
 }
 
-// roff escapes a text of one line, see groff_man(7): a backslash and a minus mean themselves, and no line is a request.
+// roff escapes a text of one line, see groff_man(7): a backslash and a minus mean themselves, and
+// no line is a request.
 func roff(s string) string {
 	s = strings.NewReplacer(`\`, `\e`, "-", `\-`).Replace(strings.Join(strings.Fields(s), " "))
 	if strings.HasPrefix(s, ".") || strings.HasPrefix(s, "'") {
@@ -139,5 +152,6 @@ func roffLines(s string) string {
 			lines[i] = `\&` + lines[i]
 		}
 	}
+
 	return strings.Join(lines, "\n")
 }

@@ -1,5 +1,5 @@
-// Package manual writes the man pages and the completions of shells, from the one definition of the commands that the
-// command line itself is parsed by.
+// Package manual writes the man pages and the completions of shells, from the one definition of the
+// commands that the command line itself is parsed by.
 package manual
 
 import (
@@ -29,6 +29,7 @@ func commands(app *kong.Application) []command {
 			walk(c, append(slices.Clone(path), c.Name))
 		}
 	}
+
 	walk(app.Node, nil)
 	return out
 }
@@ -57,18 +58,21 @@ func values(v *kong.Value) (out []string) {
 	if v.Enum == "" {
 		return nil
 	}
+
 	for _, s := range v.EnumSlice() {
 		if s != "" {
 			out = append(out, s)
 		}
 	}
+
 	return out
 }
 
 // isFile tells whether a value names a file.
 func isFile(v *kong.Value) bool { return v.Tag != nil && v.Tag.Type == "path" }
 
-// sentence is a help text without what completions have no room for: its first sentence, without the full stop.
+// sentence is a help text without what completions have no room for: its first sentence, without
+// the full stop.
 func sentence(help string) string {
 	help, _, _ = strings.Cut(help, ". ")
 	return strings.TrimSuffix(strings.Join(strings.Fields(help), " "), ".")

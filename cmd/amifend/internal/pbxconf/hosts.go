@@ -11,7 +11,8 @@ import (
 
 var hostname = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?\.?$`)
 
-// parseHost reads an address, a network (with a prefix length or a netmask) or a name, each with or without a port.
+// parseHost reads an address, a network (with a prefix length or a netmask) or a name, each with or
+// without a port.
 func parseHost(s string) (netip.Prefix, string, error) {
 	host, mask, masked := strings.Cut(strings.TrimSpace(s), "/")
 	host = withoutPort(host)
@@ -22,17 +23,21 @@ func parseHost(s string) (netip.Prefix, string, error) {
 		}
 		return netip.Prefix{}, strings.TrimSuffix(host, "."), nil
 	}
+
 	wasMapped := addr.Is4In6()
 	addr = addr.Unmap().WithZone("")
 	bits := addr.BitLen()
+
 	if masked {
 		if bits, err = maskBits(mask, addr, wasMapped); err != nil {
 			return netip.Prefix{}, "", fmt.Errorf("%s: %w", quote(s), err)
 		}
 	}
+
 	if bits == 0 {
 		return netip.Prefix{}, "", fmt.Errorf("%s is every address; it cannot be allowed", quote(s))
 	}
+
 	return netip.PrefixFrom(addr, bits).Masked(), "", nil
 }
 
@@ -47,16 +52,19 @@ func maskBits(mask string, addr netip.Addr, wasMapped bool) (int, error) {
 		}
 		return n, nil
 	}
+
 	m, err := netip.ParseAddr(mask)
 	if err != nil || m.BitLen() != addr.BitLen() {
 		return 0, errors.New("is no netmask")
 	}
+
 	b := m.AsSlice()
 	for bits := range m.BitLen() + 1 {
 		if ones := netip.PrefixFrom(allOnes(len(b)), bits).Masked().Addr(); ones == m {
 			return bits, nil
 		}
 	}
+
 	return 0, errors.New("is a netmask with holes")
 }
 
@@ -80,36 +88,44 @@ func withoutPort(s string) string {
 // numeric tells of names that can only be an address gone wrong, like 300.1.2.3.
 func numeric(s string) bool { return strings.Trim(s, "0123456789.") == "" }
 
-// uriHost takes the host, maybe with its port, out of a SIP URI: "Name" <sip:user:password@host:port;params?headers>.
+// uriHost takes the host, maybe with its port, out of a SIP URI: "Name"
+// <sip:user:password@host:port;params?headers>.
 func uriHost(s string) (string, bool) {
 	if _, inner, ok := strings.Cut(s, "<"); ok {
 		s, _, _ = strings.Cut(inner, ">")
 	}
+
 	scheme, rest, ok := strings.Cut(s, ":")
 	if !ok || !strings.EqualFold(scheme, "sip") && !strings.EqualFold(scheme, "sips") {
 		return "", false
 	}
+
 	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
 		rest = rest[i+1:]
 	}
+
 	if i := strings.IndexAny(rest, ";?"); i >= 0 {
 		rest = rest[:i]
 	}
+
 	rest = strings.TrimSpace(rest)
 	return rest, rest != ""
 }
 
 // registerHost takes the host out of a register line of sip.conf:
-// [peer?][transport://]user[@domain][:secret[:authuser]]@host[:port][/extension][~expiry] (sip.conf.sample).
+// [peer?][transport://]user[@domain][:secret[:authuser]]@host[:port][/extension][~expiry]
+// (sip.conf.sample).
 func registerHost(s string) (string, bool) {
 	i := strings.LastIndexByte(s, '@')
 	if i < 0 {
 		return "", false
 	}
+
 	host := s[i+1:]
 	if i := strings.IndexAny(host, "/~"); i >= 0 {
 		host = host[:i]
 	}
+
 	host = strings.TrimSpace(host)
 	return host, host != ""
 }

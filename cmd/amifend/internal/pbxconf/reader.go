@@ -11,7 +11,8 @@ import (
 	"strings"
 )
 
-// The bounds of what is read. Asterisk's own limit of includes within includes is 10 (main/config.c, MAX_INCLUDE_LEVEL).
+// The bounds of what is read. Asterisk's own limit of includes within includes is 10
+// (main/config.c, MAX_INCLUDE_LEVEL).
 const (
 	maxDepth    = 10
 	maxFiles    = 2000
@@ -80,26 +81,30 @@ func (r *reader) overflow(where string) {
 	r.full = true
 }
 
-// file reads one file. What stands before its first section belongs to the section in which it was included; the
-// sections that it begins end with it.
+// file reads one file. What stands before its first section belongs to the section in which it was
+// included; the sections that it begins end with it.
 func (r *reader) file(path string, current *section, depth int) error {
 	text, err := readText(path)
 	if err != nil {
 		return err
 	}
+
 	name := relative(r.dir, path)
 	if r.files++; r.files > maxFiles {
 		r.overflow(name)
 	}
+
 	var c comments
 	n := 0
 	for line := range strings.SplitSeq(text, "\n") {
 		if n++; r.full {
 			return nil
 		}
+
 		if line = strings.TrimSpace(c.strip(line)); line == "" {
 			continue
 		}
+
 		where := fmt.Sprintf("%s:%d", name, n)
 		switch line[0] {
 		case '[':
@@ -110,9 +115,11 @@ func (r *reader) file(path string, current *section, depth int) error {
 			r.variable(line, where, current)
 		}
 	}
+
 	if c.depth > 0 {
 		r.problem(name, "a comment that begins with ;-- has no end; what follows it is not read")
 	}
+
 	return nil
 }
 
@@ -124,30 +131,38 @@ func readText(path string) (string, error) {
 	if !st.Mode().IsRegular() {
 		return "", &fs.PathError{Op: "read", Path: path, Err: errors.New("is no regular file")}
 	}
+
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
+
 	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err == nil && len(b) > maxFile {
-		err = &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("is larger than %d bytes", maxFile)}
+		err = &fs.PathError{
+			Op: "read", Path: path,
+			Err: fmt.Errorf("is larger than %d bytes", maxFile),
+		}
 	}
+
 	return string(b), err
 }
 
-// header begins a section: [name](options). It returns nil for one that cannot be read, and then its variables are lost,
-// as they are in Asterisk.
+// header begins a section: [name](options). It returns nil for one that cannot be read, and then
+// its variables are lost, as they are in Asterisk.
 func (r *reader) header(line, where string) *section {
 	name, options, ok := strings.Cut(line[1:], "]")
 	if !ok {
 		r.problem(where, "a section has no closing bracket")
 		return nil
 	}
+
 	if len(r.sections) >= maxSections {
 		r.overflow(where)
 		return nil
 	}
+
 	s := &section{name: strings.TrimSpace(name)}
 	added := false
 	if options = strings.TrimSpace(options); strings.HasPrefix(options, "(") {
@@ -157,6 +172,7 @@ func (r *reader) header(line, where string) *section {
 			case o == "":
 			case o == "!":
 				s.template = true
+
 			case o[0] == '+':
 				old := r.find(s.name)
 				if old == nil {
@@ -164,17 +180,20 @@ func (r *reader) header(line, where string) *section {
 					return nil
 				}
 				s, added = old, true
+
 			default:
 				r.inherit(s, o, where)
 			}
 		}
 	}
+
 	if !added {
 		r.sections = append(r.sections, s)
 		if r.find(s.name) == nil {
 			r.first[strings.ToLower(s.name)] = s
 		}
 	}
+
 	return s
 }
 
@@ -187,10 +206,12 @@ func (r *reader) inherit(s *section, base, where string) {
 		r.problem(where, "[%s] builds on [%s], which does not exist above it", s.name, base)
 		return
 	}
+
 	if r.vars += len(b.vars); r.vars > maxVars {
 		r.overflow(where)
 		return
 	}
+
 	s.vars = append(s.vars, b.vars...)
 }
 
@@ -199,13 +220,16 @@ func (r *reader) variable(line, where string, current *section) {
 	if !ok || current == nil {
 		return // Asterisk warns and goes on, too
 	}
+
 	value = strings.TrimPrefix(value, ">")
 	name = strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(name), "+")) // NAME += VALUE
 	if r.vars++; r.vars > maxVars {
 		r.overflow(where)
 		return
 	}
-	current.vars = append(current.vars, variable{strings.ToLower(name), strings.TrimSpace(value), where})
+
+	current.vars = append(current.vars,
+		variable{strings.ToLower(name), strings.TrimSpace(value), where})
 }
 
 // directive follows #include and #tryinclude. #exec is not run.
@@ -213,6 +237,7 @@ func (r *reader) directive(line, where string, current *section, depth int) {
 	word, name, _ := strings.Cut(strings.ReplaceAll(line, "\t", " "), " ")
 	name = strings.Trim(strings.TrimSpace(name), `"<>`)
 	word = strings.ToLower(strings.TrimSpace(word))
+
 	switch word {
 	case "include", "tryinclude":
 	case "exec":
@@ -222,17 +247,21 @@ func (r *reader) directive(line, where string, current *section, depth int) {
 		r.problem(where, "unknown directive; only #include, #tryinclude and #exec exist")
 		return
 	}
+
 	if name == "" {
 		r.problem(where, "#%s names no file", word)
 		return
 	}
+
 	if depth+1 >= maxDepth {
 		r.problem(where, "#%s is nested too deeply, or includes itself; %q is not read", word, name)
 		return
 	}
+
 	if !filepath.IsAbs(name) {
 		name = filepath.Join(r.dir, name)
 	}
+
 	found, err := filepath.Glob(name)
 	if err != nil || len(found) == 0 {
 		if word == "include" {
@@ -240,6 +269,7 @@ func (r *reader) directive(line, where string, current *section, depth int) {
 		}
 		return
 	}
+
 	for _, path := range found {
 		if err := r.file(path, current, depth+1); err != nil {
 			r.problem(where, "#%s of %q: %s", word, path, cause(err))

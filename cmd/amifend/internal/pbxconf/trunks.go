@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// pjsip takes what a section of pjsip.conf says of others' addresses (res_pjsip's documentation: identify, registration,
-// aor, endpoint).
+// pjsip takes what a section of pjsip.conf says of others' addresses (res_pjsip's documentation:
+// identify, registration, aor, endpoint).
 func (f *finder) pjsip(s *section) {
 	kind := s.kind()
 	for _, v := range s.vars {
@@ -14,23 +14,27 @@ func (f *finder) pjsip(s *section) {
 		switch kind + " " + v.name {
 		case "identify match":
 			f.hosts(v.value, where)
-		case "registration server_uri", "registration outbound_proxy", "aor contact", "aor outbound_proxy", "endpoint outbound_proxy":
+		case "registration server_uri", "registration outbound_proxy", "aor contact",
+			"aor outbound_proxy", "endpoint outbound_proxy":
 			f.uris(v.value, where)
 		}
 	}
 }
 
-// wizard takes a section of pjsip_wizard.conf: its own options, and those that it hands on as TYPE/OPTION.
+// wizard takes a section of pjsip_wizard.conf: its own options, and those that it hands on as
+// TYPE/OPTION.
 func (f *finder) wizard(s *section) {
 	if s.kind() != "wizard" {
 		return
 	}
+
 	for _, v := range s.vars {
 		where := at(v, s, "type=wizard "+v.name)
 		switch v.name {
 		case "remote_hosts", "identify/match":
 			f.hosts(v.value, where)
-		case "outbound_proxy", "registration/server_uri", "registration/outbound_proxy", "aor/contact", "aor/outbound_proxy",
+		case "outbound_proxy", "registration/server_uri", "registration/outbound_proxy",
+			"aor/contact", "aor/outbound_proxy",
 			"endpoint/outbound_proxy":
 			f.uris(v.value, where)
 		}
@@ -47,16 +51,22 @@ func (f *finder) sip(s *section) {
 				f.problems = append(f.problems, Problem{at(v, s, "register"), "names no host"})
 				continue
 			}
+
 			if f.peers[host] {
-				continue // it names a peer, whose own section tells the host (chan_sip.c 16.28.0, transmit_register)
+				// it names a peer, whose own section tells the host (chan_sip.c 16.28.0,
+				// transmit_register)
+				continue
 			}
+
 			f.host(host, at(v, s, "register"))
 		}
 	}
+
 	if host := s.staticHost(); host != "" && (s.isPeer() || s.kind() == "user") {
 		v, _ := s.last("host")
 		f.host(host, at(v, s, "host"))
 	}
+
 	if v, ok := s.last("outboundproxy"); ok && (s.isPeer() || s.kind() == "user" || general) {
 		f.host(proxyHost(v.value), at(v, s, "outboundproxy"))
 	}
@@ -82,20 +92,27 @@ func at(v variable, s *section, what string) string {
 func (f *finder) realtime(dir string) {
 	note := func(v variable, command string) {
 		f.problems = append(f.problems, Problem{v.where, fmt.Sprintf(
-			"%s comes from a database (realtime), which is not read; to see its trunks run: asterisk -rx %q", v.name, command)})
+			"%s comes from a database (realtime), which is not read; to see its trunks run: "+
+				"asterisk -rx %q", v.name, command)})
 	}
+
 	sections, _, err := readConfig(dir, "sorcery.conf")
 	if err == nil {
 		for _, s := range sections {
 			for _, v := range s.vars {
 				object, _, _ := strings.Cut(v.name, "/") // OBJECT/cache is only a cache
-				wanted := map[string]string{"identify": "pjsip show identifies", "registration": "pjsip show registrations"}
-				if command, ok := wanted[object]; ok && strings.HasPrefix(strings.ToLower(v.value), "realtime") {
+				wanted := map[string]string{
+					"identify":     "pjsip show identifies",
+					"registration": "pjsip show registrations",
+				}
+				if command, ok := wanted[object]; ok &&
+					strings.HasPrefix(strings.ToLower(v.value), "realtime") {
 					note(v, command)
 				}
 			}
 		}
 	}
+
 	if sections, _, err = readConfig(dir, "extconfig.conf"); err == nil {
 		for _, s := range sections {
 			for _, v := range s.vars {

@@ -26,9 +26,9 @@ func (k *kernel) addTo(b *builder) {
 	}
 }
 
-// dumpTries is how often an interrupted dump is repeated. The kernel interrupts one whenever the table changes
-// meanwhile, which a router with many routes may do all the time; so the finds of all tries are kept together, and
-// after the last one that is enough.
+// dumpTries is how often an interrupted dump is repeated. The kernel interrupts one whenever the
+// table changes meanwhile, which a router with many routes may do all the time; so the finds of all
+// tries are kept together, and after the last one that is enough.
 const dumpTries = 4
 
 // readKernel dumps addresses, the routes of all tables, their next hops and the IPv6 neighbours.
@@ -37,25 +37,38 @@ func readKernel(ns int) (kernel, error) {
 	if ns != 0 {
 		handle = netns.NsHandle(ns)
 	}
+
 	h, err := netlink.NewHandleAt(handle, unix.NETLINK_ROUTE)
 	if err != nil {
 		return kernel{}, fmt.Errorf("open netlink: %w", err)
 	}
 	defer h.Close()
-	r := reader{h: h, ns: ns, links: map[int]string{}, seen: map[Entry]struct{}{}, seenOnLink: map[netip.Prefix]struct{}{}}
+
+	r := reader{
+		h: h, ns: ns, links: map[int]string{}, seen: map[Entry]struct{}{},
+		seenOnLink: map[netip.Prefix]struct{}{},
+	}
 	for _, d := range []struct {
 		what string
 		dump func() error
-	}{{"links", r.dumpLinks}, {"addresses", r.dumpAddresses}, {"routes", r.dumpRoutes}, {"next hops", r.dumpNextHops}, {"neighbours", r.dumpNeighbours}} {
+	}{
+		{"links", r.dumpLinks},
+		{"addresses", r.dumpAddresses},
+		{"routes", r.dumpRoutes},
+		{"next hops", r.dumpNextHops},
+		{"neighbours", r.dumpNeighbours},
+	} {
 		for range dumpTries {
 			if err = d.dump(); !errors.Is(err, netlink.ErrDumpInterrupted) {
 				break
 			}
 		}
+
 		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 			return kernel{}, fmt.Errorf("list %s: %w", d.what, err)
 		}
 	}
+
 	return r.kernel, nil
 }
 
@@ -106,21 +119,25 @@ func (r *reader) dumpAddresses() error {
 		name := r.link(a.LinkIndex)
 		r.addIP(a.IP, "own address on "+name)
 		if a.Peer != nil && !a.Peer.IP.Equal(a.IP) {
-			r.addIP(a.Peer.IP, "far end of "+name) // a default route may lead there without naming it
+			// a default route may lead there without naming it
+			r.addIP(a.Peer.IP, "far end of "+name)
 		}
+
 		if len(a.Broadcast) > 0 {
 			r.addIP(a.Broadcast, "broadcast address of "+name)
 		}
 	}
+
 	return err
 }
 
 func (r *reader) dumpRoutes() error {
 	all := &netlink.Route{Table: unix.RT_TABLE_UNSPEC}
-	return r.h.RouteListFilteredIter(netlink.FAMILY_ALL, all, netlink.RT_FILTER_TABLE, func(rt netlink.Route) bool {
-		r.route(&rt)
-		return true
-	})
+	return r.h.RouteListFilteredIter(netlink.FAMILY_ALL, all, netlink.RT_FILTER_TABLE,
+		func(rt netlink.Route) bool {
+			r.route(&rt)
+			return true
+		})
 }
 
 func (r *reader) route(rt *netlink.Route) {
@@ -128,25 +145,29 @@ func (r *reader) route(rt *netlink.Route) {
 	toAll := !dst.IsValid() || dst.Bits() == 0
 	switch rt.Type {
 	case unix.RTN_LOCAL, unix.RTN_ANYCAST:
-		// Also whole prefixes that are ours (ip route add local …), but only in the kernel's own table: in others such
-		// a route is how a transparent proxy takes everybody's packets.
+		// Also whole prefixes that are ours (ip route add local …), but only in the kernel's own
+		// table: in others such a route is how a transparent proxy takes everybody's packets.
 		if rt.Table == unix.RT_TABLE_LOCAL && !toAll {
 			r.add(dst, "own address on "+r.link(rt.LinkIndex))
 		}
 		return
+
 	case unix.RTN_BROADCAST:
 		if !toAll {
 			r.add(dst, "broadcast address of "+r.link(rt.LinkIndex))
 		}
 		return
+
 	case unix.RTN_UNICAST:
 	default:
 		return
 	}
+
 	reason := "on-link router via "
 	if toAll {
 		reason = "default gateway via "
 	}
+
 	direct := true
 	hop := func(gw net.IP, via netlink.Destination, link int) {
 		if v, ok := via.(*netlink.Via); ok && len(gw) == 0 {
@@ -157,10 +178,12 @@ func (r *reader) route(rt *netlink.Route) {
 			r.addIP(gw, reason+r.link(link))
 		}
 	}
+
 	hop(rt.Gw, rt.Via, rt.LinkIndex)
 	for _, n := range rt.MultiPath {
 		hop(n.Gw, n.Via, n.LinkIndex)
 	}
+
 	if direct && !toAll && isNetwork(dst) {
 		if _, ok := r.seenOnLink[dst]; !ok {
 			r.seenOnLink[dst] = struct{}{}
@@ -169,8 +192,8 @@ func (r *reader) route(rt *netlink.Route) {
 	}
 }
 
-// isNetwork leaves out routes that cannot be a network of neighbours: a tunnel that takes half of the address space
-// (0.0.0.0/1) would forbid every ban of a prefix.
+// isNetwork leaves out routes that cannot be a network of neighbours: a tunnel that takes half of
+// the address space (0.0.0.0/1) would forbid every ban of a prefix.
 func isNetwork(p netip.Prefix) bool {
 	if p.Addr().Is4() {
 		return p.Bits() >= 8
@@ -192,6 +215,7 @@ func prefixOf(n *net.IPNet) netip.Prefix {
 	if n == nil {
 		return netip.Prefix{}
 	}
+
 	a, ok := netip.AddrFromSlice(n.IP)
 	ones, bits := n.Mask.Size()
 	if !ok || bits == 0 {

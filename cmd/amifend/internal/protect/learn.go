@@ -16,8 +16,8 @@ const (
 	OwnAddress                 // the RemoteAddress of our own login: ours, as the PBX sees it
 )
 
-// maxLessons is how many addresses of each kind are learned from a server. The first stay, so that nobody can push out
-// what was learned.
+// maxLessons is how many addresses of each kind are learned from a server. The first stay, so that
+// nobody can push out what was learned.
 const maxLessons = 16
 
 type lesson struct {
@@ -48,26 +48,33 @@ func (l *lessons) count(server string, what Lesson) int {
 	return n
 }
 
-// Learn adds an address that the events of a server of the configuration showed; other servers are ignored. It may be
-// called for every event: it allocates nothing for an address that is known already, and it never waits for the
-// kernel, a file or the network. Run hands out the new set soon after.
+// Learn adds an address that the events of a server of the configuration showed; other servers are
+// ignored. It may be called for every event: it allocates nothing for an address that is known
+// already, and it never waits for the kernel, a file or the network. Run hands out the new set soon
+// after.
 func (w *Watcher) Learn(server string, addr netip.Addr, what Lesson) {
 	k := lesson{server, what, plain(addr)}
 	if !k.addr.IsValid() || k.addr.IsUnspecified() || k.addr.IsLoopback() || k.addr.IsMulticast() {
 		return
 	}
+
 	for {
 		old := w.learned.Load()
 		if _, ok := old.seen[k]; ok || old.count(server, what) >= maxLessons {
 			return
 		}
-		if !slices.ContainsFunc(w.listed.Load().Servers, func(s Server) bool { return s.Name == server }) {
+
+		if !slices.ContainsFunc(w.listed.Load().Servers, func(s Server) bool {
+			return s.Name == server
+		}) {
 			return
 		}
+
 		grown := &lessons{maps.Clone(old.seen)}
 		if grown.seen == nil {
 			grown.seen = map[lesson]struct{}{}
 		}
+
 		grown.seen[k] = struct{}{}
 		if w.learned.CompareAndSwap(old, grown) {
 			w.kick()

@@ -25,29 +25,35 @@ type names struct {
 	byHost map[string]nameRecord
 }
 
-// nameRecord tells when a name last had an address. Only a good answer makes it forget: while DNS fails, all stay.
+// nameRecord tells when a name last had an address. Only a good answer makes it forget: while DNS
+// fails, all stay.
 type nameRecord map[netip.Addr]time.Time
 
 // answer takes a good answer in.
 func (n *names) answer(host string, now time.Time, addrs []netip.Addr) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+
 	if n.byHost == nil {
 		n.byHost = map[string]nameRecord{}
 	}
+
 	r := n.byHost[host]
 	if r == nil {
 		r = nameRecord{}
 		n.byHost[host] = r
 	}
+
 	for _, a := range addrs[:min(len(addrs), maxPerName)] {
 		r[plain(a)] = now
 	}
+
 	for a, at := range r {
 		if now.Sub(at) >= nameMemory {
 			delete(r, a)
 		}
 	}
+
 	for len(r) > maxPerName {
 		r.dropOldest()
 	}
@@ -68,8 +74,10 @@ func (n *names) addTo(b *builder, s Server) {
 		b.addr(a, fmt.Sprintf("server %s: its address", s.Name))
 		return
 	}
+
 	n.mu.Lock()
 	defer n.mu.Unlock()
+
 	for a := range n.byHost[s.Host] {
 		b.addr(a, fmt.Sprintf("server %s: address of %s", s.Name, s.Host))
 	}
@@ -88,7 +96,10 @@ func (n *names) addName(b *builder, name Name) {
 func (n *names) forget(hosts map[string]string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	maps.DeleteFunc(n.byHost, func(host string, _ nameRecord) bool { _, ok := hosts[host]; return !ok })
+	maps.DeleteFunc(n.byHost, func(host string, _ nameRecord) bool {
+		_, ok := hosts[host]
+		return !ok
+	})
 }
 
 func (n *names) count(host string) int {
@@ -103,16 +114,18 @@ func (l *Listed) hosts() map[string]string {
 	for _, n := range l.Names {
 		out[n.Host] = ""
 	}
+
 	for _, s := range l.Servers {
 		if _, err := netip.ParseAddr(s.Host); err != nil && s.Host != "" {
 			out[s.Host] = s.Name
 		}
 	}
+
 	return out
 }
 
-// Addresses returns the addresses that the names have and had, as far as they are protected: of each name that is followed and has any,
-// sorted. [Watcher.Remember] takes it.
+// Addresses returns the addresses that the names have and had, as far as they are protected: of
+// each name that is followed and has any, sorted. [Watcher.Remember] takes it.
 func (w *Watcher) Addresses() map[string][]netip.Addr {
 	w.names.mu.Lock()
 	defer w.names.mu.Unlock()
@@ -123,8 +136,8 @@ func (w *Watcher) Addresses() map[string][]netip.Addr {
 	return out
 }
 
-// Remember adds addresses that a name had before this process began, or that its asker has just resolved. Names that are not followed
-// are ignored. Run hands out the new set soon after.
+// Remember adds addresses that a name had before this process began, or that its asker has just
+// resolved. Names that are not followed are ignored. Run hands out the new set soon after.
 func (w *Watcher) Remember(host string, addrs []netip.Addr) {
 	if _, ok := w.listed.Load().hosts()[host]; !ok {
 		return
@@ -144,12 +157,14 @@ func (w *Watcher) Resolve(ctx context.Context, host string) ([]netip.Addr, error
 	return addrs, err
 }
 
-// lookup resolves all names at the same time. What a name had stays when it fails; that is logged once.
+// lookup resolves all names at the same time. What a name had stays when it fails; that is logged
+// once.
 func (w *Watcher) lookup(ctx context.Context) {
 	hosts := w.listed.Load().hosts()
 	var mu sync.Mutex
 	var failed []*LookupError
 	var wg sync.WaitGroup
+
 	for host, server := range hosts {
 		wg.Go(func() {
 			addrs, err := w.Resolve(ctx, host)
@@ -157,23 +172,30 @@ func (w *Watcher) lookup(ctx context.Context) {
 				w.names.answer(host, time.Now(), addrs)
 				return
 			}
+
 			mu.Lock()
 			defer mu.Unlock()
+
 			failed = append(failed, &LookupError{server, host, w.names.count(host), err})
 		})
 	}
+
 	wg.Wait()
 	if ctx.Err() != nil {
 		return // we are being stopped, DNS did not fail
 	}
+
 	w.names.forget(w.listed.Load().hosts()) // which may have changed meanwhile
 	slices.SortFunc(failed, func(a, b *LookupError) int { return cmp.Compare(a.Host, b.Host) })
 	before := w.Unresolved()
 	w.failed.Store(&failed)
+
 	for _, e := range failed {
 		if !slices.ContainsFunc(before, func(b *LookupError) bool { return b.Host == e.Host }) {
-			w.config.Log.Warn("cannot resolve a name that is never banned, keeping its last addresses", "host", e.Host, "server", e.Server,
-				"addresses", e.Kept, "err", e.Err, "do", "see whether the name is right and DNS works: getent ahosts "+e.Host)
+			w.config.Log.Warn("cannot resolve a name that is never banned, keeping its last "+
+				"addresses", "host", e.Host, "server", e.Server,
+				"addresses", e.Kept, "err", e.Err, "do",
+				"see whether the name is right and DNS works: getent ahosts "+e.Host)
 		}
 	}
 }

@@ -9,14 +9,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dumpNextHops adds the gateways of next hop objects, ip-nexthop(8). A route that uses one names the gateway too, but not
-// where net.ipv4.nexthop_compat_mode is 0: there it names only the object's number, for IPv6 as well.
+// dumpNextHops adds the gateways of next hop objects, ip-nexthop(8). A route that uses one names
+// the gateway too, but not where net.ipv4.nexthop_compat_mode is 0: there it names only the
+// object's number, for IPv6 as well.
 func (r *reader) dumpNextHops() error {
 	c, err := netlink.Dial(unix.NETLINK_ROUTE, &netlink.Config{NetNS: r.ns})
 	if err != nil {
 		return err
 	}
 	defer c.Close()
+
 	hops, err := c.Execute(netlink.Message{
 		Header: netlink.Header{Type: unix.RTM_GETNEXTHOP, Flags: netlink.Request | netlink.Dump},
 		Data:   make([]byte, unix.SizeofNhmsg),
@@ -27,11 +29,13 @@ func (r *reader) dumpNextHops() error {
 	if err != nil {
 		return err
 	}
+
 	for _, h := range hops {
 		if err := r.nextHop(h.Data); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -40,10 +44,12 @@ func (r *reader) nextHop(data []byte) error {
 	if len(data) < unix.SizeofNhmsg {
 		return fmt.Errorf("next hop of %d bytes", len(data))
 	}
+
 	attributes, err := netlink.NewAttributeDecoder(data[unix.SizeofNhmsg:])
 	if err != nil {
 		return err
 	}
+
 	var gateway netip.Addr
 	link := 0
 	for attributes.Next() {
@@ -54,8 +60,10 @@ func (r *reader) nextHop(data []byte) error {
 			link = int(attributes.Uint32())
 		}
 	}
+
 	if gateway.IsValid() {
 		r.add(netip.PrefixFrom(gateway, gateway.BitLen()), "next hop via "+r.link(link))
 	}
+
 	return attributes.Err()
 }

@@ -1,13 +1,14 @@
-// Package protect collects the addresses that must never be banned, each with the reason, and follows them while the
-// system changes.
+// Package protect collects the addresses that must never be banned, each with the reason, and
+// follows them while the system changes.
 //
-// Protected are: loopback, unspecified, multicast and broadcast addresses; the operator's allowlist; our own addresses;
-// default gateways and the other next hops of any routing table; IPv6 neighbours that call themselves routers; DNS
-// resolvers and, behind a stub, their upstreams; the addresses of allowlisted names; every PBX by its name, its configured addresses and the addresses it
-// shows itself with; and our own address as a PBX sees it.
+// Protected are: loopback, unspecified, multicast and broadcast addresses; the operator's
+// allowlist; our own addresses; default gateways and the other next hops of any routing table; IPv6
+// neighbours that call themselves routers; DNS resolvers and, behind a stub, their upstreams; the
+// addresses of allowlisted names; every PBX by its name, its configured addresses and the addresses
+// it shows itself with; and our own address as a PBX sees it.
 //
-// It promises to err on the side of protecting: what cannot be read for a while stays as it was last seen. It changes
-// nothing on the system.
+// It promises to err on the side of protecting: what cannot be read for a while stays as it was
+// last seen. It changes nothing on the system.
 package protect
 
 import (
@@ -27,13 +28,15 @@ import (
 // Entry is a prefix that is never banned.
 type Entry struct {
 	Prefix netip.Prefix // masked
-	Reason string       // for people, such as "default gateway via eth0"; several are joined by "; "
+	// for people, such as "default gateway via eth0"; several are joined by "; "
+	Reason string
 }
 
 // Set is all that must never be banned at one moment. It is not changed once it was handed out.
 type Set struct {
-	Entries []Entry        // sorted by prefix, each prefix once
-	OnLink  []netip.Prefix // networks whose hosts are our neighbours: hosts may be banned, the prefix never; sorted
+	Entries []Entry // sorted by prefix, each prefix once
+	// networks whose hosts are our neighbours: hosts may be banned, the prefix never; sorted
+	OnLink []netip.Prefix
 }
 
 // Equal tells whether both sets protect the same for the same reasons.
@@ -70,8 +73,8 @@ type Config struct {
 
 	// Lookup resolves a name; nil: the system's resolver.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
-	// NetNS is the descriptor of the network namespace to follow; 0: that of the calling thread. To enter another one
-	// takes CAP_SYS_ADMIN.
+	// NetNS is the descriptor of the network namespace to follow; 0: that of the calling thread. To
+	// enter another one takes CAP_SYS_ADMIN.
 	NetNS int
 	// Root is put before the names of the system's files, such as /etc/resolv.conf.
 	Root string
@@ -126,20 +129,23 @@ func New(c Config) *Watcher {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
 	}
+
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+
 	w := &Watcher{
 		config: c, kicked: make(chan struct{}, 1), renamed: make(chan struct{}, 1),
 		poll: pollFiles, resync: resyncKernel, refresh: refreshNames, pause: minPause,
 	}
+
 	w.learned.Store(&lessons{})
 	w.listed.Store(&Listed{Allow: c.Allow, Names: c.Names, Servers: c.Servers})
 	return w
 }
 
-// Relist replaces what people listed. Run hands out the new set soon after. What the events of a server showed stays as long
-// as the server does. The caller must not change l afterwards.
+// Relist replaces what people listed. Run hands out the new set soon after. What the events of a
+// server showed stays as long as the server does. The caller must not change l afterwards.
 func (w *Watcher) Relist(l Listed) {
 	w.listed.Store(&l)
 	w.forget(l.Servers)
@@ -160,20 +166,24 @@ func (w *Watcher) Current() Set {
 
 // Snapshot reads everything once. It must have succeeded before the first ban is made.
 //
-// A name that does not resolve is no error (such a PBX cannot be reached either): the Set is complete but
-// for its addresses, or has those of earlier answers; it is logged, and [Watcher.Unresolved] tells. With an error there is no Set.
+// A name that does not resolve is no error (such a PBX cannot be reached either): the Set is
+// complete but for its addresses, or has those of earlier answers; it is logged, and
+// [Watcher.Unresolved] tells. With an error there is no Set.
 func (w *Watcher) Snapshot(ctx context.Context) (Set, error) {
 	w.lookup(ctx)
 	return w.collect(true)
 }
 
-// Collect puts the set together anew, with what [Watcher.Relist] was told, and from the last look at the system.
+// Collect puts the set together anew, with what [Watcher.Relist] was told, and from the last look
+// at the system.
 func (w *Watcher) Collect() (Set, error) { return w.collect(false) }
 
-// collect puts the set together, from a fresh look at the kernel or, which is cheaper, from the last one.
+// collect puts the set together, from a fresh look at the kernel or, which is cheaper, from the
+// last one.
 func (w *Watcher) collect(fresh bool) (Set, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+
 	if fresh {
 		k, err := readKernel(w.config.NetNS)
 		if err != nil {
@@ -181,30 +191,37 @@ func (w *Watcher) collect(fresh bool) (Set, error) {
 		}
 		w.kernel = k
 	}
+
 	b := newBuilder()
 	listed := w.listed.Load()
 	for _, p := range listed.Allow {
 		b.allow(p)
 	}
+
 	for _, e := range listed.Also {
 		b.put(e.Prefix.Masked(), e.Reason)
 	}
+
 	for _, n := range listed.Names {
 		w.names.addName(b, n)
 	}
+
 	for _, s := range listed.Servers {
 		w.names.addTo(b, s)
 		for _, a := range s.Addresses {
 			b.addr(a, fmt.Sprintf("server %s: [[server]] addresses", s.Name))
 		}
 	}
+
 	for l := range w.learned.Load().seen {
 		b.addr(l.addr, l.reason())
 	}
+
 	w.kernel.addTo(b)
 	if err := addResolvers(b, w.config.Root); err != nil {
 		return Set{}, err
 	}
+
 	w.last = b.set()
 	return w.last, nil
 }
@@ -217,7 +234,8 @@ func (w *Watcher) kick() {
 	}
 }
 
-// builder gathers entries. Several reasons for one prefix are sorted, so that equal finds make equal sets.
+// builder gathers entries. Several reasons for one prefix are sorted, so that equal finds make
+// equal sets.
 type builder struct {
 	reasons map[netip.Prefix][]string
 	onLink  map[netip.Prefix]struct{}
@@ -270,7 +288,8 @@ func (b *builder) prefix(p netip.Prefix, reason string) {
 func (b *builder) set() Set {
 	var s Set
 	for _, p := range slices.SortedFunc(maps.Keys(b.reasons), netip.Prefix.Compare) {
-		s.Entries = append(s.Entries, Entry{p, strings.Join(slices.Sorted(slices.Values(b.reasons[p])), "; ")})
+		s.Entries = append(s.Entries,
+			Entry{p, strings.Join(slices.Sorted(slices.Values(b.reasons[p])), "; ")})
 	}
 	s.OnLink = slices.SortedFunc(maps.Keys(b.onLink), netip.Prefix.Compare)
 	return s

@@ -23,13 +23,16 @@ const (
 const resolvConf = "/etc/resolv.conf"
 
 var (
-	nameserver = regexp.MustCompile(`^\s*nameserver\s+(\S+)`)             // resolv.conf(5)
-	dnsmasq    = regexp.MustCompile(`^\s*server\s*=\s*(?:/[^=]*/)?(\S+)`) // dnsmasq(8), --server: [/DOMAIN/]ADDRESS[#PORT][@SOURCE]
-	unbound    = regexp.MustCompile(`^\s*forward-addr:\s*"?([^\s"]+)`)    // unbound.conf(5): ADDRESS[@PORT][#NAME]
+	nameserver = regexp.MustCompile(`^\s*nameserver\s+(\S+)`) // resolv.conf(5)
+	// dnsmasq(8), --server: [/DOMAIN/]ADDRESS[#PORT][@SOURCE]
+	dnsmasq = regexp.MustCompile(`^\s*server\s*=\s*(?:/[^=]*/)?(\S+)`)
+	// unbound.conf(5): ADDRESS[@PORT][#NAME]
+	unbound = regexp.MustCompile(`^\s*forward-addr:\s*"?([^\s"]+)`)
 )
 
-// upstreams are the files that name the resolvers behind a local stub. All are read whatever resolv.conf says: programs
-// may ask systemd-resolved past it (nss-resolve), and a file of a stub that is not in use protects a resolver too many.
+// upstreams are the files that name the resolvers behind a local stub. All are read whatever
+// resolv.conf says: programs may ask systemd-resolved past it (nss-resolve), and a file of a stub
+// that is not in use protects a resolver too many.
 var upstreams = []struct {
 	pattern string
 	line    *regexp.Regexp
@@ -48,22 +51,27 @@ var upstreams = []struct {
 	{"/etc/unbound/unbound.conf.d/*.conf", unbound, "DNS upstream of unbound"},
 }
 
-// addResolvers adds what the system's files under root name as DNS resolvers. Files that are missing name none. Only
-// resolv.conf must be readable.
+// addResolvers adds what the system's files under root name as DNS resolvers. Files that are
+// missing name none. Only resolv.conf must be readable.
 func addResolvers(b *builder, root string) error {
-	err := readResolvers(b, filepath.Join(root, resolvConf), nameserver, "DNS resolver ("+resolvConf+")")
+	err := readResolvers(b, filepath.Join(root, resolvConf), nameserver,
+		"DNS resolver ("+resolvConf+")")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read DNS resolvers: %w", err)
 	}
+
 	for _, u := range upstreams {
 		files, err := filepath.Glob(filepath.Join(root, u.pattern))
 		if err != nil {
 			continue // a root with a bad pattern in its name
 		}
+
 		for _, f := range files[:min(len(files), maxResolvFiles)] {
-			_ = readResolvers(b, f, u.line, u.reason) // as far as readable: other users' files may not be
+			// as far as readable: other users' files may not be
+			_ = readResolvers(b, f, u.line, u.reason)
 		}
 	}
+
 	return nil
 }
 
@@ -75,11 +83,13 @@ func readResolvers(b *builder, path string, line *regexp.Regexp, reason string) 
 	if !st.Mode().IsRegular() {
 		return nil // opening a pipe would wait
 	}
+
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+
 	s := bufio.NewScanner(io.LimitReader(f, maxResolvFile))
 	for s.Scan() {
 		if m := line.FindStringSubmatch(s.Text()); m != nil {
@@ -91,5 +101,6 @@ func readResolvers(b *builder, path string, line *regexp.Regexp, reason string) 
 			}
 		}
 	}
+
 	return s.Err()
 }

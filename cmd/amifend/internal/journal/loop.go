@@ -16,12 +16,14 @@ func (j *Journal) work() time.Duration {
 	if !j.open(now) {
 		return max(0, j.due.open.Sub(now))
 	}
+
 	if wait := j.due.commit.Sub(now); wait > 0 {
 		return wait
 	}
 	if !now.Before(j.due.look) && !j.look(now) {
 		return 0
 	}
+
 	// A flood of bans must not keep the old ones from being forgotten, so the two take turns.
 	more, err := false, error(nil)
 	if j.tidy.turn = !j.tidy.turn; j.tidy.turn {
@@ -29,16 +31,19 @@ func (j *Journal) work() time.Duration {
 			more, err = j.tidy.step(j, now)
 		}
 	}
+
 	totals := !now.Before(j.due.totals) && len(j.backlog.totals) > 0
 	if !more && err == nil && (j.backlog.urgent() || totals || !now.Before(j.due.beat)) {
 		more, err = true, j.commit(now, totals)
 	}
+
 	switch {
 	case err != nil:
 		return j.failed(now, err)
 	case more:
 		return 0
 	}
+
 	return j.idle(now)
 }
 
@@ -50,6 +55,7 @@ func (j *Journal) idle(now time.Time) time.Duration {
 			next = t
 		}
 	}
+
 	if len(j.backlog.totals) > 0 && j.due.totals.Before(next) {
 		next = j.due.totals
 	}
@@ -74,47 +80,58 @@ func (j *Journal) commit(now time.Time, totals bool) error {
 	}); err != nil {
 		return err
 	}
+
 	j.backlog.written(b)
 	j.queue.demand(len(j.backlog.blocks) > 0, j.store.log.wants(now))
 	j.due.beat = now.Add(beatEvery)
 	if totals && len(b.totals) < groupMost {
 		j.due.totals = now.Add(totalsEvery)
 	}
+
 	j.spend(now)
 	j.fine()
 	if stepped {
 		j.o.Log.Warn("the system's clock was set: what remains of the bans stays as it is")
 		j.changed()
 	}
+
 	return nil
 }
 
-// spend charges what was written to the budget. Each page goes to the write-ahead log, and once more to the database.
+// spend charges what was written to the budget. Each page goes to the write-ahead log, and once
+// more to the database.
 func (j *Journal) spend(now time.Time) {
 	const page = 2 * (4096 + 24)
 	cost := time.Duration(j.store.pages()*page) * time.Second / writeBudget
-	if least := now.Add(-time.Second); j.due.commit.Before(least) { // what was saved up: a second's worth
+	// what was saved up: a second's worth
+	if least := now.Add(-time.Second); j.due.commit.Before(least) {
 		j.due.commit = least
 	}
 	j.due.commit = j.due.commit.Add(cost)
 }
 
-// look finds out what happened to the file and to the clock. It is false if the file has to be opened anew.
+// look finds out what happened to the file and to the clock. It is false if the file has to be
+// opened anew.
 func (j *Journal) look(now time.Time) bool {
 	j.due.look = now.Add(lookEvery)
 	if j.store.replaced() {
-		j.o.Log.Error("the journal's file was taken away while it was in use: beginning a new one", "file", j.store.path)
+		j.o.Log.Error("the journal's file was taken away while it was in use: beginning a new one",
+			"file", j.store.path)
+
 		j.drop()
 		if j.lock != nil { // its file may be gone, too
 			j.lock.Close()
 			j.lock = nil
 		}
+
 		j.due.open, j.behind = now, true
 		return false
 	}
+
 	if j.store.times.stepped() {
 		j.due.beat = now // a commit notes it
 	}
+
 	j.health.set(func(h *Health) { h.Size = j.store.size() })
 	j.reserve()
 	return true
@@ -131,10 +148,12 @@ func (j *Journal) open(now time.Time) bool {
 	if j.store != nil && !j.store.readOnly {
 		return true // the next commit shows whether it works again
 	}
+
 	err := j.openAnew()
 	if corrupt(err) {
 		err = j.setAside(now, err)
 	}
+
 	if err != nil || j.store.readOnly {
 		if err == nil {
 			err = errReadOnly
@@ -142,12 +161,14 @@ func (j *Journal) open(now time.Time) bool {
 		j.failed(now, err)
 		return false
 	}
+
 	j.due = due{look: now.Add(lookEvery), beat: now, totals: j.due.totals}
 	j.reserve()
 	if j.behind {
 		j.behind = false
 		j.changed()
 	}
+
 	return true
 }
 
@@ -160,6 +181,7 @@ func (j *Journal) openAnew() error {
 		}
 		j.lock = f // nil where no file can be made: then no journal can be written either
 	}
+
 	var s *store
 	err := guard(func() (err error) {
 		if s, err = openStore(j.path(), j.o.Clock); err == nil {
@@ -173,9 +195,11 @@ func (j *Journal) openAnew() error {
 	if err != nil {
 		return j.named(err)
 	}
+
 	j.drop()
 	j.store = s
 	j.queue.demand(len(j.backlog.blocks) > 0, s.log.wants(time.Now()))
+
 	return nil
 }
 
@@ -188,17 +212,23 @@ func (j *Journal) setAside(now time.Time, cause error) error {
 	if !j.aside.IsZero() && now.Sub(j.aside) < asideEvery {
 		return fmt.Errorf("corrupt again: %w", cause)
 	}
+
 	j.drop()
 	path := j.path()
 	to := path + ".corrupt-" + j.o.Clock.Wall().UTC().Format("20060102T150405.000Z")
+
 	for _, end := range []string{"", "-wal", "-shm"} {
 		if err := os.Rename(path+end, to+end); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("set the corrupt journal aside: %w", err)
 		}
 	}
+
 	j.aside = now
-	j.o.Log.Error("the journal is corrupt: set aside, and begun anew from the bans that are known", "file", path, "aside", to, "err", cause,
-		"do", "look at the disk; what the old file still holds can be read with `sqlite3 "+to+" .recover`")
+	j.o.Log.Error("the journal is corrupt: set aside, and begun anew from the bans that are known",
+		"file", path, "aside", to, "err", cause,
+		"do", "look at the disk; what the old file still holds can be read with `sqlite3 "+to+
+			" .recover`")
+
 	j.behind = true
 	return j.openAnew()
 }
@@ -218,28 +248,34 @@ func (j *Journal) failed(now time.Time, err error) time.Duration {
 			return 0
 		}
 	}
+
 	if errors.Is(err, errPanicked) {
 		j.store = nil // closing it might never return
 	}
+
 	j.backoff = min(max(2*j.backoff, retryFirst), retryLast)
 	j.due.open = now.Add(j.backoff)
 	first := j.broken == nil || code(j.broken) != code(err)
 	j.broken = err
 	do := advice(err, j.o.Directory)
+
 	switch {
 	case !first:
 	case refused(err): // a start ends with it
 		j.o.Log.Error("the journal cannot be used", "err", err, "do", do)
 	default:
-		j.o.Log.Error("the journal cannot be written: bans go on, and are written when it can be", "err", err,
+		j.o.Log.Error("the journal cannot be written: bans go on, and are written when it can be",
+			"err", err,
 			"waiting", len(j.backlog.entries), "do", do)
 	}
+
 	j.health.set(func(h *Health) {
 		if h.Problem == "" {
 			h.Since = now
 		}
 		h.Problem, h.Do = err.Error(), do
 	})
+
 	return j.backoff
 }
 
@@ -268,19 +304,23 @@ func (j *Journal) reply(read func(*store) error) error {
 		j.due.open = now
 		j.open(now)
 	}
+
 	for {
 		if j.store == nil {
 			j.behind = true // who asked is to know when there is an answer
 			return j.broken
 		}
+
 		err := guard(func() error { return read(j.store) })
 		if !corrupt(err) {
 			return err
 		}
+
 		if err := j.setAside(now, err); err != nil {
 			j.failed(now, err)
 			return err
 		}
+
 		j.behind = false // the answer is from the new one
 	}
 }
@@ -294,6 +334,7 @@ func (j *Journal) drain() {
 		if !j.open(now) {
 			break
 		}
+
 		rest := j.backlog.urgent() || len(j.backlog.totals) > 0
 		if err := j.commit(now, true); err != nil { // also if there is nothing: it notes the clocks
 			j.failed(now, err)
@@ -301,12 +342,15 @@ func (j *Journal) drain() {
 				break
 			}
 		}
+
 		if !rest {
 			break
 		}
 	}
+
 	if n := len(j.backlog.entries); n > 0 {
-		j.o.Log.Error("the journal's last entries could not be written: a restart finds their bans in the kernel, a reboot does not",
+		j.o.Log.Error("the journal's last entries could not be written: a restart finds their "+
+			"bans in the kernel, a reboot does not",
 			slog.Int("waiting", n))
 	}
 }
@@ -319,8 +363,8 @@ func (j *Journal) shut() {
 	}
 }
 
-// guard calls f, and makes an error of a panic. SQLite's index of its log is mapped memory: a disk that goes away while it is in use
-// shows as a fault there, and must not take the daemon along.
+// guard calls f, and makes an error of a panic. SQLite's index of its log is mapped memory: a disk
+// that goes away while it is in use shows as a fault there, and must not take the daemon along.
 func guard(f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
