@@ -65,10 +65,8 @@ func checkTable(ctx context.Context, s *section, bad level, t *firewall.Table, n
 				"inet %s", name),
 			"a table of that name exists and is not ours: %s", foreign.Found)
 		return nil
-
 	case err != nil:
 		return err
-
 	case !there:
 		s.ok("the table is not there yet: amifend run makes it")
 		return nil

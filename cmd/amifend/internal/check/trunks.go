@@ -54,16 +54,13 @@ func (o Options) checkTrunks(ctx context.Context, set protect.Set) (s section, p
 		case !open:
 			once(s.ok, fmt.Sprintf("%s is never banned: %s", trunkText(t, addrs), why))
 			continue
-
 		case followed(found[t.Host], o.Config.Names):
 			once(s.ok, trunkText(t, addrs)+" is never banned: allowlist ([allow] names)")
 			continue
-
 		case t.Host != "" && len(addrs[t.Host]) == 0:
 			once(s.warn,
 				fmt.Sprintf("%s does not resolve now, so nobody can tell whether it is "+
 					"allowed (%s)", t.Host, plain(t.Where)))
-
 		default:
 			once(s.warn, fmt.Sprintf("%s can be banned (%s)", trunkText(t, addrs), plain(t.Where)))
 		}

@@ -64,10 +64,8 @@ func (c *Allow) Run(ctx context.Context) error {
 	switch {
 	case c.Remove && c.Whom.name != "":
 		a, err = client.DisallowName(ctx, c.Whom.name)
-
 	case c.Remove:
 		a, err = client.Disallow(ctx, c.Whom.Prefix)
-
 	default:
 		a, err = client.Allow(ctx, control.NewAllow{
 			Prefix: c.Whom.Prefix, Name: c.Whom.name, For: time.Duration(c.For).Seconds(),

@@ -73,14 +73,11 @@ func stateText(state string) string {
 	switch state {
 	case control.StateInKernel:
 		return ""
-
 	case control.StateWaiting:
 		return "its set in the kernel is full: it waits for room (amifend status)"
-
 	case control.StateDry:
 		return "this daemon does not touch the kernel (observe = true, backend = \"log\", or a " +
 			"trial that is over): nothing is dropped"
-
 	default:
 		return "the kernel does not have it yet (amifend status)"
 	}
@@ -159,15 +156,12 @@ func againText(a control.Again, source string) string {
 	case a.Lately > 0:
 		text = fmt.Sprintf("it still sends: %s in the last second, %d while it was banned",
 			observe.Count(a.Lately, "dropped packet"), a.Dropped)
-
 	case a.Dropped > 0:
 		text = fmt.Sprintf("%s while it was banned, none in the last second",
 			observe.Count(a.Dropped, "dropped packet"))
-
 	case !a.Seen.IsZero():
 		text = "a PBX heard of it at " + a.Seen.Local().Format(time.DateTime) +
 			", while it was banned"
-
 	default:
 		text = "no packet of it was dropped"
 	}

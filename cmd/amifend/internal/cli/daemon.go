@@ -90,10 +90,8 @@ func (a *sourceArg) UnmarshalText(text []byte) error {
 	case err != nil:
 		return fmt.Errorf("%q is neither an address nor a prefix; write one like 203.0.113.5, "+
 			"203.0.113.0/24 or 2001:db8::/64", s)
-
 	case p.Addr().Is4In6():
 		return fmt.Errorf("%q is IPv4 in the dress of IPv6; write the IPv4 prefix itself", s)
-
 	case p != p.Masked():
 		return fmt.Errorf("%q has bits set behind the /%d; write %s for the network or %s for "+
 			"the one address", s, p.Bits(), p.Masked(), p.Addr())
@@ -153,13 +151,10 @@ func rough(d time.Duration) string {
 	switch {
 	case d >= 24*time.Hour:
 		return fmt.Sprintf("%dd%dh", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
-
 	case d >= time.Hour:
 		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
-
 	case d >= time.Minute:
 		return fmt.Sprintf("%dm%ds", d/time.Minute, d%time.Minute/time.Second)
-
 	default:
 		return fmt.Sprintf("%ds", max(0, d/time.Second))
 	}

@@ -43,11 +43,9 @@ func (c *ImportFail2ban) Run(ctx context.Context) error {
 	case errors.Is(err, fs.ErrPermission):
 		return control.Errorf(control.CodeFailed, "%s", err).
 			Advise("use sudo: only root may read it")
-
 	case errors.Is(err, fs.ErrNotExist):
 		return control.Errorf(control.CodeFailed, "%s", err).
 			Advise("write where it is; dbfile in /etc/fail2ban/fail2ban.conf says so")
-
 	case err != nil:
 		return err
 	}

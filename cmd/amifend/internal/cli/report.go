@@ -200,16 +200,12 @@ func pastEnd(b control.PastBan, replaced bool) string {
 	switch {
 	case !b.Lifted.IsZero():
 		return "lifted after " + rough(b.Lifted.Sub(b.From)) + " by " + b.By
-
 	case b.Observed:
 		return "would have been for " + rough(b.Until.Sub(b.From))
-
 	case b.Until.After(time.Now()) && replaced:
 		return "for " + rough(b.Until.Sub(b.From)) + ", replaced"
-
 	case b.Until.After(time.Now()):
 		return "for " + rough(b.Until.Sub(b.From)) + ", runs"
-
 	default:
 		return "for " + rough(b.Until.Sub(b.From))
 	}

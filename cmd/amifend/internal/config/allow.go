@@ -9,6 +9,7 @@ import (
 	"strings"
 )
 
+// allow reads [allow] prefixes: masked, sorted, each once.
 func (l *loader) allow(raw rawAllow) []netip.Prefix {
 	const key = "allow.prefixes"
 	var out []netip.Prefix
@@ -28,13 +29,12 @@ func (l *loader) allow(raw rawAllow) []netip.Prefix {
 	return slices.Compact(out)
 }
 
-// everyAllowed is what is wrong with a prefix of every address that is never banned.
+// everyAllowed completes the error for an allowed prefix that holds every address.
 const everyAllowed = "so nobody would ever be banned; to try amifend out write observe = true in " +
 	"[policy], to keep one network write its prefix"
 
-// parsePrefix reads a prefix of a list: an address alone or with a prefix length. Its errors
-// continue a sentence that begins with the text; every is what it says of one that is every
-// address.
+// parsePrefix reads an address or a prefix of a list. An error continues a sentence that begins
+// with the quoted text; every completes the error for a prefix that holds every address.
 func parsePrefix(s, every string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(s); err == nil {
 		if a.Zone() != "" {
@@ -57,6 +57,7 @@ func parsePrefix(s, every string) (netip.Prefix, error) {
 		return netip.Prefix{}, notPrefix(s)
 	}
 
+	// Events name IPv4 sources as IPv4, so an IPv4-mapped prefix would match none of them.
 	if a := p.Addr(); a.Is4In6() {
 		if p.Bits() < 96 {
 			return netip.Prefix{},
@@ -70,6 +71,8 @@ func parsePrefix(s, every string) (netip.Prefix, error) {
 		return netip.Prefix{}, errors.New("is every address, " + every)
 	}
 
+	// Host bits are a slip more often than not. Guessing which of the two was meant could allow a
+	// whole network.
 	if p != p.Masked() {
 		return netip.Prefix{},
 			fmt.Errorf("has bits set behind the /%d; write %q for the network or %q for the one "+
@@ -80,7 +83,7 @@ func parsePrefix(s, every string) (netip.Prefix, error) {
 	return p, nil
 }
 
-// notPrefix says what s seems to be instead.
+// notPrefix returns the error for a text that is not a prefix. It recognizes netmasks.
 func notPrefix(s string) error {
 	if addr, mask, ok := strings.Cut(s, "/"); ok {
 		a, err1 := netip.ParseAddr(addr)
@@ -97,7 +100,8 @@ func notPrefix(s string) error {
 		"\"192.0.2.0/24\" or \"2001:db8::/32\"")
 }
 
-// maskBits is the prefix length of a netmask whose ones come first.
+// maskBits returns the prefix length of a netmask, and reports whether m is one: its ones come
+// first.
 func maskBits(m netip.Addr) (int, bool) {
 	for bits := range 33 {
 		ones := netip.PrefixFrom(netip.AddrFrom4([4]byte{255, 255, 255, 255}), bits).Masked().Addr()

@@ -21,14 +21,14 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// maxFile is how many bytes a config file may have. A real one has a few thousand.
+// maxFile is the largest size of a config file in bytes. Real ones have a few thousand.
 const maxFile = 1 << 20
 
 // Config is a whole, valid configuration.
 type Config struct {
 	Servers []Server       // at least one; names are unique
 	Policy  policy.Options // defaults filled in; MaxBans follows [firewall] max_bans
-	Observe bool           // [policy] observe: decide and tell, but ban nobody
+	Observe bool           // [policy] observe: decide and log, but ban nobody
 	// [allow] prefixes: masked, IPv4-mapped ones unmapped, sorted, each once
 	Allow    []netip.Prefix
 	Names    []string // [allow] names: host names in small letters, sorted, each once
@@ -43,7 +43,7 @@ type Config struct {
 	Warnings []string
 }
 
-// Dry tells whether nobody is banned, and the kernel is not touched.
+// Dry reports whether the daemon leaves the kernel alone: it decides, but bans nobody.
 func (c *Config) Dry() bool { return c.Observe || c.Firewall.Backend == BackendLog }
 
 // Server is one Asterisk and how to log in to its AMI.
@@ -57,18 +57,19 @@ type Server struct {
 	TLS       *TLS // nil: plain TCP
 }
 
-// TLS says how the certificate of an AMI over TLS is verified. Its zero value means by the system's
-// CAs, for the host of the address.
+// TLS says how the certificate of an AMI over TLS is verified. The zero value trusts the system's
+// CAs and expects the host of the address.
 type TLS struct {
 	CAFile string // PEM file of the CAs to trust, absolute; "": the system's
-	// the name that the certificate must carry; "": the host of the address
+	// ServerName is the name that the certificate must carry; "": the host of the address.
 	ServerName string
-	// SHA-256 of the one certificate to trust: AB:CD:…, as openssl prints it; "": none
+	// Fingerprint is the SHA-256 of the one certificate to trust, as openssl prints it: AB:CD:…;
+	// "": none.
 	Fingerprint        string
 	InsecureSkipVerify bool // trust any certificate
 }
 
-// Log says what is logged and how.
+// Log holds the level and the format of the log.
 type Log struct {
 	Level  slog.Level
 	Format string // "text", "json" or "auto": text on a terminal, else JSON
@@ -82,9 +83,9 @@ type Log struct {
 // files of [deny] among them.
 func Load(path string) (*Config, error) { return loadFile(path, false) }
 
-// LoadPolicy is Load for a command that logs in nowhere: servers and their secrets may be missing,
-// and no file of a secret, a certificate or a deny list is read, so Servers and Deny have none. Who
-// may read the config but not its secrets can use it.
+// LoadPolicy is Load for a command that does not log in anywhere: servers and their secrets may be
+// missing, and no file of a secret, a certificate or a deny list is read, so Servers and Deny hold
+// none of them. It works for users who may read the config but not its secrets.
 func LoadPolicy(path string) (*Config, error) { return loadFile(path, true) }
 
 func loadFile(path string, policyOnly bool) (*Config, error) {
@@ -104,6 +105,8 @@ func loadFile(path string, policyOnly bool) (*Config, error) {
 		return nil, fmt.Errorf("find the folder of %s: %w", path, err)
 	}
 
+	// From here on the file counts as read: whatever is wrong becomes a Problem, so that the user
+	// sees all of them in one run.
 	l := &loader{dir: dir, credentials: os.Getenv("CREDENTIALS_DIRECTORY"), policyOnly: policyOnly}
 	l.checkMode(path, mode)
 	c := l.load(src)
@@ -114,7 +117,7 @@ func loadFile(path string, policyOnly bool) (*Config, error) {
 	return c, nil
 }
 
-// loader carries what one Load needs everywhere: where to look, and what was found wrong so far.
+// loader holds the state of one Load: where to look, and the problems found so far.
 type loader struct {
 	dir         string // of the config file
 	credentials string // $CREDENTIALS_DIRECTORY
@@ -130,6 +133,8 @@ func (l *loader) load(src []byte) *Config {
 		return nil
 	}
 
+	// The policy depends on the firewall's max_bans: the engine must hold as many bans as the
+	// kernel.
 	firewall := l.firewall(raw.Firewall)
 	return &Config{
 		Servers:  l.servers(raw),
@@ -146,14 +151,14 @@ func (l *loader) load(src []byte) *Config {
 	}
 }
 
-// problem notes one thing that is wrong with the value of key.
+// problem records one problem with the value of key.
 func (l *loader) problem(key, format string, args ...any) {
 	l.problems = append(l.problems,
 		Problem{Key: key, Line: l.line(key), Text: fmt.Sprintf(format, args...)})
 }
 
-// checkMode warns when any user of this machine can read or change a file that holds, or names,
-// secrets. The group is left to the administrator: a service that runs as its own user needs
+// checkMode adds a warning when any user of this machine can read or change a file that holds, or
+// names, secrets. It does not look at the group: a service with a user of its own needs
 // root:amifend 0640.
 func (l *loader) checkMode(path string, mode fs.FileMode) {
 	switch {
@@ -167,6 +172,7 @@ func (l *loader) checkMode(path string, mode fs.FileMode) {
 	}
 }
 
+// log reads [log].
 func (l *loader) log(raw rawLog) Log {
 	out := Log{Level: slog.LevelInfo, Format: get(l, "log.format", raw.Format, "auto")}
 	switch level := get(l, "log.level", raw.Level, "info"); level {

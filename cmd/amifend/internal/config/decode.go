@@ -9,9 +9,9 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// decode turns src into the raw structs and notes syntax errors, unknown keys and tables of the
-// wrong shape. It is false if the file is not TOML at all; what can be read is read, so that the
-// other problems are found too.
+// decode turns src into the raw structs. It records syntax errors, unknown keys and tables of the
+// wrong shape, and reports whether the file is TOML at all. It reads what it can, so that one run
+// reports the other problems too.
 func (l *loader) decode(src []byte) (rawConfig, bool) {
 	var (
 		raw rawConfig
@@ -27,6 +27,8 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 		}
 	)
 
+	// Decoding in two steps, sections first, keeps a mistake in one section from hiding those of
+	// the next.
 	md, err := toml.Decode(string(src), &top)
 	if err != nil {
 		l.problems = append(l.problems, syntaxProblem(src, err))
@@ -64,16 +66,19 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 		}
 	}
 
+	// A [[server]] that could not be read is not a missing one.
 	raw.serverGiven = md.IsDefined("server")
 	return raw, true
 }
 
-// shape tells whether a section is a table, or for [[server]] a list.
+// shape reports whether a section is a table, or for [[server]] a list of tables, and records a
+// problem if not.
 func (l *loader) shape(md *toml.MetaData, section string) bool {
 	got := md.Type(section) // "" for a table that only its sub-tables name
+	// The TOML library accepts any value for a map and leaves the map empty.
 	for _, table := range []string{"weights", "rules"} {
 		if sub := md.Type("policy", table); section == "policy" && sub != "" && sub != "Hash" {
-			got = sub // toml takes anything for a map, and leaves it empty
+			got = sub
 			section = "policy." + table
 		}
 	}
@@ -82,14 +87,11 @@ func (l *loader) shape(md *toml.MetaData, section string) bool {
 	case section != "server" && (got == "Hash" || got == ""), section == "server" &&
 		(got == "ArrayHash" || got == "Array"):
 		return true
-
 	case section == "server" && (got == "Hash" || got == ""):
 		l.problem(section, "there may be several servers, so the header has two brackets; write "+
 			"[[server]], and [server.tls] below it")
-
 	case section == "server":
 		l.problem(section, "is no table; write the header [[server]], and its keys below it")
-
 	default:
 		l.problem(section, "is no table; write the header [%s], and its keys below it", section)
 	}
@@ -97,12 +99,12 @@ func (l *loader) shape(md *toml.MetaData, section string) bool {
 	return false
 }
 
-// quoted is what the TOML parser's words quote of the file: a secret may stand there, below any
-// misspelt key.
+// quoted matches the parts of the TOML parser's messages that quote the file. A secret may stand
+// there, below any misspelt key.
 var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|^\S+( is out of )`)
 
-// syntaxProblem translates what the TOML parser says. It leaves the parser's words out where they
-// may quote a secret.
+// syntaxProblem turns an error of the TOML parser into a Problem. It leaves out the parts that may
+// quote a secret.
 func syntaxProblem(src []byte, err error) Problem {
 	var pe toml.ParseError
 	if !errors.As(err, &pe) {
@@ -117,6 +119,7 @@ func syntaxProblem(src []byte, err error) Problem {
 		p.Text += `; a text stands in quotes: "…"`
 	}
 
+	// Passwords hold quotes and backslashes more often than other values do.
 	lines := strings.Split(string(src), "\n")
 	if n := pe.Position.Line; n >= 1 && n <= len(lines) &&
 		strings.Contains(lines[n-1]+pe.LastKey, "secret") {
@@ -126,10 +129,10 @@ func syntaxProblem(src []byte, err error) Problem {
 	return p
 }
 
-// keys maps every key of the file, without indices, to whether it is a table.
+// keys holds every key of the file, without indices. The value is true for a table.
 type keys map[string]bool
 
-// schema lists the keys of the raw structs.
+// schema returns the keys of the raw structs.
 func schema() keys {
 	out := keys{}
 	var walk func(t reflect.Type, prefix string)

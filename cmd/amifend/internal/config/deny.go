@@ -11,21 +11,21 @@ import (
 	"strings"
 )
 
-// Bounds of the deny lists. The kernel takes a second or two for 100,000 prefixes.
+// Bounds of the deny lists. The kernel needs a second or two for 100,000 prefixes.
 const (
 	maxList      = 64 << 20 // bytes of a file
 	mostDenied   = 500_000  // prefixes in all
-	mostProblems = 20       // that are told of one file
+	mostProblems = 20       // that are reported for one file
 )
 
-// Denied is a prefix of the operator's lists, and where it is written.
+// Denied is one prefix of the deny lists, and where it is written.
 type Denied struct {
 	Prefix netip.Prefix // masked, not IPv4-mapped
 	File   string       // "": [deny] prefixes of the config
 	Line   int          // in File
 }
 
-// Where names the place for people: FILE:LINE, or the key of the config.
+// Where returns the place as FILE:LINE, or as the key of the config.
 func (d Denied) Where() string {
 	if d.File == "" {
 		return "[deny] prefixes"
@@ -33,9 +33,10 @@ func (d Denied) Where() string {
 	return fmt.Sprintf("%s:%d", d.File, d.Line)
 }
 
-// everyDenied is what is wrong with a prefix of every address that is always dropped.
+// everyDenied completes the error for a denied prefix that holds every address.
 const everyDenied = "so nothing could reach this machine; write the prefixes that you mean"
 
+// deny reads the prefixes of [deny], then those of its files.
 func (l *loader) deny(raw rawDeny) []Denied {
 	const key = "deny.prefixes"
 	var out []Denied
@@ -66,7 +67,7 @@ func (l *loader) deny(raw rawDeny) []Denied {
 	return out
 }
 
-// denyFile reads a list: an address or prefix a line, comments behind # or ;.
+// denyFile reads a list: one address or prefix a line, comments behind # or ;.
 func (l *loader) denyFile(path string) []Denied {
 	text, mode, err := readList(path)
 	if err != nil {
@@ -100,6 +101,7 @@ func (l *loader) denyFile(path string) []Denied {
 			continue
 		}
 
+		// A file that is not a list has a problem in every line. The first few are enough.
 		if problems++; problems <= mostProblems {
 			l.problems = append(l.problems,
 				Problem{File: path, Line: n, Text: quote(line) + " " + err.Error()})
@@ -114,8 +116,9 @@ func (l *loader) denyFile(path string) []Denied {
 	return out
 }
 
+// readList reads a whole list and returns its mode.
 func readList(path string) ([]byte, fs.FileMode, error) {
-	st, err := os.Stat(path) // first: to open a pipe would wait
+	st, err := os.Stat(path) // before opening it: to open a pipe would block
 	if err != nil {
 		return nil, 0, fmt.Errorf("read deny list: %w; write the name of a file that is there, "+
 			"or take it out", err)
@@ -139,17 +142,15 @@ func readList(path string) ([]byte, fs.FileMode, error) {
 	return text, mode, nil
 }
 
-// parseDenied reads what a line says besides its comment.
+// parseDenied reads one line of a list, without its comment.
 func parseDenied(line string) (netip.Prefix, error) {
 	switch {
 	case line[0] == '<':
 		return netip.Prefix{},
 			errors.New("is HTML; a list is text with an address or prefix a line")
-
 	case line[0] == '{' || line[0] == '[':
 		return netip.Prefix{},
 			errors.New("is JSON; take the list as text, with an address or prefix a line")
-
 	case len(strings.Fields(line)) > 1:
 		return netip.Prefix{},
 			errors.New("is more than an address or prefix; write one a line, and comments " +

@@ -10,6 +10,7 @@ const wantDuration = `write a duration like "90s", "20m", "12h" or "30d"`
 
 var days = regexp.MustCompile(`^([0-9]{1,5})d(.*)$`)
 
+// assignDuration stores a duration. It returns "", or what is wrong with data.
 func assignDuration(p *time.Duration, data any) string {
 	s, ok := data.(string)
 	if !ok {
@@ -26,10 +27,11 @@ func assignDuration(p *time.Duration, data any) string {
 }
 
 // ParseDuration reads a duration as the config file writes them: "90s", "20m", "12h" or "30d". It
-// is time.ParseDuration with leading days, of 24 hours. It is false for any other text, and for a
-// negative duration.
+// is time.ParseDuration with leading days of 24 hours. It reports false for any other text and for
+// a negative duration.
 func ParseDuration(s string) (time.Duration, bool) {
 	var d time.Duration
+	// time.ParseDuration has no days.
 	if m := days.FindStringSubmatch(s); m != nil {
 		n, err := strconv.Atoi(m[1])
 		if err != nil {

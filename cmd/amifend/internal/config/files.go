@@ -14,10 +14,10 @@ import (
 	"github.com/amifend/amifend/ami"
 )
 
-// maxSecret is how many bytes a secret file may have: far more than any password.
+// maxSecret is the largest size of a secret file in bytes: far more than any password.
 const maxSecret = 4 << 10
 
-// secret returns the password of a server, from the file or from the file that it names.
+// secret returns the password of a server, from the config or from the file that it names.
 func (l *loader) secret(server string, r rawServer) ami.Secret {
 	text := get(l, server+".secret", r.Secret, "")
 	name := get(l, server+".secret_file", r.SecretFile, "")
@@ -26,19 +26,15 @@ func (l *loader) secret(server string, r rawServer) ami.Secret {
 	switch {
 	case r.Secret.wrong != "" || r.SecretFile.wrong != "":
 		return ami.Secret{}
-
 	case r.Secret.set && r.SecretFile.set:
 		l.problem(key, "secret and secret_file exclude each other; delete one of them")
 		return ami.Secret{}
-
 	case l.policyOnly:
 		return ami.Secret{}
-
 	case !r.Secret.set && !r.SecretFile.set:
 		l.problem(key,
 			`is missing; write secret_file = "FILE" (a file with the password alone) or secret = "…"`)
 		return ami.Secret{}
-
 	case r.SecretFile.set:
 		key = server + ".secret_file"
 		var ok bool
@@ -47,6 +43,7 @@ func (l *loader) secret(server string, r rawServer) ami.Secret {
 		}
 	}
 
+	// Whatever the source, the secret goes into one AMI header.
 	switch {
 	case text == "":
 		l.problem(key,
@@ -81,12 +78,13 @@ func (l *loader) readSecret(key, name string) (string, bool) {
 		return "", false
 	}
 
+	// A password that every user can read is worth a warning, wherever it stands.
 	l.checkMode(f.Name(), mode)
 	return strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r"), true
 }
 
-// open opens a secret's file: a relative name first where systemd put the service's credentials,
-// then next to the config file.
+// open opens the file of a secret. A relative name is looked up among the credentials of the
+// systemd unit first, then beside the config file.
 func (l *loader) open(name string) (*os.File, error) {
 	var tried []string
 	if !filepath.IsAbs(name) && l.credentials != "" {
@@ -100,6 +98,7 @@ func (l *loader) open(name string) (*os.File, error) {
 			return f, nil
 		}
 
+		// Without the right to read it, the next place would only hide the cause.
 		if errors.Is(err, fs.ErrPermission) {
 			return nil, fmt.Errorf("open secret: %w; it must belong to who runs amifend, under "+
 				"systemd: chown amifend: %s", err, path)
@@ -113,6 +112,7 @@ func (l *loader) open(name string) (*os.File, error) {
 	return nil, errors.New("open secret: no file named") // not reached: tried is never empty
 }
 
+// abs resolves a name relative to the folder of the config file.
 func (l *loader) abs(name string) string {
 	if filepath.IsAbs(name) {
 		return name
@@ -120,7 +120,7 @@ func (l *loader) abs(name string) string {
 	return filepath.Join(l.dir, name)
 }
 
-// tls validates [server.tls]. An empty one is enough to speak TLS.
+// tls reads [server.tls]. An empty table is enough for TLS.
 func (l *loader) tls(key string, r *rawTLS) *TLS {
 	if r == nil {
 		return nil
@@ -155,6 +155,7 @@ func (l *loader) tls(key string, r *rawTLS) *TLS {
 	return t
 }
 
+// checkCA reports an error unless the file holds a certificate in PEM form.
 func checkCA(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -172,7 +173,8 @@ func checkCA(path string) error {
 	return nil
 }
 
-// parseFingerprint takes `sha256 Fingerprint=AB:CD:…` or the digits alone, with or without colons.
+// parseFingerprint reads "sha256 Fingerprint=AB:CD:…" or the digits alone, with or without colons.
+// It returns the form AB:CD:….
 func parseFingerprint(s string) (string, bool) {
 	if _, after, ok := strings.Cut(s, "="); ok {
 		s = after

@@ -7,12 +7,12 @@ import (
 	"github.com/amifend/amifend/firewall"
 )
 
-// Firewall says where and how bans are kept.
+// Firewall describes where and how bans are kept.
 type Firewall struct {
-	Backend  string // BackendNftables, or BackendLog: only say what would be banned
-	Table    string // of family inet; its name is also the lock's
+	Backend  string // BackendNftables, or BackendLog: only log what would be banned
+	Table    string // its name, in family inet; the lock has the same name
 	SIPPorts firewall.SIPPorts
-	MaxBans  int // elements a set
+	MaxBans  int // elements in each set
 }
 
 // The backends.
@@ -21,15 +21,16 @@ const (
 	BackendLog      = "log"
 )
 
-// defaultTable is what a file without a table means.
+// defaultTable is the table of a file that names none.
 const defaultTable = "amifend"
 
-// mostBans bounds max_bans: an element takes about 100 bytes of the kernel's memory, and there are
+// mostBans bounds max_bans: an element takes about 100 bytes of kernel memory, and there are
 // several sets.
 const mostBans = 16 << 20
 
 var tableName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,63}$`)
 
+// firewall reads [firewall].
 func (l *loader) firewall(raw rawFirewall) Firewall {
 	f := Firewall{
 		Backend: get(l, "firewall.backend", raw.Backend, BackendNftables),
@@ -57,6 +58,7 @@ func (l *loader) firewall(raw rawFirewall) Firewall {
 	return f
 }
 
+// sipPorts reads [firewall] sip_ports.
 func (l *loader) sipPorts(raw value[ports]) firewall.SIPPorts {
 	const key = "firewall.sip_ports"
 	texts := get(l, key, raw, nil)

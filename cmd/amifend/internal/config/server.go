@@ -10,7 +10,7 @@ import (
 	"unicode"
 )
 
-// Asterisk's ports for the AMI (configs/samples/manager.conf.sample: port, tlsbindaddr).
+// The ports of the AMI in configs/samples/manager.conf.sample: port, tlsbindaddr.
 const (
 	portPlain = "5038"
 	portTLS   = "5039"
@@ -25,6 +25,7 @@ const smallest = `amifend needs at least one Asterisk to listen to. The smallest
 
 The user and the secret are those of a section in Asterisk's manager.conf that has "read = security".`
 
+// servers reads the [[server]] tables. Names and addresses must be unique.
 func (l *loader) servers(raw rawConfig) []Server {
 	if len(raw.Servers) == 0 && !raw.serverGiven && !l.policyOnly {
 		l.problem("", "no [[server]]: %s", smallest)
@@ -62,6 +63,7 @@ func (l *loader) servers(raw rawConfig) []Server {
 	return out
 }
 
+// server reads one [[server]] table.
 func (l *loader) server(key string, r rawServer) Server {
 	s := Server{
 		Username: l.text(key+".username", r.Username, true),
@@ -88,6 +90,7 @@ func (l *loader) server(key string, r rawServer) Server {
 		s.Name = s.Host
 	}
 
+	// A PBX may send events and calls from other addresses than that of its AMI.
 	for _, a := range get(l, key+".addresses", r.Addresses, nil) {
 		addr, err := netip.ParseAddr(a)
 		if err != nil || addr.Zone() != "" || addr.IsUnspecified() {
@@ -101,23 +104,19 @@ func (l *loader) server(key string, r rawServer) Server {
 	return s
 }
 
-// text returns a text of one line that fits into an AMI header.
+// text returns a text of one line that fits into an AMI header, or "" and records why not.
 func (l *loader) text(key string, f value[string], required bool) string {
 	s := get(l, key, f, "")
 	switch {
 	case f.wrong != "":
 	case f.set && strings.TrimSpace(s) == "":
 		l.problem(key, "is empty")
-
 	case required && !f.set:
 		l.problem(key, "is missing")
-
 	case strings.ContainsFunc(s, unicode.IsControl):
 		l.problem(key, "holds a line break or another control character")
-
 	case len(s) > 255:
 		l.problem(key, "is longer than 255 bytes")
-
 	default:
 		return s
 	}
@@ -127,7 +126,8 @@ func (l *loader) text(key string, f value[string], required bool) string {
 
 var hostname = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?$`)
 
-// splitAddress reads host, host:port, an IPv6 address alone or [address]:port.
+// splitAddress reads host, host:port, an IPv6 address alone or [address]:port. An error continues a
+// sentence that begins with the address.
 func splitAddress(s, defaultPort string) (host, port string, err error) {
 	if strings.Contains(s, "://") {
 		return "", "", fmt.Errorf("is a URL; write the host and port alone, like "+

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// State says where the journal is kept, and how much of it.
+// State holds where the journal is, and how much of it is kept.
 type State struct {
-	Directory string // absolute; "" (never from a file): nothing is kept
+	Directory string // absolute; "": no journal, which no file can ask for
 	Retain    time.Duration
 	MaxSize   int64 // bytes
 }
@@ -24,14 +24,14 @@ const (
 	mostSizeMB    = 1 << 20
 )
 
-// defaultState is where the journal is without systemd; with it, what the unit's StateDirectory=
-// says.
+// defaultState is the folder of the journal without systemd. A unit's StateDirectory= replaces it.
 const defaultState = "/var/lib/amifend"
 
+// state reads [state].
 func (l *loader) state(raw rawState) State {
 	def := defaultState
 
-	// systemd.exec(5): absolute, the first of a list
+	// systemd.exec(5): absolute, the first of a list.
 	if dirs := os.Getenv("STATE_DIRECTORY"); dirs != "" {
 		def, _, _ = strings.Cut(dirs, ":")
 	}

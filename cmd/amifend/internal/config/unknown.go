@@ -8,7 +8,7 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// synonyms are the words that users of other tools know.
+// synonyms maps the words of other tools to ours.
 var synonyms = map[string]string{
 	"ignoreip":  "[allow] prefixes",
 	"whitelist": "[allow] prefixes",
@@ -26,8 +26,8 @@ var synonyms = map[string]string{
 	"password":  "[[server]] secret",
 }
 
-// unknownKeys reports each key that is not in known, exactly as it is spelt there. The TOML library
-// alone would also take Threshold for threshold.
+// unknownKeys records a problem for each key that is not in known, spelt exactly as there. The TOML
+// library alone would accept Threshold for threshold.
 func (l *loader) unknownKeys(all []toml.Key, known keys) {
 	var reported []string
 	counts := counter{}
@@ -42,7 +42,7 @@ func (l *loader) unknownKeys(all []toml.Key, known keys) {
 		if slices.ContainsFunc(reported, func(r string) bool {
 			return strings.HasPrefix(path, r+".")
 		}) {
-			continue // its table is unknown already
+			continue // its whole table is unknown
 		}
 
 		reported = append(reported, path)
@@ -50,7 +50,8 @@ func (l *loader) unknownKeys(all []toml.Key, known keys) {
 	}
 }
 
-// suggest says what key was probably meant to be.
+// suggest returns advice for an unknown key: the nearest key, its right place, or the keys that are
+// valid there.
 func suggest(key toml.Key, known keys) string {
 	table, name := strings.Join(key[:len(key)-1], "."), key[len(key)-1]
 	var siblings, elsewhere, others []string
@@ -70,6 +71,8 @@ func suggest(key toml.Key, known keys) string {
 		}
 	}
 
+	// A misspelling is likelier than a key in the wrong table, and that likelier than a word of
+	// another tool.
 	if best, ok := nearest(name, siblings); ok {
 		return "did you mean " + best + "?"
 	}
@@ -91,6 +94,7 @@ func suggest(key toml.Key, known keys) string {
 	return "valid here: " + strings.Join(siblings, ", ")
 }
 
+// header returns the name of a table as a user writes it.
 func header(table string) string {
 	switch table {
 	case "":
@@ -102,9 +106,10 @@ func header(table string) string {
 	}
 }
 
-// nearest returns the candidate that name is most probably a misspelling of.
+// nearest returns the candidate that is closest to name, and reports whether one is close enough. A
+// third of the letters may be wrong.
 func nearest(name string, candidates []string) (string, bool) {
-	best, least := "", 1+len(name)/3 // a third of the letters may be wrong
+	best, least := "", 1+len(name)/3
 	for _, c := range candidates {
 		if d := distance(strings.ToLower(name), strings.ToLower(c)); d < least || d == least &&
 			best == "" {
@@ -114,7 +119,8 @@ func nearest(name string, candidates []string) (string, bool) {
 	return best, best != ""
 }
 
-// distance is Levenshtein's: how many bytes must be inserted, deleted or replaced to turn a into b.
+// distance returns the Levenshtein distance: the bytes to insert, delete or replace to turn a into
+// b.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

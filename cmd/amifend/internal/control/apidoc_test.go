@@ -215,7 +215,6 @@ func (d *document) name(t reflect.Type) string {
 			"Addr": "address", "Prefix": "prefix",
 			"AddrPort": "address and port",
 		}[t.Name()]
-
 	case reflect.TypeFor[json.RawMessage]():
 		return "object"
 	}
@@ -224,19 +223,14 @@ func (d *document) name(t reflect.Type) string {
 	case reflect.Struct:
 		d.use(t)
 		return fmt.Sprintf("[%s](#%s)", t.Name(), strings.ToLower(t.Name()))
-
 	case reflect.Pointer:
 		return d.name(t.Elem())
-
 	case reflect.Slice:
 		return "array of " + d.name(t.Elem())
-
 	case reflect.Map:
 		return "object of " + d.name(t.Elem())
-
 	case reflect.Bool, reflect.String:
 		return t.Kind().String()
-
 	default:
 		return "number"
 	}

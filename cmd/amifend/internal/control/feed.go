@@ -11,8 +11,7 @@ import (
 	"github.com/amifend/amifend/ami"
 )
 
-// Event is a security event as it is told to who follows them. Account and Session are quoted by
-// [ami.Quote].
+// Event is a security event as its followers get it. Account and Session are quoted by [ami.Quote].
 type Event struct {
 	Time      time.Time      `json:"time,omitzero"` // by the PBX's clock
 	Server    string         `json:"server,omitempty"`
@@ -24,11 +23,11 @@ type Event struct {
 	Account   string         `json:"account,omitempty"`
 	Session   string         `json:"session,omitempty"`
 	Taint     string         `json:"taint,omitempty"` // why the text of the event is not believed
-	// alone in its line: as many events were left out
+	// the only field of its line: how many events were left out
 	Lost uint64 `json:"lost,omitempty"`
 }
 
-// EventFilter says which events to follow. Its zero value means all.
+// EventFilter selects the events to follow. The zero value selects all.
 type EventFilter struct {
 	Within netip.Prefix // sources; invalid: all
 	Server string
@@ -75,7 +74,7 @@ func parseEventFilter(v url.Values) (eventFilter, error) {
 	return f, nil
 }
 
-// eventFilter is an EventFilter that was checked.
+// eventFilter is a validated EventFilter.
 type eventFilter struct {
 	within netip.Prefix
 	server string
@@ -88,11 +87,11 @@ func (f *eventFilter) matches(server string, ev *ami.Event) bool {
 		(len(f.kinds) == 0 || slices.Contains(f.kinds, ev.Kind))
 }
 
-// followerRoom is how many events may wait for a follower.
+// followerRoom is how many events may wait for one follower.
 const followerRoom = 512
 
-// Feed hands events on to who follows them. It never waits for any of them, and while there is none
-// it costs a load of one number. Its zero value is ready.
+// Feed passes events on to followers. It never waits for any of them, and without followers it
+// costs one atomic load. The zero value is ready.
 type Feed struct {
 	count atomic.Int32
 
@@ -106,7 +105,7 @@ type follower struct {
 	lost   atomic.Uint64
 }
 
-// Publish hands on an event of a server. Nothing of it is kept.
+// Publish passes on an event of a server. It keeps nothing of ev.
 func (f *Feed) Publish(server string, ev *ami.Event) {
 	if f.count.Load() > 0 {
 		f.publish(server, ev)
@@ -117,13 +116,14 @@ func (f *Feed) publish(server string, ev *ami.Event) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 
+	// The text is made once, and only if somebody gets it.
 	var told Event
 	for _, to := range f.followers {
 		if !to.filter.matches(server, ev) {
 			continue
 		}
 
-		// before the text is made, which a flood would do in vain
+		// A full queue is counted before the text is made: a flood would make it in vain.
 		if len(to.events) == cap(to.events) {
 			to.lost.Add(1)
 			continue
@@ -141,6 +141,7 @@ func (f *Feed) publish(server string, ev *ami.Event) {
 	}
 }
 
+// newEvent copies an event and quotes what an attacker chose.
 func newEvent(server string, ev *ami.Event) Event {
 	e := Event{
 		Time: ev.Time, Server: server, Kind: ev.Kind.String(), Service: ev.Service.String(),
@@ -154,7 +155,7 @@ func newEvent(server string, ev *ami.Event) Event {
 	return e
 }
 
-// follow returns nil when there are too many followers.
+// follow adds a follower. It returns nil when there are too many.
 func (f *Feed) follow(filter eventFilter) *follower {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -170,9 +171,10 @@ func (f *Feed) follow(filter eventFilter) *follower {
 	return n
 }
 
-// Followers is how many follow.
+// Followers returns the number of followers.
 func (f *Feed) Followers() int { return int(f.count.Load()) }
 
+// leave removes a follower.
 func (f *Feed) leave(gone *follower) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -19,7 +19,7 @@ func (s *Server) status(_ http.ResponseWriter, r *http.Request, _ Peer) (any, er
 	return s.Read.Status(ctx)
 }
 
-// bans lists bans. Few clients at a time, since each list may be long.
+// bans streams the list of bans. A list may be long, so few are made at a time.
 func (s *Server) bans(w http.ResponseWriter, r *http.Request, by Peer) (any, error) {
 	query, err := parseBanQuery(r.URL.Query())
 	if err != nil {
@@ -29,7 +29,8 @@ func (s *Server) bans(w http.ResponseWriter, r *http.Request, by Peer) (any, err
 	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
 	defer cancel()
 
-	// a reader who is slow to read does not keep an operator from it
+	// Each right has a place of its own: a reader who reads slowly does not keep an operator
+	// waiting.
 	listing := s.listing[s.access.mayChange(by)]
 	select {
 	case listing <- struct{}{}:
@@ -56,7 +57,7 @@ func (s *Server) bans(w http.ResponseWriter, r *http.Request, by Peer) (any, err
 		}
 	}
 
-	_ = lines.flush() // the same
+	_ = lines.flush() // fails only when the client is gone
 	return nil, nil
 }
 
@@ -99,6 +100,7 @@ func (s *Server) ban(_ http.ResponseWriter, r *http.Request, by Peer) (any, erro
 		}
 	}
 
+	// The log names the first ban only: an import may hold a thousand.
 	s.changed(by, "ban", err, "bans", len(wanted.Bans), "first", wanted.Bans[0].Prefix.String(),
 		"reason", ami.Quote([]byte(wanted.Bans[0].Reason)), "failed", failed)
 
@@ -115,11 +117,11 @@ func (s *Server) unban(_ http.ResponseWriter, r *http.Request, by Peer) (any, er
 			within != within.Masked() {
 			return nil, Errorf(CodeBadRequest, "within: is no prefix")
 		}
-
 	case q.Has("within"):
 		return nil, Errorf(CodeBadRequest, "all and within: write one of them")
 	}
 
+	// An invalid prefix means all from here on.
 	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
 	defer cancel()
 
@@ -169,7 +171,7 @@ func (s *Server) disallow(_ http.ResponseWriter, r *http.Request, by Peer) (any,
 	return allowed, err
 }
 
-// prefixOrName is what is allowed, for the log.
+// prefixOrName returns what is allowed, for the log.
 func prefixOrName(prefix netip.Prefix, name string) string {
 	if name != "" {
 		return ami.Quote([]byte(name))
@@ -185,7 +187,7 @@ func (s *Server) reload(_ http.ResponseWriter, r *http.Request, by Peer) (any, e
 	return reloaded, err
 }
 
-// events tells events until the client goes.
+// events streams events until the client goes.
 func (s *Server) events(w http.ResponseWriter, r *http.Request, _ Peer) (any, error) {
 	filter, err := parseEventFilter(r.URL.Query())
 	if err != nil {
@@ -201,15 +203,14 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, _ Peer) (any, er
 
 	w.Header().Set("Content-Type", typeLines)
 	lines := newLines(w)
-	if lines.flush() != nil { // so that the client knows that it has begun
-		return nil, nil
+	// The client waits for the first bytes to know that it is following.
+	if lines.flush() != nil {
 	}
 
 	for {
 		select {
 		case <-r.Context().Done():
 			return nil, nil
-
 		case ev := <-f.events:
 			if lines.write(&ev) != nil || lines.idle(len(f.events)) != nil {
 				return nil, nil
@@ -221,7 +222,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, _ Peer) (any, er
 	}
 }
 
-// Names of what the answers are made of.
+// Names in the answers' headers.
 const (
 	headerTotal   = "Amifend-Total"
 	headerMatched = "Amifend-Matched"
@@ -229,14 +230,14 @@ const (
 	typeJSON      = "application/json"
 )
 
-// lines writes JSON, a value a line. Each part must be read in answerTime.
+// lines writes JSON, one value a line. The client must read each part within answerTime.
 type lines struct {
 	control *http.ResponseController
 	encode  *json.Encoder
 	n       int
 }
 
-// linesPart is how many lines are written between two deadlines.
+// linesPart is the number of lines between two deadlines.
 const linesPart = 256
 
 func newLines(w http.ResponseWriter) *lines {
@@ -254,7 +255,7 @@ func (l *lines) write(v any) error {
 	return l.encode.Encode(v)
 }
 
-// idle sends what was written, if nothing else waits to be.
+// idle flushes when no further line waits.
 func (l *lines) idle(waiting int) error {
 	if waiting > 0 {
 		return nil
@@ -269,12 +270,14 @@ func (l *lines) flush() error {
 	return l.control.Flush()
 }
 
+// readJSON decodes a body that holds one object with known fields.
 func readJSON(r *http.Request, v any) error {
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
 	err := d.Decode(v)
 
 	if err == nil {
+		// A second value would be a second request that nobody sees.
 		if _, err = d.Token(); err == nil {
 			err = errors.New("something follows the object")
 		} else if errors.Is(err, io.EOF) {

@@ -13,17 +13,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Peer is who is at the other end of a connection, as the kernel noted it when it was made.
+// Peer is the process at the other end of a connection, as the kernel recorded it when the
+// connection was made.
 type Peer struct {
 	UID    uint32
 	PID    int32
 	groups []uint32
 }
 
-// String names the peer for the log and for the reasons of bans.
+// String returns the peer's name for the log and for the reasons of bans.
 func (p Peer) String() string { return "uid " + strconv.FormatUint(uint64(p.UID), 10) }
 
-// peerOf asks the kernel, see unix(7).
+// peerOf asks the kernel for the peer, see unix(7).
 func peerOf(c *net.UnixConn) (Peer, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
@@ -50,8 +51,8 @@ func peerOf(c *net.UnixConn) (Peer, error) {
 	return p, nil
 }
 
-// peerGroups returns the supplementary groups: SO_PEERGROUPS, Linux 4.13. Where there is not enough
-// room, the kernel says how much there must be.
+// peerGroups returns the supplementary groups (SO_PEERGROUPS, Linux 4.13). With too little room,
+// the kernel returns how much it needs.
 func peerGroups(fd uintptr) ([]uint32, error) {
 	groups := make([]uint32, 64)
 	for {
@@ -61,20 +62,17 @@ func peerGroups(fd uintptr) ([]uint32, error) {
 		switch {
 		case errno == unix.ERANGE && int(size/4) > len(groups):
 			groups = make([]uint32, size/4)
-
 		case errno == unix.ENOPROTOOPT: // an older kernel: the primary group alone counts
 			return nil, nil
-
 		case errno != 0:
 			return nil, errno
-
 		default:
 			return groups[:size/4], nil
 		}
 	}
 }
 
-// access says which groups have which right. A nil group is none.
+// access holds the groups that have a right. nil is no group.
 type access struct {
 	read, admin *uint32
 }
@@ -85,8 +83,8 @@ func (a access) mayChange(p Peer) bool { return p.UID == 0 || p.in(a.admin) }
 
 func (p Peer) in(group *uint32) bool { return group != nil && slices.Contains(p.groups, *group) }
 
-// lookupGroup returns the number of a group, given by its name or number. A group that does not
-// exist is nil.
+// lookupGroup returns the number of a group, given by name or number, or nil if there is no such
+// group.
 func lookupGroup(name string) (*uint32, error) {
 	if n, err := strconv.ParseUint(name, 10, 32); err == nil {
 		gid := uint32(n)
@@ -111,9 +109,10 @@ func lookupGroup(name string) (*uint32, error) {
 	return &gid, nil
 }
 
-// peerKey is where a connection's context keeps who made it.
+// peerKey is the context key of a connection's Peer.
 type peerKey struct{}
 
+// withPeer stores the peer of a connection in its context.
 func withPeer(ctx context.Context, c net.Conn) context.Context {
 	u, ok := c.(interface{ peer() (Peer, error) })
 	if !ok {
@@ -122,7 +121,7 @@ func withPeer(ctx context.Context, c net.Conn) context.Context {
 
 	p, err := u.peer()
 	if err != nil {
-		return ctx // nobody: has no right
+		return ctx // without a peer there is no right
 	}
 	return context.WithValue(ctx, peerKey{}, p)
 }

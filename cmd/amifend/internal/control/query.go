@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// BanQuery says which bans to list, and how. Its zero value lists all, the newest first.
+// BanQuery selects and orders bans. The zero value lists all, the newest first.
 type BanQuery struct {
 	Within netip.Prefix // bans inside it, and those that cover it; invalid: all
 	Server string       // bans with evidence of this server
@@ -20,8 +20,8 @@ type BanQuery struct {
 	Limit  int    // 0: no limit
 }
 
-// BanSorts are the orders of a list of bans: the newest first, the next to end first, the most
-// dropped first, the highest score first, by address.
+// BanSorts returns the orders of a list of bans: newest first, the next to end first, most dropped
+// first, highest score first, by address.
 func BanSorts() []string { return []string{"newest", "until", "dropped", "score", "source"} }
 
 func (q BanQuery) values() url.Values {
@@ -78,7 +78,7 @@ func parseBanQuery(v url.Values) (BanQuery, error) {
 	return q, nil
 }
 
-// apply returns the bans to list, and how many match. It reorders all.
+// apply returns the bans to list, and the number of those that match. It reorders all.
 func (q BanQuery) apply(all []Ban) (found []Ban, matched int) {
 	found = slices.DeleteFunc(all, func(b Ban) bool {
 		return q.Within.IsValid() && !q.Within.Overlaps(b.Prefix) ||
@@ -87,6 +87,7 @@ func (q BanQuery) apply(all []Ban) (found []Ban, matched int) {
 	})
 
 	matched = len(found)
+	// Prefix and scope make the order the same in each call.
 	slices.SortFunc(found, func(a, b Ban) int {
 		return cmp.Or(q.compare(a, b), a.Prefix.Compare(b.Prefix),
 			strings.Compare(a.Scope, b.Scope))
@@ -101,16 +102,12 @@ func (q BanQuery) compare(a, b Ban) int {
 	switch q.Sort {
 	case "until":
 		return a.Until.Compare(b.Until)
-
 	case "dropped":
 		return cmp.Compare(dropped(b), dropped(a))
-
 	case "score":
 		return cmp.Compare(b.Score, a.Score)
-
 	case "source":
 		return a.Prefix.Compare(b.Prefix)
-
 	default:
 		return b.Since.Truncate(time.Second).Compare(a.Since.Truncate(time.Second))
 	}

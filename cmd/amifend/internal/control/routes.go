@@ -6,23 +6,22 @@ import (
 	"slices"
 )
 
-// Route is a request that the daemon answers. What there is of them, and docs/api.md, are made of
-// [Routes].
+// Route is a request that the daemon answers. The handlers and docs/api.md are made from [Routes].
 type Route struct {
 	Method string
 	Path   string
-	Change bool // it takes the right to change; else the right to read
+	Change bool // takes the right to change, not only to read
 	About  string
 	Query  []Parameter
-	Body   any  // a zero value of what is sent, nil for nothing
-	Answer any  // a zero value of what is answered
-	Lines  bool // a value a line, as application/x-ndjson
+	Body   any  // a zero value of the request's body; nil: none
+	Answer any  // a zero value of the answer
+	Lines  bool // one value a line, as application/x-ndjson
 }
 
-// Parameter is a parameter of a request's query. None has to be there, unless it says so.
+// Parameter is a parameter of a request's query. It is optional unless About says otherwise.
 type Parameter struct{ Name, About string }
 
-// Routes are all requests of the API.
+// Routes returns all requests of the API.
 func Routes() []Route {
 	var out []Route
 	for _, r := range new(Server).table() {
@@ -34,12 +33,12 @@ func Routes() []Route {
 // served is a route with its handler.
 type served struct {
 	Route
-	has    bool // this daemon has it
+	has    bool // this daemon serves it
 	answer handler
 }
 
-// checkQuery returns an error if a query has other keys than these: a filter that is misspelt must
-// not be taken for none.
+// checkQuery returns an error if a query has a parameter that the route lacks: a misspelt filter
+// must not act as no filter.
 func (r *Route) checkQuery(q url.Values) error {
 	for k := range q {
 		if !slices.ContainsFunc(r.Query, func(p Parameter) bool { return p.Name == k }) {
@@ -49,7 +48,7 @@ func (r *Route) checkQuery(q url.Values) error {
 	return nil
 }
 
-// Parameters that several requests have.
+// Parameters of several requests.
 var (
 	paramSince = Parameter{"since_seconds", "how far back; 86400 if it is missing"}
 	paramLimit = Parameter{"limit", "how many at most"}

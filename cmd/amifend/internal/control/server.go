@@ -20,39 +20,39 @@ const (
 	mostHeader = 8 << 10
 	mostBody   = 1 << 20
 	readTime   = 10 * time.Second // for a whole request
-	// for the daemon to answer, and for a client to read a part of the answer
+	// answerTime is for the daemon to answer, and for a client to read a part of the answer.
 	answerTime  = 10 * time.Second
 	reloadTime  = 60 * time.Second
-	mostAtOnce  = 1 // requests that list bans, of those who may change something, and of the others
+	mostAtOnce  = 1 // lists of bans at a time, for each right
 	mostFollows = 16
-	refusedTell = time.Minute // how often refusals are logged
+	refusedTell = time.Minute // at least, between two logged refusals
 )
 
-// Reader answers what may be asked. The answers are the caller's.
+// Reader answers what users may read. The caller owns the answers.
 type Reader interface {
 	Status(ctx context.Context) (Status, error)
 	Bans(ctx context.Context) ([]Ban, error)
 	Allowed(ctx context.Context) ([]Allowed, error)
 }
 
-// Banner bans and lifts for an operator.
+// Banner makes and lifts bans for an operator.
 type Banner interface {
 	Ban(ctx context.Context, by Peer, bans []NewBan) ([]BanResult, error)
-	// Unban lifts all bans that lie within a prefix or cover it, an invalid one means all, and
-	// forgets why.
+	// Unban lifts all bans that lie within a prefix or cover it, and forgets their evidence. An
+	// invalid prefix means all.
 	Unban(ctx context.Context, by Peer, within netip.Prefix) (Lifted, error)
 }
 
-// Allower keeps what operators allow.
+// Allower keeps the list of what operators allow.
 type Allower interface {
 	Allow(ctx context.Context, by Peer, a NewAllow) (Allowed, error)
 	Disallow(ctx context.Context, by Peer, prefix netip.Prefix) (Allowed, error)
 	DisallowName(ctx context.Context, by Peer, name string) (Allowed, error)
 }
 
-// Options are what a Server needs. What is nil is not served.
+// Options hold what a Server needs. A nil interface or function is not served.
 type Options struct {
-	Socket     string // where, absolute
+	Socket     string // absolute
 	ReadGroup  string
 	AdminGroup string
 	Log        *slog.Logger
@@ -74,11 +74,11 @@ type Server struct {
 	Options
 	listener *listener
 	access   access
-	listing  map[bool]chan struct{} // of those who may change something, and of those who may not
+	listing  map[bool]chan struct{} // by whether the peer may change something
 	refused  atomic.Int64           // when a refusal was last logged, Unix seconds
 }
 
-// Listen opens the socket. A group that does not exist is logged, and has no right.
+// Listen opens the socket. It logs a group that does not exist; nobody has its right then.
 func Listen(o Options) (*Server, error) {
 	s := &Server{
 		Options: o,
@@ -105,6 +105,7 @@ func Listen(o Options) (*Server, error) {
 		*g.to = gid
 	}
 
+	// The socket opens for its owner alone, and for the group only when it is complete.
 	var err error
 	if s.listener, err = listen(o.Socket); err != nil {
 		return nil, err
@@ -124,7 +125,7 @@ func Listen(o Options) (*Server, error) {
 	return s, nil
 }
 
-// Serve answers until ctx ends, and returns nil then.
+// Serve answers requests until ctx ends, and then returns nil.
 func (s *Server) Serve(ctx context.Context) error {
 	h := &http.Server{
 		Handler: s.routes(), ConnContext: withPeer,
@@ -143,7 +144,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	return fmt.Errorf("serve the control socket: %w", err)
 }
 
-// Close closes a Server that does not serve.
+// Close closes a Server whose Serve was not called.
 func (s *Server) Close() error { return s.listener.Close() }
 
 func (s *Server) routes() http.Handler {
@@ -161,10 +162,10 @@ func (s *Server) routes() http.Handler {
 	return mux
 }
 
-// handler answers a request. What it returns becomes the answer, unless it has written one itself.
+// handler answers a request. Its result becomes the answer, unless it has written one itself.
 type handler func(w http.ResponseWriter, r *http.Request, by Peer) (any, error)
 
-// route makes sure of the caller's right before anything of the request is looked at.
+// route registers a handler. The peer's right is checked before anything of the request is read.
 func (s *Server) route(mux *http.ServeMux, route served) {
 	if !route.has {
 		return
@@ -184,8 +185,7 @@ func (s *Server) route(mux *http.ServeMux, route served) {
 
 		control := http.NewResponseController(w)
 
-		// unix sockets have deadlines
-		_ = control.SetWriteDeadline(time.Now().Add(answerTime + reloadTime))
+		_ = control.SetWriteDeadline(time.Now().Add(answerTime + reloadTime)) // sockets have them
 		var answer any
 		err := receiveBody(w, r, control)
 		if err == nil {
@@ -204,8 +204,8 @@ func (s *Server) route(mux *http.ServeMux, route served) {
 	})
 }
 
-// receiveBody reads a body whole, within a time. From then on a client may be silent for as long as
-// it likes.
+// receiveBody reads the whole body, within readTime. After that a client may be silent for as long
+// as it likes: it may follow events.
 func receiveBody(w http.ResponseWriter, r *http.Request, control *http.ResponseController) error {
 	_ = control.SetReadDeadline(time.Now().Add(readTime)) // unix sockets have deadlines
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostBody))
@@ -217,8 +217,9 @@ func receiveBody(w http.ResponseWriter, r *http.Request, control *http.ResponseC
 	return nil
 }
 
-// refuse says who would have the right.
+// refuse answers a request without right, and says who would have it.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, by Peer) {
+	// A script without right may ask every second. One line a minute is enough.
 	now, last := time.Now().Unix(), s.refused.Load()
 	if now-last >= int64(refusedTell.Seconds()) && s.refused.CompareAndSwap(last, now) {
 		s.Log.Warn("control: a request was refused: the user has no right", "request", r.Pattern,
@@ -235,7 +236,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, by Peer) {
 			Advise("use sudo, or join the group and log in again: usermod -aG %s NAME", group))
 }
 
-// changed logs what an operator did.
+// changed logs an operator's request.
 func (s *Server) changed(by Peer, what string, err error, attrs ...any) {
 	attrs = append([]any{"request", what, "uid", by.UID, "pid", by.PID}, attrs...)
 	if err != nil {

@@ -71,16 +71,12 @@ func runSandboxed(ctx context.Context, o Options) error {
 	switch {
 	case ctx.Err() != nil && (cmd.ProcessState.Success() || !cmd.ProcessState.Exited()):
 		return nil // ended early: that is no failure
-
 	case len(why) > 0:
 		return &noSandboxError{string(why)}
-
 	case errors.As(err, &exit) && exit.Exited():
 		return ErrFailed // it has said why
-
 	case err != nil:
 		return fmt.Errorf("run the sandbox: %w", err)
-
 	case readErr != nil:
 		return fmt.Errorf("hear from the sandbox: %w", readErr)
 	}

@@ -77,28 +77,23 @@ func (o outcome) judge(st stage) []string {
 	switch o.role {
 	case attacker:
 		o.judgeAttacker(st, bad)
-
 	case mixed:
 		if o.tries != o.times || o.letIn != o.tries {
 			bad("was let in %d times of %d, not %d times", o.letIn, o.tries, o.times)
 		}
-
 	case phones:
 		if o.tries == 0 || o.letIn != o.tries {
 			bad("was let in %d times of %d", o.letIn, o.tries)
 		}
-
 	case user:
 		if o.tries != o.times || o.letIn != 1 {
 			bad("tried %d times and was let in %d times, not once at the last of %d", o.tries,
 				o.letIn, o.times)
 		}
-
 	case caller:
 		if o.tries == 0 || o.answered != o.sent {
 			bad("had %d answers to %d requests", o.answered, o.sent)
 		}
-
 	case forger:
 		if o.tries != o.times {
 			bad("forged %d times instead of %d", o.tries, o.times)

@@ -115,17 +115,13 @@ func (p *pbx) handle(transport string, local, remote netip.AddrPort, r request) 
 	case !known && r.password == "":
 		p.raise(event(amitest.InvalidAccountID, r.account),
 			event(amitest.ChallengeSent, amitest.Unknown))
-
 	case !known:
 		p.raise(event(amitest.InvalidAccountID, r.account),
 			event(amitest.ChallengeResponseFailed, amitest.Unknown))
-
 	case r.password == "":
 		p.raise(event(amitest.ChallengeSent, r.account))
-
 	case r.password != password:
 		p.raise(event(amitest.ChallengeResponseFailed, r.account))
-
 	default:
 		p.raise(event(amitest.SuccessfulAuth, r.account))
 		return statusOK

@@ -78,13 +78,10 @@ func (p *performance) narrate(every time.Duration, over <-chan struct{}) {
 		select {
 		case v := <-p.bench.news:
 			p.tellBan(v)
-
 		case <-look.C:
 			p.tellDropped(told)
-
 		case <-sumUp.C:
 			p.tellProgress()
-
 		case <-over:
 			return
 		}

@@ -105,13 +105,10 @@ func newAlert(r slog.Record) alert {
 		switch attr.Key {
 		case "kind":
 			a.kind = attr.Value.String()
-
 		case "source":
 			a.source = attr.Value.String()
-
 		case "reason":
 			a.reason = attr.Value.String()
-
 		case "do":
 			a.advice = attr.Value.String()
 		}

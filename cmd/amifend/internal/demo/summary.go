@@ -40,17 +40,14 @@ func (p *performance) close(early bool, dropped map[netip.Prefix]uint64) error {
 	switch {
 	case early:
 		p.story.print("", "Ended early, so nothing is judged.")
-
 	case len(wrong) > 0:
 		err = ErrFailed
 		p.story.print("", "WRONG:")
 		for _, w := range wrong {
 			p.story.print(hang("  ", w)...)
 		}
-
 	case p.stage.kernel:
 		p.story.print("", "All attackers were banned, and nobody else.")
-
 	default:
 		p.story.print("", "All attackers would be banned, and nobody else.")
 	}

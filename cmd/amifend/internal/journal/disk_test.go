@@ -47,13 +47,10 @@ func withMounts(t *testing.T, test func(t *testing.T)) {
 	switch {
 	case errors.As(err, &exit):
 		t.Fatalf("in a mount namespace:\n%s", out)
-
 	case err != nil && os.Getenv("CI") != "true":
 		t.Skipf("no mount namespace: %v", err)
-
 	case err != nil:
 		t.Fatalf("no mount namespace: %v", err)
-
 	case !bytes.Contains(out, []byte("--- PASS: "+t.Name())):
 		t.Fatalf("did not run in the mount namespace:\n%s", out)
 	}
@@ -276,10 +273,8 @@ func TestCorruptBytes(t *testing.T) {
 			for range 1 + random.IntN(200) {
 				file[random.IntN(len(file))] ^= byte(1 + random.IntN(255))
 			}
-
 		case 1:
 			file = file[:random.IntN(len(file))]
-
 		case 2:
 			at := random.IntN(len(file))
 			copy(file[at:], bytes.Repeat([]byte{byte(random.Int())}, min(8192, len(file)-at)))

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// work does what is to be done now, and tells when to go on.
+// work does what is due now, and returns how long to wait for the next action.
 func (j *Journal) work() time.Duration {
 	j.collect()
 	now := time.Now()
@@ -17,6 +17,7 @@ func (j *Journal) work() time.Duration {
 		return max(0, j.due.open.Sub(now))
 	}
 
+	// A commit that used up the budget delays the next one.
 	if wait := j.due.commit.Sub(now); wait > 0 {
 		return wait
 	}
@@ -24,7 +25,7 @@ func (j *Journal) work() time.Duration {
 		return 0
 	}
 
-	// A flood of bans must not keep the old ones from being forgotten, so the two take turns.
+	// Deleting old rows takes turns with writing: a flood of bans must not stop it.
 	more, err := false, error(nil)
 	if j.tidy.turn = !j.tidy.turn; j.tidy.turn {
 		if more, err = j.trim(now); err == nil && !more {
@@ -47,7 +48,7 @@ func (j *Journal) work() time.Duration {
 	return j.idle(now)
 }
 
-// idle tells how long there is nothing to do by itself.
+// idle returns the time until the next periodic action.
 func (j *Journal) idle(now time.Time) time.Duration {
 	next := j.due.beat
 	for _, t := range []time.Time{j.due.look, j.tidy.next} {
@@ -62,7 +63,7 @@ func (j *Journal) idle(now time.Time) time.Duration {
 	return max(0, next.Sub(now))
 }
 
-// collect takes in what was told.
+// collect moves the content of the queue into the backlog.
 func (j *Journal) collect() {
 	p, lost := j.queue.take()
 	j.backlog.lost += lost
@@ -90,6 +91,7 @@ func (j *Journal) commit(now time.Time, totals bool) error {
 
 	j.spend(now)
 	j.fine()
+	// The times on disk moved with the clock, so the enforcer must compare them again.
 	if stepped {
 		j.o.Log.Warn("the system's clock was set: what remains of the bans stays as it is")
 		j.changed()
@@ -98,20 +100,19 @@ func (j *Journal) commit(now time.Time, totals bool) error {
 	return nil
 }
 
-// spend charges what was written to the budget. Each page goes to the write-ahead log, and once
-// more to the database.
+// spend charges the written pages to the budget. Each page is written twice: to the write-ahead
+// log, and later to the database.
 func (j *Journal) spend(now time.Time) {
 	const page = 2 * (4096 + 24)
 	cost := time.Duration(j.store.pages()*page) * time.Second / writeBudget
-	// what was saved up: a second's worth
+	// At most one second of budget is saved up.
 	if least := now.Add(-time.Second); j.due.commit.Before(least) {
 		j.due.commit = least
 	}
 	j.due.commit = j.due.commit.Add(cost)
 }
 
-// look finds out what happened to the file and to the clock. It is false if the file has to be
-// opened anew.
+// look checks the file and the clock. It reports false if the file must be opened again.
 func (j *Journal) look(now time.Time) bool {
 	j.due.look = now.Add(lookEvery)
 	if j.store.replaced() {
@@ -119,7 +120,7 @@ func (j *Journal) look(now time.Time) bool {
 			"file", j.store.path)
 
 		j.drop()
-		if j.lock != nil { // its file may be gone, too
+		if j.lock != nil { // its file may be gone as well
 			j.lock.Close()
 			j.lock = nil
 		}
@@ -129,7 +130,7 @@ func (j *Journal) look(now time.Time) bool {
 	}
 
 	if j.store.times.stepped() {
-		j.due.beat = now // a commit notes it
+		j.due.beat = now // the commit stores the new reading
 	}
 
 	j.health.set(func(h *Health) { h.Size = j.store.size() })
@@ -137,7 +138,7 @@ func (j *Journal) look(now time.Time) bool {
 	return true
 }
 
-// open makes sure that there is a database that can be written. It is false while there is none.
+// open opens a writable database unless there is one, and reports whether there is one now.
 func (j *Journal) open(now time.Time) bool {
 	if j.store != nil && !j.store.readOnly && j.broken == nil {
 		return true
@@ -149,6 +150,7 @@ func (j *Journal) open(now time.Time) bool {
 		return true // the next commit shows whether it works again
 	}
 
+	// A read-only database may have become writable, and a missing one may be there.
 	err := j.openAnew()
 	if corrupt(err) {
 		err = j.setAside(now, err)
@@ -172,14 +174,14 @@ func (j *Journal) open(now time.Time) bool {
 	return true
 }
 
-// openAnew opens the database, and lets go of one that is open already.
+// openAnew opens the database, and then closes one that was open.
 func (j *Journal) openAnew() error {
 	if j.lock == nil {
 		f, err := lockDir(j.o.Directory, j.o.lock())
 		if errors.Is(err, ErrLocked) {
 			return j.named(err)
 		}
-		j.lock = f // nil where no file can be made: then no journal can be written either
+		j.lock = f // nil where no file can be made, and so no journal written
 	}
 
 	var s *store
@@ -203,6 +205,7 @@ func (j *Journal) openAnew() error {
 	return nil
 }
 
+// named adds the file's name to an error.
 func (j *Journal) named(err error) error {
 	return fmt.Errorf("journal %s: %w", j.path(), err)
 }
@@ -233,7 +236,7 @@ func (j *Journal) setAside(now time.Time, cause error) error {
 	return j.openAnew()
 }
 
-// drop lets go of the database.
+// drop closes the database.
 func (j *Journal) drop() {
 	if s := j.store; s != nil {
 		j.store = nil
@@ -241,7 +244,7 @@ func (j *Journal) drop() {
 	}
 }
 
-// failed notes that nothing can be written now, and tells when to try again.
+// failed records that nothing can be written now, and returns when to try again.
 func (j *Journal) failed(now time.Time, err error) time.Duration {
 	if corrupt(err) {
 		if err = j.setAside(now, err); err == nil {
@@ -253,6 +256,7 @@ func (j *Journal) failed(now time.Time, err error) time.Duration {
 		j.store = nil // closing it might never return
 	}
 
+	// The first failure of a kind is logged; repetitions would only fill the log.
 	j.backoff = min(max(2*j.backoff, retryFirst), retryLast)
 	j.due.open = now.Add(j.backoff)
 	first := j.broken == nil || code(j.broken) != code(err)
@@ -261,7 +265,7 @@ func (j *Journal) failed(now time.Time, err error) time.Duration {
 
 	switch {
 	case !first:
-	case refused(err): // a start ends with it
+	case refused(err): // the daemon does not start with it
 		j.o.Log.Error("the journal cannot be used", "err", err, "do", do)
 	default:
 		j.o.Log.Error("the journal cannot be written: bans go on, and are written when it can be",
@@ -279,7 +283,7 @@ func (j *Journal) failed(now time.Time, err error) time.Duration {
 	return j.backoff
 }
 
-// fine notes that it works.
+// fine records that writing works again.
 func (j *Journal) fine() {
 	if j.broken != nil {
 		j.o.Log.Info("the journal is written again", "waiting", len(j.backlog.entries))
@@ -290,13 +294,14 @@ func (j *Journal) fine() {
 	})
 }
 
+// changed calls Options.Changed.
 func (j *Journal) changed() {
 	if j.o.Changed != nil {
 		j.o.Changed()
 	}
 }
 
-// reply answers a question. A database that turns out to be corrupt is begun anew first.
+// reply answers a question. It replaces a corrupt database first.
 func (j *Journal) reply(read func(*store) error) error {
 	j.collect()
 	now := time.Now()
@@ -307,7 +312,7 @@ func (j *Journal) reply(read func(*store) error) error {
 
 	for {
 		if j.store == nil {
-			j.behind = true // who asked is to know when there is an answer
+			j.behind = true // the caller wants to know when there is an answer
 			return j.broken
 		}
 
@@ -321,11 +326,11 @@ func (j *Journal) reply(read func(*store) error) error {
 			return err
 		}
 
-		j.behind = false // the answer is from the new one
+		j.behind = false // the answer comes from the new database
 	}
 }
 
-// drain writes what waits, whatever it costs the disk, but not for ever.
+// drain writes what waits, whatever the budget, for at most drainTime.
 func (j *Journal) drain() {
 	end := time.Now().Add(drainTime)
 	for j.collect(); time.Now().Before(end); {
@@ -336,7 +341,8 @@ func (j *Journal) drain() {
 		}
 
 		rest := j.backlog.urgent() || len(j.backlog.totals) > 0
-		if err := j.commit(now, true); err != nil { // also if there is nothing: it notes the clocks
+		// An empty commit still stores the clocks.
+		if err := j.commit(now, true); err != nil {
 			j.failed(now, err)
 			if j.broken != nil {
 				break
@@ -355,7 +361,7 @@ func (j *Journal) drain() {
 	}
 }
 
-// shut closes what is open.
+// shut closes the database and its lock.
 func (j *Journal) shut() {
 	j.drop()
 	if j.lock != nil {
@@ -363,8 +369,8 @@ func (j *Journal) shut() {
 	}
 }
 
-// guard calls f, and makes an error of a panic. SQLite's index of its log is mapped memory: a disk
-// that goes away while it is in use shows as a fault there, and must not take the daemon along.
+// guard calls f, and turns a panic into an error. SQLite's index of its log is mapped memory: a
+// disk that goes away while in use causes a fault there, which must not end the daemon.
 func guard(f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {

@@ -7,21 +7,21 @@ import (
 	"fmt"
 )
 
-// applicationID is "amif": it tells our database from another's.
+// applicationID is "amif". It marks the database as ours.
 const applicationID = 0x616d6966
 
-// Errors that make a database unusable for this program, and that only a person can solve.
+// Errors of a database that this program cannot use, and that only a person can solve.
 var (
-	// ErrNewer: a newer amifend has written the journal.
+	// ErrNewer is returned for a journal that a newer amifend has written.
 	ErrNewer = errors.New("it was written by a newer amifend")
-	// ErrForeign: the file is a database of something else.
+	// ErrForeign is returned for a database of another program.
 	ErrForeign = errors.New("it is not a journal of amifend")
-	// ErrLocked: another amifend uses the directory.
+	// ErrLocked is returned when another amifend uses the directory.
 	ErrLocked = errors.New("another amifend uses it")
 )
 
-// migrations lead from each version of the schema to the next: migrations[0] makes version 1. One
-// that was released is never changed again.
+// migrations lead from each version of the schema to the next: migrations[0] makes version 1. A
+// released one never changes.
 var migrations = []string{
 	`CREATE TABLE ban (
 	id         INTEGER PRIMARY KEY,
@@ -117,7 +117,7 @@ CREATE VIEW bans AS SELECT
 	FROM ban ORDER BY ban.decided;`,
 }
 
-// migrate brings the schema to the version of the last step, each step in a transaction of its own.
+// migrate brings the schema to the version of the last step. Each step is one transaction.
 func migrate(conn *sql.Conn, steps []string) error {
 	ctx := context.Background()
 	version, err := schemaVersion(conn, len(steps))
@@ -140,7 +140,7 @@ func migrate(conn *sql.Conn, steps []string) error {
 		}
 
 		if err != nil {
-			_ = tx.Rollback() // the first error counts
+			_ = tx.Rollback() // the first error is the one to report
 			return fmt.Errorf("migrate to schema %d: %w", version+1, err)
 		}
 	}
@@ -148,8 +148,8 @@ func migrate(conn *sql.Conn, steps []string) error {
 	return nil
 }
 
-// schemaVersion returns the version of the database's schema, 0 for an empty one, and refuses what
-// this program does not know. It changes nothing.
+// schemaVersion returns the version of the schema, 0 for an empty database. It returns an error for
+// one that this program does not know. It changes nothing.
 func schemaVersion(conn *sql.Conn, known int) (int, error) {
 	var id, version, tables int
 	for query, to := range map[string]*int{
@@ -164,10 +164,8 @@ func schemaVersion(conn *sql.Conn, known int) (int, error) {
 	switch {
 	case id == 0 && version == 0 && tables == 0:
 		return 0, nil
-
 	case id != applicationID:
 		return 0, ErrForeign
-
 	case version > known:
 		return 0, fmt.Errorf("%w (its schema is %d, this one knows up to %d): update amifend, or "+
 			"move the file away to begin anew",

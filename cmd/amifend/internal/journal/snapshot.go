@@ -11,10 +11,10 @@ import (
 	"github.com/amifend/amifend/firewall"
 )
 
-// snapshot reads what the journal says of bans. A lifted ban is remembered for memory after it was
-// lifted, at least until it would have ended.
+// snapshot reads the bans. A lifted ban is remembered for memory after its lift, and at least until
+// it would have ended.
 func (s *store) snapshot(memory time.Duration) (*Snapshot, error) {
-	// of an index: a hundredth of the whole
+	// The count comes from an index, in a hundredth of the time of the rest.
 	n, err := s.number("SELECT count(*) FROM ban WHERE current = 1")
 	if err != nil {
 		return nil, fmt.Errorf("read bans: %w", err)
@@ -31,8 +31,8 @@ func (s *store) snapshot(memory time.Duration) (*Snapshot, error) {
 	return out, nil
 }
 
-// running reads the bans that run. There may be very many, and a start waits for it: so it asks for
-// few columns.
+// running reads the running bans. There may be very many, and the start of the daemon waits for
+// them: so it reads few columns.
 func (s *store) running(out *Snapshot) error {
 	rules, lists := make(map[string]string), make(map[string][]string)
 	return s.rows(out, func(row *sql.Rows) (bool, error) {
@@ -50,12 +50,13 @@ func (s *store) running(out *Snapshot) error {
 			return false, nil
 		}
 
-		if o.Rule, ok = rules[rule]; !ok { // there are few, and a copy for each ban is much
+		// There are few rules and lists, and a copy for each ban would add up.
+		if o.Rule, ok = rules[rule]; !ok {
 			o.Rule, rules[rule] = rule, rule
 		}
 
-		if o.Servers, ok = lists[servers]; !ok { // as few
-			_ = json.Unmarshal([]byte(servers), &o.Servers) // one that was changed by hand is none
+		if o.Servers, ok = lists[servers]; !ok {
+			_ = json.Unmarshal([]byte(servers), &o.Servers) // a changed row has no servers
 			lists[servers] = o.Servers
 		}
 
@@ -65,9 +66,11 @@ func (s *store) running(out *Snapshot) error {
 		}
 
 		return true, nil
-	}, `SELECT prefix, scope, rule, score, attempts, strike, servers, decided, until, boot FROM ban WHERE current = 1 AND lifted IS NULL`)
+	}, `SELECT prefix, scope, rule, score, attempts, strike, servers, decided, until, boot
+		FROM ban WHERE current = 1 AND lifted IS NULL`)
 }
 
+// lifted reads the lifted bans that are remembered.
 func (s *store) lifted(out *Snapshot, memory time.Duration) error {
 	return s.rows(out, func(row *sql.Rows) (bool, error) {
 		var prefix, scope string
@@ -82,10 +85,11 @@ func (s *store) lifted(out *Snapshot, memory time.Duration) error {
 			out.Lifted[k] = Tombstone{time.UnixMilli(lifted), by.String, why.String}
 		}
 		return ok, nil
-	}, `SELECT prefix, scope, until, boot, lifted, lifted_by, lifted_why FROM ban WHERE current = 1 AND lifted IS NOT NULL`)
+	}, `SELECT prefix, scope, until, boot, lifted, lifted_by, lifted_why
+		FROM ban WHERE current = 1 AND lifted IS NOT NULL`)
 }
 
-// rows calls visit for each row of a query, and counts those that it cannot read.
+// rows calls visit for each row of a query, and counts the rows that it cannot read.
 func (s *store) rows(
 	out *Snapshot, visit func(*sql.Rows) (ok bool, err error), query string,
 ) error {
@@ -108,12 +112,13 @@ func (s *store) rows(
 	return rows.Err()
 }
 
-// millis is a duration that does not overflow, whatever a changed row says.
+// millis returns a duration that does not overflow, whatever a changed row says.
 func millis(ms int64) time.Duration {
 	const most = int64(100 * 365 * 24 * time.Hour / time.Millisecond)
 	return time.Duration(max(-most, min(ms, most))) * time.Millisecond
 }
 
+// parseKey reads a key, and reports whether it is valid.
 func parseKey(prefix, scope string) (Key, bool) {
 	p, err := netip.ParsePrefix(prefix)
 	if err != nil || p != p.Masked() || p.Addr().Is4In6() {
@@ -130,7 +135,7 @@ func parseKey(prefix, scope string) (Key, bool) {
 	return Key{}, false
 }
 
-// add puts what waits to be written on top of what is.
+// add applies what waits to be written.
 func (n *Snapshot) add(e *entry, now time.Time) {
 	if l := e.lift; l != nil {
 		if _, ok := n.Open[e.key]; ok || l.Known {
@@ -143,6 +148,7 @@ func (n *Snapshot) add(e *entry, now time.Time) {
 		return
 	}
 
+	// A ban that was found counts only where nothing is known.
 	if b.Found {
 		_, open := n.Open[e.key]
 		_, lifted := n.Lifted[e.key]
@@ -166,6 +172,7 @@ func (n *Snapshot) add(e *entry, now time.Time) {
 	}
 }
 
+// lift moves a ban from Open to Lifted.
 func (n *Snapshot) lift(l *Lift) {
 	delete(n.Open, l.Key)
 	n.Lifted[l.Key] = Tombstone{l.At.Round(0), l.By, l.Why}

@@ -18,13 +18,10 @@ func WriteCompletion(w io.Writer, app *kong.Application, shell string) error {
 	switch shell {
 	case "bash":
 		bash(&b, app)
-
 	case "zsh":
 		zsh(&b, app)
-
 	case "fish":
 		fish(&b, app)
-
 	default:
 		return fmt.Errorf("no completion for the shell %q: write one of %s", shell,
 			strings.Join(Shells(), ", "))
@@ -225,13 +222,10 @@ func fishValue(f *kong.Flag) string {
 	switch list := values(f.Value); {
 	case f.IsBool():
 		return ""
-
 	case list != nil:
 		return " -x -a " + fishQuote(strings.Join(list, " "))
-
 	case isFile(f.Value):
 		return " -r -F"
-
 	default:
 		return " -x"
 	}

@@ -55,26 +55,21 @@ func (c *cli) line(line string) {
 	case word == "Identify:":
 		c.table(nil)
 		c.identify = strings.TrimSpace(rest)
-
 	case word == "Match:":
 		// not the legend, nor a match by a SIP header
 		if rest = strings.TrimSpace(rest); !strings.ContainsAny(rest, " <") {
 			c.host(rest, fmt.Sprintf("pjsip show identifies: %s", c.identify))
 		}
-
 	case strings.HasPrefix(line, "Name/username "):
 		c.peers(line)
-
 	case strings.HasPrefix(line, "Host ") && strings.Contains(line, " dnsmgr "):
 		c.registry(line)
-
 	case strings.Contains(line, "<Registration/ServerURI"):
 		c.registrations(line)
 
 	case line == "No objects found." || strings.HasSuffix(line, " SIP registrations.") ||
 		strings.Contains(line, " sip peers ["):
 		c.table(nil)
-
 	case strings.HasPrefix(line, "===") || line == "":
 	case c.row != nil:
 		c.row(line)

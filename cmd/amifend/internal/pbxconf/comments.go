@@ -29,15 +29,12 @@ func (c *comments) strip(line string) string {
 		switch {
 		case strings.HasSuffix(before, `\`):
 			keep(before[:len(before)-1] + ";")
-
 		case strings.HasPrefix(after, "--") && !strings.HasPrefix(after, "---"):
 			keep(before)
 			c.depth++
 			i += 2
-
 		case c.depth > 0 && strings.HasSuffix(before, "--"):
 			c.depth--
-
 		case c.depth == 0:
 			keep(before)
 			return out.String()

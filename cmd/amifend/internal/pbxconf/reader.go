@@ -172,7 +172,6 @@ func (r *reader) header(line, where string) *section {
 			case o == "":
 			case o == "!":
 				s.template = true
-
 			case o[0] == '+':
 				old := r.find(s.name)
 				if old == nil {
@@ -180,7 +179,6 @@ func (r *reader) header(line, where string) *section {
 					return nil
 				}
 				s, added = old, true
-
 			default:
 				r.inherit(s, o, where)
 			}

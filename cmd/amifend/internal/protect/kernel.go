@@ -151,13 +151,11 @@ func (r *reader) route(rt *netlink.Route) {
 			r.add(dst, "own address on "+r.link(rt.LinkIndex))
 		}
 		return
-
 	case unix.RTN_BROADCAST:
 		if !toAll {
 			r.add(dst, "broadcast address of "+r.link(rt.LinkIndex))
 		}
 		return
-
 	case unix.RTN_UNICAST:
 	default:
 		return

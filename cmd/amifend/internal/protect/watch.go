@@ -75,7 +75,6 @@ func (w *Watcher) follow(ctx context.Context, update func(Set)) error {
 			}
 			w.kick()
 			pause = retryPause
-
 		case !set.Equal(last):
 			last = set
 			update(set)
@@ -153,15 +152,12 @@ func (w *Watcher) subscribe(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-
 		case errors.Is(err, unix.ENOBUFS):
 			w.overflows.Add(1)
 			w.changed()
-
 		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN):
 		case err != nil:
 			return fmt.Errorf("receive from rtnetlink: %w", err)
-
 		case from.Pid == nl.PidKernel && matters(messages):
 			w.changed()
 		}

@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// Counts is how much was decided since a time.
+// Counts holds the numbers of decisions since a time.
 type Counts struct {
 	Bans     map[string]int // by rule
-	Observed int            // of these, those of which nothing was dropped: observe mode
-	Lifted   int            // of these, those that were ended early
+	Observed int            // of the bans, those of observe mode, which dropped no packet
+	Lifted   int            // of the bans, those that were ended early
 	Alerts   map[string]int // by kind
 }
 
-// Counts counts what was decided since a time.
+// Counts returns the numbers of decisions since a time.
 func (j *Journal) Counts(ctx context.Context, since time.Time) (c Counts, err error) {
 	c = Counts{Bans: make(map[string]int), Alerts: make(map[string]int)}
 	at := since.UnixMilli()
@@ -54,8 +54,8 @@ func (j *Journal) Counts(ctx context.Context, since time.Time) (c Counts, err er
 	return c, err
 }
 
-// AlertsOf returns the alerts of a kind, "" for all, since a time about an address, or about a
-// prefix that it is in, the last one first, most of them at most.
+// AlertsOf returns up to most of the alerts of a kind ("": all) since a time about an address, or
+// about a prefix that holds it, the last one first.
 func (j *Journal) AlertsOf(
 	ctx context.Context, addr netip.Addr, kind string, since time.Time, most int,
 ) (out []Alert, err error) {
@@ -75,7 +75,7 @@ func (j *Journal) AlertsOf(
 	return out, err
 }
 
-// Operations returns what operators did since a time, the last one first, most of it at most.
+// Operations returns up to most of the actions of operators since a time, the last one first.
 func (j *Journal) Operations(
 	ctx context.Context, since time.Time, most int,
 ) (out []Operation, err error) {
@@ -97,16 +97,17 @@ func (j *Journal) Operations(
 	return out, err
 }
 
-// WriteTotals writes what was told before, the totals too, so that [Journal.Totals] and the like
-// have it. Without it totals are written once a minute. It keeps to the budget, see
+// WriteTotals writes what was recorded before, totals included, so that [Journal.Totals] and the
+// other queries see it. Otherwise totals are written once a minute. It keeps to the budget, see
 // [Journal.Publish].
 func (j *Journal) WriteTotals(ctx context.Context) error { return j.publish(ctx, true) }
 
-// Publish writes what was told before, but for totals, so that [Journal.History] and the like have
-// it. It keeps to the budget, so something may be left: who only reads must not keep the disk busy,
-// nor make what is decided next wait for its turn.
+// Publish writes what was recorded before, without totals, so that [Journal.History] and the other
+// queries see it. It keeps to the budget and may leave something: a reader must not keep the disk
+// busy, nor delay the next decision.
 func (j *Journal) Publish(ctx context.Context) error { return j.publish(ctx, false) }
 
+// publish writes as much as the budget allows.
 func (j *Journal) publish(ctx context.Context, totals bool) error {
 	return j.ask(ctx, func(s *store) error {
 		if s.readOnly {
