@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fromEnvironment reads what sshd(8) tells its children: "CLIENT PORT SERVER PORT" in
-// SSH_CONNECTION, "CLIENT PORT PORT" in SSH_CLIENT.
+// fromEnvironment reads the variables of sshd(8): SSH_CONNECTION holds "CLIENT PORT SERVER PORT",
+// SSH_CLIENT "CLIENT PORT PORT".
 func fromEnvironment(getenv func(string) string) (Session, bool) {
 	for _, name := range []string{"SSH_CONNECTION", "SSH_CLIENT"} {
 		f := strings.Fields(getenv(name))
@@ -38,19 +38,20 @@ func fromEnvironment(getenv func(string) string) (Session, bool) {
 	return Session{}, false
 }
 
+// Bounds for files of logind.
 const (
 	maxSessionFile = 64 << 10
-	maxSessions    = 10_000 // that are looked at
+	maxSessions    = 10_000 // files that are read
 )
 
-// fromLogind reads the sessions that systemd-logind keeps, which every user may.
+// fromLogind reads the sessions of systemd-logind. Every user may.
 func fromLogind(root string) (found []Session) {
 	dir := filepath.Join(root, "/run/systemd/sessions")
 	entries, _ := os.ReadDir(dir) // no logind, no sessions
 	for _, e := range entries[:min(len(entries), maxSessions)] {
 		st, err := e.Info()
 
-		// beside them are pipes
+		// There are pipes beside them.
 		if err != nil || !st.Mode().IsRegular() || st.Size() > maxSessionFile {
 			continue
 		}
@@ -76,8 +77,8 @@ func fromLogind(root string) (found []Session) {
 	return found
 }
 
-// established returns the TCP connections of a network namespace. It is false if the kernel does
-// not tell.
+// established returns the TCP connections of a network namespace, and reports whether the kernel
+// returned them.
 func established(ns int) ([]*netlink.Socket, bool) {
 	handle := netns.None()
 	if ns != 0 {
@@ -107,17 +108,20 @@ func established(ns int) ([]*netlink.Socket, bool) {
 	return out, true
 }
 
+// remote returns the far address of a connection.
 func remote(s *netlink.Socket) netip.Addr { return fromIP(s.ID.Destination) }
 
+// local returns our address of a connection.
 func local(s *netlink.Socket) netip.Addr { return fromIP(s.ID.Source) }
 
+// fromIP returns an address of netlink.
 func fromIP(ip []byte) netip.Addr {
 	a, _ := netip.AddrFromSlice(ip)
 	return plain(a)
 }
 
-// fromProcesses looks for connections that processes of OpenSSH hold in which somebody has logged
-// in. To see the files of others' processes takes root.
+// fromProcesses returns the connections of OpenSSH processes in which somebody has logged in. Only
+// root sees the files of other users' processes.
 func fromProcesses(root string, connections []*netlink.Socket) (found []Session) {
 	byInode := make(map[string]*netlink.Socket, len(connections))
 	for _, c := range connections {
@@ -131,6 +135,7 @@ func fromProcesses(root string, connections []*netlink.Socket) (found []Session)
 			continue
 		}
 
+		// A connection without a login belongs to whoever guesses passwords.
 		process := filepath.Dir(name)
 		title, err := os.ReadFile(filepath.Join(process, "cmdline"))
 		if err != nil {
@@ -154,13 +159,13 @@ func fromProcesses(root string, connections []*netlink.Socket) (found []Session)
 	return found
 }
 
-// isSSH tells OpenSSH's processes that serve a connection: sshd, and from OpenSSH 9.8 on
-// sshd-session.
+// isSSH reports whether a process name is that of OpenSSH's server for a connection: sshd, or
+// sshd-session since OpenSSH 9.8.
 func isSSH(comm string) bool { return comm == "sshd" || comm == "sshd-session" }
 
-// loggedIn reads the title that OpenSSH gives such a process: "sshd: alice@pts/0" or "sshd:
-// alice@notty" after the login; before it, and for a process that only watches or listens,
-// something in brackets follows ("sshd: alice [priv]").
+// loggedIn reads the title of an OpenSSH process, and reports whether its user has logged in. After
+// the login the title is "sshd: alice@pts/0" or "sshd: alice@notty". Before it, and for a process
+// that only watches or listens, something in brackets follows: "sshd: alice [priv]".
 func loggedIn(cmdline []byte) (user string, ok bool) {
 	title := strings.TrimRight(string(bytes.TrimRight(cmdline, "\x00")), " ")
 	_, who, ok := strings.Cut(title, ": ")

@@ -9,10 +9,10 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// Shells are the shells that there is a completion for.
+// Shells returns the shells that have a completion.
 func Shells() []string { return []string{"bash", "zsh", "fish"} }
 
-// WriteCompletion writes the completion of a shell, one of Shells.
+// WriteCompletion writes the completion for a shell, one of Shells.
 func WriteCompletion(w io.Writer, app *kong.Application, shell string) error {
 	var b strings.Builder
 	switch shell {
@@ -34,8 +34,8 @@ func WriteCompletion(w io.Writer, app *kong.Application, shell string) error {
 	return nil
 }
 
-// bash completes commands, flags and closed lists of values, and leaves the rest, files among it,
-// to bash.
+// bash completes commands, flags and closed lists of values. It leaves the rest, such as files, to
+// bash.
 func bash(b *strings.Builder, app *kong.Application) {
 	name, all := app.Name, commands(app)
 	fmt.Fprintf(b, "# bash completion for %s; made by: %[1]s completion bash\n_%[1]s() {\n", name)
@@ -44,6 +44,7 @@ func bash(b *strings.Builder, app *kong.Application) {
 		case "$at ${COMP_WORDS[i]}" in
 `)
 
+	// The first part of the script finds the command that was typed so far.
 	var paths []string
 	for _, c := range all[1:] {
 		paths = append(paths, quote(" "+strings.Join(c.path, " ")))
@@ -51,6 +52,7 @@ func bash(b *strings.Builder, app *kong.Application) {
 
 	fmt.Fprintf(b, "\t\t%s) at=\"$at ${COMP_WORDS[i]}\" "+
 		";;\n\t\tesac\n\tdone\n\tCOMPREPLY=()\n\tcase \"$at $prev\" in\n", strings.Join(paths, "|"))
+	// The second part completes the value of a flag.
 	for _, c := range all {
 		for _, f := range c.flags() {
 			if f.IsBool() {
@@ -74,6 +76,7 @@ func bash(b *strings.Builder, app *kong.Application) {
 	}
 
 	b.WriteString("\tesac\n\tcase \"$at\" in\n")
+	// The third part completes commands and flags.
 	for _, c := range all {
 		words := c.words()
 		for _, a := range c.Positional {
@@ -91,7 +94,7 @@ func bash(b *strings.Builder, app *kong.Application) {
 	fmt.Fprintf(b, "\tesac\n}\ncomplete -o bashdefault -o default -F _%s %[1]s\n", name)
 }
 
-// prefix is a command as the scripts keep it: each word behind a space.
+// prefix returns a command as the scripts keep it: a space before each word.
 func prefix(c command) string {
 	if len(c.path) == 0 {
 		return ""
@@ -99,7 +102,7 @@ func prefix(c command) string {
 	return " " + strings.Join(c.path, " ")
 }
 
-// zsh has a function for each command.
+// zsh writes one function for each command.
 func zsh(b *strings.Builder, app *kong.Application) {
 	fmt.Fprintf(b, "#compdef %s\n# zsh completion; made by: %[1]s completion zsh\n", app.Name)
 	for _, c := range commands(app) {
@@ -108,6 +111,7 @@ func zsh(b *strings.Builder, app *kong.Application) {
 			fmt.Fprintf(b, " \\\n\t\t%s", quote(zshFlag(f)))
 		}
 
+		// Then the arguments; a command with commands below it completes their names.
 		for _, a := range c.Positional {
 			many := ""
 			if a.IsCumulative() {
@@ -142,10 +146,12 @@ func zsh(b *strings.Builder, app *kong.Application) {
 	fmt.Fprintf(b, "\n_%s \"$@\"\n", app.Name)
 }
 
+// zshName returns the name of a command's function.
 func zshName(app *kong.Application, path []string) string {
 	return "_" + strings.Join(append([]string{app.Name}, path...), "_")
 }
 
+// zshFlag returns a flag as _arguments expects it.
 func zshFlag(f *kong.Flag) string {
 	text := "--" + f.Name
 	if !f.IsBool() {
@@ -159,6 +165,7 @@ func zshFlag(f *kong.Flag) string {
 	return text
 }
 
+// zshAction returns how to complete a value.
 func zshAction(v *kong.Value) string {
 	switch list := values(v); {
 	case list != nil:
@@ -170,12 +177,12 @@ func zshAction(v *kong.Value) string {
 	}
 }
 
-// zshText escapes what _arguments takes for its own.
+// zshText escapes the characters that have a meaning for _arguments.
 func zshText(s string) string {
 	return strings.NewReplacer(`\`, `\\`, ":", `\:`, "[", `\[`, "]", `\]`).Replace(s)
 }
 
-// fish has a line for each flag and command.
+// fish writes one line for each flag and command.
 func fish(b *strings.Builder, app *kong.Application) {
 	fmt.Fprintf(b,
 		"# fish completion for %s; made by: %[1]s completion fish\ncomplete -c %[1]s -f\n",
@@ -218,6 +225,7 @@ func fish(b *strings.Builder, app *kong.Application) {
 	}
 }
 
+// fishValue returns how to complete the value of a flag.
 func fishValue(f *kong.Flag) string {
 	switch list := values(f.Value); {
 	case f.IsBool():
@@ -231,10 +239,10 @@ func fishValue(f *kong.Flag) string {
 	}
 }
 
-// quote is a text for bash and zsh.
+// quote quotes a text for bash and zsh.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// fishQuote is a text for fish, which knows two escapes within single quotes.
+// fishQuote quotes a text for fish, which has two escapes within single quotes.
 func fishQuote(s string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(s) + "'"
 }

@@ -14,7 +14,7 @@ type Page struct {
 	text string
 }
 
-// Pages are the man pages of the program and of each command.
+// Pages returns the man pages of the program and of each command.
 func Pages(app *kong.Application, version string) []Page {
 	all := commands(app)
 	pages := make([]Page, 0, len(all))
@@ -29,13 +29,13 @@ func Pages(app *kong.Application, version string) []Page {
 	return pages
 }
 
-// WriteTo writes the page as man(7) has it.
+// WriteTo writes the page in the format of man(7).
 func (p Page) WriteTo(w io.Writer) (int64, error) {
 	n, err := io.WriteString(w, p.text)
 	return int64(n), err
 }
 
-// exits are the exit codes of every command.
+// exits lists the exit codes of every command.
 const exits = `.SH EXIT STATUS
 .TP
 .B 0
@@ -48,6 +48,7 @@ failed
 a wrong command line, or a config that is not valid
 `
 
+// write builds the page of a command.
 func (p Page) write(
 	b *strings.Builder, app *kong.Application, c command, all []command, version string,
 ) {
@@ -74,6 +75,7 @@ func (p Page) write(
 		writeFlag(b, f)
 	}
 
+	// The program's page lists the commands, the others lead back to it.
 	if len(c.path) == 0 {
 		writeCommands(b, app, all)
 	}
@@ -88,6 +90,7 @@ func (p Page) write(
 	fmt.Fprintf(b, ".SH SEE ALSO\n.BR %s (8)\n", roff(app.Name))
 }
 
+// synopsis returns the arguments of a command.
 func synopsis(c command) string {
 	parts := []string{"[OPTION]..."}
 	if len(c.words()) > 0 {
@@ -99,6 +102,7 @@ func synopsis(c command) string {
 	return strings.Join(parts, " ")
 }
 
+// writeCommands lists the commands with their pages.
 func writeCommands(b *strings.Builder, app *kong.Application, all []command) {
 	b.WriteString(".SH COMMANDS\n")
 	for _, c := range all {
@@ -110,6 +114,7 @@ func writeCommands(b *strings.Builder, app *kong.Application, all []command) {
 	}
 }
 
+// writeFlag describes one flag.
 func writeFlag(b *strings.Builder, f *kong.Flag) {
 	name := "\\-\\-" + roff(f.Name)
 	if f.Short != 0 {
@@ -121,7 +126,7 @@ func writeFlag(b *strings.Builder, f *kong.Flag) {
 	fmt.Fprintf(b, ".TP\n.B %s\n%s\n", name, roff(f.Help))
 }
 
-// writeText writes paragraphs; those that are indented are examples.
+// writeText writes paragraphs. Indented ones are examples.
 func writeText(b *strings.Builder, text string) {
 	for _, paragraph := range strings.Split(text, "\n\n") {
 		if strings.HasPrefix(paragraph, "    ") {

@@ -10,8 +10,8 @@ import (
 )
 
 // dumpNextHops adds the gateways of next hop objects, ip-nexthop(8). A route that uses one names
-// the gateway too, but not where net.ipv4.nexthop_compat_mode is 0: there it names only the
-// object's number, for IPv6 as well.
+// the gateway too, except where net.ipv4.nexthop_compat_mode is 0, and for IPv6: there it names
+// only the object's number.
 func (r *reader) dumpNextHops() error {
 	c, err := netlink.Dial(unix.NETLINK_ROUTE, &netlink.Config{NetNS: r.ns})
 	if err != nil {
@@ -39,7 +39,7 @@ func (r *reader) dumpNextHops() error {
 	return nil
 }
 
-// nextHop takes one struct nhmsg with its attributes.
+// nextHop reads one struct nhmsg with its attributes.
 func (r *reader) nextHop(data []byte) error {
 	if len(data) < unix.SizeofNhmsg {
 		return fmt.Errorf("next hop of %d bytes", len(data))
