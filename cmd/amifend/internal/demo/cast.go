@@ -10,57 +10,58 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// wholePlay is how long the play lasts as it is written below. A demo of another length plays it
-// faster or slower.
+// wholePlay is the length of the play as written below. A demo of another length plays it faster or
+// slower.
 const wholePlay = time.Minute
 
 // actor is one part of the play.
 type actor struct {
 	name   string
-	verb   string // of the line that tells its entry
-	entry  string // what that line says
+	verb   string // verb of the line that reports the entry
+	entry  string // text of that line
 	source netip.Prefix
 	role   role
-	// of the ban that an attacker earns: sip over UDP, which can be forged, else all
+	// scope is that of the ban that an attacker earns: sip over UDP, which can be forged, else all.
 	scope  firewall.Scope
 	starts time.Duration
 	every  time.Duration
 	times  int // 0: until the end
 	next   func(i int) try
-	why    string // a good one is not banned
-	alert  string // the kind of the alert that it causes; "": none
-	slow   bool   // that alert needs the whole play: a rule looks at seconds
+	why    string // why a good actor is not banned
+	alert  string // the kind of the alert that the part causes; "": none
+	slow   bool   // that alert comes in a whole play only, since its rule measures seconds
 }
 
-// role is how an actor is to be judged.
+// role selects how an actor is judged.
 type role uint8
 
 const (
 	attacker role = iota
-	caller        // every request of it must be answered
-	user          // in the end it must be let in
-	phones        // each of its tries must end by being let in
-	// phones behind one address, of which one fails; each try must end by another's being let in
+	caller        // every request must be answered
+	user          // must be let in at the end
+	phones        // each try must end by being let in
+	// mixed: phones behind one address, one of which fails; each try must end with another one let
+	// in.
 	mixed
-	forger // speaks in the name of somebody good, who must not suffer
+	forger // acts in the name of a good source, which must not suffer
 )
 
-// How long clients wait for an answer.
+// Times to wait for an answer.
 const (
-	patient      = 5 * time.Second // whoever must be served, on a slow machine too
+	patient      = 5 * time.Second // for clients that must be served, also on a slow machine
 	impatient    = 250 * time.Millisecond
 	impatientTLS = time.Second // a handshake takes longer
 )
 
-// trunk is the address that the played administrator has allowed.
+// trunk returns the address that the played administrator has allowed.
 func trunk() netip.Prefix { return netip.MustParsePrefix("198.51.100.77/32") }
 
-// cast is everybody who has a part, in the order of entry.
+// cast returns all actors, in the order of entry.
 func cast(office, branch *pbx) []actor {
 	return slices.Concat(goodAlways(office), attackers(office, branch), goodLater(office))
 }
 
-// goodAlways are those who work all the time.
+// goodAlways returns the actors that behave well all the time.
 func goodAlways(office *pbx) []actor {
 	accounts := []string{"201", "202", "203", "204"}
 	first := netip.MustParseAddr("10.20.0.8").As4()
@@ -108,7 +109,7 @@ func goodAlways(office *pbx) []actor {
 	}
 }
 
-// attackers are those who must be banned.
+// attackers returns the actors that must be banned.
 func attackers(office, branch *pbx) []actor {
 	scanner, cracker := netip.MustParseAddr("203.0.113.5"), netip.MustParseAddr("198.51.100.20")
 	guesser, rotator := netip.MustParseAddr("203.0.113.77"), netip.MustParseAddr("2001:db8:bad::")
@@ -187,7 +188,7 @@ func attackers(office, branch *pbx) []actor {
 	}
 }
 
-// goodLater are those who look bad for a while.
+// goodLater returns the actors that look bad for a while.
 func goodLater(office *pbx) []actor {
 	home, phone := netip.MustParseAddr("198.51.100.150"), netip.MustParseAddr("10.20.0.11")
 	return []actor{
@@ -238,7 +239,7 @@ func goodLater(office *pbx) []actor {
 	}
 }
 
-// household is a home with three phones, of which one has an old password.
+// household returns a home with three phones, one of which has an old password.
 func household(office *pbx) actor {
 	home := netip.MustParseAddr("198.51.100.200")
 	return actor{
@@ -264,4 +265,5 @@ func household(office *pbx) actor {
 	}
 }
 
+// single returns the prefix of one address.
 func single(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }

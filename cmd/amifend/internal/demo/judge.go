@@ -9,24 +9,23 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// inFlight is how long after the kernel's acknowledgement a request may still be handled that had
-// passed before.
+// inFlight is how long after the kernel's acknowledgement an earlier request may still arrive.
 const inFlight = 500 * time.Millisecond
 
-// outcome is what became of an actor.
+// outcome is the result of an actor's part.
 type outcome struct {
 	actor
 	deeds
-	ban      *verdict // nil: none of exactly its source
-	told     []alert  // of exactly its source
-	due      bool     // its alert is
+	ban      *verdict // nil: no ban of exactly its source
+	told     []alert  // about exactly its source
+	due      bool     // its alert is expected
 	inKernel bool
 	dropped  uint64
-	reached  int // requests that came to a PBX
+	reached  int // requests that arrived at a PBX
 	late     int // of those, the ones well after the ban
 }
 
-// outcome looks at one part.
+// outcome gathers what happened to one actor.
 func (p *performance) outcome(part *part, dropped map[netip.Prefix]uint64) outcome {
 	o := outcome{actor: part.actor, deeds: part.deeds()}
 	after := time.Now()
@@ -47,7 +46,7 @@ func (p *performance) outcome(part *part, dropped map[netip.Prefix]uint64) outco
 	o.due = o.alert != "" && (p.whole || !o.slow)
 	theirs := func(a arrival) bool {
 		if o.role == forger && a.known {
-			return false // what is forged names unknown accounts; the rest is the true phone's
+			return false // forged requests name unknown accounts; this is the real phone
 		}
 		return o.source.Contains(a.from)
 	}
@@ -59,8 +58,8 @@ func (p *performance) outcome(part *part, dropped map[netip.Prefix]uint64) outco
 	return o
 }
 
-// judge lists what is wrong with the outcome: an attacker that is not banned as it should be,
-// somebody good that was hurt.
+// judge returns what is wrong with an outcome: an attacker that is not banned as expected, or a
+// good source that was hurt.
 func (o outcome) judge(st stage) []string {
 	var wrong []string
 	bad := func(format string, args ...any) {
@@ -106,6 +105,7 @@ func (o outcome) judge(st stage) []string {
 	return wrong
 }
 
+// judgeAttacker checks the ban of an attacker, and its effect.
 func (o outcome) judgeAttacker(st stage, bad func(format string, args ...any)) {
 	if o.ban == nil {
 		bad("was not banned")
@@ -131,15 +131,15 @@ func (o outcome) judgeAttacker(st stage, bad func(format string, args ...any)) {
 	if o.dropped == 0 {
 		bad("had no packet dropped")
 	}
-	// Scope sip is earned over UDP: a datagram is either dropped or arrives. A connection takes
-	// several packets.
+	// Scope sip is earned over UDP, where a datagram is either dropped or arrives. A connection
+	// takes several packets.
 	if o.scope == firewall.ScopeSIP && uint64(o.sent) != uint64(o.reached)+o.dropped {
 		bad("sent %d packets, but %d arrived and %d were dropped", o.sent, o.reached, o.dropped)
 	}
 }
 
-// firstBan is how long the first ban of a source lasts: on evidence that could have been forged it
-// is short.
+// firstBan returns the length of a source's first ban. On evidence that could be forged it is
+// short.
 func firstBan(scope firewall.Scope) time.Duration {
 	if scope == firewall.ScopeSIP {
 		return 10 * time.Minute
@@ -147,7 +147,7 @@ func firstBan(scope firewall.Scope) time.Duration {
 	return policy.DefaultOptions().BanTime
 }
 
-// strays lists the bans of whom nobody expected to be banned, and the alerts that nobody expected.
+// strays returns the bans and the alerts that nobody should have caused.
 func (p *performance) strays() []string {
 	var wrong []string
 	for _, v := range p.bench.all() {

@@ -12,27 +12,26 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 )
 
-// amiUser is the manager user of both PBXs, and amiSecret its secret: they live as long as the
-// demo, on loopback.
+// The manager user of both PBXs. It lives as long as the demo, on loopback.
 const (
 	amiUser   = "amifend"
 	amiSecret = "only for the demo"
 )
 
-// pbx is a played PBX: its Manager Interface is amitest's, its SIP side answers requests and raises
-// the security events that Asterisk 22 with PJSIP raises for them.
+// pbx is a played PBX. Its Manager Interface is amitest's; its SIP side answers requests and raises
+// the security events of Asterisk 22 with PJSIP.
 type pbx struct {
 	name        string
 	addr4       netip.Addr
-	addr6       netip.Addr // the zero value: none
+	addr6       netip.Addr // invalid: none
 	accounts    map[string]string
-	certificate tls.Certificate // of SIP over TLS, and of the Manager Interface where that is TLS
+	certificate tls.Certificate // for SIP over TLS, and for the Manager Interface if that uses TLS
 	manager     *amitest.PBX
 	managerTLS  bool
 
 	mu     sync.Mutex
 	events int
-	// of the whole demo: the cast is the same however long it lasts, so this stays small
+	// arrivals are all of the demo. Their number does not depend on its length.
 	arrivals []arrival
 }
 
@@ -40,11 +39,11 @@ type pbx struct {
 type arrival struct {
 	from  netip.Addr
 	at    time.Time
-	known bool // it named an account that exists
+	known bool // the request named an existing account
 }
 
-// newPBXs returns the office with its Manager Interface over TCP, and the branch with its own over
-// TLS.
+// newPBXs returns the office, with its Manager Interface over TCP, and the branch, with its own
+// over TLS.
 func newPBXs() (office, branch *pbx) {
 	office = &pbx{
 		name: "office", addr4: netip.MustParseAddr("192.0.2.10"),
@@ -63,7 +62,7 @@ func newPBXs() (office, branch *pbx) {
 	return office, branch
 }
 
-// start opens the Manager Interface, on loopback.
+// start opens the Manager Interface on loopback.
 func (p *pbx) start() error {
 	var err error
 	if p.certificate, _, err = amitest.Certificate(p.name+".example", "127.0.0.1"); err != nil {
@@ -84,7 +83,7 @@ func (p *pbx) start() error {
 	return nil
 }
 
-// server is the PBX as amifend's config names it.
+// server returns the PBX's entry in amifend's config.
 func (p *pbx) server() config.Server {
 	s := config.Server{
 		Name: p.name, Address: p.manager.Addr(), Host: "127.0.0.1", Username: amiUser,
@@ -97,7 +96,7 @@ func (p *pbx) server() config.Server {
 }
 
 // handle judges one request and returns the status of the answer. It raises the events that a real
-// Asterisk 22 was seen to raise for such a request.
+// Asterisk 22 raised for such a request.
 func (p *pbx) handle(transport string, local, remote netip.AddrPort, r request) int {
 	password, known := p.accounts[r.account]
 	p.arrived(arrival{remote.Addr(), time.Now(), known})
@@ -130,6 +129,7 @@ func (p *pbx) handle(transport string, local, remote netip.AddrPort, r request) 
 	return statusUnauthorized
 }
 
+// raise sends events to amifend.
 func (p *pbx) raise(events ...amitest.Event) {
 	p.mu.Lock()
 	p.events += len(events)
@@ -137,13 +137,14 @@ func (p *pbx) raise(events ...amitest.Event) {
 	p.manager.Emit(events...)
 }
 
+// arrived records a request.
 func (p *pbx) arrived(a arrival) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.arrivals = append(p.arrivals, a)
 }
 
-// reached counts the requests that came and match.
+// reached returns the number of matching requests that arrived.
 func (p *pbx) reached(match func(arrival) bool) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -158,7 +159,7 @@ func (p *pbx) reached(match func(arrival) bool) int {
 	return n
 }
 
-// raised returns how many events the PBX has sent.
+// raised returns the number of events that the PBX sent.
 func (p *pbx) raised() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/app"
 )
 
-// part is an actor in play: what it did so far.
+// part is an actor in play, with what it did so far.
 type part struct {
 	actor
 
@@ -18,13 +18,14 @@ type part struct {
 	did deeds
 }
 
-// deeds are counts of an actor's requests, and of its tries.
+// deeds counts an actor's tries and requests.
 type deeds struct {
 	tries, sent, answered int
 	letIn                 int   // tries whose last answer was OK
-	err                   error // the first try that could not be made
+	err                   error // of the first try that could not be made
 }
 
+// count adds the result of a try.
 func (p *part) count(r result, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -40,13 +41,14 @@ func (p *part) count(r result, err error) {
 	}
 }
 
+// deeds returns the counts so far.
 func (p *part) deeds() deeds {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.did
 }
 
-// text tells in a few words what an actor of a role did.
+// text returns in a few words what an actor of a role did.
 func (d deeds) text(r role) string {
 	switch r {
 	case phones, mixed:
@@ -60,20 +62,20 @@ func (d deeds) text(r role) string {
 	return fmt.Sprintf("%d of %d requests answered", d.answered, d.sent)
 }
 
-// scale is how much slower than written the play is played.
+// scale is how much slower than written the play runs.
 type scale float64
 
 func (s scale) of(d time.Duration) time.Duration { return time.Duration(float64(d) * float64(s)) }
 
-// deedsText tells what the actor did, in a few words.
+// deedsText returns in a few words what the actor did.
 func (p *part) deedsText() string { return p.deeds().text(p.role) }
 
-// act plays a part. It is true when the part was played to its end, false if ctx ended before. A
-// try that was begun is finished, so that the counts are whole. It stops early when stop says so,
-// which is asked before each try.
+// act plays a part. It reports whether the part was played to its end; it ends early when ctx ends,
+// or when stop, which is asked before each try, reports true. A try that was begun is finished, so
+// that the counts are complete.
 func (p *part) act(
-	ctx context.Context, began time.Time, s scale, n network, tell func(verb,
-		text string), stop func() bool,
+	ctx context.Context, began time.Time, s scale, n network,
+	tell func(verb, text string), stop func() bool,
 ) bool {
 	if !sleepUntil(ctx, began.Add(s.of(p.starts))) {
 		return false
@@ -91,7 +93,7 @@ func (p *part) act(
 	return true
 }
 
-// sleepUntil waits for a moment. It is false if ctx ended before.
+// sleepUntil waits for a moment. It reports false if ctx ended before.
 func sleepUntil(ctx context.Context, at time.Time) bool {
 	t := time.NewTimer(time.Until(at))
 	defer t.Stop()
@@ -106,7 +108,7 @@ func sleepUntil(ctx context.Context, at time.Time) bool {
 // setStage makes the stage for PBXs whose Manager Interfaces run.
 type setStage func(ctx context.Context, pbxs ...*pbx) stage
 
-// play plays the demo: it sets the scene, lets everybody act, and judges.
+// play plays the demo: it sets the stage, lets all actors act, and judges.
 func play(ctx context.Context, o Options, set setStage) (err error) {
 	log, err := openLog(o.Log)
 	if err != nil {

@@ -10,23 +10,22 @@ import (
 	"strings"
 )
 
-// request is one SIP request (RFC 3261) as far as the played PBX looks at it. The password stands
-// in it as it is, where a real client would send a digest: that is all the cryptography that this
-// play can do without.
+// request is a SIP request (RFC 3261) as far as the played PBX reads it. It carries the password
+// itself, where a real client would send a digest: the play does without cryptography.
 type request struct {
 	method   string
 	account  string // the user of From
-	password string // "": the request bears no credentials
+	password string // "": no credentials
 	call     string // Call-ID
 }
 
-// Answers of the played PBX.
+// The played PBX's answers.
 const (
 	statusOK           = 200
 	statusUnauthorized = 401
 )
 
-// bytes returns the request as it goes over the wire.
+// bytes returns the request in its form on the wire.
 func (r request) bytes() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s sip:pbx.example SIP/2.0\r\nFrom: <sip:%s@pbx.example>\r\nCall-ID: %s\r\n",
@@ -68,7 +67,7 @@ func readRequest(in *bufio.Reader) (request, error) {
 	}, nil
 }
 
-// reply returns an answer as it goes over the wire.
+// reply returns an answer in its form on the wire.
 func reply(status int) []byte {
 	reason := "OK"
 	if status == statusUnauthorized {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// opening says what will be seen.
+// opening returns the lines before the play.
 func opening(long time.Duration, st stage) []string {
 	lines := []string{
 		fmt.Sprintf("amifend demo, %v: two PBXs, their phones, and strangers who attack them.",
@@ -19,7 +19,7 @@ func opening(long time.Duration, st stage) []string {
 		"Each line tells when, what and who. A summary follows; Ctrl-C ends it early.", "")
 }
 
-// close judges and prints the summary. It returns ErrFailed if somebody was judged wrong, unless
+// close judges and prints the summary. It returns ErrFailed if an actor was judged wrongly, unless
 // the play ended early.
 func (p *performance) close(early bool, dropped map[netip.Prefix]uint64) error {
 	var outcomes []outcome
@@ -60,7 +60,7 @@ func (p *performance) close(early bool, dropped map[netip.Prefix]uint64) error {
 	return err
 }
 
-// attackersText is the table of those who had to be banned.
+// attackersText returns the table of the attackers.
 func (p *performance) attackersText(outcomes []outcome) []string {
 	const format = "%-17s  %-17s %-11s  %-8s %5s %7s %7s"
 	title := "Banned"
@@ -99,7 +99,7 @@ func (p *performance) attackersText(outcomes []outcome) []string {
 	return lines
 }
 
-// goodText tells of those who had not to be banned.
+// goodText returns the table of those who must not be banned.
 func goodText(outcomes []outcome) []string {
 	lines := []string{"Not banned"}
 	for _, o := range outcomes {
@@ -117,7 +117,7 @@ func goodText(outcomes []outcome) []string {
 	return lines
 }
 
-// hang wraps text and indents all of it.
+// hang wraps text and indents all its lines.
 func hang(indent, text string) []string {
 	lines := wrap(text, width-len(indent))
 	for i, l := range lines {

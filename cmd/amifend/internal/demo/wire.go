@@ -20,38 +20,39 @@ const (
 	portSIPS = 5061
 )
 
-// try is what one client sends in one go: its requests share a socket.
+// try is what one client sends at once: its requests share a socket.
 type try struct {
 	from      netip.Addr
 	to        *pbx
 	transport string // UDP or TLS
 	requests  []request
-	forged    bool          // the answers go to somebody else: nobody waits for them
-	patience  time.Duration // for one answer
+	forged    bool          // the answers go to somebody else, so nobody waits for them
+	patience  time.Duration // for each answer
 }
 
-// result is what came of a try.
+// result is the outcome of a try.
 type result struct {
 	sent, answered int
 	last           int // the status of the last answer
 }
 
-// network takes requests to a PBX. An answer that does not come is no error: only that nothing
-// could be sent is.
+// network takes requests to a PBX. A missing answer is not an error; a request that cannot be sent
+// is.
 type network interface {
 	exchange(ctx context.Context, t try) (result, error)
 }
 
-// direct is the network where there is none: what is sent arrives, whoever is banned.
+// direct is a network without packets: every request arrives, even that of a banned source.
 type direct struct {
 	tries atomic.Uint32
 }
 
+// exchange passes the requests on.
 func (d *direct) exchange(_ context.Context, t try) (result, error) {
 	r := result{}
 	local := t.to.local(t.from, t.transport)
 
-	// a socket of its own, as on the wire
+	// Each try has a socket of its own, as on the wire.
 	remote := netip.AddrPortFrom(t.from, uint16(40000+d.tries.Add(1)%20000))
 	for _, req := range t.requests {
 		r.sent++
@@ -64,7 +65,7 @@ func (d *direct) exchange(_ context.Context, t try) (result, error) {
 	return r, nil
 }
 
-// local is where the PBX is spoken to.
+// local returns the address at which the PBX takes requests.
 func (p *pbx) local(remote netip.Addr, transport string) netip.AddrPort {
 	addr, port := p.addr4, uint16(portSIP)
 	if remote.Is6() {
@@ -83,8 +84,8 @@ type wire struct {
 	serving sync.WaitGroup
 }
 
-// newWire lays the network and opens the PBXs' ports. It has seen a packet arrive, and its answer,
-// over IPv4 and IPv6.
+// newWire makes the network and opens the PBXs' ports. It returns after a packet and its answer
+// have arrived, over IPv4 and IPv6.
 func newWire(ctx context.Context, pbxs ...*pbx) (*wire, error) {
 	var near []netip.Addr
 	for _, p := range pbxs {
@@ -119,8 +120,8 @@ func newWire(ctx context.Context, pbxs ...*pbx) (*wire, error) {
 	return w, nil
 }
 
-// await waits until the kernel carries packets: after an interface is up it drops them for a
-// moment.
+// await waits until the kernel carries packets: it drops them for a moment after an interface is
+// up.
 func (w *wire) await(ctx context.Context, from netip.Addr, p *pbx) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -143,6 +144,7 @@ func (w *wire) await(ctx context.Context, from netip.Addr, p *pbx) error {
 	}
 }
 
+// listenUDP answers requests over UDP at an address of a PBX.
 func (w *wire) listenUDP(p *pbx, addr netip.Addr) error {
 	if !addr.IsValid() {
 		return nil
@@ -156,8 +158,8 @@ func (w *wire) listenUDP(p *pbx, addr netip.Addr) error {
 
 	w.closers = append(w.closers, conn)
 
-	// What the table does not drop must arrive on a slow machine too, or the counts say nothing:
-	// have room for the whole flood. The kernel gives less where net.core.rmem_max says so.
+	// What the table does not drop must arrive on a slow machine too, or the counts show nothing:
+	// the buffer holds the whole flood. The kernel gives less where net.core.rmem_max says so.
 	if err := conn.SetReadBuffer(1 << 20); err != nil {
 		return fmt.Errorf("open the SIP port of PBX %s: %w", p.name, err)
 	}
@@ -177,7 +179,7 @@ func (w *wire) listenUDP(p *pbx, addr netip.Addr) error {
 
 			remote = netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())
 
-			// UDP: who does not get it asks again
+			// Over UDP a client that gets no answer asks again.
 			_, _ = conn.WriteToUDPAddrPort(reply(p.handle("UDP", local, remote, req)), remote)
 		}
 	})
@@ -185,6 +187,7 @@ func (w *wire) listenUDP(p *pbx, addr netip.Addr) error {
 	return nil
 }
 
+// listenTLS answers requests over TLS.
 func (w *wire) listenTLS(p *pbx) error {
 	local := netip.AddrPortFrom(p.addr4, portSIPS)
 	listener, err := tls.Listen("tcp", local.String(),
@@ -232,15 +235,15 @@ func serveTLS(conn net.Conn, p *pbx, local netip.AddrPort) {
 	}
 }
 
-// exchange sends the requests one after the other and waits for each answer. It gives up at the
-// first that does not come.
+// exchange sends the requests one after the other and waits for each answer. It ends at the first
+// missing answer.
 func (w *wire) exchange(ctx context.Context, t try) (result, error) {
 	conn, err := w.open(ctx, t)
 	switch {
 	case err != nil && t.transport == "UDP":
 		return result{}, err
 	case err != nil:
-		return result{sent: 1}, nil // the connection was tried in vain
+		return result{sent: 1}, nil // the connection failed
 	}
 	defer conn.Close()
 
@@ -286,7 +289,7 @@ func (w *wire) open(ctx context.Context, t try) (net.Conn, error) {
 		return nil, err
 	}
 
-	// attackers do not verify
+	// Attackers do not verify certificates.
 	secured := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12})
 	if err := secured.HandshakeContext(ctx); err != nil {
 		conn.Close()
