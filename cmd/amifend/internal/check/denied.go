@@ -11,10 +11,11 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 )
 
-// mostSpared is how many exceptions are told: a list may hold the networks of a whole allowlist.
+// mostSpared bounds the exceptions that are listed: a deny list may contain the networks of a whole
+// allowlist.
 const mostSpared = 50
 
-// deniedSection tells what is always dropped, and what of the lists is not.
+// deniedSection reports what is always dropped, and the exceptions.
 func deniedSection(c *config.Config, never protect.Set) section {
 	s := section{title: "always dropped"}
 	list := denylist.New(c.Deny, never)
@@ -31,7 +32,7 @@ func deniedSection(c *config.Config, never protect.Set) section {
 	return s
 }
 
-// spared tells where something is listed that is not dropped.
+// spared returns where an exception is listed.
 func spared(x denylist.Exception) string {
 	text := fmt.Sprintf("listed as %s at %s", prefixText(x.Listed.Prefix), plain(x.Listed.Where()))
 	if x.More > 0 {
@@ -40,8 +41,8 @@ func spared(x denylist.Exception) string {
 	return text
 }
 
-// sparedPrefix is what is not dropped: what is listed if that is all in one place, else whatever of
-// the prefix is listed.
+// sparedPrefix returns what is not dropped: the listed prefix if it stands in one place, or the
+// protected one.
 func sparedPrefix(x denylist.Exception) netip.Prefix {
 	if x.More == 0 && x.Listed.Prefix.Bits() > x.Prefix.Bits() {
 		return x.Listed.Prefix
@@ -49,7 +50,7 @@ func sparedPrefix(x denylist.Exception) netip.Prefix {
 	return x.Prefix
 }
 
-// listedIn names the lists and how long they are.
+// listedIn returns the names of the lists with their lengths.
 func listedIn(all []config.Denied) string {
 	var names []string
 	sizes := map[string]int{}

@@ -10,7 +10,7 @@ import (
 	"github.com/amifend/amifend/firewall"
 )
 
-// checkFirewall tells whether we can ban, and what is in the kernel already.
+// checkFirewall reports whether bans can be made, and what is in the kernel already.
 func checkFirewall(ctx context.Context, c *config.Config, netns int) section {
 	name := c.Firewall.Table
 	s := section{title: "firewall, table inet " + name}
@@ -29,7 +29,7 @@ func checkFirewall(ctx context.Context, c *config.Config, netns int) section {
 	lock, err := firewall.Lock(name)
 	switch {
 	case err == nil:
-		lock.Close() // at once: we only wanted to know
+		lock.Close() // a daemon that starts meanwhile needs it
 	case errors.Is(err, firewall.ErrLocked):
 		s.note("amifend is running: %s", err)
 	default:
@@ -54,7 +54,7 @@ func checkFirewall(ctx context.Context, c *config.Config, netns int) section {
 	return s
 }
 
-// checkTable tells what the kernel has under our table's name.
+// checkTable reports what the kernel has under our table's name.
 func checkTable(ctx context.Context, s *section, bad level, t *firewall.Table, name string) error {
 	there, err := t.Inspect(ctx)
 	var foreign *firewall.ForeignError

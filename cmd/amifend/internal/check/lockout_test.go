@@ -42,7 +42,10 @@ func TestYourWayIn(t *testing.T) {
 
 	want(t, out, "  warn  your SSH session from 192.0.2.7 is not allowlisted: a ban of that "+
 		"address would cut it off\n",
-		`        do: write into [allow]: prefixes = ["203.0.113.0/26", "192.0.2.7"]; if your address changes`, "1 warning\n")
+		"        do: paste the [allow] below, which has 192.0.2.7; if your address changes",
+		"what to allow\n", "in place of its [allow]", "\n[allow]\nprefixes = [\n",
+		`    "192.0.2.7",             # SSH session, seen now`,
+		`    "203.0.113.0/26",        # allowed already`, "\n]\n", "1 warning\n")
 
 	out, ok = look(t, Options{Config: c, NetNS: ns.FD(), Sessions: session("198.51.100.7")})
 	if ok {

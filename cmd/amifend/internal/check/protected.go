@@ -7,7 +7,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 )
 
-// protectedSection lists who is never banned and why.
+// protectedSection lists what is never banned and why.
 func protectedSection(set protect.Set, unresolved []*protect.LookupError, err error) section {
 	s := section{title: "never banned"}
 	if err != nil {
@@ -42,7 +42,7 @@ func protectedSection(set protect.Set, unresolved []*protect.LookupError, err er
 	return s
 }
 
-// prefixText is a prefix as one writes it: a host without its length.
+// prefixText returns a prefix as people write it: a host without its length.
 func prefixText(p netip.Prefix) string {
 	if p.IsSingleIP() {
 		return p.Addr().String()

@@ -10,18 +10,20 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 )
 
+// How far clocks may differ.
 const (
-	clockFine = 100 * time.Millisecond // what the network and the wait for an event's end may add
+	clockFine = 100 * time.Millisecond // what the network and the end of an event may add
 	clockOff  = 5 * time.Second        // from here on a clock is wrong, not only late
 )
 
-// checkServer logs in to one PBX as the daemon does. Its events go to heard, from one goroutine.
+// checkServer logs in to one PBX as the daemon does. It passes the events to heard, from one
+// goroutine.
 func checkServer(
 	ctx context.Context, server config.Server, wait time.Duration, heard func(ami.Event),
 ) section {
 	c := app.SessionConfig(server)
 	s := section{title: fmt.Sprintf("server %s, AMI at %s", server.Name, server.Address)}
-	var ahead time.Duration // the PBX's clock, of ours
+	var ahead time.Duration // the PBX's clock, compared with ours
 	report, err := ami.Probe(ctx, c, wait, func(ev ami.Event) {
 		if ev.Own {
 			ahead = time.Until(ev.Time)
@@ -57,16 +59,17 @@ func checkServer(
 	return s
 }
 
-// failed tells what is wrong with a PBX and what to do.
+// failed reports what is wrong with a PBX and what to do.
 func failed(s *section, err error) {
 	problem := ami.ProblemOf(err)
-	if problem == ami.ProblemUnknown { // its name and advice say nothing
+	if problem == ami.ProblemUnknown { // its name and advice are empty of meaning
 		s.fail("", "%s", err)
 		return
 	}
 	s.fail(config.Advice(problem), "%s: %s", problem, err)
 }
 
+// tlsText describes the encryption of a session.
 func tlsText(t ami.TLSStatus) string {
 	switch {
 	case !t.Enabled:
@@ -79,6 +82,7 @@ func tlsText(t ami.TLSStatus) string {
 	}
 }
 
+// authText describes how the login was made.
 func authText(a ami.AuthMethod) string {
 	if a == ami.AuthMD5 {
 		return "by MD5 challenge"
@@ -86,8 +90,8 @@ func authText(a ami.AuthMethod) string {
 	return "by plain Login, since the PBX does no MD5 challenge"
 }
 
-// checkClock tells how far the PBX's clock is ahead of ours, as EventTV tells. A wrong one does not
-// disturb the daemon, which judges by its own clock.
+// checkClock reports how far the PBX's clock, seen in EventTV, is ahead of ours. A wrong clock does
+// not disturb the daemon, which uses its own.
 func checkClock(s *section, ahead time.Duration) {
 	direction := "ahead of"
 	if ahead < 0 {
@@ -105,5 +109,5 @@ func checkClock(s *section, ahead time.Duration) {
 	}
 }
 
-// short is a time of use without its last digits.
+// short returns a duration without its last digits.
 func short(d time.Duration) string { return fmt.Sprintf("%.1f ms", d.Seconds()*1000) }

@@ -80,15 +80,15 @@ func TestTrunksInConfigFiles(t *testing.T) {
 		"warn  half.example (192.0.2.77, 203.0.113.9) can be banned",
 		"ok    whole.example (203.0.113.10) is never banned",
 		`names = ["half.example", "trunk.example"]`,
-		"note  add these prefixes to those of [allow] in config.toml:",
+		"note  put this into config.toml in place of its [allow]",
 		"\n[allow]\nprefixes = [\n", `"192.0.2.20",`, `"192.0.2.77",`, `"192.0.2.200",`,
 		`"198.51.100.0/24",`, "# gone.example does not resolve", "\n]\n",
 		"hints\n", "result: all is well, 7 warnings",
 	)
 	if strings.Count(out, "203.0.113.5 is never banned") != 1 ||
 		strings.Count(out, "192.0.2.99 can be banned") != 1 ||
-		strings.Count(out, "gone.example does not resolve now, so nobody can tell whether it is "+
-			"allowed (pjsip.conf:24 [again]") != 1 {
+		strings.Count(out, "gone.example does not resolve now, so whether it is allowed is "+
+			"not known (pjsip.conf:24 [again]") != 1 {
 		t.Errorf("told twice:\n%s", out)
 	}
 
@@ -155,7 +155,7 @@ func TestPastedLinesAllowTheTrunks(t *testing.T) {
 	}
 
 	want(t, out, "trunks that Asterisk printed", "warn  198.51.100.64/26 can be banned",
-		"note  put this into config.toml, in place of the [allow]", "[allow]\n",
+		"note  put this into config.toml in place of its [allow]", "[allow]\n",
 		"no trunk is allowlisted")
 
 	paste := out[strings.Index(out, "\n[allow]\n"):strings.Index(out, "\nhints\n")]
@@ -180,7 +180,7 @@ func TestPasteBesideAllowedNames(t *testing.T) {
 	c := load(t, server("pbx", pbx.Addr()), dryRun, "[allow]\nnames = [\"whole.example\"]\n")
 	out, _ := look(t, Options{Config: c, PBXConfig: dir, Lookup: resolver})
 	want(t, out, "ok    whole.example (203.0.113.10) is never banned",
-		"note  add these prefixes to those of [allow] in config.toml:")
+		"note  put this into config.toml in place of its [allow]")
 }
 
 func TestTrunksThatCannotBeRead(t *testing.T) {

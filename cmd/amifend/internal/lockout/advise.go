@@ -14,7 +14,9 @@ import (
 // Finding is a session that amifend could cut off, or cuts off now.
 type Finding struct {
 	What, Do string
-	Cut      bool // the deny lists drop it now
+	Addr     netip.Addr   // of the session
+	Network  netip.Prefix // the network of ours that it comes from; invalid: none
+	Cut      bool         // the deny lists drop it now
 }
 
 // Lists decide whether a session is safe.
@@ -36,7 +38,9 @@ func Findings(sessions []Session, l Lists) (out []Finding) {
 		f := Finding{
 			What: s.String() + " is not allowlisted: a ban of that address would cut it off",
 			Do:   l.advice(s),
+			Addr: s.Addr,
 		}
+		f.Network, _ = l.network(s.Addr)
 		// A deny list cuts the session off at the next start, not only after a ban.
 		if l.Deny != nil {
 			if d, ok := l.Deny.Find(s.Addr); ok {

@@ -1,6 +1,7 @@
 package pbxconf
 
 import (
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -10,6 +11,24 @@ import (
 
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 )
+
+// trunksIn reads the trunks of a folder.
+func trunksIn(dir string) ([]Trunk, []Problem, error) {
+	c, err := Read(Options{Dir: dir})
+	if err != nil {
+		return nil, nil, err
+	}
+	return c.Trunks, c.Problems, nil
+}
+
+// fromCLI reads the trunks of a command's output.
+func fromCLI(r io.Reader) ([]Trunk, []Problem, error) {
+	c, err := FromCLI(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c.Trunks, c.Problems, nil
+}
 
 // show writes trunks and problems one a line.
 func show(trunks []Trunk, problems []Problem) []string {
@@ -37,7 +56,7 @@ func compare(t *testing.T, got []string, want string) {
 }
 
 func TestTrunksOfPJSIP(t *testing.T) {
-	trunks, problems, err := Trunks("testdata/22")
+	trunks, problems, err := trunksIn("testdata/22")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,14 +83,14 @@ sip.a-long-name-of-a-provider.example.com | pjsip.conf:68 [regname] type=registr
 sip.wizard.example | pjsip_wizard.conf:7 [wiz] type=wizard remote_hosts
 203.0.113.42/32 | pjsip_wizard.conf:8 [wiz] type=wizard outbound_proxy
 203.0.113.48/29 | pjsip_wizard.conf:11 [wiz] type=wizard identify/match
-! pjsip.conf:21 [b] type=identify match: "!203.0.113.99" is no address, network or name
+! pjsip.conf:21 [b] type=identify match: "!203.0.113.99" is not an address, network or name
 ! pjsip.conf:37 [e] type=identify match: "0.0.0.0/0" is every address; it cannot be allowed
 ! sorcery.conf:3: identify comes from a database (realtime), which is not read; to see its trunks run: asterisk -rx "pjsip show identifies"
 `)
 }
 
 func TestTrunksOfChanSIP(t *testing.T) {
-	trunks, problems, err := Trunks("testdata/16")
+	trunks, problems, err := trunksIn("testdata/16")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +112,7 @@ func TestTrunksOfChanSIP(t *testing.T) {
 
 // A register line may name a peer in place of a host (sip.conf.sample).
 func TestRegisterAtAPeer(t *testing.T) {
-	trunks, problems, err := Trunks(writeFiles(t, map[string]string{"sip.conf": `[general]
+	trunks, problems, err := trunksIn(writeFiles(t, map[string]string{"sip.conf": `[general]
 register => 2345:password@sip_proxy/1234
 register => 2346:password@template
 register => 2347:password@phone
@@ -124,7 +143,7 @@ func TestFilesAndCommandLineAgree(t *testing.T) {
 		{"testdata/22", "testdata/cli/22.txt", "identify match", []string{"127.0.0.1/32"}},
 		{"testdata/16", "testdata/cli/16.txt", "host", nil},
 	} {
-		fromFiles, _, err := Trunks(tt.dir)
+		fromFiles, _, err := trunksIn(tt.dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -165,7 +184,7 @@ func cliFile(t *testing.T, path string) []Trunk {
 	}
 	defer f.Close()
 
-	trunks, _, err := FromCLI(f)
+	trunks, _, err := fromCLI(f)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +251,7 @@ sip.a-long-name-of-a-provider.examp | pjsip show registrations: a-longer-name
 		{"nothing configured", "No objects found.\n", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			trunks, problems, err := FromCLI(strings.NewReader(tt.in))
+			trunks, problems, err := fromCLI(strings.NewReader(tt.in))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -240,7 +259,7 @@ sip.a-long-name-of-a-provider.examp | pjsip show registrations: a-longer-name
 		})
 	}
 
-	if _, _, err := FromCLI(strings.NewReader("Unable to connect to remote asterisk\n")); err == nil || !strings.Contains(err.Error(), "asterisk -rx") {
+	if _, _, err := fromCLI(strings.NewReader("Unable to connect to remote asterisk\n")); err == nil || !strings.Contains(err.Error(), "asterisk -rx") {
 		t.Errorf("output of something else: %v", err)
 	}
 }
@@ -295,11 +314,11 @@ func TestHosts(t *testing.T) {
 		"0.0.0.0/0.0.0.0":        "is every address",
 		"192.0.2.1/33":           "no such prefix length",
 		"192.0.2.1/255.0.255.0":  "holes",
-		"192.0.2.1/x":            "is no netmask",
-		"300.1.2.3":              "is no address",
-		"sip.example/24":         "is no address",
-		"a b":                    "is no address",
-		"-x":                     "is no address",
+		"192.0.2.1/x":            "is not a netmask",
+		"300.1.2.3":              "is not an address",
+		"sip.example/24":         "is not an address",
+		"a b":                    "is not an address",
+		"-x":                     "is not an address",
 	} {
 		p, name, err := parseHost(in)
 		got := p.String()
@@ -362,7 +381,7 @@ func TestBrokenConfigsAreToldAndTheRestIsRead(t *testing.T) {
 		"no such base":      {"[x](nobody)" + good, "[nobody], which does not exist"},
 		"no such addition":  {"[x](+)" + good, "adds to a section that does not exist"},
 		"includes itself":   {"#include pjsip.conf" + good, "nested too deeply"},
-		"includes a folder": {"#include .\n" + good, "is no regular file"},
+		"includes a folder": {"#include .\n" + good, "is not a regular file"},
 		"names no file":     {"#include" + good, "names no file"},
 		"includes nothing":  {"#include nowhere*.conf" + good, "finds no file"},
 		"tries nothing":     {"#tryinclude nowhere.conf\n[x](y)" + good, "[y], which"},
@@ -371,11 +390,12 @@ func TestBrokenConfigsAreToldAndTheRestIsRead(t *testing.T) {
 		"open comment":      {good + ";-- never ends", "has no end"},
 		"secret not shown": {
 			"[x]\ntype=registration\nserver_uri=user:hunter2@host" + good,
-			"is no SIP URI",
+			"is not a SIP URI",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			trunks, problems, err := Trunks(writeFiles(t, map[string]string{"pjsip.conf": tt.text}))
+			trunks, problems, err := trunksIn(writeFiles(t,
+				map[string]string{"pjsip.conf": tt.text}))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -412,7 +432,7 @@ func TestBounds(t *testing.T) {
 		"many sections":         strings.Repeat("[x]\n", maxSections+10),
 		"includes that double":  strings.Repeat("#include pjsip.conf\n", 8),
 	} {
-		_, problems, err := Trunks(writeFiles(t, map[string]string{"pjsip.conf": text}))
+		_, problems, err := trunksIn(writeFiles(t, map[string]string{"pjsip.conf": text}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -424,7 +444,7 @@ func TestBounds(t *testing.T) {
 
 func TestTrunksWithoutAsterisk(t *testing.T) {
 	for _, dir := range []string{t.TempDir(), "testdata/nowhere", "testdata/cli/22.txt"} {
-		if _, _, err := Trunks(dir); err == nil {
+		if _, _, err := trunksIn(dir); err == nil {
 			t.Errorf("%s: no error", dir)
 		}
 	}
@@ -444,13 +464,13 @@ func TestAllowLoads(t *testing.T) {
 		{Host: "localhost", Where: "sip.conf:6 [e] host"},
 	}
 
-	got := Allow(trunks, map[string][]netip.Addr{
+	got := AllowTable{Trunks: trunks, Addrs: map[string][]netip.Addr{
 		"sip.example": {
 			netip.MustParseAddr("2001:db8::5"),
 			netip.MustParseAddr("::ffff:198.51.100.5"),
 		},
 		"localhost": {netip.MustParseAddr("127.0.0.1")},
-	})
+	}}.String()
 
 	want := `[allow]
 prefixes = [
@@ -494,7 +514,7 @@ func FuzzTrunks(f *testing.F) {
 			t.Skip("would include files of this machine")
 		}
 
-		trunks, _, err := Trunks(writeFiles(t,
+		trunks, _, err := trunksIn(writeFiles(t,
 			map[string]string{"pjsip.conf": text, "pjsip_wizard.conf": text, "sip.conf": text}))
 		if err != nil {
 			t.Fatal(err)
@@ -514,7 +534,7 @@ func FuzzFromCLI(f *testing.F) {
 	}
 
 	f.Fuzz(func(t *testing.T, text string) {
-		trunks, _, err := FromCLI(strings.NewReader(text))
+		trunks, _, err := fromCLI(strings.NewReader(text))
 		if err == nil {
 			check(t, trunks)
 		}
@@ -535,5 +555,5 @@ func check(t *testing.T, trunks []Trunk) {
 		}
 	}
 
-	Allow(trunks, nil)
+	_ = AllowTable{Trunks: trunks, Addrs: nil}.String()
 }
