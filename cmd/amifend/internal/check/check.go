@@ -45,6 +45,9 @@ type Options struct {
 	// NetNS is the descriptor of the network namespace with the firewall and the addresses; 0: the
 	// caller's.
 	NetNS int
+
+	// UnitDirs are the folders with systemd's unit files; nil: those of this system.
+	UnitDirs []string
 }
 
 // Run checks everything and writes what it finds. It reports whether nothing failed; warnings are
@@ -172,6 +175,7 @@ func checkConfig(o Options) section {
 	for _, w := range c.Warnings {
 		s.fail("", "%s", w)
 	}
+	checkServiceUser(&s, o)
 
 	if o.Offline { // otherwise they stand with the server
 		for _, server := range c.Servers {
