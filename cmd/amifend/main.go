@@ -20,7 +20,7 @@ import (
 // version is set by the build.
 var version = "unknown"
 
-// The exit codes: 0 is done.
+// The exit codes. 0 means done.
 const (
 	exitFailed = 1
 	exitUsage  = 2 // a wrong command line, or a config that is not valid
@@ -36,18 +36,18 @@ func run(args []string) int {
 		kong.Name("amifend"),
 		kong.Description("Stops SIP attackers at the door of Asterisk phone systems."),
 		kong.UsageOnError(),
-		kong.Vars{"version": version},
+		cli.Vars(), kong.Vars{"version": version},
 	)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "amifend:", err)
 		return exitFailed
 	}
 
-	command, err := parser.Parse(asked(args))
+	command, err := parser.Parse(normalize(args))
 	if err != nil {
 		parser.Errorf("%s", err)
 		fmt.Fprintln(os.Stderr,
-			"  do: amifend --help lists the commands, amifend COMMAND --help tells of one")
+			"  do: amifend --help lists the commands, amifend COMMAND --help explains one")
 		return exitUsage
 	}
 
@@ -73,8 +73,8 @@ func run(args []string) int {
 	}
 }
 
-// asked has what people try first mean what they mean by it.
-func asked(args []string) []string {
+// normalize maps `help COMMAND` and `--version` to the commands that they mean.
+func normalize(args []string) []string {
 	switch {
 	case len(args) > 0 && args[0] == "help":
 		return append(slices.Clone(args[1:]), "--help")

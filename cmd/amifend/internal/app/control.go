@@ -53,7 +53,7 @@ func (k *desk) record(by control.Peer, what, object, reason string) {
 	if reason != "" {
 		reason = ami.Quote([]byte(reason))
 	}
-	k.records.journal.Operation(journal.Operation{At: time.Now(), UID: int(by.UID), What: what, Object: object, Reason: reason})
+	k.records.journal.Operation(journal.Operation{At: time.Now(), UID: int(by.UID), Says: by.Says, What: what, Object: object, Reason: reason})
 }
 
 // diskTime is how long an operator waits for the disk.

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -54,6 +53,7 @@ func parseSubject(text string) (subject, bool) {
 // allowance is one of them, as the journal has it.
 type allowance struct {
 	UID    uint32    `json:"uid"`
+	Says   string    `json:"says,omitempty"` // as in control.Peer
 	Reason string    `json:"reason,omitempty"` // quoted
 	Until  time.Time `json:"until,omitzero"`   // wall clock; zero: until it is taken out
 
@@ -62,7 +62,7 @@ type allowance struct {
 }
 
 func (a allowance) reason() string {
-	text := fmt.Sprintf("allowed by uid %d (amifend allow)", a.UID)
+	text := "allowed by " + control.Operator(a.UID, a.Says) + " (amifend allow)"
 	if a.Reason != "" {
 		text += ": " + a.Reason
 	}
@@ -113,7 +113,7 @@ func (k *desk) Allow(ctx context.Context, by control.Peer, n control.NewAllow) (
 	case len(n.Reason) > longestReason:
 		return bad("reason: is longer than %d bytes", longestReason)
 	}
-	a := allowance{UID: by.UID}
+	a := allowance{UID: by.UID, Says: by.Says}
 	if n.Reason != "" {
 		a.Reason = ami.Quote([]byte(n.Reason))
 	}

@@ -32,7 +32,7 @@ func (k *desk) Explain(ctx context.Context, addr netip.Addr) (control.Explanatio
 	if out.Denied != "" {
 		fmt.Fprintf(&text, "%s is always dropped: listed in %s; to let it in, take it out there and say amifend reload, or amifend allow %[1]s\n", addr, out.Denied)
 	}
-	if err := explain.Text(&text, a.x, explain.Options{Servers: a.servers, Location: time.Local}); err != nil {
+	if err := explain.Text(&text, a.x, explain.Options{Servers: a.servers, Location: control.Zone(ctx), Dry: k.config.Load().Dry() || a.trial != nil && a.trial.Over}); err != nil {
 		return control.Explanation{}, fmt.Errorf("tell of %s: %w", addr, err)
 	}
 	if a.trial != nil && a.x.Banned {

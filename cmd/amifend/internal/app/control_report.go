@@ -50,7 +50,7 @@ func fillReport(ctx context.Context, r *control.Report, j *journal.Journal, most
 	}
 	r.Operations = make([]control.Operation, 0, len(operations))
 	for _, o := range operations {
-		r.Operations = append(r.Operations, control.Operation{At: o.At, UID: o.UID, What: o.What, Object: o.Object, Reason: o.Reason})
+		r.Operations = append(r.Operations, control.Operation{At: o.At, UID: o.UID, Says: o.Says, What: o.What, Object: o.Object, Reason: o.Reason})
 	}
 	for by, to := range map[journal.By]*[]control.Sum{journal.ByServer: &r.Servers, journal.BySource: &r.Sources, journal.ByAccount: &r.Accounts} {
 		totals, err := j.Totals(ctx, by, r.From, most)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/netip"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/firewall"
 )
 
@@ -36,7 +37,7 @@ func (t *kernelTable) Close() error {
 // dryTable takes every ban and does nothing: the firewall of `backend = "log"` and of `observe = true`.
 type dryTable struct{}
 
-func (dryTable) String() string                                   { return "none: a dry run" }
+func (dryTable) String() string                                   { return control.DryFirewall }
 func (dryTable) Close() error                                     { return nil }
 func (dryTable) Ensure(context.Context) error                     { return nil }
 func (dryTable) SetAllow(context.Context, []netip.Prefix) error   { return nil }

@@ -12,7 +12,7 @@ import (
 
 // Demo is `amifend demo`.
 type Demo struct {
-	For time.Duration `default:"60s" placeholder:"TIME" help:"How long it plays (${default})."`
+	For time.Duration `default:"60s" placeholder:"TIME" help:"How long it takes (${default})."`
 	Log string        `placeholder:"FILE" type:"path" help:"Write the daemon's own log to FILE."`
 }
 

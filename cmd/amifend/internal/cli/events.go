@@ -15,10 +15,10 @@ import (
 type Events struct {
 	daemonFlags
 	Follow bool       `required:"" short:"f" help:"Print events as they come, until interrupted."`
-	Within *sourceArg `arg:"" optional:"" name:"prefix" help:"Only events of this address, or within this prefix."`
+	Within *sourceArg `arg:"" optional:"" name:"prefix" help:"${eventsWithinHelp}"`
 	Server string     `placeholder:"NAME" help:"Only events of this server."`
-	Count  int        `short:"c" placeholder:"COUNT" help:"End after so many."`
-	Kind   []string   `placeholder:"EVENT" help:"Only these of Asterisk's events, such as InvalidPassword."`
+	Count  int        `short:"c" placeholder:"COUNT" help:"End after so many events."`
+	Kind   []string   `placeholder:"EVENT" help:"${eventsKindHelp}"`
 }
 
 // Run follows the events.
@@ -70,9 +70,10 @@ func (c *Events) Run(ctx context.Context) error {
 	return nil
 }
 
+// eventLine returns an event in one line.
 func eventLine(ev control.Event) string {
 	if ev.Lost > 0 {
-		return fmt.Sprintf("(%d events more, left out)", ev.Lost)
+		return fmt.Sprintf("(%d more events, left out)", ev.Lost)
 	}
 
 	line := fmt.Sprintf("%s %s %s %s %s %s account %s call %s",

@@ -15,6 +15,8 @@ func TestAddrArg(t *testing.T) {
 	for text, want := range map[string]string{
 		"203.0.113.7": "203.0.113.7", "203.0.113.7/32": "203.0.113.7",
 		"2001:db8::5/128": "2001:db8::5", "::ffff:203.0.113.7": "203.0.113.7",
+		"203.0.113.7:37679": "203.0.113.7", "[2001:db8::5]": "2001:db8::5",
+		"[2001:db8::5]:5060": "2001:db8::5", "[fe80::1%eth0]:5060": "fe80::1",
 	} {
 		var a addrArg
 		if err := a.UnmarshalText([]byte(text)); err != nil || a.String() != want {
@@ -24,7 +26,7 @@ func TestAddrArg(t *testing.T) {
 
 	for text, says := range map[string]string{
 		"2001:db8:bad::/64": "is a network; write one of its addresses, such as 2001:db8:bad::",
-		"203.0.113.7/33":    "is no address", "localhost": "is no address",
+		"203.0.113.7/33":    "is not an address", "localhost": "is not an address",
 	} {
 		var a addrArg
 		if err := a.UnmarshalText([]byte(text)); err == nil ||
@@ -41,7 +43,7 @@ func TestPastLineOfALiftedBan(t *testing.T) {
 		Prefix: netip.MustParsePrefix("203.0.113.7/32"), Scope: "all", Rule: "score", Evidence: "e",
 		From: from, Until: from.Add(time.Hour),
 		Lifted: from.Add(3 * time.Second), By: "uid 0", Why: "w",
-	})
+	}, time.UTC)
 	if want := "203.0.113.7 all banned for 1h0m by score, lifted by uid 0 (w) after 3s: e\n"; !strings.HasSuffix(got, want) {
 		t.Errorf("got %q, want it to end in %q", got, want)
 	}
@@ -53,7 +55,7 @@ func TestPastLineOfAnAdoptedBan(t *testing.T) {
 	got := pastLine(control.PastBan{
 		Prefix: netip.MustParsePrefix("203.0.113.7/32"), Scope: "all",
 		Rule: "adopted", From: from, Until: from.Add(time.Hour),
-	})
+	}, time.UTC)
 	if want := "203.0.113.7 all banned for 1h0m by adopted\n"; !strings.HasSuffix(got, want) {
 		t.Errorf("got %q, want it to end in %q", got, want)
 	}

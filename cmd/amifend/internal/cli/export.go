@@ -19,18 +19,18 @@ import (
 type Export struct {
 	daemonFlags
 	NFT   bool   `name:"nft" help:"Write commands of nft."`
-	Table string `default:"amifend" placeholder:"NAME" help:"The table that is to have them (${default}), of family inet."`
+	Table string `default:"amifend" placeholder:"NAME" help:"The table for them (${default}), of family inet."`
 }
 
-// Help is the detailed help.
+// Help returns the detailed help.
 func (*Export) Help() string {
 	return `Examples:
 
     amifend export --nft > bans.nft         # here
     nft -f bans.nft                         # on another machine with amifend: it takes them over
 
-Each ban has the time that remains now. With --json: an object a line, as of amifend bans. The deny lists are no bans: copy
-the section [deny] of the config, and its files.`
+Each ban has its remaining time. With --json: one object a line, like amifend bans. The deny lists
+are not bans: copy the section [deny] of the config, and its files.`
 }
 
 // Validate is called by kong.
@@ -73,7 +73,7 @@ func (c *Export) Run(ctx context.Context) error {
 
 		if d := s.Firewall.Denied; d != nil {
 			fmt.Fprintf(out,
-				"# Not in it: the deny lists (%s). They are config: copy [deny] and its files.\n",
+				"# Without the deny lists (%s), which are config: copy [deny] and its files.\n",
 				observe.Count(d.Listed, "prefix"))
 		}
 	}
@@ -85,7 +85,7 @@ func (c *Export) Run(ctx context.Context) error {
 	return nil
 }
 
-// elementsMost is how many elements one command of nft adds.
+// elementsMost is the number of elements in one command of nft.
 const elementsMost = 500
 
 // writeNFT writes bans as commands for nft(8), grouped by their sets.
@@ -120,8 +120,8 @@ func writeNFT(w io.Writer, table string, bans []control.Ban, now time.Time) erro
 		"laid out.\n",
 		observe.Count(len(bans), "ban"), now.UTC().Format(time.RFC3339))
 	if slices.ContainsFunc(bans, func(b control.Ban) bool { return b.State == control.StateDry }) {
-		fmt.Fprintln(w, "# This daemon only watches: they are what it would have banned, and no "+
-			"kernel drops them yet.")
+		fmt.Fprintln(w, "# This daemon bans nobody: these are the bans that it would have made. "+
+			"No kernel drops them yet.")
 	}
 
 	for _, name := range names {

@@ -90,7 +90,7 @@ func TestExportOfDryRun(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		if got := strings.Contains(text.String(), "only watches"); got != want {
+		if got := strings.Contains(text.String(), "This daemon bans nobody"); got != want {
 			t.Errorf("%s: %s", state, text.String())
 		}
 	}

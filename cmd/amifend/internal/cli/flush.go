@@ -12,21 +12,21 @@ import (
 
 // Flush is `amifend flush`.
 type Flush struct {
-	Kernel bool   `required:"" help:"Take amifend's whole nftables table out of the kernel, with every ban and the deny lists."`
-	Config string `placeholder:"FILE" type:"path" help:"The config file, which names the table. Default: /etc/amifend/config.toml, or the table amifend if there is none."`
+	Kernel bool   `required:"" help:"${flushKernelHelp}"`
+	Config string `placeholder:"FILE" type:"path" help:"${flushConfigHelp}"`
 	JSON   bool   `name:"json" help:"Print JSON."`
 }
 
-// Help is the detailed help.
+// Help returns the detailed help.
 func (*Flush) Help() string {
-	return `For the day when something is badly wrong: it needs no daemon, but root. Stop the daemon first. The bans are remembered, and
-come back when it is started again, as the deny lists do; to lift bans for good use amifend unban.
+	return `For emergencies: it needs root, but no daemon. Stop the daemon first. The bans and the deny lists
+come back when the daemon starts again; to lift bans for good use amifend unban.
 
     systemctl stop amifend
     amifend flush --kernel`
 }
 
-// Run takes the table away.
+// Run removes the table.
 func (c *Flush) Run(ctx context.Context) error {
 	path := c.Config
 	if path == "" {
@@ -75,7 +75,7 @@ func (c *Flush) Run(ctx context.Context) error {
 	return err
 }
 
-// flushed is what a flush did, in JSON.
+// flushed is the result of a flush, in JSON.
 type flushed struct {
 	Table   string `json:"table"`
 	Removed bool   `json:"removed"` // false: there was none

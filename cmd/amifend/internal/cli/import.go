@@ -18,25 +18,25 @@ import (
 
 // Import is `amifend import`.
 type Import struct {
-	Fail2ban ImportFail2ban `cmd:"" name:"fail2ban" help:"Take over the bans of fail2ban."`
+	Fail2ban ImportFail2ban `cmd:"" name:"fail2ban" help:"Import the bans of fail2ban."`
 }
 
 // ImportFail2ban is `amifend import fail2ban`.
 type ImportFail2ban struct {
 	daemonFlags
-	Jail   []string `placeholder:"NAME" help:"Only of these jails. Default: those with asterisk, pbx or sip in their names."`
-	Scope  string   `enum:"all,sip" default:"sip" help:"What is dropped: all of their packets, or sip, those to the SIP ports (${default})."`
-	DryRun bool     `help:"Ban nobody: only tell."`
+	Jail   []string `placeholder:"NAME" help:"${importJailHelp}"`
+	Scope  string   `enum:"all,sip" default:"sip" help:"${importScopeHelp}"`
+	DryRun bool     `help:"Only show what would be imported."`
 	Path   string   `arg:"" optional:"" default:"/var/lib/fail2ban/fail2ban.sqlite3" type:"path" help:"fail2ban's database (${default})."`
 }
 
-// Help is the detailed help.
+// Help returns the detailed help.
 func (*ImportFail2ban) Help() string {
-	return `Each ban comes with the time that remains of it, ban_max at most. What must never be banned is left out. fail2ban may run
-meanwhile, and goes on as before: stop its jails for Asterisk afterwards.`
+	return `Each ban keeps its remaining time, at most ban_max. What must never be banned is left out. fail2ban
+may run meanwhile, and goes on as before: stop its jails for Asterisk afterwards.`
 }
 
-// Run reads the database and has the daemon ban.
+// Run reads the database and asks the daemon for the bans.
 func (c *ImportFail2ban) Run(ctx context.Context) error {
 	found, err := fail2ban.Read(ctx, c.Path, time.Now())
 	switch {
@@ -46,8 +46,14 @@ func (c *ImportFail2ban) Run(ctx context.Context) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return control.Errorf(control.CodeFailed, "%s", err).
 			Advise("write where it is; dbfile in /etc/fail2ban/fail2ban.conf says so")
+	case errors.Is(err, fail2ban.ErrTooOld):
+		return control.Errorf(control.CodeFailed, "%s", err).
+			Advise("ban by hand who must stay banned: amifend ban ADDRESS... --for 24h; " +
+				"the addresses are in: fail2ban-client status asterisk; or update fail2ban first")
 	case err != nil:
-		return err
+		return control.Errorf(control.CodeFailed, "%s", err).
+			Advise("write the name of fail2ban's database, usually " +
+				"/var/lib/fail2ban/fail2ban.sqlite3 (dbfile in fail2ban.conf)")
 	}
 
 	wanted, left := c.choose(found.Bans)
@@ -72,10 +78,10 @@ func (c *ImportFail2ban) Run(ctx context.Context) error {
 		}{wanted, results, left, found.Over, found.Wrong})
 	}
 
-	return c.tell(found, wanted, results, left)
+	return c.print(found, wanted, results, left)
 }
 
-// choose returns the bans to ask for, and how many of other jails are left out.
+// choose returns the bans to ask for, and the number of those of other jails, which are left out.
 func (c *ImportFail2ban) choose(
 	bans []fail2ban.Ban,
 ) (wanted []control.NewBan, left map[string]int) {
@@ -97,6 +103,7 @@ func (c *ImportFail2ban) choose(
 	return wanted, left
 }
 
+// chosen reports whether the bans of a jail are imported.
 func (c *ImportFail2ban) chosen(jail string) bool {
 	if len(c.Jail) > 0 {
 		return slices.Contains(c.Jail, jail)
@@ -106,7 +113,7 @@ func (c *ImportFail2ban) chosen(jail string) bool {
 		strings.Contains(name, "sip")
 }
 
-// ban asks in parts of what one request may hold.
+// ban asks for bans, as many at a time as one request may hold.
 func (c *ImportFail2ban) ban(
 	ctx context.Context, wanted []control.NewBan,
 ) (results []control.BanResult, err error) {
@@ -126,7 +133,8 @@ func (c *ImportFail2ban) ban(
 	return results, nil
 }
 
-func (c *ImportFail2ban) tell(
+// print prints the result for people.
+func (c *ImportFail2ban) print(
 	found *fail2ban.Bans, wanted []control.NewBan, results []control.BanResult, left map[string]int,
 ) error {
 	refused, notes := 0, map[string]bool{}
@@ -140,7 +148,7 @@ func (c *ImportFail2ban) tell(
 	}
 
 	for _, s := range found.Strange {
-		fmt.Printf("left out: %s is no address, or has no time\n", ami.Quote([]byte(s)))
+		fmt.Printf("left out: %s is not an address, or has no time\n", ami.Quote([]byte(s)))
 	}
 
 	if more := found.Wrong - len(found.Strange); more > 0 {

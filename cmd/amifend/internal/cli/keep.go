@@ -12,13 +12,14 @@ type Keep struct {
 	daemonFlags
 }
 
-// Help is the detailed help.
+// Help returns the detailed help.
 func (*Keep) Help() string {
-	return `Ends the trial of amifend run --trial: the bans that were made in it get their whole time, and from now on bans are made as
-usual. It can be said after the trial's end, too: then the bans that would have been made since and still run are put in force.`
+	return `Ends the trial of amifend run --trial. The bans that were made in it get their whole time, and from
+now on bans are made as usual. It also works after the trial's end: then the bans that would have
+been made since, and would still run, come into force.`
 }
 
-// Run keeps.
+// Run keeps the bans of the trial.
 func (c *Keep) Run(ctx context.Context) error {
 	client, err := c.client()
 	if err != nil {

@@ -16,7 +16,7 @@ type Completion struct {
 	Shell string `arg:"" enum:"bash,zsh,fish" help:"The shell: bash, zsh or fish."`
 }
 
-// Help is the detailed help.
+// Help returns the detailed help.
 func (*Completion) Help() string {
 	return `Examples:
 
@@ -32,10 +32,10 @@ func (c *Completion) Run(ctx *kong.Context) error {
 
 // Man is `amifend man`.
 type Man struct {
-	Dir string `arg:"" optional:"" type:"path" help:"The folder to write all pages to. Without it the first page is printed."`
+	Dir string `arg:"" optional:"" type:"path" help:"The folder for all pages. Without it the first page is printed."`
 }
 
-// Help is the detailed help.
+// Help returns the detailed help.
 func (*Man) Help() string {
 	return `Examples:
 
@@ -51,6 +51,10 @@ func (c *Man) Run(ctx *kong.Context, v Version) error {
 		return err
 	}
 
+	// Debian has no man8 below /usr/local until somebody makes it.
+	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
+		return fmt.Errorf("make the folder of the man pages: %w", err)
+	}
 	for _, p := range pages {
 		if err := writePage(filepath.Join(c.Dir, p.Name+".8"), p); err != nil {
 			return err
@@ -61,6 +65,7 @@ func (c *Man) Run(ctx *kong.Context, v Version) error {
 	return err
 }
 
+// writePage writes one page.
 func writePage(path string, p manual.Page) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {

@@ -15,13 +15,14 @@ type Reload struct {
 	daemonFlags
 }
 
-// Help is the detailed help.
+// Help returns the detailed help.
 func (*Reload) Help() string {
-	return `The daemon reads the config file that it was started with. A file that is not valid changes nothing. Connections that did not
-change, scores and bans stay. What needs a restart is told. SIGHUP does the same: kill -HUP, or systemctl reload.`
+	return `The daemon reads the config file that it was started with. A file that is not valid changes nothing.
+Connections that did not change, scores and bans stay. The answer names what needs a restart.
+SIGHUP does the same: kill -HUP, or systemctl reload.`
 }
 
-// Run has the config read again.
+// Run makes the daemon read its config again.
 func (c *Reload) Run(ctx context.Context) error {
 	client, err := c.client()
 	if err != nil {
@@ -54,9 +55,9 @@ func (c *Reload) Run(ctx context.Context) error {
 	return err
 }
 
-// reload reads the config of a daemon that runs.
+// reload reads the config for the running daemon.
 func (r *Run) reload() (*config.Config, error) {
-	c, err := r.load()
+	c, err := r.load("the user of the service must be able to read it: chown amifend: " + r.Config)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +67,7 @@ func (r *Run) reload() (*config.Config, error) {
 		!strings.HasPrefix(rel, "..") {
 		c.Warnings = append(c.Warnings,
 			r.Config+" is the copy that systemd made when the service was started: "+
-				"changes of the original are seen after systemctl restart amifend")
+				"changes of the original take effect after systemctl restart amifend")
 	}
 
 	return c, nil

@@ -17,16 +17,17 @@ type Status struct {
 	daemonFlags
 }
 
-// Help is the detailed help.
+// Help returns the detailed help.
 func (*Status) Help() string {
-	return `Each server's session, the firewall, the journal, and all that needs a look, with what to do about it.
+	return `Shows each server's session, the firewall, the journal, and what needs attention, with what to do
+about it.
 
-LAG is how late the last event came, CLOCK how far the PBX's clock is ahead of ours, GAPS how often the connection was lost: what
-happened meanwhile was not heard. The exit code is 0 when the daemon answered; scripts look at health in --json, which is
-empty when all is well.`
+LAG is how late the last event came, CLOCK how far the PBX's clock is ahead of ours, GAPS how often
+the connection was lost; events of that time are missing. The exit code is 0 when the daemon
+answered; scripts read health in --json, which is empty when all is well.`
 }
 
-// Run asks, and prints the answer.
+// Run asks the daemon, and prints the answer.
 func (c *Status) Run(ctx context.Context) error {
 	client, err := c.client()
 	if err != nil {
@@ -43,9 +44,10 @@ func (c *Status) Run(ctx context.Context) error {
 	return writeStatus(os.Stdout, s, time.Now())
 }
 
+// writeStatus writes the status for people.
 func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 	fmt.Fprintf(w, "amifend %s runs since %s (%s)\n\n", s.Version,
-		s.Since.Local().Format(time.DateTime), rough(now.Sub(s.Since)))
+		s.Since.Local().Format(stamp), rough(now.Sub(s.Since)))
 
 	lines := []string{"SERVER\tLINK\tEVENTS/S\tLAG\tCLOCK\tGAPS\tTLS"}
 	for _, one := range s.Servers {
@@ -57,7 +59,11 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 	}
 
 	f := s.Firewall
-	fmt.Fprintf(w, "\nfirewall  %s, %s: %s", f.Name, f.State, observe.Count(f.Bans, "ban"))
+	banWord := "ban"
+	if dryStatus(s) {
+		banWord = "would-be ban" // nothing is dropped
+	}
+	fmt.Fprintf(w, "\nfirewall  %s, %s: %s", f.Name, f.State, observe.Count(f.Bans, banWord))
 	for _, more := range []struct {
 		n    int
 		what string
@@ -94,7 +100,7 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 	return writeHealth(w, s)
 }
 
-// deniedLine tells of the deny lists.
+// deniedLine returns the state of the deny lists.
 func deniedLine(d control.Denied) string {
 	text := "always dropped: " + observe.Count(d.Listed, "listed prefix")
 	switch {
@@ -112,6 +118,7 @@ func deniedLine(d control.Denied) string {
 	return text
 }
 
+// writeHealth writes the warnings, each with what to do.
 func writeHealth(w io.Writer, s control.Status) error {
 	if len(s.Health) == 0 {
 		_, err := fmt.Fprintln(w, "\nall is well")
@@ -130,11 +137,12 @@ func writeHealth(w io.Writer, s control.Status) error {
 	return err
 }
 
+// serverLine returns the row of a server.
 func serverLine(s control.ServerStatus, now time.Time) string {
 	if !s.Connected {
 		state := "DOWN " + rough(now.Sub(s.Down))
 		if s.Problem == "" {
-			state = "connecting" // for the first time, and nothing is wrong so far
+			state = "connecting" // for the first time, without a problem so far
 		}
 		if s.NextTry.After(now) {
 			state += ", next try in " + rough(s.NextTry.Sub(now))

@@ -55,7 +55,7 @@ func TestWriteStatus(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	const want = `amifend 1.2 runs since 2026-11-20 02:00:00 (3d4h)
+	want := `amifend 1.2 runs since ` + now.Add(-76*time.Hour).Format(stamp) + ` (3d4h)
 
 SERVER  LINK     EVENTS/S  LAG  CLOCK   GAPS          TLS
 office  up 3h0m  12.3      3ms  -75.5s  2, last 1m1s  1.3, not verified
@@ -110,7 +110,9 @@ func TestWriteBans(t *testing.T) {
 func TestArguments(t *testing.T) {
 	for text, want := range map[string]string{
 		"203.0.113.5": "203.0.113.5/32", "::ffff:203.0.113.5": "203.0.113.5/32",
-		"fe80::1%eth0": "fe80::1/128", "2001:db8::/64": "2001:db8::/64",
+		"fe80::1%eth0": "fe80::1/128", "203.0.113.5:37679": "203.0.113.5/32",
+		"[2001:db8::1]": "2001:db8::1/128", "[2001:db8::1]:5060": "2001:db8::1/128",
+		"[203.0.113.5": "", "203.0.113.5:99999": "", "2001:db8::/64": "2001:db8::/64",
 		"203.0.113.5/24": "", "::ffff:203.0.113.0/120": "", "host.example": "", "": "",
 		"203.0.113.0/33": "",
 	} {

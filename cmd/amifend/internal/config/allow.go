@@ -45,7 +45,7 @@ func parsePrefix(s, every string) (netip.Prefix, error) {
 		a = a.Unmap()
 		if a.IsUnspecified() {
 			return netip.Prefix{},
-				errors.New("is no host's address; write an address or a prefix, like " +
+				errors.New("is not a host's address; write an address or a prefix, like " +
 					"\"192.0.2.0/24\"")
 		}
 

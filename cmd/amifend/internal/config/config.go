@@ -179,14 +179,14 @@ func (l *loader) log(raw rawLog) Log {
 	case "debug", "info", "warn", "error":
 		_ = out.Level.UnmarshalText([]byte(level)) // these four names are slog's own
 	default:
-		l.problem("log.level", "%s is no level; write \"debug\", \"info\", \"warn\" or \"error\"",
+		l.problem("log.level", "%s is not a level; write \"debug\", \"info\", \"warn\" or \"error\"",
 			quote(level))
 	}
 
 	switch out.Format {
 	case "text", "json", "auto":
 	default:
-		l.problem("log.format", "%s is no format; write \"auto\", \"text\" or \"json\"",
+		l.problem("log.format", "%s is not a format; write \"auto\", \"text\" or \"json\"",
 			quote(out.Format))
 	}
 

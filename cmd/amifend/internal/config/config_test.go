@@ -177,14 +177,14 @@ func TestLoadSaysWhatIsWrongAndWhatToWrite(t *testing.T) {
 		{"no server", "", "", "", "no [[server]]: amifend needs at least one Asterisk"},
 		{"one bracket", "[server]\nname = 'x'", "server", "[server]", "write [[server]]"},
 		{"TLS without a server", "[server.tls]\nca_file = 'x'", "server", "", "write [[server]]"},
-		{"server is no table", "server = 3", "server", "server = 3", "write the header [[server]]"},
+		{"server is not a table", "server = 3", "server", "server = 3", "write the header [[server]]"},
 		{
 			"server holds no tables", "server = [3]", "server", "server = [3]",
-			"holds something that is no table",
+			"holds something that is not a table",
 		},
-		{"TLS is no table", server + "tls = true", "server", "[[server]]", "[server.tls]"},
+		{"TLS is not a table", server + "tls = true", "server", "[[server]]", "[server.tls]"},
 		{
-			"section is no table", "policy = 3\n" + server, "policy", "policy = 3",
+			"section is not a table", "policy = 3\n" + server, "policy", "policy = 3",
 			"write the header [policy]",
 		},
 		{
@@ -261,7 +261,7 @@ func TestLoadSaysWhatIsWrongAndWhatToWrite(t *testing.T) {
 		},
 		{
 			"no state", server + "[state]\ndirectory = ''", "state.directory", "directory = ''",
-			"no absolute name",
+			"not an absolute name",
 		},
 		{
 			"short retain", server + "[state]\nretain = '10s'", "state.retain", "retain = '10s'",
@@ -290,11 +290,11 @@ func TestLoadSaysWhatIsWrongAndWhatToWrite(t *testing.T) {
 		},
 		{
 			"bad duration", server + "[policy]\nban_time = \"1 hour\"", "policy.ban_time",
-			"ban_time = \"1 hour\"", `"1 hour" is no duration`,
+			"ban_time = \"1 hour\"", `"1 hour" is not a valid duration`,
 		},
 		{
 			"negative duration", server + "[policy]\nban_time = \"-1h\"", "policy.ban_time",
-			"ban_time = \"-1h\"", "is no duration",
+			"ban_time = \"-1h\"", "is not a valid duration",
 		},
 		{
 			"out of range", server + "[policy]\nban_growth = 0.5", "policy.ban_growth",
@@ -315,7 +315,7 @@ func TestLoadSaysWhatIsWrongAndWhatToWrite(t *testing.T) {
 		},
 		{
 			"our own kind", server + "[policy.weights]\ninjection = 1", "policy.weights.injection",
-			"injection = 1", "is no event of Asterisk",
+			"injection = 1", "is not an event of Asterisk",
 		},
 		{
 			"negative weight", server + "[policy.weights]\nFailedACL = -1", "policy.weights.FailedACL",
@@ -359,7 +359,7 @@ func TestLoadSaysWhatIsWrongAndWhatToWrite(t *testing.T) {
 		},
 		{
 			"unspecified", server + "[allow]\nprefixes = [\"0.0.0.0\"]", "allow.prefixes", "prefixes",
-			"is no host's address",
+			"is not a host's address",
 		},
 		{
 			"name", server + "[allow]\nprefixes = [\"trunk.example\"]", "allow.prefixes", "prefixes",
@@ -375,11 +375,11 @@ func TestLoadSaysWhatIsWrongAndWhatToWrite(t *testing.T) {
 		},
 		{
 			"backend", server + "[firewall]\nbackend = \"iptables\"", "firewall.backend", "backend",
-			"is no backend",
+			"is not a backend",
 		},
 		{
 			"table", server + "[firewall]\ntable = \"my table\"", "firewall.table", "table =",
-			"is no name for a table",
+			"is not a valid name for a table",
 		},
 		{
 			"ports", server + "[firewall]\nsip_ports = [\"5061-5060\"]", "firewall.sip_ports",
@@ -405,8 +405,8 @@ func TestLoadSaysWhatIsWrongAndWhatToWrite(t *testing.T) {
 			"too many bans", server + "[firewall]\nmax_bans = 99999999999", "firewall.max_bans",
 			"max_bans", "write a number from 1",
 		},
-		{"level", server + "[log]\nlevel = \"loud\"", "log.level", "level", "is no level"},
-		{"format", server + "[log]\nformat = \"xml\"", "log.format", "format", "is no format"},
+		{"level", server + "[log]\nlevel = \"loud\"", "log.level", "level", "is not a level"},
+		{"format", server + "[log]\nformat = \"xml\"", "log.format", "format", "is not a format"},
 		{
 			"same name", server + "\n" + strings.Replace(server, "127.0.0.1", "127.0.0.1:5040", 1),
 			"server[2].name", "[[server]]", `server[1] is also called "127.0.0.1"`,
@@ -469,7 +469,7 @@ func TestLoadSaysWhatIsWrongAndWhatToWrite(t *testing.T) {
 		},
 		{
 			"further address", server + "addresses = [\"192.0.2.0/24\"]", "server[1].addresses",
-			"addresses", "is no address",
+			"addresses", "is not an address",
 		},
 		{
 			"CA file", server + "[server.tls]\nca_file = \"nowhere\"", "server[1].tls.ca_file",

@@ -42,7 +42,7 @@ func (l *loader) control(raw rawControl) Control {
 	switch {
 	case c.Socket == "":
 	case !filepath.IsAbs(c.Socket):
-		l.problem("control.socket", "%s is no absolute name; write one like %q", quote(c.Socket),
+		l.problem("control.socket", "%s is not an absolute name; write one like %q", quote(c.Socket),
 			DefaultControl().Socket)
 	case len(c.Socket) > longestSocket:
 		l.problem("control.socket", "is longer than the %d bytes that a socket's name may have",
@@ -57,7 +57,7 @@ func (l *loader) control(raw rawControl) Control {
 // group records a problem unless name can be a group.
 func (l *loader) group(key, name string) {
 	if !groupName.MatchString(name) {
-		l.problem(key, "%s is no group; write its name or its number", quote(name))
+		l.problem(key, "%s is not a group; write its name or its number", quote(name))
 	}
 }
 
@@ -103,7 +103,7 @@ func FindTable(path string, mayLack bool) (string, error) {
 	case t.wrong != "" || !tableName.MatchString(t.v):
 		return "", &Error{
 			File:     path,
-			Problems: []Problem{{Text: "firewall.table: is no name for a table"}},
+			Problems: []Problem{{Text: "firewall.table: is not a valid name for a table"}},
 		}
 	default:
 		return t.v, nil

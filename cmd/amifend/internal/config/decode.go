@@ -60,7 +60,7 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 		if err := md.PrimitiveDecode(s.from, s.to); err != nil {
 			// The values never fail, so a table is something else: an entry of [[server]], or its
 			// [server.tls].
-			l.problem(s.name, "holds something that is no table; write each server below a "+
+			l.problem(s.name, "holds something that is not a table; write each server below a "+
 				"header [[server]], and its TLS below [server.tls]")
 			raw.Servers = nil // what is missing from it is no problem of its own
 		}
@@ -91,9 +91,9 @@ func (l *loader) shape(md *toml.MetaData, section string) bool {
 		l.problem(section, "there may be several servers, so the header has two brackets; write "+
 			"[[server]], and [server.tls] below it")
 	case section == "server":
-		l.problem(section, "is no table; write the header [[server]], and its keys below it")
+		l.problem(section, "is not a table; write the header [[server]], and its keys below it")
 	default:
-		l.problem(section, "is no table; write the header [%s], and its keys below it", section)
+		l.problem(section, "is not a table; write the header [%s], and its keys below it", section)
 	}
 
 	return false

@@ -109,7 +109,7 @@ func (l *loader) denyFile(path string) []Denied {
 	}
 
 	if more := problems - mostProblems; more > 0 {
-		l.problem("deny.files", "%s has %d more lines that are no prefix; is it the right file?",
+		l.problem("deny.files", "%s has %d more lines that are not prefixes; is it the right file?",
 			path, more)
 	}
 
@@ -125,7 +125,7 @@ func readList(path string) ([]byte, fs.FileMode, error) {
 	}
 
 	if !st.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("%s is no file; write the name of a list", path)
+		return nil, 0, fmt.Errorf("%s is not a file; write the name of a list", path)
 	}
 
 	f, err := os.Open(path)

@@ -71,7 +71,7 @@ file = "x"
 		"config.toml:8: deny.file: unknown key; did you mean files?",
 		"config.toml:7: deny.files: read deny list: stat " + filepath.Join(dir, "missing.txt") +
 			": no such file",
-		"deny.files: " + filepath.Join(dir, "folder") + " is no file",
+		"deny.files: " + filepath.Join(dir, "folder") + " is not a file",
 		"deny.files: holds an empty text",
 		"deny.files: " + filepath.Join(dir, "binary") + " has 10 more lines",
 		bad + `:1: "192.0.2.7/24" has bits set behind the /24; write "192.0.2.0/24"`,

@@ -142,7 +142,7 @@ func (l *loader) tls(key string, r *rawTLS) *TLS {
 	if print := l.text(key+".fingerprint", r.Fingerprint, false); print != "" {
 		var ok bool
 		if t.Fingerprint, ok = parseFingerprint(print); !ok {
-			l.problem(key+".fingerprint", "is no SHA-256 of 32 bytes; write what `openssl x509 "+
+			l.problem(key+".fingerprint", "is not a SHA-256 of 32 bytes; write what `openssl x509 "+
 				"-noout -fingerprint -sha256 -in CERT` prints behind the =")
 		}
 	}

@@ -37,13 +37,13 @@ func (l *loader) firewall(raw rawFirewall) Firewall {
 		Table:   get(l, "firewall.table", raw.Table, defaultTable),
 	}
 	if f.Backend != BackendNftables && f.Backend != BackendLog {
-		l.problem("firewall.backend", "%s is no backend; write \"nftables\", or \"log\" to only "+
+		l.problem("firewall.backend", "%s is not a backend; write \"nftables\", or \"log\" to only "+
 			"be told what would be banned", quote(f.Backend))
 	}
 
 	if !tableName.MatchString(f.Table) {
 		l.problem("firewall.table",
-			"%s is no name for a table; write letters, digits and _, a letter first, 64 at most",
+			"%s is not a valid name for a table; write letters, digits and _, a letter first, 64 at most",
 			quote(f.Table))
 	}
 

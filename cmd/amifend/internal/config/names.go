@@ -45,14 +45,14 @@ func ParseName(s string) (string, error) {
 
 	switch {
 	case notAddr == nil || notPrefix == nil:
-		return "", errors.New("is no name; addresses and prefixes belong into [allow] prefixes")
+		return "", errors.New("is not a name; addresses and prefixes belong into [allow] prefixes")
 	case strings.HasPrefix(name, "*"):
 		return "", errors.New("stands for many names, which DNS cannot list; write each name, or " +
 			"prefixes")
 	case name == "localhost" || strings.HasSuffix(name, ".localhost"):
 		return "", errors.New("is this machine, which is never banned anyway; leave it out")
 	case len(name) > 253 || !hostName.MatchString(name):
-		return "", errors.New("is no host name; write one like \"phones.example.com\"")
+		return "", errors.New("is not a host name; write one like \"phones.example.com\"")
 	}
 
 	return name, nil

@@ -25,20 +25,20 @@ names = ["Trunk.Provider.example.", "home.dyndns.example", "trunk.provider.examp
 
 func TestAllowedNamesThatAreNone(t *testing.T) {
 	for name, want := range map[string]string{
-		"192.0.2.7": "is no name; addresses and prefixes belong into [allow] " +
+		"192.0.2.7": "is not a name; addresses and prefixes belong into [allow] " +
 			"prefixes",
-		"2001:db8::1":             "is no name;",
-		"192.0.2.0/24":            "is no name;",
-		"192.0.2":                 "is no host name",
+		"2001:db8::1":             "is not a name;",
+		"192.0.2.0/24":            "is not a name;",
+		"192.0.2":                 "is not a host name",
 		"*.example.com":           "stands for many names",
 		"localhost":               "is this machine",
-		"":                        "is no host name",
-		"a b":                     "is no host name",
-		"-a.example":              "is no host name",
-		"sip:trunk.example":       "is no host name",
-		"trunk.example:5060":      "is no host name",
-		strings.Repeat("a.", 130): "is no host name",
-		"\x1b[2J.example":         "is no host name",
+		"":                        "is not a host name",
+		"a b":                     "is not a host name",
+		"-a.example":              "is not a host name",
+		"sip:trunk.example":       "is not a host name",
+		"trunk.example:5060":      "is not a host name",
+		strings.Repeat("a.", 130): "is not a host name",
+		"\x1b[2J.example":         "is not a host name",
 	} {
 		_, err := load(t,
 			fmt.Sprintf("%s[allow]\nnames = [%q]\n", server, strings.ReplaceAll(name, "\x1b", "?")))

@@ -75,7 +75,7 @@ func (l *loader) weights(raw map[string]value[float64], into *policy.Options) {
 		key := "policy.weights." + name
 		kind, ok := policy.ParseKind(name)
 		if !ok {
-			l.problem(key, "is no event of Asterisk; %s", suggestEvent(name))
+			l.problem(key, "is not an event of Asterisk; %s", suggestEvent(name))
 			continue
 		}
 
@@ -96,7 +96,7 @@ func (l *loader) rules(raw map[string]value[bool], into *policy.Options) {
 		case !ok && slices.Contains(ruleNames(true), name):
 			l.problem(key, "this rule cannot be switched off: leave it out")
 		case !ok:
-			l.problem(key, "is no rule; %s", suggestRule(name))
+			l.problem(key, "is not a rule; %s", suggestRule(name))
 		case !get(l, key, raw[name], true):
 			into.Off = off
 		}

@@ -94,7 +94,7 @@ func (l *loader) server(key string, r rawServer) Server {
 	for _, a := range get(l, key+".addresses", r.Addresses, nil) {
 		addr, err := netip.ParseAddr(a)
 		if err != nil || addr.Zone() != "" || addr.IsUnspecified() {
-			l.problem(key+".addresses", "%s is no address; write one like \"192.0.2.7\" (a whole "+
+			l.problem(key+".addresses", "%s is not an address; write one like \"192.0.2.7\" (a whole "+
 				"network goes into [allow] prefixes)", quote(a))
 			continue
 		}
@@ -141,7 +141,7 @@ func splitAddress(s, defaultPort string) (host, port string, err error) {
 	host, port = s, defaultPort
 	if strings.Contains(s, ":") {
 		if host, port, err = net.SplitHostPort(s); err != nil {
-			return "", "", fmt.Errorf("is no host and port; write \"pbx.example:%s\" or "+
+			return "", "", fmt.Errorf("is not a host and port; write \"pbx.example:%s\" or "+
 				"\"[2001:db8::1]:%[1]s\"", defaultPort)
 		}
 	}

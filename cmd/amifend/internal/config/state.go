@@ -41,7 +41,7 @@ func (l *loader) state(raw rawState) State {
 		Retain:    get(l, "state.retain", raw.Retain, defaultRetain),
 	}
 	if !filepath.IsAbs(s.Directory) {
-		l.problem("state.directory", "%s is no absolute name; write one like %q",
+		l.problem("state.directory", "%s is not an absolute name; write one like %q",
 			quote(s.Directory), defaultState)
 	}
 

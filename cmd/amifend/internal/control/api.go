@@ -89,6 +89,9 @@ type Firewall struct {
 	Denied *Denied `json:"denied,omitempty"` // absent: [deny] lists no prefix
 }
 
+// DryFirewall is the Name of a Firewall that bans nobody: [policy] observe, or backend = "log".
+const DryFirewall = "none: a dry run"
+
 // Denied is the state of the operator's deny lists.
 type Denied struct {
 	Listed int `json:"listed"` // prefixes, as written

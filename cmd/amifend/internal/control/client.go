@@ -15,11 +15,18 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
 // Client sends requests to a daemon. It is safe for concurrent use.
 type Client struct {
+	// Operator is the name that the daemon shows beside the uid of this process, such as that of
+	// the user behind sudo; "": none. Set it before the first request.
+	Operator string
+	// Zone is the time zone of texts that the daemon writes, an IANA name; "": UTC.
+	Zone string
+
 	socket string
 	http   *http.Client
 }
@@ -31,8 +38,8 @@ func NewClient(socket string) *Client {
 		return d.DialContext(ctx, "unix", socket)
 	}
 	return &Client{
-		socket,
-		&http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}},
+		socket: socket,
+		http:   &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}},
 	}
 }
 
@@ -89,7 +96,11 @@ func (c *Client) Unban(ctx context.Context, within netip.Prefix) (l Lifted, err 
 
 // Explain returns all that the daemon knows of an address.
 func (c *Client) Explain(ctx context.Context, addr netip.Addr) (x Explanation, err error) {
-	err = c.call(ctx, http.MethodGet, "explain", url.Values{"address": {addr.String()}}, nil, &x)
+	q := url.Values{"address": {addr.String()}}
+	if c.Zone != "" {
+		q.Set("zone", c.Zone)
+	}
+	err = c.call(ctx, http.MethodGet, "explain", q, nil, &x)
 	return x, err
 }
 
@@ -156,6 +167,14 @@ func decodeLines[T any](r io.Reader) iter.Seq2[T, error] {
 	}
 }
 
+// printable replaces what cannot stand in a header.
+func printable(r rune) rune {
+	if r < ' ' || r == 0x7f {
+		return '?'
+	}
+	return r
+}
+
 // call sends a request and decodes the answer.
 func (c *Client) call(
 	ctx context.Context, method, name string, q url.Values, body, answer any,
@@ -189,6 +208,10 @@ func (c *Client) do(
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), sent)
 	if err != nil {
 		return nil, fmt.Errorf("make the request: %w", err)
+	}
+	if c.Operator != "" {
+		// net/http refuses what cannot stand in a header.
+		req.Header.Set(headerOperator, strings.ToValidUTF8(strings.Map(printable, c.Operator), "?"))
 	}
 
 	res, err := c.http.Do(req)

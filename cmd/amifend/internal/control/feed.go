@@ -55,14 +55,14 @@ func parseEventFilter(v url.Values) (eventFilter, error) {
 	if s := v.Get("within"); s != "" {
 		var err error
 		if f.within, err = netip.ParsePrefix(s); err != nil {
-			return f, Errorf(CodeBadRequest, "within: is no prefix")
+			return f, Errorf(CodeBadRequest, "within: is not a prefix")
 		}
 	}
 
 	for _, name := range v["kind"] {
 		k, ok := ami.ParseKind(name)
 		if !ok {
-			return f, Errorf(CodeBadRequest, "kind: %s is no event of Asterisk",
+			return f, Errorf(CodeBadRequest, "kind: %s is not an event of Asterisk",
 				ami.Quote([]byte(name))).
 				Advise("write one like InvalidAccountID, InvalidPassword or " +
 					"ChallengeResponseFailed")

@@ -71,11 +71,35 @@ func (s *Server) allowed(_ http.ResponseWriter, r *http.Request, _ Peer) (any, e
 func (s *Server) explain(_ http.ResponseWriter, r *http.Request, _ Peer) (any, error) {
 	addr, err := netip.ParseAddr(r.URL.Query().Get("address"))
 	if err != nil {
-		return nil, Errorf(CodeBadRequest, "address: is no address")
+		return nil, Errorf(CodeBadRequest, "address: is not an address")
 	}
+
+	zone := time.UTC
+	if name := r.URL.Query().Get("zone"); name != "" {
+		// Only names: LoadLocation refuses those that lead out of the folder of zones.
+		if zone, err = time.LoadLocation(name); err != nil {
+			return nil, Errorf(CodeBadRequest, "zone: is not a time zone that this machine knows")
+		}
+	}
+
 	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
 	defer cancel()
-	return s.Explain(ctx, addr.Unmap().WithZone(""))
+	return s.Explain(withZone(ctx, zone), addr.Unmap().WithZone(""))
+}
+
+// zoneKey is the context key of the zone that a client asked for.
+type zoneKey struct{}
+
+func withZone(ctx context.Context, zone *time.Location) context.Context {
+	return context.WithValue(ctx, zoneKey{}, zone)
+}
+
+// Zone returns the time zone in which the client of a request wants to read times.
+func Zone(ctx context.Context) *time.Location {
+	if zone, ok := ctx.Value(zoneKey{}).(*time.Location); ok {
+		return zone
+	}
+	return time.UTC
 }
 
 func (s *Server) ban(_ http.ResponseWriter, r *http.Request, by Peer) (any, error) {
@@ -115,7 +139,7 @@ func (s *Server) unban(_ http.ResponseWriter, r *http.Request, by Peer) (any, er
 		var err error
 		if within, err = netip.ParsePrefix(q.Get("within")); err != nil ||
 			within != within.Masked() {
-			return nil, Errorf(CodeBadRequest, "within: is no prefix")
+			return nil, Errorf(CodeBadRequest, "within: is not a prefix")
 		}
 	case q.Has("within"):
 		return nil, Errorf(CodeBadRequest, "all and within: write one of them")
@@ -163,7 +187,7 @@ func (s *Server) disallow(_ http.ResponseWriter, r *http.Request, by Peer) (any,
 
 	prefix, err := netip.ParsePrefix(r.URL.Query().Get("prefix"))
 	if err != nil {
-		return nil, Errorf(CodeBadRequest, "prefix: is no prefix")
+		return nil, Errorf(CodeBadRequest, "prefix: is not a prefix")
 	}
 
 	allowed, err := s.Allow.Disallow(ctx, by, prefix)

@@ -6,23 +6,61 @@ import (
 	"fmt"
 	"net"
 	"os/user"
+	"regexp"
 	"slices"
 	"strconv"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/amifend/amifend/ami"
 )
 
 // Peer is the process at the other end of a connection, as the kernel recorded it when the
 // connection was made.
 type Peer struct {
-	UID    uint32
-	PID    int32
+	UID  uint32
+	PID  int32
+	Says string // the name that the peer gives itself, fit to be printed; "": none
+
 	groups []uint32
 }
 
 // String returns the peer's name for the log and for the reasons of bans.
-func (p Peer) String() string { return "uid " + strconv.FormatUint(uint64(p.UID), 10) }
+func (p Peer) String() string { return Operator(p.UID, p.Says) }
+
+// Operator returns the name of an operator for people, such as "uid 0 (alice says)". The kernel
+// vouches for the uid. The rest is what the operator's command said, such as the user behind sudo;
+// no right depends on it.
+func Operator(uid uint32, says string) string {
+	text := "uid " + strconv.FormatUint(uint64(uid), 10)
+	if says != "" {
+		text += " (" + says + " says)"
+	}
+	return text
+}
+
+// headerOperator is the header with the name that a peer gives itself.
+const headerOperator = "Amifend-Operator"
+
+// longestOperator is how many bytes of that name count. useradd(8) allows 32.
+const longestOperator = 64
+
+// plainName matches names that need no quotation marks.
+var plainName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.@-]*\$?$`)
+
+// saidName returns the name of a header for logs and answers. Whoever may use the socket can write
+// anything there, so all but plain names are quoted.
+func saidName(header string) string {
+	if header == "" {
+		return ""
+	}
+	header = header[:min(len(header), longestOperator)]
+	if plainName.MatchString(header) {
+		return header
+	}
+	return ami.Quote([]byte(header))
+}
 
 // peerOf asks the kernel for the peer, see unix(7).
 func peerOf(c *net.UnixConn) (Peer, error) {

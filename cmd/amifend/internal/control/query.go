@@ -55,13 +55,13 @@ func parseBanQuery(v url.Values) (BanQuery, error) {
 	var err error
 	if s := v.Get("within"); s != "" {
 		if q.Within, err = netip.ParsePrefix(s); err != nil {
-			return q, Errorf(CodeBadRequest, "within: is no prefix")
+			return q, Errorf(CodeBadRequest, "within: is not a prefix")
 		}
 	}
 
 	if s := v.Get("limit"); s != "" {
 		if q.Limit, err = strconv.Atoi(s); err != nil || q.Limit < 1 {
-			return q, Errorf(CodeBadRequest, "limit: is no number above 0")
+			return q, Errorf(CodeBadRequest, "limit: is not a number above 0")
 		}
 	}
 

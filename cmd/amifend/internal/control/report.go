@@ -93,7 +93,8 @@ type AlertList struct {
 type Operation struct {
 	At     time.Time `json:"at"`
 	UID    int       `json:"uid"`
-	What   string    `json:"what"` // the verb: ban, unban, allow, …
+	Says   string    `json:"says,omitempty"` // the name that the operator's command gave
+	What   string    `json:"what"`           // the verb: ban, unban, allow, …
 	Object string    `json:"object,omitempty"`
 	Reason string    `json:"reason,omitempty"` // quoted by [ami.Quote]
 }
@@ -153,7 +154,7 @@ func (s *Server) alerts(_ http.ResponseWriter, r *http.Request, _ Peer) (any, er
 
 	if a := v.Get("address"); a != "" {
 		if q.About, err = netip.ParseAddr(a); err != nil {
-			return nil, Errorf(CodeBadRequest, "address: is no address")
+			return nil, Errorf(CodeBadRequest, "address: is not an address")
 		}
 		q.About = q.About.Unmap().WithZone("")
 	}
@@ -171,7 +172,7 @@ func parseSince(v url.Values) (since time.Duration, limit int, err error) {
 	if text := v.Get("since_seconds"); text != "" {
 		seconds, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || seconds < 1 || seconds > int64(LongestSince/time.Second) {
-			return 0, 0, Errorf(CodeBadRequest, "since_seconds: is no number from 1 to %d",
+			return 0, 0, Errorf(CodeBadRequest, "since_seconds: is not a number from 1 to %d",
 				int64(LongestSince/time.Second))
 		}
 		since = time.Duration(seconds) * time.Second
@@ -179,7 +180,7 @@ func parseSince(v url.Values) (since time.Duration, limit int, err error) {
 
 	if text := v.Get("limit"); text != "" {
 		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > MostReported {
-			return 0, 0, Errorf(CodeBadRequest, "limit: is no number from 1 to %d", MostReported)
+			return 0, 0, Errorf(CodeBadRequest, "limit: is not a number from 1 to %d", MostReported)
 		}
 	}
 

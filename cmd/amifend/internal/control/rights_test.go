@@ -163,8 +163,8 @@ func as(t *testing.T, c *Client, uid, gid int, groups ...uint32) *Client {
 	}
 
 	return &Client{
-		c.socket,
-		&http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}},
+		Operator: c.Operator, socket: c.socket,
+		http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}},
 	}
 }
 

@@ -42,7 +42,7 @@ type served struct {
 func (r *Route) checkQuery(q url.Values) error {
 	for k := range q {
 		if !slices.ContainsFunc(r.Query, func(p Parameter) bool { return p.Name == k }) {
-			return Errorf(CodeBadRequest, "%.50q is no parameter of this request", k)
+			return Errorf(CodeBadRequest, "%.50q is not a parameter of this request", k)
 		}
 	}
 	return nil
@@ -83,7 +83,10 @@ func (s *Server) readTable() []served {
 		{Route{
 			Method: http.MethodGet, Path: "/v1/explain", Answer: Explanation{},
 			About: "All that is known of an address, banned or not.",
-			Query: []Parameter{{"address", "the address; it must be there"}},
+			Query: []Parameter{
+				{"address", "the address; it must be there"},
+				{"zone", "the time zone of the text, such as `Europe/Berlin`; UTC if it is missing"},
+			},
 		}, s.Explain != nil, s.explain},
 		{Route{
 			Method: http.MethodGet, Path: "/v1/report", Answer: Report{},

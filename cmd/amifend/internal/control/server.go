@@ -182,6 +182,7 @@ func (s *Server) route(mux *http.ServeMux, route served) {
 			s.refuse(w, r, by)
 			return
 		}
+		by.Says = saidName(r.Header.Get(headerOperator))
 
 		control := http.NewResponseController(w)
 
@@ -238,7 +239,11 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, by Peer) {
 
 // changed logs an operator's request.
 func (s *Server) changed(by Peer, what string, err error, attrs ...any) {
-	attrs = append([]any{"request", what, "uid", by.UID, "pid", by.PID}, attrs...)
+	who := []any{"request", what, "uid", by.UID, "pid", by.PID}
+	if by.Says != "" {
+		who = append(who, "says", by.Says)
+	}
+	attrs = append(who, attrs...)
 	if err != nil {
 		s.Log.Warn("control: a request failed", append(attrs, "err", err)...)
 		return

@@ -93,7 +93,7 @@ func TestSocketRefused(t *testing.T) {
 				0o600); err != nil {
 				t.Fatal(err)
 			}
-		}, "is no socket, and is left as it is"},
+		}, "is not a socket, and is left as it is"},
 		"everybody's folder": {func(t *testing.T, dir string) {
 			if err := os.Chmod(dir, 0o777); err != nil {
 				t.Fatal(err)

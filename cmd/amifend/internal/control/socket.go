@@ -90,7 +90,7 @@ func prepareFolder(dir string) error {
 		return fmt.Errorf("look at the control socket's folder: %w", err)
 	}
 	if !st.IsDir() {
-		return fmt.Errorf("%s, the control socket's folder, is no folder", dir)
+		return fmt.Errorf("%s, the control socket's folder, is not a folder", dir)
 	}
 
 	if st.Mode()&0o002 != 0 && st.Mode()&fs.ModeSticky == 0 {
@@ -129,7 +129,7 @@ func bind(path string) (*net.UnixListener, error) {
 	case err != nil:
 		return nil, fmt.Errorf("look at the control socket: %w", err)
 	case st.Mode().Type() != fs.ModeSocket:
-		return nil, fmt.Errorf("%s is no socket, and is left as it is: choose another name for "+
+		return nil, fmt.Errorf("%s is not a socket, and is left as it is: choose another name for "+
 			"[control] socket", path)
 	default:
 		if err := os.Remove(path); err != nil {

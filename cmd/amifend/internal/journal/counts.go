@@ -83,14 +83,14 @@ func (j *Journal) Operations(
 		return each(ctx, db, func(row *sql.Rows) error {
 			var o Operation
 			var at int64
-			if err := row.Scan(&at, &o.UID, &o.What, &o.Object, &o.Reason); err != nil {
+			if err := row.Scan(&at, &o.UID, &o.Says, &o.What, &o.Object, &o.Reason); err != nil {
 				return err
 			}
 
 			o.At = time.UnixMilli(at)
 			out = append(out, o)
 			return nil
-		}, "SELECT at, uid, what, object, reason FROM operation WHERE at >= ? ORDER BY at DESC, "+
+		}, "SELECT at, uid, says, what, object, reason FROM operation WHERE at >= ? ORDER BY at DESC, "+
 			"id DESC LIMIT ?", since.UnixMilli(), most)
 	})
 

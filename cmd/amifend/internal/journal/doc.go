@@ -45,7 +45,7 @@
 //	                  ban runs, or its lift is remembered so that no copy of it comes back
 //	  boot            number of the machine's boot in which it was written
 //	alert           at, kind, source, account (quoted), server, text (why), advice (what to do)
-//	operation       what operators did: at, uid, what, object, reason
+//	operation       what operators did: at, uid, says (a name), what, object, reason
 //	source_hour     events of a source in an hour: hour, server, source, failures, logins
 //	account_hour    the same of an account, its name quoted (ami.Quote). In both tables the
 //	                name "(others)" sums up all that had no room. Events, not attempts: one

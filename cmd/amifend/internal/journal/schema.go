@@ -115,6 +115,10 @@ CREATE VIEW bans AS SELECT
 	datetime(lifted / 1000, 'unixepoch') AS lifted, lifted_by, lifted_why, observed,
 	current = 1 AND lifted IS NULL AND until / 1000 > CAST(strftime('%s', 'now') AS INTEGER) AS running, servers
 	FROM ban ORDER BY ban.decided;`,
+	`ALTER TABLE operation ADD COLUMN says TEXT NOT NULL DEFAULT '';
+DROP VIEW operations;
+CREATE VIEW operations AS SELECT datetime(at / 1000, 'unixepoch') AS at, uid, says, what, object,
+	reason FROM operation ORDER BY id;`,
 }
 
 // migrate brings the schema to the version of the last step. Each step is one transaction.

@@ -23,7 +23,8 @@ var statements = map[string]string{
 		WHERE prefix = ? AND scope = ? AND current = 1 AND lifted IS NULL`,
 	"alert": `INSERT INTO alert (at, kind, source, account, server, text, advice)
 		VALUES (?, ?, ?, ?, ?, ?, ?)`,
-	"operation": `INSERT INTO operation (at, uid, what, object, reason) VALUES (?, ?, ?, ?, ?)`,
+	"operation": `INSERT INTO operation (at, uid, says, what, object, reason)
+		VALUES (?, ?, ?, ?, ?, ?)`,
 	"source_hour": `INSERT INTO source_hour (hour, server, source, failures, logins)
 		VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
 		failures = failures + excluded.failures, logins = logins + excluded.logins`,
@@ -127,7 +128,7 @@ func (s *store) put(b *batch) error {
 	}
 
 	for _, o := range b.operations {
-		if _, err := s.do("operation", s.times.at(o.At), o.UID, o.What, o.Object,
+		if _, err := s.do("operation", s.times.at(o.At), o.UID, o.Says, o.What, o.Object,
 			o.Reason); err != nil {
 			return err
 		}

@@ -58,6 +58,7 @@ type Alert struct {
 type Operation struct {
 	At     time.Time
 	UID    int
+	Says   string // the name that the operator's command gave, fit to be printed; "": none
 	What   string // the verb: ban, unban, allow, …
 	Object string
 	Reason string
