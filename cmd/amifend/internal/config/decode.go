@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"regexp"
 	"strings"
@@ -120,6 +121,11 @@ func syntaxProblem(src []byte, err error) Problem {
 	}
 
 	// Passwords hold quotes and backslashes more often than other values do.
+	if m := definedTwice.FindStringSubmatch(pe.Message); m != nil {
+		p.Text = twiceText(m[1])
+		return p
+	}
+
 	lines := strings.Split(string(src), "\n")
 	if n := pe.Position.Line; n >= 1 && n <= len(lines) &&
 		strings.Contains(lines[n-1]+pe.LastKey, "secret") {
@@ -127,6 +133,23 @@ func syntaxProblem(src []byte, err error) Problem {
 	}
 
 	return p
+}
+
+// definedTwice matches the TOML parser's message about a key or table that stands there twice.
+var definedTwice = regexp.MustCompile(`^Key '([^']*)' has already been defined`)
+
+// twiceText returns what to do about a key or table that stands there twice. Users meet it when
+// they paste a table below the one that the file has.
+func twiceText(key string) string {
+	if name, ok := strings.CutPrefix(key, "server."); ok {
+		return name + " stands twice in one [[server]]; keep one of them, and begin each further " +
+			"server with a header [[server]]"
+	}
+	if strings.Contains(key, ".") {
+		return key + " stands there twice; put all values into one, and delete the other"
+	}
+	return fmt.Sprintf("the table [%s] is there already; put the keys below this header into the "+
+		"first [%[1]s], or delete the first one if this one has all its values", key)
 }
 
 // keys holds every key of the file, without indices. The value is true for a table.

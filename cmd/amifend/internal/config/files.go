@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
@@ -51,14 +52,15 @@ func (l *loader) secret(server string, r rawServer) ami.Secret {
 	case strings.ContainsFunc(text, unicode.IsControl):
 		l.problem(key, "holds a line break or another control character; a password is one line")
 	default:
+		l.warnBlanks(key, text)
 		return ami.NewSecret(text)
 	}
 
 	return ami.Secret{}
 }
 
-// readSecret reads a file that holds a password alone. The line end that editors add is no part of
-// it.
+// readSecret reads a file that holds only a password. The byte order mark and the line ends that
+// editors add do not belong to it.
 func (l *loader) readSecret(key, name string) (string, bool) {
 	if name == "" {
 		l.problem(key, "is empty; write the name of a file")
@@ -80,7 +82,36 @@ func (l *loader) readSecret(key, name string) (string, bool) {
 
 	// A password that every user can read is worth a warning, wherever it stands.
 	l.checkMode(f.Name(), mode)
-	return strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r"), true
+	if isUTF16(b) {
+		l.problem(key, "%s is UTF-16; save it as UTF-8, which has a plain password byte by byte",
+			f.Name())
+		return "", false
+	}
+	text := strings.TrimPrefix(string(b), "\ufeff") // the byte order mark of some editors
+	return strings.TrimRight(text, "\r\n"), true
+}
+
+// isUTF16 reports whether a file begins with the byte order mark of UTF-16, in either order.
+func isUTF16(b []byte) bool {
+	return bytes.HasPrefix(b, []byte("\xff\xfe")) || bytes.HasPrefix(b, []byte("\xfe\xff"))
+}
+
+// warnBlanks adds a warning for a secret that can hardly be right: Asterisk removes blanks around
+// the values of manager.conf (main/config.c, process_text_line).
+func (l *loader) warnBlanks(key, text string) {
+	where := ""
+	switch trimmed := strings.TrimSpace(text); {
+	case trimmed == text:
+		return
+	case strings.HasPrefix(text, trimmed):
+		where = "ends with a blank"
+	case strings.HasSuffix(text, trimmed):
+		where = "begins with a blank"
+	default:
+		where = "begins and ends with a blank"
+	}
+	l.warnings = append(l.warnings, fmt.Sprintf("%s: the secret %s, which Asterisk cuts off in "+
+		"manager.conf: the login will be refused; delete it", key, where))
 }
 
 // open opens the file of a secret. A relative name is looked up among the credentials of the

@@ -208,7 +208,7 @@ func TestViews(t *testing.T) {
 	})
 
 	r.Operation(Operation{
-		At: time.Now(), UID: 1000, What: "unban", Object: "203.0.113.6/32",
+		At: time.Now(), UID: 1000, Says: "alice", What: "unban", Object: "203.0.113.6/32",
 		Reason: "a customer",
 	})
 
@@ -239,7 +239,7 @@ func TestViews(t *testing.T) {
 		"SELECT kind || source || account || server || text || advice FROM alerts":            `bans_full203.0.113.5"100"officeno roommake some`,
 		"SELECT source || failures || (hour = datetime('now', 'start of day')) FROM sources":  "203.0.113.531",
 		"SELECT account || logins FROM accounts":                                              `"100"2`,
-		"SELECT uid || what || object || reason FROM operations":                              "1000unban203.0.113.6/32a customer",
+		"SELECT uid || says || what || object || reason FROM operations":                      "1000aliceunban203.0.113.6/32a customer",
 	} {
 		var got string
 		if err := s.conn.QueryRowContext(t.Context(), query).Scan(&got); err != nil || got != want {
