@@ -89,7 +89,7 @@ func unreadable(path string, err error, right string) error {
 	}
 
 	if errors.Is(err, fs.ErrNotExist) && path == defaultConfig {
-		text += "; begin with examples/quickstart/config.toml (README.md, Install it), or name " +
+		text += "; begin with examples/quickstart/config.toml (docs/install.md), or name " +
 			"yours with --config"
 	}
 

@@ -53,9 +53,12 @@ func (t *teller) verdict(x *policy.Explanation) {
 			is = "would be"
 		}
 		t.line("%s %s banned as %s, scope %s, from %s until %s", x.Addr, is, x.Ban.Prefix, x.Ban.Scope, t.stamp(x.Ban.From), t.stamp(x.Ban.Until))
-		if x.Ban.Strike > 0 {
+		switch {
+		case x.Ban.Strike == 0 && x.Ban.Attempts > 0:
+			t.line("  rule:      %s (score %.2f, %s; no strike, and never longer than ten minutes)", x.Ban.Rule, x.Ban.Score, observe.Count(x.Ban.Attempts, "attempt"))
+		case x.Ban.Strike > 0:
 			t.line("  rule:      %s (score %.2f, %s, ban number %d)", x.Ban.Rule, x.Ban.Score, observe.Count(x.Ban.Attempts, "attempt"), x.Ban.Strike)
-		} else { // an operator's, or one that was found in the kernel
+		default: // an operator's, or one that was found in the kernel
 			t.line("  rule:      %s", x.Ban.Rule)
 		}
 		if x.Ban.Seen > 0 {
@@ -78,11 +81,11 @@ func (t *teller) source(x *policy.Explanation) {
 		t.line("  attempts:  %d since %s", x.Attempts, t.stamp(x.Since))
 	}
 	for _, e := range x.Evidence {
-		t.line("    %s  %s  weight %.3g", t.stamp(e.At), observe.Describe([]policy.Evidence{e}, t.o.Servers), e.Weight)
+		t.line("    %s  %s  weight %.3g%s", t.stamp(e.At), observe.Describe([]policy.Evidence{e}, t.o.Servers), e.Weight, certain(e.Chooser))
 	}
 	switch {
 	case x.Proved && x.Washed:
-		t.line("  proof:     %s, but it failed from the same port before: what comes from there counts all the same", t.stamp(x.ProofAt))
+		t.line("  proof:     %s, good until %s; it failed from the same port before: one of the two may be forged", t.stamp(x.ProofAt), t.stamp(x.ProofEnds))
 	case x.Proved:
 		t.line("  proof:     %s, good until %s: packets that could be forged are not held against it", t.stamp(x.ProofAt), t.stamp(x.ProofEnds))
 	case x.ProofAt != 0:
@@ -94,6 +97,15 @@ func (t *teller) source(x *policy.Explanation) {
 	if x.Strikes > 0 {
 		t.line("  strikes:   %d, one less at %s", x.Strikes, t.stamp(x.StrikeEnds))
 	}
+}
+
+// certain says so of an attempt whose address nobody could have chosen. Of the others, Describe says who
+// could.
+func certain(c policy.Chooser) string {
+	if c.Proven() {
+		return ", the address is certain"
+	}
+	return ""
 }
 
 func (t *teller) accounts(accounts []policy.AccountPart) {
@@ -141,10 +153,8 @@ func (t *teller) next(x *policy.Explanation) {
 	case x.Banned:
 		t.line("  next:      the ban ends by itself; put the address in [allow] prefixes to lift it for good")
 	case x.Protected != "":
-	case x.Proved && x.Washed:
-		t.line("  next:      attempts over TCP, TLS or WebSocket would ban it, and packets over UDP from its port")
 	case x.Proved:
-		t.line("  next:      attempts over TCP, TLS or WebSocket would ban it, packets over UDP would not")
+		t.line("  next:      attempts over TCP, TLS or WebSocket would ban it; packets over UDP, and all of chan_sip, would not")
 	case x.Known && x.MoreUnknown > 0 && x.MoreKnown > 0:
 		t.line("  next:      %s on an unknown account would ban it, or %s", observe.Count(x.MoreUnknown, "more attempt"), observe.Count(x.MoreKnown, "wrong password"))
 	case x.Known && x.MoreUnknown > 0: // the others weigh nothing, by [policy.weights]
