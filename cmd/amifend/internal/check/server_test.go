@@ -21,16 +21,27 @@ func TestWhatIsWrongAndWhatToDo(t *testing.T) {
 			amitest.Behaviour{Refusal: "Authentication failed"},
 			[]string{
 				"connected: AMI 11.0.0", "FAIL  login refused:", `"Authentication failed"`,
-				"do: check username, secret",
+				"do: compare username and secret", "FreePBX, Issabel and VitalPBX",
+				"'manager reload'; then look at its permit/deny lines",
 			},
 		},
 		"no security class": {
 			amitest.Behaviour{NoSecurity: true},
 			[]string{"FAIL  no security events:", "do: set read = security"},
 		},
-		"locked out": {
+		"closed before the banner": {
 			amitest.Behaviour{LockedOut: true},
-			[]string{"FAIL  locked out:", "authlimit"},
+			[]string{
+				"FAIL  closed before the banner:", "do: most likely no Asterisk is behind that port",
+				"bindaddr", "proxy", "raise authlimit",
+			},
+		},
+		"Asterisk 11": {
+			amitest.Behaviour{NoSecurity: true, Banner: "Asterisk Call Manager/1.3\r\n"},
+			[]string{
+				"FAIL  Asterisk too old:", "AMI 1.3 is that of Asterisk 11 or older",
+				"do: security events exist since Asterisk 12",
+			},
 		},
 		"another service": {
 			amitest.Behaviour{Banner: "SSH-2.0-x\x1b[2J\r\n"},
