@@ -176,8 +176,8 @@ func TestRefusedUser(t *testing.T) {
 		t.Skip("needs root, to be another user")
 	}
 
-	dir, err := os.MkdirTemp("/tmp",
-		"amifend") //nolint:usetesting // its folder is closed to other users
+	//nolint:usetesting // its folder is closed to other users
+	dir, err := os.MkdirTemp("/tmp", "amifend")
 	if err != nil {
 		t.Fatal(err)
 	}

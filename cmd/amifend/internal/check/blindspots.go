@@ -16,6 +16,7 @@ func (o Options) blindSpots(pbx *pbxconf.Config) section {
 		s.add(levelWarn, plain(r.Do), "%s: %s", plain(r.Where), plain(r.Text))
 	}
 
+	// A ban with scope sip drops packets to these ports only. Evidence over UDP earns no other.
 	ports := o.Config.Firewall.SIPPorts
 	for _, l := range pbx.Listeners {
 		protocol := firewall.UDP

@@ -53,6 +53,7 @@ type Options struct {
 // Run checks everything and writes what it finds. It reports whether nothing failed; warnings are
 // not failures. The error is that of writing, or of a ctx that ended too early.
 func Run(ctx context.Context, o Options) (bool, error) {
+	// What a caller leaves out is what the system has.
 	if o.Lookup == nil {
 		o.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
@@ -69,12 +70,14 @@ func Run(ctx context.Context, o Options) (bool, error) {
 		}
 	}
 
+	// The config comes first: everything else depends on it.
 	p := &printer{w: o.Out}
 	p.print(checkConfig(o))
 	if !o.Offline {
 		o.online(ctx, p)
 	}
 
+	// A partial result would look like a complete one.
 	if err := ctx.Err(); err != nil {
 		return false, fmt.Errorf("check everything: interrupted: %w", err)
 	}
@@ -168,10 +171,12 @@ func checkConfig(o Options) section {
 			observe.Count(len(c.Names), "name"))
 	}
 
+	// Deny lists are named only where there are any.
 	if len(c.Deny) > 0 {
 		s.ok("%s in [deny]", observe.Count(len(c.Deny), "prefix"))
 	}
 
+	// Warnings of the config concern secrets that others can read, and must not stay.
 	for _, w := range c.Warnings {
 		s.fail("", "%s", w)
 	}

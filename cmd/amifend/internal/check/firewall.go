@@ -19,6 +19,7 @@ func checkFirewall(ctx context.Context, c *config.Config, netns int) section {
 		return s
 	}
 
+	// While nobody is banned, a missing right is not a failure yet.
 	bad := levelFail
 	if c.Observe {
 		s.note("dry run: [policy] observe = true only tells what would be banned; what is wrong " +
@@ -36,6 +37,7 @@ func checkFirewall(ctx context.Context, c *config.Config, netns int) section {
 		s.add(bad, "", "%s", err)
 	}
 
+	// Opening the table tries the right and the kernel's support for real.
 	t, err := firewall.Open(firewall.Options{
 		Table: name, SIPPorts: c.Firewall.SIPPorts,
 		MaxBans: c.Firewall.MaxBans, NetNS: netns,
@@ -72,6 +74,7 @@ func checkTable(ctx context.Context, s *section, bad level, t *firewall.Table, n
 		return nil
 	}
 
+	// A table without all its sets is one that amifend run completes.
 	elements, err := t.Bans(ctx)
 	if errors.Is(err, firewall.ErrGone) {
 		s.note("the table is there, but incomplete, or of an older amifend: amifend run " +
@@ -83,6 +86,7 @@ func checkTable(ctx context.Context, s *section, bad level, t *firewall.Table, n
 		return err
 	}
 
+	// People know bans by their scope.
 	var all, sip int
 	var packets uint64
 	for _, e := range elements {

@@ -25,6 +25,7 @@ func lockoutSection(o Options, never protect.Set) (section, []lockout.Finding) {
 		s.add(level, lockoutAdvice(f), "%s", f.What)
 	}
 
+	// No session says nothing about safety, which is not the same as all being safe.
 	switch {
 	case len(sessions) == 0:
 		s.note("no SSH session from another machine is seen, so whether you could lock yourself " +

@@ -15,6 +15,7 @@ func protectedSection(set protect.Set, unresolved []*protect.LookupError, err er
 		return s
 	}
 
+	// The addresses form a column.
 	width := 0
 	for _, e := range set.Entries {
 		width = max(width, len(prefixText(e.Prefix)))
@@ -24,6 +25,7 @@ func protectedSection(set protect.Set, unresolved []*protect.LookupError, err er
 		s.add(levelNone, "", "%-*s  %s", width, prefixText(e.Prefix), plain(e.Reason))
 	}
 
+	// For a network of ours the rule differs: single hosts can be banned.
 	if len(set.OnLink) > 0 {
 		var nets []string
 		for _, p := range set.OnLink {
@@ -33,6 +35,7 @@ func protectedSection(set protect.Set, unresolved []*protect.LookupError, err er
 			strings.Join(nets, ", "))
 	}
 
+	// A name without addresses protects nobody now.
 	for _, e := range unresolved {
 		s.add(levelWarn,
 			"see whether the name is right and DNS works: getent ahosts "+plain(e.Host),

@@ -34,6 +34,7 @@ func checkServer(
 		s.ok("connected: AMI %s, %s", report.Version, tlsText(report.TLS))
 	}
 
+	// Each step that worked is reported, so that the failed one is the next.
 	if report.Auth != "" {
 		s.ok("logged in as %q, %s; security events arrive (%d heard), the first after %s",
 			server.Username, authText(report.Auth), report.Events, short(report.Took))
@@ -43,6 +44,7 @@ func checkServer(
 		s.ok("a Ping is answered in %s", short(report.Latency))
 	}
 
+	// The PBX's view of us shows a NAT in between, and its clock comes with it.
 	if report.Own.IsValid() {
 		s.ok("it sees us as %s", report.Own.Addr())
 		checkClock(&s, ahead)

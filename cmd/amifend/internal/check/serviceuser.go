@@ -66,6 +66,7 @@ func findService(dirs []string) (service, bool) {
 		}
 	}
 
+	// The unit comes first, and drop-ins change it in the order of their names.
 	slices.Sort(names)
 	for _, name := range names {
 		if text, err := os.ReadFile(paths[name]); err == nil {
@@ -86,6 +87,7 @@ func (s *service) read(text string) {
 			section = line
 		}
 
+		// Keys of other sections, such as [Unit], may have the same names.
 		key, value, ok := strings.Cut(line, "=")
 		value = strings.TrimSpace(value)
 		if !ok || section != "[Service]" {
@@ -134,6 +136,7 @@ func (s *service) ids() (uid, gid int, groups []uint32, err error) {
 		return 0, 0, nil, err
 	}
 
+	// Group= replaces the primary group of the user.
 	primary := u.Gid
 	if s.group != "" {
 		if primary, err = groupID(s.group); err != nil {
@@ -154,6 +157,7 @@ func (s *service) ids() (uid, gid int, groups []uint32, err error) {
 		all = append(all, id)
 	}
 
+	// A number that does not fit is a group that does not exist.
 	for _, text := range all {
 		if id, err := strconv.ParseUint(text, 10, 32); err == nil {
 			groups = append(groups, uint32(id))
@@ -193,6 +197,7 @@ func checkServiceUser(s *section, o Options) {
 		return // another config, or one that systemd passes on
 	}
 
+	// A missing user keeps the service from starting at all.
 	uid, gid, groups, err := service.ids()
 	if err != nil {
 		s.fail("make the user: systemd-sysusers (examples/systemd/sysusers.conf)",
@@ -205,6 +210,7 @@ func checkServiceUser(s *section, o Options) {
 		return err
 	})
 
+	// Whatever fails here works for root, so it is a matter of rights.
 	var problems *config.Error
 	switch {
 	case loadErr == nil:

@@ -33,6 +33,7 @@ func (o Options) checkTrunks(
 		s.title = "trunks that Asterisk printed"
 	}
 
+	// A problem may hide a trunk, so problems come before the list.
 	for _, p := range pbx.Problems {
 		s.warn("%s", plain(p.String()))
 	}
@@ -41,6 +42,7 @@ func (o Options) checkTrunks(
 		return s
 	}
 
+	// Names are looked up together: DNS may be slow.
 	found := o.resolve(ctx, hosts(pbx.Trunks))
 	m.addrs = map[string][]netip.Addr{}
 	for host, r := range found {

@@ -55,6 +55,7 @@ func (c *Alerts) Run(ctx context.Context) error {
 		return printJSON(l)
 	}
 
+	// One write, so that a reader such as head does not get half an alert.
 	var b strings.Builder
 	for _, a := range l.Alerts {
 		b.WriteString(alertText(a, "", time.Local))

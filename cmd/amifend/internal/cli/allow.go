@@ -98,6 +98,7 @@ func (c *Allow) one(ctx context.Context, client *control.Client, whom whomArg) e
 		return err
 	}
 
+	// What is gone after the answer was lifted for the sake of the new entry.
 	after, err := covering(ctx, client, whom.Prefix)
 	if err != nil {
 		return err
@@ -116,6 +117,7 @@ func (c *Allow) one(ctx context.Context, client *control.Client, whom whomArg) e
 
 // remove takes out one entry.
 func (c *Allow) remove(ctx context.Context, client *control.Client, whom whomArg) error {
+	// Names and prefixes are taken out by different parameters of the API.
 	var a control.Allowed
 	var err error
 	if whom.name != "" {

@@ -20,6 +20,7 @@ func (a *sourceArg) UnmarshalText(text []byte) error {
 		return nil
 	}
 
+	// A prefix that would be banned or allowed must be exactly the one that was meant.
 	p, err := netip.ParsePrefix(s)
 	switch {
 	case err != nil:

@@ -43,6 +43,7 @@ func (c *Ban) Run(ctx context.Context) error {
 		return err
 	}
 
+	// One request for all, so that the journal and the log have them together.
 	wanted := make([]control.NewBan, len(c.Prefixes))
 	for i, p := range c.Prefixes {
 		wanted[i] = control.NewBan{

@@ -54,6 +54,7 @@ func (c *Bans) Run(ctx context.Context) error {
 		return err
 	}
 
+	// The daemon filters and sorts, since there may be a hundred thousand bans.
 	q := control.BanQuery{
 		Server: c.Server, Rule: c.Rule, Scope: c.Scope, Sort: c.Sort,
 		Limit: c.Limit,
@@ -67,6 +68,7 @@ func (c *Bans) Run(ctx context.Context) error {
 		return err
 	}
 
+	// One object a line: jq and grep work on lists of any length.
 	if c.JSON {
 		e := json.NewEncoder(os.Stdout)
 		for _, b := range l.Bans {
@@ -95,6 +97,7 @@ func writeBans(w io.Writer, l control.BanList, wide bool, now time.Time) error {
 		lines[0] += "\tSTATE"
 	}
 
+	// The cells stand in the order of the header above.
 	for _, b := range l.Bans {
 		cells := []string{
 			who(b.Prefix), rough(b.Until.Sub(now)), b.Scope, packets(b.Dropped),
@@ -112,12 +115,14 @@ func writeBans(w io.Writer, l control.BanList, wide bool, now time.Time) error {
 		lines = append(lines, strings.Join(cells, "\t"))
 	}
 
+	// A header without rows would only confuse.
 	if len(l.Bans) > 0 {
 		if err := columns(w, lines); err != nil {
 			return err
 		}
 	}
 
+	// The footer says what the filter and the limit left out.
 	text := observe.Count(l.Total, "ban")
 	if slices.ContainsFunc(l.Bans, func(b control.Ban) bool { return b.State == control.StateDry }) {
 		text = observe.Count(l.Total, "would-be ban") // this daemon drops nothing

@@ -40,6 +40,7 @@ func (f daemonFlags) socket() (string, error) {
 		return f.Socket, nil
 	}
 
+	// A missing file means the default socket only for the default file.
 	name := f.Config
 	if name == "" {
 		name = defaultConfig

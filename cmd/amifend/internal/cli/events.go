@@ -28,6 +28,7 @@ func (c *Events) Run(ctx context.Context) error {
 		return err
 	}
 
+	// The daemon filters, so a flood elsewhere does not cross the socket.
 	filter := control.EventFilter{Server: c.Server, Kinds: c.Kind}
 	if c.Within != nil {
 		filter.Within = c.Within.Prefix
@@ -48,6 +49,7 @@ func (c *Events) Run(ctx context.Context) error {
 			return fmt.Errorf("follow the events: %w", err)
 		}
 
+		// Each event is written at once: a person is watching.
 		if c.JSON {
 			err = encode.Encode(ev)
 		} else {
@@ -63,6 +65,7 @@ func (c *Events) Run(ctx context.Context) error {
 		}
 	}
 
+	// An end that nobody asked for is an error, also in a script.
 	if ctx.Err() == nil {
 		return fmt.Errorf("the daemon has ended")
 	}

@@ -55,6 +55,7 @@ func explanationText(x control.Explanation, addr string, zone *time.Location, no
 			addr)
 	}
 
+	// The history comes last: it explains how the state above came about.
 	for i, p := range x.Past {
 		if i == 0 {
 			b.WriteString("  history:\n")

@@ -53,6 +53,7 @@ func (c *Export) Run(ctx context.Context) error {
 		return err
 	}
 
+	// A large list is written in blocks.
 	out := bufio.NewWriter(os.Stdout)
 	if c.JSON {
 		e := json.NewEncoder(out)
@@ -66,6 +67,7 @@ func (c *Export) Run(ctx context.Context) error {
 			return err
 		}
 
+		// The deny lists are part of the protection but not of the export, which must be said.
 		s, err := client.Status(ctx)
 		if err != nil {
 			return err
@@ -90,6 +92,7 @@ const elementsMost = 500
 
 // writeNFT writes bans as commands for nft(8), grouped by their sets.
 func writeNFT(w io.Writer, table string, bans []control.Ban, now time.Time) error {
+	// nft(8) takes many elements in one command, which is much faster than one each.
 	sets := map[string][]string{}
 	var names []string
 	for _, b := range bans {
@@ -98,6 +101,7 @@ func writeNFT(w io.Writer, table string, bans []control.Ban, now time.Time) erro
 			continue
 		}
 
+		// Only the time that remains is exported: the other machine's clock may differ.
 		scope := firewall.ScopeAll
 		if b.Scope == firewall.ScopeSIP.String() {
 			scope = firewall.ScopeSIP
@@ -115,6 +119,7 @@ func writeNFT(w io.Writer, table string, bans []control.Ban, now time.Time) erro
 			fmt.Sprintf("%s timeout %ds", b.Prefix.Addr(), left/time.Second))
 	}
 
+	// A fixed order makes two exports comparable.
 	slices.Sort(names)
 	fmt.Fprintf(w, "# %s of amifend, %s. Load them with nft -f into a table that amifend has "+
 		"laid out.\n",

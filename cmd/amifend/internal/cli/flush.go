@@ -33,6 +33,7 @@ func (c *Flush) Run(ctx context.Context) error {
 		path = defaultConfig
 	}
 
+	// The name of the table is needed even when the rest of the config is broken.
 	name, err := config.FindTable(path, c.Config == "")
 	if err != nil && !IsUsage(err) {
 		return unreadable(path, err, "use sudo")
@@ -41,6 +42,7 @@ func (c *Flush) Run(ctx context.Context) error {
 		return err
 	}
 
+	// A running daemon would put the table back at once.
 	lock, err := firewall.Lock(name)
 	if errors.Is(err, firewall.ErrLocked) {
 		return control.Errorf(control.CodeFailed, "%s", err).
@@ -66,6 +68,7 @@ func (c *Flush) Run(ctx context.Context) error {
 		return printJSON(flushed{name, removed})
 	}
 
+	// A missing table is what the user wanted, so it is not an error.
 	text := "table inet " + name + " is gone, and no packet is dropped by amifend any more"
 	if !removed {
 		text = "there is no table inet " + name

@@ -4,6 +4,7 @@ import "github.com/alecthomas/kong"
 
 // Vars returns the help texts that are too long for a struct tag, by the names that the tags use.
 func Vars() kong.Vars {
+	// Defaults are written out: kong replaces names in these texts only once.
 	return kong.Vars{
 		"daemonConfigHelp": "The daemon's config file, which names its socket. " +
 			"Default: /etc/amifend/config.toml.",

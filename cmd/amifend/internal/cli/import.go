@@ -56,6 +56,7 @@ func (c *ImportFail2ban) Run(ctx context.Context) error {
 				"/var/lib/fail2ban/fail2ban.sqlite3 (dbfile in fail2ban.conf)")
 	}
 
+	// Choosing comes before asking, so that a dry run needs no daemon.
 	wanted, left := c.choose(found.Bans)
 	var results []control.BanResult
 	if !c.DryRun && len(wanted) > 0 {
@@ -68,6 +69,7 @@ func (c *ImportFail2ban) Run(ctx context.Context) error {
 		}
 	}
 
+	// The keys are part of the interface.
 	if c.JSON {
 		return printJSON(struct {
 			Bans    []control.NewBan    `json:"bans"`
@@ -137,6 +139,7 @@ func (c *ImportFail2ban) ban(
 func (c *ImportFail2ban) print(
 	found *fail2ban.Bans, wanted []control.NewBan, results []control.BanResult, left map[string]int,
 ) error {
+	// Refused bans are named one by one; notes repeat, so each is printed once.
 	refused, notes := 0, map[string]bool{}
 	for _, r := range results {
 		if r.Error != nil {
@@ -151,10 +154,12 @@ func (c *ImportFail2ban) print(
 		fmt.Printf("left out: %s is not an address, or has no time\n", ami.Quote([]byte(s)))
 	}
 
+	// The database may have very many such rows.
 	if more := found.Wrong - len(found.Strange); more > 0 {
 		fmt.Printf("left out: %s more like these\n", observe.Count(more, "row"))
 	}
 
+	// Other jails are named: a user may have chosen other names for those of Asterisk.
 	for _, jail := range slices.Sorted(maps.Keys(left)) {
 		fmt.Printf("left out: %s of jail %s (to take them too: --jail %[2]s)\n",
 			observe.Count(left[jail], "ban"), ami.Quote([]byte(jail)))

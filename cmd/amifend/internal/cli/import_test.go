@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -133,5 +134,30 @@ func TestImportFails(t *testing.T) {
 	var e *control.Error
 	if !errors.As(err, &e) || e.Do == "" {
 		t.Errorf("error %v", err)
+	}
+}
+
+// The database of fail2ban 0.10 does not say how long its bans last: what to do instead is said.
+func TestImportOfAnOldDatabase(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "fail2ban.sqlite3")
+	script, err := os.ReadFile("testdata/fail2ban-0.10.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", "file:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec(string(script)); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	err = (&ImportFail2ban{Scope: "sip", Path: path, DryRun: true}).Run(t.Context())
+	if err == nil || !strings.Contains(Text(err), "older than 0.11") ||
+		!strings.Contains(Text(err), "\n  do: ban by hand who must stay banned: amifend ban ADDRESS") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -34,6 +34,7 @@ func (c *Keep) Run(ctx context.Context) error {
 		return printJSON(k)
 	}
 
+	// A note says what the disk or the kernel does not have yet.
 	text := "the trial is ended: " + observe.Count(k.Bans, "ban") +
 		" kept, and from now on bans are made as usual"
 	if k.Note != "" {

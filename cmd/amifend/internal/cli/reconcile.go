@@ -42,6 +42,7 @@ func (c *Reconcile) Run(ctx context.Context) error {
 
 // reconciled returns the result for people.
 func reconciled(r control.Reconciled) string {
+	// Only the kinds of repair that happened are printed.
 	var parts []string
 	for _, p := range []struct {
 		n    int

@@ -37,11 +37,13 @@ func (c *Reload) Run(ctx context.Context) error {
 		return printJSON(r)
 	}
 
+	// The first line is there in any case, so that a script sees an answer.
 	lines := []string{"reloaded: nothing has changed"}
 	if len(r.Changed) > 0 {
 		lines[0] = "reloaded: " + strings.Join(r.Changed, ", ")
 	}
 
+	// What needs a restart is easily overlooked, so it has a line of its own.
 	if len(r.Restart) > 0 {
 		lines = append(lines,
 			"needs a restart (systemctl restart amifend): "+strings.Join(r.Restart, ", "))

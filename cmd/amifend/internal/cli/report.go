@@ -56,6 +56,7 @@ func (r *Report) Validate() error {
 
 // Run reports.
 func (r *Report) Run(ctx context.Context) error {
+	// The flag of all other commands works here as well.
 	if r.JSON {
 		r.Format = "json"
 	}
@@ -63,6 +64,7 @@ func (r *Report) Run(ctx context.Context) error {
 		return r.recordings(ctx)
 	}
 
+	// Without files the past comes from the daemon's journal.
 	client, err := r.client()
 	if err != nil {
 		return err
@@ -111,6 +113,7 @@ func writeReport(to io.Writer, r control.Report, dry bool) error {
 	var lines []string
 	newer := make(map[string]bool)
 
+	// The latest ban of a prefix comes first, so a repeated key means a ban that was replaced.
 	for _, b := range r.Latest {
 		key := b.Prefix.String() + b.Scope
 		lines = append(lines, "  "+strings.Join([]string{
@@ -136,11 +139,13 @@ func writeReport(to io.Writer, r control.Report, dry bool) error {
 		fmt.Fprintln(w, "\noperators")
 	}
 
+	// What operators did explains bans and lifts above.
 	for _, o := range r.Operations {
 		fmt.Fprintf(w, "  %s  %s  %s\n", o.At.Local().Format(minutes),
 			control.Operator(uint32(o.UID), o.Says), strings.Join(nonempty(o.What, o.Object, o.Reason), " "))
 	}
 
+	// The tables have the same form; the order is from the general to the detail.
 	for _, t := range []struct {
 		title string
 		sums  []control.Sum
@@ -220,6 +225,7 @@ func failed(sums []control.Sum) []control.Sum {
 
 // writeSums writes a table of sums. With dry, no source is banned.
 func writeSums(w io.Writer, title string, sums []control.Sum, dry bool) error {
+	// While nobody is banned, the column must not say so.
 	banned := " (banned)"
 	if dry {
 		banned = " (would be banned)"

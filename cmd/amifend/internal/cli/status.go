@@ -49,6 +49,7 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 	fmt.Fprintf(w, "amifend %s runs since %s (%s)\n\n", s.Version,
 		s.Since.Local().Format(stamp), rough(now.Sub(s.Since)))
 
+	// One row for each server.
 	lines := []string{"SERVER\tLINK\tEVENTS/S\tLAG\tCLOCK\tGAPS\tTLS"}
 	for _, one := range s.Servers {
 		lines = append(lines, serverLine(one, now))
@@ -73,12 +74,14 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 		}
 	}
 
+	// The lists that overrule bans belong to the state of the firewall.
 	fmt.Fprintf(w, "\n          never banned: %s (amifend allow --list)\n",
 		observe.Count(s.Protected, "prefix"))
 	if d := f.Denied; d != nil {
 		fmt.Fprintf(w, "          %s\n", deniedLine(*d))
 	}
 
+	// Without [state] there is no journal.
 	if j := s.Journal; j != nil {
 		state := "ok"
 		if j.Problem != "" {
@@ -91,6 +94,7 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 		fmt.Fprintf(w, "journal   %s, %.1f MB: %s\n", j.Path, float64(j.Size)/1e6, state)
 	}
 
+	// Attempts that were left out explain why somebody is not banned.
 	e := s.Engine
 	fmt.Fprintf(w, "events    %d since the start: %d attempts counted,\n"+
 		"          left out: %d of protected sources, %d in the name of proved ones, %d of "+
@@ -150,6 +154,7 @@ func serverLine(s control.ServerStatus, now time.Time) string {
 		return s.Name + "\t" + state
 	}
 
+	// The column TLS shows the version, and whether the certificate was verified.
 	link := "no"
 	switch {
 	case s.TLS != "" && s.Verified:

@@ -48,6 +48,7 @@ func (c *Top) Run(ctx context.Context) error {
 		return err
 	}
 
+	// The report has all three lists; this command shows one of them.
 	title, sums := "SOURCE", r.Sources
 	switch c.What {
 	case "accounts":
@@ -60,6 +61,7 @@ func (c *Top) Run(ctx context.Context) error {
 		return printJSON(sums)
 	}
 
+	// Sources that only logged in are of no interest here.
 	if sums = failed(sums); len(sums) == 0 {
 		_, err = fmt.Printf("no failed attempt since %s\n", r.From.Local().Format(minutes))
 		return err

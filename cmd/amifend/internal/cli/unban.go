@@ -45,6 +45,7 @@ func (c *Unban) Run(ctx context.Context) error {
 		return err
 	}
 
+	// JSON has the facts as they are, and needs no wording.
 	dry := false
 	if !c.JSON {
 		if dry, err = isDry(ctx, client); err != nil {
@@ -79,6 +80,7 @@ func liftedText(l control.Lifted, within netip.Prefix, dry bool) string {
 		is, lifted = "would no longer be banned", "that would have been made, lifted: nothing was dropped"
 	}
 
+	// The API names a bounded number of prefixes and counts all of them.
 	text := ""
 	for _, p := range l.Lifted {
 		text += fmt.Sprintf("%s %s\n", who(p), is)

@@ -92,6 +92,7 @@ func FindTable(path string, mayLack bool) (string, error) {
 		Firewall rawFirewall `toml:"firewall"`
 	}
 
+	// The cases go from no file over a broken one to a name.
 	err := glance(path, &file)
 	switch t := file.Firewall.Table; {
 	case mayLack && errors.Is(err, fs.ErrNotExist):

@@ -167,11 +167,13 @@ func schema() keys {
 				continue
 			}
 
+			// Pointers and lists have the keys of what they hold.
 			ft := f.Type
 			for ft.Kind() == reflect.Pointer || ft.Kind() == reflect.Slice {
 				ft = ft.Elem()
 			}
 
+			// A struct whose first field is v is a value, not a table.
 			isValue := ft.Kind() == reflect.Struct && ft.Field(0).Name == "v"
 			out[prefix+name] = !isValue
 			if !isValue && ft.Kind() == reflect.Struct {

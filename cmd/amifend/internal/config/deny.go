@@ -49,6 +49,7 @@ func (l *loader) deny(raw rawDeny) []Denied {
 		out = append(out, Denied{Prefix: p})
 	}
 
+	// The order of the lists is kept, so that the first place of a prefix is reported.
 	for _, name := range get(l, "deny.files", raw.Files, nil) {
 		switch {
 		case name == "":
@@ -59,6 +60,7 @@ func (l *loader) deny(raw rawDeny) []Denied {
 		}
 	}
 
+	// More would take the kernel many seconds at each start.
 	if len(out) > mostDenied {
 		l.problem("deny", "its lists hold %d prefixes; %d are possible: leave a list out, or "+
 			"take one that merges neighbours", len(out), mostDenied)
@@ -80,6 +82,7 @@ func (l *loader) denyFile(path string) []Denied {
 			fmt.Sprintf("%s can be changed by every user of this machine: chmod o-w %[1]s", path))
 	}
 
+	// Lists of Windows users begin with a byte order mark.
 	var out []Denied
 	problems := 0
 	lines := bufio.NewScanner(bytes.NewReader(bytes.TrimPrefix(text, []byte("\ufeff"))))

@@ -99,7 +99,7 @@ func isUTF16(b []byte) bool {
 // warnBlanks adds a warning for a secret that can hardly be right: Asterisk removes blanks around
 // the values of manager.conf (main/config.c, process_text_line).
 func (l *loader) warnBlanks(key, text string) {
-	where := ""
+	var where string
 	switch trimmed := strings.TrimSpace(text); {
 	case trimmed == text:
 		return
@@ -157,6 +157,7 @@ func (l *loader) tls(key string, r *rawTLS) *TLS {
 		return nil
 	}
 
+	// An empty table is valid: it means TLS with the system's CAs.
 	t := &TLS{
 		ServerName:         l.text(key+".server_name", r.ServerName, false),
 		InsecureSkipVerify: get(l, key+".insecure_skip_verify", r.InsecureSkipVerify, false),
@@ -170,6 +171,7 @@ func (l *loader) tls(key string, r *rawTLS) *TLS {
 		}
 	}
 
+	// openssl prints the fingerprint in several forms.
 	if print := l.text(key+".fingerprint", r.Fingerprint, false); print != "" {
 		var ok bool
 		if t.Fingerprint, ok = parseFingerprint(print); !ok {
@@ -178,6 +180,7 @@ func (l *loader) tls(key string, r *rawTLS) *TLS {
 		}
 	}
 
+	// Both would contradict each other, and the weaker one must not win silently.
 	if t.InsecureSkipVerify && (t.Fingerprint != "" || t.CAFile != "") {
 		l.problem(key+".insecure_skip_verify",
 			"means that no certificate is verified; delete it, fingerprint or ca_file is enough")

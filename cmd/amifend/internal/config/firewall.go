@@ -41,12 +41,14 @@ func (l *loader) firewall(raw rawFirewall) Firewall {
 			"be told what would be banned", quote(f.Backend))
 	}
 
+	// The name is part of commands that people type, and of a lock's name.
 	if !tableName.MatchString(f.Table) {
 		l.problem("firewall.table",
 			"%s is not a valid name for a table; write letters, digits and _, a letter first, 64 at most",
 			quote(f.Table))
 	}
 
+	// The kernel's memory sets the bound.
 	n := get(l, "firewall.max_bans", raw.MaxBans, firewall.DefaultMaxBans)
 	if n < 1 || n > mostBans {
 		l.problem("firewall.max_bans", "%d is out of range; write a number from 1 to %d", n,
@@ -75,6 +77,7 @@ func (l *loader) sipPorts(raw value[ports]) firewall.SIPPorts {
 		out = append(out, p...)
 	}
 
+	// An empty list would make scope sip drop nothing.
 	if len(texts) == 0 {
 		l.problem(key, "is empty; write the ports where phones reach the PBX, or delete the line")
 	}

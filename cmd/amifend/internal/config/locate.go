@@ -37,6 +37,7 @@ func locate(src []byte, all []toml.Key) map[string]int {
 	counts := counter{}
 	at := 0
 
+	// Keys come in the order of the file, so each search begins where the last one ended.
 	for _, key := range all {
 		path := counts.path(key)
 		here := pattern(key)

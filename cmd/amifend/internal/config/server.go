@@ -31,6 +31,7 @@ func (l *loader) servers(raw rawConfig) []Server {
 		l.problem("", "no [[server]]: %s", smallest)
 	}
 
+	// Two names for one PBX would count each attempt twice.
 	var out []Server
 	seen, where := map[string]string{}, map[string]string{}
 	for i, r := range raw.Servers {
@@ -71,6 +72,7 @@ func (l *loader) server(key string, r rawServer) Server {
 		TLS:      l.tls(key+".tls", r.TLS),
 	}
 
+	// With TLS Asterisk listens at another port.
 	port := portPlain
 	if r.TLS != nil {
 		port = portTLS
@@ -134,6 +136,7 @@ func splitAddress(s, defaultPort string) (host, port string, err error) {
 			"\"pbx.example:%s\"", defaultPort)
 	}
 
+	// An address alone may have colons, so it is tried before host:port.
 	if a, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
 		return a.String(), defaultPort, nil
 	}

@@ -45,6 +45,7 @@ func (l *loader) state(raw rawState) State {
 			quote(s.Directory), defaultState)
 	}
 
+	// A journal that forgets within minutes could not bring bans back.
 	s.Directory = filepath.Clean(s.Directory)
 	if s.Retain < leastRetain || s.Retain > mostRetain {
 		l.problem("state.retain",

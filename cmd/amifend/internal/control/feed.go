@@ -59,6 +59,7 @@ func parseEventFilter(v url.Values) (eventFilter, error) {
 		}
 	}
 
+	// A misspelt kind must not follow nothing for ever.
 	for _, name := range v["kind"] {
 		k, ok := ami.ParseKind(name)
 		if !ok {

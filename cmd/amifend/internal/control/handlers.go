@@ -108,6 +108,7 @@ func (s *Server) ban(_ http.ResponseWriter, r *http.Request, by Peer) (any, erro
 		return nil, err
 	}
 
+	// A bound on bans bounds the time of the answer.
 	if len(wanted.Bans) == 0 || len(wanted.Bans) > MostBans {
 		return nil, Errorf(CodeBadRequest, "%d bans in one request; 1 to %d are possible",
 			len(wanted.Bans), MostBans)
@@ -229,8 +230,10 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, _ Peer) (any, er
 	lines := newLines(w)
 	// The client waits for the first bytes to know that it is following.
 	if lines.flush() != nil {
+		return nil, nil
 	}
 
+	// Each event is sent at once unless others wait already.
 	for {
 		select {
 		case <-r.Context().Done():

@@ -69,6 +69,7 @@ func peerOf(c *net.UnixConn) (Peer, error) {
 		return Peer{}, fmt.Errorf("ask who has connected: %w", err)
 	}
 
+	// Both calls run while the descriptor cannot be closed.
 	var p Peer
 	var failed error
 	err = raw.Control(func(fd uintptr) {
@@ -129,6 +130,7 @@ func lookupGroup(name string) (*uint32, error) {
 		return &gid, nil
 	}
 
+	// The group may be made later, so it is not an error.
 	g, err := user.LookupGroup(name)
 	var unknown user.UnknownGroupError
 	if errors.As(err, &unknown) {

@@ -59,12 +59,14 @@ func parseBanQuery(v url.Values) (BanQuery, error) {
 		}
 	}
 
+	// The limit counts after the filter and the order.
 	if s := v.Get("limit"); s != "" {
 		if q.Limit, err = strconv.Atoi(s); err != nil || q.Limit < 1 {
 			return q, Errorf(CodeBadRequest, "limit: is not a number above 0")
 		}
 	}
 
+	// A misspelt filter must not act as no filter.
 	if q.Scope != "" && q.Scope != "all" && q.Scope != "sip" {
 		return q, Errorf(CodeBadRequest, "scope: write all or sip")
 	}

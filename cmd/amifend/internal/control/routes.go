@@ -59,6 +59,7 @@ func (s *Server) table() []served {
 }
 
 func (s *Server) readTable() []served {
+	// The order is that of docs/api.md.
 	return []served{
 		{Route{
 			Method: http.MethodGet, Path: "/v1/status", Answer: Status{},
@@ -128,6 +129,7 @@ func (s *Server) readTable() []served {
 }
 
 func (s *Server) changeTable() []served {
+	// All of these take the right to change.
 	return []served{
 		{Route{
 			Method: http.MethodPost, Path: "/v1/bans", Change: true, Body: NewBans{},

@@ -102,6 +102,7 @@ func Listen(o Options) (*Server, error) {
 				"do", "groupadd --system "+g.name)
 		}
 
+		// The pointer stays nil for a group that does not exist.
 		*g.to = gid
 	}
 
@@ -171,6 +172,7 @@ func (s *Server) route(mux *http.ServeMux, route served) {
 		return
 	}
 
+	// The right depends on the route alone, not on what is asked.
 	may := s.access.mayRead
 	if route.Change {
 		may = s.access.mayChange

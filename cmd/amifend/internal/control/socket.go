@@ -85,6 +85,7 @@ func prepareFolder(dir string) error {
 		return fmt.Errorf("make the control socket's folder: %w", err)
 	}
 
+	// An existing folder may belong to somebody else.
 	st, err := os.Stat(dir)
 	if err != nil {
 		return fmt.Errorf("look at the control socket's folder: %w", err)
@@ -164,6 +165,7 @@ func (l *listener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 
+		// An unknown peer counts as a reader.
 		places := []chan struct{}{l.slots}
 		if p, err := peerOf(c); err != nil || l.may == nil || !l.may(p) {
 			select {

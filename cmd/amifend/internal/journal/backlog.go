@@ -141,6 +141,7 @@ func (b *backlog) batch(n int, withTotals bool) *batch {
 		out.bans = append(out.bans, b.entries[k])
 	}
 
+	// A full batch of bans is enough for one commit.
 	if len(out.bans) == n {
 		return out
 	}

@@ -68,6 +68,7 @@ func (s *store) blocks(visit func(data []byte) bool) error {
 	}
 	defer rows.Close()
 
+	// The blocks are large, so one after the other is read.
 	for rows.Next() {
 		var data []byte
 		if err := rows.Scan(&data); err != nil {
@@ -122,6 +123,7 @@ func (s *store) putBlock(b Block) error {
 		l.round, l.missing = id, false
 	}
 
+	// A block without data only marks the beginning or the end of a round.
 	if len(b.Data) > 0 {
 		if _, err := s.do("block", id, l.round, b.Data); err != nil {
 			return err
@@ -176,6 +178,7 @@ func (s *store) trim() (more bool, err error) {
 		most, before = trimMost, s.log.trim
 	}
 
+	// Sum and deletion must see the same blocks.
 	var size, gone int64
 	err = s.write(func() error {
 		err := s.conn.QueryRowContext(context.Background(),
@@ -195,6 +198,7 @@ func (s *store) trim() (more bool, err error) {
 		return false, fmt.Errorf("forget blocks: %w", err)
 	}
 
+	// With nothing left before the round, the log is as short as it can be.
 	l := &s.log
 	l.size -= size
 	if more = gone == int64(most); !more && l.trim != 0 {

@@ -29,6 +29,7 @@ func (j *Journal) Counts(ctx context.Context, since time.Time) (c Counts, err er
 				return err
 			}
 
+			// The sums are over all rules, the map is by rule.
 			c.Bans[rule] = n
 			c.Observed += observed
 			c.Lifted += lifted
@@ -40,6 +41,7 @@ func (j *Journal) Counts(ctx context.Context, since time.Time) (c Counts, err er
 			return err
 		}
 
+		// Alerts have no rule and are counted by kind.
 		return each(ctx, db, func(row *sql.Rows) error {
 			var kind string
 			var n int

@@ -82,6 +82,7 @@ func (j *Journal) commit(now time.Time, totals bool) error {
 		return err
 	}
 
+	// Only what is on the disk leaves the backlog.
 	j.backlog.written(b)
 	j.queue.demand(len(j.backlog.blocks) > 0, j.store.log.wants(now))
 	j.due.beat = now.Add(beatEvery)
@@ -184,6 +185,7 @@ func (j *Journal) openAnew() error {
 		j.lock = f // nil where no file can be made, and so no journal written
 	}
 
+	// A database of another owner is closed before anything is written to it.
 	var s *store
 	err := guard(func() (err error) {
 		if s, err = openStore(j.path(), j.o.Clock); err == nil {
@@ -198,6 +200,7 @@ func (j *Journal) openAnew() error {
 		return j.named(err)
 	}
 
+	// The old one is closed last: until then it could still be read.
 	j.drop()
 	j.store = s
 	j.queue.demand(len(j.backlog.blocks) > 0, s.log.wants(time.Now()))
@@ -216,6 +219,7 @@ func (j *Journal) setAside(now time.Time, cause error) error {
 		return fmt.Errorf("corrupt again: %w", cause)
 	}
 
+	// A database has two companions, which belong to the same content.
 	j.drop()
 	path := j.path()
 	to := path + ".corrupt-" + j.o.Clock.Wall().UTC().Format("20060102T150405.000Z")
@@ -232,6 +236,7 @@ func (j *Journal) setAside(now time.Time, cause error) error {
 		"do", "look at the disk; what the old file still holds can be read with `sqlite3 "+to+
 			" .recover`")
 
+	// The caller fills the new one again from its own knowledge.
 	j.behind = true
 	return j.openAnew()
 }

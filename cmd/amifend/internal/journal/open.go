@@ -168,6 +168,7 @@ func (s *store) resume() error {
 		return err
 	}
 
+	// A read-only database cannot be corrected.
 	move, ok := s.times.resume(old)
 	if s.readOnly {
 		return nil // the times stay as good as the clock

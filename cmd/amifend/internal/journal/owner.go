@@ -44,6 +44,7 @@ func (s *store) belong(owner string) error {
 		return nil
 	}
 
+	// A database without owner is new, and takes the first one.
 	var has string
 	err := s.conn.QueryRowContext(context.Background(),
 		"SELECT CAST(value AS TEXT) FROM state WHERE key = ?", []byte(ownerKey)).Scan(&has)

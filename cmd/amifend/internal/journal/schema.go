@@ -135,6 +135,7 @@ func migrate(conn *sql.Conn, steps []string) error {
 			return err
 		}
 
+		// Schema and version change together, or a crash between them would lose the one.
 		set := fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID,
 			version+1)
 
@@ -165,6 +166,7 @@ func schemaVersion(conn *sql.Conn, known int) (int, error) {
 		}
 	}
 
+	// An empty file is a new database; anything else must be ours.
 	switch {
 	case id == 0 && version == 0 && tables == 0:
 		return 0, nil

@@ -157,6 +157,7 @@ func (n *Snapshot) add(e *entry, now time.Time) {
 		}
 	}
 
+	// A new ban replaces what was known of its key.
 	delete(n.Lifted, e.key)
 	delete(n.Open, e.key)
 	if left := b.Until.Sub(now); left > 0 {

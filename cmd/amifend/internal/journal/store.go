@@ -70,6 +70,7 @@ func (s *store) write(f func() error) error {
 		_, err = s.do("clock", r.boot, r.bootID, r.uptime, r.wall, r.before)
 	}
 
+	// The clocks are stored with every commit, so that times can be corrected after a crash.
 	if err == nil {
 		_, err = s.exec("COMMIT")
 	}
@@ -120,6 +121,7 @@ func (s *store) put(b *batch) error {
 		}
 	}
 
+	// Alerts and operations are only appended.
 	for _, a := range b.alerts {
 		if _, err := s.do("alert", s.times.at(a.At), a.Kind, a.Source, a.Account, a.Server, a.Text,
 			a.Do); err != nil {
@@ -146,6 +148,7 @@ func (s *store) put(b *batch) error {
 		}
 	}
 
+	// A block is written in the same transaction as the bans that it knows of.
 	for _, block := range b.blocks {
 		if err := s.putBlock(block); err != nil {
 			return err
@@ -190,6 +193,7 @@ func (s *store) putBan(b *Ban, end *Lift) error {
 	decided, until := s.times.at(b.From), s.times.at(b.Until)
 	boot := s.times.last.boot
 
+	// An observed ban was never in force, so it supersedes nothing.
 	if !b.Observed {
 		known, err := s.isKnown(b, until)
 		if err != nil || known && end == nil {
@@ -204,6 +208,7 @@ func (s *store) putBan(b *Ban, end *Lift) error {
 		}
 	}
 
+	// A ban that was lifted before it was written gets one row.
 	var lifted, by, why any
 	if end != nil {
 		lifted, by, why = s.times.at(end.At), end.By, end.Why
@@ -267,6 +272,7 @@ func (s *store) putLift(l *Lift) error {
 		return err
 	}
 
+	// A row that says only that the ban is lifted keeps it from coming back.
 	_, err = s.do("ban", prefix, scope, "unknown", 0, 0, 0, "", "", at, at, at, l.By, l.Why, false,
 		true, s.times.last.boot)
 

@@ -43,6 +43,7 @@ const over = `UPDATE ban SET current = 0 WHERE id IN (SELECT id FROM ban
 
 // step does one step, and reports whether there is more to do.
 func (t *tidy) step(j *Journal, now time.Time) (more bool, err error) {
+	// The clock may be wrong at boot, so the first turn waits.
 	if t.next.IsZero() {
 		t.next = now.Add(tidyFirst)
 	}
@@ -63,6 +64,7 @@ func (t *tidy) step(j *Journal, now time.Time) (more bool, err error) {
 		t.at++
 	}
 
+	// After the last step there is nothing to do for an hour.
 	if t.at > len(old)+2 {
 		t.at, t.next = 0, now.Add(tidyEvery)
 		return false, nil

@@ -51,6 +51,7 @@ func (j *Journal) Totals(
 		return nil, fmt.Errorf("read totals: by what (%d) is unknown", by)
 	}
 
+	// Rows hold whole hours, so the beginning is rounded down.
 	from := since.UTC().Truncate(time.Hour).UnixMilli()
 	err = j.read(ctx, "totals", func(db *sql.DB) error {
 		return each(ctx, db, func(row *sql.Rows) error {

@@ -26,6 +26,7 @@ func (c *comments) strip(line string) string {
 			return out.String()
 		}
 
+		// A semicolon is part of the text, begins or ends a block, or ends the line.
 		before, after := line[start:start+i], line[start+i+1:]
 		switch {
 		case strings.HasSuffix(before, `\`):

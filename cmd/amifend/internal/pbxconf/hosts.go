@@ -25,6 +25,7 @@ func parseHost(s string) (netip.Prefix, string, error) {
 		return netip.Prefix{}, strings.TrimSuffix(host, "."), nil
 	}
 
+	// Events name IPv4 sources as IPv4, so mapped addresses are unmapped.
 	wasMapped := addr.Is4In6()
 	addr = addr.Unmap().WithZone("")
 	bits := addr.BitLen()
@@ -35,6 +36,7 @@ func parseHost(s string) (netip.Prefix, string, error) {
 		}
 	}
 
+	// Allowing everybody would switch amifend off.
 	if bits == 0 {
 		return netip.Prefix{}, "", fmt.Errorf("%s is every address; it cannot be allowed", quote(s))
 	}
@@ -54,6 +56,7 @@ func maskBits(mask string, addr netip.Addr, wasMapped bool) (int, error) {
 		return n, nil
 	}
 
+	// Otherwise it is a netmask such as 255.255.255.0.
 	m, err := netip.ParseAddr(mask)
 	if err != nil || m.BitLen() != addr.BitLen() {
 		return 0, errors.New("is not a netmask")

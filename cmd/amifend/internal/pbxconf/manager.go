@@ -14,6 +14,7 @@ func (f *finder) manager(users []string) {
 		return // there may be none where Asterisk's files were copied from
 	}
 
+	// From here on the caller need not mention manager.conf as unread.
 	f.Manager = true
 
 	general, _ := general(sections)
@@ -24,6 +25,7 @@ func (f *finder) manager(users []string) {
 				"HTTP port")
 	}
 
+	// Filters of other users do not concern amifend. With no section of ours, all may.
 	ours := slices.ContainsFunc(sections, func(s *section) bool {
 		return slices.Contains(users, s.name)
 	})

@@ -17,6 +17,7 @@ func readModules(dir string) modules {
 		return m
 	}
 
+	// Asterisk loads nothing by itself unless autoload says so.
 	m.known = true
 	for _, s := range sections {
 		if !strings.EqualFold(s.name, "modules") {

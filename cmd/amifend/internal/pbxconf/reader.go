@@ -92,6 +92,7 @@ func (r *reader) file(path string, current *section, depth int) error {
 		return err
 	}
 
+	// Includes may fan out, so the number of files is bounded as well as their depth.
 	name := relative(r.dir, path)
 	if r.files++; r.files > maxFiles {
 		r.overflow(name)
@@ -104,6 +105,7 @@ func (r *reader) file(path string, current *section, depth int) error {
 			return nil
 		}
 
+		// What a comment leaves is read as a line of its own.
 		if line = strings.TrimSpace(c.strip(line)); line == "" {
 			continue
 		}
@@ -119,6 +121,7 @@ func (r *reader) file(path string, current *section, depth int) error {
 		}
 	}
 
+	// Asterisk reads on in the same state, so the rest of the file is lost for it too.
 	if c.depth > 0 {
 		r.problem(name, "a comment that begins with ;-- has no end; what follows it is not read")
 	}
@@ -128,6 +131,7 @@ func (r *reader) file(path string, current *section, depth int) error {
 
 // readText returns the content of a regular file of bounded size.
 func readText(path string) (string, error) {
+	// A pipe or a device would block.
 	st, err := os.Stat(path)
 	if err != nil {
 		return "", err
@@ -162,11 +166,13 @@ func (r *reader) header(line, where string) *section {
 		return nil
 	}
 
+	// The bound keeps a hostile or broken file from using up the memory.
 	if len(r.sections) >= maxSections {
 		r.overflow(where)
 		return nil
 	}
 
+	// Options name templates and additions: (!), (+) and (NAME).
 	s := &section{name: strings.TrimSpace(name), where: where}
 	added := false
 	if options = strings.TrimSpace(options); strings.HasPrefix(options, "(") {
@@ -189,6 +195,7 @@ func (r *reader) header(line, where string) *section {
 		}
 	}
 
+	// An addition is no section of its own.
 	if !added {
 		r.sections = append(r.sections, s)
 		if r.find(s.name) == nil {
@@ -242,6 +249,7 @@ func (r *reader) directive(line, where string, current *section, depth int) {
 	name = strings.Trim(strings.TrimSpace(name), `"<>`)
 	word = strings.ToLower(strings.TrimSpace(word))
 
+	// Running a program of the PBX's config would be a surprise.
 	switch word {
 	case "include", "tryinclude":
 	case "exec":
@@ -256,6 +264,7 @@ func (r *reader) directive(line, where string, current *section, depth int) {
 		r.problem(where, "#%s names no file", word)
 		return
 	}
+	// Asterisk resolves names from its config folder, not from the including file.
 
 	if depth+1 >= maxDepth {
 		r.problem(where, "#%s is nested too deeply, or includes itself; %q is not read", word, name)

@@ -92,6 +92,7 @@ func (f *finder) chanSIPRisks(sections []*section) {
 		})
 	}
 
+	// A peer that is made at its first request needs no password at all.
 	if v, ok := general.last("autocreatepeer"); ok &&
 		(isTrue(v.value) || strings.EqualFold(v.value, "persist")) {
 		f.risk(v, general, "any account may register without a password, which raises no failure",

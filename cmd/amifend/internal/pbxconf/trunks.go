@@ -87,6 +87,7 @@ func (f *finder) iax(s *section) {
 		f.host(host, at(v, s, "register"))
 	}
 
+	// Users of type=user only call in, from wherever they are.
 	if !s.isPeer() {
 		return
 	}

@@ -40,6 +40,7 @@ func readKernel(ns int) (kernel, error) {
 		handle = netns.NsHandle(ns)
 	}
 
+	// One handle sees one namespace, whatever the thread does meanwhile.
 	h, err := netlink.NewHandleAt(handle, unix.NETLINK_ROUTE)
 	if err != nil {
 		return kernel{}, fmt.Errorf("open netlink: %w", err)

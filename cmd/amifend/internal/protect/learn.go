@@ -66,6 +66,7 @@ func (w *Watcher) Learn(server string, addr netip.Addr, what Lesson) {
 			return
 		}
 
+		// Events of a server that was removed from the config come for a moment longer.
 		if !slices.ContainsFunc(w.listed.Load().Servers, func(s Server) bool {
 			return s.Name == server
 		}) {

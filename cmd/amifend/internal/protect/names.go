@@ -45,6 +45,7 @@ func (n *names) answer(host string, now time.Time, addrs []netip.Addr) {
 		n.byHost[host] = r
 	}
 
+	// A hostile DNS may answer with any number of addresses.
 	for _, a := range addrs[:min(len(addrs), maxPerName)] {
 		r[plain(a)] = now
 	}

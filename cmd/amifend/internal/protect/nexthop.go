@@ -19,6 +19,7 @@ func (r *reader) dumpNextHops() error {
 	}
 	defer c.Close()
 
+	// Old kernels know no such objects, so they hide no gateway there.
 	hops, err := c.Execute(netlink.Message{
 		Header: netlink.Header{Type: unix.RTM_GETNEXTHOP, Flags: netlink.Request | netlink.Dump},
 		Data:   make([]byte, unix.SizeofNhmsg),
