@@ -78,7 +78,7 @@ e2e: ## a real Asterisk in network namespaces, attacked for real (root; builds t
 	$(GO) test -tags e2e -count=1 -timeout 20m -v ./cmd/amifend/internal/e2e
 
 bench: ## benchmarks: bytes to verdict, kernel, and all between
-	$(GO) test -run '^$$' -bench . -benchmem ./ami ./policy ./firewall ./cmd/amifend/internal/app ./cmd/amifend/internal/replay
+	$(GO) test -run '^$$' -bench . -benchmem ./ami ./policy ./firewall ./cmd/amifend/internal/judge ./cmd/amifend/internal/enforce ./cmd/amifend/internal/daemon ./cmd/amifend/internal/replay
 
 quality: ## judge the policy, and its peers, on a week of labelled traffic (some minutes)
 	@$(GO) run ./cmd/amifend/internal/quality

@@ -14,11 +14,12 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/ami"
-	"github.com/amifend/amifend/cmd/amifend/internal/app"
+	"github.com/amifend/amifend/cmd/amifend/internal/allowlist"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/lockout"
 	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
+	"github.com/amifend/amifend/cmd/amifend/internal/stream"
 )
 
 // Options select what to check and where to write.
@@ -87,7 +88,7 @@ func Run(ctx context.Context, o Options) (bool, error) {
 
 // online checks everything outside the config file.
 func (o Options) online(ctx context.Context, p *printer) {
-	known := app.ProtectConfig(o.Config)
+	known := allowlist.FromConfig(o.Config)
 	known.Lookup, known.NetNS = o.Lookup, o.NetNS
 	watcher := protect.New(known)
 
@@ -99,7 +100,7 @@ func (o Options) online(ctx context.Context, p *printer) {
 		found = append(found, done)
 		go func() {
 			done <- checkServer(ctx, s, o.Wait, func(ev ami.Event) {
-				app.Learn(watcher, s.Name, ev)
+				stream.Learn(watcher, s.Name, ev)
 			})
 		}()
 	}
@@ -184,7 +185,7 @@ func checkConfig(o Options) section {
 
 	if o.Offline { // otherwise they stand with the server
 		for _, server := range c.Servers {
-			ac := app.SessionConfig(server)
+			ac := stream.Config(server)
 			for _, w := range ac.Warnings() {
 				s.warn("server %s: %s", server.Name, config.SessionWarning(w))
 			}

@@ -11,10 +11,10 @@ import (
 
 	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/ami/amitest"
-	"github.com/amifend/amifend/cmd/amifend/internal/app"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/pbxconf"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
+	"github.com/amifend/amifend/cmd/amifend/internal/stream"
 	"github.com/amifend/amifend/firewall/firewalltest"
 )
 
@@ -208,7 +208,7 @@ func TestTaintedEventsTeachNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		app.Learn(w, "pbx", event)
+		stream.Learn(w, "pbx", event)
 		after, err := w.Snapshot(t.Context())
 		if err != nil {
 			t.Fatal(err)

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/ami"
-	"github.com/amifend/amifend/cmd/amifend/internal/app"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/stream"
 )
 
 // How far clocks may differ.
@@ -21,13 +21,15 @@ const (
 func checkServer(
 	ctx context.Context, server config.Server, wait time.Duration, heard func(ami.Event),
 ) section {
-	c := app.SessionConfig(server)
+	c := stream.Config(server)
 	s := section{title: fmt.Sprintf("server %s, AMI at %s", server.Name, server.Address)}
 	var ahead time.Duration // the PBX's clock, compared with ours
+	chanSIP := false
 	report, err := ami.Probe(ctx, c, wait, func(ev ami.Event) {
 		if ev.Own {
 			ahead = time.Until(ev.Time)
 		}
+		chanSIP = chanSIP || ev.Service == ami.ServiceSIP
 		heard(ev)
 	})
 	if report.Version != "" {
@@ -50,6 +52,9 @@ func checkServer(
 		checkClock(&s, ahead)
 	}
 
+	if chanSIP {
+		s.warn("%s; %s", config.ChanSIPRisk, config.ChanSIPAdvice)
+	}
 	for _, w := range c.Warnings() {
 		s.warn("%s", config.SessionWarning(w))
 	}

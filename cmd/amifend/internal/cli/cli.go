@@ -11,12 +11,12 @@ import (
 	"os"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
+	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sys/unix"
 
-	"github.com/amifend/amifend/cmd/amifend/internal/app"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/daemon"
 )
 
 // Commands are amifend's commands.
@@ -125,17 +125,17 @@ func (r *Run) Run(ctx context.Context, v Version) error {
 			"[firewall] backend = \"log\"), so there is nothing to try")
 	}
 
-	return app.Run(ctx, app.Options{
+	return daemon.Run(ctx, daemon.Options{
 		Trial: time.Duration(r.Trial), Config: c, Version: string(v), Log: newLog(c.Log),
 		Reload: r.reload, Reloading: reloading,
-		Ready:    func() { notify(daemon.SdNotifyReady) },
-		Stopping: func() { notify(daemon.SdNotifyStopping) },
+		Ready:    func() { notify(systemd.SdNotifyReady) },
+		Stopping: func() { notify(systemd.SdNotifyStopping) },
 	})
 }
 
 // notify reports a state to systemd, if that started the daemon (sd_notify(3)).
 func notify(state string) {
-	_, _ = daemon.SdNotify(false, state) // without systemd nobody listens
+	_, _ = systemd.SdNotify(false, state) // without systemd nobody listens
 }
 
 // reloading reports to systemd that the config is read again. Units with Type=notify-reload need the
@@ -145,7 +145,7 @@ func reloading() {
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
 		return // not reached: every Linux has this clock
 	}
-	notify(fmt.Sprintf("%s\nMONOTONIC_USEC=%d", daemon.SdNotifyReloading, now.Nano()/1000))
+	notify(fmt.Sprintf("%s\nMONOTONIC_USEC=%d", systemd.SdNotifyReloading, now.Nano()/1000))
 }
 
 // newLog returns a log to standard error: text on a terminal, otherwise JSON.

@@ -100,15 +100,15 @@ FAILED  LOGINS  LAST SEEN` + gap + `ACCOUNT
 func TestAgainText(t *testing.T) {
 	seen := time.Date(2026, 11, 22, 3, 0, 0, 0, time.Local)
 	for want, a := range map[string]control.Again{
-		"it still sends: 14 dropped packets in the last second, 400 while it was banned\nbanned " +
+		"it still sends: 14 dropped packets in the last 1m12s, 400 while it was banned\nbanned " +
 			"again after 4 attempts on unknown accounts, or 7 wrong passwords": {
-			Dropped: 400, Lately: 14, LatelySpan: 1, MoreUnknown: 4, MoreKnown: 7,
+			Dropped: 400, Lately: 14, LatelySpan: 72.4, MoreUnknown: 4, MoreKnown: 7,
 		},
-		"1 dropped packet while it was banned, none in the last second": {
-			Dropped:    1,
-			LatelySpan: 1,
+		"1 dropped packet while it was banned, none in the last 1s": {
+			Dropped: 1, LatelySpan: 0.2,
 		},
-		"a PBX reported it at " + seen.Format(stamp) + ", while it was banned": {Seen: seen},
+		"2 dropped packets while it was banned; whether it still sends is not known": {Dropped: 2},
+		"a PBX reported it at " + seen.Format(stamp) + ", while it was banned":       {Seen: seen},
 		"no packet of it was dropped\nbanned again after 1 attempt on unknown accounts, or 2 " +
 			"wrong passwords": {MoreUnknown: 1, MoreKnown: 2},
 	} {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/observe"
@@ -98,16 +99,24 @@ func liftedText(l control.Lifted, within netip.Prefix, dry bool) string {
 	return text
 }
 
+// lookBack returns a number of seconds as people write them, at least one.
+func lookBack(n float64) string {
+	return max(seconds(n).Round(time.Second), time.Second).String()
+}
+
 // againText returns how likely a freed address is to be banned again.
 func againText(a control.Again, source string) string {
 	var text string
 	switch {
 	case a.Lately > 0:
-		text = fmt.Sprintf("it still sends: %s in the last second, %d while it was banned",
-			observe.Count(a.Lately, "dropped packet"), a.Dropped)
+		text = fmt.Sprintf("it still sends: %s in the last %s, %d while it was banned",
+			observe.Count(a.Lately, "dropped packet"), lookBack(a.LatelySpan), a.Dropped)
+	case a.Dropped > 0 && a.LatelySpan > 0:
+		text = fmt.Sprintf("%s while it was banned, none in the last %s",
+			observe.Count(a.Dropped, "dropped packet"), lookBack(a.LatelySpan))
 	case a.Dropped > 0:
-		text = fmt.Sprintf("%s while it was banned, none in the last second",
-			observe.Count(a.Dropped, "dropped packet"))
+		text = observe.Count(a.Dropped, "dropped packet") +
+			" while it was banned; whether it still sends is not known"
 	case !a.Seen.IsZero():
 		text = "a PBX reported it at " + a.Seen.Local().Format(stamp) + ", while it was banned"
 	default:

@@ -202,7 +202,7 @@ type Again struct {
 	Dropped uint64 `json:"dropped"`
 	// of these, those of the last LatelySpan before the lift
 	Lately uint64 `json:"lately"`
-	// 0: not measured, since no packet was dropped before
+	// how long it was since the kernel was asked before; 0: Lately is not known
 	LatelySpan float64 `json:"lately_seconds"`
 	// the last event of the address that a PBX reported during the ban
 	Seen time.Time `json:"seen,omitzero"`

@@ -139,7 +139,8 @@ func (s *Server) changeTable() []served {
 		{Route{
 			Method: http.MethodDelete, Path: "/v1/bans", Change: true, Answer: Lifted{},
 			About: "Lifts bans, and forgets what was held against their sources. For one address " +
-				"it may take a second, to see whether it still sends.",
+				"the answer says whether it still sends, if the kernel was asked for its " +
+				"counters before.",
 			Query: []Parameter{
 				{"within", "a prefix: bans inside it, and those that cover it"},
 				{"all", "`true` instead of `within`: all bans"},

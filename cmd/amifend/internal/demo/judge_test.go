@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/amifend/amifend/cmd/amifend/internal/app"
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/firewall"
 )
 
@@ -111,7 +111,7 @@ func TestJudge(t *testing.T) {
 			},
 			deeds: deeds{tries: 10, sent: 10, answered: 4}, reached: 4, dropped: 6, inKernel: true,
 			ban: &verdict{
-				app.Ban{Scope: firewall.ScopeSIP, Duration: 10 * time.Minute},
+				bans.Ban{Scope: firewall.ScopeSIP, Duration: 10 * time.Minute},
 				time.Now(),
 			},
 		}

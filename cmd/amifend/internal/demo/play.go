@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/amifend/amifend/cmd/amifend/internal/app"
+	amifend "github.com/amifend/amifend/cmd/amifend/internal/daemon"
 )
 
 // part is an actor in play, with what it did so far.
@@ -132,7 +132,7 @@ func play(ctx context.Context, o Options, set setStage) (err error) {
 
 	b := newBench()
 	d, err := startDaemon(ctx,
-		app.Options{
+		amifend.Options{
 			Config: st.daemonConfig(office, branch), Log: s.logger(log, b.alerted),
 			Banned: b.banned,
 		}, office, branch)

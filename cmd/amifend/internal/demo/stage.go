@@ -8,8 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/amifend/amifend/cmd/amifend/internal/app"
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	amifend "github.com/amifend/amifend/cmd/amifend/internal/daemon"
 	"github.com/amifend/amifend/firewall"
 	"github.com/amifend/amifend/policy"
 )
@@ -78,7 +79,7 @@ func (s stage) daemonConfig(pbxs ...*pbx) *config.Config {
 
 // verdict is a ban, and the time when the kernel acknowledged it.
 type verdict struct {
-	app.Ban
+	bans.Ban
 	at time.Time
 }
 
@@ -97,7 +98,7 @@ const mostBans = 1000
 func newBench() *bench { return &bench{news: make(chan verdict, mostBans)} }
 
 // banned records a ban. The daemon's enforcer calls it, so it must not block.
-func (b *bench) banned(ban app.Ban) {
+func (b *bench) banned(ban bans.Ban) {
 	v := verdict{ban, time.Now()}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -149,12 +150,12 @@ type daemon struct {
 }
 
 // startDaemon runs the daemon. It returns when the daemon has logged in to every PBX.
-func startDaemon(ctx context.Context, o app.Options, pbxs ...*pbx) (*daemon, error) {
+func startDaemon(ctx context.Context, o amifend.Options, pbxs ...*pbx) (*daemon, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	d := &daemon{ctx: ctx, cancel: cancel, ended: make(chan error, 1)}
 	go func() {
 		defer cancel()
-		d.ended <- app.Run(ctx, o)
+		d.ended <- amifend.Run(ctx, o)
 	}()
 
 	ready, done := context.WithTimeout(ctx, 10*time.Second)

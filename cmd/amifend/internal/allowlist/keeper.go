@@ -1,0 +1,257 @@
+package allowlist
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/clock"
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/journal"
+	"github.com/amifend/amifend/cmd/amifend/internal/protect"
+)
+
+// Most is how many prefixes and names may be allowed by command: the kernel takes seconds for tens
+// of thousands of prefixes.
+const Most = 1000
+
+// ErrFull is the error of one more than that.
+var ErrFull = errors.New("too much is allowed by command")
+
+// readTime is how long the journal is waited for.
+const readTime = 2 * time.Second
+
+// slack is by how much the end of an allowance may differ from the one that the journal has.
+const slack = 2 * time.Second
+
+// Options are what a Keeper needs.
+type Options struct {
+	Config  func() *config.Config // returns the config in force
+	Watcher *protect.Watcher
+	Journal Rows // nil: what is allowed by command ends with the run
+	Clock   clock.Clock
+	Log     *slog.Logger
+}
+
+// Rows is the journal as a Keeper uses it. [journal.Journal] is one.
+type Rows interface {
+	State(ctx context.Context, visit func(journal.Row) error) error
+	// Save takes all of some rows or none, and does not wait.
+	Save(rows []journal.Row) bool
+}
+
+// Keeper owns what operators allowed by command. Its methods may be called from any goroutine.
+type Keeper struct {
+	config  func() *config.Config
+	watcher *protect.Watcher
+	journal Rows
+	clock   clock.Clock
+	log     *slog.Logger
+
+	mu     sync.Mutex // operators read and write, Run ends what is over
+	byWhom map[Subject]Allowance
+	unsent map[Subject]struct{} // that the journal has not got as they are now
+
+	// Of Load, and then of Run's goroutine.
+	loaded bool // what the journal has is in
+	names  nameRows
+}
+
+// New returns a keeper of nothing.
+func New(o Options) *Keeper {
+	return &Keeper{
+		config: o.Config, watcher: o.Watcher, journal: o.Journal, clock: o.Clock, log: o.Log,
+		byWhom: make(map[Subject]Allowance), unsent: make(map[Subject]struct{}),
+	}
+}
+
+// Subject is who is allowed: a prefix, or the addresses of a host name.
+type Subject struct {
+	Prefix netip.Prefix
+	Host   string // "" for a prefix
+}
+
+// String returns the subject as it is written, which is also its name in the journal.
+func (s Subject) String() string {
+	if s.Host != "" {
+		return s.Host
+	}
+	return s.Prefix.String()
+}
+
+// parseSubject is the inverse of String. ok is false for one that may not be allowed.
+func parseSubject(text string) (s Subject, ok bool) {
+	if p, err := netip.ParsePrefix(text); err == nil {
+		return Subject{Prefix: p}, p == p.Masked() && p.Bits() != 0
+	}
+	host, err := config.ParseName(text)
+	return Subject{Host: host}, err == nil && host == text
+}
+
+// Allowance is what is known of one of them, as the journal has it.
+type Allowance struct {
+	UID    uint32    `json:"uid"`
+	Says   string    `json:"says,omitempty"`   // the name that the command gave, fit to be printed
+	Reason string    `json:"reason,omitempty"` // quoted
+	Until  time.Time `json:"until,omitzero"`   // wall clock; zero: until it is taken out
+
+	// Expiry is Until by the daemon's clock, which nobody sets; 0 if the allowance is from an
+	// earlier run, which may have been before the boot.
+	Expiry int64 `json:"-"`
+}
+
+// Text returns why the subject is allowed.
+func (a Allowance) Text() string {
+	text := fmt.Sprintf("allowed by uid %d", a.UID)
+	if a.Says != "" {
+		text += " (" + a.Says + " says)"
+	}
+	text += " (amifend allow)"
+	if a.Reason != "" {
+		text += ": " + a.Reason
+	}
+	return text
+}
+
+// isOver reports whether an allowance has ended, by the daemon's clock if it can be.
+func (a Allowance) isOver(wall time.Time, now int64) bool {
+	if a.Expiry != 0 {
+		return a.Expiry <= now
+	}
+	return !a.Until.IsZero() && !a.Until.After(wall)
+}
+
+// Add allows a subject, or changes how it is allowed, and hands the list on. It returns [ErrFull]
+// when there are too many.
+func (k *Keeper) Add(s Subject, a Allowance) error {
+	if err := k.add(s, a); err != nil {
+		return err
+	}
+	k.Relist()
+	return nil
+}
+
+func (k *Keeper) add(s Subject, a Allowance) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if _, ok := k.byWhom[s]; !ok && len(k.byWhom) >= Most {
+		return ErrFull
+	}
+	k.put(s, a)
+	return nil
+}
+
+// put is called with the lock.
+func (k *Keeper) put(s Subject, a Allowance) {
+	k.byWhom[s] = a
+	k.unsent[s] = struct{}{}
+}
+
+// Remove takes a subject out, and hands the list on. It returns false if the subject was not
+// allowed by a command.
+func (k *Keeper) Remove(s Subject) (Allowance, bool) {
+	old, ok := k.remove(s)
+	if ok {
+		k.Relist()
+	}
+	return old, ok
+}
+
+func (k *Keeper) remove(s Subject) (Allowance, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	old, ok := k.byWhom[s]
+	if ok {
+		delete(k.byWhom, s)
+		k.unsent[s] = struct{}{}
+	}
+	return old, ok
+}
+
+// Allowances returns what is allowed by command.
+func (k *Keeper) Allowances() map[Subject]Allowance {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	out := make(map[Subject]Allowance, len(k.byWhom))
+	for s, a := range k.byWhom {
+		out[s] = a
+	}
+	return out
+}
+
+// Relist hands the lists of the config and of the commands to the watcher.
+func (k *Keeper) Relist() {
+	known := FromConfig(k.config())
+	also, names := k.entries()
+	k.watcher.Relist(protect.Listed{
+		Allow: known.Allow, Names: append(known.Names, names...), Servers: known.Servers, Also: also,
+	})
+}
+
+// entries returns what the commands allow as the watcher has it.
+func (k *Keeper) entries() (prefixes []protect.Entry, names []protect.Name) {
+	for s, a := range k.Allowances() {
+		if s.Host != "" {
+			names = append(names, protect.Name{Host: s.Host, Reason: a.Text()})
+		} else {
+			prefixes = append(prefixes, protect.Entry{Prefix: s.Prefix, Reason: a.Text()})
+		}
+	}
+	return prefixes, names
+}
+
+// Run ends what is over, and saves what changed, until ctx ends.
+func (k *Keeper) Run(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		if !k.loaded {
+			k.Load(ctx)
+		}
+		if over := k.expire(time.Now(), k.clock.Now()); len(over) > 0 {
+			slices.Sort(over)
+			k.log.Info("prefixes or names are no longer allowed: their time is over", "allowed", over)
+			k.Relist()
+		}
+		k.Save()
+		if k.loaded && k.journal != nil {
+			k.names.save(k.watcher.Addresses(), k.journal.Save)
+		}
+
+		select {
+		case <-ctx.Done():
+			k.Save() // the last second's
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// expire takes out what is over, and returns it. Where the wall clock was set, the ends that people
+// read and the journal has move along.
+func (k *Keeper) expire(wall time.Time, now int64) (over []string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for s, a := range k.byWhom {
+		if a.isOver(wall, now) {
+			delete(k.byWhom, s)
+			k.unsent[s] = struct{}{}
+			over = append(over, s.String())
+			continue
+		}
+		if a.Expiry == 0 {
+			continue
+		}
+		end := wall.Add(time.Duration(a.Expiry - now)).Round(0).UTC()
+		if end.Sub(a.Until).Abs() > slack {
+			a.Until = end
+			k.put(s, a)
+		}
+	}
+	return over
+}

@@ -1,0 +1,43 @@
+package daemon
+
+import (
+	"context"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
+	"github.com/amifend/amifend/cmd/amifend/internal/journal"
+	"github.com/amifend/amifend/cmd/amifend/internal/judge"
+)
+
+// adopt lays out the table and takes over what earlier runs have left: the engine's state, the bans
+// that the kernel has, which end when the journal says, and those that only the journal has. Judge
+// and enforcer must not run yet.
+//
+// A walk over a large set takes the kernel most of a second. Meanwhile the journal is read, and its
+// bans are taken in.
+func adopt(ctx context.Context, s *shared, j *judge.Judge, e *enforce.Enforcer) (enforce.Adopted, error) {
+	var found enforce.Found
+	var snap *journal.Snapshot
+	began := s.clock.Now()
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() (err error) {
+		found, err = e.Inspect(ctx)
+		return err
+	})
+	both.Go(func() (err error) {
+		snap, err = readBans(ctx, s.options.Log, s.journal)
+		if err != nil || snap == nil { // there is no journal, or none that can be read
+			return err
+		}
+		if err := j.Load(ctx); err != nil {
+			return err
+		}
+		e.Expect(snap, began, j.Admit)
+		return nil
+	})
+	if err := both.Wait(); err != nil {
+		return enforce.Adopted{}, err
+	}
+	return e.Adopt(found, snap, j.Admit), nil
+}

@@ -1,0 +1,76 @@
+package daemon
+
+import (
+	"context"
+	"sync"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/owner"
+)
+
+// run starts all parts, and ends them in the order of the flow.
+func (d *daemon) run(ctx context.Context) {
+	// What operators allowed in earlier runs holds before the first event can come.
+	if d.allowlist.Load(ctx) {
+		if set, err := d.watcher.Collect(); err == nil { // else the watcher logs it, and tries again
+			d.protected.update(set)
+		}
+	}
+
+	// The sources of work: they end with ctx.
+	var sources, judge, enforcer sync.WaitGroup
+	d.fleet.Start(ctx, d.plan)
+	for _, part := range []func(){
+		func() { d.fleet.Wait(ctx) },
+		func() { d.fleet.Watch(ctx) },
+		func() { d.allowlist.Run(ctx) },
+		func() { d.denier.Run(ctx) },
+		func() { d.service.Run(ctx) },
+		func() { d.reloader.serveHangups(ctx, d.hangup) },
+		func() { d.watchProtected(ctx) },
+		func() { d.watchTable(ctx) },
+	} {
+		sources.Go(part)
+	}
+
+	// The judge outlives the sessions, and the enforcer outlives the judge.
+	kernel, stopKernel := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopKernel()
+	judge.Go(d.judge.Run)
+	enforcer.Go(func() { d.enforcer.Run(kernel) })
+
+	<-d.service.Opened() // whoever waits for us to be ready wants to ask, too
+	d.options.Ready()
+	<-ctx.Done()
+	d.options.Stopping()
+
+	sources.Wait()
+	close(d.events)
+	judge.Wait()
+	d.judge.SaveAll()
+	stopKernel()
+	enforcer.Wait()
+
+	what := "amifend stops: its bans stay in the kernel"
+	if d.options.Config.Dry() {
+		what = "amifend stops: it was a dry run, so nobody is banned by it"
+	}
+	d.options.Log.Info(what, "bans", d.enforcer.Held())
+}
+
+// watchProtected hands on each new list of addresses that are never banned.
+func (d *daemon) watchProtected(ctx context.Context) {
+	owner.KeepRunning(ctx, d.options.Log, "watch over the protected addresses", func() error {
+		return d.watcher.Run(ctx, d.protected.update)
+	})
+}
+
+// watchTable reports what others do to the table.
+func (d *daemon) watchTable(ctx context.Context) {
+	owner.KeepRunning(ctx, d.options.Log, "watch over the nftables table", func() error {
+		err := d.table.Watch(ctx, d.enforcer.Damaged)
+		if ctx.Err() == nil {
+			d.enforcer.Damaged() // nobody sees what happens until it watches again
+		}
+		return err
+	})
+}

@@ -1,0 +1,253 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/allowlist"
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
+	"github.com/amifend/amifend/cmd/amifend/internal/judge"
+	"github.com/amifend/amifend/cmd/amifend/internal/operate"
+	"github.com/amifend/amifend/cmd/amifend/internal/protect"
+	"github.com/amifend/amifend/cmd/amifend/internal/stream"
+)
+
+// reloader puts a new config in force while the daemon runs.
+type reloader struct {
+	*shared
+	fleet     *stream.Fleet
+	judge     *judge.Judge
+	enforcer  *enforce.Enforcer
+	denier    *enforce.Denier
+	watcher   *protect.Watcher
+	allowlist *allowlist.Keeper
+
+	mu      sync.Mutex // one reload at a time
+	servers []string   // names of all servers since the start, by number
+}
+
+// command returns the reload that operators may ask for; nil if the config cannot be read again.
+func (r *reloader) command() func(context.Context, control.Peer) (control.Reloaded, error) {
+	if r.options.Reload == nil {
+		return nil
+	}
+	return r.Reload
+}
+
+// serveHangups reloads at each SIGHUP, until ctx ends.
+func (r *reloader) serveHangups(ctx context.Context, hangup <-chan os.Signal) {
+	log := r.options.Log
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+		}
+
+		out, err := r.Reload(ctx, control.Peer{UID: uint32(os.Getuid())})
+		if err != nil {
+			log.Error("the config was not reloaded: what was goes on", "err", err)
+			continue
+		}
+		log.Info("the config was reloaded", "changed", out.Changed, "restart", out.Restart)
+		for _, w := range out.Warnings {
+			log.Warn(w)
+		}
+	}
+}
+
+// Reload reads the config again. All that can fail is done before the first change, so a file that
+// is not valid, or names what cannot be read, changes nothing. No connection that did not change is
+// lost, and no score and no ban.
+func (r *reloader) Reload(ctx context.Context, by control.Peer) (control.Reloaded, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.options.Reloading()
+	defer r.options.Ready()
+
+	old := r.live.Load()
+	next, plan, err := r.prepare(old)
+	if err != nil {
+		return control.Reloaded{}, err
+	}
+
+	// From here on only the kernel, or a judge that hangs, can make it fail. Half a config must not
+	// stay in force because the one who asked has gone.
+	ctx, cancel := operate.Outlasting(ctx)
+	defer cancel()
+	out := control.Reloaded{Changed: []string{}, Warnings: next.Warnings}
+	merged := keepFixed(old, next, &out)
+	if err := r.changePorts(ctx, old, merged, &out); err != nil {
+		return control.Reloaded{}, err
+	}
+	if err := r.changePolicy(ctx, old, merged, &out); err != nil {
+		return control.Reloaded{}, err
+	}
+	if err := r.changeServers(ctx, plan, r.names(next.Servers), &out); err != nil {
+		return control.Reloaded{}, err
+	}
+
+	if !slices.Equal(old.Allow, merged.Allow) {
+		out.Changed = append(out.Changed, "[allow] prefixes")
+	}
+	if !slices.Equal(old.Names, merged.Names) {
+		out.Changed = append(out.Changed, "[allow] names")
+	}
+	r.live.Store(merged)
+	r.allowlist.Relist()
+	r.changeDeny(ctx, old, merged, &out)
+	operate.Record(r.journal, by, "reload", strings.Join(out.Changed, ", "), "")
+	return out, nil
+}
+
+// prepare reads the config and does all that can fail. It changes nothing.
+func (r *reloader) prepare(old *config.Config) (*config.Config, *stream.Plan, error) {
+	next, err := r.options.Reload()
+	if err != nil {
+		return nil, nil, control.Errorf(control.CodeInvalidConfig,
+			"the config is not valid, and nothing was changed:\n%s", err)
+	}
+
+	names := r.names(next.Servers)
+	if len(names) > judge.MostServers {
+		return nil, nil, control.Errorf(control.CodeFailed,
+			"nothing was changed: there were too many servers since the start").
+			Advise("systemctl restart amifend")
+	}
+	plan, err := r.fleet.Plan(next.Servers, names)
+	if err != nil {
+		return nil, nil, control.Errorf(control.CodeInvalidConfig, "nothing was changed: %s", err)
+	}
+
+	if what, do := operate.CutOff(next, r.watcher.Current(), r.admins); what != "" && !old.Dry() {
+		return nil, nil, control.Errorf(control.CodeInvalidConfig, "nothing was changed: %s", what).
+			Advise("%s", do)
+	}
+	return next, plan, nil
+}
+
+// keepFixed returns next with the old values where a change takes a restart, and notes which these
+// are.
+func keepFixed(old, next *config.Config, out *control.Reloaded) *config.Config {
+	merged := *next
+	fixed := func(name string, a, b any, keep func()) {
+		if !reflect.DeepEqual(a, b) {
+			out.Restart = append(out.Restart, name)
+			keep()
+		}
+	}
+	fixed("[policy] observe", old.Observe, next.Observe, func() { merged.Observe = old.Observe })
+	fixed("[state]", old.State, next.State, func() { merged.State = old.State })
+	fixed("[control]", old.Control, next.Control, func() { merged.Control = old.Control })
+	fixed("[log]", old.Log, next.Log, func() { merged.Log = old.Log })
+
+	f := next.Firewall
+	f.SIPPorts = old.Firewall.SIPPorts // these alone can change
+	fixed("[firewall] backend, table or max_bans", old.Firewall, f, func() {
+		merged.Firewall = old.Firewall
+		merged.Firewall.SIPPorts = next.Firewall.SIPPorts
+	})
+
+	// The policy's max_bans follows that of the firewall, and max_sources must fit it.
+	if next.Policy.MaxBans != old.Policy.MaxBans {
+		merged.Policy.MaxBans, merged.Policy.MaxSources = old.Policy.MaxBans, old.Policy.MaxSources
+	}
+	return &merged
+}
+
+// changePorts puts new SIP ports into the kernel, then into the judge.
+func (r *reloader) changePorts(ctx context.Context, old, next *config.Config, out *control.Reloaded) error {
+	ports := next.Firewall.SIPPorts
+	if slices.Equal(old.Firewall.SIPPorts, ports) {
+		return nil
+	}
+
+	refused, err := r.enforcer.SetSIPPorts(ctx, ports)
+	if err != nil {
+		return operate.Refusal(err)
+	}
+	if refused != nil {
+		return control.Errorf(control.CodeFailed, "the kernel refuses the new sip_ports: %s", refused).
+			Advise("amifend check says what is missing")
+	}
+	if err := r.judge.SetSIPPorts(ctx, ports); err != nil {
+		return operate.Refusal(err)
+	}
+	out.Changed = append(out.Changed, "[firewall] sip_ports")
+	return nil
+}
+
+// changePolicy gives the engine new options.
+func (r *reloader) changePolicy(ctx context.Context, old, next *config.Config, out *control.Reloaded) error {
+	if reflect.DeepEqual(old.Policy, next.Policy) {
+		return nil
+	}
+	refused, err := r.judge.Tune(ctx, next.Policy)
+	if err != nil {
+		return operate.Refusal(err)
+	}
+	if refused != nil {
+		return fmt.Errorf("change the policy: %w", refused)
+	}
+	out.Changed = append(out.Changed, "[policy]")
+	return nil
+}
+
+// changeServers has the judge know new servers before their first event comes, then changes the
+// sessions.
+func (r *reloader) changeServers(
+	ctx context.Context, plan *stream.Plan, names []string, out *control.Reloaded,
+) error {
+	// The judge may get these names although nobody waits for its answer in the end. So the next
+	// reload must begin with them.
+	r.servers = names
+	if err := r.judge.SetServers(ctx, names); err != nil {
+		return operate.Refusal(err)
+	}
+
+	for _, name := range plan.Changed() {
+		out.Changed = append(out.Changed, "server "+name)
+	}
+	for _, name := range plan.Gone() {
+		out.Changed = append(out.Changed, "server "+name+" (gone)")
+	}
+	r.fleet.Change(plan)
+	return nil
+}
+
+// names returns the names of all servers that there ever were, in the order of their numbers, and
+// the new ones behind.
+func (r *reloader) names(servers []config.Server) []string {
+	names := slices.Clone(r.servers)
+	for _, s := range servers {
+		if !slices.Contains(names, s.Name) {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
+// changeDeny puts new deny lists into the kernel, less what must never be banned by the new config.
+func (r *reloader) changeDeny(ctx context.Context, old, next *config.Config, out *control.Reloaded) {
+	if slices.Equal(old.Deny, next.Deny) {
+		return
+	}
+	out.Changed = append(out.Changed, "[deny]")
+
+	// What is newly allowed must be known before what is newly denied.
+	_, err := r.watcher.Snapshot(ctx)
+	if refused := r.denier.SetLists(ctx, next.Deny); err == nil {
+		err = refused
+	}
+	if err != nil {
+		out.Warnings = append(out.Warnings,
+			"the new [deny] lists are not in the kernel yet, amifend goes on trying: "+err.Error())
+	}
+}

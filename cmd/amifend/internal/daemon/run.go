@@ -1,0 +1,90 @@
+// Package daemon wires the parts of amifend together, runs them, and reloads their config.
+//
+// Events flow one way, and each stage is a goroutine that owns its data:
+//
+//	PBX ─→ stream ─→ judge ─→ enforce ─→ kernel
+//	                   └────────┴──────→ journal
+//
+// The arrows that go elsewhere (acknowledgements, doubts, calls of operators) are drawn in the
+// package of whoever receives them, and all together in docs/design.md. On shutdown the stages end
+// in the order of the flow, so that nothing which was heard is lost, and the bans stay in the
+// kernel.
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/asynclog"
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
+)
+
+// Options are what Run needs.
+type Options struct {
+	Config  *config.Config
+	Version string // of the program, to show
+	Log     *slog.Logger
+	Ready   func() // called when every part runs, and after each reload; may be nil
+	// Banned is called for each ban that the kernel has acknowledged, and must not block; may be
+	// nil.
+	Banned func(bans.Ban)
+	// Reload reads the config again, nil: it cannot be. Errors are for people.
+	Reload func() (*config.Config, error)
+	// Reloading is called before the config is read again, Stopping when the daemon begins to stop;
+	// may be nil.
+	Reloading, Stopping func()
+	// Trial is a time after the start whose bans end with it, unless an operator keeps them; see
+	// [control.Trial]. 0: there is none.
+	Trial  time.Duration
+	Getenv func(string) string // nil: os.Getenv
+	// Lookup resolves names of servers and of [allow]; nil: the system's resolver.
+	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+	NetNS  int // descriptor of the network namespace to defend; 0: that of the calling thread
+}
+
+// Run runs the daemon until ctx ends. It fails only at the start: a PBX that cannot be reached
+// later, or a kernel that refuses, is logged and tried again.
+func Run(ctx context.Context, o Options) error {
+	// Neither the judge nor the enforcer may wait for a log that nobody reads.
+	log := asynclog.New(o.Log.Handler())
+	defer log.Close()
+	o.Log = slog.New(log)
+	o.Ready, o.Reloading, o.Stopping = orNothing(o.Ready), orNothing(o.Reloading), orNothing(o.Stopping)
+
+	// A SIGHUP while amifend starts must not end it: it reloads when it has started.
+	hangup, ignoreHangups := catchHangups(o)
+	defer ignoreHangups()
+
+	for _, w := range o.Config.Warnings {
+		o.Log.Warn(w)
+	}
+	err := serve(ctx, o, hangup)
+	if ctx.Err() != nil {
+		return nil // we were asked to stop, perhaps while we started
+	}
+	return err
+}
+
+// orNothing returns f, or a function that does nothing in place of nil.
+func orNothing(f func()) func() {
+	if f == nil {
+		return func() {}
+	}
+	return f
+}
+
+// catchHangups catches SIGHUP from now on, which would end the process.
+func catchHangups(o Options) (caught <-chan os.Signal, stop func()) {
+	if o.Reload == nil {
+		return nil, func() {}
+	}
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGHUP)
+	return c, func() { signal.Stop(c) }
+}

@@ -1,0 +1,195 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"sync/atomic"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/allowlist"
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
+	"github.com/amifend/amifend/cmd/amifend/internal/clock"
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
+	"github.com/amifend/amifend/cmd/amifend/internal/journal"
+	"github.com/amifend/amifend/cmd/amifend/internal/judge"
+	"github.com/amifend/amifend/cmd/amifend/internal/lockout"
+	"github.com/amifend/amifend/cmd/amifend/internal/operate"
+	"github.com/amifend/amifend/cmd/amifend/internal/owner"
+	"github.com/amifend/amifend/cmd/amifend/internal/protect"
+	"github.com/amifend/amifend/cmd/amifend/internal/stream"
+	"github.com/amifend/amifend/firewall"
+)
+
+// queue is how many sightings may wait for the judge before the sessions wait too: a tenth of a
+// second of the worst flood that one Asterisk can raise is 1,300.
+const queue = 8192
+
+// daemon has the parts that run.
+type daemon struct {
+	*shared
+	table     enforce.WatchedTable
+	watcher   *protect.Watcher
+	protected *protected
+	denier    *enforce.Denier
+	enforcer  *enforce.Enforcer
+	judge     *judge.Judge
+	fleet     *stream.Fleet
+	plan      *stream.Plan // of the sessions of the first config
+	allowlist *allowlist.Keeper
+	reloader  *reloader
+	service   *operate.Service
+	hangup    <-chan os.Signal
+}
+
+// serve builds the daemon, each part after those that it needs, and runs it. It is one function, so
+// that the order is plain, and no part is changed after it was made.
+func serve(ctx context.Context, o Options, hangup <-chan os.Signal) error {
+	// Who must never be banned comes first: nothing may be banned, or adopted, before that is
+	// known.
+	known := allowlist.FromConfig(o.Config)
+	known.Log, known.NetNS, known.Lookup = o.Log, o.NetNS, o.Lookup
+	watcher := protect.New(known)
+	set, err := watcher.Snapshot(ctx)
+	if err != nil {
+		return fmt.Errorf("find the addresses that must never be banned: %w", err)
+	}
+	warnLockout(o, set)
+
+	// The table comes before the journal: a second amifend must find its lock, and end there.
+	table, err := openTable(o, set)
+	if err != nil {
+		return err
+	}
+	defer table.Close()
+
+	// The denier comes before the enforcer, who reports to it that the table was laid out.
+	s := newShared(o)
+	denier := enforce.NewDenier(enforce.DenierOptions{
+		Table: table, Log: o.Log, Lists: o.Config.Deny, Never: watcher.Current, Held: o.Trial > 0,
+	})
+	enforcer := newEnforcer(s, table, denier)
+	engine, err := newJudge(s, set)
+	if err != nil {
+		return err
+	}
+
+	// The bans of earlier runs, before the first event. The journal's goroutine must run for that.
+	stopJournal := runJournal(o.Log, s.journal)
+	defer stopJournal()
+	adopted, err := adopt(ctx, s, engine, enforcer)
+	if err != nil {
+		return err
+	}
+
+	// The sessions need the engine's hasher and its numbers of the servers, which the journal may
+	// have changed. They connect when they are started.
+	feed := &control.Feed{}
+	fleet := stream.NewFleet(stream.Options{
+		Log: o.Log, Clock: s.clock, Hasher: engine.Hasher(), Watcher: watcher, Feed: feed,
+	}, s.events)
+	plan, err := fleet.Plan(o.Config.Servers, engine.Servers())
+	if err != nil {
+		return err
+	}
+
+	// What operators do. The service comes last, since it asks all others.
+	allow := newAllowlist(s, watcher)
+	reloader := &reloader{
+		shared: s, fleet: fleet, judge: engine, enforcer: enforcer, denier: denier,
+		watcher: watcher, allowlist: allow, servers: engine.Servers(),
+	}
+	service := operate.New(operate.Options{
+		Version: o.Version, Config: s.live.Load, Log: o.Log, Clock: s.clock, Judge: engine,
+		Enforcer: enforcer, Denier: denier, Firewall: table.String(), Sessions: fleet.Sessions,
+		Watcher: watcher, Allowlist: allow, Journal: s.journal, Feed: feed, Lockout: s.admins,
+		Reload: reloader.command(),
+	})
+
+	o.Log.Info("amifend runs", "servers", len(o.Config.Servers), "protected", len(set.Entries),
+		"firewall", table.String(), "adopted", adopted.Kernel, "restored", adopted.Journal)
+	d := &daemon{
+		shared: s, table: table, watcher: watcher, denier: denier, enforcer: enforcer, judge: engine,
+		protected: newProtected(o.Log, set, engine, enforcer, denier), fleet: fleet, plan: plan,
+		allowlist: allow, reloader: reloader, service: service, hangup: hangup,
+	}
+	d.run(ctx) // the journal ends after it
+	return nil
+}
+
+// shared is what several parts need.
+type shared struct {
+	options  Options
+	live     *atomic.Pointer[config.Config] // the config in force: a reload replaces it
+	clock    clock.Clock
+	mail     *bans.Mail
+	journal  *journal.Journal // nil: there is none
+	recorder bans.Recorder
+	compare  *owner.Latest[struct{}] // kernel and journal are to be compared soon
+	events   chan stream.Sighting
+	admins   lockout.Options // how to find who administers the machine
+}
+
+func newShared(o Options) *shared {
+	s := &shared{
+		options: o, live: &atomic.Pointer[config.Config]{}, clock: clock.New(), mail: bans.NewMail(),
+		compare: owner.NewLatest[struct{}](), events: make(chan stream.Sighting, queue), admins: admins(o),
+	}
+	s.live.Store(o.Config)
+
+	// A journal that was begun anew wants to be compared with the kernel. The enforcer, who does
+	// that, needs the journal itself; so the wish has a box of its own, which is made before both.
+	s.journal = newJournal(o, func() { s.compare.Set(struct{}{}) })
+	s.recorder = bans.NewRecorder(s.journal, s.clock)
+	return s
+}
+
+func newEnforcer(s *shared, table enforce.Table, denier *enforce.Denier) *enforce.Enforcer {
+	o := enforce.Options{
+		Table: table, Clock: s.clock, Log: s.options.Log, Mail: s.mail, Recorder: s.recorder,
+		Compare: s.compare, Dry: s.options.Config.Dry(), Banned: s.options.Banned, LaidOut: denier.LaidOut,
+	}
+	if s.journal != nil && !o.Dry { // a dry run has nothing in the kernel to compare
+		o.Journal = s.journal
+	}
+	return enforce.New(o)
+}
+
+func newJudge(s *shared, set protect.Set) (*judge.Judge, error) {
+	c := s.options.Config
+	o := judge.Options{
+		Policy: c.Policy, SIPPorts: c.Firewall.SIPPorts, Protected: allowlist.ForPolicy(set), Events: s.events,
+		Mail: s.mail, Recorder: s.recorder, Clock: s.clock, Log: s.options.Log, StateDir: c.State.Directory,
+		Trial: s.options.Trial,
+	}
+	o.Policy.Seed = rand.Uint64() // chosen addresses must not collide in the engine's tables
+	for _, server := range c.Servers {
+		o.Servers = append(o.Servers, server.Name)
+	}
+	if s.journal != nil {
+		o.Store = s.journal
+	}
+	return judge.New(o)
+}
+
+func newAllowlist(s *shared, watcher *protect.Watcher) *allowlist.Keeper {
+	o := allowlist.Options{Config: s.live.Load, Watcher: watcher, Clock: s.clock, Log: s.options.Log}
+	if s.journal != nil {
+		o.Journal = s.journal
+	}
+	return allowlist.New(o)
+}
+
+// openTable opens the firewall that the config names, or the one that only logs what it would do.
+func openTable(o Options, set protect.Set) (enforce.WatchedTable, error) {
+	c := o.Config
+	if c.Dry() {
+		return enforce.Dry{}, nil
+	}
+	return enforce.OpenKernel(firewall.Options{
+		Table: c.Firewall.Table, SIPPorts: c.Firewall.SIPPorts, MaxBans: c.Firewall.MaxBans,
+		Allow: allowlist.ForKernel(set), NetNS: o.NetNS,
+	})
+}

@@ -1,0 +1,285 @@
+// Package enforce owns the kernel's table: what the judge decides becomes elements of nftables sets
+// here, and stays there whatever others do to the table.
+//
+//	judge    ── Orders ───→ Enforcer ── Ensure, Apply, SetAllow, Element, Bans ──→ kernel
+//	judge    ←─ Acks ────── Enforcer      the kernel has a ban
+//	judge    ── Doubts ───→ Enforcer      does this ban work?
+//	judge    ←─ External ── Enforcer      bans that the engine did not decide
+//	journal  ←─ Recorder ── Enforcer      what was adopted, or cannot be made
+//	journal  ←─ Snapshot ── Enforcer      asked on a goroutine of its own; the answer comes back by a channel
+//	operate  ── calls ────→ Enforcer      [Enforcer.Flush], [Enforcer.Covering], …
+//	protect  ── SetAllow ─→ Enforcer      the latest allowlist
+//	watch    ── Damaged ──→ Enforcer      somebody else changed the table
+//	Enforcer ── LaidOut ──→ Denier ── SetDeny ──→ kernel
+//
+// Nothing that is sent to the enforcer makes the sender wait, calls excepted. All that waits is
+// bounded: one order, doubt and acknowledgement for each prefix. While the kernel refuses, orders
+// are taken all the same and stay in the ledger; the kernel is tried again after a pause that
+// grows.
+//
+// Only this package reads and writes the table. The enforcer's goroutine is the one that writes
+// bans, layout and allowlist. Two others would hold it up for seconds, so they have goroutines of
+// their own: the [Denier] writes the deny lists, and [Enforcer.Counters] reads the counters of all
+// bans.
+//
+// The other methods with a context are for operators. Each is answered by the enforcer's goroutine,
+// or fails with an [owner.BusyError] when its context ends first, as when the kernel hangs.
+package enforce
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
+	"github.com/amifend/amifend/cmd/amifend/internal/clock"
+	"github.com/amifend/amifend/cmd/amifend/internal/owner"
+	"github.com/amifend/amifend/firewall"
+)
+
+// How the enforcer deals with a kernel that refuses.
+const (
+	retryFirst = 250 * time.Millisecond // after a failure, doubled up to retryLast
+	retryLast  = 30 * time.Second
+	retryFull  = 10 * time.Second // a full set: room comes as elements run out
+	drainTime  = DrainTime
+	sweepEvery = time.Minute
+	fullEvery  = time.Minute // how often a full set is logged
+)
+
+// DrainTime is how long [Enforcer.Run] may take at its end to deliver the last changes.
+const DrainTime = 5 * time.Second
+
+// Options are what an Enforcer needs.
+type Options struct {
+	Table    Table
+	Clock    clock.Clock
+	Log      *slog.Logger
+	Mail     *bans.Mail
+	Recorder bans.Recorder
+	// Journal is compared with the kernel every five minutes; nil: there is none.
+	Journal Snapshotter
+	// Compare is set by whoever wants kernel and journal compared soon; nil: nobody does.
+	Compare *owner.Latest[struct{}]
+	Dry     bool           // nothing reaches the kernel: bans are logged as `would ban`
+	Banned  func(bans.Ban) // called for each acknowledged ban, must not block; may be nil
+	LaidOut func()         // called when the table was laid out, must not block; may be nil
+}
+
+// Enforcer is the goroutine that writes bans to the kernel. It owns the ledger: all bans as they
+// must be in the kernel. It waits for the kernel, and for nothing else.
+type Enforcer struct {
+	table    Table
+	clock    clock.Clock
+	log      *slog.Logger
+	mail     *bans.Mail
+	recorder bans.Recorder
+	dry      bool
+	banned   func(bans.Ban)
+	laidOut  func()
+
+	allow    *owner.Latest[[]netip.Prefix]
+	damaged  *owner.Latest[struct{}]
+	compare  *owner.Latest[struct{}]
+	calls    owner.Calls
+	readings *owner.Latest[[]firewall.Element] // of all bans, see Counters
+	counters counters
+
+	ledger     *ledger
+	comparison comparison
+	failure    failure
+	dirty      bool  // the kernel's state is unknown: lay out the table, and send everything
+	restoring  bool  // bans are being put back, and the end of that is not logged yet
+	swept      int64 // when the ledger was
+	fullLogged int64 // 0: never
+	doubts     map[netip.Prefix]bans.Doubt
+	reported   reported // ineffective bans
+	badRows    int      // of the journal, as last logged
+	flushes    []func() // called after the next round of work
+}
+
+// failure is what keeps the kernel from doing as asked.
+type failure struct {
+	backoff time.Duration // after the last failure; 0: there was none
+	text    string        // of it
+	retry   int64         // not before
+}
+
+// New returns an enforcer. It does nothing before [Enforcer.Inspect] or [Enforcer.Run].
+func New(o Options) *Enforcer {
+	e := &Enforcer{
+		table: o.Table, clock: o.Clock, log: o.Log, mail: o.Mail, recorder: o.Recorder,
+		dry: o.Dry, banned: o.Banned, laidOut: o.LaidOut, compare: o.Compare,
+		allow:      owner.NewLatest[[]netip.Prefix](),
+		damaged:    owner.NewLatest[struct{}](),
+		calls:      owner.NewCalls("the firewall (the kernel may hang)"),
+		readings:   owner.NewLatest[[]firewall.Element](),
+		ledger:     newLedger(),
+		comparison: newComparison(o.Journal),
+		doubts:     make(map[netip.Prefix]bans.Doubt),
+	}
+	if e.compare == nil {
+		e.compare = owner.NewLatest[struct{}]()
+	}
+	return e
+}
+
+// SetAllow hands over the addresses that the kernel must always let through.
+func (e *Enforcer) SetAllow(allow []netip.Prefix) { e.allow.Set(allow) }
+
+// Damaged reports that somebody else may have changed the table.
+func (e *Enforcer) Damaged() { e.damaged.Set(struct{}{}) }
+
+// Held returns how many bans there are. It must not be called while Run runs.
+func (e *Enforcer) Held() int { return len(e.ledger.bans) }
+
+// Run serves until ctx ends, then delivers what is still there.
+func (e *Enforcer) Run(ctx context.Context) {
+	wake := time.NewTimer(0)
+	defer wake.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			e.drain(context.WithoutCancel(ctx))
+			return
+		case <-e.mail.Orders.C():
+		case allow := <-e.allow.C():
+			e.setAllow(ctx, allow)
+		case <-e.damaged.C():
+			e.restore(ctx)
+		case <-e.mail.Doubts.C():
+		case <-e.compare.C():
+			e.comparison.due = true
+		case snap := <-e.comparison.answers:
+			e.reconcile(ctx, snap)
+		case elements := <-e.readings.C():
+			e.ledger.count(elements, e.clock.Now())
+		case f := <-e.calls.C():
+			f()
+		case <-wake.C:
+		}
+
+		wake.Reset(e.work(ctx))
+		e.answerFlushes()
+	}
+}
+
+// drain does what is left to do, failures or not, but not for ever.
+func (e *Enforcer) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, drainTime)
+	defer cancel()
+
+	// What was sent before the end counts, although the loop may not have received it.
+	select {
+	case allow := <-e.allow.C():
+		e.setAllow(ctx, allow)
+	default:
+	}
+	select {
+	case <-e.damaged.C():
+		e.restore(ctx)
+	default:
+	}
+
+	e.failure.backoff, e.failure.retry = 0, 0 // no pause is worth a lost ban now
+	for ctx.Err() == nil {
+		wait := e.work(ctx)
+		if !e.dirty && e.ledger.pending() == 0 {
+			return
+		}
+		clock.Sleep(ctx, wait)
+	}
+	e.log.Error("firewall: the last changes did not reach the kernel",
+		"bans", len(e.ledger.send), "lifts", len(e.ledger.lifts))
+}
+
+// work does one round of what is to be done, and returns when to do the next one.
+func (e *Enforcer) work(ctx context.Context) time.Duration {
+	e.obey()
+	now := e.clock.Now()
+	e.askJournal(ctx, now)
+	if now >= e.swept+int64(sweepEvery) {
+		e.swept = now
+		e.ledger.sweep(now)
+	}
+
+	// An attacker who causes bans must not have a failing kernel asked more often.
+	if wait := e.failure.retry - now; wait > 0 {
+		return time.Duration(wait)
+	}
+
+	if e.dirty {
+		if err := e.ensure(ctx); err != nil {
+			return e.failed(ctx, "lay out the table", err)
+		}
+		e.dirty = false
+		e.ledger.resend()
+	}
+
+	if changes := e.ledger.next(now, e.clock); len(changes) > 0 {
+		rejected, err := e.table.Apply(ctx, changes)
+		// An invalid change is among the rejected: it must not keep the others from the kernel.
+		if err != nil && !errors.Is(err, firewall.ErrInvalid) {
+			return e.failed(ctx, "apply bans", err)
+		}
+		e.applied(changes, rejected)
+	}
+	e.failure.backoff = 0
+
+	if e.restoring && len(e.ledger.send) == 0 {
+		e.restoring = false
+		e.log.Info("firewall restored", "bans", len(e.ledger.bans))
+	}
+	e.answerDoubts(ctx)
+	return e.next()
+}
+
+// ensure lays out the table.
+func (e *Enforcer) ensure(ctx context.Context) error {
+	err := e.table.Ensure(ctx)
+	if err == nil && e.laidOut != nil {
+		e.laidOut()
+	}
+	return err
+}
+
+// obey takes the judge's orders into the ledger.
+func (e *Enforcer) obey() {
+	for prefix, o := range e.mail.Orders.Take() {
+		if o.Lift {
+			e.ledger.lift(prefix, o.Why)
+		}
+		if o.Ban != nil {
+			e.ledger.ban(*o.Ban)
+		}
+	}
+}
+
+// next returns how long it is until there is something to do without being asked.
+func (e *Enforcer) next() time.Duration {
+	if e.ledger.pending()+len(e.doubts) > 0 {
+		return 0
+	}
+
+	wait := min(sweepEvery, max(0, e.comparison.next(e.clock.Now())))
+	for _, f := range e.ledger.full {
+		wait = min(wait, max(0, e.clock.Left(f.retry)))
+	}
+	return wait
+}
+
+// setAllow hands the kernel a new allowlist. If that fails, the table has it when it is laid out
+// the next time. While that is due anyway, addresses that come and go must not put it off.
+func (e *Enforcer) setAllow(ctx context.Context, allow []netip.Prefix) {
+	if err := e.table.SetAllow(ctx, allow); err != nil && !e.dirty {
+		e.failed(ctx, "set the allowlist", err)
+	}
+}
+
+// SetSIPPorts changes the ports that a ban of scope sip covers. refused is the kernel's error, err
+// that the enforcer does not answer.
+func (e *Enforcer) SetSIPPorts(ctx context.Context, ports firewall.SIPPorts) (refused, err error) {
+	return owner.Do(ctx, e.calls, func() error { return e.table.SetSIPPorts(ctx, ports) })
+}

@@ -1,0 +1,245 @@
+// Package enforcetest has a kernel whose failures a test writes.
+package enforcetest
+
+import (
+	"context"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"testing/synctest"
+	"time"
+
+	"go4.org/netipx"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
+	"github.com/amifend/amifend/cmd/amifend/internal/clock"
+	"github.com/amifend/amifend/firewall"
+)
+
+// Kernel is a table that a test can break. Its fields are set before it is used, or by Set.
+type Kernel struct {
+	mu       sync.Mutex
+	Elems    map[bans.Key]time.Time // until
+	Packets  map[bans.Key]uint64
+	Uncount  bool // no counters
+	Allow    []netip.Prefix
+	Deny     []*netipx.IPSet // one for each SetDeny
+	Size     int             // of a set; 0: no limit
+	Gone     bool            // somebody deleted the table
+	Rules    bool            // the rules are there
+	Ports    firewall.SIPPorts
+	Fail     []error // of the next calls of Ensure and Apply, in order; nil: none
+	Broken   error   // of all calls of Ensure and Apply
+	Applied  []int   // how many changes each Apply had
+	Attempts int     // calls of Ensure and Apply
+	Gate     chan struct{}
+}
+
+// NewKernel returns a kernel with nothing in it.
+func NewKernel() *Kernel {
+	return &Kernel{Elems: make(map[bans.Key]time.Time), Packets: make(map[bans.Key]uint64)}
+}
+
+func (k *Kernel) next() error {
+	k.Attempts++
+	if k.Broken != nil {
+		return k.Broken
+	}
+	if len(k.Fail) == 0 {
+		return nil
+	}
+	err := k.Fail[0]
+	k.Fail = k.Fail[1:]
+	return err
+}
+
+// Ensure puts the table and its rules there.
+func (k *Kernel) Ensure(context.Context) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.next(); err != nil {
+		return err
+	}
+	k.Gone, k.Rules = false, true
+	return nil
+}
+
+// SetAllow sets Allow, also while the table is gone.
+func (k *Kernel) SetAllow(_ context.Context, allow []netip.Prefix) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.Allow = allow
+	if k.Gone {
+		return firewall.ErrGone
+	}
+	return nil
+}
+
+// SetSIPPorts sets Ports.
+func (k *Kernel) SetSIPPorts(_ context.Context, ports firewall.SIPPorts) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.Ports = ports
+	return nil
+}
+
+// Apply changes Elems, when Gate is open.
+func (k *Kernel) Apply(ctx context.Context, changes []firewall.Change) ([]firewall.Rejected, error) {
+	if k.Gate != nil {
+		select {
+		case <-k.Gate:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.Applied = append(k.Applied, len(changes))
+	if err := k.next(); err != nil {
+		return nil, err
+	}
+	if k.Gone {
+		return nil, firewall.ErrGone
+	}
+
+	k.expire()
+	for _, c := range changes {
+		if c.Lift || !c.Until.After(time.Now()) {
+			delete(k.Elems, bans.Key{Prefix: c.Prefix, Scope: c.Scope})
+		}
+	}
+	var rejected []firewall.Rejected
+	for _, c := range changes {
+		if c.Lift {
+			continue
+		}
+		key := bans.Key{Prefix: c.Prefix, Scope: c.Scope}
+		if _, there := k.Elems[key]; !there && k.Size > 0 && k.inSet(key.Set()) >= k.Size {
+			rejected = append(rejected, firewall.Rejected{Change: c, Err: firewall.ErrFull})
+			continue
+		}
+		k.Elems[key] = c.Until
+	}
+	return rejected, nil
+}
+
+func (k *Kernel) inSet(s bans.Set) (n int) {
+	for key := range k.Elems {
+		if key.Set() == s {
+			n++
+		}
+	}
+	return n
+}
+
+func (k *Kernel) expire() {
+	maps.DeleteFunc(k.Elems, func(_ bans.Key, until time.Time) bool { return !until.After(time.Now()) })
+}
+
+// Bans returns all elements.
+func (k *Kernel) Bans(context.Context) ([]firewall.Element, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.expire()
+	if k.Gone {
+		return nil, firewall.ErrGone
+	}
+	var out []firewall.Element
+	for key := range k.Elems {
+		out = append(out, k.element(key))
+	}
+	return out, nil
+}
+
+func (k *Kernel) element(key bans.Key) firewall.Element {
+	left := time.Until(k.Elems[key])
+	return firewall.Element{
+		Prefix: key.Prefix, Scope: key.Scope, Timeout: left, Expires: left,
+		Packets: k.Packets[key], Counted: !k.Uncount,
+	}
+}
+
+// Element returns one element.
+func (k *Kernel) Element(
+	_ context.Context, p netip.Prefix, s firewall.Scope,
+) (firewall.Element, bool, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	key := bans.Key{Prefix: p, Scope: s}
+	if _, ok := k.Elems[key]; !ok {
+		return firewall.Element{}, false, nil
+	}
+	return k.element(key), true, nil
+}
+
+// SetDeny adds to Deny.
+func (k *Kernel) SetDeny(_ context.Context, prefixes []netip.Prefix) error {
+	var b netipx.IPSetBuilder
+	for _, p := range prefixes {
+		b.AddPrefix(p)
+	}
+	deny, err := b.IPSet()
+	if err != nil {
+		return err
+	}
+
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.next(); err != nil {
+		return err
+	}
+	k.Deny = append(k.Deny, deny)
+	return nil
+}
+
+// Denied returns that nothing was dropped.
+func (*Kernel) Denied(context.Context) (firewall.Denied, error) { return firewall.Denied{}, nil }
+
+func (*Kernel) String() string { return "a fake" }
+
+// Close does nothing.
+func (*Kernel) Close() error { return nil }
+
+// Watch waits for the end of ctx.
+func (*Kernel) Watch(ctx context.Context, _ func()) error { <-ctx.Done(); return nil }
+
+// Has returns which elements there are, as "source scope".
+func (k *Kernel) Has() []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.expire()
+	out := []string{}
+	for key := range k.Elems {
+		out = append(out, bans.Source(key.Prefix)+" "+key.Scope.String())
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Set changes the kernel while others use it.
+func (k *Kernel) Set(change func()) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	change()
+}
+
+// Ban returns a ban as the judge decides one.
+func Ban(c clock.Clock, prefix string, scope firewall.Scope, d time.Duration) bans.Ban {
+	now := c.Now()
+	return bans.Ban{
+		Prefix: netip.MustParsePrefix(prefix), Scope: scope, Rule: "score", Score: 4, Attempts: 4, Strike: 1,
+		Evidence: `pbx: InvalidAccountID "100"`, Decided: c.Wall(now), Duration: d, Expiry: now + int64(d),
+	}
+}
+
+// Key returns the key of a prefix's ban.
+func Key(prefix string, scope firewall.Scope) bans.Key {
+	return bans.Key{Prefix: netip.MustParsePrefix(prefix), Scope: scope}
+}
+
+// Pass lets time pass, in a bubble of synctest.
+func Pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}

@@ -1,0 +1,53 @@
+package enforce
+
+import (
+	"context"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
+	"github.com/amifend/amifend/cmd/amifend/internal/owner"
+)
+
+// Flushed is how orders stand after the enforcer has worked on them.
+type Flushed struct {
+	States map[bans.Key]State // of the bans that were asked about
+	Lifts  int                // that the kernel does not have yet
+}
+
+// Flush waits until the enforcer has taken all orders that were given before, and has tried once to
+// have the kernel do them. It returns in what state some bans are then.
+func (e *Enforcer) Flush(ctx context.Context, wanted ...bans.Key) (Flushed, error) {
+	done := make(chan Flushed, 1)
+	_, err := owner.Do(ctx, e.calls, func() struct{} {
+		e.flushes = append(e.flushes, func() { done <- e.flushed(wanted) })
+		return struct{}{}
+	})
+	if err != nil {
+		return Flushed{}, err
+	}
+
+	select {
+	case f := <-done:
+		return f, nil
+	case <-ctx.Done():
+		return Flushed{}, e.calls.Busy()
+	}
+}
+
+func (e *Enforcer) flushed(wanted []bans.Key) Flushed {
+	f := Flushed{States: make(map[bans.Key]State, len(wanted)), Lifts: len(e.ledger.lifts)}
+	for _, k := range wanted {
+		f.States[k] = Pending
+		if h := e.ledger.bans[k]; h != nil {
+			f.States[k] = e.state(h)
+		}
+	}
+	return f
+}
+
+// answerFlushes answers those who wait for a round of work. It is called after each.
+func (e *Enforcer) answerFlushes() {
+	for _, answer := range e.flushes {
+		answer()
+	}
+	e.flushes = nil
+}

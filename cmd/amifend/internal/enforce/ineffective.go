@@ -1,0 +1,178 @@
+package enforce
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
+	"github.com/amifend/amifend/cmd/amifend/internal/journal"
+	"github.com/amifend/amifend/firewall"
+)
+
+// The judge doubts a ban when events of its source still come. This file answers these doubts: the
+// kernel's counters show whether the ban does anything.
+
+// Causes of a ban that does nothing.
+const (
+	causePort = "port not in sip_ports"
+	causePath = "traffic does not pass this machine"
+	causePart = "some packets get through"
+)
+
+// patience is how long some packets may still come while the kernel drops others: a PBX that is
+// flooded may report late what it received before the ban.
+const patience = 15 * time.Second
+
+// answerMost is how many doubts are looked into in one round of work: each takes a message to the
+// kernel, and bans must not wait.
+const answerMost = 100
+
+// Ineffective is a ban that does nothing.
+type Ineffective struct {
+	At     time.Time
+	Source netip.Addr
+	Ban    netip.Prefix
+	Server string
+	Cause  string
+	Do     string
+}
+
+// answerDoubts asks the kernel about bans in doubt, some of them if there are many.
+func (e *Enforcer) answerDoubts(ctx context.Context) {
+	maps.Copy(e.doubts, e.mail.Doubts.Take()) // as bounded as the bans are
+	n := answerMost
+	for prefix, d := range e.doubts {
+		if n == 0 {
+			return
+		}
+		n--
+		delete(e.doubts, prefix)
+		e.answerDoubt(ctx, prefix, d)
+	}
+}
+
+// answerDoubt finds out whether a ban is ineffective, and why.
+func (e *Enforcer) answerDoubt(ctx context.Context, prefix netip.Prefix, d bans.Doubt) {
+	h := e.ledger.bans[bans.Key{Prefix: prefix, Scope: d.Scope}]
+	if h == nil || h.acked == 0 || d.Made < h.acked+int64(bans.Grace) {
+		return // lifted since, or out of the kernel for a while
+	}
+
+	el, ok, err := e.table.Element(ctx, prefix, d.Scope)
+	if err != nil || !ok {
+		return // the next write to the kernel, or Watch, finds out what is wrong
+	}
+
+	switch {
+	case !d.InPort && d.Port != 0:
+		port := strconv.Itoa(int(d.Port))
+		e.report(prefix, d, el, causePort,
+			fmt.Sprintf("add port %s, or the port that is forwarded to it, to [firewall] sip_ports", port))
+	case el.Counted && el.Packets == 0:
+		e.report(prefix, d, el, causePath, "run amifend on the PBX itself or on the gateway in front of it")
+	case d.Made >= h.acked+int64(patience):
+		e.report(prefix, d, el, causePart, "look for a second way to the PBX: another interface, "+
+			"a tunnel, a proxy, a port that is not in [firewall] sip_ports")
+	}
+}
+
+// report logs what is wrong with a ban and what to do, once for each source and cause.
+func (e *Enforcer) report(prefix netip.Prefix, d bans.Doubt, el firewall.Element, cause, do string) {
+	r := &e.reported
+	if !r.isFirst(d.Source.Addr(), cause) {
+		return
+	}
+
+	r.keep(Ineffective{
+		At: time.Now(), Source: d.Source.Addr(), Ban: prefix, Server: d.Server, Cause: cause, Do: do,
+	})
+	e.log.Warn("ban is ineffective", "source", d.Source.Addr().String(), "ban", bans.Source(prefix),
+		"server", d.Server, "cause", cause, "port", d.Port, "dropped", el.Packets, "do", do,
+		"ineffective", r.count)
+	if r.isDue(d.Server, cause, time.Now()) {
+		e.recorder.Alert(journal.Alert{
+			Kind: kindIneffective, Source: d.Source.Addr().String(), Server: d.Server,
+			Text: "a ban does nothing: " + cause, Do: do,
+		})
+	}
+}
+
+// kindIneffective is the kind of the journal's alerts of bans that do nothing.
+const kindIneffective = "ineffective_ban"
+
+// reported deduplicates reports by source and cause, and remembers the last ones. Its zero value is
+// ready to use.
+type reported struct {
+	lines  map[sourceCause]struct{}
+	count  uint64        // of all reports
+	recent []Ineffective // the last latestMost
+
+	alerted map[serverCause]time.Time // when the journal got an alert last; as bounded as the servers are
+}
+
+type sourceCause struct {
+	source netip.Addr
+	cause  string
+}
+
+type serverCause struct{ server, cause string }
+
+// Limits of what is remembered.
+const (
+	latestMost   = 100                     // reports, to be shown
+	latestAge    = 24 * time.Hour          // for which they are shown
+	reportedMost = firewall.DefaultMaxBans // sources and causes: some 20 MB
+)
+
+// alertLeast is how long nothing more of the same server and cause is an alert: in the wrong place,
+// amifend makes each ban one that does nothing.
+const alertLeast = time.Hour
+
+// isFirst reports whether a source and cause are reported for the first time, and remembers them.
+func (r *reported) isFirst(source netip.Addr, cause string) bool {
+	l := sourceCause{source, cause}
+	if _, ok := r.lines[l]; ok {
+		return false
+	}
+
+	if r.lines == nil || len(r.lines) >= reportedMost {
+		r.lines = make(map[sourceCause]struct{})
+	}
+	r.lines[l] = struct{}{}
+	r.count++
+	return true
+}
+
+// isDue reports whether a server and cause are worth an alert, and remembers it.
+func (r *reported) isDue(server, cause string, now time.Time) bool {
+	k := serverCause{server, cause}
+	if at, ok := r.alerted[k]; ok && now.Sub(at) < alertLeast {
+		return false
+	}
+
+	if r.alerted == nil {
+		r.alerted = make(map[serverCause]time.Time)
+	}
+	r.alerted[k] = now
+	return true
+}
+
+// keep remembers a report.
+func (r *reported) keep(i Ineffective) {
+	if len(r.recent) == latestMost {
+		r.recent = slices.Delete(r.recent, 0, 1)
+	}
+	r.recent = append(r.recent, i)
+}
+
+// latest returns the reports of the last day, the last one at the end.
+func (r *reported) latest() []Ineffective {
+	return slices.DeleteFunc(slices.Clone(r.recent), func(i Ineffective) bool {
+		return time.Since(i.At) > latestAge
+	})
+}

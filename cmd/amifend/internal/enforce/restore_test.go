@@ -1,0 +1,77 @@
+package enforce
+
+import (
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/enforce/enforcetest"
+)
+
+func TestRestore(t *testing.T) {
+	for name, test := range map[string]struct {
+		damage func(f *enforcetest.Kernel)
+		msg    string
+	}{
+		"flush set":    {func(f *enforcetest.Kernel) { clear(f.Elems) }, "bans were taken out of the kernel by somebody else: putting them back"},
+		"flush chain":  {func(f *enforcetest.Kernel) { f.Rules = false }, "the nftables table was changed by somebody else: laid out again, no ban is missing"},
+		"delete table": {func(f *enforcetest.Kernel) { clear(f.Elems); f.Gone, f.Rules = true, false }, "bans were taken out of the kernel by somebody else: putting them back"},
+		"shorten a ban": {func(f *enforcetest.Kernel) {
+			f.Elems[enforcetest.Key("192.0.2.1/32", sip)] = time.Now().Add(time.Minute)
+		}, "bans were taken out of the kernel by somebody else: putting them back"},
+		"add by hand": {func(f *enforcetest.Kernel) {
+			f.Elems[enforcetest.Key("203.0.113.9/32", sip)] = time.Now().Add(time.Minute)
+		}, "the nftables table was changed by somebody else: laid out again, no ban is missing"},
+		"flush and break": {func(f *enforcetest.Kernel) { clear(f.Elems); f.Fail = []error{errKernel} }, "firewall: cannot lay out the table"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorkshop(t, func(t *testing.T, w *workshop) {
+				w.order("192.0.2.1/32", sip, time.Hour)
+				w.order("2001:db8::/64", all, time.Hour)
+				w.mail.Acks.Take()
+				w.kernel.Set(func() { test.damage(w.kernel) })
+				w.Damaged()
+				w.pass(2 * time.Minute)
+				w.want(t, "192.0.2.1 sip", "2001:db8::/64 all")
+				if !w.kernel.Rules {
+					t.Error("the rules that drop are gone")
+				}
+				w.said.Count(t, 1, test.msg, "")
+				w.said.Count(t, 2, "banned", "")
+			})
+		})
+	}
+}
+
+func TestGoneTableIsBackAtOnce(t *testing.T) {
+	inWorkshop(t, func(t *testing.T, w *workshop) {
+		w.order("192.0.2.1/32", sip, time.Hour)
+		w.kernel.Set(func() {
+			w.kernel.Gone = true
+			clear(w.kernel.Elems)
+		})
+		w.order("192.0.2.2/32", sip, time.Hour) // no time passes
+		w.want(t, "192.0.2.1 sip", "192.0.2.2 sip")
+		w.said.Count(t, 1, "banned", "192.0.2.1")
+		w.said.Count(t, 1, "banned", "192.0.2.2")
+		w.said.Count(t, 1, "the nftables table is gone: putting it back", "")
+		w.said.Count(t, 1, "firewall restored", "")
+	})
+}
+
+func TestAllowlistOfAGoneTable(t *testing.T) {
+	inWorkshop(t, func(t *testing.T, w *workshop) {
+		w.order("192.0.2.1/32", sip, time.Hour)
+		w.kernel.Set(func() {
+			w.kernel.Gone = true
+			clear(w.kernel.Elems)
+		})
+		w.SetAllow([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")})
+		synctest.Wait()
+		w.want(t, "192.0.2.1 sip")
+		if len(w.kernel.Allow) != 1 {
+			t.Errorf("allowlist %v", w.kernel.Allow)
+		}
+	})
+}

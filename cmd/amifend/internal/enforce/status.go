@@ -1,0 +1,30 @@
+package enforce
+
+import (
+	"context"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/owner"
+)
+
+// Status is how the enforcer stands.
+type Status struct {
+	Bans        int
+	Pending     int           // changes that the kernel does not have yet
+	Waiting     int           // bans that wait for room
+	Failure     string        // why the kernel refuses; "": it does not
+	Ineffective []Ineffective // of the last day, the last one at the end
+}
+
+// Status returns how the enforcer stands.
+func (e *Enforcer) Status(ctx context.Context) (Status, error) {
+	return owner.Do(ctx, e.calls, func() Status {
+		s := Status{
+			Bans: len(e.ledger.bans), Pending: e.ledger.pending(), Waiting: e.ledger.waiting(),
+			Ineffective: e.reported.latest(),
+		}
+		if e.failure.backoff > 0 {
+			s.Failure = e.failure.text
+		}
+		return s
+	})
+}

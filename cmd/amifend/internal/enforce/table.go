@@ -1,0 +1,108 @@
+package enforce
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+
+	"github.com/amifend/amifend/firewall"
+)
+
+// Table is the kernel as this package needs it: desired state, idempotent. Its methods may be
+// called from several goroutines. [Kernel] is one, and [Dry] another.
+type Table interface {
+	Ensure(ctx context.Context) error
+	SetAllow(ctx context.Context, allow []netip.Prefix) error
+	SetSIPPorts(ctx context.Context, ports firewall.SIPPorts) error
+	Apply(ctx context.Context, changes []firewall.Change) ([]firewall.Rejected, error)
+	Bans(ctx context.Context) ([]firewall.Element, error)
+	Element(ctx context.Context, prefix netip.Prefix, scope firewall.Scope) (firewall.Element, bool, error)
+	DenyTable
+}
+
+// DenyTable is the kernel as the [Denier] needs it.
+type DenyTable interface {
+	SetDeny(ctx context.Context, deny []netip.Prefix) error
+	Denied(ctx context.Context) (firewall.Denied, error)
+}
+
+// WatchedTable is a table that is also watched for what others do to it.
+type WatchedTable interface {
+	Table
+	fmt.Stringer
+	io.Closer
+	Watch(ctx context.Context, damaged func()) error
+}
+
+// Kernel is the real table, and the lock that keeps another amifend from using it.
+type Kernel struct {
+	*firewall.Table
+	lock io.Closer
+	name string
+}
+
+// OpenKernel locks and opens a table. It changes nothing in the kernel.
+func OpenKernel(o firewall.Options) (*Kernel, error) {
+	lock, err := firewall.Lock(o.Table)
+	if err != nil {
+		return nil, err
+	}
+
+	t, err := firewall.Open(o)
+	if err != nil {
+		lock.Close()
+		return nil, err
+	}
+	return &Kernel{Table: t, lock: lock, name: o.Table}, nil
+}
+
+func (t *Kernel) String() string { return "nftables table inet " + t.name }
+
+// Close closes the table, then gives the lock back. The bans stay in the kernel.
+func (t *Kernel) Close() error {
+	err := t.Table.Close()
+	t.lock.Close()
+	return err
+}
+
+// Dry takes every ban and does nothing. It is the firewall of `backend = "log"` and of
+// `observe = true`.
+type Dry struct{}
+
+func (Dry) String() string { return "none: a dry run" }
+
+// Close does nothing.
+func (Dry) Close() error { return nil }
+
+// Ensure does nothing.
+func (Dry) Ensure(context.Context) error { return nil }
+
+// SetAllow does nothing.
+func (Dry) SetAllow(context.Context, []netip.Prefix) error { return nil }
+
+// SetSIPPorts does nothing.
+func (Dry) SetSIPPorts(context.Context, firewall.SIPPorts) error { return nil }
+
+// SetDeny does nothing.
+func (Dry) SetDeny(context.Context, []netip.Prefix) error { return nil }
+
+// Denied returns that nothing was dropped.
+func (Dry) Denied(context.Context) (firewall.Denied, error) { return firewall.Denied{}, nil }
+
+// Bans returns none.
+func (Dry) Bans(context.Context) ([]firewall.Element, error) { return nil, nil }
+
+// Element returns none.
+func (Dry) Element(context.Context, netip.Prefix, firewall.Scope) (firewall.Element, bool, error) {
+	return firewall.Element{}, false, nil
+}
+
+// Apply rejects nothing.
+func (Dry) Apply(context.Context, []firewall.Change) ([]firewall.Rejected, error) { return nil, nil }
+
+// Watch waits for the end of ctx.
+func (Dry) Watch(ctx context.Context, _ func()) error {
+	<-ctx.Done()
+	return ctx.Err()
+}

@@ -1,0 +1,82 @@
+package judge
+
+import (
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/amifend/amifend/ami/amitest"
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
+)
+
+// streams are what a PBX says all day.
+func streams() map[string][]byte {
+	var events []amitest.Event
+	for i := range 200 {
+		p := amitest.NewPeer(fmt.Sprintf("10.0.%d.%d:5060", i/100, i%100+1))
+		events = append(events, p.Register(fmt.Sprint(1000+i))...)
+		events = append(events, p.Refresh(fmt.Sprint(1000+i))...)
+	}
+	phones := amitest.Packets(events...)
+	events = nil
+	for i := range 400 {
+		p := amitest.NewPeer(fmt.Sprintf("203.0.113.%d:5060", i%100+1))
+		p.Transport = [...]string{"UDP", "TCP"}[i%2]
+		events = append(events, p.GuessAccount(fmt.Sprint(100+i))...)
+	}
+	flood := amitest.Packets(events...)
+	events = nil
+	for i := range 400 {
+		events = append(events, amitest.NewPeer(fmt.Sprintf("[2001:db8:%x::1]:5060", i%64)).GuessAccount(fmt.Sprint(100+i))...)
+	}
+	return map[string][]byte{"phones": phones, "flood": flood, "flood6": amitest.Packets(events...)}
+}
+
+func TestEventAllocatesNothing(t *testing.T) {
+	for name, stream := range streams() {
+		p := newPath(t, slog.New(slog.DiscardHandler))
+		for range 10 { // until who is to be banned is
+			p.play(stream)
+		}
+		ackAll(p)
+		if n := testing.AllocsPerRun(20, func() { p.play(stream) }); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+		if p.events == 0 {
+			t.Errorf("%s: no event", name)
+		}
+	}
+}
+
+// ackAll lets the judge believe that the kernel has all bans.
+func ackAll(p *path) {
+	now := p.clock.Now()
+	for prefix, o := range p.mail.Orders.Take() {
+		if o.Ban != nil {
+			p.mail.Acks.Put(prefix, bans.Ack{At: now, Until: o.Ban.Expiry, Scope: o.Ban.Scope})
+		}
+	}
+	p.ineffective.takeAcks()
+}
+
+// BenchmarkEvent is bytes to verdict: decoder, translator and engine, an event at a time.
+func BenchmarkEvent(b *testing.B) {
+	for name, stream := range streams() {
+		b.Run(name, func(b *testing.B) {
+			p := newPath(b, slog.New(slog.DiscardHandler))
+			for range 10 {
+				p.play(stream)
+			}
+			ackAll(p)
+			p.events = 0
+			began := time.Now()
+			b.ReportAllocs()
+			b.SetBytes(int64(len(stream)))
+			for b.Loop() {
+				p.play(stream)
+			}
+			b.ReportMetric(float64(time.Since(began).Nanoseconds())/float64(p.events), "ns/event")
+		})
+	}
+}

@@ -1,0 +1,43 @@
+package judge
+
+import (
+	"context"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/owner"
+	"github.com/amifend/amifend/firewall"
+	"github.com/amifend/amifend/policy"
+)
+
+// Tune gives the engine new options. refused is the engine's error, err that it does not answer.
+func (j *Judge) Tune(ctx context.Context, o policy.Options) (refused, err error) {
+	return owner.Do(ctx, j.calls, func() error { return j.tune(o) })
+}
+
+func (j *Judge) tune(o policy.Options) error {
+	verdicts, err := j.engine.Tune(j.clock.Now(), o)
+	if err != nil {
+		return err
+	}
+	j.policy = o
+	j.hidden.weights, j.hourly.weights = o.Weights, o.Weights
+	j.carryOut(verdicts)
+	return nil
+}
+
+// SetServers has the judge know the names of all servers by number. They begin with those that it
+// knows.
+func (j *Judge) SetServers(ctx context.Context, names []string) error {
+	_, err := owner.Do(ctx, j.calls, func() struct{} { j.setServers(names); return struct{}{} })
+	return err
+}
+
+func (j *Judge) setServers(names []string) {
+	j.servers = names
+	j.hidden.grow(len(names))
+}
+
+// SetSIPPorts changes the ports that a ban of scope sip covers.
+func (j *Judge) SetSIPPorts(ctx context.Context, ports firewall.SIPPorts) error {
+	_, err := owner.Do(ctx, j.calls, func() struct{} { j.ineffective.sipPorts = ports; return struct{}{} })
+	return err
+}

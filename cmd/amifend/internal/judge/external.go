@@ -1,0 +1,98 @@
+package judge
+
+import (
+	"maps"
+	"net/netip"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
+	"github.com/amifend/amifend/policy"
+)
+
+// The engine must know of bans that it did not decide: else it would ban their sources again, or
+// not know that they are lifted.
+
+// learnMost is how many of them the engine learns at a time: a tenth of a millisecond.
+const learnMost = 256
+
+// learnExternal tells the engine of bans that it did not decide, some at a time: a journal that
+// could not be read at the start may have many.
+func (j *Judge) learnExternal() {
+	j.receiveExternal()
+	now, n := j.clock.Now(), learnMost
+	for k, x := range j.external {
+		if n--; n < 0 {
+			break
+		}
+		delete(j.external, k)
+		if x.Lifted {
+			j.pardonOne(k.Prefix, bans.ByPolicy)
+			continue
+		}
+		j.trial.noteOlder(k, x.Ban.Expiry)
+		j.carryOut(j.adopt(&x.Ban, now))
+	}
+
+	if len(j.external) == 0 {
+		j.external = nil // and its memory
+		return
+	}
+	j.mail.External.Wake() // events come first, then the next part
+}
+
+// receiveExternal empties the mailbox.
+func (j *Judge) receiveExternal() {
+	fresh := j.mail.External.Take()
+	if j.external == nil {
+		j.external = fresh
+		return
+	}
+	maps.Copy(j.external, fresh)
+}
+
+// forgetExternal drops what the engine has still to learn of a prefix that is lifted. Else it would
+// take the ban to be in force, and not ban the source again.
+func (j *Judge) forgetExternal(prefix netip.Prefix) {
+	j.receiveExternal()
+	for _, scope := range bans.Scopes() {
+		if k := (bans.Key{Prefix: prefix, Scope: scope}); !j.external[k].Lifted {
+			delete(j.external, k)
+		}
+	}
+}
+
+// adopt tells the engine of one ban.
+func (j *Judge) adopt(b *bans.Ban, now int64) []policy.Verdict {
+	scope := bans.PolicyScope(b.Scope)
+	if b.Rule == policy.RuleAdopted {
+		return j.engine.Adopt(now, b.Prefix, scope, time.Duration(b.Expiry-now))
+	}
+	return j.engine.AdoptBan(now, policy.Ban{
+		Prefix: b.Prefix, Scope: scope, From: b.DecidedAt(), Until: b.Expiry, Rule: b.Rule,
+		Score: b.Score, Attempts: b.Attempts, Strike: b.Strike,
+	})
+}
+
+// Admit tells the engine of a ban of an earlier run, and shortens one that is longer than a ban may
+// be now. It returns why there must be no such ban; "": there may. It must be called before Run.
+func (j *Judge) Admit(b *bans.Ban, now int64) string {
+	left := time.Duration(b.Expiry - now)
+	for _, v := range j.adopt(b, now) {
+		switch v.Action {
+		case policy.ActionUnban:
+			return j.whyLifted(v)
+		case policy.ActionAlert:
+			j.alert(v)
+		case policy.ActionBan, policy.ActionNone: // the same as below
+		}
+	}
+
+	if most := j.policy.BanMax; left > most {
+		b.Expiry = now + int64(most)
+		b.Decided, b.Duration = j.clock.Wall(now), most
+		j.log.Info("a ban of a run before is longer than ban_max: shortened", "source", b.Source(),
+			"scope", b.Scope.String(), "until", b.Until().UTC().Format(time.RFC3339))
+		j.recorder.Ban(b)
+	}
+	return ""
+}

@@ -1,0 +1,144 @@
+package judge
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
+	"github.com/amifend/amifend/cmd/amifend/internal/journal"
+	"github.com/amifend/amifend/cmd/amifend/internal/owner"
+	"github.com/amifend/amifend/cmd/amifend/internal/stream"
+	"github.com/amifend/amifend/policy"
+)
+
+// How events are counted for the journal.
+const (
+	hourlyEvery = int64(time.Minute)
+	hourlyNames = 8192 // sources, and as many accounts, in that time; the others are counted together
+)
+
+// hourly counts failures and logins by source and by account. The journal adds them up by the hour.
+// Counting allocates nothing once a name is known.
+type hourly struct {
+	recorder bans.Recorder
+	weights  policy.Weights
+	until    int64 // when it hands over what it has
+	sums     *sums
+}
+
+// sums is what was counted in a minute.
+type sums struct {
+	hour     time.Time
+	servers  []string
+	sources  map[sourceName]counts
+	accounts map[accountName]counts
+}
+
+type sourceName struct {
+	server uint16
+	addr   netip.Addr // the zero Addr: all others
+}
+
+type accountName struct {
+	server uint16
+	others bool
+	label  policy.Label
+}
+
+type counts struct{ failures, logins uint64 }
+
+func (c counts) add(more counts) counts {
+	return counts{c.failures + more.failures, c.logins + more.logins}
+}
+
+func newHourly(r bans.Recorder, weights policy.Weights) *hourly {
+	h := &hourly{recorder: r, weights: weights}
+	h.begin()
+	return h
+}
+
+func (h *hourly) begin() {
+	h.sums = &sums{sources: make(map[sourceName]counts), accounts: make(map[accountName]counts)}
+}
+
+// count counts s if it is a failed attempt, or a login that is not amifend's own.
+func (h *hourly) count(s *stream.Sighting) {
+	var c counts
+	switch {
+	case h.weights[s.Kind] != 0 || s.Injected:
+		c.failures = 1
+	case s.Kind == policy.KindSuccessfulAuth && !s.Own:
+		c.logins = 1
+	default:
+		return
+	}
+
+	src := sourceName{s.Server, s.Source.Addr()}
+	if _, ok := h.sums.sources[src]; !ok && len(h.sums.sources) >= hourlyNames {
+		src.addr = netip.Addr{}
+	}
+	h.sums.sources[src] = h.sums.sources[src].add(c)
+
+	acc := accountName{server: s.Server, label: s.Account}
+	if _, ok := h.sums.accounts[acc]; !ok && len(h.sums.accounts) >= hourlyNames {
+		acc = accountName{server: s.Server, others: true}
+	}
+	h.sums.accounts[acc] = h.sums.accounts[acc].add(c)
+}
+
+// flush hands over what was counted, once a minute.
+func (h *hourly) flush(now int64, servers []string) {
+	if now >= h.until {
+		h.handOver(now, servers)
+	}
+}
+
+// handOver hands over what was counted until now.
+func (h *hourly) handOver(now int64, servers []string) {
+	h.until = now + hourlyEvery
+	if len(h.sums.sources) == 0 || !h.recorder.Writes() {
+		return
+	}
+	h.sums.hour = h.recorder.WallTime(now).UTC().Truncate(time.Hour)
+	h.sums.servers = servers
+	h.recorder.Count(h.sums.totals)
+	h.begin()
+}
+
+// totals returns what was counted as the journal has it. The journal's goroutine calls it, when
+// nobody else has s any more.
+func (s *sums) totals() []journal.Total {
+	out := make([]journal.Total, 0, len(s.sources)+len(s.accounts))
+	for k, c := range s.sources {
+		name := journal.Others
+		if k.addr.IsValid() {
+			name = k.addr.String()
+		}
+		out = append(out, journal.Total{
+			Hour: s.hour, Server: s.servers[k.server], Name: name, Failures: c.failures, Logins: c.logins,
+		})
+	}
+
+	for k, c := range s.accounts {
+		name := journal.Others
+		if !k.others {
+			name = ami.Quote(k.label.Bytes())
+		}
+		out = append(out, journal.Total{
+			Hour: s.hour, Server: s.servers[k.server], Name: name, Account: true,
+			Failures: c.failures, Logins: c.logins,
+		})
+	}
+	return out
+}
+
+// HandOverCounts hands to the journal what was counted until now.
+func (j *Judge) HandOverCounts(ctx context.Context) error {
+	_, err := owner.Do(ctx, j.calls, func() struct{} {
+		j.hourly.handOver(j.clock.Now(), j.servers)
+		return struct{}{}
+	})
+	return err
+}

@@ -1,0 +1,107 @@
+package judge
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
+	"github.com/amifend/amifend/cmd/amifend/internal/stream"
+	"github.com/amifend/amifend/firewall"
+	"github.com/amifend/amifend/policy"
+)
+
+// doubtMost is the longest time between two doubts about the same ban.
+const doubtMost = 10 * time.Minute
+
+// sweepEvery is how often bans that have run out are forgotten.
+const sweepEvery = int64(time.Minute)
+
+// ineffective notices bans that do nothing: events of a banned source that were made well after the
+// kernel took its element. It asks the enforcer, who looks at the kernel.
+type ineffective struct {
+	mail         *bans.Mail
+	sipPorts     firewall.SIPPorts
+	bits4, bits6 []int // lengths of prefixes that can be banned
+	bans         map[netip.Prefix]inForce
+	swept        int64
+}
+
+// inForce is a ban that the kernel has.
+type inForce struct {
+	bans.Ack
+	ask int64 // events made before that are no doubt
+}
+
+func newIneffective(m *bans.Mail, ports firewall.SIPPorts) *ineffective {
+	return &ineffective{
+		mail: m, sipPorts: ports, bans: make(map[netip.Prefix]inForce),
+		bits4: firewall.SupportedBits(false), bits6: firewall.SupportedBits(true),
+	}
+}
+
+// takeAcks takes in the kernel's acknowledgements.
+func (w *ineffective) takeAcks() {
+	for prefix, a := range w.mail.Acks.Take() {
+		w.bans[prefix] = inForce{a, a.At + int64(bans.Grace)}
+	}
+}
+
+func (w *ineffective) forget(prefix netip.Prefix) { delete(w.bans, prefix) }
+
+// sweep forgets the bans that have run out, once a minute.
+func (w *ineffective) sweep(now int64) {
+	if now < w.swept+sweepEvery {
+		return
+	}
+	w.swept = now
+	for prefix, b := range w.bans {
+		if b.Until <= now {
+			delete(w.bans, prefix)
+		}
+	}
+}
+
+// check doubts a ban that should have stopped what led to s. It does so again at ever longer
+// intervals, as the answer may change.
+func (w *ineffective) check(s *stream.Sighting, servers []string) {
+	if len(w.bans) == 0 {
+		return
+	}
+
+	addr := s.Source.Addr()
+	bits := w.bits4
+	if addr.Is6() {
+		bits = w.bits6
+	}
+	for _, n := range bits {
+		prefix, err := addr.Prefix(n)
+		if err != nil {
+			continue
+		}
+		b, ok := w.bans[prefix]
+		if !ok || s.Made < b.ask || s.Made >= b.Until || !covers(b.Scope, s) {
+			continue
+		}
+
+		b.ask = s.Made + min(s.Made-b.At, int64(doubtMost))
+		w.bans[prefix] = b
+		w.mail.Doubts.Put(prefix, bans.Doubt{
+			Source: s.Source, Server: servers[s.Server], Scope: b.Scope, Made: s.Made, Port: s.LocalPort,
+			InPort: b.Scope == firewall.ScopeAll || w.sipPorts.Contains(protocol(s), s.LocalPort),
+		})
+	}
+}
+
+// covers reports whether a ban of that scope should have stopped what led to s: AMI is not on the
+// SIP ports.
+func covers(scope firewall.Scope, s *stream.Sighting) bool {
+	return scope == firewall.ScopeAll || s.Service != policy.ServiceAMI
+}
+
+// protocol returns the transport protocol of what led to s, as the firewall names it.
+func protocol(s *stream.Sighting) firewall.Protocol {
+	if s.Stream {
+		return firewall.TCP
+	}
+	return firewall.UDP
+}

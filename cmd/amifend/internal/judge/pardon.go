@@ -1,0 +1,145 @@
+package judge
+
+import (
+	"context"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
+	"github.com/amifend/amifend/cmd/amifend/internal/owner"
+	"github.com/amifend/amifend/policy"
+)
+
+// Pardoned is what a pardon has done.
+type Pardoned struct {
+	Lifted []netip.Prefix // each once, in no order
+	Saved  bool           // the journal was handed what the engine forgot
+
+	// Of one address that was banned:
+	Seen        time.Time // the last event of it while it was banned; zero: none
+	MoreUnknown int       // attempts on one unknown account that ban it again; 0: none do
+	MoreKnown   int       // wrong passwords on a known account that do
+}
+
+// Pardon lifts all bans that lie within a prefix or cover it, an invalid one means all, and has the
+// engine forget why. held are the prefixes of such bans that the enforcer has: the engine may have
+// had no room for some. It is one call for up to 256 bans.
+func (j *Judge) Pardon(
+	ctx context.Context, within netip.Prefix, held []netip.Prefix, by string,
+) (Pardoned, error) {
+	first := held[:min(len(held), callMost)]
+	out, err := owner.Do(ctx, j.calls, func() Pardoned { return j.pardon(within, held, first, by) })
+	if err != nil {
+		return out, err
+	}
+
+	for some := range slices.Chunk(held[len(first):], callMost) {
+		_, err := owner.Do(ctx, j.calls, func() struct{} { j.liftUnknown(some, by); return struct{}{} })
+		if err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// pardon pardons a prefix, and lifts those of the held bans that the engine does not know, the
+// first ones at least.
+func (j *Judge) pardon(within netip.Prefix, held, first []netip.Prefix, by string) (out Pardoned) {
+	now := j.clock.Now()
+	observed := j.observedWithin(within, now)
+	lifted := make(map[netip.Prefix]bool, len(held))
+	for _, p := range append(observed, held...) {
+		lifted[p] = true
+	}
+	if len(lifted) == 0 && !within.IsValid() {
+		out.Saved = true
+		return out // nobody is banned
+	}
+
+	single := within.IsValid() && within.IsSingleIP()
+	if single {
+		out.Seen = j.lastSeen(within.Addr())
+	}
+	for _, p := range pardons(within, slices.Collect(maps.Keys(lifted))) {
+		for _, l := range j.pardonOne(p, by) {
+			lifted[l] = true
+		}
+	}
+	j.liftUnknown(observed, by)
+	j.liftUnknown(first, by)
+
+	if single {
+		x := j.engine.Explain(within.Addr())
+		out.MoreUnknown, out.MoreKnown = x.MoreUnknown, x.MoreKnown
+	}
+	out.Lifted = slices.Collect(maps.Keys(lifted))
+	out.Saved = j.saver.urge(j.engine, j.servers, now)
+	return out
+}
+
+// observedWithin returns the prefixes of bans that overlap a prefix, and that a trial that is over
+// would have made. The enforcer does not have them.
+func (j *Judge) observedWithin(within netip.Prefix, now int64) (out []netip.Prefix) {
+	if !j.trial.over(now) {
+		return nil
+	}
+	for p, b := range j.trial.bans {
+		if b.Expiry > now && (!within.IsValid() || within.Overlaps(p)) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// lastSeen returns when the last event of a banned address came; zero if there was none but the
+// rest of what it was banned for.
+func (j *Judge) lastSeen(addr netip.Addr) time.Time {
+	b, _ := j.engine.Ban(addr)
+	if b.LastSeen == 0 || b.LastSeen < b.From+int64(bans.Grace) {
+		return time.Time{}
+	}
+	return j.clock.Wall(b.LastSeen).Truncate(time.Second)
+}
+
+// pardons returns the prefixes to pardon: the one that was asked for, or all, and bans that cover
+// it.
+func pardons(within netip.Prefix, banned []netip.Prefix) []netip.Prefix {
+	if !within.IsValid() {
+		return []netip.Prefix{
+			netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0),
+		}
+	}
+	out := []netip.Prefix{within}
+	for _, p := range banned {
+		if p.Bits() < within.Bits() && !slices.Contains(out, p) { // one for each length of a ban at most
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// pardonOne has the engine pardon a prefix, and returns what was lifted.
+func (j *Judge) pardonOne(p netip.Prefix, by string) (lifted []netip.Prefix) {
+	for _, v := range j.engine.Pardon(j.clock.Now(), p) {
+		if v.Action != policy.ActionUnban {
+			j.carryOut([]policy.Verdict{v}) // what else was due
+			continue
+		}
+		j.lift(v.Prefix, v.Scope, by, policy.RuleOperator+": "+by)
+		lifted = append(lifted, v.Prefix)
+	}
+	return lifted
+}
+
+// liftUnknown lifts bans that the engine does not know: it may have had no room when they were
+// found in the kernel. One that it knows after all was decided since, and stays.
+func (j *Judge) liftUnknown(prefixes []netip.Prefix, by string) {
+	for _, p := range prefixes {
+		if b, ok := j.engine.Ban(p.Addr()); ok && b.Prefix == p {
+			continue
+		}
+		j.lift(p, policy.ScopeNone, by, policy.RuleOperator+": "+by)
+	}
+}

@@ -1,0 +1,101 @@
+package judge
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/owner"
+	"github.com/amifend/amifend/policy"
+)
+
+// The pulse looks back an hour, and notes the counters once a minute.
+const (
+	pulseSpan  = time.Hour
+	pulseEvery = time.Minute
+)
+
+// pulse remembers what the engine counted, so that the status can show the last hour and not a bad
+// day long ago.
+type pulse struct {
+	samples []policy.Stats // the oldest first; one of each minute of the hour
+	next    int64          // when to note the next one
+}
+
+// sample notes the counters once a minute, for the first time a minute after the start.
+func (p *pulse) sample(e *policy.Engine, now int64) {
+	if now < p.next {
+		return
+	}
+	if p.next != 0 {
+		p.note(e.Stats())
+	}
+	p.next = now + int64(pulseEvery)
+}
+
+func (p *pulse) note(s policy.Stats) {
+	if len(p.samples) == int(pulseSpan/pulseEvery) {
+		p.samples = append(p.samples[:0], p.samples[1:]...)
+	}
+	p.samples = append(p.samples, s)
+}
+
+// hourAgo returns what was counted an hour ago; nothing if that was before the start.
+func (p *pulse) hourAgo() policy.Stats {
+	if len(p.samples) < int(pulseSpan/pulseEvery) {
+		return policy.Stats{}
+	}
+	return p.samples[0]
+}
+
+// Status is how the judge stands.
+type Status struct {
+	Stats   policy.Stats
+	HourAgo policy.Stats // what was counted then
+	Hidden  []Hidden     // of the last day
+	Alerts  []Alert      // the latest, the last one at the end
+	Trial   *Trial       // nil: there is none
+}
+
+// Trial is how a trial stands.
+type Trial struct {
+	Ends time.Time
+	Over bool
+	Bans int // that were made in it, or would have been after it
+}
+
+// Status returns how the judge stands.
+func (j *Judge) Status(ctx context.Context) (Status, error) {
+	return owner.Do(ctx, j.calls, func() Status {
+		return Status{
+			Stats: j.engine.Stats(), HourAgo: j.pulse.hourAgo(), Hidden: j.hidden.now(j.clock.Now()),
+			Alerts: slices.Clone(j.alerts), Trial: j.trialStatus(),
+		}
+	})
+}
+
+// trialStatus returns how the trial stands; nil if there is none.
+func (j *Judge) trialStatus() *Trial {
+	t := &j.trial
+	if t.ends == 0 {
+		return nil
+	}
+	return &Trial{
+		Ends: j.clock.Wall(t.ends).Truncate(time.Second), Over: t.over(j.clock.Now()), Bans: len(t.bans),
+	}
+}
+
+// Explained is what the engine knows of an address.
+type Explained struct {
+	policy.Explanation
+	Servers []string // names by number
+	Trial   *Trial   // nil: there is none
+}
+
+// Explain returns what the engine knows of an address.
+func (j *Judge) Explain(ctx context.Context, addr netip.Addr) (Explained, error) {
+	return owner.Do(ctx, j.calls, func() Explained {
+		return Explained{j.engine.Explain(addr), j.servers, j.trialStatus()}
+	})
+}

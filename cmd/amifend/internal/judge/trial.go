@@ -1,0 +1,201 @@
+package judge
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
+	"github.com/amifend/amifend/cmd/amifend/internal/owner"
+)
+
+// trial is a time after the start whose bans end with it, unless an operator keeps them. They are
+// that short in the kernel and in the journal too, so that they end whatever happens to amifend.
+// After a trial that nobody kept, amifend only watches: an operator who was locked out cannot say
+// so, and must not be locked out again.
+//
+// Its zero value is no trial.
+type trial struct {
+	ends   int64                     // by the daemon's clock; 0: there is no trial, or its bans were kept
+	logged bool                      // that it has ended
+	older  map[bans.Key]int64        // until when the bans run that were made before it
+	bans   map[netip.Prefix]bans.Ban // made since it began, as long as they were decided
+	swept  int64                     // in units of trialSweep
+}
+
+// A trial remembers the evidence of that many bans. The others have a text in its place.
+const (
+	evidenceMost = 4096
+	evidenceText = "(as told in the trial)"
+)
+
+// trialSweep is how often bans that have ended are forgotten.
+const trialSweep = int64(time.Minute)
+
+// beginTrial begins a trial. The bans that run already are not part of it.
+func (j *Judge) beginTrial(now int64, d time.Duration) {
+	t := &j.trial
+	*t = trial{
+		ends:  now + int64(d),
+		older: make(map[bans.Key]int64),
+		bans:  make(map[netip.Prefix]bans.Ban),
+	}
+	for b := range j.engine.Bans() {
+		t.older[bans.Key{Prefix: b.Prefix, Scope: bans.FirewallScope(b.Scope)}] = b.Until
+	}
+	j.log.Warn("trial: the bans that are made from now on end with it, and nobody is banned after it",
+		"ends", j.clock.Wall(t.ends).UTC().Format(time.RFC3339),
+		"do", "amifend keep, when you are sure that you can still log in")
+}
+
+// over reports whether bans are only logged.
+func (t *trial) over(now int64) bool { return t.ends != 0 && now >= t.ends }
+
+// shorten makes a ban end with the trial, and remembers how long it was to be. It returns false
+// when there must be no such ban in the kernel any more.
+func (t *trial) shorten(b *bans.Ban, now int64) bool {
+	if t.ends == 0 {
+		delete(t.bans, b.Prefix) // what is decided while the trial's bans are being kept counts more
+		return true
+	}
+
+	whole := *b
+	if len(t.bans) >= evidenceMost { // a kilobyte for each of 262,144 bans is too much to keep
+		whole.Evidence = evidenceText
+	}
+	t.bans[b.Prefix] = whole
+
+	most := max(t.ends, t.older[b.Key()]) // a ban that was made before the trial keeps its time
+	if most < now+int64(time.Second) {
+		return false
+	}
+	if b.Expiry > most {
+		b.Duration -= time.Duration(b.Expiry - most)
+		b.Expiry = most
+	}
+	return true
+}
+
+// noteOlder notes a ban that was made before the trial.
+func (t *trial) noteOlder(k bans.Key, until int64) {
+	if t.ends != 0 {
+		t.older[k] = max(until, t.older[k])
+	}
+}
+
+// forget forgets the bans of a prefix that are lifted.
+func (t *trial) forget(p netip.Prefix) {
+	delete(t.bans, p)
+	for _, s := range bans.Scopes() {
+		delete(t.older, bans.Key{Prefix: p, Scope: s})
+	}
+}
+
+// logObserved logs a ban that is not made any more. How many lines an attacker can cause is bounded
+// as for bans that are made.
+func (j *Judge) logObserved(b *bans.Ban) {
+	j.recorder.Observed(b)
+	j.log.Info("would ban", append(b.Attrs(), slog.String("trial", "over: amifend keep"))...)
+}
+
+// minuteOfTrial logs the end of a trial, and forgets bans that have ended.
+func (j *Judge) minuteOfTrial(now int64) {
+	t := &j.trial
+	if t.ends == 0 {
+		return
+	}
+
+	if !t.logged && t.over(now) {
+		t.logged = true
+		j.log.Warn("the trial is over, and nobody has said amifend keep: its bans have ended, "+
+			"and amifend only watches", "bans", len(t.bans),
+			"do", "amifend keep, or restart amifend without --trial")
+	}
+
+	if now/trialSweep == t.swept {
+		return
+	}
+	t.swept = now / trialSweep
+	for p, b := range t.bans {
+		if b.Expiry <= now {
+			delete(t.bans, p)
+		}
+	}
+}
+
+// keep gives some of a trial's bans their whole time. It returns how many, and whether there are
+// more.
+func (j *Judge) keep(most int) (kept int, more bool) {
+	t, now := &j.trial, j.clock.Now()
+	t.ends = 0
+	for p, b := range t.bans {
+		if most--; most < 0 {
+			return kept, true
+		}
+		delete(t.bans, p)
+		if b.Expiry > now {
+			kept++
+			j.ban(&b)
+		}
+	}
+	*t = trial{}
+	return kept, false
+}
+
+// Keep ends a trial: its bans get their whole time, and from now on bans are made as usual. It
+// returns how many bans were kept, and whether there was a trial.
+func (j *Judge) Keep(ctx context.Context) (kept int, wasOn bool, err error) {
+	type answer struct {
+		on   bool
+		kept int
+		more bool
+	}
+	for first := true; ; first = false {
+		a, err := owner.Do(ctx, j.calls, func() answer {
+			on := j.trial.bans != nil // also when a call before this one was cut off
+			n, more := j.keep(callMost)
+			return answer{on, n, more}
+		})
+		if err != nil || first && !a.on {
+			return kept, wasOn, err
+		}
+		wasOn = true
+		kept += a.kept
+		if !a.more {
+			return kept, wasOn, nil
+		}
+	}
+}
+
+// EachObserved hands over the bans that a trial that is over would have made, some at a time. Those
+// that come or go meanwhile may be missed.
+func (j *Judge) EachObserved(ctx context.Context, visit func([]bans.Ban)) error {
+	if j.trialFor == 0 {
+		return nil
+	}
+	prefixes, err := owner.Do(ctx, j.calls, func() []netip.Prefix {
+		return j.observedWithin(netip.Prefix{}, j.clock.Now())
+	})
+	if err != nil {
+		return err
+	}
+
+	for some := range slices.Chunk(prefixes, callMost) {
+		part, err := owner.Do(ctx, j.calls, func() []bans.Ban {
+			out := make([]bans.Ban, 0, len(some))
+			for _, p := range some {
+				if b, ok := j.trial.bans[p]; ok {
+					out = append(out, b)
+				}
+			}
+			return out
+		})
+		if err != nil {
+			return err
+		}
+		visit(part)
+	}
+	return nil
+}

@@ -1,0 +1,191 @@
+package operate
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/allowlist"
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
+)
+
+// longestAllowance is how long a prefix may be allowed for a time.
+const longestAllowance = 10 * 365 * 24 * time.Hour
+
+// Allowed lists who is never banned: names first, then prefixes.
+func (s *Service) Allowed(context.Context) ([]control.Allowed, error) {
+	byCommand := s.Allowlist.Allowances()
+	out := s.allowedNames(byCommand)
+	for _, e := range s.Watcher.Current().Entries {
+		a, ok := byCommand[allowlist.Subject{Prefix: e.Prefix}]
+		out = append(out, control.Allowed{
+			Prefix: e.Prefix, Reason: bans.Printable(e.Reason), Until: a.Until, Command: ok,
+		})
+	}
+	return out, nil
+}
+
+// allowedNames lists the host names whose addresses are never banned.
+func (s *Service) allowedNames(byCommand map[allowlist.Subject]allowlist.Allowance) (out []control.Allowed) {
+	addresses := s.Watcher.Addresses()
+	for _, host := range s.Config().Names {
+		out = append(out, control.Allowed{
+			Name: host, Addresses: addresses[host], Reason: "allowlist ([allow] names)",
+		})
+	}
+	for whom, a := range byCommand {
+		if whom.Host != "" {
+			out = append(out, control.Allowed{
+				Name: whom.Host, Addresses: addresses[whom.Host], Reason: a.Text(), Until: a.Until, Command: true,
+			})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b control.Allowed) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// Allow has a prefix or a name never banned, for a time or until it is taken out, and answers when
+// that holds.
+func (s *Service) Allow(ctx context.Context, by control.Peer, n control.NewAllow) (control.Allowed, error) {
+	whom, err := checkAllow(n)
+	if err != nil {
+		return control.Allowed{}, err
+	}
+
+	a := allowlist.Allowance{UID: by.UID, Says: by.Says}
+	if n.Reason != "" {
+		a.Reason = ami.Quote([]byte(n.Reason))
+	}
+	if n.For != 0 {
+		d := time.Duration(n.For * float64(time.Second))
+		a.Until, a.Expiry = time.Now().Add(d).Round(0).UTC(), s.Clock.Now()+int64(d)
+	}
+
+	if whom.Host != "" {
+		return s.allowName(ctx, by, whom, a, n.Reason)
+	}
+	if err := s.add(whom, a); err != nil {
+		return control.Allowed{}, err
+	}
+	s.Allowlist.Save()
+	s.record(by, "allow", bans.Source(n.Prefix), n.Reason)
+	err = Refusal(s.Judge.AwaitProtected(ctx, n.Prefix))
+	return control.Allowed{
+		Prefix: n.Prefix, Reason: a.Text(), Until: a.Until, Command: true, Note: s.diskNote(ctx),
+	}, err
+}
+
+// checkAllow returns who is to be allowed.
+func checkAllow(n control.NewAllow) (allowlist.Subject, error) {
+	bad := func(format string, args ...any) (allowlist.Subject, error) {
+		return allowlist.Subject{}, control.Errorf(control.CodeBadRequest, format, args...)
+	}
+
+	whom := allowlist.Subject{Prefix: n.Prefix}
+	switch {
+	case n.Name != "":
+		name, err := config.ParseName(n.Name)
+		if err != nil || n.Prefix.IsValid() {
+			return bad("name: %s is no host name", ami.Quote([]byte(n.Name)))
+		}
+		whom = allowlist.Subject{Host: name}
+	case !n.Prefix.IsValid() || n.Prefix != n.Prefix.Masked() || n.Prefix.Addr().Is4In6():
+		return bad("prefix: %v is no prefix", n.Prefix)
+	case n.Prefix.Bits() == 0:
+		return bad("%s is every address, so nobody would ever be banned; "+
+			"to try amifend out write observe = true in [policy]", n.Prefix)
+	}
+
+	switch {
+	case n.For != 0 && !(n.For >= 1 && n.For <= longestAllowance.Seconds()): // also not a number
+		return bad("a prefix may be allowed for a second to %d days, or without an end",
+			longestAllowance/(24*time.Hour))
+	case len(n.Reason) > longestReason:
+		return bad("reason: is longer than %d bytes", longestReason)
+	}
+	return whom, nil
+}
+
+// add puts a subject into the allowlist.
+func (s *Service) add(whom allowlist.Subject, a allowlist.Allowance) error {
+	err := s.Allowlist.Add(whom, a)
+	if errors.Is(err, allowlist.ErrFull) {
+		return control.Errorf(control.CodeFailed, "%d prefixes and names are allowed by command already",
+			allowlist.Most).Advise("write whole networks into [allow] prefixes")
+	}
+	return err
+}
+
+// allowName has the addresses of a name never banned. A name that does not resolve is refused: it
+// may be misspelt.
+func (s *Service) allowName(
+	ctx context.Context, by control.Peer, whom allowlist.Subject, a allowlist.Allowance, reason string,
+) (control.Allowed, error) {
+	addrs, err := s.Watcher.Resolve(ctx, whom.Host)
+	if err != nil {
+		return control.Allowed{}, control.Errorf(control.CodeFailed, "%s does not resolve, and nothing was changed: %s",
+			whom, bans.Printable(err.Error())).
+			Advise("see whether it is spelt right: getent ahosts %s; to have it allowed once DNS works again, "+
+				"write it into [allow] names and say amifend reload", whom)
+	}
+	if err := s.add(whom, a); err != nil {
+		return control.Allowed{}, err
+	}
+	s.Watcher.Remember(whom.Host, addrs)
+	s.Allowlist.Save()
+	s.record(by, "allow", whom.Host, reason)
+
+	out := control.Allowed{
+		Name: whom.Host, Addresses: s.Watcher.Addresses()[whom.Host], Reason: a.Text(), Until: a.Until,
+		Command: true,
+	}
+	for _, addr := range out.Addresses {
+		if err := s.Judge.AwaitProtected(ctx, netip.PrefixFrom(addr, addr.BitLen())); err != nil {
+			return out, Refusal(err)
+		}
+	}
+	out.Note = s.diskNote(ctx)
+	return out, nil
+}
+
+// Disallow takes out a prefix that Allow put in.
+func (s *Service) Disallow(ctx context.Context, by control.Peer, prefix netip.Prefix) (control.Allowed, error) {
+	a, note, err := s.disallow(ctx, by, allowlist.Subject{Prefix: prefix}, bans.Source(prefix))
+	return control.Allowed{
+		Prefix: prefix, Reason: a.Text(), Until: a.Until, Command: true, Note: note,
+	}, err
+}
+
+// DisallowName takes out a name that Allow put in.
+func (s *Service) DisallowName(ctx context.Context, by control.Peer, name string) (control.Allowed, error) {
+	a, note, err := s.disallow(ctx, by, allowlist.Subject{Host: name}, bans.Printable(name))
+	return control.Allowed{Name: name, Reason: a.Text(), Until: a.Until, Command: true, Note: note}, err
+}
+
+func (s *Service) disallow(
+	ctx context.Context, by control.Peer, whom allowlist.Subject, called string,
+) (a allowlist.Allowance, note string, err error) {
+	a, ok := s.Allowlist.Remove(whom)
+	if !ok {
+		return a, "", control.Errorf(control.CodeNotAllowed, "%s was not allowed by a command", called).
+			Advise("amifend allow --list says why an address is never banned; " +
+				"what the config allows is taken out of [allow] prefixes or names")
+	}
+	s.Allowlist.Save()
+	s.record(by, "disallow", called, "")
+	return a, s.diskNote(ctx), nil
+}
+
+// diskNote says that the disk does not have what a command did to the allowlist; "": it has.
+func (s *Service) diskNote(ctx context.Context) string {
+	if s.isOnDisk(ctx, false) {
+		return ""
+	}
+	return "the journal does not have it yet: a crash or a reboot now undoes it (amifend status)"
+}

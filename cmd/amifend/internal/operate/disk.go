@@ -1,0 +1,50 @@
+package operate
+
+import "context"
+
+// isWritten waits until the journal has written all that it was handed, so that what a command
+// decided outlasts a crash right after it. It returns false if that takes too long; the status
+// shows why.
+func (s *Service) isWritten(ctx context.Context) bool {
+	if s.Journal == nil {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, diskTime)
+	defer cancel()
+	return s.Journal.Flush(ctx) == nil
+}
+
+// isOnDisk is isWritten for what a crash must not undo, what the engine was told to forget
+// included. On a full disk it takes the room that is reserved for that. saved is whether the judge
+// has handed over what it forgot already.
+func (s *Service) isOnDisk(ctx context.Context, saved bool) bool {
+	if s.Journal == nil {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, diskTime)
+	defer cancel()
+
+	// The journal may have no room for the judge's block before it has written another one.
+	for {
+		if !saved {
+			var err error
+			if saved, err = s.Judge.Save(ctx); err != nil {
+				return false
+			}
+		}
+		if s.Journal.Sync(ctx) != nil {
+			return false
+		}
+		if saved {
+			return true
+		}
+	}
+}
+
+// joined returns two notes as one.
+func joined(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a + "; " + b
+}

@@ -1,0 +1,72 @@
+package operate
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/explain"
+	"github.com/amifend/amifend/cmd/amifend/internal/journal"
+)
+
+// explainPast is how many past bans and alerts an explanation shows.
+const explainPast = 10
+
+// Explain returns all that is known of an address.
+func (s *Service) Explain(ctx context.Context, addr netip.Addr) (control.Explanation, error) {
+	known, err := s.Judge.Explain(ctx, addr)
+	if err != nil {
+		return control.Explanation{}, Refusal(err)
+	}
+
+	var text strings.Builder
+	out := control.Explanation{Denied: s.deniedBy(addr)}
+	if out.Denied != "" {
+		fmt.Fprintf(&text, "%s is always dropped: listed in %s; to let it in, take it out there "+
+			"and say amifend reload, or amifend allow %[1]s\n", addr, out.Denied)
+	}
+	options := explain.Options{
+		Servers: known.Servers, Location: control.Zone(ctx),
+		Dry: s.Config().Dry() || known.Trial != nil && known.Trial.Over,
+	}
+	if err := explain.Text(&text, known.Explanation, options); err != nil {
+		return control.Explanation{}, fmt.Errorf("tell of %s: %w", addr, err)
+	}
+	if known.Trial != nil && known.Banned {
+		text.WriteString("  trial:     " + trialLine(known.Trial) + "\n")
+	}
+	detail, err := json.Marshal(explain.New(known.Explanation, known.Servers))
+	if err != nil {
+		return control.Explanation{}, fmt.Errorf("tell of %s: %w", addr, err)
+	}
+	out.Text, out.Detail = text.String(), detail
+
+	if out.Bans, err = s.bansOf(ctx, addr); err != nil {
+		return out, err
+	}
+	out.Past, out.Alerts = s.pastOf(ctx, addr)
+	return out, nil
+}
+
+// pastOf returns the latest bans that covered an address, and the latest alerts about it. Without
+// an answer of the journal there are none: the status shows what is wrong with it.
+func (s *Service) pastOf(ctx context.Context, addr netip.Addr) (past []control.PastBan, alerts []control.Alert) {
+	err := s.readPast(ctx, func(ctx context.Context, j *journal.Journal) error {
+		found, err := j.History(ctx, addr, explainPast)
+		if err != nil {
+			return err
+		}
+		past = pastBans(found)
+		logged, err := j.AlertsOf(ctx, addr, "", time.Time{}, explainPast)
+		alerts = pastAlerts(logged)
+		return err
+	})
+	if err != nil {
+		s.Log.Debug("control: the past is not known", "err", err)
+	}
+	return past, alerts
+}

@@ -1,0 +1,162 @@
+package operate
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
+	"github.com/amifend/amifend/policy"
+)
+
+// Status returns how everything is. It answers also when the kernel hangs: that is when an operator
+// asks for it.
+func (s *Service) Status(ctx context.Context) (control.Status, error) {
+	c := s.Config()
+	st := control.Status{
+		Version: s.Version, Since: s.started, Observe: c.Observe, Health: []control.Warning{},
+		Ineffective: []control.Ineffective{}, Protected: len(s.Watcher.Current().Entries),
+		Followers: s.Feed.Followers(),
+	}
+	for _, w := range c.Warnings {
+		st.Health = append(st.Health, control.Warning{About: "config", What: w})
+	}
+	if c.Observe {
+		st.Health = append(st.Health, control.Warning{
+			About: "policy", What: "nobody is banned: observe is on",
+			Do: "when no friend is among those it would ban, delete observe = true and restart amifend",
+		})
+	}
+
+	for _, one := range s.Sessions() {
+		server, warnings := serverStatus(one)
+		st.Servers, st.Health = append(st.Servers, server), append(st.Health, warnings...)
+	}
+	s.engineStatus(ctx, &st)
+	s.firewallStatus(ctx, &st)
+	s.journalStatus(&st)
+	st.Health = append(st.Health, s.nameWarnings()...)
+	return st, nil
+}
+
+func (s *Service) journalStatus(st *control.Status) {
+	if s.Journal == nil {
+		return
+	}
+	h := s.Journal.Health()
+	st.Journal = &control.Journal{
+		Path: h.Path, Problem: h.Problem, Since: h.Since, Waiting: h.Waiting, Lost: h.Lost, Size: h.Size,
+	}
+	if h.Problem != "" {
+		st.Health = append(st.Health, control.Warning{
+			About: "journal", What: h.Problem + "; bans go on and are written later", Do: h.Do,
+		})
+	}
+}
+
+func (s *Service) engineStatus(ctx context.Context, st *control.Status) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	j, err := s.Judge.Status(ctx)
+	if err != nil {
+		st.Health = append(st.Health, control.Warning{
+			About: "policy", What: err.Error(),
+			Do: "if it stays so, give amifend more CPU time, or restart it and report a bug",
+		})
+		return
+	}
+
+	st.Engine = engineCounts(j.Stats)
+	if st.Trial = trialStatus(j.Trial); st.Trial != nil {
+		st.Health = append(st.Health, trialWarning(j.Trial))
+	}
+	st.Health = append(st.Health, hiddenWarnings(j.Hidden)...)
+	st.Health = append(st.Health, policyWarnings(j.Stats, j.HourAgo)...)
+	st.Health = append(st.Health, alertWarnings(j.Alerts, s.Clock.Now())...)
+}
+
+func engineCounts(p policy.Stats) control.Engine {
+	return control.Engine{
+		Observed: p.Observed, Counted: p.Counted, Protected: p.Protected, Shielded: p.Shielded,
+		Covered: p.Covered, Refused: p.BansRefused, Postponed: p.Postponed, Evicted: p.Evicted,
+		Alerts: p.Alerts, Sources: p.Sources, Bans: p.Bans,
+	}
+}
+
+// The states of the firewall.
+const (
+	firewallOK      = "ok"
+	firewallFailing = "failing"
+	firewallBusy    = "busy"
+)
+
+func (s *Service) firewallStatus(ctx context.Context, st *control.Status) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	f := &st.Firewall
+	e, err := s.Enforcer.Status(ctx)
+	switch {
+	case err != nil:
+		*f = control.Firewall{State: firewallBusy, Error: Refusal(err).Error()}
+	case e.Failure != "":
+		*f = control.Firewall{State: firewallFailing, Error: e.Failure}
+	default:
+		f.State = firewallOK
+	}
+	f.Bans, f.Pending, f.Waiting = e.Bans, e.Pending, e.Waiting
+	for _, i := range e.Ineffective {
+		st.Ineffective = append(st.Ineffective, ineffective(i))
+	}
+	f.Name = s.Firewall
+	f.Denied = s.denyStatus(ctx)
+	st.Health = append(st.Health, firewallWarnings(*f, st.Ineffective)...)
+}
+
+// ineffective returns a ban that does nothing as the API has it.
+func ineffective(i enforce.Ineffective) control.Ineffective { return control.Ineffective(i) }
+
+// firewallWarnings says what is wrong with the firewall.
+func firewallWarnings(f control.Firewall, useless []control.Ineffective) (out []control.Warning) {
+	warn := func(what, do string) {
+		out = append(out, control.Warning{About: "firewall", What: what, Do: do})
+	}
+	if d := f.Denied; d != nil && d.Error != "" {
+		warn("the [deny] lists are not in the kernel: "+d.Error,
+			"amifend check says what is missing; amifend goes on trying")
+	}
+	switch f.State {
+	case firewallBusy:
+		warn("it has not answered for a second, so new bans wait",
+			"if it stays so: dmesg, and another program that changes nftables all the time (nft monitor)")
+	case firewallFailing:
+		warn("the kernel refuses: "+f.Error, "amifend check says what is missing; amifend goes on trying")
+	}
+	if f.Waiting > 0 {
+		warn(fmt.Sprintf("a set is full, %d bans wait for room", f.Waiting),
+			"raise [firewall] max_bans and restart amifend")
+	}
+	if n := len(useless); n > 0 {
+		last := useless[n-1]
+		warn(fmt.Sprintf("bans do nothing (%d of late), the last one of %s: %s", n, last.Source, last.Cause), last.Do)
+	}
+	return out
+}
+
+// nameWarnings says which names do not resolve.
+func (s *Service) nameWarnings() (out []control.Warning) {
+	for _, e := range s.Watcher.Unresolved() {
+		if e.Server != "" {
+			continue // its session shows that
+		}
+		what := fmt.Sprintf("%s has not resolved yet, so nobody is allowed by it", e.Host)
+		if e.Kept > 0 {
+			what = fmt.Sprintf("%s does not resolve, its last addresses (%d) stay allowed", e.Host, e.Kept)
+		}
+		out = append(out, control.Warning{
+			About: "allowlist", What: what + ": " + bans.Printable(e.Err.Error()),
+			Do: "see whether the name is right and DNS works: getent ahosts " + e.Host,
+		})
+	}
+	return out
+}

@@ -1,0 +1,77 @@
+package operate
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/judge"
+	"github.com/amifend/amifend/policy"
+)
+
+// alertsAge is for how long the status shows an alert.
+const alertsAge = int64(24 * time.Hour)
+
+// policyWarnings says what the policy could not do as it should in the last hour.
+func policyWarnings(now, hourAgo policy.Stats) (out []control.Warning) {
+	warn := func(n uint64, what, do string) {
+		if n > 0 {
+			out = append(out, control.Warning{
+				About: "policy", What: fmt.Sprintf(what, n) + " (last hour)", Do: do,
+			})
+		}
+	}
+	warn(now.BansRefused-hourAgo.BansRefused, "there was no room for a ban, %d times",
+		"raise [firewall] max_bans and restart amifend")
+	warn(now.Postponed-hourAgo.Postponed,
+		"%d bans on evidence that can be forged were put off: more were due than forgeable_bans_per_minute",
+		"nothing at once: somebody seems to forge packets in many names; put trunks that never log in "+
+			"into [allow] prefixes")
+	warn(now.Evicted-hourAgo.Evicted, "%d sources were forgotten for want of room",
+		"raise [policy] max_sources and say amifend reload")
+	warn(now.AlertsDelayed-hourAgo.AlertsDelayed, "%d alerts were put off: more were due than can be read",
+		"amifend alerts shows those that were told")
+	return out
+}
+
+// hiddenWarnings says which PBXs do not see the real sources.
+func hiddenWarnings(found []judge.Hidden) (out []control.Warning) {
+	for _, h := range found {
+		out = append(out, control.Warning{
+			About: "server " + h.Server,
+			What: fmt.Sprintf("most failures come from %s, which is never banned (%s): "+
+				"the PBX does not see the real sources", h.Addr, bans.Printable(h.Reason)),
+			Do: judge.HiddenAdvice,
+		})
+	}
+	return out
+}
+
+// alertWarnings says which kinds of alerts there were in the last day, and shows the last one of
+// each.
+func alertWarnings(seen []judge.Alert, now int64) (out []control.Warning) {
+	counts := make(map[string]int)
+	for i, a := range slices.Backward(seen) {
+		if now > a.At+alertsAge {
+			seen = seen[i+1:]
+			break
+		}
+		counts[a.Kind]++
+	}
+
+	for _, a := range slices.Backward(seen) {
+		n := counts[a.Kind]
+		if n == 0 {
+			continue // a later one of this kind was shown
+		}
+		counts[a.Kind] = 0
+		what := a.Source + ": " + a.Text
+		if n > 1 {
+			what += fmt.Sprintf(" (%d such alerts in the last day: amifend alerts)", n)
+		}
+		out = append(out, control.Warning{About: "alert " + a.Kind, What: what, Do: a.Do})
+	}
+	return out
+}

@@ -1,0 +1,58 @@
+package operate
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/journal"
+	"github.com/amifend/amifend/cmd/amifend/internal/judge"
+	"github.com/amifend/amifend/policy"
+)
+
+// What went wrong in the last hour is shown; what the judge counts from is tested there.
+func TestPolicyWarningsAreOfTheLastHour(t *testing.T) {
+	hourAgo := policy.Stats{BansRefused: 3, Postponed: 5, Evicted: 7, AlertsDelayed: 11}
+	got := policyWarnings(hourAgo, policy.Stats{})
+	if len(got) != 4 || !strings.Contains(got[0].What, "3 times") || got[0].Do == "" {
+		t.Errorf("%+v", got)
+	}
+	now := hourAgo
+	now.Evicted += 2
+	got = policyWarnings(now, hourAgo)
+	if len(got) != 1 || !strings.HasPrefix(got[0].What, "2 sources were forgotten") {
+		t.Errorf("an hour later: %+v", got)
+	}
+	if got := policyWarnings(now, now); len(got) != 0 {
+		t.Errorf("at last: %+v", got)
+	}
+}
+
+func TestAlertWarningsTellTheLastOfEachKind(t *testing.T) {
+	day := int64(24 * time.Hour)
+	alert := func(at int64, kind, source string) judge.Alert {
+		return judge.Alert{At: at, Alert: journal.Alert{Kind: kind, Source: source, Text: "why", Do: "do " + kind}}
+	}
+	seen := []judge.Alert{alert(0, "old", "203.0.113.1"), alert(day, "a", "203.0.113.2"), alert(day, "b", "203.0.113.3"), alert(day+1, "a", "203.0.113.4")}
+	got := alertWarnings(seen, day+2)
+	want := []control.Warning{
+		{About: "alert a", What: "203.0.113.4: why (2 such alerts in the last day: amifend alerts)", Do: "do a"},
+		{About: "alert b", What: "203.0.113.3: why", Do: "do b"},
+	}
+	if len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// A PBX that sees one address for everybody is warned of, with what to do.
+func TestHiddenWarnings(t *testing.T) {
+	got := hiddenWarnings([]judge.Hidden{{
+		Server: "pbx", Addr: netip.MustParseAddr("198.51.100.2"), Reason: "allowlist \x1b[2J",
+	}})
+	if len(got) != 1 || got[0].About != "server pbx" || got[0].Do != judge.HiddenAdvice ||
+		!strings.Contains(got[0].What, "198.51.100.2, which is never banned (allowlist ?[2J)") {
+		t.Errorf("%+v", got)
+	}
+}

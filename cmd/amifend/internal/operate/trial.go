@@ -1,0 +1,78 @@
+package operate
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/judge"
+)
+
+// Keep ends the trial: its bans get their whole time, and from now on bans are made as usual.
+func (s *Service) Keep(ctx context.Context, by control.Peer) (control.Kept, error) {
+	// The trial's deny lists come into the kernel with it, and may cut off the one who says it.
+	if s.Denier.Status().Held {
+		if what, do := CutOff(s.Config(), s.Watcher.Current(), s.Lockout); what != "" {
+			return control.Kept{}, control.Errorf(control.CodeFailed, "nothing was changed: %s", what).Advise("%s", do)
+		}
+	}
+
+	ctx, cancel := Outlasting(ctx) // else the trial might be over with some of its bans
+	defer cancel()
+	kept, wasOn, err := s.Judge.Keep(ctx)
+	out := control.Kept{Bans: kept}
+	switch {
+	case err != nil:
+		return out, Refusal(err)
+	case !wasOn:
+		return control.Kept{}, control.Errorf(control.CodeNoTrial, "this daemon is not on trial: its bans are kept anyway")
+	}
+	s.Denier.Release()
+	s.Log.Info("the trial's bans are kept: from now on bans are made as usual", "bans", kept)
+	s.record(by, "keep", fmt.Sprintf("%d bans of the trial", kept), "")
+
+	if _, err := s.Enforcer.Flush(ctx); err != nil {
+		return out, Refusal(err)
+	}
+	if !s.isOnDisk(ctx, false) {
+		out.Note = "the journal does not have it yet: after a crash now the bans may end early (amifend status)"
+	}
+	return out, nil
+}
+
+// trialStatus returns how the trial stands as the API has it; nil if there is none.
+func trialStatus(t *judge.Trial) *control.Trial {
+	if t == nil {
+		return nil
+	}
+	return &control.Trial{Ends: t.Ends, Over: t.Over, Bans: t.Bans}
+}
+
+// trialLine says what a trial means for who is banned.
+func trialLine(t *judge.Trial) string {
+	if t.Over {
+		return "it is over and was not kept: bans that were made in it or later drop nothing; " +
+			"amifend keep puts them in force"
+	}
+	return "bans that were made in it end at " + t.Ends.Local().Format(time.DateTime) +
+		"; amifend keep gives them their whole time"
+}
+
+// trialWarning says what a trial means.
+func trialWarning(t *judge.Trial) control.Warning {
+	ends := t.Ends.Local().Format(time.DateTime)
+	if t.Over {
+		return control.Warning{
+			About: "trial",
+			What: fmt.Sprintf("it ended at %s and nobody kept its bans: nobody is banned now, %d would be",
+				ends, t.Bans),
+			Do: "amifend keep puts them in force; or restart amifend without --trial",
+		}
+	}
+	return control.Warning{
+		About: "trial",
+		What:  fmt.Sprintf("at %s its bans end (%d now), and nobody is banned from then on", ends, t.Bans),
+		Do:    "amifend keep, when you are sure that you can still log in",
+	}
+}

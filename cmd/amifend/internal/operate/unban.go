@@ -1,0 +1,110 @@
+package operate
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
+	"github.com/amifend/amifend/cmd/amifend/internal/judge"
+)
+
+// Unban lifts all bans that lie within a prefix or cover it, an invalid one means all, and has the
+// engine forget why.
+//
+// The enforcer's list comes first, since the engine may have had no room for a ban that was found
+// in the kernel, and since a lifted ban has no counters. Then it takes one question to the judge,
+// one flush of the enforcer, and one of the journal.
+func (s *Service) Unban(ctx context.Context, by control.Peer, within netip.Prefix) (control.Lifted, error) {
+	held, err := s.heldWithin(ctx, within)
+	if err != nil {
+		return control.Lifted{}, Refusal(err)
+	}
+	pardoned, err := s.Judge.Pardon(ctx, within, prefixesOf(held), by.String())
+	if err != nil {
+		return control.Lifted{}, Refusal(err)
+	}
+
+	switch {
+	case len(pardoned.Lifted) > 0:
+	case !within.IsValid():
+		return control.Lifted{Lifted: []netip.Prefix{}}, nil
+	default:
+		return control.Lifted{}, control.Errorf(control.CodeNotBanned, "%s is not banned", bans.Source(within)).
+			Advise("amifend bans lists who is; what was held against this one is forgotten")
+	}
+
+	what := "all"
+	if within.IsValid() {
+		what = bans.Source(within)
+	}
+	s.record(by, "unban", what, "")
+
+	out := lifted(pardoned.Lifted)
+	flushed, err := s.Enforcer.Flush(ctx)
+	if err != nil {
+		return out, Refusal(err)
+	}
+	out.Pending = flushed.Lifts
+	if within.IsValid() && within.IsSingleIP() {
+		out.Again = again(held, pardoned)
+	}
+	if !s.isOnDisk(ctx, pardoned.Saved) {
+		out.Note = "the journal does not have it yet: after a crash now the ban may be back (amifend status)"
+	}
+	return out, nil
+}
+
+// heldWithin returns the bans that overlap a prefix, all bans if it is invalid. For a single
+// address they come with what the kernel counts of each.
+func (s *Service) heldWithin(ctx context.Context, within netip.Prefix) ([]enforce.Ban, error) {
+	if within.IsValid() && within.IsSingleIP() {
+		return s.Enforcer.Covering(ctx, within.Addr())
+	}
+
+	var out []enforce.Ban
+	err := s.Enforcer.Each(ctx, func(part []enforce.Ban) {
+		for _, b := range part {
+			if !within.IsValid() || within.Overlaps(b.Prefix) {
+				out = append(out, b)
+			}
+		}
+	})
+	return out, err
+}
+
+func prefixesOf(held []enforce.Ban) []netip.Prefix {
+	out := make([]netip.Prefix, len(held))
+	for i, b := range held {
+		out[i] = b.Prefix
+	}
+	return out
+}
+
+// lifted returns the answer for prefixes that are lifted. It names the first ones only.
+func lifted(prefixes []netip.Prefix) control.Lifted {
+	out := control.Lifted{Count: len(prefixes)}
+	slices.SortFunc(prefixes, netip.Prefix.Compare)
+	out.Lifted = prefixes[:min(len(prefixes), control.MostLifted)]
+	return out
+}
+
+// again returns whether an address that is let in still sends, and how far it is from another ban.
+// Whether it still sends is known from the kernel's counters, if they were read before in the
+// course of the ban: by a comparison with the journal, by amifend bans or amifend explain.
+func again(held []enforce.Ban, pardoned judge.Pardoned) *control.Again {
+	out := &control.Again{
+		Seen: pardoned.Seen, MoreUnknown: pardoned.MoreUnknown, MoreKnown: pardoned.MoreKnown,
+	}
+	for _, b := range held {
+		if b.Drops == nil {
+			continue
+		}
+		out.Dropped += b.Drops.Packets
+		out.Lately += b.Drops.Lately
+		out.LatelySpan = max(out.LatelySpan, b.Drops.Span.Seconds())
+	}
+	return out
+}

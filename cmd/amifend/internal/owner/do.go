@@ -1,0 +1,78 @@
+package owner
+
+import (
+	"context"
+	"time"
+)
+
+// share is the inverse of the part of its time that an owner spends with calls of others, at most,
+// whoever calls and for whatever.
+const share = 10
+
+// free is how long a call may take without a pause after it. A timer is not precise enough for the
+// pause that a shorter call would need.
+const free = 20 * time.Microsecond
+
+// Calls takes the functions that others want called by the goroutine that owns the data. One call
+// is made at a time, and after one that took long there is a pause, so that the owner has its time
+// for its own work. A call must be short; longer work is split into several.
+type Calls struct {
+	owner string        // for errors
+	in    chan func()   // to the owner
+	turn  chan struct{} // holds a token while somebody may call
+}
+
+// NewCalls returns the calls of an owner. The name stands in errors, which people read.
+func NewCalls(owner string) Calls {
+	c := Calls{owner: owner, in: make(chan func(), 1), turn: make(chan struct{}, 1)}
+	c.turn <- struct{}{}
+	return c
+}
+
+// C delivers the functions that the owner must call.
+func (c Calls) C() <-chan func() { return c.in }
+
+// Do has f called by the owner, and returns what f returned. The owner never waits: neither for a
+// call, nor for the one who called. When ctx ends first, Do returns a [BusyError], and f may still
+// be called later.
+func Do[T any](ctx context.Context, c Calls, f func() T) (T, error) {
+	var none T
+	select {
+	case <-c.turn:
+	case <-ctx.Done():
+		return none, c.Busy()
+	}
+
+	answer := make(chan T, 1)
+	c.in <- func() { // it has room: only the holder of the token sends
+		began := time.Now()
+		answer <- f()
+		c.rest(time.Since(began))
+	}
+
+	select {
+	case v := <-answer:
+		return v, nil
+	case <-ctx.Done():
+		return none, c.Busy()
+	}
+}
+
+// rest gives the token back, after a pause if the call took long.
+func (c Calls) rest(took time.Duration) {
+	if took < free {
+		c.turn <- struct{}{}
+		return
+	}
+	time.AfterFunc((share-1)*took, func() { c.turn <- struct{}{} })
+}
+
+// Busy returns the error of a call that was not answered in time.
+func (c Calls) Busy() error { return &BusyError{c.owner} }
+
+// BusyError is the error of a call that its owner did not answer in time.
+type BusyError struct {
+	Owner string // as people call it
+}
+
+func (e *BusyError) Error() string { return e.Owner + " does not answer" }

@@ -1,0 +1,25 @@
+package owner
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/clock"
+)
+
+// restartPause is how long a part that ended is left alone.
+const restartPause = time.Second
+
+// KeepRunning runs a part of the daemon until ctx ends. A part that ends before is logged and
+// started again after a second: it must not take the others along.
+func KeepRunning(ctx context.Context, log *slog.Logger, what string, run func() error) {
+	for {
+		err := run()
+		if ctx.Err() != nil {
+			return
+		}
+		log.Error(what+" ended: starting it again", "err", err)
+		clock.Sleep(ctx, restartPause)
+	}
+}

@@ -1,0 +1,112 @@
+package stream
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/amifend/amifend/ami"
+)
+
+// How the watch over a stream judges.
+const (
+	watchEvery = 10 * time.Second
+	watchLeast = 20        // events; from fewer nothing is concluded
+	quiet      = time.Hour // before the same is logged again
+)
+
+// Watch logs what is wrong with the streams, until ctx ends: their decoders count it, and nobody
+// else looks. It also measures how many events a second come.
+func (f *Fleet) Watch(ctx context.Context) {
+	guards := map[*Session]*guard{}
+	look, second := time.NewTicker(watchEvery), time.NewTicker(time.Second)
+	defer look.Stop()
+	defer second.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-second.C:
+			for _, s := range f.Sessions() {
+				s.rate.sample(s.Status().Events)
+			}
+		case now := <-look.C:
+			live := f.Sessions()
+			maps.DeleteFunc(guards, func(s *Session, _ *guard) bool { return !slices.Contains(live, s) })
+			for _, s := range live {
+				if guards[s] == nil {
+					guards[s] = &guard{log: s.log, gauge: &s.gauge}
+				}
+				guards[s].look(now, s.Status())
+			}
+		}
+	}
+}
+
+// guard watches one session. Its fields are as of the last look that concluded something.
+type guard struct {
+	log     *slog.Logger
+	gauge   *gauge // where the status reads
+	late    uint64 // late orphans
+	stats   ami.Stats
+	tainted time.Time // when it was logged that most events are
+	stalls  uint64
+	stalled time.Time // when stalls were logged
+}
+
+// look compares a session's status with the one before.
+func (g *guard) look(now time.Time, s ami.Status) {
+	if s.Decoder.LateOrphans > g.late {
+		g.log.Error("an event may have been forged: the rest of its packet came late",
+			"new", s.Decoder.LateOrphans-g.late, "in_all", s.Decoder.LateOrphans,
+			"do", "look at the bans of this minute; if the network to this PBX stalls, run amifend closer to it")
+		g.late = s.Decoder.LateOrphans
+	}
+
+	if s.Stalls > g.stalls && now.Sub(g.stalled) >= quiet {
+		g.log.Warn("events had to wait for us", "stalls", s.Stalls-g.stalls,
+			"stalled_in_all", s.Stalled.Round(time.Millisecond).String(),
+			"do", "Asterisk ends a session that is about 4 MB behind: give amifend more CPU time")
+		g.stalls, g.stalled = s.Stalls, now
+		g.gauge.stalled.Store(now.UnixNano())
+	}
+	g.weighTaint(now, s.Decoder)
+}
+
+// weighTaint logs that most events of a stream cannot be trusted: injections, or an Asterisk that
+// amifend does not know. Events of an unknown kind are no evidence either way.
+func (g *guard) weighTaint(now time.Time, s ami.Stats) {
+	before := g.stats
+	good := sum(s.Events[:]) - sum(before.Events[:]) - (s.Events[ami.KindUnknown] - before.Events[ami.KindUnknown])
+	bad := sum(s.Tainted[:]) + sum(s.Dropped[:]) - sum(before.Tainted[:]) - sum(before.Dropped[:])
+	if good+bad < watchLeast {
+		return
+	}
+
+	g.stats = s
+	if bad <= good || now.Sub(g.tainted) < quiet {
+		return
+	}
+	g.tainted = now
+	g.gauge.distrusted.Store(now.UnixNano())
+
+	cause, most := ami.Untainted, uint64(0)
+	for i := range s.Tainted {
+		n := s.Tainted[i] + s.Dropped[i] - before.Tainted[i] - before.Dropped[i]
+		if n > most {
+			cause, most = ami.Taint(i), n
+		}
+	}
+	g.log.Error("most events of this PBX cannot be trusted and ban nobody but who injected text",
+		"bad", bad, "good", good, "mostly", cause.String(),
+		"do", "if no attack by injected text is going on, this Asterisk is newer than amifend: update amifend")
+}
+
+func sum(counts []uint64) (n uint64) {
+	for _, c := range counts {
+		n += c
+	}
+	return n
+}
