@@ -16,7 +16,7 @@ type Alerts struct {
 	Addr  addrArg `arg:"" optional:"" name:"address" help:"${alertsAddressHelp}"`
 	Since span    `default:"24h" placeholder:"TIME" help:"${alertsSinceHelp}"`
 	Kind  string  `placeholder:"KIND" help:"Only alerts of this kind, such as compromised_account."`
-	Limit int     `short:"n" default:"100" placeholder:"COUNT" help:"Print at most so many, the last ones (${default})."`
+	Limit int     `short:"n" default:"100" placeholder:"COUNT" help:"${alertsLimitHelp}"`
 }
 
 // Help returns the detailed help.

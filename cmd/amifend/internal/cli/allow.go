@@ -47,6 +47,7 @@ func (c *Allow) Validate() error {
 	case (c.List || c.Remove) && (c.For != 0 || c.Reason != ""):
 		return errors.New("--for and --reason are for what is allowed now")
 	}
+
 	return nil
 }
 
@@ -77,6 +78,7 @@ func each[T any](all []T, f func(T) error) error {
 			failed = ErrTold
 		}
 	}
+
 	return failed
 }
 
@@ -90,6 +92,7 @@ func (c *Allow) one(ctx context.Context, client *control.Client, whom whomArg) e
 	if err != nil {
 		return err
 	}
+
 	a, err := client.Allow(ctx, control.NewAllow{
 		Prefix: whom.Prefix, Name: whom.name, For: time.Duration(c.For).Seconds(),
 		Reason: c.Reason,
@@ -103,6 +106,7 @@ func (c *Allow) one(ctx context.Context, client *control.Client, whom whomArg) e
 	if err != nil {
 		return err
 	}
+
 	lifted := gone(before, after)
 	if c.JSON {
 		return printJSON(struct {
@@ -125,6 +129,7 @@ func (c *Allow) remove(ctx context.Context, client *control.Client, whom whomArg
 	} else {
 		a, err = client.Disallow(ctx, whom.Prefix)
 	}
+
 	if err != nil {
 		return err
 	}
@@ -136,6 +141,7 @@ func (c *Allow) remove(ctx context.Context, client *control.Client, whom whomArg
 	if a.Note != "" {
 		text += "\n" + a.Note
 	}
+
 	_, err = fmt.Println(text)
 	return err
 }
@@ -167,11 +173,13 @@ func allowedText(a control.Allowed, lifted []control.Ban) string {
 	if !a.Until.IsZero() {
 		text += " until " + a.Until.Local().Format(stamp)
 	}
+
 	text += "; to take it out: amifend allow --remove " + allowedName(a)
 
 	if len(a.Addresses) > 0 {
 		text += "\nits addresses now: " + addresses(a.Addresses)
 	}
+
 	for _, b := range lifted {
 		what := "the ban"
 		if b.State == control.StateDry {
@@ -179,9 +187,11 @@ func allowedText(a control.Allowed, lifted []control.Ban) string {
 		}
 		text += fmt.Sprintf("\nlifted: %s of %s (%s, by %s)", what, who(b.Prefix), b.Scope, b.Rule)
 	}
+
 	if a.Note != "" {
 		text += "\n" + a.Note
 	}
+
 	return text
 }
 
@@ -199,6 +209,7 @@ func (c *Allow) list(ctx context.Context, client *control.Client) error {
 	for _, e := range l.Entries {
 		lines = append(lines, allowLine(e, time.Now()))
 	}
+
 	return columns(os.Stdout, lines)
 }
 
@@ -216,6 +227,7 @@ func allowLine(e control.Allowed, now time.Time) string {
 	case e.Name != "":
 		reason += "; it has not resolved yet"
 	}
+
 	return allowedName(e) + "\t" + ends + "\t" + reason
 }
 

@@ -65,6 +65,7 @@ func parseAddr(s string) (netip.Addr, bool) {
 	if ap, err := netip.ParseAddrPort(s); err == nil {
 		return ap.Addr().Unmap().WithZone(""), true
 	}
+
 	if inner, ok := strings.CutPrefix(s, "["); ok {
 		if inner, ok = strings.CutSuffix(inner, "]"); ok {
 			s = inner
@@ -97,6 +98,7 @@ func (a *whomArg) UnmarshalText(text []byte) error {
 		strings.Trim(string(text), ".0123456789") == "" {
 		return a.sourceArg.UnmarshalText(text)
 	}
+
 	return fmt.Errorf("%q %w", text, err)
 }
 

@@ -51,10 +51,12 @@ func (c *Ban) Run(ctx context.Context) error {
 			Reason: c.Reason,
 		}
 	}
+
 	res, err := client.Ban(ctx, wanted)
 	if err != nil {
 		return err
 	}
+
 	if len(res.Results) != len(wanted) {
 		return fmt.Errorf("ban %d addresses: the daemon answered about %d", len(wanted),
 			len(res.Results))
@@ -67,6 +69,7 @@ func (c *Ban) Run(ctx context.Context) error {
 		case c.JSON:
 			return printJSON(r)
 		}
+
 		_, err := fmt.Println(bannedText(r))
 		return err
 	})
@@ -84,6 +87,7 @@ func bannedText(r control.BanResult) string {
 	if r.Note != "" {
 		text += "\n" + r.Note
 	}
+
 	if more := stateText(r.State); more != "" {
 		text += "\n" + more
 	}

@@ -124,9 +124,12 @@ func writeBans(w io.Writer, l control.BanList, wide bool, now time.Time) error {
 
 	// The footer says what the filter and the limit left out.
 	text := observe.Count(l.Total, "ban")
-	if slices.ContainsFunc(l.Bans, func(b control.Ban) bool { return b.State == control.StateDry }) {
+	if slices.ContainsFunc(l.Bans, func(b control.Ban) bool {
+		return b.State == control.StateDry
+	}) {
 		text = observe.Count(l.Total, "would-be ban") // this daemon drops nothing
 	}
+
 	if l.Matched != l.Total || len(l.Bans) != l.Total {
 		text = fmt.Sprintf("%s in all, %d match, %d shown", text, l.Matched, len(l.Bans))
 	}

@@ -1,5 +1,5 @@
-// Package cli is amifend's command line. One struct defines all commands and flags, and each command
-// is a thin layer over the package that does the work.
+// Package cli is amifend's command line. One struct defines all commands and flags, and each
+// command is a thin layer over the package that does the work.
 package cli
 
 import (
@@ -63,7 +63,7 @@ func IsUsage(err error) bool {
 
 // configFlag is the flag of the commands that read the config.
 type configFlag struct {
-	Config string `default:"/etc/amifend/config.toml" placeholder:"FILE" type:"path" help:"The config file (${default})."`
+	Config string `default:"/etc/amifend/config.toml" placeholder:"FILE" type:"path" help:"${configHelp}"`
 }
 
 // load reads the config. A file that cannot be read is reported like one that is not valid, since
@@ -104,8 +104,8 @@ type Run struct {
 
 // Help returns the detailed help.
 func (*Run) Help() string {
-	return `With --trial a mistake in a new config does not last. All bans that are made in the trial, those of
-operators too, end with it whatever happens to amifend. After that it only watches, and logs whom
+	return `With --trial a mistake in a new config does not last. All bans that are made in the trial,
+those of operators too, end with it whatever happens to amifend. After that it only watches, and logs whom
 it would ban. Run amifend keep, during the trial or later, to give the bans their whole time and to
 end the trial. Bans that are older than the trial stay. The [deny] lists, which have no end, wait
 for amifend keep. Each start with --trial begins a new trial.
@@ -138,8 +138,8 @@ func notify(state string) {
 	_, _ = systemd.SdNotify(false, state) // without systemd nobody listens
 }
 
-// reloading reports to systemd that the config is read again. Units with Type=notify-reload need the
-// time.
+// reloading reports to systemd that the config is read again. Units with Type=notify-reload need
+// the time.
 func reloading() {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {

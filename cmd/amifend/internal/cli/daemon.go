@@ -31,6 +31,7 @@ func (f daemonFlags) client() (*control.Client, error) {
 	c := control.NewClient(socket)
 	c.Operator = operator(os.Getenv, os.Geteuid())
 	c.Zone = zoneName(os.Getenv, localtime)
+
 	return c, nil
 }
 
@@ -56,6 +57,7 @@ func (f daemonFlags) socket() (string, error) {
 		return "", usageError("[control] socket is empty in " + name +
 			": this daemon has no control socket")
 	}
+
 	return socket, nil
 }
 
@@ -71,12 +73,14 @@ func operator(getenv func(string) string, euid int) string {
 			return who
 		}
 	}
+
 	if uid := getenv("PKEXEC_UID"); uid != "" {
 		if u, err := user.LookupId(uid); err == nil {
 			return u.Username
 		}
 		return "uid " + uid
 	}
+
 	return ""
 }
 

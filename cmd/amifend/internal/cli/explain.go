@@ -18,8 +18,8 @@ type Explain struct {
 
 // Help returns the detailed help.
 func (*Explain) Help() string {
-	return `Shows the evidence against an address and what speaks for it: its score, latest attempts,
-accounts, proofs and strikes; the rule that banned it; and what would ban or free it.
+	return `Shows the evidence against an address and what speaks for it: its score, latest
+attempts, accounts, proofs and strikes; the rule that banned it; and what would ban or free it.
 docs/decisions.md and policy/README.md explain the rules. All times have the same zone.`
 }
 
@@ -44,14 +44,18 @@ func (c *Explain) Run(ctx context.Context) error {
 
 // explanationText returns an explanation for people. The daemon's part of it has its times in the
 // same zone.
-func explanationText(x control.Explanation, addr string, zone *time.Location, now time.Time) string {
+func explanationText(
+	x control.Explanation, addr string, zone *time.Location, now time.Time,
+) string {
 	var b strings.Builder
 	b.WriteString(x.Text)
 	for _, ban := range x.Bans {
 		b.WriteString(kernelLine(ban, now))
 	}
+
 	if len(x.Bans) > 0 {
-		fmt.Fprintf(&b, "  undo:      amifend unban %s; to let it in for good: amifend allow %[1]s\n",
+		fmt.Fprintf(&b,
+			"  undo:      amifend unban %s; to let it in for good: amifend allow %[1]s\n",
 			addr)
 	}
 
@@ -62,12 +66,14 @@ func explanationText(x control.Explanation, addr string, zone *time.Location, no
 		}
 		b.WriteString(pastLine(p, zone))
 	}
+
 	for i, a := range x.Alerts {
 		if i == 0 {
 			b.WriteString("  alerts:\n")
 		}
 		b.WriteString(alertText(a, "    ", zone))
 	}
+
 	return b.String()
 }
 
@@ -87,6 +93,7 @@ func pastLine(p control.PastBan, zone *time.Location) string {
 	if p.Evidence != "" { // a ban that was found in the kernel has none
 		evidence = ": " + p.Evidence
 	}
+
 	return fmt.Sprintf("    %s  %s %s %s for %s by %s%s%s\n", p.From.In(zone).Format(stamp),
 		who(p.Prefix), p.Scope, verb, rough(p.Until.Sub(p.From)), p.Rule, lifted, evidence)
 }

@@ -19,7 +19,7 @@ import (
 type Export struct {
 	daemonFlags
 	NFT   bool   `name:"nft" help:"Write commands of nft."`
-	Table string `default:"amifend" placeholder:"NAME" help:"The table for them (${default}), of family inet."`
+	Table string `default:"amifend" placeholder:"NAME" help:"${exportTableHelp}"`
 }
 
 // Help returns the detailed help.

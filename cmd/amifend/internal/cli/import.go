@@ -27,13 +27,13 @@ type ImportFail2ban struct {
 	Jail   []string `placeholder:"NAME" help:"${importJailHelp}"`
 	Scope  string   `enum:"all,sip" default:"sip" help:"${importScopeHelp}"`
 	DryRun bool     `help:"Only show what would be imported."`
-	Path   string   `arg:"" optional:"" default:"/var/lib/fail2ban/fail2ban.sqlite3" type:"path" help:"fail2ban's database (${default})."`
+	Path   string   `arg:"" optional:"" default:"/var/lib/fail2ban/fail2ban.sqlite3" type:"path" help:"${importPathHelp}"`
 }
 
 // Help returns the detailed help.
 func (*ImportFail2ban) Help() string {
-	return `Each ban keeps its remaining time, at most ban_max. What must never be banned is left out. fail2ban
-may run meanwhile, and goes on as before: stop its jails for Asterisk afterwards.`
+	return `Each ban keeps its remaining time, at most ban_max. What must never be banned is left out.
+fail2ban may run meanwhile, and goes on as before: stop its jails for Asterisk afterwards.`
 }
 
 // Run reads the database and asks the daemon for the bans.

@@ -14,8 +14,8 @@ type Keep struct {
 
 // Help returns the detailed help.
 func (*Keep) Help() string {
-	return `Ends the trial of amifend run --trial. The bans that were made in it get their whole time, and from
-now on bans are made as usual. It also works after the trial's end: then the bans that would have
+	return `Ends the trial of amifend run --trial. The bans that were made in it get their whole time, and
+from now on bans are made as usual. It also works after the trial's end: then the bans that would have
 been made since, and would still run, come into force.`
 }
 

@@ -32,7 +32,7 @@ func (c *Completion) Run(ctx *kong.Context) error {
 
 // Man is `amifend man`.
 type Man struct {
-	Dir string `arg:"" optional:"" type:"path" help:"The folder for all pages. Without it the first page is printed."`
+	Dir string `arg:"" optional:"" type:"path" help:"${manDirHelp}"`
 }
 
 // Help returns the detailed help.
@@ -55,6 +55,7 @@ func (c *Man) Run(ctx *kong.Context, v Version) error {
 	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
 		return fmt.Errorf("make the folder of the man pages: %w", err)
 	}
+
 	for _, p := range pages {
 		if err := writePage(filepath.Join(c.Dir, p.Name+".8"), p); err != nil {
 			return err

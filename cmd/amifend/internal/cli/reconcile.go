@@ -16,8 +16,8 @@ type Reconcile struct {
 
 // Help returns the detailed help.
 func (*Reconcile) Help() string {
-	return `The daemon does so at its start and every five minutes. Lifted bans leave the kernel, elements that
-somebody added by hand become bans, and bans that somebody removed by hand come back. Where both
+	return `The daemon does so at its start and every five minutes. Lifted bans leave the kernel, elements
+that somebody added by hand become bans, and bans that somebody removed by hand come back. Where both
 know a ban, the journal decides when it ends.`
 }
 

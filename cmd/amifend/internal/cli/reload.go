@@ -17,8 +17,8 @@ type Reload struct {
 
 // Help returns the detailed help.
 func (*Reload) Help() string {
-	return `The daemon reads the config file that it was started with. A file that is not valid changes nothing.
-Connections that did not change, scores and bans stay. The answer names what needs a restart.
+	return `The daemon reads the config file that it was started with. A file that is not valid changes
+nothing. Connections that did not change, scores and bans stay. The answer names what needs a restart.
 SIGHUP does the same: kill -HUP, or systemctl reload.`
 }
 

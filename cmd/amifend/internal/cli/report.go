@@ -22,7 +22,7 @@ import (
 type Report struct {
 	daemonFlags
 	Since    span     `default:"24h" placeholder:"TIME" help:"${alertsSinceHelp}"`
-	Limit    int      `short:"n" default:"10" placeholder:"COUNT" help:"Print at most so many of each kind (${default})."`
+	Limit    int      `short:"n" default:"10" placeholder:"COUNT" help:"${reportLimitHelp}"`
 	Format   string   `enum:"text,json,csv" default:"text" help:"The output: text, json or csv."`
 	Timezone string   `placeholder:"ZONE" help:"${pastTimezoneHelp}"`
 	Files    []string `arg:"" optional:"" name:"file" type:"path" help:"${reportFilesHelp}"`
@@ -142,7 +142,8 @@ func writeReport(to io.Writer, r control.Report, dry bool) error {
 	// What operators did explains bans and lifts above.
 	for _, o := range r.Operations {
 		fmt.Fprintf(w, "  %s  %s  %s\n", o.At.Local().Format(minutes),
-			control.Operator(uint32(o.UID), o.Says), strings.Join(nonempty(o.What, o.Object, o.Reason), " "))
+			control.Operator(uint32(o.UID), o.Says),
+			strings.Join(nonempty(o.What, o.Object, o.Reason), " "))
 	}
 
 	// The tables have the same form; the order is from the general to the detail.

@@ -19,8 +19,8 @@ type Status struct {
 
 // Help returns the detailed help.
 func (*Status) Help() string {
-	return `Shows each server's session, the firewall, the journal, and what needs attention, with what to do
-about it.
+	return `Shows each server's session, the firewall, the journal, and what needs attention, with what to
+do about it.
 
 LAG is how late the last event came, CLOCK how far the PBX's clock is ahead of ours, GAPS how often
 the connection was lost; events of that time are missing. The exit code is 0 when the daemon
@@ -64,6 +64,7 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 	if dryStatus(s) {
 		banWord = "would-be ban" // nothing is dropped
 	}
+
 	fmt.Fprintf(w, "\nfirewall  %s, %s: %s", f.Name, f.State, observe.Count(f.Bans, banWord))
 	for _, more := range []struct {
 		n    int

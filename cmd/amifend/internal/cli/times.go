@@ -28,9 +28,11 @@ func zoneName(getenv func(string) string, localtime string) string {
 		_, name, _ = strings.Cut(target, "zoneinfo/")
 	}
 
-	if _, err := time.LoadLocation(name); err != nil || name == "UTC" || strings.HasPrefix(name, "/") {
+	if _, err := time.LoadLocation(name); err != nil || name == "UTC" ||
+		strings.HasPrefix(name, "/") {
 		return ""
 	}
+
 	return name
 }
 

@@ -71,5 +71,6 @@ func (c *Top) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	return writeSums(os.Stdout, title, sums, dry)
 }

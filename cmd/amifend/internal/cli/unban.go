@@ -61,6 +61,7 @@ func (c *Unban) Run(ctx context.Context) error {
 			within = append(within, p.Prefix)
 		}
 	}
+
 	return each(within, func(p netip.Prefix) error {
 		l, err := client.Unban(ctx, p)
 		switch {
@@ -69,6 +70,7 @@ func (c *Unban) Run(ctx context.Context) error {
 		case c.JSON:
 			return printJSON(l)
 		}
+
 		_, err = fmt.Println(liftedText(l, p, dry))
 		return err
 	})
@@ -78,7 +80,8 @@ func (c *Unban) Run(ctx context.Context) error {
 func liftedText(l control.Lifted, within netip.Prefix, dry bool) string {
 	is, lifted := "is no longer banned", "lifted"
 	if dry {
-		is, lifted = "would no longer be banned", "that would have been made, lifted: nothing was dropped"
+		is, lifted = "would no longer be banned",
+			"that would have been made, lifted: nothing was dropped"
 	}
 
 	// The API names a bounded number of prefixes and counts all of them.
@@ -86,6 +89,7 @@ func liftedText(l control.Lifted, within netip.Prefix, dry bool) string {
 	for _, p := range l.Lifted {
 		text += fmt.Sprintf("%s %s\n", who(p), is)
 	}
+
 	text += observe.Count(l.Count, "ban") + " " + lifted
 	if l.Pending > 0 {
 		text += fmt.Sprintf("; the kernel does not have %d changes yet (amifend status)", l.Pending)
@@ -96,6 +100,7 @@ func liftedText(l control.Lifted, within netip.Prefix, dry bool) string {
 	if l.Again != nil {
 		text += "\n" + againText(*l.Again, who(within))
 	}
+
 	return text
 }
 
@@ -127,5 +132,6 @@ func againText(a control.Again, source string) string {
 		text += fmt.Sprintf("\nbanned again after %s on unknown accounts, or %s",
 			observe.Count(a.MoreUnknown, "attempt"), observe.Count(a.MoreKnown, "wrong password"))
 	}
+
 	return text + "\nto let it in for good: amifend allow " + source
 }

@@ -179,7 +179,8 @@ func (l *loader) log(raw rawLog) Log {
 	case "debug", "info", "warn", "error":
 		_ = out.Level.UnmarshalText([]byte(level)) // these four names are slog's own
 	default:
-		l.problem("log.level", "%s is not a level; write \"debug\", \"info\", \"warn\" or \"error\"",
+		l.problem("log.level",
+			"%s is not a level; write \"debug\", \"info\", \"warn\" or \"error\"",
 			quote(level))
 	}
 

@@ -42,7 +42,8 @@ func (l *loader) control(raw rawControl) Control {
 	switch {
 	case c.Socket == "":
 	case !filepath.IsAbs(c.Socket):
-		l.problem("control.socket", "%s is not an absolute name; write one like %q", quote(c.Socket),
+		l.problem("control.socket", "%s is not an absolute name; write one like %q",
+			quote(c.Socket),
 			DefaultControl().Socket)
 	case len(c.Socket) > longestSocket:
 		l.problem("control.socket", "is longer than the %d bytes that a socket's name may have",
@@ -81,6 +82,7 @@ func FindSocket(path string, mayLack bool) (string, error) {
 	if s := file.Control.Socket; s.set && s.wrong == "" {
 		return s.v, nil
 	}
+
 	return DefaultControl().Socket, nil
 }
 
@@ -127,5 +129,6 @@ func glance(path string, sections any) error {
 	if _, err := toml.Decode(string(src), sections); err != nil {
 		return &Error{File: path, Problems: []Problem{syntaxProblem(src, err)}}
 	}
+
 	return nil
 }

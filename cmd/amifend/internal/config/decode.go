@@ -76,6 +76,7 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 // problem if not.
 func (l *loader) shape(md *toml.MetaData, section string) bool {
 	got := md.Type(section) // "" for a table that only its sub-tables name
+
 	// The TOML library accepts any value for a map and leaves the map empty.
 	for _, table := range []string{"weights", "rules"} {
 		if sub := md.Type("policy", table); section == "policy" && sub != "" && sub != "Hash" {
@@ -129,7 +130,8 @@ func syntaxProblem(src []byte, err error) Problem {
 	lines := strings.Split(string(src), "\n")
 	if n := pe.Position.Line; n >= 1 && n <= len(lines) &&
 		strings.Contains(lines[n-1]+pe.LastKey, "secret") {
-		p.Text = `is not TOML; write secret = "…", with a backslash before each " or \ of the password, or secret = '…'`
+		p.Text = `is not TOML; write secret = "…", with a backslash before each " or \ of the ` +
+			"password, or secret = '…'"
 	}
 
 	return p
@@ -145,6 +147,7 @@ func twiceText(key string) string {
 		return name + " stands twice in one [[server]]; keep one of them, and begin each further " +
 			"server with a header [[server]]"
 	}
+
 	if strings.Contains(key, ".") {
 		return key + " stands there twice; put all values into one, and delete the other"
 	}

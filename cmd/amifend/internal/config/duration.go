@@ -31,6 +31,7 @@ func assignDuration(p *time.Duration, data any) string {
 // a negative duration.
 func ParseDuration(s string) (time.Duration, bool) {
 	var d time.Duration
+
 	// time.ParseDuration has no days.
 	if m := days.FindStringSubmatch(s); m != nil {
 		n, err := strconv.Atoi(m[1])

@@ -87,6 +87,7 @@ func (l *loader) readSecret(key, name string) (string, bool) {
 			f.Name())
 		return "", false
 	}
+
 	text := strings.TrimPrefix(string(b), "\ufeff") // the byte order mark of some editors
 	return strings.TrimRight(text, "\r\n"), true
 }
@@ -110,6 +111,7 @@ func (l *loader) warnBlanks(key, text string) {
 	default:
 		where = "begins and ends with a blank"
 	}
+
 	l.warnings = append(l.warnings, fmt.Sprintf("%s: the secret %s, which Asterisk cuts off in "+
 		"manager.conf: the login will be refused; delete it", key, where))
 }

@@ -37,14 +37,16 @@ func (l *loader) firewall(raw rawFirewall) Firewall {
 		Table:   get(l, "firewall.table", raw.Table, defaultTable),
 	}
 	if f.Backend != BackendNftables && f.Backend != BackendLog {
-		l.problem("firewall.backend", "%s is not a backend; write \"nftables\", or \"log\" to only "+
-			"be told what would be banned", quote(f.Backend))
+		l.problem("firewall.backend",
+			"%s is not a backend; write \"nftables\", or \"log\" to only "+
+				"be told what would be banned", quote(f.Backend))
 	}
 
 	// The name is part of commands that people type, and of a lock's name.
 	if !tableName.MatchString(f.Table) {
 		l.problem("firewall.table",
-			"%s is not a valid name for a table; write letters, digits and _, a letter first, 64 at most",
+			"%s is not a valid name for a table; write letters, digits and _, a letter first, 64 "+
+				"at most",
 			quote(f.Table))
 	}
 

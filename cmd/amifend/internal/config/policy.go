@@ -35,12 +35,14 @@ func (l *loader) policy(raw rawPolicy, maxBans int) policy.Options {
 	// A max_bans that is out of range is a problem of its own.
 	if maxBans >= 1 && maxBans <= mostBans {
 		o.MaxBans = maxBans
+
 		// A banned network takes up to two sources: the one that was banned and its prefix.
 		if raw.MaxSources.set && o.MaxSources < 2*maxBans {
 			l.problem("policy.max_sources",
 				"%d is too few: write at least twice [firewall] max_bans, which is %d",
 				o.MaxSources, 2*maxBans)
 		}
+
 		o.MaxSources = max(o.MaxSources, 2*maxBans)
 	}
 
@@ -80,6 +82,7 @@ func (l *loader) weights(raw map[string]value[float64], into *policy.Options) {
 		}
 
 		into.Weights[kind] = get(l, key, raw[name], into.Weights[kind])
+
 		// Asterisk raises the same event for unknown accounts, where it is stronger evidence.
 		if kind == policy.KindChallengeResponseFailed {
 			into.UnknownWeight = min(unknownFactor*into.Weights[kind], 1000)

@@ -96,10 +96,12 @@ func (l *loader) server(key string, r rawServer) Server {
 	for _, a := range get(l, key+".addresses", r.Addresses, nil) {
 		addr, err := netip.ParseAddr(a)
 		if err != nil || addr.Zone() != "" || addr.IsUnspecified() {
-			l.problem(key+".addresses", "%s is not an address; write one like \"192.0.2.7\" (a whole "+
-				"network goes into [allow] prefixes)", quote(a))
+			l.problem(key+".addresses",
+				"%s is not an address; write one like \"192.0.2.7\" (a whole "+
+					"network goes into [allow] prefixes)", quote(a))
 			continue
 		}
+
 		s.Addresses = append(s.Addresses, addr.Unmap())
 	}
 

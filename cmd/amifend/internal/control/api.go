@@ -54,11 +54,12 @@ type ServerStatus struct {
 	Lag        float64 `json:"lag_seconds"`       // how late the last event came
 	// how far the PBX's clock is ahead of ours; 0 before the first event
 	ClockError float64 `json:"clock_error_seconds"`
-	Latency    float64 `json:"latency_seconds"`  // of the last Ping
-	Gaps       uint64  `json:"gaps"`             // interruptions of the stream: events may be missing
-	LastGap    float64 `json:"last_gap_seconds"` // how long the last one was
-	Stalls     uint64  `json:"stalls"`           // how often events had to wait for amifend
-	Untrusted  uint64  `json:"untrusted"`        // events whose text was not believed
+	Latency    float64 `json:"latency_seconds"` // of the last Ping
+	// interruptions of the stream: events may be missing
+	Gaps      uint64  `json:"gaps"`
+	LastGap   float64 `json:"last_gap_seconds"` // how long the last one was
+	Stalls    uint64  `json:"stalls"`           // how often events had to wait for amifend
+	Untrusted uint64  `json:"untrusted"`        // events whose text was not believed
 }
 
 // Engine counts the work of the policy engine since the start, and what it holds.

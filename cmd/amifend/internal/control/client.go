@@ -37,9 +37,13 @@ func NewClient(socket string) *Client {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", socket)
 	}
+
 	return &Client{
 		socket: socket,
-		http:   &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}},
+		http: &http.Client{Transport: &http.Transport{
+			DialContext:       dial,
+			DisableKeepAlives: true,
+		}},
 	}
 }
 
@@ -209,6 +213,7 @@ func (c *Client) do(
 	if err != nil {
 		return nil, fmt.Errorf("make the request: %w", err)
 	}
+
 	if c.Operator != "" {
 		// net/http refuses what cannot stand in a header.
 		req.Header.Set(headerOperator, strings.ToValidUTF8(strings.Map(printable, c.Operator), "?"))

@@ -84,6 +84,7 @@ func (s *Server) explain(_ http.ResponseWriter, r *http.Request, _ Peer) (any, e
 
 	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
 	defer cancel()
+
 	return s.Explain(withZone(ctx, zone), addr.Unmap().WithZone(""))
 }
 
@@ -228,6 +229,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, _ Peer) (any, er
 
 	w.Header().Set("Content-Type", typeLines)
 	lines := newLines(w)
+
 	// The client waits for the first bytes to know that it is following.
 	if lines.flush() != nil {
 		return nil, nil
@@ -315,6 +317,7 @@ func readJSON(r *http.Request, v any) error {
 	if err != nil {
 		return Errorf(CodeBadRequest, "the request's body is not valid: %.200s", err)
 	}
+
 	return nil
 }
 

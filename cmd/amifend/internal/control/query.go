@@ -89,6 +89,7 @@ func (q BanQuery) apply(all []Ban) (found []Ban, matched int) {
 	})
 
 	matched = len(found)
+
 	// Prefix and scope make the order the same in each call.
 	slices.SortFunc(found, func(a, b Ban) int {
 		return cmp.Or(q.compare(a, b), a.Prefix.Compare(b.Prefix),
@@ -97,6 +98,7 @@ func (q BanQuery) apply(all []Ban) (found []Ban, matched int) {
 	if q.Limit > 0 && matched > q.Limit {
 		found = found[:q.Limit]
 	}
+
 	return found, matched
 }
 

@@ -7,9 +7,11 @@ import (
 
 // Reconciled counts the bans on which kernel, journal and engine disagreed, by what was done.
 type Reconciled struct {
-	PutBack      int `json:"put_back"`      // into the kernel, which lacked them or had another end
-	Restored     int `json:"restored"`      // into the kernel and the engine; only the journal had them
-	Adopted      int `json:"adopted"`       // into the journal and the engine; only the kernel had them
+	PutBack int `json:"put_back"` // into the kernel, which lacked them or had another end
+	// into the kernel and the engine; only the journal had them
+	Restored int `json:"restored"`
+	// into the journal and the engine; only the kernel had them
+	Adopted      int `json:"adopted"`
 	Lifted       int `json:"lifted"`        // from the kernel, which still had them
 	EndCorrected int `json:"end_corrected"` // in the journal, which had another one
 	WrittenAgain int `json:"written_again"` // into the journal, which lacked them

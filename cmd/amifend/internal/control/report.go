@@ -53,10 +53,11 @@ type Report struct {
 
 // BanCounts counts the bans that were decided.
 type BanCounts struct {
-	Made     int            `json:"made"`
-	ByRule   map[string]int `json:"by_rule"`
-	Lifted   int            `json:"lifted"`   // of these, those that were ended early
-	Observed int            `json:"observed"` // of these, those that dropped no packet because amifend only observed
+	Made   int            `json:"made"`
+	ByRule map[string]int `json:"by_rule"`
+	Lifted int            `json:"lifted"` // of these, those that were ended early
+	// of these, those that dropped no packet because amifend only observed
+	Observed int `json:"observed"`
 }
 
 // Sum counts the events of a source, an account or a server. One attempt may raise several events.

@@ -86,7 +86,10 @@ func (s *Server) readTable() []served {
 			About: "All that is known of an address, banned or not.",
 			Query: []Parameter{
 				{"address", "the address; it must be there"},
-				{"zone", "the time zone of the text, such as `Europe/Berlin`; UTC if it is missing"},
+				{
+					"zone",
+					"the time zone of the text, such as `Europe/Berlin`; UTC if it is missing",
+				},
 			},
 		}, s.Explain != nil, s.explain},
 		{Route{

@@ -142,6 +142,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	if ctx.Err() != nil || errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
+
 	return fmt.Errorf("serve the control socket: %w", err)
 }
 
@@ -184,6 +185,7 @@ func (s *Server) route(mux *http.ServeMux, route served) {
 			s.refuse(w, r, by)
 			return
 		}
+
 		by.Says = saidName(r.Header.Get(headerOperator))
 
 		control := http.NewResponseController(w)
@@ -245,10 +247,12 @@ func (s *Server) changed(by Peer, what string, err error, attrs ...any) {
 	if by.Says != "" {
 		who = append(who, "says", by.Says)
 	}
+
 	attrs = append(who, attrs...)
 	if err != nil {
 		s.Log.Warn("control: a request failed", append(attrs, "err", err)...)
 		return
 	}
+
 	s.Log.Info("control: done as requested", attrs...)
 }

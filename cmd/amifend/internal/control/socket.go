@@ -72,6 +72,7 @@ func share(path string, group uint32) error {
 	if err := os.Chmod(path, 0o660); err != nil {
 		return fmt.Errorf("share the control socket: %w", err)
 	}
+
 	return nil
 }
 

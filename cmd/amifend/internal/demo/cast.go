@@ -141,8 +141,9 @@ func attackers(office, branch *pbx) []actor {
 					from: cracker, to: office, transport: "UDP", patience: impatient,
 					requests: []request{
 						{
-							method: "REGISTER", account: "203", password: fmt.Sprintf("guess%04d", i),
-							call: "crack",
+							method: "REGISTER", account: "203",
+							password: fmt.Sprintf("guess%04d", i),
+							call:     "crack",
 						},
 					},
 				}

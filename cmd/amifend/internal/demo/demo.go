@@ -58,6 +58,7 @@ func Run(ctx context.Context, o Options) error {
 	if !errors.As(err, &cannot) || ctx.Err() != nil {
 		return err
 	}
+
 	return play(ctx, o, func(context.Context, ...*pbx) stage { return dryStage(cannot) })
 }
 

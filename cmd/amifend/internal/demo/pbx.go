@@ -80,6 +80,7 @@ func (p *pbx) start() error {
 	if p.manager, err = amitest.Listen("127.0.0.1:0", c); err != nil {
 		return fmt.Errorf("play PBX %s: %w", p.name, err)
 	}
+
 	return nil
 }
 

@@ -92,7 +92,8 @@ func (j *Journal) Operations(
 			o.At = time.UnixMilli(at)
 			out = append(out, o)
 			return nil
-		}, "SELECT at, uid, says, what, object, reason FROM operation WHERE at >= ? ORDER BY at DESC, "+
+		}, "SELECT at, uid, says, what, object, reason FROM operation WHERE at >= ? ORDER BY "+
+			"at DESC, "+
 			"id DESC LIMIT ?", since.UnixMilli(), most)
 	})
 

@@ -92,6 +92,7 @@ func (j *Journal) commit(now time.Time, totals bool) error {
 
 	j.spend(now)
 	j.fine()
+
 	// The times on disk moved with the clock, so the enforcer must compare them again.
 	if stepped {
 		j.o.Log.Warn("the system's clock was set: what remains of the bans stays as it is")
@@ -346,6 +347,7 @@ func (j *Journal) drain() {
 		}
 
 		rest := j.backlog.urgent() || len(j.backlog.totals) > 0
+
 		// An empty commit still stores the clocks.
 		if err := j.commit(now, true); err != nil {
 			j.failed(now, err)
