@@ -3,6 +3,7 @@ package policy
 import (
 	"math"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -29,10 +30,16 @@ func (e *Engine) Protect(now int64, p *Protected) []Verdict {
 // Adopt takes over a ban that was found in the kernel, with what remains of it. It returns a ban that is shorter if more
 // than BanMax remains, an alert if there is no room, and an unban if the prefix is protected (rule protected) or if it is
 // invalid or nothing says when its ban ends, which is a remaining time of 0 or less (rule adopted). An adopted ban is a
-// strike of its source. Of a prefix that is adopted twice the larger scope stays.
+// strike of its source, unless it is of scope sip and ends within ten minutes. Of a prefix that is adopted twice the larger scope stays.
 func (e *Engine) Adopt(now int64, prefix netip.Prefix, scope Scope, remaining time.Duration) []Verdict {
 	e.begin(now)
-	e.adopt(prefix, remaining, ban{from: e.now, rule: ruleAdopted, scope: scope, strike: 1})
+
+	// A short ban of the SIP ports may be one that anybody could have caused, which is no strike.
+	strike := uint8(1)
+	if scope == ScopeSIP && remaining <= firstForgeable {
+		strike = 0
+	}
+	e.adopt(prefix, remaining, ban{from: e.now, rule: ruleAdopted, scope: scope, strike: strike})
 	return e.done()
 }
 
@@ -176,9 +183,13 @@ func (e *Engine) absolveSource(r ref, no uint8) {
 // absolvePart forgets what a network has of one of its parts.
 func (e *Engine) absolvePart(r ref, part uint32) {
 	n := &e.networks.at(r).val
+	if slices.Contains(n.failed[:], part|provenPart) {
+		n.provenSuspects = max(0, n.provenSuspects-1)
+	}
 	banned, failed := n.banned.remove(part), n.failed.remove(part)
 	if banned && n.offenders > 0 {
 		n.offenders--
+		n.provenOffenders -= min(n.provenOffenders, 1) // it may have been one
 	}
 	if failed {
 		n.suspects = max(0, n.suspects-1)

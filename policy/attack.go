@@ -1,5 +1,7 @@
 package policy
 
+import "time"
+
 // Guessing behind many names. Where the sender can choose the address that an event names, no ban of an
 // address reaches a guesser. But the failures are on one account, or on one server, from ever new
 // sources: that is one attack, and it is told at once, whether or not any of its sources can be banned.
@@ -11,6 +13,8 @@ type attack struct {
 	last     uint32 // the latest one
 	failures uint32
 	sources  uint16 // that failed lately, as of last
+	hidden   uint16 // failures since minuteAt in names that no ban reaches, see behindName
+	minuteAt uint32
 }
 
 // The lists of the table of attacks, each in the order of the latest failure.
@@ -46,14 +50,15 @@ const (
 )
 
 // accountAttacked notes a failure of a stranger on an account. Only a wrong password tells that an
-// account exists.
-func (e *Engine) accountAttacked(id accountID, ev *Evidence) {
+// account exists. fast is whether that stranger alone is an attack.
+func (e *Engine) accountAttacked(id accountID, ev *Evidence, fast bool) {
 	if ev.Unknown || !guessesPassword(ev.Kind) || !e.on(ruleAccountAttacked) {
 		return
 	}
 	e.attacked(id, ev, attackOf{
 		rule: RuleAccountAttacked, account: ev.Account, enough: accountAttackers,
 		told: listAccountsTold, waiting: listAccountsWaiting, since: &e.accountsWaiting,
+		fast: fast,
 	})
 }
 
@@ -66,6 +71,42 @@ func (e *Engine) serverAttacked(all accountID, ev *Evidence) {
 		rule: RuleServerAttacked, enough: serverAttackers,
 		told: listServersTold, waiting: listServersWaiting, since: &e.serversWaiting,
 	})
+}
+
+// behindName notes a wrong password that is held against nobody: its source is never banned, or is banned
+// already, and the sender may have chosen that name for it. The account is told as attacked when
+// enough such names are used, or one of them faster than a phone tries again.
+func (e *Engine) behindName(k key, ev *Evidence) {
+	if ev.Unknown || ev.Account.n == 0 || !guessesPassword(ev.Kind) || !e.on(ruleAccountAttacked) {
+		return
+	}
+
+	var s *source
+	if r := e.sources.get(k.host()); r != 0 {
+		s = &e.sources.at(r).val
+	}
+	id := e.accountOf(ev.Server, ev.Service, &ev.Account)
+	p, _ := e.touchPair(k, s, id)
+	if p.okAt != 0 {
+		return
+	}
+	first, firstProven := p.stranger(ev.Proven())
+	e.strangersOn(id, ev, &ev.Account, first, firstProven)
+
+	// What is banned may still be on its way for a while.
+	fast := false
+	if br := e.covering(k); br == 0 || !ev.Chooser.needsSpoofing() && e.now-e.bans.at(br).val.from > minutely*int64(time.Second) {
+		ar := e.touchAttack(id)
+		e.attacks.move(ar, e.attacks.at(ar).list)
+		a := &e.attacks.at(ar).val
+		if e.sec-a.minuteAt >= 60 {
+			a.minuteAt, a.hidden = e.sec, 0
+		}
+		a.hidden = count16(a.hidden)
+		a.last = e.sec
+		fast = a.hidden > perMinute
+	}
+	e.accountAttacked(id, ev, fast)
 }
 
 // guessesPassword reports whether a failure of that kind answers a challenge with a wrong password.
@@ -81,6 +122,7 @@ type attackOf struct {
 	told    uint8   // the list of those that are told
 	waiting uint8   // the list of those that are not
 	since   *uint32 // when the first of the waiting ones came
+	fast    bool    // no phone fails that often: one source will do
 }
 
 // attacked notes a failure of an attack, and tells of it when enough sources take part.
@@ -90,15 +132,18 @@ func (e *Engine) attacked(id accountID, ev *Evidence, of attackOf) {
 		return
 	}
 	sources := whole(e.accounts.at(r).val.strangers)
-	if sources < 2 {
+	if sources < 2 && !of.fast {
 		return // one source is judged by its score
 	}
 
 	ar := e.touchAttack(id)
 	a := &e.attacks.at(ar).val
 	a.failures++
+	if of.fast {
+		a.failures = max(a.failures, perMinute)
+	}
 	a.last, a.sources = e.sec, uint16(min(sources, 1<<16-1)) // checked
-	if sources < of.enough {
+	if sources < of.enough && !of.fast {
 		e.attacks.move(ar, listMinor)
 		return
 	}

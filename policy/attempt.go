@@ -54,6 +54,7 @@ func (e *Engine) count(k key, ev Evidence, own ruleID) {
 	}
 	covered, ok := e.counts(k, &ev)
 	if !ok {
+		e.behindName(k, &ev)
 		return
 	}
 	s, r := e.touch(k)
@@ -73,7 +74,7 @@ func (e *Engine) count(k key, ev Evidence, own ruleID) {
 	if p.okAt == 0 && ev.Kind != KindInjection && !ev.Unknown && ev.Account.n > 0 {
 		firstHere, firstProven := p.stranger(ev.Proven())
 		others = e.strangersOn(id, &ev, &ev.Account, firstHere, firstProven)
-		e.accountAttacked(id, &ev)
+		e.accountAttacked(id, &ev, false)
 	}
 	if own == ruleNone && e.misconfigured(k, s, p, id, &ev, others) {
 		e.stats.Excused++
@@ -254,6 +255,11 @@ func (e *Engine) weigh(s *source, p *pair, ev *Evidence, first bool, others int)
 		if !guess && first && !ev.Proven() && e.on(ruleServerAttack) {
 			factor = max(factor, siege(n, s.failed))
 		}
+	} else if first && p.okAt == 0 && ev.Kind != KindInjection {
+		// The name of a source that has accounts of its own hides whoever guesses those of others.
+		all := e.accountOf(ev.Server, ev.Service, &everyAccount)
+		e.strangersOn(all, ev, &everyAccount, s.attempts == 0 && s.guess == 0, false)
+		e.serverAttacked(all, ev)
 	}
 	if ev.Proven() {
 		factor = min(factor, maxProvenFactor)

@@ -92,7 +92,7 @@ func (e *Engine) settle(k key, s *source, scope Scope) {
 		// No more than the host gave, see addFrom: else decoys would wash their prefix.
 		most := float32(s.attempts) * float32(e.opt.Threshold) / 3
 		n.proven = max(0, n.proven-min(s.proven, most))
-		n.forgeable = max(0, n.forgeable-min(s.forgeable, most))
+		n.forgeable, n.chosen = reduced(n.forgeable, n.chosen, min(s.forgeable, most), s.chosen)
 		if scope != ScopeNone {
 			n.offend(e.part(k, sp.bits), scope, s.strikeAt)
 		}

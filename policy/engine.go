@@ -169,6 +169,10 @@ func (e *Engine) observe(o *Observation) {
 	k := hostKey(o.Source.Addr())
 	if isBuiltin(k) {
 		e.stats.Invalid++
+		if !o.Injected {
+			ev := e.evidence(o)
+			e.behindName(k, &ev)
+		}
 		return
 	}
 	if r := e.covering(k); r != 0 {
@@ -177,7 +181,7 @@ func (e *Engine) observe(o *Observation) {
 		b.lastSeen = e.now
 	}
 	if o.Service == ServiceSIP && !o.Injected {
-		e.chanSIP(o)
+		e.chanSIP(k, o)
 	}
 	if !e.trapped(k, o) {
 		e.judge(k, o)

@@ -12,6 +12,7 @@ type network struct {
 	proven, forgeable float32 // scores, as of at
 	guess             float32 // forgeable attempts in the names of proved addresses: told, not held against it
 	suspects          float32 // parts of it (see part) that failed, fading in networkMemory
+	provenSuspects    float32 // those of them whose failures were proven
 	at                uint32
 	proofAt           uint32 // the last proof of one of its addresses
 	strikeAt          uint32 // when the latest ban of it or in it ends or ended
@@ -31,12 +32,14 @@ type recent [4]uint32
 
 // add notes a part. True means that it is not one of the latest.
 func (r *recent) add(part uint32) bool {
-	i := slices.Index(r[:], part)
+	i := r.index(part)
 	if i == 0 {
 		return false
 	}
 	found := i > 0
-	if !found {
+	if found {
+		part = r[i] // with its provenPart
+	} else {
 		i = len(r) - 1
 	}
 	copy(r[1:i+1], r[:i])
@@ -44,9 +47,16 @@ func (r *recent) add(part uint32) bool {
 	return !found
 }
 
+// provenPart is set in a part that failed with proven evidence.
+const provenPart = 2
+
+func (r *recent) index(part uint32) int {
+	return slices.IndexFunc(r[:], func(v uint32) bool { return v&^provenPart == part })
+}
+
 // remove forgets a part. True means that it was one of the latest.
 func (r *recent) remove(part uint32) bool {
-	i := slices.Index(r[:], part)
+	i := r.index(part)
 	if i < 0 {
 		return false
 	}
@@ -93,7 +103,7 @@ func (e *Engine) part(k key, bits uint8) uint32 {
 	if bits < netBits {
 		k = k.masked(netBits)
 	}
-	return uint32(k.hash(e.k0, e.k1)) | 1 // the lower half is meant
+	return uint32(k.hash(e.k0, e.k1))&^provenPart | 1 // the lower half is meant
 }
 
 // touchNetwork returns a prefix's record as of now, made if there is none, and makes it the newest.
@@ -135,9 +145,11 @@ func (e *Engine) decayNetwork(n *network) {
 	n.proven *= f
 	n.forgeable *= f
 	n.guess *= f
-	n.suspects *= fade(dt, networkMemory.Seconds())
+	memory := fade(dt, networkMemory.Seconds())
+	n.suspects *= memory
+	n.provenSuspects *= memory
 	if n.proven+n.forgeable < e.calm {
-		n.proven, n.forgeable, n.suspects, n.attempts = 0, 0, 0, 0
+		n.proven, n.forgeable, n.suspects, n.provenSuspects, n.attempts = 0, 0, 0, 0, 0
 		n.failed = recent{}
 	}
 }
@@ -169,6 +181,10 @@ func (e *Engine) networkList(k key, n *network) uint8 {
 func (e *Engine) addFrom(part uint32, n *network, ev *Evidence) {
 	if n.failed.add(part) {
 		n.suspects++
+	}
+	if ev.Proven() && n.failed[0]&provenPart == 0 {
+		n.failed[0] |= provenPart
+		n.provenSuspects++
 	}
 
 	// A trap weighs no more than an attempt: one source is no network.
@@ -205,7 +221,7 @@ func (e *Engine) decideNetwork(k key, s *source, r ref, sp spread, want, covered
 	scope, rule, chooser := ScopeNone, ruleNone, ChooserNobody
 	if e.on(ruleSpreadScore) && whole(n.suspects) >= sp.suspects {
 		switch limit := sp.factor * e.limit; {
-		case n.proven > limit:
+		case n.proven > limit && whole(n.provenSuspects) >= sp.suspects: // the others may be forged
 			scope = ScopeAll
 		case n.proven+spoofedPart(n.forgeable, n.chosen) > limit:
 			scope, chooser = ScopeSIP, ChooserSpoofer
@@ -215,15 +231,18 @@ func (e *Engine) decideNetwork(k key, s *source, r ref, sp spread, want, covered
 		rule = ruleSpreadScore
 	}
 	if e.on(ruleSecondOffender) && want > scope {
-		offenders := n.offenders
+		offenders, proven := n.offenders, n.provenOffenders
 		if !slices.Contains(n.banned[:], e.part(k, sp.bits)) {
 			offenders++
+			proven++
 		}
-		if offenders >= sp.offenders {
-			scope, rule, chooser = want, ruleSecondOffender, ChooserSpoofer
-			if want == ScopeAll {
-				chooser = ChooserNobody
-			}
+
+		// The offences of the others may be forged, however certain this one is.
+		switch {
+		case want == ScopeAll && proven >= sp.offenders:
+			scope, rule, chooser = ScopeAll, ruleSecondOffender, ChooserNobody
+		case offenders >= sp.offenders && scope == ScopeNone:
+			scope, rule, chooser = ScopeSIP, ruleSecondOffender, ChooserSpoofer
 		}
 	}
 	if scope <= covered {
@@ -251,7 +270,7 @@ func (e *Engine) decideNetwork(k key, s *source, r ref, sp spread, want, covered
 	}
 	e.networks.move(nr, listBanned)
 	if chooser.needsSpoofing() {
-		n.offend(e.part(k, sp.bits), scope, n.strikeAt)
+		n.offend(e.part(k, sp.bits), max(scope, want), n.strikeAt)
 	}
 	return scope
 }
@@ -302,7 +321,7 @@ func (e *Engine) sweepNetwork(r ref) bool {
 	e.decayNetwork(n)
 	struck, proved := n.strikes > 0 || n.offenders > 0, e.provedNetwork(n)
 	switch {
-	case !struck && !proved && n.attempts == 0:
+	case !struck && !proved && n.attempts == 0 && n.guess < e.calm:
 		if e.save.begun && e.networks.changed(r) {
 			return false // the log has a score of it
 		}

@@ -20,11 +20,11 @@ const (
 	ownerNear = 2 * 3600
 )
 
-// succeeded judges a SuccessfulAuth. With a password, or over a stream, it proves its source, as far as
-// its class lets it: see [Chooser]. It lifts no ban of the source.
+// succeeded judges a SuccessfulAuth. With a password, or where nobody could have chosen its address, it
+// proves its source, as far as its class lets it: see [Chooser]. It lifts no ban of the source.
 func (e *Engine) succeeded(k key, o *Observation) {
-	if !o.Password && !o.Stream {
-		return
+	if !o.Password && !o.Chooser().Proven() {
+		return // chan_sip's without a password over TCP is anybody's, in any name
 	}
 	if o.dialled && !e.guessedAt(k, o) {
 		e.proveDialled(k, o)
@@ -151,14 +151,33 @@ func (e *Engine) found(k key, s *source, r ref, p *pair, o *Observation, okAt ui
 	p.provenFails /= 2
 	p.shielded /= 2
 	if e.banScope(k) < f.scope {
+		chooser := weakestOf(s, o, f)
 		e.banHost(k, s, r, banCase{
 			scope: f.scope, rule: ruleCompromised, score: s.proven + s.forgeable,
-			attempts: max(p.fails, s.attempts, 1), chooser: o.Chooser(),
-			forgeable: f.scope != ScopeAll, brief: !o.Chooser().needsSpoofing(),
+			attempts: max(p.fails, s.attempts, 1), chooser: chooser,
+			forgeable: f.scope != ScopeAll, brief: !chooser.needsSpoofing(),
+			short:   f.scope != ScopeAll && s.owns > 0,
 			patient: true, // the success came from there
 		})
 	}
 	return true
+}
+
+// weakestOf returns who could have chosen the address on the weakest evidence of a find: of its success,
+// or of the failures before it.
+func weakestOf(s *source, o *Observation, f find) Chooser {
+	switch by := o.Chooser(); {
+	case f.scope == ScopeAll:
+		return ChooserNobody
+	case !by.needsSpoofing():
+		return by
+	case s.slowForgeable > 0 && s.slowChosen > 0:
+		return ChooserAnybody
+	case by.Proven() || s.slowForgeable > 0:
+		return ChooserSpoofer
+	default:
+		return by
+	}
 }
 
 // findOf judges the failures of an account at a source by the success that follows them.
@@ -321,7 +340,11 @@ func (e *Engine) proveNetworks(k key, innocent bool, by Chooser) {
 
 		scope := e.banScope(nk)
 		if innocent && (scope == ScopeSIP || scope == ScopeAll && by.Proven()) {
+			proven, offenders := n.proven, n.provenOffenders
 			e.lift(e.bans.get(nk), RuleProved)
+			if !by.Proven() { // what is proven stays
+				n.proven, n.provenOffenders, n.offenders = proven, offenders, offenders
+			}
 		}
 	}
 }

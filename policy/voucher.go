@@ -46,8 +46,12 @@ func (e *Engine) vouched(k key, s *source, id accountID, o *Observation) bool {
 	}
 
 	if e.on(ruleSpoofSuspected) {
+		account := o.Account
+		if o.dialled {
+			account = Label{} // it may be anybody's
+		}
 		e.alert(Verdict{
-			Rule: RuleSpoofSuspected, Prefix: k.prefix(), Server: o.Server, Account: o.Account,
+			Rule: RuleSpoofSuspected, Prefix: k.prefix(), Server: o.Server, Account: account,
 			Sources: v.newSince(e.sec, day), Chooser: o.Chooser(),
 		}, pairKey{account: id}, hourly)
 	}

@@ -8,8 +8,8 @@ import (
 
 	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/cmd/amifend/internal/asterisklog"
-	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 	"github.com/amifend/amifend/policy"
+	"github.com/amifend/amifend/policy/fromami"
 )
 
 // reader is what a file's format is read by: a capture or a log.
@@ -46,7 +46,7 @@ type file struct {
 	format     Format
 	closer     io.Closer
 	reader     reader
-	translator observe.Translator
+	translator fromami.Translator
 	err        error // io.EOF at the end
 	queue      []Event
 	head       int
@@ -63,7 +63,7 @@ func openFile(name string, server uint16, o Options) (*file, error) {
 	}
 	f := &file{
 		name: name, format: in.format, closer: in.closer,
-		translator: observe.Translator{Server: server, Hasher: policy.NewHasher(0)},
+		translator: fromami.Translator{Server: server, Hasher: policy.NewHasher(0)},
 	}
 	switch in.format {
 	case FormatAMI:
