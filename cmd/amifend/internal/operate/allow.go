@@ -60,7 +60,7 @@ func (s *Service) Allow(ctx context.Context, by control.Peer, n control.NewAllow
 		return control.Allowed{}, err
 	}
 
-	a := allowlist.Allowance{UID: by.UID}
+	a := allowlist.Allowance{UID: by.UID, Says: by.Says}
 	if n.Reason != "" {
 		a.Reason = ami.Quote([]byte(n.Reason))
 	}

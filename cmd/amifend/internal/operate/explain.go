@@ -29,8 +29,10 @@ func (s *Service) Explain(ctx context.Context, addr netip.Addr) (control.Explana
 		fmt.Fprintf(&text, "%s is always dropped: listed in %s; to let it in, take it out there "+
 			"and say amifend reload, or amifend allow %[1]s\n", addr, out.Denied)
 	}
-
-	options := explain.Options{Servers: known.Servers, Location: time.Local}
+	options := explain.Options{
+		Servers: known.Servers, Location: control.Zone(ctx),
+		Dry: s.Config().Dry() || known.Trial != nil && known.Trial.Over,
+	}
 	if err := explain.Text(&text, known.Explanation, options); err != nil {
 		return control.Explanation{}, fmt.Errorf("tell of %s: %w", addr, err)
 	}

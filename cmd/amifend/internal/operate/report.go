@@ -185,7 +185,8 @@ func pastOperations(operations []journal.Operation) []control.Operation {
 	out := make([]control.Operation, 0, len(operations))
 	for _, o := range operations {
 		out = append(out, control.Operation{
-			At: o.At, UID: o.UID, What: o.What, Object: o.Object, Reason: o.Reason,
+			At: o.At, UID: o.UID, Says: o.Says, What: o.What, Object: o.Object,
+			Reason: o.Reason,
 		})
 	}
 	return out

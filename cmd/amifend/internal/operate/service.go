@@ -152,7 +152,8 @@ func Record(j *journal.Journal, by control.Peer, what, object, reason string) {
 	}
 
 	j.Operation(journal.Operation{
-		At: time.Now(), UID: int(by.UID), What: what, Object: object, Reason: reason,
+		At: time.Now(), UID: int(by.UID), Says: by.Says, What: what, Object: object,
+		Reason: reason,
 	})
 }
 
