@@ -46,7 +46,8 @@ const (
 // Options say what a log does not.
 type Options struct {
 	Location *time.Location // of time stamps without an offset; nil: the system's
-	Modified time.Time      // when the file was last written: tells the year of time stamps without one; zero: now
+	// when the file was last written: tells the year of time stamps without one; zero: now
+	Modified time.Time
 }
 
 // Event is one event of a log.
@@ -71,8 +72,9 @@ type Reader struct {
 	stranger stranger // the last request that no endpoint matched
 	emit     func(Event)
 
-	started  bool
-	offset   int64 // of the current line, in bytes of Asterisk's text: what carries it does not count
+	started bool
+	// of the current line, in bytes of Asterisk's text: what carries it does not count
+	offset   int64
 	direct   bool  // nothing but lines without a stamp followed the last security line
 	heldFrom int64 // the end of the last security line
 	dumpEnd  int64 // up to here a printed SIP message of chan_sip may reach
@@ -102,9 +104,11 @@ func (r *Reader) Read(emit func(Event)) error {
 		r.started = true
 		r.learn()
 	}
+
 	line, err := r.in.ReadSlice('\n')
 	size := int64(len(line))
 	whole := err == nil
+
 	for errors.Is(err, bufio.ErrBufferFull) { // far beyond maxLine: read it away
 		var more []byte
 		more, err = r.in.ReadSlice('\n')
@@ -123,11 +127,13 @@ func (r *Reader) Read(emit func(Event)) error {
 			r.doubts.broken()
 		}
 	}
+
 	if err != nil {
 		r.decoder.Release(r.told)
 		r.doubts.cancel()
 		r.settle(1<<63 - 1)
 	}
+
 	return err
 }
 
@@ -141,10 +147,12 @@ func (r *Reader) learn() {
 		if !ok {
 			return
 		}
+
 		head = rest
 		if !bytes.Contains(line, []byte(eventStart)) {
 			continue
 		}
+
 		fr := r.framer.frame(bytes.TrimSuffix(line, []byte{'\r'}), false)
 		if p, ok := parsePrefix(fr.text); ok && p.isSecurity() && !fr.foreign {
 			r.learnFrom(&fr, &p)
@@ -161,6 +169,7 @@ func (r *Reader) learnFrom(fr *frame, p *prefix) {
 		r.relearn--
 		return
 	}
+
 	r.relearn = often
 	if at, ok := eventTime(p.message); ok && fr.at.IsZero() {
 		r.clock.learn(p.stampOr(fr.stamp), at)
@@ -174,6 +183,7 @@ func (r *Reader) cut(line []byte, size int64) {
 		r.trace.left -= min(size, r.trace.left)
 		return
 	}
+
 	if isSuspicious(line) {
 		r.stats.Unread[UnreadCut]++
 	}
@@ -190,10 +200,12 @@ func (r *Reader) line(raw []byte) {
 		r.stats.Foreign++
 		return
 	}
+
 	r.framed(&fr, len(line) < len(raw))
 	if len(r.doubts.openings) > 0 && !fr.whole {
 		r.doubts.close(fr.text, r.offset, r.stats.Lines)
 	}
+
 	r.offset += int64(len(fr.text)) + 1
 }
 
@@ -205,11 +217,13 @@ func (r *Reader) framed(fr *frame, crlf bool) {
 			text = append(r.packet[:0], text...)
 			text = append(text, '\r')
 		}
+
 		if r.trace.skips(text) {
 			r.stats.Traced++
 			return
 		}
 	}
+
 	if len(fr.text) > maxLine {
 		r.cut(fr.text, int64(len(fr.text)))
 		return
@@ -219,6 +233,7 @@ func (r *Reader) framed(fr *frame, crlf bool) {
 	if ok {
 		r.stats.Messages++
 	}
+
 	if !fr.whole && r.traced(fr, &p, crlf) {
 		return
 	}
@@ -231,6 +246,7 @@ func (r *Reader) traced(fr *frame, p *prefix, crlf bool) bool {
 	if p.message != nil {
 		message = p.message
 	}
+
 	if !bytes.HasPrefix(message, []byte("<--- ")) {
 		return false
 	}
@@ -238,6 +254,7 @@ func (r *Reader) traced(fr *frame, p *prefix, crlf bool) bool {
 		r.stats.Messages++
 		return true
 	}
+
 	// chan_sip prints no length, and nothing tells where its text ends that its sender could not
 	// write too.
 	r.dumpEnd = r.offset + int64(len(message)) + dumpReach
@@ -275,9 +292,11 @@ func (r *Reader) feed(packet []byte) {
 // told takes an event of the security channel.
 func (r *Reader) told(ev ami.Event) {
 	if ev.Service != ami.ServicePJSIP && r.doubts.closed && ev.Source.Addr() != r.doubts.closer {
-		r.stats.Unread[UnreadDoubtful]++ // the rest of it came further down, so its address is the sender's text
+		// the rest of it came further down, so its address is the sender's text
+		r.stats.Unread[UnreadDoubtful]++
 		return
 	}
+
 	out := Event{Event: ev, Family: FamilySecurity}
 	if r.doubts.fill(&out) {
 		return
@@ -286,6 +305,7 @@ func (r *Reader) told(ev ami.Event) {
 		r.doubts.hold(&out, r.stats.Lines, true) // behind those that were read before it
 		return
 	}
+
 	r.emit(out)
 }
 

@@ -35,6 +35,7 @@ func (f Family) String() string {
 	case FamilyAMI:
 		return "AMI"
 	}
+
 	return "unknown"
 }
 
@@ -86,6 +87,7 @@ func (p *prefix) parse(a *attempt) finding {
 		return parseManager(p.message, a)
 	case fileOther, fileSecurity, fileLogger:
 	}
+
 	return findingOther
 }
 
@@ -111,6 +113,7 @@ func parseSource(b []byte) (netip.AddrPort, bool) {
 	if a, err := netip.ParseAddrPort(s); err == nil && a.Addr().Zone() == "" {
 		return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), true
 	}
+
 	return parseAddr(s)
 }
 
@@ -134,15 +137,18 @@ func parseHostPort(b []byte) (netip.AddrPort, bool) {
 	if len(host) > 64 {
 		return netip.AddrPort{}, false
 	}
+
 	a, err := netip.ParseAddr(string(host))
 	port := countDigits(b[i+1:])
 	if err != nil || a.Zone() != "" || port == 0 || port > 5 || i+1+port != len(b) {
 		return netip.AddrPort{}, false
 	}
+
 	n := 0
 	for _, c := range b[i+1:] {
 		n = n*10 + int(c-'0')
 	}
+
 	if n > 65535 {
 		return netip.AddrPort{}, false
 	}
@@ -163,5 +169,6 @@ func transportOf(name []byte) (ami.Transport, bool) {
 	case "WSS", "wss":
 		return ami.TransportWSS, true
 	}
+
 	return ami.TransportUnknown, false
 }

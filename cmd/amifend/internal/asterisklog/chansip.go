@@ -58,6 +58,7 @@ func parseChanSIP(message []byte, a *attempt) finding {
 		bytes.HasPrefix(message, []byte("Sending fake auth rejection for ")):
 		return findingNoSender // the sender's own words: From, and nothing else
 	}
+
 	return findingOther
 }
 
@@ -75,15 +76,18 @@ func parseRegistration(message []byte, a *attempt) finding {
 		if a.source, ok = parseSource(rest[i+len(requestMiddle):]); !ok {
 			return findingBroken
 		}
+
 		a.family, a.service, a.kind, a.detail = FamilySIP, ami.ServiceSIP, why.kind, why.detail
 		a.account = account(rest[len(registrationStart):i])
 		return findingAttempt
 	}
+
 	for _, own := range []string{"' - RTP initialization failed", "' - Unknown failure"} {
 		if bytes.HasSuffix(message, []byte(own)) {
 			return findingUser
 		}
 	}
+
 	return findingBroken
 }
 
@@ -101,6 +105,7 @@ func parseGuestCall(message []byte, a *attempt) finding {
 	if a.source, ok = parseSource(source); !ok {
 		return findingBroken
 	}
+
 	a.family, a.service, a.kind, a.detail = FamilySIP, ami.ServiceSIP, ami.KindFailedACL,
 		"no_extension_match"
 	a.account, _, _ = bytes.Cut(extension, []byte(callRejected))
@@ -108,6 +113,7 @@ func parseGuestCall(message []byte, a *attempt) finding {
 		at: len(message) - len(extension), longest: chanSIPExtension, end: endOfCall,
 		sender: a.source.Addr(),
 	}
+
 	return findingAttempt
 }
 
@@ -118,12 +124,14 @@ func account(header []byte) []byte {
 	if i := bytes.LastIndexByte(user, '<'); i >= 0 {
 		user = user[i+1:]
 	}
+
 	for _, scheme := range []string{"sip:", "sips:"} {
 		if after, ok := bytes.CutPrefix(user, []byte(scheme)); ok {
 			user = after
 			break
 		}
 	}
+
 	if i := bytes.IndexAny(user, "@;>"); i >= 0 {
 		user = user[:i]
 	}

@@ -94,10 +94,12 @@ func (d *doubts) close(line []byte, offset int64, n uint64) {
 		if !ok || offset+int64(s.at) > o.until {
 			continue
 		}
+
 		from := o.from
 		if !from.IsValid() {
 			from = s.addr
 		}
+
 		if o.event {
 			d.closed, d.closer = true, from
 		}
@@ -140,6 +142,7 @@ func (d *doubts) hold(ev *Event, n uint64, certain bool) {
 	} else {
 		h = new(held)
 	}
+
 	*h = held{event: *ev, line: n, certain: certain, buffer: h.buffer[:0]}
 	for i := range d.openings {
 		if o := &d.openings[i]; !certain && o.first <= n {
@@ -177,6 +180,7 @@ func (d *doubts) fill(ev *Event) bool {
 			return true
 		}
 	}
+
 	return false
 }
 
@@ -190,6 +194,7 @@ func (d *doubts) cancel() {
 		}
 		kept = append(kept, h)
 	}
+
 	d.queue = kept
 }
 
@@ -202,6 +207,7 @@ func (d *doubts) release(offset int64, emit func(Event)) (left uint64) {
 			kept = append(kept, o)
 		}
 	}
+
 	d.openings = kept
 
 	n := 0
@@ -210,13 +216,16 @@ func (d *doubts) release(offset int64, emit func(Event)) (left uint64) {
 		if h.pending || !h.certain && h.until >= offset {
 			break // all behind it waits, too: events keep their order
 		}
+
 		if h.doubt {
 			left++
 		} else {
 			emit(h.event)
 		}
+
 		d.free = append(d.free, h)
 	}
+
 	if n > 0 {
 		d.queue = d.queue[:copy(d.queue, d.queue[n:])]
 	}

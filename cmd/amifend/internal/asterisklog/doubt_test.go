@@ -81,8 +81,11 @@ func lies() []string {
 			"x) - Failed to authenticate\n",
 		"' failed for '9.9.9.9:1' (callid: x) - Failed to authenticate",
 		"' failed for '9.9.9.9:5060' - Wrong password", ") - Failed to authenticate",
-		`[1] SECURITY[9] res_security_log.c: SecurityEvent="FailedACL",EventTV="2026-11-23T02:49:24.744+0000",Severity="Error",Service="PJSIP",EventVersion="1",` +
-			`AccountID="",SessionID="",LocalAddress="IPV4/UDP/1.1.1.1/1",RemoteAddress="IPV4/UDP/9.9.9.9/1",ACLName="x"` + "\n",
+		`[1] SECURITY[9] res_security_log.c: SecurityEvent="FailedACL",` +
+			`EventTV="2026-11-23T02:49:24.744+0000",Severity="Error",Service="PJSIP",` +
+			`EventVersion="1",` +
+			`AccountID="",SessionID="",LocalAddress="IPV4/UDP/1.1.1.1/1",` +
+			`RemoteAddress="IPV4/UDP/9.9.9.9/1",ACLName="x"` + "\n",
 		forged + "\"\n", `","RemoteAddress="IPV4/UDP/9.9.9.9/1"` + "\n",
 		"<--- Received SIP request (1 bytes) from UDP:1.1.1.1:1 --->\n", "{\"logmsg\":",
 		"asterisk | ", "\x1b[1m",
@@ -109,6 +112,7 @@ func TestTornMessages(t *testing.T) {
 		from("chan_iax2.c", "NOTICE", "Host 198.51.100.10 failed MD5 authentication for 'u0' (0 "+
 			"!= 1)"), call("e"), notice + "Peer 'x' is now Reachable\n",
 	}
+
 	all := lies()
 	rng := rand.New(rand.NewPCG(1, 2))
 	check := func(format string, longest int) {
@@ -117,16 +121,19 @@ func TestTornMessages(t *testing.T) {
 			for range 1 + rng.IntN(4) {
 				text.WriteString(all[rng.IntN(len(all))])
 			}
+
 			s := text.String()
 			if longest > 0 {
 				s = s[:min(len(s), longest)]
 			} else {
 				s = strings.ReplaceAll(s, "\n", " ")
 			}
+
 			believed(t, around[rng.IntN(len(around))]+fmt.Sprintf(format,
 				s)+around[rng.IntN(len(around))]+around[rng.IntN(len(around))])
 		}
 	}
+
 	for format, longest := range torn() {
 		check(format, longest)
 	}
@@ -146,6 +153,7 @@ func TestSameSource(t *testing.T) {
 			"authentication for 'u%d' (0 != 1)", i)))
 		fmt.Fprint(&log, strings.ReplaceAll(call(fmt.Sprint(i)), "198.51.100.6", "198.51.100.9"))
 	}
+
 	other := strings.Repeat(notice+"Peer 'x' is now Reachable\n", 9) + call("x")
 	events, stats := read(t, log.String()+other, Options{})
 	if len(events) != 301 || stats.NotRead() > 0 {
@@ -179,6 +187,7 @@ func FuzzMessage(f *testing.F) {
 	for format, n := range torn() {
 		formats, longest = append(formats, format), append(longest, n)
 	}
+
 	for _, format := range plain() {
 		formats, longest = append(formats, format), append(longest, 0)
 	}
@@ -193,6 +202,7 @@ func FuzzMessage(f *testing.F) {
 		} else {
 			s = strings.ReplaceAll(s, "\n", " ")
 		}
+
 		log := registration("a") + fmt.Sprintf(formats[n], s) +
 			from("chan_iax2.c", "NOTICE", "No registration for peer 'd' (from 198.51.100.10)") +
 			call("e") + pjsip("f")

@@ -30,72 +30,95 @@ func TestFamilies(t *testing.T) {
 	for message, want := range map[string]string{
 		// pjsip_distributor.c 22.10.1, log_failed_request; the last of 13.1.0.
 		from(distributor, "NOTICE", "Request 'REGISTER' from '<sip:100@192.0.2.10>' failed for "+
-			"'198.51.100.7:5060' (callid: a) - No matching endpoint found"): `InvalidAccountID PJSIP unknown 198.51.100.7:5060 "100"`,
+			"'198.51.100.7:5060' (callid: a) - No matching "+
+			"endpoint found"): `InvalidAccountID PJSIP unknown 198.51.100.7:5060 "100"`,
 		from(distributor, "NOTICE", "Request 'INVITE' from '\"x\" <sip:100@192.0.2.10>' failed "+
-			"for '198.51.100.7:5060' (callid: a) - Failed to authenticate"): `ChallengeResponseFailed PJSIP unknown 198.51.100.7:5060 "100"`,
+			"for '198.51.100.7:5060' (callid: a) - Failed to "+
+			"authenticate"): `ChallengeResponseFailed PJSIP unknown 198.51.100.7:5060 "100"`,
 		from(distributor, "NOTICE", "Request 'INVITE' from 'sip:100@192.0.2.10' failed for "+
-			"'[2001:db8::1]:5060' (callid: a) - Error to authenticate"): `ChallengeResponseFailed PJSIP unknown [2001:db8::1]:5060 "100"`,
+			"'[2001:db8::1]:5060' (callid: a) - Error to "+
+			"authenticate"): `ChallengeResponseFailed PJSIP unknown [2001:db8::1]:5060 "100"`,
 		from(distributor, "NOTICE", "Request 'INVITE' from '<sip:100@192.0.2.10>' failed for "+
-			"'198.51.100.7:5060' (callid: a) - Not match Endpoint ACL"): `FailedACL PJSIP unknown 198.51.100.7:5060 "100"`,
+			"'198.51.100.7:5060' (callid: a) - Not match "+
+			"Endpoint ACL"): `FailedACL PJSIP unknown 198.51.100.7:5060 "100"`,
 		from(distributor, "NOTICE", "Request 'INVITE' from '<sip:100@192.0.2.10>' failed for "+
-			"'198.51.100.7:5060' (callid: a) - Not match Endpoint Contact ACL"): `FailedACL PJSIP unknown 198.51.100.7:5060 "100"`,
+			"'198.51.100.7:5060' (callid: a) - Not match "+
+			"Endpoint Contact ACL"): `FailedACL PJSIP unknown 198.51.100.7:5060 "100"`,
 		from(distributor, "NOTICE", "Request 'INVITE' from '<sip:100@192.0.2.10>' failed for "+
 			"'198.51.100.7:5060' (callid: a) - No matching endpoint found after 5 tries in "+
 			"12.345 ms"): `InvalidAccountID PJSIP unknown 198.51.100.7:5060 "100"`,
 		from(distributor, "NOTICE", "Request from '<sip:100@192.0.2.10>' failed for "+
-			"'198.51.100.7:5060' (callid: a) - No matching endpoint found"): `InvalidAccountID PJSIP unknown 198.51.100.7:5060 "100"`,
+			"'198.51.100.7:5060' (callid: a) - No matching "+
+			"endpoint found"): `InvalidAccountID PJSIP unknown 198.51.100.7:5060 "100"`,
 		from(distributor, "NOTICE", "Request from '<sip:100@192.0.2.10>' failed for "+
-			"'2001:db8::1:5060' (callid: a) - No matching endpoint found"): `InvalidAccountID PJSIP unknown [2001:db8::1]:5060 "100"`,
+			"'2001:db8::1:5060' (callid: a) - No matching "+
+			"endpoint found"): `InvalidAccountID PJSIP unknown [2001:db8::1]:5060 "100"`,
 		from(distributor, "NOTICE", "Request 'INVITE' from '<sip:100@192.0.2.10>' failed for "+
 			"'198.51.100.7:5060' (callid: a) - Something new"): "",
 		// res_pjsip_session.c 18.0.0 and 22.10.1: an identified endpoint is a user who errs.
 		from(session, "NOTICE", "Call from 'anonymous' (UDP:198.51.100.7:5060) to extension "+
-			"'00972' rejected because extension not found in context 'public'."): `FailedACL PJSIP UDP 198.51.100.7:5060 "00972"`,
+			"'00972' rejected because extension not found in "+
+			"context 'public'."): `FailedACL PJSIP UDP 198.51.100.7:5060 "00972"`,
 		from(session, "NOTICE", " anonymous: Call (TLS:198.51.100.7:5060) to extension '00972' "+
 			"rejected because extension not found in context 'public'."): "",
 		from(session, "NOTICE", "anonymous: Call (TLS:198.51.100.7:5060) to extension '00972' "+
-			"rejected because extension not found in context 'public'."): `FailedACL PJSIP TLS 198.51.100.7:5060 "00972"`,
+			"rejected because extension not found in "+
+			"context 'public'."): `FailedACL PJSIP TLS 198.51.100.7:5060 "00972"`,
 		from(session, "NOTICE", "Call from '201' (UDP:198.51.100.7:5060) to extension '456789' "+
 			"rejected because extension not found in context 'office'."): "",
 		from(session, "NOTICE", "201: Call (UDP:198.51.100.7:5060) to extension '456789' "+
 			"rejected because extension not found in context 'office'."): "",
 		// res_pjsip_registrar.c 22.10.1.
 		from(registrar, "WARNING",
-			"AOR 'x' not found for endpoint '201' (198.51.100.7:5060)"): `RequestNotSupported PJSIP unknown 198.51.100.7:5060 "201"`,
+			"AOR 'x' not found for endpoint '201' "+
+				"(198.51.100.7:5060)"): `RequestNotSupported PJSIP unknown 198.51.100.7:5060 "201"`,
 		from(registrar, "WARNING",
-			"AOR 'x' not found for endpoint '201' (2001:db8::1:5060)"): `RequestNotSupported PJSIP unknown [2001:db8::1]:5060 "201"`,
+			"AOR 'x' not found for endpoint '201' "+
+				"(2001:db8::1:5060)"): `RequestNotSupported PJSIP unknown [2001:db8::1]:5060 "201"`,
 		from(registrar, "WARNING",
-			"Endpoint '201' (198.51.100.7:5060) has no configured AORs"): `FailedACL PJSIP unknown 198.51.100.7:5060 "201"`,
+			"Endpoint '201' (198.51.100.7:5060) has no "+
+				"configured AORs"): `FailedACL PJSIP unknown 198.51.100.7:5060 "201"`,
 		from(registrar, "WARNING", "Registration attempt from endpoint '201' (198.51.100.7:5060) "+
-			"to AOR '201' will exceed max contacts of 1"): `FailedACL PJSIP unknown 198.51.100.7:5060 "201"`,
+			"to AOR '201' will exceed max "+
+			"contacts of 1"): `FailedACL PJSIP unknown 198.51.100.7:5060 "201"`,
 		from(registrar, "WARNING", "AOR 'x' has no configured max_contacts. Endpoint '201' "+
 			"(198.51.100.7:5060) unable to register"): "",
 		// chan_sip.c 16.28.0.
 		from("chan_sip.c", "NOTICE", "Call from '' (198.51.100.7:5060) to extension '00972' "+
-			"rejected because extension not found in context 'default'."): `FailedACL SIP unknown 198.51.100.7:5060 "00972"`,
+			"rejected because extension not found in "+
+			"context 'default'."): `FailedACL SIP unknown 198.51.100.7:5060 "00972"`,
 		from("chan_sip.c", "NOTICE", "Failed to authenticate device \"x\" <sip:1@9.9.9.9>;tag=1 "+
 			"for INVITE, code = -1"): "",
 		from("chan_sip.c", "NOTICE", "Failed to authenticate on REGISTER to '1001@192.0.2.99' "+
 			"(Tries 2)"): "",
 		// chan_iax2.c 22.10.1, and addresses as 1.8.32.3 prints them.
 		from("chan_iax2.c", "NOTICE", "Host 198.51.100.7 failed MD5 authentication for 'u0' "+
-			"(e7df7cd2ca07f4f1ab415d457a6e1c13 != 53ac4bc41ee4ec77888ed4aa50677247)"): `InvalidPassword unknown unknown 198.51.100.7:0 "u0"`,
+			"(e7df7cd2ca07f4f1ab415d457a6e1c13 != "+
+			"53ac4bc41ee4ec77888ed4aa50677247)"): `InvalidPassword unknown unknown ` +
+			`198.51.100.7:0 "u0"`,
 		from("chan_iax2.c", "NOTICE", "Host 2001:db8::1 did not provide proper plaintext "+
 			"password for 'u0'"): `InvalidPassword unknown unknown [2001:db8::1]:0 "u0"`,
 		from("chan_iax2.c", "NOTICE",
-			"Host 198.51.100.7 denied access to register peer 'u0'"): `FailedACL unknown unknown 198.51.100.7:0 "u0"`,
+			"Host 198.51.100.7 denied access to "+
+				"register peer 'u0'"): `FailedACL unknown unknown 198.51.100.7:0 "u0"`,
 		from("chan_iax2.c", "WARNING",
-			"Host 198.51.100.7:4569 failed to authenticate as u0"): `InvalidPassword unknown unknown 198.51.100.7:4569 "u0"`,
+			"Host 198.51.100.7:4569 failed to "+
+				"authenticate as u0"): `InvalidPassword unknown unknown 198.51.100.7:4569 "u0"`,
 		from("chan_iax2.c", "NOTICE",
-			"No registration for peer 'u0' (from 198.51.100.7)"): `InvalidAccountID unknown unknown 198.51.100.7:0 "u0"`,
+			"No registration for peer 'u0' (from "+
+				"198.51.100.7)"): `InvalidAccountID unknown unknown 198.51.100.7:0 "u0"`,
 		from("chan_iax2.c", "NOTICE",
-			"Peer 'u0' is not dynamic (from 198.51.100.7)"): `FailedACL unknown unknown 198.51.100.7:0 "u0"`,
+			"Peer 'u0' is not dynamic (from "+
+				"198.51.100.7)"): `FailedACL unknown unknown 198.51.100.7:0 "u0"`,
 		from("chan_iax2.c", "NOTICE",
-			"Empty registration from 198.51.100.7"): `InvalidAccountID unknown unknown 198.51.100.7:0 ""`,
+			"Empty registration from 198.51.100.7"): `InvalidAccountID unknown unknown ` +
+			`198.51.100.7:0 ""`,
 		from("chan_iax2.c", "NOTICE", "Rejected connect attempt from 198.51.100.7:4569, who was "+
-			"trying to reach '00972@default'"): `FailedACL unknown unknown 198.51.100.7:4569 "00972"`,
+			"trying to reach '00972@default'"): `FailedACL unknown unknown ` +
+			`198.51.100.7:4569 "00972"`,
 		from("chan_iax2.c", "NOTICE", "Rejected connect attempt from 198.51.100.7:4569, request "+
-			"'00972@default' does not exist"): `FailedACL unknown unknown 198.51.100.7:4569 "00972"`,
+			"'00972@default' does not exist"): `FailedACL unknown unknown ` +
+			`198.51.100.7:4569 "00972"`,
 		from("chan_iax2.c", "WARNING", "Rejected connect attempt from 198.51.100.7:4569, request "+
 			"'456@office' does not exist"): "", // a user errs
 		from("chan_iax2.c", "NOTICE",
@@ -105,11 +128,13 @@ func TestFamilies(t *testing.T) {
 		// the PBX's own
 		// manager.c 22.10.1.
 		from("manager.c", "NOTICE",
-			"198.51.100.7 failed to authenticate as 'admin'"): `InvalidPassword AMI TCP 198.51.100.7:0 "admin"`,
+			"198.51.100.7 failed to "+
+				"authenticate as 'admin'"): `InvalidPassword AMI TCP 198.51.100.7:0 "admin"`,
 		from("manager.c", "NOTICE", "198.51.100.7 tried to authenticate with nonexistent user "+
 			"'admin'"): `InvalidAccountID AMI TCP 198.51.100.7:0 "admin"`,
 		from("manager.c", "NOTICE",
-			"2001:db8::1 failed to pass IP ACL as 'admin'"): `FailedACL AMI TCP [2001:db8::1]:0 "admin"`,
+			"2001:db8::1 failed to pass IP "+
+				"ACL as 'admin'"): `FailedACL AMI TCP [2001:db8::1]:0 "admin"`,
 		from("manager.c", "NOTICE", "Unable to open AMI configuration manager.conf, or "+
 			"configuration is invalid."): "",
 		// The right message of the wrong file.
@@ -164,9 +189,13 @@ func TestStranger(t *testing.T) {
 		"Failed to authenticate")+
 		request(a, "c", "Failed to authenticate")+request(b, "c",
 		"No matching endpoint found")+request(a, "c", "Failed to authenticate"))
-	want := `InvalidAccountID PJSIP unknown 198.51.100.7:5060 "100"; ChallengeResponseFailed PJSIP unknown 198.51.100.7:5060 "<unknown>"; ` +
-		`ChallengeResponseFailed PJSIP unknown 198.51.100.7:5060 "100"; InvalidAccountID PJSIP unknown 198.51.100.8:5060 "100"; ` +
+
+	want := `InvalidAccountID PJSIP unknown 198.51.100.7:5060 "100"; ChallengeResponseFailed ` +
+		`PJSIP unknown 198.51.100.7:5060 "<unknown>"; ` +
+		`ChallengeResponseFailed PJSIP unknown 198.51.100.7:5060 "100"; InvalidAccountID PJSIP ` +
+		`unknown 198.51.100.8:5060 "100"; ` +
 		`ChallengeResponseFailed PJSIP unknown 198.51.100.7:5060 "100"`
+
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

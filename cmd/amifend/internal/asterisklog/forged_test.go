@@ -9,10 +9,11 @@ import (
 // The parts of a log as Asterisk prints them: res_security_log.c and logger.c 22.10.1, chan_sip.c
 // 16.28.0.
 const (
-	head    = "[2026-11-23 02:49:24.744] SECURITY[99] res_security_log.c: "
-	notice  = "[2026-11-23 02:49:24.744] NOTICE[99] chan_sip.c: "
-	victim  = "9.9.9.9"
-	forged  = `",SessionID="0x1234",LocalAddress="IPV4/UDP/1.1.1.1/1",RemoteAddress="IPV4/UDP/9.9.9.9/1`
+	head   = "[2026-11-23 02:49:24.744] SECURITY[99] res_security_log.c: "
+	notice = "[2026-11-23 02:49:24.744] NOTICE[99] chan_sip.c: "
+	victim = "9.9.9.9"
+	forged = `",SessionID="0x1234",LocalAddress="IPV4/UDP/1.1.1.1/1",` +
+		`RemoteAddress="IPV4/UDP/9.9.9.9/1`
 	lie     = `Registration from '' failed for '9.9.9.9:5060' - Wrong password`
 	wrongPw = "' failed for '198.51.100.9:5060' - Wrong password\n"
 )
@@ -20,15 +21,19 @@ const (
 // sip is a line of the security channel by chan_sip, from 198.51.100.7; pjsip is one by PJSIP.
 func sip(account string) string {
 	return head +
-		`SecurityEvent="InvalidPassword",EventTV="2026-11-23T02:49:24.744+0000",Severity="Error",Service="SIP",EventVersion="2",AccountID="` +
-		account + `",SessionID="0x7f3228009310",LocalAddress="IPV4/UDP/192.0.2.10/5060",RemoteAddress="IPV4/UDP/198.51.100.7/5070",` +
+		`SecurityEvent="InvalidPassword",EventTV="2026-11-23T02:49:24.744+0000",Severity="Error",` +
+		`Service="SIP",EventVersion="2",AccountID="` +
+		account + `",SessionID="0x7f3228009310",LocalAddress="IPV4/UDP/192.0.2.10/5060",` +
+		`RemoteAddress="IPV4/UDP/198.51.100.7/5070",` +
 		`Challenge="45c8943e",ReceivedChallenge="45c8943e",ReceivedHash="0"` + "\n"
 }
 
 func pjsip(account string) string {
 	return head +
-		`SecurityEvent="InvalidAccountID",EventTV="2026-11-23T02:49:24.744+0000",Severity="Error",Service="PJSIP",EventVersion="1",AccountID="` +
-		account + `",SessionID="a@b",LocalAddress="IPV4/UDP/192.0.2.10/5060",RemoteAddress="IPV4/UDP/198.51.100.8/5070"` + "\n"
+		`SecurityEvent="InvalidAccountID",EventTV="2026-11-23T02:49:24.744+0000",` +
+		`Severity="Error",Service="PJSIP",EventVersion="1",AccountID="` +
+		account + `",SessionID="a@b",LocalAddress="IPV4/UDP/192.0.2.10/5060",` +
+		`RemoteAddress="IPV4/UDP/198.51.100.8/5070"` + "\n"
 }
 
 func registration(to string) string { return notice + "Registration from '" + to + wrongPw }
@@ -119,12 +124,14 @@ func TestForgedLines(t *testing.T) {
 			"is now Reachable\n", 9) + registration("b"), "198.51.100.6 198.51.100.9"},
 		"a registration in a SIP packet": {
 			"[2026-11-23 02:49:24] VERBOSE[9] " +
-				"chan_sip.c:\n<--- SIP read from UDP:198.51.100.6:5060 --->\n" + notice + lie + "\n",
+				"chan_sip.c:\n<--- SIP read from UDP:198.51.100.6:5060 --->\n" + notice + lie +
+				"\n",
 			"",
 		},
 		"an event in a SIP packet": {
 			"<--- Received SIP request (999 bytes) from " +
-				"UDP:198.51.100.6:5060 --->\n" + strings.ReplaceAll(pjsip("x"), "198.51.100.8", victim),
+				"UDP:198.51.100.6:5060 --->\n" + strings.ReplaceAll(pjsip("x"), "198.51.100.8",
+				victim),
 			"",
 		},
 		"a line without an end":   {strings.TrimSuffix(registration("x"), "\n"), ""},
@@ -149,6 +156,7 @@ func TestForgedLines(t *testing.T) {
 				}
 				got = append(got, mark+sourceOf(e))
 			}
+
 			if s := strings.Join(got, " "); s != test.want {
 				t.Errorf("sources %q, want %q\n%s%s", s, test.want, log, renderStats(stats))
 			}

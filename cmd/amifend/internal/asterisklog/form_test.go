@@ -9,8 +9,11 @@ import (
 
 // The same two messages, an event and a failed registration, for all forms.
 const (
-	eventText  = `SecurityEvent="InvalidAccountID",EventTV="2026-11-23T02:49:24.744+0000",Severity="Error",Service="PJSIP",EventVersion="1",AccountID="100",SessionID="a@b",LocalAddress="IPV4/UDP/192.0.2.10/5060",RemoteAddress="IPV4/UDP/198.51.100.8/5070"`
-	noticeText = `Registration from '<sip:1001@pbx>' failed for '198.51.100.9:5060' - Wrong password`
+	eventText = `SecurityEvent="InvalidAccountID",EventTV="2026-11-23T02:49:24.744+0000",` +
+		`Severity="Error",Service="PJSIP",EventVersion="1",AccountID="100",SessionID="a@b",` +
+		`LocalAddress="IPV4/UDP/192.0.2.10/5060",RemoteAddress="IPV4/UDP/198.51.100.8/5070"`
+	noticeText = `Registration from '<sip:1001@pbx>' failed for '198.51.100.9:5060' - ` +
+		`Wrong password`
 )
 
 // TestForms: what carries a log. `%s` is the stamp of the form, `SECURITY` and the file are
@@ -103,25 +106,38 @@ func TestForms(t *testing.T) {
 				"%s:114 f: %s", l, f, m)
 		},
 		"docker's json-file": func(l, f, m string) string {
-			return fmt.Sprintf(`{"log":"[Nov 23 02:49:24] %s[9]: %s:114 f: %s\n","stream":"stdout","time":"2026-11-23T02:49:24.000000001Z"}`, l, f, quoted(m))
+			return fmt.Sprintf(`{"log":"[Nov 23 02:49:24] %s[9]: %s:114 f: %s\n",`+
+				`"stream":"stdout","time":"2026-11-23T02:49:24.000000001Z"}`, l, f, quoted(m))
 		},
 		"journald's json": func(l, f, m string) string {
-			return fmt.Sprintf(`{"__REALTIME_TIMESTAMP":"1795402164000000","SYSLOG_IDENTIFIER":"asterisk","MESSAGE":"%s[9]: %s:114 in f: %s"}`, l, f, quoted(m))
+			return fmt.Sprintf(`{"__REALTIME_TIMESTAMP":"1795402164000000",`+
+				`"SYSLOG_IDENTIFIER":"asterisk","MESSAGE":"%s[9]: %s:114 in f: %s"}`, l, f,
+				quoted(m))
 		},
 		"journald's json, coloured": func(l, f, m string) string {
-			return fmt.Sprintf(`{"__REALTIME_TIMESTAMP":"1795402164000000","_SYSTEMD_UNIT":"asterisk.service","MESSAGE":%s}`, numbers(fmt.Sprintf("[Nov 23 02:49:24] \x1b[1;33m%s\x1b[0m[9]: %s:114 f: %s", l, f, m)))
+			return fmt.Sprintf(`{"__REALTIME_TIMESTAMP":"1795402164000000",`+
+				`"_SYSTEMD_UNIT":"asterisk.service","MESSAGE":%s}`,
+				numbers(fmt.Sprintf("[Nov 23 02:49:24] \x1b[1;33m%s\x1b[0m[9]: %s:114 f: %s", l, f,
+					m)))
 		},
 		"Asterisk's json": func(l, f, m string) string {
-			return fmt.Sprintf(`{"hostname":"pbx","timestamp":"2026-11-23 02:49:24","identifiers":{"lwp":9,"callid":"[C-0000001a]"},"logmsg":{"location":{"filename":"%s","function":"f","line":114},"level":"%s","message":"%s\n"}}`, f, l, quoted(m))
+			return fmt.Sprintf(`{"hostname":"pbx","timestamp":"2026-11-23 02:49:24",`+
+				`"identifiers":{"lwp":9,"callid":"[C-0000001a]"},`+
+				`"logmsg":{"location":{"filename":"%s","function":"f","line":114},"level":"%s",`+
+				`"message":"%s\n"}}`, f, l, quoted(m))
 		},
 		"Asterisk's json in compose": func(l, f, m string) string {
-			return fmt.Sprintf(`asterisk-1  | {"hostname":"pbx","timestamp":"2026-11-23 02:49:24","identifiers":{"lwp":9,"callid":""},"logmsg":{"location":{"filename":"%s","function":"f","line":114},"level":"%s","message":"%s"}}`, f, l, quoted(m))
+			return fmt.Sprintf(`asterisk-1  | {"hostname":"pbx","timestamp":"2026-11-23 `+
+				`02:49:24","identifiers":{"lwp":9,"callid":""},`+
+				`"logmsg":{"location":{"filename":"%s","function":"f","line":114},"level":"%s",`+
+				`"message":"%s"}}`, f, l, quoted(m))
 		},
 	} {
 		log := form("SECURITY", "res_security_log.c", eventText) + "\n" +
 			form("NOTICE", "chan_sip.c", noticeText) + "\n"
 		events, stats := read(t, log, Options{})
-		want := `11-23T02:49:24.744 InvalidAccountID PJSIP UDP 198.51.100.8:5070 "100"; 11-23T02:49:24.000 InvalidPassword SIP unknown 198.51.100.9:5060 "1001"`
+		want := `11-23T02:49:24.744 InvalidAccountID PJSIP UDP 198.51.100.8:5070 "100"; ` +
+			`11-23T02:49:24.000 InvalidPassword SIP unknown 198.51.100.9:5060 "1001"`
 		if got := strings.Join(events, "; "); got != want {
 			t.Errorf("%s: %s, %s\n%s", name, got, renderStats(stats), log)
 		}
@@ -134,7 +150,8 @@ func TestForms(t *testing.T) {
 // TestByteOrderMark: an editor on Windows writes one.
 func TestByteOrderMark(t *testing.T) {
 	if got, _ := sourcesOf(t,
-		"\xef\xbb\xbf"+registration("x")); got != `InvalidPassword SIP unknown 198.51.100.9:5060 "x"` {
+		"\xef\xbb\xbf"+registration("x")); got != `InvalidPassword SIP unknown `+
+		`198.51.100.9:5060 "x"` {
 		t.Error(got)
 	}
 }
@@ -224,12 +241,14 @@ func TestDayOrMonth(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		s := newStampReader(Options{Location: time.UTC, Modified: modified})
 		var got []string
 		for stamp := range strings.SplitSeq(test.stamps, ",") {
 			at, _ := s.parse([]byte(stamp))
 			got = append(got, at.Format(time.DateOnly))
 		}
+
 		if strings.Join(got, " ") != test.want {
 			t.Errorf("%s: %s are %s, want %s", name, test.stamps, got, test.want)
 		}

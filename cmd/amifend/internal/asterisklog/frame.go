@@ -7,12 +7,13 @@ import (
 
 // frame is a line of a log, taken out of what carried it.
 type frame struct {
-	text    []byte    // what Asterisk wrote
-	stamp   []byte    // the carrier's own stamp, nil if it has none
-	at      time.Time // the carrier's own time, if it is certain; else zero
-	whole   bool      // text is one whole message, line ends in it included: the carrier escapes them
-	json    bool      // JSON carried it
-	foreign bool      // another program wrote it
+	text  []byte    // what Asterisk wrote
+	stamp []byte    // the carrier's own stamp, nil if it has none
+	at    time.Time // the carrier's own time, if it is certain; else zero
+	// text is one whole message, line ends in it included: the carrier escapes them
+	whole   bool
+	json    bool // JSON carried it
+	foreign bool // another program wrote it
 }
 
 // framer takes lines out of what carried them. Carriers may be nested: a line of docker compose may
@@ -27,10 +28,12 @@ func (f *framer) frame(line []byte, plain bool) frame {
 	if bytes.IndexByte(line, '\x1b') >= 0 {
 		line = f.uncolour(line)
 	}
+
 	// The commonest form first: Asterisk's own stamp, and nothing in front.
 	if len(line) > 0 && line[0] == '[' {
 		return f.uptime(line)
 	}
+
 	if len(line) > 0 && line[0] == '{' && !plain {
 		if out, ok := f.json.frame(line); ok {
 			return out
@@ -42,6 +45,7 @@ func (f *framer) frame(line []byte, plain bool) frame {
 	if after, ok := cutCompose(rest); ok {
 		rest = after
 	}
+
 	if stamp, after, ok := cutDocker(rest); ok {
 		out.stamp, rest = stamp, after
 	}
@@ -50,6 +54,7 @@ func (f *framer) frame(line []byte, plain bool) frame {
 			return inner
 		}
 	}
+
 	out.text = rest
 	if len(rest) > 0 && rest[0] == '[' {
 		return out
@@ -64,6 +69,7 @@ func (f *framer) frame(line []byte, plain bool) frame {
 			}
 		}
 	}
+
 	return out
 }
 
@@ -78,6 +84,7 @@ func (f *framer) uptime(line []byte) frame {
 	if !ok {
 		return frame{text: line}
 	}
+
 	return frame{text: after, stamp: line[1:end], foreign: !isAsterisk(program)}
 }
 
@@ -97,19 +104,23 @@ func (f *framer) uncolour(line []byte) []byte {
 		if i < 0 {
 			break
 		}
+
 		f.clean = append(f.clean, line[:i]...)
 		line = line[i+1:]
 		if len(line) == 0 || line[0] != '[' {
 			continue
 		}
+
 		n := 1
 		for n < len(line) && (line[n] == ';' || '0' <= line[n] && line[n] <= '9') {
 			n++
 		}
+
 		if n < len(line) && (line[n] == 'm' || line[n] == 'K') {
 			line = line[n+1:]
 		}
 	}
+
 	f.clean = append(f.clean, line...)
 	return f.clean
 }
@@ -125,6 +136,7 @@ func cutCompose(line []byte) ([]byte, bool) {
 	if len(name) == 0 || bytes.ContainsFunc(name, func(r rune) bool { return !isWord(r) }) {
 		return nil, false
 	}
+
 	return bytes.TrimPrefix(line[i+1:], []byte{' '}), true
 }
 
@@ -140,17 +152,20 @@ func cutDocker(line []byte) (stamp, rest []byte, ok bool) {
 	if n == 0 || line[n-1] != 'Z' || n < len("2006-01-02T15:04:05.1Z") {
 		return nil, nil, false
 	}
+
 	rest = line[n+1:]
 	for _, stream := range []string{"stdout F ", "stderr F ", "stdout P ", "stderr P "} {
 		if after, ok := bytes.CutPrefix(rest, []byte(stream)); ok {
 			return line[:n], after, true
 		}
 	}
+
 	// A line of syslog may begin like this too: there a host and a program follow.
 	if len(rest) > 0 && rest[0] != '[' && rest[0] != ' ' && rest[0] != '<' {
 		if _, _, _, syslog := cutHost(rest); syslog {
 			return nil, nil, false
 		}
 	}
+
 	return line[:n], rest, true
 }

@@ -14,6 +14,7 @@ func FuzzAccount(f *testing.F) {
 		"\n", "x' failed for '9.9.9.9' - Wrong password", `x",Event="FailedACL`} {
 		f.Add(s)
 	}
+
 	known := map[string]bool{"198.51.100.7": true, "198.51.100.8": true, "198.51.100.9": true}
 	f.Fuzz(func(t *testing.T, text string) {
 		short, long, line := text[:min(len(text), 36)], text[:min(len(text), 215)],
@@ -25,6 +26,7 @@ func FuzzAccount(f *testing.F) {
 				t.Errorf("%s is a source", sourceOf(e))
 			}
 		}
+
 		alone, _ := read(t, registration(line), Options{})
 		for _, e := range alone {
 			if sourceOf(e) != "198.51.100.9" {
@@ -72,6 +74,7 @@ func BenchmarkRead(b *testing.B) {
 				for r.Read(func(Event) {}) == nil {
 				}
 			}
+
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/line")
 		})
 	}

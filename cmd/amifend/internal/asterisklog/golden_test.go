@@ -24,10 +24,12 @@ func read(t testing.TB, log string, o Options) ([]string, Stats) {
 	if o.Location == nil {
 		o.Location = time.UTC
 	}
+
 	if o.Modified.IsZero() {
 		o.Modified = time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
 	}
 	r := NewReader(strings.NewReader(log), o)
+
 	var out []string
 	for {
 		err := r.Read(func(ev Event) { out = append(out, render(ev.Event)) })
@@ -46,12 +48,14 @@ func render(ev ami.Event) string {
 	if ev.Taint != ami.Untainted {
 		s = "INJECTION (" + ev.Taint.String() + ") " + s
 	}
+
 	if ev.UsingPassword {
 		s += " using-password"
 	}
 	if ev.RoundTrip {
 		s += " round-trip"
 	}
+
 	return s
 }
 
@@ -69,12 +73,14 @@ func TestRealLogs(t *testing.T) {
 	if err != nil || len(names) != 4 {
 		t.Fatalf("find the logs: %v, %v", names, err)
 	}
+
 	for _, name := range names {
 		t.Run(filepath.Base(name), func(t *testing.T) {
 			log, err := os.ReadFile(name)
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			events, stats := read(t, string(log), Options{})
 			got := strings.Join(events, "\n") + "\n" + renderStats(stats)
 			for _, e := range events {
@@ -82,6 +88,7 @@ func TestRealLogs(t *testing.T) {
 					t.Errorf("an address that an attacker wrote is a source: %s", e)
 				}
 			}
+
 			golden := filepath.Join("testdata", "golden", strings.TrimSuffix(filepath.Base(name),
 				".log")+".txt")
 			if *update {
@@ -89,6 +96,7 @@ func TestRealLogs(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+
 			want, err := os.ReadFile(golden)
 			if err != nil {
 				t.Fatal(err)

@@ -57,6 +57,7 @@ func parseIAX2(message []byte, l level, a *attempt) finding {
 	case bytes.HasPrefix(message, []byte(iaxRejected)):
 		return parseIAX2Call(message, l, a)
 	}
+
 	return findingOther
 }
 
@@ -66,6 +67,7 @@ func parseIAX2Host(message []byte, a *attempt) finding {
 	if !ok {
 		return findingOther
 	}
+
 	end := endOfQuote
 	switch {
 	case bytes.HasPrefix(rest, []byte("failed MD5 authentication for '")):
@@ -86,6 +88,7 @@ func parseIAX2Host(message []byte, a *attempt) finding {
 	default:
 		return findingOther
 	}
+
 	if a.source, ok = parseSource(address); !ok {
 		return findingBroken
 	}
@@ -93,6 +96,7 @@ func parseIAX2Host(message []byte, a *attempt) finding {
 		at: len(message) - len(rest), longest: iaxText + len(rest), end: end,
 		sender: a.source.Addr(),
 	}
+
 	return findingAttempt
 }
 
@@ -103,6 +107,7 @@ func parseIAX2From(message []byte, at int, a *attempt) finding {
 	if !ok || s.at < at-len("' is not dynamic") {
 		return findingBroken
 	}
+
 	a.source = s.source
 	a.account, _, _ = bytes.Cut(message[at:], []byte{'\''})
 	return findingAttempt
@@ -113,8 +118,10 @@ func parseIAX2From(message []byte, at int, a *attempt) finding {
 func parseIAX2Call(message []byte, l level, a *attempt) finding {
 	address, rest, ok := between(message, iaxRejected, ", ")
 	if !ok {
-		return findingOther // `Rejected connect attempt.  No secret present while force encrypt enabled.`
+		// `Rejected connect attempt. No secret present while force encrypt enabled.`
+		return findingOther
 	}
+
 	var extension []byte
 	end := endOfExtension
 	switch {
@@ -125,6 +132,7 @@ func parseIAX2Call(message []byte, l level, a *attempt) finding {
 	default:
 		return findingOther // codecs that do not fit
 	}
+
 	if a.source, ok = parseSource(address); !ok {
 		return findingBroken
 	}
@@ -134,6 +142,7 @@ func parseIAX2Call(message []byte, l level, a *attempt) finding {
 		at: len(message) - len(extension), longest: iaxText, end: end,
 		sender: a.source.Addr(),
 	}
+
 	if l == levelWarning {
 		return findingUser
 	}

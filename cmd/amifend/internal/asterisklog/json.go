@@ -51,6 +51,7 @@ func (f *jsonFramer) frame(line []byte) (frame, bool) {
 	if json.Unmarshal(line, &l) != nil {
 		return frame{}, false
 	}
+
 	switch {
 	case l.LogMsg != nil:
 		return f.asterisk(&l), true
@@ -59,6 +60,7 @@ func (f *jsonFramer) frame(line []byte) (frame, bool) {
 	case len(l.Message) > 0:
 		return f.journald(&l)
 	}
+
 	return frame{}, false
 }
 
@@ -94,6 +96,7 @@ func (f *jsonFramer) journald(l *jsonLine) (frame, bool) {
 		if json.Unmarshal(l.Message, &numbers) != nil {
 			return frame{}, false
 		}
+
 		f.text = f.text[:0]
 		for _, n := range numbers {
 			f.text = append(f.text, byte(n))
@@ -108,11 +111,13 @@ func (f *jsonFramer) journald(l *jsonLine) (frame, bool) {
 			break
 		}
 	}
+
 	// What Asterisk writes to its standard output is stored line by line, as a line of a log file
 	// is.
 	if _, ok := parsePrefix(out.text); !ok || bytes.HasPrefix(out.text, []byte{'['}) {
 		out.whole = false
 	}
+
 	return out, true
 }
 

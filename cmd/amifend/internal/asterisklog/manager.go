@@ -21,6 +21,7 @@ func parseManager(message []byte, a *attempt) finding {
 	if !ok {
 		return findingOther
 	}
+
 	var start string
 	switch {
 	case bytes.HasPrefix(rest, []byte("tried to authenticate with nonexistent user '")):
@@ -32,6 +33,7 @@ func parseManager(message []byte, a *attempt) finding {
 	default:
 		return findingOther
 	}
+
 	name, ok := bytes.CutSuffix(rest[len(start):], []byte{'\''})
 	if !ok {
 		return findingBroken
@@ -39,6 +41,7 @@ func parseManager(message []byte, a *attempt) finding {
 	if a.source, ok = parseSource(address); !ok {
 		return findingBroken
 	}
+
 	a.family, a.service, a.transport, a.account = FamilyAMI, ami.ServiceAMI, ami.TransportTCP, name
 	return findingAttempt
 }

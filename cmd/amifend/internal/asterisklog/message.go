@@ -33,6 +33,7 @@ func (r *Reader) security(fr *frame, p *prefix) {
 	if t, ok := accountText(p.message); ok && !fr.whole {
 		r.doubts.open(&t, end-int64(len(p.message)), r.stats.Lines)
 	}
+
 	switch {
 	case r.offset < r.dumpEnd, fits:
 		r.stats.Unread[UnreadDoubtful]++
@@ -49,11 +50,13 @@ func (r *Reader) security(fr *frame, p *prefix) {
 	if !ok {
 		r.stats.Unread[UnreadForm]++
 	}
+
 	r.feed(packet)
 	r.doubts.closed = false
 	if r.doubts.cancel(); r.decoder.Held() {
 		r.doubts.reserve()
 	}
+
 	r.direct, r.heldFrom = !fr.whole, end+1
 }
 
@@ -65,6 +68,7 @@ func (r *Reader) other(fr *frame, p *prefix, ok bool) {
 	if ok {
 		found = p.parse(a)
 	}
+
 	if fr.whole {
 		a.text = nil // what its text holds is a part of the line
 	}
@@ -108,12 +112,14 @@ func (r *Reader) found(fr *frame, p *prefix) {
 	if !ok {
 		return
 	}
+
 	r.stats.Attempts[a.family]++
 	ev := Event{Family: a.family, Event: ami.Event{
 		Time: at, Kind: a.kind, Service: a.service, Transport: a.transport, Source: a.source,
 		Account: a.account, Session: a.session,
 		Detail: []byte(a.detail),
 	}}
+
 	if a.family == FamilyPJSIP && len(a.session) > 0 {
 		r.stranger.fold(&ev.Event)
 	}
@@ -145,18 +151,22 @@ func (r *Reader) time(fr *frame, p *prefix) (time.Time, bool) {
 			return at, true
 		}
 	}
+
 	stamp := p.stampOr(fr.stamp)
 	if at, ok := r.clock.parse(stamp); ok {
 		return at, true
 	}
+
 	if p.stamp != nil && fr.stamp != nil {
 		if at, ok := r.clock.parse(fr.stamp); ok {
 			return at, true
 		}
 	}
+
 	r.stats.Unread[UnreadTime]++
 	if r.stats.Stamp == "" {
 		r.stats.Stamp = ami.Quote(stamp)
 	}
+
 	return time.Time{}, false
 }

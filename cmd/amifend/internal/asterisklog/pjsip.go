@@ -70,6 +70,7 @@ func parseRequest(message []byte, a *attempt) finding {
 	if !ok {
 		return findingBroken
 	}
+
 	// The reason is the last part, and no Call-ID can stand behind it.
 	i := bytes.LastIndex(rest, []byte(") - "))
 	if i < 0 {
@@ -79,6 +80,7 @@ func parseRequest(message []byte, a *attempt) finding {
 	if !ok {
 		return findingBroken
 	}
+
 	if a.source, ok = parseSource(source); old {
 		a.source, ok = parseHostPort(source)
 	}
@@ -98,6 +100,7 @@ func endingOf(b []byte) (kind ami.Kind, acl string, ok bool) {
 		if !ok || e.text == "" {
 			continue
 		}
+
 		switch {
 		case len(rest) == 0:
 			return e.kind, e.acl, true
@@ -105,6 +108,7 @@ func endingOf(b []byte) (kind ami.Kind, acl string, ok bool) {
 			return e.kind, e.acl, true
 		}
 	}
+
 	return ami.KindUnknown, "", false
 }
 
@@ -139,6 +143,7 @@ func parseCall(message []byte, a *attempt) finding {
 			return findingOther
 		}
 	}
+
 	source, extension, ok := bytes.Cut(rest, []byte(callMiddle))
 	if !ok {
 		return findingOther
@@ -150,6 +155,7 @@ func parseCall(message []byte, a *attempt) finding {
 	if a.transport, ok = transportOf(transport); !ok {
 		return findingBroken
 	}
+
 	if a.source, ok = parseSource(address); !ok {
 		return findingBroken
 	}
@@ -161,6 +167,7 @@ func parseCall(message []byte, a *attempt) finding {
 	if string(name) != anonymous && !bytes.HasPrefix(name, []byte("PJSIP/"+anonymous+"-")) {
 		return findingUser
 	}
+
 	a.family, a.service, a.kind, a.detail = FamilyPJSIP, ami.ServicePJSIP, ami.KindFailedACL,
 		"no_extension_match"
 	a.account, _, _ = bytes.Cut(extension, []byte(callRejected))
@@ -180,6 +187,7 @@ func parseRegistrar(message []byte, a *attempt) finding {
 	if bytes.HasPrefix(message, []byte("AOR '")) {
 		return parseAOR(message, a)
 	}
+
 	name, rest, ok := between(message, "Endpoint '", "' (")
 	exceeds := false
 	if !ok {
@@ -188,6 +196,7 @@ func parseRegistrar(message []byte, a *attempt) finding {
 			return findingOther
 		}
 	}
+
 	source, rest, ok := bytes.Cut(rest, []byte{')'})
 	if !ok {
 		return findingBroken
@@ -207,6 +216,7 @@ func parseRegistrar(message []byte, a *attempt) finding {
 	default:
 		return findingBroken
 	}
+
 	return findingAttempt
 }
 
@@ -220,6 +230,7 @@ func parseAOR(message []byte, a *attempt) finding {
 	if i < 0 {
 		return findingOther // `AOR '%s' has no configured max_contacts …` is the configuration's
 	}
+
 	name, rest, ok := bytes.Cut(message[i+len(aorMiddle):], []byte("' ("))
 	source, end := bytes.CutSuffix(rest, []byte{')'})
 	if !ok || !end {
@@ -228,6 +239,7 @@ func parseAOR(message []byte, a *attempt) finding {
 	if a.source, ok = parseHostPort(source); !ok {
 		return findingBroken
 	}
+
 	a.kind, a.detail = ami.KindRequestNotSupported, "registrar_requested_aor_not_found"
 	a.account = name
 	return findingAttempt
@@ -242,12 +254,14 @@ func endOfAOR(line []byte) (sender, bool) {
 	if i < 0 {
 		return sender{}, false
 	}
+
 	var a attempt
 	_, rest, ok := bytes.Cut(line[i+len(aorMiddle):], []byte("' ("))
 	source, end := bytes.CutSuffix(rest, []byte{')'})
 	if !ok || !end {
 		return sender{}, false
 	}
+
 	a.source, ok = parseHostPort(source)
 	return sender{at: i, addr: a.source.Addr()}, ok
 }

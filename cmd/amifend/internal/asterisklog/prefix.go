@@ -57,6 +57,7 @@ func parsePrefix(text []byte) (prefix, bool) {
 			bytes.IndexByte(rest[1:end], '[') >= 0 {
 			return prefix{}, false
 		}
+
 		p.stamp, rest = rest[1:end], rest[end+2:]
 	}
 
@@ -64,11 +65,13 @@ func parsePrefix(text []byte) (prefix, bool) {
 	if !ok {
 		return prefix{}, false
 	}
+
 	p.level = levelOf(name)
 	rest = bytes.TrimPrefix(cutCall(rest), []byte{':'})
 	if len(rest) == 0 || rest[0] != ' ' {
 		return prefix{}, false
 	}
+
 	p.message = rest[1:]
 	p.origin()
 	return p, true
@@ -81,15 +84,18 @@ func cutLevel(rest []byte) (name, after []byte, ok bool) {
 	if i < 1 {
 		return nil, nil, false
 	}
+
 	for _, c := range rest[:i] {
 		if c < 'A' || c > 'Z' {
 			return nil, nil, false
 		}
 	}
+
 	n := countDigits(rest[i+1:])
 	if n == 0 || i+1+n >= len(rest) || rest[i+1+n] != ']' {
 		return nil, nil, false
 	}
+
 	return rest[:i], rest[i+n+2:], true
 }
 
@@ -104,6 +110,7 @@ func levelOf(name []byte) level {
 	case "VERBOSE":
 		return levelVerbose
 	}
+
 	return levelOther
 }
 
@@ -116,6 +123,7 @@ func (p *prefix) origin() {
 	if i < 0 {
 		return
 	}
+
 	name := rest[:i]
 	rest = rest[i+1:]
 	if n := countDigits(rest); n > 0 {
@@ -126,6 +134,7 @@ func (p *prefix) origin() {
 		}
 		rest = after
 	}
+
 	if len(rest) == 0 || rest[0] != ' ' {
 		return
 	}
@@ -156,6 +165,7 @@ func fileOf(name []byte) file {
 	case "res_pjsip_logger.c":
 		return fileLogger
 	}
+
 	return fileOther
 }
 
@@ -166,11 +176,13 @@ func cutCall(rest []byte) []byte {
 		rest[length-1] != ']' {
 		return rest
 	}
+
 	for _, c := range rest[3 : length-1] {
 		if !isHex(c) {
 			return rest
 		}
 	}
+
 	return rest[length:]
 }
 

@@ -76,6 +76,7 @@ func TestYears(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		s := newStampReader(Options{Location: time.UTC, Modified: modified})
 		for i, stamp := range test.stamps {
 			if got, ok := s.parse([]byte(stamp)); !ok || got.Format(time.DateOnly) != test.want[i] {
@@ -91,6 +92,7 @@ func TestEndOfSummerTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	s := newStampReader(Options{Location: berlin})
 	for _, line := range []struct{ stamp, want string }{
 		{"2026-10-25 01:59:59", "23:59:59"},

@@ -24,6 +24,7 @@ func Recognize(head []byte) Likeness {
 			found = Perhaps
 			continue
 		}
+
 		if fr.stamp != nil || fr.json {
 			found = Perhaps
 		}
@@ -37,6 +38,7 @@ func Recognize(head []byte) Likeness {
 			return Alike
 		}
 	}
+
 	return found
 }
 

@@ -36,6 +36,7 @@ func eventTime(message []byte) (time.Time, bool) {
 	if i < 0 {
 		return time.Time{}, false
 	}
+
 	value, _, _ := bytes.Cut(message[i+len(key):], []byte{'"'})
 	t, err := time.Parse("2006-01-02T15:04:05.000-0700", string(value))
 	return t, err == nil
@@ -69,12 +70,14 @@ func endOfEvent(line []byte) (sender, bool) {
 	if i < 0 || line[len(line)-1] != '"' {
 		return sender{}, false
 	}
+
 	value, _, _ := bytes.Cut(line[i+len(key):], []byte{'"'})
 	parts := bytes.Split(value, []byte{'/'})
 	at := max(0, bytes.LastIndex(line, []byte(`",SessionID="`)))
 	if len(parts) != 4 {
 		return sender{at: at}, true
 	}
+
 	source, _ := parseSource(parts[2])
 	return sender{at: at, addr: source.Addr()}, true
 }
@@ -93,6 +96,7 @@ func appendPacket(dst, message []byte) ([]byte, bool) {
 	if !ok {
 		return append(dst, "?\r\n\r\n"...), false
 	}
+
 	dst = append(dst, "Event: "...)
 	dst = append(dst, kind...)
 	dst = append(dst, "\r\nPrivilege: security,all"...)
@@ -100,6 +104,7 @@ func appendPacket(dst, message []byte) ([]byte, bool) {
 	if !ok {
 		return append(dst, broken+"\r\n"...), false
 	}
+
 	dst = appendKey(dst, key)
 	return appendFields(dst, key, rest)
 }
@@ -123,21 +128,25 @@ func appendFields(dst, key, rest []byte) ([]byte, bool) {
 		if i < 0 {
 			break
 		}
+
 		i += from
 		next, after, ok := cutKey(rest[i+len(`",`):])
 		if !ok {
 			from = i + len(`",`)
 			continue
 		}
+
 		dst = appendValue(dst, key, rest[:i])
 		dst = appendKey(append(dst, "\r\n"...), next)
 		key, rest, from = next, after, 0
 	}
+
 	value, whole := bytes.CutSuffix(rest, []byte{'"'})
 	dst = appendValue(dst, key, value)
 	if !whole {
 		return append(dst, broken+"\r\n"...), false
 	}
+
 	return append(dst, "\r\n\r\n"...), true
 }
 
@@ -147,6 +156,7 @@ func cutKey(b []byte) (key, rest []byte, ok bool) {
 	for n < len(b) && (b[n]|0x20) >= 'a' && (b[n]|0x20) <= 'z' {
 		n++
 	}
+
 	if n == 0 || !bytes.HasPrefix(b[n:], []byte(`="`)) {
 		return nil, nil, false
 	}
@@ -173,6 +183,7 @@ func appendValue(dst, key, value []byte) []byte {
 	if !ok || err != nil || err2 != nil || us >= 1e6 {
 		return append(dst, value...)
 	}
+
 	return time.Unix(int64(s), int64(us)*1000).UTC().AppendFormat(dst,
 		"2006-01-02T15:04:05.000-0700")
 }

@@ -102,6 +102,7 @@ func newStampReader(o Options) stampReader {
 	if s.location == nil {
 		s.location = time.Local
 	}
+
 	if s.modified.IsZero() {
 		s.modified = time.Now()
 	}
@@ -117,6 +118,7 @@ func (s *stampReader) parse(stamp []byte) (time.Time, bool) {
 	if !ok || t.Year() < 1970 || t.Year() > 2261 {
 		return time.Time{}, false
 	}
+
 	s.last = t
 	s.seen, s.seenTime = append(s.seen[:0], stamp...), t
 	return t, true
@@ -130,6 +132,7 @@ func (s *stampReader) parseNew(text string) (time.Time, bool) {
 			return t, true
 		}
 	}
+
 	if t, ok := parseEpoch(text); ok {
 		return t, true
 	}
@@ -142,11 +145,13 @@ func (s *stampReader) as(layout, text string) (time.Time, bool) {
 	if err != nil {
 		return time.Time{}, false
 	}
+
 	if strings.Contains(layout, "MST") {
 		if t, err = time.ParseInLocation(layout, text, s.location); err != nil || !s.known(t) {
 			return time.Time{}, false
 		}
 	}
+
 	if t.Year() == 0 {
 		t = s.withYear(t)
 	}
@@ -154,6 +159,7 @@ func (s *stampReader) as(layout, text string) (time.Time, bool) {
 		!strings.Contains(layout, "MST") {
 		t = s.twice(t)
 	}
+
 	return t, true
 }
 
@@ -180,12 +186,14 @@ func (s *stampReader) learn(stamp []byte, event time.Time) {
 	if !ok || hasOffset(stamp) {
 		return
 	}
+
 	const quarter, near = 15 * time.Minute, 30 * time.Second
 	off := event.Sub(t)
 	steps := off.Round(quarter)
 	if steps == 0 || (off-steps).Abs() > near || steps.Abs() > 26*time.Hour {
 		return
 	}
+
 	_, seconds := t.Zone()
 	s.offset = time.FixedZone("", seconds-int(steps/time.Second))
 	s.seen, s.last = s.seen[:0], event
@@ -207,6 +215,7 @@ func hasOffset(stamp []byte) bool {
 	case stamp[n-3] == ':' && (stamp[n-colons] == '+' || stamp[n-colons] == '-'):
 		return true
 	}
+
 	return (stamp[n-plain] == '+' || stamp[n-plain] == '-') && allDigits(stamp[n-plain+1:])
 }
 
@@ -222,10 +231,12 @@ func parseEpoch(text string) (time.Time, bool) {
 	case len(whole) < 9 || len(whole) > 10 || len(part) > 9:
 		return time.Time{}, false
 	}
+
 	nanos, err := strconv.ParseInt((part + "000000000")[:9], 10, 64)
 	if err != nil {
 		return time.Time{}, false
 	}
+
 	return time.Unix(n, nanos), true
 }
 
@@ -251,8 +262,10 @@ func (s *stampReader) parseOrdered(text string) (time.Time, bool) {
 			s.order = orderMonthFirst
 			return month, true
 		}
+
 		return day, true
 	}
+
 	return time.Time{}, false
 }
 
@@ -277,6 +290,7 @@ func (s *stampReader) twice(t time.Time) time.Time {
 	if before <= after {
 		return t
 	}
+
 	wall := time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(),
 		t.Nanosecond(), time.UTC)
 	in := func(offset int) (time.Time, bool) {
@@ -293,6 +307,7 @@ func (s *stampReader) twice(t time.Time) time.Time {
 	case s.last.Sub(first) > disorder:
 		return second
 	}
+
 	return first
 }
 
@@ -304,6 +319,7 @@ func (s *stampReader) withYear(t time.Time) time.Time {
 		return time.Date(year, t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(),
 			t.Location())
 	}
+
 	const half, nearly = 183 * 24 * time.Hour, 350 * 24 * time.Hour
 	if s.last.IsZero() {
 		first := in(s.modified.In(t.Location()).Year())
@@ -321,5 +337,6 @@ func (s *stampReader) withYear(t time.Time) time.Time {
 	case guess.Sub(s.last) > nearly: // two threads, two years
 		return in(year - 1)
 	}
+
 	return guess
 }

@@ -40,6 +40,7 @@ func (u Unread) Why(stamp string) string {
 		return "they are not whole, or not as Asterisk prints them"
 	case NumUnread:
 	}
+
 	return "unknown"
 }
 
@@ -53,6 +54,7 @@ func (u Unread) Do() string {
 			"into logger.conf"
 	case UnreadNoSender, UnreadUnclear, UnreadCut, UnreadForm, NumUnread:
 	}
+
 	return "write `security => security` into logger.conf, then `logger reload`: the security " +
 		"channel tells of them in full"
 }
@@ -95,6 +97,7 @@ func isSuspicious(line []byte) bool {
 		has(" failed MD5 authentication for '") || has(" failed to authenticate as '")) {
 		return true
 	}
+
 	return has(eventStart) || has(" rejected because extension not ") ||
 		has("No registration for peer '") ||
 		has(" with nonexistent user '") || has("Rejecting unknown SIP connection") ||

@@ -20,10 +20,12 @@ func cutSyslog(line []byte) (stamp, program, rest []byte, ok bool) {
 			return cutRFC5424(version)
 		}
 	}
+
 	n := syslogStamp(after)
 	if n == 0 || n >= len(after) {
 		return nil, nil, nil, false
 	}
+
 	_, program, rest, ok = cutHost(after[n+1:])
 	return after[:n], program, rest, ok
 }
@@ -37,6 +39,7 @@ func cutPriority(line []byte) ([]byte, bool) {
 	if n < 1 || n > 3 || line[1+n:][0] != '>' {
 		return line, false
 	}
+
 	return line[n+2:], true
 }
 
@@ -48,6 +51,7 @@ func cutRFC5424(line []byte) (stamp, program, rest []byte, ok bool) {
 			return nil, nil, nil, false
 		}
 	}
+
 	if string(parts[5]) != "-" {
 		return nil, nil, nil, false // structured data may hold anything
 	}
@@ -60,11 +64,13 @@ func cutHost(line []byte) (host, program, rest []byte, ok bool) {
 	if !ok || len(host) == 0 {
 		return nil, nil, nil, false
 	}
+
 	program, rest, ok = bytes.Cut(line, []byte(": "))
 	if !ok {
 		program, ok = bytes.CutSuffix(line, []byte{':'})
 		rest = nil
 	}
+
 	if !ok || len(program) == 0 || bytes.IndexByte(program, ' ') >= 0 {
 		return nil, nil, nil, false
 	}
@@ -92,8 +98,10 @@ func syslogStamp(line []byte) int {
 		}
 		return endsWithBlank(line, n)
 	}
+
 	const full = len("Mon 2026-11-23 02:49:24")
-	if len(line) > full+2 && line[3] == ' ' && line[8] == '-' && line[11] == '-' && line[14] == ' ' &&
+	if len(line) > full+2 && line[3] == ' ' && line[8] == '-' && line[11] == '-' &&
+		line[14] == ' ' &&
 		line[17] == ':' {
 		zone := bytes.IndexByte(line[full+1:], ' ')
 		if zone < 1 || line[full] != ' ' && line[full] != '.' {
@@ -101,10 +109,12 @@ func syslogStamp(line []byte) int {
 		}
 		return full + 1 + zone
 	}
+
 	const epoch = 10
 	if len(line) > epoch+8 && countDigits(line) == epoch && line[epoch] == '.' {
 		return endsWithBlank(line, epoch+1+countDigits(line[epoch+1:]))
 	}
+
 	return 0
 }
 

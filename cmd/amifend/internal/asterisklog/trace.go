@@ -33,10 +33,12 @@ func (t *trace) begin(message []byte, crlf, json bool) bool {
 			return false
 		}
 	}
+
 	kind, rest, ok := bytes.Cut(rest, []byte(" ("))
 	if k := string(kind); !ok || k != "request" && k != "response" {
 		return false
 	}
+
 	digits := countDigits(rest)
 	after, ok := bytes.CutPrefix(rest[digits:], []byte(" bytes) "))
 	if !ok || digits == 0 || digits > 6 || !bytes.HasSuffix(after, []byte(" --->")) ||
@@ -47,6 +49,7 @@ func (t *trace) begin(message []byte, crlf, json bool) bool {
 	if err != nil || n == 0 {
 		return false
 	}
+
 	*t = trace{left: min(n, longestTrace) + 1, crlf: crlf, json: json}
 	return true
 }
@@ -62,6 +65,7 @@ func (t *trace) skips(line []byte) bool {
 	if t.crlf && n > 0 && line[n-1] == '\r' {
 		n--
 	}
+
 	if t.json {
 		n -= 2 * int64(bytes.Count(line, []byte("\ufffd")))
 	}
@@ -69,6 +73,7 @@ func (t *trace) skips(line []byte) bool {
 		t.left = 0
 		return false
 	}
+
 	t.left -= n + 1
 	return true
 }

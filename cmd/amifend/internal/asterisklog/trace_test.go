@@ -17,6 +17,7 @@ func TestTrace(t *testing.T) {
 	const head = "REGISTER sip:pbx SIP/2.0\r\nVia: SIP/2.0/UDP 198.51.100.6\r\nCall-ID: " +
 		"a\r\nContent-Length: 99\r\n\r\n"
 	forgedLines := strings.ReplaceAll(pjsip("x"), "198.51.100.8", victim) + notice + lie + "\n"
+
 	for name, message := range map[string]string{
 		"a request":                      head,
 		"a body of lines":                head + forgedLines,
@@ -65,6 +66,7 @@ func TestTrace(t *testing.T) {
 			if strings.Contains(got, victim) {
 				t.Errorf("%s, %s: %s sent nothing: %s", name, change, victim, got)
 			}
+
 			// Asterisk prints less than it says of a message with a zero byte: what follows may be
 			// taken for its rest.
 			if change == "a zero byte in it" {
@@ -93,11 +95,13 @@ func FuzzTrace(f *testing.F) {
 		f.Add(s, byte(0))
 		f.Add(s, byte(1))
 	}
+
 	f.Fuzz(func(t *testing.T, message string, change byte) {
 		message = strings.ReplaceAll(message, "198.51.100.9", victim)
 		if message == "" || len(message) > longestTrace/2 || strings.Contains(message, "\x00") {
 			return
 		}
+
 		log := traced(message) + registration("b")
 		switch change % 3 {
 		case 1:
@@ -105,6 +109,7 @@ func FuzzTrace(f *testing.F) {
 		case 2:
 			log = strings.ReplaceAll(strings.ReplaceAll(log, "\r\n", "\n"), "\n", "\r\n")
 		}
+
 		got, stats := sourcesOf(t, log)
 		if got != `InvalidPassword SIP unknown 198.51.100.9:5060 "b"` &&
 			len(message)-strings.Count(message, "\n") > 0 {
