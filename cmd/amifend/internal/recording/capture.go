@@ -32,6 +32,7 @@ func changed(head []byte) error {
 		return errBOM
 	}
 	line, _, ok := bytes.Cut(head, []byte{'\n'})
+
 	switch {
 	case !ok:
 		return nil
@@ -40,6 +41,7 @@ func changed(head []byte) error {
 	case !bytes.HasSuffix(line, []byte{'\r'}) && !bytes.Contains(head, []byte("\r\n")):
 		return errLF
 	}
+
 	return nil
 }
 
@@ -66,6 +68,7 @@ func (c *capture) Read(emit func(asterisklog.Event)) error {
 		head, _ := c.in.Peek(sniffed)
 		c.started, c.kept = true, hasEmpty(head, ": \r\n")
 	}
+
 	buffer := c.decoder.Buffer()
 	n, err := c.in.Read(buffer)
 	c.remember(buffer[:n])
@@ -78,6 +81,7 @@ func (c *capture) Read(emit func(asterisklog.Event)) error {
 			emit(asterisklog.Event{Event: ev})
 		}
 	}
+
 	before := dropped(c.decoder.Stats())
 	c.decoder.Advance(n, told, func([]byte) {})
 	if err != nil {
@@ -86,6 +90,7 @@ func (c *capture) Read(emit func(asterisklog.Event)) error {
 			err = io.EOF
 		}
 	}
+
 	if (err != nil || dropped(c.decoder.Stats()) > before) && c.blanksCut() {
 		c.err = errBlanks
 	}

@@ -31,6 +31,7 @@ func (c *clock) time(at int64, following []int64) int64 {
 	if c.contradicted(at, following, shifted-c.last > jump) {
 		return c.last
 	}
+
 	if c.shift > 0 && at >= c.last { // the PBX's clock was set forward again
 		c.shift, shifted = 0, at
 	}
@@ -42,6 +43,7 @@ func (c *clock) time(at int64, following []int64) int64 {
 		c.shift += c.last - shifted
 		shifted = c.last
 	}
+
 	c.last = shifted
 	return shifted
 }
@@ -58,5 +60,6 @@ func (c *clock) contradicted(at int64, following []int64, jumps bool) bool {
 			return true
 		}
 	}
+
 	return false
 }

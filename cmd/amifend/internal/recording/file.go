@@ -63,6 +63,7 @@ func openFile(name string, in *input, o Options) *file {
 		name: name, format: in.format, closer: in.closer,
 		translator: fromami.Translator{Hasher: policy.NewHasher(0)},
 	}
+
 	switch in.format {
 	case FormatAMI:
 		f.reader = &capture{in: in.Reader, decoder: ami.NewDecoder(o.Username)}
@@ -74,6 +75,7 @@ func openFile(name string, in *input, o Options) *file {
 	case FormatEmpty:
 		f.err = io.EOF
 	}
+
 	return f
 }
 
@@ -83,10 +85,12 @@ func (f *file) next() (Event, bool) {
 		f.started = true
 		f.start()
 	}
+
 	f.fill(2)
 	if f.head == len(f.queue) {
 		return Event{}, false
 	}
+
 	ev := f.queue[f.head]
 	f.head++
 
@@ -103,10 +107,12 @@ func (f *file) following(at int64) []int64 {
 		n = confirming
 		f.fill(n)
 	}
+
 	f.ahead = f.ahead[:0]
 	for i := f.head; i < len(f.queue) && len(f.ahead) < n; i++ {
 		f.ahead = append(f.ahead, f.queue[i].At)
 	}
+
 	return f.ahead
 }
 
@@ -123,6 +129,7 @@ func (f *file) start() {
 			return
 		}
 	}
+
 	if len(f.queue) > 0 {
 		f.clock.last = f.queue[0].At
 	}
@@ -150,6 +157,7 @@ func (f *file) take(ev asterisklog.Event) {
 	if !ok {
 		return
 	}
+
 	if ev.Family == asterisklog.FamilyIAX2 {
 		o.Service = policy.ServiceIAX2 // which the AMI library does not know: it raises no event
 	}
@@ -157,6 +165,7 @@ func (f *file) take(ev asterisklog.Event) {
 		Observation: o, Transport: ev.Transport, Taint: ev.Taint, Own: ev.Own,
 		Family: ev.Family,
 	}
+
 	if f.paired {
 		out.keys = keysOf(&ev.Event, ev.Family, &o, f.translator.Hasher)
 	}
@@ -185,6 +194,7 @@ func (f *file) describe() File {
 		out.Log = r.Stats()
 		out.AMI = out.Log.Decoder
 	}
+
 	return out
 }
 

@@ -34,6 +34,7 @@ func (s *Set) Notes() []Note {
 				stamp = files[i].Log.Stamp
 			}
 		}
+
 		if lines > 0 {
 			out = append(out, Note{Kind: NoteUnread, Lines: lines, Why: u.Why(stamp), Do: u.Do()})
 		}
@@ -47,6 +48,7 @@ func (s *Set) Notes() []Note {
 			})
 		}
 	}
+
 	for _, skipped := range s.skipped {
 		out = append(out, Note{Kind: NoteSkipped, File: skipped.Name, Why: skipped.Why})
 	}

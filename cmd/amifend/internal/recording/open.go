@@ -74,6 +74,7 @@ func expand(names []string) (files []string, found map[string]bool, errs []error
 		case errors.Is(statErr, os.ErrNotExist):
 			more, _ = filepath.Glob(name) // a bad pattern fits nothing
 		}
+
 		if len(more) == 0 && statErr == nil && st.IsDir() {
 			errs = append(errs, fmt.Errorf("%s: the folder holds no files", name))
 			continue
@@ -82,11 +83,13 @@ func expand(names []string) (files []string, found map[string]bool, errs []error
 			files = append(files, name)
 			continue
 		}
+
 		for _, f := range more {
 			found[f] = true
 		}
 		files = append(files, more...)
 	}
+
 	return files, found, errs
 }
 
@@ -99,11 +102,13 @@ func open(name string, n *atomic.Int64) (*input, error) {
 			return nil, fmt.Errorf("open recording: %w", err)
 		}
 	}
+
 	in, err := sniff(f, n)
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
+
 	return in, nil
 }
 
@@ -115,6 +120,7 @@ func sniff(f *os.File, n *atomic.Int64) (*input, error) {
 	if st.IsDir() {
 		return nil, errors.New("is a folder")
 	}
+
 	in := &input{closer: f, modified: st.ModTime(), size: st.Size()}
 	if !st.Mode().IsRegular() {
 		in.modified, in.size = time.Now(), 0
@@ -124,12 +130,14 @@ func sniff(f *os.File, n *atomic.Int64) (*input, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	// Larger reads than the decoder asks for, and a look at the beginning.
 	in.Reader = bufio.NewReaderSize(plain, sniffed)
 	head, err := in.Peek(sniffed)
 	if err != nil && len(head) == 0 && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
+
 	return in, in.recognize(head)
 }
 
@@ -146,10 +154,12 @@ func (in *input) recognize(head []byte) error {
 		return errors.New("is UTF-16: a program changed it on its way (a PowerShell that wrote " +
 			"it to a file?); copy it as it is")
 	}
+
 	in.format = FormatLog
 	if in.likeness = asterisklog.Recognize(head); in.likeness == asterisklog.Unlike {
 		return errForeign
 	}
+
 	return nil
 }
 
@@ -161,6 +171,7 @@ func unpack(r *bufio.Reader) (io.Reader, error) {
 		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, err
 		}
+
 		switch {
 		case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
 			z, err := gzip.NewReader(r)
@@ -180,6 +191,7 @@ func unpack(r *bufio.Reader) (io.Reader, error) {
 			return r, nil
 		}
 	}
+
 	return r, nil
 }
 

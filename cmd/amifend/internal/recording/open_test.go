@@ -16,6 +16,7 @@ func TestStdin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	old := os.Stdin
 	os.Stdin = r
 	t.Cleanup(func() { os.Stdin = old })
@@ -40,6 +41,7 @@ func TestFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	if err := os.Mkdir(filepath.Join(dir, "cdr-csv"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -52,16 +54,20 @@ func TestFolder(t *testing.T) {
 		if err := set.Play(t.Context(), func(*Event) { n++ }); err != nil || n != 2 {
 			t.Errorf("%s: %d events, %v; want 2", name, n, err)
 		}
+
 		var skipped []string
 		for _, s := range set.Skipped() {
 			skipped = append(skipped, filepath.Base(s.Name))
 		}
+
 		if got := strings.Join(skipped, " "); !strings.Contains(got, "full.xz") ||
 			!strings.Contains(got, "queue_log") || strings.Contains(got, "messages") {
 			t.Errorf("%s: skipped %s", name, got)
 		}
+
 		set.Close()
 	}
+
 	if _, err := Open([]string{filepath.Join(dir, "queue_log")}, Options{}); err == nil {
 		t.Error("a foreign file alone is no error")
 	}
@@ -76,6 +82,7 @@ func TestChangedCaptures(t *testing.T) {
 	cut := strings.ReplaceAll(challenge, "Challenge: \r\n", "Challenge:\r\n")
 	injected := packet(2, "a\r\nChallenge:\r\nx")
 	capture := capturing("c", 1, 2)
+
 	for name, test := range map[string]struct{ content, want, events string }{
 		"LF alone": {
 			strings.ReplaceAll(capture, "\r\n", "\n"),
@@ -129,6 +136,7 @@ func TestProgress(t *testing.T) {
 			t.Errorf("%q, want %q", got, test.want)
 		}
 	}
+
 	var b bytes.Buffer
 	ShowProgress(&b, &Set{})()
 	ShowProgress(nil, &Set{})()

@@ -35,7 +35,8 @@ const (
 type keys struct {
 	session uint64 // of source and Call-ID; 0 if there is none
 	account uint64 // of source, port and account
-	source  uint64 // of source and port, of a line or an injection: that names no account which a line has
+	// of source and port, of a line or an injection: that names no account which a line has
+	source uint64
 }
 
 // keysOf returns the keys of an event that was read as o.
@@ -44,6 +45,7 @@ func keysOf(ev *ami.Event, family asterisklog.Family, o *policy.Observation, h p
 	if ev.Service == ami.ServiceAMI {
 		source = netip.AddrPortFrom(source.Addr(), 0) // manager.c prints no port
 	}
+
 	var b [128]byte
 	addr := source.Addr().As16()
 	n := copy(b[:], addr[:])
@@ -56,11 +58,13 @@ func keysOf(ev *ami.Event, family asterisklog.Family, o *policy.Observation, h p
 		binary.BigEndian.PutUint64(b[n:], o.Session)
 		k.session = h.Session(b[:n+8])
 	}
+
 	if family != asterisklog.FamilySecurity || ev.Taint != ami.Untainted {
 		k.source = h.Session(b[:n])
 	}
 	n += appendAccount(b[n:], ev.Account)
 	k.account = h.Session(b[:n])
+
 	return k
 }
 
@@ -78,9 +82,11 @@ func appendAccount(b, name []byte) int {
 				continue
 			}
 		}
+
 		b[n] = name[0]
 		name = name[1:]
 	}
+
 	return n
 }
 
@@ -151,6 +157,7 @@ func (p *pairs) take(ev *Event) {
 			return
 		}
 	}
+
 	if line && !p.lines {
 		p.lines = true
 		for _, n := range p.recent {
@@ -158,6 +165,7 @@ func (p *pairs) take(ev *Event) {
 		}
 		p.recent = nil
 	}
+
 	if len(p.waiting)-p.head >= maxWaiting {
 		p.next()
 	}
@@ -170,6 +178,7 @@ func (p *pairs) list(n note) {
 		p.note(n)
 		return
 	}
+
 	if len(p.recent) == cap(p.recent) {
 		old := 0
 		for old < len(p.recent) && p.recent[old].at < n.at-before {
@@ -177,6 +186,7 @@ func (p *pairs) list(n note) {
 		}
 		p.recent = p.recent[:copy(p.recent, p.recent[old:])]
 	}
+
 	p.recent = append(p.recent, n)
 }
 
@@ -189,6 +199,7 @@ func (p *pairs) note(n note) {
 	if n.source != 0 {
 		p.accounts.add(n.source, n.at)
 	}
+
 	if n.session != 0 {
 		if len(p.sessions.now) >= maxSessions {
 			p.sessions.turn(n.at)
@@ -230,6 +241,7 @@ func (p *pairs) told(ev *Event) bool {
 			return true
 		}
 	}
+
 	return false
 }
 

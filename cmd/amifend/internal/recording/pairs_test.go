@@ -12,8 +12,10 @@ import (
 func event(second float64, kind, source, account, call string) string {
 	at := base.Add(time.Duration(second * float64(time.Second)))
 	host, port, _ := strings.Cut(source, ":")
-	return fmt.Sprintf(`[%s] SECURITY[9] res_security_log.c: SecurityEvent="%s",EventTV="%s",Severity="Error",Service="PJSIP",EventVersion="1",`+
-		`AccountID="%s",SessionID="%s",LocalAddress="IPV4/UDP/192.0.2.10/5060",RemoteAddress="IPV4/UDP/%s/%s"`+"\n",
+	return fmt.Sprintf(`[%s] SECURITY[9] res_security_log.c: SecurityEvent="%s",EventTV="%s",`+
+		`Severity="Error",Service="PJSIP",EventVersion="1",`+
+		`AccountID="%s",SessionID="%s",LocalAddress="IPV4/UDP/192.0.2.10/5060",`+
+		`RemoteAddress="IPV4/UDP/%s/%s"`+"\n",
 		at.Format("2006-01-02 15:04:05"), kind, at.Format("2006-01-02T15:04:05.000-0700"), account,
 		call, host, port)
 }
@@ -98,6 +100,7 @@ func TestPairs(t *testing.T) {
 		for i, content := range test.files {
 			files = append(files, write(t, fmt.Sprint("messages", i), []byte(content)))
 		}
+
 		if got, err := play(t, files...); err != nil || got != test.want {
 			t.Errorf("%s: %s, %v; want %s", name, got, err, test.want)
 		}
@@ -111,6 +114,7 @@ func TestManyWait(t *testing.T) {
 	for i := range maxWaiting + 100 {
 		b.WriteString(registration(1, "198.51.100.7:5060", fmt.Sprint(i)))
 	}
+
 	got, err := play(t, write(t, "messages", []byte(b.String())))
 	if n := len(strings.Fields(got)); err != nil || n != maxWaiting+100 {
 		t.Errorf("%d events, %v", n, err)

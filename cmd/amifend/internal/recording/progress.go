@@ -21,6 +21,7 @@ func ShowProgress(w io.Writer, s *Set) (stop func()) {
 		const often = 500 * time.Millisecond
 		tick := time.NewTicker(often)
 		defer tick.Stop()
+
 		begin, drawn := time.Now(), false
 		for {
 			select {
@@ -31,6 +32,7 @@ func ShowProgress(w io.Writer, s *Set) (stop func()) {
 				return
 			case <-tick.C:
 			}
+
 			if since := time.Since(begin); since >= time.Second {
 				read, size := s.Progress()
 				fmt.Fprint(w, "\r\x1b[K", bar(read, size, since))
@@ -38,6 +40,7 @@ func ShowProgress(w io.Writer, s *Set) (stop func()) {
 			}
 		}
 	})
+
 	return func() {
 		close(done)
 		ended.Wait()
@@ -52,13 +55,16 @@ func bar(read, size int64, since time.Duration) string {
 	if size <= 0 || read > size {
 		return fmt.Sprintf("%.1f MB read  %.1f MB/s", float64(read)/megabyte, rate/megabyte)
 	}
+
 	part := float64(read) / float64(size)
 	full := int(part * width)
 	text := fmt.Sprintf("[%s%s] %3.0f%%  %.1f MB/s", strings.Repeat("#", full), strings.Repeat("-",
 		width-full), part*100, rate/megabyte)
+
 	if read > 0 {
 		left := time.Duration(float64(size-read) / rate * float64(time.Second))
 		text += "  " + left.Round(time.Second).String() + " left"
 	}
+
 	return text
 }

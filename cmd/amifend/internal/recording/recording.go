@@ -40,7 +40,8 @@ type Event struct {
 // Options say how to read.
 type Options struct {
 	Location *time.Location // of a log's time stamps without an offset; nil: the system's
-	Username string         // the daemon's manager user, so that its own login is known; may be empty
+	// the daemon's manager user, so that its own login is known; may be empty
+	Username string
 }
 
 // maxFiles is how many files can be read together: an observation names its server in 16 bits.
@@ -73,6 +74,7 @@ func Open(names []string, o Options) (*Set, error) {
 		return nil, fmt.Errorf("open %d files: no more than %d can be read together", len(names),
 			maxFiles)
 	}
+
 	s := &Set{}
 	var foreign []error
 	for _, name := range names {
@@ -95,10 +97,12 @@ func Open(names []string, o Options) (*Set, error) {
 		s.Close()
 		return nil, errors.Join(errs...)
 	}
+
 	s.heads, s.alive = make([]Event, len(s.files)), make([]bool, len(s.files))
 	for i, f := range s.files {
 		f.translator.Server, f.paired = uint16(i), s.logs
 	}
+
 	return s, nil
 }
 
@@ -151,6 +155,7 @@ func (s *Set) Play(ctx context.Context, yield func(*Event)) error {
 		s.pairs.yield = yield
 		take = s.pairs.take
 	}
+
 	for i := range s.files {
 		s.heads[i], s.alive[i] = s.files[i].next()
 	}
@@ -160,15 +165,18 @@ func (s *Set) Play(ctx context.Context, yield func(*Event)) error {
 			return ctx.Err()
 		}
 		first := -1
+
 		for i := range s.files {
 			if s.alive[i] && (first < 0 || s.heads[i].At < s.heads[first].At) {
 				first = i
 			}
 		}
+
 		if first < 0 {
 			s.pairs.end()
 			return s.err()
 		}
+
 		take(&s.heads[first])
 		s.heads[first], s.alive[first] = s.files[first].next()
 	}

@@ -22,7 +22,8 @@ func packet(second float64, account string) string {
 		at.Format("2006-01-02T15:04:05.000-0700") +
 		"\r\nSeverity: Error\r\nService: PJSIP\r\nEventVersion: 1\r\nAccountID: " + account +
 		"\r\nSessionID: a@b\r\n" +
-		"LocalAddress: IPV4/UDP/192.0.2.10/5060\r\nRemoteAddress: IPV4/UDP/198.51.100.7/5070\r\n\r\n"
+		"LocalAddress: IPV4/UDP/192.0.2.10/5060\r\nRemoteAddress: " +
+		"IPV4/UDP/198.51.100.7/5070\r\n\r\n"
 }
 
 // capturing writes a capture with an event at each time; accounts are name and number.
@@ -53,6 +54,7 @@ func play(t testing.TB, files ...string) (string, error) {
 		return "", err
 	}
 	defer set.Close()
+
 	var out []string
 	err = set.Play(t.Context(), func(ev *Event) {
 		out = append(out, fmt.Sprintf("%s@%g", ev.Account.Bytes(),
@@ -111,11 +113,13 @@ func TestClock(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		var times []string
 		for _, f := range strings.Fields(got) {
 			_, at, _ := strings.Cut(f, "@")
 			times = append(times, at)
 		}
+
 		if s := strings.Join(times, " "); s != normal(test.want) {
 			t.Errorf("%s: %v is %s, want %s", name, test.seconds, s, test.want)
 		}
@@ -157,6 +161,7 @@ func packed(t testing.TB, content string) []byte {
 	if err := z.Close(); err != nil {
 		t.Fatal(err)
 	}
+
 	return b.Bytes()
 }
 
@@ -218,6 +223,7 @@ func TestBadFiles(t *testing.T) {
 				test.want, test.events)
 		}
 	}
+
 	_, err := play(t, filepath.Join(t.TempDir(), "none"), t.TempDir())
 	if err == nil || !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(),
 		"the folder holds no files") {
@@ -233,6 +239,7 @@ func TestCancel(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer set.Close()
+
 	if err := set.Play(ctx, func(*Event) { t.Error("an event") }); !errors.Is(err,
 		context.Canceled) {
 		t.Errorf("%v, want it canceled", err)
