@@ -21,6 +21,7 @@ func traffic(b *testing.B, n int, line func(i int) string) string {
 	for i := range n {
 		out.WriteString(line(i))
 	}
+
 	if err := os.WriteFile(path, []byte(out.String()), 0o600); err != nil {
 		b.Fatal(err)
 	}
@@ -35,6 +36,7 @@ func BenchmarkReplay(b *testing.B) {
 			i%199)
 	}
 	begin := time.Date(2026, 11, 23, 2, 0, 0, 0, time.UTC)
+
 	for name, line := range map[string]func(i int) string{
 		"capture": func(i int) string {
 			if i%3 == 0 {
@@ -56,11 +58,13 @@ func BenchmarkReplay(b *testing.B) {
 				Files:  []string{path}, Format: FormatJSON, Location: time.UTC,
 			}
 			b.ReportAllocs()
+
 			for b.Loop() {
 				if err := Run(b.Context(), o, io.Discard); err != nil {
 					b.Fatal(err)
 				}
 			}
+
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/events, "ns/event")
 		})
 	}

@@ -36,6 +36,7 @@ func (s *story) play(ev *recording.Event) {
 		s.player.Play(ev)
 		return
 	}
+
 	// What is due by now is decided first, so that the counters tell of this event alone.
 	s.player.tell(s.player.engine.Advance(ev.At))
 	before := s.player.engine.Stats()
@@ -45,6 +46,7 @@ func (s *story) play(ev *recording.Event) {
 		v.Evidence = append([]policy.Evidence(nil), v.Evidence...)
 		verdicts = append(verdicts, v)
 	}
+
 	ban, leftOut := s.player.Play(ev)
 	s.player.told = told
 	out := step{event: ev, server: s.files[ev.Server], ban: ban, effect: effect(before,
@@ -52,6 +54,7 @@ func (s *story) play(ev *recording.Event) {
 	if leftOut {
 		out.effect = "left out: banned"
 	}
+
 	s.w.step(out)
 	s.player.tell(verdicts)
 }
@@ -90,12 +93,14 @@ func (w *textWriter) step(s step) {
 	if ev.Taint != ami.Untainted {
 		what = "injection (" + ev.Taint.String() + ") in a " + what
 	}
+
 	fmt.Fprintf(w.out, "%s  event  %s %s %s from port %d, account %s", stamp(ev.At, w.location),
 		ev.Service, what, ev.Transport, ev.Source.Port(),
 		ami.Quote(ev.Account.Bytes()))
 	if w.servers != nil {
 		fmt.Fprintf(w.out, ", in %s", s.server)
 	}
+
 	fmt.Fprintf(w.out, ": %s\n", s.effect)
 }
 
@@ -126,6 +131,7 @@ func (w *jsonWriter) step(s step) {
 	if ev.Taint != ami.Untainted {
 		kind = policy.KindInjection.String()
 	}
+
 	_ = w.enc.Encode(jsonStep{
 		rfc3339(ev.At), "event", ev.Source.String(), ev.Service.String(), kind,
 		ev.Transport.String(), observe.Name(ev.Account), s.server, s.effect,

@@ -57,10 +57,11 @@ type jsonUnban struct {
 }
 
 type jsonAlert struct {
-	Action  string `json:"action"`
-	Kind    string `json:"kind"`
-	Account string `json:"account"` // as ami.Quote prints it, without the quotes; "" if it is about none
-	Source  string `json:"source"`  // an address, or a prefix
+	Action string `json:"action"`
+	Kind   string `json:"kind"`
+	// as ami.Quote prints it, without the quotes; "" if it is about none
+	Account string `json:"account"`
+	Source  string `json:"source"` // an address, or a prefix
 	Time    string `json:"time"`
 }
 
@@ -101,6 +102,7 @@ func (w *jsonWriter) decision(v policy.Verdict) {
 	case policy.ActionNone:
 		return
 	}
+
 	_ = w.enc.Encode(object) // the buffer keeps the error for end
 }
 
@@ -114,6 +116,7 @@ func (w *jsonWriter) end(s summary) error {
 			Reason: "it is never banned: " + a.Why, Do: a.Do(),
 		})
 	}
+
 	return w.out.Flush()
 }
 

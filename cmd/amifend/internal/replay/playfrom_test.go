@@ -11,8 +11,8 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// TestPlayFrom: a ban of the address that an event names keeps out packets from there, and none that
-// come from elsewhere and name it.
+// TestPlayFrom: a ban of the address that an event names keeps out packets from there, and none
+// that come from elsewhere and name it.
 func TestPlayFrom(t *testing.T) {
 	named, elsewhere := netip.MustParseAddr("203.0.113.99"), netip.MustParseAddr("198.51.100.20")
 	bans := 0
@@ -41,6 +41,7 @@ func TestPlayFrom(t *testing.T) {
 			t.Fatalf("event %d: left out, though its packet came from elsewhere", second)
 		}
 	}
+
 	if bans == 0 {
 		t.Fatal("20 unknown accounts in 20 s: no ban of whom they name")
 	}

@@ -7,15 +7,17 @@ import (
 	"testing"
 )
 
-// TestProofCaptures replays what was recorded of senders who choose the address that Asterisk names. The
-// victims sent nothing: none is banned from everything, and the phone that proved itself not at all.
+// TestProofCaptures replays what was recorded of senders who choose the address that Asterisk
+// names. The victims sent nothing: none is banned from everything, and the phone that proved
+// itself not at all.
 func TestProofCaptures(t *testing.T) {
 	names, err := filepath.Glob(captures + "/proof/*.ami")
 	if err != nil || len(names) != 4 {
 		t.Fatalf("find captures: %d, %v", len(names), err)
 	}
 
-	ban := regexp.MustCompile(`"action":"ban","prefix":"([^"]*)","scope":"([^"]*)","duration_seconds":([0-9]*)`)
+	ban := regexp.MustCompile(`"action":"ban","prefix":"([^"]*)","scope":"([^"]*)",` +
+		`"duration_seconds":([0-9]*)`)
 	for _, name := range names {
 		short := strings.TrimSuffix(filepath.Base(name), ".ami")
 		t.Run(short, func(t *testing.T) {

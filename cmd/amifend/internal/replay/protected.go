@@ -36,15 +36,20 @@ func newProtected(c *config.Config) protected {
 			Reason: "allowlist ([allow] prefixes)",
 		})
 	}
+
 	for _, s := range c.Servers {
 		addrs := s.Addresses
-		if a, err := netip.ParseAddr(s.Host); err == nil { // a name is not looked up: it may have moved since
+
+		// a name is not looked up: it may have moved since
+		if a, err := netip.ParseAddr(s.Host); err == nil {
 			addrs = append(addrs[:len(addrs):len(addrs)], a)
 		}
+
 		for _, a := range addrs {
 			p.add(a, "server "+s.Name)
 		}
 	}
+
 	return p
 }
 
@@ -66,6 +71,7 @@ func (p *protected) learn(ev *recording.Event) bool {
 		}
 		return false
 	}
+
 	l := lesson{ev.Server, ev.Local}
 	if l == p.last {
 		return false
@@ -74,6 +80,7 @@ func (p *protected) learn(ev *recording.Event) bool {
 	if !ok {
 		return false
 	}
+
 	p.last = l
 	return p.lesson(lesson{ev.Server, a}, "the PBX: LocalAddress of its events")
 }

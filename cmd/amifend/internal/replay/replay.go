@@ -40,11 +40,13 @@ func NewPlayer(c *config.Config, told func(policy.Verdict)) (*Player, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	p := &Player{
 		engine: engine, told: told, protected: newProtected(c),
 		spared: make(map[netip.Addr]*Spared),
 	}
 	engine.Protect(0, p.protected.list())
+
 	return p, nil
 }
 
@@ -64,6 +66,7 @@ func (p *Player) PlayFrom(ev *recording.Event, source netip.Addr) (policy.Ban, b
 		p.swept = ev.At
 		p.tell(p.engine.Advance(ev.At))
 	}
+
 	if p.protected.learn(ev) {
 		p.tell(p.engine.Protect(ev.At, p.protected.list()))
 	}
@@ -71,12 +74,14 @@ func (p *Player) PlayFrom(ev *recording.Event, source netip.Addr) (policy.Ban, b
 		p.leftOut++
 		return ban, true
 	}
+
 	before := p.engine.Stats()
 	p.tell(p.engine.Observe(ev.Observation))
 	if after := p.engine.Stats(); after.Invalid > before.Invalid ||
 		after.Protected > before.Protected {
 		p.spare(ev)
 	}
+
 	return policy.Ban{}, false
 }
 
@@ -88,6 +93,7 @@ func (p *Player) covering(ev *recording.Event, source netip.Addr) (policy.Ban, b
 		p.tell(p.engine.Advance(ev.At))
 		ban, ok = p.engine.Ban(source)
 	}
+
 	if !ok {
 		return policy.Ban{}, false
 	}
@@ -169,6 +175,7 @@ func Run(ctx context.Context, o Options, out io.Writer) error {
 		sum.add(v)
 		w.decision(v)
 	}
+
 	if o.Explain.IsValid() {
 		told = func(v policy.Verdict) {
 			sum.add(v)
@@ -177,10 +184,12 @@ func Run(ctx context.Context, o Options, out io.Writer) error {
 			}
 		}
 	}
+
 	p, err := NewPlayer(o.Config, told)
 	if err != nil {
 		return fmt.Errorf("set up the policy: %w", err)
 	}
+
 	play := func(ev *recording.Event) { p.Play(ev) }
 	if o.Explain.IsValid() {
 		play = newStory(p, o, set.Names(), w).play
@@ -195,11 +204,13 @@ func Run(ctx context.Context, o Options, out io.Writer) error {
 	if errors.Is(playErr, context.Canceled) {
 		return playErr
 	}
+
 	p.Finish(sum.last)
 	sum.finish(p, set)
 	if o.Explain.IsValid() {
 		w.explanation(p.engine.Explain(o.Explain))
 	}
+
 	return errors.Join(playErr, w.end(sum))
 }
 
@@ -212,5 +223,6 @@ func username(c *config.Config) string {
 		}
 		name = s.Username
 	}
+
 	return name
 }

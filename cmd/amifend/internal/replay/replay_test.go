@@ -29,14 +29,17 @@ func run(t testing.TB, o Options, change func(*config.Config)) string {
 	if change != nil {
 		change(c)
 	}
+
 	o.Config, o.ConfigName, o.Location = c, "the built-in defaults", time.UTC
 	if o.Format == "" {
 		o.Format = FormatJSON
 	}
+
 	var out bytes.Buffer
 	if err := Run(t.Context(), o, &out); err != nil {
 		t.Fatal(err)
 	}
+
 	return out.String()
 }
 
@@ -48,6 +51,7 @@ func compare(t *testing.T, name, got string) {
 			t.Fatal(err)
 		}
 	}
+
 	want, err := os.ReadFile(golden)
 	if err != nil {
 		t.Fatal(err)
@@ -64,6 +68,7 @@ func TestCaptures(t *testing.T) {
 	if err != nil || len(names) < 25 {
 		t.Fatalf("find captures: %d, %v", len(names), err)
 	}
+
 	for _, name := range names {
 		short := strings.TrimSuffix(filepath.Base(name), ".ami")
 		t.Run(short, func(t *testing.T) {
@@ -85,6 +90,7 @@ func TestJSON(t *testing.T) {
 	if err := json.Unmarshal([]byte(line), &ban); err != nil {
 		t.Fatal(err)
 	}
+
 	for key, want := range map[string]any{
 		"time": "2026-11-23T03:03:57.646Z", "action": "ban", "prefix": "192.0.2.1/32",
 		"scope": "sip", "duration_seconds": 600.0,
@@ -94,6 +100,7 @@ func TestJSON(t *testing.T) {
 			t.Errorf("%s is %v, want %v", key, ban[key], want)
 		}
 	}
+
 	if len(ban) != 9 {
 		t.Errorf("keys %v, want nine", ban)
 	}
@@ -111,6 +118,7 @@ func TestVerdictsInJSON(t *testing.T) {
 		Prefix:  netip.MustParsePrefix("203.0.113.5/32"),
 		Account: h.Label([]byte("10\x1b\"01\n")),
 	})
+
 	w.decision(policy.Verdict{
 		Action: policy.ActionUnban, At: at, Rule: policy.RuleProved,
 		Scope: policy.ScopeSIP, Prefix: netip.MustParsePrefix("2001:db8::/64"),
@@ -118,9 +126,12 @@ func TestVerdictsInJSON(t *testing.T) {
 	if err := w.end(summary{}); err != nil {
 		t.Fatal(err)
 	}
-	want := `{"action":"alert","kind":"bans_full","account":"10\\x1b\\\"01\\n","source":"203.0.113.5","time":"2026-11-23T02:00:00.0000005Z"}
-{"time":"2026-11-23T02:00:00.0000005Z","action":"unban","prefix":"2001:db8::/64","scope":"sip","rule":"proved","reason":"an address of it that never failed has proved itself"}
+	want := `{"action":"alert","kind":"bans_full","account":"10\\x1b\\\"01\\n",` +
+		`"source":"203.0.113.5","time":"2026-11-23T02:00:00.0000005Z"}
+{"time":"2026-11-23T02:00:00.0000005Z","action":"unban","prefix":"2001:db8::/64","scope":"sip",` +
+		`"rule":"proved","reason":"an address of it that never failed has proved itself"}
 `
+
 	if out.String() != want {
 		t.Errorf("got\n%swant\n%s", out.String(), want)
 	}
@@ -134,6 +145,7 @@ func request(second float64, kind, service, remote, account string) string {
 	if service != "PJSIP" {
 		session = "0x7fb2f8003d40"
 	}
+
 	severity := "Error"
 	switch kind {
 	case "SuccessfulAuth":
@@ -141,6 +153,7 @@ func request(second float64, kind, service, remote, account string) string {
 	case "ChallengeSent":
 		severity, tail = "Informational", "Challenge: \r\n"
 	}
+
 	return "Event: " + kind + "\r\nPrivilege: security,all\r\nEventTV: " +
 		at.Format("2006-01-02T15:04:05.000-0700") + "\r\nSeverity: " + severity +
 		"\r\nService: " + service + "\r\nEventVersion: 1\r\nAccountID: " + account +
@@ -165,6 +178,7 @@ func replayed(t *testing.T, capture string, change func(*config.Config)) string 
 	if err := os.WriteFile(path, []byte(capture), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	var out []string
 	for line := range strings.Lines(run(t, Options{Files: []string{path}}, change)) {
 		var d struct{ Time, Action, Prefix, Scope string }
@@ -178,9 +192,11 @@ func replayed(t *testing.T, capture string, change func(*config.Config)) string 
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		out = append(out, fmt.Sprint(d.Action, " ", d.Prefix, " ", d.Scope, " ",
 			at.Sub(time.Date(2026, 11, 23, 2, 0, 0, 0, time.UTC)).Seconds()))
 	}
+
 	return strings.Join(out, "; ")
 }
 
@@ -189,6 +205,7 @@ func TestKernel(t *testing.T) {
 	const udp, tcp = "IPV4/UDP/203.0.113.5/5060", "IPV4/TCP/203.0.113.5/5060"
 	const ami = "IPV4/TCP/203.0.113.5/40000"
 	end := request(99999, "InvalidAccountID", "PJSIP", "IPV4/UDP/198.51.100.200/5060", "x")
+
 	for name, test := range map[string]struct{ capture, want string }{
 		"a ban": {repeat(0, 4, "InvalidAccountID", "PJSIP", udp), "ban 203.0.113.5/32 sip 3"},
 		"a ban of scope sip drops SIP over TCP too": {
@@ -251,6 +268,7 @@ func TestKernel(t *testing.T) {
 		if strings.HasSuffix(test.capture, end) {
 			capture = test.capture
 		}
+
 		if got := replayed(t, capture, nil); got != test.want {
 			t.Errorf("%s: %q, want %q", name, got, test.want)
 		}
@@ -273,6 +291,7 @@ func TestOwnLogin(t *testing.T) {
 	const here = "IPV4/TCP/203.0.113.5/40000"
 	capture := request(0, "SuccessfulAuth", "AMI", here, "amifend") +
 		repeat(1, 9, "InvalidAccountID", "AMI", here)
+
 	for username, want := range map[string]string{"amifend": "", "another": "ban 203.0.113.5/32 " +
 		"all 4"} {
 		got := replayed(t, capture,
@@ -282,6 +301,7 @@ func TestOwnLogin(t *testing.T) {
 					Username: username,
 				}}
 			})
+
 		if got != want {
 			t.Errorf("as %s: %q, want %q", username, got, want)
 		}
@@ -326,6 +346,7 @@ func TestExplain(t *testing.T) {
 	if err := os.WriteFile(path, []byte(capture), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	for addr, want := range map[string][]string{
 		"203.0.113.5": {
 			"\"a3\": counted\n", "\"a4\": left out: banned\n",
@@ -339,11 +360,13 @@ func TestExplain(t *testing.T) {
 		a := netip.MustParseAddr(addr)
 		got := run(t, Options{Files: []string{path}, Format: FormatText, Explain: a}, nil)
 		story, _, _ := strings.Cut(got, "bans decided")
+
 		for _, w := range want {
 			if !strings.Contains(story, w) {
 				t.Errorf("%s: no %q in\n%s", addr, w, got)
 			}
 		}
+
 		if strings.Contains(story, "203.0.113.6") {
 			t.Errorf("%s: tells of another\n%s", addr, got)
 		}

@@ -39,7 +39,8 @@ func TestReports(t *testing.T) {
 		},
 		"stamp-zone-name.log": {
 			"",
-			[]string{`5 lines that look like failed requests were not read: the time "2026-11-23 02:10:00 CET" is not understood`, "--timezone"},
+			[]string{`5 lines that look like failed requests were not read: the time "2026-11-23 ` +
+				`02:10:00 CET" is not understood`, "--timezone"},
 		},
 		"format-asterisk-json.log":     {one, nil},
 		"format-crlf.log":              {one, nil},
@@ -57,6 +58,7 @@ func TestReports(t *testing.T) {
 			if got := bansOf(t, run(t, Options{Files: []string{file}}, nil)); got != test.bans {
 				t.Errorf("bans %q, want %q", got, test.bans)
 			}
+
 			text := run(t, Options{Files: []string{file}, Format: FormatText}, nil)
 			for _, want := range test.text {
 				if !strings.Contains(text, want) {
@@ -79,10 +81,12 @@ func bansOf(t *testing.T, out string) string {
 		if err := json.Unmarshal([]byte(line), &d); err != nil {
 			t.Fatal(err)
 		}
+
 		if d.Action == "ban" {
 			bans = append(bans, "ban "+d.Prefix+" after "+d.Attempts.String())
 		}
 	}
+
 	return strings.Join(bans, ", ")
 }
 
@@ -92,12 +96,14 @@ func TestZoneName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var out bytes.Buffer
 	o := Options{
 		Config: &config.Config{Policy: policy.DefaultOptions()},
 		Files:  []string{"testdata/reports/stamp-zone-name.log"}, Location: berlin,
 		Format: FormatJSON,
 	}
+
 	if err := Run(t.Context(), o, &out); err != nil {
 		t.Fatal(err)
 	}
@@ -120,6 +126,7 @@ func TestChangedCaptures(t *testing.T) {
 			Files:  []string{filepath.Join("testdata", "reports", name)},
 			Format: FormatJSON, Location: time.UTC,
 		}
+
 		err := Run(t.Context(), o, &out)
 		if err == nil || !strings.Contains(err.Error(), want) || out.Len() > 0 {
 			t.Errorf("%s: %v, %s; want an error with %q, and nothing decided", name, err, &out,
@@ -131,8 +138,10 @@ func TestChangedCaptures(t *testing.T) {
 // TestNotesInJSON: a replay whose lines were not read does not end like that of a quiet PBX.
 func TestNotesInJSON(t *testing.T) {
 	for name, want := range map[string]string{
-		"stamp-zone-name.log":    `{"action":"note","kind":"unread","count":5,"reason":"the time \"2026-11-23 02:10:00 CET\" is not understood`,
-		"silent-loopback-ws.log": `{"action":"note","kind":"never_banned","source":"127.0.0.1","count":5,"reason":"it is never banned: loopback"`,
+		"stamp-zone-name.log": `{"action":"note","kind":"unread","count":5,"reason":"the time ` +
+			`\"2026-11-23 02:10:00 CET\" is not understood`,
+		"silent-loopback-ws.log": `{"action":"note","kind":"never_banned","source":"127.0.0.1",` +
+			`"count":5,"reason":"it is never banned: loopback"`,
 	} {
 		got := run(t, Options{Files: []string{filepath.Join("testdata", "reports", name)}}, nil)
 		if line, _, _ := strings.Cut(got, ",\"do\""); !strings.HasPrefix(line,
@@ -151,6 +160,7 @@ func TestForeignFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for name, content := range map[string][]byte{
 		"messages": log, "queue_log": []byte("1795399800|NONE|NONE|NONE|QUEUESTART|\n"),
 		"empty":  nil,
@@ -160,6 +170,7 @@ func TestForeignFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	for _, files := range [][]string{{dir}, {filepath.Join(dir, "*")}} {
 		got := run(t, Options{Files: files, Format: FormatText}, nil)
 		for _, want := range []string{
@@ -171,6 +182,7 @@ func TestForeignFiles(t *testing.T) {
 			}
 		}
 	}
+
 	o := Options{
 		Config: &config.Config{Policy: policy.DefaultOptions()},
 		Files:  []string{filepath.Join(dir, "queue_log")},

@@ -33,6 +33,7 @@ func (s *Spared) Do() string {
 			"pass them on (PROXY protocol, " +
 			"X-Forwarded-For, no masquerade)"
 	}
+
 	return "look at what fails there"
 }
 
@@ -46,6 +47,7 @@ func (p *Player) spare(ev *recording.Event) {
 	if !ok {
 		return
 	}
+
 	s := p.spared[addr]
 	if s == nil {
 		if len(p.spared) >= maxSpared {
@@ -54,6 +56,7 @@ func (p *Player) spare(ev *recording.Event) {
 		s = &Spared{Addr: addr, Why: why}
 		p.spared[addr] = s
 	}
+
 	s.Failures++
 	s.sip = s.sip || ev.Service != policy.ServiceAMI
 }
@@ -77,6 +80,7 @@ func (p *Player) Spared() []Spared {
 	for _, s := range p.spared {
 		out = append(out, *s)
 	}
+
 	slices.SortFunc(out, func(a, b Spared) int {
 		return cmp.Or(cmp.Compare(b.Failures, a.Failures), a.Addr.Compare(b.Addr))
 	})

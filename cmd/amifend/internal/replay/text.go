@@ -38,6 +38,7 @@ func serverNames(files []string) []string {
 	for i, f := range files {
 		names[i] = filepath.Base(f)
 	}
+
 	return names
 }
 
@@ -46,10 +47,12 @@ func (w *textWriter) decision(v policy.Verdict) {
 	if v.Prefix.IsValid() {
 		prefix = v.Prefix.Masked().String()
 	}
+
 	what := fmt.Sprintf("%-5s  %-18s", v.Action, prefix)
 	if v.Action == policy.ActionBan {
 		what += fmt.Sprintf("  %-3s  %-6s", v.Scope, duration(v.Duration))
 	}
+
 	if v.Action != policy.ActionNone {
 		fmt.Fprintf(w.out, "%s  %s  %s: %s\n", stamp(v.At, w.location), what, v.Rule,
 			observe.Reason(v, w.limit, w.servers))
@@ -68,6 +71,7 @@ func duration(d time.Duration) string {
 			return fmt.Sprintf("%d%s", d/unit.d, unit.name)
 		}
 	}
+
 	return d.Round(time.Second).String()
 }
 
@@ -76,8 +80,10 @@ func (w *textWriter) end(s summary) error {
 		observe.Count(len(s.files), "file"), observe.Count(s.events, "event"))
 	if s.events > 0 {
 		zone := time.Unix(0, s.last).In(s.location).Format("MST")
-		fmt.Fprintf(w.out, ", %s to %s %s", stamp(s.first, s.location), stamp(s.last, s.location), zone)
+		fmt.Fprintf(w.out, ", %s to %s %s", stamp(s.first, s.location), stamp(s.last, s.location),
+			zone)
 	}
+
 	fmt.Fprintf(w.out, "\npolicy: %s\n", s.config)
 	fmt.Fprintf(w.out, "%8d bans decided: %d of all traffic, %d of the SIP ports\n",
 		s.bans[policy.ScopeAll]+s.bans[policy.ScopeSIP],
@@ -85,6 +91,7 @@ func (w *textWriter) end(s summary) error {
 	w.count(uint64(s.unbans), "bans lifted early")
 	w.count(uint64(s.alerts), "alerts")
 	w.count(s.engine.Counted, "failed attempts counted")
+
 	w.count(s.leftOut, "events left out: their sources were banned at that moment, the kernel "+
 		"would have dropped them")
 	w.spared(s.spared)
@@ -92,6 +99,7 @@ func (w *textWriter) end(s summary) error {
 		"others work")
 	w.count(s.engine.Shielded, "failed attempts that could have been forged in the name of a "+
 		"source that proved itself: not counted")
+
 	w.count(s.injections(), "injection attempts")
 	w.count(s.dropped(), "AMI packets or security lines dropped: an attacker may have written "+
 		"them, and it is not known who")
@@ -101,12 +109,14 @@ func (w *textWriter) end(s summary) error {
 	for _, n := range s.notes {
 		fmt.Fprintln(w.out, NoteText(n))
 	}
+
 	if s.told > s.twice {
 		fmt.Fprintf(w.out, "note: NOTICE and WARNING lines tell of no success, so no phone has "+
 			"proved itself by them as it would live:\n"+
 			"      a user with a wrong password may be banned above who would not be. The "+
 			"security channel tells more.\n")
 	}
+
 	return w.out.Flush()
 }
 
@@ -135,10 +145,12 @@ func NoteText(n recording.Note) string {
 	if n.Kind == recording.NoteSkipped {
 		text = fmt.Sprintf("note: %s is skipped: %s", n.File, n.Why)
 	}
+
 	if n.Kind == recording.NoteUnread {
 		text = fmt.Sprintf("note: %s that look like failed requests were not read: %s",
 			observe.Count(n.Lines, "line"), n.Why)
 	}
+
 	if n.Do != "" {
 		text += "\n      do: " + n.Do
 	}
