@@ -24,6 +24,7 @@ func limited(t *testing.T, format Format, limit int, file string) (out, notes st
 	if err := Run(t.Context(), o, &b); err != nil {
 		t.Fatal(err)
 	}
+
 	return b.String(), n.String()
 }
 
@@ -33,6 +34,7 @@ func TestLimit(t *testing.T) {
 	for i := range 7 {
 		b.WriteString(attempt(float64(i), fmt.Sprintf("IPV4/UDP/203.0.113.%d/5060", i), "x", "a"))
 	}
+
 	path := capture(t, b.String())
 	text, _ := limited(t, FormatText, 3, path)
 	if strings.Count(text, "verdict:") != 3 ||
@@ -40,6 +42,7 @@ func TestLimit(t *testing.T) {
 		!strings.Contains(text, "failed attempts: 7, sources: 7") {
 		t.Errorf("%s", text)
 	}
+
 	object, _ := limited(t, FormatJSON, 3, path)
 	if strings.Count(object, `"source"`) != 3 ||
 		!strings.Contains(object, `{"action":"note","kind":"more","count":4,`) {
@@ -49,6 +52,7 @@ func TestLimit(t *testing.T) {
 	if strings.Count(table, "\n") != 4 || notes != "4 more (amifend report -n COUNT)\n" {
 		t.Errorf("%s; %s", table, notes)
 	}
+
 	if all, notes := limited(t, FormatCSV, 0, path); strings.Count(all, "\n") != 8 || notes != "" {
 		t.Errorf("%s; %s", all, notes)
 	}
@@ -69,7 +73,8 @@ func TestReports(t *testing.T) {
 		},
 		"stamp-zone-name.log": {
 			"no failed attempts\n",
-			`5 lines that look like failed requests were not read: the time "2026-11-23 02:10:00 CET" is not understood`,
+			`5 lines that look like failed requests were not read: the time "2026-11-23 02:10:00 ` +
+				`CET" is not understood`,
 		},
 	} {
 		path := filepath.Join("..", "replay", "testdata", "reports", name)
@@ -80,6 +85,7 @@ func TestReports(t *testing.T) {
 			}
 		}
 	}
+
 	path := filepath.Join("..", "replay", "testdata", "reports", "stamp-zone-name.log")
 	if object, _ := limited(t, FormatJSON, 10, path); !strings.Contains(object,
 		`"kind":"unread","count":5`) {
@@ -106,6 +112,7 @@ func TestPrefixBans(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	a, b, c := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2"),
 		netip.MustParseAddr("2001:db9::1")
 	ta.attempt(a, failure{at: 1})
@@ -115,16 +122,19 @@ func TestPrefixBans(t *testing.T) {
 		Prefix: netip.MustParsePrefix("2001:db8::/64"), At: 2, Scope: policy.ScopeSIP,
 		Rule: "score",
 	})
+
 	ta.decision(policy.Verdict{
 		Action: policy.ActionBan,
 		Prefix: netip.MustParsePrefix("2001:db8::/64"), At: 4, Scope: policy.ScopeAll,
 		Rule: "score",
 	})
+
 	ta.attempt(b, failure{at: 3})
 	bans := make(map[netip.Addr]string)
 	for _, s := range ta.finish().sources {
 		bans[s.addr] = fmt.Sprint(s.bans, s.ban.Scope)
 	}
+
 	if bans[a] != "2 all" || bans[b] != "1 all" || bans[c] != "0 none" {
 		t.Errorf("%v", bans)
 	}
@@ -137,9 +147,11 @@ func TestBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	addr := func(n int) netip.Addr {
 		return netip.AddrFrom4([4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
 	}
+
 	const most = maxSources + 1000
 	for n := range most {
 		ta.attempt(addr(1<<24+n), failure{at: int64(n)})
@@ -147,11 +159,13 @@ func TestBounded(t *testing.T) {
 			ta.attempt(addr(1<<24+n), failure{at: int64(n)})
 		}
 	}
+
 	r := ta.finish()
 	if len(r.sources) > maxSources || len(r.sources)+r.others != most ||
 		r.attempts != most+(most+999)/1000 {
 		t.Errorf("%d sources, %d others, %d attempts", len(r.sources), r.others, r.attempts)
 	}
+
 	for i := range most / 1000 {
 		if r.sources[i].attempts != 2 {
 			t.Fatalf("one of the worst is left out")

@@ -49,6 +49,7 @@ func Run(ctx context.Context, o Options, out io.Writer) error {
 		return err
 	}
 	defer set.Close()
+
 	t, err := newTally(o.Config)
 	if err != nil {
 		return fmt.Errorf("set up the policy: %w", err)
@@ -60,5 +61,6 @@ func Run(ctx context.Context, o Options, out io.Writer) error {
 	if errors.Is(playErr, context.Canceled) {
 		return playErr
 	}
+
 	return errors.Join(playErr, write(o, t.finish(), set.Notes(), out))
 }

@@ -31,6 +31,7 @@ func run(t testing.TB, format Format, allow []netip.Prefix, files ...string) str
 	if err := Run(t.Context(), o, &out); err != nil {
 		t.Fatal(err)
 	}
+
 	return out.String()
 }
 
@@ -49,11 +50,13 @@ func TestGolden(t *testing.T) {
 			got := run(t, FormatText, nil, file) + run(t, FormatJSON, nil, file) +
 				run(t, FormatCSV, nil, file)
 			golden := filepath.Join("testdata", "golden", name+".txt")
+
 			if *update {
 				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
 				}
 			}
+
 			want, err := os.ReadFile(golden)
 			if err != nil {
 				t.Fatal(err)
@@ -71,6 +74,7 @@ func line(second float64, kind, remote, account, session string) string {
 	at := time.Date(2026, 11, 23, 2, 0, 0, 0,
 		time.UTC).Add(time.Duration(second * float64(time.Second)))
 	severity, tail := "Error", ""
+
 	switch kind {
 	case "SuccessfulAuth":
 		severity, tail = "Informational", "UsingPassword: 1\r\n"
@@ -80,6 +84,7 @@ func line(second float64, kind, remote, account, session string) string {
 		tail = "Challenge: 1795403290/3265a3337cc1e7557bec84da998354c3\r\nResponse: " +
 			"71b0d1e675f23f6d16babf53ceff8d11\r\nExpectedResponse: \r\n"
 	}
+
 	return "Event: " + kind + "\r\nPrivilege: security,all\r\nEventTV: " +
 		at.Format("2006-01-02T15:04:05.000-0700") + "\r\nSeverity: " + severity +
 		"\r\nService: PJSIP\r\nEventVersion: 1\r\nAccountID: " + account + "\r\nSessionID: " +
@@ -124,10 +129,12 @@ func rows(t *testing.T, allow []netip.Prefix, content string) string {
 		if s.Source == "" {
 			continue // a note
 		}
+
 		verdict, _, _ := strings.Cut(s.Verdict, " 2026")
 		out = append(out, fmt.Sprintf("%s %d %d %s", s.Source, s.Attempts, len(s.Accounts),
 			verdict))
 	}
+
 	return strings.Join(out, "; ")
 }
 
@@ -194,6 +201,7 @@ func TestAttempts(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, test.want)
 		}
 	}
+
 	allow := []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}
 	content := attempt(0, stranger, "x", "a") + last
 	if got, want := rows(t, allow, content), "203.0.113.5 1 1 never banned: allowlist ([allow] "+
@@ -238,11 +246,13 @@ func TestHostileAccounts(t *testing.T) {
 		if err != nil || len(got) != 2 {
 			t.Fatalf("%d: %v, %v", i, got, err)
 		}
+
 		for _, cell := range got[1] {
 			if strings.ContainsAny(cell[:1], "=+-@\t\r;") {
 				t.Errorf("%q begins like a formula", cell)
 			}
 		}
+
 		for _, text := range []string{
 			run(t, FormatText, nil, path), run(t, FormatJSON, nil, path),
 			run(t, FormatCSV, nil, path),
@@ -263,6 +273,7 @@ func TestManyAccounts(t *testing.T) {
 	for i := range 150 {
 		b.WriteString(attempt(float64(i), stranger, fmt.Sprint("u", i), fmt.Sprint("c", i)))
 	}
+
 	b.WriteString(line(200, "ChallengeSent", phone, "1001", "z"))
 	path := capture(t, b.String())
 	if got := run(t, FormatText, nil, path); !strings.Contains(got, "    150  203.0.113.5") ||

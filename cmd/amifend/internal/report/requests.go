@@ -40,9 +40,11 @@ type request struct {
 	account policy.Label
 	kind    policy.Kind
 	pending uint8 // counted failures whose companion event has not come yet
-	credit  bool  // the latest failure was counted, and the authenticated one that follows belongs to it
-	held    bool  // the latest failure is not counted: it is that authenticated one, if its companion tells so
-	addr    netip.Addr
+	// the latest failure was counted, and the authenticated one that follows belongs to it
+	credit bool
+	// the latest failure is not counted: it is that authenticated one, if its companion tells so
+	held bool
+	addr netip.Addr
 }
 
 // requests turns events into attempts, of which it calls count with each.
@@ -110,7 +112,8 @@ func (r *requests) release(q *request) {
 func (r *requests) unauthenticated(ev *recording.Event) {
 	q := r.get(ev, true)
 	switch {
-	case q.held: // an authenticated request ends the pair: this one is a further one, and so was that
+	// an authenticated request ends the pair: this one is a further one, and so was that
+	case q.held:
 		r.release(q)
 		q.pending, q.credit = bump(q.pending, 2), false
 	case q.credit && q.kind == ev.Kind && q.account == ev.Account && ev.At-q.at <= creditWindow:
@@ -125,6 +128,7 @@ func (r *requests) unauthenticated(ev *recording.Event) {
 		}
 		q.pending, q.credit = bump(q.pending, 1), true
 	}
+
 	q.at, q.kind, q.account = ev.At, ev.Kind, ev.Account
 	r.counted(ev)
 }
@@ -159,6 +163,7 @@ func (r *requests) refused(ev *recording.Event) bool {
 	default:
 		return false
 	}
+
 	return true
 }
 
@@ -203,12 +208,15 @@ func (r *requests) get(ev *recording.Event, create bool) *request {
 		} else {
 			return nil
 		}
+
 		r.keep(k, q)
 	}
+
 	if q.held && q.at+companionWindow < ev.At {
 		r.release(q)
 		q.pending, q.credit = 0, true
 	}
+
 	return q
 }
 

@@ -68,6 +68,7 @@ func newTally(c *config.Config) (*tally, error) {
 		sources: make(map[netip.Addr]*source), proved: make(map[netip.Addr]struct{}),
 		prefixes: make(map[netip.Prefix][]policy.Ban),
 	}
+
 	t.requests = newRequests(t.attempt)
 	var err error
 	t.judge, err = replay.NewPlayer(c, t.decision)
@@ -84,12 +85,14 @@ func (t *tally) decision(v policy.Verdict) {
 		Prefix: v.Prefix, Scope: v.Scope, From: v.At, Until: v.At + int64(v.Duration),
 		Rule: v.Rule,
 	}
+
 	if v.Prefix.IsSingleIP() {
 		if s := t.sources[v.Prefix.Addr()]; s != nil {
 			s.note(&ban)
 		}
 		return
 	}
+
 	if prefix := v.Prefix.Masked(); len(t.prefixes) < maxSources {
 		t.prefixes[prefix] = append(t.prefixes[prefix], ban)
 		t.lengths[prefix.Bits()] = true
@@ -111,6 +114,7 @@ func (t *tally) play(ev *recording.Event) {
 		len(t.proved) < maxSources {
 		t.proved[ev.Source.Addr()] = struct{}{}
 	}
+
 	if t.evidence(ev) {
 		t.requests.take(ev)
 	}
@@ -118,6 +122,7 @@ func (t *tally) play(ev *recording.Event) {
 	if !leftOut {
 		return
 	}
+
 	// What left it out without a ban of its own is the ban of its prefix, which a neighbour caused.
 	if s := t.sources[ev.Source.Addr()]; s != nil && s.bans == 0 && s.ban.Rule == "" {
 		s.ban = ban
@@ -138,6 +143,7 @@ func (t *tally) evidence(ev *recording.Event) bool {
 	case ev.Kind == policy.KindChallengeResponseFailed && ev.Unknown:
 		return t.unknown > 0
 	}
+
 	return t.weights[ev.Kind] > 0
 }
 
@@ -155,6 +161,7 @@ func (t *tally) attempt(addr netip.Addr, a failure) {
 			s.protected = reason
 		}
 	}
+
 	s.attempts++
 	s.first, s.last = min(s.first, a.at), max(s.last, a.at)
 	s.kinds[a.kind]++
@@ -177,10 +184,12 @@ func (t *tally) shrink() {
 	for _, s := range t.sources {
 		all = append(all, s)
 	}
+
 	slices.SortFunc(all, func(a, b *source) int {
 		return cmp.Or(cmp.Compare(a.attempts, b.attempts), cmp.Compare(a.last, b.last),
 			a.addr.Compare(b.addr))
 	})
+
 	for _, s := range all[:len(all)/2] {
 		t.names -= len(s.accounts)
 		delete(t.sources, s.addr)
@@ -193,11 +202,13 @@ func (t *tally) finish() result {
 	t.requests.finish()
 	t.judge.Finish(t.last)
 	out := make([]*source, 0, len(t.sources))
+
 	for addr, s := range t.sources {
 		_, s.loggedIn = t.proved[addr]
 		t.cover(s)
 		out = append(out, s)
 	}
+
 	slices.SortFunc(out, func(a, b *source) int {
 		return cmp.Or(cmp.Compare(b.attempts, a.attempts), a.addr.Compare(b.addr))
 	})
@@ -215,12 +226,14 @@ func (t *tally) cover(s *source) {
 		if err != nil {
 			continue
 		}
+
 		for i := range t.prefixes[prefix] {
 			if ban := &t.prefixes[prefix][i]; ban.From >= s.first {
 				s.note(ban)
 			}
 		}
 	}
+
 	if s.bans == 0 && s.ban.Rule != "" {
 		s.bans = 1
 	}

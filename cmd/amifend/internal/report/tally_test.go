@@ -21,11 +21,13 @@ func TestTotal(t *testing.T) {
 	if err != nil || len(files) < 25 {
 		t.Fatal(len(files), err)
 	}
+
 	rng := rand.New(rand.NewPCG(1, 2))
 	kinds := []string{
 		"InvalidAccountID", "InvalidAccountID", "ChallengeSent",
 		"ChallengeResponseFailed", "FailedACL", "SuccessfulAuth",
 	}
+
 	var b strings.Builder
 	for second := 0.0; second < 2000; second += rng.Float64() {
 		kind := kinds[rng.IntN(len(kinds))]
@@ -33,9 +35,11 @@ func TestTotal(t *testing.T) {
 		if kind == "InvalidAccountID" || kind == "FailedACL" || kind == "SuccessfulAuth" {
 			account = fmt.Sprint("a", rng.IntN(2))
 		}
+
 		b.WriteString(line(second, kind, fmt.Sprintf("IPV4/UDP/203.0.113.%d/5060", rng.IntN(3)),
 			account, fmt.Sprint("c", rng.IntN(2))))
 	}
+
 	for _, files := range [][]string{files, {capture(t, b.String())}} {
 		set, err := recording.Open(files, recording.Options{})
 		if err != nil {
@@ -48,6 +52,7 @@ func TestTotal(t *testing.T) {
 		if err := set.Play(t.Context(), ta.play); err != nil {
 			t.Fatal(err)
 		}
+
 		set.Close()
 		total := 0
 		for _, s := range ta.finish().sources {
@@ -55,6 +60,7 @@ func TestTotal(t *testing.T) {
 				total += s.attempts
 			}
 		}
+
 		if want := counted(t, files); total != want || want < 300 {
 			t.Errorf("%d files: %d attempts in the report, the engine counted %d", len(files),
 				total, want)
@@ -70,6 +76,7 @@ func counted(t *testing.T, files []string) int {
 		t.Fatal(err)
 	}
 	defer set.Close()
+
 	o := policy.DefaultOptions()
 	o.Seed, o.Threshold, o.ProofWindow, o.Canaries = 0, 1e6, time.Minute, nil
 	for _, r := range policy.Rules() {
@@ -77,10 +84,12 @@ func counted(t *testing.T, files []string) int {
 			o.Off, _ = o.Off.With(r.Name)
 		}
 	}
+
 	engine, err := policy.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	last := int64(0)
 	if err := set.Play(t.Context(), func(ev *recording.Event) {
 		last = ev.At
@@ -88,6 +97,7 @@ func counted(t *testing.T, files []string) int {
 	}); err != nil {
 		t.Fatal(err)
 	}
+
 	engine.Advance(last + 10*companionWindow)
 	s := engine.Stats()
 	return int(s.Counted + s.Excused + s.Shielded + s.Covered + s.Protected)

@@ -23,6 +23,7 @@ func write(o Options, r result, notes []recording.Note, out io.Writer) error {
 	if o.Limit > 0 {
 		shown = shown[:min(len(shown), o.Limit)]
 	}
+
 	left := len(r.sources) - len(shown) + r.others
 
 	switch o.Format {
@@ -35,6 +36,7 @@ func write(o Options, r result, notes []recording.Note, out io.Writer) error {
 		writeText(b, shown, o.Location)
 		writeEnd(b, &r, left, notes)
 	}
+
 	return b.Flush()
 }
 
@@ -46,6 +48,7 @@ func writeNotes(w io.Writer, left int, notes []recording.Note) {
 	if left > 0 {
 		fmt.Fprintln(w, moreText(left))
 	}
+
 	for _, n := range notes {
 		fmt.Fprintln(w, replay.NoteText(n))
 	}
@@ -80,6 +83,7 @@ func writeEnd(out *bufio.Writer, r *result, left int, notes []recording.Note) {
 		fmt.Fprintf(out, "--\nfailed attempts: %d, sources: %d\n", r.attempts,
 			len(r.sources)+r.others)
 	}
+
 	if hidden := r.hidden(); hidden != nil {
 		fmt.Fprintf(out, "note: %s failed here: %s\n", hidden.addr, hiddenText)
 	}
@@ -110,6 +114,7 @@ func (s *source) accountNames(more ...string) []string {
 	for _, a := range s.accounts[:min(len(s.accounts), shownAccounts)] {
 		names = append(names, ami.Quote(a.Bytes()))
 	}
+
 	if len(s.accounts) > shownAccounts {
 		names = append(names, more...)
 	}
@@ -158,11 +163,12 @@ func (s *source) verdict(when func(int64) string) string {
 
 // jsonSource is a line of the JSON format. Its keys are an API.
 type jsonSource struct {
-	Source       string         `json:"source"`
-	Attempts     int            `json:"attempts"`
-	First        string         `json:"first"` // RFC 3339, UTC
-	Last         string         `json:"last"`
-	Accounts     []string       `json:"accounts"`      // as ami.Quote prints them, without the quotes; 100 at most
+	Source   string `json:"source"`
+	Attempts int    `json:"attempts"`
+	First    string `json:"first"` // RFC 3339, UTC
+	Last     string `json:"last"`
+	// as ami.Quote prints them, without the quotes; 100 at most
+	Accounts     []string       `json:"accounts"`
 	MoreAccounts bool           `json:"more_accounts"` // there are more
 	Kinds        map[string]int `json:"kinds"`
 	Banned       bool           `json:"banned"`
@@ -178,6 +184,7 @@ func writeJSON(out *bufio.Writer, sources []*source, left int, notes []recording
 			Last: rfc3339(s.last), MoreAccounts: s.more,
 			Kinds: make(map[string]int), Banned: s.bans > 0, Verdict: s.verdict(rfc3339),
 		}
+
 		for _, a := range s.accounts {
 			object.Accounts = append(object.Accounts, observe.Name(a))
 		}
@@ -186,14 +193,17 @@ func writeJSON(out *bufio.Writer, sources []*source, left int, notes []recording
 				object.Kinds[policy.Kind(k).String()] = n
 			}
 		}
+
 		_ = enc.Encode(object) // the buffer keeps the error for Flush
 	}
+
 	if left > 0 {
 		_ = enc.Encode(replay.Note{
 			Action: "note", Kind: "more", Count: uint64(left),
 			Reason: "sources left out", Do: "write a larger -n",
 		})
 	}
+
 	for _, n := range notes {
 		_ = enc.Encode(replay.NewNote(n))
 	}
@@ -205,15 +215,18 @@ func writeCSV(out *bufio.Writer, sources []*source) {
 	w := csv.NewWriter(out)
 	row := func(cells ...string) { _ = w.Write(cells) } // the buffer keeps the error for Flush
 	row("source", "attempts", "first", "last", "accounts", "account_names", "kinds", "verdict")
+
 	for _, s := range sources {
 		count := strconv.Itoa(len(s.accounts))
 		if s.more {
 			count = "more than " + count
 		}
+
 		row(s.addr.String(), strconv.Itoa(s.attempts), rfc3339(s.first), rfc3339(s.last), count,
 			strings.Join(s.accountNames(), " "),
 			s.kindList(), s.verdict(rfc3339))
 	}
+
 	w.Flush()
 }
 
