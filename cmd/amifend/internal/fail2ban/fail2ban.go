@@ -33,10 +33,12 @@ const MaxLeft = time.Duration(1<<63 - 1)
 
 // Bans are what was found.
 type Bans struct {
-	Bans    []Ban    // ascending by prefix; a prefix that several jails banned is there once for each
-	Over    int      // bans that are over
-	Strange []string // what stands where an address or a time should be, some of it; it may be an attacker's text
-	Wrong   int      // how many such rows there are
+	// ascending by prefix; a prefix that several jails banned is there once for each
+	Bans []Ban
+	Over int // bans that are over
+	// what stands where an address or a time should be, some of it; it may be an attacker's text
+	Strange []string
+	Wrong   int // how many such rows there are
 }
 
 // strangeMost is how many strange addresses are told.
@@ -56,6 +58,7 @@ func Read(ctx context.Context, path string, now time.Time) (*Bans, error) {
 	if err != nil { // sqlite would say no more than that it is "unable to open database file"
 		return nil, fmt.Errorf("open fail2ban's database: %w", err)
 	}
+
 	f.Close()
 	name := url.URL{
 		Scheme: "file", OmitHost: true, Path: path,
@@ -66,6 +69,7 @@ func Read(ctx context.Context, path string, now time.Time) (*Bans, error) {
 		return nil, fmt.Errorf("open fail2ban's database: %w", err)
 	}
 	defer db.Close()
+
 	var version int
 	if err := db.QueryRowContext(ctx,
 		"SELECT max(version) FROM fail2banDb").Scan(&version); err != nil {
@@ -78,6 +82,7 @@ func Read(ctx context.Context, path string, now time.Time) (*Bans, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
+
 	return out, nil
 }
 
@@ -89,6 +94,7 @@ func read(ctx context.Context, db *sql.DB, now time.Time) (*Bans, error) {
 		return nil, err
 	}
 	defer rows.Close()
+
 	out := &Bans{}
 	for rows.Next() {
 		var jail, ip string
@@ -97,12 +103,14 @@ func read(ctx context.Context, db *sql.DB, now time.Time) (*Bans, error) {
 		if err := rows.Scan(&jail, &ip, &from, &lasts, &timed); err != nil {
 			return nil, err
 		}
+
 		if prefix, ok := parse(ip); ok && timed {
 			out.add(jail, prefix, from, lasts, now)
 		} else {
 			out.strange(ip)
 		}
 	}
+
 	slices.SortFunc(out.Bans, func(a, b Ban) int {
 		return cmp.Or(a.Prefix.Compare(b.Prefix),
 			cmp.Compare(a.Jail, b.Jail))
@@ -128,11 +136,13 @@ func (b *Bans) add(jail string, prefix netip.Prefix, from, lasts int64, now time
 		if began.After(now) {
 			began = now
 		}
+
 		if ban.Left = time.Duration(lasts)*time.Second - now.Sub(began); ban.Left <= 0 {
 			b.Over++
 			return
 		}
 	}
+
 	b.Bans = append(b.Bans, ban)
 }
 
@@ -146,5 +156,6 @@ func parse(s string) (netip.Prefix, bool) {
 	if err != nil || p != p.Masked() || p.Addr().Is4In6() {
 		return netip.Prefix{}, false
 	}
+
 	return p, true
 }

@@ -26,16 +26,19 @@ func database(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer f.Close()
+
 	z, err := gzip.NewReader(f)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	b, err := io.ReadAll(z)
 	path := filepath.Join(t.TempDir(),
 		"fail2ban #1?.sqlite3") // no part of the name may be taken for an option
 	if err = errors.Join(err, os.WriteFile(path, b, 0o400)); err != nil {
 		t.Fatal(err)
 	}
+
 	return path
 }
 
@@ -48,6 +51,7 @@ func tell(b *Bans) string {
 		}
 		fmt.Fprintf(&out, "%s %s %s\n", one.Jail, one.Prefix, left)
 	}
+
 	return out.String()
 }
 
@@ -90,6 +94,7 @@ func writable(t *testing.T) (path string, db *sql.DB) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { db.Close() })
 	return path, db
 }
@@ -100,6 +105,7 @@ func TestStrangeRows(t *testing.T) {
 	if _, err := db.Exec("DELETE FROM bips"); err != nil {
 		t.Fatal(err)
 	}
+
 	for i, ip := range []string{
 		"host.example", "203.0.113.5/24", "::ffff:203.0.113.9",
 		"203.0.113.10 ", "", "fe80::1%eth0", "203.0.113.11",
@@ -109,6 +115,7 @@ func TestStrangeRows(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	got, err := Read(t.Context(), path, time.Unix(made, 0))
 	if err != nil {
 		t.Fatal(err)
@@ -122,17 +129,23 @@ func TestStrangeRows(t *testing.T) {
 // A row whose cells are of other types than fail2ban writes hides no other row.
 func TestRowsOfOtherTypes(t *testing.T) {
 	path, db := writable(t)
-	if _, err := db.Exec(`DELETE FROM bips; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 20)
+	if _, err := db.Exec(`DELETE FROM bips; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT ` +
+		`i+1 FROM n WHERE i < 20)
 		INSERT INTO bips SELECT 'host'||i, 'asterisk', 1795422848, 600, 1, '' FROM n;
-		INSERT INTO bips VALUES ('203.0.113.5', 'asterisk', 1795422848.5, 600, 1, ''), ('203.0.113.6', 'asterisk', 'yesterday', 600, 1, ''),
-		(x'1b5b33316d', 'asterisk', 1795422848, 600, 1, ''), ('203.0.113.7', x'ff', 1795422848, 1e30, 1, '')`); err != nil {
+		INSERT INTO bips VALUES ('203.0.113.5', 'asterisk', 1795422848.5, 600, 1, ''), ` +
+		`('203.0.113.6', 'asterisk', 'yesterday', 600, 1, ''),
+		(x'1b5b33316d', 'asterisk', 1795422848, 600, 1, ''), ('203.0.113.7', x'ff', 1795422848, ` +
+		`1e30, 1, '')`); err != nil {
 		t.Fatal(err)
 	}
+
 	got, err := Read(t.Context(), path, time.Unix(made, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got.Bans) != 2 || got.Bans[0].Left != 10*time.Minute || len(got.Strange) != strangeMost ||
+
+	if len(got.Bans) != 2 || got.Bans[0].Left != 10*time.Minute ||
+		len(got.Strange) != strangeMost ||
 		got.Wrong != 22 {
 		t.Errorf("got %+v", got)
 	}
@@ -151,16 +164,19 @@ func TestReadFails(t *testing.T) {
 	if err := os.WriteFile(text, []byte(strings.Repeat("no database ", 100)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	if _, err := Read(t.Context(), text, time.Now()); err == nil || !strings.Contains(err.Error(),
 		"not a database of fail2ban") {
 		t.Errorf("a text: %v", err)
 	}
+
 	old := filepath.Join(dir, "old")
 	db, err := sql.Open("sqlite", "file:"+old)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
+
 	if _, err := db.Exec("CREATE TABLE fail2banDb(version INTEGER); INSERT INTO fail2banDb " +
 		"VALUES (2)"); err != nil {
 		t.Fatal(err)
