@@ -1,5 +1,5 @@
-// Package explain tells people how things stand with an address: what is held against it, what speaks for it, and what
-// would ban or free it. The replay and the daemon's clients share it.
+// Package explain tells people how things stand with an address: what is held against it, what
+// speaks for it, and what would ban or free it. The replay and the daemon's clients share it.
 package explain
 
 import (
@@ -27,6 +27,7 @@ func Text(w io.Writer, x policy.Explanation, o Options) error {
 	if x.Known {
 		t.source(&x)
 	}
+
 	t.accounts(x.Accounts)
 	t.prefixes(x.Prefixes)
 	t.next(&x)
@@ -52,17 +53,23 @@ func (t *teller) verdict(x *policy.Explanation) {
 		if t.o.Dry {
 			is = "would be"
 		}
-		t.line("%s %s banned as %s, scope %s, from %s until %s", x.Addr, is, x.Ban.Prefix, x.Ban.Scope, t.stamp(x.Ban.From), t.stamp(x.Ban.Until))
+
+		t.line("%s %s banned as %s, scope %s, from %s until %s", x.Addr, is, x.Ban.Prefix,
+			x.Ban.Scope, t.stamp(x.Ban.From), t.stamp(x.Ban.Until))
 		switch {
 		case x.Ban.Strike == 0 && x.Ban.Attempts > 0:
-			t.line("  rule:      %s (score %.2f, %s; no strike, and never longer than ten minutes)", x.Ban.Rule, x.Ban.Score, observe.Count(x.Ban.Attempts, "attempt"))
+			t.line("  rule:      %s (score %.2f, %s; no strike, and never longer than ten minutes)",
+				x.Ban.Rule, x.Ban.Score, observe.Count(x.Ban.Attempts, "attempt"))
 		case x.Ban.Strike > 0:
-			t.line("  rule:      %s (score %.2f, %s, ban number %d)", x.Ban.Rule, x.Ban.Score, observe.Count(x.Ban.Attempts, "attempt"), x.Ban.Strike)
+			t.line("  rule:      %s (score %.2f, %s, ban number %d)", x.Ban.Rule, x.Ban.Score,
+				observe.Count(x.Ban.Attempts, "attempt"), x.Ban.Strike)
 		default: // an operator's, or one that was found in the kernel
 			t.line("  rule:      %s", x.Ban.Rule)
 		}
+
 		if x.Ban.Seen > 0 {
-			t.line("  since:     %s, the last at %s", observe.Count(x.Ban.Seen, "event"), t.stamp(x.Ban.LastSeen))
+			t.line("  since:     %s, the last at %s", observe.Count(x.Ban.Seen, "event"),
+				t.stamp(x.Ban.LastSeen))
 		}
 	case x.Protected != "":
 		t.line("%s is never banned: %s", x.Addr, x.Protected)
@@ -75,22 +82,29 @@ func (t *teller) verdict(x *policy.Explanation) {
 
 func (t *teller) source(x *policy.Explanation) {
 	for _, s := range x.Scores {
-		t.line("  %-10s %.2f of %g (%.2f proven, %.2f that could be forged)", s.Name+":", s.Proven+s.Forgeable, s.Limit, s.Proven, s.Forgeable)
+		t.line("  %-10s %.2f of %g (%.2f proven, %.2f that could be forged)", s.Name+":",
+			s.Proven+s.Forgeable, s.Limit, s.Proven, s.Forgeable)
 	}
+
 	if x.Attempts > 0 {
 		t.line("  attempts:  %d since %s", x.Attempts, t.stamp(x.Since))
 	}
 	for _, e := range x.Evidence {
-		t.line("    %s  %s  weight %.3g%s", t.stamp(e.At), observe.Describe([]policy.Evidence{e}, t.o.Servers), e.Weight, certain(e.Chooser))
+		t.line("    %s  %s  weight %.3g%s", t.stamp(e.At),
+			observe.Describe([]policy.Evidence{e}, t.o.Servers), e.Weight, certain(e.Chooser))
 	}
+
 	switch {
 	case x.Proved && x.Washed:
-		t.line("  proof:     %s, good until %s; it failed from the same port before: one of the two may be forged", t.stamp(x.ProofAt), t.stamp(x.ProofEnds))
+		t.line("  proof:     %s, good until %s; it failed from the same port before: one of the "+
+			"two may be forged", t.stamp(x.ProofAt), t.stamp(x.ProofEnds))
 	case x.Proved:
-		t.line("  proof:     %s, good until %s: packets that could be forged are not held against it", t.stamp(x.ProofAt), t.stamp(x.ProofEnds))
+		t.line("  proof:     %s, good until %s: packets that could be forged are not "+
+			"held against it", t.stamp(x.ProofAt), t.stamp(x.ProofEnds))
 	case x.ProofAt != 0:
 		t.line("  proof:     %s, too long ago", t.stamp(x.ProofAt))
 	}
+
 	if x.Owns > 0 {
 		t.line("  trust:     %.1f, %s", x.Trust, observe.Count(x.Owns, "account")+" of its own")
 	}
@@ -99,8 +113,8 @@ func (t *teller) source(x *policy.Explanation) {
 	}
 }
 
-// certain says so of an attempt whose address nobody could have chosen. Of the others, Describe says who
-// could.
+// certain says so of an attempt whose address nobody could have chosen. Of the others, Describe
+// says who could.
 func certain(c policy.Chooser) string {
 	if c.Proven() {
 		return ", the address is certain"
@@ -114,16 +128,22 @@ func (t *teller) accounts(accounts []policy.AccountPart) {
 		if int(a.Server) < len(t.o.Servers) {
 			name += " of " + t.o.Servers[a.Server]
 		}
+
 		var said []string
 		if a.OKAt != 0 {
 			said = append(said, "last success "+t.stamp(a.OKAt))
 		}
+
 		if a.Fails > 0 {
-			said = append(said, fmt.Sprintf("%s since %s", observe.Count(a.Fails, "failure"), t.stamp(a.FailedAt)))
+			said = append(said, fmt.Sprintf("%s since %s", observe.Count(a.Fails, "failure"),
+				t.stamp(a.FailedAt)))
 		}
+
 		if a.Shielded > 0 {
-			said = append(said, observe.Count(a.Shielded, "failure")+" (may be forged: not held against it)")
+			said = append(said, observe.Count(a.Shielded, "failure")+
+				" (may be forged: not held against it)")
 		}
+
 		if a.Excused > 0 {
 			said = append(said, observe.Count(a.Excused, "failure")+" of a misconfigured phone")
 		}
@@ -138,11 +158,13 @@ func (t *teller) prefixes(prefixes []policy.PrefixPart) {
 		if p.Proven+p.Forgeable == 0 && p.Offenders == 0 {
 			continue
 		}
-		s := fmt.Sprintf("  %-10s score %.2f of %g from about %.0f of its parts, %d of them banned before", p.Prefix.String()+":", p.Proven+p.Forgeable, p.Limit,
+		s := fmt.Sprintf("  %-10s score %.2f of %g from about %.0f of its parts, %d of them "+
+			"banned before", p.Prefix.String()+":", p.Proven+p.Forgeable, p.Limit,
 			p.Suspects, p.Offenders)
 		if p.Proved {
 			s += "; it holds a proved address, so only single addresses are banned"
 		}
+
 		t.line("%s", s)
 	}
 }
@@ -151,17 +173,23 @@ func (t *teller) prefixes(prefixes []policy.PrefixPart) {
 func (t *teller) next(x *policy.Explanation) {
 	switch {
 	case x.Banned:
-		t.line("  next:      the ban ends by itself; put the address in [allow] prefixes to lift it for good")
+		t.line("  next:      the ban ends by itself; put the address in [allow] prefixes to " +
+			"lift it for good")
 	case x.Protected != "":
 	case x.Proved:
-		t.line("  next:      attempts over TCP, TLS or WebSocket would ban it; packets over UDP, and all of chan_sip, would not")
+		t.line("  next:      attempts over TCP, TLS or WebSocket would ban it; packets over UDP, " +
+			"and all of chan_sip, would not")
 	case x.Known && x.MoreUnknown > 0 && x.MoreKnown > 0:
-		t.line("  next:      %s on an unknown account would ban it, or %s", observe.Count(x.MoreUnknown, "more attempt"), observe.Count(x.MoreKnown, "wrong password"))
+		t.line("  next:      %s on an unknown account would ban it, or %s",
+			observe.Count(x.MoreUnknown, "more attempt"),
+			observe.Count(x.MoreKnown, "wrong password"))
 	case x.Known && x.MoreUnknown > 0: // the others weigh nothing, by [policy.weights]
-		t.line("  next:      %s on an unknown account would ban it", observe.Count(x.MoreUnknown, "more attempt"))
+		t.line("  next:      %s on an unknown account would ban it",
+			observe.Count(x.MoreUnknown, "more attempt"))
 	case x.Known && x.MoreKnown > 0:
 		t.line("  next:      %s would ban it", observe.Count(x.MoreKnown, "wrong password"))
 	}
+
 	if x.CalmAt != 0 && x.Attempts > 0 {
 		t.line("  forgotten: at %s, if nothing comes until then", t.stamp(x.CalmAt))
 	}

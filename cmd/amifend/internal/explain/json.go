@@ -7,7 +7,8 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// JSON is an explanation as JSON. Its keys and what they mean are an API. Times are RFC 3339 in UTC.
+// JSON is an explanation as JSON. Its keys and what they mean are an API. Times are RFC 3339 in
+// UTC.
 type JSON struct {
 	Action      string     `json:"action"` // "explain"
 	Source      string     `json:"source"`
@@ -34,9 +35,10 @@ type JSON struct {
 	Owns        int        `json:"owns,omitempty"`
 	Trust       float64    `json:"trust,omitempty"`
 	Strikes     int        `json:"strikes,omitempty"`
-	MoreUnknown int        `json:"more_unknown,omitempty"` // attempts on an unknown account that would ban it
-	MoreKnown   int        `json:"more_known,omitempty"`   // wrong passwords that would
-	ForgottenAt string     `json:"forgotten_at,omitempty"`
+	// attempts on an unknown account that would ban it
+	MoreUnknown int    `json:"more_unknown,omitempty"`
+	MoreKnown   int    `json:"more_known,omitempty"` // wrong passwords that would
+	ForgottenAt string `json:"forgotten_at,omitempty"`
 }
 
 type score struct {
@@ -50,7 +52,8 @@ type evidence struct {
 	Time   string  `json:"time"`
 	What   string  `json:"what"`
 	Weight float32 `json:"weight"`
-	Forger string  `json:"forgeable_by,omitempty"` // who could have chosen the address, "" for nobody
+	// who could have chosen the address, "" for nobody
+	Forger string `json:"forgeable_by,omitempty"`
 }
 
 type account struct {
@@ -75,30 +78,49 @@ type prefix struct {
 // New returns an explanation as JSON.
 func New(x policy.Explanation, servers []string) JSON {
 	j := JSON{
-		Action: "explain", Source: x.Addr.String(), Time: rfc3339(x.At), Protected: x.Protected, Banned: x.Banned, Attempts: x.Attempts,
-		Since: rfc3339(x.Since), Proved: x.Proved, ProofAt: rfc3339(x.ProofAt), Washed: x.Washed, Owns: x.Owns, Trust: x.Trust, Strikes: x.Strikes,
+		Action: "explain", Source: x.Addr.String(), Time: rfc3339(x.At), Protected: x.Protected,
+		Banned: x.Banned, Attempts: x.Attempts,
+		Since: rfc3339(x.Since), Proved: x.Proved, ProofAt: rfc3339(x.ProofAt), Washed: x.Washed,
+		Owns: x.Owns, Trust: x.Trust, Strikes: x.Strikes,
 		MoreUnknown: x.MoreUnknown, MoreKnown: x.MoreKnown, ForgottenAt: rfc3339(x.CalmAt),
 	}
+
 	if x.Banned {
-		j.Prefix, j.Scope, j.From, j.Until = x.Ban.Prefix.String(), x.Ban.Scope.String(), rfc3339(x.Ban.From), rfc3339(x.Ban.Until)
-		j.Rule, j.BanScore, j.BanAttempts, j.Strike = x.Ban.Rule, x.Ban.Score, x.Ban.Attempts, x.Ban.Strike
+		j.Prefix, j.Scope, j.From, j.Until = x.Ban.Prefix.String(), x.Ban.Scope.String(),
+			rfc3339(x.Ban.From), rfc3339(x.Ban.Until)
+		j.Rule, j.BanScore, j.BanAttempts, j.Strike = x.Ban.Rule, x.Ban.Score, x.Ban.Attempts,
+			x.Ban.Strike
 	}
+
 	for _, s := range x.Scores {
 		j.Scores = append(j.Scores, score{s.Name, s.Proven, s.Forgeable, s.Limit})
 	}
 	for _, e := range x.Evidence {
-		j.Evidence = append(j.Evidence, evidence{rfc3339(e.At), observe.Describe([]policy.Evidence{e}, servers), e.Weight, forger(e.Chooser)})
+		j.Evidence = append(j.Evidence, evidence{
+			rfc3339(e.At),
+			observe.Describe([]policy.Evidence{e}, servers), e.Weight, forger(e.Chooser),
+		})
 	}
+
 	for _, a := range x.Accounts {
-		out := account{Account: observe.Name(a.Account), OKAt: rfc3339(a.OKAt), Fails: a.Fails, Excused: a.Excused, Forged: a.Shielded}
+		out := account{
+			Account: observe.Name(a.Account), OKAt: rfc3339(a.OKAt), Fails: a.Fails,
+			Excused: a.Excused, Forged: a.Shielded,
+		}
 		if int(a.Server) < len(servers) {
 			out.Server = servers[a.Server]
 		}
+
 		j.Accounts = append(j.Accounts, out)
 	}
+
 	for _, p := range x.Prefixes {
-		j.Prefixes = append(j.Prefixes, prefix{p.Prefix.String(), p.Proven, p.Forgeable, p.Limit, p.Suspects, p.Offenders, p.Proved})
+		j.Prefixes = append(j.Prefixes, prefix{
+			p.Prefix.String(), p.Proven, p.Forgeable, p.Limit,
+			p.Suspects, p.Offenders, p.Proved,
+		})
 	}
+
 	return j
 }
 
