@@ -14,6 +14,7 @@ func Count[N int | uint64](n N, thing string) string {
 	case 1:
 		return number + " " + thing
 	}
+
 	if strings.HasSuffix(thing, "x") {
 		return number + " " + thing + "es"
 	}

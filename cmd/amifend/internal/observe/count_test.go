@@ -11,7 +11,8 @@ func TestCount(t *testing.T) {
 		{Count(1, "prefix"), "1 prefix"},
 		{Count(2, "prefix"), "2 prefixes"},
 		{Count(uint64(1), "packet"), "1 packet"},
-		{Count(uint64(math.MaxUint64), "packet"), "18446744073709551615 packets"}, // a flood counts far
+		// a flood counts far
+		{Count(uint64(math.MaxUint64), "packet"), "18446744073709551615 packets"},
 	} {
 		if c.got != c.want {
 			t.Errorf("got %q, want %q", c.got, c.want)

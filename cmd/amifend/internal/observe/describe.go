@@ -10,18 +10,19 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// longest is how many bytes a description of evidence gets before the rest of it is only counted: the names are an
-// attacker's.
+// longest is how many bytes a description of evidence gets before the rest of it is only counted:
+// the names are an attacker's.
 const longest = 512
 
-// Name is an account's name as ami.Quote prints it, without the quotes. A label is too short for Quote to cut it.
+// Name is an account's name as ami.Quote prints it, without the quotes. A label is too short for
+// Quote to cut it.
 func Name(l policy.Label) string {
 	return strings.TrimSuffix(strings.TrimPrefix(ami.Quote(l.Bytes()), `"`), `"`)
 }
 
-// Describe returns evidence in one line, with who could have chosen the address where somebody could:
-// `office: InvalidAccountID (forgeable by a spoofer) "100" "101"; InvalidPassword "1001"`. A server that
-// has no name in servers is not named.
+// Describe returns evidence in one line, with who could have chosen the address where somebody
+// could: `office: InvalidAccountID (forgeable by a spoofer) "100" "101"; InvalidPassword "1001"`.
+// A server that has no name in servers is not named.
 func Describe(evidence []policy.Evidence, servers []string) string {
 	var b strings.Builder
 	for i, e := range evidence {
@@ -29,7 +30,9 @@ func Describe(evidence []policy.Evidence, servers []string) string {
 			fmt.Fprintf(&b, " (and %d more)", len(evidence)-i)
 			break
 		}
-		same := i > 0 && evidence[i-1].Kind == e.Kind && evidence[i-1].Server == e.Server && evidence[i-1].Chooser == e.Chooser
+
+		same := i > 0 && evidence[i-1].Kind == e.Kind && evidence[i-1].Server == e.Server &&
+			evidence[i-1].Chooser == e.Chooser
 		if !same {
 			if i > 0 {
 				b.WriteString("; ")
@@ -37,13 +40,16 @@ func Describe(evidence []policy.Evidence, servers []string) string {
 			if int(e.Server) < len(servers) {
 				b.WriteString(servers[e.Server] + ": ")
 			}
+
 			b.WriteString(e.Kind.String())
 			if !e.Proven() {
 				b.WriteString(" (forgeable by " + e.Chooser.String() + ")")
 			}
 		}
+
 		b.WriteString(" " + ami.Quote(e.Account.Bytes()))
 	}
+
 	return b.String()
 }
 

@@ -10,17 +10,25 @@ import (
 
 func TestDescribe(t *testing.T) {
 	h := policy.NewHasher(1)
-	ev := func(server uint16, kind policy.Kind, chooser policy.Chooser, account string) policy.Evidence {
-		return policy.Evidence{Kind: kind, Chooser: chooser, Server: server, Account: h.Label([]byte(account))}
+	ev := func(server uint16, kind policy.Kind, chooser policy.Chooser,
+		account string,
+	) policy.Evidence {
+		return policy.Evidence{
+			Kind: kind, Chooser: chooser, Server: server,
+			Account: h.Label([]byte(account)),
+		}
 	}
+
 	for want, evidence := range map[string][]policy.Evidence{
 		"": nil,
 		`office: InvalidAccountID (forgeable by a spoofer) "100" "101"; InvalidPassword "1001"`: {
-			ev(0, policy.KindInvalidAccountID, policy.ChooserSpoofer, "100"), ev(0, policy.KindInvalidAccountID, policy.ChooserSpoofer, "101"),
+			ev(0, policy.KindInvalidAccountID, policy.ChooserSpoofer, "100"),
+			ev(0, policy.KindInvalidAccountID, policy.ChooserSpoofer, "101"),
 			ev(9, policy.KindInvalidPassword, policy.ChooserNobody, "1001"),
 		},
 		`office: InvalidAccountID "a\r\nEvent: x"; branch: InvalidAccountID "\x1b[2J\""`: {
-			ev(0, policy.KindInvalidAccountID, policy.ChooserNobody, "a\r\nEvent: x"), ev(1, policy.KindInvalidAccountID, policy.ChooserNobody, "\x1b[2J\""),
+			ev(0, policy.KindInvalidAccountID, policy.ChooserNobody, "a\r\nEvent: x"),
+			ev(1, policy.KindInvalidAccountID, policy.ChooserNobody, "\x1b[2J\""),
 		},
 	} {
 		if got := Describe(evidence, []string{"office", "branch"}); got != want {
@@ -36,7 +44,9 @@ func TestServers(t *testing.T) {
 		}
 		return out
 	}
-	if got := Servers(of(1, 2, 0, 1, 9), []string{"office", "branch"}); !slices.Equal(got, []string{"branch", "office"}) {
+
+	if got := Servers(of(1, 2, 0, 1, 9), []string{"office", "branch"}); !slices.Equal(got,
+		[]string{"branch", "office"}) {
 		t.Errorf("got %q", got)
 	}
 }
@@ -45,8 +55,12 @@ func TestDescriptionIsBounded(t *testing.T) {
 	h := policy.NewHasher(1)
 	evidence := make([]policy.Evidence, 8)
 	for i := range evidence {
-		evidence[i] = policy.Evidence{Kind: policy.KindInvalidAccountID, Account: h.Label([]byte(strings.Repeat("\x00", 1000)))}
+		evidence[i] = policy.Evidence{
+			Kind:    policy.KindInvalidAccountID,
+			Account: h.Label([]byte(strings.Repeat("\x00", 1000))),
+		}
 	}
+
 	got := Describe(evidence, []string{"office"})
 	if len(got) > longest+300 || !strings.HasSuffix(got, "(and 5 more)") {
 		t.Errorf("%d bytes: %s", len(got), got)

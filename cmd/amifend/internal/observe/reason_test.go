@@ -18,9 +18,14 @@ const (
 func verdict(action policy.Action, rule string) policy.Verdict {
 	h := policy.NewHasher(1)
 	return policy.Verdict{
-		Action: action, Rule: rule, Prefix: netip.MustParsePrefix("203.0.113.5/32"), Score: 7.25, Attempts: 9, Strike: 2, Rate: 4.5,
-		Account: h.Label([]byte(hostile)), Owned: h.Label([]byte("204" + hostile)), Owns: 3, Guessed: 5, Chooser: policy.ChooserSpooferWithAccount,
-		Evidence: []policy.Evidence{{Kind: policy.KindInvalidPassword, Chooser: policy.ChooserSpoofer, Account: h.Label([]byte(hostile))}},
+		Action: action, Rule: rule, Prefix: netip.MustParsePrefix("203.0.113.5/32"), Score: 7.25,
+		Attempts: 9, Strike: 2, Rate: 4.5,
+		Account: h.Label([]byte(hostile)), Owned: h.Label([]byte("204" + hostile)), Owns: 3,
+		Guessed: 5, Chooser: policy.ChooserSpooferWithAccount,
+		Evidence: []policy.Evidence{{
+			Kind:    policy.KindInvalidPassword,
+			Chooser: policy.ChooserSpoofer, Account: h.Label([]byte(hostile)),
+		}},
 	}
 }
 
@@ -34,7 +39,8 @@ func banReasons() map[string]string {
 		policy.RuleSpreadScore:    "several of its addresses failed, score 7.25 together",
 		policy.RuleInjection:      "its text is made to look like an event",
 		policy.RuleCanary:         "nobody legitimate uses this account",
-		policy.RuleUnanswered:     "challenged for one account after another without ever answering, score 7.25",
+		policy.RuleUnanswered: "challenged for one account after another without ever " +
+			"answering, score 7.25",
 		policy.RuleCompromised:    "a success after failures that were no typos",
 		policy.RuleProvedGuessing: "a proved source that seems to guess",
 	}
@@ -42,11 +48,13 @@ func banReasons() map[string]string {
 
 func TestReasonOfABan(t *testing.T) {
 	for rule, why := range banReasons() {
-		want := why + ", 9 attempts, ban number 2: pbx: InvalidPassword (forgeable by a spoofer) " + hostileQuoted
+		want := why + ", 9 attempts, ban number 2: pbx: InvalidPassword (forgeable by a spoofer) " +
+			hostileQuoted
 		if got := Reason(verdict(policy.ActionBan, rule), 3, []string{"pbx"}); got != want {
 			t.Errorf("%s:\ngot  %s\nwant %s", rule, got, want)
 		}
 	}
+
 	for rule, want := range map[string]string{
 		policy.RuleAdopted: "found in the kernel", policy.RuleOperator: "an operator asked for it",
 	} {
@@ -72,17 +80,38 @@ func TestReasonOfALifting(t *testing.T) {
 func alertTexts() map[string][2]string {
 	account := "account " + hostileQuoted + " of pbx"
 	return map[string][2]string{
-		policy.RuleBansFull:        {"a ban was due, but there is no room for more", "raise [firewall] max_bans"},
-		policy.RuleSpoofFlood:      {"more bans on evidence that could be forged were due than forgeable_bans_per_minute", "put trunks that never log in into [allow]"},
-		policy.RuleCompromised:     {account + " was guessed after 9 attempts, ban number 2: somebody knows its password; from where is not certain, since a spoofer with an account could have chosen", "look for calls that it placed"},
-		policy.RuleAccountAttacked: {account + " is guessed from no sources within hours, 4.5 failures a minute; a spoofer with an account could", "use passwords of 20 random characters"},
-		policy.RuleServerAttacked:  {"server pbx is attacked from no sources within hours, 4.5 failures a minute", "move to PJSIP"},
-		policy.RuleSpoofSuspected:  {"9 failures of " + account + " between two successes", "nothing at once: nobody is banned for it"},
-		policy.RuleSuspectLogin:    {"a stranger logged in to " + account + ", which many sources guess", "ask the account's user"},
-		policy.RuleMisconfigured:   {account + " fails 4.5 times a minute where others work", "correct the password or the account in the phone"},
+		policy.RuleBansFull: {
+			"a ban was due, but there is no room for more",
+			"raise [firewall] max_bans",
+		},
+		policy.RuleSpoofFlood: {"more bans on evidence that could be forged were due than " +
+			"forgeable_bans_per_minute", "put trunks that never log in into [allow]"},
+		policy.RuleCompromised: {
+			account +
+				" was guessed after 9 attempts, ban number 2: somebody knows its password; from " +
+				"where is not certain, since a spoofer with an account could have chosen",
+			"look for calls that it placed",
+		},
+		policy.RuleAccountAttacked: {account +
+			" is guessed from no sources within hours, 4.5 failures a minute; a spoofer with an " +
+			"account could", "use passwords of 20 random characters"},
+		policy.RuleServerAttacked: {"server pbx is attacked from no sources within hours, 4.5 " +
+			"failures a minute", "move to PJSIP"},
+		policy.RuleSpoofSuspected: {
+			"9 failures of " + account + " between two successes",
+			"nothing at once: nobody is banned for it",
+		},
+		policy.RuleSuspectLogin: {"a stranger logged in to " + account +
+			", which many sources guess", "ask the account's user"},
+		policy.RuleMisconfigured: {
+			account + " fails 4.5 times a minute where others work",
+			"correct the password or the account in the phone",
+		},
 		policy.RuleProvedGuessing: {
-			"4.5 failures a minute on " + account + " and others on 4 more from a source that logged in before as " +
-				`"204` + strings.TrimPrefix(hostileQuoted, `"`) + " and 2 more: its user guesses, or somebody forges its address",
+			"4.5 failures a minute on " + account +
+				" and others on 4 more from a source that logged in before as " +
+				`"204` + strings.TrimPrefix(hostileQuoted, `"`) +
+				" and 2 more: its user guesses, or somebody forges its address",
 			"ban_proved_guessers = true",
 		},
 	}
@@ -99,6 +128,7 @@ func TestReasonAndAdviceOfAnAlert(t *testing.T) {
 			}
 			continue
 		}
+
 		want, ok := texts[rule.Name]
 		if !ok {
 			t.Errorf("%s has no case", rule.Name)
@@ -110,61 +140,75 @@ func TestReasonAndAdviceOfAnAlert(t *testing.T) {
 		if got := Advice(v); !strings.Contains(got, want[1]) {
 			t.Errorf("%s advises %q, want %q", rule.Name, got, want[1])
 		}
+
 		delete(texts, rule.Name)
 	}
+
 	if len(texts) > 0 {
 		t.Errorf("no alerts: %v", texts)
 	}
 }
 
-// What two kinds say besides: the attacks that are not told one by one, and an account that logs in from ever new addresses.
+// What two kinds say besides: the attacks that are not told one by one, and an account that logs
+// in from ever new addresses.
 func TestReasonOfManyAttacks(t *testing.T) {
 	v := verdict(policy.ActionAlert, policy.RuleAccountAttacked)
 	v.More = 12
 	if got := Reason(v, 3, nil); !strings.HasPrefix(got, "12 accounts more are attacked") {
 		t.Errorf("got %s", got)
 	}
+
 	v = verdict(policy.ActionAlert, policy.RuleSpoofSuspected)
 	v.Sources = 16
-	if got := Reason(v, 3, nil); !strings.Contains(got, "logged in from 16 new addresses within a day") {
+	if got := Reason(v, 3, nil); !strings.Contains(got,
+		"logged in from 16 new addresses within a day") {
 		t.Errorf("got %s", got)
 	}
 	if got := Advice(v); !strings.HasPrefix(got, "change the account's password") {
 		t.Errorf("advice: %s", got)
 	}
+
 	v = verdict(policy.ActionAlert, policy.RuleCompromised)
 	v.Chooser = policy.ChooserNobody
-	if got := Reason(v, 3, nil); !strings.HasSuffix(got, "somebody knows its password, at this address") {
+	if got := Reason(v, 3, nil); !strings.HasSuffix(got,
+		"somebody knows its password, at this address") {
 		t.Errorf("got %s", got)
 	}
 }
 
-// Whatever the verdict, the words are words: every rule has some for each action that it can take, the attacker's bytes
-// are quoted, and a server without a name is not named.
+// Whatever the verdict, the words are words: every rule has some for each action that it can take,
+// the attacker's bytes are quoted, and a server without a name is not named.
 func TestReasonIsPrintable(t *testing.T) {
 	for _, rule := range policy.Rules() {
-		for _, action := range []policy.Action{policy.ActionBan, policy.ActionAlert, policy.ActionUnban} {
+		for _, action := range []policy.Action{
+			policy.ActionBan, policy.ActionAlert,
+			policy.ActionUnban,
+		} {
 			got := Reason(verdict(action, rule.Name), 3, nil)
 			if got == "" || strings.ContainsAny(got, "\r\n\x1b") || strings.Contains(got, "pbx") {
 				t.Errorf("%s, %s: %q", rule.Name, action, got)
 			}
 		}
 	}
+
 	if got := Reason(verdict(policy.ActionNone, policy.RuleScore), 3, nil); got != "" {
 		t.Errorf("nothing decided, and said %q", got)
 	}
 }
 
-// A ban is told as one of a score only where its rule compares one, so a rule that is new must be looked at.
+// A ban is told as one of a score only where its rule compares one, so a rule that is new must be
+// looked at.
 func TestEveryRuleHasWords(t *testing.T) {
 	known := banReasons()
 	for _, name := range []string{
 		// These ban and lift, or only change what the others see.
 		policy.RuleAdopted, policy.RuleOperator, policy.RuleProtected, policy.RuleProved,
-		"requests", "enumeration", "account_under_attack", "server_under_attack", "trust", "strikes", "forgeable_budget", "ami_guessing",
+		"requests", "enumeration", "account_under_attack", "server_under_attack", "trust",
+		"strikes", "forgeable_budget", "ami_guessing",
 	} {
 		known[name] = ""
 	}
+
 	for name := range alertTexts() {
 		known[name] = ""
 	}
@@ -189,7 +233,10 @@ func TestAttempts(t *testing.T) {
 }
 
 func TestPerMinute(t *testing.T) {
-	for rate, want := range map[float64]string{1: "1 failure a minute", 0.999: "0.999 failures a minute", 4.5: "4.5 failures a minute"} {
+	for rate, want := range map[float64]string{
+		1:     "1 failure a minute",
+		0.999: "0.999 failures a minute", 4.5: "4.5 failures a minute",
+	} {
 		if got := perMinute(rate, "failure"); got != want {
 			t.Errorf("%v: %s", rate, got)
 		}
