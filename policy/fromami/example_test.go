@@ -11,8 +11,8 @@ import (
 	"github.com/amifend/amifend/policy/fromami"
 )
 
-// Judge the events of a PBX as they arrive: the three steps that the daemon is built of, but for the
-// kernel.
+// Judge the events of a PBX as they arrive: the three steps that the daemon is built of, but for
+// the kernel.
 func Example() {
 	pbx := attackedPBX() // yours is an Asterisk
 	defer pbx.Close()
@@ -23,13 +23,18 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
+
 	translator := fromami.Translator{Hasher: policy.NewHasher(engine.Seed())}
 
-	session, err := ami.NewSession(ami.Config{Address: pbx.Addr(), Username: "amifend", Secret: ami.NewSecret("secret")})
+	session, err := ami.NewSession(ami.Config{
+		Address: pbx.Addr(), Username: "amifend",
+		Secret: ami.NewSecret("secret"),
+	})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
+
 	ctx, cancel := context.WithCancel(context.Background())
 	err = session.Run(ctx, func(e ami.Event) {
 		o, ok := translator.Observation(e, time.Now().UnixNano())
@@ -64,5 +69,6 @@ func attackedPBX() *amitest.PBX {
 			pbx.Emit(scanner.GuessAccount(fmt.Sprint(account))...)
 		}
 	}()
+
 	return pbx
 }

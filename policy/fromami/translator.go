@@ -1,6 +1,6 @@
-// Package fromami translates the AMI library's events into the policy engine's observations. It is the
-// only package that knows both: the engine can be fed from elsewhere, and the session can be read
-// without it.
+// Package fromami translates the AMI library's events into the policy engine's observations. It is
+// the only package that knows both: the engine can be fed from elsewhere, and the session can be
+// read without it.
 package fromami
 
 import (
@@ -10,8 +10,8 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// Translator turns the events of one server into observations. It allocates nothing, and may be used
-// by several goroutines at once.
+// Translator turns the events of one server into observations. It allocates nothing, and may be
+// used by several goroutines at once.
 type Translator struct {
 	Server uint16        // which PBX, see [policy.Observation]
 	Hasher policy.Hasher // of the seed of the engine that takes the observations
@@ -31,8 +31,9 @@ var services = [256]policy.Service{
 	ami.ServiceAMI:   policy.ServiceAMI,
 }
 
-// Observation returns what ev, received at the time at (nanoseconds since the Unix epoch), means to the
-// engine. It reports false for an event that says nothing about anybody: one without a certain source.
+// Observation returns what ev, received at the time at (nanoseconds since the Unix epoch), means
+// to the engine. It reports false for an event that says nothing about anybody: one without a
+// certain source.
 func (t Translator) Observation(ev ami.Event, at int64) (policy.Observation, bool) {
 	if !ev.Source.IsValid() {
 		return policy.Observation{}, false
@@ -57,7 +58,8 @@ func (t Translator) Observation(ev ami.Event, at int64) (policy.Observation, boo
 	}, true
 }
 
-// challenge returns the hash of the nonce of a challenge that names it, which is one of chan_sip, else 0.
+// challenge returns the hash of the nonce of a challenge that names it, which is one of chan_sip,
+// else 0.
 func (t Translator) challenge(ev ami.Event) uint64 {
 	if ev.Kind != ami.KindChallengeSent || len(ev.Detail) == 0 {
 		return 0
@@ -65,8 +67,8 @@ func (t Translator) challenge(ev ami.Event) uint64 {
 	return t.Hasher.Session(ev.Detail)
 }
 
-// account returns the account that an event names, and reports whether the event is the challenge of a
-// call: there chan_sip names the account by the URI of From (capture 20).
+// account returns the account that an event names, and reports whether the event is the challenge
+// of a call: there chan_sip names the account by the URI of From (capture 20).
 func account(ev ami.Event) (name []byte, call bool) {
 	if ev.Kind != ami.KindChallengeSent || ev.Service != ami.ServiceSIP {
 		return ev.Account, false
@@ -78,5 +80,6 @@ func account(ev ami.Event) (name []byte, call bool) {
 			return user, true
 		}
 	}
+
 	return ev.Account, false
 }
