@@ -1,10 +1,10 @@
-// Package asterisklog reads Asterisk's log files as the security events that they tell of.
+// Package asterisklog reads security events from Asterisk's log files.
 //
 // Two kinds of lines count. `SecurityEvent="…",…` of the security channel (res_security_log.c) are
-// events themselves. NOTICE and WARNING lines of PJSIP, chan_sip, chan_iax2 and manager.c tell of
-// failed requests, which raised events: see [Family]. Both hold text that the sender of a packet
-// chose, and a log is weaker evidence than AMI: it has no framing but line ends, and an attacker
-// can write those. What the package promises:
+// events themselves. NOTICE and WARNING lines of PJSIP, chan_sip, chan_iax2 and manager.c report
+// failed requests, most of which raise an event too: see [Family]. Both hold text that the sender
+// of a packet chose, and a log is weaker evidence than AMI: its only framing is line ends, and an
+// attacker can write those. The package promises:
 //
 //   - A security line is rewritten as the AMI packet of the same event and judged by [ami.Decoder],
 //     so the same strictness holds: the exact order of fields, each once, and look-ahead where a
@@ -18,9 +18,9 @@
 //   - `Failed to authenticate device …` and its like name no address but the sender's own words:
 //     they are never read.
 //
-// Its limit: who can make Asterisk print a message with line ends in it that is of none of these
-// families, a dialplan that logs a caller's decoded name for one, or an HTTP login with
-// `webenabled`, can write a perfect line. Asterisk's JSON log and a capture of AMI do not have that
+// Its limit: whoever can make Asterisk print a message of another family with line ends in it can
+// write a perfect line. A dialplan that logs a caller's decoded name allows this, and so does an
+// HTTP login with `webenabled`. Asterisk's JSON log and a capture of AMI do not have that
 // weakness.
 package asterisklog
 
@@ -34,23 +34,24 @@ import (
 	"github.com/amifend/amifend/ami"
 )
 
-// maxLine is the longest line that can be whole. Asterisk cuts a message, with the line end, at
-// LOGMSG_SIZE: 8192 bytes at least (main/logger.c 16.28.0, 22.10.1; BUFSIZ of glibc, which is that,
-// until 13.38.3), and the next message follows on the same line. No real event is as long.
-// maxCarried is the same with what JSON and other carriers add.
+// maxLine is the length of the longest line that can be whole, in bytes. Asterisk cuts a message,
+// with the line end, at LOGMSG_SIZE: 8192 bytes at least (main/logger.c 16.28.0, 22.10.1; BUFSIZ
+// of glibc, which is that, until 13.38.3), and the next message follows on the same line. No real
+// event is as long. maxCarried is the same with what JSON and other carriers add.
 const (
 	maxLine    = 8000
 	maxCarried = 48 << 10
 )
 
-// Options say what a log does not.
+// Options supply what a log does not contain.
 type Options struct {
 	Location *time.Location // of time stamps without an offset; nil: the system's
-	// when the file was last written: tells the year of time stamps without one; zero: now
+	// Modified is when the file was last written, which gives the year of time stamps without one.
+	// Zero means now.
 	Modified time.Time
 }
 
-// Event is one event of a log.
+// Event is one event that was read from a log.
 type Event struct {
 	ami.Event
 	Family Family // FamilySecurity for a line of the security channel
@@ -68,20 +69,21 @@ type Reader struct {
 
 	packet   []byte   // scratch: an AMI packet
 	session  []byte   // scratch: a session's name
-	attempt  attempt  // scratch: what a line tells of
+	attempt  attempt  // scratch: the attempt of the current line
 	stranger stranger // the last request that no endpoint matched
 	emit     func(Event)
 
 	started bool
-	// of the current line, in bytes of Asterisk's text: what carries it does not count
+	// offset is where the current line begins, in bytes of Asterisk's text: the carrier's do not
+	// count.
 	offset   int64
 	direct   bool  // nothing but lines without a stamp followed the last security line
 	heldFrom int64 // the end of the last security line
 	dumpEnd  int64 // up to here a printed SIP message of chan_sip may reach
-	relearn  int   // how many security lines until the offset is learned anew
+	relearn  int   // security lines left until the offset is learned again
 }
 
-// NewReader returns a reader of a log.
+// NewReader returns a Reader of the log r.
 func NewReader(r io.Reader, o Options) *Reader {
 	return &Reader{
 		in: bufio.NewReaderSize(r, 64<<10), decoder: ami.NewDecoder(""), clock: newStampReader(o),
@@ -89,16 +91,16 @@ func NewReader(r io.Reader, o Options) *Reader {
 	}
 }
 
-// Stats returns what was counted so far.
+// Stats returns the counts so far.
 func (r *Reader) Stats() Stats {
 	s := r.stats
 	s.Decoder = r.decoder.Stats()
 	return s
 }
 
-// Read reads one line and calls emit with the events that are certain by now, none as a rule. They
-// borrow their bytes: see [ami.Event]. At the end of the file it returns io.EOF, after it emitted
-// what was left.
+// Read reads one line and calls emit with each event that is certain by now, often with none. The
+// events borrow their bytes: see [ami.Event]. At the end of the file Read emits what is left and
+// returns io.EOF.
 func (r *Reader) Read(emit func(Event)) error {
 	if !r.started {
 		r.started = true
@@ -109,7 +111,9 @@ func (r *Reader) Read(emit func(Event)) error {
 	size := int64(len(line))
 	whole := err == nil
 
-	for errors.Is(err, bufio.ErrBufferFull) { // far beyond maxLine: read it away
+	// Such a line is far beyond maxLine. Only its beginning is kept: it shows whether the line
+	// looks like a failure, and memory stays bounded.
+	for errors.Is(err, bufio.ErrBufferFull) {
 		var more []byte
 		more, err = r.in.ReadSlice('\n')
 		size += int64(len(more))
@@ -118,10 +122,14 @@ func (r *Reader) Read(emit func(Event)) error {
 	r.emit = emit
 	if size > 0 {
 		r.stats.Lines++
+
+		// First what this line can no longer put in doubt, so that events keep their order.
 		r.settle(r.offset)
 		if whole && size <= maxCarried {
 			r.line(line[:len(line)-1])
 		} else {
+			// A line without its end, or one longer than any carrier writes, is not whole: nothing
+			// in it can be believed.
 			r.cut(line, size)
 			r.offset += size
 			r.doubts.broken()
@@ -129,6 +137,7 @@ func (r *Reader) Read(emit func(Event)) error {
 	}
 
 	if err != nil {
+		// Nothing can follow any more, so what waited for a contradiction is certain.
 		r.decoder.Release(r.told)
 		r.doubts.cancel()
 		r.settle(1<<63 - 1)
@@ -137,18 +146,23 @@ func (r *Reader) Read(emit func(Event)) error {
 	return err
 }
 
-// learn reads ahead for the first security line: its EventTV tells the offset of the stamps in
-// front of it, too.
+// learn reads ahead to the first security line. Its EventTV gives the offset of the stamps in
+// front of it too.
 func (r *Reader) learn() {
 	head, _ := r.in.Peek(r.in.Size())
+
+	// An editor on Windows writes a byte order mark.
 	head = bytes.TrimPrefix(head, []byte("\xef\xbb\xbf"))
 	for n := 0; n < 1000; n++ {
+		// The last line may go on behind what Peek returned.
 		line, rest, ok := bytes.Cut(head, []byte{'\n'})
 		if !ok {
 			return
 		}
 
 		head = rest
+
+		// A cheap look first: few lines of a log are of the security channel.
 		if !bytes.Contains(line, []byte(eventStart)) {
 			continue
 		}
@@ -156,29 +170,38 @@ func (r *Reader) learn() {
 		fr := r.framer.frame(bytes.TrimSuffix(line, []byte{'\r'}), false)
 		if p, ok := parsePrefix(fr.text); ok && p.isSecurity() && !fr.foreign {
 			r.learnFrom(&fr, &p)
-			r.clock.last = time.Time{} // the first line is an earlier one
+
+			// The line is read again in its turn, and lines in front of it are older.
+			r.clock.last = time.Time{}
 			return
 		}
 	}
 }
 
-// learnFrom takes the offset of the PBX's clock from a security line.
+// learnFrom learns the offset of the PBX's clock from UTC from a security line.
 func (r *Reader) learnFrom(fr *frame, p *prefix) {
 	const often = 256
+
+	// The offset changes twice a year, so not every line is looked at.
 	if r.relearn > 0 && r.clock.offset == nil {
 		r.relearn--
 		return
 	}
 
 	r.relearn = often
+
+	// A carrier with a certain time needs no offset.
 	if at, ok := eventTime(p.message); ok && fr.at.IsZero() {
 		r.clock.learn(p.stampOr(fr.stamp), at)
 	}
 }
 
-// cut takes a line that is not whole.
+// cut counts a line that is not whole. size is its length in bytes, of which line is the
+// beginning.
 func (r *Reader) cut(line []byte, size int64) {
 	r.direct = false
+
+	// Within a printed SIP message the text is the sender's, whatever it looks like.
 	if r.trace.left > 0 {
 		r.trace.left -= min(size, r.trace.left)
 		return
@@ -189,12 +212,14 @@ func (r *Reader) cut(line []byte, size int64) {
 	}
 }
 
-// line takes one whole line without its line end.
+// line reads one whole line, which raw holds without its LF.
 func (r *Reader) line(raw []byte) {
 	if r.stats.Lines == 1 {
 		raw = bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf")) // a byte order mark
 	}
 	line := bytes.TrimSuffix(raw, []byte{'\r'})
+
+	// Within a printed SIP message a line that begins like JSON is text of the message.
 	fr := r.framer.frame(line, r.trace.left > 0 && !r.trace.json)
 	if fr.foreign {
 		r.stats.Foreign++
@@ -202,6 +227,8 @@ func (r *Reader) line(raw []byte) {
 	}
 
 	r.framed(&fr, len(line) < len(raw))
+
+	// Any line may be the end of a message in front of it, whatever it looks like.
 	if len(r.doubts.openings) > 0 && !fr.whole {
 		r.doubts.close(fr.text, r.offset, r.stats.Lines)
 	}
@@ -209,8 +236,9 @@ func (r *Reader) line(raw []byte) {
 	r.offset += int64(len(fr.text)) + 1
 }
 
-// framed takes a line out of its carrier. crlf is whether it ended in CR LF.
+// framed reads a line that was taken out of its carrier. crlf reports whether it ended in CR LF.
 func (r *Reader) framed(fr *frame, crlf bool) {
+	// Within a printed SIP message lines are counted in bytes, the CR that was cut off included.
 	if r.trace.left > 0 {
 		text := fr.text
 		if crlf && !fr.json {
@@ -224,11 +252,13 @@ func (r *Reader) framed(fr *frame, crlf bool) {
 		}
 	}
 
+	// Asterisk cuts messages of that length, so two may stand in the line.
 	if len(fr.text) > maxLine {
 		r.cut(fr.text, int64(len(fr.text)))
 		return
 	}
 
+	// A line without a prefix may still be the head of a printed SIP message.
 	p, ok := parsePrefix(fr.text)
 	if ok {
 		r.stats.Messages++
@@ -240,8 +270,9 @@ func (r *Reader) framed(fr *frame, crlf bool) {
 	r.message(fr, &p, ok)
 }
 
-// traced takes the head of a printed SIP message.
+// traced reports whether a line is the head of a printed SIP message whose text is skipped.
 func (r *Reader) traced(fr *frame, p *prefix, crlf bool) bool {
+	// With `[level]` in front or without: both forms are printed.
 	message := fr.text
 	if p.message != nil {
 		message = p.message
@@ -250,6 +281,9 @@ func (r *Reader) traced(fr *frame, p *prefix, crlf bool) bool {
 	if !bytes.HasPrefix(message, []byte("<--- ")) {
 		return false
 	}
+
+	// A head within a message of chan_sip is the sender's text: believed, it would hide real lines
+	// behind it.
 	if r.offset >= r.dumpEnd && r.trace.begin(message, crlf, fr.json) {
 		r.stats.Messages++
 		return true
@@ -261,7 +295,7 @@ func (r *Reader) traced(fr *frame, p *prefix, crlf bool) bool {
 	return false
 }
 
-// dumpReach is how long a SIP packet is at most.
+// dumpReach is the length of the longest SIP packet, in bytes.
 const dumpReach = 64 << 10
 
 // waits reports whether the last security line may still turn out to be torn. An event that no
@@ -275,21 +309,22 @@ func (r *Reader) waits() bool {
 	return r.direct
 }
 
-// tornReach is how far behind a security line its rest can begin, when a line end was injected. The
-// longest AccountID is chan_sip's, about 215 bytes.
+// tornReach is the largest distance in bytes between a security line and its rest, if a line end
+// was injected. The longest AccountID is chan_sip's, about 215 bytes.
 const tornReach = 512
 
 // feed hands an AMI packet to the decoder.
 func (r *Reader) feed(packet []byte) {
 	r.packet = packet[:0]
 	for len(packet) > 0 {
+		// The decoder's buffer may be smaller than a packet.
 		n := copy(r.decoder.Buffer(), packet)
 		r.decoder.Advance(n, r.told, func([]byte) {})
 		packet = packet[n:]
 	}
 }
 
-// told takes an event of the security channel.
+// told receives an event of the security channel from the decoder.
 func (r *Reader) told(ev ami.Event) {
 	if ev.Service != ami.ServicePJSIP && r.doubts.closed && ev.Source.Addr() != r.doubts.closer {
 		// the rest of it came further down, so its address is the sender's text
@@ -298,6 +333,8 @@ func (r *Reader) told(ev ami.Event) {
 	}
 
 	out := Event{Event: ev, Family: FamilySecurity}
+
+	// An event that the decoder held has its place in the queue.
 	if r.doubts.fill(&out) {
 		return
 	}
@@ -309,7 +346,7 @@ func (r *Reader) told(ev ami.Event) {
 	r.emit(out)
 }
 
-// settle emits what is certain before a line that begins at offset.
+// settle emits the events that are certain before a line that begins at offset.
 func (r *Reader) settle(offset int64) {
 	if !r.doubts.idle() {
 		r.stats.Unread[UnreadUnclear] += r.doubts.release(offset, r.emit)

@@ -7,11 +7,11 @@ import (
 	"github.com/amifend/amifend/ami"
 )
 
-// Family is a kind of lines that tell of events.
+// Family is a kind of log lines, by the part of Asterisk that printed them.
 type Family uint8
 
-// The families. Lines of the security channel are events themselves; all others tell of a failed
-// request that raised one.
+// The families. Lines of the security channel are events themselves; all others report a failed
+// request.
 const (
 	FamilySecurity Family = iota
 	FamilyPJSIP           // pjsip_distributor.c, res_pjsip_session.c, res_pjsip_registrar.c
@@ -21,7 +21,7 @@ const (
 	NumFamilies
 )
 
-// String returns what the family is called in Asterisk.
+// String returns the family's name in Asterisk.
 func (f Family) String() string {
 	switch f {
 	case FamilySecurity:
@@ -39,7 +39,7 @@ func (f Family) String() string {
 	return "unknown"
 }
 
-// attempt is a failed request that a line tells of.
+// attempt is a failed request that a line reports.
 type attempt struct {
 	family    Family
 	kind      ami.Kind
@@ -55,7 +55,7 @@ type attempt struct {
 	text *text
 }
 
-// finding is what a message was found to be.
+// finding is the result of parsing a message.
 type finding uint8
 
 const (
@@ -67,11 +67,14 @@ const (
 	findingNoSender                // it names no sender
 )
 
-// parse reads a message of a family.
+// parse reads the message by the format of its source file, and stores what it finds in a.
 func (p *prefix) parse(a *attempt) finding {
+	// All formats that are read are printed on these two levels.
 	if p.level != levelNotice && p.level != levelWarning {
 		return findingOther
 	}
+
+	// The file decides the format: the same words of another file are somebody's text.
 	switch p.file {
 	case fileChanSIP:
 		return parseChanSIP(p.message, a)
@@ -98,6 +101,8 @@ func between(message []byte, start, end string) (inner, rest []byte, ok bool) {
 	if !ok {
 		return nil, nil, false
 	}
+
+	// The first end counts: behind it the sender may have written the same.
 	return bytes.Cut(message, []byte(end))
 }
 
@@ -109,6 +114,8 @@ func parseSource(b []byte) (netip.AddrPort, bool) {
 	if len(b) == 0 || len(b) > longest {
 		return netip.AddrPort{}, false
 	}
+
+	// A zone names an interface of the PBX: no address from elsewhere has one.
 	s := string(b)
 	if a, err := netip.ParseAddrPort(s); err == nil && a.Addr().Zone() == "" {
 		return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), true
@@ -117,8 +124,8 @@ func parseSource(b []byte) (netip.AddrPort, bool) {
 	return parseAddr(s)
 }
 
-// parseAddr reads an address alone. ast_sockaddr_stringify_addr (main/netsock2.c 22.10.1) prints no
-// brackets and no scope.
+// parseAddr reads an address without a port. ast_sockaddr_stringify_addr (main/netsock2.c 22.10.1)
+// prints no brackets and no scope.
 func parseAddr(s string) (netip.AddrPort, bool) {
 	a, err := netip.ParseAddr(s)
 	if err != nil || a.Zone() != "" {
@@ -133,11 +140,14 @@ func parseHostPort(b []byte) (netip.AddrPort, bool) {
 	if i < 0 {
 		return netip.AddrPort{}, false
 	}
+
+	// Versions differ in whether IPv6 has brackets.
 	host := bytes.TrimSuffix(bytes.TrimPrefix(b[:i], []byte{'['}), []byte{']'})
 	if len(host) > 64 {
 		return netip.AddrPort{}, false
 	}
 
+	// Digits alone: strconv would take a sign, and a port that is out of range is not a port.
 	a, err := netip.ParseAddr(string(host))
 	port := countDigits(b[i+1:])
 	if err != nil || a.Zone() != "" || port == 0 || port > 5 || i+1+port != len(b) {
@@ -152,10 +162,13 @@ func parseHostPort(b []byte) (netip.AddrPort, bool) {
 	if n > 65535 {
 		return netip.AddrPort{}, false
 	}
+
+	// IPv4 in IPv6 is the same host.
 	return netip.AddrPortFrom(a.Unmap(), uint16(n)), true
 }
 
-// transportOf is the transport that PJSIP prints in front of an address.
+// transportOf returns the transport by the name that PJSIP prints in front of an address. It
+// reports false for any other name.
 func transportOf(name []byte) (ami.Transport, bool) {
 	switch string(bytes.TrimSuffix(name, []byte{'6'})) {
 	case "UDP", "udp":

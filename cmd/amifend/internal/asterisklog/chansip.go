@@ -6,7 +6,7 @@ import (
 	"github.com/amifend/amifend/ami"
 )
 
-// A failed registration, as chan_sip tells of it (channels/chan_sip.c, handle_request_register; the
+// A failed registration, as chan_sip prints it (channels/chan_sip.c, handle_request_register; the
 // format is the same in 1.4.44, 1.6.2.24, 1.8.32.3, 11.25.3, 13.38.3, 16.28.0 and 20.20.1):
 //
 //	Registration from '%s' failed for '%s' - %s
@@ -23,17 +23,17 @@ import (
 // percent-decoded, so line ends may be in it.
 const registrationStart = "Registration from '"
 
-// reason is what a failed registration is as a security event: the one that chan_sip itself raises
-// for the same result (channels/sip/security_events.c 16.28.0, sip_report_security_event).
+// reason maps the end of a message to the security event that chan_sip itself raises for the same
+// result (channels/sip/security_events.c 16.28.0, sip_report_security_event).
 type reason struct {
 	end    string // of the message
 	kind   ami.Kind
 	detail string
 }
 
-// reasons are those of chan_sip.c 16.28.0. `ACL error (permit/deny)` is what the fail2ban filter
-// knows of older ones. Left out are `RTP initialization failed` and `Unknown failure`: those are
-// the PBX's own.
+// reasons returns those of chan_sip.c 16.28.0. `ACL error (permit/deny)` is of older versions,
+// after the filter of fail2ban. Left out are `RTP initialization failed` and `Unknown failure`:
+// those are the PBX's own.
 func reasons() [8]reason {
 	return [...]reason{
 		{"' - Wrong password", ami.KindInvalidPassword, ""},
@@ -56,19 +56,23 @@ func parseChanSIP(message []byte, a *attempt) finding {
 		return parseGuestCall(message, a)
 	case bytes.HasPrefix(message, []byte("Failed to authenticate device ")),
 		bytes.HasPrefix(message, []byte("Sending fake auth rejection for ")):
-		return findingNoSender // the sender's own words: From, and nothing else
+		// These name no address but the one in the sender's From header.
+		return findingNoSender
 	}
 
 	return findingOther
 }
 
-// parseRegistration reads a message from its end: there the sender has written nothing.
+// parseRegistration reads a message from its end, which holds no text of the sender.
 func parseRegistration(message []byte, a *attempt) finding {
 	for _, why := range reasons() {
+		// The end is Asterisk's own text, and only one reason fits.
 		rest, ok := bytes.CutSuffix(message, []byte(why.end))
 		if !ok {
 			continue
 		}
+
+		// The last one: a To header may hold the same words, the address may not.
 		i := bytes.LastIndex(rest, []byte(requestMiddle))
 		if i < len(registrationStart) {
 			return findingBroken
@@ -77,11 +81,16 @@ func parseRegistration(message []byte, a *attempt) finding {
 			return findingBroken
 		}
 
-		a.family, a.service, a.kind, a.detail = FamilySIP, ami.ServiceSIP, why.kind, why.detail
+		// What is left in front of the address is the To header, all of it the sender's.
+		a.family = FamilySIP
+		a.service = ami.ServiceSIP
+		a.kind = why.kind
+		a.detail = why.detail
 		a.account = account(rest[len(registrationStart):i])
 		return findingAttempt
 	}
 
+	// A failure of the PBX itself accuses nobody.
 	for _, own := range []string{"' - RTP initialization failed", "' - Unknown failure"} {
 		if bytes.HasSuffix(message, []byte(own)) {
 			return findingUser
@@ -91,11 +100,12 @@ func parseRegistration(message []byte, a *attempt) finding {
 	return findingBroken
 }
 
-// chanSIPExtension is how long the extension of a call can be: it was a part of a header that is
-// cut at 256 bytes (channels/chan_sip.c 16.28.0, handle_request_invite and get_destination).
+// chanSIPExtension is the length of the longest extension of a call, in bytes: it was a part of a
+// header that is cut at 256 bytes (channels/chan_sip.c 16.28.0, handle_request_invite and
+// get_destination).
 const chanSIPExtension = 256
 
-// parseGuestCall reads a call from its beginning: behind the address the sender has written.
+// parseGuestCall reads a call from its beginning: all text behind the address is the sender's.
 func parseGuestCall(message []byte, a *attempt) finding {
 	_, rest, ok := between(message, callStart, "' (")
 	source, extension, found := bytes.Cut(rest, []byte(callMiddle))
@@ -106,9 +116,14 @@ func parseGuestCall(message []byte, a *attempt) finding {
 		return findingBroken
 	}
 
-	a.family, a.service, a.kind, a.detail = FamilySIP, ami.ServiceSIP, ami.KindFailedACL,
-		"no_extension_match"
+	// chan_sip raises FailedACL for the same call on the security channel.
+	a.family = FamilySIP
+	a.service = ami.ServiceSIP
+	a.kind = ami.KindFailedACL
+	a.detail = "no_extension_match"
 	a.account, _, _ = bytes.Cut(extension, []byte(callRejected))
+
+	// The extension is percent-decoded, so a line end may be in it.
 	a.text = &text{
 		at: len(message) - len(extension), longest: chanSIPExtension, end: endOfCall,
 		sender: a.source.Addr(),
@@ -117,14 +132,15 @@ func parseGuestCall(message []byte, a *attempt) finding {
 	return findingAttempt
 }
 
-// account is the user of a header's address, for people: `"Bob" <sip:1001@pbx>;tag=x` gives 1001.
-// It is text of the sender, whatever it is taken from.
+// account returns the user of a header's address, for display: `"Bob" <sip:1001@pbx>;tag=x` gives
+// 1001. It is text of the sender, whatever it is taken from.
 func account(header []byte) []byte {
 	user := header
 	if i := bytes.LastIndexByte(user, '<'); i >= 0 {
 		user = user[i+1:]
 	}
 
+	// The scheme is the same for all and tells nothing.
 	for _, scheme := range []string{"sip:", "sips:"} {
 		if after, ok := bytes.CutPrefix(user, []byte(scheme)); ok {
 			user = after

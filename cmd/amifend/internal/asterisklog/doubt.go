@@ -10,7 +10,7 @@ import (
 // such a message and the lines that fit into its text tell of is held until no end of that message
 // can come any more. If one comes, only what names the same sender as that message is believed.
 
-// text is text of a sender that may hold line ends.
+// text describes text of a sender, within a message, that may hold line ends.
 type text struct {
 	at      int // where in the message it begins
 	longest int // how many bytes it has at most
@@ -19,14 +19,14 @@ type text struct {
 	event   bool       // the message is a security line
 }
 
-// sender is who a message's end tells to have sent it.
+// sender is the sender that the end of a message names.
 type sender struct {
 	at     int        // where the end begins
 	addr   netip.Addr // invalid if the end does not tell
 	source netip.AddrPort
 }
 
-// opening is a text that may still go on.
+// opening is a text that may continue on the lines that follow.
 type opening struct {
 	first uint64 // the number of its line
 	until int64  // the offset up to which it may reach
@@ -35,7 +35,7 @@ type opening struct {
 	event bool // it is of a security line
 }
 
-// held is an event that waits.
+// held is an event that waits until it is certain.
 type held struct {
 	event   Event
 	line    uint64
@@ -46,7 +46,7 @@ type held struct {
 	buffer  []byte // its account and its session
 }
 
-// doubts holds events back.
+// doubts holds events back until no line can contradict them.
 type doubts struct {
 	openings []opening
 	queue    []*held
@@ -58,7 +58,7 @@ type doubts struct {
 	closer netip.Addr
 }
 
-// idle reports whether nothing is held and no text may go on: the common case, of most logs.
+// idle reports whether nothing is held and no text may go on, as in most of a log.
 func (d *doubts) idle() bool { return len(d.openings) == 0 && len(d.queue) == 0 }
 
 // fits reports whether a line that ends at end may be a part of the text of a message in front of
@@ -90,20 +90,28 @@ func (d *doubts) close(line []byte, offset int64, n uint64) {
 		if n == o.first || offset > o.until {
 			continue
 		}
+
+		// An end further down than the text can reach is not this message's.
 		s, ok := o.end(line)
 		if !ok || offset+int64(s.at) > o.until {
 			continue
 		}
 
+		// An address in front of the text is certain. Only without one does the address of the end
+		// count.
 		from := o.from
 		if !from.IsValid() {
 			from = s.addr
 		}
 
+		// The decoder holds this event. told drops it if it names another address.
 		if o.event {
-			d.closed, d.closer = true, from
+			d.closed = true
+			d.closer = from
 		}
-		for _, h := range d.queue { // an end that tells no address leaves nobody believed
+
+		// An end without an address leaves no held event believed.
+		for _, h := range d.queue {
 			if h.line >= o.first && h.line <= n && !h.certain && h.event.Source.Addr() != from {
 				h.doubt = true
 			}
@@ -117,6 +125,8 @@ func (d *doubts) broken() {
 	for i := range d.openings {
 		o := &d.openings[i]
 		for _, h := range d.queue {
+			// Only where the address stands in front of the text is the sender known in spite of
+			// it.
 			known := o.from.IsValid() && h.event.Source.Addr() == o.from
 			if h.line >= o.first && !h.certain && !known {
 				h.doubt = true
@@ -136,14 +146,18 @@ func (d *doubts) open(t *text, message int64, n uint64) {
 
 // hold keeps an event of line n. A certain one waits for those in front of it only.
 func (d *doubts) hold(ev *Event, n uint64, certain bool) {
+	// Held events are used again, since a flood may hold one a line.
 	var h *held
 	if i := len(d.free) - 1; i >= 0 {
-		h, d.free = d.free[i], d.free[:i]
+		h = d.free[i]
+		d.free = d.free[:i]
 	} else {
 		h = new(held)
 	}
 
 	*h = held{event: *ev, line: n, certain: certain, buffer: h.buffer[:0]}
+
+	// It waits for the longest text that it may be a part of.
 	for i := range d.openings {
 		if o := &d.openings[i]; !certain && o.first <= n {
 			h.until = max(h.until, o.until)
@@ -171,11 +185,13 @@ func (d *doubts) reserve() {
 	d.queue[len(d.queue)-1].pending = true
 }
 
-// fill puts an event that the decoder held into its place. False means that there is none.
+// fill puts an event that the decoder held into its place. It reports false if no place was kept.
 func (d *doubts) fill(ev *Event) bool {
+	// The decoder holds one event at a time, so the first place is its own.
 	for _, h := range d.queue {
 		if h.pending {
-			h.event, h.pending = *ev, false
+			h.event = *ev
+			h.pending = false
 			h.keep()
 			return true
 		}
@@ -186,6 +202,7 @@ func (d *doubts) fill(ev *Event) bool {
 
 // cancel gives up the places of events that the decoder dropped.
 func (d *doubts) cancel() {
+	// The places are reused, since nobody waits for them.
 	kept := d.queue[:0]
 	for _, h := range d.queue {
 		if h.pending {
@@ -210,6 +227,7 @@ func (d *doubts) release(offset int64, emit func(Event)) (left uint64) {
 
 	d.openings = kept
 
+	// Events leave in the order of their lines.
 	n := 0
 	for ; n < len(d.queue); n++ {
 		h := d.queue[n]
@@ -217,6 +235,7 @@ func (d *doubts) release(offset int64, emit func(Event)) (left uint64) {
 			break // all behind it waits, too: events keep their order
 		}
 
+		// It may be text of a message in front of it: it is counted, and never believed.
 		if h.doubt {
 			left++
 		} else {
@@ -227,6 +246,7 @@ func (d *doubts) release(offset int64, emit func(Event)) (left uint64) {
 	}
 
 	if n > 0 {
+		// The queue moves down, so that it does not grow for ever.
 		d.queue = d.queue[:copy(d.queue, d.queue[n:])]
 	}
 	return left

@@ -5,26 +5,27 @@ import (
 	"time"
 )
 
-// frame is a line of a log, taken out of what carried it.
+// frame is a line of a log, taken out of its carrier.
 type frame struct {
 	text  []byte    // what Asterisk wrote
 	stamp []byte    // the carrier's own stamp, nil if it has none
 	at    time.Time // the carrier's own time, if it is certain; else zero
-	// text is one whole message, line ends in it included: the carrier escapes them
+	// whole is set if text is a whole message with its line ends, which the carrier escapes.
 	whole   bool
 	json    bool // JSON carried it
 	foreign bool // another program wrote it
 }
 
-// framer takes lines out of what carried them. Carriers may be nested: a line of docker compose may
-// carry one that has a stamp of docker in front.
+// framer takes lines out of their carriers: syslog, journald, docker. Carriers may be nested: a
+// line of docker compose may carry one that has a stamp of docker in front.
 type framer struct {
 	clean []byte // scratch: a line without colours
 	json  jsonFramer
 }
 
-// frame takes one line, without its line end, apart. plain is whether it cannot be JSON.
+// frame takes apart one line without its line end. If plain is set, the line cannot be JSON.
 func (f *framer) frame(line []byte, plain bool) frame {
+	// Colours first: they may stand anywhere, in front of the stamp too.
 	if bytes.IndexByte(line, '\x1b') >= 0 {
 		line = f.uncolour(line)
 	}
@@ -34,12 +35,14 @@ func (f *framer) frame(line []byte, plain bool) frame {
 		return f.uptime(line)
 	}
 
+	// What looks like JSON and is not stays text.
 	if len(line) > 0 && line[0] == '{' && !plain {
 		if out, ok := f.json.frame(line); ok {
 			return out
 		}
 	}
 
+	// Carriers may be nested, so each is cut off in the order in which they are put on.
 	var out frame
 	rest := line
 	if after, ok := cutCompose(rest); ok {
@@ -47,22 +50,28 @@ func (f *framer) frame(line []byte, plain bool) frame {
 	}
 
 	if stamp, after, ok := cutDocker(rest); ok {
-		out.stamp, rest = stamp, after
+		out.stamp = stamp
+		rest = after
 	}
+
+	// A container may log JSON itself.
 	if len(rest) > 0 && rest[0] == '{' && !plain {
 		if inner, ok := f.json.frame(rest); ok {
 			return inner
 		}
 	}
 
+	// A bracket begins Asterisk's own stamp: no syslog stands in front of it.
 	out.text = rest
 	if len(rest) > 0 && rest[0] == '[' {
 		return out
 	}
 
+	// Only the system logger can tell that a line is another program's.
 	if stamp, program, after, ok := cutSyslog(rest); ok {
 		out.stamp = stamp
-		out.text, out.foreign = after, !isAsterisk(program)
+		out.text = after
+		out.foreign = !isAsterisk(program)
 		if len(after) > 0 && after[0] == '{' && !plain {
 			if inner, ok := f.json.frame(after); ok {
 				return inner
@@ -73,13 +82,15 @@ func (f *framer) frame(line []byte, plain bool) frame {
 	return out
 }
 
-// uptime takes a line that begins with a bracket: Asterisk's own, or `journalctl -o
+// uptime takes apart a line that begins with a bracket: Asterisk's own, or `journalctl -o
 // short-monotonic`, whose time counts from the boot of the machine.
 func (f *framer) uptime(line []byte) frame {
 	end := bytes.IndexByte(line, ']')
 	if end < 0 || end > len("[  123456.123456") || !isUptime(line[1:end]) {
 		return frame{text: line}
 	}
+
+	// Without a host and a program behind it, the number is a `dateformat` of the PBX's own.
 	_, program, after, ok := cutHost(bytes.TrimPrefix(line[end+1:], []byte{' '}))
 	if !ok {
 		return frame{text: line}
@@ -95,8 +106,8 @@ func isUptime(b []byte) bool {
 	return ok && allDigits(seconds) && len(seconds) < 10 && len(micros) == 6 && allDigits(micros)
 }
 
-// uncolour removes the sequences by which a terminal is told colours: ESC [ numbers m. The console
-// of Asterisk has them (main/logger.c 22.10.1, format_log_default: COLORIZE_FMT).
+// uncolour removes the sequences that set a terminal's colours: ESC [ numbers m. The console of
+// Asterisk has them (main/logger.c 22.10.1, format_log_default: COLORIZE_FMT).
 func (f *framer) uncolour(line []byte) []byte {
 	f.clean = f.clean[:0]
 	for len(line) > 0 {
@@ -107,10 +118,13 @@ func (f *framer) uncolour(line []byte) []byte {
 
 		f.clean = append(f.clean, line[:i]...)
 		line = line[i+1:]
+
+		// Another sequence than colours: its escape alone is removed, and its text stays.
 		if len(line) == 0 || line[0] != '[' {
 			continue
 		}
 
+		// Numbers, separated by semicolons, up to the letter that tells the kind.
 		n := 1
 		for n < len(line) && (line[n] == ';' || '0' <= line[n] && line[n] <= '9') {
 			n++
@@ -121,6 +135,7 @@ func (f *framer) uncolour(line []byte) []byte {
 		}
 	}
 
+	// What stands behind the last sequence.
 	f.clean = append(f.clean, line...)
 	return f.clean
 }
@@ -132,6 +147,8 @@ func cutCompose(line []byte) ([]byte, bool) {
 	if i < 1 || line[i-1] != ' ' {
 		return nil, false
 	}
+
+	// Text of a message may hold a bar: a container's name is words and no blanks.
 	name := bytes.TrimRight(line[:i], " ")
 	if len(name) == 0 || bytes.ContainsFunc(name, func(r rune) bool { return !isWord(r) }) {
 		return nil, false
@@ -153,6 +170,7 @@ func cutDocker(line []byte) (stamp, rest []byte, ok bool) {
 		return nil, nil, false
 	}
 
+	// Kubernetes puts the stream and a flag between the stamp and the text.
 	rest = line[n+1:]
 	for _, stream := range []string{"stdout F ", "stderr F ", "stdout P ", "stderr P "} {
 		if after, ok := bytes.CutPrefix(rest, []byte(stream)); ok {

@@ -17,8 +17,9 @@ func FuzzAccount(f *testing.F) {
 
 	known := map[string]bool{"198.51.100.7": true, "198.51.100.8": true, "198.51.100.9": true}
 	f.Fuzz(func(t *testing.T, text string) {
-		short, long, line := text[:min(len(text), 36)], text[:min(len(text), 215)],
-			strings.ReplaceAll(text, "\n", " ")
+		short := text[:min(len(text), 36)]
+		long := text[:min(len(text), 215)]
+		line := strings.ReplaceAll(text, "\n", " ")
 		events, _ := read(t,
 			sip("a")+sip(long)+pjsip(short)+sip(long)+registration(line)+pjsip("b"), Options{})
 		for _, e := range events {

@@ -25,7 +25,8 @@ import (
 // authentication …` names the account in place of the address. `Registration of '%s' rejected:
 // 'Registration Refused' from: '%s'` is what became of a registration of the PBX itself.
 
-// iaxText is how many bytes one information element of IAX2 has at most (RFC 5456, section 8.6).
+// iaxText is the length of the longest information element of IAX2, in bytes (RFC 5456, section
+// 8.6).
 const iaxText = 255
 
 const (
@@ -36,7 +37,8 @@ const (
 
 // parseIAX2 reads a message of chan_iax2.c.
 func parseIAX2(message []byte, l level, a *attempt) finding {
-	a.family, a.service = FamilyIAX2, ami.ServiceUnknown
+	a.family = FamilyIAX2
+	a.service = ami.ServiceUnknown
 	switch {
 	case bytes.HasPrefix(message, []byte(iaxHost)):
 		return parseIAX2Host(message, a)
@@ -45,9 +47,11 @@ func parseIAX2(message []byte, l level, a *attempt) finding {
 		return parseIAX2From(message, len("No registration for peer '"), a)
 	case bytes.HasPrefix(message, []byte("Peer '")) &&
 		bytes.Contains(message, []byte("' is not dynamic (from ")):
-		a.kind, a.detail = ami.KindFailedACL, "peer_not_dynamic"
+		a.kind = ami.KindFailedACL
+		a.detail = "peer_not_dynamic"
 		return parseIAX2From(message, len("Peer '"), a)
 	case bytes.HasPrefix(message, []byte("Empty registration from ")):
+		// No text of the sender is in this one: the address ends the message.
 		var ok bool
 		a.kind = ami.KindInvalidAccountID
 		if a.source, ok = parseSource(message[len("Empty registration from "):]); !ok {
@@ -68,19 +72,23 @@ func parseIAX2Host(message []byte, a *attempt) finding {
 		return findingOther
 	}
 
+	// Each form ends in another way, by which a torn message is recognized further down.
 	end := endOfQuote
 	switch {
 	case bytes.HasPrefix(rest, []byte("failed MD5 authentication for '")):
-		a.kind, end = ami.KindInvalidPassword, endOfBracket
+		a.kind = ami.KindInvalidPassword
+		end = endOfBracket
 		a.account, _, _ = between(rest, "failed MD5 authentication for '", "'")
 	case bytes.HasPrefix(rest, []byte("did not provide proper plaintext password for '")):
 		a.kind = ami.KindInvalidPassword
 		a.account, _, _ = between(rest, "did not provide proper plaintext password for '", "'")
 	case bytes.HasPrefix(rest, []byte("denied access to register peer '")):
-		a.kind, a.detail = ami.KindFailedACL, "device_must_match_acl"
+		a.kind = ami.KindFailedACL
+		a.detail = "device_must_match_acl"
 		a.account, _, _ = between(rest, "denied access to register peer '", "'")
 	case bytes.HasPrefix(rest, []byte("failed to authenticate as ")):
-		a.kind, end = ami.KindInvalidPassword, endOfLine
+		a.kind = ami.KindInvalidPassword
+		end = endOfLine
 		a.account = rest[len("failed to authenticate as "):]
 	case bytes.HasPrefix(rest, []byte("failed RSA authentication")),
 		bytes.HasPrefix(rest, []byte("trying to do RSA")):
@@ -89,9 +97,12 @@ func parseIAX2Host(message []byte, a *attempt) finding {
 		return findingOther
 	}
 
+	// The address stands in front of all text of the sender, so it is certain.
 	if a.source, ok = parseSource(address); !ok {
 		return findingBroken
 	}
+
+	// All of what follows may hold line ends: the name, and in the first form the digests.
 	a.text = &text{
 		at: len(message) - len(rest), longest: iaxText + len(rest), end: end,
 		sender: a.source.Addr(),
@@ -108,6 +119,7 @@ func parseIAX2From(message []byte, at int, a *attempt) finding {
 		return findingBroken
 	}
 
+	// The name is for people only.
 	a.source = s.source
 	a.account, _, _ = bytes.Cut(message[at:], []byte{'\''})
 	return findingAttempt
@@ -122,6 +134,7 @@ func parseIAX2Call(message []byte, l level, a *attempt) finding {
 		return findingOther
 	}
 
+	// The two forms tell a stranger from a user or guest who dials a number that is not there.
 	var extension []byte
 	end := endOfExtension
 	switch {
@@ -136,13 +149,17 @@ func parseIAX2Call(message []byte, l level, a *attempt) finding {
 	if a.source, ok = parseSource(address); !ok {
 		return findingBroken
 	}
-	a.kind, a.detail = ami.KindFailedACL, "no_extension_match"
+
+	// As chan_sip's event for the same call.
+	a.kind = ami.KindFailedACL
+	a.detail = "no_extension_match"
 	a.account, _, _ = bytes.Cut(extension, []byte{'@'})
 	a.text = &text{
 		at: len(message) - len(extension), longest: iaxText, end: end,
 		sender: a.source.Addr(),
 	}
 
+	// A WARNING is about a user, a NOTICE about a guest.
 	if l == levelWarning {
 		return findingUser
 	}
@@ -156,6 +173,8 @@ func endOfFrom(line []byte) (sender, bool) {
 	if !ok || i < 0 {
 		return sender{}, false
 	}
+
+	// The last one counts: a name may hold the same words.
 	source, ok := parseSource(rest[i+len(" (from "):])
 	return sender{at: i, addr: source.Addr(), source: source}, ok
 }
@@ -179,5 +198,5 @@ func endOfRequest(line []byte) (sender, bool) {
 	return sender{at: i}, i >= 0 && bytes.HasSuffix(line, []byte("' does not exist"))
 }
 
-// endOfLine is the end of a message that ends with text of the sender.
+// endOfLine accepts any line as the end of a message that ends with text of the sender.
 func endOfLine(line []byte) (sender, bool) { return sender{at: len(line)}, true }

@@ -45,13 +45,15 @@ type jsonLine struct {
 	Time string  `json:"time"`
 }
 
-// frame returns what a line of JSON carried. False means that it is none of the three kinds.
+// frame returns the message that a line of JSON carries. It reports false if the line is of none
+// of the three kinds.
 func (f *jsonFramer) frame(line []byte) (frame, bool) {
 	var l jsonLine
 	if json.Unmarshal(line, &l) != nil {
 		return frame{}, false
 	}
 
+	// Each kind has a member that the others lack.
 	switch {
 	case l.LogMsg != nil:
 		return f.asterisk(&l), true
@@ -66,6 +68,7 @@ func (f *jsonFramer) frame(line []byte) (frame, bool) {
 
 // asterisk writes a message of Asterisk with the prefix that a log file has.
 func (f *jsonFramer) asterisk(l *jsonLine) frame {
+	// All carriers give the same form, so that one parser reads them all.
 	f.text = append(append(f.text[:0], '['), l.Timestamp...)
 	f.text = append(append(f.text, "] "...), l.LogMsg.Level...)
 	f.text = strconv.AppendInt(append(f.text, '['), int64(l.Identifiers.LWP), 10)
@@ -79,6 +82,8 @@ func (f *jsonFramer) asterisk(l *jsonLine) frame {
 // whole.
 func (f *jsonFramer) docker(l *jsonLine) frame {
 	f.text = append(f.text[:0], strings.TrimRight(*l.Log, "\r\n")...)
+
+	// Its own time has an offset, whatever the PBX's clock.
 	out := frame{text: f.uncoloured(), json: true}
 	if at, err := time.Parse(time.RFC3339Nano, l.Time); err == nil {
 		out.at = at
@@ -86,8 +91,9 @@ func (f *jsonFramer) docker(l *jsonLine) frame {
 	return out
 }
 
-// journald takes an entry of the journal.
+// journald takes apart an entry of the journal. It reports false if the message cannot be read.
 func (f *jsonFramer) journald(l *jsonLine) (frame, bool) {
+	// A message with control characters or bytes that are not UTF-8 is an array of numbers.
 	var text string
 	if err := json.Unmarshal(l.Message, &text); err == nil {
 		f.text = append(f.text[:0], text...)
@@ -103,8 +109,11 @@ func (f *jsonFramer) journald(l *jsonLine) (frame, bool) {
 		}
 	}
 
+	// The journal holds all programs' messages, and who wrote one is not the writer's own claim.
 	out := frame{text: f.uncoloured(), whole: true, json: true}
 	out.foreign = !strings.Contains(l.Identifier+l.Unit+l.Container+l.Command, "asterisk")
+
+	// The time at the source is nearer to the event. Entries without it have the journal's.
 	for _, micros := range []string{l.Source, l.Realtime} {
 		if n, err := strconv.ParseInt(micros, 10, 64); err == nil && n > 0 {
 			out.at = time.UnixMicro(n)

@@ -17,23 +17,29 @@ import (
 // has no line end in it; through the HTTP of `webenabled` it may, and then the sender can have
 // perfect lines written, as through AMI itself.
 func parseManager(message []byte, a *attempt) finding {
+	// The address comes first, in front of all text of the sender.
 	address, rest, ok := bytes.Cut(message, []byte{' '})
 	if !ok {
 		return findingOther
 	}
 
+	// The name is the sender's, so the words in front of it tell the kind.
 	var start string
 	switch {
 	case bytes.HasPrefix(rest, []byte("tried to authenticate with nonexistent user '")):
-		start, a.kind = "tried to authenticate with nonexistent user '", ami.KindInvalidAccountID
+		start = "tried to authenticate with nonexistent user '"
+		a.kind = ami.KindInvalidAccountID
 	case bytes.HasPrefix(rest, []byte("failed to pass IP ACL as '")):
-		start, a.kind = "failed to pass IP ACL as '", ami.KindFailedACL
+		start = "failed to pass IP ACL as '"
+		a.kind = ami.KindFailedACL
 	case bytes.HasPrefix(rest, []byte("failed to authenticate as '")):
-		start, a.kind = "failed to authenticate as '", ami.KindInvalidPassword
+		start = "failed to authenticate as '"
+		a.kind = ami.KindInvalidPassword
 	default:
 		return findingOther
 	}
 
+	// A name that holds a line end leaves the message without its quote.
 	name, ok := bytes.CutSuffix(rest[len(start):], []byte{'\''})
 	if !ok {
 		return findingBroken
@@ -42,6 +48,10 @@ func parseManager(message []byte, a *attempt) finding {
 		return findingBroken
 	}
 
-	a.family, a.service, a.transport, a.account = FamilyAMI, ami.ServiceAMI, ami.TransportTCP, name
+	// AMI is TCP, with TLS or without: the address cannot be forged.
+	a.family = FamilyAMI
+	a.service = ami.ServiceAMI
+	a.transport = ami.TransportTCP
+	a.account = name
 	return findingAttempt
 }

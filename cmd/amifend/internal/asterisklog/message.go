@@ -7,8 +7,9 @@ import (
 	"github.com/amifend/amifend/ami"
 )
 
-// message takes a line that is not the text of a printed SIP message.
+// message reads a line that is not part of a printed SIP message.
 func (r *Reader) message(fr *frame, p *prefix, ok bool) {
+	// A line without a stamp may be the rest of an event that an injected line end tore.
 	stamped := ok || isStamped(fr.text)
 	switch {
 	case ok && p.isSecurity():
@@ -25,9 +26,11 @@ func (r *Reader) message(fr *frame, p *prefix, ok bool) {
 	}
 }
 
-// security takes a line of the security channel.
+// security reads a line of the security channel.
 func (r *Reader) security(fr *frame, p *prefix) {
 	r.stats.Security++
+
+	// Asked before this line opens a text of its own, which would always reach it.
 	end := r.offset + int64(len(fr.text))
 	fits := r.doubts.fits(end)
 	if t, ok := accountText(p.message); ok && !fr.whole {
@@ -36,6 +39,7 @@ func (r *Reader) security(fr *frame, p *prefix) {
 
 	switch {
 	case r.offset < r.dumpEnd, fits:
+		// Text of a message in front may have written it.
 		r.stats.Unread[UnreadDoubtful]++
 		r.direct = false
 		return
@@ -45,25 +49,32 @@ func (r *Reader) security(fr *frame, p *prefix) {
 		return
 	}
 
+	// Only a line that is believed may set the clock.
 	r.learnFrom(fr, p)
 	packet, ok := appendPacket(r.packet[:0], p.message)
 	if !ok {
 		r.stats.Unread[UnreadForm]++
 	}
 
+	// A broken packet is fed too: the decoder must see that the event in front of it has ended.
 	r.feed(packet)
 	r.doubts.closed = false
+
+	// The decoder tells what became of the event before. This one waits for its place.
 	if r.doubts.cancel(); r.decoder.Held() {
 		r.doubts.reserve()
 	}
 
-	r.direct, r.heldFrom = !fr.whole, end+1
+	r.direct = !fr.whole
+	r.heldFrom = end + 1
 }
 
-// other takes a line that is not of the security channel.
+// other reads a line that is not of the security channel.
 func (r *Reader) other(fr *frame, p *prefix, ok bool) {
 	a := &r.attempt
 	*a = attempt{}
+
+	// A line without a prefix is of no family, but may look like a failure.
 	found := findingOther
 	if ok {
 		found = p.parse(a)
@@ -72,10 +83,15 @@ func (r *Reader) other(fr *frame, p *prefix, ok bool) {
 	if fr.whole {
 		a.text = nil // what its text holds is a part of the line
 	}
+
+	// Noted whatever was found: a torn message looks broken, and lines behind it are doubtful all
+	// the same.
 	if a.text != nil {
 		r.doubts.open(a.text, r.offset+int64(len(fr.text)-len(p.message)), r.stats.Lines)
 	}
 
+	// Whatever gives no event is counted, so that an attack that was not read does not look like
+	// silence.
 	switch {
 	case found == findingAttempt && r.offset < r.dumpEnd:
 		r.stats.Unread[UnreadDoubtful]++
@@ -93,7 +109,7 @@ func (r *Reader) other(fr *frame, p *prefix, ok bool) {
 	}
 }
 
-// suspicious counts a line that looks like a failure, and is none that is read.
+// suspicious counts a line that looks like a failure but is of no format that is read.
 func (r *Reader) suspicious(fr *frame, p *prefix, ok bool) {
 	switch {
 	case r.offset < r.dumpEnd:
@@ -105,9 +121,11 @@ func (r *Reader) suspicious(fr *frame, p *prefix, ok bool) {
 	}
 }
 
-// found takes an attempt.
+// found emits the current attempt as an event, or holds it.
 func (r *Reader) found(fr *frame, p *prefix) {
 	a := &r.attempt
+
+	// An event without a time has no place among the others; r.time counts it.
 	at, ok := r.time(fr, p)
 	if !ok {
 		return
@@ -120,6 +138,7 @@ func (r *Reader) found(fr *frame, p *prefix) {
 		Detail: []byte(a.detail),
 	}}
 
+	// PJSIP prints two lines for one request that answered a challenge.
 	if a.family == FamilyPJSIP && len(a.session) > 0 {
 		r.stranger.fold(&ev.Event)
 	}
@@ -141,11 +160,14 @@ func (r *Reader) found(fr *frame, p *prefix) {
 	}
 }
 
-// time returns the time of a line: the carrier's if that has an offset, else Asterisk's own.
+// time returns the time of a line: the carrier's if that has an offset, else Asterisk's own. It
+// reports false, and counts the line, if neither is understood.
 func (r *Reader) time(fr *frame, p *prefix) (time.Time, bool) {
 	if !fr.at.IsZero() {
 		return fr.at, true
 	}
+
+	// Asterisk's own stamp is nearer to the event, unless only the carrier's tells the zone.
 	if fr.stamp != nil && p.stamp != nil && hasOffset(fr.stamp) {
 		if at, ok := r.clock.parse(fr.stamp); ok {
 			return at, true
@@ -157,12 +179,14 @@ func (r *Reader) time(fr *frame, p *prefix) (time.Time, bool) {
 		return at, true
 	}
 
+	// A dateformat that is not understood: the carrier's stamp will do.
 	if p.stamp != nil && fr.stamp != nil {
 		if at, ok := r.clock.parse(fr.stamp); ok {
 			return at, true
 		}
 	}
 
+	// One example is kept, so that a note can say what is not understood.
 	r.stats.Unread[UnreadTime]++
 	if r.stats.Stamp == "" {
 		r.stats.Stamp = ami.Quote(stamp)

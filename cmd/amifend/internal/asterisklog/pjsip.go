@@ -6,7 +6,7 @@ import (
 	"github.com/amifend/amifend/ami"
 )
 
-// A failed request, as PJSIP tells of it (res/res_pjsip/pjsip_distributor.c, log_failed_request of
+// A failed request, as PJSIP prints it (res/res_pjsip/pjsip_distributor.c, log_failed_request of
 // 13.38.3, 16.28.0, 18.0.0, 20.20.1 and 22.10.1; the second form of 13.1.0):
 //
 //	Request '%s' from '%s' failed for '%s' (callid: %s) - %s
@@ -24,9 +24,8 @@ const (
 	requestCallID = "' (callid: "
 )
 
-// ending is what a failed request is as a security event: the one that PJSIP raises for the same
-// request (the calls of ast_sip_report_… behind each log_failed_request in pjsip_distributor.c
-// 22.10.1).
+// ending maps the reason in a message to the security event that PJSIP raises for the same request
+// (the calls of ast_sip_report_… behind each log_failed_request in pjsip_distributor.c 22.10.1).
 type ending struct {
 	text string
 	kind ami.Kind
@@ -51,6 +50,8 @@ func parseRequest(message []byte, a *attempt) finding {
 		if !bytes.HasPrefix(message, []byte(requestStart)) {
 			return findingOther
 		}
+
+		// A method is a token: a blank in it means that the words are a sender's.
 		var method []byte
 		var ok bool
 		if method, from, ok = between(message, requestStart, requestFrom); !ok ||
@@ -59,6 +60,7 @@ func parseRequest(message []byte, a *attempt) finding {
 		}
 	}
 
+	// The From header ends where the address begins, if these words stand in the message once.
 	from, rest, ok := bytes.Cut(from, []byte(requestMiddle))
 	if !ok {
 		return findingBroken
@@ -66,6 +68,8 @@ func parseRequest(message []byte, a *attempt) finding {
 	if bytes.Contains(rest, []byte(requestMiddle)) {
 		return findingUnclear
 	}
+
+	// The address is Asterisk's own text, up to the Call-ID.
 	source, rest, ok := bytes.Cut(rest, []byte(requestCallID))
 	if !ok {
 		return findingBroken
@@ -76,11 +80,14 @@ func parseRequest(message []byte, a *attempt) finding {
 	if i < 0 {
 		return findingBroken
 	}
+
+	// A reason that is not known is counted, and not guessed.
 	kind, acl, ok := endingOf(rest[i+len(") - "):])
 	if !ok {
 		return findingBroken
 	}
 
+	// The old form prints IPv6 without brackets.
 	if a.source, ok = parseSource(source); old {
 		a.source, ok = parseHostPort(source)
 	}
@@ -88,8 +95,13 @@ func parseRequest(message []byte, a *attempt) finding {
 		return findingBroken
 	}
 
-	a.family, a.service, a.kind, a.detail = FamilyPJSIP, ami.ServicePJSIP, kind, acl
-	a.account, a.session = account(from), rest[:i]
+	// The account is for people; the Call-ID pairs the line with an event of the same request.
+	a.family = FamilyPJSIP
+	a.service = ami.ServicePJSIP
+	a.kind = kind
+	a.detail = acl
+	a.account = account(from)
+	a.session = rest[:i]
 	return findingAttempt
 }
 
@@ -101,6 +113,7 @@ func endingOf(b []byte) (kind ami.Kind, acl string, ok bool) {
 			continue
 		}
 
+		// The numbers behind some reasons differ from line to line.
 		switch {
 		case len(rest) == 0:
 			return e.kind, e.acl, true
@@ -118,8 +131,8 @@ func endingOf(b []byte) (kind ami.Kind, acl string, ok bool) {
 //	Call from '%s' (%s:%s) to extension '%s' rejected because extension not found in context '%s'.
 //	%s: Call (%s:%s) to extension '%s' rejected because extension not found in context '%s'.
 //
-// The first text is the endpoint's name in the configuration. An identified endpoint that dials a
-// number that is not there is a user who errs. Only the endpoint `anonymous` is a stranger
+// The first text is the endpoint's name in the configuration. An identified endpoint that dials
+// such a number is a user's mistake. Only the endpoint `anonymous` is a stranger
 // (res/res_pjsip_endpoint_identifier_anonymous.c). PJSIP raises no security event for it; chan_sip
 // raises FailedACL, no_extension_match, for the same call.
 const (
@@ -130,12 +143,13 @@ const (
 	anonymous    = "anonymous"
 )
 
-// pjsipExtension is how many bytes the extension of a call of PJSIP has at most
+// pjsipExtension is the length of the longest extension of a call of PJSIP, in bytes
 // (AST_MAX_EXTENSION).
 const pjsipExtension = 80
 
 // parseCall reads a message of res_pjsip_session.c.
 func parseCall(message []byte, a *attempt) finding {
+	// The name is the configuration's, so the text in front of the address is certain.
 	name, rest, ok := between(message, callStart, "' (")
 	if !ok {
 		name, rest, ok = bytes.Cut(message, []byte(callSession))
@@ -148,6 +162,8 @@ func parseCall(message []byte, a *attempt) finding {
 	if !ok {
 		return findingOther
 	}
+
+	// PJSIP prints the transport, so this line tells what can be forged.
 	transport, address, ok := bytes.Cut(source, []byte{':'})
 	if !ok {
 		return findingBroken
@@ -160,16 +176,21 @@ func parseCall(message []byte, a *attempt) finding {
 		return findingBroken
 	}
 
+	// Noted before it is decided whose call it is: a user's extension may hold line ends as well.
 	a.text = &text{
 		at: len(message) - len(extension), longest: pjsipExtension, end: endOfCall,
 		sender: a.source.Addr(),
 	}
+
+	// Identified by the configuration: somebody who dialed a wrong number.
 	if string(name) != anonymous && !bytes.HasPrefix(name, []byte("PJSIP/"+anonymous+"-")) {
 		return findingUser
 	}
 
-	a.family, a.service, a.kind, a.detail = FamilyPJSIP, ami.ServicePJSIP, ami.KindFailedACL,
-		"no_extension_match"
+	a.family = FamilyPJSIP
+	a.service = ami.ServicePJSIP
+	a.kind = ami.KindFailedACL
+	a.detail = "no_extension_match"
 	a.account, _, _ = bytes.Cut(extension, []byte(callRejected))
 	return findingAttempt
 }
@@ -183,11 +204,14 @@ func parseCall(message []byte, a *attempt) finding {
 //	Endpoint '%s' (%s:%d) attempted to register to an AOR with a non-SIP URI
 //	Registration attempt from endpoint '%s' (%s:%d) to AOR '%s' will exceed max contacts of %u
 func parseRegistrar(message []byte, a *attempt) finding {
-	a.family, a.service, a.kind = FamilyPJSIP, ami.ServicePJSIP, ami.KindFailedACL
+	a.family = FamilyPJSIP
+	a.service = ami.ServicePJSIP
+	a.kind = ami.KindFailedACL
 	if bytes.HasPrefix(message, []byte("AOR '")) {
 		return parseAOR(message, a)
 	}
 
+	// Endpoint names are the configuration's, and what stands behind one is certain.
 	name, rest, ok := between(message, "Endpoint '", "' (")
 	exceeds := false
 	if !ok {
@@ -197,6 +221,7 @@ func parseRegistrar(message []byte, a *attempt) finding {
 		}
 	}
 
+	// The address stands in the first parentheses, in front of all text of the sender.
 	source, rest, ok := bytes.Cut(rest, []byte{')'})
 	if !ok {
 		return findingBroken
@@ -205,6 +230,7 @@ func parseRegistrar(message []byte, a *attempt) finding {
 		return findingBroken
 	}
 
+	// Each reason is named as in the event that PJSIP raises for the same request.
 	a.account = name
 	switch {
 	case exceeds:
@@ -231,6 +257,7 @@ func parseAOR(message []byte, a *attempt) finding {
 		return findingOther // `AOR '%s' has no configured max_contacts …` is the configuration's
 	}
 
+	// Behind the sender's name stand the endpoint and the address, both Asterisk's own.
 	name, rest, ok := bytes.Cut(message[i+len(aorMiddle):], []byte("' ("))
 	source, end := bytes.CutSuffix(rest, []byte{')'})
 	if !ok || !end {
@@ -240,12 +267,13 @@ func parseAOR(message []byte, a *attempt) finding {
 		return findingBroken
 	}
 
-	a.kind, a.detail = ami.KindRequestNotSupported, "registrar_requested_aor_not_found"
+	a.kind = ami.KindRequestNotSupported
+	a.detail = "registrar_requested_aor_not_found"
 	a.account = name
 	return findingAttempt
 }
 
-// pjsipUser is how many bytes the user of a URI has at most here: PJSIP_MAX_URL_SIZE.
+// pjsipUser is the length of the longest user of a URI, in bytes: PJSIP_MAX_URL_SIZE.
 const pjsipUser = 256
 
 // endOfAOR reads the end of a message of parseAOR.
@@ -257,6 +285,8 @@ func endOfAOR(line []byte) (sender, bool) {
 
 	var a attempt
 	_, rest, ok := bytes.Cut(line[i+len(aorMiddle):], []byte("' ("))
+
+	// The same as in parseAOR: the two must believe the same lines.
 	source, end := bytes.CutSuffix(rest, []byte{')'})
 	if !ok || !end {
 		return sender{}, false

@@ -2,9 +2,9 @@ package asterisklog
 
 import "bytes"
 
-// prefix is what Asterisk wrote in front of a message. To a file, Asterisk writes (main/logger.c,
-// format_log_default and format_log_plain of 16.28.0 and 22.10.1; the same with %ld in ast_log of
-// 1.4.44 and 1.8.32.3):
+// prefix holds the text that Asterisk writes in front of a message. In a file it is
+// (main/logger.c, format_log_default and format_log_plain of 16.28.0 and 22.10.1; the same with
+// %ld in ast_log of 1.4.44 and 1.8.32.3):
 //
 //	[Nov 23 02:49:24] NOTICE[1234] chan_sip.c: MESSAGE
 //	[Nov 23 02:49:24] NOTICE[1234][C-00000001] chan_sip.c: MESSAGE
@@ -46,11 +46,13 @@ const (
 	fileLogger // of traced SIP messages
 )
 
-// parsePrefix takes the text of a line apart. False means that it does not begin as a message does.
+// parsePrefix takes apart the text of a line. It reports false if the line does not begin as a
+// message does.
 func parsePrefix(text []byte) (prefix, bool) {
 	var p prefix
 	rest := text
 	if len(rest) > 0 && rest[0] == '[' {
+		// A stamp holds no bracket and is short: else the bracket is the text's.
 		const longest = 64
 		end := bytes.IndexByte(rest[:min(len(rest), longest)], ']')
 		if end < 0 || end+1 >= len(rest) || rest[end+1] != ' ' ||
@@ -58,9 +60,11 @@ func parsePrefix(text []byte) (prefix, bool) {
 			return prefix{}, false
 		}
 
-		p.stamp, rest = rest[1:end], rest[end+2:]
+		p.stamp = rest[1:end]
+		rest = rest[end+2:]
 	}
 
+	// A level and a thread make a message: no other text is taken for one.
 	name, rest, ok := cutLevel(rest)
 	if !ok {
 		return prefix{}, false
@@ -72,6 +76,7 @@ func parsePrefix(text []byte) (prefix, bool) {
 		return prefix{}, false
 	}
 
+	// The source file is a part of the message here, and is cut off if it is there.
 	p.message = rest[1:]
 	p.origin()
 	return p, true
@@ -85,6 +90,7 @@ func cutLevel(rest []byte) (name, after []byte, ok bool) {
 		return nil, nil, false
 	}
 
+	// Levels are written in capital letters.
 	for _, c := range rest[:i] {
 		if c < 'A' || c > 'Z' {
 			return nil, nil, false
@@ -119,6 +125,8 @@ func levelOf(name []byte) level {
 func (p *prefix) origin() {
 	const longest = 64
 	rest := p.message
+
+	// A file name is short, so that a colon far down in the text is not one.
 	i := bytes.IndexByte(rest[:min(len(rest), longest)], ':')
 	if i < 0 {
 		return
@@ -127,6 +135,7 @@ func (p *prefix) origin() {
 	name := rest[:i]
 	rest = rest[i+1:]
 	if n := countDigits(rest); n > 0 {
+		// Syslog and some versions print the line and the function too.
 		function, after, ok := bytes.Cut(rest[n:], []byte{':'})
 		function = bytes.TrimPrefix(bytes.TrimPrefix(function, []byte{' '}), []byte("in "))
 		if !ok || !isName(function) {
@@ -138,11 +147,14 @@ func (p *prefix) origin() {
 	if len(rest) == 0 || rest[0] != ' ' {
 		return
 	}
+
+	// Now it is certain that the text in front is an origin.
 	p.file = fileOf(name)
 	p.message = rest[1:]
 }
 
-// fileOf knows a file by its last part: some versions write `res_pjsip/pjsip_distributor.c`.
+// fileOf returns the file by the last part of its name: some versions write
+// `res_pjsip/pjsip_distributor.c`.
 func fileOf(name []byte) file {
 	if i := bytes.LastIndexByte(name, '/'); i >= 0 {
 		name = name[i+1:]

@@ -2,7 +2,7 @@ package asterisklog
 
 import "bytes"
 
-// Likeness is how much the beginning of a file is like a log of Asterisk.
+// Likeness grades how much a file resembles a log of Asterisk.
 type Likeness uint8
 
 // The degrees.
@@ -12,14 +12,16 @@ const (
 	Alike                   // a log of Asterisk
 )
 
-// Recognize tells what head, the beginning of a file, is. A log of Asterisk has a line that names a
-// level or, as the first line of a file does, Asterisk's version; or it prints SIP messages.
+// Recognize grades a file by head, its beginning. A log of Asterisk has a line that names a level
+// or, as the first line of a file does, Asterisk's version; or it prints SIP messages.
 func Recognize(head []byte) Likeness {
 	head = bytes.TrimPrefix(head, []byte("\xef\xbb\xbf"))
 	found := Unlike
 	var f framer
 	for line := range bytes.Lines(head) {
 		fr := f.frame(bytes.TrimRight(line, "\r\n"), false)
+
+		// A line of another program: Asterisk's may come further down.
 		if fr.foreign {
 			found = Perhaps
 			continue
@@ -28,11 +30,15 @@ func Recognize(head []byte) Likeness {
 		if fr.stamp != nil || fr.json {
 			found = Perhaps
 		}
+
+		// The head of a printed SIP message is enough: only Asterisk writes one.
 		var t trace
 		text := fr.text
 		if _, ok := parsePrefix(text); ok || t.begin(text, false, false) {
 			return Alike
 		}
+
+		// The first line of a new file names the version, and has no level.
 		if end := bytes.Index(text, []byte("] ")); end > 0 && text[0] == '[' &&
 			bytes.HasPrefix(text[end+2:], []byte("Asterisk ")) {
 			return Alike
@@ -43,7 +49,7 @@ func Recognize(head []byte) Likeness {
 }
 
 // isStamped reports whether a text begins with a time in brackets, as every message of a log file
-// does: what does not is the rest of one.
+// does. A line without one continues a message.
 func isStamped(text []byte) bool {
 	const longest = 64
 	if len(text) == 0 || text[0] != '[' {

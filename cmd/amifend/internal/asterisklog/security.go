@@ -29,7 +29,8 @@ func (p *prefix) stampOr(carrier []byte) []byte {
 	return carrier
 }
 
-// eventTime returns EventTV of a security line. It stands before all text of an attacker.
+// eventTime returns the time in EventTV of a security line. The field stands in front of all text
+// of the sender.
 func eventTime(message []byte) (time.Time, bool) {
 	const key = `",EventTV="`
 	i := bytes.Index(message[:min(len(message), 128)], []byte(key))
@@ -43,23 +44,27 @@ func eventTime(message []byte) (time.Time, bool) {
 }
 
 // holdsTwo reports whether a second event begins in the line: the first was cut with its line end,
-// or somebody wants us to think so. Either way it is not known whose the end of the line is.
+// or its sender imitates that. In both cases the end of the line cannot be assigned to either
+// event.
 func holdsTwo(message []byte) bool {
 	return bytes.Contains(message[len(eventStart):], []byte(eventStart))
 }
 
-// longestAccount is how long the AccountID of chan_sip is at most, about: the user of the To header
-// (channels/chan_sip.c 16.28.0, MAX_EXTENSION and sip_pvt.exten).
+// longestAccount is about the length of the longest AccountID of chan_sip, in bytes: the user of
+// the To header (channels/chan_sip.c 16.28.0, MAX_EXTENSION and sip_pvt.exten).
 const longestAccount = 256
 
-// accountText returns AccountID of a security line, in which line ends may be: for PJSIP no more
-// than 36 bytes, into which no line fits that is read, so it is none that matters.
+// accountText returns the place of AccountID in a security line, since line ends may be in it. It
+// reports false for PJSIP, whose AccountID has no more than 36 bytes: no line that is read fits
+// into it.
 func accountText(message []byte) (text, bool) {
 	const key = `",AccountID="`
 	i := bytes.Index(message, []byte(key))
 	if i < 0 || bytes.Contains(message[:i], []byte(`",Service="PJSIP"`)) {
 		return text{}, false
 	}
+
+	// The text begins behind the key, and its end is that of the whole line.
 	return text{at: i + len(key), longest: longestAccount, end: endOfEvent, event: true}, true
 }
 
@@ -71,8 +76,11 @@ func endOfEvent(line []byte) (sender, bool) {
 		return sender{}, false
 	}
 
+	// IPV4/UDP/198.51.100.7/5070: the address is the third part.
 	value, _, _ := bytes.Cut(line[i+len(key):], []byte{'"'})
 	parts := bytes.Split(value, []byte{'/'})
+
+	// The text ends where the next field begins.
 	at := max(0, bytes.LastIndex(line, []byte(`",SessionID="`)))
 	if len(parts) != 4 {
 		return sender{at: at}, true
@@ -89,17 +97,20 @@ func endsLikeEvent(line []byte) bool {
 		bytes.Contains(line, []byte(`RemoteAddress="`))
 }
 
-// appendPacket appends the AMI packet of the event that a security line tells of. False means that
-// the line does not end like one: the packet is broken too then.
+// appendPacket appends the AMI packet of the event in a security line to dst. It reports false if
+// the line does not end like one; the packet is broken then.
 func appendPacket(dst, message []byte) ([]byte, bool) {
 	kind, rest, ok := bytes.Cut(message[len(eventStart):], []byte(`",`))
 	if !ok {
 		return append(dst, "?\r\n\r\n"...), false
 	}
 
+	// As AMI prints the event, so that the decoder judges both alike.
 	dst = append(dst, "Event: "...)
 	dst = append(dst, kind...)
 	dst = append(dst, "\r\nPrivilege: security,all"...)
+
+	// Without a key the line is not of Asterisk: the packet must not look whole.
 	key, rest, ok := cutKey(rest)
 	if !ok {
 		return append(dst, broken+"\r\n"...), false
@@ -109,8 +120,8 @@ func appendPacket(dst, message []byte) ([]byte, bool) {
 	return appendFields(dst, key, rest)
 }
 
-// broken is a line that no event goes on with, so that no decoder takes a cut value for a whole
-// one.
+// broken is a line that continues no event, so that the decoder never takes a cut value for a
+// whole one.
 const broken = "\r\nEvent: ?\r\n"
 
 // appendRest appends what follows an injected line end as the fragment of a packet.
@@ -124,12 +135,15 @@ func appendRest(dst, line []byte) []byte {
 // lines of a packet.
 func appendFields(dst, key, rest []byte) ([]byte, bool) {
 	for from := 0; ; {
+		// Values are not escaped: a value ends only where a key follows its quote.
 		i := bytes.Index(rest[from:], []byte(`",`))
 		if i < 0 {
 			break
 		}
 
 		i += from
+
+		// A quote within a value is a part of it.
 		next, after, ok := cutKey(rest[i+len(`",`):])
 		if !ok {
 			from = i + len(`",`)
@@ -141,6 +155,7 @@ func appendFields(dst, key, rest []byte) ([]byte, bool) {
 		key, rest, from = next, after, 0
 	}
 
+	// The last value ends with the line.
 	value, whole := bytes.CutSuffix(rest, []byte{'"'})
 	dst = appendValue(dst, key, value)
 	if !whole {
@@ -150,7 +165,7 @@ func appendFields(dst, key, rest []byte) ([]byte, bool) {
 	return append(dst, "\r\n\r\n"...), true
 }
 
-// cutKey cuts `Key="` off: all keys are letters (main/event.c, ie_maps[]).
+// cutKey cuts `Key="` from the beginning of b: all keys are letters (main/event.c, ie_maps[]).
 func cutKey(b []byte) (key, rest []byte, ok bool) {
 	n := 0
 	for n < len(b) && (b[n]|0x20) >= 'a' && (b[n]|0x20) <= 'z' {
@@ -177,6 +192,8 @@ func appendValue(dst, key, value []byte) []byte {
 	if k := string(key); k != "EventTV" && k != "SessionTV" || countDigits(value) <= len("2026") {
 		return append(dst, value...)
 	}
+
+	// What does not fit stays as it is, and the decoder refuses it.
 	seconds, micros, ok := bytes.Cut(value, []byte{'-'})
 	s, err := strconv.ParseUint(string(seconds), 10, 32)
 	us, err2 := strconv.ParseUint(string(micros), 10, 32)

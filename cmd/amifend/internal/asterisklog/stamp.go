@@ -56,8 +56,8 @@ func layouts() []string {
 	}
 }
 
-// dayFirst and monthFirst are forms of which the numbers alone tell which is meant; the same index
-// is the same form.
+// dayFirst and monthFirst return the forms in which the order of day and month is ambiguous. The
+// same index is the same form in both orders.
 func dayFirst() []string {
 	return []string{
 		"_2/1/2006 15:04:05", "_2/1/06 15:04:05", "_2-1-2006 15:04:05", "_2-1-06 15:04:05",
@@ -74,7 +74,7 @@ func monthFirst() []string {
 	}
 }
 
-// order is which of two numbers is the day.
+// order is the order of day and month in the stamps of a file.
 type order uint8
 
 const (
@@ -89,7 +89,7 @@ type stampReader struct {
 	modified time.Time
 	layouts  []string
 	layout   int   // the one that fitted last
-	order    order // as a stamp of the file tells
+	order    order // once a stamp of the file shows it
 	offset   *time.Location
 	last     time.Time
 
@@ -109,23 +109,28 @@ func newStampReader(o Options) stampReader {
 	return s
 }
 
-// parse reads a stamp.
+// parse returns the time of a stamp. It reports false if the form is not known.
 func (s *stampReader) parse(stamp []byte) (time.Time, bool) {
 	if len(stamp) > 0 && bytes.Equal(stamp, s.seen) {
 		return s.seenTime, true
 	}
+
+	// Nanoseconds of 64 bits end in 2262.
 	t, ok := s.parseNew(string(stamp))
 	if !ok || t.Year() < 1970 || t.Year() > 2261 {
 		return time.Time{}, false
 	}
 
+	// Lines of the same second are common, so the last stamp is kept.
 	s.last = t
-	s.seen, s.seenTime = append(s.seen[:0], stamp...), t
+	s.seen = append(s.seen[:0], stamp...)
+	s.seenTime = t
 	return t, true
 }
 
 func (s *stampReader) parseNew(text string) (time.Time, bool) {
 	for i := range s.layouts {
+		// A file has one form, so the one that fitted last is tried first.
 		n := (s.layout + i) % len(s.layouts)
 		if t, ok := s.as(s.layouts[n], text); ok {
 			s.layout = n
@@ -146,15 +151,19 @@ func (s *stampReader) as(layout, text string) (time.Time, bool) {
 		return time.Time{}, false
 	}
 
+	// The name of a zone means something only where it is used.
 	if strings.Contains(layout, "MST") {
 		if t, err = time.ParseInLocation(layout, text, s.location); err != nil || !s.known(t) {
 			return time.Time{}, false
 		}
 	}
 
+	// A form without a year, such as syslog's.
 	if t.Year() == 0 {
 		t = s.withYear(t)
 	}
+
+	// Without an offset, the hour that comes twice is ambiguous.
 	if !strings.Contains(layout, "0700") && !strings.Contains(layout, "07:00") &&
 		!strings.Contains(layout, "MST") {
 		t = s.twice(t)
@@ -163,7 +172,7 @@ func (s *stampReader) as(layout, text string) (time.Time, bool) {
 	return t, true
 }
 
-// zone is where stamps without an offset were written.
+// zone returns the location of stamps without an offset.
 func (s *stampReader) zone() *time.Location {
 	if s.offset != nil {
 		return s.offset
@@ -171,22 +180,25 @@ func (s *stampReader) zone() *time.Location {
 	return s.location
 }
 
-// known reports whether the name of the zone in a stamp is one that is known: UTC, or one of the
-// location's. Of another one package time makes a zone without an offset.
+// known reports whether the zone that a stamp names is UTC or one of the location's. For any other
+// name package time makes up a zone with offset 0.
 func (s *stampReader) known(t time.Time) bool {
 	name, offset := t.Zone()
 	return t.Location() == s.location || offset == 0 && (name == "UTC" || name == "GMT" ||
 		name == "Z")
 }
 
-// learn notes the offset of the PBX's clock from UTC, which a security line tells in EventTV next
-// to the stamp of the same moment. It matters only where it is not the location's.
+// learn notes the offset of the PBX's clock from UTC. A security line holds the same moment as a
+// stamp and, with an offset, as EventTV. The offset matters only where it differs from the
+// location's.
 func (s *stampReader) learn(stamp []byte, event time.Time) {
 	t, ok := s.parse(stamp)
 	if !ok || hasOffset(stamp) {
 		return
 	}
 
+	// Zones differ by quarters of an hour. A difference that is not near one is the delay of a
+	// line.
 	const quarter, near = 15 * time.Minute, 30 * time.Second
 	off := event.Sub(t)
 	steps := off.Round(quarter)
@@ -194,9 +206,11 @@ func (s *stampReader) learn(stamp []byte, event time.Time) {
 		return
 	}
 
+	// The stamps that were parsed before meant another offset.
 	_, seconds := t.Zone()
 	s.offset = time.FixedZone("", seconds-int(steps/time.Second))
-	s.seen, s.last = s.seen[:0], event
+	s.seen = s.seen[:0]
+	s.last = event
 }
 
 // hasOffset reports whether a stamp ends with an offset or the name of a zone, or is an epoch: it
@@ -222,6 +236,8 @@ func hasOffset(stamp []byte) bool {
 // parseEpoch reads seconds since 1970, `%s`, with or without parts, and milliseconds.
 func parseEpoch(text string) (time.Time, bool) {
 	whole, part, _ := strings.Cut(text, ".")
+
+	// Nine or ten digits are the years 1973 to 2286; shorter numbers are something else.
 	n, err := strconv.ParseInt(whole, 10, 64)
 	switch {
 	case err != nil || n < 0:
@@ -232,6 +248,7 @@ func parseEpoch(text string) (time.Time, bool) {
 		return time.Time{}, false
 	}
 
+	// The part may be milliseconds, microseconds or nanoseconds.
 	nanos, err := strconv.ParseInt((part + "000000000")[:9], 10, 64)
 	if err != nil {
 		return time.Time{}, false
@@ -240,22 +257,27 @@ func parseEpoch(text string) (time.Time, bool) {
 	return time.Unix(n, nanos), true
 }
 
-// parseOrdered reads a form whose numbers alone tell which is the day. If they do not, the file's
-// other stamps or the time of its last change do: no line is younger, and most are not much older.
+// parseOrdered reads a form whose order of day and month is ambiguous. The numbers decide if one
+// is above 12, else the file's other stamps, else the time of its last change: no line is younger,
+// and most are not much older.
 func (s *stampReader) parseOrdered(text string) (time.Time, bool) {
 	days, months := dayFirst(), monthFirst()
 	for i := range days {
+		// Each form is tried both ways.
 		day, isDay := s.as(days[i], text)
 		month, isMonth := s.as(months[i], text)
 		switch {
 		case !isDay && !isMonth:
 			continue
 		case isDay && isMonth && !day.Equal(month):
+			// Both are dates: what the file told so far decides, else what is nearer to its last
+			// change.
 			if s.order == orderUnknown && s.dayIsNearer(day, month) || s.order == orderDayFirst {
 				return day, true
 			}
 			return month, true
 		case isDay && !isMonth:
+			// A number above 12 tells the order, for all stamps of the file.
 			s.order = orderDayFirst
 			return day, true
 		case isMonth && !isDay:
@@ -271,26 +293,31 @@ func (s *stampReader) parseOrdered(text string) (time.Time, bool) {
 
 func (s *stampReader) dayIsNearer(day, month time.Time) bool {
 	latest := s.modified.Add(24 * time.Hour)
+
+	// No line was written after the file's last change.
 	if day.After(latest) != month.After(latest) {
 		return month.After(latest)
 	}
 	return latest.Sub(day).Abs() <= latest.Sub(month).Abs()
 }
 
-// disorder is how much earlier than the one before it a line may be, since several threads write.
+// disorder is the largest step back between two lines that several threads may cause.
 const disorder = 10 * time.Second
 
-// twice returns which of two times a stamp means of the hour that comes twice when summer time
-// ends: the first, unless a line before it was later. Else a step back would count, and shift all
-// that follows by an hour.
+// twice resolves a stamp in the hour that comes twice when summer time ends: it means the first,
+// unless a line before it was later. Otherwise the step back would shift all lines that follow by
+// an hour.
 func (s *stampReader) twice(t time.Time) time.Time {
 	const near = 6 * time.Hour // no zone changes twice within
+
+	// The clock goes back where the offset shrinks.
 	_, before := t.Add(-near).Zone()
 	_, after := t.Add(near).Zone()
 	if before <= after {
 		return t
 	}
 
+	// The same wall clock, read once with each offset; only in that hour are both right.
 	wall := time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(),
 		t.Nanosecond(), time.UTC)
 	in := func(offset int) (time.Time, bool) {
@@ -299,6 +326,7 @@ func (s *stampReader) twice(t time.Time) time.Time {
 		return at, is == offset
 	}
 
+	// Lines go forward: the second is meant once a line of the first is past.
 	first, ok := in(before)
 	second, also := in(after)
 	switch {
@@ -311,9 +339,9 @@ func (s *stampReader) twice(t time.Time) time.Time {
 	return first
 }
 
-// withYear finds the year of a stamp that has none: the first line of a file was not written after
-// the file's last change, and later ones follow it. A new year is a step back of more than half a
-// year.
+// withYear returns the time with the year of a stamp that has none: the first line of a file was
+// not written after the file's last change, and each line follows the one before it. A new year is
+// a step back of more than half a year.
 func (s *stampReader) withYear(t time.Time) time.Time {
 	in := func(year int) time.Time {
 		return time.Date(year, t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(),
@@ -321,6 +349,8 @@ func (s *stampReader) withYear(t time.Time) time.Time {
 	}
 
 	const half, nearly = 183 * 24 * time.Hour, 350 * 24 * time.Hour
+
+	// A day of grace, since clocks and zones differ.
 	if s.last.IsZero() {
 		first := in(s.modified.In(t.Location()).Year())
 		if first.After(s.modified.Add(24 * time.Hour)) {
@@ -329,6 +359,7 @@ func (s *stampReader) withYear(t time.Time) time.Time {
 		return first
 	}
 
+	// Lines follow each other, so the year of the line before is the best guess.
 	year := s.last.In(t.Location()).Year()
 	guess := in(year)
 	switch {

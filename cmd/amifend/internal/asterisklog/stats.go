@@ -8,7 +8,7 @@ import (
 	"github.com/amifend/amifend/ami"
 )
 
-// Unread is a reason why a line that looks like a failed request gave nothing.
+// Unread is a reason why a line that looks like a failed request was not read.
 type Unread uint8
 
 // The reasons.
@@ -22,7 +22,7 @@ const (
 	NumUnread
 )
 
-// Why says for people why such lines were not read. stamp is an example of a time.
+// Why returns the reason in words. stamp is an example of a time that was not understood.
 func (u Unread) Why(stamp string) string {
 	switch u {
 	case UnreadTime:
@@ -44,7 +44,7 @@ func (u Unread) Why(stamp string) string {
 	return "unknown"
 }
 
-// Do says what to do so that such lines can be read.
+// Do returns advice: what makes such lines readable.
 func (u Unread) Do() string {
 	switch u {
 	case UnreadTime:
@@ -59,20 +59,20 @@ func (u Unread) Do() string {
 		"channel tells of them in full"
 }
 
-// Stats counts lines. Every line is in Lines; only the others that are named are looked at.
+// Stats counts lines. Every line counts in Lines, and only some in the other fields.
 type Stats struct {
 	Lines    uint64
 	Messages uint64              // lines that begin a message of Asterisk
 	Foreign  uint64              // lines of other programs
 	Security uint64              // lines of the security channel
-	Attempts [NumFamilies]uint64 // attempts that other lines told of, by family
+	Attempts [NumFamilies]uint64 // attempts that other lines reported, by family
 	Traced   uint64              // lines of printed SIP messages, which were skipped
 	Unread   [NumUnread]uint64   // lines that look like failed requests and gave nothing, by reason
 	Stamp    string              // the first time that was not understood, quoted
 	Decoder  ami.Stats
 }
 
-// Told returns how many attempts NOTICE and WARNING lines told of.
+// Told returns the number of attempts that NOTICE and WARNING lines reported.
 func (s *Stats) Told() (n uint64) {
 	for _, a := range s.Attempts {
 		n += a
@@ -80,7 +80,7 @@ func (s *Stats) Told() (n uint64) {
 	return n
 }
 
-// NotRead returns how many lines that look like failed requests gave nothing.
+// NotRead returns the number of lines that look like failed requests but were not read.
 func (s *Stats) NotRead() (n uint64) {
 	for _, u := range s.Unread {
 		n += u
@@ -88,9 +88,8 @@ func (s *Stats) NotRead() (n uint64) {
 	return n
 }
 
-// isSuspicious reports whether a line that is of no family that is read looks like a failed request
-// all the same. What the PBX itself fails in elsewhere (`Failed to authenticate on REGISTER to …`)
-// is none.
+// isSuspicious reports whether a line of no known format looks like a failed request. A failure of
+// the PBX itself elsewhere (`Failed to authenticate on REGISTER to …`) does not.
 func isSuspicious(line []byte) bool {
 	has := func(sign string) bool { return bytes.Contains(line, []byte(sign)) }
 	if has("ailed ") && (has("' failed for '") || has("Failed to authenticate device ") ||
@@ -105,18 +104,19 @@ func isSuspicious(line []byte) bool {
 }
 
 // stranger is the last request that no endpoint matched. If its sender answered a challenge, PJSIP
-// tells of that in a second line of the same request, whose event names no account
-// (pjsip_distributor.c 22.10.1, authenticate of artificial_endpoint).
+// prints a second line for the same request, whose event names no account (pjsip_distributor.c
+// 22.10.1, authenticate of artificial_endpoint).
 type stranger struct {
 	source  netip.AddrPort
 	session []byte
 }
 
-// fold takes a failed request of PJSIP.
+// fold marks the second event of one request as such.
 func (s *stranger) fold(ev *ami.Event) {
 	switch ev.Kind {
 	case ami.KindInvalidAccountID:
-		s.source, s.session = ev.Source, append(s.session[:0], ev.Session...)
+		s.source = ev.Source
+		s.session = append(s.session[:0], ev.Session...)
 	case ami.KindChallengeResponseFailed:
 		if s.source == ev.Source && bytes.Equal(s.session, ev.Session) {
 			ev.Account = []byte("<unknown>")

@@ -16,11 +16,13 @@ import "bytes"
 func cutSyslog(line []byte) (stamp, program, rest []byte, ok bool) {
 	after, prioritised := cutPriority(line)
 	if prioritised {
+		// RFC 5424 has a version behind the priority, and a stamp with an offset.
 		if version, ok := bytes.CutPrefix(after, []byte("1 ")); ok && isoLength(version) > 0 {
 			return cutRFC5424(version)
 		}
 	}
 
+	// Without a stamp, the text is a message's own.
 	n := syslogStamp(after)
 	if n == 0 || n >= len(after) {
 		return nil, nil, nil, false
@@ -58,19 +60,22 @@ func cutRFC5424(line []byte) (stamp, program, rest []byte, ok bool) {
 	return parts[0], parts[2], bytes.TrimPrefix(line, []byte("\xef\xbb\xbf")), true
 }
 
-// cutHost cuts `HOST PROGRAM[PROCESS]: `. What journald stored without a program has none.
+// cutHost cuts `HOST PROGRAM[PROCESS]: `. It reports false for an entry without a program, which
+// journald may store.
 func cutHost(line []byte) (host, program, rest []byte, ok bool) {
 	host, line, ok = bytes.Cut(line, []byte{' '})
 	if !ok || len(host) == 0 {
 		return nil, nil, nil, false
 	}
 
+	// An empty message ends with the colon.
 	program, rest, ok = bytes.Cut(line, []byte(": "))
 	if !ok {
 		program, ok = bytes.CutSuffix(line, []byte{':'})
 		rest = nil
 	}
 
+	// A blank means that the colon is one of the text.
 	if !ok || len(program) == 0 || bytes.IndexByte(program, ' ') >= 0 {
 		return nil, nil, nil, false
 	}
@@ -78,18 +83,20 @@ func cutHost(line []byte) (host, program, rest []byte, ok bool) {
 }
 
 // isAsterisk reports whether a program of syslog is Asterisk, its wrapper safe_asterisk, its unit,
-// or a container of it. The program is no text of a stranger: the system logger writes it.
+// or a container of it. The system logger writes the program, so it is not a sender's text.
 func isAsterisk(program []byte) bool {
 	name, _, _ := bytes.Cut(program, []byte{'['})
 	return bytes.Contains(name, []byte("asterisk"))
 }
 
-// syslogStamp is the length of a stamp of syslog or journald that the line begins with, 0 if there
-// is none.
+// syslogStamp returns the length of the stamp of syslog or journald that the line begins with, or
+// 0.
 func syslogStamp(line []byte) int {
 	if n := isoLength(line); n > 0 {
 		return n
 	}
+
+	// RFC 3164, with or without parts of a second.
 	const old = len("Nov 23 02:49:24")
 	if len(line) > old && line[3] == ' ' && line[6] == ' ' && line[9] == ':' && line[12] == ':' {
 		n := old
@@ -99,6 +106,7 @@ func syslogStamp(line []byte) int {
 		return endsWithBlank(line, n)
 	}
 
+	// systemd's long form ends with the name of a zone.
 	const full = len("Mon 2026-11-23 02:49:24")
 	if len(line) > full+2 && line[3] == ' ' && line[8] == '-' && line[11] == '-' &&
 		line[14] == ' ' &&
@@ -110,6 +118,7 @@ func syslogStamp(line []byte) int {
 		return full + 1 + zone
 	}
 
+	// Seconds since 1970, with a point: a number alone is text.
 	const epoch = 10
 	if len(line) > epoch+8 && countDigits(line) == epoch && line[epoch] == '.' {
 		return endsWithBlank(line, epoch+1+countDigits(line[epoch+1:]))
@@ -118,8 +127,8 @@ func syslogStamp(line []byte) int {
 	return 0
 }
 
-// isoLength is the length of a stamp of RFC 3339, with or without a colon in the offset, that the
-// line begins with.
+// isoLength returns the length of the stamp of RFC 3339, with or without a colon in the offset,
+// that the line begins with, or 0.
 func isoLength(line []byte) int {
 	if len(line) <= 20 || line[4] != '-' || line[7] != '-' || line[10] != 'T' || line[13] != ':' ||
 		line[16] != ':' {

@@ -22,10 +22,11 @@ type trace struct {
 	json bool  // the lines are carried by JSON
 }
 
-// longestTrace is how many bytes of a message are printed at most: LOGMSG_SIZE of main/logger.c.
+// longestTrace is the number of bytes of a message that are printed at most: LOGMSG_SIZE of
+// main/logger.c.
 const longestTrace = 8192
 
-// begin starts to skip if a message of Asterisk is the head of a printed one.
+// begin starts to skip if message is the head of a printed SIP message, and reports whether it is.
 func (t *trace) begin(message []byte, crlf, json bool) bool {
 	rest, ok := bytes.CutPrefix(message, []byte("<--- Received SIP "))
 	if !ok {
@@ -34,17 +35,22 @@ func (t *trace) begin(message []byte, crlf, json bool) bool {
 		}
 	}
 
+	// Every part of the head is checked: a line that only looks like one would hide those behind
+	// it.
 	kind, rest, ok := bytes.Cut(rest, []byte(" ("))
 	if k := string(kind); !ok || k != "request" && k != "response" {
 		return false
 	}
 
+	// Exactly one address and nothing else, since the text behind the head is the sender's.
 	digits := countDigits(rest)
 	after, ok := bytes.CutPrefix(rest[digits:], []byte(" bytes) "))
 	if !ok || digits == 0 || digits > 6 || !bytes.HasSuffix(after, []byte(" --->")) ||
 		bytes.Count(after, []byte{' '}) != 2 {
 		return false
 	}
+
+	// More than Asterisk prints is not skipped, whatever the head claims.
 	n, err := strconv.ParseInt(string(rest[:digits]), 10, 64)
 	if err != nil || n == 0 {
 		return false
@@ -54,13 +60,17 @@ func (t *trace) begin(message []byte, crlf, json bool) bool {
 	return true
 }
 
-// skips reports whether a line may be a part of the text. It takes the least that the line may have
-// been of it: journald indents lines, and JSON writes three bytes for one that is no text.
+// skips reports whether a line may be a part of the text. It subtracts the least number of bytes
+// that the line may stand for: journald indents lines, and JSON writes three bytes for one that is
+// no text.
 func (t *trace) skips(line []byte) bool {
 	if t.left <= 0 {
 		return false
 	}
 	line = bytes.TrimLeft(line, " \t")
+
+	// The least is subtracted: if the text seemed to end too early, its last lines would be
+	// believed.
 	n := int64(len(line))
 	if t.crlf && n > 0 && line[n-1] == '\r' {
 		n--
@@ -69,6 +79,8 @@ func (t *trace) skips(line []byte) bool {
 	if t.json {
 		n -= 2 * int64(bytes.Count(line, []byte("\ufffd")))
 	}
+
+	// Longer than what is left: the text ended before this line.
 	if n >= t.left {
 		t.left = 0
 		return false
