@@ -11,8 +11,8 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/asterisklog"
 )
 
-// A capture of AMI that was changed on its way accuses nobody: what a text editor or a terminal did
-// to it looks like text that an attacker injected. AMI ends each line with CR LF, and keeps the
+// A capture of AMI that was changed on its way is refused: the change by a text editor or a
+// terminal looks like text that an attacker injected. AMI ends each line with CR LF, and keeps the
 // blank behind the colon of an empty value.
 var (
 	errLF = errors.New("was changed on its way: no line of it ends in CR LF, as all of AMI do. A " +
@@ -26,11 +26,13 @@ var (
 		"does that; copy the capture as it is")
 )
 
-// changed reports how a capture was changed on its way, as its beginning shows.
+// changed returns an error if the beginning of a capture shows that it was changed on its way.
 func changed(head []byte) error {
 	if bytes.HasPrefix(head, []byte("\xef\xbb\xbf")) {
 		return errBOM
 	}
+
+	// The first line alone tells, since a program changes all of them alike.
 	line, _, ok := bytes.Cut(head, []byte{'\n'})
 
 	switch {
@@ -45,7 +47,7 @@ func changed(head []byte) error {
 	return nil
 }
 
-// capture reads the bytes of an AMI connection.
+// capture reads the recorded bytes of an AMI connection.
 type capture struct {
 	in      *bufio.Reader
 	decoder *ami.Decoder
@@ -59,21 +61,28 @@ type capture struct {
 	piece         int    // how many bytes of recent are the piece before
 }
 
-// Read reads a piece. What waits for more at the end is released, as in a session that is closed.
+// Read reads a piece and calls emit with its events. At the end it releases what the decoder
+// holds, as a session does when it is closed.
 func (c *capture) Read(emit func(asterisklog.Event)) error {
 	if c.err != nil {
 		return c.err
 	}
 	if !c.started {
+		// Banners and challenges come early, so the beginning settles it for most captures.
 		head, _ := c.in.Peek(sniffed)
-		c.started, c.kept = true, hasEmpty(head, ": \r\n")
+		c.started = true
+		c.kept = hasEmpty(head, ": \r\n")
 	}
 
 	buffer := c.decoder.Buffer()
 	n, err := c.in.Read(buffer)
+
+	// The packet that an event comes from may have begun in the piece before.
 	c.remember(buffer[:n])
 
 	told := func(ev ami.Event) {
+		// A cut blank looks like an injection. Before anybody is accused, the capture itself is
+		// examined.
 		if ev.Taint != ami.Untainted && c.blanksCut() {
 			c.err = errBlanks
 		}
@@ -82,9 +91,11 @@ func (c *capture) Read(emit func(asterisklog.Event)) error {
 		}
 	}
 
+	// A dropped packet is the other sign that blanks were cut off.
 	before := dropped(c.decoder.Stats())
 	c.decoder.Advance(n, told, func([]byte) {})
 	if err != nil {
+		// Nothing follows, so what waited for a contradiction is certain.
 		c.decoder.Release(told)
 		if errors.Is(err, io.EOF) {
 			err = io.EOF
@@ -97,7 +108,7 @@ func (c *capture) Read(emit func(asterisklog.Event)) error {
 	return cmp.Or(c.err, err)
 }
 
-// dropped is how many packets gave no event because of their text.
+// dropped returns the number of packets that gave no event because of their text.
 func dropped(s ami.Stats) (n uint64) {
 	for _, d := range s.Dropped {
 		n += d
@@ -116,7 +127,7 @@ func (c *capture) remember(piece []byte) {
 }
 
 // blanksCut reports whether blanks at line ends were cut off: there is an empty value without its
-// blank, and none with it. What is decided by it is an accusation, so only then is it looked for.
+// blank, and none with it. It searches only before somebody is accused.
 func (c *capture) blanksCut() bool {
 	c.kept = c.kept || hasEmpty(c.recent, ": \r\n")
 	return !c.kept && hasEmpty(c.recent, ":\r\n")

@@ -11,8 +11,8 @@ const (
 	confirming = 8
 )
 
-// clock gives the events of one file their times, since neither a PBX's clock nor a line of a log
-// can be trusted in each single case.
+// clock assigns the events of one file their times, since neither a PBX's clock nor a line of a
+// log is always right.
 //
 // A time that does not go back counts, however long nothing happened before it. It is doubtful only
 // when following events contradict it: the next one, or, after a jump, one of the next few goes
@@ -28,14 +28,18 @@ type clock struct {
 // behind it, as many as are known: one at least unless it is the last of the file.
 func (c *clock) time(at int64, following []int64) int64 {
 	shifted := at + c.shift
+
+	// A single wrong time shifts nothing: the event takes the time of the one before it.
 	if c.contradicted(at, following, shifted-c.last > jump) {
 		return c.last
 	}
 
 	if c.shift > 0 && at >= c.last { // the PBX's clock was set forward again
-		c.shift, shifted = 0, at
+		c.shift = 0
+		shifted = at
 	}
 
+	// Time must not run backwards: the engine's memory fades by it.
 	if shifted < c.last {
 		if len(following) == 0 {
 			return c.last // nothing confirms the step back
@@ -49,9 +53,10 @@ func (c *clock) time(at int64, following []int64) int64 {
 }
 
 // contradicted reports whether following events go back behind at, but not behind the time before
-// it: the next one, or after a jump any of them. One that goes back behind both tells of a step of
-// the clock, and nothing about at.
+// it: the next one, or after a jump any of them. One that goes back behind both is a step of the
+// clock and does not contradict at.
 func (c *clock) contradicted(at int64, following []int64, jumps bool) bool {
+	// Without a jump one event is enough: two threads may write in either order.
 	if !jumps && len(following) > 1 {
 		following = following[:1]
 	}

@@ -11,13 +11,13 @@ import (
 	"github.com/amifend/amifend/policy/fromami"
 )
 
-// reader is what a file's format is read by: a capture or a log.
+// reader reads one format: a capture or a log.
 type reader interface {
 	// Read reads a piece and calls emit with the events in it. At the end it returns io.EOF.
 	Read(emit func(asterisklog.Event)) error
 }
 
-// Format is what a file holds.
+// Format is the format of a file.
 type Format string
 
 // The formats.
@@ -27,7 +27,7 @@ const (
 	FormatEmpty Format = "empty"
 )
 
-// File tells what was read of a file.
+// File describes a file and counts what was read from it.
 type File struct {
 	Name   string
 	Format Format
@@ -36,7 +36,8 @@ type File struct {
 	Log    asterisklog.Stats // of a log
 }
 
-// leadMost is how many events are held back at most until the first time that counts is found.
+// leadMost is the number of events that are held back at most until the first time that counts is
+// found.
 const leadMost = 4096
 
 // file is one recording. Its events wait in queue, in the order of the file, each with the PBX's
@@ -50,7 +51,7 @@ type file struct {
 	err        error // io.EOF at the end
 	queue      []Event
 	head       int
-	raw        int64 // the time of the last event that tells one
+	raw        int64 // the time of the last event that has one
 	clock      clock
 	ahead      []int64 // scratch: the times of following events
 	started    bool
@@ -64,6 +65,7 @@ func openFile(name string, in *input, o Options) *file {
 		translator: fromami.Translator{Hasher: policy.NewHasher(0)},
 	}
 
+	// An empty file ends at once, and is listed all the same.
 	switch in.format {
 	case FormatAMI:
 		f.reader = &capture{in: in.Reader, decoder: ami.NewDecoder(o.Username)}
@@ -79,13 +81,14 @@ func openFile(name string, in *input, o Options) *file {
 	return f
 }
 
-// next returns the file's next event with its time.
+// next returns the file's next event with its time. It reports false at the end of the file.
 func (f *file) next() (Event, bool) {
 	if !f.started {
 		f.started = true
 		f.start()
 	}
 
+	// The time of an event is settled by the one behind it.
 	f.fill(2)
 	if f.head == len(f.queue) {
 		return Event{}, false
@@ -109,6 +112,8 @@ func (f *file) following(at int64) []int64 {
 	}
 
 	f.ahead = f.ahead[:0]
+
+	// Fewer than n remain at the end of the file: those that are there must do.
 	for i := f.head; i < len(f.queue) && len(f.ahead) < n; i++ {
 		f.ahead = append(f.ahead, f.queue[i].At)
 	}
@@ -119,6 +124,7 @@ func (f *file) following(at int64) []int64 {
 // start finds the first time that counts: an event before it has no predecessor whose time it could
 // take.
 func (f *file) start() {
+	// Two times in order confirm each other.
 	for n := 2; n <= leadMost; n++ {
 		f.fill(n)
 		if len(f.queue) < n {
@@ -130,6 +136,7 @@ func (f *file) start() {
 		}
 	}
 
+	// No two are in order: the first must do.
 	if len(f.queue) > 0 {
 		f.clock.last = f.queue[0].At
 	}
@@ -137,6 +144,7 @@ func (f *file) start() {
 
 // fill reads until n events wait or the file ends.
 func (f *file) fill(n int) {
+	// The queue moves down, so that it stays as short as what waits.
 	if f.head > 0 && len(f.queue)-f.head < n {
 		f.queue = f.queue[:copy(f.queue, f.queue[f.head:])]
 		f.head = 0
@@ -146,13 +154,14 @@ func (f *file) fill(n int) {
 	}
 }
 
-// take appends one event. The time of an injection is Asterisk's own too: EventTV stands before all
-// injected text. One that tells no time, which only an injection does not, has that of the one
-// before it.
+// take appends one event. The time of an injection is Asterisk's own too: EventTV stands before
+// all injected text. An injection may have no time; it takes that of the event before it.
 func (f *file) take(ev asterisklog.Event) {
 	if !ev.Time.IsZero() {
 		f.raw = ev.Time.UnixNano()
 	}
+
+	// An event without a certain source accuses nobody.
 	o, ok := f.translator.Observation(ev.Event, f.raw)
 	if !ok {
 		return
@@ -166,13 +175,17 @@ func (f *file) take(ev asterisklog.Event) {
 		Family: ev.Family,
 	}
 
+	// Keys are hashes of each event, so they are computed only where a log may repeat one.
 	if f.paired {
 		out.keys = keysOf(&ev.Event, ev.Family, &o, f.translator.Hasher)
 	}
+
+	// Injected text may name any address as the PBX's own, and it would be protected.
 	if ev.Taint == ami.Untainted {
 		out.Local = ev.Local.Addr()
 	}
 
+	// Only the events at the very beginning may still be without a time.
 	if f.queue = append(f.queue, out); len(f.queue) == 1 || f.queue[0].At != 0 {
 		return
 	}
@@ -187,6 +200,8 @@ func (f *file) take(ev asterisklog.Event) {
 
 func (f *file) describe() File {
 	out := File{Name: f.name, Format: f.format, Events: f.events}
+
+	// A log has a decoder too: of the lines of the security channel.
 	switch r := f.reader.(type) {
 	case *capture:
 		out.AMI = r.decoder.Stats()
@@ -198,11 +213,12 @@ func (f *file) describe() File {
 	return out
 }
 
-// PBXAddr is the PBX's address, as far as it is one that must be protected.
+// PBXAddr returns the PBX's address. It reports false if the event has none that must be
+// protected.
 func (e *Event) PBXAddr() (netip.Addr, bool) {
 	a := e.Local.Unmap().WithZone("")
 	return a, a.IsValid() && !a.IsUnspecified() && !a.IsLoopback() && !a.IsMulticast()
 }
 
-// Time is the event's time.
+// Time returns the event's time in UTC.
 func (e *Event) Time() time.Time { return time.Unix(0, e.At).UTC() }

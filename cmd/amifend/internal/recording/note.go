@@ -11,8 +11,8 @@ const (
 	NoteSkipped    = "skipped"     // a file is no recording
 )
 
-// Note is something that whoever reads the result of recordings must know: without it, an attack
-// that was not read would look like a quiet PBX.
+// Note is a remark on files that were not read in full. Without it, an attack that was not read
+// would look like a quiet PBX.
 type Note struct {
 	Kind  string
 	File  string // of NoteNoAsterisk and NoteSkipped
@@ -21,10 +21,12 @@ type Note struct {
 	Do    string // what to do about it, may be empty
 }
 
-// Notes returns what is to be told of the files that were read.
+// Notes returns the notes on the files, as far as they were read.
 func (s *Set) Notes() []Note {
 	var out []Note
 	files := s.Files()
+
+	// One note a reason, whatever the number of files: the advice is the same.
 	for u := range asterisklog.NumUnread {
 		var lines uint64
 		stamp := ""
@@ -41,6 +43,7 @@ func (s *Set) Notes() []Note {
 	}
 
 	for i := range files {
+		// A log of another program gives no events, and must not look like a quiet PBX.
 		if f := &files[i]; f.Format == FormatLog && f.Log.Messages == 0 && f.Log.NotRead() == 0 {
 			out = append(out, Note{
 				Kind: NoteNoAsterisk, File: f.Name, Why: "no line of Asterisk is in it",
@@ -49,6 +52,8 @@ func (s *Set) Notes() []Note {
 		}
 	}
 
+	// A file in a folder that is not a recording is no error, but somebody may have expected it to
+	// be read.
 	for _, skipped := range s.skipped {
 		out = append(out, Note{Kind: NoteSkipped, File: skipped.Name, Why: skipped.Why})
 	}

@@ -16,14 +16,14 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/asterisklog"
 )
 
-// sniffed is how many bytes of a file are looked at to find out what it is: a log may begin with
+// sniffed is the number of bytes by which the format of a file is recognized: a log may begin with
 // lines of another kind.
 const sniffed = 64 << 10
 
-// Stdin is the name by which standard input is read.
+// Stdin is the name of standard input.
 const Stdin = "-"
 
-// errForeign is the error of a file that is no recording.
+// errForeign is the error for a file that is not a recording.
 var errForeign = errors.New("is neither an AMI capture (it would begin with `Asterisk Call " +
 	"Manager/`) nor a log of Asterisk " +
 	"(its lines would have `LEVEL[thread] file:` in them)")
@@ -50,11 +50,12 @@ func (c counter) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// expand returns the files that names mean: those in a folder, and those that fit a pattern that no
-// shell expanded. found are the names that were not written themselves.
+// expand returns the files that names stand for: those in a folder, and those that match a pattern
+// that no shell expanded. found holds the files that are not themselves among names.
 func expand(names []string) (files []string, found map[string]bool, errs []error) {
 	found = make(map[string]bool)
 	for _, name := range names {
+		// An error is reported when the file is opened, with its name.
 		st, statErr := os.Stat(name)
 		var more []string
 		switch {
@@ -62,6 +63,8 @@ func expand(names []string) (files []string, found map[string]bool, errs []error
 			files = append(files, name)
 			continue
 		case statErr == nil && st.IsDir():
+			// A folder means its files, not those below: /var/log/asterisk holds records of calls
+			// in folders.
 			entries, err := os.ReadDir(name)
 			if err != nil {
 				errs = append(errs, fmt.Errorf("read folder: %w", err))
@@ -75,15 +78,19 @@ func expand(names []string) (files []string, found map[string]bool, errs []error
 			more, _ = filepath.Glob(name) // a bad pattern fits nothing
 		}
 
+		// An empty folder is a mistake in the path more often than a quiet PBX.
 		if len(more) == 0 && statErr == nil && st.IsDir() {
 			errs = append(errs, fmt.Errorf("%s: the folder holds no files", name))
 			continue
 		}
+
+		// A plain name, or a pattern that fits nothing: opening it reports the error.
 		if more == nil {
 			files = append(files, name)
 			continue
 		}
 
+		// Files that nobody named may be of any kind.
 		for _, f := range more {
 			found[f] = true
 		}
@@ -93,7 +100,7 @@ func expand(names []string) (files []string, found map[string]bool, errs []error
 	return files, found, errs
 }
 
-// open opens a file and finds out what it is. It counts the bytes that are read of it in n.
+// open opens a file and recognizes its format. It adds the bytes that are read to n.
 func open(name string, n *atomic.Int64) (*input, error) {
 	f := os.Stdin
 	if name != Stdin {
@@ -121,11 +128,14 @@ func sniff(f *os.File, n *atomic.Int64) (*input, error) {
 		return nil, errors.New("is a folder")
 	}
 
+	// A pipe has no size, and its lines are of now.
 	in := &input{closer: f, modified: st.ModTime(), size: st.Size()}
 	if !st.Mode().IsRegular() {
-		in.modified, in.size = time.Now(), 0
+		in.modified = time.Now()
+		in.size = 0
 	}
 
+	// Counted before it is unpacked: the progress bar knows only the size on disk.
 	plain, err := unpack(bufio.NewReaderSize(counter{f, n}, sniffed))
 	if err != nil {
 		return nil, err
@@ -134,6 +144,8 @@ func sniff(f *os.File, n *atomic.Int64) (*input, error) {
 	// Larger reads than the decoder asks for, and a look at the beginning.
 	in.Reader = bufio.NewReaderSize(plain, sniffed)
 	head, err := in.Peek(sniffed)
+
+	// A file that breaks off is read as far as it goes.
 	if err != nil && len(head) == 0 && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
@@ -141,13 +153,14 @@ func sniff(f *os.File, n *atomic.Int64) (*input, error) {
 	return in, in.recognize(head)
 }
 
-// recognize finds out what a file is by its beginning.
+// recognize sets the format by the beginning of the file.
 func (in *input) recognize(head []byte) error {
 	switch {
 	case len(head) == 0:
 		in.format = FormatEmpty
 		return nil
 	case isCapture(head):
+		// A changed capture is refused, since it would accuse people by what an editor did.
 		in.format = FormatAMI
 		return changed(head)
 	case bytes.HasPrefix(head, []byte("\xff\xfe")), bytes.HasPrefix(head, []byte("\xfe\xff")):
@@ -163,8 +176,10 @@ func (in *input) recognize(head []byte) error {
 	return nil
 }
 
-// unpack unpacks gzip and bzip2, what logrotate packs with, also if one is packed in the other.
+// unpack returns a reader of r without gzip and bzip2, the formats of logrotate, even if one is
+// packed in the other.
 func unpack(r *bufio.Reader) (io.Reader, error) {
+	// A bound, so that a file which unpacks to itself does not loop for ever.
 	const most = 3
 	for range most {
 		magic, err := r.Peek(6)
@@ -172,6 +187,7 @@ func unpack(r *bufio.Reader) (io.Reader, error) {
 			return nil, err
 		}
 
+		// The magic number decides: logrotate and people name files as they like.
 		switch {
 		case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
 			z, err := gzip.NewReader(r)
@@ -181,10 +197,8 @@ func unpack(r *bufio.Reader) (io.Reader, error) {
 			r = bufio.NewReaderSize(z, sniffed)
 		case bytes.HasPrefix(magic, []byte("BZh")):
 			r = bufio.NewReaderSize(bzip2.NewReader(r), sniffed)
-		case bytes.HasPrefix(magic, []byte("\xfd7zXZ\x00")), bytes.HasPrefix(magic, []byte{
-			0x28,
-			0xb5, 0x2f, 0xfd,
-		}):
+		case bytes.HasPrefix(magic, []byte("\xfd7zXZ\x00")),
+			bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 			return nil, errors.New("is packed by xz or zstd: unpack it first (unxz, unzstd), or " +
 				"write `unxz -c FILE | amifend replay -`")
 		default:

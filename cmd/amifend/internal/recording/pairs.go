@@ -31,11 +31,12 @@ const (
 	maxSessions = 1 << 16
 )
 
-// keys are what a line and an event of the same request have in common.
+// keys identify a request: a line and an event of the same request have one in common.
 type keys struct {
 	session uint64 // of source and Call-ID; 0 if there is none
 	account uint64 // of source, port and account
-	// of source and port, of a line or an injection: that names no account which a line has
+	// source is of source and port, for a line or an injection: an injection lacks the line's
+	// account.
 	source uint64
 }
 
@@ -46,12 +47,14 @@ func keysOf(ev *ami.Event, family asterisklog.Family, o *policy.Observation, h p
 		source = netip.AddrPortFrom(source.Addr(), 0) // manager.c prints no port
 	}
 
+	// One buffer of fixed fields, so that no two keys can be mixed up and nothing is allocated.
 	var b [128]byte
 	addr := source.Addr().As16()
 	n := copy(b[:], addr[:])
 	binary.BigEndian.PutUint16(b[n:], source.Port())
 	n += 2
 
+	// Only PJSIP prints the Call-ID in lines and events alike.
 	var k keys
 	if ev.Service == ami.ServicePJSIP && (family == asterisklog.FamilySecurity ||
 		family == asterisklog.FamilyPJSIP) {
@@ -59,9 +62,12 @@ func keysOf(ev *ami.Event, family asterisklog.Family, o *policy.Observation, h p
 		k.session = h.Session(b[:n+8])
 	}
 
+	// A line, or an injection, may lack the account that the other one has.
 	if family != asterisklog.FamilySecurity || ev.Taint != ami.Untainted {
 		k.source = h.Session(b[:n])
 	}
+
+	// The longest key last: it extends the one of the source.
 	n += appendAccount(b[n:], ev.Account)
 	k.account = h.Session(b[:n])
 
@@ -76,6 +82,7 @@ func appendAccount(b, name []byte) int {
 	}
 	n := 0
 	for ; len(name) > 0 && n < len(b); n++ {
+		// chan_sip prints the name encoded in lines, and decoded in events.
 		if name[0] == '%' && len(name) >= 3 {
 			if _, err := hex.Decode(b[n:n+1], name[1:3]); err == nil {
 				name = name[3:]
@@ -90,7 +97,7 @@ func appendAccount(b, name []byte) int {
 	return n
 }
 
-// pairs takes lines out of a stream of events that are told of by events, too.
+// pairs removes lines from a stream of events if an event reports the same request.
 type pairs struct {
 	yield    func(*Event)
 	waiting  []waiting // in the order of time, from head on
@@ -123,7 +130,8 @@ type generations struct {
 // add notes the time of a key.
 func (g *generations) add(key uint64, at int64) {
 	if g.now == nil {
-		g.now, g.old = make(map[uint64]int64), make(map[uint64]int64)
+		g.now = make(map[uint64]int64)
+		g.old = make(map[uint64]int64)
 	}
 	g.now[key] = at
 }
@@ -144,11 +152,13 @@ func (g *generations) latest(key uint64) (int64, bool) {
 	return at, ok
 }
 
-// take takes the next event, in the order of time.
+// take receives the next event, in the order of time.
 func (p *pairs) take(ev *Event) {
 	if len(p.waiting) > 0 {
 		p.release(ev.At)
 	}
+
+	// An event is certain at once. A line waits for an event that may come behind it.
 	line := ev.Family != asterisklog.FamilySecurity
 	if !line {
 		p.list(note{ev.At, ev.keys})
@@ -158,6 +168,7 @@ func (p *pairs) take(ev *Event) {
 		}
 	}
 
+	// The first line: now the listed events are needed.
 	if line && !p.lines {
 		p.lines = true
 		for _, n := range p.recent {
@@ -166,6 +177,7 @@ func (p *pairs) take(ev *Event) {
 		p.recent = nil
 	}
 
+	// A flood of lines must not fill the memory: the oldest has waited longest.
 	if len(p.waiting)-p.head >= maxWaiting {
 		p.next()
 	}
@@ -179,6 +191,7 @@ func (p *pairs) list(n note) {
 		return
 	}
 
+	// Before the list grows, what no line can belong to any more is dropped.
 	if len(p.recent) == cap(p.recent) {
 		old := 0
 		for old < len(p.recent) && p.recent[old].at < n.at-before {
@@ -190,8 +203,9 @@ func (p *pairs) list(n note) {
 	p.recent = append(p.recent, n)
 }
 
-// note remembers an event.
+// note remembers the keys of an event.
 func (p *pairs) note(n note) {
+	// Two generations, so that forgetting costs nothing for each key.
 	if n.at >= p.accounts.since+2*(before+after) {
 		p.accounts.turn(n.at)
 	}
@@ -208,19 +222,24 @@ func (p *pairs) note(n note) {
 	}
 }
 
-// release yields what waited long enough at a time.
+// release yields the events that waited long enough at the time at.
 func (p *pairs) release(at int64) {
 	for p.head < len(p.waiting) && p.waiting[p.head].event.At+after < at {
 		p.next()
 	}
+
+	// The slice is used again from its start, so that it does not grow for ever.
 	if p.head == len(p.waiting) {
-		p.waiting, p.head = p.waiting[:0], 0
+		p.waiting = p.waiting[:0]
+		p.head = 0
 	} else if p.head > len(p.waiting)/2 {
-		p.waiting, p.head = p.waiting[:copy(p.waiting, p.waiting[p.head:])], 0
+		p.waiting = p.waiting[:copy(p.waiting, p.waiting[p.head:])]
+		p.head = 0
 	}
 }
 
-// next yields the event that waits longest, unless it is a line that an event told of too.
+// next yields the event that waits longest, unless it is a line whose request an event reported
+// too.
 func (p *pairs) next() {
 	w := &p.waiting[p.head]
 	p.head++
@@ -231,11 +250,14 @@ func (p *pairs) next() {
 	p.yield(&w.event)
 }
 
-// told reports whether an event told of the request that a line tells of.
+// told reports whether an event reported the same request as a line.
 func (p *pairs) told(ev *Event) bool {
+	// A Call-ID is the request's own: no time limit is needed.
 	if _, ok := p.sessions.latest(ev.keys.session); ok && ev.keys.session != 0 {
 		return true
 	}
+
+	// Accounts repeat, so only an event of about the same time counts.
 	for _, key := range [...]uint64{ev.keys.account, ev.keys.source} {
 		if at, ok := p.accounts.latest(key); ok && at >= ev.At-before {
 			return true
@@ -245,7 +267,7 @@ func (p *pairs) told(ev *Event) bool {
 	return false
 }
 
-// end yields all that waits.
+// end yields all events that wait.
 func (p *pairs) end() {
 	for p.head < len(p.waiting) {
 		p.next()

@@ -8,15 +8,18 @@ import (
 	"time"
 )
 
-// ShowProgress draws a bar of what is read of a set into w, with the rate and the time that is
-// left, until the returned function is called; that removes it. Nothing is drawn in the first
-// second, and nothing at all if w is nil.
+// ShowProgress draws a progress bar of a set to w, with the rate and the time that is left. The
+// returned function removes the bar. Nothing is drawn in the first second, and nothing at all if w
+// is nil.
 func ShowProgress(w io.Writer, s *Set) (stop func()) {
 	if w == nil {
+		// The caller writes its result next, so the last drawing must be over.
 		return func() {}
 	}
 	done := make(chan struct{})
 	var ended sync.WaitGroup
+
+	// Drawing has its own goroutine, so that reading never waits for a terminal.
 	ended.Go(func() {
 		const often = 500 * time.Millisecond
 		tick := time.NewTicker(often)
@@ -26,6 +29,7 @@ func ShowProgress(w io.Writer, s *Set) (stop func()) {
 		for {
 			select {
 			case <-done:
+				// What follows must begin on a clean line.
 				if drawn {
 					fmt.Fprint(w, "\r\x1b[K")
 				}
@@ -33,6 +37,7 @@ func ShowProgress(w io.Writer, s *Set) (stop func()) {
 			case <-tick.C:
 			}
 
+			// Short work needs no bar.
 			if since := time.Since(begin); since >= time.Second {
 				read, size := s.Progress()
 				fmt.Fprint(w, "\r\x1b[K", bar(read, size, since))
@@ -47,10 +52,12 @@ func ShowProgress(w io.Writer, s *Set) (stop func()) {
 	}
 }
 
-// bar is `[#####---------------]  25%  35.1 MB/s  12s left`. Without a known size it is what was
-// read, and the rate.
+// bar returns `[#####---------------] 25% 35.1 MB/s 12s left`, or without a known size the bytes
+// that were read and the rate.
 func bar(read, size int64, since time.Duration) string {
 	const width, megabyte = 20, 1e6
+
+	// Of a pipe the size is not known; a file may grow while it is read.
 	rate := float64(read) / since.Seconds()
 	if size <= 0 || read > size {
 		return fmt.Sprintf("%.1f MB read  %.1f MB/s", float64(read)/megabyte, rate/megabyte)
@@ -58,8 +65,8 @@ func bar(read, size int64, since time.Duration) string {
 
 	part := float64(read) / float64(size)
 	full := int(part * width)
-	text := fmt.Sprintf("[%s%s] %3.0f%%  %.1f MB/s", strings.Repeat("#", full), strings.Repeat("-",
-		width-full), part*100, rate/megabyte)
+	text := fmt.Sprintf("[%s%s] %3.0f%%  %.1f MB/s", strings.Repeat("#", full),
+		strings.Repeat("-", width-full), part*100, rate/megabyte)
 
 	if read > 0 {
 		left := time.Duration(float64(size-read) / rate * float64(time.Second))

@@ -1,10 +1,10 @@
-// Package recording reads what PBXs told in the past, captures of AMI and log files, as one stream
-// of observations in the order of time: what the daemon would have heard.
+// Package recording reads captures of AMI and log files of PBXs as one stream of observations in
+// the order of time, as the daemon would have received them.
 //
-// Each file is a server of its own. What kind of file it is, its content tells: a capture of AMI
-// (every byte that a client received), or a log of Asterisk, either of them as it is or packed by
-// gzip or bzip2. A request that the files tell of twice, in the security channel and in a NOTICE
-// line, is one event.
+// Each file counts as a server of its own. Its format is recognized by its content: a capture of
+// AMI (every byte that a client received), or a log of Asterisk, plain or packed by gzip or bzip2.
+// A request that the files report twice, in the security channel and in a NOTICE line, is one
+// event.
 package recording
 
 import (
@@ -30,24 +30,25 @@ type Event struct {
 	Local              netip.Addr // the PBX's address, if the event tells it and can be trusted
 	Own                bool       // the login of the daemon itself
 
-	// Family is the kind of lines that told of it, FamilySecurity if it is an event of the PBX
-	// itself.
+	// Family is the kind of lines that reported it, FamilySecurity for an event of the PBX itself.
 	Family asterisklog.Family
 
 	keys keys
 }
 
-// Options say how to read.
+// Options control how files are read.
 type Options struct {
 	Location *time.Location // of a log's time stamps without an offset; nil: the system's
-	// the daemon's manager user, so that its own login is known; may be empty
+	// Username is the daemon's manager user, by which its own login is recognized. It may be
+	// empty.
 	Username string
 }
 
-// maxFiles is how many files can be read together: an observation names its server in 16 bits.
+// maxFiles is the number of files that can be read together: an observation names its server in 16
+// bits.
 const maxFiles = math.MaxUint16
 
-// Set is several recordings that are read together.
+// Set is a set of recordings that are read together.
 type Set struct {
 	files   []*file
 	heads   []Event // the next event of each file
@@ -66,9 +67,10 @@ type Skipped struct {
 }
 
 // Open opens files, and those in folders. Their order is the order of events of the same time. The
-// observations are hashed with seed 0. A file that is no recording is skipped if there are others;
-// see [Set.Skipped].
+// observations are hashed with seed 0. A file that is not a recording is skipped if there are
+// others: see [Set.Skipped].
 func Open(names []string, o Options) (*Set, error) {
+	// Errors are collected, so that all bad names are reported at once.
 	names, found, errs := expand(names)
 	if len(names) > maxFiles {
 		return nil, fmt.Errorf("open %d files: no more than %d can be read together", len(names),
@@ -83,6 +85,8 @@ func Open(names []string, o Options) (*Set, error) {
 		case err == nil:
 			s.add(name, in, o)
 		case errors.Is(err, errForeign), found[name]:
+			// Found in a folder, or not a recording: that must not keep the others from being
+			// read.
 			foreign = append(foreign, err)
 			s.skipped = append(s.skipped, Skipped{name, reason(err)})
 		default:
@@ -90,6 +94,7 @@ func Open(names []string, o Options) (*Set, error) {
 		}
 	}
 
+	// With nothing left to read, a skipped file is an error after all.
 	if len(s.files) == 0 {
 		errs = append(errs, foreign...)
 	}
@@ -98,9 +103,12 @@ func Open(names []string, o Options) (*Set, error) {
 		return nil, errors.Join(errs...)
 	}
 
-	s.heads, s.alive = make([]Event, len(s.files)), make([]bool, len(s.files))
+	// Which files are read is certain now, and with it the numbers of the servers.
+	s.heads = make([]Event, len(s.files))
+	s.alive = make([]bool, len(s.files))
 	for i, f := range s.files {
-		f.translator.Server, f.paired = uint16(i), s.logs
+		f.translator.Server = uint16(i)
+		f.paired = s.logs
 	}
 
 	return s, nil
@@ -112,7 +120,7 @@ func (s *Set) add(name string, in *input, o Options) {
 	s.files = append(s.files, openFile(name, in, o))
 }
 
-// reason is an error without the name of the file in front.
+// reason returns the text of an error without the name of the file in front.
 func reason(err error) string {
 	if inner := errors.Unwrap(err); inner != nil {
 		err = inner
@@ -139,7 +147,7 @@ func (s *Set) Names() []string {
 // Skipped returns the files that were left out.
 func (s *Set) Skipped() []Skipped { return s.skipped }
 
-// Twice returns how many lines were left out, since an event told of the same request.
+// Twice returns the number of lines that were left out, since an event reported the same request.
 func (s *Set) Twice() uint64 { return s.pairs.twice }
 
 // Progress returns how many bytes of the files were read so far, and how many there are; 0 if that
@@ -150,20 +158,25 @@ func (s *Set) Progress() (read, size int64) { return s.read.Load(), s.size }
 // files. A file that breaks off is played as far as it goes, and then named in the error. It stops
 // at once when ctx ends.
 func (s *Set) Play(ctx context.Context, yield func(*Event)) error {
+	// Without a log no request can stand there twice.
 	take := yield
 	if s.logs {
 		s.pairs.yield = yield
 		take = s.pairs.take
 	}
 
+	// A merge of sorted streams: the earliest of all heads is next.
 	for i := range s.files {
 		s.heads[i], s.alive[i] = s.files[i].next()
 	}
 
 	for n := 0; ; n++ {
+		// Often enough for an interrupt to be felt, and cheap.
 		if n%4096 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
+
+		// A linear search: a handful of files is the rule.
 		first := -1
 
 		for i := range s.files {
@@ -173,6 +186,7 @@ func (s *Set) Play(ctx context.Context, yield func(*Event)) error {
 		}
 
 		if first < 0 {
+			// Lines may still wait for an event.
 			s.pairs.end()
 			return s.err()
 		}
@@ -192,7 +206,7 @@ func (s *Set) err() error {
 	return errors.Join(errs...)
 }
 
-// Files tells of each file what was read of it so far.
+// Files returns a description of each file, with the counts so far.
 func (s *Set) Files() []File {
 	out := make([]File, len(s.files))
 	for i, f := range s.files {
