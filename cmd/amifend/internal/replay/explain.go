@@ -11,7 +11,7 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// step is one event of the address that is explained, and what became of it.
+// step is one event of the address that is explained, and the engine's reaction to it.
 type step struct {
 	event  *recording.Event
 	server string
@@ -19,7 +19,7 @@ type step struct {
 	ban    policy.Ban // that left it out
 }
 
-// story tells the events of one address.
+// story replays all events and reports those of one address.
 type story struct {
 	player *Player
 	addr   netip.Addr
@@ -37,16 +37,21 @@ func (s *story) play(ev *recording.Event) {
 		return
 	}
 
-	// What is due by now is decided first, so that the counters tell of this event alone.
+	// The engine decides first what is due by now, so that the counters change by this event
+	// alone.
 	s.player.tell(s.player.engine.Advance(ev.At))
 	before := s.player.engine.Stats()
+
+	// Verdicts are kept back, so that the story reads event first, then what it led to.
 	told := s.player.told
 	var verdicts []policy.Verdict // told after the event that they answer
 	s.player.told = func(v policy.Verdict) {
+		// The engine lends its evidence only for the call.
 		v.Evidence = append([]policy.Evidence(nil), v.Evidence...)
 		verdicts = append(verdicts, v)
 	}
 
+	// The counters before and after tell what became of this event.
 	ban, leftOut := s.player.Play(ev)
 	s.player.told = told
 	out := step{event: ev, server: s.files[ev.Server], ban: ban, effect: effect(before,
@@ -59,8 +64,9 @@ func (s *story) play(ev *recording.Event) {
 	s.player.tell(verdicts)
 }
 
-// effect describes what the engine did with an event, by its counters.
+// effect describes the engine's reaction to an event, by its counters before and after.
 func effect(before, after policy.Stats, ev *recording.Event) string {
+	// The order matters: an event that counts may also release one that was held.
 	switch {
 	case after.Invalid > before.Invalid:
 		return "no source that is judged"

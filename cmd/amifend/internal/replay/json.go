@@ -12,7 +12,7 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// The objects of the JSON format: their keys and what they mean are an API.
+// The objects of the JSON format. Their keys and the keys' meaning are an API.
 
 type jsonBan struct {
 	Time     string  `json:"time"` // RFC 3339, UTC
@@ -59,7 +59,7 @@ type jsonUnban struct {
 type jsonAlert struct {
 	Action string `json:"action"`
 	Kind   string `json:"kind"`
-	// as ami.Quote prints it, without the quotes; "" if it is about none
+	// Account is as ami.Quote prints it, without the quotes; "" if the alert is about none.
 	Account string `json:"account"`
 	Source  string `json:"source"` // an address, or a prefix
 	Time    string `json:"time"`
@@ -84,6 +84,8 @@ func newJSONWriter(o Options, names []string, out io.Writer) *jsonWriter {
 
 func (w *jsonWriter) decision(v policy.Verdict) {
 	at := rfc3339(v.At)
+
+	// Each action has its own keys, in a fixed order: programs read them.
 	var object any
 	switch v.Action {
 	case policy.ActionBan:
@@ -110,6 +112,8 @@ func (w *jsonWriter) end(s summary) error {
 	for _, n := range s.notes {
 		_ = w.enc.Encode(NewNote(n))
 	}
+
+	// An address that fails and is never banned is advice for people, and a note like the others.
 	for _, a := range s.spared {
 		_ = w.enc.Encode(Note{
 			Action: "note", Kind: NoteNeverBanned, Source: a.Addr.String(), Count: a.Failures,
@@ -122,10 +126,10 @@ func (w *jsonWriter) end(s summary) error {
 
 func rfc3339(at int64) string { return time.Unix(0, at).UTC().Format(time.RFC3339Nano) }
 
-// round leaves out what only differs between machines.
+// round rounds to six decimals, since the last bits may differ between machines.
 func round(f float64) float64 { return math.Round(f*1e6) / 1e6 }
 
-// source is whom an alert is about: an address, or the prefix if it is not a single one.
+// source returns the source of an alert: an address, or the prefix if it is not a single one.
 func source(v policy.Verdict) string {
 	if !v.Prefix.IsValid() {
 		return "" // it is about an account or a server

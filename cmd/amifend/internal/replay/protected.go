@@ -8,12 +8,12 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// maxLearned is how many addresses are learned from the events of one server, as in the daemon
-// (protect.Watcher.Learn).
+// maxLearned is the number of addresses that are learned from the events of one server, as in the
+// daemon (protect.Watcher.Learn).
 const maxLearned = 16
 
-// protected is what must never be banned: what the config lists, and what the events tell of the
-// PBXs.
+// protected holds the addresses that must never be banned: those in the config, and those of the
+// PBXs in the events.
 type protected struct {
 	entries []policy.ProtectedEntry
 	learned map[lesson]struct{}
@@ -22,7 +22,7 @@ type protected struct {
 	current *policy.Protected
 }
 
-// lesson is an address that the events of a server showed.
+// lesson is an address that was learned from the events of a server.
 type lesson struct {
 	server uint16
 	addr   netip.Addr
@@ -37,6 +37,8 @@ func newProtected(c *config.Config) protected {
 		})
 	}
 
+	// A PBX's own address is in the events of everything behind its NAT: banning it would cut off
+	// all.
 	for _, s := range c.Servers {
 		addrs := s.Addresses
 
@@ -62,9 +64,9 @@ func (p *protected) add(a netip.Addr, reason string) {
 	p.current = nil
 }
 
-// learn notes the addresses of a PBX and of the daemon that an event shows. True means that there
-// is a new one.
+// learn notes the addresses of a PBX and of the daemon in an event. It reports whether one is new.
 func (p *protected) learn(ev *recording.Event) bool {
+	// The daemon's own login shows where it is, as the PBX sees it.
 	if ev.Own {
 		if a := ev.Source.Addr(); !a.IsLoopback() {
 			return p.lesson(lesson{ev.Server, a}, "our own address as the PBX sees it")
@@ -72,6 +74,7 @@ func (p *protected) learn(ev *recording.Event) bool {
 		return false
 	}
 
+	// Nearly all events repeat the address of the one before.
 	l := lesson{ev.Server, ev.Local}
 	if l == p.last {
 		return false
@@ -86,6 +89,7 @@ func (p *protected) learn(ev *recording.Event) bool {
 }
 
 func (p *protected) lesson(l lesson, reason string) bool {
+	// Bounded as in the daemon, so that a server with many addresses cannot grow it.
 	if _, ok := p.learned[l]; ok || p.counts[l.server] >= maxLearned {
 		return false
 	}

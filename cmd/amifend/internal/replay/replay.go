@@ -2,9 +2,9 @@
 // decision.
 //
 // It promises the same verdicts for the same recordings and options, always: the engine's seed is
-// 0, time is the recording's, and what this machine protects (its own addresses, gateways,
-// resolvers) is left aside. What the config and the recordings tell of the PBXs is protected as in
-// the daemon.
+// 0, time is the recording's, and the addresses that only this machine protects (its own,
+// gateways, resolvers) are left aside. The PBXs' addresses in the config and in the recordings are
+// protected as in the daemon.
 package replay
 
 import (
@@ -20,8 +20,8 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// A Player judges one event after another. What a ban covers at that moment it leaves out, as the
-// kernel would.
+// A Player judges one event after another. Events that a ban covers at that moment are left out,
+// since the kernel would drop their packets.
 type Player struct {
 	engine    *policy.Engine
 	told      func(policy.Verdict)
@@ -35,6 +35,8 @@ type Player struct {
 // is borrowed.
 func NewPlayer(c *config.Config, told func(policy.Verdict)) (*Player, error) {
 	o := c.Policy
+
+	// The seed must not differ between runs, or the verdicts would.
 	o.Seed = 0
 	engine, err := policy.New(o)
 	if err != nil {
@@ -50,7 +52,7 @@ func NewPlayer(c *config.Config, told func(policy.Verdict)) (*Player, error) {
 	return p, nil
 }
 
-// tick is how often the engine is told of the time.
+// tick is the interval at which the engine's time is advanced, in nanoseconds.
 const tick = int64(time.Second)
 
 // Play judges an event. If a ban covers its source at that moment, it returns that ban and true:
@@ -62,19 +64,24 @@ func (p *Player) Play(ev *recording.Event) (policy.Ban, bool) {
 // PlayFrom is like [Player.Play] for a packet that came from another address than its event names:
 // chan_sip believes the Via. Only a ban of the packet's source keeps the packet from the PBX.
 func (p *Player) PlayFrom(ev *recording.Event, source netip.Addr) (policy.Ban, bool) {
+	// The daemon's clock ticks between events. Here the recording's time does.
 	if ev.At >= p.swept+tick {
 		p.swept = ev.At
 		p.tell(p.engine.Advance(ev.At))
 	}
 
+	// Learned before the event is judged, so that it cannot ban the PBX itself.
 	if p.protected.learn(ev) {
 		p.tell(p.engine.Protect(ev.At, p.protected.list()))
 	}
+
+	// The kernel would have dropped the packet: the PBX, and the engine, would never have seen it.
 	if ban, ok := p.covering(ev, source); ok {
 		p.leftOut++
 		return ban, true
 	}
 
+	// The engine reports what it ignored only by its counters.
 	before := p.engine.Stats()
 	p.tell(p.engine.Observe(ev.Observation))
 	if after := p.engine.Stats(); after.Invalid > before.Invalid ||
@@ -97,12 +104,14 @@ func (p *Player) covering(ev *recording.Event, source netip.Addr) (policy.Ban, b
 	if !ok {
 		return policy.Ban{}, false
 	}
+
+	// AMI and IAX2 have ports of their own, which a ban of scope sip leaves open.
 	sip := ev.Service == policy.ServicePJSIP || ev.Service == policy.ServiceSIP
 	return ban, ban.Scope == policy.ScopeAll || ban.Scope == policy.ScopeSIP && sip
 }
 
-// settleTime is how long after the last event the engine may still have something to decide: an
-// attempt whose second event does not come counts two seconds later.
+// settleTime is the time after the last event, in nanoseconds, in which the engine may still
+// decide: an attempt whose second event does not come counts two seconds later.
 const settleTime = int64(3 * time.Second)
 
 // Finish lets the time pass that the engine needs to decide on the last events.
@@ -119,7 +128,7 @@ func (p *Player) Protected(addr netip.Addr) (string, bool) {
 	return p.protected.list().Contains(addr)
 }
 
-// Format is how a replay is told.
+// Format is the format of the output.
 type Format string
 
 // The formats.
@@ -128,18 +137,18 @@ const (
 	FormatJSON Format = "json" // an object a line for each decision
 )
 
-// Options are what Run needs.
+// Options are the options of Run.
 type Options struct {
 	Config     *config.Config // its policy, allowlist and servers count
 	ConfigName string         // for people
 	Files      []string
 	Format     Format
 	Location   *time.Location // of time stamps, in logs and for people; nil: the system's
-	Explain    netip.Addr     // if valid, only this address is told of, event by event
+	Explain    netip.Addr     // if valid, only this address is reported, event by event
 	Progress   io.Writer      // where a progress bar is drawn; nil: nowhere
 }
 
-// teller tells a replay in one format.
+// teller writes a replay in one format.
 type teller interface {
 	decision(v policy.Verdict)
 	step(s step)
@@ -154,12 +163,14 @@ func newTeller(o Options, names []string, out io.Writer) teller {
 	return newTextWriter(o, names, out)
 }
 
-// Run plays the files and writes what is decided. An error in a file is returned after what could
-// be read was told.
+// Run plays the files and writes the decisions to out. An error in a file is returned after the
+// decisions on all that could be read.
 func Run(ctx context.Context, o Options, out io.Writer) error {
 	if o.Location == nil {
 		o.Location = time.Local
 	}
+
+	// Files first: a wrong name is the most common mistake.
 	set, err := recording.Open(o.Files, recording.Options{
 		Location: o.Location,
 		Username: username(o.Config),
@@ -171,11 +182,14 @@ func Run(ctx context.Context, o Options, out io.Writer) error {
 
 	w := newTeller(o, set.Names(), out)
 	sum := summary{config: o.ConfigName, location: o.Location}
+
+	// The summary counts all decisions, also where only one address is shown.
 	told := func(v policy.Verdict) {
 		sum.add(v)
 		w.decision(v)
 	}
 
+	// A ban of a prefix is the address's too.
 	if o.Explain.IsValid() {
 		told = func(v policy.Verdict) {
 			sum.add(v)
@@ -190,21 +204,26 @@ func Run(ctx context.Context, o Options, out io.Writer) error {
 		return fmt.Errorf("set up the policy: %w", err)
 	}
 
+	// An explanation needs each event of the address, not only decisions.
 	play := func(ev *recording.Event) { p.Play(ev) }
 	if o.Explain.IsValid() {
 		play = newStory(p, o, set.Names(), w).play
 	}
 
+	// The bar is removed before anything else is written.
 	stop := recording.ShowProgress(o.Progress, set)
 	playErr := set.Play(ctx, func(ev *recording.Event) {
 		sum.event(ev)
 		play(ev)
 	})
 	stop()
+
+	// Interrupted: half a summary would look like a whole one.
 	if errors.Is(playErr, context.Canceled) {
 		return playErr
 	}
 
+	// The engine may still hold an attempt whose second event never came.
 	p.Finish(sum.last)
 	sum.finish(p, set)
 	if o.Explain.IsValid() {
@@ -214,7 +233,8 @@ func Run(ctx context.Context, o Options, out io.Writer) error {
 	return errors.Join(playErr, w.end(sum))
 }
 
-// username is the daemon's manager user, if the config has only one: its own login is told by it.
+// username returns the daemon's manager user if the config has only one. The daemon's own login is
+// recognized by it.
 func username(c *config.Config) string {
 	name := ""
 	for i, s := range c.Servers {

@@ -30,7 +30,9 @@ func run(t testing.TB, o Options, change func(*config.Config)) string {
 		change(c)
 	}
 
-	o.Config, o.ConfigName, o.Location = c, "the built-in defaults", time.UTC
+	o.Config = c
+	o.ConfigName = "the built-in defaults"
+	o.Location = time.UTC
 	if o.Format == "" {
 		o.Format = FormatJSON
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// maxSpared is how many addresses that are never banned are told apart.
+// maxSpared is the number of addresses that are never banned and counted one by one.
 const maxSpared = 256
 
 // Spared is an address that fails and is never banned.
@@ -22,16 +22,18 @@ type Spared struct {
 	sip bool // some of them were SIP requests
 }
 
-// Do returns what to do about it: whose address it is tells what is wrong.
+// Do returns advice, which depends on whose address it is.
 func (s *Spared) Do() string {
+	// No attacker reaches AMI by loopback.
 	if s.Addr.IsLoopback() && !s.sip {
 		return "a program on the PBX logs in to AMI with a wrong name or password"
 	}
+
+	// SIP in the PBX's own name: a proxy or NAT in front of it hides the senders.
 	if s.Addr.IsLoopback() || strings.HasPrefix(s.Why, "the PBX") ||
 		strings.HasPrefix(s.Why, "server ") {
 		return "the PBX does not see real sources: something in front of it hides them. Let it " +
-			"pass them on (PROXY protocol, " +
-			"X-Forwarded-For, no masquerade)"
+			"pass them on (PROXY protocol, X-Forwarded-For, no masquerade)"
 	}
 
 	return "look at what fails there"
@@ -43,6 +45,8 @@ func (p *Player) spare(ev *recording.Event) {
 		return
 	}
 	addr := ev.Source.Addr()
+
+	// The engine ignores other sources too, such as invalid ones.
 	why, ok := p.protected.list().Contains(addr)
 	if !ok {
 		return
@@ -50,6 +54,7 @@ func (p *Player) spare(ev *recording.Event) {
 
 	s := p.spared[addr]
 	if s == nil {
+		// A flood of forged sources must not fill the memory.
 		if len(p.spared) >= maxSpared {
 			return
 		}
@@ -61,8 +66,8 @@ func (p *Player) spare(ev *recording.Event) {
 	s.sip = s.sip || ev.Service != policy.ServiceAMI
 }
 
-// isFailure reports whether an event tells of a failed request. The second event of one request is
-// none.
+// isFailure reports whether an event is a failed request. The second event of one request does not
+// count.
 func isFailure(ev *recording.Event) bool {
 	switch ev.Kind {
 	case policy.KindNone, policy.KindChallengeSent, policy.KindSuccessfulAuth:
@@ -81,6 +86,7 @@ func (p *Player) Spared() []Spared {
 		out = append(out, *s)
 	}
 
+	// The address decides a tie, so that two runs give the same bytes.
 	slices.SortFunc(out, func(a, b Spared) int {
 		return cmp.Or(cmp.Compare(b.Failures, a.Failures), a.Addr.Compare(b.Addr))
 	})

@@ -8,7 +8,7 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// summary counts what a replay did.
+// summary counts the events and decisions of a replay.
 type summary struct {
 	config      string
 	location    *time.Location
@@ -21,7 +21,7 @@ type summary struct {
 	leftOut     uint64
 	engine      policy.Stats
 	ami         ami.Stats
-	told        uint64 // attempts that NOTICE and WARNING lines told of
+	told        uint64 // attempts that NOTICE and WARNING lines reported
 	twice       uint64 // of those, left out
 	traced      uint64 // lines of printed SIP messages
 	notes       []recording.Note
@@ -49,8 +49,13 @@ func (s *summary) add(v policy.Verdict) {
 }
 
 func (s *summary) finish(p *Player, set *recording.Set) {
-	s.engine, s.leftOut, s.files = p.engine.Stats(), p.leftOut, set.Files()
-	s.notes, s.spared, s.twice = set.Notes(), p.Spared(), set.Twice()
+	// Taken after Finish, so that the last decisions are in it.
+	s.engine = p.engine.Stats()
+	s.leftOut = p.leftOut
+	s.files = set.Files()
+	s.notes = set.Notes()
+	s.spared = p.Spared()
+	s.twice = set.Twice()
 	for _, f := range s.files {
 		s.ami = s.ami.Add(f.AMI)
 		s.told += f.Log.Told()
@@ -58,7 +63,7 @@ func (s *summary) finish(p *Player, set *recording.Set) {
 	}
 }
 
-// injections is how many packets or lines were evidence of an injection.
+// injections returns the number of packets or lines that were evidence of an injection.
 func (s *summary) injections() (n uint64) {
 	for _, t := range s.ami.Tainted {
 		n += t
@@ -66,7 +71,7 @@ func (s *summary) injections() (n uint64) {
 	return n
 }
 
-// dropped is how many packets gave nothing, since nobody can tell who sent them.
+// dropped returns the number of packets that were dropped, since their sender is not known.
 func (s *summary) dropped() (n uint64) {
 	for _, d := range s.ami.Dropped {
 		n += d

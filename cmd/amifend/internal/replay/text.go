@@ -12,7 +12,7 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// stampLayout is how people see a time.
+// stampLayout is the form of a time in the text format.
 const stampLayout = "2006-01-02 15:04:05.000"
 
 type textWriter struct {
@@ -29,7 +29,7 @@ func newTextWriter(o Options, names []string, out io.Writer) *textWriter {
 	}
 }
 
-// serverNames names the files in evidence, if there are several.
+// serverNames returns the names of the files for evidence, or nil if there is only one.
 func serverNames(files []string) []string {
 	if len(files) < 2 {
 		return nil
@@ -48,6 +48,7 @@ func (w *textWriter) decision(v policy.Verdict) {
 		prefix = v.Prefix.Masked().String()
 	}
 
+	// Columns, so that the eye finds the bans.
 	what := fmt.Sprintf("%-5s  %-18s", v.Action, prefix)
 	if v.Action == policy.ActionBan {
 		what += fmt.Sprintf("  %-3s  %-6s", v.Scope, duration(v.Duration))
@@ -61,12 +62,13 @@ func (w *textWriter) decision(v policy.Verdict) {
 
 func stamp(at int64, l *time.Location) string { return time.Unix(0, at).In(l).Format(stampLayout) }
 
-// duration is written as in the config: 90s, 20m, 12h, 30d.
+// duration formats d as in the config: 90s, 20m, 12h, 30d.
 func duration(d time.Duration) string {
 	for _, unit := range []struct {
 		d    time.Duration
 		name string
 	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "m"}} {
+		// Only a unit that fits exactly: a rounded duration would be a lie.
 		if d >= unit.d && d%unit.d == 0 {
 			return fmt.Sprintf("%d%s", d/unit.d, unit.name)
 		}
@@ -88,6 +90,8 @@ func (w *textWriter) end(s summary) error {
 	fmt.Fprintf(w.out, "%8d bans decided: %d of all traffic, %d of the SIP ports\n",
 		s.bans[policy.ScopeAll]+s.bans[policy.ScopeSIP],
 		s.bans[policy.ScopeAll], s.bans[policy.ScopeSIP])
+
+	// Lines of zero are left out: what happened stands out.
 	w.count(uint64(s.unbans), "bans lifted early")
 	w.count(uint64(s.alerts), "alerts")
 	w.count(s.engine.Counted, "failed attempts counted")
@@ -95,6 +99,8 @@ func (w *textWriter) end(s summary) error {
 	w.count(s.leftOut, "events left out: their sources were banned at that moment, the kernel "+
 		"would have dropped them")
 	w.spared(s.spared)
+
+	// What was not counted is said too, so that nobody takes it for an oversight.
 	w.count(s.engine.Excused, "failed attempts of misconfigured phones: one account fails where "+
 		"others work")
 	w.count(s.engine.Shielded, "failed attempts that could have been forged in the name of a "+
@@ -106,10 +112,13 @@ func (w *textWriter) end(s summary) error {
 	w.count(s.told, "failed requests that NOTICE and WARNING lines told of")
 	w.count(s.twice, "of them left out: the security channel tells of the same requests")
 	w.count(s.traced, "lines of printed SIP messages skipped")
+
+	// Notes come last, where they are seen.
 	for _, n := range s.notes {
 		fmt.Fprintln(w.out, NoteText(n))
 	}
 
+	// Some requests are known from lines alone, and lines tell of failures only.
 	if s.told > s.twice {
 		fmt.Fprintf(w.out, "note: NOTICE and WARNING lines tell of no success, so no phone has "+
 			"proved itself by them as it would live:\n"+
@@ -126,7 +135,8 @@ func (w *textWriter) count(n uint64, what string) {
 	}
 }
 
-// spared writes who fails and is never banned: the worst few, and how many more.
+// spared writes the addresses that fail and are never banned: the worst few, and the number of the
+// others.
 func (w *textWriter) spared(all []Spared) {
 	const most = 5
 	for i, s := range all {
@@ -139,9 +149,11 @@ func (w *textWriter) spared(all []Spared) {
 	}
 }
 
-// NoteText is a note in words.
+// NoteText returns a note as text, of one line or two.
 func NoteText(n recording.Note) string {
 	text := fmt.Sprintf("note: %s: %s", n.File, n.Why)
+
+	// Each kind has its subject: a file, or a number of lines.
 	if n.Kind == recording.NoteSkipped {
 		text = fmt.Sprintf("note: %s is skipped: %s", n.File, n.Why)
 	}
