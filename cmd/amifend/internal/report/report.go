@@ -1,9 +1,9 @@
-// Package report counts the failed attempts in recordings by their source: the successor of the
-// one-liner that greps a log, cuts out the address, sorts and counts.
+// Package report counts the failed attempts in recordings by source. It replaces the one-liner
+// that greps a log, cuts out the address, sorts and counts.
 //
 // It counts attempts, as the policy engine does, not events, and it counts those after a ban too:
-// that is what a PBX without protection has to bear. The verdict is the daemon's, had it run. Its
-// memory is bounded: see tally.
+// a PBX without protection has to bear them all. The verdict is the one of the daemon, had it run.
+// The memory is bounded: see tally.
 package report
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/recording"
 )
 
-// Format is how a report is written.
+// Format is the format of a report.
 type Format string
 
 // The formats.
@@ -27,23 +27,25 @@ const (
 	FormatCSV  Format = "csv"  // the notes go to Options.Notes
 )
 
-// Options are what Run needs.
+// Options are the options of Run.
 type Options struct {
 	Config   *config.Config // its policy, allowlist and servers count
 	Files    []string
 	Format   Format
-	Limit    int            // how many sources are written at most; 0: all
+	Limit    int            // the largest number of sources to write; 0: all
 	Location *time.Location // of time stamps, in logs and for people; nil: the system's
 	Notes    io.Writer      // for notes that the format has no place for; nil: nowhere
 	Progress io.Writer      // where a progress bar is drawn; nil: nowhere
 }
 
-// Run reads the files and writes the report. An error in a file is returned after what could be
-// read was told.
+// Run reads the files and writes the report to out. An error in a file is returned after the
+// report of all that could be read.
 func Run(ctx context.Context, o Options, out io.Writer) error {
 	if o.Location == nil {
 		o.Location = time.Local
 	}
+
+	// Files first: a wrong name is the most common mistake.
 	set, err := recording.Open(o.Files, recording.Options{Location: o.Location})
 	if err != nil {
 		return err
@@ -55,6 +57,7 @@ func Run(ctx context.Context, o Options, out io.Writer) error {
 		return fmt.Errorf("set up the policy: %w", err)
 	}
 
+	// The bar is removed before anything else is written.
 	stop := recording.ShowProgress(o.Progress, set)
 	playErr := set.Play(ctx, t.play)
 	stop()
@@ -62,5 +65,6 @@ func Run(ctx context.Context, o Options, out io.Writer) error {
 		return playErr
 	}
 
+	// What could be read is reported even if a file broke off.
 	return errors.Join(playErr, write(o, t.finish(), set.Notes(), out))
 }

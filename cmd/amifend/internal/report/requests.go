@@ -9,24 +9,24 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// Events are no attempts: one request raises up to two events, and a client that answers a
+// An event is not an attempt: one request raises up to two events, and a client that answers a
 // challenge sends two requests. The policy engine tells them apart (policy/request.go and
 // policy/README.md), but it sees nothing of what a ban drops. So this file counts by the same
 // rules, and a test compares the two.
 
 const (
-	// companionWindow is within which the second event of a request comes.
+	// companionWindow is the time in which the second event of a request comes, in nanoseconds.
 	companionWindow = int64(2 * time.Second)
 
-	// creditWindow is within which the answer to a challenge belongs to the request that was
-	// challenged.
+	// creditWindow is the time in which an answer belongs to the request that was challenged, in
+	// nanoseconds.
 	creditWindow = int64(32 * time.Second)
 
-	// maxRequests is how many requests are remembered at least; the engine's number.
+	// maxRequests is the number of requests that are remembered at least, as in the engine.
 	maxRequests = 1 << 16
 )
 
-// requestKey is what the events of one request have in common.
+// requestKey identifies a request: its events have the same key.
 type requestKey struct {
 	source  netip.AddrPort
 	session uint64
@@ -34,20 +34,22 @@ type requestKey struct {
 	stream  bool
 }
 
-// request is what is remembered of the failures of a key that name no known account.
+// request is the state of the failures under one key, as far as they name no known account.
 type request struct {
 	at      int64 // of the latest failure
 	account policy.Label
 	kind    policy.Kind
 	pending uint8 // counted failures whose companion event has not come yet
-	// the latest failure was counted, and the authenticated one that follows belongs to it
+	// credit is set if the latest failure was counted, and the authenticated one that follows
+	// belongs to it.
 	credit bool
-	// the latest failure is not counted: it is that authenticated one, if its companion tells so
+	// held is set if the latest failure is not counted yet: it is that authenticated one, unless
+	// its companion shows otherwise.
 	held bool
 	addr netip.Addr
 }
 
-// requests turns events into attempts, of which it calls count with each.
+// requests turns events into attempts, and calls count with each.
 type requests struct {
 	count    func(addr netip.Addr, a failure)
 	seed     maphash.Seed
@@ -69,9 +71,11 @@ func newRequests(count func(netip.Addr, failure)) requests {
 	}
 }
 
-// take takes one event that is evidence, or the companion of one.
+// take receives one event that is evidence, or the companion of one.
 func (r *requests) take(ev *recording.Event) {
 	pjsip := ev.Service == policy.ServicePJSIP
+
+	// The order matters: text that was injected may claim to be any kind.
 	switch {
 	case ev.Injected:
 		r.counted(ev)
@@ -86,6 +90,7 @@ func (r *requests) take(ev *recording.Event) {
 	case ev.Kind == policy.KindSuccessfulAuth:
 		r.succeeded(ev)
 	case ev.Kind == policy.KindChallengeSent:
+		// The challenge of a known account is not a failure.
 	case ev.Service == policy.ServiceSIP && ev.Kind == policy.KindFailedACL:
 		r.acl(ev)
 	default:
@@ -108,41 +113,55 @@ func (r *requests) release(q *request) {
 	r.count(q.addr, failure{q.at, q.kind, q.account, false})
 }
 
-// unauthenticated takes an InvalidAccountID or FailedACL of PJSIP.
+// unauthenticated handles an InvalidAccountID or FailedACL of PJSIP.
 func (r *requests) unauthenticated(ev *recording.Event) {
+	// PJSIP raises the same event for a request without credentials and for the one with them.
 	q := r.get(ev, true)
 	switch {
-	// an authenticated request ends the pair: this one is a further one, and so was that
 	case q.held:
+		// An authenticated request ends a pair. Both the held request and this one are further
+		// attempts.
 		r.release(q)
-		q.pending, q.credit = bump(q.pending, 2), false
+		q.pending = bump(q.pending, 2)
+		q.credit = false
 	case q.credit && q.kind == ev.Kind && q.account == ev.Account && ev.At-q.at <= creditWindow:
 		if ev.At-q.at > companionWindow {
 			q.pending = 0
 		}
-		q.held, q.credit, q.at = true, false, ev.At
+
+		// Most likely the same client with credentials. It is held until its companion says so.
+		q.held = true
+		q.credit = false
+		q.at = ev.At
 		return
 	default:
 		if ev.At-q.at > companionWindow {
 			q.pending = 0
 		}
-		q.pending, q.credit = bump(q.pending, 1), true
+		q.pending = bump(q.pending, 1)
+		q.credit = true
 	}
 
-	q.at, q.kind, q.account = ev.At, ev.Kind, ev.Account
+	// A new attempt, to which the events that follow may belong.
+	q.at = ev.At
+	q.kind = ev.Kind
+	q.account = ev.Account
 	r.counted(ev)
 }
 
-// challenged takes a ChallengeSent on `<unknown>` of PJSIP.
+// challenged handles a ChallengeSent on `<unknown>` of PJSIP.
 func (r *requests) challenged(ev *recording.Event) {
 	q := r.get(ev, false)
 	switch {
 	case q == nil:
 	case q.pending > 0 && ev.At-q.at <= companionWindow:
+		// The second event of a request that was counted already.
 		q.pending--
 	case q.held:
+		// A challenge shows that the held request had no credentials: an attempt of its own.
 		r.release(q)
-		q.pending, q.credit = 0, true
+		q.pending = 0
+		q.credit = true
 	}
 }
 
@@ -154,7 +173,9 @@ func (r *requests) refused(ev *recording.Event) bool {
 	case q == nil:
 		return false
 	case q.held:
-		q.held, q.pending = false, 0
+		// The held request had credentials, so it answered a challenge: one attempt in all.
+		q.held = false
+		q.pending = 0
 	case q.pending > 0 && ev.At-q.at <= companionWindow:
 		q.pending--
 		q.credit = q.credit && q.pending > 0
@@ -167,18 +188,23 @@ func (r *requests) refused(ev *recording.Event) bool {
 	return true
 }
 
-// succeeded takes a success: the request was no attempt, if it failed shortly before.
+// succeeded handles a success: a request that failed shortly before was not an attempt.
 func (r *requests) succeeded(ev *recording.Event) {
 	if q := r.get(ev, false); q != nil && ev.At-q.at <= creditWindow {
 		delete(r.now, r.hash(ev))
 	}
 }
 
-// acl takes a FailedACL of chan_sip, which raises two of them for one request with credentials.
+// acl handles a FailedACL of chan_sip, which raises two for one request with credentials.
 func (r *requests) acl(ev *recording.Event) {
 	q := r.get(ev, true)
+
+	// The second of two events within the window belongs to the first, if both name one account.
 	fold := q.credit && q.account == ev.Account && ev.At-q.at <= companionWindow
-	q.at, q.kind, q.account, q.credit = ev.At, ev.Kind, ev.Account, !fold
+	q.at = ev.At
+	q.kind = ev.Kind
+	q.account = ev.Account
+	q.credit = !fold
 	if !fold {
 		r.counted(ev)
 	}
@@ -192,13 +218,15 @@ func (r *requests) hash(ev *recording.Event) uint64 {
 	})
 }
 
-// bump adds to a small number, which stops at its largest.
+// bump returns n+by, or 255 if that is smaller.
 func bump(n, by uint8) uint8 { return uint8(min(int(n)+int(by), 255)) }
 
-// get returns what is remembered of the request of an event. A failure whose companion is late is
-// counted first.
+// get returns the state of an event's request. If there is none, it returns a new one if create is
+// set, else nil. A failure whose companion is late is counted first.
 func (r *requests) get(ev *recording.Event, create bool) *request {
 	k := r.hash(ev)
+
+	// Two generations: a key that is used again moves to the young one.
 	q := r.now[k]
 	if q == nil {
 		if q = r.old[k]; q != nil {
@@ -212,9 +240,11 @@ func (r *requests) get(ev *recording.Event, create bool) *request {
 		r.keep(k, q)
 	}
 
+	// The companion did not come in time, so the held request was one of its own.
 	if q.held && q.at+companionWindow < ev.At {
 		r.release(q)
-		q.pending, q.credit = 0, true
+		q.pending = 0
+		q.credit = true
 	}
 
 	return q
@@ -222,6 +252,7 @@ func (r *requests) get(ev *recording.Event, create bool) *request {
 
 // keep remembers a key, and forgets the oldest ones if there are too many.
 func (r *requests) keep(k uint64, q *request) {
+	// The old generation is forgotten, but what it held counts.
 	if len(r.now) >= maxRequests {
 		r.flush(r.old)
 		r.now, r.old = r.old, r.now

@@ -12,17 +12,17 @@ import (
 )
 
 const (
-	// maxAccounts is how many accounts of a source are told apart, and maxNames how many of all
-	// sources together.
+	// maxAccounts is the number of accounts of a source that are told apart, and maxNames that of
+	// all sources together.
 	maxAccounts = 100
 	maxNames    = 1 << 19
 
-	// maxSources is how many sources are told apart. When there are more, those with the fewest
-	// attempts are left out, and only counted.
+	// maxSources is the number of sources that are told apart. If there are more, those with the
+	// fewest attempts are only counted.
 	maxSources = 1 << 17
 )
 
-// source is what is known of one source.
+// source holds the attempts and bans of one source.
 type source struct {
 	addr        netip.Addr
 	attempts    int
@@ -37,7 +37,7 @@ type source struct {
 	sip         bool // it made SIP requests
 }
 
-// result is what a report writes.
+// result is the content of a report.
 type result struct {
 	sources  []*source // most attempts first
 	others   int       // sources that were left out for want of room
@@ -75,8 +75,8 @@ func newTally(c *config.Config) (*tally, error) {
 	return t, err
 }
 
-// decision notes a ban: of a single source at once, of a prefix for the end, since it may cover
-// many.
+// decision notes a ban. One of a single source is noted at once. One of a prefix is kept until the
+// end, since it may cover many sources.
 func (t *tally) decision(v policy.Verdict) {
 	if v.Action != policy.ActionBan {
 		return
@@ -86,6 +86,7 @@ func (t *tally) decision(v policy.Verdict) {
 		Rule: v.Rule,
 	}
 
+	// A source without attempts has no line in the report.
 	if v.Prefix.IsSingleIP() {
 		if s := t.sources[v.Prefix.Addr()]; s != nil {
 			s.note(&ban)
@@ -93,6 +94,7 @@ func (t *tally) decision(v policy.Verdict) {
 		return
 	}
 
+	// The number of prefixes is bounded like that of sources.
 	if prefix := v.Prefix.Masked(); len(t.prefixes) < maxSources {
 		t.prefixes[prefix] = append(t.prefixes[prefix], ban)
 		t.lengths[prefix.Bits()] = true
@@ -107,14 +109,17 @@ func (s *source) note(ban *policy.Ban) {
 	}
 }
 
-// play takes one event.
+// play counts and judges one event.
 func (t *tally) play(ev *recording.Event) {
 	t.last = ev.At
+
+	// A proof is noted even if the source has no failure yet: one may follow.
 	if ev.Kind == policy.KindSuccessfulAuth && !ev.Injected && (ev.Password || ev.Stream) &&
 		len(t.proved) < maxSources {
 		t.proved[ev.Source.Addr()] = struct{}{}
 	}
 
+	// Counted before it is judged: attempts behind a ban count too.
 	if t.evidence(ev) {
 		t.requests.take(ev)
 	}
@@ -123,7 +128,8 @@ func (t *tally) play(ev *recording.Event) {
 		return
 	}
 
-	// What left it out without a ban of its own is the ban of its prefix, which a neighbour caused.
+	// A source without a ban of its own was left out by the ban of its prefix, which a neighbour
+	// caused.
 	if s := t.sources[ev.Source.Addr()]; s != nil && s.bans == 0 && s.ban.Rule == "" {
 		s.ban = ban
 	}
@@ -137,6 +143,7 @@ func (t *tally) evidence(ev *recording.Event) bool {
 	case ev.Injected:
 		return t.weights[policy.KindInjection] > 0
 	case ev.Kind == policy.KindSuccessfulAuth:
+		// The engine believes a success only with a password or over a connection.
 		return ev.Service == policy.ServicePJSIP && (ev.Password || ev.Stream)
 	case ev.Kind == policy.KindChallengeSent:
 		return ev.Unknown && ev.Service == policy.ServicePJSIP
@@ -153,6 +160,7 @@ func (t *tally) attempt(addr netip.Addr, a failure) {
 	s := t.sources[addr]
 	if s == nil {
 		if len(t.sources) >= maxSources {
+			// Half of the sources go at once, so that sorting is rare.
 			t.shrink()
 		}
 		s = &source{addr: addr, first: a.at, last: a.at}
@@ -163,10 +171,12 @@ func (t *tally) attempt(addr netip.Addr, a failure) {
 	}
 
 	s.attempts++
-	s.first, s.last = min(s.first, a.at), max(s.last, a.at)
+	s.first = min(s.first, a.at)
+	s.last = max(s.last, a.at)
 	s.kinds[a.kind]++
 	s.sip = s.sip || !a.ami
 
+	// A guesser tries thousands of accounts: the first hundred are enough to see what it does.
 	switch {
 	case slices.Contains(s.accounts, a.account):
 	case len(s.accounts) < maxAccounts && (len(s.accounts) == 0 || t.names < maxNames):
@@ -177,14 +187,15 @@ func (t *tally) attempt(addr netip.Addr, a failure) {
 	}
 }
 
-// shrink leaves out the half of the sources that has the fewest attempts, of as many the older
-// ones.
+// shrink leaves out the half of the sources with the fewest attempts. Among equals the older ones
+// go.
 func (t *tally) shrink() {
 	all := make([]*source, 0, len(t.sources))
 	for _, s := range t.sources {
 		all = append(all, s)
 	}
 
+	// The address decides a tie, so that two runs leave out the same ones.
 	slices.SortFunc(all, func(a, b *source) int {
 		return cmp.Or(cmp.Compare(a.attempts, b.attempts), cmp.Compare(a.last, b.last),
 			a.addr.Compare(b.addr))
@@ -197,8 +208,9 @@ func (t *tally) shrink() {
 	}
 }
 
-// finish returns what was counted.
+// finish ends the count and returns the result.
 func (t *tally) finish() result {
+	// What is still held counts, then the engine decides on the last events.
 	t.requests.finish()
 	t.judge.Finish(t.last)
 	out := make([]*source, 0, len(t.sources))
@@ -216,24 +228,28 @@ func (t *tally) finish() result {
 	return t.result
 }
 
-// cover notes the bans of prefixes that cover a source and came when it was known.
+// cover notes the bans of prefixes that cover a source and came after its first attempt.
 func (t *tally) cover(s *source) {
 	for bits, is := range t.lengths {
 		if !is || bits > s.addr.BitLen() {
 			continue
 		}
+
+		// A map by prefix, asked once for each length in use: no search through all bans.
 		prefix, err := s.addr.Prefix(bits)
 		if err != nil {
 			continue
 		}
 
 		for i := range t.prefixes[prefix] {
+			// A ban that began before the source's first attempt was another's.
 			if ban := &t.prefixes[prefix][i]; ban.From >= s.first {
 				s.note(ban)
 			}
 		}
 	}
 
+	// It was left out by a ban that came before its first attempt.
 	if s.bans == 0 && s.ban.Rule != "" {
 		s.bans = 1
 	}

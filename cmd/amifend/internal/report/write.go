@@ -24,12 +24,14 @@ func write(o Options, r result, notes []recording.Note, out io.Writer) error {
 		shown = shown[:min(len(shown), o.Limit)]
 	}
 
+	// What is not shown is counted, so that nobody takes the list for complete.
 	left := len(r.sources) - len(shown) + r.others
 
 	switch o.Format {
 	case FormatJSON:
 		writeJSON(b, shown, left, notes)
 	case FormatCSV:
+		// A table has no place for notes: they go beside it.
 		writeCSV(b, shown)
 		writeNotes(o.Notes, left, notes)
 	default:
@@ -40,7 +42,7 @@ func write(o Options, r result, notes []recording.Note, out io.Writer) error {
 	return b.Flush()
 }
 
-// writeNotes writes what a table has no place for.
+// writeNotes writes the notes, for which a table has no place, and the number of sources left out.
 func writeNotes(w io.Writer, left int, notes []recording.Note) {
 	if w == nil {
 		return
@@ -54,25 +56,27 @@ func writeNotes(w io.Writer, left int, notes []recording.Note) {
 	}
 }
 
-// shownAccounts is how many accounts a line for people shows.
+// shownAccounts is the number of accounts in a line of the text format.
 const shownAccounts = 5
 
 func writeText(out *bufio.Writer, sources []*source, l *time.Location) {
 	for _, s := range sources {
 		const layout = "2006-01-02 15:04:05"
-		from, to := time.Unix(0, s.first).In(l).Format(layout), time.Unix(0,
-			s.last).In(l).Format(layout+" MST")
+
+		// The second time names the zone, for both.
+		from := time.Unix(0, s.first).In(l).Format(layout)
+		to := time.Unix(0, s.last).In(l).Format(layout + " MST")
 		fmt.Fprintf(out, "%7d  %s  %s to %s\n", s.attempts, s.addr, from, to)
-		fmt.Fprintf(out, "         %s: %s\n", s.accountCount(), strings.Join(s.accountNames("…"),
-			" "))
+		fmt.Fprintf(out, "         %s: %s\n", s.accountCount(),
+			strings.Join(s.accountNames("…"), " "))
 		fmt.Fprintf(out, "         %s\n", s.kindList())
 		fmt.Fprintf(out, "         verdict: %s\n",
 			s.verdict(func(at int64) string { return time.Unix(0, at).In(l).Format(layout) }))
 	}
 }
 
-// writeEnd writes the totals, what was left out, and what was not read. A report with lines that
-// were not read never ends like that of a quiet PBX.
+// writeEnd writes the totals, the number of sources left out, and the notes, so that a report with
+// lines that were not read never looks like that of a quiet PBX.
 func writeEnd(out *bufio.Writer, r *result, left int, notes []recording.Note) {
 	if len(r.sources) == 0 {
 		fmt.Fprintln(out, "no failed attempts")
@@ -84,18 +88,18 @@ func writeEnd(out *bufio.Writer, r *result, left int, notes []recording.Note) {
 			len(r.sources)+r.others)
 	}
 
+	// The most common mistake in a setup: the bans would all miss the attacker.
 	if hidden := r.hidden(); hidden != nil {
 		fmt.Fprintf(out, "note: %s failed here: %s\n", hidden.addr, hiddenText)
 	}
 	writeNotes(out, 0, notes)
 }
 
-// hiddenText is what failures of the PBX's own address mean.
+// hiddenText explains failures of the PBX's own address.
 const hiddenText = "the PBX does not see real sources. Something in front of it hides them: let " +
-	"it pass them on (PROXY protocol, " +
-	"X-Forwarded-For, no masquerade)"
+	"it pass them on (PROXY protocol, X-Forwarded-For, no masquerade)"
 
-// hidden returns the source with the most attempts that is the PBX itself, nil if there is none.
+// hidden returns the source with the most attempts that is the PBX itself, or nil.
 func (r *result) hidden() *source {
 	for _, s := range r.sources {
 		if s.sip && s.protected != "" && (s.addr.IsLoopback() ||
@@ -108,7 +112,7 @@ func (r *result) hidden() *source {
 
 func moreText(left int) string { return fmt.Sprintf("%d more (amifend report -n COUNT)", left) }
 
-// accountNames are the first few accounts, quoted, and a mark if there are more.
+// accountNames returns the first few accounts, quoted, followed by more if there are others.
 func (s *source) accountNames(more ...string) []string {
 	names := make([]string, 0, shownAccounts+1)
 	for _, a := range s.accounts[:min(len(s.accounts), shownAccounts)] {
@@ -128,7 +132,7 @@ func (s *source) accountCount() string {
 	return observe.Count(len(s.accounts), "account")
 }
 
-// kindList is `InvalidAccountID 12, ChallengeResponseFailed 3`.
+// kindList returns the attempts by kind: `InvalidAccountID 12, ChallengeResponseFailed 3`.
 func (s *source) kindList() string {
 	var parts []string
 	for k, n := range s.kinds {
@@ -139,10 +143,11 @@ func (s *source) kindList() string {
 	return strings.Join(parts, ", ")
 }
 
-// verdict describes what the daemon would have done, or why it would have done nothing.
+// verdict describes the ban that the daemon would have made, or why it would have made none.
 func (s *source) verdict(when func(int64) string) string {
 	switch {
 	case s.bans > 0:
+		// A ban of a prefix is named, since a neighbour may have caused it.
 		text := fmt.Sprintf("banned %s, scope %s, rule %s", when(s.ban.From), s.ban.Scope,
 			s.ban.Rule)
 		if !s.ban.Prefix.IsSingleIP() {
@@ -167,7 +172,7 @@ type jsonSource struct {
 	Attempts int    `json:"attempts"`
 	First    string `json:"first"` // RFC 3339, UTC
 	Last     string `json:"last"`
-	// as ami.Quote prints them, without the quotes; 100 at most
+	// Accounts are as ami.Quote prints them, without the quotes; 100 at most.
 	Accounts     []string       `json:"accounts"`
 	MoreAccounts bool           `json:"more_accounts"` // there are more
 	Kinds        map[string]int `json:"kinds"`
@@ -185,6 +190,7 @@ func writeJSON(out *bufio.Writer, sources []*source, left int, notes []recording
 			Kinds: make(map[string]int), Banned: s.bans > 0, Verdict: s.verdict(rfc3339),
 		}
 
+		// Names are an attacker's text: they are escaped as everywhere.
 		for _, a := range s.accounts {
 			object.Accounts = append(object.Accounts, observe.Name(a))
 		}
@@ -197,6 +203,7 @@ func writeJSON(out *bufio.Writer, sources []*source, left int, notes []recording
 		_ = enc.Encode(object) // the buffer keeps the error for Flush
 	}
 
+	// Notes have the same form as those of a replay, so that one parser reads both.
 	if left > 0 {
 		_ = enc.Encode(replay.Note{
 			Action: "note", Kind: "more", Count: uint64(left),
@@ -209,8 +216,8 @@ func writeJSON(out *bufio.Writer, sources []*source, left int, notes []recording
 	}
 }
 
-// writeCSV writes a table for spreadsheets. No cell begins with text of an attacker, but for a
-// quotation mark that is part of the cell: so none is taken for a formula.
+// writeCSV writes a table for spreadsheets. No cell begins with a sender's text itself, but with a
+// quotation mark, so that none is taken for a formula.
 func writeCSV(out *bufio.Writer, sources []*source) {
 	w := csv.NewWriter(out)
 	row := func(cells ...string) { _ = w.Write(cells) } // the buffer keeps the error for Flush
