@@ -1,8 +1,8 @@
-// Package fail2ban reads the bans of fail2ban's own database, so that an operator who changes to
-// amifend takes them along.
+// Package fail2ban reads the bans from fail2ban's database, so that an operator who changes to
+// amifend can keep them.
 //
-// It changes nothing there, and believes nothing: a ban counts only if its address is one, and it
-// is not over.
+// It never writes to the database, and checks what it reads: a ban counts only if its address is
+// valid and it still runs.
 package fail2ban
 
 import (
@@ -24,35 +24,37 @@ import (
 type Ban struct {
 	Jail    string
 	Prefix  netip.Prefix
-	Left    time.Duration // what remains of it, above 0; of one for ever, MaxLeft
+	Left    time.Duration // the time that remains, above 0; MaxLeft if Forever
 	Forever bool          // its bantime is -1
 }
 
-// MaxLeft is what remains of a ban for ever.
+// MaxLeft is the remaining time of a ban for ever.
 const MaxLeft = time.Duration(1<<63 - 1)
 
-// Bans are what was found.
+// Bans is the content of a database.
 type Bans struct {
-	// ascending by prefix; a prefix that several jails banned is there once for each
+	// Bans are ascending by prefix. A prefix that several jails banned is there once for each.
 	Bans []Ban
 	Over int // bans that are over
-	// what stands where an address or a time should be, some of it; it may be an attacker's text
+	// Strange holds the first few addresses of rows whose address or time is not valid. They may
+	// be an attacker's text.
 	Strange []string
-	Wrong   int // how many such rows there are
+	Wrong   int // the number of such rows
 }
 
-// strangeMost is how many strange addresses are told.
+// strangeMost is the largest length of Bans.Strange.
 const strangeMost = 10
 
 // Versions of fail2ban's database: since 3 (fail2ban 0.11) a ban has its own bantime, and the table
 // bips holds those that run. Before, the time was in the jail's config alone.
 const leastVersion = 3
 
-// ErrTooOld says that the database does not tell how long bans last.
+// ErrTooOld is returned for a database that does not hold how long bans last.
 var ErrTooOld = errors.New("the database is of a fail2ban older than 0.11 and does not tell how " +
 	"long its bans last")
 
-// Read reads the bans that run at a time. The file may be in use by fail2ban.
+// Read returns the bans of the database at path that run at the time now. The file may be in use
+// by fail2ban.
 func Read(ctx context.Context, path string, now time.Time) (*Bans, error) {
 	f, err := os.Open(path)
 	if err != nil { // sqlite would say no more than that it is "unable to open database file"
@@ -60,6 +62,9 @@ func Read(ctx context.Context, path string, now time.Time) (*Bans, error) {
 	}
 
 	f.Close()
+
+	// Read only, and without waiting for ever for fail2ban's lock. A URL quotes the path, since it
+	// may hold any character.
 	name := url.URL{
 		Scheme: "file", OmitHost: true, Path: path,
 		RawQuery: "mode=ro&_pragma=busy_timeout(5000)&_pragma=query_only(1)",
@@ -70,6 +75,7 @@ func Read(ctx context.Context, path string, now time.Time) (*Bans, error) {
 	}
 	defer db.Close()
 
+	// The version shows whether the columns that are read exist.
 	var version int
 	if err := db.QueryRowContext(ctx,
 		"SELECT max(version) FROM fail2banDb").Scan(&version); err != nil {
@@ -78,6 +84,7 @@ func Read(ctx context.Context, path string, now time.Time) (*Bans, error) {
 	if version < leastVersion {
 		return nil, ErrTooOld
 	}
+
 	out, err := read(ctx, db, now)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
@@ -87,16 +94,21 @@ func Read(ctx context.Context, path string, now time.Time) (*Bans, error) {
 }
 
 func read(ctx context.Context, db *sql.DB, now time.Time) (*Bans, error) {
-	// Whatever type a cell has, a row that is wrong must not hide the others.
-	rows, err := db.QueryContext(ctx, `SELECT CAST(jail AS TEXT), CAST(ip AS TEXT), CAST(timeofban AS INTEGER), CAST(bantime AS INTEGER),
-		typeof(timeofban) IN ('integer', 'real') AND typeof(bantime) IN ('integer', 'real') FROM bips`)
+	// Cells may have any type: a row that is wrong must not hide the others.
+	rows, err := db.QueryContext(ctx, `SELECT
+		CAST(jail AS TEXT), CAST(ip AS TEXT),
+		CAST(timeofban AS INTEGER), CAST(bantime AS INTEGER),
+		typeof(timeofban) IN ('integer', 'real') AND typeof(bantime) IN ('integer', 'real')
+		FROM bips`)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 
+	// A row that cannot be understood is counted, and the next one is read.
 	out := &Bans{}
 	for rows.Next() {
+		// Cells are cast to these types above, so a scan fails only with the database.
 		var jail, ip string
 		var from, lasts int64
 		var timed bool
@@ -111,32 +123,33 @@ func read(ctx context.Context, db *sql.DB, now time.Time) (*Bans, error) {
 		}
 	}
 
+	// A fixed order, so that a dry run and the real one can be compared.
 	slices.SortFunc(out.Bans, func(a, b Ban) int {
-		return cmp.Or(a.Prefix.Compare(b.Prefix),
-			cmp.Compare(a.Jail, b.Jail))
+		return cmp.Or(a.Prefix.Compare(b.Prefix), cmp.Compare(a.Jail, b.Jail))
 	})
 	return out, rows.Err()
 }
 
-// strange notes a row that is no ban.
+// strange notes a row that is not a ban.
 func (b *Bans) strange(ip string) {
 	if b.Wrong++; len(b.Strange) < strangeMost {
 		b.Strange = append(b.Strange, ip)
 	}
 }
 
-// add takes in one row: times are seconds since the Unix epoch, and seconds.
+// add adds one row. from is in seconds since the Unix epoch, lasts in seconds, negative for ever.
 func (b *Bans) add(jail string, prefix netip.Prefix, from, lasts int64, now time.Time) {
 	ban := Ban{Jail: jail, Prefix: prefix, Left: MaxLeft, Forever: lasts < 0}
 	if !ban.Forever {
-		// A ban that begins in the future is of a clock that was wrong: it lasts no longer than it
-		// was to.
+		// A ban that begins in the future was made by a wrong clock. It must not last longer than
+		// it was meant to.
 		lasts = min(lasts, int64(MaxLeft/time.Second)-1)
 		began := time.Unix(from, 0)
 		if began.After(now) {
 			began = now
 		}
 
+		// The time that has passed counts, so nothing is banned longer than fail2ban decided.
 		if ban.Left = time.Duration(lasts)*time.Second - now.Sub(began); ban.Left <= 0 {
 			b.Over++
 			return
@@ -146,12 +159,15 @@ func (b *Bans) add(jail string, prefix netip.Prefix, from, lasts int64, now time
 	b.Bans = append(b.Bans, ban)
 }
 
-// parse reads an address or a prefix.
+// parse reads an address or a prefix. It reports false for anything else.
 func parse(s string) (netip.Prefix, bool) {
 	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
+		// IPv4 in IPv6 is the same host.
 		a = a.Unmap()
 		return netip.PrefixFrom(a, a.BitLen()), true
 	}
+
+	// Host bits in a prefix make it unclear what was meant: it is left out and reported.
 	p, err := netip.ParsePrefix(s)
 	if err != nil || p != p.Masked() || p.Addr().Is4In6() {
 		return netip.Prefix{}, false
