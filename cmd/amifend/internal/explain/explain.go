@@ -1,5 +1,5 @@
-// Package explain tells people how things stand with an address: what is held against it, what
-// speaks for it, and what would ban or free it. The replay and the daemon's clients share it.
+// Package explain writes the state of an address, as text and as JSON: the evidence against it,
+// its proofs, and what would ban it or lift its ban. The replay and the daemon's clients share it.
 package explain
 
 import (
@@ -13,16 +13,18 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// Options say how to tell it.
+// Options control the text.
 type Options struct {
 	Servers  []string       // names of the servers, by index; those without are not named
 	Location *time.Location // of times
-	Dry      bool           // nobody is banned: say "would be"
+	Dry      bool           // the daemon only observes: write "would be banned"
 }
 
-// Text writes an explanation for people. Its lines are an API only as far as a person reads them.
+// Text writes an explanation as text to w. Its form may change: programs use [JSON].
 func Text(w io.Writer, x policy.Explanation, o Options) error {
 	t := &teller{o: o}
+
+	// The verdict first, then what led to it, then what would change it.
 	t.verdict(&x)
 	if x.Known {
 		t.source(&x)
@@ -49,6 +51,7 @@ func (t *teller) stamp(at int64) string {
 func (t *teller) verdict(x *policy.Explanation) {
 	switch {
 	case x.Banned:
+		// While observing nothing is banned, and the text must not say so.
 		is := "is"
 		if t.o.Dry {
 			is = "would be"
@@ -56,6 +59,8 @@ func (t *teller) verdict(x *policy.Explanation) {
 
 		t.line("%s %s banned as %s, scope %s, from %s until %s", x.Addr, is, x.Ban.Prefix,
 			x.Ban.Scope, t.stamp(x.Ban.From), t.stamp(x.Ban.Until))
+
+		// A ban without a strike is on evidence that could be forged, or not the engine's own.
 		switch {
 		case x.Ban.Strike == 0 && x.Ban.Attempts > 0:
 			t.line("  rule:      %s (score %.2f, %s; no strike, and never longer than ten minutes)",
@@ -67,6 +72,7 @@ func (t *teller) verdict(x *policy.Explanation) {
 			t.line("  rule:      %s", x.Ban.Rule)
 		}
 
+		// Events behind a ban show that the attacker is still there.
 		if x.Ban.Seen > 0 {
 			t.line("  since:     %s, the last at %s", observe.Count(x.Ban.Seen, "event"),
 				t.stamp(x.Ban.LastSeen))
@@ -86,6 +92,7 @@ func (t *teller) source(x *policy.Explanation) {
 			s.Proven+s.Forgeable, s.Limit, s.Proven, s.Forgeable)
 	}
 
+	// The evidence follows its count.
 	if x.Attempts > 0 {
 		t.line("  attempts:  %d since %s", x.Attempts, t.stamp(x.Since))
 	}
@@ -94,6 +101,7 @@ func (t *teller) source(x *policy.Explanation) {
 			observe.Describe([]policy.Evidence{e}, t.o.Servers), e.Weight, certain(e.Chooser))
 	}
 
+	// A proof is what keeps forged packets from banning a phone, so its limits are spelled out.
 	switch {
 	case x.Proved && x.Washed:
 		t.line("  proof:     %s, good until %s; it failed from the same port before: one of the "+
@@ -105,6 +113,7 @@ func (t *teller) source(x *policy.Explanation) {
 		t.line("  proof:     %s, too long ago", t.stamp(x.ProofAt))
 	}
 
+	// Trust and strikes make the next ban rarer or longer.
 	if x.Owns > 0 {
 		t.line("  trust:     %.1f, %s", x.Trust, observe.Count(x.Owns, "account")+" of its own")
 	}
@@ -113,8 +122,8 @@ func (t *teller) source(x *policy.Explanation) {
 	}
 }
 
-// certain says so of an attempt whose address nobody could have chosen. Of the others, Describe
-// says who could.
+// certain returns a remark for an attempt whose address nobody could have chosen. For the others,
+// Describe names who could.
 func certain(c policy.Chooser) string {
 	if c.Proven() {
 		return ", the address is certain"
@@ -124,11 +133,13 @@ func certain(c policy.Chooser) string {
 
 func (t *teller) accounts(accounts []policy.AccountPart) {
 	for _, a := range accounts {
+		// The name is an attacker's text.
 		name := ami.Quote(a.Account.Bytes())
 		if int(a.Server) < len(t.o.Servers) {
 			name += " of " + t.o.Servers[a.Server]
 		}
 
+		// Only what is not zero: an account that merely failed is the common case.
 		var said []string
 		if a.OKAt != 0 {
 			said = append(said, "last success "+t.stamp(a.OKAt))
@@ -158,6 +169,8 @@ func (t *teller) prefixes(prefixes []policy.PrefixPart) {
 		if p.Proven+p.Forgeable == 0 && p.Offenders == 0 {
 			continue
 		}
+
+		// Parts are estimated, so their number is rounded.
 		s := fmt.Sprintf("  %-10s score %.2f of %g from about %.0f of its parts, %d of them "+
 			"banned before", p.Prefix.String()+":", p.Proven+p.Forgeable, p.Limit,
 			p.Suspects, p.Offenders)
@@ -169,8 +182,9 @@ func (t *teller) prefixes(prefixes []policy.PrefixPart) {
 	}
 }
 
-// next says what would ban or free it.
+// next writes what would ban the address or lift its ban.
 func (t *teller) next(x *policy.Explanation) {
+	// What people ask next: how it ends, or how far it is from a ban.
 	switch {
 	case x.Banned:
 		t.line("  next:      the ban ends by itself; put the address in [allow] prefixes to " +

@@ -241,15 +241,16 @@ func TestOfAnEngine(t *testing.T) {
 	}
 
 	h := policy.NewHasher(0)
-	scanner, phone := netip.MustParseAddrPort("203.0.113.5:5060"),
-		netip.MustParseAddrPort("198.51.100.7:5060")
+	scanner := netip.MustParseAddrPort("203.0.113.5:5060")
+	phone := netip.MustParseAddrPort("198.51.100.7:5060")
 	o := policy.Observation{
 		Service: policy.ServicePJSIP, Kind: policy.KindInvalidAccountID,
 		Source: scanner, Stream: true,
 	}
 
 	for i, account := range []string{"100", "101", hostile} {
-		o.At, o.Account = at(time.Duration(i)*time.Second), h.Label([]byte(account))
+		o.At = at(time.Duration(i) * time.Second)
+		o.Account = h.Label([]byte(account))
 		o.Session = uint64(i)
 		e.Observe(o)
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// JSON is an explanation as JSON. Its keys and what they mean are an API. Times are RFC 3339 in
-// UTC.
+// JSON is the JSON form of an explanation. Its keys and their meaning are an API. Times are RFC
+// 3339 in UTC.
 type JSON struct {
 	Action      string     `json:"action"` // "explain"
 	Source      string     `json:"source"`
@@ -35,9 +35,9 @@ type JSON struct {
 	Owns        int        `json:"owns,omitempty"`
 	Trust       float64    `json:"trust,omitempty"`
 	Strikes     int        `json:"strikes,omitempty"`
-	// attempts on an unknown account that would ban it
+	// MoreUnknown is the number of attempts on an unknown account that would ban it.
 	MoreUnknown int    `json:"more_unknown,omitempty"`
-	MoreKnown   int    `json:"more_known,omitempty"` // wrong passwords that would
+	MoreKnown   int    `json:"more_known,omitempty"` // wrong passwords that would ban it
 	ForgottenAt string `json:"forgotten_at,omitempty"`
 }
 
@@ -52,7 +52,7 @@ type evidence struct {
 	Time   string  `json:"time"`
 	What   string  `json:"what"`
 	Weight float32 `json:"weight"`
-	// who could have chosen the address, "" for nobody
+	// Forger names who could have chosen the address; it is empty if nobody could.
 	Forger string `json:"forgeable_by,omitempty"`
 }
 
@@ -62,7 +62,7 @@ type account struct {
 	OKAt    string `json:"success_at,omitempty"`
 	Fails   int    `json:"failures,omitempty"`
 	Excused int    `json:"excused,omitempty"`
-	Forged  int    `json:"may_be_forged,omitempty"` // failures that are not held against it
+	Forged  int    `json:"may_be_forged,omitempty"` // failures that do not count
 }
 
 type prefix struct {
@@ -75,7 +75,7 @@ type prefix struct {
 	Proved    bool    `json:"proved,omitempty"`
 }
 
-// New returns an explanation as JSON.
+// New returns the JSON form of x. servers names the servers by index.
 func New(x policy.Explanation, servers []string) JSON {
 	j := JSON{
 		Action: "explain", Source: x.Addr.String(), Time: rfc3339(x.At), Protected: x.Protected,
@@ -85,16 +85,23 @@ func New(x policy.Explanation, servers []string) JSON {
 		MoreUnknown: x.MoreUnknown, MoreKnown: x.MoreKnown, ForgottenAt: rfc3339(x.CalmAt),
 	}
 
+	// Keys of a ban are there only if there is one.
 	if x.Banned {
-		j.Prefix, j.Scope, j.From, j.Until = x.Ban.Prefix.String(), x.Ban.Scope.String(),
-			rfc3339(x.Ban.From), rfc3339(x.Ban.Until)
-		j.Rule, j.BanScore, j.BanAttempts, j.Strike = x.Ban.Rule, x.Ban.Score, x.Ban.Attempts,
-			x.Ban.Strike
+		j.Prefix = x.Ban.Prefix.String()
+		j.Scope = x.Ban.Scope.String()
+		j.From = rfc3339(x.Ban.From)
+		j.Until = rfc3339(x.Ban.Until)
+		j.Rule = x.Ban.Rule
+		j.BanScore = x.Ban.Score
+		j.BanAttempts = x.Ban.Attempts
+		j.Strike = x.Ban.Strike
 	}
 
 	for _, s := range x.Scores {
 		j.Scores = append(j.Scores, score{s.Name, s.Proven, s.Forgeable, s.Limit})
 	}
+
+	// Described one by one, so that each keeps its own time and weight.
 	for _, e := range x.Evidence {
 		j.Evidence = append(j.Evidence, evidence{
 			rfc3339(e.At),
@@ -103,6 +110,7 @@ func New(x policy.Explanation, servers []string) JSON {
 	}
 
 	for _, a := range x.Accounts {
+		// The server is named only if it has a name: an index would mean nothing outside.
 		out := account{
 			Account: observe.Name(a.Account), OKAt: rfc3339(a.OKAt), Fails: a.Fails,
 			Excused: a.Excused, Forged: a.Shielded,
