@@ -5,9 +5,11 @@ import (
 	"strings"
 )
 
-// Count is "1 ban", "2 bans" or "no bans".
+// Count returns a number of things in words: "1 ban", "2 bans" or "no bans".
 func Count[N int | uint64](n N, thing string) string {
 	number := fmt.Sprint(n)
+
+	// Text for people: "no bans" reads better than "0 bans".
 	switch n {
 	case 0:
 		number = "no"
@@ -15,6 +17,7 @@ func Count[N int | uint64](n N, thing string) string {
 		return number + " " + thing
 	}
 
+	// Prefixes are the only such word.
 	if strings.HasSuffix(thing, "x") {
 		return number + " " + thing + "es"
 	}

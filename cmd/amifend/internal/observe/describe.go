@@ -1,4 +1,4 @@
-// Package observe puts into words, for people, what the engine decides and holds against a source.
+// Package observe puts the engine's decisions and evidence into words for people.
 package observe
 
 import (
@@ -10,27 +10,29 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// longest is how many bytes a description of evidence gets before the rest of it is only counted:
+// longest is the number of bytes of a description after which further evidence is only counted:
 // the names are an attacker's.
 const longest = 512
 
-// Name is an account's name as ami.Quote prints it, without the quotes. A label is too short for
-// Quote to cut it.
+// Name returns an account's name as ami.Quote prints it, without the quotes. A label is too short
+// for Quote to cut it.
 func Name(l policy.Label) string {
 	return strings.TrimSuffix(strings.TrimPrefix(ami.Quote(l.Bytes()), `"`), `"`)
 }
 
-// Describe returns evidence in one line, with who could have chosen the address where somebody
-// could: `office: InvalidAccountID (forgeable by a spoofer) "100" "101"; InvalidPassword "1001"`.
-// A server that has no name in servers is not named.
+// Describe returns evidence in one line. Where somebody could have chosen the address, it names
+// who: `office: InvalidAccountID (forgeable by a spoofer) "100" "101"; InvalidPassword "1001"`. A
+// server that has no name in servers is not named.
 func Describe(evidence []policy.Evidence, servers []string) string {
 	var b strings.Builder
 	for i, e := range evidence {
+		// The length is bounded here, since names are an attacker's.
 		if b.Len() > longest {
 			fmt.Fprintf(&b, " (and %d more)", len(evidence)-i)
 			break
 		}
 
+		// Evidence of one kind, server and chooser shares one heading.
 		same := i > 0 && evidence[i-1].Kind == e.Kind && evidence[i-1].Server == e.Server &&
 			evidence[i-1].Chooser == e.Chooser
 		if !same {
@@ -41,6 +43,7 @@ func Describe(evidence []policy.Evidence, servers []string) string {
 				b.WriteString(servers[e.Server] + ": ")
 			}
 
+			// Who could have forged it is said with the kind, never left to be guessed.
 			b.WriteString(e.Kind.String())
 			if !e.Proven() {
 				b.WriteString(" (forgeable by " + e.Chooser.String() + ")")
@@ -53,7 +56,8 @@ func Describe(evidence []policy.Evidence, servers []string) string {
 	return b.String()
 }
 
-// Servers names the servers that evidence is of, each once, in their order of appearance.
+// Servers returns the names of the servers in evidence, each once, in the order of appearance.
+// Those without a name are left out.
 func Servers(evidence []policy.Evidence, servers []string) (names []string) {
 	for _, e := range evidence {
 		if int(e.Server) < len(servers) && !slices.Contains(names, servers[e.Server]) {

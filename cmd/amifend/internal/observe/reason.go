@@ -8,8 +8,8 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// Reason says in words why a verdict was made. limit is the policy's threshold; a server without a
-// name in servers is not named.
+// Reason returns the reason of a verdict in words. limit is the policy's threshold; a server
+// without a name in servers is not named.
 func Reason(v policy.Verdict, limit float64, servers []string) string {
 	evidence := Describe(v.Evidence, servers)
 	switch v.Action {
@@ -22,6 +22,7 @@ func Reason(v policy.Verdict, limit float64, servers []string) string {
 	case policy.ActionBan:
 	}
 
+	// Most rules compare a score. The others say what they saw instead.
 	why := fmt.Sprintf("score %.2f is above %g", v.Score, limit)
 	switch v.Rule {
 	case policy.RuleLongMemory:
@@ -42,11 +43,13 @@ func Reason(v policy.Verdict, limit float64, servers []string) string {
 	case policy.RuleProvedGuessing:
 		why = "a proved source that seems to guess"
 	case policy.RuleAdopted:
+		// No evidence is known of a ban that was found or asked for.
 		return "found in the kernel"
 	case policy.RuleOperator:
 		return "an operator asked for it"
 	}
 
+	// The evidence comes last, since its length varies.
 	return fmt.Sprintf("%s, %s: %s", why, Attempts(v), evidence)
 }
 
@@ -63,7 +66,8 @@ func lifted(rule string) string {
 	}
 }
 
-// Attempts says how many attempts a ban answers, and which ban of its source it is.
+// Attempts returns the number of attempts that led to a ban and, from the second on, the number of
+// the ban.
 func Attempts(v policy.Verdict) string {
 	s := Count(v.Attempts, "attempt")
 	if v.Strike > 1 {
@@ -72,13 +76,15 @@ func Attempts(v policy.Verdict) string {
 	return s
 }
 
-// alert says in words what an alert is about.
+// alert returns the reason of an alert in words.
 func alert(v policy.Verdict, servers []string) string {
+	// The account is an attacker's text; a server without a name is left out.
 	account := "account " + ami.Quote(v.Account.Bytes())
 	if int(v.Server) < len(servers) {
 		account += " of " + servers[v.Server]
 	}
 
+	// Each alert says what was seen, and what it may mean where that is not certain.
 	switch v.Rule {
 	case policy.RuleBansFull:
 		return "a ban was due, but there is no room for more"
@@ -90,8 +96,10 @@ func alert(v policy.Verdict, servers []string) string {
 	case policy.RuleAccountAttacked, policy.RuleServerAttacked:
 		return attacked(v, account, servers)
 	case policy.RuleSpoofSuspected:
+		// Two signs of the same: new addresses without an end, or failures between successes.
 		if v.Sources > 0 {
 			if v.Account == (policy.Label{}) {
+				// An alert about calls of chan_sip names no account.
 				account = "an account of chan_sip that places calls"
 			}
 			return fmt.Sprintf("%s logged in from %d new addresses within a day, and now "+
@@ -109,6 +117,7 @@ func alert(v policy.Verdict, servers []string) string {
 		return account + " fails " + perMinute(v.Rate, "time") +
 			" where others work: look at the phone's password"
 	case policy.RuleProvedGuessing:
+		// A proved source: its phone may be wrong, or its address forged.
 		s := perMinute(v.Rate, "failure") + " on " + account
 		if v.Guessed > 1 {
 			s += fmt.Sprintf(" and others on %d more", v.Guessed-1)
@@ -128,9 +137,11 @@ func alert(v policy.Verdict, servers []string) string {
 	return strings.TrimSpace(v.Rule)
 }
 
-// compromised says what is certain of a guessed account, and what is not.
+// compromised describes a guessed account, and whether the address is certain.
 func compromised(v policy.Verdict, account string) string {
 	s := fmt.Sprintf("%s was guessed after %s: somebody knows its password", account, Attempts(v))
+
+	// Only a proven address may be named as the thief's.
 	if v.Chooser.Proven() {
 		return s + ", at this address"
 	}
@@ -138,7 +149,7 @@ func compromised(v policy.Verdict, account string) string {
 		" could have chosen this address"
 }
 
-// attacked says how many sources attack an account or a server.
+// attacked describes an attack on an account or a server by many sources.
 func attacked(v policy.Verdict, account string, servers []string) string {
 	what := account + " is guessed"
 	thing := "account"
@@ -150,6 +161,7 @@ func attacked(v policy.Verdict, account string, servers []string) string {
 		}
 	}
 
+	// Beyond a few, attacks are reported as a number, so that alerts do not flood their reader.
 	if v.More > 0 {
 		return fmt.Sprintf("%s more are attacked like those that were told, from fewer "+
 			"sources each", Count(v.More, thing))
@@ -157,6 +169,8 @@ func attacked(v policy.Verdict, account string, servers []string) string {
 
 	s := fmt.Sprintf("%s from %s within hours, %s", what, Count(v.Sources, "source"),
 		perMinute(v.Rate, "failure"))
+
+	// Bans of forged addresses would miss the attacker, and the reader should know.
 	if !v.Chooser.Proven() {
 		s += "; " + v.Chooser.String() +
 			" could have chosen their addresses, so bans may not reach the attacker"
@@ -165,8 +179,9 @@ func attacked(v policy.Verdict, account string, servers []string) string {
 	return s
 }
 
-// Advice says what to do about an alert.
+// Advice returns what to do about an alert, or "" if there is nothing.
 func Advice(v policy.Verdict) string {
+	// One thing to do each, the one that helps at once; an alert without any is empty.
 	switch v.Rule {
 	case policy.RuleBansFull:
 		return "raise [firewall] max_bans and restart amifend"
@@ -176,6 +191,7 @@ func Advice(v policy.Verdict) string {
 	case policy.RuleCompromised:
 		return "change the account's password, and look for calls that it placed"
 	case policy.RuleSpoofSuspected:
+		// New addresses mean that the password is known. Failures alone do not.
 		if v.Sources > 0 {
 			return "change the account's password, unless its user travels; SIP over TLS " +
 				"cannot be forged"
@@ -197,7 +213,7 @@ func Advice(v policy.Verdict) string {
 	return ""
 }
 
-// perMinute is "1 failure a minute", "4.5 failures a minute".
+// perMinute returns a rate in words: "1 failure a minute", "4.5 failures a minute".
 func perMinute(rate float64, thing string) string {
 	number := fmt.Sprintf("%.3g", rate)
 	if number != "1" {
