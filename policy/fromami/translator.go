@@ -31,14 +31,16 @@ var services = [256]policy.Service{
 	ami.ServiceAMI:   policy.ServiceAMI,
 }
 
-// Observation returns what ev, received at the time at (nanoseconds since the Unix epoch), means
-// to the engine. It reports false for an event that says nothing about anybody: one without a
-// certain source.
+// Observation returns ev as an observation of the engine. at is when ev was received, in
+// nanoseconds since the Unix epoch. It reports false for an event without a certain source, which
+// is no evidence.
 func (t Translator) Observation(ev ami.Event, at int64) (policy.Observation, bool) {
 	if !ev.Source.IsValid() {
 		return policy.Observation{}, false
 	}
 
+	// Fields of the same meaning are copied; text becomes hashes and labels of fixed size, so that
+	// the engine's memory stays bounded.
 	account, call := account(ev)
 	return policy.Observation{
 		At:        at,
@@ -64,6 +66,8 @@ func (t Translator) challenge(ev ami.Event) uint64 {
 	if ev.Kind != ami.KindChallengeSent || len(ev.Detail) == 0 {
 		return 0
 	}
+
+	// Hashed like a Call-ID: an answer to the challenge is found by it.
 	return t.Hasher.Session(ev.Detail)
 }
 
@@ -74,6 +78,7 @@ func account(ev ami.Event) (name []byte, call bool) {
 		return ev.Account, false
 	}
 
+	// Without the scheme and the host it is the name that other events of the account have.
 	for _, scheme := range []string{"sip:", "sips:"} {
 		if rest, ok := bytes.CutPrefix(ev.Account, []byte(scheme)); ok {
 			user, _, _ := bytes.Cut(rest, []byte("@"))

@@ -31,8 +31,10 @@ func TestObservation(t *testing.T) {
 		t.Errorf("got %+v, %v; want %+v", got, ok, want)
 	}
 	udp := event
-	udp.Transport, udp.Account, udp.UsingPassword, udp.Taint = ami.TransportUDP,
-		[]byte("<unknown>"), true, ami.TaintTorn
+	udp.Transport = ami.TransportUDP
+	udp.Account = []byte("<unknown>")
+	udp.UsingPassword = true
+	udp.Taint = ami.TaintTorn
 
 	if got, _ := (Translator{Hasher: h}).Observation(udp, 0); got.Stream || !got.Unknown ||
 		!got.Password || !got.Injected {
@@ -82,7 +84,9 @@ func TestAccountOfACall(t *testing.T) {
 		},
 	} {
 		ev := event
-		ev.Kind, ev.Service, ev.Account = tt.kind, tt.service, []byte(tt.account)
+		ev.Kind = tt.kind
+		ev.Service = tt.service
+		ev.Account = []byte(tt.account)
 		if got, _ := (Translator{Hasher: h}).Observation(ev,
 			0); got.Account != h.Label([]byte(tt.want)) || got.Call != tt.call {
 			t.Errorf("%s %s %s: got %q, a call: %v", tt.service, tt.kind, tt.account,
@@ -105,7 +109,8 @@ func TestChallenge(t *testing.T) {
 		"a failure":  {ami.KindInvalidPassword, nonce, 0},
 	} {
 		ev := event
-		ev.Kind, ev.Detail = tt.kind, tt.detail
+		ev.Kind = tt.kind
+		ev.Detail = tt.detail
 		if got, _ := (Translator{Hasher: h}).Observation(ev, 0); got.Challenge != tt.want {
 			t.Errorf("%s: got %x, want %x", name, got.Challenge, tt.want)
 		}
