@@ -66,6 +66,7 @@ func lies() []string {
 		"' does not exist\n", "@a' does not exist\n", "\"\n", "'.\n",
 		"' rejected because extension not found in context 'a'.\n",
 		"' not found for endpoint 'x' (9.9.9.9:1)\n", "' (9.9.9.9:1) to extension '",
+		// Whole lines of other messages, and such without an end.
 		"[2026-11-23 02:49:24] NOTICE[99] chan_iax2.c: No registration for peer 'x' (from " +
 			"9.9.9.9)\n",
 		"[2026-11-23 02:49:24] NOTICE[99] chan_iax2.c: No registration for peer 'x",
@@ -79,8 +80,10 @@ func lies() []string {
 		"[1] WARNING[9] res_pjsip_registrar.c: AOR 'x' not found for endpoint 'x' (9.9.9.9:1)\n",
 		"[1] NOTICE[9] pjsip_distributor.c: Request 'A' from 'x' failed for '9.9.9.9:1' (callid: " +
 			"x) - Failed to authenticate\n",
+		// Ends of messages.
 		"' failed for '9.9.9.9:1' (callid: x) - Failed to authenticate",
 		"' failed for '9.9.9.9:5060' - Wrong password", ") - Failed to authenticate",
+		// Events of the security channel, and what carriers put around lines.
 		`[1] SECURITY[9] res_security_log.c: SecurityEvent="FailedACL",` +
 			`EventTV="2026-11-23T02:49:24.744+0000",Severity="Error",Service="PJSIP",` +
 			`EventVersion="1",` +
@@ -96,6 +99,8 @@ func lies() []string {
 func believed(t *testing.T, log string) {
 	t.Helper()
 	events, stats := read(t, log, Options{})
+
+	// What is lost is counted, and that is no failure here.
 	for _, e := range events {
 		if sourceOf(e) == victim {
 			t.Fatalf("%s sent nothing: %s, %s\n%s", victim, e, renderStats(stats), log)
@@ -113,6 +118,7 @@ func TestTornMessages(t *testing.T) {
 			"!= 1)"), call("e"), notice + "Peer 'x' is now Reachable\n",
 	}
 
+	// A fixed seed, so that a failure comes again.
 	all := lies()
 	rng := rand.New(rand.NewPCG(1, 2))
 	check := func(format string, longest int) {
@@ -122,6 +128,7 @@ func TestTornMessages(t *testing.T) {
 				text.WriteString(all[rng.IntN(len(all))])
 			}
 
+			// As much as the field holds; without line ends where Asterisk refuses them.
 			s := text.String()
 			if longest > 0 {
 				s = s[:min(len(s), longest)]
@@ -154,6 +161,7 @@ func TestSameSource(t *testing.T) {
 		fmt.Fprint(&log, strings.ReplaceAll(call(fmt.Sprint(i)), "198.51.100.6", "198.51.100.9"))
 	}
 
+	// Far enough behind that no text can reach it.
 	other := strings.Repeat(notice+"Peer 'x' is now Reachable\n", 9) + call("x")
 	events, stats := read(t, log.String()+other, Options{})
 	if len(events) != 301 || stats.NotRead() > 0 {
@@ -169,6 +177,8 @@ func TestSameSource(t *testing.T) {
 func TestUnclear(t *testing.T) {
 	log := from("chan_iax2.c", "NOTICE", "No registration for peer 'a' (from 198.51.100.9)") +
 		from("chan_iax2.c", "NOTICE", "No registration for peer 'b' (from 198.51.100.10)")
+
+	// The first line may be forged by the second, whose own end nobody else can have written.
 	got, stats := sourcesOf(t, log)
 	if got != `InvalidAccountID unknown unknown 198.51.100.10:0 "b"` ||
 		stats.Unread[UnreadUnclear] != 1 {
@@ -191,6 +201,8 @@ func FuzzMessage(f *testing.F) {
 	for _, format := range plain() {
 		formats, longest = append(formats, format), append(longest, 0)
 	}
+
+	// The senders of the lines around it, and the attacker.
 	known := map[string]bool{
 		attacker: true, "198.51.100.6": true, "198.51.100.8": true,
 		"198.51.100.9": true, "198.51.100.10": true,
@@ -203,6 +215,7 @@ func FuzzMessage(f *testing.F) {
 			s = strings.ReplaceAll(s, "\n", " ")
 		}
 
+		// Other senders' lines in front and behind: none of them may be named wrongly.
 		log := registration("a") + fmt.Sprintf(formats[n], s) +
 			from("chan_iax2.c", "NOTICE", "No registration for peer 'd' (from 198.51.100.10)") +
 			call("e") + pjsip("f")

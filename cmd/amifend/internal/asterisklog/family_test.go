@@ -169,6 +169,8 @@ func TestUnread(t *testing.T) {
 		from("chan_sip.c", "VERBOSE", "\n<--- SIP read from UDP:198.51.100.6:5060 --->") +
 			registration("x"): UnreadDoubtful,
 	} {
+		// A line that is not read must be counted, once and by its reason: else an attack would be
+		// silent.
 		events, stats := read(t, log, Options{})
 		if len(events) > 0 || stats.Unread[want] != 1 || stats.NotRead() != 1 {
 			t.Errorf("%s%q, %s; want nothing but one of reason %d", log, events, renderStats(stats),
@@ -185,6 +187,8 @@ func TestStranger(t *testing.T) {
 			"'<sip:100@pbx>' failed for '%s' (callid: %s) - %s", source, call, why))
 	}
 	const a, b = "198.51.100.7:5060", "198.51.100.8:5060"
+
+	// Only the line that follows at once, of the same request, is the second one.
 	got, _ := sourcesOf(t, request(a, "c", "No matching endpoint found")+request(a, "c",
 		"Failed to authenticate")+
 		request(a, "c", "Failed to authenticate")+request(b, "c",

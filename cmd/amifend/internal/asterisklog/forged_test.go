@@ -48,6 +48,7 @@ func call(extension string) string {
 // of chan_sip is certain when the next event begins, as in AMI.
 func TestForgedLines(t *testing.T) {
 	for name, test := range map[string]struct{ log, want string }{
+		// Lines as they are, and lines that only quote an address.
 		"a registration": {registration("<sip:1001@pbx>"), "198.51.100.9"},
 		"an address in a registration": {registration("x' failed for '9.9.9.9:5060' - " +
 			"Wrong password"), "198.51.100.9"},
@@ -70,6 +71,8 @@ func TestForgedLines(t *testing.T) {
 		},
 		"a level that is text": {"[2026-11-23 02:49:24] NOTICE[x] chan_sip.c: " +
 			lie + "\n", ""},
+		// Text within an event: what follows an injection is believed only if nothing else can
+		// have written it.
 		"chan_sip's event": {sip("1001"), "198.51.100.7"},
 		"chan_sip's event and another": {
 			sip("1001") + sip("1002"),
@@ -113,7 +116,12 @@ func TestForgedLines(t *testing.T) {
 		},
 		"text of a stranger after an event": {sip("x") + notice + "Strange header: " + forged +
 			"\"\n" + pjsip("z") + pjsip("z"), "198.51.100.8"},
-		"the rest of an event alone": {`b",SessionID="0x7",LocalAddress="IPV4/UDP/1.1.1.1/1",RemoteAddress="IPV4/UDP/9.9.9.9/1"` + "\n", ""},
+		"the rest of an event alone": {
+			`b",SessionID="0x7",LocalAddress="IPV4/UDP/1.1.1.1/1",` +
+				`RemoteAddress="IPV4/UDP/9.9.9.9/1"` + "\n",
+			"",
+		},
+		// Text within other messages.
 		"a registration in an extension": {
 			call("x\n" + notice + lie + "\n"),
 			"198.51.100.6",
@@ -134,6 +142,7 @@ func TestForgedLines(t *testing.T) {
 				victim),
 			"",
 		},
+		// Lines that are not whole.
 		"a line without an end":   {strings.TrimSuffix(registration("x"), "\n"), ""},
 		"an event without an end": {strings.TrimSuffix(pjsip("x"), "\n"), ""},
 		"two messages in one line": {notice + "Registration from '" +
@@ -147,6 +156,8 @@ func TestForgedLines(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			log := test.log
+
+			// The victim is checked apart from the expected list, which a mistake may hold.
 			events, stats := read(t, log, Options{})
 			var got []string
 			for _, e := range events {
@@ -190,6 +201,7 @@ func TestReasons(t *testing.T) {
 		"Unknown failure":                                  "",
 		"Something new":                                    "",
 	} {
+		// A reason that is not known must not be guessed.
 		events, _ := read(t, strings.Replace(registration("<sip:1001@pbx>"), "Wrong password", why,
 			1), Options{})
 		if want == "" && len(events) == 0 {

@@ -133,6 +133,7 @@ func TestForms(t *testing.T) {
 				`"message":"%s"}}`, f, l, quoted(m))
 		},
 	} {
+		// The same two messages in each form, one from each kind of lines.
 		log := form("SECURITY", "res_security_log.c", eventText) + "\n" +
 			form("NOTICE", "chan_sip.c", noticeText) + "\n"
 		events, stats := read(t, log, Options{})
@@ -170,6 +171,8 @@ func TestOtherPrograms(t *testing.T) {
 	foreign := "Nov 23 02:49:24 pbx sshd[9]: Invalid user [Nov 23 02:49:24] NOTICE[9] " +
 		"chan_sip.c: " + lie + "\n" +
 		"Nov 23 02:49:24 pbx sshd[9]: NOTICE[9]: chan_sip.c:1 in f: " + lie + "\n"
+
+	// Among thousands of foreign lines, so that none is found by its place.
 	real := "Nov 23 02:49:24 pbx asterisk[9]: NOTICE[9]: chan_sip.c:29062 in f: " + noticeText +
 		"\n"
 	got, stats := sourcesOf(t, strings.Repeat(foreign, 2000)+real+foreign)
@@ -211,6 +214,7 @@ func TestStamps(t *testing.T) {
 		"31/31/2026 02:49:24":             "",
 		"":                                "",
 	} {
+		// A reader of its own for each: it remembers the form that fitted last.
 		s := newStampReader(Options{Location: time.UTC, Modified: time.Date(2026, 11, 24, 0, 0, 0,
 			0, time.UTC)})
 		got, ok := s.parse([]byte(stamp))
@@ -243,6 +247,8 @@ func TestDayOrMonth(t *testing.T) {
 		}
 
 		s := newStampReader(Options{Location: time.UTC, Modified: modified})
+
+		// In order: later stamps profit from what earlier ones showed.
 		var got []string
 		for stamp := range strings.SplitSeq(test.stamps, ",") {
 			at, _ := s.parse([]byte(stamp))

@@ -17,6 +17,7 @@ func FuzzAccount(f *testing.F) {
 
 	known := map[string]bool{"198.51.100.7": true, "198.51.100.8": true, "198.51.100.9": true}
 	f.Fuzz(func(t *testing.T, text string) {
+		// As long as Asterisk lets each field be.
 		short := text[:min(len(text), 36)]
 		long := text[:min(len(text), 215)]
 		line := strings.ReplaceAll(text, "\n", " ")
@@ -28,6 +29,7 @@ func FuzzAccount(f *testing.F) {
 			}
 		}
 
+		// Alone, too: no event in front or behind that could put it in doubt.
 		alone, _ := read(t, registration(line), Options{})
 		for _, e := range alone {
 			if sourceOf(e) != "198.51.100.9" {
@@ -53,6 +55,8 @@ func FuzzReader(f *testing.F) {
 			if err != nil {
 				return
 			}
+
+			// Each call reads a byte at least.
 			if lines > len(log) {
 				t.Fatal("the reader does not end")
 			}

@@ -30,6 +30,7 @@ func read(t testing.TB, log string, o Options) ([]string, Stats) {
 	}
 	r := NewReader(strings.NewReader(log), o)
 
+	// Events borrow their bytes, so they are rendered at once.
 	var out []string
 	for {
 		err := r.Read(func(ev Event) { out = append(out, render(ev.Event)) })
@@ -81,6 +82,8 @@ func TestRealLogs(t *testing.T) {
 				t.Fatal(err)
 			}
 
+			// The golden file may be wrong. That an injected address is not a source is checked by
+			// itself.
 			events, stats := read(t, string(log), Options{})
 			got := strings.Join(events, "\n") + "\n" + renderStats(stats)
 			for _, e := range events {

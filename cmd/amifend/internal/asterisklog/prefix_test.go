@@ -77,6 +77,7 @@ func TestYears(t *testing.T) {
 			t.Fatal(err)
 		}
 
+		// One reader for all stamps of a file, as they follow each other.
 		s := newStampReader(Options{Location: time.UTC, Modified: modified})
 		for i, stamp := range test.stamps {
 			if got, ok := s.parse([]byte(stamp)); !ok || got.Format(time.DateOnly) != test.want[i] {
