@@ -20,6 +20,8 @@ func TestStdin(t *testing.T) {
 	old := os.Stdin
 	os.Stdin = r
 	t.Cleanup(func() { os.Stdin = old })
+
+	// A pipe has no size and cannot be read twice.
 	go func() {
 		_, _ = io.WriteString(w, logLine+logLine)
 		w.Close()
@@ -42,6 +44,7 @@ func TestFolder(t *testing.T) {
 		}
 	}
 
+	// Folders in it are left aside.
 	if err := os.Mkdir(filepath.Join(dir, "cdr-csv"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -50,6 +53,8 @@ func TestFolder(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
+		// Both recordings are read, the packed one too.
 		n := 0
 		if err := set.Play(t.Context(), func(*Event) { n++ }); err != nil || n != 2 {
 			t.Errorf("%s: %d events, %v; want 2", name, n, err)
@@ -79,6 +84,8 @@ func TestChangedCaptures(t *testing.T) {
 	challenge := strings.Replace(packet(1, "a"), "InvalidAccountID", "ChallengeSent", 1)
 	challenge = strings.Replace(challenge, "Severity: Error", "Severity: Informational", 1)
 	challenge = strings.TrimSuffix(challenge, "\r\n") + "Challenge: \r\n\r\n"
+
+	// What an editor makes of the challenge, and what an attacker can write.
 	cut := strings.ReplaceAll(challenge, "Challenge: \r\n", "Challenge:\r\n")
 	injected := packet(2, "a\r\nChallenge:\r\nx")
 	capture := capturing("c", 1, 2)
@@ -110,9 +117,10 @@ func TestChangedCaptures(t *testing.T) {
 			"c0@1 c1@2",
 		},
 	} {
+		// Events in front of the first sign may have been played, and accuse nobody by it.
 		got, err := play(t, write(t, "capture", []byte(test.content)))
-		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(),
-			test.want) {
+		if (err == nil) != (test.want == "") || err != nil &&
+			!strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v, want %q", name, err, test.want)
 		}
 		if test.events != "" && got != test.events {
@@ -137,6 +145,7 @@ func TestProgress(t *testing.T) {
 		}
 	}
 
+	// Ended at once: nothing may be drawn.
 	var b bytes.Buffer
 	ShowProgress(&b, &Set{})()
 	ShowProgress(nil, &Set{})()

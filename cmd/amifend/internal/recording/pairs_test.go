@@ -96,6 +96,7 @@ func TestPairs(t *testing.T) {
 		"order is kept": {[]string{notice(1, a, "x", "c") +
 			event(1.5, ia, b, "y", "d") + notice(2, a, "z", "e")}, "x@1 y@1.5 z@2"},
 	} {
+		// The names give the order of files whose events have the same time.
 		var files []string
 		for i, content := range test.files {
 			files = append(files, write(t, fmt.Sprint("messages", i), []byte(content)))

@@ -114,6 +114,7 @@ func TestClock(t *testing.T) {
 			t.Fatal(err)
 		}
 
+		// The times alone: the accounts only number the events.
 		var times []string
 		for _, f := range strings.Fields(got) {
 			_, at, _ := strings.Cut(f, "@")
@@ -217,22 +218,25 @@ func TestBadFiles(t *testing.T) {
 	} {
 		path := write(t, "bad", test.content)
 		got, err := play(t, path)
-		if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(),
-			path) || got != test.events {
+		if err == nil || !strings.Contains(err.Error(), test.want) ||
+			!strings.Contains(err.Error(), path) || got != test.events {
 			t.Errorf("%s: %q, %v; want an error with %q and the name, and %q", name, got, err,
 				test.want, test.events)
 		}
 	}
 
+	// Several bad names at once: each must be in the error.
 	_, err := play(t, filepath.Join(t.TempDir(), "none"), t.TempDir())
-	if err == nil || !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(),
-		"the folder holds no files") {
+	if err == nil || !errors.Is(err, os.ErrNotExist) ||
+		!strings.Contains(err.Error(), "the folder holds no files") {
 		t.Errorf("%v; want an error for each file", err)
 	}
 }
 
 func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
+
+	// Canceled before the first event, so none may come.
 	cancel()
 	set, err := Open([]string{write(t, "a", []byte(capturing("a", 1, 2)))}, Options{})
 	if err != nil {
@@ -240,8 +244,8 @@ func TestCancel(t *testing.T) {
 	}
 	defer set.Close()
 
-	if err := set.Play(ctx, func(*Event) { t.Error("an event") }); !errors.Is(err,
-		context.Canceled) {
+	err = set.Play(ctx, func(*Event) { t.Error("an event") })
+	if !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, want it canceled", err)
 	}
 }
