@@ -31,9 +31,10 @@ func traffic(b *testing.B, n int, line func(i int) string) string {
 // BenchmarkReplay plays a million events, from disk to verdict.
 func BenchmarkReplay(b *testing.B) {
 	const events = 1_000_000
+
+	// Sources repeat after some thousand events, as phones and scanners do.
 	remote := func(i int) string {
-		return fmt.Sprintf("IPV4/UDP/10.%d.%d.%d/5060", i%3, i%251,
-			i%199)
+		return fmt.Sprintf("IPV4/UDP/10.%d.%d.%d/5060", i%3, i%251, i%199)
 	}
 	begin := time.Date(2026, 11, 23, 2, 0, 0, 0, time.UTC)
 

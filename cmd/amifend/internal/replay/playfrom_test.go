@@ -25,6 +25,7 @@ func TestPlayFrom(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	// Unknown accounts, one a second: enough for a ban within the first few.
 	begin := time.Date(2026, 11, 28, 14, 0, 0, 0, time.UTC)
 	h := policy.NewHasher(0)
 	event := func(second int) *recording.Event {
@@ -36,6 +37,7 @@ func TestPlayFrom(t *testing.T) {
 		}}
 	}
 
+	// A packet from elsewhere gets through, though a ban covers the address that it names.
 	for second := range 20 {
 		if _, leftOut := p.PlayFrom(event(second), elsewhere); leftOut {
 			t.Fatalf("event %d: left out, though its packet came from elsewhere", second)
@@ -46,6 +48,7 @@ func TestPlayFrom(t *testing.T) {
 		t.Fatal("20 unknown accounts in 20 s: no ban of whom they name")
 	}
 
+	// The same event from the address itself does not.
 	if _, leftOut := p.Play(event(20)); !leftOut {
 		t.Error("a packet from the banned address got through")
 	}

@@ -25,6 +25,7 @@ func TestProofCaptures(t *testing.T) {
 			text := run(t, Options{Files: []string{name}, Format: FormatText}, nil)
 			compare(t, "proof_"+short+".txt", decisions+text)
 
+			// Independent of the golden file: what must hold whatever else changes.
 			for _, b := range ban.FindAllStringSubmatch(decisions, -1) {
 				prefix, scope, seconds := b[1], b[2], b[3]
 				switch prefix {

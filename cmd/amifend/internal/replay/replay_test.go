@@ -33,11 +33,12 @@ func run(t testing.TB, o Options, change func(*config.Config)) string {
 	o.Config = c
 	o.ConfigName = "the built-in defaults"
 	o.Location = time.UTC
-	if o.Format == "" {
+	if o.Format == "" { // the easier one to take apart
 		o.Format = FormatJSON
 	}
 
 	var out bytes.Buffer
+
 	if err := Run(t.Context(), o, &out); err != nil {
 		t.Fatal(err)
 	}
@@ -76,6 +77,8 @@ func TestCaptures(t *testing.T) {
 		t.Run(short, func(t *testing.T) {
 			got := run(t, Options{Files: []string{name}}, nil) +
 				run(t, Options{Files: []string{name}, Format: FormatText}, nil)
+
+			// Independent of the golden file, which a mistake may hold.
 			if strings.Contains(got, `"9.9.9.9`) || strings.Contains(got, "  9.9.9.9") {
 				t.Error("9.9.9.9 is banned: it sent nothing")
 			}
@@ -115,6 +118,8 @@ func TestVerdictsInJSON(t *testing.T) {
 	w := newJSONWriter(Options{Config: &config.Config{Policy: policy.DefaultOptions()}}, nil, &out)
 	h := policy.NewHasher(0)
 	at := time.Date(2026, 11, 23, 2, 0, 0, 500, time.UTC).UnixNano()
+
+	// The account holds what would break a line, a terminal or the JSON itself.
 	w.decision(policy.Verdict{
 		Action: policy.ActionAlert, At: at, Rule: "bans_full",
 		Prefix:  netip.MustParsePrefix("203.0.113.5/32"),
@@ -190,6 +195,8 @@ func replayed(t *testing.T, capture string, change func(*config.Config)) string 
 		if d.Action == "note" {
 			continue
 		}
+
+		// Seconds from the beginning are easier to read in a table.
 		at, err := time.Parse(time.RFC3339Nano, d.Time)
 		if err != nil {
 			t.Fatal(err)
@@ -265,6 +272,7 @@ func TestKernel(t *testing.T) {
 		},
 	} {
 		// Another event follows, much later.
+		// It lets time pass, so that what is held is decided.
 		capture := test.capture + strings.Repeat(request(99999, "InvalidAccountID", "PJSIP",
 			"IPV4/UDP/198.51.100.201/5060", "y"), 1)
 		if strings.HasSuffix(test.capture, end) {
@@ -294,16 +302,12 @@ func TestOwnLogin(t *testing.T) {
 	capture := request(0, "SuccessfulAuth", "AMI", here, "amifend") +
 		repeat(1, 9, "InvalidAccountID", "AMI", here)
 
-	for username, want := range map[string]string{"amifend": "", "another": "ban 203.0.113.5/32 " +
-		"all 4"} {
-		got := replayed(t, capture,
-			func(c *config.Config) {
-				c.Servers = []config.Server{{
-					Host:     "pbx",
-					Username: username,
-				}}
-			})
-
+	for username, want := range map[string]string{
+		"amifend": "", "another": "ban 203.0.113.5/32 all 4",
+	} {
+		got := replayed(t, capture, func(c *config.Config) {
+			c.Servers = []config.Server{{Host: "pbx", Username: username}}
+		})
 		if got != want {
 			t.Errorf("as %s: %q, want %q", username, got, want)
 		}
@@ -322,8 +326,12 @@ func TestConfig(t *testing.T) {
 			func(c *config.Config) { c.Policy.Threshold = 5 },
 			"ban 203.0.113.5/32 all 5",
 		},
-		"an allowed prefix": {func(c *config.Config) { c.Allow = []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")} }, ""},
-		"a PBX's address":   {func(c *config.Config) { c.Servers = []config.Server{{Host: "203.0.113.5"}} }, ""},
+		"an allowed prefix": {func(c *config.Config) {
+			c.Allow = []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}
+		}, ""},
+		"a PBX's address": {func(c *config.Config) {
+			c.Servers = []config.Server{{Host: "203.0.113.5"}}
+		}, ""},
 		"another address": {func(c *config.Config) {
 			c.Servers = []config.Server{{
 				Host:      "pbx.example",
@@ -359,6 +367,7 @@ func TestExplain(t *testing.T) {
 		"127.0.0.1":    {"127.0.0.1 is never banned: loopback"},
 		"198.51.100.1": {"198.51.100.1 is not banned"},
 	} {
+		// The story is in front of the summary, which counts all addresses.
 		a := netip.MustParseAddr(addr)
 		got := run(t, Options{Files: []string{path}, Format: FormatText, Explain: a}, nil)
 		story, _, _ := strings.Cut(got, "bans decided")
@@ -369,6 +378,7 @@ func TestExplain(t *testing.T) {
 			}
 		}
 
+		// The other scanner must not be in it, whatever it did.
 		if strings.Contains(story, "203.0.113.6") {
 			t.Errorf("%s: tells of another\n%s", addr, got)
 		}
@@ -386,6 +396,8 @@ func TestSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
+	// Maps, seeds and goroutines must not show.
 	first := run(t, Options{Files: files}, nil)
 	if second := run(t, Options{Files: files}, nil); first != second || first == "" {
 		t.Error("two replays differ")

@@ -59,6 +59,7 @@ func TestReports(t *testing.T) {
 				t.Errorf("bans %q, want %q", got, test.bans)
 			}
 
+			// The text is for people: what they must be told is in it, wherever.
 			text := run(t, Options{Files: []string{file}, Format: FormatText}, nil)
 			for _, want := range test.text {
 				if !strings.Contains(text, want) {
@@ -171,6 +172,7 @@ func TestForeignFiles(t *testing.T) {
 		}
 	}
 
+	// Named by their folder, and by a pattern that no shell expanded.
 	for _, files := range [][]string{{dir}, {filepath.Join(dir, "*")}} {
 		got := run(t, Options{Files: files, Format: FormatText}, nil)
 		for _, want := range []string{
@@ -183,12 +185,13 @@ func TestForeignFiles(t *testing.T) {
 		}
 	}
 
+	// Alone, it must not look like a quiet PBX.
 	o := Options{
 		Config: &config.Config{Policy: policy.DefaultOptions()},
 		Files:  []string{filepath.Join(dir, "queue_log")},
 	}
-	if err := Run(t.Context(), o, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(),
-		"is neither") {
+	if err := Run(t.Context(), o, &bytes.Buffer{}); err == nil ||
+		!strings.Contains(err.Error(), "is neither") {
 		t.Errorf("%v, want an error", err)
 	}
 }
