@@ -35,6 +35,7 @@ func TestLimit(t *testing.T) {
 		b.WriteString(attempt(float64(i), fmt.Sprintf("IPV4/UDP/203.0.113.%d/5060", i), "x", "a"))
 	}
 
+	// Each format has its own place for the number of those left out.
 	path := capture(t, b.String())
 	text, _ := limited(t, FormatText, 3, path)
 	if strings.Count(text, "verdict:") != 3 ||
@@ -86,13 +87,14 @@ func TestReports(t *testing.T) {
 		}
 	}
 
+	// The note must be in every format: a report without it would look like peace.
 	path := filepath.Join("..", "replay", "testdata", "reports", "stamp-zone-name.log")
-	if object, _ := limited(t, FormatJSON, 10, path); !strings.Contains(object,
-		`"kind":"unread","count":5`) {
+	object, _ := limited(t, FormatJSON, 10, path)
+	if !strings.Contains(object, `"kind":"unread","count":5`) {
 		t.Errorf("%s", object)
 	}
-	if _, notes := limited(t, FormatCSV, 10, path); !strings.Contains(notes,
-		"5 lines that look like failed requests were not read") {
+	_, notes := limited(t, FormatCSV, 10, path)
+	if !strings.Contains(notes, "5 lines that look like failed requests were not read") {
 		t.Errorf("%s", notes)
 	}
 }
@@ -113,8 +115,11 @@ func TestPrefixBans(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	a, b, c := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2"),
-		netip.MustParseAddr("2001:db9::1")
+	a := netip.MustParseAddr("2001:db8::1")
+	b := netip.MustParseAddr("2001:db8::2")
+	c := netip.MustParseAddr("2001:db9::1")
+
+	// One source within the prefix, one outside, and one that comes between the two bans.
 	ta.attempt(a, failure{at: 1})
 	ta.attempt(c, failure{at: 1})
 	ta.decision(policy.Verdict{
@@ -130,6 +135,8 @@ func TestPrefixBans(t *testing.T) {
 	})
 
 	ta.attempt(b, failure{at: 3})
+
+	// The first ban is older than b, so it counts only for a.
 	bans := make(map[netip.Addr]string)
 	for _, s := range ta.finish().sources {
 		bans[s.addr] = fmt.Sprint(s.bans, s.ban.Scope)
@@ -152,6 +159,7 @@ func TestBounded(t *testing.T) {
 		return netip.AddrFrom4([4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
 	}
 
+	// More than fit; every thousandth has two attempts, and must stay.
 	const most = maxSources + 1000
 	for n := range most {
 		ta.attempt(addr(1<<24+n), failure{at: int64(n)})
@@ -160,6 +168,7 @@ func TestBounded(t *testing.T) {
 		}
 	}
 
+	// Nothing is lost from the totals, whatever is left out.
 	r := ta.finish()
 	if len(r.sources) > maxSources || len(r.sources)+r.others != most ||
 		r.attempts != most+(most+999)/1000 {

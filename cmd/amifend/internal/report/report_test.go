@@ -51,6 +51,7 @@ func TestGolden(t *testing.T) {
 				run(t, FormatCSV, nil, file)
 			golden := filepath.Join("testdata", "golden", name+".txt")
 
+			// Written only on demand, and read by a person afterwards.
 			if *update {
 				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
@@ -130,6 +131,7 @@ func rows(t *testing.T, allow []netip.Prefix, content string) string {
 			continue // a note
 		}
 
+		// Without the time of the ban, which is not the point.
 		verdict, _, _ := strings.Cut(s.Verdict, " 2026")
 		out = append(out, fmt.Sprintf("%s %d %d %s", s.Source, s.Attempts, len(s.Accounts),
 			verdict))
@@ -197,11 +199,13 @@ func TestAttempts(t *testing.T) {
 			"2001:db8:bad::1 2 2 banned; 2001:db8:bad::2 2 2 banned; 2001:db8:bad::3 1 1 banned",
 		},
 	} {
+		// A late event of another source lets all windows end.
 		if got := rows(t, nil, test.content+last); got != test.want {
 			t.Errorf("%s: %q, want %q", name, got, test.want)
 		}
 	}
 
+	// Protected sources are counted like others.
 	allow := []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}
 	content := attempt(0, stranger, "x", "a") + last
 	if got, want := rows(t, allow, content), "203.0.113.5 1 1 never banned: allowlist ([allow] "+
@@ -215,8 +219,8 @@ func TestAttempts(t *testing.T) {
 func TestLogLinesAreAttempts(t *testing.T) {
 	const line = "[2026-11-23 02:49:24] NOTICE[9] chan_sip.c: Registration from '<sip:1001@pbx>' " +
 		"failed for '198.51.100.9:5060' - Device does not match ACL\n"
-	if got := run(t, FormatText, nil, capture(t, strings.Repeat(line, 5))); !strings.HasPrefix(got,
-		"      5  198.51.100.9 ") {
+	got := run(t, FormatText, nil, capture(t, strings.Repeat(line, 5)))
+	if !strings.HasPrefix(got, "      5  198.51.100.9 ") {
 		t.Errorf("got %s, want five attempts", got)
 	}
 }
@@ -247,6 +251,7 @@ func TestHostileAccounts(t *testing.T) {
 			t.Fatalf("%d: %v, %v", i, got, err)
 		}
 
+		// A spreadsheet decides by the first character of a cell.
 		for _, cell := range got[1] {
 			if strings.ContainsAny(cell[:1], "=+-@\t\r;") {
 				t.Errorf("%q begins like a formula", cell)
@@ -258,8 +263,7 @@ func TestHostileAccounts(t *testing.T) {
 			run(t, FormatCSV, nil, path),
 		} {
 			if strings.ContainsFunc(text, func(r rune) bool {
-				return r < ' ' && r != '\n' ||
-					r > '~' && r != '…'
+				return r < ' ' && r != '\n' || r > '~' && r != '…'
 			}) {
 				t.Errorf("%q holds bytes that are no text", text)
 			}

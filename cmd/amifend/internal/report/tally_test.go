@@ -22,6 +22,7 @@ func TestTotal(t *testing.T) {
 		t.Fatal(len(files), err)
 	}
 
+	// A fixed seed, so that a failure comes again.
 	rng := rand.New(rand.NewPCG(1, 2))
 	kinds := []string{
 		"InvalidAccountID", "InvalidAccountID", "ChallengeSent",
@@ -45,6 +46,8 @@ func TestTotal(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
+		// The default policy bans, and what a ban covers must count all the same.
 		ta, err := newTally(&config.Config{Policy: policy.DefaultOptions()})
 		if err != nil {
 			t.Fatal(err)
@@ -61,6 +64,7 @@ func TestTotal(t *testing.T) {
 			}
 		}
 
+		// At least so many, so that two counts of zero do not pass.
 		if want := counted(t, files); total != want || want < 300 {
 			t.Errorf("%d files: %d attempts in the report, the engine counted %d", len(files),
 				total, want)
@@ -78,6 +82,8 @@ func counted(t *testing.T, files []string) int {
 	defer set.Close()
 
 	o := policy.DefaultOptions()
+
+	// Nothing may ban or excuse: each attempt must reach the counters.
 	o.Seed = 0
 	o.Threshold = 1e6
 	o.ProofWindow = time.Minute
@@ -101,6 +107,7 @@ func counted(t *testing.T, files []string) int {
 		t.Fatal(err)
 	}
 
+	// Long enough for all that is held.
 	engine.Advance(last + 10*companionWindow)
 	s := engine.Stats()
 	return int(s.Counted + s.Excused + s.Shielded + s.Covered + s.Protected)
