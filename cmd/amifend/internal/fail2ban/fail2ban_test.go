@@ -32,9 +32,11 @@ func database(t *testing.T) string {
 		t.Fatal(err)
 	}
 
+	// A copy that may not be written to: Read must not need more.
 	b, err := io.ReadAll(z)
-	path := filepath.Join(t.TempDir(),
-		"fail2ban #1?.sqlite3") // no part of the name may be taken for an option
+
+	// No part of the name may be taken for an option.
+	path := filepath.Join(t.TempDir(), "fail2ban #1?.sqlite3")
 	if err = errors.Join(err, os.WriteFile(path, b, 0o400)); err != nil {
 		t.Fatal(err)
 	}
@@ -106,6 +108,7 @@ func TestStrangeRows(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	// Two of them are addresses after all: one of IPv4 in IPv6, and a plain one.
 	for i, ip := range []string{
 		"host.example", "203.0.113.5/24", "::ffff:203.0.113.9",
 		"203.0.113.10 ", "", "fe80::1%eth0", "203.0.113.11",
@@ -153,23 +156,26 @@ func TestRowsOfOtherTypes(t *testing.T) {
 
 func TestReadFails(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := Read(t.Context(), filepath.Join(dir, "none"), time.Now()); !errors.Is(err,
-		fs.ErrNotExist) {
+	_, err := Read(t.Context(), filepath.Join(dir, "none"), time.Now())
+	if !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "none")); err == nil {
 		t.Error("a file was made")
 	}
+
+	// A file that is not a database at all.
 	text := filepath.Join(dir, "text")
 	if err := os.WriteFile(text, []byte(strings.Repeat("no database ", 100)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 
-	if _, err := Read(t.Context(), text, time.Now()); err == nil || !strings.Contains(err.Error(),
-		"not a database of fail2ban") {
+	if _, err := Read(t.Context(), text, time.Now()); err == nil ||
+		!strings.Contains(err.Error(), "not a database of fail2ban") {
 		t.Errorf("a text: %v", err)
 	}
 
+	// A database of a version whose bans have no end.
 	old := filepath.Join(dir, "old")
 	db, err := sql.Open("sqlite", "file:"+old)
 	if err != nil {
