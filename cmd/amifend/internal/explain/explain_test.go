@@ -248,6 +248,7 @@ func TestOfAnEngine(t *testing.T) {
 		Source: scanner, Stream: true,
 	}
 
+	// A real engine, so that the fields are filled as they are live.
 	for i, account := range []string{"100", "101", hostile} {
 		o.At = at(time.Duration(i) * time.Second)
 		o.Account = h.Label([]byte(account))
@@ -260,6 +261,8 @@ func TestOfAnEngine(t *testing.T) {
 		Source: phone, Account: h.Label([]byte("1001")),
 	})
 	e.Advance(at(10 * time.Second))
+
+	// One attempt short of a ban: the text must say how short.
 	got := text(t, e.Explain(scanner.Addr()))
 
 	for _, w := range []string{
@@ -274,9 +277,11 @@ func TestOfAnEngine(t *testing.T) {
 	}
 
 	printable(t, got)
-	if got := text(t, e.Explain(phone.Addr())); !strings.Contains(got,
-		"good until 2026-11-24 06:00:02 UTC") || !strings.Contains(got,
-		`account:   "1001" of office: last success`) {
+
+	// The phone proved itself, and nothing is held against it.
+	got = text(t, e.Explain(phone.Addr()))
+	if !strings.Contains(got, "good until 2026-11-24 06:00:02 UTC") ||
+		!strings.Contains(got, `account:   "1001" of office: last success`) {
 		t.Errorf("of the phone it says\n%s", got)
 	}
 }
@@ -291,8 +296,8 @@ func printable(t *testing.T, s string) {
 
 func TestTextTellsThatItCannotBeWritten(t *testing.T) {
 	full := errors.New("no space left")
-	if err := Text(failing{full}, everything(), Options{Location: time.UTC}); !errors.Is(err,
-		full) {
+	err := Text(failing{full}, everything(), Options{Location: time.UTC})
+	if !errors.Is(err, full) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -323,6 +328,7 @@ func TestJSON(t *testing.T) {
 		`"strikes":1,"more_unknown":1,"more_known":2,` +
 		`"forgotten_at":"2026-11-24T06:00:00Z"}`
 
+	// Every key, in its order.
 	b, err := json.Marshal(New(everything(), []string{"office", "branch"}))
 	if err != nil {
 		t.Fatal(err)
@@ -331,11 +337,11 @@ func TestJSON(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", b, want)
 	}
 
-	b,
-		err = json.Marshal(New(policy.Explanation{
-		Addr: netip.MustParseAddr("192.0.2.1"), At: at(0),
-		Protected: "allowlist",
-	}, nil))
+	// Without a value, an optional key is left out.
+	x := policy.Explanation{
+		Addr: netip.MustParseAddr("192.0.2.1"), At: at(0), Protected: "allowlist",
+	}
+	b, err = json.Marshal(New(x, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -349,6 +355,8 @@ func TestJSON(t *testing.T) {
 // Whatever an explanation has is in its JSON: a field that is added must not be forgotten.
 func TestJSONLeavesNothingEmpty(t *testing.T) {
 	j := reflect.ValueOf(New(everything(), []string{"office", "branch"}))
+
+	// Protected and banned exclude each other.
 	for i := range j.NumField() {
 		if name := j.Type().Field(i).Name; j.Field(i).IsZero() && name != "Protected" {
 			t.Errorf("%s is empty", name)
