@@ -55,6 +55,7 @@ func TestReasonOfABan(t *testing.T) {
 		}
 	}
 
+	// Bans that are not the engine's own have no evidence.
 	for rule, want := range map[string]string{
 		policy.RuleAdopted: "found in the kernel", policy.RuleOperator: "an operator asked for it",
 	} {
@@ -129,6 +130,7 @@ func TestReasonAndAdviceOfAnAlert(t *testing.T) {
 			continue
 		}
 
+		// A new rule needs a case here, so that its words are read by somebody.
 		want, ok := texts[rule.Name]
 		if !ok {
 			t.Errorf("%s has no case", rule.Name)
@@ -141,6 +143,7 @@ func TestReasonAndAdviceOfAnAlert(t *testing.T) {
 			t.Errorf("%s advises %q, want %q", rule.Name, got, want[1])
 		}
 
+		// What remains at the end is not a rule any more.
 		delete(texts, rule.Name)
 	}
 
@@ -158,20 +161,22 @@ func TestReasonOfManyAttacks(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 
+	// Many addresses mean a known password, so the advice differs.
 	v = verdict(policy.ActionAlert, policy.RuleSpoofSuspected)
 	v.Sources = 16
-	if got := Reason(v, 3, nil); !strings.Contains(got,
-		"logged in from 16 new addresses within a day") {
+	got := Reason(v, 3, nil)
+	if !strings.Contains(got, "logged in from 16 new addresses within a day") {
 		t.Errorf("got %s", got)
 	}
 	if got := Advice(v); !strings.HasPrefix(got, "change the account's password") {
 		t.Errorf("advice: %s", got)
 	}
 
+	// Over a connection the address is certain, and the text may say so.
 	v = verdict(policy.ActionAlert, policy.RuleCompromised)
 	v.Chooser = policy.ChooserNobody
-	if got := Reason(v, 3, nil); !strings.HasSuffix(got,
-		"somebody knows its password, at this address") {
+	got = Reason(v, 3, nil)
+	if !strings.HasSuffix(got, "somebody knows its password, at this address") {
 		t.Errorf("got %s", got)
 	}
 }
@@ -181,9 +186,9 @@ func TestReasonOfManyAttacks(t *testing.T) {
 func TestReasonIsPrintable(t *testing.T) {
 	for _, rule := range policy.Rules() {
 		for _, action := range []policy.Action{
-			policy.ActionBan, policy.ActionAlert,
-			policy.ActionUnban,
+			policy.ActionBan, policy.ActionAlert, policy.ActionUnban,
 		} {
+			// No names are given, so no server may be named.
 			got := Reason(verdict(action, rule.Name), 3, nil)
 			if got == "" || strings.ContainsAny(got, "\r\n\x1b") || strings.Contains(got, "pbx") {
 				t.Errorf("%s, %s: %q", rule.Name, action, got)
@@ -209,6 +214,7 @@ func TestEveryRuleHasWords(t *testing.T) {
 		known[name] = ""
 	}
 
+	// Alerts have words in their own table.
 	for name := range alertTexts() {
 		known[name] = ""
 	}
