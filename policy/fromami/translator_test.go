@@ -30,6 +30,8 @@ func TestObservation(t *testing.T) {
 	if !ok || got != want {
 		t.Errorf("got %+v, %v; want %+v", got, ok, want)
 	}
+
+	// The same event with each boolean the other way.
 	udp := event
 	udp.Transport = ami.TransportUDP
 	udp.Account = []byte("<unknown>")
