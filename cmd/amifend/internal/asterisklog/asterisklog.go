@@ -282,15 +282,14 @@ func (r *Reader) traced(fr *frame, p *prefix, crlf bool) bool {
 		return false
 	}
 
-	// A head within a message of chan_sip is the sender's text: believed, it would hide real lines
-	// behind it.
+	// A head within a message of chan_sip is the sender's text. Skipping by it would hide real
+	// lines.
 	if r.offset >= r.dumpEnd && r.trace.begin(message, crlf, fr.json) {
 		r.stats.Messages++
 		return true
 	}
 
-	// chan_sip prints no length, and nothing tells where its text ends that its sender could not
-	// write too.
+	// chan_sip prints no length, and its sender could write any mark of the end.
 	r.dumpEnd = r.offset + int64(len(message)) + dumpReach
 	return false
 }

@@ -74,7 +74,7 @@ func (p *prefix) parse(a *attempt) finding {
 		return findingOther
 	}
 
-	// The file decides the format: the same words of another file are somebody's text.
+	// The file decides the format: in a message of another file the same words are quoted text.
 	switch p.file {
 	case fileChanSIP:
 		return parseChanSIP(p.message, a)

@@ -90,7 +90,7 @@ func parseRegistration(message []byte, a *attempt) finding {
 		return findingAttempt
 	}
 
-	// A failure of the PBX itself accuses nobody.
+	// A failure of the PBX itself is not an attempt.
 	for _, own := range []string{"' - RTP initialization failed", "' - Unknown failure"} {
 		if bytes.HasSuffix(message, []byte(own)) {
 			return findingUser
@@ -140,7 +140,7 @@ func account(header []byte) []byte {
 		user = user[i+1:]
 	}
 
-	// The scheme is the same for all and tells nothing.
+	// The scheme is not a part of the account.
 	for _, scheme := range []string{"sip:", "sips:"} {
 		if after, ok := bytes.CutPrefix(user, []byte(scheme)); ok {
 			user = after

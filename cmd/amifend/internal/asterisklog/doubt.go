@@ -4,11 +4,11 @@ import (
 	"net/netip"
 )
 
-// A message may hold text of its sender in which line ends are. Then the lines behind it may be a
-// part of that text, and its real end is further down: in front of an injected line end, the sender
-// can write a perfect line, with somebody else's address, or the perfect end of this one. So what
-// such a message and the lines that fit into its text tell of is held until no end of that message
-// can come any more. If one comes, only what names the same sender as that message is believed.
+// A message may hold text of its sender with line ends in it. The lines behind it may then be a
+// part of that text, and its real end is further down: the sender can write a perfect line with
+// another address, or the perfect end of this message. So the events of such a message, and of the
+// lines that fit into its text, are held until its end cannot come any more. If the end comes,
+// only the events with the same sender as that message count.
 
 // text describes text of a sender, within a message, that may hold line ends.
 type text struct {
@@ -22,7 +22,7 @@ type text struct {
 // sender is the sender that the end of a message names.
 type sender struct {
 	at     int        // where the end begins
-	addr   netip.Addr // invalid if the end does not tell
+	addr   netip.Addr // invalid if the end has none
 	source netip.AddrPort
 }
 
@@ -110,7 +110,7 @@ func (d *doubts) close(line []byte, offset int64, n uint64) {
 			d.closer = from
 		}
 
-		// An end without an address leaves no held event believed.
+		// An end without an address puts all held events in doubt.
 		for _, h := range d.queue {
 			if h.line >= o.first && h.line <= n && !h.certain && h.event.Source.Addr() != from {
 				h.doubt = true
@@ -119,8 +119,7 @@ func (d *doubts) close(line []byte, offset int64, n uint64) {
 	}
 }
 
-// broken notes that a line is not whole: it may have been the end of any message in front of it,
-// and nobody knows whose.
+// broken notes that a line is not whole: it may have been the end of any message in front of it.
 func (d *doubts) broken() {
 	for i := range d.openings {
 		o := &d.openings[i]
@@ -202,7 +201,7 @@ func (d *doubts) fill(ev *Event) bool {
 
 // cancel gives up the places of events that the decoder dropped.
 func (d *doubts) cancel() {
-	// The places are reused, since nobody waits for them.
+	// Nothing waits for these places any more, so they are used again.
 	kept := d.queue[:0]
 	for _, h := range d.queue {
 		if h.pending {
@@ -235,7 +234,7 @@ func (d *doubts) release(offset int64, emit func(Event)) (left uint64) {
 			break // all behind it waits, too: events keep their order
 		}
 
-		// It may be text of a message in front of it: it is counted, and never believed.
+		// It may be text of a message in front of it: it is counted, not emitted.
 		if h.doubt {
 			left++
 		} else {

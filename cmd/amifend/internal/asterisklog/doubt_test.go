@@ -59,7 +59,7 @@ func plain() []string {
 	}
 }
 
-// lies are what a sender would write to have the victim believed to be one.
+// lies returns texts by which a sender tries to make the victim a source.
 func lies() []string {
 	return []string{
 		"x", "\n", "'\n", "' (from 9.9.9.9)\n", "x' (from 9.9.9.9)", ")\n", "@a'\n",

@@ -157,7 +157,7 @@ func TestByteOrderMark(t *testing.T) {
 	}
 }
 
-// numbers is how journald writes a text that holds control characters.
+// numbers returns a text as journald writes one with control characters.
 func numbers(s string) string {
 	parts := make([]string, len(s))
 	for i := range len(s) {

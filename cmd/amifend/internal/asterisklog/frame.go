@@ -67,7 +67,7 @@ func (f *framer) frame(line []byte, plain bool) frame {
 		return out
 	}
 
-	// Only the system logger can tell that a line is another program's.
+	// Only the system logger names the program that wrote a line.
 	if stamp, program, after, ok := cutSyslog(rest); ok {
 		out.stamp = stamp
 		out.text = after
@@ -124,7 +124,7 @@ func (f *framer) uncolour(line []byte) []byte {
 			continue
 		}
 
-		// Numbers, separated by semicolons, up to the letter that tells the kind.
+		// Numbers, separated by semicolons, up to the letter that ends the sequence.
 		n := 1
 		for n < len(line) && (line[n] == ';' || '0' <= line[n] && line[n] <= '9') {
 			n++

@@ -134,7 +134,8 @@ func parseIAX2Call(message []byte, l level, a *attempt) finding {
 		return findingOther
 	}
 
-	// The two forms tell a stranger from a user or guest who dials a number that is not there.
+	// The first form is about a stranger who may not call, the second about a number that is not
+	// there.
 	var extension []byte
 	end := endOfExtension
 	switch {

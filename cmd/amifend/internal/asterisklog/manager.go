@@ -23,7 +23,7 @@ func parseManager(message []byte, a *attempt) finding {
 		return findingOther
 	}
 
-	// The name is the sender's, so the words in front of it tell the kind.
+	// The kind is read from the words in front of the name, which is the sender's.
 	var start string
 	switch {
 	case bytes.HasPrefix(rest, []byte("tried to authenticate with nonexistent user '")):

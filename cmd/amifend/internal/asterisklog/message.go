@@ -17,7 +17,7 @@ func (r *Reader) message(fr *frame, p *prefix, ok bool) {
 	case r.waits() && !stamped:
 		r.feed(appendRest(r.packet[:0], fr.text))
 	case r.decoder.Held() && endsLikeEvent(fr.text):
-		// Perhaps the rest of an injection, perhaps the text of somebody else: nobody is believed.
+		// The rest of an injection, or the text of another sender: neither can be trusted.
 		r.stats.Unread[UnreadDoubtful]++
 		r.feed(append(r.packet[:0], "?\r\n\r\n"...))
 	default:
@@ -60,7 +60,7 @@ func (r *Reader) security(fr *frame, p *prefix) {
 	r.feed(packet)
 	r.doubts.closed = false
 
-	// The decoder tells what became of the event before. This one waits for its place.
+	// By now the decoder has emitted or dropped the event before. This one keeps a place.
 	if r.doubts.cancel(); r.decoder.Held() {
 		r.doubts.reserve()
 	}
@@ -167,7 +167,7 @@ func (r *Reader) time(fr *frame, p *prefix) (time.Time, bool) {
 		return fr.at, true
 	}
 
-	// Asterisk's own stamp is nearer to the event, unless only the carrier's tells the zone.
+	// Asterisk's own stamp is nearer to the event, unless only the carrier's has an offset.
 	if fr.stamp != nil && p.stamp != nil && hasOffset(fr.stamp) {
 		if at, ok := r.clock.parse(fr.stamp); ok {
 			return at, true

@@ -163,7 +163,7 @@ func parseCall(message []byte, a *attempt) finding {
 		return findingOther
 	}
 
-	// PJSIP prints the transport, so this line tells what can be forged.
+	// PJSIP prints the transport, which decides whether the address can be forged.
 	transport, address, ok := bytes.Cut(source, []byte{':'})
 	if !ok {
 		return findingBroken
@@ -182,7 +182,7 @@ func parseCall(message []byte, a *attempt) finding {
 		sender: a.source.Addr(),
 	}
 
-	// Identified by the configuration: somebody who dialed a wrong number.
+	// An endpoint that was identified dialed a wrong number.
 	if string(name) != anonymous && !bytes.HasPrefix(name, []byte("PJSIP/"+anonymous+"-")) {
 		return findingUser
 	}
@@ -286,7 +286,7 @@ func endOfAOR(line []byte) (sender, bool) {
 	var a attempt
 	_, rest, ok := bytes.Cut(line[i+len(aorMiddle):], []byte("' ("))
 
-	// The same as in parseAOR: the two must believe the same lines.
+	// The same form as in parseAOR, which must accept the same lines.
 	source, end := bytes.CutSuffix(rest, []byte{')'})
 	if !ok || !end {
 		return sender{}, false

@@ -270,14 +270,14 @@ func (s *stampReader) parseOrdered(text string) (time.Time, bool) {
 		case !isDay && !isMonth:
 			continue
 		case isDay && isMonth && !day.Equal(month):
-			// Both are dates: what the file told so far decides, else what is nearer to its last
+			// Both are dates: an earlier stamp of the file decides, else the time of its last
 			// change.
 			if s.order == orderUnknown && s.dayIsNearer(day, month) || s.order == orderDayFirst {
 				return day, true
 			}
 			return month, true
 		case isDay && !isMonth:
-			// A number above 12 tells the order, for all stamps of the file.
+			// A number above 12 fixes the order for all stamps of the file.
 			s.order = orderDayFirst
 			return day, true
 		case isMonth && !isDay:

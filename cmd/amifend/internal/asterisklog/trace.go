@@ -69,8 +69,8 @@ func (t *trace) skips(line []byte) bool {
 	}
 	line = bytes.TrimLeft(line, " \t")
 
-	// The least is subtracted: if the text seemed to end too early, its last lines would be
-	// believed.
+	// The least is subtracted: if the text seemed to end too early, its last lines would count as
+	// real ones.
 	n := int64(len(line))
 	if t.crlf && n > 0 && line[n-1] == '\r' {
 		n--
