@@ -32,7 +32,7 @@ func changed(head []byte) error {
 		return errBOM
 	}
 
-	// The first line alone tells, since a program changes all of them alike.
+	// The first line is enough, since a program changes all of them alike.
 	line, _, ok := bytes.Cut(head, []byte{'\n'})
 
 	switch {
@@ -81,8 +81,8 @@ func (c *capture) Read(emit func(asterisklog.Event)) error {
 	c.remember(buffer[:n])
 
 	told := func(ev ami.Event) {
-		// A cut blank looks like an injection. Before anybody is accused, the capture itself is
-		// examined.
+		// A cut blank looks like an injection. Before it counts against its sender, the capture
+		// itself is examined.
 		if ev.Taint != ami.Untainted && c.blanksCut() {
 			c.err = errBlanks
 		}
@@ -127,7 +127,7 @@ func (c *capture) remember(piece []byte) {
 }
 
 // blanksCut reports whether blanks at line ends were cut off: there is an empty value without its
-// blank, and none with it. It searches only before somebody is accused.
+// blank, and none with it. It is called only before an event counts as an injection.
 func (c *capture) blanksCut() bool {
 	c.kept = c.kept || hasEmpty(c.recent, ": \r\n")
 	return !c.kept && hasEmpty(c.recent, ":\r\n")

@@ -3,11 +3,12 @@ package recording
 import "time"
 
 const (
-	// jump is how far ahead of the event before it a time must be for more than one following event
-	// to confirm it.
+	// jump is the step in nanoseconds from one event to the next above which more than one
+	// following event must confirm a time.
 	jump = int64(time.Hour)
 
-	// confirming is how many following events confirm a jump, as far as the file has them.
+	// confirming is the number of following events that confirm a jump, as far as the file has
+	// them.
 	confirming = 8
 )
 

@@ -161,7 +161,7 @@ func (f *file) take(ev asterisklog.Event) {
 		f.raw = ev.Time.UnixNano()
 	}
 
-	// An event without a certain source accuses nobody.
+	// An event without a certain source is no evidence.
 	o, ok := f.translator.Observation(ev.Event, f.raw)
 	if !ok {
 		return
@@ -189,7 +189,7 @@ func (f *file) take(ev asterisklog.Event) {
 	if f.queue = append(f.queue, out); len(f.queue) == 1 || f.queue[0].At != 0 {
 		return
 	}
-	if f.raw != 0 && f.head == 0 { // the first that tells a time tells it for those before it
+	if f.raw != 0 && f.head == 0 { // the first time also counts for the events before it
 		for i := range f.queue {
 			if f.queue[i].At == 0 {
 				f.queue[i].At = f.raw

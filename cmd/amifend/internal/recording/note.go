@@ -52,8 +52,7 @@ func (s *Set) Notes() []Note {
 		}
 	}
 
-	// A file in a folder that is not a recording is no error, but somebody may have expected it to
-	// be read.
+	// A skipped file is not an error, but the operator may have expected it to be read.
 	for _, skipped := range s.skipped {
 		out = append(out, Note{Kind: NoteSkipped, File: skipped.Name, Why: skipped.Why})
 	}

@@ -90,7 +90,7 @@ func expand(names []string) (files []string, found map[string]bool, errs []error
 			continue
 		}
 
-		// Files that nobody named may be of any kind.
+		// Files that are not named may be of any kind.
 		for _, f := range more {
 			found[f] = true
 		}
@@ -135,7 +135,7 @@ func sniff(f *os.File, n *atomic.Int64) (*input, error) {
 		in.size = 0
 	}
 
-	// Counted before it is unpacked: the progress bar knows only the size on disk.
+	// Bytes are counted before they are unpacked, since only the size on disk is known.
 	plain, err := unpack(bufio.NewReaderSize(counter{f, n}, sniffed))
 	if err != nil {
 		return nil, err

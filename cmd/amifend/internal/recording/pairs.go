@@ -24,10 +24,10 @@ const (
 	before = int64(2 * time.Second)
 	after  = int64(3 * time.Second)
 
-	// maxWaiting is how many events wait at most for an event of the same request.
+	// maxWaiting is the number of events that wait at most for an event of the same request.
 	maxWaiting = 1 << 16
 
-	// maxSessions is how many Call-IDs are remembered at least.
+	// maxSessions is the number of Call-IDs that are remembered at least.
 	maxSessions = 1 << 16
 )
 

@@ -25,9 +25,9 @@ import (
 // Event is one event of a recording.
 type Event struct {
 	policy.Observation               // At is the time of the recording, see clock
-	Transport          ami.Transport // TransportUnknown if the file does not tell
+	Transport          ami.Transport // TransportUnknown if the file does not have it
 	Taint              ami.Taint
-	Local              netip.Addr // the PBX's address, if the event tells it and can be trusted
+	Local              netip.Addr // the PBX's address, if the event has one that can be trusted
 	Own                bool       // the login of the daemon itself
 
 	// Family is the kind of lines that reported it, FamilySecurity for an event of the PBX itself.
