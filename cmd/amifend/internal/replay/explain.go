@@ -44,14 +44,14 @@ func (s *story) play(ev *recording.Event) {
 
 	// Verdicts are kept back, so that the story reads event first, then what it led to.
 	told := s.player.told
-	var verdicts []policy.Verdict // told after the event that they answer
+	var verdicts []policy.Verdict // written after the event that led to them
 	s.player.told = func(v policy.Verdict) {
 		// The engine lends its evidence only for the call.
 		v.Evidence = append([]policy.Evidence(nil), v.Evidence...)
 		verdicts = append(verdicts, v)
 	}
 
-	// The counters before and after tell what became of this event.
+	// The counters before and after show the effect of this event.
 	ban, leftOut := s.player.Play(ev)
 	s.player.told = told
 	out := step{event: ev, server: s.files[ev.Server], ban: ban, effect: effect(before,

@@ -1,4 +1,4 @@
-// Package replay judges recordings as the daemon would have judged them live, and tells each
+// Package replay judges recordings as the daemon would have judged them live, and reports each
 // decision.
 //
 // It promises the same verdicts for the same recordings and options, always: the engine's seed is

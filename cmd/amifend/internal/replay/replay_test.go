@@ -178,7 +178,7 @@ func repeat(from float64, n int, kind, service, remote string) string {
 	return b.String()
 }
 
-// replayed is what a capture gives: action, prefix, scope and second of each decision.
+// replayed returns the decisions on a capture: action, prefix, scope and second of each.
 func replayed(t *testing.T, capture string, change func(*config.Config)) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "capture")

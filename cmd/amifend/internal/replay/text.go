@@ -100,7 +100,7 @@ func (w *textWriter) end(s summary) error {
 		"would have dropped them")
 	w.spared(s.spared)
 
-	// What was not counted is said too, so that nobody takes it for an oversight.
+	// Failures that did not count are listed too, since a reader may expect a ban for them.
 	w.count(s.engine.Excused, "failed attempts of misconfigured phones: one account fails where "+
 		"others work")
 	w.count(s.engine.Shielded, "failed attempts that could have been forged in the name of a "+
@@ -118,7 +118,7 @@ func (w *textWriter) end(s summary) error {
 		fmt.Fprintln(w.out, NoteText(n))
 	}
 
-	// Some requests are known from lines alone, and lines tell of failures only.
+	// Some requests are known from lines alone, and lines report failures only.
 	if s.told > s.twice {
 		fmt.Fprintf(w.out, "note: NOTICE and WARNING lines tell of no success, so no phone has "+
 			"proved itself by them as it would live:\n"+
