@@ -10,7 +10,7 @@ import (
 )
 
 // An event is not an attempt: one request raises up to two events, and a client that answers a
-// challenge sends two requests. The policy engine tells them apart (policy/request.go and
+// challenge sends two requests. The policy engine distinguishes them (policy/request.go and
 // policy/README.md), but it sees nothing of what a ban drops. So this file counts by the same
 // rules, and a test compares the two.
 

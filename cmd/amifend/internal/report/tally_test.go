@@ -72,7 +72,7 @@ func TestTotal(t *testing.T) {
 	}
 }
 
-// counted is how many attempts an engine counts that bans nobody.
+// counted returns the number of attempts that an engine without bans counts.
 func counted(t *testing.T, files []string) int {
 	t.Helper()
 	set, err := recording.Open(files, recording.Options{})

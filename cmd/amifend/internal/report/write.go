@@ -24,7 +24,7 @@ func write(o Options, r result, notes []recording.Note, out io.Writer) error {
 		shown = shown[:min(len(shown), o.Limit)]
 	}
 
-	// What is not shown is counted, so that nobody takes the list for complete.
+	// The sources that are not shown are counted, so that the list does not look complete.
 	left := len(r.sources) - len(shown) + r.others
 
 	switch o.Format {
