@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// made is when Debian's fail2ban 1.0.2 made the database of the tests: `fail2ban-client set
-// asterisk banip …`.
+// made is the time when Debian's fail2ban 1.0.2 made the database of the tests: `fail2ban-client
+// set asterisk banip …`.
 const made = 1795422848
 
 // database unpacks the database of the tests.
@@ -101,7 +101,7 @@ func writable(t *testing.T) (path string, db *sql.DB) {
 	return path, db
 }
 
-// What is no address is told, and never becomes one.
+// A row without a valid address is reported, and never becomes a ban.
 func TestStrangeRows(t *testing.T) {
 	path, db := writable(t)
 	if _, err := db.Exec("DELETE FROM bips"); err != nil {
