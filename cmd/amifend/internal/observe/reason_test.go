@@ -29,7 +29,7 @@ func verdict(action policy.Action, rule string) policy.Verdict {
 	}
 }
 
-// banReasons is what a ban of a rule must be told as, before the evidence.
+// banReasons returns the words that must precede the evidence of a ban, by rule.
 func banReasons() map[string]string {
 	return map[string]string{
 		policy.RuleProvenScore:    "score 7.25 is above 3",
@@ -77,7 +77,7 @@ func TestReasonOfALifting(t *testing.T) {
 	}
 }
 
-// alertTexts is what an alert of a kind must say, and what it advises.
+// alertTexts returns the words and the advice of an alert, by rule.
 func alertTexts() map[string][2]string {
 	account := "account " + hostileQuoted + " of pbx"
 	return map[string][2]string{
@@ -152,8 +152,8 @@ func TestReasonAndAdviceOfAnAlert(t *testing.T) {
 	}
 }
 
-// What two kinds say besides: the attacks that are not told one by one, and an account that logs
-// in from ever new addresses.
+// Further words of some kinds: for attacks that are not reported one by one, and for an account
+// that logs in from many addresses.
 func TestReasonOfManyAttacks(t *testing.T) {
 	v := verdict(policy.ActionAlert, policy.RuleAccountAttacked)
 	v.More = 12
@@ -201,8 +201,7 @@ func TestReasonIsPrintable(t *testing.T) {
 	}
 }
 
-// A ban is told as one of a score only where its rule compares one, so a rule that is new must be
-// looked at.
+// A ban is described by its score only where its rule compares one, so a new rule needs a case.
 func TestEveryRuleHasWords(t *testing.T) {
 	known := banReasons()
 	for _, name := range []string{
