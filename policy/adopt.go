@@ -45,7 +45,13 @@ func (e *Engine) AdoptBan(now int64, b Ban) []Verdict {
 	if rule == ruleNone {
 		rule = ruleAdopted // of a later version
 	}
-	e.adopt(b.Prefix, time.Duration(b.Until-e.now), ban{
+
+	// A clock that was wrong may have dated the ban later. It lasts no longer than it was decided for.
+	until := b.Until
+	if b.From > e.now {
+		until = min(until, e.now+max(until-b.From, 0))
+	}
+	e.adopt(b.Prefix, time.Duration(until-e.now), ban{
 		from: min(b.From, e.now), lastSeen: min(b.LastSeen, e.now), seen: b.Seen, score: float32(b.Score),
 		attempts: uint16(min(max(b.Attempts, 0), math.MaxUint16)), rule: rule, scope: b.Scope, // checked
 		strike: uint8(min(max(b.Strike, 0), math.MaxUint8)), // checked

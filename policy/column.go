@@ -1,9 +1,7 @@
 package policy
 
 import (
-	"bytes"
 	"cmp"
-	"errors"
 	"slices"
 )
 
@@ -20,8 +18,8 @@ type column[K hashable, V any] struct {
 
 // coded is a column of whatever type.
 type coded interface {
-	// code writes the whole table, or reads it.
-	code(c *coder)
+	// of returns the tag of the table.
+	of() tag
 	// hot writes entries of a list that changed, the newest first, at most so many, from one on. It returns where it stopped, 0
 	// if it came to those that did not change.
 	hot(c *coder, list uint8, from ref, most int) (next ref, n int)
@@ -39,74 +37,7 @@ type coded interface {
 	empty()
 }
 
-// code writes the table, sorted by its encoded keys, or reads it.
-func (col *column[K, V]) code(c *coder) {
-	if c.reading {
-		col.readAll(c)
-		return
-	}
-	// All rows of a table have one size: they stand in one buffer, and their numbers are sorted by key.
-	t := col.t
-	var rows coder
-	var order []uint32
-	keySize, rowSize := 0, 0
-	for i := range t.lists {
-		for r := t.lists[i].head; r != 0; r = t.at(r).next {
-			en := *t.at(r)
-			before := len(rows.buf)
-			col.key(&en.key, &rows)
-			keySize = len(rows.buf) - before
-			col.val(&en.val, &rows)
-			rowSize = len(rows.buf) - before
-			if order == nil {
-				rows.buf = slices.Grow(rows.buf, (t.n-1)*rowSize)
-				order = make([]uint32, 0, t.n)
-			}
-			order = append(order, uint32(len(order))) // below 2^27
-		}
-	}
-	row := func(i uint32) []byte { return rows.buf[int(i)*rowSize : (int(i)+1)*rowSize] }
-	slices.SortFunc(order, func(a, b uint32) int { return bytes.Compare(row(a)[:keySize], row(b)[:keySize]) })
-	n := uint32(len(order)) // below 2^27
-	c.u32(&n)
-	for _, i := range order {
-		c.bytes(row(i))
-	}
-}
-
-func (col *column[K, V]) readAll(c *coder) {
-	var n uint32
-	c.u32(&n)
-	type row struct {
-		key K
-		val V
-	}
-	var rows []row
-	for range n {
-		var r row
-		col.key(&r.key, c)
-		col.val(&r.val, c)
-		if c.err != nil {
-			return
-		}
-		rows = append(rows, r)
-	}
-	slices.SortStableFunc(rows, func(a, b row) int { return cmp.Compare(col.age(&a.val), col.age(&b.val)) })
-	t := col.t
-	if len(rows) > t.max && col.full != nil {
-		col.full(listProved) // nobody looked
-	}
-	for i := range rows[max(0, len(rows)-t.max):] {
-		row := &rows[max(0, len(rows)-t.max)+i]
-		if t.get(row.key) != 0 {
-			c.err = errors.New("a key comes twice")
-			return
-		}
-		r := t.add(row.key, 0)
-		t.at(r).val = row.val
-		t.move(r, col.list(t.at(r)))
-	}
-}
+func (col *column[K, V]) of() tag { return col.tag }
 
 // write writes an entry: its table, its key and what is remembered. It is saved then.
 func (col *column[K, V]) write(c *coder, r ref) {

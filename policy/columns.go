@@ -5,7 +5,7 @@ type tag uint8
 
 const (
 	tagNone tag = iota
-	tagBans
+	_ // was that of bans
 	tagAccounts
 	tagPairs
 	tagSources
@@ -18,16 +18,12 @@ const (
 	tagVouchers
 	tagPardon // no table: what was held against a host, or a prefix and all in it, is forgotten
 	tagLift   // no table: what was held against a prefix itself
+	tagCount
 )
 
-// newColumns returns the columns of all tables, in the order in which a state is written. It matters to reading: bans tell the list of a
-// source, accounts are what it refers to.
-func (e *Engine) newColumns() []coded {
-	return []coded{
-		&column[key, ban]{
-			tag: tagBans, t: e.bans, key: (*key).code, val: (*ban).code, age: func(b *ban) int64 { return b.until },
-			list: func(en *entry[key, ban]) uint8 { return listOf(en.val.scope) },
-		},
+// newColumns returns the columns of all tables that are saved, by tag.
+func (e *Engine) newColumns() (columns [tagCount]coded) {
+	for _, col := range [...]coded{
 		&column[accountID, account]{
 			tag: tagAccounts, t: e.accounts, key: (*accountID).code, val: (*account).code, age: func(a *account) int64 { return int64(a.at) },
 			list: func(en *entry[accountID, account]) uint8 { return listOfTried(en.val.okAt, whole(en.val.strangers)) },
@@ -93,5 +89,8 @@ func (e *Engine) newColumns() []coded {
 			age:  func(v *voucher) int64 { return int64(max(v.at[0], v.provedSince)) },
 			list: func(*entry[accountID, voucher]) uint8 { return listAll },
 		},
+	} {
+		columns[col.of()] = col
 	}
+	return columns
 }

@@ -35,7 +35,7 @@ type Engine struct {
 	alerts   *table[alertKey, uint32]
 	vouchers *table[accountID, voucher]
 	attacks  *table[accountID, attack]
-	columns  []coded // all of them, by tag
+	columns  [tagCount]coded // by tag; nil where there is no table
 	save     saving
 
 	banCount [hostBits + 1]int // running bans by prefix length

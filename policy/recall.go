@@ -113,11 +113,11 @@ func (rc *recalling) entry(t tag, c *coder) {
 		rc.pardon(t, c)
 		return
 	}
-	if !slices.Contains(lastingTables[:], t) && !slices.Contains(restTables[:], t) {
+	if t >= tagCount || e.columns[t] == nil {
 		c.fail("a table is unknown")
 		return
 	}
-	r := e.columns[t-1].recall(c)
+	r := e.columns[t].recall(c)
 	if c.err != nil {
 		return
 	}
@@ -165,6 +165,6 @@ func (rc *recalling) pardon(t tag, c *coder) {
 
 func (rc *recalling) forgetRest() {
 	for _, t := range restTables {
-		rc.e.columns[t-1].empty()
+		rc.e.columns[t].empty()
 	}
 }

@@ -14,7 +14,9 @@ func (rc *recalling) finish() {
 	rc.recount()
 	rc.e.save.begun = true
 	for _, col := range rc.e.columns {
-		col.settle()
+		if col != nil {
+			col.settle()
+		}
 	}
 }
 

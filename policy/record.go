@@ -59,11 +59,9 @@ func codeText(n *uint8, text *[labelText]byte, c *coder) {
 	c.u8(n)
 	if *n > labelText {
 		c.fail("a name is too long")
-	} else if c.short {
-		c.bytes(text[:*n])
 		return
 	}
-	c.bytes(text[:])
+	c.bytes(text[:*n])
 }
 
 func (k *Kind) code(c *coder) {
@@ -117,7 +115,7 @@ func (s *source) code(c *coder, e *Engine) {
 	for _, v := range []*uint32{&s.at, &s.since, &s.proofAt} {
 		c.second(v)
 	}
-	c.end(&s.strikeAt)
+	c.u32(&s.strikeAt)
 	var owned accountID
 	if r := s.owned; !c.reading && r != 0 && r <= e.accounts.used && e.accounts.get(e.accounts.at(r).key) == r {
 		owned = e.accounts.at(r).key
@@ -144,7 +142,7 @@ func (n *network) code(c *coder) {
 	}
 	c.second(&n.at)
 	c.second(&n.proofAt)
-	c.end(&n.strikeAt)
+	c.u32(&n.strikeAt)
 	for i := range n.failed {
 		c.u32(&n.failed[i])
 	}
@@ -187,20 +185,6 @@ func (a *account) code(c *coder) {
 	codeText(&a.n, &a.text, c)
 }
 
-func (b *ban) code(c *coder) {
-	c.span(&b.from, &b.until)
-	c.at(&b.lastSeen)
-	c.u64(&b.seen)
-	c.f32(&b.score)
-	c.u16(&b.attempts)
-	b.rule.code(c)
-	c.u8((*uint8)(&b.scope))
-	c.u8(&b.strike)
-	if b.scope != ScopeSIP && b.scope != ScopeAll {
-		c.fail("a ban has no scope")
-	}
-}
-
 func (q *request) code(c *coder) {
 	c.at(&q.at)
 	q.account.code(c)
@@ -231,11 +215,7 @@ func (t *trail) code(c *coder) {
 		c.fail("evidence is empty")
 		return
 	}
-	kept := uint32(evidenceKept)
-	if c.short {
-		kept = min(t.n, evidenceKept)
-	}
-	for i := range kept { // a ring that is not full begins at 0
+	for i := range min(t.n, evidenceKept) { // a ring that is not full begins at 0
 		t.ring[i].code(c)
 	}
 }

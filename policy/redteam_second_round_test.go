@@ -69,14 +69,3 @@ func TestRedOwnerOfASixtyFourSprays(t *testing.T) {
 		}
 	}
 }
-
-// S5: a ban of ten minutes of a state from the future runs for ban_max.
-func TestRedRestoredBanIsNotLongerThanDecided(t *testing.T) {
-	l := newLab(t)
-	l.now += int64(365 * 24 * time.Hour)
-	l.feed(guesses(4, attacker)...)
-	left := mustRestore(t, l, start)
-	if left > 10*time.Minute {
-		t.Errorf("ten minutes were decided, %v are left", left)
-	}
-}

@@ -3,7 +3,6 @@ package policy
 import (
 	"encoding/binary"
 	"hash/crc32"
-	"math"
 )
 
 // This file saves the engine's state little by little, as blocks of bytes for a log that somebody else keeps: each block
@@ -91,17 +90,17 @@ func (e *Engine) Changes(buf []byte, most int) (out []byte, n int) {
 	n = e.givePardons(c, most)
 	var next [len(hotLists)]ref
 	for i, h := range hotLists {
-		col := e.columns[h.table-1]
+		col := e.columns[h.table]
 		var given int
 		next[i], given = col.hot(c, h.list, col.newest(h.list), min(most-n, (most*h.share+31)/32))
 		n += given
 	}
 	for i, h := range hotLists {
-		_, given := e.columns[h.table-1].hot(c, h.list, next[i], most-n)
+		_, given := e.columns[h.table].hot(c, h.list, next[i], most-n)
 		n += given
 	}
 	for _, t := range lastingTables {
-		n += e.columns[t-1].cold(c, most-n)
+		n += e.columns[t].cold(c, most-n)
 	}
 	return e.endBlock(c, buf, n), n
 }
@@ -126,7 +125,7 @@ func (e *Engine) pass(buf []byte, most int, at *place, tables []tag, sort uint8)
 		n = e.givePardons(c, most) // before what was decided since
 	}
 	var given int
-	at.r, given = e.columns[tables[at.col]-1].each(c, max(at.r, 1), most-n)
+	at.r, given = e.columns[tables[at.col]].each(c, max(at.r, 1), most-n)
 	n += given
 	if at.r == 0 {
 		at.col = (at.col + 1) % len(tables)
@@ -158,7 +157,7 @@ func (e *Engine) givePardons(c *coder, most int) int {
 }
 
 func (e *Engine) beginBlock(buf []byte, sort uint8) *coder {
-	c := &coder{buf: append(buf, blockMagic...), short: true}
+	c := &coder{buf: append(buf, blockMagic...)}
 	version := uint8(blockVersion)
 	now := e.now
 	c.u8(&version)
@@ -197,7 +196,7 @@ func openBlock(b []byte, now int64) (h blockHead, c *coder, verdict blockState) 
 	if crc32.ChecksumIEEE(body) != binary.BigEndian.Uint32(b[len(body):]) {
 		return h, nil, blockDamaged
 	}
-	c = &coder{in: body[len(blockMagic)+1:], reading: true, short: true, now: now, longest: math.MaxInt64 / 2}
+	c = &coder{in: body[len(blockMagic)+1:], reading: true, now: now}
 	c.u8(&h.sort)
 	c.u64(&h.seed)
 	c.at(&h.at)

@@ -71,7 +71,7 @@ func TestTuneHalfLife(t *testing.T) {
 		return x.Scores[0].Proven
 	}
 	for _, next := range []time.Duration{24 * time.Hour, time.Minute} {
-		for _, how := range []string{"tuned", "restored", "recalled"} {
+		for _, how := range []string{"tuned", "recalled"} {
 			l := newLab(t)
 			l.feed(all(guesses(2, attacker), overStream)...)
 			l.every(40*time.Minute, registered(phone)) // two half-lives, in which nobody looks at the source
@@ -84,12 +84,6 @@ func TestTuneHalfLife(t *testing.T) {
 			switch how {
 			case "tuned":
 				l.tune(func(o *Options) { o.HalfLife = next })
-			case "restored":
-				e, err := Restore(o, l.now, bytesOf(t, l.e))
-				if err != nil {
-					t.Fatal(err)
-				}
-				l.e = e
 			case "recalled":
 				var log saved
 				log.all(l.e)
