@@ -6,12 +6,14 @@ import (
 	"time"
 
 	"github.com/dchest/siphash"
+
+	"github.com/amifend/amifend/policy/internal/table"
 )
 
 // accountID is an account of a server, hashed: SIP accounts and manager users are told apart.
 type accountID uint64
 
-func (id accountID) hash(k0, _ uint64) uint64 { return uint64(id) ^ k0 } // it is a keyed hash already
+func (id accountID) Hash(k0, _ uint64) uint64 { return uint64(id) ^ k0 } // it is a keyed hash already
 
 // account is what is remembered of an account that somebody tried or owns. Times are seconds since the Unix epoch.
 type account struct {
@@ -33,7 +35,7 @@ type pairKey struct {
 	account accountID
 }
 
-func (k pairKey) hash(k0, k1 uint64) uint64 {
+func (k pairKey) Hash(k0, k1 uint64) uint64 {
 	var b [24]byte
 	binary.LittleEndian.PutUint64(b[:], k.hi)
 	binary.LittleEndian.PutUint64(b[8:], k.lo)
@@ -72,27 +74,15 @@ const (
 	pairStrangerProven             // counted in account.proven
 )
 
-// The lists of the tables of pairs and of accounts, each in the order of the last event.
-const (
-	listTried   = iota // one failure, of one source
-	listGuessed        // several
-	listOwned          // a success is remembered
-)
+// usage names the lists of the tables of pairs and of accounts, each in the order of the last event.
+type usage uint8
 
-// forget makes room in one of these tables: in the first of the lists that holds more than an eighth of it.
-func forget[K hashable, V any](t *table[K, V]) ref {
-	for _, list := range [...]uint8{listTried, listGuessed} {
-		if t.lists[list].n > t.max/8 {
-			return t.lists[list].tail
-		}
-	}
-	for _, list := range [...]uint8{listOwned, listGuessed, listTried} {
-		if r := t.lists[list].tail; r != 0 {
-			return r
-		}
-	}
-	return 0
-}
+// The lists, in the order in which they give up records.
+const (
+	listTried   usage = iota // one failure, of one source
+	listGuessed              // several
+	listOwned                // a success is remembered
+)
 
 const (
 	triedMemory = 48 * time.Hour
@@ -114,20 +104,17 @@ func (e *Engine) accountOf(server uint16, service Service, l *Label) accountID {
 }
 
 // touchAccount returns an account's record as of now, made if there is none.
-func (e *Engine) touchAccount(id accountID, server uint16, l *Label) (*account, ref) {
-	r := e.accounts.get(id)
+func (e *Engine) touchAccount(id accountID, server uint16, l *Label) (*account, table.Ref) {
+	r := e.accounts.Get(id)
 	if r == 0 {
-		if e.accounts.full() {
-			e.accounts.remove(forget(e.accounts))
-		}
-		r = e.accounts.add(id, listTried)
-		a := &e.accounts.at(r).val
+		r = e.accounts.Add(id, listTried)
+		a := e.accounts.Val(r)
 		a.at, a.server, a.n, a.text = e.sec, server, l.n, l.text
 	} else {
-		e.accounts.move(r, e.accounts.at(r).list)
+		e.accounts.Touch(r)
 	}
-	e.accounts.mark(r)
-	a := &e.accounts.at(r).val
+	e.accounts.Mark(r)
+	a := e.accounts.Val(r)
 	if e.sec > a.at {
 		f := fade(e.sec-a.at, strangerHalfLife.Seconds())
 		a.strangers *= f
@@ -139,23 +126,23 @@ func (e *Engine) touchAccount(id accountID, server uint16, l *Label) (*account, 
 
 // touchPair returns the record of an account at a source, made if there is none, and makes it the newest. s is what is
 // remembered of the source, if anything is.
-func (e *Engine) touchPair(k key, s *source, id accountID) (*pair, ref) {
+func (e *Engine) touchPair(k key, s *source, id accountID) (*pair, table.Ref) {
 	pk := pairKey{k.hi, k.lo, id}
-	r := e.pairs.get(pk)
+	r := e.pairs.Get(pk)
 	if r == 0 {
-		if e.pairs.full() {
-			e.forgetPair(forget(e.pairs))
+		if e.pairs.Full() {
+			e.forgetPair(e.pairs.Victim())
 		}
-		r = e.pairs.add(pk, listTried)
-		e.pairs.at(r).val.touched = e.sec
+		r = e.pairs.Add(pk, listTried)
+		e.pairs.Val(r).touched = e.sec
 		if s != nil {
-			e.pairs.at(r).val.pardon = s.pardon
+			e.pairs.Val(r).pardon = s.pardon
 		}
 	} else {
-		e.pairs.move(r, e.pairs.at(r).list)
+		e.pairs.Touch(r)
 	}
-	e.pairs.mark(r)
-	p := &e.pairs.at(r).val
+	e.pairs.Mark(r)
+	p := e.pairs.Val(r)
 	p.outlive(e.sec)
 	if e.sec > p.touched {
 		p.debt.fade(fade(e.sec-p.touched, e.half), fade(e.sec-p.touched, e.slowHalf))
@@ -188,17 +175,17 @@ func (p *pair) forget(pardon uint8) {
 }
 
 // forgetPair forgets an account at a source.
-func (e *Engine) forgetPair(r ref) {
-	en := e.pairs.at(r)
-	if sr := e.sources.get(en.key.host()); sr != 0 {
-		s := &e.sources.at(sr).val // no reason to save it: Recall counts anew
-		en.val.anew(s)
-		s.unfail(&en.val)
-		if en.val.flags&pairOwned != 0 && s.owns > 0 {
+func (e *Engine) forgetPair(r table.Ref) {
+	p := e.pairs.Val(r)
+	if sr := e.sources.Get(e.pairs.Key(r).host()); sr != 0 {
+		s := e.sources.Val(sr) // no reason to save it: Recall counts anew
+		p.anew(s)
+		s.unfail(p)
+		if p.flags&pairOwned != 0 && s.owns > 0 {
 			s.owns--
 		}
 	}
-	e.pairs.remove(r)
+	e.pairs.Remove(r)
 }
 
 // unfail takes a pair out of the count of accounts that failed at its source.
@@ -241,16 +228,33 @@ func (p *pair) charge(ev *Evidence) {
 // expirePairs forgets the accounts at sources that were quiet for long. It does so exactly in time, since verdicts depend
 // on how many there are; each was at least one observation, so this is no more work than observing was.
 func (e *Engine) expirePairs() {
-	for list, memory := range [...]uint32{
-		listTried: seconds(triedMemory), listGuessed: seconds(triedMemory), listOwned: seconds(ownedMemory),
-	} {
-		for r := e.pairs.lists[list].tail; r != 0; r = e.pairs.lists[list].tail {
-			if e.sec-e.pairs.at(r).val.touched < memory {
+	for list, memory := range pairMemory() {
+		list := usage(list) // an index of pairMemory
+		for r := e.pairs.Oldest(list); r != 0; r = e.pairs.Oldest(list) {
+			if e.sec-e.pairs.Val(r).touched < memory {
 				break
 			}
 			e.forgetPair(r)
 		}
 	}
+}
+
+// pairMemory returns for how many seconds the records of each list are remembered.
+func pairMemory() [3]uint32 {
+	return [...]uint32{
+		listTried: seconds(triedMemory), listGuessed: seconds(triedMemory), listOwned: seconds(ownedMemory),
+	}
+}
+
+// listOfTried returns the list of an account, or of one at a source: by its last success, and how often it was tried.
+func listOfTried(okAt uint32, tried int) usage {
+	switch {
+	case okAt != 0:
+		return listOwned
+	case tried > 1:
+		return listGuessed
+	}
+	return listTried
 }
 
 // stranger notes that a failure is a stranger's, and says whether it is his first, and his first proven one.
@@ -275,7 +279,7 @@ func (e *Engine) strangersOn(id accountID, ev *Evidence, l *Label, first, firstP
 		a.proven++
 	}
 	if a.okAt == 0 && whole(a.strangers) > 1 {
-		e.accounts.move(r, listGuessed)
+		e.accounts.Move(r, listGuessed)
 	}
 	if ev.Proven() {
 		return whole(a.proven - 1)

@@ -4,6 +4,8 @@ import (
 	"math"
 	"net/netip"
 	"time"
+
+	"github.com/amifend/amifend/policy/internal/table"
 )
 
 // Protect replaces the list of what must never be banned. It returns an unban for each running ban that now covers
@@ -11,12 +13,11 @@ import (
 func (e *Engine) Protect(now int64, p *Protected) []Verdict {
 	e.begin(now)
 	e.protected = p
-	for _, list := range [...]uint8{listAll, listSIP} {
-		for r := e.bans.lists[list].head; r != 0; {
-			en := e.bans.at(r)
-			next := en.next
-			if en.val.until > e.now {
-				if _, ok := p.Overlaps(en.key.prefix()); ok {
+	for _, list := range [...]banList{bansAll, bansSIP} {
+		for r := e.bans.Newest(list); r != 0; {
+			next := e.bans.Older(r)
+			if e.bans.Val(r).until > e.now {
+				if _, ok := p.Overlaps(e.bans.Key(r).prefix()); ok {
 					e.lift(r, RuleProtected)
 				}
 			}
@@ -71,21 +72,21 @@ func (e *Engine) adopt(prefix netip.Prefix, remaining time.Duration, next ban) {
 		e.emit(Verdict{Action: ActionUnban, Scope: next.scope, Prefix: prefix.Masked(), At: e.now, Rule: rule})
 		return
 	}
-	r := e.bans.get(k)
+	r := e.bans.Get(k)
 	if r == 0 {
 		if r = e.addBan(k, next.scope); r == 0 {
 			e.bansFull(k, banCase{scope: next.scope})
 			return
 		}
 	}
-	b := &e.bans.at(r).val
+	b := e.bans.Val(r)
 	if b.until > e.now && (b.scope > next.scope || b.scope == next.scope && (b.rule != ruleAdopted || next.rule == ruleAdopted)) {
 		return
 	}
 	capped := min(remaining, e.opt.BanMax)
 	next.until = e.now + int64(capped)
 	*b = next
-	e.bans.move(r, listOf(next.scope))
+	e.bans.Move(r, listOf(next.scope))
 	if b.strike > 0 {
 		e.adoptStrike(k, b)
 	} else {
@@ -102,43 +103,42 @@ func (e *Engine) adopt(prefix netip.Prefix, remaining time.Duration, next ban) {
 // adoptStrike makes an adopted ban a strike of its source.
 func (e *Engine) adoptStrike(k key, b *ban) {
 	if k.bits == hostBits {
-		old := e.sources.get(k.host())
-		saved := old != 0 && !e.sources.changed(old)
+		old := e.sources.Get(k.host())
+		saved := old != 0 && !e.sources.Changed(old)
 		s, r := e.touch(k)
 		saved = saved && s.strikes >= b.strike && near(s.strikeAt, secondOf(b.until))
 		s.strikes = max(s.strikes, b.strike)
 		s.strikeAt = secondOf(b.until)
 		b.strike = s.strikes
-		e.sources.move(r, listBanned)
+		e.sources.Move(r, listBanned)
 		if saved { // a start that takes over very many bans must not write all their sources again
-			e.sources.clean(r)
+			e.sources.Clean(r)
 		}
 		return
 	}
-	if e.networks.lists[listBanned].n >= e.networks.max/2 {
+	if e.networks.Count(listBanned) >= e.networks.Max()/2 {
 		return
 	}
 	n, r := e.touchNetwork(k)
 	n.strikes = max(n.strikes, b.strike)
 	n.strikeAt = secondOf(b.until)
 	b.strike = n.strikes
-	e.networks.move(r, listBanned)
+	e.networks.Move(r, listBanned)
 }
 
 // near tells whether two times are the same but for their rounding.
 func near(a, b uint32) bool { return max(a, b)-min(a, b) <= 2 }
 
 // lift ends a ban early. What it was decided on is forgotten: a source that is lifted begins anew.
-func (e *Engine) lift(r ref, rule string) {
-	k := e.bans.at(r).key
+func (e *Engine) lift(r table.Ref, rule string) {
+	k := e.bans.Key(r)
 	e.absolve(k, e.forgiven(tagLift, k))
 	e.liftBan(r, rule)
 }
 
 // liftBan ends a ban early.
-func (e *Engine) liftBan(r ref, rule string) {
-	en := e.bans.at(r)
-	k, b := en.key, en.val
+func (e *Engine) liftBan(r table.Ref, rule string) {
+	k, b := e.bans.Key(r), *e.bans.Val(r)
 	e.dropBan(r)
 	e.emit(Verdict{
 		Action: ActionUnban, Scope: b.scope, Prefix: k.prefix(), At: e.now, Rule: rule, Score: float64(b.score),
@@ -149,39 +149,39 @@ func (e *Engine) liftBan(r ref, rule string) {
 // absolve forgets what is held against a host or prefix, by the pardon of a number.
 func (e *Engine) absolve(k key, no uint8) {
 	if k.bits != hostBits {
-		if r := e.networks.get(k); r != 0 {
-			e.networks.mark(r)
-			n := &e.networks.at(r).val
+		if r := e.networks.Get(k); r != 0 {
+			e.networks.Mark(r)
+			n := e.networks.Val(r)
 			*n = network{at: n.at, proofAt: n.proofAt, flags: n.flags & hasProof}
 		}
 		return
 	}
-	if r := e.sources.get(k.host()); r != 0 {
+	if r := e.sources.Get(k.host()); r != 0 {
 		e.absolveSource(r, no)
 	}
 	for _, sp := range k.spreads() {
-		if r := e.networks.get(k.masked(sp.bits)); r != 0 {
+		if r := e.networks.Get(k.masked(sp.bits)); r != 0 {
 			e.absolvePart(r, e.part(k, sp.bits))
 		}
 	}
 }
 
 // absolveSource forgets what is held against an address itself.
-func (e *Engine) absolveSource(r ref, no uint8) {
-	e.sources.mark(r)
-	s := &e.sources.at(r).val
+func (e *Engine) absolveSource(r table.Ref, no uint8) {
+	e.sources.Mark(r)
+	s := e.sources.Val(r)
 	s.proven, s.forgeable, s.slowProven, s.slowForgeable, s.guess, s.slowGuess = 0, 0, 0, 0, 0, 0
 	s.attempts, s.strikes, s.failed, s.failedProven = 0, 0, 0, 0
 	s.flags &^= washed
 	s.since, s.pardon = e.sec, no
-	if q := e.silents.get(e.sources.at(r).key.key()); q != 0 {
-		e.silents.remove(q)
+	if q := e.silents.Get(e.sources.Key(r).key()); q != 0 {
+		e.silents.Remove(q)
 	}
 }
 
 // absolvePart forgets what a network has of one of its parts.
-func (e *Engine) absolvePart(r ref, part uint32) {
-	n := &e.networks.at(r).val
+func (e *Engine) absolvePart(r table.Ref, part uint32) {
+	n := e.networks.Val(r)
 	banned, failed := n.banned.remove(part), n.failed.remove(part)
 	if banned && n.offenders > 0 {
 		n.offenders--
@@ -190,6 +190,6 @@ func (e *Engine) absolvePart(r ref, part uint32) {
 		n.suspects = max(0, n.suspects-1)
 	}
 	if banned || failed {
-		e.networks.mark(r)
+		e.networks.Mark(r)
 	}
 }

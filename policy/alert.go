@@ -22,7 +22,7 @@ type alertKey struct {
 	rule  ruleID
 }
 
-func (k alertKey) hash(k0, k1 uint64) uint64 {
+func (k alertKey) Hash(k0, k1 uint64) uint64 {
 	var b [25]byte
 	binary.LittleEndian.PutUint64(b[:], k.about.hi)
 	binary.LittleEndian.PutUint64(b[8:], k.about.lo)
@@ -54,23 +54,20 @@ func (e *Engine) crowdedOut(rule ruleID) bool {
 // alert tells of something, at most once in a span about the same. False means that it could not be told now.
 func (e *Engine) alert(v Verdict, about pairKey, span uint32) bool {
 	ak := alertKey{about, parseRule(v.Rule)}
-	r := e.alerts.get(ak)
-	if r != 0 && e.sec-e.alerts.at(r).val < span {
+	r := e.alerts.Get(ak)
+	if r != 0 && e.sec-*e.alerts.Val(r) < span {
 		return true
 	}
 	if e.crowdedOut(ak.rule) {
 		return false
 	}
 	if r == 0 {
-		if e.alerts.full() {
-			e.alerts.remove(e.alerts.lists[listAll].tail)
-		}
-		r = e.alerts.add(ak, listAll)
+		r = e.alerts.Add(ak, only)
 	} else {
-		e.alerts.move(r, listAll)
+		e.alerts.Move(r, only)
 	}
-	e.alerts.at(r).val = e.sec
-	e.alerts.mark(r)
+	*e.alerts.Val(r) = e.sec
+	e.alerts.Mark(r)
 	e.stats.Alerts++
 	v.Action, v.At = ActionAlert, e.now
 	e.emit(v)

@@ -1,5 +1,7 @@
 package policy
 
+import "github.com/amifend/amifend/policy/internal/table"
+
 // Guessing behind many names. Where the sender can choose the address that an event names, no ban of an
 // address reaches a guesser. But the failures are on one account, or on one server, from ever new
 // sources: that is one attack, and it is told at once, whether or not any of its sources can be banned.
@@ -13,13 +15,16 @@ type attack struct {
 	sources  uint16 // that failed lately, as of last
 }
 
-// The lists of the table of attacks, each in the order of the latest failure.
+// attackList names the lists of the table of attacks, each in the order of the latest failure.
+type attackList uint8
+
+// The lists, in the order in which they give up records.
 const (
-	listMinor           = iota // too few sources
-	listAccountsTold           // at most maxOpenAttacks
-	listAccountsWaiting        // not told, since there are worse ones
-	listServersTold            // at most maxOpenAttacks
+	listMinor           attackList = iota // too few sources
+	listAccountsWaiting                   // not told, since there are worse ones
 	listServersWaiting
+	listAccountsTold // at most maxOpenAttacks
+	listServersTold  // at most maxOpenAttacks
 )
 
 const (
@@ -76,34 +81,34 @@ func guessesPassword(kind Kind) bool {
 // attackOf is what differs between attacks on accounts and on servers.
 type attackOf struct {
 	rule    string
-	account Label   // the zero Label for a server
-	enough  int     // sources
-	told    uint8   // the list of those that are told
-	waiting uint8   // the list of those that are not
-	since   *uint32 // when the first of the waiting ones came
+	account Label      // the zero Label for a server
+	enough  int        // sources
+	told    attackList // the list of those that are told
+	waiting attackList // the list of those that are not
+	since   *uint32    // when the first of the waiting ones came
 }
 
 // attacked notes a failure of an attack, and tells of it when enough sources take part.
 func (e *Engine) attacked(id accountID, ev *Evidence, of attackOf) {
-	r := e.accounts.get(id)
+	r := e.accounts.Get(id)
 	if r == 0 {
 		return
 	}
-	sources := whole(e.accounts.at(r).val.strangers)
+	sources := whole(e.accounts.Val(r).strangers)
 	if sources < 2 {
 		return // one source is judged by its score
 	}
 
 	ar := e.touchAttack(id)
-	a := &e.attacks.at(ar).val
+	a := e.attacks.Val(ar)
 	a.failures++
 	a.last, a.sources = e.sec, uint16(min(sources, 1<<16-1)) // checked
 	if sources < of.enough {
-		e.attacks.move(ar, listMinor)
+		e.attacks.Move(ar, listMinor)
 		return
 	}
 	if !e.openAttack(ar, of) {
-		e.attacks.move(ar, of.waiting)
+		e.attacks.Move(ar, of.waiting)
 		e.tellMore(ev, of)
 		return
 	}
@@ -115,72 +120,59 @@ func (e *Engine) attacked(id accountID, ev *Evidence, of attackOf) {
 }
 
 // touchAttack returns the entry of an attack, made if there is none or if it was over.
-func (e *Engine) touchAttack(id accountID) ref {
-	r := e.attacks.get(id)
+func (e *Engine) touchAttack(id accountID) table.Ref {
+	r := e.attacks.Get(id)
 	if r == 0 {
-		if e.attacks.full() {
-			e.forgetAttack()
-		}
-		r = e.attacks.add(id, listMinor)
+		r = e.attacks.Add(id, listMinor)
 	}
 
-	a := &e.attacks.at(r).val
+	a := e.attacks.Val(r)
 	if a.since == 0 || e.sec-a.last >= attackPause {
 		*a = attack{since: e.sec, last: e.sec}
 	}
 	return r
 }
 
-// forgetAttack makes room for an attack.
-func (e *Engine) forgetAttack() {
-	for list := range uint8(listCount) {
-		if r := e.attacks.lists[list].tail; r != 0 {
-			e.attacks.remove(r)
-			return
-		}
-	}
-}
-
 // endAttacks forgets the attacks of a list that are over.
-func (e *Engine) endAttacks(list uint8) {
-	for t := e.attacks.lists[list].tail; t != 0; t = e.attacks.lists[list].tail {
-		if e.sec-e.attacks.at(t).val.last < attackPause {
+func (e *Engine) endAttacks(list attackList) {
+	for t := e.attacks.Oldest(list); t != 0; t = e.attacks.Oldest(list) {
+		if e.sec-e.attacks.Val(t).last < attackPause {
 			return
 		}
-		e.attacks.remove(t)
+		e.attacks.Remove(t)
 	}
 }
 
 // openAttack reports whether an attack may be told. Where too many are, one with twice the sources takes
 // the place of the smallest.
-func (e *Engine) openAttack(r ref, of attackOf) bool {
-	if e.attacks.at(r).list == of.told {
-		e.attacks.move(r, of.told)
+func (e *Engine) openAttack(r table.Ref, of attackOf) bool {
+	if e.attacks.List(r) == of.told {
+		e.attacks.Move(r, of.told)
 		return true
 	}
 
 	e.endAttacks(of.told)
-	if e.attacks.lists[of.told].n >= maxOpenAttacks {
-		least := e.attacks.lists[of.told].head
-		for t := least; t != 0; t = e.attacks.at(t).next {
-			if e.attacks.at(t).val.sources < e.attacks.at(least).val.sources {
+	if e.attacks.Count(of.told) >= maxOpenAttacks {
+		least := e.attacks.Newest(of.told)
+		for t := least; t != 0; t = e.attacks.Older(t) {
+			if e.attacks.Val(t).sources < e.attacks.Val(least).sources {
 				least = t
 			}
 		}
-		if int(e.attacks.at(r).val.sources) < 2*int(e.attacks.at(least).val.sources) {
+		if int(e.attacks.Val(r).sources) < 2*int(e.attacks.Val(least).sources) {
 			return false
 		}
-		e.attacks.move(least, of.waiting)
+		e.attacks.Move(least, of.waiting)
 	}
 
-	e.attacks.move(r, of.told)
+	e.attacks.Move(r, of.told)
 	return true
 }
 
 // tellMore alerts in one line, hourly, of the attacks that are not told.
 func (e *Engine) tellMore(ev *Evidence, of attackOf) {
 	e.endAttacks(of.waiting)
-	if e.attacks.lists[of.waiting].n == 1 {
+	if e.attacks.Count(of.waiting) == 1 {
 		*of.since = e.sec // the first of them
 	}
 	if e.sec-*of.since < moreDelay {
@@ -188,6 +180,6 @@ func (e *Engine) tellMore(ev *Evidence, of attackOf) {
 	}
 
 	e.alert(Verdict{
-		Rule: of.rule, Server: ev.Server, More: e.attacks.lists[of.waiting].n, Chooser: ev.Chooser,
+		Rule: of.rule, Server: ev.Server, More: e.attacks.Count(of.waiting), Chooser: ev.Chooser,
 	}, pairKey{}, hourly)
 }

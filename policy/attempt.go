@@ -1,5 +1,7 @@
 package policy
 
+import "github.com/amifend/amifend/policy/internal/table"
+
 const (
 	// perMinute is how many failures a minute on one account a misconfigured endpoint makes, perRebootMinute in a minute in
 	// which many others succeed, and perMinuteUntrusted where little is known of the source: phones try again every 15 to
@@ -106,13 +108,13 @@ func (e *Engine) failing(k key, s *source, id accountID, proven bool) *pair {
 	if proven {
 		n = s.failedProven
 	}
-	if n >= maxFailed && e.pairs.get(pairKey{k.hi, k.lo, id}) == 0 {
+	if n >= maxFailed && e.pairs.Get(pairKey{k.hi, k.lo, id}) == 0 {
 		e.spare = pair{touched: e.sec, pardon: s.pardon, flags: pairFailed | pairFailedProven | pairStranger | pairStrangerProven}
 		return &e.spare
 	}
 	p, r := e.touchPair(k, s, id)
-	if e.pairs.at(r).list == listTried && p.fails+p.excused+p.shielded > 0 {
-		e.pairs.move(r, listGuessed)
+	if e.pairs.List(r) == listTried && p.fails+p.excused+p.shielded > 0 {
+		e.pairs.Move(r, listGuessed)
 	}
 	return p
 }
@@ -124,7 +126,7 @@ func (e *Engine) counts(k key, ev *Evidence) (covered Scope, ok bool) {
 		return ScopeNone, false
 	}
 	if br := e.covering(k); br != 0 {
-		covered = e.bans.at(br).val.scope
+		covered = e.bans.Val(br).scope
 	}
 	if covered == ScopeAll || covered == ScopeSIP && !ev.Proven() {
 		e.stats.Covered++
@@ -297,7 +299,7 @@ func siege(n int, accounts uint8) float32 {
 }
 
 // guessing judges forgeable evidence in the name of a proved source: it tells of it when a stranger would be banned.
-func (e *Engine) guessing(k key, s *source, r ref, p *pair, id accountID, ev *Evidence, others int) {
+func (e *Engine) guessing(k key, s *source, r table.Ref, p *pair, id accountID, ev *Evidence, others int) {
 	if !e.on(ruleProvedGuessing) {
 		return
 	}
@@ -347,12 +349,11 @@ func (e *Engine) guessingNear(k key, ev *Evidence) {
 
 // ownedBy returns the account that a source last authenticated as, if it is still remembered.
 func (e *Engine) ownedBy(k key, s *source) Label {
-	if s.owned == 0 || s.owned > e.accounts.used {
+	if !e.accounts.Used(s.owned) {
 		return Label{}
 	}
-	en := e.accounts.at(s.owned)
-	if r := e.pairs.get(pairKey{k.hi, k.lo, en.key}); r == 0 || e.pairs.at(r).val.okAt == 0 {
+	if r := e.pairs.Get(pairKey{k.hi, k.lo, e.accounts.Key(s.owned)}); r == 0 || e.pairs.Val(r).okAt == 0 {
 		return Label{}
 	}
-	return en.val.label()
+	return e.accounts.Val(s.owned).label()
 }

@@ -4,6 +4,8 @@ import (
 	"iter"
 	"net/netip"
 	"time"
+
+	"github.com/amifend/amifend/policy/internal/table"
 )
 
 // ban is a running ban, or one that ended and was not swept yet.
@@ -18,18 +20,20 @@ type ban struct {
 	strike      uint8
 }
 
-// The lists of the table of bans.
+// banList names the lists of the table of bans. None of them gives up bans.
+type banList uint8
+
 const (
-	listAll = iota // scope all
-	listSIP        // scope sip; at most half of the table
+	bansAll banList = iota // scope all
+	bansSIP                // scope sip; at most half of the table
 )
 
 // listOf returns the list of a ban's scope.
-func listOf(scope Scope) uint8 {
+func listOf(scope Scope) banList {
 	if scope == ScopeAll {
-		return listAll
+		return bansAll
 	}
-	return listSIP
+	return bansSIP
 }
 
 // Ban is one running ban.
@@ -57,10 +61,9 @@ func (b *ban) export(k key) Ban {
 // used while it does.
 func (e *Engine) Bans() iter.Seq[Ban] {
 	return func(yield func(Ban) bool) {
-		for _, list := range [...]uint8{listAll, listSIP} {
-			for r := e.bans.lists[list].head; r != 0; r = e.bans.at(r).next {
-				en := e.bans.at(r)
-				if en.val.until > e.now && !yield(en.val.export(en.key)) {
+		for _, list := range [...]banList{bansAll, bansSIP} {
+			for r := e.bans.Newest(list); r != 0; r = e.bans.Older(r) {
+				if b := e.bans.Val(r); b.until > e.now && !yield(b.export(e.bans.Key(r))) {
 					return
 				}
 			}
@@ -76,19 +79,19 @@ func (e *Engine) Ban(addr netip.Addr) (Ban, bool) {
 	if r == 0 {
 		return Ban{}, false
 	}
-	return e.bans.at(r).val.export(e.bans.at(r).key), true
+	return e.bans.Val(r).export(e.bans.Key(r)), true
 }
 
 // covering returns the ban that covers a host, or 0.
-func (e *Engine) covering(k key) ref {
-	var best ref
+func (e *Engine) covering(k key) table.Ref {
+	var best table.Ref
 	for i := len(e.banBits) - 1; i >= 0; i-- {
 		bits := e.banBits[i]
 		if bits < v4Bits && k.is4() {
 			break
 		}
-		r := e.bans.get(k.masked(bits))
-		if r != 0 && e.bans.at(r).val.until > e.now && (best == 0 || e.bans.at(r).val.scope > e.bans.at(best).val.scope) {
+		r := e.bans.Get(k.masked(bits))
+		if r != 0 && e.bans.Val(r).until > e.now && (best == 0 || e.bans.Val(r).scope > e.bans.Val(best).scope) {
 			best = r
 		}
 	}
@@ -97,8 +100,8 @@ func (e *Engine) covering(k key) ref {
 
 // banScope returns the scope of the running ban of exactly this host or prefix.
 func (e *Engine) banScope(k key) Scope {
-	if r := e.bans.get(k); r != 0 && e.bans.at(r).val.until > e.now {
-		return e.bans.at(r).val.scope
+	if r := e.bans.Get(k); r != 0 && e.bans.Val(r).until > e.now {
+		return e.bans.Val(r).scope
 	}
 	return ScopeNone
 }
@@ -120,8 +123,8 @@ type banCase struct {
 // ban bans a host or prefix, or makes its running ban larger. A larger one is no new strike and never ends earlier than
 // the one that it replaces. False means that there is no room for it.
 func (e *Engine) ban(k key, strikes *uint8, strikeAt *uint32, c banCase) bool {
-	br := e.bans.get(k)
-	running := br != 0 && e.bans.at(br).val.until > e.now
+	br := e.bans.Get(k)
+	running := br != 0 && e.bans.Val(br).until > e.now
 	if !running && c.forgeable && !e.affordable(k, c) {
 		return false
 	}
@@ -131,7 +134,7 @@ func (e *Engine) ban(k key, strikes *uint8, strikeAt *uint32, c banCase) bool {
 			return false
 		}
 	}
-	b := &e.bans.at(br).val
+	b := e.bans.Val(br)
 	if !running {
 		*b = ban{from: e.now}
 	}
@@ -150,7 +153,7 @@ func (e *Engine) ban(k key, strikes *uint8, strikeAt *uint32, c banCase) bool {
 	}
 
 	b.scope, b.rule, b.attempts, b.strike, b.score = c.scope, c.rule, c.attempts, strike, c.score
-	e.bans.move(br, listOf(c.scope))
+	e.bans.Move(br, listOf(c.scope))
 	e.emit(Verdict{
 		Action: ActionBan, Scope: c.scope, Prefix: k.prefix(), At: e.now, Duration: time.Duration(b.until - e.now),
 		Rule: c.rule.String(), Score: float64(c.score), Attempts: int(c.attempts), Strike: int(strike),
@@ -219,9 +222,9 @@ func (e *Engine) affordable(k key, c banCase) bool {
 
 // addBan makes room for a ban. 0 means that there is none: bans on forgeable evidence get half of it, so that a flood of
 // forged packets cannot keep an attacker whose evidence is proven from being banned.
-func (e *Engine) addBan(k key, scope Scope) ref {
+func (e *Engine) addBan(k key, scope Scope) table.Ref {
 	full := func() bool {
-		return e.bans.full() || scope == ScopeSIP && e.bans.lists[listSIP].n >= max(1, e.bans.max/2)
+		return e.bans.Full() || scope == ScopeSIP && e.bans.Count(bansSIP) >= max(1, e.bans.Max()/2)
 	}
 	if full() {
 		e.sweepBans(fullBudget)
@@ -233,13 +236,13 @@ func (e *Engine) addBan(k key, scope Scope) ref {
 	if e.banCount[k.bits] == 1 {
 		e.listBanBits()
 	}
-	return e.bans.add(k, listOf(scope))
+	return e.bans.Add(k, listOf(scope))
 }
 
 // dropBan forgets a ban.
-func (e *Engine) dropBan(r ref) {
-	k := e.bans.at(r).key
-	e.bans.remove(r)
+func (e *Engine) dropBan(r table.Ref) {
+	k := e.bans.Key(r)
+	e.bans.Remove(r)
 	e.banCount[k.bits]--
 	if e.banCount[k.bits] == 0 {
 		e.listBanBits()
@@ -267,14 +270,14 @@ func (e *Engine) bansFull(k key, c banCase) {
 
 // sweepBans looks at some bans of each scope and forgets those that have ended.
 func (e *Engine) sweepBans(budget int) {
-	for _, list := range [...]uint8{listAll, listSIP} {
-		for range min(budget, e.bans.lists[list].n) {
-			r := e.bans.lists[list].tail
-			if e.bans.at(r).val.until <= e.now {
+	for _, list := range [...]banList{bansAll, bansSIP} {
+		for range min(budget, e.bans.Count(list)) {
+			r := e.bans.Oldest(list)
+			if e.bans.Val(r).until <= e.now {
 				e.dropBan(r)
 				continue
 			}
-			e.bans.move(r, list)
+			e.bans.Move(r, list)
 		}
 	}
 }

@@ -123,7 +123,7 @@ func BenchmarkFlood(b *testing.B) {
 		after := heap()
 		b.ReportMetric(float64(half-before)/(1<<20), "MB/half")
 		b.ReportMetric(float64(after-before)/(1<<20), "MB")
-		b.ReportMetric(float64(l.e.sources.n), "sources")
+		b.ReportMetric(float64(l.e.sources.Len()), "sources")
 		b.ReportMetric(float64(l.e.stats.Evicted), "evicted")
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/sources, "ns/source")
 	}

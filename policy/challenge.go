@@ -3,6 +3,8 @@ package policy
 import (
 	"math"
 	"time"
+
+	"github.com/amifend/amifend/policy/internal/table"
 )
 
 // silent is what is remembered of a source that was challenged and never succeeded. Times are seconds since the Unix
@@ -15,6 +17,15 @@ type silent struct {
 	weighed  uint16 // of them, those that count in its scores
 	last     Evidence
 }
+
+// silentList names the lists of the table of silent sources.
+type silentList uint8
+
+// The lists, in the order in which they give up records.
+const (
+	silentsFew     silentList = iota // too few accounts, or weighed
+	silentsWaiting                   // in the order of silent.at
+)
 
 const (
 	// maxSilent bounds the sources that are remembered for their challenges: the oldest is forgotten first.
@@ -37,8 +48,8 @@ func (e *Engine) asked(k key, o *Observation) {
 		return
 	}
 	var s *source
-	if r := e.sources.get(k.host()); r != 0 {
-		if s = &e.sources.at(r).val; s.owns > 0 || e.proved(s) {
+	if r := e.sources.Get(k.host()); r != 0 {
+		if s = e.sources.Val(r); s.owns > 0 || e.proved(s) {
 			return
 		}
 	}
@@ -50,16 +61,16 @@ func (e *Engine) asked(k key, o *Observation) {
 		return
 	}
 	p.flags |= pairChallenged
-	r := e.silents.get(k)
+	r := e.silents.Get(k)
 	if r == 0 {
-		r = e.addSilent(k)
+		r = e.silents.Add(k, silentsFew)
 	}
-	q := &e.silents.at(r).val
+	q := e.silents.Val(r)
 	if q.accounts < math.MaxUint16 {
 		q.accounts++
 	}
 	if q.accounts <= unansweredFree {
-		e.silents.move(r, e.silents.at(r).list)
+		e.silents.Touch(r)
 		return
 	}
 	q.last = e.evidence(o)
@@ -67,27 +78,15 @@ func (e *Engine) asked(k key, o *Observation) {
 	switch {
 	case q.accounts == unansweredFree+1:
 		q.at = e.now
-		e.silents.move(r, listHeld)
-	case e.silents.at(r).list == listPlain:
+		e.silents.Move(r, silentsWaiting)
+	case e.silents.List(r) == silentsFew:
 		e.unanswered(r)
 	}
 }
 
-func (e *Engine) addSilent(k key) ref {
-	if e.silents.full() {
-		list := uint8(listPlain)
-		if e.silents.lists[listPlain].n <= maxSilent/8 {
-			list = listHeld
-		}
-		e.silents.remove(e.silents.lists[list].tail)
-	}
-	return e.silents.add(k, listPlain)
-}
-
 // unanswered counts the accounts that a source was challenged about in vain and that were not counted yet.
-func (e *Engine) unanswered(r ref) {
-	en := e.silents.at(r)
-	q := &en.val
+func (e *Engine) unanswered(r table.Ref) {
+	k, q := e.silents.Key(r), e.silents.Val(r)
 	n := q.accounts - unansweredFree - q.weighed
 	q.weighed += n
 	ev := q.last
@@ -95,25 +94,25 @@ func (e *Engine) unanswered(r ref) {
 	ev.Weight = min(unansweredWeight*float32(n), maxScore*float32(e.opt.Threshold))
 	e.decaySilent(q)
 	q.debt.add(&ev)
-	e.silents.move(r, listPlain)
-	covered, ok := e.counts(en.key, &ev)
+	e.silents.Move(r, silentsFew)
+	covered, ok := e.counts(k, &ev)
 	if !ok {
 		return
 	}
-	src, sr := e.touch(en.key)
+	src, sr := e.touch(k)
 	e.stats.Counted++
 	e.add(src, &ev)
-	e.keep(en.key, ev)
-	e.decide(en.key, src, sr, &ev, covered, ruleUnanswered)
+	e.keep(k, ev)
+	e.decide(k, src, sr, &ev, covered, ruleUnanswered)
 }
 
 // nextUnanswered returns the source whose time to answer ends first, and when.
-func (e *Engine) nextUnanswered() (ref, int64) {
-	r := e.silents.lists[listHeld].tail
+func (e *Engine) nextUnanswered() (table.Ref, int64) {
+	r := e.silents.Oldest(silentsWaiting)
 	if r == 0 {
 		return 0, math.MaxInt64
 	}
-	return r, e.silents.at(r).val.at + answerTime
+	return r, e.silents.Val(r).at + answerTime
 }
 
 // decaySilent brings what challenges added to scores to now.
@@ -125,12 +124,12 @@ func (e *Engine) decaySilent(q *silent) {
 // answered forgets, at a source's success, what was held against it for its challenges, as far as that
 // success may forgive it.
 func (e *Engine) answered(k key, s *source, by Chooser) {
-	r := e.silents.get(k)
+	r := e.silents.Get(k)
 	if r == 0 {
 		return
 	}
-	q := &e.silents.at(r).val
+	q := e.silents.Val(r)
 	e.decaySilent(q)
 	e.forgive(s, &q.debt, by)
-	e.silents.remove(r)
+	e.silents.Remove(r)
 }

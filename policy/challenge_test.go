@@ -159,7 +159,7 @@ func TestWhoseChallengesCount(t *testing.T) {
 	l.feed(challenges(200, attacker)...)
 	l.wait(time.Minute)
 	l.quiet()
-	if n := l.e.silents.n; n != 0 {
+	if n := l.e.silents.Len(); n != 0 {
 		t.Errorf("silent sources: got %d", n)
 	}
 }
@@ -175,7 +175,7 @@ func TestFloodOfChallengesIsBounded(t *testing.T) {
 		l.e.Observe(o)
 		a = a.Next()
 	}
-	if n := l.e.silents.n; n > maxSilent {
+	if n := l.e.silents.Len(); n > maxSilent {
 		t.Errorf("silent sources: %d, more than %d", n, maxSilent)
 	}
 	l.wait(time.Minute)

@@ -96,11 +96,11 @@ func TestPropertyProvenFailuresStay(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := mustNew(t, off("misconfigured_endpoint"))
 		score := func() (proven, slow float32) {
-			r := e.sources.get(hostKey(hostAddr(attacker)).host())
+			r := e.sources.Get(hostKey(hostAddr(attacker)).host())
 			if r == 0 {
 				return 0, 0
 			}
-			s := e.sources.at(r).val
+			s := *e.sources.Val(r)
 			return s.proven, s.slowProven
 		}
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {

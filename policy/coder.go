@@ -26,17 +26,6 @@ func (e *Engine) codeGlobals(c *coder) {
 	c.refade = newRefade(time.Duration(half), e.opt.HalfLife)
 }
 
-// listOfTried returns the list of an account, or of one at a source: by its last success, and how often it was tried.
-func listOfTried(okAt uint32, tried int) uint8 {
-	switch {
-	case okAt != 0:
-		return listOwned
-	case tried > 1:
-		return listGuessed
-	}
-	return listTried
-}
-
 // coder appends values to buf, or reads them from in. Every record names its fields once, for both.
 type coder struct {
 	buf     []byte

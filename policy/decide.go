@@ -1,6 +1,10 @@
 package policy
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/amifend/amifend/policy/internal/table"
+)
 
 // due returns what a source's scores ask for, by which rule, and who could have chosen the address on
 // the evidence that this needs.
@@ -30,7 +34,7 @@ func (e *Engine) due(s *source) (Scope, ruleID, Chooser) {
 
 // decide bans what an attempt made due: the host, or prefixes that it is in. A rule of its own, if it has one, names the
 // ban.
-func (e *Engine) decide(k key, s *source, r ref, ev *Evidence, covered Scope, own ruleID) {
+func (e *Engine) decide(k key, s *source, r table.Ref, ev *Evidence, covered Scope, own ruleID) {
 	want, rule, chooser := e.due(s)
 	switch {
 	case trap(own):
@@ -102,19 +106,19 @@ func (e *Engine) settle(k key, s *source, scope Scope) {
 
 // patient says whether a source's evidence spans two minutes of the clock: more than a flood of forged packets takes.
 func (e *Engine) patient(k key) bool {
-	r := e.sources.get(k.host())
-	return r != 0 && e.sources.at(r).val.attempts > 0 && e.sources.at(r).val.since/60 != e.sec/60
+	r := e.sources.Get(k.host())
+	return r != 0 && e.sources.Val(r).attempts > 0 && e.sources.Val(r).since/60 != e.sec/60
 }
 
 // banHost bans an address.
-func (e *Engine) banHost(k key, s *source, r ref, c banCase) bool {
+func (e *Engine) banHost(k key, s *source, r table.Ref, c banCase) bool {
 	if !e.ban(k, &s.strikes, &s.strikeAt, c) {
 		return false
 	}
 	if c.brief {
 		s.flags |= wasBrief
 	}
-	e.sources.move(r, listBanned)
+	e.sources.Move(r, listBanned)
 	return true
 }
 

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 
 	"github.com/dchest/siphash"
+
+	"github.com/amifend/amifend/policy/internal/table"
 )
 
 // chan_sip keeps one nonce a dialog, and knows a dialog by its Call-ID. In a call, the account that a
@@ -17,7 +19,7 @@ type dialogKey struct {
 	server  uint16
 }
 
-func (k dialogKey) hash(k0, k1 uint64) uint64 {
+func (k dialogKey) Hash(k0, k1 uint64) uint64 {
 	var b [10]byte
 	binary.LittleEndian.PutUint64(b[:], k.session)
 	binary.LittleEndian.PutUint16(b[8:], k.server)
@@ -33,6 +35,11 @@ type dialog struct {
 	call     bool  // to a call: then any of the caller's accounts may be meant
 }
 
+// single names the list of a table that has one only.
+type single uint8
+
+const only single = 0
+
 // maxDialogs bounds the dialogs that are remembered: the oldest is forgotten first.
 const maxDialogs = 1 << 15
 
@@ -44,7 +51,7 @@ const dialogTime = 2 * creditWindow
 // dialled and held against no account.
 func (e *Engine) chanSIP(o *Observation) {
 	dk := dialogKey{o.Session, o.Server}
-	r := e.dialogs.get(dk)
+	r := e.dialogs.Get(dk)
 	if o.Kind == KindChallengeSent {
 		e.challenges(r, dk, o)
 		return
@@ -53,11 +60,11 @@ func (e *Engine) chanSIP(o *Observation) {
 		return
 	}
 
-	if r == 0 || e.now-e.dialogs.at(r).val.at > dialogTime {
+	if r == 0 || e.now-e.dialogs.Val(r).at > dialogTime {
 		o.dialled = true // ChallengeSent is filtered out, or the dialog was forgotten
 		return
 	}
-	d := &e.dialogs.at(r).val
+	d := e.dialogs.Val(r)
 	o.dialled = d.call || d.disputed || o.Account != d.account
 	if d.call {
 		o.Account, o.Unknown = d.account, false
@@ -65,18 +72,15 @@ func (e *Engine) chanSIP(o *Observation) {
 }
 
 // challenges notes a challenge of a dialog. r is its entry, 0 if there is none.
-func (e *Engine) challenges(r ref, dk dialogKey, o *Observation) {
+func (e *Engine) challenges(r table.Ref, dk dialogKey, o *Observation) {
 	if r == 0 {
-		if e.dialogs.full() {
-			e.dialogs.remove(e.dialogs.lists[listAll].tail)
-		}
-		r = e.dialogs.add(dk, listAll)
+		r = e.dialogs.Add(dk, only)
 	} else {
-		e.dialogs.move(r, listAll)
+		e.dialogs.Move(r, only)
 	}
 
 	// A new nonce begins anew.
-	d := &e.dialogs.at(r).val
+	d := e.dialogs.Val(r)
 	if d.at == 0 || d.nonce != o.Challenge || e.now-d.at > dialogTime {
 		*d = dialog{nonce: o.Challenge, account: o.Account}
 	}

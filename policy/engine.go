@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/amifend/amifend/policy/internal/table"
 )
 
 // Engine scores sources and decides bans. It is not safe for concurrent use: one goroutine owns it.
@@ -22,19 +24,19 @@ type Engine struct {
 	now int64
 	sec uint32 // now in seconds
 
-	sources  *table[host, source]
-	networks *table[key, network]
-	pairs    *table[pairKey, pair]
-	accounts *table[accountID, account]
-	requests *table[requestKey, request]
+	sources  *table.Table[host, source, standing]
+	networks *table.Table[key, network, standing]
+	pairs    *table.Table[pairKey, pair, usage]
+	accounts *table.Table[accountID, account, usage]
+	requests *table.Table[requestKey, request, requestList]
 	spare    pair // of accounts beyond maxFailed, which are not remembered
-	dialogs  *table[dialogKey, dialog]
-	silents  *table[key, silent]
-	trails   *table[key, trail]
-	bans     *table[key, ban]
-	alerts   *table[alertKey, uint32]
-	vouchers *table[accountID, voucher]
-	attacks  *table[accountID, attack]
+	dialogs  *table.Table[dialogKey, dialog, single]
+	silents  *table.Table[key, silent, silentList]
+	trails   *table.Table[key, trail, trailList]
+	bans     *table.Table[key, ban, banList]
+	alerts   *table.Table[alertKey, uint32, single]
+	vouchers *table.Table[accountID, voucher, single]
+	attacks  *table.Table[accountID, attack, attackList]
 	columns  [tagCount]coded // by tag; nil where there is no table
 	save     saving
 
@@ -114,24 +116,32 @@ func newEngine(o Options) *Engine {
 	k0, k1 := seedKeys(o.Seed)
 	e := &Engine{
 		k0: k0, k1: k1,
-		sources:     newTable[host, source](o.MaxSources, k0, k1),
-		networks:    newTable[key, network](o.networks(), k0, k1),
-		pairs:       newTable[pairKey, pair](o.pairs(), k0, k1),
-		accounts:    newTable[accountID, account](o.accounts(), k0, k1),
-		requests:    newTable[requestKey, request](maxRequests, k0, k1),
-		dialogs:     newTable[dialogKey, dialog](maxDialogs, k0, k1),
-		silents:     newTable[key, silent](maxSilent, k0, k1),
-		trails:      newTable[key, trail](maxTrails, k0, k1),
-		bans:        newTable[key, ban](o.MaxBans, k0, k1),
-		alerts:      newTable[alertKey, uint32](maxAlerts, k0, k1),
-		vouchers:    newTable[accountID, voucher](maxVouchers, k0, k1),
-		attacks:     newTable[accountID, attack](maxAttacks, k0, k1),
+		sources: table.New[host, source](o.MaxSources, k0, k1,
+			listCalm, listActive, listStruck, listProved,
+		),
+		networks: table.New[key, network](o.networks(), k0, k1,
+			listCalm, listActive, listStruck, listProved,
+		),
+		pairs: table.New[pairKey, pair](o.pairs(), k0, k1, listTried, listGuessed, listOwned),
+		accounts: table.New[accountID, account](o.accounts(), k0, k1,
+			listTried, listGuessed, listOwned,
+		),
+		requests: table.New[requestKey, request](maxRequests, k0, k1, requestsPlain, requestsHeld),
+		dialogs:  table.New[dialogKey, dialog](maxDialogs, k0, k1, only),
+		silents:  table.New[key, silent](maxSilent, k0, k1, silentsFew, silentsWaiting),
+		trails:   table.New[key, trail](maxTrails, k0, k1, trailsSingle, trailsSeveral),
+		bans:     table.New[key, ban, banList](o.MaxBans, k0, k1),
+		alerts:   table.New[alertKey, uint32](maxAlerts, k0, k1, only),
+		vouchers: table.New[accountID, voucher](maxVouchers, k0, k1, only),
+		attacks: table.New[accountID, attack](maxAttacks, k0, k1,
+			listMinor, listAccountsWaiting, listServersWaiting, listAccountsTold, listServersTold,
+		),
 		banBits:     make([]uint8, 0, hostBits+1),
 		out:         make([]Verdict, 0, 8),
 		evidenceOut: make([]Evidence, 0, 8*evidenceKept),
 	}
 	e.setOptions(o)
-	e.columns = e.newColumns()
+	e.setColumns()
 	return e
 }
 
@@ -172,7 +182,7 @@ func (e *Engine) observe(o *Observation) {
 		return
 	}
 	if r := e.covering(k); r != 0 {
-		b := &e.bans.at(r).val
+		b := e.bans.Val(r)
 		b.seen++
 		b.lastSeen = e.now
 	}
@@ -223,7 +233,7 @@ func (e *Engine) Seed() uint64 { return e.opt.Seed }
 // Stats returns the counters since New.
 func (e *Engine) Stats() Stats {
 	s := e.stats
-	s.Sources, s.Bans = e.sources.n+e.networks.n, e.bans.n
+	s.Sources, s.Bans = e.sources.Len()+e.networks.Len(), e.bans.Len()
 	return s
 }
 

@@ -7,10 +7,13 @@ const evidenceKept = 8
 // first, so that a flood of random sources does not take away what explains the ban of a real one.
 const maxTrails = 1 << 13
 
-// The lists of the table of trails.
+// trailList names the lists of the table of trails.
+type trailList uint8
+
+// The lists, in the order in which they give up records.
 const (
-	listSingle = iota
-	listTrail
+	trailsSingle  trailList = iota // one attempt
+	trailsSeveral                  // several
 )
 
 // trail is the latest attempts of one source, a ring.
@@ -21,21 +24,14 @@ type trail struct {
 
 // keep remembers an attempt.
 func (e *Engine) keep(k key, ev Evidence) {
-	r := e.trails.get(k)
+	r := e.trails.Get(k)
 	if r == 0 {
-		if e.trails.full() {
-			list := listSingle
-			if e.trails.lists[list].n <= maxTrails/8 {
-				list = listTrail
-			}
-			e.trails.remove(e.trails.lists[list].tail)
-		}
-		r = e.trails.add(k, listSingle)
+		r = e.trails.Add(k, trailsSingle)
 	} else {
-		e.trails.move(r, listTrail)
+		e.trails.Move(r, trailsSeveral)
 	}
-	e.trails.mark(r)
-	t := &e.trails.at(r).val
+	e.trails.Mark(r)
+	t := e.trails.Val(r)
 	ev.dialled = false // it only mattered to rules
 	t.ring[t.n%evidenceKept] = ev
 	t.n++
@@ -44,11 +40,11 @@ func (e *Engine) keep(k key, ev Evidence) {
 // exportEvidence returns what is remembered of a source's attempts, oldest first, valid until the engine's next call.
 // Attempts from before its score was last zero are left out.
 func (e *Engine) exportEvidence(k key, attempts uint16) []Evidence {
-	r := e.trails.get(k)
+	r := e.trails.Get(k)
 	if r == 0 {
 		return nil
 	}
-	t := &e.trails.at(r).val
+	t := e.trails.Val(r)
 	start := len(e.evidenceOut)
 	for i := t.n - min(t.n, evidenceKept, uint32(attempts)); i != t.n; i++ {
 		e.evidenceOut = append(e.evidenceOut, t.ring[i%evidenceKept])

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/amifend/amifend/policy/internal/table"
 )
 
 // Explanation is how things stand with an address: what is held against it, what speaks for it, and what would ban or free
@@ -78,15 +80,15 @@ func (e *Engine) Explain(addr netip.Addr) Explanation {
 	x := Explanation{Addr: k.prefix().Addr(), At: e.now}
 	x.Protected, _ = e.protected.Contains(x.Addr)
 	x.Ban, x.Banned = e.Ban(addr)
-	if r := e.sources.get(k.host()); r != 0 {
-		s := e.sources.at(r).val
+	if r := e.sources.Get(k.host()); r != 0 {
+		s := *e.sources.Val(r)
 		e.decay(&s)
 		e.explainSource(&x, k, &s)
 	} else {
 		e.explainMore(&x, &source{})
 	}
-	if r := e.trails.get(k); r != 0 {
-		t := &e.trails.at(r).val
+	if r := e.trails.Get(k); r != 0 {
+		t := e.trails.Val(r)
 		for i := t.n - min(t.n, evidenceKept, uint32(x.Attempts)); i != t.n; i++ {
 			x.Evidence = append(x.Evidence, t.ring[i%evidenceKept])
 		}
@@ -94,8 +96,8 @@ func (e *Engine) Explain(addr netip.Addr) Explanation {
 	x.Accounts = e.explainAccounts(k)
 	for _, sp := range k.spreads() {
 		nk := k.masked(sp.bits)
-		if r := e.networks.get(nk); r != 0 {
-			n := e.networks.at(r).val
+		if r := e.networks.Get(nk); r != 0 {
+			n := *e.networks.Val(r)
 			e.decayNetwork(&n)
 			x.Prefixes = append(x.Prefixes, PrefixPart{
 				Prefix: nk.prefix(), Proven: rounded(float64(n.proven)), Forgeable: rounded(float64(n.forgeable)),
@@ -153,28 +155,27 @@ func (e *Engine) more(s *source, weight float64) int {
 }
 
 func (e *Engine) explainAccounts(k key) []AccountPart {
-	var refs []ref
-	for _, list := range [...]uint8{listOwned, listGuessed, listTried} {
-		for r := e.pairs.lists[list].head; r != 0; r = e.pairs.at(r).next {
-			if e.pairs.at(r).key.host() == k.host() {
+	var refs []table.Ref
+	for _, list := range [...]usage{listOwned, listGuessed, listTried} {
+		for r := e.pairs.Newest(list); r != 0; r = e.pairs.Older(r) {
+			if e.pairs.Key(r).host() == k.host() {
 				refs = append(refs, r)
 			}
 		}
 	}
-	slices.SortStableFunc(refs, func(a, b ref) int { return int(e.pairs.at(b).val.touched) - int(e.pairs.at(a).val.touched) })
+	slices.SortStableFunc(refs, func(a, b table.Ref) int { return int(e.pairs.Val(b).touched) - int(e.pairs.Val(a).touched) })
 	var out []AccountPart
 	for _, r := range refs[:min(len(refs), maxExplained)] {
-		en := e.pairs.at(r)
-		v := en.val
-		if s := e.sources.get(k.host()); s != 0 {
-			v.anew(&e.sources.at(s).val)
+		v := *e.pairs.Val(r)
+		if s := e.sources.Get(k.host()); s != 0 {
+			v.anew(e.sources.Val(s))
 		}
 		p := AccountPart{Fails: int(v.fails), Excused: int(v.excused), Shielded: int(v.shielded), OKAt: nanos(v.okAt)}
 		if p.Fails+p.Excused+p.Shielded > 0 {
 			p.FailedAt = nanos(v.failAt)
 		}
-		if ar := e.accounts.get(en.key.account); ar != 0 {
-			a := &e.accounts.at(ar).val
+		if ar := e.accounts.Get(e.pairs.Key(r).account); ar != 0 {
+			a := e.accounts.Val(ar)
 			p.Account, p.Server = a.label(), a.server
 		}
 		out = append(out, p)

@@ -96,7 +96,7 @@ func TestStrangerIsBannedThoughMemoryIsFull(t *testing.T) {
 	if v := l.banned(); v.Attempts != 7 {
 		t.Errorf("got %s", brief(v))
 	}
-	if n := l.e.sources.lists[listProved].n; n < fewSources/4 {
+	if n := l.e.sources.Count(listProved); n < fewSources/4 {
 		t.Errorf("proved sources remembered: %d of %d", n, fewSources)
 	}
 }
@@ -114,7 +114,7 @@ func TestFloodLeavesEvidence(t *testing.T) {
 	if v := l.banned(); len(v.Evidence) != 7 {
 		t.Errorf("evidence: got %d, want 7", len(v.Evidence))
 	}
-	if n := l.e.trails.n; n > maxTrails {
+	if n := l.e.trails.Len(); n > maxTrails {
 		t.Errorf("trails: %d, more than %d", n, maxTrails)
 	}
 }
@@ -148,8 +148,8 @@ func TestFloodOfAMillionSources(t *testing.T) {
 		t.Error("the phone is forgotten")
 	}
 	for name, n := range map[string][2]int{
-		"sources": {l.e.sources.n, l.e.sources.max}, "prefixes": {l.e.networks.n, l.e.networks.max}, "pairs": {l.e.pairs.n, l.e.pairs.max},
-		"accounts": {l.e.accounts.n, l.e.accounts.max}, "alerts": {l.e.alerts.n, maxAlerts}, "bans": {l.e.bans.n, 1 << 12},
+		"sources": {l.e.sources.Len(), l.e.sources.Max()}, "prefixes": {l.e.networks.Len(), l.e.networks.Max()}, "pairs": {l.e.pairs.Len(), l.e.pairs.Max()},
+		"accounts": {l.e.accounts.Len(), l.e.accounts.Max()}, "alerts": {l.e.alerts.Len(), maxAlerts}, "bans": {l.e.bans.Len(), 1 << 12},
 	} {
 		if n[0] > n[1] {
 			t.Errorf("%s: %d, more than %d", name, n[0], n[1])
@@ -172,20 +172,20 @@ func TestIdleSourcesAreForgotten(t *testing.T) {
 	l.feed(registered(phone))
 	l.scan(attacker)
 	l.wait(13 * 24 * time.Hour)
-	if n := l.e.sources.n; n < 5000 {
+	if n := l.e.sources.Len(); n < 5000 {
 		t.Errorf("sources: got %d, want all after 13 days", n)
 	}
 	l.wait(2 * 24 * time.Hour)
 	for range 5000 / sweepBudget {
 		l.wait(time.Second)
 	}
-	if n := l.e.sources.n; n != 2 {
+	if n := l.e.sources.Len(); n != 2 {
 		t.Errorf("sources: got %d, want the phone and the attacker", n)
 	}
 	for range 10 {
 		l.wait(strikeFade)
 	}
-	if n := l.e.Stats().Sources; n != 0 || l.e.pairs.n != 0 {
-		t.Errorf("got %d sources and %d accounts at them, want none", n, l.e.pairs.n)
+	if n := l.e.Stats().Sources; n != 0 || l.e.pairs.Len() != 0 {
+		t.Errorf("got %d sources and %d accounts at them, want none", n, l.e.pairs.Len())
 	}
 }

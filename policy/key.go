@@ -22,7 +22,7 @@ func (h host) key() key { return key{h.hi, h.lo, hostBits} }
 // host returns the address of a key of 128 bits.
 func (k key) host() host { return host{k.hi, k.lo} }
 
-func (h host) hash(k0, k1 uint64) uint64 {
+func (h host) Hash(k0, k1 uint64) uint64 {
 	var b [16]byte
 	binary.LittleEndian.PutUint64(b[:], h.hi)
 	binary.LittleEndian.PutUint64(b[8:], h.lo)
@@ -91,7 +91,7 @@ func hostOnly(k key) bool {
 		k.hi>>32 == 0x2001_0000
 }
 
-func (k key) hash(k0, k1 uint64) uint64 {
+func (k key) Hash(k0, k1 uint64) uint64 {
 	var b [17]byte
 	binary.LittleEndian.PutUint64(b[:], k.hi)
 	binary.LittleEndian.PutUint64(b[8:], k.lo)

@@ -243,11 +243,11 @@ func (l *lab) told() []string {
 // source returns what is remembered of a source.
 func (l *lab) source(addr string) source {
 	l.t.Helper()
-	r := l.e.sources.get(hostKey(netip.MustParseAddr(addr)).host())
+	r := l.e.sources.Get(hostKey(netip.MustParseAddr(addr)).host())
 	if r == 0 {
 		l.t.Fatalf("%s is not remembered", addr)
 	}
-	return l.e.sources.at(r).val
+	return *l.e.sources.Val(r)
 }
 
 // proved reports whether a source is proved.

@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/amifend/amifend/policy/internal/table"
 )
 
 // network is what is remembered of a prefix that attackers spread over: the /24 of an IPv4 address, the /64, /56 and /48
@@ -93,21 +95,21 @@ func (e *Engine) part(k key, bits uint8) uint32 {
 	if bits < netBits {
 		k = k.masked(netBits)
 	}
-	return uint32(k.hash(e.k0, e.k1)) | 1 // the lower half is meant
+	return uint32(k.Hash(e.k0, e.k1)) | 1 // the lower half is meant
 }
 
 // touchNetwork returns a prefix's record as of now, made if there is none, and makes it the newest.
-func (e *Engine) touchNetwork(k key) (*network, ref) {
-	r := e.networks.get(k)
+func (e *Engine) touchNetwork(k key) (*network, table.Ref) {
+	r := e.networks.Get(k)
 	if r == 0 {
-		if e.networks.full() {
+		if e.networks.Full() {
 			e.evictNetwork()
 		}
-		r = e.networks.add(k, listCalm)
-		e.networks.at(r).val.at = e.sec
+		r = e.networks.Add(k, listCalm)
+		e.networks.Val(r).at = e.sec
 	}
-	e.networks.mark(r)
-	n := &e.networks.at(r).val
+	e.networks.Mark(r)
+	n := e.networks.Val(r)
 	e.decayNetwork(n)
 	e.classifyNetwork(k, r)
 	return n, r
@@ -115,9 +117,11 @@ func (e *Engine) touchNetwork(k key) (*network, ref) {
 
 // evictNetwork forgets a prefix to make room.
 func (e *Engine) evictNetwork() {
-	if evict(e.networks) == listProved {
+	victim := e.networks.Victim()
+	if e.networks.List(victim) == listProved {
 		e.blindAt, e.blind = e.sec, true // it cannot be known any more which prefixes hold a proved address
 	}
+	e.networks.Remove(victim)
 	e.stats.Evicted++
 }
 
@@ -146,12 +150,12 @@ func (e *Engine) provedNetwork(n *network) bool {
 	return n.flags&hasProof != 0 && e.sec-n.proofAt < e.proofWindow
 }
 
-func (e *Engine) classifyNetwork(k key, r ref) {
-	e.networks.move(r, e.networkList(k, &e.networks.at(r).val))
+func (e *Engine) classifyNetwork(k key, r table.Ref) {
+	e.networks.Move(r, e.networkStanding(k, e.networks.Val(r)))
 }
 
-// networkList returns the list where a record belongs.
-func (e *Engine) networkList(k key, n *network) uint8 {
+// networkStanding returns the list where a record belongs.
+func (e *Engine) networkStanding(k key, n *network) standing {
 	switch {
 	case e.banScope(k) != ScopeNone:
 		return listBanned
@@ -198,7 +202,7 @@ func (n *network) offend(part uint32, scope Scope, until uint32) {
 
 // decideNetwork bans a prefix if that is due and allowed. It returns the scope of the ban that it made, none if it made
 // none.
-func (e *Engine) decideNetwork(k key, s *source, r ref, sp spread, want, covered Scope) Scope {
+func (e *Engine) decideNetwork(k key, s *source, r table.Ref, sp spread, want, covered Scope) Scope {
 	nk := k.masked(sp.bits)
 	n, nr := e.touchNetwork(nk)
 
@@ -229,7 +233,7 @@ func (e *Engine) decideNetwork(k key, s *source, r ref, sp spread, want, covered
 	if scope <= covered {
 		return ScopeNone
 	}
-	if _, bad := e.protected.Overlaps(nk.prefix()); bad || e.blind && e.sec-e.blindAt < e.proofWindow || e.networks.lists[listBanned].n >= e.networks.max/2 {
+	if _, bad := e.protected.Overlaps(nk.prefix()); bad || e.blind && e.sec-e.blindAt < e.proofWindow || e.networks.Count(listBanned) >= e.networks.Max()/2 {
 		return ScopeNone
 	}
 	if e.provedNetwork(n) && (scope != ScopeAll || sp.bits != netBits || n.provenOffenders < manyOffenders) {
@@ -249,7 +253,7 @@ func (e *Engine) decideNetwork(k key, s *source, r ref, sp spread, want, covered
 	if !made {
 		return ScopeNone
 	}
-	e.networks.move(nr, listBanned)
+	e.networks.Move(nr, listBanned)
 	if chooser.needsSpoofing() {
 		n.offend(e.part(k, sp.bits), scope, n.strikeAt)
 	}
@@ -262,7 +266,7 @@ const manyOffenders = 32
 
 // banSpread bans an address for what its prefix earned, which must not be banned itself. On forgeable
 // evidence it bans no address that proved itself: the neighbours may be forged.
-func (e *Engine) banSpread(k key, s *source, r ref, n *network, scope Scope, chooser Chooser) Scope {
+func (e *Engine) banSpread(k key, s *source, r table.Ref, n *network, scope Scope, chooser Chooser) Scope {
 	score := n.proven
 	switch {
 	case scope == ScopeAll && s.proven == 0:
@@ -286,9 +290,9 @@ func (e *Engine) banSpread(k key, s *source, r ref, n *network, scope Scope, cho
 
 // sweepNetworks forgets what has no meaning any more, at most budget records of each list.
 func (e *Engine) sweepNetworks(budget int) {
-	for _, list := range [...]uint8{listCalm, listActive, listStruck, listProved} {
+	for _, list := range [...]standing{listCalm, listActive, listStruck, listProved} {
 		for range budget {
-			r := e.networks.lists[list].tail
+			r := e.networks.Oldest(list)
 			if r == 0 || !e.sweepNetwork(r) {
 				break
 			}
@@ -296,20 +300,19 @@ func (e *Engine) sweepNetworks(budget int) {
 	}
 }
 
-func (e *Engine) sweepNetwork(r ref) bool {
-	en := e.networks.at(r)
-	n := &en.val
+func (e *Engine) sweepNetwork(r table.Ref) bool {
+	n, list := e.networks.Val(r), e.networks.List(r)
 	e.decayNetwork(n)
 	struck, proved := n.strikes > 0 || n.offenders > 0, e.provedNetwork(n)
 	switch {
 	case !struck && !proved && n.attempts == 0:
-		if e.save.begun && e.networks.changed(r) {
+		if e.save.begun && e.networks.Changed(r) {
 			return false // the log has a score of it
 		}
-		e.networks.remove(r)
+		e.networks.Remove(r)
 		return true
-	case en.list == listProved && !proved, en.list == listStruck && !struck, en.list == listActive && n.attempts == 0:
-		e.classifyNetwork(en.key, r)
+	case list == listProved && !proved, list == listStruck && !struck, list == listActive && n.attempts == 0:
+		e.classifyNetwork(e.networks.Key(r), r)
 		return true
 	}
 	return false

@@ -19,18 +19,18 @@ func (e *Engine) Impose(now int64, prefix netip.Prefix, scope Scope, d time.Dura
 	if reason, bad := e.protected.Overlaps(k.prefix()); bad {
 		return e.done(), fmt.Errorf("impose ban of %s: never banned: %s", k.prefix(), reason)
 	}
-	r := e.bans.get(k)
+	r := e.bans.Get(k)
 	if r == 0 {
 		if r = e.addBan(k, scope); r == 0 {
 			return e.done(), fmt.Errorf("impose ban of %s: as many bans as max_bans allows run already", k.prefix())
 		}
 	}
-	b := &e.bans.at(r).val
+	b := e.bans.Val(r)
 	if b.until > e.now {
 		scope = max(scope, b.scope)
 	}
 	*b = ban{from: e.now, until: e.now + int64(min(d, e.opt.BanMax)), rule: ruleOperator, scope: scope}
-	e.bans.move(r, listOf(scope))
+	e.bans.Move(r, listOf(scope))
 	e.relistBanned(k)
 	e.emit(Verdict{
 		Action: ActionBan, Scope: scope, Prefix: k.prefix(), At: e.now, Duration: time.Duration(b.until - e.now), Rule: RuleOperator,
@@ -50,24 +50,24 @@ func (e *Engine) Pardon(now int64, prefix netip.Prefix) []Verdict {
 	no := e.forgiven(tagPardon, p)
 	if p.bits == hostBits {
 		e.absolve(p, no)
-		if r := e.bans.get(p); r != 0 && e.bans.at(r).val.until > e.now {
+		if r := e.bans.Get(p); r != 0 && e.bans.Val(r).until > e.now {
 			e.liftBan(r, RuleOperator)
 		}
 		return e.done()
 	}
 	in := func(k key) bool { return k.in(p) }
-	for r := range e.sources.all() {
-		if k := e.sources.at(r).key.key(); in(k) {
+	for r := range e.sources.All() {
+		if k := e.sources.Key(r).key(); in(k) {
 			e.absolve(k, no)
 		}
 	}
-	for r := range e.networks.all() {
-		if k := e.networks.at(r).key; in(k) {
+	for r := range e.networks.All() {
+		if k := e.networks.Key(r); in(k) {
 			e.absolve(k, no)
 		}
 	}
-	for r := range e.bans.all() {
-		if en := e.bans.at(r); in(en.key) && en.val.until > e.now {
+	for r := range e.bans.All() {
+		if in(e.bans.Key(r)) && e.bans.Val(r).until > e.now {
 			e.liftBan(r, RuleOperator)
 		}
 	}
@@ -82,10 +82,10 @@ func (k key) in(p key) bool {
 // relistBanned moves the record of a host or prefix, if there is one, to where it belongs by its ban.
 func (e *Engine) relistBanned(k key) {
 	if k.bits == hostBits {
-		if r := e.sources.get(k.host()); r != 0 {
+		if r := e.sources.Get(k.host()); r != 0 {
 			e.classify(k, r)
 		}
-	} else if r := e.networks.get(k); r != 0 {
+	} else if r := e.networks.Get(k); r != 0 {
 		e.classifyNetwork(k, r)
 	}
 }

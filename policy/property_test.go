@@ -231,23 +231,15 @@ func TestPropertyBounded(t *testing.T) {
 			for b := range e.Bans() {
 				k, _ := prefixKey(b.Prefix)
 				if k.bits != hostBits {
-					if r := e.networks.get(k); r == 0 || e.networks.at(r).list != listBanned {
+					if r := e.networks.Get(k); r == 0 || e.networks.List(r) != listBanned {
 						t.Fatalf("banned prefix %v is forgotten", b.Prefix)
 					}
-				} else if r := e.sources.get(k.host()); r == 0 || e.sources.at(r).list != listBanned {
+				} else if r := e.sources.Get(k.host()); r == 0 || e.sources.List(r) != listBanned {
 					t.Fatalf("banned source %v is forgotten", b.Prefix)
 				}
 			}
 		})
-		e.sources.check(t)
-		e.networks.check(t)
-		e.pairs.check(t)
-		e.accounts.check(t)
-		e.requests.check(t)
-		e.silents.check(t)
-		e.trails.check(t)
-		e.bans.check(t)
-		e.alerts.check(t)
+		sound(t, e)
 	})
 }
 

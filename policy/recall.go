@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+
+	"github.com/amifend/amifend/policy/internal/table"
 )
 
 // Recalled counts what a [Recall] found.
@@ -136,7 +138,7 @@ func (rc *recalling) entry(t tag, c *coder) {
 }
 
 // grown returns a slice with room for an entry.
-func grown[T any](s []T, r ref) []T {
+func grown[T any](s []T, r table.Ref) []T {
 	if n := int(r) - len(s); n > 0 {
 		s = append(s, make([]T, n)...)
 	}

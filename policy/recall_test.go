@@ -107,8 +107,8 @@ func TestRecallLeavesOutDamage(t *testing.T) {
 		t.Errorf("a newer one: %+v", found)
 	}
 	// A value that is none, with a checksum that is right: what stands before it in the block counts.
-	l.e.sources.at(1).val.proven = float32(math.NaN())
-	l.e.sources.mark(1)
+	l.e.sources.Val(1).proven = float32(math.NaN())
+	l.e.sources.Mark(1)
 	bad, _ := l.e.Changes(nil, 1)
 	if got, found := attempts(append(log.blocks, bad)); got != 3 || found.Damaged != 1 {
 		t.Errorf("no number: %d attempts, %+v", got, found)
@@ -181,7 +181,7 @@ func TestRecallWithLessRoom(t *testing.T) {
 	o.MaxSources, o.MaxBans = 128, 64
 	small := &lab{t: t, now: l.now}
 	small.e, _ = log.recall(t, o, l.now)
-	if n := small.e.sources.n; n != 128 || !small.explain(phone).Proved {
+	if n := small.e.sources.Len(); n != 128 || !small.explain(phone).Proved {
 		t.Errorf("sources: %d, or the phone is forgotten", n)
 	}
 	for i := range 800 {
@@ -189,9 +189,9 @@ func TestRecallWithLessRoom(t *testing.T) {
 			t.Errorf("source %d is remembered in the place of a newer one", i)
 		}
 	}
-	small.e.sources.check(t)
+	sound(t, small.e)
 	small.flood(rand.New(rand.NewPCG(1, 2)), 5000, 1) // and nothing breaks
-	small.e.sources.check(t)
+	sound(t, small.e)
 }
 
 // A clean stop keeps what means something for a minute, too; a kill, a late start and a block behind the stop do not.
@@ -209,12 +209,12 @@ func TestRestOutlastsACleanStopOnly(t *testing.T) {
 		return l, log
 	}
 	l, log := stopped()
-	if l.e.requests.n == 0 || l.e.dialogs.n == 0 || l.e.silents.n == 0 {
+	if l.e.requests.Len() == 0 || l.e.dialogs.Len() == 0 || l.e.silents.Len() == 0 {
 		t.Fatal("nothing to keep")
 	}
 	e, _ := log.recall(t, l.e.opt, l.now+3e9)
-	if e.requests.n != l.e.requests.n || e.dialogs.n != l.e.dialogs.n || e.silents.n != l.e.silents.n {
-		t.Errorf("kept: %d, %d, %d", e.requests.n, e.dialogs.n, e.silents.n)
+	if e.requests.Len() != l.e.requests.Len() || e.dialogs.Len() != l.e.dialogs.Len() || e.silents.Len() != l.e.silents.Len() {
+		t.Errorf("kept: %d, %d, %d", e.requests.Len(), e.dialogs.Len(), e.silents.Len())
 	}
 	// Nothing is held against anybody for what may have come meanwhile.
 	e.Advance(l.now + int64(time.Hour))
@@ -225,11 +225,11 @@ func TestRestOutlastsACleanStopOnly(t *testing.T) {
 	late, _ := log.recall(t, l.e.opt, l.now+2*dialogTime)
 	lost := func(what string, e *Engine) {
 		t.Helper()
-		if e.requests.n+e.dialogs.n+e.silents.n != 0 {
-			t.Errorf("%s: kept %d, %d, %d", what, e.requests.n, e.dialogs.n, e.silents.n)
+		if e.requests.Len()+e.dialogs.Len()+e.silents.Len() != 0 {
+			t.Errorf("%s: kept %d, %d, %d", what, e.requests.Len(), e.dialogs.Len(), e.silents.Len())
 		}
-		for r := range e.pairs.all() {
-			if e.pairs.at(r).val.flags&pairChallenged != 0 {
+		for r := range e.pairs.All() {
+			if e.pairs.Val(r).flags&pairChallenged != 0 {
 				t.Errorf("%s: a challenged account would never count again", what)
 			}
 		}
@@ -244,8 +244,8 @@ func TestRestOutlastsACleanStopOnly(t *testing.T) {
 	e.Observe(Observation{At: l.now + 1e9, Source: netip.MustParseAddrPort("192.0.2.3:5060"), Kind: KindChallengeSent, Service: ServiceSIP, Challenge: 6})
 	log.stop(e)
 	e, _ = log.recall(t, l.e.opt, l.now+2e9)
-	if e.requests.n != 0 || e.silents.n != 1 || e.dialogs.n != 1 {
-		t.Errorf("after two stops: kept %d, %d, %d", e.requests.n, e.dialogs.n, e.silents.n)
+	if e.requests.Len() != 0 || e.silents.Len() != 1 || e.dialogs.Len() != 1 {
+		t.Errorf("after two stops: kept %d, %d, %d", e.requests.Len(), e.dialogs.Len(), e.silents.Len())
 	}
 }
 
@@ -309,7 +309,7 @@ func TestAdoptBan(t *testing.T) {
 	operators := b
 	operators.Prefix, operators.Rule, operators.Strike = netip.MustParsePrefix("203.0.113.6/32"), RuleOperator, 0
 	l.take(l.e.AdoptBan(l.now, operators))
-	if r := l.e.sources.get(hostKey(hostAddr("203.0.113.6")).host()); r != 0 && l.e.sources.at(r).val.strikes != 0 || !l.isBanned("203.0.113.6") {
+	if r := l.e.sources.Get(hostKey(hostAddr("203.0.113.6")).host()); r != 0 && l.e.sources.Val(r).strikes != 0 || !l.isBanned("203.0.113.6") {
 		t.Error("an operator's ban is a strike, or lost")
 	}
 	l.quiet()
@@ -365,9 +365,7 @@ func FuzzRecall(f *testing.F) {
 			e.Observe(ob)
 			e.Explain(hostAddr(source))
 		}
-		e.sources.check(t)
-		e.networks.check(t)
-		e.pairs.check(t)
+		sound(t, e)
 		var next saved
 		next.stop(e)
 		e.Pardon(e.now, netip.MustParsePrefix("0.0.0.0/0"))

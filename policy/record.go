@@ -117,13 +117,13 @@ func (s *source) code(c *coder, e *Engine) {
 	}
 	c.u32(&s.strikeAt)
 	var owned accountID
-	if r := s.owned; !c.reading && r != 0 && r <= e.accounts.used && e.accounts.get(e.accounts.at(r).key) == r {
-		owned = e.accounts.at(r).key
+	if r := s.owned; !c.reading && e.accounts.Used(r) {
+		owned = e.accounts.Key(r)
 	}
 	owned.code(c)
 	c.owned = owned
 	if c.reading {
-		s.owned = e.accounts.get(owned)
+		s.owned = e.accounts.Get(owned)
 	}
 	for _, v := range []*uint16{&s.attempts, &s.okPort, &s.failPort} {
 		c.u16(v)

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/dchest/siphash"
+
+	"github.com/amifend/amifend/policy/internal/table"
 )
 
 // One request to a PBX raises up to two events, and a client that answers a challenge sends two requests. This file turns
@@ -26,7 +28,7 @@ func keyOf(k key, o *Observation) requestKey {
 	return requestKey{source: k, session: o.Session, port: o.Source.Port(), server: o.Server, stream: o.Stream}
 }
 
-func (k requestKey) hash(k0, k1 uint64) uint64 {
+func (k requestKey) Hash(k0, k1 uint64) uint64 {
 	var b [29]byte
 	binary.LittleEndian.PutUint64(b[:], k.source.hi)
 	binary.LittleEndian.PutUint64(b[8:], k.source.lo)
@@ -49,10 +51,13 @@ type request struct {
 	held    bool  // the latest failure is not counted: it is that authenticated one, if its companion says so
 }
 
-// The lists of the table of requests.
+// requestList names the lists of the table of requests.
+type requestList uint8
+
+// The lists, in the order in which they give up records.
 const (
-	listPlain = iota
-	listHeld  // in the order of request.at
+	requestsPlain requestList = iota
+	requestsHeld              // in the order of request.at
 )
 
 const (
@@ -72,11 +77,11 @@ const (
 // unauthenticated judges an InvalidAccountID or FailedACL of PJSIP. It counts at once, except where it may be the
 // answer to the challenge that an earlier one got: then its companion event tells, at most two seconds later.
 func (e *Engine) unauthenticated(k requestKey, o *Observation) {
-	r := e.requests.get(k)
+	r := e.requests.Get(k)
 	if r == 0 {
 		r = e.addRequest(k)
 	}
-	q := &e.requests.at(r).val
+	q := e.requests.Val(r)
 	switch {
 	case q.held:
 		e.release(r) // an authenticated request ends the pair: this one is a further one, and so was that
@@ -87,7 +92,7 @@ func (e *Engine) unauthenticated(k requestKey, o *Observation) {
 			q.pending = 0
 		}
 		q.held, q.credit, q.at = true, false, e.now
-		e.requests.move(r, listHeld)
+		e.requests.Move(r, requestsHeld)
 		return
 	default:
 		if e.now-q.at > companionWindow {
@@ -97,18 +102,18 @@ func (e *Engine) unauthenticated(k requestKey, o *Observation) {
 		q.credit = true
 	}
 	q.at, q.kind, q.account = e.now, o.Kind, o.Account
-	e.requests.move(r, listPlain)
+	e.requests.Move(r, requestsPlain)
 	e.count(k.source, e.evidence(o), ruleNone)
 }
 
 // challenged judges a ChallengeSent on `<unknown>` of PJSIP: never evidence by itself, but it tells that the failure
 // that it belongs to bore no credentials.
 func (e *Engine) challenged(k requestKey) {
-	r := e.requests.get(k)
+	r := e.requests.Get(k)
 	if r == 0 {
 		return
 	}
-	q := &e.requests.at(r).val
+	q := e.requests.Val(r)
 	switch {
 	case q.pending > 0 && e.now-q.at <= companionWindow:
 		q.pending--
@@ -120,12 +125,12 @@ func (e *Engine) challenged(k requestKey) {
 
 // refused judges a ChallengeResponseFailed on `<unknown>` of PJSIP.
 func (e *Engine) refused(k requestKey, o *Observation) {
-	if r := e.requests.get(k); r != 0 {
-		q := &e.requests.at(r).val
+	if r := e.requests.Get(k); r != 0 {
+		q := e.requests.Val(r)
 		switch {
 		case q.held: // the companion: the failure was the answer to the challenge
 			q.held, q.pending = false, 0
-			e.requests.move(r, listPlain)
+			e.requests.Move(r, requestsPlain)
 			e.stats.Folded++
 			return
 		case q.pending > 0 && e.now-q.at <= companionWindow: // the companion: the failure bore credentials at once
@@ -145,14 +150,14 @@ func (e *Engine) refused(k requestKey, o *Observation) {
 // chanSIPACL judges a FailedACL of chan_sip, which raises two of them for one request with credentials (capture 20) and
 // no companion that tells them apart.
 func (e *Engine) chanSIPACL(k requestKey, o *Observation) {
-	r := e.requests.get(k)
+	r := e.requests.Get(k)
 	if r == 0 {
 		r = e.addRequest(k)
 	}
-	q := &e.requests.at(r).val
+	q := e.requests.Val(r)
 	fold := q.credit && q.account == o.Account && e.now-q.at <= companionWindow
 	q.at, q.kind, q.account, q.credit = e.now, o.Kind, o.Account, !fold
-	e.requests.move(r, listPlain)
+	e.requests.Move(r, requestsPlain)
 	if fold {
 		e.stats.Folded++
 		return
@@ -161,56 +166,54 @@ func (e *Engine) chanSIPACL(k requestKey, o *Observation) {
 }
 
 // addRequest makes room for a key.
-func (e *Engine) addRequest(k requestKey) ref {
-	if e.requests.full() {
-		r := e.requests.lists[listPlain].tail
-		if r == 0 {
-			r = e.requests.lists[listHeld].tail
+func (e *Engine) addRequest(k requestKey) table.Ref {
+	if e.requests.Full() {
+		r := e.requests.Victim()
+		if e.requests.Val(r).held {
 			e.release(r)
 		}
-		e.requests.remove(r)
+		e.requests.Remove(r)
 		e.stats.EvictedRequests++
 	}
-	return e.requests.add(k, listPlain)
+	return e.requests.Add(k, requestsPlain)
 }
 
 // release counts a failure that was held.
-func (e *Engine) release(r ref) {
-	en := e.requests.at(r)
-	q := &en.val
+func (e *Engine) release(r table.Ref) {
+	k, q := e.requests.Key(r), e.requests.Val(r)
 	q.held = false
-	e.requests.move(r, listPlain)
-	e.count(en.key.source, Evidence{
-		At: q.at, Kind: q.kind, Service: ServicePJSIP, Chooser: WhoChooses(ServicePJSIP, en.key.stream, q.kind),
-		Server: en.key.server, Port: en.key.port,
+	e.requests.Move(r, requestsPlain)
+	e.count(k.source, Evidence{
+		At: q.at, Kind: q.kind, Service: ServicePJSIP, Chooser: WhoChooses(ServicePJSIP, k.stream, q.kind),
+		Server: k.server, Port: k.port,
 		Weight: float32(e.opt.Weights[q.kind]), Account: q.account,
 	}, ruleNone)
 }
 
 // nextHeld returns the failure whose companion is late first, and when it will be.
-func (e *Engine) nextHeld() (ref, int64) {
-	r := e.requests.lists[listHeld].tail
+func (e *Engine) nextHeld() (table.Ref, int64) {
+	r := e.requests.Oldest(requestsHeld)
 	if r == 0 {
 		return 0, math.MaxInt64
 	}
-	return r, e.requests.at(r).val.at + companionWindow
+	return r, e.requests.Val(r).at + companionWindow
 }
 
 // releaseLate counts a held failure whose companion did not come in time.
-func (e *Engine) releaseLate(r ref) {
+func (e *Engine) releaseLate(r table.Ref) {
 	e.release(r)
-	q := &e.requests.at(r).val
+	q := e.requests.Val(r)
 	q.pending, q.credit = 0, true
 }
 
 // sweepRequests forgets keys that excuse nothing any more, at most budget of them.
 func (e *Engine) sweepRequests(budget int) {
 	for range budget {
-		r := e.requests.lists[listPlain].tail
-		if r == 0 || e.now-e.requests.at(r).val.at <= creditWindow {
+		r := e.requests.Oldest(requestsPlain)
+		if r == 0 || e.now-e.requests.Val(r).at <= creditWindow {
 			return
 		}
-		e.requests.remove(r)
+		e.requests.Remove(r)
 	}
 }
 

@@ -214,7 +214,7 @@ func TestFloodOfKeysHidesNoAttempt(t *testing.T) {
 		flood.Session, flood.At = uint64(i), l.now
 		l.e.Observe(flood)
 	}
-	if n := l.e.requests.n; n > maxRequests {
+	if n := l.e.requests.Len(); n > maxRequests {
 		t.Errorf("keys: %d, more than %d", n, maxRequests)
 	}
 	l.got = nil
@@ -243,7 +243,7 @@ func TestFloodOfHeldKeysHidesNoAttempt(t *testing.T) {
 	if got, want := l.e.Stats().Counted, uint64(2*(maxRequests+1000)); got != want {
 		t.Errorf("attempts: got %d, want %d", got, want)
 	}
-	if n := l.e.requests.n; n != 0 {
+	if n := l.e.requests.Len(); n != 0 {
 		t.Errorf("keys after their time: got %d, want 0", n)
 	}
 }

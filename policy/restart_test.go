@@ -28,9 +28,9 @@ func eventful(t rapid.TB) (*lab, Options) {
 	l.feed(unknownUser("a", "c")[0]) // held
 	l.scan(attacker)
 	for name, n := range map[string]int{
-		"sources": e.sources.n, "networks": e.networks.n, "pairs": e.pairs.n, "accounts": e.accounts.n,
-		"requests": e.requests.n, "silents": e.silents.n, "trails": e.trails.n, "bans": e.bans.n,
-		"alerts": e.alerts.n,
+		"sources": e.sources.Len(), "networks": e.networks.Len(), "pairs": e.pairs.Len(), "accounts": e.accounts.Len(),
+		"requests": e.requests.Len(), "silents": e.silents.Len(), "trails": e.trails.Len(), "bans": e.bans.Len(),
+		"alerts": e.alerts.Len(),
 	} {
 		if n == 0 {
 			t.Fatalf("the state has no %s", name)
@@ -42,11 +42,14 @@ func eventful(t rapid.TB) (*lab, Options) {
 // sound finds what does not hold between the parts of an engine's tables.
 func sound(t rapid.TB, e *Engine) {
 	t.Helper()
-	for _, tab := range []interface{ check(rapid.TB) }{
-		e.sources, e.networks, e.pairs, e.accounts, e.requests, e.dialogs, e.silents, e.trails, e.bans,
-		e.alerts, e.vouchers, e.attacks,
+	for name, tab := range map[string]interface{ Check() error }{
+		"sources": e.sources, "networks": e.networks, "pairs": e.pairs, "accounts": e.accounts,
+		"requests": e.requests, "dialogs": e.dialogs, "silents": e.silents, "trails": e.trails,
+		"bans": e.bans, "alerts": e.alerts, "vouchers": e.vouchers, "attacks": e.attacks,
 	} {
-		tab.check(t)
+		if err := tab.Check(); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
 	}
 }
 
@@ -113,18 +116,18 @@ func restarted(t rapid.TB, e *Engine) *Engine {
 // A block with a value that means nothing is left out from there on.
 func TestRecallRefusesInvalidValues(t *testing.T) {
 	for name, damage := range map[string]func(e *Engine){
-		"NaN":            func(e *Engine) { e.sources.at(1).val.proven = float32(math.NaN()) },
-		"infinite":       func(e *Engine) { e.networks.at(1).val.forgeable = float32(math.Inf(1)) },
-		"negative":       func(e *Engine) { e.pairs.at(1).val.debt.proven = -1 },
-		"a rule":         func(e *Engine) { e.alerts.at(1).key.rule = ruleCount },
-		"a kind":         func(e *Engine) { e.trails.at(1).val.ring[0].Kind = KindCount },
-		"a class":        func(e *Engine) { e.trails.at(1).val.ring[0].Chooser = Chooser(NumChoosers) },
-		"a label":        func(e *Engine) { e.accounts.at(1).val.n = labelText + 1 },
-		"empty evidence": func(e *Engine) { e.trails.at(1).val.n = 0 },
-		"a prefix":       func(e *Engine) { e.networks.at(1).key.bits = hostBits + 1 },
-		"host bits":      func(e *Engine) { e.trails.at(1).key.bits = 100 },
-		"challenges":     func(e *Engine) { e.silents.at(1).val.weighed = 99 },
-		"a held kind":    func(e *Engine) { e.requests.at(1).val.kind = KindCount },
+		"NaN":            func(e *Engine) { e.sources.Val(1).proven = float32(math.NaN()) },
+		"infinite":       func(e *Engine) { e.networks.Val(1).forgeable = float32(math.Inf(1)) },
+		"negative":       func(e *Engine) { e.pairs.Val(1).debt.proven = -1 },
+		"a rule":         func(e *Engine) { e.alerts.Add(alertKey{rule: ruleCount}, only) },
+		"a kind":         func(e *Engine) { e.trails.Val(1).ring[0].Kind = KindCount },
+		"a class":        func(e *Engine) { e.trails.Val(1).ring[0].Chooser = Chooser(NumChoosers) },
+		"a label":        func(e *Engine) { e.accounts.Val(1).n = labelText + 1 },
+		"empty evidence": func(e *Engine) { e.trails.Val(1).n = 0 },
+		"a prefix":       func(e *Engine) { e.networks.Add(key{bits: hostBits + 1}, listCalm) },
+		"host bits":      func(e *Engine) { *e.trails.Val(e.trails.Add(key{lo: 1, bits: 100}, trailsSingle)) = *e.trails.Val(1) },
+		"challenges":     func(e *Engine) { e.silents.Val(1).weighed = 99 },
+		"a held kind":    func(e *Engine) { e.requests.Val(1).kind = KindCount },
 	} {
 		l, o := eventful(t)
 		log := &saved{}
@@ -167,7 +170,7 @@ func TestRestartWithLessRoomKeepsTheNewest(t *testing.T) {
 	o := DefaultOptions()
 	o.MaxSources, o.MaxBans = 128, 64
 	l.killed(&log, o)
-	if n := l.e.sources.n; n != 128 {
+	if n := l.e.sources.Len(); n != 128 {
 		t.Errorf("sources: got %d, want 128", n)
 	}
 	if !l.explain(phone).Proved {

@@ -3,6 +3,8 @@ package policy
 import (
 	"encoding/binary"
 	"hash/crc32"
+
+	"github.com/amifend/amifend/policy/internal/table"
 )
 
 // This file saves the engine's state little by little, as blocks of bytes for a log that somebody else keeps: each block
@@ -21,6 +23,7 @@ type saving struct {
 	pardons []pardon // since they were last saved
 	sweep   place
 	rest    place
+	hot     [hotLists]hotList
 }
 
 // pardon is that what was held against a key is forgotten.
@@ -33,7 +36,7 @@ type pardon struct {
 // place is where a pass over some tables stands.
 type place struct {
 	col int // of the tables of the pass
-	r   ref
+	r   table.Ref
 }
 
 // maxPardons bounds the pardons that wait to be saved. Beyond, they are saved as far as a source is still remembered then.
@@ -57,28 +60,6 @@ var (
 	restTables    = [...]tag{tagRequests, tagDialogs, tagSilents}
 )
 
-// hotLists are where Changes looks first, and how many parts in 32 of its entries each may take before the others had
-// theirs.
-var hotLists = [...]struct {
-	table tag
-	list  uint8
-	share int
-}{
-	{tagSources, listBanned, 4},
-	{tagSources, listStruck, 4},
-	{tagSources, listActive, 6},
-	{tagSources, listProved, 5},
-	{tagPairs, listOwned, 3},
-	{tagPairs, listGuessed, 2},
-	{tagNetworks, listBanned, 1},
-	{tagNetworks, listStruck, 1},
-	{tagNetworks, listProved, 1},
-	{tagNetworks, listActive, 1},
-	{tagAccounts, listOwned, 1},
-	{tagAccounts, listGuessed, 1},
-	{tagTrails, listTrail, 2},
-}
-
 // Changes appends to buf one block of what changed since it was last saved, by Changes or Sweep: at most so many entries,
 // the hottest first (pardons, then sources that were banned, have a score, or are proved, and what belongs to them). n is
 // how many there are; 0 means that nothing changed, and that nothing was appended. An entry takes some 100 bytes, 700 at
@@ -88,15 +69,14 @@ func (e *Engine) Changes(buf []byte, most int) (out []byte, n int) {
 	e.save.begun = true
 	c := e.beginBlock(buf, blockLasting)
 	n = e.givePardons(c, most)
-	var next [len(hotLists)]ref
-	for i, h := range hotLists {
-		col := e.columns[h.table]
+	var next [hotLists]table.Ref
+	for i, h := range &e.save.hot {
 		var given int
-		next[i], given = col.hot(c, h.list, col.newest(h.list), min(most-n, (most*h.share+31)/32))
+		next[i], given = h.write(c, h.newest(), min(most-n, (most*h.share+31)/32))
 		n += given
 	}
-	for i, h := range hotLists {
-		_, given := e.columns[h.table].hot(c, h.list, next[i], most-n)
+	for i, h := range &e.save.hot {
+		_, given := h.write(c, next[i], most-n)
 		n += given
 	}
 	for _, t := range lastingTables {

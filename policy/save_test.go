@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/amifend/amifend/policy/internal/table"
 )
 
 // saved keeps what an engine gives, as a journal does.
@@ -117,9 +119,7 @@ func TestPropertyWhatIsSavedIsRecalled(t *testing.T) {
 			t.Fatalf("found %+v", found)
 		}
 		sameLasting(t, e, got)
-		for _, tab := range []interface{ check(rapid.TB) }{got.sources, got.networks, got.pairs, got.accounts, got.trails, got.alerts} {
-			tab.check(t)
-		}
+		sound(t, got)
 	})
 }
 
@@ -134,12 +134,12 @@ func sameLasting(t rapid.TB, a, b *Engine) {
 	a.setNow(max(a.now, b.now))
 	b.setNow(a.now)
 	near := func(x, y float32) bool { return math.Abs(float64(x-y)) < 2e-3 }
-	compare(t, "source", a.sources, b.sources, func(ra, rb ref) bool {
-		get := func(e *Engine, r ref) source {
+	compare(t, "source", a.sources, b.sources, func(ra, rb table.Ref) bool {
+		get := func(e *Engine, r table.Ref) source {
 			if r == 0 {
 				return source{at: e.sec}
 			}
-			s := e.sources.at(r).val
+			s := *e.sources.Val(r)
 			e.decay(&s)
 			if s.clean() && !e.proved(&s) && s.owns == 0 && s.guess+s.slowGuess == 0 && s.trust == 0 {
 				return source{at: e.sec}
@@ -168,17 +168,17 @@ func sameLasting(t rapid.TB, a, b *Engine) {
 			}
 			*p[0] = *p[1]
 		}
-		if x.owned != 0 && y.owned != 0 && a.accounts.at(x.owned).key == b.accounts.at(y.owned).key {
+		if x.owned != 0 && y.owned != 0 && a.accounts.Key(x.owned) == b.accounts.Key(y.owned) {
 			x.owned = y.owned
 		}
 		return x == y
 	})
-	compare(t, "network", a.networks, b.networks, func(ra, rb ref) bool {
-		get := func(e *Engine, r ref) network {
+	compare(t, "network", a.networks, b.networks, func(ra, rb table.Ref) bool {
+		get := func(e *Engine, r table.Ref) network {
 			if r == 0 {
 				return network{at: e.sec}
 			}
-			n := e.networks.at(r).val
+			n := *e.networks.Val(r)
 			e.decayNetwork(&n)
 			if n.strikes == 0 && n.offenders == 0 && !e.provedNetwork(&n) && n.attempts == 0 {
 				return network{at: e.sec}
@@ -196,15 +196,15 @@ func sameLasting(t rapid.TB, a, b *Engine) {
 		}
 		return x == y
 	})
-	compare(t, "pair", a.pairs, b.pairs, func(ra, rb ref) bool {
+	compare(t, "pair", a.pairs, b.pairs, func(ra, rb table.Ref) bool {
 		if ra == 0 || rb == 0 {
 			return false
 		}
-		k := a.pairs.at(ra).key
-		get := func(e *Engine, r ref) pair {
-			p := e.pairs.at(r).val
-			if s := e.sources.get(k.host()); s != 0 {
-				p.anew(&e.sources.at(s).val)
+		k := a.pairs.Key(ra)
+		get := func(e *Engine, r table.Ref) pair {
+			p := *e.pairs.Val(r)
+			if s := e.sources.Get(k.host()); s != 0 {
+				p.anew(e.sources.Val(s))
 			}
 			p.outlive(e.sec)
 			p.flags &^= pairChallenged
@@ -213,24 +213,26 @@ func sameLasting(t rapid.TB, a, b *Engine) {
 		}
 		return get(a, ra) == get(b, rb)
 	})
-	compare(t, "account", a.accounts, b.accounts, func(ra, rb ref) bool { return ra != 0 && rb != 0 && a.accounts.at(ra).val == b.accounts.at(rb).val })
-	compare(t, "trail", a.trails, b.trails, func(ra, rb ref) bool { return ra != 0 && rb != 0 && a.trails.at(ra).val == b.trails.at(rb).val })
-	compare(t, "alert", a.alerts, b.alerts, func(ra, rb ref) bool { return ra != 0 && rb != 0 && a.alerts.at(ra).val == b.alerts.at(rb).val })
+	compare(t, "account", a.accounts, b.accounts, func(ra, rb table.Ref) bool { return ra != 0 && rb != 0 && *a.accounts.Val(ra) == *b.accounts.Val(rb) })
+	compare(t, "trail", a.trails, b.trails, func(ra, rb table.Ref) bool { return ra != 0 && rb != 0 && *a.trails.Val(ra) == *b.trails.Val(rb) })
+	compare(t, "alert", a.alerts, b.alerts, func(ra, rb table.Ref) bool { return ra != 0 && rb != 0 && *a.alerts.Val(ra) == *b.alerts.Val(rb) })
 }
 
 // compare calls same for each key that one of the tables has.
-func compare[K hashable, V any](t rapid.TB, what string, a, b *table[K, V], same func(ra, rb ref) bool) {
+func compare[K table.Key, V any, L ~uint8](
+	t rapid.TB, what string, a, b *table.Table[K, V, L], same func(ra, rb table.Ref) bool,
+) {
 	t.Helper()
-	show := func(tab *table[K, V], r ref) string {
+	show := func(tab *table.Table[K, V, L], r table.Ref) string {
 		if r == 0 {
 			return "nothing"
 		}
-		return fmt.Sprintf("%+v", tab.at(r).val)
+		return fmt.Sprintf("%+v", *tab.Val(r))
 	}
-	for _, tab := range []*table[K, V]{a, b} {
-		for r := range tab.oldestFirst() {
-			k := tab.at(r).key
-			if ra, rb := a.get(k), b.get(k); !same(ra, rb) {
+	for _, tab := range []*table.Table[K, V, L]{a, b} {
+		for r := range tab.OldestFirst() {
+			k := tab.Key(r)
+			if ra, rb := a.Get(k), b.Get(k); !same(ra, rb) {
 				t.Fatalf("%s %+v: %s, recalled %s", what, k, show(a, ra), show(b, rb))
 			}
 		}

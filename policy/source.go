@@ -3,6 +3,8 @@ package policy
 import (
 	"math"
 	"time"
+
+	"github.com/amifend/amifend/policy/internal/table"
 )
 
 // source is what is remembered of an address. Times are seconds since the Unix epoch. Without pointers: 64 bytes, with its
@@ -14,10 +16,10 @@ type source struct {
 	trust                     float32
 
 	at       uint32
-	since    uint32 // the first attempt since the scores were last zero, or when it was pardoned, if there was none since
-	proofAt  uint32 // the last proof
-	strikeAt uint32 // when the latest ban ends or ended
-	owned    ref    // in accounts: which it last authenticated as, may be another's by now
+	since    uint32    // the first attempt since the scores were last zero, or when it was pardoned, if there was none since
+	proofAt  uint32    // the last proof
+	strikeAt uint32    // when the latest ban ends or ended
+	owned    table.Ref // in accounts: which it last authenticated as, may be another's by now
 
 	attempts uint16
 	okPort   uint16 // of the last proof
@@ -42,13 +44,16 @@ const (
 	wasBrief             // it was banned without a strike since its score was last zero
 )
 
-// The lists of the tables of sources and networks. What is forgotten first when one is full: see evict.
+// standing names the lists of the tables of sources and of networks.
+type standing uint8
+
+// The lists, in the order in which they give up records.
 const (
-	listCalm   = iota // a single attempt, or nothing
-	listActive        // several attempts
-	listStruck        // banned before
-	listProved        // proved
-	listBanned        // banned now; never forgotten
+	listCalm   standing = iota // a single attempt, or nothing
+	listActive                 // several attempts
+	listStruck                 // banned before
+	listProved                 // proved
+	listBanned                 // banned now; never forgotten
 )
 
 const (
@@ -108,18 +113,17 @@ func (e *Engine) add(s *source, ev *Evidence) {
 }
 
 // touch returns an address's record as of now, made if there is none, and makes it the newest.
-func (e *Engine) touch(k key) (*source, ref) {
-	r := e.sources.get(k.host())
+func (e *Engine) touch(k key) (*source, table.Ref) {
+	r := e.sources.Get(k.host())
 	if r == 0 {
-		if e.sources.full() {
-			evict(e.sources)
-			e.stats.Evicted++
+		if e.sources.Full() {
+			e.evictSource()
 		}
-		r = e.sources.add(k.host(), listCalm)
-		e.sources.at(r).val.at = e.sec
+		r = e.sources.Add(k.host(), listCalm)
+		e.sources.Val(r).at = e.sec
 	}
-	e.sources.mark(r)
-	s := &e.sources.at(r).val
+	e.sources.Mark(r)
+	s := e.sources.Val(r)
 	e.decay(s)
 	e.classify(k, r)
 	return s, r
@@ -177,10 +181,10 @@ func (e *Engine) proved(s *source) bool {
 func (s *source) clean() bool { return s.attempts == 0 && s.strikes == 0 && s.failed == 0 }
 
 // classify makes a record the newest of the list where it belongs.
-func (e *Engine) classify(k key, r ref) { e.sources.move(r, e.sourceList(k, &e.sources.at(r).val)) }
+func (e *Engine) classify(k key, r table.Ref) { e.sources.Move(r, e.standingOf(k, e.sources.Val(r))) }
 
-// sourceList returns the list where a record belongs.
-func (e *Engine) sourceList(k key, s *source) uint8 {
+// standingOf returns the list where a record belongs.
+func (e *Engine) standingOf(k key, s *source) standing {
 	switch {
 	case e.banScope(k) != ScopeNone:
 		return listBanned
@@ -194,33 +198,17 @@ func (e *Engine) sourceList(k key, s *source) uint8 {
 	return listCalm
 }
 
-// evict forgets one record to make room: the one that was quiet longest, of the calm first, but never so that a list falls
-// under an eighth of the table. So no flood of one sort, forged or not, takes the memory of another: strangers always
-// have room to add up a score, phones keep their proof, strikes are kept. It returns the list that the record was in.
-func evict[K hashable, V any](t *table[K, V]) uint8 {
-	reserve := t.max / 8
-	for _, list := range [...]uint8{listCalm, listActive, listStruck} {
-		if t.lists[list].n > reserve {
-			t.remove(t.lists[list].tail)
-			return list
-		}
-	}
-	list := uint8(listBanned) // only if there is nothing else: a table of prefixes much smaller than the bans that it took over
-	for _, l := range [...]uint8{listProved, listStruck, listActive, listCalm} {
-		if t.lists[l].n > 0 {
-			list = l
-			break
-		}
-	}
-	t.remove(t.lists[list].tail)
-	return list
+// evictSource makes room for a source.
+func (e *Engine) evictSource() {
+	e.sources.Remove(e.sources.Victim())
+	e.stats.Evicted++
 }
 
 // sweepSources forgets what has no meaning any more, at most budget records of each list.
 func (e *Engine) sweepSources(budget int) {
-	for _, list := range [...]uint8{listCalm, listActive, listStruck, listProved} {
+	for _, list := range [...]standing{listCalm, listActive, listStruck, listProved} {
 		for range budget {
-			r := e.sources.lists[list].tail
+			r := e.sources.Oldest(list)
 			if r == 0 || !e.sweepSource(r) {
 				break
 			}
@@ -234,19 +222,18 @@ func (e *Engine) pardonedLately(s *source) bool {
 }
 
 // sweepSource forgets one record, or moves it to where it belongs by now. False means that it stays.
-func (e *Engine) sweepSource(r ref) bool {
-	en := e.sources.at(r)
-	s := &en.val
+func (e *Engine) sweepSource(r table.Ref) bool {
+	s, list := e.sources.Val(r), e.sources.List(r)
 	e.decay(s)
 	switch {
 	case s.clean() && !e.proved(s) && s.owns == 0 && s.guess+s.slowGuess == 0 && s.trust == 0 && !e.pardonedLately(s):
-		if e.save.begun && e.sources.changed(r) {
+		if e.save.begun && e.sources.Changed(r) {
 			return false // the log has a score of it
 		}
-		e.sources.remove(r)
+		e.sources.Remove(r)
 		return true
-	case en.list == listProved && !e.proved(s), en.list == listStruck && s.strikes == 0, en.list == listActive && s.attempts == 0:
-		e.classify(en.key.key(), r)
+	case list == listProved && !e.proved(s), list == listStruck && s.strikes == 0, list == listActive && s.attempts == 0:
+		e.classify(e.sources.Key(r).key(), r)
 		return true
 	}
 	return false

@@ -266,8 +266,8 @@ func TestMoreAdoptedPrefixesThanNetworksCrashNothing(t *testing.T) {
 	for i := range 150 {
 		l.feed(overStream(forged(fmt.Sprintf("10.0.%d.1", i))), success(fmt.Sprintf("10.0.%d.2", i), "a"))
 	}
-	if n := l.e.networks.n; n > l.e.networks.max {
-		t.Errorf("prefixes: %d, more than %d", n, l.e.networks.max)
+	if n := l.e.networks.Len(); n > l.e.networks.Max() {
+		t.Errorf("prefixes: %d, more than %d", n, l.e.networks.Max())
 	}
 	var lifted []netip.Prefix
 	for _, v := range l.got {
@@ -281,5 +281,5 @@ func TestMoreAdoptedPrefixesThanNetworksCrashNothing(t *testing.T) {
 			t.Errorf("%v: banned %v, and lifted %v", prefix(i), banned, !banned)
 		}
 	}
-	l.e.networks.check(t)
+	sound(t, l.e)
 }

@@ -1,6 +1,10 @@
 package policy
 
-import "math"
+import (
+	"math"
+
+	"github.com/amifend/amifend/policy/internal/table"
+)
 
 const (
 	// typos is how many failures before a success are a user's own.
@@ -35,7 +39,7 @@ func (e *Engine) succeeded(k key, o *Observation) {
 	a, ar := e.touchAccount(id, o.Server, &o.Account)
 	okAt := a.okAt
 	a.okAt = e.sec
-	e.accounts.move(ar, listOwned)
+	e.accounts.Move(ar, listOwned)
 	if _, ok := e.protected.listed(k.prefix().Addr()); ok {
 		return
 	}
@@ -85,14 +89,14 @@ func (e *Engine) firstSuccess(k key, s *source, p *pair, a *account, o *Observat
 // it is a find.
 func (e *Engine) guessedAt(k key, o *Observation) bool {
 	id := e.accountOf(o.Server, o.Service, &o.Account)
-	r, sr := e.pairs.get(pairKey{k.hi, k.lo, id}), e.sources.get(k.host())
+	r, sr := e.pairs.Get(pairKey{k.hi, k.lo, id}), e.sources.Get(k.host())
 	if r == 0 {
 		return false
 	}
 
-	p := e.pairs.at(r).val
+	p := *e.pairs.Val(r)
 	if sr != 0 {
-		p.anew(&e.sources.at(sr).val)
+		p.anew(e.sources.Val(sr))
 	}
 	return int(p.fails)+int(p.excused)+int(p.shielded) > typos
 }
@@ -126,7 +130,7 @@ type find struct {
 //
 // A source that proved itself is banned only when nobody could have chosen the address of the success,
 // nor that of the failures. Otherwise a spoofer with an account could cut it off.
-func (e *Engine) found(k key, s *source, r ref, p *pair, o *Observation, okAt uint32) bool {
+func (e *Engine) found(k key, s *source, r table.Ref, p *pair, o *Observation, okAt uint32) bool {
 	f := e.findOf(s, p, o, okAt)
 	if !f.told {
 		e.suspectSpoofing(k, p, o)
@@ -248,34 +252,34 @@ func (e *Engine) forgiveAccount(s *source, p *pair, by Chooser) {
 // auth_username, it calls their first request one of an unknown account when several come at once
 // (capture 12).
 func (e *Engine) redeem(k key, s *source, o *Observation) {
-	r := e.requests.get(keyOf(k, o))
+	r := e.requests.Get(keyOf(k, o))
 	if r == 0 {
 		return
 	}
-	q := &e.requests.at(r).val
+	q := e.requests.Val(r)
 	if e.now-q.at > creditWindow {
 		return
 	}
 
 	id := e.accountOf(o.Server, ServicePJSIP, &q.account)
-	if pr := e.pairs.get(pairKey{k.hi, k.lo, id}); pr != 0 && e.pairs.at(pr).val.okAt == 0 {
+	if pr := e.pairs.Get(pairKey{k.hi, k.lo, id}); pr != 0 && e.pairs.Val(pr).okAt == 0 {
 		if !o.Stream {
 			w := e.weight(q.kind, false, ServicePJSIP)
 			s.guess, s.slowGuess = max(0, s.guess-w), max(0, s.slowGuess-w)
 		}
-		e.pairs.mark(pr)
-		p := &e.pairs.at(pr).val
+		e.pairs.Mark(pr)
+		p := e.pairs.Val(pr)
 		p.anew(s)
 		if int(p.fails)+int(p.excused)+int(p.shielded) <= 1 { // nothing else
 			e.forgiveAccount(s, p, o.Chooser())
 		}
 	}
-	e.requests.remove(r)
+	e.requests.Remove(r)
 }
 
 // own notes that a source authenticated as an account, and lets its trust grow: by one for each account
 // and half day.
-func (e *Engine) own(s *source, p *pair, pr, ar ref) {
+func (e *Engine) own(s *source, p *pair, pr, ar table.Ref) {
 	const halfDay = 12 * 3600
 	if (p.flags&pairOwned == 0 || s.owns == 0) && s.owns < math.MaxUint8 { // 0: the source was forgotten meanwhile
 		s.owns++
@@ -294,12 +298,12 @@ func (e *Engine) own(s *source, p *pair, pr, ar ref) {
 
 	p.okAt = max(e.sec, 1)
 	s.owned = ar
-	e.pairs.move(pr, listOwned)
+	e.pairs.Move(pr, listOwned)
 }
 
 // prove notes that a source proved itself. Whether it failed before its first proof, from the same port,
 // is noted for whoever asks for an explanation: see washed.
-func (e *Engine) prove(k key, s *source, r ref, port uint16) {
+func (e *Engine) prove(k key, s *source, r table.Ref, port uint16) {
 	if s.flags&hasProof == 0 && s.attempts > 0 && s.failPort == port {
 		s.flags |= washed
 	}
@@ -321,7 +325,7 @@ func (e *Engine) proveNetworks(k key, innocent bool, by Chooser) {
 
 		scope := e.banScope(nk)
 		if innocent && (scope == ScopeSIP || scope == ScopeAll && by.Proven()) {
-			e.lift(e.bans.get(nk), RuleProved)
+			e.lift(e.bans.Get(nk), RuleProved)
 		}
 	}
 }

@@ -59,22 +59,19 @@ func (e *Engine) vouchedPart(k key) uint32 {
 	if !k.is4() && len(k.spreads()) > 0 {
 		k = k.masked(netBits)
 	}
-	return uint32(k.hash(e.k0, e.k1)) | 1 // the lower half is meant; 0 is none
+	return uint32(k.Hash(e.k0, e.k1)) | 1 // the lower half is meant; 0 is none
 }
 
 // touchVoucher returns the record of an account, made if there is none, and makes it the newest.
 func (e *Engine) touchVoucher(id accountID) *voucher {
-	r := e.vouchers.get(id)
+	r := e.vouchers.Get(id)
 	if r == 0 {
-		if e.vouchers.full() {
-			e.vouchers.remove(e.vouchers.lists[listAll].tail)
-		}
-		r = e.vouchers.add(id, listAll)
+		r = e.vouchers.Add(id, only)
 	} else {
-		e.vouchers.move(r, listAll)
+		e.vouchers.Move(r, only)
 	}
-	e.vouchers.mark(r)
-	return &e.vouchers.at(r).val
+	e.vouchers.Mark(r)
+	return e.vouchers.Val(r)
 }
 
 // take notes that an account shields a part, and reports whether it may. A part that it shields already
