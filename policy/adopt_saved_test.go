@@ -8,7 +8,7 @@ import (
 
 // Bans that are taken over by a start do not make what is saved of their sources be saved again, unless they say more.
 func TestAdoptedBansAreNoChange(t *testing.T) {
-	o := DefaultOptions()
+	o := fixedOptions()
 	e := mustNew(t, func(*Options) {})
 	ban := func(last byte, strike int) Ban {
 		return Ban{

@@ -33,7 +33,7 @@ func traffic(n int) []Observation {
 
 // warm returns an engine whose tables are full, so that what follows is the steady state.
 func warm(tb testing.TB, os []Observation) (*Engine, int64) {
-	o := DefaultOptions()
+	o := fixedOptions()
 	o.MaxSources, o.MaxBans = 1<<14, 1<<12
 	e, err := New(o)
 	if err != nil {
@@ -83,7 +83,7 @@ func BenchmarkObserve(b *testing.B) {
 		}
 	})
 	b.Run("flood", func(b *testing.B) {
-		e, err := New(DefaultOptions())
+		e, err := New(fixedOptions())
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -113,6 +113,7 @@ func New(o Options) (*Engine, error) {
 
 // newEngine is New with options that are valid.
 func newEngine(o Options) *Engine {
+	o = o.seeded()
 	k0, k1 := seedKeys(o.Seed)
 	e := &Engine{
 		k0: k0, k1: k1,
@@ -154,7 +155,7 @@ func (e *Engine) setOptions(o Options) {
 	e.half = o.HalfLife.Seconds()
 	e.slowHalf = max(slowHalfLife, o.HalfLife).Seconds()
 	e.proofWindow = seconds(o.ProofWindow)
-	h := NewHasher(o.Seed)
+	h := e.Hasher()
 	e.canaries = make([]uint64, len(o.Canaries))
 	for i, name := range o.Canaries {
 		e.canaries[i] = h.Label([]byte(name)).hash
@@ -227,8 +228,11 @@ func (e *Engine) Advance(now int64) []Verdict {
 	return e.done()
 }
 
-// Seed returns the seed of the engine's tables: observations must come from a [Hasher] of the same seed.
+// Seed returns the seed of the engine's hashes.
 func (e *Engine) Seed() uint64 { return e.opt.Seed }
+
+// Hasher returns the hasher that the names in the engine's observations must be hashed with.
+func (e *Engine) Hasher() Hasher { return Hasher{e.k0, e.k1} }
 
 // Stats returns the counters since New.
 func (e *Engine) Stats() Stats {

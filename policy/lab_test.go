@@ -18,7 +18,7 @@ const (
 	unknown  = "<unknown>"
 )
 
-var hasher = NewHasher(0)
+var hasher = NewHasher(FixedSeed)
 
 // lab feeds an engine with events as a PBX would raise them, and keeps the verdicts.
 type lab struct {
@@ -30,7 +30,7 @@ type lab struct {
 
 func newLab(t rapid.TB, change ...func(*Options)) *lab {
 	t.Helper()
-	o := DefaultOptions()
+	o := fixedOptions()
 	for _, f := range change {
 		f(&o)
 	}
@@ -39,6 +39,13 @@ func newLab(t rapid.TB, change ...func(*Options)) *lab {
 		t.Fatal(err)
 	}
 	return &lab{t: t, e: e, now: start}
+}
+
+// fixedOptions returns the defaults with the seed of hasher.
+func fixedOptions() Options {
+	o := DefaultOptions()
+	o.Seed = FixedSeed
+	return o
 }
 
 // off switches rules off.

@@ -25,7 +25,8 @@ func (l Label) Bytes() []byte { return append([]byte(nil), l.text[:l.n]...) }
 // not know the seed can make two names meet (SipHash-2-4, Aumasson and Bernstein).
 type Hasher struct{ k0, k1 uint64 }
 
-// NewHasher returns a hasher for a seed. All observations of one engine must come from hashers of one seed.
+// NewHasher returns the hasher of an engine whose [Options] have that seed, which must not be 0. Where there is an
+// engine already, ask it: see [Engine.Hasher].
 func NewHasher(seed uint64) Hasher {
 	k0, k1 := seedKeys(seed)
 	return Hasher{k0, k1}

@@ -32,7 +32,7 @@ func TestOperatorBans(t *testing.T) {
 		if !tt.ok {
 			continue
 		}
-		want := min(tt.d, DefaultOptions().BanMax)
+		want := min(tt.d, fixedOptions().BanMax)
 		if v := vs[0]; v.Action != ActionBan || v.Rule != RuleOperator || v.Duration != want || v.Scope != tt.scope || v.Strike != 0 {
 			t.Errorf("%s for %v: got %+v", tt.prefix, tt.d, v)
 		}

@@ -62,7 +62,7 @@ func play(e *Engine, os []Observation, see func(o Observation, vs []Verdict)) {
 }
 
 func mustNew(t rapid.TB, change func(*Options)) *Engine {
-	o := DefaultOptions()
+	o := fixedOptions()
 	o.MaxSources, o.MaxBans = 4096, 2048
 	if change != nil {
 		change(&o)

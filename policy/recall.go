@@ -20,7 +20,7 @@ type Recalled struct {
 // Recall returns an engine that goes on where one stood that gave blocks with [Engine.Changes], [Engine.Sweep] and
 // [Engine.Rest], in the order in which they were given. A block that is damaged or of another version is left out and counted.
 // now is the time, nanoseconds since the Unix epoch: what a block dates later, since a clock was wrong, is taken as of
-// now. The seed is that of the blocks, or that of the options if there are none. What has no room is left out, as a rule the oldest. There
+// now. The seed is that of the blocks, or that of the options if there are none: make observations with [Engine.Hasher]. What has no room is left out, as a rule the oldest. There
 // are no bans, see [Engine.AdoptBan], and nothing is protected, see [Engine.Protect].
 //
 // After a crash, what came last before it is missing: what Changes had not given, and what only Rest gives. Then nothing

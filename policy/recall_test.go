@@ -132,7 +132,7 @@ func TestRecallTakesTheSeedOfTheBlocks(t *testing.T) {
 		l.feed(all(guesses(2, source), overStream)...)
 		logs[i].all(l.e)
 	}
-	o := DefaultOptions()
+	o := fixedOptions()
 	o.Seed = 99
 	if e, _ := logs[0].recall(t, o, start); e.Seed() != 7 {
 		t.Errorf("seed %d", e.Seed())
@@ -177,7 +177,7 @@ func TestRecallWithLessRoom(t *testing.T) {
 	}
 	l.feed(registered(phone))
 	log.all(l.e)
-	o := DefaultOptions()
+	o := fixedOptions()
 	o.MaxSources, o.MaxBans = 128, 64
 	small := &lab{t: t, now: l.now}
 	small.e, _ = log.recall(t, o, l.now)
@@ -351,7 +351,7 @@ func FuzzRecall(f *testing.F) {
 		f.Add(b[:len(b)-4], []byte{})
 		f.Add(b[:len(b)-4], b[:len(b)-4])
 	}
-	o := DefaultOptions()
+	o := fixedOptions()
 	o.MaxSources, o.MaxBans = minSources, minSources/2
 	f.Fuzz(func(t *testing.T, a, b []byte) {
 		var log saved

@@ -14,7 +14,7 @@ import (
 // eventful returns an engine that remembers something of every sort, and small options to recall it with.
 func eventful(t rapid.TB) (*lab, Options) {
 	t.Helper()
-	o := DefaultOptions()
+	o := fixedOptions()
 	o.MaxSources, o.MaxBans, o.Seed = minSources, minSources/2, 7
 	e, err := New(o)
 	if err != nil {
@@ -59,7 +59,7 @@ func TestPropertyRecalledEngineGoesOn(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		os := anyObservations(t, 50, 400)
 		cut := rapid.IntRange(0, len(os)).Draw(t, "cut")
-		o := DefaultOptions()
+		o := fixedOptions()
 		o.MaxSources, o.MaxBans, o.Seed = 4096, 2048, rapid.Uint64Min(1).Draw(t, "seed")
 		e, err := New(o)
 		if err != nil {
@@ -167,7 +167,7 @@ func TestRestartWithLessRoomKeepsTheNewest(t *testing.T) {
 
 	var log saved
 	log.all(l.e)
-	o := DefaultOptions()
+	o := fixedOptions()
 	o.MaxSources, o.MaxBans = 128, 64
 	l.killed(&log, o)
 	if n := l.e.sources.Len(); n != 128 {

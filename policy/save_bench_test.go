@@ -12,7 +12,7 @@ import (
 // million returns an engine that remembers a million sources with two attempts each, and a tenth of them proved instead.
 func million(b *testing.B) *Engine {
 	b.Helper()
-	o := DefaultOptions()
+	o := fixedOptions()
 	o.ForgeablePerMinute = maxForgeable
 	e, err := New(o)
 	if err != nil {

@@ -72,7 +72,7 @@ func stateOf(t rapid.TB, e *Engine) []byte {
 // A kill forgets nothing that was saved: whatever happens, in whatever parts it is saved, and however often it was killed before.
 func TestPropertyWhatIsSavedIsRecalled(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		o := DefaultOptions()
+		o := fixedOptions()
 		o.MaxSources, o.MaxBans, o.Seed = 4096, 2048, rapid.Uint64().Draw(t, "seed")
 		e, err := New(o)
 		if err != nil {

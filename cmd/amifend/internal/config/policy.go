@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -44,14 +45,15 @@ func (l *loader) validate(o policy.Options) {
 		errs = joined.Unwrap()
 	}
 	for _, err := range errs {
-		if err == nil {
-			continue
+		var option *policy.OptionError
+		switch {
+		case err == nil:
+		case errors.As(err, &option):
+			key := strings.TrimSuffix("policy."+option.Key, ".")
+			l.problem(key, "%s: %s", option.Problem, option.Advice)
+		default:
+			l.problem("policy", "%s", err)
 		}
-		key, text, ok := strings.Cut(err.Error(), ": ")
-		if !ok || strings.Contains(key, " ") {
-			key, text = "", err.Error()
-		}
-		l.problem(strings.TrimSuffix("policy."+key, "."), "%s", text)
 	}
 }
 

@@ -160,7 +160,7 @@ func TestOfAnEngine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := policy.NewHasher(0)
+	h := e.Hasher()
 	scanner, phone := netip.MustParseAddrPort("203.0.113.5:5060"), netip.MustParseAddrPort("198.51.100.7:5060")
 	o := policy.Observation{Service: policy.ServicePJSIP, Kind: policy.KindInvalidAccountID, Source: scanner, Stream: true}
 	for i, account := range []string{"100", "101", hostile} {

@@ -63,7 +63,7 @@ func openFile(name string, server uint16, o Options) (*file, error) {
 	}
 	f := &file{
 		name: name, format: in.format, closer: in.closer,
-		translator: observe.Translator{Server: server, Hasher: policy.NewHasher(0)},
+		translator: observe.Translator{Server: server, Hasher: policy.NewHasher(policy.FixedSeed)},
 	}
 	switch in.format {
 	case FormatAMI:

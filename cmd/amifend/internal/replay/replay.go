@@ -30,7 +30,7 @@ type Player struct {
 // NewPlayer returns a player for a config. It calls told with each decision; the verdict's evidence is borrowed.
 func NewPlayer(c *config.Config, told func(policy.Verdict)) (*Player, error) {
 	o := c.Policy
-	o.Seed = 0
+	o.Seed = policy.FixedSeed
 	engine, err := policy.New(o)
 	if err != nil {
 		return nil, err

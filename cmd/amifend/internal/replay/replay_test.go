@@ -100,7 +100,7 @@ func TestJSON(t *testing.T) {
 func TestVerdictsInJSON(t *testing.T) {
 	var out bytes.Buffer
 	w := newJSONWriter(Options{Config: &config.Config{Policy: policy.DefaultOptions()}}, &out)
-	h := policy.NewHasher(0)
+	h := policy.NewHasher(policy.FixedSeed)
 	at := time.Date(2026, 11, 23, 2, 0, 0, 500, time.UTC).UnixNano()
 	w.decision(policy.Verdict{
 		Action: policy.ActionAlert, At: at, Rule: "bans_full", Prefix: netip.MustParsePrefix("203.0.113.5/32"),

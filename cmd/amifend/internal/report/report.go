@@ -124,7 +124,7 @@ func newTally(c *config.Config) (*tally, error) {
 		return nil, err
 	}
 	o := c.Policy
-	o.Seed, o.Threshold, o.ProofWindow, o.Canaries = 0, 1e6, time.Minute, nil
+	o.Seed, o.Threshold, o.ProofWindow, o.Canaries = policy.FixedSeed, 1e6, time.Minute, nil
 	for _, r := range policy.Rules() {
 		if r.Name != policy.RuleRequests {
 			o.Off, _ = o.Off.With(r.Name)
