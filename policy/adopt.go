@@ -33,7 +33,7 @@ func (e *Engine) Protect(now int64, p *Protected) []Verdict {
 // strike of its source. Of a prefix that is adopted twice the larger scope stays.
 func (e *Engine) Adopt(now int64, prefix netip.Prefix, scope Scope, remaining time.Duration) []Verdict {
 	e.begin(now)
-	e.adopt(prefix, remaining, ban{from: e.now, rule: ruleAdopted, scope: scope, strike: 1})
+	e.adopt(prefix, remaining, ban{from: e.now, rule: RuleAdopted, scope: scope, strike: 1})
 	return e.done()
 }
 
@@ -42,9 +42,9 @@ func (e *Engine) Adopt(now int64, prefix netip.Prefix, scope Scope, remaining ti
 // a prefix that has a ban already the larger scope stays, then the one that the engine decided or knows more of.
 func (e *Engine) AdoptBan(now int64, b Ban) []Verdict {
 	e.begin(now)
-	rule := parseRule(b.Rule)
-	if rule == ruleNone {
-		rule = ruleAdopted // of a later version
+	rule := b.Rule
+	if rule == RuleNone || rule >= ruleCount {
+		rule = RuleAdopted // of a later version
 	}
 
 	// A clock that was wrong may have dated the ban later. It lasts no longer than it was decided for.
@@ -62,13 +62,13 @@ func (e *Engine) AdoptBan(now int64, b Ban) []Verdict {
 
 func (e *Engine) adopt(prefix netip.Prefix, remaining time.Duration, next ban) {
 	k, ok := prefixKey(prefix)
-	rule := ""
+	rule := RuleNone
 	if _, bad := e.protected.Overlaps(prefix); bad {
 		rule = RuleProtected
 	} else if !ok || next.scope != ScopeSIP && next.scope != ScopeAll || remaining <= 0 {
 		rule = RuleAdopted
 	}
-	if rule != "" {
+	if rule != RuleNone {
 		e.emit(Verdict{Action: ActionUnban, Scope: next.scope, Prefix: prefix.Masked(), At: e.now, Rule: rule})
 		return
 	}
@@ -80,7 +80,7 @@ func (e *Engine) adopt(prefix netip.Prefix, remaining time.Duration, next ban) {
 		}
 	}
 	b := e.bans.Val(r)
-	if b.until > e.now && (b.scope > next.scope || b.scope == next.scope && (b.rule != ruleAdopted || next.rule == ruleAdopted)) {
+	if b.until > e.now && (b.scope > next.scope || b.scope == next.scope && (b.rule != RuleAdopted || next.rule == RuleAdopted)) {
 		return
 	}
 	capped := min(remaining, e.opt.BanMax)
@@ -94,7 +94,7 @@ func (e *Engine) adopt(prefix netip.Prefix, remaining time.Duration, next ban) {
 	}
 	if capped < remaining {
 		e.emit(Verdict{
-			Action: ActionBan, Scope: b.scope, Prefix: k.prefix(), At: e.now, Duration: capped, Rule: b.rule.String(),
+			Action: ActionBan, Scope: b.scope, Prefix: k.prefix(), At: e.now, Duration: capped, Rule: b.rule,
 			Score: float64(b.score), Attempts: int(b.attempts), Strike: int(b.strike),
 		})
 	}
@@ -130,14 +130,14 @@ func (e *Engine) adoptStrike(k key, b *ban) {
 func near(a, b uint32) bool { return max(a, b)-min(a, b) <= 2 }
 
 // lift ends a ban early. What it was decided on is forgotten: a source that is lifted begins anew.
-func (e *Engine) lift(r table.Ref, rule string) {
+func (e *Engine) lift(r table.Ref, rule Rule) {
 	k := e.bans.Key(r)
 	e.absolve(k, e.forgiven(tagLift, k))
 	e.liftBan(r, rule)
 }
 
 // liftBan ends a ban early.
-func (e *Engine) liftBan(r table.Ref, rule string) {
+func (e *Engine) liftBan(r table.Ref, rule Rule) {
 	k, b := e.bans.Key(r), *e.bans.Val(r)
 	e.dropBan(r)
 	e.emit(Verdict{

@@ -19,7 +19,7 @@ const maxAlerts = 1 << 14
 // alertKey is what an alert is about: a rule, and the source and account that it names.
 type alertKey struct {
 	about pairKey
-	rule  ruleID
+	rule  Rule
 }
 
 func (k alertKey) Hash(k0, k1 uint64) uint64 {
@@ -36,8 +36,8 @@ func (k alertKey) Hash(k0, k1 uint64) uint64 {
 const alertsPerMinute = 100
 
 // crowdedOut says whether an alert must wait for a calmer minute.
-func (e *Engine) crowdedOut(rule ruleID) bool {
-	if rule != ruleMisconfigured && rule != ruleProvedGuessing && rule != ruleSpoofSuspected && rule != ruleSuspectLogin {
+func (e *Engine) crowdedOut(rule Rule) bool {
+	if rule != RuleMisconfigured && rule != RuleProvedGuessing && rule != RuleSpoofSuspected && rule != RuleSuspectLogin {
 		return false
 	}
 	if minute := e.sec / 60; minute != e.alertMinute {
@@ -53,7 +53,7 @@ func (e *Engine) crowdedOut(rule ruleID) bool {
 
 // alert tells of something, at most once in a span about the same. False means that it could not be told now.
 func (e *Engine) alert(v Verdict, about pairKey, span uint32) bool {
-	ak := alertKey{about, parseRule(v.Rule)}
+	ak := alertKey{about, v.Rule}
 	r := e.alerts.Get(ak)
 	if r != 0 && e.sec-*e.alerts.Val(r) < span {
 		return true

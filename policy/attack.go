@@ -53,7 +53,7 @@ const (
 // accountAttacked notes a failure of a stranger on an account. Only a wrong password tells that an
 // account exists.
 func (e *Engine) accountAttacked(id accountID, ev *Evidence) {
-	if ev.Unknown || !guessesPassword(ev.Kind) || !e.on(ruleAccountAttacked) {
+	if ev.Unknown || !guessesPassword(ev.Kind) || !e.on(RuleAccountAttacked) {
 		return
 	}
 	e.attacked(id, ev, attackOf{
@@ -64,7 +64,7 @@ func (e *Engine) accountAttacked(id accountID, ev *Evidence) {
 
 // serverAttacked notes a failure of a stranger on any account of a server. all stands for them.
 func (e *Engine) serverAttacked(all accountID, ev *Evidence) {
-	if !e.on(ruleServerAttacked) {
+	if !e.on(RuleServerAttacked) {
 		return
 	}
 	e.attacked(all, ev, attackOf{
@@ -80,7 +80,7 @@ func guessesPassword(kind Kind) bool {
 
 // attackOf is what differs between attacks on accounts and on servers.
 type attackOf struct {
-	rule    string
+	rule    Rule
 	account Label      // the zero Label for a server
 	enough  int        // sources
 	told    attackList // the list of those that are told

@@ -41,7 +41,7 @@ func (e *Engine) evidence(o *Observation) Evidence {
 // weight is what a kind weighs before anything is known of its source.
 func (e *Engine) weight(kind Kind, unknown bool, service Service) float32 {
 	switch {
-	case kind >= KindCount || service == ServiceAMI && !e.on(ruleAMI):
+	case kind >= KindCount || service == ServiceAMI && !e.on(RuleAMIGuessing):
 		return 0
 	case kind == KindChallengeResponseFailed && unknown:
 		return float32(e.opt.UnknownWeight)
@@ -50,7 +50,7 @@ func (e *Engine) weight(kind Kind, unknown bool, service Service) float32 {
 }
 
 // count adds an attempt to the scores of its source, and decides. A rule of its own is a trap: it bans at the first attempt.
-func (e *Engine) count(k key, ev Evidence, own ruleID) {
+func (e *Engine) count(k key, ev Evidence, own Rule) {
 	if ev.Weight <= 0 {
 		return
 	}
@@ -77,11 +77,11 @@ func (e *Engine) count(k key, ev Evidence, own ruleID) {
 		others = e.strangersOn(id, &ev, &ev.Account, firstHere, firstProven)
 		e.accountAttacked(id, &ev)
 	}
-	if own == ruleNone && e.misconfigured(k, s, p, id, &ev, others) {
+	if own == RuleNone && e.misconfigured(k, s, p, id, &ev, others) {
 		e.stats.Excused++
 		return
 	}
-	if own == ruleNone {
+	if own == RuleNone {
 		e.weigh(s, p, &ev, first, others)
 	}
 	ev.Weight += e.arrears(s, p, &ev)
@@ -138,7 +138,7 @@ func (e *Engine) counts(k key, ev *Evidence) (covered Scope, ok bool) {
 // misconfigured says whether an attempt is a misconfigured endpoint's: one account fails where others succeed, or where it
 // succeeded before, and not too fast.
 func (e *Engine) misconfigured(k key, s *source, p *pair, id accountID, ev *Evidence, others int) bool {
-	if !e.on(ruleMisconfigured) || ev.Kind == KindInjection || ev.dialled || p == &e.spare {
+	if !e.on(RuleMisconfigured) || ev.Kind == KindInjection || ev.dialled || p == &e.spare {
 		return false
 	}
 	limit := perMinute
@@ -202,7 +202,7 @@ func perMinuteSince(n uint16, seconds uint32) float64 {
 
 // trust is what lets more of a source's accounts fail: no more than its number of accounts bears out.
 func (e *Engine) trust(s *source) float32 {
-	if !e.on(ruleTrust) {
+	if !e.on(RuleTrust) {
 		return 0
 	}
 	return min(s.trust, 2*float32(s.owns))
@@ -212,7 +212,7 @@ func (e *Engine) trust(s *source) float32 {
 // endpoint's: those on this account within the minute, and one on each other account. So an owner of an account who guesses
 // is stopped at the same attempt as anybody else.
 func (e *Engine) arrears(s *source, p *pair, ev *Evidence) float32 {
-	if s.owns == 0 || p.okAt != 0 || ev.Kind == KindInjection || !e.on(ruleMisconfigured) {
+	if s.owns == 0 || p.okAt != 0 || ev.Kind == KindInjection || !e.on(RuleMisconfigured) {
 		return 0
 	}
 	n := 0
@@ -234,7 +234,7 @@ func (e *Engine) arrears(s *source, p *pair, ev *Evidence) float32 {
 func (e *Engine) weigh(s *source, p *pair, ev *Evidence, first bool, others int) {
 	guess := !ev.Unknown && (ev.Kind == KindChallengeResponseFailed || ev.Kind == KindInvalidPassword || ev.Kind == KindChallengeSent)
 	factor := float32(1)
-	if first && e.on(ruleEnumeration) {
+	if first && e.on(RuleEnumeration) {
 		// Unknown accounts weigh their full weight at once, known ones catch up: either way the fourth one bans.
 		n := float32(s.failed)
 		if ev.Proven() {
@@ -246,14 +246,14 @@ func (e *Engine) weigh(s *source, p *pair, ev *Evidence, first bool, others int)
 			factor += min(max(0, n-6)/4, 3)
 		}
 	}
-	if e.on(ruleAccountAttack) {
+	if e.on(RuleAccountUnderAttack) {
 		factor *= crowd(others)
 	}
 	if stranger := s.owns == 0 && p.okAt == 0 && !e.proved(s) && ev.Kind != KindInjection; stranger {
 		all := e.accountOf(ev.Server, ev.Service, &everyAccount)
 		n := e.strangersOn(all, ev, &everyAccount, s.attempts == 0, false)
 		e.serverAttacked(all, ev)
-		if !guess && first && !ev.Proven() && e.on(ruleServerAttack) {
+		if !guess && first && !ev.Proven() && e.on(RuleServerUnderAttack) {
 			factor = max(factor, siege(n, s.failed))
 		}
 	}
@@ -300,7 +300,7 @@ func siege(n int, accounts uint8) float32 {
 
 // guessing judges forgeable evidence in the name of a proved source: it tells of it when a stranger would be banned.
 func (e *Engine) guessing(k key, s *source, r table.Ref, p *pair, id accountID, ev *Evidence, others int) {
-	if !e.on(ruleProvedGuessing) {
+	if !e.on(RuleProvedGuessing) {
 		return
 	}
 	if s.guess == 0 && s.attempts == 0 {
@@ -326,7 +326,7 @@ func (e *Engine) guessing(k key, s *source, r table.Ref, p *pair, id accountID, 
 	if e.opt.BanProvedGuessers && about.account == 0 {
 		e.keep(k, *ev)
 		e.banHost(k, s, r, banCase{
-			scope: ScopeSIP, rule: ruleProvedGuessing, score: s.guess, attempts: s.attempts + 1, forgeable: true,
+			scope: ScopeSIP, rule: RuleProvedGuessing, score: s.guess, attempts: s.attempts + 1, forgeable: true,
 			brief: !ev.Chooser.needsSpoofing(), patient: e.patient(k), chooser: ev.Chooser,
 		})
 	}

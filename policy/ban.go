@@ -15,7 +15,7 @@ type ban struct {
 	seen        uint64
 	score       float32
 	attempts    uint16
-	rule        ruleID
+	rule        Rule
 	scope       Scope
 	strike      uint8
 }
@@ -42,7 +42,7 @@ type Ban struct {
 	Scope    Scope
 	From     int64 // when it was decided or adopted, nanoseconds since the Unix epoch
 	Until    int64 // when it ends
-	Rule     string
+	Rule     Rule
 	Score    float64
 	Attempts int
 	Strike   int
@@ -52,7 +52,7 @@ type Ban struct {
 
 func (b *ban) export(k key) Ban {
 	return Ban{
-		Prefix: k.prefix(), Scope: b.scope, From: b.from, Until: b.until, Rule: b.rule.String(), Score: rounded(float64(b.score)),
+		Prefix: k.prefix(), Scope: b.scope, From: b.from, Until: b.until, Rule: b.rule, Score: rounded(float64(b.score)),
 		Attempts: int(b.attempts), Strike: int(b.strike), Seen: b.seen, LastSeen: b.lastSeen,
 	}
 }
@@ -109,7 +109,7 @@ func (e *Engine) banScope(k key) Scope {
 // banCase is why a ban is due.
 type banCase struct {
 	scope     Scope
-	rule      ruleID
+	rule      Rule
 	score     float32
 	attempts  uint16
 	chooser   Chooser
@@ -156,7 +156,7 @@ func (e *Engine) ban(k key, strikes *uint8, strikeAt *uint32, c banCase) bool {
 	e.bans.Move(br, listOf(c.scope))
 	e.emit(Verdict{
 		Action: ActionBan, Scope: c.scope, Prefix: k.prefix(), At: e.now, Duration: time.Duration(b.until - e.now),
-		Rule: c.rule.String(), Score: float64(c.score), Attempts: int(c.attempts), Strike: int(strike),
+		Rule: c.rule, Score: float64(c.score), Attempts: int(c.attempts), Strike: int(strike),
 		Chooser: c.chooser, Evidence: e.exportEvidence(k, c.attempts),
 	})
 	return true
@@ -177,10 +177,10 @@ func (e *Engine) banTime(strike uint8, c banCase) time.Duration {
 // duration returns how long the ban of a strike lasts. The first one on forgeable evidence is short: forged packets make it,
 // too.
 func (e *Engine) duration(strike uint8, forgeable bool) time.Duration {
-	if !e.on(ruleStrikes) {
+	if !e.on(RuleStrikes) {
 		strike = 1
 	}
-	if forgeable && e.on(ruleBudget) {
+	if forgeable && e.on(RuleForgeableBudget) {
 		if strike <= 1 {
 			return min(firstForgeable, e.opt.BanTime)
 		}
@@ -198,7 +198,7 @@ const forgeablePrefix = 16
 // affordable says whether one more ban on forgeable evidence may begin: so many a minute of the clock, and beyond only
 // those of patient sources.
 func (e *Engine) affordable(k key, c banCase) bool {
-	if !e.on(ruleBudget) {
+	if !e.on(RuleForgeableBudget) {
 		return true
 	}
 	if minute := e.sec / 60; minute != e.budgetMinute {
@@ -211,7 +211,7 @@ func (e *Engine) affordable(k key, c banCase) bool {
 		}
 		return true
 	}
-	if e.on(ruleSpoofFlood) {
+	if e.on(RuleSpoofFlood) {
 		e.alert(Verdict{Rule: RuleSpoofFlood, Scope: ScopeSIP, Prefix: k.prefix()}, pairKey{}, hourly)
 	}
 	if !c.patient {

@@ -11,7 +11,7 @@ func spoofed(i int) string { return fmt.Sprintf("10.%d.%d.1", i/250, i%250) }
 
 // So many bans on forgeable evidence may begin in a minute of the clock; the next minute has as many again.
 func TestForgeableBudget(t *testing.T) {
-	l := newLab(t, func(o *Options) { o.ForgeablePerMinute = 5 }, off("server_under_attack", "account_under_attack"))
+	l := newLab(t, func(o *Options) { o.ForgeablePerMinute = 5 }, off(RuleServerUnderAttack, RuleAccountUnderAttack))
 	l.now += int64(time.Minute) - l.now%int64(time.Minute)
 	flood := func(from int) {
 		for i := range 20 {

@@ -44,7 +44,7 @@ const (
 // asked judges a challenge about a known account. It is never evidence by itself: every phone gets them all the time. But
 // a source that collects them for one account after another, and never succeeds, looks for accounts that exist.
 func (e *Engine) asked(k key, o *Observation) {
-	if !e.on(ruleUnanswered) {
+	if !e.on(RuleUnanswered) {
 		return
 	}
 	var s *source
@@ -103,7 +103,7 @@ func (e *Engine) unanswered(r table.Ref) {
 	e.stats.Counted++
 	e.add(src, &ev)
 	e.keep(k, ev)
-	e.decide(k, src, sr, &ev, covered, ruleUnanswered)
+	e.decide(k, src, sr, &ev, covered, RuleUnanswered)
 }
 
 // nextUnanswered returns the source whose time to answer ends first, and when.

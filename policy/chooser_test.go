@@ -94,7 +94,7 @@ func TestPropertyChosenAddresses(t *testing.T) {
 // TestPropertyProvenFailuresStay: a success that could have been forged takes nothing from a proven score.
 func TestPropertyProvenFailuresStay(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		e := mustNew(t, off("misconfigured_endpoint"))
+		e := mustNew(t, off(RuleMisconfigured))
 		score := func() (proven, slow float32) {
 			r := e.sources.Get(hostKey(hostAddr(attacker)).host())
 			if r == 0 {

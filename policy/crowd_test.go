@@ -87,9 +87,9 @@ func TestManyOwnersWhoGuessALittleAreTold(t *testing.T) {
 		l.feed(success(owner, fmt.Sprint(i)), wrong(owner, "1007"))
 	}
 	l.noBan()
-	for _, rule := range []string{RuleProvedGuessing, RuleAccountAttacked} {
+	for _, rule := range []Rule{RuleProvedGuessing, RuleAccountAttacked} {
 		if n := l.count(ActionAlert, rule); n != 1 {
-			t.Errorf("%s: told %d times, want once: %v", rule, n, l.told())
+			t.Errorf("%v: told %d times, want once: %v", rule, n, l.told())
 		}
 	}
 	for _, v := range l.got {

@@ -8,33 +8,33 @@ import (
 
 // due returns what a source's scores ask for, by which rule, and who could have chosen the address on
 // the evidence that this needs.
-func (e *Engine) due(s *source) (Scope, ruleID, Chooser) {
+func (e *Engine) due(s *source) (Scope, Rule, Chooser) {
 	slow := slowFactor * e.limit
-	quickly, slowly := e.on(ruleScore), e.on(ruleLongMemory)
+	quickly, slowly := e.on(RuleScore), e.on(RuleLongMemory)
 	switch {
-	case e.on(ruleProvenScore) && s.proven > e.limit:
-		return ScopeAll, ruleProvenScore, ChooserNobody
+	case e.on(RuleProvenScore) && s.proven > e.limit:
+		return ScopeAll, RuleProvenScore, ChooserNobody
 	case slowly && s.slowProven > slow:
-		return ScopeAll, ruleLongMemory, ChooserNobody
+		return ScopeAll, RuleLongMemory, ChooserNobody
 
 	// What follows rests on evidence that could have been forged.
 	case e.proved(s):
-		return ScopeNone, ruleNone, ChooserNobody
+		return ScopeNone, RuleNone, ChooserNobody
 	case quickly && s.proven+spoofedPart(s.forgeable, s.chosen) > e.limit:
-		return ScopeSIP, ruleScore, ChooserSpoofer
+		return ScopeSIP, RuleScore, ChooserSpoofer
 	case slowly && s.slowProven+spoofedPart(s.slowForgeable, s.slowChosen) > slow:
-		return ScopeSIP, ruleLongMemory, ChooserSpoofer
+		return ScopeSIP, RuleLongMemory, ChooserSpoofer
 	case quickly && s.proven+s.forgeable > e.limit:
-		return ScopeSIP, ruleScore, ChooserAnybody
+		return ScopeSIP, RuleScore, ChooserAnybody
 	case slowly && s.slowProven+s.slowForgeable > slow:
-		return ScopeSIP, ruleLongMemory, ChooserAnybody
+		return ScopeSIP, RuleLongMemory, ChooserAnybody
 	}
-	return ScopeNone, ruleNone, ChooserNobody
+	return ScopeNone, RuleNone, ChooserNobody
 }
 
 // decide bans what an attempt made due: the host, or prefixes that it is in. A rule of its own, if it has one, names the
 // ban.
-func (e *Engine) decide(k key, s *source, r table.Ref, ev *Evidence, covered Scope, own ruleID) {
+func (e *Engine) decide(k key, s *source, r table.Ref, ev *Evidence, covered Scope, own Rule) {
 	want, rule, chooser := e.due(s)
 	switch {
 	case trap(own):
@@ -43,7 +43,7 @@ func (e *Engine) decide(k key, s *source, r table.Ref, ev *Evidence, covered Sco
 			want = ScopeAll
 		}
 		rule, chooser = own, ev.Chooser
-	case own != ruleNone && want != ScopeNone:
+	case own != RuleNone && want != ScopeNone:
 		rule = own
 	}
 
@@ -68,7 +68,7 @@ func (e *Engine) decide(k key, s *source, r table.Ref, ev *Evidence, covered Sco
 	if want != ScopeAll {
 		score += s.forgeable
 	}
-	if rule == ruleLongMemory {
+	if rule == RuleLongMemory {
 		score = s.slowProven
 		if want != ScopeAll {
 			score += s.slowForgeable
@@ -85,7 +85,7 @@ func (e *Engine) decide(k key, s *source, r table.Ref, ev *Evidence, covered Sco
 }
 
 // trap says whether a rule bans at the first attempt, whatever the score is.
-func trap(r ruleID) bool { return r == ruleInjection || r == ruleCanary }
+func trap(r Rule) bool { return r == RuleInjection || r == RuleCanary }
 
 // settle takes what the ban of a host answers from the scores of its prefixes: its neighbours do not
 // answer for it. They remember that it was banned, unless scope is ScopeNone.
@@ -125,21 +125,21 @@ func (e *Engine) banHost(k key, s *source, r table.Ref, c banCase) bool {
 // trapped judges what nobody legitimate sends: an injection attempt, or anything that names a canary account. False means that
 // it is none, or that the rule is switched off.
 func (e *Engine) trapped(k key, o *Observation) bool {
-	var rule ruleID
+	var rule Rule
 	switch {
 	case o.Injected:
-		rule = ruleInjection
+		rule = RuleInjection
 	case len(e.canaries) > 0 && slices.Contains(e.canaries, o.Account.hash) && !o.Unknown && (!o.dialled || o.Kind != KindSuccessfulAuth):
-		rule = ruleCanary
+		rule = RuleCanary
 	default:
 		return false
 	}
 	ev := e.evidence(o)
 	if !e.on(rule) {
-		if rule == ruleInjection {
-			e.count(k, ev, ruleNone)
+		if rule == RuleInjection {
+			e.count(k, ev, RuleNone)
 		}
-		return rule == ruleInjection
+		return rule == RuleInjection
 	}
 	ev.Weight = max(ev.Weight, float32(e.opt.Threshold)*(1+2*rounding))
 	e.count(k, ev, rule)

@@ -203,8 +203,8 @@ func (e *Engine) judge(k key, o *Observation) {
 		e.succeeded(k, o)
 	case o.Kind == KindChallengeSent && !o.Unknown:
 		e.asked(k, o)
-	case !e.on(ruleRequests):
-		e.count(k, e.evidence(o), ruleNone)
+	case !e.on(RuleRequests):
+		e.count(k, e.evidence(o), RuleNone)
 	case o.Service == ServicePJSIP && (o.Kind == KindInvalidAccountID || o.Kind == KindFailedACL):
 		e.unauthenticated(rk, o)
 	case o.Service == ServicePJSIP && o.Kind == KindChallengeSent && o.Unknown:
@@ -214,7 +214,7 @@ func (e *Engine) judge(k key, o *Observation) {
 	case o.Service == ServiceSIP && o.Kind == KindFailedACL:
 		e.chanSIPACL(rk, o)
 	default:
-		e.count(k, e.evidence(o), ruleNone)
+		e.count(k, e.evidence(o), RuleNone)
 	}
 }
 

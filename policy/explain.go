@@ -42,7 +42,7 @@ type Explanation struct {
 
 // ScorePart is a score that is compared with a limit.
 type ScorePart struct {
-	Name      string // "score" or "long_memory": the rule that looks at it
+	Rule      Rule // RuleScore or RuleLongMemory: the rule that looks at it
 	Proven    float64
 	Forgeable float64
 	Limit     float64

@@ -32,7 +32,7 @@ func TestExplainTellsEvidence(t *testing.T) {
 	if ev := x.Evidence[2]; ev.Port != 4444 || ev.Kind != KindChallengeResponseFailed || ev.Service != ServicePJSIP || ev.Weight != 0.5 {
 		t.Errorf("got port %d, %v, %v, weight %v", ev.Port, ev.Kind, ev.Service, ev.Weight)
 	}
-	if len(x.Scores) != 2 || x.Scores[0].Name != RuleScore || x.Scores[0].Limit != 3 || x.Scores[1].Name != RuleLongMemory || x.Scores[1].Limit != 6 {
+	if len(x.Scores) != 2 || x.Scores[0].Rule != RuleScore || x.Scores[0].Limit != 3 || x.Scores[1].Rule != RuleLongMemory || x.Scores[1].Limit != 6 {
 		t.Fatalf("scores: got %+v", x.Scores)
 	}
 	if p := x.Scores[0]; p.Proven != 0.5 || p.Forgeable < 1.99 || p.Forgeable > 2 {

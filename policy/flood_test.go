@@ -78,7 +78,7 @@ func TestFloodForgetsNoSourceUnderASIPBan(t *testing.T) {
 
 // However full the memory is of phones and of old attackers, a stranger who attacks amid a flood is banned.
 func TestStrangerIsBannedThoughMemoryIsFull(t *testing.T) {
-	l := newLab(t, few, off("server_under_attack", "account_under_attack"))
+	l := newLab(t, few, off(RuleServerUnderAttack, RuleAccountUnderAttack))
 	for i := range 2 * fewSources {
 		l.feed(success(fmt.Sprintf("10.20.%d.%d", i>>8, i&255), fmt.Sprint(i)))
 	}
@@ -167,7 +167,7 @@ func heap() uint64 {
 }
 
 func TestIdleSourcesAreForgotten(t *testing.T) {
-	l := newLab(t, off("server_under_attack", "account_under_attack"))
+	l := newLab(t, off(RuleServerUnderAttack, RuleAccountUnderAttack))
 	l.flood(rand.New(rand.NewPCG(1, 2)), 5000, 1)
 	l.feed(registered(phone))
 	l.scan(attacker)

@@ -49,12 +49,12 @@ func fixedOptions() Options {
 }
 
 // off switches rules off.
-func off(names ...string) func(*Options) {
+func off(rules ...Rule) func(*Options) {
 	return func(o *Options) {
-		for _, name := range names {
-			s, ok := o.Off.With(name)
+		for _, r := range rules {
+			s, ok := o.Off.With(r)
 			if !ok {
-				panic("no rule to switch: " + name)
+				panic("no rule to switch: " + r.String())
 			}
 			o.Off = s
 		}
@@ -180,7 +180,7 @@ func (l *lab) banned() Verdict {
 }
 
 // alerted returns the only verdict so far, which must be an alert of that kind.
-func (l *lab) alerted(kind string) Verdict {
+func (l *lab) alerted(kind Rule) Verdict {
 	l.t.Helper()
 	if len(l.got) != 1 || l.got[0].Action != ActionAlert || l.got[0].Rule != kind {
 		l.t.Fatalf("verdicts: got %v, want one alert %s", l.told(), kind)
@@ -218,7 +218,7 @@ func (l *lab) wants(want ...string) {
 }
 
 // count returns how many of the verdicts are of that action and rule.
-func (l *lab) count(action Action, rule string) int {
+func (l *lab) count(action Action, rule Rule) int {
 	n := 0
 	for _, v := range l.got {
 		if v.Action == action && v.Rule == rule {
@@ -230,7 +230,7 @@ func (l *lab) count(action Action, rule string) int {
 
 // brief is what matters of a verdict.
 func brief(v Verdict) string {
-	s := fmt.Sprintf("%v %v %v %v %s score %v attempts %d strike %d evidence %d", v.Action, v.Prefix, v.Scope, v.Duration, v.Rule,
+	s := fmt.Sprintf("%v %v %v %v %v score %v attempts %d strike %d evidence %d", v.Action, v.Prefix, v.Scope, v.Duration, v.Rule,
 		v.Score, v.Attempts, v.Strike, len(v.Evidence))
 	if a := v.Account.Bytes(); len(a) > 0 {
 		s += fmt.Sprintf(" account %q", a)

@@ -43,7 +43,7 @@ func TestMisconfiguredEndpointHasARate(t *testing.T) {
 		{"nobody works there", func(*lab) {}, 1, 15, stale("1008"), true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			l := newLab(t, off(RuleLongMemory, "enumeration"), func(o *Options) { o.HalfLife, o.Threshold = 24*time.Hour, 2 })
+			l := newLab(t, off(RuleLongMemory, RuleEnumeration), func(o *Options) { o.HalfLife, o.Threshold = 24*time.Hour, 2 })
 			tt.prepare(l)
 			l.drop()
 			for range tt.minutes {

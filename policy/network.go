@@ -206,8 +206,8 @@ func (e *Engine) decideNetwork(k key, s *source, r table.Ref, sp spread, want, c
 	nk := k.masked(sp.bits)
 	n, nr := e.touchNetwork(nk)
 
-	scope, rule, chooser := ScopeNone, ruleNone, ChooserNobody
-	if e.on(ruleSpreadScore) && whole(n.suspects) >= sp.suspects {
+	scope, rule, chooser := ScopeNone, RuleNone, ChooserNobody
+	if e.on(RuleSpreadScore) && whole(n.suspects) >= sp.suspects {
 		switch limit := sp.factor * e.limit; {
 		case n.proven > limit:
 			scope = ScopeAll
@@ -216,15 +216,15 @@ func (e *Engine) decideNetwork(k key, s *source, r table.Ref, sp spread, want, c
 		case n.proven+n.forgeable > limit:
 			scope, chooser = ScopeSIP, ChooserAnybody
 		}
-		rule = ruleSpreadScore
+		rule = RuleSpreadScore
 	}
-	if e.on(ruleSecondOffender) && want > scope {
+	if e.on(RuleSecondOffender) && want > scope {
 		offenders := n.offenders
 		if !slices.Contains(n.banned[:], e.part(k, sp.bits)) {
 			offenders++
 		}
 		if offenders >= sp.offenders {
-			scope, rule, chooser = want, ruleSecondOffender, ChooserSpoofer
+			scope, rule, chooser = want, RuleSecondOffender, ChooserSpoofer
 			if want == ScopeAll {
 				chooser = ChooserNobody
 			}
@@ -237,7 +237,7 @@ func (e *Engine) decideNetwork(k key, s *source, r table.Ref, sp spread, want, c
 		return ScopeNone
 	}
 	if e.provedNetwork(n) && (scope != ScopeAll || sp.bits != netBits || n.provenOffenders < manyOffenders) {
-		if sp.bits <= netBits && s.attempts > 1 && rule == ruleSpreadScore && want < scope {
+		if sp.bits <= netBits && s.attempts > 1 && rule == RuleSpreadScore && want < scope {
 			return e.banSpread(k, s, r, n, scope, chooser) // then the host that went on
 		}
 		return ScopeNone
@@ -278,7 +278,7 @@ func (e *Engine) banSpread(k key, s *source, r table.Ref, n *network, scope Scop
 	}
 
 	c := banCase{
-		scope: scope, rule: ruleSpreadScore, score: score, attempts: s.attempts, chooser: chooser,
+		scope: scope, rule: RuleSpreadScore, score: score, attempts: s.attempts, chooser: chooser,
 		forgeable: scope != ScopeAll, patient: e.patient(k), brief: !chooser.needsSpoofing(),
 		short: scope != ScopeAll && s.owns > 0,
 	}

@@ -29,7 +29,7 @@ func (e *Engine) Impose(now int64, prefix netip.Prefix, scope Scope, d time.Dura
 	if b.until > e.now {
 		scope = max(scope, b.scope)
 	}
-	*b = ban{from: e.now, until: e.now + int64(min(d, e.opt.BanMax)), rule: ruleOperator, scope: scope}
+	*b = ban{from: e.now, until: e.now + int64(min(d, e.opt.BanMax)), rule: RuleOperator, scope: scope}
 	e.bans.Move(r, listOf(scope))
 	e.relistBanned(k)
 	e.emit(Verdict{

@@ -167,7 +167,7 @@ func TestRecallOfTheFuture(t *testing.T) {
 
 // With less room the newest stay, however many entries the log has.
 func TestRecallWithLessRoom(t *testing.T) {
-	l := newLab(t, func(o *Options) { o.MaxSources, o.MaxBans = 4096, 1024 }, off("account_under_attack", "server_under_attack"))
+	l := newLab(t, func(o *Options) { o.MaxSources, o.MaxBans = 4096, 1024 }, off(RuleAccountUnderAttack, RuleServerUnderAttack))
 	var log saved
 	for i := range 1000 {
 		l.every(time.Second, forged(spoofed(i)))
@@ -330,7 +330,7 @@ func TestAdoptBan(t *testing.T) {
 		}
 	}
 	long := b
-	long.Prefix, long.Until, long.Rule = netip.MustParsePrefix("203.0.113.9/32"), math.MaxInt64, "rule_of_the_future"
+	long.Prefix, long.Until, long.Rule = netip.MustParsePrefix("203.0.113.9/32"), math.MaxInt64, ruleCount
 	vs := l.e.AdoptBan(l.now, long)
 	if len(vs) != 1 || vs[0].Action != ActionBan || vs[0].Duration != l.e.opt.BanMax || vs[0].Rule != RuleAdopted || vs[0].Strike != 3 {
 		t.Errorf("too long: %v", vs)

@@ -43,7 +43,7 @@ func (k *alertKey) code(c *coder) {
 
 func codeSecond(at *uint32, c *coder) { c.second(at) }
 
-func (r *ruleID) code(c *coder) {
+func (r *Rule) code(c *coder) {
 	c.u8((*uint8)(r))
 	if *r >= ruleCount {
 		c.fail("a rule is unknown")

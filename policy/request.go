@@ -103,7 +103,7 @@ func (e *Engine) unauthenticated(k requestKey, o *Observation) {
 	}
 	q.at, q.kind, q.account = e.now, o.Kind, o.Account
 	e.requests.Move(r, requestsPlain)
-	e.count(k.source, e.evidence(o), ruleNone)
+	e.count(k.source, e.evidence(o), RuleNone)
 }
 
 // challenged judges a ChallengeSent on `<unknown>` of PJSIP: never evidence by itself, but it tells that the failure
@@ -144,7 +144,7 @@ func (e *Engine) refused(k requestKey, o *Observation) {
 			return
 		}
 	}
-	e.count(k.source, e.evidence(o), ruleNone)
+	e.count(k.source, e.evidence(o), RuleNone)
 }
 
 // chanSIPACL judges a FailedACL of chan_sip, which raises two of them for one request with credentials (capture 20) and
@@ -162,7 +162,7 @@ func (e *Engine) chanSIPACL(k requestKey, o *Observation) {
 		e.stats.Folded++
 		return
 	}
-	e.count(k.source, e.evidence(o), ruleNone)
+	e.count(k.source, e.evidence(o), RuleNone)
 }
 
 // addRequest makes room for a key.
@@ -187,7 +187,7 @@ func (e *Engine) release(r table.Ref) {
 		At: q.at, Kind: q.kind, Service: ServicePJSIP, Chooser: WhoChooses(ServicePJSIP, k.stream, q.kind),
 		Server: k.server, Port: k.port,
 		Weight: float32(e.opt.Weights[q.kind]), Account: q.account,
-	}, ruleNone)
+	}, RuleNone)
 }
 
 // nextHeld returns the failure whose companion is late first, and when it will be.

@@ -156,7 +156,7 @@ func TestRecallRefusesInvalidValues(t *testing.T) {
 // heard last.
 func TestRestartWithLessRoomKeepsTheNewest(t *testing.T) {
 	roomy := func(o *Options) { o.MaxSources, o.MaxBans = 4096, 1024 }
-	l := newLab(t, roomy, off("account_under_attack", "server_under_attack"))
+	l := newLab(t, roomy, off(RuleAccountUnderAttack, RuleServerUnderAttack))
 	for i := range 1000 {
 		l.every(time.Second, forged(spoofed(i)))
 	}
@@ -198,7 +198,7 @@ func TestRestartTakesTheNewOptions(t *testing.T) {
 	l, o := eventful(t)
 	listed := ProtectedEntry{netip.MustParsePrefix("198.51.100.7/32"), "allow"}
 	l.e.Protect(l.now, NewProtected([]ProtectedEntry{listed}, nil))
-	o.Seed, o.Threshold, o.Off = 99, 100, RuleSet(1<<ruleProvedGuessing)
+	o.Seed, o.Threshold, o.Off = 99, 100, RuleSet(1<<RuleProvedGuessing)
 
 	var log saved
 	log.stop(l.e)

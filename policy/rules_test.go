@@ -11,7 +11,7 @@ import (
 )
 
 // switches has, for each rule that can be switched off, a situation that it decides: the verdicts with it and without it.
-var switches = map[string]struct {
+var switches = map[Rule]struct {
 	options func(*Options)
 	play    func(l *lab)
 	on, off []string // action, prefix, scope, duration, rule
@@ -106,7 +106,7 @@ var switches = map[string]struct {
 		play: func(l *lab) { l.feed(registered(phone)); l.feed(guesses(9, phone)...) },
 		on:   []string{"alert 10.20.0.107/32 none 0s proved_source_guessing"},
 	},
-	"requests": {
+	RuleRequests: {
 		play: func(l *lab) {
 			for range 3 { // retries of a deleted extension's phone
 				l.feed(slices.Concat(unknownUser("a", "c"), unknownUserWithCredentials("a", "c"))...)
@@ -114,7 +114,7 @@ var switches = map[string]struct {
 		},
 		off: []string{"ban 198.51.100.13/32 sip 10m0s score"},
 	},
-	"enumeration": {
+	RuleEnumeration: {
 		play: func(l *lab) {
 			for i := range 4 {
 				l.feed(wrong(attacker, fmt.Sprint(i)))
@@ -122,16 +122,16 @@ var switches = map[string]struct {
 		},
 		on: []string{"ban 203.0.113.5/32 sip 10m0s score"},
 	},
-	"account_under_attack": {
+	RuleAccountUnderAttack: {
 		options: off(RuleAccountAttacked),
 		play:    func(l *lab) { l.strangers(10, "1007"); l.feed(repeat(2, wrong(attacker, "1007"))...) },
 		on:      []string{"ban 203.0.113.5/32 sip 10m0s score"},
 	},
-	"server_under_attack": {
+	RuleServerUnderAttack: {
 		play: func(l *lab) { l.crowd(120); l.drop(); l.feed(guesses(3, attacker)...) },
 		on:   []string{"ban 203.0.113.5/32 sip 10m0s score"},
 	},
-	"trust": {
+	RuleTrust: {
 		play: func(l *lab) {
 			for i := range 5 {
 				l.feed(success(office, fmt.Sprint("100", i)))
@@ -143,17 +143,17 @@ var switches = map[string]struct {
 		on:  []string{"alert 198.51.100.44/32 none 0s misconfigured_endpoint", "alert 198.51.100.44/32 none 0s misconfigured_endpoint"},
 		off: []string{"ban 198.51.100.44/32 all 1h0m0s proven_score"},
 	},
-	"strikes": {
+	RuleStrikes: {
 		play: func(l *lab) { l.scan(attacker); l.wait(2 * time.Hour); l.scan(attacker) },
 		on:   []string{"ban 203.0.113.5/32 all 1h0m0s proven_score", "ban 203.0.113.5/32 all 4h0m0s proven_score"},
 		off:  []string{"ban 203.0.113.5/32 all 1h0m0s proven_score", "ban 203.0.113.5/32 all 1h0m0s proven_score"},
 	},
-	"forgeable_budget": {
+	RuleForgeableBudget: {
 		play: func(l *lab) { l.feed(guesses(4, attacker)...) },
 		on:   []string{"ban 203.0.113.5/32 sip 10m0s score"},
 		off:  []string{"ban 203.0.113.5/32 sip 1h0m0s score"},
 	},
-	"ami_guessing": {
+	RuleAMIGuessing: {
 		play: func(l *lab) { l.feed(repeat(9, event(KindInvalidPassword, ServiceAMI, attacker, "admin", "c"))...) },
 		on:   []string{"ban 203.0.113.5/32 all 1h0m0s proven_score"},
 	},
@@ -187,12 +187,12 @@ func (l *lab) crowd(n int) {
 
 func TestEveryRuleCanBeSwitchedOff(t *testing.T) {
 	for _, r := range Rules() {
-		sw, ok := switches[r.Name]
+		sw, ok := switches[r.Rule]
 		if ok == r.Fixed {
 			t.Errorf("%s: a situation for its switch: %v, fixed: %v", r.Name, ok, r.Fixed)
 		}
 		if r.Fixed {
-			if s, ok := RuleSet(0).With(r.Name); ok || s != 0 {
+			if s, ok := RuleSet(0).With(r.Rule); ok || s != 0 {
 				t.Errorf("%s is fixed, and yet can be switched", r.Name)
 			}
 			continue
@@ -204,7 +204,7 @@ func TestEveryRuleCanBeSwitchedOff(t *testing.T) {
 			for _, run := range []struct {
 				change func(*Options)
 				want   []string
-			}{{sw.options, sw.on}, {func(o *Options) { sw.options(o); off(r.Name)(o) }, sw.off}} {
+			}{{sw.options, sw.on}, {func(o *Options) { sw.options(o); off(r.Rule)(o) }, sw.off}} {
 				l := newLab(t, run.change)
 				sw.play(l)
 				var got []string
@@ -212,12 +212,12 @@ func TestEveryRuleCanBeSwitchedOff(t *testing.T) {
 					got = append(got, fmt.Sprintf("%v %v %v %v %s", v.Action, v.Prefix, v.Scope, v.Duration, v.Rule))
 				}
 				if !slices.Equal(got, run.want) {
-					t.Errorf("switched off %v:\n got %q\nwant %q", l.e.opt.Off.Has(r.Name), got, run.want)
+					t.Errorf("switched off %v:\n got %q\nwant %q", l.e.opt.Off.Has(r.Rule), got, run.want)
 				}
 			}
 		})
 	}
-	if _, ok := RuleSet(0).With("no such rule"); ok || RuleSet(1<<63).Has("no such rule") {
+	if _, ok := RuleSet(0).With(ruleCount); ok || RuleSet(1<<63).Has(ruleCount) {
 		t.Error("a rule that is none can be switched")
 	}
 }
@@ -271,12 +271,19 @@ func TestRulesAreThoseOfTheReadme(t *testing.T) {
 
 // Whatever happens, an alert is of one of those kinds and names its source, and every verdict a rule.
 func TestRuleNamesRoundTrip(t *testing.T) {
-	for i, r := range Rules() {
-		if got := parseRule(r.Name); int(got) != i+1 || got.String() != r.Name {
-			t.Errorf("%s: got rule %d, %v", r.Name, got, got)
+	for i, info := range Rules() {
+		got, ok := ParseRule(info.Name)
+		if int(got) != i+1 || !ok || got != info.Rule || got.String() != info.Name {
+			t.Errorf("%s: got rule %d, %v, %v", info.Name, got, got, ok)
 		}
 	}
-	if ruleCount.String() != "unknown" || ruleID(255).String() != "unknown" {
-		t.Errorf("a rule that is none: got %q", ruleID(255))
+	if r, ok := ParseRule(""); r != RuleNone || ok || RuleNone.String() != "" {
+		t.Errorf("no name: got %v, %v", r, ok)
+	}
+	if r, ok := ParseRule("no such rule"); r != RuleNone || ok {
+		t.Errorf("no such rule: got %v, %v", r, ok)
+	}
+	if ruleCount.String() != "unknown" || Rule(255).String() != "unknown" {
+		t.Errorf("a number that is not a rule: got %q", Rule(255))
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 // quick counts what spreads over a prefix, without what hastens the bans of its hosts.
 func quick(o *Options) {
-	off("account_under_attack", "server_under_attack", "enumeration", RuleLongMemory, RuleSecondOffender)(o)
+	off(RuleAccountUnderAttack, RuleServerUnderAttack, RuleEnumeration, RuleLongMemory, RuleSecondOffender)(o)
 }
 
 // When a prefix is banned: so many parts, and attempts that add up above so many times the threshold.

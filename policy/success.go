@@ -77,7 +77,7 @@ func (e *Engine) firstSuccess(k key, s *source, p *pair, a *account, o *Observat
 		}
 	}
 
-	if whole(a.strangers) >= manyStrangers && e.on(ruleSuspectLogin) {
+	if whole(a.strangers) >= manyStrangers && e.on(RuleSuspectLogin) {
 		e.alert(Verdict{
 			Rule: RuleSuspectLogin, Prefix: k.prefix(), Server: o.Server, Account: o.Account,
 			Attempts: int(s.attempts), Chooser: o.Chooser(),
@@ -136,7 +136,7 @@ func (e *Engine) found(k key, s *source, r table.Ref, p *pair, o *Observation, o
 		e.suspectSpoofing(k, p, o)
 		return false
 	}
-	if !e.on(ruleCompromised) {
+	if !e.on(RuleCompromised) {
 		return false
 	}
 
@@ -156,7 +156,7 @@ func (e *Engine) found(k key, s *source, r table.Ref, p *pair, o *Observation, o
 	p.shielded /= 2
 	if e.banScope(k) < f.scope {
 		e.banHost(k, s, r, banCase{
-			scope: f.scope, rule: ruleCompromised, score: s.proven + s.forgeable,
+			scope: f.scope, rule: RuleCompromised, score: s.proven + s.forgeable,
 			attempts: max(p.fails, s.attempts, 1), chooser: o.Chooser(),
 			forgeable: f.scope != ScopeAll, brief: !o.Chooser().needsSpoofing(),
 			patient: true, // the success came from there
@@ -223,7 +223,7 @@ func (e *Engine) sprayed(p *pair, failed uint8, flag uint8, fast, slow float32) 
 // could have been forged.
 func (e *Engine) suspectSpoofing(k key, p *pair, o *Observation) {
 	fails := int(p.fails) + int(p.excused) + int(p.shielded)
-	if p.okAt == 0 || p.flags&(pairProven|pairTold) != 0 || fails <= typos || !e.on(ruleSpoofSuspected) {
+	if p.okAt == 0 || p.flags&(pairProven|pairTold) != 0 || fails <= typos || !e.on(RuleSpoofSuspected) {
 		return
 	}
 	e.alert(Verdict{

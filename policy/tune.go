@@ -21,7 +21,7 @@ func (e *Engine) Tune(now int64, o Options) ([]Verdict, error) {
 	o.Seed = e.opt.Seed
 	e.setOptions(o)
 	e.resize()
-	if !e.on(ruleUnanswered) {
+	if !e.on(RuleUnanswered) {
 		for r := range e.silents.All() {
 			e.silents.Remove(r)
 		}

@@ -102,7 +102,7 @@ func TestTuneHalfLife(t *testing.T) {
 
 // Less room forgets those that were quiet longest, and no ban; more room is used.
 func TestTuneRoom(t *testing.T) {
-	l := newLab(t, func(o *Options) { o.MaxSources, o.MaxBans = 4096, 1024 }, off("account_under_attack", "server_under_attack"))
+	l := newLab(t, func(o *Options) { o.MaxSources, o.MaxBans = 4096, 1024 }, off(RuleAccountUnderAttack, RuleServerUnderAttack))
 	rng := rand.New(rand.NewPCG(1, 2))
 	l.flood(rng, 5000, 1)
 	for i := range 20 {

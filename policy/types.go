@@ -40,7 +40,7 @@ type Verdict struct {
 	Prefix   netip.Prefix  // masked
 	At       int64         // when it was decided, nanoseconds since the Unix epoch
 	Duration time.Duration // of a ban, from At on
-	Rule     string        // the rule's name, see [Rules]; of an alert: its kind
+	Rule     Rule          // of an alert: its kind
 	Score    float64       // what was compared with the threshold
 	Attempts int           // requests counted against the source since its score was last zero
 	Strike   int           // 1 for the first ban of this source

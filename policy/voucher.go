@@ -45,7 +45,7 @@ func (e *Engine) vouched(k key, s *source, id accountID, o *Observation) bool {
 		return true
 	}
 
-	if e.on(ruleSpoofSuspected) {
+	if e.on(RuleSpoofSuspected) {
 		e.alert(Verdict{
 			Rule: RuleSpoofSuspected, Prefix: k.prefix(), Server: o.Server, Account: o.Account,
 			Sources: v.newSince(e.sec, day), Chooser: o.Chooser(),

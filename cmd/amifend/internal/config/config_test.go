@@ -115,7 +115,7 @@ format = "json"
 	}
 	weights := policy.DefaultOptions().Weights
 	weights[policy.KindInvalidAccountID], weights[policy.KindChallengeResponseFailed] = 2, 0.75
-	off, _ := policy.RuleSet(0).With("trust")
+	off, _ := policy.RuleSet(0).With(policy.RuleTrust)
 	want := &Config{
 		Servers: []Server{
 			{

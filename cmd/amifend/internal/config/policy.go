@@ -76,7 +76,8 @@ func (l *loader) weights(raw map[string]value[float64], into *policy.Options) {
 func (l *loader) rules(raw map[string]value[bool], into *policy.Options) {
 	for _, name := range slices.Sorted(maps.Keys(raw)) {
 		key := "policy.rules." + name
-		off, ok := into.Off.With(name)
+		rule, _ := policy.ParseRule(name)
+		off, ok := into.Off.With(rule)
 		switch {
 		case !ok && slices.Contains(ruleNames(true), name):
 			l.problem(key, "this rule cannot be switched off: leave it out")

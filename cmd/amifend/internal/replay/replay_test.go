@@ -103,7 +103,7 @@ func TestVerdictsInJSON(t *testing.T) {
 	h := policy.NewHasher(policy.FixedSeed)
 	at := time.Date(2026, 11, 23, 2, 0, 0, 500, time.UTC).UnixNano()
 	w.decision(policy.Verdict{
-		Action: policy.ActionAlert, At: at, Rule: "bans_full", Prefix: netip.MustParsePrefix("203.0.113.5/32"),
+		Action: policy.ActionAlert, At: at, Rule: policy.RuleBansFull, Prefix: netip.MustParsePrefix("203.0.113.5/32"),
 		Account: h.Label([]byte("10\x1b\"01\n")),
 	})
 	w.decision(policy.Verdict{Action: policy.ActionUnban, At: at, Rule: policy.RuleProved, Scope: policy.ScopeSIP, Prefix: netip.MustParsePrefix("2001:db8::/64")})

@@ -126,8 +126,8 @@ func newTally(c *config.Config) (*tally, error) {
 	o := c.Policy
 	o.Seed, o.Threshold, o.ProofWindow, o.Canaries = policy.FixedSeed, 1e6, time.Minute, nil
 	for _, r := range policy.Rules() {
-		if r.Name != policy.RuleRequests {
-			o.Off, _ = o.Off.With(r.Name)
+		if r.Rule != policy.RuleRequests {
+			o.Off, _ = o.Off.With(r.Rule)
 		}
 	}
 	t.counter, err = policy.New(o)
