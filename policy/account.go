@@ -56,7 +56,7 @@ type pair struct {
 	provenFails   uint16 // those of them that were proven
 	excused       uint16 // those that rule misconfigured_endpoint let pass
 	shielded      uint16 // those that were not held against a proved source, since they may be forged
-	pardon        uint8  // the number of the latest pardon of its source, see anew
+	pardon        uint8  // the number of the latest pardon of its source, see applyPardon
 	excusedProven uint8  // of the excused, those that were proven
 	rate          uint8  // failures in the minute
 	flags         uint8
@@ -68,7 +68,7 @@ const (
 	pairFailedProven               // counted in source.failedProven
 	pairChallenged                 // counted in silent.accounts
 	pairProven                     // a failure since the last success was proven, whatever became of it
-	pairTold                       // misconfigured_endpoint was told of it
+	pairAlerted                    // misconfigured_endpoint was told of it
 	pairOwned                      // counted in source.owns
 	pairStranger                   // counted in account.strangers
 	pairStrangerProven             // counted in account.proven
@@ -131,7 +131,7 @@ func (e *Engine) touchPair(k key, s *source, id accountID) (*pair, table.Ref) {
 	r := e.pairs.Get(pk)
 	if r == 0 {
 		if e.pairs.Full() {
-			e.forgetPair(e.pairs.Victim())
+			e.removePair(e.pairs.Victim())
 		}
 		r = e.pairs.Add(pk, listTried)
 		e.pairs.Val(r).touched = e.sec
@@ -143,44 +143,44 @@ func (e *Engine) touchPair(k key, s *source, id accountID) (*pair, table.Ref) {
 	}
 	e.pairs.Mark(r)
 	p := e.pairs.Val(r)
-	p.outlive(e.sec)
+	p.dropStale(e.sec)
 	if e.sec > p.touched {
 		p.debt.fade(fade(e.sec-p.touched, e.half), fade(e.sec-p.touched, e.slowHalf))
 		p.touched = e.sec
 	}
 	if s != nil {
-		p.anew(s)
+		p.applyPardon(s)
 	}
 	return p, r
 }
 
-// anew forgets the failures of a pair from before its source was pardoned.
-func (p *pair) anew(s *source) {
+// applyPardon forgets the failures of a pair from before its source was pardoned.
+func (p *pair) applyPardon(s *source) {
 	if p.pardon != s.pardon {
-		p.forget(s.pardon)
+		p.clear(s.pardon)
 	}
 }
 
-// outlive forgets the failures of a pair that its source does not count as owned, as after a crash, when the source may have been
+// dropStale forgets the failures of a pair that its source does not count as owned, as after a crash, when the source may have been
 // pardoned and forgotten since: see pardonedLately.
-func (p *pair) outlive(now uint32) {
+func (p *pair) dropStale(now uint32) {
 	if p.okAt != 0 && p.flags&pairOwned == 0 && now-p.touched >= seconds(triedMemory) {
-		p.forget(p.pardon)
+		p.clear(p.pardon)
 	}
 }
 
-// forget forgets the failures of a pair.
-func (p *pair) forget(pardon uint8) {
+// clear forgets the failures of a pair.
+func (p *pair) clear(pardon uint8) {
 	*p = pair{okAt: p.okAt, touched: p.touched, pardon: pardon, flags: p.flags & (pairOwned | pairStranger | pairStrangerProven)}
 }
 
-// forgetPair forgets an account at a source.
-func (e *Engine) forgetPair(r table.Ref) {
+// removePair forgets an account at a source.
+func (e *Engine) removePair(r table.Ref) {
 	p := e.pairs.Val(r)
 	if sr := e.sources.Get(e.pairs.Key(r).host()); sr != 0 {
 		s := e.sources.Val(sr) // no reason to save it: Recall counts anew
-		p.anew(s)
-		s.unfail(p)
+		p.applyPardon(s)
+		s.uncountFailed(p)
 		if p.flags&pairOwned != 0 && s.owns > 0 {
 			s.owns--
 		}
@@ -188,8 +188,8 @@ func (e *Engine) forgetPair(r table.Ref) {
 	e.pairs.Remove(r)
 }
 
-// unfail takes a pair out of the count of accounts that failed at its source.
-func (s *source) unfail(p *pair) {
+// uncountFailed takes a pair out of the count of accounts that failed at its source.
+func (s *source) uncountFailed(p *pair) {
 	if p.flags&pairFailed != 0 && s.failed > 0 {
 		s.failed--
 	}
@@ -199,8 +199,8 @@ func (s *source) unfail(p *pair) {
 	p.flags &^= pairFailed | pairFailedProven | pairStranger | pairStrangerProven
 }
 
-// fail notes that an account failed at a source where it never succeeded, and says whether it is the first time.
-func (s *source) fail(p *pair, proven bool) (first bool) {
+// noteFailed notes that an account failed at a source where it never succeeded, and says whether it is the first time.
+func (s *source) noteFailed(p *pair, proven bool) (first bool) {
 	if p.okAt != 0 {
 		return false
 	}
@@ -234,7 +234,7 @@ func (e *Engine) expirePairs() {
 			if e.sec-e.pairs.Val(r).touched < memory {
 				break
 			}
-			e.forgetPair(r)
+			e.removePair(r)
 		}
 	}
 }
@@ -257,8 +257,8 @@ func listOfTried(okAt uint32, tried int) usage {
 	return listTried
 }
 
-// stranger notes that a failure is a stranger's, and says whether it is his first, and his first proven one.
-func (p *pair) stranger(proven bool) (first, firstProven bool) {
+// noteStranger notes that a failure is a stranger's, and says whether it is his first, and his first proven one.
+func (p *pair) noteStranger(proven bool) (first, firstProven bool) {
 	first = p.flags&pairStranger == 0
 	firstProven = proven && p.flags&pairStrangerProven == 0
 	p.flags |= pairStranger

@@ -132,42 +132,42 @@ func near(a, b uint32) bool { return max(a, b)-min(a, b) <= 2 }
 // lift ends a ban early. What it was decided on is forgotten: a source that is lifted begins anew.
 func (e *Engine) lift(r table.Ref, rule Rule) {
 	k := e.bans.Key(r)
-	e.absolve(k, e.forgiven(tagLift, k))
+	e.pardonKey(k, e.notePardon(tagLift, k))
 	e.liftBan(r, rule)
 }
 
 // liftBan ends a ban early.
 func (e *Engine) liftBan(r table.Ref, rule Rule) {
 	k, b := e.bans.Key(r), *e.bans.Val(r)
-	e.dropBan(r)
+	e.removeBan(r)
 	e.emit(Verdict{
 		Action: ActionUnban, Scope: b.scope, Prefix: k.prefix(), At: e.now, Rule: rule, Score: float64(b.score),
 		Attempts: int(b.attempts), Strike: int(b.strike),
 	})
 }
 
-// absolve forgets what is held against a host or prefix, by the pardon of a number.
-func (e *Engine) absolve(k key, no uint8) {
+// pardonKey forgets what is held against a host or prefix, by the pardon of a number.
+func (e *Engine) pardonKey(k key, no uint8) {
 	if k.bits != hostBits {
 		if r := e.networks.Get(k); r != 0 {
 			e.networks.Mark(r)
 			n := e.networks.Val(r)
-			*n = network{at: n.at, proofAt: n.proofAt, flags: n.flags & hasProof}
+			*n = network{at: n.at, proofAt: n.proofAt, flags: n.flags & flagProof}
 		}
 		return
 	}
 	if r := e.sources.Get(k.host()); r != 0 {
-		e.absolveSource(r, no)
+		e.pardonSource(r, no)
 	}
 	for _, sp := range k.spreads() {
 		if r := e.networks.Get(k.masked(sp.bits)); r != 0 {
-			e.absolvePart(r, e.part(k, sp.bits))
+			e.pardonPart(r, e.part(k, sp.bits))
 		}
 	}
 }
 
-// absolveSource forgets what is held against an address itself.
-func (e *Engine) absolveSource(r table.Ref, no uint8) {
+// pardonSource forgets what is held against an address itself.
+func (e *Engine) pardonSource(r table.Ref, no uint8) {
 	e.sources.Mark(r)
 	s := e.sources.Val(r)
 	s.proven, s.forgeable, s.slowProven, s.slowForgeable, s.guess, s.slowGuess = 0, 0, 0, 0, 0, 0
@@ -179,8 +179,8 @@ func (e *Engine) absolveSource(r table.Ref, no uint8) {
 	}
 }
 
-// absolvePart forgets what a network has of one of its parts.
-func (e *Engine) absolvePart(r table.Ref, part uint32) {
+// pardonPart forgets what a network has of one of its parts.
+func (e *Engine) pardonPart(r table.Ref, part uint32) {
 	n := e.networks.Val(r)
 	banned, failed := n.banned.remove(part), n.failed.remove(part)
 	if banned && n.offenders > 0 {

@@ -18,9 +18,25 @@ const maxAlerts = 1 << 14
 
 // alertKey is what an alert is about: a rule, and the source and account that it names.
 type alertKey struct {
-	about pairKey
+	about subject
 	rule  Rule
 }
+
+// subject is what an alert is about: a source, an account, both, a prefix, or none of them.
+type subject pairKey
+
+// aboutAll is the subject of alerts that concern no source in particular.
+var aboutAll subject
+
+func aboutSource(k key) subject { return subject{k.hi, k.lo, 0} }
+
+func aboutAccount(id accountID) subject { return subject{account: id} }
+
+func aboutPair(k key, id accountID) subject { return subject{k.hi, k.lo, id} }
+
+// aboutPrefix marks a prefix by an account's number that no hash has but by accident, to tell it from its
+// first address.
+func aboutPrefix(k key) subject { return subject{k.hi, k.lo, 1} }
 
 func (k alertKey) Hash(k0, k1 uint64) uint64 {
 	var b [25]byte
@@ -35,8 +51,8 @@ func (k alertKey) Hash(k0, k1 uint64) uint64 {
 // later, when there is still a reason for them.
 const alertsPerMinute = 100
 
-// crowdedOut says whether an alert must wait for a calmer minute.
-func (e *Engine) crowdedOut(rule Rule) bool {
+// rateLimited says whether an alert must wait for a calmer minute.
+func (e *Engine) rateLimited(rule Rule) bool {
 	if rule != RuleMisconfigured && rule != RuleProvedGuessing && rule != RuleSpoofSuspected && rule != RuleSuspectLogin {
 		return false
 	}
@@ -52,13 +68,13 @@ func (e *Engine) crowdedOut(rule Rule) bool {
 }
 
 // alert tells of something, at most once in a span about the same. False means that it could not be told now.
-func (e *Engine) alert(v Verdict, about pairKey, span uint32) bool {
+func (e *Engine) alert(v Verdict, about subject, span uint32) bool {
 	ak := alertKey{about, v.Rule}
 	r := e.alerts.Get(ak)
 	if r != 0 && e.sec-*e.alerts.Val(r) < span {
 		return true
 	}
-	if e.crowdedOut(ak.rule) {
+	if e.rateLimited(ak.rule) {
 		return false
 	}
 	if r == 0 {

@@ -23,8 +23,8 @@ const (
 	listMinor           attackList = iota // too few sources
 	listAccountsWaiting                   // not told, since there are worse ones
 	listServersWaiting
-	listAccountsTold // at most maxOpenAttacks
-	listServersTold  // at most maxOpenAttacks
+	listAccountsOpen // at most maxOpenAttacks
+	listServersOpen  // at most maxOpenAttacks
 )
 
 const (
@@ -58,7 +58,7 @@ func (e *Engine) accountAttacked(id accountID, ev *Evidence) {
 	}
 	e.attacked(id, ev, attackOf{
 		rule: RuleAccountAttacked, account: ev.Account, enough: accountAttackers,
-		told: listAccountsTold, waiting: listAccountsWaiting, since: &e.accountsWaiting,
+		told: listAccountsOpen, waiting: listAccountsWaiting, since: &e.accountsWaiting,
 	})
 }
 
@@ -69,7 +69,7 @@ func (e *Engine) serverAttacked(all accountID, ev *Evidence) {
 	}
 	e.attacked(all, ev, attackOf{
 		rule: RuleServerAttacked, enough: serverAttackers,
-		told: listServersTold, waiting: listServersWaiting, since: &e.serversWaiting,
+		told: listServersOpen, waiting: listServersWaiting, since: &e.serversWaiting,
 	})
 }
 
@@ -109,14 +109,14 @@ func (e *Engine) attacked(id accountID, ev *Evidence, of attackOf) {
 	}
 	if !e.openAttack(ar, of) {
 		e.attacks.Move(ar, of.waiting)
-		e.tellMore(ev, of)
+		e.alertMore(ev, of)
 		return
 	}
 
 	e.alert(Verdict{
 		Rule: of.rule, Server: ev.Server, Account: of.account, Attempts: int(a.failures), Sources: sources,
 		Rate: perMinuteSince(uint16(min(a.failures, 1<<16-1)), a.last-a.since), Chooser: ev.Chooser,
-	}, pairKey{account: id}, hourly)
+	}, aboutAccount(id), hourly)
 }
 
 // touchAttack returns the entry of an attack, made if there is none or if it was over.
@@ -169,8 +169,8 @@ func (e *Engine) openAttack(r table.Ref, of attackOf) bool {
 	return true
 }
 
-// tellMore alerts in one line, hourly, of the attacks that are not told.
-func (e *Engine) tellMore(ev *Evidence, of attackOf) {
+// alertMore alerts in one line, hourly, of the attacks that are not told.
+func (e *Engine) alertMore(ev *Evidence, of attackOf) {
 	e.endAttacks(of.waiting)
 	if e.attacks.Count(of.waiting) == 1 {
 		*of.since = e.sec // the first of them
@@ -181,5 +181,5 @@ func (e *Engine) tellMore(ev *Evidence, of attackOf) {
 
 	e.alert(Verdict{
 		Rule: of.rule, Server: ev.Server, More: e.attacks.Count(of.waiting), Chooser: ev.Chooser,
-	}, pairKey{}, hourly)
+	}, aboutAll, hourly)
 }

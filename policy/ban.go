@@ -212,7 +212,7 @@ func (e *Engine) affordable(k key, c banCase) bool {
 		return true
 	}
 	if e.on(RuleSpoofFlood) {
-		e.alert(Verdict{Rule: RuleSpoofFlood, Scope: ScopeSIP, Prefix: k.prefix()}, pairKey{}, hourly)
+		e.alert(Verdict{Rule: RuleSpoofFlood, Scope: ScopeSIP, Prefix: k.prefix()}, aboutAll, hourly)
 	}
 	if !c.patient {
 		e.stats.Postponed++
@@ -239,8 +239,8 @@ func (e *Engine) addBan(k key, scope Scope) table.Ref {
 	return e.bans.Add(k, listOf(scope))
 }
 
-// dropBan forgets a ban.
-func (e *Engine) dropBan(r table.Ref) {
+// removeBan forgets a ban.
+func (e *Engine) removeBan(r table.Ref) {
 	k := e.bans.Key(r)
 	e.bans.Remove(r)
 	e.banCount[k.bits]--
@@ -265,7 +265,7 @@ func (e *Engine) bansFull(k key, c banCase) {
 	e.stats.BansRefused++
 	e.alert(Verdict{
 		Rule: RuleBansFull, Scope: c.scope, Prefix: k.prefix(), Score: float64(c.score), Attempts: int(c.attempts),
-	}, pairKey{}, minutely)
+	}, aboutAll, minutely)
 }
 
 // sweepBans looks at some bans of each scope and forgets those that have ended.
@@ -274,7 +274,7 @@ func (e *Engine) sweepBans(budget int) {
 		for range min(budget, e.bans.Count(list)) {
 			r := e.bans.Oldest(list)
 			if e.bans.Val(r).until <= e.now {
-				e.dropBan(r)
+				e.removeBan(r)
 				continue
 			}
 			e.bans.Move(r, list)

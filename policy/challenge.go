@@ -49,7 +49,7 @@ func (e *Engine) asked(k key, o *Observation) {
 	}
 	var s *source
 	if r := e.sources.Get(k.host()); r != 0 {
-		if s = e.sources.Val(r); s.owns > 0 || e.proved(s) {
+		if s = e.sources.Val(r); s.owns > 0 || e.hasProof(s) {
 			return
 		}
 	}
@@ -73,7 +73,7 @@ func (e *Engine) asked(k key, o *Observation) {
 		e.silents.Touch(r)
 		return
 	}
-	q.last = e.evidence(o)
+	q.last = e.evidenceOf(o)
 	q.last.Weight = unansweredWeight
 	switch {
 	case q.accounts == unansweredFree+1:
@@ -95,15 +95,14 @@ func (e *Engine) unanswered(r table.Ref) {
 	e.decaySilent(q)
 	q.debt.add(&ev)
 	e.silents.Move(r, silentsFew)
-	covered, ok := e.counts(k, &ev)
+	covered, ok := e.chargeable(k, &ev)
 	if !ok {
 		return
 	}
-	src, sr := e.touch(k)
-	e.stats.Counted++
-	e.add(src, &ev)
-	e.keep(k, ev)
-	e.decide(k, src, sr, &ev, covered, RuleUnanswered)
+
+	a := attempt{key: k, ev: ev, covered: covered, rule: RuleUnanswered}
+	a.src, a.srcRef = e.touch(k)
+	e.charge(&a)
 }
 
 // nextUnanswered returns the source whose time to answer ends first, and when.

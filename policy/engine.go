@@ -50,7 +50,7 @@ type Engine struct {
 	blindAt      uint32 // when a network that held a proved address was forgotten
 	blind        bool
 
-	accountsWaiting, serversWaiting uint32 // since when attacks wait to be told, see tellMore
+	accountsWaiting, serversWaiting uint32 // since when attacks wait to be told, see alertMore
 
 	stats       Stats
 	out         []Verdict
@@ -135,7 +135,7 @@ func newEngine(o Options) *Engine {
 		alerts:   table.New[alertKey, uint32](maxAlerts, k0, k1, only),
 		vouchers: table.New[accountID, voucher](maxVouchers, k0, k1, only),
 		attacks: table.New[accountID, attack](maxAttacks, k0, k1,
-			listMinor, listAccountsWaiting, listServersWaiting, listAccountsTold, listServersTold,
+			listMinor, listAccountsWaiting, listServersWaiting, listAccountsOpen, listServersOpen,
 		),
 		banBits:     make([]uint8, 0, hostBits+1),
 		out:         make([]Verdict, 0, 8),
@@ -204,7 +204,7 @@ func (e *Engine) judge(k key, o *Observation) {
 	case o.Kind == KindChallengeSent && !o.Unknown:
 		e.asked(k, o)
 	case !e.on(RuleRequests):
-		e.count(k, e.evidence(o), RuleNone)
+		e.count(k, e.evidenceOf(o), RuleNone)
 	case o.Service == ServicePJSIP && (o.Kind == KindInvalidAccountID || o.Kind == KindFailedACL):
 		e.unauthenticated(rk, o)
 	case o.Service == ServicePJSIP && o.Kind == KindChallengeSent && o.Unknown:
@@ -214,7 +214,7 @@ func (e *Engine) judge(k key, o *Observation) {
 	case o.Service == ServiceSIP && o.Kind == KindFailedACL:
 		e.chanSIPACL(rk, o)
 	default:
-		e.count(k, e.evidence(o), RuleNone)
+		e.count(k, e.evidenceOf(o), RuleNone)
 	}
 }
 

@@ -22,8 +22,8 @@ type trail struct {
 	ring [evidenceKept]Evidence
 }
 
-// keep remembers an attempt.
-func (e *Engine) keep(k key, ev Evidence) {
+// recordEvidence remembers an attempt.
+func (e *Engine) recordEvidence(k key, ev Evidence) {
 	r := e.trails.Get(k)
 	if r == 0 {
 		r = e.trails.Add(k, trailsSingle)

@@ -102,7 +102,7 @@ func (e *Engine) Explain(addr netip.Addr) Explanation {
 			x.Prefixes = append(x.Prefixes, PrefixPart{
 				Prefix: nk.prefix(), Proven: rounded(float64(n.proven)), Forgeable: rounded(float64(n.forgeable)),
 				Limit: float64(sp.factor) * e.opt.Threshold, Suspects: rounded(float64(n.suspects)), Offenders: int(n.offenders),
-				Proved: e.provedNetwork(&n),
+				Proved: e.holdsProof(&n),
 			})
 		}
 	}
@@ -119,9 +119,9 @@ func (e *Engine) explainSource(x *Explanation, k key, s *source) {
 		{RuleScore, rounded(float64(s.proven)), rounded(float64(s.forgeable)), e.opt.Threshold},
 		{RuleLongMemory, rounded(float64(s.slowProven)), rounded(float64(s.slowForgeable)), slowFactor * e.opt.Threshold},
 	}
-	x.Proved = e.proved(s)
+	x.Proved = e.hasProof(s)
 	x.Washed = s.flags&washed != 0
-	if s.flags&hasProof != 0 {
+	if s.flags&flagProof != 0 {
 		x.ProofAt = nanos(s.proofAt)
 		x.ProofEnds = x.ProofAt + int64(e.opt.ProofWindow)
 	}
@@ -168,7 +168,7 @@ func (e *Engine) explainAccounts(k key) []AccountPart {
 	for _, r := range refs[:min(len(refs), maxExplained)] {
 		v := *e.pairs.Val(r)
 		if s := e.sources.Get(k.host()); s != 0 {
-			v.anew(e.sources.Val(s))
+			v.applyPardon(e.sources.Val(s))
 		}
 		p := AccountPart{Fails: int(v.fails), Excused: int(v.excused), Shielded: int(v.shielded), OKAt: nanos(v.okAt)}
 		if p.Fails+p.Excused+p.Shielded > 0 {

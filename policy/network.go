@@ -146,8 +146,8 @@ func (e *Engine) decayNetwork(n *network) {
 	}
 }
 
-func (e *Engine) provedNetwork(n *network) bool {
-	return n.flags&hasProof != 0 && e.sec-n.proofAt < e.proofWindow
+func (e *Engine) holdsProof(n *network) bool {
+	return n.flags&flagProof != 0 && e.sec-n.proofAt < e.proofWindow
 }
 
 func (e *Engine) classifyNetwork(k key, r table.Ref) {
@@ -159,7 +159,7 @@ func (e *Engine) networkStanding(k key, n *network) standing {
 	switch {
 	case e.banScope(k) != ScopeNone:
 		return listBanned
-	case e.provedNetwork(n):
+	case e.holdsProof(n):
 		return listProved
 	case n.strikes > 0 || n.offenders > 0:
 		return listStruck
@@ -202,7 +202,8 @@ func (n *network) offend(part uint32, scope Scope, until uint32) {
 
 // decideNetwork bans a prefix if that is due and allowed. It returns the scope of the ban that it made, none if it made
 // none.
-func (e *Engine) decideNetwork(k key, s *source, r table.Ref, sp spread, want, covered Scope) Scope {
+func (e *Engine) decideNetwork(a *attempt, sp spread, want, covered Scope) Scope {
+	k, s := a.key, a.src
 	nk := k.masked(sp.bits)
 	n, nr := e.touchNetwork(nk)
 
@@ -236,9 +237,9 @@ func (e *Engine) decideNetwork(k key, s *source, r table.Ref, sp spread, want, c
 	if _, bad := e.protected.Overlaps(nk.prefix()); bad || e.blind && e.sec-e.blindAt < e.proofWindow || e.networks.Count(listBanned) >= e.networks.Max()/2 {
 		return ScopeNone
 	}
-	if e.provedNetwork(n) && (scope != ScopeAll || sp.bits != netBits || n.provenOffenders < manyOffenders) {
+	if e.holdsProof(n) && (scope != ScopeAll || sp.bits != netBits || n.provenOffenders < manyOffenders) {
 		if sp.bits <= netBits && s.attempts > 1 && rule == RuleSpreadScore && want < scope {
-			return e.banSpread(k, s, r, n, scope, chooser) // then the host that went on
+			return e.banSpread(a, n, scope, chooser) // then the host that went on
 		}
 		return ScopeNone
 	}
@@ -266,12 +267,13 @@ const manyOffenders = 32
 
 // banSpread bans an address for what its prefix earned, which must not be banned itself. On forgeable
 // evidence it bans no address that proved itself: the neighbours may be forged.
-func (e *Engine) banSpread(k key, s *source, r table.Ref, n *network, scope Scope, chooser Chooser) Scope {
+func (e *Engine) banSpread(a *attempt, n *network, scope Scope, chooser Chooser) Scope {
+	s := a.src
 	score := n.proven
 	switch {
 	case scope == ScopeAll && s.proven == 0:
 		return ScopeNone
-	case scope != ScopeAll && e.proved(s):
+	case scope != ScopeAll && e.hasProof(s):
 		return ScopeNone
 	case scope != ScopeAll:
 		score += n.forgeable
@@ -279,10 +281,10 @@ func (e *Engine) banSpread(k key, s *source, r table.Ref, n *network, scope Scop
 
 	c := banCase{
 		scope: scope, rule: RuleSpreadScore, score: score, attempts: s.attempts, chooser: chooser,
-		forgeable: scope != ScopeAll, patient: e.patient(k), brief: !chooser.needsSpoofing(),
+		forgeable: scope != ScopeAll, patient: e.patient(a.key), brief: !chooser.needsSpoofing(),
 		short: scope != ScopeAll && s.owns > 0,
 	}
-	if !e.banHost(k, s, r, c) {
+	if !e.banHost(a.key, s, a.srcRef, c) {
 		return ScopeNone
 	}
 	return scope
@@ -303,7 +305,7 @@ func (e *Engine) sweepNetworks(budget int) {
 func (e *Engine) sweepNetwork(r table.Ref) bool {
 	n, list := e.networks.Val(r), e.networks.List(r)
 	e.decayNetwork(n)
-	struck, proved := n.strikes > 0 || n.offenders > 0, e.provedNetwork(n)
+	struck, proved := n.strikes > 0 || n.offenders > 0, e.holdsProof(n)
 	switch {
 	case !struck && !proved && n.attempts == 0:
 		if e.save.begun && e.networks.Changed(r) {

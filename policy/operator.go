@@ -47,9 +47,9 @@ func (e *Engine) Pardon(now int64, prefix netip.Prefix) []Verdict {
 	if !ok {
 		return e.done()
 	}
-	no := e.forgiven(tagPardon, p)
+	no := e.notePardon(tagPardon, p)
 	if p.bits == hostBits {
-		e.absolve(p, no)
+		e.pardonKey(p, no)
 		if r := e.bans.Get(p); r != 0 && e.bans.Val(r).until > e.now {
 			e.liftBan(r, RuleOperator)
 		}
@@ -58,12 +58,12 @@ func (e *Engine) Pardon(now int64, prefix netip.Prefix) []Verdict {
 	in := func(k key) bool { return k.in(p) }
 	for r := range e.sources.All() {
 		if k := e.sources.Key(r).key(); in(k) {
-			e.absolve(k, no)
+			e.pardonKey(k, no)
 		}
 	}
 	for r := range e.networks.All() {
 		if k := e.networks.Key(r); in(k) {
-			e.absolve(k, no)
+			e.pardonKey(k, no)
 		}
 	}
 	for r := range e.bans.All() {

@@ -8,8 +8,8 @@ func (rc *recalling) finish() {
 	if !rc.rest {
 		rc.forgetRest()
 	}
-	rc.disregard()
-	rc.absolve()
+	rc.dropPending()
+	rc.applyPardons()
 	rc.own()
 	rc.recount()
 	rc.e.save.begun = true
@@ -20,37 +20,37 @@ func (rc *recalling) finish() {
 	}
 }
 
-// absolve forgets what was held against whom a later entry pardons.
-func (rc *recalling) absolve() {
+// applyPardons forgets what was held against whom a later entry pardons.
+func (rc *recalling) applyPardons() {
 	if len(rc.pardons)+len(rc.lifts) == 0 {
 		return
 	}
 	e := rc.e
 	for r := range e.networks.OldestFirst() {
 		if k := e.networks.Key(r); max(rc.pardoned(k).at, rc.lifts[k].at) > rc.networks[r-1] {
-			e.absolve(k, 0) // a prefix has no number
+			e.pardonKey(k, 0) // a prefix has no number
 		}
 	}
 	for r := range e.sources.OldestFirst() {
 		k := e.sources.Key(r).key()
 		p := rc.pardoned(k)
 		if p.at > rc.sources[r-1] {
-			e.absolveSource(r, p.no)
+			e.pardonSource(r, p.no)
 		}
-		rc.absolveParts(k, p.at)
+		rc.pardonParts(k, p.at)
 	}
 	for k, p := range rc.pardons {
 		if k.bits == hostBits {
-			rc.absolveParts(k, p.at) // its source may be forgotten
+			rc.pardonParts(k, p.at) // its source may be forgotten
 		}
 	}
 }
 
-// absolveParts forgets what networks that were read before a pardon have of a host.
-func (rc *recalling) absolveParts(k key, at uint32) {
+// pardonParts forgets what networks that were read before a pardon have of a host.
+func (rc *recalling) pardonParts(k key, at uint32) {
 	for _, sp := range k.spreads() {
 		if r := rc.e.networks.Get(k.masked(sp.bits)); r != 0 && at > rc.networks[r-1] {
-			rc.e.absolvePart(r, rc.e.part(k, sp.bits))
+			rc.e.pardonPart(r, rc.e.part(k, sp.bits))
 		}
 	}
 }
@@ -96,9 +96,9 @@ func (rc *recalling) recount() {
 		was := *p
 		sr := e.sources.Get(e.pairs.Key(r).host())
 		if sr != 0 {
-			p.anew(e.sources.Val(sr))
+			p.applyPardon(e.sources.Val(sr))
 		} else {
-			p.anew(&source{})
+			p.applyPardon(&source{})
 			p.flags &^= pairFailed | pairFailedProven | pairOwned // no source counts it
 		}
 		if *p != was {
@@ -121,8 +121,8 @@ func (rc *recalling) recount() {
 	}
 }
 
-// disregard lets pass what the engine was waiting for when it stopped: it cannot know whether it came.
-func (rc *recalling) disregard() {
+// dropPending lets pass what the engine was waiting for when it stopped: it cannot know whether it came.
+func (rc *recalling) dropPending() {
 	e := rc.e
 	for r := range e.requests.OldestFirst() {
 		if q := e.requests.Val(r); q.held {

@@ -264,7 +264,7 @@ func TestRecallCountsAnew(t *testing.T) {
 	if s := l.source(attacker); s.failed != 0 || s.failedProven != 0 || s.attempts != 3 {
 		t.Errorf("the attacker: %+v", s)
 	}
-	if s := l.source(office); s.owns != 0 || s.flags&hasProof == 0 {
+	if s := l.source(office); s.owns != 0 || s.flags&flagProof == 0 {
 		t.Errorf("the office: %+v", s)
 	}
 	again := &saved{log.blocks}

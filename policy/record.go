@@ -37,7 +37,7 @@ func (d *dialog) code(c *coder) {
 }
 
 func (k *alertKey) code(c *coder) {
-	k.about.code(c)
+	(*pairKey)(&k.about).code(c)
 	k.rule.code(c)
 }
 

@@ -103,7 +103,7 @@ func (e *Engine) unauthenticated(k requestKey, o *Observation) {
 	}
 	q.at, q.kind, q.account = e.now, o.Kind, o.Account
 	e.requests.Move(r, requestsPlain)
-	e.count(k.source, e.evidence(o), RuleNone)
+	e.count(k.source, e.evidenceOf(o), RuleNone)
 }
 
 // challenged judges a ChallengeSent on `<unknown>` of PJSIP: never evidence by itself, but it tells that the failure
@@ -144,7 +144,7 @@ func (e *Engine) refused(k requestKey, o *Observation) {
 			return
 		}
 	}
-	e.count(k.source, e.evidence(o), RuleNone)
+	e.count(k.source, e.evidenceOf(o), RuleNone)
 }
 
 // chanSIPACL judges a FailedACL of chan_sip, which raises two of them for one request with credentials (capture 20) and
@@ -162,7 +162,7 @@ func (e *Engine) chanSIPACL(k requestKey, o *Observation) {
 		e.stats.Folded++
 		return
 	}
-	e.count(k.source, e.evidence(o), RuleNone)
+	e.count(k.source, e.evidenceOf(o), RuleNone)
 }
 
 // addRequest makes room for a key.

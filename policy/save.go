@@ -114,9 +114,9 @@ func (e *Engine) pass(buf []byte, most int, at *place, tables []tag, sort uint8)
 	return e.endBlock(c, buf, n), n, done
 }
 
-// forgiven notes that what was held against a host or prefix is forgotten: no older block may bring it back. It returns the
+// notePardon notes that what was held against a host or prefix is forgotten: no older block may bring it back. It returns the
 // number of this pardon.
-func (e *Engine) forgiven(t tag, k key) uint8 {
+func (e *Engine) notePardon(t tag, k key) uint8 {
 	e.save.pardon = max(1, e.save.pardon+1)
 	if len(e.save.pardons) < maxPardons {
 		e.save.pardons = append(e.save.pardons, pardon{t, k, e.save.pardon})

@@ -141,7 +141,7 @@ func sameLasting(t rapid.TB, a, b *Engine) {
 			}
 			s := *e.sources.Val(r)
 			e.decay(&s)
-			if s.clean() && !e.proved(&s) && s.owns == 0 && s.guess+s.slowGuess == 0 && s.trust == 0 {
+			if s.clean() && !e.hasProof(&s) && s.owns == 0 && s.guess+s.slowGuess == 0 && s.trust == 0 {
 				return source{at: e.sec}
 			}
 			if s.attempts == 0 {
@@ -180,7 +180,7 @@ func sameLasting(t rapid.TB, a, b *Engine) {
 			}
 			n := *e.networks.Val(r)
 			e.decayNetwork(&n)
-			if n.strikes == 0 && n.offenders == 0 && !e.provedNetwork(&n) && n.attempts == 0 {
+			if n.strikes == 0 && n.offenders == 0 && !e.holdsProof(&n) && n.attempts == 0 {
 				return network{at: e.sec}
 			}
 			return n
@@ -204,9 +204,9 @@ func sameLasting(t rapid.TB, a, b *Engine) {
 		get := func(e *Engine, r table.Ref) pair {
 			p := *e.pairs.Val(r)
 			if s := e.sources.Get(k.host()); s != 0 {
-				p.anew(e.sources.Val(s))
+				p.applyPardon(e.sources.Val(s))
 			}
-			p.outlive(e.sec)
+			p.dropStale(e.sec)
 			p.flags &^= pairChallenged
 			p.pardon = 0
 			return p

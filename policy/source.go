@@ -38,10 +38,10 @@ type source struct {
 
 // The flags of a source.
 const (
-	hasProof = 1 << iota // proofAt is set
-	washed               // it failed before its first proof, from the port where that came from, and not by typos
-	inCrowd              // its proof came by an account that proved crowdMost others: see crowded
-	wasBrief             // it was banned without a strike since its score was last zero
+	flagProof = 1 << iota // proofAt is set
+	washed                // it failed before its first proof, from the port where that came from, and not by typos
+	inCrowd               // its proof came by an account that proved crowdMost others: see crowded
+	wasBrief              // it was banned without a strike since its score was last zero
 )
 
 // standing names the lists of the tables of sources and of networks.
@@ -173,8 +173,8 @@ func fadeStrikes(n *uint8, at *uint32, now uint32) {
 }
 
 // proved says whether a source has proved within the window that it receives what is sent to it.
-func (e *Engine) proved(s *source) bool {
-	return s.flags&hasProof != 0 && e.sec-s.proofAt < e.proofWindow
+func (e *Engine) hasProof(s *source) bool {
+	return s.flags&flagProof != 0 && e.sec-s.proofAt < e.proofWindow
 }
 
 // clean says whether nothing is held against a source.
@@ -188,7 +188,7 @@ func (e *Engine) standingOf(k key, s *source) standing {
 	switch {
 	case e.banScope(k) != ScopeNone:
 		return listBanned
-	case e.proved(s) && s.flags&inCrowd == 0:
+	case e.hasProof(s) && s.flags&inCrowd == 0:
 		return listProved
 	case s.strikes > 0:
 		return listStruck
@@ -226,13 +226,13 @@ func (e *Engine) sweepSource(r table.Ref) bool {
 	s, list := e.sources.Val(r), e.sources.List(r)
 	e.decay(s)
 	switch {
-	case s.clean() && !e.proved(s) && s.owns == 0 && s.guess+s.slowGuess == 0 && s.trust == 0 && !e.pardonedLately(s):
+	case s.clean() && !e.hasProof(s) && s.owns == 0 && s.guess+s.slowGuess == 0 && s.trust == 0 && !e.pardonedLately(s):
 		if e.save.begun && e.sources.Changed(r) {
 			return false // the log has a score of it
 		}
 		e.sources.Remove(r)
 		return true
-	case list == listProved && !e.proved(s), list == listStruck && s.strikes == 0, list == listActive && s.attempts == 0:
+	case list == listProved && !e.hasProof(s), list == listStruck && s.strikes == 0, list == listActive && s.attempts == 0:
 		e.classify(e.sources.Key(r).key(), r)
 		return true
 	}

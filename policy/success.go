@@ -46,7 +46,7 @@ func (e *Engine) succeeded(k key, o *Observation) {
 
 	s, r := e.touch(k)
 	p, pr := e.touchPair(k, s, id)
-	if e.found(k, s, r, p, o, okAt) {
+	if e.compromised(k, s, r, p, o, okAt) {
 		return
 	}
 	if p.okAt == 0 {
@@ -55,7 +55,7 @@ func (e *Engine) succeeded(k key, o *Observation) {
 
 	// What the success takes back does not depend on whether it may shield the address.
 	e.answered(k, s, o.Chooser())
-	e.redeem(k, s, o)
+	e.forgiveRequest(k, s, o)
 	e.forgiveAccount(s, p, o.Chooser())
 	innocent := s.clean()
 	if !e.vouched(k, s, id, o) {
@@ -81,7 +81,7 @@ func (e *Engine) firstSuccess(k key, s *source, p *pair, a *account, o *Observat
 		e.alert(Verdict{
 			Rule: RuleSuspectLogin, Prefix: k.prefix(), Server: o.Server, Account: o.Account,
 			Attempts: int(s.attempts), Chooser: o.Chooser(),
-		}, pairKey{k.hi, k.lo, id}, hourly)
+		}, aboutPair(k, id), hourly)
 	}
 }
 
@@ -96,7 +96,7 @@ func (e *Engine) guessedAt(k key, o *Observation) bool {
 
 	p := *e.pairs.Val(r)
 	if sr != 0 {
-		p.anew(e.sources.Val(sr))
+		p.applyPardon(e.sources.Val(sr))
 	}
 	return int(p.fails)+int(p.excused)+int(p.shielded) > typos
 }
@@ -125,12 +125,12 @@ type find struct {
 	scope Scope
 }
 
-// found alerts when a success is that of an attacker who guessed, and reports whether its source was
+// compromised alerts when a success is that of an attacker who guessed, and reports whether its source was
 // banned for it. okAt is when anybody had authenticated as that account before.
 //
 // A source that proved itself is banned only when nobody could have chosen the address of the success,
 // nor that of the failures. Otherwise a spoofer with an account could cut it off.
-func (e *Engine) found(k key, s *source, r table.Ref, p *pair, o *Observation, okAt uint32) bool {
+func (e *Engine) compromised(k key, s *source, r table.Ref, p *pair, o *Observation, okAt uint32) bool {
 	f := e.findOf(s, p, o, okAt)
 	if !f.told {
 		e.suspectSpoofing(k, p, o)
@@ -145,7 +145,7 @@ func (e *Engine) found(k key, s *source, r table.Ref, p *pair, o *Observation, o
 		Rule: RuleCompromised, Prefix: k.prefix(), Scope: f.scope, Server: o.Server, Account: o.Account,
 		Attempts: int(attempts), Score: float64(s.proven + s.forgeable), Chooser: o.Chooser(),
 		Evidence: e.exportEvidence(k, s.attempts),
-	}, pairKey{k.hi, k.lo, e.accountOf(o.Server, o.Service, &o.Account)}, hourly)
+	}, aboutPair(k, e.accountOf(o.Server, o.Service, &o.Account)), hourly)
 	if !f.ban {
 		return false
 	}
@@ -194,7 +194,7 @@ func (e *Engine) findOf(s *source, p *pair, o *Observation, okAt uint32) find {
 		strangerToAll && e.sprayed(p, s.failed, pairFailed, s.proven-p.debt.proven+forgeable,
 			s.slowProven-p.debt.slowProven+slowForgeable)
 	if likely {
-		return find{told: true, ban: !e.proved(s), scope: ScopeSIP}
+		return find{told: true, ban: !e.hasProof(s), scope: ScopeSIP}
 	}
 
 	// Possible: told, and nobody is banned. The failures were not held against the source, since it was
@@ -223,13 +223,13 @@ func (e *Engine) sprayed(p *pair, failed uint8, flag uint8, fast, slow float32) 
 // could have been forged.
 func (e *Engine) suspectSpoofing(k key, p *pair, o *Observation) {
 	fails := int(p.fails) + int(p.excused) + int(p.shielded)
-	if p.okAt == 0 || p.flags&(pairProven|pairTold) != 0 || fails <= typos || !e.on(RuleSpoofSuspected) {
+	if p.okAt == 0 || p.flags&(pairProven|pairAlerted) != 0 || fails <= typos || !e.on(RuleSpoofSuspected) {
 		return
 	}
 	e.alert(Verdict{
 		Rule: RuleSpoofSuspected, Prefix: k.prefix(), Server: o.Server, Account: o.Account, Attempts: fails,
 		Chooser: o.Chooser(),
-	}, pairKey{k.hi, k.lo, e.accountOf(o.Server, o.Service, &o.Account)}, hourly)
+	}, aboutPair(k, e.accountOf(o.Server, o.Service, &o.Account)), hourly)
 }
 
 // forgiveAccount takes what an account's failures added from its source's scores: whoever errs and then
@@ -237,7 +237,7 @@ func (e *Engine) suspectSpoofing(k key, p *pair, o *Observation) {
 func (e *Engine) forgiveAccount(s *source, p *pair, by Chooser) {
 	e.forgive(s, &p.debt, by)
 	p.shielded = 0
-	p.flags &^= pairTold
+	p.flags &^= pairAlerted
 	if !by.Proven() && p.flags&pairProven != 0 {
 		p.fails, p.excused = p.provenFails, uint16(p.excusedProven)
 		return
@@ -245,13 +245,13 @@ func (e *Engine) forgiveAccount(s *source, p *pair, by Chooser) {
 
 	p.fails, p.provenFails, p.excused, p.excusedProven, p.failAt, p.rate = 0, 0, 0, 0, 0, 0
 	p.flags &^= pairProven
-	s.unfail(p)
+	s.uncountFailed(p)
 }
 
-// redeem forgives the failure of the very request that now succeeded. Where Asterisk knows phones by
+// forgiveRequest forgives the failure of the very request that now succeeded. Where Asterisk knows phones by
 // auth_username, it calls their first request one of an unknown account when several come at once
 // (capture 12).
-func (e *Engine) redeem(k key, s *source, o *Observation) {
+func (e *Engine) forgiveRequest(k key, s *source, o *Observation) {
 	r := e.requests.Get(keyOf(k, o))
 	if r == 0 {
 		return
@@ -264,12 +264,12 @@ func (e *Engine) redeem(k key, s *source, o *Observation) {
 	id := e.accountOf(o.Server, ServicePJSIP, &q.account)
 	if pr := e.pairs.Get(pairKey{k.hi, k.lo, id}); pr != 0 && e.pairs.Val(pr).okAt == 0 {
 		if !o.Stream {
-			w := e.weight(q.kind, false, ServicePJSIP)
+			w := e.weightOf(q.kind, false, ServicePJSIP)
 			s.guess, s.slowGuess = max(0, s.guess-w), max(0, s.slowGuess-w)
 		}
 		e.pairs.Mark(pr)
 		p := e.pairs.Val(pr)
-		p.anew(s)
+		p.applyPardon(s)
 		if int(p.fails)+int(p.excused)+int(p.shielded) <= 1 { // nothing else
 			e.forgiveAccount(s, p, o.Chooser())
 		}
@@ -304,12 +304,12 @@ func (e *Engine) own(s *source, p *pair, pr, ar table.Ref) {
 // prove notes that a source proved itself. Whether it failed before its first proof, from the same port,
 // is noted for whoever asks for an explanation: see washed.
 func (e *Engine) prove(k key, s *source, r table.Ref, port uint16) {
-	if s.flags&hasProof == 0 && s.attempts > 0 && s.failPort == port {
+	if s.flags&flagProof == 0 && s.attempts > 0 && s.failPort == port {
 		s.flags |= washed
 	}
 	s.proofAt = e.sec
 	s.okPort = port
-	s.flags |= hasProof
+	s.flags |= flagProof
 	e.classify(k, r)
 }
 
@@ -320,7 +320,7 @@ func (e *Engine) proveNetworks(k key, innocent bool, by Chooser) {
 		nk := k.masked(sp.bits)
 		n, nr := e.touchNetwork(nk)
 		n.proofAt = e.sec
-		n.flags |= hasProof
+		n.flags |= flagProof
 		e.classifyNetwork(nk, nr)
 
 		scope := e.banScope(nk)

@@ -61,7 +61,7 @@ func (e *Engine) resize() {
 	}
 	e.pairs.Resize(e.opt.pairs())
 	for e.pairs.Len() > e.pairs.Max() {
-		e.forgetPair(e.pairs.Victim())
+		e.removePair(e.pairs.Victim())
 	}
 	e.accounts.Resize(e.opt.accounts())
 	for e.accounts.Len() > e.accounts.Max() {

@@ -35,7 +35,7 @@ const (
 // proved already, and otherwise as long as the account has room for one more address: see voucher. What
 // comes beyond is alerted.
 func (e *Engine) vouched(k key, s *source, id accountID, o *Observation) bool {
-	if e.proved(s) && s.flags&inCrowd == 0 {
+	if e.hasProof(s) && s.flags&inCrowd == 0 {
 		return true // renewed
 	}
 
@@ -49,7 +49,7 @@ func (e *Engine) vouched(k key, s *source, id accountID, o *Observation) bool {
 		e.alert(Verdict{
 			Rule: RuleSpoofSuspected, Prefix: k.prefix(), Server: o.Server, Account: o.Account,
 			Sources: v.newSince(e.sec, day), Chooser: o.Chooser(),
-		}, pairKey{account: id}, hourly)
+		}, aboutAccount(id), hourly)
 	}
 	return false
 }

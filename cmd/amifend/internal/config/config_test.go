@@ -197,7 +197,7 @@ func TestLoadSaysWhatIsWrongAndWhatToWrite(t *testing.T) {
 		{"unknown event", server + "[policy.weights]\nInvalidPasswort = 1", "policy.weights.InvalidPasswort", "InvalidPasswort = 1", "did you mean InvalidPassword?"},
 		{"no event at all", server + "[policy.weights]\nfoo = 1", "policy.weights.foo", "foo = 1", "the events are AuthMethodNotAllowed, ChallengeResponseFailed"},
 		{"our own kind", server + "[policy.weights]\ninjection = 1", "policy.weights.injection", "injection = 1", "is no event of Asterisk"},
-		{"negative weight", server + "[policy.weights]\nFailedACL = -1", "policy.weights.FailedACL", "FailedACL = -1", "is no weight"},
+		{"negative weight", server + "[policy.weights]\nFailedACL = -1", "policy.weights.FailedACL", "FailedACL = -1", "is not a weight"},
 		{"weight of a success", server + "[policy.weights]\nSuccessfulAuth = 1", "policy.weights.SuccessfulAuth", "SuccessfulAuth = 1", "write 0"},
 		{"allow everybody", server + "[allow]\nprefixes = [\"0.0.0.0/0\"]", "allow.prefixes", "prefixes", "is every address"},
 		{"allow everybody, IPv6", server + "[allow]\nprefixes = [\"::/0\"]", "allow.prefixes", "prefixes", "is every address"},
