@@ -15,7 +15,8 @@ type accountID uint64
 
 func (id accountID) Hash(k0, _ uint64) uint64 { return uint64(id) ^ k0 } // it is a keyed hash already
 
-// account is what is remembered of an account that somebody tried or owns. Times are seconds since the Unix epoch.
+// account is what is remembered of an account that somebody tried or owns. Times are seconds since
+// the Unix epoch.
 type account struct {
 	strangers float32 // sources that failed on it and do not own it, as of at
 	proven    float32 // those of them with proven evidence
@@ -47,34 +48,37 @@ func (k pairKey) host() host { return host{k.hi, k.lo} }
 
 // pair is what is remembered of an account at one source. Times are seconds since the Unix epoch.
 type pair struct {
-	okAt          uint32 // the last success, 0 if there was none
-	failAt        uint32 // the first failure since then
-	touched       uint32 // the last event
-	minuteAt      uint32 // when the minute began in which rate counts
-	debt          debt   // what its failures have added to the source's scores, as of touched
-	fails         uint16 // failures since the last success that counted
-	provenFails   uint16 // those of them that were proven
-	excused       uint16 // those that rule misconfigured_endpoint let pass
-	shielded      uint16 // those that were not held against a proved source, since they may be forged
-	pardon        uint8  // the number of the latest pardon of its source, see applyPardon
-	excusedProven uint8  // of the excused, those that were proven
-	rate          uint8  // failures in the minute
+	okAt        uint32 // the last success, 0 if there was none
+	failAt      uint32 // the first failure since then
+	touched     uint32 // the last event
+	minuteAt    uint32 // when the minute began in which rate counts
+	debt        debt   // what its failures have added to the source's scores, as of touched
+	fails       uint16 // failures since the last success that counted
+	provenFails uint16 // those of them that were proven
+	excused     uint16 // those that rule misconfigured_endpoint let pass
+	// those that were not held against a proved source, since they may be forged
+	shielded      uint16
+	pardon        uint8 // the number of the latest pardon of its source, see applyPardon
+	excusedProven uint8 // of the excused, those that were proven
+	rate          uint8 // failures in the minute
 	flags         uint8
 }
 
 // The flags of a pair.
 const (
-	pairFailed         = 1 << iota // counted in source.failed
-	pairFailedProven               // counted in source.failedProven
-	pairChallenged                 // counted in silent.accounts
-	pairProven                     // a failure since the last success was proven, whatever became of it
-	pairAlerted                    // misconfigured_endpoint was told of it
-	pairOwned                      // counted in source.owns
-	pairStranger                   // counted in account.strangers
-	pairStrangerProven             // counted in account.proven
+	pairFailed       = 1 << iota // counted in source.failed
+	pairFailedProven             // counted in source.failedProven
+	pairChallenged               // counted in silent.accounts
+	// a failure since the last success was proven, whatever became of it
+	pairProven
+	pairAlerted        // misconfigured_endpoint was told of it
+	pairOwned          // counted in source.owns
+	pairStranger       // counted in account.strangers
+	pairStrangerProven // counted in account.proven
 )
 
-// usage names the lists of the tables of pairs and of accounts, each in the order of the last event.
+// usage names the lists of the tables of pairs and of accounts, each in the order of the last
+// event.
 type usage uint8
 
 // The lists, in the order in which they give up records.
@@ -124,8 +128,8 @@ func (e *Engine) touchAccount(id accountID, server uint16, l *Label) (*account, 
 	return a, r
 }
 
-// touchPair returns the record of an account at a source, made if there is none, and makes it the newest. s is what is
-// remembered of the source, if anything is.
+// touchPair returns the record of an account at a source, made if there is none, and makes it the
+// newest. s is what is remembered of the source, if anything is.
 func (e *Engine) touchPair(k key, s *source, id accountID) (*pair, table.Ref) {
 	pk := pairKey{k.hi, k.lo, id}
 	r := e.pairs.Get(pk)
@@ -161,8 +165,8 @@ func (p *pair) applyPardon(s *source) {
 	}
 }
 
-// dropStale forgets the failures of a pair that its source does not count as owned, as after a crash, when the source may have been
-// pardoned and forgotten since: see pardonedLately.
+// dropStale forgets the failures of a pair that its source does not count as owned, as after a
+// crash, when the source may have been pardoned and forgotten since: see pardonedLately.
 func (p *pair) dropStale(now uint32) {
 	if p.okAt != 0 && p.flags&pairOwned == 0 && now-p.touched >= seconds(triedMemory) {
 		p.clear(p.pardon)
@@ -199,7 +203,8 @@ func (s *source) uncountFailed(p *pair) {
 	p.flags &^= pairFailed | pairFailedProven | pairStranger | pairStrangerProven
 }
 
-// noteFailed notes that an account failed at a source where it never succeeded, and says whether it is the first time.
+// noteFailed notes that an account failed at a source where it never succeeded, and reports whether
+// it is the first time.
 func (s *source) noteFailed(p *pair, proven bool) (first bool) {
 	if p.okAt != 0 {
 		return false
@@ -225,8 +230,9 @@ func (p *pair) charge(ev *Evidence) {
 	p.debt.add(ev)
 }
 
-// expirePairs forgets the accounts at sources that were quiet for long. It does so exactly in time, since verdicts depend
-// on how many there are; each was at least one observation, so this is no more work than observing was.
+// expirePairs forgets the accounts at sources that were quiet for long. It does so exactly in time,
+// since verdicts depend on how many there are; each was at least one observation, so this is no
+// more work than observing was.
 func (e *Engine) expirePairs() {
 	for list, memory := range pairMemory() {
 		list := usage(list) // an index of pairMemory
@@ -246,7 +252,8 @@ func pairMemory() [3]uint32 {
 	}
 }
 
-// listOfTried returns the list of an account, or of one at a source: by its last success, and how often it was tried.
+// listOfTried returns the list of an account, or of one at a source: by its last success, and how
+// often it was tried.
 func listOfTried(okAt uint32, tried int) usage {
 	switch {
 	case okAt != 0:
@@ -257,7 +264,8 @@ func listOfTried(okAt uint32, tried int) usage {
 	return listTried
 }
 
-// noteStranger notes that a failure is a stranger's, and says whether it is his first, and his first proven one.
+// noteStranger notes that a failure is a stranger's, and reports whether it is his first, and his
+// first proven one.
 func (p *pair) noteStranger(proven bool) (first, firstProven bool) {
 	first = p.flags&pairStranger == 0
 	firstProven = proven && p.flags&pairStrangerProven == 0
@@ -268,8 +276,8 @@ func (p *pair) noteStranger(proven bool) (first, firstProven bool) {
 	return first, firstProven
 }
 
-// strangersOn notes that a stranger failed on an account, and returns how many others did lately. Against proven evidence
-// only proven strangers count: the others may be forged.
+// strangersOn notes that a stranger failed on an account, and returns how many others did lately.
+// Against proven evidence only proven strangers count: the others may be forged.
 func (e *Engine) strangersOn(id accountID, ev *Evidence, l *Label, first, firstProven bool) int {
 	a, r := e.touchAccount(id, ev.Server, l)
 	if first {

@@ -8,8 +8,8 @@ import (
 	"github.com/amifend/amifend/policy/internal/table"
 )
 
-// Protect replaces the list of what must never be banned. It returns an unban for each running ban that now covers
-// something protected.
+// Protect replaces the list of what must never be banned. It returns an unban for each running ban
+// that now covers something protected.
 func (e *Engine) Protect(now int64, p *Protected) []Verdict {
 	e.begin(now)
 	e.protected = p
@@ -27,19 +27,21 @@ func (e *Engine) Protect(now int64, p *Protected) []Verdict {
 	return e.done()
 }
 
-// Adopt takes over a ban that was found in the kernel, with what remains of it. It returns a ban that is shorter if more
-// than BanMax remains, an alert if there is no room, and an unban if the prefix is protected (rule protected) or if it is
-// invalid or nothing says when its ban ends, which is a remaining time of 0 or less (rule adopted). An adopted ban is a
-// strike of its source. Of a prefix that is adopted twice the larger scope stays.
+// Adopt takes over a ban that was found in the kernel, with what remains of it. It returns a ban
+// that is shorter if more than BanMax remains, an alert if there is no room, and an unban if the
+// prefix is protected (rule protected) or if it is invalid or nothing says when its ban ends, which
+// is a remaining time of 0 or less (rule adopted). An adopted ban is a strike of its source. Of a
+// prefix that is adopted twice the larger scope stays.
 func (e *Engine) Adopt(now int64, prefix netip.Prefix, scope Scope, remaining time.Duration) []Verdict {
 	e.begin(now)
 	e.adopt(prefix, remaining, ban{from: e.now, rule: RuleAdopted, scope: scope, strike: 1})
 	return e.done()
 }
 
-// AdoptBan takes over a ban of an earlier run with all that was known of it, as [Engine.Bans] gave it, and returns what
-// Adopt does. The strikes of its source are those of the ban at least; a ban of strike 0, which an operator made, is none. Of
-// a prefix that has a ban already the larger scope stays, then the one that the engine decided or knows more of.
+// AdoptBan takes over a ban of an earlier run with all that was known of it, as [Engine.Bans] gave
+// it, and returns what Adopt does. The strikes of its source are those of the ban at least; a ban
+// of strike 0, which an operator made, is none. Of a prefix that has a ban already the larger scope
+// stays, then the one that the engine decided or knows more of.
 func (e *Engine) AdoptBan(now int64, b Ban) []Verdict {
 	e.begin(now)
 	rule := b.Rule
@@ -47,14 +49,16 @@ func (e *Engine) AdoptBan(now int64, b Ban) []Verdict {
 		rule = RuleAdopted // of a later version
 	}
 
-	// A clock that was wrong may have dated the ban later. It lasts no longer than it was decided for.
+	// A clock that was wrong may have dated the ban later. It lasts no longer than it was decided
+	// for.
 	until := b.Until
 	if b.From > e.now {
 		until = min(until, e.now+max(until-b.From, 0))
 	}
 	e.adopt(b.Prefix, time.Duration(until-e.now), ban{
 		from: min(b.From, e.now), lastSeen: min(b.LastSeen, e.now), seen: b.Seen, score: float32(b.Score),
-		attempts: uint16(min(max(b.Attempts, 0), math.MaxUint16)), rule: rule, scope: b.Scope, // checked
+		// checked
+		attempts: uint16(min(max(b.Attempts, 0), math.MaxUint16)), rule: rule, scope: b.Scope,
 		strike: uint8(min(max(b.Strike, 0), math.MaxUint8)), // checked
 	})
 	return e.done()
@@ -126,7 +130,7 @@ func (e *Engine) adoptStrike(k key, b *ban) {
 	e.networks.Move(r, listBanned)
 }
 
-// near tells whether two times are the same but for their rounding.
+// near reports whether two times are the same but for their rounding.
 func near(a, b uint32) bool { return max(a, b)-min(a, b) <= 2 }
 
 // lift ends a ban early. What it was decided on is forgotten: a source that is lifted begins anew.

@@ -13,7 +13,8 @@ const (
 	daily    = 24 * 3600
 )
 
-// maxAlerts bounds the alerts that are remembered in order not to repeat them: the oldest is forgotten first.
+// maxAlerts bounds the alerts that are remembered in order not to repeat them: the oldest is
+// forgotten first.
 const maxAlerts = 1 << 14
 
 // alertKey is what an alert is about: a rule, and the source and account that it names.
@@ -34,8 +35,8 @@ func aboutAccount(id accountID) subject { return subject{account: id} }
 
 func aboutPair(k key, id accountID) subject { return subject{k.hi, k.lo, id} }
 
-// aboutPrefix marks a prefix by an account's number that no hash has but by accident, to tell it from its
-// first address.
+// aboutPrefix marks a prefix by an account's number that no hash has but by accident, to tell it
+// from its first address.
 func aboutPrefix(k key) subject { return subject{k.hi, k.lo, 1} }
 
 func (k alertKey) Hash(k0, k1 uint64) uint64 {
@@ -47,11 +48,11 @@ func (k alertKey) Hash(k0, k1 uint64) uint64 {
 	return siphash.Hash(k0, k1, b[:])
 }
 
-// alertsPerMinute bounds the alerts of a kind that forged packets alone can raise in everybody's name. The others come
-// later, when there is still a reason for them.
+// alertsPerMinute bounds the alerts of a kind that forged packets alone can raise in everybody's
+// name. The others come later, when there is still a reason for them.
 const alertsPerMinute = 100
 
-// rateLimited says whether an alert must wait for a calmer minute.
+// rateLimited reports whether an alert must wait for a calmer minute.
 func (e *Engine) rateLimited(rule Rule) bool {
 	if rule != RuleMisconfigured && rule != RuleProvedGuessing && rule != RuleSpoofSuspected && rule != RuleSuspectLogin {
 		return false
@@ -67,7 +68,8 @@ func (e *Engine) rateLimited(rule Rule) bool {
 	return false
 }
 
-// alert tells of something, at most once in a span about the same. False means that it could not be told now.
+// alert tells of something, at most once in a span about the same. False means that it could not be
+// told now.
 func (e *Engine) alert(v Verdict, about subject, span uint32) bool {
 	ak := alertKey{about, v.Rule}
 	r := e.alerts.Get(ak)

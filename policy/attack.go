@@ -2,9 +2,10 @@ package policy
 
 import "github.com/amifend/amifend/policy/internal/table"
 
-// Guessing behind many names. Where the sender can choose the address that an event names, no ban of an
-// address reaches a guesser. But the failures are on one account, or on one server, from ever new
-// sources: that is one attack, and it is told at once, whether or not any of its sources can be banned.
+// Guessing behind many names. Where the sender can choose the address that an event names, no ban
+// of an address reaches a guesser. But the failures are on one account, or on one server, from ever
+// new sources: that is one attack, and it is told at once, whether or not any of its sources can be
+// banned.
 
 // attack is a run of failures on one account, or on all accounts of a server, from several sources.
 // Times are seconds since the Unix epoch.
@@ -28,19 +29,20 @@ const (
 )
 
 const (
-	// maxAttacks bounds the attacks that are remembered. The one that was quiet longest is forgotten
-	// first, those that are not told before the others.
+	// maxAttacks bounds the attacks that are remembered. The one that was quiet longest is
+	// forgotten first, those that are not told before the others.
 	maxAttacks = 1 << 12
 
-	// maxOpenAttacks is how many attacks on accounts, and on servers, are told at a time: the worst.
+	// maxOpenAttacks is how many attacks on accounts, and on servers, are told at a time: the
+	// worst.
 	maxOpenAttacks = 100
 
 	// accountAttackers is from how many sources on that failed on an account within hours it is
 	// attacked: more than a user who travels with a wrong password has.
 	accountAttackers = 8
 
-	// serverAttackers is the same for all accounts of a server: more than the scanners that find any
-	// server on the Internet within hours.
+	// serverAttackers is the same for all accounts of a server: more than the scanners that find
+	// any server on the Internet within hours.
 	serverAttackers = 50
 
 	// attackPause is how long an attack must be quiet to be over.
@@ -143,8 +145,8 @@ func (e *Engine) endAttacks(list attackList) {
 	}
 }
 
-// openAttack reports whether an attack may be told. Where too many are, one with twice the sources takes
-// the place of the smallest.
+// openAttack reports whether an attack may be told. Where too many are, one with twice the sources
+// takes the place of the smallest.
 func (e *Engine) openAttack(r table.Ref, of attackOf) bool {
 	if e.attacks.List(r) == of.told {
 		e.attacks.Move(r, of.told)

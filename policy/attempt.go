@@ -2,8 +2,8 @@ package policy
 
 import "github.com/amifend/amifend/policy/internal/table"
 
-// An attempt is a request that is held against its source, on its way through the rules. It lives for
-// one call of count or unanswered; its pointers are valid for as long.
+// An attempt is a request that is held against its source, on its way through the rules. It lives
+// for one call of count or unanswered; its pointers are valid for as long.
 type attempt struct {
 	key     key // of the source
 	ev      Evidence
@@ -34,8 +34,8 @@ func (e *Engine) evidenceOf(o *Observation) Evidence {
 	return ev
 }
 
-// count adds an attempt to the scores of its source, and decides. trap is the rule that bans at the first
-// attempt, RuleNone if none does.
+// count adds an attempt to the scores of its source, and decides. trap is the rule that bans at the
+// first attempt, RuleNone if none does.
 func (e *Engine) count(k key, ev Evidence, trap Rule) {
 	if ev.Weight <= 0 {
 		return
@@ -108,12 +108,12 @@ func (e *Engine) identify(a *attempt) {
 	}
 }
 
-// maxFailed is how many accounts that fail at one source are remembered, so that nobody fills the memory
-// with names. Of those that fail with proven evidence it is as many again.
+// maxFailed is how many accounts that fail at one source are remembered, so that nobody fills the
+// memory with names. Of those that fail with proven evidence it is as many again.
 const maxFailed = 64
 
-// failingPair returns the record of an account that fails at a source. One account too many gets a spare
-// record, of which nothing is remembered.
+// failingPair returns the record of an account that fails at a source. One account too many gets a
+// spare record, of which nothing is remembered.
 func (e *Engine) failingPair(k key, s *source, id accountID, proven bool) *pair {
 	n := s.failed
 	if proven {
@@ -134,8 +134,8 @@ func (e *Engine) failingPair(k key, s *source, id accountID, proven bool) *pair 
 	return p
 }
 
-// chargeable reports whether an attempt is held against its source at all, and returns the scope of the
-// ban that covers the source already.
+// chargeable reports whether an attempt is held against its source at all, and returns the scope of
+// the ban that covers the source already.
 func (e *Engine) chargeable(k key, ev *Evidence) (covered Scope, ok bool) {
 	if _, listed := e.protected.listed(k.prefix().Addr()); listed {
 		e.stats.Protected++

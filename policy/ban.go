@@ -46,8 +46,9 @@ type Ban struct {
 	Score    float64
 	Attempts int
 	Strike   int
-	Seen     uint64 // observations of its sources since it was decided; they are not counted against them
-	LastSeen int64  // of the last of them, 0 if there is none
+	// observations of its sources since it was decided; they are not counted against them
+	Seen     uint64
+	LastSeen int64 // of the last of them, 0 if there is none
 }
 
 func (b *ban) export(k key) Ban {
@@ -57,8 +58,8 @@ func (b *ban) export(k key) Ban {
 	}
 }
 
-// Bans iterates over the bans that run as of the engine's time, in no order that means anything. The engine must not be
-// used while it does.
+// Bans iterates over the bans that run as of the engine's time, in no order that means anything.
+// The engine must not be used while it does.
 func (e *Engine) Bans() iter.Seq[Ban] {
 	return func(yield func(Ban) bool) {
 		for _, list := range [...]banList{bansAll, bansSIP} {
@@ -71,8 +72,8 @@ func (e *Engine) Bans() iter.Seq[Ban] {
 	}
 }
 
-// Ban returns the ban that covers an address as of the engine's time: of several the one of the larger scope, then the
-// one of the longest prefix.
+// Ban returns the ban that covers an address as of the engine's time: of several the one of the
+// larger scope, then the one of the longest prefix.
 func (e *Engine) Ban(addr netip.Addr) (Ban, bool) {
 	k := hostKey(addr)
 	r := e.covering(k)
@@ -108,20 +109,25 @@ func (e *Engine) banScope(k key) Scope {
 
 // banCase is why a ban is due.
 type banCase struct {
-	scope     Scope
-	rule      Rule
-	score     float32
-	attempts  uint16
-	chooser   Chooser
-	forgeable bool // it rests on evidence that could have been forged: it is short at first, and limited in number
+	scope    Scope
+	rule     Rule
+	score    float32
+	attempts uint16
+	chooser  Chooser
+	// it rests on evidence that could have been forged: it is short at first, and limited in number
+	forgeable bool
 	patient   bool // but that evidence spans two minutes
-	brief     bool // anybody could have chosen the address: it lasts ten minutes at most, and is no strike
-	short     bool // it never lasts longer than the first: the source has proved itself, or did some time ago
-	wide      bool // it is a prefix: on forgeable evidence it lasts BanTime at most, and counts as forgeablePrefix bans
+	// anybody could have chosen the address: it lasts ten minutes at most, and is no strike
+	brief bool
+	// it never lasts longer than the first: the source has proved itself, or did some time ago
+	short bool
+	// it is a prefix: on forgeable evidence it lasts BanTime at most, and counts as forgeablePrefix
+	// bans
+	wide bool
 }
 
-// ban bans a host or prefix, or makes its running ban larger. A larger one is no new strike and never ends earlier than
-// the one that it replaces. False means that there is no room for it.
+// ban bans a host or prefix, or makes its running ban larger. A larger one is no new strike and
+// never ends earlier than the one that it replaces. False means that there is no room for it.
 func (e *Engine) ban(k key, strikes *uint8, strikeAt *uint32, c banCase) bool {
 	br := e.bans.Get(k)
 	running := br != 0 && e.bans.Val(br).until > e.now
@@ -174,8 +180,8 @@ func (e *Engine) banTime(strike uint8, c banCase) time.Duration {
 	return d
 }
 
-// duration returns how long the ban of a strike lasts. The first one on forgeable evidence is short: forged packets make it,
-// too.
+// duration returns how long the ban of a strike lasts. The first one on forgeable evidence is
+// short: forged packets make it, too.
 func (e *Engine) duration(strike uint8, forgeable bool) time.Duration {
 	if !e.on(RuleStrikes) {
 		strike = 1
@@ -195,8 +201,8 @@ const firstForgeable = 10 * time.Minute
 // forgeablePrefix is how many bans on forgeable evidence that of a prefix counts as.
 const forgeablePrefix = 16
 
-// affordable says whether one more ban on forgeable evidence may begin: so many a minute of the clock, and beyond only
-// those of patient sources.
+// affordable reports whether one more ban on forgeable evidence may begin: so many a minute of the
+// clock, and beyond only those of patient sources.
 func (e *Engine) affordable(k key, c banCase) bool {
 	if !e.on(RuleForgeableBudget) {
 		return true
@@ -220,8 +226,9 @@ func (e *Engine) affordable(k key, c banCase) bool {
 	return c.patient
 }
 
-// addBan makes room for a ban. 0 means that there is none: bans on forgeable evidence get half of it, so that a flood of
-// forged packets cannot keep an attacker whose evidence is proven from being banned.
+// addBan makes room for a ban. 0 means that there is none: bans on forgeable evidence get half of
+// it, so that a flood of forged packets cannot keep an attacker whose evidence is proven from being
+// banned.
 func (e *Engine) addBan(k key, scope Scope) table.Ref {
 	full := func() bool {
 		return e.bans.Full() || scope == ScopeSIP && e.bans.Count(bansSIP) >= max(1, e.bans.Max()/2)

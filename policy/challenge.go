@@ -7,8 +7,8 @@ import (
 	"github.com/amifend/amifend/policy/internal/table"
 )
 
-// silent is what is remembered of a source that was challenged and never succeeded. Times are seconds since the Unix
-// epoch.
+// silent is what is remembered of a source that was challenged and never succeeded. Times are
+// seconds since the Unix epoch.
 type silent struct {
 	at       int64 // when it was challenged about one account more than phones explain, nanoseconds
 	debt     debt  // what its challenges added to its scores, as of debtAt
@@ -28,21 +28,23 @@ const (
 )
 
 const (
-	// maxSilent bounds the sources that are remembered for their challenges: the oldest is forgotten first.
+	// maxSilent bounds the sources that are remembered for their challenges: the oldest is
+	// forgotten first.
 	maxSilent = 1 << 15
 
-	// unansweredFree is how many accounts may be challenged at a source for nothing, and unansweredWeight what each further
-	// one weighs.
+	// unansweredFree is how many accounts may be challenged at a source for nothing, and
+	// unansweredWeight what each further one weighs.
 	unansweredFree   = 5
 	unansweredWeight = 0.25
 
-	// answerTime is how long a source has for its first success: all phones of an office may come at once, and be challenged
-	// before the first of them answers.
+	// answerTime is how long a source has for its first success: all phones of an office may come
+	// at once, and be challenged before the first of them answers.
 	answerTime = int64(10 * time.Second)
 )
 
-// asked judges a challenge about a known account. It is never evidence by itself: every phone gets them all the time. But
-// a source that collects them for one account after another, and never succeeds, looks for accounts that exist.
+// asked judges a challenge about a known account. It is never evidence by itself: every phone gets
+// them all the time. But a source that collects them for one account after another, and never
+// succeeds, looks for accounts that exist.
 func (e *Engine) asked(k key, o *Observation) {
 	if !e.on(RuleUnanswered) {
 		return
@@ -84,7 +86,8 @@ func (e *Engine) asked(k key, o *Observation) {
 	}
 }
 
-// unanswered counts the accounts that a source was challenged about in vain and that were not counted yet.
+// unanswered counts the accounts that a source was challenged about in vain and that were not
+// counted yet.
 func (e *Engine) unanswered(r table.Ref) {
 	k, q := e.silents.Key(r), e.silents.Val(r)
 	n := q.accounts - unansweredFree - q.weighed
@@ -120,8 +123,8 @@ func (e *Engine) decaySilent(q *silent) {
 	q.debtAt = e.sec
 }
 
-// answered forgets, at a source's success, what was held against it for its challenges, as far as that
-// success may forgive it.
+// answered forgets, at a source's success, what was held against it for its challenges, as far as
+// that success may forgive it.
 func (e *Engine) answered(k key, s *source, by Chooser) {
 	r := e.silents.Get(k)
 	if r == 0 {

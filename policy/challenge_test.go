@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Accounts beyond five that were challenged at a source that never succeeds weigh a quarter each: the eighteenth bans.
+// Accounts beyond five that were challenged at a source that never succeeds weigh a quarter each:
+// the eighteenth bans.
 func TestUnansweredChallengesAddUp(t *testing.T) {
 	for n, want := range map[int]float32{1: 0, 5: 0, 6: 0.25, 13: 2, 17: 3} {
 		l := newLab(t)
@@ -27,7 +28,8 @@ func TestUnansweredChallengesAddUp(t *testing.T) {
 	asked := l.now - int64(12*time.Millisecond) // the sixth
 	l.quiet()
 	l.wait(time.Minute)
-	if v := l.banned(); v.Rule != RuleUnanswered || v.Scope != ScopeSIP || v.Attempts != 1 || v.At != asked+answerTime {
+	if v := l.banned(); v.Rule != RuleUnanswered || v.Scope != ScopeSIP || v.Attempts != 1 ||
+		v.At != asked+answerTime {
 		t.Errorf("got %s at %v", brief(v), time.Duration(v.At-asked))
 	}
 }
@@ -109,7 +111,8 @@ func TestAnsweredChallengesAreNone(t *testing.T) {
 	}
 }
 
-// The first success clears what they had added, and nothing else: neither what came by failures, nor more than is left.
+// The first success clears what they had added, and nothing else: neither what came by failures,
+// nor more than is left.
 func TestSuccessClearsOnlyWhatChallengesAdded(t *testing.T) {
 	l := newLab(t)
 	l.feed(challenges(15, attacker)...)
@@ -139,7 +142,8 @@ func TestChallengesAndFailuresAddUp(t *testing.T) {
 	}
 }
 
-// Over a stream they are proven evidence; several servers share one count; what is protected has none.
+// Over a stream they are proven evidence; several servers share one count; what is protected has
+// none.
 func TestWhoseChallengesCount(t *testing.T) {
 	l := newLab(t)
 	l.feed(all(challenges(18, attacker), overStream)...)
@@ -155,7 +159,10 @@ func TestWhoseChallengesCount(t *testing.T) {
 	l.wait(time.Minute)
 	l.banned()
 	l = newLab(t)
-	l.e.Protect(l.now, NewProtected([]ProtectedEntry{{hostKey(hostAddr(attacker)).prefix(), "trunk"}}, nil))
+	l.e.Protect(
+		l.now,
+		NewProtected([]ProtectedEntry{{hostKey(hostAddr(attacker)).prefix(), "trunk"}}, nil),
+	)
 	l.feed(challenges(200, attacker)...)
 	l.wait(time.Minute)
 	l.quiet()
@@ -164,7 +171,8 @@ func TestWhoseChallengesCount(t *testing.T) {
 	}
 }
 
-// A flood of sources that are challenged stays within its bound and pushes out none that collects many.
+// A flood of sources that are challenged stays within its bound and pushes out none that collects
+// many.
 func TestFloodOfChallengesIsBounded(t *testing.T) {
 	l := newLab(t)
 	l.feed(challenges(18, attacker)...)

@@ -22,11 +22,12 @@ type coded interface {
 	// of returns the tag of the table.
 	of() tag
 
-	// cold writes changed records in the order of their Refs, at most so many, and returns how many.
+	// cold writes changed records in the order of their Refs, at most so many, and returns how
+	// many.
 	cold(c *coder, most int) int
 
-	// each writes records from one on, at most so many. It returns where it stopped, 0 if it came to the
-	// end, and how many it wrote.
+	// each writes records from one on, at most so many. It returns where it stopped, 0 if it came
+	// to the end, and how many it wrote.
 	each(c *coder, from table.Ref, most int) (next table.Ref, n int)
 
 	// recall reads a record, in the place of the one with the same key. It returns where it stands.
@@ -50,12 +51,12 @@ func (col *column[K, V, L]) write(c *coder, r table.Ref) {
 	col.t.Clean(r)
 }
 
-// skim is how many unchanged records in a row end the search in a list. What changed stands before what
-// did not, except for records that changed while they were not in use.
+// skim is how many unchanged records in a row end the search in a list. What changed stands before
+// what did not, except for records that changed while they were not in use.
 const skim = 128
 
-// hot writes changed records of a list, the newest first, at most so many, from one on. It returns where
-// it stopped, 0 if it came to those that did not change, and how many it wrote.
+// hot writes changed records of a list, the newest first, at most so many, from one on. It returns
+// where it stopped, 0 if it came to those that did not change, and how many it wrote.
 func (col *column[K, V, L]) hot(c *coder, from table.Ref, most int) (next table.Ref, n int) {
 	r := from
 	for same := 0; r != 0 && n < most; r = col.t.Older(r) {
@@ -81,8 +82,8 @@ func (col *column[K, V, L]) cold(c *coder, most int) int {
 	return n
 }
 
-// glance is how many Refs without a record are passed for each record that is written. So a sweep of an
-// empty table takes no time.
+// glance is how many Refs without a record are passed for each record that is written. So a sweep
+// of an empty table takes no time.
 const glance = 16
 
 func (col *column[K, V, L]) each(c *coder, from table.Ref, most int) (next table.Ref, n int) {

@@ -23,8 +23,8 @@ const (
 	tagCount
 )
 
-// hotList is a list where Changes looks first, and how many parts in 32 of its records it may take before
-// the others had theirs.
+// hotList is a list where Changes looks first, and how many parts in 32 of its records it may take
+// before the others had theirs.
 type hotList struct {
 	share  int
 	newest func() table.Ref

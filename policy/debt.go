@@ -26,8 +26,8 @@ func (d *debt) fade(fast, slow float32) {
 	d.slowForgeable *= slow
 }
 
-// forgive takes a debt from a source's scores, and empties it. The proven part stays unless the success
-// that forgives it was proven.
+// forgive takes a debt from a source's scores, and empties it. The proven part stays unless the
+// success that forgives it was proven.
 func (e *Engine) forgive(s *source, d *debt, by Chooser) {
 	s.forgeable = max(0, s.forgeable-d.forgeable)
 	s.slowForgeable = max(0, s.slowForgeable-d.slowForgeable)

@@ -17,8 +17,8 @@ func (e *Engine) decide(a *attempt) {
 		rule = a.rule
 	}
 
-	// One packet that may be forged is no offence of the prefix, nor is what anybody can do in the name
-	// of an address.
+	// One packet that may be forged is no offence of the prefix, nor is what anybody can do in the
+	// name of an address.
 	banned, offence := a.covered, want
 	once := isTrap(a.rule) && !a.ev.Proven()
 	brief := want != ScopeNone && !chooser.needsSpoofing()
@@ -60,10 +60,11 @@ func (s *source) scoreOf(rule Rule, scope Scope) float32 {
 	return proven + forgeable
 }
 
-// takeShare takes what a banned host added from the scores of its prefixes: its neighbours do not answer
-// for it. They remember that it was banned, unless scope is ScopeNone.
+// takeShare takes what a banned host added from the scores of its prefixes: its neighbours do not
+// answer for it. They remember that it was banned, unless scope is ScopeNone.
 func (e *Engine) takeShare(k key, s *source, scope Scope) {
-	// No more than the host gave, see addFrom. Otherwise decoys would clear the score of their prefix.
+	// No more than the host gave, see addFrom. Otherwise decoys would clear the score of their
+	// prefix.
 	most := float32(s.attempts) * float32(e.opt.Threshold) / 3
 	for _, sp := range k.spreads() {
 		nk := k.masked(sp.bits)
@@ -77,8 +78,8 @@ func (e *Engine) takeShare(k key, s *source, scope Scope) {
 	}
 }
 
-// patient reports whether a source's evidence spans two minutes of the clock: more than a flood of forged
-// packets takes.
+// patient reports whether a source's evidence spans two minutes of the clock: more than a flood of
+// forged packets takes.
 func (e *Engine) patient(k key) bool {
 	r := e.sources.Get(k.host())
 	if r == 0 {

@@ -8,10 +8,10 @@ import (
 	"github.com/amifend/amifend/policy/internal/table"
 )
 
-// chan_sip keeps one nonce a dialog, and knows a dialog by its Call-ID. In a call, the account that a
-// SuccessfulAuth or InvalidPassword names is the number that was dialled (capture 20). The challenge
-// before it names the caller, or whom the caller claimed to be, so it tells which account was checked.
-// It proves no address: the sender chooses that, see choosers.
+// chan_sip keeps one nonce a dialog, and knows a dialog by its Call-ID. In a call, the account that
+// a SuccessfulAuth or InvalidPassword names is the number that was dialled (capture 20). The
+// challenge before it names the caller, or whom the caller claimed to be, so it tells which account
+// was checked. It proves no address: the sender chooses that, see choosers.
 
 // dialogKey is a dialog of chan_sip.
 type dialogKey struct {
@@ -46,9 +46,9 @@ const maxDialogs = 1 << 15
 // dialogTime is how long chan_sip keeps a dialog that was challenged, and a bit.
 const dialogTime = 2 * creditWindow
 
-// chanSIP takes in what chan_sip says, and corrects the account that a SuccessfulAuth or InvalidPassword
-// names by that of the challenge. Where that leaves the account doubtful, the observation is marked as
-// dialled and held against no account.
+// chanSIP takes in what chan_sip says, and corrects the account that a SuccessfulAuth or
+// InvalidPassword names by that of the challenge. Where that leaves the account doubtful, the
+// observation is marked as dialled and held against no account.
 func (e *Engine) chanSIP(o *Observation) {
 	dk := dialogKey{o.Session, o.Server}
 	r := e.dialogs.Get(dk)

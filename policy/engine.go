@@ -72,27 +72,30 @@ type Stats struct {
 	BansRefused     uint64 // bans due for which there was no room
 	Postponed       uint64 // bans due on forgeable evidence beyond forgeable_bans_per_minute
 	Alerts          uint64 // alerts given
-	AlertsDelayed   uint64 // alerts beyond what may be told in a minute: they come later, if there is still a reason
-	Sources         int    // addresses and prefixes remembered now
-	Bans            int    // bans that run now; some may have ended already and not been swept
+	// alerts beyond what may be told in a minute: they come later, if there is still a reason
+	AlertsDelayed uint64
+	Sources       int // addresses and prefixes remembered now
+	Bans          int // bans that run now; some may have ended already and not been swept
 }
 
 // How many entries of a list are looked at for what has ended, so that no call takes long.
 const (
 	sweepBudget = 1024 // by an Advance
-	fullBudget  = 4    // by an Observe that finds no room for a ban, which an attacker can make every one do
+	// by an Observe that finds no room for a ban, which an attacker can make every one do
+	fullBudget = 4
 )
 
-// rounding is how far above the threshold a score must be, in parts of it, so that sums of weights such as 0.1 do not
-// pass it by a rounding error.
+// rounding is how far above the threshold a score must be, in parts of it, so that sums of weights
+// such as 0.1 do not pass it by a rounding error.
 const rounding = 1e-4
 
-// offRound keeps the limits of calm off the scores that whole weights have after whole half-lives, where rounding would
-// decide.
+// offRound keeps the limits of calm off the scores that whole weights have after whole half-lives,
+// where rounding would decide.
 const offRound = 0.97
 
-// What the tables hold for each of MaxSources: with 96 bytes for an address, 112 for a prefix, 80 for an account at a
-// source, 96 for an account, and 5 to 11 for an index of each, that makes 125 bytes a source, 128 at most.
+// What the tables hold for each of MaxSources: with 96 bytes for an address, 112 for a prefix, 80
+// for an account at a source, 96 for an account, and 5 to 11 for an index of each, that makes 125
+// bytes a source, 128 at most.
 const (
 	sourcesPerNetwork = 12
 	sourcesPerPair    = 12
@@ -103,7 +106,8 @@ func (o Options) networks() int { return max(minTable, o.MaxSources/sourcesPerNe
 func (o Options) pairs() int    { return max(minTable, o.MaxSources/sourcesPerPair) }
 func (o Options) accounts() int { return max(minTable, o.MaxSources/sourcesPerAccount) }
 
-// New returns an engine that remembers nothing and protects only what is built in; see [Engine.Protect].
+// New returns an engine that remembers nothing and protects only what is built in; see
+// [Engine.Protect].
 func New(o Options) (*Engine, error) {
 	if err := o.Validate(); err != nil {
 		return nil, fmt.Errorf("validate policy options: %w", err)
@@ -162,9 +166,9 @@ func (e *Engine) setOptions(o Options) {
 	}
 }
 
-// Observe takes in one observation and returns what it decides, nil almost always. The verdicts and their evidence are
-// borrowed: valid until the engine's next call. Several may come at once, also ones about other sources, since held
-// attempts of theirs may be due.
+// Observe takes in one observation and returns what it decides, nil almost always. The verdicts and
+// their evidence are borrowed: valid until the engine's next call. Several may come at once, also
+// ones about other sources, since held attempts of theirs may be due.
 func (e *Engine) Observe(o Observation) []Verdict {
 	e.begin(o.At)
 	e.observe(&o)
@@ -218,7 +222,8 @@ func (e *Engine) judge(k key, o *Observation) {
 	}
 }
 
-// Advance decides what time alone decides, and forgets what is out of date. Call it about once a second.
+// Advance decides what time alone decides, and forgets what is out of date. Call it about once a
+// second.
 func (e *Engine) Advance(now int64) []Verdict {
 	e.begin(now)
 	e.sweepBans(sweepBudget)
@@ -241,9 +246,9 @@ func (e *Engine) Stats() Stats {
 	return s
 }
 
-// begin starts a call: it decides what was due until now, in the order in which it was, so that verdicts do not depend on
-// when the engine is called. Each was at least one observation, so this is no more work than observing was. Time never
-// steps back.
+// begin starts a call: it decides what was due until now, in the order in which it was, so that
+// verdicts do not depend on when the engine is called. Each was at least one observation, so this
+// is no more work than observing was. Time never steps back.
 func (e *Engine) begin(now int64) {
 	e.out = e.out[:0]
 	e.evidenceOut = e.evidenceOut[:0]
@@ -273,12 +278,14 @@ func (e *Engine) setNow(now int64) {
 	e.expirePairs()
 }
 
-// secondOf returns a time, in nanoseconds since the Unix epoch, in seconds. Times from 2106 on are 2106.
+// secondOf returns a time, in nanoseconds since the Unix epoch, in seconds. Times from 2106 on are
+// 2106.
 func secondOf(at int64) uint32 {
 	return uint32(min(max(at/int64(time.Second), 0), math.MaxUint32)) // checked
 }
 
-// emit takes up a verdict. Its scores are rounded, so that they do not tell how often a record was brought to now.
+// emit takes up a verdict. Its scores are rounded, so that they do not tell how often a record was
+// brought to now.
 func (e *Engine) emit(v Verdict) {
 	v.Score = rounded(v.Score)
 	e.out = append(e.out, v)

@@ -3,8 +3,9 @@ package policy
 // evidenceKept is how many attempts of a source are kept to explain a ban.
 const evidenceKept = 8
 
-// maxTrails bounds the sources whose attempts are kept: some 5 MiB in all. Those with a single attempt are forgotten
-// first, so that a flood of random sources does not take away what explains the ban of a real one.
+// maxTrails bounds the sources whose attempts are kept: some 5 MiB in all. Those with a single
+// attempt are forgotten first, so that a flood of random sources does not take away what explains
+// the ban of a real one.
 const maxTrails = 1 << 13
 
 // trailList names the lists of the table of trails.
@@ -37,8 +38,8 @@ func (e *Engine) recordEvidence(k key, ev Evidence) {
 	t.n++
 }
 
-// exportEvidence returns what is remembered of a source's attempts, oldest first, valid until the engine's next call.
-// Attempts from before its score was last zero are left out.
+// exportEvidence returns what is remembered of a source's attempts, oldest first, valid until the
+// engine's next call. Attempts from before its score was last zero are left out.
 func (e *Engine) exportEvidence(k key, attempts uint16) []Evidence {
 	r := e.trails.Get(k)
 	if r == 0 {

@@ -9,8 +9,8 @@ import (
 	"github.com/amifend/amifend/policy/internal/table"
 )
 
-// Explanation is how things stand with an address: what is held against it, what speaks for it, and what would ban or free
-// it. Times are nanoseconds since the Unix epoch, 0 for never.
+// Explanation is how things stand with an address: what is held against it, what speaks for it, and
+// what would ban or free it. Times are nanoseconds since the Unix epoch, 0 for never.
 type Explanation struct {
 	Addr      netip.Addr
 	At        int64
@@ -18,21 +18,23 @@ type Explanation struct {
 	Banned    bool
 	Ban       Ban // that covers it
 
-	Known       bool // anything at all is remembered of it
-	Attempts    int  // requests counted since its score was last zero
-	Since       int64
-	Scores      []ScorePart
-	Evidence    []Evidence // the latest attempts, oldest first
-	Accounts    []AccountPart
-	MoreUnknown int   // how many attempts on one unknown account would ban it now, 0 if it is banned or never will be
+	Known    bool // anything at all is remembered of it
+	Attempts int  // requests counted since its score was last zero
+	Since    int64
+	Scores   []ScorePart
+	Evidence []Evidence // the latest attempts, oldest first
+	Accounts []AccountPart
+	// how many attempts on one unknown account would ban it now, 0 if it is banned or never will be
+	MoreUnknown int
 	MoreKnown   int   // how many wrong passwords on one account would
 	CalmAt      int64 // when its attempts are forgotten, if there are no more
 
-	Proved     bool // forgeable evidence is not held against it
-	ProofAt    int64
-	ProofEnds  int64
-	Washed     bool // but that proof came after failures from the same port: evidence from there counts
-	Owns       int  // accounts that it authenticated as
+	Proved    bool // forgeable evidence is not held against it
+	ProofAt   int64
+	ProofEnds int64
+	// but that proof came after failures from the same port: evidence from there counts
+	Washed     bool
+	Owns       int // accounts that it authenticated as
 	Trust      float64
 	Strikes    int
 	StrikeEnds int64 // when it will have one strike less
@@ -73,8 +75,8 @@ type PrefixPart struct {
 // maxExplained is how many accounts an explanation names: those with the latest events.
 const maxExplained = 100
 
-// Explain tells how things stand with an address as of the engine's time. It changes nothing, and looks through all
-// accounts that are remembered: call it for people, not for packets.
+// Explain tells how things stand with an address as of the engine's time. It changes nothing, and
+// looks through all accounts that are remembered: call it for people, not for packets.
 func (e *Engine) Explain(addr netip.Addr) Explanation {
 	k := hostKey(addr)
 	x := Explanation{Addr: k.prefix().Addr(), At: e.now}

@@ -30,7 +30,8 @@ const fewSources = 1024
 
 func few(o *Options) { o.MaxSources, o.MaxBans = fewSources, fewSources/4 }
 
-// A flood of random sources does not make the engine forget phones, running bans, or strikes of who persists.
+// A flood of random sources does not make the engine forget phones, running bans, or strikes of who
+// persists.
 func TestFloodOfSourcesForgetsNothingThatMatters(t *testing.T) {
 	for _, each := range []int{1, 4} {
 		t.Run(fmt.Sprint(each, " packets each"), func(t *testing.T) {
@@ -40,10 +41,12 @@ func TestFloodOfSourcesForgetsNothingThatMatters(t *testing.T) {
 			l.scan(attacker)
 			first := l.banned()
 			l.flood(rng, 50*fewSources, each)
-			if s := l.e.Stats(); s.Sources > fewSources+fewSources/sourcesPerNetwork || s.Evicted < 40*fewSources {
+			if s := l.e.Stats(); s.Sources > fewSources+fewSources/sourcesPerNetwork ||
+				s.Evicted < 40*fewSources {
 				t.Fatalf("got %+v", s)
 			}
-			if b, ok := l.e.Ban(netip.MustParseAddr(attacker)); !ok || b.Until != first.At+int64(first.Duration) {
+			if b, ok := l.e.Ban(netip.MustParseAddr(attacker)); !ok ||
+				b.Until != first.At+int64(first.Duration) {
 				t.Errorf("the attacker's ban: got %+v, %v", b, ok)
 			}
 			l.drop()
@@ -76,7 +79,8 @@ func TestFloodForgetsNoSourceUnderASIPBan(t *testing.T) {
 	}
 }
 
-// However full the memory is of phones and of old attackers, a stranger who attacks amid a flood is banned.
+// However full the memory is of phones and of old attackers, a stranger who attacks amid a flood is
+// banned.
 func TestStrangerIsBannedThoughMemoryIsFull(t *testing.T) {
 	l := newLab(t, few, off(RuleServerUnderAttack, RuleAccountUnderAttack))
 	for i := range 2 * fewSources {
@@ -119,7 +123,8 @@ func TestFloodLeavesEvidence(t *testing.T) {
 	}
 }
 
-// A million sources, each with one packet, leave the memory flat, and whoever attacks amid them is banned.
+// A million sources, each with one packet, leave the memory flat, and whoever attacks amid them is
+// banned.
 func TestFloodOfAMillionSources(t *testing.T) {
 	l := newLab(t, func(o *Options) { o.MaxSources, o.MaxBans = 1<<14, 1<<12 })
 	rng := rand.New(rand.NewPCG(1, 2))

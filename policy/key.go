@@ -7,8 +7,8 @@ import (
 	"github.com/dchest/siphash"
 )
 
-// key is an address or prefix as the tables keep it: without pointers, IPv4 in the mapped form (::ffff:0:0/96), host bits
-// zero.
+// key is an address or prefix as the tables keep it: without pointers, IPv4 in the mapped form
+// (::ffff:0:0/96), host bits zero.
 type key struct {
 	hi, lo uint64
 	bits   uint8
@@ -81,9 +81,9 @@ func (k key) prefix() netip.Prefix {
 	return netip.PrefixFrom(a, int(k.bits))
 }
 
-// hostOnly says whether a key lies in a range whose prefixes hold unrelated hosts, so that only single addresses may be
-// banned: link-local (RFC 4291), NAT64 (RFC 6052, RFC 8215: the IPv4 Internet) and Teredo (RFC 4380: all clients of one
-// server share a /64).
+// hostOnly reports whether a key lies in a range whose prefixes hold unrelated hosts, so that only
+// single addresses may be banned: link-local (RFC 4291), NAT64 (RFC 6052, RFC 8215: the IPv4
+// Internet) and Teredo (RFC 4380: all clients of one server share a /64).
 func hostOnly(k key) bool {
 	return k.hi>>54 == 0xfe80>>6 ||
 		k.hi == 0x0064_ff9b_0000_0000 && k.lo>>32 == 0 ||

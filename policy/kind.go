@@ -3,8 +3,8 @@ package policy
 // Kind says what was observed. The names are Asterisk's event names.
 type Kind uint8
 
-// The kinds: Asterisk's fifteen security events, and an injection attempt, which is no event of Asterisk's but what a
-// decoder finds in one. The zero value is none of them and weighs nothing.
+// The kinds: Asterisk's fifteen security events, and an injection attempt, which is no event of
+// Asterisk's but what a decoder finds in one. The zero value is none of them and weighs nothing.
 const (
 	KindNone Kind = iota
 	KindInvalidAccountID
@@ -57,7 +57,8 @@ func (k Kind) String() string {
 	return kindNames[k]
 }
 
-// ParseKind returns the kind of one of Asterisk's fifteen event names, spelled exactly as Asterisk does.
+// ParseKind returns the kind of one of Asterisk's fifteen event names, spelled exactly as Asterisk
+// does.
 func ParseKind(name string) (Kind, bool) {
 	for k := KindNone + 1; k < KindInjection; k++ {
 		if kindNames[k] == name {

@@ -89,7 +89,8 @@ func success(source, account string) Observation {
 
 func registered(source string) Observation { return success(source, "1007") }
 
-// forged is one packet that anybody could have sent in a source's name: an unknown account, over UDP.
+// forged is one packet that anybody could have sent in a source's name: an unknown account, over
+// UDP.
 func forged(source string) Observation {
 	return event(KindInvalidAccountID, ServicePJSIP, source, "spoof", "forged")
 }
@@ -98,7 +99,13 @@ func forged(source string) Observation {
 func guesses(n int, source string) []Observation {
 	out := make([]Observation, n)
 	for i := range out {
-		out[i] = event(KindInvalidAccountID, ServicePJSIP, source, fmt.Sprint("guess", i), fmt.Sprint(i))
+		out[i] = event(
+			KindInvalidAccountID,
+			ServicePJSIP,
+			source,
+			fmt.Sprint("guess", i),
+			fmt.Sprint(i),
+		)
 	}
 	return out
 }
@@ -157,8 +164,8 @@ func (l *lab) scan(source string) {
 	}
 }
 
-// attemptsUntil feeds the attempts of next, a gap apart, until a ban covers the source of the first, and returns how many
-// it took: 0 if most of them did not suffice.
+// attemptsUntil feeds the attempts of next, a gap apart, until a ban covers the source of the
+// first, and returns how many it took: 0 if most of them did not suffice.
 func (l *lab) attemptsUntil(most int, gap time.Duration, next func(i int) Observation) int {
 	for i := range most {
 		o := next(i)
@@ -230,8 +237,18 @@ func (l *lab) count(action Action, rule Rule) int {
 
 // brief is what matters of a verdict.
 func brief(v Verdict) string {
-	s := fmt.Sprintf("%v %v %v %v %v score %v attempts %d strike %d evidence %d", v.Action, v.Prefix, v.Scope, v.Duration, v.Rule,
-		v.Score, v.Attempts, v.Strike, len(v.Evidence))
+	s := fmt.Sprintf(
+		"%v %v %v %v %v score %v attempts %d strike %d evidence %d",
+		v.Action,
+		v.Prefix,
+		v.Scope,
+		v.Duration,
+		v.Rule,
+		v.Score,
+		v.Attempts,
+		v.Strike,
+		len(v.Evidence),
+	)
 	if a := v.Account.Bytes(); len(a) > 0 {
 		s += fmt.Sprintf(" account %q", a)
 	}

@@ -1,15 +1,15 @@
 package policy
 
 const (
-	// perMinute is how many failures a minute on one account a misconfigured endpoint makes. Phones try
-	// again every 15 to 60 s. perRebootMinute is the same in a minute in which many others succeed, and
-	// perMinuteUntrusted where little is known of the source.
+	// perMinute is how many failures a minute on one account a misconfigured endpoint makes. Phones
+	// try again every 15 to 60 s. perRebootMinute is the same in a minute in which many others
+	// succeed, and perMinuteUntrusted where little is known of the source.
 	perMinute          = 20
 	perRebootMinute    = 60
 	perMinuteUntrusted = 4
 
-	// trusted is the trust from which on an account of a source may fail perMinute: two accounts, or one
-	// for a day.
+	// trusted is the trust from which on an account of a source may fail perMinute: two accounts,
+	// or one for a day.
 	trusted = 1.5
 
 	// trustPerAccount is how much trust lets one more account fail, beyond the first.
@@ -18,14 +18,14 @@ const (
 	// rebootSuccesses is how many successes of a source make a minute a reboot minute.
 	rebootSuccesses = 5
 
-	// alertAfter and alertSeconds are how many failures, over how long, are a misconfigured endpoint's.
-	// Fewer, or faster ones, may be a user's, or forged.
+	// alertAfter and alertSeconds are how many failures, over how long, are a misconfigured
+	// endpoint's. Fewer, or faster ones, may be a user's, or forged.
 	alertAfter   = 4
 	alertSeconds = 20
 )
 
-// misconfigured reports whether an attempt is a misconfigured endpoint's: one account fails where others
-// succeed, or where it succeeded before, and not too fast.
+// misconfigured reports whether an attempt is a misconfigured endpoint's: one account fails where
+// others succeed, or where it succeeded before, and not too fast.
 func (e *Engine) misconfigured(a *attempt) bool {
 	p := a.pair
 	if !e.on(RuleMisconfigured) || a.ev.Kind == KindInjection || a.ev.dialled || p == &e.spare {
@@ -52,7 +52,8 @@ func (e *Engine) misconfigured(a *attempt) bool {
 	return true
 }
 
-// excusedPerMinute returns how many failures a minute of an attempt's account are let pass, 0 if none.
+// excusedPerMinute returns how many failures a minute of an attempt's account are let pass, 0 if
+// none.
 func (e *Engine) excusedPerMinute(a *attempt) int {
 	s, limit := a.src, perMinute
 	if a.pair.okAt == 0 {
@@ -80,8 +81,8 @@ func (e *Engine) excusedPerMinute(a *attempt) int {
 	return limit
 }
 
-// alertMisconfigured alerts of an account that fails as a misconfigured endpoint's does, once until its
-// next success.
+// alertMisconfigured alerts of an account that fails as a misconfigured endpoint's does, once until
+// its next success.
 func (e *Engine) alertMisconfigured(a *attempt) {
 	p := a.pair
 	lasted := e.sec - p.failAt
@@ -98,8 +99,8 @@ func (e *Engine) alertMisconfigured(a *attempt) {
 	}
 }
 
-// drifting reports whether so many addresses of a /64 make failures that would be let pass, as no stale
-// phone does, not even one that changes its address each day.
+// drifting reports whether so many addresses of a /64 make failures that would be let pass, as no
+// stale phone does, not even one that changes its address each day.
 func (e *Engine) drifting(k key) bool {
 	if k.is4() || len(k.spreads()) == 0 {
 		return false
@@ -117,7 +118,8 @@ func perMinuteSince(n uint16, seconds uint32) float64 {
 	return float64(n) * 60 / float64(max(60, seconds))
 }
 
-// trust returns what lets more of a source's accounts fail: no more than its number of accounts bears out.
+// trust returns what lets more of a source's accounts fail: no more than its number of accounts
+// bears out.
 func (e *Engine) trust(s *source) float32 {
 	if !e.on(RuleTrust) {
 		return 0
@@ -125,9 +127,10 @@ func (e *Engine) trust(s *source) float32 {
 	return min(s.trust, 2*float32(s.owns))
 }
 
-// arrears returns what attempts that were let pass just before weigh after all, now that they turn out to
-// be no misconfigured endpoint's: those on this account within the minute, and one on each other account.
-// So an owner of an account who guesses is stopped at the same attempt as anybody else.
+// arrears returns what attempts that were let pass just before weigh after all, now that they turn
+// out to be no misconfigured endpoint's: those on this account within the minute, and one on each
+// other account. So an owner of an account who guesses is stopped at the same attempt as anybody
+// else.
 func (e *Engine) arrears(a *attempt) float32 {
 	s, p := a.src, a.pair
 	if s.owns == 0 || p.okAt != 0 || a.ev.Kind == KindInjection || !e.on(RuleMisconfigured) {

@@ -8,27 +8,29 @@ import (
 	"github.com/amifend/amifend/policy/internal/table"
 )
 
-// network is what is remembered of a prefix that attackers spread over: the /24 of an IPv4 address, the /64, /56 and /48
-// of an IPv6 address. Times are seconds since the Unix epoch.
+// network is what is remembered of a prefix that attackers spread over: the /24 of an IPv4 address,
+// the /64, /56 and /48 of an IPv6 address. Times are seconds since the Unix epoch.
 type network struct {
 	proven, forgeable float32 // scores, as of at
-	guess             float32 // forgeable attempts in the names of proved addresses: told, not held against it
-	suspects          float32 // parts of it (see part) that failed, fading in networkMemory
-	at                uint32
-	proofAt           uint32 // the last proof of one of its addresses
-	strikeAt          uint32 // when the latest ban of it or in it ends or ended
-	failed            recent // parts that failed
-	banned            recent // parts that were banned
-	attempts          uint16
-	offenders         uint8 // parts that were banned
-	provenOffenders   uint8 // of these bans, those on proven evidence
-	strikes           uint8
-	flags             uint8
-	chosen            uint8 // the share of forgeable of which anybody could choose the address, see shareUnit
+	// forgeable attempts in the names of proved addresses: told, not held against it
+	guess           float32
+	suspects        float32 // parts of it (see part) that failed, fading in networkMemory
+	at              uint32
+	proofAt         uint32 // the last proof of one of its addresses
+	strikeAt        uint32 // when the latest ban of it or in it ends or ended
+	failed          recent // parts that failed
+	banned          recent // parts that were banned
+	attempts        uint16
+	offenders       uint8 // parts that were banned
+	provenOffenders uint8 // of these bans, those on proven evidence
+	strikes         uint8
+	flags           uint8
+	// the share of forgeable of which anybody could choose the address, see shareUnit
+	chosen uint8
 }
 
-// recent are the latest few different parts of a network, hashed with the engine's seed, newest first; 0 is none. So a
-// few that take turns do not look like many.
+// recent are the latest few different parts of a network, hashed with the engine's seed, newest
+// first; 0 is none. So a few that take turns do not look like many.
 type recent [4]uint32
 
 // add notes a part. True means that it is not one of the latest.
@@ -57,16 +59,17 @@ func (r *recent) remove(part uint32) bool {
 	return true
 }
 
-// networkHalfLives is after how many half-lives of a source's score that of a network has halved, and networkMemory after
-// which its number of suspects has: an attacker who has many addresses has time.
+// networkHalfLives is after how many half-lives of a source's score that of a network has halved,
+// and networkMemory after which its number of suspects has: an attacker who has many addresses has
+// time.
 const (
 	networkHalfLives = 12
 	networkMemory    = 24 * time.Hour
 )
 
-// spread says when a prefix of some length is banned: enough suspects whose attempts add up to a score above factor times
-// the threshold, or enough banned ones. A /64 is one link, a /56 one household or office, a /48 one site (RFC 6177); a
-// /24 is shared by strangers.
+// spread says when a prefix of some length is banned: enough suspects whose attempts add up to a
+// score above factor times the threshold, or enough banned ones. A /64 is one link, a /56 one
+// household or office, a /48 one site (RFC 6177); a /24 is shared by strangers.
 type spread struct {
 	bits      uint8
 	suspects  int
@@ -78,8 +81,8 @@ var spreads4 = [...]spread{{v4Bits + 24, 5, 3, 4}}
 
 var spreads6 = [...]spread{{64, 2, 1, 2}, {56, 2, 1.5, 2}, {48, 3, 2.5, 3}}
 
-// spreads returns the prefixes of a host that are scored along with it, longest first: none where a prefix says nothing
-// about who is behind it, see hostOnly.
+// spreads returns the prefixes of a host that are scored along with it, longest first: none where a
+// prefix says nothing about who is behind it, see hostOnly.
 func (k key) spreads() []spread {
 	switch {
 	case k.is4():
@@ -119,7 +122,8 @@ func (e *Engine) touchNetwork(k key) (*network, table.Ref) {
 func (e *Engine) evictNetwork() {
 	victim := e.networks.Victim()
 	if e.networks.List(victim) == listProved {
-		e.blindAt, e.blind = e.sec, true // it cannot be known any more which prefixes hold a proved address
+		// it cannot be known any more which prefixes hold a proved address
+		e.blindAt, e.blind = e.sec, true
 	}
 	e.networks.Remove(victim)
 	e.stats.Evicted++
@@ -200,8 +204,8 @@ func (n *network) offend(part uint32, scope Scope, until uint32) {
 	n.strikeAt = max(n.strikeAt, until)
 }
 
-// decideNetwork bans a prefix if that is due and allowed. It returns the scope of the ban that it made, none if it made
-// none.
+// decideNetwork bans a prefix if that is due and allowed. It returns the scope of the ban that it
+// made, none if it made none.
 func (e *Engine) decideNetwork(a *attempt, sp spread, want, covered Scope) Scope {
 	k, s := a.key, a.src
 	nk := k.masked(sp.bits)
@@ -261,12 +265,13 @@ func (e *Engine) decideNetwork(a *attempt, sp spread, want, covered Scope) Scope
 	return scope
 }
 
-// manyOffenders is how many banned addresses of a /64 it takes, all with proven evidence, that a proved one among them does not
-// save it: its owner would fill the firewall with bans of single addresses.
+// manyOffenders is how many banned addresses of a /64 it takes, all with proven evidence, that a
+// proved one among them does not save it: its owner would fill the firewall with bans of single
+// addresses.
 const manyOffenders = 32
 
-// banSpread bans an address for what its prefix earned, which must not be banned itself. On forgeable
-// evidence it bans no address that proved itself: the neighbours may be forged.
+// banSpread bans an address for what its prefix earned, which must not be banned itself. On
+// forgeable evidence it bans no address that proved itself: the neighbours may be forged.
 func (e *Engine) banSpread(a *attempt, n *network, scope Scope, chooser Chooser) Scope {
 	s := a.src
 	score := n.proven

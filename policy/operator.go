@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// Impose bans a prefix because an operator says so, from now on for d, at most for BanMax. It is no strike. An error says why
-// it cannot be: the prefix is invalid or must never be banned, there is no room, or d is not positive. A running ban of the
-// prefix is replaced, its scope never by a smaller one.
+// Impose bans a prefix because an operator says so, from now on for d, at most for BanMax. It is no
+// strike. An error says why it cannot be: the prefix is invalid or must never be banned, there is
+// no room, or d is not positive. A running ban of the prefix is replaced, its scope never by a
+// smaller one.
 func (e *Engine) Impose(now int64, prefix netip.Prefix, scope Scope, d time.Duration) ([]Verdict, error) {
 	e.begin(now)
 	k, ok := prefixKey(prefix)
@@ -38,9 +39,10 @@ func (e *Engine) Impose(now int64, prefix netip.Prefix, scope Scope, d time.Dura
 	return e.done(), nil
 }
 
-// Pardon lifts the bans of a prefix and of all prefixes in it, and forgets what is held against the sources in it: their
-// scores, strikes and failures. What they own and have proved stays. A ban of a larger prefix goes on, see [Engine.Ban]. Of a
-// single address this takes microseconds; of a prefix it looks through all sources and bans, a million of them in some 50 ms.
+// Pardon lifts the bans of a prefix and of all prefixes in it, and forgets what is held against the
+// sources in it: their scores, strikes and failures. What they own and have proved stays. A ban of
+// a larger prefix goes on, see [Engine.Ban]. Of a single address this takes microseconds; of a
+// prefix it looks through all sources and bans, a million of them in some 50 ms.
 func (e *Engine) Pardon(now int64, prefix netip.Prefix) []Verdict {
 	e.begin(now)
 	p, ok := prefixKey(prefix)
@@ -74,12 +76,14 @@ func (e *Engine) Pardon(now int64, prefix netip.Prefix) []Verdict {
 	return e.done()
 }
 
-// in tells whether a host or prefix is in another one. IPv4 is in no prefix of IPv6, though its keys are among those of ::/0.
+// in reports whether a host or prefix is in another one. IPv4 is in no prefix of IPv6, though its
+// keys are among those of ::/0.
 func (k key) in(p key) bool {
 	return k.bits >= p.bits && k.is4() == p.is4() && k.masked(p.bits) == p
 }
 
-// relistBanned moves the record of a host or prefix, if there is one, to where it belongs by its ban.
+// relistBanned moves the record of a host or prefix, if there is one, to where it belongs by its
+// ban.
 func (e *Engine) relistBanned(k key) {
 	if k.bits == hostBits {
 		if r := e.sources.Get(k.host()); r != 0 {

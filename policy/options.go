@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// Weights says how much one attempt of a kind adds to a score. 0 means that the kind is no evidence.
+// Weights says how much one attempt of a kind adds to a score. 0 means that the kind is no
+// evidence.
 type Weights [KindCount]float64
 
 // Options are the engine's settings. Start from [DefaultOptions]: the zero value is not valid.
@@ -21,8 +22,8 @@ type Options struct {
 	// HalfLife is after how long a score has halved.
 	HalfLife time.Duration
 
-	// BanTime is how long the first ban lasts, BanGrowth how many times longer than the one before each
-	// further ban lasts, and BanMax how long the longest ban lasts.
+	// BanTime is how long the first ban lasts, BanGrowth how many times longer than the one before
+	// each further ban lasts, and BanMax how long the longest ban lasts.
 	BanTime   time.Duration
 	BanGrowth float64
 	BanMax    time.Duration
@@ -30,27 +31,29 @@ type Options struct {
 	// ProofWindow is how long a success proves its source.
 	ProofWindow time.Duration
 
-	// Weights are what attempts weigh, and UnknownWeight what a ChallengeResponseFailed on `<unknown>`
-	// weighs, in the place of its kind's weight.
+	// Weights are what attempts weigh, and UnknownWeight what a ChallengeResponseFailed on
+	// `<unknown>` weighs, in the place of its kind's weight.
 	Weights       Weights
 	UnknownWeight float64
 
-	// MaxSources is how many addresses are remembered. Each takes at most 128 bytes, with its share of the
-	// prefixes and accounts.
+	// MaxSources is how many addresses are remembered. Each takes at most 128 bytes, with its share
+	// of the prefixes and accounts.
 	MaxSources int
 
 	// MaxBans is how many bans may run at a time, at most half of MaxSources.
 	MaxBans int
 
-	// Seed keys the hashes of the engine and of its [Hasher]. 0 means that [New] draws one, so that nobody
-	// can choose addresses and names that collide. Set it only where two runs must be equal, as in tests
-	// and replays: see [FixedSeed]. Verdicts do not depend on it as long as nothing is evicted.
+	// Seed keys the hashes of the engine and of its [Hasher]. 0 means that [New] draws one, so that
+	// nobody can choose addresses and names that collide. Set it only where two runs must be equal,
+	// as in tests and replays: see [FixedSeed]. Verdicts do not depend on it as long as nothing is
+	// evicted.
 	Seed uint64
 
 	// ForgeablePerMinute is how many bans on forgeable evidence may begin in a minute.
 	ForgeablePerMinute int
 
-	// BanProvedGuessers bans proved sources that seem to guess over UDP. Otherwise that is only alerted.
+	// BanProvedGuessers bans proved sources that seem to guess over UDP. Otherwise that is only
+	// alerted.
 	BanProvedGuessers bool
 
 	// Canaries are the accounts that nobody legitimate uses.
@@ -76,8 +79,8 @@ const (
 	maxWeight    = 1000
 )
 
-// DefaultOptions returns the defaults. With them, the fourth attempt on an unknown account bans, and the
-// seventh wrong password on a known one.
+// DefaultOptions returns the defaults. With them, the fourth attempt on an unknown account bans,
+// and the seventh wrong password on a known one.
 func DefaultOptions() Options {
 	return Options{
 		Threshold:   3,
@@ -108,7 +111,8 @@ func DefaultOptions() Options {
 
 // OptionError is an option that cannot work. [Options.Validate] joins one for each.
 type OptionError struct {
-	Key     string // in the style of a config file: "half_life", "weights.FailedACL"; "" if no key sets it
+	// in the style of a config file: "half_life", "weights.FailedACL"; "" if no key sets it
+	Key     string
 	Value   any    // what the option is
 	Problem string // what is wrong with it, the value included
 	Advice  string // what to write instead
@@ -249,8 +253,8 @@ func (o Options) seeded() Options {
 	return o
 }
 
-// calm returns the score below which a source counts as having none: far under the threshold and under
-// any one attempt.
+// calm returns the score below which a source counts as having none: far under the threshold and
+// under any one attempt.
 func (o Options) calm() float64 {
 	calm := o.Threshold / 100
 	for _, w := range append(o.Weights[:], o.UnknownWeight) {

@@ -14,7 +14,8 @@ func TestDefaultsAreThoseOfTheIssue(t *testing.T) {
 		t.Fatal(err)
 	}
 	if o.Threshold != 3 || o.HalfLife != 20*time.Minute || o.BanTime != time.Hour || o.BanGrowth != 4 ||
-		o.BanMax != 720*time.Hour || o.ProofWindow != 24*time.Hour || o.UnknownWeight != 1 {
+		o.BanMax != 720*time.Hour || o.ProofWindow != 24*time.Hour ||
+		o.UnknownWeight != 1 {
 		t.Errorf("got %+v", o)
 	}
 	want := map[Kind]float64{
@@ -58,11 +59,13 @@ func TestValidateNamesTheKeyAndWhatToWrite(t *testing.T) {
 		o := DefaultOptions()
 		tt.change(&o)
 		err := o.Validate()
-		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "write") {
+		if err == nil || !strings.Contains(err.Error(), tt.want) ||
+			!strings.Contains(err.Error(), "write") {
 			t.Errorf("got %v, want %q and what to write", err, tt.want)
 		}
 		var option *OptionError
-		if !errors.As(err, &option) || option.Value == nil || !strings.HasPrefix(tt.want, option.Key) {
+		if !errors.As(err, &option) || option.Value == nil ||
+			!strings.HasPrefix(tt.want, option.Key) {
 			t.Errorf("got %+v, want the key of %q and its value", option, tt.want)
 		}
 		if _, err := New(o); err == nil {
@@ -101,7 +104,8 @@ func TestAttemptsAddUpWhateverTheScale(t *testing.T) {
 	}
 }
 
-// An engine draws its seed, another one each time, unless it is told one; its hasher is of that seed.
+// An engine draws its seed, another one each time, unless it is told one; its hasher is of that
+// seed.
 func TestSeedIsDrawn(t *testing.T) {
 	seeds := map[uint64]bool{0: true}
 	for range 8 {

@@ -12,8 +12,9 @@ type ProtectedEntry struct {
 	Reason string
 }
 
-// Protected is a list of what must never be banned. It does not change once it is made. A nil *Protected still protects
-// what no list needs to name: loopback, unspecified, multicast and broadcast.
+// Protected is a list of what must never be banned. It does not change once it is made. A nil
+// *Protected still protects what no list needs to name: loopback, unspecified, multicast and
+// broadcast.
 type Protected struct {
 	entries bart.Table[string]
 	onLink  bart.Lite
@@ -30,9 +31,10 @@ var builtin = [...]ProtectedEntry{
 	{netip.MustParsePrefix("255.255.255.255/32"), "broadcast"},
 }
 
-// NewProtected returns a list of entries and of on-link prefixes. A host of an on-link prefix may be banned, a prefix that
-// overlaps one may not: that would cut off the neighbours. Invalid prefixes are left out, host bits are masked, mapped
-// IPv4 is IPv4. Where entries overlap, the reason of the longest is told.
+// NewProtected returns a list of entries and of on-link prefixes. A host of an on-link prefix may
+// be banned, a prefix that overlaps one may not: that would cut off the neighbours. Invalid
+// prefixes are left out, host bits are masked, mapped IPv4 is IPv4. Where entries overlap, the
+// reason of the longest is told.
 func NewProtected(entries []ProtectedEntry, onLink []netip.Prefix) *Protected {
 	p := &Protected{}
 	for _, e := range entries {
@@ -48,7 +50,7 @@ func NewProtected(entries []ProtectedEntry, onLink []netip.Prefix) *Protected {
 	return p
 }
 
-// Contains says whether an address must never be banned, and why.
+// Contains reports whether an address must never be banned, and why.
 func (p *Protected) Contains(addr netip.Addr) (reason string, ok bool) {
 	addr = addr.Unmap().WithZone("")
 	for _, b := range builtin {
@@ -59,8 +61,8 @@ func (p *Protected) Contains(addr netip.Addr) (reason string, ok bool) {
 	return p.listed(addr)
 }
 
-// Overlaps says whether a prefix must not be banned because it holds, or lies in, something protected, and why. A prefix
-// shorter than a host must not overlap an on-link one either.
+// Overlaps reports whether a prefix must not be banned because it holds, or lies in, something
+// protected, and why. A prefix shorter than a host must not overlap an on-link one either.
 func (p *Protected) Overlaps(prefix netip.Prefix) (reason string, ok bool) {
 	k, valid := prefixKey(prefix)
 	if !valid {

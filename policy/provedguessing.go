@@ -1,7 +1,7 @@
 package policy
 
-// provedGuessing judges forgeable evidence in the name of a source that proved itself. It cannot be told
-// from forged packets, so it is alerted when a stranger would be banned for it.
+// provedGuessing judges forgeable evidence in the name of a source that proved itself. It cannot be
+// told from forged packets, so it is alerted when a stranger would be banned for it.
 func (e *Engine) provedGuessing(a *attempt) {
 	if !e.on(RuleProvedGuessing) {
 		return
@@ -41,8 +41,8 @@ func (e *Engine) provedGuessing(a *attempt) {
 	}
 }
 
-// provedGuessingNear alerts of guesses in the names of several proved addresses of a /64 that are few
-// each.
+// provedGuessingNear alerts of guesses in the names of several proved addresses of a /64 that are
+// few each.
 func (e *Engine) provedGuessingNear(a *attempt) {
 	if a.key.is4() || len(a.key.spreads()) == 0 {
 		return

@@ -17,15 +17,18 @@ type Recalled struct {
 	Dropped int // entries that were forgotten, since later blocks are of another seed
 }
 
-// Recall returns an engine that goes on where one stood that gave blocks with [Engine.Changes], [Engine.Sweep] and
-// [Engine.Rest], in the order in which they were given. A block that is damaged or of another version is left out and counted.
-// now is the time, nanoseconds since the Unix epoch: what a block dates later, since a clock was wrong, is taken as of
-// now. The seed is that of the blocks, or that of the options if there are none: make observations with [Engine.Hasher]. What has no room is left out, as a rule the oldest. There
-// are no bans, see [Engine.AdoptBan], and nothing is protected, see [Engine.Protect].
+// Recall returns an engine that goes on where one stood that gave blocks with [Engine.Changes],
+// [Engine.Sweep] and [Engine.Rest], in the order in which they were given. A block that is damaged
+// or of another version is left out and counted. now is the time, nanoseconds since the Unix epoch:
+// what a block dates later, since a clock was wrong, is taken as of now. The seed is that of the
+// blocks, or that of the options if there are none: make observations with [Engine.Hasher]. What
+// has no room is left out, as a rule the oldest. There are no bans, see [Engine.AdoptBan], and
+// nothing is protected, see [Engine.Protect].
 //
-// After a crash, what came last before it is missing: what Changes had not given, and what only Rest gives. Then nothing
-// is held against a source for challenges that it may have answered meanwhile, and for a minute no account is believed
-// that chan_sip names in an answer to a challenge which may have come before the crash.
+// After a crash, what came last before it is missing: what Changes had not given, and what only
+// Rest gives. Then nothing is held against a source for challenges that it may have answered
+// meanwhile, and for a minute no account is believed that chan_sip names in an answer to a
+// challenge which may have come before the crash.
 //
 // An error means that the options are invalid, and nothing else.
 func Recall(o Options, now int64, blocks iter.Seq[[]byte]) (*Engine, Recalled, error) {

@@ -1,7 +1,7 @@
 package policy
 
-// This file makes an engine of what was read: it applies pardons, and mends what does not fit together, since one part of it was
-// saved and another was not.
+// This file makes an engine of what was read: it applies pardons, and mends what does not fit
+// together, since one part of it was saved and another was not.
 
 // finish brings the tables into the state that the engine wants, when all is read.
 func (rc *recalling) finish() {
@@ -81,8 +81,8 @@ func (rc *recalling) own() {
 	}
 }
 
-// recount forgets what is out of date of accounts at sources, and corrects what sources count of them, where one was saved and
-// the other was not.
+// recount forgets what is out of date of accounts at sources, and corrects what sources count of
+// them, where one was saved and the other was not.
 func (rc *recalling) recount() {
 	e := rc.e
 	counts := make([]struct{ failed, proven, owns uint8 }, e.sources.Slots())
@@ -121,7 +121,8 @@ func (rc *recalling) recount() {
 	}
 }
 
-// dropPending lets pass what the engine was waiting for when it stopped: it cannot know whether it came.
+// dropPending lets pass what the engine was waiting for when it stopped: it cannot know whether it
+// came.
 func (rc *recalling) dropPending() {
 	e := rc.e
 	for r := range e.requests.OldestFirst() {

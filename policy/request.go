@@ -10,9 +10,10 @@ import (
 	"github.com/amifend/amifend/policy/internal/table"
 )
 
-// One request to a PBX raises up to two events, and a client that answers a challenge sends two requests. This file turns
-// events into attempts. What marks one request is its server, its source with the port, and its session; but a session
-// is as long as the attacker likes (svcrack sends every guess under one Call-ID), so a key alone excuses nothing.
+// One request to a PBX raises up to two events, and a client that answers a challenge sends two
+// requests. This file turns events into attempts. What marks one request is its server, its source
+// with the port, and its session; but a session is as long as the attacker likes (svcrack sends
+// every guess under one Call-ID), so a key alone excuses nothing.
 
 // requestKey is what the events of one request have in common.
 type requestKey struct {
@@ -41,14 +42,17 @@ func (k requestKey) Hash(k0, k1 uint64) uint64 {
 	return siphash.Hash(k0, k1, b[:])
 }
 
-// request is what is remembered of the failures of a key that name no known account: InvalidAccountID and FailedACL.
+// request is what is remembered of the failures of a key that name no known account:
+// InvalidAccountID and FailedACL.
 type request struct {
 	at      int64 // of the latest failure
 	account Label // of the latest failure
 	kind    Kind  // of the latest failure
 	pending uint8 // counted failures whose companion event has not come yet
-	credit  bool  // the latest failure was counted, and the authenticated one that follows belongs to it
-	held    bool  // the latest failure is not counted: it is that authenticated one, if its companion says so
+	// the latest failure was counted, and the authenticated one that follows belongs to it
+	credit bool
+	// the latest failure is not counted: it is that authenticated one, if its companion says so
+	held bool
 }
 
 // requestList names the lists of the table of requests.
@@ -61,21 +65,23 @@ const (
 )
 
 const (
-	// maxRequests bounds the keys that are remembered: about ten seconds of the 13,000 events/s that one Asterisk was
-	// seen to raise under flood. The oldest is forgotten first; its next event counts as if it were the first, so a
-	// flood may make a request of someone else count twice, never not at all.
+	// maxRequests bounds the keys that are remembered: about ten seconds of the 13,000 events/s
+	// that one Asterisk was seen to raise under flood. The oldest is forgotten first; its next
+	// event counts as if it were the first, so a flood may make a request of someone else count
+	// twice, never not at all.
 	maxRequests = 1 << 16
 
 	// companionWindow is within which the second event of a request comes.
 	companionWindow = int64(2 * time.Second)
 
-	// creditWindow is within which the answer to a challenge belongs to the request that was challenged: PJSIP's nonces
-	// live 32 s.
+	// creditWindow is within which the answer to a challenge belongs to the request that was
+	// challenged: PJSIP's nonces live 32 s.
 	creditWindow = int64(32 * time.Second)
 )
 
-// unauthenticated judges an InvalidAccountID or FailedACL of PJSIP. It counts at once, except where it may be the
-// answer to the challenge that an earlier one got: then its companion event tells, at most two seconds later.
+// unauthenticated judges an InvalidAccountID or FailedACL of PJSIP. It counts at once, except where
+// it may be the answer to the challenge that an earlier one got: then its companion event tells, at
+// most two seconds later.
 func (e *Engine) unauthenticated(k requestKey, o *Observation) {
 	r := e.requests.Get(k)
 	if r == 0 {
@@ -84,7 +90,8 @@ func (e *Engine) unauthenticated(k requestKey, o *Observation) {
 	q := e.requests.Val(r)
 	switch {
 	case q.held:
-		e.release(r) // an authenticated request ends the pair: this one is a further one, and so was that
+		// an authenticated request ends the pair: this one is a further one, and so was that
+		e.release(r)
 		q.pending = bump(q.pending, 2)
 		q.credit = false
 	case q.credit && q.kind == o.Kind && q.account == o.Account && e.now-q.at <= creditWindow:
@@ -106,8 +113,8 @@ func (e *Engine) unauthenticated(k requestKey, o *Observation) {
 	e.count(k.source, e.evidenceOf(o), RuleNone)
 }
 
-// challenged judges a ChallengeSent on `<unknown>` of PJSIP: never evidence by itself, but it tells that the failure
-// that it belongs to bore no credentials.
+// challenged judges a ChallengeSent on `<unknown>` of PJSIP: never evidence by itself, but it tells
+// that the failure that it belongs to bore no credentials.
 func (e *Engine) challenged(k requestKey) {
 	r := e.requests.Get(k)
 	if r == 0 {
@@ -147,8 +154,8 @@ func (e *Engine) refused(k requestKey, o *Observation) {
 	e.count(k.source, e.evidenceOf(o), RuleNone)
 }
 
-// chanSIPACL judges a FailedACL of chan_sip, which raises two of them for one request with credentials (capture 20) and
-// no companion that tells them apart.
+// chanSIPACL judges a FailedACL of chan_sip, which raises two of them for one request with
+// credentials (capture 20) and no companion that tells them apart.
 func (e *Engine) chanSIPACL(k requestKey, o *Observation) {
 	r := e.requests.Get(k)
 	if r == 0 {

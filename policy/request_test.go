@@ -35,7 +35,8 @@ func wrongPassword(account, call string) []Observation {
 	return []Observation{event(KindChallengeResponseFailed, ServicePJSIP, stranger, account, call)}
 }
 
-// refusedAlone is what a request with credentials leaves while Asterisk holds InvalidAccountID back (capture 12).
+// refusedAlone is what a request with credentials leaves while Asterisk holds InvalidAccountID back
+// (capture 12).
 func refusedAlone(call string) []Observation {
 	return []Observation{event(KindChallengeResponseFailed, ServicePJSIP, stranger, unknown, call)}
 }
@@ -53,7 +54,8 @@ func without(kind Kind, os []Observation) []Observation {
 	return slices.DeleteFunc(slices.Clone(os), func(o Observation) bool { return o.Kind == kind })
 }
 
-// interleaved orders the events of pipelined requests as a flood shows them: all failures, then all companions.
+// interleaved orders the events of pipelined requests as a flood shows them: all failures, then all
+// companions.
 func interleaved(requests ...[]Observation) []Observation {
 	var first, second []Observation
 	for _, r := range requests {
@@ -164,8 +166,8 @@ func TestAnswerComesWithin32Seconds(t *testing.T) {
 	}
 }
 
-// An attacker on one Call-ID is banned at the same request as with fresh ones, whatever he varies and whatever the
-// operator filters.
+// An attacker on one Call-ID is banned at the same request as with fresh ones, whatever he varies
+// and whatever the operator filters.
 func TestReusedKeysAreBannedAsFastAsFreshOnes(t *testing.T) {
 	for name, request := range map[string]func(i int) []Observation{
 		"unknown accounts":               func(i int) []Observation { return unknownUser(fmt.Sprint(i), "c") },
@@ -190,7 +192,8 @@ func TestReusedKeysAreBannedAsFastAsFreshOnes(t *testing.T) {
 	}
 }
 
-// A request that was held counts when nothing says that it bore credentials, though no further event comes.
+// A request that was held counts when nothing says that it bore credentials, though no further
+// event comes.
 func TestHeldAttemptIsCountedByTime(t *testing.T) {
 	l := newLab(t)
 	for _, call := range []string{"c", "d"} {
@@ -199,7 +202,8 @@ func TestHeldAttemptIsCountedByTime(t *testing.T) {
 	l.quiet()
 	certain := l.now + companionWindow
 	l.wait(3 * time.Second)
-	if v := l.banned(); v.At != certain || v.Attempts != 4 || v.Evidence[3].Kind != KindInvalidAccountID {
+	if v := l.banned(); v.At != certain || v.Attempts != 4 ||
+		v.Evidence[3].Kind != KindInvalidAccountID {
 		t.Errorf("got %s", brief(v))
 	}
 }

@@ -11,7 +11,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// eventful returns an engine that remembers something of every sort, and small options to recall it with.
+// eventful returns an engine that remembers something of every sort, and small options to recall it
+// with.
 func eventful(t rapid.TB) (*lab, Options) {
 	t.Helper()
 	o := fixedOptions()
@@ -88,7 +89,8 @@ func TestPropertyRecalledEngineGoesOn(t *testing.T) {
 	})
 }
 
-// restarted returns what a clean stop and a start make of an engine. Its bans are those of the journal.
+// restarted returns what a clean stop and a start make of an engine. Its bans are those of the
+// journal.
 func restarted(t rapid.TB, e *Engine) *Engine {
 	t.Helper()
 	var log saved
@@ -193,7 +195,8 @@ func TestRestartWithLessRoomKeepsTheNewest(t *testing.T) {
 	sound(t, l.e)
 }
 
-// The seed is that of the blocks; options that changed count from now on; what is protected is not saved.
+// The seed is that of the blocks; options that changed count from now on; what is protected is not
+// saved.
 func TestRestartTakesTheNewOptions(t *testing.T) {
 	l, o := eventful(t)
 	listed := ProtectedEntry{netip.MustParsePrefix("198.51.100.7/32"), "allow"}
@@ -217,8 +220,8 @@ func TestRestartTakesTheNewOptions(t *testing.T) {
 	}
 }
 
-// A ban from the future, decided while the clock was wrong, lasts no longer than it was decided for, and
-// neither its strike nor a proof lasts longer than it may.
+// A ban from the future, decided while the clock was wrong, lasts no longer than it was decided
+// for, and neither its strike nor a proof lasts longer than it may.
 func TestAdoptedBanOfTheFutureIsNotLongerThanDecided(t *testing.T) {
 	l := newLab(t)
 	o := l.e.opt

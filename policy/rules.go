@@ -3,7 +3,8 @@ package policy
 // Rule is a rule, or RuleNone. Every verdict bears one.
 type Rule uint8
 
-// The rules. A number is never used for another rule, since it is part of what [Engine.Changes] gives.
+// The rules. A number is never used for another rule, since it is part of what [Engine.Changes]
+// gives.
 const (
 	RuleNone Rule = iota
 	RuleProvenScore
@@ -216,8 +217,8 @@ func Rules() []RuleInfo {
 // RuleSet is a set of rules.
 type RuleSet uint64
 
-// With returns the set with a rule. It reports whether the rule can be switched off; if it cannot, the set
-// is the same.
+// With returns the set with a rule. It reports whether the rule can be switched off; if it cannot,
+// the set is the same.
 func (s RuleSet) With(r Rule) (RuleSet, bool) {
 	if r == RuleNone || r >= ruleCount || rules[r].Fixed {
 		return s, false

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// switches has, for each rule that can be switched off, a situation that it decides: the verdicts with it and without it.
+// switches has, for each rule that can be switched off, a situation that it decides: the verdicts
+// with it and without it.
 var switches = map[Rule]struct {
 	options func(*Options)
 	play    func(l *lab)
@@ -31,8 +32,14 @@ var switches = map[Rule]struct {
 	},
 	RuleSecondOffender: {
 		play: func(l *lab) { l.scan(host6(0)); l.wait(40 * time.Hour); l.scan(host6(1)) },
-		on:   []string{"ban 2001:db8:bad::1/128 all 1h0m0s proven_score", "ban 2001:db8:bad::/64 all 1h0m0s second_offender"},
-		off:  []string{"ban 2001:db8:bad::1/128 all 1h0m0s proven_score", "ban 2001:db8:bad::2/128 all 1h0m0s proven_score"},
+		on: []string{
+			"ban 2001:db8:bad::1/128 all 1h0m0s proven_score",
+			"ban 2001:db8:bad::/64 all 1h0m0s second_offender",
+		},
+		off: []string{
+			"ban 2001:db8:bad::1/128 all 1h0m0s proven_score",
+			"ban 2001:db8:bad::2/128 all 1h0m0s proven_score",
+		},
 	},
 	RuleSpreadScore: {
 		play: func(l *lab) {
@@ -58,7 +65,12 @@ var switches = map[Rule]struct {
 	RuleSpoofFlood: {
 		options: func(o *Options) { o.ForgeablePerMinute = 1 },
 		play: func(l *lab) {
-			l.feed(slices.Concat(guesses(4, "10.0.1.1"), guesses(4, "10.0.2.1"), guesses(4, "10.0.3.1"))...)
+			l.feed(
+				slices.Concat(
+					guesses(4, "10.0.1.1"),
+					guesses(4, "10.0.2.1"),
+					guesses(4, "10.0.3.1"),
+				)...)
 		},
 		on:  []string{"ban 10.0.1.1/32 sip 10m0s score", "alert 10.0.2.1/32 sip 0s spoof_flood"},
 		off: []string{"ban 10.0.1.1/32 sip 10m0s score"},
@@ -68,7 +80,10 @@ var switches = map[Rule]struct {
 			l.feed(all(repeat(5, wrong(attacker, "1007")), overStream)...)
 			l.feed(overStream(registered(attacker)))
 		},
-		on: []string{"alert 203.0.113.5/32 all 0s compromised_account", "ban 203.0.113.5/32 all 1h0m0s compromised_account"},
+		on: []string{
+			"alert 203.0.113.5/32 all 0s compromised_account",
+			"ban 203.0.113.5/32 all 1h0m0s compromised_account",
+		},
 	},
 	RuleSpoofSuspected: {
 		play: func(l *lab) {
@@ -109,7 +124,8 @@ var switches = map[Rule]struct {
 	RuleRequests: {
 		play: func(l *lab) {
 			for range 3 { // retries of a deleted extension's phone
-				l.feed(slices.Concat(unknownUser("a", "c"), unknownUserWithCredentials("a", "c"))...)
+				l.feed(
+					slices.Concat(unknownUser("a", "c"), unknownUserWithCredentials("a", "c"))...)
 			}
 		},
 		off: []string{"ban 198.51.100.13/32 sip 10m0s score"},
@@ -137,16 +153,29 @@ var switches = map[Rule]struct {
 				l.feed(success(office, fmt.Sprint("100", i)))
 			}
 			for range 8 {
-				l.every(7*time.Second, overStream(wrong(office, "1008")), overStream(wrong(office, "1009")))
+				l.every(
+					7*time.Second,
+					overStream(wrong(office, "1008")),
+					overStream(wrong(office, "1009")),
+				)
 			}
 		},
-		on:  []string{"alert 198.51.100.44/32 none 0s misconfigured_endpoint", "alert 198.51.100.44/32 none 0s misconfigured_endpoint"},
+		on: []string{
+			"alert 198.51.100.44/32 none 0s misconfigured_endpoint",
+			"alert 198.51.100.44/32 none 0s misconfigured_endpoint",
+		},
 		off: []string{"ban 198.51.100.44/32 all 1h0m0s proven_score"},
 	},
 	RuleStrikes: {
 		play: func(l *lab) { l.scan(attacker); l.wait(2 * time.Hour); l.scan(attacker) },
-		on:   []string{"ban 203.0.113.5/32 all 1h0m0s proven_score", "ban 203.0.113.5/32 all 4h0m0s proven_score"},
-		off:  []string{"ban 203.0.113.5/32 all 1h0m0s proven_score", "ban 203.0.113.5/32 all 1h0m0s proven_score"},
+		on: []string{
+			"ban 203.0.113.5/32 all 1h0m0s proven_score",
+			"ban 203.0.113.5/32 all 4h0m0s proven_score",
+		},
+		off: []string{
+			"ban 203.0.113.5/32 all 1h0m0s proven_score",
+			"ban 203.0.113.5/32 all 1h0m0s proven_score",
+		},
 	},
 	RuleForgeableBudget: {
 		play: func(l *lab) { l.feed(guesses(4, attacker)...) },
@@ -181,7 +210,15 @@ func (l *lab) strangers(n int, account string) {
 // crowd lets n sources, each in a /24 of its own, try an unknown account each, all within a second.
 func (l *lab) crowd(n int) {
 	for i := range n {
-		l.feed(event(KindInvalidAccountID, ServicePJSIP, fmt.Sprintf("192.%d.%d.1", 32+i/250, i%250), fmt.Sprint("crowd", i), "c"))
+		l.feed(
+			event(
+				KindInvalidAccountID,
+				ServicePJSIP,
+				fmt.Sprintf("192.%d.%d.1", 32+i/250, i%250),
+				fmt.Sprint("crowd", i),
+				"c",
+			),
+		)
 	}
 }
 
@@ -209,10 +246,25 @@ func TestEveryRuleCanBeSwitchedOff(t *testing.T) {
 				sw.play(l)
 				var got []string
 				for _, v := range l.got {
-					got = append(got, fmt.Sprintf("%v %v %v %v %s", v.Action, v.Prefix, v.Scope, v.Duration, v.Rule))
+					got = append(
+						got,
+						fmt.Sprintf(
+							"%v %v %v %v %s",
+							v.Action,
+							v.Prefix,
+							v.Scope,
+							v.Duration,
+							v.Rule,
+						),
+					)
 				}
 				if !slices.Equal(got, run.want) {
-					t.Errorf("switched off %v:\n got %q\nwant %q", l.e.opt.Off.Has(r.Rule), got, run.want)
+					t.Errorf(
+						"switched off %v:\n got %q\nwant %q",
+						l.e.opt.Off.Has(r.Rule),
+						got,
+						run.want,
+					)
 				}
 			}
 		})
@@ -222,7 +274,8 @@ func TestEveryRuleCanBeSwitchedOff(t *testing.T) {
 	}
 }
 
-// README.md is the specification: it names every rule, which of them are fixed, and all kinds of alerts.
+// README.md is the specification: it names every rule, which of them are fixed, and all kinds of
+// alerts.
 func TestRulesAreThoseOfTheReadme(t *testing.T) {
 	b, err := os.ReadFile("README.md")
 	if err != nil {
@@ -242,7 +295,8 @@ func TestRulesAreThoseOfTheReadme(t *testing.T) {
 			}
 		}
 	}
-	kinds := regexp.MustCompile(`\*\*The kinds of alerts\*\*, a closed list: (.*)\.\n`).FindStringSubmatch(text)
+	kinds := regexp.MustCompile(`\*\*The kinds of alerts\*\*, a closed list: (.*)\.\n`).
+		FindStringSubmatch(text)
 	for _, r := range Rules() {
 		names = append(names, r.Name)
 		if r.Fixed {
@@ -269,7 +323,8 @@ func TestRulesAreThoseOfTheReadme(t *testing.T) {
 	}
 }
 
-// Whatever happens, an alert is of one of those kinds and names its source, and every verdict a rule.
+// Whatever happens, an alert is of one of those kinds and names its source, and every verdict a
+// rule.
 func TestRuleNamesRoundTrip(t *testing.T) {
 	for i, info := range Rules() {
 		got, ok := ParseRule(info.Name)

@@ -7,8 +7,9 @@ import (
 	"github.com/amifend/amifend/policy/internal/table"
 )
 
-// This file saves the engine's state little by little, as blocks of bytes for a log that somebody else keeps: each block
-// stands for itself, and what is said later replaces what was said before. [Recall] makes an engine of such a log.
+// This file saves the engine's state little by little, as blocks of bytes for a log that somebody
+// else keeps: each block stands for itself, and what is said later replaces what was said before.
+// [Recall] makes an engine of such a log.
 //
 // There are three sorts of tables:
 //   - sources, prefixes, accounts, accounts at sources, the latest attempts, the alerts that are not repeated: by
@@ -18,7 +19,8 @@ import (
 
 // saving is where saving stands.
 type saving struct {
-	begun   bool     // there is a log, so what it says of an entry must be corrected before that is forgotten
+	// there is a log, so what it says of an entry must be corrected before that is forgotten
+	begun   bool
 	pardon  uint8    // the number of the latest pardon, see source.pardon
 	pardons []pardon // since they were last saved
 	sweep   place
@@ -39,11 +41,12 @@ type place struct {
 	r   table.Ref
 }
 
-// maxPardons bounds the pardons that wait to be saved. Beyond, they are saved as far as a source is still remembered then.
+// maxPardons bounds the pardons that wait to be saved. Beyond, they are saved as far as a source is
+// still remembered then.
 const maxPardons = 1 << 14
 
-// A block begins with blockMagic and the version of its format, what sort of block it is, the seed, the time, and the
-// engine's few numbers. Its end is a CRC-32 (IEEE) of all before.
+// A block begins with blockMagic and the version of its format, what sort of block it is, the seed,
+// the time, and the engine's few numbers. Its end is a CRC-32 (IEEE) of all before.
 const (
 	blockMagic   = "amifend block "
 	blockVersion = 2
@@ -60,11 +63,13 @@ var (
 	restTables    = [...]tag{tagRequests, tagDialogs, tagSilents}
 )
 
-// Changes appends to buf one block of what changed since it was last saved, by Changes or Sweep: at most so many entries,
-// the hottest first (pardons, then sources that were banned, have a score, or are proved, and what belongs to them). n is
-// how many there are; 0 means that nothing changed, and that nothing was appended. An entry takes some 100 bytes, 700 at
-// most; 5,000 take about a millisecond. A flood of forged packets changes seven entries a packet in IPv4, eleven in IPv6, ordinary
-// traffic one an event. What a caller could not store is not given again: it wants a round of [Engine.Sweep] then.
+// Changes appends to buf one block of what changed since it was last saved, by Changes or Sweep: at
+// most so many entries, the hottest first (pardons, then sources that were banned, have a score, or
+// are proved, and what belongs to them). n is how many there are; 0 means that nothing changed, and
+// that nothing was appended. An entry takes some 100 bytes, 700 at most; 5,000 take about a
+// millisecond. A flood of forged packets changes seven entries a packet in IPv4, eleven in IPv6,
+// ordinary traffic one an event. What a caller could not store is not given again: it wants a round
+// of [Engine.Sweep] then.
 func (e *Engine) Changes(buf []byte, most int) (out []byte, n int) {
 	e.save.begun = true
 	c := e.beginBlock(buf, blockLasting)
@@ -85,15 +90,17 @@ func (e *Engine) Changes(buf []byte, most int) (out []byte, n int) {
 	return e.endBlock(c, buf, n), n
 }
 
-// Sweep appends to buf one block of the next entries of what Changes gives, at most so many, whether they changed or not, so
-// that a log can be written anew: when done, what was in it before the first Sweep of this round is not needed any more, and
-// the next one begins another round. Blocks of Changes may stand in between. n may be 0 before it is done.
+// Sweep appends to buf one block of the next entries of what Changes gives, at most so many,
+// whether they changed or not, so that a log can be written anew: when done, what was in it before
+// the first Sweep of this round is not needed any more, and the next one begins another round.
+// Blocks of Changes may stand in between. n may be 0 before it is done.
 func (e *Engine) Sweep(buf []byte, most int) (out []byte, n int, done bool) {
 	return e.pass(buf, most, &e.save.sweep, lastingTables[:], blockLasting)
 }
 
-// Rest appends to buf one block of the next entries of what Changes does not give, as Sweep does. It is for a clean stop: such
-// blocks must be the last of the log, and [Recall] takes them only when little time has passed since.
+// Rest appends to buf one block of the next entries of what Changes does not give, as Sweep does.
+// It is for a clean stop: such blocks must be the last of the log, and [Recall] takes them only
+// when little time has passed since.
 func (e *Engine) Rest(buf []byte, most int) (out []byte, n int, done bool) {
 	return e.pass(buf, most, &e.save.rest, restTables[:], blockRest)
 }
@@ -114,8 +121,8 @@ func (e *Engine) pass(buf []byte, most int, at *place, tables []tag, sort uint8)
 	return e.endBlock(c, buf, n), n, done
 }
 
-// notePardon notes that what was held against a host or prefix is forgotten: no older block may bring it back. It returns the
-// number of this pardon.
+// notePardon notes that what was held against a host or prefix is forgotten: no older block may
+// bring it back. It returns the number of this pardon.
 func (e *Engine) notePardon(t tag, k key) uint8 {
 	e.save.pardon = max(1, e.save.pardon+1)
 	if len(e.save.pardons) < maxPardons {
@@ -163,7 +170,8 @@ type blockHead struct {
 	at   int64
 }
 
-// openBlock checks a block and returns a coder that stands behind the head. The engine's numbers are still to be read.
+// openBlock checks a block and returns a coder that stands behind the head. The engine's numbers
+// are still to be read.
 func openBlock(b []byte, now int64) (h blockHead, c *coder, verdict blockState) {
 	const least = len(blockMagic) + 2 + 4
 	if len(b) < least || string(b[:len(blockMagic)]) != blockMagic {

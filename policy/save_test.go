@@ -16,7 +16,8 @@ import (
 // saved keeps what an engine gives, as a journal does.
 type saved struct{ blocks [][]byte }
 
-// changes takes what changed, in blocks of at most so many entries, until there is nothing more or after as many blocks.
+// changes takes what changed, in blocks of at most so many entries, until there is nothing more or
+// after as many blocks.
 func (s *saved) changes(e *Engine, most, blocks int) {
 	for range blocks {
 		out, n := e.Changes(nil, most)
@@ -69,7 +70,8 @@ func stateOf(t rapid.TB, e *Engine) []byte {
 	return fmt.Append(out, bans)
 }
 
-// A kill forgets nothing that was saved: whatever happens, in whatever parts it is saved, and however often it was killed before.
+// A kill forgets nothing that was saved: whatever happens, in whatever parts it is saved, and
+// however often it was killed before.
 func TestPropertyWhatIsSavedIsRecalled(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		o := fixedOptions()
@@ -88,14 +90,24 @@ func TestPropertyWhatIsSavedIsRecalled(t *testing.T) {
 			case 0:
 				e.Advance(now)
 			case 1:
-				e.Pardon(now, netip.PrefixFrom(anyAddr(t), rapid.SampledFrom([]int{8, 24, 32}).Draw(t, "bits")))
+				e.Pardon(
+					now,
+					netip.PrefixFrom(
+						anyAddr(t),
+						rapid.SampledFrom([]int{8, 24, 32}).Draw(t, "bits"),
+					),
+				)
 			case 2:
 				_, _ = e.Impose(now, netip.PrefixFrom(anyAddr(t), 32), ScopeAll, time.Hour)
 			case 3:
 				e.Protect(now, protectedWorld)
 			case 4, 5, 6:
 				n := len(log.blocks)
-				log.changes(e, rapid.IntRange(1, 20).Draw(t, "most"), rapid.IntRange(1, 5).Draw(t, "blocks"))
+				log.changes(
+					e,
+					rapid.IntRange(1, 20).Draw(t, "most"),
+					rapid.IntRange(1, 5).Draw(t, "blocks"),
+				)
 				if sweeping {
 					next.blocks = append(next.blocks, log.blocks[n:]...)
 				}
@@ -127,8 +139,8 @@ func anyAddr(t *rapid.T) netip.Addr {
 	return netip.MustParseAddr(rapid.SampledFrom(world).Draw(t, "address"))
 }
 
-// sameLasting finds where the tables that outlast a crash differ. What one engine forgot since it means nothing any more may be
-// remembered by the other.
+// sameLasting finds where the tables that outlast a crash differ. What one engine forgot since it
+// means nothing any more may be remembered by the other.
 func sameLasting(t rapid.TB, a, b *Engine) {
 	t.Helper()
 	a.setNow(max(a.now, b.now))
@@ -141,7 +153,8 @@ func sameLasting(t rapid.TB, a, b *Engine) {
 			}
 			s := *e.sources.Val(r)
 			e.decay(&s)
-			if s.clean() && !e.hasProof(&s) && s.owns == 0 && s.guess+s.slowGuess == 0 && s.trust == 0 {
+			if s.clean() && !e.hasProof(&s) && s.owns == 0 && s.guess+s.slowGuess == 0 &&
+				s.trust == 0 {
 				return source{at: e.sec}
 			}
 			if s.attempts == 0 {
@@ -213,9 +226,27 @@ func sameLasting(t rapid.TB, a, b *Engine) {
 		}
 		return get(a, ra) == get(b, rb)
 	})
-	compare(t, "account", a.accounts, b.accounts, func(ra, rb table.Ref) bool { return ra != 0 && rb != 0 && *a.accounts.Val(ra) == *b.accounts.Val(rb) })
-	compare(t, "trail", a.trails, b.trails, func(ra, rb table.Ref) bool { return ra != 0 && rb != 0 && *a.trails.Val(ra) == *b.trails.Val(rb) })
-	compare(t, "alert", a.alerts, b.alerts, func(ra, rb table.Ref) bool { return ra != 0 && rb != 0 && *a.alerts.Val(ra) == *b.alerts.Val(rb) })
+	compare(
+		t,
+		"account",
+		a.accounts,
+		b.accounts,
+		func(ra, rb table.Ref) bool { return ra != 0 && rb != 0 && *a.accounts.Val(ra) == *b.accounts.Val(rb) },
+	)
+	compare(
+		t,
+		"trail",
+		a.trails,
+		b.trails,
+		func(ra, rb table.Ref) bool { return ra != 0 && rb != 0 && *a.trails.Val(ra) == *b.trails.Val(rb) },
+	)
+	compare(
+		t,
+		"alert",
+		a.alerts,
+		b.alerts,
+		func(ra, rb table.Ref) bool { return ra != 0 && rb != 0 && *a.alerts.Val(ra) == *b.alerts.Val(rb) },
+	)
 }
 
 // compare calls same for each key that one of the tables has.
@@ -239,8 +270,8 @@ func compare[K table.Key, V any, L ~uint8](
 	}
 }
 
-// Whoever was pardoned begins anew, also after a kill: whatever was saved of him before, and though he may be forgotten for
-// want of room before or after.
+// Whoever was pardoned begins anew, also after a kill: whatever was saved of him before, and though
+// he may be forgotten for want of room before or after.
 func TestPropertyPardonOutlastsAKill(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := newLab(t, func(o *Options) { o.MaxSources, o.MaxBans = minSources, minSources/2 })
@@ -257,7 +288,11 @@ func TestPropertyPardonOutlastsAKill(t *testing.T) {
 				case 2:
 					l.wait(10 * time.Minute)
 				case 3:
-					log.changes(l.e, rapid.IntRange(1, 50).Draw(t, "most"), rapid.IntRange(1, 3).Draw(t, "blocks"))
+					log.changes(
+						l.e,
+						rapid.IntRange(1, 50).Draw(t, "most"),
+						rapid.IntRange(1, 3).Draw(t, "blocks"),
+					)
 				case 4:
 					if out, n, _ := l.e.Sweep(nil, rapid.IntRange(1, 50).Draw(t, "most")); n > 0 {
 						log.blocks = append(log.blocks, out)
@@ -270,7 +305,15 @@ func TestPropertyPardonOutlastsAKill(t *testing.T) {
 		something("before")
 		l.feed(guesses(rapid.IntRange(1, 6).Draw(t, "guesses"), attacker)...)
 		something("held")
-		l.take(l.e.Pardon(l.now, netip.MustParsePrefix(rapid.SampledFrom([]string{attacker + "/32", "203.0.113.0/24", "0.0.0.0/0"}).Draw(t, "pardon"))))
+		l.take(
+			l.e.Pardon(
+				l.now,
+				netip.MustParsePrefix(
+					rapid.SampledFrom([]string{attacker + "/32", "203.0.113.0/24", "0.0.0.0/0"}).
+						Draw(t, "pardon"),
+				),
+			),
+		)
 		if rapid.Bool().Draw(t, "at once") {
 			log.changes(l.e, 1, 1)
 		} else {
@@ -279,7 +322,9 @@ func TestPropertyPardonOutlastsAKill(t *testing.T) {
 		something("after")
 		e, _ := log.recall(t, l.e.opt, l.now)
 		x := e.Explain(hostAddr(attacker))
-		if x.Banned || x.Attempts != 0 || x.Strikes != 0 || len(x.Scores) > 0 && (x.Scores[0].Proven+x.Scores[0].Forgeable > 0 || x.Scores[1].Forgeable > 0) {
+		if x.Banned || x.Attempts != 0 || x.Strikes != 0 ||
+			len(x.Scores) > 0 &&
+				(x.Scores[0].Proven+x.Scores[0].Forgeable > 0 || x.Scores[1].Forgeable > 0) {
 			t.Fatalf("recalled: %+v", x)
 		}
 		for _, p := range x.Prefixes {

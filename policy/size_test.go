@@ -2,7 +2,8 @@ package policy
 
 import "testing"
 
-// The record sizes that sourcesPerNetwork and its like are chosen for: see max_sources in the documentation.
+// The record sizes that sourcesPerNetwork and its like are chosen for: see max_sources in the
+// documentation.
 func TestMemoryPerSource(t *testing.T) {
 	e := mustNew(t, nil)
 	sizes := []uintptr{

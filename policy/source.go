@@ -7,16 +7,20 @@ import (
 	"github.com/amifend/amifend/policy/internal/table"
 )
 
-// source is what is remembered of an address. Times are seconds since the Unix epoch. Without pointers: 64 bytes, with its
-// place in the table at most 107.
+// source is what is remembered of an address. Times are seconds since the Unix epoch. Without
+// pointers: 64 bytes, with its place in the table at most 107.
 type source struct {
-	proven, forgeable         float32 // scores, as of at: of the evidence that cannot have been forged, and of the rest
+	// scores, as of at: of the evidence that cannot have been forged, and of the rest
+	proven, forgeable         float32
 	slowProven, slowForgeable float32 // the same on the scale of slowHalfLife
-	guess, slowGuess          float32 // forgeable attempts in the name of a proved source: told, not held against it
-	trust                     float32
+	// forgeable attempts in the name of a proved source: told, not held against it
+	guess, slowGuess float32
+	trust            float32
 
-	at       uint32
-	since    uint32    // the first attempt since the scores were last zero, or when it was pardoned, if there was none since
+	at uint32
+	// the first attempt since the scores were last zero, or when it was pardoned, if there was none
+	// since
+	since    uint32
 	proofAt  uint32    // the last proof
 	strikeAt uint32    // when the latest ban ends or ended
 	owned    table.Ref // in accounts: which it last authenticated as, may be another's by now
@@ -30,18 +34,21 @@ type source struct {
 	owns         uint8 // accounts that succeeded here
 	strikes      uint8
 	burst        uint8 // accounts that succeeded in the minute of proofAt
-	chosen       uint8 // the share of forgeable of which anybody could choose the address, see shareUnit
-	slowChosen   uint8 // the same of slowForgeable
-	pardon       uint8 // the number of its latest pardon, 0 for none: what pairs say of failures before means nothing
-	flags        uint8
+	// the share of forgeable of which anybody could choose the address, see shareUnit
+	chosen     uint8
+	slowChosen uint8 // the same of slowForgeable
+	// the number of its latest pardon, 0 for none: what pairs say of failures before means nothing
+	pardon uint8
+	flags  uint8
 }
 
 // The flags of a source.
 const (
 	flagProof = 1 << iota // proofAt is set
-	washed                // it failed before its first proof, from the port where that came from, and not by typos
-	inCrowd               // its proof came by an account that proved crowdMost others: see crowded
-	wasBrief              // it was banned without a strike since its score was last zero
+	// it failed before its first proof, from the port where that came from, and not by typos
+	washed
+	inCrowd  // its proof came by an account that proved crowdMost others: see crowded
+	wasBrief // it was banned without a strike since its score was last zero
 )
 
 // standing names the lists of the tables of sources and of networks.
@@ -57,20 +64,23 @@ const (
 )
 
 const (
-	// slowHalfLife is the second scale of scores: one attempt an hour adds up to a ban, and so does one in six hours.
+	// slowHalfLife is the second scale of scores: one attempt an hour adds up to a ban, and so does
+	// one in six hours.
 	slowHalfLife = 7 * 24 * time.Hour
 
 	// slowFactor is how many times the threshold a score on the slow scale must be above.
 	slowFactor = 2
 
-	// slowCalm is the slow score, in parts of the threshold, below which a source counts as having none: one attempt on an
-	// unknown account is forgotten in two weeks.
+	// slowCalm is the slow score, in parts of the threshold, below which a source counts as having
+	// none: one attempt on an unknown account is forgotten in two weeks.
 	slowCalm = 1.0 / 12
 
-	// maxScore is how many times the threshold a score can reach: more would only be a debt that outlives its reason.
+	// maxScore is how many times the threshold a score can reach: more would only be a debt that
+	// outlives its reason.
 	maxScore = 8
 
-	// strikeFade is how long after the end of its latest ban a source has one strike less, and then another.
+	// strikeFade is how long after the end of its latest ban a source has one strike less, and then
+	// another.
 	strikeFade = 30 * 24 * time.Hour
 
 	// trustHalfLife is after which trust has halved, and maxTrust what it can reach.
@@ -145,7 +155,8 @@ func (e *Engine) decay(s *source) {
 	s.slowForgeable *= slow
 	s.slowGuess *= slow
 	s.trust *= fade(dt, trustHalfLife.Seconds())
-	// What is below calm stays so until the next attempt: it makes no difference when it is taken for nothing.
+	// What is below calm stays so until the next attempt: it makes no difference when it is taken
+	// for nothing.
 	if s.proven+s.forgeable < e.calm {
 		s.proven, s.forgeable = 0, 0
 		if s.slowProven+s.slowForgeable < e.slowCalm {
@@ -172,12 +183,12 @@ func fadeStrikes(n *uint8, at *uint32, now uint32) {
 	}
 }
 
-// proved says whether a source has proved within the window that it receives what is sent to it.
+// proved reports whether a source has proved within the window that it receives what is sent to it.
 func (e *Engine) hasProof(s *source) bool {
 	return s.flags&flagProof != 0 && e.sec-s.proofAt < e.proofWindow
 }
 
-// clean says whether nothing is held against a source.
+// clean reports whether nothing is held against a source.
 func (s *source) clean() bool { return s.attempts == 0 && s.strikes == 0 && s.failed == 0 }
 
 // classify makes a record the newest of the list where it belongs.
@@ -216,12 +227,13 @@ func (e *Engine) sweepSources(budget int) {
 	}
 }
 
-// pardonedLately says whether there may be pairs from before a source was pardoned.
+// pardonedLately reports whether there may be pairs from before a source was pardoned.
 func (e *Engine) pardonedLately(s *source) bool {
 	return s.pardon != 0 && e.sec-s.since < seconds(triedMemory)
 }
 
-// sweepSource forgets one record, or moves it to where it belongs by now. False means that it stays.
+// sweepSource forgets one record, or moves it to where it belongs by now. False means that it
+// stays.
 func (e *Engine) sweepSource(r table.Ref) bool {
 	s, list := e.sources.Val(r), e.sources.List(r)
 	e.decay(s)

@@ -10,22 +10,22 @@ const (
 	// typos is how many failures before a success are a user's own.
 	typos = 4
 
-	// guessedAccounts is from how many other accounts on that failed at a stranger its first success is
-	// a find.
+	// guessedAccounts is from how many other accounts on that failed at a stranger its first
+	// success is a find.
 	guessedAccounts = 3
 
-	// manyStrangers is from how many sources on that failed on an account a stranger's success on it is
-	// suspect.
+	// manyStrangers is from how many sources on that failed on an account a stranger's success on
+	// it is suspect.
 	manyStrangers = 5
 
-	// ownerNear is how many seconds before the first failure of an account at a source its owner must
-	// have succeeded elsewhere, at most, to be at work there: phones register each hour or oftener.
-	// Longer ago, the owner may be the source, which moved.
+	// ownerNear is how many seconds before the first failure of an account at a source its owner
+	// must have succeeded elsewhere, at most, to be at work there: phones register each hour or
+	// oftener. Longer ago, the owner may be the source, which moved.
 	ownerNear = 2 * 3600
 )
 
-// succeeded judges a SuccessfulAuth. With a password, or over a stream, it proves its source, as far as
-// its class lets it: see [Chooser]. It lifts no ban of the source.
+// succeeded judges a SuccessfulAuth. With a password, or over a stream, it proves its source, as
+// far as its class lets it: see [Chooser]. It lifts no ban of the source.
 func (e *Engine) succeeded(k key, o *Observation) {
 	if !o.Password && !o.Stream {
 		return
@@ -85,8 +85,8 @@ func (e *Engine) firstSuccess(k key, s *source, p *pair, a *account, o *Observat
 	}
 }
 
-// guessedAt reports whether a source failed so often on the account of an observation that a success on
-// it is a find.
+// guessedAt reports whether a source failed so often on the account of an observation that a
+// success on it is a find.
 func (e *Engine) guessedAt(k key, o *Observation) bool {
 	id := e.accountOf(o.Server, o.Service, &o.Account)
 	r, sr := e.pairs.Get(pairKey{k.hi, k.lo, id}), e.sources.Get(k.host())
@@ -101,9 +101,9 @@ func (e *Engine) guessedAt(k key, o *Observation) bool {
 	return int(p.fails)+int(p.excused)+int(p.shielded) > typos
 }
 
-// proveDialled judges a success of chan_sip whose account is doubtful: it proves the address, and says
-// nothing of accounts. All of a server count as one account's, since whoever has an account can dial
-// any number.
+// proveDialled judges a success of chan_sip whose account is doubtful: it proves the address, and
+// says nothing of accounts. All of a server count as one account's, since whoever has an account
+// can dial any number.
 func (e *Engine) proveDialled(k key, o *Observation) {
 	if _, ok := e.protected.listed(k.prefix().Addr()); ok {
 		return
@@ -125,11 +125,11 @@ type find struct {
 	scope Scope
 }
 
-// compromised alerts when a success is that of an attacker who guessed, and reports whether its source was
-// banned for it. okAt is when anybody had authenticated as that account before.
+// compromised alerts when a success is that of an attacker who guessed, and reports whether its
+// source was banned for it. okAt is when anybody had authenticated as that account before.
 //
-// A source that proved itself is banned only when nobody could have chosen the address of the success,
-// nor that of the failures. Otherwise a spoofer with an account could cut it off.
+// A source that proved itself is banned only when nobody could have chosen the address of the
+// success, nor that of the failures. Otherwise a spoofer with an account could cut it off.
 func (e *Engine) compromised(k key, s *source, r table.Ref, p *pair, o *Observation, okAt uint32) bool {
 	f := e.findOf(s, p, o, okAt)
 	if !f.told {
@@ -150,7 +150,8 @@ func (e *Engine) compromised(k key, s *source, r table.Ref, p *pair, o *Observat
 		return false
 	}
 
-	// Halved, so that a user who erred long gets in some time, and who guessed long is banned again.
+	// Halved, so that a user who erred long gets in some time, and who guessed long is banned
+	// again.
 	p.fails /= 2
 	p.provenFails /= 2
 	p.shielded /= 2
@@ -184,8 +185,8 @@ func (e *Engine) findOf(s *source, p *pair, o *Observation, okAt uint32) find {
 		return find{told: true, ban: true, scope: ScopeAll}
 	}
 
-	// Likely: some of it may be forged. Only a source that never proved itself is banned for that, as it
-	// would be for the failures alone, a little later.
+	// Likely: some of it may be forged. Only a source that never proved itself is banned for that,
+	// as it would be for the failures alone, a little later.
 	forgeable, slowForgeable := float32(0), float32(0)
 	if s.failPort == o.Source.Port() {
 		forgeable, slowForgeable = s.forgeable-p.debt.forgeable, s.slowForgeable-p.debt.slowForgeable
@@ -197,9 +198,9 @@ func (e *Engine) findOf(s *source, p *pair, o *Observation, okAt uint32) find {
 		return find{told: true, ban: !e.hasProof(s), scope: ScopeSIP}
 	}
 
-	// Possible: told, and nobody is banned. The failures were not held against the source, since it was
-	// proved; or were let pass as a stale phone's while the account's owner works elsewhere; or it was
-	// banned since the first, so that few counted.
+	// Possible: told, and nobody is banned. The failures were not held against the source, since it
+	// was proved; or were let pass as a stale phone's while the account's owner works elsewhere; or
+	// it was banned since the first, so that few counted.
 	passed := int(p.excused) + int(p.shielded)
 	whispered := !before && p.shielded > typos
 	taken := !before && okAt != 0 && okAt+ownerNear > p.failAt && passed > typos
@@ -208,9 +209,9 @@ func (e *Engine) findOf(s *source, p *pair, o *Observation, okAt uint32) find {
 	return find{told: whispered || taken || relapsed, scope: ScopeSIP}
 }
 
-// sprayed reports whether a source tried so many other accounts before its first success that this one
-// is a find. failed is how many accounts failed there, flag is how a pair says that it is one of them,
-// and fast and slow are what the others added to its scores.
+// sprayed reports whether a source tried so many other accounts before its first success that this
+// one is a find. failed is how many accounts failed there, flag is how a pair says that it is one
+// of them, and fast and slow are what the others added to its scores.
 func (e *Engine) sprayed(p *pair, failed uint8, flag uint8, fast, slow float32) bool {
 	others := failed
 	if p.flags&flag != 0 {
@@ -219,8 +220,8 @@ func (e *Engine) sprayed(p *pair, failed uint8, flag uint8, fast, slow float32) 
 	return others >= guessedAccounts && max(fast, slow) > e.limit/2
 }
 
-// suspectSpoofing alerts when failures stand between two successes of one account at one source, and
-// could have been forged.
+// suspectSpoofing alerts when failures stand between two successes of one account at one source,
+// and could have been forged.
 func (e *Engine) suspectSpoofing(k key, p *pair, o *Observation) {
 	fails := int(p.fails) + int(p.excused) + int(p.shielded)
 	if p.okAt == 0 || p.flags&(pairProven|pairAlerted) != 0 || fails <= typos || !e.on(RuleSpoofSuspected) {
@@ -232,8 +233,8 @@ func (e *Engine) suspectSpoofing(k key, p *pair, o *Observation) {
 	}, aboutPair(k, e.accountOf(o.Server, o.Service, &o.Account)), hourly)
 }
 
-// forgiveAccount takes what an account's failures added from its source's scores: whoever errs and then
-// succeeds is no attacker. Proven failures stay unless the success is proven.
+// forgiveAccount takes what an account's failures added from its source's scores: whoever errs and
+// then succeeds is no attacker. Proven failures stay unless the success is proven.
 func (e *Engine) forgiveAccount(s *source, p *pair, by Chooser) {
 	e.forgive(s, &p.debt, by)
 	p.shielded = 0
@@ -248,9 +249,9 @@ func (e *Engine) forgiveAccount(s *source, p *pair, by Chooser) {
 	s.uncountFailed(p)
 }
 
-// forgiveRequest forgives the failure of the very request that now succeeded. Where Asterisk knows phones by
-// auth_username, it calls their first request one of an unknown account when several come at once
-// (capture 12).
+// forgiveRequest forgives the failure of the very request that now succeeded. Where Asterisk knows
+// phones by auth_username, it calls their first request one of an unknown account when several come
+// at once (capture 12).
 func (e *Engine) forgiveRequest(k key, s *source, o *Observation) {
 	r := e.requests.Get(keyOf(k, o))
 	if r == 0 {
@@ -277,11 +278,12 @@ func (e *Engine) forgiveRequest(k key, s *source, o *Observation) {
 	e.requests.Remove(r)
 }
 
-// own notes that a source authenticated as an account, and lets its trust grow: by one for each account
-// and half day.
+// own notes that a source authenticated as an account, and lets its trust grow: by one for each
+// account and half day.
 func (e *Engine) own(s *source, p *pair, pr, ar table.Ref) {
 	const halfDay = 12 * 3600
-	if (p.flags&pairOwned == 0 || s.owns == 0) && s.owns < math.MaxUint8 { // 0: the source was forgotten meanwhile
+	// 0: the source was forgotten meanwhile
+	if (p.flags&pairOwned == 0 || s.owns == 0) && s.owns < math.MaxUint8 {
 		s.owns++
 		p.flags |= pairOwned
 	}
@@ -301,8 +303,8 @@ func (e *Engine) own(s *source, p *pair, pr, ar table.Ref) {
 	e.pairs.Move(pr, listOwned)
 }
 
-// prove notes that a source proved itself. Whether it failed before its first proof, from the same port,
-// is noted for whoever asks for an explanation: see washed.
+// prove notes that a source proved itself. Whether it failed before its first proof, from the same
+// port, is noted for whoever asks for an explanation: see washed.
 func (e *Engine) prove(k key, s *source, r table.Ref, port uint16) {
 	if s.flags&flagProof == 0 && s.attempts > 0 && s.failPort == port {
 		s.flags |= washed
@@ -313,8 +315,8 @@ func (e *Engine) prove(k key, s *source, r table.Ref, port uint16) {
 	e.classify(k, r)
 }
 
-// proveNetworks notes that the prefixes of a host hold a proved address. Their bans are lifted if it
-// never failed; one on proven evidence only by a success whose address nobody could have chosen.
+// proveNetworks notes that the prefixes of a host hold a proved address. Their bans are lifted if
+// it never failed; one on proven evidence only by a success whose address nobody could have chosen.
 func (e *Engine) proveNetworks(k key, innocent bool, by Chooser) {
 	for _, sp := range k.spreads() {
 		nk := k.masked(sp.bits)

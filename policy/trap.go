@@ -5,8 +5,9 @@ import "slices"
 // isTrap reports whether a rule bans at the first attempt, whatever the score is.
 func isTrap(r Rule) bool { return r == RuleInjection || r == RuleCanary }
 
-// trapped judges what nobody legitimate sends, and reports whether the observation is that. What only an
-// injection attempt says of accounts is not believed, so it is counted here even if the rule is off.
+// trapped judges what nobody legitimate sends, and reports whether the observation is that. What
+// only an injection attempt says of accounts is not believed, so it is counted here even if the
+// rule is off.
 func (e *Engine) trapped(k key, o *Observation) bool {
 	rule := RuleNone
 	switch {
@@ -32,8 +33,8 @@ func (e *Engine) trapped(k key, o *Observation) bool {
 	return true
 }
 
-// canary reports whether an observation names one of the accounts that nobody legitimate uses. The number
-// that a phone dialled may be the name of one.
+// canary reports whether an observation names one of the accounts that nobody legitimate uses. The
+// number that a phone dialled may be the name of one.
 func (e *Engine) canary(o *Observation) bool {
 	return slices.Contains(e.canaries, o.Account.hash) && !o.Unknown &&
 		(!o.dialled || o.Kind != KindSuccessfulAuth)

@@ -7,7 +7,8 @@ import (
 
 func canaries(o *Options) { o.Canaries = []string{"canary", "honey"} }
 
-// Whatever names a canary account bans at once: attempts, challenges, successes; over a stream all traffic.
+// Whatever names a canary account bans at once: attempts, challenges, successes; over a stream all
+// traffic.
 func TestCanaryBansAtOnce(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -34,7 +35,9 @@ func TestCanaryBansAtOnce(t *testing.T) {
 			if tt.scope == ScopeSIP {
 				want = 10 * time.Minute
 			}
-			if v.Rule != RuleCanary || v.Scope != tt.scope || v.Duration != want || v.Attempts != 1 || len(v.Evidence) != 1 {
+			if v.Rule != RuleCanary || v.Scope != tt.scope || v.Duration != want ||
+				v.Attempts != 1 ||
+				len(v.Evidence) != 1 {
 				t.Errorf("got %s", brief(v))
 			}
 		})
@@ -65,7 +68,8 @@ func TestCanaryProvesNothing(t *testing.T) {
 	}
 }
 
-// Traps keep within the limits of forgeable evidence: never a proved source, nor what is protected, and a budget.
+// Traps keep within the limits of forgeable evidence: never a proved source, nor what is protected,
+// and a budget.
 func TestForgedTrapsCutOffNoPhone(t *testing.T) {
 	for name, o := range map[string]Observation{
 		"canary":    wrong(phone, "canary"),
@@ -80,7 +84,10 @@ func TestForgedTrapsCutOffNoPhone(t *testing.T) {
 				t.Errorf("got %v, want it told once", l.told())
 			}
 			l = newLab(t, canaries)
-			l.e.Protect(l.now, NewProtected([]ProtectedEntry{{hostKey(hostAddr(phone)).prefix(), "trunk"}}, nil))
+			l.e.Protect(
+				l.now,
+				NewProtected([]ProtectedEntry{{hostKey(hostAddr(phone)).prefix(), "trunk"}}, nil),
+			)
 			l.feed(o, overStream(o))
 			l.quiet()
 
@@ -119,7 +126,9 @@ func TestInjectionBansAtOnce(t *testing.T) {
 			if stream && o.Service == ServicePJSIP {
 				want = ScopeAll
 			}
-			if v := l.banned(); v.Rule != RuleInjection || v.Scope != want || len(v.Evidence) != 1 || v.Evidence[0].Kind != KindInjection {
+			if v := l.banned(); v.Rule != RuleInjection || v.Scope != want ||
+				len(v.Evidence) != 1 ||
+				v.Evidence[0].Kind != KindInjection {
 				t.Errorf("%v, stream %v: got %s", o.Kind, stream, brief(v))
 			}
 			if x := l.e.Explain(hostAddr(attacker)); x.Proved || x.Owns != 0 {
@@ -129,7 +138,8 @@ func TestInjectionBansAtOnce(t *testing.T) {
 	}
 }
 
-// Forged traps from many addresses of a prefix ban the addresses, not the prefix: each is a single packet.
+// Forged traps from many addresses of a prefix ban the addresses, not the prefix: each is a single
+// packet.
 func TestForgedTrapsBanNoPrefix(t *testing.T) {
 	for _, base := range []string{"203.0.113.1", "2001:db8:bad::1"} {
 		l := newLab(t, canaries)

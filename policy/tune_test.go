@@ -30,10 +30,13 @@ func TestTuneKeepsScores(t *testing.T) {
 	l.drop()
 	l.tune(func(o *Options) { o.Threshold, o.BanTime = 2, 2*time.Hour })
 	l.quiet()
-	if x := l.e.Explain(hostAddr(attacker)); x.Attempts != 2 || x.Scores[0].Limit != 2 || x.MoreUnknown != 1 {
+	if x := l.e.Explain(hostAddr(attacker)); x.Attempts != 2 || x.Scores[0].Limit != 2 ||
+		x.MoreUnknown != 1 {
 		t.Errorf("explained: %+v", x)
 	}
-	if b, ok := l.e.Ban(hostAddr("203.0.113.77")); !ok || time.Duration(b.Until-b.From) != time.Hour || !l.e.Explain(hostAddr(phone)).Proved {
+	if b, ok := l.e.Ban(hostAddr("203.0.113.77")); !ok ||
+		time.Duration(b.Until-b.From) != time.Hour ||
+		!l.e.Explain(hostAddr(phone)).Proved {
 		t.Errorf("the ban: %+v, %v; or the phone is forgotten", b, ok)
 	}
 	l.feed(all(guesses(3, attacker)[2:], overStream)...)
@@ -63,8 +66,8 @@ func TestTuneRefusesWhatCannotWork(t *testing.T) {
 	}
 }
 
-// What faded until a half-life changed stays faded, and goes on with the new one; also when it changed in the file while the
-// daemon was down.
+// What faded until a half-life changed stays faded, and goes on with the new one; also when it
+// changed in the file while the daemon was down.
 func TestTuneHalfLife(t *testing.T) {
 	score := func(l *lab) float64 {
 		x := l.e.Explain(hostAddr(attacker))
@@ -74,7 +77,8 @@ func TestTuneHalfLife(t *testing.T) {
 		for _, how := range []string{"tuned", "recalled"} {
 			l := newLab(t)
 			l.feed(all(guesses(2, attacker), overStream)...)
-			l.every(40*time.Minute, registered(phone)) // two half-lives, in which nobody looks at the source
+			// two half-lives, in which nobody looks at the source
+			l.every(40*time.Minute, registered(phone))
 			before := score(l)
 			if math.Abs(before-0.5) > 0.01 {
 				t.Fatalf("before: %v", before)
@@ -102,7 +106,11 @@ func TestTuneHalfLife(t *testing.T) {
 
 // Less room forgets those that were quiet longest, and no ban; more room is used.
 func TestTuneRoom(t *testing.T) {
-	l := newLab(t, func(o *Options) { o.MaxSources, o.MaxBans = 4096, 1024 }, off(RuleAccountUnderAttack, RuleServerUnderAttack))
+	l := newLab(
+		t,
+		func(o *Options) { o.MaxSources, o.MaxBans = 4096, 1024 },
+		off(RuleAccountUnderAttack, RuleServerUnderAttack),
+	)
 	rng := rand.New(rand.NewPCG(1, 2))
 	l.flood(rng, 5000, 1)
 	for i := range 20 {
@@ -161,7 +169,9 @@ func TestPropertyTuneForgetsNothing(t *testing.T) {
 					l.now = e.now
 					was := e.opt
 					l.tune(func(o *Options) {
-						o.Threshold, o.HalfLife, o.MaxSources, o.Canaries = 9, time.Hour, 1<<20, []string{"zz"}
+						o.Threshold, o.HalfLife, o.MaxSources, o.Canaries = 9, time.Hour, 1<<20, []string{
+							"zz",
+						}
 					})
 					l.tune(func(o *Options) { *o = was })
 				}

@@ -2,11 +2,12 @@ package policy
 
 import "slices"
 
-// A voucher bounds the addresses that an account proves by successes that somebody could have forged.
-// Each such success shields an address that the attacker chose, which may be the one that a guesser
-// hides behind. Times are seconds since the Unix epoch.
+// A voucher bounds the addresses that an account proves by successes that somebody could have
+// forged. Each such success shields an address that the attacker chose, which may be the one that a
+// guesser hides behind. Times are seconds since the Unix epoch.
 type voucher struct {
-	parts [vouchersADay]uint32 // the latest addresses, of IPv6 the /64s, hashed; newest first, 0 is none
+	// the latest addresses, of IPv6 the /64s, hashed; newest first, 0 is none
+	parts [vouchersADay]uint32
 	at    [vouchersADay]uint32 // when each began to be shielded
 
 	provedSince uint32 // since when proved counts
@@ -14,26 +15,26 @@ type voucher struct {
 }
 
 const (
-	// vouchersAnHour and vouchersADay are how many new addresses an account shields by successes that
-	// somebody could have forged: a user with several phones who travels has fewer.
+	// vouchersAnHour and vouchersADay are how many new addresses an account shields by successes
+	// that somebody could have forged: a user with several phones who travels has fewer.
 	vouchersAnHour = 4
 	vouchersADay   = 16
 
-	// maxVouchers bounds the accounts for which this is remembered: the one that was quiet longest is
-	// forgotten first. Only a right password adds one.
+	// maxVouchers bounds the accounts for which this is remembered: the one that was quiet longest
+	// is forgotten first. Only a right password adds one.
 	maxVouchers = 1 << 15
 
-	// crowdMost is by how many addresses a day an account may keep proof from being forgotten, those of
-	// one /64 and those over TCP included: far more than phones that share an account, or move, have in a
-	// day; far less than there is room for.
+	// crowdMost is by how many addresses a day an account may keep proof from being forgotten,
+	// those of one /64 and those over TCP included: far more than phones that share an account, or
+	// move, have in a day; far less than there is room for.
 	crowdMost = 1024
 
 	day = 24 * 3600
 )
 
-// vouched reports whether the success o of an account proves its source. It does while the source is
-// proved already, and otherwise as long as the account has room for one more address: see voucher. What
-// comes beyond is alerted.
+// vouched reports whether the success o of an account proves its source. It does while the source
+// is proved already, and otherwise as long as the account has room for one more address: see
+// voucher. What comes beyond is alerted.
 func (e *Engine) vouched(k key, s *source, id accountID, o *Observation) bool {
 	if e.hasProof(s) && s.flags&inCrowd == 0 {
 		return true // renewed
@@ -74,8 +75,8 @@ func (e *Engine) touchVoucher(id accountID) *voucher {
 	return e.vouchers.Val(r)
 }
 
-// take notes that an account shields a part, and reports whether it may. A part that it shields already
-// costs nothing.
+// take notes that an account shields a part, and reports whether it may. A part that it shields
+// already costs nothing.
 func (v *voucher) take(part, now uint32) bool {
 	if i := slices.Index(v.parts[:], part); i >= 0 && now-v.at[i] < day {
 		return true
@@ -101,10 +102,10 @@ func (v *voucher) newSince(now, span uint32) int {
 	return n
 }
 
-// crowded notes that one more address proves itself as an account. Whoever owns an account and a network
-// of IPv6 can log in from more addresses than there is room for: beyond
-// crowdMost a day their proof counts, but is the first to be forgotten. Otherwise it would take the room
-// of the proof of phones, which forged packets could then cut off.
+// crowded notes that one more address proves itself as an account. Whoever owns an account and a
+// network of IPv6 can log in from more addresses than there is room for: beyond crowdMost a day
+// their proof counts, but is the first to be forgotten. Otherwise it would take the room of the
+// proof of phones, which forged packets could then cut off.
 func (e *Engine) crowded(s *source, v *voucher) {
 	if e.sec-v.provedSince >= day {
 		v.provedSince, v.proved = e.sec, 0

@@ -1,7 +1,7 @@
 package policy
 
-// maxFactor is how many times heavier an attempt gets at most. maxProvenFactor is the same for one that
-// is proven: the strangers around it may be forged, and its ban is longer and of all traffic.
+// maxFactor is how many times heavier an attempt gets at most. maxProvenFactor is the same for one
+// that is proven: the strangers around it may be forged, and its ban is longer and of all traffic.
 const (
 	maxFactor       = 8
 	maxProvenFactor = 2.5
@@ -15,11 +15,12 @@ const (
 	serverUnderAttackFrom = 30
 )
 
-// everyAccount stands for all accounts of a server. An account has its hash by an accident of 1 in 2^64.
+// everyAccount stands for all accounts of a server. An account has its hash by an accident of 1 in
+// 2^64.
 var everyAccount = Label{hash: 0x5eed_0f_a11_acc05}
 
-// weightOf returns what a kind weighs before anything is known of its source. Rule ami_guessing lets the
-// Manager Interface count.
+// weightOf returns what a kind weighs before anything is known of its source. Rule ami_guessing
+// lets the Manager Interface count.
 func (e *Engine) weightOf(kind Kind, unknown bool, service Service) float32 {
 	switch {
 	case kind >= KindCount || service == ServiceAMI && !e.on(RuleAMIGuessing):
@@ -41,8 +42,8 @@ func (e *Engine) weigh(a *attempt) {
 	a.ev.Weight *= min(factor, maxFactor)
 }
 
-// guessesKnown reports whether an attempt is on an account that the PBX knows: a password was tried, or a
-// challenge asked for one.
+// guessesKnown reports whether an attempt is on an account that the PBX knows: a password was
+// tried, or a challenge asked for one.
 func (a *attempt) guessesKnown() bool {
 	return !a.ev.Unknown && (guessesPassword(a.ev.Kind) || a.ev.Kind == KindChallengeSent)
 }
@@ -59,15 +60,16 @@ func (e *Engine) enumeration(a *attempt) float32 {
 		n = float32(a.src.failedProven)
 	}
 
-	// Unknown accounts weigh their full weight at once, known ones catch up: either way the fourth bans.
+	// Unknown accounts weigh their full weight at once, known ones catch up: either way the fourth
+	// bans.
 	if a.guessesKnown() {
 		return 1 + min((n-1)/2, 3)
 	}
 	return 1 + min(max(0, n-6)/4, 3)
 }
 
-// accountUnderAttack returns how many times heavier a stranger's attempt is on an account on which other
-// strangers failed within hours.
+// accountUnderAttack returns how many times heavier a stranger's attempt is on an account on which
+// other strangers failed within hours.
 func (e *Engine) accountUnderAttack(a *attempt) float32 {
 	if a.others < accountUnderAttackFrom || !e.on(RuleAccountUnderAttack) {
 		return 1
@@ -75,11 +77,12 @@ func (e *Engine) accountUnderAttack(a *attempt) float32 {
 	return 1 + float32(min(a.others, 100)-2)/2
 }
 
-// serverUnderAttack returns how many times heavier a stranger's attempt on an unknown account is while
-// other strangers try the same server: twice on its second account, four times from the third on.
+// serverUnderAttack returns how many times heavier a stranger's attempt on an unknown account is
+// while other strangers try the same server: twice on its second account, four times from the third
+// on.
 //
-// Its first account, and wrong passwords, are left alone: users who err are strangers, too. So is what is
-// proven, since the other strangers may be forged.
+// Its first account, and wrong passwords, are left alone: users who err are strangers, too. So is
+// what is proven, since the other strangers may be forged.
 func (e *Engine) serverUnderAttack(a *attempt) float32 {
 	s := a.src
 	if s.owns > 0 || a.pair.okAt != 0 || e.hasProof(s) || a.ev.Kind == KindInjection {

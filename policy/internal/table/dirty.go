@@ -17,8 +17,8 @@ func (t *Table[K, V, L]) Changed(r Ref) bool {
 	return t.dirty[(r-1)/wordBits]&(1<<((r-1)%wordBits)) != 0
 }
 
-// NextChanged returns the first marked record from r on, by Ref, or 0. It takes a step for each 64 records
-// that are not marked.
+// NextChanged returns the first marked record from r on, by Ref, or 0. It takes a step for each 64
+// records that are not marked.
 func (t *Table[K, V, L]) NextChanged(r Ref) Ref {
 	if r == 0 || int(r-1)/wordBits >= len(t.dirty) {
 		return 0

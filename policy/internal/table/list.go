@@ -43,8 +43,8 @@ func (t *Table[K, V, L]) Move(r Ref, to L) {
 // Touch makes a record the newest of the list that it is on.
 func (t *Table[K, V, L]) Touch(r Ref) { t.Move(r, t.List(r)) }
 
-// OldestFirst iterates over the records of one list after the other, the oldest first. The loop may move
-// or remove the record that it is at.
+// OldestFirst iterates over the records of one list after the other, the oldest first. The loop may
+// move or remove the record that it is at.
 func (t *Table[K, V, L]) OldestFirst() iter.Seq[Ref] {
 	return func(yield func(Ref) bool) {
 		for i := range t.lists {
@@ -61,8 +61,8 @@ func (t *Table[K, V, L]) OldestFirst() iter.Seq[Ref] {
 	}
 }
 
-// Sort puts each record on the list that listOf returns, and orders the lists by age, the lowest first.
-// Records of one age keep the order of their Refs.
+// Sort puts each record on the list that listOf returns, and orders the lists by age, the lowest
+// first. Records of one age keep the order of their Refs.
 func (t *Table[K, V, L]) Sort(age func(*V) int64, listOf func(K, *V) L) {
 	type aged struct {
 		age int64
@@ -84,10 +84,10 @@ func (t *Table[K, V, L]) Sort(age func(*V) int64, listOf func(K, *V) L) {
 
 // Victim returns the record to remove when there is no room for another one, 0 if there is none.
 //
-// It is the oldest of the first list, in the order given to [New], that holds more than a reserve of an
-// eighth of the table. So no flood of records of one list, forged or not, takes the room of another. Where
-// no list holds more, they give up their reserves in the reverse order. Lists that the order leaves out
-// come last.
+// It is the oldest of the first list, in the order given to [New], that holds more than a reserve
+// of an eighth of the table. So no flood of records of one list, forged or not, takes the room of
+// another. Where no list holds more, they give up their reserves in the reverse order. Lists that
+// the order leaves out come last.
 func (t *Table[K, V, L]) Victim() Ref {
 	reserve := t.max / 8
 	for _, of := range t.order {
@@ -137,8 +137,8 @@ func (t *Table[K, V, L]) unlink(r Ref) {
 	l.n--
 }
 
-// Check returns an error that names the first place where the lists, the index and the counts do not
-// agree. It is for tests.
+// Check returns an error that names the first place where the lists, the index and the counts do
+// not agree. It is for tests.
 func (t *Table[K, V, L]) Check() error {
 	seen := 0
 	for i, l := range t.lists {

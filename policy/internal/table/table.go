@@ -45,8 +45,9 @@ const (
 	chunkSize = 1 << chunkBits
 )
 
-// New returns an empty table for at most limit records, which must be positive. k0 and k1 key its hashes.
-// order names the lists that give up records when it is full, first to last: see [Table.Victim].
+// New returns an empty table for at most limit records, which must be positive. k0 and k1 key its
+// hashes. order names the lists that give up records when it is full, first to last: see
+// [Table.Victim].
 func New[K Key, V any, L ~uint8](limit int, k0, k1 uint64, order ...L) *Table[K, V, L] {
 	return &Table[K, V, L]{k0: k0, k1: k1, max: limit, order: order, index: make([]Ref, indexSize(limit))}
 }
@@ -80,12 +81,12 @@ func (t *Table[K, V, L]) Max() int { return t.max }
 // Full reports whether there is no room for one more record.
 func (t *Table[K, V, L]) Full() bool { return t.n >= t.max }
 
-// Slots returns the largest Ref that was ever handed out. Records that are added take the Refs of removed
-// ones first, so it is the most records there ever were.
+// Slots returns the largest Ref that was ever handed out. Records that are added take the Refs of
+// removed ones first, so it is the most records there ever were.
 func (t *Table[K, V, L]) Slots() int { return int(t.used) }
 
-// EntrySize returns how many bytes a record takes, its key and its place on a list included. What its
-// share of the index takes is not: 5 to 11 bytes.
+// EntrySize returns how many bytes a record takes, its key and its place on a list included. What
+// its share of the index takes is not: 5 to 11 bytes.
 func (t *Table[K, V, L]) EntrySize() uintptr { return unsafe.Sizeof(entry[K, V]{}) }
 
 // Val returns a record. The pointer is valid until the record is removed.
@@ -116,8 +117,9 @@ func (t *Table[K, V, L]) Get(k K) Ref {
 	}
 }
 
-// Add adds a record with a zero value for a key that has none, as the newest of a list. If the table is
-// full, it removes the [Table.Victim] first. A caller that wants to know of that makes room itself.
+// Add adds a record with a zero value for a key that has none, as the newest of a list. If the
+// table is full, it removes the [Table.Victim] first. A caller that wants to know of that makes
+// room itself.
 func (t *Table[K, V, L]) Add(k K, to L) Ref {
 	if t.Full() {
 		t.Remove(t.Victim())
@@ -168,8 +170,8 @@ func (t *Table[K, V, L]) enter(r Ref) {
 	t.index[i] = r
 }
 
-// leave takes a record out of the index and closes the gap (Knuth, The Art of Computer Programming 6.4,
-// algorithm R).
+// leave takes a record out of the index and closes the gap (Knuth, The Art of Computer Programming
+// 6.4, algorithm R).
 func (t *Table[K, V, L]) leave(r Ref) {
 	mask := uint32(len(t.index) - 1) // below 2^28
 	gap := t.at(r).sum & mask
@@ -188,8 +190,8 @@ func (t *Table[K, V, L]) leave(r Ref) {
 	t.index[gap] = 0
 }
 
-// All iterates over all records by Ref, which is the fastest way. The loop may remove the record that it
-// is at.
+// All iterates over all records by Ref, which is the fastest way. The loop may remove the record
+// that it is at.
 func (t *Table[K, V, L]) All() iter.Seq[Ref] {
 	return func(yield func(Ref) bool) {
 		for r := Ref(1); r <= t.used; r++ {

@@ -41,7 +41,8 @@ func (m *model) remove(k smallKey) {
 
 func (m *model) push(k smallKey, to lane) { m.lists[to] = slices.Insert(m.lists[to], 0, k) }
 
-// A table does what a Go map does, its lists keep their order, and its marks stay with their records.
+// A table does what a Go map does, its lists keep their order, and its marks stay with their
+// records.
 func TestTableIsAMapWithLists(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const limit = 12
@@ -113,7 +114,8 @@ func compare(t *rapid.T, tab *table.Table[smallKey, int, lane], m *model) {
 	for k := range smallKey(31) {
 		r := tab.Get(k)
 		v, ok := m.vals[k]
-		if ok != (r != 0) || ok && (*tab.Val(r) != v || tab.Key(r) != k || tab.Changed(r) != m.dirty[k]) {
+		if ok != (r != 0) ||
+			ok && (*tab.Val(r) != v || tab.Key(r) != k || tab.Changed(r) != m.dirty[k]) {
 			t.Fatalf("key %d: got ref %d, want %d, %v, changed %v", k, r, v, ok, m.dirty[k])
 		}
 	}
@@ -168,7 +170,13 @@ func TestVictim(t *testing.T) {
 	} {
 		tab := fill(c.counts...)
 		if got := tab.Victim(); tab.List(got) != c.want || got != tab.Oldest(c.want) {
-			t.Errorf("%s: got %d of list %d, want the oldest of %d", name, got, tab.List(got), c.want)
+			t.Errorf(
+				"%s: got %d of list %d, want the oldest of %d",
+				name,
+				got,
+				tab.List(got),
+				c.want,
+			)
 		}
 
 		// Add takes the room of the same record.

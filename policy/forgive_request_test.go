@@ -5,10 +5,9 @@ import (
 	"time"
 )
 
-// R11: redeem forgives a whole account, not the one failure of that request. Where phones are known by auth_username, a request
-// From: 1008 with the credentials of the attacker's own account gives InvalidAccountID 1008 (when five come in 5 s) and then
-// SuccessfulAuth mine, on one key: all wrong passwords for 1008 are forgotten, and the crack is not told.
-func TestRedOwnSuccessRedeemsOneFailureOnly(t *testing.T) {
+// A success forgives the failure of its own request, not all failures of the account that the
+// request named first.
+func TestSuccessForgivesOneRequestOnly(t *testing.T) {
 	l := newLab(t)
 	const from = attacker + ":40000"
 	l.feed(success(from, "mine"))

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Who owns one account and a /64 logs in from more addresses than are remembered, so that the proof of phones is forgotten, and
-// then forges packets in their names.
-func TestRedOwnerOfASixtyFourCrowdsOutProof(t *testing.T) {
+// Whoever owns one account and a /64 can log in from more addresses than are remembered. The proof
+// of other phones is kept, so that forged packets do not ban them.
+func TestOwnerOfASixtyFourKeepsOthersProof(t *testing.T) {
 	const phone = "198.51.100.9"
 	l := newLab(t, func(o *Options) { o.MaxSources, o.MaxBans = 1<<16, 1<<12 })
 	l.feed(success(phone, "204"))
@@ -33,7 +33,8 @@ func TestRedOwnerOfASixtyFourCrowdsOutProof(t *testing.T) {
 	}
 }
 
-// The room that an account has in memory comes back, and an address that once had none is given some then.
+// The room that an account has in memory comes back, and an address that once had none is given
+// some then.
 func TestACrowdIsOfOneDay(t *testing.T) {
 	l := newLab(t)
 	var last netip.Addr

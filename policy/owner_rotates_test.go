@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// R1: who owns one account and a /64 guesses without bound, at a machine's pace: log in at a fresh address, guess three
-// times, move on. Nothing counts, nothing is told, and the crack is not told either.
-func TestRedOwnerOfASixtyFourRotatesUnseen(t *testing.T) {
+// Whoever owns one account and a /64, logs in at a fresh address, guesses three times and moves on,
+// is banned or alerted.
+func TestOwnerOfASixtyFourRotatesSeen(t *testing.T) {
 	for _, stream := range []bool{false, true} {
 		l := newLab(t)
 		send := func(o Observation) {
@@ -26,7 +26,11 @@ func TestRedOwnerOfASixtyFourRotatesUnseen(t *testing.T) {
 			}
 		}
 		if len(l.got) == 0 {
-			t.Errorf("stream %v: %d wrong passwords for one account in 40 s from one /64: no ban, no alert", stream, n)
+			t.Errorf(
+				"stream %v: %d wrong passwords for one account in 40 s from one /64: no ban, no alert",
+				stream,
+				n,
+			)
 		}
 		l.drop()
 		addr := "2001:db8:bad::ffff:1"
@@ -39,8 +43,8 @@ func TestRedOwnerOfASixtyFourRotatesUnseen(t *testing.T) {
 	}
 }
 
-// R1b: the same with 250 hosts that share one bought account, each in a /24 of its own.
-func TestRedBotnetThatSharesAnAccount(t *testing.T) {
+// The same with 250 hosts that share one account, each in a /24 of its own.
+func TestBotnetThatSharesAnAccount(t *testing.T) {
 	l := newLab(t)
 	n := 0
 	for minute := range 10 {
@@ -65,6 +69,11 @@ func TestRedBotnetThatSharesAnAccount(t *testing.T) {
 		}
 	}
 	if n > 250*6 {
-		t.Errorf("250 hosts: %d guesses on one account within ten minutes, %d bans, %d alerts", n, bans, len(l.got)-bans)
+		t.Errorf(
+			"250 hosts: %d guesses on one account within ten minutes, %d bans, %d alerts",
+			n,
+			bans,
+			len(l.got)-bans,
+		)
 	}
 }

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// R2: a decoy's trap (weight 3) adds 1 to its prefix, and settle takes 3 away. So two guesses from fresh addresses and one
-// injection from another fresh one, over and over, never get the /64 banned.
-func TestRedDecoysWashAPrefix(t *testing.T) {
+// The ban of a decoy takes no more from its prefix than the decoy added. So guesses from fresh
+// addresses get the /64 banned, whatever decoys there are.
+func TestDecoysDoNotClearAPrefix(t *testing.T) {
 	l := newLab(t)
 	host := func(i int) string { return fmt.Sprintf("2001:db8:bad::%x", i+1) }
 	n := 0
@@ -18,7 +18,10 @@ func TestRedDecoysWashAPrefix(t *testing.T) {
 			if _, banned := l.e.Ban(netip.MustParseAddr(host(i + j))); !banned {
 				n++
 			}
-			l.every(20*time.Millisecond, event(KindInvalidAccountID, ServicePJSIP, host(i+j), fmt.Sprint("u", i+j), "c"))
+			l.every(
+				20*time.Millisecond,
+				event(KindInvalidAccountID, ServicePJSIP, host(i+j), fmt.Sprint("u", i+j), "c"),
+			)
 		}
 		decoy := event(KindInvalidAccountID, ServicePJSIP, host(i+2), "x", "c")
 		decoy.Injected = true

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// S7: the rest of R3, which README admits: two forged packets from port 5060 before a phone's very first proof (a new phone, or any
-// phone when amifend was just installed), and four more every ten minutes keep it off for ever, although it proves itself each time.
-func TestRedWashedAtTheSIPPort(t *testing.T) {
+// Forged packets from port 5060 before a phone's first proof, and after it, do not keep the phone
+// off.
+func TestFailuresFromTheSIPPortDoNotUndoProof(t *testing.T) {
 	l := newLab(t)
 	l.every(time.Second, guesses(2, phone)...)
 	l.wait(time.Minute)
@@ -24,33 +24,54 @@ func TestRedWashedAtTheSIPPort(t *testing.T) {
 		l.wait(time.Minute)
 	}
 	if off > 0 {
-		t.Errorf("a phone that proves itself whenever it can is off for %v of 24 h, by forged packets from port 5060", off)
+		t.Errorf(
+			"a phone that proves itself whenever it can is off for %v of 24 h, by forged packets from port 5060",
+			off,
+		)
 	}
 }
 
-// S8: one account and a /64 fill the firewall with proven bans of single addresses (the /64 holds a proved one): then nobody can
-// be banned any more, whatever his evidence.
-func TestRedOneNetworkFillsTheFirewall(t *testing.T) {
+// One account and a /64 do not fill the firewall with bans of single addresses.
+func TestOneNetworkDoesNotFillTheFirewall(t *testing.T) {
 	l := newLab(t, func(o *Options) { o.MaxSources, o.MaxBans = 20_000, 500 })
 	l.feed(overStream(success("2001:db8:bad::1", "mine")))
 	n := 0
 	for i := range 600 {
 		for a := range 4 {
-			l.every(time.Millisecond, overStream(event(KindInvalidAccountID, ServicePJSIP, fmt.Sprintf("2001:db8:bad::%x", i+2), fmt.Sprint("u", a), "c")))
+			l.every(
+				time.Millisecond,
+				overStream(
+					event(
+						KindInvalidAccountID,
+						ServicePJSIP,
+						fmt.Sprintf("2001:db8:bad::%x", i+2),
+						fmt.Sprint("u", a),
+						"c",
+					),
+				),
+			)
 			n++
 		}
 	}
 	l.drop()
 	for i := range 4 {
-		l.feed(overStream(event(KindInvalidAccountID, ServicePJSIP, attacker, fmt.Sprint("u", i), "c")))
+		l.feed(
+			overStream(
+				event(KindInvalidAccountID, ServicePJSIP, attacker, fmt.Sprint("u", i), "c"),
+			),
+		)
 	}
 	if !l.isBanned(attacker) {
-		t.Errorf("500 bans have room, %d TCP requests from one /64 took it all: another attacker is not banned: %v", n, l.told())
+		t.Errorf(
+			"500 bans have room, %d TCP requests from one /64 took it all: another attacker is not banned: %v",
+			n,
+			l.told(),
+		)
 	}
 }
 
-// S9: uint16 sums wrap: 65,533 shielded and 4 excused failures are "one failure" for redeem (auth_username only).
-func TestRedRedeemSumDoesNotWrap(t *testing.T) {
+// 65,533 shielded and 4 excused failures are more than one failure.
+func TestForgiveRequestSumDoesNotWrap(t *testing.T) {
 	l := newLab(t)
 	const from = attacker + ":40000"
 	l.feed(success(from, "mine"))

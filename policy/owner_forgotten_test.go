@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// R14: a flood of forged sources makes an office forgotten whose proof has ended (one of the calm), but its pairs stay, with
-// pairOwned set. When it comes back, own() counts none of them: owns stays 0, so its stale phone over TLS gets it banned.
-func TestRedForgottenOfficeOwnsItsAccountsAgain(t *testing.T) {
+// A flood of forged sources may have an office forgotten whose proof has ended, while its accounts
+// at it stay. When it comes back, it owns them again, and its stale phone does not get it banned.
+func TestForgottenOfficeOwnsItsAccountsAgain(t *testing.T) {
 	run := func(flood int) *lab {
 		l := newLab(t, func(o *Options) { o.MaxSources, o.MaxBans = 10_000, 100 })
 		register := func() {
@@ -19,11 +19,19 @@ func TestRedForgottenOfficeOwnsItsAccountsAgain(t *testing.T) {
 		register()
 		l.wait(25 * time.Hour) // a public holiday
 		for i := range flood {
-			l.every(time.Millisecond, forged(fmt.Sprintf("%d.%d.%d.9", 20+i/62500, i/250%250, i%250)))
+			l.every(
+				time.Millisecond,
+				forged(fmt.Sprintf("%d.%d.%d.9", 20+i/62500, i/250%250, i%250)),
+			)
 		}
 		l.drop()
 		register()
-		l.every(30*time.Second, repeat(20, overStream(event(KindInvalidAccountID, ServicePJSIP, office, "deleted", "d")))...)
+		l.every(
+			30*time.Second,
+			repeat(
+				20,
+				overStream(event(KindInvalidAccountID, ServicePJSIP, office, "deleted", "d")),
+			)...)
 		return l
 	}
 	if run(0).isBanned(office) {

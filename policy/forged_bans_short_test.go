@@ -7,10 +7,9 @@ import (
 	"time"
 )
 
-// R13: README: "By forging: bans of 10 minutes on the SIP ports for addresses that never proved themselves". Twenty-eight forged
-// packets in a month of evenings cut an address off for 30 days; that includes an office that owns 20 accounts and was proved
-// for a year, whose line is down for a day (proof ends in 24 h).
-func TestRedForgedBansOfOwnersStayShort(t *testing.T) {
+// Forged packets over a month of evenings do not ban an address for longer and longer that owns
+// accounts, not even while its proof has ended.
+func TestForgedBansOfOwnersStayShort(t *testing.T) {
 	l := newLab(t)
 	for range 60 {
 		for a := range 20 {
@@ -24,7 +23,16 @@ func TestRedForgedBansOfOwnersStayShort(t *testing.T) {
 	var longest time.Duration
 	for range 12 {
 		for i := 0; i < 30 && !l.isBanned(office); i++ {
-			l.every(time.Second, event(KindInvalidAccountID, ServicePJSIP, office, fmt.Sprint("f", i), fmt.Sprint(i)))
+			l.every(
+				time.Second,
+				event(
+					KindInvalidAccountID,
+					ServicePJSIP,
+					office,
+					fmt.Sprint("f", i),
+					fmt.Sprint(i),
+				),
+			)
 			packets++
 		}
 		for l.isBanned(office) && longest < 16*time.Hour {
@@ -35,13 +43,17 @@ func TestRedForgedBansOfOwnersStayShort(t *testing.T) {
 		}
 	}
 	if longest > 10*time.Minute {
-		t.Errorf("an office that owned 20 accounts for a month, off for a day: %d forged packets ban it for %v", packets, longest)
+		t.Errorf(
+			"an office that owned 20 accounts for a month, off for a day: %d forged packets ban it for %v",
+			packets,
+			longest,
+		)
 	}
 }
 
-// R13b: ten forged packets ban a whole /24 of unproved addresses, and the budget counts it as one: "a thousand a minute" is
-// 256,000 addresses a minute, for 720 h after some repetitions.
-func TestRedForgedPacketsBanNoPrefixForLong(t *testing.T) {
+// A prefix that forged packets ban is banned for BanTime at most, and counts as many bans in the
+// budget.
+func TestForgedPacketsBanNoPrefixForLong(t *testing.T) {
 	l := newLab(t)
 	var longest time.Duration
 	packets := 0
