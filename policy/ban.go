@@ -195,37 +195,6 @@ func (e *Engine) duration(strike uint8, forgeable bool) time.Duration {
 	return e.opt.banDuration(strike)
 }
 
-// firstForgeable is how long the first ban of a source on forgeable evidence lasts.
-const firstForgeable = 10 * time.Minute
-
-// forgeablePrefix is how many bans on forgeable evidence that of a prefix counts as.
-const forgeablePrefix = 16
-
-// affordable reports whether one more ban on forgeable evidence may begin: so many a minute of the
-// clock, and beyond only those of patient sources.
-func (e *Engine) affordable(k key, c banCase) bool {
-	if !e.on(RuleForgeableBudget) {
-		return true
-	}
-	if minute := e.sec / 60; minute != e.budgetMinute {
-		e.budgetMinute, e.budgetUsed = minute, 0
-	}
-	if e.budgetUsed < e.opt.ForgeablePerMinute {
-		e.budgetUsed++
-		if c.wide {
-			e.budgetUsed += forgeablePrefix - 1
-		}
-		return true
-	}
-	if e.on(RuleSpoofFlood) {
-		e.alert(Verdict{Rule: RuleSpoofFlood, Scope: ScopeSIP, Prefix: k.prefix()}, aboutAll, hourly)
-	}
-	if !c.patient {
-		e.stats.Postponed++
-	}
-	return c.patient
-}
-
 // addBan makes room for a ban. 0 means that there is none: bans on forgeable evidence get half of
 // it, so that a flood of forged packets cannot keep an attacker whose evidence is proven from being
 // banned.

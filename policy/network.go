@@ -204,65 +204,105 @@ func (n *network) offend(part uint32, scope Scope, until uint32) {
 	n.strikeAt = max(n.strikeAt, until)
 }
 
-// decideNetwork bans a prefix if that is due and allowed. It returns the scope of the ban that it
-// made, none if it made none.
+// A claim is what a rule asks for: a ban of a scope, on evidence of a class at worst.
+type claim struct {
+	scope   Scope
+	rule    Rule
+	chooser Chooser
+}
+
+// spreadScore returns what the score of a prefix asks for, if enough of its parts failed.
+func (e *Engine) spreadScore(n *network, sp spread) claim {
+	if !e.on(RuleSpreadScore) || whole(n.suspects) < sp.suspects {
+		return claim{chooser: ChooserNobody}
+	}
+
+	switch limit := sp.factor * e.limit; {
+	case n.proven > limit:
+		return claim{ScopeAll, RuleSpreadScore, ChooserNobody}
+	case n.proven+spoofedPart(n.forgeable, n.chosen) > limit:
+		return claim{ScopeSIP, RuleSpreadScore, ChooserSpoofer}
+	case n.proven+n.forgeable > limit:
+		return claim{ScopeSIP, RuleSpreadScore, ChooserAnybody}
+	}
+	return claim{ScopeNone, RuleSpreadScore, ChooserNobody}
+}
+
+// secondOffender returns what the bans in a prefix ask for, now that a ban of the scope want is due for
+// one more part of it.
+func (e *Engine) secondOffender(n *network, sp spread, part uint32, want Scope) claim {
+	offenders := n.offenders
+	if !slices.Contains(n.banned[:], part) {
+		offenders++
+	}
+	if !e.on(RuleSecondOffender) || offenders < sp.offenders {
+		return claim{}
+	}
+
+	if want == ScopeAll {
+		return claim{want, RuleSecondOffender, ChooserNobody}
+	}
+	return claim{want, RuleSecondOffender, ChooserSpoofer}
+}
+
+// mayBan reports whether a prefix may be banned at all.
+func (e *Engine) mayBan(nk key) bool {
+	if _, bad := e.protected.Overlaps(nk.prefix()); bad {
+		return false
+	}
+	if e.blind && e.sec-e.blindAt < e.proofWindow {
+		return false // it cannot be known which prefixes hold a proved address
+	}
+	return e.networks.Count(listBanned) < e.networks.Max()/2
+}
+
+// decideNetwork bans a prefix if that is due and allowed. want is what its host asks for, covered what is
+// banned already. It returns the scope of the ban that it made, none if it made none.
 func (e *Engine) decideNetwork(a *attempt, sp spread, want, covered Scope) Scope {
-	k, s := a.key, a.src
-	nk := k.masked(sp.bits)
+	nk, part := a.key.masked(sp.bits), e.part(a.key, sp.bits)
 	n, nr := e.touchNetwork(nk)
 
-	scope, rule, chooser := ScopeNone, RuleNone, ChooserNobody
-	if e.on(RuleSpreadScore) && whole(n.suspects) >= sp.suspects {
-		switch limit := sp.factor * e.limit; {
-		case n.proven > limit:
-			scope = ScopeAll
-		case n.proven+spoofedPart(n.forgeable, n.chosen) > limit:
-			scope, chooser = ScopeSIP, ChooserSpoofer
-		case n.proven+n.forgeable > limit:
-			scope, chooser = ScopeSIP, ChooserAnybody
-		}
-		rule = RuleSpreadScore
-	}
-	if e.on(RuleSecondOffender) && want > scope {
-		offenders := n.offenders
-		if !slices.Contains(n.banned[:], e.part(k, sp.bits)) {
-			offenders++
-		}
-		if offenders >= sp.offenders {
-			scope, rule, chooser = want, RuleSecondOffender, ChooserSpoofer
-			if want == ScopeAll {
-				chooser = ChooserNobody
-			}
+	c := e.spreadScore(n, sp)
+	if want > c.scope {
+		if o := e.secondOffender(n, sp, part, want); o.rule != RuleNone {
+			c = o
 		}
 	}
-	if scope <= covered {
+	if c.scope <= covered || !e.mayBan(nk) {
 		return ScopeNone
 	}
-	if _, bad := e.protected.Overlaps(nk.prefix()); bad || e.blind && e.sec-e.blindAt < e.proofWindow || e.networks.Count(listBanned) >= e.networks.Max()/2 {
-		return ScopeNone
-	}
-	if e.holdsProof(n) && (scope != ScopeAll || sp.bits != netBits || n.provenOffenders < manyOffenders) {
-		if sp.bits <= netBits && s.attempts > 1 && rule == RuleSpreadScore && want < scope {
-			return e.banSpread(a, n, scope, chooser) // then the host that went on
+
+	// A proved address saves its prefix, but for a /64 full of proven offenders.
+	outweighed := c.scope == ScopeAll && sp.bits == netBits && n.provenOffenders >= manyOffenders
+	if e.holdsProof(n) && !outweighed {
+		goesOn := sp.bits <= netBits && a.src.attempts > 1
+		if goesOn && c.rule == RuleSpreadScore && want < c.scope {
+			return e.banSpread(a, n, c)
 		}
 		return ScopeNone
 	}
-	score := n.proven
-	if scope != ScopeAll {
-		score += n.forgeable
-	}
+
 	made := e.ban(nk, &n.strikes, &n.strikeAt, banCase{
-		scope: scope, rule: rule, score: score, attempts: n.attempts, chooser: chooser,
-		forgeable: scope != ScopeAll, patient: e.patient(k), wide: true, brief: !chooser.needsSpoofing(),
+		scope: c.scope, rule: c.rule, score: n.scoreOf(c.scope), attempts: n.attempts, chooser: c.chooser,
+		forgeable: c.scope != ScopeAll, patient: e.patient(a.key), wide: true,
+		brief: !c.chooser.needsSpoofing(),
 	})
 	if !made {
 		return ScopeNone
 	}
 	e.networks.Move(nr, listBanned)
-	if chooser.needsSpoofing() {
-		n.offend(e.part(k, sp.bits), scope, n.strikeAt)
+	if c.chooser.needsSpoofing() {
+		n.offend(part, c.scope, n.strikeAt)
 	}
-	return scope
+	return c.scope
+}
+
+// scoreOf returns the score that a ban of a scope rests on.
+func (n *network) scoreOf(scope Scope) float32 {
+	if scope == ScopeAll {
+		return n.proven
+	}
+	return n.proven + n.forgeable
 }
 
 // manyOffenders is how many banned addresses of a /64 it takes, all with proven evidence, that a
@@ -270,29 +310,26 @@ func (e *Engine) decideNetwork(a *attempt, sp spread, want, covered Scope) Scope
 // addresses.
 const manyOffenders = 32
 
-// banSpread bans an address for what its prefix earned, which must not be banned itself. On
+// banSpread bans an address that went on, for what its prefix earned, which must not be banned itself. On
 // forgeable evidence it bans no address that proved itself: the neighbours may be forged.
-func (e *Engine) banSpread(a *attempt, n *network, scope Scope, chooser Chooser) Scope {
+func (e *Engine) banSpread(a *attempt, n *network, c claim) Scope {
 	s := a.src
-	score := n.proven
 	switch {
-	case scope == ScopeAll && s.proven == 0:
+	case c.scope == ScopeAll && s.proven == 0:
 		return ScopeNone
-	case scope != ScopeAll && e.hasProof(s):
+	case c.scope != ScopeAll && e.hasProof(s):
 		return ScopeNone
-	case scope != ScopeAll:
-		score += n.forgeable
 	}
 
-	c := banCase{
-		scope: scope, rule: RuleSpreadScore, score: score, attempts: s.attempts, chooser: chooser,
-		forgeable: scope != ScopeAll, patient: e.patient(a.key), brief: !chooser.needsSpoofing(),
-		short: scope != ScopeAll && s.owns > 0,
-	}
-	if !e.banHost(a.key, s, a.srcRef, c) {
+	made := e.banHost(a.key, s, a.srcRef, banCase{
+		scope: c.scope, rule: RuleSpreadScore, score: n.scoreOf(c.scope), attempts: s.attempts,
+		chooser: c.chooser, forgeable: c.scope != ScopeAll, patient: e.patient(a.key),
+		brief: !c.chooser.needsSpoofing(), short: c.scope != ScopeAll && s.owns > 0,
+	})
+	if !made {
 		return ScopeNone
 	}
-	return scope
+	return c.scope
 }
 
 // sweepNetworks forgets what has no meaning any more, at most budget records of each list.

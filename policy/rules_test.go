@@ -283,16 +283,29 @@ func TestRulesAreThoseOfTheReadme(t *testing.T) {
 	}
 	text := string(b)
 	var documented, fixed, names, fixedNames, alerts []string
-	for _, line := range strings.Split(text[strings.Index(text, "## The rules"):strings.Index(text, "**The kinds of alerts**")], "\n") {
-		cells := strings.SplitN(line, "|", 4)
-		if len(cells) < 4 || !strings.Contains(cells[1], "`") {
+	rules := text[strings.Index(text, "## The rules"):strings.Index(text, "**The kinds of alerts**")]
+	row := regexp.MustCompile("^\\| \\[`([a-z_]+)`\\]\\(#([a-z_]+)\\) \\| (.+) \\| `(\\w+)` in ([a-z]+\\.go) \\|$")
+	for _, line := range strings.Split(rules, "\n") {
+		if !strings.HasPrefix(line, "| [") {
 			continue
 		}
-		for _, m := range regexp.MustCompile("`([a-z_]+)`").FindAllStringSubmatch(cells[1], -1) {
-			documented = append(documented, m[1])
-			if strings.Contains(cells[2], "*fixed.*") {
-				fixed = append(fixed, m[1])
-			}
+		m := row.FindStringSubmatch(line)
+		if m == nil {
+			t.Errorf("the line of a rule has another form: %s", line)
+			continue
+		}
+		documented = append(documented, m[1])
+		if strings.HasPrefix(m[3], "*fixed.* ") {
+			fixed = append(fixed, m[1])
+		}
+
+		// Each rule has a section, and a function where the table says.
+		if m[2] != m[1] || !strings.Contains(text, "\n### "+m[1]+"\n") {
+			t.Errorf("%s has no section", m[1])
+		}
+		code, err := os.ReadFile(m[5])
+		if err != nil || !regexp.MustCompile(`(?m)^func \([a-z]+ \*\w+\) `+m[4]+`\(`).Match(code) {
+			t.Errorf("%s: %s has no method %s: %v", m[1], m[5], m[4], err)
 		}
 	}
 	kinds := regexp.MustCompile(`\*\*The kinds of alerts\*\*, a closed list: (.*)\.\n`).

@@ -1,0 +1,43 @@
+package policy
+
+import "time"
+
+// firstForgeable is how long the first ban of a source on forgeable evidence lasts.
+const firstForgeable = 10 * time.Minute
+
+// forgeablePrefix is how many bans on forgeable evidence that of a prefix counts as.
+const forgeablePrefix = 16
+
+// affordable reports whether one more ban on forgeable evidence may begin: so many a minute of the clock,
+// and beyond only those of patient sources.
+func (e *Engine) affordable(k key, c banCase) bool {
+	if !e.on(RuleForgeableBudget) {
+		return true
+	}
+	if minute := e.sec / 60; minute != e.budgetMinute {
+		e.budgetMinute, e.budgetUsed = minute, 0
+	}
+
+	// A prefix may take more than what is left, so that it is never kept waiting.
+	if e.budgetUsed < e.opt.ForgeablePerMinute {
+		e.budgetUsed++
+		if c.wide {
+			e.budgetUsed += forgeablePrefix - 1
+		}
+		return true
+	}
+
+	e.spoofFlood(k)
+	if !c.patient {
+		e.stats.Postponed++
+	}
+	return c.patient
+}
+
+// spoofFlood alerts that the budget of this minute is used up.
+func (e *Engine) spoofFlood(k key) {
+	if e.on(RuleSpoofFlood) {
+		v := Verdict{Rule: RuleSpoofFlood, Scope: ScopeSIP, Prefix: k.prefix()}
+		e.alert(v, aboutAll, hourly)
+	}
+}
