@@ -13,7 +13,8 @@ import (
 // accountID is an account of a server, hashed: SIP accounts and manager users are told apart.
 type accountID uint64
 
-func (id accountID) Hash(k0, _ uint64) uint64 { return uint64(id) ^ k0 } // it is a keyed hash already
+// Hash needs the key only to differ between engines: the ID is a keyed hash already.
+func (id accountID) Hash(k0, _ uint64) uint64 { return uint64(id) ^ k0 }
 
 // account is what is remembered of an account that somebody tried or owns. Times are seconds since
 // the Unix epoch.
@@ -117,6 +118,7 @@ func (e *Engine) touchAccount(id accountID, server uint16, l *Label) (*account, 
 	} else {
 		e.accounts.Touch(r)
 	}
+
 	e.accounts.Mark(r)
 	a := e.accounts.Val(r)
 	if e.sec > a.at {
@@ -125,6 +127,7 @@ func (e *Engine) touchAccount(id accountID, server uint16, l *Label) (*account, 
 		a.proven *= f
 		a.at = e.sec
 	}
+
 	return a, r
 }
 
@@ -137,6 +140,7 @@ func (e *Engine) touchPair(k key, s *source, id accountID) (*pair, table.Ref) {
 		if e.pairs.Full() {
 			e.removePair(e.pairs.Victim())
 		}
+
 		r = e.pairs.Add(pk, listTried)
 		e.pairs.Val(r).touched = e.sec
 		if s != nil {
@@ -145,6 +149,9 @@ func (e *Engine) touchPair(k key, s *source, id accountID) (*pair, table.Ref) {
 	} else {
 		e.pairs.Touch(r)
 	}
+
+	// Scores fade when they are looked at, and pardons are applied then: neither costs a pass over
+	// the table.
 	e.pairs.Mark(r)
 	p := e.pairs.Val(r)
 	p.dropStale(e.sec)
@@ -152,9 +159,11 @@ func (e *Engine) touchPair(k key, s *source, id accountID) (*pair, table.Ref) {
 		p.debt.fade(fade(e.sec-p.touched, e.half), fade(e.sec-p.touched, e.slowHalf))
 		p.touched = e.sec
 	}
+
 	if s != nil {
 		p.applyPardon(s)
 	}
+
 	return p, r
 }
 
@@ -175,7 +184,8 @@ func (p *pair) dropStale(now uint32) {
 
 // clear forgets the failures of a pair.
 func (p *pair) clear(pardon uint8) {
-	*p = pair{okAt: p.okAt, touched: p.touched, pardon: pardon, flags: p.flags & (pairOwned | pairStranger | pairStrangerProven)}
+	kept := p.flags & (pairOwned | pairStranger | pairStrangerProven)
+	*p = pair{okAt: p.okAt, touched: p.touched, pardon: pardon, flags: kept}
 }
 
 // removePair forgets an account at a source.
@@ -189,6 +199,7 @@ func (e *Engine) removePair(r table.Ref) {
 			s.owns--
 		}
 	}
+
 	e.pairs.Remove(r)
 }
 
@@ -209,15 +220,18 @@ func (s *source) noteFailed(p *pair, proven bool) (first bool) {
 	if p.okAt != 0 {
 		return false
 	}
+
 	first = p.flags&pairFailed == 0
 	if first && s.failed < math.MaxUint8 {
 		s.failed++
 		p.flags |= pairFailed
 	}
+
 	if proven && p.flags&pairFailedProven == 0 && s.failedProven < math.MaxUint8 {
 		s.failedProven++
 		p.flags |= pairFailedProven
 	}
+
 	return first
 }
 
@@ -240,6 +254,7 @@ func (e *Engine) expirePairs() {
 			if e.sec-e.pairs.Val(r).touched < memory {
 				break
 			}
+
 			e.removePair(r)
 		}
 	}
@@ -248,7 +263,8 @@ func (e *Engine) expirePairs() {
 // pairMemory returns for how many seconds the records of each list are remembered.
 func pairMemory() [3]uint32 {
 	return [...]uint32{
-		listTried: seconds(triedMemory), listGuessed: seconds(triedMemory), listOwned: seconds(ownedMemory),
+		listTried: seconds(triedMemory), listGuessed: seconds(triedMemory),
+		listOwned: seconds(ownedMemory),
 	}
 }
 
@@ -292,10 +308,12 @@ func (e *Engine) strangersOn(id accountID, ev *Evidence, l *Label, first, firstP
 	if ev.Proven() {
 		return whole(a.proven - 1)
 	}
+
 	return whole(a.strangers - 1)
 }
 
-// whole is a number of strangers or suspects that fade: one counts as a whole one for some minutes.
+// whole rounds a number of strangers or suspects that fade: one counts as a whole one for some
+// minutes.
 func whole(n float32) int { return int(n + 0.1) }
 
 // count16 adds one to a counter that must not wrap.

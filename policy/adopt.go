@@ -21,9 +21,11 @@ func (e *Engine) Protect(now int64, p *Protected) []Verdict {
 					e.lift(r, RuleProtected)
 				}
 			}
+
 			r = next
 		}
 	}
+
 	return e.done()
 }
 
@@ -55,17 +57,21 @@ func (e *Engine) AdoptBan(now int64, b Ban) []Verdict {
 	if b.From > e.now {
 		until = min(until, e.now+max(until-b.From, 0))
 	}
+
 	e.adopt(b.Prefix, time.Duration(until-e.now), ban{
 		from: min(b.From, e.now), lastSeen: min(b.LastSeen, e.now), seen: b.Seen, score: float32(b.Score),
+
 		// checked
 		attempts: uint16(min(max(b.Attempts, 0), math.MaxUint16)), rule: rule, scope: b.Scope,
 		strike: uint8(min(max(b.Strike, 0), math.MaxUint8)), // checked
 	})
+
 	return e.done()
 }
 
 func (e *Engine) adopt(prefix netip.Prefix, remaining time.Duration, next ban) {
 	k, ok := prefixKey(prefix)
+	// What cannot go on is lifted, and the rule says why.
 	rule := RuleNone
 	if _, bad := e.protected.Overlaps(prefix); bad {
 		rule = RuleProtected
@@ -73,9 +79,12 @@ func (e *Engine) adopt(prefix netip.Prefix, remaining time.Duration, next ban) {
 		rule = RuleAdopted
 	}
 	if rule != RuleNone {
-		e.emit(Verdict{Action: ActionUnban, Scope: next.scope, Prefix: prefix.Masked(), At: e.now, Rule: rule})
+		e.emit(Verdict{
+			Action: ActionUnban, Scope: next.scope, Prefix: prefix.Masked(), At: e.now, Rule: rule,
+		})
 		return
 	}
+
 	r := e.bans.Get(k)
 	if r == 0 {
 		if r = e.addBan(k, next.scope); r == 0 {
@@ -83,10 +92,14 @@ func (e *Engine) adopt(prefix netip.Prefix, remaining time.Duration, next ban) {
 			return
 		}
 	}
+
+	// Of two bans of a prefix the larger scope stays, then the one of which more is known.
 	b := e.bans.Val(r)
-	if b.until > e.now && (b.scope > next.scope || b.scope == next.scope && (b.rule != RuleAdopted || next.rule == RuleAdopted)) {
+	knowsMore := b.rule != RuleAdopted || next.rule == RuleAdopted
+	if b.until > e.now && (b.scope > next.scope || b.scope == next.scope && knowsMore) {
 		return
 	}
+
 	capped := min(remaining, e.opt.BanMax)
 	next.until = e.now + int64(capped)
 	*b = next
@@ -96,10 +109,11 @@ func (e *Engine) adopt(prefix netip.Prefix, remaining time.Duration, next ban) {
 	} else {
 		e.relistBanned(k)
 	}
+	// Whoever enforces the ban must know that it ends sooner.
 	if capped < remaining {
 		e.emit(Verdict{
-			Action: ActionBan, Scope: b.scope, Prefix: k.prefix(), At: e.now, Duration: capped, Rule: b.rule,
-			Score: float64(b.score), Attempts: int(b.attempts), Strike: int(b.strike),
+			Action: ActionBan, Scope: b.scope, Prefix: k.prefix(), At: e.now, Duration: capped,
+			Rule: b.rule, Score: float64(b.score), Attempts: int(b.attempts), Strike: int(b.strike),
 		})
 	}
 }
@@ -118,11 +132,14 @@ func (e *Engine) adoptStrike(k key, b *ban) {
 		if saved { // a start that takes over very many bans must not write all their sources again
 			e.sources.Clean(r)
 		}
+
 		return
 	}
+
 	if e.networks.Count(listBanned) >= e.networks.Max()/2 {
 		return
 	}
+
 	n, r := e.touchNetwork(k)
 	n.strikes = max(n.strikes, b.strike)
 	n.strikeAt = secondOf(b.until)
@@ -145,8 +162,8 @@ func (e *Engine) liftBan(r table.Ref, rule Rule) {
 	k, b := e.bans.Key(r), *e.bans.Val(r)
 	e.removeBan(r)
 	e.emit(Verdict{
-		Action: ActionUnban, Scope: b.scope, Prefix: k.prefix(), At: e.now, Rule: rule, Score: float64(b.score),
-		Attempts: int(b.attempts), Strike: int(b.strike),
+		Action: ActionUnban, Scope: b.scope, Prefix: k.prefix(), At: e.now, Rule: rule,
+		Score: float64(b.score), Attempts: int(b.attempts), Strike: int(b.strike),
 	})
 }
 
@@ -158,11 +175,14 @@ func (e *Engine) pardonKey(k key, no uint8) {
 			n := e.networks.Val(r)
 			*n = network{at: n.at, proofAt: n.proofAt, flags: n.flags & flagProof}
 		}
+
 		return
 	}
+
 	if r := e.sources.Get(k.host()); r != 0 {
 		e.pardonSource(r, no)
 	}
+
 	for _, sp := range k.spreads() {
 		if r := e.networks.Get(k.masked(sp.bits)); r != 0 {
 			e.pardonPart(r, e.part(k, sp.bits))

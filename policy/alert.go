@@ -52,19 +52,28 @@ func (k alertKey) Hash(k0, k1 uint64) uint64 {
 // name. The others come later, when there is still a reason for them.
 const alertsPerMinute = 100
 
+// limiter counts the alerts of each kind in a minute of the clock.
+type limiter struct {
+	minute uint32
+	used   [ruleCount]uint16
+}
+
 // rateLimited reports whether an alert must wait for a calmer minute.
 func (e *Engine) rateLimited(rule Rule) bool {
-	if rule != RuleMisconfigured && rule != RuleProvedGuessing && rule != RuleSpoofSuspected && rule != RuleSuspectLogin {
+	switch rule {
+	case RuleMisconfigured, RuleProvedGuessing, RuleSpoofSuspected, RuleSuspectLogin:
+	default:
 		return false
 	}
-	if minute := e.sec / 60; minute != e.alertMinute {
-		e.alertMinute, e.alertsUsed = minute, [ruleCount]uint16{}
+	if minute := e.sec / 60; minute != e.limits.minute {
+		e.limits = limiter{minute: minute}
 	}
-	if e.alertsUsed[rule] >= alertsPerMinute {
+	if e.limits.used[rule] >= alertsPerMinute {
 		e.stats.AlertsDelayed++
 		return true
 	}
-	e.alertsUsed[rule]++
+
+	e.limits.used[rule]++
 	return false
 }
 
@@ -76,6 +85,7 @@ func (e *Engine) alert(v Verdict, about subject, span uint32) bool {
 	if r != 0 && e.sec-*e.alerts.Val(r) < span {
 		return true
 	}
+	// A rate limit must not be used up by repetitions, so it comes second.
 	if e.rateLimited(ak.rule) {
 		return false
 	}
@@ -84,6 +94,7 @@ func (e *Engine) alert(v Verdict, about subject, span uint32) bool {
 	} else {
 		e.alerts.Move(r, only)
 	}
+
 	*e.alerts.Val(r) = e.sec
 	e.alerts.Mark(r)
 	e.stats.Alerts++

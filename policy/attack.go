@@ -153,6 +153,8 @@ func (e *Engine) openAttack(r table.Ref, of attackOf) bool {
 		return true
 	}
 
+	// One with twice the sources takes the place of the smallest, so that two of a size do not take
+	// turns.
 	e.endAttacks(of.told)
 	if e.attacks.Count(of.told) >= maxOpenAttacks {
 		least := e.attacks.Newest(of.told)

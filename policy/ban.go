@@ -53,8 +53,9 @@ type Ban struct {
 
 func (b *ban) export(k key) Ban {
 	return Ban{
-		Prefix: k.prefix(), Scope: b.scope, From: b.from, Until: b.until, Rule: b.rule, Score: rounded(float64(b.score)),
-		Attempts: int(b.attempts), Strike: int(b.strike), Seen: b.seen, LastSeen: b.lastSeen,
+		Prefix: k.prefix(), Scope: b.scope, From: b.from, Until: b.until, Rule: b.rule,
+		Score: rounded(float64(b.score)), Attempts: int(b.attempts), Strike: int(b.strike),
+		Seen: b.seen, LastSeen: b.lastSeen,
 	}
 }
 
@@ -91,11 +92,16 @@ func (e *Engine) covering(k key) table.Ref {
 		if bits < v4Bits && k.is4() {
 			break
 		}
+
 		r := e.bans.Get(k.masked(bits))
-		if r != 0 && e.bans.Val(r).until > e.now && (best == 0 || e.bans.Val(r).scope > e.bans.Val(best).scope) {
+		if r == 0 || e.bans.Val(r).until <= e.now {
+			continue
+		}
+		if best == 0 || e.bans.Val(r).scope > e.bans.Val(best).scope {
 			best = r
 		}
 	}
+
 	return best
 }
 
@@ -140,6 +146,7 @@ func (e *Engine) ban(k key, strikes *uint8, strikeAt *uint32, c banCase) bool {
 			return false
 		}
 	}
+
 	b := e.bans.Val(br)
 	if !running {
 		*b = ban{from: e.now}
@@ -151,8 +158,10 @@ func (e *Engine) ban(k key, strikes *uint8, strikeAt *uint32, c banCase) bool {
 		if b.strike == 0 {
 			*strikes = bump(*strikes, 1)
 		}
+
 		strike = *strikes
 	}
+
 	b.until = max(b.until, e.now+int64(e.banTime(strike, c)))
 	if !c.brief {
 		*strikeAt = secondOf(b.until)
@@ -161,10 +170,12 @@ func (e *Engine) ban(k key, strikes *uint8, strikeAt *uint32, c banCase) bool {
 	b.scope, b.rule, b.attempts, b.strike, b.score = c.scope, c.rule, c.attempts, strike, c.score
 	e.bans.Move(br, listOf(c.scope))
 	e.emit(Verdict{
-		Action: ActionBan, Scope: c.scope, Prefix: k.prefix(), At: e.now, Duration: time.Duration(b.until - e.now),
-		Rule: c.rule, Score: float64(c.score), Attempts: int(c.attempts), Strike: int(strike),
+		Action: ActionBan, Scope: c.scope, Prefix: k.prefix(), At: e.now,
+		Duration: time.Duration(b.until - e.now), Rule: c.rule, Score: float64(c.score),
+		Attempts: int(c.attempts), Strike: int(strike),
 		Chooser: c.chooser, Evidence: e.exportEvidence(k, c.attempts),
 	})
+
 	return true
 }
 
@@ -190,8 +201,10 @@ func (e *Engine) duration(strike uint8, forgeable bool) time.Duration {
 		if strike <= 1 {
 			return min(firstForgeable, e.opt.BanTime)
 		}
+
 		strike--
 	}
+
 	return e.opt.banDuration(strike)
 }
 
@@ -208,10 +221,12 @@ func (e *Engine) addBan(k key, scope Scope) table.Ref {
 			return 0
 		}
 	}
+
 	e.banCount[k.bits]++
 	if e.banCount[k.bits] == 1 {
 		e.listBanBits()
 	}
+
 	return e.bans.Add(k, listOf(scope))
 }
 
@@ -240,7 +255,8 @@ func (e *Engine) listBanBits() {
 func (e *Engine) bansFull(k key, c banCase) {
 	e.stats.BansRefused++
 	e.alert(Verdict{
-		Rule: RuleBansFull, Scope: c.scope, Prefix: k.prefix(), Score: float64(c.score), Attempts: int(c.attempts),
+		Rule: RuleBansFull, Scope: c.scope, Prefix: k.prefix(), Score: float64(c.score),
+		Attempts: int(c.attempts),
 	}, aboutAll, minutely)
 }
 
@@ -253,6 +269,7 @@ func (e *Engine) sweepBans(budget int) {
 				e.removeBan(r)
 				continue
 			}
+
 			e.bans.Move(r, list)
 		}
 	}

@@ -2,27 +2,33 @@ package policy
 
 import "time"
 
+// budget counts the bans on forgeable evidence that began in a minute of the clock.
+type budget struct {
+	minute uint32
+	used   int
+}
+
 // firstForgeable is how long the first ban of a source on forgeable evidence lasts.
 const firstForgeable = 10 * time.Minute
 
 // forgeablePrefix is how many bans on forgeable evidence that of a prefix counts as.
 const forgeablePrefix = 16
 
-// affordable reports whether one more ban on forgeable evidence may begin: so many a minute of the clock,
-// and beyond only those of patient sources.
+// affordable reports whether one more ban on forgeable evidence may begin: so many a minute of the
+// clock, and beyond only those of patient sources.
 func (e *Engine) affordable(k key, c banCase) bool {
 	if !e.on(RuleForgeableBudget) {
 		return true
 	}
-	if minute := e.sec / 60; minute != e.budgetMinute {
-		e.budgetMinute, e.budgetUsed = minute, 0
+	if minute := e.sec / 60; minute != e.budget.minute {
+		e.budget = budget{minute: minute}
 	}
 
 	// A prefix may take more than what is left, so that it is never kept waiting.
-	if e.budgetUsed < e.opt.ForgeablePerMinute {
-		e.budgetUsed++
+	if e.budget.used < e.opt.ForgeablePerMinute {
+		e.budget.used++
 		if c.wide {
-			e.budgetUsed += forgeablePrefix - 1
+			e.budget.used += forgeablePrefix - 1
 		}
 		return true
 	}

@@ -10,16 +10,17 @@ import (
 
 // codeGlobals writes or reads what the engine remembers beside its tables and the time.
 func (e *Engine) codeGlobals(c *coder) {
-	c.u32(&e.alertMinute)
-	for r := range e.alertsUsed {
-		c.u16(&e.alertsUsed[r])
+	c.u32(&e.limits.minute)
+	for r := range e.limits.used {
+		c.u16(&e.limits.used[r])
 	}
-	used := uint32(e.budgetUsed)
-	c.u32(&e.budgetMinute)
+
+	used := uint32(e.budget.used)
+	c.u32(&e.budget.minute)
 	c.u32(&used)
 	c.second(&e.blindAt)
 	c.bool(&e.blind)
-	e.budgetUsed = int(min(used, maxForgeable))
+	e.budget.used = int(min(used, maxForgeable))
 	c.u8(&e.save.pardon)
 	half := int64(e.opt.HalfLife)
 	c.i64(&half)

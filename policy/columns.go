@@ -53,6 +53,7 @@ func (e *Engine) setColumns() {
 		e.columns[col.of()] = col
 	}
 
+	// Sources that have a score, were banned or are proved matter most, then what explains them.
 	e.save.hot = [hotLists]hotList{
 		hot(sources, listBanned, 4),
 		hot(sources, listStruck, 4),

@@ -43,12 +43,11 @@ type Engine struct {
 	banCount [hostBits + 1]int // running bans by prefix length
 	banBits  []uint8           // the lengths that have any, shortest first
 
-	budgetMinute uint32 // the minute in which budgetUsed counts
-	budgetUsed   int
-	alertMinute  uint32 // the minute in which alertsUsed counts
-	alertsUsed   [ruleCount]uint16
-	blindAt      uint32 // when a network that held a proved address was forgotten
-	blind        bool
+	budget budget
+	limits limiter
+
+	blindAt uint32 // when a network that held a proved address was forgotten
+	blind   bool
 
 	accountsWaiting, serversWaiting uint32 // since when attacks wait to be told, see alertMore
 
@@ -145,6 +144,8 @@ func newEngine(o Options) *Engine {
 		out:         make([]Verdict, 0, 8),
 		evidenceOut: make([]Evidence, 0, 8*evidenceKept),
 	}
+
+	// The rest depends on the tables.
 	e.setOptions(o)
 	e.setColumns()
 	return e
@@ -181,16 +182,22 @@ func (e *Engine) observe(o *Observation) {
 		e.stats.Invalid++
 		return
 	}
+
 	k := hostKey(o.Source.Addr())
 	if isBuiltin(k) {
 		e.stats.Invalid++
 		return
 	}
+
+	// A ban knows whether its sources still send, whatever the events mean.
 	if r := e.covering(k); r != 0 {
 		b := e.bans.Val(r)
 		b.seen++
 		b.lastSeen = e.now
 	}
+
+	// chan_sip may name the number that was dialled. That must be known before the account is
+	// judged.
 	if o.Service == ServiceSIP && !o.Injected {
 		e.chanSIP(o)
 	}
@@ -259,6 +266,7 @@ func (e *Engine) begin(now int64) {
 		if due >= now {
 			break
 		}
+
 		e.setNow(due)
 		if heldAt <= silentAt {
 			e.releaseLate(held)
@@ -266,6 +274,7 @@ func (e *Engine) begin(now int64) {
 			e.unanswered(silent)
 		}
 	}
+
 	e.setNow(now)
 }
 

@@ -82,6 +82,7 @@ func (e *Engine) Explain(addr netip.Addr) Explanation {
 	x := Explanation{Addr: k.prefix().Addr(), At: e.now}
 	x.Protected, _ = e.protected.Contains(x.Addr)
 	x.Ban, x.Banned = e.Ban(addr)
+	// Copies are brought to now, so that asking changes nothing.
 	if r := e.sources.Get(k.host()); r != 0 {
 		s := *e.sources.Val(r)
 		e.decay(&s)
@@ -95,6 +96,7 @@ func (e *Engine) Explain(addr netip.Addr) Explanation {
 			x.Evidence = append(x.Evidence, t.ring[i%evidenceKept])
 		}
 	}
+
 	x.Accounts = e.explainAccounts(k)
 	for _, sp := range k.spreads() {
 		nk := k.masked(sp.bits)
@@ -102,12 +104,14 @@ func (e *Engine) Explain(addr netip.Addr) Explanation {
 			n := *e.networks.Val(r)
 			e.decayNetwork(&n)
 			x.Prefixes = append(x.Prefixes, PrefixPart{
-				Prefix: nk.prefix(), Proven: rounded(float64(n.proven)), Forgeable: rounded(float64(n.forgeable)),
-				Limit: float64(sp.factor) * e.opt.Threshold, Suspects: rounded(float64(n.suspects)), Offenders: int(n.offenders),
+				Prefix: nk.prefix(), Proven: rounded(float64(n.proven)),
+				Forgeable: rounded(float64(n.forgeable)), Limit: float64(sp.factor) * e.opt.Threshold,
+				Suspects: rounded(float64(n.suspects)), Offenders: int(n.offenders),
 				Proved: e.holdsProof(&n),
 			})
 		}
 	}
+
 	return x
 }
 
@@ -117,25 +121,36 @@ func (e *Engine) explainSource(x *Explanation, k key, s *source) {
 	if s.attempts > 0 {
 		x.Since = nanos(s.since)
 	}
+
 	x.Scores = []ScorePart{
-		{RuleScore, rounded(float64(s.proven)), rounded(float64(s.forgeable)), e.opt.Threshold},
-		{RuleLongMemory, rounded(float64(s.slowProven)), rounded(float64(s.slowForgeable)), slowFactor * e.opt.Threshold},
+		{
+			Rule: RuleScore, Limit: e.opt.Threshold,
+			Proven: rounded(float64(s.proven)), Forgeable: rounded(float64(s.forgeable)),
+		},
+		{
+			Rule: RuleLongMemory, Limit: slowFactor * e.opt.Threshold,
+			Proven: rounded(float64(s.slowProven)), Forgeable: rounded(float64(s.slowForgeable)),
+		},
 	}
+
 	x.Proved = e.hasProof(s)
 	x.Washed = s.flags&washed != 0
 	if s.flags&flagProof != 0 {
 		x.ProofAt = nanos(s.proofAt)
 		x.ProofEnds = x.ProofAt + int64(e.opt.ProofWindow)
 	}
+
 	x.Owns, x.Trust, x.Strikes = int(s.owns), rounded(float64(s.trust)), int(s.strikes)
 	if s.strikes > 0 {
 		x.StrikeEnds = nanos(s.strikeAt) + int64(strikeFade)
 	}
+	// A score is calm after as many half-lives as it is powers of two above the limit.
 	if s.attempts > 0 {
 		fast := e.half * math.Log2(float64((s.proven+s.forgeable)/e.calm))
 		slow := e.slowHalf * math.Log2(float64((s.slowProven+s.slowForgeable)/e.slowCalm))
 		x.CalmAt = e.now + int64(max(fast, slow, 0)*float64(time.Second))
 	}
+
 	e.explainMore(x, s)
 }
 
@@ -153,7 +168,9 @@ func (e *Engine) more(s *source, weight float64) int {
 		return 0
 	}
 	missing := func(limit, score float32) int { return max(1, int(float64(limit-score)/weight)+1) }
-	return min(missing(e.limit, s.proven+s.forgeable), missing(slowFactor*e.limit, s.slowProven+s.slowForgeable))
+	fast := missing(e.limit, s.proven+s.forgeable)
+	slow := missing(slowFactor*e.limit, s.slowProven+s.slowForgeable)
+	return min(fast, slow)
 }
 
 func (e *Engine) explainAccounts(k key) []AccountPart {
@@ -165,14 +182,21 @@ func (e *Engine) explainAccounts(k key) []AccountPart {
 			}
 		}
 	}
-	slices.SortStableFunc(refs, func(a, b table.Ref) int { return int(e.pairs.Val(b).touched) - int(e.pairs.Val(a).touched) })
+
+	slices.SortStableFunc(refs, func(a, b table.Ref) int {
+		return int(e.pairs.Val(b).touched) - int(e.pairs.Val(a).touched)
+	})
 	var out []AccountPart
 	for _, r := range refs[:min(len(refs), maxExplained)] {
 		v := *e.pairs.Val(r)
+		// What came before a pardon means nothing.
 		if s := e.sources.Get(k.host()); s != 0 {
 			v.applyPardon(e.sources.Val(s))
 		}
-		p := AccountPart{Fails: int(v.fails), Excused: int(v.excused), Shielded: int(v.shielded), OKAt: nanos(v.okAt)}
+
+		p := AccountPart{
+			Fails: int(v.fails), Excused: int(v.excused), Shielded: int(v.shielded), OKAt: nanos(v.okAt),
+		}
 		if p.Fails+p.Excused+p.Shielded > 0 {
 			p.FailedAt = nanos(v.failAt)
 		}
@@ -180,8 +204,10 @@ func (e *Engine) explainAccounts(k key) []AccountPart {
 			a := e.accounts.Val(ar)
 			p.Account, p.Server = a.label(), a.server
 		}
+
 		out = append(out, p)
 	}
+
 	return out
 }
 

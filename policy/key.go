@@ -47,11 +47,13 @@ func prefixKey(p netip.Prefix) (key, bool) {
 	if !p.IsValid() {
 		return key{}, false
 	}
+
 	k := hostKey(p.Addr())
 	k.bits = uint8(p.Bits()) // 0 to 128 in a valid prefix
 	if p.Addr().Is4() {
 		k.bits += v4Bits
 	}
+
 	return k.masked(k.bits), true
 }
 

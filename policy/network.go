@@ -39,10 +39,12 @@ func (r *recent) add(part uint32) bool {
 	if i == 0 {
 		return false
 	}
+
 	found := i > 0
 	if !found {
 		i = len(r) - 1
 	}
+
 	copy(r[1:i+1], r[:i])
 	r[0] = part
 	return !found
@@ -108,9 +110,11 @@ func (e *Engine) touchNetwork(k key) (*network, table.Ref) {
 		if e.networks.Full() {
 			e.evictNetwork()
 		}
+
 		r = e.networks.Add(k, listCalm)
 		e.networks.Val(r).at = e.sec
 	}
+
 	e.networks.Mark(r)
 	n := e.networks.Val(r)
 	e.decayNetwork(n)
@@ -133,10 +137,13 @@ func (e *Engine) decayNetwork(n *network) {
 	if n.offenders > 0 && e.sec > n.strikeAt && e.sec-n.strikeAt > 3*seconds(strikeFade) {
 		n.offenders, n.provenOffenders, n.banned = 0, 0, recent{}
 	}
+
 	fadeStrikes(&n.strikes, &n.strikeAt, e.sec)
 	if e.sec <= n.at {
 		return
 	}
+
+	// A prefix is forgotten more slowly than a source: whoever has many addresses has time.
 	dt := e.sec - n.at
 	n.at = e.sec
 	f := fade(dt, networkHalfLives*e.half)
@@ -170,6 +177,7 @@ func (e *Engine) networkStanding(k key, n *network) standing {
 	case n.attempts > 1:
 		return listActive
 	}
+
 	return listCalm
 }
 
@@ -187,6 +195,7 @@ func (e *Engine) addFrom(part uint32, n *network, ev *Evidence) {
 		score = &n.forgeable
 		n.chosen = shareAfter(n.forgeable, n.chosen, weight, ev.Chooser)
 	}
+
 	*score = min(*score+weight, maxScore*threshold)
 	if n.attempts < math.MaxUint16 {
 		n.attempts++
@@ -225,11 +234,12 @@ func (e *Engine) spreadScore(n *network, sp spread) claim {
 	case n.proven+n.forgeable > limit:
 		return claim{ScopeSIP, RuleSpreadScore, ChooserAnybody}
 	}
+
 	return claim{ScopeNone, RuleSpreadScore, ChooserNobody}
 }
 
-// secondOffender returns what the bans in a prefix ask for, now that a ban of the scope want is due for
-// one more part of it.
+// secondOffender returns what the bans in a prefix ask for, now that a ban of the scope want is due
+// for one more part of it.
 func (e *Engine) secondOffender(n *network, sp spread, part uint32, want Scope) claim {
 	offenders := n.offenders
 	if !slices.Contains(n.banned[:], part) {
@@ -242,6 +252,7 @@ func (e *Engine) secondOffender(n *network, sp spread, part uint32, want Scope) 
 	if want == ScopeAll {
 		return claim{want, RuleSecondOffender, ChooserNobody}
 	}
+
 	return claim{want, RuleSecondOffender, ChooserSpoofer}
 }
 
@@ -256,8 +267,8 @@ func (e *Engine) mayBan(nk key) bool {
 	return e.networks.Count(listBanned) < e.networks.Max()/2
 }
 
-// decideNetwork bans a prefix if that is due and allowed. want is what its host asks for, covered what is
-// banned already. It returns the scope of the ban that it made, none if it made none.
+// decideNetwork bans a prefix if that is due and allowed. want is what its host asks for, covered
+// what is banned already. It returns the scope of the ban that it made, none if it made none.
 func (e *Engine) decideNetwork(a *attempt, sp spread, want, covered Scope) Scope {
 	nk, part := a.key.masked(sp.bits), e.part(a.key, sp.bits)
 	n, nr := e.touchNetwork(nk)
@@ -268,6 +279,7 @@ func (e *Engine) decideNetwork(a *attempt, sp spread, want, covered Scope) Scope
 			c = o
 		}
 	}
+
 	if c.scope <= covered || !e.mayBan(nk) {
 		return ScopeNone
 	}
@@ -279,6 +291,7 @@ func (e *Engine) decideNetwork(a *attempt, sp spread, want, covered Scope) Scope
 		if goesOn && c.rule == RuleSpreadScore && want < c.scope {
 			return e.banSpread(a, n, c)
 		}
+
 		return ScopeNone
 	}
 
@@ -287,13 +300,16 @@ func (e *Engine) decideNetwork(a *attempt, sp spread, want, covered Scope) Scope
 		forgeable: c.scope != ScopeAll, patient: e.patient(a.key), wide: true,
 		brief: !c.chooser.needsSpoofing(),
 	})
+
 	if !made {
 		return ScopeNone
 	}
+
 	e.networks.Move(nr, listBanned)
 	if c.chooser.needsSpoofing() {
 		n.offend(part, c.scope, n.strikeAt)
 	}
+
 	return c.scope
 }
 
@@ -310,8 +326,9 @@ func (n *network) scoreOf(scope Scope) float32 {
 // addresses.
 const manyOffenders = 32
 
-// banSpread bans an address that went on, for what its prefix earned, which must not be banned itself. On
-// forgeable evidence it bans no address that proved itself: the neighbours may be forged.
+// banSpread bans an address that went on, for what its prefix earned, which must not be banned
+// itself. On forgeable evidence it bans no address that proved itself: the neighbours may be
+// forged.
 func (e *Engine) banSpread(a *attempt, n *network, c claim) Scope {
 	s := a.src
 	switch {
@@ -326,9 +343,11 @@ func (e *Engine) banSpread(a *attempt, n *network, c claim) Scope {
 		chooser: c.chooser, forgeable: c.scope != ScopeAll, patient: e.patient(a.key),
 		brief: !c.chooser.needsSpoofing(), short: c.scope != ScopeAll && s.owns > 0,
 	})
+
 	if !made {
 		return ScopeNone
 	}
+
 	return c.scope
 }
 
@@ -353,11 +372,14 @@ func (e *Engine) sweepNetwork(r table.Ref) bool {
 		if e.save.begun && e.networks.Changed(r) {
 			return false // the log has a score of it
 		}
+
 		e.networks.Remove(r)
 		return true
-	case list == listProved && !proved, list == listStruck && !struck, list == listActive && n.attempts == 0:
+	case list == listProved && !proved, list == listStruck && !struck,
+		list == listActive && n.attempts == 0:
 		e.classifyNetwork(e.networks.Key(r), r)
 		return true
 	}
+
 	return false
 }

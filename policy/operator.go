@@ -20,22 +20,30 @@ func (e *Engine) Impose(now int64, prefix netip.Prefix, scope Scope, d time.Dura
 	if reason, bad := e.protected.Overlaps(k.prefix()); bad {
 		return e.done(), fmt.Errorf("impose ban of %s: never banned: %s", k.prefix(), reason)
 	}
+
 	r := e.bans.Get(k)
 	if r == 0 {
 		if r = e.addBan(k, scope); r == 0 {
-			return e.done(), fmt.Errorf("impose ban of %s: as many bans as max_bans allows run already", k.prefix())
+			const full = "impose ban of %s: as many bans as max_bans allows run already"
+			return e.done(), fmt.Errorf(full, k.prefix())
 		}
 	}
+
+	// What an operator asks for never makes a running ban smaller, but may end it sooner.
 	b := e.bans.Val(r)
 	if b.until > e.now {
 		scope = max(scope, b.scope)
 	}
-	*b = ban{from: e.now, until: e.now + int64(min(d, e.opt.BanMax)), rule: RuleOperator, scope: scope}
+
+	until := e.now + int64(min(d, e.opt.BanMax))
+	*b = ban{from: e.now, until: until, rule: RuleOperator, scope: scope}
 	e.bans.Move(r, listOf(scope))
 	e.relistBanned(k)
 	e.emit(Verdict{
-		Action: ActionBan, Scope: scope, Prefix: k.prefix(), At: e.now, Duration: time.Duration(b.until - e.now), Rule: RuleOperator,
+		Action: ActionBan, Scope: scope, Prefix: k.prefix(), At: e.now,
+		Duration: time.Duration(b.until - e.now), Rule: RuleOperator,
 	})
+
 	return e.done(), nil
 }
 
@@ -49,30 +57,37 @@ func (e *Engine) Pardon(now int64, prefix netip.Prefix) []Verdict {
 	if !ok {
 		return e.done()
 	}
+
 	no := e.notePardon(tagPardon, p)
 	if p.bits == hostBits {
 		e.pardonKey(p, no)
 		if r := e.bans.Get(p); r != 0 && e.bans.Val(r).until > e.now {
 			e.liftBan(r, RuleOperator)
 		}
+
 		return e.done()
 	}
+
+	// Pardons come before the lifting of bans, which sorts records by what is left of them.
 	in := func(k key) bool { return k.in(p) }
 	for r := range e.sources.All() {
 		if k := e.sources.Key(r).key(); in(k) {
 			e.pardonKey(k, no)
 		}
 	}
+
 	for r := range e.networks.All() {
 		if k := e.networks.Key(r); in(k) {
 			e.pardonKey(k, no)
 		}
 	}
+
 	for r := range e.bans.All() {
 		if in(e.bans.Key(r)) && e.bans.Val(r).until > e.now {
 			e.liftBan(r, RuleOperator)
 		}
 	}
+
 	return e.done()
 }
 

@@ -171,7 +171,8 @@ func (o Options) durationProblems() []error {
 		if c.d < c.low || c.d > maxDuration {
 			errs = append(errs, &OptionError{
 				Key: c.key, Value: c.d, Problem: fmt.Sprint(c.d, " is out of range"),
-				Advice: fmt.Sprintf("write a duration from %v to %v, such as %q", c.low, maxDuration, c.example),
+				Advice: fmt.Sprintf("write a duration from %v to %v, such as %q",
+					c.low, maxDuration, c.example),
 			})
 		}
 	}

@@ -42,11 +42,13 @@ func NewProtected(entries []ProtectedEntry, onLink []netip.Prefix) *Protected {
 			p.entries.Insert(k.prefix(), e.Reason)
 		}
 	}
+
 	for _, prefix := range onLink {
 		if k, ok := prefixKey(prefix); ok {
 			p.onLink.Insert(k.prefix())
 		}
 	}
+
 	return p
 }
 
@@ -68,30 +70,36 @@ func (p *Protected) Overlaps(prefix netip.Prefix) (reason string, ok bool) {
 	if !valid {
 		return "", false
 	}
+
 	prefix = k.prefix()
 	if k.bits == hostBits {
 		return p.Contains(prefix.Addr())
 	}
+
 	for _, b := range builtin {
 		if b.Prefix.Overlaps(prefix) {
 			return b.Reason, true
 		}
 	}
+
 	if hostOnly(k) {
 		return "only single hosts of this range may be banned", true
 	}
 	if p == nil {
 		return "", false
 	}
+	// The prefix may lie in a protected one, or hold one.
 	if reason, ok := p.entries.LookupPrefix(prefix); ok {
 		return reason, true
 	}
+
 	for _, reason := range p.entries.Subnets(prefix) {
 		return reason, true
 	}
 	if p.onLink.OverlapsPrefix(prefix) {
 		return "on-link", true
 	}
+
 	return "", false
 }
 

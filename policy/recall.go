@@ -35,6 +35,7 @@ func Recall(o Options, now int64, blocks iter.Seq[[]byte]) (*Engine, Recalled, e
 	if err := o.Validate(); err != nil {
 		return nil, Recalled{}, fmt.Errorf("validate policy options: %w", err)
 	}
+
 	rc := recalling{opt: o}
 	for b := range blocks {
 		rc.block(b, now)
@@ -42,6 +43,7 @@ func Recall(o Options, now int64, blocks iter.Seq[[]byte]) (*Engine, Recalled, e
 	if rc.e == nil { // no block told a seed
 		rc.begin(o.Seed, now)
 	}
+
 	rc.finish()
 	return rc.e, rc.got, nil
 }
@@ -93,10 +95,12 @@ func (rc *recalling) block(b []byte, now int64) {
 		rc.got.Dropped += int(rc.n) // hashes of another seed mean nothing
 		rc.begin(h.seed, now)
 	}
+
 	fresh := h.sort == blockRest && now-h.at <= dialogTime
 	if rc.rest && h.sort != blockRest {
 		rc.forgetRest()
 	}
+
 	rc.rest = fresh
 	rc.e.codeGlobals(c)
 	for c.err == nil && len(c.in) > 0 {
@@ -104,10 +108,12 @@ func (rc *recalling) block(b []byte, now int64) {
 		c.u8((*uint8)(&t))
 		rc.entry(t, c)
 	}
+
 	if c.err != nil {
 		rc.got.Damaged++
 		return
 	}
+
 	rc.got.Blocks++
 }
 
@@ -118,14 +124,18 @@ func (rc *recalling) entry(t tag, c *coder) {
 		rc.pardon(t, c)
 		return
 	}
+
 	if t >= tagCount || e.columns[t] == nil {
 		c.fail("a table is unknown")
 		return
 	}
+
 	r := e.columns[t].recall(c)
 	if c.err != nil {
 		return
 	}
+
+	// When a source or prefix was read decides which pardons apply to it.
 	rc.n++
 	rc.got.Entries++
 	switch t {
@@ -156,12 +166,14 @@ func (rc *recalling) pardon(t tag, c *coder) {
 	if c.err != nil {
 		return
 	}
+
 	rc.n++
 	rc.got.Entries++
 	if t == tagLift && k.bits != hostBits {
 		rc.lifts[k] = readPardon{rc.n, no}
 		return
 	}
+
 	rc.pardons[k] = readPardon{rc.n, no}
 	if !slices.Contains(rc.lengths, k.bits) {
 		rc.lengths = append(rc.lengths, k.bits)

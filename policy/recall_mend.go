@@ -8,6 +8,7 @@ func (rc *recalling) finish() {
 	if !rc.rest {
 		rc.forgetRest()
 	}
+
 	rc.dropPending()
 	rc.applyPardons()
 	rc.own()
@@ -25,20 +26,24 @@ func (rc *recalling) applyPardons() {
 	if len(rc.pardons)+len(rc.lifts) == 0 {
 		return
 	}
+
 	e := rc.e
 	for r := range e.networks.OldestFirst() {
 		if k := e.networks.Key(r); max(rc.pardoned(k).at, rc.lifts[k].at) > rc.networks[r-1] {
 			e.pardonKey(k, 0) // a prefix has no number
 		}
 	}
+
 	for r := range e.sources.OldestFirst() {
 		k := e.sources.Key(r).key()
 		p := rc.pardoned(k)
 		if p.at > rc.sources[r-1] {
 			e.pardonSource(r, p.no)
 		}
+
 		rc.pardonParts(k, p.at)
 	}
+
 	for k, p := range rc.pardons {
 		if k.bits == hostBits {
 			rc.pardonParts(k, p.at) // its source may be forgotten
@@ -67,6 +72,7 @@ func (rc *recalling) pardoned(k key) (latest readPardon) {
 			latest = p
 		}
 	}
+
 	return latest
 }
 
@@ -93,6 +99,7 @@ func (rc *recalling) recount() {
 			e.pairs.Remove(r)
 			continue
 		}
+
 		was := *p
 		sr := e.sources.Get(e.pairs.Key(r).host())
 		if sr != 0 {
@@ -101,17 +108,20 @@ func (rc *recalling) recount() {
 			p.applyPardon(&source{})
 			p.flags &^= pairFailed | pairFailedProven | pairOwned // no source counts it
 		}
+
 		if *p != was {
 			e.pairs.Mark(r)
 		}
 		if sr == 0 {
 			continue
 		}
+
 		n := &counts[sr-1]
 		n.failed = bump(n.failed, p.flags&pairFailed/pairFailed)
 		n.proven = bump(n.proven, p.flags&pairFailedProven/pairFailedProven)
 		n.owns = bump(n.owns, p.flags&pairOwned/pairOwned)
 	}
+
 	for r := range e.sources.OldestFirst() {
 		s, n := e.sources.Val(r), counts[r-1]
 		if n.failed != s.failed || n.proven != s.failedProven || n.owns != s.owns {
@@ -131,15 +141,20 @@ func (rc *recalling) dropPending() {
 			e.requests.Move(r, requestsPlain)
 		}
 	}
+
+	// A source may have answered its challenges meanwhile.
 	for r := range e.silents.OldestFirst() {
 		if q := e.silents.Val(r); q.weighed == 0 {
 			q.accounts = min(q.accounts, unansweredFree)
 			e.silents.Move(r, silentsFew)
 		}
 	}
+
+	// Without the table of silent sources, an account that was challenged would never count again.
 	if rc.rest {
 		return
 	}
+
 	for r := range e.pairs.OldestFirst() {
 		if p := e.pairs.Val(r); p.flags&pairChallenged != 0 {
 			p.flags &^= pairChallenged

@@ -113,23 +113,32 @@ func (s *source) code(c *coder, e *Engine) {
 	} {
 		c.f32(v)
 	}
+
 	for _, v := range []*uint32{&s.at, &s.since, &s.proofAt} {
 		c.second(v)
 	}
+
 	c.u32(&s.strikeAt)
 	var owned accountID
 	if r := s.owned; !c.reading && e.accounts.Used(r) {
 		owned = e.accounts.Key(r)
 	}
+
 	owned.code(c)
 	c.owned = owned
+	// Accounts may be read later: Recall looks again when all is read.
 	if c.reading {
 		s.owned = e.accounts.Get(owned)
 	}
+
 	for _, v := range []*uint16{&s.attempts, &s.okPort, &s.failPort} {
 		c.u16(v)
 	}
-	for _, v := range []*uint8{&s.failed, &s.failedProven, &s.owns, &s.strikes, &s.burst, &s.pardon, &s.flags, &s.chosen, &s.slowChosen} {
+
+	for _, v := range []*uint8{
+		&s.failed, &s.failedProven, &s.owns, &s.strikes, &s.burst, &s.pardon, &s.flags, &s.chosen,
+		&s.slowChosen,
+	} {
 		c.u8(v)
 	}
 	if c.reading {
@@ -141,15 +150,18 @@ func (n *network) code(c *coder) {
 	for _, v := range []*float32{&n.proven, &n.forgeable, &n.suspects, &n.guess} {
 		c.f32(v)
 	}
+
 	c.second(&n.at)
 	c.second(&n.proofAt)
 	c.u32(&n.strikeAt)
 	for i := range n.failed {
 		c.u32(&n.failed[i])
 	}
+
 	for i := range n.banned {
 		c.u32(&n.banned[i])
 	}
+
 	c.u16(&n.attempts)
 	for _, v := range []*uint8{&n.offenders, &n.provenOffenders, &n.strikes, &n.flags, &n.chosen} {
 		c.u8(v)
@@ -163,6 +175,7 @@ func (p *pair) code(c *coder) {
 	for _, v := range []*uint32{&p.okAt, &p.failAt, &p.touched, &p.minuteAt} {
 		c.second(v)
 	}
+
 	p.debt.code(c)
 	c.u16(&p.fails)
 	c.u16(&p.provenFails)

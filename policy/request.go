@@ -26,7 +26,9 @@ type requestKey struct {
 
 // keyOf returns the key of an observation's request.
 func keyOf(k key, o *Observation) requestKey {
-	return requestKey{source: k, session: o.Session, port: o.Source.Port(), server: o.Server, stream: o.Stream}
+	return requestKey{
+		source: k, session: o.Session, port: o.Source.Port(), server: o.Server, stream: o.Stream,
+	}
 }
 
 func (k requestKey) Hash(k0, k1 uint64) uint64 {
@@ -39,6 +41,7 @@ func (k requestKey) Hash(k0, k1 uint64) uint64 {
 	if k.stream {
 		b[28] = 1
 	}
+
 	return siphash.Hash(k0, k1, b[:])
 }
 
@@ -87,6 +90,7 @@ func (e *Engine) unauthenticated(k requestKey, o *Observation) {
 	if r == 0 {
 		r = e.addRequest(k)
 	}
+
 	q := e.requests.Val(r)
 	switch {
 	case q.held:
@@ -98,6 +102,7 @@ func (e *Engine) unauthenticated(k requestKey, o *Observation) {
 		if e.now-q.at > companionWindow {
 			q.pending = 0
 		}
+
 		q.held, q.credit, q.at = true, false, e.now
 		e.requests.Move(r, requestsHeld)
 		return
@@ -105,9 +110,11 @@ func (e *Engine) unauthenticated(k requestKey, o *Observation) {
 		if e.now-q.at > companionWindow {
 			q.pending = 0
 		}
+
 		q.pending = bump(q.pending, 1)
 		q.credit = true
 	}
+
 	q.at, q.kind, q.account = e.now, o.Kind, o.Account
 	e.requests.Move(r, requestsPlain)
 	e.count(k.source, e.evidenceOf(o), RuleNone)
@@ -120,6 +127,7 @@ func (e *Engine) challenged(k requestKey) {
 	if r == 0 {
 		return
 	}
+
 	q := e.requests.Val(r)
 	switch {
 	case q.pending > 0 && e.now-q.at <= companionWindow:
@@ -140,17 +148,20 @@ func (e *Engine) refused(k requestKey, o *Observation) {
 			e.requests.Move(r, requestsPlain)
 			e.stats.Folded++
 			return
-		case q.pending > 0 && e.now-q.at <= companionWindow: // the companion: the failure bore credentials at once
+		case q.pending > 0 && e.now-q.at <= companionWindow:
+			// The companion: the failure bore credentials at once.
 			q.pending--
 			q.credit = q.credit && q.pending > 0
 			e.stats.Folded++
 			return
-		case q.credit && e.now-q.at <= creditWindow: // the answer to the challenge, its own failure held back by Asterisk
+		case q.credit && e.now-q.at <= creditWindow:
+			// The answer to the challenge, its own failure held back by Asterisk.
 			q.credit = false
 			e.stats.Folded++
 			return
 		}
 	}
+
 	e.count(k.source, e.evidenceOf(o), RuleNone)
 }
 
@@ -161,6 +172,7 @@ func (e *Engine) chanSIPACL(k requestKey, o *Observation) {
 	if r == 0 {
 		r = e.addRequest(k)
 	}
+
 	q := e.requests.Val(r)
 	fold := q.credit && q.account == o.Account && e.now-q.at <= companionWindow
 	q.at, q.kind, q.account, q.credit = e.now, o.Kind, o.Account, !fold
@@ -169,6 +181,7 @@ func (e *Engine) chanSIPACL(k requestKey, o *Observation) {
 		e.stats.Folded++
 		return
 	}
+
 	e.count(k.source, e.evidenceOf(o), RuleNone)
 }
 
@@ -179,9 +192,11 @@ func (e *Engine) addRequest(k requestKey) table.Ref {
 		if e.requests.Val(r).held {
 			e.release(r)
 		}
+
 		e.requests.Remove(r)
 		e.stats.EvictedRequests++
 	}
+
 	return e.requests.Add(k, requestsPlain)
 }
 
@@ -191,8 +206,8 @@ func (e *Engine) release(r table.Ref) {
 	q.held = false
 	e.requests.Move(r, requestsPlain)
 	e.count(k.source, Evidence{
-		At: q.at, Kind: q.kind, Service: ServicePJSIP, Chooser: WhoChooses(ServicePJSIP, k.stream, q.kind),
-		Server: k.server, Port: k.port,
+		At: q.at, Kind: q.kind, Service: ServicePJSIP,
+		Chooser: WhoChooses(ServicePJSIP, k.stream, q.kind), Server: k.server, Port: k.port,
 		Weight: float32(e.opt.Weights[q.kind]), Account: q.account,
 	}, RuleNone)
 }

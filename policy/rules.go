@@ -57,8 +57,9 @@ var rules = [ruleCount]RuleInfo{
 		Meaning: "bans, scope all: the score of a source's proven evidence is above the threshold",
 	},
 	RuleScore: {
-		Name:    "score",
-		Meaning: "bans, scope sip: the score of all evidence is above the threshold and the source is not proved",
+		Name: "score",
+		Meaning: "bans, scope sip: the score of all evidence is above the threshold " +
+			"and the source is not proved",
 	},
 	RuleLongMemory: {
 		Name:    "long_memory",
@@ -81,8 +82,9 @@ var rules = [ruleCount]RuleInfo{
 		Meaning: "bans at once who touches one of canary_accounts",
 	},
 	RuleUnanswered: {
-		Name:    "unanswered_challenges",
-		Meaning: "accounts beyond five that were challenged at a source that never succeeds weigh a quarter each",
+		Name: "unanswered_challenges",
+		Meaning: "accounts beyond five that were challenged at a source that never succeeds " +
+			"weigh a quarter each",
 	},
 	RuleAdopted: {
 		Name:    "adopted",
@@ -121,9 +123,10 @@ var rules = [ruleCount]RuleInfo{
 		Alert:   true,
 	},
 	RuleSpoofSuspected: {
-		Name:    "spoof_suspected",
-		Meaning: "failures amid the successes of a source that owned the account before, or an account that logs in from ever new addresses: somebody forges addresses",
-		Alert:   true,
+		Name: "spoof_suspected",
+		Meaning: "failures amid the successes of an account's owner, or an account that logs in " +
+			"from ever new addresses: somebody forges addresses",
+		Alert: true,
 	},
 	RuleSuspectLogin: {
 		Name:    "suspect_login",
@@ -132,12 +135,12 @@ var rules = [ruleCount]RuleInfo{
 	},
 	RuleMisconfigured: {
 		Name:    "misconfigured_endpoint",
-		Meaning: "one account fails where others succeed, or where it succeeded before: told, not banned",
+		Meaning: "one account fails where others succeed, or where it succeeded before: alerted, not banned",
 		Alert:   true,
 	},
 	RuleProvedGuessing: {
 		Name:    "proved_source_guessing",
-		Meaning: "a proved source seems to guess over UDP, or its address is forged: told, not banned",
+		Meaning: "a proved source seems to guess over UDP, or its address is forged: alerted, not banned",
 		Alert:   true,
 	},
 	RuleAccountAttacked: {
@@ -163,12 +166,14 @@ var rules = [ruleCount]RuleInfo{
 		Meaning: "a stranger's attempts on an account that many strangers try weigh more",
 	},
 	RuleServerUnderAttack: {
-		Name:    "server_under_attack",
-		Meaning: "a stranger's attempts on unknown accounts weigh more while many strangers try the same server",
+		Name: "server_under_attack",
+		Meaning: "a stranger's attempts on unknown accounts weigh more " +
+			"while many strangers try the same server",
 	},
 	RuleTrust: {
-		Name:    "trust",
-		Meaning: "successes over days and on several accounts let more of a source's accounts fail unpunished",
+		Name: "trust",
+		Meaning: "successes over days and on several accounts " +
+			"let more of a source's accounts fail unpunished",
 	},
 	RuleStrikes: {
 		Name:    "strikes",

@@ -12,9 +12,9 @@ import (
 // [Recall] makes an engine of such a log.
 //
 // There are three sorts of tables:
-//   - sources, prefixes, accounts, accounts at sources, the latest attempts, the alerts that are not repeated: by
+//   - sources, prefixes, accounts, accounts at sources, the latest attempts, alerts, vouchers: by
 //     [Engine.Changes] when they changed, by [Engine.Sweep] all;
-//   - requests, dialogs and unanswered challenges, which mean something for a minute at most: by [Engine.Rest];
+//   - requests, dialogs, unanswered challenges, which mean something for a minute: by [Engine.Rest];
 //   - bans: not here. Whoever enforces them keeps them, see [Engine.AdoptBan].
 
 // saving is where saving stands.
@@ -59,8 +59,10 @@ const (
 )
 
 var (
-	lastingTables = [...]tag{tagSources, tagPairs, tagAccounts, tagNetworks, tagTrails, tagAlerts, tagVouchers}
-	restTables    = [...]tag{tagRequests, tagDialogs, tagSilents}
+	lastingTables = [...]tag{
+		tagSources, tagPairs, tagAccounts, tagNetworks, tagTrails, tagAlerts, tagVouchers,
+	}
+	restTables = [...]tag{tagRequests, tagDialogs, tagSilents}
 )
 
 // Changes appends to buf one block of what changed since it was last saved, by Changes or Sweep: at
@@ -74,19 +76,25 @@ func (e *Engine) Changes(buf []byte, most int) (out []byte, n int) {
 	e.save.begun = true
 	c := e.beginBlock(buf, blockLasting)
 	n = e.givePardons(c, most)
+
+	// Each list gets its share first, so that a flood in one does not keep the others from being
+	// saved.
 	var next [hotLists]table.Ref
 	for i, h := range &e.save.hot {
 		var given int
 		next[i], given = h.write(c, h.newest(), min(most-n, (most*h.share+31)/32))
 		n += given
 	}
+
 	for i, h := range &e.save.hot {
 		_, given := h.write(c, next[i], most-n)
 		n += given
 	}
+
 	for _, t := range lastingTables {
 		n += e.columns[t].cold(c, most-n)
 	}
+
 	return e.endBlock(c, buf, n), n
 }
 
@@ -105,12 +113,16 @@ func (e *Engine) Rest(buf []byte, most int) (out []byte, n int, done bool) {
 	return e.pass(buf, most, &e.save.rest, restTables[:], blockRest)
 }
 
-func (e *Engine) pass(buf []byte, most int, at *place, tables []tag, sort uint8) (out []byte, n int, done bool) {
+// pass appends one block of the next records of some tables, from where at stands.
+func (e *Engine) pass(
+	buf []byte, most int, at *place, tables []tag, sort uint8,
+) (out []byte, n int, done bool) {
 	e.save.begun = true
 	c := e.beginBlock(buf, sort)
 	if sort == blockLasting {
 		n = e.givePardons(c, most) // before what was decided since
 	}
+
 	var given int
 	at.r, given = e.columns[tables[at.col]].each(c, max(at.r, 1), most-n)
 	n += given
@@ -118,6 +130,7 @@ func (e *Engine) pass(buf []byte, most int, at *place, tables []tag, sort uint8)
 		at.col = (at.col + 1) % len(tables)
 		done = at.col == 0
 	}
+
 	return e.endBlock(c, buf, n), n, done
 }
 
@@ -180,10 +193,13 @@ func openBlock(b []byte, now int64) (h blockHead, c *coder, verdict blockState) 
 	if b[len(blockMagic)] != blockVersion {
 		return h, nil, blockForeign
 	}
+
+	// The version comes before the checksum: that of another version may be of another kind.
 	body := b[:len(b)-4]
 	if crc32.ChecksumIEEE(body) != binary.BigEndian.Uint32(b[len(body):]) {
 		return h, nil, blockDamaged
 	}
+
 	c = &coder{in: body[len(blockMagic)+1:], reading: true, now: now}
 	c.u8(&h.sort)
 	c.u64(&h.seed)
@@ -191,6 +207,7 @@ func openBlock(b []byte, now int64) (h blockHead, c *coder, verdict blockState) 
 	if c.err != nil {
 		return h, nil, blockDamaged
 	}
+
 	return h, c, blockGood
 }
 

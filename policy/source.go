@@ -114,6 +114,7 @@ func (e *Engine) add(s *source, ev *Evidence) {
 		s.forgeable = min(s.forgeable+ev.Weight, most)
 		s.slowForgeable = min(s.slowForgeable+ev.Weight, most)
 	}
+
 	if s.attempts == 0 {
 		s.since = e.sec
 	}
@@ -129,9 +130,11 @@ func (e *Engine) touch(k key) (*source, table.Ref) {
 		if e.sources.Full() {
 			e.evictSource()
 		}
+
 		r = e.sources.Add(k.host(), listCalm)
 		e.sources.Val(r).at = e.sec
 	}
+
 	e.sources.Mark(r)
 	s := e.sources.Val(r)
 	e.decay(s)
@@ -146,6 +149,7 @@ func (e *Engine) decay(s *source) {
 	if e.sec <= s.at {
 		return
 	}
+
 	s.at = e.sec
 	f, slow := fade(dt, e.half), fade(dt, e.slowHalf)
 	s.proven *= f
@@ -155,6 +159,7 @@ func (e *Engine) decay(s *source) {
 	s.slowForgeable *= slow
 	s.slowGuess *= slow
 	s.trust *= fade(dt, trustHalfLife.Seconds())
+
 	// What is below calm stays so until the next attempt: it makes no difference when it is taken
 	// for nothing.
 	if s.proven+s.forgeable < e.calm {
@@ -164,12 +169,14 @@ func (e *Engine) decay(s *source) {
 			s.flags &^= washed | wasBrief
 		}
 	}
+
 	if s.guess < e.calm {
 		s.guess = 0
 		if s.slowGuess < e.slowCalm {
 			s.slowGuess = 0
 		}
 	}
+
 	if s.trust < minTrust {
 		s.trust = 0
 	}
@@ -206,6 +213,7 @@ func (e *Engine) standingOf(k key, s *source) standing {
 	case s.attempts > 1:
 		return listActive
 	}
+
 	return listCalm
 }
 
@@ -232,21 +240,30 @@ func (e *Engine) pardonedLately(s *source) bool {
 	return s.pardon != 0 && e.sec-s.since < seconds(triedMemory)
 }
 
+// forgettable reports whether a record means nothing any more.
+func (e *Engine) forgettable(s *source) bool {
+	held := s.guess+s.slowGuess > 0 || s.trust > 0 || s.owns > 0 || e.hasProof(s)
+	return s.clean() && !held && !e.pardonedLately(s)
+}
+
 // sweepSource forgets one record, or moves it to where it belongs by now. False means that it
 // stays.
 func (e *Engine) sweepSource(r table.Ref) bool {
 	s, list := e.sources.Val(r), e.sources.List(r)
 	e.decay(s)
 	switch {
-	case s.clean() && !e.hasProof(s) && s.owns == 0 && s.guess+s.slowGuess == 0 && s.trust == 0 && !e.pardonedLately(s):
+	case e.forgettable(s):
 		if e.save.begun && e.sources.Changed(r) {
 			return false // the log has a score of it
 		}
+
 		e.sources.Remove(r)
 		return true
-	case list == listProved && !e.hasProof(s), list == listStruck && s.strikes == 0, list == listActive && s.attempts == 0:
+	case list == listProved && !e.hasProof(s), list == listStruck && s.strikes == 0,
+		list == listActive && s.attempts == 0:
 		e.classify(e.sources.Key(r).key(), r)
 		return true
 	}
+
 	return false
 }

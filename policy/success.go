@@ -52,6 +52,7 @@ func (e *Engine) succeeded(k key, o *Observation) {
 	if !e.vouched(k, s, id, o) {
 		return
 	}
+
 	e.own(s, p, pr, ar)
 	e.prove(k, s, r, o.Source.Port())
 	e.proveNetworks(k, innocent, o.Chooser())
@@ -94,6 +95,7 @@ func (e *Engine) guessedAt(k key, o *Observation) bool {
 	if sr != 0 {
 		p.applyPardon(e.sources.Val(sr))
 	}
+
 	return int(p.fails)+int(p.excused)+int(p.shielded) > typos
 }
 
@@ -110,6 +112,7 @@ func (e *Engine) proveDialled(k key, o *Observation) {
 	if !e.vouched(k, s, e.accountOf(o.Server, o.Service, &everyAccount), o) {
 		return
 	}
+
 	e.prove(k, s, r, o.Source.Port())
 	e.proveNetworks(k, innocent, o.Chooser())
 }
@@ -138,6 +141,7 @@ func (e *Engine) forgiveRequest(k key, s *source, o *Observation) {
 	if r == 0 {
 		return
 	}
+
 	q := e.requests.Val(r)
 	if e.now-q.at > creditWindow {
 		return
@@ -149,6 +153,7 @@ func (e *Engine) forgiveRequest(k key, s *source, o *Observation) {
 			w := e.weightOf(q.kind, false, ServicePJSIP)
 			s.guess, s.slowGuess = max(0, s.guess-w), max(0, s.slowGuess-w)
 		}
+
 		e.pairs.Mark(pr)
 		p := e.pairs.Val(pr)
 		p.applyPardon(s)
@@ -156,6 +161,7 @@ func (e *Engine) forgiveRequest(k key, s *source, o *Observation) {
 			e.forgiveAccount(s, p, o.Chooser())
 		}
 	}
+
 	e.requests.Remove(r)
 }
 
@@ -163,11 +169,13 @@ func (e *Engine) forgiveRequest(k key, s *source, o *Observation) {
 // account and half day.
 func (e *Engine) own(s *source, p *pair, pr, ar table.Ref) {
 	const halfDay = 12 * 3600
+
 	// 0: the source was forgotten meanwhile
 	if (p.flags&pairOwned == 0 || s.owns == 0) && s.owns < math.MaxUint8 {
 		s.owns++
 		p.flags |= pairOwned
 	}
+
 	if p.okAt == 0 || p.okAt/halfDay != e.sec/halfDay {
 		s.trust = min(s.trust+1, maxTrust)
 	}

@@ -31,6 +31,7 @@ func (e *Engine) recordEvidence(k key, ev Evidence) {
 	} else {
 		e.trails.Move(r, trailsSeveral)
 	}
+
 	e.trails.Mark(r)
 	t := e.trails.Val(r)
 	ev.dialled = false // it only mattered to rules
@@ -45,10 +46,12 @@ func (e *Engine) exportEvidence(k key, attempts uint16) []Evidence {
 	if r == 0 {
 		return nil
 	}
+
 	t := e.trails.Val(r)
 	start := len(e.evidenceOut)
 	for i := t.n - min(t.n, evidenceKept, uint32(attempts)); i != t.n; i++ {
 		e.evidenceOut = append(e.evidenceOut, t.ring[i%evidenceKept])
 	}
+
 	return e.evidenceOut[start:len(e.evidenceOut):len(e.evidenceOut)]
 }

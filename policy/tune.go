@@ -16,10 +16,12 @@ func (e *Engine) Tune(now int64, o Options) ([]Verdict, error) {
 	if err := o.Validate(); err != nil {
 		return nil, fmt.Errorf("validate policy options: %w", err)
 	}
+
 	e.begin(now)
 	if f := newRefade(e.opt.HalfLife, o.HalfLife); !f.none() {
 		e.refade(f)
 	}
+
 	o.Seed = e.opt.Seed
 	e.setOptions(o)
 	e.resize()
@@ -28,6 +30,7 @@ func (e *Engine) Tune(now int64, o Options) ([]Verdict, error) {
 			e.silents.Remove(r)
 		}
 	}
+
 	return e.done(), nil
 }
 
@@ -37,14 +40,17 @@ func (e *Engine) refade(f refade) {
 		f.source(e.sources.Val(r), e.sec)
 		e.sources.Mark(r)
 	}
+
 	for r := range e.networks.All() {
 		f.network(e.networks.Val(r), e.sec)
 		e.networks.Mark(r)
 	}
+
 	for r := range e.pairs.All() {
 		f.pair(e.pairs.Val(r), e.sec)
 		e.pairs.Mark(r)
 	}
+
 	for r := range e.silents.All() {
 		f.silent(e.silents.Val(r), e.sec)
 	}
@@ -57,14 +63,18 @@ func (e *Engine) resize() {
 	for e.sources.Len() > e.sources.Max() {
 		e.evictSource()
 	}
+
+	// The other tables have their share of MaxSources.
 	e.networks.Resize(e.opt.networks())
 	for e.networks.Len() > e.networks.Max() {
 		e.evictNetwork()
 	}
+
 	e.pairs.Resize(e.opt.pairs())
 	for e.pairs.Len() > e.pairs.Max() {
 		e.removePair(e.pairs.Victim())
 	}
+
 	e.accounts.Resize(e.opt.accounts())
 	for e.accounts.Len() > e.accounts.Max() {
 		e.accounts.Remove(e.accounts.Victim())

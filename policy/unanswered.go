@@ -49,24 +49,31 @@ func (e *Engine) asked(k key, o *Observation) {
 	if !e.on(RuleUnanswered) {
 		return
 	}
+
+	// Whoever has succeeded is a phone, and gets challenges all the time.
 	var s *source
 	if r := e.sources.Get(k.host()); r != 0 {
 		if s = e.sources.Val(r); s.owns > 0 || e.hasProof(s) {
 			return
 		}
 	}
+
 	if _, ok := e.protected.listed(k.prefix().Addr()); ok || e.covering(k) != 0 {
 		return
 	}
+
 	p, _ := e.touchPair(k, s, e.accountOf(o.Server, o.Service, &o.Account))
 	if p.flags&pairChallenged != 0 || p.okAt != 0 {
 		return
 	}
+
+	// An account counts once, however often the source is challenged about it.
 	p.flags |= pairChallenged
 	r := e.silents.Get(k)
 	if r == 0 {
 		r = e.silents.Add(k, silentsFew)
 	}
+
 	q := e.silents.Val(r)
 	if q.accounts < math.MaxUint16 {
 		q.accounts++
@@ -75,6 +82,8 @@ func (e *Engine) asked(k key, o *Observation) {
 		e.silents.Touch(r)
 		return
 	}
+
+	// All phones of an office may come at once, so the sixth account starts a delay.
 	q.last = e.evidenceOf(o)
 	q.last.Weight = unansweredWeight
 	switch {
