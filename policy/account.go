@@ -16,8 +16,8 @@ type accountID uint64
 // Hash needs the key only to differ between engines: the ID is a keyed hash already.
 func (id accountID) Hash(k0, _ uint64) uint64 { return uint64(id) ^ k0 }
 
-// account is what is remembered of an account that somebody tried or owns. Times are seconds since
-// the Unix epoch.
+// account is the record of an account that somebody tried or owns. Times are seconds since the Unix
+// epoch.
 type account struct {
 	strangers float32 // sources that failed on it and do not own it, as of at
 	proven    float32 // those of them with proven evidence
@@ -47,7 +47,7 @@ func (k pairKey) Hash(k0, k1 uint64) uint64 {
 
 func (k pairKey) host() host { return host{k.hi, k.lo} }
 
-// pair is what is remembered of an account at one source. Times are seconds since the Unix epoch.
+// pair is the record of an account at one source. Times are seconds since the Unix epoch.
 type pair struct {
 	okAt        uint32 // the last success, 0 if there was none
 	failAt      uint32 // the first failure since then
@@ -72,7 +72,7 @@ const (
 	pairChallenged               // counted in silent.accounts
 	// a failure since the last success was proven, whatever became of it
 	pairProven
-	pairAlerted        // misconfigured_endpoint was told of it
+	pairAlerted        // misconfigured_endpoint alerted of it
 	pairOwned          // counted in source.owns
 	pairStranger       // counted in account.strangers
 	pairStrangerProven // counted in account.proven
@@ -93,7 +93,7 @@ const (
 	triedMemory = 48 * time.Hour
 	ownedMemory = 30 * 24 * time.Hour
 
-	// strangerHalfLife is after which the number of strangers that tried an account has halved.
+	// strangerHalfLife is the half-life of the number of strangers that tried an account.
 	strangerHalfLife = 4 * time.Hour
 )
 
@@ -280,8 +280,8 @@ func listOfTried(okAt uint32, tried int) usage {
 	return listTried
 }
 
-// noteStranger notes that a failure is a stranger's, and reports whether it is his first, and his
-// first proven one.
+// noteStranger notes that a failure is a stranger's. It reports whether it is the first one of that
+// source, and the first proven one.
 func (p *pair) noteStranger(proven bool) (first, firstProven bool) {
 	first = p.flags&pairStranger == 0
 	firstProven = proven && p.flags&pairStrangerProven == 0

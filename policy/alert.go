@@ -17,13 +17,14 @@ const (
 // forgotten first.
 const maxAlerts = 1 << 14
 
-// alertKey is what an alert is about: a rule, and the source and account that it names.
+// alertKey is the subject of an alert, and its kind.
 type alertKey struct {
 	about subject
 	rule  Rule
 }
 
-// subject is what an alert is about: a source, an account, both, a prefix, or none of them.
+// subject names the source, the account, both, or the prefix that an alert is about. The zero value
+// names nothing.
 type subject pairKey
 
 // aboutAll is the subject of alerts that concern no source in particular.
@@ -77,8 +78,8 @@ func (e *Engine) rateLimited(rule Rule) bool {
 	return false
 }
 
-// alert tells of something, at most once in a span about the same. False means that it could not be
-// told now.
+// alert raises an alert, at most once in a span about the same. It reports whether that could be
+// done now.
 func (e *Engine) alert(v Verdict, about subject, span uint32) bool {
 	ak := alertKey{about, v.Rule}
 	r := e.alerts.Get(ak)

@@ -4,8 +4,8 @@ import "github.com/amifend/amifend/policy/internal/table"
 
 // Guessing behind many names. Where the sender can choose the address that an event names, no ban
 // of an address reaches a guesser. But the failures are on one account, or on one server, from ever
-// new sources: that is one attack, and it is told at once, whether or not any of its sources can be
-// banned.
+// new sources: that is one attack, and it is alerted at once, whether or not any of its sources can
+// be banned.
 
 // attack is a run of failures on one account, or on all accounts of a server, from several sources.
 // Times are seconds since the Unix epoch.
@@ -22,7 +22,7 @@ type attackList uint8
 // The lists, in the order in which they give up records.
 const (
 	listMinor           attackList = iota // too few sources
-	listAccountsWaiting                   // not told, since there are worse ones
+	listAccountsWaiting                   // not alerted, since there are worse ones
 	listServersWaiting
 	listAccountsOpen // at most maxOpenAttacks
 	listServersOpen  // at most maxOpenAttacks
@@ -30,25 +30,26 @@ const (
 
 const (
 	// maxAttacks bounds the attacks that are remembered. The one that was quiet longest is
-	// forgotten first, those that are not told before the others.
+	// forgotten first, those that are not alerted before the others.
 	maxAttacks = 1 << 12
 
-	// maxOpenAttacks is how many attacks on accounts, and on servers, are told at a time: the
+	// maxOpenAttacks is how many attacks on accounts, and on servers, are alerted at a time: the
 	// worst.
 	maxOpenAttacks = 100
 
-	// accountAttackers is from how many sources on that failed on an account within hours it is
-	// attacked: more than a user who travels with a wrong password has.
+	// accountAttackers is the number of sources from which an account is attacked, counting those
+	// that failed on it within hours. A user who travels with a wrong password has fewer.
 	accountAttackers = 8
 
 	// serverAttackers is the same for all accounts of a server: more than the scanners that find
 	// any server on the Internet within hours.
 	serverAttackers = 50
 
-	// attackPause is how long an attack must be quiet to be over.
+	// attackPause is the silence after which an attack is over.
 	attackPause = 3600
 
-	// moreDelay is how long attacks that find no room are counted before the first line about them.
+	// moreDelay is the time for which attacks that find no room are counted before the first line
+	// about them.
 	moreDelay = 60
 )
 
@@ -60,7 +61,7 @@ func (e *Engine) accountAttacked(id accountID, ev *Evidence) {
 	}
 	e.attacked(id, ev, attackOf{
 		rule: RuleAccountAttacked, account: ev.Account, enough: accountAttackers,
-		told: listAccountsOpen, waiting: listAccountsWaiting, since: &e.accountsWaiting,
+		open: listAccountsOpen, waiting: listAccountsWaiting, since: &e.accountsWaiting,
 	})
 }
 
@@ -71,7 +72,7 @@ func (e *Engine) serverAttacked(all accountID, ev *Evidence) {
 	}
 	e.attacked(all, ev, attackOf{
 		rule: RuleServerAttacked, enough: serverAttackers,
-		told: listServersOpen, waiting: listServersWaiting, since: &e.serversWaiting,
+		open: listServersOpen, waiting: listServersWaiting, since: &e.serversWaiting,
 	})
 }
 
@@ -80,17 +81,17 @@ func guessesPassword(kind Kind) bool {
 	return kind == KindChallengeResponseFailed || kind == KindInvalidPassword
 }
 
-// attackOf is what differs between attacks on accounts and on servers.
+// attackOf holds the differences between attacks on accounts and on servers.
 type attackOf struct {
 	rule    Rule
 	account Label      // the zero Label for a server
 	enough  int        // sources
-	told    attackList // the list of those that are told
+	open    attackList // the list of those that are alerted
 	waiting attackList // the list of those that are not
 	since   *uint32    // when the first of the waiting ones came
 }
 
-// attacked notes a failure of an attack, and tells of it when enough sources take part.
+// attacked notes a failure of an attack, and alerts when enough sources take part.
 func (e *Engine) attacked(id accountID, ev *Evidence, of attackOf) {
 	r := e.accounts.Get(id)
 	if r == 0 {
@@ -145,19 +146,19 @@ func (e *Engine) endAttacks(list attackList) {
 	}
 }
 
-// openAttack reports whether an attack may be told. Where too many are, one with twice the sources
-// takes the place of the smallest.
+// openAttack reports whether an attack may be alerted. Where too many are, one with twice the
+// sources takes the place of the smallest.
 func (e *Engine) openAttack(r table.Ref, of attackOf) bool {
-	if e.attacks.List(r) == of.told {
-		e.attacks.Move(r, of.told)
+	if e.attacks.List(r) == of.open {
+		e.attacks.Move(r, of.open)
 		return true
 	}
 
 	// One with twice the sources takes the place of the smallest, so that two of a size do not take
 	// turns.
-	e.endAttacks(of.told)
-	if e.attacks.Count(of.told) >= maxOpenAttacks {
-		least := e.attacks.Newest(of.told)
+	e.endAttacks(of.open)
+	if e.attacks.Count(of.open) >= maxOpenAttacks {
+		least := e.attacks.Newest(of.open)
 		for t := least; t != 0; t = e.attacks.Older(t) {
 			if e.attacks.Val(t).sources < e.attacks.Val(least).sources {
 				least = t
@@ -169,11 +170,11 @@ func (e *Engine) openAttack(r table.Ref, of attackOf) bool {
 		e.attacks.Move(least, of.waiting)
 	}
 
-	e.attacks.Move(r, of.told)
+	e.attacks.Move(r, of.open)
 	return true
 }
 
-// alertMore alerts in one line, hourly, of the attacks that are not told.
+// alertMore alerts in one line, hourly, of the attacks that are not alerted.
 func (e *Engine) alertMore(ev *Evidence, of attackOf) {
 	e.endAttacks(of.waiting)
 	if e.attacks.Count(of.waiting) == 1 {

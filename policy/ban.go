@@ -113,7 +113,7 @@ func (e *Engine) banScope(k key) Scope {
 	return ScopeNone
 }
 
-// banCase is why a ban is due.
+// banCase is the reason for a ban.
 type banCase struct {
 	scope    Scope
 	rule     Rule
@@ -251,7 +251,7 @@ func (e *Engine) listBanBits() {
 	}
 }
 
-// bansFull says that a ban was due and cannot be, at most once a minute.
+// bansFull alerts, at most once a minute, that a ban was due and has no room.
 func (e *Engine) bansFull(k key, c banCase) {
 	e.stats.BansRefused++
 	e.alert(Verdict{

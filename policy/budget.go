@@ -8,14 +8,14 @@ type budget struct {
 	used   int
 }
 
-// firstForgeable is how long the first ban of a source on forgeable evidence lasts.
+// firstForgeable is the duration of the first ban of a source on forgeable evidence.
 const firstForgeable = 10 * time.Minute
 
-// forgeablePrefix is how many bans on forgeable evidence that of a prefix counts as.
+// forgeablePrefix is the number of bans on forgeable evidence that the ban of a prefix counts as.
 const forgeablePrefix = 16
 
-// affordable reports whether one more ban on forgeable evidence may begin: so many a minute of the
-// clock, and beyond only those of patient sources.
+// affordable reports whether one more ban on forgeable evidence may begin. A limited number may in
+// a minute of the clock, and beyond it only those of patient sources.
 func (e *Engine) affordable(k key, c banCase) bool {
 	if !e.on(RuleForgeableBudget) {
 		return true

@@ -146,7 +146,7 @@ func (o *Observation) Chooser() Chooser {
 // of it is evidence of which anybody could have chosen the address. Both fade alike, so the share
 // stays.
 
-// shareUnit is the whole.
+// shareUnit is a share of 100 %.
 const shareUnit = math.MaxUint8
 
 // spoofedPart returns the part of a forgeable score that needed forged packets at least.

@@ -123,6 +123,6 @@ func (c *coder) f32(v *float32) {
 	c.u32(&u)
 	*v = math.Float32frombits(u)
 	if !(*v >= 0 && *v <= math.MaxFloat32) {
-		c.fail("a score is no number")
+		c.fail("a score is not a number")
 	}
 }

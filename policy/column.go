@@ -22,8 +22,7 @@ type coded interface {
 	// of returns the tag of the table.
 	of() tag
 
-	// cold writes changed records in the order of their Refs, at most so many, and returns how
-	// many.
+	// cold writes changed records in the order of their Refs, up to a limit, and returns how many.
 	cold(c *coder, most int) int
 
 	// each writes records from one on, at most so many. It returns where it stopped, 0 if it came
@@ -51,8 +50,8 @@ func (col *column[K, V, L]) write(c *coder, r table.Ref) {
 	col.t.Clean(r)
 }
 
-// skim is how many unchanged records in a row end the search in a list. What changed stands before
-// what did not, except for records that changed while they were not in use.
+// skim is the number of unchanged records in a row that ends the search in a list. What changed
+// stands before what did not, except for records that changed while they were not in use.
 const skim = 128
 
 // hot writes changed records of a list, the newest first, at most so many, from one on. It returns
@@ -82,8 +81,8 @@ func (col *column[K, V, L]) cold(c *coder, most int) int {
 	return n
 }
 
-// glance is how many Refs without a record are passed for each record that is written. So a sweep
-// of an empty table takes no time.
+// glance is the number of Refs without a record that are passed for each record that is written. So
+// a sweep of an empty table takes no time.
 const glance = 16
 
 func (col *column[K, V, L]) each(c *coder, from table.Ref, most int) (next table.Ref, n int) {

@@ -23,15 +23,15 @@ const (
 	tagCount
 )
 
-// hotList is a list where Changes looks first, and how many parts in 32 of its records it may take
-// before the others had theirs.
+// hotList is a list where Changes looks first. share is the part in 32 of its records that it may
+// take before the others had theirs.
 type hotList struct {
 	share  int
 	newest func() table.Ref
 	write  func(c *coder, from table.Ref, most int) (next table.Ref, n int)
 }
 
-// hotLists is how many of them there are.
+// hotLists is the number of hot lists.
 const hotLists = 13
 
 func hot[K table.Key, V any, L ~uint8](col *column[K, V, L], list L, share int) hotList {

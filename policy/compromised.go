@@ -3,8 +3,8 @@ package policy
 import "github.com/amifend/amifend/policy/internal/table"
 
 const (
-	// guessedAccounts is from how many other accounts on that failed at a stranger its first
-	// success is a find.
+	// guessedAccounts is the number of other accounts that failed at a stranger from which its
+	// first success is a find.
 	guessedAccounts = 3
 
 	// ownerNear is how many seconds before the first failure of an account at a source its owner
@@ -15,7 +15,7 @@ const (
 
 // A find is what a success after failures says about them.
 type find struct {
-	told  bool // somebody who guessed knows the password: compromised_account
+	alert bool // somebody who guessed knows the password: compromised_account
 	ban   bool // and the source is banned, so the success proves nothing
 	scope Scope
 }
@@ -27,7 +27,7 @@ type find struct {
 // success, nor that of the failures. Otherwise a spoofer with an account could cut it off.
 func (e *Engine) compromised(k key, s *source, r table.Ref, p *pair, o *Observation, okAt uint32) bool {
 	f := e.findOf(s, p, o, okAt)
-	if !f.told {
+	if !f.alert {
 		e.suspectSpoofing(k, p, o)
 		return false
 	}
@@ -77,7 +77,7 @@ func (e *Engine) findOf(s *source, p *pair, o *Observation, okAt uint32) find {
 		(provenFails > typos || strangerToAll && e.sprayed(p, s.failedProven, pairFailedProven,
 			s.proven-p.debt.proven, s.slowProven-p.debt.slowProven))
 	if certain {
-		return find{told: true, ban: true, scope: ScopeAll}
+		return find{alert: true, ban: true, scope: ScopeAll}
 	}
 
 	// Likely: some of it may be forged. Only a source that never proved itself is banned for that,
@@ -90,18 +90,18 @@ func (e *Engine) findOf(s *source, p *pair, o *Observation, okAt uint32) find {
 		strangerToAll && e.sprayed(p, s.failed, pairFailed, s.proven-p.debt.proven+forgeable,
 			s.slowProven-p.debt.slowProven+slowForgeable)
 	if likely {
-		return find{told: true, ban: !e.hasProof(s), scope: ScopeSIP}
+		return find{alert: true, ban: !e.hasProof(s), scope: ScopeSIP}
 	}
 
-	// Possible: told, and nobody is banned. The failures were not held against the source, since it
-	// was proved; or were let pass as a stale phone's while the account's owner works elsewhere; or
-	// it was banned since the first, so that few counted.
+	// Possible: alerted, and nobody is banned. The failures were not held against the source, since
+	// it was proved; or were let pass as a stale phone's while the account's owner works elsewhere;
+	// or it was banned since the first, so that few counted.
 	passed := int(p.excused) + int(p.shielded)
 	whispered := !before && p.shielded > typos
 	taken := !before && okAt != 0 && okAt+ownerNear > p.failAt && passed > typos
 	banned := s.strikes > 0 && p.failAt <= s.strikeAt || s.flags&wasBrief != 0
 	relapsed := !before && p.fails > 0 && s.attempts > typos && banned
-	return find{told: whispered || taken || relapsed, scope: ScopeSIP}
+	return find{alert: whispered || taken || relapsed, scope: ScopeSIP}
 }
 
 // sprayed reports whether a source tried so many other accounts before its first success that this

@@ -166,7 +166,7 @@ func TestBotnetOnOneAccount(t *testing.T) {
 }
 
 // While thirty strangers tried a server, a stranger's further unknown accounts weigh more, so that
-// he gets one try less.
+// it gets one try less.
 func TestServerUnderAttack(t *testing.T) {
 	for _, tt := range []struct {
 		crowd  int

@@ -26,7 +26,7 @@ func (k dialogKey) Hash(k0, k1 uint64) uint64 {
 	return siphash.Hash(k0, k1, b[:])
 }
 
-// dialog is what is known of the latest nonce of a dialog.
+// dialog is the latest nonce of a dialog.
 type dialog struct {
 	nonce    uint64
 	at       int64 // when it was sent last
@@ -43,7 +43,7 @@ const only single = 0
 // maxDialogs bounds the dialogs that are remembered: the oldest is forgotten first.
 const maxDialogs = 1 << 15
 
-// dialogTime is how long chan_sip keeps a dialog that was challenged, and a bit.
+// dialogTime is a little more than the time for which chan_sip keeps a dialog that was challenged.
 const dialogTime = 2 * creditWindow
 
 // chanSIP takes in what chan_sip says, and corrects the account that a SuccessfulAuth or

@@ -49,7 +49,7 @@ type Engine struct {
 	blindAt uint32 // when a network that held a proved address was forgotten
 	blind   bool
 
-	accountsWaiting, serversWaiting uint32 // since when attacks wait to be told, see alertMore
+	accountsWaiting, serversWaiting uint32 // since when attacks wait to be alerted, see alertMore
 
 	stats       Stats
 	out         []Verdict
@@ -71,7 +71,7 @@ type Stats struct {
 	BansRefused     uint64 // bans due for which there was no room
 	Postponed       uint64 // bans due on forgeable evidence beyond forgeable_bans_per_minute
 	Alerts          uint64 // alerts given
-	// alerts beyond what may be told in a minute: they come later, if there is still a reason
+	// alerts beyond the limit of a minute: they come later, if there is still a reason
 	AlertsDelayed uint64
 	Sources       int // addresses and prefixes remembered now
 	Bans          int // bans that run now; some may have ended already and not been swept
@@ -84,7 +84,7 @@ const (
 	fullBudget = 4
 )
 
-// rounding is how far above the threshold a score must be, in parts of it, so that sums of weights
+// rounding is the part of the threshold by which a score must be above it, so that sums of weights
 // such as 0.1 do not pass it by a rounding error.
 const rounding = 1e-4
 

@@ -9,8 +9,8 @@ import (
 	"github.com/amifend/amifend/policy/internal/table"
 )
 
-// Explanation is how things stand with an address: what is held against it, what speaks for it, and
-// what would ban or free it. Times are nanoseconds since the Unix epoch, 0 for never.
+// Explanation is the state of an address: what is held against it, what speaks for it, and what
+// would ban or free it. Times are nanoseconds since the Unix epoch, 0 for never.
 type Explanation struct {
 	Addr      netip.Addr
 	At        int64
@@ -50,7 +50,7 @@ type ScorePart struct {
 	Limit     float64
 }
 
-// AccountPart is what happened with one account at the address.
+// AccountPart is the part of an explanation about one account at the address.
 type AccountPart struct {
 	Account  Label // its name, as far as it is still remembered
 	Server   uint16
@@ -61,7 +61,7 @@ type AccountPart struct {
 	FailedAt int64 // the first of them
 }
 
-// PrefixPart is what is held against a prefix that the address is in.
+// PrefixPart is the part of an explanation about a prefix that the address is in.
 type PrefixPart struct {
 	Prefix    netip.Prefix
 	Proven    float64
@@ -72,11 +72,11 @@ type PrefixPart struct {
 	Proved    bool    // it holds a proved address, so only single addresses of it are banned
 }
 
-// maxExplained is how many accounts an explanation names: those with the latest events.
+// maxExplained is the number of accounts that an explanation names: those with the latest events.
 const maxExplained = 100
 
-// Explain tells how things stand with an address as of the engine's time. It changes nothing, and
-// looks through all accounts that are remembered: call it for people, not for packets.
+// Explain returns the state of an address as of the engine's time. It changes nothing. It looks
+// through all accounts that are remembered: call it for people, not for packets.
 func (e *Engine) Explain(addr netip.Addr) Explanation {
 	k := hostKey(addr)
 	x := Explanation{Addr: k.prefix().Addr(), At: e.now}
@@ -154,7 +154,7 @@ func (e *Engine) explainSource(x *Explanation, k key, s *source) {
 	e.explainMore(x, s)
 }
 
-// explainMore tells how far it is from a ban.
+// explainMore adds how many more attempts would ban the address.
 func (e *Engine) explainMore(x *Explanation, s *source) {
 	if x.Protected == "" && !x.Banned && !x.Proved {
 		x.MoreUnknown = e.more(s, e.opt.Weights[KindInvalidAccountID])
@@ -162,7 +162,8 @@ func (e *Engine) explainMore(x *Explanation, s *source) {
 	}
 }
 
-// more is how many attempts of a weight are missing for a ban, all at once. 0 if none bans.
+// more returns how many attempts of a weight, all at once, would ban a source. It returns 0 if none
+// would.
 func (e *Engine) more(s *source, weight float64) int {
 	if weight <= 0 {
 		return 0

@@ -70,7 +70,7 @@ func TestPropertyRotatingGainsNothing(t *testing.T) {
 	}
 }
 
-// By pausing he gets twenty attempts at most, if he makes one in half a day or more often.
+// By pausing an attacker gets twenty attempts at most, if it makes one in half a day or more often.
 func TestPropertyPausingGainsLittle(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := &lab{t: t, e: mustNew(t, nil), now: start}
@@ -94,8 +94,8 @@ func TestPropertyPausingGainsLittle(t *testing.T) {
 	})
 }
 
-// By interleaving attempts with successes of an account that he owns, he sprays no more accounts:
-// over a stream he is banned at the fourth failure, as if he owned none, or sooner.
+// By interleaving attempts with successes of an account that it owns, an attacker sprays no more accounts:
+// over a stream it is banned at the fourth failure, as if it owned none, or sooner.
 func TestPropertyInterleavingGainsNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := &lab{t: t, e: mustNew(t, nil), now: start}
@@ -181,7 +181,7 @@ func TestPropertyForgedVictims(t *testing.T) {
 }
 
 // Nothing that others forge makes the ban of an attacker later, shorter or smaller than it is when
-// he attacks alone.
+// it attacks alone.
 func TestPropertyOthersDoNotDelayABan(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		attack := func(i int) Observation {
@@ -202,7 +202,7 @@ func TestPropertyOthersDoNotDelayABan(t *testing.T) {
 				o := noise[0]
 				noise = noise[1:]
 				o.At = l.now
-				if rapid.Bool().Draw(t, "in his name") {
+				if rapid.Bool().Draw(t, "in its name") {
 					o.Source = addrPort(hostAddr("198.51.100.99"), 5060)
 					o.Stream, o.Password = false, false
 				}

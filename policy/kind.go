@@ -1,6 +1,6 @@
 package policy
 
-// Kind says what was observed. The names are Asterisk's event names.
+// Kind is the kind of an observed event. The names are Asterisk's event names.
 type Kind uint8
 
 // The kinds: Asterisk's fifteen security events, and an injection attempt, which is no event of
@@ -98,7 +98,7 @@ func (s Service) String() string {
 	}
 }
 
-// Scope is what a ban drops.
+// Scope is the traffic that a ban drops.
 type Scope uint8
 
 // The scopes of a ban. A larger scope covers a smaller one.
@@ -120,7 +120,7 @@ func (s Scope) String() string {
 	}
 }
 
-// Action is what a verdict asks for.
+// Action is the action that a verdict asks for.
 type Action uint8
 
 // The actions. The zero value asks for nothing.

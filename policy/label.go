@@ -6,7 +6,7 @@ import (
 	"github.com/dchest/siphash"
 )
 
-// labelText is how many bytes of a name a Label keeps.
+// labelText is the number of bytes of a name that a Label keeps.
 const labelText = 47
 
 // Label is a name that an attacker may have chosen (an account), cut to a fixed size. Two labels of

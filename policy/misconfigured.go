@@ -12,10 +12,10 @@ const (
 	// or one for a day.
 	trusted = 1.5
 
-	// trustPerAccount is how much trust lets one more account fail, beyond the first.
+	// trustPerAccount is the trust that lets one more account fail, beyond the first.
 	trustPerAccount = 4
 
-	// rebootSuccesses is how many successes of a source make a minute a reboot minute.
+	// rebootSuccesses is the number of successes of a source that make a minute a reboot minute.
 	rebootSuccesses = 5
 
 	// alertAfter and alertSeconds are how many failures, over how long, are a misconfigured
@@ -118,8 +118,8 @@ func perMinuteSince(n uint16, seconds uint32) float64 {
 	return float64(n) * 60 / float64(max(60, seconds))
 }
 
-// trust returns what lets more of a source's accounts fail: no more than its number of accounts
-// bears out.
+// trust returns the trust of a source that lets more of its accounts fail: no more than its number
+// of accounts bears out.
 func (e *Engine) trust(s *source) float32 {
 	if !e.on(RuleTrust) {
 		return 0

@@ -85,7 +85,7 @@ func TestWhatWasLetPassCountsLater(t *testing.T) {
 }
 
 // A second account that fails is no misconfigured endpoint any more: an owner who guesses is banned
-// like a stranger, and what he was let pass counts.
+// like a stranger, and what was let pass counts.
 func TestOwnerWhoSpraysIsBanned(t *testing.T) {
 	l := newLab(t)
 	l.feed(success(office, "1007"))

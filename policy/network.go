@@ -8,11 +8,11 @@ import (
 	"github.com/amifend/amifend/policy/internal/table"
 )
 
-// network is what is remembered of a prefix that attackers spread over: the /24 of an IPv4 address,
-// the /64, /56 and /48 of an IPv6 address. Times are seconds since the Unix epoch.
+// network is the record of a prefix that attackers spread over: the /24 of an IPv4 address, the
+// /64, /56 and /48 of an IPv6 address. Times are seconds since the Unix epoch.
 type network struct {
 	proven, forgeable float32 // scores, as of at
-	// forgeable attempts in the names of proved addresses: told, not held against it
+	// forgeable attempts in the names of proved addresses: alerted, not held against it
 	guess           float32
 	suspects        float32 // parts of it (see part) that failed, fading in networkMemory
 	at              uint32
@@ -61,17 +61,16 @@ func (r *recent) remove(part uint32) bool {
 	return true
 }
 
-// networkHalfLives is after how many half-lives of a source's score that of a network has halved,
-// and networkMemory after which its number of suspects has: an attacker who has many addresses has
-// time.
+// networkHalfLives is the half-life of a prefix's score, in half-lives of a source's. networkMemory
+// is that of its number of suspects. Both are long: an attacker who has many addresses has time.
 const (
 	networkHalfLives = 12
 	networkMemory    = 24 * time.Hour
 )
 
-// spread says when a prefix of some length is banned: enough suspects whose attempts add up to a
-// score above factor times the threshold, or enough banned ones. A /64 is one link, a /56 one
-// household or office, a /48 one site (RFC 6177); a /24 is shared by strangers.
+// spread is the condition under which prefixes of a length are banned: enough suspects whose
+// attempts add up to a score above factor times the threshold, or enough banned ones. A /64 is one
+// link, a /56 one household or office, a /48 one site (RFC 6177); a /24 is shared by strangers.
 type spread struct {
 	bits      uint8
 	suspects  int
@@ -95,7 +94,7 @@ func (k key) spreads() []spread {
 	return spreads6[:]
 }
 
-// part tells the parts of a network from each other: its addresses, or its /64s. It is not 0.
+// part returns the identity of a part of a network: its addresses, or its /64s. It is not 0.
 func (e *Engine) part(k key, bits uint8) uint32 {
 	if bits < netBits {
 		k = k.masked(netBits)
@@ -321,8 +320,8 @@ func (n *network) scoreOf(scope Scope) float32 {
 	return n.proven + n.forgeable
 }
 
-// manyOffenders is how many banned addresses of a /64 it takes, all with proven evidence, that a
-// proved one among them does not save it: its owner would fill the firewall with bans of single
+// manyOffenders is the number of banned addresses of a /64, all on proven evidence, that outweighs
+// a proved one among them. Otherwise its owner would fill the firewall with bans of single
 // addresses.
 const manyOffenders = 32
 

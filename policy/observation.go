@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Observation is what one event means, free of AMI: of fixed size, and it holds nothing of the
-// buffer it came from. Only observations cross goroutines.
+// Observation is the meaning of one event, free of AMI. It is of fixed size, holds nothing of the
+// buffer that it came from, and may cross goroutines.
 type Observation struct {
 	// when it was received, nanoseconds since the Unix epoch; a step back is taken as no step
 	At        int64

@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// Weights says how much one attempt of a kind adds to a score. 0 means that the kind is no
-// evidence.
+// Weights are what one attempt of each kind adds to a score. 0 means that the kind is no evidence.
 type Weights [KindCount]float64
 
 // Options are the engine's settings. Start from [DefaultOptions]: the zero value is not valid.

@@ -20,7 +20,7 @@ type Protected struct {
 	onLink  bart.Lite
 }
 
-// builtin are the addresses that are no host's out there: RFC 6890, RFC 5771, RFC 4291.
+// builtin are the ranges that hold no host to ban: RFC 6890, RFC 5771, RFC 4291.
 var builtin = [...]ProtectedEntry{
 	{netip.MustParsePrefix("127.0.0.0/8"), "loopback"},
 	{netip.MustParsePrefix("::1/128"), "loopback"},
@@ -34,7 +34,7 @@ var builtin = [...]ProtectedEntry{
 // NewProtected returns a list of entries and of on-link prefixes. A host of an on-link prefix may
 // be banned, a prefix that overlaps one may not: that would cut off the neighbours. Invalid
 // prefixes are left out, host bits are masked, mapped IPv4 is IPv4. Where entries overlap, the
-// reason of the longest is told.
+// reason of the longest is returned.
 func NewProtected(entries []ProtectedEntry, onLink []netip.Prefix) *Protected {
 	p := &Protected{}
 	for _, e := range entries {

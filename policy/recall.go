@@ -40,7 +40,7 @@ func Recall(o Options, now int64, blocks iter.Seq[[]byte]) (*Engine, Recalled, e
 	for b := range blocks {
 		rc.block(b, now)
 	}
-	if rc.e == nil { // no block told a seed
+	if rc.e == nil { // no block has a seed
 		rc.begin(o.Seed, now)
 	}
 
@@ -48,7 +48,7 @@ func Recall(o Options, now int64, blocks iter.Seq[[]byte]) (*Engine, Recalled, e
 	return rc.e, rc.got, nil
 }
 
-// recalling is what is noted while blocks are read.
+// recalling is the state of reading blocks.
 type recalling struct {
 	opt      Options
 	e        *Engine // nil until the seed is known

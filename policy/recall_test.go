@@ -29,7 +29,7 @@ func (l *lab) killed(log *saved, o Options) Recalled {
 	return found
 }
 
-// Three attempts, a kill, and the fourth bans; who was banned is explained as before, and his next
+// Three attempts, a kill, and the fourth bans; who was banned is explained as before, and its next
 // ban is longer; a phone that proved itself is proved.
 func TestKillForgetsNothingThatWasSaved(t *testing.T) {
 	l := newLab(t, few)

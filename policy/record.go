@@ -1,8 +1,7 @@
 package policy
 
-// This file says how each record and key is written: every field once, for writing and reading. A
-// change here wants a new version in stateMagic and a new blockVersion: else what is on disk would
-// be read as something else.
+// This file codes each record and key: every field once, for writing and reading. A change here
+// needs a new blockVersion, since otherwise what is on disk would be read as something else.
 
 func (h *host) code(c *coder) { c.u64(&h.hi); c.u64(&h.lo) }
 

@@ -15,7 +15,7 @@ import (
 // with the port, and its session; but a session is as long as the attacker likes (svcrack sends
 // every guess under one Call-ID), so a key alone excuses nothing.
 
-// requestKey is what the events of one request have in common.
+// requestKey identifies a request: the events of one request have it in common.
 type requestKey struct {
 	source  key
 	session uint64
@@ -45,8 +45,8 @@ func (k requestKey) Hash(k0, k1 uint64) uint64 {
 	return siphash.Hash(k0, k1, b[:])
 }
 
-// request is what is remembered of the failures of a key that name no known account:
-// InvalidAccountID and FailedACL.
+// request is the record of the failures of a key that name no known account: InvalidAccountID and
+// FailedACL.
 type request struct {
 	at      int64 // of the latest failure
 	account Label // of the latest failure
@@ -74,11 +74,11 @@ const (
 	// twice, never not at all.
 	maxRequests = 1 << 16
 
-	// companionWindow is within which the second event of a request comes.
+	// companionWindow is the time within which the second event of a request comes.
 	companionWindow = int64(2 * time.Second)
 
-	// creditWindow is within which the answer to a challenge belongs to the request that was
-	// challenged: PJSIP's nonces live 32 s.
+	// creditWindow is the time within which the answer to a challenge belongs to the request that
+	// was challenged: PJSIP's nonces live 32 s.
 	creditWindow = int64(32 * time.Second)
 )
 

@@ -166,7 +166,7 @@ func TestAnswerComesWithin32Seconds(t *testing.T) {
 	}
 }
 
-// An attacker on one Call-ID is banned at the same request as with fresh ones, whatever he varies
+// An attacker on one Call-ID is banned at the same request as with fresh ones, whatever it varies
 // and whatever the operator filters.
 func TestReusedKeysAreBannedAsFastAsFreshOnes(t *testing.T) {
 	for name, request := range map[string]func(i int) []Observation{

@@ -145,12 +145,12 @@ var rules = [ruleCount]RuleInfo{
 	},
 	RuleAccountAttacked: {
 		Name:    "account_attacked",
-		Meaning: "one account is guessed from ever new sources: told, nobody is banned for it",
+		Meaning: "one account is guessed from ever new sources: nobody is banned for it",
 		Alert:   true,
 	},
 	RuleServerAttacked: {
 		Name:    "server_attacked",
-		Meaning: "one server is attacked from ever new sources: told, nobody is banned for it",
+		Meaning: "one server is attacked from ever new sources: nobody is banned for it",
 		Alert:   true,
 	},
 	RuleRequests: {

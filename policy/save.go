@@ -17,7 +17,7 @@ import (
 //   - requests, dialogs, unanswered challenges, which mean something for a minute: by [Engine.Rest];
 //   - bans: not here. Whoever enforces them keeps them, see [Engine.AdoptBan].
 
-// saving is where saving stands.
+// saving is the progress of saving.
 type saving struct {
 	// there is a log, so what it says of an entry must be corrected before that is forgotten
 	begun   bool
@@ -28,14 +28,14 @@ type saving struct {
 	hot     [hotLists]hotList
 }
 
-// pardon is that what was held against a key is forgotten.
+// pardon clears what was held against a key.
 type pardon struct {
 	tag tag // tagPardon or tagLift
 	key key
 	no  uint8
 }
 
-// place is where a pass over some tables stands.
+// place is the progress of a pass over some tables.
 type place struct {
 	col int // of the tables of the pass
 	r   table.Ref
@@ -176,7 +176,7 @@ func (e *Engine) endBlock(c *coder, buf []byte, n int) []byte {
 	return binary.BigEndian.AppendUint32(c.buf, crc32.ChecksumIEEE(c.buf[len(buf):]))
 }
 
-// blockHead is what a block begins with.
+// blockHead is the head of a block.
 type blockHead struct {
 	sort uint8
 	seed uint64
@@ -211,7 +211,7 @@ func openBlock(b []byte, now int64) (h blockHead, c *coder, verdict blockState) 
 	return h, c, blockGood
 }
 
-// blockState says what a block is good for.
+// blockState is the result of opening a block.
 type blockState uint8
 
 const (

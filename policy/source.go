@@ -7,13 +7,13 @@ import (
 	"github.com/amifend/amifend/policy/internal/table"
 )
 
-// source is what is remembered of an address. Times are seconds since the Unix epoch. Without
-// pointers: 64 bytes, with its place in the table at most 107.
+// source is the record of an address. Times are seconds since the Unix epoch. It holds no pointers,
+// and takes 107 bytes at most with its place in the table.
 type source struct {
 	// scores, as of at: of the evidence that cannot have been forged, and of the rest
 	proven, forgeable         float32
 	slowProven, slowForgeable float32 // the same on the scale of slowHalfLife
-	// forgeable attempts in the name of a proved source: told, not held against it
+	// forgeable attempts in the name of a proved source: alerted, not held against it
 	guess, slowGuess float32
 	trust            float32
 
@@ -64,34 +64,35 @@ const (
 )
 
 const (
-	// slowHalfLife is the second scale of scores: one attempt an hour adds up to a ban, and so does
-	// one in six hours.
+	// slowHalfLife is the half-life of the second scale of scores: one attempt an hour adds up to a
+	// ban, and so does one in six hours.
 	slowHalfLife = 7 * 24 * time.Hour
 
-	// slowFactor is how many times the threshold a score on the slow scale must be above.
+	// slowFactor times the threshold is the limit of a score on the slow scale.
 	slowFactor = 2
 
 	// slowCalm is the slow score, in parts of the threshold, below which a source counts as having
 	// none: one attempt on an unknown account is forgotten in two weeks.
 	slowCalm = 1.0 / 12
 
-	// maxScore is how many times the threshold a score can reach: more would only be a debt that
-	// outlives its reason.
+	// maxScore times the threshold is the highest score. More would only be a debt that outlives
+	// its reason.
 	maxScore = 8
 
-	// strikeFade is how long after the end of its latest ban a source has one strike less, and then
-	// another.
+	// strikeFade is the time after the end of its latest ban in which a source loses one strike,
+	// and then another.
 	strikeFade = 30 * 24 * time.Hour
 
-	// trustHalfLife is after which trust has halved, and maxTrust what it can reach.
+	// trustHalfLife is the half-life of trust, and maxTrust its highest value.
 	trustHalfLife = 7 * 24 * time.Hour
 	maxTrust      = 32
 
-	// minTrust is the trust that is none: what two weeks leave of a single success.
+	// minTrust is the trust below which a source has none: what two weeks leave of a single
+	// success.
 	minTrust = 0.25
 )
 
-// seconds are how long a duration is in the unit of records.
+// seconds returns a duration in the unit of records.
 func seconds(d time.Duration) uint32 { return uint32(min(d/time.Second, math.MaxUint32)) } // checked
 
 // fade returns what is left of 1 after dt seconds, with a half-life in seconds.

@@ -7,11 +7,11 @@ import (
 )
 
 const (
-	// typos is how many failures before a success are a user's own.
+	// typos is the number of failures before a success that are taken for a user's own.
 	typos = 4
 
-	// manyStrangers is from how many sources on that failed on an account a stranger's success on
-	// it is suspect.
+	// manyStrangers is the number of sources that failed on an account from which a stranger's
+	// success on it is suspect.
 	manyStrangers = 5
 )
 

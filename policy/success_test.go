@@ -204,7 +204,7 @@ func TestForgedFailuresBetweenTwoSuccessesAreTold(t *testing.T) {
 	}
 }
 
-// A stranger's first success on an account that others guess is told, whoever he is; it bans
+// A stranger's first success on an account that others guess is alerted, whoever it is; it bans
 // nobody.
 func TestSuspectLogin(t *testing.T) {
 	for _, gap := range []time.Duration{time.Millisecond, time.Second, time.Minute} {

@@ -1,6 +1,6 @@
 package policy
 
-// evidenceKept is how many attempts of a source are kept to explain a ban.
+// evidenceKept is the number of attempts of a source that are kept to explain a ban.
 const evidenceKept = 8
 
 // maxTrails bounds the sources whose attempts are kept: some 5 MiB in all. Those with a single
@@ -17,7 +17,7 @@ const (
 	trailsSeveral                  // several
 )
 
-// trail is the latest attempts of one source, a ring.
+// trail is a ring of the latest attempts of one source.
 type trail struct {
 	n    uint32 // how many were ever kept
 	ring [evidenceKept]Evidence

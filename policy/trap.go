@@ -9,7 +9,7 @@ func isTrap(r Rule) bool { return r == RuleInjection || r == RuleCanary }
 // only an injection attempt says of accounts is not believed, so it is counted here even if the
 // rule is off.
 func (e *Engine) trapped(k key, o *Observation) bool {
-	rule := RuleNone
+	var rule Rule
 	switch {
 	case o.Injected:
 		rule = RuleInjection

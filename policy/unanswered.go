@@ -7,8 +7,8 @@ import (
 	"github.com/amifend/amifend/policy/internal/table"
 )
 
-// silent is what is remembered of a source that was challenged and never succeeded. Times are
-// seconds since the Unix epoch.
+// silent is the record of a source that was challenged and never succeeded. Times are seconds since
+// the Unix epoch.
 type silent struct {
 	at       int64 // when it was challenged about one account more than phones explain, nanoseconds
 	debt     debt  // what its challenges added to its scores, as of debtAt

@@ -8,7 +8,7 @@ const (
 )
 
 const (
-	// accountUnderAttackFrom is from how many other sources on an account is under attack.
+	// accountUnderAttackFrom is the number of other sources from which an account is under attack.
 	accountUnderAttackFrom = 3
 
 	// serverUnderAttackFrom is the same for all accounts of a server.

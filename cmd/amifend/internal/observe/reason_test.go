@@ -72,14 +72,14 @@ func TestReasonOfALifting(t *testing.T) {
 func alertTexts() map[policy.Rule][2]string {
 	account := "account " + hostileQuoted + " of pbx"
 	return map[policy.Rule][2]string{
-		policy.RuleBansFull:       {"a ban was due, but there is no room for more", "raise [firewall] max_bans"},
-		policy.RuleSpoofFlood:     {"more bans on evidence that could be forged were due than forgeable_bans_per_minute", "put trunks that never log in into [allow]"},
-		policy.RuleCompromised:    {account + " was guessed after 9 attempts, ban number 2: somebody knows its password; from where is not certain, since a spoofer with an account could have chosen", "look for calls that it placed"},
+		policy.RuleBansFull:        {"a ban was due, but there is no room for more", "raise [firewall] max_bans"},
+		policy.RuleSpoofFlood:      {"more bans on evidence that could be forged were due than forgeable_bans_per_minute", "put trunks that never log in into [allow]"},
+		policy.RuleCompromised:     {account + " was guessed after 9 attempts, ban number 2: somebody knows its password; from where is not certain, since a spoofer with an account could have chosen", "look for calls that it placed"},
 		policy.RuleAccountAttacked: {account + " is guessed from no sources within hours, 4.5 failures a minute; a spoofer with an account could", "use passwords of 20 random characters"},
 		policy.RuleServerAttacked:  {"server pbx is attacked from no sources within hours, 4.5 failures a minute", "move to PJSIP"},
-		policy.RuleSpoofSuspected: {"9 failures of " + account + " between two successes", "nothing at once: nobody is banned for it"},
-		policy.RuleSuspectLogin:   {"a stranger logged in to " + account + ", which many sources guess", "ask the account's user"},
-		policy.RuleMisconfigured:  {account + " fails 4.5 times a minute where others work", "correct the password or the account in the phone"},
+		policy.RuleSpoofSuspected:  {"9 failures of " + account + " between two successes", "nothing at once: nobody is banned for it"},
+		policy.RuleSuspectLogin:    {"a stranger logged in to " + account + ", which many sources guess", "ask the account's user"},
+		policy.RuleMisconfigured:   {account + " fails 4.5 times a minute where others work", "correct the password or the account in the phone"},
 		policy.RuleProvedGuessing: {
 			"4.5 failures a minute on " + account + " and others on 4 more from a source that logged in before as " +
 				`"204` + strings.TrimPrefix(hostileQuoted, `"`) + " and 2 more: its user guesses, or somebody forges its address",
