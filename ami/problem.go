@@ -23,7 +23,7 @@ const (
 	ProblemUnreachable // no answer to the connection attempt, or no route
 
 	// Before the login.
-	ProblemLockedOut    // closed before the banner: Asterisk's authlimit is used up
+	ProblemLockedOut    // closed before the banner: no Asterisk behind it, or authlimit is used up
 	ProblemNoBanner     // connected, but the server says nothing
 	ProblemNotAMI       // the banner of another service
 	ProblemTLSRequired  // we spoke plain text to a TLS port
@@ -41,6 +41,7 @@ const (
 	ProblemLoginTimeout   // the login was not answered in time
 	ProblemShuttingDown   // Asterisk answers that it is shutting down
 	ProblemNoSecurity     // logged in, but the user may not read security events
+	ProblemTooOld         // logged in to Asterisk 11 or older, which has no security events
 	ProblemStrangeEvents  // logged in, but no known Asterisk writes such packets
 
 	// After the login.
@@ -62,7 +63,7 @@ func (p Problem) String() string {
 	case ProblemUnreachable:
 		return "unreachable"
 	case ProblemLockedOut:
-		return "locked out"
+		return "closed before the banner"
 	case ProblemNoBanner:
 		return "no banner"
 	case ProblemNotAMI:
@@ -93,6 +94,8 @@ func (p Problem) String() string {
 		return "shutting down"
 	case ProblemNoSecurity:
 		return "no security events"
+	case ProblemTooOld:
+		return "Asterisk too old"
 	case ProblemStrangeEvents:
 		return "strange events"
 	case ProblemSilent:
@@ -144,8 +147,10 @@ func (p Problem) adviseReach() string {
 func (p Problem) adviseBanner() string {
 	switch p {
 	case ProblemLockedOut:
-		return "too many connections that did not log in: close the AMI port to strangers with a " +
-			"firewall, then raise authlimit in manager.conf"
+		return "most likely no Asterisk is behind that port: in a container, set bindaddr = " +
+			"0.0.0.0 in manager.conf and let its permit lines or a firewall keep strangers out; " +
+			"look where a proxy or tunnel leads; else too many connections did not log in: " +
+			"close the AMI port to strangers, then raise authlimit in manager.conf"
 	case ProblemNoBanner:
 		return "connected, but no AMI answers: is it the AMI port (5038, or 5039 for TLS)? " +
 			"is Asterisk hung? try: asterisk -rx 'manager show settings'"
@@ -185,8 +190,10 @@ func (p Problem) adviseTLS() string {
 func (p Problem) adviseLogin() string {
 	switch p {
 	case ProblemAuthFailed:
-		return "check username, secret and the permit/deny lines of that user in manager.conf; " +
-			"Asterisk's log tells which; then: asterisk -rx 'manager reload'"
+		return "compare username and secret with the user's section in manager.conf, where " +
+			"FreePBX, Issabel and VitalPBX want it in a file of its own that updates keep " +
+			"(manager_custom.conf, or an AMI user of their web page); run: asterisk -rx " +
+			"'manager reload'; then look at its permit/deny lines; Asterisk's log says which it is"
 	case ProblemPlainForbidden:
 		return "the PBX does not do the MD5 challenge and the connection is not verified TLS: " +
 			"set Config.TLS, so that the secret is not shown to the network"
@@ -201,6 +208,9 @@ func (p Problem) adviseLogin() string {
 	case ProblemNoSecurity:
 		return "set read = security for that user in manager.conf, remove any eventfilter that " +
 			"hides SuccessfulAuth, then: asterisk -rx 'manager reload'"
+	case ProblemTooOld:
+		return "security events exist since Asterisk 12: move to 12 or newer, better to one that " +
+			"still gets security fixes"
 	default:
 		return "if this Asterisk is newer than this program, update the program; " +
 			"if it is not, something between them changes its events"

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -139,6 +140,12 @@ func (l *link) verify(ctx context.Context) error {
 			p, what = ProblemStrangeEvents,
 				fmt.Sprintf("no security event that can be trusted (packets of another form: %d)",
 					n)
+		}
+
+		if p == ProblemNoSecurity && strings.HasPrefix(l.version, "1.") {
+			// Asterisk 12 came with AMI 2.0 (UPGRADE-12.txt), and with events of class security.
+			p = ProblemTooOld
+			what += fmt.Sprintf(" (AMI %s is that of Asterisk 11 or older)", l.version)
 		}
 
 		return &Error{

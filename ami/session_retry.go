@@ -65,7 +65,8 @@ func (r *retry) delay(p Problem, spent time.Duration) time.Duration {
 	}
 
 	switch p {
-	case ProblemAuthFailed, ProblemPlainForbidden, ProblemNoSecurity, ProblemStrangeEvents:
+	case ProblemAuthFailed, ProblemPlainForbidden, ProblemNoSecurity, ProblemTooOld,
+		ProblemStrangeEvents:
 		return r.login.NextBackOff()
 	case ProblemRefused:
 		if r.refused < refusedPatience {

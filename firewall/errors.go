@@ -3,6 +3,7 @@ package firewall
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,9 +17,7 @@ var (
 	// ErrGone: the table, or a set of it, is not there. Ensure, then apply every ban again.
 	ErrGone = errors.New("table is gone or incomplete")
 	// ErrPermission: the process lacks CAP_NET_ADMIN.
-	ErrPermission = errors.New("missing CAP_NET_ADMIN: run as root, " +
-		"or write AmbientCapabilities=CAP_NET_ADMIN into the systemd unit, " +
-		"or run setcap cap_net_admin=ep on the program")
+	ErrPermission = errors.New("missing CAP_NET_ADMIN")
 	// ErrUnsupported: the kernel has no nftables.
 	ErrUnsupported = errors.New("kernel has no nftables for inet: " +
 		"load the module nf_tables (CONFIG_NF_TABLES, CONFIG_NF_TABLES_INET)")
@@ -39,13 +38,25 @@ func (e *ForeignError) Error() string {
 		"or remove it with `nft delete table inet %s`", e.Table, e.Found, e.Table)
 }
 
+// permissionAdvice returns what to do for a user who lacks CAP_NET_ADMIN. Root lacks it in containers.
+func permissionAdvice(euid int) string {
+	if euid == 0 {
+		return "root lacks it in a container: start that with --cap-add NET_ADMIN and, since its " +
+			"own network sees none of the host's packets, with host networking (docker run " +
+			"--cap-add NET_ADMIN --network host); under systemd write CAP_NET_ADMIN into " +
+			"CapabilityBoundingSet"
+	}
+	return "run as root, or write AmbientCapabilities=CAP_NET_ADMIN into the systemd unit, or run " +
+		"setcap cap_net_admin=ep on the program"
+}
+
 // kernelError wraps err, and names a cause that an operator can remove.
 func kernelError(do string, err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		return fmt.Errorf("%s: %w (%w)", do, ErrPermission, err)
+		return fmt.Errorf("%s: %w: %s (%w)", do, ErrPermission, permissionAdvice(os.Geteuid()), err)
 	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EPROTONOSUPPORT),
 		errors.Is(err, unix.EAFNOSUPPORT):
 		return fmt.Errorf("%s: %w (%w)", do, ErrUnsupported, err)

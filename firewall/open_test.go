@@ -142,3 +142,15 @@ func TestKernelErrorsSayWhatToDo(t *testing.T) {
 		t.Errorf("ENOMEM: %v", err)
 	}
 }
+
+// Root without the right is in a container; "run as root" would not help there.
+func TestPermissionAdvice(t *testing.T) {
+	root, user := permissionAdvice(0), permissionAdvice(1000)
+	if !strings.Contains(root, "--cap-add NET_ADMIN") || !strings.Contains(root, "--network host") ||
+		strings.Contains(root, "run as root") {
+		t.Errorf("to root: %s", root)
+	}
+	if !strings.Contains(user, "run as root") || !strings.Contains(user, "AmbientCapabilities") {
+		t.Errorf("to a user: %s", user)
+	}
+}

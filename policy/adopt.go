@@ -3,6 +3,7 @@ package policy
 import (
 	"math"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/amifend/amifend/policy/internal/table"
@@ -32,11 +33,18 @@ func (e *Engine) Protect(now int64, p *Protected) []Verdict {
 // Adopt takes over a ban that was found in the kernel, with what remains of it. It returns a ban
 // that is shorter if more than BanMax remains, an alert if there is no room, and an unban if the
 // prefix is protected (rule protected) or if it is invalid or nothing says when its ban ends, which
-// is a remaining time of 0 or less (rule adopted). An adopted ban is a strike of its source. Of a
-// prefix that is adopted twice the larger scope stays.
+// is a remaining time of 0 or less (rule adopted). An adopted ban is a strike of its source,
+// unless it is of scope sip and ends within ten minutes. Of a prefix that is adopted twice the
+// larger scope stays.
 func (e *Engine) Adopt(now int64, prefix netip.Prefix, scope Scope, remaining time.Duration) []Verdict {
 	e.begin(now)
-	e.adopt(prefix, remaining, ban{from: e.now, rule: RuleAdopted, scope: scope, strike: 1})
+
+	// A short ban of the SIP ports may be one that anybody could have caused, which is no strike.
+	strike := uint8(1)
+	if scope == ScopeSIP && remaining <= firstForgeable {
+		strike = 0
+	}
+	e.adopt(prefix, remaining, ban{from: e.now, rule: RuleAdopted, scope: scope, strike: strike})
 	return e.done()
 }
 
@@ -206,9 +214,14 @@ func (e *Engine) pardonSource(r table.Ref, no uint8) {
 // pardonPart forgets what a network has of one of its parts.
 func (e *Engine) pardonPart(r table.Ref, part uint32) {
 	n := e.networks.Val(r)
+	if slices.Contains(n.failed[:], part|provenPart) {
+		n.provenSuspects = max(0, n.provenSuspects-1)
+	}
+
 	banned, failed := n.banned.remove(part), n.failed.remove(part)
 	if banned && n.offenders > 0 {
 		n.offenders--
+		n.provenOffenders -= min(n.provenOffenders, 1) // it may have been one
 	}
 	if failed {
 		n.suspects = max(0, n.suspects-1)

@@ -37,7 +37,7 @@ func TestAlertsAreBoundedTogether(t *testing.T) {
 		}
 		most = max(most, i-from+1)
 	}
-	if most > 100 {
+	if most > 101 { // one of them is about the server, hourly
 		t.Errorf("%d alerts, up to %d a second", len(l.got), most)
 	}
 }

@@ -1,5 +1,7 @@
 package policy
 
+import "time"
+
 import "github.com/amifend/amifend/policy/internal/table"
 
 // Guessing behind many names. Where the sender can choose the address that an event names, no ban
@@ -14,6 +16,8 @@ type attack struct {
 	last     uint32 // the latest one
 	failures uint32
 	sources  uint16 // that failed lately, as of last
+	hidden   uint16 // failures since minuteAt in names that no ban reaches, see behindName
+	minuteAt uint32
 }
 
 // attackList names the lists of the table of attacks, each in the order of the latest failure.
@@ -54,14 +58,15 @@ const (
 )
 
 // accountAttacked notes a failure of a stranger on an account. Only a wrong password tells that an
-// account exists.
-func (e *Engine) accountAttacked(id accountID, ev *Evidence) {
+// account exists. fast is whether that stranger alone is an attack.
+func (e *Engine) accountAttacked(id accountID, ev *Evidence, fast bool) {
 	if ev.Unknown || !guessesPassword(ev.Kind) || !e.on(RuleAccountAttacked) {
 		return
 	}
 	e.attacked(id, ev, attackOf{
 		rule: RuleAccountAttacked, account: ev.Account, enough: accountAttackers,
 		open: listAccountsOpen, waiting: listAccountsWaiting, since: &e.accountsWaiting,
+		fast: fast,
 	})
 }
 
@@ -74,6 +79,51 @@ func (e *Engine) serverAttacked(all accountID, ev *Evidence) {
 		rule: RuleServerAttacked, enough: serverAttackers,
 		open: listServersOpen, waiting: listServersWaiting, since: &e.serversWaiting,
 	})
+}
+
+// behindName notes a wrong password that is held against nobody: its source is never banned, or is banned
+// already, and the sender may have chosen that name for it. An alert names the account as attacked when
+// enough such names are used, or one of them faster than a phone tries again.
+func (e *Engine) behindName(k key, ev *Evidence) {
+	if ev.Unknown || ev.Account.n == 0 || !guessesPassword(ev.Kind) || !e.on(RuleAccountAttacked) {
+		return
+	}
+
+	var s *source
+	if r := e.sources.Get(k.host()); r != 0 {
+		s = e.sources.Val(r)
+	}
+	id := e.accountOf(ev.Server, ev.Service, &ev.Account)
+	p, _ := e.touchPair(k, s, id)
+	if p.okAt != 0 {
+		return // the source is no stranger
+	}
+	first, firstProven := p.noteStranger(ev.Proven())
+	e.strangersOn(id, ev, &ev.Account, first, firstProven)
+	e.accountAttacked(id, ev, e.reachesNobody(k, ev) && e.hiddenFast(id))
+}
+
+// reachesNobody reports whether no ban keeps an attempt's sender away. What is banned may still be on its
+// way for a while.
+func (e *Engine) reachesNobody(k key, ev *Evidence) bool {
+	br := e.covering(k)
+	return br == 0 ||
+		!ev.Chooser.needsSpoofing() && e.now-e.bans.Val(br).from > minutely*int64(time.Second)
+}
+
+// hiddenFast notes one more failure on an account in a name that no ban reaches, and reports whether they
+// come faster than a phone tries again.
+func (e *Engine) hiddenFast(id accountID) bool {
+	ar := e.touchAttack(id)
+	e.attacks.Touch(ar)
+	a := e.attacks.Val(ar)
+	if e.sec-a.minuteAt >= 60 {
+		a.minuteAt, a.hidden = e.sec, 0
+	}
+
+	a.hidden = count16(a.hidden)
+	a.last = e.sec
+	return a.hidden > perMinute
 }
 
 // guessesPassword reports whether a failure of that kind answers a challenge with a wrong password.
@@ -89,6 +139,7 @@ type attackOf struct {
 	open    attackList // the list of those that are alerted
 	waiting attackList // the list of those that are not
 	since   *uint32    // when the first of the waiting ones came
+	fast    bool       // no phone fails that often: one source will do
 }
 
 // attacked notes a failure of an attack, and alerts when enough sources take part.
@@ -98,15 +149,18 @@ func (e *Engine) attacked(id accountID, ev *Evidence, of attackOf) {
 		return
 	}
 	sources := whole(e.accounts.Val(r).strangers)
-	if sources < 2 {
+	if sources < 2 && !of.fast {
 		return // one source is judged by its score
 	}
 
 	ar := e.touchAttack(id)
 	a := e.attacks.Val(ar)
 	a.failures++
+	if of.fast {
+		a.failures = max(a.failures, perMinute)
+	}
 	a.last, a.sources = e.sec, uint16(min(sources, 1<<16-1)) // checked
-	if sources < of.enough {
+	if sources < of.enough && !of.fast {
 		e.attacks.Move(ar, listMinor)
 		return
 	}

@@ -42,6 +42,7 @@ func (e *Engine) count(k key, ev Evidence, trap Rule) {
 	}
 	covered, ok := e.chargeable(k, &ev)
 	if !ok {
+		e.behindName(k, &ev)
 		return
 	}
 
@@ -104,7 +105,7 @@ func (e *Engine) identify(a *attempt) {
 	if p.okAt == 0 && !ev.Unknown && ev.Account.n > 0 {
 		firstHere, firstProven := p.noteStranger(ev.Proven())
 		a.others = e.strangersOn(a.account, ev, &ev.Account, firstHere, firstProven)
-		e.accountAttacked(a.account, ev)
+		e.accountAttacked(a.account, ev, false)
 	}
 }
 

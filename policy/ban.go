@@ -183,7 +183,9 @@ func (e *Engine) ban(k key, strikes *uint8, strikeAt *uint32, c banCase) bool {
 func (e *Engine) banTime(strike uint8, c banCase) time.Duration {
 	d := e.duration(strike, c.forgeable)
 	switch {
-	case c.brief, c.short:
+	case c.brief:
+		return min(firstForgeable, e.opt.BanTime) // no strike, so that ban_growth has no say
+	case c.short:
 		return min(d, firstForgeable)
 	case c.wide && c.forgeable:
 		return min(d, e.opt.BanTime)

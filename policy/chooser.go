@@ -154,6 +154,18 @@ func spoofedPart(forgeable float32, share uint8) float32 {
 	return forgeable * float32(shareUnit-share) / shareUnit
 }
 
+// reduced returns what is left of a forgeable score, and its share, when a part of it that has a share of
+// its own is taken away.
+func reduced(score float32, share uint8, part float32, partShare uint8) (float32, uint8) {
+	spoofed := max(0, spoofedPart(score, share)-spoofedPart(part, partShare))
+	chosen := max(0, score-spoofedPart(score, share)-(part-spoofedPart(part, partShare)))
+	left := max(0, score-part)
+	if left == 0 || chosen == 0 {
+		return left, 0
+	}
+	return left, uint8(min(math.Ceil(float64(chosen/(chosen+spoofed)*shareUnit)), shareUnit))
+}
+
 // shareAfter returns the share of a score to which weight was added. It is rounded up, so that what
 // anybody could have sent is never taken for more than that.
 func shareAfter(score float32, share uint8, weight float32, c Chooser) uint8 {

@@ -51,14 +51,33 @@ func (e *Engine) compromised(k key, s *source, r table.Ref, p *pair, o *Observat
 	p.provenFails /= 2
 	p.shielded /= 2
 	if e.banScope(k) < f.scope {
+		chooser := weakestOf(s, o, f)
 		e.banHost(k, s, r, banCase{
 			scope: f.scope, rule: RuleCompromised, score: s.proven + s.forgeable,
-			attempts: max(p.fails, s.attempts, 1), chooser: o.Chooser(),
-			forgeable: f.scope != ScopeAll, brief: !o.Chooser().needsSpoofing(),
+			attempts: max(p.fails, s.attempts, 1), chooser: chooser,
+			forgeable: f.scope != ScopeAll, brief: !chooser.needsSpoofing(),
+			short:   f.scope != ScopeAll && s.owns > 0,
 			patient: true, // the success came from there
 		})
 	}
 	return true
+}
+
+// weakestOf returns who could have chosen the address on the weakest evidence of a find: of its success,
+// or of the failures before it.
+func weakestOf(s *source, o *Observation, f find) Chooser {
+	switch by := o.Chooser(); {
+	case f.scope == ScopeAll:
+		return ChooserNobody
+	case !by.needsSpoofing():
+		return by
+	case s.slowForgeable > 0 && s.slowChosen > 0:
+		return ChooserAnybody
+	case by.Proven() || s.slowForgeable > 0:
+		return ChooserSpoofer
+	default:
+		return by
+	}
 }
 
 // findOf judges the failures of an account at a source by the success that follows them.

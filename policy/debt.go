@@ -5,6 +5,7 @@ package policy
 type debt struct {
 	proven, forgeable         float32
 	slowProven, slowForgeable float32 // the same on the scale of slowHalfLife
+	chosen, slowChosen        uint8   // the shares of what is forgeable, see shareUnit
 }
 
 // add adds the weight of an attempt that counted.
@@ -14,6 +15,8 @@ func (d *debt) add(ev *Evidence) {
 		d.slowProven += ev.Weight
 		return
 	}
+	d.chosen = shareAfter(d.forgeable, d.chosen, ev.Weight, ev.Chooser)
+	d.slowChosen = shareAfter(d.slowForgeable, d.slowChosen, ev.Weight, ev.Chooser)
 	d.forgeable += ev.Weight
 	d.slowForgeable += ev.Weight
 }
@@ -29,9 +32,9 @@ func (d *debt) fade(fast, slow float32) {
 // forgive takes a debt from a source's scores, and empties it. The proven part stays unless the
 // success that forgives it was proven.
 func (e *Engine) forgive(s *source, d *debt, by Chooser) {
-	s.forgeable = max(0, s.forgeable-d.forgeable)
-	s.slowForgeable = max(0, s.slowForgeable-d.slowForgeable)
-	d.forgeable, d.slowForgeable = 0, 0
+	s.forgeable, s.chosen = reduced(s.forgeable, s.chosen, d.forgeable, d.chosen)
+	s.slowForgeable, s.slowChosen = reduced(s.slowForgeable, s.slowChosen, d.slowForgeable, d.slowChosen)
+	d.forgeable, d.slowForgeable, d.chosen, d.slowChosen = 0, 0, 0, 0
 
 	if by.Proven() {
 		s.proven = max(0, s.proven-d.proven)

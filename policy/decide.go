@@ -70,7 +70,7 @@ func (e *Engine) takeShare(k key, s *source, scope Scope) {
 		nk := k.masked(sp.bits)
 		n, nr := e.touchNetwork(nk)
 		n.proven = max(0, n.proven-min(s.proven, most))
-		n.forgeable = max(0, n.forgeable-min(s.forgeable, most))
+		n.forgeable, n.chosen = reduced(n.forgeable, n.chosen, min(s.forgeable, most), s.chosen)
 		if scope != ScopeNone {
 			n.offend(e.part(k, sp.bits), scope, s.strikeAt)
 		}

@@ -49,7 +49,7 @@ const dialogTime = 2 * creditWindow
 // chanSIP takes in what chan_sip says, and corrects the account that a SuccessfulAuth or
 // InvalidPassword names by that of the challenge. Where that leaves the account doubtful, the
 // observation is marked as dialled and held against no account.
-func (e *Engine) chanSIP(o *Observation) {
+func (e *Engine) chanSIP(k key, o *Observation) {
 	dk := dialogKey{o.Session, o.Server}
 	r := e.dialogs.Get(dk)
 	if o.Kind == KindChallengeSent {
@@ -62,12 +62,46 @@ func (e *Engine) chanSIP(o *Observation) {
 
 	if r == 0 || e.now-e.dialogs.Val(r).at > dialogTime {
 		o.dialled = true // ChallengeSent is filtered out, or the dialog was forgotten
+		e.doubtful(k, o)
 		return
 	}
-	d := e.dialogs.Val(r)
+	d := *e.dialogs.Val(r)
 	o.dialled = d.call || d.disputed || o.Account != d.account
+	if o.dialled && o.Account != d.account || d.disputed {
+		e.doubtful(k, o)
+	}
 	if d.call {
 		o.Account, o.Unknown = d.account, false
+	}
+}
+
+// doubtful judges an account that chan_sip names, and that may be a number which was dialled: whoever
+// guesses its password can open the dialog as a call of another. So the attack on it is noted, and what
+// may be the guess that was right is alerted.
+func (e *Engine) doubtful(k key, o *Observation) {
+	id := e.accountOf(o.Server, o.Service, &o.Account)
+	if r := e.accounts.Get(id); r == 0 || e.accounts.Val(r).okAt == 0 {
+		return // for all that is known it is no account
+	}
+	if o.Kind == KindInvalidPassword {
+		ev := e.evidenceOf(o)
+		e.behindName(k, &ev)
+		return
+	}
+
+	// Who works there has proved itself, and may call an account that others guess.
+	proved := false
+	if r := e.sources.Get(k.host()); r != 0 {
+		proved = e.hasProof(e.sources.Val(r))
+	}
+	if proved || !o.Password || !e.on(RuleSuspectLogin) {
+		return
+	}
+	if a, _ := e.touchAccount(id, o.Server, &o.Account); whole(a.strangers) >= manyStrangers {
+		e.alert(Verdict{
+			Rule: RuleSuspectLogin, Prefix: k.prefix(), Server: o.Server, Account: o.Account,
+			Chooser: o.Chooser(),
+		}, aboutPair(k, id), hourly)
 	}
 }
 

@@ -186,6 +186,10 @@ func (e *Engine) observe(o *Observation) {
 	k := hostKey(o.Source.Addr())
 	if isBuiltin(k) {
 		e.stats.Invalid++
+		if !o.Injected {
+			ev := e.evidenceOf(o)
+			e.behindName(k, &ev)
+		}
 		return
 	}
 
@@ -199,7 +203,7 @@ func (e *Engine) observe(o *Observation) {
 	// chan_sip may name the number that was dialled. That must be known before the account is
 	// judged.
 	if o.Service == ServiceSIP && !o.Injected {
-		e.chanSIP(o)
+		e.chanSIP(k, o)
 	}
 	if !e.trapped(k, o) {
 		e.judge(k, o)

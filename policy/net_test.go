@@ -139,14 +139,26 @@ func TestA64BanBecomesLarger(t *testing.T) {
 func TestA64IsBannedAgain(t *testing.T) {
 	l := newLab(t)
 	for i := range 4 {
+		l.feed(overStream(forged(host6(i))))
+	}
+	l.wait(48 * time.Hour)
+	l.scan(host6(9))
+	l.wants("ban 2001:db8:bad::/64 all spread_score", "ban 2001:db8:bad::/64 all second_offender")
+	if v := l.got[1]; v.Strike != 2 {
+		t.Errorf("got %s", brief(v))
+	}
+}
+
+// A first ban that rests on forged packets is no reason to ban the /64 from everything.
+func TestA64IsBannedAgainFromWhatIsCertain(t *testing.T) {
+	l := newLab(t)
+	for i := range 4 {
 		l.feed(forged(host6(i)))
 	}
 	l.wait(48 * time.Hour)
 	l.scan(host6(9))
-	l.wants("ban 2001:db8:bad::/64 sip spread_score", "ban 2001:db8:bad::/64 all second_offender")
-	if v := l.got[1]; v.Strike != 2 {
-		t.Errorf("got %s", brief(v))
-	}
+	l.wants("ban 2001:db8:bad::/64 sip spread_score", "ban 2001:db8:bad::/64 sip second_offender",
+		"ban 2001:db8:bad::a/128 all proven_score")
 }
 
 // An address that offends again is still one address.

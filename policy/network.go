@@ -15,6 +15,7 @@ type network struct {
 	// forgeable attempts in the names of proved addresses: alerted, not held against it
 	guess           float32
 	suspects        float32 // parts of it (see part) that failed, fading in networkMemory
+	provenSuspects  float32 // those of them whose failures were proven
 	at              uint32
 	proofAt         uint32 // the last proof of one of its addresses
 	strikeAt        uint32 // when the latest ban of it or in it ends or ended
@@ -35,13 +36,15 @@ type recent [4]uint32
 
 // add notes a part. True means that it is not one of the latest.
 func (r *recent) add(part uint32) bool {
-	i := slices.Index(r[:], part)
+	i := r.index(part)
 	if i == 0 {
 		return false
 	}
 
 	found := i > 0
-	if !found {
+	if found {
+		part = r[i] // with its provenPart
+	} else {
 		i = len(r) - 1
 	}
 
@@ -50,9 +53,17 @@ func (r *recent) add(part uint32) bool {
 	return !found
 }
 
+// provenPart is set in a part that failed with proven evidence.
+const provenPart = 2
+
+// index returns where a part stands, -1 if it is not one of the latest.
+func (r *recent) index(part uint32) int {
+	return slices.IndexFunc(r[:], func(v uint32) bool { return v&^provenPart == part })
+}
+
 // remove forgets a part. True means that it was one of the latest.
 func (r *recent) remove(part uint32) bool {
-	i := slices.Index(r[:], part)
+	i := r.index(part)
 	if i < 0 {
 		return false
 	}
@@ -99,7 +110,7 @@ func (e *Engine) part(k key, bits uint8) uint32 {
 	if bits < netBits {
 		k = k.masked(netBits)
 	}
-	return uint32(k.Hash(e.k0, e.k1)) | 1 // the lower half is meant
+	return uint32(k.Hash(e.k0, e.k1))&^provenPart | 1 // the lower half is meant
 }
 
 // touchNetwork returns a prefix's record as of now, made if there is none, and makes it the newest.
@@ -149,9 +160,11 @@ func (e *Engine) decayNetwork(n *network) {
 	n.proven *= f
 	n.forgeable *= f
 	n.guess *= f
-	n.suspects *= fade(dt, networkMemory.Seconds())
+	memory := fade(dt, networkMemory.Seconds())
+	n.suspects *= memory
+	n.provenSuspects *= memory
 	if n.proven+n.forgeable < e.calm {
-		n.proven, n.forgeable, n.suspects, n.attempts = 0, 0, 0, 0
+		n.proven, n.forgeable, n.suspects, n.provenSuspects, n.attempts = 0, 0, 0, 0, 0
 		n.failed = recent{}
 	}
 }
@@ -184,6 +197,11 @@ func (e *Engine) networkStanding(k key, n *network) standing {
 func (e *Engine) addFrom(part uint32, n *network, ev *Evidence) {
 	if n.failed.add(part) {
 		n.suspects++
+	}
+
+	if ev.Proven() && n.failed[0]&provenPart == 0 {
+		n.failed[0] |= provenPart
+		n.provenSuspects++
 	}
 
 	// A trap weighs no more than an attempt: one source is no network.
@@ -225,8 +243,9 @@ func (e *Engine) spreadScore(n *network, sp spread) claim {
 		return claim{chooser: ChooserNobody}
 	}
 
+	// Scope all needs as many parts with proven evidence: the others may be forged.
 	switch limit := sp.factor * e.limit; {
-	case n.proven > limit:
+	case n.proven > limit && whole(n.provenSuspects) >= sp.suspects:
 		return claim{ScopeAll, RuleSpreadScore, ChooserNobody}
 	case n.proven+spoofedPart(n.forgeable, n.chosen) > limit:
 		return claim{ScopeSIP, RuleSpreadScore, ChooserSpoofer}
@@ -240,19 +259,23 @@ func (e *Engine) spreadScore(n *network, sp spread) claim {
 // secondOffender returns what the bans in a prefix ask for, now that a ban of the scope want is due
 // for one more part of it.
 func (e *Engine) secondOffender(n *network, sp spread, part uint32, want Scope) claim {
-	offenders := n.offenders
-	if !slices.Contains(n.banned[:], part) {
-		offenders++
-	}
-	if !e.on(RuleSecondOffender) || offenders < sp.offenders {
+	if !e.on(RuleSecondOffender) {
 		return claim{}
 	}
-
-	if want == ScopeAll {
-		return claim{want, RuleSecondOffender, ChooserNobody}
+	offenders, proven := n.offenders, n.provenOffenders
+	if !slices.Contains(n.banned[:], part) {
+		offenders++
+		proven++
 	}
 
-	return claim{want, RuleSecondOffender, ChooserSpoofer}
+	// The offences of the others may be forged, however certain this one is.
+	switch {
+	case want == ScopeAll && proven >= sp.offenders:
+		return claim{ScopeAll, RuleSecondOffender, ChooserNobody}
+	case offenders >= sp.offenders:
+		return claim{ScopeSIP, RuleSecondOffender, ChooserSpoofer}
+	}
+	return claim{}
 }
 
 // mayBan reports whether a prefix may be banned at all.
@@ -274,7 +297,7 @@ func (e *Engine) decideNetwork(a *attempt, sp spread, want, covered Scope) Scope
 
 	c := e.spreadScore(n, sp)
 	if want > c.scope {
-		if o := e.secondOffender(n, sp, part, want); o.rule != RuleNone {
+		if o := e.secondOffender(n, sp, part, want); o.scope > c.scope {
 			c = o
 		}
 	}
@@ -306,7 +329,7 @@ func (e *Engine) decideNetwork(a *attempt, sp spread, want, covered Scope) Scope
 
 	e.networks.Move(nr, listBanned)
 	if c.chooser.needsSpoofing() {
-		n.offend(part, c.scope, n.strikeAt)
+		n.offend(part, max(c.scope, want), n.strikeAt)
 	}
 
 	return c.scope
@@ -367,7 +390,7 @@ func (e *Engine) sweepNetwork(r table.Ref) bool {
 	e.decayNetwork(n)
 	struck, proved := n.strikes > 0 || n.offenders > 0, e.holdsProof(n)
 	switch {
-	case !struck && !proved && n.attempts == 0:
+	case !struck && !proved && n.attempts == 0 && n.guess < e.calm:
 		if e.save.begun && e.networks.Changed(r) {
 			return false // the log has a score of it
 		}

@@ -101,7 +101,7 @@ func TestPropertyProtectedIsNeverBanned(t *testing.T) {
 
 // isProof reports whether an observation proves its source.
 func isProof(o Observation) bool {
-	return o.Kind == KindSuccessfulAuth && !o.Injected && (o.Password || o.Stream)
+	return o.Kind == KindSuccessfulAuth && !o.Injected && (o.Password || o.Chooser().Proven())
 }
 
 // A source is proved and innocent if the first that was ever heard of it was a success, if nothing

@@ -82,6 +82,8 @@ func (d *debt) code(c *coder) {
 	for _, v := range []*float32{&d.proven, &d.forgeable, &d.slowProven, &d.slowForgeable} {
 		c.f32(v)
 	}
+	c.u8(&d.chosen)
+	c.u8(&d.slowChosen)
 }
 
 func (v *voucher) code(c *coder) {
@@ -146,7 +148,7 @@ func (s *source) code(c *coder, e *Engine) {
 }
 
 func (n *network) code(c *coder) {
-	for _, v := range []*float32{&n.proven, &n.forgeable, &n.suspects, &n.guess} {
+	for _, v := range []*float32{&n.proven, &n.forgeable, &n.suspects, &n.guess, &n.provenSuspects} {
 		c.f32(v)
 	}
 

@@ -200,7 +200,11 @@ func sameLasting(t rapid.TB, a, b *Engine) {
 		}
 		x, y := get(a, ra), get(b, rb)
 		for _, p := range [][2]*float32{
-			{&x.proven, &y.proven}, {&x.forgeable, &y.forgeable}, {&x.suspects, &y.suspects}, {&x.guess, &y.guess},
+			{&x.proven, &y.proven},
+			{&x.forgeable, &y.forgeable},
+			{&x.suspects, &y.suspects},
+			{&x.provenSuspects, &y.provenSuspects},
+			{&x.guess, &y.guess},
 		} {
 			if !near(*p[0], *p[1]) {
 				t.Fatalf("network: %+v, recalled %+v", x, y)

@@ -15,11 +15,11 @@ const (
 	manyStrangers = 5
 )
 
-// succeeded judges a SuccessfulAuth. With a password, or over a stream, it proves its source, as
-// far as its class lets it: see [Chooser]. It lifts no ban of the source.
+// succeeded judges a SuccessfulAuth. With a password, or where nobody could have chosen its address, it
+// proves its source, as far as its class lets it: see [Chooser]. It lifts no ban of the source.
 func (e *Engine) succeeded(k key, o *Observation) {
-	if !o.Password && !o.Stream {
-		return
+	if !o.Password && !o.Chooser().Proven() {
+		return // chan_sip's without a password over TCP is anybody's, in any name
 	}
 	if o.dialled && !e.guessedAt(k, o) {
 		e.proveDialled(k, o)
@@ -216,7 +216,11 @@ func (e *Engine) proveNetworks(k key, innocent bool, by Chooser) {
 
 		scope := e.banScope(nk)
 		if innocent && (scope == ScopeSIP || scope == ScopeAll && by.Proven()) {
+			proven, offenders := n.proven, n.provenOffenders
 			e.lift(e.bans.Get(nk), RuleProved)
+			if !by.Proven() { // what is proven stays
+				n.proven, n.provenOffenders, n.offenders = proven, offenders, offenders
+			}
 		}
 	}
 }

@@ -47,8 +47,12 @@ func (e *Engine) vouched(k key, s *source, id accountID, o *Observation) bool {
 	}
 
 	if e.on(RuleSpoofSuspected) {
+		account := o.Account
+		if o.dialled {
+			account = Label{} // it may be anybody's
+		}
 		e.alert(Verdict{
-			Rule: RuleSpoofSuspected, Prefix: k.prefix(), Server: o.Server, Account: o.Account,
+			Rule: RuleSpoofSuspected, Prefix: k.prefix(), Server: o.Server, Account: account,
 			Sources: v.newSince(e.sec, day), Chooser: o.Chooser(),
 		}, aboutAccount(id), hourly)
 	}

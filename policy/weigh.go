@@ -85,12 +85,21 @@ func (e *Engine) accountUnderAttack(a *attempt) float32 {
 // what is proven, since the other strangers may be forged.
 func (e *Engine) serverUnderAttack(a *attempt) float32 {
 	s := a.src
-	if s.owns > 0 || a.pair.okAt != 0 || e.hasProof(s) || a.ev.Kind == KindInjection {
-		return 1 // no stranger
+	if a.pair.okAt != 0 || a.ev.Kind == KindInjection {
+		return 1
+	}
+	all := e.accountOf(a.ev.Server, a.ev.Service, &everyAccount)
+
+	// The name of a source that has accounts of its own hides whoever guesses those of others.
+	if s.owns > 0 || e.hasProof(s) {
+		if a.first {
+			e.strangersOn(all, &a.ev, &everyAccount, s.attempts == 0 && s.guess == 0, false)
+			e.serverAttacked(all, &a.ev)
+		}
+		return 1
 	}
 
 	// The count of strangers grows whether or not it makes this attempt heavier.
-	all := e.accountOf(a.ev.Server, a.ev.Service, &everyAccount)
 	n := e.strangersOn(all, &a.ev, &everyAccount, s.attempts == 0, false)
 	e.serverAttacked(all, &a.ev)
 

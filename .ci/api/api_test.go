@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "write the golden listings")
 const module = "github.com/amifend/amifend/"
 
 // libraries returns the packages that are promised to importers. A new one is added here.
-func libraries() []string { return []string{"ami", "policy", "firewall"} }
+func libraries() []string { return []string{"ami", "policy", "policy/fromami", "firewall"} }
 
 func TestAPI(t *testing.T) {
 	load := importer.ForCompiler(token.NewFileSet(), "gc", exportData(t))

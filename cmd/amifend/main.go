@@ -1,5 +1,6 @@
-// Command amifend stops SIP attackers at the door of Asterisk phone systems: it listens to the security events of one or
-// many PBXs over the Asterisk Manager Interface, scores every source and lets the kernel drop the attackers.
+// Command amifend stops SIP attackers at the door of Asterisk phone systems: it listens to the
+// security events of one or many PBXs over the Asterisk Manager Interface, scores every source and
+// lets the kernel drop the attackers.
 package main
 
 import (
@@ -19,7 +20,7 @@ import (
 // version is set by the build.
 var version = "unknown"
 
-// The exit codes: 0 is done.
+// The exit codes. 0 means done.
 const (
 	exitFailed = 1
 	exitUsage  = 2 // a wrong command line, or a config that is not valid
@@ -35,38 +36,45 @@ func run(args []string) int {
 		kong.Name("amifend"),
 		kong.Description("Stops SIP attackers at the door of Asterisk phone systems."),
 		kong.UsageOnError(),
-		kong.Vars{"version": version},
+		cli.Vars(), kong.Vars{"version": version},
 	)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "amifend:", err)
 		return exitFailed
 	}
-	command, err := parser.Parse(asked(args))
+
+	command, err := parser.Parse(normalize(args))
 	if err != nil {
 		parser.Errorf("%s", err)
-		fmt.Fprintln(os.Stderr, "  do: amifend --help lists the commands, amifend COMMAND --help tells of one")
+		fmt.Fprintln(os.Stderr,
+			"  do: amifend --help lists the commands, amifend COMMAND --help explains one")
 		return exitUsage
 	}
+
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+
 	command.BindTo(ctx, (*context.Context)(nil))
 	err = command.Run(cli.Version(version))
 	switch {
 	case err == nil:
 		return 0
+
 	case errors.Is(err, cli.ErrTold):
 		return exitFailed
+
 	case cli.IsUsage(err):
 		fmt.Fprintln(os.Stderr, "amifend:", cli.Text(err))
 		return exitUsage
+
 	default:
 		fmt.Fprintln(os.Stderr, "amifend:", cli.Text(err))
 		return exitFailed
 	}
 }
 
-// asked has what people try first mean what they mean by it.
-func asked(args []string) []string {
+// normalize maps `help COMMAND` and `--version` to the commands that they mean.
+func normalize(args []string) []string {
 	switch {
 	case len(args) > 0 && args[0] == "help":
 		return append(slices.Clone(args[1:]), "--help")

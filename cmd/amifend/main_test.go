@@ -24,8 +24,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"amifend": main})
 }
 
-// TestScripts runs the program as a user does. A script has $PBX, the address of a PBX that lets the user amifend in
-// with the secret right, and commands of its own:
+// TestScripts runs the program as a user does. A script has $PBX, the address of a PBX that lets
+// the user amifend in with the secret right, and commands of its own:
 //
 //	exits CODE amifend ARGS...   runs the program, and checks its exit code
 //	expand FILE...               puts the environment's values into files
@@ -40,22 +40,26 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
-			pbx, err := amitest.Listen("127.0.0.1:0", amitest.Config{Username: "amifend", Secret: "right"})
+			pbx, err := amitest.Listen("127.0.0.1:0",
+				amitest.Config{Username: "amifend", Secret: "right"})
 			if err != nil {
 				return fmt.Errorf("start a PBX: %w", err)
 			}
+
 			env.Defer(pbx.Close)
 			env.Setenv("PBX", pbx.Addr())
 			internal, err := filepath.Abs("internal")
 			if err != nil {
 				return fmt.Errorf("find the packages: %w", err)
 			}
+
 			env.Setenv("INTERNAL", internal)
 			env.Values[pbxKey{}] = pbx
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "expand": expand, "connections": connections, "answers": answers, "banned": banned, "follows": follows, "attack": attack,
+			"exits": exits, "expand": expand, "connections": connections, "answers": answers,
+			"banned": banned, "follows": follows, "attack": attack,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -69,9 +73,11 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits CODE PROGRAM ARGS...")
 	}
+
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	got := 0
+
 	if err := ts.Exec(args[1], args[2:]...); err != nil {
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) {
@@ -79,12 +85,14 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		got = exit.ExitCode()
 	}
+
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
 	}
 }
 
-// expand also takes the files' rights from everybody but their owner, as a file with a secret must have it.
+// expand also takes the files' rights from everybody but their owner, as a file with a secret must
+// have it.
 func expand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: expand FILE...")
@@ -117,7 +125,9 @@ func banned(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: banned SOCKET COUNT")
 	}
-	await(ts, args[0], func(s control.Status) bool { return strconv.Itoa(s.Firewall.Bans) == args[1] })
+	await(ts, args[0], func(s control.Status) bool {
+		return strconv.Itoa(s.Firewall.Bans) == args[1]
+	})
 }
 
 func follows(ts *testscript.TestScript, neg bool, args []string) {
@@ -131,11 +141,13 @@ func await(ts *testscript.TestScript, socket string, ok func(control.Status) boo
 	c := control.NewClient(ts.MkAbs(socket))
 	var s control.Status
 	var err error
+
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if s, err = c.Status(context.Background()); err == nil && ok(s) {
 			return
 		}
 	}
+
 	ts.Fatalf("not within 10 s; the status is %+v, %v", s, err)
 }
 
@@ -143,16 +155,19 @@ func attack(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: attack ADDR:PORT COUNT")
 	}
+
 	n, err := strconv.Atoi(args[1])
 	ts.Check(err)
 	p := amitest.NewPeer(args[0])
 	p.Transport = "TCP"
+
 	for i := range n {
 		ts.Value(pbxKey{}).(*amitest.PBX).Emit(p.GuessAccount(strconv.Itoa(100 + i))...)
 	}
 }
 
-// Each command is refused to a user who may do nothing, and says what to do. The program runs as another user indeed.
+// Each command is refused to a user who may do nothing, and says what to do. The program runs as
+// another user indeed.
 func TestRefusedUser(t *testing.T) {
 	if os.Geteuid() != 0 {
 		if os.Getenv("CI") == "true" {
@@ -160,16 +175,20 @@ func TestRefusedUser(t *testing.T) {
 		}
 		t.Skip("needs root, to be another user")
 	}
-	dir, err := os.MkdirTemp("/tmp", "amifend") //nolint:usetesting // its folder is closed to other users
+
+	//nolint:usetesting // its folder is closed to other users
+	dir, err := os.MkdirTemp("/tmp", "amifend")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	program, socket := filepath.Join(dir, "amifend"), filepath.Join(dir, "s.sock")
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	b, err := os.ReadFile(self)
 	if err == nil {
 		err = errors.Join(os.WriteFile(program, b, 0o755), os.Chmod(dir, 0o755))
@@ -177,12 +196,15 @@ func TestRefusedUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	s, err := control.Listen(control.Options{
-		Socket: socket, ReadGroup: "no-such-group", AdminGroup: "no-such-group", Log: slog.New(slog.DiscardHandler), Events: new(control.Feed),
+		Socket: socket, ReadGroup: "no-such-group", AdminGroup: "no-such-group",
+		Log: slog.New(slog.DiscardHandler), Events: new(control.Feed),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx) }()
@@ -195,10 +217,16 @@ func TestRefusedUser(t *testing.T) {
 	for _, args := range refusedCommands {
 		t.Run(args[0], func(t *testing.T) {
 			cmd := exec.Command(program, append(args, "--socket", socket)...)
-			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{
+				Uid: 65534,
+				Gid: 65534,
+			}}
+
 			cmd.Dir = "/"
 			out, err := cmd.CombinedOutput()
-			if cmd.ProcessState.ExitCode() != exitFailed || !strings.Contains(string(out), "no right on the socket "+socket+"\n  do: use sudo") {
+			if cmd.ProcessState.ExitCode() != exitFailed ||
+				!strings.Contains(string(out),
+					"no right on the socket "+socket+"\n  do: use sudo") {
 				t.Errorf("%v: %s", err, out)
 			}
 		})

@@ -96,6 +96,7 @@ func parseSubject(text string) (s Subject, ok bool) {
 // Allowance is what is known of one of them, as the journal has it.
 type Allowance struct {
 	UID    uint32    `json:"uid"`
+	Says   string    `json:"says,omitempty"`   // the name that the command gave, fit to be printed
 	Reason string    `json:"reason,omitempty"` // quoted
 	Until  time.Time `json:"until,omitzero"`   // wall clock; zero: until it is taken out
 
@@ -106,7 +107,11 @@ type Allowance struct {
 
 // Text returns why the subject is allowed.
 func (a Allowance) Text() string {
-	text := fmt.Sprintf("allowed by uid %d (amifend allow)", a.UID)
+	text := fmt.Sprintf("allowed by uid %d", a.UID)
+	if a.Says != "" {
+		text += " (" + a.Says + " says)"
+	}
+	text += " (amifend allow)"
 	if a.Reason != "" {
 		text += ": " + a.Reason
 	}
@@ -248,5 +253,6 @@ func (k *Keeper) expire(wall time.Time, now int64) (over []string) {
 			k.put(s, a)
 		}
 	}
+
 	return over
 }

@@ -66,7 +66,8 @@ func TestAllowances(t *testing.T) {
 	for p, n := range b.byWhom {
 		got += fmt.Sprintf("%s %d ", p, n.UID)
 	}
-	if len(b.byWhom) != 3 || !strings.Contains(got, "pbx.example 7 ") || !strings.Contains(got, "10.0.0.2/32 5 ") || !strings.Contains(got, "10.0.0.4/32 7 ") {
+	if len(b.byWhom) != 3 || !strings.Contains(got, "pbx.example 7 ") || !strings.Contains(got, "10.0.0.2/32 5 ") ||
+		!strings.Contains(got, "10.0.0.4/32 7 ") {
 		t.Errorf("loaded %s", got)
 	}
 }

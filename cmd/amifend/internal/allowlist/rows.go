@@ -34,10 +34,12 @@ func (k *Keeper) Load(ctx context.Context) bool {
 		return false
 	}
 
+	// A name that resolves has newer addresses than the journal.
 	k.Relist()
 	for host, addrs := range k.names.missing(k.watcher.Addresses()) {
 		k.watcher.Remember(host, addrs)
 	}
+
 	return true
 }
 
@@ -86,6 +88,7 @@ func (k *Keeper) save(take func([]journal.Row) bool) {
 		}
 		rows = append(rows, r)
 	}
+
 	if take(rows) {
 		clear(k.unsent)
 	}
@@ -126,6 +129,7 @@ func (n *nameRows) save(now map[string][]netip.Addr, take func([]journal.Row) bo
 			rows = append(rows, journal.Row{Key: []byte(nameKey + host), Value: value})
 		}
 	}
+
 	for host := range n.saved {
 		if _, ok := now[host]; !ok {
 			rows = append(rows, journal.Row{Key: []byte(nameKey + host)})

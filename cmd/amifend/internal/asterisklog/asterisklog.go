@@ -1,21 +1,32 @@
 // Package asterisklog reads Asterisk's log files as the security events that they tell of.
 //
-// Two kinds of lines count: `SecurityEvent="…",…` of the security channel (res_security_log.c), and chan_sip's
-// `Registration from '…' failed for '…' - …` (chan_sip.c). Both hold text that the sender of a packet chose, and a log is
-// weaker evidence than AMI: it has no framing but line ends, and an attacker can write those. What the package promises:
+// Two kinds of lines count. `SecurityEvent="…",…` of the security channel (res_security_log.c) are
+// events themselves. NOTICE and WARNING lines of PJSIP, chan_sip, chan_iax2 and manager.c tell of
+// failed requests, which raised events: see [Family]. Both hold text that the sender of a packet
+// chose, and a log is weaker evidence than AMI: it has no framing but line ends, and an attacker
+// can write those. What the package promises:
 //
-//   - A security line is rewritten as the AMI packet of the same event and judged by [ami.Decoder], so the same strictness
-//     holds: the exact order of fields, each once, and look-ahead where a forged end is possible.
-//   - The address of a registration is read from the end of the line, behind all text of the sender.
-//   - A line that text of another message may have written is left out and counted, never believed: see [Stats].
-//   - `Failed to authenticate device …` and its like name no address but the sender's own words: they are never read.
+//   - A security line is rewritten as the AMI packet of the same event and judged by [ami.Decoder],
+//     so the same strictness holds: the exact order of fields, each once, and look-ahead where a
+//     forged end is possible.
+//   - The address of a failed request is read only where Asterisk's format string fixes its place.
+//     Where text of the sender makes that unclear, the line is left out and counted.
+//   - A line that text of another message may have written is left out and counted, never believed:
+//     see [Stats]. A message that may hold line ends is held back until no such line can come any
+//     more.
+//   - A printed SIP message is skipped by the length that Asterisk prints in front of it.
+//   - `Failed to authenticate device …` and its like name no address but the sender's own words:
+//     they are never read.
 //
-// Its limit: who can make Asterisk print a message with line ends in it that is not named in reach.go, a dialplan that
-// logs a caller's decoded name for one, can write a perfect line. A capture of AMI does not have that weakness.
+// Its limit: who can make Asterisk print a message with line ends in it that is of none of these
+// families, a dialplan that logs a caller's decoded name for one, or an HTTP login with
+// `webenabled`, can write a perfect line. Asterisk's JSON log and a capture of AMI do not have that
+// weakness.
 package asterisklog
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
 	"time"
@@ -23,10 +34,14 @@ import (
 	"github.com/amifend/amifend/ami"
 )
 
-// maxLine is the longest line that can be whole. Asterisk cuts a message, with the line end, at LOGMSG_SIZE: 8192 bytes
-// at least (main/logger.c 16.28.0, 22.10.1; BUFSIZ of glibc, which is that, until 13.38.3), and the next message follows
-// on the same line. No real event is as long.
-const maxLine = 8000
+// maxLine is the longest line that can be whole. Asterisk cuts a message, with the line end, at
+// LOGMSG_SIZE: 8192 bytes at least (main/logger.c 16.28.0, 22.10.1; BUFSIZ of glibc, which is that,
+// until 13.38.3), and the next message follows on the same line. No real event is as long.
+// maxCarried is the same with what JSON and other carriers add.
+const (
+	maxLine    = 8000
+	maxCarried = 48 << 10
+)
 
 // Options say what a log does not.
 type Options struct {
@@ -34,32 +49,34 @@ type Options struct {
 	Modified time.Time      // when the file was last written: tells the year of time stamps without one; zero: now
 }
 
-// Stats counts lines. Every line is in Lines; only the others that are named are looked at.
-type Stats struct {
-	Lines         uint64
-	Security      uint64 // lines of the security channel
-	Registrations uint64 // failed registrations that chan_sip told of, and that became events
-	Twice         uint64 // failed registrations left out, since the same file has chan_sip's security events
-	Doubtful      uint64 // left out: text of another message may have written them (SIP debugging, a call's extension)
-	Cut           uint64 // left out: too long to be whole, two messages in one line, or without a line end
-	Broken        uint64 // left out: no security event or registration as Asterisk prints them, or without a readable time
-	Decoder       ami.Stats
+// Event is one event of a log.
+type Event struct {
+	ami.Event
+	Family Family // FamilySecurity for a line of the security channel
 }
 
 // Reader reads one log file. It is not safe for concurrent use.
 type Reader struct {
-	in       *bufio.Reader
-	decoder  *ami.Decoder
-	clock    stampReader
-	stats    Stats
-	packet   []byte // scratch: an AMI packet
-	session  []byte // scratch: a session's name
-	offset   int64  // of the next line in the file
-	chanSIP  bool   // a security line of chan_sip was seen
-	direct   bool   // nothing but lines without a stamp followed the last security line
-	heldFrom int64  // the end of the last security line
-	callEnd  int64  // up to here the text of a call's extension may reach
-	dumpEnd  int64  // up to here a printed SIP packet may reach
+	in      *bufio.Reader
+	decoder *ami.Decoder
+	framer  framer
+	clock   stampReader
+	doubts  doubts
+	trace   trace
+	stats   Stats
+
+	packet   []byte   // scratch: an AMI packet
+	session  []byte   // scratch: a session's name
+	attempt  attempt  // scratch: what a line tells of
+	stranger stranger // the last request that no endpoint matched
+	emit     func(Event)
+
+	started  bool
+	offset   int64 // of the current line, in bytes of Asterisk's text: what carries it does not count
+	direct   bool  // nothing but lines without a stamp followed the last security line
+	heldFrom int64 // the end of the last security line
+	dumpEnd  int64 // up to here a printed SIP message of chan_sip may reach
+	relearn  int   // how many security lines until the offset is learned anew
 }
 
 // NewReader returns a reader of a log.
@@ -77,9 +94,14 @@ func (r *Reader) Stats() Stats {
 	return s
 }
 
-// Read reads one line and calls emit with the events that are certain by now, none as a rule. They borrow their bytes:
-// see [ami.Event]. At the end of the file it returns io.EOF, after it emitted what was left.
-func (r *Reader) Read(emit func(ami.Event)) error {
+// Read reads one line and calls emit with the events that are certain by now, none as a rule. They
+// borrow their bytes: see [ami.Event]. At the end of the file it returns io.EOF, after it emitted
+// what was left.
+func (r *Reader) Read(emit func(Event)) error {
+	if !r.started {
+		r.started = true
+		r.learn()
+	}
 	line, err := r.in.ReadSlice('\n')
 	size := int64(len(line))
 	whole := err == nil
@@ -88,81 +110,188 @@ func (r *Reader) Read(emit func(ami.Event)) error {
 		more, err = r.in.ReadSlice('\n')
 		size += int64(len(more))
 	}
+
+	r.emit = emit
 	if size > 0 {
 		r.stats.Lines++
-		if whole && size <= maxLine {
-			r.line(line[:len(line)-1], emit)
+		r.settle(r.offset)
+		if whole && size <= maxCarried {
+			r.line(line[:len(line)-1])
 		} else {
-			r.stats.Cut++
-			r.direct = false
+			r.cut(line, size)
+			r.offset += size
+			r.doubts.broken()
 		}
-		r.offset += size
 	}
 	if err != nil {
-		r.decoder.Release(emit)
+		r.decoder.Release(r.told)
+		r.doubts.cancel()
+		r.settle(1<<63 - 1)
 	}
 	return err
 }
 
+// learn reads ahead for the first security line: its EventTV tells the offset of the stamps in
+// front of it, too.
+func (r *Reader) learn() {
+	head, _ := r.in.Peek(r.in.Size())
+	head = bytes.TrimPrefix(head, []byte("\xef\xbb\xbf"))
+	for n := 0; n < 1000; n++ {
+		line, rest, ok := bytes.Cut(head, []byte{'\n'})
+		if !ok {
+			return
+		}
+		head = rest
+		if !bytes.Contains(line, []byte(eventStart)) {
+			continue
+		}
+		fr := r.framer.frame(bytes.TrimSuffix(line, []byte{'\r'}), false)
+		if p, ok := parsePrefix(fr.text); ok && p.isSecurity() && !fr.foreign {
+			r.learnFrom(&fr, &p)
+			r.clock.last = time.Time{} // the first line is an earlier one
+			return
+		}
+	}
+}
+
+// learnFrom takes the offset of the PBX's clock from a security line.
+func (r *Reader) learnFrom(fr *frame, p *prefix) {
+	const often = 256
+	if r.relearn > 0 && r.clock.offset == nil {
+		r.relearn--
+		return
+	}
+	r.relearn = often
+	if at, ok := eventTime(p.message); ok && fr.at.IsZero() {
+		r.clock.learn(p.stampOr(fr.stamp), at)
+	}
+}
+
+// cut takes a line that is not whole.
+func (r *Reader) cut(line []byte, size int64) {
+	r.direct = false
+	if r.trace.left > 0 {
+		r.trace.left -= min(size, r.trace.left)
+		return
+	}
+	if isSuspicious(line) {
+		r.stats.Unread[UnreadCut]++
+	}
+}
+
 // line takes one whole line without its line end.
-func (r *Reader) line(line []byte, emit func(ami.Event)) {
-	p, ok := parsePrefix(line)
-	r.extend(line, p)
-	switch {
-	case ok && p.level == levelSecurity && p.file == fileSecurity && isSecurity(p.message):
-		r.security(p.message, emit)
-	case r.waits(emit) && !stamped(line):
-		r.feed(appendRest(r.packet[:0], line), emit)
-	case r.decoder.Held() && endsLikeEvent(line):
-		// Perhaps the rest of an injection, perhaps the text of somebody else: nobody is believed.
-		r.stats.Doubtful++
-		r.feed(append(r.packet[:0], "?\r\n\r\n"...), emit)
-	case ok && p.level == levelNotice && p.file == fileChanSIP && isRegistration(p.message):
-		r.direct = false
-		r.registration(p, emit)
-	default:
-		r.direct = r.direct && !stamped(line)
+func (r *Reader) line(raw []byte) {
+	if r.stats.Lines == 1 {
+		raw = bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf")) // a byte order mark
 	}
-}
-
-// security takes a line of the security channel.
-func (r *Reader) security(message []byte, emit func(ami.Event)) {
-	r.stats.Security++
-	switch {
-	case r.offset < r.dumpEnd:
-		r.stats.Doubtful++
-		r.direct = false
-		return
-	case holdsTwo(message):
-		r.stats.Cut++
-		r.direct = false
+	line := bytes.TrimSuffix(raw, []byte{'\r'})
+	fr := r.framer.frame(line, r.trace.left > 0 && !r.trace.json)
+	if fr.foreign {
+		r.stats.Foreign++
 		return
 	}
-	r.chanSIP = r.chanSIP || isChanSIP(message)
-	packet, ok := appendPacket(r.packet[:0], message)
-	if !ok {
-		r.stats.Broken++
+	r.framed(&fr, len(line) < len(raw))
+	if len(r.doubts.openings) > 0 && !fr.whole {
+		r.doubts.close(fr.text, r.offset, r.stats.Lines)
 	}
-	r.feed(packet, emit)
-	r.direct, r.heldFrom = true, r.offset
+	r.offset += int64(len(fr.text)) + 1
 }
 
-// waits reports whether the last security line may still turn out to be torn. An event that no orphan can belong to any
-// more is released.
-func (r *Reader) waits(emit func(ami.Event)) bool {
-	if r.offset-r.heldFrom > tornReach {
-		r.decoder.Release(emit)
+// framed takes a line out of its carrier. crlf is whether it ended in CR LF.
+func (r *Reader) framed(fr *frame, crlf bool) {
+	if r.trace.left > 0 {
+		text := fr.text
+		if crlf && !fr.json {
+			text = append(r.packet[:0], text...)
+			text = append(text, '\r')
+		}
+		if r.trace.skips(text) {
+			r.stats.Traced++
+			return
+		}
+	}
+	if len(fr.text) > maxLine {
+		r.cut(fr.text, int64(len(fr.text)))
+		return
+	}
+
+	p, ok := parsePrefix(fr.text)
+	if ok {
+		r.stats.Messages++
+	}
+	if !fr.whole && r.traced(fr, &p, crlf) {
+		return
+	}
+	r.message(fr, &p, ok)
+}
+
+// traced takes the head of a printed SIP message.
+func (r *Reader) traced(fr *frame, p *prefix, crlf bool) bool {
+	message := fr.text
+	if p.message != nil {
+		message = p.message
+	}
+	if !bytes.HasPrefix(message, []byte("<--- ")) {
+		return false
+	}
+	if r.offset >= r.dumpEnd && r.trace.begin(message, crlf, fr.json) {
+		r.stats.Messages++
+		return true
+	}
+	// chan_sip prints no length, and nothing tells where its text ends that its sender could not
+	// write too.
+	r.dumpEnd = r.offset + int64(len(message)) + dumpReach
+	return false
+}
+
+// dumpReach is how long a SIP packet is at most.
+const dumpReach = 64 << 10
+
+// waits reports whether the last security line may still turn out to be torn. An event that no
+// orphan can belong to any more is released.
+func (r *Reader) waits() bool {
+	if r.offset-r.heldFrom > tornReach && r.decoder.Held() {
+		r.decoder.Release(r.told)
+		r.doubts.cancel()
 		r.direct = false
 	}
 	return r.direct
 }
 
+// tornReach is how far behind a security line its rest can begin, when a line end was injected. The
+// longest AccountID is chan_sip's, about 215 bytes.
+const tornReach = 512
+
 // feed hands an AMI packet to the decoder.
-func (r *Reader) feed(packet []byte, emit func(ami.Event)) {
+func (r *Reader) feed(packet []byte) {
 	r.packet = packet[:0]
 	for len(packet) > 0 {
 		n := copy(r.decoder.Buffer(), packet)
-		r.decoder.Advance(n, emit, func([]byte) {})
+		r.decoder.Advance(n, r.told, func([]byte) {})
 		packet = packet[n:]
+	}
+}
+
+// told takes an event of the security channel.
+func (r *Reader) told(ev ami.Event) {
+	if ev.Service != ami.ServicePJSIP && r.doubts.closed && ev.Source.Addr() != r.doubts.closer {
+		r.stats.Unread[UnreadDoubtful]++ // the rest of it came further down, so its address is the sender's text
+		return
+	}
+	out := Event{Event: ev, Family: FamilySecurity}
+	if r.doubts.fill(&out) {
+		return
+	}
+	if len(r.doubts.queue) > 0 {
+		r.doubts.hold(&out, r.stats.Lines, true) // behind those that were read before it
+		return
+	}
+	r.emit(out)
+}
+
+// settle emits what is certain before a line that begins at offset.
+func (r *Reader) settle(offset int64) {
+	if !r.doubts.idle() {
+		r.stats.Unread[UnreadUnclear] += r.doubts.release(offset, r.emit)
 	}
 }

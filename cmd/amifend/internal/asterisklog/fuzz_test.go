@@ -4,20 +4,22 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-
-	"github.com/amifend/amifend/ami"
 )
 
-// FuzzAccount: whatever the sender of a request puts into an account of PJSIP (36 bytes) or chan_sip (215), or into the To
-// header of a registration, only the addresses that Asterisk printed itself are sources.
+// FuzzAccount: whatever the sender of a request puts into an account of PJSIP (36 bytes) or
+// chan_sip (215), or into the To header of a registration, only the addresses that Asterisk printed
+// itself are sources.
 func FuzzAccount(f *testing.F) {
-	for _, s := range []string{"1001", "x" + forged, "x" + forged + "\"\n", "x\n" + notice + lie + "\n", "x' failed for '9.9.9.9' - Wrong password", `x",Event="FailedACL`} {
+	for _, s := range []string{"1001", "x" + forged, "x" + forged + "\"\n", "x\n" + notice + lie +
+		"\n", "x' failed for '9.9.9.9' - Wrong password", `x",Event="FailedACL`} {
 		f.Add(s)
 	}
 	known := map[string]bool{"198.51.100.7": true, "198.51.100.8": true, "198.51.100.9": true}
 	f.Fuzz(func(t *testing.T, text string) {
-		short, long, line := text[:min(len(text), 36)], text[:min(len(text), 215)], strings.ReplaceAll(text, "\n", " ")
-		events, _ := read(t, sip("a")+sip(long)+pjsip(short)+sip(long)+registration(line)+pjsip("b"), Options{})
+		short, long, line := text[:min(len(text), 36)], text[:min(len(text), 215)],
+			strings.ReplaceAll(text, "\n", " ")
+		events, _ := read(t,
+			sip("a")+sip(long)+pjsip(short)+sip(long)+registration(line)+pjsip("b"), Options{})
 		for _, e := range events {
 			if !known[sourceOf(e)] {
 				t.Errorf("%s is a source", sourceOf(e))
@@ -32,14 +34,15 @@ func FuzzAccount(f *testing.F) {
 	})
 }
 
-// FuzzReader: no file makes the reader crash, stall, or emit an event without a source; splitting changes nothing.
+// FuzzReader: no file makes the reader crash, stall, or emit an event without a source; splitting
+// changes nothing.
 func FuzzReader(f *testing.F) {
 	f.Add(sip("x") + pjsip("y") + registration("z") + call("1"))
 	f.Add("[Nov 23 02:49:24] NOTICE[9]: chan_sip.c:29062 handle_request_register: " + lie + "\n")
 	f.Fuzz(func(t *testing.T, log string) {
 		r := NewReader(strings.NewReader(log), Options{})
 		for lines := 0; ; lines++ {
-			err := r.Read(func(ev ami.Event) {
+			err := r.Read(func(ev Event) {
 				if ev.Source == (netip.AddrPort{}) {
 					t.Error("an event without a source")
 				}
@@ -58,14 +61,15 @@ func BenchmarkRead(b *testing.B) {
 	for name, log := range map[string]string{
 		"security":     strings.Repeat(pjsip("1001")+sip("1002"), 500),
 		"registration": strings.Repeat(registration("<sip:1001@pbx>"), 1000),
-		"other":        strings.Repeat("[2026-11-23 02:49:24] VERBOSE[99] pbx.c: Executing [s@default:1] NoOp\n", 1000),
+		"other": strings.Repeat("[2026-11-23 02:49:24] VERBOSE[99] pbx.c: Executing "+
+			"[s@default:1] NoOp\n", 1000),
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(int64(len(log)))
 			b.ReportAllocs()
 			for b.Loop() {
 				r := NewReader(strings.NewReader(log), Options{})
-				for r.Read(func(ami.Event) {}) == nil {
+				for r.Read(func(Event) {}) == nil {
 				}
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/line")

@@ -30,7 +30,7 @@ func read(t testing.TB, log string, o Options) ([]string, Stats) {
 	r := NewReader(strings.NewReader(log), o)
 	var out []string
 	for {
-		err := r.Read(func(ev ami.Event) { out = append(out, render(ev)) })
+		err := r.Read(func(ev Event) { out = append(out, render(ev.Event)) })
 		if errors.Is(err, io.EOF) {
 			return out, r.Stats()
 		}
@@ -41,7 +41,8 @@ func read(t testing.TB, log string, o Options) ([]string, Stats) {
 }
 
 func render(ev ami.Event) string {
-	s := fmt.Sprintf("%s %s %s %s %s %s", ev.Time.UTC().Format("01-02T15:04:05.000"), ev.Kind, ev.Service, ev.Transport, ev.Source, ami.Quote(ev.Account))
+	s := fmt.Sprintf("%s %s %s %s %s %s", ev.Time.UTC().Format("01-02T15:04:05.000"), ev.Kind,
+		ev.Service, ev.Transport, ev.Source, ami.Quote(ev.Account))
 	if ev.Taint != ami.Untainted {
 		s = "INJECTION (" + ev.Taint.String() + ") " + s
 	}
@@ -55,13 +56,14 @@ func render(ev ami.Event) string {
 }
 
 func renderStats(s Stats) string {
-	return fmt.Sprintf("lines %d security %d registrations %d twice %d doubtful %d cut %d broken %d orphans %d late %d\n",
-		s.Lines, s.Security, s.Registrations, s.Twice, s.Doubtful, s.Cut, s.Broken, s.Decoder.Orphans, s.Decoder.LateOrphans)
+	return fmt.Sprintf("lines %d security %d attempts %v traced %d unread %v orphans %d late %d\n",
+		s.Lines, s.Security, s.Attempts, s.Traced, s.Unread, s.Decoder.Orphans,
+		s.Decoder.LateOrphans)
 }
 
-// TestRealLogs reads logs of a real Asterisk 16.28 (chan_sip) and 22.10 (PJSIP) in the lab: 198.51.100.11 guesses
-// passwords, .12 unknown accounts, .20 is svcrack and svwar, 10.20.0.101 a phone, and 203.0.113.11 to .13 inject text.
-// 9.9.9.9 sent nothing.
+// TestRealLogs reads logs of a real Asterisk 16.28 (chan_sip) and 22.10 (PJSIP) in the lab:
+// 198.51.100.11 guesses passwords, .12 unknown accounts, .20 is svcrack and svwar, 10.20.0.101 a
+// phone, and 203.0.113.11 to .13 inject text. 9.9.9.9 sent nothing.
 func TestRealLogs(t *testing.T) {
 	names, err := filepath.Glob("testdata/*.log")
 	if err != nil || len(names) != 4 {
@@ -80,7 +82,8 @@ func TestRealLogs(t *testing.T) {
 					t.Errorf("an address that an attacker wrote is a source: %s", e)
 				}
 			}
-			golden := filepath.Join("testdata", "golden", strings.TrimSuffix(filepath.Base(name), ".log")+".txt")
+			golden := filepath.Join("testdata", "golden", strings.TrimSuffix(filepath.Base(name),
+				".log")+".txt")
 			if *update {
 				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 					t.Fatal(err)

@@ -2,24 +2,52 @@ package asterisklog
 
 import "bytes"
 
-// Recognize reports whether head, the beginning of a file, is that of a log of Asterisk: a line of it is stamped, and names
-// a level or, as the first line of a file does, Asterisk's version.
-func Recognize(head []byte) bool {
+// Likeness is how much the beginning of a file is like a log of Asterisk.
+type Likeness uint8
+
+// The degrees.
+const (
+	Unlike  Likeness = iota // no log
+	Perhaps                 // a log of syslog or journald, in which lines of Asterisk may come
+	Alike                   // a log of Asterisk
+)
+
+// Recognize tells what head, the beginning of a file, is. A log of Asterisk has a line that names a
+// level or, as the first line of a file does, Asterisk's version; or it prints SIP messages.
+func Recognize(head []byte) Likeness {
+	head = bytes.TrimPrefix(head, []byte("\xef\xbb\xbf"))
+	found := Unlike
+	var f framer
 	for line := range bytes.Lines(head) {
-		_, rest, ok := cutStamp(bytes.TrimRight(line, "\r\n"))
-		if ok && (bytes.HasPrefix(rest, []byte("Asterisk ")) || startsWithLevel(rest)) {
-			return true
+		fr := f.frame(bytes.TrimRight(line, "\r\n"), false)
+		if fr.foreign {
+			found = Perhaps
+			continue
+		}
+		if fr.stamp != nil || fr.json {
+			found = Perhaps
+		}
+		var t trace
+		text := fr.text
+		if _, ok := parsePrefix(text); ok || t.begin(text, false, false) {
+			return Alike
+		}
+		if end := bytes.Index(text, []byte("] ")); end > 0 && text[0] == '[' &&
+			bytes.HasPrefix(text[end+2:], []byte("Asterisk ")) {
+			return Alike
 		}
 	}
-	return false
+	return found
 }
 
-// startsWithLevel reports whether a line goes on with LEVEL[thread].
-func startsWithLevel(rest []byte) bool {
-	level, rest, ok := bytes.Cut(rest, []byte{'['})
-	if !ok || len(level) == 0 || len(level) > 32 || bytes.ContainsFunc(level, func(r rune) bool { return r < 'A' || r > 'Z' }) {
+// isStamped reports whether a text begins with a time in brackets, as every message of a log file
+// does: what does not is the rest of one.
+func isStamped(text []byte) bool {
+	const longest = 64
+	if len(text) == 0 || text[0] != '[' {
 		return false
 	}
-	thread, _, ok := bytes.Cut(rest, []byte{']'})
-	return ok && allDigits(thread)
+	end := bytes.IndexByte(text[:min(len(text), longest)], ']')
+	return end > 0 && end+1 < len(text) && text[end+1] == ' ' &&
+		bytes.IndexByte(text[1:end], '[') < 0
 }

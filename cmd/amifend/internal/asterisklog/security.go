@@ -6,35 +6,90 @@ import (
 	"time"
 )
 
-// A security line is, from Asterisk 1.8 to 22 (res/res_security_log.c, security_event_stasis_cb of 22.10.1):
+// A security line is, from Asterisk 1.8 to 22 (res/res_security_log.c, security_event_stasis_cb of
+// 22.10.1):
 //
 //	SecurityEvent="InvalidPassword",EventTV="…",Severity="Error",Service="SIP",EventVersion="2",AccountID="1001",…
 //
-// with the information elements in the order of main/security_events.c, the same that AMI prints them in. Values are not
-// escaped.
-const opening = `SecurityEvent="`
+// with the information elements in the order of main/security_events.c, the same that AMI prints
+// them in. Values are not escaped.
+const eventStart = `SecurityEvent="`
 
-func isSecurity(message []byte) bool { return bytes.HasPrefix(message, []byte(opening)) }
-
-// holdsTwo reports whether a second event begins in the line: the first was cut with its line end, or somebody wants us to
-// think so. Either way it is not known whose the end of the line is.
-func holdsTwo(message []byte) bool { return bytes.Contains(message[len(opening):], []byte(opening)) }
-
-// isChanSIP reports whether the line is chan_sip's. Service stands before all text of an attacker.
-func isChanSIP(message []byte) bool {
-	head, _, ok := bytes.Cut(message, []byte(`",AccountID="`))
-	return ok && bytes.Contains(head, []byte(`",Service="SIP"`))
+// isSecurity reports whether a message is one of the security channel.
+func (p *prefix) isSecurity() bool {
+	return p.level == levelSecurity && p.file == fileSecurity &&
+		bytes.HasPrefix(p.message, []byte(eventStart))
 }
 
-// endsLikeEvent reports whether a line that is no security line ends with a field of one, as the rest of a torn one does.
+// stampOr returns the time in front of a message, or else the carrier's.
+func (p *prefix) stampOr(carrier []byte) []byte {
+	if p.stamp != nil {
+		return p.stamp
+	}
+	return carrier
+}
+
+// eventTime returns EventTV of a security line. It stands before all text of an attacker.
+func eventTime(message []byte) (time.Time, bool) {
+	const key = `",EventTV="`
+	i := bytes.Index(message[:min(len(message), 128)], []byte(key))
+	if i < 0 {
+		return time.Time{}, false
+	}
+	value, _, _ := bytes.Cut(message[i+len(key):], []byte{'"'})
+	t, err := time.Parse("2006-01-02T15:04:05.000-0700", string(value))
+	return t, err == nil
+}
+
+// holdsTwo reports whether a second event begins in the line: the first was cut with its line end,
+// or somebody wants us to think so. Either way it is not known whose the end of the line is.
+func holdsTwo(message []byte) bool {
+	return bytes.Contains(message[len(eventStart):], []byte(eventStart))
+}
+
+// longestAccount is how long the AccountID of chan_sip is at most, about: the user of the To header
+// (channels/chan_sip.c 16.28.0, MAX_EXTENSION and sip_pvt.exten).
+const longestAccount = 256
+
+// accountText returns AccountID of a security line, in which line ends may be: for PJSIP no more
+// than 36 bytes, into which no line fits that is read, so it is none that matters.
+func accountText(message []byte) (text, bool) {
+	const key = `",AccountID="`
+	i := bytes.Index(message, []byte(key))
+	if i < 0 || bytes.Contains(message[:i], []byte(`",Service="PJSIP"`)) {
+		return text{}, false
+	}
+	return text{at: i + len(key), longest: longestAccount, end: endOfEvent, event: true}, true
+}
+
+// endOfEvent reads the end of a security line.
+func endOfEvent(line []byte) (sender, bool) {
+	const key = `RemoteAddress="IPV`
+	i := bytes.LastIndex(line, []byte(key))
+	if i < 0 || line[len(line)-1] != '"' {
+		return sender{}, false
+	}
+	value, _, _ := bytes.Cut(line[i+len(key):], []byte{'"'})
+	parts := bytes.Split(value, []byte{'/'})
+	at := max(0, bytes.LastIndex(line, []byte(`",SessionID="`)))
+	if len(parts) != 4 {
+		return sender{at: at}, true
+	}
+	source, _ := parseSource(parts[2])
+	return sender{at: at, addr: source.Addr()}, true
+}
+
+// endsLikeEvent reports whether a line that is no security line ends with a field of one, as the
+// rest of a torn one does.
 func endsLikeEvent(line []byte) bool {
-	return len(line) > 0 && line[len(line)-1] == '"' && bytes.Contains(line, []byte(`RemoteAddress="`))
+	return len(line) > 0 && line[len(line)-1] == '"' &&
+		bytes.Contains(line, []byte(`RemoteAddress="`))
 }
 
-// appendPacket appends the AMI packet of the event that a security line tells of. False means that the line does not end
-// like one: the packet is broken too then.
+// appendPacket appends the AMI packet of the event that a security line tells of. False means that
+// the line does not end like one: the packet is broken too then.
 func appendPacket(dst, message []byte) ([]byte, bool) {
-	kind, rest, ok := bytes.Cut(message[len(opening):], []byte(`",`))
+	kind, rest, ok := bytes.Cut(message[len(eventStart):], []byte(`",`))
 	if !ok {
 		return append(dst, "?\r\n\r\n"...), false
 	}
@@ -49,7 +104,8 @@ func appendPacket(dst, message []byte) ([]byte, bool) {
 	return appendFields(dst, key, rest)
 }
 
-// broken is a line that no event goes on with, so that no decoder takes a cut value for a whole one.
+// broken is a line that no event goes on with, so that no decoder takes a cut value for a whole
+// one.
 const broken = "\r\nEvent: ?\r\n"
 
 // appendRest appends what follows an injected line end as the fragment of a packet.
@@ -59,7 +115,8 @@ func appendRest(dst, line []byte) []byte {
 	return dst
 }
 
-// appendFields appends the value that rest begins with, which is key's, and all fields after it, as lines of a packet.
+// appendFields appends the value that rest begins with, which is key's, and all fields after it, as
+// lines of a packet.
 func appendFields(dst, key, rest []byte) ([]byte, bool) {
 	for from := 0; ; {
 		i := bytes.Index(rest[from:], []byte(`",`))
@@ -103,8 +160,9 @@ func appendKey(dst, key []byte) []byte {
 	return append(append(dst, key...), ": "...)
 }
 
-// appendValue appends a value. Until Asterisk 11 a time was seconds and microseconds since the epoch, `%u-%u`
-// (main/security_events.c 11.25.3, encode_timestamp); since 12 it is what AMI prints.
+// appendValue appends a value. Until Asterisk 11 a time was seconds and microseconds since the
+// epoch, `%u-%u` (main/security_events.c 11.25.3, encode_timestamp); since 12 it is what AMI
+// prints.
 func appendValue(dst, key, value []byte) []byte {
 	if k := string(key); k != "EventTV" && k != "SessionTV" || countDigits(value) <= len("2026") {
 		return append(dst, value...)
@@ -115,5 +173,6 @@ func appendValue(dst, key, value []byte) []byte {
 	if !ok || err != nil || err2 != nil || us >= 1e6 {
 		return append(dst, value...)
 	}
-	return time.Unix(int64(s), int64(us)*1000).UTC().AppendFormat(dst, "2006-01-02T15:04:05.000-0700")
+	return time.Unix(int64(s), int64(us)*1000).UTC().AppendFormat(dst,
+		"2006-01-02T15:04:05.000-0700")
 }

@@ -85,6 +85,7 @@ func (q *queue) write(to slog.Handler) {
 func (q *queue) hand(l line, to slog.Handler) {
 	_ = l.to.Handle(context.Background(), l.record) // a log that cannot be written has nowhere to say so
 
+	// The line about lost lines follows the first one that got through.
 	if n := q.lost.Swap(0); n > 0 {
 		r := slog.NewRecord(time.Now(), slog.LevelError,
 			"lines of this log are lost: they were not read fast enough", 0)

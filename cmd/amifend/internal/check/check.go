@@ -1,8 +1,8 @@
-// Package check is `amifend check`: it looks at all that the daemon will need and says, for people, what is wrong and
-// what to do about it.
+// Package check implements `amifend check`: it tests everything that the daemon needs, and tells
+// people what is wrong and what to do about it.
 //
-// It promises to change nothing: neither on the PBXs, where it logs in and listens, nor in the kernel, where a scratch
-// table shows whether nftables can be used and is gone again. No secret is ever printed.
+// It changes nothing: it logs in to the PBXs and listens, and shows with a scratch table, which it
+// removes, whether nftables can be used. It never prints a secret.
 package check
 
 import (
@@ -22,114 +22,168 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/stream"
 )
 
-// Options say what to check and where to write.
+// Options select what to check and where to write.
 type Options struct {
 	Config *config.Config
-	Path   string // the config file's name, to show
+	Path   string // the config file's name, for the output
 	Out    io.Writer
 
-	Offline bool          // look at the config alone
-	Wait    time.Duration // how long to listen to each PBX once all is well there
+	Offline bool          // check only the config
+	Wait    time.Duration // how long to listen to each PBX that works
 
-	// PBXConfig is where to find the PBX's trunks: the folder of its config files, "-" for what its command line
-	// printed, on Stdin, or "" not to look.
+	// PBXConfig is the folder of the PBX's config files, "-" for the output of its command line on
+	// Stdin, or "" for neither.
 	PBXConfig string
 	Stdin     io.Reader
 
-	// Sessions tells who administers this machine now; nil: as package lockout finds them.
+	// Sessions returns who administers this machine now; nil: package lockout finds them.
 	Sessions func() []lockout.Session
 
 	// Lookup resolves names of trunks and servers; nil: the system's resolver.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
-	// LookupSRV asks for the SRV records of trunks' names; nil: the system's resolver.
+	// LookupSRV returns the SRV records of trunks' names; nil: the system's resolver.
 	LookupSRV func(ctx context.Context, service, proto, name string) ([]*net.SRV, error)
-	// NetNS is the descriptor of the network namespace whose firewall and addresses are looked at; 0: the caller's.
+	// NetNS is the descriptor of the network namespace with the firewall and the addresses; 0: the
+	// caller's.
 	NetNS int
+
+	// UnitDirs are the folders with systemd's unit files; nil: those of this system.
+	UnitDirs []string
 }
 
-// Run checks everything and writes what it found. It reports whether nothing failed; warnings are no failures. The
-// error is of writing, or that ctx ended before all was seen.
+// Run checks everything and writes what it finds. It reports whether nothing failed; warnings are
+// not failures. The error is that of writing, or of a ctx that ended too early.
 func Run(ctx context.Context, o Options) (bool, error) {
+	// What a caller leaves out is what the system has.
 	if o.Lookup == nil {
 		o.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
 	}
+
 	if o.LookupSRV == nil {
 		o.LookupSRV = lookupSRV
 	}
+
 	if o.Sessions == nil {
-		o.Sessions = func() []lockout.Session { return lockout.Sessions(lockout.Options{NetNS: o.NetNS}) }
+		o.Sessions = func() []lockout.Session {
+			return lockout.Sessions(lockout.Options{NetNS: o.NetNS})
+		}
 	}
+
+	// The config comes first: everything else depends on it.
 	p := &printer{w: o.Out}
 	p.print(checkConfig(o))
 	if !o.Offline {
 		o.online(ctx, p)
 	}
+
+	// A partial result would look like a complete one.
 	if err := ctx.Err(); err != nil {
 		return false, fmt.Errorf("check everything: interrupted: %w", err)
 	}
+
 	return p.result()
 }
 
-// online checks what is more than the config file.
+// online checks everything outside the config file.
 func (o Options) online(ctx context.Context, p *printer) {
 	known := allowlist.FromConfig(o.Config)
 	known.Lookup, known.NetNS = o.Lookup, o.NetNS
 	watcher := protect.New(known)
 
-	// All PBXs at once, each told as soon as those before it are: one that does not answer takes its time.
+	// All PBXs are checked at once: one that does not answer takes its time. Their sections are
+	// printed in the order of the config.
 	var found []chan section
 	for _, s := range o.Config.Servers {
 		done := make(chan section, 1)
 		found = append(found, done)
 		go func() {
-			done <- checkServer(ctx, s, o.Wait, func(ev ami.Event) { stream.Learn(watcher, s.Name, ev) })
+			done <- checkServer(ctx, s, o.Wait, func(ev ami.Event) {
+				stream.Learn(watcher, s.Name, ev)
+			})
 		}()
 	}
+
 	for _, done := range found {
 		s := <-done
 		if ctx.Err() != nil {
-			continue // what it found is only that
+			continue // an interrupted check proves nothing
 		}
 		p.print(s)
 	}
+
 	if ctx.Err() != nil {
 		return
 	}
+
 	p.print(checkFirewall(ctx, o.Config, o.NetNS))
 
 	set, err := watcher.Snapshot(ctx)
 	p.print(protectedSection(set, watcher.Unresolved(), err))
+
+	var m missing
 	if err == nil {
-		p.print(lockoutSection(o, set))
+		way, unsafe := lockoutSection(o, set)
+		p.print(way)
+		m.sessions = unsafe
 	}
 	if err == nil && len(o.Config.Deny) > 0 {
 		p.print(deniedSection(o.Config, set))
 	}
+
+	managerRead := false
 	if o.PBXConfig != "" {
-		trunks, paste := o.checkTrunks(ctx, set)
-		p.print(trunks)
+		managerRead = o.pbx(ctx, p, set, &m)
+	}
+
+	if what, paste := m.table(o); paste != "" {
+		p.print(what)
 		p.text(paste)
 	}
-	p.print(hints(o))
+	p.print(hints(o, managerRead))
 }
 
-// checkConfig tells what is unsafe in a config that is valid: what is not never gets here.
+// pbx checks the PBX's own configuration. It reports whether manager.conf was among it.
+func (o Options) pbx(ctx context.Context, p *printer, set protect.Set, m *missing) bool {
+	pbx, err := o.readPBX()
+	if err != nil {
+		s := section{title: "trunks in " + o.PBXConfig}
+		s.fail("", "%s", plain(err.Error()))
+		p.print(s)
+		return false
+	}
+
+	p.print(o.checkTrunks(ctx, pbx, set, m))
+	if o.PBXConfig != "-" {
+		p.print(o.blindSpots(pbx))
+	}
+	return pbx.Manager
+}
+
+// checkConfig reports what is unsafe in the config. A config that is not valid does not get here.
 func checkConfig(o Options) section {
 	c := o.Config
 	s := section{title: "config " + o.Path}
-	s.ok("valid: %s, %s in [allow]", observe.Count(len(c.Servers), "server"), observe.Count(len(c.Allow), "prefix"))
+	s.ok("valid: %s, %s in [allow]", observe.Count(len(c.Servers), "server"),
+		observe.Count(len(c.Allow), "prefix"))
 	if len(c.Names) > 0 {
-		s.ok("%s in [allow], followed as their addresses change", observe.Count(len(c.Names), "name"))
+		s.ok("%s in [allow], followed as their addresses change",
+			observe.Count(len(c.Names), "name"))
 	}
+
+	// Deny lists are named only where there are any.
 	if len(c.Deny) > 0 {
 		s.ok("%s in [deny]", observe.Count(len(c.Deny), "prefix"))
 	}
+
+	// Warnings of the config concern secrets that others can read, and must not stay.
 	for _, w := range c.Warnings {
 		s.fail("", "%s", w)
 	}
-	if o.Offline { // else they are told with the server
+	checkServiceUser(&s, o)
+
+	if o.Offline { // otherwise they stand with the server
 		for _, server := range c.Servers {
 			ac := stream.Config(server)
 			for _, w := range ac.Warnings() {
@@ -137,5 +191,6 @@ func checkConfig(o Options) section {
 			}
 		}
 	}
+
 	return s
 }

@@ -11,14 +11,16 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 )
 
-// mostSpared is how many exceptions are told: a list may hold the networks of a whole allowlist.
+// mostSpared bounds the exceptions that are listed: a deny list may contain the networks of a whole
+// allowlist.
 const mostSpared = 50
 
-// deniedSection tells what is always dropped, and what of the lists is not.
+// deniedSection reports what is always dropped, and the exceptions.
 func deniedSection(c *config.Config, never protect.Set) section {
 	s := section{title: "always dropped"}
 	list := denylist.New(c.Deny, never)
-	s.ok("%s: %s listed, %s of addresses dropped", listedIn(c.Deny), observe.Count(list.Listed(), "prefix"), observe.Count(len(list.Set.Ranges()), "range"))
+	s.ok("%s: %s listed, %s of addresses dropped", listedIn(c.Deny),
+		observe.Count(list.Listed(), "prefix"), observe.Count(len(list.Set.Ranges()), "range"))
 	for i, x := range list.Out {
 		if i == mostSpared {
 			s.note("and %d more that are listed and not dropped", len(list.Out)-i)
@@ -26,10 +28,11 @@ func deniedSection(c *config.Config, never protect.Set) section {
 		}
 		s.note("%s is not dropped: %s; %s", prefixText(sparedPrefix(x)), plain(x.Reason), spared(x))
 	}
+
 	return s
 }
 
-// spared tells where something is listed that is not dropped.
+// spared returns where an exception is listed.
 func spared(x denylist.Exception) string {
 	text := fmt.Sprintf("listed as %s at %s", prefixText(x.Listed.Prefix), plain(x.Listed.Where()))
 	if x.More > 0 {
@@ -38,7 +41,8 @@ func spared(x denylist.Exception) string {
 	return text
 }
 
-// sparedPrefix is what is not dropped: what is listed if that is all in one place, else whatever of the prefix is listed.
+// sparedPrefix returns what is not dropped: the listed prefix if it stands in one place, or the
+// protected one.
 func sparedPrefix(x denylist.Exception) netip.Prefix {
 	if x.More == 0 && x.Listed.Prefix.Bits() > x.Prefix.Bits() {
 		return x.Listed.Prefix
@@ -46,7 +50,7 @@ func sparedPrefix(x denylist.Exception) netip.Prefix {
 	return x.Prefix
 }
 
-// listedIn names the lists and how long they are.
+// listedIn returns the names of the lists with their lengths.
 func listedIn(all []config.Denied) string {
 	var names []string
 	sizes := map[string]int{}
@@ -56,6 +60,7 @@ func listedIn(all []config.Denied) string {
 		}
 		sizes[d.File]++
 	}
+
 	for i, name := range names {
 		shown := plain(name)
 		if name == "" {
@@ -63,5 +68,6 @@ func listedIn(all []config.Denied) string {
 		}
 		names[i] = fmt.Sprintf("%s (%d)", shown, sizes[name])
 	}
+
 	return strings.Join(names, ", ")
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/amifend/amifend/firewall"
 )
 
-// checkFirewall tells whether we can ban, and what is in the kernel already.
+// checkFirewall reports whether bans can be made, and what is in the kernel already.
 func checkFirewall(ctx context.Context, c *config.Config, netns int) section {
 	name := c.Firewall.Table
 	s := section{title: "firewall, table inet " + name}
@@ -18,40 +18,53 @@ func checkFirewall(ctx context.Context, c *config.Config, netns int) section {
 		s.note(`dry run: [firewall] backend = "log" only tells what would be banned`)
 		return s
 	}
+
+	// While nobody is banned, a missing right is not a failure yet.
 	bad := levelFail
 	if c.Observe {
-		s.note("dry run: [policy] observe = true only tells what would be banned; what is wrong here matters once you ban")
+		s.note("dry run: [policy] observe = true only tells what would be banned; what is wrong " +
+			"here matters once you ban")
 		bad = levelWarn
 	}
+
 	lock, err := firewall.Lock(name)
 	switch {
 	case err == nil:
-		lock.Close() // at once: we only wanted to know
+		lock.Close() // a daemon that starts meanwhile needs it
 	case errors.Is(err, firewall.ErrLocked):
 		s.note("amifend is running: %s", err)
 	default:
 		s.add(bad, "", "%s", err)
 	}
-	t, err := firewall.Open(firewall.Options{Table: name, SIPPorts: c.Firewall.SIPPorts, MaxBans: c.Firewall.MaxBans, NetNS: netns})
+
+	// Opening the table tries the right and the kernel's support for real.
+	t, err := firewall.Open(firewall.Options{
+		Table: name, SIPPorts: c.Firewall.SIPPorts,
+		MaxBans: c.Firewall.MaxBans, NetNS: netns,
+	})
 	if err != nil {
 		s.add(bad, "", "%s", err)
 		return s
 	}
 	defer t.Close()
+
 	s.ok("nftables can be used: the right (CAP_NET_ADMIN) and the kernel's support are there")
 	if err := checkTable(ctx, &s, bad, t, name); err != nil {
 		s.add(bad, "", "%s", err)
 	}
+
 	return s
 }
 
-// checkTable tells what the kernel has under our table's name.
+// checkTable reports what the kernel has under our table's name.
 func checkTable(ctx context.Context, s *section, bad level, t *firewall.Table, name string) error {
 	there, err := t.Inspect(ctx)
 	var foreign *firewall.ForeignError
 	switch {
 	case errors.As(err, &foreign):
-		s.add(bad, fmt.Sprintf("choose another [firewall] table, or remove it with: nft delete table inet %s", name),
+		s.add(bad,
+			fmt.Sprintf("choose another [firewall] table, or remove it with: nft delete table "+
+				"inet %s", name),
 			"a table of that name exists and is not ours: %s", foreign.Found)
 		return nil
 	case err != nil:
@@ -60,14 +73,20 @@ func checkTable(ctx context.Context, s *section, bad level, t *firewall.Table, n
 		s.ok("the table is not there yet: amifend run makes it")
 		return nil
 	}
+
+	// A table without all its sets is one that amifend run completes.
 	elements, err := t.Bans(ctx)
 	if errors.Is(err, firewall.ErrGone) {
-		s.note("the table is there, but incomplete, or of an older amifend: amifend run completes it and keeps its bans")
+		s.note("the table is there, but incomplete, or of an older amifend: amifend run " +
+			"completes it and keeps its bans")
 		return nil
 	}
+
 	if err != nil {
 		return err
 	}
+
+	// People know bans by their scope.
 	var all, sip int
 	var packets uint64
 	for _, e := range elements {
@@ -78,7 +97,9 @@ func checkTable(ctx context.Context, s *section, bad level, t *firewall.Table, n
 			sip++
 		}
 	}
+
 	s.ok("the table is there with %s (scope all: %d, scope sip: %d), which dropped %s",
 		observe.Count(len(elements), "ban"), all, sip, observe.Count(packets, "packet"))
+
 	return nil
 }

@@ -13,28 +13,45 @@ func TestYourWayIn(t *testing.T) {
 	ns := firewalltest.New(t)
 	pbx := runPBX(t, amitest.Behaviour{})
 	session := func(addr string) func() []lockout.Session {
-		return func() []lockout.Session { return []lockout.Session{{Addr: netip.MustParseAddr(addr), Own: true}} }
+		return func() []lockout.Session {
+			return []lockout.Session{{Addr: netip.MustParseAddr(addr), Own: true}}
+		}
 	}
-	c := load(t, server("main", pbx.Addr()), "[allow]\nprefixes = [\"203.0.113.0/26\"]\n[deny]\nprefixes = [\"198.51.100.0/24\"]\n")
+
+	c := load(t, server("main", pbx.Addr()), "[allow]\nprefixes = "+
+		"[\"203.0.113.0/26\"]\n[deny]\nprefixes = [\"198.51.100.0/24\"]\n")
+
 	out, ok := look(t, Options{Config: c, NetNS: ns.FD()})
 	if !ok {
 		t.Error("not all is well without a session")
 	}
+
 	want(t, out, "your way in\n", "  note  no SSH session from another machine is seen")
 	out, ok = look(t, Options{Config: c, NetNS: ns.FD(), Sessions: session("203.0.113.7")})
 	if !ok {
 		t.Error("not all is well with a session that is allowlisted")
 	}
-	want(t, out, "  ok    1 SSH session from other machines, and none can be cut off\n", "no warnings")
+
+	want(t, out, "  ok    1 SSH session from other machines, and none can be cut off\n",
+		"no warnings")
+
 	out, ok = look(t, Options{Config: c, NetNS: ns.FD(), Sessions: session("192.0.2.7")})
 	if !ok {
 		t.Error("a warning is a failure")
 	}
-	want(t, out, "  warn  your SSH session from 192.0.2.7 is not allowlisted: a ban of that address would cut it off\n",
-		`        do: write into [allow]: prefixes = ["203.0.113.0/26", "192.0.2.7"]; if your address changes`, "1 warning\n")
+
+	want(t, out, "  warn  your SSH session from 192.0.2.7 is not allowlisted: a ban of that "+
+		"address would cut it off\n",
+		"        do: paste the [allow] below, which has 192.0.2.7; if your address changes",
+		"what to allow\n", "in place of its [allow]", "\n[allow]\nprefixes = [\n",
+		`    "192.0.2.7",             # SSH session, seen now`,
+		`    "203.0.113.0/26",        # allowed already`, "\n]\n", "1 warning\n")
+
 	out, ok = look(t, Options{Config: c, NetNS: ns.FD(), Sessions: session("198.51.100.7")})
 	if ok {
 		t.Error("a session that the deny lists cut off is no failure")
 	}
-	want(t, out, "  FAIL  the deny lists cut off your SSH session from 198.51.100.7: its address is listed in [deny] prefixes\n")
+
+	want(t, out, "  FAIL  the deny lists cut off your SSH session from 198.51.100.7: its address "+
+		"is listed in [deny] prefixes\n")
 }

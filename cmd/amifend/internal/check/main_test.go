@@ -21,7 +21,8 @@ import (
 
 func TestMain(m *testing.M) { firewalltest.Main(withLoopback{m}) }
 
-// withLoopback gives the tests a loopback interface in the namespace that a user's test binary runs in.
+// withLoopback gives the tests a loopback interface in the namespace that a user's test binary runs
+// in.
 type withLoopback struct{ m *testing.M }
 
 func (w withLoopback) Run() int {
@@ -68,6 +69,7 @@ func write(t *testing.T, dir, name string, mode os.FileMode, text string) string
 	if err := os.WriteFile(path, []byte(text), mode); err != nil {
 		t.Fatal(err)
 	}
+
 	if err := os.Chmod(path, mode); err != nil { // whatever the umask is
 		t.Fatal(err)
 	}
@@ -85,14 +87,19 @@ func look(t *testing.T, o Options) (string, bool) {
 	if o.Sessions == nil {
 		o.Sessions = func() []lockout.Session { return nil } // who tests over SSH
 	}
+
 	if o.LookupSRV == nil {
 		o.LookupSRV = func(context.Context, string, string, string) ([]*net.SRV, error) {
 			return nil, errors.New("no DNS in tests")
 		}
 	}
+
 	if o.Lookup == nil {
-		o.Lookup = func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("no DNS in tests") }
+		o.Lookup = func(context.Context, string) ([]netip.Addr, error) {
+			return nil, errors.New("no DNS in tests")
+		}
 	}
+
 	ok, err := Run(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -103,6 +110,7 @@ func look(t *testing.T, o Options) (string, bool) {
 	if strings.Contains(out.String(), "\x1b") {
 		t.Errorf("a control character gets through:\n%q", &out)
 	}
+
 	return out.String(), ok
 }
 

@@ -15,87 +15,103 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/pbxconf"
 )
 
+// Bounds of lookups.
 const (
 	lookupTime = 5 * time.Second // for all names of trunks together
 	maxLookups = 16              // at the same time
-	maxTargets = 16              // of the SRV records of a name
+	maxTargets = 16              // from the SRV records of a name
 )
 
-// services are the SRV records behind which Asterisk finds more addresses of a name: those of identify's srv_lookups
-// (res_pjsip_endpoint_identifier_ip.c, ip_identify_match_srv_lookup), which an outbound registration (RFC 3263) and chan_sip's
-// srvlookup use as well. All three do so unless told not to.
+// services are the SRV records with which Asterisk finds more addresses of a name: those of
+// identify's srv_lookups (res_pjsip_endpoint_identifier_ip.c, ip_identify_match_srv_lookup), which
+// an outbound registration (RFC 3263) and chan_sip's srvlookup use as well. All three do so unless
+// told not to.
 var services = []struct{ service, proto string }{{"sip", "udp"}, {"sip", "tcp"}, {"sips", "tcp"}}
 
-// resolved is what DNS says of a name.
+// resolved is the answer of DNS for a name.
 type resolved struct {
-	names []string     // that have the addresses: its own, and those that its SRV records lead to
-	addrs []netip.Addr // of all of them, sorted, each once
+	names []string     // that have the addresses: the name itself, and those of its SRV records
+	addrs []netip.Addr // of all names, sorted, each once
 }
 
-// resolve looks names up, several at a time. A name without an address is left out.
+// resolve looks up names, several at a time. It leaves out names without addresses.
 func (o Options) resolve(ctx context.Context, hosts []string) map[string]resolved {
 	ctx, cancel := context.WithTimeout(ctx, lookupTime)
 	defer cancel()
+
 	found := make([]resolved, len(hosts))
 	var g errgroup.Group
 	g.SetLimit(maxLookups)
+
 	for i, host := range hosts {
 		g.Go(func() error {
 			found[i] = o.resolveOne(ctx, host)
 			return nil
 		})
 	}
-	_ = g.Wait() // gives no error
+
+	_ = g.Wait() // the functions return no error
 	out := map[string]resolved{}
 	for i, host := range hosts {
 		if len(found[i].addrs) > 0 {
 			out[host] = found[i]
 		}
 	}
+
 	return out
 }
 
+// resolveOne looks up a name and the names of its SRV records.
 func (o Options) resolveOne(ctx context.Context, host string) (r resolved) {
 	for _, name := range append([]string{host}, o.targets(ctx, host)...) {
 		addrs, err := o.Lookup(ctx, name)
 		if err != nil || len(addrs) == 0 {
-			continue // the caller tells of a name without addresses
+			continue // the caller reports a name without addresses
 		}
+
 		r.names = append(r.names, name)
 		for _, a := range addrs {
 			r.addrs = append(r.addrs, a.Unmap().WithZone(""))
 		}
 	}
+
 	slices.SortFunc(r.addrs, netip.Addr.Compare)
 	r.addrs = slices.Compact(r.addrs)
 	return r
 }
 
-// targets are the names that the SRV records of a name lead to.
+// targets returns the names of a name's SRV records.
 func (o Options) targets(ctx context.Context, host string) (names []string) {
 	for _, s := range services {
-		records, _ := o.LookupSRV(ctx, s.service, s.proto, host) // what can be used, beside an error; most names have none
+		// Some records may come with an error. Most names have none.
+		records, _ := o.LookupSRV(ctx, s.service, s.proto, host)
 		for _, r := range records {
 			name := strings.TrimSuffix(r.Target, ".")
-			if name != "" && name != host && !slices.Contains(names, name) && len(names) < maxTargets {
+			if name != "" && name != host && !slices.Contains(names, name) &&
+				len(names) < maxTargets {
 				names = append(names, name)
 			}
 		}
 	}
+
 	return names
 }
 
+// lookupSRV asks the system's resolver.
 func lookupSRV(ctx context.Context, service, proto, name string) ([]*net.SRV, error) {
 	_, records, err := net.DefaultResolver.LookupSRV(ctx, service, proto, name)
 	return records, err
 }
 
-// followed tells whether amifend follows all names of a trunk.
+// followed reports whether amifend follows all names of a trunk.
 func followed(r resolved, names []string) bool {
-	return len(r.names) > 0 && !slices.ContainsFunc(r.names, func(name string) bool { return !slices.Contains(names, strings.ToLower(name)) })
+	return len(r.names) > 0 && !slices.ContainsFunc(r.names, func(name string) bool {
+		return !slices.Contains(names, strings.ToLower(name))
+	})
 }
 
-// follow returns the names behind trunks that [allow] names can take and has not, quoted as it takes them.
+// follow returns the names behind trunks that [allow] names could hold and does not, quoted for
+// TOML.
 func follow(trunks []pbxconf.Trunk, found map[string]resolved, have []string) (quoted []string) {
 	var names []string
 	for _, t := range trunks {
@@ -106,9 +122,11 @@ func follow(trunks []pbxconf.Trunk, found map[string]resolved, have []string) (q
 			}
 		}
 	}
+
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
 		quoted = append(quoted, strconv.Quote(name))
 	}
+
 	return quoted
 }

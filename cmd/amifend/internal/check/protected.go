@@ -7,34 +7,45 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 )
 
-// protectedSection lists who is never banned and why.
+// protectedSection lists what is never banned and why.
 func protectedSection(set protect.Set, unresolved []*protect.LookupError, err error) section {
 	s := section{title: "never banned"}
 	if err != nil {
 		s.fail("", "cannot find the addresses that must never be banned: %s", err)
 		return s
 	}
+
+	// The addresses form a column.
 	width := 0
 	for _, e := range set.Entries {
 		width = max(width, len(prefixText(e.Prefix)))
 	}
+
 	for _, e := range set.Entries {
 		s.add(levelNone, "", "%-*s  %s", width, prefixText(e.Prefix), plain(e.Reason))
 	}
+
+	// For a network of ours the rule differs: single hosts can be banned.
 	if len(set.OnLink) > 0 {
 		var nets []string
 		for _, p := range set.OnLink {
 			nets = append(nets, p.String())
 		}
-		s.note("our networks: a host there can be banned, never the whole: %s", strings.Join(nets, ", "))
+		s.note("our networks: a host there can be banned, never the whole: %s",
+			strings.Join(nets, ", "))
 	}
+
+	// A name without addresses protects nobody now.
 	for _, e := range unresolved {
-		s.add(levelWarn, "see whether the name is right and DNS works: getent ahosts "+plain(e.Host), "%s: its addresses are not protected", plain(e.Error()))
+		s.add(levelWarn,
+			"see whether the name is right and DNS works: getent ahosts "+plain(e.Host),
+			"%s: its addresses are not protected", plain(e.Error()))
 	}
+
 	return s
 }
 
-// prefixText is a prefix as one writes it: a host without its length.
+// prefixText returns a prefix as people write it: a host without its length.
 func prefixText(p netip.Prefix) string {
 	if p.IsSingleIP() {
 		return p.Addr().String()

@@ -44,7 +44,10 @@ match=gone.example, gone.example
 func resolver(_ context.Context, host string) ([]netip.Addr, error) {
 	host = strings.ToLower(host)
 	hosts := map[string][]netip.Addr{
-		"trunk.example": {netip.MustParseAddr("192.0.2.200"), netip.MustParseAddr("::ffff:192.0.2.20")},
+		"trunk.example": {
+			netip.MustParseAddr("192.0.2.200"),
+			netip.MustParseAddr("::ffff:192.0.2.20"),
+		},
 		"half.example":  {netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("192.0.2.77")},
 		"whole.example": {netip.MustParseAddr("203.0.113.10")},
 	}
@@ -58,11 +61,16 @@ func TestTrunksInConfigFiles(t *testing.T) {
 	pbx := runPBX(t, amitest.Behaviour{})
 	dir := t.TempDir()
 	write(t, dir, "pjsip.conf", 0o644, pjsip)
-	c := load(t, server("pbx", pbx.Addr()), dryRun, "[allow]\nprefixes = [\"203.0.113.0/28\", \"198.51.100.0/28\"]\n") // the second is a part of a trunk
+
+	// the second is a part of a trunk
+	c := load(t, server("pbx", pbx.Addr()), dryRun,
+		"[allow]\nprefixes = [\"203.0.113.0/28\", \"198.51.100.0/28\"]\n")
+
 	out, ok := look(t, Options{Config: c, PBXConfig: dir, Lookup: resolver})
 	if !ok {
 		t.Errorf("a trunk that is not allowed fails the check:\n%s", out)
 	}
+
 	want(t, out, "trunks in "+dir,
 		"warn  pjsip.conf:13 [odd]",
 		"ok    203.0.113.5 is never banned: allowlist ([allow] prefixes)",
@@ -71,40 +79,60 @@ func TestTrunksInConfigFiles(t *testing.T) {
 		"warn  gone.example does not resolve now",
 		"warn  half.example (192.0.2.77, 203.0.113.9) can be banned",
 		"ok    whole.example (203.0.113.10) is never banned",
-		`names = ["half.example", "trunk.example"]`, "note  add these prefixes to those of [allow] in config.toml:",
-		"\n[allow]\nprefixes = [\n", `"192.0.2.20",`, `"192.0.2.77",`, `"192.0.2.200",`, `"198.51.100.0/24",`, "# gone.example does not resolve", "\n]\n",
+		`names = ["half.example", "trunk.example"]`,
+		"note  put this into config.toml in place of its [allow]",
+		"\n[allow]\nprefixes = [\n", `"192.0.2.20",`, `"192.0.2.77",`, `"192.0.2.200",`,
+		`"198.51.100.0/24",`, "# gone.example does not resolve", "\n]\n",
 		"hints\n", "result: all is well, 7 warnings",
 	)
-	if strings.Count(out, "203.0.113.5 is never banned") != 1 || strings.Count(out, "192.0.2.99 can be banned") != 1 ||
-		strings.Count(out, "gone.example does not resolve now, so nobody can tell whether it is allowed (pjsip.conf:24 [again]") != 1 {
+	if strings.Count(out, "203.0.113.5 is never banned") != 1 ||
+		strings.Count(out, "192.0.2.99 can be banned") != 1 ||
+		strings.Count(out, "gone.example does not resolve now, so whether it is allowed is "+
+			"not known (pjsip.conf:24 [again]") != 1 {
 		t.Errorf("told twice:\n%s", out)
 	}
+
 	wantNot(t, out, "to find your trunks", `"203.0.113.5",`, `"203.0.113.10",`)
 }
 
 // Asterisk takes requests from the servers that SRV records of a trunk's name lead to.
 func TestTrunksBehindSRVRecords(t *testing.T) {
 	dir := t.TempDir()
-	write(t, dir, "pjsip.conf", 0o644, "[a]\ntype=identify\nmatch=whole.example\n[b]\ntype=registration\nserver_uri=sip:srv.example\n")
-	o := Options{PBXConfig: dir, Lookup: resolver, LookupSRV: func(_ context.Context, service, proto, name string) ([]*net.SRV, error) {
-		target, ok := map[string]string{"sip udp whole.example": "trunk.example.", "sips tcp srv.example": "HALF.example."}[service+" "+proto+" "+name]
-		if !ok {
-			return nil, errors.New("no such record")
-		}
-		return []*net.SRV{{Target: target, Port: 5060}, {Target: "."}}, nil
-	}}
+	write(t, dir, "pjsip.conf", 0o644,
+		"[a]\ntype=identify\nmatch=whole.example\n[b]\ntype=registration\nserver_uri=sip:srv.example\n")
+
+	o := Options{
+		PBXConfig: dir, Lookup: resolver,
+		LookupSRV: func(_ context.Context, service, proto, name string) ([]*net.SRV, error) {
+			target, ok := map[string]string{
+				"sip udp whole.example": "trunk.example.",
+				"sips tcp srv.example":  "HALF.example.",
+			}[service+" "+proto+" "+name]
+			if !ok {
+				return nil, errors.New("no such record")
+			}
+			return []*net.SRV{{Target: target, Port: 5060}, {Target: "."}}, nil
+		},
+	}
+
 	pbx := runPBX(t, amitest.Behaviour{})
 	const whole = "[allow]\nprefixes = [\"203.0.113.10\"]\n"
 	o.Config = load(t, server("pbx", pbx.Addr()), dryRun, whole)
 	out, _ := look(t, o)
-	want(t, out, "warn  whole.example (192.0.2.20, 192.0.2.200, 203.0.113.10) can be banned", "warn  srv.example (192.0.2.77, 203.0.113.9) can be banned",
+	want(t, out, "warn  whole.example (192.0.2.20, 192.0.2.200, 203.0.113.10) can be banned",
+		"warn  srv.example (192.0.2.77, 203.0.113.9) can be banned",
 		`in [allow]: names = ["half.example", "trunk.example", "whole.example"]`, `"192.0.2.77",`)
+
 	wantNot(t, out, "does not resolve")
 
-	o.Config = load(t, server("pbx", pbx.Addr()), dryRun, "[allow]\nnames = [\"half.example\", \"trunk.example\", \"whole.example\"]\n")
+	o.Config = load(t, server("pbx", pbx.Addr()), dryRun,
+		"[allow]\nnames = [\"half.example\", \"trunk.example\", \"whole.example\"]\n")
+
 	o.Config.Firewall.Backend = config.BackendLog
 	out, _ = look(t, o)
-	want(t, out, "ok    whole.example (192.0.2.20, 192.0.2.200, 203.0.113.10) is never banned", "ok    srv.example (192.0.2.77, 203.0.113.9) is never banned")
+	want(t, out, "ok    whole.example (192.0.2.20, 192.0.2.200, 203.0.113.10) is never banned",
+		"ok    srv.example (192.0.2.77, 203.0.113.9) is never banned")
+
 	wantNot(t, out, "can be banned (", "names = [")
 }
 
@@ -115,19 +143,31 @@ func TestPastedLinesAllowTheTrunks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := Options{Config: load(t, server("pbx", pbx.Addr()), dryRun), PBXConfig: "-", Lookup: resolver, Stdin: strings.NewReader(string(printed))}
+
+	o := Options{
+		Config: load(t, server("pbx", pbx.Addr()), dryRun), PBXConfig: "-",
+		Lookup: resolver, Stdin: strings.NewReader(string(printed)),
+	}
+
 	out, ok := look(t, o)
 	if !ok {
 		t.Error("not all is well")
 	}
-	want(t, out, "trunks that Asterisk printed", "warn  198.51.100.64/26 can be banned", "note  put this into config.toml, in place of the [allow]", "[allow]\n", "no trunk is allowlisted")
+
+	want(t, out, "trunks that Asterisk printed", "warn  198.51.100.64/26 can be banned",
+		"note  put this into config.toml in place of its [allow]", "[allow]\n",
+		"no trunk is allowlisted")
+
 	paste := out[strings.Index(out, "\n[allow]\n"):strings.Index(out, "\nhints\n")]
 
-	o.Config, o.Stdin = load(t, server("pbx", pbx.Addr()), dryRun, paste), strings.NewReader(string(printed))
+	o.Config, o.Stdin = load(t, server("pbx", pbx.Addr()), dryRun, paste),
+		strings.NewReader(string(printed))
+
 	out, ok = look(t, o)
 	if !ok {
 		t.Error("not all is well")
 	}
+
 	want(t, out, "ok    198.51.100.64/26 is never banned")
 	wantNot(t, out, "can be banned (", "\n[allow]\n", "no trunk is allowlisted")
 }
@@ -139,7 +179,8 @@ func TestPasteBesideAllowedNames(t *testing.T) {
 	write(t, dir, "pjsip.conf", 0o644, pjsip)
 	c := load(t, server("pbx", pbx.Addr()), dryRun, "[allow]\nnames = [\"whole.example\"]\n")
 	out, _ := look(t, Options{Config: c, PBXConfig: dir, Lookup: resolver})
-	want(t, out, "ok    whole.example (203.0.113.10) is never banned", "note  add these prefixes to those of [allow] in config.toml:")
+	want(t, out, "ok    whole.example (203.0.113.10) is never banned",
+		"note  put this into config.toml in place of its [allow]")
 }
 
 func TestTrunksThatCannotBeRead(t *testing.T) {
@@ -175,7 +216,11 @@ func TestNoTrunks(t *testing.T) {
 // A folder that is not Asterisk's is told whole, in a line.
 func TestTrunksOfAnotherFolder(t *testing.T) {
 	dir := t.TempDir()
-	out, ok := look(t, Options{Config: &config.Config{Firewall: config.Firewall{Backend: config.BackendLog}}, PBXConfig: dir})
+	out, ok := look(t,
+		Options{
+			Config:    &config.Config{Firewall: config.Firewall{Backend: config.BackendLog}},
+			PBXConfig: dir,
+		})
 	if ok {
 		t.Error("all is well")
 	}
@@ -185,7 +230,10 @@ func TestTrunksOfAnotherFolder(t *testing.T) {
 // Names of sections are the PBX's bytes.
 func TestTrunksOfAHostilePBX(t *testing.T) {
 	dir := t.TempDir()
-	write(t, dir, "pjsip.conf", 0o644, "[x\x1b[2J\u202e]\ntype=identify\nmatch=192.0.2.200\nmatch=\x1b[2J\n#include \x1b[2J.conf\n")
+	write(t, dir, "pjsip.conf", 0o644,
+		"[x\x1b[2J\u202e]\ntype=identify\nmatch=192.0.2.200\nmatch=\x1b[2J\n#include "+
+			"\x1b[2J.conf\n")
+
 	var o Options
 	o.Config = &config.Config{Firewall: config.Firewall{Backend: config.BackendLog}}
 	o.PBXConfig = dir

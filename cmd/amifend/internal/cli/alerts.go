@@ -13,21 +13,21 @@ import (
 // Alerts is `amifend alerts`.
 type Alerts struct {
 	daemonFlags
-	Addr  addrArg `arg:"" optional:"" name:"address" help:"Only alerts about this address, or about a prefix that it is in."`
-	Since span    `default:"24h" placeholder:"TIME" help:"How far back to look, such as 90m, 24h or 7d (${default})."`
+	Addr  addrArg `arg:"" optional:"" name:"address" help:"${alertsAddressHelp}"`
+	Since span    `default:"24h" placeholder:"TIME" help:"${alertsSinceHelp}"`
 	Kind  string  `placeholder:"KIND" help:"Only alerts of this kind, such as compromised_account."`
-	Limit int     `short:"n" default:"100" placeholder:"COUNT" help:"Print so many at most, the last ones (${default})."`
+	Limit int     `short:"n" default:"100" placeholder:"COUNT" help:"${alertsLimitHelp}"`
 }
 
-// Help is the detailed help.
+// Help returns the detailed help.
 func (*Alerts) Help() string {
 	return `Examples:
 
-    amifend alerts                       what you should know of the last day
+    amifend alerts                       the alerts of the last day
     amifend alerts --since 30d --kind compromised_account
     amifend alerts 203.0.113.5 --since 30d
 
-The last one first, each with what to do about it. docs/operating.md tells what each kind means.`
+The last one first, each with what to do about it. docs/operating.md explains each kind.`
 }
 
 // Validate is called by kong.
@@ -38,12 +38,13 @@ func (c *Alerts) Validate() error {
 	return nil
 }
 
-// Run asks, and prints the answer.
+// Run asks the daemon, and prints the answer.
 func (c *Alerts) Run(ctx context.Context) error {
 	client, err := c.client()
 	if err != nil {
 		return err
 	}
+
 	l, err := client.Alerts(ctx, control.AlertQuery{
 		Since: time.Duration(c.Since), About: c.Addr.Addr, Kind: c.Kind, Limit: c.Limit,
 	})
@@ -53,18 +54,24 @@ func (c *Alerts) Run(ctx context.Context) error {
 	if c.JSON {
 		return printJSON(l)
 	}
+
+	// One write, so that a reader such as head does not get half an alert.
 	var b strings.Builder
 	for _, a := range l.Alerts {
-		b.WriteString(alertText(a, ""))
+		b.WriteString(alertText(a, "", time.Local))
 	}
-	fmt.Fprintf(&b, "%s since %s\n", observe.Count(len(l.Alerts), "alert"), time.Now().Add(-time.Duration(c.Since)).Local().Format(minutes))
+
+	fmt.Fprintf(&b, "%s since %s\n", observe.Count(len(l.Alerts), "alert"),
+		time.Now().Add(-time.Duration(c.Since)).Local().Format(minutes))
+
 	_, err = fmt.Print(b.String())
 	return err
 }
 
-// alertText is an alert for people, in a few lines.
-func alertText(a control.Alert, indent string) string {
-	text := fmt.Sprintf("%s%s  %s  %s\n%s    %s\n", indent, a.At.Local().Format(time.DateTime), a.Kind, a.Source, indent, a.Reason)
+// alertText returns an alert for people, in a few lines.
+func alertText(a control.Alert, indent string, zone *time.Location) string {
+	text := fmt.Sprintf("%s%s  %s  %s\n%s    %s\n", indent, a.At.In(zone).Format(stamp),
+		a.Kind, a.Source, indent, a.Reason)
 	if a.Do != "" {
 		text += fmt.Sprintf("%s    do: %s\n", indent, a.Do)
 	}

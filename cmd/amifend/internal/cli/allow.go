@@ -6,46 +6,48 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 )
 
 // Allow is `amifend allow`.
 type Allow struct {
 	daemonFlags
-	Whom   *whomArg `arg:"" optional:"" name:"prefix" help:"The address, prefix or host name to allow."`
-	For    span     `placeholder:"TIME" help:"Allow it for a time, such as 2h or 30d, and not until it is taken out."`
-	Reason string   `placeholder:"TEXT" help:"Why, for whoever asks later."`
-	Remove bool     `xor:"what" help:"Take out what was allowed by this command."`
-	List   bool     `xor:"what" help:"Print who is never banned, and why."`
+	Whom   []whomArg `arg:"" optional:"" name:"prefix" help:"${allowWhomHelp}"`
+	For    span      `placeholder:"TIME" help:"${allowForHelp}"`
+	Reason string    `placeholder:"TEXT" help:"The reason, for whoever asks later."`
+	Remove bool      `xor:"what" help:"Take out what this command allowed."`
+	List   bool      `xor:"what" help:"List what is never banned, and why."`
 }
 
-// Help is the detailed help.
+// Help returns the detailed help.
 func (*Allow) Help() string {
 	return `Examples:
 
     amifend allow 203.0.113.5 --for 2h --reason "new phones, Alice"
+    amifend allow 203.0.113.5 203.0.113.6 198.51.100.0/24
     amifend allow home.dyndns.example --for 30d     # its addresses, as they change
     amifend allow --list
     amifend allow --remove 203.0.113.5
 
-A ban of it is lifted at once. What is allowed so outlives a restart. What must be allowed for ever belongs into [allow]
-prefixes or names of the config as well, where others look for it.`
+Bans of what is allowed are lifted at once. It stays allowed after a restart. Write what must
+always be allowed into [allow] prefixes or names of the config as well, where others look for it.`
 }
 
 // Validate is called by kong.
 func (c *Allow) Validate() error {
 	switch {
-	case c.List && c.Whom != nil:
+	case c.List && len(c.Whom) > 0:
 		return errors.New("--list takes no prefix")
-	case !c.List && c.Whom == nil:
+	case !c.List && len(c.Whom) == 0:
 		return errors.New("write the address, prefix or host name to allow, or --list")
 	case (c.List || c.Remove) && (c.For != 0 || c.Reason != ""):
 		return errors.New("--for and --reason are for what is allowed now")
 	}
+
 	return nil
 }
 
@@ -58,42 +60,142 @@ func (c *Allow) Run(ctx context.Context) error {
 	if c.List {
 		return c.list(ctx, client)
 	}
-	var a control.Allowed
-	switch {
-	case c.Remove && c.Whom.name != "":
-		a, err = client.DisallowName(ctx, c.Whom.name)
-	case c.Remove:
-		a, err = client.Disallow(ctx, c.Whom.Prefix)
-	default:
-		a, err = client.Allow(ctx, control.NewAllow{
-			Prefix: c.Whom.Prefix, Name: c.Whom.name, For: time.Duration(c.For).Seconds(), Reason: c.Reason,
-		})
+
+	return each(c.Whom, func(whom whomArg) error { return c.one(ctx, client, whom) })
+}
+
+// each calls f for each of several addresses. With one, its error is returned. With several, errors
+// are printed and the others are still dealt with.
+func each[T any](all []T, f func(T) error) error {
+	if len(all) == 1 {
+		return f(all[0])
 	}
+
+	var failed error
+	for _, one := range all {
+		if err := f(one); err != nil {
+			printError(err)
+			failed = ErrTold
+		}
+	}
+
+	return failed
+}
+
+// one allows or takes out one address, prefix or name.
+func (c *Allow) one(ctx context.Context, client *control.Client, whom whomArg) error {
+	if c.Remove {
+		return c.remove(ctx, client, whom)
+	}
+
+	before, err := covering(ctx, client, whom.Prefix)
+	if err != nil {
+		return err
+	}
+
+	a, err := client.Allow(ctx, control.NewAllow{
+		Prefix: whom.Prefix, Name: whom.name, For: time.Duration(c.For).Seconds(),
+		Reason: c.Reason,
+	})
+	if err != nil {
+		return err
+	}
+
+	// What is gone after the answer was lifted for the sake of the new entry.
+	after, err := covering(ctx, client, whom.Prefix)
+	if err != nil {
+		return err
+	}
+
+	lifted := gone(before, after)
+	if c.JSON {
+		return printJSON(struct {
+			control.Allowed
+			Lifted []control.Ban `json:"lifted,omitempty"` // bans that the daemon lifted for it
+		}{a, lifted})
+	}
+
+	_, err = fmt.Println(allowedText(a, lifted))
+	return err
+}
+
+// remove takes out one entry.
+func (c *Allow) remove(ctx context.Context, client *control.Client, whom whomArg) error {
+	// Names and prefixes are taken out by different parameters of the API.
+	var a control.Allowed
+	var err error
+	if whom.name != "" {
+		a, err = client.DisallowName(ctx, whom.name)
+	} else {
+		a, err = client.Disallow(ctx, whom.Prefix)
+	}
+
 	if err != nil {
 		return err
 	}
 	if c.JSON {
 		return printJSON(a)
 	}
-	text := whom(a) + " is never banned"
-	switch {
-	case c.Remove:
-		text = whom(a) + " is no longer allowed"
-	case !a.Until.IsZero():
-		text += " until " + a.Until.Local().Format(time.DateTime)
-	default:
-		text += "; to take it out: amifend allow --remove " + whom(a)
-	}
-	if len(a.Addresses) > 0 && !c.Remove {
-		text += "\nits addresses now: " + addresses(a.Addresses)
-	}
+
+	text := allowedName(a) + " is no longer allowed"
 	if a.Note != "" {
 		text += "\n" + a.Note
 	}
+
 	_, err = fmt.Println(text)
 	return err
 }
 
+// covering returns the bans within a prefix and those that cover it. For a name there are none: its
+// addresses are known only afterwards.
+func covering(
+	ctx context.Context, client *control.Client, prefix netip.Prefix,
+) ([]control.Ban, error) {
+	if !prefix.IsValid() {
+		return nil, nil
+	}
+	l, err := client.Bans(ctx, control.BanQuery{Within: prefix, Sort: "source"})
+	return l.Bans, err
+}
+
+// gone returns the bans that are among the first and not among the second.
+func gone(before, after []control.Ban) []control.Ban {
+	return slices.DeleteFunc(before, func(b control.Ban) bool {
+		return slices.ContainsFunc(after, func(a control.Ban) bool {
+			return a.Prefix == b.Prefix && a.Scope == b.Scope
+		})
+	})
+}
+
+// allowedText returns what was allowed, for people.
+func allowedText(a control.Allowed, lifted []control.Ban) string {
+	text := allowedName(a) + " is never banned"
+	if !a.Until.IsZero() {
+		text += " until " + a.Until.Local().Format(stamp)
+	}
+
+	text += "; to take it out: amifend allow --remove " + allowedName(a)
+
+	if len(a.Addresses) > 0 {
+		text += "\nits addresses now: " + addresses(a.Addresses)
+	}
+
+	for _, b := range lifted {
+		what := "the ban"
+		if b.State == control.StateDry {
+			what = "what would have been a ban" // nothing was dropped
+		}
+		text += fmt.Sprintf("\nlifted: %s of %s (%s, by %s)", what, who(b.Prefix), b.Scope, b.Rule)
+	}
+
+	if a.Note != "" {
+		text += "\n" + a.Note
+	}
+
+	return text
+}
+
+// list prints what is never banned.
 func (c *Allow) list(ctx context.Context, client *control.Client) error {
 	l, err := client.Allowed(ctx)
 	if err != nil {
@@ -102,18 +204,22 @@ func (c *Allow) list(ctx context.Context, client *control.Client) error {
 	if c.JSON {
 		return printJSON(l)
 	}
+
 	lines := []string{"PREFIX\tENDS IN\tNEVER BANNED BECAUSE"}
 	for _, e := range l.Entries {
 		lines = append(lines, allowLine(e, time.Now()))
 	}
+
 	return columns(os.Stdout, lines)
 }
 
+// allowLine returns the row of one entry.
 func allowLine(e control.Allowed, now time.Time) string {
 	ends := "-"
 	if !e.Until.IsZero() {
 		ends = rough(e.Until.Sub(now))
 	}
+
 	reason := e.Reason
 	switch {
 	case e.Name != "" && len(e.Addresses) > 0:
@@ -121,40 +227,23 @@ func allowLine(e control.Allowed, now time.Time) string {
 	case e.Name != "":
 		reason += "; it has not resolved yet"
 	}
-	return whom(e) + "\t" + ends + "\t" + reason
+
+	return allowedName(e) + "\t" + ends + "\t" + reason
 }
 
-// whom is the prefix or the name.
-func whom(a control.Allowed) string {
+// allowedName returns the prefix or the name of an entry.
+func allowedName(a control.Allowed) string {
 	if a.Name != "" {
 		return a.Name
 	}
 	return who(a.Prefix)
 }
 
+// addresses returns a list of addresses.
 func addresses(all []netip.Addr) string {
 	texts := make([]string, len(all))
 	for i, a := range all {
 		texts[i] = a.String()
 	}
 	return strings.Join(texts, ", ")
-}
-
-// whomArg is an address, a prefix or a host name in the command line.
-type whomArg struct {
-	sourceArg
-	name string // "" for a prefix
-}
-
-// UnmarshalText implements encoding.TextUnmarshaler, for kong.
-func (a *whomArg) UnmarshalText(text []byte) error {
-	name, err := config.ParseName(string(text))
-	if err == nil {
-		a.name = name
-		return nil
-	}
-	if strings.ContainsAny(string(text), ":/") || strings.Trim(string(text), ".0123456789") == "" { // an address was meant
-		return a.sourceArg.UnmarshalText(text)
-	}
-	return fmt.Errorf("%q %w", text, err)
 }

@@ -3,65 +3,98 @@ package cli
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
-	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 )
 
 // Ban is `amifend ban`.
 type Ban struct {
 	daemonFlags
-	Prefix sourceArg `arg:"" help:"The address, or a prefix of a length that can be banned: IPv4 /24, IPv6 /64, /56 or /48."`
-	For    span      `placeholder:"TIME" help:"How long, such as 2h or 30d. Default: [policy] ban_time."`
-	Scope  string    `enum:"all,sip" default:"all" help:"What is dropped: all of its packets, or sip, those to the SIP ports (${default})."`
-	Reason string    `placeholder:"TEXT" help:"Why, for whoever asks later."`
+	Prefixes []sourceArg `arg:"" name:"prefix" help:"${banPrefixHelp}"`
+	For      span        `placeholder:"TIME" help:"${banForHelp}"`
+	Scope    string      `enum:"all,sip" default:"all" help:"${banScopeHelp}"`
+	Reason   string      `placeholder:"TEXT" help:"The reason, for whoever asks later."`
 }
 
-// Help is the detailed help.
+// Help returns the detailed help.
 func (*Ban) Help() string {
 	return `Examples:
 
     amifend ban 203.0.113.5 --for 7d --reason "calls Cuba"
+    amifend ban 203.0.113.5 203.0.113.9 198.51.100.0/24
 
-What must never be banned is refused, see amifend allow --list. It is undone by amifend unban.`
+What must never be banned is refused, see amifend allow --list. To undo it: amifend unban.`
 }
 
-// Run bans.
+// Validate is called by kong.
+func (c *Ban) Validate() error {
+	if len(c.Prefixes) > control.MostBans {
+		return fmt.Errorf("%d addresses: write at most %d at a time", len(c.Prefixes),
+			control.MostBans)
+	}
+	return nil
+}
+
+// Run bans. A refused address does not keep the others from being banned.
 func (c *Ban) Run(ctx context.Context) error {
 	client, err := c.client()
 	if err != nil {
 		return err
 	}
-	res, err := client.Ban(ctx, []control.NewBan{{
-		Prefix: c.Prefix.Prefix, Scope: c.Scope, For: time.Duration(c.For).Seconds(), Reason: c.Reason,
-	}})
+
+	// One request for all, so that the journal and the log have them together.
+	wanted := make([]control.NewBan, len(c.Prefixes))
+	for i, p := range c.Prefixes {
+		wanted[i] = control.NewBan{
+			Prefix: p.Prefix, Scope: c.Scope, For: time.Duration(c.For).Seconds(),
+			Reason: c.Reason,
+		}
+	}
+
+	res, err := client.Ban(ctx, wanted)
 	if err != nil {
 		return err
 	}
-	if len(res.Results) != 1 {
-		return fmt.Errorf("ban %s: the daemon answered of %d bans", c.Prefix, len(res.Results))
+
+	if len(res.Results) != len(wanted) {
+		return fmt.Errorf("ban %d addresses: the daemon answered about %d", len(wanted),
+			len(res.Results))
 	}
-	r := res.Results[0]
-	if r.Error != nil {
-		return r.Error
+
+	return each(res.Results, func(r control.BanResult) error {
+		switch {
+		case r.Error != nil:
+			return r.Error
+		case c.JSON:
+			return printJSON(r)
+		}
+
+		_, err := fmt.Println(bannedText(r))
+		return err
+	})
+}
+
+// bannedText returns the result of a ban for people.
+func bannedText(r control.BanResult) string {
+	is := "is"
+	if r.State == control.StateDry {
+		is = "would be"
 	}
-	if c.JSON {
-		return printJSON(r)
-	}
-	text := fmt.Sprintf("%s is banned (%s) until %s; to undo it: amifend unban %[1]s", who(r.Prefix), r.Scope, r.Until.Local().Format(time.DateTime))
+
+	text := fmt.Sprintf("%s %s banned (%s) until %s; to undo it: amifend unban %[1]s",
+		who(r.Prefix), is, r.Scope, r.Until.Local().Format(stamp))
 	if r.Note != "" {
 		text += "\n" + r.Note
 	}
+
 	if more := stateText(r.State); more != "" {
 		text += "\n" + more
 	}
-	_, err = fmt.Println(text)
-	return err
+	return text
 }
 
-// stateText says why a ban does not drop anything yet, "" if it does.
+// stateText returns why a ban does not drop packets yet, or "" if it does.
 func stateText(state string) string {
 	switch state {
 	case control.StateInKernel:
@@ -69,98 +102,9 @@ func stateText(state string) string {
 	case control.StateWaiting:
 		return "its set in the kernel is full: it waits for room (amifend status)"
 	case control.StateDry:
-		return "this daemon does not touch the kernel (observe = true, backend = \"log\", or a trial that is over): nothing is dropped"
+		return "nothing is dropped: this daemon does not touch the kernel (observe = true, " +
+			"backend = \"log\", or a trial that is over)"
 	default:
 		return "the kernel does not have it yet (amifend status)"
 	}
-}
-
-// Unban is `amifend unban`.
-type Unban struct {
-	daemonFlags
-	Prefix *sourceArg `arg:"" optional:"" help:"The address or prefix: every ban that lies within it or covers it is lifted."`
-	All    bool       `help:"Lift all bans."`
-}
-
-// Help is the detailed help.
-func (*Unban) Help() string {
-	return `Examples:
-
-    amifend unban 203.0.113.5
-    amifend unban --all
-
-The score and the strikes are forgotten too: the source begins anew. If it keeps failing it is soon banned again: correct its
-password, or amifend allow it. For one address it tells whether that is likely: if its ban has dropped packets, the kernel's
-counter is watched for a second before the ban is lifted.`
-}
-
-// Validate is called by kong.
-func (c *Unban) Validate() error {
-	if c.All == (c.Prefix != nil) {
-		return fmt.Errorf("write either the address or prefix, or --all")
-	}
-	return nil
-}
-
-// Run lifts.
-func (c *Unban) Run(ctx context.Context) error {
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
-	var within netip.Prefix
-	if c.Prefix != nil {
-		within = c.Prefix.Prefix
-	}
-	l, err := client.Unban(ctx, within)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return printJSON(l)
-	}
-	for _, p := range l.Lifted {
-		fmt.Printf("%s is no longer banned\n", who(p))
-	}
-	text := observe.Count(l.Count, "ban") + " lifted"
-	if l.Pending > 0 {
-		text += fmt.Sprintf("; the kernel does not have %d changes yet (amifend status)", l.Pending)
-	}
-	if l.Note != "" {
-		text += "; " + l.Note
-	}
-	if l.Again != nil {
-		text += "\n" + againText(*l.Again, who(within))
-	}
-	_, err = fmt.Println(text)
-	return err
-}
-
-// lookBack returns a number of seconds as people write them: at least one.
-func lookBack(n float64) string {
-	d := time.Duration(n * float64(time.Second)).Round(time.Second)
-	return max(d, time.Second).String()
-}
-
-// againText says whether an address that was let in would soon be banned again.
-func againText(a control.Again, source string) string {
-	var text string
-	switch {
-	case a.Lately > 0:
-		text = fmt.Sprintf("it still sends: %s in the last %s, %d while it was banned",
-			observe.Count(a.Lately, "dropped packet"), lookBack(a.LatelySpan), a.Dropped)
-	case a.Dropped > 0 && a.LatelySpan > 0:
-		text = fmt.Sprintf("%s while it was banned, none in the last %s",
-			observe.Count(a.Dropped, "dropped packet"), lookBack(a.LatelySpan))
-	case a.Dropped > 0:
-		text = observe.Count(a.Dropped, "dropped packet") + " while it was banned; whether it still sends is not known"
-	case !a.Seen.IsZero():
-		text = "a PBX heard of it at " + a.Seen.Local().Format(time.DateTime) + ", while it was banned"
-	default:
-		text = "no packet of it was dropped"
-	}
-	if a.MoreUnknown > 0 && a.MoreKnown > 0 {
-		text += fmt.Sprintf("\nbanned again after %s on unknown accounts, or %s", observe.Count(a.MoreUnknown, "attempt"), observe.Count(a.MoreKnown, "wrong password"))
-	}
-	return text + "\nto let it in for good: amifend allow " + source
 }

@@ -17,25 +17,26 @@ import (
 // Bans is `amifend bans`.
 type Bans struct {
 	daemonFlags
-	Within *sourceArg `arg:"" optional:"" name:"prefix" help:"Only bans of this address, or within this prefix."`
+	Within *sourceArg `arg:"" optional:"" name:"prefix" help:"${bansWithinHelp}"`
 	Server string     `placeholder:"NAME" help:"Only bans with evidence of this server."`
-	Rule   string     `placeholder:"RULE" help:"Only bans by this rule, such as proven_score or operator."`
-	Scope  string     `enum:",all,sip" default:"" placeholder:"SCOPE" help:"Only bans of this scope: all or sip."`
-	Sort   string     `enum:"newest,until,dropped,score,source" default:"newest" help:"Order: newest, until (the next to end first), dropped, score or source."`
-	Limit  int        `short:"n" placeholder:"COUNT" help:"Print so many at most."`
-	Wide   bool       `short:"w" help:"Print more columns: since when, the score, how many strikes, the state."`
+	Rule   string     `placeholder:"RULE" help:"${bansRuleHelp}"`
+	Scope  string     `enum:",all,sip" default:"" placeholder:"SCOPE" help:"${bansScopeHelp}"`
+	Sort   string     `enum:"newest,until,dropped,score,source" default:"newest" help:"${bansSortHelp}"`
+	Limit  int        `short:"n" placeholder:"COUNT" help:"Print at most so many."`
+	Wide   bool       `short:"w" help:"${bansWideHelp}"`
 }
 
-// Help is the detailed help.
+// Help returns the detailed help.
 func (*Bans) Help() string {
 	return `Examples:
 
     amifend bans                         who is banned now, the newest first
-    amifend bans 203.0.113.5             is it banned, and for how long
-    amifend bans --sort dropped -n 10    who knocks most
+    amifend bans 203.0.113.5             whether it is banned, and for how long
+    amifend bans --sort dropped -n 10    who sends most
 
-DROPPED is how many packets the kernel has dropped ("?": it does not count them, or nothing is dropped). A column STATE appears
-when a ban is not in the kernel. With --json an object a line. See also: amifend explain ADDR.`
+DROPPED is the number of packets that the kernel has dropped ("?": it does not count them, or
+nothing is dropped). A column STATE appears when a ban is not in the kernel; "would be" means that
+this daemon bans nobody. With --json: one object a line. See also: amifend explain ADDR.`
 }
 
 // Validate is called by kong.
@@ -46,20 +47,28 @@ func (c *Bans) Validate() error {
 	return nil
 }
 
-// Run asks, and prints the answer.
+// Run asks the daemon, and prints the answer.
 func (c *Bans) Run(ctx context.Context) error {
 	client, err := c.client()
 	if err != nil {
 		return err
 	}
-	q := control.BanQuery{Server: c.Server, Rule: c.Rule, Scope: c.Scope, Sort: c.Sort, Limit: c.Limit}
+
+	// The daemon filters and sorts, since there may be a hundred thousand bans.
+	q := control.BanQuery{
+		Server: c.Server, Rule: c.Rule, Scope: c.Scope, Sort: c.Sort,
+		Limit: c.Limit,
+	}
 	if c.Within != nil {
 		q.Within = c.Within.Prefix
 	}
+
 	l, err := client.Bans(ctx, q)
 	if err != nil {
 		return err
 	}
+
+	// One object a line: jq and grep work on lists of any length.
 	if c.JSON {
 		e := json.NewEncoder(os.Stdout)
 		for _, b := range l.Bans {
@@ -69,46 +78,75 @@ func (c *Bans) Run(ctx context.Context) error {
 		}
 		return nil
 	}
+
 	return writeBans(os.Stdout, l, c.Wide, time.Now())
 }
 
-// writeBans writes a table that fits into 80 columns for most addresses. What is the same in every line as one expects it (in
-// the kernel, the first ban) is shown only on demand.
+// writeBans writes a table that fits into 80 columns for most addresses. Columns that usually say
+// the same (in the kernel, the first ban) are shown only on demand.
 func writeBans(w io.Writer, l control.BanList, wide bool, now time.Time) error {
-	state := wide || slices.ContainsFunc(l.Bans, func(b control.Ban) bool { return b.State != control.StateInKernel })
+	state := wide || slices.ContainsFunc(l.Bans, func(b control.Ban) bool {
+		return b.State != control.StateInKernel
+	})
+
 	lines := []string{"SOURCE\tENDS IN\tSCOPE\tDROPPED\tATTEMPTS\tRULE\tSERVERS"}
 	if wide {
-		lines[0] += "\tSINCE\tSCORE\tSTRIKE"
+		lines[0] += "\tSINCE " + now.Local().Format("MST") + "\tSCORE\tSTRIKE"
 	}
 	if state {
 		lines[0] += "\tSTATE"
 	}
+
+	// The cells stand in the order of the header above.
 	for _, b := range l.Bans {
 		cells := []string{
-			who(b.Prefix), rough(b.Until.Sub(now)), b.Scope, packets(b.Dropped), fmt.Sprint(b.Attempts), b.Rule, strings.Join(b.Servers, ","),
+			who(b.Prefix), rough(b.Until.Sub(now)), b.Scope, packets(b.Dropped),
+			fmt.Sprint(b.Attempts), b.Rule, strings.Join(b.Servers, ","),
 		}
 		if wide {
-			cells = append(cells, b.Since.Local().Format(time.DateTime), fmt.Sprintf("%.2f", b.Score), fmt.Sprint(b.Strike))
+			cells = append(cells, b.Since.Local().Format(time.DateTime),
+				fmt.Sprintf("%.2f", b.Score), fmt.Sprint(b.Strike))
 		}
+
 		if state {
-			cells = append(cells, strings.ReplaceAll(b.State, "_", " "))
+			cells = append(cells, stateName(b.State))
 		}
+
 		lines = append(lines, strings.Join(cells, "\t"))
 	}
+
+	// A header without rows would only confuse.
 	if len(l.Bans) > 0 {
 		if err := columns(w, lines); err != nil {
 			return err
 		}
 	}
+
+	// The footer says what the filter and the limit left out.
 	text := observe.Count(l.Total, "ban")
+	if slices.ContainsFunc(l.Bans, func(b control.Ban) bool {
+		return b.State == control.StateDry
+	}) {
+		text = observe.Count(l.Total, "would-be ban") // this daemon drops nothing
+	}
+
 	if l.Matched != l.Total || len(l.Bans) != l.Total {
 		text = fmt.Sprintf("%s in all, %d match, %d shown", text, l.Matched, len(l.Bans))
 	}
+
 	_, err := fmt.Fprintln(w, text)
 	return err
 }
 
-// packets is a number of packets that may be unknown.
+// stateName returns the state of a ban in a table.
+func stateName(state string) string {
+	if state == control.StateDry {
+		return "would be"
+	}
+	return strings.ReplaceAll(state, "_", " ")
+}
+
+// packets returns a number of packets, which may be unknown.
 func packets(n *uint64) string {
 	if n == nil {
 		return "?"

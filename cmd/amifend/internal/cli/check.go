@@ -12,28 +12,30 @@ import (
 // Check is `amifend check`.
 type Check struct {
 	configFlag
-	Offline   bool          `xor:"offline" help:"Check the config alone: connect to nothing."`
-	PBXConfig string        `xor:"offline" name:"pbx-config" placeholder:"DIR" help:"Read the trunks from Asterisk's config files in DIR (or from the output of its command line on stdin, with -) and print the [allow] lines to paste."`
-	Wait      time.Duration `default:"2s" help:"How long to listen to every PBX (${default})."`
+	Offline   bool          `xor:"offline" help:"Check only the config, without any connection."`
+	PBXConfig string        `xor:"offline" name:"pbx-config" placeholder:"DIR" help:"${checkPBXHelp}"`
+	Wait      time.Duration `default:"2s" help:"How long to listen to each PBX (${default})."`
 }
 
-// Validate refuses to wait for somebody to type what Asterisk should print; kong calls it.
+// Validate is called by kong. It refuses to read from a terminal what Asterisk should print.
 func (c *Check) Validate() error {
 	if c.PBXConfig != "-" {
 		return nil
 	}
 	if st, err := os.Stdin.Stat(); err == nil && st.Mode()&os.ModeCharDevice != 0 {
-		return errors.New("--pbx-config - reads what Asterisk's command line printed: pipe it in (amifend check without --pbx-config tells how)")
+		return errors.New("--pbx-config - reads what Asterisk's command line printed: pipe it in " +
+			"(amifend check without --pbx-config shows how)")
 	}
 	return nil
 }
 
-// Run checks, and writes what it found to standard output.
+// Run checks, and writes the findings to standard output.
 func (c *Check) Run(ctx context.Context) error {
-	loaded, err := c.load()
+	loaded, err := c.load("use sudo")
 	if err != nil {
 		return err
 	}
+
 	ok, err := check.Run(ctx, check.Options{
 		Config: loaded, Path: c.Config, Out: os.Stdout,
 		Offline: c.Offline, Wait: c.Wait, PBXConfig: c.PBXConfig, Stdin: os.Stdin,
@@ -44,5 +46,6 @@ func (c *Check) Run(ctx context.Context) error {
 	if !ok {
 		return ErrTold
 	}
+
 	return nil
 }

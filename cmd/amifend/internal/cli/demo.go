@@ -12,14 +12,15 @@ import (
 
 // Demo is `amifend demo`.
 type Demo struct {
-	For time.Duration `default:"60s" placeholder:"TIME" help:"How long it plays (${default})."`
+	For time.Duration `default:"60s" placeholder:"TIME" help:"How long it takes (${default})."`
 	Log string        `placeholder:"FILE" type:"path" help:"Write the daemon's own log to FILE."`
 }
 
 // Validate is called by kong.
 func (d *Demo) Validate() error {
 	if d.For < demo.Shortest || d.For > demo.Longest {
-		return fmt.Errorf("--for %v is out of range: write a time from %v to %v", d.For, demo.Shortest, demo.Longest)
+		return fmt.Errorf("--for %v is out of range: write a time from %v to %v", d.For,
+			demo.Shortest, demo.Longest)
 	}
 	return nil
 }
@@ -30,6 +31,7 @@ func (d *Demo) Run(ctx context.Context) error {
 	if d.Log != "" {
 		again = append(again, "--log", d.Log)
 	}
+
 	err := demo.Run(ctx, demo.Options{For: d.For, Out: os.Stdout, Log: d.Log, Args: again})
 	if errors.Is(err, demo.ErrFailed) {
 		return ErrTold

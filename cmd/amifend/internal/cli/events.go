@@ -15,10 +15,10 @@ import (
 type Events struct {
 	daemonFlags
 	Follow bool       `required:"" short:"f" help:"Print events as they come, until interrupted."`
-	Within *sourceArg `arg:"" optional:"" name:"prefix" help:"Only events of this address, or within this prefix."`
+	Within *sourceArg `arg:"" optional:"" name:"prefix" help:"${eventsWithinHelp}"`
 	Server string     `placeholder:"NAME" help:"Only events of this server."`
-	Count  int        `short:"c" placeholder:"COUNT" help:"End after so many."`
-	Kind   []string   `placeholder:"EVENT" help:"Only these of Asterisk's events, such as InvalidPassword."`
+	Count  int        `short:"c" placeholder:"COUNT" help:"End after so many events."`
+	Kind   []string   `placeholder:"EVENT" help:"${eventsKindHelp}"`
 }
 
 // Run follows the events.
@@ -27,14 +27,18 @@ func (c *Events) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
+	// The daemon filters, so a flood elsewhere does not cross the socket.
 	filter := control.EventFilter{Server: c.Server, Kinds: c.Kind}
 	if c.Within != nil {
 		filter.Within = c.Within.Prefix
 	}
+
 	events, err := client.Events(ctx, filter)
 	if err != nil {
 		return err
 	}
+
 	encode := json.NewEncoder(os.Stdout)
 	n := 0
 	for ev, err := range events {
@@ -44,29 +48,39 @@ func (c *Events) Run(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("follow the events: %w", err)
 		}
+
+		// Each event is written at once: a person is watching.
 		if c.JSON {
 			err = encode.Encode(ev)
 		} else {
 			_, err = fmt.Println(eventLine(ev))
 		}
+
 		if err != nil {
 			return fmt.Errorf("write an event: %w", err)
 		}
+
 		if n++; n == c.Count {
 			return nil
 		}
 	}
+
+	// An end that nobody asked for is an error, also in a script.
 	if ctx.Err() == nil {
 		return fmt.Errorf("the daemon has ended")
 	}
+
 	return nil
 }
 
+// eventLine returns an event in one line.
 func eventLine(ev control.Event) string {
 	if ev.Lost > 0 {
-		return fmt.Sprintf("(%d events more, left out)", ev.Lost)
+		return fmt.Sprintf("(%d more events, left out)", ev.Lost)
 	}
-	line := fmt.Sprintf("%s %s %s %s %s %s account %s call %s", ev.Time.Local().Format("15:04:05.000"), ev.Server, ev.Source,
+
+	line := fmt.Sprintf("%s %s %s %s %s %s account %s call %s",
+		ev.Time.Local().Format("15:04:05.000"), ev.Server, ev.Source,
 		ev.Kind, ev.Service, ev.Transport, ev.Account, ev.Session)
 	if ev.Taint != "" {
 		line += " (injected text: " + ev.Taint + ")"

@@ -16,18 +16,20 @@ type Explain struct {
 	Addr addrArg `arg:"" name:"address" help:"The address, banned or not."`
 }
 
-// Help is the detailed help.
+// Help returns the detailed help.
 func (*Explain) Help() string {
-	return `What is held against the address and what speaks for it: its score, its latest attempts, accounts, proofs and strikes; the rule
-that banned it; and what would ban or free it. policy/README.md explains the rules.`
+	return `Shows the evidence against an address and what speaks for it: its score, latest
+attempts, accounts, proofs and strikes; the rule that banned it; and what would ban or free it.
+docs/decisions.md and policy/README.md explain the rules. All times have the same zone.`
 }
 
-// Run asks, and prints the answer.
+// Run asks the daemon, and prints the answer.
 func (c *Explain) Run(ctx context.Context) error {
 	client, err := c.client()
 	if err != nil {
 		return err
 	}
+
 	x, err := client.Explain(ctx, c.Addr.Addr)
 	if err != nil {
 		return err
@@ -35,49 +37,68 @@ func (c *Explain) Run(ctx context.Context) error {
 	if c.JSON {
 		return printJSON(x)
 	}
+
+	_, err = fmt.Print(explanationText(x, c.Addr.String(), zone(client.Zone), time.Now()))
+	return err
+}
+
+// explanationText returns an explanation for people. The daemon's part of it has its times in the
+// same zone.
+func explanationText(
+	x control.Explanation, addr string, zone *time.Location, now time.Time,
+) string {
 	var b strings.Builder
 	b.WriteString(x.Text)
 	for _, ban := range x.Bans {
-		b.WriteString(kernelLine(ban, time.Now()))
+		b.WriteString(kernelLine(ban, now))
 	}
+
 	if len(x.Bans) > 0 {
-		fmt.Fprintf(&b, "  undo:      amifend unban %s; if it is to stay free: amifend allow %[1]s\n", c.Addr)
+		fmt.Fprintf(&b,
+			"  undo:      amifend unban %s; to let it in for good: amifend allow %[1]s\n",
+			addr)
 	}
+
+	// The history comes last: it explains how the state above came about.
 	for i, p := range x.Past {
 		if i == 0 {
 			b.WriteString("  history:\n")
 		}
-		b.WriteString(pastLine(p))
+		b.WriteString(pastLine(p, zone))
 	}
+
 	for i, a := range x.Alerts {
 		if i == 0 {
 			b.WriteString("  alerts:\n")
 		}
-		b.WriteString(alertText(a, "    "))
+		b.WriteString(alertText(a, "    ", zone))
 	}
-	_, err = fmt.Print(b.String())
-	return err
+
+	return b.String()
 }
 
-// pastLine tells a ban of the past.
-func pastLine(p control.PastBan) string {
+// pastLine returns the line of a ban in the past.
+func pastLine(p control.PastBan, zone *time.Location) string {
 	verb := "banned"
 	if p.Observed {
 		verb = "would have been banned"
 	}
+
 	lifted := ""
 	if !p.Lifted.IsZero() {
 		lifted = ", lifted by " + p.By + " (" + p.Why + ") after " + rough(p.Lifted.Sub(p.From))
 	}
+
 	evidence := ""
-	if p.Evidence != "" { // one that was found in the kernel has none
+	if p.Evidence != "" { // a ban that was found in the kernel has none
 		evidence = ": " + p.Evidence
 	}
-	return fmt.Sprintf("    %s  %s %s %s for %s by %s%s%s\n", p.From.Local().Format(time.DateTime), who(p.Prefix), p.Scope, verb,
-		rough(p.Until.Sub(p.From)), p.Rule, lifted, evidence)
+
+	return fmt.Sprintf("    %s  %s %s %s for %s by %s%s%s\n", p.From.In(zone).Format(stamp),
+		who(p.Prefix), p.Scope, verb, rough(p.Until.Sub(p.From)), p.Rule, lifted, evidence)
 }
 
-// kernelLine tells what the kernel does for a ban.
+// kernelLine returns what the kernel does for a ban.
 func kernelLine(b control.Ban, now time.Time) string {
 	dropped := "drops its packets"
 	if b.Dropped != nil {
@@ -86,5 +107,6 @@ func kernelLine(b control.Ban, now time.Time) string {
 	if b.State != control.StateInKernel {
 		dropped = stateText(b.State)
 	}
-	return fmt.Sprintf("  kernel:    %s %s, %s more: %s\n", who(b.Prefix), b.Scope, rough(b.Until.Sub(now)), dropped)
+	return fmt.Sprintf("  kernel:    %s %s, %s more: %s\n", who(b.Prefix), b.Scope,
+		rough(b.Until.Sub(now)), dropped)
 }

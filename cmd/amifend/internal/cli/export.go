@@ -19,18 +19,18 @@ import (
 type Export struct {
 	daemonFlags
 	NFT   bool   `name:"nft" help:"Write commands of nft."`
-	Table string `default:"amifend" placeholder:"NAME" help:"The table that is to have them (${default}), of family inet."`
+	Table string `default:"amifend" placeholder:"NAME" help:"${exportTableHelp}"`
 }
 
-// Help is the detailed help.
+// Help returns the detailed help.
 func (*Export) Help() string {
 	return `Examples:
 
     amifend export --nft > bans.nft         # here
     nft -f bans.nft                         # on another machine with amifend: it takes them over
 
-Each ban has the time that remains now. With --json: an object a line, as of amifend bans. The deny lists are no bans: copy
-the section [deny] of the config, and its files.`
+Each ban has its remaining time. With --json: one object a line, like amifend bans. The deny lists
+are not bans: copy the section [deny] of the config, and its files.`
 }
 
 // Validate is called by kong.
@@ -47,10 +47,13 @@ func (c *Export) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	l, err := client.Bans(ctx, control.BanQuery{Sort: "source"})
 	if err != nil {
 		return err
 	}
+
+	// A large list is written in blocks.
 	out := bufio.NewWriter(os.Stdout)
 	if c.JSON {
 		e := json.NewEncoder(out)
@@ -63,25 +66,33 @@ func (c *Export) Run(ctx context.Context) error {
 		if err := writeNFT(out, c.Table, l.Bans, time.Now()); err != nil {
 			return err
 		}
+
+		// The deny lists are part of the protection but not of the export, which must be said.
 		s, err := client.Status(ctx)
 		if err != nil {
 			return err
 		}
+
 		if d := s.Firewall.Denied; d != nil {
-			fmt.Fprintf(out, "# Not in it: the deny lists (%s). They are config: copy [deny] and its files.\n", observe.Count(d.Listed, "prefix"))
+			fmt.Fprintf(out,
+				"# Without the deny lists (%s), which are config: copy [deny] and its files.\n",
+				observe.Count(d.Listed, "prefix"))
 		}
 	}
+
 	if err := out.Flush(); err != nil {
 		return fmt.Errorf("write the bans: %w", err)
 	}
+
 	return nil
 }
 
-// elementsMost is how many elements one command of nft adds.
+// elementsMost is the number of elements in one command of nft.
 const elementsMost = 500
 
 // writeNFT writes bans as commands for nft(8), grouped by their sets.
 func writeNFT(w io.Writer, table string, bans []control.Ban, now time.Time) error {
+	// nft(8) takes many elements in one command, which is much faster than one each.
 	sets := map[string][]string{}
 	var names []string
 	for _, b := range bans {
@@ -89,10 +100,13 @@ func writeNFT(w io.Writer, table string, bans []control.Ban, now time.Time) erro
 		if left < time.Second {
 			continue
 		}
+
+		// Only the time that remains is exported: the other machine's clock may differ.
 		scope := firewall.ScopeAll
 		if b.Scope == firewall.ScopeSIP.String() {
 			scope = firewall.ScopeSIP
 		}
+
 		name, err := firewall.SetName(b.Prefix, scope)
 		if err != nil {
 			return fmt.Errorf("export %s: %w", b.Prefix, err)
@@ -100,14 +114,21 @@ func writeNFT(w io.Writer, table string, bans []control.Ban, now time.Time) erro
 		if sets[name] == nil {
 			names = append(names, name)
 		}
-		sets[name] = append(sets[name], fmt.Sprintf("%s timeout %ds", b.Prefix.Addr(), left/time.Second))
+
+		sets[name] = append(sets[name],
+			fmt.Sprintf("%s timeout %ds", b.Prefix.Addr(), left/time.Second))
 	}
+
+	// A fixed order makes two exports comparable.
 	slices.Sort(names)
-	fmt.Fprintf(w, "# %s of amifend, %s. Load them with nft -f into a table that amifend has laid out.\n",
+	fmt.Fprintf(w, "# %s of amifend, %s. Load them with nft -f into a table that amifend has "+
+		"laid out.\n",
 		observe.Count(len(bans), "ban"), now.UTC().Format(time.RFC3339))
 	if slices.ContainsFunc(bans, func(b control.Ban) bool { return b.State == control.StateDry }) {
-		fmt.Fprintln(w, "# This daemon only watches: they are what it would have banned, and no kernel drops them yet.")
+		fmt.Fprintln(w, "# This daemon bans nobody: these are the bans that it would have made. "+
+			"No kernel drops them yet.")
 	}
+
 	for _, name := range names {
 		for part := range slices.Chunk(sets[name], elementsMost) {
 			fmt.Fprintf(w, "add element inet %s %s {\n", table, name)
@@ -117,5 +138,6 @@ func writeNFT(w io.Writer, table string, bans []control.Ban, now time.Time) erro
 			fmt.Fprintln(w, "}")
 		}
 	}
+
 	return nil
 }

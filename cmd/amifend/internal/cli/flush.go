@@ -12,26 +12,28 @@ import (
 
 // Flush is `amifend flush`.
 type Flush struct {
-	Kernel bool   `required:"" help:"Take amifend's whole nftables table out of the kernel, with every ban and the deny lists."`
-	Config string `placeholder:"FILE" type:"path" help:"The config file, which names the table. Default: /etc/amifend/config.toml, or the table amifend if there is none."`
+	Kernel bool   `required:"" help:"${flushKernelHelp}"`
+	Config string `placeholder:"FILE" type:"path" help:"${flushConfigHelp}"`
 	JSON   bool   `name:"json" help:"Print JSON."`
 }
 
-// Help is the detailed help.
+// Help returns the detailed help.
 func (*Flush) Help() string {
-	return `For the day when something is badly wrong: it needs no daemon, but root. Stop the daemon first. The bans are remembered, and
-come back when it is started again, as the deny lists do; to lift bans for good use amifend unban.
+	return `For emergencies: it needs root, but no daemon. Stop the daemon first. The bans and the deny
+lists come back when the daemon starts again; to lift bans for good use amifend unban.
 
     systemctl stop amifend
     amifend flush --kernel`
 }
 
-// Run takes the table away.
+// Run removes the table.
 func (c *Flush) Run(ctx context.Context) error {
 	path := c.Config
 	if path == "" {
 		path = defaultConfig
 	}
+
+	// The name of the table is needed even when the rest of the config is broken.
 	name, err := config.FindTable(path, c.Config == "")
 	if err != nil && !IsUsage(err) {
 		return unreadable(path, err, "use sudo")
@@ -39,19 +41,25 @@ func (c *Flush) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
+	// A running daemon would put the table back at once.
 	lock, err := firewall.Lock(name)
 	if errors.Is(err, firewall.ErrLocked) {
-		return control.Errorf(control.CodeFailed, "%s", err).Advise("it would put the table back: systemctl stop amifend, then try again")
+		return control.Errorf(control.CodeFailed, "%s", err).
+			Advise("it would put the table back: systemctl stop amifend, then try again")
 	}
+
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
+
 	t, err := firewall.Open(firewall.Options{Table: name})
 	if err != nil {
 		return err
 	}
 	defer t.Close()
+
 	removed, err := t.Remove(ctx)
 	if err != nil {
 		return err
@@ -59,15 +67,18 @@ func (c *Flush) Run(ctx context.Context) error {
 	if c.JSON {
 		return printJSON(flushed{name, removed})
 	}
+
+	// A missing table is what the user wanted, so it is not an error.
 	text := "table inet " + name + " is gone, and no packet is dropped by amifend any more"
 	if !removed {
 		text = "there is no table inet " + name
 	}
+
 	_, err = fmt.Println(text)
 	return err
 }
 
-// flushed is what a flush did, in JSON.
+// flushed is the result of a flush, in JSON.
 type flushed struct {
 	Table   string `json:"table"`
 	Removed bool   `json:"removed"` // false: there was none

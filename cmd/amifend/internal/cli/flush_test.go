@@ -17,12 +17,16 @@ func TestFlushBesideADaemon(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer lock.Close()
+
 	path := filepath.Join(t.TempDir(), "config.toml")
 	if err := os.WriteFile(path, []byte("[firewall]\ntable = \""+table+"\"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	err = (&Flush{Kernel: true, Config: path}).Run(t.Context())
-	if err == nil || !strings.Contains(Text(err), "\n  do: it would put the table back: systemctl stop amifend") {
+	if err == nil ||
+		!strings.Contains(Text(err),
+			"\n  do: it would put the table back: systemctl stop amifend") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -18,45 +18,58 @@ import (
 
 // Import is `amifend import`.
 type Import struct {
-	Fail2ban ImportFail2ban `cmd:"" name:"fail2ban" help:"Take over the bans of fail2ban."`
+	Fail2ban ImportFail2ban `cmd:"" name:"fail2ban" help:"Import the bans of fail2ban."`
 }
 
 // ImportFail2ban is `amifend import fail2ban`.
 type ImportFail2ban struct {
 	daemonFlags
-	Jail   []string `placeholder:"NAME" help:"Only of these jails. Default: those with asterisk, pbx or sip in their names."`
-	Scope  string   `enum:"all,sip" default:"sip" help:"What is dropped: all of their packets, or sip, those to the SIP ports (${default})."`
-	DryRun bool     `help:"Ban nobody: only tell."`
-	Path   string   `arg:"" optional:"" default:"/var/lib/fail2ban/fail2ban.sqlite3" type:"path" help:"fail2ban's database (${default})."`
+	Jail   []string `placeholder:"NAME" help:"${importJailHelp}"`
+	Scope  string   `enum:"all,sip" default:"sip" help:"${importScopeHelp}"`
+	DryRun bool     `help:"Only show what would be imported."`
+	Path   string   `arg:"" optional:"" default:"/var/lib/fail2ban/fail2ban.sqlite3" type:"path" help:"${importPathHelp}"`
 }
 
-// Help is the detailed help.
+// Help returns the detailed help.
 func (*ImportFail2ban) Help() string {
-	return `Each ban comes with the time that remains of it, ban_max at most. What must never be banned is left out. fail2ban may run
-meanwhile, and goes on as before: stop its jails for Asterisk afterwards.`
+	return `Each ban keeps its remaining time, at most ban_max. What must never be banned is left out.
+fail2ban may run meanwhile, and goes on as before: stop its jails for Asterisk afterwards.`
 }
 
-// Run reads the database and has the daemon ban.
+// Run reads the database and asks the daemon for the bans.
 func (c *ImportFail2ban) Run(ctx context.Context) error {
 	found, err := fail2ban.Read(ctx, c.Path, time.Now())
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return control.Errorf(control.CodeFailed, "%s", err).Advise("use sudo: only root may read it")
+		return control.Errorf(control.CodeFailed, "%s", err).
+			Advise("use sudo: only root may read it")
 	case errors.Is(err, fs.ErrNotExist):
-		return control.Errorf(control.CodeFailed, "%s", err).Advise("write where it is; dbfile in /etc/fail2ban/fail2ban.conf says so")
+		return control.Errorf(control.CodeFailed, "%s", err).
+			Advise("write where it is; dbfile in /etc/fail2ban/fail2ban.conf says so")
+	case errors.Is(err, fail2ban.ErrTooOld):
+		return control.Errorf(control.CodeFailed, "%s", err).
+			Advise("ban by hand who must stay banned: amifend ban ADDRESS... --for 24h; " +
+				"the addresses are in: fail2ban-client status asterisk; or update fail2ban first")
 	case err != nil:
-		return err
+		return control.Errorf(control.CodeFailed, "%s", err).
+			Advise("write the name of fail2ban's database, usually " +
+				"/var/lib/fail2ban/fail2ban.sqlite3 (dbfile in fail2ban.conf)")
 	}
+
+	// Choosing comes before asking, so that a dry run needs no daemon.
 	wanted, left := c.choose(found.Bans)
 	var results []control.BanResult
 	if !c.DryRun && len(wanted) > 0 {
 		if results, err = c.ban(ctx, wanted); err != nil && len(results) > 0 {
-			return fmt.Errorf("the first %d of %d bans were asked for (import again for the rest): %w", len(results), len(wanted), err)
+			return fmt.Errorf("the first %d of %d bans were asked for (import again for the "+
+				"rest): %w", len(results), len(wanted), err)
 		}
 		if err != nil {
 			return err
 		}
 	}
+
+	// The keys are part of the interface.
 	if c.JSON {
 		return printJSON(struct {
 			Bans    []control.NewBan    `json:"bans"`
@@ -66,39 +79,51 @@ func (c *ImportFail2ban) Run(ctx context.Context) error {
 			Strange int                 `json:"no_addresses"`
 		}{wanted, results, left, found.Over, found.Wrong})
 	}
-	return c.tell(found, wanted, results, left)
+
+	return c.print(found, wanted, results, left)
 }
 
-// choose returns the bans to ask for, and how many of other jails are left out.
-func (c *ImportFail2ban) choose(bans []fail2ban.Ban) (wanted []control.NewBan, left map[string]int) {
+// choose returns the bans to ask for, and the number of those of other jails, which are left out.
+func (c *ImportFail2ban) choose(
+	bans []fail2ban.Ban,
+) (wanted []control.NewBan, left map[string]int) {
 	left = map[string]int{}
 	for _, b := range bans {
 		if !c.chosen(b.Jail) {
 			left[b.Jail]++
 			continue
 		}
+
 		n := control.NewBan{
-			Prefix: b.Prefix, Scope: c.Scope, For: max(1, b.Left.Seconds()), Import: true, Reason: "fail2ban jail " + b.Jail,
+			Prefix: b.Prefix, Scope: c.Scope, For: max(1, b.Left.Seconds()), Import: true,
+			Reason: "fail2ban jail " + b.Jail,
 		}
+
 		wanted = append(wanted, n)
 	}
+
 	return wanted, left
 }
 
+// chosen reports whether the bans of a jail are imported.
 func (c *ImportFail2ban) chosen(jail string) bool {
 	if len(c.Jail) > 0 {
 		return slices.Contains(c.Jail, jail)
 	}
 	name := strings.ToLower(jail)
-	return strings.Contains(name, "asterisk") || strings.Contains(name, "pbx") || strings.Contains(name, "sip")
+	return strings.Contains(name, "asterisk") || strings.Contains(name, "pbx") ||
+		strings.Contains(name, "sip")
 }
 
-// ban asks in parts of what one request may hold.
-func (c *ImportFail2ban) ban(ctx context.Context, wanted []control.NewBan) (results []control.BanResult, err error) {
+// ban asks for bans, as many at a time as one request may hold.
+func (c *ImportFail2ban) ban(
+	ctx context.Context, wanted []control.NewBan,
+) (results []control.BanResult, err error) {
 	client, err := c.client()
 	if err != nil {
 		return nil, err
 	}
+
 	for part := range slices.Chunk(wanted, control.MostBans) {
 		res, err := client.Ban(ctx, part)
 		if err != nil {
@@ -106,10 +131,15 @@ func (c *ImportFail2ban) ban(ctx context.Context, wanted []control.NewBan) (resu
 		}
 		results = append(results, res.Results...)
 	}
+
 	return results, nil
 }
 
-func (c *ImportFail2ban) tell(found *fail2ban.Bans, wanted []control.NewBan, results []control.BanResult, left map[string]int) error {
+// print prints the result for people.
+func (c *ImportFail2ban) print(
+	found *fail2ban.Bans, wanted []control.NewBan, results []control.BanResult, left map[string]int,
+) error {
+	// Refused bans are named one by one; notes repeat, so each is printed once.
 	refused, notes := 0, map[string]bool{}
 	for _, r := range results {
 		if r.Error != nil {
@@ -119,23 +149,32 @@ func (c *ImportFail2ban) tell(found *fail2ban.Bans, wanted []control.NewBan, res
 			notes[r.Note] = true
 		}
 	}
+
 	for _, s := range found.Strange {
-		fmt.Printf("left out: %s is no address, or has no time\n", ami.Quote([]byte(s)))
+		fmt.Printf("left out: %s is not an address, or has no time\n", ami.Quote([]byte(s)))
 	}
+
+	// The database may have very many such rows.
 	if more := found.Wrong - len(found.Strange); more > 0 {
 		fmt.Printf("left out: %s more like these\n", observe.Count(more, "row"))
 	}
+
+	// Other jails are named: a user may have chosen other names for those of Asterisk.
 	for _, jail := range slices.Sorted(maps.Keys(left)) {
-		fmt.Printf("left out: %s of jail %s (to take them too: --jail %[2]s)\n", observe.Count(left[jail], "ban"), ami.Quote([]byte(jail)))
+		fmt.Printf("left out: %s of jail %s (to take them too: --jail %[2]s)\n",
+			observe.Count(left[jail], "ban"), ami.Quote([]byte(jail)))
 	}
+
 	verb, n := "imported", len(wanted)-refused
 	if c.DryRun {
 		verb, n = "would be imported", len(wanted)
 	}
+
 	text := observe.Count(n, "ban") + " " + verb
 	for _, note := range slices.Sorted(maps.Keys(notes)) {
 		text += "\n" + note
 	}
+
 	_, err := fmt.Println(text)
 	return err
 }

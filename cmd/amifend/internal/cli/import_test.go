@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,17 +18,22 @@ import (
 // banner notes what it is asked to ban, and refuses one.
 type banner struct{ bans []control.NewBan }
 
-func (b *banner) Ban(_ context.Context, _ control.Peer, bans []control.NewBan) (results []control.BanResult, err error) {
+func (b *banner) Ban(
+	_ context.Context, _ control.Peer, bans []control.NewBan,
+) (results []control.BanResult, err error) {
 	if len(bans) > control.MostBans {
 		return nil, errors.New("too many")
 	}
+
 	for _, n := range bans {
 		r := control.BanResult{Prefix: n.Prefix, Scope: n.Scope, State: control.StateInKernel}
 		if n.Prefix == netip.MustParsePrefix("10.0.0.7/32") {
-			r.Error = control.Errorf(control.CodeProtected, "10.0.0.7 must not be banned: allowlist")
+			r.Error = control.Errorf(control.CodeProtected,
+				"10.0.0.7 must not be banned: allowlist")
 		}
 		results = append(results, r)
 	}
+
 	b.bans = append(b.bans, bans...)
 	return results, nil
 }
@@ -40,10 +46,14 @@ func (*banner) Unban(context.Context, control.Peer, netip.Prefix) (control.Lifte
 func serveBans(t *testing.T, b *banner) string {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "s.sock")
-	s, err := control.Listen(control.Options{Socket: socket, ReadGroup: "0", AdminGroup: "0", Log: slog.New(slog.DiscardHandler), Ban: b})
+	s, err := control.Listen(control.Options{
+		Socket: socket, ReadGroup: "0", AdminGroup: "0",
+		Log: slog.New(slog.DiscardHandler), Ban: b,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx) }()
@@ -53,6 +63,7 @@ func serveBans(t *testing.T, b *banner) string {
 			t.Error(err)
 		}
 	})
+
 	return socket
 }
 
@@ -63,12 +74,14 @@ func TestImport(t *testing.T) {
 		}
 		t.Skip("needs root: only root may change")
 	}
+
 	path := filepath.Join(t.TempDir(), "fail2ban.sqlite3")
 	db, err := sql.Open("sqlite", "file:"+path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
+
 	if _, err := db.Exec(`CREATE TABLE fail2banDb(version INTEGER); INSERT INTO fail2banDb VALUES (4);
 		CREATE TABLE bips(ip TEXT NOT NULL, jail TEXT NOT NULL, timeofban INTEGER NOT NULL, bantime INTEGER NOT NULL);
 		WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i+1 FROM n WHERE i < 2499)
@@ -76,12 +89,17 @@ func TestImport(t *testing.T) {
 		time.Now().Add(-10*time.Minute).Unix()); err != nil {
 		t.Fatal(err)
 	}
+
 	b := &banner{}
 	socket := serveBans(t, b)
-	dry := &ImportFail2ban{daemonFlags: daemonFlags{Socket: socket}, Scope: "sip", Path: path, DryRun: true}
+	dry := &ImportFail2ban{
+		daemonFlags: daemonFlags{Socket: socket}, Scope: "sip", Path: path,
+		DryRun: true,
+	}
 	if err := dry.Run(t.Context()); err != nil || len(b.bans) != 0 {
 		t.Errorf("a dry run banned %d, %v", len(b.bans), err)
 	}
+
 	c := &ImportFail2ban{daemonFlags: daemonFlags{Socket: socket}, Scope: "sip", Path: path}
 	if err := c.Run(t.Context()); err != nil {
 		t.Fatal(err)
@@ -89,16 +107,24 @@ func TestImport(t *testing.T) {
 	if len(b.bans) != 2000 {
 		t.Fatalf("%d bans", len(b.bans))
 	}
+
 	forever, first := b.bans[0], b.bans[1]
 	if forever.Prefix.String() != "10.0.0.0/32" || forever.For < 1e9 || !forever.Import {
 		t.Errorf("the one for ever: %+v", forever)
 	}
-	if first.Prefix.String() != "10.0.0.1/32" || first.Scope != "sip" || first.Reason != "fail2ban jail asterisk-tcp" || first.For < 2990 || first.For > 3000 {
+
+	if first.Prefix.String() != "10.0.0.1/32" || first.Scope != "sip" ||
+		first.Reason != "fail2ban jail asterisk-tcp" || first.For < 2990 || first.For > 3000 {
 		t.Errorf("the next: %+v", first)
 	}
+
 	b.bans = nil
-	chosen := &ImportFail2ban{daemonFlags: daemonFlags{Socket: socket}, Scope: "all", Path: path, Jail: []string{"sshd"}}
-	if err := chosen.Run(t.Context()); err != nil || len(b.bans) != 500 || b.bans[0].Scope != "all" {
+	chosen := &ImportFail2ban{
+		daemonFlags: daemonFlags{Socket: socket}, Scope: "all", Path: path,
+		Jail: []string{"sshd"},
+	}
+	if err := chosen.Run(t.Context()); err != nil || len(b.bans) != 500 ||
+		b.bans[0].Scope != "all" {
 		t.Errorf("of another jail: %d, %v", len(b.bans), err)
 	}
 }
@@ -108,5 +134,30 @@ func TestImportFails(t *testing.T) {
 	var e *control.Error
 	if !errors.As(err, &e) || e.Do == "" {
 		t.Errorf("error %v", err)
+	}
+}
+
+// The database of fail2ban 0.10 does not say how long its bans last: what to do instead is said.
+func TestImportOfAnOldDatabase(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "fail2ban.sqlite3")
+	script, err := os.ReadFile("testdata/fail2ban-0.10.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", "file:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec(string(script)); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	err = (&ImportFail2ban{Scope: "sip", Path: path, DryRun: true}).Run(t.Context())
+	if err == nil || !strings.Contains(Text(err), "older than 0.11") ||
+		!strings.Contains(Text(err), "\n  do: ban by hand who must stay banned: amifend ban ADDRESS") {
+		t.Errorf("got %v", err)
 	}
 }

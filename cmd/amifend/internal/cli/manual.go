@@ -16,7 +16,7 @@ type Completion struct {
 	Shell string `arg:"" enum:"bash,zsh,fish" help:"The shell: bash, zsh or fish."`
 }
 
-// Help is the detailed help.
+// Help returns the detailed help.
 func (*Completion) Help() string {
 	return `Examples:
 
@@ -32,10 +32,10 @@ func (c *Completion) Run(ctx *kong.Context) error {
 
 // Man is `amifend man`.
 type Man struct {
-	Dir string `arg:"" optional:"" type:"path" help:"The folder to write all pages to. Without it the first page is printed."`
+	Dir string `arg:"" optional:"" type:"path" help:"${manDirHelp}"`
 }
 
-// Help is the detailed help.
+// Help returns the detailed help.
 func (*Man) Help() string {
 	return `Examples:
 
@@ -50,20 +50,29 @@ func (c *Man) Run(ctx *kong.Context, v Version) error {
 		_, err := pages[0].WriteTo(os.Stdout)
 		return err
 	}
+
+	// Debian has no man8 below /usr/local until somebody makes it.
+	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
+		return fmt.Errorf("make the folder of the man pages: %w", err)
+	}
+
 	for _, p := range pages {
 		if err := writePage(filepath.Join(c.Dir, p.Name+".8"), p); err != nil {
 			return err
 		}
 	}
+
 	_, err := fmt.Printf("%s written to %s\n", observe.Count(len(pages), "page"), c.Dir)
 	return err
 }
 
+// writePage writes one page.
 func writePage(path string, p manual.Page) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
 		return fmt.Errorf("write a man page: %w", err)
 	}
+
 	_, err = p.WriteTo(f)
 	if closed := f.Close(); err == nil {
 		err = closed

@@ -14,18 +14,20 @@ type Reconcile struct {
 	daemonFlags
 }
 
-// Help is the detailed help.
+// Help returns the detailed help.
 func (*Reconcile) Help() string {
-	return `The daemon does so at its start and every five minutes. What was lifted goes from the kernel, what somebody put there by hand is
-taken over, and what somebody took out comes back; where both know a ban, it runs until when the journal says.`
+	return `The daemon does so at its start and every five minutes. Lifted bans leave the kernel, elements
+that somebody added by hand become bans, and bans that somebody removed by hand come back. Where both
+know a ban, the journal decides when it ends.`
 }
 
-// Run has them compared.
+// Run makes the daemon compare them.
 func (c *Reconcile) Run(ctx context.Context) error {
 	client, err := c.client()
 	if err != nil {
 		return err
 	}
+
 	r, err := client.Reconcile(ctx)
 	if err != nil {
 		return err
@@ -33,11 +35,14 @@ func (c *Reconcile) Run(ctx context.Context) error {
 	if c.JSON {
 		return printJSON(r)
 	}
+
 	_, err = fmt.Println(reconciled(r))
 	return err
 }
 
+// reconciled returns the result for people.
 func reconciled(r control.Reconciled) string {
+	// Only the kinds of repair that happened are printed.
 	var parts []string
 	for _, p := range []struct {
 		n    int
@@ -45,8 +50,8 @@ func reconciled(r control.Reconciled) string {
 	}{
 		{r.PutBack, "put back into the kernel"},
 		{r.Restored, "restored from the journal"},
-		{r.Adopted, "taken over from the kernel"},
-		{r.Lifted, "taken out of the kernel: lifted before"},
+		{r.Adopted, "adopted from the kernel"},
+		{r.Lifted, "removed from the kernel: lifted before"},
 		{r.EndCorrected, "given the end that the journal has"},
 		{r.WrittenAgain, "written into the journal again"},
 	} {
@@ -54,8 +59,10 @@ func reconciled(r control.Reconciled) string {
 			parts = append(parts, observe.Count(p.n, "ban")+" "+p.what)
 		}
 	}
+
 	if len(parts) == 0 {
 		return "kernel and journal agree"
 	}
+
 	return strings.Join(parts, "\n")
 }

@@ -15,18 +15,20 @@ type Reload struct {
 	daemonFlags
 }
 
-// Help is the detailed help.
+// Help returns the detailed help.
 func (*Reload) Help() string {
-	return `The daemon reads the config file that it was started with. A file that is not valid changes nothing. Connections that did not
-change, scores and bans stay. What needs a restart is told. SIGHUP does the same: kill -HUP, or systemctl reload.`
+	return `The daemon reads the config file that it was started with. A file that is not valid changes
+nothing. Connections that did not change, scores and bans stay. The answer names what needs a restart.
+SIGHUP does the same: kill -HUP, or systemctl reload.`
 }
 
-// Run has the config read again.
+// Run makes the daemon read its config again.
 func (c *Reload) Run(ctx context.Context) error {
 	client, err := c.client()
 	if err != nil {
 		return err
 	}
+
 	r, err := client.Reload(ctx)
 	if err != nil {
 		return err
@@ -34,30 +36,41 @@ func (c *Reload) Run(ctx context.Context) error {
 	if c.JSON {
 		return printJSON(r)
 	}
+
+	// The first line is there in any case, so that a script sees an answer.
 	lines := []string{"reloaded: nothing has changed"}
 	if len(r.Changed) > 0 {
 		lines[0] = "reloaded: " + strings.Join(r.Changed, ", ")
 	}
+
+	// What needs a restart is easily overlooked, so it has a line of its own.
 	if len(r.Restart) > 0 {
-		lines = append(lines, "needs a restart (systemctl restart amifend): "+strings.Join(r.Restart, ", "))
+		lines = append(lines,
+			"needs a restart (systemctl restart amifend): "+strings.Join(r.Restart, ", "))
 	}
+
 	for _, w := range r.Warnings {
 		lines = append(lines, "warning: "+w)
 	}
+
 	_, err = fmt.Println(strings.Join(lines, "\n"))
 	return err
 }
 
-// reload reads the config of a daemon that runs.
+// reload reads the config for the running daemon.
 func (r *Run) reload() (*config.Config, error) {
-	c, err := r.load()
+	c, err := r.load("the user of the service must be able to read it: chown amifend: " + r.Config)
 	if err != nil {
 		return nil, err
 	}
+
 	dir := os.Getenv("CREDENTIALS_DIRECTORY")
-	if rel, err := filepath.Rel(dir, r.Config); dir != "" && err == nil && !strings.HasPrefix(rel, "..") {
-		c.Warnings = append(c.Warnings, r.Config+" is the copy that systemd made when the service was started: "+
-			"changes of the original are seen after systemctl restart amifend")
+	if rel, err := filepath.Rel(dir, r.Config); dir != "" && err == nil &&
+		!strings.HasPrefix(rel, "..") {
+		c.Warnings = append(c.Warnings,
+			r.Config+" is the copy that systemd made when the service was started: "+
+				"changes of the original take effect after systemctl restart amifend")
 	}
+
 	return c, nil
 }

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/netip"
 	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/replay"
@@ -20,48 +23,63 @@ const defaultConfig = "/etc/amifend/config.toml"
 // Replay is `amifend replay`.
 type Replay struct {
 	pastFlags
-	Format  string   `enum:"text,json" default:"text" help:"How to tell decisions: text, or json, an object a line."`
-	Explain string   `placeholder:"ADDR" help:"Tell only of this address: each of its events, and what became of it."`
-	Files   []string `arg:"" name:"file" type:"path" help:"Captures of AMI, or log files of Asterisk; packed ones too. Each is a server of its own."`
+	Format  string   `enum:"text,json" default:"text" help:"The output: text, or json, one object a line."`
+	Explain string   `placeholder:"ADDR" help:"${replayExplainHelp}"`
+	Files   []string `arg:"" name:"file" type:"path" help:"${replayFilesHelp}"`
 }
 
 // pastFlags are the flags of commands that read recordings.
 type pastFlags struct {
-	Config   string `placeholder:"FILE" type:"path" help:"The config whose policy and allowlist count; secrets are not needed. Default: /etc/amifend/config.toml, or the built-in defaults if there is none."`
-	Timezone string `placeholder:"ZONE" help:"Time zone of log files and of the output, such as UTC or Europe/Berlin. Default: this machine's."`
+	Config   string `placeholder:"FILE" type:"path" help:"${pastConfigHelp}"`
+	Timezone string `placeholder:"ZONE" help:"${pastTimezoneHelp}"`
 }
 
-// Help is the detailed help.
+// Help returns the detailed help.
 func (*Replay) Help() string {
-	return `A capture of AMI is every byte that a client received:
+	return `A capture of AMI holds every byte that a client received:
 
-    { printf 'Action: Login\r\nUsername: U\r\nSecret: S\r\nEvents: security\r\n\r\n'; cat; } | nc 127.0.0.1 5038 > capture
+    { printf 'Action: Login\r\nUsername: U\r\nSecret: S\r\nEvents: security\r\n\r\n'; cat; } |
+        nc 127.0.0.1 5038 > capture
 
-A log is any file that Asterisk logs to. Lines of the security channel are read, and failed registrations of chan_sip.
-Name only one log of a PBX and its rotated ones, not two that tell of the same events. What a ban covers is left out, as
-the kernel would have dropped it. The order of files decides only between events of the same time.
+A log is any file that Asterisk logs to, as it is or as syslog, journald or docker has it. Lines of
+the security channel are read, and NOTICE and WARNING lines of PJSIP, chan_sip, IAX2 and AMI that
+name a sender. A request that both tell of counts once. Events that a ban covers are left out, as the
+kernel would have dropped their packets. The order of files matters only for events of the same time.
+Files that are no recordings are skipped with a note, and so are lines that cannot be trusted.
 
-    amifend replay /var/log/asterisk/security*
-    amifend replay --explain 203.0.113.5 /var/log/asterisk/messages*`
+    amifend replay /var/log/asterisk
+    amifend replay --explain 203.0.113.5 /var/log/asterisk/messages*
+    journalctl -u asterisk -o short-iso | amifend replay -`
 }
 
-// Run plays the recordings and tells each decision.
+// Run plays the recordings and prints each decision.
 func (r *Replay) Run(ctx context.Context) error {
-	o := replay.Options{Files: r.Files, Format: replay.Format(r.Format)}
+	o := replay.Options{Files: r.Files, Format: replay.Format(r.Format), Progress: terminal(os.Stderr)}
 	var err error
 	if r.Explain != "" {
 		if o.Explain, err = netip.ParseAddr(r.Explain); err != nil {
-			return usageError(fmt.Sprintf("--explain: %q is no address", r.Explain))
+			return usageError(fmt.Sprintf("--explain: %q is not an address", r.Explain))
 		}
 		o.Explain = o.Explain.Unmap().WithZone("")
 	}
+
 	if o.Config, o.ConfigName, err = r.load(); err != nil {
 		return err
 	}
+
 	if o.Location, err = r.location(); err != nil {
 		return err
 	}
+
 	return replay.Run(ctx, o, os.Stdout)
+}
+
+// terminal returns f if it is a terminal, so that a program that reads it sees no progress bar.
+func terminal(f *os.File) io.Writer {
+	if _, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err != nil {
+		return nil
+	}
+	return f
 }
 
 // usageError is a wrong command line.
@@ -75,6 +93,7 @@ func (f *pastFlags) load() (*config.Config, string, error) {
 	if name == "" {
 		name = defaultConfig
 	}
+
 	c, err := config.LoadPolicy(name)
 	if f.Config == "" && errors.Is(err, fs.ErrNotExist) {
 		return &config.Config{Policy: policy.DefaultOptions()}, "the built-in defaults", nil
@@ -82,13 +101,17 @@ func (f *pastFlags) load() (*config.Config, string, error) {
 	return c, name, err
 }
 
+// location returns the time zone of log files and of the output.
 func (f *pastFlags) location() (*time.Location, error) {
 	if f.Timezone == "" {
 		return time.Local, nil
 	}
+
 	l, err := time.LoadLocation(f.Timezone)
 	if err != nil {
-		return nil, usageError(fmt.Sprintf("--timezone: %q is no time zone; write one like UTC or Europe/Berlin", f.Timezone))
+		return nil, usageError(fmt.Sprintf("--timezone: %q is not a time zone; write one like UTC "+
+			"or Europe/Berlin", f.Timezone))
 	}
+
 	return l, nil
 }

@@ -21,14 +21,14 @@ import (
 // Report is `amifend report`.
 type Report struct {
 	daemonFlags
-	Since    span     `default:"24h" placeholder:"TIME" help:"How far back to look, such as 90m, 24h or 7d (${default})."`
-	Limit    int      `short:"n" default:"10" placeholder:"COUNT" help:"Print so many of each kind at most (${default})."`
-	Format   string   `enum:"text,json,csv" default:"text" help:"How to write it: text, json, or csv."`
-	Timezone string   `placeholder:"ZONE" help:"Time zone of log files, and of what is printed of them, such as UTC or Europe/Berlin. Default: this machine's."`
-	Files    []string `arg:"" optional:"" name:"file" type:"path" help:"Captures of AMI, or log files of Asterisk, to count instead; packed ones too. Each is a server of its own."`
+	Since    span     `default:"24h" placeholder:"TIME" help:"${alertsSinceHelp}"`
+	Limit    int      `short:"n" default:"10" placeholder:"COUNT" help:"${reportLimitHelp}"`
+	Format   string   `enum:"text,json,csv" default:"text" help:"The output: text, json or csv."`
+	Timezone string   `placeholder:"ZONE" help:"${pastTimezoneHelp}"`
+	Files    []string `arg:"" optional:"" name:"file" type:"path" help:"${reportFilesHelp}"`
 }
 
-// Help is the detailed help.
+// Help returns the detailed help.
 func (*Report) Help() string {
 	return `Examples:
 
@@ -36,11 +36,11 @@ func (*Report) Help() string {
     amifend report --since 7d --format csv -n 1000 > week.csv
     amifend report /var/log/asterisk/security*
 
-It tells of bans, alerts, what operators did, and who failed how often. Without files the daemon is asked, and tells what
-its journal has. Hours are told whole. FAILED counts failed events; one attempt may raise several. With files attempts are
-counted, and those behind a ban too; the verdict is what the daemon would have decided; --config names the config whose
-policy and allowlist count, and --since and -n mean nothing. For the whole past:
-sqlite3 -readonly /var/lib/amifend/journal.db.`
+It shows bans, alerts, what operators did, and who failed how often. Without files the answer comes
+from the daemon's journal. Hours count whole. FAILED counts failed events; one attempt may raise
+several. With files attempts are counted, those behind a ban too, and the verdict is what the daemon
+would have decided; --config names the config whose policy and allowlist apply, and --since has no
+effect. For the whole past: sqlite3 -readonly /var/lib/amifend/journal.db.`
 }
 
 // Validate is called by kong.
@@ -48,7 +48,7 @@ func (r *Report) Validate() error {
 	switch {
 	case len(r.Files) > 0 && r.Socket != "":
 		return errors.New("--socket is for the daemon's report: write no files")
-	case r.Limit < 1 || r.Limit > control.MostReported:
+	case r.Limit < 1 || r.Limit > control.MostReported && len(r.Files) == 0:
 		return fmt.Errorf("--limit %d: write a number from 1 to %d", r.Limit, control.MostReported)
 	}
 	return nil
@@ -56,74 +56,99 @@ func (r *Report) Validate() error {
 
 // Run reports.
 func (r *Report) Run(ctx context.Context) error {
+	// The flag of all other commands works here as well.
 	if r.JSON {
 		r.Format = "json"
 	}
 	if len(r.Files) > 0 {
 		return r.recordings(ctx)
 	}
+
+	// Without files the past comes from the daemon's journal.
 	client, err := r.client()
 	if err != nil {
 		return err
 	}
-	answer, err := client.Report(ctx, control.ReportQuery{Since: time.Duration(r.Since), Limit: r.Limit})
+
+	answer, err := client.Report(ctx,
+		control.ReportQuery{Since: time.Duration(r.Since), Limit: r.Limit})
 	if err != nil {
 		return err
 	}
+
 	switch r.Format {
 	case "json":
 		return printJSON(answer)
 	case "csv":
 		return writeReportCSV(os.Stdout, answer)
 	default:
-		return writeReport(os.Stdout, answer)
+		dry, err := isDry(ctx, client)
+		if err != nil {
+			return err
+		}
+		return writeReport(os.Stdout, answer, dry)
 	}
 }
 
 // recordings counts the failed attempts in recordings by their source.
 func (r *Report) recordings(ctx context.Context) error {
 	past := pastFlags{r.Config, r.Timezone}
-	o := report.Options{Files: r.Files, Format: report.Format(r.Format)}
+	o := report.Options{
+		Files: r.Files, Format: report.Format(r.Format), Limit: r.Limit, Notes: os.Stderr, Progress: terminal(os.Stderr),
+	}
 	var err error
 	if o.Config, _, err = past.load(); err != nil {
 		return err
 	}
+
 	if o.Location, err = past.location(); err != nil {
 		return err
 	}
 	return report.Run(ctx, o, os.Stdout)
 }
 
-// minutes is how times of a report are printed.
-const minutes = "2006-01-02 15:04"
-
-func writeReport(to io.Writer, r control.Report) error {
+// writeReport writes a report for people. With dry, no source is banned.
+func writeReport(to io.Writer, r control.Report, dry bool) error {
 	w := bufio.NewWriter(to)
 	fmt.Fprintf(w, "from %s to %s\n", r.From.Local().Format(minutes), r.To.Local().Format(minutes))
 	fmt.Fprintf(w, "\nbans: %s\n", banCounts(r.Bans))
 	var lines []string
 	newer := make(map[string]bool)
+
+	// The latest ban of a prefix comes first, so a repeated key means a ban that was replaced.
 	for _, b := range r.Latest {
 		key := b.Prefix.String() + b.Scope
-		lines = append(lines, "  "+strings.Join([]string{b.From.Local().Format(minutes), who(b.Prefix), b.Scope, b.Rule, pastEnd(b, newer[key])}, "\t"))
+		lines = append(lines, "  "+strings.Join([]string{
+			b.From.Local().Format(minutes), who(b.Prefix), b.Scope, b.Rule, pastEnd(b, newer[key]),
+		}, "\t"))
 		newer[key] = true
 	}
+
 	if err := columns(w, lines); err != nil {
 		return err
 	}
+
 	more(w, r.Bans.Made, len(r.Latest))
 	alerts, kinds := byCount(r.AlertCounts)
 	fmt.Fprintf(w, "\nalerts: %s\n", kinds)
+
 	for _, a := range r.Alerts {
-		fmt.Fprint(w, alertText(a, "  "))
+		fmt.Fprint(w, alertText(a, "  ", time.Local))
 	}
+
 	more(w, alerts, len(r.Alerts))
 	if len(r.Operations) > 0 {
 		fmt.Fprintln(w, "\noperators")
 	}
+
+	// What operators did explains bans and lifts above.
 	for _, o := range r.Operations {
-		fmt.Fprintf(w, "  %s  uid %d  %s\n", o.At.Local().Format(minutes), o.UID, strings.Join(nonempty(o.What, o.Object, o.Reason), " "))
+		fmt.Fprintf(w, "  %s  %s  %s\n", o.At.Local().Format(minutes),
+			control.Operator(uint32(o.UID), o.Says),
+			strings.Join(nonempty(o.What, o.Object, o.Reason), " "))
 	}
+
+	// The tables have the same form; the order is from the general to the detail.
 	for _, t := range []struct {
 		title string
 		sums  []control.Sum
@@ -132,23 +157,26 @@ func writeReport(to io.Writer, r control.Report) error {
 			continue
 		}
 		fmt.Fprintln(w)
-		if err := writeSums(w, t.title, t.sums); err != nil {
+		if err := writeSums(w, t.title, t.sums, dry); err != nil {
 			return err
 		}
 	}
+
 	if len(failed(r.Sources)) == 0 {
-		fmt.Fprintln(w, "\nno failed attempt was heard of")
+		fmt.Fprintln(w, "\nno failed attempts")
 	}
+
 	return w.Flush()
 }
 
+// more writes how many rows are left out.
 func more(w io.Writer, all, shown int) {
 	if all > shown {
 		fmt.Fprintf(w, "  %d more (amifend report -n COUNT)\n", all-shown)
 	}
 }
 
-// byCount is how many there are in all, and `12 (9 proven_score, 3 score)`.
+// byCount returns the sum of counts, and a text such as "12 (9 proven_score, 3 score)".
 func byCount(counts map[string]int) (all int, text string) {
 	names := slices.Sorted(maps.Keys(counts))
 	slices.SortStableFunc(names, func(a, b string) int { return counts[b] - counts[a] })
@@ -156,25 +184,26 @@ func byCount(counts map[string]int) (all int, text string) {
 		all += counts[name]
 		names[i] = fmt.Sprintf("%d %s", counts[name], name)
 	}
+
 	if all == 0 {
 		return 0, "none"
 	}
 	return all, fmt.Sprintf("%d (%s)", all, strings.Join(names, ", "))
 }
 
-// banCounts is `12 (9 proven_score, 3 score); 2 lifted early`.
+// banCounts returns a text such as "12 (9 proven_score, 3 score); 2 lifted early".
 func banCounts(c control.BanCounts) string {
 	_, text := byCount(c.ByRule)
 	if c.Lifted > 0 {
 		text += fmt.Sprintf("; %d lifted early", c.Lifted)
 	}
 	if c.Observed > 0 {
-		text += fmt.Sprintf("; %d only observed: nothing was dropped", c.Observed)
+		text += fmt.Sprintf("; %d would have been made: nothing was dropped", c.Observed)
 	}
 	return text
 }
 
-// pastEnd says how a ban ended or will. One that was replaced has a newer one.
+// pastEnd returns how a ban ended or will end. replaced means that a newer one took its place.
 func pastEnd(b control.PastBan, replaced bool) string {
 	switch {
 	case !b.Lifted.IsZero():
@@ -190,45 +219,62 @@ func pastEnd(b control.PastBan, replaced bool) string {
 	}
 }
 
-// failed are those that have failures: for people, who only logged in is no news.
+// failed returns the sums that have failures. Those with logins only are of no interest to people.
 func failed(sums []control.Sum) []control.Sum {
-	return slices.DeleteFunc(slices.Clone(sums), func(s control.Sum) bool { return s.Failures == 0 })
+	return slices.DeleteFunc(slices.Clone(sums), func(s control.Sum) bool {
+		return s.Failures == 0
+	})
 }
 
-func writeSums(w io.Writer, title string, sums []control.Sum) error {
-	lines := []string{"FAILED\tLOGINS\tLAST HOUR\t" + title}
+// writeSums writes a table of sums. With dry, no source is banned.
+func writeSums(w io.Writer, title string, sums []control.Sum, dry bool) error {
+	// While nobody is banned, the column must not say so.
+	banned := " (banned)"
+	if dry {
+		banned = " (would be banned)"
+	}
+
+	lines := []string{"FAILED\tLOGINS\tLAST SEEN\t" + title}
 	for _, s := range sums {
 		name := s.Name
 		switch {
 		case s.Server != "":
 			name += " of " + s.Server
 		case s.Banned:
-			name += " (banned)"
+			name += banned
 		}
-		lines = append(lines, fmt.Sprintf("%d\t%d\t%s\t%s", s.Failures, s.Logins, s.Last.Local().Format(minutes), name))
+
+		lines = append(lines, fmt.Sprintf("%d\t%d\t%s\t%s", s.Failures, s.Logins,
+			s.Last.Local().Format(minutes), name))
 	}
+
 	return columns(w, lines)
 }
 
-// writeReportCSV writes the totals as one table for spreadsheets. No cell begins with text of an attacker, but for a quotation
-// mark that is part of the cell: so none is taken for a formula.
+// writeReportCSV writes the totals as one table for spreadsheets. A cell with text of an attacker
+// begins with the quotation mark of ami.Quote, so no spreadsheet takes it for a formula.
 func writeReportCSV(to io.Writer, r control.Report) error {
 	w := csv.NewWriter(to)
 	row := func(cells ...string) { _ = w.Write(cells) } // the writer keeps the error for Error
 	row("what", "name", "server", "failures", "logins", "first_hour", "last_hour", "banned")
+
 	for _, t := range []struct {
 		what string
 		sums []control.Sum
 	}{{"server", r.Servers}, {"source", r.Sources}, {"account", r.Accounts}} {
 		for _, s := range t.sums {
-			row(t.what, s.Name, s.Server, strconv.FormatUint(s.Failures, 10), strconv.FormatUint(s.Logins, 10),
-				s.First.UTC().Format(time.RFC3339), s.Last.UTC().Format(time.RFC3339), strconv.FormatBool(s.Banned))
+			row(t.what, s.Name, s.Server, strconv.FormatUint(s.Failures, 10),
+				strconv.FormatUint(s.Logins, 10),
+				s.First.UTC().Format(time.RFC3339), s.Last.UTC().Format(time.RFC3339),
+				strconv.FormatBool(s.Banned))
 		}
 	}
+
 	w.Flush()
 	return w.Error()
 }
 
+// nonempty returns the texts that are not empty.
 func nonempty(texts ...string) []string {
 	return slices.DeleteFunc(texts, func(s string) bool { return s == "" })
 }

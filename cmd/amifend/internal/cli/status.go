@@ -17,21 +17,23 @@ type Status struct {
 	daemonFlags
 }
 
-// Help is the detailed help.
+// Help returns the detailed help.
 func (*Status) Help() string {
-	return `Each server's session, the firewall, the journal, and all that needs a look, with what to do about it.
+	return `Shows each server's session, the firewall, the journal, and what needs attention, with what to
+do about it.
 
-LAG is how late the last event came, CLOCK how far the PBX's clock is ahead of ours, GAPS how often the connection was lost: what
-happened meanwhile was not heard. The exit code is 0 when the daemon answered; scripts look at health in --json, which is
-empty when all is well.`
+LAG is how late the last event came, CLOCK how far the PBX's clock is ahead of ours, GAPS how often
+the connection was lost; events of that time are missing. The exit code is 0 when the daemon
+answered; scripts read health in --json, which is empty when all is well.`
 }
 
-// Run asks, and prints the answer.
+// Run asks the daemon, and prints the answer.
 func (c *Status) Run(ctx context.Context) error {
 	client, err := c.client()
 	if err != nil {
 		return err
 	}
+
 	s, err := client.Status(ctx)
 	if err != nil {
 		return err
@@ -42,17 +44,28 @@ func (c *Status) Run(ctx context.Context) error {
 	return writeStatus(os.Stdout, s, time.Now())
 }
 
+// writeStatus writes the status for people.
 func writeStatus(w io.Writer, s control.Status, now time.Time) error {
-	fmt.Fprintf(w, "amifend %s runs since %s (%s)\n\n", s.Version, s.Since.Local().Format(time.DateTime), rough(now.Sub(s.Since)))
+	fmt.Fprintf(w, "amifend %s runs since %s (%s)\n\n", s.Version,
+		s.Since.Local().Format(stamp), rough(now.Sub(s.Since)))
+
+	// One row for each server.
 	lines := []string{"SERVER\tLINK\tEVENTS/S\tLAG\tCLOCK\tGAPS\tTLS"}
 	for _, one := range s.Servers {
 		lines = append(lines, serverLine(one, now))
 	}
+
 	if err := columns(w, lines); err != nil {
 		return err
 	}
+
 	f := s.Firewall
-	fmt.Fprintf(w, "\nfirewall  %s, %s: %s", f.Name, f.State, observe.Count(f.Bans, "ban"))
+	banWord := "ban"
+	if dryStatus(s) {
+		banWord = "would-be ban" // nothing is dropped
+	}
+
+	fmt.Fprintf(w, "\nfirewall  %s, %s: %s", f.Name, f.State, observe.Count(f.Bans, banWord))
 	for _, more := range []struct {
 		n    int
 		what string
@@ -61,10 +74,15 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 			fmt.Fprintf(w, ", %d %s", more.n, more.what)
 		}
 	}
-	fmt.Fprintf(w, "\n          never banned: %s (amifend allow --list)\n", observe.Count(s.Protected, "prefix"))
+
+	// The lists that overrule bans belong to the state of the firewall.
+	fmt.Fprintf(w, "\n          never banned: %s (amifend allow --list)\n",
+		observe.Count(s.Protected, "prefix"))
 	if d := f.Denied; d != nil {
 		fmt.Fprintf(w, "          %s\n", deniedLine(*d))
 	}
+
+	// Without [state] there is no journal.
 	if j := s.Journal; j != nil {
 		state := "ok"
 		if j.Problem != "" {
@@ -73,16 +91,21 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 		if j.Waiting > 0 {
 			state += ", " + observe.Count(j.Waiting, "change") + " of bans not written yet"
 		}
+
 		fmt.Fprintf(w, "journal   %s, %.1f MB: %s\n", j.Path, float64(j.Size)/1e6, state)
 	}
+
+	// Attempts that were left out explain why somebody is not banned.
 	e := s.Engine
 	fmt.Fprintf(w, "events    %d since the start: %d attempts counted,\n"+
-		"          left out: %d of protected sources, %d in the name of proved ones, %d of banned ones\n",
+		"          left out: %d of protected sources, %d in the name of proved ones, %d of "+
+		"banned ones\n",
 		e.Observed, e.Counted, e.Protected, e.Shielded, e.Covered)
+
 	return writeHealth(w, s)
 }
 
-// deniedLine tells of the deny lists.
+// deniedLine returns the state of the deny lists.
 func deniedLine(d control.Denied) string {
 	text := "always dropped: " + observe.Count(d.Listed, "listed prefix")
 	switch {
@@ -93,17 +116,20 @@ func deniedLine(d control.Denied) string {
 	case d.Dropped != nil:
 		text += ", " + observe.Count(*d.Dropped, "packet")
 	}
+
 	if d.Spared > 0 {
 		text += fmt.Sprintf("; %d spared (amifend check)", d.Spared)
 	}
 	return text
 }
 
+// writeHealth writes the warnings, each with what to do.
 func writeHealth(w io.Writer, s control.Status) error {
 	if len(s.Health) == 0 {
 		_, err := fmt.Fprintln(w, "\nall is well")
 		return err
 	}
+
 	fmt.Fprintln(w, "\nneeds a look")
 	for _, h := range s.Health {
 		fmt.Fprintf(w, "  %s: %s\n", h.About, h.What)
@@ -111,21 +137,25 @@ func writeHealth(w io.Writer, s control.Status) error {
 			fmt.Fprintf(w, "    do: %s\n", h.Do)
 		}
 	}
+
 	_, err := fmt.Fprintf(w, "%s\n", observe.Count(len(s.Health), "warning"))
 	return err
 }
 
+// serverLine returns the row of a server.
 func serverLine(s control.ServerStatus, now time.Time) string {
 	if !s.Connected {
 		state := "DOWN " + rough(now.Sub(s.Down))
 		if s.Problem == "" {
-			state = "connecting" // for the first time, and nothing is wrong so far
+			state = "connecting" // for the first time, without a problem so far
 		}
 		if s.NextTry.After(now) {
 			state += ", next try in " + rough(s.NextTry.Sub(now))
 		}
 		return s.Name + "\t" + state
 	}
+
+	// The column TLS shows the version, and whether the certificate was verified.
 	link := "no"
 	switch {
 	case s.TLS != "" && s.Verified:
@@ -133,12 +163,15 @@ func serverLine(s control.ServerStatus, now time.Time) string {
 	case s.TLS != "":
 		link = strings.TrimPrefix(s.TLS, "TLS ") + ", not verified"
 	}
+
 	gaps := "none"
 	if s.Gaps > 0 {
 		gaps = fmt.Sprintf("%d, last %s", s.Gaps, rough(seconds(s.LastGap)))
 	}
+
 	return strings.Join([]string{
-		s.Name, "up " + rough(now.Sub(s.Since)), fmt.Sprintf("%.1f", s.EventsRate), seconds(s.Lag).Round(time.Millisecond).String(),
+		s.Name, "up " + rough(now.Sub(s.Since)), fmt.Sprintf("%.1f", s.EventsRate),
+		seconds(s.Lag).Round(time.Millisecond).String(),
 		fmt.Sprintf("%+.1fs", s.ClockError), gaps, link,
 	}, "\t")
 }

@@ -16,23 +16,46 @@ func TestWriteStatus(t *testing.T) {
 		Version: "1.2", Since: now.Add(-76 * time.Hour), Protected: 14,
 		Servers: []control.ServerStatus{
 			{
-				Name: "office", Connected: true, Phase: "connected", Since: now.Add(-3 * time.Hour), EventsRate: 12.34, Lag: 0.0031,
+				Name: "office", Connected: true, Phase: "connected", Since: now.Add(-3 * time.Hour),
+				EventsRate: 12.34, Lag: 0.0031,
 				ClockError: -75.5, Gaps: 2, LastGap: 61, TLS: "TLS 1.3",
 			},
-			{Name: "hq", Connected: true, Since: now.Add(-5 * time.Second), TLS: "TLS 1.3", Verified: true},
-			{Name: "branch", Phase: "waiting", Since: now.Add(-time.Second), Down: now.Add(-2 * time.Minute), Problem: "refused", NextTry: now.Add(8 * time.Second)},
+			{
+				Name: "hq", Connected: true, Since: now.Add(-5 * time.Second), TLS: "TLS 1.3",
+				Verified: true,
+			},
+			{
+				Name: "branch", Phase: "waiting", Since: now.Add(-time.Second),
+				Down: now.Add(-2 * time.Minute), Problem: "refused",
+				NextTry: now.Add(8 * time.Second),
+			},
 			{Name: "new", Phase: "connecting", Since: now},
 		},
-		Engine:   control.Engine{Observed: 100, Counted: 40, Protected: 1, Shielded: 2, Covered: 3},
-		Firewall: control.Firewall{Name: "nftables table inet amifend", State: "failing", Bans: 312, Pending: 4, Waiting: 1, Denied: &control.Denied{Listed: 1000, Ranges: 900, Spared: 2, State: control.StateInKernel, Dropped: &seven}},
-		Journal:  &control.Journal{Path: "/var/lib/amifend/journal.db", Size: 1_250_000, Problem: "the disk is full", Waiting: 12},
-		Health:   []control.Warning{{About: "server branch", What: "no events: refused", Do: "start Asterisk"}, {About: "firewall", What: "the kernel refuses"}},
+		Engine: control.Engine{Observed: 100, Counted: 40, Protected: 1, Shielded: 2, Covered: 3},
+		Firewall: control.Firewall{
+			Name: "nftables table inet amifend", State: "failing", Bans: 312,
+			Pending: 4, Waiting: 1,
+			Denied: &control.Denied{
+				Listed: 1000, Ranges: 900, Spared: 2,
+				State: control.StateInKernel, Dropped: &seven,
+			},
+		},
+		Journal: &control.Journal{
+			Path: "/var/lib/amifend/journal.db", Size: 1_250_000,
+			Problem: "the disk is full", Waiting: 12,
+		},
+		Health: []control.Warning{{
+			About: "server branch", What: "no events: refused",
+			Do: "start Asterisk",
+		}, {About: "firewall", What: "the kernel refuses"}},
 	}
+
 	var b strings.Builder
 	if err := writeStatus(&b, s, now); err != nil {
 		t.Fatal(err)
 	}
-	const want = `amifend 1.2 runs since 2026-11-20 02:00:00 (3d4h)
+
+	want := `amifend 1.2 runs since ` + now.Add(-76*time.Hour).Format(stamp) + ` (3d4h)
 
 SERVER  LINK     EVENTS/S  LAG  CLOCK   GAPS          TLS
 office  up 3h0m  12.3      3ms  -75.5s  2, last 1m1s  1.3, not verified
@@ -63,9 +86,17 @@ func TestWriteBans(t *testing.T) {
 	seven := uint64(7)
 	var b strings.Builder
 	err := writeBans(&b, control.BanList{Total: 312, Matched: 2, Bans: []control.Ban{
-		{Prefix: netip.MustParsePrefix("203.0.113.5/32"), Scope: "all", Rule: "proven_score", Attempts: 4, Strike: 1, Servers: []string{"office", "hq"}, Until: now.Add(90 * time.Minute), State: "in_kernel", Dropped: &seven},
-		{Prefix: netip.MustParsePrefix("2001:db8::/64"), Scope: "sip", Rule: "second_offender", Until: now.Add(50 * time.Hour), State: "waiting"},
+		{
+			Prefix: netip.MustParsePrefix("203.0.113.5/32"), Scope: "all", Rule: "proven_score",
+			Attempts: 4, Strike: 1, Servers: []string{"office", "hq"},
+			Until: now.Add(90 * time.Minute), State: "in_kernel", Dropped: &seven,
+		},
+		{
+			Prefix: netip.MustParsePrefix("2001:db8::/64"), Scope: "sip", Rule: "second_offender",
+			Until: now.Add(50 * time.Hour), State: "waiting",
+		},
 	}}, false, now)
+
 	const want = `SOURCE         ENDS IN  SCOPE  DROPPED  ATTEMPTS  RULE             SERVERS    STATE
 203.0.113.5    1h30m    all    7        4         proven_score     office,hq  in kernel
 2001:db8::/64  2d2h     sip    ?        0         second_offender             waiting
@@ -78,22 +109,35 @@ func TestWriteBans(t *testing.T) {
 
 func TestArguments(t *testing.T) {
 	for text, want := range map[string]string{
-		"203.0.113.5": "203.0.113.5/32", "::ffff:203.0.113.5": "203.0.113.5/32", "fe80::1%eth0": "fe80::1/128", "2001:db8::/64": "2001:db8::/64",
-		"203.0.113.5/24": "", "::ffff:203.0.113.0/120": "", "host.example": "", "": "", "203.0.113.0/33": "",
+		"203.0.113.5": "203.0.113.5/32", "::ffff:203.0.113.5": "203.0.113.5/32",
+		"fe80::1%eth0": "fe80::1/128", "203.0.113.5:37679": "203.0.113.5/32",
+		"[2001:db8::1]": "2001:db8::1/128", "[2001:db8::1]:5060": "2001:db8::1/128",
+		"[203.0.113.5": "", "203.0.113.5:99999": "", "2001:db8::/64": "2001:db8::/64",
+		"203.0.113.5/24": "", "::ffff:203.0.113.0/120": "", "host.example": "", "": "",
+		"203.0.113.0/33": "",
 	} {
 		var a sourceArg
-		if err := a.UnmarshalText([]byte(text)); (err == nil) != (want != "") || err == nil && a.String() != want {
+		if err := a.UnmarshalText([]byte(text)); (err == nil) != (want != "") || err == nil &&
+			a.String() != want {
 			t.Errorf("%q: %v, %v", text, a, err)
 		}
 	}
-	for text, want := range map[string]time.Duration{"30d": 720 * time.Hour, "90s": 90 * time.Second, "1d12h": 36 * time.Hour, "0s": 0, "-1h": 0, "5": 0, "": 0, "forever": 0} {
+
+	for text, want := range map[string]time.Duration{
+		"30d": 720 * time.Hour,
+		"90s": 90 * time.Second, "1d12h": 36 * time.Hour, "0s": 0, "-1h": 0, "5": 0, "": 0,
+		"forever": 0,
+	} {
 		var d span
-		if err := d.UnmarshalText([]byte(text)); (err == nil) != (want != 0) || err == nil && time.Duration(d) != want {
+		if err := d.UnmarshalText([]byte(text)); (err == nil) != (want != 0) || err == nil &&
+			time.Duration(d) != want {
 			t.Errorf("%q: %v, %v", text, time.Duration(d), err)
 		}
 	}
+
 	for d, want := range map[time.Duration]string{
-		-time.Second: "0s", 59 * time.Second: "59s", 61 * time.Second: "1m1s", 3599600 * time.Millisecond: "1h0m", 25 * time.Hour: "1d1h",
+		-time.Second: "0s", 59 * time.Second: "59s", 61 * time.Second: "1m1s",
+		3599600 * time.Millisecond: "1h0m", 25 * time.Hour: "1d1h",
 	} {
 		if got := rough(d); got != want {
 			t.Errorf("%v: %s, want %s", d, got, want)
@@ -102,11 +146,17 @@ func TestArguments(t *testing.T) {
 }
 
 func TestText(t *testing.T) {
-	err := control.Errorf(control.CodeNotBanned, "%s is not banned", "203.0.113.5").Advise("amifend bans")
+	err := control.Errorf(control.CodeNotBanned, "%s is not banned",
+		"203.0.113.5").Advise("amifend bans")
 	if got := Text(err); got != "203.0.113.5 is not banned\n  do: amifend bans" {
 		t.Errorf("%q", got)
 	}
-	for code, usage := range map[string]bool{control.CodeBadRequest: true, control.CodeInvalidConfig: true, control.CodeNotBanned: false, control.CodeForbidden: false} {
+
+	for code, usage := range map[string]bool{
+		control.CodeBadRequest:    true,
+		control.CodeInvalidConfig: true, control.CodeNotBanned: false,
+		control.CodeForbidden: false,
+	} {
 		if IsUsage(control.Errorf(code, "x")) != usage {
 			t.Errorf("%s is the user's to mend: %t", code, !usage)
 		}

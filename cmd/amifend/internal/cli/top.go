@@ -12,20 +12,20 @@ import (
 // Top is `amifend top`.
 type Top struct {
 	daemonFlags
-	What  string `arg:"" optional:"" enum:"sources,accounts,servers" default:"sources" help:"What to count by: sources (${default}), accounts or servers."`
-	Since span   `default:"1h" placeholder:"TIME" help:"How far back to look, such as 1h, 24h or 7d (${default}). Hours are counted whole."`
-	Limit int    `short:"n" default:"10" placeholder:"COUNT" help:"Print so many at most (${default})."`
+	What  string `arg:"" optional:"" enum:"sources,accounts,servers" default:"sources" help:"${topWhatHelp}"`
+	Since span   `default:"1h" placeholder:"TIME" help:"${topSinceHelp}"`
+	Limit int    `short:"n" default:"10" placeholder:"COUNT" help:"Print at most so many (${default})."`
 }
 
-// Help is the detailed help.
+// Help returns the detailed help.
 func (*Top) Help() string {
 	return `Examples:
 
-    amifend top sources                    who fails most, now
+    amifend top sources                    who fails most now
     amifend top accounts --since 7d -n 20  which accounts are tried most
-    watch amifend top sources              the same, again and again
+    watch amifend top sources              the same, repeated
 
-FAILED and LOGINS count events; one attempt may raise several. Events that the kernel drops are none.`
+FAILED and LOGINS count events; one attempt may raise several. What the kernel drops raises none.`
 }
 
 // Validate is called by kong.
@@ -36,16 +36,19 @@ func (c *Top) Validate() error {
 	return nil
 }
 
-// Run asks, and prints the answer.
+// Run asks the daemon, and prints the answer.
 func (c *Top) Run(ctx context.Context) error {
 	client, err := c.client()
 	if err != nil {
 		return err
 	}
+
 	r, err := client.Report(ctx, control.ReportQuery{Since: time.Duration(c.Since), Limit: c.Limit})
 	if err != nil {
 		return err
 	}
+
+	// The report has all three lists; this command shows one of them.
 	title, sums := "SOURCE", r.Sources
 	switch c.What {
 	case "accounts":
@@ -53,12 +56,21 @@ func (c *Top) Run(ctx context.Context) error {
 	case "servers":
 		title, sums = "SERVER", r.Servers
 	}
+
 	if c.JSON {
 		return printJSON(sums)
 	}
+
+	// Sources that only logged in are of no interest here.
 	if sums = failed(sums); len(sums) == 0 {
 		_, err = fmt.Printf("no failed attempt since %s\n", r.From.Local().Format(minutes))
 		return err
 	}
-	return writeSums(os.Stdout, title, sums)
+
+	dry, err := isDry(ctx, client)
+	if err != nil {
+		return err
+	}
+
+	return writeSums(os.Stdout, title, sums, dry)
 }

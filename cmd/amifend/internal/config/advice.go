@@ -2,11 +2,14 @@ package config
 
 import "github.com/amifend/amifend/ami"
 
-// What a server that raises events of chan_sip costs, and what to do about it: see policy.WhoChooses.
+// What a server that raises events of chan_sip costs, and what to do about it: see
+// policy.WhoChooses.
 const (
-	ChanSIPRisk = "it uses chan_sip, which believes any address that a sender writes: bans on its word last " +
+	ChanSIPRisk = "it uses chan_sip, which believes any address that a sender writes: bans on " +
+		"its word last " +
 		"ten minutes and block the SIP ports only"
-	ChanSIPAdvice = "move the phones to PJSIP (Asterisk 21 removed chan_sip); docs/limits.md says what that changes"
+	ChanSIPAdvice = "move the phones to PJSIP (Asterisk 21 removed chan_sip); docs/limits.md " +
+		"says what that changes"
 )
 
 // Advice returns what an operator can do about a problem of an AMI session, as [ami.Problem.Advice]

@@ -9,6 +9,7 @@ import (
 	"strings"
 )
 
+// allow reads [allow] prefixes: masked, sorted, each once.
 func (l *loader) allow(raw rawAllow) []netip.Prefix {
 	const key = "allow.prefixes"
 	var out []netip.Prefix
@@ -20,63 +21,87 @@ func (l *loader) allow(raw rawAllow) []netip.Prefix {
 		}
 		out = append(out, p)
 	}
+
 	slices.SortFunc(out, func(a, b netip.Prefix) int {
 		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
 	})
+
 	return slices.Compact(out)
 }
 
-// everyAllowed is what is wrong with a prefix of every address that is never banned.
-const everyAllowed = "so nobody would ever be banned; to try amifend out write observe = true in [policy], to keep one network write its prefix"
+// everyAllowed completes the error for an allowed prefix that holds every address.
+const everyAllowed = "so nobody would ever be banned; to try amifend out write observe = true in " +
+	"[policy], to keep one network write its prefix"
 
-// parsePrefix reads a prefix of a list: an address alone or with a prefix length. Its errors continue a sentence that begins with
-// the text; every is what it says of one that is every address.
+// parsePrefix reads an address or a prefix of a list. An error continues a sentence that begins
+// with the quoted text; every completes the error for a prefix that holds every address.
 func parsePrefix(s, every string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(s); err == nil {
 		if a.Zone() != "" {
-			return netip.Prefix{}, errors.New("has a zone; write the address without the % and what follows")
+			return netip.Prefix{},
+				errors.New("has a zone; write the address without the % and what follows")
 		}
+
 		a = a.Unmap()
 		if a.IsUnspecified() {
-			return netip.Prefix{}, errors.New("is no host's address; write an address or a prefix, like \"192.0.2.0/24\"")
+			return netip.Prefix{},
+				errors.New("is not a host's address; write an address or a prefix, like " +
+					"\"192.0.2.0/24\"")
 		}
+
 		return netip.PrefixFrom(a, a.BitLen()), nil
 	}
+
 	p, err := netip.ParsePrefix(s)
 	if err != nil {
 		return netip.Prefix{}, notPrefix(s)
 	}
+
+	// Events name IPv4 sources as IPv4, so an IPv4-mapped prefix would match none of them.
 	if a := p.Addr(); a.Is4In6() {
 		if p.Bits() < 96 {
-			return netip.Prefix{}, errors.New("spans more than the IPv4-mapped addresses; write the IPv4 prefix itself")
+			return netip.Prefix{},
+				errors.New("spans more than the IPv4-mapped addresses; write the IPv4 " +
+					"prefix itself")
 		}
 		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
 	}
+
 	if p.Bits() == 0 {
 		return netip.Prefix{}, errors.New("is every address, " + every)
 	}
+
+	// Host bits are a slip more often than not. Guessing which of the two was meant could allow a
+	// whole network.
 	if p != p.Masked() {
-		return netip.Prefix{}, fmt.Errorf("has bits set behind the /%d; write %q for the network or %q for the one address",
-			p.Bits(), p.Masked(), p.Addr())
+		return netip.Prefix{},
+			fmt.Errorf("has bits set behind the /%d; write %q for the network or %q for the one "+
+				"address",
+				p.Bits(), p.Masked(), p.Addr())
 	}
+
 	return p, nil
 }
 
-// notPrefix says what s seems to be instead.
+// notPrefix returns the error for a text that is not a prefix. It recognizes netmasks.
 func notPrefix(s string) error {
 	if addr, mask, ok := strings.Cut(s, "/"); ok {
 		a, err1 := netip.ParseAddr(addr)
 		m, err2 := netip.ParseAddr(mask)
 		if err1 == nil && err2 == nil && a.Is4() && m.Is4() {
 			if bits, ok := maskBits(m); ok {
-				return fmt.Errorf("is written with a netmask; write %q", netip.PrefixFrom(a, bits).Masked())
+				return fmt.Errorf("is written with a netmask; write %q",
+					netip.PrefixFrom(a, bits).Masked())
 			}
 		}
 	}
-	return errors.New("is neither an address nor a prefix; write one like \"192.0.2.7\", \"192.0.2.0/24\" or \"2001:db8::/32\"")
+
+	return errors.New("is neither an address nor a prefix; write one like \"192.0.2.7\", " +
+		"\"192.0.2.0/24\" or \"2001:db8::/32\"")
 }
 
-// maskBits is the prefix length of a netmask whose ones come first.
+// maskBits returns the prefix length of a netmask, and reports whether m is one: its ones come
+// first.
 func maskBits(m netip.Addr) (int, bool) {
 	for bits := range 33 {
 		ones := netip.PrefixFrom(netip.AddrFrom4([4]byte{255, 255, 255, 255}), bits).Masked().Addr()

@@ -1,8 +1,9 @@
 // Package config reads amifend's configuration: one TOML file.
 //
-// It is strict. An unknown key, a wrong type or a value out of range is an error, and [Load] reports all of them at
-// once, each with its line, what is wrong and what to write instead. What Load returns is complete and valid: every
-// default is filled in and every secret is read, so no other package needs to look at the file again.
+// It is strict. An unknown key, a wrong type or a value out of range is an error, and [Load]
+// reports all of them at once, each with its line, what is wrong and what to write instead. What
+// Load returns is complete and valid: every default is filled in and every secret is read, so no
+// other package needs to look at the file again.
 //
 // No secret and no line of the file is ever part of an error: see [ami.Secret].
 package config
@@ -20,28 +21,29 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// maxFile is how many bytes a config file may have. A real one has a few thousand.
+// maxFile is the largest size of a config file in bytes. Real ones have a few thousand.
 const maxFile = 1 << 20
 
 // Config is a whole, valid configuration.
 type Config struct {
-	Servers  []Server       // at least one; names are unique
-	Policy   policy.Options // defaults filled in; MaxBans follows [firewall] max_bans
-	Observe  bool           // [policy] observe: decide and tell, but ban nobody
-	Allow    []netip.Prefix // [allow] prefixes: masked, IPv4-mapped ones unmapped, sorted, each once
-	Names    []string       // [allow] names: host names in small letters, sorted, each once
-	Deny     []Denied       // [deny] prefixes, then what its files hold
+	Servers []Server       // at least one; names are unique
+	Policy  policy.Options // defaults filled in; MaxBans follows [firewall] max_bans
+	Observe bool           // [policy] observe: decide and log, but ban nobody
+	// [allow] prefixes: masked, IPv4-mapped ones unmapped, sorted, each once
+	Allow    []netip.Prefix
+	Names    []string // [allow] names: host names in small letters, sorted, each once
+	Deny     []Denied // [deny] prefixes, then what its files hold
 	Firewall Firewall
 	Control  Control
 	State    State
 	Log      Log
 
-	// Warnings are findings that make the file unsafe but not unusable, such as a secret that other users of this
-	// machine can read: `check` fails on them, `run` logs them.
+	// Warnings are findings that make the file unsafe but not unusable, such as a secret that other
+	// users of this machine can read: `check` fails on them, `run` logs them.
 	Warnings []string
 }
 
-// Dry tells whether nobody is banned, and the kernel is not touched.
+// Dry reports whether the daemon leaves the kernel alone: it decides, but bans nobody.
 func (c *Config) Dry() bool { return c.Observe || c.Firewall.Backend == BackendLog }
 
 // Server is one Asterisk and how to log in to its AMI.
@@ -55,29 +57,35 @@ type Server struct {
 	TLS       *TLS // nil: plain TCP
 }
 
-// TLS says how the certificate of an AMI over TLS is verified. Its zero value means by the system's CAs, for the host
-// of the address.
+// TLS says how the certificate of an AMI over TLS is verified. The zero value trusts the system's
+// CAs and expects the host of the address.
 type TLS struct {
-	CAFile             string // PEM file of the CAs to trust, absolute; "": the system's
-	ServerName         string // the name that the certificate must carry; "": the host of the address
-	Fingerprint        string // SHA-256 of the one certificate to trust: AB:CD:…, as openssl prints it; "": none
-	InsecureSkipVerify bool   // trust any certificate
+	CAFile string // PEM file of the CAs to trust, absolute; "": the system's
+	// ServerName is the name that the certificate must carry; "": the host of the address.
+	ServerName string
+	// Fingerprint is the SHA-256 of the one certificate to trust, as openssl prints it: AB:CD:…;
+	// "": none.
+	Fingerprint        string
+	InsecureSkipVerify bool // trust any certificate
 }
 
-// Log says what is logged and how.
+// Log holds the level and the format of the log.
 type Log struct {
 	Level  slog.Level
 	Format string // "text", "json" or "auto": text on a terminal, else JSON
 }
 
-// Load reads and validates the file at path, and the secret and certificate files that it names. Relative file names
-// are looked up in the folder of path; those of secrets first in $CREDENTIALS_DIRECTORY (systemd's LoadCredential).
+// Load reads and validates the file at path, and the secret and certificate files that it names.
+// Relative file names are looked up in the folder of path; those of secrets first in
+// $CREDENTIALS_DIRECTORY (systemd's LoadCredential).
 //
-// A file that was read but is not valid gives an [*Error] that lists all problems, those of the files of [deny] among them.
+// A file that was read but is not valid gives an [*Error] that lists all problems, those of the
+// files of [deny] among them.
 func Load(path string) (*Config, error) { return loadFile(path, false) }
 
-// LoadPolicy is Load for a command that logs in nowhere: servers and their secrets may be missing, and no file of a secret,
-// a certificate or a deny list is read, so Servers and Deny have none. Who may read the config but not its secrets can use it.
+// LoadPolicy is Load for a command that does not log in anywhere: servers and their secrets may be
+// missing, and no file of a secret, a certificate or a deny list is read, so Servers and Deny hold
+// none of them. It works for users who may read the config but not its secrets.
 func LoadPolicy(path string) (*Config, error) { return loadFile(path, true) }
 
 func loadFile(path string, policyOnly bool) (*Config, error) {
@@ -86,24 +94,30 @@ func loadFile(path string, policyOnly bool) (*Config, error) {
 		return nil, fmt.Errorf("open config: %w", err)
 	}
 	defer f.Close()
+
 	src, mode, err := readFile(f, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("read config %s: %w", path, err)
 	}
+
 	dir, err := filepath.Abs(filepath.Dir(path))
 	if err != nil {
 		return nil, fmt.Errorf("find the folder of %s: %w", path, err)
 	}
+
+	// From here on the file counts as read: whatever is wrong becomes a Problem, so that the user
+	// sees all of them in one run.
 	l := &loader{dir: dir, credentials: os.Getenv("CREDENTIALS_DIRECTORY"), policyOnly: policyOnly}
 	l.checkMode(path, mode)
 	c := l.load(src)
 	if len(l.problems) > 0 {
 		return nil, &Error{File: path, Problems: sorted(l.problems)}
 	}
+
 	return c, nil
 }
 
-// loader carries what one Load needs everywhere: where to look, and what was found wrong so far.
+// loader holds the state of one Load: where to look, and the problems found so far.
 type loader struct {
 	dir         string // of the config file
 	credentials string // $CREDENTIALS_DIRECTORY
@@ -118,6 +132,9 @@ func (l *loader) load(src []byte) *Config {
 	if !ok {
 		return nil
 	}
+
+	// The policy depends on the firewall's max_bans: the engine must hold as many bans as the
+	// kernel.
 	firewall := l.firewall(raw.Firewall)
 	return &Config{
 		Servers:  l.servers(raw),
@@ -134,45 +151,57 @@ func (l *loader) load(src []byte) *Config {
 	}
 }
 
-// problem notes one thing that is wrong with the value of key.
+// problem records one problem with the value of key.
 func (l *loader) problem(key, format string, args ...any) {
-	l.problems = append(l.problems, Problem{Key: key, Line: l.line(key), Text: fmt.Sprintf(format, args...)})
+	l.problems = append(l.problems,
+		Problem{Key: key, Line: l.line(key), Text: fmt.Sprintf(format, args...)})
 }
 
-// checkMode warns when any user of this machine can read or change a file that holds, or names, secrets. The group is
-// left to the administrator: a service that runs as its own user needs root:amifend 0640.
+// checkMode adds a warning when any user of this machine can read or change a file that holds, or
+// names, secrets. It does not look at the group: a service with a user of its own needs
+// root:amifend 0640.
 func (l *loader) checkMode(path string, mode fs.FileMode) {
 	switch {
 	case !mode.IsRegular():
 	case mode&0o002 != 0:
-		l.warnings = append(l.warnings, fmt.Sprintf("%s can be changed by every user of this machine: chmod o-rwx %[1]s", path))
+		l.warnings = append(l.warnings,
+			fmt.Sprintf("%s can be changed by every user of this machine: chmod o-rwx %[1]s", path))
 	case mode&0o004 != 0:
-		l.warnings = append(l.warnings, fmt.Sprintf("%s can be read by every user of this machine: chmod o-rwx %[1]s", path))
+		l.warnings = append(l.warnings,
+			fmt.Sprintf("%s can be read by every user of this machine: chmod o-rwx %[1]s", path))
 	}
 }
 
+// log reads [log].
 func (l *loader) log(raw rawLog) Log {
 	out := Log{Level: slog.LevelInfo, Format: get(l, "log.format", raw.Format, "auto")}
 	switch level := get(l, "log.level", raw.Level, "info"); level {
 	case "debug", "info", "warn", "error":
 		_ = out.Level.UnmarshalText([]byte(level)) // these four names are slog's own
 	default:
-		l.problem("log.level", "%s is no level; write \"debug\", \"info\", \"warn\" or \"error\"", quote(level))
+		l.problem("log.level",
+			"%s is not a level; write \"debug\", \"info\", \"warn\" or \"error\"",
+			quote(level))
 	}
+
 	switch out.Format {
 	case "text", "json", "auto":
 	default:
-		l.problem("log.format", "%s is no format; write \"auto\", \"text\" or \"json\"", quote(out.Format))
+		l.problem("log.format", "%s is not a format; write \"auto\", \"text\" or \"json\"",
+			quote(out.Format))
 	}
+
 	return out
 }
 
-// readFile reads all of f, and refuses one of more than limit bytes: a wrong name may lead to anything.
+// readFile reads all of f, and refuses one of more than limit bytes: a wrong name may lead to
+// anything.
 func readFile(f *os.File, limit int64) ([]byte, fs.FileMode, error) {
 	st, err := f.Stat()
 	if err != nil {
 		return nil, 0, err
 	}
+
 	b, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
 		return nil, 0, err

@@ -31,6 +31,7 @@ func write(t testing.TB, dir, name, text string, mode os.FileMode) string {
 	if err := os.WriteFile(path, []byte(text), mode); err != nil {
 		t.Fatal(err)
 	}
+
 	if err := os.Chmod(path, mode); err != nil { // past the umask
 		t.Fatal(err)
 	}
@@ -113,26 +114,37 @@ format = "json"
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	weights := policy.DefaultOptions().Weights
 	weights[policy.KindInvalidAccountID], weights[policy.KindChallengeResponseFailed] = 2, 0.75
 	off, _ := policy.RuleSet(0).With(policy.RuleTrust)
 	want := &Config{
 		Servers: []Server{
 			{
-				Name: "office", Address: "pbx.example:5138", Host: "pbx.example", Username: "amifend", Secret: ami.NewSecret("s3cret"),
-				Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("192.0.2.11"), netip.MustParseAddr("2001:db8::10")},
+				Name: "office", Address: "pbx.example:5138", Host: "pbx.example",
+				Username: "amifend", Secret: ami.NewSecret("s3cret"),
+				Addresses: []netip.Addr{
+					netip.MustParseAddr("192.0.2.10"),
+					netip.MustParseAddr("192.0.2.11"), netip.MustParseAddr("2001:db8::10"),
+				},
 			},
 			{
-				Name: "2001:db8:2::10", Address: "[2001:db8:2::10]:5039", Host: "2001:db8:2::10", Username: "monitor", Secret: ami.NewSecret("s3 %s:cret"),
-				TLS: &TLS{CAFile: ca, ServerName: "pbx.branch.example", Fingerprint: strings.Repeat("AB:", 31) + "0C"},
+				Name: "2001:db8:2::10", Address: "[2001:db8:2::10]:5039", Host: "2001:db8:2::10",
+				Username: "monitor", Secret: ami.NewSecret("s3 %s:cret"),
+				TLS: &TLS{
+					CAFile: ca, ServerName: "pbx.branch.example",
+					Fingerprint: strings.Repeat("AB:", 31) + "0C",
+				},
 			},
 			{
-				Name: "2001:db8:3::10", Address: "[2001:db8:3::10]:5039", Host: "2001:db8:3::10", Username: "amifend", Secret: ami.NewSecret("x"),
+				Name: "2001:db8:3::10", Address: "[2001:db8:3::10]:5039", Host: "2001:db8:3::10",
+				Username: "amifend", Secret: ami.NewSecret("x"),
 				TLS: &TLS{InsecureSkipVerify: true},
 			},
 		},
 		Policy: policy.Options{
-			Threshold: 5, HalfLife: 36 * time.Hour, BanTime: 30 * time.Minute, BanGrowth: 2.5, BanMax: 60 * 24 * time.Hour,
+			Threshold: 5, HalfLife: 36 * time.Hour, BanTime: 30 * time.Minute, BanGrowth: 2.5,
+			BanMax:      60 * 24 * time.Hour,
 			ProofWindow: 48 * time.Hour, Weights: weights, UnknownWeight: 1.5,
 			MaxSources: 50_000, MaxBans: 1000, ForgeablePerMinute: 77, BanProvedGuessers: true,
 			Canaries: []string{"admin", "9999"}, Off: off,
@@ -144,7 +156,11 @@ format = "json"
 		},
 		Firewall: Firewall{
 			Backend: BackendLog, Table: "pbx_guard", MaxBans: 1000,
-			SIPPorts: firewall.SIPPorts{{Protocol: firewall.UDP, First: 5160, Last: 5160}, {Protocol: firewall.TCP, First: 5160, Last: 5160}, {Protocol: firewall.UDP, First: 5060, Last: 5061}},
+			SIPPorts: firewall.SIPPorts{
+				{Protocol: firewall.UDP, First: 5160, Last: 5160},
+				{Protocol: firewall.TCP, First: 5160, Last: 5160},
+				{Protocol: firewall.UDP, First: 5060, Last: 5061},
+			},
 		},
 		Control: Control{Socket: "/tmp/control.sock", ReadGroup: "pbx", AdminGroup: "27"},
 		State:   State{Directory: "/srv/amifend", Retain: 30 * 24 * time.Hour, MaxSize: 100 << 20},
@@ -161,89 +177,319 @@ func TestLoadSaysWhatIsWrongAndWhatToWrite(t *testing.T) {
 		{"no server", "", "", "", "no [[server]]: amifend needs at least one Asterisk"},
 		{"one bracket", "[server]\nname = 'x'", "server", "[server]", "write [[server]]"},
 		{"TLS without a server", "[server.tls]\nca_file = 'x'", "server", "", "write [[server]]"},
-		{"server is no table", "server = 3", "server", "server = 3", "write the header [[server]]"},
-		{"server holds no tables", "server = [3]", "server", "server = [3]", "holds something that is no table"},
-		{"TLS is no table", server + "tls = true", "server", "[[server]]", "[server.tls]"},
-		{"section is no table", "policy = 3\n" + server, "policy", "policy = 3", "write the header [policy]"},
-		{"no such rule", server + "[policy.rules]\ntrusty = false", "policy.rules.trusty", "trusty", "did you mean trust?"},
-		{"a fixed rule", server + "[policy.rules]\nadopted = false", "policy.rules.adopted", "adopted", "cannot be switched off"},
-		{"a rule is no text", server + "[policy.rules]\ntrust = \"no\"", "policy.rules.trust", "trust", "true or false"},
-		{"an empty canary", server + "[policy]\ncanary_accounts = [\"\"]", "policy.canary_accounts", "canary_accounts", "leave it out"},
-		{"no forgeable bans", server + "[policy]\nforgeable_bans_per_minute = 0", "policy.forgeable_bans_per_minute", "forgeable_bans", "write a number from 1"},
-		{"few sources", server + "[policy]\nmax_sources = 5", "policy.max_sources", "max_sources", "at least twice [firewall] max_bans, which is 524288"},
-		{"rules are no table", server + "[policy]\nrules = true", "policy.rules", "rules = true", "[policy.rules]"},
-		{"weights are no table", server + "[policy]\nweights = 3", "policy.weights", "weights = 3", "[policy.weights]"},
-		{"typo", server + "[policy]\ntreshold = 3", "policy.treshold", "treshold = 3", "did you mean threshold?"},
-		{"other case", server + "[policy]\nThreshold = 3", "policy.Threshold", "Threshold = 3", "did you mean threshold?"},
-		{"typo of a table", server + "[polcy]\nthreshold = 3", "polcy", "[polcy]", "did you mean policy?"},
-		{"wrong table", server + "[firewall]\nthreshold = 3", "firewall.threshold", "threshold = 3", "it belongs in [policy]"},
-		{"outside of tables", "threshold = 3\n" + server, "threshold", "threshold = 3", "it belongs in [policy]"},
-		{"fail2ban's word", server + "[allow]\nignoreip = '127.0.0.1'", "allow.ignoreip", "ignoreip = '127.0.0.1'", "write [allow] prefixes"},
-		{"relative socket", server + "[control]\nsocket = 'run/x'", "control.socket", "socket = 'run/x'", `write one like "/run/amifend/amifend.sock"`},
-		{"long socket", server + "[control]\nsocket = '/" + strings.Repeat("x", 107) + "'", "control.socket", "socket = ", "longer than the 107 bytes"},
-		{"no group", server + "[control]\nadmin_group = 'a b'", "control.admin_group", "admin_group = 'a b'", "write its name or its number"},
-		{"relative state", server + "[state]\ndirectory = 'lib'", "state.directory", "directory = 'lib'", `write one like "/var/lib/amifend"`},
-		{"no state", server + "[state]\ndirectory = ''", "state.directory", "directory = ''", "no absolute name"},
-		{"short retain", server + "[state]\nretain = '10s'", "state.retain", "retain = '10s'", "from \"1h\""},
-		{"small size", server + "[state]\nmax_size_mb = 1", "state.max_size_mb", "max_size_mb = 1", "from 10"},
-		{"unknown word", server + "[log]\nsyslog = true", "log.syslog", "syslog = true", "valid here: format, level"},
-		{"key of the second server", server + "\n[[server]]\nuser_name = 'x'\naddress = 'y'\nusername = 'a'\nsecret = 'b'", "server[2].user_name", "user_name = 'x'", "did you mean username?"},
-		{"wrong type", server + "[policy]\nthreshold = \"3\"", "policy.threshold", "threshold = \"3\"", "is a text; write a number"},
-		{"no unit", server + "[policy]\nban_time = 3600", "policy.ban_time", "ban_time = 3600", "without a unit"},
-		{"bad duration", server + "[policy]\nban_time = \"1 hour\"", "policy.ban_time", "ban_time = \"1 hour\"", `"1 hour" is no duration`},
-		{"negative duration", server + "[policy]\nban_time = \"-1h\"", "policy.ban_time", "ban_time = \"-1h\"", "is no duration"},
-		{"out of range", server + "[policy]\nban_growth = 0.5", "policy.ban_growth", "ban_growth = 0.5", "write a number from 1"},
-		{"endless", server + "[policy]\nthreshold = nan", "policy.threshold", "threshold = nan", "is not a score"},
-		{"unknown event", server + "[policy.weights]\nInvalidPasswort = 1", "policy.weights.InvalidPasswort", "InvalidPasswort = 1", "did you mean InvalidPassword?"},
-		{"no event at all", server + "[policy.weights]\nfoo = 1", "policy.weights.foo", "foo = 1", "the events are AuthMethodNotAllowed, ChallengeResponseFailed"},
-		{"our own kind", server + "[policy.weights]\ninjection = 1", "policy.weights.injection", "injection = 1", "is no event of Asterisk"},
-		{"negative weight", server + "[policy.weights]\nFailedACL = -1", "policy.weights.FailedACL", "FailedACL = -1", "is not a weight"},
-		{"weight of a success", server + "[policy.weights]\nSuccessfulAuth = 1", "policy.weights.SuccessfulAuth", "SuccessfulAuth = 1", "write 0"},
-		{"allow everybody", server + "[allow]\nprefixes = [\"0.0.0.0/0\"]", "allow.prefixes", "prefixes", "is every address"},
-		{"allow everybody, IPv6", server + "[allow]\nprefixes = [\"::/0\"]", "allow.prefixes", "prefixes", "is every address"},
-		{"allow everybody, mapped", server + "[allow]\nprefixes = [\"::ffff:0.0.0.0/96\"]", "allow.prefixes", "prefixes", "is every address"},
-		{"mapped and more", server + "[allow]\nprefixes = [\"::ffff:0.0.0.0/95\"]", "allow.prefixes", "prefixes", "write the IPv4 prefix itself"},
-		{"host bits", server + "[allow]\nprefixes = [\"192.0.2.7/24\"]", "allow.prefixes", "prefixes", `write "192.0.2.0/24" for the network or "192.0.2.7"`},
-		{"netmask", server + "[allow]\nprefixes = [\"192.0.2.7/255.255.255.0\"]", "allow.prefixes", "prefixes", `write "192.0.2.0/24"`},
-		{"odd netmask", server + "[allow]\nprefixes = [\"192.0.2.7/255.0.255.0\"]", "allow.prefixes", "prefixes", "is neither an address nor a prefix"},
-		{"zone", server + "[allow]\nprefixes = [\"fe80::1%eth0\"]", "allow.prefixes", "prefixes", "has a zone"},
-		{"unspecified", server + "[allow]\nprefixes = [\"0.0.0.0\"]", "allow.prefixes", "prefixes", "is no host's address"},
-		{"name", server + "[allow]\nprefixes = [\"trunk.example\"]", "allow.prefixes", "prefixes", "is neither an address nor a prefix"},
-		{"no list", server + "[allow]\nprefixes = \"192.0.2.7\"", "allow.prefixes", "prefixes", "write a list"},
-		{"list of numbers", server + "[allow]\nprefixes = [1]", "allow.prefixes", "prefixes", "holds a number"},
-		{"backend", server + "[firewall]\nbackend = \"iptables\"", "firewall.backend", "backend", "is no backend"},
-		{"table", server + "[firewall]\ntable = \"my table\"", "firewall.table", "table =", "is no name for a table"},
-		{"ports", server + "[firewall]\nsip_ports = [\"5061-5060\"]", "firewall.sip_ports", "sip_ports", "5061-5060"},
-		{"port's protocol", server + "[firewall]\nsip_ports = [\"5060/sctp\"]", "firewall.sip_ports", "sip_ports", "udp or tcp"},
-		{"port is no text", server + "[firewall]\nsip_ports = [true]", "firewall.sip_ports", "sip_ports", "holds true or false"},
-		{"no ports", server + "[firewall]\nsip_ports = []", "firewall.sip_ports", "sip_ports", "is empty"},
-		{"no bans", server + "[firewall]\nmax_bans = 0", "firewall.max_bans", "max_bans", "write a number from 1"},
-		{"too many bans", server + "[firewall]\nmax_bans = 99999999999", "firewall.max_bans", "max_bans", "write a number from 1"},
-		{"level", server + "[log]\nlevel = \"loud\"", "log.level", "level", "is no level"},
-		{"format", server + "[log]\nformat = \"xml\"", "log.format", "format", "is no format"},
-		{"same name", server + "\n" + strings.Replace(server, "127.0.0.1", "127.0.0.1:5040", 1), "server[2].name", "[[server]]", `server[1] is also called "127.0.0.1"`},
+		{"server is not a table", "server = 3", "server", "server = 3", "write the header [[server]]"},
 		{
-			"same address", server + "\n" + strings.Replace(server, "127.0.0.1", "127.0.0.1:5038", 1) + "name = 'other'",
-			"server[2].address", "address = \"127.0.0.1:5038", `"127.0.0.1:5038" is that of server[1], too; delete one`,
+			"server holds no tables", "server = [3]", "server", "server = [3]",
+			"holds something that is not a table",
 		},
-		{"URL", strings.Replace(server, "127.0.0.1", "tcp://pbx.example:5038", 1), "server[1].address", "address", "is a URL"},
-		{"port", strings.Replace(server, "127.0.0.1", "pbx.example:99999", 1), "server[1].address", "address", "no port between 1 and 65535"},
-		{"address without host", strings.Replace(server, "127.0.0.1", ":5038", 1), "server[1].address", "address", "no host name or address"},
-		{"address with a space", strings.Replace(server, "127.0.0.1", "pbx example", 1), "server[1].address", "address", "no host name or address"},
-		{"no address", "[[server]]\nusername = 'a'\nsecret = 'b'", "server[1].address", "[[server]]", "is missing"},
-		{"no username", "[[server]]\naddress = 'a'\nsecret = 'b'", "server[1].username", "[[server]]", "is missing"},
-		{"username of two lines", "[[server]]\naddress = 'a'\nusername = \"a\\nAction: x\"\nsecret = 'b'", "server[1].username", "username", "line break"},
-		{"no secret", "[[server]]\naddress = 'a'\nusername = 'b'", "server[1].secret", "[[server]]", "write secret_file"},
-		{"two secrets", server + "secret_file = 'x'", "server[1].secret", "secret = \"s3cret\"", "exclude each other"},
-		{"empty secret", strings.Replace(server, "s3cret", "", 1), "server[1].secret", "secret = \"\"", "is empty"},
-		{"secret of two lines", strings.Replace(server, "s3cret", `a\r\nb`, 1), "server[1].secret", `secret = "a\r\nb"`, "line break"},
-		{"no such secret file", strings.Replace(server, `secret = "s3cret"`, `secret_file = "nowhere"`, 1), "server[1].secret_file", "secret_file", "no such file"},
-		{"further address", server + "addresses = [\"192.0.2.0/24\"]", "server[1].addresses", "addresses", "is no address"},
-		{"CA file", server + "[server.tls]\nca_file = \"nowhere\"", "server[1].tls.ca_file", "ca_file", "no such file"},
-		{"fingerprint", server + "[server.tls]\nfingerprint = \"AB:CD\"", "server[1].tls.fingerprint", "fingerprint", "openssl x509"},
-		{"contradiction", server + "[server.tls]\nfingerprint = \"" + strings.Repeat("ab", 32) + "\"\ninsecure_skip_verify = true", "server[1].tls.insecure_skip_verify", "insecure_skip_verify", "delete it"},
+		{"TLS is not a table", server + "tls = true", "server", "[[server]]", "[server.tls]"},
+		{
+			"section is not a table", "policy = 3\n" + server, "policy", "policy = 3",
+			"write the header [policy]",
+		},
+		{
+			"no such rule", server + "[policy.rules]\ntrusty = false", "policy.rules.trusty", "trusty",
+			"did you mean trust?",
+		},
+		{
+			"a fixed rule", server + "[policy.rules]\nadopted = false", "policy.rules.adopted",
+			"adopted", "cannot be switched off",
+		},
+		{
+			"a rule is no text", server + "[policy.rules]\ntrust = \"no\"", "policy.rules.trust",
+			"trust", "true or false",
+		},
+		{
+			"an empty canary", server + "[policy]\ncanary_accounts = [\"\"]", "policy.canary_accounts",
+			"canary_accounts", "leave it out",
+		},
+		{
+			"no forgeable bans", server + "[policy]\nforgeable_bans_per_minute = 0",
+			"policy.forgeable_bans_per_minute", "forgeable_bans", "write a number from 1",
+		},
+		{
+			"few sources", server + "[policy]\nmax_sources = 5", "policy.max_sources", "max_sources",
+			"at least twice [firewall] max_bans, which is 524288",
+		},
+		{
+			"rules are no table", server + "[policy]\nrules = true", "policy.rules", "rules = true",
+			"[policy.rules]",
+		},
+		{
+			"weights are no table", server + "[policy]\nweights = 3", "policy.weights", "weights = 3",
+			"[policy.weights]",
+		},
+		{
+			"typo", server + "[policy]\ntreshold = 3", "policy.treshold", "treshold = 3",
+			"did you mean threshold?",
+		},
+		{
+			"other case", server + "[policy]\nThreshold = 3", "policy.Threshold", "Threshold = 3",
+			"did you mean threshold?",
+		},
+		{
+			"typo of a table", server + "[polcy]\nthreshold = 3", "polcy", "[polcy]",
+			"did you mean policy?",
+		},
+		{
+			"wrong table", server + "[firewall]\nthreshold = 3", "firewall.threshold", "threshold = 3",
+			"it belongs in [policy]",
+		},
+		{
+			"outside of tables", "threshold = 3\n" + server, "threshold", "threshold = 3",
+			"it belongs in [policy]",
+		},
+		{
+			"fail2ban's word", server + "[allow]\nignoreip = '127.0.0.1'", "allow.ignoreip",
+			"ignoreip = '127.0.0.1'", "write [allow] prefixes",
+		},
+		{
+			"relative socket", server + "[control]\nsocket = 'run/x'", "control.socket",
+			"socket = 'run/x'", `write one like "/run/amifend/amifend.sock"`,
+		},
+		{
+			"long socket", server + "[control]\nsocket = '/" + strings.Repeat("x", 107) + "'",
+			"control.socket", "socket = ", "longer than the 107 bytes",
+		},
+		{
+			"no group", server + "[control]\nadmin_group = 'a b'", "control.admin_group",
+			"admin_group = 'a b'", "write its name or its number",
+		},
+		{
+			"relative state", server + "[state]\ndirectory = 'lib'", "state.directory",
+			"directory = 'lib'", `write one like "/var/lib/amifend"`,
+		},
+		{
+			"no state", server + "[state]\ndirectory = ''", "state.directory", "directory = ''",
+			"not an absolute name",
+		},
+		{
+			"short retain", server + "[state]\nretain = '10s'", "state.retain", "retain = '10s'",
+			"from \"1h\"",
+		},
+		{
+			"small size", server + "[state]\nmax_size_mb = 1", "state.max_size_mb", "max_size_mb = 1",
+			"from 10",
+		},
+		{
+			"unknown word", server + "[log]\nsyslog = true", "log.syslog", "syslog = true",
+			"valid here: format, level",
+		},
+		{
+			"key of the second server",
+			server + "\n[[server]]\nuser_name = 'x'\naddress = 'y'\nusername = 'a'\nsecret = 'b'",
+			"server[2].user_name", "user_name = 'x'", "did you mean username?",
+		},
+		{
+			"wrong type", server + "[policy]\nthreshold = \"3\"", "policy.threshold",
+			"threshold = \"3\"", "is a text; write a number",
+		},
+		{
+			"no unit", server + "[policy]\nban_time = 3600", "policy.ban_time", "ban_time = 3600",
+			"without a unit",
+		},
+		{
+			"bad duration", server + "[policy]\nban_time = \"1 hour\"", "policy.ban_time",
+			"ban_time = \"1 hour\"", `"1 hour" is not a valid duration`,
+		},
+		{
+			"negative duration", server + "[policy]\nban_time = \"-1h\"", "policy.ban_time",
+			"ban_time = \"-1h\"", "is not a valid duration",
+		},
+		{
+			"out of range", server + "[policy]\nban_growth = 0.5", "policy.ban_growth",
+			"ban_growth = 0.5", "write a number from 1",
+		},
+		{
+			"endless", server + "[policy]\nthreshold = nan", "policy.threshold", "threshold = nan",
+			"is not a score",
+		},
+		{
+			"unknown event", server + "[policy.weights]\nInvalidPasswort = 1",
+			"policy.weights.InvalidPasswort", "InvalidPasswort = 1",
+			"did you mean InvalidPassword?",
+		},
+		{
+			"no event at all", server + "[policy.weights]\nfoo = 1", "policy.weights.foo", "foo = 1",
+			"the events are AuthMethodNotAllowed, ChallengeResponseFailed",
+		},
+		{
+			"our own kind", server + "[policy.weights]\ninjection = 1", "policy.weights.injection",
+			"injection = 1", "is not an event of Asterisk",
+		},
+		{
+			"negative weight", server + "[policy.weights]\nFailedACL = -1", "policy.weights.FailedACL",
+			"FailedACL = -1", "is not a weight",
+		},
+		{
+			"weight of a success", server + "[policy.weights]\nSuccessfulAuth = 1",
+			"policy.weights.SuccessfulAuth", "SuccessfulAuth = 1", "write 0",
+		},
+		{
+			"allow everybody", server + "[allow]\nprefixes = [\"0.0.0.0/0\"]", "allow.prefixes",
+			"prefixes", "is every address",
+		},
+		{
+			"allow everybody, IPv6", server + "[allow]\nprefixes = [\"::/0\"]", "allow.prefixes",
+			"prefixes", "is every address",
+		},
+		{
+			"allow everybody, mapped", server + "[allow]\nprefixes = [\"::ffff:0.0.0.0/96\"]",
+			"allow.prefixes", "prefixes", "is every address",
+		},
+		{
+			"mapped and more", server + "[allow]\nprefixes = [\"::ffff:0.0.0.0/95\"]",
+			"allow.prefixes", "prefixes", "write the IPv4 prefix itself",
+		},
+		{
+			"host bits", server + "[allow]\nprefixes = [\"192.0.2.7/24\"]", "allow.prefixes",
+			"prefixes", `write "192.0.2.0/24" for the network or "192.0.2.7"`,
+		},
+		{
+			"netmask", server + "[allow]\nprefixes = [\"192.0.2.7/255.255.255.0\"]", "allow.prefixes",
+			"prefixes", `write "192.0.2.0/24"`,
+		},
+		{
+			"odd netmask", server + "[allow]\nprefixes = [\"192.0.2.7/255.0.255.0\"]",
+			"allow.prefixes", "prefixes", "is neither an address nor a prefix",
+		},
+		{
+			"zone", server + "[allow]\nprefixes = [\"fe80::1%eth0\"]", "allow.prefixes", "prefixes",
+			"has a zone",
+		},
+		{
+			"unspecified", server + "[allow]\nprefixes = [\"0.0.0.0\"]", "allow.prefixes", "prefixes",
+			"is not a host's address",
+		},
+		{
+			"name", server + "[allow]\nprefixes = [\"trunk.example\"]", "allow.prefixes", "prefixes",
+			"is neither an address nor a prefix",
+		},
+		{
+			"no list", server + "[allow]\nprefixes = \"192.0.2.7\"", "allow.prefixes", "prefixes",
+			"write a list",
+		},
+		{
+			"list of numbers", server + "[allow]\nprefixes = [1]", "allow.prefixes", "prefixes",
+			"holds a number",
+		},
+		{
+			"backend", server + "[firewall]\nbackend = \"iptables\"", "firewall.backend", "backend",
+			"is not a backend",
+		},
+		{
+			"table", server + "[firewall]\ntable = \"my table\"", "firewall.table", "table =",
+			"is not a valid name for a table",
+		},
+		{
+			"ports", server + "[firewall]\nsip_ports = [\"5061-5060\"]", "firewall.sip_ports",
+			"sip_ports", "5061-5060",
+		},
+		{
+			"port's protocol", server + "[firewall]\nsip_ports = [\"5060/sctp\"]",
+			"firewall.sip_ports", "sip_ports", "udp or tcp",
+		},
+		{
+			"port is no text", server + "[firewall]\nsip_ports = [true]", "firewall.sip_ports",
+			"sip_ports", "holds true or false",
+		},
+		{
+			"no ports", server + "[firewall]\nsip_ports = []", "firewall.sip_ports", "sip_ports",
+			"is empty",
+		},
+		{
+			"no bans", server + "[firewall]\nmax_bans = 0", "firewall.max_bans", "max_bans",
+			"write a number from 1",
+		},
+		{
+			"too many bans", server + "[firewall]\nmax_bans = 99999999999", "firewall.max_bans",
+			"max_bans", "write a number from 1",
+		},
+		{"level", server + "[log]\nlevel = \"loud\"", "log.level", "level", "is not a level"},
+		{"format", server + "[log]\nformat = \"xml\"", "log.format", "format", "is not a format"},
+		{
+			"same name", server + "\n" + strings.Replace(server, "127.0.0.1", "127.0.0.1:5040", 1),
+			"server[2].name", "[[server]]", `server[1] is also called "127.0.0.1"`,
+		},
+		{
+			"same address", server + "\n" +
+				strings.Replace(server, "127.0.0.1", "127.0.0.1:5038", 1) + "name = 'other'",
+			"server[2].address", "address = \"127.0.0.1:5038",
+			`"127.0.0.1:5038" is that of server[1], too; delete one`,
+		},
+		{
+			"URL", strings.Replace(server, "127.0.0.1", "tcp://pbx.example:5038", 1),
+			"server[1].address", "address", "is a URL",
+		},
+		{
+			"port", strings.Replace(server, "127.0.0.1", "pbx.example:99999", 1), "server[1].address",
+			"address", "no port between 1 and 65535",
+		},
+		{
+			"address without host", strings.Replace(server, "127.0.0.1", ":5038", 1),
+			"server[1].address", "address", "no host name or address",
+		},
+		{
+			"address with a space", strings.Replace(server, "127.0.0.1", "pbx example", 1),
+			"server[1].address", "address", "no host name or address",
+		},
+		{
+			"no address", "[[server]]\nusername = 'a'\nsecret = 'b'", "server[1].address",
+			"[[server]]", "is missing",
+		},
+		{
+			"no username", "[[server]]\naddress = 'a'\nsecret = 'b'", "server[1].username",
+			"[[server]]", "is missing",
+		},
+		{
+			"username of two lines",
+			"[[server]]\naddress = 'a'\nusername = \"a\\nAction: x\"\nsecret = 'b'",
+			"server[1].username", "username", "line break",
+		},
+		{
+			"no secret", "[[server]]\naddress = 'a'\nusername = 'b'", "server[1].secret", "[[server]]",
+			"write secret_file",
+		},
+		{
+			"two secrets", server + "secret_file = 'x'", "server[1].secret", "secret = \"s3cret\"",
+			"exclude each other",
+		},
+		{
+			"empty secret", strings.Replace(server, "s3cret", "", 1), "server[1].secret",
+			"secret = \"\"", "is empty",
+		},
+		{
+			"secret of two lines", strings.Replace(server, "s3cret", `a\r\nb`, 1), "server[1].secret",
+			`secret = "a\r\nb"`, "line break",
+		},
+		{
+			"no such secret file",
+			strings.Replace(server, `secret = "s3cret"`, `secret_file = "nowhere"`, 1),
+			"server[1].secret_file", "secret_file", "no such file",
+		},
+		{
+			"further address", server + "addresses = [\"192.0.2.0/24\"]", "server[1].addresses",
+			"addresses", "is not an address",
+		},
+		{
+			"CA file", server + "[server.tls]\nca_file = \"nowhere\"", "server[1].tls.ca_file",
+			"ca_file", "no such file",
+		},
+		{
+			"fingerprint", server + "[server.tls]\nfingerprint = \"AB:CD\"",
+			"server[1].tls.fingerprint", "fingerprint", "openssl x509",
+		},
+		{
+			"contradiction",
+			server + "[server.tls]\nfingerprint = \"" + strings.Repeat("ab", 32) +
+				"\"\ninsecure_skip_verify = true", "server[1].tls.insecure_skip_verify",
+			"insecure_skip_verify", "delete it",
+		},
 		{"no TOML", server + "[policy", "", "[policy", "is not TOML"},
-		{"a text without quotes", strings.Replace(server, `"127.0.0.1"`, "127.0.0.1", 1), "", "address", `a text stands in quotes: "…"`},
+		{
+			"a text without quotes", strings.Replace(server, `"127.0.0.1"`, "127.0.0.1", 1), "",
+			"address", `a text stands in quotes: "…"`,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := load(t, tt.text)
@@ -254,10 +500,12 @@ func TestLoadSaysWhatIsWrongAndWhatToWrite(t *testing.T) {
 			if len(e.Problems) != 1 {
 				t.Fatalf("%d problems, want one:\n%v", len(e.Problems), err)
 			}
+
 			p := e.Problems[0]
 			if p.Key != tt.key || !strings.Contains(p.Text, tt.says) {
 				t.Errorf("got  %s: %s\nwant %s: … %s …", p.Key, p.Text, tt.key, tt.says)
 			}
+
 			line := ""
 			if p.Line > 0 {
 				line = strings.Split(tt.text, "\n")[p.Line-1]
@@ -286,6 +534,7 @@ level = "loud"
 	if err == nil {
 		t.Fatal("no error")
 	}
+
 	var got []string
 	for _, line := range strings.Split(err.Error(), "\n") {
 		_, rest, _ := strings.Cut(line, "config.toml:")
@@ -293,8 +542,10 @@ level = "loud"
 		key, _, _ := strings.Cut(rest, ": ")
 		got = append(got, at+" "+key)
 	}
+
 	want := []string{
-		"1 treshold", "3 server[1].address", "4 server[1].username", "7 policy.ban_time", "8 policy.ban_growth",
+		"1 treshold", "3 server[1].address", "4 server[1].username", "7 policy.ban_time",
+		"8 policy.ban_growth",
 		"10 allow.prefixes", "10 allow.prefixes", "12 log.level",
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -307,6 +558,7 @@ func TestTheSmallestFileThatIsSuggestedLoads(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
+
 	dir := t.TempDir()
 	write(t, dir, "ami-secret", "s3cret\n", 0o600)
 	_, text, _ := strings.Cut(err.Error(), "\n\n")
@@ -315,7 +567,9 @@ func TestTheSmallestFileThatIsSuggestedLoads(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	if s := c.Servers[0]; s.Address != "127.0.0.1:5038" || s.Name != "127.0.0.1" || !s.Secret.Equal(ami.NewSecret("s3cret")) {
+
+	if s := c.Servers[0]; s.Address != "127.0.0.1:5038" || s.Name != "127.0.0.1" ||
+		!s.Secret.Equal(ami.NewSecret("s3cret")) {
 		t.Errorf("server: %+v", s)
 	}
 }
@@ -323,7 +577,9 @@ func TestTheSmallestFileThatIsSuggestedLoads(t *testing.T) {
 func TestSecretFileComesFromTheCredentialsFirst(t *testing.T) {
 	credentials, dir := t.TempDir(), t.TempDir()
 	write(t, dir, "ami-secret", "next to the config", 0o600)
-	path := write(t, dir, "config.toml", strings.Replace(server, `secret = "s3cret"`, `secret_file = "ami-secret"`, 1), 0o600)
+	path := write(t, dir, "config.toml",
+		strings.Replace(server, `secret = "s3cret"`, `secret_file = "ami-secret"`, 1), 0o600)
+
 	secret := func() ami.Secret {
 		c, err := Load(path)
 		if err != nil {
@@ -331,10 +587,12 @@ func TestSecretFileComesFromTheCredentialsFirst(t *testing.T) {
 		}
 		return c.Servers[0].Secret
 	}
+
 	t.Setenv("CREDENTIALS_DIRECTORY", credentials)
 	if !secret().Equal(ami.NewSecret("next to the config")) {
 		t.Error("without a credential of that name: another secret")
 	}
+
 	write(t, credentials, "ami-secret", "credential\n", 0o400)
 	if !secret().Equal(ami.NewSecret("credential")) {
 		t.Error("with one: another secret")
@@ -350,17 +608,26 @@ func TestFilesThatOthersCanReadAreToldAndLoaded(t *testing.T) {
 		{0o640, 0o440, nil}, // root:amifend
 		{0o644, 0o600, []string{"config.toml can be read by every user"}},
 		{0o600, 0o604, []string{"ami-secret can be read by every user"}},
-		{0o666, 0o602, []string{"config.toml can be changed by every user", "ami-secret can be changed by every user"}},
+		{
+			0o666, 0o602,
+			[]string{
+				"config.toml can be changed by every user",
+				"ami-secret can be changed by every user",
+			},
+		},
 	} {
 		dir := t.TempDir()
 		write(t, dir, "ami-secret", "x", tt.secret)
-		c, err := Load(write(t, dir, "config.toml", strings.Replace(server, `secret = "s3cret"`, `secret_file = "ami-secret"`, 1), tt.config))
+		c, err := Load(write(t, dir, "config.toml",
+			strings.Replace(server, `secret = "s3cret"`, `secret_file = "ami-secret"`, 1),
+			tt.config))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if len(c.Warnings) != len(tt.want) {
 			t.Fatalf("%o %o: warnings %q, want %q", tt.config, tt.secret, c.Warnings, tt.want)
 		}
+
 		for i, w := range c.Warnings {
 			if !strings.Contains(w, tt.want[i]) || !strings.Contains(w, "chmod o-rwx ") {
 				t.Errorf("warning %q, want %q and what to do", w, tt.want[i])
@@ -373,9 +640,12 @@ func TestLoadRefusesWhatIsNoConfig(t *testing.T) {
 	if _, err := Load(filepath.Join(t.TempDir(), "nowhere")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a missing file: %v", err)
 	}
-	if _, err := load(t, strings.Repeat("# \n", maxFile)); err == nil || !strings.Contains(err.Error(), "right file") {
+
+	if _, err := load(t, strings.Repeat("# \n", maxFile)); err == nil ||
+		!strings.Contains(err.Error(), "right file") {
 		t.Errorf("a huge file: %v", err)
 	}
+
 	if _, err := Load(t.TempDir()); err == nil {
 		t.Error("a folder loads")
 	}
@@ -388,26 +658,39 @@ func TestSecretsNeverShow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	private := struct{ c Config }{*c} // fmt does not ask the methods of unexported fields
 	var log bytes.Buffer
-	for _, h := range []slog.Handler{slog.NewTextHandler(&log, nil), slog.NewJSONHandler(&log, nil)} {
-		slog.New(h).Info("loaded", "config", c, "server", c.Servers[0], "secret", c.Servers[0].Secret, "private", private)
+	for _, h := range []slog.Handler{
+		slog.NewTextHandler(&log, nil),
+		slog.NewJSONHandler(&log, nil),
+	} {
+		slog.New(h).Info("loaded", "config", c, "server", c.Servers[0], "secret",
+			c.Servers[0].Secret, "private", private)
 	}
+
 	b, err := json.Marshal(c)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	all := []string{log.String(), string(b), fmt.Sprint(c.Servers[0].Secret)}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
-		for _, v := range []any{c, *c, private, c.Servers, c.Servers[0], c.Servers[0].Secret, &c.Servers[0].Secret} {
+		for _, v := range []any{
+			c, *c, private, c.Servers, c.Servers[0], c.Servers[0].Secret,
+			&c.Servers[0].Secret,
+		} {
 			all = append(all, fmt.Sprintf(verb, v))
 		}
 	}
+
 	for _, printed := range all {
-		if strings.Contains(printed, secret) || strings.Contains(printed, fmt.Sprintf("%x", secret)) {
+		if strings.Contains(printed, secret) ||
+			strings.Contains(printed, fmt.Sprintf("%x", secret)) {
 			t.Errorf("the secret shows: %s", printed)
 		}
 	}
+
 	for _, wrong := range []string{
 		"secret = " + secret,
 		"secret = \"" + secret,
@@ -437,7 +720,8 @@ func TestSecretsNeverShow(t *testing.T) {
 		_, err := load(t, "[[server]]\naddress = 'a'\nusername = 'b'\n"+wrong)
 		if err == nil {
 			t.Errorf("%s: no error", wrong)
-		} else if said := err.Error(); strings.Contains(said, "hunter") || strings.Contains(said, "1111") || strings.Contains(said, "2026") {
+		} else if said := err.Error(); strings.Contains(said, "hunter") || strings.Contains(said,
+			"1111") || strings.Contains(said, "2026") {
 			t.Errorf("%s: the secret shows: %v", wrong, err)
 		}
 	}

@@ -11,54 +11,66 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// Control says where the daemon is asked, and by whom.
+// Control names the control socket and the groups that may use it.
 type Control struct {
 	Socket     string // absolute; "": none
-	ReadGroup  string // who may ask: a group's name or number
-	AdminGroup string // who may also change
+	ReadGroup  string // the group that may read, by name or number
+	AdminGroup string // the group that may also change
 }
 
-// DefaultControl is what a file without [control] means.
+// DefaultControl returns the values for a file without [control].
 func DefaultControl() Control {
-	return Control{Socket: "/run/amifend/amifend.sock", ReadGroup: "amifend", AdminGroup: "amifend-admin"}
+	return Control{
+		Socket: "/run/amifend/amifend.sock", ReadGroup: "amifend",
+		AdminGroup: "amifend-admin",
+	}
 }
 
-// longestSocket is what fits into sun_path (unix(7)), its final zero left out.
+// longestSocket is the size of sun_path (unix(7)) without its final zero, in bytes.
 const longestSocket = 107
 
-// groupName is what groupadd(8) takes, or a number.
+// groupName matches the names that groupadd(8) accepts, and numbers.
 var groupName = regexp.MustCompile(`^([a-z_][a-z0-9_-]{0,31}\$?|[0-9]{1,10})$`)
 
+// control reads [control].
 func (l *loader) control(raw rawControl) Control {
 	c := DefaultControl()
 	c.Socket = get(l, "control.socket", raw.Socket, c.Socket)
 	c.ReadGroup = get(l, "control.read_group", raw.ReadGroup, c.ReadGroup)
 	c.AdminGroup = get(l, "control.admin_group", raw.AdminGroup, c.AdminGroup)
+
 	switch {
 	case c.Socket == "":
 	case !filepath.IsAbs(c.Socket):
-		l.problem("control.socket", "%s is no absolute name; write one like %q", quote(c.Socket), DefaultControl().Socket)
+		l.problem("control.socket", "%s is not an absolute name; write one like %q",
+			quote(c.Socket),
+			DefaultControl().Socket)
 	case len(c.Socket) > longestSocket:
-		l.problem("control.socket", "is longer than the %d bytes that a socket's name may have", longestSocket)
+		l.problem("control.socket", "is longer than the %d bytes that a socket's name may have",
+			longestSocket)
 	}
+
 	l.group("control.read_group", c.ReadGroup)
 	l.group("control.admin_group", c.AdminGroup)
 	return c
 }
 
+// group records a problem unless name can be a group.
 func (l *loader) group(key, name string) {
 	if !groupName.MatchString(name) {
-		l.problem(key, "%s is no group; write its name or its number", quote(name))
+		l.problem(key, "%s is not a group; write its name or its number", quote(name))
 	}
 }
 
-// FindSocket returns the control socket that the file at path names, whatever else is wrong with the file: a daemon that
-// runs must be found also while its config is being mended. A file that is not there, or that the caller may not read,
-// means the default if mayLack says so.
+// FindSocket returns the control socket that the file at path names, even when the rest of the file
+// is not valid: users must reach a running daemon while they edit its config. With mayLack, a file
+// that is missing or not readable means the default socket.
 func FindSocket(path string, mayLack bool) (string, error) {
 	var file struct {
 		Control rawControl `toml:"control"`
 	}
+
+	// Only one section is decoded, so that a mistake elsewhere does not matter.
 	err := glance(path, &file)
 	if mayLack && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)) {
 		return DefaultControl().Socket, nil
@@ -66,18 +78,23 @@ func FindSocket(path string, mayLack bool) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find the control socket: %w", err)
 	}
+
 	if s := file.Control.Socket; s.set && s.wrong == "" {
 		return s.v, nil
 	}
+
 	return DefaultControl().Socket, nil
 }
 
-// FindTable returns the nftables table that the file at path names, whatever else is wrong with the file: it must be possible to
-// take the table away also then. A file that is not there means the default if mayLack says so.
+// FindTable returns the nftables table that the file at path names, even when the rest of the file
+// is not valid: users must be able to remove the table at any time. With mayLack, a missing file
+// means the default table.
 func FindTable(path string, mayLack bool) (string, error) {
 	var file struct {
 		Firewall rawFirewall `toml:"firewall"`
 	}
+
+	// The cases go from no file over a broken one to a name.
 	err := glance(path, &file)
 	switch t := file.Firewall.Table; {
 	case mayLack && errors.Is(err, fs.ErrNotExist):
@@ -87,25 +104,31 @@ func FindTable(path string, mayLack bool) (string, error) {
 	case !t.set:
 		return defaultTable, nil
 	case t.wrong != "" || !tableName.MatchString(t.v):
-		return "", &Error{File: path, Problems: []Problem{{Text: "firewall.table: is no name for a table"}}}
+		return "", &Error{
+			File:     path,
+			Problems: []Problem{{Text: "firewall.table: is not a valid name for a table"}},
+		}
 	default:
 		return t.v, nil
 	}
 }
 
-// glance reads some sections of a file that may not be valid.
+// glance decodes some sections of a file that may not be valid.
 func glance(path string, sections any) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+
 	src, _, err := readFile(f, maxFile)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", path, err)
 	}
+
 	if _, err := toml.Decode(string(src), sections); err != nil {
 		return &Error{File: path, Problems: []Problem{syntaxProblem(src, err)}}
 	}
+
 	return nil
 }

@@ -13,7 +13,11 @@ func TestFindSocket(t *testing.T) {
 	for _, tt := range []struct{ name, text, want, fails string }{
 		{"given", "[control]\nsocket = '/tmp/x.sock'\n", "/tmp/x.sock", ""},
 		{"not given", server, "/run/amifend/amifend.sock", ""},
-		{"the rest is wrong", "[control]\nsocket = '/tmp/x.sock'\n[policy]\ntreshold = 'x'\n[nonsense]\n", "/tmp/x.sock", ""},
+		{
+			"the rest is wrong",
+			"[control]\nsocket = '/tmp/x.sock'\n[policy]\ntreshold = 'x'\n[nonsense]\n",
+			"/tmp/x.sock", "",
+		},
 		{"none wanted", "[control]\nsocket = ''\n", "", ""},
 		{"of a wrong type", "[control]\nsocket = 3\n", "/run/amifend/amifend.sock", ""},
 		{"no TOML", "[[server]]\nsecret = \"s3cret\nx", "", "is not TOML"},
@@ -23,14 +27,19 @@ func TestFindSocket(t *testing.T) {
 			switch {
 			case tt.fails == "" && (err != nil || got != tt.want):
 				t.Errorf("%q, %v", got, err)
-			case tt.fails != "" && (err == nil || !strings.Contains(err.Error(), tt.fails) || strings.Contains(err.Error(), "s3cret")):
+			case tt.fails != "" &&
+				(err == nil || !strings.Contains(err.Error(), tt.fails) ||
+					strings.Contains(err.Error(), "s3cret")):
 				t.Errorf("error %v", err)
 			}
 		})
 	}
-	if got, err := FindSocket(filepath.Join(dir, "none"), true); err != nil || got != DefaultControl().Socket {
+
+	if got, err := FindSocket(filepath.Join(dir, "none"), true); err != nil ||
+		got != DefaultControl().Socket {
 		t.Errorf("a file that may lack: %q, %v", got, err)
 	}
+
 	if _, err := FindSocket(filepath.Join(dir, "none"), false); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a file that was asked for: %v", err)
 	}
@@ -41,7 +50,10 @@ func TestFindTable(t *testing.T) {
 	for _, tt := range []struct{ name, text, want, fails string }{
 		{"given", "[firewall]\ntable = 'pbx'\n", "pbx", ""},
 		{"not given", server, "amifend", ""},
-		{"the rest is wrong", "[firewall]\ntable = 'pbx'\nsip_ports = 'x'\n[policy]\ntreshold = 'x'\n", "pbx", ""},
+		{
+			"the rest is wrong",
+			"[firewall]\ntable = 'pbx'\nsip_ports = 'x'\n[policy]\ntreshold = 'x'\n", "pbx", "",
+		},
 		{"of a wrong type", "[firewall]\ntable = 3\n", "", "firewall.table"},
 		{"no name", "[firewall]\ntable = 'a b'\n", "", "firewall.table"},
 		{"no TOML", "[[server]]\nsecret = \"s3cret\nx", "", "is not TOML"},
@@ -51,14 +63,18 @@ func TestFindTable(t *testing.T) {
 			switch {
 			case tt.fails == "" && (err != nil || got != tt.want):
 				t.Errorf("%q, %v", got, err)
-			case tt.fails != "" && (err == nil || !strings.Contains(err.Error(), tt.fails) || strings.Contains(err.Error(), "s3cret")):
+			case tt.fails != "" &&
+				(err == nil || !strings.Contains(err.Error(), tt.fails) ||
+					strings.Contains(err.Error(), "s3cret")):
 				t.Errorf("error %v", err)
 			}
 		})
 	}
+
 	if got, err := FindTable(filepath.Join(dir, "none"), true); err != nil || got != "amifend" {
 		t.Errorf("a file that may lack: %q, %v", got, err)
 	}
+
 	if _, err := FindTable(filepath.Join(dir, "none"), false); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a file that was asked for: %v", err)
 	}

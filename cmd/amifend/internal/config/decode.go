@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"regexp"
 	"strings"
@@ -9,8 +10,9 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// decode turns src into the raw structs and notes syntax errors, unknown keys and tables of the wrong shape. It is
-// false if the file is not TOML at all; what can be read is read, so that the other problems are found too.
+// decode turns src into the raw structs. It records syntax errors, unknown keys and tables of the
+// wrong shape, and reports whether the file is TOML at all. It reads what it can, so that one run
+// reports the other problems too.
 func (l *loader) decode(src []byte) (rawConfig, bool) {
 	var (
 		raw rawConfig
@@ -25,14 +27,19 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 			Log      toml.Primitive `toml:"log"`
 		}
 	)
+
+	// Decoding in two steps, sections first, keeps a mistake in one section from hiding those of
+	// the next.
 	md, err := toml.Decode(string(src), &top)
 	if err != nil {
 		l.problems = append(l.problems, syntaxProblem(src, err))
 		return raw, false
 	}
+
 	l.lines = locate(src, md.Keys())
 	known := schema()
 	l.unknownKeys(md.Keys(), known)
+
 	for _, s := range []struct {
 		name string
 		from toml.Primitive
@@ -50,62 +57,108 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 		if !md.IsDefined(s.name) || !l.shape(&md, s.name) {
 			continue
 		}
+
 		if err := md.PrimitiveDecode(s.from, s.to); err != nil {
-			// The values never fail, so a table is something else: an entry of [[server]], or its [server.tls].
-			l.problem(s.name, "holds something that is no table; write each server below a header [[server]], and its TLS below [server.tls]")
+			// The values never fail, so a table is something else: an entry of [[server]], or its
+			// [server.tls].
+			l.problem(s.name, "holds something that is not a table; write each server below a "+
+				"header [[server]], and its TLS below [server.tls]")
 			raw.Servers = nil // what is missing from it is no problem of its own
 		}
 	}
+
+	// A [[server]] that could not be read is not a missing one.
 	raw.serverGiven = md.IsDefined("server")
 	return raw, true
 }
 
-// shape tells whether a section is a table, or for [[server]] a list.
+// shape reports whether a section is a table, or for [[server]] a list of tables, and records a
+// problem if not.
 func (l *loader) shape(md *toml.MetaData, section string) bool {
 	got := md.Type(section) // "" for a table that only its sub-tables name
+
+	// The TOML library accepts any value for a map and leaves the map empty.
 	for _, table := range []string{"weights", "rules"} {
 		if sub := md.Type("policy", table); section == "policy" && sub != "" && sub != "Hash" {
-			got = sub // toml takes anything for a map, and leaves it empty
+			got = sub
 			section = "policy." + table
 		}
 	}
+
 	switch {
-	case section != "server" && (got == "Hash" || got == ""), section == "server" && (got == "ArrayHash" || got == "Array"):
+	case section != "server" && (got == "Hash" || got == ""), section == "server" &&
+		(got == "ArrayHash" || got == "Array"):
 		return true
 	case section == "server" && (got == "Hash" || got == ""):
-		l.problem(section, "there may be several servers, so the header has two brackets; write [[server]], and [server.tls] below it")
+		l.problem(section, "there may be several servers, so the header has two brackets; write "+
+			"[[server]], and [server.tls] below it")
 	case section == "server":
-		l.problem(section, "is no table; write the header [[server]], and its keys below it")
+		l.problem(section, "is not a table; write the header [[server]], and its keys below it")
 	default:
-		l.problem(section, "is no table; write the header [%s], and its keys below it", section)
+		l.problem(section, "is not a table; write the header [%s], and its keys below it", section)
 	}
+
 	return false
 }
 
-// quoted is what the TOML parser's words quote of the file: a secret may stand there, below any misspelt key.
+// quoted matches the parts of the TOML parser's messages that quote the file. A secret may stand
+// there, below any misspelt key.
 var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|^\S+( is out of )`)
 
-// syntaxProblem translates what the TOML parser says. It leaves the parser's words out where they may quote a secret.
+// syntaxProblem turns an error of the TOML parser into a Problem. It leaves out the parts that may
+// quote a secret.
 func syntaxProblem(src []byte, err error) Problem {
 	var pe toml.ParseError
 	if !errors.As(err, &pe) {
 		return Problem{Text: "is not TOML: " + err.Error()}
 	}
-	p := Problem{Line: pe.Position.Line, Text: "is not TOML: " + quoted.ReplaceAllString(pe.Message, "…$1")}
+
+	p := Problem{
+		Line: pe.Position.Line,
+		Text: "is not TOML: " + quoted.ReplaceAllString(pe.Message, "…$1"),
+	}
 	if strings.Contains(strings.ToLower(pe.Message), "value") {
 		p.Text += `; a text stands in quotes: "…"`
 	}
-	lines := strings.Split(string(src), "\n")
-	if n := pe.Position.Line; n >= 1 && n <= len(lines) && strings.Contains(lines[n-1]+pe.LastKey, "secret") {
-		p.Text = `is not TOML; write secret = "…", with a backslash before each " or \ of the password, or secret = '…'`
+
+	// Passwords hold quotes and backslashes more often than other values do.
+	if m := definedTwice.FindStringSubmatch(pe.Message); m != nil {
+		p.Text = twiceText(m[1])
+		return p
 	}
+
+	lines := strings.Split(string(src), "\n")
+	if n := pe.Position.Line; n >= 1 && n <= len(lines) &&
+		strings.Contains(lines[n-1]+pe.LastKey, "secret") {
+		p.Text = `is not TOML; write secret = "…", with a backslash before each " or \ of the ` +
+			"password, or secret = '…'"
+	}
+
 	return p
 }
 
-// keys maps every key of the file, without indices, to whether it is a table.
+// definedTwice matches the TOML parser's message about a key or table that stands there twice.
+var definedTwice = regexp.MustCompile(`^Key '([^']*)' has already been defined`)
+
+// twiceText returns what to do about a key or table that stands there twice. Users meet it when
+// they paste a table below the one that the file has.
+func twiceText(key string) string {
+	if name, ok := strings.CutPrefix(key, "server."); ok {
+		return name + " stands twice in one [[server]]; keep one of them, and begin each further " +
+			"server with a header [[server]]"
+	}
+
+	if strings.Contains(key, ".") {
+		return key + " stands there twice; put all values into one, and delete the other"
+	}
+	return fmt.Sprintf("the table [%s] is there already; put the keys below this header into the "+
+		"first [%[1]s], or delete the first one if this one has all its values", key)
+}
+
+// keys holds every key of the file, without indices. The value is true for a table.
 type keys map[string]bool
 
-// schema lists the keys of the raw structs.
+// schema returns the keys of the raw structs.
 func schema() keys {
 	out := keys{}
 	var walk func(t reflect.Type, prefix string)
@@ -116,10 +169,14 @@ func schema() keys {
 			if name == "" {
 				continue
 			}
+
+			// Pointers and lists have the keys of what they hold.
 			ft := f.Type
 			for ft.Kind() == reflect.Pointer || ft.Kind() == reflect.Slice {
 				ft = ft.Elem()
 			}
+
+			// A struct whose first field is v is a value, not a table.
 			isValue := ft.Kind() == reflect.Struct && ft.Field(0).Name == "v"
 			out[prefix+name] = !isValue
 			if !isValue && ft.Kind() == reflect.Struct {
@@ -127,6 +184,7 @@ func schema() keys {
 			}
 		}
 	}
+
 	walk(reflect.TypeFor[rawConfig](), "")
 	return out
 }

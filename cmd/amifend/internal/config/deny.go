@@ -11,21 +11,21 @@ import (
 	"strings"
 )
 
-// Bounds of the deny lists. The kernel takes a second or two for 100,000 prefixes.
+// Bounds of the deny lists. The kernel needs a second or two for 100,000 prefixes.
 const (
 	maxList      = 64 << 20 // bytes of a file
 	mostDenied   = 500_000  // prefixes in all
-	mostProblems = 20       // that are told of one file
+	mostProblems = 20       // that are reported for one file
 )
 
-// Denied is a prefix of the operator's lists, and where it is written.
+// Denied is one prefix of the deny lists, and where it is written.
 type Denied struct {
 	Prefix netip.Prefix // masked, not IPv4-mapped
 	File   string       // "": [deny] prefixes of the config
 	Line   int          // in File
 }
 
-// Where names the place for people: FILE:LINE, or the key of the config.
+// Where returns the place as FILE:LINE, or as the key of the config.
 func (d Denied) Where() string {
 	if d.File == "" {
 		return "[deny] prefixes"
@@ -33,9 +33,10 @@ func (d Denied) Where() string {
 	return fmt.Sprintf("%s:%d", d.File, d.Line)
 }
 
-// everyDenied is what is wrong with a prefix of every address that is always dropped.
+// everyDenied completes the error for a denied prefix that holds every address.
 const everyDenied = "so nothing could reach this machine; write the prefixes that you mean"
 
+// deny reads the prefixes of [deny], then those of its files.
 func (l *loader) deny(raw rawDeny) []Denied {
 	const key = "deny.prefixes"
 	var out []Denied
@@ -47,6 +48,8 @@ func (l *loader) deny(raw rawDeny) []Denied {
 		}
 		out = append(out, Denied{Prefix: p})
 	}
+
+	// The order of the lists is kept, so that the first place of a prefix is reported.
 	for _, name := range get(l, "deny.files", raw.Files, nil) {
 		switch {
 		case name == "":
@@ -56,78 +59,106 @@ func (l *loader) deny(raw rawDeny) []Denied {
 			out = append(out, l.denyFile(l.abs(name))...)
 		}
 	}
+
+	// More would take the kernel many seconds at each start.
 	if len(out) > mostDenied {
-		l.problem("deny", "its lists hold %d prefixes; %d are possible: leave a list out, or take one that merges neighbours", len(out), mostDenied)
+		l.problem("deny", "its lists hold %d prefixes; %d are possible: leave a list out, or "+
+			"take one that merges neighbours", len(out), mostDenied)
 	}
+
 	return out
 }
 
-// denyFile reads a list: an address or prefix a line, comments behind # or ;.
+// denyFile reads a list: one address or prefix a line, comments behind # or ;.
 func (l *loader) denyFile(path string) []Denied {
 	text, mode, err := readList(path)
 	if err != nil {
 		l.problem("deny.files", "%s", err)
 		return nil
 	}
+
 	if mode&0o002 != 0 {
-		l.warnings = append(l.warnings, fmt.Sprintf("%s can be changed by every user of this machine: chmod o-w %[1]s", path))
+		l.warnings = append(l.warnings,
+			fmt.Sprintf("%s can be changed by every user of this machine: chmod o-w %[1]s", path))
 	}
+
+	// Lists of Windows users begin with a byte order mark.
 	var out []Denied
 	problems := 0
 	lines := bufio.NewScanner(bytes.NewReader(bytes.TrimPrefix(text, []byte("\ufeff"))))
 	lines.Buffer(nil, len(text)+1)
+
 	for n := 1; lines.Scan(); n++ {
 		line := lines.Text()
 		if i := strings.IndexAny(line, "#;"); i >= 0 {
 			line = line[:i]
 		}
+
 		if line = strings.TrimSpace(line); line == "" {
 			continue
 		}
+
 		p, err := parseDenied(line)
 		if err == nil {
 			out = append(out, Denied{p, path, n})
 			continue
 		}
+
+		// A file that is not a list has a problem in every line. The first few are enough.
 		if problems++; problems <= mostProblems {
-			l.problems = append(l.problems, Problem{File: path, Line: n, Text: quote(line) + " " + err.Error()})
+			l.problems = append(l.problems,
+				Problem{File: path, Line: n, Text: quote(line) + " " + err.Error()})
 		}
 	}
+
 	if more := problems - mostProblems; more > 0 {
-		l.problem("deny.files", "%s has %d more lines that are no prefix; is it the right file?", path, more)
+		l.problem("deny.files", "%s has %d more lines that are not prefixes; is it the right file?",
+			path, more)
 	}
+
 	return out
 }
 
+// readList reads a whole list and returns its mode.
 func readList(path string) ([]byte, fs.FileMode, error) {
-	st, err := os.Stat(path) // first: to open a pipe would wait
+	st, err := os.Stat(path) // before opening it: to open a pipe would block
 	if err != nil {
-		return nil, 0, fmt.Errorf("read deny list: %w; write the name of a file that is there, or take it out", err)
+		return nil, 0, fmt.Errorf("read deny list: %w; write the name of a file that is there, "+
+			"or take it out", err)
 	}
+
 	if !st.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("%s is no file; write the name of a list", path)
+		return nil, 0, fmt.Errorf("%s is not a file; write the name of a list", path)
 	}
+
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read deny list: %w; amifend must be able to read it", err)
 	}
 	defer f.Close()
+
 	text, mode, err := readFile(f, maxList)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read deny list %s: %w", path, err)
 	}
+
 	return text, mode, nil
 }
 
-// parseDenied reads what a line says besides its comment.
+// parseDenied reads one line of a list, without its comment.
 func parseDenied(line string) (netip.Prefix, error) {
 	switch {
 	case line[0] == '<':
-		return netip.Prefix{}, errors.New("is HTML; a list is text with an address or prefix a line")
+		return netip.Prefix{},
+			errors.New("is HTML; a list is text with an address or prefix a line")
 	case line[0] == '{' || line[0] == '[':
-		return netip.Prefix{}, errors.New("is JSON; take the list as text, with an address or prefix a line")
+		return netip.Prefix{},
+			errors.New("is JSON; take the list as text, with an address or prefix a line")
 	case len(strings.Fields(line)) > 1:
-		return netip.Prefix{}, errors.New("is more than an address or prefix; write one a line, and comments behind # or ;")
+		return netip.Prefix{},
+			errors.New("is more than an address or prefix; write one a line, and comments " +
+				"behind # or ;")
 	}
+
 	return parsePrefix(line, everyDenied)
 }

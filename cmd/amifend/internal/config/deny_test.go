@@ -14,7 +14,9 @@ import (
 
 func TestDenyLists(t *testing.T) {
 	dir := t.TempDir()
-	drop := write(t, dir, "drop.txt", "\ufeff; a list\r\n192.0.2.0/24 ; SBL1\r\n\r\n 198.51.100.7\t# one host\r\n2001:db8::/32;x", 0o644)
+	drop := write(t, dir, "drop.txt", "\ufeff; a list\r\n192.0.2.0/24 ; SBL1\r\n\r\n "+
+		"198.51.100.7\t# one host\r\n2001:db8::/32;x", 0o644)
+
 	write(t, dir, "empty.txt", "# nobody\n", 0o644)
 	c, err := Load(write(t, dir, "config.toml", server+`[deny]
 prefixes = ["203.0.113.0/24", "::ffff:203.0.113.7"]
@@ -23,6 +25,7 @@ files = ["drop.txt", "empty.txt"]
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	p := netip.MustParsePrefix
 	want := []Denied{
 		{Prefix: p("203.0.113.0/24")},
@@ -34,6 +37,7 @@ files = ["drop.txt", "empty.txt"]
 	if diff := cmp.Diff(want, c.Deny, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 		t.Error(diff)
 	}
+
 	if got := c.Deny[2].Where(); got != drop+":2" {
 		t.Errorf("Where: %q", got)
 	}
@@ -42,12 +46,15 @@ files = ["drop.txt", "empty.txt"]
 func TestDenyListsSayAllThatIsWrong(t *testing.T) {
 	dir := t.TempDir()
 	bad := write(t, dir, "bad.txt", strings.Join([]string{
-		"192.0.2.7/24", "192.0.2.0/255.255.255.0", "0.0.0.0/0", "10.0.0.1-10.0.0.9", "192.0.2.1 192.0.2.2", `{"cidr":"192.0.2.0/24"}`, "<html>", "fe80::1%eth0",
+		"192.0.2.7/24", "192.0.2.0/255.255.255.0", "0.0.0.0/0", "10.0.0.1-10.0.0.9",
+		"192.0.2.1 192.0.2.2", `{"cidr":"192.0.2.0/24"}`, "<html>", "fe80::1%eth0",
 	}, "\n"), 0o644)
+
 	write(t, dir, "binary", strings.Repeat("\x1b[31m\n", 30), 0o644)
 	if err := os.Mkdir(filepath.Join(dir, "folder"), 0o700); err != nil {
 		t.Fatal(err)
 	}
+
 	_, err := Load(write(t, dir, "config.toml", server+`[deny]
 prefixes = ["::/0"]
 files = ["bad.txt", "missing.txt", "folder", "binary", ""]
@@ -56,12 +63,15 @@ file = "x"
 	if err == nil {
 		t.Fatal("no error")
 	}
+
 	text := err.Error()
 	for _, want := range []string{
-		"config.toml:6: deny.prefixes: \"::/0\" is every address, so nothing could reach this machine",
+		"config.toml:6: deny.prefixes: \"::/0\" is every address, so nothing could reach this " +
+			"machine",
 		"config.toml:8: deny.file: unknown key; did you mean files?",
-		"config.toml:7: deny.files: read deny list: stat " + filepath.Join(dir, "missing.txt") + ": no such file",
-		"deny.files: " + filepath.Join(dir, "folder") + " is no file",
+		"config.toml:7: deny.files: read deny list: stat " + filepath.Join(dir, "missing.txt") +
+			": no such file",
+		"deny.files: " + filepath.Join(dir, "folder") + " is not a file",
 		"deny.files: holds an empty text",
 		"deny.files: " + filepath.Join(dir, "binary") + " has 10 more lines",
 		bad + `:1: "192.0.2.7/24" has bits set behind the /24; write "192.0.2.0/24"`,
@@ -77,6 +87,7 @@ file = "x"
 			t.Errorf("lacks %q", want)
 		}
 	}
+
 	if n := strings.Count(text, filepath.Join(dir, "binary")+":"); n != mostProblems {
 		t.Errorf("%d problems of one file are told, want %d", n, mostProblems)
 	}
@@ -94,6 +105,7 @@ func TestDenyListsAreBounded(t *testing.T) {
 	for i := range mostDenied + 1 {
 		fmt.Fprintf(&b, "%d.%d.%d.0/24\n", 1+i>>16, byte(i>>8), byte(i))
 	}
+
 	write(t, dir, "long.txt", b.String(), 0o644)
 	_, err := Load(write(t, dir, "config.toml", server+"[deny]\nfiles = [\"long.txt\"]\n", 0o600))
 	if err == nil || !strings.Contains(err.Error(), "its lists hold 500001 prefixes") {
@@ -108,7 +120,9 @@ func TestADenyListThatOthersCanChangeIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{list + " can be changed by every user of this machine: chmod o-w " + list}; !cmp.Equal(c.Warnings, want) {
+
+	if want := []string{list + " can be changed by every user of this machine: chmod o-w " +
+		list}; !cmp.Equal(c.Warnings, want) {
 		t.Errorf("warnings %q, want %q", c.Warnings, want)
 	}
 }

@@ -10,36 +10,45 @@ const wantDuration = `write a duration like "90s", "20m", "12h" or "30d"`
 
 var days = regexp.MustCompile(`^([0-9]{1,5})d(.*)$`)
 
+// assignDuration stores a duration. It returns "", or what is wrong with data.
 func assignDuration(p *time.Duration, data any) string {
 	s, ok := data.(string)
 	if !ok {
 		return "is " + typeName(data) + " without a unit; " + wantDuration
 	}
+
 	d, ok := ParseDuration(s)
 	if !ok {
-		return quote(s) + " is no duration; " + wantDuration
+		return quote(s) + " is not a valid duration; " + wantDuration
 	}
+
 	*p = d
 	return ""
 }
 
-// ParseDuration reads a duration as the config file writes them: "90s", "20m", "12h" or "30d". It is time.ParseDuration with
-// leading days, of 24 hours. It is false for any other text, and for a negative duration.
+// ParseDuration reads a duration as the config file writes them: "90s", "20m", "12h" or "30d". It
+// is time.ParseDuration with leading days of 24 hours. It reports false for any other text and for
+// a negative duration.
 func ParseDuration(s string) (time.Duration, bool) {
 	var d time.Duration
+
+	// time.ParseDuration has no days.
 	if m := days.FindStringSubmatch(s); m != nil {
 		n, err := strconv.Atoi(m[1])
 		if err != nil {
 			return 0, false
 		}
+
 		d = time.Duration(n) * 24 * time.Hour // 99,999 days are 274 years: still in range
 		if s = m[2]; s == "" {
 			return d, true
 		}
 	}
+
 	rest, err := time.ParseDuration(s)
 	if err != nil || s[0] == '-' || s[0] == '+' || d+rest < 0 {
 		return 0, false
 	}
+
 	return d + rest, true
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/BurntSushi/toml"
+
 	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/firewall"
 	"github.com/amifend/amifend/policy"
@@ -33,9 +34,11 @@ func TestExampleLacksNothingButTheSecret(t *testing.T) {
 	if !errors.As(err, &e) || len(e.Problems) != 1 || e.Problems[0].Key != "server[1].secret" {
 		t.Fatalf("as it is: %v; want that the secret is empty, and nothing else", err)
 	}
+
 	if line := strings.Split(example(t), "\n")[e.Problems[0].Line-1]; line != `secret = ""` {
 		t.Errorf("the problem's line is %q", line)
 	}
+
 	c, err := load(t, strings.Replace(example(t), `secret = ""`, `secret = "s3cret"`, 1))
 	if err != nil {
 		t.Fatal(err)
@@ -43,28 +46,37 @@ func TestExampleLacksNothingButTheSecret(t *testing.T) {
 	if len(c.Warnings) != 0 {
 		t.Errorf("warnings: %q", c.Warnings)
 	}
-	if s := c.Servers[0]; s.Address != "127.0.0.1:5038" || s.Username != "amifend" || !s.Secret.Equal(ami.NewSecret("s3cret")) || s.TLS != nil {
+
+	if s := c.Servers[0]; s.Address != "127.0.0.1:5038" || s.Username != "amifend" ||
+		!s.Secret.Equal(ami.NewSecret("s3cret")) || s.TLS != nil {
 		t.Errorf("server: %+v", s)
 	}
 }
 
 // The defaults that the example claims are the ones that a file without any of these keys has.
 func TestExampleShowsTheTrueDefaults(t *testing.T) {
-	const server = "[[server]]\naddress = \"127.0.0.1:5038\"\nusername = \"amifend\"\nsecret = \"s3cret\"\n"
+	const server = "[[server]]\naddress = \"127.0.0.1:5038\"\nusername = \"amifend\"\nsecret = " +
+		"\"s3cret\"\n"
+
 	want, err := load(t, server)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	text := strings.Replace(example(t), `secret = ""`, `secret = "s3cret"`, 1)
 	head, rest, ok := strings.Cut(text, "#[server.tls]")
 	if !ok {
 		t.Fatal("the example has no #[server.tls]")
 	}
+
 	head = strings.Replace(head, "#secret_file", "# secret_file", 1) // excludes secret
-	_, rest, ok = strings.Cut(rest, "[allow]")                       // TLS has no defaults to compare
+
+	// TLS has no defaults to compare
+	_, rest, ok = strings.Cut(rest, "[allow]")
 	if !ok {
 		t.Fatal("the example has no [allow] behind the servers")
 	}
+
 	got, err := load(t, commented.ReplaceAllString(head+"\n[allow]"+rest, "$1"))
 	if err != nil {
 		t.Fatal(err)
@@ -72,9 +84,12 @@ func TestExampleShowsTheTrueDefaults(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("with all that is commented out:\n%s\nwithout:\n%s", dump(t, got), dump(t, want))
 	}
-	if !reflect.DeepEqual(want.Firewall, Firewall{"nftables", "amifend", firewall.DefaultSIPPorts(), firewall.DefaultMaxBans}) {
+
+	if !reflect.DeepEqual(want.Firewall,
+		Firewall{"nftables", "amifend", firewall.DefaultSIPPorts(), firewall.DefaultMaxBans}) {
 		t.Errorf("firewall: %+v", want.Firewall)
 	}
+
 	if !reflect.DeepEqual(want.Policy, policy.DefaultOptions()) {
 		t.Errorf("policy: %+v, want the engine's defaults", want.Policy)
 	}
@@ -89,7 +104,8 @@ func dump(t *testing.T, v any) string {
 	return string(b)
 }
 
-// Every key of the raw structs, every event with a weight and every rule that can be switched stands in the example, in its own table.
+// Every key of the raw structs, every event with a weight and every rule that can be switched
+// stands in the example, in its own table.
 func TestExampleDocumentsEveryKey(t *testing.T) {
 	var file map[string]any
 	text := commented.ReplaceAllString(example(t), "$1")
@@ -97,26 +113,32 @@ func TestExampleDocumentsEveryKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	documented := map[string]bool{}
 	for _, k := range md.Keys() {
 		documented[strings.Join(k, ".")] = true
 	}
+
 	want := schema()
 	for _, e := range events() {
 		want["policy.weights."+e] = false
 	}
+
 	for _, r := range ruleNames(false) {
 		want["policy.rules."+r] = false
 	}
+
 	if len(want) < 40 {
 		t.Fatalf("only %d keys are known: the test looks at the wrong thing", len(want))
 	}
+
 	for key := range want {
 		if !documented[key] {
 			t.Errorf("%s is not in config.toml.example", key)
 		}
 		delete(documented, key)
 	}
+
 	for key := range documented {
 		t.Errorf("config.toml.example has %s, which no one reads", key)
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
@@ -14,14 +15,15 @@ import (
 	"github.com/amifend/amifend/ami"
 )
 
-// maxSecret is how many bytes a secret file may have: far more than any password.
+// maxSecret is the largest size of a secret file in bytes: far more than any password.
 const maxSecret = 4 << 10
 
-// secret returns the password of a server, from the file or from the file that it names.
+// secret returns the password of a server, from the config or from the file that it names.
 func (l *loader) secret(server string, r rawServer) ami.Secret {
 	text := get(l, server+".secret", r.Secret, "")
 	name := get(l, server+".secret_file", r.SecretFile, "")
 	key := server + ".secret"
+
 	switch {
 	case r.Secret.wrong != "" || r.SecretFile.wrong != "":
 		return ami.Secret{}
@@ -31,7 +33,8 @@ func (l *loader) secret(server string, r rawServer) ami.Secret {
 	case l.policyOnly:
 		return ami.Secret{}
 	case !r.Secret.set && !r.SecretFile.set:
-		l.problem(key, `is missing; write secret_file = "FILE" (a file with the password alone) or secret = "…"`)
+		l.problem(key,
+			`is missing; write secret_file = "FILE" (a file with the password alone) or secret = "…"`)
 		return ami.Secret{}
 	case r.SecretFile.set:
 		key = server + ".secret_file"
@@ -40,61 +43,109 @@ func (l *loader) secret(server string, r rawServer) ami.Secret {
 			return ami.Secret{}
 		}
 	}
+
+	// Whatever the source, the secret goes into one AMI header.
 	switch {
 	case text == "":
-		l.problem(key, "is empty; write the secret of the manager user, as in Asterisk's manager.conf")
+		l.problem(key,
+			"is empty; write the secret of the manager user, as in Asterisk's manager.conf")
 	case strings.ContainsFunc(text, unicode.IsControl):
 		l.problem(key, "holds a line break or another control character; a password is one line")
 	default:
+		l.warnBlanks(key, text)
 		return ami.NewSecret(text)
 	}
+
 	return ami.Secret{}
 }
 
-// readSecret reads a file that holds a password alone. The line end that editors add is no part of it.
+// readSecret reads a file that holds only a password. The byte order mark and the line ends that
+// editors add do not belong to it.
 func (l *loader) readSecret(key, name string) (string, bool) {
 	if name == "" {
 		l.problem(key, "is empty; write the name of a file")
 		return "", false
 	}
+
 	f, err := l.open(name)
 	if err != nil {
 		l.problem(key, "%s", err)
 		return "", false
 	}
 	defer f.Close()
+
 	b, mode, err := readFile(f, maxSecret)
 	if err != nil {
 		l.problem(key, "read %s: %s", f.Name(), err)
 		return "", false
 	}
+
+	// A password that every user can read is worth a warning, wherever it stands.
 	l.checkMode(f.Name(), mode)
-	return strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r"), true
+	if isUTF16(b) {
+		l.problem(key, "%s is UTF-16; save it as UTF-8, which has a plain password byte by byte",
+			f.Name())
+		return "", false
+	}
+
+	text := strings.TrimPrefix(string(b), "\ufeff") // the byte order mark of some editors
+	return strings.TrimRight(text, "\r\n"), true
 }
 
-// open opens a secret's file: a relative name first where systemd put the service's credentials, then next to the
-// config file.
+// isUTF16 reports whether a file begins with the byte order mark of UTF-16, in either order.
+func isUTF16(b []byte) bool {
+	return bytes.HasPrefix(b, []byte("\xff\xfe")) || bytes.HasPrefix(b, []byte("\xfe\xff"))
+}
+
+// warnBlanks adds a warning for a secret that can hardly be right: Asterisk removes blanks around
+// the values of manager.conf (main/config.c, process_text_line).
+func (l *loader) warnBlanks(key, text string) {
+	var where string
+	switch trimmed := strings.TrimSpace(text); {
+	case trimmed == text:
+		return
+	case strings.HasPrefix(text, trimmed):
+		where = "ends with a blank"
+	case strings.HasSuffix(text, trimmed):
+		where = "begins with a blank"
+	default:
+		where = "begins and ends with a blank"
+	}
+
+	l.warnings = append(l.warnings, fmt.Sprintf("%s: the secret %s, which Asterisk cuts off in "+
+		"manager.conf: the login will be refused; delete it", key, where))
+}
+
+// open opens the file of a secret. A relative name is looked up among the credentials of the
+// systemd unit first, then beside the config file.
 func (l *loader) open(name string) (*os.File, error) {
 	var tried []string
 	if !filepath.IsAbs(name) && l.credentials != "" {
 		tried = append(tried, filepath.Join(l.credentials, name))
 	}
+
 	tried = append(tried, l.abs(name))
 	for i, path := range tried {
 		f, err := os.Open(path)
 		if err == nil {
 			return f, nil
 		}
+
+		// Without the right to read it, the next place would only hide the cause.
 		if errors.Is(err, fs.ErrPermission) {
-			return nil, fmt.Errorf("open secret: %w; it must belong to who runs amifend, under systemd: chown amifend: %s", err, path)
+			return nil, fmt.Errorf("open secret: %w; it must belong to who runs amifend, under "+
+				"systemd: chown amifend: %s", err, path)
 		}
+
 		if i+1 == len(tried) || !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("open secret: %w", err)
 		}
 	}
+
 	return nil, errors.New("open secret: no file named") // not reached: tried is never empty
 }
 
+// abs resolves a name relative to the folder of the config file.
 func (l *loader) abs(name string) string {
 	if filepath.IsAbs(name) {
 		return name
@@ -102,11 +153,13 @@ func (l *loader) abs(name string) string {
 	return filepath.Join(l.dir, name)
 }
 
-// tls validates [server.tls]. An empty one is enough to speak TLS.
+// tls reads [server.tls]. An empty table is enough for TLS.
 func (l *loader) tls(key string, r *rawTLS) *TLS {
 	if r == nil {
 		return nil
 	}
+
+	// An empty table is valid: it means TLS with the system's CAs.
 	t := &TLS{
 		ServerName:         l.text(key+".server_name", r.ServerName, false),
 		InsecureSkipVerify: get(l, key+".insecure_skip_verify", r.InsecureSkipVerify, false),
@@ -119,24 +172,33 @@ func (l *loader) tls(key string, r *rawTLS) *TLS {
 			}
 		}
 	}
+
+	// openssl prints the fingerprint in several forms.
 	if print := l.text(key+".fingerprint", r.Fingerprint, false); print != "" {
 		var ok bool
 		if t.Fingerprint, ok = parseFingerprint(print); !ok {
-			l.problem(key+".fingerprint", "is no SHA-256 of 32 bytes; write what `openssl x509 -noout -fingerprint -sha256 -in CERT` prints behind the =")
+			l.problem(key+".fingerprint", "is not a SHA-256 of 32 bytes; write what `openssl x509 "+
+				"-noout -fingerprint -sha256 -in CERT` prints behind the =")
 		}
 	}
+
+	// Both would contradict each other, and the weaker one must not win silently.
 	if t.InsecureSkipVerify && (t.Fingerprint != "" || t.CAFile != "") {
-		l.problem(key+".insecure_skip_verify", "means that no certificate is verified; delete it, fingerprint or ca_file is enough")
+		l.problem(key+".insecure_skip_verify",
+			"means that no certificate is verified; delete it, fingerprint or ca_file is enough")
 	}
+
 	return t
 }
 
+// checkCA reports an error unless the file holds a certificate in PEM form.
 func checkCA(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("open CA file: %w", err)
 	}
 	defer f.Close()
+
 	b, _, err := readFile(f, maxFile)
 	if err != nil {
 		return fmt.Errorf("read CA file %s: %w", path, err)
@@ -147,7 +209,8 @@ func checkCA(path string) error {
 	return nil
 }
 
-// parseFingerprint takes `sha256 Fingerprint=AB:CD:…` or the digits alone, with or without colons.
+// parseFingerprint reads "sha256 Fingerprint=AB:CD:…" or the digits alone, with or without colons.
+// It returns the form AB:CD:….
 func parseFingerprint(s string) (string, bool) {
 	if _, after, ok := strings.Cut(s, "="); ok {
 		s = after

@@ -7,12 +7,12 @@ import (
 	"github.com/amifend/amifend/firewall"
 )
 
-// Firewall says where and how bans are kept.
+// Firewall describes where and how bans are kept.
 type Firewall struct {
-	Backend  string // BackendNftables, or BackendLog: only say what would be banned
-	Table    string // of family inet; its name is also the lock's
+	Backend  string // BackendNftables, or BackendLog: only log what would be banned
+	Table    string // its name, in family inet; the lock has the same name
 	SIPPorts firewall.SIPPorts
-	MaxBans  int // elements a set
+	MaxBans  int // elements in each set
 }
 
 // The backends.
@@ -21,40 +21,55 @@ const (
 	BackendLog      = "log"
 )
 
-// defaultTable is what a file without a table means.
+// defaultTable is the table of a file that names none.
 const defaultTable = "amifend"
 
-// mostBans bounds max_bans: an element takes about 100 bytes of the kernel's memory, and there are several sets.
+// mostBans bounds max_bans: an element takes about 100 bytes of kernel memory, and there are
+// several sets.
 const mostBans = 16 << 20
 
 var tableName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,63}$`)
 
+// firewall reads [firewall].
 func (l *loader) firewall(raw rawFirewall) Firewall {
 	f := Firewall{
 		Backend: get(l, "firewall.backend", raw.Backend, BackendNftables),
 		Table:   get(l, "firewall.table", raw.Table, defaultTable),
 	}
 	if f.Backend != BackendNftables && f.Backend != BackendLog {
-		l.problem("firewall.backend", "%s is no backend; write \"nftables\", or \"log\" to only be told what would be banned", quote(f.Backend))
+		l.problem("firewall.backend",
+			"%s is not a backend; write \"nftables\", or \"log\" to only "+
+				"be told what would be banned", quote(f.Backend))
 	}
+
+	// The name is part of commands that people type, and of a lock's name.
 	if !tableName.MatchString(f.Table) {
-		l.problem("firewall.table", "%s is no name for a table; write letters, digits and _, a letter first, 64 at most", quote(f.Table))
+		l.problem("firewall.table",
+			"%s is not a valid name for a table; write letters, digits and _, a letter first, 64 "+
+				"at most",
+			quote(f.Table))
 	}
+
+	// The kernel's memory sets the bound.
 	n := get(l, "firewall.max_bans", raw.MaxBans, firewall.DefaultMaxBans)
 	if n < 1 || n > mostBans {
-		l.problem("firewall.max_bans", "%d is out of range; write a number from 1 to %d", n, mostBans)
+		l.problem("firewall.max_bans", "%d is out of range; write a number from 1 to %d", n,
+			mostBans)
 	}
+
 	f.MaxBans = int(n)
 	f.SIPPorts = l.sipPorts(raw.SIPPorts)
 	return f
 }
 
+// sipPorts reads [firewall] sip_ports.
 func (l *loader) sipPorts(raw value[ports]) firewall.SIPPorts {
 	const key = "firewall.sip_ports"
 	texts := get(l, key, raw, nil)
 	if texts == nil && (!raw.set || raw.wrong != "") {
 		return firewall.DefaultSIPPorts()
 	}
+
 	var out firewall.SIPPorts
 	for _, s := range texts {
 		p, err := firewall.ParseSIPPorts(s)
@@ -63,8 +78,11 @@ func (l *loader) sipPorts(raw value[ports]) firewall.SIPPorts {
 		}
 		out = append(out, p...)
 	}
+
+	// An empty list would make scope sip drop nothing.
 	if len(texts) == 0 {
 		l.problem(key, "is empty; write the ports where phones reach the PBX, or delete the line")
 	}
+
 	return out
 }

@@ -8,19 +8,24 @@ import (
 )
 
 func TestLoadPolicy(t *testing.T) {
-	const unreadable = "[[server]]\naddress = \"192.0.2.10\"\nusername = \"amifend\"\nsecret_file = \"not-there\"\n" +
+	const unreadable = "[[server]]\naddress = \"192.0.2.10\"\nusername = " +
+		"\"amifend\"\nsecret_file = \"not-there\"\n" +
 		"[server.tls]\nca_file = \"not-there.pem\"\n[policy]\nthreshold = 7\n"
 	for name, test := range map[string]struct{ file, problem string }{
 		"secrets that cannot be read": {unreadable, ""},
 		"no server at all":            {"[policy]\nthreshold = 7\n", ""},
 		"a wrong threshold":           {"[policy]\nthreshold = -7\n", "policy.threshold"},
 		"an unknown key":              {"[policy]\nthreshold = 7\nfoo = 1\n", "foo"},
-		"a secret of a wrong type":    {strings.Replace(unreadable, `"not-there"`, "7", 1), "secret_file"},
+		"a secret of a wrong type": {
+			strings.Replace(unreadable, `"not-there"`, "7", 1),
+			"secret_file",
+		},
 	} {
 		path := filepath.Join(t.TempDir(), "config.toml")
 		if err := os.WriteFile(path, []byte(test.file), 0o600); err != nil {
 			t.Fatal(err)
 		}
+
 		c, err := LoadPolicy(path)
 		switch {
 		case test.problem != "" && (err == nil || !strings.Contains(err.Error(), test.problem)):
@@ -28,6 +33,7 @@ func TestLoadPolicy(t *testing.T) {
 		case test.problem == "" && (err != nil || c.Policy.Threshold != 7):
 			t.Errorf("%s: %+v, %v; want the policy", name, c, err)
 		}
+
 		if _, err := Load(path); err == nil {
 			t.Errorf("%s: Load takes it too", name)
 		}

@@ -8,10 +8,11 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// counter numbers the [[server]] tables while the keys of a file are walked in order.
+// counter counts the [[server]] tables while the keys of a file are walked in order.
 type counter map[string]int
 
-// path is key with the number of its server: server[2].address. The header itself gives server[2].
+// path returns key with the number of its server, such as server[2].address. The header itself
+// gives server[2].
 func (c counter) path(key toml.Key) string {
 	if key[0] != "server" {
 		return strings.Join(key, ".")
@@ -19,6 +20,7 @@ func (c counter) path(key toml.Key) string {
 	if len(key) == 1 {
 		c["server"]++
 	}
+
 	path := fmt.Sprintf("server[%d]", max(c["server"], 1))
 	if len(key) > 1 {
 		path += "." + strings.Join(key[1:], ".")
@@ -26,14 +28,16 @@ func (c counter) path(key toml.Key) string {
 	return path
 }
 
-// locate finds the line of each key. The TOML library keeps the positions to itself, but it gives the keys in their
-// order, so each is looked for from the line of the one before. It may be fooled by a comment or a long text; a line
-// number is a help for people and nothing else.
+// locate returns the line of each key. The TOML library does not export positions, but it lists the
+// keys in order, so the search for each begins at the line of the one before. A comment or a long
+// text may mislead it; the number only helps people.
 func locate(src []byte, all []toml.Key) map[string]int {
 	lines := strings.Split(string(src), "\n")
 	out := map[string]int{}
 	counts := counter{}
 	at := 0
+
+	// Keys come in the order of the file, so each search begins where the last one ended.
 	for _, key := range all {
 		path := counts.path(key)
 		here := pattern(key)
@@ -47,10 +51,12 @@ func locate(src []byte, all []toml.Key) map[string]int {
 			}
 		}
 	}
+
 	return out
 }
 
-// pattern matches the line of a key: its own `name =`, also dotted or in an inline table, or its table's header.
+// pattern returns an expression that matches the line of a key: its own "name =", also dotted or in
+// an inline table, or the header of its table.
 func pattern(key toml.Key) *regexp.Regexp {
 	part := func(s string) string { return `["']?` + regexp.QuoteMeta(s) + `["']?` }
 	whole := make([]string, len(key))
@@ -61,16 +67,18 @@ func pattern(key toml.Key) *regexp.Regexp {
 		`|^([^#]*[\s.{,])?` + part(key[len(key)-1]) + `\s*[.=]`)
 }
 
-// line is where key stands, or the nearest table around it that does.
+// line returns the line of key, or of the nearest table around it, or 0.
 func (l *loader) line(key string) int {
 	if key == "server" {
 		key = "server[1]"
 	}
+
 	for key != "" {
 		if n, ok := l.lines[key]; ok {
 			return n
 		}
 		key = key[:max(0, strings.LastIndexByte(key, '.'))]
 	}
+
 	return 0
 }

@@ -8,12 +8,13 @@ import (
 	"strings"
 )
 
-// MostNames is how many host names may be allowed: all are resolved once a minute.
+// MostNames is how many host names may be allowed. Each is resolved once a minute.
 const MostNames = 100
 
-// hostName is RFC 1123, 2.1, with the underscore that some names have all the same.
+// hostName matches names after RFC 1123, 2.1, and the underscore that some names have.
 var hostName = regexp.MustCompile(`^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
+// names reads [allow] names: in small letters, sorted, each once.
 func (l *loader) names(raw rawAllow) []string {
 	const key = "allow.names"
 	var out []string
@@ -25,27 +26,34 @@ func (l *loader) names(raw rawAllow) []string {
 		}
 		out = append(out, name)
 	}
+
 	slices.Sort(out)
 	if out = slices.Compact(out); len(out) > MostNames {
-		l.problem(key, "holds %d names; %d are possible: write the prefixes of networks into [allow] prefixes", len(out), MostNames)
+		l.problem(key, "holds %d names; %d are possible: write the prefixes of networks into "+
+			"[allow] prefixes", len(out), MostNames)
 	}
+
 	return out
 }
 
-// ParseName reads a host name whose addresses are never banned. Its errors continue a sentence that begins with the text.
+// ParseName reads a host name for the allowlist and returns it in small letters. An error continues
+// a sentence that begins with the quoted text.
 func ParseName(s string) (string, error) {
 	name := strings.ToLower(strings.TrimSuffix(s, "."))
 	_, notAddr := netip.ParseAddr(s)
 	_, notPrefix := netip.ParsePrefix(s)
+
 	switch {
 	case notAddr == nil || notPrefix == nil:
-		return "", errors.New("is no name; addresses and prefixes belong into [allow] prefixes")
+		return "", errors.New("is not a name; addresses and prefixes belong into [allow] prefixes")
 	case strings.HasPrefix(name, "*"):
-		return "", errors.New("stands for many names, which DNS cannot list; write each name, or prefixes")
+		return "", errors.New("stands for many names, which DNS cannot list; write each name, or " +
+			"prefixes")
 	case name == "localhost" || strings.HasSuffix(name, ".localhost"):
 		return "", errors.New("is this machine, which is never banned anyway; leave it out")
 	case len(name) > 253 || !hostName.MatchString(name):
-		return "", errors.New("is no host name; write one like \"phones.example.com\"")
+		return "", errors.New("is not a host name; write one like \"phones.example.com\"")
 	}
+
 	return name, nil
 }

@@ -9,10 +9,11 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// unknownFactor is how many times more a ChallengeResponseFailed weighs on an account that the PBX does not know, so that
-// one key sets both weights.
+// unknownFactor is how much more a ChallengeResponseFailed weighs on an account that the PBX does
+// not know. One key sets both weights.
 const unknownFactor = 2
 
+// policy reads [policy]. The engine needs room for at least maxBans bans.
 func (l *loader) policy(raw rawPolicy, maxBans int) policy.Options {
 	o := policy.DefaultOptions()
 	o.Threshold = get(l, "policy.threshold", raw.Threshold, o.Threshold)
@@ -21,29 +22,42 @@ func (l *loader) policy(raw rawPolicy, maxBans int) policy.Options {
 	o.BanGrowth = get(l, "policy.ban_growth", raw.BanGrowth, o.BanGrowth)
 	o.BanMax = get(l, "policy.ban_max", raw.BanMax, o.BanMax)
 	o.ProofWindow = get(l, "policy.proof_window", raw.ProofWindow, o.ProofWindow)
-	o.ForgeablePerMinute = int(get(l, "policy.forgeable_bans_per_minute", raw.ForgeableBansPerMinute, int64(o.ForgeablePerMinute)))
-	o.BanProvedGuessers = get(l, "policy.ban_proved_guessers", raw.BanProvedGuessers, o.BanProvedGuessers)
+	o.ForgeablePerMinute = int(get(l, "policy.forgeable_bans_per_minute",
+		raw.ForgeableBansPerMinute, int64(o.ForgeablePerMinute)))
+
+	o.BanProvedGuessers = get(l, "policy.ban_proved_guessers", raw.BanProvedGuessers,
+		o.BanProvedGuessers)
+
 	o.Canaries = get(l, "policy.canary_accounts", raw.CanaryAccounts, o.Canaries)
 	o.MaxSources = int(get(l, "policy.max_sources", raw.MaxSources, int64(o.MaxSources)))
 	l.weights(raw.Weights, &o)
 	l.rules(raw.Rules, &o)
-	if maxBans >= 1 && maxBans <= mostBans { // else that is a problem of its own
+
+	// A max_bans that is out of range is a problem of its own.
+	if maxBans >= 1 && maxBans <= mostBans {
 		o.MaxBans = maxBans
+
+		// A banned network takes up to two sources: the one that was banned and its prefix.
 		if raw.MaxSources.set && o.MaxSources < 2*maxBans {
-			l.problem("policy.max_sources", "%d is too few: write at least twice [firewall] max_bans, which is %d", o.MaxSources, 2*maxBans)
+			l.problem("policy.max_sources",
+				"%d is too few: write at least twice [firewall] max_bans, which is %d",
+				o.MaxSources, 2*maxBans)
 		}
+
 		o.MaxSources = max(o.MaxSources, 2*maxBans)
 	}
+
 	l.validate(o)
 	return o
 }
 
-// validate notes what the engine has to say against its options, each with the line of its key.
+// validate records what the engine rejects, each with the line of its key.
 func (l *loader) validate(o policy.Options) {
 	errs := []error{o.Validate()}
 	if joined, ok := errs[0].(interface{ Unwrap() []error }); ok {
 		errs = joined.Unwrap()
 	}
+
 	for _, err := range errs {
 		var option *policy.OptionError
 		switch {
@@ -57,22 +71,26 @@ func (l *loader) validate(o policy.Options) {
 	}
 }
 
+// weights reads [policy.weights].
 func (l *loader) weights(raw map[string]value[float64], into *policy.Options) {
 	for _, name := range slices.Sorted(maps.Keys(raw)) {
 		key := "policy.weights." + name
 		kind, ok := policy.ParseKind(name)
 		if !ok {
-			l.problem(key, "is no event of Asterisk; %s", suggestEvent(name))
+			l.problem(key, "is not an event of Asterisk; %s", suggestEvent(name))
 			continue
 		}
+
 		into.Weights[kind] = get(l, key, raw[name], into.Weights[kind])
+
+		// Asterisk raises the same event for unknown accounts, where it is stronger evidence.
 		if kind == policy.KindChallengeResponseFailed {
 			into.UnknownWeight = min(unknownFactor*into.Weights[kind], 1000)
 		}
 	}
 }
 
-// rules notes which rules are switched off.
+// rules reads [policy.rules], which switches rules off.
 func (l *loader) rules(raw map[string]value[bool], into *policy.Options) {
 	for _, name := range slices.Sorted(maps.Keys(raw)) {
 		key := "policy.rules." + name
@@ -82,13 +100,14 @@ func (l *loader) rules(raw map[string]value[bool], into *policy.Options) {
 		case !ok && slices.Contains(ruleNames(true), name):
 			l.problem(key, "this rule cannot be switched off: leave it out")
 		case !ok:
-			l.problem(key, "is no rule; %s", suggestRule(name))
+			l.problem(key, "is not a rule; %s", suggestRule(name))
 		case !get(l, key, raw[name], true):
 			into.Off = off
 		}
 	}
 }
 
+// suggestRule proposes a rule for a misspelt one.
 func suggestRule(name string) string {
 	valid := ruleNames(false)
 	if best, ok := nearest(name, valid); ok {
@@ -97,7 +116,8 @@ func suggestRule(name string) string {
 	return "the rules are " + strings.Join(valid, ", ")
 }
 
-// ruleNames are the names of the rules that can be switched, or of those that cannot.
+// ruleNames returns the names of the rules: those that can be switched off, or with fixed the
+// others.
 func ruleNames(fixed bool) []string {
 	var out []string
 	for _, r := range policy.Rules() {
@@ -108,6 +128,7 @@ func ruleNames(fixed bool) []string {
 	return out
 }
 
+// suggestEvent proposes an event for a misspelt one.
 func suggestEvent(name string) string {
 	valid := events()
 	if best, ok := nearest(name, valid); ok {
@@ -116,7 +137,7 @@ func suggestEvent(name string) string {
 	return "the events are " + strings.Join(valid, ", ")
 }
 
-// events are the names of Asterisk's security events, sorted.
+// events returns the names of Asterisk's security events, sorted.
 func events() []string {
 	var out []string
 	for k := range policy.KindCount {

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// The raw structs are the file as written. Every key stands here once; config.toml.example documents each.
+// The raw structs mirror the file. Each key stands here once; config.toml.example documents all of
+// them.
 
 type rawConfig struct {
 	Servers  []rawServer `toml:"server"`
@@ -17,7 +18,7 @@ type rawConfig struct {
 	State    rawState    `toml:"state"`
 	Log      rawLog      `toml:"log"`
 
-	serverGiven bool // even if Servers could not be read
+	serverGiven bool // true even if Servers could not be read
 }
 
 type rawServer struct {
@@ -88,11 +89,11 @@ type rawLog struct {
 	Format value[string] `toml:"format"`
 }
 
-// ports is a list of port ranges in which a lone port may also be written as a number.
+// ports is a list of port ranges. A single port may also be written as a number.
 type ports []string
 
-// value is one key's value. A wrong type is kept for the validation instead of failing the decoder, which would stop at
-// the first.
+// value is the value of one key. A value of the wrong type is kept for the validation: an error
+// would stop the decoder at the first one.
 type value[T any] struct {
 	v     T
 	set   bool
@@ -121,12 +122,15 @@ func (f *value[T]) UnmarshalTOML(data any) error {
 	case *ports:
 		f.wrong = assignPorts(p, data)
 	default:
-		panic(fmt.Sprintf("config: no decoder for %T", f.v)) // a new raw field without its case: every test meets it
+		// A new raw field lacks its case. Every test would run into this.
+		panic(fmt.Sprintf("config: no decoder for %T", f.v))
 	}
+
 	return nil
 }
 
-// get returns the value of key, or def if it is absent or, which is noted as a problem, of a wrong type.
+// get returns the value of key. It returns def if the key is absent, or if its type is wrong, which
+// it records as a problem.
 func get[T any](l *loader, key string, f value[T], def T) T {
 	if !f.set {
 		return def
@@ -138,7 +142,8 @@ func get[T any](l *loader, key string, f value[T], def T) T {
 	return f.v
 }
 
-// assign never shows the data: it may be a secret.
+// assign stores data if it is a T. It returns "", or what is wrong. It never shows the data, which
+// may be a secret.
 func assign[T any](p *T, data any, want string) string {
 	v, ok := data.(T)
 	if !ok {
@@ -148,12 +153,14 @@ func assign[T any](p *T, data any, want string) string {
 	return ""
 }
 
+// assignTexts stores a list of texts. It returns "", or what is wrong.
 func assignTexts(p *[]string, data any) string {
 	const want = `write a list of texts, like ["…", "…"]`
 	list, ok := data.([]any)
 	if !ok {
 		return "is " + typeName(data) + "; " + want
 	}
+
 	for _, e := range list {
 		s, ok := e.(string)
 		if !ok {
@@ -161,15 +168,18 @@ func assignTexts(p *[]string, data any) string {
 		}
 		*p = append(*p, s)
 	}
+
 	return ""
 }
 
+// assignPorts stores a list of port ranges. It returns "", or what is wrong.
 func assignPorts(p *ports, data any) string {
 	const want = `write a list, like ["5060-5061", "4569/udp"]`
 	list, ok := data.([]any)
 	if !ok {
 		return "is " + typeName(data) + "; " + want
 	}
+
 	for _, e := range list {
 		switch e := e.(type) {
 		case string:
@@ -180,10 +190,11 @@ func assignPorts(p *ports, data any) string {
 			return "holds " + typeName(e) + "; " + want
 		}
 	}
+
 	return ""
 }
 
-// typeName names a TOML type for people.
+// typeName returns a word for the TOML type of data.
 func typeName(data any) string {
 	switch data.(type) {
 	case string:

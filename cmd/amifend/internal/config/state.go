@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// State says where the journal is kept, and how much of it.
+// State holds where the journal is, and how much of it is kept.
 type State struct {
-	Directory string // absolute; "" (never from a file): nothing is kept
+	Directory string // absolute; "": no journal, which no file can ask for
 	Retain    time.Duration
 	MaxSize   int64 // bytes
 }
@@ -24,29 +24,41 @@ const (
 	mostSizeMB    = 1 << 20
 )
 
-// defaultState is where the journal is without systemd; with it, what the unit's StateDirectory= says.
+// defaultState is the folder of the journal without systemd. A unit's StateDirectory= replaces it.
 const defaultState = "/var/lib/amifend"
 
+// state reads [state].
 func (l *loader) state(raw rawState) State {
 	def := defaultState
-	if dirs := os.Getenv("STATE_DIRECTORY"); dirs != "" { // systemd.exec(5): absolute, the first of a list
+
+	// systemd.exec(5): absolute, the first of a list.
+	if dirs := os.Getenv("STATE_DIRECTORY"); dirs != "" {
 		def, _, _ = strings.Cut(dirs, ":")
 	}
+
 	s := State{
 		Directory: get(l, "state.directory", raw.Directory, def),
 		Retain:    get(l, "state.retain", raw.Retain, defaultRetain),
 	}
 	if !filepath.IsAbs(s.Directory) {
-		l.problem("state.directory", "%s is no absolute name; write one like %q", quote(s.Directory), defaultState)
+		l.problem("state.directory", "%s is not an absolute name; write one like %q",
+			quote(s.Directory), defaultState)
 	}
+
+	// A journal that forgets within minutes could not bring bans back.
 	s.Directory = filepath.Clean(s.Directory)
 	if s.Retain < leastRetain || s.Retain > mostRetain {
-		l.problem("state.retain", "%v is out of range; write a duration from \"1h\" to \"3650d\", such as \"90d\"", s.Retain)
+		l.problem("state.retain",
+			"%v is out of range; write a duration from \"1h\" to \"3650d\", such as \"90d\"",
+			s.Retain)
 	}
+
 	size := get(l, "state.max_size_mb", raw.MaxSizeMB, defaultSizeMB)
 	if size < leastSizeMB || size > mostSizeMB {
-		l.problem("state.max_size_mb", "%d is out of range; write a number from %d to %d", size, leastSizeMB, mostSizeMB)
+		l.problem("state.max_size_mb", "%d is out of range; write a number from %d to %d", size,
+			leastSizeMB, mostSizeMB)
 	}
+
 	s.MaxSize = size << 20
 	return s
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// synonyms are the words that users of other tools know.
+// synonyms maps the words of other tools to ours.
 var synonyms = map[string]string{
 	"ignoreip":  "[allow] prefixes",
 	"whitelist": "[allow] prefixes",
@@ -26,26 +26,32 @@ var synonyms = map[string]string{
 	"password":  "[[server]] secret",
 }
 
-// unknownKeys reports each key that is not in known, exactly as it is spelt there. The TOML library alone would also
-// take Threshold for threshold.
+// unknownKeys records a problem for each key that is not in known, spelt exactly as there. The TOML
+// library alone would accept Threshold for threshold.
 func (l *loader) unknownKeys(all []toml.Key, known keys) {
 	var reported []string
 	counts := counter{}
 	for _, key := range all {
 		path := counts.path(key)
 		plain := strings.Join(key, ".")
-		if _, ok := known[plain]; ok || strings.HasPrefix(plain, "policy.weights.") || strings.HasPrefix(plain, "policy.rules.") {
+		if _, ok := known[plain]; ok || strings.HasPrefix(plain, "policy.weights.") ||
+			strings.HasPrefix(plain, "policy.rules.") {
 			continue
 		}
-		if slices.ContainsFunc(reported, func(r string) bool { return strings.HasPrefix(path, r+".") }) {
-			continue // its table is unknown already
+
+		if slices.ContainsFunc(reported, func(r string) bool {
+			return strings.HasPrefix(path, r+".")
+		}) {
+			continue // its whole table is unknown
 		}
+
 		reported = append(reported, path)
 		l.problem(path, "unknown key; %s", suggest(key, known))
 	}
 }
 
-// suggest says what key was probably meant to be.
+// suggest returns advice for an unknown key: the nearest key, its right place, or the keys that are
+// valid there.
 func suggest(key toml.Key, known keys) string {
 	table, name := strings.Join(key[:len(key)-1], "."), key[len(key)-1]
 	var siblings, elsewhere, others []string
@@ -54,6 +60,7 @@ func suggest(key toml.Key, known keys) string {
 		if i := strings.LastIndexByte(k, '.'); i >= 0 {
 			t, n = k[:i], k[i+1:]
 		}
+
 		switch {
 		case t == table:
 			siblings = append(siblings, n)
@@ -63,24 +70,31 @@ func suggest(key toml.Key, known keys) string {
 			others = append(others, n)
 		}
 	}
+
+	// A misspelling is likelier than a key in the wrong table, and that likelier than a word of
+	// another tool.
 	if best, ok := nearest(name, siblings); ok {
 		return "did you mean " + best + "?"
 	}
 	if len(elsewhere) > 0 {
 		return "it belongs in " + strings.Join(elsewhere, " or ")
 	}
+
 	if best, ok := nearest(name, others); ok && table == "" {
 		return "did you mean " + best + "? It belongs into its [table]"
 	}
+
 	if s, ok := synonyms[strings.ToLower(name)]; ok {
 		return "write " + s
 	}
 	if len(siblings) == 0 {
 		return header(table) + " has no keys below it"
 	}
+
 	return "valid here: " + strings.Join(siblings, ", ")
 }
 
+// header returns the name of a table as a user writes it.
 func header(table string) string {
 	switch table {
 	case "":
@@ -92,23 +106,27 @@ func header(table string) string {
 	}
 }
 
-// nearest returns the candidate that name is most probably a misspelling of.
+// nearest returns the candidate that is closest to name, and reports whether one is close enough. A
+// third of the letters may be wrong.
 func nearest(name string, candidates []string) (string, bool) {
-	best, least := "", 1+len(name)/3 // a third of the letters may be wrong
+	best, least := "", 1+len(name)/3
 	for _, c := range candidates {
-		if d := distance(strings.ToLower(name), strings.ToLower(c)); d < least || d == least && best == "" {
+		if d := distance(strings.ToLower(name), strings.ToLower(c)); d < least || d == least &&
+			best == "" {
 			best, least = c, d
 		}
 	}
 	return best, best != ""
 }
 
-// distance is Levenshtein's: how many bytes must be inserted, deleted or replaced to turn a into b.
+// distance returns the Levenshtein distance: the bytes to insert, delete or replace to turn a into
+// b.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
+
 	for i := range len(a) {
 		diagonal := row[0]
 		row[0] = i + 1
@@ -120,5 +138,6 @@ func distance(a, b string) int {
 			diagonal, row[j+1] = row[j+1], cost
 		}
 	}
+
 	return row[len(b)]
 }

@@ -6,20 +6,21 @@ import (
 	"time"
 )
 
-// Status is how the daemon is.
+// Status is the state of the daemon.
 type Status struct {
-	Version     string         `json:"version"`
-	Since       time.Time      `json:"since"`   // when it started
-	Observe     bool           `json:"observe"` // it bans nobody, and only tells
-	Health      []Warning      `json:"health"`  // empty: all is well
-	Servers     []ServerStatus `json:"servers"`
-	Engine      Engine         `json:"engine"`
-	Trial       *Trial         `json:"trial,omitempty"` // absent: there is none, or its bans are kept
-	Firewall    Firewall       `json:"firewall"`
-	Journal     *Journal       `json:"journal,omitempty"` // absent: there is none
-	Ineffective []Ineffective  `json:"ineffective"`       // the latest bans that do nothing
-	Protected   int            `json:"protected"`         // prefixes that are never banned
-	Followers   int            `json:"followers"`         // clients that follow events
+	Version string         `json:"version"`
+	Since   time.Time      `json:"since"`   // when it started
+	Observe bool           `json:"observe"` // it decides, but bans nobody
+	Health  []Warning      `json:"health"`  // empty: all is well
+	Servers []ServerStatus `json:"servers"`
+	Engine  Engine         `json:"engine"`
+	// absent: no trial, or its bans are kept
+	Trial       *Trial        `json:"trial,omitempty"`
+	Firewall    Firewall      `json:"firewall"`
+	Journal     *Journal      `json:"journal,omitempty"` // absent: no journal
+	Ineffective []Ineffective `json:"ineffective"`       // the latest bans that have no effect
+	Protected   int           `json:"protected"`         // prefixes that are never banned
+	Followers   int           `json:"followers"`         // clients that follow events
 }
 
 // Warning is something that is not as it should be, and what to do about it.
@@ -29,36 +30,39 @@ type Warning struct {
 	Do    string `json:"do,omitempty"`
 }
 
-// ServerStatus is how the session with one PBX is.
+// ServerStatus is the state of the session with one PBX.
 type ServerStatus struct {
-	Name        string    `json:"name"`
-	Address     string    `json:"address"`
-	Connected   bool      `json:"connected"`
-	Phase       string    `json:"phase"`
-	Since       time.Time `json:"since"`                 // of the phase
-	Down        time.Time `json:"down,omitzero"`         // since when no events come: since the loss, or the first attempt
+	Name      string    `json:"name"`
+	Address   string    `json:"address"`
+	Connected bool      `json:"connected"`
+	Phase     string    `json:"phase"`
+	Since     time.Time `json:"since"` // of the phase
+	// since when no events come: since the connection was lost, or since the first attempt
+	Down        time.Time `json:"down,omitzero"`
 	Problem     string    `json:"problem,omitempty"`     // what keeps it from working now
-	Error       string    `json:"error,omitempty"`       // in words
-	Do          string    `json:"do,omitempty"`          //
-	NextTry     time.Time `json:"next_try,omitzero"`     //
+	Error       string    `json:"error,omitempty"`       // the same in words
+	Do          string    `json:"do,omitempty"`          // // what to do about it
+	NextTry     time.Time `json:"next_try,omitzero"`     // // when it connects again
 	AMIVersion  string    `json:"ami_version"`           //
 	Login       string    `json:"login"`                 // MD5 or plain
 	TLS         string    `json:"tls,omitempty"`         // its version; "": plain TCP
-	Verified    bool      `json:"verified"`              // the certificate was
+	Verified    bool      `json:"verified"`              // the certificate was verified
 	Fingerprint string    `json:"fingerprint,omitempty"` // SHA-256 of the certificate
 
-	Events     uint64  `json:"events"`              // since the start
-	EventsRate float64 `json:"events_per_second"`   // over the last seconds
-	Lag        float64 `json:"lag_seconds"`         // how far behind the last event was
-	ClockError float64 `json:"clock_error_seconds"` // how far the PBX's clock is ahead of ours; 0 while nothing was heard
-	Latency    float64 `json:"latency_seconds"`     // of the last Ping
-	Gaps       uint64  `json:"gaps"`                // losses of the stream: events may be missing
-	LastGap    float64 `json:"last_gap_seconds"`
-	Stalls     uint64  `json:"stalls"`    // how often events had to wait for us
-	Untrusted  uint64  `json:"untrusted"` // events whose text was not believed
+	Events     uint64  `json:"events"`            // since the start
+	EventsRate float64 `json:"events_per_second"` // over the last seconds
+	Lag        float64 `json:"lag_seconds"`       // how late the last event came
+	// how far the PBX's clock is ahead of ours; 0 before the first event
+	ClockError float64 `json:"clock_error_seconds"`
+	Latency    float64 `json:"latency_seconds"` // of the last Ping
+	// interruptions of the stream: events may be missing
+	Gaps      uint64  `json:"gaps"`
+	LastGap   float64 `json:"last_gap_seconds"` // how long the last one was
+	Stalls    uint64  `json:"stalls"`           // how often events had to wait for amifend
+	Untrusted uint64  `json:"untrusted"`        // events whose text was not believed
 }
 
-// Engine counts what the policy engine did since the start, and what it holds.
+// Engine counts the work of the policy engine since the start, and what it holds.
 type Engine struct {
 	Observed  uint64 `json:"observed"`
 	Counted   uint64 `json:"counted"`   // attempts that were added to a score
@@ -66,14 +70,15 @@ type Engine struct {
 	Shielded  uint64 `json:"shielded"`  // forgeable attempts in the name of proved sources
 	Covered   uint64 `json:"covered"`   // attempts of sources that are banned
 	Refused   uint64 `json:"refused"`   // bans for which there was no room
-	Postponed uint64 `json:"postponed"` // bans on forgeable evidence beyond forgeable_bans_per_minute
-	Evicted   uint64 `json:"evicted"`   // sources forgotten for want of room
+	// bans on forgeable evidence beyond forgeable_bans_per_minute
+	Postponed uint64 `json:"postponed"`
+	Evicted   uint64 `json:"evicted"` // sources that were forgotten for lack of room
 	Alerts    uint64 `json:"alerts"`
 	Sources   int    `json:"sources"`
 	Bans      int    `json:"bans"`
 }
 
-// Firewall is how the bans stand in the kernel.
+// Firewall is the state of the bans in the kernel.
 type Firewall struct {
 	Name    string `json:"name"`
 	State   string `json:"state"` // "ok", "failing" or "busy"
@@ -82,30 +87,38 @@ type Firewall struct {
 	Pending int    `json:"pending"` // changes that the kernel does not have yet
 	Waiting int    `json:"waiting"` // bans that found their set full
 
-	Denied *Denied `json:"denied,omitempty"` // absent: [deny] lists nobody
+	Denied *Denied `json:"denied,omitempty"` // absent: [deny] lists no prefix
 }
 
-// Denied is what of the operator's deny lists is dropped.
+// DryFirewall is the Name of a Firewall that bans nobody: [policy] observe, or backend = "log".
+const DryFirewall = "none: a dry run"
+
+// Denied is the state of the operator's deny lists.
 type Denied struct {
-	Listed  int     `json:"listed"`          // prefixes, as they are written
-	Ranges  int     `json:"ranges"`          // of addresses that are dropped: merged, less what must never be banned
-	Spared  int     `json:"spared"`          // protected prefixes, and networks of ours, that the lists hold
-	State   string  `json:"state"`           // in_kernel, pending, dry, or trial: they wait for amifend keep
-	Error   string  `json:"error,omitempty"` // what keeps the kernel from having them
-	Dropped *uint64 `json:"dropped"`         // packets, since the table was made; null: unknown
+	Listed int `json:"listed"` // prefixes, as written
+	// ranges of addresses that are dropped: merged, without what must never be banned
+	Ranges int `json:"ranges"`
+	// protected prefixes, and networks of ours, that the lists contain
+	Spared int `json:"spared"`
+	// in_kernel, pending, dry, or trial: the lists wait for amifend keep
+	State   string  `json:"state"`
+	Error   string  `json:"error,omitempty"` // what keeps them out of the kernel
+	Dropped *uint64 `json:"dropped"`         // packets since the table was made; null: unknown
 }
 
-// Journal is how the database is.
+// Journal is the state of the database.
 type Journal struct {
-	Path    string    `json:"path"`
-	Problem string    `json:"problem,omitempty"` // why nothing can be written; amifend goes on banning
-	Since   time.Time `json:"since,omitzero"`    // of the problem
-	Waiting int       `json:"waiting"`           // bans and lifts that wait to be written
-	Lost    uint64    `json:"lost"`              // bans and lifts that found no room to wait; those that still run are written later
-	Size    int64     `json:"size_bytes"`
+	Path string `json:"path"`
+	// why it cannot be written; amifend goes on banning
+	Problem string    `json:"problem,omitempty"`
+	Since   time.Time `json:"since,omitzero"` // of the problem
+	Waiting int       `json:"waiting"`        // bans and lifts that wait to be written
+	// bans and lifts that found no room to wait; those that still run are written later
+	Lost uint64 `json:"lost"`
+	Size int64  `json:"size_bytes"`
 }
 
-// Ineffective is a ban that does nothing.
+// Ineffective is a ban that has no effect.
 type Ineffective struct {
 	At     time.Time    `json:"at"`
 	Source netip.Addr   `json:"source"`
@@ -123,11 +136,11 @@ type Ban struct {
 	Score    float64      `json:"score"`
 	Attempts int          `json:"attempts"`
 	Strike   int          `json:"strike"`
-	Servers  []string     `json:"servers,omitempty"` // that the evidence is of
+	Servers  []string     `json:"servers,omitempty"` // whose events are the evidence
 	Since    time.Time    `json:"since"`
 	Until    time.Time    `json:"until"`
 	State    string       `json:"state"`   // in_kernel, pending, waiting (its set is full) or dry
-	Dropped  *uint64      `json:"dropped"` // packets, as the kernel counts them; null: unknown
+	Dropped  *uint64      `json:"dropped"` // packets, as counted by the kernel; null: unknown
 }
 
 // The states of a ban.
@@ -139,18 +152,19 @@ const (
 	StateTrial    = "trial" // of deny lists only
 )
 
-// NewBan is a ban that an operator wants. It replaces a running one of the same prefix, also a longer one.
+// NewBan is a ban that an operator asks for. It replaces a running one of the same prefix, even one
+// that ends later.
 type NewBan struct {
 	Prefix netip.Prefix `json:"prefix"`
 	Scope  string       `json:"scope"`       // all or sip
 	For    float64      `json:"for_seconds"` // 0: [policy] ban_time
 	Reason string       `json:"reason,omitempty"`
-	// Import: it was decided elsewhere. What is longer than [policy] ban_max becomes that, and a running ban that is longer
-	// or of a larger scope stays.
+	// Import marks a ban that was decided elsewhere. A longer one is cut to [policy] ban_max, and a
+	// running ban that is longer or of a larger scope stays.
 	Import bool `json:"import,omitempty"`
 }
 
-// MostBans is how many bans one request may hold.
+// MostBans is the number of bans that one request may hold.
 const MostBans = 1000
 
 // NewBans is a request to ban.
@@ -158,12 +172,12 @@ type NewBans struct {
 	Bans []NewBan `json:"bans"`
 }
 
-// Banned tells what became of each.
+// Banned answers NewBans, in the same order.
 type Banned struct {
 	Results []BanResult `json:"results"`
 }
 
-// BanResult is what became of one NewBan.
+// BanResult is the result of one NewBan.
 type BanResult struct {
 	Prefix netip.Prefix `json:"prefix"`
 	Scope  string       `json:"scope,omitempty"`
@@ -173,40 +187,50 @@ type BanResult struct {
 	Error  *Error       `json:"error,omitempty"`
 }
 
-// Lifted tells what was lifted.
+// Lifted answers a request to lift bans.
 type Lifted struct {
-	Lifted  []netip.Prefix `json:"lifted"`  // MostLifted at most
-	Count   int            `json:"count"`   // how many in all
-	Pending int            `json:"pending"` // lifts that the kernel does not have yet
+	Lifted  []netip.Prefix `json:"lifted"`  // at most MostLifted
+	Count   int            `json:"count"`   // all of them
+	Pending int            `json:"pending"` // lifts that are not in the kernel yet
 	Note    string         `json:"note,omitempty"`
-	Again   *Again         `json:"again,omitempty"` // of one address that may be banned: whether it would soon be again
+	// for one address that may be banned: whether it would soon be banned again
+	Again *Again `json:"again,omitempty"`
 }
 
-// Again is how likely an address that was let in is to be banned again.
+// Again estimates how soon an address is banned again after a lift.
 type Again struct {
-	Dropped     uint64    `json:"dropped"`        // packets that its bans have dropped, as far as the kernel counted them
-	Lately      uint64    `json:"lately"`         // of these, in the last LatelySpan before the bans were lifted
-	LatelySpan  float64   `json:"lately_seconds"` // since the kernel was asked before; 0: it was not, so Lately is not known
-	Seen        time.Time `json:"seen,omitzero"`  // the last event of it that a PBX told of while it was banned
-	MoreUnknown int       `json:"more_unknown"`   // so many attempts on one unknown account ban it again; 0: none does
-	MoreKnown   int       `json:"more_known"`     // so many wrong passwords on a known account do
+	// packets that its bans have dropped, as far as the kernel counted them
+	Dropped uint64 `json:"dropped"`
+	// of these, those of the last LatelySpan before the lift
+	Lately uint64 `json:"lately"`
+	// how long it was since the kernel was asked before; 0: Lately is not known
+	LatelySpan float64 `json:"lately_seconds"`
+	// the last event of the address that a PBX reported during the ban
+	Seen time.Time `json:"seen,omitzero"`
+	// attempts on one unknown account that ban it again; 0: they do not
+	MoreUnknown int `json:"more_unknown"`
+	MoreKnown   int `json:"more_known"` // wrong passwords on a known account that ban it again
 }
 
-// MostLifted is how many prefixes Lifted names.
+// MostLifted is the number of prefixes that Lifted names.
 const MostLifted = 1000
 
-// Explanation is all that is known of an address.
+// Explanation is everything that is known of an address.
 type Explanation struct {
-	Text   string          `json:"text"`             // for people
-	Detail json.RawMessage `json:"detail"`           // the same for programs, as of amifend replay --format json --explain
-	Bans   []Ban           `json:"bans,omitempty"`   // that cover it, and what the kernel has of them
-	Past   []PastBan       `json:"past,omitempty"`   // the latest that were decided, the last one first
-	Alerts []Alert         `json:"alerts,omitempty"` // the latest about it, the last one first
-	// Denied is where the address is listed if [deny] has it always dropped: FILE:LINE, or the key of the config.
+	Text string `json:"text"` // for people
+	// the same for programs, in the form of amifend replay --format json --explain
+	Detail json.RawMessage `json:"detail"`
+	// that cover it, with their state in the kernel
+	Bans []Ban `json:"bans,omitempty"`
+	// the latest decisions, the last one first
+	Past   []PastBan `json:"past,omitempty"`
+	Alerts []Alert   `json:"alerts,omitempty"` // the latest about it, the last one first
+	// Denied is where [deny] lists the address, FILE:LINE or the key of the config. Its packets are
+	// always dropped.
 	Denied string `json:"denied,omitempty"`
 }
 
-// PastBan is a ban that the journal knows, also of one that is over.
+// PastBan is a ban in the journal, running or over.
 type PastBan struct {
 	Prefix   netip.Prefix `json:"prefix"`
 	Scope    string       `json:"scope"`
@@ -220,24 +244,25 @@ type PastBan struct {
 	Lifted   time.Time    `json:"lifted,omitzero"` // when it was ended early
 	By       string       `json:"lifted_by,omitempty"`
 	Why      string       `json:"lifted_why,omitempty"`
-	Observed bool         `json:"observed,omitempty"` // nothing was dropped
+	Observed bool         `json:"observed,omitempty"` // no packet was dropped
 }
 
-// AllowList is who is never banned.
+// AllowList lists what is never banned.
 type AllowList struct {
 	Entries []Allowed `json:"entries"`
 }
 
 // Allowed is a prefix, or a host name, that is never banned.
 type Allowed struct {
-	Prefix    netip.Prefix `json:"prefix,omitzero"` // absent for a name
-	Name      string       `json:"name,omitempty"`
-	Addresses []netip.Addr `json:"addresses,omitempty"` // that the name has, or had of late; each is an entry too
+	Prefix netip.Prefix `json:"prefix,omitzero"` // absent for a name
+	Name   string       `json:"name,omitempty"`
+	// that the name has, or had recently; each is an entry too
+	Addresses []netip.Addr `json:"addresses,omitempty"`
 	Reason    string       `json:"reason"`
-	Until     time.Time    `json:"until,omitzero"` // of one that was allowed for a time
-	// Command tells that it was allowed by a command, and can be taken out by one.
+	Until     time.Time    `json:"until,omitzero"` // of one that is allowed for a time
+	// Command marks an entry that a command made, and that a command can take out.
 	Command bool   `json:"command,omitempty"`
-	Note    string `json:"note,omitempty"` // of an answer to a command
+	Note    string `json:"note,omitempty"` // in the answer to a command
 }
 
 // NewAllow is a request to allow a prefix, or the addresses of a host name as they change.
@@ -248,9 +273,9 @@ type NewAllow struct {
 	Reason string       `json:"reason,omitempty"`
 }
 
-// Reloaded tells what a reload did.
+// Reloaded is the result of a reload.
 type Reloaded struct {
-	Changed  []string `json:"changed"`            // sections of the config that were put into force
+	Changed  []string `json:"changed"`            // sections of the config that are in force now
 	Restart  []string `json:"restart,omitempty"`  // changes that need a restart
-	Warnings []string `json:"warnings,omitempty"` //
+	Warnings []string `json:"warnings,omitempty"` // // what is unsafe in the new config
 }

@@ -1,17 +1,19 @@
-// Package control is how a running daemon is asked and told: HTTP and JSON on a unix socket, and the client that the
+// Package control is the daemon's API, HTTP and JSON on a unix socket, and the client that the
 // commands use.
 //
-// It promises that nobody gets more than his right. The kernel says who has connected (SO_PEERCRED, SO_PEERGROUPS):
-// reading takes root or a group's right, changing takes root or another group's. Every request is bounded in size and in
-// time, so is what waits for a client that does not read, and no client can hold up the daemon. There is no TCP. No answer
-// holds a secret, and an attacker's bytes are in it only as [ami.Quote] prints them.
+// Nobody gets more than their right. The kernel names the peer of a connection (SO_PEERCRED,
+// SO_PEERGROUPS): reading takes root or membership in a group, changing takes root or another
+// group. Each request is bounded in size and in time, and so is the data that waits for a client
+// that does not read; no client can hold up the daemon. There is no TCP. No answer holds a secret,
+// and an attacker's bytes appear in answers only as [ami.Quote] prints them.
 //
 // # Requests, version 1
 //
-// [Routes] lists them; docs/api.md, which is made of it, describes them and all types.
+// [Routes] lists them; docs/api.md, which is generated from it, describes them and all types.
 //
-// A request that failed is answered with {"error": [Error]}. Fields may be added to answers; a change that breaks a client
-// gets another version. Times are RFC 3339, and what is called _seconds is a number of seconds.
+// The answer to a failed request is {"error": [Error]}. Fields may be added to answers; a change
+// that breaks a client gets a new version. Times are RFC 3339, and a name that ends in _seconds
+// holds a number of seconds.
 package control
 
 import (
@@ -20,22 +22,23 @@ import (
 	"net/http"
 )
 
-// Codes of errors: a closed list, an API.
+// The codes of errors. The list is closed, and part of the API.
 const (
-	CodeBadRequest    = "bad_request"    // the request makes no sense
-	CodeForbidden     = "forbidden"      // the caller lacks the right
-	CodeUnknown       = "unknown"        // no such request: client and daemon are of different versions
+	CodeBadRequest = "bad_request" // the request is not valid
+	CodeForbidden  = "forbidden"   // the caller lacks the right
+	// no such request: client and daemon are of different versions
+	CodeUnknown       = "unknown"
 	CodeNotBanned     = "not_banned"     // there is nothing to lift
 	CodeNotAllowed    = "not_allowed"    // there is no such entry to take out
-	CodeProtected     = "protected"      // it must never be banned
+	CodeProtected     = "protected"      // the source must never be banned
 	CodeInvalidConfig = "invalid_config" // the config file is not valid: nothing was changed
 	CodeNoTrial       = "no_trial"       // there is no trial whose bans could be kept
 	CodeBusy          = "busy"           // the daemon did not answer in time, or serves too many
-	CodeFailed        = "failed"         // it was tried and did not work
-	CodeNotRunning    = "not_running"    // of the client: nobody serves the socket
+	CodeFailed        = "failed"         // the attempt failed
+	CodeNotRunning    = "not_running"    // from the client: no daemon serves the socket
 )
 
-// Error is why a request failed, and what to do about it.
+// Error is the reason why a request failed, and what to do about it.
 type Error struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
@@ -49,13 +52,13 @@ func Errorf(code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// Advise returns e with what to do.
+// Advise sets the advice of e and returns e.
 func (e *Error) Advise(format string, args ...any) *Error {
 	e.Do = fmt.Sprintf(format, args...)
 	return e
 }
 
-// CodeOf returns the code of an error that the daemon answered with, "" for any other.
+// CodeOf returns the code of an error that the daemon answered, or "".
 func CodeOf(err error) string {
 	var e *Error
 	if errors.As(err, &e) {
@@ -64,14 +67,17 @@ func CodeOf(err error) string {
 	return ""
 }
 
-// statuses are the HTTP statuses of codes.
+// statuses maps codes to HTTP statuses.
 var statuses = map[string]int{
-	CodeBadRequest: http.StatusBadRequest, CodeForbidden: http.StatusForbidden, CodeUnknown: http.StatusNotFound,
-	CodeNotBanned: http.StatusNotFound, CodeNotAllowed: http.StatusNotFound, CodeNoTrial: http.StatusConflict, CodeProtected: http.StatusConflict,
-	CodeInvalidConfig: http.StatusUnprocessableEntity, CodeBusy: http.StatusServiceUnavailable, CodeFailed: http.StatusInternalServerError,
+	CodeBadRequest: http.StatusBadRequest, CodeForbidden: http.StatusForbidden,
+	CodeUnknown:   http.StatusNotFound,
+	CodeNotBanned: http.StatusNotFound, CodeNotAllowed: http.StatusNotFound,
+	CodeNoTrial: http.StatusConflict, CodeProtected: http.StatusConflict,
+	CodeInvalidConfig: http.StatusUnprocessableEntity, CodeBusy: http.StatusServiceUnavailable,
+	CodeFailed: http.StatusInternalServerError,
 }
 
-// asError makes an Error of any error.
+// asError returns err as an Error.
 func asError(err error) *Error {
 	var e *Error
 	if errors.As(err, &e) {

@@ -11,7 +11,7 @@ import (
 	"github.com/amifend/amifend/ami"
 )
 
-// Event is a security event as it is told to who follows them. Account and Session are quoted by [ami.Quote].
+// Event is a security event as its followers get it. Account and Session are quoted by [ami.Quote].
 type Event struct {
 	Time      time.Time      `json:"time,omitzero"` // by the PBX's clock
 	Server    string         `json:"server,omitempty"`
@@ -23,10 +23,11 @@ type Event struct {
 	Account   string         `json:"account,omitempty"`
 	Session   string         `json:"session,omitempty"`
 	Taint     string         `json:"taint,omitempty"` // why the text of the event is not believed
-	Lost      uint64         `json:"lost,omitempty"`  // alone in its line: as many events were left out
+	// the only field of its line: how many events were left out
+	Lost uint64 `json:"lost,omitempty"`
 }
 
-// EventFilter says which events to follow. Its zero value means all.
+// EventFilter selects the events to follow. The zero value selects all.
 type EventFilter struct {
 	Within netip.Prefix // sources; invalid: all
 	Server string
@@ -41,9 +42,11 @@ func (f EventFilter) values() url.Values {
 	if f.Server != "" {
 		v.Set("server", f.Server)
 	}
+
 	for _, k := range f.Kinds {
 		v.Add("kind", k)
 	}
+
 	return v
 }
 
@@ -52,21 +55,27 @@ func parseEventFilter(v url.Values) (eventFilter, error) {
 	if s := v.Get("within"); s != "" {
 		var err error
 		if f.within, err = netip.ParsePrefix(s); err != nil {
-			return f, Errorf(CodeBadRequest, "within: is no prefix")
+			return f, Errorf(CodeBadRequest, "within: is not a prefix")
 		}
 	}
+
+	// A misspelt kind must not follow nothing for ever.
 	for _, name := range v["kind"] {
 		k, ok := ami.ParseKind(name)
 		if !ok {
-			return f, Errorf(CodeBadRequest, "kind: %s is no event of Asterisk", ami.Quote([]byte(name))).
-				Advise("write one like InvalidAccountID, InvalidPassword or ChallengeResponseFailed")
+			return f, Errorf(CodeBadRequest, "kind: %s is not an event of Asterisk",
+				ami.Quote([]byte(name))).
+				Advise("write one like InvalidAccountID, InvalidPassword or " +
+					"ChallengeResponseFailed")
 		}
+
 		f.kinds = append(f.kinds, k)
 	}
+
 	return f, nil
 }
 
-// eventFilter is an EventFilter that was checked.
+// eventFilter is a validated EventFilter.
 type eventFilter struct {
 	within netip.Prefix
 	server string
@@ -79,11 +88,11 @@ func (f *eventFilter) matches(server string, ev *ami.Event) bool {
 		(len(f.kinds) == 0 || slices.Contains(f.kinds, ev.Kind))
 }
 
-// followerRoom is how many events may wait for a follower.
+// followerRoom is how many events may wait for one follower.
 const followerRoom = 512
 
-// Feed hands events on to who follows them. It never waits for any of them, and while there is none it costs a load of one
-// number. Its zero value is ready.
+// Feed passes events on to followers. It never waits for any of them, and without followers it
+// costs one atomic load. The zero value is ready.
 type Feed struct {
 	count atomic.Int32
 
@@ -97,7 +106,7 @@ type follower struct {
 	lost   atomic.Uint64
 }
 
-// Publish hands on an event of a server. Nothing of it is kept.
+// Publish passes on an event of a server. It keeps nothing of ev.
 func (f *Feed) Publish(server string, ev *ami.Event) {
 	if f.count.Load() > 0 {
 		f.publish(server, ev)
@@ -107,18 +116,24 @@ func (f *Feed) Publish(server string, ev *ami.Event) {
 func (f *Feed) publish(server string, ev *ami.Event) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
+
+	// The text is made once, and only if somebody gets it.
 	var told Event
 	for _, to := range f.followers {
 		if !to.filter.matches(server, ev) {
 			continue
 		}
-		if len(to.events) == cap(to.events) { // before the text is made, which a flood would do in vain
+
+		// A full queue is counted before the text is made: a flood would make it in vain.
+		if len(to.events) == cap(to.events) {
 			to.lost.Add(1)
 			continue
 		}
+
 		if told.Kind == "" {
 			told = newEvent(server, ev)
 		}
+
 		select {
 		case to.events <- told:
 		default:
@@ -127,10 +142,13 @@ func (f *Feed) publish(server string, ev *ami.Event) {
 	}
 }
 
+// newEvent copies an event and quotes what an attacker chose.
 func newEvent(server string, ev *ami.Event) Event {
 	e := Event{
-		Time: ev.Time, Server: server, Kind: ev.Kind.String(), Service: ev.Service.String(), Transport: ev.Transport.String(),
-		Source: ev.Source, Local: ev.Local, Account: ami.Quote(ev.Account), Session: ami.Quote(ev.Session),
+		Time: ev.Time, Server: server, Kind: ev.Kind.String(), Service: ev.Service.String(),
+		Transport: ev.Transport.String(),
+		Source:    ev.Source, Local: ev.Local, Account: ami.Quote(ev.Account),
+		Session: ami.Quote(ev.Session),
 	}
 	if ev.Taint != ami.Untainted {
 		e.Taint = ev.Taint.String()
@@ -138,22 +156,26 @@ func newEvent(server string, ev *ami.Event) Event {
 	return e
 }
 
-// follow returns nil when there are too many followers.
+// follow adds a follower. It returns nil when there are too many.
 func (f *Feed) follow(filter eventFilter) *follower {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	if len(f.followers) >= mostFollows {
 		return nil
 	}
+
 	n := &follower{filter: filter, events: make(chan Event, followerRoom)}
 	f.followers = append(f.followers, n)
 	f.count.Add(1)
+
 	return n
 }
 
-// Followers is how many follow.
+// Followers returns the number of followers.
 func (f *Feed) Followers() int { return int(f.count.Load()) }
 
+// leave removes a follower.
 func (f *Feed) leave(gone *follower) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -19,37 +19,45 @@ func (s *Server) status(_ http.ResponseWriter, r *http.Request, _ Peer) (any, er
 	return s.Read.Status(ctx)
 }
 
-// bans lists bans. Few clients at a time, since each list may be long.
+// bans streams the list of bans. A list may be long, so few are made at a time.
 func (s *Server) bans(w http.ResponseWriter, r *http.Request, by Peer) (any, error) {
 	query, err := parseBanQuery(r.URL.Query())
 	if err != nil {
 		return nil, err
 	}
+
 	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
 	defer cancel()
-	listing := s.listing[s.access.mayChange(by)] // a reader who is slow to read does not keep an operator from it
+
+	// Each right has a place of its own: a reader who reads slowly does not keep an operator
+	// waiting.
+	listing := s.listing[s.access.mayChange(by)]
 	select {
 	case listing <- struct{}{}:
 		defer func() { <-listing }()
 	case <-ctx.Done():
 		return nil, Errorf(CodeBusy, "others are listing bans").Advise("try again")
 	}
+
 	all, err := s.Read.Bans(ctx)
 	if err != nil {
 		return nil, err
 	}
+
 	total := len(all)
 	found, matched := query.apply(all)
 	w.Header().Set(headerTotal, strconv.Itoa(total))
 	w.Header().Set(headerMatched, strconv.Itoa(matched))
 	w.Header().Set("Content-Type", typeLines)
 	lines := newLines(w)
+
 	for i := range found {
 		if lines.write(&found[i]) != nil {
 			return nil, nil // the client is gone
 		}
 	}
-	_ = lines.flush() // the same
+
+	_ = lines.flush() // fails only when the client is gone
 	return nil, nil
 }
 
@@ -63,11 +71,36 @@ func (s *Server) allowed(_ http.ResponseWriter, r *http.Request, _ Peer) (any, e
 func (s *Server) explain(_ http.ResponseWriter, r *http.Request, _ Peer) (any, error) {
 	addr, err := netip.ParseAddr(r.URL.Query().Get("address"))
 	if err != nil {
-		return nil, Errorf(CodeBadRequest, "address: is no address")
+		return nil, Errorf(CodeBadRequest, "address: is not an address")
 	}
+
+	zone := time.UTC
+	if name := r.URL.Query().Get("zone"); name != "" {
+		// Only names: LoadLocation refuses those that lead out of the folder of zones.
+		if zone, err = time.LoadLocation(name); err != nil {
+			return nil, Errorf(CodeBadRequest, "zone: is not a time zone that this machine knows")
+		}
+	}
+
 	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
 	defer cancel()
-	return s.Explain(ctx, addr.Unmap().WithZone(""))
+
+	return s.Explain(withZone(ctx, zone), addr.Unmap().WithZone(""))
+}
+
+// zoneKey is the context key of the zone that a client asked for.
+type zoneKey struct{}
+
+func withZone(ctx context.Context, zone *time.Location) context.Context {
+	return context.WithValue(ctx, zoneKey{}, zone)
+}
+
+// Zone returns the time zone in which the client of a request wants to read times.
+func Zone(ctx context.Context) *time.Location {
+	if zone, ok := ctx.Value(zoneKey{}).(*time.Location); ok {
+		return zone
+	}
+	return time.UTC
 }
 
 func (s *Server) ban(_ http.ResponseWriter, r *http.Request, by Peer) (any, error) {
@@ -75,11 +108,16 @@ func (s *Server) ban(_ http.ResponseWriter, r *http.Request, by Peer) (any, erro
 	if err := readJSON(r, &wanted); err != nil {
 		return nil, err
 	}
+
+	// A bound on bans bounds the time of the answer.
 	if len(wanted.Bans) == 0 || len(wanted.Bans) > MostBans {
-		return nil, Errorf(CodeBadRequest, "%d bans in one request; 1 to %d are possible", len(wanted.Bans), MostBans)
+		return nil, Errorf(CodeBadRequest, "%d bans in one request; 1 to %d are possible",
+			len(wanted.Bans), MostBans)
 	}
+
 	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
 	defer cancel()
+
 	results, err := s.Ban.Ban(ctx, by, wanted.Bans)
 	failed := 0
 	for _, res := range results {
@@ -87,8 +125,11 @@ func (s *Server) ban(_ http.ResponseWriter, r *http.Request, by Peer) (any, erro
 			failed++
 		}
 	}
+
+	// The log names the first ban only: an import may hold a thousand.
 	s.changed(by, "ban", err, "bans", len(wanted.Bans), "first", wanted.Bans[0].Prefix.String(),
 		"reason", ami.Quote([]byte(wanted.Bans[0].Reason)), "failed", failed)
+
 	return Banned{results}, err
 }
 
@@ -98,19 +139,24 @@ func (s *Server) unban(_ http.ResponseWriter, r *http.Request, by Peer) (any, er
 	switch {
 	case q.Get("all") != "true":
 		var err error
-		if within, err = netip.ParsePrefix(q.Get("within")); err != nil || within != within.Masked() {
-			return nil, Errorf(CodeBadRequest, "within: is no prefix")
+		if within, err = netip.ParsePrefix(q.Get("within")); err != nil ||
+			within != within.Masked() {
+			return nil, Errorf(CodeBadRequest, "within: is not a prefix")
 		}
 	case q.Has("within"):
 		return nil, Errorf(CodeBadRequest, "all and within: write one of them")
 	}
+
+	// An invalid prefix means all from here on.
 	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
 	defer cancel()
+
 	lifted, err := s.Ban.Unban(ctx, by, within)
 	what := within.String()
 	if !within.IsValid() {
 		what = "all"
 	}
+
 	s.changed(by, "unban", err, "prefix", what, "lifted", lifted.Count)
 	return lifted, err
 }
@@ -120,31 +166,38 @@ func (s *Server) allow(_ http.ResponseWriter, r *http.Request, by Peer) (any, er
 	if err := readJSON(r, &wanted); err != nil {
 		return nil, err
 	}
+
 	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
 	defer cancel()
+
 	allowed, err := s.Allow.Allow(ctx, by, wanted)
-	s.changed(by, "allow", err, "prefix", prefixOrName(wanted.Prefix, wanted.Name), "for_seconds", wanted.For, "reason", ami.Quote([]byte(wanted.Reason)))
+	s.changed(by, "allow", err, "prefix", prefixOrName(wanted.Prefix, wanted.Name), "for_seconds",
+		wanted.For, "reason", ami.Quote([]byte(wanted.Reason)))
+
 	return allowed, err
 }
 
 func (s *Server) disallow(_ http.ResponseWriter, r *http.Request, by Peer) (any, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
 	defer cancel()
+
 	if name := r.URL.Query().Get("name"); name != "" {
 		allowed, err := s.Allow.DisallowName(ctx, by, name)
 		s.changed(by, "disallow", err, "name", ami.Quote([]byte(name)))
 		return allowed, err
 	}
+
 	prefix, err := netip.ParsePrefix(r.URL.Query().Get("prefix"))
 	if err != nil {
-		return nil, Errorf(CodeBadRequest, "prefix: is no prefix")
+		return nil, Errorf(CodeBadRequest, "prefix: is not a prefix")
 	}
+
 	allowed, err := s.Allow.Disallow(ctx, by, prefix)
 	s.changed(by, "disallow", err, "prefix", prefix.String())
 	return allowed, err
 }
 
-// prefixOrName is what is allowed, for the log.
+// prefixOrName returns what is allowed, for the log.
 func prefixOrName(prefix netip.Prefix, name string) string {
 	if name != "" {
 		return ami.Quote([]byte(name))
@@ -160,22 +213,29 @@ func (s *Server) reload(_ http.ResponseWriter, r *http.Request, by Peer) (any, e
 	return reloaded, err
 }
 
-// events tells events until the client goes.
+// events streams events until the client goes.
 func (s *Server) events(w http.ResponseWriter, r *http.Request, _ Peer) (any, error) {
 	filter, err := parseEventFilter(r.URL.Query())
 	if err != nil {
 		return nil, err
 	}
+
 	f := s.Events.follow(filter)
 	if f == nil {
-		return nil, Errorf(CodeBusy, "%d clients follow events already", mostFollows).Advise("end one of them")
+		return nil, Errorf(CodeBusy, "%d clients follow events already",
+			mostFollows).Advise("end one of them")
 	}
 	defer s.Events.leave(f)
+
 	w.Header().Set("Content-Type", typeLines)
 	lines := newLines(w)
-	if lines.flush() != nil { // so that the client knows that it has begun
+
+	// The client waits for the first bytes to know that it is following.
+	if lines.flush() != nil {
 		return nil, nil
 	}
+
+	// Each event is sent at once unless others wait already.
 	for {
 		select {
 		case <-r.Context().Done():
@@ -191,7 +251,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, _ Peer) (any, er
 	}
 }
 
-// Names of what the answers are made of.
+// Names in the answers' headers.
 const (
 	headerTotal   = "Amifend-Total"
 	headerMatched = "Amifend-Matched"
@@ -199,14 +259,14 @@ const (
 	typeJSON      = "application/json"
 )
 
-// lines writes JSON, a value a line. Each part must be read in answerTime.
+// lines writes JSON, one value a line. The client must read each part within answerTime.
 type lines struct {
 	control *http.ResponseController
 	encode  *json.Encoder
 	n       int
 }
 
-// linesPart is how many lines are written between two deadlines.
+// linesPart is the number of lines between two deadlines.
 const linesPart = 256
 
 func newLines(w http.ResponseWriter) *lines {
@@ -224,7 +284,7 @@ func (l *lines) write(v any) error {
 	return l.encode.Encode(v)
 }
 
-// idle sends what was written, if nothing else waits to be.
+// idle flushes when no further line waits.
 func (l *lines) idle(waiting int) error {
 	if waiting > 0 {
 		return nil
@@ -239,20 +299,25 @@ func (l *lines) flush() error {
 	return l.control.Flush()
 }
 
+// readJSON decodes a body that holds one object with known fields.
 func readJSON(r *http.Request, v any) error {
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
 	err := d.Decode(v)
+
 	if err == nil {
+		// A second value would be a second request that nobody sees.
 		if _, err = d.Token(); err == nil {
 			err = errors.New("something follows the object")
 		} else if errors.Is(err, io.EOF) {
 			err = nil
 		}
 	}
+
 	if err != nil {
 		return Errorf(CodeBadRequest, "the request's body is not valid: %.200s", err)
 	}
+
 	return nil
 }
 

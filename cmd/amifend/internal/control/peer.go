@@ -6,36 +6,79 @@ import (
 	"fmt"
 	"net"
 	"os/user"
+	"regexp"
 	"slices"
 	"strconv"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/amifend/amifend/ami"
 )
 
-// Peer is who is at the other end of a connection, as the kernel noted it when it was made.
+// Peer is the process at the other end of a connection, as the kernel recorded it when the
+// connection was made.
 type Peer struct {
-	UID    uint32
-	PID    int32
+	UID  uint32
+	PID  int32
+	Says string // the name that the peer gives itself, fit to be printed; "": none
+
 	groups []uint32
 }
 
-// String names the peer for the log and for the reasons of bans.
-func (p Peer) String() string { return "uid " + strconv.FormatUint(uint64(p.UID), 10) }
+// String returns the peer's name for the log and for the reasons of bans.
+func (p Peer) String() string { return Operator(p.UID, p.Says) }
 
-// peerOf asks the kernel, see unix(7).
+// Operator returns the name of an operator for people, such as "uid 0 (alice says)". The kernel
+// vouches for the uid. The rest is what the operator's command said, such as the user behind sudo;
+// no right depends on it.
+func Operator(uid uint32, says string) string {
+	text := "uid " + strconv.FormatUint(uint64(uid), 10)
+	if says != "" {
+		text += " (" + says + " says)"
+	}
+	return text
+}
+
+// headerOperator is the header with the name that a peer gives itself.
+const headerOperator = "Amifend-Operator"
+
+// longestOperator is how many bytes of that name count. useradd(8) allows 32.
+const longestOperator = 64
+
+// plainName matches names that need no quotation marks.
+var plainName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.@-]*\$?$`)
+
+// saidName returns the name of a header for logs and answers. Whoever may use the socket can write
+// anything there, so all but plain names are quoted.
+func saidName(header string) string {
+	if header == "" {
+		return ""
+	}
+	header = header[:min(len(header), longestOperator)]
+	if plainName.MatchString(header) {
+		return header
+	}
+	return ami.Quote([]byte(header))
+}
+
+// peerOf asks the kernel for the peer, see unix(7).
 func peerOf(c *net.UnixConn) (Peer, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return Peer{}, fmt.Errorf("ask who has connected: %w", err)
 	}
+
+	// Both calls run while the descriptor cannot be closed.
 	var p Peer
 	var failed error
 	err = raw.Control(func(fd uintptr) {
 		var cred *unix.Ucred
-		if cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); failed != nil {
+		if cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET,
+			unix.SO_PEERCRED); failed != nil {
 			return
 		}
+
 		p = Peer{UID: cred.Uid, PID: cred.Pid}
 		p.groups, failed = peerGroups(fd)
 		p.groups = append(p.groups, cred.Gid)
@@ -43,11 +86,12 @@ func peerOf(c *net.UnixConn) (Peer, error) {
 	if err = errors.Join(err, failed); err != nil {
 		return Peer{}, fmt.Errorf("ask who has connected: %w", err)
 	}
+
 	return p, nil
 }
 
-// peerGroups returns the supplementary groups: SO_PEERGROUPS, Linux 4.13. Where there is not enough room, the kernel
-// says how much there must be.
+// peerGroups returns the supplementary groups (SO_PEERGROUPS, Linux 4.13). With too little room,
+// the kernel returns how much it needs.
 func peerGroups(fd uintptr) ([]uint32, error) {
 	groups := make([]uint32, 64)
 	for {
@@ -67,7 +111,7 @@ func peerGroups(fd uintptr) ([]uint32, error) {
 	}
 }
 
-// access says which groups have which right. A nil group is none.
+// access holds the groups that have a right. nil is no group.
 type access struct {
 	read, admin *uint32
 }
@@ -78,12 +122,15 @@ func (a access) mayChange(p Peer) bool { return p.UID == 0 || p.in(a.admin) }
 
 func (p Peer) in(group *uint32) bool { return group != nil && slices.Contains(p.groups, *group) }
 
-// lookupGroup returns the number of a group, given by its name or number. A group that does not exist is nil.
+// lookupGroup returns the number of a group, given by name or number, or nil if there is no such
+// group.
 func lookupGroup(name string) (*uint32, error) {
 	if n, err := strconv.ParseUint(name, 10, 32); err == nil {
 		gid := uint32(n)
 		return &gid, nil
 	}
+
+	// The group may be made later, so it is not an error.
 	g, err := user.LookupGroup(name)
 	var unknown user.UnknownGroupError
 	if errors.As(err, &unknown) {
@@ -92,25 +139,29 @@ func lookupGroup(name string) (*uint32, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look up group %s: %w", name, err)
 	}
+
 	n, err := strconv.ParseUint(g.Gid, 10, 32)
 	if err != nil {
 		return nil, fmt.Errorf("look up group %s: %w", name, err)
 	}
+
 	gid := uint32(n)
 	return &gid, nil
 }
 
-// peerKey is where a connection's context keeps who made it.
+// peerKey is the context key of a connection's Peer.
 type peerKey struct{}
 
+// withPeer stores the peer of a connection in its context.
 func withPeer(ctx context.Context, c net.Conn) context.Context {
 	u, ok := c.(interface{ peer() (Peer, error) })
 	if !ok {
 		return ctx
 	}
+
 	p, err := u.peer()
 	if err != nil {
-		return ctx // nobody: has no right
+		return ctx // without a peer there is no right
 	}
 	return context.WithValue(ctx, peerKey{}, p)
 }

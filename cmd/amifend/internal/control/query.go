@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// BanQuery says which bans to list, and how. Its zero value lists all, the newest first.
+// BanQuery selects and orders bans. The zero value lists all, the newest first.
 type BanQuery struct {
 	Within netip.Prefix // bans inside it, and those that cover it; invalid: all
 	Server string       // bans with evidence of this server
@@ -20,8 +20,8 @@ type BanQuery struct {
 	Limit  int    // 0: no limit
 }
 
-// BanSorts are the orders of a list of bans: the newest first, the next to end first, the most dropped first, the highest
-// score first, by address.
+// BanSorts returns the orders of a list of bans: newest first, the next to end first, most dropped
+// first, highest score first, by address.
 func BanSorts() []string { return []string{"newest", "until", "dropped", "score", "source"} }
 
 func (q BanQuery) values() url.Values {
@@ -37,26 +37,36 @@ func (q BanQuery) values() url.Values {
 	if q.Limit > 0 {
 		v.Set("limit", strconv.Itoa(q.Limit))
 	}
+
 	set("server", q.Server)
 	set("rule", q.Rule)
 	set("scope", q.Scope)
 	set("sort", q.Sort)
+
 	return v
 }
 
 func parseBanQuery(v url.Values) (BanQuery, error) {
-	q := BanQuery{Server: v.Get("server"), Rule: v.Get("rule"), Scope: v.Get("scope"), Sort: v.Get("sort")}
+	q := BanQuery{
+		Server: v.Get("server"), Rule: v.Get("rule"), Scope: v.Get("scope"),
+		Sort: v.Get("sort"),
+	}
+
 	var err error
 	if s := v.Get("within"); s != "" {
 		if q.Within, err = netip.ParsePrefix(s); err != nil {
-			return q, Errorf(CodeBadRequest, "within: is no prefix")
+			return q, Errorf(CodeBadRequest, "within: is not a prefix")
 		}
 	}
+
+	// The limit counts after the filter and the order.
 	if s := v.Get("limit"); s != "" {
 		if q.Limit, err = strconv.Atoi(s); err != nil || q.Limit < 1 {
-			return q, Errorf(CodeBadRequest, "limit: is no number above 0")
+			return q, Errorf(CodeBadRequest, "limit: is not a number above 0")
 		}
 	}
+
+	// A misspelt filter must not act as no filter.
 	if q.Scope != "" && q.Scope != "all" && q.Scope != "sip" {
 		return q, Errorf(CodeBadRequest, "scope: write all or sip")
 	}
@@ -66,23 +76,29 @@ func parseBanQuery(v url.Values) (BanQuery, error) {
 	if !slices.Contains(BanSorts(), q.Sort) {
 		return q, Errorf(CodeBadRequest, "sort: write one of %s", strings.Join(BanSorts(), ", "))
 	}
+
 	return q, nil
 }
 
-// apply returns the bans to list, and how many match. It reorders all.
+// apply returns the bans to list, and the number of those that match. It reorders all.
 func (q BanQuery) apply(all []Ban) (found []Ban, matched int) {
 	found = slices.DeleteFunc(all, func(b Ban) bool {
 		return q.Within.IsValid() && !q.Within.Overlaps(b.Prefix) ||
 			q.Server != "" && !slices.Contains(b.Servers, q.Server) ||
 			q.Rule != "" && b.Rule != q.Rule || q.Scope != "" && b.Scope != q.Scope
 	})
+
 	matched = len(found)
+
+	// Prefix and scope make the order the same in each call.
 	slices.SortFunc(found, func(a, b Ban) int {
-		return cmp.Or(q.compare(a, b), a.Prefix.Compare(b.Prefix), strings.Compare(a.Scope, b.Scope))
+		return cmp.Or(q.compare(a, b), a.Prefix.Compare(b.Prefix),
+			strings.Compare(a.Scope, b.Scope))
 	})
 	if q.Limit > 0 && matched > q.Limit {
 		found = found[:q.Limit]
 	}
+
 	return found, matched
 }
 

@@ -13,39 +13,49 @@ import (
 	"time"
 )
 
-// However many connections a user holds who may only read, and however slowly he reads, an operator lists bans and lifts them.
+// However many connections a user holds who may only read, and however slowly he reads, an operator
+// lists bans and lifts them.
 func TestReadersLeaveRoom(t *testing.T) {
 	d := &desk{bans: manyBans(5000)}
 	c, _ := serve(t, d, nil)
 	reader := as(t, c, outsider, outsider, readers)
 	dial := reader.http.Transport.(*http.Transport).DialContext
 	var silent []net.Conn
+
 	for i := range mostConns + mostReaders {
 		conn, err := dial(t.Context(), "unix", c.socket)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer conn.Close()
+
 		if i < 2*mostAtOnce { // these ask for more than they read
 			fmt.Fprintf(conn, "GET /v1/bans HTTP/1.1\r\nHost: x\r\n\r\n")
 		} else {
 			silent = append(silent, conn)
 		}
 	}
-	for end := time.Now().Add(readTime / 2); len(silent) > mostReaders-2*mostAtOnce && time.Now().Before(end); {
+
+	for end := time.Now().Add(readTime / 2); len(silent) > mostReaders-2*mostAtOnce &&
+		time.Now().Before(end); {
 		silent = slices.DeleteFunc(silent, turnedAway)
 	}
+
 	if len(silent) != mostReaders-2*mostAtOnce {
 		t.Errorf("%d hold a connection, want %d", len(silent), mostReaders-2*mostAtOnce)
 	}
+
 	if _, err := reader.Status(t.Context()); CodeOf(err) != CodeBusy {
 		t.Errorf("one reader too many: %v", err)
 	}
+
 	ctx, cancel := context.WithTimeout(t.Context(), readTime/2)
 	defer cancel()
+
 	if l, err := c.Bans(ctx, BanQuery{}); err != nil || len(l.Bans) != 5000 {
 		t.Errorf("%d bans, %v", len(l.Bans), err)
 	}
+
 	if l, err := c.Unban(ctx, netip.Prefix{}); err != nil || l.Count != 2 {
 		t.Errorf("%+v, %v", l, err)
 	}

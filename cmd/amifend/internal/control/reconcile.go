@@ -5,22 +5,24 @@ import (
 	"net/http"
 )
 
-// Reconciled tells what kernel, journal and engine did not agree on, and what was done about it: how many bans each.
+// Reconciled counts the bans on which kernel, journal and engine disagreed, by what was done.
 type Reconciled struct {
-	PutBack      int `json:"put_back"`      // were not in the kernel, or until another time
-	Restored     int `json:"restored"`      // only the journal had them
-	Adopted      int `json:"adopted"`       // only the kernel had them
-	Lifted       int `json:"lifted"`        // the kernel had them, though they were lifted
-	EndCorrected int `json:"end_corrected"` // until another time in the journal
-	WrittenAgain int `json:"written_again"` // the journal did not have them
+	PutBack int `json:"put_back"` // into the kernel, which lacked them or had another end
+	// into the kernel and the engine; only the journal had them
+	Restored int `json:"restored"`
+	// into the journal and the engine; only the kernel had them
+	Adopted      int `json:"adopted"`
+	Lifted       int `json:"lifted"`        // from the kernel, which still had them
+	EndCorrected int `json:"end_corrected"` // in the journal, which had another one
+	WrittenAgain int `json:"written_again"` // into the journal, which lacked them
 }
 
-// Repaired is how many bans were not the same everywhere.
+// Repaired returns the number of bans that were not the same everywhere.
 func (r Reconciled) Repaired() int {
 	return r.PutBack + r.Restored + r.Adopted + r.Lifted + r.EndCorrected + r.WrittenAgain
 }
 
-// Reconcile has kernel, journal and engine compared.
+// Reconcile makes the daemon compare kernel, journal and engine, and repair what differs.
 func (c *Client) Reconcile(ctx context.Context) (r Reconciled, err error) {
 	err = c.call(ctx, http.MethodPost, "reconcile", nil, nil, &r)
 	return r, err

@@ -9,26 +9,27 @@ import (
 	"time"
 )
 
-// Reporter answers what happened. The answers are the caller's.
+// Reporter answers questions about the past. The caller owns the answers.
 type Reporter interface {
 	Report(ctx context.Context, q ReportQuery) (Report, error)
 	Alerts(ctx context.Context, q AlertQuery) ([]Alert, error)
 }
 
-// How much of the past may be asked for at a time.
+// Bounds of a question about the past.
 const (
 	MostReported = 1000                  // of each kind
 	LongestSince = 3660 * 24 * time.Hour // more than [state] retain can be
 	usualSince   = 24 * time.Hour
 )
 
-// ReportQuery says what of the past to report. Its zero value means the last 24 hours, MostReported of each kind.
+// ReportQuery selects what to report. The zero value means the last 24 hours, at most MostReported
+// of each kind.
 type ReportQuery struct {
-	Since time.Duration // how far back; hours are reported whole
-	Limit int           // of each kind, MostReported at most
+	Since time.Duration // how far back; hours count whole
+	Limit int           // of each kind, at most MostReported
 }
 
-// AlertQuery says which alerts to list. Its zero value means those of the last 24 hours, MostReported at most.
+// AlertQuery selects alerts. The zero value means the last 24 hours, at most MostReported.
 type AlertQuery struct {
 	Since time.Duration
 	About netip.Addr // alerts about this address, and about prefixes that it is in; invalid: all
@@ -36,7 +37,7 @@ type AlertQuery struct {
 	Limit int
 }
 
-// Report is what happened in a time. It is made of the journal.
+// Report is a summary of the journal over a time.
 type Report struct {
 	From        time.Time      `json:"from"` // the beginning of an hour
 	To          time.Time      `json:"to"`
@@ -50,24 +51,27 @@ type Report struct {
 	Accounts    []Sum          `json:"accounts"`
 }
 
-// BanCounts is how many bans were decided.
+// BanCounts counts the bans that were decided.
 type BanCounts struct {
-	Made     int            `json:"made"`
-	ByRule   map[string]int `json:"by_rule"`
-	Lifted   int            `json:"lifted"`   // of these, how many were ended early
-	Observed int            `json:"observed"` // of these, of how many nothing was dropped
+	Made   int            `json:"made"`
+	ByRule map[string]int `json:"by_rule"`
+	Lifted int            `json:"lifted"` // of these, those that were ended early
+	// of these, those that dropped no packet because amifend only observed
+	Observed int `json:"observed"`
 }
 
-// Sum is what a source, an account or a server did. Failures and logins are events: one attempt may raise several.
+// Sum counts the events of a source, an account or a server. One attempt may raise several events.
 type Sum struct {
-	Name     string    `json:"name"`             // an address, an account (quoted by [ami.Quote]) or a server; "(others)": all that had no room
-	Server   string    `json:"server,omitempty"` // of an account
-	Servers  int       `json:"servers"`          // how many servers told of it
-	Failures uint64    `json:"failures"`
-	Logins   uint64    `json:"logins"`
-	First    time.Time `json:"first"`            // the beginning of the first hour with an event of it
-	Last     time.Time `json:"last"`             // and of the last one
-	Banned   bool      `json:"banned,omitempty"` // it is a source that is banned now
+	// an address, an account (quoted by [ami.Quote]) or a server; "(others)": all that had no room
+	Name     string `json:"name"`
+	Server   string `json:"server,omitempty"` // of an account
+	Servers  int    `json:"servers"`          // how many servers reported it
+	Failures uint64 `json:"failures"`
+	Logins   uint64 `json:"logins"`
+	// the beginning of the first hour with an event
+	First  time.Time `json:"first"`
+	Last   time.Time `json:"last"`             // the beginning of the last hour with an event
+	Banned bool      `json:"banned,omitempty"` // a source that is banned now
 }
 
 // Alert is something that a person should know. Account is quoted by [ami.Quote].
@@ -81,27 +85,28 @@ type Alert struct {
 	Do      string    `json:"do,omitempty"`
 }
 
-// AlertList is an answer to Alerts.
+// AlertList is the answer to Alerts.
 type AlertList struct {
 	Alerts []Alert `json:"alerts"` // the last one first
 }
 
-// Operation is what an operator did.
+// Operation is one action of an operator.
 type Operation struct {
 	At     time.Time `json:"at"`
 	UID    int       `json:"uid"`
-	What   string    `json:"what"` // the verb: ban, unban, allow, …
+	Says   string    `json:"says,omitempty"` // the name that the operator's command gave
+	What   string    `json:"what"`           // the verb: ban, unban, allow, …
 	Object string    `json:"object,omitempty"`
 	Reason string    `json:"reason,omitempty"` // quoted by [ami.Quote]
 }
 
-// Report asks what happened.
+// Report returns a summary of the past.
 func (c *Client) Report(ctx context.Context, q ReportQuery) (r Report, err error) {
 	err = c.call(ctx, http.MethodGet, "report", sinceValues(q.Since, q.Limit), nil, &r)
 	return r, err
 }
 
-// Alerts asks for alerts.
+// Alerts returns alerts of the past.
 func (c *Client) Alerts(ctx context.Context, q AlertQuery) (l AlertList, err error) {
 	v := sinceValues(q.Since, q.Limit)
 	if q.About.IsValid() {
@@ -110,6 +115,7 @@ func (c *Client) Alerts(ctx context.Context, q AlertQuery) (l AlertList, err err
 	if q.Kind != "" {
 		v.Set("kind", q.Kind)
 	}
+
 	err = c.call(ctx, http.MethodGet, "alerts", v, nil, &l)
 	return l, err
 }
@@ -132,8 +138,10 @@ func (s *Server) report(_ http.ResponseWriter, r *http.Request, _ Peer) (any, er
 	if q.Since, q.Limit, err = parseSince(v); err != nil {
 		return nil, err
 	}
+
 	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
 	defer cancel()
+
 	return s.Past.Report(ctx, q)
 }
 
@@ -144,32 +152,38 @@ func (s *Server) alerts(_ http.ResponseWriter, r *http.Request, _ Peer) (any, er
 	if q.Since, q.Limit, err = parseSince(v); err != nil {
 		return nil, err
 	}
+
 	if a := v.Get("address"); a != "" {
 		if q.About, err = netip.ParseAddr(a); err != nil {
-			return nil, Errorf(CodeBadRequest, "address: is no address")
+			return nil, Errorf(CodeBadRequest, "address: is not an address")
 		}
 		q.About = q.About.Unmap().WithZone("")
 	}
+
 	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
 	defer cancel()
+
 	found, err := s.Past.Alerts(ctx, q)
 	return AlertList{found}, err
 }
 
-// parseSince reads how far back and how many.
+// parseSince reads the parameters since_seconds and limit.
 func parseSince(v url.Values) (since time.Duration, limit int, err error) {
 	since, limit = usualSince, MostReported
 	if text := v.Get("since_seconds"); text != "" {
 		seconds, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || seconds < 1 || seconds > int64(LongestSince/time.Second) {
-			return 0, 0, Errorf(CodeBadRequest, "since_seconds: is no number from 1 to %d", int64(LongestSince/time.Second))
+			return 0, 0, Errorf(CodeBadRequest, "since_seconds: is not a number from 1 to %d",
+				int64(LongestSince/time.Second))
 		}
 		since = time.Duration(seconds) * time.Second
 	}
+
 	if text := v.Get("limit"); text != "" {
 		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > MostReported {
-			return 0, 0, Errorf(CodeBadRequest, "limit: is no number from 1 to %d", MostReported)
+			return 0, 0, Errorf(CodeBadRequest, "limit: is not a number from 1 to %d", MostReported)
 		}
 	}
+
 	return since, limit, nil
 }

@@ -54,7 +54,8 @@ func (d *desk) Ban(_ context.Context, by Peer, bans []NewBan) ([]BanResult, erro
 func (d *desk) Unban(_ context.Context, by Peer, within netip.Prefix) (Lifted, error) {
 	d.changes = append(d.changes, "unban by "+by.String())
 	if within.IsValid() {
-		return Lifted{}, Errorf(CodeNotBanned, "%s is not banned", within).Advise("look at: amifend bans")
+		return Lifted{},
+			Errorf(CodeNotBanned, "%s is not banned", within).Advise("look at: amifend bans")
 	}
 	return Lifted{Count: 2}, nil
 }
@@ -74,11 +75,13 @@ func (d *desk) DisallowName(_ context.Context, by Peer, name string) (Allowed, e
 	return Allowed{Name: name}, nil
 }
 
-// serve serves a desk until the test ends. The socket is open to everybody, so that it is the daemon that refuses.
+// serve serves a desk until the test ends. The socket is open to everybody, so that it is the
+// daemon that refuses.
 func serve(t *testing.T, d *desk, change func(*Options)) (*Client, *Server) {
 	t.Helper()
 	o := Options{
-		Socket: filepath.Join(shortDir(t), "s.sock"), ReadGroup: "4000001", AdminGroup: "4000002", Log: slog.New(slog.DiscardHandler),
+		Socket: filepath.Join(shortDir(t), "s.sock"), ReadGroup: "4000001", AdminGroup: "4000002",
+		Log:  slog.New(slog.DiscardHandler),
 		Read: d, Ban: d, Allow: d, Events: new(Feed),
 		Reload: func(_ context.Context, by Peer) (Reloaded, error) {
 			d.changes = append(d.changes, "reload by "+by.String())
@@ -88,13 +91,16 @@ func serve(t *testing.T, d *desk, change func(*Options)) (*Client, *Server) {
 	if change != nil {
 		change(&o)
 	}
+
 	s, err := Listen(o)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if err := os.Chmod(o.Socket, 0o666); err != nil {
 		t.Fatal(err)
 	}
+
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx) }()
@@ -104,16 +110,19 @@ func serve(t *testing.T, d *desk, change func(*Options)) (*Client, *Server) {
 			t.Error(err)
 		}
 	})
+
 	return NewClient(o.Socket), s
 }
 
 // shortDir is a folder whose name leaves room in sun_path, and that other users may enter.
 func shortDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "control") //nolint:usetesting // its folder is closed to other users
+	//nolint:usetesting // its folder is closed to other users
+	dir, err := os.MkdirTemp("/tmp", "control")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -121,7 +130,8 @@ func shortDir(t *testing.T) string {
 	return dir
 }
 
-// as returns a client whose connections are made by another user: a thread takes his credentials for good, and ends.
+// as returns a client whose connections are made by another user: a thread takes his credentials
+// for good, and ends.
 func as(t *testing.T, c *Client, uid, gid int, groups ...uint32) *Client {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -130,11 +140,13 @@ func as(t *testing.T, c *Client, uid, gid int, groups ...uint32) *Client {
 		}
 		t.Skip("needs root, to be another user")
 	}
+
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		type result struct {
 			net.Conn
 			error
 		}
+
 		done := make(chan result)
 		go func() {
 			runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
@@ -145,10 +157,15 @@ func as(t *testing.T, c *Client, uid, gid int, groups ...uint32) *Client {
 			conn, err := net.Dial("unix", c.socket)
 			done <- result{conn, err}
 		}()
+
 		r := <-done
 		return r.Conn, r.error
 	}
-	return &Client{c.socket, &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
+
+	return &Client{
+		Operator: c.Operator, socket: c.socket,
+		http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}},
+	}
 }
 
 // become changes the credentials of the calling thread alone: the raw system calls, not libc's.
@@ -157,6 +174,7 @@ func become(uid, gid int, groups []uint32) error {
 	if len(groups) > 0 {
 		first = unsafe.Pointer(&groups[0])
 	}
+
 	for _, call := range [][4]uintptr{
 		{unix.SYS_SETGROUPS, uintptr(len(groups)), uintptr(first)},
 		{unix.SYS_SETRESGID, uintptr(gid), uintptr(gid), uintptr(gid)},
@@ -166,6 +184,7 @@ func become(uid, gid int, groups []uint32) error {
 			return errno
 		}
 	}
+
 	return nil
 }
 
@@ -174,6 +193,7 @@ func TestRights(t *testing.T) {
 	for i := range many {
 		many[i] = uint32(5000000 + i)
 	}
+
 	p := netip.MustParsePrefix("203.0.113.5/32")
 	reads := map[string]func(*Client) error{
 		"status": func(c *Client) error { _, err := c.Status(t.Context()); return err },
@@ -182,21 +202,34 @@ func TestRights(t *testing.T) {
 		"events": func(c *Client) error {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
+
 			events, err := c.Events(ctx, EventFilter{})
 			if err != nil {
 				return err
 			}
+
 			cancel()
 			for range events { //nolint:errcheck // each would be a fault
 				t.Error("an event came")
 			}
+
 			return nil
 		},
 	}
+
 	changes := map[string]func(*Client) error{
-		"ban":      func(c *Client) error { _, err := c.Ban(t.Context(), []NewBan{{Prefix: p}}); return err },
-		"unban":    func(c *Client) error { _, err := c.Unban(t.Context(), netip.Prefix{}); return err },
-		"allow":    func(c *Client) error { _, err := c.Allow(t.Context(), NewAllow{Prefix: p}); return err },
+		"ban": func(c *Client) error {
+			_, err := c.Ban(t.Context(), []NewBan{{Prefix: p}})
+			return err
+		},
+		"unban": func(c *Client) error {
+			_, err := c.Unban(t.Context(), netip.Prefix{})
+			return err
+		},
+		"allow": func(c *Client) error {
+			_, err := c.Allow(t.Context(), NewAllow{Prefix: p})
+			return err
+		},
 		"disallow": func(c *Client) error { _, err := c.Disallow(t.Context(), p); return err },
 		"disallow name": func(c *Client) error {
 			a, err := c.DisallowName(t.Context(), "pbx.example")
@@ -212,30 +245,47 @@ func TestRights(t *testing.T) {
 		groups             []uint32
 		mayRead, mayChange bool
 	}{
-		"root":                                  {0, 0, nil, true, true},
-		"a stranger":                            {outsider, outsider, nil, false, false},
-		"a stranger in root's group":            {outsider, 0, nil, false, false},
-		"a reader by his own group":             {outsider, readers, nil, true, false},
-		"a reader":                              {outsider, outsider, []uint32{readers}, true, false},
-		"an admin":                              {outsider, outsider, []uint32{admins}, true, true},
-		"both":                                  {outsider, outsider, []uint32{admins, readers}, true, true},
-		"a stranger of many groups":             {outsider, outsider, many, false, false},
-		"an admin of many groups, the last one": {outsider, outsider, append(slices.Clone(many), admins), true, true},
+		"root":                       {0, 0, nil, true, true},
+		"a stranger":                 {outsider, outsider, nil, false, false},
+		"a stranger in root's group": {outsider, 0, nil, false, false},
+		"a reader by his own group":  {outsider, readers, nil, true, false},
+		"a reader": {
+			outsider, outsider,
+			[]uint32{readers},
+			true,
+			false,
+		},
+		"an admin": {outsider, outsider, []uint32{admins}, true, true},
+		"both": {
+			outsider, outsider,
+			[]uint32{admins, readers},
+			true, true,
+		},
+		"a stranger of many groups": {outsider, outsider, many, false, false},
+		"an admin of many groups, the last one": {
+			outsider, outsider,
+			append(slices.Clone(many), admins), true, true,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := &desk{}
 			c, _ := serve(t, d, nil)
 			c = as(t, c, tt.uid, tt.gid, tt.groups...)
+
 			for what, do := range reads {
-				if err := do(c); (err == nil) != tt.mayRead || err != nil && CodeOf(err) != CodeForbidden {
+				if err := do(c); (err == nil) != tt.mayRead || err != nil &&
+					CodeOf(err) != CodeForbidden {
 					t.Errorf("read %s: %v", what, err)
 				}
 			}
+
 			for what, do := range changes {
-				if err := do(c); (err == nil) != tt.mayChange || err != nil && CodeOf(err) != CodeForbidden {
+				if err := do(c); (err == nil) != tt.mayChange || err != nil &&
+					CodeOf(err) != CodeForbidden {
 					t.Errorf("change %s: %v", what, err)
 				}
 			}
+
 			want := 0
 			if tt.mayChange {
 				want = len(changes)
@@ -243,8 +293,10 @@ func TestRights(t *testing.T) {
 			if len(d.changes) != want {
 				t.Errorf("changes made: %q", d.changes)
 			}
+
 			for _, c := range d.changes {
-				if !strings.HasSuffix(c, "by uid "+map[bool]string{true: "0", false: "4000003"}[tt.uid == 0]) {
+				if !strings.HasSuffix(c,
+					"by uid "+map[bool]string{true: "0", false: "4000003"}[tt.uid == 0]) {
 					t.Errorf("%q does not name uid %d", c, tt.uid)
 				}
 			}
@@ -255,17 +307,24 @@ func TestRights(t *testing.T) {
 // The refusal says which group it takes, and is logged once a minute.
 func TestRefusal(t *testing.T) {
 	var said strings.Builder
-	c, s := serve(t, &desk{}, func(o *Options) { o.Log = slog.New(slog.NewTextHandler(&said, nil)) })
+	c, s := serve(t, &desk{}, func(o *Options) {
+		o.Log = slog.New(slog.NewTextHandler(&said, nil))
+	})
+
 	c = as(t, c, outsider, outsider)
 	for range 3 {
 		_, err := c.Unban(t.Context(), netip.Prefix{})
-		if e := asError(err); !strings.Contains(e.Message, "the group 4000002") || !strings.Contains(e.Do, "usermod -aG 4000002") {
+		if e := asError(err); !strings.Contains(e.Message, "the group 4000002") ||
+			!strings.Contains(e.Do, "usermod -aG 4000002") {
 			t.Fatalf("error %v", err)
 		}
 	}
-	if got := said.String(); strings.Count(got, "the user has no right") != 1 || !strings.Contains(got, "uid=4000003") {
+
+	if got := said.String(); strings.Count(got, "the user has no right") != 1 ||
+		!strings.Contains(got, "uid=4000003") {
 		t.Errorf("the log: %s", got)
 	}
+
 	_ = s
 }
 
@@ -275,10 +334,12 @@ func TestNoRightOnTheFile(t *testing.T) {
 	if err := os.Chmod(c.socket, 0o660); err != nil {
 		t.Fatal(err)
 	}
+
 	_, err := as(t, c, outsider, outsider).Status(t.Context())
 	if e := asError(err); e.Code != CodeForbidden || !strings.Contains(e.Do, "sudo") {
 		t.Errorf("error %v", err)
 	}
+
 	_, err = NewClient(filepath.Join(shortDir(t), "none")).Status(t.Context())
 	if e := asError(err); e.Code != CodeNotRunning || !strings.Contains(e.Do, "systemctl start") {
 		t.Errorf("error %v", err)
@@ -289,15 +350,20 @@ func TestUnknownGroup(t *testing.T) {
 	var said strings.Builder
 	d := &desk{}
 	c, s := serve(t, d, func(o *Options) {
-		o.ReadGroup, o.AdminGroup, o.Log = "no-such-group", "no-such-admins", slog.New(slog.NewTextHandler(&said, nil))
+		o.ReadGroup, o.AdminGroup, o.Log = "no-such-group", "no-such-admins",
+			slog.New(slog.NewTextHandler(&said, nil))
 	})
-	if s.access.read != nil || s.access.admin != nil || strings.Count(said.String(), "groupadd --system no-such-") != 2 {
+	if s.access.read != nil || s.access.admin != nil ||
+		strings.Count(said.String(), "groupadd --system no-such-") != 2 {
 		t.Errorf("access %v, said %s", s.access, &said)
 	}
+
 	if _, err := c.Status(t.Context()); err != nil {
 		t.Errorf("root: %v", err)
 	}
-	if _, err := as(t, c, outsider, outsider, readers, admins).Status(t.Context()); CodeOf(err) != CodeForbidden {
+
+	if _, err := as(t, c, outsider, outsider, readers,
+		admins).Status(t.Context()); CodeOf(err) != CodeForbidden {
 		t.Errorf("others: %v", err)
 	}
 }
@@ -310,6 +376,7 @@ func TestSocketThatCannotBeShared(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
+
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // never unlocked, see as
@@ -324,6 +391,7 @@ func TestSocketThatCannotBeShared(t *testing.T) {
 			t.Error("another user shared it")
 		}
 	}
+
 	if st, err := os.Lstat(path); err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("the socket: %v, %v", st.Mode(), err)
 	}

@@ -6,22 +6,22 @@ import (
 	"slices"
 )
 
-// Route is a request that the daemon answers. What there is of them, and docs/api.md, are made of [Routes].
+// Route is a request that the daemon answers. The handlers and docs/api.md are made from [Routes].
 type Route struct {
 	Method string
 	Path   string
-	Change bool // it takes the right to change; else the right to read
+	Change bool // takes the right to change, not only to read
 	About  string
 	Query  []Parameter
-	Body   any  // a zero value of what is sent, nil for nothing
-	Answer any  // a zero value of what is answered
-	Lines  bool // a value a line, as application/x-ndjson
+	Body   any  // a zero value of the request's body; nil: none
+	Answer any  // a zero value of the answer
+	Lines  bool // one value a line, as application/x-ndjson
 }
 
-// Parameter is a parameter of a request's query. None has to be there, unless it says so.
+// Parameter is a parameter of a request's query. It is optional unless About says otherwise.
 type Parameter struct{ Name, About string }
 
-// Routes are all requests of the API.
+// Routes returns all requests of the API.
 func Routes() []Route {
 	var out []Route
 	for _, r := range new(Server).table() {
@@ -33,21 +33,22 @@ func Routes() []Route {
 // served is a route with its handler.
 type served struct {
 	Route
-	has    bool // this daemon has it
+	has    bool // this daemon serves it
 	answer handler
 }
 
-// checkQuery returns an error if a query has other keys than these: a filter that is misspelt must not be taken for none.
+// checkQuery returns an error if a query has a parameter that the route lacks: a misspelt filter
+// must not act as no filter.
 func (r *Route) checkQuery(q url.Values) error {
 	for k := range q {
 		if !slices.ContainsFunc(r.Query, func(p Parameter) bool { return p.Name == k }) {
-			return Errorf(CodeBadRequest, "%.50q is no parameter of this request", k)
+			return Errorf(CodeBadRequest, "%.50q is not a parameter of this request", k)
 		}
 	}
 	return nil
 }
 
-// Parameters that several requests have.
+// Parameters of several requests.
 var (
 	paramSince = Parameter{"since_seconds", "how far back; 86400 if it is missing"}
 	paramLimit = Parameter{"limit", "how many at most"}
@@ -58,6 +59,7 @@ func (s *Server) table() []served {
 }
 
 func (s *Server) readTable() []served {
+	// The order is that of docs/api.md.
 	return []served{
 		{Route{
 			Method: http.MethodGet, Path: "/v1/status", Answer: Status{},
@@ -65,9 +67,13 @@ func (s *Server) readTable() []served {
 		}, s.Read != nil, s.status},
 		{Route{
 			Method: http.MethodGet, Path: "/v1/bans", Answer: Ban{}, Lines: true,
-			About: "The bans. How many there are in all, and how many of them match, is in the headers `Amifend-Total` and `Amifend-Matched`.",
+			About: "The bans. How many there are in all, and how many of them match, is in the " +
+				"headers `Amifend-Total` and `Amifend-Matched`.",
 			Query: []Parameter{
-				{"within", "an address's or a network's prefix: bans inside it, and those that cover it"},
+				{
+					"within",
+					"an address's or a network's prefix: bans inside it, and those that cover it",
+				},
 				{"server", "bans with evidence of this server"},
 				{"rule", "bans by this rule"},
 				{"scope", "`all` or `sip`"},
@@ -76,15 +82,30 @@ func (s *Server) readTable() []served {
 			},
 		}, s.Read != nil, s.bans},
 		{Route{
-			Method: http.MethodGet, Path: "/v1/explain", Answer: Explanation{}, About: "All that is known of an address, banned or not.",
-			Query: []Parameter{{"address", "the address; it must be there"}},
+			Method: http.MethodGet, Path: "/v1/explain", Answer: Explanation{},
+			About: "All that is known of an address, banned or not.",
+			Query: []Parameter{
+				{"address", "the address; it must be there"},
+				{
+					"zone",
+					"the time zone of the text, such as `Europe/Berlin`; UTC if it is missing",
+				},
+			},
 		}, s.Explain != nil, s.explain},
 		{Route{
-			Method: http.MethodGet, Path: "/v1/report", Answer: Report{}, About: "What happened, by the journal. Hours are told whole.",
-			Query: []Parameter{paramSince, {paramLimit.Name, "how many of each kind at most; 1000 if it is missing, and no more"}},
+			Method: http.MethodGet, Path: "/v1/report", Answer: Report{},
+			About: "What happened, by the journal. Hours are told whole.",
+			Query: []Parameter{
+				paramSince,
+				{
+					paramLimit.Name,
+					"how many of each kind at most; 1000 if it is missing, and no more",
+				},
+			},
 		}, s.Past != nil, s.report},
 		{Route{
-			Method: http.MethodGet, Path: "/v1/alerts", Answer: AlertList{}, About: "The alerts, by the journal.",
+			Method: http.MethodGet, Path: "/v1/alerts", Answer: AlertList{},
+			About: "The alerts, by the journal.",
 			Query: []Parameter{
 				paramSince,
 				{"address", "alerts about this address, and about networks that it is in"},
@@ -93,48 +114,65 @@ func (s *Server) readTable() []served {
 			},
 		}, s.Past != nil, s.alerts},
 		{Route{
-			Method: http.MethodGet, Path: "/v1/allow", Answer: AllowList{}, About: "Who is never banned, and why.",
+			Method: http.MethodGet, Path: "/v1/allow", Answer: AllowList{},
+			About: "Who is never banned, and why.",
 		}, s.Read != nil, s.allowed},
 		{Route{
 			Method: http.MethodGet, Path: "/v1/events", Answer: Event{}, Lines: true,
-			About: "The security events as they come, until the client goes. A line that says `lost` counts those that were not read fast enough.",
+			About: "The security events as they come, until the client goes. A line that says " +
+				"`lost` counts those that were not read fast enough.",
 			Query: []Parameter{
 				{"within", "a prefix: events of sources in it"},
 				{"server", "events of this server"},
-				{"kind", "Asterisk's name of an event, such as InvalidPassword; it may be there more than once"},
+				{"kind", "Asterisk's name of an event, such as InvalidPassword; it may be there " +
+					"more than once"},
 			},
 		}, s.Events != nil, s.events},
 	}
 }
 
 func (s *Server) changeTable() []served {
+	// All of these take the right to change.
 	return []served{
 		{Route{
-			Method: http.MethodPost, Path: "/v1/bans", Change: true, Body: NewBans{}, Answer: Banned{},
-			About: "Bans. What became of each is in the answer, also what was refused.",
+			Method: http.MethodPost, Path: "/v1/bans", Change: true, Body: NewBans{},
+			Answer: Banned{},
+			About:  "Bans. What became of each is in the answer, also what was refused.",
 		}, s.Ban != nil, s.ban},
 		{Route{
 			Method: http.MethodDelete, Path: "/v1/bans", Change: true, Answer: Lifted{},
-			About: "Lifts bans, and forgets what was held against their sources. Of one address it tells whether it still sends, if the kernel was asked for its counters before.",
-			Query: []Parameter{{"within", "a prefix: bans inside it, and those that cover it"}, {"all", "`true` instead of `within`: all bans"}},
+			About: "Lifts bans, and forgets what was held against their sources. For one address " +
+				"the answer says whether it still sends, if the kernel was asked for its " +
+				"counters before.",
+			Query: []Parameter{
+				{"within", "a prefix: bans inside it, and those that cover it"},
+				{"all", "`true` instead of `within`: all bans"},
+			},
 		}, s.Ban != nil, s.unban},
 		{Route{
-			Method: http.MethodPost, Path: "/v1/allow", Change: true, Body: NewAllow{}, Answer: Allowed{},
-			About: "Has a prefix never banned, or the addresses of a host name as they change.",
+			Method: http.MethodPost, Path: "/v1/allow", Change: true, Body: NewAllow{},
+			Answer: Allowed{},
+			About:  "Has a prefix never banned, or the addresses of a host name as they change.",
 		}, s.Allow != nil, s.allow},
 		{Route{
-			Method: http.MethodDelete, Path: "/v1/allow", Change: true, Answer: Allowed{}, About: "Takes out what was allowed by a command.",
-			Query: []Parameter{{"prefix", "what was allowed"}, {"name", "or the host name that was"}},
+			Method: http.MethodDelete, Path: "/v1/allow", Change: true, Answer: Allowed{},
+			About: "Takes out what was allowed by a command.",
+			Query: []Parameter{
+				{"prefix", "what was allowed"},
+				{"name", "or the host name that was"},
+			},
 		}, s.Allow != nil, s.disallow},
 		{Route{
-			Method: http.MethodPost, Path: "/v1/keep", Change: true, Answer: Kept{}, About: "Keeps the bans of a trial, and ends it.",
+			Method: http.MethodPost, Path: "/v1/keep", Change: true, Answer: Kept{},
+			About: "Keeps the bans of a trial, and ends it.",
 		}, s.Keep != nil, s.keep},
 		{Route{
 			Method: http.MethodPost, Path: "/v1/reconcile", Change: true, Answer: Reconciled{},
 			About: "Compares the kernel, the journal and the engine, and repairs what differs.",
 		}, s.Reconcile != nil, s.reconcile},
 		{Route{
-			Method: http.MethodPost, Path: "/v1/reload", Change: true, Answer: Reloaded{}, About: "Has the daemon read its config again.",
+			Method: http.MethodPost, Path: "/v1/reload", Change: true, Answer: Reloaded{},
+			About: "Has the daemon read its config again.",
 		}, s.Reload != nil, s.reload},
 	}
 }

@@ -14,58 +14,69 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mostConns bounds how many connections there are at a time, and mostReaders how many of them are of those who may only read: they must
-// not keep an operator from lifting a ban.
+// mostConns bounds the connections at a time, and mostReaders those of peers that may only read:
+// readers must not keep an operator from lifting a ban.
 const (
 	mostConns   = 64
 	mostReaders = 48
 )
 
-// listener is the control socket. Only one process can have it: a lock beside it says so, and what a process that died
-// left behind is replaced.
+// listener is the control socket. A lock beside it makes sure that one process has it; what a dead
+// process left behind is replaced.
 type listener struct {
 	*net.UnixListener
 	lock    *os.File
 	slots   chan struct{}
 	readers chan struct{}
-	may     func(Peer) bool // who is no mere reader; nil: all are
+	may     func(Peer) bool // reports whether a peer is more than a reader; nil: none is
 }
 
-// listen makes the socket at path, for its owner alone. It makes the folder when it is not there.
+// listen makes the socket at path, for its owner alone. It makes the folder if it is missing.
 func listen(path string) (*listener, error) {
 	if err := prepareFolder(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
+
 	lock, err := lockFile(path + ".lock")
 	if err != nil {
 		return nil, err
 	}
+
 	l, err := bind(path)
 	if err != nil {
 		lock.Close()
 		return nil, err
 	}
-	return &listener{UnixListener: l, lock: lock, slots: make(chan struct{}, mostConns), readers: make(chan struct{}, mostReaders)}, nil
+
+	return &listener{
+		UnixListener: l, lock: lock, slots: make(chan struct{}, mostConns),
+		readers: make(chan struct{}, mostReaders),
+	}, nil
 }
 
-// share opens the socket at path to a group. Who runs in that group needs no right for it.
+// share opens the socket at path to a group. A process that runs in that group needs no privilege
+// for it.
 func share(path string, group uint32) error {
 	st, err := os.Lstat(path)
 	if err != nil {
 		return fmt.Errorf("share the control socket: %w", err)
 	}
+
+	// A change to the group that it has would still need the privilege.
 	if sys, ok := st.Sys().(*syscall.Stat_t); !ok || sys.Gid != group {
 		if err := os.Lchown(path, -1, int(group)); err != nil {
 			return fmt.Errorf("share the control socket: %w", err)
 		}
 	}
+
 	if err := os.Chmod(path, 0o660); err != nil {
 		return fmt.Errorf("share the control socket: %w", err)
 	}
+
 	return nil
 }
 
-// prepareFolder makes a folder, or refuses one in which everybody could put another socket in the place of ours.
+// prepareFolder makes a folder, or refuses one in which every user could replace our socket.
 func prepareFolder(dir string) error {
 	err := os.Mkdir(dir, 0o755)
 	if err == nil {
@@ -74,35 +85,45 @@ func prepareFolder(dir string) error {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("make the control socket's folder: %w", err)
 	}
+
+	// An existing folder may belong to somebody else.
 	st, err := os.Stat(dir)
 	if err != nil {
 		return fmt.Errorf("look at the control socket's folder: %w", err)
 	}
 	if !st.IsDir() {
-		return fmt.Errorf("%s, the control socket's folder, is no folder", dir)
+		return fmt.Errorf("%s, the control socket's folder, is not a folder", dir)
 	}
+
 	if st.Mode()&0o002 != 0 && st.Mode()&fs.ModeSticky == 0 {
-		return fmt.Errorf("%s, the control socket's folder, can be changed by everybody: chmod o-w %[1]s", dir)
+		return fmt.Errorf("%s, the control socket's folder, can be changed by everybody: chmod "+
+			"o-w %[1]s", dir)
 	}
+
 	return nil
 }
 
+// lockFile takes the lock at path, or fails if another process has it.
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock the control socket: %w", err)
 	}
+
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("lock the control socket: another amifend serves it; give each its own [control] socket (%s)", path)
+			return nil, fmt.Errorf("lock the control socket: another amifend serves it; give "+
+				"each its own [control] socket (%s)", path)
 		}
 		return nil, fmt.Errorf("lock the control socket: %w", err)
 	}
+
 	return f, nil
 }
 
-// bind replaces what an earlier process left. The caller has the lock, so nobody lives there.
+// bind opens the socket, and replaces one that an earlier process left. The caller holds the lock,
+// so no living process owns it.
 func bind(path string) (*net.UnixListener, error) {
 	st, err := os.Lstat(path)
 	switch {
@@ -110,27 +131,32 @@ func bind(path string) (*net.UnixListener, error) {
 	case err != nil:
 		return nil, fmt.Errorf("look at the control socket: %w", err)
 	case st.Mode().Type() != fs.ModeSocket:
-		return nil, fmt.Errorf("%s is no socket, and is left as it is: choose another name for [control] socket", path)
+		return nil, fmt.Errorf("%s is not a socket, and is left as it is: choose another name for "+
+			"[control] socket", path)
 	default:
 		if err := os.Remove(path); err != nil {
 			return nil, fmt.Errorf("remove the old control socket: %w", err)
 		}
 	}
-	// The mode of a socket before bind(2) is that of its file: there is no moment at which others can connect.
+
+	// The mode of a socket before bind(2) becomes that of its file: at no moment can others
+	// connect.
 	private := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
 		var failed error
 		err := raw.Control(func(fd uintptr) { failed = unix.Fchmod(int(fd), 0o600) })
 		return errors.Join(err, failed)
 	}}
+
 	l, err := private.Listen(context.Background(), "unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("open the control socket: %w", err)
 	}
+
 	return l.(*net.UnixListener), nil
 }
 
-// Accept waits for a connection and, when there are too many, for one of them to end. One reader too many is turned away: who
-// waits for a place would stand in the way of others.
+// Accept waits for a connection and, when there are too many, for one of them to end. It closes a
+// reader too many at once: one that waited for a place would block the others.
 func (l *listener) Accept() (net.Conn, error) {
 	for {
 		l.slots <- struct{}{}
@@ -139,6 +165,8 @@ func (l *listener) Accept() (net.Conn, error) {
 			<-l.slots
 			return nil, err
 		}
+
+		// An unknown peer counts as a reader.
 		places := []chan struct{}{l.slots}
 		if p, err := peerOf(c); err != nil || l.may == nil || !l.may(p) {
 			select {
@@ -150,6 +178,7 @@ func (l *listener) Accept() (net.Conn, error) {
 				continue
 			}
 		}
+
 		return &conn{UnixConn: c, release: sync.OnceFunc(func() {
 			for _, p := range places {
 				<-p
@@ -158,14 +187,14 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close removes the socket, and lets go of the lock last.
+// Close removes the socket, and releases the lock last.
 func (l *listener) Close() error {
 	err := l.UnixListener.Close()
 	l.lock.Close()
 	return err
 }
 
-// conn is a connection that counts.
+// conn is a connection that gives its places back when it is closed.
 type conn struct {
 	*net.UnixConn
 	release func()

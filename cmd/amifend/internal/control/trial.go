@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// Trial is a time whose bans end with it, unless they are kept.
+// Trial is a time whose bans end with it, unless an operator keeps them.
 type Trial struct {
 	Ends time.Time `json:"ends"`
 	Over bool      `json:"over"` // it has ended, and nobody is banned
-	Bans int       `json:"bans"` // made in it, or after it if that were not over
+	Bans int       `json:"bans"` // made in it, or decided since it ended
 }
 
-// Kept tells what became of a trial's bans.
+// Kept is the result of keeping a trial's bans.
 type Kept struct {
-	Bans int    `json:"bans"` // that have their whole time now
+	Bans int    `json:"bans"` // that last their whole time now
 	Note string `json:"note,omitempty"`
 }
 
-// Keep ends a trial: its bans are kept.
+// Keep ends a trial and keeps its bans.
 func (c *Client) Keep(ctx context.Context) (k Kept, err error) {
 	err = c.call(ctx, http.MethodPost, "keep", nil, nil, &k)
 	return k, err

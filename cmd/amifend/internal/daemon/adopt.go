@@ -39,5 +39,6 @@ func adopt(ctx context.Context, s *shared, j *judge.Judge, e *enforce.Enforcer) 
 	if err := both.Wait(); err != nil {
 		return enforce.Adopted{}, err
 	}
+
 	return e.Adopt(found, snap, j.Admit), nil
 }

@@ -30,7 +30,9 @@ func TestAdoption(t *testing.T) {
 	}
 	name := s.config.Firewall.Table
 	ban := func(p string, scope firewall.Scope, d time.Duration) firewall.Change {
-		return firewall.Change{Ban: firewall.Ban{Prefix: netip.MustParsePrefix(p), Scope: scope, Until: time.Now().Add(d)}}
+		return firewall.Change{
+			Ban: firewall.Ban{Prefix: netip.MustParsePrefix(p), Scope: scope, Until: time.Now().Add(d)},
+		}
 	}
 	if _, err := table.Apply(t.Context(), []firewall.Change{
 		ban("203.0.113.5/32", all, 2*time.Hour), ban("203.0.113.6/32", all, 2*time.Hour), ban("203.0.113.6/32", sip, 3*time.Hour),
@@ -68,7 +70,8 @@ func TestAdoption(t *testing.T) {
 		{"203.0.113.6/32", sip, 3 * time.Hour},
 		{"2001:db8::/64", all, time.Hour},
 	} {
-		if el := s.element(t, table, e.prefix, e.scope); el == nil || el.Expires > e.left || el.Expires < e.left-time.Minute {
+		if el := s.element(t, table, e.prefix, e.scope); el == nil || el.Expires > e.left ||
+			el.Expires < e.left-time.Minute {
 			t.Errorf("%s %s: the kernel has %v", e.prefix, e.scope, el)
 		}
 	}
@@ -126,7 +129,8 @@ func testRestart(t *testing.T, transport string) {
 func TestAllowlistFromTheStart(t *testing.T) {
 	s := newSite(t, 0) // no PBX: nothing is learned that would hand out a new list
 	s.start(t)
-	if set := s.NFT(t, "list", "set", "inet", s.config.Firewall.Table, "allow4"); !strings.Contains(set, "198.51.100.0/24") {
+	set := s.NFT(t, "list", "set", "inet", s.config.Firewall.Table, "allow4")
+	if !strings.Contains(set, "198.51.100.0/24") {
 		t.Errorf("the allowlist is not in the kernel:\n%s", set)
 	}
 }

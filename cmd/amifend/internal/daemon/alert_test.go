@@ -20,8 +20,15 @@ func TestAlertsAreKept(t *testing.T) {
 	s.pbxs[0].Emit(amitest.NewPeer("203.0.113.5:5060").Register(hostile)...)
 	l := r.Wait(t, "alert", "203.0.113.5")
 	r.stop(t)
-	want := strings.Join([]string{l.Text("kind"), l.Text("source"), hostileQuoted, "pbx1", l.Text("reason"), l.Text("do")}, "|")
-	got := query(t, file, "SELECT kind || '|' || source || '|' || account || '|' || server || '|' || text || '|' || advice FROM alerts")
+	want := strings.Join(
+		[]string{l.Text("kind"), l.Text("source"), hostileQuoted, "pbx1", l.Text("reason"), l.Text("do")},
+		"|",
+	)
+	got := query(
+		t,
+		file,
+		"SELECT kind || '|' || source || '|' || account || '|' || server || '|' || text || '|' || advice FROM alerts",
+	)
 	if got != want || !strings.HasPrefix(got, "suspect_login|203.0.113.5|") {
 		t.Errorf("the journal has %s\nwant %s", got, want)
 	}
@@ -40,7 +47,11 @@ func TestHiddenSourcesAreKept(t *testing.T) {
 	r.Wait(t, "most failures come from one address that is never banned: the PBX does not see real sources", "")
 	r.stop(t)
 	got := query(t, file, "SELECT kind || ' ' || source || ' ' || server || ' ' || text || (advice <> '') FROM alerts")
-	if !strings.HasPrefix(got, "sources_hidden 198.51.100.7 pbx1 most failures come from one address that is never banned (") || !strings.HasSuffix(got, "1") {
+	if !strings.HasPrefix(
+		got,
+		"sources_hidden 198.51.100.7 pbx1 most failures come from one address that is never banned (",
+	) ||
+		!strings.HasSuffix(got, "1") {
 		t.Errorf("alerts: %s", got)
 	}
 }

@@ -33,7 +33,8 @@ func TestBanAfterTheFourthAttempt(t *testing.T) {
 	if l.Text("scope") != "all" || l.Text("rule") != policy.RuleProvenScore.String() || l.Text("attempts") != "4" {
 		t.Errorf("said %v", l)
 	}
-	if ev := l.Text("evidence"); !strings.Contains(ev, "pbx1: InvalidAccountID") || !strings.Contains(ev, "pbx2: InvalidAccountID") {
+	if ev := l.Text("evidence"); !strings.Contains(ev, "pbx1: InvalidAccountID") ||
+		!strings.Contains(ev, "pbx2: InvalidAccountID") {
 		t.Errorf("evidence %q does not name both PBXs", ev)
 	}
 	until, err := time.Parse(time.RFC3339, l.Text("until"))
@@ -41,10 +42,12 @@ func TestBanAfterTheFourthAttempt(t *testing.T) {
 		t.Errorf("until %v: %v", until, err)
 	}
 	table := s.table(t)
-	if el := s.element(t, table, "203.0.113.6/32", all); el == nil || el.Expires < 59*time.Minute || el.Expires > time.Hour {
+	if el := s.element(t, table, "203.0.113.6/32", all); el == nil || el.Expires < 59*time.Minute ||
+		el.Expires > time.Hour {
 		t.Errorf("the kernel has %v", el)
 	}
-	if l := r.Wait(t, "banned", "2001:db8::5"); l.Text("scope") != "sip" || !strings.Contains(l.Text("evidence"), "(forgeable by a spoofer)") {
+	if l := r.Wait(t, "banned", "2001:db8::5"); l.Text("scope") != "sip" ||
+		!strings.Contains(l.Text("evidence"), "(forgeable by a spoofer)") {
 		t.Errorf("said %v", l)
 	}
 	if el := s.element(t, table, "2001:db8::5/128", sip); el == nil {
@@ -58,7 +61,8 @@ func TestBanAfterTheFourthAttempt(t *testing.T) {
 	if s.element(t, table, "198.51.100.7/32", all) != nil {
 		t.Error("the kernel has a ban of an allowlisted source")
 	}
-	if l := r.Wait(t, "most failures come from one address that is never banned: the PBX does not see real sources", ""); l.Text("address") != "198.51.100.7" {
+	l = r.Wait(t, "most failures come from one address that is never banned: the PBX does not see real sources", "")
+	if l.Text("address") != "198.51.100.7" {
 		t.Errorf("said %v", l)
 	}
 }
@@ -121,7 +125,8 @@ func TestDamageIsRepaired(t *testing.T) {
 				out, err := s.Command("nft", "list table inet "+name)
 				return err == nil && firewalltest.Normalise(out) == before
 			})
-			if el := s.element(t, table, "203.0.113.5/32", all); el == nil || el.Expires < 59*time.Minute || el.Expires > time.Hour {
+			if el := s.element(t, table, "203.0.113.5/32", all); el == nil || el.Expires < 59*time.Minute ||
+				el.Expires > time.Hour {
 				t.Errorf("the kernel has %v", el)
 			}
 		})

@@ -43,7 +43,13 @@ func (s *site) awaitDenied(t testing.TB, want string) {
 func TestDenyListsInTheKernel(t *testing.T) {
 	r := startReloading(t, 1)
 	outside := firewalltest.New(t)
-	firewalltest.Join(t, r.NS, outside, []string{"192.0.2.1/24"}, []string{"192.0.2.66/24", "203.0.113.66/32", "203.0.113.77/32"})
+	firewalltest.Join(
+		t,
+		r.NS,
+		outside,
+		[]string{"192.0.2.1/24"},
+		[]string{"192.0.2.66/24", "203.0.113.66/32", "203.0.113.77/32"},
+	)
 	r.Run(t, "ip", "route", "add", "203.0.113.0/24", "via", "192.0.2.66")
 	arrives := func(src string) bool {
 		t.Helper()
@@ -93,7 +99,8 @@ func TestDenyListsInTheKernel(t *testing.T) {
 		t.Errorf("status %+v", d)
 	}
 	x, err := r.client.Explain(t.Context(), netip.MustParseAddr("203.0.113.66"))
-	if err != nil || x.Denied != "/lists/drop.txt:1" || !strings.Contains(x.Text, "is always dropped: listed in /lists/drop.txt:1") {
+	if err != nil || x.Denied != "/lists/drop.txt:1" ||
+		!strings.Contains(x.Text, "is always dropped: listed in /lists/drop.txt:1") {
 		t.Errorf("%+v, %v", x, err)
 	}
 	if x, err := r.client.Explain(t.Context(), netip.MustParseAddr("203.0.113.77")); err != nil || x.Denied != "" {
@@ -158,7 +165,8 @@ func TestDenyListsOfADryRun(t *testing.T) {
 	s.start(t)
 	ready(t, c)
 	st, err := c.Status(t.Context())
-	if err != nil || st.Firewall.Denied == nil || st.Firewall.Denied.State != control.StateDry || st.Firewall.Denied.Dropped != nil {
+	if err != nil || st.Firewall.Denied == nil || st.Firewall.Denied.State != control.StateDry ||
+		st.Firewall.Denied.Dropped != nil {
 		t.Errorf("%+v, %v", st.Firewall.Denied, err)
 	}
 	if out := s.NFT(t, "list", "ruleset"); out != "" {

@@ -47,7 +47,8 @@ func TestKillUnderLoad(t *testing.T) {
 	}
 	e := recallFrom(t, filepath.Dir(file), s.config.Policy)
 	for i := range old {
-		if addr := scattered(i).Addr(); addr.IsGlobalUnicast() && addr.As4()[0] < 224 && addr.As4()[0] > 0 && e.Explain(addr).Attempts != 1 {
+		if addr := scattered(i).Addr(); addr.IsGlobalUnicast() && addr.As4()[0] < 224 && addr.As4()[0] > 0 &&
+			e.Explain(addr).Attempts != 1 {
 			t.Fatalf("attempt %d of %d is forgotten", i, old)
 		}
 	}

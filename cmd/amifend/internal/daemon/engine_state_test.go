@@ -76,7 +76,8 @@ func TestScoresOutliveAStop(t *testing.T) {
 	r = s.start(t)
 	guess(s.pbxs[0], "203.0.113.5:5060", "TCP", 1)
 	l := r.Wait(t, "banned", "203.0.113.5")
-	if e := l.Text("evidence"); strings.Count(e, "pbx2:") != 1 || strings.Count(e, "pbx1:") != 1 || !strings.HasPrefix(e, "pbx2:") {
+	if e := l.Text("evidence"); strings.Count(e, "pbx2:") != 1 || strings.Count(e, "pbx1:") != 1 ||
+		!strings.HasPrefix(e, "pbx2:") {
 		t.Errorf("evidence %q", e)
 	}
 }
@@ -120,7 +121,11 @@ func TestDamagedState(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 		r.stop(t)
 	}
-	edit(t, file, "UPDATE engine SET block = CAST(substr(block, 1, 200) || 'x' || substr(block, 202) AS BLOB) WHERE id = (SELECT max(id) FROM engine)")
+	edit(
+		t,
+		file,
+		"UPDATE engine SET block = CAST(substr(block, 1, 200) || 'x' || substr(block, 202) AS BLOB) WHERE id = (SELECT max(id) FROM engine)",
+	)
 	edit(t, file, "INSERT INTO engine VALUES (1000, 0, 'no block'), (1001, 0, x'')")
 	r := s.start(t)
 	if l := r.Wait(t, "a part of the engine's state cannot be read: some scores and proof are forgotten, the rest is used", ""); l["damaged_blocks"].(float64) != 3 {

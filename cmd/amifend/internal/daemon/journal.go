@@ -21,6 +21,7 @@ func newJournal(o Options, changed func()) *journal.Journal {
 	if c.State.Directory == "" {
 		return nil
 	}
+
 	return journal.New(journal.Options{
 		Directory: c.State.Directory, Observed: c.Dry(), Table: c.Firewall.Table, Retain: c.State.Retain,
 		MaxSize: c.State.MaxSize, BanMax: c.Policy.BanMax,
@@ -37,6 +38,7 @@ func runJournal(log *slog.Logger, j *journal.Journal) (stop func()) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
+
 	go func() {
 		defer close(done)
 		j.Run(ctx)
@@ -61,12 +63,14 @@ func readBans(ctx context.Context, log *slog.Logger, j *journal.Journal) (*journ
 	reading, cancel := context.WithTimeout(ctx, journalStart)
 	defer cancel()
 	snap, err := j.Snapshot(reading)
+
 	switch {
 	case err == nil:
 		return snap, nil
 	case journal.Refused(err), ctx.Err() != nil: // only a person can mend it, or the start is called off
 		return nil, err
 	}
+
 	log.Error("the journal cannot be read: starting with the bans that are in the kernel, "+
 		"and without scores and proof", "err", err)
 	return nil, nil //nolint:nilnil // as above

@@ -22,12 +22,17 @@ import (
 func BenchmarkStart(b *testing.B) {
 	const bans = 100_000
 	s := newBenchSite(b)
-	j := journal.New(journal.Options{Directory: s.config.State.Directory, MaxWaiting: 2 * bans, Log: slog.New(slog.DiscardHandler)})
+	j := journal.New(
+		journal.Options{Directory: s.config.State.Directory, MaxWaiting: 2 * bans, Log: slog.New(slog.DiscardHandler)},
+	)
 	now := time.Now()
 	for i := range bans {
 		addr := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
 		j.Ban(journal.Ban{
-			Key: journal.Key{Prefix: netip.PrefixFrom(addr, 32), Scope: sip}, Rule: "score", Score: 3.2, Attempts: 4, Strike: 1,
+			Key: journal.Key{
+				Prefix: netip.PrefixFrom(addr, 32),
+				Scope:  sip,
+			}, Rule: "score", Score: 3.2, Attempts: 4, Strike: 1,
 			Evidence: `office: InvalidAccountID "100" "101" "102" "103" (forgeable)`, From: now, Until: now.Add(20 * time.Hour),
 		})
 	}

@@ -140,7 +140,10 @@ func TestKilledDaemon(t *testing.T) {
 		eventually(t, "it is logged in", func() bool { return s.pbxs[0].Sessions() >= 1 })
 		for range 20 {
 			total++
-			source := fmt.Sprintf("10.0.%d.1", total) // in a /24 of its own, which is banned as a whole when several of it are
+			source := fmt.Sprintf(
+				"10.0.%d.1",
+				total,
+			) // in a /24 of its own, which is banned as a whole when several of it are
 			guess(s.pbxs[0], source+":5060", "TCP", 4)
 			p.Said(t, "banned", source)
 		}
@@ -149,7 +152,11 @@ func TestKilledDaemon(t *testing.T) {
 			p.Said(t, "ban lifted", "10.0.1.1")
 			wrote := fmt.Sprintf("%d, 1", total-1)
 			eventually(t, "the disk has all of it: nobody waits for that", func() bool {
-				return query(t, file, "SELECT count(*) FROM bans WHERE running UNION ALL SELECT count(*) FROM ban WHERE lifted IS NOT NULL") == wrote
+				return query(
+					t,
+					file,
+					"SELECT count(*) FROM bans WHERE running UNION ALL SELECT count(*) FROM ban WHERE lifted IS NOT NULL",
+				) == wrote
 			})
 		}
 		p.kill(t)
@@ -184,7 +191,8 @@ func TestKilledAfterACommand(t *testing.T) {
 	if _, err := c.Allow(t.Context(), control.NewAllow{Prefix: netip.MustParsePrefix("10.0.2.1/32")}); err != nil {
 		t.Fatal(err)
 	}
-	if l, err := c.Unban(t.Context(), netip.MustParsePrefix("10.0.1.1/32")); err != nil || l.Count != 1 || l.Note != "" {
+	if l, err := c.Unban(t.Context(), netip.MustParsePrefix("10.0.1.1/32")); err != nil || l.Count != 1 ||
+		l.Note != "" {
 		t.Fatalf("%+v, %v", l, err)
 	}
 	p.kill(t)
@@ -196,7 +204,11 @@ func TestKilledAfterACommand(t *testing.T) {
 	ready(t, c)
 	eventually(t, "it is allowed", func() bool {
 		l, err := c.Allowed(t.Context())
-		return err == nil && slices.ContainsFunc(l.Entries, func(a control.Allowed) bool { return a.Prefix.String() == "10.0.2.1/32" && a.Command })
+		return err == nil &&
+			slices.ContainsFunc(
+				l.Entries,
+				func(a control.Allowed) bool { return a.Prefix.String() == "10.0.2.1/32" && a.Command },
+			)
 	})
 	s.wantLeft(t, "10.0.3.1/32", all, time.Hour)
 	s.wantGone(t, "10.0.1.1/32", all)

@@ -104,10 +104,12 @@ func TestReboot(t *testing.T) {
 	if got := query(t, file, runningBans); got != "2001:db8::5/128 sip score, 203.0.113.5/32 all proven_score" {
 		t.Errorf("running: %s", got)
 	}
-	if got := query(t, file, "SELECT evidence FROM bans WHERE prefix = '203.0.113.5/32'"); !strings.Contains(got, `pbx1: InvalidAccountID "10`) {
+	got := query(t, file, "SELECT evidence FROM bans WHERE prefix = '203.0.113.5/32'")
+	if !strings.Contains(got, `pbx1: InvalidAccountID "10`) {
 		t.Errorf("evidence: %s", got)
 	}
-	if got := query(t, file, "SELECT lifted_by || '; ' || lifted_why FROM bans WHERE lifted IS NOT NULL"); !strings.HasPrefix(got, "policy; protected: ") {
+	got = query(t, file, "SELECT lifted_by || '; ' || lifted_why FROM bans WHERE lifted IS NOT NULL")
+	if !strings.HasPrefix(got, "policy; protected: ") {
 		t.Errorf("lifted: %s", got)
 	}
 
@@ -156,7 +158,8 @@ func TestKernelAndJournalDiffer(t *testing.T) {
 	s.wantLeft(t, "10.0.2.2/32", all, time.Hour)    // both had it: until the journal's end
 	s.wantLeft(t, "10.0.5.77/32", all, 2*time.Hour) // only the kernel had it
 	s.wantGone(t, "10.0.4.4/32", all)               // lifted
-	if l := r.Wait(t, "ban lifted", "10.0.4.4"); !strings.HasPrefix(l.Text("why"), "it was lifted before"+": policy: protected") {
+	l := r.Wait(t, "ban lifted", "10.0.4.4")
+	if !strings.HasPrefix(l.Text("why"), "it was lifted before"+": policy: protected") {
 		t.Errorf("said %v", l)
 	}
 	wantJournal(t, file, 10*time.Second, "10.0.1.1/32 all proven_score, 10.0.2.2/32 all proven_score, "+
@@ -186,7 +189,8 @@ func TestReconcileWhileRunning(t *testing.T) {
 	for len(r.Said("kernel and journal did not agree: repaired", "")) == 0 && time.Now().Before(end) {
 		time.Sleep(50 * time.Millisecond)
 	}
-	if l := r.Wait(t, "kernel and journal did not agree: repaired", ""); l.Text("adopted") != "2" || l.Text("lifted") != "1" {
+	if l := r.Wait(t, "kernel and journal did not agree: repaired", ""); l.Text("adopted") != "2" ||
+		l.Text("lifted") != "1" {
 		t.Errorf("said %v", l)
 	}
 	s.wantGone(t, "10.0.4.4/32", all)
@@ -319,7 +323,8 @@ func TestRefusedJournal(t *testing.T) {
 	if _, err := db.ExecContext(t.Context(), "PRAGMA user_version = 77"); err != nil {
 		t.Fatal(err)
 	}
-	if err := run(); !errors.Is(err, journal.ErrNewer) || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "its schema is 77") {
+	if err := run(); !errors.Is(err, journal.ErrNewer) || !strings.Contains(err.Error(), file) ||
+		!strings.Contains(err.Error(), "its schema is 77") {
 		t.Errorf("of a newer amifend: %v", err)
 	}
 	if _, err := db.ExecContext(t.Context(), "PRAGMA application_id = 77"); err != nil {

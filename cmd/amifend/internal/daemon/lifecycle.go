@@ -19,6 +19,7 @@ func (d *daemon) run(ctx context.Context) {
 	// The sources of work: they end with ctx.
 	var sources, judge, enforcer sync.WaitGroup
 	d.fleet.Start(ctx, d.plan)
+
 	for _, part := range []func(){
 		func() { d.fleet.Wait(ctx) },
 		func() { d.fleet.Watch(ctx) },

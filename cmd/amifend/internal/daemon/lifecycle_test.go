@@ -14,7 +14,8 @@ func TestOnePBXIsAway(t *testing.T) {
 	pbxs := s.pbxs
 	s.pbxs = pbxs[:1]
 	r := s.start(t)
-	if l := r.Wait(t, "AMI session cannot be made", ""); l.Text("server") != "pbx2" || l.Text("problem") != "refused" || l.Text("do") == "" {
+	if l := r.Wait(t, "AMI session cannot be made", ""); l.Text("server") != "pbx2" || l.Text("problem") != "refused" ||
+		l.Text("do") == "" {
 		t.Errorf("said %v", l)
 	}
 	guess(pbxs[0], "203.0.113.5:5060", "TCP", 4)

@@ -72,11 +72,13 @@ func TestAllowedNamesOverARestart(t *testing.T) {
 	ready(t, c)
 
 	a, err := c.Allow(t.Context(), control.NewAllow{Name: "Shop.example.", For: 3600, Reason: "Alice"})
-	if err != nil || a.Name != "shop.example" || len(a.Addresses) != 1 || a.Addresses[0].String() != "203.0.113.7" || !a.Command {
+	if err != nil || a.Name != "shop.example" || len(a.Addresses) != 1 || a.Addresses[0].String() != "203.0.113.7" ||
+		!a.Command {
 		t.Fatalf("%+v, %v", a, err)
 	}
 	for name, says := range map[string]string{"nobody.example": "nobody.example does not resolve, and nothing was changed: no such host", "a b": "is no host name"} {
-		if _, err := c.Allow(t.Context(), control.NewAllow{Name: name}); err == nil || !strings.Contains(err.Error(), says) {
+		if _, err := c.Allow(t.Context(), control.NewAllow{Name: name}); err == nil ||
+			!strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

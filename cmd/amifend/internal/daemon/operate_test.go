@@ -27,8 +27,13 @@ func TestOperatorInTheKernel(t *testing.T) {
 	guess(s.pbxs[0], "203.0.113.6:5062", "TCP", 4)
 	r.Wait(t, "banned", "203.0.113.6")
 
-	res, err := c.Ban(t.Context(), []control.NewBan{newBanOf("203.0.113.9/32", "sip", 2*time.Hour), newBanOf("198.51.100.1/32", "all", time.Hour)})
-	if err != nil || len(res.Results) != 2 || res.Results[0].State != control.StateInKernel || res.Results[1].Error == nil || res.Results[1].Error.Code != control.CodeProtected {
+	res, err := c.Ban(
+		t.Context(),
+		[]control.NewBan{newBanOf("203.0.113.9/32", "sip", 2*time.Hour), newBanOf("198.51.100.1/32", "all", time.Hour)},
+	)
+	if err != nil || len(res.Results) != 2 || res.Results[0].State != control.StateInKernel ||
+		res.Results[1].Error == nil ||
+		res.Results[1].Error.Code != control.CodeProtected {
 		t.Fatalf("%+v, %v", res, err)
 	}
 	if el := s.element(t, table, "203.0.113.9/32", sip); el == nil || el.Expires.Round(time.Minute) != 2*time.Hour {
@@ -48,22 +53,27 @@ func TestOperatorInTheKernel(t *testing.T) {
 	}
 	eventually(t, "the journal tells of the ban that is over", func() bool {
 		x, err := c.Explain(t.Context(), netip.MustParseAddr("203.0.113.6"))
-		return err == nil && len(x.Past) == 1 && !x.Past[0].Lifted.IsZero() && x.Past[0].Rule == policy.RuleProvenScore.String() &&
-			x.Past[0].By == "uid 0" && strings.Contains(x.Past[0].Evidence, `InvalidAccountID "100"`)
+		return err == nil && len(x.Past) == 1 && !x.Past[0].Lifted.IsZero() &&
+			x.Past[0].Rule == policy.RuleProvenScore.String() &&
+			x.Past[0].By == "uid 0" &&
+			strings.Contains(x.Past[0].Evidence, `InvalidAccountID "100"`)
 	})
 	r.stop(t)
 
 	s.start(t)
 	ready(t, c)
 	bans, err := c.Bans(t.Context(), control.BanQuery{})
-	if err != nil || len(bans.Bans) != 1 || bans.Bans[0].Prefix.String() != "203.0.113.9/32" || bans.Bans[0].Rule != "operator" {
+	if err != nil || len(bans.Bans) != 1 || bans.Bans[0].Prefix.String() != "203.0.113.9/32" ||
+		bans.Bans[0].Rule != "operator" {
 		t.Fatalf("after the restart: %+v, %v", bans, err)
 	}
 	x, err = c.Explain(t.Context(), netip.MustParseAddr("203.0.113.9"))
-	if err != nil || len(x.Bans) != 1 || x.Bans[0].Dropped == nil || !strings.Contains(x.Text, "203.0.113.9 is banned as 203.0.113.9/32, scope sip") {
+	if err != nil || len(x.Bans) != 1 || x.Bans[0].Dropped == nil ||
+		!strings.Contains(x.Text, "203.0.113.9 is banned as 203.0.113.9/32, scope sip") {
 		t.Errorf("%+v, %v", x, err)
 	}
-	if l, err := c.Unban(t.Context(), netip.Prefix{}); err != nil || !slices.Equal(l.Lifted, []netip.Prefix{netip.MustParsePrefix("203.0.113.9/32")}) {
+	if l, err := c.Unban(t.Context(), netip.Prefix{}); err != nil ||
+		!slices.Equal(l.Lifted, []netip.Prefix{netip.MustParsePrefix("203.0.113.9/32")}) {
 		t.Errorf("all: %+v, %v", l, err)
 	}
 	if elements, err := table.Bans(t.Context()); err != nil || len(elements) != 0 {
@@ -84,7 +94,8 @@ func TestOperatorReconciles(t *testing.T) {
 		t.Fatal(err)
 	}
 	bans, err := c.Bans(t.Context(), control.BanQuery{})
-	if err != nil || len(bans.Bans) != 1 || bans.Bans[0].Prefix.String() != "203.0.113.50/32" || bans.Bans[0].Rule != policy.RuleAdopted.String() {
+	if err != nil || len(bans.Bans) != 1 || bans.Bans[0].Prefix.String() != "203.0.113.50/32" ||
+		bans.Bans[0].Rule != policy.RuleAdopted.String() {
 		t.Errorf("%+v, %v", bans, err)
 	}
 	if r, err := c.Reconcile(t.Context()); err != nil || r.Repaired() != 0 {
@@ -119,11 +130,17 @@ func TestOperatorsBanIsOnTheDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	res, err := c.Ban(t.Context(), []control.NewBan{newBanOf("203.0.113.20/32", "all", time.Hour), newBanOf("198.51.100.1/32", "all", time.Hour)})
-	if err != nil || res.Results[0].State != control.StateInKernel || res.Results[0].Note == "" || res.Results[1].Error == nil || res.Results[1].Note != "" {
+	res, err := c.Ban(
+		t.Context(),
+		[]control.NewBan{newBanOf("203.0.113.20/32", "all", time.Hour), newBanOf("198.51.100.1/32", "all", time.Hour)},
+	)
+	if err != nil || res.Results[0].State != control.StateInKernel || res.Results[0].Note == "" ||
+		res.Results[1].Error == nil ||
+		res.Results[1].Note != "" {
 		t.Errorf("%+v, %v", res, err)
 	}
-	if a, err := c.Allow(t.Context(), control.NewAllow{Prefix: netip.MustParsePrefix("203.0.113.21/32")}); err != nil || a.Note == "" {
+	if a, err := c.Allow(t.Context(), control.NewAllow{Prefix: netip.MustParsePrefix("203.0.113.21/32")}); err != nil ||
+		a.Note == "" {
 		t.Errorf("%+v, %v", a, err)
 	}
 	if err := tx.Rollback(); err != nil {
@@ -131,7 +148,8 @@ func TestOperatorsBanIsOnTheDisk(t *testing.T) {
 	}
 	eventually(t, "it is written later", func() bool {
 		a, err := c.Disallow(t.Context(), netip.MustParsePrefix("203.0.113.21/32"))
-		return err == nil && a.Note == "" && query(t, file, "SELECT rule FROM bans WHERE running AND prefix = '203.0.113.20/32'") == "operator"
+		return err == nil && a.Note == "" &&
+			query(t, file, "SELECT rule FROM bans WHERE running AND prefix = '203.0.113.20/32'") == "operator"
 	})
 }
 
@@ -152,13 +170,16 @@ func TestStatusAndBans(t *testing.T) {
 	}
 	b := l.Bans[0]
 	if b.Prefix.String() != "203.0.113.6/32" || b.Scope != "all" || b.Rule != policy.RuleProvenScore.String() || b.Attempts != 4 || b.Strike != 1 ||
-		!slices.Equal(b.Servers, []string{"pbx1"}) || b.State != control.StateInKernel || b.Dropped == nil || *b.Dropped != 0 {
+		!slices.Equal(b.Servers, []string{"pbx1"}) || b.State != control.StateInKernel ||
+		b.Dropped == nil ||
+		*b.Dropped != 0 {
 		t.Errorf("ban %+v", b)
 	}
 	if left := time.Until(b.Until); left < 59*time.Minute || left > time.Hour {
 		t.Errorf("it ends in %v", left)
 	}
-	if b := l.Bans[1]; b.Scope != "sip" || !slices.Equal(slices.Sorted(slices.Values(b.Servers)), []string{"pbx1", "pbx2"}) {
+	if b := l.Bans[1]; b.Scope != "sip" ||
+		!slices.Equal(slices.Sorted(slices.Values(b.Servers)), []string{"pbx1", "pbx2"}) {
 		t.Errorf("ban %+v", b)
 	}
 	if l, err = c.Bans(t.Context(), control.BanQuery{Server: "pbx2"}); err != nil || l.Matched != 1 {
@@ -172,7 +193,8 @@ func TestStatusAndBans(t *testing.T) {
 	if p := st.Servers[0]; !p.Connected || p.Name != "pbx1" || p.Events < 6 || p.TLS != "" || p.Login != "MD5" {
 		t.Errorf("server %+v", p)
 	}
-	if st.Firewall.State != "ok" || st.Firewall.Bans != 2 || st.Firewall.Pending != 0 || st.Engine.Bans != 2 || st.Engine.Counted != 8 {
+	if st.Firewall.State != "ok" || st.Firewall.Bans != 2 || st.Firewall.Pending != 0 || st.Engine.Bans != 2 ||
+		st.Engine.Counted != 8 {
 		t.Errorf("firewall %+v, engine %+v", st.Firewall, st.Engine)
 	}
 	a, err := c.Allowed(t.Context())
@@ -185,7 +207,8 @@ func TestStatusAndBans(t *testing.T) {
 	s.pbxs[1].Close()
 	eventually(t, "the status tells of a server that is gone", func() bool {
 		st, err := c.Status(t.Context())
-		return err == nil && !st.Servers[1].Connected && st.Servers[1].Do != "" && len(st.Health) == 1 && st.Health[0].About == "server pbx2"
+		return err == nil && !st.Servers[1].Connected && st.Servers[1].Do != "" && len(st.Health) == 1 &&
+			st.Health[0].About == "server pbx2"
 	})
 }
 
@@ -245,7 +268,8 @@ func TestReportAndAlerts(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, l, err)
 		}
 		for _, a := range l.Alerts {
-			if a.Kind != policy.RuleBansFull.String() || a.Source != "203.0.113.7" || a.Reason == "" || a.Do == "" || time.Since(a.At) > time.Minute {
+			if a.Kind != policy.RuleBansFull.String() || a.Source != "203.0.113.7" || a.Reason == "" || a.Do == "" ||
+				time.Since(a.At) > time.Minute {
 				t.Errorf("%s: %+v", name, a)
 			}
 		}
@@ -255,7 +279,8 @@ func TestReportAndAlerts(t *testing.T) {
 		t.Errorf("explained: %+v, %v", x, err)
 	}
 	rep, err := c.Report(t.Context(), control.ReportQuery{})
-	if err != nil || rep.Bans.Made != 1 || rep.Bans.ByRule[policy.RuleProvenScore.String()] != 1 || len(rep.Latest) != 1 || len(rep.Alerts) != 1 {
+	if err != nil || rep.Bans.Made != 1 || rep.Bans.ByRule[policy.RuleProvenScore.String()] != 1 || len(rep.Latest) != 1 ||
+		len(rep.Alerts) != 1 {
 		t.Errorf("report %+v, %v", rep, err)
 	}
 	banned := map[string]bool{}
@@ -265,7 +290,8 @@ func TestReportAndAlerts(t *testing.T) {
 	if is, ok := banned["203.0.113.6"]; !is || !ok || banned["203.0.113.7"] || len(banned) != 2 {
 		t.Errorf("sources %+v", rep.Sources)
 	}
-	if _, err := c.Report(t.Context(), control.ReportQuery{Limit: control.MostReported + 1}); control.CodeOf(err) != control.CodeBadRequest {
+	_, err = c.Report(t.Context(), control.ReportQuery{Limit: control.MostReported + 1})
+	if control.CodeOf(err) != control.CodeBadRequest {
 		t.Errorf("too many: %v", err)
 	}
 }

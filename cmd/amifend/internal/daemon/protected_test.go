@@ -133,7 +133,8 @@ func TestAllowForATime(t *testing.T) {
 	r.Wait(t, "banned", "203.0.113.6")
 	prefix := netip.MustParsePrefix("203.0.113.6/32")
 	a, err := c.Allow(t.Context(), control.NewAllow{Prefix: prefix, For: 3600, Reason: "a customer \x1b[2J"})
-	if err != nil || a.Reason != `allowed by uid 0 (amifend allow): "a customer \x1b[2J"` || !a.Command || time.Until(a.Until).Round(time.Minute) != time.Hour {
+	if err != nil || a.Reason != `allowed by uid 0 (amifend allow): "a customer \x1b[2J"` || !a.Command ||
+		time.Until(a.Until).Round(time.Minute) != time.Hour {
 		t.Fatalf("%+v, %v", a, err)
 	}
 	r.Wait(t, "ban lifted", "203.0.113.6")

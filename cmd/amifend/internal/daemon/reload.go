@@ -87,6 +87,7 @@ func (r *reloader) Reload(ctx context.Context, by control.Peer) (control.Reloade
 	if err := r.changePorts(ctx, old, merged, &out); err != nil {
 		return control.Reloaded{}, err
 	}
+
 	if err := r.changePolicy(ctx, old, merged, &out); err != nil {
 		return control.Reloaded{}, err
 	}
@@ -100,6 +101,7 @@ func (r *reloader) Reload(ctx context.Context, by control.Peer) (control.Reloade
 	if !slices.Equal(old.Names, merged.Names) {
 		out.Changed = append(out.Changed, "[allow] names")
 	}
+
 	r.live.Store(merged)
 	r.allowlist.Relist()
 	r.changeDeny(ctx, old, merged, &out)
@@ -121,6 +123,7 @@ func (r *reloader) prepare(old *config.Config) (*config.Config, *stream.Plan, er
 			"nothing was changed: there were too many servers since the start").
 			Advise("systemctl restart amifend")
 	}
+
 	plan, err := r.fleet.Plan(next.Servers, names)
 	if err != nil {
 		return nil, nil, control.Errorf(control.CodeInvalidConfig, "nothing was changed: %s", err)
@@ -130,6 +133,7 @@ func (r *reloader) prepare(old *config.Config) (*config.Config, *stream.Plan, er
 		return nil, nil, control.Errorf(control.CodeInvalidConfig, "nothing was changed: %s", what).
 			Advise("%s", do)
 	}
+
 	return next, plan, nil
 }
 
@@ -143,6 +147,7 @@ func keepFixed(old, next *config.Config, out *control.Reloaded) *config.Config {
 			keep()
 		}
 	}
+
 	fixed("[policy] observe", old.Observe, next.Observe, func() { merged.Observe = old.Observe })
 	fixed("[state]", old.State, next.State, func() { merged.State = old.State })
 	fixed("[control]", old.Control, next.Control, func() { merged.Control = old.Control })
@@ -159,6 +164,7 @@ func keepFixed(old, next *config.Config, out *control.Reloaded) *config.Config {
 	if next.Policy.MaxBans != old.Policy.MaxBans {
 		merged.Policy.MaxBans, merged.Policy.MaxSources = old.Policy.MaxBans, old.Policy.MaxSources
 	}
+
 	return &merged
 }
 
@@ -177,6 +183,7 @@ func (r *reloader) changePorts(ctx context.Context, old, next *config.Config, ou
 		return control.Errorf(control.CodeFailed, "the kernel refuses the new sip_ports: %s", refused).
 			Advise("amifend check says what is missing")
 	}
+
 	if err := r.judge.SetSIPPorts(ctx, ports); err != nil {
 		return operate.Refusal(err)
 	}
@@ -193,6 +200,7 @@ func (r *reloader) changePolicy(ctx context.Context, old, next *config.Config, o
 	if err != nil {
 		return operate.Refusal(err)
 	}
+
 	if refused != nil {
 		return fmt.Errorf("change the policy: %w", refused)
 	}
@@ -215,6 +223,7 @@ func (r *reloader) changeServers(
 	for _, name := range plan.Changed() {
 		out.Changed = append(out.Changed, "server "+name)
 	}
+
 	for _, name := range plan.Gone() {
 		out.Changed = append(out.Changed, "server "+name+" (gone)")
 	}

@@ -105,14 +105,26 @@ func (r *reloading) reload(t *testing.T) control.Reloaded {
 func TestReloadOfABadConfig(t *testing.T) {
 	r := startReloading(t, 1)
 	_, err := r.client.Reload(t.Context())
-	if control.CodeOf(err) != control.CodeInvalidConfig || !strings.Contains(err.Error(), "nothing was changed") || !strings.Contains(err.Error(), "policy.treshold: unknown key") {
+	if control.CodeOf(err) != control.CodeInvalidConfig || !strings.Contains(err.Error(), "nothing was changed") ||
+		!strings.Contains(err.Error(), "policy.treshold: unknown key") {
 		t.Errorf("error %v", err)
 	}
 	r.change(func(c *config.Config) {
 		c.Allow = append(c.Allow, netip.MustParsePrefix("203.0.113.0/24"))
-		c.Servers = append(c.Servers, config.Server{Name: "new", Address: "127.0.0.1:1", Host: "127.0.0.1", Username: "x", Secret: ami.NewSecret("x"), TLS: &config.TLS{CAFile: "/does/not/exist"}})
+		c.Servers = append(
+			c.Servers,
+			config.Server{
+				Name:     "new",
+				Address:  "127.0.0.1:1",
+				Host:     "127.0.0.1",
+				Username: "x",
+				Secret:   ami.NewSecret("x"),
+				TLS:      &config.TLS{CAFile: "/does/not/exist"},
+			},
+		)
 	})
-	if _, err := r.client.Reload(t.Context()); control.CodeOf(err) != control.CodeInvalidConfig || !strings.Contains(err.Error(), "server new") {
+	if _, err := r.client.Reload(t.Context()); control.CodeOf(err) != control.CodeInvalidConfig ||
+		!strings.Contains(err.Error(), "server new") {
 		t.Errorf("error %v", err)
 	}
 	guess(r.pbxs[0], "203.0.113.5:5060", "TCP", 4) // the allowlist of the refused config does not count
@@ -139,7 +151,11 @@ func TestReloadOfServers(t *testing.T) {
 		t.Errorf("changed %q, restart %q", got, out.Restart)
 	}
 	logins(t, third, 1)
-	eventually(t, "the session with pbx2 has ended", func() bool { return len(r.pbxs[1].Accepted()) == 1 && r.pbxs[1].Sessions() == 0 })
+	eventually(
+		t,
+		"the session with pbx2 has ended",
+		func() bool { return len(r.pbxs[1].Accepted()) == 1 && r.pbxs[1].Sessions() == 0 },
+	)
 	guess(third, "203.0.113.6:5061", "TCP", 2)
 	l := r.waitFor("banned", "203.0.113.6")
 	if ev := l.Text("evidence"); !strings.Contains(ev, "pbx1: ") || !strings.Contains(ev, "pbx3: ") {
@@ -229,14 +245,16 @@ func TestReloadOfThePolicy(t *testing.T) {
 		el := r.element(t, table, "203.0.113.6/32", all)
 		return el != nil && el.Expires > 119*time.Minute
 	})
-	if el := r.element(t, table, "203.0.113.5/32", all); el == nil || el.Expires > time.Hour || el.Expires < 50*time.Minute {
+	if el := r.element(t, table, "203.0.113.5/32", all); el == nil || el.Expires > time.Hour ||
+		el.Expires < 50*time.Minute {
 		t.Errorf("the ban from before: %v", el)
 	}
 	if out := r.reload(t); len(out.Changed) != 0 {
 		t.Errorf("changed %q by the same config", out.Changed)
 	}
 	r.change(func(c *config.Config) { c.Policy.MaxBans, c.Policy.MaxSources, c.Firewall.MaxBans = 77, 1000, 77 })
-	if out := r.reload(t); strings.Join(out.Changed, ", ") != "[policy]" || strings.Join(out.Restart, ", ") != "[firewall] backend, table or max_bans" {
+	if out := r.reload(t); strings.Join(out.Changed, ", ") != "[policy]" ||
+		strings.Join(out.Restart, ", ") != "[firewall] backend, table or max_bans" {
 		t.Errorf("changed %q, restart %q", out.Changed, out.Restart) // the threshold and ban_time of before
 	}
 }
@@ -250,7 +268,8 @@ func TestHangup(t *testing.T) {
 		}
 	}
 	hangUp()
-	if l := r.waitFor("the config was not reloaded: what was goes on", ""); !strings.Contains(l.Text("err"), "policy.treshold") {
+	l := r.waitFor("the config was not reloaded: what was goes on", "")
+	if !strings.Contains(l.Text("err"), "policy.treshold") {
 		t.Errorf("said %v", l)
 	}
 	r.change(func(c *config.Config) { c.Allow = nil })
@@ -267,7 +286,11 @@ func TestAReloadRefusesToLockOut(t *testing.T) {
 	r.ssh.Store(&ssh)
 	r.change(func(c *config.Config) { c.Deny = denied("203.0.113.0/24") })
 	_, err := r.client.Reload(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "nothing was changed: the deny lists cut off your SSH session from 203.0.113.7: its address is listed in /lists/drop.txt:1") {
+	if err == nil ||
+		!strings.Contains(
+			err.Error(),
+			"nothing was changed: the deny lists cut off your SSH session from 203.0.113.7: its address is listed in /lists/drop.txt:1",
+		) {
 		t.Errorf("error %v", err)
 	}
 	if got := r.deniedInKernel(t, "deny4"); got != "" {

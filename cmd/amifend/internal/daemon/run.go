@@ -68,6 +68,7 @@ func Run(ctx context.Context, o Options) error {
 	if ctx.Err() != nil {
 		return nil // we were asked to stop, perhaps while we started
 	}
+
 	return err
 }
 

@@ -17,7 +17,9 @@ func TestStoppedAtTheStart(t *testing.T) {
 	cancel()
 	c := &config.Config{
 		Policy: policy.DefaultOptions(), Observe: true,
-		Servers: []config.Server{{Name: "pbx", Address: "127.0.0.1:1", Host: "127.0.0.1", Username: "u"}}, // no secret: refused
+		Servers: []config.Server{
+			{Name: "pbx", Address: "127.0.0.1:1", Host: "127.0.0.1", Username: "u"},
+		}, // no secret: refused
 	}
 	if err := Run(ctx, Options{Config: c, Log: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Error(err)

@@ -47,10 +47,15 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 	guess(s.pbxs[0], "203.0.113.6:5062", "TCP", 4)
 	said.Wait(t, "banned", "203.0.113.6")
 
-	web := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", cfg.Control.Socket)
-	}}}
+	web := &http.Client{
+		Transport: &http.Transport{
+			DisableKeepAlives: true,
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				var d net.Dialer
+				return d.DialContext(ctx, "unix", cfg.Control.Socket)
+			},
+		},
+	}
 	samples := map[string]string{ // of what needs a parameter or a body
 		"GET /v1/explain":   "?address=203.0.113.6",
 		"DELETE /v1/bans":   "?all=true",
@@ -69,7 +74,8 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 			url, body = url+body, ""
 		}
 		text, status := fetch(t, web, r.Method, url, body)
-		if bad := status != http.StatusOK; bad != (r.Path == "/v1/reload" || r.Path == "/v1/nonsense") || len(text) == 0 && r.Path != "/v1/events" {
+		if bad := status != http.StatusOK; bad != (r.Path == "/v1/reload" || r.Path == "/v1/nonsense") ||
+			len(text) == 0 && r.Path != "/v1/events" {
 			t.Errorf("%s: %d %s", name, status, text)
 		}
 		for _, secret := range []string{pbxSecret, refused, "Wr0ng"} {

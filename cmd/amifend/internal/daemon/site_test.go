@@ -57,7 +57,8 @@ func newSite(t testing.TB, servers int) *site {
 		pbx := amitest.Run(t, amitest.Config{Username: pbxUser, Secret: pbxSecret})
 		s.pbxs = append(s.pbxs, pbx)
 		s.config.Servers = append(s.config.Servers, config.Server{
-			Name: "pbx" + strconv.Itoa(i+1), Address: pbx.Addr(), Host: "127.0.0.1", Username: pbxUser, Secret: ami.NewSecret(pbxSecret),
+			Name: "pbx" + strconv.Itoa(i+1), Address: pbx.Addr(), Host: "127.0.0.1", Username: pbxUser,
+			Secret: ami.NewSecret(pbxSecret),
 		})
 	}
 	return s
@@ -118,7 +119,9 @@ func (r *running) stop(t *testing.T) {
 // table opens the site's table for a look at it.
 func (s *site) table(t *testing.T) *firewall.Table {
 	t.Helper()
-	table, err := firewall.Open(firewall.Options{Table: s.config.Firewall.Table, NetNS: s.FD(), MaxBans: s.config.Firewall.MaxBans})
+	table, err := firewall.Open(
+		firewall.Options{Table: s.config.Firewall.Table, NetNS: s.FD(), MaxBans: s.config.Firewall.MaxBans},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

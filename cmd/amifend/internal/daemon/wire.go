@@ -55,6 +55,7 @@ func serve(ctx context.Context, o Options, hangup <-chan os.Signal) error {
 	if err != nil {
 		return fmt.Errorf("find the addresses that must never be banned: %w", err)
 	}
+
 	warnLockout(o, set)
 
 	// The table comes before the journal: a second amifend must find its lock, and end there.
@@ -100,6 +101,7 @@ func serve(ctx context.Context, o Options, hangup <-chan os.Signal) error {
 		shared: s, fleet: fleet, judge: engine, enforcer: enforcer, denier: denier,
 		watcher: watcher, allowlist: allow, servers: engine.Servers(),
 	}
+
 	service := operate.New(operate.Options{
 		Version: o.Version, Config: s.live.Load, Log: o.Log, Clock: s.clock, Judge: engine,
 		Enforcer: enforcer, Denier: denier, Firewall: table.String(), Sessions: fleet.Sessions,
@@ -163,12 +165,14 @@ func newJudge(s *shared, set protect.Set) (*judge.Judge, error) {
 		Mail: s.mail, Recorder: s.recorder, Clock: s.clock, Log: s.options.Log, StateDir: c.State.Directory,
 		Trial: s.options.Trial,
 	}
+
 	for _, server := range c.Servers {
 		o.Servers = append(o.Servers, server.Name)
 	}
 	if s.journal != nil {
 		o.Store = s.journal
 	}
+
 	return judge.New(o)
 }
 

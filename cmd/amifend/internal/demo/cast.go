@@ -10,135 +10,186 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// wholePlay is how long the play lasts as it is written below. A demo of another length plays it faster or slower.
+// wholePlay is the length of the play as written below. A demo of another length plays it faster or
+// slower.
 const wholePlay = time.Minute
 
 // actor is one part of the play.
 type actor struct {
 	name   string
-	verb   string // of the line that tells its entry
-	entry  string // what that line says
+	verb   string // verb of the line that reports the entry
+	entry  string // text of that line
 	source netip.Prefix
 	role   role
-	scope  firewall.Scope // of the ban that an attacker earns: sip over UDP, which can be forged, else all
+	// scope is that of the ban that an attacker earns: sip over UDP, which can be forged, else all.
+	scope  firewall.Scope
 	starts time.Duration
 	every  time.Duration
 	times  int // 0: until the end
 	next   func(i int) try
-	why    string // a good one is not banned
-	alert  string // the kind of the alert that it causes; "": none
-	slow   bool   // that alert needs the whole play: a rule looks at seconds
+	why    string // why a good actor is not banned
+	alert  string // the kind of the alert that the part causes; "": none
+	slow   bool   // that alert comes in a whole play only, since its rule measures seconds
 }
 
-// role is how an actor is to be judged.
+// role selects how an actor is judged.
 type role uint8
 
 const (
 	attacker role = iota
-	caller        // every request of it must be answered
-	user          // in the end it must be let in
-	phones        // each of its tries must end by being let in
-	mixed         // phones behind one address, of which one fails; each try must end by another's being let in
-	forger        // speaks in the name of somebody good, who must not suffer
+	caller        // every request must be answered
+	user          // must be let in at the end
+	phones        // each try must end by being let in
+	// mixed: phones behind one address, one of which fails; each try must end with another one let
+	// in.
+	mixed
+	forger // acts in the name of a good source, which must not suffer
 )
 
-// How long clients wait for an answer.
+// Times to wait for an answer.
 const (
-	patient      = 5 * time.Second // whoever must be served, on a slow machine too
+	patient      = 5 * time.Second // for clients that must be served, also on a slow machine
 	impatient    = 250 * time.Millisecond
 	impatientTLS = time.Second // a handshake takes longer
 )
 
-// trunk is the address that the played administrator has allowed.
+// trunk returns the address that the played administrator has allowed.
 func trunk() netip.Prefix { return netip.MustParsePrefix("198.51.100.77/32") }
 
-// cast is everybody who has a part, in the order of entry.
+// cast returns all actors, in the order of entry.
 func cast(office, branch *pbx) []actor {
 	return slices.Concat(goodAlways(office), attackers(office, branch), goodLater(office))
 }
 
-// goodAlways are those who work all the time.
+// goodAlways returns the actors that behave well all the time.
 func goodAlways(office *pbx) []actor {
 	accounts := []string{"201", "202", "203", "204"}
 	first := netip.MustParseAddr("10.20.0.8").As4()
 	return []actor{
 		{
-			name: "the office's phones", role: phones, verb: "PHONES", entry: "10.20.0.8 to .11 register at the office, and go on doing so",
-			source: netip.MustParsePrefix("10.20.0.8/30"), every: 500 * time.Millisecond, why: "they do nothing wrong",
+			name: "the office's phones", role: phones, verb: "PHONES",
+			entry:  "10.20.0.8 to .11 register at the office, and go on doing so",
+			source: netip.MustParsePrefix("10.20.0.8/30"), every: 500 * time.Millisecond,
+			why: "they do nothing wrong",
 			next: func(i int) try {
 				addr, account := first, accounts[i%len(accounts)]
 				addr[3] += byte(i % len(accounts))
 				call := fmt.Sprintf("phone-%d", i)
-				return try{from: netip.AddrFrom4(addr), to: office, transport: "UDP", patience: patient, requests: []request{
-					{method: "REGISTER", account: account, call: call},
-					{method: "REGISTER", account: account, call: call, password: office.accounts[account]},
-				}}
+
+				return try{
+					from: netip.AddrFrom4(addr), to: office, transport: "UDP",
+					patience: patient, requests: []request{
+						{method: "REGISTER", account: account, call: call},
+						{
+							method: "REGISTER", account: account, call: call,
+							password: office.accounts[account],
+						},
+					},
+				}
 			},
 		},
 		{
-			name: "an allowlisted trunk", role: caller, verb: "TRUNK", source: trunk(), starts: 500 * time.Millisecond, every: 4 * time.Second,
-			entry: "198.51.100.77, a provider, delivers calls; the callers' numbers look like unknown accounts",
-			why:   "it is in [allow] prefixes",
+			name: "an allowlisted trunk", role: caller, verb: "TRUNK", source: trunk(),
+			starts: 500 * time.Millisecond, every: 4 * time.Second,
+			entry: "198.51.100.77, a provider, delivers calls; the callers' numbers look like " +
+				"unknown accounts",
+			why: "it is in [allow] prefixes",
 			next: func(i int) try {
-				return try{from: trunk().Addr(), to: office, transport: "UDP", patience: patient, requests: []request{
-					{method: "INVITE", account: fmt.Sprintf("+4930123%03d", 100+i), call: fmt.Sprintf("trunk-%d", i)},
-				}}
+				return try{
+					from: trunk().Addr(), to: office, transport: "UDP", patience: patient,
+					requests: []request{
+						{
+							method: "INVITE", account: fmt.Sprintf("+4930123%03d", 100+i),
+							call: fmt.Sprintf("trunk-%d", i),
+						},
+					},
+				}
 			},
 		},
 	}
 }
 
-// attackers are those who must be banned.
+// attackers returns the actors that must be banned.
 func attackers(office, branch *pbx) []actor {
 	scanner, cracker := netip.MustParseAddr("203.0.113.5"), netip.MustParseAddr("198.51.100.20")
 	guesser, rotator := netip.MustParseAddr("203.0.113.77"), netip.MustParseAddr("2001:db8:bad::")
 	return []actor{
 		{
-			name: "extension scanner", role: attacker, scope: firewall.ScopeSIP, verb: "ATTACK", source: single(scanner),
+			name: "extension scanner", role: attacker, scope: firewall.ScopeSIP, verb: "ATTACK",
+			source: single(scanner),
 			entry:  "203.0.113.5 scans for extensions, at both PBXs in turn",
 			starts: time.Second, every: 900 * time.Millisecond,
 			next: func(i int) try {
-				return try{from: scanner, to: []*pbx{office, branch}[i%2], transport: "UDP", patience: impatient, requests: []request{
-					{method: "REGISTER", account: fmt.Sprint(100 + i), call: fmt.Sprintf("scan-%d", i)},
-				}}
+				return try{
+					from: scanner, to: []*pbx{office, branch}[i%2], transport: "UDP",
+					patience: impatient, requests: []request{
+						{
+							method: "REGISTER", account: fmt.Sprint(100 + i),
+							call: fmt.Sprintf("scan-%d", i),
+						},
+					},
+				}
 			},
 		},
 		{
-			name: "password cracker", role: attacker, scope: firewall.ScopeSIP, verb: "ATTACK", source: single(cracker),
+			name: "password cracker", role: attacker, scope: firewall.ScopeSIP, verb: "ATTACK",
+			source: single(cracker),
 			entry:  "198.51.100.20 guesses the password of extension 203, which exists",
 			starts: 8 * time.Second, every: 900 * time.Millisecond,
 			next: func(i int) try {
-				return try{from: cracker, to: office, transport: "UDP", patience: impatient, requests: []request{
-					{method: "REGISTER", account: "203", password: fmt.Sprintf("guess%04d", i), call: "crack"},
-				}}
+				return try{
+					from: cracker, to: office, transport: "UDP", patience: impatient,
+					requests: []request{
+						{
+							method: "REGISTER", account: "203",
+							password: fmt.Sprintf("guess%04d", i),
+							call:     "crack",
+						},
+					},
+				}
 			},
 		},
 		{
-			name: "TLS guesser", role: attacker, scope: firewall.ScopeAll, verb: "ATTACK", source: single(guesser),
-			entry:  "203.0.113.77 tries accounts of the branch over TLS: such a source cannot be forged",
+			name: "TLS guesser", role: attacker, scope: firewall.ScopeAll, verb: "ATTACK",
+			source: single(guesser),
+			entry: "203.0.113.77 tries accounts of the branch over TLS: such a source cannot " +
+				"be forged",
 			starts: 17 * time.Second, every: 1200 * time.Millisecond,
 			next: func(i int) try {
-				return try{from: guesser, to: branch, transport: "TLS", patience: impatientTLS, requests: []request{
-					{method: "REGISTER", account: fmt.Sprintf("user%d", i), call: fmt.Sprintf("tls-%d", i)},
-				}}
+				return try{
+					from: guesser, to: branch, transport: "TLS", patience: impatientTLS,
+					requests: []request{
+						{
+							method: "REGISTER", account: fmt.Sprintf("user%d", i),
+							call: fmt.Sprintf("tls-%d", i),
+						},
+					},
+				}
 			},
 		},
 		{
-			name: "IPv6 scanner", role: attacker, scope: firewall.ScopeSIP, verb: "ATTACK", source: netip.PrefixFrom(rotator, 64),
+			name: "IPv6 scanner", role: attacker, scope: firewall.ScopeSIP, verb: "ATTACK",
+			source: netip.PrefixFrom(rotator, 64),
 			entry:  "2001:db8:bad::/64 scans the office, from a new address for each request",
 			starts: 24 * time.Second, every: 900 * time.Millisecond,
 			next: func(i int) try {
 				addr := rotator.As16()
 				addr[14], addr[15] = byte(i>>8), byte(i)+1
-				return try{from: netip.AddrFrom16(addr), to: office, transport: "UDP", patience: impatient, requests: []request{
-					{method: "REGISTER", account: fmt.Sprint(1000 + i), call: fmt.Sprintf("six-%d", i)},
-				}}
+				return try{
+					from: netip.AddrFrom16(addr), to: office, transport: "UDP",
+					patience: impatient, requests: []request{
+						{
+							method: "REGISTER", account: fmt.Sprint(1000 + i),
+							call: fmt.Sprintf("six-%d", i),
+						},
+					},
+				}
 			},
 		},
 	}
 }
 
-// goodLater are those who look bad for a while.
+// goodLater returns the actors that look bad for a while.
 func goodLater(office *pbx) []actor {
 	home, phone := netip.MustParseAddr("198.51.100.150"), netip.MustParseAddr("10.20.0.11")
 	return []actor{
@@ -150,29 +201,46 @@ func goodLater(office *pbx) []actor {
 			why: "two wrong passwords weigh 1, the threshold is 3",
 			next: func(i int) try {
 				password := []string{"fgi", "figg", office.accounts["204"]}[i]
-				return try{from: home, to: office, transport: "UDP", patience: patient, requests: []request{
-					{method: "REGISTER", account: "204", password: password, call: fmt.Sprintf("home-%d", i)},
-				}}
+				return try{
+					from: home, to: office, transport: "UDP", patience: patient,
+					requests: []request{
+						{
+							method: "REGISTER", account: "204", password: password,
+							call: fmt.Sprintf("home-%d", i),
+						},
+					},
+				}
 			},
 		},
 		{
-			name: "a phone whose name is forged", role: forger, verb: "FORGED", source: single(phone),
-			entry:  "500 packets with unknown accounts in the name of 10.20.0.11, which is an office phone",
+			name: "a phone whose name is forged", role: forger, verb: "FORGED",
+			source: single(phone),
+			entry: "500 packets with unknown accounts in the name of 10.20.0.11, which is an " +
+				"office phone",
 			starts: 37 * time.Second, every: 200 * time.Millisecond, times: 50,
-			why:   "it had registered, which proves its address; what can be forged does not ban it, but is told",
+			why: "it had registered, which proves its address; what can be forged does not ban " +
+				"it, but is told",
 			alert: policy.RuleProvedGuessing.String(),
 			next: func(i int) try {
-				t := try{from: phone, to: office, transport: "UDP", forged: true, patience: impatient}
-				for n := range 10 {
-					t.requests = append(t.requests, request{method: "REGISTER", account: fmt.Sprint(5000 + 10*i + n), call: fmt.Sprintf("forged-%d-%d", i, n)})
+				t := try{
+					from: phone, to: office, transport: "UDP", forged: true,
+					patience: impatient,
 				}
+				for n := range 10 {
+					t.requests = append(t.requests,
+						request{
+							method: "REGISTER", account: fmt.Sprint(5000 + 10*i + n),
+							call: fmt.Sprintf("forged-%d-%d", i, n),
+						})
+				}
+
 				return t
 			},
 		},
 	}
 }
 
-// household is a home with three phones, of which one has an old password.
+// household returns a home with three phones, one of which has an old password.
 func household(office *pbx) actor {
 	home := netip.MustParseAddr("198.51.100.200")
 	return actor{
@@ -192,9 +260,11 @@ func household(office *pbx) actor {
 					request{method: "REGISTER", account: account, call: call},
 					request{method: "REGISTER", account: account, call: call, password: password})
 			}
+
 			return t
 		},
 	}
 }
 
+// single returns the prefix of one address.
 func single(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }

@@ -1,14 +1,15 @@
-// Package demo shows amifend at work where there is no PBX: it plays two PBXs with phones and attackers, and runs the real
-// daemon against them for a minute.
+// Package demo shows amifend at work without a PBX: it plays two PBXs with phones and attackers,
+// and runs the real daemon against them for a minute.
 //
-// What is played: the PBXs (their Manager Interfaces are package amitest's) and their clients. What is real: the daemon with
-// its default policy, its nftables table, the clients' packets (SIP, cut down to what matters, over UDP and TLS, IPv4 and
-// IPv6), and that the kernel drops them. All of it happens in private namespaces, see [sandbox]; the machine's own network
-// and firewall are not touched. Where the kernel allows no such namespaces, the demo says why and plays without packets, on
-// loopback, with a dry run of the daemon.
+// Played are the PBXs (their Manager Interfaces are package amitest's) and their clients. Real are
+// the daemon with its default policy, its nftables table, the clients' packets (SIP reduced to what
+// matters, over UDP and TLS, IPv4 and IPv6), and the kernel that drops them. All of it runs in
+// private namespaces, see [sandbox], and does not touch the network and the firewall of the
+// machine. Where the kernel allows no such namespaces, the demo reports why and plays without
+// packets, on loopback, with a dry run of the daemon.
 //
-// It judges itself: Run fails when an attacker was not banned as it should be or somebody else was, when an alert that was due
-// did not come or another one did.
+// The demo judges itself: Run fails when an attacker was not banned as expected, when anybody else
+// was banned, when an expected alert is missing, or when there is another one.
 package demo
 
 import (
@@ -20,40 +21,48 @@ import (
 	"time"
 )
 
-// ErrFailed says that somebody was judged wrong. The summary has told who.
+// ErrFailed is returned when an actor was judged wrongly. The summary names it.
 var ErrFailed = errors.New("somebody was judged wrong")
 
-// Bounds of Options.For. A longer play would give scores time to fade.
+// Bounds of Options.For. In a longer play scores would fade.
 const (
 	Shortest = 6 * time.Second
 	Longest  = 10 * time.Minute
 )
 
-// Options say how the demo is played.
+// Options are the settings of a demo.
 type Options struct {
-	For  time.Duration // how long; from Shortest to Longest
-	Out  io.Writer     // gets the story
-	Log  string        // file for the daemon's own log; "": none
-	Args []string      // arguments by which this program calls Run with the same options: it runs itself again, in a sandbox
+	For time.Duration // length, from Shortest to Longest
+	Out io.Writer     // receives the story
+	Log string        // file for the daemon's log; "": none
+	// Args are the arguments with which this program calls Run with the same options: it runs
+	// itself again in a sandbox.
+	Args []string
 }
 
-// Run plays the demo, to its end or until ctx ends, and prints the story as it goes. An end before the time is no failure.
+// Run plays the demo until its end or that of ctx, and prints the story. An early end is not a
+// failure.
 func Run(ctx context.Context, o Options) error {
 	if o.For < Shortest || o.For > Longest {
-		return fmt.Errorf("play the demo for %v: write a time from %v to %v", o.For, Shortest, Longest)
+		return fmt.Errorf("play the demo for %v: write a time from %v to %v", o.For, Shortest,
+			Longest)
 	}
+
 	if isInside() {
 		return runInside(ctx, o)
 	}
+
+	// Without a sandbox the demo is still worth showing, unless it was interrupted.
 	err := runSandboxed(ctx, o)
 	var cannot *noSandboxError
 	if !errors.As(err, &cannot) || ctx.Err() != nil {
 		return err
 	}
+
 	return play(ctx, o, func(context.Context, ...*pbx) stage { return dryStage(cannot) })
 }
 
-// runInside plays the demo in the network namespace that the one outside has made for us.
+// runInside plays the demo in the network namespace that the outer process made.
 func runInside(ctx context.Context, o Options) error {
 	if err := checkInside(); err != nil {
 		return tellOutside(err)
@@ -73,6 +82,7 @@ func openLog(name string) (io.WriteCloser, error) {
 	return f, nil
 }
 
+// nopCloser is a log that nobody keeps.
 type nopCloser struct{ io.Writer }
 
 func (nopCloser) Close() error { return nil }

@@ -31,7 +31,8 @@ func TestMain(m *testing.M) {
 	firewalltest.Main(withLoopback{m})
 }
 
-// withLoopback runs the tests where 127.0.0.1 can be reached: in the sandbox that a user gets, it is down at first.
+// withLoopback runs the tests where 127.0.0.1 can be reached: in the sandbox that a user gets, it
+// is down at first.
 type withLoopback struct{ m *testing.M }
 
 func (w withLoopback) Run() int {
@@ -48,6 +49,7 @@ func (w withLoopback) Run() int {
 func demoMain(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+
 	o := Options{Out: os.Stdout, Args: os.Args[1:]}
 	flags := flag.NewFlagSet("demo", flag.ExitOnError)
 	flags.DurationVar(&o.For, "for", Shortest, "")
@@ -60,10 +62,12 @@ func demoMain(args []string) int {
 	if err != nil {
 		return 1
 	}
+
 	return 0
 }
 
-// TestDemo plays the demo with packets and a kernel, in a network namespace that stands for the host's.
+// TestDemo plays the demo with packets and a kernel, in a network namespace that stands for the
+// host's.
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	host := firewalltest.New(t)
@@ -73,33 +77,44 @@ func TestDemo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	cmd.Stderr = cmd.Stdout
 	host.Do(t, cmd.Start)
 	var out strings.Builder
 	lines := bufio.NewScanner(pipe)
+
 	for looked := false; lines.Scan(); {
 		out.WriteString(lines.Text() + "\n")
 		if len(lines.Text()) > width {
 			t.Errorf("a line of %d columns: %s", len(lines.Text()), lines.Text())
 		}
+
 		if strings.Contains(lines.Text(), "BANNED") && !looked {
 			looked = true
 			untouched(t, host)
 		}
 	}
+
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("the demo failed: %v\n%s", err, &out)
 	}
+
 	untouched(t, host)
 	told(t, out.String(),
-		"its nftables table are real.", "READY", "BANNED    203.0.113.5  SIP ports", "BANNED    198.51.100.20  SIP ports",
-		"BANNED    203.0.113.77  all traffic", "BANNED    2001:db8:bad::/64  SIP ports", "DROPPED   203.0.113.5:",
-		"OK        198.51.100.150: let in at try 3", "OK        198.51.100.200: 7 of 7 registrations", "OK        10.20.0.11: 500 packets",
-		"ALERT     10.20.0.11  proved_source_guessing", "    alert proved_source_guessing: ", "All attackers were banned, and nobody else.")
+		"its nftables table are real.", "READY", "BANNED    203.0.113.5  SIP ports",
+		"BANNED    198.51.100.20  SIP ports",
+		"BANNED    203.0.113.77  all traffic", "BANNED    2001:db8:bad::/64  SIP ports",
+		"DROPPED   203.0.113.5:",
+		"OK        198.51.100.150: let in at try 3",
+		"OK        198.51.100.200: 7 of 7 registrations", "OK        10.20.0.11: 500 packets",
+		"ALERT     10.20.0.11  proved_source_guessing", "    alert proved_source_guessing: ",
+		"All attackers were banned, and nobody else.")
+
 	logged, err := os.ReadFile(log)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if n := strings.Count(string(logged), "msg=banned"); n != 4 {
 		t.Errorf("the daemon logged %d bans, want 4", n)
 	}
@@ -111,7 +126,8 @@ func untouched(t *testing.T, host *firewalltest.NS) {
 	if rules := host.NFT(t, "list", "ruleset"); rules != "" {
 		t.Errorf("the host's firewall has been touched:\n%s", rules)
 	}
-	if links := host.Run(t, "ip", "-o", "link", "show", "up"); strings.Count(links, "\n") != 1 || !strings.Contains(links, "lo:") {
+	if links := host.Run(t, "ip", "-o", "link", "show", "up"); strings.Count(links, "\n") != 1 ||
+		!strings.Contains(links, "lo:") {
 		t.Errorf("the host's interfaces have been touched:\n%s", links)
 	}
 }
@@ -128,6 +144,7 @@ func told(t *testing.T, out string, want ...string) {
 			t.Errorf("the story does not tell %q:\n%s", w, out)
 		}
 	}
+
 	for _, bad := range []string{"WARN", "ERROR", "WRONG", "NOT BANNED"} {
 		if strings.Contains(out, bad) {
 			t.Errorf("the story tells %s:\n%s", bad, out)
@@ -135,7 +152,8 @@ func told(t *testing.T, out string, want ...string) {
 	}
 }
 
-// TestWithoutNamespaces takes away what the demo needs of the kernel, by limits that hold for a user namespace only.
+// TestWithoutNamespaces takes away what the demo needs of the kernel, by limits that hold for a
+// user namespace only.
 func TestWithoutNamespaces(t *testing.T) {
 	t.Parallel()
 	firewalltest.New(t) // the test needs what it takes away
@@ -144,11 +162,13 @@ func TestWithoutNamespaces(t *testing.T) {
 		want  []string
 	}{
 		"no sandbox": {"echo 0 > /proc/sys/user/max_user_namespaces", []string{
-			"Dry run: no packets are sent", "user.max_user_namespaces", "WOULDBAN  203.0.113.77  all traffic",
+			"Dry run: no packets are sent", "user.max_user_namespaces",
+			"WOULDBAN  203.0.113.77  all traffic",
 			"All attackers would be banned, and nobody else.",
 		}},
 		"no second network": {"echo 2 > /proc/sys/user/max_net_namespaces", []string{
-			"No packets are sent", "make a second network", "BANNED    203.0.113.77  all traffic", "All attackers were banned, and nobody else.",
+			"No packets are sent", "make a second network", "BANNED    203.0.113.77  all traffic",
+			"All attackers were banned, and nobody else.",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -157,24 +177,30 @@ func TestWithoutNamespaces(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			var out strings.Builder
-			cmd := sandbox.Command(t.Context(), "sh", "-ec", `ip link set lo up; `+tc.limit+`; exec "$0" demo -for=6s`, self)
+			cmd := sandbox.Command(t.Context(), "sh", "-ec",
+				`ip link set lo up; `+tc.limit+`; exec "$0" demo -for=6s`, self)
+
 			cmd.SysProcAttr.Pdeathsig = 0 // of this thread, which may end before the test
 			cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, &out, &out
 			if err := cmd.Run(); err != nil {
 				t.Errorf("the demo failed: %v", err)
 			}
+
 			told(t, out.String(), tc.want...)
 		})
 	}
 }
 
-// A sandbox can be had and be of no use: AppArmor's profile for unprivileged user namespaces leaves them without rights.
+// A sandbox can be had and be of no use: AppArmor's profile for unprivileged user namespaces leaves
+// them without rights.
 func TestUselessSandbox(t *testing.T) {
 	t.Parallel()
 	firewalltest.New(t)
 	var out strings.Builder
-	if err := Run(t.Context(), Options{For: Shortest, Out: &out, Args: []string{"useless"}}); err != nil {
+	if err := Run(t.Context(),
+		Options{For: Shortest, Out: &out, Args: []string{"useless"}}); err != nil {
 		t.Errorf("the demo failed: %v", err)
 	}
 	told(t, out.String(), "Dry run: no packets", "it has no; nftables", "WOULDBAN  203.0.113.5")
@@ -188,7 +214,8 @@ func TestRefusesTheHostsNetwork(t *testing.T) {
 			return strings.TrimSpace(host.Run(t, "readlink", "/proc/self/ns/net"))
 		},
 		"one in use": func(host *firewalltest.NS) string {
-			firewalltest.Join(t, host, firewalltest.New(t), []string{"192.0.2.10/24"}, []string{"192.0.2.1/24"})
+			firewalltest.Join(t, host, firewalltest.New(t), []string{"192.0.2.10/24"},
+				[]string{"192.0.2.1/24"})
 			return "another"
 		},
 	} {
@@ -206,7 +233,8 @@ func TestRefusesTheHostsNetwork(t *testing.T) {
 				}
 				return nil
 			})
-			if rules, after := host.NFT(t, "list", "ruleset"), host.Run(t, "ip", "-o", "addr"); rules != "" || before != after {
+			if rules, after := host.NFT(t, "list", "ruleset"), host.Run(t, "ip", "-o",
+				"addr"); rules != "" || before != after {
 				t.Errorf("the host has been touched:\n%s%s%s", rules, after, out)
 			}
 		})
@@ -218,8 +246,12 @@ func TestInterrupt(t *testing.T) {
 	t.Parallel()
 	firewalltest.New(t)
 	for name, signal := range map[string]func(pid int) error{
-		"the program alone":           func(pid int) error { return syscall.Kill(pid, syscall.SIGTERM) },
-		"all at the terminal, Ctrl-C": func(pid int) error { return syscall.Kill(-pid, syscall.SIGINT) },
+		"the program alone": func(pid int) error {
+			return syscall.Kill(pid, syscall.SIGTERM)
+		},
+		"all at the terminal, Ctrl-C": func(pid int) error {
+			return syscall.Kill(-pid, syscall.SIGINT)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -229,13 +261,16 @@ func TestInterrupt(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			cmd.Stderr = cmd.Stdout
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
+
 			began := time.Now()
 			var out strings.Builder
 			lines := bufio.NewScanner(pipe)
+
 			for lines.Scan() {
 				out.WriteString(lines.Text() + "\n")
 				if strings.Contains(lines.Text(), "ATTACK") {
@@ -244,6 +279,7 @@ func TestInterrupt(t *testing.T) {
 					}
 				}
 			}
+
 			if err := cmd.Wait(); err != nil {
 				t.Errorf("interrupted: %v\n%s", err, &out)
 			}

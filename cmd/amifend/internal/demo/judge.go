@@ -9,23 +9,23 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// inFlight is how long after the kernel's acknowledgement a request may still be handled that had passed before.
+// inFlight is how long after the kernel's acknowledgement an earlier request may still arrive.
 const inFlight = 500 * time.Millisecond
 
-// outcome is what became of an actor.
+// outcome is the result of an actor's part.
 type outcome struct {
 	actor
 	deeds
-	ban      *verdict // nil: none of exactly its source
-	told     []alert  // of exactly its source
-	due      bool     // its alert is
+	ban      *verdict // nil: no ban of exactly its source
+	told     []alert  // about exactly its source
+	due      bool     // its alert is expected
 	inKernel bool
 	dropped  uint64
-	reached  int // requests that came to a PBX
+	reached  int // requests that arrived at a PBX
 	late     int // of those, the ones well after the ban
 }
 
-// outcome looks at one part.
+// outcome gathers what happened to one actor.
 func (p *performance) outcome(part *part, dropped map[netip.Prefix]uint64) outcome {
 	o := outcome{actor: part.actor, deeds: part.deeds()}
 	after := time.Now()
@@ -35,16 +35,18 @@ func (p *performance) outcome(part *part, dropped map[netip.Prefix]uint64) outco
 			after = v.at.Add(inFlight)
 		}
 	}
+
 	o.dropped, o.inKernel = dropped[o.source]
 	for _, a := range p.bench.allAlerts() {
 		if a.source == name(o.source) {
 			o.told = append(o.told, a)
 		}
 	}
+
 	o.due = o.alert != "" && (p.whole || !o.slow)
 	theirs := func(a arrival) bool {
 		if o.role == forger && a.known {
-			return false // what is forged names unknown accounts; the rest is the true phone's
+			return false // forged requests name unknown accounts; this is the real phone
 		}
 		return o.source.Contains(a.from)
 	}
@@ -52,14 +54,17 @@ func (p *performance) outcome(part *part, dropped map[netip.Prefix]uint64) outco
 		o.reached += pbx.reached(theirs)
 		o.late += pbx.reached(func(a arrival) bool { return theirs(a) && a.at.After(after) })
 	}
+
 	return o
 }
 
-// judge lists what is wrong with the outcome: an attacker that is not banned as it should be, somebody good that was hurt.
+// judge returns what is wrong with an outcome: an attacker that is not banned as expected, or a
+// good source that was hurt.
 func (o outcome) judge(st stage) []string {
 	var wrong []string
 	bad := func(format string, args ...any) {
-		wrong = append(wrong, fmt.Sprintf("%s (%s) ", o.name, name(o.source))+fmt.Sprintf(format, args...))
+		wrong = append(wrong,
+			fmt.Sprintf("%s (%s) ", o.name, name(o.source))+fmt.Sprintf(format, args...))
 	}
 	if o.err != nil {
 		bad("could not play its part: %v", o.err)
@@ -67,6 +72,7 @@ func (o outcome) judge(st stage) []string {
 	if o.due && len(o.told) == 0 {
 		bad("raised no alert %s", o.alert)
 	}
+
 	switch o.role {
 	case attacker:
 		o.judgeAttacker(st, bad)
@@ -80,7 +86,8 @@ func (o outcome) judge(st stage) []string {
 		}
 	case user:
 		if o.tries != o.times || o.letIn != 1 {
-			bad("tried %d times and was let in %d times, not once at the last of %d", o.tries, o.letIn, o.times)
+			bad("tried %d times and was let in %d times, not once at the last of %d", o.tries,
+				o.letIn, o.times)
 		}
 	case caller:
 		if o.tries == 0 || o.answered != o.sent {
@@ -94,17 +101,21 @@ func (o outcome) judge(st stage) []string {
 			bad("got %d packets through of %d, so that nothing is shown", o.reached, o.sent)
 		}
 	}
+
 	return wrong
 }
 
+// judgeAttacker checks the ban of an attacker, and its effect.
 func (o outcome) judgeAttacker(st stage, bad func(format string, args ...any)) {
 	if o.ban == nil {
 		bad("was not banned")
 		return
 	}
+
 	if o.ban.Scope != o.scope {
 		bad("was banned with scope %s, not %s", o.ban.Scope, o.scope)
 	}
+
 	if long := firstBan(o.scope); o.ban.Duration != long {
 		bad("was banned for %v, not %v", o.ban.Duration, long)
 	}
@@ -120,13 +131,15 @@ func (o outcome) judgeAttacker(st stage, bad func(format string, args ...any)) {
 	if o.dropped == 0 {
 		bad("had no packet dropped")
 	}
-	// Scope sip is earned over UDP: a datagram is either dropped or arrives. A connection takes several packets.
+	// Scope sip is earned over UDP, where a datagram is either dropped or arrives. A connection
+	// takes several packets.
 	if o.scope == firewall.ScopeSIP && uint64(o.sent) != uint64(o.reached)+o.dropped {
 		bad("sent %d packets, but %d arrived and %d were dropped", o.sent, o.reached, o.dropped)
 	}
 }
 
-// firstBan is how long the first ban of a source lasts: on evidence that could have been forged it is short.
+// firstBan returns the length of a source's first ban. On evidence that could be forged it is
+// short.
 func firstBan(scope firewall.Scope) time.Duration {
 	if scope == firewall.ScopeSIP {
 		return 10 * time.Minute
@@ -134,7 +147,7 @@ func firstBan(scope firewall.Scope) time.Duration {
 	return policy.DefaultOptions().BanTime
 }
 
-// strays lists the bans of whom nobody expected to be banned, and the alerts that nobody expected.
+// strays returns the bans and the alerts that nobody should have caused.
 func (p *performance) strays() []string {
 	var wrong []string
 	for _, v := range p.bench.all() {
@@ -142,18 +155,25 @@ func (p *performance) strays() []string {
 		for _, part := range p.parts {
 			expected = expected || part.role == attacker && part.source == v.Prefix
 		}
+
 		if !expected {
-			wrong = append(wrong, fmt.Sprintf("%s should never have been banned: %s", v.Source(), why(v)))
+			wrong = append(wrong,
+				fmt.Sprintf("%s should never have been banned: %s", v.Source(), why(v)))
 		}
 	}
+
 	for _, a := range p.bench.allAlerts() {
 		expected := false
 		for _, part := range p.parts {
 			expected = expected || part.alert == a.kind && name(part.source) == a.source
 		}
+
 		if !expected {
-			wrong = append(wrong, fmt.Sprintf("%s should not have raised the alert %s: %s", a.source, a.kind, a.reason))
+			wrong = append(wrong,
+				fmt.Sprintf("%s should not have raised the alert %s: %s", a.source, a.kind,
+					a.reason))
 		}
 	}
+
 	return wrong
 }

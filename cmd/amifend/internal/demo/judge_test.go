@@ -37,20 +37,29 @@ func TestPlayFails(t *testing.T) {
 		want   string
 	}{
 		"an attacker that does no harm": {
-			"198.51.100.20", func(t *try) { t.requests = nil }, "password cracker (198.51.100.20) was not banned",
+			"198.51.100.20", func(t *try) {
+				t.requests = nil
+			}, "password cracker (198.51.100.20) was not banned",
 		},
 		"a user who attacks": {
-			"198.51.100.150", func(t *try) { t.requests = append(t.requests, guess, guess, guess) }, "198.51.100.150 should never have been banned: 4 attempts",
+			"198.51.100.150", func(t *try) {
+				t.requests = append(t.requests, guess, guess, guess)
+			}, "198.51.100.150 should never have been banned: 4 attempts",
 		},
 		"a phone that is not let in": {
-			"10.20.0.9", func(t *try) { t.requests = t.requests[:1] }, "the office's phones (10.20.0.8/30) was let in",
+			"10.20.0.9", func(t *try) {
+				t.requests = t.requests[:1]
+			}, "the office's phones (10.20.0.8/30) was let in",
 		},
 		"a home in which no phone works": {
-			"198.51.100.200", func(t *try) { t.requests = t.requests[2:4] }, "a home with an old password (198.51.100.200) was let in 0 times of 7, not 7",
+			"198.51.100.200", func(t *try) {
+				t.requests = t.requests[2:4]
+			}, "a home with an old password (198.51.100.200) was let in 0 times of 7, not 7",
 		},
 		"a phone that guesses": {
 			"10.20.0.9", func(t *try) {
-				t.requests = slices.Concat(t.requests, []request{guess, guess, guess, guess, guess, guess}, t.requests)
+				t.requests = slices.Concat(t.requests,
+					[]request{guess, guess, guess, guess, guess, guess}, t.requests)
 			},
 			"10.20.0.9 should not have raised the alert proved_source_guessing: ",
 		},
@@ -74,13 +83,19 @@ func TestPlayFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out strings.Builder
-			err := play(t.Context(), Options{For: 3 * time.Second, Out: &out}, func(context.Context, ...*pbx) stage {
-				return stage{network: &spoiled{who: netip.MustParseAddr(tc.who), change: tc.change}, close: noClose}
-			})
+			err := play(t.Context(), Options{For: 3 * time.Second, Out: &out},
+				func(context.Context, ...*pbx) stage {
+					return stage{network: &spoiled{
+						who:    netip.MustParseAddr(tc.who),
+						change: tc.change,
+					}, close: noClose}
+				})
 			if !errors.Is(err, ErrFailed) {
 				t.Errorf("got %v, want %v", err, ErrFailed)
 			}
-			if _, wrong, _ := strings.Cut(strings.Join(strings.Fields(out.String()), " "), "WRONG:"); !strings.Contains(wrong, tc.want) {
+
+			if _, wrong, _ := strings.Cut(strings.Join(strings.Fields(out.String()), " "),
+				"WRONG:"); !strings.Contains(wrong, tc.want) {
 				t.Errorf("it does not tell %q:\n%s", tc.want, &out)
 			}
 		})
@@ -90,15 +105,23 @@ func TestPlayFails(t *testing.T) {
 func TestJudge(t *testing.T) {
 	right := func() outcome {
 		return outcome{
-			actor: actor{name: "scanner", role: attacker, scope: firewall.ScopeSIP, source: netip.MustParsePrefix("203.0.113.5/32")},
+			actor: actor{
+				name: "scanner", role: attacker, scope: firewall.ScopeSIP,
+				source: netip.MustParsePrefix("203.0.113.5/32"),
+			},
 			deeds: deeds{tries: 10, sent: 10, answered: 4}, reached: 4, dropped: 6, inKernel: true,
-			ban: &verdict{bans.Ban{Scope: firewall.ScopeSIP, Duration: 10 * time.Minute}, time.Now()},
+			ban: &verdict{
+				bans.Ban{Scope: firewall.ScopeSIP, Duration: 10 * time.Minute},
+				time.Now(),
+			},
 		}
 	}
+
 	real := stage{kernel: true, packets: true}
 	if wrong := right().judge(real); wrong != nil {
 		t.Fatalf("it finds fault with what is right: %v", wrong)
 	}
+
 	for want, spoil := range map[string]func(o *outcome){
 		"was not banned":           func(o *outcome) { o.ban = nil },
 		"with scope all, not sip":  func(o *outcome) { o.ban.Scope = firewall.ScopeAll },
@@ -114,8 +137,10 @@ func TestJudge(t *testing.T) {
 		"had 4 answers to 10":      func(o *outcome) { o.role = caller },
 		"was let in 0 times of 10": func(o *outcome) { o.role = phones },
 		"not once at the last":     func(o *outcome) { o.role, o.times = user, 10 },
-		"forged 10 times":          func(o *outcome) { o.role, o.times, o.reached = forger, 50, 10 },
-		"got 4 packets through":    func(o *outcome) { o.role, o.times = forger, 10 },
+		"forged 10 times": func(o *outcome) {
+			o.role, o.times, o.reached = forger, 50, 10
+		},
+		"got 4 packets through": func(o *outcome) { o.role, o.times = forger, 10 },
 	} {
 		o := right()
 		spoil(&o)

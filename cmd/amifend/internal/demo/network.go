@@ -15,19 +15,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The played network: the PBXs' side is the process's own network namespace, everybody else lives in the far one. A veth
-// pair joins them. The far side is the PBXs' default gateway, so the strangers are as far away as on the Internet.
+// The played network: the PBXs are in the network namespace of the process, all others in the far
+// one. A veth pair joins them. The far side is the PBXs' default gateway, so the strangers are as
+// far away as on the Internet.
 const (
 	nearLink = "pbx0"
 	farLink  = "world0"
 )
 
-// world lists the networks of which the far side is every address.
+// world returns the networks whose every address belongs to the far side.
 func world() []string {
 	return []string{"10.20.0.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8:bad::/64"}
 }
 
-// gateways are the far side's addresses on the link.
+// gateways returns the far side's addresses on the link.
 func gateways() (v4, v6 netip.Addr) {
 	return netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8:1::1")
 }
@@ -35,35 +36,43 @@ func gateways() (v4, v6 netip.Addr) {
 // space is the far network namespace.
 type space struct{ handle netns.NsHandle }
 
-// newSpace makes the far namespace and the link to it. It needs a process that is root of its own network namespace.
+// newSpace makes the far namespace and the link to it. The process must be root of its own network
+// namespace.
 func newSpace(near []netip.Addr) (*space, error) {
 	s := &space{netns.None()}
 	err := onOwnThread(func() (err error) {
-		s.handle, err = netns.New() // moves the thread, which ends with us
+		s.handle, err = netns.New() // moves this thread, which ends afterwards
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make a second network namespace: %w", err)
 	}
+
 	if err := s.join(near); err != nil {
 		s.handle.Close()
 		return nil, err
 	}
+
 	return s, nil
 }
 
-// join lays the link and gives both sides their addresses and routes.
+// join makes the link and gives both sides their addresses and routes.
 func (s *space) join(near []netip.Addr) error {
 	gw4, gw6 := gateways()
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = nearLink
-	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: farLink, PeerNamespace: netlink.NsFd(int(s.handle))}
+	veth := &netlink.Veth{
+		LinkAttrs: attrs, PeerName: farLink,
+		PeerNamespace: netlink.NsFd(int(s.handle)),
+	}
 	if err := netlink.LinkAdd(veth); err != nil {
 		return fmt.Errorf("make a veth pair: %w", err)
 	}
+
 	if err := setUp(nearLink, near); err != nil {
 		return err
 	}
+
 	err := s.do(func() error {
 		if err := setUp(farLink, []netip.Addr{gw4, gw6}); err != nil {
 			return err
@@ -73,15 +82,18 @@ func (s *space) join(near []netip.Addr) error {
 	if err != nil {
 		return err
 	}
+
+	// As in a real network, answers to strangers leave by the default gateway.
 	for _, gw := range []netip.Addr{gw4, gw6} {
 		if err := netlink.RouteAdd(&netlink.Route{Gw: gw.AsSlice()}); err != nil {
 			return fmt.Errorf("add default route by %s: %w", gw, err)
 		}
 	}
+
 	return nil
 }
 
-// do runs f in the far namespace: the sockets that f opens belong to it for good.
+// do runs f in the far namespace. Sockets that f opens stay there.
 func (s *space) do(f func() error) error {
 	return onOwnThread(func() error {
 		if err := netns.Set(s.handle); err != nil {
@@ -92,7 +104,9 @@ func (s *space) do(f func() error) error {
 }
 
 // dial opens a socket from an address of the far side to one of the near side.
-func (s *space) dial(ctx context.Context, from netip.Addr, network string, to netip.AddrPort) (conn net.Conn, err error) {
+func (s *space) dial(
+	ctx context.Context, from netip.Addr, network string, to netip.AddrPort,
+) (conn net.Conn, err error) {
 	dialer := net.Dialer{LocalAddr: net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
 	if from.Is6() {
 		dialer.Control = freeBind
@@ -100,72 +114,90 @@ func (s *space) dial(ctx context.Context, from netip.Addr, network string, to ne
 	if network == "tcp" {
 		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
 	}
+
 	err = s.do(func() error {
 		conn, err = dialer.DialContext(ctx, network, to.String())
 		return err
 	})
+
 	return conn, err
 }
 
-// freeBind lets a socket have an address of a network that is ours as a whole: IPv4 does so by itself, ipv6(7): IPV6_FREEBIND.
+// freeBind lets a socket use any address of a network that is ours as a whole. For IPv4 no option
+// is needed; ipv6(7): IPV6_FREEBIND.
 func freeBind(_, _ string, c syscall.RawConn) error {
 	var failed error
 	err := c.Control(func(fd uintptr) {
-		failed = os.NewSyscallError("setsockopt", unix.SetsockoptInt(int(fd), unix.SOL_IPV6, unix.IPV6_FREEBIND, 1))
+		failed = os.NewSyscallError("setsockopt",
+			unix.SetsockoptInt(int(fd), unix.SOL_IPV6, unix.IPV6_FREEBIND, 1))
 	})
 	return errors.Join(err, failed)
 }
 
+// Close releases the namespace.
 func (s *space) Close() error { return s.handle.Close() }
 
-// setUp gives an interface addresses, usable at once, and raises it and the loopback interface.
+// setUp gives an interface addresses that are usable at once, and raises it and the loopback
+// interface.
 func setUp(name string, addrs []netip.Addr) error {
 	link, err := netlink.LinkByName(name)
 	if err != nil {
 		return fmt.Errorf("find interface %s: %w", name, err)
 	}
+
 	for _, a := range addrs {
 		bits, flags := 24, 0
 		if a.Is6() {
 			bits, flags = 64, unix.IFA_F_NODAD
 		}
+
 		ip := net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(bits, a.BitLen())}
 		if err := netlink.AddrAdd(link, &netlink.Addr{IPNet: &ip, Flags: flags}); err != nil {
 			return fmt.Errorf("add address %s: %w", a, err)
 		}
 	}
+
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
 		return fmt.Errorf("find interface lo: %w", err)
 	}
+
 	for _, l := range []netlink.Link{lo, link} {
 		if err := netlink.LinkSetUp(l); err != nil {
 			return fmt.Errorf("raise interface %s: %w", l.Attrs().Name, err)
 		}
 	}
+
 	return nil
 }
 
-// ownNetworks makes every address of the networks one of the thread's namespace, ip-route(8): type local.
+// ownNetworks assigns every address of the networks to the thread's namespace, ip-route(8): type
+// local.
 func ownNetworks(networks []string) error {
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
 		return fmt.Errorf("find interface lo: %w", err)
 	}
+
 	for _, n := range networks {
 		dst, err := netlink.ParseIPNet(n)
 		if err != nil {
 			return fmt.Errorf("parse network: %w", err)
 		}
-		route := &netlink.Route{LinkIndex: lo.Attrs().Index, Dst: dst, Type: unix.RTN_LOCAL, Table: unix.RT_TABLE_LOCAL, Scope: netlink.SCOPE_HOST}
+
+		route := &netlink.Route{
+			LinkIndex: lo.Attrs().Index, Dst: dst, Type: unix.RTN_LOCAL,
+			Table: unix.RT_TABLE_LOCAL, Scope: netlink.SCOPE_HOST,
+		}
 		if err := netlink.RouteAdd(route); err != nil {
 			return fmt.Errorf("add network %s: %w", n, err)
 		}
 	}
+
 	return nil
 }
 
-// onOwnThread runs f on a thread that ends afterwards, whatever f made of it.
+// onOwnThread runs f on a thread that ends afterwards, so f may change the thread's namespace.
 func onOwnThread(f func() error) error {
 	done := make(chan error, 1)
 	go func() {

@@ -21,26 +21,37 @@ type performance struct {
 	whole          bool // it is not played faster than written
 }
 
-// perform lets everybody act for a while, and tells what happens.
+// perform lets all actors act for a time, and reports what happens.
 func (p *performance) perform(ctx context.Context, long time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, long)
 	defer cancel()
+
 	began := time.Now()
 	p.story.start(began)
-	p.story.tell("READY", "amifend is logged in to both PBXs: the office over TCP, the branch over TLS")
+	p.story.tell("READY",
+		"amifend is logged in to both PBXs: the office over TCP, the branch over TLS")
+
 	var acting, telling sync.WaitGroup
 	pace := scale(long) / scale(wholePlay)
 	for _, a := range cast(p.office, p.branch) {
 		p.parts = append(p.parts, &part{actor: a})
 	}
+
 	for _, part := range p.parts {
-		stop := func() bool { return !p.stage.packets && part.role == attacker && p.bench.covers(part.source) }
+		stop := func() bool {
+			return !p.stage.packets && part.role == attacker && p.bench.covers(part.source)
+		}
+
 		acting.Go(func() {
-			if part.act(ctx, began, pace, p.stage.network, p.story.tell, stop) && !p.bench.covers(part.source) {
-				p.story.tell("OK", fmt.Sprintf("%s: %s, and not banned", name(part.source), part.deedsText()))
+			if part.act(ctx, began, pace, p.stage.network, p.story.tell, stop) &&
+				!p.bench.covers(part.source) {
+				p.story.tell("OK",
+					fmt.Sprintf("%s: %s, and not banned", name(part.source), part.deedsText()))
 			}
 		})
 	}
+
+	// The story is told until the last actor is done and the last verdict is in.
 	over := make(chan struct{})
 	telling.Go(func() { p.narrate(pace.of(progressEvery), over) })
 	acting.Wait()
@@ -50,17 +61,19 @@ func (p *performance) perform(ctx context.Context, long time.Duration) {
 	telling.Wait()
 }
 
-// settle is for the last verdict to come.
+// settle is the wait for the last verdict.
 const settle = 300 * time.Millisecond
 
-// progressEvery is how often a line sums up, in a whole play.
+// progressEvery is the time between two lines that sum up, in a whole play.
 const progressEvery = 10 * time.Second
 
-// narrate tells of bans as they come, of each ban's first dropped packet, and from time to time of how it stands.
+// narrate reports bans as they come, the first dropped packet of each ban, and sums up from time to
+// time.
 func (p *performance) narrate(every time.Duration, over <-chan struct{}) {
 	look, sumUp := time.NewTicker(500*time.Millisecond), time.NewTicker(every)
 	defer look.Stop()
 	defer sumUp.Stop()
+
 	told := make(map[netip.Prefix]bool)
 	for {
 		select {
@@ -76,21 +89,24 @@ func (p *performance) narrate(every time.Duration, over <-chan struct{}) {
 	}
 }
 
-// tellDropped tells of the bans that have begun to drop packets, each once.
+// tellDropped reports each ban once when it begins to drop packets.
 func (p *performance) tellDropped(told map[netip.Prefix]bool) {
 	dropped, err := p.kernel.dropped(context.Background())
 	if err != nil {
 		p.story.tell("ERROR", err.Error())
 		return
 	}
+
 	for prefix, n := range dropped {
 		if n > 0 && !told[prefix] {
 			told[prefix] = true
-			p.story.tell("DROPPED", fmt.Sprintf("%s: the kernel drops its packets now, %d so far", name(prefix), n))
+			p.story.tell("DROPPED",
+				fmt.Sprintf("%s: the kernel drops its packets now, %d so far", name(prefix), n))
 		}
 	}
 }
 
+// tellProgress sums up.
 func (p *performance) tellProgress() {
 	text := fmt.Sprintf("bans: %d", len(p.bench.all()))
 	if p.stage.packets {
@@ -99,33 +115,42 @@ func (p *performance) tellProgress() {
 			p.story.tell("ERROR", err.Error())
 			return
 		}
+
 		sum := uint64(0)
 		for _, n := range dropped {
 			sum += n
 		}
+
 		text += fmt.Sprintf(", packets dropped: %d", sum)
 	}
+
 	for _, part := range p.parts {
 		if part.role == phones {
 			text += "; phones: " + part.deedsText()
 		}
 	}
+
 	p.story.tell("SO FAR", text)
 }
 
+// tellBan reports a ban.
 func (p *performance) tellBan(v verdict) {
 	verb := "BANNED"
 	if !p.stage.kernel {
 		verb = "WOULDBAN"
 	}
-	p.story.tell(verb, fmt.Sprintf("%s  %s, %v, until %s\n%s", v.Source(), scopeText(v.Scope), v.Duration.Round(time.Second), clockText(v.Until()), why(v)))
+	p.story.tell(verb,
+		fmt.Sprintf("%s  %s, %v, until %s\n%s", v.Source(), scopeText(v.Scope),
+			v.Duration.Round(time.Second), clockText(v.Until()), why(v)))
 }
 
-// why explains a ban.
+// why returns the reason of a ban.
 func why(v verdict) string {
-	return fmt.Sprintf("%d attempts: %s (rule %s, score %.1f)", v.Attempts, v.Evidence, v.Rule, v.Score)
+	return fmt.Sprintf("%d attempts: %s (rule %s, score %.1f)", v.Attempts, v.Evidence, v.Rule,
+		v.Score)
 }
 
+// scopeText returns what a ban of a scope drops.
 func scopeText(s firewall.Scope) string {
 	if s == firewall.ScopeAll {
 		return "all traffic"
@@ -133,9 +158,10 @@ func scopeText(s firewall.Scope) string {
 	return "SIP ports"
 }
 
+// clockText returns the time of day.
 func clockText(t time.Time) string { return t.Format("15:04:05") }
 
-// name is how people write a prefix: an address where it is one.
+// name returns a prefix as people write it: an address without its length.
 func name(p netip.Prefix) string {
 	if p.IsSingleIP() {
 		return p.Addr().String()
@@ -143,10 +169,10 @@ func name(p netip.Prefix) string {
 	return p.String()
 }
 
-// kernel reads what the daemon has put into the kernel. Without a kernel it has read nothing.
+// kernel reads what the daemon put into the kernel. Without a kernel it reads nothing.
 type kernel struct{ table *firewall.Table }
 
-// openKernel opens a second handle on the daemon's table, to read.
+// openKernel opens a second handle on the daemon's table for reading.
 func openKernel(st stage) (*kernel, error) {
 	if !st.kernel {
 		return &kernel{}, nil
@@ -158,19 +184,22 @@ func openKernel(st stage) (*kernel, error) {
 	return &kernel{t}, nil
 }
 
-// dropped returns the bans that are in the kernel, each with how many packets it has dropped.
+// dropped returns the packets that each ban in the kernel has dropped.
 func (k *kernel) dropped(ctx context.Context) (map[netip.Prefix]uint64, error) {
 	if k.table == nil {
 		return nil, nil
 	}
+
 	elements, err := k.table.Bans(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("look into the kernel: %w", err)
 	}
+
 	out := make(map[netip.Prefix]uint64, len(elements))
 	for _, e := range elements {
 		out[e.Prefix] += e.Packets
 	}
+
 	return out, nil
 }
 

@@ -10,7 +10,7 @@ import (
 	amifend "github.com/amifend/amifend/cmd/amifend/internal/daemon"
 )
 
-// part is an actor in play: what it did so far.
+// part is an actor in play, with what it did so far.
 type part struct {
 	actor
 
@@ -18,16 +18,18 @@ type part struct {
 	did deeds
 }
 
-// deeds are counts of an actor's requests, and of its tries.
+// deeds counts an actor's tries and requests.
 type deeds struct {
 	tries, sent, answered int
 	letIn                 int   // tries whose last answer was OK
-	err                   error // the first try that could not be made
+	err                   error // of the first try that could not be made
 }
 
+// count adds the result of a try.
 func (p *part) count(r result, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	p.did.tries++
 	p.did.sent += r.sent
 	p.did.answered += r.answered
@@ -39,13 +41,14 @@ func (p *part) count(r result, err error) {
 	}
 }
 
+// deeds returns the counts so far.
 func (p *part) deeds() deeds {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.did
 }
 
-// text tells in a few words what an actor of a role did.
+// text returns in a few words what an actor of a role did.
 func (d deeds) text(r role) string {
 	switch r {
 	case phones, mixed:
@@ -55,23 +58,29 @@ func (d deeds) text(r role) string {
 	case user:
 		return fmt.Sprintf("let in at try %d", d.tries)
 	}
+
 	return fmt.Sprintf("%d of %d requests answered", d.answered, d.sent)
 }
 
-// scale is how much slower than written the play is played.
+// scale is how much slower than written the play runs.
 type scale float64
 
 func (s scale) of(d time.Duration) time.Duration { return time.Duration(float64(d) * float64(s)) }
 
-// deedsText tells what the actor did, in a few words.
+// deedsText returns in a few words what the actor did.
 func (p *part) deedsText() string { return p.deeds().text(p.role) }
 
-// act plays a part. It is true when the part was played to its end, false if ctx ended before. A try that was begun is
-// finished, so that the counts are whole. It stops early when stop says so, which is asked before each try.
-func (p *part) act(ctx context.Context, began time.Time, s scale, n network, tell func(verb, text string), stop func() bool) bool {
+// act plays a part. It reports whether the part was played to its end; it ends early when ctx ends,
+// or when stop, which is asked before each try, reports true. A try that was begun is finished, so
+// that the counts are complete.
+func (p *part) act(
+	ctx context.Context, began time.Time, s scale, n network,
+	tell func(verb, text string), stop func() bool,
+) bool {
 	if !sleepUntil(ctx, began.Add(s.of(p.starts))) {
 		return false
 	}
+
 	tell(p.verb, p.entry)
 	for i := 0; p.times == 0 || i < p.times; i++ {
 		at := began.Add(s.of(p.starts + time.Duration(i)*p.every))
@@ -80,10 +89,11 @@ func (p *part) act(ctx context.Context, began time.Time, s scale, n network, tel
 		}
 		p.count(n.exchange(context.WithoutCancel(ctx), p.next(i)))
 	}
+
 	return true
 }
 
-// sleepUntil waits for a moment. It is false if ctx ended before.
+// sleepUntil waits for a moment. It reports false if ctx ended before.
 func sleepUntil(ctx context.Context, at time.Time) bool {
 	t := time.NewTimer(time.Until(at))
 	defer t.Stop()
@@ -98,13 +108,14 @@ func sleepUntil(ctx context.Context, at time.Time) bool {
 // setStage makes the stage for PBXs whose Manager Interfaces run.
 type setStage func(ctx context.Context, pbxs ...*pbx) stage
 
-// play plays the demo: it sets the scene, lets everybody act, and judges.
+// play plays the demo: it sets the stage, lets all actors act, and judges.
 func play(ctx context.Context, o Options, set setStage) (err error) {
 	log, err := openLog(o.Log)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
+
 	office, branch := newPBXs()
 	for _, p := range []*pbx{office, branch} {
 		if err := p.start(); err != nil {
@@ -112,27 +123,40 @@ func play(ctx context.Context, o Options, set setStage) (err error) {
 		}
 		defer p.manager.Close()
 	}
+
 	s := newStory(o.Out)
 	st := set(ctx, office, branch)
 	defer func() { err = errors.Join(err, st.close()) }()
+
 	s.print(opening(o.For, st)...)
 
 	b := newBench()
-	d, err := startDaemon(ctx, amifend.Options{Config: st.daemonConfig(office, branch), Log: s.logger(log, b.alerted), Banned: b.banned}, office, branch)
+	d, err := startDaemon(ctx,
+		amifend.Options{
+			Config: st.daemonConfig(office, branch), Log: s.logger(log, b.alerted),
+			Banned: b.banned,
+		}, office, branch)
 	if err != nil {
 		return err
 	}
+
 	k, err := openKernel(st)
 	if err != nil {
 		return errors.Join(err, d.stop())
 	}
 	defer k.Close()
-	p := performance{story: s, stage: st, bench: b, kernel: k, office: office, branch: branch, whole: o.For >= wholePlay}
+
+	p := performance{
+		story: s, stage: st, bench: b, kernel: k, office: office, branch: branch,
+		whole: o.For >= wholePlay,
+	}
+
 	p.perform(d.ctx, o.For)
 	ended := d.ctx.Err() != nil // before its time
 	dropped, err := k.dropped(context.WithoutCancel(ctx))
 	if err := errors.Join(err, d.stop()); err != nil {
 		return err
 	}
+
 	return p.close(ended, dropped)
 }

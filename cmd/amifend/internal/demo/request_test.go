@@ -17,6 +17,7 @@ func TestRequestThereAndBack(t *testing.T) {
 			t.Errorf("got %+v, %v; want %+v", got, err, want)
 		}
 	}
+
 	for _, status := range []int{statusOK, statusUnauthorized} {
 		got, err := readReply(bufio.NewReader(strings.NewReader(string(reply(status)))))
 		if err != nil || got != status {
@@ -26,7 +27,11 @@ func TestRequestThereAndBack(t *testing.T) {
 }
 
 func TestGarbageIsNoRequest(t *testing.T) {
-	for _, text := range []string{"", "\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "REGISTER sip:a SIP/2.0\r\n", "REGISTER sip:a SIP/2.0\r\n\r\n", "REGISTER sip:a SIP/2.0\r\nFrom\r\n\r\n"} {
+	for _, text := range []string{
+		"", "\r\n\r\n", "GET / HTTP/1.1\r\n\r\n",
+		"REGISTER sip:a SIP/2.0\r\n", "REGISTER sip:a SIP/2.0\r\n\r\n",
+		"REGISTER sip:a SIP/2.0\r\nFrom\r\n\r\n",
+	} {
 		if r, err := readRequest(bufio.NewReader(strings.NewReader(text))); err == nil {
 			t.Errorf("%q is taken for %+v", text, r)
 		}

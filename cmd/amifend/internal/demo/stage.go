@@ -15,19 +15,20 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// stage is where the demo is played.
+// stage is the place of the demo.
 type stage struct {
 	network network
-	kernel  bool   // bans are put into nftables; else the daemon makes a dry run
+	kernel  bool   // bans go into nftables; otherwise the daemon makes a dry run
 	packets bool   // clients send packets, which the kernel can drop
-	told    string // what the audience is told of all that
+	told    string // the description for the audience
 	close   func() error
 }
 
-// table is the nftables table's name: it is in a namespace of its own, so that it needs no other than the usual one.
+// table is the name of the nftables table. In a namespace of its own it can have the usual one.
 const table = "amifend"
 
-// privateStage is one of real packets and a real kernel, or as near as the kernel lets us.
+// privateStage returns a stage with real packets and a real kernel, or as much of it as the kernel
+// allows.
 func privateStage(ctx context.Context, pbxs ...*pbx) stage {
 	w, err := newWire(ctx, pbxs...)
 	if err != nil {
@@ -36,47 +37,53 @@ func privateStage(ctx context.Context, pbxs ...*pbx) stage {
 			told: fmt.Sprintf("No packets are sent, so each attacker stops at its ban: %v.", err),
 		}
 	}
+
 	return stage{
 		network: w, kernel: true, packets: true, close: w.Close,
 		told: "The PBXs are played. The packets, amifend and its nftables table are real.",
 	}
 }
 
-// dryStage is one on the host's loopback interface, where nothing is banned.
+// dryStage returns a stage on the host's loopback interface, where nobody is banned.
 func dryStage(why error) stage {
 	return stage{
 		network: &direct{}, close: noClose,
-		told: fmt.Sprintf("Dry run: no packets are sent and nobody is banned, for there is %v.", why),
+		told: fmt.Sprintf("Dry run: no packets are sent and nobody is banned, for there is %v.",
+			why),
 	}
 }
 
+// noClose closes a stage that holds nothing.
 func noClose() error { return nil }
 
-// daemonConfig is amifend's configuration: all defaults, but for who is served and who is allowed.
+// daemonConfig returns amifend's configuration: the defaults, with the PBXs and the allowed trunk.
 func (s stage) daemonConfig(pbxs ...*pbx) *config.Config {
 	c := &config.Config{
 		Policy: policy.DefaultOptions(),
 		Allow:  []netip.Prefix{trunk()},
 		Firewall: config.Firewall{
-			Backend: config.BackendLog, Table: table, SIPPorts: firewall.DefaultSIPPorts(), MaxBans: firewall.DefaultMaxBans,
+			Backend: config.BackendLog, Table: table, SIPPorts: firewall.DefaultSIPPorts(),
+			MaxBans: firewall.DefaultMaxBans,
 		},
 	}
 	if s.kernel {
 		c.Firewall.Backend = config.BackendNftables
 	}
+
 	for _, p := range pbxs {
 		c.Servers = append(c.Servers, p.server())
 	}
+
 	return c
 }
 
-// verdict is one ban, and when the kernel had acknowledged it.
+// verdict is a ban, and the time when the kernel acknowledged it.
 type verdict struct {
 	bans.Ban
 	at time.Time
 }
 
-// bench is where the daemon's verdicts and alerts are kept.
+// bench collects the daemon's verdicts and alerts.
 type bench struct {
 	mu       sync.Mutex
 	verdicts []verdict
@@ -84,12 +91,13 @@ type bench struct {
 	news     chan verdict
 }
 
-// mostBans is more bans, or alerts, than the play can cause.
+// mostBans is more than the bans, or the alerts, that the play can cause.
 const mostBans = 1000
 
+// newBench returns an empty bench.
 func newBench() *bench { return &bench{news: make(chan verdict, mostBans)} }
 
-// banned is called by the daemon's enforcer: it must not block.
+// banned records a ban. The daemon's enforcer calls it, so it must not block.
 func (b *bench) banned(ban bans.Ban) {
 	v := verdict{ban, time.Now()}
 	b.mu.Lock()
@@ -101,7 +109,7 @@ func (b *bench) banned(ban bans.Ban) {
 	b.news <- v // has room for all
 }
 
-// alerted is called by the daemon's log.
+// alerted records an alert. The daemon's log calls it.
 func (b *bench) alerted(a alert) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -110,19 +118,21 @@ func (b *bench) alerted(a alert) {
 	}
 }
 
+// allAlerts returns the alerts so far.
 func (b *bench) allAlerts() []alert {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return append([]alert(nil), b.alerts...)
 }
 
+// all returns the verdicts so far.
 func (b *bench) all() []verdict {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return append([]verdict(nil), b.verdicts...)
 }
 
-// covers tells whether an address, or all of a prefix, is banned.
+// covers reports whether an address, or all of a prefix, is banned.
 func (b *bench) covers(p netip.Prefix) bool {
 	for _, v := range b.all() {
 		if v.Prefix.Bits() <= p.Bits() && v.Prefix.Contains(p.Addr()) {
@@ -139,7 +149,7 @@ type daemon struct {
 	ended  chan error
 }
 
-// startDaemon runs the daemon. It returns when every PBX has it logged in.
+// startDaemon runs the daemon. It returns when the daemon has logged in to every PBX.
 func startDaemon(ctx context.Context, o amifend.Options, pbxs ...*pbx) (*daemon, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	d := &daemon{ctx: ctx, cancel: cancel, ended: make(chan error, 1)}
@@ -147,13 +157,17 @@ func startDaemon(ctx context.Context, o amifend.Options, pbxs ...*pbx) (*daemon,
 		defer cancel()
 		d.ended <- amifend.Run(ctx, o)
 	}()
+
 	ready, done := context.WithTimeout(ctx, 10*time.Second)
 	defer done()
+
 	for _, p := range pbxs {
 		if err := p.manager.WaitSessions(ready, 1); err != nil {
-			return nil, errors.Join(fmt.Errorf("wait for amifend to log in to PBX %s: %w", p.name, err), d.stop())
+			return nil, errors.Join(fmt.Errorf("wait for amifend to log in to PBX %s: %w", p.name,
+				err), d.stop())
 		}
 	}
+
 	return d, nil
 }
 

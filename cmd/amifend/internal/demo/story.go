@@ -11,49 +11,53 @@ import (
 	"time"
 )
 
-// width is how many columns a line may have, and indent where its text begins.
+// width is the columns of a line, and indent the column where its text begins.
 const (
 	width  = 80
 	indent = 19
 )
 
-// story prints what happens, a line or a few for each event. It may be told from any goroutine.
+// story prints what happens, in a few lines for each event. All methods may be called from any
+// goroutine.
 type story struct {
 	mu    sync.Mutex
 	out   io.Writer
 	began time.Time
 }
 
+// newStory returns a story that begins now.
 func newStory(out io.Writer) *story { return &story{out: out, began: time.Now()} }
 
-// start begins to count the seconds.
+// start sets the time from which seconds count.
 func (s *story) start(at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.began = at
 }
 
-// tell prints one event with its time. Each line of text is wrapped and indented.
+// tell prints one event with its time. It wraps and indents the text.
 func (s *story) tell(verb, text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	head := fmt.Sprintf("%6.1fs  %-8s  ", time.Since(s.began).Seconds(), verb)
 	var b strings.Builder
 	for _, line := range wrap(text, width-indent) {
 		b.WriteString(head + line + "\n")
 		head = strings.Repeat(" ", indent)
 	}
-	_, _ = io.WriteString(s.out, b.String()) // a reader that has gone wants no story
+
+	_, _ = io.WriteString(s.out, b.String()) // nobody reads it any more
 }
 
 // print prints lines as they are.
 func (s *story) print(lines ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, _ = io.WriteString(s.out, strings.Join(lines, "\n")+"\n") // a reader that has gone wants no story
+	_, _ = io.WriteString(s.out, strings.Join(lines, "\n")+"\n") // as above
 }
 
-// wrap breaks lines of text between words, so that none is longer than columns if its words allow.
+// wrap breaks text between words into lines of at most columns, if its words allow.
 func wrap(text string, columns int) []string {
 	var out []string
 	for paragraph := range strings.SplitSeq(text, "\n") {
@@ -63,20 +67,25 @@ func wrap(text string, columns int) []string {
 				out = append(out, line)
 				line = ""
 			}
+
 			if line != "" {
 				line += " "
 			}
+
 			line += word
 		}
+
 		out = append(out, line)
 	}
+
 	return out
 }
 
-// logger writes the daemon's log to a file, and what it alerts or warns of into the story too. It calls heard with each
-// alert.
+// logger returns a log that writes to a file, and tells alerts and warnings in the story too. It
+// calls heard with each alert.
 func (s *story) logger(file io.Writer, heard func(alert)) *slog.Logger {
-	return slog.New(teller{Handler: slog.NewTextHandler(file, &slog.HandlerOptions{Level: slog.LevelDebug}), story: s, heard: heard})
+	return slog.New(teller{Handler: slog.NewTextHandler(file,
+		&slog.HandlerOptions{Level: slog.LevelDebug}), story: s, heard: heard})
 }
 
 // teller is the handler of that log.
@@ -87,10 +96,10 @@ type teller struct {
 	attrs []slog.Attr
 }
 
-// alert is what the daemon told of without banning for it.
+// alert is an alert of the daemon, which bans nobody.
 type alert struct{ kind, source, reason, advice string }
 
-// newAlert reads an alert's line: its keys are an API.
+// newAlert reads the attributes of an alert's log line. Its keys are an API.
 func newAlert(r slog.Record) alert {
 	var a alert
 	r.Attrs(func(attr slog.Attr) bool {
@@ -104,8 +113,10 @@ func newAlert(r slog.Record) alert {
 		case "do":
 			a.advice = attr.Value.String()
 		}
+
 		return true
 	})
+
 	return a
 }
 
@@ -113,7 +124,8 @@ func newAlert(r slog.Record) alert {
 func (t teller) Handle(ctx context.Context, r slog.Record) error {
 	if r.Message == "alert" {
 		a := newAlert(r)
-		t.story.tell("ALERT", fmt.Sprintf("%s  %s\n%s\nto do: %s", a.source, a.kind, a.reason, a.advice))
+		t.story.tell("ALERT",
+			fmt.Sprintf("%s  %s\n%s\nto do: %s", a.source, a.kind, a.reason, a.advice))
 		t.heard(a)
 	} else if r.Level >= slog.LevelWarn {
 		var line bytes.Buffer
@@ -123,10 +135,12 @@ func (t teller) Handle(ctx context.Context, r slog.Record) error {
 			}
 			return a
 		}}
-		if err := slog.NewTextHandler(&line, options).WithAttrs(t.attrs).Handle(ctx, r); err == nil {
+		if err := slog.NewTextHandler(&line, options).WithAttrs(t.attrs).Handle(ctx,
+			r); err == nil {
 			t.story.tell(r.Level.String(), strings.TrimSpace(line.String()))
 		}
 	}
+
 	return t.Handler.Handle(ctx, r)
 }
 

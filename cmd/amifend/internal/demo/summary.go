@@ -8,16 +8,19 @@ import (
 	"time"
 )
 
-// opening says what will be seen.
+// opening returns the lines before the play.
 func opening(long time.Duration, st stage) []string {
 	lines := []string{
-		fmt.Sprintf("amifend demo, %v: two PBXs, their phones, and strangers who attack them.", long),
+		fmt.Sprintf("amifend demo, %v: two PBXs, their phones, and strangers who attack them.",
+			long),
 	}
 	lines = append(lines, wrap(st.told+" Nothing on this machine is touched.", width)...)
-	return append(lines, "Each line tells when, what and who. A summary follows; Ctrl-C ends it early.", "")
+	return append(lines,
+		"Each line tells when, what and who. A summary follows; Ctrl-C ends it early.", "")
 }
 
-// close judges and prints the summary. It returns ErrFailed if somebody was judged wrong, unless the play ended early.
+// close judges and prints the summary. It returns ErrFailed if an actor was judged wrongly, unless
+// the play ended early.
 func (p *performance) close(early bool, dropped map[netip.Prefix]uint64) error {
 	var outcomes []outcome
 	wrong := p.strays()
@@ -26,11 +29,13 @@ func (p *performance) close(early bool, dropped map[netip.Prefix]uint64) error {
 		outcomes = append(outcomes, o)
 		wrong = append(wrong, o.judge(p.stage)...)
 	}
+
 	p.story.print(append([]string{""}, p.attackersText(outcomes)...)...)
 	p.story.print(append([]string{""}, goodText(outcomes)...)...)
 	p.story.print("",
 		fmt.Sprintf("%d security events were sent to amifend: %d by the office, %d by the branch.",
 			p.office.raised()+p.branch.raised(), p.office.raised(), p.branch.raised()))
+
 	var err error
 	switch {
 	case early:
@@ -46,25 +51,30 @@ func (p *performance) close(early bool, dropped map[netip.Prefix]uint64) error {
 	default:
 		p.story.print("", "All attackers would be banned, and nobody else.")
 	}
+
 	p.story.print("", "What to do next:",
 		"  install  docs/install.md; at first it only tells whom it would ban",
 		"  or see   what it makes of last month's logs:",
 		"           bin/amifend replay /var/log/asterisk/security*")
+
 	return err
 }
 
-// attackersText is the table of those who had to be banned.
+// attackersText returns the table of the attackers.
 func (p *performance) attackersText(outcomes []outcome) []string {
 	const format = "%-17s  %-17s %-11s  %-8s %5s %7s %7s"
 	title := "Banned"
 	if !p.stage.kernel {
 		title = "Would be banned"
 	}
-	lines := []string{fmt.Sprintf(format, title, "who", "what", "until", "tried", "arrived", "dropped")}
+
+	lines := []string{fmt.Sprintf(format, title, "who", "what", "until", "tried", "arrived",
+		"dropped")}
 	for _, o := range outcomes {
 		if o.role != attacker {
 			continue
 		}
+
 		what, until, dropped := "NOT BANNED", "-", "-"
 		if o.ban != nil {
 			what, until = scopeText(o.ban.Scope), clockText(o.ban.Until())
@@ -72,34 +82,42 @@ func (p *performance) attackersText(outcomes []outcome) []string {
 		if p.stage.packets {
 			dropped = strconv.FormatUint(o.dropped, 10)
 		}
-		lines = append(lines, fmt.Sprintf(format, name(o.source), o.name, what, until, strconv.Itoa(o.sent), strconv.Itoa(o.reached), dropped))
+
+		lines = append(lines,
+			fmt.Sprintf(format, name(o.source), o.name, what, until, strconv.Itoa(o.sent),
+				strconv.Itoa(o.reached), dropped))
 		if o.ban != nil {
 			lines = append(lines, hang("    ", why(*o.ban))...)
 		}
 	}
+
 	if p.stage.packets {
-		lines = append(lines, "(tried: requests, or connections; arrived: requests; dropped: packets)")
+		lines = append(lines,
+			"(tried: requests, or connections; arrived: requests; dropped: packets)")
 	}
+
 	return lines
 }
 
-// goodText tells of those who had not to be banned.
+// goodText returns the table of those who must not be banned.
 func goodText(outcomes []outcome) []string {
 	lines := []string{"Not banned"}
 	for _, o := range outcomes {
 		if o.role == attacker {
 			continue
 		}
+
 		lines = append(lines, fmt.Sprintf("%-17s  %s: %s", name(o.source), o.name, o.text(o.role)))
 		lines = append(lines, hang("    ", o.why)...)
 		for _, a := range o.told {
 			lines = append(lines, hang("    ", "alert "+a.kind+": "+a.reason)...)
 		}
 	}
+
 	return lines
 }
 
-// hang wraps text and indents all of it.
+// hang wraps text and indents all its lines.
 func hang(indent, text string) []string {
 	lines := wrap(text, width-len(indent))
 	for i, l := range lines {

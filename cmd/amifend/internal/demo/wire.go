@@ -20,36 +20,40 @@ const (
 	portSIPS = 5061
 )
 
-// try is what one client sends in one go: its requests share a socket.
+// try is what one client sends at once: its requests share a socket.
 type try struct {
 	from      netip.Addr
 	to        *pbx
 	transport string // UDP or TLS
 	requests  []request
-	forged    bool          // the answers go to somebody else: nobody waits for them
-	patience  time.Duration // for one answer
+	forged    bool          // the answers go to somebody else, so nobody waits for them
+	patience  time.Duration // for each answer
 }
 
-// result is what came of a try.
+// result is the outcome of a try.
 type result struct {
 	sent, answered int
 	last           int // the status of the last answer
 }
 
-// network takes requests to a PBX. An answer that does not come is no error: only that nothing could be sent is.
+// network takes requests to a PBX. A missing answer is not an error; a request that cannot be sent
+// is.
 type network interface {
 	exchange(ctx context.Context, t try) (result, error)
 }
 
-// direct is the network where there is none: what is sent arrives, whoever is banned.
+// direct is a network without packets: every request arrives, even that of a banned source.
 type direct struct {
 	tries atomic.Uint32
 }
 
+// exchange passes the requests on.
 func (d *direct) exchange(_ context.Context, t try) (result, error) {
 	r := result{}
 	local := t.to.local(t.from, t.transport)
-	remote := netip.AddrPortFrom(t.from, uint16(40000+d.tries.Add(1)%20000)) // a socket of its own, as on the wire
+
+	// Each try has a socket of its own, as on the wire.
+	remote := netip.AddrPortFrom(t.from, uint16(40000+d.tries.Add(1)%20000))
 	for _, req := range t.requests {
 		r.sent++
 		r.last = t.to.handle(t.transport, local, remote, req)
@@ -57,10 +61,11 @@ func (d *direct) exchange(_ context.Context, t try) (result, error) {
 			r.answered++
 		}
 	}
+
 	return r, nil
 }
 
-// local is where the PBX is spoken to.
+// local returns the address at which the PBX takes requests.
 func (p *pbx) local(remote netip.Addr, transport string) netip.AddrPort {
 	addr, port := p.addr4, uint16(portSIP)
 	if remote.Is6() {
@@ -79,7 +84,8 @@ type wire struct {
 	serving sync.WaitGroup
 }
 
-// newWire lays the network and opens the PBXs' ports. It has seen a packet arrive, and its answer, over IPv4 and IPv6.
+// newWire makes the network and opens the PBXs' ports. It returns after a packet and its answer
+// have arrived, over IPv4 and IPv6.
 func newWire(ctx context.Context, pbxs ...*pbx) (*wire, error) {
 	var near []netip.Addr
 	for _, p := range pbxs {
@@ -88,17 +94,21 @@ func newWire(ctx context.Context, pbxs ...*pbx) (*wire, error) {
 			near = append(near, p.addr6)
 		}
 	}
+
 	s, err := newSpace(near)
 	if err != nil {
 		return nil, err
 	}
+
 	w := &wire{space: s, closers: []interface{ Close() error }{s}}
 	for _, p := range pbxs {
-		if err := errors.Join(w.listenUDP(p, p.addr4), w.listenUDP(p, p.addr6), w.listenTLS(p)); err != nil {
+		if err := errors.Join(w.listenUDP(p, p.addr4), w.listenUDP(p, p.addr6),
+			w.listenTLS(p)); err != nil {
 			w.Close()
 			return nil, err
 		}
 	}
+
 	gw4, gw6 := gateways()
 	for _, gw := range []netip.Addr{gw4, gw6} {
 		if err := w.await(ctx, gw, pbxs[0]); err != nil {
@@ -106,40 +116,54 @@ func newWire(ctx context.Context, pbxs ...*pbx) (*wire, error) {
 			return nil, err
 		}
 	}
+
 	return w, nil
 }
 
-// await waits until the kernel carries packets: after an interface is up it drops them for a moment.
+// await waits until the kernel carries packets: it drops them for a moment after an interface is
+// up.
 func (w *wire) await(ctx context.Context, from netip.Addr, p *pbx) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	ask := try{from: from, to: p, transport: "UDP", requests: []request{{method: "OPTIONS", account: "gateway", call: "ready"}}, patience: 50 * time.Millisecond}
+
+	ask := try{
+		from: from, to: p, transport: "UDP",
+		requests: []request{{method: "OPTIONS", account: "gateway", call: "ready"}},
+		patience: 50 * time.Millisecond,
+	}
 	for {
 		r, err := w.exchange(ctx, ask)
 		if err == nil && r.answered > 0 {
 			return nil
 		}
+
 		if ctx.Err() != nil {
-			return errors.Join(fmt.Errorf("no packet from %s gets through the veth pair", from), err)
+			return errors.Join(fmt.Errorf("no packet from %s gets through the veth pair", from),
+				err)
 		}
 	}
 }
 
+// listenUDP answers requests over UDP at an address of a PBX.
 func (w *wire) listenUDP(p *pbx, addr netip.Addr) error {
 	if !addr.IsValid() {
 		return nil
 	}
+
 	local := netip.AddrPortFrom(addr, portSIP)
 	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(local))
 	if err != nil {
 		return fmt.Errorf("open the SIP port of PBX %s: %w", p.name, err)
 	}
+
 	w.closers = append(w.closers, conn)
-	// What the table does not drop must arrive on a slow machine too, or the counts say nothing: have room for the whole
-	// flood. The kernel gives less where net.core.rmem_max says so.
+
+	// What the table does not drop must arrive on a slow machine too, or the counts show nothing:
+	// the buffer holds the whole flood. The kernel gives less where net.core.rmem_max says so.
 	if err := conn.SetReadBuffer(1 << 20); err != nil {
 		return fmt.Errorf("open the SIP port of PBX %s: %w", p.name, err)
 	}
+
 	w.serving.Go(func() {
 		buf := make([]byte, 4096)
 		for {
@@ -147,23 +171,31 @@ func (w *wire) listenUDP(p *pbx, addr netip.Addr) error {
 			if err != nil {
 				return // closed
 			}
+
 			req, err := readRequest(bufio.NewReader(bytes.NewReader(buf[:n])))
 			if err != nil {
 				continue // garbage raises no event
 			}
+
 			remote = netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())
-			_, _ = conn.WriteToUDPAddrPort(reply(p.handle("UDP", local, remote, req)), remote) // UDP: who does not get it asks again
+
+			// Over UDP a client that gets no answer asks again.
+			_, _ = conn.WriteToUDPAddrPort(reply(p.handle("UDP", local, remote, req)), remote)
 		}
 	})
+
 	return nil
 }
 
+// listenTLS answers requests over TLS.
 func (w *wire) listenTLS(p *pbx) error {
 	local := netip.AddrPortFrom(p.addr4, portSIPS)
-	listener, err := tls.Listen("tcp", local.String(), &tls.Config{Certificates: []tls.Certificate{p.certificate}, MinVersion: tls.VersionTLS12})
+	listener, err := tls.Listen("tcp", local.String(),
+		&tls.Config{Certificates: []tls.Certificate{p.certificate}, MinVersion: tls.VersionTLS12})
 	if err != nil {
 		return fmt.Errorf("open the TLS port of PBX %s: %w", p.name, err)
 	}
+
 	w.closers = append(w.closers, listener)
 	w.serving.Go(func() {
 		for {
@@ -174,6 +206,7 @@ func (w *wire) listenTLS(p *pbx) error {
 			w.serving.Go(func() { serveTLS(conn, p, local) })
 		}
 	})
+
 	return nil
 }
 
@@ -184,31 +217,36 @@ func serveTLS(conn net.Conn, p *pbx, local netip.AddrPort) {
 	if err != nil {
 		return
 	}
+
 	in := bufio.NewReader(conn)
 	for {
 		if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
 			return
 		}
+
 		req, err := readRequest(in)
 		if err != nil {
 			return
 		}
+
 		if _, err := conn.Write(reply(p.handle("TLS", local, remote, req))); err != nil {
 			return
 		}
 	}
 }
 
-// exchange sends the requests one after the other and waits for each answer. It gives up at the first that does not come.
+// exchange sends the requests one after the other and waits for each answer. It ends at the first
+// missing answer.
 func (w *wire) exchange(ctx context.Context, t try) (result, error) {
 	conn, err := w.open(ctx, t)
 	switch {
 	case err != nil && t.transport == "UDP":
 		return result{}, err
 	case err != nil:
-		return result{sent: 1}, nil // the connection was tried in vain
+		return result{sent: 1}, nil // the connection failed
 	}
 	defer conn.Close()
+
 	var r result
 	in := bufio.NewReader(conn)
 	for _, req := range t.requests {
@@ -216,19 +254,23 @@ func (w *wire) exchange(ctx context.Context, t try) (result, error) {
 		if err := conn.SetDeadline(time.Now().Add(t.patience)); err != nil {
 			return r, fmt.Errorf("send request: %w", err)
 		}
+
 		if _, err := conn.Write(req.bytes()); err != nil {
 			return r, fmt.Errorf("send request: %w", err)
 		}
 		if t.forged {
 			continue
 		}
+
 		status, err := readReply(in)
 		if err != nil {
 			return r, nil // no answer
 		}
+
 		r.answered++
 		r.last = status
 	}
+
 	return r, nil
 }
 
@@ -238,17 +280,22 @@ func (w *wire) open(ctx context.Context, t try) (net.Conn, error) {
 	if t.transport == "UDP" {
 		return w.space.dial(ctx, t.from, "udp", to)
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, t.patience)
 	defer cancel()
+
 	conn, err := w.space.dial(ctx, t.from, "tcp", to)
 	if err != nil {
 		return nil, err
 	}
-	secured := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}) // attackers do not verify
+
+	// Attackers do not verify certificates.
+	secured := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12})
 	if err := secured.HandshakeContext(ctx); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("shake hands: %w", err)
 	}
+
 	return secured, nil
 }
 

@@ -1,41 +1,47 @@
-// Package denylist works out what of the operator's deny lists is dropped: all of it, but for what must never be banned.
+// Package denylist computes what of the operator's deny lists is dropped: all of it, except what
+// must never be banned.
 //
-// It promises that no address of a protected prefix is in the result, and no whole network of ours: a list may hold the addresses
-// of private networks, as public lists of addresses that no packet from afar should bear do. Single hosts of our
-// networks, and parts of them, can be listed.
+// The result holds no address of a protected prefix, and no whole network of ours: a public list
+// may contain private networks, as lists of addresses do that must not arrive from outside. Single
+// hosts of our networks, and parts of them, can be listed.
 package denylist
 
 import (
 	"net/netip"
 
+	"go4.org/netipx"
+
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
-	"go4.org/netipx"
 )
 
-// List is what is dropped of the operator's lists. It is not changed once it was made.
+// List is the result for the operator's lists. It does not change.
 type List struct {
 	Set *netipx.IPSet // what is dropped
-	Out []Exception   // what of the lists is not, in the order of the protected prefixes, then of our networks
+	// Out are the exceptions, in the order of the protected prefixes and then of our networks.
+	Out []Exception
 
 	listed []config.Denied
 }
 
 // Exception is something listed that is not dropped.
 type Exception struct {
-	Prefix netip.Prefix  // what is not dropped; all of what is listed, or a part
-	Reason string        // why
-	Listed config.Denied // where it is listed first
-	More   int           // in how many more places it is
+	Prefix netip.Prefix  // all of what is listed, or a part
+	Reason string        // why it is not dropped
+	Listed config.Denied // the first place where it is listed
+	More   int           // the number of further places
 }
 
-// ownNetwork is why a network of ours is not dropped.
+// ownNetwork is the reason for our own networks.
 const ownNetwork = "our own network; to drop hosts of it, list them"
 
-// New takes out of the lists what is never banned. Valid prefixes are expected, as of [config.Load].
+// New removes what is never banned from the lists. The prefixes must be valid, as those of
+// [config.Load] are.
 func New(listed []config.Denied, never protect.Set) *List {
 	l := &List{listed: listed}
 	var drop, narrow netipx.IPSetBuilder
+	// Only an entry that covers a whole network of ours loses that network. A narrower entry names
+	// hosts of it, which is a decision of the operator.
 	for _, d := range listed {
 		if coversAny(d.Prefix, never.OnLink) {
 			drop.AddPrefix(d.Prefix)
@@ -43,13 +49,18 @@ func New(listed []config.Denied, never protect.Set) *List {
 			narrow.AddPrefix(d.Prefix)
 		}
 	}
+
 	var networks []Exception
 	for _, p := range never.OnLink {
-		if x := l.exception(p, ownNetwork, func(d netip.Prefix) bool { return covers(d, p) }); x != nil {
+		if x := l.exception(p, ownNetwork, func(d netip.Prefix) bool {
+			return covers(d, p)
+		}); x != nil {
 			drop.RemovePrefix(p)
 			networks = append(networks, x...)
 		}
 	}
+
+	// An exception is reported only if the lists would have dropped something of it.
 	drop.AddSet(build(narrow))
 	whole := build(drop)
 	for _, e := range never.Entries {
@@ -58,18 +69,20 @@ func New(listed []config.Denied, never protect.Set) *List {
 			l.Out = append(l.Out, l.exception(e.Prefix, e.Reason, e.Prefix.Overlaps)...)
 		}
 	}
+
 	l.Out = append(l.Out, networks...)
 	l.Set = build(drop)
 	return l
 }
 
-// build makes a set of what the builder has so far.
+// build returns the set of what the builder holds so far.
 func build(b netipx.IPSetBuilder) *netipx.IPSet {
-	set, _ := b.Clone().IPSet() // its errors are of invalid prefixes
+	set, _ := b.Clone().IPSet() // only invalid prefixes are errors
 	return set
 }
 
-// exception tells of a prefix that is taken out of the entries that match, if there are any.
+// exception returns the exception for a prefix that is removed from the entries that match, or
+// none.
 func (l *List) exception(p netip.Prefix, reason string, match func(netip.Prefix) bool) []Exception {
 	x := Exception{Prefix: p, Reason: reason, More: -1}
 	for _, d := range l.listed {
@@ -80,28 +93,32 @@ func (l *List) exception(p netip.Prefix, reason string, match func(netip.Prefix)
 			x.Listed = d
 		}
 	}
+
 	if x.More < 0 {
-		return nil // several entries cover it together
+		return nil // only several entries together cover it
 	}
 	return []Exception{x}
 }
 
-// Find returns where an address is listed that is dropped.
+// Find returns where a dropped address is listed, and reports whether it is dropped.
 func (l *List) Find(a netip.Addr) (config.Denied, bool) {
 	if !l.Set.Contains(a) {
 		return config.Denied{}, false
 	}
+
 	for _, d := range l.listed {
 		if d.Prefix.Contains(a) {
 			return d, true
 		}
 	}
+
 	return config.Denied{}, false // not reached: what is dropped is listed
 }
 
-// Listed is how many prefixes the lists hold.
+// Listed returns the number of prefixes in the lists.
 func (l *List) Listed() int { return len(l.listed) }
 
+// coversAny reports whether p covers one of the networks.
 func coversAny(p netip.Prefix, networks []netip.Prefix) bool {
 	for _, n := range networks {
 		if covers(p, n) {
@@ -111,4 +128,5 @@ func coversAny(p netip.Prefix, networks []netip.Prefix) bool {
 	return false
 }
 
+// covers reports whether p covers the whole network n.
 func covers(p, n netip.Prefix) bool { return p.Bits() <= n.Bits() && p.Contains(n.Addr()) }

@@ -68,7 +68,7 @@ func TestLoginProblems(t *testing.T) {
 			d.stop(t)
 		})
 	}
-	t.Run("locked out", func(t *testing.T) { testLockedOut(t, w) })
+	t.Run("closed before the banner", func(t *testing.T) { testLockedOut(t, w) })
 }
 
 // A stranger uses up Asterisk's authlimit: amifend logs that, and is back when the idle connections
@@ -76,7 +76,9 @@ func TestLoginProblems(t *testing.T) {
 func testLockedOut(t *testing.T, w *world) {
 	w.useUpAuthlimit(t)
 	d := w.startAmifend(t, settings{})
-	d.wait(t, soon, "locked out", func(l line) bool { return l.Problem == "locked out" })
+	d.wait(t, soon, "closed before the banner", func(l line) bool {
+		return l.Problem == "closed before the banner"
+	})
 
 	// authtimeout is 10 s.
 	d.wait(t, 20*time.Second, sayConnected, func(l line) bool { return l.Msg == sayConnected })

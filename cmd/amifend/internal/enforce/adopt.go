@@ -40,6 +40,7 @@ func (e *Enforcer) Inspect(ctx context.Context) (Found, error) {
 	if found.elements, err = e.table.Bans(ctx); err != nil {
 		return Found{}, fmt.Errorf("read the bans in the kernel: %w", err)
 	}
+
 	return found, nil
 }
 
@@ -80,6 +81,7 @@ func (e *Enforcer) Adopt(found Found, snap *journal.Snapshot, admit Admit) Adopt
 	if snap != nil {
 		e.comparison.asked = e.clock.Now() // all three agree now
 	}
+
 	return n
 }
 
@@ -109,6 +111,7 @@ func (e *Enforcer) adoptFound(el firewall.Element, snap *journal.Snapshot, now i
 		e.ledger.lifts[k] = why
 		return false
 	}
+
 	if why := admit(&ban, now); why != "" {
 		e.ledger.lifts[k] = why
 		e.recorder.Lift(k.Prefix, k.Scope, bans.ByPolicy, why)

@@ -39,6 +39,7 @@ func (e *Enforcer) Counters(ctx context.Context) map[bans.Key]uint64 {
 		return c.packets // the enforcer logs what is wrong with the kernel
 	}
 	c.at, c.packets = time.Now(), make(map[bans.Key]uint64, len(elements))
+
 	for _, el := range elements {
 		if el.Counted {
 			c.packets[bans.Key{Prefix: el.Prefix, Scope: el.Scope}] = el.Packets

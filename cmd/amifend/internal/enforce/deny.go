@@ -64,6 +64,7 @@ func NewDenier(o DenierOptions) *Denier {
 		laidOut:   owner.NewLatest[struct{}](),
 		release:   owner.NewLatest[struct{}](),
 	}
+
 	d.status.Store(&DenyStatus{Held: o.Held})
 	d.LaidOut() // what is in the kernel is not known
 	return d
@@ -172,6 +173,7 @@ func (d *Denier) try(ctx context.Context) error {
 		d.log.Info("deny lists are in force", "listed", next.Listed(),
 			"ranges", len(next.Set.Ranges()), "taken_out", len(next.Out))
 	}
+
 	return nil
 }
 

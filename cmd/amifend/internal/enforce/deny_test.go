@@ -80,7 +80,8 @@ func TestDenierAsksWhatIsProtectedNow(t *testing.T) {
 		never.Entries = []protect.Entry{{Prefix: netip.MustParsePrefix("203.0.113.0/25"), Reason: "allowlist"}}
 		d.Protect()
 		synctest.Wait()
-		if last := kernel.Deny[len(kernel.Deny)-1]; last.OverlapsPrefix(never.Entries[0].Prefix) || !last.ContainsPrefix(netip.MustParsePrefix("203.0.113.128/25")) {
+		if last := kernel.Deny[len(kernel.Deny)-1]; last.OverlapsPrefix(never.Entries[0].Prefix) ||
+			!last.ContainsPrefix(netip.MustParsePrefix("203.0.113.128/25")) {
 			t.Errorf("the kernel was told %v", last.Ranges())
 		}
 		stop()

@@ -120,6 +120,7 @@ func New(o Options) *Enforcer {
 		comparison: newComparison(o.Journal),
 		doubts:     make(map[netip.Prefix]bans.Doubt),
 	}
+
 	if e.compare == nil {
 		e.compare = owner.NewLatest[struct{}]()
 	}
@@ -177,6 +178,7 @@ func (e *Enforcer) drain(ctx context.Context) {
 		e.setAllow(ctx, allow)
 	default:
 	}
+
 	select {
 	case <-e.damaged.C():
 		e.restore(ctx)
@@ -226,6 +228,7 @@ func (e *Enforcer) work(ctx context.Context) time.Duration {
 		}
 		e.applied(changes, rejected)
 	}
+
 	e.failure.backoff = 0
 
 	if e.restoring && len(e.ledger.send) == 0 {
@@ -267,6 +270,7 @@ func (e *Enforcer) next() time.Duration {
 	for _, f := range e.ledger.full {
 		wait = min(wait, max(0, e.clock.Left(f.retry)))
 	}
+
 	return wait
 }
 

@@ -62,7 +62,8 @@ func TestLiftSurvivesFailures(t *testing.T) {
 		w.said.Count(t, 0, "ban lifted", "")
 		w.pass(5 * time.Second)
 		w.want(t)
-		if l := w.said.Count(t, 1, "ban lifted", "192.0.2.1")[0]; l.Text("why") != "proved" || l.Text("scope") != "all" {
+		if l := w.said.Count(t, 1, "ban lifted", "192.0.2.1")[0]; l.Text("why") != "proved" ||
+			l.Text("scope") != "all" {
 			t.Errorf("said %v", l)
 		}
 		w.said.Count(t, 1, "banned", "192.0.2.1") // restored silently
@@ -198,7 +199,8 @@ func TestShutdownDoesNotWaitForEver(t *testing.T) {
 		if took := time.Since(began); took > drainTime {
 			t.Errorf("took %s", took)
 		}
-		if l := w.said.Count(t, 1, "firewall: the last changes did not reach the kernel", "")[0]; l.Text("bans") != "1" {
+		l := w.said.Count(t, 1, "firewall: the last changes did not reach the kernel", "")[0]
+		if l.Text("bans") != "1" {
 			t.Errorf("said %v", l)
 		}
 	})

@@ -166,6 +166,7 @@ func (l *ledger) next(now int64, c clock.Clock) []firewall.Change {
 			Ban: firewall.Ban{Prefix: k.Prefix, Scope: k.Scope, Until: c.Deadline(h.Expiry)},
 		})
 	}
+
 	return out
 }
 
@@ -217,6 +218,7 @@ func (l *ledger) done(c firewall.Change, now int64) (h *held, why string) {
 		l.drop(narrow)
 		l.lifts[narrow] = ""
 	}
+
 	return h, ""
 }
 
@@ -277,6 +279,7 @@ func (l *ledger) sendMissing(elements []firewall.Element, now int64, slack time.
 			n++
 		}
 	}
+
 	return n
 }
 

@@ -54,6 +54,7 @@ func (e *Enforcer) Each(ctx context.Context, visit func([]Ban)) error {
 		}
 		visit(part)
 	}
+
 	return nil
 }
 
@@ -81,6 +82,7 @@ func (e *Enforcer) describeAll(keys []bans.Key) []Ban {
 			})
 		}
 	}
+
 	return out
 }
 

@@ -50,6 +50,7 @@ func (e *Enforcer) reconcile(ctx context.Context, snap *journal.Snapshot) {
 		e.comparison.finish(Compared{Failed: why})
 		return
 	}
+
 	elements, err := e.table.Bans(ctx)
 	if err != nil {
 		e.failed(ctx, "read the bans", err)
@@ -96,6 +97,7 @@ func (e *Enforcer) compareAll(
 			e.missingInJournal(k, h, snap, &n)
 		}
 	}
+
 	return n
 }
 

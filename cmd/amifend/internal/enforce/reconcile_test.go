@@ -41,7 +41,9 @@ func (p *played) count() int {
 }
 
 func newPlayed() *played {
-	return &played{snap: &journal.Snapshot{Open: map[journal.Key]journal.Open{}, Lifted: map[journal.Key]journal.Tombstone{}}}
+	return &played{
+		snap: &journal.Snapshot{Open: map[journal.Key]journal.Open{}, Lifted: map[journal.Key]journal.Tombstone{}},
+	}
 }
 
 func keyed(prefix string) bans.Key { return enforcetest.Key(prefix, all) }

@@ -33,6 +33,7 @@ func (e *Enforcer) restore(ctx context.Context) {
 			"bans", len(e.ledger.bans))
 		return
 	}
+
 	e.restoring = true
 	e.log.Warn("bans were taken out of the kernel by somebody else: putting them back", "bans", n,
 		"do", "to lift a ban: amifend unban ADDRESS")

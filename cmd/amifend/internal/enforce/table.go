@@ -54,6 +54,7 @@ func OpenKernel(o firewall.Options) (*Kernel, error) {
 		lock.Close()
 		return nil, err
 	}
+
 	return &Kernel{Table: t, lock: lock, name: o.Table}, nil
 }
 

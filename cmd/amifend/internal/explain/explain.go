@@ -17,6 +17,7 @@ import (
 type Options struct {
 	Servers  []string       // names of the servers, by index; those without are not named
 	Location *time.Location // of times
+	Dry      bool           // nobody is banned: say "would be"
 }
 
 // Text writes an explanation for people. Its lines are an API only as far as a person reads them.
@@ -47,7 +48,11 @@ func (t *teller) stamp(at int64) string {
 func (t *teller) verdict(x *policy.Explanation) {
 	switch {
 	case x.Banned:
-		t.line("%s is banned as %s, scope %s, from %s until %s", x.Addr, x.Ban.Prefix, x.Ban.Scope, t.stamp(x.Ban.From), t.stamp(x.Ban.Until))
+		is := "is"
+		if t.o.Dry {
+			is = "would be"
+		}
+		t.line("%s %s banned as %s, scope %s, from %s until %s", x.Addr, is, x.Ban.Prefix, x.Ban.Scope, t.stamp(x.Ban.From), t.stamp(x.Ban.Until))
 		switch {
 		case x.Ban.Strike == 0 && x.Ban.Attempts > 0:
 			t.line("  rule:      %s (score %.2f, %s; no strike, and never longer than ten minutes)", x.Ban.Rule, x.Ban.Score, observe.Count(x.Ban.Attempts, "attempt"))

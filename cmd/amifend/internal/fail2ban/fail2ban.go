@@ -1,6 +1,8 @@
-// Package fail2ban reads the bans of fail2ban's own database, so that an operator who changes to amifend takes them along.
+// Package fail2ban reads the bans of fail2ban's own database, so that an operator who changes to
+// amifend takes them along.
 //
-// It changes nothing there, and believes nothing: a ban counts only if its address is one, and it is not over.
+// It changes nothing there, and believes nothing: a ban counts only if its address is one, and it
+// is not over.
 package fail2ban
 
 import (
@@ -40,12 +42,13 @@ type Bans struct {
 // strangeMost is how many strange addresses are told.
 const strangeMost = 10
 
-// Versions of fail2ban's database: since 3 (fail2ban 0.11) a ban has its own bantime, and the table bips holds those that
-// run. Before, the time was in the jail's config alone.
+// Versions of fail2ban's database: since 3 (fail2ban 0.11) a ban has its own bantime, and the table
+// bips holds those that run. Before, the time was in the jail's config alone.
 const leastVersion = 3
 
 // ErrTooOld says that the database does not tell how long bans last.
-var ErrTooOld = errors.New("the database is of a fail2ban older than 0.11 and does not tell how long its bans last")
+var ErrTooOld = errors.New("the database is of a fail2ban older than 0.11 and does not tell how " +
+	"long its bans last")
 
 // Read reads the bans that run at a time. The file may be in use by fail2ban.
 func Read(ctx context.Context, path string, now time.Time) (*Bans, error) {
@@ -54,14 +57,18 @@ func Read(ctx context.Context, path string, now time.Time) (*Bans, error) {
 		return nil, fmt.Errorf("open fail2ban's database: %w", err)
 	}
 	f.Close()
-	name := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: "mode=ro&_pragma=busy_timeout(5000)&_pragma=query_only(1)"}
+	name := url.URL{
+		Scheme: "file", OmitHost: true, Path: path,
+		RawQuery: "mode=ro&_pragma=busy_timeout(5000)&_pragma=query_only(1)",
+	}
 	db, err := sql.Open("sqlite", name.String())
 	if err != nil {
 		return nil, fmt.Errorf("open fail2ban's database: %w", err)
 	}
 	defer db.Close()
 	var version int
-	if err := db.QueryRowContext(ctx, "SELECT max(version) FROM fail2banDb").Scan(&version); err != nil {
+	if err := db.QueryRowContext(ctx,
+		"SELECT max(version) FROM fail2banDb").Scan(&version); err != nil {
 		return nil, fmt.Errorf("read %s: not a database of fail2ban: %w", path, err)
 	}
 	if version < leastVersion {
@@ -96,7 +103,10 @@ func read(ctx context.Context, db *sql.DB, now time.Time) (*Bans, error) {
 			out.strange(ip)
 		}
 	}
-	slices.SortFunc(out.Bans, func(a, b Ban) int { return cmp.Or(a.Prefix.Compare(b.Prefix), cmp.Compare(a.Jail, b.Jail)) })
+	slices.SortFunc(out.Bans, func(a, b Ban) int {
+		return cmp.Or(a.Prefix.Compare(b.Prefix),
+			cmp.Compare(a.Jail, b.Jail))
+	})
 	return out, rows.Err()
 }
 
@@ -111,7 +121,8 @@ func (b *Bans) strange(ip string) {
 func (b *Bans) add(jail string, prefix netip.Prefix, from, lasts int64, now time.Time) {
 	ban := Ban{Jail: jail, Prefix: prefix, Left: MaxLeft, Forever: lasts < 0}
 	if !ban.Forever {
-		// A ban that begins in the future is of a clock that was wrong: it lasts no longer than it was to.
+		// A ban that begins in the future is of a clock that was wrong: it lasts no longer than it
+		// was to.
 		lasts = min(lasts, int64(MaxLeft/time.Second)-1)
 		began := time.Unix(from, 0)
 		if began.After(now) {

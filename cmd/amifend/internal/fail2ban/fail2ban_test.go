@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// made is when Debian's fail2ban 1.0.2 made the database of the tests: `fail2ban-client set asterisk banip …`.
+// made is when Debian's fail2ban 1.0.2 made the database of the tests: `fail2ban-client set
+// asterisk banip …`.
 const made = 1795422848
 
 // database unpacks the database of the tests.
@@ -30,7 +31,8 @@ func database(t *testing.T) string {
 		t.Fatal(err)
 	}
 	b, err := io.ReadAll(z)
-	path := filepath.Join(t.TempDir(), "fail2ban #1?.sqlite3") // no part of the name may be taken for an option
+	path := filepath.Join(t.TempDir(),
+		"fail2ban #1?.sqlite3") // no part of the name may be taken for an option
 	if err = errors.Join(err, os.WriteFile(path, b, 0o400)); err != nil {
 		t.Fatal(err)
 	}
@@ -56,9 +58,13 @@ func TestReadARealDatabase(t *testing.T) {
 		want  string
 		over  int
 	}{
-		"at once":  {0, "asterisk 198.51.100.0/24 24h0m0s\nasterisk 203.0.113.5/32 24h0m0s\nasterisk 203.0.113.7/32 forever\nsshd 203.0.113.8/32 10m0s\nasterisk 2001:db8::5/128 24h0m0s\n", 0},
-		"later":    {23 * time.Hour, "asterisk 198.51.100.0/24 1h0m1s\nasterisk 203.0.113.5/32 1h0m0s\nasterisk 203.0.113.7/32 forever\nasterisk 2001:db8::5/128 1h0m0s\n", 1},
-		"too late": {24 * time.Hour, "asterisk 198.51.100.0/24 1s\nasterisk 203.0.113.7/32 forever\n", 3},
+		"at once": {0, "asterisk 198.51.100.0/24 24h0m0s\nasterisk 203.0.113.5/32 " +
+			"24h0m0s\nasterisk 203.0.113.7/32 forever\nsshd 203.0.113.8/32 10m0s\nasterisk " +
+			"2001:db8::5/128 24h0m0s\n", 0},
+		"later": {23 * time.Hour, "asterisk 198.51.100.0/24 1h0m1s\nasterisk 203.0.113.5/32 " +
+			"1h0m0s\nasterisk 203.0.113.7/32 forever\nasterisk 2001:db8::5/128 1h0m0s\n", 1},
+		"too late": {24 * time.Hour, "asterisk 198.51.100.0/24 1s\nasterisk 203.0.113.7/32 " +
+			"forever\n", 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := Read(t.Context(), path, time.Unix(made, 0).Add(tt.after))
@@ -66,7 +72,8 @@ func TestReadARealDatabase(t *testing.T) {
 				t.Fatal(err)
 			}
 			if tell(got) != tt.want || got.Over != tt.over || len(got.Strange) != 0 {
-				t.Errorf("got\n%s%d over, strange %q; want\n%s%d over", tell(got), got.Over, got.Strange, tt.want, tt.over)
+				t.Errorf("got\n%s%d over, strange %q; want\n%s%d over", tell(got), got.Over,
+					got.Strange, tt.want, tt.over)
 			}
 		})
 	}
@@ -93,8 +100,12 @@ func TestStrangeRows(t *testing.T) {
 	if _, err := db.Exec("DELETE FROM bips"); err != nil {
 		t.Fatal(err)
 	}
-	for i, ip := range []string{"host.example", "203.0.113.5/24", "::ffff:203.0.113.9", "203.0.113.10 ", "", "fe80::1%eth0", "203.0.113.11"} {
-		if _, err := db.Exec("INSERT INTO bips VALUES (?, 'asterisk', ?, ?, 1, '')", ip, made+int64(i), int64(1)<<62); err != nil {
+	for i, ip := range []string{
+		"host.example", "203.0.113.5/24", "::ffff:203.0.113.9",
+		"203.0.113.10 ", "", "fe80::1%eth0", "203.0.113.11",
+	} {
+		if _, err := db.Exec("INSERT INTO bips VALUES (?, 'asterisk', ?, ?, 1, '')", ip,
+			made+int64(i), int64(1)<<62); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -102,7 +113,8 @@ func TestStrangeRows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got.Strange) != 5 || got.Wrong != 5 || len(got.Bans) != 2 || got.Bans[0].Prefix.String() != "203.0.113.9/32" || got.Bans[0].Left < 200*365*24*time.Hour {
+	if len(got.Strange) != 5 || got.Wrong != 5 || len(got.Bans) != 2 ||
+		got.Bans[0].Prefix.String() != "203.0.113.9/32" || got.Bans[0].Left < 200*365*24*time.Hour {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -120,14 +132,16 @@ func TestRowsOfOtherTypes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got.Bans) != 2 || got.Bans[0].Left != 10*time.Minute || len(got.Strange) != strangeMost || got.Wrong != 22 {
+	if len(got.Bans) != 2 || got.Bans[0].Left != 10*time.Minute || len(got.Strange) != strangeMost ||
+		got.Wrong != 22 {
 		t.Errorf("got %+v", got)
 	}
 }
 
 func TestReadFails(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := Read(t.Context(), filepath.Join(dir, "none"), time.Now()); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := Read(t.Context(), filepath.Join(dir, "none"), time.Now()); !errors.Is(err,
+		fs.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "none")); err == nil {
@@ -137,7 +151,8 @@ func TestReadFails(t *testing.T) {
 	if err := os.WriteFile(text, []byte(strings.Repeat("no database ", 100)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Read(t.Context(), text, time.Now()); err == nil || !strings.Contains(err.Error(), "not a database of fail2ban") {
+	if _, err := Read(t.Context(), text, time.Now()); err == nil || !strings.Contains(err.Error(),
+		"not a database of fail2ban") {
 		t.Errorf("a text: %v", err)
 	}
 	old := filepath.Join(dir, "old")
@@ -146,7 +161,8 @@ func TestReadFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if _, err := db.Exec("CREATE TABLE fail2banDb(version INTEGER); INSERT INTO fail2banDb VALUES (2)"); err != nil {
+	if _, err := db.Exec("CREATE TABLE fail2banDb(version INTEGER); INSERT INTO fail2banDb " +
+		"VALUES (2)"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Read(t.Context(), old, time.Now()); !errors.Is(err, ErrTooOld) {

@@ -2,31 +2,33 @@ package journal
 
 import "time"
 
-// Others is the name that stands for all names for which there was no room.
+// Others is the name of the row that sums up all names that had no room.
 const Others = "(others)"
 
-// mostNames is how many sources and accounts together have a row of their own an hour.
+// mostNames bounds the sources and accounts that get a row of their own in one hour.
 const mostNames = 20_000
 
+// totalKey identifies one hourly total.
 type totalKey struct {
 	hour         int64
 	server, name string
 	account      bool
 }
 
-// backlog is what was taken from the queue and is not written yet. While nothing can be written it grows, up to a bound.
-// It is the journal's goroutine's own.
+// backlog holds what was taken from the queue and is not written yet. It grows, up to a bound,
+// while nothing can be written. Only the journal's goroutine uses it.
 type backlog struct {
 	pending
-	most   int
+	most   int // bound of entries
 	totals map[totalKey]*Total
 	names  map[totalKey]struct{} // that have a row of their own in the latest hour
-	hour   int64                 // that hour
+	hour   int64                 // the latest hour
 	lost   uint64
 }
 
-// add takes in what came from the queue.
+// add moves the content of the queue into the backlog.
 func (b *backlog) add(p pending, now time.Time) {
+	// When there is no room, bans that have ended make way: they are history only.
 	for i, k := range p.order {
 		e := b.entry(k, b.most)
 		if e == nil {
@@ -36,30 +38,37 @@ func (b *backlog) add(p pending, now time.Time) {
 				break
 			}
 		}
+
 		e.add(p.entries[k])
 	}
+
 	b.alerts = append(b.alerts, p.alerts[:min(len(p.alerts), mostAlerts-len(b.alerts))]...)
-	b.operations = append(b.operations, p.operations[:min(len(p.operations), mostOperations-len(b.operations))]...)
+	b.operations = append(b.operations,
+		p.operations[:min(len(p.operations), mostOperations-len(b.operations))]...)
+	// The functions are called here, on the journal's goroutine, to spare the caller the copy.
 	for _, totals := range p.counts {
 		b.count(totals())
 	}
+
 	b.blocks = append(b.blocks, p.blocks...)
 	if len(p.rows) > 0 {
 		b.addRows(p.rows)
 	}
 }
 
-// addRows adds rows of the table state. Of one key the last one counts, and there is a bound, so that a disk that takes
-// nothing does not make them pile up.
+// addRows adds rows of the table state. The last row of a key wins. The number is bounded, so that
+// rows do not pile up while the disk accepts nothing.
 func (b *backlog) addRows(rows []Row) {
 	if len(b.rows) == 0 {
 		b.rows = rows
 		return
 	}
+
 	at := make(map[string]int, len(b.rows))
 	for i, r := range b.rows {
 		at[string(r.Key)] = i
 	}
+
 	for _, r := range rows {
 		if i, ok := at[string(r.Key)]; ok {
 			b.rows[i] = r
@@ -69,7 +78,7 @@ func (b *backlog) addRows(rows []Row) {
 	}
 }
 
-// dropEnded drops the bans that are over: history is what can be spared best.
+// dropEnded drops bans that have ended. History is the least that can be lost.
 func (b *backlog) dropEnded(now time.Time) {
 	kept := b.order[:0]
 	for _, k := range b.order {
@@ -80,31 +89,37 @@ func (b *backlog) dropEnded(now time.Time) {
 		}
 		kept = append(kept, k)
 	}
+
 	b.order = kept
 }
 
-// count adds totals.
+// count adds hourly totals.
 func (b *backlog) count(totals []Total) {
 	for _, t := range totals {
 		k := totalKey{t.Hour.UnixMilli(), t.Server, t.Name, t.Account}
 		if b.totals == nil || k.hour > b.hour {
 			b.totals, b.names, b.hour = mergeable(b.totals), make(map[totalKey]struct{}), k.hour
 		}
+
+		// An attacker can invent names. The bound keeps their number in memory and on disk small.
 		if _, ok := b.names[k]; !ok && len(b.names) >= mostNames {
 			k.name, t.Name = Others, Others
 		} else {
 			b.names[k] = struct{}{}
 		}
+
 		if sum := b.totals[k]; sum != nil {
 			sum.Failures += t.Failures
 			sum.Logins += t.Logins
 			continue
 		}
+
 		b.totals[k] = &t
 	}
 }
 
-// mergeable is what may still wait of the hours before. If nothing could be written in an hour it is too much.
+// mergeable returns the totals of earlier hours that are still to be written, or an empty map if
+// they are too many: nothing was written for an hour then.
 func mergeable(totals map[totalKey]*Total) map[totalKey]*Total {
 	if totals == nil || len(totals) > 2*mostNames {
 		return make(map[totalKey]*Total)
@@ -112,20 +127,25 @@ func mergeable(totals map[totalKey]*Total) map[totalKey]*Total {
 	return totals
 }
 
-// urgent tells whether anything is to be written at once. Totals are not.
+// urgent reports whether anything must be written at once. Totals can wait.
 func (b *backlog) urgent() bool {
 	return len(b.order)+len(b.alerts)+len(b.operations)+len(b.rows)+len(b.blocks) > 0
 }
 
-// batch returns what to write next: bans, alerts and operations first. It stays in the backlog until [backlog.written].
+// batch returns what to write next: bans, alerts and operations first. It stays in the backlog
+// until [backlog.written].
 func (b *backlog) batch(n int, withTotals bool) *batch {
-	out := &batch{alerts: b.alerts, operations: b.operations, blocks: b.blocks} // one block at most, see [queue.keep]
+	// There is at most one block, see [queue.keep].
+	out := &batch{alerts: b.alerts, operations: b.operations, blocks: b.blocks}
 	for _, k := range b.order[:min(n, len(b.order))] {
 		out.bans = append(out.bans, b.entries[k])
 	}
+
+	// A full batch of bans is enough for one commit.
 	if len(out.bans) == n {
 		return out
 	}
+
 	out.rows = b.rows[:min(len(b.rows), MostRows)]
 	if withTotals {
 		for k, t := range b.totals {
@@ -136,18 +156,23 @@ func (b *backlog) batch(n int, withTotals bool) *batch {
 			out.keys = append(out.keys, k)
 		}
 	}
+
 	return out
 }
 
-// written forgets a batch.
+// written removes a batch from the backlog.
 func (b *backlog) written(w *batch) {
 	for _, e := range w.bans {
 		delete(b.entries, e.key)
 	}
+
 	if b.order = b.order[len(w.bans):]; len(b.order) == 0 {
-		b.order = nil // and its memory
+		b.order = nil // releases its memory
 	}
-	b.alerts, b.operations, b.rows = b.alerts[len(w.alerts):], b.operations[len(w.operations):], b.rows[len(w.rows):]
+
+	b.alerts, b.operations, b.rows = b.alerts[len(w.alerts):], b.operations[len(w.operations):],
+		b.rows[len(w.rows):]
+
 	b.blocks = b.blocks[len(w.blocks):]
 	for _, k := range w.keys {
 		delete(b.totals, k)

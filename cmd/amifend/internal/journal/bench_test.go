@@ -15,8 +15,10 @@ func fill(j *Journal, n int) {
 	for i := range n {
 		addr := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
 		j.Ban(Ban{
-			Key: Key{netip.PrefixFrom(addr, 32), firewall.ScopeSIP}, Rule: "score", Score: 3.2, Attempts: 4, Strike: 1,
-			Evidence: `office: InvalidAccountID "100" "101" "102" "103" (forgeable)`, From: now, Until: now.Add(time.Hour),
+			Key: Key{netip.PrefixFrom(addr, 32), firewall.ScopeSIP}, Rule: "score", Score: 3.2,
+			Attempts: 4, Strike: 1,
+			Evidence: `office: InvalidAccountID "100" "101" "102" "103" (forgeable)`, From: now,
+			Until: now.Add(time.Hour),
 		})
 	}
 }
@@ -27,6 +29,7 @@ func BenchmarkStart(b *testing.B) {
 	r := start(b, options(dir))
 	fill(r.Journal, 100_000)
 	r.stop()
+
 	for b.Loop() {
 		r := start(b, options(dir))
 		if s := r.snapshot(b); len(s.Open) != 100_000 {
@@ -45,6 +48,7 @@ func BenchmarkCommit(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer s.close()
+
 			pages, next := 0, 0
 			for b.Loop() {
 				j := New(options(b.TempDir()))
@@ -52,18 +56,27 @@ func BenchmarkCommit(b *testing.B) {
 				for range n {
 					next++
 					h := uint32(next) * 2654435761 // addresses in no order, as attackers have them
-					addr := netip.AddrFrom4([4]byte{byte(h >> 24), byte(h >> 16), byte(h >> 8), byte(h)})
+					addr := netip.AddrFrom4([4]byte{
+						byte(h >> 24), byte(h >> 16), byte(h >> 8),
+						byte(h),
+					})
+
 					j.Ban(Ban{
-						Key: Key{netip.PrefixFrom(addr, 32), firewall.ScopeSIP}, Rule: "score", Score: 3.2, Attempts: 4, Strike: 1,
-						Evidence: `office: InvalidAccountID "100" "101" "102" "103" (forgeable)`, From: now, Until: now.Add(time.Hour),
+						Key: Key{netip.PrefixFrom(addr, 32), firewall.ScopeSIP}, Rule: "score",
+						Score: 3.2, Attempts: 4, Strike: 1,
+						Evidence: `office: InvalidAccountID "100" "101" "102" "103" (forgeable)`,
+						From:     now, Until: now.Add(time.Hour),
 					})
 				}
+
 				j.collect()
 				if _, err := s.commit(j.backlog.batch(n, false)); err != nil {
 					b.Fatal(err)
 				}
+
 				pages += s.pages()
 			}
+
 			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(next), "µs/ban")
 			b.ReportMetric(float64(pages)*4096/float64(next), "B/ban")
 		})

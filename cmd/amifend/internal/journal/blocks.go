@@ -8,51 +8,55 @@ import (
 	"time"
 )
 
-// This file keeps the engine's state: a log of blocks, in which what is said later replaces what was said before. A log
-// grows, so from time to time the engine is asked to say everything anew (a round); what is older is then forgotten. Blocks are
-// written one after the other into pages of their own, which costs a disk the least.
+// This file stores the engine's state as a log of blocks: a later block replaces what an earlier
+// one says. Since a log grows, the engine is asked now and then for a full copy (a round); then the
+// older blocks are deleted. Blocks are appended to pages of their own, which is cheapest for a
+// disk.
 
-// Block is a part of the engine's state. What is in it, only the engine knows.
+// Block is a part of the engine's state. Only the engine can read its content.
 type Block struct {
-	Data []byte // may be empty: then it only begins or ends a round
-	// A round says all that the engine knows. Blocks of what changed meanwhile may stand within it.
+	Data []byte // may be empty in a block that only begins or ends a round
+	// A round is a full copy of the engine's state. Blocks with later changes may lie within it.
 	First bool // a round begins with this block
 	Last  bool // it ends with this block
 }
 
-// How the log is kept.
+// Bounds of the log.
 const (
-	leastLog   = 2 << 20     // bytes: a shorter log is not worth a round
+	leastLog   = 2 << 20     // bytes: no round while the log is shorter
 	roundEvery = time.Minute // at least, between two rounds
-	trimMost   = 16          // blocks that are forgotten in one commit
+	trimMost   = 16          // blocks to delete in one commit
 )
 
-// roundKey is the key, among the rows of state, of the first block of the latest round that ended.
+// roundKey is the key of the row of state that holds the first block of the latest complete round.
 const roundKey = "engine/round"
 
-// log is what is known of the blocks of a database.
-type log struct {
-	size    int64     // bytes of them
-	base    int64     // as they were after the latest round
-	round   int64     // the first block of the round that is being written; 0: there is none
-	trim    int64     // the blocks before this one are to be forgotten
-	missing bool      // what the engine knows is not in it: a round is due
+// blockLog describes the blocks in the database.
+type blockLog struct {
+	size    int64     // bytes in all blocks
+	base    int64     // the size after the latest round
+	round   int64     // the first block of the round being written; 0: none
+	trim    int64     // delete the blocks before this one; 0: none
+	missing bool      // the log lacks what the engine knows: a round is due
 	ended   time.Time // when the latest round ended
-	cut     bool      // it was told that there is no room for it
+	cut     bool      // the lack of room was logged
 }
 
-// wants tells whether a round is due.
-func (l *log) wants(now time.Time) bool {
-	return l.round == 0 && (l.missing || l.size > 2*max(l.base, leastLog) && now.Sub(l.ended) >= roundEvery)
+// wants reports whether a round is due.
+func (l *blockLog) wants(now time.Time) bool {
+	return l.round == 0 &&
+		(l.missing || l.size > 2*max(l.base, leastLog) && now.Sub(l.ended) >= roundEvery)
 }
 
-// Keep writes a block of the engine's state. It is false, and takes nothing, while the one before waits to be written.
+// Keep queues a block of the engine's state. It reports false, and takes nothing, while the block
+// before is not written.
 func (j *Journal) Keep(b Block) bool { return j.queue.keep(b) }
 
-// Wants tells whether a block may be kept now, and whether it had better begin a round.
+// Wants reports whether Keep would take a block now, and whether it should begin a round.
 func (j *Journal) Wants() (block, round bool) { return j.queue.wants() }
 
-// Blocks calls visit with each block that was kept, in their order, until it is false. The bytes are visit's own.
+// Blocks calls visit with each stored block in order, until visit returns false. visit may keep the
+// bytes.
 func (j *Journal) Blocks(ctx context.Context, visit func(data []byte) bool) error {
 	return j.ask(ctx, func(s *store) error { return s.blocks(visit) })
 }
@@ -63,6 +67,8 @@ func (s *store) blocks(visit func(data []byte) bool) error {
 		return fmt.Errorf("read the engine's state: %w", err)
 	}
 	defer rows.Close()
+
+	// The blocks are large, so one after the other is read.
 	for rows.Next() {
 		var data []byte
 		if err := rows.Scan(&data); err != nil {
@@ -72,100 +78,132 @@ func (s *store) blocks(visit func(data []byte) bool) error {
 			return nil
 		}
 	}
+
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("read the engine's state: %w", err)
 	}
+
 	return nil
 }
 
-// measure finds out how long the log is. An empty one lacks what the engine may know.
+// measure reads the size of the log. The engine may know what an empty log lacks.
 func (s *store) measure() (err error) {
-	l := log{}
+	l := blockLog{}
 	var ended, oldest int64
-	if ended, err = s.number("SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM state WHERE key = ?", []byte(roundKey)); err == nil {
+	ended, err = s.number("SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM state "+
+		"WHERE key = ?", []byte(roundKey))
+	if err == nil {
 		err = s.conn.QueryRowContext(context.Background(), `SELECT coalesce(sum(length(block)), 0),
-			coalesce(sum(length(block)) FILTER (WHERE round = ?), 0), coalesce(min(id), 0) FROM engine`, ended).Scan(&l.size, &l.base, &oldest)
+			coalesce(sum(length(block)) FILTER (WHERE round = ?), 0),
+			coalesce(min(id), 0) FROM engine`, ended).Scan(&l.size, &l.base, &oldest)
 	}
+
 	if err != nil {
 		return fmt.Errorf("measure the engine's state: %w", err)
 	}
+
+	// Blocks before the latest complete round were left by a crash while they were deleted.
 	if l.missing = oldest == 0; !l.missing && oldest < ended {
 		l.trim = ended
 	}
+
 	s.log = l
 	return nil
 }
 
-// putBlock writes a block in the transaction that runs.
+// putBlock writes a block in the running transaction.
 func (s *store) putBlock(b Block) error {
 	id, err := s.number("SELECT coalesce(max(id), 0) + 1 FROM engine")
 	if err != nil {
 		return fmt.Errorf("write block: %w", err)
 	}
+
 	l := &s.log
 	if b.First {
 		l.round, l.missing = id, false
 	}
+
+	// A block without data only marks the beginning or the end of a round.
 	if len(b.Data) > 0 {
 		if _, err := s.do("block", id, l.round, b.Data); err != nil {
 			return err
 		}
 		l.size += int64(len(b.Data))
 	}
+
+	// Only a complete round makes the older blocks superfluous.
 	if b.Last && l.round != 0 {
-		if _, err := s.do("state", []byte(roundKey), []byte(strconv.FormatInt(l.round, 10))); err != nil {
+		if _, err := s.do("state", []byte(roundKey),
+			[]byte(strconv.FormatInt(l.round, 10))); err != nil {
 			return err
 		}
 		l.trim, l.round, l.ended = l.round, 0, time.Now()
 	}
+
 	return nil
 }
 
-// trim forgets some blocks: those that were said anew, and the oldest while the log is larger than half of what the
-// database may have. It tells whether there are more to forget.
+// trim deletes some blocks: those older than the latest round, and the oldest ones while the log
+// takes more than half of the database's bound. It reports whether there are more.
 func (j *Journal) trim(now time.Time) (more bool, err error) {
 	l := &j.store.log
 	full := j.o.MaxSize > 0 && l.size > j.o.MaxSize/2
 	if l.trim == 0 && !full {
 		return false, nil
 	}
+
+	// The state must not push out the bans, and a full disk would stop both.
 	if l.trim == 0 && !l.cut {
 		l.cut = true
-		j.o.Log.Warn("the engine's state has no room in the journal: a restart would forget the sources that were not heard of for longest",
+		j.o.Log.Warn("the engine's state has no room in the journal: a restart would forget the "+
+			"sources that were not heard of for longest",
 			"bytes", l.size, "do", "raise [state] max_size_mb")
 	}
+
 	if err := guard(func() (err error) {
 		more, err = j.store.trim()
 		return err
 	}); err != nil {
 		return false, err
 	}
+
 	j.spend(now)
 	return more, nil
 }
 
-// trim forgets the oldest blocks, of those that were said anew if there are any.
+// trim deletes the oldest blocks: of those before the latest round if there are any.
 func (s *store) trim() (more bool, err error) {
 	most, before := 1, int64(math.MaxInt64)
 	if s.log.trim != 0 {
 		most, before = trimMost, s.log.trim
 	}
+
+	// Sum and deletion must see the same blocks.
 	var size, gone int64
 	err = s.write(func() error {
-		if err := s.conn.QueryRowContext(context.Background(), `SELECT coalesce(sum(length(block)), 0), count(*) FROM (
-			SELECT block FROM engine WHERE id < ? ORDER BY id LIMIT ?)`, before, most).Scan(&size, &gone); err != nil {
+		err := s.conn.QueryRowContext(context.Background(),
+			`SELECT coalesce(sum(length(block)), 0), count(*) FROM (
+				SELECT block FROM engine WHERE id < ? ORDER BY id LIMIT ?)`,
+			before, most).Scan(&size, &gone)
+		if err != nil {
 			return err
 		}
-		_, err := s.exec("DELETE FROM engine WHERE id IN (SELECT id FROM engine WHERE id < ? ORDER BY id LIMIT ?)", before, most)
+
+		_, err = s.exec("DELETE FROM engine WHERE id IN (SELECT id FROM engine WHERE id < ? "+
+			"ORDER BY id LIMIT ?)", before, most)
+
 		return err
 	})
 	if err != nil {
 		return false, fmt.Errorf("forget blocks: %w", err)
 	}
+
+	// With nothing left before the round, the log is as short as it can be.
 	l := &s.log
 	l.size -= size
 	if more = gone == int64(most); !more && l.trim != 0 {
 		l.trim, l.base = 0, l.size
 	}
+
 	return more, nil
 }

@@ -23,38 +23,45 @@ func (r *running) hang(t *testing.T) (release func()) {
 			return nil
 		})
 	}()
+
 	<-hung
 	return func() { close(gate) }
 }
 
-// Nobody waits for a disk that hangs, and what waits is bounded: of one ban only the latest, and bans that run before those
-// that are over.
+// Nobody waits for a disk that hangs, and what waits is bounded: of one ban only the latest, and
+// bans that run before those that are over.
 func TestBoundedWhileTheDiskHangs(t *testing.T) {
 	o := options(t.TempDir())
 	o.MaxWaiting = 100
 	r := start(t, o)
 	r.snapshot(t)
 	release := r.hang(t)
+
 	for i := range 1000 { // one key
 		r.Ban(ban("192.0.2.1/32", all, time.Hour+time.Duration(i)*time.Second))
 	}
+
 	for i := range 1000 {
 		r.Ban(ban(numbered(i).String(), all, time.Hour))
 	}
+
 	for range 3000 {
 		r.Alert(Alert{At: time.Now()})
 		r.Operation(Operation{At: time.Now()})
 		r.Count(func() []Total { return nil })
 	}
+
 	release()
 	r.written(t)
 	s := r.snapshot(t)
 	if len(s.Open) != 100 || s.Open[key("192.0.2.1/32", all)].Whole != time.Hour+999*time.Second {
 		t.Errorf("%d bans, %+v", len(s.Open), s.Open[key("192.0.2.1/32", all)])
 	}
+
 	if h := r.Health(); h.Lost != 901 {
 		t.Errorf("%d are lost, want 901", h.Lost)
 	}
+
 	for _, table := range []string{"alert", "operation"} {
 		if n := r.count(t, "SELECT count(*) FROM "+table); n > 1000 || n == 0 {
 			t.Errorf("%d rows in %s", n, table)
@@ -71,10 +78,12 @@ func TestBacklogDropsWhatIsOver(t *testing.T) {
 		if l != nil {
 			q.lift(*l)
 		}
+
 		q.ban(x)
 		p, _ := q.take()
 		b.add(p, time.Now())
 	}
+
 	l := lift("10.0.0.9/32", all)
 	add(key("10.0.0.1/32", all), -time.Second, nil)
 	add(key("10.0.0.9/32", all), -time.Second, &l) // its lift must not be lost
@@ -82,10 +91,13 @@ func TestBacklogDropsWhatIsOver(t *testing.T) {
 	add(key("10.0.0.3/32", all), time.Hour, nil) // in the place of the first
 	add(key("10.0.0.4/32", all), time.Hour, nil) // no room
 	var got []string
+
 	for _, k := range b.order {
 		got = append(got, k.Prefix.Addr().String())
 	}
-	if !slices.Equal(got, []string{"10.0.0.9", "10.0.0.2", "10.0.0.3"}) || b.lost != 2 || len(b.entries) != 3 {
+
+	if !slices.Equal(got, []string{"10.0.0.9", "10.0.0.2", "10.0.0.3"}) || b.lost != 2 ||
+		len(b.entries) != 3 {
 		t.Errorf("%v, %d lost", got, b.lost)
 	}
 }
@@ -102,12 +114,14 @@ func (r *running) count(t testing.TB, query string) (n int64) {
 	return n
 }
 
-// A flood of bans, and an engine that has something new to say all the time, write no more than the budget allows.
+// A flood of bans, and an engine that has something new to say all the time, write no more than the
+// budget allows.
 func TestWriteBudget(t *testing.T) {
 	r := start(t, options(t.TempDir()))
 	r.snapshot(t)
 	before, began := written(t), time.Now()
 	end := began.Add(2 * time.Second)
+
 	for i := 0; time.Now().Before(end); i++ {
 		r.Ban(ban(numbered(i*7919%(1<<24)).String(), all, time.Hour)) // in no order
 		if room, _ := r.Wants(); room {
@@ -117,11 +131,17 @@ func TestWriteBudget(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 	}
+
 	var due time.Time
-	if err := r.ask(t.Context(), func(*store) error { due = r.due.commit; return nil }); err != nil {
+	if err := r.ask(t.Context(), func(*store) error {
+		due = r.due.commit
+		return nil
+	}); err != nil {
 		t.Fatal(err)
 	}
+
 	n := written(t) - before
+
 	// With what was saved up, and the last commit, which may be large: it is paid for afterwards.
 	took := time.Since(began) + max(0, time.Until(due)) + time.Second
 	if float64(n) > writeBudget*took.Seconds()*1.05 {
@@ -131,19 +151,21 @@ func TestWriteBudget(t *testing.T) {
 	}
 }
 
-// written is how many bytes this process has caused to be written to disks. On a tmpfs nothing is counted, and then there is
-// nothing to see here.
+// written is how many bytes this process has caused to be written to disks. On a tmpfs nothing is
+// counted, and then there is nothing to see here.
 func written(t *testing.T) (n int64) {
 	t.Helper()
 	b, err := os.ReadFile("/proc/self/io")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for line := range strings.Lines(string(b)) {
 		if _, err := fmt.Sscanf(line, "write_bytes: %d", &n); err == nil {
 			return n
 		}
 	}
+
 	t.Fatal("no write_bytes")
 	return 0
 }
@@ -161,8 +183,12 @@ func TestRetention(t *testing.T) {
 	r.Alert(Alert{At: time.Now()})
 	r.Operation(Operation{At: time.Now()})
 	r.Count(func() []Total {
-		return []Total{{Hour: time.Now().Truncate(time.Hour), Name: "a", Failures: 1}, {Hour: time.Now().Truncate(time.Hour), Name: "b", Account: true}}
+		return []Total{
+			{Hour: time.Now().Truncate(time.Hour), Name: "a", Failures: 1},
+			{Hour: time.Now().Truncate(time.Hour), Name: "b", Account: true},
+		}
 	})
+
 	r.written(t)
 	tidy := func() {
 		t.Helper()
@@ -177,18 +203,35 @@ func TestRetention(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	rows := func() string {
 		t.Helper()
-		return fmt.Sprint(r.count(t, "SELECT count(*) FROM ban"), r.count(t, "SELECT count(*) FROM ban WHERE current"), r.count(t, "SELECT count(*) FROM alert"),
-			r.count(t, "SELECT count(*) FROM operation"), r.count(t, "SELECT count(*) FROM source_hour"), r.count(t, "SELECT count(*) FROM account_hour"))
+		return fmt.Sprint(r.count(t, "SELECT count(*) FROM ban"),
+			r.count(t, "SELECT count(*) FROM ban WHERE current"),
+			r.count(t, "SELECT count(*) FROM alert"),
+			r.count(t, "SELECT count(*) FROM operation"),
+			r.count(t, "SELECT count(*) FROM source_hour"),
+			r.count(t, "SELECT count(*) FROM account_hour"))
 	}
 	for _, step := range []struct {
 		pass time.Duration
 		want string
-	}{{0, "3 3 1 1 1 1"}, {2 * time.Hour, "3 2 1 1 1 1"}, {24 * time.Hour, "2 2 0 0 0 0"}, {23 * time.Hour, "1 1 0 0 0 0"}, {250 * time.Hour, "1 1 0 0 0 0"}, {24 * time.Hour, "1 0 0 0 0 0"}, {24 * time.Hour, "0 0 0 0 0 0"}} {
-		if err := r.ask(t.Context(), func(*store) error { m.pass(step.pass); return nil }); err != nil {
+	}{
+		{0, "3 3 1 1 1 1"},
+		{2 * time.Hour, "3 2 1 1 1 1"},
+		{24 * time.Hour, "2 2 0 0 0 0"},
+		{23 * time.Hour, "1 1 0 0 0 0"},
+		{250 * time.Hour, "1 1 0 0 0 0"},
+		{24 * time.Hour, "1 0 0 0 0 0"},
+		{24 * time.Hour, "0 0 0 0 0 0"},
+	} {
+		if err := r.ask(t.Context(), func(*store) error {
+			m.pass(step.pass)
+			return nil
+		}); err != nil {
 			t.Fatal(err)
 		}
+
 		tidy()
 		if got := rows(); got != step.want {
 			t.Errorf("after %s more: %s, want %s", step.pass, got, step.want)
@@ -196,23 +239,31 @@ func TestRetention(t *testing.T) {
 	}
 }
 
-// A database that grows too large forgets the oldest of what is over, and gives the room back to the disk.
+// A database that grows too large forgets the oldest of what is over, and gives the room back to
+// the disk.
 func TestMaxSize(t *testing.T) {
 	dir := t.TempDir()
 	o := options(dir)
 	r := start(t, o)
 	fill(r.Journal, 500)
 	const hours = 40
+
 	for n := range hours {
 		r.Count(func() []Total {
 			var out []Total
 			for i := range 200 {
-				out = append(out, Total{Hour: time.Unix(int64(n)*3600, 0), Server: "pbx", Name: fmt.Sprintf("%d%400d", i, i), Account: true, Failures: 1})
+				out = append(out,
+					Total{
+						Hour: time.Unix(int64(n)*3600, 0), Server: "pbx",
+						Name: fmt.Sprintf("%d%400d", i, i), Account: true, Failures: 1,
+					})
 			}
 			return out
 		})
+
 		r.snapshot(t) // so that it is taken in: only a few may wait
 	}
+
 	r.stop()
 	size := func() int64 {
 		t.Helper()
@@ -222,10 +273,12 @@ func TestMaxSize(t *testing.T) {
 		}
 		return st.Size
 	}
+
 	before := size()
 	o.MaxSize = 1 << 20
 	o.Retain = 100 * 365 * 24 * time.Hour
 	r = start(t, o)
+
 	if err := r.ask(t.Context(), func(*store) error {
 		r.tidy.next = time.Now().Add(-time.Second)
 		for {
@@ -236,21 +289,25 @@ func TestMaxSize(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+
 	if n := r.count(t, "SELECT count(*) FROM ban WHERE current"); n != 500 {
 		t.Errorf("%d bans run, want 500", n)
 	}
+
 	oldest := r.count(t, "SELECT min(hour) FROM account_hour")
 	newest := r.count(t, "SELECT max(hour) FROM account_hour")
 	if oldest <= 0 || newest != (hours-1)*3600*1000 {
 		t.Errorf("hours from %d to %d are left", oldest, newest)
 	}
+
 	r.stop()
 	if after := size(); before < 2<<20 || after > o.MaxSize+tidyPages*4096 {
 		t.Errorf("%d bytes were made %d", before, after)
 	}
 }
 
-// Totals of an hour add up, over commits, and those for which there is no room are counted together.
+// Totals of an hour add up, over commits, and those for which there is no room are counted
+// together.
 func TestTotals(t *testing.T) {
 	r := start(t, options(t.TempDir()))
 	hour := time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
@@ -262,21 +319,28 @@ func TestTotals(t *testing.T) {
 			}
 			return out
 		})
-		if err := r.ask(t.Context(), func(*store) error { r.due.totals = time.Time{}; return nil }); err != nil {
+		if err := r.ask(t.Context(), func(*store) error {
+			r.due.totals = time.Time{}
+			return nil
+		}); err != nil {
 			t.Fatal(err)
 		}
+
 		eventually(t, func() bool {
 			n := -1
 			_ = r.ask(t.Context(), func(*store) error { n = len(r.backlog.totals); return nil })
 			return n == 0
 		})
 	}
+
 	tell(hour, "10.0.0.1", "10.0.0.2")
 	tell(hour, "10.0.0.1")
 	many := make([]string, mostNames+500)
+
 	for i := range many {
 		many[i] = numbered(i).Addr().String()
 	}
+
 	tell(hour.Add(time.Hour), many...)
 	tell(hour.Add(2*time.Hour), "10.0.0.1")
 	for query, want := range map[string]int64{
@@ -298,23 +362,38 @@ func TestState(t *testing.T) {
 	r := start(t, options(dir))
 	r.snapshot(t)
 	release := r.hang(t)
-	if !r.Save([]Row{{[]byte("a"), []byte("1")}, {[]byte{0, 255}, []byte{0}}, {[]byte("c"), []byte("3")}}) {
+
+	if !r.Save([]Row{
+		{[]byte("a"), []byte("1")},
+		{[]byte{0, 255}, []byte{0}},
+		{[]byte("c"), []byte("3")},
+	}) {
 		t.Error("refused, though nothing waits")
 	}
+
 	if r.Save([]Row{{[]byte("d"), []byte("4")}}) {
 		t.Error("taken, though the ones before still wait")
 	}
+
 	release()
-	eventually(t, func() bool { return r.Save([]Row{{[]byte("a"), []byte("2")}, {[]byte("c"), nil}}) })
+	eventually(t, func() bool {
+		return r.Save([]Row{{[]byte("a"), []byte("2")}, {[]byte("c"), nil}})
+	})
 	if r.Save(make([]Row, MostRows+1)) {
 		t.Error("too many were taken")
 	}
+
 	r.stop()
 	r = start(t, options(dir))
 	got := map[string]string{}
-	if err := r.State(t.Context(), func(row Row) error { got[string(row.Key)] = string(row.Value); return nil }); err != nil {
+
+	if err := r.State(t.Context(), func(row Row) error {
+		got[string(row.Key)] = string(row.Value)
+		return nil
+	}); err != nil {
 		t.Fatal(err)
 	}
+
 	if len(got) != 2 || got["a"] != "2" || got["\x00\xff"] != "\x00" {
 		t.Errorf("%q", got)
 	}

@@ -14,7 +14,9 @@ type machine struct {
 }
 
 func (m *machine) clock() Clock {
-	return Clock{Wall: func() time.Time { return m.wall }, Uptime: func() time.Duration { return m.up }, Boot: m.boot}
+	return Clock{Wall: func() time.Time {
+		return m.wall
+	}, Uptime: func() time.Duration { return m.up }, Boot: m.boot}
 }
 
 func (m *machine) pass(d time.Duration) {
@@ -37,7 +39,13 @@ type life struct {
 }
 
 func newLife(t *testing.T) *life {
-	l := &life{t: t, dir: t.TempDir(), machine: &machine{boot: "first", up: time.Hour, wall: time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)}}
+	l := &life{
+		t: t, dir: t.TempDir(),
+		machine: &machine{
+			boot: "first", up: time.Hour,
+			wall: time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC),
+		},
+	}
 	l.open()
 	t.Cleanup(func() { l.s.close() })
 	return l
@@ -87,11 +95,20 @@ func TestClocks(t *testing.T) {
 		happens func(l *life)
 		want    string
 	}{
-		"nothing":                           {func(*life) {}, "192.0.2.1/32 all 10h0m0s"},
-		"time passes":                       {func(l *life) { l.pass(hour) }, "192.0.2.1/32 all 9h0m0s"},
-		"time passes while it does not run": {func(l *life) { l.pass(hour); l.open() }, "192.0.2.1/32 all 9h0m0s"},
-		"it ends":                           {func(l *life) { l.pass(11 * hour); l.open() }, ""},
-		"a reboot":                          {func(l *life) { l.pass(hour); l.reboot("second", hour, 0); l.open() }, "192.0.2.1/32 all 8h0m0s"},
+		"nothing": {func(*life) {}, "192.0.2.1/32 all 10h0m0s"},
+		"time passes": {func(l *life) {
+			l.pass(hour)
+		}, "192.0.2.1/32 all 9h0m0s"},
+		"time passes while it does not run": {func(l *life) {
+			l.pass(hour)
+			l.open()
+		}, "192.0.2.1/32 all 9h0m0s"},
+		"it ends": {func(l *life) { l.pass(11 * hour); l.open() }, ""},
+		"a reboot": {func(l *life) {
+			l.pass(hour)
+			l.reboot("second", hour, 0)
+			l.open()
+		}, "192.0.2.1/32 all 8h0m0s"},
 		"two reboots": {func(l *life) {
 			l.reboot("second", hour, 0)
 			l.open()
@@ -100,18 +117,34 @@ func TestClocks(t *testing.T) {
 			l.reboot("third", hour, 0)
 			l.open()
 		}, "192.0.2.1/32 all 7h0m0s"},
-		"a step forward while it runs": {func(l *life) { l.wall = l.wall.Add(5 * hour); l.commit() }, "192.0.2.1/32 all 10h0m0s"},
-		"a step back while it runs":    {func(l *life) { l.wall = l.wall.Add(-5 * hour); l.commit() }, "192.0.2.1/32 all 10h0m0s"},
-		"a step while it does not run": {func(l *life) { l.pass(hour); l.wall = l.wall.Add(99 * hour); l.open() }, "192.0.2.1/32 all 9h0m0s"},
+		"a step forward while it runs": {func(l *life) {
+			l.wall = l.wall.Add(5 * hour)
+			l.commit()
+		}, "192.0.2.1/32 all 10h0m0s"},
+		"a step back while it runs": {func(l *life) {
+			l.wall = l.wall.Add(-5 * hour)
+			l.commit()
+		}, "192.0.2.1/32 all 10h0m0s"},
+		"a step while it does not run": {func(l *life) {
+			l.pass(hour)
+			l.wall = l.wall.Add(99 * hour)
+			l.open()
+		}, "192.0.2.1/32 all 9h0m0s"},
 		"a step, then a restart": {func(l *life) {
 			l.wall = l.wall.Add(-5 * hour)
 			l.commit()
 			l.pass(hour)
 			l.open()
 		}, "192.0.2.1/32 all 9h0m0s"},
-		"a small step is none": {func(l *life) { l.wall = l.wall.Add(time.Second); l.commit() }, "192.0.2.1/32 all 10h0m0s"},
+		"a small step is none": {func(l *life) {
+			l.wall = l.wall.Add(time.Second)
+			l.commit()
+		}, "192.0.2.1/32 all 10h0m0s"},
 		// Without a battery-backed clock: it boots at the epoch, and is set right later.
-		"a boot in the past": {func(l *life) { l.reboot("second", hour, -50*365*24*hour); l.open() }, "192.0.2.1/32 all 10h0m0s"},
+		"a boot in the past": {func(l *life) {
+			l.reboot("second", hour, -50*365*24*hour)
+			l.open()
+		}, "192.0.2.1/32 all 10h0m0s"},
 		"a boot in the past, and time passes": {func(l *life) {
 			l.reboot("second", hour, -50*365*24*hour)
 			l.open()
@@ -147,7 +180,10 @@ func TestClocks(t *testing.T) {
 			l.open()
 		}, "192.0.2.1/32 all 7h59m0s, 192.0.2.2/32 all 8h0m0s"},
 		// The clock of the first boot was a year ahead: nothing it wrote may last a year.
-		"a boot before was ahead": {func(l *life) { l.reboot("second", hour, -365*24*hour); l.open() }, "192.0.2.1/32 all 10h0m0s"},
+		"a boot before was ahead": {func(l *life) {
+			l.reboot("second", hour, -365*24*hour)
+			l.open()
+		}, "192.0.2.1/32 all 10h0m0s"},
 		"a boot before was ahead, and new bans": {func(l *life) {
 			l.reboot("second", hour, -365*24*hour)
 			l.open()
@@ -158,7 +194,12 @@ func TestClocks(t *testing.T) {
 			l.open()
 		}, "192.0.2.1/32 all 7h0m0s, 192.0.2.2/32 all 2h0m0s"},
 		// The id of the boot cannot be read: both clocks tell whether it is the same.
-		"an unknown boot, a restart": {func(l *life) { l.boot = ""; l.open(); l.pass(hour); l.open() }, "192.0.2.1/32 all 9h0m0s"},
+		"an unknown boot, a restart": {func(l *life) {
+			l.boot = ""
+			l.open()
+			l.pass(hour)
+			l.open()
+		}, "192.0.2.1/32 all 9h0m0s"},
 		"an unknown boot, a reboot": {func(l *life) {
 			l.boot = ""
 			l.open()
@@ -188,6 +229,7 @@ func TestStepsAreTold(t *testing.T) {
 	if l.commit() {
 		t.Error("no step was made")
 	}
+
 	l.wall = l.wall.Add(-time.Minute)
 	if !l.s.times.stepped() || !l.commit() || l.s.times.stepped() || l.commit() {
 		t.Error("one step was made")

@@ -16,7 +16,8 @@ import (
 	"time"
 )
 
-// envWriter has the test binary be a process that writes a journal until it is killed; its value is the directory.
+// envWriter has the test binary be a process that writes a journal until it is killed; its value is
+// the directory.
 const envWriter = "JOURNALTEST_WRITER"
 
 func TestMain(m *testing.M) {
@@ -26,22 +27,26 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// writeUntilKilled tells of bans, lifts every third of them, and prints the number of each when it is on the disk.
+// writeUntilKilled tells of bans, lifts every third of them, and prints the number of each when it
+// is on the disk.
 func writeUntilKilled(dir string) {
 	o := options(dir)
 	o.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	j := New(o)
 	go j.Run(context.Background())
 	first, _ := strconv.Atoi(os.Getenv(envWriter + "_FIRST")) // the test writes it
+
 	for i := first; ; i++ {
 		b := ban(numbered(i).String(), all, time.Hour)
 		j.Ban(b)
 		if i%3 == 0 {
 			j.Lift(lift(numbered(i).String(), all))
 		}
+
 		if err := j.Sync(context.Background()); err != nil {
 			panic(err)
 		}
+
 		fmt.Println(i)
 	}
 }
@@ -49,7 +54,10 @@ func writeUntilKilled(dir string) {
 // isWritten tells whether nothing waits, neither in the queue nor in the backlog.
 func (j *Journal) isWritten() bool {
 	n := -1
-	err := j.ask(context.Background(), func(*store) error { n = len(j.backlog.entries); return nil })
+	err := j.ask(context.Background(), func(*store) error {
+		n = len(j.backlog.entries)
+		return nil
+	})
 	return err == nil && n == 0
 }
 
@@ -62,55 +70,73 @@ func TestKill(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	written := -1
+
 	for round := range 12 {
 		cmd := exec.Command("/proc/self/exe", "-test.run=^$")
-		cmd.Env = append(os.Environ(), envWriter+"="+dir, fmt.Sprintf("%s_FIRST=%d", envWriter, written+1))
+		cmd.Env = append(os.Environ(), envWriter+"="+dir,
+			fmt.Sprintf("%s_FIRST=%d", envWriter, written+1))
+
 		var stderr strings.Builder
 		cmd.Stderr = &stderr
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
+
 		lines := bufio.NewScanner(out)
 		if !lines.Scan() {
 			t.Fatalf("nothing was written: %s", &stderr)
 		}
-		time.AfterFunc(time.Duration(rand.IntN(100))*time.Millisecond, func() { _ = cmd.Process.Kill() })
+
+		time.AfterFunc(time.Duration(rand.IntN(100))*time.Millisecond, func() {
+			_ = cmd.Process.Kill()
+		})
 		for ok := true; ok; ok = lines.Scan() {
 			if n, err := strconv.Atoi(lines.Text()); err == nil {
 				written = max(written, n)
 			}
 		}
+
 		if err := cmd.Wait(); err == nil {
 			t.Fatal("it was not killed")
 		}
+
 		s, err := openStore(filepath.Join(dir, File), Clock{}.orReal())
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
+
 		snap, err := s.snapshot(time.Hour)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		for i := range written + 1 {
 			k := Key{numbered(i), all}
 			_, open := snap.Open[k]
 			_, lifted := snap.Lifted[k]
 			if lifted != (i%3 == 0) || open == lifted {
-				t.Fatalf("round %d: ban %d of %d: open %v, lifted %v", round, i, written, open, lifted)
+				t.Fatalf("round %d: ban %d of %d: open %v, lifted %v", round, i, written, open,
+					lifted)
 			}
 		}
+
 		var ok string
-		if err := s.conn.QueryRowContext(t.Context(), "PRAGMA integrity_check").Scan(&ok); err != nil || ok != "ok" {
+		if err := s.conn.QueryRowContext(t.Context(),
+			"PRAGMA integrity_check").Scan(&ok); err != nil || ok != "ok" {
 			t.Fatalf("integrity: %s, %v", ok, err)
 		}
+
 		s.close()
 	}
+
 	if written < 50 {
 		t.Errorf("only %d bans were written", written)
 	}
+
 	t.Logf("%d bans in 12 lives", written+1)
 }

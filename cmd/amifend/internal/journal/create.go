@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// create opens a file to be read and written, and makes it when it is not there. SQLite gives its other files the same mode and owner.
+// create opens a file for reading and writing, and makes it if it is missing. SQLite gives its
+// other files the same mode and owner.
 func create(path string) (*os.File, error) {
 	f, err := createNew(path)
 	if errors.Is(err, fs.ErrExist) {
@@ -19,18 +20,21 @@ func create(path string) (*os.File, error) {
 	return f, err
 }
 
-// createNew makes a file. What root makes belongs to the owner of the directory: an amifend that was run by hand, such as for a
-// trial, must leave no journal that the service's user cannot open. A file that was there already is not given away: it may be
-// a link that the user has made.
+// createNew makes a file. A file made by root gets the owner of the directory: an amifend that was
+// run by hand must not leave a journal that the service's user cannot open. An existing file keeps
+// its owner, since it may be a link that the user made.
 func createNew(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL|unix.O_CLOEXEC, 0o600)
 	if err != nil || os.Geteuid() != 0 {
 		return f, err
 	}
+
 	if dir, err := os.Stat(filepath.Dir(path)); err == nil {
 		if owner, ok := dir.Sys().(*syscall.Stat_t); ok && owner.Uid != 0 {
-			_ = f.Chown(int(owner.Uid), int(owner.Gid)) // if not, the service says that it cannot open the file
+			// On failure the service reports that it cannot open the file.
+			_ = f.Chown(int(owner.Uid), int(owner.Gid))
 		}
 	}
+
 	return f, nil
 }

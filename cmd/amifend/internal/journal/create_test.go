@@ -28,13 +28,17 @@ func TestWhatRootMakesBelongsToTheDirectorysOwner(t *testing.T) {
 	if err := os.Chown(dir, uid, gid); err != nil {
 		t.Fatal(err)
 	}
+
 	r := start(t, options(dir))
 	r.Ban(ban("192.0.2.1/32", all, time.Hour))
 	r.written(t)
 	names, err := filepath.Glob(filepath.Join(dir, "*"))
-	if err != nil || len(names) < 5 { // the database, its log and the log's index, the lock, the reserve
+
+	// the database, its log and the log's index, the lock, the reserve
+	if err != nil || len(names) < 5 {
 		t.Fatalf("%v, %v", names, err)
 	}
+
 	for _, name := range names {
 		st, err := os.Stat(name)
 		if err != nil {
@@ -53,21 +57,26 @@ func TestAFileThatWasThereIsNotGivenAway(t *testing.T) {
 	if err := os.WriteFile(secret, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	if err := os.Symlink(secret, filepath.Join(dir, "link")); err != nil {
 		t.Fatal(err)
 	}
+
 	if err := os.Chown(dir, 65534, 65534); err != nil {
 		t.Fatal(err)
 	}
+
 	f, err := create(filepath.Join(dir, "link"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
+
 	st, err := f.Stat()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if s, ok := st.Sys().(*syscall.Stat_t); !ok || s.Uid != 0 {
 		t.Errorf("it belongs to %d", s.Uid)
 	}

@@ -19,8 +19,9 @@ import (
 // envMounts tells the test binary that it has mounts of its own.
 const envMounts = "JOURNALTEST_MOUNTS"
 
-// withMounts runs a test in a process that has mounts (and if need be, users) of its own. Where that is forbidden the test is
-// skipped with the reason, but with CI=true in the environment it fails.
+// withMounts runs a test in a process that has mounts (and if need be, users) of its own. Where
+// that is forbidden the test is skipped with the reason, but with CI=true in the environment it
+// fails.
 func withMounts(t *testing.T, test func(t *testing.T)) {
 	t.Helper()
 	if os.Getenv(envMounts) == t.Name() {
@@ -30,14 +31,17 @@ func withMounts(t *testing.T, test func(t *testing.T)) {
 		test(t)
 		return
 	}
+
 	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
 	cmd.Env = append(os.Environ(), envMounts+"="+t.Name())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
+
 	if os.Geteuid() != 0 {
 		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
 	}
+
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	switch {
@@ -72,11 +76,13 @@ func fillUp(t *testing.T, dir string) (free func()) {
 		t.Fatal(err)
 	}
 	defer f.Close()
+
 	for block := 1 << 16; block > 0; {
 		if _, err := f.Write(make([]byte, block)); err != nil {
 			block /= 2
 		}
 	}
+
 	return func() {
 		if err := os.Remove(name); err != nil {
 			t.Fatal(err)
@@ -99,23 +105,29 @@ func TestFullDisk(t *testing.T) {
 		r.Ban(ban("192.0.2.1/32", all, time.Hour))
 		r.written(t)
 		free := fillUp(t, dir)
+
 		for i := range 2000 { // the log that is there already has room for some
 			r.Ban(ban(numbered(i).String(), sip, time.Hour))
 		}
+
 		r.Lift(lift("192.0.2.1/32", all))
 		h := r.broken(t)
 		if !strings.Contains(h.Do, "free space on the disk of "+dir) || h.Since.IsZero() {
 			t.Errorf("%+v", h)
 		}
-		eventually(t, func() bool { return strings.Contains(r.log.String(), "bans go on") }) // a moment after the health says so
+
+		// a moment after the health says so
+		eventually(t, func() bool { return strings.Contains(r.log.String(), "bans go on") })
 		if s := r.snapshot(t); len(s.Open) != 2000 || len(s.Lifted) != 1 {
 			t.Errorf("it knows %d bans, %d lifted", len(s.Open), len(s.Lifted))
 		}
+
 		free()
 		r.written(t)
 		if h := r.Health(); h.Problem != "" || h.Lost != 0 || h.Waiting != 0 {
 			t.Errorf("%+v", h)
 		}
+
 		r.stop()
 		if s := start(t, options(dir)).snapshot(t); len(s.Open) != 2000 || len(s.Lifted) != 1 {
 			t.Errorf("it knows %d bans, %d lifted", len(s.Open), len(s.Lifted))
@@ -147,21 +159,25 @@ func TestStartOnFullDisk(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			b := ban("192.0.2.1/32", all, time.Hour)
 			if _, err := s.commit(&batch{bans: []*entry{{key: b.Key, ban: &b}}}); err != nil {
 				t.Fatal(err)
 			}
+
 			from := dir
 			if killed { // a copy of what a kill leaves: the log is not merged
 				from = mount(t, "1m")
 				copyKilled(t, dir, from)
 			}
+
 			s.close()
 			free := fillUp(t, from)
 			r := start(t, options(from))
 			if got := r.snapshot(t).shows(); got != "192.0.2.1/32 all 1h0m0s" {
 				t.Errorf("killed %v: says %q", killed, got)
 			}
+
 			r.Ban(ban("192.0.2.2/32", all, time.Hour))
 			r.broken(t)
 			free()
@@ -171,7 +187,8 @@ func TestStartOnFullDisk(t *testing.T) {
 	})
 }
 
-// On a disk that cannot be written the bans of before are known, and it is written as soon as it can be.
+// On a disk that cannot be written the bans of before are known, and it is written as soon as it
+// can be.
 func TestReadOnlyDisk(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	withMounts(t, func(t *testing.T) {
@@ -185,18 +202,22 @@ func TestReadOnlyDisk(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+
 		remount(unix.MS_RDONLY)
 		r = start(t, options(dir))
 		if got := r.snapshot(t).shows(); got != "192.0.2.1/32 all 1h0m0s" {
 			t.Errorf("says %q", got)
 		}
+
 		r.Ban(ban("192.0.2.2/32", all, time.Hour))
 		if h := r.broken(t); !strings.Contains(h.Do, "write to "+dir) {
 			t.Errorf("%+v", h)
 		}
+
 		if got := r.snapshot(t).shows(); got != "192.0.2.1/32 all 1h0m0s, 192.0.2.2/32 all 1h0m0s" {
 			t.Errorf("says %q", got)
 		}
+
 		remount(0)
 		eventually(t, func() bool { return r.Health().Problem == "" && r.isWritten() })
 	})
@@ -210,15 +231,18 @@ func TestNoDirectory(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	r := start(t, options(filepath.Join(file, "state")))
 	r.Ban(ban("192.0.2.1/32", all, time.Hour))
 	if _, err := r.Snapshot(t.Context()); err == nil || Refused(err) {
 		t.Errorf("error %v", err)
 	}
+
 	r.broken(t)
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
+
 	eventually(t, func() bool { return r.Health().Problem == "" && r.isWritten() })
 	<-r.changes // whoever asked in vain is told
 	if got := r.snapshot(t).shows(); got != "192.0.2.1/32 all 1h0m0s" {
@@ -226,7 +250,8 @@ func TestNoDirectory(t *testing.T) {
 	}
 }
 
-// Whatever is in the file: the journal works in the end, and what was there is set aside, or was sound.
+// Whatever is in the file: the journal works in the end, and what was there is set aside, or was
+// sound.
 func TestCorruptBytes(t *testing.T) {
 	t.Parallel()
 	template := t.TempDir()
@@ -237,6 +262,7 @@ func TestCorruptBytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	random := rand.New(rand.NewPCG(1, 2))
 	asides := 0
 	for round := range 60 {
@@ -253,33 +279,40 @@ func TestCorruptBytes(t *testing.T) {
 			at := random.IntN(len(file))
 			copy(file[at:], bytes.Repeat([]byte{byte(random.Int())}, min(8192, len(file)-at)))
 		}
+
 		if err := os.WriteFile(filepath.Join(dir, File), file, 0o600); err != nil {
 			t.Fatal(err)
 		}
+
 		r := start(t, options(dir))
 		s, err := r.Snapshot(t.Context())
 		if err != nil && !Refused(err) {
 			t.Fatalf("round %d: %v", round, err)
 		}
+
 		if err != nil { // the version, or the mark that it is ours, was hit
 			r.stop()
 			continue
 		}
+
 		for k, o := range s.Open {
 			if o.Left <= 0 || o.Left > o.Whole || k.Prefix != k.Prefix.Masked() {
 				t.Fatalf("round %d: %v %+v", round, k, o)
 			}
 		}
+
 		r.Ban(ban("192.0.2.1/32", all, time.Hour))
 		eventually(t, func() bool { return r.isWritten() || r.Health().Problem != "" })
 		if h := r.Health(); h.Problem != "" && !strings.Contains(h.Problem, "corrupt again") {
 			t.Fatalf("round %d: %+v", round, h)
 		}
+
 		r.stop()
 		found, err := filepath.Glob(filepath.Join(dir, File+".corrupt-*Z"))
 		if err != nil || len(found) > 1 {
 			t.Fatalf("set aside: %v, %v", found, err)
 		}
+
 		if len(found) == 1 {
 			asides++
 			if old, err := os.ReadFile(found[0]); err != nil || len(old) == 0 && len(file) > 0 {
@@ -287,9 +320,11 @@ func TestCorruptBytes(t *testing.T) {
 			}
 		}
 	}
+
 	if asides < 10 {
 		t.Errorf("only %d were set aside", asides)
 	}
+
 	t.Logf("%d of 60 were set aside", asides)
 }
 
@@ -318,11 +353,13 @@ func TestCorruptAgain(t *testing.T) {
 	}()); err != nil {
 		t.Fatal(err)
 	}
+
 	spoil()
 	found, err := filepath.Glob(filepath.Join(dir, File+".corrupt-*Z"))
 	if err != nil || len(found) != 1 {
 		t.Errorf("set aside: %v, %v", found, err)
 	}
+
 	if h := r.broken(t); !strings.Contains(h.Problem, "corrupt again") {
 		t.Errorf("%+v", h)
 	}

@@ -10,13 +10,14 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
+// Errors of a database that cannot be written.
 var (
 	errReadOnly = errors.New("it is read-only")
 	errDamaged  = errors.New("its tables are not as its version says")
 	errPanicked = errors.New("the database engine failed")
 )
 
-// code is SQLite's primary result code of an error, 0 if it has none.
+// code returns SQLite's primary result code of an error, or 0.
 func code(err error) int {
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
@@ -25,38 +26,44 @@ func code(err error) int {
 	return e.Code() & 0xff
 }
 
-// corrupt tells that the database is of no use any more.
+// corrupt reports whether the database is lost.
 func corrupt(err error) bool {
 	c := code(err)
 	return c == sqlite3.SQLITE_CORRUPT || c == sqlite3.SQLITE_NOTADB || errors.Is(err, errDamaged)
 }
 
-// refused tells that only a person can help.
+// refused reports whether only a person can help.
 func refused(err error) bool {
-	return errors.Is(err, ErrNewer) || errors.Is(err, ErrForeign) || errors.Is(err, ErrLocked) || errors.Is(err, ErrOther)
+	return errors.Is(err, ErrNewer) || errors.Is(err, ErrForeign) || errors.Is(err, ErrLocked) ||
+		errors.Is(err, ErrOther)
 }
 
-// unwritable tells that the place of the database cannot be written.
+// unwritable reports whether the place of the database cannot be written.
 func unwritable(err error) bool {
 	switch code(err) {
-	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR:
+	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM,
+		sqlite3.SQLITE_IOERR:
 		return true
 	}
 	return noSpace(err) || noRight(err)
 }
 
+// noSpace reports whether the disk is full.
 func noSpace(err error) bool {
-	return code(err) == sqlite3.SQLITE_FULL || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
+	return code(err) == sqlite3.SQLITE_FULL || errors.Is(err, unix.ENOSPC) ||
+		errors.Is(err, unix.EDQUOT)
 }
 
+// noRight reports whether the process lacks a right.
 func noRight(err error) bool {
-	return code(err) == sqlite3.SQLITE_READONLY || errors.Is(err, unix.EROFS) || errors.Is(err, fs.ErrPermission) || errors.Is(err, errReadOnly)
+	return code(err) == sqlite3.SQLITE_READONLY || errors.Is(err, unix.EROFS) ||
+		errors.Is(err, fs.ErrPermission) || errors.Is(err, errReadOnly)
 }
 
-// full tells that there is next to no room on the disk of a folder.
+// full reports whether the disk of a folder has next to no room.
 func full(dir string) bool { return room(dir) < 1<<20 }
 
-// room is how many bytes are free on the disk of a folder, a lot if that cannot be found out.
+// room returns the free bytes on the disk of a folder, or a large number if they are unknown.
 func room(dir string) uint64 {
 	var s unix.Statfs_t
 	if unix.Statfs(dir, &s) != nil {
@@ -65,18 +72,22 @@ func room(dir string) uint64 {
 	return s.Bavail * uint64(s.Bsize)
 }
 
-// advice says what a person can do about an error.
+// advice returns what a person can do about an error.
 func advice(err error, dir string) string {
 	switch {
 	case errors.Is(err, ErrLocked), errors.Is(err, ErrOther):
 		return "give each amifend a [state] directory of its own"
 	case refused(err):
-		return "move the file away to begin anew, or set [state] directory to another, and restart amifend"
-	case noSpace(err), errors.Is(err, errReadOnly) && full(dir): // SQLite cannot even begin on a full disk, so it was opened to be read
+		return "move the file away to begin anew, or set [state] directory to another, and " +
+			"restart amifend"
+	case noSpace(err), errors.Is(err, errReadOnly) && full(dir):
+		// SQLite cannot even begin on a full disk, so it was opened to be read
 		return "free space on the disk of " + dir
 	case noRight(err):
-		return "let the user that amifend runs as write to " + dir + " and the files in it (chown -R), or set [state] directory"
+		return "let the user that amifend runs as write to " + dir +
+			" and the files in it (chown -R), or set [state] directory"
 	default:
-		return "look at the disk of " + dir + ", or set [state] directory to another and restart amifend"
+		return "look at the disk of " + dir +
+			", or set [state] directory to another and restart amifend"
 	}
 }

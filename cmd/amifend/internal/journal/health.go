@@ -5,18 +5,20 @@ import (
 	"time"
 )
 
-// Health says how the journal is.
+// Health is the state of the journal.
 type Health struct {
 	Path    string
-	Problem string    // why nothing can be written; "": it can
+	Problem string    // why it cannot be written; "": it can
 	Do      string    // what to do about it
 	Since   time.Time // of the problem
 	Waiting int       // bans and lifts that wait to be written
-	Lost    uint64    // bans and lifts that found no room to wait, since the start; those that still run are written later
-	Size    int64     // bytes of the database
+	// Lost counts the bans and lifts that found no room to wait, since the start. Those that still
+	// run are written later.
+	Lost uint64
+	Size int64 // bytes of the database
 }
 
-// healthBox hands the health from the journal's goroutine to whoever asks.
+// healthBox passes the health from the journal's goroutine to callers.
 type healthBox struct {
 	mu sync.Mutex
 	h  Health
@@ -28,13 +30,13 @@ func (b *healthBox) set(f func(*Health)) {
 	f(&b.h)
 }
 
-// Health returns how the journal is.
+// Health returns the state of the journal.
 func (j *Journal) Health() Health {
 	j.health.mu.Lock()
 	defer j.health.mu.Unlock()
 	return j.health.h
 }
 
-// Refused tells that an error will stay until a person solves it: the journal is of a newer amifend, of something else, or
-// used by another one. The daemon had better not start then.
+// Refused reports whether an error lasts until a person solves it: the journal is of a newer
+// amifend, of another program, or in use. The daemon should not start then.
 func Refused(err error) bool { return refused(err) }

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Past is a ban of the past, or one that runs, as it was decided. Times are the wall clock's.
+// Past is a decided ban, running or over. Times are those of the wall clock.
 type Past struct {
 	Prefix   netip.Prefix
 	Scope    string
@@ -24,29 +24,34 @@ type Past struct {
 	Evidence string // an attacker's bytes are quoted in it
 	From     time.Time
 	Until    time.Time
-	Lifted   time.Time // zero: it was not
-	By, Why  string    // of the lifting
-	Observed bool      // nothing was dropped
+	Lifted   time.Time // zero: it was not lifted
+	By, Why  string    // of the lift
+	Observed bool      // no packet was dropped
 }
 
-// What follows reads the database by itself, beside the goroutine that writes to it and without holding that up; what was
-// told just now may not be there yet. Without a database there is nothing, and no error.
+// The methods below read the database on a connection of their own, beside the writing goroutine
+// and without blocking it. What was passed on just now may be missing; see [Journal.Publish].
+// Without a database they return nothing, and no error.
 
-// History returns the latest bans that covered an address, the last one first, most of them at most.
+// History returns up to most of the latest bans that covered an address, the last one first.
 func (j *Journal) History(ctx context.Context, addr netip.Addr, most int) (out []Past, err error) {
 	var args []any
-	for bits := range addr.BitLen() + 1 { // every prefix that the address is in: a ban may be of any length
+
+	// A ban may be of any length, so every prefix that holds the address counts.
+	for bits := range addr.BitLen() + 1 {
 		args = append(args, netip.PrefixFrom(addr, bits).Masked().String())
 	}
+
 	where := "prefix IN (?" + strings.Repeat(", ?", len(args)-1) + ")"
 	err = j.read(ctx, "the history of "+addr.String(), func(db *sql.DB) error {
 		out, err = past(ctx, db, where, append(args, most)...)
 		return err
 	})
+
 	return out, err
 }
 
-// Bans returns the bans that were decided since a time, the last one first, most of them at most.
+// Bans returns up to most of the bans that were decided since a time, the last one first.
 func (j *Journal) Bans(ctx context.Context, since time.Time, most int) (out []Past, err error) {
 	err = j.read(ctx, "bans", func(db *sql.DB) error {
 		out, err = past(ctx, db, "decided >= ?", since.UnixMilli(), most)
@@ -55,8 +60,10 @@ func (j *Journal) Bans(ctx context.Context, since time.Time, most int) (out []Pa
 	return out, err
 }
 
-// Alerts returns the alerts of a kind, "" for all, since a time, the last one first, most of them at most.
-func (j *Journal) Alerts(ctx context.Context, kind string, since time.Time, most int) (out []Alert, err error) {
+// Alerts returns up to most of the alerts of a kind ("": all) since a time, the last one first.
+func (j *Journal) Alerts(
+	ctx context.Context, kind string, since time.Time, most int,
+) (out []Alert, err error) {
 	err = j.read(ctx, "alerts", func(db *sql.DB) error {
 		out, err = alerts(ctx, db, "at >= ? AND ? IN ('', kind)", since.UnixMilli(), kind, most)
 		return err
@@ -64,26 +71,32 @@ func (j *Journal) Alerts(ctx context.Context, kind string, since time.Time, most
 	return out, err
 }
 
+// alerts returns the alerts that match a condition.
 func alerts(ctx context.Context, db *sql.DB, where string, args ...any) (out []Alert, err error) {
 	err = each(ctx, db, func(row *sql.Rows) error {
 		var a Alert
 		var at int64
-		if err := row.Scan(&at, &a.Kind, &a.Source, &a.Account, &a.Server, &a.Text, &a.Do); err != nil {
+		if err := row.Scan(&at, &a.Kind, &a.Source, &a.Account, &a.Server, &a.Text,
+			&a.Do); err != nil {
 			return err
 		}
+
 		a.At = time.UnixMilli(at)
 		out = append(out, a)
 		return nil
-	}, "SELECT at, kind, source, account, server, text, advice FROM alert WHERE "+where+" ORDER BY at DESC, id DESC LIMIT ?", args...)
+	}, "SELECT at, kind, source, account, server, text, advice FROM alert WHERE "+where+
+		" ORDER BY at DESC, id DESC LIMIT ?", args...)
+
 	return out, err
 }
 
-// read calls f with a connection of its own.
+// read calls f with a read-only connection.
 func (j *Journal) read(ctx context.Context, what string, f func(*sql.DB) error) error {
 	path := j.Health().Path
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+
 	name := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: "mode=ro" + connOptions}
 	db, err := sql.Open("sqlite", name.String())
 	if err == nil {
@@ -91,47 +104,61 @@ func (j *Journal) read(ctx context.Context, what string, f func(*sql.DB) error) 
 		db.SetMaxOpenConns(1)
 		err = guard(func() error { return f(db) })
 	}
+
 	if err != nil {
 		return fmt.Errorf("read %s: %w", what, err)
 	}
+
 	return nil
 }
 
 // each calls visit for each row of a query.
-func each(ctx context.Context, db *sql.DB, visit func(*sql.Rows) error, query string, args ...any) error {
+func each(
+	ctx context.Context, db *sql.DB, visit func(*sql.Rows) error, query string, args ...any,
+) error {
 	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
+
 	for rows.Next() {
 		if err := visit(rows); err != nil {
 			return err
 		}
 	}
+
 	return rows.Err()
 }
 
+// past returns the bans that match a condition.
 func past(ctx context.Context, db *sql.DB, where string, args ...any) (out []Past, err error) {
 	err = each(ctx, db, func(row *sql.Rows) error {
 		var p Past
 		var prefix string
 		var from, until, lifted int64
-		if err := row.Scan(&prefix, &p.Scope, &p.Rule, &p.Score, &p.Attempts, &p.Strike, &p.Evidence, &from, &until, &lifted,
+
+		if err := row.Scan(&prefix, &p.Scope, &p.Rule, &p.Score, &p.Attempts, &p.Strike,
+			&p.Evidence, &from, &until, &lifted,
 			&p.By, &p.Why, &p.Observed); err != nil {
 			return err
 		}
+
 		p.From, p.Until = time.UnixMilli(from), time.UnixMilli(until)
 		if lifted != 0 {
 			p.Lifted = time.UnixMilli(lifted)
 		}
+
 		var bad error
-		if p.Prefix, bad = netip.ParsePrefix(prefix); bad == nil { // else it was changed by hand
+		p.Prefix, bad = netip.ParsePrefix(prefix)
+		if bad == nil { // else somebody changed the row by hand
 			out = append(out, p)
 		}
+
 		return nil
-	}, `SELECT prefix, scope, rule, score, attempts, strike, evidence, decided, until, coalesce(lifted, 0),
-		coalesce(lifted_by, ''), coalesce(lifted_why, ''), observed FROM ban
+	}, `SELECT prefix, scope, rule, score, attempts, strike, evidence, decided, until,
+		coalesce(lifted, 0), coalesce(lifted_by, ''), coalesce(lifted_why, ''), observed FROM ban
 		WHERE `+where+` ORDER BY decided DESC, id DESC LIMIT ?`, args...)
+
 	return out, err
 }

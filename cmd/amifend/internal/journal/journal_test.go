@@ -50,8 +50,9 @@ type running struct {
 
 func options(dir string) Options {
 	return Options{
-		Directory: dir, Retain: 90 * 24 * time.Hour, MaxSize: 1 << 30, BanMax: 30 * 24 * time.Hour, MaxWaiting: 1 << 20,
-		Log: slog.New(slog.DiscardHandler),
+		Directory: dir, Retain: 90 * 24 * time.Hour, MaxSize: 1 << 30, BanMax: 30 * 24 * time.Hour,
+		MaxWaiting: 1 << 20,
+		Log:        slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -68,10 +69,12 @@ func start(t testing.TB, o Options) *running {
 		defer close(done)
 		r.Run(ctx)
 	}()
+
 	r.stop = func() {
 		cancel()
 		<-done
 	}
+
 	t.Cleanup(r.stop)
 	return r
 }
@@ -90,9 +93,13 @@ func (r *running) written(t testing.TB) {
 	t.Helper()
 	eventually(t, func() bool {
 		p := 0
-		if err := r.ask(t.Context(), func(*store) error { p = len(r.backlog.entries); return nil }); err != nil {
+		if err := r.ask(t.Context(), func(*store) error {
+			p = len(r.backlog.entries)
+			return nil
+		}); err != nil {
 			t.Fatal(err)
 		}
+
 		return p == 0
 	})
 }
@@ -113,13 +120,17 @@ func key(prefix string, scope firewall.Scope) Key {
 func ban(prefix string, scope firewall.Scope, d time.Duration) Ban {
 	now := time.Now()
 	return Ban{
-		Key: key(prefix, scope), Rule: "score", Score: 3.5, Attempts: 4, Strike: 2, Evidence: `pbx: InvalidAccountID "100"`,
-		From: now, Until: now.Add(d),
+		Key: key(prefix, scope), Rule: "score", Score: 3.5, Attempts: 4, Strike: 2,
+		Evidence: `pbx: InvalidAccountID "100"`,
+		From:     now, Until: now.Add(d),
 	}
 }
 
 func lift(prefix string, scope firewall.Scope) Lift {
-	return Lift{Key: key(prefix, scope), At: time.Now(), By: "uid 1000", Why: "a customer", Known: true}
+	return Lift{
+		Key: key(prefix, scope), At: time.Now(), By: "uid 1000", Why: "a customer",
+		Known: true,
+	}
 }
 
 // shows describes a snapshot, times left rounded to minutes.
@@ -128,14 +139,17 @@ func (n *Snapshot) shows() string {
 	for k, o := range n.Open {
 		out = append(out, fmt.Sprintf("%s %s %s", k.Prefix, k.Scope, o.Left.Round(time.Minute)))
 	}
+
 	for k := range n.Lifted {
 		out = append(out, fmt.Sprintf("%s %s lifted", k.Prefix, k.Scope))
 	}
+
 	slices.Sort(out)
 	return strings.Join(out, ", ")
 }
 
-// A ban that is lifted, banned again and lifted again, whether each is written on its own or all at once.
+// A ban that is lifted, banned again and lifted again, whether each is written on its own or all at
+// once.
 func TestLiftsAndBansInTurn(t *testing.T) {
 	k := key("192.0.2.1/32", all)
 	for _, sync := range []bool{true, false} {
@@ -148,22 +162,27 @@ func TestLiftsAndBansInTurn(t *testing.T) {
 					r.Lift(lift("192.0.2.1/32", all))
 					r.Lift(lift("192.0.2.1/32", all)) // twice is once
 				}
+
 				if err := r.Sync(t.Context()); sync && err != nil {
 					t.Fatal(err)
 				}
 			}
+
 			s := r.snapshot(t)
 			_, open := s.Open[k]
 			_, lifted := s.Lifted[k]
 			if want := n%2 == 1; open != want || lifted == want {
 				t.Errorf("after %d: open %v, lifted %v", n, open, lifted)
 			}
+
 			if n := r.count(t, "SELECT count(*) FROM ban WHERE current"); sync && n != 1 {
 				t.Errorf("%d rows are current", n)
 			}
+
 			if got := r.count(t, "SELECT count(*) FROM ban"); sync && got != int64(n+1)/2 {
 				t.Errorf("%d rows, want %d", got, (n+1)/2)
 			}
+
 			r.stop()
 		}
 	}
@@ -181,9 +200,18 @@ func TestFoundBans(t *testing.T) {
 		want string
 	}{
 		"nothing known": {func(r *running) { r.Ban(found(time.Hour)) }, "192.0.2.1/32 all 1h0m0s"},
-		"running":       {func(r *running) { r.Ban(ban("192.0.2.1/32", all, 2*time.Hour)); r.Ban(found(time.Hour)) }, "192.0.2.1/32 all 2h0m0s"},
-		"lifted":        {func(r *running) { r.Lift(lift("192.0.2.1/32", all)); r.Ban(found(time.Hour)) }, "192.0.2.1/32 all lifted"},
-		"then decided":  {func(r *running) { r.Ban(found(time.Hour)); r.Ban(ban("192.0.2.1/32", all, 3*time.Hour)) }, "192.0.2.1/32 all 3h0m0s"},
+		"running": {func(r *running) {
+			r.Ban(ban("192.0.2.1/32", all, 2*time.Hour))
+			r.Ban(found(time.Hour))
+		}, "192.0.2.1/32 all 2h0m0s"},
+		"lifted": {func(r *running) {
+			r.Lift(lift("192.0.2.1/32", all))
+			r.Ban(found(time.Hour))
+		}, "192.0.2.1/32 all lifted"},
+		"then decided": {func(r *running) {
+			r.Ban(found(time.Hour))
+			r.Ban(ban("192.0.2.1/32", all, 3*time.Hour))
+		}, "192.0.2.1/32 all 3h0m0s"},
 		"wider": {func(r *running) {
 			r.Ban(ban("192.0.2.1/32", sip, time.Hour))
 			r.Ban(ban("192.0.2.1/32", all, 2*time.Hour))
@@ -199,6 +227,7 @@ func TestFoundBans(t *testing.T) {
 			if err := r.Sync(t.Context()); err != nil {
 				t.Fatal(err)
 			}
+
 			if got := r.snapshot(t).shows(); got != test.want {
 				t.Errorf("says %q, want %q", got, test.want)
 			}
@@ -212,6 +241,7 @@ func TestBansOutliveTheProcess(t *testing.T) {
 	if s := r.snapshot(t); len(s.Open)+len(s.Lifted)+s.Bad != 0 {
 		t.Fatalf("a new journal says %v", s)
 	}
+
 	r.Ban(ban("203.0.113.5/32", all, time.Hour))
 	r.Ban(ban("203.0.113.5/32", sip, 2*time.Hour))
 	r.Ban(ban("2001:db8::/64", sip, 3*time.Hour))
@@ -226,27 +256,35 @@ func TestBansOutliveTheProcess(t *testing.T) {
 	observed.Observed = true
 	r.Ban(observed)
 	time.Sleep(5 * time.Millisecond)
-	const want = "2001:db8::/64 sip 3h0m0s, 203.0.113.5/32 all 1h0m0s, 203.0.113.5/32 sip 2h0m0s, 203.0.113.7/32 all lifted, 203.0.113.8/32 all lifted"
+	const want = "2001:db8::/64 sip 3h0m0s, 203.0.113.5/32 all 1h0m0s, 203.0.113.5/32 sip " +
+		"2h0m0s, 203.0.113.7/32 all lifted, 203.0.113.8/32 all lifted"
 	if got := r.snapshot(t).shows(); got != want {
 		t.Errorf("before it is written: %s", got)
 	}
+
 	r.written(t)
 	if got := r.snapshot(t).shows(); got != want {
 		t.Errorf("written: %s", got)
 	}
+
 	r.stop()
 	r = start(t, options(dir))
 	s := r.snapshot(t)
 	if got := s.shows(); got != want {
 		t.Errorf("after a restart: %s", got)
 	}
+
 	o := s.Open[key("2001:db8::/64", sip)]
-	if o.Rule != "score" || o.Score != 3.5 || o.Attempts != 4 || o.Strike != 2 || o.Whole != 3*time.Hour || time.Since(o.From) > time.Minute {
+	if o.Rule != "score" || o.Score != 3.5 || o.Attempts != 4 || o.Strike != 2 ||
+		o.Whole != 3*time.Hour || time.Since(o.From) > time.Minute {
 		t.Errorf("read back %+v", o)
 	}
-	if l := s.Lifted[key("203.0.113.7/32", all)]; l.By != "uid 1000" || l.Why != "a customer" || time.Since(l.At) > time.Minute {
+
+	if l := s.Lifted[key("203.0.113.7/32", all)]; l.By != "uid 1000" || l.Why != "a customer" ||
+		time.Since(l.At) > time.Minute {
 		t.Errorf("read back %+v", l)
 	}
+
 	for _, name := range []string{File, File + "-wal"} {
 		if st, err := os.Stat(filepath.Join(dir, name)); err != nil || st.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v, %v", name, st, err)

@@ -15,7 +15,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// The database's name in the state directory.
+// The names of the database in the state directory.
 const (
 	File         = "journal.db"
 	ObservedFile = "observed.db" // of a dry run: nothing in it is in force
@@ -26,119 +26,154 @@ type store struct {
 	db       *sql.DB
 	conn     *sql.Conn
 	path     string
-	file     os.FileInfo // as it was when it was opened
-	readOnly bool        // nothing can be written: of use for a snapshot only
+	file     os.FileInfo // of the file that was opened
+	readOnly bool        // only good for a snapshot
 	observed bool        // nothing is in force
 	times    timeline
 	stmts    map[string]*sql.Stmt
-	log      log
+	log      blockLog
 }
 
-// openStore opens a database and makes what is missing. Where nothing can be written, an existing one
-// is opened read-only: what it says of bans is worth having.
+// openStore opens a database and creates what is missing. Where nothing can be written, it opens an
+// existing database read-only: its bans are worth having.
 func openStore(path string, clock Clock) (*store, error) {
 	s, err := openWritable(path, clock)
 	if err == nil || !unwritable(err) {
 		return s, err
 	}
-	for _, query := range []string{"mode=ro", "immutable=1"} { // mode=ro needs a place for the index of its log
+
+	// mode=ro needs a place for the index of its log; immutable=1 does not.
+	for _, query := range []string{"mode=ro", "immutable=1"} {
 		if s, ro := openAs(path, query, clock, true); ro == nil {
 			return s, nil
 		} else if refused(ro) {
 			return nil, ro
 		}
 	}
+
 	return nil, err
 }
 
+// openWritable opens a database for writing.
 func openWritable(path string, clock Clock) (*store, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, err
 	}
+
 	f, err := create(path)
 	if err != nil {
 		return nil, err
 	}
+
 	f.Close()
 	return openAs(path, "mode=rw", clock, false)
 }
 
-// connOptions are those of every connection. A user's query may hold a lock for a moment, thus the timeout.
-const connOptions = "&_txlock=immediate&_pragma=busy_timeout(2000)&_pragma=trusted_schema(0)&_pragma=cell_size_check(1)&_pragma=mmap_size(0)"
+// connOptions are the options of every connection. The timeout is there because a user's query may
+// hold a lock for a moment.
+const connOptions = "&_txlock=immediate&_pragma=busy_timeout(2000)" +
+	"&_pragma=trusted_schema(0)&_pragma=cell_size_check(1)&_pragma=mmap_size(0)"
 
+// openAs opens a database with the given query of its URI.
 func openAs(path, query string, clock Clock, readOnly bool) (*store, error) {
 	name := url.URL{Scheme: "file", OmitHost: true, Path: path}
 	db, err := sql.Open("sqlite", name.String()+"?"+query+connOptions)
 	if err != nil {
 		return nil, err
 	}
+
 	db.SetMaxOpenConns(1)
-	s := &store{db: db, path: path, readOnly: readOnly, times: timeline{clock: clock}, stmts: make(map[string]*sql.Stmt)}
+	s := &store{
+		db: db, path: path, readOnly: readOnly, times: timeline{clock: clock},
+		stmts: make(map[string]*sql.Stmt),
+	}
 	if err := s.prepare(); err != nil {
 		s.close()
 		return nil, err
 	}
+
 	return s, nil
 }
 
-// prepare makes the database ready for use.
+// prepare checks, migrates and measures the database.
 func (s *store) prepare() (err error) {
 	if s.conn, err = s.db.Conn(context.Background()); err != nil {
 		return err
 	}
+
 	if s.file, err = os.Stat(s.path); err != nil {
 		return err
 	}
-	version, err := schemaVersion(s.conn, len(migrations)) // before anything is written to what may not be ours
+
+	// The version is checked before anything is written: the file may not be ours.
+	version, err := schemaVersion(s.conn, len(migrations))
 	if err != nil {
 		return err
 	}
+
 	if !s.readOnly {
-		// FULL: a commit outlasts a power cut. What is deleted is given back to the disk in steps, see prune.
-		for _, pragma := range []string{"auto_vacuum = INCREMENTAL", "journal_mode = WAL", "synchronous = FULL", "journal_size_limit = 4194304"} {
+		// FULL: a commit survives a power cut. Deleted pages are returned to the disk in steps, see
+		// giveBack.
+		for _, pragma := range []string{
+			"auto_vacuum = INCREMENTAL", "journal_mode = WAL",
+			"synchronous = FULL", "journal_size_limit = 4194304",
+		} {
 			if _, err := s.exec("PRAGMA " + pragma); err != nil {
 				return err
 			}
 		}
+
 		if err := migrate(s.conn, migrations); err != nil {
 			return err
 		}
 	} else if version != len(migrations) {
 		return fmt.Errorf("schema %d cannot be migrated: %w", version, errReadOnly)
 	}
+
 	for name, text := range statements {
 		stmt, err := s.conn.PrepareContext(context.Background(), text)
-		if code(err) == sqlite3.SQLITE_ERROR { // a table or column is missing. Anything else, such as a disk's error, says nothing of them
+
+		// A missing table or column. Any other error, such as that of a disk, says nothing about
+		// them.
+		if code(err) == sqlite3.SQLITE_ERROR {
 			return fmt.Errorf("%w: %w", errDamaged, err)
 		}
 		if err != nil {
 			return err
 		}
+
 		s.stmts[name] = stmt
 	}
+
 	if err := s.resume(); err != nil {
 		return err
 	}
+
 	return s.measure()
 }
 
-// resume finds out how the clocks have moved since the last commit, and puts the times right.
+// resume compares the clocks with the last commit, and corrects the times on disk.
 func (s *store) resume() error {
 	var old reading
-	err := s.conn.QueryRowContext(context.Background(), "SELECT boot, boot_id, uptime, wall, before FROM clock").
+	err := s.conn.QueryRowContext(context.Background(),
+		"SELECT boot, boot_id, uptime, wall, before FROM clock").
 		Scan(&old.boot, &old.bootID, &old.uptime, &old.wall, &old.before)
 	if errors.Is(err, sql.ErrNoRows) {
 		s.times.last = reading{boot: 1, bootID: s.times.clock.Boot}
 		s.times.read()
 		return nil
 	}
+
 	if err != nil {
 		return err
 	}
+
+	// A read-only database cannot be corrected.
 	move, ok := s.times.resume(old)
 	if s.readOnly {
-		return nil // and the times are as good as the clock
+		return nil // the times stay as good as the clock
 	}
+
 	return s.write(func() error {
 		if !ok {
 			return nil
@@ -147,11 +182,12 @@ func (s *store) resume() error {
 	})
 }
 
+// exec runs a statement that is not prepared.
 func (s *store) exec(query string, args ...any) (sql.Result, error) {
 	return s.conn.ExecContext(context.Background(), query, args...)
 }
 
-// close waits for nothing that could be refused.
+// close closes the database. Its errors help nobody.
 func (s *store) close() {
 	for _, stmt := range s.stmts {
 		_ = stmt.Close()
@@ -162,22 +198,25 @@ func (s *store) close() {
 	_ = s.db.Close()
 }
 
-// replaced tells whether the file is not the one that was opened any more: what is written to it would be lost.
+// replaced reports whether the file is no longer the one that was opened: writes to it would be
+// lost.
 func (s *store) replaced() bool {
 	st, err := os.Stat(s.path)
 	return errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(st, s.file)
 }
 
-// lockDir takes the lock of a directory, so that no two daemons write the same journal. Where no file can be made there
-// is no lock, and nothing that it would protect.
+// lockDir takes the lock of a directory, so that no two daemons write one journal. Where no file
+// can be made there is no lock, and nothing to protect.
 func lockDir(dir, name string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
 	}
+
 	f, err := create(filepath.Join(dir, name))
 	if err != nil {
 		return nil, err
 	}
+
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
@@ -185,5 +224,6 @@ func lockDir(dir, name string) (*os.File, error) {
 		}
 		return nil, err
 	}
+
 	return f, nil
 }

@@ -7,18 +7,19 @@ import (
 	"fmt"
 )
 
-// A journal belongs to one table of the firewall, since the bans in it are to be there; a dry run has a journal of its own, since
-// nothing in it may ever come into force.
+// A journal belongs to one nftables table, which holds its bans. A dry run has a journal of its
+// own, since nothing in it may come into force.
 
-// ErrOther says that the journal is another table's.
+// ErrOther is returned for a journal of another table.
 var ErrOther = errors.New("it has the bans of another nftables table")
 
-// ownerKey is the key, among the rows of state, of whom the journal belongs to.
+// ownerKey is the key of the row of state that names the owner.
 const ownerKey = "owner"
 
-// ownerObserved is the owner of a journal whose bans are in no table.
+// ownerObserved is the owner of a dry run's journal.
 const ownerObserved = "observed"
 
+// owner returns the name of the journal's owner, "" for any.
 func (o *Options) owner() string {
 	switch {
 	case o.Observed:
@@ -29,7 +30,7 @@ func (o *Options) owner() string {
 	return "inet " + o.Table
 }
 
-// lock is the name of the lock: one of each sort may use a directory.
+// lock returns the name of the lock file. A dry run and another daemon may share a directory.
 func (o *Options) lock() string {
 	if o.Observed {
 		return "observed.lock"
@@ -37,13 +38,16 @@ func (o *Options) lock() string {
 	return "lock"
 }
 
-// belong makes sure that the database is the owner's. A new one becomes it.
+// belong returns an error unless the database belongs to the owner. A new one is given to it.
 func (s *store) belong(owner string) error {
 	if owner == "" {
 		return nil
 	}
+
+	// A database without owner is new, and takes the first one.
 	var has string
-	err := s.conn.QueryRowContext(context.Background(), "SELECT CAST(value AS TEXT) FROM state WHERE key = ?", []byte(ownerKey)).Scan(&has)
+	err := s.conn.QueryRowContext(context.Background(),
+		"SELECT CAST(value AS TEXT) FROM state WHERE key = ?", []byte(ownerKey)).Scan(&has)
 	switch {
 	case errors.Is(err, sql.ErrNoRows) && s.readOnly:
 		return nil
@@ -55,8 +59,10 @@ func (s *store) belong(owner string) error {
 	case err != nil:
 		return fmt.Errorf("read the owner: %w", err)
 	case has != owner:
-		return fmt.Errorf("%w: it is of %q, this is %q; give each a [state] directory of its own, or move the file away to begin anew",
+		return fmt.Errorf("%w: it is of %q, this is %q; give each a [state] directory of its "+
+			"own, or move the file away to begin anew",
 			ErrOther, has, owner)
 	}
+
 	return nil
 }

@@ -2,16 +2,17 @@ package journal
 
 import "sync"
 
-// How much may wait. Bans and lifts have a bound of their own, see [Options.MaxWaiting].
+// Bounds of what may wait. For bans and lifts see [Options.MaxWaiting].
 const (
 	mostAlerts     = 1000
 	mostOperations = 1000
 	mostCounts     = 16
-	// MostRows is how many rows of state are taken at a time.
+	// MostRows is the largest number of rows of state in one call.
 	MostRows = 5000
 )
 
-// entry is what happened to one ban since it was last written: it was lifted, then banned (anew), then lifted again.
+// entry holds what happened to one ban since it was last written: a lift, then a ban, then a lift
+// of that.
 type entry struct {
 	key  Key
 	lift *Lift
@@ -19,15 +20,15 @@ type entry struct {
 	end  *Lift // of ban
 }
 
-// addBan adds a ban after what is known already.
+// addBan records a ban after what is known.
 func (e *entry) addBan(b *Ban) {
 	if b.Found && (e.ban != nil || e.lift != nil) {
-		return // more is known
+		return // more is known already
 	}
 	e.ban, e.end = b, nil
 }
 
-// addLift adds a lift: of the ban that is known, else of what was before.
+// addLift records a lift of the known ban, or else of the one before.
 func (e *entry) addLift(l *Lift) {
 	if e.ban != nil {
 		e.end = l
@@ -36,7 +37,7 @@ func (e *entry) addLift(l *Lift) {
 	e.lift = l
 }
 
-// add adds what happened after e.
+// add merges what happened after e.
 func (e *entry) add(next *entry) {
 	if next.lift != nil {
 		e.addLift(next.lift)
@@ -49,10 +50,10 @@ func (e *entry) add(next *entry) {
 	}
 }
 
-// pending is what waits to be written. What concerns one key coalesces.
+// pending holds what waits to be written. Changes of one key are merged.
 type pending struct {
 	entries    map[Key]*entry
-	order      []Key // of entries; each key once
+	order      []Key // of entries, each key once
 	alerts     []Alert
 	operations []Operation
 	counts     []func() []Total
@@ -60,7 +61,7 @@ type pending struct {
 	blocks     []Block
 }
 
-// entry returns the entry of a key, a new one if there is room for it.
+// entry returns the entry of a key. It makes one if there is room, and returns nil if not.
 func (p *pending) entry(k Key, most int) *entry {
 	e := p.entries[k]
 	if e == nil && len(p.entries) < most {
@@ -71,18 +72,20 @@ func (p *pending) entry(k Key, most int) *entry {
 		p.entries[k] = e
 		p.order = append(p.order, k)
 	}
+
 	return e
 }
 
-// queue hands what waits to the journal's goroutine. Every call takes the same short time, however much waits.
+// queue passes data to the journal's goroutine. A call takes the same short time however much
+// waits.
 type queue struct {
-	wake chan struct{} // has a token while there may be something to take
-	most int           // keys
+	wake chan struct{} // holds a token while there may be something to take
+	most int           // bound of keys
 
 	mu      sync.Mutex
 	pending pending
-	lost    uint64 // bans and lifts for which there was no room
-	full    bool   // a block waits to be written
+	lost    uint64 // bans and lifts that found no room
+	full    bool   // a block is not written yet
 	round   bool   // a round of blocks is due
 }
 
@@ -90,7 +93,7 @@ func newQueue(most int) *queue {
 	return &queue{wake: make(chan struct{}, 1), most: most}
 }
 
-// put has f change what waits.
+// put calls f with what waits, and wakes the journal's goroutine.
 func (q *queue) put(f func(p *pending)) {
 	q.mu.Lock()
 	f(&q.pending)
@@ -145,7 +148,7 @@ func (q *queue) count(totals func() []Total) {
 	})
 }
 
-// save takes rows of state if the ones before have been taken.
+// save takes rows of state if the rows before were taken.
 func (q *queue) save(rows []Row) (ok bool) {
 	q.put(func(p *pending) {
 		if ok = len(p.rows) == 0 && len(rows) <= MostRows; ok {
@@ -155,7 +158,7 @@ func (q *queue) save(rows []Row) (ok bool) {
 	return ok
 }
 
-// keep takes a block if the one before is written.
+// keep takes a block if the block before is written.
 func (q *queue) keep(b Block) (ok bool) {
 	q.put(func(p *pending) {
 		if ok = !q.full; ok {
@@ -173,14 +176,14 @@ func (q *queue) wants() (block, round bool) {
 	return !q.full, q.round
 }
 
-// demand says whether the block that was taken waits still, and whether a round is due.
+// demand records whether the last block still waits, and whether a round is due.
 func (q *queue) demand(full, round bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.full, q.round = full || len(q.pending.blocks) > 0, round
 }
 
-// take empties the queue. It also tells how much was lost since the last time.
+// take empties the queue, and returns how much was lost since the last call.
 func (q *queue) take() (pending, uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

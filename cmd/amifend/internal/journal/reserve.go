@@ -8,32 +8,37 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Room on the disk is reserved for what an operator changes while the disk is full: a ban that could not be written is
-// found in the kernel after a crash, but a lift that was not written would be undone by it.
+// Room on the disk is reserved for what an operator changes while the disk is full: a ban that
+// could not be written is found in the kernel after a crash, but a lift that was not written would
+// be undone by it.
 const (
 	reserveSize  = 2 << 20
-	reserveSpare = 8 // it is reserved only while there is that many times the room
+	reserveSpare = 8 // times reserveSize must be free, or nothing is reserved
 )
 
-// reserveFile is beside the database, which may be one of several in its directory.
+// reserveFile returns the name of the reserve, beside its database.
 func (j *Journal) reserveFile() string { return j.path() + ".reserve" }
 
-// reserve makes sure that the room is reserved. On a file system that cannot reserve any, there is none.
+// reserve makes the reserve unless it exists. On a file system without allocation there is none.
 func (j *Journal) reserve() {
-	if _, err := os.Lstat(j.reserveFile()); err == nil || room(j.o.Directory) < reserveSpare*reserveSize {
+	if _, err := os.Lstat(j.reserveFile()); err == nil ||
+		room(j.o.Directory) < reserveSpare*reserveSize {
 		return
 	}
+
 	f, err := createNew(j.reserveFile())
 	if err != nil {
 		return
 	}
 	defer f.Close()
+
 	if unix.Fallocate(int(f.Fd()), 0, 0, reserveSize) != nil {
-		_ = os.Remove(j.reserveFile()) // it is of no use
+		_ = os.Remove(j.reserveFile()) // an empty file reserves nothing
 	}
 }
 
-// release gives the reserved room back if err is for the want of it. It tells whether that is worth another try.
+// release deletes the reserve if err means a full disk, and reports whether another try makes
+// sense.
 func (j *Journal) release(err error) bool {
 	if !noSpace(err) && (!errors.Is(err, errReadOnly) || !full(j.o.Directory)) {
 		return false
@@ -48,10 +53,12 @@ func (j *Journal) flush() error {
 			return errReadOnly
 		}
 	}
+
 	for j.backlog.urgent() {
 		if err := j.commit(time.Now(), false); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }

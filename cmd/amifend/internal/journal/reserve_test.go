@@ -8,11 +8,15 @@ import (
 	"time"
 )
 
-// What an operator lifts while the disk is full outlasts a kill, also when the disk was full at the start already.
+// What an operator lifts while the disk is full outlasts a kill, also when the disk was full at the
+// start already.
 func TestLiftOnFullDisk(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	withMounts(t, func(t *testing.T) {
-		for name, late := range map[string]bool{"full while it runs": false, "full at the start": true} {
+		for name, late := range map[string]bool{
+			"full while it runs": false,
+			"full at the start":  true,
+		} {
 			t.Run(name, func(t *testing.T) {
 				dir := mount(t, "32m")
 				r := start(t, options(dir))
@@ -21,6 +25,7 @@ func TestLiftOnFullDisk(t *testing.T) {
 				r.written(t)
 				eventually(t, reserved)
 				var free func()
+
 				if late {
 					r.stop()
 					free = fillUp(t, dir)
@@ -28,27 +33,38 @@ func TestLiftOnFullDisk(t *testing.T) {
 				} else {
 					free = fillUp(t, dir)
 				}
+
 				for i := range 2000 { // the log that is there already has room for some
 					r.Ban(ban(numbered(i).String(), sip, time.Hour))
 				}
+
 				r.broken(t)
 				r.Lift(lift("192.0.2.1/32", all))
 				if err := r.Sync(t.Context()); err != nil {
 					t.Fatal(err)
 				}
+
 				if _, err := os.Stat(r.reserveFile()); !errors.Is(err, fs.ErrNotExist) {
 					t.Fatalf("the room was not needed (%v): the disk was not full", err)
 				}
+
 				copied := t.TempDir()
 				copyKilled(t, dir, copied)
 				after := start(t, options(copied))
+
 				if s := after.snapshot(t); len(s.Lifted) != 1 || len(s.Open) != 2000 {
-					t.Errorf("after a kill it knows %d lifts and %d bans", len(s.Lifted), len(s.Open))
+					t.Errorf("after a kill it knows %d lifts and %d bans", len(s.Lifted),
+						len(s.Open))
 				}
+
 				free()
-				if err := r.ask(t.Context(), func(*store) error { r.due.look = time.Time{}; return nil }); err != nil {
+				if err := r.ask(t.Context(), func(*store) error {
+					r.due.look = time.Time{}
+					return nil
+				}); err != nil {
 					t.Fatal(err)
 				}
+
 				eventually(t, reserved)
 			})
 		}

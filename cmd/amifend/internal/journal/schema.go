@@ -7,21 +7,21 @@ import (
 	"fmt"
 )
 
-// applicationID is "amif": it tells our database from another's.
+// applicationID is "amif". It marks the database as ours.
 const applicationID = 0x616d6966
 
-// Errors that make a database unusable for this program, and that only a person can solve.
+// Errors of a database that this program cannot use, and that only a person can solve.
 var (
-	// ErrNewer: a newer amifend has written the journal.
+	// ErrNewer is returned for a journal that a newer amifend has written.
 	ErrNewer = errors.New("it was written by a newer amifend")
-	// ErrForeign: the file is a database of something else.
+	// ErrForeign is returned for a database of another program.
 	ErrForeign = errors.New("it is not a journal of amifend")
-	// ErrLocked: another amifend uses the directory.
+	// ErrLocked is returned when another amifend uses the directory.
 	ErrLocked = errors.New("another amifend uses it")
 )
 
-// migrations lead from each version of the schema to the next: migrations[0] makes version 1. One that was released is
-// never changed again.
+// migrations lead from each version of the schema to the next: migrations[0] makes version 1. A
+// released one never changes.
 var migrations = []string{
 	`CREATE TABLE ban (
 	id         INTEGER PRIMARY KEY,
@@ -115,52 +115,68 @@ CREATE VIEW bans AS SELECT
 	datetime(lifted / 1000, 'unixepoch') AS lifted, lifted_by, lifted_why, observed,
 	current = 1 AND lifted IS NULL AND until / 1000 > CAST(strftime('%s', 'now') AS INTEGER) AS running, servers
 	FROM ban ORDER BY ban.decided;`,
+	`ALTER TABLE operation ADD COLUMN says TEXT NOT NULL DEFAULT '';
+DROP VIEW operations;
+CREATE VIEW operations AS SELECT datetime(at / 1000, 'unixepoch') AS at, uid, says, what, object,
+	reason FROM operation ORDER BY id;`,
 }
 
-// migrate brings the schema to the version of the last step, each step in a transaction of its own.
+// migrate brings the schema to the version of the last step. Each step is one transaction.
 func migrate(conn *sql.Conn, steps []string) error {
 	ctx := context.Background()
 	version, err := schemaVersion(conn, len(steps))
 	if err != nil {
 		return err
 	}
+
 	for ; version < len(steps); version++ {
 		tx, err := conn.BeginTx(ctx, nil)
 		if err != nil {
 			return err
 		}
-		set := fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, version+1)
+
+		// Schema and version change together, or a crash between them would lose the one.
+		set := fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID,
+			version+1)
+
 		_, err = tx.ExecContext(ctx, steps[version]+";"+set)
 		if err == nil {
 			err = tx.Commit()
 		}
+
 		if err != nil {
-			_ = tx.Rollback() // the first error counts
+			_ = tx.Rollback() // the first error is the one to report
 			return fmt.Errorf("migrate to schema %d: %w", version+1, err)
 		}
 	}
+
 	return nil
 }
 
-// schemaVersion returns the version of the database's schema, 0 for an empty one, and refuses what this program does not
-// know. It changes nothing.
+// schemaVersion returns the version of the schema, 0 for an empty database. It returns an error for
+// one that this program does not know. It changes nothing.
 func schemaVersion(conn *sql.Conn, known int) (int, error) {
 	var id, version, tables int
 	for query, to := range map[string]*int{
-		"PRAGMA application_id": &id, "PRAGMA user_version": &version, "SELECT count(*) FROM sqlite_schema": &tables,
+		"PRAGMA application_id": &id, "PRAGMA user_version": &version,
+		"SELECT count(*) FROM sqlite_schema": &tables,
 	} {
 		if err := conn.QueryRowContext(context.Background(), query).Scan(to); err != nil {
 			return 0, err
 		}
 	}
+
+	// An empty file is a new database; anything else must be ours.
 	switch {
 	case id == 0 && version == 0 && tables == 0:
 		return 0, nil
 	case id != applicationID:
 		return 0, ErrForeign
 	case version > known:
-		return 0, fmt.Errorf("%w (its schema is %d, this one knows up to %d): update amifend, or move the file away to begin anew",
+		return 0, fmt.Errorf("%w (its schema is %d, this one knows up to %d): update amifend, or "+
+			"move the file away to begin anew",
 			ErrNewer, version, known)
 	}
+
 	return version, nil
 }

@@ -20,6 +20,7 @@ func edit(t *testing.T, dir string, queries ...string) {
 		t.Fatal(err)
 	}
 	defer db.Close()
+
 	for _, q := range queries {
 		if _, err := db.ExecContext(t.Context(), q); err != nil {
 			t.Fatalf("%s: %v", q, err)
@@ -27,14 +28,18 @@ func edit(t *testing.T, dir string, queries ...string) {
 	}
 }
 
-// A database that is not ours, or of a newer amifend, is refused with the reason, and left as it is.
+// A database that is not ours, or of a newer amifend, is refused with the reason, and left as it
+// is.
 func TestRefusedDatabases(t *testing.T) {
 	for name, test := range map[string]struct {
 		query string
 		want  error
 		says  string
 	}{
-		"newer":           {"PRAGMA user_version = 9", ErrNewer, "its schema is 9, this one knows up to " + strconv.Itoa(len(migrations))},
+		"newer": {
+			"PRAGMA user_version = 9", ErrNewer,
+			"its schema is 9, this one knows up to " + strconv.Itoa(len(migrations)),
+		},
 		"of another":      {"PRAGMA application_id = 9", ErrForeign, "not a journal of amifend"},
 		"of nobody known": {"PRAGMA application_id = 0", ErrForeign, "not a journal of amifend"},
 	} {
@@ -49,16 +54,22 @@ func TestRefusedDatabases(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			r = start(t, options(dir))
 			_, err = r.Snapshot(t.Context())
-			if !errors.Is(err, test.want) || !Refused(err) || !strings.Contains(err.Error(), test.says) || !strings.Contains(err.Error(), dir) {
+			if !errors.Is(err, test.want) || !Refused(err) ||
+				!strings.Contains(err.Error(), test.says) || !strings.Contains(err.Error(), dir) {
 				t.Errorf("error %v", err)
 			}
-			if do := r.Health().Do; !strings.Contains(do, "move the file away") { // its disk is not to blame
+
+			// its disk is not to blame
+			if do := r.Health().Do; !strings.Contains(do, "move the file away") {
 				t.Errorf("to do: %q", do)
 			}
+
 			r.stop()
-			if after, err := os.ReadFile(filepath.Join(dir, File)); err != nil || string(after) != string(before) {
+			if after, err := os.ReadFile(filepath.Join(dir, File)); err != nil ||
+				string(after) != string(before) {
 				t.Errorf("the file was changed, %v", err)
 			}
 		})
@@ -82,10 +93,12 @@ func TestMigration(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.close()
+
 	b := ban("192.0.2.1/32", all, time.Hour)
 	if _, err := s.commit(&batch{bans: []*entry{{key: b.Key, ban: &b}}}); err != nil {
 		t.Fatal(err)
 	}
+
 	version := func() int64 {
 		v, err := s.number("PRAGMA user_version")
 		if err != nil {
@@ -93,23 +106,31 @@ func TestMigration(t *testing.T) {
 		}
 		return v
 	}
-	next := append(append([]string{}, migrations...), "ALTER TABLE ban ADD COLUMN more TEXT NOT NULL DEFAULT 'new'",
+
+	next := append(append([]string{}, migrations...),
+		"ALTER TABLE ban ADD COLUMN more TEXT NOT NULL DEFAULT 'new'",
 		"CREATE TABLE half (x); CREATE TABLE half (x)")
 	if err := migrate(s.conn, next); err == nil {
 		t.Error("a step that fails gave no error")
 	}
+
 	first := int64(len(migrations))
 	if v := version(); v != first+1 {
 		t.Errorf("version %d, want %d: the step before the one that failed", v, first+1)
 	}
-	if n, err := s.number("SELECT count(*) FROM sqlite_schema WHERE name = 'half'"); n != 0 || err != nil {
+
+	if n, err := s.number("SELECT count(*) FROM sqlite_schema WHERE name = 'half'"); n != 0 ||
+		err != nil {
 		t.Errorf("half of a step is there: %d, %v", n, err)
 	}
+
 	next[first+1] = "UPDATE ban SET more = 'newer'"
 	if err := migrate(s.conn, next); err != nil || version() != first+2 {
 		t.Errorf("version %d, %v", version(), err)
 	}
-	if n, err := s.number("SELECT count(*) FROM ban WHERE more = 'newer' AND prefix = '192.0.2.1/32'"); n != 1 || err != nil {
+
+	if n, err := s.number("SELECT count(*) FROM ban WHERE more = 'newer' AND prefix = " +
+		"'192.0.2.1/32'"); n != 1 || err != nil {
 		t.Errorf("the ban of before: %d, %v", n, err)
 	}
 }
@@ -118,11 +139,14 @@ func TestMigration(t *testing.T) {
 func TestOlderJournal(t *testing.T) {
 	for version := 1; version < len(migrations); version++ {
 		dir := t.TempDir()
-		edit(t, dir, append(slices.Clone(migrations[:version]), "PRAGMA application_id = "+strconv.Itoa(applicationID),
-			"PRAGMA user_version = "+strconv.Itoa(version),
-			`INSERT INTO ban (prefix, scope, rule, score, attempts, strike, evidence, decided, until, observed, current, boot)
+		edit(t, dir,
+			append(slices.Clone(migrations[:version]),
+				"PRAGMA application_id = "+strconv.Itoa(applicationID),
+				"PRAGMA user_version = "+strconv.Itoa(version),
+				`INSERT INTO ban (prefix, scope, rule, score, attempts, strike, evidence, decided, until, observed, current, boot)
 			SELECT '192.0.2.1/32', 'all', 'score', 4, 4, 1, 'office: …', now, now + 3600000, 0, 1, 1
 			FROM (SELECT CAST(strftime('%s', 'now') AS INTEGER) * 1000 AS now)`)...)
+
 		j := start(t, options(dir))
 		b := ban("192.0.2.2/32", all, time.Hour)
 		b.Servers = []string{"office", "a,b \"c\""}
@@ -134,6 +158,7 @@ func TestOlderJournal(t *testing.T) {
 		if !ok || old.Servers != nil || old.Left < 59*time.Minute || old.Left > time.Hour {
 			t.Errorf("of version %d: %+v", version, snap.Open)
 		}
+
 		if got := snap.Open[b.Key]; !slices.Equal(got.Servers, b.Servers) {
 			t.Errorf("of version %d, a new ban: %+v", version, got)
 		}
@@ -144,9 +169,13 @@ func TestOlderJournal(t *testing.T) {
 func TestChangedRows(t *testing.T) {
 	dir := t.TempDir()
 	r := start(t, options(dir))
-	for _, p := range []string{"192.0.2.1/32", "192.0.2.2/32", "192.0.2.3/32", "192.0.2.4/32", "192.0.2.5/32", "192.0.2.6/32"} {
+	for _, p := range []string{
+		"192.0.2.1/32", "192.0.2.2/32", "192.0.2.3/32", "192.0.2.4/32",
+		"192.0.2.5/32", "192.0.2.6/32",
+	} {
 		r.Ban(ban(p, all, time.Hour))
 	}
+
 	r.written(t)
 	edit(t, dir,
 		"UPDATE ban SET prefix = 'everybody' WHERE prefix = '192.0.2.1/32'",
@@ -155,10 +184,12 @@ func TestChangedRows(t *testing.T) {
 		"UPDATE ban SET until = 9223372036854775807 WHERE prefix = '192.0.2.4/32'",
 		"UPDATE ban SET until = decided - 1 WHERE prefix = '192.0.2.5/32'",
 		"UPDATE ban SET decided = 'yesterday' WHERE prefix = '192.0.2.6/32'")
+
 	s := r.snapshot(t)
 	if s.Bad != 5 || len(s.Open) != 1 {
 		t.Errorf("%d bad, %s", s.Bad, s.shows())
 	}
+
 	if o := s.Open[key("192.0.2.4/32", all)]; o.Left > 101*365*24*time.Hour || o.Left <= 0 {
 		t.Errorf("%+v", o)
 	}
@@ -171,30 +202,44 @@ func TestViews(t *testing.T) {
 	r.Ban(ban("203.0.113.5/32", all, time.Hour))
 	r.Ban(ban("203.0.113.6/32", sip, time.Hour))
 	r.Lift(lift("203.0.113.6/32", sip))
-	r.Alert(Alert{At: time.Now(), Kind: "bans_full", Source: "203.0.113.5", Account: `"100"`, Server: "office", Text: "no room", Do: "make some"})
-	r.Operation(Operation{At: time.Now(), UID: 1000, What: "unban", Object: "203.0.113.6/32", Reason: "a customer"})
+	r.Alert(Alert{
+		At: time.Now(), Kind: "bans_full", Source: "203.0.113.5", Account: `"100"`,
+		Server: "office", Text: "no room", Do: "make some",
+	})
+
+	r.Operation(Operation{
+		At: time.Now(), UID: 1000, Says: "alice", What: "unban", Object: "203.0.113.6/32",
+		Reason: "a customer",
+	})
+
 	day := time.Now().UTC().Truncate(24 * time.Hour)
 	r.Count(func() []Total {
-		return []Total{{Hour: day, Name: "203.0.113.5", Failures: 3}, {Hour: day, Name: `"100"`, Account: true, Logins: 2}}
+		return []Total{
+			{Hour: day, Name: "203.0.113.5", Failures: 3},
+			{Hour: day, Name: `"100"`, Account: true, Logins: 2},
+		}
 	})
 	if err := r.WriteTotals(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+
 	r.written(t)
 	s, err := openAs(filepath.Join(dir, File), "mode=ro", Clock{}.orReal(), true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.close()
+
 	for query, want := range map[string]string{
-		"SELECT prefix FROM bans WHERE running":                                                      "203.0.113.5/32",
-		"SELECT prefix || lifted_by || lifted_why || (lifted = decided) FROM bans WHERE NOT running": "203.0.113.6/32uid 1000a customer1",
-		"SELECT (julianday(until) - julianday(decided)) * 24 BETWEEN 0.99 AND 1.01 FROM bans":        "1",
-		"SELECT abs(julianday(decided) - julianday('now')) < 0.001 FROM bans":                        "1",
-		"SELECT kind || source || account || server || text || advice FROM alerts":                   `bans_full203.0.113.5"100"officeno roommake some`,
-		"SELECT source || failures || (hour = datetime('now', 'start of day')) FROM sources":         "203.0.113.531",
-		"SELECT account || logins FROM accounts":                                                     `"100"2`,
-		"SELECT uid || what || object || reason FROM operations":                                     "1000unban203.0.113.6/32a customer",
+		"SELECT prefix FROM bans WHERE running": "203.0.113.5/32",
+		"SELECT prefix || lifted_by || lifted_why || (lifted = decided) FROM bans WHERE NOT " +
+			"running": "203.0.113.6/32uid 1000a customer1",
+		"SELECT (julianday(until) - julianday(decided)) * 24 BETWEEN 0.99 AND 1.01 FROM bans": "1",
+		"SELECT abs(julianday(decided) - julianday('now')) < 0.001 FROM bans":                 "1",
+		"SELECT kind || source || account || server || text || advice FROM alerts":            `bans_full203.0.113.5"100"officeno roommake some`,
+		"SELECT source || failures || (hour = datetime('now', 'start of day')) FROM sources":  "203.0.113.531",
+		"SELECT account || logins FROM accounts":                                              `"100"2`,
+		"SELECT uid || says || what || object || reason FROM operations":                      "1000aliceunban203.0.113.6/32a customer",
 	} {
 		var got string
 		if err := s.conn.QueryRowContext(t.Context(), query).Scan(&got); err != nil || got != want {

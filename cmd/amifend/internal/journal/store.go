@@ -10,30 +10,42 @@ import (
 	"modernc.org/sqlite"
 )
 
-// The statements of the writer, by what they do. Those for a ban come in the order in which they are used.
+// statements are the prepared statements of the writer.
 var statements = map[string]string{
-	// A ban that is told a second time, or that another one of larger scope makes needless, is not written.
+	// A ban that is already known, or that one of larger scope covers, is not written again.
 	"known": `SELECT until, lifted, boot FROM ban WHERE prefix = ? AND scope = ? AND current = 1`,
 	"supersede": `UPDATE ban SET current = 0 WHERE current = 1 AND prefix = ?1 AND (scope = ?2 OR
 		?2 = 'all' AND scope = 'sip' AND lifted IS NULL AND until <= ?3)`,
-	"ban": `INSERT INTO ban (prefix, scope, rule, score, attempts, strike, evidence, servers, decided, until,
-		lifted, lifted_by, lifted_why, observed, current, boot) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-	"lift":      `UPDATE ban SET lifted = ?, lifted_by = ?, lifted_why = ? WHERE prefix = ? AND scope = ? AND current = 1 AND lifted IS NULL`,
-	"alert":     `INSERT INTO alert (at, kind, source, account, server, text, advice) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-	"operation": `INSERT INTO operation (at, uid, what, object, reason) VALUES (?, ?, ?, ?, ?)`,
-	"source_hour": `INSERT INTO source_hour (hour, server, source, failures, logins) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT DO UPDATE SET failures = failures + excluded.failures, logins = logins + excluded.logins`,
-	"account_hour": `INSERT INTO account_hour (hour, server, account, failures, logins) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT DO UPDATE SET failures = failures + excluded.failures, logins = logins + excluded.logins`,
-	"state":  `INSERT INTO state (key, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value`,
+	"ban": `INSERT INTO ban (prefix, scope, rule, score, attempts, strike, evidence, servers,
+		decided, until, lifted, lifted_by, lifted_why, observed, current, boot)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	"lift": `UPDATE ban SET lifted = ?, lifted_by = ?, lifted_why = ?
+		WHERE prefix = ? AND scope = ? AND current = 1 AND lifted IS NULL`,
+	"alert": `INSERT INTO alert (at, kind, source, account, server, text, advice)
+		VALUES (?, ?, ?, ?, ?, ?, ?)`,
+	"operation": `INSERT INTO operation (at, uid, says, what, object, reason)
+		VALUES (?, ?, ?, ?, ?, ?)`,
+	"source_hour": `INSERT INTO source_hour (hour, server, source, failures, logins)
+		VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+		failures = failures + excluded.failures, logins = logins + excluded.logins`,
+	"account_hour": `INSERT INTO account_hour (hour, server, account, failures, logins)
+		VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+		failures = failures + excluded.failures, logins = logins + excluded.logins`,
+	"state": `INSERT INTO state (key, value) VALUES (?, ?)
+		ON CONFLICT DO UPDATE SET value = excluded.value`,
 	"forget": `DELETE FROM state WHERE key = ?`,
 	"block":  `INSERT INTO engine (id, round, block) VALUES (?, ?, ?)`,
-	"clock": `INSERT INTO clock (id, boot, boot_id, uptime, wall, before) VALUES (1, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
-		boot = excluded.boot, boot_id = excluded.boot_id, uptime = excluded.uptime, wall = excluded.wall, before = excluded.before`,
-	"shift_boot": `UPDATE ban SET decided = decided + ?1, until = until + ?1, lifted = lifted + ?1 WHERE current = 1 AND boot = ?2`,
-	"shift_rest": `UPDATE ban SET decided = decided + ?1, until = until + ?1, lifted = lifted + ?1 WHERE current = 1 AND boot <> ?2`,
+	"clock": `INSERT INTO clock (id, boot, boot_id, uptime, wall, before)
+		VALUES (1, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET boot = excluded.boot,
+		boot_id = excluded.boot_id, uptime = excluded.uptime, wall = excluded.wall,
+		before = excluded.before`,
+	"shift_boot": `UPDATE ban SET decided = decided + ?1, until = until + ?1,
+		lifted = lifted + ?1 WHERE current = 1 AND boot = ?2`,
+	"shift_rest": `UPDATE ban SET decided = decided + ?1, until = until + ?1,
+		lifted = lifted + ?1 WHERE current = 1 AND boot <> ?2`,
 }
 
+// do runs a prepared statement.
 func (s *store) do(name string, args ...any) (sql.Result, error) {
 	r, err := s.stmts[name].ExecContext(context.Background(), args...)
 	if err != nil {
@@ -42,29 +54,34 @@ func (s *store) do(name string, args ...any) (sql.Result, error) {
 	return r, nil
 }
 
-// write runs f in a transaction that notes the clocks, too.
+// write runs f in a transaction that also stores the clocks.
 func (s *store) write(f func() error) error {
 	if s.readOnly {
 		return errReadOnly
 	}
+
 	if _, err := s.exec("BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
+
 	err := f()
 	if err == nil {
 		r := s.times.last
 		_, err = s.do("clock", r.boot, r.bootID, r.uptime, r.wall, r.before)
 	}
+
+	// The clocks are stored with every commit, so that times can be corrected after a crash.
 	if err == nil {
 		_, err = s.exec("COMMIT")
 	}
 	if err != nil {
-		_, _ = s.exec("ROLLBACK") // some errors have done so already
+		_, _ = s.exec("ROLLBACK") // after some errors SQLite has done so
 	}
+
 	return err
 }
 
-// batch is what one commit writes.
+// batch is the content of one commit.
 type batch struct {
 	bans       []*entry
 	alerts     []Alert
@@ -75,8 +92,8 @@ type batch struct {
 	blocks     []Block
 }
 
-// commit writes a batch in one transaction. Where the wall clock was set since the last one, it says so, and the times of
-// bans that were written are put right with it.
+// commit writes a batch in one transaction. If the wall clock was set since the last one, it
+// corrects the times of bans that were written, and reports so.
 func (s *store) commit(b *batch) (stepped bool, err error) {
 	saved, log := s.times.last, s.log
 	step := s.times.read()
@@ -89,42 +106,56 @@ func (s *store) commit(b *batch) (stepped bool, err error) {
 		return s.put(b)
 	})
 	if err != nil {
-		s.times.last, s.log = saved, log // what was done is still to be done
+		s.times.last, s.log = saved, log // nothing was written, so all is still to be done
 		return false, err
 	}
+
 	return step != 0, nil
 }
 
+// put writes a batch in the running transaction.
 func (s *store) put(b *batch) error {
 	for _, e := range b.bans {
 		if err := s.putEntry(e); err != nil {
 			return err
 		}
 	}
+
+	// Alerts and operations are only appended.
 	for _, a := range b.alerts {
-		if _, err := s.do("alert", s.times.at(a.At), a.Kind, a.Source, a.Account, a.Server, a.Text, a.Do); err != nil {
+		if _, err := s.do("alert", s.times.at(a.At), a.Kind, a.Source, a.Account, a.Server, a.Text,
+			a.Do); err != nil {
 			return err
 		}
 	}
+
 	for _, o := range b.operations {
-		if _, err := s.do("operation", s.times.at(o.At), o.UID, o.What, o.Object, o.Reason); err != nil {
+		if _, err := s.do("operation", s.times.at(o.At), o.UID, o.Says, o.What, o.Object,
+			o.Reason); err != nil {
 			return err
 		}
 	}
+
 	for _, t := range b.totals {
 		name := "source_hour"
 		if t.Account {
 			name = "account_hour"
 		}
-		if _, err := s.do(name, t.Hour.UnixMilli(), t.Server, t.Name, t.Failures, t.Logins); err != nil {
+
+		if _, err := s.do(name, t.Hour.UnixMilli(), t.Server, t.Name, t.Failures,
+			t.Logins); err != nil {
 			return err
 		}
 	}
+
+	// A block is written in the same transaction as the bans that it knows of.
 	for _, block := range b.blocks {
 		if err := s.putBlock(block); err != nil {
 			return err
 		}
 	}
+
+	// A row without value is deleted.
 	for _, r := range b.rows {
 		name, args := "state", []any{r.Key, r.Value}
 		if len(r.Value) == 0 {
@@ -134,30 +165,35 @@ func (s *store) put(b *batch) error {
 			return err
 		}
 	}
+
 	return nil
 }
 
-// putEntry writes what happened to one ban, in the order in which it did.
+// putEntry writes what happened to one ban, in that order.
 func (s *store) putEntry(e *entry) error {
 	if e.lift != nil {
 		if err := s.putLift(e.lift); err != nil {
 			return err
 		}
 	}
+
 	if e.ban != nil {
 		return s.putBan(e.ban, e.end)
 	}
 	return nil
 }
 
-// same is how far two ends of a ban may be apart to be the same, in milliseconds: its own two clocks are read at two
-// moments.
+// same is the largest distance of two ends of the same ban, in milliseconds: its two clocks are
+// read at two moments.
 const same = 1500
 
+// putBan writes a ban, and its end if it was lifted already.
 func (s *store) putBan(b *Ban, end *Lift) error {
 	prefix, scope := b.Prefix.String(), b.Scope.String()
 	decided, until := s.times.at(b.From), s.times.at(b.Until)
 	boot := s.times.last.boot
+
+	// An observed ban was never in force, so it supersedes nothing.
 	if !b.Observed {
 		known, err := s.isKnown(b, until)
 		if err != nil || known && end == nil {
@@ -166,33 +202,41 @@ func (s *store) putBan(b *Ban, end *Lift) error {
 		if known {
 			return s.putLift(end)
 		}
+
 		if _, err := s.do("supersede", prefix, scope, until); err != nil {
 			return err
 		}
 	}
+
+	// A ban that was lifted before it was written gets one row.
 	var lifted, by, why any
 	if end != nil {
 		lifted, by, why = s.times.at(end.At), end.By, end.Why
 	}
-	_, err := s.do("ban", prefix, scope, b.Rule, b.Score, b.Attempts, b.Strike, b.Evidence, listed(b.Servers), decided, until, lifted, by, why,
+
+	_, err := s.do("ban", prefix, scope, b.Rule, b.Score, b.Attempts, b.Strike, b.Evidence,
+		listed(b.Servers), decided, until, lifted, by, why,
 		b.Observed || s.observed, !b.Observed, boot)
+
 	return err
 }
 
-// listed is a list of names as the column servers has it: JSON, "" for none.
+// listed returns names as the column servers stores them: JSON, or "".
 func listed(names []string) string {
 	if len(names) == 0 {
 		return ""
 	}
-	text, _ := json.Marshal(names) // texts: it cannot fail
+	text, _ := json.Marshal(names) // strings cannot fail
 	return string(text)
 }
 
-// isKnown tells whether the journal has this very ban, or for one that was found, whether it knows anything of its key.
+// isKnown reports whether the journal has this very ban or, for one that was found, knows anything
+// about its key.
 func (s *store) isKnown(b *Ban, until int64) (bool, error) {
 	var has, boot int64
 	var lifted sql.NullInt64
-	err := s.stmts["known"].QueryRowContext(context.Background(), b.Prefix.String(), b.Scope.String()).Scan(&has, &lifted, &boot)
+	err := s.stmts["known"].QueryRowContext(context.Background(), b.Prefix.String(),
+		b.Scope.String()).Scan(&has, &lifted, &boot)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return false, nil
@@ -201,31 +245,41 @@ func (s *store) isKnown(b *Ban, until int64) (bool, error) {
 	case lifted.Valid:
 		return b.Found, nil
 	}
+
 	left, want := has-s.times.now(boot), until-s.times.now(s.times.last.boot)
 	return b.Found && left > 0 || left-want < same && want-left < same, nil
 }
 
-// putLift ends the current ban of a key. Where the journal has none, a ban that is known to have been is written as lifted.
+// putLift ends the current ban of a key. If the journal has none, a ban that is known to have
+// existed is written as lifted.
 func (s *store) putLift(l *Lift) error {
 	prefix, scope, at := l.Prefix.String(), l.Scope.String(), s.times.at(l.At)
 	r, err := s.do("lift", at, l.By, l.Why, prefix, scope)
 	if err != nil || !l.Known {
 		return err
 	}
+
 	if n, err := r.RowsAffected(); err != nil || n > 0 {
 		return err
 	}
-	if n, err := s.number("SELECT count(*) FROM ban WHERE current = 1 AND prefix = ? AND scope = ?", prefix, scope); err != nil || n > 0 {
-		return err // it is lifted already
+
+	if n, err := s.number("SELECT count(*) FROM ban WHERE current = 1 AND prefix = ? AND scope = ?",
+		prefix, scope); err != nil || n > 0 {
+		return err // it was lifted before
 	}
+
 	if _, err := s.do("supersede", prefix, scope, at); err != nil {
 		return err
 	}
-	_, err = s.do("ban", prefix, scope, "unknown", 0, 0, 0, "", "", at, at, at, l.By, l.Why, false, true, s.times.last.boot)
+
+	// A row that says only that the ban is lifted keeps it from coming back.
+	_, err = s.do("ban", prefix, scope, "unknown", 0, 0, 0, "", "", at, at, at, l.By, l.Why, false,
+		true, s.times.last.boot)
+
 	return err
 }
 
-// shift moves the times of bans that are current.
+// shift corrects the times of current bans.
 func (s *store) shift(m shift) error {
 	name := "shift_boot"
 	if m.others {
@@ -235,11 +289,11 @@ func (s *store) shift(m shift) error {
 	return err
 }
 
-// pages returns how many pages were written since the last call.
+// pages returns the number of pages written since the last call.
 func (s *store) pages() (n int) {
 	_ = s.conn.Raw(func(c any) error {
 		if st, ok := c.(sqlite.DBStatus); ok {
-			n, _, _ = st.Status(sqlite.DBStatusCacheWrite, true) // an op that it has
+			n, _, _ = st.Status(sqlite.DBStatusCacheWrite, true) // the driver knows this counter
 		}
 		return nil
 	})

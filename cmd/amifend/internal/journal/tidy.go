@@ -6,42 +6,51 @@ import (
 	"time"
 )
 
-// How the journal forgets. Each step is a small commit, and what is urgent goes first.
+// How the journal deletes old rows. Each step is a small commit, and urgent writes go first.
 const (
 	tidyEvery = time.Hour
-	tidyFirst = 15 * time.Minute // after the start: a clock that is wrong at boot must not make running bans look over
-	tidyRows  = 1000             // a step
-	tidyPages = 256              // given back to the disk in a step
+	// tidyFirst is the wait after the start: with a clock that is wrong at boot, running bans could
+	// look over.
+	tidyFirst = 15 * time.Minute
+	tidyRows  = 1000 // rows in a step
+	tidyPages = 256  // pages that a step returns to the disk
 )
 
-// tidy forgets what is over, step by step.
+// tidy deletes old rows step by step.
 type tidy struct {
 	next time.Time // when to begin again; zero: not set yet
-	turn bool      // it is tidy's
-	at   int       // the step to do next
+	turn bool      // the next turn is tidy's
+	at   int       // the next step
 }
 
-// old are the statements that forget what ended before a time, in the order of their use. Each deals with some rows.
+// old are the statements that delete what ended before a time, in the order of their use. Each
+// deletes a bounded number of rows.
 var old = []string{
-	`DELETE FROM source_hour WHERE (hour, server, source) IN (SELECT hour, server, source FROM source_hour WHERE hour < ?1 LIMIT ?2)`,
-	`DELETE FROM account_hour WHERE (hour, server, account) IN (SELECT hour, server, account FROM account_hour WHERE hour < ?1 LIMIT ?2)`,
+	`DELETE FROM source_hour WHERE (hour, server, source) IN
+		(SELECT hour, server, source FROM source_hour WHERE hour < ?1 LIMIT ?2)`,
+	`DELETE FROM account_hour WHERE (hour, server, account) IN
+		(SELECT hour, server, account FROM account_hour WHERE hour < ?1 LIMIT ?2)`,
 	`DELETE FROM alert WHERE id IN (SELECT id FROM alert WHERE at < ?1 ORDER BY id LIMIT ?2)`,
-	`DELETE FROM ban WHERE id IN (SELECT id FROM ban WHERE current = 0 AND max(until, ifnull(lifted, 0)) < ?1 ORDER BY id LIMIT ?2)`,
-	`DELETE FROM operation WHERE id IN (SELECT id FROM operation WHERE at < ?1 ORDER BY id LIMIT ?2)`,
+	`DELETE FROM ban WHERE id IN (SELECT id FROM ban
+		WHERE current = 0 AND max(until, ifnull(lifted, 0)) < ?1 ORDER BY id LIMIT ?2)`,
+	`DELETE FROM operation WHERE id IN
+		(SELECT id FROM operation WHERE at < ?1 ORDER BY id LIMIT ?2)`,
 }
 
-// over marks rows whose ban has ended, and lifted ones that need not be remembered any more.
-const over = `UPDATE ban SET current = 0 WHERE id IN (SELECT id FROM ban WHERE current = 1 AND until < ?1 AND
-	(lifted IS NULL OR lifted < ?2) LIMIT ?3)`
+// over marks the rows of bans that have ended, and of lifted ones that need not be remembered.
+const over = `UPDATE ban SET current = 0 WHERE id IN (SELECT id FROM ban
+	WHERE current = 1 AND until < ?1 AND (lifted IS NULL OR lifted < ?2) LIMIT ?3)`
 
-// step does one step. It tells whether there is more to do.
+// step does one step, and reports whether there is more to do.
 func (t *tidy) step(j *Journal, now time.Time) (more bool, err error) {
+	// The clock may be wrong at boot, so the first turn waits.
 	if t.next.IsZero() {
 		t.next = now.Add(tidyFirst)
 	}
 	if now.Before(t.next) {
 		return false, nil
 	}
+
 	err = guard(func() (err error) {
 		more, err = t.run(j)
 		return err
@@ -49,18 +58,22 @@ func (t *tidy) step(j *Journal, now time.Time) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
+
 	j.spend(now)
 	if !more {
 		t.at++
 	}
+
+	// After the last step there is nothing to do for an hour.
 	if t.at > len(old)+2 {
 		t.at, t.next = 0, now.Add(tidyEvery)
 		return false, nil
 	}
+
 	return true, nil
 }
 
-// run does the step that is due, and tells whether it is to be repeated.
+// run does the step that is due, and reports whether to repeat it.
 func (t *tidy) run(j *Journal) (again bool, err error) {
 	s := j.store
 	wall := j.o.Clock.Wall().UnixMilli()
@@ -76,7 +89,7 @@ func (t *tidy) run(j *Journal) (again bool, err error) {
 	}
 }
 
-// some runs a statement that deals with some rows, the last argument at most, and tells whether there may be more.
+// some runs a statement that changes at most tidyRows rows, and reports whether there may be more.
 func (s *store) some(query string, args ...any) (more bool, err error) {
 	err = s.write(func() error {
 		r, err := s.exec(query, args...)
@@ -87,14 +100,18 @@ func (s *store) some(query string, args ...any) (more bool, err error) {
 		more = n >= tidyRows
 		return err
 	})
+
 	return more, err
 }
 
-// shrink forgets the oldest of what is over while the database is larger than it may be. What is current stays.
+// shrink deletes the oldest rows that are not current while the database is larger than most bytes.
 func (s *store) shrink(most, wall int64) (more bool, err error) {
 	if used, err := s.used(); err != nil || used <= most {
 		return false, err
 	}
+
+	// One kind is used up before the next: totals are worth less than bans, and bans less than what
+	// operators did.
 	for _, query := range old {
 		dropped := int64(0)
 		err := s.write(func() error {
@@ -109,38 +126,43 @@ func (s *store) shrink(most, wall int64) (more bool, err error) {
 			return true, err
 		}
 	}
+
 	return false, nil
 }
 
-// giveBack returns some unused pages to the disk, if there are many.
+// giveBack returns unused pages to the disk if there are many.
 func (s *store) giveBack() (more bool, err error) {
 	free, err := s.number("PRAGMA freelist_count")
 	if err != nil {
 		return false, err
 	}
+
 	pages, err := s.number("PRAGMA page_count")
 	if err != nil || free < tidyPages || free*8 < pages {
 		return false, err
 	}
+
 	_, err = s.exec(fmt.Sprintf("PRAGMA incremental_vacuum(%d)", tidyPages))
 	return err == nil, err
 }
 
-// used is how many bytes of the database are in use.
+// used returns the bytes in use.
 func (s *store) used() (int64, error) {
 	pages, err := s.number("PRAGMA page_count")
 	if err != nil {
 		return 0, err
 	}
+
 	free, err := s.number("PRAGMA freelist_count")
 	if err != nil {
 		return 0, err
 	}
+
 	size, err := s.number("PRAGMA page_size")
 	return (pages - free) * size, err
 }
 
-// size is used for people: 0 if it cannot be had.
+// size returns the bytes in use, or 0. People read it.
 func (s *store) size() (n int64) {
 	_ = guard(func() (err error) {
 		n, err = s.used()
@@ -149,6 +171,7 @@ func (s *store) size() (n int64) {
 	return n
 }
 
+// number returns the one number that a query selects.
 func (s *store) number(query string, args ...any) (n int64, err error) {
 	err = s.conn.QueryRowContext(context.Background(), query, args...).Scan(&n)
 	return n, err

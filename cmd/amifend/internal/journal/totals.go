@@ -7,53 +7,66 @@ import (
 	"time"
 )
 
-// By says what totals are summed up by.
+// By selects what totals are summed up by.
 type By int
 
-// What totals can be summed up by. A source that several servers tell of is one; an account is one of its server.
+// What totals can be summed up by. A source is the same on all servers; an account belongs to its
+// server.
 const (
 	BySource By = iota
 	ByAccount
 	ByServer
 )
 
-// Sum is what a source, an account or a server did in some hours.
+// Sum is the total of a source, an account or a server over some hours.
 type Sum struct {
-	Name     string // the source's address, the account as ami.Quote prints it, or the server; [Others] for all that had no room
+	// Name is the source's address, the account as ami.Quote prints it, or the server; [Others] for
+	// all that had no room.
+	Name     string
 	Server   string // of an account; else ""
-	Servers  int    // how many servers told of it
+	Servers  int    // how many servers reported it
 	Failures uint64 // events, not attempts: one attempt may raise several
 	Logins   uint64
-	First    time.Time // the beginning of the first hour that has some, and of the last
+	First    time.Time // the beginning of the first hour with events, and of the last
 	Last     time.Time
 }
 
 // sums are the queries of [Journal.Totals].
 var sums = map[By]string{
-	BySource:  `SELECT source, '', count(DISTINCT server), sum(failures) AS f, sum(logins) AS l, min(hour), max(hour) FROM source_hour WHERE hour >= ?1 GROUP BY source`,
-	ByAccount: `SELECT account, server, 1, sum(failures) AS f, sum(logins) AS l, min(hour), max(hour) FROM account_hour WHERE hour >= ?1 GROUP BY server, account`,
-	ByServer:  `SELECT server, '', 1, sum(failures) AS f, sum(logins) AS l, min(hour), max(hour) FROM source_hour WHERE hour >= ?1 GROUP BY server`,
+	BySource: `SELECT source, '', count(DISTINCT server), sum(failures) AS f, sum(logins) AS l,
+		min(hour), max(hour) FROM source_hour WHERE hour >= ?1 GROUP BY source`,
+	ByAccount: `SELECT account, server, 1, sum(failures) AS f, sum(logins) AS l,
+		min(hour), max(hour) FROM account_hour WHERE hour >= ?1 GROUP BY server, account`,
+	ByServer: `SELECT server, '', 1, sum(failures) AS f, sum(logins) AS l,
+		min(hour), max(hour) FROM source_hour WHERE hour >= ?1 GROUP BY server`,
 }
 
-// Totals sums up the hours from the one that a time is in, and returns those with the most failures first, most of them at
-// most. Totals are written once a minute.
-func (j *Journal) Totals(ctx context.Context, by By, since time.Time, most int) (out []Sum, err error) {
+// Totals sums up the hours since the one that holds a time. It returns up to most sums, those with
+// the most failures first. Totals are written once a minute.
+func (j *Journal) Totals(
+	ctx context.Context, by By, since time.Time, most int,
+) (out []Sum, err error) {
 	query, ok := sums[by]
 	if !ok {
 		return nil, fmt.Errorf("read totals: by what (%d) is unknown", by)
 	}
+
+	// Rows hold whole hours, so the beginning is rounded down.
 	from := since.UTC().Truncate(time.Hour).UnixMilli()
 	err = j.read(ctx, "totals", func(db *sql.DB) error {
 		return each(ctx, db, func(row *sql.Rows) error {
 			var s Sum
 			var first, last int64
-			if err := row.Scan(&s.Name, &s.Server, &s.Servers, &s.Failures, &s.Logins, &first, &last); err != nil {
+			if err := row.Scan(&s.Name, &s.Server, &s.Servers, &s.Failures, &s.Logins, &first,
+				&last); err != nil {
 				return err
 			}
+
 			s.First, s.Last = time.UnixMilli(first), time.UnixMilli(last)
 			out = append(out, s)
 			return nil
 		}, query+` ORDER BY f DESC, l DESC, 1, 2 LIMIT ?2`, from, most)
 	})
+
 	return out, err
 }

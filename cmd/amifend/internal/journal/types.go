@@ -7,40 +7,46 @@ import (
 	"github.com/amifend/amifend/firewall"
 )
 
-// Key names a ban: a prefix may have one in each scope.
+// Key identifies a ban: a prefix may have one in each scope.
 type Key struct {
 	Prefix netip.Prefix
 	Scope  firewall.Scope
 }
 
-// Ban is a ban as it is told to the journal.
+// Ban is a ban as the caller passes it to the journal.
 type Ban struct {
 	Key
 	Rule     string
 	Score    float64
 	Attempts int
 	Strike   int
-	Evidence string    // as people may read it: an attacker's bytes quoted
-	Servers  []string  // that the evidence is of
-	From     time.Time // when it was decided. These two must bear a monotonic clock reading: the wall clock may be set before they are written
-	Until    time.Time
-	Found    bool // it was found, not decided: it is written only where the journal knows nothing of its key
-	Observed bool // it is only noted: never in force, also not after a restart
+	Evidence string   // for people: an attacker's bytes are quoted
+	Servers  []string // whose events are the evidence
+	// From and Until must have a monotonic clock reading: the wall clock may be set before they are
+	// written.
+	From  time.Time
+	Until time.Time
+	// Found marks a ban that was found in the kernel. It is written only if the journal knows
+	// nothing of its key.
+	Found    bool
+	Observed bool // only noted: never in force, not even after a restart
 }
 
-// Lift says that a ban is over before its time.
+// Lift ends a ban early.
 type Lift struct {
 	Key
-	At    time.Time // with a monotonic clock reading
-	By    string    // who: "policy", or an operator
-	Why   string
-	Known bool // that there was a ban is known. Else the lift is written only where the journal has a running ban.
+	At  time.Time // with a monotonic clock reading
+	By  string    // "policy", or an operator
+	Why string
+	// Known means that there was a ban for certain. Otherwise the lift is written only if the
+	// journal has a running ban.
+	Known bool
 }
 
-// Alert is what the policy or a part of amifend wants a person to know.
+// Alert is a message of the policy, or of another part of amifend, for a person.
 type Alert struct {
 	At      time.Time
-	Kind    string // of those that the log's key kind has
+	Kind    string // one of the kinds of the log key kind
 	Source  string // address or prefix; "" for none
 	Account string // as ami.Quote prints it; "" for none
 	Server  string // "" for none
@@ -48,16 +54,17 @@ type Alert struct {
 	Do      string // what to do about it
 }
 
-// Operation is what an operator did.
+// Operation is an action of an operator.
 type Operation struct {
 	At     time.Time
 	UID    int
+	Says   string // the name that the operator's command gave, fit to be printed; "": none
 	What   string // the verb: ban, unban, allow, …
 	Object string
 	Reason string
 }
 
-// Total counts events of one source or one account, of those that were told together.
+// Total counts the events of one source or one account in an hour.
 type Total struct {
 	Hour     time.Time // its beginning
 	Server   string
@@ -70,7 +77,7 @@ type Total struct {
 // Row is a row of the table state. An empty Value deletes it.
 type Row struct{ Key, Value []byte }
 
-// Open is a ban that the journal knows to run.
+// Open is a running ban in the journal.
 type Open struct {
 	Rule     string
 	Score    float64
@@ -79,20 +86,21 @@ type Open struct {
 	Servers  []string
 	From     time.Time     // wall clock
 	Whole    time.Duration // as decided
-	Left     time.Duration // of it, when the snapshot was taken; above 0, and at most Whole
+	Left     time.Duration // remaining at the snapshot; above 0, at most Whole
 }
 
-// Tombstone is a ban that was lifted, remembered so that it does not come back.
+// Tombstone is a lifted ban. It is remembered so that the ban does not come back.
 type Tombstone struct {
 	At  time.Time // wall clock
 	By  string
 	Why string
 }
 
-// Snapshot is what the journal says of bans at one time: what is written and what waits to be.
+// Snapshot holds the bans at one time, those that wait to be written included.
 type Snapshot struct {
 	Open   map[Key]Open
 	Lifted map[Key]Tombstone
-	At     time.Time // when it was taken, with a monotonic clock reading
-	Bad    int       // rows that cannot be read, such as ones changed by hand; they are left as they are
+	At     time.Time // with a monotonic clock reading
+	// Bad counts the rows that cannot be read, such as changed ones. They are left as they are.
+	Bad int
 }

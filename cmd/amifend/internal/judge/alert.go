@@ -25,11 +25,13 @@ func (j *Judge) alert(v policy.Verdict) {
 		Kind: v.Rule.String(), Source: bans.Source(v.Prefix),
 		Text: observe.Reason(v, j.policy.Threshold, j.servers), Do: observe.Advice(v),
 	}
+	// The account is the attacker's text: it is quoted for the journal, and slog quotes it in the log.
 	attrs := []any{"kind", a.Kind, "source", a.Source}
 	if v.Account != (policy.Label{}) {
 		a.Account = ami.Quote(v.Account.Bytes())
 		attrs = append(attrs, "account", observe.Name(v.Account))
 	}
+
 	aboutServer := v.Account != (policy.Label{}) || v.Rule == policy.RuleServerAttacked
 	if aboutServer && int(v.Server) < len(j.servers) {
 		a.Server = j.servers[v.Server]
@@ -39,6 +41,7 @@ func (j *Judge) alert(v policy.Verdict) {
 		stats := j.engine.Stats()
 		attrs = append(attrs, "bans", stats.Bans, "refused", stats.BansRefused)
 	}
+
 	attrs = append(attrs, "reason", a.Text, "do", a.Do)
 
 	j.log.Error("alert", attrs...)

@@ -28,7 +28,9 @@ func streams() map[string][]byte {
 	flood := amitest.Packets(events...)
 	events = nil
 	for i := range 400 {
-		events = append(events, amitest.NewPeer(fmt.Sprintf("[2001:db8:%x::1]:5060", i%64)).GuessAccount(fmt.Sprint(100+i))...)
+		events = append(
+			events,
+			amitest.NewPeer(fmt.Sprintf("[2001:db8:%x::1]:5060", i%64)).GuessAccount(fmt.Sprint(100+i))...)
 	}
 	return map[string][]byte{"phones": phones, "flood": flood, "flood6": amitest.Packets(events...)}
 }

@@ -27,7 +27,8 @@ func TestNamedServers(t *testing.T) {
 			t.Errorf("%q is believed", bad)
 		}
 	}
-	if !continues(names, names[:1]) || !continues(names, nil) || continues(names[:1], names) || continues([]string{"x", "y"}, names[:1]) {
+	if !continues(names, names[:1]) || !continues(names, nil) || continues(names[:1], names) ||
+		continues([]string{"x", "y"}, names[:1]) {
 		t.Error("which names follow which is wrong")
 	}
 }

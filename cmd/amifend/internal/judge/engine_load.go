@@ -35,6 +35,7 @@ func (j *Judge) Load(ctx context.Context) error {
 	// own.
 	done := make(chan loaded, 1)
 	began := time.Now()
+
 	go func() { done <- j.read(reading) }()
 	var l loaded
 	select {
@@ -47,6 +48,7 @@ func (j *Judge) Load(ctx context.Context) error {
 			"err", reading.Err())
 		return nil
 	}
+
 	if l.err != nil {
 		return fmt.Errorf("set up the policy: %w", l.err)
 	}
@@ -62,7 +64,8 @@ func (j *Judge) logLoaded(found policy.Recalled, took time.Duration) {
 			"took", took.Round(time.Millisecond).String())
 	}
 	if bad := found.Damaged + found.Foreign; bad > 0 || found.Dropped > 0 {
-		j.log.Error("a part of the engine's state cannot be read: some scores and proof are forgotten, the rest is used",
+		j.log.Error("a part of the engine's state cannot be read: "+
+			"some scores and proof are forgotten, the rest is used",
 			"damaged_blocks", found.Damaged, "of_another_version", found.Foreign, "read_blocks", found.Blocks,
 			"dropped_entries", found.Dropped, "do", "look at the disk of "+j.stateDir)
 	}
@@ -118,6 +121,7 @@ func (j *Judge) use(l loaded) {
 			names = append(names, name)
 		}
 	}
+
 	l.engine.Protect(j.clock.Now(), j.protected)
 	j.engine = l.engine
 	j.setServers(names)

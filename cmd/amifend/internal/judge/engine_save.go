@@ -53,6 +53,7 @@ func (s *saver) step(e *policy.Engine, servers []string, now int64) time.Duratio
 	// While a round goes on, it takes turns with what changes.
 	block, round := s.store.Wants()
 	first := round && !s.round
+
 	switch {
 	case !block:
 	case first || s.round && s.turn:
@@ -110,6 +111,7 @@ func (s *saver) finish(e *policy.Engine, servers []string, written func() error)
 	if s.store == nil {
 		return nil
 	}
+
 	for changes := true; ; {
 		var data []byte
 		var n int

@@ -95,5 +95,6 @@ func (j *Judge) Admit(b *bans.Ban, now int64) string {
 			"scope", b.Scope.String(), "until", b.Until().UTC().Format(time.RFC3339))
 		j.recorder.Ban(b)
 	}
+
 	return ""
 }

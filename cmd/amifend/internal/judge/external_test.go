@@ -18,7 +18,13 @@ func TestLiftedBeforeItIsKnown(t *testing.T) {
 	now := p.clock.Now()
 	prefixes := []string{"203.0.113.1/32", "203.0.113.2/32", "203.0.113.3/32"}
 	tell := func(prefix string) {
-		b := bans.Ban{Prefix: netip.MustParsePrefix(prefix), Scope: all, Rule: policy.RuleProvenScore.String(), Duration: time.Hour, Expiry: now + int64(time.Hour)}
+		b := bans.Ban{
+			Prefix:   netip.MustParsePrefix(prefix),
+			Scope:    all,
+			Rule:     policy.RuleProvenScore.String(),
+			Duration: time.Hour,
+			Expiry:   now + int64(time.Hour),
+		}
 		p.mail.External.Put(b.Key(), bans.External{Ban: b})
 	}
 	tell(prefixes[0])

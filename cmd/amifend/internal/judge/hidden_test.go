@@ -16,12 +16,22 @@ func TestMasked(t *testing.T) {
 	const msg = "most failures come from one address that is never banned: the PBX does not see real sources"
 	tell := func(t *testing.T, play func(see func(server uint16, addr string, n int), pass func(time.Duration))) *logtest.Book {
 		said, log := logtest.New()
-		prot := policy.NewProtected([]policy.ProtectedEntry{{Prefix: netip.MustParsePrefix("172.17.0.0/16"), Reason: "our own address"}}, nil)
+		prot := policy.NewProtected(
+			[]policy.ProtectedEntry{{Prefix: netip.MustParsePrefix("172.17.0.0/16"), Reason: "our own address"}},
+			nil,
+		)
 		m := newHidden(log, bans.Recorder{}, policy.DefaultOptions().Weights, 2)
 		at := int64(1e18)
 		play(func(server uint16, addr string, n int) {
 			for range n {
-				s := stream.Sighting{Observation: policy.Observation{At: at, Server: server, Kind: policy.KindInvalidAccountID, Source: netip.MustParseAddrPort(addr + ":5060")}}
+				s := stream.Sighting{
+					Observation: policy.Observation{
+						At:     at,
+						Server: server,
+						Kind:   policy.KindInvalidAccountID,
+						Source: netip.MustParseAddrPort(addr + ":5060"),
+					},
+				}
 				m.check(&s, []string{"a", "b"}, prot)
 			}
 		}, func(d time.Duration) { at += int64(d) })
@@ -66,7 +76,8 @@ func TestMasked(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			ls := tell(t, test.play).Count(t, test.want, msg, "")
-			if test.want == 1 && (ls[0].Text("server") != "a" || ls[0].Text("do") == "" || ls[0].Text("protected_as") == "") {
+			if test.want == 1 &&
+				(ls[0].Text("server") != "a" || ls[0].Text("do") == "" || ls[0].Text("protected_as") == "") {
 				t.Errorf("said %v", ls[0])
 			}
 		})

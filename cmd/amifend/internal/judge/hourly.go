@@ -75,6 +75,7 @@ func (h *hourly) count(s *stream.Sighting) {
 		return
 	}
 
+	// Memory is bounded whatever comes in: names beyond the limit are counted together.
 	src := sourceName{s.Server, s.Source.Addr()}
 	if _, ok := h.sums.sources[src]; !ok && len(h.sums.sources) >= hourlyNames {
 		src.addr = netip.Addr{}
@@ -131,6 +132,7 @@ func (s *sums) totals() []journal.Total {
 			Failures: c.failures, Logins: c.logins,
 		})
 	}
+
 	return out
 }
 

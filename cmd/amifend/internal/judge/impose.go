@@ -60,6 +60,7 @@ func (j *Judge) impose(i Imposition) (out Imposed) {
 		}
 		j.imposeVerdict(v, old, i, &out)
 	}
+
 	return out
 }
 

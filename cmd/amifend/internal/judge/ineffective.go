@@ -54,6 +54,7 @@ func (w *ineffective) sweep(now int64) {
 		return
 	}
 	w.swept = now
+
 	for prefix, b := range w.bans {
 		if b.Until <= now {
 			delete(w.bans, prefix)
@@ -68,11 +69,13 @@ func (w *ineffective) check(s *stream.Sighting, servers []string) {
 		return
 	}
 
+	// A ban covers the address by any length of prefix that the firewall has a set for.
 	addr := s.Source.Addr()
 	bits := w.bits4
 	if addr.Is6() {
 		bits = w.bits6
 	}
+
 	for _, n := range bits {
 		prefix, err := addr.Prefix(n)
 		if err != nil {

@@ -123,7 +123,8 @@ func TestCauses(t *testing.T) {
 					w.said.Count(t, 0, "ban is ineffective", "")
 					return
 				}
-				if l := w.said.Count(t, 1, "ban is ineffective", "192.0.2.1")[0]; l.Text("cause") != test.cause || l.Text("do") == "" {
+				if l := w.said.Count(t, 1, "ban is ineffective", "192.0.2.1")[0]; l.Text("cause") != test.cause ||
+					l.Text("do") == "" {
 					t.Errorf("said %v", l)
 				}
 			})

@@ -113,6 +113,7 @@ func New(o Options) (*Judge, error) {
 	if o.Store != nil {
 		j.saver.store = o.Store
 	}
+
 	return j, nil
 }
 
@@ -128,6 +129,7 @@ func (j *Judge) Run() {
 	defer tick.Stop()
 	save := time.NewTimer(saveBeat)
 	defer save.Stop()
+
 	for {
 		select {
 		case s, ok := <-j.events:
@@ -229,6 +231,7 @@ func (j *Judge) AwaitProtected(ctx context.Context, prefix netip.Prefix) error {
 		known    bool
 		replaced <-chan struct{}
 	}
+
 	for {
 		a, err := owner.Do(ctx, j.calls, func() answer {
 			_, ok := j.protected.Overlaps(prefix)

@@ -54,15 +54,27 @@ func TestJudgeWaitsForNothing(t *testing.T) {
 func TestVerdictsBecomeOrders(t *testing.T) {
 	said, log := logtest.New()
 	p := newPath(t, log)
-	p.protected = policy.NewProtected([]policy.ProtectedEntry{{Prefix: netip.MustParsePrefix("192.0.2.1/32"), Reason: "default gateway via eth0"}}, nil)
+	p.protected = policy.NewProtected(
+		[]policy.ProtectedEntry{{Prefix: netip.MustParsePrefix("192.0.2.1/32"), Reason: "default gateway via eth0"}},
+		nil,
+	)
 	prefix := netip.MustParsePrefix("192.0.2.1/32")
 	now := p.clock.Now()
 	p.carryOut([]policy.Verdict{
 		{Action: policy.ActionNone},
-		{Action: policy.ActionBan, Scope: policy.ScopeAll, Prefix: prefix, At: now, Duration: time.Hour, Rule: policy.RuleProvenScore, Attempts: 4},
+		{
+			Action:   policy.ActionBan,
+			Scope:    policy.ScopeAll,
+			Prefix:   prefix,
+			At:       now,
+			Duration: time.Hour,
+			Rule:     policy.RuleProvenScore,
+			Attempts: 4,
+		},
 	})
 	o := p.mail.Orders.Take()[prefix]
-	if o.Lift || o.Ban == nil || o.Ban.Scope != all || o.Ban.Expiry != now+int64(time.Hour) || o.Ban.Rule != "proven_score" {
+	if o.Lift || o.Ban == nil || o.Ban.Scope != all || o.Ban.Expiry != now+int64(time.Hour) ||
+		o.Ban.Rule != "proven_score" {
 		t.Errorf("order %+v", o)
 	}
 	p.ineffective.bans[prefix] = inForce{}

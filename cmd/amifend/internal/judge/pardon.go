@@ -41,6 +41,7 @@ func (j *Judge) Pardon(
 			return out, err
 		}
 	}
+
 	return out, nil
 }
 
@@ -49,7 +50,9 @@ func (j *Judge) Pardon(
 func (j *Judge) pardon(within netip.Prefix, held, first []netip.Prefix, by string) (out Pardoned) {
 	now := j.clock.Now()
 	observed := j.observedWithin(within, now)
+	// What only the enforcer knows, or only the trial, counts as lifted by this call.
 	lifted := make(map[netip.Prefix]bool, len(held))
+
 	for _, p := range append(observed, held...) {
 		lifted[p] = true
 	}
@@ -62,6 +65,7 @@ func (j *Judge) pardon(within netip.Prefix, held, first []netip.Prefix, by strin
 	if single {
 		out.Seen = j.lastSeen(within.Addr())
 	}
+
 	for _, p := range pardons(within, slices.Collect(maps.Keys(lifted))) {
 		for _, l := range j.pardonOne(p, by) {
 			lifted[l] = true
@@ -85,11 +89,13 @@ func (j *Judge) observedWithin(within netip.Prefix, now int64) (out []netip.Pref
 	if !j.trial.over(now) {
 		return nil
 	}
+
 	for p, b := range j.trial.bans {
 		if b.Expiry > now && (!within.IsValid() || within.Overlaps(p)) {
 			out = append(out, p)
 		}
 	}
+
 	return out
 }
 
@@ -112,11 +118,13 @@ func pardons(within netip.Prefix, banned []netip.Prefix) []netip.Prefix {
 		}
 	}
 	out := []netip.Prefix{within}
+
 	for _, p := range banned {
 		if p.Bits() < within.Bits() && !slices.Contains(out, p) { // one for each length of a ban at most
 			out = append(out, p)
 		}
 	}
+
 	return out
 }
 
@@ -130,6 +138,7 @@ func (j *Judge) pardonOne(p netip.Prefix, by string) (lifted []netip.Prefix) {
 		j.lift(v.Prefix, v.Scope, by, policy.RuleOperator.String()+": "+by)
 		lifted = append(lifted, v.Prefix)
 	}
+
 	return lifted
 }
 

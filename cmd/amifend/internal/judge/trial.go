@@ -42,6 +42,7 @@ func (j *Judge) beginTrial(now int64, d time.Duration) {
 		older: make(map[bans.Key]int64),
 		bans:  make(map[netip.Prefix]bans.Ban),
 	}
+
 	for b := range j.engine.Bans() {
 		t.older[bans.Key{Prefix: b.Prefix, Scope: bans.FirewallScope(b.Scope)}] = b.Until
 	}
@@ -75,6 +76,7 @@ func (t *trial) shorten(b *bans.Ban, now int64) bool {
 		b.Duration -= time.Duration(b.Expiry - most)
 		b.Expiry = most
 	}
+
 	return true
 }
 
@@ -118,6 +120,7 @@ func (j *Judge) minuteOfTrial(now int64) {
 		return
 	}
 	t.swept = now / trialSweep
+
 	for p, b := range t.bans {
 		if b.Expiry <= now {
 			delete(t.bans, p)
@@ -152,6 +155,7 @@ func (j *Judge) Keep(ctx context.Context) (kept int, wasOn bool, err error) {
 		kept int
 		more bool
 	}
+
 	for first := true; ; first = false {
 		a, err := owner.Do(ctx, j.calls, func() answer {
 			on := j.trial.bans != nil // also when a call before this one was cut off
@@ -197,5 +201,6 @@ func (j *Judge) EachObserved(ctx context.Context, visit func([]bans.Ban)) error 
 		}
 		visit(part)
 	}
+
 	return nil
 }

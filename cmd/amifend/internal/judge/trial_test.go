@@ -14,7 +14,10 @@ func TestDecidedWhileKept(t *testing.T) {
 	inCourt(t, func(t *testing.T, c *court) {
 		ban := func(d time.Duration) {
 			t.Helper()
-			i, err := c.Impose(t.Context(), Imposition{Prefix: enforcetest.Key("203.0.113.2/32", all).Prefix, Scope: all, For: d})
+			i, err := c.Impose(
+				t.Context(),
+				Imposition{Prefix: enforcetest.Key("203.0.113.2/32", all).Prefix, Scope: all, For: d},
+			)
 			if err != nil || i.Scope != all {
 				t.Fatalf("%+v, %v", i, err)
 			}

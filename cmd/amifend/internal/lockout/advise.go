@@ -11,40 +11,51 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 )
 
-// Finding is a session that amifend could cut off, or does.
+// Finding is a session that amifend could cut off, or cuts off now.
 type Finding struct {
 	What, Do string
-	Cut      bool // it is cut off: the deny lists drop it
+	Addr     netip.Addr   // of the session
+	Network  netip.Prefix // the network of ours that it comes from; invalid: none
+	Cut      bool         // the deny lists drop it now
 }
 
-// Lists are what decides whether a session is safe.
+// Lists decide whether a session is safe.
 type Lists struct {
 	Allow []netip.Prefix // [allow] prefixes, as they are written now
 	Never protect.Set
 	Deny  *denylist.List // nil: none
 }
 
-// Findings says which sessions are not safe, and what to write.
+// Findings returns the sessions that are not safe, each with what to write.
 func Findings(sessions []Session, l Lists) (out []Finding) {
 	for _, s := range sessions {
-		if slices.ContainsFunc(l.Never.Entries, func(e protect.Entry) bool { return e.Prefix.Contains(s.Addr) }) {
+		if slices.ContainsFunc(l.Never.Entries, func(e protect.Entry) bool {
+			return e.Prefix.Contains(s.Addr)
+		}) {
 			continue
 		}
+
 		f := Finding{
 			What: s.String() + " is not allowlisted: a ban of that address would cut it off",
 			Do:   l.advice(s),
+			Addr: s.Addr,
 		}
+		f.Network, _ = l.network(s.Addr)
+		// A deny list cuts the session off at the next start, not only after a ban.
 		if l.Deny != nil {
 			if d, ok := l.Deny.Find(s.Addr); ok {
-				f.What, f.Cut = "the deny lists cut off "+s.String()+": its address is listed in "+quoted(d.Where()), true
+				f.What, f.Cut = "the deny lists cut off "+s.String()+": its address is listed in "+
+					quoted(d.Where()), true
 			}
 		}
+
 		out = append(out, f)
 	}
+
 	return out
 }
 
-// String names the session for people.
+// String returns a name of the session for people.
 func (s Session) String() string {
 	text := "an SSH session"
 	if s.Own {
@@ -58,22 +69,24 @@ func (s Session) String() string {
 // mostPasted is how many prefixes a line to paste repeats.
 const mostPasted = 8
 
-// advice is the line of [allow] to write.
+// advice returns what to write into [allow].
 func (l Lists) advice(s Session) string {
 	text := "write into [allow]: " + l.line(netip.PrefixFrom(s.Addr, s.Addr.BitLen()))
 	network, ok := l.network(s.Addr)
 	if !ok {
 		return text + "; if your address changes, allow the prefix of your office or VPN instead"
 	}
+
 	at := ""
 	if s.Local.IsValid() {
 		at = " at " + s.Local.String()
 	}
-	return text + fmt.Sprintf("; or, to keep your management network (the network in which this machine is reached%s over SSH, with all who are in it): %s",
+	return text + fmt.Sprintf("; or, to keep your management network (the network in which this "+
+		"machine is reached%s over SSH, with all who are in it): %s",
 		at, l.line(network))
 }
 
-// network is the network of ours that an address is in, the smallest.
+// network returns the smallest network of ours that holds an address.
 func (l Lists) network(a netip.Addr) (best netip.Prefix, ok bool) {
 	for _, p := range l.Never.OnLink {
 		if p.Contains(a) && !p.IsSingleIP() && (!ok || p.Bits() > best.Bits()) {
@@ -83,7 +96,7 @@ func (l Lists) network(a netip.Addr) (best netip.Prefix, ok bool) {
 	return best, ok
 }
 
-// line is the key with one more prefix.
+// line returns the key prefixes with one more prefix.
 func (l Lists) line(p netip.Prefix) string {
 	texts := make([]string, 0, mostPasted+1)
 	for _, a := range l.Allow {
@@ -95,7 +108,7 @@ func (l Lists) line(p netip.Prefix) string {
 	return fmt.Sprintf(`prefixes = ["%s"]`, strings.Join(append(texts, text(p)), `", "`))
 }
 
-// text is a prefix as one writes it: a host without its length.
+// text returns a prefix as people write it: a host without its length.
 func text(p netip.Prefix) string {
 	if p.IsSingleIP() {
 		return p.Addr().String()
@@ -103,7 +116,7 @@ func text(p netip.Prefix) string {
 	return p.String()
 }
 
-// quoted shows a name that others chose: as it is if it is plain.
+// quoted returns a name that others chose. It is quoted unless it is plain ASCII.
 func quoted(name string) string {
 	for _, r := range name {
 		if r < ' ' || r > '~' {

@@ -14,115 +14,139 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fromEnvironment reads what sshd(8) tells its children: "CLIENT PORT SERVER PORT" in SSH_CONNECTION, "CLIENT PORT PORT" in SSH_CLIENT.
+// fromEnvironment reads the variables of sshd(8): SSH_CONNECTION holds "CLIENT PORT SERVER PORT",
+// SSH_CLIENT "CLIENT PORT PORT".
 func fromEnvironment(getenv func(string) string) (Session, bool) {
 	for _, name := range []string{"SSH_CONNECTION", "SSH_CLIENT"} {
 		f := strings.Fields(getenv(name))
 		if len(f) < 3 {
 			continue
 		}
+
 		a, err := netip.ParseAddr(f[0])
 		if err != nil {
 			continue
 		}
+
 		s := Session{Addr: plain(a), User: getenv("USER"), Own: true}
 		if l, err := netip.ParseAddr(f[2]); err == nil {
 			s.Local = plain(l)
 		}
 		return s, true
 	}
+
 	return Session{}, false
 }
 
+// Bounds for files of logind.
 const (
 	maxSessionFile = 64 << 10
-	maxSessions    = 10_000 // that are looked at
+	maxSessions    = 10_000 // files that are read
 )
 
-// fromLogind reads the sessions that systemd-logind keeps, which every user may.
+// fromLogind reads the sessions of systemd-logind. Every user may.
 func fromLogind(root string) (found []Session) {
 	dir := filepath.Join(root, "/run/systemd/sessions")
 	entries, _ := os.ReadDir(dir) // no logind, no sessions
 	for _, e := range entries[:min(len(entries), maxSessions)] {
 		st, err := e.Info()
-		if err != nil || !st.Mode().IsRegular() || st.Size() > maxSessionFile { // beside them are pipes
+
+		// There are pipes beside them.
+		if err != nil || !st.Mode().IsRegular() || st.Size() > maxSessionFile {
 			continue
 		}
+
 		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
 		if err != nil {
 			continue
 		}
+
 		keys := map[string]string{}
 		for line := range strings.Lines(string(text)) {
 			if k, v, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
 				keys[k] = v
 			}
 		}
+
 		a, err := netip.ParseAddr(keys["REMOTE_HOST"]) // a name, with UseDNS, says nothing certain
 		if err == nil && keys["SERVICE"] == "sshd" && keys["STATE"] != "closing" {
 			found = append(found, Session{Addr: plain(a), User: keys["USER"]})
 		}
 	}
+
 	return found
 }
 
-// established returns the TCP connections of a network namespace. It is false if the kernel does not tell.
+// established returns the TCP connections of a network namespace, and reports whether the kernel
+// returned them.
 func established(ns int) ([]*netlink.Socket, bool) {
 	handle := netns.None()
 	if ns != 0 {
 		handle = netns.NsHandle(ns)
 	}
+
 	h, err := netlink.NewHandleAt(handle, unix.NETLINK_INET_DIAG)
 	if err != nil {
 		return nil, false
 	}
 	defer h.Close()
+
 	var out []*netlink.Socket
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
 		all, err := h.SocketDiagTCP(family)
 		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 			return nil, false
 		}
+
 		for _, s := range all {
 			if s.State == netlink.TCP_ESTABLISHED {
 				out = append(out, s)
 			}
 		}
 	}
+
 	return out, true
 }
 
+// remote returns the far address of a connection.
 func remote(s *netlink.Socket) netip.Addr { return fromIP(s.ID.Destination) }
 
+// local returns our address of a connection.
 func local(s *netlink.Socket) netip.Addr { return fromIP(s.ID.Source) }
 
+// fromIP returns an address of netlink.
 func fromIP(ip []byte) netip.Addr {
 	a, _ := netip.AddrFromSlice(ip)
 	return plain(a)
 }
 
-// fromProcesses looks for connections that processes of OpenSSH hold in which somebody has logged in. To see the files of
-// others' processes takes root.
+// fromProcesses returns the connections of OpenSSH processes in which somebody has logged in. Only
+// root sees the files of other users' processes.
 func fromProcesses(root string, connections []*netlink.Socket) (found []Session) {
 	byInode := make(map[string]*netlink.Socket, len(connections))
 	for _, c := range connections {
 		byInode["socket:["+strconv.FormatUint(uint64(c.INode), 10)+"]"] = c
 	}
+
 	names, _ := filepath.Glob(filepath.Join(root, "/proc/[0-9]*/comm"))
 	for _, name := range names {
 		comm, err := os.ReadFile(name)
 		if err != nil || !isSSH(strings.TrimSpace(string(comm))) {
 			continue
 		}
+
+		// A connection without a login belongs to whoever guesses passwords.
 		process := filepath.Dir(name)
 		title, err := os.ReadFile(filepath.Join(process, "cmdline"))
 		if err != nil {
 			continue
 		}
+
 		user, ok := loggedIn(title)
 		if !ok {
 			continue
 		}
+
 		files, _ := os.ReadDir(filepath.Join(process, "fd"))
 		for _, f := range files {
 			to, err := os.Readlink(filepath.Join(process, "fd", f.Name()))
@@ -131,20 +155,24 @@ func fromProcesses(root string, connections []*netlink.Socket) (found []Session)
 			}
 		}
 	}
+
 	return found
 }
 
-// isSSH tells OpenSSH's processes that serve a connection: sshd, and from OpenSSH 9.8 on sshd-session.
+// isSSH reports whether a process name is that of OpenSSH's server for a connection: sshd, or
+// sshd-session since OpenSSH 9.8.
 func isSSH(comm string) bool { return comm == "sshd" || comm == "sshd-session" }
 
-// loggedIn reads the title that OpenSSH gives such a process: "sshd: alice@pts/0" or "sshd: alice@notty" after the login; before it, and for
-// a process that only watches or listens, something in brackets follows ("sshd: alice [priv]").
+// loggedIn reads the title of an OpenSSH process, and reports whether its user has logged in. After
+// the login the title is "sshd: alice@pts/0" or "sshd: alice@notty". Before it, and for a process
+// that only watches or listens, something in brackets follows: "sshd: alice [priv]".
 func loggedIn(cmdline []byte) (user string, ok bool) {
 	title := strings.TrimRight(string(bytes.TrimRight(cmdline, "\x00")), " ")
 	_, who, ok := strings.Cut(title, ": ")
 	if !ok || strings.ContainsAny(who, " [") {
 		return "", false
 	}
+
 	i := strings.LastIndexByte(who, '@') // a user's name may hold one
 	if i <= 0 {
 		return "", false

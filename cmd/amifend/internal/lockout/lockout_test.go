@@ -19,7 +19,8 @@ import (
 	"github.com/amifend/amifend/firewall/firewalltest"
 )
 
-// envServe makes the test binary a server: it takes one connection after the other at the address that is its value, until its input ends.
+// envServe makes the test binary a server: it takes one connection after the other at the address
+// that is its value, until its input ends.
 const envServe = "LOCKOUT_TEST_SERVE"
 
 func TestMain(m *testing.M) {
@@ -38,6 +39,7 @@ func serve(addr string) error {
 	if err != nil {
 		return err
 	}
+
 	fmt.Println("listening")
 	go func() {
 		for {
@@ -49,22 +51,25 @@ func serve(addr string) error {
 			defer c.Close() // at the end
 		}
 	}()
+
 	_, _ = os.Stdin.Read(make([]byte, 1))
 	return l.Close()
 }
 
-// runAs runs a server in a namespace, under the name of a program and with a title as OpenSSH gives itself. It returns a reader of
-// what the server says.
+// runAs runs a server in a namespace, under the name of a program and with a title as OpenSSH gives
+// itself. It returns a reader of what the server says.
 func runAs(t *testing.T, ns *firewalltest.NS, program, title, addr string) *bufio.Reader {
 	t.Helper()
 	self, err := os.ReadFile("/proc/self/exe")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	path := filepath.Join(t.TempDir(), program)
 	if err := os.WriteFile(path, self, 0o700); err != nil {
 		t.Fatal(err)
 	}
+
 	cmd := exec.Command(path)
 	cmd.Args = []string{title}
 	cmd.Env = append(os.Environ(), envServe+"="+addr)
@@ -72,10 +77,12 @@ func runAs(t *testing.T, ns *firewalltest.NS, program, title, addr string) *bufi
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	cmd.Stderr = os.Stderr
 	ns.Do(t, cmd.Start)
 	t.Cleanup(func() {
@@ -84,6 +91,7 @@ func runAs(t *testing.T, ns *firewalltest.NS, program, title, addr string) *bufi
 			t.Errorf("the server %s: %v", program, err)
 		}
 	})
+
 	said := bufio.NewReader(out)
 	await(t, said, "listening")
 	return said
@@ -98,14 +106,21 @@ func await(t *testing.T, said *bufio.Reader, want string) {
 
 func noEnvironment(string) string { return "" }
 
-// Who has logged in is found by the server's process and its socket; who only connects, or is connected to another program, is not.
+// Who has logged in is found by the server's process and its socket; who only connects, or is
+// connected to another program, is not.
 func TestSessionsOfProcesses(t *testing.T) {
 	ns, outside := firewalltest.New(t), firewalltest.New(t)
 	firewalltest.Join(t, ns, outside, []string{"192.0.2.1/24", "2001:db8::1/64"},
-		[]string{"192.0.2.50/24", "192.0.2.51/24", "192.0.2.66/24", "192.0.2.67/24", "192.0.2.68/24", "2001:db8::50/64"})
+		[]string{
+			"192.0.2.50/24", "192.0.2.51/24", "192.0.2.66/24", "192.0.2.67/24",
+			"192.0.2.68/24", "2001:db8::50/64",
+		})
 	for _, c := range []struct{ program, title, addr, from string }{
 		{"sshd", "sshd: alice@pts/0", "192.0.2.1:22", "192.0.2.50:0"},
-		{"sshd-session", "sshd-session: bob@example.org@notty", "[2001:db8::1]:2222", "[2001:db8::50]:0"},
+		{
+			"sshd-session", "sshd-session: bob@example.org@notty", "[2001:db8::1]:2222",
+			"[2001:db8::50]:0",
+		},
 		{"sshd", "sshd: carol@pts/7", "[::]:2022", "192.0.2.51:0"}, // IPv4 at a socket of IPv6
 		{"sshd", "sshd: root [net]", "192.0.2.1:23", "192.0.2.66:0"},
 		{"sshd", "sshd: alice@example.org [priv]", "192.0.2.1:24", "192.0.2.67:0"},
@@ -116,11 +131,14 @@ func TestSessionsOfProcesses(t *testing.T) {
 		if strings.HasPrefix(to, "[::]") {
 			to = "192.0.2.1:2022"
 		}
+
 		if _, err := outside.DialTCP(t, c.from, to); err != nil {
 			t.Fatal(err)
 		}
+
 		await(t, said, "accepted")
 	}
+
 	got := Sessions(Options{Getenv: noEnvironment, NetNS: ns.FD(), Root: ""})
 	a := netip.MustParseAddr
 	want := []Session{
@@ -131,7 +149,11 @@ func TestSessionsOfProcesses(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if got := Sessions(Options{Getenv: noEnvironment, NetNS: firewalltest.New(t).FD()}); len(got) != 0 {
+
+	if got := Sessions(Options{
+		Getenv: noEnvironment,
+		NetNS:  firewalltest.New(t).FD(),
+	}); len(got) != 0 {
 		t.Errorf("sessions of another namespace: %v", got)
 	}
 }
@@ -143,6 +165,7 @@ func TestSessionsOfLogind(t *testing.T) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
+
 	for name, text := range map[string]string{
 		"1": "# made by systemd\nUID=0\nUSER=root\nACTIVE=1\nSTATE=active\nREMOTE=1\nTTY=pts/0\nSERVICE=sshd\nREMOTE_HOST=192.0.2.50\n",
 		"2": "USER=bob\nSTATE=active\nSERVICE=sshd\nREMOTE_HOST=192.0.2.51\n", // not connected
@@ -155,19 +178,31 @@ func TestSessionsOfLogind(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := syscall.Mkfifo(filepath.Join(dir, "1.ref"), 0o600); err != nil { // as logind does: to open it would wait for ever
+
+	// as logind does: to open it would wait for ever
+	if err := syscall.Mkfifo(filepath.Join(dir, "1.ref"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	ns, outside := firewalltest.New(t), firewalltest.New(t)
-	firewalltest.Join(t, ns, outside, []string{"192.0.2.1/24"}, []string{"192.0.2.50/24", "192.0.2.52/24"})
+	firewalltest.Join(t, ns, outside, []string{"192.0.2.1/24"},
+		[]string{"192.0.2.50/24", "192.0.2.52/24"})
+
 	ns.ListenTCP(t, "192.0.2.1:22")
 	for _, from := range []string{"192.0.2.50:0", "192.0.2.52:0"} {
 		if _, err := outside.DialTCP(t, from, "192.0.2.1:22"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want := []Session{{Addr: netip.MustParseAddr("192.0.2.50"), User: "root", Local: netip.MustParseAddr("192.0.2.1")}}
-	if got := Sessions(Options{Getenv: noEnvironment, NetNS: ns.FD(), Root: root}); !slices.Equal(got, want) {
+
+	want := []Session{{
+		Addr: netip.MustParseAddr("192.0.2.50"), User: "root",
+		Local: netip.MustParseAddr("192.0.2.1"),
+	}}
+	if got := Sessions(Options{
+		Getenv: noEnvironment, NetNS: ns.FD(),
+		Root: root,
+	}); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
@@ -176,17 +211,27 @@ func TestSessionOfTheEnvironment(t *testing.T) {
 	for _, tt := range []struct{ name, value, want string }{
 		{"SSH_CONNECTION", "203.0.113.7 50000 192.0.2.1 22", "your SSH session from 203.0.113.7"},
 		{"SSH_CONNECTION", "fe80::1%eth0 50000 fe80::2%eth0 22", "your SSH session from fe80::1"},
-		{"SSH_CONNECTION", "::ffff:203.0.113.7 50000 ::ffff:192.0.2.1 22", "your SSH session from 203.0.113.7"},
+		{
+			"SSH_CONNECTION", "::ffff:203.0.113.7 50000 ::ffff:192.0.2.1 22",
+			"your SSH session from 203.0.113.7",
+		},
 		{"SSH_CLIENT", "203.0.113.7 50000 22", "your SSH session from 203.0.113.7"},
 		{"SSH_CONNECTION", "127.0.0.1 50000 127.0.0.1 22", ""},
 		{"SSH_CONNECTION", "UNKNOWN 65535 UNKNOWN 65535", ""}, // as sshd -i says
 		{"SSH_CONNECTION", "", ""},
 	} {
-		getenv := func(name string) string { return map[string]string{tt.name: tt.value, "USER": "alice"}[name] }
+		getenv := func(name string) string {
+			return map[string]string{tt.name: tt.value, "USER": "alice"}[name]
+		}
+
 		got := ""
-		for _, s := range Sessions(Options{Getenv: getenv, NetNS: firewalltest.New(t).FD(), Root: t.TempDir()}) {
+		for _, s := range Sessions(Options{
+			Getenv: getenv, NetNS: firewalltest.New(t).FD(),
+			Root: t.TempDir(),
+		}) {
 			got += s.String()
 		}
+
 		if got != tt.want {
 			t.Errorf("%s=%q: %q, want %q", tt.name, tt.value, got, tt.want)
 		}
@@ -196,13 +241,21 @@ func TestSessionOfTheEnvironment(t *testing.T) {
 func TestFindings(t *testing.T) {
 	a, p := netip.MustParseAddr, netip.MustParsePrefix
 	never := protect.Set{
-		Entries: []protect.Entry{{Prefix: p("192.168.1.1/32"), Reason: "default gateway"}, {Prefix: p("198.51.100.0/24"), Reason: "allowlist"}},
-		OnLink:  []netip.Prefix{p("192.168.0.0/16"), p("192.168.1.0/24")},
+		Entries: []protect.Entry{
+			{Prefix: p("192.168.1.1/32"), Reason: "default gateway"},
+			{Prefix: p("198.51.100.0/24"), Reason: "allowlist"},
+		},
+		OnLink: []netip.Prefix{p("192.168.0.0/16"), p("192.168.1.0/24")},
 	}
+
 	l := Lists{
 		Allow: []netip.Prefix{p("198.51.100.0/24"), p("203.0.113.20/32")}, Never: never,
-		Deny: denylist.New([]config.Denied{{Prefix: p("203.0.113.0/29"), File: "/lists/drop\x1b.txt", Line: 3}}, never),
+		Deny: denylist.New([]config.Denied{{
+			Prefix: p("203.0.113.0/29"),
+			File:   "/lists/drop\x1b.txt", Line: 3,
+		}}, never),
 	}
+
 	sessions := []Session{
 		{Addr: a("192.168.1.1")},
 		{Addr: a("198.51.100.7")}, // safe
@@ -210,10 +263,12 @@ func TestFindings(t *testing.T) {
 		{Addr: a("203.0.113.9"), Own: true},
 		{Addr: a("203.0.113.5"), User: "b\x1bob"},
 	}
+
 	var got []string
 	for _, f := range Findings(sessions, l) {
 		got = append(got, fmt.Sprint(f.What, " | ", f.Do, " | ", f.Cut))
 	}
+
 	want := []string{
 		`an SSH session of alice from 192.168.1.50 is not allowlisted: a ban of that address would cut it off | ` +
 			`write into [allow]: prefixes = ["198.51.100.0/24", "203.0.113.20", "192.168.1.50"]` +
@@ -227,8 +282,10 @@ func TestFindings(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
+
 	l.Allow = slices.Repeat(l.Allow, 5)
-	if f := Findings(sessions[3:4], l); !strings.HasPrefix(f[0].Do, `write into [allow]: "203.0.113.9", added to its prefixes;`) {
+	if f := Findings(sessions[3:4], l); !strings.HasPrefix(f[0].Do,
+		`write into [allow]: "203.0.113.9", added to its prefixes;`) {
 		t.Errorf("of a long list: %s", f[0].Do)
 	}
 }

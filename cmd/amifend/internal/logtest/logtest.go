@@ -62,6 +62,7 @@ func (b *Book) Said(msg, source string) []Line {
 			out = append(out, l)
 		}
 	}
+
 	return out
 }
 

@@ -9,10 +9,10 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// Shells are the shells that there is a completion for.
+// Shells returns the shells that have a completion.
 func Shells() []string { return []string{"bash", "zsh", "fish"} }
 
-// WriteCompletion writes the completion of a shell, one of Shells.
+// WriteCompletion writes the completion for a shell, one of Shells.
 func WriteCompletion(w io.Writer, app *kong.Application, shell string) error {
 	var b strings.Builder
 	switch shell {
@@ -23,15 +23,19 @@ func WriteCompletion(w io.Writer, app *kong.Application, shell string) error {
 	case "fish":
 		fish(&b, app)
 	default:
-		return fmt.Errorf("no completion for the shell %q: write one of %s", shell, strings.Join(Shells(), ", "))
+		return fmt.Errorf("no completion for the shell %q: write one of %s", shell,
+			strings.Join(Shells(), ", "))
 	}
+
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("write the completion of %s: %w", shell, err)
 	}
+
 	return nil
 }
 
-// bash completes commands, flags and closed lists of values, and leaves the rest, files among it, to bash.
+// bash completes commands, flags and closed lists of values. It leaves the rest, such as files, to
+// bash.
 func bash(b *strings.Builder, app *kong.Application) {
 	name, all := app.Name, commands(app)
 	fmt.Fprintf(b, "# bash completion for %s; made by: %[1]s completion bash\n_%[1]s() {\n", name)
@@ -39,43 +43,58 @@ func bash(b *strings.Builder, app *kong.Application) {
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case "$at ${COMP_WORDS[i]}" in
 `)
+
+	// The first part of the script finds the command that was typed so far.
 	var paths []string
 	for _, c := range all[1:] {
 		paths = append(paths, quote(" "+strings.Join(c.path, " ")))
 	}
-	fmt.Fprintf(b, "\t\t%s) at=\"$at ${COMP_WORDS[i]}\" ;;\n\t\tesac\n\tdone\n\tCOMPREPLY=()\n\tcase \"$at $prev\" in\n", strings.Join(paths, "|"))
+
+	fmt.Fprintf(b, "\t\t%s) at=\"$at ${COMP_WORDS[i]}\" "+
+		";;\n\t\tesac\n\tdone\n\tCOMPREPLY=()\n\tcase \"$at $prev\" in\n", strings.Join(paths, "|"))
+	// The second part completes the value of a flag.
 	for _, c := range all {
 		for _, f := range c.flags() {
 			if f.IsBool() {
 				continue
 			}
+
 			at := prefix(c)
 			names := quote(at + " --" + f.Name)
 			if f.Short != 0 {
 				names += "|" + quote(at+" -"+string(f.Short))
 			}
+
 			fmt.Fprintf(b, "\t%s) ", names)
 			if v := values(f.Value); v != nil {
-				fmt.Fprintf(b, "COMPREPLY=($(compgen -W %s -- \"$cur\")); ", quote(strings.Join(v, " ")))
+				fmt.Fprintf(b, "COMPREPLY=($(compgen -W %s -- \"$cur\")); ",
+					quote(strings.Join(v, " ")))
 			}
+
 			b.WriteString("return ;;\n")
 		}
 	}
+
 	b.WriteString("\tesac\n\tcase \"$at\" in\n")
+	// The third part completes commands and flags.
 	for _, c := range all {
 		words := c.words()
 		for _, a := range c.Positional {
 			words = append(words, values(a)...)
 		}
+
 		for _, f := range c.flags() {
 			words = append(words, "--"+f.Name)
 		}
-		fmt.Fprintf(b, "\t%s) COMPREPLY=($(compgen -W %s -- \"$cur\")) ;;\n", quote(prefix(c)), quote(strings.Join(words, " ")))
+
+		fmt.Fprintf(b, "\t%s) COMPREPLY=($(compgen -W %s -- \"$cur\")) ;;\n", quote(prefix(c)),
+			quote(strings.Join(words, " ")))
 	}
+
 	fmt.Fprintf(b, "\tesac\n}\ncomplete -o bashdefault -o default -F _%s %[1]s\n", name)
 }
 
-// prefix is a command as the scripts keep it: each word behind a space.
+// prefix returns a command as the scripts keep it: a space before each word.
 func prefix(c command) string {
 	if len(c.path) == 0 {
 		return ""
@@ -83,7 +102,7 @@ func prefix(c command) string {
 	return " " + strings.Join(c.path, " ")
 }
 
-// zsh has a function for each command.
+// zsh writes one function for each command.
 func zsh(b *strings.Builder, app *kong.Application) {
 	fmt.Fprintf(b, "#compdef %s\n# zsh completion; made by: %[1]s completion zsh\n", app.Name)
 	for _, c := range commands(app) {
@@ -91,6 +110,8 @@ func zsh(b *strings.Builder, app *kong.Application) {
 		for _, f := range c.flags() {
 			fmt.Fprintf(b, " \\\n\t\t%s", quote(zshFlag(f)))
 		}
+
+		// Then the arguments; a command with commands below it completes their names.
 		for _, a := range c.Positional {
 			many := ""
 			if a.IsCumulative() {
@@ -98,35 +119,45 @@ func zsh(b *strings.Builder, app *kong.Application) {
 			}
 			fmt.Fprintf(b, " \\\n\t\t%s", quote(many+":"+zshText(a.Name)+":"+zshAction(a)))
 		}
+
 		words := c.words()
 		if len(words) == 0 {
 			b.WriteString("\n}\n")
 			continue
 		}
-		b.WriteString(" \\\n\t\t'1: :->command' \\\n\t\t'*:: :->rest'\n\tcase $state in\n\tcommand)\n\t\tlocal -a commands=(")
+
+		b.WriteString(" \\\n\t\t'1: :->command' \\\n\t\t'*:: :->rest'\n\tcase $state " +
+			"in\n\tcommand)\n\t\tlocal -a commands=(")
 		for _, child := range c.Children {
 			if !child.Hidden {
 				fmt.Fprintf(b, "\n\t\t\t%s", quote(child.Name+":"+zshText(sentence(child.Help))))
 			}
 		}
+
 		b.WriteString("\n\t\t)\n\t\t_describe command commands ;;\n\trest)\n\t\tcase $line[1] in\n")
 		for _, word := range words {
-			fmt.Fprintf(b, "\t\t%s) %s ;;\n", word, zshName(app, append(slices.Clone(c.path), word)))
+			fmt.Fprintf(b, "\t\t%s) %s ;;\n", word,
+				zshName(app, append(slices.Clone(c.path), word)))
 		}
+
 		b.WriteString("\t\tesac ;;\n\tesac\n}\n")
 	}
+
 	fmt.Fprintf(b, "\n_%s \"$@\"\n", app.Name)
 }
 
+// zshName returns the name of a command's function.
 func zshName(app *kong.Application, path []string) string {
 	return "_" + strings.Join(append([]string{app.Name}, path...), "_")
 }
 
+// zshFlag returns a flag as _arguments expects it.
 func zshFlag(f *kong.Flag) string {
 	text := "--" + f.Name
 	if !f.IsBool() {
 		text += "="
 	}
+
 	text += "[" + zshText(sentence(f.Help)) + "]"
 	if !f.IsBool() {
 		text += ":" + zshText(strings.ToLower(f.Name)) + ":" + zshAction(f.Value)
@@ -134,6 +165,7 @@ func zshFlag(f *kong.Flag) string {
 	return text
 }
 
+// zshAction returns how to complete a value.
 func zshAction(v *kong.Value) string {
 	switch list := values(v); {
 	case list != nil:
@@ -145,30 +177,36 @@ func zshAction(v *kong.Value) string {
 	}
 }
 
-// zshText escapes what _arguments takes for its own.
+// zshText escapes the characters that have a meaning for _arguments.
 func zshText(s string) string {
 	return strings.NewReplacer(`\`, `\\`, ":", `\:`, "[", `\[`, "]", `\]`).Replace(s)
 }
 
-// fish has a line for each flag and command.
+// fish writes one line for each flag and command.
 func fish(b *strings.Builder, app *kong.Application) {
-	fmt.Fprintf(b, "# fish completion for %s; made by: %[1]s completion fish\ncomplete -c %[1]s -f\n", app.Name)
+	fmt.Fprintf(b,
+		"# fish completion for %s; made by: %[1]s completion fish\ncomplete -c %[1]s -f\n",
+		app.Name)
 	for _, c := range commands(app) {
 		when := "__fish_use_subcommand"
 		if len(c.path) > 0 {
 			when = "__fish_seen_subcommand_from " + c.path[len(c.path)-1]
 		}
+
 		if words := c.words(); len(c.path) > 0 && len(words) > 0 {
 			when += "; and not __fish_seen_subcommand_from " + strings.Join(words, " ")
 		}
+
 		line := func(format string, args ...any) {
-			fmt.Fprintf(b, "complete -c %s -n %s %s\n", app.Name, fishQuote(when), fmt.Sprintf(format, args...))
+			fmt.Fprintf(b, "complete -c %s -n %s %s\n", app.Name, fishQuote(when),
+				fmt.Sprintf(format, args...))
 		}
 		for _, child := range c.Children {
 			if !child.Hidden {
 				line("-a %s -d %s", child.Name, fishQuote(sentence(child.Help)))
 			}
 		}
+
 		for _, f := range c.flags() {
 			short := ""
 			if f.Short != 0 {
@@ -176,6 +214,7 @@ func fish(b *strings.Builder, app *kong.Application) {
 			}
 			line("-l %s%s%s -d %s", f.Name, short, fishValue(f), fishQuote(sentence(f.Help)))
 		}
+
 		for _, a := range c.Positional {
 			if list := values(a); list != nil {
 				line("-a %s", fishQuote(strings.Join(list, " ")))
@@ -186,6 +225,7 @@ func fish(b *strings.Builder, app *kong.Application) {
 	}
 }
 
+// fishValue returns how to complete the value of a flag.
 func fishValue(f *kong.Flag) string {
 	switch list := values(f.Value); {
 	case f.IsBool():
@@ -199,10 +239,10 @@ func fishValue(f *kong.Flag) string {
 	}
 }
 
-// quote is a text for bash and zsh.
+// quote quotes a text for bash and zsh.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// fishQuote is a text for fish, which knows two escapes within single quotes.
+// fishQuote quotes a text for fish, which has two escapes within single quotes.
 func fishQuote(s string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(s) + "'"
 }

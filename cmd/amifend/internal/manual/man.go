@@ -14,7 +14,7 @@ type Page struct {
 	text string
 }
 
-// Pages are the man pages of the program and of each command.
+// Pages returns the man pages of the program and of each command.
 func Pages(app *kong.Application, version string) []Page {
 	all := commands(app)
 	pages := make([]Page, 0, len(all))
@@ -25,16 +25,17 @@ func Pages(app *kong.Application, version string) []Page {
 		p.text = b.String()
 		pages = append(pages, p)
 	}
+
 	return pages
 }
 
-// WriteTo writes the page as man(7) has it.
+// WriteTo writes the page in the format of man(7).
 func (p Page) WriteTo(w io.Writer) (int64, error) {
 	n, err := io.WriteString(w, p.text)
 	return int64(n), err
 }
 
-// exits are the exit codes of every command.
+// exits lists the exit codes of every command.
 const exits = `.SH EXIT STATUS
 .TP
 .B 0
@@ -47,35 +48,49 @@ failed
 a wrong command line, or a config that is not valid
 `
 
-func (p Page) write(b *strings.Builder, app *kong.Application, c command, all []command, version string) {
-	fmt.Fprintf(b, ".TH %s 8 \"\" \"amifend %s\" \"amifend\"\n", strings.ToUpper(roff(p.Name)), roff(version))
+// write builds the page of a command.
+func (p Page) write(
+	b *strings.Builder, app *kong.Application, c command, all []command, version string,
+) {
+	fmt.Fprintf(b, ".TH %s 8 \"\" \"amifend %s\" \"amifend\"\n", strings.ToUpper(roff(p.Name)),
+		roff(version))
+
 	fmt.Fprintf(b, ".SH NAME\n%s \\- %s\n", roff(p.Name), roff(strings.TrimSuffix(c.Help, ".")))
-	fmt.Fprintf(b, ".SH SYNOPSIS\n.B %s\n%s\n", roff(strings.Join(append([]string{app.Name}, c.path...), " ")), roff(synopsis(c)))
+	fmt.Fprintf(b, ".SH SYNOPSIS\n.B %s\n%s\n",
+		roff(strings.Join(append([]string{app.Name}, c.path...), " ")), roff(synopsis(c)))
 	if c.Detail != "" {
 		b.WriteString(".SH DESCRIPTION\n")
 		writeText(b, c.Detail)
 	}
+
 	if len(c.Positional) > 0 {
 		b.WriteString(".SH ARGUMENTS\n")
 		for _, a := range c.Positional {
 			fmt.Fprintf(b, ".TP\n.I %s\n%s\n", roff(a.Name), roff(a.Help))
 		}
 	}
+
 	b.WriteString(".SH OPTIONS\n")
 	for _, f := range c.flags() {
 		writeFlag(b, f)
 	}
+
+	// The program's page lists the commands, the others lead back to it.
 	if len(c.path) == 0 {
 		writeCommands(b, app, all)
 	}
+
 	b.WriteString(exits)
 	if len(c.path) == 0 {
-		b.WriteString(".SH FILES\n.TP\n.I /etc/amifend/config.toml\nthe config; config.toml.example documents every key\n")
+		b.WriteString(".SH FILES\n.TP\n.I /etc/amifend/config.toml\nthe config; " +
+			"config.toml.example documents every key\n")
 		return
 	}
+
 	fmt.Fprintf(b, ".SH SEE ALSO\n.BR %s (8)\n", roff(app.Name))
 }
 
+// synopsis returns the arguments of a command.
 func synopsis(c command) string {
 	parts := []string{"[OPTION]..."}
 	if len(c.words()) > 0 {
@@ -87,6 +102,7 @@ func synopsis(c command) string {
 	return strings.Join(parts, " ")
 }
 
+// writeCommands lists the commands with their pages.
 func writeCommands(b *strings.Builder, app *kong.Application, all []command) {
 	b.WriteString(".SH COMMANDS\n")
 	for _, c := range all {
@@ -98,6 +114,7 @@ func writeCommands(b *strings.Builder, app *kong.Application, all []command) {
 	}
 }
 
+// writeFlag describes one flag.
 func writeFlag(b *strings.Builder, f *kong.Flag) {
 	name := "\\-\\-" + roff(f.Name)
 	if f.Short != 0 {
@@ -109,7 +126,7 @@ func writeFlag(b *strings.Builder, f *kong.Flag) {
 	fmt.Fprintf(b, ".TP\n.B %s\n%s\n", name, roff(f.Help))
 }
 
-// writeText writes paragraphs; those that are indented are examples.
+// writeText writes paragraphs. Indented ones are examples.
 func writeText(b *strings.Builder, text string) {
 	for _, paragraph := range strings.Split(text, "\n\n") {
 		if strings.HasPrefix(paragraph, "    ") {
@@ -120,7 +137,8 @@ func writeText(b *strings.Builder, text string) {
 	}
 }
 
-// roff escapes a text of one line, see groff_man(7): a backslash and a minus mean themselves, and no line is a request.
+// roff escapes a text of one line, see groff_man(7): a backslash and a minus mean themselves, and
+// no line is a request.
 func roff(s string) string {
 	s = strings.NewReplacer(`\`, `\e`, "-", `\-`).Replace(strings.Join(strings.Fields(s), " "))
 	if strings.HasPrefix(s, ".") || strings.HasPrefix(s, "'") {
@@ -139,5 +157,6 @@ func roffLines(s string) string {
 			lines[i] = `\&` + lines[i]
 		}
 	}
+
 	return strings.Join(lines, "\n")
 }

@@ -1,5 +1,5 @@
-// Package manual writes the man pages and the completions of shells, from the one definition of the commands that the
-// command line itself is parsed by.
+// Package manual writes the man pages and the shell completions from the definition of the commands
+// that also parses the command line.
 package manual
 
 import (
@@ -10,13 +10,13 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// command is a command as users write it.
+// command is a command of the program.
 type command struct {
 	*kong.Node
-	path []string // its words behind the program's name; none for the program itself
+	path []string // the words behind the program's name; none for the program itself
 }
 
-// commands are the program and all of its commands, in the order of the definition.
+// commands returns the program and all its commands, in the order of the definition.
 func commands(app *kong.Application) []command {
 	var out []command
 	var walk func(n *kong.Node, path []string)
@@ -29,11 +29,12 @@ func commands(app *kong.Application) []command {
 			walk(c, append(slices.Clone(path), c.Name))
 		}
 	}
+
 	walk(app.Node, nil)
 	return out
 }
 
-// words are the names of the commands below c.
+// words returns the names of the commands below c.
 func (c command) words() (names []string) {
 	for _, child := range c.Children {
 		if !child.Hidden {
@@ -43,7 +44,7 @@ func (c command) words() (names []string) {
 	return names
 }
 
-// flags are the flags of c, sorted, those of the commands above it included.
+// flags returns the flags of c, with those of the commands above it, sorted.
 func (c command) flags() (out []*kong.Flag) {
 	for _, group := range c.AllFlags(true) {
 		out = append(out, group...)
@@ -52,23 +53,26 @@ func (c command) flags() (out []*kong.Flag) {
 	return slices.CompactFunc(out, func(a, b *kong.Flag) bool { return a.Name == b.Name })
 }
 
-// values are what a flag or an argument may be, nil if that is not a closed list.
+// values returns the possible values of a flag or an argument, or nil if the list is not closed.
 func values(v *kong.Value) (out []string) {
 	if v.Enum == "" {
 		return nil
 	}
+
 	for _, s := range v.EnumSlice() {
 		if s != "" {
 			out = append(out, s)
 		}
 	}
+
 	return out
 }
 
-// isFile tells whether a value names a file.
+// isFile reports whether a value names a file.
 func isFile(v *kong.Value) bool { return v.Tag != nil && v.Tag.Type == "path" }
 
-// sentence is a help text without what completions have no room for: its first sentence, without the full stop.
+// sentence returns the first sentence of a help text without the full stop, which is what
+// completions have room for.
 func sentence(help string) string {
 	help, _, _ = strings.Cut(help, ". ")
 	return strings.TrimSuffix(strings.Join(strings.Fields(help), " "), ".")

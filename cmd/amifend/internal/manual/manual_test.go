@@ -11,7 +11,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// The commands of the tests have all that is hard: texts with quotes, closed lists, files, commands within commands.
+// The commands of the tests have all that is hard: texts with quotes, closed lists, files, commands
+// within commands.
 type testCommands struct {
 	Bans struct {
 		Sort   string `enum:"newest,until" default:"newest" help:"Order: newest [first], or it's until. More of it."`
@@ -44,7 +45,8 @@ func model(t *testing.T) *kong.Application {
 	return k.Model
 }
 
-// need skips a test whose program is not installed: a shell, or groff. CI installs them all, see .ci/install.
+// need skips a test whose program is not installed: a shell, or groff. CI installs them all, see
+// .ci/install.
 func need(t *testing.T, program string) {
 	t.Helper()
 	if _, err := exec.LookPath(program); err == nil {
@@ -66,16 +68,25 @@ func TestPages(t *testing.T) {
 		}
 		texts[p.Name] = b.String()
 	}
+
 	if len(texts) != 5 {
 		t.Errorf("pages %v", texts)
 	}
+
 	for name, wants := range map[string][]string{
-		"amifend": {".TH AMIFEND 8", "amifend \\- Stops attackers\n", ".BR amifend\\-import\\-fail2ban (8)\n", ".SH EXIT STATUS"},
+		"amifend": {
+			".TH AMIFEND 8", "amifend \\- Stops attackers\n",
+			".BR amifend\\-import\\-fail2ban (8)\n", ".SH EXIT STATUS",
+		},
 		"amifend-bans": {
-			".TH AMIFEND\\-BANS 8 \"\" \"amifend 1.0\\-test\"", "\\-n, \\-\\-limit=", "\n\\&.Print \\-5 \\e at most.\n",
+			".TH AMIFEND\\-BANS 8 \"\" \"amifend 1.0\\-test\"", "\\-n, \\-\\-limit=",
+			"\n\\&.Print \\-5 \\e at most.\n",
 			"\n.B \\-\\-sort=", "Order: newest [first], or it's until. More of it.", ".SH SEE ALSO",
 		},
-		"amifend-import-fail2ban": {".SH SYNOPSIS\n.B amifend import fail2ban\n", ".I path\nThe database.\n"},
+		"amifend-import-fail2ban": {
+			".SH SYNOPSIS\n.B amifend import fail2ban\n",
+			".I path\nThe database.\n",
+		},
 	} {
 		for _, want := range wants {
 			if !strings.Contains(texts[name], want) {
@@ -83,6 +94,7 @@ func TestPages(t *testing.T) {
 			}
 		}
 	}
+
 	for name, text := range texts {
 		if strings.Contains(text, "Nobody sees this") {
 			t.Errorf("%s shows what is hidden", name)
@@ -98,6 +110,7 @@ func TestPagesAreValid(t *testing.T) {
 		if _, err := p.WriteTo(&b); err != nil {
 			t.Fatal(err)
 		}
+
 		cmd := exec.Command("groff", "-man", "-ww", "-Tascii")
 		cmd.Stdin = &b
 		var said bytes.Buffer
@@ -120,14 +133,18 @@ func complete(t *testing.T, words ...string) string {
 	if err := WriteCompletion(&b, model(t), "bash"); err != nil {
 		t.Fatal(err)
 	}
+
 	if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	script := `. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _amifend; echo "${COMPREPLY[*]}"`
-	out, err := exec.Command("bash", append([]string{"--norc", "-c", script, "bash", file}, words...)...).CombinedOutput()
+	out, err := exec.Command("bash",
+		append([]string{"--norc", "-c", script, "bash", file}, words...)...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
+
 	return strings.TrimSpace(string(out))
 }
 
@@ -165,24 +182,31 @@ func TestShellsTakeTheirScripts(t *testing.T) {
 			if err := WriteCompletion(&b, model(t), shell); err != nil {
 				t.Fatal(err)
 			}
+
 			for _, want := range []string{"fail2ban", "sort", "newest", "until", "completion"} {
 				if !strings.Contains(b.String(), want) {
 					t.Errorf("lacks %s:\n%s", want, &b)
 				}
 			}
-			if strings.Contains(b.String(), "Nobody sees this") || strings.Contains(b.String(), "secret") {
+
+			if strings.Contains(b.String(), "Nobody sees this") ||
+				strings.Contains(b.String(), "secret") {
 				t.Errorf("shows what is hidden:\n%s", &b)
 			}
+
 			need(t, shell)
 			file := filepath.Join(t.TempDir(), "completion")
 			if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if out, err := exec.Command(shell, "-n", file).CombinedOutput(); err != nil || len(out) > 0 {
+
+			if out, err := exec.Command(shell, "-n", file).CombinedOutput(); err != nil ||
+				len(out) > 0 {
 				t.Errorf("%v: %s", err, out)
 			}
 		})
 	}
+
 	if err := WriteCompletion(&bytes.Buffer{}, model(t), "csh"); err == nil {
 		t.Error("csh is known")
 	}

@@ -1,3 +1,4 @@
+// Package observe puts into words, for people, what the engine decides and holds against a source.
 package observe
 
 import (

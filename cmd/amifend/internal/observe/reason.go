@@ -85,6 +85,9 @@ func alert(v policy.Verdict, servers []string) string {
 		return attacked(v, account, servers)
 	case policy.RuleSpoofSuspected:
 		if v.Sources > 0 {
+			if v.Account == (policy.Label{}) {
+				account = "an account of chan_sip that places calls"
+			}
 			return fmt.Sprintf("%s logged in from %d new addresses within a day, and now from one more: "+
 				"somebody who knows its password forges addresses, or its user's address changes all the time", account, v.Sources)
 		}

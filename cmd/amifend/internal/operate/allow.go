@@ -28,6 +28,7 @@ func (s *Service) Allowed(context.Context) ([]control.Allowed, error) {
 			Prefix: e.Prefix, Reason: bans.Printable(e.Reason), Until: a.Until, Command: ok,
 		})
 	}
+
 	return out, nil
 }
 
@@ -39,6 +40,7 @@ func (s *Service) allowedNames(byCommand map[allowlist.Subject]allowlist.Allowan
 			Name: host, Addresses: addresses[host], Reason: "allowlist ([allow] names)",
 		})
 	}
+
 	for whom, a := range byCommand {
 		if whom.Host != "" {
 			out = append(out, control.Allowed{
@@ -58,7 +60,7 @@ func (s *Service) Allow(ctx context.Context, by control.Peer, n control.NewAllow
 		return control.Allowed{}, err
 	}
 
-	a := allowlist.Allowance{UID: by.UID}
+	a := allowlist.Allowance{UID: by.UID, Says: by.Says}
 	if n.Reason != "" {
 		a.Reason = ami.Quote([]byte(n.Reason))
 	}
@@ -73,6 +75,8 @@ func (s *Service) Allow(ctx context.Context, by control.Peer, n control.NewAllow
 	if err := s.add(whom, a); err != nil {
 		return control.Allowed{}, err
 	}
+
+	// The answer means that the address is free: the engine has lifted its ban, and makes no other.
 	s.Allowlist.Save()
 	s.record(by, "allow", bans.Source(n.Prefix), n.Reason)
 	err = Refusal(s.Judge.AwaitProtected(ctx, n.Prefix))
@@ -109,6 +113,7 @@ func checkAllow(n control.NewAllow) (allowlist.Subject, error) {
 	case len(n.Reason) > longestReason:
 		return bad("reason: is longer than %d bytes", longestReason)
 	}
+
 	return whom, nil
 }
 
@@ -134,9 +139,11 @@ func (s *Service) allowName(
 			Advise("see whether it is spelt right: getent ahosts %s; to have it allowed once DNS works again, "+
 				"write it into [allow] names and say amifend reload", whom)
 	}
+
 	if err := s.add(whom, a); err != nil {
 		return control.Allowed{}, err
 	}
+	// The watcher need not resolve the name again before the addresses count.
 	s.Watcher.Remember(whom.Host, addrs)
 	s.Allowlist.Save()
 	s.record(by, "allow", whom.Host, reason)
@@ -145,6 +152,7 @@ func (s *Service) allowName(
 		Name: whom.Host, Addresses: s.Watcher.Addresses()[whom.Host], Reason: a.Text(), Until: a.Until,
 		Command: true,
 	}
+
 	for _, addr := range out.Addresses {
 		if err := s.Judge.AwaitProtected(ctx, netip.PrefixFrom(addr, addr.BitLen())); err != nil {
 			return out, Refusal(err)
@@ -177,6 +185,7 @@ func (s *Service) disallow(
 			Advise("amifend allow --list says why an address is never banned; " +
 				"what the config allows is taken out of [allow] prefixes or names")
 	}
+
 	s.Allowlist.Save()
 	s.record(by, "disallow", called, "")
 	return a, s.diskNote(ctx), nil

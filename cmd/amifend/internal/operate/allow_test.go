@@ -22,7 +22,10 @@ func TestAllowRefused(t *testing.T) {
 			"no time":    {control.NewAllow{Prefix: netip.MustParsePrefix("203.0.113.5/32"), For: -1}, "may be allowed for"},
 			"a story":    {control.NewAllow{Prefix: netip.MustParsePrefix("203.0.113.5/32"), Reason: strings.Repeat("x", 201)}, "longer than"},
 		} {
-			if _, err := o.Allow(t.Context(), control.Peer{}, tt.allow); control.CodeOf(err) != control.CodeBadRequest || !strings.Contains(err.Error(), tt.says) {
+			if _, err := o.Allow(t.Context(), control.Peer{}, tt.allow); control.CodeOf(
+				err,
+			) != control.CodeBadRequest ||
+				!strings.Contains(err.Error(), tt.says) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

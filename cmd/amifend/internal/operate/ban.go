@@ -36,6 +36,8 @@ func (s *Service) Ban(ctx context.Context, by control.Peer, news []control.NewBa
 		}
 		results = append(results, r)
 	}
+
+	// What an operator did is recorded before it is known what the kernel says: it was decided.
 	for i, r := range results {
 		if r.Error == nil {
 			s.record(by, "ban", bans.Source(r.Prefix)+" "+r.Scope, news[i].Reason)
@@ -46,12 +48,15 @@ func (s *Service) Ban(ctx context.Context, by control.Peer, news []control.NewBa
 	if err != nil {
 		return nil, Refusal(err)
 	}
+
+	// A ban that the trial only watches has its state already.
 	for i := range results {
 		if r := &results[i]; r.Error == nil && r.State == "" {
 			r.State = stateName(flushed.States[keyOf(*r)])
 		}
 	}
 
+	// The kernel has the bans, but a reboot would lose those that the journal has not written.
 	if len(wanted) > 0 && !s.isWritten(ctx) {
 		for i := range results {
 			if r := &results[i]; r.Error == nil {
@@ -59,6 +64,7 @@ func (s *Service) Ban(ctx context.Context, by control.Peer, news []control.NewBa
 			}
 		}
 	}
+
 	return results, nil
 }
 
@@ -83,6 +89,7 @@ func (s *Service) impose(ctx context.Context, by control.Peer, b control.NewBan)
 	if err != nil {
 		return control.BanResult{}, err
 	}
+
 	return imposeResult(b, imposed), nil
 }
 
@@ -94,10 +101,12 @@ func imposeResult(b control.NewBan, imposed judge.Imposed) control.BanResult {
 	if imposed.Observed {
 		out.State = control.StateDry
 	}
+
 	if imposed.Shortened {
 		out.Note = "the trial ends then: amifend keep gives the ban its whole time"
 	}
 
+	// Each ban of a list has its own outcome: one that is refused does not stop the others.
 	if imposed.Protected != "" {
 		out.Error = control.Errorf(control.CodeProtected, "%s must not be banned: %s",
 			bans.Source(b.Prefix), bans.Printable(imposed.Protected)).
@@ -107,6 +116,7 @@ func imposeResult(b control.NewBan, imposed judge.Imposed) control.BanResult {
 		out.Error = control.Errorf(control.CodeFailed, "%s", imposed.Err).
 			Advise("amifend status; if there is no room, raise [firewall] max_bans and restart amifend")
 	}
+
 	return out
 }
 
@@ -117,6 +127,7 @@ func (s *Service) checkBan(b *control.NewBan) (time.Duration, *control.Error) {
 	}
 	p := s.Config().Policy
 	d := time.Duration(b.For * float64(time.Second))
+
 	switch bits := firewall.SupportedBits(b.Prefix.Addr().Is6()); {
 	case !b.Prefix.IsValid() || b.Prefix != b.Prefix.Masked() || b.Prefix.Addr().Is4In6():
 		return bad("prefix: %v is no prefix", b.Prefix)
@@ -134,6 +145,7 @@ func (s *Service) checkBan(b *control.NewBan) (time.Duration, *control.Error) {
 	case !(b.For >= 1 && b.For <= p.BanMax.Seconds()): // also not a number
 		return bad("a ban may last from a second to [policy] ban_max, which is %s", days(p.BanMax))
 	}
+
 	return d, nil
 }
 
@@ -170,5 +182,6 @@ func stateName(s enforce.State) string {
 		return control.StateDry
 	case enforce.Pending:
 	}
+
 	return control.StatePending
 }

@@ -16,20 +16,27 @@ func TestOperatorBans(t *testing.T) {
 	inOffice(t, func(t *testing.T, o *office) {
 		b := newBanOf("203.0.113.5/32", "all", 2*time.Hour)
 		b.Reason = "calls \x1b[2J from abroad"
-		res, err := o.Ban(t.Context(), control.Peer{UID: 1000}, []control.NewBan{b, newBanOf("203.0.113.6/32", "sip", 0), newBanOf("2001:db8::/64", "all", time.Minute)})
+		res, err := o.Ban(
+			t.Context(),
+			control.Peer{UID: 1000},
+			[]control.NewBan{b, newBanOf("203.0.113.6/32", "sip", 0), newBanOf("2001:db8::/64", "all", time.Minute)},
+		)
 		if err != nil || len(res) != 3 {
 			t.Fatalf("%+v, %v", res, err)
 		}
 		for i, want := range []time.Duration{2 * time.Hour, time.Hour, time.Minute} {
-			if r := res[i]; r.Error != nil || r.State != control.StateInKernel || time.Until(r.Until).Round(time.Second) != want {
+			if r := res[i]; r.Error != nil || r.State != control.StateInKernel ||
+				time.Until(r.Until).Round(time.Second) != want {
 				t.Errorf("result %+v, want %v", r, want)
 			}
 		}
-		if got := o.kernel.Has(); !slices.Equal(got, []string{"2001:db8::/64 all", "203.0.113.5 all", "203.0.113.6 sip"}) {
+		got := o.kernel.Has()
+		if !slices.Equal(got, []string{"2001:db8::/64 all", "203.0.113.5 all", "203.0.113.6 sip"}) {
 			t.Errorf("the kernel has %q", got)
 		}
 		l := o.said.Count(t, 1, "banned", "203.0.113.5")[0]
-		if l.Text("rule") != "operator" || l.Text("evidence") != `uid 1000: "calls \x1b[2J from abroad"` || l.Text("for") != "2h0m0s" {
+		if l.Text("rule") != "operator" || l.Text("evidence") != `uid 1000: "calls \x1b[2J from abroad"` ||
+			l.Text("for") != "2h0m0s" {
 			t.Errorf("said %v", l)
 		}
 	})
@@ -41,7 +48,8 @@ func TestOperatorShortensABanOfTheSIPPorts(t *testing.T) {
 		ban := func(prefix, scope string, d time.Duration, imported bool) {
 			b := newBanOf(prefix, scope, d)
 			b.Import = imported
-			if res, err := o.Ban(t.Context(), control.Peer{UID: 7}, []control.NewBan{b}); err != nil || res[0].Error != nil {
+			if res, err := o.Ban(t.Context(), control.Peer{UID: 7}, []control.NewBan{b}); err != nil ||
+				res[0].Error != nil {
 				t.Fatalf("%+v, %v", res, err)
 			}
 		}
@@ -49,7 +57,8 @@ func TestOperatorShortensABanOfTheSIPPorts(t *testing.T) {
 		ban("203.0.113.5/32", "all", time.Minute, false)
 		ban("203.0.113.6/32", "sip", 24*time.Hour, false)
 		ban("203.0.113.6/32", "all", time.Minute, true) // what was decided elsewhere shortens nothing
-		if got := o.kernel.Has(); !slices.Equal(got, []string{"203.0.113.5 all", "203.0.113.6 all", "203.0.113.6 sip"}) {
+		got := o.kernel.Has()
+		if !slices.Equal(got, []string{"203.0.113.5 all", "203.0.113.6 all", "203.0.113.6 sip"}) {
 			t.Errorf("the kernel has %q", got)
 		}
 	})
@@ -72,7 +81,8 @@ func TestOperatorBansRefused(t *testing.T) {
 			"a long story": {control.NewBan{Prefix: netip.MustParsePrefix("203.0.113.5/32"), Scope: "all", Reason: strings.Repeat("x", 201)}, control.CodeBadRequest, "longer than 200"},
 		} {
 			res, err := o.Ban(t.Context(), control.Peer{}, []control.NewBan{tt.ban})
-			if err != nil || len(res) != 1 || res[0].Error == nil || res[0].Error.Code != tt.code || !strings.Contains(res[0].Error.Message, tt.says) {
+			if err != nil || len(res) != 1 || res[0].Error == nil || res[0].Error.Code != tt.code ||
+				!strings.Contains(res[0].Error.Message, tt.says) {
 				t.Errorf("%s: %+v, %v", name, res, err)
 			}
 		}
@@ -90,7 +100,9 @@ func TestOperatorIsToldOfAFailingKernel(t *testing.T) {
 		if err != nil || res[0].Error != nil || res[0].State != control.StatePending {
 			t.Fatalf("%+v, %v", res, err)
 		}
-		if st, _ := o.Status(t.Context()); st.Firewall.State != "failing" || !strings.Contains(st.Firewall.Error, "broken") || len(st.Health) == 0 {
+		if st, _ := o.Status(t.Context()); st.Firewall.State != "failing" ||
+			!strings.Contains(st.Firewall.Error, "broken") ||
+			len(st.Health) == 0 {
 			t.Errorf("status %+v", st)
 		}
 		o.kernel.Set(func() { o.kernel.Broken = nil })

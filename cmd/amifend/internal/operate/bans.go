@@ -21,10 +21,12 @@ func (s *Service) Bans(ctx context.Context) ([]control.Ban, error) {
 	if err != nil {
 		return nil, Refusal(err)
 	}
+
 	if out, err = s.withObserved(ctx, out, func(bans.Ban) bool { return true }); err != nil {
 		return nil, err
 	}
 
+	// A kernel that does not answer leaves out the counters, not the bans.
 	counters := s.Enforcer.Counters(ctx)
 	for i := range out {
 		k := bans.Key{Prefix: out[i].Prefix, Scope: bans.ScopeNamed(out[i].Scope)}
@@ -32,6 +34,7 @@ func (s *Service) Bans(ctx context.Context) ([]control.Ban, error) {
 			out[i].Dropped = &n
 		}
 	}
+
 	return out, nil
 }
 
@@ -60,6 +63,7 @@ func (s *Service) withObserved(
 			}
 		}
 	})
+
 	return out, Refusal(err)
 }
 
@@ -73,5 +77,6 @@ func listed(b enforce.Ban) control.Ban {
 	if b.Drops != nil {
 		out.Dropped = &b.Drops.Packets
 	}
+
 	return out
 }

@@ -27,6 +27,7 @@ func (s *Service) denyStatus(ctx context.Context) *control.Denied {
 	case st.List == nil || st.Err != nil:
 		d.State = control.StatePending
 	}
+
 	if st.List != nil {
 		d.Ranges, d.Spared = len(st.List.Set.Ranges()), len(st.List.Out)
 	}
@@ -38,6 +39,7 @@ func (s *Service) denyStatus(ctx context.Context) *control.Denied {
 	if d.State != control.StateDry && d.State != control.StateTrial {
 		d.Dropped = s.Denier.Dropped(ctx)
 	}
+
 	return d
 }
 
@@ -51,5 +53,6 @@ func (s *Service) deniedBy(addr netip.Addr) string {
 	if !ok {
 		return ""
 	}
+
 	return bans.Printable(d.Where())
 }

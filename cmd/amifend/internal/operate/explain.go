@@ -29,19 +29,24 @@ func (s *Service) Explain(ctx context.Context, addr netip.Addr) (control.Explana
 		fmt.Fprintf(&text, "%s is always dropped: listed in %s; to let it in, take it out there "+
 			"and say amifend reload, or amifend allow %[1]s\n", addr, out.Denied)
 	}
-	options := explain.Options{Servers: known.Servers, Location: time.Local}
+	options := explain.Options{
+		Servers: known.Servers, Location: control.Zone(ctx),
+		Dry: s.Config().Dry() || known.Trial != nil && known.Trial.Over,
+	}
 	if err := explain.Text(&text, known.Explanation, options); err != nil {
 		return control.Explanation{}, fmt.Errorf("tell of %s: %w", addr, err)
 	}
 	if known.Trial != nil && known.Banned {
 		text.WriteString("  trial:     " + trialLine(known.Trial) + "\n")
 	}
+
 	detail, err := json.Marshal(explain.New(known.Explanation, known.Servers))
 	if err != nil {
 		return control.Explanation{}, fmt.Errorf("tell of %s: %w", addr, err)
 	}
 	out.Text, out.Detail = text.String(), detail
 
+	// What is in force comes from the enforcer, and what is over from the journal.
 	if out.Bans, err = s.bansOf(ctx, addr); err != nil {
 		return out, err
 	}
@@ -65,5 +70,6 @@ func (s *Service) pastOf(ctx context.Context, addr netip.Addr) (past []control.P
 	if err != nil {
 		s.Log.Debug("control: the past is not known", "err", err)
 	}
+
 	return past, alerts
 }

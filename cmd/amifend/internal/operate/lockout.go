@@ -21,10 +21,12 @@ func CutOff(next *config.Config, never protect.Set, o lockout.Options) (what, do
 		never.Entries = append(never.Entries, protect.Entry{Prefix: p, Reason: "allowlist"})
 	}
 	lists := lockout.Lists{Allow: next.Allow, Never: never, Deny: denylist.New(next.Deny, never)}
+
 	for _, f := range lockout.Findings(lockout.Sessions(o), lists) {
 		if f.Cut {
 			return f.What, f.Do
 		}
 	}
+
 	return "", ""
 }

@@ -27,6 +27,7 @@ func (s *Service) Report(ctx context.Context, q control.ReportQuery) (r control.
 	if err != nil {
 		return control.Report{}, err
 	}
+
 	return r, s.markBanned(ctx, r.Sources)
 }
 
@@ -36,6 +37,7 @@ func fillReport(ctx context.Context, r *control.Report, j *journal.Journal, most
 		return err
 	}
 	r.Bans = control.BanCounts{ByRule: counts.Bans, Lifted: counts.Lifted, Observed: counts.Observed}
+
 	for _, n := range counts.Bans {
 		r.Bans.Made += n
 	}
@@ -50,6 +52,7 @@ func fillReport(ctx context.Context, r *control.Report, j *journal.Journal, most
 	if err != nil {
 		return err
 	}
+
 	r.Alerts = pastAlerts(alerts)
 	operations, err := j.Operations(ctx, r.From, most)
 	if err != nil {
@@ -66,6 +69,7 @@ func fillReport(ctx context.Context, r *control.Report, j *journal.Journal, most
 		}
 		*to = pastSums(totals)
 	}
+
 	return nil
 }
 
@@ -81,6 +85,7 @@ func (s *Service) Alerts(ctx context.Context, q control.AlertQuery) (out []contr
 		out = pastAlerts(found)
 		return err
 	})
+
 	return out, err
 }
 
@@ -91,6 +96,7 @@ func (s *Service) readPast(ctx context.Context, read func(context.Context, *jour
 		return control.Errorf(control.CodeFailed, "this daemon keeps no journal, so it knows nothing of the past").
 			Advise("set [state] directory and restart amifend")
 	}
+
 	select {
 	case s.past <- struct{}{}:
 		defer func() { <-s.past }()
@@ -99,6 +105,7 @@ func (s *Service) readPast(ctx context.Context, read func(context.Context, *jour
 			Advise("try again; amifend status says what is wrong")
 	}
 
+	// What happened just now belongs to the past, too: it is written before it is read.
 	ctx, cancel := context.WithTimeout(ctx, pastTime)
 	defer cancel()
 	s.publish(ctx)
@@ -107,10 +114,12 @@ func (s *Service) readPast(ctx context.Context, read func(context.Context, *jour
 		return control.Errorf(control.CodeBusy, "the journal did not answer in %s", pastTime).
 			Advise("ask for less, such as --since 1h, or try again")
 	}
+
 	if err != nil {
 		return control.Errorf(control.CodeFailed, "the journal cannot be read: %s", bans.Printable(err.Error())).
 			Advise("amifend status says what is wrong with it")
 	}
+
 	return nil
 }
 
@@ -142,6 +151,7 @@ func (s *Service) markBanned(ctx context.Context, sources []control.Sum) error {
 	if err != nil {
 		return Refusal(err)
 	}
+
 	for i := range sources {
 		sources[i].Banned = banned[i]
 	}
@@ -167,6 +177,7 @@ func pastBans(found []journal.Past) []control.PastBan {
 			Why: p.Why, Observed: p.Observed,
 		})
 	}
+
 	return out
 }
 
@@ -174,7 +185,8 @@ func pastOperations(operations []journal.Operation) []control.Operation {
 	out := make([]control.Operation, 0, len(operations))
 	for _, o := range operations {
 		out = append(out, control.Operation{
-			At: o.At, UID: o.UID, What: o.What, Object: o.Object, Reason: o.Reason,
+			At: o.At, UID: o.UID, Says: o.Says, What: o.What, Object: o.Object,
+			Reason: o.Reason,
 		})
 	}
 	return out

@@ -9,10 +9,12 @@ import (
 
 func TestReportWithoutAJournal(t *testing.T) {
 	inOffice(t, func(t *testing.T, o *office) {
-		if _, err := o.Report(t.Context(), control.ReportQuery{Since: time.Hour, Limit: 1}); control.CodeOf(err) != control.CodeFailed {
+		_, err := o.Report(t.Context(), control.ReportQuery{Since: time.Hour, Limit: 1})
+		if control.CodeOf(err) != control.CodeFailed {
 			t.Errorf("report: %v", err)
 		}
-		if _, err := o.Alerts(t.Context(), control.AlertQuery{Since: time.Hour, Limit: 1}); control.CodeOf(err) != control.CodeFailed {
+		_, err = o.Alerts(t.Context(), control.AlertQuery{Since: time.Hour, Limit: 1})
+		if control.CodeOf(err) != control.CodeFailed {
 			t.Errorf("alerts: %v", err)
 		}
 	})

@@ -103,6 +103,7 @@ func (s *Service) Run(ctx context.Context) {
 			return
 		}
 
+		// The same error is logged once, however often it is tried again.
 		if err != nil && err.Error() != logged {
 			logged = err.Error()
 			s.Log.Error("control socket cannot be served: no command can ask this daemon",
@@ -149,8 +150,10 @@ func Record(j *journal.Journal, by control.Peer, what, object, reason string) {
 	if reason != "" {
 		reason = ami.Quote([]byte(reason))
 	}
+
 	j.Operation(journal.Operation{
-		At: time.Now(), UID: int(by.UID), What: what, Object: object, Reason: reason,
+		At: time.Now(), UID: int(by.UID), Says: by.Says, What: what, Object: object,
+		Reason: reason,
 	})
 }
 

@@ -19,6 +19,7 @@ func (s *Service) Status(ctx context.Context) (control.Status, error) {
 		Ineffective: []control.Ineffective{}, Protected: len(s.Watcher.Current().Entries),
 		Followers: s.Feed.Followers(),
 	}
+
 	for _, w := range c.Warnings {
 		st.Health = append(st.Health, control.Warning{About: "config", What: w})
 	}
@@ -29,6 +30,7 @@ func (s *Service) Status(ctx context.Context) (control.Status, error) {
 		})
 	}
 
+	// Each part is asked with a limit of its own, so that one that hangs does not hide the others.
 	for _, one := range s.Sessions() {
 		server, warnings := serverStatus(one)
 		st.Servers, st.Health = append(st.Servers, server), append(st.Health, warnings...)
@@ -48,6 +50,7 @@ func (s *Service) journalStatus(st *control.Status) {
 	st.Journal = &control.Journal{
 		Path: h.Path, Problem: h.Problem, Since: h.Since, Waiting: h.Waiting, Lost: h.Lost, Size: h.Size,
 	}
+
 	if h.Problem != "" {
 		st.Health = append(st.Health, control.Warning{
 			About: "journal", What: h.Problem + "; bans go on and are written later", Do: h.Do,
@@ -96,6 +99,7 @@ func (s *Service) firewallStatus(ctx context.Context, st *control.Status) {
 	defer cancel()
 	f := &st.Firewall
 	e, err := s.Enforcer.Status(ctx)
+
 	switch {
 	case err != nil:
 		*f = control.Firewall{State: firewallBusy, Error: Refusal(err).Error()}
@@ -104,6 +108,7 @@ func (s *Service) firewallStatus(ctx context.Context, st *control.Status) {
 	default:
 		f.State = firewallOK
 	}
+
 	f.Bans, f.Pending, f.Waiting = e.Bans, e.Pending, e.Waiting
 	for _, i := range e.Ineffective {
 		st.Ineffective = append(st.Ineffective, ineffective(i))
@@ -125,6 +130,7 @@ func firewallWarnings(f control.Firewall, useless []control.Ineffective) (out []
 		warn("the [deny] lists are not in the kernel: "+d.Error,
 			"amifend check says what is missing; amifend goes on trying")
 	}
+
 	switch f.State {
 	case firewallBusy:
 		warn("it has not answered for a second, so new bans wait",
@@ -132,6 +138,7 @@ func firewallWarnings(f control.Firewall, useless []control.Ineffective) (out []
 	case firewallFailing:
 		warn("the kernel refuses: "+f.Error, "amifend check says what is missing; amifend goes on trying")
 	}
+
 	if f.Waiting > 0 {
 		warn(fmt.Sprintf("a set is full, %d bans wait for room", f.Waiting),
 			"raise [firewall] max_bans and restart amifend")
@@ -140,6 +147,7 @@ func firewallWarnings(f control.Firewall, useless []control.Ineffective) (out []
 		last := useless[n-1]
 		warn(fmt.Sprintf("bans do nothing (%d of late), the last one of %s: %s", n, last.Source, last.Cause), last.Do)
 	}
+
 	return out
 }
 
@@ -158,5 +166,6 @@ func (s *Service) nameWarnings() (out []control.Warning) {
 			Do: "see whether the name is right and DNS works: getent ahosts " + e.Host,
 		})
 	}
+
 	return out
 }

@@ -23,6 +23,7 @@ func policyWarnings(now, hourAgo policy.Stats) (out []control.Warning) {
 			})
 		}
 	}
+
 	warn(now.BansRefused-hourAgo.BansRefused, "there was no room for a ban, %d times",
 		"raise [firewall] max_bans and restart amifend")
 	warn(now.Postponed-hourAgo.Postponed,
@@ -46,6 +47,7 @@ func hiddenWarnings(found []judge.Hidden) (out []control.Warning) {
 			Do: judge.HiddenAdvice,
 		})
 	}
+
 	return out
 }
 
@@ -73,5 +75,6 @@ func alertWarnings(seen []judge.Alert, now int64) (out []control.Warning) {
 		}
 		out = append(out, control.Warning{About: "alert " + a.Kind, What: what, Do: a.Do})
 	}
+
 	return out
 }

@@ -35,7 +35,12 @@ func TestAlertWarningsTellTheLastOfEachKind(t *testing.T) {
 	alert := func(at int64, kind, source string) judge.Alert {
 		return judge.Alert{At: at, Alert: journal.Alert{Kind: kind, Source: source, Text: "why", Do: "do " + kind}}
 	}
-	seen := []judge.Alert{alert(0, "old", "203.0.113.1"), alert(day, "a", "203.0.113.2"), alert(day, "b", "203.0.113.3"), alert(day+1, "a", "203.0.113.4")}
+	seen := []judge.Alert{
+		alert(0, "old", "203.0.113.1"),
+		alert(day, "a", "203.0.113.2"),
+		alert(day, "b", "203.0.113.3"),
+		alert(day+1, "a", "203.0.113.4"),
+	}
 	got := alertWarnings(seen, day+2)
 	want := []control.Warning{
 		{About: "alert a", What: "203.0.113.4: why (2 such alerts in the last day: amifend alerts)", Do: "do a"},

@@ -29,6 +29,7 @@ func serverStatus(s *stream.Session) (control.ServerStatus, []control.Warning) {
 		Untrusted: sum(st.Decoder.Tainted[:]) + sum(st.Decoder.Dropped[:]),
 		Lag:       s.Lag().Seconds(), ClockError: s.ClockAhead().Seconds(),
 	}
+
 	if st.TLS.Enabled {
 		out.TLS, out.Verified, out.Fingerprint = st.TLS.Version, !st.TLS.Insecure, st.TLS.Fingerprint
 	}
@@ -38,6 +39,7 @@ func serverStatus(s *stream.Session) (control.ServerStatus, []control.Warning) {
 			out.Error = bans.Printable(st.LastError.Error())
 		}
 	}
+
 	return out, serverWarnings(s, st, out)
 }
 
@@ -54,6 +56,7 @@ func serverWarnings(s *stream.Session, st ami.Status, shown control.ServerStatus
 	case !shown.Connected:
 		warn("no events yet: amifend is connecting", "wait for some seconds, and ask again")
 	}
+
 	for _, w := range st.Warnings {
 		w = config.SessionWarning(w)
 		warn(w.Risk, w.Advice)
@@ -74,6 +77,7 @@ func serverWarnings(s *stream.Session, st ami.Status, shown control.ServerStatus
 		warn("its events had to wait for amifend",
 			"give amifend more CPU time: Asterisk ends a session that is about 4 MB behind")
 	}
+
 	if ahead := s.ClockAhead(); ahead.Abs() > warnClock {
 		warn(fmt.Sprintf("its clock is %s", clockText(ahead)),
 			"set the clocks of both machines by NTP (timedatectl); bans do not depend on it")
@@ -82,10 +86,12 @@ func serverWarnings(s *stream.Session, st ami.Status, shown control.ServerStatus
 		warn(fmt.Sprintf("its events came %s late", lag.Round(time.Second)),
 			"look at the load of the PBX, and at the network to it")
 	}
+
 	if n := st.Decoder.LateOrphans; n > 0 {
 		warn(fmt.Sprintf("%d events may have been forged", n),
 			"the log says when; if the network to this PBX stalls, run amifend closer to it")
 	}
+
 	return out
 }
 

@@ -35,7 +35,8 @@ func TestAServerThatConnectsForTheFirstTimeIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, warnings := serverStatus(s)
-	if n := len(warnings); n != 1 || warnings[0].About != "server pbx" || !strings.Contains(warnings[0].What, "connecting") {
+	if n := len(warnings); n != 1 || warnings[0].About != "server pbx" ||
+		!strings.Contains(warnings[0].What, "connecting") {
 		t.Errorf("%+v", warnings)
 	}
 }

@@ -24,7 +24,8 @@ func TestStatusOfAFirewallThatHangs(t *testing.T) {
 		return err == nil && st.Firewall.State == "busy"
 	})
 	st, err := k.Status(t.Context())
-	if err != nil || len(st.Health) == 0 || !strings.Contains(st.Health[0].What, "has not answered") || st.Engine.Observed != 7 {
+	if err != nil || len(st.Health) == 0 || !strings.Contains(st.Health[0].What, "has not answered") ||
+		st.Engine.Observed != 7 {
 		t.Errorf("%+v, %v", st, err)
 	}
 	hurry, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)

@@ -22,12 +22,14 @@ func (s *Service) Keep(ctx context.Context, by control.Peer) (control.Kept, erro
 	defer cancel()
 	kept, wasOn, err := s.Judge.Keep(ctx)
 	out := control.Kept{Bans: kept}
+
 	switch {
 	case err != nil:
 		return out, Refusal(err)
 	case !wasOn:
 		return control.Kept{}, control.Errorf(control.CodeNoTrial, "this daemon is not on trial: its bans are kept anyway")
 	}
+
 	s.Denier.Release()
 	s.Log.Info("the trial's bans are kept: from now on bans are made as usual", "bans", kept)
 	s.record(by, "keep", fmt.Sprintf("%d bans of the trial", kept), "")
@@ -38,6 +40,7 @@ func (s *Service) Keep(ctx context.Context, by control.Peer) (control.Kept, erro
 	if !s.isOnDisk(ctx, false) {
 		out.Note = "the journal does not have it yet: after a crash now the bans may end early (amifend status)"
 	}
+
 	return out, nil
 }
 
@@ -70,6 +73,7 @@ func trialWarning(t *judge.Trial) control.Warning {
 			Do: "amifend keep puts them in force; or restart amifend without --trial",
 		}
 	}
+
 	return control.Warning{
 		About: "trial",
 		What:  fmt.Sprintf("at %s its bans end (%d now), and nobody is banned from then on", ends, t.Bans),

@@ -23,7 +23,8 @@ func TestTrialEnds(t *testing.T) {
 		o.attempts("203.0.113.7", 7)
 		o.wantKernel(t, "203.0.113.1 sip", "203.0.113.2 all", "203.0.113.3 all", "203.0.113.7 all")
 		st, err := o.Status(t.Context())
-		if err != nil || st.Trial == nil || st.Trial.Over || st.Trial.Bans != 4 || len(st.Health) != 1 || !strings.Contains(st.Health[0].Do, "amifend keep") {
+		if err != nil || st.Trial == nil || st.Trial.Over || st.Trial.Bans != 4 || len(st.Health) != 1 ||
+			!strings.Contains(st.Health[0].Do, "amifend keep") {
 			t.Errorf("%+v %+v, %v", st.Trial, st.Health, err)
 		}
 		time.Sleep(2 * time.Minute)
@@ -40,8 +41,14 @@ func TestTrialEnds(t *testing.T) {
 		if l := o.said.Count(t, 1, "would ban", "203.0.113.8")[0]; !strings.Contains(l.Text("trial"), "amifend keep") {
 			t.Errorf("said %v", l)
 		}
-		o.said.Count(t, 1, "the trial is over, and nobody has said amifend keep: its bans have ended, and amifend only watches", "")
-		if st, err = o.Status(t.Context()); err != nil || st.Trial == nil || !st.Trial.Over || !strings.Contains(st.Health[0].What, "nobody is banned now") {
+		o.said.Count(
+			t,
+			1,
+			"the trial is over, and nobody has said amifend keep: its bans have ended, and amifend only watches",
+			"",
+		)
+		if st, err = o.Status(t.Context()); err != nil || st.Trial == nil || !st.Trial.Over ||
+			!strings.Contains(st.Health[0].What, "nobody is banned now") {
 			t.Errorf("%+v %+v, %v", st.Trial, st.Health, err)
 		}
 		bans, err := o.Bans(t.Context())
@@ -84,7 +91,8 @@ func TestTrialIsKept(t *testing.T) {
 					t.Errorf("%+v %+v, %v", st.Trial, st.Health, err)
 				}
 				r := o.impose(t, "203.0.113.5/32", "all", time.Hour)
-				if left := time.Until(r.Until).Round(time.Second); left != time.Hour || r.State != control.StateInKernel {
+				if left := time.Until(r.Until).Round(time.Second); left != time.Hour ||
+					r.State != control.StateInKernel {
 					t.Errorf("a ban after it: %+v", r)
 				}
 				time.Sleep(59*time.Minute - after)

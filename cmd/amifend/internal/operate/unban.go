@@ -27,6 +27,7 @@ func (s *Service) Unban(ctx context.Context, by control.Peer, within netip.Prefi
 		return control.Lifted{}, Refusal(err)
 	}
 
+	// Nothing to lift is an error for one address, since the operator expected a ban.
 	switch {
 	case len(pardoned.Lifted) > 0:
 	case !within.IsValid():
@@ -51,6 +52,7 @@ func (s *Service) Unban(ctx context.Context, by control.Peer, within netip.Prefi
 	if within.IsValid() && within.IsSingleIP() {
 		out.Again = again(held, pardoned)
 	}
+
 	if !s.isOnDisk(ctx, pardoned.Saved) {
 		out.Note = "the journal does not have it yet: after a crash now the ban may be back (amifend status)"
 	}
@@ -72,6 +74,7 @@ func (s *Service) heldWithin(ctx context.Context, within netip.Prefix) ([]enforc
 			}
 		}
 	})
+
 	return out, err
 }
 
@@ -98,6 +101,7 @@ func again(held []enforce.Ban, pardoned judge.Pardoned) *control.Again {
 	out := &control.Again{
 		Seen: pardoned.Seen, MoreUnknown: pardoned.MoreUnknown, MoreKnown: pardoned.MoreKnown,
 	}
+
 	for _, b := range held {
 		if b.Drops == nil {
 			continue
@@ -106,5 +110,6 @@ func again(held []enforce.Ban, pardoned judge.Pardoned) *control.Again {
 		out.Lately += b.Drops.Lately
 		out.LatelySpan = max(out.LatelySpan, b.Drops.Span.Seconds())
 	}
+
 	return out
 }

@@ -46,7 +46,8 @@ func TestUnban(t *testing.T) {
 					t.Errorf("the kernel has %q", got)
 				}
 				for _, p := range l.Lifted {
-					if line := o.said.Count(t, 1, "ban lifted", bans.Source(p))[0]; line.Text("why") != "operator: uid 7" {
+					line := o.said.Count(t, 1, "ban lifted", bans.Source(p))[0]
+					if line.Text("why") != "operator: uid 7" {
 						t.Errorf("said %v", line)
 					}
 				}
@@ -62,7 +63,8 @@ func TestUnbanOfASuspect(t *testing.T) {
 			o.in <- o.attempt("203.0.113.5:5060")
 		}
 		synctest.Wait()
-		if _, err := o.Unban(t.Context(), control.Peer{}, netip.MustParsePrefix("203.0.113.5/32")); control.CodeOf(err) != control.CodeNotBanned {
+		_, err := o.Unban(t.Context(), control.Peer{}, netip.MustParsePrefix("203.0.113.5/32"))
+		if control.CodeOf(err) != control.CodeNotBanned {
 			t.Errorf("error %v", err)
 		}
 		if l, err := o.Unban(t.Context(), control.Peer{}, netip.Prefix{}); err != nil || l.Count != 0 {
@@ -152,7 +154,8 @@ func TestUnbanAfterATrial(t *testing.T) {
 		if err != nil || l.Count != 1 {
 			t.Errorf("%+v, %v", l, err)
 		}
-		if _, err := o.Unban(t.Context(), control.Peer{}, netip.MustParsePrefix("203.0.113.9/32")); control.CodeOf(err) != control.CodeNotBanned {
+		_, err = o.Unban(t.Context(), control.Peer{}, netip.MustParsePrefix("203.0.113.9/32"))
+		if control.CodeOf(err) != control.CodeNotBanned {
 			t.Errorf("again: %v", err)
 		}
 	})

@@ -5,51 +5,90 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 )
 
-// Allow returns the [allow] table to paste into amifend's config: each prefix once, with where it comes from. addrs are
-// the addresses of the trunks' names; a name without any becomes a comment that says so.
-func Allow(trunks []Trunk, addrs map[string][]netip.Addr) string {
-	where := map[netip.Prefix][]string{}
-	unresolved := map[string][]string{}
-	add := func(p netip.Prefix, note string) {
-		if !neverBanned(p) && !slices.Contains(where[p], note) {
-			where[p] = append(where[p], note)
-		}
-	}
-	for _, t := range trunks {
-		if t.Host == "" {
-			add(t.Prefix, t.Where)
-			continue
-		}
-		for _, a := range addrs[t.Host] {
-			a = a.Unmap().WithZone("")
-			add(netip.PrefixFrom(a, a.BitLen()), t.Host+", "+t.Where)
-		}
-		if len(addrs[t.Host]) == 0 {
-			unresolved[t.Host] = append(unresolved[t.Host], t.Where)
-		}
-	}
+// AllowTable is an [allow] table to paste into amifend's config.
+type AllowTable struct {
+	Prefixes []AllowPrefix
+	Names    []string
+	Trunks   []Trunk
+	// Addrs are the addresses of the trunks' names. A name without any becomes a comment.
+	Addrs map[string][]netip.Addr
+}
+
+// AllowPrefix is a prefix with a comment.
+type AllowPrefix struct {
+	Prefix netip.Prefix
+	Note   string
+}
+
+// String returns the table in TOML: each prefix once, with its places as a comment.
+func (t AllowTable) String() string {
+	notes, unresolved := t.notes()
 	var b strings.Builder
 	b.WriteString("[allow]\nprefixes = [\n")
-	for _, p := range slices.SortedFunc(maps.Keys(where), netip.Prefix.Compare) {
+	for _, p := range slices.SortedFunc(maps.Keys(notes), netip.Prefix.Compare) {
 		text := p.String()
 		if p.IsSingleIP() {
 			text = p.Addr().String()
 		}
-		fmt.Fprintf(&b, "    %-24s # %s\n", `"`+text+`",`, printable(strings.Join(where[p], "; ")))
+		fmt.Fprintf(&b, "    %-24s # %s\n", `"`+text+`",`, printable(strings.Join(notes[p], "; ")))
 	}
+
+	// A name without addresses is left to the user, but not forgotten.
 	for _, host := range slices.Sorted(maps.Keys(unresolved)) {
 		fmt.Fprintf(&b, "    # %s does not resolve now: add its addresses by hand (%s)\n",
 			printable(host), printable(strings.Join(unresolved[host], "; ")))
 	}
 	b.WriteString("]\n")
+
+	// The table replaces the whole old one, so it has the names too.
+	if len(t.Names) > 0 {
+		quoted := make([]string, len(t.Names))
+		for i, name := range t.Names {
+			quoted[i] = strconv.Quote(name)
+		}
+		fmt.Fprintf(&b, "names = [%s]\n", strings.Join(quoted, ", "))
+	}
 	return b.String()
 }
 
-// printable makes a text fit for a comment of TOML and for a terminal.
+// notes returns the comments of each prefix, and the places of each name without addresses.
+func (t AllowTable) notes() (notes map[netip.Prefix][]string, unresolved map[string][]string) {
+	notes, unresolved = map[netip.Prefix][]string{}, map[string][]string{}
+	add := func(p netip.Prefix, note string) {
+		if !neverBanned(p) && !slices.Contains(notes[p], note) {
+			notes[p] = append(notes[p], note)
+		}
+	}
+	for _, p := range t.Prefixes {
+		add(p.Prefix, p.Note)
+	}
+
+	// A trunk's name stands for all of its addresses now.
+	for _, trunk := range t.Trunks {
+		if trunk.Host == "" {
+			add(trunk.Prefix, trunk.Where)
+			continue
+		}
+
+		for _, a := range t.Addrs[trunk.Host] {
+			a = a.Unmap().WithZone("")
+			add(netip.PrefixFrom(a, a.BitLen()), trunk.Host+", "+trunk.Where)
+		}
+		if len(t.Addrs[trunk.Host]) == 0 &&
+			!slices.Contains(unresolved[trunk.Host], trunk.Where) {
+			unresolved[trunk.Host] = append(unresolved[trunk.Host], trunk.Where)
+		}
+	}
+
+	return notes, unresolved
+}
+
+// printable returns a text that is safe in a comment of TOML and on a terminal.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {

@@ -2,12 +2,14 @@ package pbxconf
 
 import "strings"
 
-// comments takes the comments out of lines: from a ; to the end of the line, and from ;-- to --; over several lines, one
-// within another. \; is a semicolon. It follows config_text_file_load of Asterisk's main/config.c.
+// comments removes comments from lines: from ; to the end of the line, and from ;-- to --; over
+// several lines, nested too. \; is a semicolon. It follows config_text_file_load of Asterisk's
+// main/config.c.
 type comments struct {
-	depth int // of blocks
+	depth int // of nested blocks
 }
 
+// strip returns a line without its comments.
 func (c *comments) strip(line string) string {
 	var out strings.Builder
 	keep := func(s string) {
@@ -15,13 +17,16 @@ func (c *comments) strip(line string) string {
 			out.WriteString(s)
 		}
 	}
-	start := 0 // of what was not looked at yet
+
+	start := 0 // of the part that is still to be read
 	for {
 		i := strings.IndexByte(line[start:], ';')
 		if i < 0 {
 			keep(line[start:])
 			return out.String()
 		}
+
+		// A semicolon is part of the text, begins or ends a block, or ends the line.
 		before, after := line[start:start+i], line[start+i+1:]
 		switch {
 		case strings.HasSuffix(before, `\`):
@@ -36,6 +41,7 @@ func (c *comments) strip(line string) string {
 			keep(before)
 			return out.String()
 		}
+
 		start += i + 1
 	}
 }

@@ -1,10 +1,12 @@
-// Package pbxconf reads the trunks of an Asterisk: the addresses and names of providers, which must not be banned, out
-// of its config files or out of what its command line prints.
+// Package pbxconf reads what the configuration of an Asterisk tells about attacks: its trunks,
+// which must not be banned, the ports where calls arrive, and settings that hide attacks.
 //
-// What Asterisk keeps in a database (realtime) is in no file; where the files say so, that is a [Problem]. Neither are
-// the objects that something created at run time. The command line shows both: see [Commands] and [FromCLI].
+// The input is a folder of config files, see [Read], or for trunks alone the output of Asterisk's
+// command line, see [Commands] and [FromCLI]. Objects in a database (realtime) and objects that
+// were created at run time are in no file. Where the files name a database, that is a [Problem];
+// the command line shows such objects too.
 //
-// Nothing is executed, nothing is resolved, and no password is part of a result.
+// The package executes and resolves nothing, and no password is part of a result.
 package pbxconf
 
 import (
@@ -13,137 +15,140 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 )
-
-// Commands are what to ask Asterisk for input to [FromCLI]: asterisk -rx "COMMAND".
-func Commands() []string {
-	return []string{"pjsip show identifies", "pjsip show registrations", "sip show peers", "sip show registry"}
-}
 
 // Trunk is one address, network or name that calls come from or go to.
 type Trunk struct {
 	Prefix netip.Prefix // masked; invalid if Host is a name
 	Host   string       // a name that the caller resolves; "" if there is a Prefix
-	Where  string       // where it was found, such as "pjsip.conf:12 [itsp] type=identify match"
+	Where  string       // the place, such as "pjsip.conf:12 [itsp] type=identify match"
 }
 
-// Problem is something that may hide a trunk.
+// Problem is something that may hide a trunk or a risk.
 type Problem struct {
 	Where string // a file, with its line where there is one
 	Text  string
 }
 
+// String returns the place and the text.
 func (p Problem) String() string { return p.Where + ": " + p.Text }
 
-// Trunks reads pjsip.conf, pjsip_wizard.conf and sip.conf of a folder, usually /etc/asterisk, with all that they include.
-// Trunks are in the order of the files; the same address may come several times.
-//
-// What is broken in the files is a Problem and the rest is read. It is an error if none of the three can be read.
-func Trunks(dir string) ([]Trunk, []Problem, error) {
-	if st, err := os.Stat(dir); err != nil {
-		return nil, nil, fmt.Errorf("open the folder of Asterisk's config: %w", err)
-	} else if !st.IsDir() {
-		return nil, nil, fmt.Errorf("open the folder of Asterisk's config: %s is no folder", dir)
+// Risk is a setting that hides attacks from amifend, or lets strangers in.
+type Risk struct {
+	Where string // a file and line, the section and the key
+	Text  string // what the setting does
+	Do    string // what to write instead
+}
+
+// Listener is a port where Asterisk takes calls from other machines.
+type Listener struct {
+	Where   string
+	Network string // udp or tcp
+	Port    uint16
+}
+
+// Config is the result of reading a folder.
+type Config struct {
+	Trunks    []Trunk // in the order of the files; an address may come several times
+	Problems  []Problem
+	Risks     []Risk
+	Listeners []Listener
+	Manager   bool // manager.conf was read, so Risks are complete for it
+}
+
+// Options select what to look for.
+type Options struct {
+	Dir string // of Asterisk's config files, usually /etc/asterisk
+	// Users are the manager users that amifend logs in as. Only their event filters matter. With
+	// none of them in manager.conf, those of all users that read security events do.
+	Users []string
+}
+
+// callFiles are the files that name trunks. At least one must be readable.
+func (f *finder) callFiles() []callFile {
+	return []callFile{
+		{"pjsip.conf", pjsipModules(), f.pjsip},
+		{"pjsip_wizard.conf", pjsipModules(), f.wizard},
+		{"sip.conf", []string{"chan_sip"}, f.sip},
+		{"iax.conf", []string{"chan_iax2"}, f.iax},
 	}
-	f := &finder{}
+}
+
+// callFile is a file that names trunks, with the modules that read it.
+type callFile struct {
+	name    string
+	modules []string
+	read    func(*section)
+}
+
+// pjsipModules returns the modules without which pjsip.conf has no effect.
+func pjsipModules() []string { return []string{"res_pjsip", "chan_pjsip"} }
+
+// Read reads the config files of a folder with all that they include. Broken parts of the files
+// become Problems, and the rest is read. It is an error if no file that names trunks is readable.
+func Read(o Options) (*Config, error) {
+	if st, err := os.Stat(o.Dir); err != nil {
+		return nil, fmt.Errorf("open the folder of Asterisk's config: %w", err)
+	} else if !st.IsDir() {
+		return nil, fmt.Errorf("open the folder of Asterisk's config: %s is not a folder", o.Dir)
+	}
+
+	f := &finder{dir: o.Dir, modules: readModules(o.Dir)}
 	var causes []string
-	for _, file := range []struct {
-		name string
-		read func(*section)
-	}{{"pjsip.conf", f.pjsip}, {"pjsip_wizard.conf", f.wizard}, {"sip.conf", f.sip}} {
-		sections, problems, err := readConfig(dir, file.name)
-		f.problems = append(f.problems, problems...)
+	files := f.callFiles()
+
+	for _, file := range files {
+		sections, err := f.sections(file.name)
 		if err != nil {
 			causes = append(causes, file.name+": "+cause(err))
-			if !errors.Is(err, fs.ErrNotExist) {
-				f.problems = append(f.problems, Problem{file.name, cause(err)})
-			}
 			continue
 		}
-		sections = slices.DeleteFunc(sections, func(s *section) bool { return s.template })
-		f.peers = map[string]bool{}
-		for _, s := range sections {
-			f.peers[s.name] = f.peers[s.name] || s.isPeer() && s.staticHost() != ""
-		}
+
+		f.peers = staticPeers(sections)
 		for _, s := range sections {
 			file.read(s)
 		}
+
+		// A file whose module is not loaded still tells whom calls may come from once it is, but
+		// nobody can attack through it now.
+		if f.modules.loaded(file.modules...) {
+			f.risks(file.name, sections)
+			f.ports(file.name, sections)
+		}
 	}
-	if len(causes) == 3 {
-		return nil, nil, fmt.Errorf("read Asterisk's config in %s: %s", dir, strings.Join(causes, "; "))
+
+	if len(causes) == len(files) {
+		return nil, fmt.Errorf("read Asterisk's config in %s: %s", o.Dir,
+			strings.Join(causes, "; "))
 	}
-	f.realtime(dir)
-	return f.trunks, f.problems, nil
+
+	f.realtime()
+	f.manager(o.Users)
+	return &f.Config, nil
 }
 
-// cause is what is wrong with a file, without its name, which is said already.
+// sections reads a file and returns its sections without templates. An unreadable file is a
+// Problem; a missing one is not.
+func (f *finder) sections(name string) ([]*section, error) {
+	sections, problems, err := readConfig(f.dir, name)
+	f.Problems = append(f.Problems, problems...)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			f.Problems = append(f.Problems, Problem{name, cause(err)})
+		}
+		return nil, err
+	}
+
+	return slices.DeleteFunc(sections, func(s *section) bool { return s.template }), nil
+}
+
+// cause returns what is wrong with a file, without its name.
 func cause(err error) string {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
 		return pe.Op + ": " + pe.Err.Error()
 	}
 	return err.Error()
-}
-
-// finder collects trunks out of sections.
-type finder struct {
-	trunks   []Trunk
-	problems []Problem
-	peers    map[string]bool // sections of the file that is read, when it is sip.conf: true for a peer with a host
-}
-
-// host adds a trunk written as an address, a network or a name, with or without a port. "" and variables are nothing.
-func (f *finder) host(text, where string) {
-	text = strings.TrimSpace(text)
-	if text == "" || strings.Contains(text, "${") { // a pattern of pjsip_wizard.conf
-		return
-	}
-	prefix, name, err := parseHost(text)
-	switch {
-	case err != nil:
-		f.problems = append(f.problems, Problem{where, err.Error()})
-	case name != "":
-		f.trunks = append(f.trunks, Trunk{Host: name, Where: where})
-	case !neverBanned(prefix):
-		f.trunks = append(f.trunks, Trunk{Prefix: prefix, Where: where})
-	}
-}
-
-// hosts adds the entries of a comma-separated list.
-func (f *finder) hosts(list, where string) {
-	for text := range strings.SplitSeq(list, ",") {
-		f.host(text, where)
-	}
-}
-
-// uris adds the hosts of a comma-separated list of SIP URIs. A URI may hold a password, so it is not shown.
-func (f *finder) uris(list, where string) {
-	for text := range strings.SplitSeq(list, ",") {
-		if text = strings.TrimSpace(text); text == "" || strings.Contains(text, "${") {
-			continue
-		}
-		host, ok := uriHost(text)
-		if !ok {
-			f.problems = append(f.problems, Problem{where, "is no SIP URI"})
-			continue
-		}
-		f.host(host, where)
-	}
-}
-
-// neverBanned tells of what no ban can hit anyway, so nobody needs to allow it.
-func neverBanned(p netip.Prefix) bool {
-	a := p.Addr()
-	return a.IsLoopback() || a.IsUnspecified() && p.IsSingleIP() || a.IsMulticast()
-}
-
-// relative shows a file as one knows it: by its name in the folder.
-func relative(dir, path string) string {
-	if rel, err := filepath.Rel(dir, path); err == nil && !strings.HasPrefix(rel, "..") {
-		return rel
-	}
-	return path
 }

@@ -1,6 +1,7 @@
 package pbxconf
 
 import (
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -10,6 +11,24 @@ import (
 
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 )
+
+// trunksIn reads the trunks of a folder.
+func trunksIn(dir string) ([]Trunk, []Problem, error) {
+	c, err := Read(Options{Dir: dir})
+	if err != nil {
+		return nil, nil, err
+	}
+	return c.Trunks, c.Problems, nil
+}
+
+// fromCLI reads the trunks of a command's output.
+func fromCLI(r io.Reader) ([]Trunk, []Problem, error) {
+	c, err := FromCLI(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c.Trunks, c.Problems, nil
+}
 
 // show writes trunks and problems one a line.
 func show(trunks []Trunk, problems []Problem) []string {
@@ -21,9 +40,11 @@ func show(trunks []Trunk, problems []Problem) []string {
 		}
 		out = append(out, name+" | "+t.Where)
 	}
+
 	for _, p := range problems {
 		out = append(out, "! "+p.String())
 	}
+
 	return out
 }
 
@@ -35,10 +56,11 @@ func compare(t *testing.T, got []string, want string) {
 }
 
 func TestTrunksOfPJSIP(t *testing.T) {
-	trunks, problems, err := Trunks("testdata/22")
+	trunks, problems, err := trunksIn("testdata/22")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	compare(t, show(trunks, problems), `
 198.51.100.7/32 | pjsip.conf:16 [a] type=identify match
 198.51.100.64/26 | pjsip.conf:16 [a] type=identify match
@@ -61,17 +83,18 @@ sip.a-long-name-of-a-provider.example.com | pjsip.conf:68 [regname] type=registr
 sip.wizard.example | pjsip_wizard.conf:7 [wiz] type=wizard remote_hosts
 203.0.113.42/32 | pjsip_wizard.conf:8 [wiz] type=wizard outbound_proxy
 203.0.113.48/29 | pjsip_wizard.conf:11 [wiz] type=wizard identify/match
-! pjsip.conf:21 [b] type=identify match: "!203.0.113.99" is no address, network or name
+! pjsip.conf:21 [b] type=identify match: "!203.0.113.99" is not an address, network or name
 ! pjsip.conf:37 [e] type=identify match: "0.0.0.0/0" is every address; it cannot be allowed
 ! sorcery.conf:3: identify comes from a database (realtime), which is not read; to see its trunks run: asterisk -rx "pjsip show identifies"
 `)
 }
 
 func TestTrunksOfChanSIP(t *testing.T) {
-	trunks, problems, err := Trunks("testdata/16")
+	trunks, problems, err := trunksIn("testdata/16")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	compare(t, show(trunks, problems), `
 198.51.100.30/32 | sip.conf:3 [general] register
 198.51.100.31/32 | sip.conf:4 [general] register
@@ -89,7 +112,7 @@ func TestTrunksOfChanSIP(t *testing.T) {
 
 // A register line may name a peer in place of a host (sip.conf.sample).
 func TestRegisterAtAPeer(t *testing.T) {
-	trunks, problems, err := Trunks(writeFiles(t, map[string]string{"sip.conf": `[general]
+	trunks, problems, err := trunksIn(writeFiles(t, map[string]string{"sip.conf": `[general]
 register => 2345:password@sip_proxy/1234
 register => 2346:password@template
 register => 2347:password@phone
@@ -103,6 +126,7 @@ host=dynamic
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	compare(t, show(trunks, problems), `
 template | sip.conf:3 [general] register
 phone | sip.conf:4 [general] register
@@ -119,28 +143,34 @@ func TestFilesAndCommandLineAgree(t *testing.T) {
 		{"testdata/22", "testdata/cli/22.txt", "identify match", []string{"127.0.0.1/32"}},
 		{"testdata/16", "testdata/cli/16.txt", "host", nil},
 	} {
-		fromFiles, _, err := Trunks(tt.dir)
+		fromFiles, _, err := trunksIn(tt.dir)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		have := map[netip.Prefix]bool{}
 		for _, tr := range fromFiles {
 			have[tr.Prefix] = true
 		}
+
 		fromCLI := cliFile(t, tt.cli)
 		if len(fromCLI) < 5 {
 			t.Fatalf("%s: only %d trunks", tt.cli, len(fromCLI))
 		}
+
 		seen := map[netip.Prefix]bool{}
 		for _, tr := range fromCLI {
 			seen[tr.Prefix] = true
 			if !have[tr.Prefix] && !slices.Contains(tt.but, tr.Prefix.String()) {
-				t.Errorf("%s: Asterisk knows %s (%s), which we did not find", tt.dir, tr.Prefix, tr.Where)
+				t.Errorf("%s: Asterisk knows %s (%s), which we did not find", tt.dir, tr.Prefix,
+					tr.Where)
 			}
 		}
+
 		for _, tr := range fromFiles {
 			if strings.HasSuffix(tr.Where, tt.only) && tr.Host == "" && !seen[tr.Prefix] {
-				t.Errorf("%s: we found %s (%s), which Asterisk does not know", tt.dir, tr.Prefix, tr.Where)
+				t.Errorf("%s: we found %s (%s), which Asterisk does not know", tt.dir, tr.Prefix,
+					tr.Where)
 			}
 		}
 	}
@@ -153,7 +183,8 @@ func cliFile(t *testing.T, path string) []Trunk {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	trunks, _, err := FromCLI(f)
+
+	trunks, _, err := fromCLI(f)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,28 +228,38 @@ sip.a-long-name-of-a-provider.examp | pjsip show registrations: a-longer-name
 203.0.113.41/32 | pjsip show registrations: wiz-reg-1
 ! pjsip show registrations: a-longer-nam1: Asterisk cut the name off; look it up in its config`},
 		{
-			"peers in colour, dynamic and unspecified ones", "\x1b[1;33mName/username             Host                                    Dyn Forcerport Comedia    ACL Port     Status      Description\x1b[0m\r\n" +
-				"itsp/user                 203.0.113.5                                 Auto (No)  No             5060     Unmonitored\r\n" +
-				"phone                     10.20.0.7                                D  Auto (No)  No             5060     OK (1 ms)\r\n" +
-				"other                     (Unspecified)                               Auto (No)  No             0        Unmonitored\r\n" +
-				"3 sip peers [Monitored: 0 online, 0 offline Unmonitored: 1 online, 0 offline]\r\nitsp/user                 9.9.9.9\r\n",
+			"peers in colour, dynamic and unspecified ones", "\x1b[1;33mName/username            " +
+				" Host                                    Dyn Forcerport Comedia    ACL Port     " +
+				"Status      Description\x1b[0m\r\n" +
+				"itsp/user                 203.0.113.5                                 Auto (No) " +
+				" No             5060     Unmonitored\r\n" +
+				"phone                     10.20.0.7                                D  Auto (No) " +
+				" No             5060     OK (1 ms)\r\n" +
+				"other                     (Unspecified)                               Auto (No) " +
+				" No             0        Unmonitored\r\n" +
+				"3 sip peers [Monitored: 0 online, 0 offline Unmonitored: 1 online, 0 " +
+				"offline]\r\nitsp/user                 9.9.9.9\r\n",
 			"203.0.113.5/32 | sip show peers: itsp/user",
 		},
-		{"registry", `Host                                    dnsmgr Username       Refresh State                Reg.Time
+		{
+			"registry",
+			`Host                                    dnsmgr Username       Refresh State                Reg.Time
 198.51.100.31:5080                      N      user@dom.exa        60 Request Sent
 1 SIP registrations.
-9.9.9.9:5060                            N      x`, "198.51.100.31/32 | sip show registry"},
+9.9.9.9:5060                            N      x`, "198.51.100.31/32 | sip show registry",
+		},
 		{"nothing configured", "No objects found.\n", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			trunks, problems, err := FromCLI(strings.NewReader(tt.in))
+			trunks, problems, err := fromCLI(strings.NewReader(tt.in))
 			if err != nil {
 				t.Fatal(err)
 			}
 			compare(t, show(trunks, problems), tt.want)
 		})
 	}
-	if _, _, err := FromCLI(strings.NewReader("Unable to connect to remote asterisk\n")); err == nil || !strings.Contains(err.Error(), "asterisk -rx") {
+
+	if _, _, err := fromCLI(strings.NewReader("Unable to connect to remote asterisk\n")); err == nil || !strings.Contains(err.Error(), "asterisk -rx") {
 		t.Errorf("output of something else: %v", err)
 	}
 }
@@ -245,6 +286,7 @@ func TestComments(t *testing.T) {
 		for line := range strings.SplitSeq(tt.in, "\n") {
 			got = append(got, c.strip(line))
 		}
+
 		if g := strings.Join(got, "|"); g != tt.want {
 			t.Errorf("%s: got %q, want %q", tt.name, g, tt.want)
 		}
@@ -272,11 +314,11 @@ func TestHosts(t *testing.T) {
 		"0.0.0.0/0.0.0.0":        "is every address",
 		"192.0.2.1/33":           "no such prefix length",
 		"192.0.2.1/255.0.255.0":  "holes",
-		"192.0.2.1/x":            "is no netmask",
-		"300.1.2.3":              "is no address",
-		"sip.example/24":         "is no address",
-		"a b":                    "is no address",
-		"-x":                     "is no address",
+		"192.0.2.1/x":            "is not a netmask",
+		"300.1.2.3":              "is not an address",
+		"sip.example/24":         "is not an address",
+		"a b":                    "is not an address",
+		"-x":                     "is not an address",
 	} {
 		p, name, err := parseHost(in)
 		got := p.String()
@@ -286,6 +328,7 @@ func TestHosts(t *testing.T) {
 		case name != "":
 			got = "name " + name
 		}
+
 		if got != want && (err == nil || !strings.Contains(got, want)) {
 			t.Errorf("%q: got %s, want %s", in, got, want)
 		}
@@ -303,6 +346,7 @@ func TestURIsAndRegisterLines(t *testing.T) {
 			t.Errorf("%q: got %q, want %q", in, got, want)
 		}
 	}
+
 	for in, want := range map[string]string{
 		"u@h":                                    "h",
 		"u:p@h/1":                                "h",
@@ -330,27 +374,37 @@ func writeFiles(t testing.TB, files map[string]string) string {
 func TestBrokenConfigsAreToldAndTheRestIsRead(t *testing.T) {
 	const good = "\n[good]\ntype=identify\nmatch=192.0.2.1\n"
 	for name, tt := range map[string]struct{ text, says string }{
-		"open bracket":      {"[x\ntype=identify" + good, "pjsip.conf:1: a section has no closing bracket"},
+		"open bracket": {
+			"[x\ntype=identify" + good,
+			"pjsip.conf:1: a section has no closing bracket",
+		},
 		"no such base":      {"[x](nobody)" + good, "[nobody], which does not exist"},
 		"no such addition":  {"[x](+)" + good, "adds to a section that does not exist"},
 		"includes itself":   {"#include pjsip.conf" + good, "nested too deeply"},
-		"includes a folder": {"#include .\n" + good, "is no regular file"},
+		"includes a folder": {"#include .\n" + good, "is not a regular file"},
 		"names no file":     {"#include" + good, "names no file"},
 		"includes nothing":  {"#include nowhere*.conf" + good, "finds no file"},
 		"tries nothing":     {"#tryinclude nowhere.conf\n[x](y)" + good, "[y], which"},
 		"exec":              {"#exec /usr/bin/true" + good, "is not run"},
 		"odd directive":     {"#if x" + good, "unknown directive"},
 		"open comment":      {good + ";-- never ends", "has no end"},
-		"secret not shown":  {"[x]\ntype=registration\nserver_uri=user:hunter2@host" + good, "is no SIP URI"},
+		"secret not shown": {
+			"[x]\ntype=registration\nserver_uri=user:hunter2@host" + good,
+			"is not a SIP URI",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			trunks, problems, err := Trunks(writeFiles(t, map[string]string{"pjsip.conf": tt.text}))
+			trunks, problems, err := trunksIn(writeFiles(t,
+				map[string]string{"pjsip.conf": tt.text}))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(trunks) == 0 || trunks[len(trunks)-1].Prefix != netip.MustParsePrefix("192.0.2.1/32") {
+
+			if len(trunks) == 0 ||
+				trunks[len(trunks)-1].Prefix != netip.MustParsePrefix("192.0.2.1/32") {
 				t.Errorf("the rest was not read: %v", trunks)
 			}
+
 			all := strings.Join(show(nil, problems), "\n")
 			if !strings.Contains(all, tt.says) {
 				t.Errorf("problems:\n%s\nwant: %s", all, tt.says)
@@ -365,18 +419,20 @@ func TestBrokenConfigsAreToldAndTheRestIsRead(t *testing.T) {
 func TestBounds(t *testing.T) {
 	doubling := "[a0]\nx=1\n"
 	for i := 1; i < 40; i++ { // each section has twice the variables of the one before
-		n, m := string(rune('a'+i%26))+strings.Repeat("x", i), string(rune('a'+(i-1)%26))+strings.Repeat("x", i-1)
+		n, m := string(rune('a'+i%26))+strings.Repeat("x", i),
+			string(rune('a'+(i-1)%26))+strings.Repeat("x", i-1)
 		if i == 1 {
 			m = "a0"
 		}
 		doubling += "[" + n + "](" + m + "," + m + ")\n"
 	}
+
 	for name, text := range map[string]string{
 		"templates that double": doubling,
 		"many sections":         strings.Repeat("[x]\n", maxSections+10),
 		"includes that double":  strings.Repeat("#include pjsip.conf\n", 8),
 	} {
-		_, problems, err := Trunks(writeFiles(t, map[string]string{"pjsip.conf": text}))
+		_, problems, err := trunksIn(writeFiles(t, map[string]string{"pjsip.conf": text}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -388,7 +444,7 @@ func TestBounds(t *testing.T) {
 
 func TestTrunksWithoutAsterisk(t *testing.T) {
 	for _, dir := range []string{t.TempDir(), "testdata/nowhere", "testdata/cli/22.txt"} {
-		if _, _, err := Trunks(dir); err == nil {
+		if _, _, err := trunksIn(dir); err == nil {
 			t.Errorf("%s: no error", dir)
 		}
 	}
@@ -399,15 +455,23 @@ func TestAllowLoads(t *testing.T) {
 	trunks := []Trunk{
 		{Prefix: netip.MustParsePrefix("203.0.113.0/24"), Where: "pjsip.conf:1 [a] match"},
 		{Prefix: netip.MustParsePrefix("203.0.113.0/24"), Where: "pjsip.conf:2 [b] match"},
-		{Prefix: netip.MustParsePrefix("192.0.2.7/32"), Where: "sip.conf:3 [evil\"\n]\x1b[2J\u202e\xff] host"},
+		{
+			Prefix: netip.MustParsePrefix("192.0.2.7/32"),
+			Where:  "sip.conf:3 [evil\"\n]\x1b[2J\u202e\xff] host",
+		},
 		{Host: "sip.example", Where: "sip.conf:4 [c] host"},
 		{Host: "gone.example", Where: "sip.conf:5 [d] host"},
 		{Host: "localhost", Where: "sip.conf:6 [e] host"},
 	}
-	got := Allow(trunks, map[string][]netip.Addr{
-		"sip.example": {netip.MustParseAddr("2001:db8::5"), netip.MustParseAddr("::ffff:198.51.100.5")},
-		"localhost":   {netip.MustParseAddr("127.0.0.1")},
-	})
+
+	got := AllowTable{Trunks: trunks, Addrs: map[string][]netip.Addr{
+		"sip.example": {
+			netip.MustParseAddr("2001:db8::5"),
+			netip.MustParseAddr("::ffff:198.51.100.5"),
+		},
+		"localhost": {netip.MustParseAddr("127.0.0.1")},
+	}}.String()
+
 	want := `[allow]
 prefixes = [
     "192.0.2.7",             # sip.conf:3 [evil"?]?[2J??] host
@@ -420,8 +484,10 @@ prefixes = [
 	if got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
+
 	const server = "[[server]]\naddress = \"127.0.0.1\"\nusername = \"a\"\nsecret = \"b\"\n"
-	c, err := config.Load(filepath.Join(writeFiles(t, map[string]string{"config.toml": server + got}), "config.toml"))
+	c, err := config.Load(filepath.Join(writeFiles(t,
+		map[string]string{"config.toml": server + got}), "config.toml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -431,22 +497,29 @@ prefixes = [
 }
 
 func FuzzTrunks(f *testing.F) {
-	for _, name := range []string{"testdata/22/pjsip.conf", "testdata/22/pjsip_wizard.conf", "testdata/16/sip.conf"} {
+	for _, name := range []string{
+		"testdata/22/pjsip.conf", "testdata/22/pjsip_wizard.conf",
+		"testdata/16/sip.conf",
+	} {
 		b, err := os.ReadFile(name)
 		if err != nil {
 			f.Fatal(err)
 		}
 		f.Add(string(b))
 	}
+
 	f.Add("[a](!)\n[b](a,+)\nx+=>;--\n--;\\;")
 	f.Fuzz(func(t *testing.T, text string) {
 		if strings.Contains(text, "#") {
 			t.Skip("would include files of this machine")
 		}
-		trunks, _, err := Trunks(writeFiles(t, map[string]string{"pjsip.conf": text, "pjsip_wizard.conf": text, "sip.conf": text}))
+
+		trunks, _, err := trunksIn(writeFiles(t,
+			map[string]string{"pjsip.conf": text, "pjsip_wizard.conf": text, "sip.conf": text}))
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		check(t, trunks)
 	})
 }
@@ -459,8 +532,9 @@ func FuzzFromCLI(f *testing.F) {
 		}
 		f.Add(string(b))
 	}
+
 	f.Fuzz(func(t *testing.T, text string) {
-		trunks, _, err := FromCLI(strings.NewReader(text))
+		trunks, _, err := fromCLI(strings.NewReader(text))
 		if err == nil {
 			check(t, trunks)
 		}
@@ -480,5 +554,6 @@ func check(t *testing.T, trunks []Trunk) {
 			t.Errorf("prefix %v", tr.Prefix)
 		}
 	}
-	Allow(trunks, nil)
+
+	_ = AllowTable{Trunks: trunks, Addrs: nil}.String()
 }

@@ -11,7 +11,8 @@ import (
 	"strings"
 )
 
-// The bounds of what is read. Asterisk's own limit of includes within includes is 10 (main/config.c, MAX_INCLUDE_LEVEL).
+// Bounds of the input. Asterisk's own limit of nested includes is 10
+// (main/config.c, MAX_INCLUDE_LEVEL).
 const (
 	maxDepth    = 10
 	maxFiles    = 2000
@@ -23,16 +24,18 @@ const (
 // section is a [name] of a config file, with the variables of its templates before its own.
 type section struct {
 	name     string
+	where    string // file:line of its header
 	template bool
 	vars     []variable
 }
 
+// variable is a line NAME = VALUE.
 type variable struct {
-	name, value string // the name in lower case: Asterisk does not tell cases apart
+	name, value string // the name in lower case: Asterisk ignores the case
 	where       string // file:line
 }
 
-// last is the value that wins for options that are set once.
+// last returns the last variable of a name, which wins for options that are set once.
 func (s *section) last(name string) (variable, bool) {
 	for _, v := range slices.Backward(s.vars) {
 		if v.name == name {
@@ -42,7 +45,7 @@ func (s *section) last(name string) (variable, bool) {
 	return variable{}, false
 }
 
-// kind is the section's type.
+// kind returns the section's type in lower case.
 func (s *section) kind() string {
 	v, _ := s.last("type")
 	return strings.ToLower(v.value)
@@ -56,10 +59,10 @@ type reader struct {
 	problems []Problem
 	files    int
 	vars     int
-	full     bool // a bound was reached, and told
+	full     bool // a bound was reached
 }
 
-// readConfig reads a file of dir with all that it includes. The error is of the file itself.
+// readConfig reads a file of dir with all that it includes. The error is that of the file itself.
 func readConfig(dir, name string) ([]*section, []Problem, error) {
 	r := &reader{dir: dir, first: map[string]*section{}}
 	if err := r.file(filepath.Join(dir, name), nil, 0); err != nil {
@@ -68,11 +71,12 @@ func readConfig(dir, name string) ([]*section, []Problem, error) {
 	return r.sections, r.problems, nil
 }
 
+// problem adds a Problem.
 func (r *reader) problem(where, format string, args ...any) {
 	r.problems = append(r.problems, Problem{where, fmt.Sprintf(format, args...)})
 }
 
-// overflow notes, once, that the rest is not read.
+// overflow adds the Problem that the rest is not read, once.
 func (r *reader) overflow(where string) {
 	if !r.full {
 		r.problem(where, "the config is too large; the rest is not read")
@@ -80,26 +84,32 @@ func (r *reader) overflow(where string) {
 	r.full = true
 }
 
-// file reads one file. What stands before its first section belongs to the section in which it was included; the
-// sections that it begins end with it.
+// file reads one file. Lines before its first section belong to the section that included it. Its
+// own sections end with it.
 func (r *reader) file(path string, current *section, depth int) error {
 	text, err := readText(path)
 	if err != nil {
 		return err
 	}
+
+	// Includes may fan out, so the number of files is bounded as well as their depth.
 	name := relative(r.dir, path)
 	if r.files++; r.files > maxFiles {
 		r.overflow(name)
 	}
+
 	var c comments
 	n := 0
 	for line := range strings.SplitSeq(text, "\n") {
 		if n++; r.full {
 			return nil
 		}
+
+		// What a comment leaves is read as a line of its own.
 		if line = strings.TrimSpace(c.strip(line)); line == "" {
 			continue
 		}
+
 		where := fmt.Sprintf("%s:%d", name, n)
 		switch line[0] {
 		case '[':
@@ -110,45 +120,60 @@ func (r *reader) file(path string, current *section, depth int) error {
 			r.variable(line, where, current)
 		}
 	}
+
+	// Asterisk reads on in the same state, so the rest of the file is lost for it too.
 	if c.depth > 0 {
 		r.problem(name, "a comment that begins with ;-- has no end; what follows it is not read")
 	}
+
 	return nil
 }
 
+// readText returns the content of a regular file of bounded size.
 func readText(path string) (string, error) {
+	// A pipe or a device would block.
 	st, err := os.Stat(path)
 	if err != nil {
 		return "", err
 	}
 	if !st.Mode().IsRegular() {
-		return "", &fs.PathError{Op: "read", Path: path, Err: errors.New("is no regular file")}
+		return "", &fs.PathError{Op: "read", Path: path, Err: errors.New("is not a regular file")}
 	}
+
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
+
 	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err == nil && len(b) > maxFile {
-		err = &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("is larger than %d bytes", maxFile)}
+		err = &fs.PathError{
+			Op: "read", Path: path,
+			Err: fmt.Errorf("is larger than %d bytes", maxFile),
+		}
 	}
+
 	return string(b), err
 }
 
-// header begins a section: [name](options). It returns nil for one that cannot be read, and then its variables are lost,
-// as they are in Asterisk.
+// header begins a section: [name](options). It returns nil for one that cannot be read. Its
+// variables are then lost, as they are in Asterisk.
 func (r *reader) header(line, where string) *section {
 	name, options, ok := strings.Cut(line[1:], "]")
 	if !ok {
 		r.problem(where, "a section has no closing bracket")
 		return nil
 	}
+
+	// The bound keeps a hostile or broken file from using up the memory.
 	if len(r.sections) >= maxSections {
 		r.overflow(where)
 		return nil
 	}
-	s := &section{name: strings.TrimSpace(name)}
+
+	// Options name templates and additions: (!), (+) and (NAME).
+	s := &section{name: strings.TrimSpace(name), where: where}
 	added := false
 	if options = strings.TrimSpace(options); strings.HasPrefix(options, "(") {
 		options, _, _ = strings.Cut(options[1:], ")")
@@ -169,50 +194,62 @@ func (r *reader) header(line, where string) *section {
 			}
 		}
 	}
+
+	// An addition is no section of its own.
 	if !added {
 		r.sections = append(r.sections, s)
 		if r.find(s.name) == nil {
 			r.first[strings.ToLower(s.name)] = s
 		}
 	}
+
 	return s
 }
 
 // find returns the first section of a name, as Asterisk does for templates and additions.
 func (r *reader) find(name string) *section { return r.first[strings.ToLower(name)] }
 
+// inherit copies the variables of a template.
 func (r *reader) inherit(s *section, base, where string) {
 	b := r.find(base)
 	if b == nil {
 		r.problem(where, "[%s] builds on [%s], which does not exist above it", s.name, base)
 		return
 	}
+
 	if r.vars += len(b.vars); r.vars > maxVars {
 		r.overflow(where)
 		return
 	}
+
 	s.vars = append(s.vars, b.vars...)
 }
 
+// variable adds a line NAME = VALUE, NAME => VALUE or NAME += VALUE to a section.
 func (r *reader) variable(line, where string, current *section) {
 	name, value, ok := strings.Cut(line, "=")
 	if !ok || current == nil {
-		return // Asterisk warns and goes on, too
+		return // Asterisk warns and goes on
 	}
+
 	value = strings.TrimPrefix(value, ">")
 	name = strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(name), "+")) // NAME += VALUE
 	if r.vars++; r.vars > maxVars {
 		r.overflow(where)
 		return
 	}
-	current.vars = append(current.vars, variable{strings.ToLower(name), strings.TrimSpace(value), where})
+
+	current.vars = append(current.vars,
+		variable{strings.ToLower(name), strings.TrimSpace(value), where})
 }
 
-// directive follows #include and #tryinclude. #exec is not run.
+// directive follows #include and #tryinclude. It does not run #exec.
 func (r *reader) directive(line, where string, current *section, depth int) {
 	word, name, _ := strings.Cut(strings.ReplaceAll(line, "\t", " "), " ")
 	name = strings.Trim(strings.TrimSpace(name), `"<>`)
 	word = strings.ToLower(strings.TrimSpace(word))
+
+	// Running a program of the PBX's config would be a surprise.
 	switch word {
 	case "include", "tryinclude":
 	case "exec":
@@ -222,17 +259,22 @@ func (r *reader) directive(line, where string, current *section, depth int) {
 		r.problem(where, "unknown directive; only #include, #tryinclude and #exec exist")
 		return
 	}
+
 	if name == "" {
 		r.problem(where, "#%s names no file", word)
 		return
 	}
+	// Asterisk resolves names from its config folder, not from the including file.
+
 	if depth+1 >= maxDepth {
 		r.problem(where, "#%s is nested too deeply, or includes itself; %q is not read", word, name)
 		return
 	}
+
 	if !filepath.IsAbs(name) {
 		name = filepath.Join(r.dir, name)
 	}
+
 	found, err := filepath.Glob(name)
 	if err != nil || len(found) == 0 {
 		if word == "include" {
@@ -240,6 +282,7 @@ func (r *reader) directive(line, where string, current *section, depth int) {
 		}
 		return
 	}
+
 	for _, path := range found {
 		if err := r.file(path, current, depth+1); err != nil {
 			r.problem(where, "#%s of %q: %s", word, path, cause(err))

@@ -1,12 +1,9 @@
 package pbxconf
 
-import (
-	"fmt"
-	"strings"
-)
+import "strings"
 
-// pjsip takes what a section of pjsip.conf says of others' addresses (res_pjsip's documentation: identify, registration,
-// aor, endpoint).
+// pjsip adds the trunks of a section of pjsip.conf (documentation of res_pjsip: identify,
+// registration, aor, endpoint).
 func (f *finder) pjsip(s *section) {
 	kind := s.kind()
 	for _, v := range s.vars {
@@ -14,95 +11,111 @@ func (f *finder) pjsip(s *section) {
 		switch kind + " " + v.name {
 		case "identify match":
 			f.hosts(v.value, where)
-		case "registration server_uri", "registration outbound_proxy", "aor contact", "aor outbound_proxy", "endpoint outbound_proxy":
+		case "registration server_uri", "registration outbound_proxy", "aor contact",
+			"aor outbound_proxy", "endpoint outbound_proxy":
 			f.uris(v.value, where)
 		}
 	}
 }
 
-// wizard takes a section of pjsip_wizard.conf: its own options, and those that it hands on as TYPE/OPTION.
+// wizard adds the trunks of a section of pjsip_wizard.conf: from its own options, and from those
+// that it passes on as TYPE/OPTION.
 func (f *finder) wizard(s *section) {
 	if s.kind() != "wizard" {
 		return
 	}
+
 	for _, v := range s.vars {
 		where := at(v, s, "type=wizard "+v.name)
 		switch v.name {
 		case "remote_hosts", "identify/match":
 			f.hosts(v.value, where)
-		case "outbound_proxy", "registration/server_uri", "registration/outbound_proxy", "aor/contact", "aor/outbound_proxy",
-			"endpoint/outbound_proxy":
+		case "outbound_proxy", "registration/server_uri", "registration/outbound_proxy",
+			"aor/contact", "aor/outbound_proxy", "endpoint/outbound_proxy":
 			f.uris(v.value, where)
 		}
 	}
 }
 
-// sip takes a section of chan_sip's sip.conf.
+// sip adds the trunks of a section of chan_sip's sip.conf.
 func (f *finder) sip(s *section) {
 	general := strings.EqualFold(s.name, "general")
 	for _, v := range s.vars {
-		if v.name == "register" && general {
-			host, ok := registerHost(v.value)
-			if !ok { // the line holds a password, so it is not shown
-				f.problems = append(f.problems, Problem{at(v, s, "register"), "names no host"})
-				continue
-			}
-			if f.peers[host] {
-				continue // it names a peer, whose own section tells the host (chan_sip.c 16.28.0, transmit_register)
-			}
-			f.host(host, at(v, s, "register"))
+		if v.name != "register" || !general {
+			continue
 		}
+
+		host, ok := registerHost(v.value)
+		if !ok { // the line holds a password, so it is not shown
+			f.Problems = append(f.Problems, Problem{at(v, s, "register"), "names no host"})
+			continue
+		}
+
+		// A line may name a peer, whose own section has the host (chan_sip.c 16.28.0,
+		// transmit_register).
+		if f.peers[host] {
+			continue
+		}
+
+		f.host(host, at(v, s, "register"))
 	}
+
 	if host := s.staticHost(); host != "" && (s.isPeer() || s.kind() == "user") {
 		v, _ := s.last("host")
 		f.host(host, at(v, s, "host"))
 	}
+
 	if v, ok := s.last("outboundproxy"); ok && (s.isPeer() || s.kind() == "user" || general) {
 		f.host(proxyHost(v.value), at(v, s, "outboundproxy"))
 	}
 }
 
-// isPeer tells whether a section of sip.conf is one of those that calls can be sent to.
+// iax adds the trunks of a section of chan_iax2's iax.conf: peers with a static host, and
+// registrations.
+func (f *finder) iax(s *section) {
+	for _, v := range s.vars {
+		if v.name != "register" || !strings.EqualFold(s.name, "general") {
+			continue
+		}
+
+		host, ok := iaxRegisterHost(v.value)
+		if !ok { // the line holds a password, so it is not shown
+			f.Problems = append(f.Problems, Problem{at(v, s, "register"), "names no host"})
+			continue
+		}
+
+		f.host(host, at(v, s, "register"))
+	}
+
+	// Users of type=user only call in, from wherever they are.
+	if !s.isPeer() {
+		return
+	}
+
+	if host := s.staticHost(); host != "" {
+		v, _ := s.last("host")
+		f.host(host, at(v, s, "host"))
+	}
+}
+
+// staticPeers returns the names of the sections of sip.conf: true for a peer with a host.
+func staticPeers(sections []*section) map[string]bool {
+	peers := map[string]bool{}
+	for _, s := range sections {
+		peers[s.name] = peers[s.name] || s.isPeer() && s.staticHost() != ""
+	}
+	return peers
+}
+
+// isPeer reports whether calls can be sent to a section of sip.conf or iax.conf.
 func (s *section) isPeer() bool { return s.kind() == "peer" || s.kind() == "friend" }
 
-// staticHost is the host of a section of sip.conf, "" for one that registers itself.
+// staticHost returns the host of a section of sip.conf or iax.conf, or "" for one that registers
+// itself.
 func (s *section) staticHost() string {
 	v, _ := s.last("host")
 	if strings.EqualFold(v.value, "dynamic") {
 		return ""
 	}
 	return v.value
-}
-
-func at(v variable, s *section, what string) string {
-	return fmt.Sprintf("%s [%s] %s", v.where, s.name, what)
-}
-
-// realtime looks for what Asterisk reads from a database instead.
-func (f *finder) realtime(dir string) {
-	note := func(v variable, command string) {
-		f.problems = append(f.problems, Problem{v.where, fmt.Sprintf(
-			"%s comes from a database (realtime), which is not read; to see its trunks run: asterisk -rx %q", v.name, command)})
-	}
-	sections, _, err := readConfig(dir, "sorcery.conf")
-	if err == nil {
-		for _, s := range sections {
-			for _, v := range s.vars {
-				object, _, _ := strings.Cut(v.name, "/") // OBJECT/cache is only a cache
-				wanted := map[string]string{"identify": "pjsip show identifies", "registration": "pjsip show registrations"}
-				if command, ok := wanted[object]; ok && strings.HasPrefix(strings.ToLower(v.value), "realtime") {
-					note(v, command)
-				}
-			}
-		}
-	}
-	if sections, _, err = readConfig(dir, "extconfig.conf"); err == nil {
-		for _, s := range sections {
-			for _, v := range s.vars {
-				if v.name == "sippeers" {
-					note(v, "sip show peers")
-				}
-			}
-		}
-	}
 }

@@ -11,12 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernel is what the kernel knows of addresses, routes and neighbours, as far as it matters here.
+// kernel holds what the kernel knows of addresses, routes and neighbours, as far as it must not be
+// banned.
 type kernel struct {
 	found  []Entry
 	onLink []netip.Prefix
 }
 
+// addTo adds the entries to a builder.
 func (k *kernel) addTo(b *builder) {
 	for _, e := range k.found {
 		b.prefix(e.Prefix, e.Reason)
@@ -26,9 +28,9 @@ func (k *kernel) addTo(b *builder) {
 	}
 }
 
-// dumpTries is how often an interrupted dump is repeated. The kernel interrupts one whenever the table changes
-// meanwhile, which a router with many routes may do all the time; so the finds of all tries are kept together, and
-// after the last one that is enough.
+// dumpTries is how often an interrupted dump is repeated. The kernel interrupts a dump when the
+// table changes meanwhile, which a router with many routes may do all the time. So the results of
+// all tries are kept, and after the last try they are enough.
 const dumpTries = 4
 
 // readKernel dumps addresses, the routes of all tables, their next hops and the IPv6 neighbours.
@@ -37,29 +39,44 @@ func readKernel(ns int) (kernel, error) {
 	if ns != 0 {
 		handle = netns.NsHandle(ns)
 	}
+
+	// One handle sees one namespace, whatever the thread does meanwhile.
 	h, err := netlink.NewHandleAt(handle, unix.NETLINK_ROUTE)
 	if err != nil {
 		return kernel{}, fmt.Errorf("open netlink: %w", err)
 	}
 	defer h.Close()
-	r := reader{h: h, ns: ns, links: map[int]string{}, seen: map[Entry]struct{}{}, seenOnLink: map[netip.Prefix]struct{}{}}
+
+	r := reader{
+		h: h, ns: ns, links: map[int]string{}, seen: map[Entry]struct{}{},
+		seenOnLink: map[netip.Prefix]struct{}{},
+	}
+	// Links come first: the reasons of the other entries name interfaces.
 	for _, d := range []struct {
 		what string
 		dump func() error
-	}{{"links", r.dumpLinks}, {"addresses", r.dumpAddresses}, {"routes", r.dumpRoutes}, {"next hops", r.dumpNextHops}, {"neighbours", r.dumpNeighbours}} {
+	}{
+		{"links", r.dumpLinks},
+		{"addresses", r.dumpAddresses},
+		{"routes", r.dumpRoutes},
+		{"next hops", r.dumpNextHops},
+		{"neighbours", r.dumpNeighbours},
+	} {
 		for range dumpTries {
 			if err = d.dump(); !errors.Is(err, netlink.ErrDumpInterrupted) {
 				break
 			}
 		}
+
 		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 			return kernel{}, fmt.Errorf("list %s: %w", d.what, err)
 		}
 	}
+
 	return r.kernel, nil
 }
 
-// reader fills a kernel.
+// reader fills a kernel from netlink.
 type reader struct {
 	kernel
 	h          *netlink.Handle
@@ -69,6 +86,7 @@ type reader struct {
 	seenOnLink map[netip.Prefix]struct{}
 }
 
+// add adds a prefix once for each reason.
 func (r *reader) add(p netip.Prefix, reason string) {
 	e := Entry{p, reason}
 	if _, ok := r.seen[e]; !ok && p.IsValid() {
@@ -77,6 +95,7 @@ func (r *reader) add(p netip.Prefix, reason string) {
 	}
 }
 
+// addIP adds a single address.
 func (r *reader) addIP(ip net.IP, reason string) {
 	if a, ok := netip.AddrFromSlice(ip); ok {
 		a = plain(a)
@@ -84,7 +103,7 @@ func (r *reader) addIP(ip net.IP, reason string) {
 	}
 }
 
-// link names an interface for people. One that has gone since is shown by its number.
+// link returns the name of an interface, or its number if the interface has gone since.
 func (r *reader) link(index int) string {
 	if name, ok := r.links[index]; ok {
 		return name
@@ -100,36 +119,43 @@ func (r *reader) dumpLinks() error {
 	return err
 }
 
+// dumpAddresses adds our own addresses, the far ends of tunnels and broadcast addresses.
 func (r *reader) dumpAddresses() error {
 	addrs, err := r.h.AddrList(nil, netlink.FAMILY_ALL)
 	for _, a := range addrs {
 		name := r.link(a.LinkIndex)
 		r.addIP(a.IP, "own address on "+name)
 		if a.Peer != nil && !a.Peer.IP.Equal(a.IP) {
-			r.addIP(a.Peer.IP, "far end of "+name) // a default route may lead there without naming it
+			// A default route may lead there without naming it.
+			r.addIP(a.Peer.IP, "far end of "+name)
 		}
+
 		if len(a.Broadcast) > 0 {
 			r.addIP(a.Broadcast, "broadcast address of "+name)
 		}
 	}
+
 	return err
 }
 
+// dumpRoutes adds what the routes of all tables tell.
 func (r *reader) dumpRoutes() error {
 	all := &netlink.Route{Table: unix.RT_TABLE_UNSPEC}
-	return r.h.RouteListFilteredIter(netlink.FAMILY_ALL, all, netlink.RT_FILTER_TABLE, func(rt netlink.Route) bool {
-		r.route(&rt)
-		return true
-	})
+	return r.h.RouteListFilteredIter(netlink.FAMILY_ALL, all, netlink.RT_FILTER_TABLE,
+		func(rt netlink.Route) bool {
+			r.route(&rt)
+			return true
+		})
 }
 
+// route adds the gateways of a route, or its destination if that is ours or our neighbours'.
 func (r *reader) route(rt *netlink.Route) {
 	dst := prefixOf(rt.Dst)
 	toAll := !dst.IsValid() || dst.Bits() == 0
 	switch rt.Type {
 	case unix.RTN_LOCAL, unix.RTN_ANYCAST:
-		// Also whole prefixes that are ours (ip route add local …), but only in the kernel's own table: in others such
-		// a route is how a transparent proxy takes everybody's packets.
+		// Whole prefixes may be ours (ip route add local …), but only in the kernel's own table: in
+		// other tables such a route is how a transparent proxy takes packets of everybody.
 		if rt.Table == unix.RT_TABLE_LOCAL && !toAll {
 			r.add(dst, "own address on "+r.link(rt.LinkIndex))
 		}
@@ -143,10 +169,13 @@ func (r *reader) route(rt *netlink.Route) {
 	default:
 		return
 	}
+
 	reason := "on-link router via "
 	if toAll {
 		reason = "default gateway via "
 	}
+
+	// A route without any gateway leads to a network of neighbours.
 	direct := true
 	hop := func(gw net.IP, via netlink.Destination, link int) {
 		if v, ok := via.(*netlink.Via); ok && len(gw) == 0 {
@@ -157,10 +186,12 @@ func (r *reader) route(rt *netlink.Route) {
 			r.addIP(gw, reason+r.link(link))
 		}
 	}
+
 	hop(rt.Gw, rt.Via, rt.LinkIndex)
 	for _, n := range rt.MultiPath {
 		hop(n.Gw, n.Via, n.LinkIndex)
 	}
+
 	if direct && !toAll && isNetwork(dst) {
 		if _, ok := r.seenOnLink[dst]; !ok {
 			r.seenOnLink[dst] = struct{}{}
@@ -169,8 +200,8 @@ func (r *reader) route(rt *netlink.Route) {
 	}
 }
 
-// isNetwork leaves out routes that cannot be a network of neighbours: a tunnel that takes half of the address space
-// (0.0.0.0/1) would forbid every ban of a prefix.
+// isNetwork reports whether a route can lead to a network of neighbours. A tunnel that takes half
+// of the address space (0.0.0.0/1) would forbid every ban of a prefix.
 func isNetwork(p netip.Prefix) bool {
 	if p.Addr().Is4() {
 		return p.Bits() >= 8
@@ -178,6 +209,7 @@ func isNetwork(p netip.Prefix) bool {
 	return p.Bits() >= 16
 }
 
+// dumpNeighbours adds IPv6 neighbours that announce themselves as routers.
 func (r *reader) dumpNeighbours() error {
 	ns, err := r.h.NeighList(0, netlink.FAMILY_V6)
 	for _, n := range ns {
@@ -188,10 +220,12 @@ func (r *reader) dumpNeighbours() error {
 	return err
 }
 
+// prefixOf returns a network as a masked prefix, or an invalid one.
 func prefixOf(n *net.IPNet) netip.Prefix {
 	if n == nil {
 		return netip.Prefix{}
 	}
+
 	a, ok := netip.AddrFromSlice(n.IP)
 	ones, bits := n.Mask.Size()
 	if !ok || bits == 0 {

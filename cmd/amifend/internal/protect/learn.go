@@ -7,25 +7,27 @@ import (
 	"slices"
 )
 
-// Lesson says what an address is that the events of a server showed.
+// Lesson is the kind of an address that the events of a server showed.
 type Lesson uint8
 
 // The lessons.
 const (
-	LocalAddress Lesson = iota // the LocalAddress of an untainted event: the PBX's own
+	LocalAddress Lesson = iota // the LocalAddress of an untainted event: the PBX's
 	OwnAddress                 // the RemoteAddress of our own login: ours, as the PBX sees it
 )
 
-// maxLessons is how many addresses of each kind are learned from a server. The first stay, so that nobody can push out
-// what was learned.
+// maxLessons bounds the addresses of each kind that a server may show. The first ones stay, so that
+// nobody can push them out.
 const maxLessons = 16
 
+// lesson is one address that a server showed.
 type lesson struct {
 	server string
 	what   Lesson
 	addr   netip.Addr
 }
 
+// reason returns why the address is protected.
 func (l lesson) reason() string {
 	if l.what == OwnAddress {
 		return fmt.Sprintf("our own address as server %s sees it", l.server)
@@ -33,11 +35,12 @@ func (l lesson) reason() string {
 	return fmt.Sprintf("server %s: LocalAddress of its events", l.server)
 }
 
-// lessons is never changed once it is shared.
+// lessons is a set that is never changed once it is shared.
 type lessons struct {
 	seen map[lesson]struct{}
 }
 
+// count returns the number of lessons of a kind from a server.
 func (l *lessons) count(server string, what Lesson) int {
 	n := 0
 	for k := range l.seen {
@@ -48,26 +51,34 @@ func (l *lessons) count(server string, what Lesson) int {
 	return n
 }
 
-// Learn adds an address that the events of a server of the configuration showed; other servers are ignored. It may be
-// called for every event: it allocates nothing for an address that is known already, and it never waits for the
-// kernel, a file or the network. Run hands out the new set soon after.
+// Learn adds an address that the events of a configured server showed; other servers are ignored.
+// It may be called for every event: for a known address it allocates nothing, and it never waits
+// for the kernel, a file or the network. Run hands out the new set soon after.
 func (w *Watcher) Learn(server string, addr netip.Addr, what Lesson) {
 	k := lesson{server, what, plain(addr)}
 	if !k.addr.IsValid() || k.addr.IsUnspecified() || k.addr.IsLoopback() || k.addr.IsMulticast() {
 		return
 	}
+
 	for {
 		old := w.learned.Load()
 		if _, ok := old.seen[k]; ok || old.count(server, what) >= maxLessons {
 			return
 		}
-		if !slices.ContainsFunc(w.listed.Load().Servers, func(s Server) bool { return s.Name == server }) {
+
+		// Events of a server that was removed from the config come for a moment longer.
+		if !slices.ContainsFunc(w.listed.Load().Servers, func(s Server) bool {
+			return s.Name == server
+		}) {
 			return
 		}
+
+		// Readers hold the old set, so a copy replaces it. A lost race starts again.
 		grown := &lessons{maps.Clone(old.seen)}
 		if grown.seen == nil {
 			grown.seen = map[lesson]struct{}{}
 		}
+
 		grown.seen[k] = struct{}{}
 		if w.learned.CompareAndSwap(old, grown) {
 			w.kick()
@@ -76,7 +87,7 @@ func (w *Watcher) Learn(server string, addr netip.Addr, what Lesson) {
 	}
 }
 
-// forget drops what servers showed that are not among these.
+// forget drops the lessons of servers that are not among these.
 func (w *Watcher) forget(servers []Server) {
 	for {
 		old := w.learned.Load()

@@ -12,47 +12,57 @@ import (
 	"time"
 )
 
+// How names are followed.
 const (
-	refreshNames = time.Minute     // how often names are resolved again
-	lookupTime   = 5 * time.Second // how long one may take
-	nameMemory   = time.Hour       // how long an address stays that a name no longer has
-	maxPerName   = 256             // addresses of a name; the longest unseen go first
+	refreshNames = time.Minute     // between two lookups of a name
+	lookupTime   = 5 * time.Second // bound of one lookup
+	nameMemory   = time.Hour       // for which an address stays after the name lost it
+	maxPerName   = 256             // bound of a name's addresses; those unseen for longest go first
 )
 
-// names remembers which addresses names have and had.
+// names holds the addresses that names have and had.
 type names struct {
 	mu     sync.Mutex
 	byHost map[string]nameRecord
 }
 
-// nameRecord tells when a name last had an address. Only a good answer makes it forget: while DNS fails, all stay.
+// nameRecord maps an address to when the name last had it. Only a good answer removes addresses:
+// while DNS fails, all stay.
 type nameRecord map[netip.Addr]time.Time
 
-// answer takes a good answer in.
+// answer records a good answer.
 func (n *names) answer(host string, now time.Time, addrs []netip.Addr) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+
 	if n.byHost == nil {
 		n.byHost = map[string]nameRecord{}
 	}
+
 	r := n.byHost[host]
 	if r == nil {
 		r = nameRecord{}
 		n.byHost[host] = r
 	}
+
+	// A hostile DNS may answer with any number of addresses.
 	for _, a := range addrs[:min(len(addrs), maxPerName)] {
 		r[plain(a)] = now
 	}
+
+	// A provider may move a trunk and back, so an address outlives its record for a while.
 	for a, at := range r {
 		if now.Sub(at) >= nameMemory {
 			delete(r, a)
 		}
 	}
+
 	for len(r) > maxPerName {
 		r.dropOldest()
 	}
 }
 
+// dropOldest removes the address that was not seen for longest.
 func (r nameRecord) dropOldest() {
 	var oldest netip.Addr
 	for a, at := range r {
@@ -63,13 +73,16 @@ func (r nameRecord) dropOldest() {
 	delete(r, oldest)
 }
 
+// addTo adds the addresses of a server.
 func (n *names) addTo(b *builder, s Server) {
 	if a, err := netip.ParseAddr(s.Host); err == nil {
 		b.addr(a, fmt.Sprintf("server %s: its address", s.Name))
 		return
 	}
+
 	n.mu.Lock()
 	defer n.mu.Unlock()
+
 	for a := range n.byHost[s.Host] {
 		b.addr(a, fmt.Sprintf("server %s: address of %s", s.Name, s.Host))
 	}
@@ -88,31 +101,37 @@ func (n *names) addName(b *builder, name Name) {
 func (n *names) forget(hosts map[string]string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	maps.DeleteFunc(n.byHost, func(host string, _ nameRecord) bool { _, ok := hosts[host]; return !ok })
+	maps.DeleteFunc(n.byHost, func(host string, _ nameRecord) bool {
+		_, ok := hosts[host]
+		return !ok
+	})
 }
 
+// count returns the number of addresses of a name.
 func (n *names) count(host string) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return len(n.byHost[host])
 }
 
-// hosts are the names to follow, each with the server whose name it is, "" for none.
+// hosts returns the names to follow. The value is the server of that name, or "".
 func (l *Listed) hosts() map[string]string {
 	out := map[string]string{}
 	for _, n := range l.Names {
 		out[n.Host] = ""
 	}
+
 	for _, s := range l.Servers {
 		if _, err := netip.ParseAddr(s.Host); err != nil && s.Host != "" {
 			out[s.Host] = s.Name
 		}
 	}
+
 	return out
 }
 
-// Addresses returns the addresses that the names have and had, as far as they are protected: of each name that is followed and has any,
-// sorted. [Watcher.Remember] takes it.
+// Addresses returns the protected addresses of each followed name that has any, sorted.
+// [Watcher.Remember] accepts them.
 func (w *Watcher) Addresses() map[string][]netip.Addr {
 	w.names.mu.Lock()
 	defer w.names.mu.Unlock()
@@ -123,8 +142,8 @@ func (w *Watcher) Addresses() map[string][]netip.Addr {
 	return out
 }
 
-// Remember adds addresses that a name had before this process began, or that its asker has just resolved. Names that are not followed
-// are ignored. Run hands out the new set soon after.
+// Remember adds addresses that a name had before this process began, or that the caller has just
+// resolved. It ignores names that are not followed. Run hands out the new set soon after.
 func (w *Watcher) Remember(host string, addrs []netip.Addr) {
 	if _, ok := w.listed.Load().hosts()[host]; !ok {
 		return
@@ -133,7 +152,7 @@ func (w *Watcher) Remember(host string, addrs []netip.Addr) {
 	w.kick()
 }
 
-// Resolve asks for the addresses of a name once, for a few seconds at most. It changes nothing.
+// Resolve looks up a name once, for at most lookupTime. It changes nothing.
 func (w *Watcher) Resolve(ctx context.Context, host string) ([]netip.Addr, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTime)
 	defer cancel()
@@ -144,12 +163,14 @@ func (w *Watcher) Resolve(ctx context.Context, host string) ([]netip.Addr, error
 	return addrs, err
 }
 
-// lookup resolves all names at the same time. What a name had stays when it fails; that is logged once.
+// lookup resolves all names at the same time. When a lookup fails, the addresses of the name stay,
+// and the failure is logged once.
 func (w *Watcher) lookup(ctx context.Context) {
 	hosts := w.listed.Load().hosts()
 	var mu sync.Mutex
 	var failed []*LookupError
 	var wg sync.WaitGroup
+
 	for host, server := range hosts {
 		wg.Go(func() {
 			addrs, err := w.Resolve(ctx, host)
@@ -157,28 +178,35 @@ func (w *Watcher) lookup(ctx context.Context) {
 				w.names.answer(host, time.Now(), addrs)
 				return
 			}
+
 			mu.Lock()
 			defer mu.Unlock()
+
 			failed = append(failed, &LookupError{server, host, w.names.count(host), err})
 		})
 	}
+
 	wg.Wait()
 	if ctx.Err() != nil {
-		return // we are being stopped, DNS did not fail
+		return // the watcher is being stopped; DNS did not fail
 	}
-	w.names.forget(w.listed.Load().hosts()) // which may have changed meanwhile
+
+	w.names.forget(w.listed.Load().hosts()) // the list may have changed meanwhile
 	slices.SortFunc(failed, func(a, b *LookupError) int { return cmp.Compare(a.Host, b.Host) })
 	before := w.Unresolved()
 	w.failed.Store(&failed)
+
 	for _, e := range failed {
 		if !slices.ContainsFunc(before, func(b *LookupError) bool { return b.Host == e.Host }) {
-			w.config.Log.Warn("cannot resolve a name that is never banned, keeping its last addresses", "host", e.Host, "server", e.Server,
-				"addresses", e.Kept, "err", e.Err, "do", "see whether the name is right and DNS works: getent ahosts "+e.Host)
+			w.config.Log.Warn("cannot resolve a name that is never banned, keeping its last "+
+				"addresses", "host", e.Host, "server", e.Server,
+				"addresses", e.Kept, "err", e.Err, "do",
+				"see whether the name is right and DNS works: getent ahosts "+e.Host)
 		}
 	}
 }
 
-// Unresolved tells which names did not resolve at the last try.
+// Unresolved returns the names that did not resolve at the last try.
 func (w *Watcher) Unresolved() []*LookupError {
 	if failed := w.failed.Load(); failed != nil {
 		return *failed

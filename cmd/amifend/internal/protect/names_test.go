@@ -15,7 +15,10 @@ import (
 	"time"
 )
 
-var office = Server{Name: "office", Host: "pbx.example", Addresses: []netip.Addr{netip.MustParseAddr("::ffff:203.0.113.9")}}
+var office = Server{
+	Name: "office", Host: "pbx.example",
+	Addresses: []netip.Addr{netip.MustParseAddr("::ffff:203.0.113.9")},
+}
 
 // dns answers from a table that the test changes while it is used.
 type dns struct {
@@ -61,17 +64,20 @@ func TestNamesKeepWhatTheyHadWithinTheLastHour(t *testing.T) {
 		w := New(Config{Servers: []Server{office}, Lookup: d.lookup})
 		d.set(nil, "192.0.2.10", "::ffff:192.0.2.11", "2001:db8::10")
 		resolve(t, w)
+
 		for _, a := range []string{"192.0.2.10", "192.0.2.11", "2001:db8::10"} {
 			if !has(w, a) {
 				t.Errorf("%s is not protected", a)
 			}
 		}
+
 		d.set(nil, "192.0.2.20")
 		time.Sleep(59 * time.Minute)
 		resolve(t, w)
 		if !has(w, "192.0.2.10") || !has(w, "192.0.2.20") {
 			t.Error("the address of 59 minutes ago, or the new one, is not protected")
 		}
+
 		time.Sleep(time.Minute)
 		resolve(t, w)
 		if has(w, "192.0.2.10") || !has(w, "192.0.2.20") {
@@ -86,13 +92,18 @@ func TestNamesForgetNothingWhileDNSFails(t *testing.T) {
 		w := New(Config{Servers: []Server{office}, Lookup: d.lookup})
 		d.set(nil, "192.0.2.10")
 		resolve(t, w)
-		for _, fail := range []error{errors.New("server misbehaving"), nil} { // nil: an answer without addresses
+
+		// nil: an answer without addresses
+		for _, fail := range []error{errors.New("server misbehaving"), nil} {
 			d.set(fail)
 			time.Sleep(48 * time.Hour)
 			w.lookup(t.Context())
-			if got := w.Unresolved(); len(got) != 1 || got[0].Server != "office" || got[0].Host != "pbx.example" || got[0].Err == nil {
+
+			if got := w.Unresolved(); len(got) != 1 || got[0].Server != "office" ||
+				got[0].Host != "pbx.example" || got[0].Err == nil {
 				t.Errorf("unresolved: %v, want office", got)
 			}
+
 			if !has(w, "192.0.2.10") {
 				t.Error("the last good answer is gone")
 			}
@@ -100,14 +111,18 @@ func TestNamesForgetNothingWhileDNSFails(t *testing.T) {
 	})
 }
 
-// Allowed names are followed as their addresses change, keep their last ones over failures of any length, and are forgotten when they are
-// no longer listed. They need not be a server's.
+// Allowed names are followed as their addresses change, keep their last ones over failures of any
+// length, and are forgotten when they are no longer listed. They need not be a server's.
 func TestAllowedNames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var d dns
 		var log strings.Builder
 		home := Name{"home.example", "allowlist ([allow] names)"}
-		w := New(Config{Names: []Name{home}, Lookup: d.lookup, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		w := New(Config{
+			Names: []Name{home}, Lookup: d.lookup,
+			Log: slog.New(slog.NewTextHandler(&log, nil)),
+		})
+
 		protected := func(addr string) string {
 			b := newBuilder()
 			for _, n := range w.listed.Load().Names {
@@ -115,33 +130,45 @@ func TestAllowedNames(t *testing.T) {
 			}
 			return reasonOf(b.set(), addr)
 		}
+
 		d.set(errors.New("no such host"))
 		w.lookup(t.Context())
-		if got := w.Unresolved(); len(got) != 1 || got[0].Host != "home.example" || got[0].Server != "" || got[0].Kept != 0 || !strings.Contains(got[0].Error(), "resolve home.example of the allowlist: no such host") {
+		if got := w.Unresolved(); len(got) != 1 || got[0].Host != "home.example" ||
+			got[0].Server != "" || got[0].Kept != 0 ||
+			!strings.Contains(got[0].Error(),
+				"resolve home.example of the allowlist: no such host") {
 			t.Errorf("unresolved: %v", got)
 		}
+
 		if n := strings.Count(log.String(), "getent ahosts home.example"); n != 1 {
 			t.Errorf("told %d times what to do: %s", n, &log)
 		}
+
 		d.set(nil, "203.0.113.6", "127.0.0.1", "2001:db8::6")
 		resolve(t, w)
 		const why = "address of home.example: allowlist ([allow] names)"
-		if protected("203.0.113.6") != why || protected("2001:db8::6") != why || protected("127.0.0.1") != "" {
+
+		if protected("203.0.113.6") != why || protected("2001:db8::6") != why ||
+			protected("127.0.0.1") != "" {
 			t.Error("the addresses of the name are not protected, or loopback is for its sake")
 		}
+
 		d.set(errors.New("no DNS"))
 		for range 30 {
 			time.Sleep(24 * time.Hour)
 			w.lookup(t.Context())
 		}
+
 		if protected("203.0.113.6") != why || w.Unresolved()[0].Kept != 3 {
 			t.Error("a month without DNS made it forget")
 		}
+
 		d.set(nil, "203.0.113.7")
 		resolve(t, w)
 		if protected("203.0.113.7") != why || protected("203.0.113.6") != "" {
 			t.Error("a new address did not replace one that was not seen for a month")
 		}
+
 		w.Remember("other.example", []netip.Addr{netip.MustParseAddr("203.0.113.9")})
 		w.Remember("home.example", []netip.Addr{netip.MustParseAddr("203.0.113.8")})
 		if got := w.Addresses(); len(got) != 1 || len(got["home.example"]) != 2 {
@@ -150,6 +177,7 @@ func TestAllowedNames(t *testing.T) {
 		if protected("203.0.113.8") != why {
 			t.Error("what was remembered is not protected")
 		}
+
 		w.Relist(Listed{})
 		if got := w.Addresses(); len(got) != 0 {
 			t.Errorf("what is no longer listed keeps %v", got)
@@ -167,6 +195,7 @@ func TestNamesAreBounded(t *testing.T) {
 		}
 		n.answer("pbx.example", at.Add(time.Duration(i)*time.Second), addrs)
 	}
+
 	if got := len(n.byHost["pbx.example"]); got != maxPerName {
 		t.Errorf("%d addresses are kept, want %d", got, maxPerName)
 	}
@@ -177,12 +206,17 @@ func TestSnapshotWithoutDNSIsCompleteButForTheName(t *testing.T) {
 	s.ether("eth0", "192.0.2.10/24")
 	w := s.watcher(Config{
 		Servers: []Server{office, {Name: "branch", Host: "2001:db8:9::1"}},
-		Lookup:  func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("no DNS") },
+		Lookup: func(context.Context, string) ([]netip.Addr, error) {
+			return nil, errors.New("no DNS")
+		},
 	})
+
 	set := snapshot(t, w)
-	if got := w.Unresolved(); len(got) != 1 || !strings.Contains(got[0].Error(), "resolve pbx.example of server office: no DNS") {
+	if got := w.Unresolved(); len(got) != 1 ||
+		!strings.Contains(got[0].Error(), "resolve pbx.example of server office: no DNS") {
 		t.Errorf("unresolved: %v, want office alone", got)
 	}
+
 	for addr, want := range map[string]string{
 		"192.0.2.10":    "own address on eth0",
 		"203.0.113.9":   "server office: [[server]] addresses",
@@ -200,6 +234,7 @@ func TestSnapshotFailsWithoutTheKernel(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
+
 	set, err := New(Config{NetNS: int(f.Fd())}).Snapshot(t.Context())
 	if err == nil {
 		t.Errorf("error %v, want one of the kernel", err)
@@ -214,12 +249,18 @@ func TestRunFollowsNamesLessonsAndFiles(t *testing.T) {
 	var d dns
 	d.set(nil, "192.0.2.10")
 	var log strings.Builder
-	w := s.watcher(Config{Servers: []Server{office}, Lookup: d.lookup, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	w := s.watcher(Config{
+		Servers: []Server{office}, Lookup: d.lookup,
+		Log: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+
 	w.refresh, w.poll = 20*time.Millisecond, 20*time.Millisecond
 	w.Learn("office", netip.MustParseAddr("198.51.100.1"), LocalAddress)
-	if got := reasonOf(snapshot(t, w), "198.51.100.1"); got != "server office: LocalAddress of its events" {
+	if got := reasonOf(snapshot(t, w),
+		"198.51.100.1"); got != "server office: LocalAddress of its events" {
 		t.Errorf("learned before the start: reason %q", got)
 	}
+
 	t.Run("running", func(t *testing.T) {
 		r := (&space{t, s.ns, s.h}).run(w)
 		d.set(nil, "192.0.2.20")
@@ -247,18 +288,22 @@ func TestLearnIsBoundedAndSelective(t *testing.T) {
 		w.Learn("office", a, LocalAddress)
 		w.Learn("stranger", a, LocalAddress)
 	}
+
 	w.Learn("branch", netip.MustParseAddr("192.0.2.200"), LocalAddress)
 	for _, a := range []string{"0.0.0.0", "::", "127.0.0.1", "::1", "224.0.0.1", "ff02::1"} {
 		w.Learn("branch", netip.MustParseAddr(a), LocalAddress)
 	}
+
 	w.Learn("branch", netip.Addr{}, LocalAddress)
 	l := w.learned.Load()
 	if got := l.count("office", LocalAddress); got != 16 {
 		t.Errorf("%d addresses learned of office, want 16", got)
 	}
+
 	if _, ok := l.seen[lesson{"office", LocalAddress, netip.MustParseAddr("192.0.2.0")}]; !ok {
 		t.Error("the first address learned was pushed out")
 	}
+
 	if got := len(l.seen); got != maxLessons+1 {
 		t.Errorf("%d addresses learned in all, want %d: %v", got, maxLessons+1, l.seen)
 	}
@@ -270,10 +315,12 @@ func TestLearnFromManyGoroutines(t *testing.T) {
 	for g := range 8 {
 		wg.Go(func() {
 			for i := range 8 {
-				w.Learn("office", netip.AddrFrom4([4]byte{192, 0, 2, byte(1 + g%2*8 + i)}), LocalAddress)
+				w.Learn("office", netip.AddrFrom4([4]byte{192, 0, 2, byte(1 + g%2*8 + i)}),
+					LocalAddress)
 			}
 		})
 	}
+
 	wg.Wait()
 	if got := w.learned.Load().count("office", LocalAddress); got != 16 {
 		t.Errorf("%d addresses learned, want 16", got)
@@ -307,9 +354,11 @@ func TestBuilderMergesAndSorts(t *testing.T) {
 	b.addr(netip.MustParseAddr("fe80::1%eth0"), "default gateway via eth0")
 	b.allow(netip.MustParsePrefix("127.0.0.0/8"))
 	var got strings.Builder
+
 	for _, e := range b.set().Entries {
 		fmt.Fprintln(&got, e.Prefix, e.Reason)
 	}
+
 	want := `0.0.0.0/8 unspecified
 127.0.0.0/8 allowlist ([allow] prefixes); loopback
 192.0.2.0/24 allowlist ([allow] prefixes)
@@ -340,23 +389,27 @@ func writeFile(t *testing.T, root, name, text string) {
 func TestResolversAndTheirUpstreams(t *testing.T) {
 	root := t.TempDir()
 	for name, text := range map[string]string{
-		"etc/resolv.conf": "# a comment\n; nameserver 9.9.9.9\nsearch example\nnameserver 127.0.0.53\n\tnameserver\t192.0.2.53 # ours\n" +
+		"etc/resolv.conf": "# a comment\n; nameserver 9.9.9.9\nsearch example\nnameserver " +
+			"127.0.0.53\n\tnameserver\t192.0.2.53 # ours\n" +
 			"nameserver fe80::53%eth0\nnameserver nonsense\nnameserver\noptions edns0",
-		"run/systemd/resolve/resolv.conf":         "nameserver 192.0.2.1\n",
-		"run/NetworkManager/no-stub-resolv.conf":  "nameserver 192.0.2.2\n",
-		"run/resolvconf/interface/eth0.dhclient":  "nameserver 192.0.2.3\n",
-		"run/dnsmasq/resolv.conf":                 "nameserver 192.0.2.4\n",
-		"etc/dnsmasq.conf":                        "#server=9.9.9.9\nserver=192.0.2.5#5353\nserver=/corp.example/192.0.2.6@eth0\nlocal=/x/\n",
-		"etc/dnsmasq.d/10-more":                   "server = 2001:db8::7\n",
-		"etc/unbound/unbound.conf.d/forward.conf": "forward-zone:\n  name: \".\"\n  forward-addr: 192.0.2.8@853#dns.example\n  # forward-addr: 9.9.9.9\n",
-		"etc/unbound/unbound.conf.d/ignored.txt":  "forward-addr: 9.9.9.9\n",
+		"run/systemd/resolve/resolv.conf":        "nameserver 192.0.2.1\n",
+		"run/NetworkManager/no-stub-resolv.conf": "nameserver 192.0.2.2\n",
+		"run/resolvconf/interface/eth0.dhclient": "nameserver 192.0.2.3\n",
+		"run/dnsmasq/resolv.conf":                "nameserver 192.0.2.4\n",
+		"etc/dnsmasq.conf":                       "#server=9.9.9.9\nserver=192.0.2.5#5353\nserver=/corp.example/192.0.2.6@eth0\nlocal=/x/\n",
+		"etc/dnsmasq.d/10-more":                  "server = 2001:db8::7\n",
+		"etc/unbound/unbound.conf.d/forward.conf": "forward-zone:\n  name: \".\"\n  " +
+			"forward-addr: 192.0.2.8@853#dns.example\n  # forward-addr: 9.9.9.9\n",
+		"etc/unbound/unbound.conf.d/ignored.txt": "forward-addr: 9.9.9.9\n",
 	} {
 		writeFile(t, root, name, text)
 	}
+
 	b := newBuilder()
 	if err := addResolvers(b, root); err != nil {
 		t.Fatal(err)
 	}
+
 	set := b.set()
 	for addr, want := range map[string]string{
 		"192.0.2.53":  "DNS resolver (/etc/resolv.conf)",
@@ -383,10 +436,13 @@ func TestResolversWithOddFiles(t *testing.T) {
 	if err := addResolvers(newBuilder(), root); err != nil {
 		t.Errorf("no resolv.conf: %v", err)
 	}
-	writeFile(t, root, "etc/resolv.conf", "nameserver "+strings.Repeat("9", 100_000)+"\nnameserver 192.0.2.53\n")
+
+	writeFile(t, root, "etc/resolv.conf",
+		"nameserver "+strings.Repeat("9", 100_000)+"\nnameserver 192.0.2.53\n")
 	if err := addResolvers(newBuilder(), root); err == nil {
 		t.Error("a line that is too long to read gives no error")
 	}
+
 	writeFile(t, root, "etc/dnsmasq.d/x/y", "a folder where a file is expected")
 	writeFile(t, root, "etc/resolv.conf", "")
 	if err := addResolvers(newBuilder(), root); err != nil {

@@ -13,9 +13,11 @@ func (s *space) sh(script string) {
 	s.t.Helper()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+
 	home, err := netns.Get()
 	s.must(err)
 	defer home.Close()
+
 	s.must(netns.Set(s.ns))
 	out, err := exec.Command("sh", "-ec", script).CombinedOutput()
 	if err := netns.Set(home); err != nil {
@@ -39,6 +41,7 @@ func TestGatewaysOfNextHopObjects(t *testing.T) {
 			ip nexthop add id 5 blackhole
 			ip route add default nhid 3
 			ip -6 route add default nhid 4`)
+
 		w := s.watcher(Config{})
 		set := snapshot(t, w)
 		for _, gateway := range []string{"192.0.2.1", "192.0.2.2", "2001:db8:1::1"} {
@@ -50,6 +53,7 @@ func TestGatewaysOfNextHopObjects(t *testing.T) {
 				t.Errorf("compat mode %s: %s: reason %q, want %q", mode, gateway, got, want)
 			}
 		}
+
 		r := s.run(w)
 		s.sh("ip nexthop replace id 1 via 192.0.2.7 dev eth0")
 		r.until("192.0.2.7", "next hop via eth0")

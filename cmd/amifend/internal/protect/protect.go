@@ -1,12 +1,13 @@
-// Package protect collects the addresses that must never be banned, each with the reason, and follows them while the
-// system changes.
+// Package protect collects the addresses that must never be banned, each with the reason, and
+// follows changes of the system.
 //
-// Protected are: loopback, unspecified, multicast and broadcast addresses; the operator's allowlist; our own addresses;
-// default gateways and the other next hops of any routing table; IPv6 neighbours that call themselves routers; DNS
-// resolvers and, behind a stub, their upstreams; the addresses of allowlisted names; every PBX by its name, its configured addresses and the addresses it
-// shows itself with; and our own address as a PBX sees it.
+// It protects: loopback, unspecified, multicast and broadcast addresses; the operator's allowlist;
+// our own addresses; default gateways and the other next hops of any routing table; IPv6 neighbours
+// that announce themselves as routers; DNS resolvers and, behind a stub, their upstreams; the
+// addresses of allowlisted names; every PBX by its name, its configured addresses and the addresses
+// in its own events; and our own address as a PBX sees it.
 //
-// It promises to err on the side of protecting: what cannot be read for a while stays as it was last seen. It changes
+// In doubt it protects: what cannot be read for a while stays as it was last seen. It changes
 // nothing on the system.
 package protect
 
@@ -27,16 +28,19 @@ import (
 // Entry is a prefix that is never banned.
 type Entry struct {
 	Prefix netip.Prefix // masked
-	Reason string       // for people, such as "default gateway via eth0"; several are joined by "; "
+	// Reason is such as "default gateway via eth0"; several are joined by "; ".
+	Reason string
 }
 
-// Set is all that must never be banned at one moment. It is not changed once it was handed out.
+// Set holds all that must never be banned at one moment. It does not change once it is handed out.
 type Set struct {
-	Entries []Entry        // sorted by prefix, each prefix once
-	OnLink  []netip.Prefix // networks whose hosts are our neighbours: hosts may be banned, the prefix never; sorted
+	Entries []Entry // sorted by prefix, each prefix once
+	// OnLink are networks whose hosts are our neighbours: a host may be banned, the prefix never.
+	// They are sorted.
+	OnLink []netip.Prefix
 }
 
-// Equal tells whether both sets protect the same for the same reasons.
+// Equal reports whether both sets protect the same prefixes for the same reasons.
 func (s Set) Equal(o Set) bool {
 	return slices.Equal(s.Entries, o.Entries) && slices.Equal(s.OnLink, o.OnLink)
 }
@@ -51,18 +55,18 @@ type Server struct {
 // Name is a host name whose addresses are never banned. They are followed as they change.
 type Name struct {
 	Host   string
-	Reason string // for people, such as "allowlist ([allow] names)"
+	Reason string // such as "allowlist ([allow] names)"
 }
 
-// Listed is what people listed: all that can change while a Watcher runs.
+// Listed holds the lists of the operator: all that can change while a Watcher runs.
 type Listed struct {
 	Allow   []netip.Prefix // [allow] prefixes
 	Names   []Name
 	Servers []Server
-	Also    []Entry // more that must not be banned, with the reasons
+	Also    []Entry // further entries
 }
 
-// Config says what to protect and where to look. Its zero value protects this system alone.
+// Config selects what to protect and where to look. The zero value protects this system only.
 type Config struct {
 	Allow   []netip.Prefix
 	Names   []Name
@@ -70,19 +74,19 @@ type Config struct {
 
 	// Lookup resolves a name; nil: the system's resolver.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
-	// NetNS is the descriptor of the network namespace to follow; 0: that of the calling thread. To enter another one
-	// takes CAP_SYS_ADMIN.
+	// NetNS is the descriptor of the network namespace to follow; 0: that of the calling thread.
+	// Entering another one takes CAP_SYS_ADMIN.
 	NetNS int
-	// Root is put before the names of the system's files, such as /etc/resolv.conf.
+	// Root is prepended to the names of system files such as /etc/resolv.conf.
 	Root string
-	// Log receives what goes wrong while Run follows the system; nil: nobody.
+	// Log receives the errors while Run follows the system; nil: they are dropped.
 	Log *slog.Logger
 }
 
-// LookupError tells that a name could not be resolved.
+// LookupError is the failure to resolve a name.
 type LookupError struct {
-	Server, Host string // Server is "" for a name that is none's
-	Kept         int    // how many addresses, of earlier answers, are protected all the same
+	Server, Host string // "" for a name of the allowlist
+	Kept         int    // addresses of earlier answers that stay protected
 	Err          error
 }
 
@@ -97,13 +101,13 @@ func (e *LookupError) Unwrap() error { return e.Err }
 
 // Watcher collects what must never be banned. Its methods may be called from any goroutine.
 type Watcher struct {
-	config Config // but for its lists
+	config Config // without its lists, which are in listed
 	listed atomic.Pointer[Listed]
 	names  names
 	failed atomic.Pointer[[]*LookupError]
-	kicked chan struct{} // holds one: something may have changed
+	kicked chan struct{} // holds a token when something may have changed
 
-	renamed chan struct{} // holds one: the servers may have other names
+	renamed chan struct{} // holds a token when the names may have changed
 
 	learned atomic.Pointer[lessons] // replaced whole, by compare and swap
 
@@ -112,9 +116,9 @@ type Watcher struct {
 	last   Set        // as last handed out
 	stale  atomic.Bool
 
-	overflows atomic.Uint64 // of the kernel's news
+	overflows atomic.Uint64 // lost messages of the kernel
 
-	// Tests set them to others.
+	// Tests set these to other values.
 	poll, resync, refresh, pause time.Duration
 	buffer                       int // bytes of the netlink socket; 0: the system's default
 }
@@ -126,20 +130,23 @@ func New(c Config) *Watcher {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
 	}
+
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+
 	w := &Watcher{
 		config: c, kicked: make(chan struct{}, 1), renamed: make(chan struct{}, 1),
 		poll: pollFiles, resync: resyncKernel, refresh: refreshNames, pause: minPause,
 	}
+
 	w.learned.Store(&lessons{})
 	w.listed.Store(&Listed{Allow: c.Allow, Names: c.Names, Servers: c.Servers})
 	return w
 }
 
-// Relist replaces what people listed. Run hands out the new set soon after. What the events of a server showed stays as long
-// as the server does. The caller must not change l afterwards.
+// Relist replaces the lists of the operator. Run hands out the new set soon after. Addresses that a
+// server showed stay as long as the server does. The caller must not change l afterwards.
 func (w *Watcher) Relist(l Listed) {
 	w.listed.Store(&l)
 	w.forget(l.Servers)
@@ -151,29 +158,31 @@ func (w *Watcher) Relist(l Listed) {
 	}
 }
 
-// Current returns the set that was put together last.
+// Current returns the latest set.
 func (w *Watcher) Current() Set {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.last
 }
 
-// Snapshot reads everything once. It must have succeeded before the first ban is made.
+// Snapshot reads everything once. It must succeed before the first ban.
 //
-// A name that does not resolve is no error (such a PBX cannot be reached either): the Set is complete but
-// for its addresses, or has those of earlier answers; it is logged, and [Watcher.Unresolved] tells. With an error there is no Set.
+// A name that does not resolve is not an error, since such a PBX cannot be reached either: the Set
+// lacks its addresses, or has those of earlier answers; the failure is logged, and
+// [Watcher.Unresolved] returns it. With an error there is no Set.
 func (w *Watcher) Snapshot(ctx context.Context) (Set, error) {
 	w.lookup(ctx)
 	return w.collect(true)
 }
 
-// Collect puts the set together anew, with what [Watcher.Relist] was told, and from the last look at the system.
+// Collect builds the set from the lists of [Watcher.Relist] and the last look at the system.
 func (w *Watcher) Collect() (Set, error) { return w.collect(false) }
 
-// collect puts the set together, from a fresh look at the kernel or, which is cheaper, from the last one.
+// collect builds the set, from a new look at the kernel or, which is cheaper, from the last one.
 func (w *Watcher) collect(fresh bool) (Set, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+
 	if fresh {
 		k, err := readKernel(w.config.NetNS)
 		if err != nil {
@@ -181,30 +190,38 @@ func (w *Watcher) collect(fresh bool) (Set, error) {
 		}
 		w.kernel = k
 	}
+
+	// What people listed comes first, then what was found.
 	b := newBuilder()
 	listed := w.listed.Load()
 	for _, p := range listed.Allow {
 		b.allow(p)
 	}
+
 	for _, e := range listed.Also {
 		b.put(e.Prefix.Masked(), e.Reason)
 	}
+
 	for _, n := range listed.Names {
 		w.names.addName(b, n)
 	}
+
 	for _, s := range listed.Servers {
 		w.names.addTo(b, s)
 		for _, a := range s.Addresses {
 			b.addr(a, fmt.Sprintf("server %s: [[server]] addresses", s.Name))
 		}
 	}
+
 	for l := range w.learned.Load().seen {
 		b.addr(l.addr, l.reason())
 	}
+
 	w.kernel.addTo(b)
 	if err := addResolvers(b, w.config.Root); err != nil {
 		return Set{}, err
 	}
+
 	w.last = b.set()
 	return w.last, nil
 }
@@ -217,13 +234,14 @@ func (w *Watcher) kick() {
 	}
 }
 
-// builder gathers entries. Several reasons for one prefix are sorted, so that equal finds make equal sets.
+// builder gathers entries. It sorts the reasons of a prefix, so that equal findings make equal
+// sets.
 type builder struct {
 	reasons map[netip.Prefix][]string
 	onLink  map[netip.Prefix]struct{}
 }
 
-// builtIn holds for everyone, whatever is configured.
+// builtIn are the prefixes that are always protected.
 var builtIn = []Entry{
 	{netip.MustParsePrefix("0.0.0.0/8"), "unspecified"},
 	{netip.MustParsePrefix("127.0.0.0/8"), "loopback"},
@@ -242,22 +260,24 @@ func newBuilder() *builder {
 	return b
 }
 
+// put adds a reason to a prefix.
 func (b *builder) put(p netip.Prefix, reason string) {
 	if have := b.reasons[p]; !slices.Contains(have, reason) {
 		b.reasons[p] = append(have, reason)
 	}
 }
 
-// allow adds a prefix that the operator listed.
+// allow adds a prefix of the operator's list.
 func (b *builder) allow(p netip.Prefix) { b.put(p.Masked(), "allowlist ([allow] prefixes)") }
 
-// addr adds an address that was found, unless it is built in anyway.
+// addr adds an address that was found, unless builtIn covers it.
 func (b *builder) addr(a netip.Addr, reason string) {
 	if a = plain(a); a.IsValid() {
 		b.prefix(netip.PrefixFrom(a, a.BitLen()), reason)
 	}
 }
 
+// prefix adds a prefix that was found, unless builtIn covers it.
 func (b *builder) prefix(p netip.Prefix, reason string) {
 	for _, e := range builtIn {
 		if e.Prefix.Bits() <= p.Bits() && e.Prefix.Contains(p.Addr()) {
@@ -267,14 +287,16 @@ func (b *builder) prefix(p netip.Prefix, reason string) {
 	b.put(p, reason)
 }
 
+// set returns the sorted set.
 func (b *builder) set() Set {
 	var s Set
 	for _, p := range slices.SortedFunc(maps.Keys(b.reasons), netip.Prefix.Compare) {
-		s.Entries = append(s.Entries, Entry{p, strings.Join(slices.Sorted(slices.Values(b.reasons[p])), "; ")})
+		s.Entries = append(s.Entries,
+			Entry{p, strings.Join(slices.Sorted(slices.Values(b.reasons[p])), "; ")})
 	}
 	s.OnLink = slices.SortedFunc(maps.Keys(b.onLink), netip.Prefix.Compare)
 	return s
 }
 
-// plain is how the sources of events are written: without a zone, IPv4 as IPv4.
+// plain returns an address as events name sources: without a zone, IPv4 as IPv4.
 func plain(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }

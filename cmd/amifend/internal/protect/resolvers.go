@@ -13,23 +13,27 @@ import (
 	"strings"
 )
 
-// These bounds keep an odd file from costing much; real ones have a few lines.
+// These bounds limit the cost of an unusual file. Real ones have a few lines.
 const (
 	maxResolvFile  = 256 << 10
-	maxResolvFiles = 64 // a pattern
+	maxResolvFiles = 64 // for each pattern
 )
 
-// resolvConf is where the C library looks, resolv.conf(5).
+// resolvConf is the file of the C library, resolv.conf(5).
 const resolvConf = "/etc/resolv.conf"
 
+// Expressions for the lines that name resolvers.
 var (
-	nameserver = regexp.MustCompile(`^\s*nameserver\s+(\S+)`)             // resolv.conf(5)
-	dnsmasq    = regexp.MustCompile(`^\s*server\s*=\s*(?:/[^=]*/)?(\S+)`) // dnsmasq(8), --server: [/DOMAIN/]ADDRESS[#PORT][@SOURCE]
-	unbound    = regexp.MustCompile(`^\s*forward-addr:\s*"?([^\s"]+)`)    // unbound.conf(5): ADDRESS[@PORT][#NAME]
+	nameserver = regexp.MustCompile(`^\s*nameserver\s+(\S+)`) // resolv.conf(5)
+	// dnsmasq(8), --server: [/DOMAIN/]ADDRESS[#PORT][@SOURCE]
+	dnsmasq = regexp.MustCompile(`^\s*server\s*=\s*(?:/[^=]*/)?(\S+)`)
+	// unbound.conf(5): ADDRESS[@PORT][#NAME]
+	unbound = regexp.MustCompile(`^\s*forward-addr:\s*"?([^\s"]+)`)
 )
 
-// upstreams are the files that name the resolvers behind a local stub. All are read whatever resolv.conf says: programs
-// may ask systemd-resolved past it (nss-resolve), and a file of a stub that is not in use protects a resolver too many.
+// upstreams are the files that name the resolvers behind a local stub. All are read whatever
+// resolv.conf says: programs may ask systemd-resolved without it (nss-resolve), and the file of an
+// unused stub only protects one resolver more.
 var upstreams = []struct {
 	pattern string
 	line    *regexp.Regexp
@@ -48,38 +52,46 @@ var upstreams = []struct {
 	{"/etc/unbound/unbound.conf.d/*.conf", unbound, "DNS upstream of unbound"},
 }
 
-// addResolvers adds what the system's files under root name as DNS resolvers. Files that are missing name none. Only
-// resolv.conf must be readable.
+// addResolvers adds the DNS resolvers that the system's files under root name. Files may be
+// missing. Only resolv.conf must be readable.
 func addResolvers(b *builder, root string) error {
-	err := readResolvers(b, filepath.Join(root, resolvConf), nameserver, "DNS resolver ("+resolvConf+")")
+	err := readResolvers(b, filepath.Join(root, resolvConf), nameserver,
+		"DNS resolver ("+resolvConf+")")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read DNS resolvers: %w", err)
 	}
+
 	for _, u := range upstreams {
 		files, err := filepath.Glob(filepath.Join(root, u.pattern))
 		if err != nil {
-			continue // a root with a bad pattern in its name
+			continue // root holds a character of patterns
 		}
+
 		for _, f := range files[:min(len(files), maxResolvFiles)] {
-			_ = readResolvers(b, f, u.line, u.reason) // as far as readable: other users' files may not be
+			// Files of other users may not be readable.
+			_ = readResolvers(b, f, u.line, u.reason)
 		}
 	}
+
 	return nil
 }
 
+// readResolvers adds the addresses that match in a file.
 func readResolvers(b *builder, path string, line *regexp.Regexp, reason string) error {
 	st, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
 	if !st.Mode().IsRegular() {
-		return nil // opening a pipe would wait
+		return nil // opening a pipe would block
 	}
+
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+
 	s := bufio.NewScanner(io.LimitReader(f, maxResolvFile))
 	for s.Scan() {
 		if m := line.FindStringSubmatch(s.Text()); m != nil {
@@ -91,5 +103,6 @@ func readResolvers(b *builder, path string, line *regexp.Regexp, reason string) 
 			}
 		}
 	}
+
 	return s.Err()
 }

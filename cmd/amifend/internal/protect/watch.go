@@ -16,13 +16,15 @@ import (
 )
 
 const (
-	pollFiles    = 5 * time.Second        // how often the files that name DNS resolvers are read again
-	resyncKernel = time.Minute            // how often the kernel is asked even if it told of no change
-	minPause     = 100 * time.Millisecond // between two looks: a change often comes with others
-	retryPause   = time.Second            // after a look, or a subscription, that failed
+	// pollFiles is the time between two readings of the files that name DNS resolvers.
+	pollFiles = 5 * time.Second
+	// resyncKernel is the time after which the kernel is read without a change.
+	resyncKernel = time.Minute
+	minPause     = 100 * time.Millisecond // between two looks: changes come in groups
+	retryPause   = time.Second            // after a look or a subscription that failed
 )
 
-// groups are the kernel's broadcasts to listen to, rtnetlink(7).
+// groups are the kernel's broadcasts to follow, rtnetlink(7).
 var groups = []uint{
 	unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH,
 	unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE,
@@ -30,9 +32,9 @@ var groups = []uint{
 	unix.RTNLGRP_NEXTHOP,
 }
 
-// Run follows the system until ctx ends and then returns nil. It calls update, from one goroutine, with each set that
-// differs from the last one handed out, by [Watcher.Snapshot] or by itself. What goes wrong meanwhile is logged, and
-// the last good set stays.
+// Run follows the system until ctx ends, and then returns nil. It calls update from one goroutine
+// with each set that differs from the last one handed out, by [Watcher.Snapshot] or by itself. It
+// logs errors and keeps the last good set.
 func (w *Watcher) Run(ctx context.Context, update func(Set)) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return w.listen(ctx) })
@@ -45,10 +47,12 @@ func (w *Watcher) Run(ctx context.Context, update func(Set)) error {
 func (w *Watcher) follow(ctx context.Context, update func(Set)) error {
 	poll := time.NewTicker(w.poll)
 	defer poll.Stop()
+
 	w.mu.Lock()
 	last := w.last
 	w.mu.Unlock()
-	var asked time.Time // when the kernel was
+	var asked time.Time // the last reading of the kernel
+
 	for {
 		select {
 		case <-ctx.Done():
@@ -56,10 +60,13 @@ func (w *Watcher) follow(ctx context.Context, update func(Set)) error {
 		case <-w.kicked:
 		case <-poll.C:
 		}
+
 		began := time.Now()
 		fresh := w.stale.Swap(false) || began.Sub(asked) >= w.resync
 		set, err := w.collect(fresh)
-		pause := max(w.pause, 10*time.Since(began)) // a router with a million routes must not keep us busy
+
+		// A router with a million routes must not keep us busy.
+		pause := max(w.pause, 10*time.Since(began))
 		switch {
 		case err != nil:
 			w.config.Log.Error("cannot tell what must not be banned, keeping what was", "err", err)
@@ -72,9 +79,11 @@ func (w *Watcher) follow(ctx context.Context, update func(Set)) error {
 			last = set
 			update(set)
 		}
+
 		if err == nil && fresh {
 			asked = began
 		}
+
 		sleep(ctx, pause)
 	}
 }
@@ -85,50 +94,61 @@ func (w *Watcher) resolve(ctx context.Context) error {
 		w.lookup(ctx)
 		w.kick()
 		t := time.NewTimer(w.refresh)
+
 		select {
 		case <-ctx.Done():
 		case <-w.renamed:
 		case <-t.C:
 		}
+
 		t.Stop()
 	}
+
 	return nil
 }
 
-// listen waits for the kernel to tell of a change. What it tells is not read but for what it is about: one look at the
-// whole is simpler than to follow each message, and a message that was lost (ENOBUFS) is no different from one that came.
+// listen waits for the kernel to report a change. Only the kind of a message is read: one look at
+// the whole is simpler than following each message, and makes a lost message (ENOBUFS) no different
+// from one that came.
 func (w *Watcher) listen(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if err := w.subscribe(ctx); err != nil && ctx.Err() == nil {
-			w.config.Log.Warn("lost the kernel's news of addresses and routes, asking again", "err", err)
+			w.config.Log.Warn("lost the kernel's news of addresses and routes, asking again",
+				"err", err)
 			sleep(ctx, retryPause)
 		}
 	}
 	return nil
 }
 
+// subscribe follows the kernel's broadcasts until an error.
 func (w *Watcher) subscribe(ctx context.Context) error {
 	ns := netns.None()
 	if w.config.NetNS != 0 {
 		ns = netns.NsHandle(w.config.NetNS)
 	}
+
 	sock, err := nl.SubscribeAt(ns, netns.None(), unix.NETLINK_ROUTE, groups...)
 	if err != nil {
 		return fmt.Errorf("subscribe to rtnetlink: %w", err)
 	}
+
 	if w.buffer != 0 {
 		if err := sock.SetReceiveBufferSize(w.buffer, false); err != nil {
 			sock.Close()
 			return fmt.Errorf("set rtnetlink buffer: %w", err)
 		}
 	}
+
+	// Receive has no context, so the end of ours closes the socket.
 	stop := context.AfterFunc(ctx, sock.Close)
 	defer func() {
 		if stop() {
 			sock.Close()
 		}
 	}()
-	w.changed() // what happened before the subscription
+
+	w.changed() // for what happened before the subscription
 	for {
 		messages, from, err := sock.Receive()
 		switch {
@@ -146,24 +166,27 @@ func (w *Watcher) subscribe(ctx context.Context) error {
 	}
 }
 
-// changed makes Run ask the kernel again.
+// changed makes Run read the kernel again.
 func (w *Watcher) changed() {
 	w.stale.Store(true)
 	w.kick()
 }
 
-// matters leaves out the coming and going of neighbours that are no routers: on a busy network that never ends.
+// matters reports whether messages hold more than changes of neighbours that are not routers: on a
+// busy network those never end.
 func matters(messages []syscall.NetlinkMessage) bool {
 	for _, m := range messages {
 		if m.Header.Type != unix.RTM_NEWNEIGH && m.Header.Type != unix.RTM_DELNEIGH {
 			return true
 		}
-		// struct ndmsg: family, two of padding, ifindex, state, flags, type
+
+		// struct ndmsg: family, two bytes of padding, ifindex, state, flags, type
 		if len(m.Data) >= 12 && m.Data[0] == unix.AF_INET6 && m.Data[10]&netlink.NTF_ROUTER != 0 &&
 			binary.NativeEndian.Uint32(m.Data[4:]) != 0 {
 			return true
 		}
 	}
+
 	return false
 }
 

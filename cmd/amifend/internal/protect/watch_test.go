@@ -30,11 +30,13 @@ func newSpace(t *testing.T) *space {
 	t.Helper()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+
 	home, err := netns.Get()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer home.Close()
+
 	ns, err := netns.New()
 	if err != nil {
 		if os.Getenv("CI") == "true" {
@@ -42,16 +44,20 @@ func newSpace(t *testing.T) *space {
 		}
 		t.Skipf("make a network namespace (needs root): %v", err)
 	}
+
 	if err := netns.Set(home); err != nil {
 		panic(err) // the thread must not be used in the wrong namespace
 	}
+
 	h, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	s := &space{t, ns, h}
 	t.Cleanup(func() { h.Close(); ns.Close() })
 	s.must(h.LinkSetUp(s.link("lo")))
+
 	return s
 }
 
@@ -69,11 +75,14 @@ func (s *space) link(name string) netlink.Link {
 	return l
 }
 
-// ether adds an interface with addresses in CIDR form, and its other end, both up. IPv6 addresses skip duplicate
-// detection.
+// ether adds an interface with addresses in CIDR form, and its other end, both up. IPv6 addresses
+// skip duplicate detection.
 func (s *space) ether(name string, addrs ...string) {
 	s.t.Helper()
-	s.must(s.h.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: name + "-peer"}))
+	s.must(s.h.LinkAdd(&netlink.Veth{
+		LinkAttrs: netlink.LinkAttrs{Name: name},
+		PeerName:  name + "-peer",
+	}))
 	s.must(s.h.LinkSetUp(s.link(name)))
 	s.must(s.h.LinkSetUp(s.link(name + "-peer")))
 	for _, a := range addrs {
@@ -99,9 +108,11 @@ func (s *space) route(dst, gw, link string, change func(*netlink.Route)) {
 		s.must(err)
 		r.Dst = n
 	}
+
 	if change != nil {
 		change(r)
 	}
+
 	s.must(s.h.RouteAdd(r))
 }
 
@@ -148,22 +159,35 @@ func TestSnapshotFindsWhatTheKernelKnows(t *testing.T) {
 		}
 		r.LinkIndex = 0
 	})
+
 	s.route("198.18.0.0/24", "", "eth0", func(r *netlink.Route) {
 		r.Via = &netlink.Via{AddrFamily: netlink.FAMILY_V6, Addr: net.ParseIP("2001:db8:1::4")}
 	})
+
 	s.route("10.99.0.0/24", "", "lo", func(r *netlink.Route) {
 		r.Type, r.Table, r.Scope = unix.RTN_LOCAL, unix.RT_TABLE_LOCAL, unix.RT_SCOPE_HOST
 	})
-	s.route("0.0.0.0/0", "", "lo", func(r *netlink.Route) { r.Type, r.Table, r.Scope = unix.RTN_LOCAL, 101, unix.RT_SCOPE_HOST })
-	s.route("198.19.0.0/16", "", "lo", func(r *netlink.Route) { r.Type, r.Table, r.Scope = unix.RTN_LOCAL, 101, unix.RT_SCOPE_HOST })
+
+	s.route("0.0.0.0/0", "", "lo", func(r *netlink.Route) {
+		r.Type, r.Table, r.Scope = unix.RTN_LOCAL, 101, unix.RT_SCOPE_HOST
+	})
+
+	s.route("198.19.0.0/16", "", "lo", func(r *netlink.Route) {
+		r.Type, r.Table, r.Scope = unix.RTN_LOCAL, 101, unix.RT_SCOPE_HOST
+	})
+
 	s.route("128.0.0.0/1", "", "ppp0", func(r *netlink.Route) { r.Scope = unix.RT_SCOPE_LINK })
 	s.must(s.h.NeighSet(&netlink.Neigh{
-		LinkIndex: s.link("eth0").Attrs().Index, Family: netlink.FAMILY_V6, State: netlink.NUD_PERMANENT,
-		Flags: netlink.NTF_ROUTER, IP: net.ParseIP("2001:db8:1::5"), HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 5},
+		LinkIndex: s.link("eth0").Attrs().Index, Family: netlink.FAMILY_V6,
+		State: netlink.NUD_PERMANENT,
+		Flags: netlink.NTF_ROUTER, IP: net.ParseIP("2001:db8:1::5"),
+		HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 5},
 	}))
+
 	s.must(s.h.NeighSet(&netlink.Neigh{
-		LinkIndex: s.link("eth0").Attrs().Index, Family: netlink.FAMILY_V6, State: netlink.NUD_PERMANENT,
-		IP: net.ParseIP("2001:db8:1::6"), HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 6},
+		LinkIndex: s.link("eth0").Attrs().Index, Family: netlink.FAMILY_V6,
+		State: netlink.NUD_PERMANENT,
+		IP:    net.ParseIP("2001:db8:1::6"), HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 6},
 	}))
 
 	set := snapshot(t, s.watcher(Config{}))
@@ -191,6 +215,7 @@ func TestSnapshotFindsWhatTheKernelKnows(t *testing.T) {
 			t.Errorf("%s: reason %q, want %q", addr, got, want)
 		}
 	}
+
 	for _, e := range set.Entries {
 		if e.Prefix.Bits() == 0 {
 			t.Errorf("%s is protected: %s", e.Prefix, e.Reason)
@@ -199,12 +224,18 @@ func TestSnapshotFindsWhatTheKernelKnows(t *testing.T) {
 			t.Errorf("%s is not masked", e.Prefix)
 		}
 	}
-	if !slices.Contains(set.Entries, Entry{netip.MustParsePrefix("10.99.0.0/24"), "own address on lo"}) {
+
+	if !slices.Contains(set.Entries,
+		Entry{netip.MustParsePrefix("10.99.0.0/24"), "own address on lo"}) {
 		t.Error("a local prefix is not protected")
 	}
-	if slices.ContainsFunc(set.Entries, func(e Entry) bool { return e.Prefix.Contains(netip.MustParseAddr("198.19.0.1")) }) {
+
+	if slices.ContainsFunc(set.Entries, func(e Entry) bool {
+		return e.Prefix.Contains(netip.MustParseAddr("198.19.0.1"))
+	}) {
 		t.Error("what a transparent proxy takes is protected")
 	}
+
 	for p, want := range map[string]bool{
 		"192.0.2.0/24": true, "10.20.0.0/16": true, "2001:db8:1::/64": true,
 		"198.51.100.0/24": false, "128.0.0.0/1": false, "0.0.0.0/0": false,
@@ -233,6 +264,7 @@ func (s *space) run(w *Watcher) *running {
 			s.t.Errorf("Run: %v", err)
 		}
 	})
+
 	return r
 }
 
@@ -271,9 +303,12 @@ func TestRunFollowsTheKernel(t *testing.T) {
 	s.ether("eth1", "2001:db8:5::1/64")
 	r.until("2001:db8:5::1", "own address on eth1")
 	s.must(s.h.NeighSet(&netlink.Neigh{
-		LinkIndex: s.link("eth1").Attrs().Index, Family: netlink.FAMILY_V6, State: netlink.NUD_PERMANENT,
-		Flags: netlink.NTF_ROUTER, IP: net.ParseIP("2001:db8:5::5"), HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 5},
+		LinkIndex: s.link("eth1").Attrs().Index, Family: netlink.FAMILY_V6,
+		State: netlink.NUD_PERMANENT,
+		Flags: netlink.NTF_ROUTER, IP: net.ParseIP("2001:db8:5::5"),
+		HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 5},
 	}))
+
 	r.until("2001:db8:5::5", "on-link router via eth1")
 	s.must(s.h.LinkDel(s.link("eth1")))
 	r.until("2001:db8:5::1", "")
@@ -321,10 +356,12 @@ func TestRunSurvivesAnOverflow(t *testing.T) {
 	w.buffer = 1         // the smallest that the kernel grants
 	snapshot(t, w)
 	r := s.run(w)
+
 	for i := range 3000 {
 		a := s.address(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}).String() + "/32")
 		s.must(s.h.AddrAdd(s.link("eth0"), a))
 	}
+
 	s.must(s.h.AddrAdd(s.link("eth0"), s.address("192.0.2.77/24")))
 	r.until("192.0.2.77", "own address on eth0")
 	if w.overflows.Load() == 0 {
@@ -341,27 +378,32 @@ func TestNeighboursThatAreNoRoutersDoNotMatter(t *testing.T) {
 	go func() { done <- w.subscribe(ctx) }()
 	<-w.kicked // subscribed
 	time.Sleep(300 * time.Millisecond)
+
 	for len(w.kicked) > 0 {
 		<-w.kicked
 	}
+
 	neigh := func(ip string, flags int) {
 		s.must(s.h.NeighSet(&netlink.Neigh{
 			LinkIndex: s.link("eth0").Attrs().Index, State: netlink.NUD_PERMANENT, Flags: flags,
 			IP: net.ParseIP(ip), HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 9},
 		}))
 	}
+
 	neigh("192.0.2.99", 0)
 	neigh("2001:db8:1::99", 0)
 	time.Sleep(100 * time.Millisecond)
 	if len(w.kicked) > 0 {
 		t.Error("a neighbour that is no router made the watcher look again")
 	}
+
 	neigh("2001:db8:1::98", netlink.NTF_ROUTER)
 	select {
 	case <-w.kicked:
 	case <-time.After(5 * time.Second):
 		t.Error("a router did not make the watcher look again")
 	}
+
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)

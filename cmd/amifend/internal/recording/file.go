@@ -1,21 +1,20 @@
 package recording
 
 import (
-	"errors"
 	"io"
 	"net/netip"
 	"time"
 
 	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/cmd/amifend/internal/asterisklog"
-	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 	"github.com/amifend/amifend/policy"
+	"github.com/amifend/amifend/policy/fromami"
 )
 
 // reader is what a file's format is read by: a capture or a log.
 type reader interface {
 	// Read reads a piece and calls emit with the events in it. At the end it returns io.EOF.
-	Read(emit func(ami.Event)) error
+	Read(emit func(asterisklog.Event)) error
 }
 
 // Format is what a file holds.
@@ -40,40 +39,42 @@ type File struct {
 // leadMost is how many events are held back at most until the first time that counts is found.
 const leadMost = 4096
 
-// file is one recording. Its events wait in queue, in the order of the file, each with the PBX's time in At.
+// file is one recording. Its events wait in queue, in the order of the file, each with the PBX's
+// time in At.
 type file struct {
 	name       string
 	format     Format
 	closer     io.Closer
 	reader     reader
-	translator observe.Translator
+	translator fromami.Translator
 	err        error // io.EOF at the end
 	queue      []Event
 	head       int
 	raw        int64 // the time of the last event that tells one
 	clock      clock
+	ahead      []int64 // scratch: the times of following events
 	started    bool
+	paired     bool // keys are needed, since a log is among the files
 	events     uint64
 }
 
-func openFile(name string, server uint16, o Options) (*file, error) {
-	in, err := open(name)
-	if err != nil {
-		return nil, err
-	}
+func openFile(name string, in *input, o Options) *file {
 	f := &file{
 		name: name, format: in.format, closer: in.closer,
-		translator: observe.Translator{Server: server, Hasher: policy.NewHasher(policy.FixedSeed)},
+		translator: fromami.Translator{Hasher: policy.NewHasher(policy.FixedSeed)},
 	}
 	switch in.format {
 	case FormatAMI:
-		f.reader = &capture{in: in, decoder: ami.NewDecoder(o.Username)}
+		f.reader = &capture{in: in.Reader, decoder: ami.NewDecoder(o.Username)}
 	case FormatLog:
-		f.reader = asterisklog.NewReader(in, asterisklog.Options{Location: o.Location, Modified: in.modified})
+		f.reader = asterisklog.NewReader(in.Reader, asterisklog.Options{
+			Location: o.Location,
+			Modified: in.modified,
+		})
 	case FormatEmpty:
 		f.err = io.EOF
 	}
-	return f, nil
+	return f
 }
 
 // next returns the file's next event with its time.
@@ -88,24 +89,36 @@ func (f *file) next() (Event, bool) {
 	}
 	ev := f.queue[f.head]
 	f.head++
-	var next int64
-	hasNext := f.head < len(f.queue)
-	if hasNext {
-		next = f.queue[f.head].At
-	}
-	ev.At = f.clock.time(ev.At, next, hasNext)
+
+	ev.At = f.clock.time(ev.At, f.following(ev.At))
 	f.events++
 	return ev, true
 }
 
-// start finds the first time that counts: what comes before it has no predecessor whose time it could take.
+// following returns the times of the events behind the current one, which is dated at: the next
+// one, or several if at is a jump.
+func (f *file) following(at int64) []int64 {
+	n := 1
+	if at+f.clock.shift-f.clock.last > jump {
+		n = confirming
+		f.fill(n)
+	}
+	f.ahead = f.ahead[:0]
+	for i := f.head; i < len(f.queue) && len(f.ahead) < n; i++ {
+		f.ahead = append(f.ahead, f.queue[i].At)
+	}
+	return f.ahead
+}
+
+// start finds the first time that counts: an event before it has no predecessor whose time it could
+// take.
 func (f *file) start() {
 	for n := 2; n <= leadMost; n++ {
 		f.fill(n)
 		if len(f.queue) < n {
 			break
 		}
-		if counts(f.queue[n-2].At, f.queue[n-1].At) {
+		if f.queue[n-2].At <= f.queue[n-1].At {
 			f.clock.last = f.queue[n-2].At
 			return
 		}
@@ -126,20 +139,31 @@ func (f *file) fill(n int) {
 	}
 }
 
-// take appends one event. The time of an injection is Asterisk's own too: EventTV stands before all injected text. One
-// that tells no time, which only an injection does not, has that of the one before it.
-func (f *file) take(ev ami.Event) {
+// take appends one event. The time of an injection is Asterisk's own too: EventTV stands before all
+// injected text. One that tells no time, which only an injection does not, has that of the one
+// before it.
+func (f *file) take(ev asterisklog.Event) {
 	if !ev.Time.IsZero() {
 		f.raw = ev.Time.UnixNano()
 	}
-	o, ok := f.translator.Observation(ev, f.raw)
+	o, ok := f.translator.Observation(ev.Event, f.raw)
 	if !ok {
 		return
 	}
-	out := Event{Observation: o, Transport: ev.Transport, Taint: ev.Taint, Own: ev.Own}
+	if ev.Family == asterisklog.FamilyIAX2 {
+		o.Service = policy.ServiceIAX2 // which the AMI library does not know: it raises no event
+	}
+	out := Event{
+		Observation: o, Transport: ev.Transport, Taint: ev.Taint, Own: ev.Own,
+		Family: ev.Family,
+	}
+	if f.paired {
+		out.keys = keysOf(&ev.Event, ev.Family, &o, f.translator.Hasher)
+	}
 	if ev.Taint == ami.Untainted {
 		out.Local = ev.Local.Addr()
 	}
+
 	if f.queue = append(f.queue, out); len(f.queue) == 1 || f.queue[0].At != 0 {
 		return
 	}
@@ -162,25 +186,6 @@ func (f *file) describe() File {
 		out.AMI = out.Log.Decoder
 	}
 	return out
-}
-
-// capture reads the bytes of an AMI connection.
-type capture struct {
-	in      io.Reader
-	decoder *ami.Decoder
-}
-
-// Read reads a piece. What waits for more at the end is released, as in a session that is closed.
-func (c *capture) Read(emit func(ami.Event)) error {
-	n, err := c.in.Read(c.decoder.Buffer())
-	c.decoder.Advance(n, emit, func([]byte) {})
-	if err != nil {
-		c.decoder.Release(emit)
-		if errors.Is(err, io.EOF) {
-			return io.EOF
-		}
-	}
-	return err
 }
 
 // PBXAddr is the PBX's address, as far as it is one that must be protected.

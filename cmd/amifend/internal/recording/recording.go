@@ -1,8 +1,10 @@
-// Package recording reads what PBXs told in the past, captures of AMI and log files, as one stream of observations in the
-// order of time: what the daemon would have heard.
+// Package recording reads what PBXs told in the past, captures of AMI and log files, as one stream
+// of observations in the order of time: what the daemon would have heard.
 //
-// Each file is a server of its own. What kind of file it is, its content says: a capture of AMI (every byte that a client
-// received), or a log of Asterisk, either of them as it is or packed by gzip or bzip2.
+// Each file is a server of its own. What kind of file it is, its content tells: a capture of AMI
+// (every byte that a client received), or a log of Asterisk, either of them as it is or packed by
+// gzip or bzip2. A request that the files tell of twice, in the security channel and in a NOTICE
+// line, is one event.
 package recording
 
 import (
@@ -12,9 +14,11 @@ import (
 	"io"
 	"math"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/asterisklog"
 	"github.com/amifend/amifend/policy"
 )
 
@@ -25,6 +29,12 @@ type Event struct {
 	Taint              ami.Taint
 	Local              netip.Addr // the PBX's address, if the event tells it and can be trusted
 	Own                bool       // the login of the daemon itself
+
+	// Family is the kind of lines that told of it, FamilySecurity if it is an event of the PBX
+	// itself.
+	Family asterisklog.Family
+
+	keys keys
 }
 
 // Options say how to read.
@@ -38,31 +48,72 @@ const maxFiles = math.MaxUint16
 
 // Set is several recordings that are read together.
 type Set struct {
-	files []*file
-	heads []Event // the next event of each file
-	alive []bool  // whether it has one
+	files   []*file
+	heads   []Event // the next event of each file
+	alive   []bool  // whether it has one
+	skipped []Skipped
+	pairs   pairs
+	logs    bool // a log is among the files
+	size    int64
+	read    atomic.Int64
 }
 
-// Open opens files. Their order is the order of events of the same time. The observations are hashed with seed 0.
+// Skipped is a file that was left out.
+type Skipped struct {
+	Name string
+	Why  string
+}
+
+// Open opens files, and those in folders. Their order is the order of events of the same time. The
+// observations are hashed with seed 0. A file that is no recording is skipped if there are others;
+// see [Set.Skipped].
 func Open(names []string, o Options) (*Set, error) {
+	names, found, errs := expand(names)
 	if len(names) > maxFiles {
-		return nil, fmt.Errorf("open %d files: no more than %d can be read together", len(names), maxFiles)
+		return nil, fmt.Errorf("open %d files: no more than %d can be read together", len(names),
+			maxFiles)
 	}
-	s := &Set{heads: make([]Event, len(names)), alive: make([]bool, len(names))}
-	var errs []error
-	for i, name := range names {
-		f, err := openFile(name, uint16(i), o)
-		if err != nil {
+	s := &Set{}
+	var foreign []error
+	for _, name := range names {
+		in, err := open(name, &s.read)
+		switch {
+		case err == nil:
+			s.add(name, in, o)
+		case errors.Is(err, errForeign), found[name]:
+			foreign = append(foreign, err)
+			s.skipped = append(s.skipped, Skipped{name, reason(err)})
+		default:
 			errs = append(errs, err)
-			continue
 		}
-		s.files = append(s.files, f)
+	}
+
+	if len(s.files) == 0 {
+		errs = append(errs, foreign...)
 	}
 	if len(errs) > 0 {
 		s.Close()
 		return nil, errors.Join(errs...)
 	}
+	s.heads, s.alive = make([]Event, len(s.files)), make([]bool, len(s.files))
+	for i, f := range s.files {
+		f.translator.Server, f.paired = uint16(i), s.logs
+	}
 	return s, nil
+}
+
+func (s *Set) add(name string, in *input, o Options) {
+	s.size += in.size
+	s.logs = s.logs || in.format == FormatLog
+	s.files = append(s.files, openFile(name, in, o))
+}
+
+// reason is an error without the name of the file in front.
+func reason(err error) string {
+	if inner := errors.Unwrap(err); inner != nil {
+		err = inner
+	}
+	return err.Error()
 }
 
 // Close closes the files.
@@ -72,12 +123,38 @@ func (s *Set) Close() {
 	}
 }
 
-// Play calls yield with each event, in the order of time, of the same time in the order of the files. A file that breaks
-// off is played as far as it goes, and then told of in the error. It stops at once when ctx ends.
+// Names returns the files that are read, in the order of the servers of their events.
+func (s *Set) Names() []string {
+	names := make([]string, len(s.files))
+	for i, f := range s.files {
+		names[i] = f.name
+	}
+	return names
+}
+
+// Skipped returns the files that were left out.
+func (s *Set) Skipped() []Skipped { return s.skipped }
+
+// Twice returns how many lines were left out, since an event told of the same request.
+func (s *Set) Twice() uint64 { return s.pairs.twice }
+
+// Progress returns how many bytes of the files were read so far, and how many there are; 0 if that
+// is not known. It may be called while Play runs.
+func (s *Set) Progress() (read, size int64) { return s.read.Load(), s.size }
+
+// Play calls yield with each event, in the order of time, of the same time in the order of the
+// files. A file that breaks off is played as far as it goes, and then named in the error. It stops
+// at once when ctx ends.
 func (s *Set) Play(ctx context.Context, yield func(*Event)) error {
+	take := yield
+	if s.logs {
+		s.pairs.yield = yield
+		take = s.pairs.take
+	}
 	for i := range s.files {
 		s.heads[i], s.alive[i] = s.files[i].next()
 	}
+
 	for n := 0; ; n++ {
 		if n%4096 == 0 && ctx.Err() != nil {
 			return ctx.Err()
@@ -89,9 +166,10 @@ func (s *Set) Play(ctx context.Context, yield func(*Event)) error {
 			}
 		}
 		if first < 0 {
+			s.pairs.end()
 			return s.err()
 		}
-		yield(&s.heads[first])
+		take(&s.heads[first])
 		s.heads[first], s.alive[first] = s.files[first].next()
 	}
 }

@@ -27,8 +27,8 @@ type story struct {
 	w      teller
 }
 
-func newStory(p *Player, o Options, w teller) *story {
-	return &story{player: p, addr: o.Explain, files: o.Files, w: w}
+func newStory(p *Player, o Options, names []string, w teller) *story {
+	return &story{player: p, addr: o.Explain, files: names, w: w}
 }
 
 func (s *story) play(ev *recording.Event) {
@@ -47,7 +47,8 @@ func (s *story) play(ev *recording.Event) {
 	}
 	ban, leftOut := s.player.Play(ev)
 	s.player.told = told
-	out := step{event: ev, server: s.files[ev.Server], ban: ban, effect: effect(before, s.player.engine.Stats(), ev)}
+	out := step{event: ev, server: s.files[ev.Server], ban: ban, effect: effect(before,
+		s.player.engine.Stats(), ev)}
 	if leftOut {
 		out.effect = "left out: banned"
 	}
@@ -55,7 +56,7 @@ func (s *story) play(ev *recording.Event) {
 	s.player.tell(verdicts)
 }
 
-// effect says what the engine did with an event, by its counters.
+// effect describes what the engine did with an event, by its counters.
 func effect(before, after policy.Stats, ev *recording.Event) string {
 	switch {
 	case after.Invalid > before.Invalid:
@@ -89,7 +90,8 @@ func (w *textWriter) step(s step) {
 	if ev.Taint != ami.Untainted {
 		what = "injection (" + ev.Taint.String() + ") in a " + what
 	}
-	fmt.Fprintf(w.out, "%s  event  %s %s %s from port %d, account %s", stamp(ev.At, w.location), ev.Service, what, ev.Transport, ev.Source.Port(),
+	fmt.Fprintf(w.out, "%s  event  %s %s %s from port %d, account %s", stamp(ev.At, w.location),
+		ev.Service, what, ev.Transport, ev.Source.Port(),
 		ami.Quote(ev.Account.Bytes()))
 	if w.servers != nil {
 		fmt.Fprintf(w.out, ", in %s", s.server)
@@ -99,7 +101,10 @@ func (w *textWriter) step(s step) {
 
 func (w *textWriter) explanation(x policy.Explanation) {
 	fmt.Fprintf(w.out, "--\nat the end:\n")
-	_ = explain.Text(w.out, x, explain.Options{Servers: w.servers, Location: w.location}) // the buffer keeps the error for end
+	_ = explain.Text(w.out, x, explain.Options{
+		Servers:  w.servers,
+		Location: w.location,
+	}) // the buffer keeps the error for end
 }
 
 // jsonStep is an event in JSON.
@@ -122,7 +127,8 @@ func (w *jsonWriter) step(s step) {
 		kind = policy.KindInjection.String()
 	}
 	_ = w.enc.Encode(jsonStep{
-		rfc3339(ev.At), "event", ev.Source.String(), ev.Service.String(), kind, ev.Transport.String(), observe.Name(ev.Account), s.server, s.effect,
+		rfc3339(ev.At), "event", ev.Source.String(), ev.Service.String(), kind,
+		ev.Transport.String(), observe.Name(ev.Account), s.server, s.effect,
 	}) // the buffer keeps the error for end
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/observe"
+	"github.com/amifend/amifend/cmd/amifend/internal/recording"
 	"github.com/amifend/amifend/policy"
 )
 
@@ -23,6 +24,27 @@ type jsonBan struct {
 	Score    float64 `json:"score"`
 	Attempts int     `json:"attempts"`
 	Reason   string  `json:"reason"`
+}
+
+// NoteNeverBanned is the kind of a note of an address that fails and is never banned. The other
+// kinds are package recording's.
+const NoteNeverBanned = "never_banned"
+
+// Note is a note in the JSON of a replay and of a report. It stands at the end. Its keys are an
+// API.
+type Note struct {
+	Action string `json:"action"` // "note"
+	Kind   string `json:"kind"`
+	File   string `json:"file,omitempty"`
+	Source string `json:"source,omitempty"`
+	Count  uint64 `json:"count,omitempty"` // lines, failures or sources
+	Reason string `json:"reason"`
+	Do     string `json:"do,omitempty"`
+}
+
+// NewNote returns a note for JSON.
+func NewNote(n recording.Note) Note {
+	return Note{Action: "note", Kind: n.Kind, File: n.File, Count: n.Lines, Reason: n.Why, Do: n.Do}
 }
 
 type jsonUnban struct {
@@ -49,8 +71,11 @@ type jsonWriter struct {
 	limit   float64
 }
 
-func newJSONWriter(o Options, out io.Writer) *jsonWriter {
-	w := &jsonWriter{out: bufio.NewWriter(out), servers: serverNames(o.Files), limit: o.Config.Policy.Threshold}
+func newJSONWriter(o Options, names []string, out io.Writer) *jsonWriter {
+	w := &jsonWriter{
+		out: bufio.NewWriter(out), servers: serverNames(names),
+		limit: o.Config.Policy.Threshold,
+	}
 	w.enc = json.NewEncoder(w.out)
 	w.enc.SetEscapeHTML(false)
 	return w
@@ -62,11 +87,15 @@ func (w *jsonWriter) decision(v policy.Verdict) {
 	switch v.Action {
 	case policy.ActionBan:
 		object = jsonBan{
-			at, v.Action.String(), v.Prefix.Masked().String(), v.Scope.String(), round(v.Duration.Seconds()), v.Rule.String(), round(v.Score),
+			at, v.Action.String(), v.Prefix.Masked().String(), v.Scope.String(),
+			round(v.Duration.Seconds()), v.Rule.String(), round(v.Score),
 			v.Attempts, observe.Reason(v, w.limit, w.servers),
 		}
 	case policy.ActionUnban:
-		object = jsonUnban{at, v.Action.String(), v.Prefix.Masked().String(), v.Scope.String(), v.Rule.String(), observe.Reason(v, w.limit, w.servers)}
+		object = jsonUnban{
+			at, v.Action.String(), v.Prefix.Masked().String(), v.Scope.String(),
+			v.Rule.String(), observe.Reason(v, w.limit, w.servers),
+		}
 	case policy.ActionAlert:
 		object = jsonAlert{v.Action.String(), v.Rule.String(), observe.Name(v.Account), source(v), at}
 	case policy.ActionNone:
@@ -75,7 +104,18 @@ func (w *jsonWriter) decision(v policy.Verdict) {
 	_ = w.enc.Encode(object) // the buffer keeps the error for end
 }
 
-func (w *jsonWriter) end(summary) error { return w.out.Flush() }
+func (w *jsonWriter) end(s summary) error {
+	for _, n := range s.notes {
+		_ = w.enc.Encode(NewNote(n))
+	}
+	for _, a := range s.spared {
+		_ = w.enc.Encode(Note{
+			Action: "note", Kind: NoteNeverBanned, Source: a.Addr.String(), Count: a.Failures,
+			Reason: "it is never banned: " + a.Why, Do: a.Do(),
+		})
+	}
+	return w.out.Flush()
+}
 
 func rfc3339(at int64) string { return time.Unix(0, at).UTC().Format(time.RFC3339Nano) }
 

@@ -29,7 +29,8 @@ func TestPlayFrom(t *testing.T) {
 	h := policy.NewHasher(policy.FixedSeed)
 	event := func(second int) *recording.Event {
 		return &recording.Event{Observation: policy.Observation{
-			At: begin.Add(time.Duration(second) * time.Second).UnixNano(), Kind: policy.KindInvalidAccountID,
+			At:     begin.Add(time.Duration(second) * time.Second).UnixNano(),
+			Kind:   policy.KindInvalidAccountID,
 			Source: netip.AddrPortFrom(named, 5060), Service: policy.ServicePJSIP,
 			Session: uint64(second), Account: h.Label(fmt.Append(nil, second)),
 		}}

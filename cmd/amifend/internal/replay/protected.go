@@ -8,10 +8,12 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// maxLearned is how many addresses are learned from the events of one server, as in the daemon (protect.Watcher.Learn).
+// maxLearned is how many addresses are learned from the events of one server, as in the daemon
+// (protect.Watcher.Learn).
 const maxLearned = 16
 
-// protected is what must never be banned: what the config lists, and what the events tell of the PBXs.
+// protected is what must never be banned: what the config lists, and what the events tell of the
+// PBXs.
 type protected struct {
 	entries []policy.ProtectedEntry
 	learned map[lesson]struct{}
@@ -29,7 +31,10 @@ type lesson struct {
 func newProtected(c *config.Config) protected {
 	p := protected{learned: make(map[lesson]struct{}), counts: make(map[uint16]int)}
 	for _, prefix := range c.Allow {
-		p.entries = append(p.entries, policy.ProtectedEntry{Prefix: prefix, Reason: "allowlist ([allow] prefixes)"})
+		p.entries = append(p.entries, policy.ProtectedEntry{
+			Prefix: prefix,
+			Reason: "allowlist ([allow] prefixes)",
+		})
 	}
 	for _, s := range c.Servers {
 		addrs := s.Addresses
@@ -45,11 +50,15 @@ func newProtected(c *config.Config) protected {
 
 func (p *protected) add(a netip.Addr, reason string) {
 	a = a.Unmap().WithZone("")
-	p.entries = append(p.entries, policy.ProtectedEntry{Prefix: netip.PrefixFrom(a, a.BitLen()), Reason: reason})
+	p.entries = append(p.entries, policy.ProtectedEntry{
+		Prefix: netip.PrefixFrom(a, a.BitLen()),
+		Reason: reason,
+	})
 	p.current = nil
 }
 
-// learn notes the addresses of a PBX and of the daemon that an event shows. True means that there is a new one.
+// learn notes the addresses of a PBX and of the daemon that an event shows. True means that there
+// is a new one.
 func (p *protected) learn(ev *recording.Event) bool {
 	if ev.Own {
 		if a := ev.Source.Addr(); !a.IsLoopback() {

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/ami"
-	"github.com/amifend/amifend/cmd/amifend/internal/asterisklog"
 	"github.com/amifend/amifend/cmd/amifend/internal/recording"
 	"github.com/amifend/amifend/policy"
 )
@@ -22,7 +21,11 @@ type summary struct {
 	leftOut     uint64
 	engine      policy.Stats
 	ami         ami.Stats
-	log         asterisklog.Stats
+	told        uint64 // attempts that NOTICE and WARNING lines told of
+	twice       uint64 // of those, left out
+	traced      uint64 // lines of printed SIP messages
+	notes       []recording.Note
+	spared      []Spared
 }
 
 func (s *summary) event(ev *recording.Event) {
@@ -45,16 +48,13 @@ func (s *summary) add(v policy.Verdict) {
 	}
 }
 
-func (s *summary) finish(p *Player, files []recording.File) {
-	s.engine, s.leftOut, s.files = p.engine.Stats(), p.leftOut, files
-	for _, f := range files {
+func (s *summary) finish(p *Player, set *recording.Set) {
+	s.engine, s.leftOut, s.files = p.engine.Stats(), p.leftOut, set.Files()
+	s.notes, s.spared, s.twice = set.Notes(), p.Spared(), set.Twice()
+	for _, f := range s.files {
 		s.ami = s.ami.Add(f.AMI)
-		s.log.Security += f.Log.Security
-		s.log.Registrations += f.Log.Registrations
-		s.log.Twice += f.Log.Twice
-		s.log.Doubtful += f.Log.Doubtful
-		s.log.Cut += f.Log.Cut
-		s.log.Broken += f.Log.Broken
+		s.told += f.Log.Told()
+		s.traced += f.Log.Traced
 	}
 }
 

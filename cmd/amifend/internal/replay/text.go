@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/observe"
+	"github.com/amifend/amifend/cmd/amifend/internal/recording"
 	"github.com/amifend/amifend/policy"
 )
 
@@ -21,8 +22,11 @@ type textWriter struct {
 	limit    float64
 }
 
-func newTextWriter(o Options, out io.Writer) *textWriter {
-	return &textWriter{out: bufio.NewWriter(out), location: o.Location, servers: serverNames(o.Files), limit: o.Config.Policy.Threshold}
+func newTextWriter(o Options, names []string, out io.Writer) *textWriter {
+	return &textWriter{
+		out: bufio.NewWriter(out), location: o.Location, servers: serverNames(names),
+		limit: o.Config.Policy.Threshold,
+	}
 }
 
 // serverNames names the files in evidence, if there are several.
@@ -47,7 +51,8 @@ func (w *textWriter) decision(v policy.Verdict) {
 		what += fmt.Sprintf("  %-3s  %-6s", v.Scope, duration(v.Duration))
 	}
 	if v.Action != policy.ActionNone {
-		fmt.Fprintf(w.out, "%s  %s  %s: %s\n", stamp(v.At, w.location), what, v.Rule, observe.Reason(v, w.limit, w.servers))
+		fmt.Fprintf(w.out, "%s  %s  %s: %s\n", stamp(v.At, w.location), what, v.Rule,
+			observe.Reason(v, w.limit, w.servers))
 	}
 }
 
@@ -67,29 +72,40 @@ func duration(d time.Duration) string {
 }
 
 func (w *textWriter) end(s summary) error {
-	fmt.Fprintf(w.out, "--\n%s, %s", observe.Count(len(s.files), "file"), observe.Count(s.events, "event"))
+	fmt.Fprintf(w.out, "--\n%s, %s",
+		observe.Count(len(s.files), "file"), observe.Count(s.events, "event"))
 	if s.events > 0 {
-		fmt.Fprintf(w.out, ", %s to %s", stamp(s.first, s.location), stamp(s.last, s.location)+" "+time.Unix(0, s.last).In(s.location).Format("MST"))
+		zone := time.Unix(0, s.last).In(s.location).Format("MST")
+		fmt.Fprintf(w.out, ", %s to %s %s", stamp(s.first, s.location), stamp(s.last, s.location), zone)
 	}
 	fmt.Fprintf(w.out, "\npolicy: %s\n", s.config)
-	fmt.Fprintf(w.out, "%8d bans decided: %d of all traffic, %d of the SIP ports\n", s.bans[policy.ScopeAll]+s.bans[policy.ScopeSIP],
+	fmt.Fprintf(w.out, "%8d bans decided: %d of all traffic, %d of the SIP ports\n",
+		s.bans[policy.ScopeAll]+s.bans[policy.ScopeSIP],
 		s.bans[policy.ScopeAll], s.bans[policy.ScopeSIP])
 	w.count(uint64(s.unbans), "bans lifted early")
 	w.count(uint64(s.alerts), "alerts")
 	w.count(s.engine.Counted, "failed attempts counted")
-	w.count(s.leftOut, "events left out: their sources were banned at that moment, the kernel would have dropped them")
-	w.count(s.engine.Protected, "failed attempts of sources that are never banned")
-	w.count(s.engine.Excused, "failed attempts of misconfigured phones: one account fails where others work")
-	w.count(s.engine.Shielded, "failed attempts that could have been forged in the name of a source that proved itself: not counted")
+	w.count(s.leftOut, "events left out: their sources were banned at that moment, the kernel "+
+		"would have dropped them")
+	w.spared(s.spared)
+	w.count(s.engine.Excused, "failed attempts of misconfigured phones: one account fails where "+
+		"others work")
+	w.count(s.engine.Shielded, "failed attempts that could have been forged in the name of a "+
+		"source that proved itself: not counted")
 	w.count(s.injections(), "injection attempts")
-	w.count(s.dropped(), "AMI packets or security lines dropped: an attacker may have written them, and it is not known who")
-	w.count(s.log.Twice, "failed registrations left out: the security channel in the same file tells of them too")
-	w.count(s.log.Doubtful, "log lines left out: text of another message may have written them (is SIP debugging on?)")
-	w.count(s.log.Cut, "log lines left out: cut off, or two in one")
-	w.count(s.log.Broken, "log lines that are not whole or not as Asterisk prints them")
-	if s.log.Registrations > 0 {
-		fmt.Fprintf(w.out, "note: chan_sip's log lines tell of no success, so no phone has proved itself here as it would live:\n"+
-			"      a user with a wrong password may be banned above who would not be. The security channel tells more.\n")
+	w.count(s.dropped(), "AMI packets or security lines dropped: an attacker may have written "+
+		"them, and it is not known who")
+	w.count(s.told, "failed requests that NOTICE and WARNING lines told of")
+	w.count(s.twice, "of them left out: the security channel tells of the same requests")
+	w.count(s.traced, "lines of printed SIP messages skipped")
+	for _, n := range s.notes {
+		fmt.Fprintln(w.out, NoteText(n))
+	}
+	if s.told > s.twice {
+		fmt.Fprintf(w.out, "note: NOTICE and WARNING lines tell of no success, so no phone has "+
+			"proved itself by them as it would live:\n"+
+			"      a user with a wrong password may be banned above who would not be. The "+
+			"security channel tells more.\n")
 	}
 	return w.out.Flush()
 }
@@ -98,4 +114,33 @@ func (w *textWriter) count(n uint64, what string) {
 	if n > 0 {
 		fmt.Fprintf(w.out, "%8d %s\n", n, what)
 	}
+}
+
+// spared writes who fails and is never banned: the worst few, and how many more.
+func (w *textWriter) spared(all []Spared) {
+	const most = 5
+	for i, s := range all {
+		if i == most {
+			fmt.Fprintf(w.out, "%8d more addresses that fail and are never banned\n", len(all)-most)
+			return
+		}
+		fmt.Fprintf(w.out, "%8d failures of %s, which is never banned (%s): %s\n", s.Failures,
+			s.Addr, s.Why, s.Do())
+	}
+}
+
+// NoteText is a note in words.
+func NoteText(n recording.Note) string {
+	text := fmt.Sprintf("note: %s: %s", n.File, n.Why)
+	if n.Kind == recording.NoteSkipped {
+		text = fmt.Sprintf("note: %s is skipped: %s", n.File, n.Why)
+	}
+	if n.Kind == recording.NoteUnread {
+		text = fmt.Sprintf("note: %s that look like failed requests were not read: %s",
+			observe.Count(n.Lines, "line"), n.Why)
+	}
+	if n.Do != "" {
+		text += "\n      do: " + n.Do
+	}
+	return text
 }

@@ -12,55 +12,113 @@ import (
 
 	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/cmd/amifend/internal/observe"
+	"github.com/amifend/amifend/cmd/amifend/internal/recording"
+	"github.com/amifend/amifend/cmd/amifend/internal/replay"
 	"github.com/amifend/amifend/policy"
 )
 
-func write(o Options, sources []*source, doubts uint64, out io.Writer) error {
+func write(o Options, r result, notes []recording.Note, out io.Writer) error {
 	b := bufio.NewWriter(out)
+	shown := r.sources
+	if o.Limit > 0 {
+		shown = shown[:min(len(shown), o.Limit)]
+	}
+	left := len(r.sources) - len(shown) + r.others
+
 	switch o.Format {
 	case FormatJSON:
-		writeJSON(b, sources)
+		writeJSON(b, shown, left, notes)
 	case FormatCSV:
-		writeCSV(b, sources)
+		writeCSV(b, shown)
+		writeNotes(o.Notes, left, notes)
 	default:
-		writeText(b, sources, o.Location)
-		if doubts > 0 {
-			fmt.Fprintf(b, "%d log lines were left out: `amifend replay` tells why\n", doubts)
-		}
+		writeText(b, shown, o.Location)
+		writeEnd(b, &r, left, notes)
 	}
 	return b.Flush()
+}
+
+// writeNotes writes what a table has no place for.
+func writeNotes(w io.Writer, left int, notes []recording.Note) {
+	if w == nil {
+		return
+	}
+	if left > 0 {
+		fmt.Fprintln(w, moreText(left))
+	}
+	for _, n := range notes {
+		fmt.Fprintln(w, replay.NoteText(n))
+	}
 }
 
 // shownAccounts is how many accounts a line for people shows.
 const shownAccounts = 5
 
 func writeText(out *bufio.Writer, sources []*source, l *time.Location) {
-	if len(sources) == 0 {
-		fmt.Fprintln(out, "no failed attempts")
-		return
-	}
-	total := 0
 	for _, s := range sources {
-		total += s.attempts
 		const layout = "2006-01-02 15:04:05"
-		fmt.Fprintf(out, "%7d  %s  %s to %s\n", s.attempts, s.addr, time.Unix(0, s.first).In(l).Format(layout), time.Unix(0, s.last).In(l).Format(layout+" MST"))
-		names := make([]string, 0, shownAccounts)
-		for _, a := range s.accounts[:min(len(s.accounts), shownAccounts)] {
-			names = append(names, ami.Quote(a.Bytes()))
-		}
-		if len(s.accounts) > shownAccounts {
-			names = append(names, "…")
-		}
-		fmt.Fprintf(out, "         %s: %s\n", s.accountCount(), strings.Join(names, " "))
+		from, to := time.Unix(0, s.first).In(l).Format(layout), time.Unix(0,
+			s.last).In(l).Format(layout+" MST")
+		fmt.Fprintf(out, "%7d  %s  %s to %s\n", s.attempts, s.addr, from, to)
+		fmt.Fprintf(out, "         %s: %s\n", s.accountCount(), strings.Join(s.accountNames("…"),
+			" "))
 		fmt.Fprintf(out, "         %s\n", s.kindList())
-		fmt.Fprintf(out, "         verdict: %s\n", s.verdict(func(at int64) string { return time.Unix(0, at).In(l).Format(layout) }))
+		fmt.Fprintf(out, "         verdict: %s\n",
+			s.verdict(func(at int64) string { return time.Unix(0, at).In(l).Format(layout) }))
 	}
-	fmt.Fprintf(out, "--\nfailed attempts: %d, sources: %d\n", total, len(sources))
+}
+
+// writeEnd writes the totals, what was left out, and what was not read. A report with lines that
+// were not read never ends like that of a quiet PBX.
+func writeEnd(out *bufio.Writer, r *result, left int, notes []recording.Note) {
+	if len(r.sources) == 0 {
+		fmt.Fprintln(out, "no failed attempts")
+	} else {
+		if left > 0 {
+			fmt.Fprintln(out, moreText(left))
+		}
+		fmt.Fprintf(out, "--\nfailed attempts: %d, sources: %d\n", r.attempts,
+			len(r.sources)+r.others)
+	}
+	if hidden := r.hidden(); hidden != nil {
+		fmt.Fprintf(out, "note: %s failed here: %s\n", hidden.addr, hiddenText)
+	}
+	writeNotes(out, 0, notes)
+}
+
+// hiddenText is what failures of the PBX's own address mean.
+const hiddenText = "the PBX does not see real sources. Something in front of it hides them: let " +
+	"it pass them on (PROXY protocol, " +
+	"X-Forwarded-For, no masquerade)"
+
+// hidden returns the source with the most attempts that is the PBX itself, nil if there is none.
+func (r *result) hidden() *source {
+	for _, s := range r.sources {
+		if s.sip && s.protected != "" && (s.addr.IsLoopback() ||
+			strings.HasPrefix(s.protected, "the PBX")) {
+			return s
+		}
+	}
+	return nil
+}
+
+func moreText(left int) string { return fmt.Sprintf("%d more (amifend report -n COUNT)", left) }
+
+// accountNames are the first few accounts, quoted, and a mark if there are more.
+func (s *source) accountNames(more ...string) []string {
+	names := make([]string, 0, shownAccounts+1)
+	for _, a := range s.accounts[:min(len(s.accounts), shownAccounts)] {
+		names = append(names, ami.Quote(a.Bytes()))
+	}
+	if len(s.accounts) > shownAccounts {
+		names = append(names, more...)
+	}
+	return names
 }
 
 func (s *source) accountCount() string {
 	if s.more {
-		return fmt.Sprintf("more than %d accounts", maxAccounts)
+		return fmt.Sprintf("more than %s", observe.Count(len(s.accounts), "account"))
 	}
 	return observe.Count(len(s.accounts), "account")
 }
@@ -76,11 +134,12 @@ func (s *source) kindList() string {
 	return strings.Join(parts, ", ")
 }
 
-// verdict says what the daemon would have done, or why not.
+// verdict describes what the daemon would have done, or why it would have done nothing.
 func (s *source) verdict(when func(int64) string) string {
 	switch {
 	case s.bans > 0:
-		text := fmt.Sprintf("banned %s, scope %s, rule %s", when(s.ban.From), s.ban.Scope, s.ban.Rule)
+		text := fmt.Sprintf("banned %s, scope %s, rule %s", when(s.ban.From), s.ban.Scope,
+			s.ban.Rule)
 		if !s.ban.Prefix.IsSingleIP() {
 			text += ", as " + s.ban.Prefix.String()
 		}
@@ -110,12 +169,13 @@ type jsonSource struct {
 	Verdict      string         `json:"verdict"`
 }
 
-func writeJSON(out *bufio.Writer, sources []*source) {
+func writeJSON(out *bufio.Writer, sources []*source, left int, notes []recording.Note) {
 	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
 	for _, s := range sources {
 		object := jsonSource{
-			Source: s.addr.String(), Attempts: s.attempts, First: rfc3339(s.first), Last: rfc3339(s.last), MoreAccounts: s.more,
+			Source: s.addr.String(), Attempts: s.attempts, First: rfc3339(s.first),
+			Last: rfc3339(s.last), MoreAccounts: s.more,
 			Kinds: make(map[string]int), Banned: s.bans > 0, Verdict: s.verdict(rfc3339),
 		}
 		for _, a := range s.accounts {
@@ -128,24 +188,30 @@ func writeJSON(out *bufio.Writer, sources []*source) {
 		}
 		_ = enc.Encode(object) // the buffer keeps the error for Flush
 	}
+	if left > 0 {
+		_ = enc.Encode(replay.Note{
+			Action: "note", Kind: "more", Count: uint64(left),
+			Reason: "sources left out", Do: "write a larger -n",
+		})
+	}
+	for _, n := range notes {
+		_ = enc.Encode(replay.NewNote(n))
+	}
 }
 
-// writeCSV writes a table for spreadsheets. No cell begins with text of an attacker, but for a quotation mark that is part
-// of the cell: so none is taken for a formula.
+// writeCSV writes a table for spreadsheets. No cell begins with text of an attacker, but for a
+// quotation mark that is part of the cell: so none is taken for a formula.
 func writeCSV(out *bufio.Writer, sources []*source) {
 	w := csv.NewWriter(out)
 	row := func(cells ...string) { _ = w.Write(cells) } // the buffer keeps the error for Flush
 	row("source", "attempts", "first", "last", "accounts", "account_names", "kinds", "verdict")
 	for _, s := range sources {
-		names := make([]string, 0, shownAccounts)
-		for _, a := range s.accounts[:min(len(s.accounts), shownAccounts)] {
-			names = append(names, ami.Quote(a.Bytes()))
-		}
 		count := strconv.Itoa(len(s.accounts))
 		if s.more {
 			count = "more than " + count
 		}
-		row(s.addr.String(), strconv.Itoa(s.attempts), rfc3339(s.first), rfc3339(s.last), count, strings.Join(names, " "),
+		row(s.addr.String(), strconv.Itoa(s.attempts), rfc3339(s.first), rfc3339(s.last), count,
+			strings.Join(s.accountNames(), " "),
 			s.kindList(), s.verdict(rfc3339))
 	}
 	w.Flush()

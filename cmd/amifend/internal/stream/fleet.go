@@ -110,15 +110,18 @@ func (f *Fleet) Change(p *Plan) {
 		return
 	}
 
+	// All that end are stopped before any is waited for.
 	end := slices.Clone(p.gone)
 	for name := range p.fresh {
 		if f.members[name] != nil {
 			end = append(end, name)
 		}
 	}
+
 	for _, name := range end {
 		f.members[name].stop()
 	}
+
 	for _, name := range end {
 		<-f.members[name].done // its last events are judged before those of its successor
 		delete(f.members, name)

@@ -24,6 +24,7 @@ func (f *Fleet) Watch(ctx context.Context) {
 	look, second := time.NewTicker(watchEvery), time.NewTicker(time.Second)
 	defer look.Stop()
 	defer second.Stop()
+
 	for {
 		select {
 		case <-ctx.Done():
@@ -65,6 +66,7 @@ func (g *guard) look(now time.Time, s ami.Status) {
 		g.late = s.Decoder.LateOrphans
 	}
 
+	// Stalls come in bursts: a line an hour says how many there were.
 	if s.Stalls > g.stalls && now.Sub(g.stalled) >= quiet {
 		g.log.Warn("events had to wait for us", "stalls", s.Stalls-g.stalls,
 			"stalled_in_all", s.Stalled.Round(time.Millisecond).String(),
@@ -99,6 +101,7 @@ func (g *guard) weighTaint(now time.Time, s ami.Stats) {
 			cause, most = ami.Taint(i), n
 		}
 	}
+
 	g.log.Error("most events of this PBX cannot be trusted and ban nobody but who injected text",
 		"bad", bad, "good", good, "mostly", cause.String(),
 		"do", "if no attack by injected text is going on, this Asterisk is newer than amifend: update amifend")

@@ -46,7 +46,9 @@ func TestVigil(t *testing.T) {
 	s.Decoder.Events[ami.KindInvalidAccountID] += 5
 	s.Decoder.Events[ami.KindUnknown] += 1000 // these are no evidence either way
 	look()
-	if l := said.Count(t, 1, tainted, "")[0]; l.Text("bad") != "30" || l.Text("good") != "5" || l.Text("mostly") != "order" || l.Text("do") == "" {
+	if l := said.Count(t, 1, tainted, "")[0]; l.Text("bad") != "30" || l.Text("good") != "5" ||
+		l.Text("mostly") != "order" ||
+		l.Text("do") == "" {
 		t.Errorf("said %v", l)
 	}
 	for range 100 {

@@ -21,6 +21,7 @@ func (m *lagMeter) measure(now int64, made time.Time) time.Duration {
 		return 0
 	}
 
+	// Two windows, so that a clock that was set is believed after ten minutes at most.
 	diff := time.Duration(now - made.UnixNano())
 	if now >= m.until {
 		m.prev = m.cur

@@ -59,6 +59,7 @@ func New(server config.Server, number uint16, o Options) (*Session, error) {
 	}
 	c := Config(server)
 	c.OnChange = s.changed
+
 	for _, w := range c.Warnings() {
 		s.log.Warn(config.SessionWarning(w).String())
 	}
@@ -94,6 +95,7 @@ func Learn(w *protect.Watcher, server string, ev ami.Event) {
 	if ev.Own {
 		w.Learn(server, ev.Source.Addr(), protect.OwnAddress)
 	}
+
 	if local := ev.Local.Addr(); local.IsValid() {
 		w.Learn(server, local, protect.LocalAddress)
 	}
@@ -126,6 +128,7 @@ func (s *Session) logUp(c ami.Change) {
 	if c.TLS.Enabled {
 		attrs = append(attrs, slog.Bool("certificate_verified", !c.TLS.Insecure))
 	}
+
 	if c.Gap > 0 {
 		attrs = append(attrs, slog.String("gap", c.Gap.Round(time.Millisecond).String()),
 			slog.Uint64("gaps", s.Status().Gaps))

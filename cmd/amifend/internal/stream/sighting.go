@@ -15,8 +15,8 @@ import (
 
 	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/cmd/amifend/internal/clock"
-	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 	"github.com/amifend/amifend/policy"
+	"github.com/amifend/amifend/policy/fromami"
 )
 
 // Sighting is what crosses from a session to the judge: an observation, and when the PBX made it.
@@ -44,7 +44,7 @@ func NewTranslator(number uint16, h policy.Hasher, c clock.Clock) *Translator {
 // without a certain source.
 func (t *Translator) Sighting(ev ami.Event) (Sighting, bool) {
 	now := t.clock.Now()
-	o, ok := observe.Translator{Server: t.number, Hasher: t.hasher}.Observation(ev, now)
+	o, ok := fromami.Translator{Server: t.number, Hasher: t.hasher}.Observation(ev, now)
 	if !ok {
 		return Sighting{}, false
 	}

@@ -49,6 +49,7 @@ func (k *Kernel) next() error {
 	if len(k.Fail) == 0 {
 		return nil
 	}
+
 	err := k.Fail[0]
 	k.Fail = k.Fail[1:]
 	return err
@@ -93,12 +94,14 @@ func (k *Kernel) Apply(ctx context.Context, changes []firewall.Change) ([]firewa
 			return nil, ctx.Err()
 		}
 	}
+
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.Applied = append(k.Applied, len(changes))
 	if err := k.next(); err != nil {
 		return nil, err
 	}
+
 	if k.Gone {
 		return nil, firewall.ErrGone
 	}
@@ -109,6 +112,7 @@ func (k *Kernel) Apply(ctx context.Context, changes []firewall.Change) ([]firewa
 			delete(k.Elems, bans.Key{Prefix: c.Prefix, Scope: c.Scope})
 		}
 	}
+
 	var rejected []firewall.Rejected
 	for _, c := range changes {
 		if c.Lift {
@@ -121,6 +125,7 @@ func (k *Kernel) Apply(ctx context.Context, changes []firewall.Change) ([]firewa
 		}
 		k.Elems[key] = c.Until
 	}
+
 	return rejected, nil
 }
 
@@ -145,10 +150,12 @@ func (k *Kernel) Bans(context.Context) ([]firewall.Element, error) {
 	if k.Gone {
 		return nil, firewall.ErrGone
 	}
+
 	var out []firewall.Element
 	for key := range k.Elems {
 		out = append(out, k.element(key))
 	}
+
 	return out, nil
 }
 
@@ -210,6 +217,7 @@ func (k *Kernel) Has() []string {
 	defer k.mu.Unlock()
 	k.expire()
 	out := []string{}
+
 	for key := range k.Elems {
 		out = append(out, bans.Source(key.Prefix)+" "+key.Scope.String())
 	}

@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// Counts is how much was decided since a time.
+// Counts holds the numbers of decisions since a time.
 type Counts struct {
 	Bans     map[string]int // by rule
-	Observed int            // of these, those of which nothing was dropped: observe mode
-	Lifted   int            // of these, those that were ended early
+	Observed int            // of the bans, those of observe mode, which dropped no packet
+	Lifted   int            // of the bans, those that were ended early
 	Alerts   map[string]int // by kind
 }
 
-// Counts counts what was decided since a time.
+// Counts returns the numbers of decisions since a time.
 func (j *Journal) Counts(ctx context.Context, since time.Time) (c Counts, err error) {
 	c = Counts{Bans: make(map[string]int), Alerts: make(map[string]int)}
 	at := since.UnixMilli()
@@ -28,14 +28,20 @@ func (j *Journal) Counts(ctx context.Context, since time.Time) (c Counts, err er
 			if err := row.Scan(&rule, &n, &observed, &lifted); err != nil {
 				return err
 			}
+
+			// The sums are over all rules, the map is by rule.
 			c.Bans[rule] = n
 			c.Observed += observed
 			c.Lifted += lifted
+
 			return nil
-		}, "SELECT rule, count(*), sum(observed), count(lifted) FROM ban WHERE decided >= ? GROUP BY rule", at)
+		}, "SELECT rule, count(*), sum(observed), count(lifted) FROM ban WHERE decided >= ? "+
+			"GROUP BY rule", at)
 		if err != nil {
 			return err
 		}
+
+		// Alerts have no rule and are counted by kind.
 		return each(ctx, db, func(row *sql.Rows) error {
 			var kind string
 			var n int
@@ -46,60 +52,79 @@ func (j *Journal) Counts(ctx context.Context, since time.Time) (c Counts, err er
 			return nil
 		}, "SELECT kind, count(*) FROM alert WHERE at >= ? GROUP BY kind", at)
 	})
+
 	return c, err
 }
 
-// AlertsOf returns the alerts of a kind, "" for all, since a time about an address, or about a prefix that it is in, the last one
-// first, most of them at most.
-func (j *Journal) AlertsOf(ctx context.Context, addr netip.Addr, kind string, since time.Time, most int) (out []Alert, err error) {
+// AlertsOf returns up to most of the alerts of a kind ("": all) since a time about an address, or
+// about a prefix that holds it, the last one first.
+func (j *Journal) AlertsOf(
+	ctx context.Context, addr netip.Addr, kind string, since time.Time, most int,
+) (out []Alert, err error) {
 	args := []any{since.UnixMilli(), kind, addr.String()}
 	for bits := range addr.BitLen() {
 		args = append(args, netip.PrefixFrom(addr, bits).Masked().String())
 	}
-	where := "at >= ? AND ? IN ('', kind) AND source IN (?" + strings.Repeat(", ?", len(args)-3) + ")"
+
+	where := "at >= ? AND ? IN ('', kind) AND source IN (?" + strings.Repeat(", ?", len(args)-3) +
+		")"
+
 	err = j.read(ctx, "the alerts about "+addr.String(), func(db *sql.DB) error {
 		out, err = alerts(ctx, db, where, append(args, most)...)
 		return err
 	})
+
 	return out, err
 }
 
-// Operations returns what operators did since a time, the last one first, most of it at most.
-func (j *Journal) Operations(ctx context.Context, since time.Time, most int) (out []Operation, err error) {
+// Operations returns up to most of the actions of operators since a time, the last one first.
+func (j *Journal) Operations(
+	ctx context.Context, since time.Time, most int,
+) (out []Operation, err error) {
 	err = j.read(ctx, "operations", func(db *sql.DB) error {
 		return each(ctx, db, func(row *sql.Rows) error {
 			var o Operation
 			var at int64
-			if err := row.Scan(&at, &o.UID, &o.What, &o.Object, &o.Reason); err != nil {
+			if err := row.Scan(&at, &o.UID, &o.Says, &o.What, &o.Object, &o.Reason); err != nil {
 				return err
 			}
+
 			o.At = time.UnixMilli(at)
 			out = append(out, o)
 			return nil
-		}, "SELECT at, uid, what, object, reason FROM operation WHERE at >= ? ORDER BY at DESC, id DESC LIMIT ?", since.UnixMilli(), most)
+		}, "SELECT at, uid, says, what, object, reason FROM operation WHERE at >= ? ORDER BY "+
+			"at DESC, "+
+			"id DESC LIMIT ?", since.UnixMilli(), most)
 	})
+
 	return out, err
 }
 
-// WriteTotals writes what was told before, the totals too, so that [Journal.Totals] and the like have it. Without it totals are
-// written once a minute. It keeps to the budget, see [Journal.Publish].
+// WriteTotals writes what was recorded before, totals included, so that [Journal.Totals] and the
+// other queries see it. Otherwise totals are written once a minute. It keeps to the budget, see
+// [Journal.Publish].
 func (j *Journal) WriteTotals(ctx context.Context) error { return j.publish(ctx, true) }
 
-// Publish writes what was told before, but for totals, so that [Journal.History] and the like have it. It keeps to the budget, so
-// something may be left: who only reads must not keep the disk busy, nor make what is decided next wait for its turn.
+// Publish writes what was recorded before, without totals, so that [Journal.History] and the other
+// queries see it. It keeps to the budget and may leave something: a reader must not keep the disk
+// busy, nor delay the next decision.
 func (j *Journal) Publish(ctx context.Context) error { return j.publish(ctx, false) }
 
+// publish writes as much as the budget allows.
 func (j *Journal) publish(ctx context.Context, totals bool) error {
 	return j.ask(ctx, func(s *store) error {
 		if s.readOnly {
 			return errReadOnly
 		}
-		for (j.backlog.urgent() || totals && len(j.backlog.totals) > 0) && time.Until(j.due.commit) < mostAhead {
+
+		for (j.backlog.urgent() || totals && len(j.backlog.totals) > 0) &&
+			time.Until(j.due.commit) < mostAhead {
 			if err := j.commit(time.Now(), totals); err != nil {
 				j.failed(time.Now(), err)
 				return fmt.Errorf("write the journal: %w", err)
 			}
 		}
+
 		return nil
 	})
 }

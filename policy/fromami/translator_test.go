@@ -1,4 +1,4 @@
-package observe
+package fromami
 
 import (
 	"net/netip"

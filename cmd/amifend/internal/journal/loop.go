@@ -9,40 +9,46 @@ import (
 	"time"
 )
 
-// work does what is to be done now, and tells when to go on.
+// work does what is due now, and returns how long to wait for the next action.
 func (j *Journal) work() time.Duration {
 	j.collect()
 	now := time.Now()
 	if !j.open(now) {
 		return max(0, j.due.open.Sub(now))
 	}
+
+	// A commit that used up the budget delays the next one.
 	if wait := j.due.commit.Sub(now); wait > 0 {
 		return wait
 	}
 	if !now.Before(j.due.look) && !j.look(now) {
 		return 0
 	}
-	// A flood of bans must not keep the old ones from being forgotten, so the two take turns.
+
+	// Deleting old rows takes turns with writing: a flood of bans must not stop it.
 	more, err := false, error(nil)
 	if j.tidy.turn = !j.tidy.turn; j.tidy.turn {
 		if more, err = j.trim(now); err == nil && !more {
 			more, err = j.tidy.step(j, now)
 		}
 	}
+
 	totals := !now.Before(j.due.totals) && len(j.backlog.totals) > 0
 	if !more && err == nil && (j.backlog.urgent() || totals || !now.Before(j.due.beat)) {
 		more, err = true, j.commit(now, totals)
 	}
+
 	switch {
 	case err != nil:
 		return j.failed(now, err)
 	case more:
 		return 0
 	}
+
 	return j.idle(now)
 }
 
-// idle tells how long there is nothing to do by itself.
+// idle returns the time until the next periodic action.
 func (j *Journal) idle(now time.Time) time.Duration {
 	next := j.due.beat
 	for _, t := range []time.Time{j.due.look, j.tidy.next} {
@@ -50,13 +56,14 @@ func (j *Journal) idle(now time.Time) time.Duration {
 			next = t
 		}
 	}
+
 	if len(j.backlog.totals) > 0 && j.due.totals.Before(next) {
 		next = j.due.totals
 	}
 	return max(0, next.Sub(now))
 }
 
-// collect takes in what was told.
+// collect moves the content of the queue into the backlog.
 func (j *Journal) collect() {
 	p, lost := j.queue.take()
 	j.backlog.lost += lost
@@ -74,53 +81,66 @@ func (j *Journal) commit(now time.Time, totals bool) error {
 	}); err != nil {
 		return err
 	}
+
+	// Only what is on the disk leaves the backlog.
 	j.backlog.written(b)
 	j.queue.demand(len(j.backlog.blocks) > 0, j.store.log.wants(now))
 	j.due.beat = now.Add(beatEvery)
 	if totals && len(b.totals) < groupMost {
 		j.due.totals = now.Add(totalsEvery)
 	}
+
 	j.spend(now)
 	j.fine()
+
+	// The times on disk moved with the clock, so the enforcer must compare them again.
 	if stepped {
 		j.o.Log.Warn("the system's clock was set: what remains of the bans stays as it is")
 		j.changed()
 	}
+
 	return nil
 }
 
-// spend charges what was written to the budget. Each page goes to the write-ahead log, and once more to the database.
+// spend charges the written pages to the budget. Each page is written twice: to the write-ahead
+// log, and later to the database.
 func (j *Journal) spend(now time.Time) {
 	const page = 2 * (4096 + 24)
 	cost := time.Duration(j.store.pages()*page) * time.Second / writeBudget
-	if least := now.Add(-time.Second); j.due.commit.Before(least) { // what was saved up: a second's worth
+	// At most one second of budget is saved up.
+	if least := now.Add(-time.Second); j.due.commit.Before(least) {
 		j.due.commit = least
 	}
 	j.due.commit = j.due.commit.Add(cost)
 }
 
-// look finds out what happened to the file and to the clock. It is false if the file has to be opened anew.
+// look checks the file and the clock. It reports false if the file must be opened again.
 func (j *Journal) look(now time.Time) bool {
 	j.due.look = now.Add(lookEvery)
 	if j.store.replaced() {
-		j.o.Log.Error("the journal's file was taken away while it was in use: beginning a new one", "file", j.store.path)
+		j.o.Log.Error("the journal's file was taken away while it was in use: beginning a new one",
+			"file", j.store.path)
+
 		j.drop()
-		if j.lock != nil { // its file may be gone, too
+		if j.lock != nil { // its file may be gone as well
 			j.lock.Close()
 			j.lock = nil
 		}
+
 		j.due.open, j.behind = now, true
 		return false
 	}
+
 	if j.store.times.stepped() {
-		j.due.beat = now // a commit notes it
+		j.due.beat = now // the commit stores the new reading
 	}
+
 	j.health.set(func(h *Health) { h.Size = j.store.size() })
 	j.reserve()
 	return true
 }
 
-// open makes sure that there is a database that can be written. It is false while there is none.
+// open opens a writable database unless there is one, and reports whether there is one now.
 func (j *Journal) open(now time.Time) bool {
 	if j.store != nil && !j.store.readOnly && j.broken == nil {
 		return true
@@ -131,10 +151,13 @@ func (j *Journal) open(now time.Time) bool {
 	if j.store != nil && !j.store.readOnly {
 		return true // the next commit shows whether it works again
 	}
+
+	// A read-only database may have become writable, and a missing one may be there.
 	err := j.openAnew()
 	if corrupt(err) {
 		err = j.setAside(now, err)
 	}
+
 	if err != nil || j.store.readOnly {
 		if err == nil {
 			err = errReadOnly
@@ -142,24 +165,28 @@ func (j *Journal) open(now time.Time) bool {
 		j.failed(now, err)
 		return false
 	}
+
 	j.due = due{look: now.Add(lookEvery), beat: now, totals: j.due.totals}
 	j.reserve()
 	if j.behind {
 		j.behind = false
 		j.changed()
 	}
+
 	return true
 }
 
-// openAnew opens the database, and lets go of one that is open already.
+// openAnew opens the database, and then closes one that was open.
 func (j *Journal) openAnew() error {
 	if j.lock == nil {
 		f, err := lockDir(j.o.Directory, j.o.lock())
 		if errors.Is(err, ErrLocked) {
 			return j.named(err)
 		}
-		j.lock = f // nil where no file can be made: then no journal can be written either
+		j.lock = f // nil where no file can be made, and so no journal written
 	}
+
+	// A database of another owner is closed before anything is written to it.
 	var s *store
 	err := guard(func() (err error) {
 		if s, err = openStore(j.path(), j.o.Clock); err == nil {
@@ -173,12 +200,16 @@ func (j *Journal) openAnew() error {
 	if err != nil {
 		return j.named(err)
 	}
+
+	// The old one is closed last: until then it could still be read.
 	j.drop()
 	j.store = s
 	j.queue.demand(len(j.backlog.blocks) > 0, s.log.wants(time.Now()))
+
 	return nil
 }
 
+// named adds the file's name to an error.
 func (j *Journal) named(err error) error {
 	return fmt.Errorf("journal %s: %w", j.path(), err)
 }
@@ -188,22 +219,30 @@ func (j *Journal) setAside(now time.Time, cause error) error {
 	if !j.aside.IsZero() && now.Sub(j.aside) < asideEvery {
 		return fmt.Errorf("corrupt again: %w", cause)
 	}
+
+	// A database has two companions, which belong to the same content.
 	j.drop()
 	path := j.path()
 	to := path + ".corrupt-" + j.o.Clock.Wall().UTC().Format("20060102T150405.000Z")
+
 	for _, end := range []string{"", "-wal", "-shm"} {
 		if err := os.Rename(path+end, to+end); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("set the corrupt journal aside: %w", err)
 		}
 	}
+
 	j.aside = now
-	j.o.Log.Error("the journal is corrupt: set aside, and begun anew from the bans that are known", "file", path, "aside", to, "err", cause,
-		"do", "look at the disk; what the old file still holds can be read with `sqlite3 "+to+" .recover`")
+	j.o.Log.Error("the journal is corrupt: set aside, and begun anew from the bans that are known",
+		"file", path, "aside", to, "err", cause,
+		"do", "look at the disk; what the old file still holds can be read with `sqlite3 "+to+
+			" .recover`")
+
+	// The caller fills the new one again from its own knowledge.
 	j.behind = true
 	return j.openAnew()
 }
 
-// drop lets go of the database.
+// drop closes the database.
 func (j *Journal) drop() {
 	if s := j.store; s != nil {
 		j.store = nil
@@ -211,39 +250,46 @@ func (j *Journal) drop() {
 	}
 }
 
-// failed notes that nothing can be written now, and tells when to try again.
+// failed records that nothing can be written now, and returns when to try again.
 func (j *Journal) failed(now time.Time, err error) time.Duration {
 	if corrupt(err) {
 		if err = j.setAside(now, err); err == nil {
 			return 0
 		}
 	}
+
 	if errors.Is(err, errPanicked) {
 		j.store = nil // closing it might never return
 	}
+
+	// The first failure of a kind is logged; repetitions would only fill the log.
 	j.backoff = min(max(2*j.backoff, retryFirst), retryLast)
 	j.due.open = now.Add(j.backoff)
 	first := j.broken == nil || code(j.broken) != code(err)
 	j.broken = err
 	do := advice(err, j.o.Directory)
+
 	switch {
 	case !first:
-	case refused(err): // a start ends with it
+	case refused(err): // the daemon does not start with it
 		j.o.Log.Error("the journal cannot be used", "err", err, "do", do)
 	default:
-		j.o.Log.Error("the journal cannot be written: bans go on, and are written when it can be", "err", err,
+		j.o.Log.Error("the journal cannot be written: bans go on, and are written when it can be",
+			"err", err,
 			"waiting", len(j.backlog.entries), "do", do)
 	}
+
 	j.health.set(func(h *Health) {
 		if h.Problem == "" {
 			h.Since = now
 		}
 		h.Problem, h.Do = err.Error(), do
 	})
+
 	return j.backoff
 }
 
-// fine notes that it works.
+// fine records that writing works again.
 func (j *Journal) fine() {
 	if j.broken != nil {
 		j.o.Log.Info("the journal is written again", "waiting", len(j.backlog.entries))
@@ -254,13 +300,14 @@ func (j *Journal) fine() {
 	})
 }
 
+// changed calls Options.Changed.
 func (j *Journal) changed() {
 	if j.o.Changed != nil {
 		j.o.Changed()
 	}
 }
 
-// reply answers a question. A database that turns out to be corrupt is begun anew first.
+// reply answers a question. It replaces a corrupt database first.
 func (j *Journal) reply(read func(*store) error) error {
 	j.collect()
 	now := time.Now()
@@ -268,24 +315,28 @@ func (j *Journal) reply(read func(*store) error) error {
 		j.due.open = now
 		j.open(now)
 	}
+
 	for {
 		if j.store == nil {
-			j.behind = true // who asked is to know when there is an answer
+			j.behind = true // the caller wants to know when there is an answer
 			return j.broken
 		}
+
 		err := guard(func() error { return read(j.store) })
 		if !corrupt(err) {
 			return err
 		}
+
 		if err := j.setAside(now, err); err != nil {
 			j.failed(now, err)
 			return err
 		}
-		j.behind = false // the answer is from the new one
+
+		j.behind = false // the answer comes from the new database
 	}
 }
 
-// drain writes what waits, whatever it costs the disk, but not for ever.
+// drain writes what waits, whatever the budget, for at most drainTime.
 func (j *Journal) drain() {
 	end := time.Now().Add(drainTime)
 	for j.collect(); time.Now().Before(end); {
@@ -294,24 +345,30 @@ func (j *Journal) drain() {
 		if !j.open(now) {
 			break
 		}
+
 		rest := j.backlog.urgent() || len(j.backlog.totals) > 0
-		if err := j.commit(now, true); err != nil { // also if there is nothing: it notes the clocks
+
+		// An empty commit still stores the clocks.
+		if err := j.commit(now, true); err != nil {
 			j.failed(now, err)
 			if j.broken != nil {
 				break
 			}
 		}
+
 		if !rest {
 			break
 		}
 	}
+
 	if n := len(j.backlog.entries); n > 0 {
-		j.o.Log.Error("the journal's last entries could not be written: a restart finds their bans in the kernel, a reboot does not",
+		j.o.Log.Error("the journal's last entries could not be written: a restart finds their "+
+			"bans in the kernel, a reboot does not",
 			slog.Int("waiting", n))
 	}
 }
 
-// shut closes what is open.
+// shut closes the database and its lock.
 func (j *Journal) shut() {
 	j.drop()
 	if j.lock != nil {
@@ -319,8 +376,8 @@ func (j *Journal) shut() {
 	}
 }
 
-// guard calls f, and makes an error of a panic. SQLite's index of its log is mapped memory: a disk that goes away while it is in use
-// shows as a fault there, and must not take the daemon along.
+// guard calls f, and turns a panic into an error. SQLite's index of its log is mapped memory: a
+// disk that goes away while in use causes a fault there, which must not end the daemon.
 func guard(f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {

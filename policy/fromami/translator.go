@@ -1,6 +1,7 @@
-// Package observe translates the AMI library's events into the policy engine's observations. The daemon and the replay
-// share it, so that both judge the same. It also puts into words, for people, what the engine decides.
-package observe
+// Package fromami translates the AMI library's events into the policy engine's observations. It is the
+// only package that knows both: the engine can be fed from elsewhere, and the session can be read
+// without it.
+package fromami
 
 import (
 	"bytes"
@@ -9,10 +10,11 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// Translator turns one server's events into observations. It allocates nothing.
+// Translator turns the events of one server into observations. It allocates nothing, and may be used
+// by several goroutines at once.
 type Translator struct {
-	Server uint16 // which PBX, see [policy.Observation]
-	Hasher policy.Hasher
+	Server uint16        // which PBX, see [policy.Observation]
+	Hasher policy.Hasher // of the seed of the engine that takes the observations
 }
 
 // kinds maps the AMI library's kinds of events to the engine's: both carry Asterisk's names.
@@ -29,12 +31,13 @@ var services = [256]policy.Service{
 	ami.ServiceAMI:   policy.ServiceAMI,
 }
 
-// Observation says what ev, received at the time at (nanoseconds since the Unix epoch), means. It is false for an event
-// that says nothing about anybody: one without a certain source.
+// Observation returns what ev, received at the time at (nanoseconds since the Unix epoch), means to the
+// engine. It reports false for an event that says nothing about anybody: one without a certain source.
 func (t Translator) Observation(ev ami.Event, at int64) (policy.Observation, bool) {
 	if !ev.Source.IsValid() {
 		return policy.Observation{}, false
 	}
+
 	account, call := account(ev)
 	return policy.Observation{
 		At:        at,
@@ -54,7 +57,7 @@ func (t Translator) Observation(ev ami.Event, at int64) (policy.Observation, boo
 	}, true
 }
 
-// challenge is the hash of the nonce of a challenge that names it, which is one of chan_sip.
+// challenge returns the hash of the nonce of a challenge that names it, which is one of chan_sip, else 0.
 func (t Translator) challenge(ev ami.Event) uint64 {
 	if ev.Kind != ami.KindChallengeSent || len(ev.Detail) == 0 {
 		return 0
@@ -62,12 +65,13 @@ func (t Translator) challenge(ev ami.Event) uint64 {
 	return t.Hasher.Session(ev.Detail)
 }
 
-// account is the account that an event names, and whether it is the challenge of a call: there chan_sip names it by the URI of
-// From (capture 20).
+// account returns the account that an event names, and reports whether the event is the challenge of a
+// call: there chan_sip names the account by the URI of From (capture 20).
 func account(ev ami.Event) (name []byte, call bool) {
 	if ev.Kind != ami.KindChallengeSent || ev.Service != ami.ServiceSIP {
 		return ev.Account, false
 	}
+
 	for _, scheme := range []string{"sip:", "sips:"} {
 		if rest, ok := bytes.CutPrefix(ev.Account, []byte(scheme)); ok {
 			user, _, _ := bytes.Cut(rest, []byte("@"))

@@ -1,0 +1,167 @@
+package asterisklog
+
+import (
+	"bytes"
+	"net/netip"
+
+	"github.com/amifend/amifend/ami"
+)
+
+// Family is a kind of lines that tell of events.
+type Family uint8
+
+// The families. Lines of the security channel are events themselves; all others tell of a failed
+// request that raised one.
+const (
+	FamilySecurity Family = iota
+	FamilyPJSIP           // pjsip_distributor.c, res_pjsip_session.c, res_pjsip_registrar.c
+	FamilySIP             // chan_sip.c
+	FamilyIAX2            // chan_iax2.c, which raises no security event at all
+	FamilyAMI             // manager.c
+	NumFamilies
+)
+
+// String returns what the family is called in Asterisk.
+func (f Family) String() string {
+	switch f {
+	case FamilySecurity:
+		return "security channel"
+	case FamilyPJSIP:
+		return "PJSIP"
+	case FamilySIP:
+		return "chan_sip"
+	case FamilyIAX2:
+		return "IAX2"
+	case FamilyAMI:
+		return "AMI"
+	}
+	return "unknown"
+}
+
+// attempt is a failed request that a line tells of.
+type attempt struct {
+	family    Family
+	kind      ami.Kind
+	service   ami.Service
+	transport ami.Transport
+	source    netip.AddrPort
+	account   []byte // text of the sender
+	session   []byte // the Call-ID, if the line has it
+	detail    string
+
+	// Text of the sender in which a line end may be, as the message goes on: lines behind this one
+	// may be a part of it.
+	text *text
+}
+
+// finding is what a message was found to be.
+type finding uint8
+
+const (
+	findingOther    finding = iota // none of a family
+	findingAttempt                 // an attempt
+	findingUser                    // a user's mistake, or the PBX's own: no attempt
+	findingBroken                  // of a family, but not as Asterisk prints it
+	findingUnclear                 // text of the sender makes it unclear who that is
+	findingNoSender                // it names no sender
+)
+
+// parse reads a message of a family.
+func (p *prefix) parse(a *attempt) finding {
+	if p.level != levelNotice && p.level != levelWarning {
+		return findingOther
+	}
+	switch p.file {
+	case fileChanSIP:
+		return parseChanSIP(p.message, a)
+	case fileDistributor:
+		return parseRequest(p.message, a)
+	case fileSession:
+		return parseCall(p.message, a)
+	case fileRegistrar:
+		return parseRegistrar(p.message, a)
+	case fileIAX2:
+		return parseIAX2(p.message, p.level, a)
+	case fileManager:
+		return parseManager(p.message, a)
+	case fileOther, fileSecurity, fileLogger:
+	}
+	return findingOther
+}
+
+// between returns what stands between two strings, of which the message begins with the first. rest
+// begins behind the second.
+func between(message []byte, start, end string) (inner, rest []byte, ok bool) {
+	message, ok = bytes.CutPrefix(message, []byte(start))
+	if !ok {
+		return nil, nil, false
+	}
+	return bytes.Cut(message, []byte(end))
+}
+
+// parseSource reads an address with a port, or without one: old versions, chan_iax2 and manager.c
+// leave it out. Some files print an IPv6 address with a port and without brackets: see
+// parseHostPort.
+func parseSource(b []byte) (netip.AddrPort, bool) {
+	const longest = len("[0000:0000:0000:0000:0000:0000:0000:0000]:65535")
+	if len(b) == 0 || len(b) > longest {
+		return netip.AddrPort{}, false
+	}
+	s := string(b)
+	if a, err := netip.ParseAddrPort(s); err == nil && a.Addr().Zone() == "" {
+		return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), true
+	}
+	return parseAddr(s)
+}
+
+// parseAddr reads an address alone. ast_sockaddr_stringify_addr (main/netsock2.c 22.10.1) prints no
+// brackets and no scope.
+func parseAddr(s string) (netip.AddrPort, bool) {
+	a, err := netip.ParseAddr(s)
+	if err != nil || a.Zone() != "" {
+		return netip.AddrPort{}, false
+	}
+	return netip.AddrPortFrom(a.Unmap(), 0), true
+}
+
+// parseHostPort reads `%s:%d` of an address and a port: IPv6 has no brackets then.
+func parseHostPort(b []byte) (netip.AddrPort, bool) {
+	i := bytes.LastIndexByte(b, ':')
+	if i < 0 {
+		return netip.AddrPort{}, false
+	}
+	host := bytes.TrimSuffix(bytes.TrimPrefix(b[:i], []byte{'['}), []byte{']'})
+	if len(host) > 64 {
+		return netip.AddrPort{}, false
+	}
+	a, err := netip.ParseAddr(string(host))
+	port := countDigits(b[i+1:])
+	if err != nil || a.Zone() != "" || port == 0 || port > 5 || i+1+port != len(b) {
+		return netip.AddrPort{}, false
+	}
+	n := 0
+	for _, c := range b[i+1:] {
+		n = n*10 + int(c-'0')
+	}
+	if n > 65535 {
+		return netip.AddrPort{}, false
+	}
+	return netip.AddrPortFrom(a.Unmap(), uint16(n)), true
+}
+
+// transportOf is the transport that PJSIP prints in front of an address.
+func transportOf(name []byte) (ami.Transport, bool) {
+	switch string(bytes.TrimSuffix(name, []byte{'6'})) {
+	case "UDP", "udp":
+		return ami.TransportUDP, true
+	case "TCP", "tcp":
+		return ami.TransportTCP, true
+	case "TLS", "tls":
+		return ami.TransportTLS, true
+	case "WS", "ws":
+		return ami.TransportWS, true
+	case "WSS", "wss":
+		return ami.TransportWSS, true
+	}
+	return ami.TransportUnknown, false
+}

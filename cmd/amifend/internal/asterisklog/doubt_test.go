@@ -1,0 +1,206 @@
+package asterisklog
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+)
+
+const attacker = "198.51.100.66"
+
+// torn are the messages that hold text of their sender in which line ends may be, with how many
+// bytes of it there are at most.
+func torn() map[string]int {
+	return map[string]int{
+		from("chan_iax2.c", "NOTICE",
+			"No registration for peer '%s' (from "+attacker+")"): iaxText,
+		from("chan_iax2.c", "NOTICE", "Host "+attacker+" failed MD5 authentication for '1001' (0 "+
+			"!= %s)"): iaxText,
+		from("chan_iax2.c", "WARNING",
+			"Host "+attacker+":4569 failed to authenticate as %s"): iaxText,
+		from("chan_iax2.c", "NOTICE", "Rejected connect attempt from "+attacker+":4569, who was "+
+			"trying to reach '%s@default'"): iaxText,
+		from("chan_iax2.c", "NOTICE", "Rejected connect attempt from "+attacker+":4569, request "+
+			"'%s@default' does not exist"): iaxText,
+		from("chan_iax2.c", "WARNING", "Rejected connect attempt from "+attacker+":4569, request "+
+			"'%s@default' does not exist"): iaxText,
+		from("chan_sip.c", "NOTICE", "Call from '' ("+attacker+":5060) to extension '%s' "+
+			"rejected because extension not found in context 'a'."): chanSIPExtension,
+		from("chan_sip.c", "NOTICE", "Call from '1001' ("+attacker+":5060) to extension '%s' "+
+			"rejected because extension not found in context 'a'."): chanSIPExtension,
+		from("res_pjsip_session.c", "NOTICE", "Call from 'anonymous' (UDP:"+attacker+":5060) to "+
+			"extension '%s' rejected because extension not found in context 'a'."): pjsipExtension,
+		from("res_pjsip_session.c", "NOTICE", "201: Call (UDP:"+attacker+":5060) to extension "+
+			"'%s' rejected because extension not found in context 'a'."): pjsipExtension,
+		from("res_pjsip_registrar.c", "WARNING",
+			"AOR '%s' not found for endpoint '201' ("+attacker+":5060)"): pjsipUser,
+		strings.Replace(sip("%s"), "198.51.100.7", attacker,
+			1): 215,
+	}
+}
+
+// plain are the messages whose text of the sender holds no line end.
+func plain() []string {
+	const distributor = "res_pjsip/pjsip_distributor.c"
+	return []string{
+		from(distributor, "NOTICE",
+			"Request 'REGISTER' from '\"%s\" <sip:a@b>' failed for '"+attacker+":5060' (callid: "+
+				"x) - No matching endpoint found"),
+		from(distributor, "NOTICE",
+			"Request 'REGISTER' from '<sip:a@b>' failed for '"+attacker+":5060' (callid: %s) - "+
+				"No matching endpoint found"),
+		from(distributor, "NOTICE",
+			"Request from '\"%s\" <sip:a@b>' failed for '"+attacker+":5060' (callid: x) - No "+
+				"matching endpoint found"),
+		from("chan_sip.c", "NOTICE", "Registration from '%s' failed for '"+attacker+":5060' - "+
+			"Wrong password"),
+		from("manager.c", "NOTICE", attacker+" failed to authenticate as '%s'"),
+	}
+}
+
+// lies are what a sender would write to have the victim believed to be one.
+func lies() []string {
+	return []string{
+		"x", "\n", "'\n", "' (from 9.9.9.9)\n", "x' (from 9.9.9.9)", ")\n", "@a'\n",
+		"' does not exist\n", "@a' does not exist\n", "\"\n", "'.\n",
+		"' rejected because extension not found in context 'a'.\n",
+		"' not found for endpoint 'x' (9.9.9.9:1)\n", "' (9.9.9.9:1) to extension '",
+		"[2026-11-23 02:49:24] NOTICE[99] chan_iax2.c: No registration for peer 'x' (from " +
+			"9.9.9.9)\n",
+		"[2026-11-23 02:49:24] NOTICE[99] chan_iax2.c: No registration for peer 'x",
+		"[1] NOTICE[9] chan_iax2.c: Host 9.9.9.9 failed MD5 authentication for 'x' (a != b)\n",
+		"[1] NOTICE[9] chan_iax2.c: Empty registration from 9.9.9.9\n",
+		"[1] NOTICE[9] chan_iax2.c: Host 9.9.9.9 failed MD5 authentication for 'x' (a != ",
+		"[1] WARNING[9] chan_iax2.c: Host 9.9.9.9:1 failed to authenticate as x\n",
+		"[1] NOTICE[9] chan_sip.c: " + lie + "\n", "[1] NOTICE[9] manager.c: 9.9.9.9 failed to " +
+			"authenticate as 'x'\n",
+		"[1] NOTICE[9] chan_sip.c: Call from '' (9.9.9.9:1) to extension 'x",
+		"[1] WARNING[9] res_pjsip_registrar.c: AOR 'x' not found for endpoint 'x' (9.9.9.9:1)\n",
+		"[1] NOTICE[9] pjsip_distributor.c: Request 'A' from 'x' failed for '9.9.9.9:1' (callid: " +
+			"x) - Failed to authenticate\n",
+		"' failed for '9.9.9.9:1' (callid: x) - Failed to authenticate",
+		"' failed for '9.9.9.9:5060' - Wrong password", ") - Failed to authenticate",
+		`[1] SECURITY[9] res_security_log.c: SecurityEvent="FailedACL",EventTV="2026-11-23T02:49:24.744+0000",Severity="Error",Service="PJSIP",EventVersion="1",` +
+			`AccountID="",SessionID="",LocalAddress="IPV4/UDP/1.1.1.1/1",RemoteAddress="IPV4/UDP/9.9.9.9/1",ACLName="x"` + "\n",
+		forged + "\"\n", `","RemoteAddress="IPV4/UDP/9.9.9.9/1"` + "\n",
+		"<--- Received SIP request (1 bytes) from UDP:1.1.1.1:1 --->\n", "{\"logmsg\":",
+		"asterisk | ", "\x1b[1m",
+	}
+}
+
+// believed fails the test if the victim, who sent nothing, is a source.
+func believed(t *testing.T, log string) {
+	t.Helper()
+	events, stats := read(t, log, Options{})
+	for _, e := range events {
+		if sourceOf(e) == victim {
+			t.Fatalf("%s sent nothing: %s, %s\n%s", victim, e, renderStats(stats), log)
+		}
+	}
+}
+
+// TestTornMessages: whatever a sender puts together of lies, who sent nothing is no source. Other
+// lines stand around it.
+func TestTornMessages(t *testing.T) {
+	around := []string{
+		"", registration("b"), pjsip("c"), from("chan_iax2.c", "NOTICE",
+			"No registration for peer 'd' (from 198.51.100.10)"),
+		from("chan_iax2.c", "NOTICE", "Host 198.51.100.10 failed MD5 authentication for 'u0' (0 "+
+			"!= 1)"), call("e"), notice + "Peer 'x' is now Reachable\n",
+	}
+	all := lies()
+	rng := rand.New(rand.NewPCG(1, 2))
+	check := func(format string, longest int) {
+		for range 1000 {
+			var text strings.Builder
+			for range 1 + rng.IntN(4) {
+				text.WriteString(all[rng.IntN(len(all))])
+			}
+			s := text.String()
+			if longest > 0 {
+				s = s[:min(len(s), longest)]
+			} else {
+				s = strings.ReplaceAll(s, "\n", " ")
+			}
+			believed(t, around[rng.IntN(len(around))]+fmt.Sprintf(format,
+				s)+around[rng.IntN(len(around))]+around[rng.IntN(len(around))])
+		}
+	}
+	for format, longest := range torn() {
+		check(format, longest)
+	}
+	for _, format := range plain() {
+		check(format, 0)
+	}
+}
+
+// TestSameSource: messages of one scanner, one behind the other, all count; and so do those of
+// others at some distance.
+func TestSameSource(t *testing.T) {
+	var log strings.Builder
+	for i := range 100 {
+		fmt.Fprint(&log, from("chan_iax2.c", "NOTICE", fmt.Sprintf("No registration for peer "+
+			"'u%d' (from 198.51.100.9)", i)))
+		fmt.Fprint(&log, from("chan_iax2.c", "NOTICE", fmt.Sprintf("Host 198.51.100.9 failed MD5 "+
+			"authentication for 'u%d' (0 != 1)", i)))
+		fmt.Fprint(&log, strings.ReplaceAll(call(fmt.Sprint(i)), "198.51.100.6", "198.51.100.9"))
+	}
+	other := strings.Repeat(notice+"Peer 'x' is now Reachable\n", 9) + call("x")
+	events, stats := read(t, log.String()+other, Options{})
+	if len(events) != 301 || stats.NotRead() > 0 {
+		t.Errorf("%d events, %s; want 301", len(events), renderStats(stats))
+	}
+	if got := sourceOf(events[300]); got != "198.51.100.6" {
+		t.Errorf("the last is of %s", got)
+	}
+}
+
+// TestUnclear: two lines so near to each other that one may be a part of the other, of two senders:
+// it is not known who sent the second, and that is counted.
+func TestUnclear(t *testing.T) {
+	log := from("chan_iax2.c", "NOTICE", "No registration for peer 'a' (from 198.51.100.9)") +
+		from("chan_iax2.c", "NOTICE", "No registration for peer 'b' (from 198.51.100.10)")
+	got, stats := sourcesOf(t, log)
+	if got != `InvalidAccountID unknown unknown 198.51.100.10:0 "b"` ||
+		stats.Unread[UnreadUnclear] != 1 {
+		t.Errorf("%s, %s; want the last one, whose end nobody else can have written", got,
+			renderStats(stats))
+	}
+}
+
+// FuzzMessage: the same with any text.
+func FuzzMessage(f *testing.F) {
+	for i, s := range lies() {
+		f.Add(byte(i), s)
+	}
+	var formats []string
+	var longest []int
+	for format, n := range torn() {
+		formats, longest = append(formats, format), append(longest, n)
+	}
+	for _, format := range plain() {
+		formats, longest = append(formats, format), append(longest, 0)
+	}
+	known := map[string]bool{
+		attacker: true, "198.51.100.6": true, "198.51.100.8": true,
+		"198.51.100.9": true, "198.51.100.10": true,
+	}
+	f.Fuzz(func(t *testing.T, which byte, s string) {
+		n := int(which) % len(formats)
+		if longest[n] > 0 {
+			s = s[:min(len(s), longest[n])]
+		} else {
+			s = strings.ReplaceAll(s, "\n", " ")
+		}
+		log := registration("a") + fmt.Sprintf(formats[n], s) +
+			from("chan_iax2.c", "NOTICE", "No registration for peer 'd' (from 198.51.100.10)") +
+			call("e") + pjsip("f")
+		events, _ := read(t, log, Options{})
+		for _, e := range events {
+			if !known[sourceOf(e)] {
+				t.Errorf("%s sent nothing: %s\n%q", sourceOf(e), e, log)
+			}
+		}
+	})
+}

@@ -1,0 +1,260 @@
+package asterisklog
+
+import (
+	"bytes"
+
+	"github.com/amifend/amifend/ami"
+)
+
+// A failed request, as PJSIP tells of it (res/res_pjsip/pjsip_distributor.c, log_failed_request of
+// 13.38.3, 16.28.0, 18.0.0, 20.20.1 and 22.10.1; the second form of 13.1.0):
+//
+//	Request '%s' from '%s' failed for '%s' (callid: %s) - %s
+//	Request '%s' from '%s' failed for '%s' (callid: %s) - %s after %u tries in %.3f ms
+//	Request from '%s' failed for '%s:%d' (callid: %s) - No matching endpoint found
+//
+// The method is a token. The second text is the From header's URI with its display name, and the
+// Call-ID is anything but a line end: both are the sender's, and the address stands between them.
+// So the middle must stand in the message once; a sender who writes it makes the message unclear.
+const (
+	requestStart  = "Request '"
+	requestOld    = "Request from '"
+	requestFrom   = "' from '"
+	requestMiddle = "' failed for '"
+	requestCallID = "' (callid: "
+)
+
+// ending is what a failed request is as a security event: the one that PJSIP raises for the same
+// request (the calls of ast_sip_report_… behind each log_failed_request in pjsip_distributor.c
+// 22.10.1).
+type ending struct {
+	text string
+	kind ami.Kind
+	acl  string
+}
+
+func endings() [6]ending {
+	return [...]ending{
+		{"No matching endpoint found", ami.KindInvalidAccountID, ""},
+		{"Failed to authenticate", ami.KindChallengeResponseFailed, ""},
+		{"Error to authenticate", ami.KindChallengeResponseFailed, ""},
+		{"Not match Endpoint ACL", ami.KindFailedACL, "not_match_endpoint_acl"},
+		{"Not match Endpoint Contact ACL", ami.KindFailedACL, "not_match_endpoint_contact_acl"},
+		{"", ami.KindUnknown, ""},
+	}
+}
+
+// parseRequest reads a message of pjsip_distributor.c.
+func parseRequest(message []byte, a *attempt) finding {
+	from, old := bytes.CutPrefix(message, []byte(requestOld))
+	if !old {
+		if !bytes.HasPrefix(message, []byte(requestStart)) {
+			return findingOther
+		}
+		var method []byte
+		var ok bool
+		if method, from, ok = between(message, requestStart, requestFrom); !ok ||
+			bytes.IndexByte(method, ' ') >= 0 {
+			return findingBroken
+		}
+	}
+
+	from, rest, ok := bytes.Cut(from, []byte(requestMiddle))
+	if !ok {
+		return findingBroken
+	}
+	if bytes.Contains(rest, []byte(requestMiddle)) {
+		return findingUnclear
+	}
+	source, rest, ok := bytes.Cut(rest, []byte(requestCallID))
+	if !ok {
+		return findingBroken
+	}
+	// The reason is the last part, and no Call-ID can stand behind it.
+	i := bytes.LastIndex(rest, []byte(") - "))
+	if i < 0 {
+		return findingBroken
+	}
+	kind, acl, ok := endingOf(rest[i+len(") - "):])
+	if !ok {
+		return findingBroken
+	}
+	if a.source, ok = parseSource(source); old {
+		a.source, ok = parseHostPort(source)
+	}
+	if !ok {
+		return findingBroken
+	}
+
+	a.family, a.service, a.kind, a.detail = FamilyPJSIP, ami.ServicePJSIP, kind, acl
+	a.account, a.session = account(from), rest[:i]
+	return findingAttempt
+}
+
+// endingOf reads the reason of a failed request.
+func endingOf(b []byte) (kind ami.Kind, acl string, ok bool) {
+	for _, e := range endings() {
+		rest, ok := bytes.CutPrefix(b, []byte(e.text))
+		if !ok || e.text == "" {
+			continue
+		}
+		switch {
+		case len(rest) == 0:
+			return e.kind, e.acl, true
+		case bytes.HasPrefix(rest, []byte(" after ")) && bytes.HasSuffix(rest, []byte(" ms")):
+			return e.kind, e.acl, true
+		}
+	}
+	return ami.KindUnknown, "", false
+}
+
+// A call to an extension that is not there (res/res_pjsip_session.c, new_invite of 13.38.3 and
+// 18.0.0; the second form of 16.28.0 and 22.10.1):
+//
+//	Call from '%s' (%s:%s) to extension '%s' rejected because extension not found in context '%s'.
+//	%s: Call (%s:%s) to extension '%s' rejected because extension not found in context '%s'.
+//
+// The first text is the endpoint's name in the configuration. An identified endpoint that dials a
+// number that is not there is a user who errs. Only the endpoint `anonymous` is a stranger
+// (res/res_pjsip_endpoint_identifier_anonymous.c). PJSIP raises no security event for it; chan_sip
+// raises FailedACL, no_extension_match, for the same call.
+const (
+	callStart    = "Call from '"
+	callSession  = ": Call ("
+	callMiddle   = ") to extension '"
+	callRejected = "' rejected because extension not found in context '"
+	anonymous    = "anonymous"
+)
+
+// pjsipExtension is how many bytes the extension of a call of PJSIP has at most
+// (AST_MAX_EXTENSION).
+const pjsipExtension = 80
+
+// parseCall reads a message of res_pjsip_session.c.
+func parseCall(message []byte, a *attempt) finding {
+	name, rest, ok := between(message, callStart, "' (")
+	if !ok {
+		name, rest, ok = bytes.Cut(message, []byte(callSession))
+		if !ok || bytes.IndexByte(name, ' ') >= 0 {
+			return findingOther
+		}
+	}
+	source, extension, ok := bytes.Cut(rest, []byte(callMiddle))
+	if !ok {
+		return findingOther
+	}
+	transport, address, ok := bytes.Cut(source, []byte{':'})
+	if !ok {
+		return findingBroken
+	}
+	if a.transport, ok = transportOf(transport); !ok {
+		return findingBroken
+	}
+	if a.source, ok = parseSource(address); !ok {
+		return findingBroken
+	}
+
+	a.text = &text{
+		at: len(message) - len(extension), longest: pjsipExtension, end: endOfCall,
+		sender: a.source.Addr(),
+	}
+	if string(name) != anonymous && !bytes.HasPrefix(name, []byte("PJSIP/"+anonymous+"-")) {
+		return findingUser
+	}
+	a.family, a.service, a.kind, a.detail = FamilyPJSIP, ami.ServicePJSIP, ami.KindFailedACL,
+		"no_extension_match"
+	a.account, _, _ = bytes.Cut(extension, []byte(callRejected))
+	return findingAttempt
+}
+
+// Registrations of an endpoint that is known, to an address of record that it does not have
+// (res/res_pjsip_registrar.c 22.10.1, find_registrar_aor and registrar_on_rx_request). It prints an
+// IPv6 address without brackets.
+//
+//	AOR '%s' not found for endpoint '%s' (%s:%d)
+//	Endpoint '%s' (%s:%d) has no configured AORs
+//	Endpoint '%s' (%s:%d) attempted to register to an AOR with a non-SIP URI
+//	Registration attempt from endpoint '%s' (%s:%d) to AOR '%s' will exceed max contacts of %u
+func parseRegistrar(message []byte, a *attempt) finding {
+	a.family, a.service, a.kind = FamilyPJSIP, ami.ServicePJSIP, ami.KindFailedACL
+	if bytes.HasPrefix(message, []byte("AOR '")) {
+		return parseAOR(message, a)
+	}
+	name, rest, ok := between(message, "Endpoint '", "' (")
+	exceeds := false
+	if !ok {
+		name, rest, exceeds = between(message, "Registration attempt from endpoint '", "' (")
+		if !exceeds {
+			return findingOther
+		}
+	}
+	source, rest, ok := bytes.Cut(rest, []byte{')'})
+	if !ok {
+		return findingBroken
+	}
+	if a.source, ok = parseHostPort(source); !ok {
+		return findingBroken
+	}
+
+	a.account = name
+	switch {
+	case exceeds:
+		a.detail = "registrar_attempt_exceeds_maximum_configured_contacts"
+	case string(rest) == " has no configured AORs":
+		a.detail = "registrar_attempt_without_configured_aors"
+	case string(rest) == " attempted to register to an AOR with a non-SIP URI":
+		a.detail = "registrar_invalid_uri_in_to_received"
+	default:
+		return findingBroken
+	}
+	return findingAttempt
+}
+
+const aorMiddle = "' not found for endpoint '"
+
+// parseAOR reads the address from the end: the name in front of it is the sender's.
+func parseAOR(message []byte, a *attempt) finding {
+	// It may be torn before its end, so the text is noted first.
+	a.text = &text{at: len("AOR '"), longest: pjsipUser, end: endOfAOR}
+	i := bytes.LastIndex(message, []byte(aorMiddle))
+	if i < 0 {
+		return findingOther // `AOR '%s' has no configured max_contacts …` is the configuration's
+	}
+	name, rest, ok := bytes.Cut(message[i+len(aorMiddle):], []byte("' ("))
+	source, end := bytes.CutSuffix(rest, []byte{')'})
+	if !ok || !end {
+		return findingBroken
+	}
+	if a.source, ok = parseHostPort(source); !ok {
+		return findingBroken
+	}
+	a.kind, a.detail = ami.KindRequestNotSupported, "registrar_requested_aor_not_found"
+	a.account = name
+	return findingAttempt
+}
+
+// pjsipUser is how many bytes the user of a URI has at most here: PJSIP_MAX_URL_SIZE.
+const pjsipUser = 256
+
+// endOfAOR reads the end of a message of parseAOR.
+func endOfAOR(line []byte) (sender, bool) {
+	i := bytes.LastIndex(line, []byte(aorMiddle))
+	if i < 0 {
+		return sender{}, false
+	}
+	var a attempt
+	_, rest, ok := bytes.Cut(line[i+len(aorMiddle):], []byte("' ("))
+	source, end := bytes.CutSuffix(rest, []byte{')'})
+	if !ok || !end {
+		return sender{}, false
+	}
+	a.source, ok = parseHostPort(source)
+	return sender{at: i, addr: a.source.Addr()}, ok
+}
+
+// endOfCall reads the end of a call that was rejected, of PJSIP or chan_sip. The address stood in
+// front.
+func endOfCall(line []byte) (sender, bool) {
+	i := bytes.LastIndex(line, []byte(callRejected))
+	return sender{at: i}, i >= 0 && bytes.HasSuffix(line, []byte("'."))
+}

@@ -1,0 +1,124 @@
+package asterisklog
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+
+	"github.com/amifend/amifend/ami"
+)
+
+// Unread is a reason why a line that looks like a failed request gave nothing.
+type Unread uint8
+
+// The reasons.
+const (
+	UnreadTime     Unread = iota // its time is not understood
+	UnreadNoSender               // it names no sender, or only in the sender's own words
+	UnreadDoubtful               // text of another message may have written it
+	UnreadUnclear                // text of the sender makes it unclear who that is
+	UnreadCut                    // it is cut off, or two in one
+	UnreadForm                   // it is not as Asterisk prints it
+	NumUnread
+)
+
+// Why says for people why such lines were not read. stamp is an example of a time.
+func (u Unread) Why(stamp string) string {
+	switch u {
+	case UnreadTime:
+		return fmt.Sprintf("the time %s is not understood (dateformat in logger.conf)", stamp)
+	case UnreadNoSender:
+		return "they name no sender, or only in the sender's own words"
+	case UnreadDoubtful:
+		return "text of another message may have written them (SIP debugging is on, or a call's " +
+			"extension holds line ends)"
+	case UnreadUnclear:
+		return "the sender's text makes it unclear who sent them"
+	case UnreadCut:
+		return "they are cut off, or two in one line"
+	case UnreadForm:
+		return "they are not whole, or not as Asterisk prints them"
+	case NumUnread:
+	}
+	return "unknown"
+}
+
+// Do says what to do so that such lines can be read.
+func (u Unread) Do() string {
+	switch u {
+	case UnreadTime:
+		return "name the zone with --timezone, or write `dateformat = %F %T` into logger.conf"
+	case UnreadDoubtful:
+		return "turn off SIP debugging (sip set debug off), and write `security => security` " +
+			"into logger.conf"
+	case UnreadNoSender, UnreadUnclear, UnreadCut, UnreadForm, NumUnread:
+	}
+	return "write `security => security` into logger.conf, then `logger reload`: the security " +
+		"channel tells of them in full"
+}
+
+// Stats counts lines. Every line is in Lines; only the others that are named are looked at.
+type Stats struct {
+	Lines    uint64
+	Messages uint64              // lines that begin a message of Asterisk
+	Foreign  uint64              // lines of other programs
+	Security uint64              // lines of the security channel
+	Attempts [NumFamilies]uint64 // attempts that other lines told of, by family
+	Traced   uint64              // lines of printed SIP messages, which were skipped
+	Unread   [NumUnread]uint64   // lines that look like failed requests and gave nothing, by reason
+	Stamp    string              // the first time that was not understood, quoted
+	Decoder  ami.Stats
+}
+
+// Told returns how many attempts NOTICE and WARNING lines told of.
+func (s *Stats) Told() (n uint64) {
+	for _, a := range s.Attempts {
+		n += a
+	}
+	return n
+}
+
+// NotRead returns how many lines that look like failed requests gave nothing.
+func (s *Stats) NotRead() (n uint64) {
+	for _, u := range s.Unread {
+		n += u
+	}
+	return n
+}
+
+// isSuspicious reports whether a line that is of no family that is read looks like a failed request
+// all the same. What the PBX itself fails in elsewhere (`Failed to authenticate on REGISTER to …`)
+// is none.
+func isSuspicious(line []byte) bool {
+	has := func(sign string) bool { return bytes.Contains(line, []byte(sign)) }
+	if has("ailed ") && (has("' failed for '") || has("Failed to authenticate device ") ||
+		has(" failed MD5 authentication for '") || has(" failed to authenticate as '")) {
+		return true
+	}
+	return has(eventStart) || has(" rejected because extension not ") ||
+		has("No registration for peer '") ||
+		has(" with nonexistent user '") || has("Rejecting unknown SIP connection") ||
+		has("Sending fake auth rejection for ")
+}
+
+// stranger is the last request that no endpoint matched. If its sender answered a challenge, PJSIP
+// tells of that in a second line of the same request, whose event names no account
+// (pjsip_distributor.c 22.10.1, authenticate of artificial_endpoint).
+type stranger struct {
+	source  netip.AddrPort
+	session []byte
+}
+
+// fold takes a failed request of PJSIP.
+func (s *stranger) fold(ev *ami.Event) {
+	switch ev.Kind {
+	case ami.KindInvalidAccountID:
+		s.source, s.session = ev.Source, append(s.session[:0], ev.Session...)
+	case ami.KindChallengeResponseFailed:
+		if s.source == ev.Source && bytes.Equal(s.session, ev.Session) {
+			ev.Account = []byte("<unknown>")
+			s.source = netip.AddrPort{}
+		}
+	default:
+	}
+}

@@ -1,0 +1,85 @@
+package cli
+
+import "github.com/alecthomas/kong"
+
+// Vars returns the help texts that are too long for a struct tag, by the names that the tags use.
+func Vars() kong.Vars {
+	// Defaults are written out: kong replaces names in these texts only once.
+	return kong.Vars{
+		"configHelp":      "The config file (/etc/amifend/config.toml).",
+		"alertsLimitHelp": "Print at most so many, the last ones (100).",
+		"reportLimitHelp": "Print at most so many of each kind (10).",
+		"exportTableHelp": "The table for them (amifend), of family inet.",
+		"importPathHelp":  "fail2ban's database (/var/lib/fail2ban/fail2ban.sqlite3).",
+		"manDirHelp":      "The folder for all pages. Without it the first page is printed.",
+
+		"daemonConfigHelp": "The daemon's config file, which names its socket. " +
+			"Default: /etc/amifend/config.toml.",
+
+		"alertsAddressHelp": "Only alerts about this address, or about a prefix that holds it.",
+		"alertsSinceHelp":   "How far back to look, such as 90m, 24h or 7d (24h).",
+
+		"allowWhomHelp": "The addresses, prefixes or host names to allow.",
+		"allowForHelp":  "Allow for a time only, such as 2h or 30d.",
+
+		"banPrefixHelp": "The addresses, or prefixes of a length that can be banned: IPv4 /24, " +
+			"IPv6 /64, /56 or /48.",
+		"banForHelp":   "How long, such as 2h or 30d. Default: [policy] ban_time.",
+		"banScopeHelp": "What to drop: all packets, or sip, those to the SIP ports (all).",
+
+		"unbanPrefixHelp": "The addresses or prefixes. All bans that lie within them or " +
+			"cover them " +
+			"are lifted.",
+
+		"bansWithinHelp": "Only bans of this address, or within this prefix.",
+		"bansRuleHelp":   "Only bans by this rule, such as proven_score or operator.",
+		"bansScopeHelp":  "Only bans of this scope: all or sip.",
+		"bansSortHelp": "The order: newest, until (the next to end first), dropped, score or " +
+			"source.",
+		"bansWideHelp": "Print more columns: the beginning, the score, the strikes and the state.",
+
+		"checkPBXHelp": "Read the trunks and what hides attacks from Asterisk's config files " +
+			"in DIR, " +
+			"or the trunks from the output of its command line on stdin (-), and print the " +
+			"[allow] " +
+			"table to paste.",
+
+		"reportHelp": "Show what happened: bans, alerts, and who failed how often. " +
+			"Also reads log files.",
+		"replayHelp": "Judge captures and log files, and show whom the daemon would have banned.",
+
+		"runTrialHelp": "End the bans that are made after a time, such as 10m, unless " +
+			"amifend keep " +
+			"is run until then.",
+
+		"eventsWithinHelp": "Only events of this address, or within this prefix.",
+		"eventsKindHelp":   "Only these events of Asterisk, such as InvalidPassword.",
+
+		"flushKernelHelp": "Remove amifend's whole nftables table from the kernel, with " +
+			"every ban " +
+			"and the deny lists.",
+		"flushConfigHelp": "The config file, which names the table. Default: " +
+			"/etc/amifend/config.toml, or the table amifend if there is none.",
+
+		"importJailHelp": "Only of these jails. Default: those with asterisk, pbx or sip " +
+			"in their " +
+			"names.",
+		"importScopeHelp": "What to drop: all packets, or sip, those to the SIP ports (sip).",
+
+		"replayExplainHelp": "Show only this address: each of its events, and what followed.",
+		"replayFilesHelp": "Captures of AMI, or log files of Asterisk, also packed; folders, and - for standard input. Each is a " +
+			"server " +
+			"of its own.",
+		"pastConfigHelp": "The config whose policy and allowlist apply; secrets are not needed. " +
+			"Default: /etc/amifend/config.toml, or the built-in defaults if there is none.",
+		"pastTimezoneHelp": "Time zone of log files and of the output, such as UTC or " +
+			"Europe/Berlin. " +
+			"Default: this machine's.",
+		"reportFilesHelp": "Captures of AMI, or log files of Asterisk, to count instead; folders, - for standard input, also " +
+			"packed. " +
+			"Each is a server of its own.",
+
+		"topWhatHelp":  "What to count by: sources, accounts or servers (sources).",
+		"topSinceHelp": "How far back to look, such as 1h, 24h or 7d (1h). Hours count whole.",
+	}
+}

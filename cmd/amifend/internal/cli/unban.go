@@ -1,0 +1,137 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/observe"
+)
+
+// Unban is `amifend unban`.
+type Unban struct {
+	daemonFlags
+	Prefixes []sourceArg `arg:"" optional:"" name:"prefix" help:"${unbanPrefixHelp}"`
+	All      bool        `help:"Lift all bans."`
+}
+
+// Help returns the detailed help.
+func (*Unban) Help() string {
+	return `Examples:
+
+    amifend unban 203.0.113.5
+    amifend unban 203.0.113.5 203.0.113.9
+    amifend unban --all
+
+The score and the strikes are forgotten too, so the source starts again from zero. If it keeps
+failing, it is soon banned again: correct its password, or run amifend allow. For one address the
+answer says how likely that is.`
+}
+
+// Validate is called by kong.
+func (c *Unban) Validate() error {
+	if c.All == (len(c.Prefixes) > 0) {
+		return errors.New("write either addresses or prefixes, or --all")
+	}
+	return nil
+}
+
+// Run lifts bans. An address without a ban does not keep those of the others.
+func (c *Unban) Run(ctx context.Context) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+
+	// JSON has the facts as they are, and needs no wording.
+	dry := false
+	if !c.JSON {
+		if dry, err = isDry(ctx, client); err != nil {
+			return err
+		}
+	}
+
+	within := []netip.Prefix{{}} // all
+	if !c.All {
+		within = nil
+		for _, p := range c.Prefixes {
+			within = append(within, p.Prefix)
+		}
+	}
+
+	return each(within, func(p netip.Prefix) error {
+		l, err := client.Unban(ctx, p)
+		switch {
+		case err != nil:
+			return err
+		case c.JSON:
+			return printJSON(l)
+		}
+
+		_, err = fmt.Println(liftedText(l, p, dry))
+		return err
+	})
+}
+
+// liftedText returns the result of a lift for people. With dry, nobody was banned before either.
+func liftedText(l control.Lifted, within netip.Prefix, dry bool) string {
+	is, lifted := "is no longer banned", "lifted"
+	if dry {
+		is, lifted = "would no longer be banned",
+			"that would have been made, lifted: nothing was dropped"
+	}
+
+	// The API names a bounded number of prefixes and counts all of them.
+	text := ""
+	for _, p := range l.Lifted {
+		text += fmt.Sprintf("%s %s\n", who(p), is)
+	}
+
+	text += observe.Count(l.Count, "ban") + " " + lifted
+	if l.Pending > 0 {
+		text += fmt.Sprintf("; the kernel does not have %d changes yet (amifend status)", l.Pending)
+	}
+	if l.Note != "" {
+		text += "; " + l.Note
+	}
+	if l.Again != nil {
+		text += "\n" + againText(*l.Again, who(within))
+	}
+
+	return text
+}
+
+// lookBack returns a number of seconds as people write them, at least one.
+func lookBack(n float64) string {
+	return max(seconds(n).Round(time.Second), time.Second).String()
+}
+
+// againText returns how likely a freed address is to be banned again.
+func againText(a control.Again, source string) string {
+	var text string
+	switch {
+	case a.Lately > 0:
+		text = fmt.Sprintf("it still sends: %s in the last %s, %d while it was banned",
+			observe.Count(a.Lately, "dropped packet"), lookBack(a.LatelySpan), a.Dropped)
+	case a.Dropped > 0 && a.LatelySpan > 0:
+		text = fmt.Sprintf("%s while it was banned, none in the last %s",
+			observe.Count(a.Dropped, "dropped packet"), lookBack(a.LatelySpan))
+	case a.Dropped > 0:
+		text = observe.Count(a.Dropped, "dropped packet") +
+			" while it was banned; whether it still sends is not known"
+	case !a.Seen.IsZero():
+		text = "a PBX reported it at " + a.Seen.Local().Format(stamp) + ", while it was banned"
+	default:
+		text = "no packet of it was dropped"
+	}
+
+	if a.MoreUnknown > 0 && a.MoreKnown > 0 {
+		text += fmt.Sprintf("\nbanned again after %s on unknown accounts, or %s",
+			observe.Count(a.MoreUnknown, "attempt"), observe.Count(a.MoreKnown, "wrong password"))
+	}
+
+	return text + "\nto let it in for good: amifend allow " + source
+}

@@ -1,0 +1,126 @@
+package pbxconf
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// The ports of Asterisk's channel drivers where the files name none.
+const (
+	portSIP  = 5060
+	portSIPS = 5061
+	portIAX  = 4569
+)
+
+// ports adds the listeners of a file that names trunks.
+func (f *finder) ports(file string, sections []*section) {
+	switch file {
+	case "pjsip.conf":
+		for _, s := range sections {
+			f.pjsipPort(s)
+		}
+	case "sip.conf":
+		general, _ := general(sections)
+		f.chanSIPPorts(general)
+	case "iax.conf":
+		general, _ := general(sections)
+		f.iaxPort(general)
+	}
+}
+
+// pjsipPort adds the listener of a transport. Transports for WebSocket use the HTTP server's port.
+func (f *finder) pjsipPort(s *section) {
+	bind, ok := s.last("bind")
+	if !ok || s.kind() != "transport" {
+		return
+	}
+
+	protocol, _ := s.last("protocol")
+	network, usual := "udp", uint16(portSIP)
+	switch strings.ToLower(protocol.value) {
+	case "", "udp":
+	case "tcp":
+		network = "tcp"
+	case "tls":
+		network, usual = "tcp", portSIPS
+	default:
+		return
+	}
+
+	f.listener(bind, s, network, usual)
+}
+
+// chanSIPPorts adds the listeners of chan_sip.
+func (f *finder) chanSIPPorts(general *section) {
+	f.udpPort(general, []string{"udpbindaddr", "bindaddr"}, portSIP)
+	for _, l := range []struct {
+		enable, bind string
+		usual        uint16
+	}{{"tcpenable", "tcpbindaddr", portSIP}, {"tlsenable", "tlsbindaddr", portSIPS}} {
+		enable, _ := general.last(l.enable)
+		if bind, ok := general.last(l.bind); ok && isTrue(enable.value) {
+			f.listener(bind, general, "tcp", l.usual)
+		}
+	}
+}
+
+// iaxPort adds the listeners of chan_iax2. It listens on each bindaddr.
+func (f *finder) iaxPort(general *section) {
+	f.udpPort(general, []string{"bindaddr"}, portIAX)
+}
+
+// udpPort adds the UDP listeners of a driver: bindport counts for addresses without a port.
+func (f *finder) udpPort(general *section, keys []string, usual uint16) {
+	bindport, ok := general.last("bindport")
+	if n, err := strconv.ParseUint(bindport.value, 10, 16); ok && err == nil && n > 0 {
+		usual = uint16(n)
+	}
+
+	found := false
+	for _, v := range general.vars {
+		for _, key := range keys {
+			if v.name == key {
+				f.listener(v, general, "udp", usual)
+				found = true
+			}
+		}
+	}
+
+	if !found && ok {
+		f.add(Listener{at(bindport, general, "bindport"), "udp", usual})
+	}
+}
+
+// listener adds a listener at ADDRESS or ADDRESS:PORT, unless only this machine can reach it.
+func (f *finder) listener(bind variable, s *section, network string, usual uint16) {
+	port := usual
+	addr, err := netip.ParseAddr(strings.Trim(bind.value, "[]"))
+	if err != nil {
+		ap, err := netip.ParseAddrPort(bind.value)
+		if err != nil {
+			return // Asterisk does not listen there either
+		}
+
+		addr = ap.Addr()
+		if ap.Port() != 0 {
+			port = ap.Port()
+		}
+	}
+
+	if addr.Unmap().IsLoopback() {
+		return
+	}
+
+	f.add(Listener{at(bind, s, bind.name), network, port})
+}
+
+// add adds a listener unless the same port is known already.
+func (f *finder) add(l Listener) {
+	for _, known := range f.Listeners {
+		if known.Network == l.Network && known.Port == l.Port {
+			return
+		}
+	}
+	f.Listeners = append(f.Listeners, l)
+}

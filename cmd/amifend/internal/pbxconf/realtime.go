@@ -1,0 +1,75 @@
+package pbxconf
+
+import (
+	"fmt"
+	"strings"
+)
+
+// realtimeObjects are the objects of PJSIP that name trunks or settings, with the command that
+// shows them wherever they come from.
+var realtimeObjects = map[string]string{
+	"identify":     "pjsip show identifies",
+	"registration": "pjsip show registrations",
+	"aor":          "pjsip show aors",
+	"endpoint":     "pjsip show endpoints",
+	"global":       "pjsip show settings",
+	"transport":    "pjsip show transports",
+}
+
+// realtimeFamilies are the families of extconfig.conf that chan_sip and chan_iax2 read.
+var realtimeFamilies = map[string]string{
+	"sippeers": "sip show peers",
+	"sipregs":  "sip show peers",
+	"iaxpeers": "iax2 show peers",
+	"iaxusers": "iax2 show users",
+}
+
+// realtime adds a Problem for each kind of object that Asterisk reads from a database.
+func (f *finder) realtime() {
+	for _, s := range f.quietly("sorcery.conf") {
+		for _, v := range s.vars {
+			// OBJECT/cache names only a cache.
+			object, _, cached := strings.Cut(v.name, "/")
+			command, ok := realtimeObjects[object]
+			if ok && !cached && strings.HasPrefix(strings.ToLower(v.value), "realtime") {
+				f.fromDatabase(v, command)
+			}
+		}
+	}
+
+	for _, s := range f.quietly("extconfig.conf") {
+		for _, v := range s.vars {
+			if command, ok := realtimeFamilies[v.name]; ok {
+				f.fromDatabase(v, command)
+			}
+		}
+	}
+}
+
+// quietly returns the sections of a file, or none if it cannot be read: many systems lack these.
+func (f *finder) quietly(name string) []*section {
+	sections, _, err := readConfig(f.dir, name)
+	if err != nil {
+		return nil
+	}
+	return sections
+}
+
+// fromDatabase adds the Problem of one kind of object.
+func (f *finder) fromDatabase(v variable, command string) {
+	shows := "its trunks"
+	switch v.name {
+	case "endpoint":
+		shows = "its outbound proxies, and whether there is an endpoint anonymous,"
+	case "global":
+		shows = "endpoint_identifier_order"
+	case "transport":
+		shows = "the ports"
+	case "iaxusers":
+		shows = "its accounts"
+	}
+
+	f.Problems = append(f.Problems, Problem{v.where, fmt.Sprintf(
+		"%s comes from a database (realtime), which is not read; to see %s run: asterisk -rx %q",
+		v.name, shows, command)})
+}

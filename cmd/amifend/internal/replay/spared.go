@@ -1,0 +1,84 @@
+package replay
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/recording"
+	"github.com/amifend/amifend/policy"
+)
+
+// maxSpared is how many addresses that are never banned are told apart.
+const maxSpared = 256
+
+// Spared is an address that fails and is never banned.
+type Spared struct {
+	Addr     netip.Addr
+	Why      string // it is never banned
+	Failures uint64 // failed events
+
+	sip bool // some of them were SIP requests
+}
+
+// Do returns what to do about it: whose address it is tells what is wrong.
+func (s *Spared) Do() string {
+	if s.Addr.IsLoopback() && !s.sip {
+		return "a program on the PBX logs in to AMI with a wrong name or password"
+	}
+	if s.Addr.IsLoopback() || strings.HasPrefix(s.Why, "the PBX") ||
+		strings.HasPrefix(s.Why, "server ") {
+		return "the PBX does not see real sources: something in front of it hides them. Let it " +
+			"pass them on (PROXY protocol, " +
+			"X-Forwarded-For, no masquerade)"
+	}
+	return "look at what fails there"
+}
+
+// spare counts a failure of a source that is never banned.
+func (p *Player) spare(ev *recording.Event) {
+	if !isFailure(ev) {
+		return
+	}
+	addr := ev.Source.Addr()
+	why, ok := p.protected.list().Contains(addr)
+	if !ok {
+		return
+	}
+	s := p.spared[addr]
+	if s == nil {
+		if len(p.spared) >= maxSpared {
+			return
+		}
+		s = &Spared{Addr: addr, Why: why}
+		p.spared[addr] = s
+	}
+	s.Failures++
+	s.sip = s.sip || ev.Service != policy.ServiceAMI
+}
+
+// isFailure reports whether an event tells of a failed request. The second event of one request is
+// none.
+func isFailure(ev *recording.Event) bool {
+	switch ev.Kind {
+	case policy.KindNone, policy.KindChallengeSent, policy.KindSuccessfulAuth:
+		return false
+	case policy.KindChallengeResponseFailed:
+		return !ev.Unknown
+	default:
+		return true
+	}
+}
+
+// Spared returns the addresses that failed and are never banned, most failures first.
+func (p *Player) Spared() []Spared {
+	out := make([]Spared, 0, len(p.spared))
+	for _, s := range p.spared {
+		out = append(out, *s)
+	}
+	slices.SortFunc(out, func(a, b Spared) int {
+		return cmp.Or(cmp.Compare(b.Failures, a.Failures), a.Addr.Compare(b.Addr))
+	})
+	return out
+}
