@@ -1,8 +1,10 @@
 package policy
 
-import "time"
+import (
+	"time"
 
-import "github.com/amifend/amifend/policy/internal/table"
+	"github.com/amifend/amifend/policy/internal/table"
+)
 
 // Guessing behind many names. Where the sender can choose the address that an event names, no ban
 // of an address reaches a guesser. But the failures are on one account, or on one server, from ever
@@ -81,9 +83,9 @@ func (e *Engine) serverAttacked(all accountID, ev *Evidence) {
 	})
 }
 
-// behindName notes a wrong password that is held against nobody: its source is never banned, or is banned
-// already, and the sender may have chosen that name for it. An alert names the account as attacked when
-// enough such names are used, or one of them faster than a phone tries again.
+// behindName notes a wrong password that is held against nobody: its source is never banned, or is
+// banned already, and the sender may have chosen that name for it. An alert names the account as
+// attacked when enough such names are used, or one of them faster than a phone tries again.
 func (e *Engine) behindName(k key, ev *Evidence) {
 	if ev.Unknown || ev.Account.n == 0 || !guessesPassword(ev.Kind) || !e.on(RuleAccountAttacked) {
 		return
@@ -103,16 +105,16 @@ func (e *Engine) behindName(k key, ev *Evidence) {
 	e.accountAttacked(id, ev, e.reachesNobody(k, ev) && e.hiddenFast(id))
 }
 
-// reachesNobody reports whether no ban keeps an attempt's sender away. What is banned may still be on its
-// way for a while.
+// reachesNobody reports whether no ban keeps an attempt's sender away. What is banned may still be
+// on its way for a while.
 func (e *Engine) reachesNobody(k key, ev *Evidence) bool {
 	br := e.covering(k)
 	return br == 0 ||
 		!ev.Chooser.needsSpoofing() && e.now-e.bans.Val(br).from > minutely*int64(time.Second)
 }
 
-// hiddenFast notes one more failure on an account in a name that no ban reaches, and reports whether they
-// come faster than a phone tries again.
+// hiddenFast notes one more failure on an account in a name that no ban reaches, and reports
+// whether they come faster than a phone tries again.
 func (e *Engine) hiddenFast(id accountID) bool {
 	ar := e.touchAttack(id)
 	e.attacks.Touch(ar)

@@ -67,7 +67,8 @@ func TestEventsDuringABanOnlyCountAsSeen(t *testing.T) {
 	l.feed(repeat(100, event(KindInvalidPassword, ServiceAMI, attacker, "a", ""))...)
 	v := l.banned()
 	b, ok := l.e.Ban(netip.MustParseAddr(attacker))
-	if !ok || b.Seen != 100 || b.LastSeen != l.now || b.From != v.At || b.Until != v.At+int64(v.Duration) ||
+	if !ok || b.Seen != 100 || b.LastSeen != l.now || b.From != v.At ||
+		b.Until != v.At+int64(v.Duration) ||
 		b.Rule != v.Rule || b.Attempts != 4 ||
 		b.Strike != 1 ||
 		b.Scope != ScopeAll ||
@@ -169,14 +170,32 @@ func TestAdopt(t *testing.T) {
 		{"a prefix", "203.0.113.0/24", ScopeSIP, time.Hour, "[]", true},
 		{"an IPv6 prefix", "2001:db8:bad::/64", ScopeSIP, time.Hour, "[]", true},
 		{"host bits set", "203.0.113.9/24", ScopeSIP, time.Hour, "[]", true},
-		{"longer than ban_max", "203.0.113.5/32", ScopeAll, 1000 * time.Hour, "[ban 203.0.113.5/32 720h0m0s adopted]", true},
-		{"without an end", "203.0.113.5/32", ScopeAll, 0, "[unban 203.0.113.5/32 0s adopted]", false},
-		{"protected", "192.0.2.10/32", ScopeAll, time.Hour, "[unban 192.0.2.10/32 0s protected]", false},
-		{"a prefix that holds something protected", "192.0.2.0/24", ScopeAll, time.Hour, "[unban 192.0.2.0/24 0s protected]", false},
-		{"loopback", "127.0.0.1/32", ScopeAll, time.Hour, "[unban 127.0.0.1/32 0s protected]", false},
+		{
+			"longer than ban_max", "203.0.113.5/32", ScopeAll, 1000 * time.Hour,
+			"[ban 203.0.113.5/32 720h0m0s adopted]", true,
+		},
+		{
+			"without an end", "203.0.113.5/32", ScopeAll, 0, "[unban 203.0.113.5/32 0s adopted]",
+			false,
+		},
+		{
+			"protected", "192.0.2.10/32", ScopeAll, time.Hour, "[unban 192.0.2.10/32 0s protected]",
+			false,
+		},
+		{
+			"a prefix that holds something protected", "192.0.2.0/24", ScopeAll, time.Hour,
+			"[unban 192.0.2.0/24 0s protected]", false,
+		},
+		{
+			"loopback", "127.0.0.1/32", ScopeAll, time.Hour, "[unban 127.0.0.1/32 0s protected]",
+			false,
+		},
 		{"everything", "0.0.0.0/0", ScopeAll, time.Hour, "[unban 0.0.0.0/0 0s protected]", false},
 		{"all of IPv6", "::/0", ScopeAll, time.Hour, "[unban ::/0 0s protected]", false},
-		{"a prefix of NAT64", "64:ff9b::cb00:0/112", ScopeAll, time.Hour, "[unban 64:ff9b::cb00:0/112 0s protected]", false},
+		{
+			"a prefix of NAT64", "64:ff9b::cb00:0/112", ScopeAll, time.Hour,
+			"[unban 64:ff9b::cb00:0/112 0s protected]", false,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newLab(t)

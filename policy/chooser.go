@@ -154,8 +154,8 @@ func spoofedPart(forgeable float32, share uint8) float32 {
 	return forgeable * float32(shareUnit-share) / shareUnit
 }
 
-// reduced returns what is left of a forgeable score, and its share, when a part of it that has a share of
-// its own is taken away.
+// reduced returns what is left of a forgeable score, and its share, when a part of it that has a
+// share of its own is taken away.
 func reduced(score float32, share uint8, part float32, partShare uint8) (float32, uint8) {
 	spoofed := max(0, spoofedPart(score, share)-spoofedPart(part, partShare))
 	chosen := max(0, score-spoofedPart(score, share)-(part-spoofedPart(part, partShare)))

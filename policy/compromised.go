@@ -63,8 +63,8 @@ func (e *Engine) compromised(k key, s *source, r table.Ref, p *pair, o *Observat
 	return true
 }
 
-// weakestOf returns who could have chosen the address on the weakest evidence of a find: of its success,
-// or of the failures before it.
+// weakestOf returns who could have chosen the address on the weakest evidence of a find: of its
+// success, or of the failures before it.
 func weakestOf(s *source, o *Observation, f find) Chooser {
 	switch by := o.Chooser(); {
 	case f.scope == ScopeAll:

@@ -75,9 +75,9 @@ func (e *Engine) chanSIP(k key, o *Observation) {
 	}
 }
 
-// doubtful judges an account that chan_sip names, and that may be a number which was dialled: whoever
-// guesses its password can open the dialog as a call of another. So the attack on it is noted, and what
-// may be the guess that was right is alerted.
+// doubtful judges an account that chan_sip names, and that may be a number which was dialled:
+// whoever guesses its password can open the dialog as a call of another. So the attack on it is
+// noted, and what may be the guess that was right is alerted.
 func (e *Engine) doubtful(k key, o *Observation) {
 	id := e.accountOf(o.Server, o.Service, &o.Account)
 	if r := e.accounts.Get(id); r == 0 || e.accounts.Val(r).okAt == 0 {

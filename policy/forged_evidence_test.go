@@ -230,7 +230,8 @@ func TestGuessingInACallOfAnother(t *testing.T) {
 		answer(i, KindInvalidPassword)
 	}
 	answer(30, KindSuccessfulAuth)
-	if l.count(ActionAlert, RuleAccountAttacked) == 0 || l.count(ActionAlert, RuleSuspectLogin) == 0 {
+	if l.count(ActionAlert, RuleAccountAttacked) == 0 ||
+		l.count(ActionAlert, RuleSuspectLogin) == 0 {
 		t.Errorf("got %v", l.told())
 	}
 }

@@ -32,14 +32,21 @@ func TestMisconfiguredEndpointHasARate(t *testing.T) {
 		{"another account, little trust, faster", owner, 5, 5, stale("1008"), true},
 		{"another account, two phones work", trusted, 20, 5, stale("1008"), false},
 		{"another account, two phones work, faster", trusted, 21, 5, stale("1008"), true},
-		{"accounts that the PBX does not name, two phones work", trusted, 4, 5, stale(unknown), false},
+		{
+			"accounts that the PBX does not name, two phones work", trusted, 4, 5, stale(unknown),
+			false,
+		},
 		{"accounts that the PBX does not name, faster", trusted, 5, 5, stale(unknown), true},
 		{"its own account", own, 20, 5, stale("1008"), false},
 		{"its own account, faster", own, 21, 5, stale("1008"), true},
 		{"a reboot minute", busy, 60, 1, stale("1008"), false},
 		{"more in a reboot minute", busy, 61, 1, stale("1008"), true},
 		{"the minute after it", busy, 21, 2, stale("1008"), true},
-		{"one phone that registers five times is no reboot", func(l *lab) { l.feed(repeat(5, success(office, "1007"))...); trusted(l) }, 21, 1, stale("1008"), true},
+		{
+			"one phone that registers five times is no reboot",
+			func(l *lab) { l.feed(repeat(5, success(office, "1007"))...); trusted(l) }, 21, 1,
+			stale("1008"), true,
+		},
 		{"nobody works there", func(*lab) {}, 1, 15, stale("1008"), true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

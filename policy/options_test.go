@@ -13,7 +13,8 @@ func TestDefaultsAreThoseOfTheIssue(t *testing.T) {
 	if err := o.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	if o.Threshold != 3 || o.HalfLife != 20*time.Minute || o.BanTime != time.Hour || o.BanGrowth != 4 ||
+	if o.Threshold != 3 || o.HalfLife != 20*time.Minute || o.BanTime != time.Hour ||
+		o.BanGrowth != 4 ||
 		o.BanMax != 720*time.Hour || o.ProofWindow != 24*time.Hour ||
 		o.UnknownWeight != 1 {
 		t.Errorf("got %+v", o)
@@ -40,7 +41,10 @@ func TestValidateNamesTheKeyAndWhatToWrite(t *testing.T) {
 		{func(o *Options) { o.Threshold = math.Inf(1) }, "threshold: +Inf "},
 		{func(o *Options) { o.HalfLife = 0 }, "half_life: 0s "},
 		{func(o *Options) { o.BanTime = time.Millisecond }, "ban_time: 1ms "},
-		{func(o *Options) { o.BanTime = 800 * time.Hour }, "ban_max: 720h0m0s is shorter than ban_time 800h"},
+		{
+			func(o *Options) { o.BanTime = 800 * time.Hour },
+			"ban_max: 720h0m0s is shorter than ban_time 800h",
+		},
 		{func(o *Options) { o.BanGrowth = 0.5 }, "ban_growth: 0.5 "},
 		{func(o *Options) { o.BanGrowth = math.NaN() }, "ban_growth: NaN "},
 		{func(o *Options) { o.BanMax = math.MaxInt64 }, "ban_max: "},
@@ -50,11 +54,26 @@ func TestValidateNamesTheKeyAndWhatToWrite(t *testing.T) {
 		{func(o *Options) { o.MaxBans = 0 }, "max_bans: 0 "},
 		{func(o *Options) { o.MaxBans = o.MaxSources }, "max_bans: 1000000 "},
 		{func(o *Options) { o.Weights[KindFailedACL] = -1 }, "weights.FailedACL: -1 "},
-		{func(o *Options) { o.Weights[KindInvalidPassword] = math.Inf(1) }, "weights.InvalidPassword: +Inf "},
-		{func(o *Options) { o.Weights[KindInvalidPassword] = math.NaN() }, "weights.InvalidPassword: NaN "},
-		{func(o *Options) { o.Weights[KindChallengeSent] = 1 }, "weights.ChallengeSent: every phone"},
-		{func(o *Options) { o.Weights[KindSuccessfulAuth] = 1 }, "weights.SuccessfulAuth: every phone"},
-		{func(o *Options) { o.UnknownWeight = -1 }, "weight of ChallengeResponseFailed on <unknown>: -1 "},
+		{
+			func(o *Options) { o.Weights[KindInvalidPassword] = math.Inf(1) },
+			"weights.InvalidPassword: +Inf ",
+		},
+		{
+			func(o *Options) { o.Weights[KindInvalidPassword] = math.NaN() },
+			"weights.InvalidPassword: NaN ",
+		},
+		{
+			func(o *Options) { o.Weights[KindChallengeSent] = 1 },
+			"weights.ChallengeSent: every phone",
+		},
+		{
+			func(o *Options) { o.Weights[KindSuccessfulAuth] = 1 },
+			"weights.SuccessfulAuth: every phone",
+		},
+		{
+			func(o *Options) { o.UnknownWeight = -1 },
+			"weight of ChallengeResponseFailed on <unknown>: -1 ",
+		},
 	} {
 		o := DefaultOptions()
 		tt.change(&o)

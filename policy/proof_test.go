@@ -76,7 +76,10 @@ func TestWhatProvesASource(t *testing.T) {
 		{"without a password over UDP", success, false},
 		{"injected", injected, false},
 		{"a failure over a stream transport", failure, false},
-		{"a failure of chan_sip over TCP", overStream(event(KindInvalidPassword, ServiceSIP, phone, "1007", "p")), false},
+		{
+			"a failure of chan_sip over TCP",
+			overStream(event(KindInvalidPassword, ServiceSIP, phone, "1007", "p")), false,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newLab(t)

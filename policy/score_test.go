@@ -30,7 +30,10 @@ func TestAttemptThatBans(t *testing.T) {
 		{event(KindRequestBadFormat, ServiceAMI, attacker, "admin", "c"), 7, ScopeAll},
 		{event(KindSessionLimit, ServiceAMI, attacker, "admin", "c"), 13, ScopeAll},
 		{overStream(event(KindInvalidAccountID, ServicePJSIP, attacker, "a", "c")), 4, ScopeAll},
-		{overStream(event(KindChallengeResponseFailed, ServicePJSIP, attacker, "1001", "c")), 7, ScopeAll},
+		{
+			overStream(event(KindChallengeResponseFailed, ServicePJSIP, attacker, "1001", "c")), 7,
+			ScopeAll,
+		},
 		{event(KindChallengeSent, ServicePJSIP, attacker, "1001", "c"), 0, ScopeNone},
 		{event(KindLoadAverageLimit, ServiceAMI, attacker, "", "c"), 0, ScopeNone},
 		{event(KindNone, ServiceOther, attacker, "", "c"), 0, ScopeNone},

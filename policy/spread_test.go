@@ -140,10 +140,18 @@ func TestSecondOffender(t *testing.T) {
 		hosts  []string
 		prefix string // banned with the last of them
 	}{
-		{"/24: four addresses", []string{"203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.4"}, "203.0.113.0/24"},
+		{
+			"/24: four addresses",
+			[]string{"203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.4"},
+			"203.0.113.0/24",
+		},
 		{"/64: two addresses", []string{host6(0), host6(1)}, "2001:db8:bad::/64"},
 		{"/56: two /64s", []string{"2001:db8:bad:1::1", "2001:db8:bad:2::1"}, "2001:db8:bad::/56"},
-		{"/48: three /64s", []string{"2001:db8:bad:100::1", "2001:db8:bad:200::1", "2001:db8:bad:300::1"}, "2001:db8:bad::/48"},
+		{
+			"/48: three /64s",
+			[]string{"2001:db8:bad:100::1", "2001:db8:bad:200::1", "2001:db8:bad:300::1"},
+			"2001:db8:bad::/48",
+		},
 	} {
 		for _, gap := range []time.Duration{30 * time.Hour, 85 * 24 * time.Hour} {
 			l := newLab(t, off(RuleSpreadScore))
@@ -189,12 +197,30 @@ func TestPrefixesThatAreNeverBanned(t *testing.T) {
 		prepare func(l *lab)
 		host    func(i int) string
 	}{
-		{"/24 with a protected address", protect(trunk("203.0.113.200/32")), func(i int) string { return fmt.Sprintf("203.0.113.%d", i+1) }},
-		{"/24 that is on-link", protect(nil, "203.0.113.0/25"), func(i int) string { return fmt.Sprintf("203.0.113.%d", i+1) }},
-		{"/24 in a LAN", protect(nil, "203.0.0.0/16"), func(i int) string { return fmt.Sprintf("203.0.113.%d", i+1) }},
-		{"/24 with a phone", func(l *lab) { l.feed(registered("203.0.113.200")) }, func(i int) string { return fmt.Sprintf("203.0.113.%d", i+1) }},
-		{"/48 with a protected address", protect(trunk("2001:db8:bad:ffff::1/128")), func(i int) string { return fmt.Sprintf("2001:db8:bad:%x::1", i<<8) }},
-		{"/56 with a phone", func(l *lab) { l.feed(registered("2001:db8:bad:ff::1")) }, func(i int) string { return fmt.Sprintf("2001:db8:bad:%x::1", i) }},
+		{
+			"/24 with a protected address", protect(trunk("203.0.113.200/32")),
+			func(i int) string { return fmt.Sprintf("203.0.113.%d", i+1) },
+		},
+		{
+			"/24 that is on-link", protect(nil, "203.0.113.0/25"),
+			func(i int) string { return fmt.Sprintf("203.0.113.%d", i+1) },
+		},
+		{
+			"/24 in a LAN", protect(nil, "203.0.0.0/16"),
+			func(i int) string { return fmt.Sprintf("203.0.113.%d", i+1) },
+		},
+		{
+			"/24 with a phone", func(l *lab) { l.feed(registered("203.0.113.200")) },
+			func(i int) string { return fmt.Sprintf("203.0.113.%d", i+1) },
+		},
+		{
+			"/48 with a protected address", protect(trunk("2001:db8:bad:ffff::1/128")),
+			func(i int) string { return fmt.Sprintf("2001:db8:bad:%x::1", i<<8) },
+		},
+		{
+			"/56 with a phone", func(l *lab) { l.feed(registered("2001:db8:bad:ff::1")) },
+			func(i int) string { return fmt.Sprintf("2001:db8:bad:%x::1", i) },
+		},
 	} {
 		l := newLab(t)
 		tt.prepare(l)

@@ -15,8 +15,9 @@ const (
 	manyStrangers = 5
 )
 
-// succeeded judges a SuccessfulAuth. With a password, or where nobody could have chosen its address, it
-// proves its source, as far as its class lets it: see [Chooser]. It lifts no ban of the source.
+// succeeded judges a SuccessfulAuth. With a password, or where nobody could have chosen its
+// address, it proves its source, as far as its class lets it: see [Chooser]. It lifts no ban of the
+// source.
 func (e *Engine) succeeded(k key, o *Observation) {
 	if !o.Password && !o.Chooser().Proven() {
 		return // chan_sip's without a password over TCP is anybody's, in any name

@@ -17,10 +17,19 @@ func TestCanaryBansAtOnce(t *testing.T) {
 	}{
 		{"a guess", wrong(attacker, "canary"), ScopeSIP},
 		{"another one", wrong(attacker, "honey"), ScopeSIP},
-		{"an unknown account", event(KindInvalidAccountID, ServicePJSIP, attacker, "canary", "c"), ScopeSIP},
+		{
+			"an unknown account",
+			event(KindInvalidAccountID, ServicePJSIP, attacker, "canary", "c"), ScopeSIP,
+		},
 		{"a challenge", event(KindChallengeSent, ServicePJSIP, attacker, "canary", "c"), ScopeSIP},
-		{"a weak kind", event(KindRequestNotSupported, ServicePJSIP, attacker, "canary", "c"), ScopeSIP},
-		{"a success without a password", event(KindSuccessfulAuth, ServicePJSIP, attacker, "canary", "c"), ScopeSIP},
+		{
+			"a weak kind", event(KindRequestNotSupported, ServicePJSIP, attacker, "canary", "c"),
+			ScopeSIP,
+		},
+		{
+			"a success without a password",
+			event(KindSuccessfulAuth, ServicePJSIP, attacker, "canary", "c"), ScopeSIP,
+		},
 		{"a success over UDP", success(attacker, "canary"), ScopeSIP},
 		{"a success over a stream", overStream(success(attacker, "canary")), ScopeAll},
 		{"a guess over a stream", overStream(wrong(attacker, "canary")), ScopeAll},
