@@ -137,7 +137,7 @@ func (e *Enforcer) identify(el firewall.Element, snap *journal.Snapshot, now int
 		return whyEndless, bans.Ban{}
 	}
 	return "", bans.Ban{
-		Prefix: el.Prefix, Scope: el.Scope, Rule: policy.RuleAdopted,
+		Prefix: el.Prefix, Scope: el.Scope, Rule: policy.RuleAdopted.String(),
 		Decided: e.clock.Wall(now), Duration: el.Expires, Expiry: now + int64(el.Expires),
 	}
 }
@@ -148,7 +148,7 @@ func (e *Enforcer) adopt(b bans.Ban, el firewall.Element, now int64) {
 	if !endsAt(el, b.Expiry, now) {
 		e.ledger.send[b.Key()] = struct{}{}
 	}
-	if b.Rule == policy.RuleAdopted {
+	if b.Rule == policy.RuleAdopted.String() {
 		e.recorder.Ban(&b)
 	}
 	e.debug("adopted", &b)
@@ -219,7 +219,7 @@ func (e *Enforcer) debug(what string, b *bans.Ban) {
 // missingInJournal makes the journal agree with a ban that it does not know to run.
 func (e *Enforcer) missingInJournal(k bans.Key, h *held, snap *journal.Snapshot, n *Differences) {
 	// A ban that was adopted while the journal could not be read may be one that was lifted.
-	if l, ok := snap.Lifted[k.Journal()]; ok && h.Rule == policy.RuleAdopted {
+	if l, ok := snap.Lifted[k.Journal()]; ok && h.Rule == policy.RuleAdopted.String() {
 		e.ledger.liftOne(k, whyLifted+": "+l.By+": "+l.Why)
 		e.mail.External.Put(k, bans.External{Lifted: true})
 		n.Lifted++

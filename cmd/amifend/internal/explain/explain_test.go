@@ -36,8 +36,8 @@ func everything() policy.Explanation {
 		},
 		Known: true, Attempts: 4, Since: at(-2 * time.Minute),
 		Scores: []policy.ScorePart{
-			{Name: policy.RuleScore, Proven: 1.5, Forgeable: 2.25, Limit: 3},
-			{Name: policy.RuleLongMemory, Proven: 1.5, Forgeable: 2.5, Limit: 6},
+			{Rule: policy.RuleScore, Proven: 1.5, Forgeable: 2.25, Limit: 3},
+			{Rule: policy.RuleLongMemory, Proven: 1.5, Forgeable: 2.5, Limit: 6},
 		},
 		Evidence: []policy.Evidence{
 			{
@@ -240,7 +240,7 @@ func TestOfAnEngine(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	h := policy.NewHasher(0)
+	h := e.Hasher()
 	scanner := netip.MustParseAddrPort("203.0.113.5:5060")
 	phone := netip.MustParseAddrPort("198.51.100.7:5060")
 	o := policy.Observation{

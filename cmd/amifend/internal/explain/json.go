@@ -91,14 +91,14 @@ func New(x policy.Explanation, servers []string) JSON {
 		j.Scope = x.Ban.Scope.String()
 		j.From = rfc3339(x.Ban.From)
 		j.Until = rfc3339(x.Ban.Until)
-		j.Rule = x.Ban.Rule
+		j.Rule = x.Ban.Rule.String()
 		j.BanScore = x.Ban.Score
 		j.BanAttempts = x.Ban.Attempts
 		j.Strike = x.Ban.Strike
 	}
 
 	for _, s := range x.Scores {
-		j.Scores = append(j.Scores, score{s.Name, s.Proven, s.Forgeable, s.Limit})
+		j.Scores = append(j.Scores, score{s.Rule.String(), s.Proven, s.Forgeable, s.Limit})
 	}
 
 	// Described one by one, so that each keeps its own time and weight.

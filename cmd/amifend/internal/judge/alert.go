@@ -22,7 +22,7 @@ type Alert struct {
 // alert logs something suspicious that is no ban. Which attributes a line has is an API.
 func (j *Judge) alert(v policy.Verdict) {
 	a := journal.Alert{
-		Kind: v.Rule, Source: bans.Source(v.Prefix),
+		Kind: v.Rule.String(), Source: bans.Source(v.Prefix),
 		Text: observe.Reason(v, j.policy.Threshold, j.servers), Do: observe.Advice(v),
 	}
 	// The account is the attacker's text: it is quoted for the journal, and slog quotes it in the log.

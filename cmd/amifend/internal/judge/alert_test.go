@@ -47,14 +47,14 @@ func alertCases() map[string]alertCase {
 	}
 	const phone = "192.0.2.20"
 	return map[string]alertCase{
-		policy.RuleBansFull: {
+		policy.RuleBansFull.String(): {
 			func(o *policy.Options) { o.MaxBans = 2 }, twoScans, "192.0.2.5", "", "no room for more", "raise [firewall] max_bans", 1,
 		},
-		policy.RuleSpoofFlood: {
+		policy.RuleSpoofFlood.String(): {
 			func(o *policy.Options) { o.ForgeablePerMinute = 1 }, twoScans, "192.0.2.5", "",
 			"than forgeable_bans_per_minute", "into [allow] prefixes", 1,
 		},
-		policy.RuleCompromised: {nil, func(emit func(...amitest.Event)) {
+		policy.RuleCompromised.String(): {nil, func(emit func(...amitest.Event)) {
 			p := amitest.NewPeer("203.0.113.5:40000")
 			p.Transport = "TCP"
 			for range 6 {
@@ -62,7 +62,7 @@ func alertCases() map[string]alertCase {
 			}
 			emit(p.Register(hostile)...)
 		}, "203.0.113.5", hostileQuoted, "was guessed after 6 attempts", "change the account's password", 1},
-		policy.RuleSpoofSuspected: {nil, func(emit func(...amitest.Event)) {
+		policy.RuleSpoofSuspected.String(): {nil, func(emit func(...amitest.Event)) {
 			p := amitest.NewPeer(phone + ":5060")
 			emit(p.Register(hostile)...)
 			for range 5 {
@@ -70,13 +70,13 @@ func alertCases() map[string]alertCase {
 			}
 			emit(p.Refresh(hostile)...)
 		}, phone, hostileQuoted, "5 failures of account " + hostileQuoted + " of pbx between two successes", "nobody is banned for it", 0},
-		policy.RuleSuspectLogin: {nil, func(emit func(...amitest.Event)) {
+		policy.RuleSuspectLogin.String(): {nil, func(emit func(...amitest.Event)) {
 			for i := range 5 {
 				emit(amitest.NewPeer(fmt.Sprintf("10.0.%d.1:5060", i)).GuessPassword(hostile)...)
 			}
 			emit(amitest.NewPeer("203.0.113.5:5060").Register(hostile)...)
 		}, "203.0.113.5", hostileQuoted, "a stranger logged in to account " + hostileQuoted + " of pbx", "ask the account's user", 0},
-		policy.RuleMisconfigured: {nil, func(emit func(...amitest.Event)) {
+		policy.RuleMisconfigured.String(): {nil, func(emit func(...amitest.Event)) {
 			p := amitest.NewPeer(phone + ":5060")
 			emit(p.Register("201")...)
 			emit(p.Register("202")...)
@@ -85,19 +85,19 @@ func alertCases() map[string]alertCase {
 				time.Sleep(10 * time.Second)
 			}
 		}, phone, hostileQuoted, "fails 4 times a minute where others work", "correct the password", 0},
-		policy.RuleAccountAttacked: {nil, func(emit func(...amitest.Event)) {
+		policy.RuleAccountAttacked.String(): {nil, func(emit func(...amitest.Event)) {
 			for i := range 8 {
 				p := amitest.NewPeer(fmt.Sprintf("198.51.%d.7:5060", i))
 				emit(p.GuessPassword(hostile)...)
 			}
 		}, "", hostileQuoted, "is guessed from 8 sources within hours", "use passwords of 20 random characters", 0},
-		policy.RuleServerAttacked: {nil, func(emit func(...amitest.Event)) {
+		policy.RuleServerAttacked.String(): {nil, func(emit func(...amitest.Event)) {
 			for i := range 50 {
 				p := amitest.NewPeer(fmt.Sprintf("198.51.%d.7:5060", i))
 				emit(p.GuessAccount(fmt.Sprint(i))...)
 			}
 		}, "", "", "server pbx is attacked from 50 sources within hours", "an ACL of the networks", 0},
-		policy.RuleProvedGuessing: {nil, func(emit func(...amitest.Event)) {
+		policy.RuleProvedGuessing.String(): {nil, func(emit func(...amitest.Event)) {
 			p := amitest.NewPeer(phone + ":5060")
 			emit(p.Register("204")...)
 			for i := range 20 {
@@ -142,10 +142,10 @@ func (tc alertCase) test(t *testing.T, kind string) {
 	if tc.account != "" {
 		want = append(want, "account", "server")
 	}
-	if kind == policy.RuleServerAttacked {
+	if kind == policy.RuleServerAttacked.String() {
 		want = append(want, "server")
 	}
-	if kind == policy.RuleBansFull {
+	if kind == policy.RuleBansFull.String() {
 		want = append(want, "bans", "refused")
 	}
 	slices.Sort(want)
@@ -182,7 +182,7 @@ func TestEngineHasTheConfigsOptions(t *testing.T) {
 		"canary_accounts": {
 			func(o *policy.Options) { o.Canaries = []string{"9999"} },
 			func(emit func(...amitest.Event)) { emit(amitest.NewPeer("203.0.113.5:5060").GuessAccount("9999")...) },
-			policy.RuleCanary,
+			policy.RuleCanary.String(),
 		},
 		"rules": {
 			func(o *policy.Options) { o.Off, _ = o.Off.With(policy.RuleScore) },
@@ -196,8 +196,8 @@ func TestEngineHasTheConfigsOptions(t *testing.T) {
 		},
 		"ban_proved_guessers": {
 			func(o *policy.Options) { o.BanProvedGuessers = true },
-			alertCases()[policy.RuleProvedGuessing].play,
-			policy.RuleProvedGuessing,
+			alertCases()[policy.RuleProvedGuessing.String()].play,
+			policy.RuleProvedGuessing.String(),
 		},
 		"all defaults": {
 			func(*policy.Options) {},
@@ -207,7 +207,7 @@ func TestEngineHasTheConfigsOptions(t *testing.T) {
 					emit(p.GuessAccount(fmt.Sprint(9996 + i))...)
 				}
 			},
-			policy.RuleScore,
+			policy.RuleScore.String(),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -216,7 +216,7 @@ func TestEngineHasTheConfigsOptions(t *testing.T) {
 			tc.play(func(events ...amitest.Event) { p.play(amitest.Packets(events...)) })
 			var rules []string
 			for b := range p.engine.Bans() {
-				rules = append(rules, b.Rule)
+				rules = append(rules, b.Rule.String())
 			}
 			if got := strings.Join(rules, " "); got != tc.rule {
 				t.Errorf("banned by %q, want %q", got, tc.rule)

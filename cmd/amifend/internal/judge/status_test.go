@@ -78,7 +78,7 @@ func TestStatusTellsWhatTheJudgeTold(t *testing.T) {
 		if h := s.Hidden[0]; h.Server != "pbx" || h.Addr.String() != "198.51.100.2" || h.Reason != "allowlist" {
 			t.Errorf("%+v", h)
 		}
-		if a := s.Alerts[0]; a.Kind != policy.RuleSuspectLogin || a.Source != "203.0.113.9" || a.Do == "" {
+		if a := s.Alerts[0]; a.Kind != policy.RuleSuspectLogin.String() || a.Source != "203.0.113.9" || a.Do == "" {
 			t.Errorf("%+v", a)
 		}
 		time.Sleep(25 * time.Hour)

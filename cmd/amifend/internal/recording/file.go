@@ -62,7 +62,7 @@ type file struct {
 func openFile(name string, in *input, o Options) *file {
 	f := &file{
 		name: name, format: in.format, closer: in.closer,
-		translator: fromami.Translator{Hasher: policy.NewHasher(0)},
+		translator: fromami.Translator{Hasher: policy.NewHasher(policy.FixedSeed)},
 	}
 
 	// An empty file ends at once, and is listed all the same.

@@ -37,7 +37,7 @@ func NewPlayer(c *config.Config, told func(policy.Verdict)) (*Player, error) {
 	o := c.Policy
 
 	// The seed must not differ between runs, or the verdicts would.
-	o.Seed = 0
+	o.Seed = policy.FixedSeed
 	engine, err := policy.New(o)
 	if err != nil {
 		return nil, err

@@ -116,12 +116,12 @@ func TestJSON(t *testing.T) {
 func TestVerdictsInJSON(t *testing.T) {
 	var out bytes.Buffer
 	w := newJSONWriter(Options{Config: &config.Config{Policy: policy.DefaultOptions()}}, nil, &out)
-	h := policy.NewHasher(0)
+	h := policy.NewHasher(policy.FixedSeed)
 	at := time.Date(2026, 11, 23, 2, 0, 0, 500, time.UTC).UnixNano()
 
 	// The account holds what would break a line, a terminal or the JSON itself.
 	w.decision(policy.Verdict{
-		Action: policy.ActionAlert, At: at, Rule: "bans_full",
+		Action: policy.ActionAlert, At: at, Rule: policy.RuleBansFull,
 		Prefix:  netip.MustParsePrefix("203.0.113.5/32"),
 		Account: h.Label([]byte("10\x1b\"01\n")),
 	})

@@ -125,13 +125,13 @@ func TestPrefixBans(t *testing.T) {
 	ta.decision(policy.Verdict{
 		Action: policy.ActionBan,
 		Prefix: netip.MustParsePrefix("2001:db8::/64"), At: 2, Scope: policy.ScopeSIP,
-		Rule: "score",
+		Rule: policy.RuleScore,
 	})
 
 	ta.decision(policy.Verdict{
 		Action: policy.ActionBan,
 		Prefix: netip.MustParsePrefix("2001:db8::/64"), At: 4, Scope: policy.ScopeAll,
-		Rule: "score",
+		Rule: policy.RuleScore,
 	})
 
 	ta.attempt(b, failure{at: 3})

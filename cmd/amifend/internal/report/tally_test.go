@@ -84,13 +84,13 @@ func counted(t *testing.T, files []string) int {
 	o := policy.DefaultOptions()
 
 	// Nothing may ban or excuse: each attempt must reach the counters.
-	o.Seed = 0
+	o.Seed = policy.FixedSeed
 	o.Threshold = 1e6
 	o.ProofWindow = time.Minute
 	o.Canaries = nil
 	for _, r := range policy.Rules() {
-		if r.Name != policy.RuleRequests && r.Name != "ami_guessing" {
-			o.Off, _ = o.Off.With(r.Name)
+		if r.Rule != policy.RuleRequests && r.Name != "ami_guessing" {
+			o.Off, _ = o.Off.With(r.Rule)
 		}
 	}
 
