@@ -137,7 +137,7 @@ func (w *textWriter) spared(all []Spared) {
 			return
 		}
 		fmt.Fprintf(w.out, "%8d %s of %s, which is never banned (%s): %s\n", s.Failures,
-			plural(uint64(s.Failures), "failure"), s.Addr, s.Why, s.Do())
+			plural(s.Failures, "failure"), s.Addr, s.Why, s.Do())
 	}
 }
 
