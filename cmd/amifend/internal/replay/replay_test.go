@@ -338,7 +338,7 @@ func TestExplain(t *testing.T) {
 	} {
 		a := netip.MustParseAddr(addr)
 		got := run(t, Options{Files: []string{path}, Format: FormatText, Explain: a}, nil)
-		story, _, _ := strings.Cut(got, "bans decided")
+		story, _, _ := strings.Cut(got, " decided: ")
 		for _, w := range want {
 			if !strings.Contains(story, w) {
 				t.Errorf("%s: no %q in\n%s", addr, w, got)
