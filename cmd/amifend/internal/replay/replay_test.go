@@ -370,7 +370,7 @@ func TestExplain(t *testing.T) {
 		// The story is in front of the summary, which counts all addresses.
 		a := netip.MustParseAddr(addr)
 		got := run(t, Options{Files: []string{path}, Format: FormatText, Explain: a}, nil)
-		story, _, _ := strings.Cut(got, "bans decided")
+		story, _, _ := strings.Cut(got, " decided: ")
 
 		for _, w := range want {
 			if !strings.Contains(story, w) {
