@@ -95,8 +95,8 @@ func (w *textWriter) end(s summary) error {
 	w.count(uint64(s.unbans), "ban", " lifted early")
 	w.count(uint64(s.alerts), "alert", "")
 	w.count(s.engine.Counted, "failed attempt", " counted")
-	w.count(s.leftOut, "event", " left out: the source was banned at that moment, the kernel would "+
-		"have dropped the packet")
+	w.count(s.leftOut, "event", " left out: the source was banned at that moment, the kernel "+
+		"would have dropped the packet")
 	w.spared(s.spared)
 
 	// Failures that did not count are listed too, since a reader may expect a ban for them.
@@ -110,8 +110,8 @@ func (w *textWriter) end(s summary) error {
 		"have written them, and it is not known who")
 	w.count(s.told, "failed request", " that NOTICE and WARNING lines told of")
 	if s.twice > 0 {
-		fmt.Fprintf(w.out, "%8d of them left out: the security channel tells of the same requests\n",
-			s.twice)
+		fmt.Fprintf(w.out, "%8d of them left out: the security channel tells of the same "+
+			"requests\n", s.twice)
 	}
 	w.count(s.traced, "line", " of printed SIP messages skipped")
 
