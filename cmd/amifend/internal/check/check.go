@@ -17,9 +17,9 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/allowlist"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/lockout"
-	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 	"github.com/amifend/amifend/cmd/amifend/internal/stream"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
 
 // Options select what to check and where to write.
@@ -165,16 +165,16 @@ func (o Options) pbx(ctx context.Context, p *printer, set protect.Set, m *missin
 func checkConfig(o Options) section {
 	c := o.Config
 	s := section{title: "config " + o.Path}
-	s.ok("valid: %s, %s in [allow]", observe.Count(len(c.Servers), "server"),
-		observe.Count(len(c.Allow), "prefix"))
+	s.ok("valid: %s, %s in [allow]", wording.Count(len(c.Servers), "server"),
+		wording.Count(len(c.Allow), "prefix"))
 	if len(c.Names) > 0 {
 		s.ok("%s in [allow], followed as their addresses change",
-			observe.Count(len(c.Names), "name"))
+			wording.Count(len(c.Names), "name"))
 	}
 
 	// Deny lists are named only where there are any.
 	if len(c.Deny) > 0 {
-		s.ok("%s in [deny]", observe.Count(len(c.Deny), "prefix"))
+		s.ok("%s in [deny]", wording.Count(len(c.Deny), "prefix"))
 	}
 
 	// Warnings of the config concern secrets that others can read, and must not stay.

@@ -7,8 +7,8 @@ import (
 
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/denylist"
-	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
 
 // mostSpared bounds the exceptions that are listed: a deny list may contain the networks of a whole
@@ -20,7 +20,7 @@ func deniedSection(c *config.Config, never protect.Set) section {
 	s := section{title: "always dropped"}
 	list := denylist.New(c.Deny, never)
 	s.ok("%s: %s listed, %s of addresses dropped", listedIn(c.Deny),
-		observe.Count(list.Listed(), "prefix"), observe.Count(len(list.Set.Ranges()), "range"))
+		wording.Count(list.Listed(), "prefix"), wording.Count(len(list.Set.Ranges()), "range"))
 	for i, x := range list.Out {
 		if i == mostSpared {
 			s.note("and %d more that are listed and not dropped", len(list.Out)-i)
@@ -36,7 +36,7 @@ func deniedSection(c *config.Config, never protect.Set) section {
 func spared(x denylist.Exception) string {
 	text := fmt.Sprintf("listed as %s at %s", prefixText(x.Listed.Prefix), plain(x.Listed.Where()))
 	if x.More > 0 {
-		text += " and " + observe.Count(x.More, "more place")
+		text += " and " + wording.Count(x.More, "more place")
 	}
 	return text
 }

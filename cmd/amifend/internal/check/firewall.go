@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
-	"github.com/amifend/amifend/cmd/amifend/internal/observe"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 	"github.com/amifend/amifend/firewall"
 )
 
@@ -99,7 +99,7 @@ func checkTable(ctx context.Context, s *section, bad level, t *firewall.Table, n
 	}
 
 	s.ok("the table is there with %s (scope all: %d, scope sip: %d), which dropped %s",
-		observe.Count(len(elements), "ban"), all, sip, observe.Count(packets, "packet"))
+		wording.Count(len(elements), "ban"), all, sip, wording.Count(packets, "packet"))
 
 	return nil
 }

@@ -5,8 +5,8 @@ import (
 
 	"github.com/amifend/amifend/cmd/amifend/internal/denylist"
 	"github.com/amifend/amifend/cmd/amifend/internal/lockout"
-	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
 
 // lockoutSection reports whether the users who administer this machine now could be cut off. It
@@ -32,7 +32,7 @@ func lockoutSection(o Options, never protect.Set) (section, []lockout.Finding) {
 			"out is not known: allow the network from which you administer this machine")
 	case len(found) == 0:
 		s.ok("%s from other machines, and none can be cut off",
-			observe.Count(len(sessions), "SSH session"))
+			wording.Count(len(sessions), "SSH session"))
 	}
 	return s, found
 }

@@ -7,7 +7,7 @@ import (
 	"unicode"
 
 	"github.com/amifend/amifend/ami"
-	"github.com/amifend/amifend/cmd/amifend/internal/observe"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
 
 // level is the weight of a finding.
@@ -93,7 +93,7 @@ func (p *printer) result() (bool, error) {
 		verdict = fmt.Sprintf("%d failed", p.failed)
 	}
 
-	p.text(fmt.Sprintf("result: %s, %s\n", verdict, observe.Count(p.warned, "warning")))
+	p.text(fmt.Sprintf("result: %s, %s\n", verdict, wording.Count(p.warned, "warning")))
 	if p.err != nil {
 		return false, fmt.Errorf("write what was found: %w", p.err)
 	}

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
-	"github.com/amifend/amifend/cmd/amifend/internal/observe"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
 
 // Alerts is `amifend alerts`.
@@ -61,7 +61,7 @@ func (c *Alerts) Run(ctx context.Context) error {
 		b.WriteString(alertText(a, "", time.Local))
 	}
 
-	fmt.Fprintf(&b, "%s since %s\n", observe.Count(len(l.Alerts), "alert"),
+	fmt.Fprintf(&b, "%s since %s\n", wording.Count(len(l.Alerts), "alert"),
 		time.Now().Add(-time.Duration(c.Since)).Local().Format(minutes))
 
 	_, err = fmt.Print(b.String())

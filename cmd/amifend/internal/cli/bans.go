@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
-	"github.com/amifend/amifend/cmd/amifend/internal/observe"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
 
 // Bans is `amifend bans`.
@@ -123,11 +123,11 @@ func writeBans(w io.Writer, l control.BanList, wide bool, now time.Time) error {
 	}
 
 	// The footer says what the filter and the limit left out.
-	text := observe.Count(l.Total, "ban")
+	text := wording.Count(l.Total, "ban")
 	if slices.ContainsFunc(l.Bans, func(b control.Ban) bool {
 		return b.State == control.StateDry
 	}) {
-		text = observe.Count(l.Total, "would-be ban") // this daemon drops nothing
+		text = wording.Count(l.Total, "would-be ban") // this daemon drops nothing
 	}
 
 	if l.Matched != l.Total || len(l.Bans) != l.Total {

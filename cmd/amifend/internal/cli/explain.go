@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
-	"github.com/amifend/amifend/cmd/amifend/internal/observe"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
 
 // Explain is `amifend explain`.
@@ -102,7 +102,7 @@ func pastLine(p control.PastBan, zone *time.Location) string {
 func kernelLine(b control.Ban, now time.Time) string {
 	dropped := "drops its packets"
 	if b.Dropped != nil {
-		dropped = "has dropped " + observe.Count(*b.Dropped, "packet")
+		dropped = "has dropped " + wording.Count(*b.Dropped, "packet")
 	}
 	if b.State != control.StateInKernel {
 		dropped = stateText(b.State)

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
-	"github.com/amifend/amifend/cmd/amifend/internal/observe"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 	"github.com/amifend/amifend/firewall"
 )
 
@@ -76,7 +76,7 @@ func (c *Export) Run(ctx context.Context) error {
 		if d := s.Firewall.Denied; d != nil {
 			fmt.Fprintf(out,
 				"# Without the deny lists (%s), which are config: copy [deny] and its files.\n",
-				observe.Count(d.Listed, "prefix"))
+				wording.Count(d.Listed, "prefix"))
 		}
 	}
 
@@ -123,7 +123,7 @@ func writeNFT(w io.Writer, table string, bans []control.Ban, now time.Time) erro
 	slices.Sort(names)
 	fmt.Fprintf(w, "# %s of amifend, %s. Load them with nft -f into a table that amifend has "+
 		"laid out.\n",
-		observe.Count(len(bans), "ban"), now.UTC().Format(time.RFC3339))
+		wording.Count(len(bans), "ban"), now.UTC().Format(time.RFC3339))
 	if slices.ContainsFunc(bans, func(b control.Ban) bool { return b.State == control.StateDry }) {
 		fmt.Fprintln(w, "# This daemon bans nobody: these are the bans that it would have made. "+
 			"No kernel drops them yet.")

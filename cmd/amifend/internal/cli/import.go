@@ -13,7 +13,7 @@ import (
 	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/fail2ban"
-	"github.com/amifend/amifend/cmd/amifend/internal/observe"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
 
 // Import is `amifend import`.
@@ -156,13 +156,13 @@ func (c *ImportFail2ban) print(
 
 	// The database may have very many such rows.
 	if more := found.Wrong - len(found.Strange); more > 0 {
-		fmt.Printf("left out: %s more like these\n", observe.Count(more, "row"))
+		fmt.Printf("left out: %s more like these\n", wording.Count(more, "row"))
 	}
 
 	// Other jails are named: a user may have chosen other names for those of Asterisk.
 	for _, jail := range slices.Sorted(maps.Keys(left)) {
 		fmt.Printf("left out: %s of jail %s (to take them too: --jail %[2]s)\n",
-			observe.Count(left[jail], "ban"), ami.Quote([]byte(jail)))
+			wording.Count(left[jail], "ban"), ami.Quote([]byte(jail)))
 	}
 
 	verb, n := "imported", len(wanted)-refused
@@ -170,7 +170,7 @@ func (c *ImportFail2ban) print(
 		verb, n = "would be imported", len(wanted)
 	}
 
-	text := observe.Count(n, "ban") + " " + verb
+	text := wording.Count(n, "ban") + " " + verb
 	for _, note := range slices.Sorted(maps.Keys(notes)) {
 		text += "\n" + note
 	}

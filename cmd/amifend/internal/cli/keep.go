@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/amifend/amifend/cmd/amifend/internal/observe"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
 
 // Keep is `amifend keep`.
@@ -35,7 +35,7 @@ func (c *Keep) Run(ctx context.Context) error {
 	}
 
 	// A note says what the disk or the kernel does not have yet.
-	text := "the trial is ended: " + observe.Count(k.Bans, "ban") +
+	text := "the trial is ended: " + wording.Count(k.Bans, "ban") +
 		" kept, and from now on bans are made as usual"
 	if k.Note != "" {
 		text += "; " + k.Note

@@ -8,7 +8,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/manual"
-	"github.com/amifend/amifend/cmd/amifend/internal/observe"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
 
 // Completion is `amifend completion`.
@@ -62,7 +62,7 @@ func (c *Man) Run(ctx *kong.Context, v Version) error {
 		}
 	}
 
-	_, err := fmt.Printf("%s written to %s\n", observe.Count(len(pages), "page"), c.Dir)
+	_, err := fmt.Printf("%s written to %s\n", wording.Count(len(pages), "page"), c.Dir)
 	return err
 }
 

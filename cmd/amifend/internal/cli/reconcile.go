@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
-	"github.com/amifend/amifend/cmd/amifend/internal/observe"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
 
 // Reconcile is `amifend reconcile`.
@@ -56,7 +56,7 @@ func reconciled(r control.Reconciled) string {
 		{r.WrittenAgain, "written into the journal again"},
 	} {
 		if p.n > 0 {
-			parts = append(parts, observe.Count(p.n, "ban")+" "+p.what)
+			parts = append(parts, wording.Count(p.n, "ban")+" "+p.what)
 		}
 	}
 

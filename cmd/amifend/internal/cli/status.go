@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
-	"github.com/amifend/amifend/cmd/amifend/internal/observe"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
 
 // Status is `amifend status`.
@@ -65,7 +65,7 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 		banWord = "would-be ban" // nothing is dropped
 	}
 
-	fmt.Fprintf(w, "\nfirewall  %s, %s: %s", f.Name, f.State, observe.Count(f.Bans, banWord))
+	fmt.Fprintf(w, "\nfirewall  %s, %s: %s", f.Name, f.State, wording.Count(f.Bans, banWord))
 	for _, more := range []struct {
 		n    int
 		what string
@@ -77,7 +77,7 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 
 	// The lists that overrule bans belong to the state of the firewall.
 	fmt.Fprintf(w, "\n          never banned: %s (amifend allow --list)\n",
-		observe.Count(s.Protected, "prefix"))
+		wording.Count(s.Protected, "prefix"))
 	if d := f.Denied; d != nil {
 		fmt.Fprintf(w, "          %s\n", deniedLine(*d))
 	}
@@ -89,7 +89,7 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 			state = "FAILING: " + j.Problem
 		}
 		if j.Waiting > 0 {
-			state += ", " + observe.Count(j.Waiting, "change") + " of bans not written yet"
+			state += ", " + wording.Count(j.Waiting, "change") + " of bans not written yet"
 		}
 
 		fmt.Fprintf(w, "journal   %s, %.1f MB: %s\n", j.Path, float64(j.Size)/1e6, state)
@@ -107,14 +107,14 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 
 // deniedLine returns the state of the deny lists.
 func deniedLine(d control.Denied) string {
-	text := "always dropped: " + observe.Count(d.Listed, "listed prefix")
+	text := "always dropped: " + wording.Count(d.Listed, "listed prefix")
 	switch {
 	case d.State == control.StateTrial:
 		text += ", not in the trial: after amifend keep"
 	case d.State != control.StateInKernel:
 		text += ", " + d.State
 	case d.Dropped != nil:
-		text += ", " + observe.Count(*d.Dropped, "packet")
+		text += ", " + wording.Count(*d.Dropped, "packet")
 	}
 
 	if d.Spared > 0 {
@@ -138,7 +138,7 @@ func writeHealth(w io.Writer, s control.Status) error {
 		}
 	}
 
-	_, err := fmt.Fprintf(w, "%s\n", observe.Count(len(s.Health), "warning"))
+	_, err := fmt.Fprintf(w, "%s\n", wording.Count(len(s.Health), "warning"))
 	return err
 }
 

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
-	"github.com/amifend/amifend/cmd/amifend/internal/observe"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
 
 // Unban is `amifend unban`.
@@ -90,7 +90,7 @@ func liftedText(l control.Lifted, within netip.Prefix, dry bool) string {
 		text += fmt.Sprintf("%s %s\n", who(p), is)
 	}
 
-	text += observe.Count(l.Count, "ban") + " " + lifted
+	text += wording.Count(l.Count, "ban") + " " + lifted
 	if l.Pending > 0 {
 		text += fmt.Sprintf("; the kernel does not have %d changes yet (amifend status)", l.Pending)
 	}
@@ -115,12 +115,12 @@ func againText(a control.Again, source string) string {
 	switch {
 	case a.Lately > 0:
 		text = fmt.Sprintf("it still sends: %s in the last %s, %d while it was banned",
-			observe.Count(a.Lately, "dropped packet"), lookBack(a.LatelySpan), a.Dropped)
+			wording.Count(a.Lately, "dropped packet"), lookBack(a.LatelySpan), a.Dropped)
 	case a.Dropped > 0 && a.LatelySpan > 0:
 		text = fmt.Sprintf("%s while it was banned, none in the last %s",
-			observe.Count(a.Dropped, "dropped packet"), lookBack(a.LatelySpan))
+			wording.Count(a.Dropped, "dropped packet"), lookBack(a.LatelySpan))
 	case a.Dropped > 0:
-		text = observe.Count(a.Dropped, "dropped packet") +
+		text = wording.Count(a.Dropped, "dropped packet") +
 			" while it was banned; whether it still sends is not known"
 	case !a.Seen.IsZero():
 		text = "a PBX reported it at " + a.Seen.Local().Format(stamp) + ", while it was banned"
@@ -130,7 +130,7 @@ func againText(a control.Again, source string) string {
 
 	if a.MoreUnknown > 0 && a.MoreKnown > 0 {
 		text += fmt.Sprintf("\nbanned again after %s on unknown accounts, or %s",
-			observe.Count(a.MoreUnknown, "attempt"), observe.Count(a.MoreKnown, "wrong password"))
+			wording.Count(a.MoreUnknown, "attempt"), wording.Count(a.MoreKnown, "wrong password"))
 	}
 
 	return text + "\nto let it in for good: amifend allow " + source

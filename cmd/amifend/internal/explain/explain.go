@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/ami"
-	"github.com/amifend/amifend/cmd/amifend/internal/observe"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 	"github.com/amifend/amifend/policy"
 )
 
@@ -64,17 +64,17 @@ func (t *teller) verdict(x *policy.Explanation) {
 		switch {
 		case x.Ban.Strike == 0 && x.Ban.Attempts > 0:
 			t.line("  rule:      %s (score %.2f, %s; no strike, and never longer than ten minutes)",
-				x.Ban.Rule, x.Ban.Score, observe.Count(x.Ban.Attempts, "attempt"))
+				x.Ban.Rule, x.Ban.Score, wording.Count(x.Ban.Attempts, "attempt"))
 		case x.Ban.Strike > 0:
 			t.line("  rule:      %s (score %.2f, %s, ban number %d)", x.Ban.Rule, x.Ban.Score,
-				observe.Count(x.Ban.Attempts, "attempt"), x.Ban.Strike)
+				wording.Count(x.Ban.Attempts, "attempt"), x.Ban.Strike)
 		default: // an operator's, or one that was found in the kernel
 			t.line("  rule:      %s", x.Ban.Rule)
 		}
 
 		// Events behind a ban show that the attacker is still there.
 		if x.Ban.Seen > 0 {
-			t.line("  since:     %s, the last at %s", observe.Count(x.Ban.Seen, "event"),
+			t.line("  since:     %s, the last at %s", wording.Count(x.Ban.Seen, "event"),
 				t.stamp(x.Ban.LastSeen))
 		}
 	case x.Protected != "":
@@ -98,7 +98,7 @@ func (t *teller) source(x *policy.Explanation) {
 	}
 	for _, e := range x.Evidence {
 		t.line("    %s  %s  weight %.3g%s", t.stamp(e.At),
-			observe.Describe([]policy.Evidence{e}, t.o.Servers), e.Weight, certain(e.Chooser))
+			wording.Describe([]policy.Evidence{e}, t.o.Servers), e.Weight, certain(e.Chooser))
 	}
 
 	// A proof is what keeps forged packets from banning a phone, so its limits are spelled out.
@@ -115,7 +115,7 @@ func (t *teller) source(x *policy.Explanation) {
 
 	// Trust and strikes make the next ban rarer or longer.
 	if x.Owns > 0 {
-		t.line("  trust:     %.1f, %s", x.Trust, observe.Count(x.Owns, "account")+" of its own")
+		t.line("  trust:     %.1f, %s", x.Trust, wording.Count(x.Owns, "account")+" of its own")
 	}
 	if x.Strikes > 0 {
 		t.line("  strikes:   %d, one less at %s", x.Strikes, t.stamp(x.StrikeEnds))
@@ -146,17 +146,17 @@ func (t *teller) accounts(accounts []policy.AccountPart) {
 		}
 
 		if a.Fails > 0 {
-			said = append(said, fmt.Sprintf("%s since %s", observe.Count(a.Fails, "failure"),
+			said = append(said, fmt.Sprintf("%s since %s", wording.Count(a.Fails, "failure"),
 				t.stamp(a.FailedAt)))
 		}
 
 		if a.Shielded > 0 {
-			said = append(said, observe.Count(a.Shielded, "failure")+
+			said = append(said, wording.Count(a.Shielded, "failure")+
 				" (may be forged: not held against it)")
 		}
 
 		if a.Excused > 0 {
-			said = append(said, observe.Count(a.Excused, "failure")+" of a misconfigured phone")
+			said = append(said, wording.Count(a.Excused, "failure")+" of a misconfigured phone")
 		}
 		if len(said) > 0 {
 			t.line("  account:   %s: %s", name, strings.Join(said, ", "))
@@ -195,13 +195,13 @@ func (t *teller) next(x *policy.Explanation) {
 			"and all of chan_sip, would not")
 	case x.Known && x.MoreUnknown > 0 && x.MoreKnown > 0:
 		t.line("  next:      %s on an unknown account would ban it, or %s",
-			observe.Count(x.MoreUnknown, "more attempt"),
-			observe.Count(x.MoreKnown, "wrong password"))
+			wording.Count(x.MoreUnknown, "more attempt"),
+			wording.Count(x.MoreKnown, "wrong password"))
 	case x.Known && x.MoreUnknown > 0: // the others weigh nothing, by [policy.weights]
 		t.line("  next:      %s on an unknown account would ban it",
-			observe.Count(x.MoreUnknown, "more attempt"))
+			wording.Count(x.MoreUnknown, "more attempt"))
 	case x.Known && x.MoreKnown > 0:
-		t.line("  next:      %s would ban it", observe.Count(x.MoreKnown, "wrong password"))
+		t.line("  next:      %s would ban it", wording.Count(x.MoreKnown, "wrong password"))
 	}
 
 	if x.CalmAt != 0 && x.Attempts > 0 {

@@ -3,7 +3,7 @@ package explain
 import (
 	"time"
 
-	"github.com/amifend/amifend/cmd/amifend/internal/observe"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 	"github.com/amifend/amifend/policy"
 )
 
@@ -105,14 +105,14 @@ func New(x policy.Explanation, servers []string) JSON {
 	for _, e := range x.Evidence {
 		j.Evidence = append(j.Evidence, evidence{
 			rfc3339(e.At),
-			observe.Describe([]policy.Evidence{e}, servers), e.Weight, forger(e.Chooser),
+			wording.Describe([]policy.Evidence{e}, servers), e.Weight, forger(e.Chooser),
 		})
 	}
 
 	for _, a := range x.Accounts {
 		// The server is named only if it has a name: an index would mean nothing outside.
 		out := account{
-			Account: observe.Name(a.Account), OKAt: rfc3339(a.OKAt), Fails: a.Fails,
+			Account: wording.Name(a.Account), OKAt: rfc3339(a.OKAt), Fails: a.Fails,
 			Excused: a.Excused, Forged: a.Shielded,
 		}
 		if int(a.Server) < len(servers) {

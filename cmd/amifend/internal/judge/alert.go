@@ -6,7 +6,7 @@ import (
 	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
-	"github.com/amifend/amifend/cmd/amifend/internal/observe"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 	"github.com/amifend/amifend/policy"
 )
 
@@ -23,13 +23,13 @@ type Alert struct {
 func (j *Judge) alert(v policy.Verdict) {
 	a := journal.Alert{
 		Kind: v.Rule.String(), Source: bans.Source(v.Prefix),
-		Text: observe.Reason(v, j.policy.Threshold, j.servers), Do: observe.Advice(v),
+		Text: wording.Reason(v, j.policy.Threshold, j.servers), Do: wording.Advice(v),
 	}
 	// The account is the attacker's text: it is quoted for the journal, and slog quotes it in the log.
 	attrs := []any{"kind", a.Kind, "source", a.Source}
 	if v.Account != (policy.Label{}) {
 		a.Account = ami.Quote(v.Account.Bytes())
-		attrs = append(attrs, "account", observe.Name(v.Account))
+		attrs = append(attrs, "account", wording.Name(v.Account))
 	}
 
 	aboutServer := v.Account != (policy.Label{}) || v.Rule == policy.RuleServerAttacked

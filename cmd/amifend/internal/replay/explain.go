@@ -6,8 +6,8 @@ import (
 
 	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/cmd/amifend/internal/explain"
-	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 	"github.com/amifend/amifend/cmd/amifend/internal/recording"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 	"github.com/amifend/amifend/policy"
 )
 
@@ -140,7 +140,7 @@ func (w *jsonWriter) step(s step) {
 
 	_ = w.enc.Encode(jsonStep{
 		rfc3339(ev.At), "event", ev.Source.String(), ev.Service.String(), kind,
-		ev.Transport.String(), observe.Name(ev.Account), s.server, s.effect,
+		ev.Transport.String(), wording.Name(ev.Account), s.server, s.effect,
 	}) // the buffer keeps the error for end
 }
 

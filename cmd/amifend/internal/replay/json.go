@@ -7,8 +7,8 @@ import (
 	"math"
 	"time"
 
-	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 	"github.com/amifend/amifend/cmd/amifend/internal/recording"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 	"github.com/amifend/amifend/policy"
 )
 
@@ -92,16 +92,16 @@ func (w *jsonWriter) decision(v policy.Verdict) {
 		object = jsonBan{
 			at, v.Action.String(), v.Prefix.Masked().String(), v.Scope.String(),
 			round(v.Duration.Seconds()), v.Rule.String(), round(v.Score),
-			v.Attempts, observe.Reason(v, w.limit, w.servers),
+			v.Attempts, wording.Reason(v, w.limit, w.servers),
 		}
 	case policy.ActionUnban:
 		object = jsonUnban{
 			at, v.Action.String(), v.Prefix.Masked().String(), v.Scope.String(),
-			v.Rule.String(), observe.Reason(v, w.limit, w.servers),
+			v.Rule.String(), wording.Reason(v, w.limit, w.servers),
 		}
 	case policy.ActionAlert:
 		object = jsonAlert{
-			v.Action.String(), v.Rule.String(), observe.Name(v.Account), source(v), at,
+			v.Action.String(), v.Rule.String(), wording.Name(v.Account), source(v), at,
 		}
 	case policy.ActionNone:
 		return

@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 	"github.com/amifend/amifend/cmd/amifend/internal/recording"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 	"github.com/amifend/amifend/policy"
 )
 
@@ -56,7 +56,7 @@ func (w *textWriter) decision(v policy.Verdict) {
 
 	if v.Action != policy.ActionNone {
 		fmt.Fprintf(w.out, "%s  %s  %s: %s\n", stamp(v.At, w.location), what, v.Rule,
-			observe.Reason(v, w.limit, w.servers))
+			wording.Reason(v, w.limit, w.servers))
 	}
 }
 
@@ -79,7 +79,7 @@ func duration(d time.Duration) string {
 
 func (w *textWriter) end(s summary) error {
 	fmt.Fprintf(w.out, "--\n%s, %s",
-		observe.Count(len(s.files), "file"), observe.Count(s.events, "event"))
+		wording.Count(len(s.files), "file"), wording.Count(s.events, "event"))
 	if s.events > 0 {
 		zone := time.Unix(0, s.last).In(s.location).Format("MST")
 		fmt.Fprintf(w.out, ", %s to %s %s", stamp(s.first, s.location), stamp(s.last, s.location),
@@ -171,7 +171,7 @@ func NoteText(n recording.Note) string {
 
 	if n.Kind == recording.NoteUnread {
 		text = fmt.Sprintf("note: %s that look like failed requests were not read: %s",
-			observe.Count(n.Lines, "line"), n.Why)
+			wording.Count(n.Lines, "line"), n.Why)
 	}
 
 	if n.Do != "" {

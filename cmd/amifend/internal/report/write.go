@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/ami"
-	"github.com/amifend/amifend/cmd/amifend/internal/observe"
 	"github.com/amifend/amifend/cmd/amifend/internal/recording"
 	"github.com/amifend/amifend/cmd/amifend/internal/replay"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 	"github.com/amifend/amifend/policy"
 )
 
@@ -127,9 +127,9 @@ func (s *source) accountNames(more ...string) []string {
 
 func (s *source) accountCount() string {
 	if s.more {
-		return fmt.Sprintf("more than %s", observe.Count(len(s.accounts), "account"))
+		return fmt.Sprintf("more than %s", wording.Count(len(s.accounts), "account"))
 	}
-	return observe.Count(len(s.accounts), "account")
+	return wording.Count(len(s.accounts), "account")
 }
 
 // kindList returns the attempts by kind: `InvalidAccountID 12, ChallengeResponseFailed 3`.
@@ -192,7 +192,7 @@ func writeJSON(out *bufio.Writer, sources []*source, left int, notes []recording
 
 		// Names are an attacker's text: they are escaped as everywhere.
 		for _, a := range s.accounts {
-			object.Accounts = append(object.Accounts, observe.Name(a))
+			object.Accounts = append(object.Accounts, wording.Name(a))
 		}
 		for k, n := range s.kinds {
 			if n > 0 {

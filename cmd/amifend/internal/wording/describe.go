@@ -1,5 +1,5 @@
-// Package observe puts the engine's decisions and evidence into words for people.
-package observe
+// Package wording puts the engine's decisions and evidence into words for people.
+package wording
 
 import (
 	"fmt"
