@@ -30,7 +30,7 @@ const readTime = 2 * time.Second
 // slack is the difference between two ends of one allowance that is not worth writing.
 const slack = 2 * time.Second
 
-// Options are what a Keeper needs.
+// Options configure a [Keeper].
 type Options struct {
 	Config  func() *config.Config // returns the config in force
 	Watcher *protect.Watcher

@@ -93,7 +93,8 @@ func TestAllowances(t *testing.T) {
 // A wall clock that is set neither ends nor prolongs what is allowed for a time; what the journal
 // has moves along, so that a restart does not either.
 func TestAllowWhileTheClockIsSet(t *testing.T) {
-	wall, now := time.Unix(1e9, 0).UTC(), int64(1e18)
+	wall := time.Unix(1e9, 0).UTC()
+	now := int64(1e18)
 	for _, step := range []time.Duration{
 		24 * time.Hour, -24 * time.Hour, -31 * 365 * 24 * time.Hour,
 	} {

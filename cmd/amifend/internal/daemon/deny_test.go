@@ -183,7 +183,8 @@ func TestDenyListsOverARestart(t *testing.T) {
 
 func TestDenyListsOfADryRun(t *testing.T) {
 	s := newSite(t, 1)
-	s.config.Deny, s.config.Observe = denied("203.0.113.0/24"), true
+	s.config.Deny = denied("203.0.113.0/24")
+	s.config.Observe = true
 	c := s.withControl(t)
 	s.start(t)
 	ready(t, c)
@@ -202,7 +203,8 @@ func TestDenyListsOfADryRun(t *testing.T) {
 // cuts off who says it.
 func TestDenyListsOfATrial(t *testing.T) {
 	s := newSite(t, 1)
-	s.config.Deny, s.trial = denied("203.0.113.0/24"), time.Hour
+	s.config.Deny = denied("203.0.113.0/24")
+	s.trial = time.Hour
 	c := s.withControl(t)
 	s.start(t)
 	ready(t, c)

@@ -27,7 +27,8 @@ func TestKillUnderLoad(t *testing.T) {
 	p := s.spawn(t)
 	p.Said(t, "amifend runs", "")
 	eventually(t, "it is logged in", func() bool { return s.pbxs[0].Sessions() >= 1 })
-	wrote, began := writtenBy(t, p.Process.Pid), time.Now()
+	wrote := writtenBy(t, p.Process.Pid)
+	began := time.Now()
 
 	n, old := 0, 0 // how many attempted, and how many did so longer ago than may be lost
 	for since := time.Duration(0); since < lasts; since = time.Since(began) {
@@ -90,7 +91,7 @@ func recallFrom(t *testing.T, dir string, o policy.Options) *policy.Engine {
 	return e
 }
 
-// writtenBy is how many bytes a process has caused to be written to disks. On a tmpfs nothing is
+// writtenBy returns how many bytes a process has caused to be written to disks. On a tmpfs nothing is
 // counted.
 func writtenBy(t *testing.T, pid int) (n int64) {
 	t.Helper()

@@ -63,7 +63,8 @@ func BenchmarkStart(b *testing.B) {
 			})
 		}()
 
-		began, cpu := time.Now(), cpuTime(b)
+		began := time.Now()
+		cpu := cpuTime(b)
 		select {
 		case <-up:
 		case err := <-done:
@@ -120,7 +121,7 @@ func BenchmarkStart(b *testing.B) {
 	})
 }
 
-// cpuTime is how long this process has kept processors busy, the kernel's part included.
+// cpuTime returns how long this process has kept processors busy, the kernel's part included.
 func cpuTime(b *testing.B) time.Duration {
 	b.Helper()
 	var r syscall.Rusage

@@ -26,7 +26,7 @@ import (
 // the config.
 const envDaemon = "APPTEST_DAEMON"
 
-// runDaemon is what the test binary does then.
+// runDaemon runs a daemon in the test binary.
 func runDaemon(text string) int {
 	var c config.Config
 	if err := json.Unmarshal([]byte(text), &c); err != nil {

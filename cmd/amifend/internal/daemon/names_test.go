@@ -41,7 +41,8 @@ func (s *site) startWith(t *testing.T, z *zone) (*logtest.Book, func()) {
 	t.Helper()
 	said, log := logtest.New()
 	ctx, cancel := context.WithCancel(t.Context())
-	up, done := make(chan struct{}), make(chan error, 1)
+	up := make(chan struct{})
+	done := make(chan error, 1)
 	c := s.config
 	go func() {
 		done <- Run(ctx, Options{

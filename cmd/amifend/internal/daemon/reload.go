@@ -172,7 +172,8 @@ func keepFixed(old, next *config.Config, out *control.Reloaded) *config.Config {
 
 	// The policy's max_bans follows that of the firewall, and max_sources must fit it.
 	if next.Policy.MaxBans != old.Policy.MaxBans {
-		merged.Policy.MaxBans, merged.Policy.MaxSources = old.Policy.MaxBans, old.Policy.MaxSources
+		merged.Policy.MaxBans = old.Policy.MaxBans
+		merged.Policy.MaxSources = old.Policy.MaxSources
 	}
 
 	return &merged

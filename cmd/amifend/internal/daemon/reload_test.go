@@ -158,7 +158,8 @@ func TestReloadOfServers(t *testing.T) {
 	third := amitest.Run(t, amitest.Config{Username: pbxUser, Secret: pbxSecret})
 	r.change(func(c *config.Config) {
 		added := c.Servers[0]
-		added.Name, added.Address = "pbx3", third.Addr()
+		added.Name = "pbx3"
+		added.Address = third.Addr()
 		c.Servers = []config.Server{added, c.Servers[0]}
 	})
 
@@ -220,7 +221,8 @@ func TestReloadOfListsAndPorts(t *testing.T) {
 		// 198.51.100.0/24 is no longer allowed.
 		c.Allow = []netip.Prefix{netip.MustParsePrefix("203.0.113.5/32")}
 		c.Firewall.SIPPorts = firewall.SIPPorts{{Protocol: firewall.UDP, First: 5160, Last: 5160}}
-		c.Firewall.MaxBans, c.Observe = 77, true
+		c.Firewall.MaxBans = 77
+		c.Observe = true
 	})
 
 	out := r.reload(t)
@@ -285,7 +287,9 @@ func TestReloadOfThePolicy(t *testing.T) {
 	}
 
 	r.change(func(c *config.Config) {
-		c.Policy.MaxBans, c.Policy.MaxSources, c.Firewall.MaxBans = 77, 1000, 77
+		c.Policy.MaxBans = 77
+		c.Policy.MaxSources = 1000
+		c.Firewall.MaxBans = 77
 	})
 	if out := r.reload(t); strings.Join(out.Changed, ", ") != "[policy]" ||
 		strings.Join(out.Restart, ", ") != "[firewall] backend, table or max_bans" {

@@ -25,7 +25,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 )
 
-// Options are what Run needs.
+// Options configure [Run].
 type Options struct {
 	Config  *config.Config
 	Version string // of the program, to show

@@ -35,11 +35,13 @@ func TestWarnings(t *testing.T) {
 	s := newSite(t, 1)
 	s.config.Warnings = []string{"config.toml can be read by every user of this machine"}
 	server := s.config.Servers[0]
-	server.Name, server.Host = "far", "192.0.2.200"
+	server.Name = "far"
+	server.Host = "192.0.2.200"
 	server.Address = net.JoinHostPort(server.Host, "5038")
 	server.TLS = &config.TLS{InsecureSkipVerify: true}
 	plain := server
-	plain.TLS, plain.Name = nil, "plain"
+	plain.TLS = nil
+	plain.Name = "plain"
 	s.config.Servers = append(s.config.Servers, server, plain)
 	r := s.start(t)
 	r.Wait(t, s.config.Warnings[0], "")

@@ -50,7 +50,9 @@ func serve(ctx context.Context, o Options, hangup <-chan os.Signal) error {
 	// Who must never be banned comes first: nothing may be banned, or adopted, before that is
 	// known.
 	known := allowlist.FromConfig(o.Config)
-	known.Log, known.NetNS, known.Lookup = o.Log, o.NetNS, o.Lookup
+	known.Log = o.Log
+	known.NetNS = o.NetNS
+	known.Lookup = o.Lookup
 	watcher := protect.New(known)
 	set, err := watcher.Snapshot(ctx)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// inFlight is how long after the kernel's acknowledgement an earlier request may still arrive.
+// inFlight limits how long after the kernel's acknowledgement an earlier request may still arrive.
 const inFlight = 500 * time.Millisecond
 
 // outcome is the result of an actor's part.

@@ -62,7 +62,7 @@ func (d deeds) text(r role) string {
 	return fmt.Sprintf("%d of %d requests answered", d.answered, d.sent)
 }
 
-// scale is how much slower than written the play runs.
+// scale is the factor by which the play runs slower than written.
 type scale float64
 
 func (s scale) of(d time.Duration) time.Duration { return time.Duration(float64(d) * float64(s)) }

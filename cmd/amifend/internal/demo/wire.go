@@ -20,7 +20,7 @@ const (
 	portSIPS = 5061
 )
 
-// try is what one client sends at once: its requests share a socket.
+// try holds the requests that one client sends at once, over one socket.
 type try struct {
 	from      netip.Addr
 	to        *pbx

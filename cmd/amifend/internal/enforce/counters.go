@@ -73,7 +73,8 @@ func (e *Enforcer) drops(ctx context.Context, h *held) (d Drops, ok bool) {
 
 	// A counter that is smaller than before is that of a new element.
 	if before := h.read; before.at != 0 && el.Packets >= before.packets {
-		d.Lately, d.Span = el.Packets-before.packets, time.Duration(now-before.at)
+		d.Lately = el.Packets - before.packets
+		d.Span = time.Duration(now - before.at)
 	}
 
 	h.read = reading{el.Packets, now}

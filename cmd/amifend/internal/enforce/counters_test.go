@@ -11,7 +11,8 @@ import (
 // What the kernel counts of a ban is compared with the reading before, whoever made that one.
 func TestDrops(t *testing.T) {
 	inWorkshop(t, func(t *testing.T, w *workshop) {
-		addr, k := netip.MustParseAddr("203.0.113.1"), enforcetest.Key("203.0.113.1/32", all)
+		addr := netip.MustParseAddr("203.0.113.1")
+		k := enforcetest.Key("203.0.113.1/32", all)
 		read := func(packets uint64) *Drops {
 			t.Helper()
 			w.kernel.Set(func() { w.kernel.Packets[k] = packets })

@@ -16,7 +16,7 @@ import (
 	"github.com/amifend/amifend/firewall"
 )
 
-// DenierOptions are what a Denier needs.
+// DenierOptions configure a [Denier].
 type DenierOptions struct {
 	Table DenyTable
 	Log   *slog.Logger

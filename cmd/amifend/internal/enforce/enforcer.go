@@ -49,10 +49,10 @@ const (
 	fullEvery  = time.Minute // how often a full set is logged
 )
 
-// DrainTime is how long [Enforcer.Run] may take at its end to deliver the last changes.
+// DrainTime limits how long [Enforcer.Run] may take at its end to deliver the last changes.
 const DrainTime = 5 * time.Second
 
-// Options are what an Enforcer needs.
+// Options configure an [Enforcer].
 type Options struct {
 	Table    Table
 	Clock    clock.Clock
@@ -100,7 +100,7 @@ type Enforcer struct {
 	flushes    []func() // called after the next round of work
 }
 
-// failure is what keeps the kernel from doing as asked.
+// failure describes why the kernel does not do as asked, and when it is asked again.
 type failure struct {
 	backoff time.Duration // after the last failure; 0: there was none
 	text    string        // of it

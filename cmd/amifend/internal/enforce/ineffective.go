@@ -141,8 +141,8 @@ const (
 	reportedMost = firewall.DefaultMaxBans // sources and causes: some 20 MB
 )
 
-// alertLeast is how long nothing more of the same server and cause is an alert: in the wrong place,
-// amifend makes each ban one that does nothing.
+// alertLeast is the shortest time between two alerts of the same server and cause: in the wrong
+// place, every ban of amifend does nothing.
 const alertLeast = time.Hour
 
 // isFirst reports whether a source and cause are reported for the first time, and remembers them.

@@ -23,7 +23,7 @@ type held struct {
 	read   reading // of the kernel's counter
 }
 
-// reading is what the kernel's counter of a ban was, and when that was read.
+// reading is a value of the kernel's counter of a ban, and the time at which it was read.
 type reading struct {
 	packets uint64
 	at      int64 // 0: it was not read yet
@@ -245,7 +245,8 @@ func (l *ledger) foundFull(k bans.Key, retry int64) {
 		l.full[k.Set()] = f
 	}
 
-	f.retry, f.try = retry, probeFirst
+	f.retry = retry
+	f.try = probeFirst
 	f.waiting[k] = struct{}{}
 }
 

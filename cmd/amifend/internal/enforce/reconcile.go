@@ -16,7 +16,7 @@ const (
 	// slack is by how much two ends of one ban may differ. A ban with less than that left is not
 	// worth a line either.
 	slack = 2 * time.Second
-	// oldAfter is how old a decision is when it has passed all queues.
+	// oldAfter is the age at which a decision has certainly passed all queues.
 	oldAfter = 10 * time.Second
 )
 

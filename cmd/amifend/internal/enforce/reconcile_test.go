@@ -199,7 +199,8 @@ func TestLiftedAsTheJournalAnswers(t *testing.T) {
 		p := newPlayed()
 		p.snap.Open[b.Key().Journal()] = journal.Open{Left: time.Hour, Whole: time.Hour}
 		p.snap.At = time.Now()
-		w.ledger.liftedSince, w.comparison.open = map[bans.Key]struct{}{}, true
+		w.ledger.liftedSince = map[bans.Key]struct{}{}
+		w.comparison.open = true
 		w.mail.Orders.Put(b.Prefix, bans.Order{Lift: true, Why: "operator"})
 		w.reconcile(t.Context(), p.snap)
 		w.work(t.Context())

@@ -55,7 +55,8 @@ func (e *Enforcer) failed(ctx context.Context, what string, err error) time.Dura
 
 	// A table that is gone is laid out at once, the first time.
 	if errors.Is(err, firewall.ErrGone) && f.backoff == 0 {
-		f.backoff, f.retry = retryFirst, 0
+		f.backoff = retryFirst
+		f.retry = 0
 		e.log.Warn("the nftables table is gone: putting it back", "bans", len(e.ledger.bans),
 			"err", err)
 		return 0

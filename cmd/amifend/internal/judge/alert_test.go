@@ -21,7 +21,7 @@ const (
 	hostileQuoted = `"10\x1b[31m\"1"`
 )
 
-// alertCase is what a PBX tells that makes an alert, and its line.
+// alertCase has events that make an alert, and the line that it must have.
 type alertCase struct {
 	change         func(o *policy.Options)
 	play           func(emit func(...amitest.Event))

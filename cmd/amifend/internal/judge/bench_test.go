@@ -10,7 +10,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 )
 
-// streams are what a PBX says all day.
+// streams returns typical streams of events, by name.
 func streams() map[string][]byte {
 	var events []amitest.Event
 	for i := range 200 {

@@ -28,7 +28,7 @@ func (k *blockKeeper) Keep(b journal.Block) bool {
 	return true
 }
 
-// recalled is what an engine that goes on from the blocks knows.
+// recalled returns an engine that was made of the blocks.
 func (k *blockKeeper) recalled(t *testing.T, o policy.Options, now int64) *policy.Engine {
 	t.Helper()
 	e, found, err := policy.Recall(o, now, func(yield func([]byte) bool) {
@@ -57,7 +57,8 @@ func scattered(n int) netip.AddrPort {
 // room, nothing is taken from the engine; and nothing is lost.
 func TestSaver(t *testing.T) {
 	o := policy.DefaultOptions()
-	o.MaxSources, o.MaxBans = 20_000, 1000
+	o.MaxSources = 20_000
+	o.MaxBans = 1000
 	e, err := policy.New(o)
 	if err != nil {
 		t.Fatal(err)

@@ -98,7 +98,8 @@ func (j *Judge) Admit(b *bans.Ban, now int64) string {
 	// The config may have a smaller ban_max than it had in the earlier run.
 	if most := j.policy.BanMax; left > most {
 		b.Expiry = now + int64(most)
-		b.Decided, b.Duration = j.clock.Wall(now), most
+		b.Decided = j.clock.Wall(now)
+		b.Duration = most
 		j.log.Info("a ban of a run before is longer than ban_max: shortened", "source", b.Source(),
 			"scope", b.Scope.String(), "until", b.Until().UTC().Format(time.RFC3339))
 		j.recorder.Ban(b)

@@ -140,7 +140,9 @@ func (v *vote) count(at int64, addr netip.Addr) {
 	v.failures++
 	switch {
 	case v.lead == 0:
-		v.candidate, v.lead, v.votes = addr, 1, 1
+		v.candidate = addr
+		v.lead = 1
+		v.votes = 1
 	case addr == v.candidate:
 		v.lead++
 		v.votes++

@@ -82,5 +82,6 @@ func (j *Judge) imposeVerdict(v policy.Verdict, old policy.Ban, i Imposition, ou
 	out.Observed = !j.ban(&ban)
 	out.Shortened = !out.Observed && ban.Duration < v.Duration
 	// A trial may have made it shorter.
-	out.Scope, out.Until = ban.Scope, ban.Until().Truncate(time.Second)
+	out.Scope = ban.Scope
+	out.Until = ban.Until().Truncate(time.Second)
 }

@@ -13,7 +13,7 @@ import (
 // doubtMost limits the time between two doubts about the same ban.
 const doubtMost = 10 * time.Minute
 
-// sweepEvery is how often bans that have run out are forgotten.
+// sweepEvery is the time between two looks for bans that have run out.
 const sweepEvery = int64(time.Minute)
 
 // ineffective notices bans that do nothing: events of a banned source that were made well after the

@@ -33,14 +33,15 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// MostServers is how many servers there may have been since the start: events name them by a number
-// of 16 bits.
+// MostServers limits how many servers there may have been since the start: events name them by a
+// number of 16 bits.
 const MostServers = 1 << 16
 
-// callMost is how many bans one call deals with: the judge must not be held up by a list of all.
+// callMost limits how many bans one call deals with: the judge must not be held up by a list of
+// all.
 const callMost = 256
 
-// Options are what a Judge needs.
+// Options configure a [Judge].
 type Options struct {
 	Policy    policy.Options
 	Servers   []string // names by number

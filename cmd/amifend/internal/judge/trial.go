@@ -32,7 +32,7 @@ const (
 	evidenceText = "(as told in the trial)"
 )
 
-// trialSweep is how often bans that have ended are forgotten.
+// trialSweep is the time between two looks for bans that have ended.
 const trialSweep = int64(time.Minute)
 
 // beginTrial begins a trial. The bans that run already are not part of it.

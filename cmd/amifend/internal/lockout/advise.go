@@ -69,7 +69,7 @@ func (s Session) String() string {
 	return text + " from " + s.Addr.String()
 }
 
-// mostPasted is how many prefixes a line to paste repeats.
+// mostPasted limits how many prefixes a line to paste repeats.
 const mostPasted = 8
 
 // advice returns what to write into [allow].

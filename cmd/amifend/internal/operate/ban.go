@@ -83,7 +83,8 @@ func (s *Service) impose(
 ) (control.BanResult, error) {
 	d, bad := s.checkBan(&b)
 	if bad != nil {
-		return control.BanResult{Prefix: b.Prefix, Scope: b.Scope, Error: bad}, nil //nolint:nilerr // it is the result
+		out := control.BanResult{Prefix: b.Prefix, Scope: b.Scope, Error: bad}
+		return out, nil //nolint:nilerr // it is the result
 	}
 
 	why := by.String()

@@ -40,7 +40,7 @@ const (
 // retryControl is the pause before a control socket that could not be served is tried again.
 const retryControl = 30 * time.Second
 
-// Options are what a Service needs.
+// Options configure a [Service].
 type Options struct {
 	Version   string                // of the program, to show
 	Config    func() *config.Config // returns the config in force

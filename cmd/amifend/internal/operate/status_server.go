@@ -39,7 +39,8 @@ func serverStatus(s *stream.Session) (control.ServerStatus, []control.Warning) {
 
 	// The last error may hold text of the PBX.
 	if st.Problem != ami.ProblemNone {
-		out.Problem, out.Do = st.Problem.String(), config.Advice(st.Problem)
+		out.Problem = st.Problem.String()
+		out.Do = config.Advice(st.Problem)
 		if st.LastError != nil {
 			out.Error = bans.Printable(st.LastError.Error())
 		}

@@ -70,7 +70,7 @@ func TestUnban(t *testing.T) {
 	}
 }
 
-// Who is not banned cannot be unbanned, but what is held against him is forgotten.
+// A source that is not banned cannot be unbanned, but its score is forgotten.
 func TestUnbanOfASuspect(t *testing.T) {
 	inOffice(t, func(t *testing.T, o *office) {
 		for range 6 {

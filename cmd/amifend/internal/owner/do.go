@@ -9,8 +9,8 @@ import (
 // whoever calls and for whatever.
 const share = 10
 
-// free is how long a call may take without a pause after it. A timer is not precise enough for the
-// pause that a shorter call would need.
+// free limits how long a call may take without a pause after it. A timer is not precise enough for
+// the pause that a shorter call would need.
 const free = 20 * time.Microsecond
 
 // Calls holds the functions that others want called by the goroutine that owns the data. One call

@@ -79,7 +79,8 @@ func (g *guard) look(now time.Time, s ami.Status) {
 		g.log.Warn("events had to wait for us", "stalls", s.Stalls-g.stalls,
 			"stalled_in_all", s.Stalled.Round(time.Millisecond).String(),
 			"do", "Asterisk ends a session that is about 4 MB behind: give amifend more CPU time")
-		g.stalls, g.stalled = s.Stalls, now
+		g.stalls = s.Stalls
+		g.stalled = now
 		g.gauge.stalled.Store(now.UnixNano())
 	}
 

@@ -65,7 +65,8 @@ func TestVigil(t *testing.T) {
 	look()
 	said.Count(t, 2, tainted, "")
 
-	s.Stalls, s.Stalled = 4, time.Second
+	s.Stalls = 4
+	s.Stalled = time.Second
 	look()
 	s.Stalls = 5
 	look()

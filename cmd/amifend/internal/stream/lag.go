@@ -28,7 +28,8 @@ func (m *lagMeter) measure(now int64, made time.Time) time.Duration {
 		if now >= m.until+lagWindow { // also the very first event
 			m.prev = diff
 		}
-		m.cur, m.until = diff, now+lagWindow
+		m.cur = diff
+		m.until = now + lagWindow
 	}
 
 	m.cur = min(m.cur, diff)

@@ -12,7 +12,7 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// Options are what the sessions of all servers share.
+// Options configure the sessions of all servers.
 type Options struct {
 	Log     *slog.Logger
 	Clock   clock.Clock

@@ -37,7 +37,8 @@ func TestHeardBeforeTheEnd(t *testing.T) {
 	}
 
 	ctx, cancel := context.WithCancel(t.Context())
-	in, done := make(chan stream.Sighting), make(chan error, 1)
+	in := make(chan stream.Sighting)
+	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx, in) }()
 	<-in // our own login
 	pbx.Emit(amitest.NewPeer("203.0.113.5:5060").GuessAccount("100")...)
@@ -79,7 +80,8 @@ func TestWarningsOfAServer(t *testing.T) {
 	}
 
 	plain := far
-	plain.TLS, plain.Name = nil, "plain"
+	plain.TLS = nil
+	plain.Name = "plain"
 	f := stream.NewFleet(options(log), nil)
 	if _, err := f.Plan([]config.Server{far, plain}, []string{"far", "plain"}); err != nil {
 		t.Fatal(err)

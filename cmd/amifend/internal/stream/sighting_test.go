@@ -76,7 +76,8 @@ func TestTranslation(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			tr := NewTranslator(3, hasher, clock.New())
 			got, ok := tr.Sighting(test.ev)
-			test.want.Server, test.want.At = 3, got.At
+			test.want.Server = 3
+			test.want.At = got.At
 			if !ok || got.Observation != test.want {
 				t.Errorf("got  %+v\nwant %+v", got.Observation, test.want)
 			}
