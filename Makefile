@@ -2,7 +2,7 @@
 
 GO        ?= go
 LAB        = examples/lab
-VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+VERSION   ?= $(shell git -c safe.directory=$(CURDIR) describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 .PHONY: help build install uninstall demo test check lint unit api vuln fuzz e2e bench quality clean
 
@@ -18,7 +18,8 @@ ETC      = $(DESTDIR)/etc
 # The user of the service, which a try without root does not have.
 OWNER   ?= $(if $(DESTDIR),,-o amifend)
 
-install: build ## install the program, its unit, its user and a first config (root)
+# PREBUILT=1 takes the bin/amifend that is there, for a machine without Go.
+install: $(if $(PREBUILT),,build) ## install the program, its unit, its user and a first config (root)
 	install -D -m 755 bin/amifend $(SBIN)/amifend
 	install -D -m 644 examples/systemd/amifend.service $(ETC)/systemd/system/amifend.service
 	install -D -m 644 examples/systemd/sysusers.conf $(ETC)/sysusers.d/amifend.conf

@@ -6,14 +6,18 @@ import (
 	"time"
 
 	"github.com/dchest/siphash"
+
+	"github.com/amifend/amifend/policy/internal/table"
 )
 
 // accountID is an account of a server, hashed: SIP accounts and manager users are told apart.
 type accountID uint64
 
-func (id accountID) hash(k0, _ uint64) uint64 { return uint64(id) ^ k0 } // it is a keyed hash already
+// Hash needs the key only to differ between engines: the ID is a keyed hash already.
+func (id accountID) Hash(k0, _ uint64) uint64 { return uint64(id) ^ k0 }
 
-// account is what is remembered of an account that somebody tried or owns. Times are seconds since the Unix epoch.
+// account is the record of an account that somebody tried or owns. Times are seconds since the Unix
+// epoch.
 type account struct {
 	strangers float32 // sources that failed on it and do not own it, as of at
 	proven    float32 // those of them with proven evidence
@@ -33,7 +37,7 @@ type pairKey struct {
 	account accountID
 }
 
-func (k pairKey) hash(k0, k1 uint64) uint64 {
+func (k pairKey) Hash(k0, k1 uint64) uint64 {
 	var b [24]byte
 	binary.LittleEndian.PutUint64(b[:], k.hi)
 	binary.LittleEndian.PutUint64(b[8:], k.lo)
@@ -43,62 +47,53 @@ func (k pairKey) hash(k0, k1 uint64) uint64 {
 
 func (k pairKey) host() host { return host{k.hi, k.lo} }
 
-// pair is what is remembered of an account at one source. Times are seconds since the Unix epoch.
+// pair is the record of an account at one source. Times are seconds since the Unix epoch.
 type pair struct {
-	okAt          uint32 // the last success, 0 if there was none
-	failAt        uint32 // the first failure since then
-	touched       uint32 // the last event
-	minuteAt      uint32 // when the minute began in which rate counts
-	debt          debt   // what its failures have added to the source's scores, as of touched
-	fails         uint16 // failures since the last success that counted
-	provenFails   uint16 // those of them that were proven
-	excused       uint16 // those that rule misconfigured_endpoint let pass
-	shielded      uint16 // those that were not held against a proved source, since they may be forged
-	pardon        uint8  // the number of the latest pardon of its source, see anew
-	excusedProven uint8  // of the excused, those that were proven
-	rate          uint8  // failures in the minute
+	okAt        uint32 // the last success, 0 if there was none
+	failAt      uint32 // the first failure since then
+	touched     uint32 // the last event
+	minuteAt    uint32 // when the minute began in which rate counts
+	debt        debt   // what its failures have added to the source's scores, as of touched
+	fails       uint16 // failures since the last success that counted
+	provenFails uint16 // those of them that were proven
+	excused     uint16 // those that rule misconfigured_endpoint let pass
+	// those that were not held against a proved source, since they may be forged
+	shielded      uint16
+	pardon        uint8 // the number of the latest pardon of its source, see applyPardon
+	excusedProven uint8 // of the excused, those that were proven
+	rate          uint8 // failures in the minute
 	flags         uint8
 }
 
 // The flags of a pair.
 const (
-	pairFailed         = 1 << iota // counted in source.failed
-	pairFailedProven               // counted in source.failedProven
-	pairChallenged                 // counted in silent.accounts
-	pairProven                     // a failure since the last success was proven, whatever became of it
-	pairTold                       // misconfigured_endpoint was told of it
-	pairOwned                      // counted in source.owns
-	pairStranger                   // counted in account.strangers
-	pairStrangerProven             // counted in account.proven
+	pairFailed       = 1 << iota // counted in source.failed
+	pairFailedProven             // counted in source.failedProven
+	pairChallenged               // counted in silent.accounts
+	// a failure since the last success was proven, whatever became of it
+	pairProven
+	pairAlerted        // misconfigured_endpoint alerted of it
+	pairOwned          // counted in source.owns
+	pairStranger       // counted in account.strangers
+	pairStrangerProven // counted in account.proven
 )
 
-// The lists of the tables of pairs and of accounts, each in the order of the last event.
+// usage names the lists of the tables of pairs and of accounts, each in the order of the last
+// event.
+type usage uint8
+
+// The lists, in the order in which they give up records.
 const (
-	listTried   = iota // one failure, of one source
-	listGuessed        // several
-	listOwned          // a success is remembered
+	listTried   usage = iota // one failure, of one source
+	listGuessed              // several
+	listOwned                // a success is remembered
 )
-
-// forget makes room in one of these tables: in the first of the lists that holds more than an eighth of it.
-func forget[K hashable, V any](t *table[K, V]) ref {
-	for _, list := range [...]uint8{listTried, listGuessed} {
-		if t.lists[list].n > t.max/8 {
-			return t.lists[list].tail
-		}
-	}
-	for _, list := range [...]uint8{listOwned, listGuessed, listTried} {
-		if r := t.lists[list].tail; r != 0 {
-			return r
-		}
-	}
-	return 0
-}
 
 const (
 	triedMemory = 48 * time.Hour
 	ownedMemory = 30 * 24 * time.Hour
 
-	// strangerHalfLife is after which the number of strangers that tried an account has halved.
+	// strangerHalfLife is the half-life of the number of strangers that tried an account.
 	strangerHalfLife = 4 * time.Hour
 )
 
@@ -114,95 +109,102 @@ func (e *Engine) accountOf(server uint16, service Service, l *Label) accountID {
 }
 
 // touchAccount returns an account's record as of now, made if there is none.
-func (e *Engine) touchAccount(id accountID, server uint16, l *Label) (*account, ref) {
-	r := e.accounts.get(id)
+func (e *Engine) touchAccount(id accountID, server uint16, l *Label) (*account, table.Ref) {
+	r := e.accounts.Get(id)
 	if r == 0 {
-		if e.accounts.full() {
-			e.accounts.remove(forget(e.accounts))
-		}
-		r = e.accounts.add(id, listTried)
-		a := &e.accounts.at(r).val
+		r = e.accounts.Add(id, listTried)
+		a := e.accounts.Val(r)
 		a.at, a.server, a.n, a.text = e.sec, server, l.n, l.text
 	} else {
-		e.accounts.move(r, e.accounts.at(r).list)
+		e.accounts.Touch(r)
 	}
-	e.accounts.mark(r)
-	a := &e.accounts.at(r).val
+
+	e.accounts.Mark(r)
+	a := e.accounts.Val(r)
 	if e.sec > a.at {
 		f := fade(e.sec-a.at, strangerHalfLife.Seconds())
 		a.strangers *= f
 		a.proven *= f
 		a.at = e.sec
 	}
+
 	return a, r
 }
 
-// touchPair returns the record of an account at a source, made if there is none, and makes it the newest. s is what is
-// remembered of the source, if anything is.
-func (e *Engine) touchPair(k key, s *source, id accountID) (*pair, ref) {
+// touchPair returns the record of an account at a source, made if there is none, and makes it the
+// newest. s is what is remembered of the source, if anything is.
+func (e *Engine) touchPair(k key, s *source, id accountID) (*pair, table.Ref) {
 	pk := pairKey{k.hi, k.lo, id}
-	r := e.pairs.get(pk)
+	r := e.pairs.Get(pk)
 	if r == 0 {
-		if e.pairs.full() {
-			e.forgetPair(forget(e.pairs))
+		if e.pairs.Full() {
+			e.removePair(e.pairs.Victim())
 		}
-		r = e.pairs.add(pk, listTried)
-		e.pairs.at(r).val.touched = e.sec
+
+		r = e.pairs.Add(pk, listTried)
+		e.pairs.Val(r).touched = e.sec
 		if s != nil {
-			e.pairs.at(r).val.pardon = s.pardon
+			e.pairs.Val(r).pardon = s.pardon
 		}
 	} else {
-		e.pairs.move(r, e.pairs.at(r).list)
+		e.pairs.Touch(r)
 	}
-	e.pairs.mark(r)
-	p := &e.pairs.at(r).val
-	p.outlive(e.sec)
+
+	// Scores fade when they are looked at, and pardons are applied then: neither costs a pass over
+	// the table.
+	e.pairs.Mark(r)
+	p := e.pairs.Val(r)
+	p.dropStale(e.sec)
 	if e.sec > p.touched {
 		p.debt.fade(fade(e.sec-p.touched, e.half), fade(e.sec-p.touched, e.slowHalf))
 		p.touched = e.sec
 	}
+
 	if s != nil {
-		p.anew(s)
+		p.applyPardon(s)
 	}
+
 	return p, r
 }
 
-// anew forgets the failures of a pair from before its source was pardoned.
-func (p *pair) anew(s *source) {
+// applyPardon forgets the failures of a pair from before its source was pardoned.
+func (p *pair) applyPardon(s *source) {
 	if p.pardon != s.pardon {
-		p.forget(s.pardon)
+		p.clear(s.pardon)
 	}
 }
 
-// outlive forgets the failures of a pair that its source does not count as owned, as after a crash, when the source may have been
-// pardoned and forgotten since: see pardonedLately.
-func (p *pair) outlive(now uint32) {
+// dropStale forgets the failures of a pair that its source does not count as owned, as after a
+// crash, when the source may have been pardoned and forgotten since: see pardonedLately.
+func (p *pair) dropStale(now uint32) {
 	if p.okAt != 0 && p.flags&pairOwned == 0 && now-p.touched >= seconds(triedMemory) {
-		p.forget(p.pardon)
+		p.clear(p.pardon)
 	}
 }
 
-// forget forgets the failures of a pair.
-func (p *pair) forget(pardon uint8) {
-	*p = pair{okAt: p.okAt, touched: p.touched, pardon: pardon, flags: p.flags & (pairOwned | pairStranger | pairStrangerProven)}
+// clear forgets the failures of a pair.
+func (p *pair) clear(pardon uint8) {
+	kept := p.flags & (pairOwned | pairStranger | pairStrangerProven)
+	*p = pair{okAt: p.okAt, touched: p.touched, pardon: pardon, flags: kept}
 }
 
-// forgetPair forgets an account at a source.
-func (e *Engine) forgetPair(r ref) {
-	en := e.pairs.at(r)
-	if sr := e.sources.get(en.key.host()); sr != 0 {
-		s := &e.sources.at(sr).val // no reason to save it: Recall counts anew
-		en.val.anew(s)
-		s.unfail(&en.val)
-		if en.val.flags&pairOwned != 0 && s.owns > 0 {
+// removePair forgets an account at a source.
+func (e *Engine) removePair(r table.Ref) {
+	p := e.pairs.Val(r)
+	if sr := e.sources.Get(e.pairs.Key(r).host()); sr != 0 {
+		s := e.sources.Val(sr) // no reason to save it: Recall counts anew
+		p.applyPardon(s)
+		s.uncountFailed(p)
+		if p.flags&pairOwned != 0 && s.owns > 0 {
 			s.owns--
 		}
 	}
-	e.pairs.remove(r)
+
+	e.pairs.Remove(r)
 }
 
-// unfail takes a pair out of the count of accounts that failed at its source.
-func (s *source) unfail(p *pair) {
+// uncountFailed takes a pair out of the count of accounts that failed at its source.
+func (s *source) uncountFailed(p *pair) {
 	if p.flags&pairFailed != 0 && s.failed > 0 {
 		s.failed--
 	}
@@ -212,20 +214,24 @@ func (s *source) unfail(p *pair) {
 	p.flags &^= pairFailed | pairFailedProven | pairStranger | pairStrangerProven
 }
 
-// fail notes that an account failed at a source where it never succeeded, and says whether it is the first time.
-func (s *source) fail(p *pair, proven bool) (first bool) {
+// noteFailed notes that an account failed at a source where it never succeeded, and reports whether
+// it is the first time.
+func (s *source) noteFailed(p *pair, proven bool) (first bool) {
 	if p.okAt != 0 {
 		return false
 	}
+
 	first = p.flags&pairFailed == 0
 	if first && s.failed < math.MaxUint8 {
 		s.failed++
 		p.flags |= pairFailed
 	}
+
 	if proven && p.flags&pairFailedProven == 0 && s.failedProven < math.MaxUint8 {
 		s.failedProven++
 		p.flags |= pairFailedProven
 	}
+
 	return first
 }
 
@@ -238,23 +244,45 @@ func (p *pair) charge(ev *Evidence) {
 	p.debt.add(ev)
 }
 
-// expirePairs forgets the accounts at sources that were quiet for long. It does so exactly in time, since verdicts depend
-// on how many there are; each was at least one observation, so this is no more work than observing was.
+// expirePairs forgets the accounts at sources that were quiet for long. It does so exactly in time,
+// since verdicts depend on how many there are; each was at least one observation, so this is no
+// more work than observing was.
 func (e *Engine) expirePairs() {
-	for list, memory := range [...]uint32{
-		listTried: seconds(triedMemory), listGuessed: seconds(triedMemory), listOwned: seconds(ownedMemory),
-	} {
-		for r := e.pairs.lists[list].tail; r != 0; r = e.pairs.lists[list].tail {
-			if e.sec-e.pairs.at(r).val.touched < memory {
+	for list, memory := range pairMemory() {
+		list := usage(list) // an index of pairMemory
+		for r := e.pairs.Oldest(list); r != 0; r = e.pairs.Oldest(list) {
+			if e.sec-e.pairs.Val(r).touched < memory {
 				break
 			}
-			e.forgetPair(r)
+
+			e.removePair(r)
 		}
 	}
 }
 
-// stranger notes that a failure is a stranger's, and says whether it is his first, and his first proven one.
-func (p *pair) stranger(proven bool) (first, firstProven bool) {
+// pairMemory returns for how many seconds the records of each list are remembered.
+func pairMemory() [3]uint32 {
+	return [...]uint32{
+		listTried: seconds(triedMemory), listGuessed: seconds(triedMemory),
+		listOwned: seconds(ownedMemory),
+	}
+}
+
+// listOfTried returns the list of an account, or of one at a source: by its last success, and how
+// often it was tried.
+func listOfTried(okAt uint32, tried int) usage {
+	switch {
+	case okAt != 0:
+		return listOwned
+	case tried > 1:
+		return listGuessed
+	}
+	return listTried
+}
+
+// noteStranger notes that a failure is a stranger's. It reports whether it is the first one of that
+// source, and the first proven one.
+func (p *pair) noteStranger(proven bool) (first, firstProven bool) {
 	first = p.flags&pairStranger == 0
 	firstProven = proven && p.flags&pairStrangerProven == 0
 	p.flags |= pairStranger
@@ -264,8 +292,8 @@ func (p *pair) stranger(proven bool) (first, firstProven bool) {
 	return first, firstProven
 }
 
-// strangersOn notes that a stranger failed on an account, and returns how many others did lately. Against proven evidence
-// only proven strangers count: the others may be forged.
+// strangersOn notes that a stranger failed on an account, and returns how many others did lately.
+// Against proven evidence only proven strangers count: the others may be forged.
 func (e *Engine) strangersOn(id accountID, ev *Evidence, l *Label, first, firstProven bool) int {
 	a, r := e.touchAccount(id, ev.Server, l)
 	if first {
@@ -275,15 +303,17 @@ func (e *Engine) strangersOn(id accountID, ev *Evidence, l *Label, first, firstP
 		a.proven++
 	}
 	if a.okAt == 0 && whole(a.strangers) > 1 {
-		e.accounts.move(r, listGuessed)
+		e.accounts.Move(r, listGuessed)
 	}
 	if ev.Proven() {
 		return whole(a.proven - 1)
 	}
+
 	return whole(a.strangers - 1)
 }
 
-// whole is a number of strangers or suspects that fade: one counts as a whole one for some minutes.
+// whole rounds a number of strangers or suspects that fade: one counts as a whole one for some
+// minutes.
 func whole(n float32) int { return int(n + 0.1) }
 
 // count16 adds one to a counter that must not wrap.

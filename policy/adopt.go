@@ -5,32 +5,37 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/amifend/amifend/policy/internal/table"
 )
 
-// Protect replaces the list of what must never be banned. It returns an unban for each running ban that now covers
-// something protected.
+// Protect replaces the list of what must never be banned. It returns an unban for each running ban
+// that now covers something protected.
 func (e *Engine) Protect(now int64, p *Protected) []Verdict {
 	e.begin(now)
 	e.protected = p
-	for _, list := range [...]uint8{listAll, listSIP} {
-		for r := e.bans.lists[list].head; r != 0; {
-			en := e.bans.at(r)
-			next := en.next
-			if en.val.until > e.now {
-				if _, ok := p.Overlaps(en.key.prefix()); ok {
+	for _, list := range [...]banList{bansAll, bansSIP} {
+		for r := e.bans.Newest(list); r != 0; {
+			next := e.bans.Older(r)
+			if e.bans.Val(r).until > e.now {
+				if _, ok := p.Overlaps(e.bans.Key(r).prefix()); ok {
 					e.lift(r, RuleProtected)
 				}
 			}
+
 			r = next
 		}
 	}
+
 	return e.done()
 }
 
-// Adopt takes over a ban that was found in the kernel, with what remains of it. It returns a ban that is shorter if more
-// than BanMax remains, an alert if there is no room, and an unban if the prefix is protected (rule protected) or if it is
-// invalid or nothing says when its ban ends, which is a remaining time of 0 or less (rule adopted). An adopted ban is a
-// strike of its source, unless it is of scope sip and ends within ten minutes. Of a prefix that is adopted twice the larger scope stays.
+// Adopt takes over a ban that was found in the kernel, with what remains of it. It returns a ban
+// that is shorter if more than BanMax remains, an alert if there is no room, and an unban if the
+// prefix is protected (rule protected) or if it is invalid or nothing says when its ban ends, which
+// is a remaining time of 0 or less (rule adopted). An adopted ban is a strike of its source,
+// unless it is of scope sip and ends within ten minutes. Of a prefix that is adopted twice the
+// larger scope stays.
 func (e *Engine) Adopt(now int64, prefix netip.Prefix, scope Scope, remaining time.Duration) []Verdict {
 	e.begin(now)
 
@@ -39,63 +44,84 @@ func (e *Engine) Adopt(now int64, prefix netip.Prefix, scope Scope, remaining ti
 	if scope == ScopeSIP && remaining <= firstForgeable {
 		strike = 0
 	}
-	e.adopt(prefix, remaining, ban{from: e.now, rule: ruleAdopted, scope: scope, strike: strike})
+	e.adopt(prefix, remaining, ban{from: e.now, rule: RuleAdopted, scope: scope, strike: strike})
 	return e.done()
 }
 
-// AdoptBan takes over a ban of an earlier run with all that was known of it, as [Engine.Bans] gave it, and returns what
-// Adopt does. The strikes of its source are those of the ban at least; a ban of strike 0, which an operator made, is none. Of
-// a prefix that has a ban already the larger scope stays, then the one that the engine decided or knows more of.
+// AdoptBan takes over a ban of an earlier run with all that was known of it, as [Engine.Bans] gave
+// it, and returns what Adopt does. The strikes of its source are those of the ban at least; a ban
+// of strike 0, which an operator made, is none. Of a prefix that has a ban already the larger scope
+// stays, then the one that the engine decided or knows more of.
 func (e *Engine) AdoptBan(now int64, b Ban) []Verdict {
 	e.begin(now)
-	rule := parseRule(b.Rule)
-	if rule == ruleNone {
-		rule = ruleAdopted // of a later version
+	rule := b.Rule
+	if rule == RuleNone || rule >= ruleCount {
+		rule = RuleAdopted // of a later version
 	}
-	e.adopt(b.Prefix, time.Duration(b.Until-e.now), ban{
+
+	// A clock that was wrong may have dated the ban later. It lasts no longer than it was decided
+	// for.
+	until := b.Until
+	if b.From > e.now {
+		until = min(until, e.now+max(until-b.From, 0))
+	}
+
+	e.adopt(b.Prefix, time.Duration(until-e.now), ban{
 		from: min(b.From, e.now), lastSeen: min(b.LastSeen, e.now), seen: b.Seen, score: float32(b.Score),
-		attempts: uint16(min(max(b.Attempts, 0), math.MaxUint16)), rule: rule, scope: b.Scope, // checked
+
+		// checked
+		attempts: uint16(min(max(b.Attempts, 0), math.MaxUint16)), rule: rule, scope: b.Scope,
 		strike: uint8(min(max(b.Strike, 0), math.MaxUint8)), // checked
 	})
+
 	return e.done()
 }
 
 func (e *Engine) adopt(prefix netip.Prefix, remaining time.Duration, next ban) {
 	k, ok := prefixKey(prefix)
-	rule := ""
+	// What cannot go on is lifted, and the rule says why.
+	rule := RuleNone
 	if _, bad := e.protected.Overlaps(prefix); bad {
 		rule = RuleProtected
 	} else if !ok || next.scope != ScopeSIP && next.scope != ScopeAll || remaining <= 0 {
 		rule = RuleAdopted
 	}
-	if rule != "" {
-		e.emit(Verdict{Action: ActionUnban, Scope: next.scope, Prefix: prefix.Masked(), At: e.now, Rule: rule})
+	if rule != RuleNone {
+		e.emit(Verdict{
+			Action: ActionUnban, Scope: next.scope, Prefix: prefix.Masked(), At: e.now, Rule: rule,
+		})
 		return
 	}
-	r := e.bans.get(k)
+
+	r := e.bans.Get(k)
 	if r == 0 {
 		if r = e.addBan(k, next.scope); r == 0 {
 			e.bansFull(k, banCase{scope: next.scope})
 			return
 		}
 	}
-	b := &e.bans.at(r).val
-	if b.until > e.now && (b.scope > next.scope || b.scope == next.scope && (b.rule != ruleAdopted || next.rule == ruleAdopted)) {
+
+	// Of two bans of a prefix the larger scope stays, then the one of which more is known.
+	b := e.bans.Val(r)
+	knowsMore := b.rule != RuleAdopted || next.rule == RuleAdopted
+	if b.until > e.now && (b.scope > next.scope || b.scope == next.scope && knowsMore) {
 		return
 	}
+
 	capped := min(remaining, e.opt.BanMax)
 	next.until = e.now + int64(capped)
 	*b = next
-	e.bans.move(r, listOf(next.scope))
+	e.bans.Move(r, listOf(next.scope))
 	if b.strike > 0 {
 		e.adoptStrike(k, b)
 	} else {
 		e.relistBanned(k)
 	}
+	// Whoever enforces the ban must know that it ends sooner.
 	if capped < remaining {
 		e.emit(Verdict{
-			Action: ActionBan, Scope: b.scope, Prefix: k.prefix(), At: e.now, Duration: capped, Rule: b.rule.String(),
-			Score: float64(b.score), Attempts: int(b.attempts), Strike: int(b.strike),
+			Action: ActionBan, Scope: b.scope, Prefix: k.prefix(), At: e.now, Duration: capped,
+			Rule: b.rule, Score: float64(b.score), Attempts: int(b.attempts), Strike: int(b.strike),
 		})
 	}
 }
@@ -103,89 +129,95 @@ func (e *Engine) adopt(prefix netip.Prefix, remaining time.Duration, next ban) {
 // adoptStrike makes an adopted ban a strike of its source.
 func (e *Engine) adoptStrike(k key, b *ban) {
 	if k.bits == hostBits {
-		old := e.sources.get(k.host())
-		saved := old != 0 && !e.sources.changed(old)
+		old := e.sources.Get(k.host())
+		saved := old != 0 && !e.sources.Changed(old)
 		s, r := e.touch(k)
 		saved = saved && s.strikes >= b.strike && near(s.strikeAt, secondOf(b.until))
 		s.strikes = max(s.strikes, b.strike)
 		s.strikeAt = secondOf(b.until)
 		b.strike = s.strikes
-		e.sources.move(r, listBanned)
+		e.sources.Move(r, listBanned)
 		if saved { // a start that takes over very many bans must not write all their sources again
-			e.sources.clean(r)
+			e.sources.Clean(r)
 		}
+
 		return
 	}
-	if e.networks.lists[listBanned].n >= e.networks.max/2 {
+
+	if e.networks.Count(listBanned) >= e.networks.Max()/2 {
 		return
 	}
+
 	n, r := e.touchNetwork(k)
 	n.strikes = max(n.strikes, b.strike)
 	n.strikeAt = secondOf(b.until)
 	b.strike = n.strikes
-	e.networks.move(r, listBanned)
+	e.networks.Move(r, listBanned)
 }
 
-// near tells whether two times are the same but for their rounding.
+// near reports whether two times are the same but for their rounding.
 func near(a, b uint32) bool { return max(a, b)-min(a, b) <= 2 }
 
 // lift ends a ban early. What it was decided on is forgotten: a source that is lifted begins anew.
-func (e *Engine) lift(r ref, rule string) {
-	k := e.bans.at(r).key
-	e.absolve(k, e.forgiven(tagLift, k))
+func (e *Engine) lift(r table.Ref, rule Rule) {
+	k := e.bans.Key(r)
+	e.pardonKey(k, e.notePardon(tagLift, k))
 	e.liftBan(r, rule)
 }
 
 // liftBan ends a ban early.
-func (e *Engine) liftBan(r ref, rule string) {
-	en := e.bans.at(r)
-	k, b := en.key, en.val
-	e.dropBan(r)
+func (e *Engine) liftBan(r table.Ref, rule Rule) {
+	k, b := e.bans.Key(r), *e.bans.Val(r)
+	e.removeBan(r)
 	e.emit(Verdict{
-		Action: ActionUnban, Scope: b.scope, Prefix: k.prefix(), At: e.now, Rule: rule, Score: float64(b.score),
-		Attempts: int(b.attempts), Strike: int(b.strike),
+		Action: ActionUnban, Scope: b.scope, Prefix: k.prefix(), At: e.now, Rule: rule,
+		Score: float64(b.score), Attempts: int(b.attempts), Strike: int(b.strike),
 	})
 }
 
-// absolve forgets what is held against a host or prefix, by the pardon of a number.
-func (e *Engine) absolve(k key, no uint8) {
+// pardonKey forgets what is held against a host or prefix, by the pardon of a number.
+func (e *Engine) pardonKey(k key, no uint8) {
 	if k.bits != hostBits {
-		if r := e.networks.get(k); r != 0 {
-			e.networks.mark(r)
-			n := &e.networks.at(r).val
-			*n = network{at: n.at, proofAt: n.proofAt, flags: n.flags & hasProof}
+		if r := e.networks.Get(k); r != 0 {
+			e.networks.Mark(r)
+			n := e.networks.Val(r)
+			*n = network{at: n.at, proofAt: n.proofAt, flags: n.flags & flagProof}
 		}
+
 		return
 	}
-	if r := e.sources.get(k.host()); r != 0 {
-		e.absolveSource(r, no)
+
+	if r := e.sources.Get(k.host()); r != 0 {
+		e.pardonSource(r, no)
 	}
+
 	for _, sp := range k.spreads() {
-		if r := e.networks.get(k.masked(sp.bits)); r != 0 {
-			e.absolvePart(r, e.part(k, sp.bits))
+		if r := e.networks.Get(k.masked(sp.bits)); r != 0 {
+			e.pardonPart(r, e.part(k, sp.bits))
 		}
 	}
 }
 
-// absolveSource forgets what is held against an address itself.
-func (e *Engine) absolveSource(r ref, no uint8) {
-	e.sources.mark(r)
-	s := &e.sources.at(r).val
+// pardonSource forgets what is held against an address itself.
+func (e *Engine) pardonSource(r table.Ref, no uint8) {
+	e.sources.Mark(r)
+	s := e.sources.Val(r)
 	s.proven, s.forgeable, s.slowProven, s.slowForgeable, s.guess, s.slowGuess = 0, 0, 0, 0, 0, 0
 	s.attempts, s.strikes, s.failed, s.failedProven = 0, 0, 0, 0
 	s.flags &^= washed
 	s.since, s.pardon = e.sec, no
-	if q := e.silents.get(e.sources.at(r).key.key()); q != 0 {
-		e.silents.remove(q)
+	if q := e.silents.Get(e.sources.Key(r).key()); q != 0 {
+		e.silents.Remove(q)
 	}
 }
 
-// absolvePart forgets what a network has of one of its parts.
-func (e *Engine) absolvePart(r ref, part uint32) {
-	n := &e.networks.at(r).val
+// pardonPart forgets what a network has of one of its parts.
+func (e *Engine) pardonPart(r table.Ref, part uint32) {
+	n := e.networks.Val(r)
 	if slices.Contains(n.failed[:], part|provenPart) {
 		n.provenSuspects = max(0, n.provenSuspects-1)
 	}
+
 	banned, failed := n.banned.remove(part), n.failed.remove(part)
 	if banned && n.offenders > 0 {
 		n.offenders--
@@ -195,6 +227,6 @@ func (e *Engine) absolvePart(r ref, part uint32) {
 		n.suspects = max(0, n.suspects-1)
 	}
 	if banned || failed {
-		e.networks.mark(r)
+		e.networks.Mark(r)
 	}
 }

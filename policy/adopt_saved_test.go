@@ -6,13 +6,17 @@ import (
 	"time"
 )
 
-// Bans that are taken over by a start do not make what is saved of their sources be saved again, unless they say more.
+// Bans that are taken over by a start do not make what is saved of their sources be saved again,
+// unless they say more.
 func TestAdoptedBansAreNoChange(t *testing.T) {
-	o := DefaultOptions()
+	o := fixedOptions()
 	e := mustNew(t, func(*Options) {})
 	ban := func(last byte, strike int) Ban {
 		return Ban{
-			Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{203, 0, last, 5}), 32), Scope: ScopeAll, From: start, Until: start + int64(time.Hour),
+			Prefix: netip.PrefixFrom(
+				netip.AddrFrom4([4]byte{203, 0, last, 5}),
+				32,
+			), Scope: ScopeAll, From: start, Until: start + int64(time.Hour),
 			Rule: RuleScore, Score: 4, Attempts: 4, Strike: strike,
 		}
 	}

@@ -13,16 +13,34 @@ const (
 	daily    = 24 * 3600
 )
 
-// maxAlerts bounds the alerts that are remembered in order not to repeat them: the oldest is forgotten first.
+// maxAlerts bounds the alerts that are remembered in order not to repeat them: the oldest is
+// forgotten first.
 const maxAlerts = 1 << 14
 
-// alertKey is what an alert is about: a rule, and the source and account that it names.
+// alertKey is the subject of an alert, and its kind.
 type alertKey struct {
-	about pairKey
-	rule  ruleID
+	about subject
+	rule  Rule
 }
 
-func (k alertKey) hash(k0, k1 uint64) uint64 {
+// subject names the source, the account, both, or the prefix that an alert is about. The zero value
+// names nothing.
+type subject pairKey
+
+// aboutAll is the subject of alerts that concern no source in particular.
+var aboutAll subject
+
+func aboutSource(k key) subject { return subject{k.hi, k.lo, 0} }
+
+func aboutAccount(id accountID) subject { return subject{account: id} }
+
+func aboutPair(k key, id accountID) subject { return subject{k.hi, k.lo, id} }
+
+// aboutPrefix marks a prefix by an account's number that no hash has but by accident, to tell it
+// from its first address.
+func aboutPrefix(k key) subject { return subject{k.hi, k.lo, 1} }
+
+func (k alertKey) Hash(k0, k1 uint64) uint64 {
 	var b [25]byte
 	binary.LittleEndian.PutUint64(b[:], k.about.hi)
 	binary.LittleEndian.PutUint64(b[8:], k.about.lo)
@@ -31,46 +49,55 @@ func (k alertKey) hash(k0, k1 uint64) uint64 {
 	return siphash.Hash(k0, k1, b[:])
 }
 
-// alertsPerMinute bounds the alerts of a kind that forged packets alone can raise in everybody's name. The others come
-// later, when there is still a reason for them.
+// alertsPerMinute bounds the alerts of a kind that forged packets alone can raise in everybody's
+// name. The others come later, when there is still a reason for them.
 const alertsPerMinute = 100
 
-// crowdedOut says whether an alert must wait for a calmer minute.
-func (e *Engine) crowdedOut(rule ruleID) bool {
-	if rule != ruleMisconfigured && rule != ruleProvedGuessing && rule != ruleSpoofSuspected && rule != ruleSuspectLogin {
+// limiter counts the alerts of each kind in a minute of the clock.
+type limiter struct {
+	minute uint32
+	used   [ruleCount]uint16
+}
+
+// rateLimited reports whether an alert must wait for a calmer minute.
+func (e *Engine) rateLimited(rule Rule) bool {
+	switch rule {
+	case RuleMisconfigured, RuleProvedGuessing, RuleSpoofSuspected, RuleSuspectLogin:
+	default:
 		return false
 	}
-	if minute := e.sec / 60; minute != e.alertMinute {
-		e.alertMinute, e.alertsUsed = minute, [ruleCount]uint16{}
+	if minute := e.sec / 60; minute != e.limits.minute {
+		e.limits = limiter{minute: minute}
 	}
-	if e.alertsUsed[rule] >= alertsPerMinute {
+	if e.limits.used[rule] >= alertsPerMinute {
 		e.stats.AlertsDelayed++
 		return true
 	}
-	e.alertsUsed[rule]++
+
+	e.limits.used[rule]++
 	return false
 }
 
-// alert tells of something, at most once in a span about the same. False means that it could not be told now.
-func (e *Engine) alert(v Verdict, about pairKey, span uint32) bool {
-	ak := alertKey{about, parseRule(v.Rule)}
-	r := e.alerts.get(ak)
-	if r != 0 && e.sec-e.alerts.at(r).val < span {
+// alert raises an alert, at most once in a span about the same. It reports whether that could be
+// done now.
+func (e *Engine) alert(v Verdict, about subject, span uint32) bool {
+	ak := alertKey{about, v.Rule}
+	r := e.alerts.Get(ak)
+	if r != 0 && e.sec-*e.alerts.Val(r) < span {
 		return true
 	}
-	if e.crowdedOut(ak.rule) {
+	// A rate limit must not be used up by repetitions, so it comes second.
+	if e.rateLimited(ak.rule) {
 		return false
 	}
 	if r == 0 {
-		if e.alerts.full() {
-			e.alerts.remove(e.alerts.lists[listAll].tail)
-		}
-		r = e.alerts.add(ak, listAll)
+		r = e.alerts.Add(ak, only)
 	} else {
-		e.alerts.move(r, listAll)
+		e.alerts.Move(r, only)
 	}
-	e.alerts.at(r).val = e.sec
-	e.alerts.mark(r)
+
+	*e.alerts.Val(r) = e.sec
+	e.alerts.Mark(r)
 	e.stats.Alerts++
 	v.Action, v.At = ActionAlert, e.now
 	e.emit(v)

@@ -1,10 +1,15 @@
 package policy
 
-import "time"
+import (
+	"time"
 
-// Guessing behind many names. Where the sender can choose the address that an event names, no ban of an
-// address reaches a guesser. But the failures are on one account, or on one server, from ever new
-// sources: that is one attack, and it is told at once, whether or not any of its sources can be banned.
+	"github.com/amifend/amifend/policy/internal/table"
+)
+
+// Guessing behind many names. Where the sender can choose the address that an event names, no ban
+// of an address reaches a guesser. But the failures are on one account, or on one server, from ever
+// new sources: that is one attack, and it is alerted at once, whether or not any of its sources can
+// be banned.
 
 // attack is a run of failures on one account, or on all accounts of a server, from several sources.
 // Times are seconds since the Unix epoch.
@@ -17,96 +22,110 @@ type attack struct {
 	minuteAt uint32
 }
 
-// The lists of the table of attacks, each in the order of the latest failure.
+// attackList names the lists of the table of attacks, each in the order of the latest failure.
+type attackList uint8
+
+// The lists, in the order in which they give up records.
 const (
-	listMinor           = iota // too few sources
-	listAccountsTold           // at most maxOpenAttacks
-	listAccountsWaiting        // not told, since there are worse ones
-	listServersTold            // at most maxOpenAttacks
+	listMinor           attackList = iota // too few sources
+	listAccountsWaiting                   // not alerted, since there are worse ones
 	listServersWaiting
+	listAccountsOpen // at most maxOpenAttacks
+	listServersOpen  // at most maxOpenAttacks
 )
 
 const (
-	// maxAttacks bounds the attacks that are remembered. The one that was quiet longest is forgotten
-	// first, those that are not told before the others.
+	// maxAttacks bounds the attacks that are remembered. The one that was quiet longest is
+	// forgotten first, those that are not alerted before the others.
 	maxAttacks = 1 << 12
 
-	// maxOpenAttacks is how many attacks on accounts, and on servers, are told at a time: the worst.
+	// maxOpenAttacks is how many attacks on accounts, and on servers, are alerted at a time: the
+	// worst.
 	maxOpenAttacks = 100
 
-	// accountAttackers is from how many sources on that failed on an account within hours it is
-	// attacked: more than a user who travels with a wrong password has.
+	// accountAttackers is the number of sources from which an account is attacked, counting those
+	// that failed on it within hours. A user who travels with a wrong password has fewer.
 	accountAttackers = 8
 
-	// serverAttackers is the same for all accounts of a server: more than the scanners that find any
-	// server on the Internet within hours.
+	// serverAttackers is the same for all accounts of a server: more than the scanners that find
+	// any server on the Internet within hours.
 	serverAttackers = 50
 
-	// attackPause is how long an attack must be quiet to be over.
+	// attackPause is the silence after which an attack is over.
 	attackPause = 3600
 
-	// moreDelay is how long attacks that find no room are counted before the first line about them.
+	// moreDelay is the time for which attacks that find no room are counted before the first line
+	// about them.
 	moreDelay = 60
 )
 
 // accountAttacked notes a failure of a stranger on an account. Only a wrong password tells that an
 // account exists. fast is whether that stranger alone is an attack.
 func (e *Engine) accountAttacked(id accountID, ev *Evidence, fast bool) {
-	if ev.Unknown || !guessesPassword(ev.Kind) || !e.on(ruleAccountAttacked) {
+	if ev.Unknown || !guessesPassword(ev.Kind) || !e.on(RuleAccountAttacked) {
 		return
 	}
 	e.attacked(id, ev, attackOf{
 		rule: RuleAccountAttacked, account: ev.Account, enough: accountAttackers,
-		told: listAccountsTold, waiting: listAccountsWaiting, since: &e.accountsWaiting,
+		open: listAccountsOpen, waiting: listAccountsWaiting, since: &e.accountsWaiting,
 		fast: fast,
 	})
 }
 
 // serverAttacked notes a failure of a stranger on any account of a server. all stands for them.
 func (e *Engine) serverAttacked(all accountID, ev *Evidence) {
-	if !e.on(ruleServerAttacked) {
+	if !e.on(RuleServerAttacked) {
 		return
 	}
 	e.attacked(all, ev, attackOf{
 		rule: RuleServerAttacked, enough: serverAttackers,
-		told: listServersTold, waiting: listServersWaiting, since: &e.serversWaiting,
+		open: listServersOpen, waiting: listServersWaiting, since: &e.serversWaiting,
 	})
 }
 
-// behindName notes a wrong password that is held against nobody: its source is never banned, or is banned
-// already, and the sender may have chosen that name for it. The account is told as attacked when
-// enough such names are used, or one of them faster than a phone tries again.
+// behindName notes a wrong password that is held against nobody: its source is never banned, or is
+// banned already, and the sender may have chosen that name for it. An alert names the account as
+// attacked when enough such names are used, or one of them faster than a phone tries again.
 func (e *Engine) behindName(k key, ev *Evidence) {
-	if ev.Unknown || ev.Account.n == 0 || !guessesPassword(ev.Kind) || !e.on(ruleAccountAttacked) {
+	if ev.Unknown || ev.Account.n == 0 || !guessesPassword(ev.Kind) || !e.on(RuleAccountAttacked) {
 		return
 	}
 
 	var s *source
-	if r := e.sources.get(k.host()); r != 0 {
-		s = &e.sources.at(r).val
+	if r := e.sources.Get(k.host()); r != 0 {
+		s = e.sources.Val(r)
 	}
 	id := e.accountOf(ev.Server, ev.Service, &ev.Account)
 	p, _ := e.touchPair(k, s, id)
 	if p.okAt != 0 {
-		return
+		return // the source is no stranger
 	}
-	first, firstProven := p.stranger(ev.Proven())
+	first, firstProven := p.noteStranger(ev.Proven())
 	e.strangersOn(id, ev, &ev.Account, first, firstProven)
+	e.accountAttacked(id, ev, e.reachesNobody(k, ev) && e.hiddenFast(id))
+}
 
-	// What is banned may still be on its way for a while.
-	fast := false
-	if br := e.covering(k); br == 0 || !ev.Chooser.needsSpoofing() && e.now-e.bans.at(br).val.from > minutely*int64(time.Second) {
-		ar := e.touchAttack(id)
-		e.attacks.move(ar, e.attacks.at(ar).list)
-		a := &e.attacks.at(ar).val
-		if e.sec-a.minuteAt >= 60 {
-			a.minuteAt, a.hidden = e.sec, 0
-		}
-		a.hidden = count16(a.hidden)
-		a.last = e.sec
-		fast = a.hidden > perMinute
+// reachesNobody reports whether no ban keeps an attempt's sender away. What is banned may still be
+// on its way for a while.
+func (e *Engine) reachesNobody(k key, ev *Evidence) bool {
+	br := e.covering(k)
+	return br == 0 ||
+		!ev.Chooser.needsSpoofing() && e.now-e.bans.Val(br).from > minutely*int64(time.Second)
+}
+
+// hiddenFast notes one more failure on an account in a name that no ban reaches, and reports
+// whether they come faster than a phone tries again.
+func (e *Engine) hiddenFast(id accountID) bool {
+	ar := e.touchAttack(id)
+	e.attacks.Touch(ar)
+	a := e.attacks.Val(ar)
+	if e.sec-a.minuteAt >= 60 {
+		a.minuteAt, a.hidden = e.sec, 0
 	}
-	e.accountAttacked(id, ev, fast)
+
+	a.hidden = count16(a.hidden)
+	a.last = e.sec
+	return a.hidden > perMinute
 }
 
 // guessesPassword reports whether a failure of that kind answers a challenge with a wrong password.
@@ -114,118 +133,107 @@ func guessesPassword(kind Kind) bool {
 	return kind == KindChallengeResponseFailed || kind == KindInvalidPassword
 }
 
-// attackOf is what differs between attacks on accounts and on servers.
+// attackOf holds the differences between attacks on accounts and on servers.
 type attackOf struct {
-	rule    string
-	account Label   // the zero Label for a server
-	enough  int     // sources
-	told    uint8   // the list of those that are told
-	waiting uint8   // the list of those that are not
-	since   *uint32 // when the first of the waiting ones came
-	fast    bool    // no phone fails that often: one source will do
+	rule    Rule
+	account Label      // the zero Label for a server
+	enough  int        // sources
+	open    attackList // the list of those that are alerted
+	waiting attackList // the list of those that are not
+	since   *uint32    // when the first of the waiting ones came
+	fast    bool       // no phone fails that often: one source will do
 }
 
-// attacked notes a failure of an attack, and tells of it when enough sources take part.
+// attacked notes a failure of an attack, and alerts when enough sources take part.
 func (e *Engine) attacked(id accountID, ev *Evidence, of attackOf) {
-	r := e.accounts.get(id)
+	r := e.accounts.Get(id)
 	if r == 0 {
 		return
 	}
-	sources := whole(e.accounts.at(r).val.strangers)
+	sources := whole(e.accounts.Val(r).strangers)
 	if sources < 2 && !of.fast {
 		return // one source is judged by its score
 	}
 
 	ar := e.touchAttack(id)
-	a := &e.attacks.at(ar).val
+	a := e.attacks.Val(ar)
 	a.failures++
 	if of.fast {
 		a.failures = max(a.failures, perMinute)
 	}
 	a.last, a.sources = e.sec, uint16(min(sources, 1<<16-1)) // checked
 	if sources < of.enough && !of.fast {
-		e.attacks.move(ar, listMinor)
+		e.attacks.Move(ar, listMinor)
 		return
 	}
 	if !e.openAttack(ar, of) {
-		e.attacks.move(ar, of.waiting)
-		e.tellMore(ev, of)
+		e.attacks.Move(ar, of.waiting)
+		e.alertMore(ev, of)
 		return
 	}
 
 	e.alert(Verdict{
 		Rule: of.rule, Server: ev.Server, Account: of.account, Attempts: int(a.failures), Sources: sources,
 		Rate: perMinuteSince(uint16(min(a.failures, 1<<16-1)), a.last-a.since), Chooser: ev.Chooser,
-	}, pairKey{account: id}, hourly)
+	}, aboutAccount(id), hourly)
 }
 
 // touchAttack returns the entry of an attack, made if there is none or if it was over.
-func (e *Engine) touchAttack(id accountID) ref {
-	r := e.attacks.get(id)
+func (e *Engine) touchAttack(id accountID) table.Ref {
+	r := e.attacks.Get(id)
 	if r == 0 {
-		if e.attacks.full() {
-			e.forgetAttack()
-		}
-		r = e.attacks.add(id, listMinor)
+		r = e.attacks.Add(id, listMinor)
 	}
 
-	a := &e.attacks.at(r).val
+	a := e.attacks.Val(r)
 	if a.since == 0 || e.sec-a.last >= attackPause {
 		*a = attack{since: e.sec, last: e.sec}
 	}
 	return r
 }
 
-// forgetAttack makes room for an attack.
-func (e *Engine) forgetAttack() {
-	for list := range uint8(listCount) {
-		if r := e.attacks.lists[list].tail; r != 0 {
-			e.attacks.remove(r)
-			return
-		}
-	}
-}
-
 // endAttacks forgets the attacks of a list that are over.
-func (e *Engine) endAttacks(list uint8) {
-	for t := e.attacks.lists[list].tail; t != 0; t = e.attacks.lists[list].tail {
-		if e.sec-e.attacks.at(t).val.last < attackPause {
+func (e *Engine) endAttacks(list attackList) {
+	for t := e.attacks.Oldest(list); t != 0; t = e.attacks.Oldest(list) {
+		if e.sec-e.attacks.Val(t).last < attackPause {
 			return
 		}
-		e.attacks.remove(t)
+		e.attacks.Remove(t)
 	}
 }
 
-// openAttack reports whether an attack may be told. Where too many are, one with twice the sources takes
-// the place of the smallest.
-func (e *Engine) openAttack(r ref, of attackOf) bool {
-	if e.attacks.at(r).list == of.told {
-		e.attacks.move(r, of.told)
+// openAttack reports whether an attack may be alerted. Where too many are, one with twice the
+// sources takes the place of the smallest.
+func (e *Engine) openAttack(r table.Ref, of attackOf) bool {
+	if e.attacks.List(r) == of.open {
+		e.attacks.Move(r, of.open)
 		return true
 	}
 
-	e.endAttacks(of.told)
-	if e.attacks.lists[of.told].n >= maxOpenAttacks {
-		least := e.attacks.lists[of.told].head
-		for t := least; t != 0; t = e.attacks.at(t).next {
-			if e.attacks.at(t).val.sources < e.attacks.at(least).val.sources {
+	// One with twice the sources takes the place of the smallest, so that two of a size do not take
+	// turns.
+	e.endAttacks(of.open)
+	if e.attacks.Count(of.open) >= maxOpenAttacks {
+		least := e.attacks.Newest(of.open)
+		for t := least; t != 0; t = e.attacks.Older(t) {
+			if e.attacks.Val(t).sources < e.attacks.Val(least).sources {
 				least = t
 			}
 		}
-		if int(e.attacks.at(r).val.sources) < 2*int(e.attacks.at(least).val.sources) {
+		if int(e.attacks.Val(r).sources) < 2*int(e.attacks.Val(least).sources) {
 			return false
 		}
-		e.attacks.move(least, of.waiting)
+		e.attacks.Move(least, of.waiting)
 	}
 
-	e.attacks.move(r, of.told)
+	e.attacks.Move(r, of.open)
 	return true
 }
 
-// tellMore alerts in one line, hourly, of the attacks that are not told.
-func (e *Engine) tellMore(ev *Evidence, of attackOf) {
+// alertMore alerts in one line, hourly, of the attacks that are not alerted.
+func (e *Engine) alertMore(ev *Evidence, of attackOf) {
 	e.endAttacks(of.waiting)
-	if e.attacks.lists[of.waiting].n == 1 {
+	if e.attacks.Count(of.waiting) == 1 {
 		*of.since = e.sec // the first of them
 	}
 	if e.sec-*of.since < moreDelay {
@@ -233,6 +241,6 @@ func (e *Engine) tellMore(ev *Evidence, of attackOf) {
 	}
 
 	e.alert(Verdict{
-		Rule: of.rule, Server: ev.Server, More: e.attacks.lists[of.waiting].n, Chooser: ev.Chooser,
-	}, pairKey{}, hourly)
+		Rule: of.rule, Server: ev.Server, More: e.attacks.Count(of.waiting), Chooser: ev.Chooser,
+	}, aboutAll, hourly)
 }

@@ -4,6 +4,8 @@ import (
 	"iter"
 	"net/netip"
 	"time"
+
+	"github.com/amifend/amifend/policy/internal/table"
 )
 
 // ban is a running ban, or one that ended and was not swept yet.
@@ -13,23 +15,25 @@ type ban struct {
 	seen        uint64
 	score       float32
 	attempts    uint16
-	rule        ruleID
+	rule        Rule
 	scope       Scope
 	strike      uint8
 }
 
-// The lists of the table of bans.
+// banList names the lists of the table of bans. None of them gives up bans.
+type banList uint8
+
 const (
-	listAll = iota // scope all
-	listSIP        // scope sip; at most half of the table
+	bansAll banList = iota // scope all
+	bansSIP                // scope sip; at most half of the table
 )
 
 // listOf returns the list of a ban's scope.
-func listOf(scope Scope) uint8 {
+func listOf(scope Scope) banList {
 	if scope == ScopeAll {
-		return listAll
+		return bansAll
 	}
-	return listSIP
+	return bansSIP
 }
 
 // Ban is one running ban.
@@ -38,29 +42,30 @@ type Ban struct {
 	Scope    Scope
 	From     int64 // when it was decided or adopted, nanoseconds since the Unix epoch
 	Until    int64 // when it ends
-	Rule     string
+	Rule     Rule
 	Score    float64
 	Attempts int
 	Strike   int
-	Seen     uint64 // observations of its sources since it was decided; they are not counted against them
-	LastSeen int64  // of the last of them, 0 if there is none
+	// observations of its sources since it was decided; they are not counted against them
+	Seen     uint64
+	LastSeen int64 // of the last of them, 0 if there is none
 }
 
 func (b *ban) export(k key) Ban {
 	return Ban{
-		Prefix: k.prefix(), Scope: b.scope, From: b.from, Until: b.until, Rule: b.rule.String(), Score: rounded(float64(b.score)),
-		Attempts: int(b.attempts), Strike: int(b.strike), Seen: b.seen, LastSeen: b.lastSeen,
+		Prefix: k.prefix(), Scope: b.scope, From: b.from, Until: b.until, Rule: b.rule,
+		Score: rounded(float64(b.score)), Attempts: int(b.attempts), Strike: int(b.strike),
+		Seen: b.seen, LastSeen: b.lastSeen,
 	}
 }
 
-// Bans iterates over the bans that run as of the engine's time, in no order that means anything. The engine must not be
-// used while it does.
+// Bans iterates over the bans that run as of the engine's time, in no order that means anything.
+// The engine must not be used while it does.
 func (e *Engine) Bans() iter.Seq[Ban] {
 	return func(yield func(Ban) bool) {
-		for _, list := range [...]uint8{listAll, listSIP} {
-			for r := e.bans.lists[list].head; r != 0; r = e.bans.at(r).next {
-				en := e.bans.at(r)
-				if en.val.until > e.now && !yield(en.val.export(en.key)) {
+		for _, list := range [...]banList{bansAll, bansSIP} {
+			for r := e.bans.Newest(list); r != 0; r = e.bans.Older(r) {
+				if b := e.bans.Val(r); b.until > e.now && !yield(b.export(e.bans.Key(r))) {
 					return
 				}
 			}
@@ -68,60 +73,70 @@ func (e *Engine) Bans() iter.Seq[Ban] {
 	}
 }
 
-// Ban returns the ban that covers an address as of the engine's time: of several the one of the larger scope, then the
-// one of the longest prefix.
+// Ban returns the ban that covers an address as of the engine's time: of several the one of the
+// larger scope, then the one of the longest prefix.
 func (e *Engine) Ban(addr netip.Addr) (Ban, bool) {
 	k := hostKey(addr)
 	r := e.covering(k)
 	if r == 0 {
 		return Ban{}, false
 	}
-	return e.bans.at(r).val.export(e.bans.at(r).key), true
+	return e.bans.Val(r).export(e.bans.Key(r)), true
 }
 
 // covering returns the ban that covers a host, or 0.
-func (e *Engine) covering(k key) ref {
-	var best ref
+func (e *Engine) covering(k key) table.Ref {
+	var best table.Ref
 	for i := len(e.banBits) - 1; i >= 0; i-- {
 		bits := e.banBits[i]
 		if bits < v4Bits && k.is4() {
 			break
 		}
-		r := e.bans.get(k.masked(bits))
-		if r != 0 && e.bans.at(r).val.until > e.now && (best == 0 || e.bans.at(r).val.scope > e.bans.at(best).val.scope) {
+
+		r := e.bans.Get(k.masked(bits))
+		if r == 0 || e.bans.Val(r).until <= e.now {
+			continue
+		}
+		if best == 0 || e.bans.Val(r).scope > e.bans.Val(best).scope {
 			best = r
 		}
 	}
+
 	return best
 }
 
 // banScope returns the scope of the running ban of exactly this host or prefix.
 func (e *Engine) banScope(k key) Scope {
-	if r := e.bans.get(k); r != 0 && e.bans.at(r).val.until > e.now {
-		return e.bans.at(r).val.scope
+	if r := e.bans.Get(k); r != 0 && e.bans.Val(r).until > e.now {
+		return e.bans.Val(r).scope
 	}
 	return ScopeNone
 }
 
-// banCase is why a ban is due.
+// banCase is the reason for a ban.
 type banCase struct {
-	scope     Scope
-	rule      ruleID
-	score     float32
-	attempts  uint16
-	chooser   Chooser
-	forgeable bool // it rests on evidence that could have been forged: it is short at first, and limited in number
+	scope    Scope
+	rule     Rule
+	score    float32
+	attempts uint16
+	chooser  Chooser
+	// it rests on evidence that could have been forged: it is short at first, and limited in number
+	forgeable bool
 	patient   bool // but that evidence spans two minutes
-	brief     bool // anybody could have chosen the address: it lasts ten minutes at most, and is no strike
-	short     bool // it never lasts longer than the first: the source has proved itself, or did some time ago
-	wide      bool // it is a prefix: on forgeable evidence it lasts BanTime at most, and counts as forgeablePrefix bans
+	// anybody could have chosen the address: it lasts ten minutes at most, and is no strike
+	brief bool
+	// it never lasts longer than the first: the source has proved itself, or did some time ago
+	short bool
+	// it is a prefix: on forgeable evidence it lasts BanTime at most, and counts as forgeablePrefix
+	// bans
+	wide bool
 }
 
-// ban bans a host or prefix, or makes its running ban larger. A larger one is no new strike and never ends earlier than
-// the one that it replaces. False means that there is no room for it.
+// ban bans a host or prefix, or makes its running ban larger. A larger one is no new strike and
+// never ends earlier than the one that it replaces. False means that there is no room for it.
 func (e *Engine) ban(k key, strikes *uint8, strikeAt *uint32, c banCase) bool {
-	br := e.bans.get(k)
-	running := br != 0 && e.bans.at(br).val.until > e.now
+	br := e.bans.Get(k)
+	running := br != 0 && e.bans.Val(br).until > e.now
 	if !running && c.forgeable && !e.affordable(k, c) {
 		return false
 	}
@@ -131,7 +146,8 @@ func (e *Engine) ban(k key, strikes *uint8, strikeAt *uint32, c banCase) bool {
 			return false
 		}
 	}
-	b := &e.bans.at(br).val
+
+	b := e.bans.Val(br)
 	if !running {
 		*b = ban{from: e.now}
 	}
@@ -142,20 +158,24 @@ func (e *Engine) ban(k key, strikes *uint8, strikeAt *uint32, c banCase) bool {
 		if b.strike == 0 {
 			*strikes = bump(*strikes, 1)
 		}
+
 		strike = *strikes
 	}
+
 	b.until = max(b.until, e.now+int64(e.banTime(strike, c)))
 	if !c.brief {
 		*strikeAt = secondOf(b.until)
 	}
 
 	b.scope, b.rule, b.attempts, b.strike, b.score = c.scope, c.rule, c.attempts, strike, c.score
-	e.bans.move(br, listOf(c.scope))
+	e.bans.Move(br, listOf(c.scope))
 	e.emit(Verdict{
-		Action: ActionBan, Scope: c.scope, Prefix: k.prefix(), At: e.now, Duration: time.Duration(b.until - e.now),
-		Rule: c.rule.String(), Score: float64(c.score), Attempts: int(c.attempts), Strike: int(strike),
+		Action: ActionBan, Scope: c.scope, Prefix: k.prefix(), At: e.now,
+		Duration: time.Duration(b.until - e.now), Rule: c.rule, Score: float64(c.score),
+		Attempts: int(c.attempts), Strike: int(strike),
 		Chooser: c.chooser, Evidence: e.exportEvidence(k, c.attempts),
 	})
+
 	return true
 }
 
@@ -173,57 +193,29 @@ func (e *Engine) banTime(strike uint8, c banCase) time.Duration {
 	return d
 }
 
-// duration returns how long the ban of a strike lasts. The first one on forgeable evidence is short: forged packets make it,
-// too.
+// duration returns how long the ban of a strike lasts. The first one on forgeable evidence is
+// short: forged packets make it, too.
 func (e *Engine) duration(strike uint8, forgeable bool) time.Duration {
-	if !e.on(ruleStrikes) {
+	if !e.on(RuleStrikes) {
 		strike = 1
 	}
-	if forgeable && e.on(ruleBudget) {
+	if forgeable && e.on(RuleForgeableBudget) {
 		if strike <= 1 {
 			return min(firstForgeable, e.opt.BanTime)
 		}
+
 		strike--
 	}
+
 	return e.opt.banDuration(strike)
 }
 
-// firstForgeable is how long the first ban of a source on forgeable evidence lasts.
-const firstForgeable = 10 * time.Minute
-
-// forgeablePrefix is how many bans on forgeable evidence that of a prefix counts as.
-const forgeablePrefix = 16
-
-// affordable says whether one more ban on forgeable evidence may begin: so many a minute of the clock, and beyond only
-// those of patient sources.
-func (e *Engine) affordable(k key, c banCase) bool {
-	if !e.on(ruleBudget) {
-		return true
-	}
-	if minute := e.sec / 60; minute != e.budgetMinute {
-		e.budgetMinute, e.budgetUsed = minute, 0
-	}
-	if e.budgetUsed < e.opt.ForgeablePerMinute {
-		e.budgetUsed++
-		if c.wide {
-			e.budgetUsed += forgeablePrefix - 1
-		}
-		return true
-	}
-	if e.on(ruleSpoofFlood) {
-		e.alert(Verdict{Rule: RuleSpoofFlood, Scope: ScopeSIP, Prefix: k.prefix()}, pairKey{}, hourly)
-	}
-	if !c.patient {
-		e.stats.Postponed++
-	}
-	return c.patient
-}
-
-// addBan makes room for a ban. 0 means that there is none: bans on forgeable evidence get half of it, so that a flood of
-// forged packets cannot keep an attacker whose evidence is proven from being banned.
-func (e *Engine) addBan(k key, scope Scope) ref {
+// addBan makes room for a ban. 0 means that there is none: bans on forgeable evidence get half of
+// it, so that a flood of forged packets cannot keep an attacker whose evidence is proven from being
+// banned.
+func (e *Engine) addBan(k key, scope Scope) table.Ref {
 	full := func() bool {
-		return e.bans.full() || scope == ScopeSIP && e.bans.lists[listSIP].n >= max(1, e.bans.max/2)
+		return e.bans.Full() || scope == ScopeSIP && e.bans.Count(bansSIP) >= max(1, e.bans.Max()/2)
 	}
 	if full() {
 		e.sweepBans(fullBudget)
@@ -231,17 +223,19 @@ func (e *Engine) addBan(k key, scope Scope) ref {
 			return 0
 		}
 	}
+
 	e.banCount[k.bits]++
 	if e.banCount[k.bits] == 1 {
 		e.listBanBits()
 	}
-	return e.bans.add(k, listOf(scope))
+
+	return e.bans.Add(k, listOf(scope))
 }
 
-// dropBan forgets a ban.
-func (e *Engine) dropBan(r ref) {
-	k := e.bans.at(r).key
-	e.bans.remove(r)
+// removeBan forgets a ban.
+func (e *Engine) removeBan(r table.Ref) {
+	k := e.bans.Key(r)
+	e.bans.Remove(r)
 	e.banCount[k.bits]--
 	if e.banCount[k.bits] == 0 {
 		e.listBanBits()
@@ -259,24 +253,26 @@ func (e *Engine) listBanBits() {
 	}
 }
 
-// bansFull says that a ban was due and cannot be, at most once a minute.
+// bansFull alerts, at most once a minute, that a ban was due and has no room.
 func (e *Engine) bansFull(k key, c banCase) {
 	e.stats.BansRefused++
 	e.alert(Verdict{
-		Rule: RuleBansFull, Scope: c.scope, Prefix: k.prefix(), Score: float64(c.score), Attempts: int(c.attempts),
-	}, pairKey{}, minutely)
+		Rule: RuleBansFull, Scope: c.scope, Prefix: k.prefix(), Score: float64(c.score),
+		Attempts: int(c.attempts),
+	}, aboutAll, minutely)
 }
 
 // sweepBans looks at some bans of each scope and forgets those that have ended.
 func (e *Engine) sweepBans(budget int) {
-	for _, list := range [...]uint8{listAll, listSIP} {
-		for range min(budget, e.bans.lists[list].n) {
-			r := e.bans.lists[list].tail
-			if e.bans.at(r).val.until <= e.now {
-				e.dropBan(r)
+	for _, list := range [...]banList{bansAll, bansSIP} {
+		for range min(budget, e.bans.Count(list)) {
+			r := e.bans.Oldest(list)
+			if e.bans.Val(r).until <= e.now {
+				e.removeBan(r)
 				continue
 			}
-			e.bans.move(r, list)
+
+			e.bans.Move(r, list)
 		}
 	}
 }

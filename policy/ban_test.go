@@ -59,15 +59,20 @@ func TestStrikesFade(t *testing.T) {
 	}
 }
 
-// What arrives while a ban runs, from packets in flight or past a firewall that does not drop, counts nothing.
+// What arrives while a ban runs, from packets in flight or past a firewall that does not drop,
+// counts nothing.
 func TestEventsDuringABanOnlyCountAsSeen(t *testing.T) {
 	l := newLab(t)
 	l.scan(attacker)
 	l.feed(repeat(100, event(KindInvalidPassword, ServiceAMI, attacker, "a", ""))...)
 	v := l.banned()
 	b, ok := l.e.Ban(netip.MustParseAddr(attacker))
-	if !ok || b.Seen != 100 || b.LastSeen != l.now || b.From != v.At || b.Until != v.At+int64(v.Duration) ||
-		b.Rule != v.Rule || b.Attempts != 4 || b.Strike != 1 || b.Scope != ScopeAll || b.Prefix != v.Prefix {
+	if !ok || b.Seen != 100 || b.LastSeen != l.now || b.From != v.At ||
+		b.Until != v.At+int64(v.Duration) ||
+		b.Rule != v.Rule || b.Attempts != 4 ||
+		b.Strike != 1 ||
+		b.Scope != ScopeAll ||
+		b.Prefix != v.Prefix {
 		t.Errorf("got %+v, %v", b, ok)
 	}
 	l.wait(2 * time.Hour)
@@ -80,7 +85,8 @@ func TestMoreBansThanAllowedAreAlerted(t *testing.T) {
 	for i := range 4 {
 		l.scan(fmt.Sprintf("203.0.113.%d", i+1))
 	}
-	if len(l.got) != 3 || l.got[2].Action != ActionAlert || l.got[2].Rule != RuleBansFull || l.got[2].Prefix.String() != "203.0.113.3/32" {
+	if len(l.got) != 3 || l.got[2].Action != ActionAlert || l.got[2].Rule != RuleBansFull ||
+		l.got[2].Prefix.String() != "203.0.113.3/32" {
 		t.Fatalf("got %v, want two bans and one alert", l.told())
 	}
 	if s := l.e.Stats(); s.Bans != 2 || s.BansRefused < 2 {
@@ -123,7 +129,15 @@ func TestProtectLiftsWhatItCovers(t *testing.T) {
 	}
 	l.take(l.e.Adopt(l.now, netip.MustParsePrefix("203.0.113.0/24"), ScopeSIP, time.Hour))
 	l.got = nil
-	l.take(l.e.Protect(l.now, NewProtected([]ProtectedEntry{{netip.MustParsePrefix("203.0.113.5/32"), "the trunk"}}, nil)))
+	l.take(
+		l.e.Protect(
+			l.now,
+			NewProtected(
+				[]ProtectedEntry{{netip.MustParsePrefix("203.0.113.5/32"), "the trunk"}},
+				nil,
+			),
+		),
+	)
 	var got []string
 	for _, v := range l.got {
 		got = append(got, fmt.Sprint(v.Action, " ", v.Prefix, " ", v.Scope, " ", v.Rule))
@@ -156,14 +170,32 @@ func TestAdopt(t *testing.T) {
 		{"a prefix", "203.0.113.0/24", ScopeSIP, time.Hour, "[]", true},
 		{"an IPv6 prefix", "2001:db8:bad::/64", ScopeSIP, time.Hour, "[]", true},
 		{"host bits set", "203.0.113.9/24", ScopeSIP, time.Hour, "[]", true},
-		{"longer than ban_max", "203.0.113.5/32", ScopeAll, 1000 * time.Hour, "[ban 203.0.113.5/32 720h0m0s adopted]", true},
-		{"without an end", "203.0.113.5/32", ScopeAll, 0, "[unban 203.0.113.5/32 0s adopted]", false},
-		{"protected", "192.0.2.10/32", ScopeAll, time.Hour, "[unban 192.0.2.10/32 0s protected]", false},
-		{"a prefix that holds something protected", "192.0.2.0/24", ScopeAll, time.Hour, "[unban 192.0.2.0/24 0s protected]", false},
-		{"loopback", "127.0.0.1/32", ScopeAll, time.Hour, "[unban 127.0.0.1/32 0s protected]", false},
+		{
+			"longer than ban_max", "203.0.113.5/32", ScopeAll, 1000 * time.Hour,
+			"[ban 203.0.113.5/32 720h0m0s adopted]", true,
+		},
+		{
+			"without an end", "203.0.113.5/32", ScopeAll, 0, "[unban 203.0.113.5/32 0s adopted]",
+			false,
+		},
+		{
+			"protected", "192.0.2.10/32", ScopeAll, time.Hour, "[unban 192.0.2.10/32 0s protected]",
+			false,
+		},
+		{
+			"a prefix that holds something protected", "192.0.2.0/24", ScopeAll, time.Hour,
+			"[unban 192.0.2.0/24 0s protected]", false,
+		},
+		{
+			"loopback", "127.0.0.1/32", ScopeAll, time.Hour, "[unban 127.0.0.1/32 0s protected]",
+			false,
+		},
 		{"everything", "0.0.0.0/0", ScopeAll, time.Hour, "[unban 0.0.0.0/0 0s protected]", false},
 		{"all of IPv6", "::/0", ScopeAll, time.Hour, "[unban ::/0 0s protected]", false},
-		{"a prefix of NAT64", "64:ff9b::cb00:0/112", ScopeAll, time.Hour, "[unban 64:ff9b::cb00:0/112 0s protected]", false},
+		{
+			"a prefix of NAT64", "64:ff9b::cb00:0/112", ScopeAll, time.Hour,
+			"[unban 64:ff9b::cb00:0/112 0s protected]", false,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newLab(t)
@@ -181,7 +213,8 @@ func TestAdopt(t *testing.T) {
 			if ok != tt.banned {
 				t.Fatalf("banned: got %v, want %v", ok, tt.banned)
 			}
-			if ok && (b.Prefix != prefix.Masked() || b.Scope != tt.scope || b.Rule != RuleAdopted || b.Until != l.now+int64(min(tt.remaining, 720*time.Hour))) {
+			if ok &&
+				(b.Prefix != prefix.Masked() || b.Scope != tt.scope || b.Rule != RuleAdopted || b.Until != l.now+int64(min(tt.remaining, 720*time.Hour))) {
 				t.Errorf("got %+v", b)
 			}
 		})
@@ -212,7 +245,10 @@ func TestAdoptedBanIsABan(t *testing.T) {
 
 func TestProtectedSourcesAreNotScored(t *testing.T) {
 	l := newLab(t)
-	l.e.Protect(l.now, NewProtected([]ProtectedEntry{{netip.MustParsePrefix("203.0.113.0/24"), "allow"}}, nil))
+	l.e.Protect(
+		l.now,
+		NewProtected([]ProtectedEntry{{netip.MustParsePrefix("203.0.113.0/24"), "allow"}}, nil),
+	)
 	l.feed(repeat(9, event(KindInvalidAccountID, ServiceAMI, attacker, "a", ""))...)
 	l.quiet()
 	if s := l.e.Stats(); s.Protected != 9 || s.Sources != 0 {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// traffic returns observations as a busy PBX gives them: phones that register, scanners with their companions, guesses,
-// and sources that are banned.
+// traffic returns observations as a busy PBX gives them: phones that register, scanners with their
+// companions, guesses, and sources that are banned.
 func traffic(n int) []Observation {
 	rng := rand.New(rand.NewPCG(1, 2))
 	os := make([]Observation, 0, n)
@@ -21,11 +21,22 @@ func traffic(n int) []Observation {
 		call := fmt.Sprint(i)
 		switch rng.IntN(3) {
 		case 0:
-			os = append(os, event(KindChallengeSent, ServicePJSIP, source, "1001", call), registered(source))
+			os = append(
+				os,
+				event(KindChallengeSent, ServicePJSIP, source, "1001", call),
+				registered(source),
+			)
 		case 1:
-			os = append(os, event(KindInvalidAccountID, ServicePJSIP, source, call, call), event(KindChallengeSent, ServicePJSIP, source, unknown, call))
+			os = append(
+				os,
+				event(KindInvalidAccountID, ServicePJSIP, source, call, call),
+				event(KindChallengeSent, ServicePJSIP, source, unknown, call),
+			)
 		default:
-			os = append(os, overStream(event(KindChallengeResponseFailed, ServicePJSIP, source, "1001", call)))
+			os = append(
+				os,
+				overStream(event(KindChallengeResponseFailed, ServicePJSIP, source, "1001", call)),
+			)
 		}
 	}
 	return os[:n]
@@ -33,7 +44,7 @@ func traffic(n int) []Observation {
 
 // warm returns an engine whose tables are full, so that what follows is the steady state.
 func warm(tb testing.TB, os []Observation) (*Engine, int64) {
-	o := DefaultOptions()
+	o := fixedOptions()
 	o.MaxSources, o.MaxBans = 1<<14, 1<<12
 	e, err := New(o)
 	if err != nil {
@@ -83,7 +94,7 @@ func BenchmarkObserve(b *testing.B) {
 		}
 	})
 	b.Run("flood", func(b *testing.B) {
-		e, err := New(DefaultOptions())
+		e, err := New(fixedOptions())
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -103,8 +114,9 @@ func BenchmarkObserve(b *testing.B) {
 	})
 }
 
-// BenchmarkFlood is ten million random sources with one forged packet each, at the default size: how much memory the engine
-// takes in the end, and that one who attacks amid them is banned. Run it once: -benchtime=1x.
+// BenchmarkFlood is ten million random sources with one forged packet each, at the default size:
+// how much memory the engine takes in the end, and that one who attacks amid them is banned. Run it
+// once: -benchtime=1x.
 func BenchmarkFlood(b *testing.B) {
 	const sources = 10_000_000
 	for b.Loop() {
@@ -123,7 +135,7 @@ func BenchmarkFlood(b *testing.B) {
 		after := heap()
 		b.ReportMetric(float64(half-before)/(1<<20), "MB/half")
 		b.ReportMetric(float64(after-before)/(1<<20), "MB")
-		b.ReportMetric(float64(l.e.sources.n), "sources")
+		b.ReportMetric(float64(l.e.sources.Len()), "sources")
 		b.ReportMetric(float64(l.e.stats.Evicted), "evicted")
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/sources, "ns/source")
 	}
@@ -138,7 +150,8 @@ func BenchmarkAdvance(b *testing.B) {
 	}
 }
 
-// The promise of the package: nothing is allocated once the tables have grown, bans and evidence included.
+// The promise of the package: nothing is allocated once the tables have grown, bans and evidence
+// included.
 func TestObserveAllocatesNothing(t *testing.T) {
 	os := traffic(1 << 12)
 	e, now := warm(t, os)
@@ -159,7 +172,10 @@ func TestObserveAllocatesNothing(t *testing.T) {
 	if verdicts == 0 {
 		t.Error("the traffic bans nobody: nothing was measured")
 	}
-	if l := (Label{}); testing.AllocsPerRun(100, func() { l = hasher.Label(l.text[:]); _ = hasher.Session(l.text[:]) }) != 0 {
+	if l := (Label{}); testing.AllocsPerRun(
+		100,
+		func() { l = hasher.Label(l.text[:]); _ = hasher.Session(l.text[:]) },
+	) != 0 {
 		t.Error("a label or session hash allocates")
 	}
 }

@@ -9,9 +9,14 @@ import (
 // spoofed are sources in prefixes of their own.
 func spoofed(i int) string { return fmt.Sprintf("10.%d.%d.1", i/250, i%250) }
 
-// So many bans on forgeable evidence may begin in a minute of the clock; the next minute has as many again.
+// So many bans on forgeable evidence may begin in a minute of the clock; the next minute has as
+// many again.
 func TestForgeableBudget(t *testing.T) {
-	l := newLab(t, func(o *Options) { o.ForgeablePerMinute = 5 }, off("server_under_attack", "account_under_attack"))
+	l := newLab(
+		t,
+		func(o *Options) { o.ForgeablePerMinute = 5 },
+		off(RuleServerUnderAttack, RuleAccountUnderAttack),
+	)
 	l.now += int64(time.Minute) - l.now%int64(time.Minute)
 	flood := func(from int) {
 		for i := range 20 {
@@ -85,12 +90,17 @@ func TestPostponedBanComes(t *testing.T) {
 	}
 }
 
-// The first ban of a source on forgeable evidence lasts ten minutes, the second as long as a first one else.
+// The first ban of a source on forgeable evidence lasts ten minutes, the second as long as a first
+// one else.
 func TestForgeableBansGrowFromTenMinutes(t *testing.T) {
 	l := newLab(t)
 	for i, want := range []time.Duration{10 * time.Minute, time.Hour, 4 * time.Hour, 16 * time.Hour} {
 		l.drop()
-		l.feed(all(guesses(4, attacker), func(o Observation) Observation { o.Session += uint64(i) * 10; return o })...)
+		l.feed(
+			all(
+				guesses(4, attacker),
+				func(o Observation) Observation { o.Session += uint64(i) * 10; return o },
+			)...)
 		if v := l.banned(); v.Duration != want || v.Strike != i+1 {
 			t.Errorf("ban %d: got %s, want %v", i+1, brief(v), want)
 		}
@@ -104,7 +114,8 @@ func TestForgeableBansGrowFromTenMinutes(t *testing.T) {
 	}
 }
 
-// A victim in whose name packets are forged is free again in ten minutes, though they go on meanwhile.
+// A victim in whose name packets are forged is free again in ten minutes, though they go on
+// meanwhile.
 func TestForgedVictimIsFreeInTenMinutes(t *testing.T) {
 	l := newLab(t)
 	l.feed(guesses(4, phone)...)

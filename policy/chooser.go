@@ -14,17 +14,18 @@ const (
 	// ChooserSpoofer, but a ban that needs it lasts ten minutes, is no strike, and never grows.
 	ChooserAnybody Chooser = iota
 
-	// ChooserAnybodyWithAccount: the same, but the request has a right password. A success of this class
-	// does what one of ChooserSpooferWithAccount does.
+	// ChooserAnybodyWithAccount: the same, but the request has a right password. A success of this
+	// class does what one of ChooserSpooferWithAccount does.
 	ChooserAnybodyWithAccount
 
-	// ChooserSpoofer: whoever can send packets with a forged source address. A failure bans from the SIP
-	// ports only, for ten minutes at first, and never a source that proved itself.
+	// ChooserSpoofer: whoever can send packets with a forged source address. A failure bans from
+	// the SIP ports only, for ten minutes at first, and never a source that proved itself.
 	ChooserSpoofer
 
-	// ChooserSpooferWithAccount: the same, but the request has a right password. A success of this class
-	// proves its source against forgeable evidence, owns the account, and forgives forgeable failures.
-	// It accuses no source that proved itself, and an account can use it for few addresses: see voucher.
+	// ChooserSpooferWithAccount: the same, but the request has a right password. A success of this
+	// class proves its source against forgeable evidence, owns the account, and forgives forgeable
+	// failures. It accuses no source that proved itself, and an account can use it for few
+	// addresses: see voucher.
 	ChooserSpooferWithAccount
 
 	// ChooserNobody: the event names the peer of an established connection. It may do everything.
@@ -65,8 +66,8 @@ func (c Chooser) needsSpoofing() bool {
 
 // The ways in which a request can reach a PBX, and the two kinds of events: indexes of choosers.
 //
-// A witness in the kernel that saw the digest nonce leave for the source, and for nobody else, would be
-// a third way.
+// A witness in the kernel that saw the digest nonce leave for the source, and for nobody else,
+// would be a third way.
 const (
 	wayDatagram = iota // UDP, or a transport that is not known
 	wayStream          // TCP, TLS, WS or WSS
@@ -131,8 +132,8 @@ func WhoChooses(service Service, stream bool, kind Kind) Chooser {
 	return choosers[service][way][outcome]
 }
 
-// Chooser returns who could have chosen the observation's source. Of an injection attempt the kind is
-// not believed, so it is judged as a failure.
+// Chooser returns who could have chosen the observation's source. Of an injection attempt the kind
+// is not believed, so it is judged as a failure.
 func (o *Observation) Chooser() Chooser {
 	kind := o.Kind
 	if o.Injected {
@@ -141,10 +142,11 @@ func (o *Observation) Chooser() Chooser {
 	return WhoChooses(o.Service, o.Stream, kind)
 }
 
-// Shares. A source's forgeable score is one number, and a share in parts of shareUnit says how much of
-// it is evidence of which anybody could have chosen the address. Both fade alike, so the share stays.
+// Shares. A source's forgeable score is one number, and a share in parts of shareUnit says how much
+// of it is evidence of which anybody could have chosen the address. Both fade alike, so the share
+// stays.
 
-// shareUnit is the whole.
+// shareUnit is a share of 100 %.
 const shareUnit = math.MaxUint8
 
 // spoofedPart returns the part of a forgeable score that needed forged packets at least.
@@ -152,8 +154,8 @@ func spoofedPart(forgeable float32, share uint8) float32 {
 	return forgeable * float32(shareUnit-share) / shareUnit
 }
 
-// reduced returns what is left of a forgeable score, and its share, when a part of it that has a share of
-// its own is taken away.
+// reduced returns what is left of a forgeable score, and its share, when a part of it that has a
+// share of its own is taken away.
 func reduced(score float32, share uint8, part float32, partShare uint8) (float32, uint8) {
 	spoofed := max(0, spoofedPart(score, share)-spoofedPart(part, partShare))
 	chosen := max(0, score-spoofedPart(score, share)-(part-spoofedPart(part, partShare)))

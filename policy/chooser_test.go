@@ -54,8 +54,8 @@ func forgeableObservations(t *rapid.T, low, high int) []Observation {
 }
 
 // TestPropertyChosenAddresses: whatever somebody could have sent in the names of others, successes
-// included, bans nobody from everything, and nobody who is proved at all. What anybody could have sent
-// without forging a packet bans for ten minutes, again and again.
+// included, bans nobody from everything, and nobody who is proved at all. What anybody could have
+// sent without forging a packet bans for ten minutes, again and again.
 func TestPropertyChosenAddresses(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := mustNew(t, func(o *Options) { o.Canaries = []string{"b"} })
@@ -82,7 +82,8 @@ func TestPropertyChosenAddresses(t *testing.T) {
 					t.Fatalf("got %s, of a proved source", brief(v))
 				}
 				for _, a := range world {
-					if addr := netip.MustParseAddr(a); v.Prefix.Contains(addr) && e.Explain(addr).Proved {
+					if addr := netip.MustParseAddr(a); v.Prefix.Contains(addr) &&
+						e.Explain(addr).Proved {
 						t.Fatalf("got %s, which holds the proved %v", brief(v), addr)
 					}
 				}
@@ -91,16 +92,17 @@ func TestPropertyChosenAddresses(t *testing.T) {
 	})
 }
 
-// TestPropertyProvenFailuresStay: a success that could have been forged takes nothing from a proven score.
+// TestPropertyProvenFailuresStay: a success that could have been forged takes nothing from a proven
+// score.
 func TestPropertyProvenFailuresStay(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		e := mustNew(t, off("misconfigured_endpoint"))
+		e := mustNew(t, off(RuleMisconfigured))
 		score := func() (proven, slow float32) {
-			r := e.sources.get(hostKey(hostAddr(attacker)).host())
+			r := e.sources.Get(hostKey(hostAddr(attacker)).host())
 			if r == 0 {
 				return 0, 0
 			}
-			s := e.sources.at(r).val
+			s := *e.sources.Val(r)
 			return s.proven, s.slowProven
 		}
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
@@ -116,7 +118,12 @@ func TestPropertyProvenFailuresStay(t *testing.T) {
 			before, slowBefore := score()
 			e.Observe(o)
 			if after, slow := score(); after < before || slow < slowBefore {
-				t.Fatalf("%v took %v, %v from what is proven", o.Kind, before-after, slowBefore-slow)
+				t.Fatalf(
+					"%v took %v, %v from what is proven",
+					o.Kind,
+					before-after,
+					slowBefore-slow,
+				)
 			}
 		}
 	})
@@ -130,8 +137,8 @@ func chanSIPWrong(source, account string) Observation {
 	return o
 }
 
-// TestAnybodysBanNeverGrows: an hour of forged failures after the other makes ten minutes each, and no
-// strike that would make a later ban longer.
+// TestAnybodysBanNeverGrows: an hour of forged failures after the other makes ten minutes each, and
+// no strike that would make a later ban longer.
 func TestAnybodysBanNeverGrows(t *testing.T) {
 	l := newLab(t)
 	const victim = "203.0.113.99"
@@ -143,7 +150,8 @@ func TestAnybodysBanNeverGrows(t *testing.T) {
 		t.Fatalf("%d bans of twenty: %v", n, l.told())
 	}
 	for _, v := range l.got {
-		if v.Action == ActionBan && (v.Scope != ScopeSIP || v.Duration != 10*time.Minute || v.Strike != 0) {
+		if v.Action == ActionBan &&
+			(v.Scope != ScopeSIP || v.Duration != 10*time.Minute || v.Strike != 0) {
 			t.Errorf("got %s", brief(v))
 		}
 	}
@@ -157,8 +165,8 @@ func TestAnybodysBanNeverGrows(t *testing.T) {
 	}
 }
 
-// TestAnybodysEvidenceLeavesNeighboursAlone: what anybody did in the names of a /24 does not make it a
-// prefix of offenders.
+// TestAnybodysEvidenceLeavesNeighboursAlone: what anybody did in the names of a /24 does not make
+// it a prefix of offenders.
 func TestAnybodysEvidenceLeavesNeighboursAlone(t *testing.T) {
 	l := newLab(t)
 	for i := range 4 {
@@ -177,7 +185,8 @@ func TestMixedEvidence(t *testing.T) {
 	l := newLab(t)
 	l.feed(chanSIPWrong(attacker, "1001"))
 	l.feed(guesses(3, attacker)...)
-	if v := l.banned(); v.Strike != 0 || v.Duration != 10*time.Minute || v.Chooser != ChooserAnybody {
+	if v := l.banned(); v.Strike != 0 || v.Duration != 10*time.Minute ||
+		v.Chooser != ChooserAnybody {
 		t.Errorf("got %s, %v", brief(v), v.Chooser)
 	}
 
@@ -196,8 +205,8 @@ func TestMixedEvidence(t *testing.T) {
 	}
 }
 
-// TestForgedSuccessBansNoPhone: a spoofer with an account raises failures and a success in the name of a
-// phone that works, from one port, again and again.
+// TestForgedSuccessBansNoPhone: a spoofer with an account raises failures and a success in the name
+// of a phone that works, from one port, again and again.
 func TestForgedSuccessBansNoPhone(t *testing.T) {
 	l := newLab(t)
 	for range 10 {
@@ -212,8 +221,8 @@ func TestForgedSuccessBansNoPhone(t *testing.T) {
 	}
 }
 
-// TestVouchers: an account shields four new addresses an hour and sixteen a day by successes that could
-// have been forged, a /64 counts as one, and renewing costs nothing.
+// TestVouchers: an account shields four new addresses an hour and sixteen a day by successes that
+// could have been forged, a /64 counts as one, and renewing costs nothing.
 func TestVouchers(t *testing.T) {
 	l := newLab(t)
 	addr := func(i int) string { return fmt.Sprintf("192.0.%d.7", i) }
@@ -232,7 +241,8 @@ func TestVouchers(t *testing.T) {
 	if n := shielded(); n != vouchersAnHour {
 		t.Fatalf("%d addresses within an hour, want %d", n, vouchersAnHour)
 	}
-	if v := l.alerted(RuleSpoofSuspected); string(v.Account.Bytes()) != "mine" || v.Sources != vouchersAnHour {
+	if v := l.alerted(RuleSpoofSuspected); string(v.Account.Bytes()) != "mine" ||
+		v.Sources != vouchersAnHour {
 		t.Errorf("told: %s, %d addresses", brief(v), v.Sources)
 	}
 	l.feed(overStream(success(addr(30), "mine"))) // nobody could have chosen that one
@@ -270,8 +280,9 @@ func TestVouchers(t *testing.T) {
 	}
 }
 
-// TestGuessingBehindManyNames: each forged source fails once, so none is banned; the account is told with
-// the number of sources, and a hundred accounts at most, the worst first, and the others in one line.
+// TestGuessingBehindManyNames: each forged source fails once, so none is banned; the account is
+// told with the number of sources, and a hundred accounts at most, the worst first, and the others
+// in one line.
 func TestGuessingBehindManyNames(t *testing.T) {
 	l := newLab(t)
 	next := 0
@@ -284,7 +295,9 @@ func TestGuessingBehindManyNames(t *testing.T) {
 
 	guess(30, "1001")
 	v := l.got[0]
-	if v.Rule != RuleAccountAttacked || string(v.Account.Bytes()) != "1001" || v.Sources != accountAttackers || v.Prefix.IsValid() {
+	if v.Rule != RuleAccountAttacked || string(v.Account.Bytes()) != "1001" ||
+		v.Sources != accountAttackers ||
+		v.Prefix.IsValid() {
 		t.Errorf("got %s of %d sources", brief(v), v.Sources)
 	}
 

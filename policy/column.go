@@ -1,130 +1,65 @@
 package policy
 
-import (
-	"bytes"
-	"cmp"
-	"errors"
-	"slices"
-)
+import "github.com/amifend/amifend/policy/internal/table"
 
-// column is a table with what it takes to write it down and to read it again.
-type column[K hashable, V any] struct {
-	tag  tag
-	t    *table[K, V]
-	key  func(*K, *coder)
-	val  func(*V, *coder)
-	age  func(*V) int64           // when an entry was used last, in the table's unit
-	list func(*entry[K, V]) uint8 // where it belongs
-	full func(list uint8)         // notes that an entry of a list had no room when it was read; may be nil
+// column is a table with what it takes to save it and to read it again.
+type column[K table.Key, V any, L ~uint8] struct {
+	tag     tag
+	t       *table.Table[K, V, L]
+	codeKey func(*K, *coder)
+	codeVal func(*V, *coder)
+	age     func(*V) int64 // when a record was used last, in the table's unit
+	list    func(K, *V) L  // where a record belongs
+	evicted func(list L)   // notes that a record of a list had no room when it was read; may be nil
+
+	// Scratch of write and recall. A variable of theirs would be allocated for each record.
+	key K
+	val V
 }
 
 // coded is a column of whatever type.
 type coded interface {
-	// code writes the whole table, or reads it.
-	code(c *coder)
-	// hot writes entries of a list that changed, the newest first, at most so many, from one on. It returns where it stopped, 0
-	// if it came to those that did not change.
-	hot(c *coder, list uint8, from ref, most int) (next ref, n int)
-	// newest returns the first entry of a list.
-	newest(list uint8) ref
-	// cold writes entries that changed, in no order that means anything, at most so many. It returns how many.
+	// of returns the tag of the table.
+	of() tag
+
+	// cold writes changed records in the order of their Refs, up to a limit, and returns how many.
 	cold(c *coder, most int) int
-	// each writes entries from a place on, at most so many. It returns where it stopped, 0 if it came to the end.
-	each(c *coder, from ref, most int) (next ref, n int)
-	// recall reads an entry, in the place of the one with the same key. It returns where it stands.
-	recall(c *coder) ref
-	// settle brings the lists into their order, when all is read.
-	settle()
-	// empty forgets all entries.
+
+	// each writes records from one on, at most so many. It returns where it stopped, 0 if it came
+	// to the end, and how many it wrote.
+	each(c *coder, from table.Ref, most int) (next table.Ref, n int)
+
+	// recall reads a record, in the place of the one with the same key. It returns where it stands.
+	recall(c *coder) table.Ref
+
+	// sort brings the lists into their order when all is read.
+	sort()
+
+	// empty forgets all records.
 	empty()
 }
 
-// code writes the table, sorted by its encoded keys, or reads it.
-func (col *column[K, V]) code(c *coder) {
-	if c.reading {
-		col.readAll(c)
-		return
-	}
-	// All rows of a table have one size: they stand in one buffer, and their numbers are sorted by key.
-	t := col.t
-	var rows coder
-	var order []uint32
-	keySize, rowSize := 0, 0
-	for i := range t.lists {
-		for r := t.lists[i].head; r != 0; r = t.at(r).next {
-			en := *t.at(r)
-			before := len(rows.buf)
-			col.key(&en.key, &rows)
-			keySize = len(rows.buf) - before
-			col.val(&en.val, &rows)
-			rowSize = len(rows.buf) - before
-			if order == nil {
-				rows.buf = slices.Grow(rows.buf, (t.n-1)*rowSize)
-				order = make([]uint32, 0, t.n)
-			}
-			order = append(order, uint32(len(order))) // below 2^27
-		}
-	}
-	row := func(i uint32) []byte { return rows.buf[int(i)*rowSize : (int(i)+1)*rowSize] }
-	slices.SortFunc(order, func(a, b uint32) int { return bytes.Compare(row(a)[:keySize], row(b)[:keySize]) })
-	n := uint32(len(order)) // below 2^27
-	c.u32(&n)
-	for _, i := range order {
-		c.bytes(row(i))
-	}
-}
+func (col *column[K, V, L]) of() tag { return col.tag }
 
-func (col *column[K, V]) readAll(c *coder) {
-	var n uint32
-	c.u32(&n)
-	type row struct {
-		key K
-		val V
-	}
-	var rows []row
-	for range n {
-		var r row
-		col.key(&r.key, c)
-		col.val(&r.val, c)
-		if c.err != nil {
-			return
-		}
-		rows = append(rows, r)
-	}
-	slices.SortStableFunc(rows, func(a, b row) int { return cmp.Compare(col.age(&a.val), col.age(&b.val)) })
-	t := col.t
-	if len(rows) > t.max && col.full != nil {
-		col.full(listProved) // nobody looked
-	}
-	for i := range rows[max(0, len(rows)-t.max):] {
-		row := &rows[max(0, len(rows)-t.max)+i]
-		if t.get(row.key) != 0 {
-			c.err = errors.New("a key comes twice")
-			return
-		}
-		r := t.add(row.key, 0)
-		t.at(r).val = row.val
-		t.move(r, col.list(t.at(r)))
-	}
-}
-
-// write writes an entry: its table, its key and what is remembered. It is saved then.
-func (col *column[K, V]) write(c *coder, r ref) {
-	en := col.t.at(r)
+// write writes a record: its table, its key and its value. It is saved then.
+func (col *column[K, V, L]) write(c *coder, r table.Ref) {
 	c.u8((*uint8)(&col.tag))
-	col.key(&en.key, c)
-	col.val(&en.val, c)
-	col.t.clean(r)
+	col.key = col.t.Key(r)
+	col.codeKey(&col.key, c)
+	col.codeVal(col.t.Val(r), c)
+	col.t.Clean(r)
 }
 
-// skim is how many entries in a row that did not change end the search in a list: what changed stands before what did not,
-// but for what changed while it was not in use.
+// skim is the number of unchanged records in a row that ends the search in a list. What changed
+// stands before what did not, except for records that changed while they were not in use.
 const skim = 128
 
-func (col *column[K, V]) hot(c *coder, list uint8, from ref, most int) (next ref, n int) {
+// hot writes changed records of a list, the newest first, at most so many, from one on. It returns
+// where it stopped, 0 if it came to those that did not change, and how many it wrote.
+func (col *column[K, V, L]) hot(c *coder, from table.Ref, most int) (next table.Ref, n int) {
 	r := from
-	for same := 0; r != 0 && n < most; r = col.t.at(r).next {
-		if !col.t.changed(r) {
+	for same := 0; r != 0 && n < most; r = col.t.Older(r) {
+		if !col.t.Changed(r) {
 			if same++; same > skim {
 				return 0, n
 			}
@@ -137,28 +72,27 @@ func (col *column[K, V]) hot(c *coder, list uint8, from ref, most int) (next ref
 	return r, n
 }
 
-func (col *column[K, V]) newest(list uint8) ref { return col.t.lists[list].head }
-
-func (col *column[K, V]) cold(c *coder, most int) int {
+func (col *column[K, V, L]) cold(c *coder, most int) int {
 	n := 0
-	for r := col.t.changedFrom(1); r != 0 && n < most; r = col.t.changedFrom(r) {
+	for r := col.t.NextChanged(1); r != 0 && n < most; r = col.t.NextChanged(r) {
 		col.write(c, r)
 		n++
 	}
 	return n
 }
 
-// glance is how many places may be empty for each entry that is written, so that a sweep of an empty table takes no time.
+// glance is the number of Refs without a record that are passed for each record that is written. So
+// a sweep of an empty table takes no time.
 const glance = 16
 
-func (col *column[K, V]) each(c *coder, from ref, most int) (next ref, n int) {
+func (col *column[K, V, L]) each(c *coder, from table.Ref, most int) (next table.Ref, n int) {
 	r := from
-	for looked := 0; r <= col.t.used; r++ {
+	for looked := 0; int(r) <= col.t.Slots(); r++ {
 		if n == most || looked == glance*most {
 			return r, n
 		}
 		looked++
-		if col.t.at(r).list != listNone {
+		if col.t.Used(r) {
 			col.write(c, r)
 			n++
 		}
@@ -166,58 +100,38 @@ func (col *column[K, V]) each(c *coder, from ref, most int) (next ref, n int) {
 	return 0, n
 }
 
-func (col *column[K, V]) recall(c *coder) ref {
-	var k K
-	var v V
-	col.key(&k, c)
-	col.val(&v, c)
+func (col *column[K, V, L]) recall(c *coder) table.Ref {
+	var noKey K
+	var noVal V
+	col.key, col.val = noKey, noVal
+	col.codeKey(&col.key, c)
+	col.codeVal(&col.val, c)
 	if c.err != nil {
 		return 0
 	}
-	t := col.t
-	r := t.get(k)
+
+	r := col.t.Get(col.key)
 	if r == 0 {
-		if t.full() {
-			col.makeRoom()
+		if col.t.Full() {
+			col.evict()
 		}
-		r = t.add(k, 0)
+		r = col.t.Add(col.key, 0)
 	}
-	en := t.at(r)
-	en.val = v
-	t.move(r, col.list(en))
+	*col.t.Val(r) = col.val
+	col.t.Move(r, col.list(col.key, col.t.Val(r)))
 	return r
 }
 
-// makeRoom forgets the entry that was read first of the first list that holds more than an eighth of the table: one does.
-func (col *column[K, V]) makeRoom() {
-	for list := range uint8(listCount) {
-		if l := &col.t.lists[list]; l.n > col.t.max/8 {
-			col.t.remove(l.tail)
-			if col.full != nil {
-				col.full(list)
-			}
-			return
-		}
+// evict makes room for a record: of a list, the one that was read first goes first.
+func (col *column[K, V, L]) evict() {
+	r := col.t.Victim()
+	list := col.t.List(r)
+	col.t.Remove(r)
+	if col.evicted != nil {
+		col.evicted(list)
 	}
 }
 
-func (col *column[K, V]) settle() {
-	type aged struct {
-		age int64
-		r   ref
-	}
-	t := col.t
-	order := make([]aged, 0, t.n)
-	for i := range t.lists {
-		for r := t.lists[i].tail; r != 0; r = t.at(r).prev {
-			order = append(order, aged{col.age(&t.at(r).val), r})
-		}
-	}
-	slices.SortFunc(order, func(a, b aged) int { return cmp.Or(cmp.Compare(a.age, b.age), cmp.Compare(a.r, b.r)) })
-	t.lists = [listCount]list{}
-	for _, a := range order {
-		t.link(a.r, col.list(t.at(a.r)))
-	}
-}
+func (col *column[K, V, L]) sort() { col.t.Sort(col.age, col.list) }
 
-func (col *column[K, V]) empty() { *col.t = *newTable[K, V](col.t.max, col.t.k0, col.t.k1) }
+func (col *column[K, V, L]) empty() { col.t.Reset() }

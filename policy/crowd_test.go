@@ -16,7 +16,8 @@ func (l *lab) lastWeight(source string) float32 {
 	return x.Evidence[len(x.Evidence)-1].Weight
 }
 
-// A stranger's attempt on an account that n others tried weighs 1 + (n-2)/2 times as much, eight times at most.
+// A stranger's attempt on an account that n others tried weighs 1 + (n-2)/2 times as much, eight
+// times at most.
 func TestAccountUnderAttack(t *testing.T) {
 	for _, gap := range []time.Duration{time.Millisecond, time.Second, time.Minute} {
 		for n, want := range map[int]float32{0: 1, 1: 1, 2: 1, 3: 1.5, 4: 2, 5: 2.5} {
@@ -38,8 +39,8 @@ func TestAccountUnderAttack(t *testing.T) {
 	}
 }
 
-// A proven attempt weighs two and a half times as much at most, and only if the strangers are proven: those over UDP may be
-// forged.
+// A proven attempt weighs two and a half times as much at most, and only if the strangers are
+// proven: those over UDP may be forged.
 func TestAccountUnderAttackOverAStream(t *testing.T) {
 	l := newLab(t)
 	l.strangers(100, "1007")
@@ -65,8 +66,8 @@ func TestNoAccountIsUnderNobodysAttack(t *testing.T) {
 	}
 }
 
-// A stale phone is at one address: an owner's attempts on an account that others try are no misconfigured endpoint's, and
-// weigh like a stranger's.
+// A stale phone is at one address: an owner's attempts on an account that others try are no
+// misconfigured endpoint's, and weigh like a stranger's.
 func TestOwnersAreStrangersToOtherAccounts(t *testing.T) {
 	for n, banned := range map[int]bool{2: false, 5: true} {
 		l := newLab(t)
@@ -87,9 +88,9 @@ func TestManyOwnersWhoGuessALittleAreTold(t *testing.T) {
 		l.feed(success(owner, fmt.Sprint(i)), wrong(owner, "1007"))
 	}
 	l.noBan()
-	for _, rule := range []string{RuleProvedGuessing, RuleAccountAttacked} {
+	for _, rule := range []Rule{RuleProvedGuessing, RuleAccountAttacked} {
 		if n := l.count(ActionAlert, rule); n != 1 {
-			t.Errorf("%s: told %d times, want once: %v", rule, n, l.told())
+			t.Errorf("%v: told %d times, want once: %v", rule, n, l.told())
 		}
 	}
 	for _, v := range l.got {
@@ -164,7 +165,8 @@ func TestBotnetOnOneAccount(t *testing.T) {
 	}
 }
 
-// While thirty strangers tried a server, a stranger's further unknown accounts weigh more, so that he gets one try less.
+// While thirty strangers tried a server, a stranger's further unknown accounts weigh more, so that
+// it gets one try less.
 func TestServerUnderAttack(t *testing.T) {
 	for _, tt := range []struct {
 		crowd  int
@@ -181,13 +183,20 @@ func TestServerUnderAttack(t *testing.T) {
 			return o
 		})
 		if n != tt.want {
-			t.Errorf("%d strangers, %v before, server %d: banned at attempt %d, want %d", tt.crowd, tt.gap, tt.server, n, tt.want)
+			t.Errorf(
+				"%d strangers, %v before, server %d: banned at attempt %d, want %d",
+				tt.crowd,
+				tt.gap,
+				tt.server,
+				n,
+				tt.want,
+			)
 		}
 	}
 }
 
-// Users who err pay nothing for it: neither with a wrong password, nor with a wrong name, nor over a stream, whose strangers
-// may all be forged.
+// Users who err pay nothing for it: neither with a wrong password, nor with a wrong name, nor over
+// a stream, whose strangers may all be forged.
 func TestServerUnderAttackSparesUsersWhoErr(t *testing.T) {
 	for name, o := range map[string]Observation{
 		"a wrong password": wrong(phone, "1007"),

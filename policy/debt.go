@@ -29,8 +29,8 @@ func (d *debt) fade(fast, slow float32) {
 	d.slowForgeable *= slow
 }
 
-// forgive takes a debt from a source's scores, and empties it. The proven part stays unless the success
-// that forgives it was proven.
+// forgive takes a debt from a source's scores, and empties it. The proven part stays unless the
+// success that forgives it was proven.
 func (e *Engine) forgive(s *source, d *debt, by Chooser) {
 	s.forgeable, s.chosen = reduced(s.forgeable, s.chosen, d.forgeable, d.chosen)
 	s.slowForgeable, s.slowChosen = reduced(s.slowForgeable, s.slowChosen, d.slowForgeable, d.slowChosen)

@@ -1,96 +1,74 @@
 package policy
 
-import "slices"
+import "github.com/amifend/amifend/policy/internal/table"
 
-// due returns what a source's scores ask for, by which rule, and who could have chosen the address on
-// the evidence that this needs.
-func (e *Engine) due(s *source) (Scope, ruleID, Chooser) {
-	slow := slowFactor * e.limit
-	quickly, slowly := e.on(ruleScore), e.on(ruleLongMemory)
-	switch {
-	case e.on(ruleProvenScore) && s.proven > e.limit:
-		return ScopeAll, ruleProvenScore, ChooserNobody
-	case slowly && s.slowProven > slow:
-		return ScopeAll, ruleLongMemory, ChooserNobody
-
-	// What follows rests on evidence that could have been forged.
-	case e.proved(s):
-		return ScopeNone, ruleNone, ChooserNobody
-	case quickly && s.proven+spoofedPart(s.forgeable, s.chosen) > e.limit:
-		return ScopeSIP, ruleScore, ChooserSpoofer
-	case slowly && s.slowProven+spoofedPart(s.slowForgeable, s.slowChosen) > slow:
-		return ScopeSIP, ruleLongMemory, ChooserSpoofer
-	case quickly && s.proven+s.forgeable > e.limit:
-		return ScopeSIP, ruleScore, ChooserAnybody
-	case slowly && s.slowProven+s.slowForgeable > slow:
-		return ScopeSIP, ruleLongMemory, ChooserAnybody
-	}
-	return ScopeNone, ruleNone, ChooserNobody
-}
-
-// decide bans what an attempt made due: the host, or prefixes that it is in. A rule of its own, if it has one, names the
-// ban.
-func (e *Engine) decide(k key, s *source, r ref, ev *Evidence, covered Scope, own ruleID) {
+// decide bans what an attempt made due: the host, or prefixes that it is in.
+func (e *Engine) decide(a *attempt) {
+	s := a.src
 	want, rule, chooser := e.due(s)
 	switch {
-	case trap(own):
+	case isTrap(a.rule):
 		want = ScopeSIP
-		if ev.Proven() {
+		if a.ev.Proven() {
 			want = ScopeAll
 		}
-		rule, chooser = own, ev.Chooser
-	case own != ruleNone && want != ScopeNone:
-		rule = own
+		rule, chooser = a.rule, a.ev.Chooser
+	case a.rule != RuleNone && want != ScopeNone:
+		rule = a.rule
 	}
 
-	// One packet that may be forged is no offence of the prefix, nor is what anybody can do in the name
-	// of an address.
-	banned, offence := covered, want
-	once, brief := trap(own) && !ev.Proven(), want != ScopeNone && !chooser.needsSpoofing()
+	// One packet that may be forged is no offence of the prefix, nor is what anybody can do in the
+	// name of an address.
+	banned, offence := a.covered, want
+	once := isTrap(a.rule) && !a.ev.Proven()
+	brief := want != ScopeNone && !chooser.needsSpoofing()
 	if once || brief {
 		offence = ScopeNone
 	}
-	for _, sp := range k.spreads() {
-		nk := k.masked(sp.bits)
+
+	// A ban of a prefix makes that of the host unnecessary, so the prefixes come first.
+	for _, sp := range a.key.spreads() {
+		nk := a.key.masked(sp.bits)
 		n, _ := e.touchNetwork(nk)
-		e.addFrom(e.part(k, sp.bits), n, ev)
-		e.keep(nk, *ev)
-		banned = max(banned, e.decideNetwork(k, s, r, sp, offence, banned))
+		e.addFrom(e.part(a.key, sp.bits), n, &a.ev)
+		e.recordEvidence(nk, a.ev)
+		banned = max(banned, e.decideNetwork(a, sp, offence, banned))
 	}
 	if want <= banned {
 		return
 	}
-	score := s.proven
-	if want != ScopeAll {
-		score += s.forgeable
-	}
-	if rule == ruleLongMemory {
-		score = s.slowProven
-		if want != ScopeAll {
-			score += s.slowForgeable
-		}
-	}
+
 	c := banCase{
-		scope: want, rule: rule, score: score, attempts: s.attempts, chooser: chooser,
-		forgeable: want != ScopeAll, patient: e.patient(k), brief: brief,
-		short: want != ScopeAll && (e.proved(s) || s.owns > 0),
+		scope: want, rule: rule, score: s.scoreOf(rule, want), attempts: s.attempts, chooser: chooser,
+		forgeable: want != ScopeAll, patient: e.patient(a.key), brief: brief,
+		short: want != ScopeAll && (e.hasProof(s) || s.owns > 0),
 	}
-	if e.banHost(k, s, r, c) && !once {
-		e.settle(k, s, offence)
+	if e.banHost(a.key, s, a.srcRef, c) && !once {
+		e.takeShare(a.key, s, offence)
 	}
 }
 
-// trap says whether a rule bans at the first attempt, whatever the score is.
-func trap(r ruleID) bool { return r == ruleInjection || r == ruleCanary }
+// scoreOf returns the score that a ban by a rule is compared with.
+func (s *source) scoreOf(rule Rule, scope Scope) float32 {
+	proven, forgeable := s.proven, s.forgeable
+	if rule == RuleLongMemory {
+		proven, forgeable = s.slowProven, s.slowForgeable
+	}
+	if scope == ScopeAll {
+		return proven
+	}
+	return proven + forgeable
+}
 
-// settle takes what the ban of a host answers from the scores of its prefixes: its neighbours do not
+// takeShare takes what a banned host added from the scores of its prefixes: its neighbours do not
 // answer for it. They remember that it was banned, unless scope is ScopeNone.
-func (e *Engine) settle(k key, s *source, scope Scope) {
+func (e *Engine) takeShare(k key, s *source, scope Scope) {
+	// No more than the host gave, see addFrom. Otherwise decoys would clear the score of their
+	// prefix.
+	most := float32(s.attempts) * float32(e.opt.Threshold) / 3
 	for _, sp := range k.spreads() {
 		nk := k.masked(sp.bits)
 		n, nr := e.touchNetwork(nk)
-		// No more than the host gave, see addFrom: else decoys would wash their prefix.
-		most := float32(s.attempts) * float32(e.opt.Threshold) / 3
 		n.proven = max(0, n.proven-min(s.proven, most))
 		n.forgeable, n.chosen = reduced(n.forgeable, n.chosen, min(s.forgeable, most), s.chosen)
 		if scope != ScopeNone {
@@ -100,44 +78,25 @@ func (e *Engine) settle(k key, s *source, scope Scope) {
 	}
 }
 
-// patient says whether a source's evidence spans two minutes of the clock: more than a flood of forged packets takes.
+// patient reports whether a source's evidence spans two minutes of the clock: more than a flood of
+// forged packets takes.
 func (e *Engine) patient(k key) bool {
-	r := e.sources.get(k.host())
-	return r != 0 && e.sources.at(r).val.attempts > 0 && e.sources.at(r).val.since/60 != e.sec/60
+	r := e.sources.Get(k.host())
+	if r == 0 {
+		return false
+	}
+	s := e.sources.Val(r)
+	return s.attempts > 0 && s.since/60 != e.sec/60
 }
 
-// banHost bans an address.
-func (e *Engine) banHost(k key, s *source, r ref, c banCase) bool {
+// banHost bans an address. It reports whether there was room.
+func (e *Engine) banHost(k key, s *source, r table.Ref, c banCase) bool {
 	if !e.ban(k, &s.strikes, &s.strikeAt, c) {
 		return false
 	}
 	if c.brief {
 		s.flags |= wasBrief
 	}
-	e.sources.move(r, listBanned)
-	return true
-}
-
-// trapped judges what nobody legitimate sends: an injection attempt, or anything that names a canary account. False means that
-// it is none, or that the rule is switched off.
-func (e *Engine) trapped(k key, o *Observation) bool {
-	var rule ruleID
-	switch {
-	case o.Injected:
-		rule = ruleInjection
-	case len(e.canaries) > 0 && slices.Contains(e.canaries, o.Account.hash) && !o.Unknown && (!o.dialled || o.Kind != KindSuccessfulAuth):
-		rule = ruleCanary
-	default:
-		return false
-	}
-	ev := e.evidence(o)
-	if !e.on(rule) {
-		if rule == ruleInjection {
-			e.count(k, ev, ruleNone)
-		}
-		return rule == ruleInjection
-	}
-	ev.Weight = max(ev.Weight, float32(e.opt.Threshold)*(1+2*rounding))
-	e.count(k, ev, rule)
+	e.sources.Move(r, listBanned)
 	return true
 }

@@ -21,8 +21,8 @@ func TestDialogsAreBounded(t *testing.T) {
 		o.At = l.now
 		l.e.Observe(o)
 	}
-	if n := l.e.dialogs.n; n != maxDialogs {
+	if n := l.e.dialogs.Len(); n != maxDialogs {
 		t.Errorf("dialogs: %d, want %d", n, maxDialogs)
 	}
-	l.e.dialogs.check(t)
+	sound(t, l.e)
 }

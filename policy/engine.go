@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/amifend/amifend/policy/internal/table"
 )
 
 // Engine scores sources and decides bans. It is not safe for concurrent use: one goroutine owns it.
@@ -22,33 +24,32 @@ type Engine struct {
 	now int64
 	sec uint32 // now in seconds
 
-	sources  *table[host, source]
-	networks *table[key, network]
-	pairs    *table[pairKey, pair]
-	accounts *table[accountID, account]
-	requests *table[requestKey, request]
+	sources  *table.Table[host, source, standing]
+	networks *table.Table[key, network, standing]
+	pairs    *table.Table[pairKey, pair, usage]
+	accounts *table.Table[accountID, account, usage]
+	requests *table.Table[requestKey, request, requestList]
 	spare    pair // of accounts beyond maxFailed, which are not remembered
-	dialogs  *table[dialogKey, dialog]
-	silents  *table[key, silent]
-	trails   *table[key, trail]
-	bans     *table[key, ban]
-	alerts   *table[alertKey, uint32]
-	vouchers *table[accountID, voucher]
-	attacks  *table[accountID, attack]
-	columns  []coded // all of them, by tag
+	dialogs  *table.Table[dialogKey, dialog, single]
+	silents  *table.Table[key, silent, silentList]
+	trails   *table.Table[key, trail, trailList]
+	bans     *table.Table[key, ban, banList]
+	alerts   *table.Table[alertKey, uint32, single]
+	vouchers *table.Table[accountID, voucher, single]
+	attacks  *table.Table[accountID, attack, attackList]
+	columns  [tagCount]coded // by tag; nil where there is no table
 	save     saving
 
 	banCount [hostBits + 1]int // running bans by prefix length
 	banBits  []uint8           // the lengths that have any, shortest first
 
-	budgetMinute uint32 // the minute in which budgetUsed counts
-	budgetUsed   int
-	alertMinute  uint32 // the minute in which alertsUsed counts
-	alertsUsed   [ruleCount]uint16
-	blindAt      uint32 // when a network that held a proved address was forgotten
-	blind        bool
+	budget budget
+	limits limiter
 
-	accountsWaiting, serversWaiting uint32 // since when attacks wait to be told, see tellMore
+	blindAt uint32 // when a network that held a proved address was forgotten
+	blind   bool
+
+	accountsWaiting, serversWaiting uint32 // since when attacks wait to be alerted, see alertMore
 
 	stats       Stats
 	out         []Verdict
@@ -70,27 +71,30 @@ type Stats struct {
 	BansRefused     uint64 // bans due for which there was no room
 	Postponed       uint64 // bans due on forgeable evidence beyond forgeable_bans_per_minute
 	Alerts          uint64 // alerts given
-	AlertsDelayed   uint64 // alerts beyond what may be told in a minute: they come later, if there is still a reason
-	Sources         int    // addresses and prefixes remembered now
-	Bans            int    // bans that run now; some may have ended already and not been swept
+	// alerts beyond the limit of a minute: they come later, if there is still a reason
+	AlertsDelayed uint64
+	Sources       int // addresses and prefixes remembered now
+	Bans          int // bans that run now; some may have ended already and not been swept
 }
 
 // How many entries of a list are looked at for what has ended, so that no call takes long.
 const (
 	sweepBudget = 1024 // by an Advance
-	fullBudget  = 4    // by an Observe that finds no room for a ban, which an attacker can make every one do
+	// by an Observe that finds no room for a ban, which an attacker can make every one do
+	fullBudget = 4
 )
 
-// rounding is how far above the threshold a score must be, in parts of it, so that sums of weights such as 0.1 do not
-// pass it by a rounding error.
+// rounding is the part of the threshold by which a score must be above it, so that sums of weights
+// such as 0.1 do not pass it by a rounding error.
 const rounding = 1e-4
 
-// offRound keeps the limits of calm off the scores that whole weights have after whole half-lives, where rounding would
-// decide.
+// offRound keeps the limits of calm off the scores that whole weights have after whole half-lives,
+// where rounding would decide.
 const offRound = 0.97
 
-// What the tables hold for each of MaxSources: with 96 bytes for an address, 112 for a prefix, 80 for an account at a
-// source, 96 for an account, and 5 to 11 for an index of each, that makes 125 bytes a source, 128 at most.
+// What the tables hold for each of MaxSources: with 96 bytes for an address, 112 for a prefix, 80
+// for an account at a source, 96 for an account, and 5 to 11 for an index of each, that makes 125
+// bytes a source, 128 at most.
 const (
 	sourcesPerNetwork = 12
 	sourcesPerPair    = 12
@@ -101,7 +105,8 @@ func (o Options) networks() int { return max(minTable, o.MaxSources/sourcesPerNe
 func (o Options) pairs() int    { return max(minTable, o.MaxSources/sourcesPerPair) }
 func (o Options) accounts() int { return max(minTable, o.MaxSources/sourcesPerAccount) }
 
-// New returns an engine that remembers nothing and protects only what is built in; see [Engine.Protect].
+// New returns an engine that remembers nothing and protects only what is built in; see
+// [Engine.Protect].
 func New(o Options) (*Engine, error) {
 	if err := o.Validate(); err != nil {
 		return nil, fmt.Errorf("validate policy options: %w", err)
@@ -111,27 +116,38 @@ func New(o Options) (*Engine, error) {
 
 // newEngine is New with options that are valid.
 func newEngine(o Options) *Engine {
+	o = o.seeded()
 	k0, k1 := seedKeys(o.Seed)
 	e := &Engine{
 		k0: k0, k1: k1,
-		sources:     newTable[host, source](o.MaxSources, k0, k1),
-		networks:    newTable[key, network](o.networks(), k0, k1),
-		pairs:       newTable[pairKey, pair](o.pairs(), k0, k1),
-		accounts:    newTable[accountID, account](o.accounts(), k0, k1),
-		requests:    newTable[requestKey, request](maxRequests, k0, k1),
-		dialogs:     newTable[dialogKey, dialog](maxDialogs, k0, k1),
-		silents:     newTable[key, silent](maxSilent, k0, k1),
-		trails:      newTable[key, trail](maxTrails, k0, k1),
-		bans:        newTable[key, ban](o.MaxBans, k0, k1),
-		alerts:      newTable[alertKey, uint32](maxAlerts, k0, k1),
-		vouchers:    newTable[accountID, voucher](maxVouchers, k0, k1),
-		attacks:     newTable[accountID, attack](maxAttacks, k0, k1),
+		sources: table.New[host, source](o.MaxSources, k0, k1,
+			listCalm, listActive, listStruck, listProved,
+		),
+		networks: table.New[key, network](o.networks(), k0, k1,
+			listCalm, listActive, listStruck, listProved,
+		),
+		pairs: table.New[pairKey, pair](o.pairs(), k0, k1, listTried, listGuessed, listOwned),
+		accounts: table.New[accountID, account](o.accounts(), k0, k1,
+			listTried, listGuessed, listOwned,
+		),
+		requests: table.New[requestKey, request](maxRequests, k0, k1, requestsPlain, requestsHeld),
+		dialogs:  table.New[dialogKey, dialog](maxDialogs, k0, k1, only),
+		silents:  table.New[key, silent](maxSilent, k0, k1, silentsFew, silentsWaiting),
+		trails:   table.New[key, trail](maxTrails, k0, k1, trailsSingle, trailsSeveral),
+		bans:     table.New[key, ban, banList](o.MaxBans, k0, k1),
+		alerts:   table.New[alertKey, uint32](maxAlerts, k0, k1, only),
+		vouchers: table.New[accountID, voucher](maxVouchers, k0, k1, only),
+		attacks: table.New[accountID, attack](maxAttacks, k0, k1,
+			listMinor, listAccountsWaiting, listServersWaiting, listAccountsOpen, listServersOpen,
+		),
 		banBits:     make([]uint8, 0, hostBits+1),
 		out:         make([]Verdict, 0, 8),
 		evidenceOut: make([]Evidence, 0, 8*evidenceKept),
 	}
+
+	// The rest depends on the tables.
 	e.setOptions(o)
-	e.columns = e.newColumns()
+	e.setColumns()
 	return e
 }
 
@@ -144,16 +160,16 @@ func (e *Engine) setOptions(o Options) {
 	e.half = o.HalfLife.Seconds()
 	e.slowHalf = max(slowHalfLife, o.HalfLife).Seconds()
 	e.proofWindow = seconds(o.ProofWindow)
-	h := NewHasher(o.Seed)
+	h := e.Hasher()
 	e.canaries = make([]uint64, len(o.Canaries))
 	for i, name := range o.Canaries {
 		e.canaries[i] = h.Label([]byte(name)).hash
 	}
 }
 
-// Observe takes in one observation and returns what it decides, nil almost always. The verdicts and their evidence are
-// borrowed: valid until the engine's next call. Several may come at once, also ones about other sources, since held
-// attempts of theirs may be due.
+// Observe takes in one observation and returns what it decides, nil almost always. The verdicts and
+// their evidence are borrowed: valid until the engine's next call. Several may come at once, also
+// ones about other sources, since held attempts of theirs may be due.
 func (e *Engine) Observe(o Observation) []Verdict {
 	e.begin(o.At)
 	e.observe(&o)
@@ -166,20 +182,26 @@ func (e *Engine) observe(o *Observation) {
 		e.stats.Invalid++
 		return
 	}
+
 	k := hostKey(o.Source.Addr())
 	if isBuiltin(k) {
 		e.stats.Invalid++
 		if !o.Injected {
-			ev := e.evidence(o)
+			ev := e.evidenceOf(o)
 			e.behindName(k, &ev)
 		}
 		return
 	}
+
+	// A ban knows whether its sources still send, whatever the events mean.
 	if r := e.covering(k); r != 0 {
-		b := &e.bans.at(r).val
+		b := e.bans.Val(r)
 		b.seen++
 		b.lastSeen = e.now
 	}
+
+	// chan_sip may name the number that was dialled. That must be known before the account is
+	// judged.
 	if o.Service == ServiceSIP && !o.Injected {
 		e.chanSIP(k, o)
 	}
@@ -196,8 +218,8 @@ func (e *Engine) judge(k key, o *Observation) {
 		e.succeeded(k, o)
 	case o.Kind == KindChallengeSent && !o.Unknown:
 		e.asked(k, o)
-	case !e.on(ruleRequests):
-		e.count(k, e.evidence(o), ruleNone)
+	case !e.on(RuleRequests):
+		e.count(k, e.evidenceOf(o), RuleNone)
 	case o.Service == ServicePJSIP && (o.Kind == KindInvalidAccountID || o.Kind == KindFailedACL):
 		e.unauthenticated(rk, o)
 	case o.Service == ServicePJSIP && o.Kind == KindChallengeSent && o.Unknown:
@@ -207,11 +229,12 @@ func (e *Engine) judge(k key, o *Observation) {
 	case o.Service == ServiceSIP && o.Kind == KindFailedACL:
 		e.chanSIPACL(rk, o)
 	default:
-		e.count(k, e.evidence(o), ruleNone)
+		e.count(k, e.evidenceOf(o), RuleNone)
 	}
 }
 
-// Advance decides what time alone decides, and forgets what is out of date. Call it about once a second.
+// Advance decides what time alone decides, and forgets what is out of date. Call it about once a
+// second.
 func (e *Engine) Advance(now int64) []Verdict {
 	e.begin(now)
 	e.sweepBans(sweepBudget)
@@ -221,19 +244,22 @@ func (e *Engine) Advance(now int64) []Verdict {
 	return e.done()
 }
 
-// Seed returns the seed of the engine's tables: observations must come from a [Hasher] of the same seed.
+// Seed returns the seed of the engine's hashes.
 func (e *Engine) Seed() uint64 { return e.opt.Seed }
+
+// Hasher returns the hasher that the names in the engine's observations must be hashed with.
+func (e *Engine) Hasher() Hasher { return Hasher{e.k0, e.k1} }
 
 // Stats returns the counters since New.
 func (e *Engine) Stats() Stats {
 	s := e.stats
-	s.Sources, s.Bans = e.sources.n+e.networks.n, e.bans.n
+	s.Sources, s.Bans = e.sources.Len()+e.networks.Len(), e.bans.Len()
 	return s
 }
 
-// begin starts a call: it decides what was due until now, in the order in which it was, so that verdicts do not depend on
-// when the engine is called. Each was at least one observation, so this is no more work than observing was. Time never
-// steps back.
+// begin starts a call: it decides what was due until now, in the order in which it was, so that
+// verdicts do not depend on when the engine is called. Each was at least one observation, so this
+// is no more work than observing was. Time never steps back.
 func (e *Engine) begin(now int64) {
 	e.out = e.out[:0]
 	e.evidenceOut = e.evidenceOut[:0]
@@ -244,6 +270,7 @@ func (e *Engine) begin(now int64) {
 		if due >= now {
 			break
 		}
+
 		e.setNow(due)
 		if heldAt <= silentAt {
 			e.releaseLate(held)
@@ -251,6 +278,7 @@ func (e *Engine) begin(now int64) {
 			e.unanswered(silent)
 		}
 	}
+
 	e.setNow(now)
 }
 
@@ -263,12 +291,14 @@ func (e *Engine) setNow(now int64) {
 	e.expirePairs()
 }
 
-// secondOf returns a time, in nanoseconds since the Unix epoch, in seconds. Times from 2106 on are 2106.
+// secondOf returns a time, in nanoseconds since the Unix epoch, in seconds. Times from 2106 on are
+// 2106.
 func secondOf(at int64) uint32 {
 	return uint32(min(max(at/int64(time.Second), 0), math.MaxUint32)) // checked
 }
 
-// emit takes up a verdict. Its scores are rounded, so that they do not tell how often a record was brought to now.
+// emit takes up a verdict. Its scores are rounded, so that they do not tell how often a record was
+// brought to now.
 func (e *Engine) emit(v Verdict) {
 	v.Score = rounded(v.Score)
 	e.out = append(e.out, v)

@@ -17,8 +17,10 @@ func TestScannerIsBannedAtItsFourthAttempt(t *testing.T) {
 		}
 	}
 	v := l.banned()
-	if v.Attempts != 4 || v.Scope != ScopeSIP || v.Prefix != netip.MustParsePrefix("203.0.113.5/32") ||
-		v.Rule != RuleScore || v.Duration != 10*time.Minute || v.Strike != 1 || len(v.Evidence) != 4 {
+	if v.Attempts != 4 || v.Scope != ScopeSIP ||
+		v.Prefix != netip.MustParsePrefix("203.0.113.5/32") ||
+		v.Rule != RuleScore || v.Duration != 10*time.Minute || v.Strike != 1 ||
+		len(v.Evidence) != 4 {
 		t.Errorf("got %s", brief(v))
 	}
 }

@@ -5,10 +5,12 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/amifend/amifend/policy/internal/table"
 )
 
-// Explanation is how things stand with an address: what is held against it, what speaks for it, and what would ban or free
-// it. Times are nanoseconds since the Unix epoch, 0 for never.
+// Explanation is the state of an address: what is held against it, what speaks for it, and what
+// would ban or free it. Times are nanoseconds since the Unix epoch, 0 for never.
 type Explanation struct {
 	Addr      netip.Addr
 	At        int64
@@ -16,21 +18,23 @@ type Explanation struct {
 	Banned    bool
 	Ban       Ban // that covers it
 
-	Known       bool // anything at all is remembered of it
-	Attempts    int  // requests counted since its score was last zero
-	Since       int64
-	Scores      []ScorePart
-	Evidence    []Evidence // the latest attempts, oldest first
-	Accounts    []AccountPart
-	MoreUnknown int   // how many attempts on one unknown account would ban it now, 0 if it is banned or never will be
+	Known    bool // anything at all is remembered of it
+	Attempts int  // requests counted since its score was last zero
+	Since    int64
+	Scores   []ScorePart
+	Evidence []Evidence // the latest attempts, oldest first
+	Accounts []AccountPart
+	// how many attempts on one unknown account would ban it now, 0 if it is banned or never will be
+	MoreUnknown int
 	MoreKnown   int   // how many wrong passwords on one account would
 	CalmAt      int64 // when its attempts are forgotten, if there are no more
 
-	Proved     bool // forgeable evidence is not held against it
-	ProofAt    int64
-	ProofEnds  int64
-	Washed     bool // but that proof came after failures from the same port: evidence from there counts
-	Owns       int  // accounts that it authenticated as
+	Proved    bool // forgeable evidence is not held against it
+	ProofAt   int64
+	ProofEnds int64
+	// but that proof came after failures from the same port: evidence from there counts
+	Washed     bool
+	Owns       int // accounts that it authenticated as
 	Trust      float64
 	Strikes    int
 	StrikeEnds int64 // when it will have one strike less
@@ -40,13 +44,13 @@ type Explanation struct {
 
 // ScorePart is a score that is compared with a limit.
 type ScorePart struct {
-	Name      string // "score" or "long_memory": the rule that looks at it
+	Rule      Rule // RuleScore or RuleLongMemory: the rule that looks at it
 	Proven    float64
 	Forgeable float64
 	Limit     float64
 }
 
-// AccountPart is what happened with one account at the address.
+// AccountPart is the part of an explanation about one account at the address.
 type AccountPart struct {
 	Account  Label // its name, as far as it is still remembered
 	Server   uint16
@@ -57,7 +61,7 @@ type AccountPart struct {
 	FailedAt int64 // the first of them
 }
 
-// PrefixPart is what is held against a prefix that the address is in.
+// PrefixPart is the part of an explanation about a prefix that the address is in.
 type PrefixPart struct {
 	Prefix    netip.Prefix
 	Proven    float64
@@ -68,42 +72,46 @@ type PrefixPart struct {
 	Proved    bool    // it holds a proved address, so only single addresses of it are banned
 }
 
-// maxExplained is how many accounts an explanation names: those with the latest events.
+// maxExplained is the number of accounts that an explanation names: those with the latest events.
 const maxExplained = 100
 
-// Explain tells how things stand with an address as of the engine's time. It changes nothing, and looks through all
-// accounts that are remembered: call it for people, not for packets.
+// Explain returns the state of an address as of the engine's time. It changes nothing. It looks
+// through all accounts that are remembered: call it for people, not for packets.
 func (e *Engine) Explain(addr netip.Addr) Explanation {
 	k := hostKey(addr)
 	x := Explanation{Addr: k.prefix().Addr(), At: e.now}
 	x.Protected, _ = e.protected.Contains(x.Addr)
 	x.Ban, x.Banned = e.Ban(addr)
-	if r := e.sources.get(k.host()); r != 0 {
-		s := e.sources.at(r).val
+	// Copies are brought to now, so that asking changes nothing.
+	if r := e.sources.Get(k.host()); r != 0 {
+		s := *e.sources.Val(r)
 		e.decay(&s)
 		e.explainSource(&x, k, &s)
 	} else {
 		e.explainMore(&x, &source{})
 	}
-	if r := e.trails.get(k); r != 0 {
-		t := &e.trails.at(r).val
+	if r := e.trails.Get(k); r != 0 {
+		t := e.trails.Val(r)
 		for i := t.n - min(t.n, evidenceKept, uint32(x.Attempts)); i != t.n; i++ {
 			x.Evidence = append(x.Evidence, t.ring[i%evidenceKept])
 		}
 	}
+
 	x.Accounts = e.explainAccounts(k)
 	for _, sp := range k.spreads() {
 		nk := k.masked(sp.bits)
-		if r := e.networks.get(nk); r != 0 {
-			n := e.networks.at(r).val
+		if r := e.networks.Get(nk); r != 0 {
+			n := *e.networks.Val(r)
 			e.decayNetwork(&n)
 			x.Prefixes = append(x.Prefixes, PrefixPart{
-				Prefix: nk.prefix(), Proven: rounded(float64(n.proven)), Forgeable: rounded(float64(n.forgeable)),
-				Limit: float64(sp.factor) * e.opt.Threshold, Suspects: rounded(float64(n.suspects)), Offenders: int(n.offenders),
-				Proved: e.provedNetwork(&n),
+				Prefix: nk.prefix(), Proven: rounded(float64(n.proven)),
+				Forgeable: rounded(float64(n.forgeable)), Limit: float64(sp.factor) * e.opt.Threshold,
+				Suspects: rounded(float64(n.suspects)), Offenders: int(n.offenders),
+				Proved: e.holdsProof(&n),
 			})
 		}
 	}
+
 	return x
 }
 
@@ -113,29 +121,40 @@ func (e *Engine) explainSource(x *Explanation, k key, s *source) {
 	if s.attempts > 0 {
 		x.Since = nanos(s.since)
 	}
+
 	x.Scores = []ScorePart{
-		{RuleScore, rounded(float64(s.proven)), rounded(float64(s.forgeable)), e.opt.Threshold},
-		{RuleLongMemory, rounded(float64(s.slowProven)), rounded(float64(s.slowForgeable)), slowFactor * e.opt.Threshold},
+		{
+			Rule: RuleScore, Limit: e.opt.Threshold,
+			Proven: rounded(float64(s.proven)), Forgeable: rounded(float64(s.forgeable)),
+		},
+		{
+			Rule: RuleLongMemory, Limit: slowFactor * e.opt.Threshold,
+			Proven: rounded(float64(s.slowProven)), Forgeable: rounded(float64(s.slowForgeable)),
+		},
 	}
-	x.Proved = e.proved(s)
+
+	x.Proved = e.hasProof(s)
 	x.Washed = s.flags&washed != 0
-	if s.flags&hasProof != 0 {
+	if s.flags&flagProof != 0 {
 		x.ProofAt = nanos(s.proofAt)
 		x.ProofEnds = x.ProofAt + int64(e.opt.ProofWindow)
 	}
+
 	x.Owns, x.Trust, x.Strikes = int(s.owns), rounded(float64(s.trust)), int(s.strikes)
 	if s.strikes > 0 {
 		x.StrikeEnds = nanos(s.strikeAt) + int64(strikeFade)
 	}
+	// A score is calm after as many half-lives as it is powers of two above the limit.
 	if s.attempts > 0 {
 		fast := e.half * math.Log2(float64((s.proven+s.forgeable)/e.calm))
 		slow := e.slowHalf * math.Log2(float64((s.slowProven+s.slowForgeable)/e.slowCalm))
 		x.CalmAt = e.now + int64(max(fast, slow, 0)*float64(time.Second))
 	}
+
 	e.explainMore(x, s)
 }
 
-// explainMore tells how far it is from a ban.
+// explainMore adds how many more attempts would ban the address.
 func (e *Engine) explainMore(x *Explanation, s *source) {
 	if x.Protected == "" && !x.Banned && !x.Proved {
 		x.MoreUnknown = e.more(s, e.opt.Weights[KindInvalidAccountID])
@@ -143,42 +162,53 @@ func (e *Engine) explainMore(x *Explanation, s *source) {
 	}
 }
 
-// more is how many attempts of a weight are missing for a ban, all at once. 0 if none bans.
+// more returns how many attempts of a weight, all at once, would ban a source. It returns 0 if none
+// would.
 func (e *Engine) more(s *source, weight float64) int {
 	if weight <= 0 {
 		return 0
 	}
 	missing := func(limit, score float32) int { return max(1, int(float64(limit-score)/weight)+1) }
-	return min(missing(e.limit, s.proven+s.forgeable), missing(slowFactor*e.limit, s.slowProven+s.slowForgeable))
+	fast := missing(e.limit, s.proven+s.forgeable)
+	slow := missing(slowFactor*e.limit, s.slowProven+s.slowForgeable)
+	return min(fast, slow)
 }
 
 func (e *Engine) explainAccounts(k key) []AccountPart {
-	var refs []ref
-	for _, list := range [...]uint8{listOwned, listGuessed, listTried} {
-		for r := e.pairs.lists[list].head; r != 0; r = e.pairs.at(r).next {
-			if e.pairs.at(r).key.host() == k.host() {
+	var refs []table.Ref
+	for _, list := range [...]usage{listOwned, listGuessed, listTried} {
+		for r := e.pairs.Newest(list); r != 0; r = e.pairs.Older(r) {
+			if e.pairs.Key(r).host() == k.host() {
 				refs = append(refs, r)
 			}
 		}
 	}
-	slices.SortStableFunc(refs, func(a, b ref) int { return int(e.pairs.at(b).val.touched) - int(e.pairs.at(a).val.touched) })
+
+	slices.SortStableFunc(refs, func(a, b table.Ref) int {
+		return int(e.pairs.Val(b).touched) - int(e.pairs.Val(a).touched)
+	})
 	var out []AccountPart
 	for _, r := range refs[:min(len(refs), maxExplained)] {
-		en := e.pairs.at(r)
-		v := en.val
-		if s := e.sources.get(k.host()); s != 0 {
-			v.anew(&e.sources.at(s).val)
+		v := *e.pairs.Val(r)
+		// What came before a pardon means nothing.
+		if s := e.sources.Get(k.host()); s != 0 {
+			v.applyPardon(e.sources.Val(s))
 		}
-		p := AccountPart{Fails: int(v.fails), Excused: int(v.excused), Shielded: int(v.shielded), OKAt: nanos(v.okAt)}
+
+		p := AccountPart{
+			Fails: int(v.fails), Excused: int(v.excused), Shielded: int(v.shielded), OKAt: nanos(v.okAt),
+		}
 		if p.Fails+p.Excused+p.Shielded > 0 {
 			p.FailedAt = nanos(v.failAt)
 		}
-		if ar := e.accounts.get(en.key.account); ar != 0 {
-			a := &e.accounts.at(ar).val
+		if ar := e.accounts.Get(e.pairs.Key(r).account); ar != 0 {
+			a := e.accounts.Val(ar)
 			p.Account, p.Server = a.label(), a.server
 		}
+
 		out = append(out, p)
 	}
+
 	return out
 }
 

@@ -17,28 +17,52 @@ func TestExplainTellsEvidence(t *testing.T) {
 	l.every(time.Second, guesses(2, attacker)...)
 	l.every(time.Second, overStream(wrong(attacker+":4444", "1001")))
 	x := l.explain("::ffff:" + attacker)
-	if x.Addr != hostAddr(attacker) || x.At != l.now || !x.Known || x.Banned || x.Proved || x.Attempts != 3 || x.Since != start+int64(time.Second) {
-		t.Errorf("got addr %v at %d, known %v, banned %v, proved %v, %d attempts since %d", x.Addr, x.At-start, x.Known, x.Banned, x.Proved, x.Attempts, x.Since-start)
+	if x.Addr != hostAddr(attacker) || x.At != l.now || !x.Known || x.Banned || x.Proved ||
+		x.Attempts != 3 ||
+		x.Since != start+int64(time.Second) {
+		t.Errorf(
+			"got addr %v at %d, known %v, banned %v, proved %v, %d attempts since %d",
+			x.Addr,
+			x.At-start,
+			x.Known,
+			x.Banned,
+			x.Proved,
+			x.Attempts,
+			x.Since-start,
+		)
 	}
 	if len(x.Evidence) != 3 {
 		t.Fatalf("evidence: got %d", len(x.Evidence))
 	}
 	for i, want := range []string{"guess0", "guess1", "1001"} {
 		ev := x.Evidence[i]
-		if string(ev.Account.Bytes()) != want || ev.At != start+int64(i+1)*int64(time.Second) || ev.Proven() != (i == 2) {
-			t.Errorf("evidence %d: %q at %v, proven %v", i, ev.Account.Bytes(), time.Duration(ev.At-start), ev.Proven())
+		if string(ev.Account.Bytes()) != want || ev.At != start+int64(i+1)*int64(time.Second) ||
+			ev.Proven() != (i == 2) {
+			t.Errorf(
+				"evidence %d: %q at %v, proven %v",
+				i,
+				ev.Account.Bytes(),
+				time.Duration(ev.At-start),
+				ev.Proven(),
+			)
 		}
 	}
-	if ev := x.Evidence[2]; ev.Port != 4444 || ev.Kind != KindChallengeResponseFailed || ev.Service != ServicePJSIP || ev.Weight != 0.5 {
+	if ev := x.Evidence[2]; ev.Port != 4444 || ev.Kind != KindChallengeResponseFailed ||
+		ev.Service != ServicePJSIP ||
+		ev.Weight != 0.5 {
 		t.Errorf("got port %d, %v, %v, weight %v", ev.Port, ev.Kind, ev.Service, ev.Weight)
 	}
-	if len(x.Scores) != 2 || x.Scores[0].Name != RuleScore || x.Scores[0].Limit != 3 || x.Scores[1].Name != RuleLongMemory || x.Scores[1].Limit != 6 {
+	if len(x.Scores) != 2 || x.Scores[0].Rule != RuleScore || x.Scores[0].Limit != 3 ||
+		x.Scores[1].Rule != RuleLongMemory ||
+		x.Scores[1].Limit != 6 {
 		t.Fatalf("scores: got %+v", x.Scores)
 	}
 	if p := x.Scores[0]; p.Proven != 0.5 || p.Forgeable < 1.99 || p.Forgeable > 2 {
 		t.Errorf("score: got %+v", p)
 	}
-	if len(x.Accounts) != 3 || string(x.Accounts[0].Account.Bytes()) != "1001" || x.Accounts[0].Fails != 1 || x.Accounts[0].OKAt != 0 ||
+	if len(x.Accounts) != 3 || string(x.Accounts[0].Account.Bytes()) != "1001" ||
+		x.Accounts[0].Fails != 1 ||
+		x.Accounts[0].OKAt != 0 ||
 		x.Accounts[0].FailedAt != start+3*int64(time.Second) {
 		t.Errorf("accounts: got %d, the first %+v", len(x.Accounts), x.Accounts)
 	}
@@ -48,10 +72,14 @@ func TestExplainTellsOfWhatNothingIsKnown(t *testing.T) {
 	l := newLab(t)
 	l.wait(time.Hour)
 	x := l.explain(attacker)
-	if x.Known || x.Banned || x.Proved || x.Protected != "" || x.Attempts != 0 || len(x.Evidence)+len(x.Accounts)+len(x.Scores)+len(x.Prefixes) != 0 {
+	if x.Known || x.Banned || x.Proved || x.Protected != "" || x.Attempts != 0 ||
+		len(x.Evidence)+len(x.Accounts)+len(x.Scores)+len(x.Prefixes) != 0 {
 		t.Errorf("got %+v", x)
 	}
-	l.e.Protect(l.now, NewProtected([]ProtectedEntry{{netip.MustParsePrefix(attacker + "/24"), "allowlist"}}, nil))
+	l.e.Protect(
+		l.now,
+		NewProtected([]ProtectedEntry{{netip.MustParsePrefix(attacker + "/24"), "allowlist"}}, nil),
+	)
 	if x := l.explain(attacker); x.Protected != "allowlist" || x.MoreUnknown != 0 {
 		t.Errorf("protected: got %q, %d more", x.Protected, x.MoreUnknown)
 	}
@@ -77,13 +105,21 @@ func TestExplainTellsWhatWouldBan(t *testing.T) {
 				continue
 			}
 			if got := l.attemptsUntil(10, 0, o); got != want {
-				t.Errorf("after %d failures, unknown %v: banned by %d more, told %d", before, unknownAccount, got, want)
+				t.Errorf(
+					"after %d failures, unknown %v: banned by %d more, told %d",
+					before,
+					unknownAccount,
+					got,
+					want,
+				)
 			}
 		}
 	}
 	l := newLab(t)
 	l.feed(guesses(4, attacker)...)
-	if x := l.explain(attacker); x.MoreUnknown != 0 || x.MoreKnown != 0 || !x.Banned || x.Ban.Rule != RuleScore || x.Ban.Until != l.now+int64(10*time.Minute) {
+	if x := l.explain(attacker); x.MoreUnknown != 0 || x.MoreKnown != 0 || !x.Banned ||
+		x.Ban.Rule != RuleScore ||
+		x.Ban.Until != l.now+int64(10*time.Minute) {
 		t.Errorf("banned: got %d, %d more, %+v", x.MoreUnknown, x.MoreKnown, x.Ban)
 	}
 	l = newLab(t)
@@ -120,8 +156,15 @@ func TestExplainTellsTimesThatComeTrue(t *testing.T) {
 	l := newLab(t)
 	l.feed(registered(phone))
 	x := l.explain(phone)
-	if x.ProofAt != start || x.ProofEnds != start+int64(24*time.Hour) || x.Owns != 1 || x.Trust != 1 {
-		t.Errorf("proof at %d, ends %d, owns %d, trust %v", x.ProofAt-start, x.ProofEnds-start, x.Owns, x.Trust)
+	if x.ProofAt != start || x.ProofEnds != start+int64(24*time.Hour) || x.Owns != 1 ||
+		x.Trust != 1 {
+		t.Errorf(
+			"proof at %d, ends %d, owns %d, trust %v",
+			x.ProofAt-start,
+			x.ProofEnds-start,
+			x.Owns,
+			x.Trust,
+		)
 	}
 	if x := at(l, x.ProofEnds-1e9, phone); !x.Proved {
 		t.Error("not proved just before the proof ends")
@@ -200,21 +243,20 @@ func TestExplainTellsPrefixes(t *testing.T) {
 func TestPropertyExplainChangesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		os := anyObservations(t, 50, 300)
-		var states [2]bytes.Buffer
+		var states [2][]byte
 		for i, explain := range []bool{false, true} {
 			e := mustNew(t, nil)
 			play(e, os, func(o Observation, _ []Verdict) {
 				if explain {
-					if x := e.Explain(o.Source.Addr()); x.At != e.now || len(x.Evidence) > evidenceKept {
+					if x := e.Explain(o.Source.Addr()); x.At != e.now ||
+						len(x.Evidence) > evidenceKept {
 						t.Fatalf("got %+v", x)
 					}
 				}
 			})
-			if err := e.Export(&states[i]); err != nil {
-				t.Fatal(err)
-			}
+			states[i] = stateOf(t, e)
 		}
-		if !bytes.Equal(states[0].Bytes(), states[1].Bytes()) {
+		if !bytes.Equal(states[0], states[1]) {
 			t.Fatal("the states differ")
 		}
 	})

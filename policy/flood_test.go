@@ -30,7 +30,8 @@ const fewSources = 1024
 
 func few(o *Options) { o.MaxSources, o.MaxBans = fewSources, fewSources/4 }
 
-// A flood of random sources does not make the engine forget phones, running bans, or strikes of who persists.
+// A flood of random sources does not make the engine forget phones, running bans, or strikes of who
+// persists.
 func TestFloodOfSourcesForgetsNothingThatMatters(t *testing.T) {
 	for _, each := range []int{1, 4} {
 		t.Run(fmt.Sprint(each, " packets each"), func(t *testing.T) {
@@ -40,10 +41,12 @@ func TestFloodOfSourcesForgetsNothingThatMatters(t *testing.T) {
 			l.scan(attacker)
 			first := l.banned()
 			l.flood(rng, 50*fewSources, each)
-			if s := l.e.Stats(); s.Sources > fewSources+fewSources/sourcesPerNetwork || s.Evicted < 40*fewSources {
+			if s := l.e.Stats(); s.Sources > fewSources+fewSources/sourcesPerNetwork ||
+				s.Evicted < 40*fewSources {
 				t.Fatalf("got %+v", s)
 			}
-			if b, ok := l.e.Ban(netip.MustParseAddr(attacker)); !ok || b.Until != first.At+int64(first.Duration) {
+			if b, ok := l.e.Ban(netip.MustParseAddr(attacker)); !ok ||
+				b.Until != first.At+int64(first.Duration) {
 				t.Errorf("the attacker's ban: got %+v, %v", b, ok)
 			}
 			l.drop()
@@ -76,9 +79,10 @@ func TestFloodForgetsNoSourceUnderASIPBan(t *testing.T) {
 	}
 }
 
-// However full the memory is of phones and of old attackers, a stranger who attacks amid a flood is banned.
+// However full the memory is of phones and of old attackers, a stranger who attacks amid a flood is
+// banned.
 func TestStrangerIsBannedThoughMemoryIsFull(t *testing.T) {
-	l := newLab(t, few, off("server_under_attack", "account_under_attack"))
+	l := newLab(t, few, off(RuleServerUnderAttack, RuleAccountUnderAttack))
 	for i := range 2 * fewSources {
 		l.feed(success(fmt.Sprintf("10.20.%d.%d", i>>8, i&255), fmt.Sprint(i)))
 	}
@@ -96,7 +100,7 @@ func TestStrangerIsBannedThoughMemoryIsFull(t *testing.T) {
 	if v := l.banned(); v.Attempts != 7 {
 		t.Errorf("got %s", brief(v))
 	}
-	if n := l.e.sources.lists[listProved].n; n < fewSources/4 {
+	if n := l.e.sources.Count(listProved); n < fewSources/4 {
 		t.Errorf("proved sources remembered: %d of %d", n, fewSources)
 	}
 }
@@ -114,12 +118,13 @@ func TestFloodLeavesEvidence(t *testing.T) {
 	if v := l.banned(); len(v.Evidence) != 7 {
 		t.Errorf("evidence: got %d, want 7", len(v.Evidence))
 	}
-	if n := l.e.trails.n; n > maxTrails {
+	if n := l.e.trails.Len(); n > maxTrails {
 		t.Errorf("trails: %d, more than %d", n, maxTrails)
 	}
 }
 
-// A million sources, each with one packet, leave the memory flat, and whoever attacks amid them is banned.
+// A million sources, each with one packet, leave the memory flat, and whoever attacks amid them is
+// banned.
 func TestFloodOfAMillionSources(t *testing.T) {
 	l := newLab(t, func(o *Options) { o.MaxSources, o.MaxBans = 1<<14, 1<<12 })
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -148,8 +153,8 @@ func TestFloodOfAMillionSources(t *testing.T) {
 		t.Error("the phone is forgotten")
 	}
 	for name, n := range map[string][2]int{
-		"sources": {l.e.sources.n, l.e.sources.max}, "prefixes": {l.e.networks.n, l.e.networks.max}, "pairs": {l.e.pairs.n, l.e.pairs.max},
-		"accounts": {l.e.accounts.n, l.e.accounts.max}, "alerts": {l.e.alerts.n, maxAlerts}, "bans": {l.e.bans.n, 1 << 12},
+		"sources": {l.e.sources.Len(), l.e.sources.Max()}, "prefixes": {l.e.networks.Len(), l.e.networks.Max()}, "pairs": {l.e.pairs.Len(), l.e.pairs.Max()},
+		"accounts": {l.e.accounts.Len(), l.e.accounts.Max()}, "alerts": {l.e.alerts.Len(), maxAlerts}, "bans": {l.e.bans.Len(), 1 << 12},
 	} {
 		if n[0] > n[1] {
 			t.Errorf("%s: %d, more than %d", name, n[0], n[1])
@@ -167,25 +172,25 @@ func heap() uint64 {
 }
 
 func TestIdleSourcesAreForgotten(t *testing.T) {
-	l := newLab(t, off("server_under_attack", "account_under_attack"))
+	l := newLab(t, off(RuleServerUnderAttack, RuleAccountUnderAttack))
 	l.flood(rand.New(rand.NewPCG(1, 2)), 5000, 1)
 	l.feed(registered(phone))
 	l.scan(attacker)
 	l.wait(13 * 24 * time.Hour)
-	if n := l.e.sources.n; n < 5000 {
+	if n := l.e.sources.Len(); n < 5000 {
 		t.Errorf("sources: got %d, want all after 13 days", n)
 	}
 	l.wait(2 * 24 * time.Hour)
 	for range 5000 / sweepBudget {
 		l.wait(time.Second)
 	}
-	if n := l.e.sources.n; n != 2 {
+	if n := l.e.sources.Len(); n != 2 {
 		t.Errorf("sources: got %d, want the phone and the attacker", n)
 	}
 	for range 10 {
 		l.wait(strikeFade)
 	}
-	if n := l.e.Stats().Sources; n != 0 || l.e.pairs.n != 0 {
-		t.Errorf("got %d sources and %d accounts at them, want none", n, l.e.pairs.n)
+	if n := l.e.Stats().Sources; n != 0 || l.e.pairs.Len() != 0 {
+		t.Errorf("got %d sources and %d accounts at them, want none", n, l.e.pairs.Len())
 	}
 }

@@ -8,7 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// What an attacker gains: README.md says it. Each property draws a way to attack and compares it with attacking plainly.
+// What an attacker gains: README.md says it. Each property draws a way to attack and compares it
+// with attacking plainly.
 
 // rotated draws a change of all that an attacker can choose.
 func rotated(t *rapid.T, stream *rapid.Generator[bool]) func(Observation) Observation {
@@ -29,21 +30,37 @@ func TestPropertyRotatingGainsNothing(t *testing.T) {
 		plain int
 		next  func(i int) Observation
 	}{
-		"unknown accounts": {4, func(i int) Observation { return event(KindInvalidAccountID, ServicePJSIP, attacker, fmt.Sprint(i), "") }},
-		"refused":          {4, func(int) Observation { return event(KindChallengeResponseFailed, ServicePJSIP, attacker, unknown, "") }},
-		"one password":     {4, func(i int) Observation { return wrong(attacker, fmt.Sprint(i)) }},
-		"one account":      {7, func(int) Observation { return wrong(attacker, "1007") }},
-		"chan_sip":         {7, func(int) Observation { return event(KindInvalidPassword, ServiceSIP, attacker, "1007", "") }},
+		"unknown accounts": {
+			4,
+			func(i int) Observation { return event(KindInvalidAccountID, ServicePJSIP, attacker, fmt.Sprint(i), "") },
+		},
+		"refused": {
+			4,
+			func(int) Observation { return event(KindChallengeResponseFailed, ServicePJSIP, attacker, unknown, "") },
+		},
+		"one password": {4, func(i int) Observation { return wrong(attacker, fmt.Sprint(i)) }},
+		"one account":  {7, func(int) Observation { return wrong(attacker, "1007") }},
+		"chan_sip": {
+			7,
+			func(int) Observation { return event(KindInvalidPassword, ServiceSIP, attacker, "1007", "") },
+		},
 	}
 	for name, kind := range kinds {
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				l := &lab{t: t, e: mustNew(t, nil), now: start}
-				streams := rapid.SampledFrom([]*rapid.Generator[bool]{rapid.Just(false), rapid.Just(true), rapid.Bool()}).Draw(t, "streams")
-				n := l.attemptsUntil(20, time.Millisecond, func(i int) Observation { return rotated(t, streams)(kind.next(i)) })
+				streams := rapid.SampledFrom([]*rapid.Generator[bool]{rapid.Just(false), rapid.Just(true), rapid.Bool()}).
+					Draw(t, "streams")
+				n := l.attemptsUntil(
+					20,
+					time.Millisecond,
+					func(i int) Observation { return rotated(t, streams)(kind.next(i)) },
+				)
 				most := kind.plain
 				if name == "one password" {
-					most++ // in turns over UDP and TCP: what is forged makes nothing that is proven heavier
+					// in turns over UDP and TCP: what is forged makes nothing that is proven
+					// heavier
+					most++
 				}
 				if n == 0 || n > most {
 					t.Fatalf("banned at attempt %d, plainly at %d", n, kind.plain)
@@ -53,7 +70,7 @@ func TestPropertyRotatingGainsNothing(t *testing.T) {
 	}
 }
 
-// By pausing he gets twenty attempts at most, if he makes one in half a day or more often.
+// By pausing an attacker gets twenty attempts at most, if it makes one in half a day or more often.
 func TestPropertyPausingGainsLittle(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := &lab{t: t, e: mustNew(t, nil), now: start}
@@ -77,8 +94,8 @@ func TestPropertyPausingGainsLittle(t *testing.T) {
 	})
 }
 
-// By interleaving attempts with successes of an account that he owns, he sprays no more accounts: over a stream he is
-// banned at the fourth failure, as if he owned none, or sooner.
+// By interleaving attempts with successes of an account that it owns, an attacker sprays no more accounts:
+// over a stream it is banned at the fourth failure, as if it owned none, or sooner.
 func TestPropertyInterleavingGainsNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := &lab{t: t, e: mustNew(t, nil), now: start}
@@ -91,7 +108,13 @@ func TestPropertyInterleavingGainsNothing(t *testing.T) {
 				continue
 			}
 			guesses++
-			o := event(KindInvalidAccountID, ServicePJSIP, attacker, fmt.Sprint(step), fmt.Sprint(step))
+			o := event(
+				KindInvalidAccountID,
+				ServicePJSIP,
+				attacker,
+				fmt.Sprint(step),
+				fmt.Sprint(step),
+			)
 			if rapid.Bool().Draw(t, "known") {
 				o = wrong(attacker, fmt.Sprint(step))
 			}
@@ -129,7 +152,8 @@ func TestPropertyOwnerGuessesSlowly(t *testing.T) {
 	})
 }
 
-// What is forged in the name of an address that never proved itself bans it for ten minutes, on the SIP ports only.
+// What is forged in the name of an address that never proved itself bans it for ten minutes, on the
+// SIP ports only.
 func TestPropertyForgedVictims(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := &lab{t: t, e: mustNew(t, func(o *Options) { o.Canaries = []string{"b"} }), now: start}
@@ -156,11 +180,20 @@ func TestPropertyForgedVictims(t *testing.T) {
 	})
 }
 
-// Nothing that others forge makes the ban of an attacker later, shorter or smaller than it is when he attacks alone.
+// Nothing that others forge makes the ban of an attacker later, shorter or smaller than it is when
+// it attacks alone.
 func TestPropertyOthersDoNotDelayABan(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		attack := func(i int) Observation {
-			return overStream(event(KindInvalidAccountID, ServicePJSIP, "198.51.100.99", fmt.Sprint(i), fmt.Sprint(i)))
+			return overStream(
+				event(
+					KindInvalidAccountID,
+					ServicePJSIP,
+					"198.51.100.99",
+					fmt.Sprint(i),
+					fmt.Sprint(i),
+				),
+			)
 		}
 		l := &lab{t: t, e: mustNew(t, nil), now: start}
 		noise := anyObservations(t, 10, 60)
@@ -169,7 +202,7 @@ func TestPropertyOthersDoNotDelayABan(t *testing.T) {
 				o := noise[0]
 				noise = noise[1:]
 				o.At = l.now
-				if rapid.Bool().Draw(t, "in his name") {
+				if rapid.Bool().Draw(t, "in its name") {
 					o.Source = addrPort(hostAddr("198.51.100.99"), 5060)
 					o.Stream, o.Password = false, false
 				}
@@ -190,15 +223,24 @@ func TestPropertyOthersDoNotDelayABan(t *testing.T) {
 	})
 }
 
-// An office whose first event was a success is never banned for what others forge in its name, however they choose accounts,
-// kinds, ports but those of its phones, and times; nor for its own phones' successes, first ones included, amid that.
+// An office whose first event was a success is never banned for what others forge in its name,
+// however they choose accounts, kinds, ports but those of its phones, and times; nor for its own
+// phones' successes, first ones included, amid that.
 func TestPropertyForgersCannotBanAnOffice(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		l := &lab{t: t, e: mustNew(t, func(o *Options) { o.Canaries = []string{"canary"} }), now: start}
+		l := &lab{
+			t:   t,
+			e:   mustNew(t, func(o *Options) { o.Canaries = []string{"canary"} }),
+			now: start,
+		}
 		register := func(i int) { l.feed(success(fmt.Sprintf("%s:%d", office, 20000+i), fmt.Sprint(1000+i))) }
 		register(0)
 		for range rapid.IntRange(5, 40).Draw(t, "steps") {
-			l.wait(time.Duration(rapid.SampledFrom([]int{0, 1, 20, 61, 3600, 5 * 3600}).Draw(t, "gap")) * time.Second)
+			l.wait(
+				time.Duration(
+					rapid.SampledFrom([]int{0, 1, 20, 61, 3600, 5 * 3600}).Draw(t, "gap"),
+				) * time.Second,
+			)
 			if rapid.IntRange(0, 2).Draw(t, "step") == 0 {
 				register(rapid.IntRange(0, 4).Draw(t, "phone"))
 			} else {

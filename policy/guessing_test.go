@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Forgeable evidence in the name of a proved source is told at the attempt that would ban a stranger, then hourly.
+// Forgeable evidence in the name of a proved source is told at the attempt that would ban a
+// stranger, then hourly.
 func TestProvedGuesserIsToldLikeAStrangerIsBanned(t *testing.T) {
 	for name, next := range map[string]func(i int) Observation{
 		"unknown accounts": func(i int) Observation {
@@ -24,8 +25,18 @@ func TestProvedGuesserIsToldLikeAStrangerIsBanned(t *testing.T) {
 			for ; n < 30 && len(l.got) == 0; n++ {
 				l.feed(next(n))
 			}
-			if v := l.alerted(RuleProvedGuessing); n != stranger || v.Prefix.Addr() != hostAddr(phone) || string(v.Owned.Bytes()) != "1007" || v.Owns != 1 {
-				t.Errorf("told at attempt %d, a stranger is banned at %d: %s, owns %d, %q", n, stranger, brief(v), v.Owns, v.Owned.Bytes())
+			if v := l.alerted(RuleProvedGuessing); n != stranger ||
+				v.Prefix.Addr() != hostAddr(phone) ||
+				string(v.Owned.Bytes()) != "1007" ||
+				v.Owns != 1 {
+				t.Errorf(
+					"told at attempt %d, a stranger is banned at %d: %s, owns %d, %q",
+					n,
+					stranger,
+					brief(v),
+					v.Owns,
+					v.Owned.Bytes(),
+				)
 			}
 			if l.isBanned(phone) {
 				t.Error("it was banned")
@@ -66,14 +77,22 @@ func TestSlowProvedGuesserIsTold(t *testing.T) {
 	l.alerted(RuleProvedGuessing)
 }
 
-// A provider who prefers otherwise has them banned: at the same attempt, scope sip, within the budget.
+// A provider who prefers otherwise has them banned: at the same attempt, scope sip, within the
+// budget.
 func TestBanProvedGuessers(t *testing.T) {
-	l := newLab(t, off(RuleMisconfigured), func(o *Options) { o.BanProvedGuessers, o.ForgeablePerMinute = true, 1 })
+	l := newLab(
+		t,
+		off(RuleMisconfigured),
+		func(o *Options) { o.BanProvedGuessers, o.ForgeablePerMinute = true, 1 },
+	)
 	l.feed(registered(phone))
 	l.feed(guesses(3, phone)...)
 	l.quiet()
 	l.feed(guesses(4, phone)[3])
-	l.wants("alert 10.20.0.107/32 none proved_source_guessing", "ban 10.20.0.107/32 sip proved_source_guessing")
+	l.wants(
+		"alert 10.20.0.107/32 none proved_source_guessing",
+		"ban 10.20.0.107/32 sip proved_source_guessing",
+	)
 	if v := l.got[1]; v.Duration != 10*time.Minute || v.Strike != 1 || len(v.Evidence) == 0 {
 		t.Errorf("got %s", brief(v))
 	}
@@ -90,15 +109,17 @@ func TestProvedGuesserOverAStreamIsBanned(t *testing.T) {
 	l := newLab(t)
 	l.feed(registered(attacker))
 	n := l.attemptsUntil(9, time.Millisecond, func(i int) Observation {
-		return overStream(event(KindInvalidAccountID, ServicePJSIP, attacker, fmt.Sprint(i), fmt.Sprint(i)))
+		return overStream(
+			event(KindInvalidAccountID, ServicePJSIP, attacker, fmt.Sprint(i), fmt.Sprint(i)),
+		)
 	})
 	if v := l.banned(); n != 4 || v.Scope != ScopeAll {
 		t.Errorf("attempt %d: %s", n, brief(v))
 	}
 }
 
-// A success after failures from the same port shields all the same: the failures, or the success, may be
-// forged. What looks like guessing is told, and the explanation names the failures.
+// A success after failures from the same port shields all the same: the failures, or the success,
+// may be forged. What looks like guessing is told, and the explanation names the failures.
 func TestWashedOnlyTells(t *testing.T) {
 	const from = attacker + ":40000"
 	two := guesses(2, from)
@@ -131,14 +152,16 @@ func TestWashedOnlyTells(t *testing.T) {
 	}
 }
 
-// A phone that proved itself before is not washed away by what is forged from its port while its proof has ended.
+// A phone that proved itself before is not washed away by what is forged from its port while its
+// proof has ended.
 func TestForgedPacketsEndNoProof(t *testing.T) {
 	l := newLab(t)
 	l.feed(registered(phone))
 	l.wait(25 * time.Hour)
 	l.feed(guesses(2, phone)...)
 	l.feed(registered(phone))
-	l.feed(all(guesses(20, phone), func(o Observation) Observation { o.Session += 100; return o })...)
+	l.feed(
+		all(guesses(20, phone), func(o Observation) Observation { o.Session += 100; return o })...)
 	l.noBan()
 }
 
@@ -155,7 +178,8 @@ func TestWashedFades(t *testing.T) {
 	l.noBan()
 }
 
-// Forged packets raise so many alerts of a kind a minute and no more; the others come when it is calmer.
+// Forged packets raise so many alerts of a kind a minute and no more; the others come when it is
+// calmer.
 func TestAlertsThatForgersCanRaiseAreBounded(t *testing.T) {
 	l := newLab(t)
 	l.now += int64(time.Minute) - l.now%int64(time.Minute)
@@ -180,7 +204,8 @@ func TestAlertsThatForgersCanRaiseAreBounded(t *testing.T) {
 	}
 }
 
-// A score has a bound: what a flood was told for is forgotten in seventeen days, however large it was.
+// A score has a bound: what a flood was told for is forgotten in seventeen days, however large it
+// was.
 func TestScoreIsBounded(t *testing.T) {
 	l := newLab(t)
 	l.feed(registered(phone))

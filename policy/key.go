@@ -7,8 +7,8 @@ import (
 	"github.com/dchest/siphash"
 )
 
-// key is an address or prefix as the tables keep it: without pointers, IPv4 in the mapped form (::ffff:0:0/96), host bits
-// zero.
+// key is an address or prefix as the tables keep it: without pointers, IPv4 in the mapped form
+// (::ffff:0:0/96), host bits zero.
 type key struct {
 	hi, lo uint64
 	bits   uint8
@@ -22,7 +22,7 @@ func (h host) key() key { return key{h.hi, h.lo, hostBits} }
 // host returns the address of a key of 128 bits.
 func (k key) host() host { return host{k.hi, k.lo} }
 
-func (h host) hash(k0, k1 uint64) uint64 {
+func (h host) Hash(k0, k1 uint64) uint64 {
 	var b [16]byte
 	binary.LittleEndian.PutUint64(b[:], h.hi)
 	binary.LittleEndian.PutUint64(b[8:], h.lo)
@@ -47,11 +47,13 @@ func prefixKey(p netip.Prefix) (key, bool) {
 	if !p.IsValid() {
 		return key{}, false
 	}
+
 	k := hostKey(p.Addr())
 	k.bits = uint8(p.Bits()) // 0 to 128 in a valid prefix
 	if p.Addr().Is4() {
 		k.bits += v4Bits
 	}
+
 	return k.masked(k.bits), true
 }
 
@@ -81,9 +83,9 @@ func (k key) prefix() netip.Prefix {
 	return netip.PrefixFrom(a, int(k.bits))
 }
 
-// hostOnly says whether a key lies in a range whose prefixes hold unrelated hosts, so that only single addresses may be
-// banned: link-local (RFC 4291), NAT64 (RFC 6052, RFC 8215: the IPv4 Internet) and Teredo (RFC 4380: all clients of one
-// server share a /64).
+// hostOnly reports whether a key lies in a range whose prefixes hold unrelated hosts, so that only
+// single addresses may be banned: link-local (RFC 4291), NAT64 (RFC 6052, RFC 8215: the IPv4
+// Internet) and Teredo (RFC 4380: all clients of one server share a /64).
 func hostOnly(k key) bool {
 	return k.hi>>54 == 0xfe80>>6 ||
 		k.hi == 0x0064_ff9b_0000_0000 && k.lo>>32 == 0 ||
@@ -91,7 +93,7 @@ func hostOnly(k key) bool {
 		k.hi>>32 == 0x2001_0000
 }
 
-func (k key) hash(k0, k1 uint64) uint64 {
+func (k key) Hash(k0, k1 uint64) uint64 {
 	var b [17]byte
 	binary.LittleEndian.PutUint64(b[:], k.hi)
 	binary.LittleEndian.PutUint64(b[8:], k.lo)

@@ -1,10 +1,10 @@
 package policy
 
-// Kind says what was observed. The names are Asterisk's event names.
+// Kind is the kind of an observed event. The names are Asterisk's event names.
 type Kind uint8
 
-// The kinds: Asterisk's fifteen security events, and an injection attempt, which is no event of Asterisk's but what a
-// decoder finds in one. The zero value is none of them and weighs nothing.
+// The kinds: Asterisk's fifteen security events, and an injection attempt, which is no event of
+// Asterisk's but what a decoder finds in one. The zero value is none of them and weighs nothing.
 const (
 	KindNone Kind = iota
 	KindInvalidAccountID
@@ -57,7 +57,8 @@ func (k Kind) String() string {
 	return kindNames[k]
 }
 
-// ParseKind returns the kind of one of Asterisk's fifteen event names, spelled exactly as Asterisk does.
+// ParseKind returns the kind of one of Asterisk's fifteen event names, spelled exactly as Asterisk
+// does.
 func ParseKind(name string) (Kind, bool) {
 	for k := KindNone + 1; k < KindInjection; k++ {
 		if kindNames[k] == name {
@@ -97,7 +98,7 @@ func (s Service) String() string {
 	}
 }
 
-// Scope is what a ban drops.
+// Scope is the traffic that a ban drops.
 type Scope uint8
 
 // The scopes of a ban. A larger scope covers a smaller one.
@@ -119,7 +120,7 @@ func (s Scope) String() string {
 	}
 }
 
-// Action is what a verdict asks for.
+// Action is the action that a verdict asks for.
 type Action uint8
 
 // The actions. The zero value asks for nothing.

@@ -18,7 +18,7 @@ const (
 	unknown  = "<unknown>"
 )
 
-var hasher = NewHasher(0)
+var hasher = NewHasher(FixedSeed)
 
 // lab feeds an engine with events as a PBX would raise them, and keeps the verdicts.
 type lab struct {
@@ -30,7 +30,7 @@ type lab struct {
 
 func newLab(t rapid.TB, change ...func(*Options)) *lab {
 	t.Helper()
-	o := DefaultOptions()
+	o := fixedOptions()
 	for _, f := range change {
 		f(&o)
 	}
@@ -41,13 +41,20 @@ func newLab(t rapid.TB, change ...func(*Options)) *lab {
 	return &lab{t: t, e: e, now: start}
 }
 
+// fixedOptions returns the defaults with the seed of hasher.
+func fixedOptions() Options {
+	o := DefaultOptions()
+	o.Seed = FixedSeed
+	return o
+}
+
 // off switches rules off.
-func off(names ...string) func(*Options) {
+func off(rules ...Rule) func(*Options) {
 	return func(o *Options) {
-		for _, name := range names {
-			s, ok := o.Off.With(name)
+		for _, r := range rules {
+			s, ok := o.Off.With(r)
 			if !ok {
-				panic("no rule to switch: " + name)
+				panic("no rule to switch: " + r.String())
 			}
 			o.Off = s
 		}
@@ -82,7 +89,8 @@ func success(source, account string) Observation {
 
 func registered(source string) Observation { return success(source, "1007") }
 
-// forged is one packet that anybody could have sent in a source's name: an unknown account, over UDP.
+// forged is one packet that anybody could have sent in a source's name: an unknown account, over
+// UDP.
 func forged(source string) Observation {
 	return event(KindInvalidAccountID, ServicePJSIP, source, "spoof", "forged")
 }
@@ -91,7 +99,13 @@ func forged(source string) Observation {
 func guesses(n int, source string) []Observation {
 	out := make([]Observation, n)
 	for i := range out {
-		out[i] = event(KindInvalidAccountID, ServicePJSIP, source, fmt.Sprint("guess", i), fmt.Sprint(i))
+		out[i] = event(
+			KindInvalidAccountID,
+			ServicePJSIP,
+			source,
+			fmt.Sprint("guess", i),
+			fmt.Sprint(i),
+		)
 	}
 	return out
 }
@@ -150,8 +164,8 @@ func (l *lab) scan(source string) {
 	}
 }
 
-// attemptsUntil feeds the attempts of next, a gap apart, until a ban covers the source of the first, and returns how many
-// it took: 0 if most of them did not suffice.
+// attemptsUntil feeds the attempts of next, a gap apart, until a ban covers the source of the
+// first, and returns how many it took: 0 if most of them did not suffice.
 func (l *lab) attemptsUntil(most int, gap time.Duration, next func(i int) Observation) int {
 	for i := range most {
 		o := next(i)
@@ -173,7 +187,7 @@ func (l *lab) banned() Verdict {
 }
 
 // alerted returns the only verdict so far, which must be an alert of that kind.
-func (l *lab) alerted(kind string) Verdict {
+func (l *lab) alerted(kind Rule) Verdict {
 	l.t.Helper()
 	if len(l.got) != 1 || l.got[0].Action != ActionAlert || l.got[0].Rule != kind {
 		l.t.Fatalf("verdicts: got %v, want one alert %s", l.told(), kind)
@@ -211,7 +225,7 @@ func (l *lab) wants(want ...string) {
 }
 
 // count returns how many of the verdicts are of that action and rule.
-func (l *lab) count(action Action, rule string) int {
+func (l *lab) count(action Action, rule Rule) int {
 	n := 0
 	for _, v := range l.got {
 		if v.Action == action && v.Rule == rule {
@@ -223,8 +237,18 @@ func (l *lab) count(action Action, rule string) int {
 
 // brief is what matters of a verdict.
 func brief(v Verdict) string {
-	s := fmt.Sprintf("%v %v %v %v %s score %v attempts %d strike %d evidence %d", v.Action, v.Prefix, v.Scope, v.Duration, v.Rule,
-		v.Score, v.Attempts, v.Strike, len(v.Evidence))
+	s := fmt.Sprintf(
+		"%v %v %v %v %v score %v attempts %d strike %d evidence %d",
+		v.Action,
+		v.Prefix,
+		v.Scope,
+		v.Duration,
+		v.Rule,
+		v.Score,
+		v.Attempts,
+		v.Strike,
+		len(v.Evidence),
+	)
 	if a := v.Account.Bytes(); len(a) > 0 {
 		s += fmt.Sprintf(" account %q", a)
 	}
@@ -243,11 +267,11 @@ func (l *lab) told() []string {
 // source returns what is remembered of a source.
 func (l *lab) source(addr string) source {
 	l.t.Helper()
-	r := l.e.sources.get(hostKey(netip.MustParseAddr(addr)).host())
+	r := l.e.sources.Get(hostKey(netip.MustParseAddr(addr)).host())
 	if r == 0 {
 		l.t.Fatalf("%s is not remembered", addr)
 	}
-	return l.e.sources.at(r).val
+	return *l.e.sources.Val(r)
 }
 
 // proved reports whether a source is proved.

@@ -6,26 +6,28 @@ import (
 	"github.com/dchest/siphash"
 )
 
-// labelText is how many bytes of a name a Label keeps.
+// labelText is the number of bytes of a name that a Label keeps.
 const labelText = 47
 
-// Label is a name that an attacker may have chosen (an account), cut to a fixed size. Two labels of one Hasher are equal
-// when their whole names were, not only the part that is kept.
+// Label is a name that an attacker may have chosen (an account), cut to a fixed size. Two labels of
+// one Hasher are equal when their whole names were, not only the part that is kept.
 type Label struct {
 	hash uint64
 	n    uint8
 	text [labelText]byte
 }
 
-// Bytes returns the part of the name that is kept, 47 bytes at most, as a copy. It holds whatever bytes the attacker
-// chose: quote it before you print it.
+// Bytes returns the part of the name that is kept, 47 bytes at most, as a copy. It holds whatever
+// bytes the attacker chose: quote it before you print it.
 func (l Label) Bytes() []byte { return append([]byte(nil), l.text[:l.n]...) }
 
-// Hasher turns names that an attacker may have chosen into labels and session hashes. It is keyed, so nobody who does
-// not know the seed can make two names meet (SipHash-2-4, Aumasson and Bernstein).
+// Hasher turns names that an attacker may have chosen into labels and session hashes. It is keyed,
+// so nobody who does not know the seed can make two names meet (SipHash-2-4, Aumasson and
+// Bernstein).
 type Hasher struct{ k0, k1 uint64 }
 
-// NewHasher returns a hasher for a seed. All observations of one engine must come from hashers of one seed.
+// NewHasher returns the hasher of an engine whose [Options] have that seed, which must not be 0.
+// Where there is an engine already, ask it: see [Engine.Hasher].
 func NewHasher(seed uint64) Hasher {
 	k0, k1 := seedKeys(seed)
 	return Hasher{k0, k1}

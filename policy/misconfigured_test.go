@@ -32,18 +32,29 @@ func TestMisconfiguredEndpointHasARate(t *testing.T) {
 		{"another account, little trust, faster", owner, 5, 5, stale("1008"), true},
 		{"another account, two phones work", trusted, 20, 5, stale("1008"), false},
 		{"another account, two phones work, faster", trusted, 21, 5, stale("1008"), true},
-		{"accounts that the PBX does not name, two phones work", trusted, 4, 5, stale(unknown), false},
+		{
+			"accounts that the PBX does not name, two phones work", trusted, 4, 5, stale(unknown),
+			false,
+		},
 		{"accounts that the PBX does not name, faster", trusted, 5, 5, stale(unknown), true},
 		{"its own account", own, 20, 5, stale("1008"), false},
 		{"its own account, faster", own, 21, 5, stale("1008"), true},
 		{"a reboot minute", busy, 60, 1, stale("1008"), false},
 		{"more in a reboot minute", busy, 61, 1, stale("1008"), true},
 		{"the minute after it", busy, 21, 2, stale("1008"), true},
-		{"one phone that registers five times is no reboot", func(l *lab) { l.feed(repeat(5, success(office, "1007"))...); trusted(l) }, 21, 1, stale("1008"), true},
+		{
+			"one phone that registers five times is no reboot",
+			func(l *lab) { l.feed(repeat(5, success(office, "1007"))...); trusted(l) }, 21, 1,
+			stale("1008"), true,
+		},
 		{"nobody works there", func(*lab) {}, 1, 15, stale("1008"), true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			l := newLab(t, off(RuleLongMemory, "enumeration"), func(o *Options) { o.HalfLife, o.Threshold = 24*time.Hour, 2 })
+			l := newLab(
+				t,
+				off(RuleLongMemory, RuleEnumeration),
+				func(o *Options) { o.HalfLife, o.Threshold = 24*time.Hour, 2 },
+			)
 			tt.prepare(l)
 			l.drop()
 			for range tt.minutes {
@@ -61,7 +72,8 @@ func TestMisconfiguredEndpointHasARate(t *testing.T) {
 	}
 }
 
-// What was let pass on an account that is not the office's counts once it turns out to be an attack.
+// What was let pass on an account that is not the office's counts once it turns out to be an
+// attack.
 func TestWhatWasLetPassCountsLater(t *testing.T) {
 	l := newLab(t)
 	l.feed(success(office, "1007"))
@@ -79,18 +91,23 @@ func TestWhatWasLetPassCountsLater(t *testing.T) {
 	}
 }
 
-// A second account that fails is no misconfigured endpoint any more: an owner who guesses is banned like a stranger, and
-// what he was let pass counts.
+// A second account that fails is no misconfigured endpoint any more: an owner who guesses is banned
+// like a stranger, and what was let pass counts.
 func TestOwnerWhoSpraysIsBanned(t *testing.T) {
 	l := newLab(t)
 	l.feed(success(office, "1007"))
-	n := l.attemptsUntil(10, time.Second, func(i int) Observation { return stale(fmt.Sprint("20", i)) })
+	n := l.attemptsUntil(
+		10,
+		time.Second,
+		func(i int) Observation { return stale(fmt.Sprint("20", i)) },
+	)
 	if n != 4 || l.count(ActionAlert, RuleMisconfigured) != 0 {
 		t.Errorf("banned at attempt %d, want 4: %v", n, l.told())
 	}
 }
 
-// It is told once: with the account, the address and the rate, when it has lasted for twenty seconds.
+// It is told once: with the account, the address and the rate, when it has lasted for twenty
+// seconds.
 func TestMisconfiguredEndpointIsToldOnce(t *testing.T) {
 	l := newLab(t)
 	l.feed(success(office, "1007"))
@@ -100,7 +117,10 @@ func TestMisconfiguredEndpointIsToldOnce(t *testing.T) {
 	l.quiet()
 	l.every(8*time.Second, stale("1008"))
 	v := l.alerted(RuleMisconfigured)
-	if string(v.Account.Bytes()) != "1008" || v.Prefix.Addr() != hostAddr(office) || v.Attempts != 4 || v.Rate != 4 || v.Strike != 0 {
+	if string(v.Account.Bytes()) != "1008" || v.Prefix.Addr() != hostAddr(office) ||
+		v.Attempts != 4 ||
+		v.Rate != 4 ||
+		v.Strike != 0 {
 		t.Errorf("got %s, rate %v", brief(v), v.Rate)
 	}
 	for range 100 {
@@ -138,8 +158,8 @@ func TestTyposAreNotToldAsMisconfigured(t *testing.T) {
 	}
 }
 
-// All passwords of an office were changed: its twenty phones fail on accounts that succeeded there before, and get the
-// new one after an hour. Nobody is banned.
+// All passwords of an office were changed: its twenty phones fail on accounts that succeeded there
+// before, and get the new one after an hour. Nobody is banned.
 func TestOfficeWithNewPasswordsRecovers(t *testing.T) {
 	l := newLab(t)
 	account := func(i int) string { return fmt.Sprint(1000 + i) }
@@ -176,7 +196,8 @@ func TestForgedFailuresCostAnOfficeNothing(t *testing.T) {
 	}
 }
 
-// One wrong password over TCP on an account that is new at the office, with forged packets on that account before it.
+// One wrong password over TCP on an account that is new at the office, with forged packets on that
+// account before it.
 func TestForgedAttemptsAreNoArrearsOfAProvenOne(t *testing.T) {
 	l := newLab(t)
 	l.feed(success(office, "1007"), success(office, "1001"))
@@ -188,11 +209,16 @@ func TestForgedAttemptsAreNoArrearsOfAProvenOne(t *testing.T) {
 	}
 }
 
-// A manager is no phone: who may log in to the AMI and guesses another manager's secret is banned like a stranger.
+// A manager is no phone: who may log in to the AMI and guesses another manager's secret is banned
+// like a stranger.
 func TestManagerIsNoMisconfiguredEndpoint(t *testing.T) {
 	l := newLab(t)
 	l.feed(event(KindSuccessfulAuth, ServiceAMI, office, "admin", "s"))
-	n := l.attemptsUntil(30, 20*time.Second, func(int) Observation { return event(KindInvalidPassword, ServiceAMI, office, "root", "s") })
+	n := l.attemptsUntil(
+		30,
+		20*time.Second,
+		func(int) Observation { return event(KindInvalidPassword, ServiceAMI, office, "root", "s") },
+	)
 	if v := l.banned(); n != 7 || v.Scope != ScopeAll {
 		t.Errorf("attempt %d: %s", n, brief(v))
 	}
@@ -207,7 +233,8 @@ func TestLoneDeviceIsNoMisconfiguredEndpoint(t *testing.T) {
 	}
 }
 
-// Trust lets more accounts of an office fail: one more for each four of it, never all; it fades, and a neighbour has none.
+// Trust lets more accounts of an office fail: one more for each four of it, never all; it fades,
+// and a neighbour has none.
 func TestTrustWidensWhatIsLetPass(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
@@ -252,7 +279,8 @@ func TestTrustWidensWhatIsLetPass(t *testing.T) {
 	}
 }
 
-// Trust grows by one for each account and half day, up to 32, and halves in a week; an address has it, not a prefix.
+// Trust grows by one for each account and half day, up to 32, and halves in a week; an address has
+// it, not a prefix.
 func TestTrustGrowsAndFades(t *testing.T) {
 	l := newLab(t)
 	near := func(want float64) {

@@ -43,7 +43,10 @@ func TestRotationInA64IsBannedLikeOneAddress(t *testing.T) {
 
 func TestHostsWhereA64MayNotBeBanned(t *testing.T) {
 	net64 := netip.MustParsePrefix("2001:db8:bad::/64")
-	protected := NewProtected([]ProtectedEntry{{netip.MustParsePrefix("2001:db8:bad::ffff/128"), "trunk"}}, nil)
+	protected := NewProtected(
+		[]ProtectedEntry{{netip.MustParsePrefix("2001:db8:bad::ffff/128"), "trunk"}},
+		nil,
+	)
 	for name, prepare := range map[string]func(l *lab){
 		"a protected address": func(l *lab) { l.e.Protect(l.now, protected) },
 		"on-link":             func(l *lab) { l.e.Protect(l.now, NewProtected(nil, []netip.Prefix{net64})) },
@@ -61,7 +64,11 @@ func TestHostsWhereA64MayNotBeBanned(t *testing.T) {
 			for i := range 3 {
 				l.scan(host6(i))
 			}
-			l.wants("ban 2001:db8:bad::1/128 all proven_score", "ban 2001:db8:bad::2/128 all proven_score", "ban 2001:db8:bad::3/128 all proven_score")
+			l.wants(
+				"ban 2001:db8:bad::1/128 all proven_score",
+				"ban 2001:db8:bad::2/128 all proven_score",
+				"ban 2001:db8:bad::3/128 all proven_score",
+			)
 		})
 	}
 }
@@ -71,7 +78,15 @@ func TestHostOnlyRanges(t *testing.T) {
 	for _, base := range []string{"fe80::", "64:ff9b::cb00:71", "64:ff9b:1::", "2001:0:c000:201::"} {
 		l := newLab(t)
 		for i := range 8 {
-			l.feed(event(KindInvalidAccountID, ServiceAMI, fmt.Sprintf("%s%02x", base, i), fmt.Sprint(i), ""))
+			l.feed(
+				event(
+					KindInvalidAccountID,
+					ServiceAMI,
+					fmt.Sprintf("%s%02x", base, i),
+					fmt.Sprint(i),
+					"",
+				),
+			)
 		}
 		l.quiet()
 		l.scan(base + "01")
@@ -87,7 +102,8 @@ func TestHostOnlyRanges(t *testing.T) {
 	}
 }
 
-// A phone that proves itself behind a /64 that was banned for its neighbours gets out; one that failed itself does not.
+// A phone that proves itself behind a /64 that was banned for its neighbours gets out; one that
+// failed itself does not.
 func TestProofLiftsTheBanOfA64ForTheInnocent(t *testing.T) {
 	l := newLab(t)
 	for i := range 4 {
@@ -98,7 +114,11 @@ func TestProofLiftsTheBanOfA64ForTheInnocent(t *testing.T) {
 	l.feed(registered("2001:db8:bad::ffff"))
 	l.wants("ban 2001:db8:bad::/64 sip spread_score", "unban 2001:db8:bad::/64 sip proved")
 	l.feed(repeat(100, forged(host6(9)))...)
-	l.wants("ban 2001:db8:bad::/64 sip spread_score", "unban 2001:db8:bad::/64 sip proved", "ban 2001:db8:bad::a/128 sip score")
+	l.wants(
+		"ban 2001:db8:bad::/64 sip spread_score",
+		"unban 2001:db8:bad::/64 sip proved",
+		"ban 2001:db8:bad::a/128 sip score",
+	)
 }
 
 func TestA64BanBecomesLarger(t *testing.T) {

@@ -4,30 +4,34 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/amifend/amifend/policy/internal/table"
 )
 
-// network is what is remembered of a prefix that attackers spread over: the /24 of an IPv4 address, the /64, /56 and /48
-// of an IPv6 address. Times are seconds since the Unix epoch.
+// network is the record of a prefix that attackers spread over: the /24 of an IPv4 address, the
+// /64, /56 and /48 of an IPv6 address. Times are seconds since the Unix epoch.
 type network struct {
 	proven, forgeable float32 // scores, as of at
-	guess             float32 // forgeable attempts in the names of proved addresses: told, not held against it
-	suspects          float32 // parts of it (see part) that failed, fading in networkMemory
-	provenSuspects    float32 // those of them whose failures were proven
-	at                uint32
-	proofAt           uint32 // the last proof of one of its addresses
-	strikeAt          uint32 // when the latest ban of it or in it ends or ended
-	failed            recent // parts that failed
-	banned            recent // parts that were banned
-	attempts          uint16
-	offenders         uint8 // parts that were banned
-	provenOffenders   uint8 // of these bans, those on proven evidence
-	strikes           uint8
-	flags             uint8
-	chosen            uint8 // the share of forgeable of which anybody could choose the address, see shareUnit
+	// forgeable attempts in the names of proved addresses: alerted, not held against it
+	guess           float32
+	suspects        float32 // parts of it (see part) that failed, fading in networkMemory
+	provenSuspects  float32 // those of them whose failures were proven
+	at              uint32
+	proofAt         uint32 // the last proof of one of its addresses
+	strikeAt        uint32 // when the latest ban of it or in it ends or ended
+	failed          recent // parts that failed
+	banned          recent // parts that were banned
+	attempts        uint16
+	offenders       uint8 // parts that were banned
+	provenOffenders uint8 // of these bans, those on proven evidence
+	strikes         uint8
+	flags           uint8
+	// the share of forgeable of which anybody could choose the address, see shareUnit
+	chosen uint8
 }
 
-// recent are the latest few different parts of a network, hashed with the engine's seed, newest first; 0 is none. So a
-// few that take turns do not look like many.
+// recent are the latest few different parts of a network, hashed with the engine's seed, newest
+// first; 0 is none. So a few that take turns do not look like many.
 type recent [4]uint32
 
 // add notes a part. True means that it is not one of the latest.
@@ -36,12 +40,14 @@ func (r *recent) add(part uint32) bool {
 	if i == 0 {
 		return false
 	}
+
 	found := i > 0
 	if found {
 		part = r[i] // with its provenPart
 	} else {
 		i = len(r) - 1
 	}
+
 	copy(r[1:i+1], r[:i])
 	r[0] = part
 	return !found
@@ -50,6 +56,7 @@ func (r *recent) add(part uint32) bool {
 // provenPart is set in a part that failed with proven evidence.
 const provenPart = 2
 
+// index returns where a part stands, -1 if it is not one of the latest.
 func (r *recent) index(part uint32) int {
 	return slices.IndexFunc(r[:], func(v uint32) bool { return v&^provenPart == part })
 }
@@ -65,16 +72,16 @@ func (r *recent) remove(part uint32) bool {
 	return true
 }
 
-// networkHalfLives is after how many half-lives of a source's score that of a network has halved, and networkMemory after
-// which its number of suspects has: an attacker who has many addresses has time.
+// networkHalfLives is the half-life of a prefix's score, in half-lives of a source's. networkMemory
+// is that of its number of suspects. Both are long: an attacker who has many addresses has time.
 const (
 	networkHalfLives = 12
 	networkMemory    = 24 * time.Hour
 )
 
-// spread says when a prefix of some length is banned: enough suspects whose attempts add up to a score above factor times
-// the threshold, or enough banned ones. A /64 is one link, a /56 one household or office, a /48 one site (RFC 6177); a
-// /24 is shared by strangers.
+// spread is the condition under which prefixes of a length are banned: enough suspects whose
+// attempts add up to a score above factor times the threshold, or enough banned ones. A /64 is one
+// link, a /56 one household or office, a /48 one site (RFC 6177); a /24 is shared by strangers.
 type spread struct {
 	bits      uint8
 	suspects  int
@@ -86,8 +93,8 @@ var spreads4 = [...]spread{{v4Bits + 24, 5, 3, 4}}
 
 var spreads6 = [...]spread{{64, 2, 1, 2}, {56, 2, 1.5, 2}, {48, 3, 2.5, 3}}
 
-// spreads returns the prefixes of a host that are scored along with it, longest first: none where a prefix says nothing
-// about who is behind it, see hostOnly.
+// spreads returns the prefixes of a host that are scored along with it, longest first: none where a
+// prefix says nothing about who is behind it, see hostOnly.
 func (k key) spreads() []spread {
 	switch {
 	case k.is4():
@@ -98,26 +105,28 @@ func (k key) spreads() []spread {
 	return spreads6[:]
 }
 
-// part tells the parts of a network from each other: its addresses, or its /64s. It is not 0.
+// part returns the identity of a part of a network: its addresses, or its /64s. It is not 0.
 func (e *Engine) part(k key, bits uint8) uint32 {
 	if bits < netBits {
 		k = k.masked(netBits)
 	}
-	return uint32(k.hash(e.k0, e.k1))&^provenPart | 1 // the lower half is meant
+	return uint32(k.Hash(e.k0, e.k1))&^provenPart | 1 // the lower half is meant
 }
 
 // touchNetwork returns a prefix's record as of now, made if there is none, and makes it the newest.
-func (e *Engine) touchNetwork(k key) (*network, ref) {
-	r := e.networks.get(k)
+func (e *Engine) touchNetwork(k key) (*network, table.Ref) {
+	r := e.networks.Get(k)
 	if r == 0 {
-		if e.networks.full() {
+		if e.networks.Full() {
 			e.evictNetwork()
 		}
-		r = e.networks.add(k, listCalm)
-		e.networks.at(r).val.at = e.sec
+
+		r = e.networks.Add(k, listCalm)
+		e.networks.Val(r).at = e.sec
 	}
-	e.networks.mark(r)
-	n := &e.networks.at(r).val
+
+	e.networks.Mark(r)
+	n := e.networks.Val(r)
 	e.decayNetwork(n)
 	e.classifyNetwork(k, r)
 	return n, r
@@ -125,9 +134,12 @@ func (e *Engine) touchNetwork(k key) (*network, ref) {
 
 // evictNetwork forgets a prefix to make room.
 func (e *Engine) evictNetwork() {
-	if evict(e.networks) == listProved {
-		e.blindAt, e.blind = e.sec, true // it cannot be known any more which prefixes hold a proved address
+	victim := e.networks.Victim()
+	if e.networks.List(victim) == listProved {
+		// it cannot be known any more which prefixes hold a proved address
+		e.blindAt, e.blind = e.sec, true
 	}
+	e.networks.Remove(victim)
 	e.stats.Evicted++
 }
 
@@ -135,10 +147,13 @@ func (e *Engine) decayNetwork(n *network) {
 	if n.offenders > 0 && e.sec > n.strikeAt && e.sec-n.strikeAt > 3*seconds(strikeFade) {
 		n.offenders, n.provenOffenders, n.banned = 0, 0, recent{}
 	}
+
 	fadeStrikes(&n.strikes, &n.strikeAt, e.sec)
 	if e.sec <= n.at {
 		return
 	}
+
+	// A prefix is forgotten more slowly than a source: whoever has many addresses has time.
 	dt := e.sec - n.at
 	n.at = e.sec
 	f := fade(dt, networkHalfLives*e.half)
@@ -154,26 +169,27 @@ func (e *Engine) decayNetwork(n *network) {
 	}
 }
 
-func (e *Engine) provedNetwork(n *network) bool {
-	return n.flags&hasProof != 0 && e.sec-n.proofAt < e.proofWindow
+func (e *Engine) holdsProof(n *network) bool {
+	return n.flags&flagProof != 0 && e.sec-n.proofAt < e.proofWindow
 }
 
-func (e *Engine) classifyNetwork(k key, r ref) {
-	e.networks.move(r, e.networkList(k, &e.networks.at(r).val))
+func (e *Engine) classifyNetwork(k key, r table.Ref) {
+	e.networks.Move(r, e.networkStanding(k, e.networks.Val(r)))
 }
 
-// networkList returns the list where a record belongs.
-func (e *Engine) networkList(k key, n *network) uint8 {
+// networkStanding returns the list where a record belongs.
+func (e *Engine) networkStanding(k key, n *network) standing {
 	switch {
 	case e.banScope(k) != ScopeNone:
 		return listBanned
-	case e.provedNetwork(n):
+	case e.holdsProof(n):
 		return listProved
 	case n.strikes > 0 || n.offenders > 0:
 		return listStruck
 	case n.attempts > 1:
 		return listActive
 	}
+
 	return listCalm
 }
 
@@ -182,6 +198,7 @@ func (e *Engine) addFrom(part uint32, n *network, ev *Evidence) {
 	if n.failed.add(part) {
 		n.suspects++
 	}
+
 	if ev.Proven() && n.failed[0]&provenPart == 0 {
 		n.failed[0] |= provenPart
 		n.provenSuspects++
@@ -195,6 +212,7 @@ func (e *Engine) addFrom(part uint32, n *network, ev *Evidence) {
 		score = &n.forgeable
 		n.chosen = shareAfter(n.forgeable, n.chosen, weight, ev.Chooser)
 	}
+
 	*score = min(*score+weight, maxScore*threshold)
 	if n.attempts < math.MaxUint16 {
 		n.attempts++
@@ -212,102 +230,11 @@ func (n *network) offend(part uint32, scope Scope, until uint32) {
 	n.strikeAt = max(n.strikeAt, until)
 }
 
-// decideNetwork bans a prefix if that is due and allowed. It returns the scope of the ban that it made, none if it made
-// none.
-func (e *Engine) decideNetwork(k key, s *source, r ref, sp spread, want, covered Scope) Scope {
-	nk := k.masked(sp.bits)
-	n, nr := e.touchNetwork(nk)
-
-	scope, rule, chooser := ScopeNone, ruleNone, ChooserNobody
-	if e.on(ruleSpreadScore) && whole(n.suspects) >= sp.suspects {
-		switch limit := sp.factor * e.limit; {
-		case n.proven > limit && whole(n.provenSuspects) >= sp.suspects: // the others may be forged
-			scope = ScopeAll
-		case n.proven+spoofedPart(n.forgeable, n.chosen) > limit:
-			scope, chooser = ScopeSIP, ChooserSpoofer
-		case n.proven+n.forgeable > limit:
-			scope, chooser = ScopeSIP, ChooserAnybody
-		}
-		rule = ruleSpreadScore
-	}
-	if e.on(ruleSecondOffender) && want > scope {
-		offenders, proven := n.offenders, n.provenOffenders
-		if !slices.Contains(n.banned[:], e.part(k, sp.bits)) {
-			offenders++
-			proven++
-		}
-
-		// The offences of the others may be forged, however certain this one is.
-		switch {
-		case want == ScopeAll && proven >= sp.offenders:
-			scope, rule, chooser = ScopeAll, ruleSecondOffender, ChooserNobody
-		case offenders >= sp.offenders && scope == ScopeNone:
-			scope, rule, chooser = ScopeSIP, ruleSecondOffender, ChooserSpoofer
-		}
-	}
-	if scope <= covered {
-		return ScopeNone
-	}
-	if _, bad := e.protected.Overlaps(nk.prefix()); bad || e.blind && e.sec-e.blindAt < e.proofWindow || e.networks.lists[listBanned].n >= e.networks.max/2 {
-		return ScopeNone
-	}
-	if e.provedNetwork(n) && (scope != ScopeAll || sp.bits != netBits || n.provenOffenders < manyOffenders) {
-		if sp.bits <= netBits && s.attempts > 1 && rule == ruleSpreadScore && want < scope {
-			return e.banSpread(k, s, r, n, scope, chooser) // then the host that went on
-		}
-		return ScopeNone
-	}
-	score := n.proven
-	if scope != ScopeAll {
-		score += n.forgeable
-	}
-	made := e.ban(nk, &n.strikes, &n.strikeAt, banCase{
-		scope: scope, rule: rule, score: score, attempts: n.attempts, chooser: chooser,
-		forgeable: scope != ScopeAll, patient: e.patient(k), wide: true, brief: !chooser.needsSpoofing(),
-	})
-	if !made {
-		return ScopeNone
-	}
-	e.networks.move(nr, listBanned)
-	if chooser.needsSpoofing() {
-		n.offend(e.part(k, sp.bits), max(scope, want), n.strikeAt)
-	}
-	return scope
-}
-
-// manyOffenders is how many banned addresses of a /64 it takes, all with proven evidence, that a proved one among them does not
-// save it: its owner would fill the firewall with bans of single addresses.
-const manyOffenders = 32
-
-// banSpread bans an address for what its prefix earned, which must not be banned itself. On forgeable
-// evidence it bans no address that proved itself: the neighbours may be forged.
-func (e *Engine) banSpread(k key, s *source, r ref, n *network, scope Scope, chooser Chooser) Scope {
-	score := n.proven
-	switch {
-	case scope == ScopeAll && s.proven == 0:
-		return ScopeNone
-	case scope != ScopeAll && e.proved(s):
-		return ScopeNone
-	case scope != ScopeAll:
-		score += n.forgeable
-	}
-
-	c := banCase{
-		scope: scope, rule: ruleSpreadScore, score: score, attempts: s.attempts, chooser: chooser,
-		forgeable: scope != ScopeAll, patient: e.patient(k), brief: !chooser.needsSpoofing(),
-		short: scope != ScopeAll && s.owns > 0,
-	}
-	if !e.banHost(k, s, r, c) {
-		return ScopeNone
-	}
-	return scope
-}
-
 // sweepNetworks forgets what has no meaning any more, at most budget records of each list.
 func (e *Engine) sweepNetworks(budget int) {
-	for _, list := range [...]uint8{listCalm, listActive, listStruck, listProved} {
+	for _, list := range [...]standing{listCalm, listActive, listStruck, listProved} {
 		for range budget {
-			r := e.networks.lists[list].tail
+			r := e.networks.Oldest(list)
 			if r == 0 || !e.sweepNetwork(r) {
 				break
 			}
@@ -315,21 +242,23 @@ func (e *Engine) sweepNetworks(budget int) {
 	}
 }
 
-func (e *Engine) sweepNetwork(r ref) bool {
-	en := e.networks.at(r)
-	n := &en.val
+func (e *Engine) sweepNetwork(r table.Ref) bool {
+	n, list := e.networks.Val(r), e.networks.List(r)
 	e.decayNetwork(n)
-	struck, proved := n.strikes > 0 || n.offenders > 0, e.provedNetwork(n)
+	struck, proved := n.strikes > 0 || n.offenders > 0, e.holdsProof(n)
 	switch {
 	case !struck && !proved && n.attempts == 0 && n.guess < e.calm:
-		if e.save.begun && e.networks.changed(r) {
+		if e.save.begun && e.networks.Changed(r) {
 			return false // the log has a score of it
 		}
-		e.networks.remove(r)
+
+		e.networks.Remove(r)
 		return true
-	case en.list == listProved && !proved, en.list == listStruck && !struck, en.list == listActive && n.attempts == 0:
-		e.classifyNetwork(en.key, r)
+	case list == listProved && !proved, list == listStruck && !struck,
+		list == listActive && n.attempts == 0:
+		e.classifyNetwork(e.networks.Key(r), r)
 		return true
 	}
+
 	return false
 }

@@ -32,11 +32,14 @@ func TestOperatorBans(t *testing.T) {
 		if !tt.ok {
 			continue
 		}
-		want := min(tt.d, DefaultOptions().BanMax)
-		if v := vs[0]; v.Action != ActionBan || v.Rule != RuleOperator || v.Duration != want || v.Scope != tt.scope || v.Strike != 0 {
+		want := min(tt.d, fixedOptions().BanMax)
+		if v := vs[0]; v.Action != ActionBan || v.Rule != RuleOperator || v.Duration != want ||
+			v.Scope != tt.scope ||
+			v.Strike != 0 {
 			t.Errorf("%s for %v: got %+v", tt.prefix, tt.d, v)
 		}
-		if b, ok := l.e.Ban(netip.MustParsePrefix(tt.prefix).Addr()); !ok || b.Until != l.now+int64(want) {
+		if b, ok := l.e.Ban(netip.MustParsePrefix(tt.prefix).Addr()); !ok ||
+			b.Until != l.now+int64(want) {
 			t.Errorf("%s for %v: ban %+v", tt.prefix, tt.d, b)
 		}
 	}
@@ -53,7 +56,8 @@ func TestPardonForgetsEverything(t *testing.T) {
 		l.scan(attacker)
 		l.got = nil
 		l.take(l.e.Pardon(l.now, netip.MustParsePrefix(prefix)))
-		if len(l.got) != 1 || l.got[0].Action != ActionUnban || l.got[0].Rule != RuleOperator || l.got[0].Prefix.String() != attacker+"/32" {
+		if len(l.got) != 1 || l.got[0].Action != ActionUnban || l.got[0].Rule != RuleOperator ||
+			l.got[0].Prefix.String() != attacker+"/32" {
 			t.Fatalf("%s: got %v", prefix, l.got)
 		}
 		l.got = nil
@@ -71,7 +75,8 @@ func TestPardonForgetsEverything(t *testing.T) {
 	l.quiet()
 }
 
-// The phone with an old password: banned, pardoned, corrected. Its first success is no find of a guesser.
+// The phone with an old password: banned, pardoned, corrected. Its first success is no find of a
+// guesser.
 func TestPardonedPhoneIsCorrected(t *testing.T) {
 	for _, prefix := range []string{phone + "/32", "10.20.0.0/24"} {
 		for name, via := range map[string]func(Observation) Observation{"UDP": func(o Observation) Observation { return o }, "TCP": overStream} {
@@ -92,8 +97,8 @@ func TestPardonedPhoneIsCorrected(t *testing.T) {
 	}
 }
 
-// A user whose phone was banned for a wrong password, who was pardoned and has mended it, gets in: the failures from before
-// are not those of a guesser who found the password.
+// A user whose phone was banned for a wrong password, who was pardoned and has mended it, gets in:
+// the failures from before are not those of a guesser who found the password.
 func TestPardonedPhoneGetsIn(t *testing.T) {
 	for _, prefix := range []string{phone + "/32", "10.0.0.0/8"} {
 		for _, wait := range []time.Duration{0, time.Second, time.Hour} {
@@ -106,7 +111,9 @@ func TestPardonedPhoneGetsIn(t *testing.T) {
 			l.take(l.e.Pardon(l.now, netip.MustParsePrefix(prefix)))
 			l.drop()
 			l.wait(wait)
-			if x := l.e.Explain(hostAddr(phone)); x.MoreUnknown != 4 || x.MoreKnown != 7 || len(x.Accounts) != 1 || x.Accounts[0].Fails != 0 {
+			if x := l.e.Explain(hostAddr(phone)); x.MoreUnknown != 4 || x.MoreKnown != 7 ||
+				len(x.Accounts) != 1 ||
+				x.Accounts[0].Fails != 0 {
 				t.Errorf("after %v: %+v", wait, x)
 			}
 			l.feed(registered(phone))
@@ -159,7 +166,8 @@ func BenchmarkPardon(b *testing.B) {
 	}
 }
 
-// Who lifts all bans of IPv6 lifts none of IPv4, also after a kill, though the keys of both are of one kind.
+// Who lifts all bans of IPv6 lifts none of IPv4, also after a kill, though the keys of both are of
+// one kind.
 func TestPardonOfOneFamily(t *testing.T) {
 	const six = "2001:db8:bad::1"
 	for prefix, keeps := range map[string]string{
@@ -176,14 +184,25 @@ func TestPardonOfOneFamily(t *testing.T) {
 		held := l.e.Explain(hostAddr(keeps)).MoreUnknown
 		l.killed(&log, o)
 		if again := l.e.Explain(hostAddr(keeps)).MoreUnknown; held > 2 || again != held {
-			t.Errorf("%s is pardoned: %s would be banned after %d more attempts, %d after a kill", prefix, keeps, held, again)
+			t.Errorf(
+				"%s is pardoned: %s would be banned after %d more attempts, %d after a kill",
+				prefix,
+				keeps,
+				held,
+				again,
+			)
 		}
 		other := six
 		if keeps == six {
 			other = attacker
 		}
 		if again := l.e.Explain(hostAddr(other)).MoreUnknown; again < 4 && prefix != "::/80" {
-			t.Errorf("%s is pardoned: %s would be banned after %d more attempts", prefix, other, again)
+			t.Errorf(
+				"%s is pardoned: %s would be banned after %d more attempts",
+				prefix,
+				other,
+				again,
+			)
 		}
 	}
 }

@@ -76,7 +76,10 @@ func TestWhatProvesASource(t *testing.T) {
 		{"without a password over UDP", success, false},
 		{"injected", injected, false},
 		{"a failure over a stream transport", failure, false},
-		{"a failure of chan_sip over TCP", overStream(event(KindInvalidPassword, ServiceSIP, phone, "1007", "p")), false},
+		{
+			"a failure of chan_sip over TCP",
+			overStream(event(KindInvalidPassword, ServiceSIP, phone, "1007", "p")), false,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newLab(t)
@@ -109,7 +112,8 @@ func TestSuccessLiftsNoBanAndWashesNoScore(t *testing.T) {
 	}
 }
 
-// A ban on forgeable evidence becomes one of all traffic as soon as proven evidence asks for it, and is the same strike.
+// A ban on forgeable evidence becomes one of all traffic as soon as proven evidence asks for it,
+// and is the same strike.
 func TestEscalation(t *testing.T) {
 	l := newLab(t)
 	l.feed(repeat(4, forged(attacker))...)
@@ -124,7 +128,8 @@ func TestEscalation(t *testing.T) {
 		t.Fatalf("got %d verdicts, want 2", len(l.got))
 	}
 	v := l.got[1]
-	if v.Action != ActionBan || v.Scope != ScopeAll || v.Rule != RuleProvenScore || v.Strike != 1 || v.Duration != time.Hour {
+	if v.Action != ActionBan || v.Scope != ScopeAll || v.Rule != RuleProvenScore || v.Strike != 1 ||
+		v.Duration != time.Hour {
 		t.Errorf("got %s", brief(v))
 	}
 	if v.At+int64(v.Duration) < first.At+int64(first.Duration) {

@@ -11,7 +11,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// The world of the properties: few addresses, so that events meet; neighbours of what is protected among them.
+// The world of the properties: few addresses, so that events meet; neighbours of what is protected
+// among them.
 var world = []string{
 	"198.51.100.1", "198.51.100.2", "203.0.113.9", "192.0.2.10", "127.0.0.1", "224.0.0.5",
 	"2001:db8:bad::1", "2001:db8:bad::2", "2001:db8:bad::3", "2001:db8:20::10", "2001:db8:20::11", "fe80::5", "64:ff9b::1",
@@ -25,9 +26,12 @@ var protectedWorld = NewProtected([]ProtectedEntry{
 // anyObservation draws whatever a hostile network and a confused decoder may bring.
 func anyObservation(now *int64) *rapid.Generator[Observation] {
 	return rapid.Custom(func(t *rapid.T) Observation {
-		*now += rapid.SampledFrom([]int64{0, 0, 0, 1e6, 1e9, 3e9, 40e9, 3600e9, 86400e9}).Draw(t, "gap")
+		*now += rapid.SampledFrom([]int64{0, 0, 0, 1e6, 1e9, 3e9, 40e9, 3600e9, 86400e9}).
+			Draw(t, "gap")
 		flag := rapid.Bool()
-		rare := rapid.Custom(func(t *rapid.T) bool { return rapid.IntRange(0, 15).Draw(t, "rare") == 15 })
+		rare := rapid.Custom(
+			func(t *rapid.T) bool { return rapid.IntRange(0, 15).Draw(t, "rare") == 15 },
+		)
 		return Observation{
 			At: *now - rapid.SampledFrom([]int64{0, 0, 0, 5e9}).Draw(t, "jitter"),
 			Source: netip.AddrPortFrom(
@@ -41,7 +45,9 @@ func anyObservation(now *int64) *rapid.Generator[Observation] {
 			Unknown:  flag.Draw(t, "unknown"),
 			Injected: rare.Draw(t, "injected"),
 			Session:  rapid.Uint64Range(0, 2).Draw(t, "session"),
-			Account:  hasher.Label([]byte(rapid.SampledFrom([]string{"a", "b", unknown}).Draw(t, "account"))),
+			Account: hasher.Label(
+				[]byte(rapid.SampledFrom([]string{"a", "b", unknown}).Draw(t, "account")),
+			),
 		}
 	})
 }
@@ -62,7 +68,7 @@ func play(e *Engine, os []Observation, see func(o Observation, vs []Verdict)) {
 }
 
 func mustNew(t rapid.TB, change func(*Options)) *Engine {
-	o := DefaultOptions()
+	o := fixedOptions()
 	o.MaxSources, o.MaxBans = 4096, 2048
 	if change != nil {
 		change(&o)
@@ -93,14 +99,15 @@ func TestPropertyProtectedIsNeverBanned(t *testing.T) {
 	})
 }
 
-// isProof says whether an observation proves its source.
+// isProof reports whether an observation proves its source.
 func isProof(o Observation) bool {
 	return o.Kind == KindSuccessfulAuth && !o.Injected && (o.Password || o.Chooser().Proven())
 }
 
-// A source is proved and innocent if the first that was ever heard of it was a success, if nothing but successes came over a
-// stream in its name since, and if its latest success is younger than the window. Whatever is forged in its name, and
-// whatever others do: it is not banned, nor is a prefix that holds it.
+// A source is proved and innocent if the first that was ever heard of it was a success, if nothing
+// but successes came over a stream in its name since, and if its latest success is younger than the
+// window. Whatever is forged in its name, and whatever others do: it is not banned, nor is a prefix
+// that holds it.
 func TestPropertyProvedAndInnocentIsNeverBanned(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := mustNew(t, func(o *Options) { o.Canaries = []string{"b"} })
@@ -127,7 +134,8 @@ func TestPropertyProvedAndInnocentIsNeverBanned(t *testing.T) {
 			for a, p := range phones {
 				if e.now-p.proofAt >= int64(23*time.Hour) {
 					if _, banned := e.Ban(a); banned {
-						p.guilty = true // its proof had ended: that ban runs on when it proves itself again
+						// its proof had ended: that ban runs on when it proves itself again
+						p.guilty = true
 					}
 				}
 				if p.guilty || e.now-p.proofAt >= int64(23*time.Hour) {
@@ -146,8 +154,8 @@ func TestPropertyProvedAndInnocentIsNeverBanned(t *testing.T) {
 	})
 }
 
-// The kernel, if it did just what verdicts ask for, would agree with the engine at any time; no ban outlasts ban_max,
-// none is asked for twice, none is lifted that does not run.
+// The kernel, if it did just what verdicts ask for, would agree with the engine at any time; no ban
+// outlasts ban_max, none is asked for twice, none is lifted that does not run.
 func TestPropertyVerdictsTellAllBans(t *testing.T) {
 	type element struct {
 		scope Scope
@@ -163,11 +171,15 @@ func TestPropertyVerdictsTellAllBans(t *testing.T) {
 				switch v.Action {
 				case ActionBan:
 					until := v.At + int64(v.Duration)
-					if running && (v.Scope <= old.scope || until < old.until) || v.Duration <= 0 || v.Duration > 720*time.Hour {
+					if running && (v.Scope <= old.scope || until < old.until) || v.Duration <= 0 ||
+						v.Duration > 720*time.Hour {
 						t.Fatalf("%s after %+v", brief(v), old)
 					}
-					byScore := v.Rule != RuleSecondOffender && v.Rule != RuleCompromised && v.Rule != RuleInjection
-					if byScore && v.Score <= 3 || v.Attempts < 1 || v.Strike < 1 != !v.Chooser.needsSpoofing() || len(v.Evidence) == 0 && v.Rule != RuleCompromised {
+					byScore := v.Rule != RuleSecondOffender && v.Rule != RuleCompromised &&
+						v.Rule != RuleInjection
+					if byScore && v.Score <= 3 || v.Attempts < 1 ||
+						v.Strike < 1 != !v.Chooser.needsSpoofing() ||
+						len(v.Evidence) == 0 && v.Rule != RuleCompromised {
 						t.Fatalf("%s does not explain itself", brief(v))
 					}
 					kernel[v.Prefix] = element{v.Scope, until}
@@ -214,7 +226,8 @@ func TestPropertyDeterministic(t *testing.T) {
 	})
 }
 
-// Whatever comes, no table grows past its bound, none is damaged, and a source with a running ban is not forgotten.
+// Whatever comes, no table grows past its bound, none is damaged, and a source with a running ban
+// is not forgotten.
 func TestPropertyBounded(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := mustNew(t, func(o *Options) { o.MaxSources, o.MaxBans = minSources, 8 })
@@ -231,28 +244,20 @@ func TestPropertyBounded(t *testing.T) {
 			for b := range e.Bans() {
 				k, _ := prefixKey(b.Prefix)
 				if k.bits != hostBits {
-					if r := e.networks.get(k); r == 0 || e.networks.at(r).list != listBanned {
+					if r := e.networks.Get(k); r == 0 || e.networks.List(r) != listBanned {
 						t.Fatalf("banned prefix %v is forgotten", b.Prefix)
 					}
-				} else if r := e.sources.get(k.host()); r == 0 || e.sources.at(r).list != listBanned {
+				} else if r := e.sources.Get(k.host()); r == 0 || e.sources.List(r) != listBanned {
 					t.Fatalf("banned source %v is forgotten", b.Prefix)
 				}
 			}
 		})
-		e.sources.check(t)
-		e.networks.check(t)
-		e.pairs.check(t)
-		e.accounts.check(t)
-		e.requests.check(t)
-		e.silents.check(t)
-		e.trails.check(t)
-		e.bans.check(t)
-		e.alerts.check(t)
+		sound(t, e)
 	})
 }
 
-// difference tells where two runs decide differently, "" if they do not. Scores that faded in more steps differ in their
-// last digit.
+// difference tells where two runs decide differently, "" if they do not. Scores that faded in more
+// steps differ in their last digit.
 func difference(a, b []Verdict) string {
 	near := func(x, y float64) bool { return math.Abs(x-y) < 0.0021 }
 	same := func(v, w Verdict) bool {
@@ -276,13 +281,21 @@ func difference(a, b []Verdict) string {
 		case i >= len(b):
 			return "only the first: " + brief(a[i])
 		case !same(a[i], b[i]):
-			return fmt.Sprintf("verdict %d at %d, %d:\n%s\n%s", i, a[i].At-start, b[i].At-start, brief(a[i]), brief(b[i]))
+			return fmt.Sprintf(
+				"verdict %d at %d, %d:\n%s\n%s",
+				i,
+				a[i].At-start,
+				b[i].At-start,
+				brief(a[i]),
+				brief(b[i]),
+			)
 		}
 	}
 	return ""
 }
 
-// How often Advance is called changes no verdict, only how soon one that time alone decides is told.
+// How often Advance is called changes no verdict, only how soon one that time alone decides is
+// told.
 func TestPropertyAdvanceDecidesNothingElse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		os := anyObservations(t, 50, 400)

@@ -12,14 +12,15 @@ type ProtectedEntry struct {
 	Reason string
 }
 
-// Protected is a list of what must never be banned. It does not change once it is made. A nil *Protected still protects
-// what no list needs to name: loopback, unspecified, multicast and broadcast.
+// Protected is a list of what must never be banned. It does not change once it is made. A nil
+// *Protected still protects what no list needs to name: loopback, unspecified, multicast and
+// broadcast.
 type Protected struct {
 	entries bart.Table[string]
 	onLink  bart.Lite
 }
 
-// builtin are the addresses that are no host's out there: RFC 6890, RFC 5771, RFC 4291.
+// builtin are the ranges that hold no host to ban: RFC 6890, RFC 5771, RFC 4291.
 var builtin = [...]ProtectedEntry{
 	{netip.MustParsePrefix("127.0.0.0/8"), "loopback"},
 	{netip.MustParsePrefix("::1/128"), "loopback"},
@@ -30,9 +31,10 @@ var builtin = [...]ProtectedEntry{
 	{netip.MustParsePrefix("255.255.255.255/32"), "broadcast"},
 }
 
-// NewProtected returns a list of entries and of on-link prefixes. A host of an on-link prefix may be banned, a prefix that
-// overlaps one may not: that would cut off the neighbours. Invalid prefixes are left out, host bits are masked, mapped
-// IPv4 is IPv4. Where entries overlap, the reason of the longest is told.
+// NewProtected returns a list of entries and of on-link prefixes. A host of an on-link prefix may
+// be banned, a prefix that overlaps one may not: that would cut off the neighbours. Invalid
+// prefixes are left out, host bits are masked, mapped IPv4 is IPv4. Where entries overlap, the
+// reason of the longest is returned.
 func NewProtected(entries []ProtectedEntry, onLink []netip.Prefix) *Protected {
 	p := &Protected{}
 	for _, e := range entries {
@@ -40,15 +42,17 @@ func NewProtected(entries []ProtectedEntry, onLink []netip.Prefix) *Protected {
 			p.entries.Insert(k.prefix(), e.Reason)
 		}
 	}
+
 	for _, prefix := range onLink {
 		if k, ok := prefixKey(prefix); ok {
 			p.onLink.Insert(k.prefix())
 		}
 	}
+
 	return p
 }
 
-// Contains says whether an address must never be banned, and why.
+// Contains reports whether an address must never be banned, and why.
 func (p *Protected) Contains(addr netip.Addr) (reason string, ok bool) {
 	addr = addr.Unmap().WithZone("")
 	for _, b := range builtin {
@@ -59,37 +63,43 @@ func (p *Protected) Contains(addr netip.Addr) (reason string, ok bool) {
 	return p.listed(addr)
 }
 
-// Overlaps says whether a prefix must not be banned because it holds, or lies in, something protected, and why. A prefix
-// shorter than a host must not overlap an on-link one either.
+// Overlaps reports whether a prefix must not be banned because it holds, or lies in, something
+// protected, and why. A prefix shorter than a host must not overlap an on-link one either.
 func (p *Protected) Overlaps(prefix netip.Prefix) (reason string, ok bool) {
 	k, valid := prefixKey(prefix)
 	if !valid {
 		return "", false
 	}
+
 	prefix = k.prefix()
 	if k.bits == hostBits {
 		return p.Contains(prefix.Addr())
 	}
+
 	for _, b := range builtin {
 		if b.Prefix.Overlaps(prefix) {
 			return b.Reason, true
 		}
 	}
+
 	if hostOnly(k) {
 		return "only single hosts of this range may be banned", true
 	}
 	if p == nil {
 		return "", false
 	}
+	// The prefix may lie in a protected one, or hold one.
 	if reason, ok := p.entries.LookupPrefix(prefix); ok {
 		return reason, true
 	}
+
 	for _, reason := range p.entries.Subnets(prefix) {
 		return reason, true
 	}
 	if p.onLink.OverlapsPrefix(prefix) {
 		return "on-link", true
 	}
+
 	return "", false
 }
 

@@ -85,7 +85,13 @@ func TestPropertyKeyIsAPrefix(t *testing.T) {
 			t.Fatalf("got %v, want %v", k.prefix(), p.Masked())
 		}
 		if hostKey(a).masked(k.bits) != k {
-			t.Fatalf("masking %v to %d bits: got %+v, want %+v", a, k.bits, hostKey(a).masked(k.bits), k)
+			t.Fatalf(
+				"masking %v to %d bits: got %+v, want %+v",
+				a,
+				k.bits,
+				hostKey(a).masked(k.bits),
+				k,
+			)
 		}
 	})
 }

@@ -2,5 +2,6 @@
 
 package policy
 
-// raced says that the race detector slows everything ten times: floods are smaller then, since one goroutine races with none.
+// raced says that the race detector slows everything ten times: floods are smaller then, since one
+// goroutine races with none.
 const raced = true

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+
+	"github.com/amifend/amifend/policy/internal/table"
 )
 
 // Recalled counts what a [Recall] found.
@@ -15,33 +17,38 @@ type Recalled struct {
 	Dropped int // entries that were forgotten, since later blocks are of another seed
 }
 
-// Recall returns an engine that goes on where one stood that gave blocks with [Engine.Changes], [Engine.Sweep] and
-// [Engine.Rest], in the order in which they were given. A block that is damaged or of another version is left out and counted.
-// now is the time, nanoseconds since the Unix epoch: what a block dates later, since a clock was wrong, is taken as of
-// now. The seed is that of the blocks, or that of the options if there are none. What has no room is left out, as a rule the oldest. There
-// are no bans, see [Engine.AdoptBan], and nothing is protected, see [Engine.Protect].
+// Recall returns an engine that goes on where one stood that gave blocks with [Engine.Changes],
+// [Engine.Sweep] and [Engine.Rest], in the order in which they were given. A block that is damaged
+// or of another version is left out and counted. now is the time, nanoseconds since the Unix epoch:
+// what a block dates later, since a clock was wrong, is taken as of now. The seed is that of the
+// blocks, or that of the options if there are none: make observations with [Engine.Hasher]. What
+// has no room is left out, as a rule the oldest. There are no bans, see [Engine.AdoptBan], and
+// nothing is protected, see [Engine.Protect].
 //
-// After a crash, what came last before it is missing: what Changes had not given, and what only Rest gives. Then nothing
-// is held against a source for challenges that it may have answered meanwhile, and for a minute no account is believed
-// that chan_sip names in an answer to a challenge which may have come before the crash.
+// After a crash, what came last before it is missing: what Changes had not given, and what only
+// Rest gives. Then nothing is held against a source for challenges that it may have answered
+// meanwhile, and for a minute no account is believed that chan_sip names in an answer to a
+// challenge which may have come before the crash.
 //
 // An error means that the options are invalid, and nothing else.
 func Recall(o Options, now int64, blocks iter.Seq[[]byte]) (*Engine, Recalled, error) {
 	if err := o.Validate(); err != nil {
 		return nil, Recalled{}, fmt.Errorf("validate policy options: %w", err)
 	}
+
 	rc := recalling{opt: o}
 	for b := range blocks {
 		rc.block(b, now)
 	}
-	if rc.e == nil { // no block told a seed
+	if rc.e == nil { // no block has a seed
 		rc.begin(o.Seed, now)
 	}
+
 	rc.finish()
 	return rc.e, rc.got, nil
 }
 
-// recalling is what is noted while blocks are read.
+// recalling is the state of reading blocks.
 type recalling struct {
 	opt      Options
 	e        *Engine // nil until the seed is known
@@ -88,10 +95,12 @@ func (rc *recalling) block(b []byte, now int64) {
 		rc.got.Dropped += int(rc.n) // hashes of another seed mean nothing
 		rc.begin(h.seed, now)
 	}
+
 	fresh := h.sort == blockRest && now-h.at <= dialogTime
 	if rc.rest && h.sort != blockRest {
 		rc.forgetRest()
 	}
+
 	rc.rest = fresh
 	rc.e.codeGlobals(c)
 	for c.err == nil && len(c.in) > 0 {
@@ -99,10 +108,12 @@ func (rc *recalling) block(b []byte, now int64) {
 		c.u8((*uint8)(&t))
 		rc.entry(t, c)
 	}
+
 	if c.err != nil {
 		rc.got.Damaged++
 		return
 	}
+
 	rc.got.Blocks++
 }
 
@@ -113,14 +124,18 @@ func (rc *recalling) entry(t tag, c *coder) {
 		rc.pardon(t, c)
 		return
 	}
-	if !slices.Contains(lastingTables[:], t) && !slices.Contains(restTables[:], t) {
+
+	if t >= tagCount || e.columns[t] == nil {
 		c.fail("a table is unknown")
 		return
 	}
-	r := e.columns[t-1].recall(c)
+
+	r := e.columns[t].recall(c)
 	if c.err != nil {
 		return
 	}
+
+	// When a source or prefix was read decides which pardons apply to it.
 	rc.n++
 	rc.got.Entries++
 	switch t {
@@ -136,7 +151,7 @@ func (rc *recalling) entry(t tag, c *coder) {
 }
 
 // grown returns a slice with room for an entry.
-func grown[T any](s []T, r ref) []T {
+func grown[T any](s []T, r table.Ref) []T {
 	if n := int(r) - len(s); n > 0 {
 		s = append(s, make([]T, n)...)
 	}
@@ -151,12 +166,14 @@ func (rc *recalling) pardon(t tag, c *coder) {
 	if c.err != nil {
 		return
 	}
+
 	rc.n++
 	rc.got.Entries++
 	if t == tagLift && k.bits != hostBits {
 		rc.lifts[k] = readPardon{rc.n, no}
 		return
 	}
+
 	rc.pardons[k] = readPardon{rc.n, no}
 	if !slices.Contains(rc.lengths, k.bits) {
 		rc.lengths = append(rc.lengths, k.bits)
@@ -165,6 +182,6 @@ func (rc *recalling) pardon(t tag, c *coder) {
 
 func (rc *recalling) forgetRest() {
 	for _, t := range restTables {
-		rc.e.columns[t-1].empty()
+		rc.e.columns[t].empty()
 	}
 }

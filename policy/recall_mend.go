@@ -1,54 +1,61 @@
 package policy
 
-// This file makes an engine of what was read: it applies pardons, and mends what does not fit together, since one part of it was
-// saved and another was not.
+// This file makes an engine of what was read: it applies pardons, and mends what does not fit
+// together, since one part of it was saved and another was not.
 
 // finish brings the tables into the state that the engine wants, when all is read.
 func (rc *recalling) finish() {
 	if !rc.rest {
 		rc.forgetRest()
 	}
-	rc.disregard()
-	rc.absolve()
+
+	rc.dropPending()
+	rc.applyPardons()
 	rc.own()
 	rc.recount()
 	rc.e.save.begun = true
 	for _, col := range rc.e.columns {
-		col.settle()
+		if col != nil {
+			col.sort()
+		}
 	}
 }
 
-// absolve forgets what was held against whom a later entry pardons.
-func (rc *recalling) absolve() {
+// applyPardons forgets what was held against whom a later entry pardons.
+func (rc *recalling) applyPardons() {
 	if len(rc.pardons)+len(rc.lifts) == 0 {
 		return
 	}
+
 	e := rc.e
-	for r := range e.networks.oldestFirst() {
-		if k := e.networks.at(r).key; max(rc.pardoned(k).at, rc.lifts[k].at) > rc.networks[r-1] {
-			e.absolve(k, 0) // a prefix has no number
+	for r := range e.networks.OldestFirst() {
+		if k := e.networks.Key(r); max(rc.pardoned(k).at, rc.lifts[k].at) > rc.networks[r-1] {
+			e.pardonKey(k, 0) // a prefix has no number
 		}
 	}
-	for r := range e.sources.oldestFirst() {
-		k := e.sources.at(r).key.key()
+
+	for r := range e.sources.OldestFirst() {
+		k := e.sources.Key(r).key()
 		p := rc.pardoned(k)
 		if p.at > rc.sources[r-1] {
-			e.absolveSource(r, p.no)
+			e.pardonSource(r, p.no)
 		}
-		rc.absolveParts(k, p.at)
+
+		rc.pardonParts(k, p.at)
 	}
+
 	for k, p := range rc.pardons {
 		if k.bits == hostBits {
-			rc.absolveParts(k, p.at) // its source may be forgotten
+			rc.pardonParts(k, p.at) // its source may be forgotten
 		}
 	}
 }
 
-// absolveParts forgets what networks that were read before a pardon have of a host.
-func (rc *recalling) absolveParts(k key, at uint32) {
+// pardonParts forgets what networks that were read before a pardon have of a host.
+func (rc *recalling) pardonParts(k key, at uint32) {
 	for _, sp := range k.spreads() {
-		if r := rc.e.networks.get(k.masked(sp.bits)); r != 0 && at > rc.networks[r-1] {
-			rc.e.absolvePart(r, rc.e.part(k, sp.bits))
+		if r := rc.e.networks.Get(k.masked(sp.bits)); r != 0 && at > rc.networks[r-1] {
+			rc.e.pardonPart(r, rc.e.part(k, sp.bits))
 		}
 	}
 }
@@ -65,82 +72,93 @@ func (rc *recalling) pardoned(k key) (latest readPardon) {
 			latest = p
 		}
 	}
+
 	return latest
 }
 
 // own finds the accounts that sources own: they may have been read after them.
 func (rc *recalling) own() {
-	for r := range rc.e.sources.oldestFirst() {
-		owned := rc.e.accounts.get(rc.owned[r-1])
-		rc.e.sources.at(r).val.owned = owned
+	for r := range rc.e.sources.OldestFirst() {
+		owned := rc.e.accounts.Get(rc.owned[r-1])
+		rc.e.sources.Val(r).owned = owned
 		if owned == 0 && rc.owned[r-1] != 0 {
-			rc.e.sources.mark(r)
+			rc.e.sources.Mark(r)
 		}
 	}
 }
 
-// recount forgets what is out of date of accounts at sources, and corrects what sources count of them, where one was saved and
-// the other was not.
+// recount forgets what is out of date of accounts at sources, and corrects what sources count of
+// them, where one was saved and the other was not.
 func (rc *recalling) recount() {
 	e := rc.e
-	counts := make([]struct{ failed, proven, owns uint8 }, e.sources.used)
-	memory := [...]uint32{listTried: seconds(triedMemory), listGuessed: seconds(triedMemory), listOwned: seconds(ownedMemory)}
-	for r := range e.pairs.oldestFirst() {
-		en := e.pairs.at(r)
-		if e.sec-en.val.touched >= memory[en.list] {
-			e.pairs.remove(r)
+	counts := make([]struct{ failed, proven, owns uint8 }, e.sources.Slots())
+	memory := pairMemory()
+	for r := range e.pairs.OldestFirst() {
+		p := e.pairs.Val(r)
+		if e.sec-p.touched >= memory[e.pairs.List(r)] {
+			e.pairs.Remove(r)
 			continue
 		}
-		was := en.val
-		sr := e.sources.get(en.key.host())
+
+		was := *p
+		sr := e.sources.Get(e.pairs.Key(r).host())
 		if sr != 0 {
-			en.val.anew(&e.sources.at(sr).val)
+			p.applyPardon(e.sources.Val(sr))
 		} else {
-			en.val.anew(&source{})
-			en.val.flags &^= pairFailed | pairFailedProven | pairOwned // no source counts it
+			p.applyPardon(&source{})
+			p.flags &^= pairFailed | pairFailedProven | pairOwned // no source counts it
 		}
-		if en.val != was {
-			e.pairs.mark(r)
+
+		if *p != was {
+			e.pairs.Mark(r)
 		}
 		if sr == 0 {
 			continue
 		}
+
 		n := &counts[sr-1]
-		n.failed = bump(n.failed, en.val.flags&pairFailed/pairFailed)
-		n.proven = bump(n.proven, en.val.flags&pairFailedProven/pairFailedProven)
-		n.owns = bump(n.owns, en.val.flags&pairOwned/pairOwned)
+		n.failed = bump(n.failed, p.flags&pairFailed/pairFailed)
+		n.proven = bump(n.proven, p.flags&pairFailedProven/pairFailedProven)
+		n.owns = bump(n.owns, p.flags&pairOwned/pairOwned)
 	}
-	for r := range e.sources.oldestFirst() {
-		s, n := &e.sources.at(r).val, counts[r-1]
+
+	for r := range e.sources.OldestFirst() {
+		s, n := e.sources.Val(r), counts[r-1]
 		if n.failed != s.failed || n.proven != s.failedProven || n.owns != s.owns {
 			s.failed, s.failedProven, s.owns = n.failed, n.proven, n.owns
-			e.sources.mark(r)
+			e.sources.Mark(r)
 		}
 	}
 }
 
-// disregard lets pass what the engine was waiting for when it stopped: it cannot know whether it came.
-func (rc *recalling) disregard() {
+// dropPending lets pass what the engine was waiting for when it stopped: it cannot know whether it
+// came.
+func (rc *recalling) dropPending() {
 	e := rc.e
-	for r := range e.requests.oldestFirst() {
-		if q := &e.requests.at(r).val; q.held {
+	for r := range e.requests.OldestFirst() {
+		if q := e.requests.Val(r); q.held {
 			q.held, q.pending, q.credit = false, 0, true
-			e.requests.move(r, listPlain)
+			e.requests.Move(r, requestsPlain)
 		}
 	}
-	for r := range e.silents.oldestFirst() {
-		if q := &e.silents.at(r).val; q.weighed == 0 {
+
+	// A source may have answered its challenges meanwhile.
+	for r := range e.silents.OldestFirst() {
+		if q := e.silents.Val(r); q.weighed == 0 {
 			q.accounts = min(q.accounts, unansweredFree)
-			e.silents.move(r, listPlain)
+			e.silents.Move(r, silentsFew)
 		}
 	}
+
+	// Without the table of silent sources, an account that was challenged would never count again.
 	if rc.rest {
 		return
 	}
-	for r := range e.pairs.oldestFirst() {
-		if p := &e.pairs.at(r).val; p.flags&pairChallenged != 0 {
+
+	for r := range e.pairs.OldestFirst() {
+		if p := e.pairs.Val(r); p.flags&pairChallenged != 0 {
 			p.flags &^= pairChallenged
-			e.pairs.mark(r)
+			e.pairs.Mark(r)
 		}
 	}
 }

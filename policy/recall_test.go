@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// killed is an engine as it is after a kill: of the blocks that were saved, with the bans as a journal has them.
+// killed is an engine as it is after a kill: of the blocks that were saved, with the bans as a
+// journal has them.
 func (l *lab) killed(log *saved, o Options) Recalled {
 	l.t.Helper()
 	var bans []Ban
@@ -28,8 +29,8 @@ func (l *lab) killed(log *saved, o Options) Recalled {
 	return found
 }
 
-// Three attempts, a kill, and the fourth bans; who was banned is explained as before, and his next ban is longer; a phone that
-// proved itself is proved.
+// Three attempts, a kill, and the fourth bans; who was banned is explained as before, and its next
+// ban is longer; a phone that proved itself is proved.
 func TestKillForgetsNothingThatWasSaved(t *testing.T) {
 	l := newLab(t, few)
 	o := l.e.opt
@@ -52,7 +53,8 @@ func TestKillForgetsNothingThatWasSaved(t *testing.T) {
 	}
 	before := explain()
 	found := l.killed(&log, o)
-	if found.Damaged+found.Foreign+found.Dropped > 0 || found.Blocks != len(log.blocks) || found.Entries < 10 {
+	if found.Damaged+found.Foreign+found.Dropped > 0 || found.Blocks != len(log.blocks) ||
+		found.Entries < 10 {
 		t.Errorf("found %+v", found)
 	}
 	l.quiet()
@@ -73,7 +75,8 @@ func TestKillForgetsNothingThatWasSaved(t *testing.T) {
 	}
 }
 
-// What was saved later replaces what was saved before, and a block that is damaged or of another version is left out.
+// What was saved later replaces what was saved before, and a block that is damaged or of another
+// version is left out.
 func TestRecallLeavesOutDamage(t *testing.T) {
 	l := newLab(t, few)
 	o := l.e.opt
@@ -94,10 +97,13 @@ func TestRecallLeavesOutDamage(t *testing.T) {
 	for i := range last {
 		bad := bytes.Clone(last)
 		bad[i] ^= 1 << (i % 8)
-		if got, found := attempts(append(log.blocks[:n:n], bad)); got != 2 || found.Damaged+found.Foreign != 1 || found.Blocks != n {
+		if got, found := attempts(append(log.blocks[:n:n], bad)); got != 2 ||
+			found.Damaged+found.Foreign != 1 ||
+			found.Blocks != n {
 			t.Fatalf("byte %d: %d attempts, %+v", i, got, found)
 		}
-		if got, found := attempts(append(log.blocks[:n:n], last[:i])); got != 2 || found.Damaged+found.Foreign != 1 {
+		if got, found := attempts(append(log.blocks[:n:n], last[:i])); got != 2 ||
+			found.Damaged+found.Foreign != 1 {
 			t.Fatalf("cut at %d: %d attempts, %+v", i, got, found)
 		}
 	}
@@ -106,9 +112,10 @@ func TestRecallLeavesOutDamage(t *testing.T) {
 	if _, found := attempts([][]byte{newer}); found.Foreign != 1 || found.Damaged != 0 {
 		t.Errorf("a newer one: %+v", found)
 	}
-	// A value that is none, with a checksum that is right: what stands before it in the block counts.
-	l.e.sources.at(1).val.proven = float32(math.NaN())
-	l.e.sources.mark(1)
+	// A value that is none, with a checksum that is right: what stands before it in the block
+	// counts.
+	l.e.sources.Val(1).proven = float32(math.NaN())
+	l.e.sources.Mark(1)
 	bad, _ := l.e.Changes(nil, 1)
 	if got, found := attempts(append(log.blocks, bad)); got != 3 || found.Damaged != 1 {
 		t.Errorf("no number: %d attempts, %+v", got, found)
@@ -124,7 +131,8 @@ func TestRecallLeavesOutDamage(t *testing.T) {
 	}
 }
 
-// The seed is that of the blocks, so that a hasher must be made of it; of two seeds in a log the later one counts.
+// The seed is that of the blocks, so that a hasher must be made of it; of two seeds in a log the
+// later one counts.
 func TestRecallTakesTheSeedOfTheBlocks(t *testing.T) {
 	var logs [2]saved
 	for i, source := range []string{attacker, "198.51.100.9"} {
@@ -132,21 +140,24 @@ func TestRecallTakesTheSeedOfTheBlocks(t *testing.T) {
 		l.feed(all(guesses(2, source), overStream)...)
 		logs[i].all(l.e)
 	}
-	o := DefaultOptions()
+	o := fixedOptions()
 	o.Seed = 99
 	if e, _ := logs[0].recall(t, o, start); e.Seed() != 7 {
 		t.Errorf("seed %d", e.Seed())
 	}
 	e, found := (&saved{append(logs[0].blocks, logs[1].blocks...)}).recall(t, o, start+1e9)
-	if e.Seed() != 8 || found.Dropped == 0 || e.Explain(hostAddr(attacker)).Known || !e.Explain(hostAddr("198.51.100.9")).Known {
+	if e.Seed() != 8 || found.Dropped == 0 || e.Explain(hostAddr(attacker)).Known ||
+		!e.Explain(hostAddr("198.51.100.9")).Known {
 		t.Errorf("seed %d, found %+v", e.Seed(), found)
 	}
-	if e, found := (&saved{}).recall(t, o, start); e.Seed() != 99 || found != (Recalled{}) || e.now != start {
+	if e, found := (&saved{}).recall(t, o, start); e.Seed() != 99 || found != (Recalled{}) ||
+		e.now != start {
 		t.Errorf("nothing saved: seed %d, %+v", e.Seed(), found)
 	}
 }
 
-// Blocks of the future, written while the clock was wrong, neither stop time nor let a proof last longer than it may.
+// Blocks of the future, written while the clock was wrong, neither stop time nor let a proof last
+// longer than it may.
 func TestRecallOfTheFuture(t *testing.T) {
 	l := newLab(t, few)
 	o := l.e.opt
@@ -167,7 +178,11 @@ func TestRecallOfTheFuture(t *testing.T) {
 
 // With less room the newest stay, however many entries the log has.
 func TestRecallWithLessRoom(t *testing.T) {
-	l := newLab(t, func(o *Options) { o.MaxSources, o.MaxBans = 4096, 1024 }, off("account_under_attack", "server_under_attack"))
+	l := newLab(
+		t,
+		func(o *Options) { o.MaxSources, o.MaxBans = 4096, 1024 },
+		off(RuleAccountUnderAttack, RuleServerUnderAttack),
+	)
 	var log saved
 	for i := range 1000 {
 		l.every(time.Second, forged(spoofed(i)))
@@ -177,11 +192,11 @@ func TestRecallWithLessRoom(t *testing.T) {
 	}
 	l.feed(registered(phone))
 	log.all(l.e)
-	o := DefaultOptions()
+	o := fixedOptions()
 	o.MaxSources, o.MaxBans = 128, 64
 	small := &lab{t: t, now: l.now}
 	small.e, _ = log.recall(t, o, l.now)
-	if n := small.e.sources.n; n != 128 || !small.explain(phone).Proved {
+	if n := small.e.sources.Len(); n != 128 || !small.explain(phone).Proved {
 		t.Errorf("sources: %d, or the phone is forgotten", n)
 	}
 	for i := range 800 {
@@ -189,12 +204,13 @@ func TestRecallWithLessRoom(t *testing.T) {
 			t.Errorf("source %d is remembered in the place of a newer one", i)
 		}
 	}
-	small.e.sources.check(t)
+	sound(t, small.e)
 	small.flood(rand.New(rand.NewPCG(1, 2)), 5000, 1) // and nothing breaks
-	small.e.sources.check(t)
+	sound(t, small.e)
 }
 
-// A clean stop keeps what means something for a minute, too; a kill, a late start and a block behind the stop do not.
+// A clean stop keeps what means something for a minute, too; a kill, a late start and a block
+// behind the stop do not.
 func TestRestOutlastsACleanStopOnly(t *testing.T) {
 	stopped := func() (*lab, *saved) {
 		l := newLab(t, few)
@@ -209,12 +225,13 @@ func TestRestOutlastsACleanStopOnly(t *testing.T) {
 		return l, log
 	}
 	l, log := stopped()
-	if l.e.requests.n == 0 || l.e.dialogs.n == 0 || l.e.silents.n == 0 {
+	if l.e.requests.Len() == 0 || l.e.dialogs.Len() == 0 || l.e.silents.Len() == 0 {
 		t.Fatal("nothing to keep")
 	}
 	e, _ := log.recall(t, l.e.opt, l.now+3e9)
-	if e.requests.n != l.e.requests.n || e.dialogs.n != l.e.dialogs.n || e.silents.n != l.e.silents.n {
-		t.Errorf("kept: %d, %d, %d", e.requests.n, e.dialogs.n, e.silents.n)
+	if e.requests.Len() != l.e.requests.Len() || e.dialogs.Len() != l.e.dialogs.Len() ||
+		e.silents.Len() != l.e.silents.Len() {
+		t.Errorf("kept: %d, %d, %d", e.requests.Len(), e.dialogs.Len(), e.silents.Len())
 	}
 	// Nothing is held against anybody for what may have come meanwhile.
 	e.Advance(l.now + int64(time.Hour))
@@ -225,11 +242,17 @@ func TestRestOutlastsACleanStopOnly(t *testing.T) {
 	late, _ := log.recall(t, l.e.opt, l.now+2*dialogTime)
 	lost := func(what string, e *Engine) {
 		t.Helper()
-		if e.requests.n+e.dialogs.n+e.silents.n != 0 {
-			t.Errorf("%s: kept %d, %d, %d", what, e.requests.n, e.dialogs.n, e.silents.n)
+		if e.requests.Len()+e.dialogs.Len()+e.silents.Len() != 0 {
+			t.Errorf(
+				"%s: kept %d, %d, %d",
+				what,
+				e.requests.Len(),
+				e.dialogs.Len(),
+				e.silents.Len(),
+			)
 		}
-		for r := range e.pairs.all() {
-			if e.pairs.at(r).val.flags&pairChallenged != 0 {
+		for r := range e.pairs.All() {
+			if e.pairs.Val(r).flags&pairChallenged != 0 {
 				t.Errorf("%s: a challenged account would never count again", what)
 			}
 		}
@@ -241,15 +264,29 @@ func TestRestOutlastsACleanStopOnly(t *testing.T) {
 	lost("went on", e)
 
 	// Of two clean stops the later one counts.
-	e.Observe(Observation{At: l.now + 1e9, Source: netip.MustParseAddrPort("192.0.2.3:5060"), Kind: KindChallengeSent, Service: ServiceSIP, Challenge: 6})
+	e.Observe(
+		Observation{
+			At:        l.now + 1e9,
+			Source:    netip.MustParseAddrPort("192.0.2.3:5060"),
+			Kind:      KindChallengeSent,
+			Service:   ServiceSIP,
+			Challenge: 6,
+		},
+	)
 	log.stop(e)
 	e, _ = log.recall(t, l.e.opt, l.now+2e9)
-	if e.requests.n != 0 || e.silents.n != 1 || e.dialogs.n != 1 {
-		t.Errorf("after two stops: kept %d, %d, %d", e.requests.n, e.dialogs.n, e.silents.n)
+	if e.requests.Len() != 0 || e.silents.Len() != 1 || e.dialogs.Len() != 1 {
+		t.Errorf(
+			"after two stops: kept %d, %d, %d",
+			e.requests.Len(),
+			e.dialogs.Len(),
+			e.silents.Len(),
+		)
 	}
 }
 
-// A kill takes no room from what is remembered: an account at a source that was not saved with it is not counted there for ever.
+// A kill takes no room from what is remembered: an account at a source that was not saved with it
+// is not counted there for ever.
 func TestRecallCountsAnew(t *testing.T) {
 	l := newLab(t, few)
 	l.feed(all(guesses(3, attacker), overStream)...)
@@ -264,7 +301,7 @@ func TestRecallCountsAnew(t *testing.T) {
 	if s := l.source(attacker); s.failed != 0 || s.failedProven != 0 || s.attempts != 3 {
 		t.Errorf("the attacker: %+v", s)
 	}
-	if s := l.source(office); s.owns != 0 || s.flags&hasProof == 0 {
+	if s := l.source(office); s.owns != 0 || s.flags&flagProof == 0 {
 		t.Errorf("the office: %+v", s)
 	}
 	again := &saved{log.blocks}
@@ -278,7 +315,9 @@ func TestAdoptBan(t *testing.T) {
 	l := newLab(t, few)
 	l.e.Protect(l.now, protectedWorld)
 	b := Ban{
-		Prefix: netip.MustParsePrefix("203.0.113.5/32"), Scope: ScopeSIP, From: l.now - int64(time.Hour), Until: l.now + int64(time.Hour),
+		Prefix: netip.MustParsePrefix(
+			"203.0.113.5/32",
+		), Scope: ScopeSIP, From: l.now - int64(time.Hour), Until: l.now + int64(time.Hour),
 		Rule: RuleLongMemory, Score: 6.5, Attempts: 12, Strike: 3, Seen: 9, LastSeen: l.now - 5e9,
 	}
 	l.take(l.e.AdoptBan(l.now, b))
@@ -289,7 +328,8 @@ func TestAdoptBan(t *testing.T) {
 	if s := l.source(attacker); s.strikes != 3 {
 		t.Errorf("strikes: %d", s.strikes)
 	}
-	// The kernel has it too; and an older ban of the journal is no reason to end a newer one sooner.
+	// The kernel has it too; and an older ban of the journal is no reason to end a newer one
+	// sooner.
 	l.take(l.e.Adopt(l.now, b.Prefix, ScopeSIP, time.Minute))
 	short := b
 	short.Until, short.Rule = l.now+int64(time.Minute), RuleScore
@@ -307,9 +347,13 @@ func TestAdoptBan(t *testing.T) {
 	}
 	l.quiet()
 	operators := b
-	operators.Prefix, operators.Rule, operators.Strike = netip.MustParsePrefix("203.0.113.6/32"), RuleOperator, 0
+	operators.Prefix, operators.Rule, operators.Strike = netip.MustParsePrefix(
+		"203.0.113.6/32",
+	), RuleOperator, 0
 	l.take(l.e.AdoptBan(l.now, operators))
-	if r := l.e.sources.get(hostKey(hostAddr("203.0.113.6")).host()); r != 0 && l.e.sources.at(r).val.strikes != 0 || !l.isBanned("203.0.113.6") {
+	if r := l.e.sources.Get(hostKey(hostAddr("203.0.113.6")).host()); r != 0 &&
+		l.e.sources.Val(r).strikes != 0 ||
+		!l.isBanned("203.0.113.6") {
 		t.Error("an operator's ban is a strike, or lost")
 	}
 	l.quiet()
@@ -325,14 +369,19 @@ func TestAdoptBan(t *testing.T) {
 		bad.Prefix = netip.MustParsePrefix("203.0.113.99/32")
 		change(&bad)
 		n := l.e.Stats().Bans
-		if vs := l.e.AdoptBan(l.now, bad); len(vs) != 1 || vs[0].Action != ActionUnban || l.e.Stats().Bans != n {
+		if vs := l.e.AdoptBan(l.now, bad); len(vs) != 1 || vs[0].Action != ActionUnban ||
+			l.e.Stats().Bans != n {
 			t.Errorf("%s: %v", name, vs)
 		}
 	}
 	long := b
-	long.Prefix, long.Until, long.Rule = netip.MustParsePrefix("203.0.113.9/32"), math.MaxInt64, "rule_of_the_future"
+	long.Prefix, long.Until, long.Rule = netip.MustParsePrefix(
+		"203.0.113.9/32",
+	), math.MaxInt64, ruleCount
 	vs := l.e.AdoptBan(l.now, long)
-	if len(vs) != 1 || vs[0].Action != ActionBan || vs[0].Duration != l.e.opt.BanMax || vs[0].Rule != RuleAdopted || vs[0].Strike != 3 {
+	if len(vs) != 1 || vs[0].Action != ActionBan || vs[0].Duration != l.e.opt.BanMax ||
+		vs[0].Rule != RuleAdopted ||
+		vs[0].Strike != 3 {
 		t.Errorf("too long: %v", vs)
 	}
 }
@@ -351,12 +400,15 @@ func FuzzRecall(f *testing.F) {
 		f.Add(b[:len(b)-4], []byte{})
 		f.Add(b[:len(b)-4], b[:len(b)-4])
 	}
-	o := DefaultOptions()
+	o := fixedOptions()
 	o.MaxSources, o.MaxBans = minSources, minSources/2
 	f.Fuzz(func(t *testing.T, a, b []byte) {
 		var log saved
 		for _, data := range [][]byte{a, b, a} { // else nothing would get past the checksum
-			log.blocks = append(log.blocks, binary.BigEndian.AppendUint32(bytes.Clone(data), crc32.ChecksumIEEE(data)))
+			log.blocks = append(
+				log.blocks,
+				binary.BigEndian.AppendUint32(bytes.Clone(data), crc32.ChecksumIEEE(data)),
+			)
 		}
 		e, _ := log.recall(t, o, start)
 		for i, source := range world {
@@ -365,9 +417,7 @@ func FuzzRecall(f *testing.F) {
 			e.Observe(ob)
 			e.Explain(hostAddr(source))
 		}
-		e.sources.check(t)
-		e.networks.check(t)
-		e.pairs.check(t)
+		sound(t, e)
 		var next saved
 		next.stop(e)
 		e.Pardon(e.now, netip.MustParsePrefix("0.0.0.0/0"))

@@ -1,7 +1,7 @@
 package policy
 
-// This file says how each record and key is written: every field once, for writing and reading. A change here wants a new
-// version in stateMagic and a new blockVersion: else what is on disk would be read as something else.
+// This file codes each record and key: every field once, for writing and reading. A change here
+// needs a new blockVersion, since otherwise what is on disk would be read as something else.
 
 func (h *host) code(c *coder) { c.u64(&h.hi); c.u64(&h.lo) }
 
@@ -37,13 +37,13 @@ func (d *dialog) code(c *coder) {
 }
 
 func (k *alertKey) code(c *coder) {
-	k.about.code(c)
+	(*pairKey)(&k.about).code(c)
 	k.rule.code(c)
 }
 
 func codeSecond(at *uint32, c *coder) { c.second(at) }
 
-func (r *ruleID) code(c *coder) {
+func (r *Rule) code(c *coder) {
 	c.u8((*uint8)(r))
 	if *r >= ruleCount {
 		c.fail("a rule is unknown")
@@ -59,11 +59,9 @@ func codeText(n *uint8, text *[labelText]byte, c *coder) {
 	c.u8(n)
 	if *n > labelText {
 		c.fail("a name is too long")
-	} else if c.short {
-		c.bytes(text[:*n])
 		return
 	}
-	c.bytes(text[:])
+	c.bytes(text[:*n])
 }
 
 func (k *Kind) code(c *coder) {
@@ -116,23 +114,32 @@ func (s *source) code(c *coder, e *Engine) {
 	} {
 		c.f32(v)
 	}
+
 	for _, v := range []*uint32{&s.at, &s.since, &s.proofAt} {
 		c.second(v)
 	}
-	c.end(&s.strikeAt)
+
+	c.u32(&s.strikeAt)
 	var owned accountID
-	if r := s.owned; !c.reading && r != 0 && r <= e.accounts.used && e.accounts.get(e.accounts.at(r).key) == r {
-		owned = e.accounts.at(r).key
+	if r := s.owned; !c.reading && e.accounts.Used(r) {
+		owned = e.accounts.Key(r)
 	}
+
 	owned.code(c)
 	c.owned = owned
+	// Accounts may be read later: Recall looks again when all is read.
 	if c.reading {
-		s.owned = e.accounts.get(owned)
+		s.owned = e.accounts.Get(owned)
 	}
+
 	for _, v := range []*uint16{&s.attempts, &s.okPort, &s.failPort} {
 		c.u16(v)
 	}
-	for _, v := range []*uint8{&s.failed, &s.failedProven, &s.owns, &s.strikes, &s.burst, &s.pardon, &s.flags, &s.chosen, &s.slowChosen} {
+
+	for _, v := range []*uint8{
+		&s.failed, &s.failedProven, &s.owns, &s.strikes, &s.burst, &s.pardon, &s.flags, &s.chosen,
+		&s.slowChosen,
+	} {
 		c.u8(v)
 	}
 	if c.reading {
@@ -144,15 +151,18 @@ func (n *network) code(c *coder) {
 	for _, v := range []*float32{&n.proven, &n.forgeable, &n.suspects, &n.guess, &n.provenSuspects} {
 		c.f32(v)
 	}
+
 	c.second(&n.at)
 	c.second(&n.proofAt)
-	c.end(&n.strikeAt)
+	c.u32(&n.strikeAt)
 	for i := range n.failed {
 		c.u32(&n.failed[i])
 	}
+
 	for i := range n.banned {
 		c.u32(&n.banned[i])
 	}
+
 	c.u16(&n.attempts)
 	for _, v := range []*uint8{&n.offenders, &n.provenOffenders, &n.strikes, &n.flags, &n.chosen} {
 		c.u8(v)
@@ -166,6 +176,7 @@ func (p *pair) code(c *coder) {
 	for _, v := range []*uint32{&p.okAt, &p.failAt, &p.touched, &p.minuteAt} {
 		c.second(v)
 	}
+
 	p.debt.code(c)
 	c.u16(&p.fails)
 	c.u16(&p.provenFails)
@@ -187,20 +198,6 @@ func (a *account) code(c *coder) {
 	c.second(&a.okAt)
 	c.u16(&a.server)
 	codeText(&a.n, &a.text, c)
-}
-
-func (b *ban) code(c *coder) {
-	c.span(&b.from, &b.until)
-	c.at(&b.lastSeen)
-	c.u64(&b.seen)
-	c.f32(&b.score)
-	c.u16(&b.attempts)
-	b.rule.code(c)
-	c.u8((*uint8)(&b.scope))
-	c.u8(&b.strike)
-	if b.scope != ScopeSIP && b.scope != ScopeAll {
-		c.fail("a ban has no scope")
-	}
 }
 
 func (q *request) code(c *coder) {
@@ -233,11 +230,7 @@ func (t *trail) code(c *coder) {
 		c.fail("evidence is empty")
 		return
 	}
-	kept := uint32(evidenceKept)
-	if c.short {
-		kept = min(t.n, evidenceKept)
-	}
-	for i := range kept { // a ring that is not full begins at 0
+	for i := range min(t.n, evidenceKept) { // a ring that is not full begins at 0
 		t.ring[i].code(c)
 	}
 }

@@ -6,20 +6,32 @@ import (
 	"time"
 )
 
-// Where Asterisk knows phones by auth_username, it calls their first requests unknown when five come within five seconds
-// (capture 12): the success of the same request takes that back.
+// Where Asterisk knows phones by auth_username, it calls their first requests unknown when five
+// come within five seconds (capture 12): the success of the same request takes that back.
 func TestRequestThatSucceedsWasNoFailure(t *testing.T) {
 	l := newLab(t)
 	for i := range 20 {
 		call, port := fmt.Sprint(i), fmt.Sprintf("%s:%d", office, 20000+i)
-		l.feed(event(KindInvalidAccountID, ServicePJSIP, port, fmt.Sprint("name", i), call), event(KindChallengeSent, ServicePJSIP, port, unknown, call))
+		l.feed(
+			event(KindInvalidAccountID, ServicePJSIP, port, fmt.Sprint("name", i), call),
+			event(KindChallengeSent, ServicePJSIP, port, unknown, call),
+		)
 		o := success(port, fmt.Sprint("1", i))
 		o.Session = hasher.Session([]byte(call))
 		l.feed(o)
 	}
 	l.quiet()
-	if s := l.source(office); s.forgeable != 0 || s.slowForgeable != 0 || s.failed != 0 || s.guess != 0 || s.slowGuess != 0 {
-		t.Errorf("held against it: %v, %v, %d accounts, told %v, %v", s.forgeable, s.slowForgeable, s.failed, s.guess, s.slowGuess)
+	if s := l.source(office); s.forgeable != 0 || s.slowForgeable != 0 || s.failed != 0 ||
+		s.guess != 0 ||
+		s.slowGuess != 0 {
+		t.Errorf(
+			"held against it: %v, %v, %d accounts, told %v, %v",
+			s.forgeable,
+			s.slowForgeable,
+			s.failed,
+			s.guess,
+			s.slowGuess,
+		)
 	}
 }
 

@@ -5,24 +5,27 @@ import (
 	"time"
 )
 
-// refade tells how scores that faded with one half-life until now go on with another. Scores stand in the records as of the
-// latest event, and fade when they are looked at: a longer half-life would else wake those that have faded long ago.
+// refade converts scores from one half-life to another. Scores stand in the records as of the
+// latest event, and fade when they are looked at: a longer half-life would otherwise wake those
+// that have faded long ago.
 type refade struct{ from, to float64 } // seconds
 
 func newRefade(from, to time.Duration) refade { return refade{from.Seconds(), to.Seconds()} }
 
 func (f refade) none() bool { return f.from == f.to || f.from <= 0 }
 
-// maxRefade is what a score grows by at most, since it fades the faster from then on, so that it stays a number: what would go
-// beyond is gone after a hundred of the new half-lives, as it soon would be.
+// maxRefade bounds the factor by which a score grows when its half-life gets shorter, so that it
+// stays a number. A score beyond it is gone after a hundred of the new half-lives, as it soon would
+// be.
 const maxRefade = 1e30
 
-// factor is what a score is to be multiplied with that stands as of dt seconds ago, and fades in so many half-lives.
+// factor returns the factor for a score that stands as of dt seconds ago and fades in so many
+// half-lives.
 func (f refade) factor(dt uint32, halves float64) float32 {
 	return float32(min(math.Exp2(float64(dt)/halves*(1/f.to-1/f.from)), maxRefade))
 }
 
-// slow is the same on the scale of slowHalfLife.
+// slow returns the conversion on the scale of slowHalfLife.
 func (f refade) slow() refade {
 	s := slowHalfLife.Seconds()
 	return refade{max(s, f.from), max(s, f.to)}

@@ -6,13 +6,16 @@ import (
 	"time"
 
 	"github.com/dchest/siphash"
+
+	"github.com/amifend/amifend/policy/internal/table"
 )
 
-// One request to a PBX raises up to two events, and a client that answers a challenge sends two requests. This file turns
-// events into attempts. What marks one request is its server, its source with the port, and its session; but a session
-// is as long as the attacker likes (svcrack sends every guess under one Call-ID), so a key alone excuses nothing.
+// One request to a PBX raises up to two events, and a client that answers a challenge sends two
+// requests. This file turns events into attempts. What marks one request is its server, its source
+// with the port, and its session; but a session is as long as the attacker likes (svcrack sends
+// every guess under one Call-ID), so a key alone excuses nothing.
 
-// requestKey is what the events of one request have in common.
+// requestKey identifies a request: the events of one request have it in common.
 type requestKey struct {
 	source  key
 	session uint64
@@ -23,10 +26,12 @@ type requestKey struct {
 
 // keyOf returns the key of an observation's request.
 func keyOf(k key, o *Observation) requestKey {
-	return requestKey{source: k, session: o.Session, port: o.Source.Port(), server: o.Server, stream: o.Stream}
+	return requestKey{
+		source: k, session: o.Session, port: o.Source.Port(), server: o.Server, stream: o.Stream,
+	}
 }
 
-func (k requestKey) hash(k0, k1 uint64) uint64 {
+func (k requestKey) Hash(k0, k1 uint64) uint64 {
 	var b [29]byte
 	binary.LittleEndian.PutUint64(b[:], k.source.hi)
 	binary.LittleEndian.PutUint64(b[8:], k.source.lo)
@@ -36,79 +41,94 @@ func (k requestKey) hash(k0, k1 uint64) uint64 {
 	if k.stream {
 		b[28] = 1
 	}
+
 	return siphash.Hash(k0, k1, b[:])
 }
 
-// request is what is remembered of the failures of a key that name no known account: InvalidAccountID and FailedACL.
+// request is the record of the failures of a key that name no known account: InvalidAccountID and
+// FailedACL.
 type request struct {
 	at      int64 // of the latest failure
 	account Label // of the latest failure
 	kind    Kind  // of the latest failure
 	pending uint8 // counted failures whose companion event has not come yet
-	credit  bool  // the latest failure was counted, and the authenticated one that follows belongs to it
-	held    bool  // the latest failure is not counted: it is that authenticated one, if its companion says so
+	// the latest failure was counted, and the authenticated one that follows belongs to it
+	credit bool
+	// the latest failure is not counted: it is that authenticated one, if its companion says so
+	held bool
 }
 
-// The lists of the table of requests.
+// requestList names the lists of the table of requests.
+type requestList uint8
+
+// The lists, in the order in which they give up records.
 const (
-	listPlain = iota
-	listHeld  // in the order of request.at
+	requestsPlain requestList = iota
+	requestsHeld              // in the order of request.at
 )
 
 const (
-	// maxRequests bounds the keys that are remembered: about ten seconds of the 13,000 events/s that one Asterisk was
-	// seen to raise under flood. The oldest is forgotten first; its next event counts as if it were the first, so a
-	// flood may make a request of someone else count twice, never not at all.
+	// maxRequests bounds the keys that are remembered: about ten seconds of the 13,000 events/s
+	// that one Asterisk was seen to raise under flood. The oldest is forgotten first; its next
+	// event counts as if it were the first, so a flood may make a request of someone else count
+	// twice, never not at all.
 	maxRequests = 1 << 16
 
-	// companionWindow is within which the second event of a request comes.
+	// companionWindow is the time within which the second event of a request comes.
 	companionWindow = int64(2 * time.Second)
 
-	// creditWindow is within which the answer to a challenge belongs to the request that was challenged: PJSIP's nonces
-	// live 32 s.
+	// creditWindow is the time within which the answer to a challenge belongs to the request that
+	// was challenged: PJSIP's nonces live 32 s.
 	creditWindow = int64(32 * time.Second)
 )
 
-// unauthenticated judges an InvalidAccountID or FailedACL of PJSIP. It counts at once, except where it may be the
-// answer to the challenge that an earlier one got: then its companion event tells, at most two seconds later.
+// unauthenticated judges an InvalidAccountID or FailedACL of PJSIP. It counts at once, except where
+// it may be the answer to the challenge that an earlier one got: then its companion event tells, at
+// most two seconds later.
 func (e *Engine) unauthenticated(k requestKey, o *Observation) {
-	r := e.requests.get(k)
+	r := e.requests.Get(k)
 	if r == 0 {
 		r = e.addRequest(k)
 	}
-	q := &e.requests.at(r).val
+
+	q := e.requests.Val(r)
 	switch {
 	case q.held:
-		e.release(r) // an authenticated request ends the pair: this one is a further one, and so was that
+		// an authenticated request ends the pair: this one is a further one, and so was that
+		e.release(r)
 		q.pending = bump(q.pending, 2)
 		q.credit = false
 	case q.credit && q.kind == o.Kind && q.account == o.Account && e.now-q.at <= creditWindow:
 		if e.now-q.at > companionWindow {
 			q.pending = 0
 		}
+
 		q.held, q.credit, q.at = true, false, e.now
-		e.requests.move(r, listHeld)
+		e.requests.Move(r, requestsHeld)
 		return
 	default:
 		if e.now-q.at > companionWindow {
 			q.pending = 0
 		}
+
 		q.pending = bump(q.pending, 1)
 		q.credit = true
 	}
+
 	q.at, q.kind, q.account = e.now, o.Kind, o.Account
-	e.requests.move(r, listPlain)
-	e.count(k.source, e.evidence(o), ruleNone)
+	e.requests.Move(r, requestsPlain)
+	e.count(k.source, e.evidenceOf(o), RuleNone)
 }
 
-// challenged judges a ChallengeSent on `<unknown>` of PJSIP: never evidence by itself, but it tells that the failure
-// that it belongs to bore no credentials.
+// challenged judges a ChallengeSent on `<unknown>` of PJSIP: never evidence by itself, but it tells
+// that the failure that it belongs to bore no credentials.
 func (e *Engine) challenged(k requestKey) {
-	r := e.requests.get(k)
+	r := e.requests.Get(k)
 	if r == 0 {
 		return
 	}
-	q := &e.requests.at(r).val
+
+	q := e.requests.Val(r)
 	switch {
 	case q.pending > 0 && e.now-q.at <= companionWindow:
 		q.pending--
@@ -120,97 +140,102 @@ func (e *Engine) challenged(k requestKey) {
 
 // refused judges a ChallengeResponseFailed on `<unknown>` of PJSIP.
 func (e *Engine) refused(k requestKey, o *Observation) {
-	if r := e.requests.get(k); r != 0 {
-		q := &e.requests.at(r).val
+	if r := e.requests.Get(k); r != 0 {
+		q := e.requests.Val(r)
 		switch {
 		case q.held: // the companion: the failure was the answer to the challenge
 			q.held, q.pending = false, 0
-			e.requests.move(r, listPlain)
+			e.requests.Move(r, requestsPlain)
 			e.stats.Folded++
 			return
-		case q.pending > 0 && e.now-q.at <= companionWindow: // the companion: the failure bore credentials at once
+		case q.pending > 0 && e.now-q.at <= companionWindow:
+			// The companion: the failure bore credentials at once.
 			q.pending--
 			q.credit = q.credit && q.pending > 0
 			e.stats.Folded++
 			return
-		case q.credit && e.now-q.at <= creditWindow: // the answer to the challenge, its own failure held back by Asterisk
+		case q.credit && e.now-q.at <= creditWindow:
+			// The answer to the challenge, its own failure held back by Asterisk.
 			q.credit = false
 			e.stats.Folded++
 			return
 		}
 	}
-	e.count(k.source, e.evidence(o), ruleNone)
+
+	e.count(k.source, e.evidenceOf(o), RuleNone)
 }
 
-// chanSIPACL judges a FailedACL of chan_sip, which raises two of them for one request with credentials (capture 20) and
-// no companion that tells them apart.
+// chanSIPACL judges a FailedACL of chan_sip, which raises two of them for one request with
+// credentials (capture 20) and no companion that tells them apart.
 func (e *Engine) chanSIPACL(k requestKey, o *Observation) {
-	r := e.requests.get(k)
+	r := e.requests.Get(k)
 	if r == 0 {
 		r = e.addRequest(k)
 	}
-	q := &e.requests.at(r).val
+
+	q := e.requests.Val(r)
 	fold := q.credit && q.account == o.Account && e.now-q.at <= companionWindow
 	q.at, q.kind, q.account, q.credit = e.now, o.Kind, o.Account, !fold
-	e.requests.move(r, listPlain)
+	e.requests.Move(r, requestsPlain)
 	if fold {
 		e.stats.Folded++
 		return
 	}
-	e.count(k.source, e.evidence(o), ruleNone)
+
+	e.count(k.source, e.evidenceOf(o), RuleNone)
 }
 
 // addRequest makes room for a key.
-func (e *Engine) addRequest(k requestKey) ref {
-	if e.requests.full() {
-		r := e.requests.lists[listPlain].tail
-		if r == 0 {
-			r = e.requests.lists[listHeld].tail
+func (e *Engine) addRequest(k requestKey) table.Ref {
+	if e.requests.Full() {
+		r := e.requests.Victim()
+		if e.requests.Val(r).held {
 			e.release(r)
 		}
-		e.requests.remove(r)
+
+		e.requests.Remove(r)
 		e.stats.EvictedRequests++
 	}
-	return e.requests.add(k, listPlain)
+
+	return e.requests.Add(k, requestsPlain)
 }
 
 // release counts a failure that was held.
-func (e *Engine) release(r ref) {
-	en := e.requests.at(r)
-	q := &en.val
+func (e *Engine) release(r table.Ref) {
+	k, q := e.requests.Key(r), e.requests.Val(r)
 	q.held = false
-	e.requests.move(r, listPlain)
-	e.count(en.key.source, Evidence{
-		At: q.at, Kind: q.kind, Service: ServicePJSIP, Chooser: WhoChooses(ServicePJSIP, en.key.stream, q.kind),
-		Server: en.key.server, Port: en.key.port,
+	e.requests.Move(r, requestsPlain)
+	e.count(k.source, Evidence{
+		At: q.at, Kind: q.kind, Service: ServicePJSIP,
+		Chooser: WhoChooses(ServicePJSIP, k.stream, q.kind), Server: k.server, Port: k.port,
 		Weight: float32(e.opt.Weights[q.kind]), Account: q.account,
-	}, ruleNone)
+	}, RuleNone)
 }
 
 // nextHeld returns the failure whose companion is late first, and when it will be.
-func (e *Engine) nextHeld() (ref, int64) {
-	r := e.requests.lists[listHeld].tail
+func (e *Engine) nextHeld() (table.Ref, int64) {
+	r := e.requests.Oldest(requestsHeld)
 	if r == 0 {
 		return 0, math.MaxInt64
 	}
-	return r, e.requests.at(r).val.at + companionWindow
+	return r, e.requests.Val(r).at + companionWindow
 }
 
 // releaseLate counts a held failure whose companion did not come in time.
-func (e *Engine) releaseLate(r ref) {
+func (e *Engine) releaseLate(r table.Ref) {
 	e.release(r)
-	q := &e.requests.at(r).val
+	q := e.requests.Val(r)
 	q.pending, q.credit = 0, true
 }
 
 // sweepRequests forgets keys that excuse nothing any more, at most budget of them.
 func (e *Engine) sweepRequests(budget int) {
 	for range budget {
-		r := e.requests.lists[listPlain].tail
-		if r == 0 || e.now-e.requests.at(r).val.at <= creditWindow {
+		r := e.requests.Oldest(requestsPlain)
+		if r == 0 || e.now-e.requests.Val(r).at <= creditWindow {
 			return
 		}
-		e.requests.remove(r)
+		e.requests.Remove(r)
 	}
 }
 

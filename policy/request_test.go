@@ -35,7 +35,8 @@ func wrongPassword(account, call string) []Observation {
 	return []Observation{event(KindChallengeResponseFailed, ServicePJSIP, stranger, account, call)}
 }
 
-// refusedAlone is what a request with credentials leaves while Asterisk holds InvalidAccountID back (capture 12).
+// refusedAlone is what a request with credentials leaves while Asterisk holds InvalidAccountID back
+// (capture 12).
 func refusedAlone(call string) []Observation {
 	return []Observation{event(KindChallengeResponseFailed, ServicePJSIP, stranger, unknown, call)}
 }
@@ -53,7 +54,8 @@ func without(kind Kind, os []Observation) []Observation {
 	return slices.DeleteFunc(slices.Clone(os), func(o Observation) bool { return o.Kind == kind })
 }
 
-// interleaved orders the events of pipelined requests as a flood shows them: all failures, then all companions.
+// interleaved orders the events of pipelined requests as a flood shows them: all failures, then all
+// companions.
 func interleaved(requests ...[]Observation) []Observation {
 	var first, second []Observation
 	for _, r := range requests {
@@ -82,30 +84,103 @@ func TestAttemptsAreRequestsNotEvents(t *testing.T) {
 	}{
 		{"unknown user without credentials", unknownUser("a", "c"), 1},
 		{"unknown user with credentials at once", unknownUserWithCredentials("a", "c"), 1},
-		{"a deleted extension's phone: challenged, then answers", cat(unknownUser("a", "c"), unknownUserWithCredentials("a", "c")), 1},
-		{"the same, ChallengeSent filtered out", without(KindChallengeSent, cat(unknownUser("a", "c"), unknownUserWithCredentials("a", "c"))), 1},
-		{"the same, three retries", times(3, func(int) steps { return cat(unknownUser("a", "c"), unknownUserWithCredentials("a", "c")) }), 3},
-		{"the same, InvalidAccountID of the answer held back", cat(unknownUser("a", "c"), refusedAlone("c")), 1},
-		{"an answer to another account is another attempt", cat(unknownUser("a", "c"), unknownUserWithCredentials("b", "c")), 2},
-		{"a second answer is another attempt", cat(unknownUser("a", "c"), unknownUserWithCredentials("a", "c"), unknownUserWithCredentials("a", "c")), 2},
-		{"credentials at once are no challenge to answer", times(3, func(int) steps { return unknownUserWithCredentials("a", "c") }), 3},
-		{"one Call-ID, many accounts", times(4, func(i int) steps { return unknownUser(account(i), "c") }), 4},
-		{"one Call-ID, one account, never credentials", times(4, func(int) steps { return unknownUser("a", "c") }), 4},
-		{"the same, pipelined", interleaved(unknownUser("a", "c"), unknownUser("a", "c"), unknownUser("a", "c"), unknownUser("a", "c")), 4},
-		{"the same with credentials, pipelined", interleaved(unknownUserWithCredentials("a", "c"), unknownUserWithCredentials("a", "c")), 2},
-		{"many accounts pipelined on one Call-ID", interleaved(unknownUser("a", "c"), unknownUser("b", "c"), unknownUser("d", "c"), unknownUser("e", "c")), 4},
-		{"two accounts in turns on one Call-ID", times(4, func(i int) steps { return unknownUser(account(i%2), "c") }), 4},
+		{
+			"a deleted extension's phone: challenged, then answers",
+			cat(unknownUser("a", "c"), unknownUserWithCredentials("a", "c")), 1,
+		},
+		{
+			"the same, ChallengeSent filtered out",
+			without(KindChallengeSent, cat(unknownUser("a", "c"), unknownUserWithCredentials("a", "c"))),
+			1,
+		},
+		{
+			"the same, three retries",
+			times(3, func(int) steps { return cat(unknownUser("a", "c"), unknownUserWithCredentials("a", "c")) }),
+			3,
+		},
+		{
+			"the same, InvalidAccountID of the answer held back",
+			cat(unknownUser("a", "c"), refusedAlone("c")), 1,
+		},
+		{
+			"an answer to another account is another attempt",
+			cat(unknownUser("a", "c"), unknownUserWithCredentials("b", "c")), 2,
+		},
+		{
+			"a second answer is another attempt",
+			cat(unknownUser("a", "c"), unknownUserWithCredentials("a", "c"), unknownUserWithCredentials("a", "c")),
+			2,
+		},
+		{
+			"credentials at once are no challenge to answer",
+			times(3, func(int) steps { return unknownUserWithCredentials("a", "c") }), 3,
+		},
+		{
+			"one Call-ID, many accounts",
+			times(4, func(i int) steps { return unknownUser(account(i), "c") }), 4,
+		},
+		{
+			"one Call-ID, one account, never credentials",
+			times(4, func(int) steps { return unknownUser("a", "c") }), 4,
+		},
+		{
+			"the same, pipelined",
+			interleaved(unknownUser("a", "c"), unknownUser("a", "c"), unknownUser("a", "c"), unknownUser("a", "c")),
+			4,
+		},
+		{
+			"the same with credentials, pipelined",
+			interleaved(unknownUserWithCredentials("a", "c"), unknownUserWithCredentials("a", "c")),
+			2,
+		},
+		{
+			"many accounts pipelined on one Call-ID",
+			interleaved(unknownUser("a", "c"), unknownUser("b", "c"), unknownUser("d", "c"), unknownUser("e", "c")),
+			4,
+		},
+		{
+			"two accounts in turns on one Call-ID",
+			times(4, func(i int) steps { return unknownUser(account(i%2), "c") }), 4,
+		},
 		{"endpoint with an ACL", aclRefused("3000", "c"), 1},
-		{"endpoint with an ACL, many on one Call-ID", times(4, func(i int) steps { return aclRefused(account(i), "c") }), 4},
-		{"svcrack: one challenge, then guesses on one Call-ID", cat(challengedAlone("2000", "c"), times(5, func(int) steps { return wrongPassword("2000", "c") })), 5},
-		{"a guess at a known account is no companion", cat(unknownUser("a", "c")[:1], wrongPassword("1001", "c")), 2},
-		{"a guess at a known account is no answer either", cat(unknownUser("a", "c"), wrongPassword("1001", "c")), 2},
+		{
+			"endpoint with an ACL, many on one Call-ID",
+			times(4, func(i int) steps { return aclRefused(account(i), "c") }), 4,
+		},
+		{
+			"svcrack: one challenge, then guesses on one Call-ID",
+			cat(challengedAlone("2000", "c"), times(5, func(int) steps { return wrongPassword("2000", "c") })),
+			5,
+		},
+		{
+			"a guess at a known account is no companion",
+			cat(unknownUser("a", "c")[:1], wrongPassword("1001", "c")), 2,
+		},
+		{
+			"a guess at a known account is no answer either",
+			cat(unknownUser("a", "c"), wrongPassword("1001", "c")), 2,
+		},
 		{"refused on <unknown> alone", cat(refusedAlone("c"), refusedAlone("d")), 2},
-		{"one companion excuses one event", cat(unknownUserWithCredentials("a", "c"), refusedAlone("c")), 2},
-		{"challenges are no evidence", times(9, func(i int) steps { return challengedAlone(account(i), account(i)) }), 0},
-		{"chan_sip: an ACL refusal comes twice", cat(chanSIPACL("3000", "p"), chanSIPACL("3000", "p")), 1},
-		{"chan_sip: another account is another attempt", cat(chanSIPACL("3000", "p"), chanSIPACL("3001", "p")), 2},
-		{"chan_sip: one excuse a refusal", times(4, func(int) steps { return chanSIPACL("3000", "p") }), 2},
+		{
+			"one companion excuses one event",
+			cat(unknownUserWithCredentials("a", "c"), refusedAlone("c")), 2,
+		},
+		{
+			"challenges are no evidence",
+			times(9, func(i int) steps { return challengedAlone(account(i), account(i)) }), 0,
+		},
+		{
+			"chan_sip: an ACL refusal comes twice",
+			cat(chanSIPACL("3000", "p"), chanSIPACL("3000", "p")), 1,
+		},
+		{
+			"chan_sip: another account is another attempt",
+			cat(chanSIPACL("3000", "p"), chanSIPACL("3001", "p")), 2,
+		},
+		{
+			"chan_sip: one excuse a refusal",
+			times(4, func(int) steps { return chanSIPACL("3000", "p") }), 2,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newLab(t, func(o *Options) { o.Threshold = 100 })
@@ -164,8 +239,8 @@ func TestAnswerComesWithin32Seconds(t *testing.T) {
 	}
 }
 
-// An attacker on one Call-ID is banned at the same request as with fresh ones, whatever he varies and whatever the
-// operator filters.
+// An attacker on one Call-ID is banned at the same request as with fresh ones, whatever it varies
+// and whatever the operator filters.
 func TestReusedKeysAreBannedAsFastAsFreshOnes(t *testing.T) {
 	for name, request := range map[string]func(i int) []Observation{
 		"unknown accounts":               func(i int) []Observation { return unknownUser(fmt.Sprint(i), "c") },
@@ -190,7 +265,8 @@ func TestReusedKeysAreBannedAsFastAsFreshOnes(t *testing.T) {
 	}
 }
 
-// A request that was held counts when nothing says that it bore credentials, though no further event comes.
+// A request that was held counts when nothing says that it bore credentials, though no further
+// event comes.
 func TestHeldAttemptIsCountedByTime(t *testing.T) {
 	l := newLab(t)
 	for _, call := range []string{"c", "d"} {
@@ -199,7 +275,8 @@ func TestHeldAttemptIsCountedByTime(t *testing.T) {
 	l.quiet()
 	certain := l.now + companionWindow
 	l.wait(3 * time.Second)
-	if v := l.banned(); v.At != certain || v.Attempts != 4 || v.Evidence[3].Kind != KindInvalidAccountID {
+	if v := l.banned(); v.At != certain || v.Attempts != 4 ||
+		v.Evidence[3].Kind != KindInvalidAccountID {
 		t.Errorf("got %s", brief(v))
 	}
 }
@@ -214,7 +291,7 @@ func TestFloodOfKeysHidesNoAttempt(t *testing.T) {
 		flood.Session, flood.At = uint64(i), l.now
 		l.e.Observe(flood)
 	}
-	if n := l.e.requests.n; n > maxRequests {
+	if n := l.e.requests.Len(); n > maxRequests {
 		t.Errorf("keys: %d, more than %d", n, maxRequests)
 	}
 	l.got = nil
@@ -243,7 +320,7 @@ func TestFloodOfHeldKeysHidesNoAttempt(t *testing.T) {
 	if got, want := l.e.Stats().Counted, uint64(2*(maxRequests+1000)); got != want {
 		t.Errorf("attempts: got %d, want %d", got, want)
 	}
-	if n := l.e.requests.n; n != 0 {
+	if n := l.e.requests.Len(); n != 0 {
 		t.Errorf("keys after their time: got %d, want 0", n)
 	}
 }

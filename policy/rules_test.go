@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// switches has, for each rule that can be switched off, a situation that it decides: the verdicts with it and without it.
-var switches = map[string]struct {
+// switches has, for each rule that can be switched off, a situation that it decides: the verdicts
+// with it and without it.
+var switches = map[Rule]struct {
 	options func(*Options)
 	play    func(l *lab)
 	on, off []string // action, prefix, scope, duration, rule
@@ -31,8 +32,14 @@ var switches = map[string]struct {
 	},
 	RuleSecondOffender: {
 		play: func(l *lab) { l.scan(host6(0)); l.wait(40 * time.Hour); l.scan(host6(1)) },
-		on:   []string{"ban 2001:db8:bad::1/128 all 1h0m0s proven_score", "ban 2001:db8:bad::/64 all 1h0m0s second_offender"},
-		off:  []string{"ban 2001:db8:bad::1/128 all 1h0m0s proven_score", "ban 2001:db8:bad::2/128 all 1h0m0s proven_score"},
+		on: []string{
+			"ban 2001:db8:bad::1/128 all 1h0m0s proven_score",
+			"ban 2001:db8:bad::/64 all 1h0m0s second_offender",
+		},
+		off: []string{
+			"ban 2001:db8:bad::1/128 all 1h0m0s proven_score",
+			"ban 2001:db8:bad::2/128 all 1h0m0s proven_score",
+		},
 	},
 	RuleSpreadScore: {
 		play: func(l *lab) {
@@ -58,7 +65,12 @@ var switches = map[string]struct {
 	RuleSpoofFlood: {
 		options: func(o *Options) { o.ForgeablePerMinute = 1 },
 		play: func(l *lab) {
-			l.feed(slices.Concat(guesses(4, "10.0.1.1"), guesses(4, "10.0.2.1"), guesses(4, "10.0.3.1"))...)
+			l.feed(
+				slices.Concat(
+					guesses(4, "10.0.1.1"),
+					guesses(4, "10.0.2.1"),
+					guesses(4, "10.0.3.1"),
+				)...)
 		},
 		on:  []string{"ban 10.0.1.1/32 sip 10m0s score", "alert 10.0.2.1/32 sip 0s spoof_flood"},
 		off: []string{"ban 10.0.1.1/32 sip 10m0s score"},
@@ -68,7 +80,10 @@ var switches = map[string]struct {
 			l.feed(all(repeat(5, wrong(attacker, "1007")), overStream)...)
 			l.feed(overStream(registered(attacker)))
 		},
-		on: []string{"alert 203.0.113.5/32 all 0s compromised_account", "ban 203.0.113.5/32 all 1h0m0s compromised_account"},
+		on: []string{
+			"alert 203.0.113.5/32 all 0s compromised_account",
+			"ban 203.0.113.5/32 all 1h0m0s compromised_account",
+		},
 	},
 	RuleSpoofSuspected: {
 		play: func(l *lab) {
@@ -106,15 +121,16 @@ var switches = map[string]struct {
 		play: func(l *lab) { l.feed(registered(phone)); l.feed(guesses(9, phone)...) },
 		on:   []string{"alert 10.20.0.107/32 none 0s proved_source_guessing"},
 	},
-	"requests": {
+	RuleRequests: {
 		play: func(l *lab) {
 			for range 3 { // retries of a deleted extension's phone
-				l.feed(slices.Concat(unknownUser("a", "c"), unknownUserWithCredentials("a", "c"))...)
+				l.feed(
+					slices.Concat(unknownUser("a", "c"), unknownUserWithCredentials("a", "c"))...)
 			}
 		},
 		off: []string{"ban 198.51.100.13/32 sip 10m0s score"},
 	},
-	"enumeration": {
+	RuleEnumeration: {
 		play: func(l *lab) {
 			for i := range 4 {
 				l.feed(wrong(attacker, fmt.Sprint(i)))
@@ -122,38 +138,51 @@ var switches = map[string]struct {
 		},
 		on: []string{"ban 203.0.113.5/32 sip 10m0s score"},
 	},
-	"account_under_attack": {
+	RuleAccountUnderAttack: {
 		options: off(RuleAccountAttacked),
 		play:    func(l *lab) { l.strangers(10, "1007"); l.feed(repeat(2, wrong(attacker, "1007"))...) },
 		on:      []string{"ban 203.0.113.5/32 sip 10m0s score"},
 	},
-	"server_under_attack": {
+	RuleServerUnderAttack: {
 		play: func(l *lab) { l.crowd(120); l.drop(); l.feed(guesses(3, attacker)...) },
 		on:   []string{"ban 203.0.113.5/32 sip 10m0s score"},
 	},
-	"trust": {
+	RuleTrust: {
 		play: func(l *lab) {
 			for i := range 5 {
 				l.feed(success(office, fmt.Sprint("100", i)))
 			}
 			for range 8 {
-				l.every(7*time.Second, overStream(wrong(office, "1008")), overStream(wrong(office, "1009")))
+				l.every(
+					7*time.Second,
+					overStream(wrong(office, "1008")),
+					overStream(wrong(office, "1009")),
+				)
 			}
 		},
-		on:  []string{"alert 198.51.100.44/32 none 0s misconfigured_endpoint", "alert 198.51.100.44/32 none 0s misconfigured_endpoint"},
+		on: []string{
+			"alert 198.51.100.44/32 none 0s misconfigured_endpoint",
+			"alert 198.51.100.44/32 none 0s misconfigured_endpoint",
+		},
 		off: []string{"ban 198.51.100.44/32 all 1h0m0s proven_score"},
 	},
-	"strikes": {
+	RuleStrikes: {
 		play: func(l *lab) { l.scan(attacker); l.wait(2 * time.Hour); l.scan(attacker) },
-		on:   []string{"ban 203.0.113.5/32 all 1h0m0s proven_score", "ban 203.0.113.5/32 all 4h0m0s proven_score"},
-		off:  []string{"ban 203.0.113.5/32 all 1h0m0s proven_score", "ban 203.0.113.5/32 all 1h0m0s proven_score"},
+		on: []string{
+			"ban 203.0.113.5/32 all 1h0m0s proven_score",
+			"ban 203.0.113.5/32 all 4h0m0s proven_score",
+		},
+		off: []string{
+			"ban 203.0.113.5/32 all 1h0m0s proven_score",
+			"ban 203.0.113.5/32 all 1h0m0s proven_score",
+		},
 	},
-	"forgeable_budget": {
+	RuleForgeableBudget: {
 		play: func(l *lab) { l.feed(guesses(4, attacker)...) },
 		on:   []string{"ban 203.0.113.5/32 sip 10m0s score"},
 		off:  []string{"ban 203.0.113.5/32 sip 1h0m0s score"},
 	},
-	"ami_guessing": {
+	RuleAMIGuessing: {
 		play: func(l *lab) { l.feed(repeat(9, event(KindInvalidPassword, ServiceAMI, attacker, "admin", "c"))...) },
 		on:   []string{"ban 203.0.113.5/32 all 1h0m0s proven_score"},
 	},
@@ -181,18 +210,26 @@ func (l *lab) strangers(n int, account string) {
 // crowd lets n sources, each in a /24 of its own, try an unknown account each, all within a second.
 func (l *lab) crowd(n int) {
 	for i := range n {
-		l.feed(event(KindInvalidAccountID, ServicePJSIP, fmt.Sprintf("192.%d.%d.1", 32+i/250, i%250), fmt.Sprint("crowd", i), "c"))
+		l.feed(
+			event(
+				KindInvalidAccountID,
+				ServicePJSIP,
+				fmt.Sprintf("192.%d.%d.1", 32+i/250, i%250),
+				fmt.Sprint("crowd", i),
+				"c",
+			),
+		)
 	}
 }
 
 func TestEveryRuleCanBeSwitchedOff(t *testing.T) {
 	for _, r := range Rules() {
-		sw, ok := switches[r.Name]
+		sw, ok := switches[r.Rule]
 		if ok == r.Fixed {
 			t.Errorf("%s: a situation for its switch: %v, fixed: %v", r.Name, ok, r.Fixed)
 		}
 		if r.Fixed {
-			if s, ok := RuleSet(0).With(r.Name); ok || s != 0 {
+			if s, ok := RuleSet(0).With(r.Rule); ok || s != 0 {
 				t.Errorf("%s is fixed, and yet can be switched", r.Name)
 			}
 			continue
@@ -204,25 +241,41 @@ func TestEveryRuleCanBeSwitchedOff(t *testing.T) {
 			for _, run := range []struct {
 				change func(*Options)
 				want   []string
-			}{{sw.options, sw.on}, {func(o *Options) { sw.options(o); off(r.Name)(o) }, sw.off}} {
+			}{{sw.options, sw.on}, {func(o *Options) { sw.options(o); off(r.Rule)(o) }, sw.off}} {
 				l := newLab(t, run.change)
 				sw.play(l)
 				var got []string
 				for _, v := range l.got {
-					got = append(got, fmt.Sprintf("%v %v %v %v %s", v.Action, v.Prefix, v.Scope, v.Duration, v.Rule))
+					got = append(
+						got,
+						fmt.Sprintf(
+							"%v %v %v %v %s",
+							v.Action,
+							v.Prefix,
+							v.Scope,
+							v.Duration,
+							v.Rule,
+						),
+					)
 				}
 				if !slices.Equal(got, run.want) {
-					t.Errorf("switched off %v:\n got %q\nwant %q", l.e.opt.Off.Has(r.Name), got, run.want)
+					t.Errorf(
+						"switched off %v:\n got %q\nwant %q",
+						l.e.opt.Off.Has(r.Rule),
+						got,
+						run.want,
+					)
 				}
 			}
 		})
 	}
-	if _, ok := RuleSet(0).With("no such rule"); ok || RuleSet(1<<63).Has("no such rule") {
+	if _, ok := RuleSet(0).With(ruleCount); ok || RuleSet(1<<63).Has(ruleCount) {
 		t.Error("a rule that is none can be switched")
 	}
 }
 
-// README.md is the specification: it names every rule, which of them are fixed, and all kinds of alerts.
+// README.md is the specification: it names every rule, which of them are fixed, and all kinds of
+// alerts.
 func TestRulesAreThoseOfTheReadme(t *testing.T) {
 	b, err := os.ReadFile("README.md")
 	if err != nil {
@@ -230,19 +283,33 @@ func TestRulesAreThoseOfTheReadme(t *testing.T) {
 	}
 	text := string(b)
 	var documented, fixed, names, fixedNames, alerts []string
-	for _, line := range strings.Split(text[strings.Index(text, "## The rules"):strings.Index(text, "**The kinds of alerts**")], "\n") {
-		cells := strings.SplitN(line, "|", 4)
-		if len(cells) < 4 || !strings.Contains(cells[1], "`") {
+	rules := text[strings.Index(text, "## The rules"):strings.Index(text, "**The kinds of alerts**")]
+	row := regexp.MustCompile("^\\| \\[`([a-z_]+)`\\]\\(#([a-z_]+)\\) \\| (.+) \\| `(\\w+)` in ([a-z]+\\.go) \\|$")
+	for _, line := range strings.Split(rules, "\n") {
+		if !strings.HasPrefix(line, "| [") {
 			continue
 		}
-		for _, m := range regexp.MustCompile("`([a-z_]+)`").FindAllStringSubmatch(cells[1], -1) {
-			documented = append(documented, m[1])
-			if strings.Contains(cells[2], "*fixed.*") {
-				fixed = append(fixed, m[1])
-			}
+		m := row.FindStringSubmatch(line)
+		if m == nil {
+			t.Errorf("the line of a rule has another form: %s", line)
+			continue
+		}
+		documented = append(documented, m[1])
+		if strings.HasPrefix(m[3], "*fixed.* ") {
+			fixed = append(fixed, m[1])
+		}
+
+		// Each rule has a section, and a function where the table says.
+		if m[2] != m[1] || !strings.Contains(text, "\n### "+m[1]+"\n") {
+			t.Errorf("%s has no section", m[1])
+		}
+		code, err := os.ReadFile(m[5])
+		if err != nil || !regexp.MustCompile(`(?m)^func \([a-z]+ \*\w+\) `+m[4]+`\(`).Match(code) {
+			t.Errorf("%s: %s has no method %s: %v", m[1], m[5], m[4], err)
 		}
 	}
-	kinds := regexp.MustCompile(`\*\*The kinds of alerts\*\*, a closed list: (.*)\.\n`).FindStringSubmatch(text)
+	kinds := regexp.MustCompile(`\*\*The kinds of alerts\*\*, a closed list: (.*)\.\n`).
+		FindStringSubmatch(text)
 	for _, r := range Rules() {
 		names = append(names, r.Name)
 		if r.Fixed {
@@ -269,14 +336,22 @@ func TestRulesAreThoseOfTheReadme(t *testing.T) {
 	}
 }
 
-// Whatever happens, an alert is of one of those kinds and names its source, and every verdict a rule.
+// Whatever happens, an alert is of one of those kinds and names its source, and every verdict a
+// rule.
 func TestRuleNamesRoundTrip(t *testing.T) {
-	for i, r := range Rules() {
-		if got := parseRule(r.Name); int(got) != i+1 || got.String() != r.Name {
-			t.Errorf("%s: got rule %d, %v", r.Name, got, got)
+	for i, info := range Rules() {
+		got, ok := ParseRule(info.Name)
+		if int(got) != i+1 || !ok || got != info.Rule || got.String() != info.Name {
+			t.Errorf("%s: got rule %d, %v, %v", info.Name, got, got, ok)
 		}
 	}
-	if ruleCount.String() != "unknown" || ruleID(255).String() != "unknown" {
-		t.Errorf("a rule that is none: got %q", ruleID(255))
+	if r, ok := ParseRule(""); r != RuleNone || ok || RuleNone.String() != "" {
+		t.Errorf("no name: got %v, %v", r, ok)
+	}
+	if r, ok := ParseRule("no such rule"); r != RuleNone || ok {
+		t.Errorf("no such rule: got %v, %v", r, ok)
+	}
+	if ruleCount.String() != "unknown" || Rule(255).String() != "unknown" {
+		t.Errorf("a number that is not a rule: got %q", Rule(255))
 	}
 }

@@ -3,45 +3,50 @@ package policy
 import (
 	"encoding/binary"
 	"hash/crc32"
-	"math"
+
+	"github.com/amifend/amifend/policy/internal/table"
 )
 
-// This file saves the engine's state little by little, as blocks of bytes for a log that somebody else keeps: each block
-// stands for itself, and what is said later replaces what was said before. [Recall] makes an engine of such a log.
+// This file saves the engine's state little by little, as blocks of bytes for a log that somebody
+// else keeps: each block stands for itself, and what is said later replaces what was said before.
+// [Recall] makes an engine of such a log.
 //
 // There are three sorts of tables:
-//   - sources, prefixes, accounts, accounts at sources, the latest attempts, the alerts that are not repeated: by
+//   - sources, prefixes, accounts, accounts at sources, the latest attempts, alerts, vouchers: by
 //     [Engine.Changes] when they changed, by [Engine.Sweep] all;
-//   - requests, dialogs and unanswered challenges, which mean something for a minute at most: by [Engine.Rest];
+//   - requests, dialogs, unanswered challenges, which mean something for a minute: by [Engine.Rest];
 //   - bans: not here. Whoever enforces them keeps them, see [Engine.AdoptBan].
 
-// saving is where saving stands.
+// saving is the progress of saving.
 type saving struct {
-	begun   bool     // there is a log, so what it says of an entry must be corrected before that is forgotten
+	// there is a log, so what it says of an entry must be corrected before that is forgotten
+	begun   bool
 	pardon  uint8    // the number of the latest pardon, see source.pardon
 	pardons []pardon // since they were last saved
 	sweep   place
 	rest    place
+	hot     [hotLists]hotList
 }
 
-// pardon is that what was held against a key is forgotten.
+// pardon clears what was held against a key.
 type pardon struct {
 	tag tag // tagPardon or tagLift
 	key key
 	no  uint8
 }
 
-// place is where a pass over some tables stands.
+// place is the progress of a pass over some tables.
 type place struct {
 	col int // of the tables of the pass
-	r   ref
+	r   table.Ref
 }
 
-// maxPardons bounds the pardons that wait to be saved. Beyond, they are saved as far as a source is still remembered then.
+// maxPardons bounds the pardons that wait to be saved. Beyond, they are saved as far as a source is
+// still remembered then.
 const maxPardons = 1 << 14
 
-// A block begins with blockMagic and the version of its format, what sort of block it is, the seed, the time, and the
-// engine's few numbers. Its end is a CRC-32 (IEEE) of all before.
+// A block begins with blockMagic and the version of its format, what sort of block it is, the seed,
+// the time, and the engine's few numbers. Its end is a CRC-32 (IEEE) of all before.
 const (
 	blockMagic   = "amifend block "
 	blockVersion = 2
@@ -54,90 +59,84 @@ const (
 )
 
 var (
-	lastingTables = [...]tag{tagSources, tagPairs, tagAccounts, tagNetworks, tagTrails, tagAlerts, tagVouchers}
-	restTables    = [...]tag{tagRequests, tagDialogs, tagSilents}
+	lastingTables = [...]tag{
+		tagSources, tagPairs, tagAccounts, tagNetworks, tagTrails, tagAlerts, tagVouchers,
+	}
+	restTables = [...]tag{tagRequests, tagDialogs, tagSilents}
 )
 
-// hotLists are where Changes looks first, and how many parts in 32 of its entries each may take before the others had
-// theirs.
-var hotLists = [...]struct {
-	table tag
-	list  uint8
-	share int
-}{
-	{tagSources, listBanned, 4},
-	{tagSources, listStruck, 4},
-	{tagSources, listActive, 6},
-	{tagSources, listProved, 5},
-	{tagPairs, listOwned, 3},
-	{tagPairs, listGuessed, 2},
-	{tagNetworks, listBanned, 1},
-	{tagNetworks, listStruck, 1},
-	{tagNetworks, listProved, 1},
-	{tagNetworks, listActive, 1},
-	{tagAccounts, listOwned, 1},
-	{tagAccounts, listGuessed, 1},
-	{tagTrails, listTrail, 2},
-}
-
-// Changes appends to buf one block of what changed since it was last saved, by Changes or Sweep: at most so many entries,
-// the hottest first (pardons, then sources that were banned, have a score, or are proved, and what belongs to them). n is
-// how many there are; 0 means that nothing changed, and that nothing was appended. An entry takes some 100 bytes, 700 at
-// most; 5,000 take about a millisecond. A flood of forged packets changes seven entries a packet in IPv4, eleven in IPv6, ordinary
-// traffic one an event. What a caller could not store is not given again: it wants a round of [Engine.Sweep] then.
+// Changes appends to buf one block of what changed since it was last saved, by Changes or Sweep: at
+// most so many entries, the hottest first (pardons, then sources that were banned, have a score, or
+// are proved, and what belongs to them). n is how many there are; 0 means that nothing changed, and
+// that nothing was appended. An entry takes some 100 bytes, 700 at most; 5,000 take about a
+// millisecond. A flood of forged packets changes seven entries a packet in IPv4, eleven in IPv6,
+// ordinary traffic one an event. What a caller could not store is not given again: it wants a round
+// of [Engine.Sweep] then.
 func (e *Engine) Changes(buf []byte, most int) (out []byte, n int) {
 	e.save.begun = true
 	c := e.beginBlock(buf, blockLasting)
 	n = e.givePardons(c, most)
-	var next [len(hotLists)]ref
-	for i, h := range hotLists {
-		col := e.columns[h.table-1]
+
+	// Each list gets its share first, so that a flood in one does not keep the others from being
+	// saved.
+	var next [hotLists]table.Ref
+	for i, h := range &e.save.hot {
 		var given int
-		next[i], given = col.hot(c, h.list, col.newest(h.list), min(most-n, (most*h.share+31)/32))
+		next[i], given = h.write(c, h.newest(), min(most-n, (most*h.share+31)/32))
 		n += given
 	}
-	for i, h := range hotLists {
-		_, given := e.columns[h.table-1].hot(c, h.list, next[i], most-n)
+
+	for i, h := range &e.save.hot {
+		_, given := h.write(c, next[i], most-n)
 		n += given
 	}
+
 	for _, t := range lastingTables {
-		n += e.columns[t-1].cold(c, most-n)
+		n += e.columns[t].cold(c, most-n)
 	}
+
 	return e.endBlock(c, buf, n), n
 }
 
-// Sweep appends to buf one block of the next entries of what Changes gives, at most so many, whether they changed or not, so
-// that a log can be written anew: when done, what was in it before the first Sweep of this round is not needed any more, and
-// the next one begins another round. Blocks of Changes may stand in between. n may be 0 before it is done.
+// Sweep appends to buf one block of the next entries of what Changes gives, at most so many,
+// whether they changed or not, so that a log can be written anew: when done, what was in it before
+// the first Sweep of this round is not needed any more, and the next one begins another round.
+// Blocks of Changes may stand in between. n may be 0 before it is done.
 func (e *Engine) Sweep(buf []byte, most int) (out []byte, n int, done bool) {
 	return e.pass(buf, most, &e.save.sweep, lastingTables[:], blockLasting)
 }
 
-// Rest appends to buf one block of the next entries of what Changes does not give, as Sweep does. It is for a clean stop: such
-// blocks must be the last of the log, and [Recall] takes them only when little time has passed since.
+// Rest appends to buf one block of the next entries of what Changes does not give, as Sweep does.
+// It is for a clean stop: such blocks must be the last of the log, and [Recall] takes them only
+// when little time has passed since.
 func (e *Engine) Rest(buf []byte, most int) (out []byte, n int, done bool) {
 	return e.pass(buf, most, &e.save.rest, restTables[:], blockRest)
 }
 
-func (e *Engine) pass(buf []byte, most int, at *place, tables []tag, sort uint8) (out []byte, n int, done bool) {
+// pass appends one block of the next records of some tables, from where at stands.
+func (e *Engine) pass(
+	buf []byte, most int, at *place, tables []tag, sort uint8,
+) (out []byte, n int, done bool) {
 	e.save.begun = true
 	c := e.beginBlock(buf, sort)
 	if sort == blockLasting {
 		n = e.givePardons(c, most) // before what was decided since
 	}
+
 	var given int
-	at.r, given = e.columns[tables[at.col]-1].each(c, max(at.r, 1), most-n)
+	at.r, given = e.columns[tables[at.col]].each(c, max(at.r, 1), most-n)
 	n += given
 	if at.r == 0 {
 		at.col = (at.col + 1) % len(tables)
 		done = at.col == 0
 	}
+
 	return e.endBlock(c, buf, n), n, done
 }
 
-// forgiven notes that what was held against a host or prefix is forgotten: no older block may bring it back. It returns the
-// number of this pardon.
-func (e *Engine) forgiven(t tag, k key) uint8 {
+// notePardon notes that what was held against a host or prefix is forgotten: no older block may
+// bring it back. It returns the number of this pardon.
+func (e *Engine) notePardon(t tag, k key) uint8 {
 	e.save.pardon = max(1, e.save.pardon+1)
 	if len(e.save.pardons) < maxPardons {
 		e.save.pardons = append(e.save.pardons, pardon{t, k, e.save.pardon})
@@ -158,7 +157,7 @@ func (e *Engine) givePardons(c *coder, most int) int {
 }
 
 func (e *Engine) beginBlock(buf []byte, sort uint8) *coder {
-	c := &coder{buf: append(buf, blockMagic...), short: true}
+	c := &coder{buf: append(buf, blockMagic...)}
 	version := uint8(blockVersion)
 	now := e.now
 	c.u8(&version)
@@ -177,14 +176,15 @@ func (e *Engine) endBlock(c *coder, buf []byte, n int) []byte {
 	return binary.BigEndian.AppendUint32(c.buf, crc32.ChecksumIEEE(c.buf[len(buf):]))
 }
 
-// blockHead is what a block begins with.
+// blockHead is the head of a block.
 type blockHead struct {
 	sort uint8
 	seed uint64
 	at   int64
 }
 
-// openBlock checks a block and returns a coder that stands behind the head. The engine's numbers are still to be read.
+// openBlock checks a block and returns a coder that stands behind the head. The engine's numbers
+// are still to be read.
 func openBlock(b []byte, now int64) (h blockHead, c *coder, verdict blockState) {
 	const least = len(blockMagic) + 2 + 4
 	if len(b) < least || string(b[:len(blockMagic)]) != blockMagic {
@@ -193,21 +193,25 @@ func openBlock(b []byte, now int64) (h blockHead, c *coder, verdict blockState) 
 	if b[len(blockMagic)] != blockVersion {
 		return h, nil, blockForeign
 	}
+
+	// The version comes before the checksum: that of another version may be of another kind.
 	body := b[:len(b)-4]
 	if crc32.ChecksumIEEE(body) != binary.BigEndian.Uint32(b[len(body):]) {
 		return h, nil, blockDamaged
 	}
-	c = &coder{in: body[len(blockMagic)+1:], reading: true, short: true, now: now, longest: math.MaxInt64 / 2}
+
+	c = &coder{in: body[len(blockMagic)+1:], reading: true, now: now}
 	c.u8(&h.sort)
 	c.u64(&h.seed)
 	c.at(&h.at)
 	if c.err != nil {
 		return h, nil, blockDamaged
 	}
+
 	return h, c, blockGood
 }
 
-// blockState says what a block is good for.
+// blockState is the result of opening a block.
 type blockState uint8
 
 const (

@@ -30,7 +30,10 @@ func TestAttemptThatBans(t *testing.T) {
 		{event(KindRequestBadFormat, ServiceAMI, attacker, "admin", "c"), 7, ScopeAll},
 		{event(KindSessionLimit, ServiceAMI, attacker, "admin", "c"), 13, ScopeAll},
 		{overStream(event(KindInvalidAccountID, ServicePJSIP, attacker, "a", "c")), 4, ScopeAll},
-		{overStream(event(KindChallengeResponseFailed, ServicePJSIP, attacker, "1001", "c")), 7, ScopeAll},
+		{
+			overStream(event(KindChallengeResponseFailed, ServicePJSIP, attacker, "1001", "c")), 7,
+			ScopeAll,
+		},
 		{event(KindChallengeSent, ServicePJSIP, attacker, "1001", "c"), 0, ScopeNone},
 		{event(KindLoadAverageLimit, ServiceAMI, attacker, "", "c"), 0, ScopeNone},
 		{event(KindNone, ServiceOther, attacker, "", "c"), 0, ScopeNone},
@@ -43,8 +46,16 @@ func TestAttemptThatBans(t *testing.T) {
 				if len(l.got) == 0 {
 					continue
 				}
-				if v := l.banned(); i+1 != tt.want || v.Attempts != tt.want || v.Scope != tt.scope || v.Score <= 3 {
-					t.Errorf("request %d: got %+v, want scope %v at attempt %d", i+1, v, tt.scope, tt.want)
+				if v := l.banned(); i+1 != tt.want || v.Attempts != tt.want ||
+					v.Scope != tt.scope ||
+					v.Score <= 3 {
+					t.Errorf(
+						"request %d: got %+v, want scope %v at attempt %d",
+						i+1,
+						v,
+						tt.scope,
+						tt.want,
+					)
 				}
 				return
 			}
@@ -55,8 +66,8 @@ func TestAttemptThatBans(t *testing.T) {
 	}
 }
 
-// The score must be above the threshold: at it is not enough, though all attempts come at the same instant and the
-// weights do not add up exactly.
+// The score must be above the threshold: at it is not enough, though all attempts come at the same
+// instant and the weights do not add up exactly.
 func TestScoreAtThresholdBansNobody(t *testing.T) {
 	for weight, want := range map[float64]int{1: 4, 0.5: 7, 0.1: 31, 0.3: 11, 3: 2, 3.5: 1} {
 		l := newLab(t, func(o *Options) { o.Weights[KindInvalidPassword] = weight })
@@ -91,13 +102,19 @@ func TestAttemptsBeginAnewWhenTheScoreIsGone(t *testing.T) {
 	for _, swept := range []bool{false, true} {
 		l.got = nil
 		l.feed(repeat(3, o)...)
-		l.now += int64(30 * 24 * time.Hour) // one attempt is remembered for two weeks, three for 25 days
+		// one attempt is remembered for two weeks, three for 25 days
+		l.now += int64(30 * 24 * time.Hour)
 		if swept {
 			l.wait(0)
 		}
 		l.feed(repeat(4, o)...)
 		if v := l.banned(); v.Attempts != 4 || len(v.Evidence) != 4 {
-			t.Errorf("swept %v: got %d attempts and %d pieces of evidence, want 4", swept, v.Attempts, len(v.Evidence))
+			t.Errorf(
+				"swept %v: got %d attempts and %d pieces of evidence, want 4",
+				swept,
+				v.Attempts,
+				len(v.Evidence),
+			)
 		}
 		l.wait(1000 * time.Hour)
 	}
@@ -126,7 +143,8 @@ func TestServersShareOneScore(t *testing.T) {
 	}
 }
 
-// An injection attempt is evidence against its sender, whatever event it pretends to be; over UDP it is forgeable.
+// An injection attempt is evidence against its sender, whatever event it pretends to be; over UDP
+// it is forgeable.
 func TestInjectionIsEvidence(t *testing.T) {
 	for _, kind := range []Kind{KindSuccessfulAuth, KindChallengeSent, KindInvalidAccountID, KindNone} {
 		for _, stream := range []bool{false, true} {
@@ -155,8 +173,16 @@ func TestEvidenceIsTheLatestOldestFirst(t *testing.T) {
 		t.Fatalf("got %d, want %d", len(v.Evidence), evidenceKept)
 	}
 	for i, ev := range v.Evidence {
-		if ev.Port != uint16(i+5) || string(ev.Account.Bytes()) != "admin" || ev.Weight != 0.25 || !ev.Proven() {
-			t.Errorf("evidence %d: got port %d, account %q, weight %v; want port %d", i, ev.Port, ev.Account.Bytes(), ev.Weight, i+5)
+		if ev.Port != uint16(i+5) || string(ev.Account.Bytes()) != "admin" || ev.Weight != 0.25 ||
+			!ev.Proven() {
+			t.Errorf(
+				"evidence %d: got port %d, account %q, weight %v; want port %d",
+				i,
+				ev.Port,
+				ev.Account.Bytes(),
+				ev.Weight,
+				i+5,
+			)
 		}
 	}
 }

@@ -5,24 +5,24 @@ import (
 	"time"
 )
 
-// Slow attackers are caught within twenty attempts: one attempt on an unknown account in half a day, or on a known one in
-// eight hours. README.md says so.
+// Slow attackers are caught within twenty attempts: one attempt on an unknown account in half a
+// day, or on a known one in eight hours. README.md says so.
 func TestLongMemoryCatchesSlowAttackers(t *testing.T) {
 	for _, tt := range []struct {
 		o    Observation
 		gap  time.Duration
 		most int // attempts, 0 for never
-		rule string
+		rule Rule
 	}{
 		{forged(attacker), 10 * time.Minute, 7, RuleScore},
 		{forged(attacker), 25 * time.Minute, 7, RuleLongMemory},
 		{forged(attacker), time.Hour, 7, RuleLongMemory},
 		{forged(attacker), 12 * time.Hour, 7, RuleLongMemory},
-		{forged(attacker), 48 * time.Hour, 0, ""},
+		{forged(attacker), 48 * time.Hour, 0, RuleNone},
 		{wrong(attacker, "1007"), 10 * time.Minute, 13, RuleLongMemory},
 		{wrong(attacker, "1007"), time.Hour, 13, RuleLongMemory},
 		{wrong(attacker, "1007"), 8 * time.Hour, 15, RuleLongMemory},
-		{wrong(attacker, "1007"), 24 * time.Hour, 0, ""},
+		{wrong(attacker, "1007"), 24 * time.Hour, 0, RuleNone},
 		{overStream(wrong(attacker, "1007")), time.Hour, 13, RuleLongMemory},
 	} {
 		l := newLab(t)
@@ -36,7 +36,9 @@ func TestLongMemoryCatchesSlowAttackers(t *testing.T) {
 			continue
 		}
 		v := l.banned()
-		if limit := map[string]float64{RuleScore: 3, RuleLongMemory: 6}[tt.rule]; v.Rule != tt.rule || v.Score <= limit || v.Score > limit+1.1 {
+		if limit := map[Rule]float64{RuleScore: 3, RuleLongMemory: 6}[tt.rule]; v.Rule != tt.rule ||
+			v.Score <= limit ||
+			v.Score > limit+1.1 {
 			t.Errorf("%v each %v: got %s", tt.o.Kind, tt.gap, brief(v))
 		}
 		if want := map[bool]Scope{true: ScopeAll, false: ScopeSIP}[tt.o.Stream]; v.Scope != want {
@@ -53,7 +55,8 @@ func TestLongMemoryHalvesInAWeek(t *testing.T) {
 		l.wait(7 * 24 * time.Hour)
 	}
 	x := l.e.Explain(hostAddr(attacker))
-	if p := x.Scores[1]; p.Name != RuleLongMemory || p.Forgeable < 0.499 || p.Forgeable > 0.5 || p.Limit != 6 {
+	if p := x.Scores[1]; p.Rule != RuleLongMemory || p.Forgeable < 0.499 || p.Forgeable > 0.5 ||
+		p.Limit != 6 {
 		t.Errorf("got %+v, want 0.5", p)
 	}
 	if p := x.Scores[0]; p.Forgeable != 0 {

@@ -3,21 +3,27 @@ package policy
 import (
 	"math"
 	"time"
+
+	"github.com/amifend/amifend/policy/internal/table"
 )
 
-// source is what is remembered of an address. Times are seconds since the Unix epoch. Without pointers: 64 bytes, with its
-// place in the table at most 107.
+// source is the record of an address. Times are seconds since the Unix epoch. It holds no pointers,
+// and takes 107 bytes at most with its place in the table.
 type source struct {
-	proven, forgeable         float32 // scores, as of at: of the evidence that cannot have been forged, and of the rest
+	// scores, as of at: of the evidence that cannot have been forged, and of the rest
+	proven, forgeable         float32
 	slowProven, slowForgeable float32 // the same on the scale of slowHalfLife
-	guess, slowGuess          float32 // forgeable attempts in the name of a proved source: told, not held against it
-	trust                     float32
+	// forgeable attempts in the name of a proved source: alerted, not held against it
+	guess, slowGuess float32
+	trust            float32
 
-	at       uint32
-	since    uint32 // the first attempt since the scores were last zero, or when it was pardoned, if there was none since
-	proofAt  uint32 // the last proof
-	strikeAt uint32 // when the latest ban ends or ended
-	owned    ref    // in accounts: which it last authenticated as, may be another's by now
+	at uint32
+	// the first attempt since the scores were last zero, or when it was pardoned, if there was none
+	// since
+	since    uint32
+	proofAt  uint32    // the last proof
+	strikeAt uint32    // when the latest ban ends or ended
+	owned    table.Ref // in accounts: which it last authenticated as, may be another's by now
 
 	attempts uint16
 	okPort   uint16 // of the last proof
@@ -28,55 +34,65 @@ type source struct {
 	owns         uint8 // accounts that succeeded here
 	strikes      uint8
 	burst        uint8 // accounts that succeeded in the minute of proofAt
-	chosen       uint8 // the share of forgeable of which anybody could choose the address, see shareUnit
-	slowChosen   uint8 // the same of slowForgeable
-	pardon       uint8 // the number of its latest pardon, 0 for none: what pairs say of failures before means nothing
-	flags        uint8
+	// the share of forgeable of which anybody could choose the address, see shareUnit
+	chosen     uint8
+	slowChosen uint8 // the same of slowForgeable
+	// the number of its latest pardon, 0 for none: what pairs say of failures before means nothing
+	pardon uint8
+	flags  uint8
 }
 
 // The flags of a source.
 const (
-	hasProof = 1 << iota // proofAt is set
-	washed               // it failed before its first proof, from the port where that came from, and not by typos
-	inCrowd              // its proof came by an account that proved crowdMost others: see crowded
-	wasBrief             // it was banned without a strike since its score was last zero
+	flagProof = 1 << iota // proofAt is set
+	// it failed before its first proof, from the port where that came from, and not by typos
+	washed
+	inCrowd  // its proof came by an account that proved crowdMost others: see crowded
+	wasBrief // it was banned without a strike since its score was last zero
 )
 
-// The lists of the tables of sources and networks. What is forgotten first when one is full: see evict.
+// standing names the lists of the tables of sources and of networks.
+type standing uint8
+
+// The lists, in the order in which they give up records.
 const (
-	listCalm   = iota // a single attempt, or nothing
-	listActive        // several attempts
-	listStruck        // banned before
-	listProved        // proved
-	listBanned        // banned now; never forgotten
+	listCalm   standing = iota // a single attempt, or nothing
+	listActive                 // several attempts
+	listStruck                 // banned before
+	listProved                 // proved
+	listBanned                 // banned now; never forgotten
 )
 
 const (
-	// slowHalfLife is the second scale of scores: one attempt an hour adds up to a ban, and so does one in six hours.
+	// slowHalfLife is the half-life of the second scale of scores: one attempt an hour adds up to a
+	// ban, and so does one in six hours.
 	slowHalfLife = 7 * 24 * time.Hour
 
-	// slowFactor is how many times the threshold a score on the slow scale must be above.
+	// slowFactor times the threshold is the limit of a score on the slow scale.
 	slowFactor = 2
 
-	// slowCalm is the slow score, in parts of the threshold, below which a source counts as having none: one attempt on an
-	// unknown account is forgotten in two weeks.
+	// slowCalm is the slow score, in parts of the threshold, below which a source counts as having
+	// none: one attempt on an unknown account is forgotten in two weeks.
 	slowCalm = 1.0 / 12
 
-	// maxScore is how many times the threshold a score can reach: more would only be a debt that outlives its reason.
+	// maxScore times the threshold is the highest score. More would only be a debt that outlives
+	// its reason.
 	maxScore = 8
 
-	// strikeFade is how long after the end of its latest ban a source has one strike less, and then another.
+	// strikeFade is the time after the end of its latest ban in which a source loses one strike,
+	// and then another.
 	strikeFade = 30 * 24 * time.Hour
 
-	// trustHalfLife is after which trust has halved, and maxTrust what it can reach.
+	// trustHalfLife is the half-life of trust, and maxTrust its highest value.
 	trustHalfLife = 7 * 24 * time.Hour
 	maxTrust      = 32
 
-	// minTrust is the trust that is none: what two weeks leave of a single success.
+	// minTrust is the trust below which a source has none: what two weeks leave of a single
+	// success.
 	minTrust = 0.25
 )
 
-// seconds are how long a duration is in the unit of records.
+// seconds returns a duration in the unit of records.
 func seconds(d time.Duration) uint32 { return uint32(min(d/time.Second, math.MaxUint32)) } // checked
 
 // fade returns what is left of 1 after dt seconds, with a half-life in seconds.
@@ -99,6 +115,7 @@ func (e *Engine) add(s *source, ev *Evidence) {
 		s.forgeable = min(s.forgeable+ev.Weight, most)
 		s.slowForgeable = min(s.slowForgeable+ev.Weight, most)
 	}
+
 	if s.attempts == 0 {
 		s.since = e.sec
 	}
@@ -108,18 +125,19 @@ func (e *Engine) add(s *source, ev *Evidence) {
 }
 
 // touch returns an address's record as of now, made if there is none, and makes it the newest.
-func (e *Engine) touch(k key) (*source, ref) {
-	r := e.sources.get(k.host())
+func (e *Engine) touch(k key) (*source, table.Ref) {
+	r := e.sources.Get(k.host())
 	if r == 0 {
-		if e.sources.full() {
-			evict(e.sources)
-			e.stats.Evicted++
+		if e.sources.Full() {
+			e.evictSource()
 		}
-		r = e.sources.add(k.host(), listCalm)
-		e.sources.at(r).val.at = e.sec
+
+		r = e.sources.Add(k.host(), listCalm)
+		e.sources.Val(r).at = e.sec
 	}
-	e.sources.mark(r)
-	s := &e.sources.at(r).val
+
+	e.sources.Mark(r)
+	s := e.sources.Val(r)
 	e.decay(s)
 	e.classify(k, r)
 	return s, r
@@ -132,6 +150,7 @@ func (e *Engine) decay(s *source) {
 	if e.sec <= s.at {
 		return
 	}
+
 	s.at = e.sec
 	f, slow := fade(dt, e.half), fade(dt, e.slowHalf)
 	s.proven *= f
@@ -141,7 +160,9 @@ func (e *Engine) decay(s *source) {
 	s.slowForgeable *= slow
 	s.slowGuess *= slow
 	s.trust *= fade(dt, trustHalfLife.Seconds())
-	// What is below calm stays so until the next attempt: it makes no difference when it is taken for nothing.
+
+	// What is below calm stays so until the next attempt: it makes no difference when it is taken
+	// for nothing.
 	if s.proven+s.forgeable < e.calm {
 		s.proven, s.forgeable = 0, 0
 		if s.slowProven+s.slowForgeable < e.slowCalm {
@@ -149,12 +170,14 @@ func (e *Engine) decay(s *source) {
 			s.flags &^= washed | wasBrief
 		}
 	}
+
 	if s.guess < e.calm {
 		s.guess = 0
 		if s.slowGuess < e.slowCalm {
 			s.slowGuess = 0
 		}
 	}
+
 	if s.trust < minTrust {
 		s.trust = 0
 	}
@@ -168,59 +191,44 @@ func fadeStrikes(n *uint8, at *uint32, now uint32) {
 	}
 }
 
-// proved says whether a source has proved within the window that it receives what is sent to it.
-func (e *Engine) proved(s *source) bool {
-	return s.flags&hasProof != 0 && e.sec-s.proofAt < e.proofWindow
+// proved reports whether a source has proved within the window that it receives what is sent to it.
+func (e *Engine) hasProof(s *source) bool {
+	return s.flags&flagProof != 0 && e.sec-s.proofAt < e.proofWindow
 }
 
-// clean says whether nothing is held against a source.
+// clean reports whether nothing is held against a source.
 func (s *source) clean() bool { return s.attempts == 0 && s.strikes == 0 && s.failed == 0 }
 
 // classify makes a record the newest of the list where it belongs.
-func (e *Engine) classify(k key, r ref) { e.sources.move(r, e.sourceList(k, &e.sources.at(r).val)) }
+func (e *Engine) classify(k key, r table.Ref) { e.sources.Move(r, e.standingOf(k, e.sources.Val(r))) }
 
-// sourceList returns the list where a record belongs.
-func (e *Engine) sourceList(k key, s *source) uint8 {
+// standingOf returns the list where a record belongs.
+func (e *Engine) standingOf(k key, s *source) standing {
 	switch {
 	case e.banScope(k) != ScopeNone:
 		return listBanned
-	case e.proved(s) && s.flags&inCrowd == 0:
+	case e.hasProof(s) && s.flags&inCrowd == 0:
 		return listProved
 	case s.strikes > 0:
 		return listStruck
 	case s.attempts > 1:
 		return listActive
 	}
+
 	return listCalm
 }
 
-// evict forgets one record to make room: the one that was quiet longest, of the calm first, but never so that a list falls
-// under an eighth of the table. So no flood of one sort, forged or not, takes the memory of another: strangers always
-// have room to add up a score, phones keep their proof, strikes are kept. It returns the list that the record was in.
-func evict[K hashable, V any](t *table[K, V]) uint8 {
-	reserve := t.max / 8
-	for _, list := range [...]uint8{listCalm, listActive, listStruck} {
-		if t.lists[list].n > reserve {
-			t.remove(t.lists[list].tail)
-			return list
-		}
-	}
-	list := uint8(listBanned) // only if there is nothing else: a table of prefixes much smaller than the bans that it took over
-	for _, l := range [...]uint8{listProved, listStruck, listActive, listCalm} {
-		if t.lists[l].n > 0 {
-			list = l
-			break
-		}
-	}
-	t.remove(t.lists[list].tail)
-	return list
+// evictSource makes room for a source.
+func (e *Engine) evictSource() {
+	e.sources.Remove(e.sources.Victim())
+	e.stats.Evicted++
 }
 
 // sweepSources forgets what has no meaning any more, at most budget records of each list.
 func (e *Engine) sweepSources(budget int) {
-	for _, list := range [...]uint8{listCalm, listActive, listStruck, listProved} {
+	for _, list := range [...]standing{listCalm, listActive, listStruck, listProved} {
 		for range budget {
-			r := e.sources.lists[list].tail
+			r := e.sources.Oldest(list)
 			if r == 0 || !e.sweepSource(r) {
 				break
 			}
@@ -228,26 +236,35 @@ func (e *Engine) sweepSources(budget int) {
 	}
 }
 
-// pardonedLately says whether there may be pairs from before a source was pardoned.
+// pardonedLately reports whether there may be pairs from before a source was pardoned.
 func (e *Engine) pardonedLately(s *source) bool {
 	return s.pardon != 0 && e.sec-s.since < seconds(triedMemory)
 }
 
-// sweepSource forgets one record, or moves it to where it belongs by now. False means that it stays.
-func (e *Engine) sweepSource(r ref) bool {
-	en := e.sources.at(r)
-	s := &en.val
+// forgettable reports whether a record means nothing any more.
+func (e *Engine) forgettable(s *source) bool {
+	held := s.guess+s.slowGuess > 0 || s.trust > 0 || s.owns > 0 || e.hasProof(s)
+	return s.clean() && !held && !e.pardonedLately(s)
+}
+
+// sweepSource forgets one record, or moves it to where it belongs by now. False means that it
+// stays.
+func (e *Engine) sweepSource(r table.Ref) bool {
+	s, list := e.sources.Val(r), e.sources.List(r)
 	e.decay(s)
 	switch {
-	case s.clean() && !e.proved(s) && s.owns == 0 && s.guess+s.slowGuess == 0 && s.trust == 0 && !e.pardonedLately(s):
-		if e.save.begun && e.sources.changed(r) {
+	case e.forgettable(s):
+		if e.save.begun && e.sources.Changed(r) {
 			return false // the log has a score of it
 		}
-		e.sources.remove(r)
+
+		e.sources.Remove(r)
 		return true
-	case en.list == listProved && !e.proved(s), en.list == listStruck && s.strikes == 0, en.list == listActive && s.attempts == 0:
-		e.classify(en.key.key(), r)
+	case list == listProved && !e.hasProof(s), list == listStruck && s.strikes == 0,
+		list == listActive && s.attempts == 0:
+		e.classify(e.sources.Key(r).key(), r)
 		return true
 	}
+
 	return false
 }

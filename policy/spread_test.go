@@ -10,10 +10,19 @@ import (
 
 // quick counts what spreads over a prefix, without what hastens the bans of its hosts.
 func quick(o *Options) {
-	off("account_under_attack", "server_under_attack", "enumeration", RuleLongMemory, RuleSecondOffender)(o)
+	off(
+		RuleAccountUnderAttack,
+		RuleServerUnderAttack,
+		RuleEnumeration,
+		RuleLongMemory,
+		RuleSecondOffender,
+	)(
+		o,
+	)
 }
 
-// When a prefix is banned: so many parts, and attempts that add up above so many times the threshold.
+// When a prefix is banned: so many parts, and attempts that add up above so many times the
+// threshold.
 func TestSpreadScore(t *testing.T) {
 	host24 := func(part, _ int) string { return fmt.Sprintf("203.0.113.%d", part+1) }
 	host64 := func(part, _ int) string { return fmt.Sprintf("2001:db8:bad::%x", part+1) }
@@ -45,7 +54,13 @@ func TestSpreadScore(t *testing.T) {
 			l := newLab(t, quick)
 			for n := range tt.each {
 				for part := range tt.parts {
-					o := event(KindInvalidAccountID, ServicePJSIP, tt.host(part, n), fmt.Sprint(part), fmt.Sprint(n, part))
+					o := event(
+						KindInvalidAccountID,
+						ServicePJSIP,
+						tt.host(part, n),
+						fmt.Sprint(part),
+						fmt.Sprint(n, part),
+					)
 					o.Stream = stream
 					l.feed(o)
 				}
@@ -54,7 +69,8 @@ func TestSpreadScore(t *testing.T) {
 			for _, v := range l.got {
 				got += v.Prefix.String()
 				want := map[bool]Scope{true: ScopeAll, false: ScopeSIP}[stream]
-				if v.Action != ActionBan || v.Rule != RuleSpreadScore || v.Scope != want || v.Attempts != tt.parts*tt.each && tt.each == 1 {
+				if v.Action != ActionBan || v.Rule != RuleSpreadScore || v.Scope != want ||
+					v.Attempts != tt.parts*tt.each && tt.each == 1 {
 					t.Errorf("%s: got %s", tt.name, brief(v))
 				}
 			}
@@ -79,12 +95,16 @@ func TestSpreadScoreHalvesInFourHours(t *testing.T) {
 	l := newLab(t, quick)
 	l.feed(forged(host6(0)), forged(host6(1)))
 	l.wait(4 * time.Hour)
-	if p := l.e.Explain(hostAddr(host6(0))).Prefixes[0]; p.Prefix.Bits() != 64 || p.Forgeable < 0.999 || p.Forgeable > 1 || p.Limit != 3 {
+	if p := l.e.Explain(hostAddr(host6(0))).Prefixes[0]; p.Prefix.Bits() != 64 ||
+		p.Forgeable < 0.999 ||
+		p.Forgeable > 1 ||
+		p.Limit != 3 {
 		t.Errorf("got %+v, want 1 of 3", p)
 	}
 }
 
-// Two that take turns are two, whatever they do: neither suspects nor offenders of more than two addresses.
+// Two that take turns are two, whatever they do: neither suspects nor offenders of more than two
+// addresses.
 func TestTakingTurnsMakesNoCrowd(t *testing.T) {
 	prefixes := func(l *lab) {
 		t.Helper()
@@ -120,10 +140,18 @@ func TestSecondOffender(t *testing.T) {
 		hosts  []string
 		prefix string // banned with the last of them
 	}{
-		{"/24: four addresses", []string{"203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.4"}, "203.0.113.0/24"},
+		{
+			"/24: four addresses",
+			[]string{"203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.4"},
+			"203.0.113.0/24",
+		},
 		{"/64: two addresses", []string{host6(0), host6(1)}, "2001:db8:bad::/64"},
 		{"/56: two /64s", []string{"2001:db8:bad:1::1", "2001:db8:bad:2::1"}, "2001:db8:bad::/56"},
-		{"/48: three /64s", []string{"2001:db8:bad:100::1", "2001:db8:bad:200::1", "2001:db8:bad:300::1"}, "2001:db8:bad::/48"},
+		{
+			"/48: three /64s",
+			[]string{"2001:db8:bad:100::1", "2001:db8:bad:200::1", "2001:db8:bad:300::1"},
+			"2001:db8:bad::/48",
+		},
 	} {
 		for _, gap := range []time.Duration{30 * time.Hour, 85 * 24 * time.Hour} {
 			l := newLab(t, off(RuleSpreadScore))
@@ -131,7 +159,9 @@ func TestSecondOffender(t *testing.T) {
 				l.drop()
 				l.scan(host)
 				v := l.banned()
-				if last := i == len(tt.hosts)-1; last != (v.Rule == RuleSecondOffender) || last && v.Prefix.String() != tt.prefix || v.Scope != ScopeAll {
+				if last := i == len(tt.hosts)-1; last != (v.Rule == RuleSecondOffender) ||
+					last && v.Prefix.String() != tt.prefix ||
+					v.Scope != ScopeAll {
 					t.Errorf("%s, %v apart, offender %d: got %s", tt.name, gap, i+1, brief(v))
 				}
 				l.wait(gap)
@@ -167,18 +197,44 @@ func TestPrefixesThatAreNeverBanned(t *testing.T) {
 		prepare func(l *lab)
 		host    func(i int) string
 	}{
-		{"/24 with a protected address", protect(trunk("203.0.113.200/32")), func(i int) string { return fmt.Sprintf("203.0.113.%d", i+1) }},
-		{"/24 that is on-link", protect(nil, "203.0.113.0/25"), func(i int) string { return fmt.Sprintf("203.0.113.%d", i+1) }},
-		{"/24 in a LAN", protect(nil, "203.0.0.0/16"), func(i int) string { return fmt.Sprintf("203.0.113.%d", i+1) }},
-		{"/24 with a phone", func(l *lab) { l.feed(registered("203.0.113.200")) }, func(i int) string { return fmt.Sprintf("203.0.113.%d", i+1) }},
-		{"/48 with a protected address", protect(trunk("2001:db8:bad:ffff::1/128")), func(i int) string { return fmt.Sprintf("2001:db8:bad:%x::1", i<<8) }},
-		{"/56 with a phone", func(l *lab) { l.feed(registered("2001:db8:bad:ff::1")) }, func(i int) string { return fmt.Sprintf("2001:db8:bad:%x::1", i) }},
+		{
+			"/24 with a protected address", protect(trunk("203.0.113.200/32")),
+			func(i int) string { return fmt.Sprintf("203.0.113.%d", i+1) },
+		},
+		{
+			"/24 that is on-link", protect(nil, "203.0.113.0/25"),
+			func(i int) string { return fmt.Sprintf("203.0.113.%d", i+1) },
+		},
+		{
+			"/24 in a LAN", protect(nil, "203.0.0.0/16"),
+			func(i int) string { return fmt.Sprintf("203.0.113.%d", i+1) },
+		},
+		{
+			"/24 with a phone", func(l *lab) { l.feed(registered("203.0.113.200")) },
+			func(i int) string { return fmt.Sprintf("203.0.113.%d", i+1) },
+		},
+		{
+			"/48 with a protected address", protect(trunk("2001:db8:bad:ffff::1/128")),
+			func(i int) string { return fmt.Sprintf("2001:db8:bad:%x::1", i<<8) },
+		},
+		{
+			"/56 with a phone", func(l *lab) { l.feed(registered("2001:db8:bad:ff::1")) },
+			func(i int) string { return fmt.Sprintf("2001:db8:bad:%x::1", i) },
+		},
 	} {
 		l := newLab(t)
 		tt.prepare(l)
 		for i := range 20 {
 			for j := range 4 {
-				l.feed(event(KindInvalidAccountID, ServicePJSIP, tt.host(i), fmt.Sprint(i, j), fmt.Sprint(i, j)))
+				l.feed(
+					event(
+						KindInvalidAccountID,
+						ServicePJSIP,
+						tt.host(i),
+						fmt.Sprint(i, j),
+						fmt.Sprint(i, j),
+					),
+				)
 			}
 		}
 		hosts := 0
@@ -196,7 +252,8 @@ func TestPrefixesThatAreNeverBanned(t *testing.T) {
 	}
 }
 
-// The proof of a phone saves its neighbours from the ban of their prefix as long as it lasts, and not longer.
+// The proof of a phone saves its neighbours from the ban of their prefix as long as it lasts, and
+// not longer.
 func TestProofInAPrefixEnds(t *testing.T) {
 	l := newLab(t, quick)
 	l.feed(registered("203.0.113.200"))
@@ -214,7 +271,8 @@ func TestProofInAPrefixEnds(t *testing.T) {
 	}
 }
 
-// When a host is banned, its share is taken from its prefixes: a neighbour's single attempt bans nobody else.
+// When a host is banned, its share is taken from its prefixes: a neighbour's single attempt bans
+// nobody else.
 func TestNeighboursDoNotAnswerForAHost(t *testing.T) {
 	l := newLab(t, quick)
 	for i := range 4 {
@@ -249,14 +307,23 @@ func TestDecoysWashNoPrefix(t *testing.T) {
 func TestLiftedOffenderIsNone(t *testing.T) {
 	l := newLab(t)
 	l.scan(host6(0))
-	l.take(l.e.Protect(l.now, NewProtected([]ProtectedEntry{{netip.MustParsePrefix(host6(0) + "/128"), "allow"}}, nil)))
+	l.take(
+		l.e.Protect(
+			l.now,
+			NewProtected(
+				[]ProtectedEntry{{netip.MustParsePrefix(host6(0) + "/128"), "allow"}},
+				nil,
+			),
+		),
+	)
 	l.take(l.e.Protect(l.now, nil))
 	l.drop()
 	l.scan(host6(1))
 	l.wants("ban 2001:db8:bad::2/128 all proven_score")
 }
 
-// More prefixes may be found in the kernel than there is room for their records: that crashes nothing, and all stay banned.
+// More prefixes may be found in the kernel than there is room for their records: that crashes
+// nothing, and all stay banned.
 func TestMoreAdoptedPrefixesThanNetworksCrashNothing(t *testing.T) {
 	l := newLab(t, func(o *Options) { o.MaxSources, o.MaxBans = 640, 320 })
 	prefix := func(i int) netip.Prefix { return netip.MustParsePrefix(fmt.Sprintf("10.0.%d.0/24", i)) }
@@ -264,10 +331,13 @@ func TestMoreAdoptedPrefixesThanNetworksCrashNothing(t *testing.T) {
 		l.take(l.e.Adopt(l.now, prefix(i), ScopeSIP, time.Hour))
 	}
 	for i := range 150 {
-		l.feed(overStream(forged(fmt.Sprintf("10.0.%d.1", i))), success(fmt.Sprintf("10.0.%d.2", i), "a"))
+		l.feed(
+			overStream(forged(fmt.Sprintf("10.0.%d.1", i))),
+			success(fmt.Sprintf("10.0.%d.2", i), "a"),
+		)
 	}
-	if n := l.e.networks.n; n > l.e.networks.max {
-		t.Errorf("prefixes: %d, more than %d", n, l.e.networks.max)
+	if n := l.e.networks.Len(); n > l.e.networks.Max() {
+		t.Errorf("prefixes: %d, more than %d", n, l.e.networks.Max())
 	}
 	var lifted []netip.Prefix
 	for _, v := range l.got {
@@ -281,5 +351,5 @@ func TestMoreAdoptedPrefixesThanNetworksCrashNothing(t *testing.T) {
 			t.Errorf("%v: banned %v, and lifted %v", prefix(i), banned, !banned)
 		}
 	}
-	l.e.networks.check(t)
+	sound(t, l.e)
 }

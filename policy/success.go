@@ -1,27 +1,23 @@
 package policy
 
-import "math"
+import (
+	"math"
 
-const (
-	// typos is how many failures before a success are a user's own.
-	typos = 4
-
-	// guessedAccounts is from how many other accounts on that failed at a stranger its first success is
-	// a find.
-	guessedAccounts = 3
-
-	// manyStrangers is from how many sources on that failed on an account a stranger's success on it is
-	// suspect.
-	manyStrangers = 5
-
-	// ownerNear is how many seconds before the first failure of an account at a source its owner must
-	// have succeeded elsewhere, at most, to be at work there: phones register each hour or oftener.
-	// Longer ago, the owner may be the source, which moved.
-	ownerNear = 2 * 3600
+	"github.com/amifend/amifend/policy/internal/table"
 )
 
-// succeeded judges a SuccessfulAuth. With a password, or where nobody could have chosen its address, it
-// proves its source, as far as its class lets it: see [Chooser]. It lifts no ban of the source.
+const (
+	// typos is the number of failures before a success that are taken for a user's own.
+	typos = 4
+
+	// manyStrangers is the number of sources that failed on an account from which a stranger's
+	// success on it is suspect.
+	manyStrangers = 5
+)
+
+// succeeded judges a SuccessfulAuth. With a password, or where nobody could have chosen its
+// address, it proves its source, as far as its class lets it: see [Chooser]. It lifts no ban of the
+// source.
 func (e *Engine) succeeded(k key, o *Observation) {
 	if !o.Password && !o.Chooser().Proven() {
 		return // chan_sip's without a password over TCP is anybody's, in any name
@@ -35,14 +31,14 @@ func (e *Engine) succeeded(k key, o *Observation) {
 	a, ar := e.touchAccount(id, o.Server, &o.Account)
 	okAt := a.okAt
 	a.okAt = e.sec
-	e.accounts.move(ar, listOwned)
+	e.accounts.Move(ar, listOwned)
 	if _, ok := e.protected.listed(k.prefix().Addr()); ok {
 		return
 	}
 
 	s, r := e.touch(k)
 	p, pr := e.touchPair(k, s, id)
-	if e.found(k, s, r, p, o, okAt) {
+	if e.compromised(k, s, r, p, o, okAt) {
 		return
 	}
 	if p.okAt == 0 {
@@ -51,12 +47,13 @@ func (e *Engine) succeeded(k key, o *Observation) {
 
 	// What the success takes back does not depend on whether it may shield the address.
 	e.answered(k, s, o.Chooser())
-	e.redeem(k, s, o)
+	e.forgiveRequest(k, s, o)
 	e.forgiveAccount(s, p, o.Chooser())
 	innocent := s.clean()
 	if !e.vouched(k, s, id, o) {
 		return
 	}
+
 	e.own(s, p, pr, ar)
 	e.prove(k, s, r, o.Source.Port())
 	e.proveNetworks(k, innocent, o.Chooser())
@@ -73,33 +70,39 @@ func (e *Engine) firstSuccess(k key, s *source, p *pair, a *account, o *Observat
 		}
 	}
 
-	if whole(a.strangers) >= manyStrangers && e.on(ruleSuspectLogin) {
-		e.alert(Verdict{
-			Rule: RuleSuspectLogin, Prefix: k.prefix(), Server: o.Server, Account: o.Account,
-			Attempts: int(s.attempts), Chooser: o.Chooser(),
-		}, pairKey{k.hi, k.lo, id}, hourly)
+	if whole(a.strangers) >= manyStrangers && e.on(RuleSuspectLogin) {
+		e.suspectLogin(k, s, o, id)
 	}
 }
 
-// guessedAt reports whether a source failed so often on the account of an observation that a success on
-// it is a find.
+// suspectLogin alerts of a stranger's success on an account that many others guess.
+func (e *Engine) suspectLogin(k key, s *source, o *Observation, id accountID) {
+	e.alert(Verdict{
+		Rule: RuleSuspectLogin, Prefix: k.prefix(), Server: o.Server, Account: o.Account,
+		Attempts: int(s.attempts), Chooser: o.Chooser(),
+	}, aboutPair(k, id), hourly)
+}
+
+// guessedAt reports whether a source failed so often on the account of an observation that a
+// success on it is a find.
 func (e *Engine) guessedAt(k key, o *Observation) bool {
 	id := e.accountOf(o.Server, o.Service, &o.Account)
-	r, sr := e.pairs.get(pairKey{k.hi, k.lo, id}), e.sources.get(k.host())
+	r, sr := e.pairs.Get(pairKey{k.hi, k.lo, id}), e.sources.Get(k.host())
 	if r == 0 {
 		return false
 	}
 
-	p := e.pairs.at(r).val
+	p := *e.pairs.Val(r)
 	if sr != 0 {
-		p.anew(&e.sources.at(sr).val)
+		p.applyPardon(e.sources.Val(sr))
 	}
+
 	return int(p.fails)+int(p.excused)+int(p.shielded) > typos
 }
 
-// proveDialled judges a success of chan_sip whose account is doubtful: it proves the address, and says
-// nothing of accounts. All of a server count as one account's, since whoever has an account can dial
-// any number.
+// proveDialled judges a success of chan_sip whose account is doubtful: it proves the address, and
+// says nothing of accounts. All of a server count as one account's, since whoever has an account
+// can dial any number.
 func (e *Engine) proveDialled(k key, o *Observation) {
 	if _, ok := e.protected.listed(k.prefix().Addr()); ok {
 		return
@@ -110,149 +113,17 @@ func (e *Engine) proveDialled(k key, o *Observation) {
 	if !e.vouched(k, s, e.accountOf(o.Server, o.Service, &everyAccount), o) {
 		return
 	}
+
 	e.prove(k, s, r, o.Source.Port())
 	e.proveNetworks(k, innocent, o.Chooser())
 }
 
-// A find is what a success after failures says about them.
-type find struct {
-	told  bool // somebody who guessed knows the password: compromised_account
-	ban   bool // and the source is banned, so the success proves nothing
-	scope Scope
-}
-
-// found alerts when a success is that of an attacker who guessed, and reports whether its source was
-// banned for it. okAt is when anybody had authenticated as that account before.
-//
-// A source that proved itself is banned only when nobody could have chosen the address of the success,
-// nor that of the failures. Otherwise a spoofer with an account could cut it off.
-func (e *Engine) found(k key, s *source, r ref, p *pair, o *Observation, okAt uint32) bool {
-	f := e.findOf(s, p, o, okAt)
-	if !f.told {
-		e.suspectSpoofing(k, p, o)
-		return false
-	}
-	if !e.on(ruleCompromised) {
-		return false
-	}
-
-	attempts := max(p.fails, p.shielded, p.excused, s.attempts)
-	e.alert(Verdict{
-		Rule: RuleCompromised, Prefix: k.prefix(), Scope: f.scope, Server: o.Server, Account: o.Account,
-		Attempts: int(attempts), Score: float64(s.proven + s.forgeable), Chooser: o.Chooser(),
-		Evidence: e.exportEvidence(k, s.attempts),
-	}, pairKey{k.hi, k.lo, e.accountOf(o.Server, o.Service, &o.Account)}, hourly)
-	if !f.ban {
-		return false
-	}
-
-	// Halved, so that a user who erred long gets in some time, and who guessed long is banned again.
-	p.fails /= 2
-	p.provenFails /= 2
-	p.shielded /= 2
-	if e.banScope(k) < f.scope {
-		chooser := weakestOf(s, o, f)
-		e.banHost(k, s, r, banCase{
-			scope: f.scope, rule: ruleCompromised, score: s.proven + s.forgeable,
-			attempts: max(p.fails, s.attempts, 1), chooser: chooser,
-			forgeable: f.scope != ScopeAll, brief: !chooser.needsSpoofing(),
-			short:   f.scope != ScopeAll && s.owns > 0,
-			patient: true, // the success came from there
-		})
-	}
-	return true
-}
-
-// weakestOf returns who could have chosen the address on the weakest evidence of a find: of its success,
-// or of the failures before it.
-func weakestOf(s *source, o *Observation, f find) Chooser {
-	switch by := o.Chooser(); {
-	case f.scope == ScopeAll:
-		return ChooserNobody
-	case !by.needsSpoofing():
-		return by
-	case s.slowForgeable > 0 && s.slowChosen > 0:
-		return ChooserAnybody
-	case by.Proven() || s.slowForgeable > 0:
-		return ChooserSpoofer
-	default:
-		return by
-	}
-}
-
-// findOf judges the failures of an account at a source by the success that follows them.
-func (e *Engine) findOf(s *source, p *pair, o *Observation, okAt uint32) find {
-	before := p.okAt != 0
-	fails, provenFails := int(p.fails), int(p.provenFails)
-	if fails > 0 && !before {
-		// What was let pass was no misconfigured endpoint's, then.
-		fails += int(p.excused)
-		provenFails += int(p.excusedProven)
-	}
-
-	// Certain: the failures, and the success, are those of the source itself.
-	strangerToAll := !before && s.owns == 0
-	certain := o.Chooser().Proven() &&
-		(provenFails > typos || strangerToAll && e.sprayed(p, s.failedProven, pairFailedProven,
-			s.proven-p.debt.proven, s.slowProven-p.debt.slowProven))
-	if certain {
-		return find{told: true, ban: true, scope: ScopeAll}
-	}
-
-	// Likely: some of it may be forged. Only a source that never proved itself is banned for that, as it
-	// would be for the failures alone, a little later.
-	forgeable, slowForgeable := float32(0), float32(0)
-	if s.failPort == o.Source.Port() {
-		forgeable, slowForgeable = s.forgeable-p.debt.forgeable, s.slowForgeable-p.debt.slowForgeable
-	}
-	likely := fails > typos && (!before || provenFails > typos) ||
-		strangerToAll && e.sprayed(p, s.failed, pairFailed, s.proven-p.debt.proven+forgeable,
-			s.slowProven-p.debt.slowProven+slowForgeable)
-	if likely {
-		return find{told: true, ban: !e.proved(s), scope: ScopeSIP}
-	}
-
-	// Possible: told, and nobody is banned. The failures were not held against the source, since it was
-	// proved; or were let pass as a stale phone's while the account's owner works elsewhere; or it was
-	// banned since the first, so that few counted.
-	passed := int(p.excused) + int(p.shielded)
-	whispered := !before && p.shielded > typos
-	taken := !before && okAt != 0 && okAt+ownerNear > p.failAt && passed > typos
-	banned := s.strikes > 0 && p.failAt <= s.strikeAt || s.flags&wasBrief != 0
-	relapsed := !before && p.fails > 0 && s.attempts > typos && banned
-	return find{told: whispered || taken || relapsed, scope: ScopeSIP}
-}
-
-// sprayed reports whether a source tried so many other accounts before its first success that this one
-// is a find. failed is how many accounts failed there, flag is how a pair says that it is one of them,
-// and fast and slow are what the others added to its scores.
-func (e *Engine) sprayed(p *pair, failed uint8, flag uint8, fast, slow float32) bool {
-	others := failed
-	if p.flags&flag != 0 {
-		others--
-	}
-	return others >= guessedAccounts && max(fast, slow) > e.limit/2
-}
-
-// suspectSpoofing alerts when failures stand between two successes of one account at one source, and
-// could have been forged.
-func (e *Engine) suspectSpoofing(k key, p *pair, o *Observation) {
-	fails := int(p.fails) + int(p.excused) + int(p.shielded)
-	if p.okAt == 0 || p.flags&(pairProven|pairTold) != 0 || fails <= typos || !e.on(ruleSpoofSuspected) {
-		return
-	}
-	e.alert(Verdict{
-		Rule: RuleSpoofSuspected, Prefix: k.prefix(), Server: o.Server, Account: o.Account, Attempts: fails,
-		Chooser: o.Chooser(),
-	}, pairKey{k.hi, k.lo, e.accountOf(o.Server, o.Service, &o.Account)}, hourly)
-}
-
-// forgiveAccount takes what an account's failures added from its source's scores: whoever errs and then
-// succeeds is no attacker. Proven failures stay unless the success is proven.
+// forgiveAccount takes what an account's failures added from its source's scores: whoever errs and
+// then succeeds is no attacker. Proven failures stay unless the success is proven.
 func (e *Engine) forgiveAccount(s *source, p *pair, by Chooser) {
 	e.forgive(s, &p.debt, by)
 	p.shielded = 0
-	p.flags &^= pairTold
+	p.flags &^= pairAlerted
 	if !by.Proven() && p.flags&pairProven != 0 {
 		p.fails, p.excused = p.provenFails, uint16(p.excusedProven)
 		return
@@ -260,46 +131,52 @@ func (e *Engine) forgiveAccount(s *source, p *pair, by Chooser) {
 
 	p.fails, p.provenFails, p.excused, p.excusedProven, p.failAt, p.rate = 0, 0, 0, 0, 0, 0
 	p.flags &^= pairProven
-	s.unfail(p)
+	s.uncountFailed(p)
 }
 
-// redeem forgives the failure of the very request that now succeeded. Where Asterisk knows phones by
-// auth_username, it calls their first request one of an unknown account when several come at once
-// (capture 12).
-func (e *Engine) redeem(k key, s *source, o *Observation) {
-	r := e.requests.get(keyOf(k, o))
+// forgiveRequest forgives the failure of the very request that now succeeded. Where Asterisk knows
+// phones by auth_username, it calls their first request one of an unknown account when several come
+// at once (capture 12).
+func (e *Engine) forgiveRequest(k key, s *source, o *Observation) {
+	r := e.requests.Get(keyOf(k, o))
 	if r == 0 {
 		return
 	}
-	q := &e.requests.at(r).val
+
+	q := e.requests.Val(r)
 	if e.now-q.at > creditWindow {
 		return
 	}
 
 	id := e.accountOf(o.Server, ServicePJSIP, &q.account)
-	if pr := e.pairs.get(pairKey{k.hi, k.lo, id}); pr != 0 && e.pairs.at(pr).val.okAt == 0 {
+	if pr := e.pairs.Get(pairKey{k.hi, k.lo, id}); pr != 0 && e.pairs.Val(pr).okAt == 0 {
 		if !o.Stream {
-			w := e.weight(q.kind, false, ServicePJSIP)
+			w := e.weightOf(q.kind, false, ServicePJSIP)
 			s.guess, s.slowGuess = max(0, s.guess-w), max(0, s.slowGuess-w)
 		}
-		e.pairs.mark(pr)
-		p := &e.pairs.at(pr).val
-		p.anew(s)
+
+		e.pairs.Mark(pr)
+		p := e.pairs.Val(pr)
+		p.applyPardon(s)
 		if int(p.fails)+int(p.excused)+int(p.shielded) <= 1 { // nothing else
 			e.forgiveAccount(s, p, o.Chooser())
 		}
 	}
-	e.requests.remove(r)
+
+	e.requests.Remove(r)
 }
 
-// own notes that a source authenticated as an account, and lets its trust grow: by one for each account
-// and half day.
-func (e *Engine) own(s *source, p *pair, pr, ar ref) {
+// own notes that a source authenticated as an account, and lets its trust grow: by one for each
+// account and half day.
+func (e *Engine) own(s *source, p *pair, pr, ar table.Ref) {
 	const halfDay = 12 * 3600
-	if (p.flags&pairOwned == 0 || s.owns == 0) && s.owns < math.MaxUint8 { // 0: the source was forgotten meanwhile
+
+	// 0: the source was forgotten meanwhile
+	if (p.flags&pairOwned == 0 || s.owns == 0) && s.owns < math.MaxUint8 {
 		s.owns++
 		p.flags |= pairOwned
 	}
+
 	if p.okAt == 0 || p.okAt/halfDay != e.sec/halfDay {
 		s.trust = min(s.trust+1, maxTrust)
 	}
@@ -313,35 +190,35 @@ func (e *Engine) own(s *source, p *pair, pr, ar ref) {
 
 	p.okAt = max(e.sec, 1)
 	s.owned = ar
-	e.pairs.move(pr, listOwned)
+	e.pairs.Move(pr, listOwned)
 }
 
-// prove notes that a source proved itself. Whether it failed before its first proof, from the same port,
-// is noted for whoever asks for an explanation: see washed.
-func (e *Engine) prove(k key, s *source, r ref, port uint16) {
-	if s.flags&hasProof == 0 && s.attempts > 0 && s.failPort == port {
+// prove notes that a source proved itself. Whether it failed before its first proof, from the same
+// port, is noted for whoever asks for an explanation: see washed.
+func (e *Engine) prove(k key, s *source, r table.Ref, port uint16) {
+	if s.flags&flagProof == 0 && s.attempts > 0 && s.failPort == port {
 		s.flags |= washed
 	}
 	s.proofAt = e.sec
 	s.okPort = port
-	s.flags |= hasProof
+	s.flags |= flagProof
 	e.classify(k, r)
 }
 
-// proveNetworks notes that the prefixes of a host hold a proved address. Their bans are lifted if it
-// never failed; one on proven evidence only by a success whose address nobody could have chosen.
+// proveNetworks notes that the prefixes of a host hold a proved address. Their bans are lifted if
+// it never failed; one on proven evidence only by a success whose address nobody could have chosen.
 func (e *Engine) proveNetworks(k key, innocent bool, by Chooser) {
 	for _, sp := range k.spreads() {
 		nk := k.masked(sp.bits)
 		n, nr := e.touchNetwork(nk)
 		n.proofAt = e.sec
-		n.flags |= hasProof
+		n.flags |= flagProof
 		e.classifyNetwork(nk, nr)
 
 		scope := e.banScope(nk)
 		if innocent && (scope == ScopeSIP || scope == ScopeAll && by.Proven()) {
 			proven, offenders := n.proven, n.provenOffenders
-			e.lift(e.bans.get(nk), RuleProved)
+			e.lift(e.bans.Get(nk), RuleProved)
 			if !by.Proven() { // what is proven stays
 				n.proven, n.provenOffenders, n.offenders = proven, offenders, offenders
 			}

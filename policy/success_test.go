@@ -7,13 +7,17 @@ import (
 	"time"
 )
 
-// What a success after failures means: a user's typos, a cracked password, or forged packets in a phone's name.
+// What a success after failures means: a user's typos, a cracked password, or forged packets in a
+// phone's name.
 func TestSuccessAfterFailures(t *testing.T) {
 	own := success(office, "1007")
 	fail := func(n int, account string) []Observation { return repeat(n, wrong(office, account)) }
 	stream := func(os []Observation) []Observation { return all(os, overStream) }
 	ban := func(scope string) []string {
-		return []string{"alert 198.51.100.44/32 " + scope + " compromised_account", "ban 198.51.100.44/32 " + scope + " compromised_account"}
+		return []string{
+			"alert 198.51.100.44/32 " + scope + " compromised_account",
+			"ban 198.51.100.44/32 " + scope + " compromised_account",
+		}
 	}
 	told := []string{"alert 198.51.100.44/32 sip compromised_account"}
 	spray := func(n int) []Observation {
@@ -33,27 +37,91 @@ func TestSuccessAfterFailures(t *testing.T) {
 		{"a user's four typos", [][]Observation{fail(4, "1007")}, own, nil},
 		{"four over TCP", [][]Observation{stream(fail(4, "1007"))}, overStream(own), nil},
 		{"five failures: guessed", [][]Observation{fail(5, "1007")}, own, ban("sip")},
-		{"five over TCP: guessed", [][]Observation{stream(fail(5, "1007"))}, overStream(own), ban("all")},
-		{"four on this account, two on another", [][]Observation{fail(2, "1008"), fail(4, "1007")}, own, nil},
+		{
+			"five over TCP: guessed",
+			[][]Observation{stream(fail(5, "1007"))},
+			overStream(own),
+			ban("all"),
+		},
+		{
+			"four on this account, two on another",
+			[][]Observation{fail(2, "1008"), fail(4, "1007")},
+			own, nil,
+		},
 		{"failures on two other accounts", [][]Observation{spray(2)}, own, nil},
-		{"failures on three other accounts: one was found", [][]Observation{spray(3)}, own, ban("sip")},
+		{
+			"failures on three other accounts: one was found",
+			[][]Observation{spray(3)},
+			own,
+			ban("sip"),
+		},
 		{"the same over TCP", [][]Observation{stream(spray(3))}, overStream(own), ban("all")},
-		{"over TCP, but the success may be forged", [][]Observation{stream(spray(3))}, own, ban("sip")},
-		{"five over TCP, but the success may be forged", [][]Observation{stream(fail(5, "1007"))}, own, ban("sip")},
-		{"forged ones from another port", [][]Observation{all(spray(3), fromPort(31337))}, own, nil},
-		{"five between two successes, forgeable", [][]Observation{{own}, fail(5, "1007")}, own, []string{"alert 198.51.100.44/32 none spoof_suspected"}},
+		{
+			"over TCP, but the success may be forged",
+			[][]Observation{stream(spray(3))},
+			own,
+			ban("sip"),
+		},
+		{
+			"five over TCP, but the success may be forged",
+			[][]Observation{stream(fail(5, "1007"))},
+			own, ban("sip"),
+		},
+		{
+			"forged ones from another port",
+			[][]Observation{all(spray(3), fromPort(31337))},
+			own,
+			nil,
+		},
+		{
+			"five between two successes, forgeable",
+			[][]Observation{{own}, fail(5, "1007")},
+			own,
+			[]string{"alert 198.51.100.44/32 none spoof_suspected"},
+		},
 		{"four between two successes", [][]Observation{{own}, fail(4, "1007")}, own, nil},
-		{"two and two with a success between", [][]Observation{{own}, fail(4, "1007"), {own}, fail(4, "1007")}, own, nil},
-		{"proven between two successes, as slow as a phone", [][]Observation{{own}, stream(fail(20, "1007"))}, own, nil},
-		{"faster than any phone", [][]Observation{{own}, stream(fail(35, "1007"))}, overStream(own), ban("all")},
-		{"faster than any phone, but the success may be forged", [][]Observation{{own}, stream(fail(35, "1007"))}, own, told},
-		{"an owner of another account guesses over TCP", [][]Observation{{own}, stream(fail(9, "1008"))}, overStream(success(office, "1008")), ban("all")},
-		{"the same, but the success may be forged", [][]Observation{{own}, stream(fail(9, "1008"))}, success(office, "1008"), told},
-		{"a proved source, forgeable failures, a proven success", [][]Observation{{own}, fail(9, "1008")}, overStream(success(office, "1008")), told},
+		{
+			"two and two with a success between",
+			[][]Observation{{own}, fail(4, "1007"), {own}, fail(4, "1007")},
+			own, nil,
+		},
+		{
+			"proven between two successes, as slow as a phone",
+			[][]Observation{{own}, stream(fail(20, "1007"))},
+			own, nil,
+		},
+		{
+			"faster than any phone",
+			[][]Observation{{own}, stream(fail(35, "1007"))},
+			overStream(own), ban("all"),
+		},
+		{
+			"faster than any phone, but the success may be forged",
+			[][]Observation{{own}, stream(fail(35, "1007"))},
+			own, told,
+		},
+		{
+			"an owner of another account guesses over TCP",
+			[][]Observation{{own}, stream(fail(9, "1008"))},
+			overStream(success(office, "1008")),
+			ban("all"),
+		},
+		{
+			"the same, but the success may be forged",
+			[][]Observation{{own}, stream(fail(9, "1008"))},
+			success(office, "1008"), told,
+		},
+		{
+			"a proved source, forgeable failures, a proven success",
+			[][]Observation{{own}, fail(9, "1008")},
+			overStream(success(office, "1008")), told,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			l := newLab(t, off(RuleProvenScore, RuleScore, RuleProvedGuessing)) // to see what the success decides
-			l.every(2*time.Second, slices.Concat(tt.before...)...)              // as fast as people type
+			// to see what the success decides
+			l := newLab(t, off(RuleProvenScore, RuleScore, RuleProvedGuessing))
+			// as fast as people type
+			l.every(2*time.Second, slices.Concat(tt.before...)...)
 			l.noBan()
 			l.drop()
 			l.every(2*time.Second, tt.last)
@@ -79,12 +147,14 @@ func TestFoundPasswordProvesNothing(t *testing.T) {
 	if x.Proved || x.Owns != 0 || !x.Banned || x.Ban.Rule != RuleCompromised {
 		t.Errorf("proved %v, owns %d, banned %v by %s", x.Proved, x.Owns, x.Banned, x.Ban.Rule)
 	}
-	if v := l.got[0]; string(v.Account.Bytes()) != "1007" || v.Attempts != 5 || len(v.Evidence) != 5 {
+	if v := l.got[0]; string(v.Account.Bytes()) != "1007" || v.Attempts != 5 ||
+		len(v.Evidence) != 5 {
 		t.Errorf("the alert: got %s", brief(v))
 	}
 }
 
-// Failures in the name of an office that proved itself, on a phone that is new there: told, but they ban nobody.
+// Failures in the name of an office that proved itself, on a phone that is new there: told, but
+// they ban nobody.
 func TestForgedFailuresDoNotBanAProvedOffice(t *testing.T) {
 	for _, port := range []string{":31337", ":5060"} {
 		l := newLab(t)
@@ -99,12 +169,14 @@ func TestForgedFailuresDoNotBanAProvedOffice(t *testing.T) {
 	}
 }
 
-// Whoever owns an account guesses another one as slowly as a stale phone tries, and finds it while its owner works elsewhere:
-// told. A stale phone that is mended is not: nobody has its account elsewhere, or moved it in since.
+// Whoever owns an account guesses another one as slowly as a stale phone tries, and finds it while
+// its owner works elsewhere: told. A stale phone that is mended is not: nobody has its account
+// elsewhere, or moved it in since.
 func TestOwnersFindIsTold(t *testing.T) {
 	for _, tt := range []struct {
-		name   string
-		before time.Duration // when the account worked elsewhere, before the first failure; 0: never
+		name string
+		// when the account worked elsewhere, before the first failure; 0: never
+		before time.Duration
 		o      Observation
 		fails  int
 		want   int
@@ -130,8 +202,9 @@ func TestOwnersFindIsTold(t *testing.T) {
 	}
 }
 
-// Who was banned for guesses, and finds the password when the ban is over, is told of, however few of them were on that
-// account. The next user of that address is not, nor is one who erred once on an account that is being attacked.
+// Who was banned for guesses, and finds the password when the ban is over, is told of, however few
+// of them were on that account. The next user of that address is not, nor is one who erred once on
+// an account that is being attacked.
 func TestFindAfterABanIsTold(t *testing.T) {
 	banned := func(os ...Observation) *lab {
 		l := newLab(t)
@@ -163,7 +236,8 @@ func TestFirstBanOfACompromisedAccountOnForgeableEvidenceIsShort(t *testing.T) {
 	l := newLab(t)
 	l.feed(repeat(5, wrong(phone+":31337", "1007"))...)
 	l.feed(registered(phone))
-	if v := l.got[len(l.got)-1]; v.Action != ActionBan || v.Duration != 10*time.Minute || v.Scope != ScopeSIP {
+	if v := l.got[len(l.got)-1]; v.Action != ActionBan || v.Duration != 10*time.Minute ||
+		v.Scope != ScopeSIP {
 		t.Errorf("got %s, want a ban of 10 minutes", brief(v))
 	}
 	// The budget for new bans does not postpone it: nobody forges the success.
@@ -185,13 +259,15 @@ func TestForgedFailuresBetweenTwoSuccessesAreTold(t *testing.T) {
 		l.feed(registered(phone))
 		l.every(gap, repeat(10, wrong(phone+":31337", "1007"))...)
 		l.feed(registered(phone))
-		if v := l.alerted(RuleSpoofSuspected); v.Attempts != 10 || string(v.Account.Bytes()) != "1007" {
+		if v := l.alerted(RuleSpoofSuspected); v.Attempts != 10 ||
+			string(v.Account.Bytes()) != "1007" {
 			t.Errorf("got %s", brief(v))
 		}
 	}
 }
 
-// A stranger's first success on an account that others guess is told, whoever he is; it bans nobody.
+// A stranger's first success on an account that others guess is alerted, whoever it is; it bans
+// nobody.
 func TestSuspectLogin(t *testing.T) {
 	for _, gap := range []time.Duration{time.Millisecond, time.Second, time.Minute} {
 		for n, want := range map[int]int{4: 0, 5: 1} {
@@ -206,7 +282,14 @@ func TestSuspectLogin(t *testing.T) {
 				l.every(gap, registered(phone))
 				l.noBan()
 				if got := l.count(ActionAlert, RuleSuspectLogin); got != want {
-					t.Errorf("gap %v, %d others, erred %v: %d alerts, want %d", gap, n, erred, got, want)
+					t.Errorf(
+						"gap %v, %d others, erred %v: %d alerts, want %d",
+						gap,
+						n,
+						erred,
+						got,
+						want,
+					)
 				}
 			}
 		}
@@ -235,8 +318,17 @@ func TestForgiveness(t *testing.T) {
 	before := l.source(phone)
 	l.every(5*time.Second, registered(phone))
 	s := l.source(phone)
-	if want := float32(0.5); s.forgeable < want*0.98 || s.forgeable > want || s.slowForgeable < want*0.98 || s.slowForgeable > want {
-		t.Errorf("scores: from %v, %v to %v, %v; want %v", before.forgeable, before.slowForgeable, s.forgeable, s.slowForgeable, want)
+	if want := float32(0.5); s.forgeable < want*0.98 || s.forgeable > want ||
+		s.slowForgeable < want*0.98 ||
+		s.slowForgeable > want {
+		t.Errorf(
+			"scores: from %v, %v to %v, %v; want %v",
+			before.forgeable,
+			before.slowForgeable,
+			s.forgeable,
+			s.slowForgeable,
+			want,
+		)
 	}
 	if s.failed != 1 {
 		t.Errorf("accounts that fail: got %d, want 1", s.failed)
@@ -254,12 +346,14 @@ func TestForgivenessFades(t *testing.T) {
 	l.wait(40 * time.Hour)
 	l.feed(forged(phone))
 	l.feed(registered(phone))
-	if s := l.source(phone); s.forgeable < 0.99 || s.forgeable > 1.01 || s.slowForgeable < 0.99 || s.slowForgeable > 1.01 {
+	if s := l.source(phone); s.forgeable < 0.99 || s.forgeable > 1.01 || s.slowForgeable < 0.99 ||
+		s.slowForgeable > 1.01 {
 		t.Errorf("scores: got %v, %v, want 1", s.forgeable, s.slowForgeable)
 	}
 }
 
-// Who looked slowly for a password that fits is found out as well: three accounts in six hours, then a success.
+// Who looked slowly for a password that fits is found out as well: three accounts in six hours,
+// then a success.
 func TestSlowSprayIsFoundOut(t *testing.T) {
 	for n, want := range map[int]int{2: 0, 3: 1} {
 		l := newLab(t)

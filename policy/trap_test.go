@@ -7,7 +7,8 @@ import (
 
 func canaries(o *Options) { o.Canaries = []string{"canary", "honey"} }
 
-// Whatever names a canary account bans at once: attempts, challenges, successes; over a stream all traffic.
+// Whatever names a canary account bans at once: attempts, challenges, successes; over a stream all
+// traffic.
 func TestCanaryBansAtOnce(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -16,10 +17,19 @@ func TestCanaryBansAtOnce(t *testing.T) {
 	}{
 		{"a guess", wrong(attacker, "canary"), ScopeSIP},
 		{"another one", wrong(attacker, "honey"), ScopeSIP},
-		{"an unknown account", event(KindInvalidAccountID, ServicePJSIP, attacker, "canary", "c"), ScopeSIP},
+		{
+			"an unknown account",
+			event(KindInvalidAccountID, ServicePJSIP, attacker, "canary", "c"), ScopeSIP,
+		},
 		{"a challenge", event(KindChallengeSent, ServicePJSIP, attacker, "canary", "c"), ScopeSIP},
-		{"a weak kind", event(KindRequestNotSupported, ServicePJSIP, attacker, "canary", "c"), ScopeSIP},
-		{"a success without a password", event(KindSuccessfulAuth, ServicePJSIP, attacker, "canary", "c"), ScopeSIP},
+		{
+			"a weak kind", event(KindRequestNotSupported, ServicePJSIP, attacker, "canary", "c"),
+			ScopeSIP,
+		},
+		{
+			"a success without a password",
+			event(KindSuccessfulAuth, ServicePJSIP, attacker, "canary", "c"), ScopeSIP,
+		},
 		{"a success over UDP", success(attacker, "canary"), ScopeSIP},
 		{"a success over a stream", overStream(success(attacker, "canary")), ScopeAll},
 		{"a guess over a stream", overStream(wrong(attacker, "canary")), ScopeAll},
@@ -34,7 +44,9 @@ func TestCanaryBansAtOnce(t *testing.T) {
 			if tt.scope == ScopeSIP {
 				want = 10 * time.Minute
 			}
-			if v.Rule != RuleCanary || v.Scope != tt.scope || v.Duration != want || v.Attempts != 1 || len(v.Evidence) != 1 {
+			if v.Rule != RuleCanary || v.Scope != tt.scope || v.Duration != want ||
+				v.Attempts != 1 ||
+				len(v.Evidence) != 1 {
 				t.Errorf("got %s", brief(v))
 			}
 		})
@@ -65,7 +77,8 @@ func TestCanaryProvesNothing(t *testing.T) {
 	}
 }
 
-// Traps keep within the limits of forgeable evidence: never a proved source, nor what is protected, and a budget.
+// Traps keep within the limits of forgeable evidence: never a proved source, nor what is protected,
+// and a budget.
 func TestForgedTrapsCutOffNoPhone(t *testing.T) {
 	for name, o := range map[string]Observation{
 		"canary":    wrong(phone, "canary"),
@@ -80,7 +93,10 @@ func TestForgedTrapsCutOffNoPhone(t *testing.T) {
 				t.Errorf("got %v, want it told once", l.told())
 			}
 			l = newLab(t, canaries)
-			l.e.Protect(l.now, NewProtected([]ProtectedEntry{{hostKey(hostAddr(phone)).prefix(), "trunk"}}, nil))
+			l.e.Protect(
+				l.now,
+				NewProtected([]ProtectedEntry{{hostKey(hostAddr(phone)).prefix(), "trunk"}}, nil),
+			)
 			l.feed(o, overStream(o))
 			l.quiet()
 
@@ -119,7 +135,9 @@ func TestInjectionBansAtOnce(t *testing.T) {
 			if stream && o.Service == ServicePJSIP {
 				want = ScopeAll
 			}
-			if v := l.banned(); v.Rule != RuleInjection || v.Scope != want || len(v.Evidence) != 1 || v.Evidence[0].Kind != KindInjection {
+			if v := l.banned(); v.Rule != RuleInjection || v.Scope != want ||
+				len(v.Evidence) != 1 ||
+				v.Evidence[0].Kind != KindInjection {
 				t.Errorf("%v, stream %v: got %s", o.Kind, stream, brief(v))
 			}
 			if x := l.e.Explain(hostAddr(attacker)); x.Proved || x.Owns != 0 {
@@ -129,7 +147,8 @@ func TestInjectionBansAtOnce(t *testing.T) {
 	}
 }
 
-// Forged traps from many addresses of a prefix ban the addresses, not the prefix: each is a single packet.
+// Forged traps from many addresses of a prefix ban the addresses, not the prefix: each is a single
+// packet.
 func TestForgedTrapsBanNoPrefix(t *testing.T) {
 	for _, base := range []string{"203.0.113.1", "2001:db8:bad::1"} {
 		l := newLab(t, canaries)

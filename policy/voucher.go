@@ -2,11 +2,12 @@ package policy
 
 import "slices"
 
-// A voucher bounds the addresses that an account proves by successes that somebody could have forged.
-// Each such success shields an address that the attacker chose, which may be the one that a guesser
-// hides behind. Times are seconds since the Unix epoch.
+// A voucher bounds the addresses that an account proves by successes that somebody could have
+// forged. Each such success shields an address that the attacker chose, which may be the one that a
+// guesser hides behind. Times are seconds since the Unix epoch.
 type voucher struct {
-	parts [vouchersADay]uint32 // the latest addresses, of IPv6 the /64s, hashed; newest first, 0 is none
+	// the latest addresses, of IPv6 the /64s, hashed; newest first, 0 is none
+	parts [vouchersADay]uint32
 	at    [vouchersADay]uint32 // when each began to be shielded
 
 	provedSince uint32 // since when proved counts
@@ -14,28 +15,28 @@ type voucher struct {
 }
 
 const (
-	// vouchersAnHour and vouchersADay are how many new addresses an account shields by successes that
-	// somebody could have forged: a user with several phones who travels has fewer.
+	// vouchersAnHour and vouchersADay are how many new addresses an account shields by successes
+	// that somebody could have forged: a user with several phones who travels has fewer.
 	vouchersAnHour = 4
 	vouchersADay   = 16
 
-	// maxVouchers bounds the accounts for which this is remembered: the one that was quiet longest is
-	// forgotten first. Only a right password adds one.
+	// maxVouchers bounds the accounts for which this is remembered: the one that was quiet longest
+	// is forgotten first. Only a right password adds one.
 	maxVouchers = 1 << 15
 
-	// crowdMost is by how many addresses a day an account may keep proof from being forgotten, those of
-	// one /64 and those over TCP included: far more than phones that share an account, or move, have in a
-	// day; far less than there is room for.
+	// crowdMost is by how many addresses a day an account may keep proof from being forgotten,
+	// those of one /64 and those over TCP included: far more than phones that share an account, or
+	// move, have in a day; far less than there is room for.
 	crowdMost = 1024
 
 	day = 24 * 3600
 )
 
-// vouched reports whether the success o of an account proves its source. It does while the source is
-// proved already, and otherwise as long as the account has room for one more address: see voucher. What
-// comes beyond is alerted.
+// vouched reports whether the success o of an account proves its source. It does while the source
+// is proved already, and otherwise as long as the account has room for one more address: see
+// voucher. What comes beyond is alerted.
 func (e *Engine) vouched(k key, s *source, id accountID, o *Observation) bool {
-	if e.proved(s) && s.flags&inCrowd == 0 {
+	if e.hasProof(s) && s.flags&inCrowd == 0 {
 		return true // renewed
 	}
 
@@ -45,7 +46,7 @@ func (e *Engine) vouched(k key, s *source, id accountID, o *Observation) bool {
 		return true
 	}
 
-	if e.on(ruleSpoofSuspected) {
+	if e.on(RuleSpoofSuspected) {
 		account := o.Account
 		if o.dialled {
 			account = Label{} // it may be anybody's
@@ -53,7 +54,7 @@ func (e *Engine) vouched(k key, s *source, id accountID, o *Observation) bool {
 		e.alert(Verdict{
 			Rule: RuleSpoofSuspected, Prefix: k.prefix(), Server: o.Server, Account: account,
 			Sources: v.newSince(e.sec, day), Chooser: o.Chooser(),
-		}, pairKey{account: id}, hourly)
+		}, aboutAccount(id), hourly)
 	}
 	return false
 }
@@ -63,26 +64,23 @@ func (e *Engine) vouchedPart(k key) uint32 {
 	if !k.is4() && len(k.spreads()) > 0 {
 		k = k.masked(netBits)
 	}
-	return uint32(k.hash(e.k0, e.k1)) | 1 // the lower half is meant; 0 is none
+	return uint32(k.Hash(e.k0, e.k1)) | 1 // the lower half is meant; 0 is none
 }
 
 // touchVoucher returns the record of an account, made if there is none, and makes it the newest.
 func (e *Engine) touchVoucher(id accountID) *voucher {
-	r := e.vouchers.get(id)
+	r := e.vouchers.Get(id)
 	if r == 0 {
-		if e.vouchers.full() {
-			e.vouchers.remove(e.vouchers.lists[listAll].tail)
-		}
-		r = e.vouchers.add(id, listAll)
+		r = e.vouchers.Add(id, only)
 	} else {
-		e.vouchers.move(r, listAll)
+		e.vouchers.Move(r, only)
 	}
-	e.vouchers.mark(r)
-	return &e.vouchers.at(r).val
+	e.vouchers.Mark(r)
+	return e.vouchers.Val(r)
 }
 
-// take notes that an account shields a part, and reports whether it may. A part that it shields already
-// costs nothing.
+// take notes that an account shields a part, and reports whether it may. A part that it shields
+// already costs nothing.
 func (v *voucher) take(part, now uint32) bool {
 	if i := slices.Index(v.parts[:], part); i >= 0 && now-v.at[i] < day {
 		return true
@@ -108,10 +106,10 @@ func (v *voucher) newSince(now, span uint32) int {
 	return n
 }
 
-// crowded notes that one more address proves itself as an account. Whoever owns an account and a network
-// of IPv6 can log in from more addresses than there is room for: beyond
-// crowdMost a day their proof counts, but is the first to be forgotten. Otherwise it would take the room
-// of the proof of phones, which forged packets could then cut off.
+// crowded notes that one more address proves itself as an account. Whoever owns an account and a
+// network of IPv6 can log in from more addresses than there is room for: beyond crowdMost a day
+// their proof counts, but is the first to be forgotten. Otherwise it would take the room of the
+// proof of phones, which forged packets could then cut off.
 func (e *Engine) crowded(s *source, v *voucher) {
 	if e.sec-v.provedSince >= day {
 		v.provedSince, v.proved = e.sec, 0

@@ -239,6 +239,7 @@ var refusedCommands = [][]string{
 	{"bans"},
 	{"events", "--follow"},
 	{"export", "--nft"},
+	{"reconcile"},
 	{"reload"},
 	{"keep"},
 	{"allow", "--list"},

@@ -45,7 +45,7 @@ func (r Recorder) ban(b *Ban, observed bool) {
 		Key: b.Key().Journal(), Rule: b.Rule, Score: b.Score, Attempts: b.Attempts,
 		Strike: b.Strike, Evidence: b.Evidence, Servers: b.Servers,
 		From: r.clock.Deadline(b.DecidedAt()), Until: r.clock.Deadline(b.Expiry),
-		Found: b.Rule == policy.RuleAdopted, Observed: observed,
+		Found: b.Rule == policy.RuleAdopted.String(), Observed: observed,
 	})
 }
 

@@ -11,9 +11,9 @@ import (
 func hints(o Options, managerRead bool) section {
 	s := section{title: "hints"}
 	if len(o.Config.Allow)+len(o.Config.Names) == 0 {
-		s.note("no trunk is allowlisted: write your SIP providers into [allow], their networks " +
-			"into prefixes or their names into names, or calls may stop when they look like " +
-			"an attack")
+		s.note("no trunk is allowlisted: write the networks of your SIP providers into [allow] " +
+			"prefixes, or their host names into [allow] names; else a ban may stop calls that " +
+			"look like an attack")
 	}
 
 	if o.PBXConfig == "" {

@@ -105,8 +105,8 @@ type Run struct {
 // Help returns the detailed help.
 func (*Run) Help() string {
 	return `With --trial a mistake in a new config does not last. All bans that are made in the trial,
-those of operators too, end with it whatever happens to amifend. After that it only watches, and logs whom
-it would ban. Run amifend keep, during the trial or later, to give the bans their whole time and to
+those of operators too, end with it whatever happens to amifend. After that it bans nobody, and logs the
+bans that it would make. Run amifend keep, during the trial or later, to give the bans their whole time and to
 end the trial. Bans that are older than the trial stay. The [deny] lists, which have no end, wait
 for amifend keep. Each start with --trial begins a new trial.
 

@@ -45,8 +45,8 @@ func Vars() kong.Vars {
 			"Also reads log files.",
 		"replayHelp": "Judge captures and log files, and show whom the daemon would have banned.",
 
-		"runTrialHelp": "End the bans that are made after a time, such as 10m, unless " +
-			"amifend keep is run until then.",
+		"runTrialHelp": "A trial: the bans of this run end after TIME, such as 10m, unless amifend " +
+			"keep is run.",
 
 		"eventsWithinHelp": "Only events of this address, or within this prefix.",
 		"eventsKindHelp":   "Only these events of Asterisk, such as InvalidPassword.",
@@ -70,7 +70,8 @@ func Vars() kong.Vars {
 		"reportFilesHelp": "Captures of AMI, or log files of Asterisk, to count instead; " +
 			"folders, - for standard input, also packed. Each is a server of its own.",
 
-		"topWhatHelp":  "What to count by: sources, accounts or servers (sources).",
-		"topSinceHelp": "How far back to look, such as 1h, 24h or 7d (1h). Hours count whole.",
+		"topWhatHelp": "What to count by: sources, accounts or servers (sources).",
+		"topSinceHelp": "How far back to look, such as 1h, 24h or 7d (1h). Totals are those of whole " +
+			"hours.",
 	}
 }

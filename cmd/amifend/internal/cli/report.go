@@ -37,11 +37,15 @@ func (*Report) Help() string {
     amifend report --since 7d --format csv -n 1000 > week.csv
     amifend report /var/log/asterisk/security*
 
-It shows bans, alerts, what operators did, and who failed how often. Without files the answer comes
-from the daemon's journal. Hours count whole. FAILED counts failed events; one attempt may raise
-several. With files attempts are counted, those behind a ban too, and the verdict is what the daemon
-would have decided; --config names the config whose policy and allowlist apply, and --since has no
-effect. For the whole past: sqlite3 -readonly /var/lib/amifend/journal.db.`
+It shows bans, alerts, commands of operators, and who failed how often.
+
+Without files the answer comes from the daemon's journal. Its totals are those of whole hours. FAILED
+counts failed events; one attempt may raise several.
+
+With files it counts attempts, also those behind a ban, and the verdict is what the daemon would have
+decided. --config names the config whose policy and allowlist apply, and --since has no effect.
+
+The journal has the whole past: sqlite3 -readonly /var/lib/amifend/journal.db`
 }
 
 // Validate is called by kong.

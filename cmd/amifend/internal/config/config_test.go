@@ -117,7 +117,7 @@ format = "json"
 
 	weights := policy.DefaultOptions().Weights
 	weights[policy.KindInvalidAccountID], weights[policy.KindChallengeResponseFailed] = 2, 0.75
-	off, _ := policy.RuleSet(0).With("trust")
+	off, _ := policy.RuleSet(0).With(policy.RuleTrust)
 	want := &Config{
 		Servers: []Server{
 			{
@@ -319,7 +319,7 @@ func TestLoadSaysWhatIsWrongAndWhatToWrite(t *testing.T) {
 		},
 		{
 			"negative weight", server + "[policy.weights]\nFailedACL = -1", "policy.weights.FailedACL",
-			"FailedACL = -1", "is no weight",
+			"FailedACL = -1", "is not a weight",
 		},
 		{
 			"weight of a success", server + "[policy.weights]\nSuccessfulAuth = 1",

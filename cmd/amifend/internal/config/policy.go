@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -58,16 +59,15 @@ func (l *loader) validate(o policy.Options) {
 	}
 
 	for _, err := range errs {
-		if err == nil {
-			continue
+		var option *policy.OptionError
+		switch {
+		case err == nil:
+		case errors.As(err, &option):
+			key := strings.TrimSuffix("policy."+option.Key, ".")
+			l.problem(key, "%s: %s", option.Problem, option.Advice)
+		default:
+			l.problem("policy", "%s", err)
 		}
-
-		key, text, ok := strings.Cut(err.Error(), ": ")
-		if !ok || strings.Contains(key, " ") {
-			key, text = "", err.Error()
-		}
-
-		l.problem(strings.TrimSuffix("policy."+key, "."), "%s", text)
 	}
 }
 
@@ -94,7 +94,8 @@ func (l *loader) weights(raw map[string]value[float64], into *policy.Options) {
 func (l *loader) rules(raw map[string]value[bool], into *policy.Options) {
 	for _, name := range slices.Sorted(maps.Keys(raw)) {
 		key := "policy.rules." + name
-		off, ok := into.Off.With(name)
+		rule, _ := policy.ParseRule(name)
+		off, ok := into.Off.With(rule)
 		switch {
 		case !ok && slices.Contains(ruleNames(true), name):
 			l.problem(key, "this rule cannot be switched off: leave it out")

@@ -30,7 +30,7 @@ func TestBanAfterTheFourthAttempt(t *testing.T) {
 	if n := len(r.Said("banned", "203.0.113.5")); n != 0 {
 		t.Error("three attempts were banned")
 	}
-	if l.Text("scope") != "all" || l.Text("rule") != policy.RuleProvenScore ||
+	if l.Text("scope") != "all" || l.Text("rule") != policy.RuleProvenScore.String() ||
 		l.Text("attempts") != "4" {
 		t.Errorf("said %v", l)
 	}

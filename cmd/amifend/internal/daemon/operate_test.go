@@ -58,7 +58,7 @@ func TestOperatorInTheKernel(t *testing.T) {
 	eventually(t, "the journal tells of the ban that is over", func() bool {
 		x, err := c.Explain(t.Context(), netip.MustParseAddr("203.0.113.6"))
 		return err == nil && len(x.Past) == 1 && !x.Past[0].Lifted.IsZero() &&
-			x.Past[0].Rule == policy.RuleProvenScore &&
+			x.Past[0].Rule == policy.RuleProvenScore.String() &&
 			x.Past[0].By == "uid 0" &&
 			strings.Contains(x.Past[0].Evidence, `InvalidAccountID "100"`)
 	})
@@ -102,7 +102,7 @@ func TestOperatorReconciles(t *testing.T) {
 
 	bans, err := c.Bans(t.Context(), control.BanQuery{})
 	if err != nil || len(bans.Bans) != 1 || bans.Bans[0].Prefix.String() != "203.0.113.50/32" ||
-		bans.Bans[0].Rule != policy.RuleAdopted {
+		bans.Bans[0].Rule != policy.RuleAdopted.String() {
 		t.Errorf("%+v, %v", bans, err)
 	}
 	if r, err := c.Reconcile(t.Context()); err != nil || r.Repaired() != 0 {
@@ -185,7 +185,7 @@ func TestStatusAndBans(t *testing.T) {
 
 	b := l.Bans[0]
 	if b.Prefix.String() != "203.0.113.6/32" || b.Scope != "all" ||
-		b.Rule != policy.RuleProvenScore || b.Attempts != 4 || b.Strike != 1 ||
+		b.Rule != policy.RuleProvenScore.String() || b.Attempts != 4 || b.Strike != 1 ||
 		!slices.Equal(b.Servers, []string{"pbx1"}) || b.State != control.StateInKernel ||
 		b.Dropped == nil || *b.Dropped != 0 {
 		t.Errorf("ban %+v", b)
@@ -282,8 +282,8 @@ func TestReportAndAlerts(t *testing.T) {
 	}{
 		"all":         {control.AlertQuery{Since: day}, 1},
 		"by default":  {control.AlertQuery{}, 1},
-		"its kind":    {control.AlertQuery{Since: day, Kind: policy.RuleBansFull}, 1},
-		"other kinds": {control.AlertQuery{Since: day, Kind: policy.RuleSuspectLogin}, 0},
+		"its kind":    {control.AlertQuery{Since: day, Kind: policy.RuleBansFull.String()}, 1},
+		"other kinds": {control.AlertQuery{Since: day, Kind: policy.RuleSuspectLogin.String()}, 0},
 		"its source": {
 			control.AlertQuery{Since: day, About: netip.MustParseAddr("203.0.113.7")}, 1,
 		},
@@ -297,7 +297,7 @@ func TestReportAndAlerts(t *testing.T) {
 		}
 
 		for _, a := range l.Alerts {
-			if a.Kind != policy.RuleBansFull || a.Source != "203.0.113.7" || a.Reason == "" ||
+			if a.Kind != policy.RuleBansFull.String() || a.Source != "203.0.113.7" || a.Reason == "" ||
 				a.Do == "" || time.Since(a.At) > time.Minute {
 				t.Errorf("%s: %+v", name, a)
 			}
@@ -310,7 +310,7 @@ func TestReportAndAlerts(t *testing.T) {
 	}
 
 	rep, err := c.Report(t.Context(), control.ReportQuery{})
-	if err != nil || rep.Bans.Made != 1 || rep.Bans.ByRule[policy.RuleProvenScore] != 1 ||
+	if err != nil || rep.Bans.Made != 1 || rep.Bans.ByRule[policy.RuleProvenScore.String()] != 1 ||
 		len(rep.Latest) != 1 || len(rep.Alerts) != 1 {
 		t.Errorf("report %+v, %v", rep, err)
 	}

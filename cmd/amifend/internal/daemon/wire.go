@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"sync/atomic"
 
@@ -173,7 +172,6 @@ func newJudge(s *shared, set protect.Set) (*judge.Judge, error) {
 		StateDir: c.State.Directory, Trial: s.options.Trial,
 	}
 
-	o.Policy.Seed = rand.Uint64() // chosen addresses must not collide in the engine's tables
 	for _, server := range c.Servers {
 		o.Servers = append(o.Servers, server.Name)
 	}

@@ -229,7 +229,7 @@ func goodLater(office *pbx) []actor {
 			starts: 37 * time.Second, every: 200 * time.Millisecond, times: 50,
 			why: "it had registered, which proves its address; what can be forged does not ban " +
 				"it, but is told",
-			alert: policy.RuleProvedGuessing,
+			alert: policy.RuleProvedGuessing.String(),
 			next: func(i int) try {
 				t := try{
 					from: phone, to: office, transport: "UDP", forged: true,
@@ -259,7 +259,7 @@ func household(office *pbx) actor {
 		entry:  "198.51.100.200, a home: phones 211 and 212 register, 213 has an old password",
 		starts: 12 * time.Second, every: 7 * time.Second, times: 7,
 		why:   "one account fails where others work: that is told, and bans nobody",
-		alert: policy.RuleMisconfigured, slow: true,
+		alert: policy.RuleMisconfigured.String(), slow: true,
 		next: func(i int) try {
 			t := try{from: home, to: office, transport: "UDP", patience: patient}
 

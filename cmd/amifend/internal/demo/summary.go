@@ -57,7 +57,7 @@ func (p *performance) close(early bool, dropped map[netip.Prefix]uint64) error {
 	}
 
 	p.story.print("", "What to do next:",
-		"  install  docs/install.md; at first it only tells whom it would ban",
+		"  install  docs/install.md; at first it only logs the bans it would make",
 		"  or see   what it makes of last month's logs:",
 		"           bin/amifend replay /var/log/asterisk/security*")
 

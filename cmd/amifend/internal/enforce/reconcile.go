@@ -152,7 +152,7 @@ func (e *Enforcer) identify(
 	}
 
 	return "", bans.Ban{
-		Prefix: el.Prefix, Scope: el.Scope, Rule: policy.RuleAdopted,
+		Prefix: el.Prefix, Scope: el.Scope, Rule: policy.RuleAdopted.String(),
 		Decided: e.clock.Wall(now), Duration: el.Expires, Expiry: now + int64(el.Expires),
 	}
 }
@@ -165,7 +165,7 @@ func (e *Enforcer) adopt(b bans.Ban, el firewall.Element, now int64) {
 	}
 
 	// The journal does not know it yet: else it would have its rule.
-	if b.Rule == policy.RuleAdopted {
+	if b.Rule == policy.RuleAdopted.String() {
 		e.recorder.Ban(&b)
 	}
 
@@ -241,7 +241,7 @@ func (e *Enforcer) debug(what string, b *bans.Ban) {
 // missingInJournal makes the journal agree with a ban that it does not know to run.
 func (e *Enforcer) missingInJournal(k bans.Key, h *held, snap *journal.Snapshot, n *Differences) {
 	// A ban that was adopted while the journal could not be read may be one that was lifted.
-	if l, ok := snap.Lifted[k.Journal()]; ok && h.Rule == policy.RuleAdopted {
+	if l, ok := snap.Lifted[k.Journal()]; ok && h.Rule == policy.RuleAdopted.String() {
 		e.ledger.liftOne(k, whyLifted+": "+l.By+": "+l.Why)
 		e.mail.External.Put(k, bans.External{Lifted: true})
 		n.Lifted++

@@ -85,7 +85,7 @@ func TestReconcile(t *testing.T) {
 		"adopted before the journal could be read, and lifted": {func(w *workshop, p *played) {
 			w.kernel.Elems[keyed(one)] = time.Now().Add(time.Hour)
 			b := enforcetest.Ban(w.clock, one, all, time.Hour)
-			b.Rule = policy.RuleAdopted
+			b.Rule = policy.RuleAdopted.String()
 			p.snap.Lifted[keyed(one).Journal()] = journal.Tombstone{By: "operator"}
 			w.kernel.Set(func() { w.ledger.adopt(b, w.clock.Now()) })
 			w.mail.Doubts.Wake() // hands it over

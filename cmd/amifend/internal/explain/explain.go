@@ -75,7 +75,7 @@ func (t *teller) verdict(x *policy.Explanation) {
 
 func (t *teller) source(x *policy.Explanation) {
 	for _, s := range x.Scores {
-		t.line("  %-10s %.2f of %g (%.2f proven, %.2f that could be forged)", s.Name+":", s.Proven+s.Forgeable, s.Limit, s.Proven, s.Forgeable)
+		t.line("  %-10s %.2f of %g (%.2f proven, %.2f that could be forged)", s.Rule.String()+":", s.Proven+s.Forgeable, s.Limit, s.Proven, s.Forgeable)
 	}
 	if x.Attempts > 0 {
 		t.line("  attempts:  %d since %s", x.Attempts, t.stamp(x.Since))

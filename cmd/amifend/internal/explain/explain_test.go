@@ -34,7 +34,7 @@ func everything() policy.Explanation {
 		},
 		Known: true, Attempts: 4, Since: at(-2 * time.Minute),
 		Scores: []policy.ScorePart{
-			{Name: policy.RuleScore, Proven: 1.5, Forgeable: 2.25, Limit: 3}, {Name: policy.RuleLongMemory, Proven: 1.5, Forgeable: 2.5, Limit: 6},
+			{Rule: policy.RuleScore, Proven: 1.5, Forgeable: 2.25, Limit: 3}, {Rule: policy.RuleLongMemory, Proven: 1.5, Forgeable: 2.5, Limit: 6},
 		},
 		Evidence: []policy.Evidence{
 			{At: at(-2 * time.Minute), Kind: policy.KindInvalidPassword, Chooser: policy.ChooserNobody, Weight: 0.5, Account: h.Label([]byte("1001"))},
@@ -160,7 +160,7 @@ func TestOfAnEngine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := policy.NewHasher(0)
+	h := e.Hasher()
 	scanner, phone := netip.MustParseAddrPort("203.0.113.5:5060"), netip.MustParseAddrPort("198.51.100.7:5060")
 	o := policy.Observation{Service: policy.ServicePJSIP, Kind: policy.KindInvalidAccountID, Source: scanner, Stream: true}
 	for i, account := range []string{"100", "101", hostile} {

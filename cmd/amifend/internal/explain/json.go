@@ -81,10 +81,10 @@ func New(x policy.Explanation, servers []string) JSON {
 	}
 	if x.Banned {
 		j.Prefix, j.Scope, j.From, j.Until = x.Ban.Prefix.String(), x.Ban.Scope.String(), rfc3339(x.Ban.From), rfc3339(x.Ban.Until)
-		j.Rule, j.BanScore, j.BanAttempts, j.Strike = x.Ban.Rule, x.Ban.Score, x.Ban.Attempts, x.Ban.Strike
+		j.Rule, j.BanScore, j.BanAttempts, j.Strike = x.Ban.Rule.String(), x.Ban.Score, x.Ban.Attempts, x.Ban.Strike
 	}
 	for _, s := range x.Scores {
-		j.Scores = append(j.Scores, score{s.Name, s.Proven, s.Forgeable, s.Limit})
+		j.Scores = append(j.Scores, score{s.Rule.String(), s.Proven, s.Forgeable, s.Limit})
 	}
 	for _, e := range x.Evidence {
 		j.Evidence = append(j.Evidence, evidence{rfc3339(e.At), observe.Describe([]policy.Evidence{e}, servers), e.Weight, forger(e.Chooser)})

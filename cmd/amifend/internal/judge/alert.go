@@ -23,7 +23,7 @@ type Alert struct {
 // API.
 func (j *Judge) alert(v policy.Verdict) {
 	a := journal.Alert{
-		Kind: v.Rule, Source: bans.Source(v.Prefix),
+		Kind: v.Rule.String(), Source: bans.Source(v.Prefix),
 		Text: observe.Reason(v, j.policy.Threshold, j.servers), Do: observe.Advice(v),
 	}
 

@@ -49,15 +49,15 @@ func alertCases() map[string]alertCase {
 
 	const phone = "192.0.2.20"
 	return map[string]alertCase{
-		policy.RuleBansFull: {
+		policy.RuleBansFull.String(): {
 			func(o *policy.Options) { o.MaxBans = 2 }, twoScans, "192.0.2.5", "",
 			"no room for more", "raise [firewall] max_bans", 1,
 		},
-		policy.RuleSpoofFlood: {
+		policy.RuleSpoofFlood.String(): {
 			func(o *policy.Options) { o.ForgeablePerMinute = 1 }, twoScans, "192.0.2.5", "",
 			"than forgeable_bans_per_minute", "into [allow] prefixes", 1,
 		},
-		policy.RuleCompromised: {
+		policy.RuleCompromised.String(): {
 			nil, func(emit func(...amitest.Event)) {
 				p := amitest.NewPeer("203.0.113.5:40000")
 				p.Transport = "TCP"
@@ -68,7 +68,7 @@ func alertCases() map[string]alertCase {
 			}, "203.0.113.5", hostileQuoted, "was guessed after 6 attempts",
 			"change the account's password", 1,
 		},
-		policy.RuleSpoofSuspected: {
+		policy.RuleSpoofSuspected.String(): {
 			nil, func(emit func(...amitest.Event)) {
 				p := amitest.NewPeer(phone + ":5060")
 				emit(p.Register(hostile)...)
@@ -80,7 +80,7 @@ func alertCases() map[string]alertCase {
 			"5 failures of account " + hostileQuoted + " of pbx between two successes",
 			"nobody is banned for it", 0,
 		},
-		policy.RuleSuspectLogin: {
+		policy.RuleSuspectLogin.String(): {
 			nil, func(emit func(...amitest.Event)) {
 				for i := range 5 {
 					emit(amitest.NewPeer(fmt.Sprintf("10.0.%d.1:5060", i)).GuessPassword(hostile)...)
@@ -90,7 +90,7 @@ func alertCases() map[string]alertCase {
 			"a stranger logged in to account " + hostileQuoted + " of pbx",
 			"ask the account's user", 0,
 		},
-		policy.RuleMisconfigured: {
+		policy.RuleMisconfigured.String(): {
 			nil, func(emit func(...amitest.Event)) {
 				p := amitest.NewPeer(phone + ":5060")
 				emit(p.Register("201")...)
@@ -102,7 +102,7 @@ func alertCases() map[string]alertCase {
 			}, phone, hostileQuoted, "fails 4 times a minute where others work", "correct the password",
 			0,
 		},
-		policy.RuleAccountAttacked: {
+		policy.RuleAccountAttacked.String(): {
 			nil, func(emit func(...amitest.Event)) {
 				for i := range 8 {
 					p := amitest.NewPeer(fmt.Sprintf("198.51.%d.7:5060", i))
@@ -111,7 +111,7 @@ func alertCases() map[string]alertCase {
 			}, "", hostileQuoted, "is guessed from 8 sources within hours",
 			"use passwords of 20 random characters", 0,
 		},
-		policy.RuleServerAttacked: {
+		policy.RuleServerAttacked.String(): {
 			nil, func(emit func(...amitest.Event)) {
 				for i := range 50 {
 					p := amitest.NewPeer(fmt.Sprintf("198.51.%d.7:5060", i))
@@ -120,7 +120,7 @@ func alertCases() map[string]alertCase {
 			}, "", "", "server pbx is attacked from 50 sources within hours", "an ACL of the networks",
 			0,
 		},
-		policy.RuleProvedGuessing: {
+		policy.RuleProvedGuessing.String(): {
 			nil, func(emit func(...amitest.Event)) {
 				p := amitest.NewPeer(phone + ":5060")
 				emit(p.Register("204")...)
@@ -169,10 +169,10 @@ func (tc alertCase) test(t *testing.T, kind string) {
 	if tc.account != "" {
 		want = append(want, "account", "server")
 	}
-	if kind == policy.RuleServerAttacked {
+	if kind == policy.RuleServerAttacked.String() {
 		want = append(want, "server")
 	}
-	if kind == policy.RuleBansFull {
+	if kind == policy.RuleBansFull.String() {
 		want = append(want, "bans", "refused")
 	}
 	slices.Sort(want)
@@ -217,7 +217,7 @@ func TestEngineHasTheConfigsOptions(t *testing.T) {
 			func(emit func(...amitest.Event)) {
 				emit(amitest.NewPeer("203.0.113.5:5060").GuessAccount("9999")...)
 			},
-			policy.RuleCanary,
+			policy.RuleCanary.String(),
 		},
 		"rules": {
 			func(o *policy.Options) { o.Off, _ = o.Off.With(policy.RuleScore) },
@@ -231,8 +231,8 @@ func TestEngineHasTheConfigsOptions(t *testing.T) {
 		},
 		"ban_proved_guessers": {
 			func(o *policy.Options) { o.BanProvedGuessers = true },
-			alertCases()[policy.RuleProvedGuessing].play,
-			policy.RuleProvedGuessing,
+			alertCases()[policy.RuleProvedGuessing.String()].play,
+			policy.RuleProvedGuessing.String(),
 		},
 		"all defaults": {
 			func(*policy.Options) {},
@@ -242,7 +242,7 @@ func TestEngineHasTheConfigsOptions(t *testing.T) {
 					emit(p.GuessAccount(fmt.Sprint(9996 + i))...)
 				}
 			},
-			policy.RuleScore,
+			policy.RuleScore.String(),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -251,7 +251,7 @@ func TestEngineHasTheConfigsOptions(t *testing.T) {
 			tc.play(func(events ...amitest.Event) { p.play(amitest.Packets(events...)) })
 			var rules []string
 			for b := range p.engine.Bans() {
-				rules = append(rules, b.Rule)
+				rules = append(rules, b.Rule.String())
 			}
 
 			if got := strings.Join(rules, " "); got != tc.rule {

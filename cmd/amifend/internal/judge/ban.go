@@ -11,7 +11,7 @@ import (
 // engine.
 func newBan(v policy.Verdict, servers []string, c clock.Clock) bans.Ban {
 	return bans.Ban{
-		Prefix: v.Prefix, Scope: bans.FirewallScope(v.Scope), Rule: v.Rule, Score: v.Score,
+		Prefix: v.Prefix, Scope: bans.FirewallScope(v.Scope), Rule: v.Rule.String(), Score: v.Score,
 		Attempts: v.Attempts, Strike: v.Strike, Evidence: observe.Describe(v.Evidence, servers),
 		Servers: observe.Servers(v.Evidence, servers), Decided: c.Wall(v.At), Duration: v.Duration,
 		Expiry: v.At + int64(v.Duration),

@@ -137,7 +137,7 @@ func (j *Judge) use(l loaded) {
 }
 
 // Hasher returns the hasher of the engine's labels. It must be called after Load and before Run.
-func (j *Judge) Hasher() policy.Hasher { return policy.NewHasher(j.engine.Seed()) }
+func (j *Judge) Hasher() policy.Hasher { return j.engine.Hasher() }
 
 // Servers returns the names of all servers by number. It must be called after Load and before Run.
 func (j *Judge) Servers() []string { return j.servers }

@@ -70,12 +70,13 @@ func (j *Judge) forgetExternal(prefix netip.Prefix) {
 // adopt adds one ban to the engine, and returns what the engine decides about it.
 func (j *Judge) adopt(b *bans.Ban, now int64) []policy.Verdict {
 	scope := bans.PolicyScope(b.Scope)
-	if b.Rule == policy.RuleAdopted {
+	rule, _ := policy.ParseRule(b.Rule) // one of a later version counts as adopted
+	if rule == policy.RuleAdopted {
 		return j.engine.Adopt(now, b.Prefix, scope, time.Duration(b.Expiry-now))
 	}
 
 	return j.engine.AdoptBan(now, policy.Ban{
-		Prefix: b.Prefix, Scope: scope, From: b.DecidedAt(), Until: b.Expiry, Rule: b.Rule,
+		Prefix: b.Prefix, Scope: scope, From: b.DecidedAt(), Until: b.Expiry, Rule: rule,
 		Score: b.Score, Attempts: b.Attempts, Strike: b.Strike,
 	})
 }

@@ -21,7 +21,7 @@ func TestLiftedBeforeItIsKnown(t *testing.T) {
 		b := bans.Ban{
 			Prefix:   netip.MustParsePrefix(prefix),
 			Scope:    all,
-			Rule:     policy.RuleProvenScore,
+			Rule:     policy.RuleProvenScore.String(),
 			Duration: time.Hour,
 			Expiry:   now + int64(time.Hour),
 		}

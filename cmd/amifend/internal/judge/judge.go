@@ -222,10 +222,10 @@ func (j *Judge) lift(prefix netip.Prefix, scope policy.Scope, by, why string) {
 func (j *Judge) whyLifted(v policy.Verdict) string {
 	if v.Rule == policy.RuleProtected {
 		if reason, ok := j.protected.Overlaps(v.Prefix); ok {
-			return v.Rule + ": " + reason
+			return v.Rule.String() + ": " + reason
 		}
 	}
-	return v.Rule
+	return v.Rule.String()
 }
 
 // AwaitProtected waits until the judge knows that a prefix must not be banned. The channel that it

@@ -143,7 +143,7 @@ func (j *Judge) pardonOne(p netip.Prefix, by string) (lifted []netip.Prefix) {
 			j.carryOut([]policy.Verdict{v}) // what else was due
 			continue
 		}
-		j.lift(v.Prefix, v.Scope, by, policy.RuleOperator+": "+by)
+		j.lift(v.Prefix, v.Scope, by, policy.RuleOperator.String()+": "+by)
 		lifted = append(lifted, v.Prefix)
 	}
 
@@ -157,6 +157,6 @@ func (j *Judge) liftUnknown(prefixes []netip.Prefix, by string) {
 		if b, ok := j.engine.Ban(p.Addr()); ok && b.Prefix == p {
 			continue
 		}
-		j.lift(p, policy.ScopeNone, by, policy.RuleOperator+": "+by)
+		j.lift(p, policy.ScopeNone, by, policy.RuleOperator.String()+": "+by)
 	}
 }

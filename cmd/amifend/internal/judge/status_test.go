@@ -88,7 +88,7 @@ func TestStatusTellsWhatTheJudgeTold(t *testing.T) {
 			h.Reason != "allowlist" {
 			t.Errorf("%+v", h)
 		}
-		if a := s.Alerts[0]; a.Kind != policy.RuleSuspectLogin || a.Source != "203.0.113.9" ||
+		if a := s.Alerts[0]; a.Kind != policy.RuleSuspectLogin.String() || a.Source != "203.0.113.9" ||
 			a.Do == "" {
 			t.Errorf("%+v", a)
 		}

@@ -2,7 +2,6 @@ package observe
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/policy"
@@ -47,7 +46,7 @@ func Reason(v policy.Verdict, limit float64, servers []string) string {
 	return fmt.Sprintf("%s, %s: %s", why, Attempts(v), evidence)
 }
 
-func lifted(rule string) string {
+func lifted(rule policy.Rule) string {
 	switch rule {
 	case policy.RuleProtected:
 		return "it holds an address that is never banned"
@@ -56,7 +55,7 @@ func lifted(rule string) string {
 	case policy.RuleOperator:
 		return "an operator asked for it"
 	default:
-		return rule
+		return rule.String()
 	}
 }
 
@@ -111,7 +110,7 @@ func alert(v policy.Verdict, servers []string) string {
 		}
 		return s + ": its user guesses, or somebody forges its address"
 	}
-	return strings.TrimSpace(v.Rule)
+	return v.Rule.String()
 }
 
 // compromised says what is certain of a guessed account, and what is not.

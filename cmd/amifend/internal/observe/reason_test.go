@@ -15,7 +15,7 @@ const (
 )
 
 // verdict is one of a rule with all that any rule may say.
-func verdict(action policy.Action, rule string) policy.Verdict {
+func verdict(action policy.Action, rule policy.Rule) policy.Verdict {
 	h := policy.NewHasher(1)
 	return policy.Verdict{
 		Action: action, Rule: rule, Prefix: netip.MustParsePrefix("203.0.113.5/32"), Score: 7.25, Attempts: 9, Strike: 2, Rate: 4.5,
@@ -25,8 +25,8 @@ func verdict(action policy.Action, rule string) policy.Verdict {
 }
 
 // banReasons is what a ban of a rule must be told as, before the evidence.
-func banReasons() map[string]string {
-	return map[string]string{
+func banReasons() map[policy.Rule]string {
+	return map[policy.Rule]string{
 		policy.RuleProvenScore:    "score 7.25 is above 3",
 		policy.RuleScore:          "score 7.25 is above 3",
 		policy.RuleLongMemory:     "score 7.25 over weeks is above 6",
@@ -47,7 +47,7 @@ func TestReasonOfABan(t *testing.T) {
 			t.Errorf("%s:\ngot  %s\nwant %s", rule, got, want)
 		}
 	}
-	for rule, want := range map[string]string{
+	for rule, want := range map[policy.Rule]string{
 		policy.RuleAdopted: "found in the kernel", policy.RuleOperator: "an operator asked for it",
 	} {
 		if got := Reason(verdict(policy.ActionBan, rule), 3, nil); got != want {
@@ -57,7 +57,7 @@ func TestReasonOfABan(t *testing.T) {
 }
 
 func TestReasonOfALifting(t *testing.T) {
-	for rule, want := range map[string]string{
+	for rule, want := range map[policy.Rule]string{
 		policy.RuleProtected: "it holds an address that is never banned",
 		policy.RuleProved:    "an address of it that never failed has proved itself",
 		policy.RuleOperator:  "an operator asked for it",
@@ -69,9 +69,9 @@ func TestReasonOfALifting(t *testing.T) {
 }
 
 // alertTexts is what an alert of a kind must say, and what it advises.
-func alertTexts() map[string][2]string {
+func alertTexts() map[policy.Rule][2]string {
 	account := "account " + hostileQuoted + " of pbx"
-	return map[string][2]string{
+	return map[policy.Rule][2]string{
 		policy.RuleBansFull:        {"a ban was due, but there is no room for more", "raise [firewall] max_bans"},
 		policy.RuleSpoofFlood:      {"more bans on evidence that could be forged were due than forgeable_bans_per_minute", "put trunks that never log in into [allow]"},
 		policy.RuleCompromised:     {account + " was guessed after 9 attempts, ban number 2: somebody knows its password; from where is not certain, since a spoofer with an account could have chosen", "look for calls that it placed"},
@@ -92,16 +92,16 @@ func alertTexts() map[string][2]string {
 func TestReasonAndAdviceOfAnAlert(t *testing.T) {
 	texts := alertTexts()
 	for _, rule := range policy.Rules() {
-		v := verdict(policy.ActionAlert, rule.Name)
+		v := verdict(policy.ActionAlert, rule.Rule)
 		if !rule.Alert {
 			if advice := Advice(v); advice != "" {
 				t.Errorf("%s is no alert, and has the advice %q", rule.Name, advice)
 			}
 			continue
 		}
-		want, ok := texts[rule.Name]
+		want, ok := texts[rule.Rule]
 		if !ok {
-			t.Errorf("%s has no case", rule.Name)
+			t.Errorf("%s has no case", rule.Rule)
 			continue
 		}
 		if got := Reason(v, 3, []string{"pbx"}); !strings.Contains(got, want[0]) {
@@ -110,7 +110,7 @@ func TestReasonAndAdviceOfAnAlert(t *testing.T) {
 		if got := Advice(v); !strings.Contains(got, want[1]) {
 			t.Errorf("%s advises %q, want %q", rule.Name, got, want[1])
 		}
-		delete(texts, rule.Name)
+		delete(texts, rule.Rule)
 	}
 	if len(texts) > 0 {
 		t.Errorf("no alerts: %v", texts)
@@ -144,7 +144,7 @@ func TestReasonOfManyAttacks(t *testing.T) {
 func TestReasonIsPrintable(t *testing.T) {
 	for _, rule := range policy.Rules() {
 		for _, action := range []policy.Action{policy.ActionBan, policy.ActionAlert, policy.ActionUnban} {
-			got := Reason(verdict(action, rule.Name), 3, nil)
+			got := Reason(verdict(action, rule.Rule), 3, nil)
 			if got == "" || strings.ContainsAny(got, "\r\n\x1b") || strings.Contains(got, "pbx") {
 				t.Errorf("%s, %s: %q", rule.Name, action, got)
 			}
@@ -158,18 +158,19 @@ func TestReasonIsPrintable(t *testing.T) {
 // A ban is told as one of a score only where its rule compares one, so a rule that is new must be looked at.
 func TestEveryRuleHasWords(t *testing.T) {
 	known := banReasons()
-	for _, name := range []string{
+	for _, rule := range []policy.Rule{
 		// These ban and lift, or only change what the others see.
 		policy.RuleAdopted, policy.RuleOperator, policy.RuleProtected, policy.RuleProved,
-		"requests", "enumeration", "account_under_attack", "server_under_attack", "trust", "strikes", "forgeable_budget", "ami_guessing",
+		policy.RuleRequests, policy.RuleEnumeration, policy.RuleAccountUnderAttack, policy.RuleServerUnderAttack,
+		policy.RuleTrust, policy.RuleStrikes, policy.RuleForgeableBudget, policy.RuleAMIGuessing,
 	} {
-		known[name] = ""
+		known[rule] = ""
 	}
-	for name := range alertTexts() {
-		known[name] = ""
+	for rule := range alertTexts() {
+		known[rule] = ""
 	}
 	for _, rule := range policy.Rules() {
-		if _, ok := known[rule.Name]; !ok {
+		if _, ok := known[rule.Rule]; !ok {
 			t.Errorf("%s has no case: %s", rule.Name, rule.Meaning)
 		}
 	}

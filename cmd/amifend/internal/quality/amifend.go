@@ -23,12 +23,12 @@ func newAmifend(allow []netip.Prefix, decided decider) (traffic.Tool, error) {
 		switch v.Action {
 		case policy.ActionBan:
 			decided(traffic.Decision{
-				At: v.At, Prefix: v.Prefix, Rule: v.Rule,
+				At: v.At, Prefix: v.Prefix, Rule: v.Rule.String(),
 				Everything: v.Scope == policy.ScopeAll, Lasts: v.Duration, Evidence: accountsOf(v),
 			})
 		case policy.ActionAlert:
 			decided(traffic.Decision{
-				At: v.At, Prefix: v.Prefix, Alert: v.Rule, Server: v.Server, Account: accountOf(v),
+				At: v.At, Prefix: v.Prefix, Alert: v.Rule.String(), Server: v.Server, Account: accountOf(v),
 			})
 		case policy.ActionNone, policy.ActionUnban:
 		}

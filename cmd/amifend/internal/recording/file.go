@@ -61,7 +61,7 @@ type file struct {
 func openFile(name string, in *input, o Options) *file {
 	f := &file{
 		name: name, format: in.format, closer: in.closer,
-		translator: fromami.Translator{Hasher: policy.NewHasher(0)},
+		translator: fromami.Translator{Hasher: policy.NewHasher(policy.FixedSeed)},
 	}
 	switch in.format {
 	case FormatAMI:

@@ -88,16 +88,16 @@ func (w *jsonWriter) decision(v policy.Verdict) {
 	case policy.ActionBan:
 		object = jsonBan{
 			at, v.Action.String(), v.Prefix.Masked().String(), v.Scope.String(),
-			round(v.Duration.Seconds()), v.Rule, round(v.Score),
+			round(v.Duration.Seconds()), v.Rule.String(), round(v.Score),
 			v.Attempts, observe.Reason(v, w.limit, w.servers),
 		}
 	case policy.ActionUnban:
 		object = jsonUnban{
 			at, v.Action.String(), v.Prefix.Masked().String(), v.Scope.String(),
-			v.Rule, observe.Reason(v, w.limit, w.servers),
+			v.Rule.String(), observe.Reason(v, w.limit, w.servers),
 		}
 	case policy.ActionAlert:
-		object = jsonAlert{v.Action.String(), v.Rule, observe.Name(v.Account), source(v), at}
+		object = jsonAlert{v.Action.String(), v.Rule.String(), observe.Name(v.Account), source(v), at}
 	case policy.ActionNone:
 		return
 	}

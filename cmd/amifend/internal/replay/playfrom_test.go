@@ -26,7 +26,7 @@ func TestPlayFrom(t *testing.T) {
 	}
 
 	begin := time.Date(2026, 11, 28, 14, 0, 0, 0, time.UTC)
-	h := policy.NewHasher(0)
+	h := policy.NewHasher(policy.FixedSeed)
 	event := func(second int) *recording.Event {
 		return &recording.Event{Observation: policy.Observation{
 			At:     begin.Add(time.Duration(second) * time.Second).UnixNano(),

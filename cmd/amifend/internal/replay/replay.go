@@ -35,7 +35,7 @@ type Player struct {
 // is borrowed.
 func NewPlayer(c *config.Config, told func(policy.Verdict)) (*Player, error) {
 	o := c.Policy
-	o.Seed = 0
+	o.Seed = policy.FixedSeed
 	engine, err := policy.New(o)
 	if err != nil {
 		return nil, err

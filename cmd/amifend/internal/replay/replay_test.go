@@ -104,10 +104,10 @@ func TestJSON(t *testing.T) {
 func TestVerdictsInJSON(t *testing.T) {
 	var out bytes.Buffer
 	w := newJSONWriter(Options{Config: &config.Config{Policy: policy.DefaultOptions()}}, nil, &out)
-	h := policy.NewHasher(0)
+	h := policy.NewHasher(policy.FixedSeed)
 	at := time.Date(2026, 11, 23, 2, 0, 0, 500, time.UTC).UnixNano()
 	w.decision(policy.Verdict{
-		Action: policy.ActionAlert, At: at, Rule: "bans_full",
+		Action: policy.ActionAlert, At: at, Rule: policy.RuleBansFull,
 		Prefix:  netip.MustParsePrefix("203.0.113.5/32"),
 		Account: h.Label([]byte("10\x1b\"01\n")),
 	})
@@ -338,7 +338,7 @@ func TestExplain(t *testing.T) {
 	} {
 		a := netip.MustParseAddr(addr)
 		got := run(t, Options{Files: []string{path}, Format: FormatText, Explain: a}, nil)
-		story, _, _ := strings.Cut(got, "bans decided")
+		story, _, _ := strings.Cut(got, " decided: ")
 		for _, w := range want {
 			if !strings.Contains(story, w) {
 				t.Errorf("%s: no %q in\n%s", addr, w, got)

@@ -79,25 +79,28 @@ func (w *textWriter) end(s summary) error {
 		fmt.Fprintf(w.out, ", %s to %s %s", stamp(s.first, s.location), stamp(s.last, s.location), zone)
 	}
 	fmt.Fprintf(w.out, "\npolicy: %s\n", s.config)
-	fmt.Fprintf(w.out, "%8d bans decided: %d of all traffic, %d of the SIP ports\n",
-		s.bans[policy.ScopeAll]+s.bans[policy.ScopeSIP],
-		s.bans[policy.ScopeAll], s.bans[policy.ScopeSIP])
-	w.count(uint64(s.unbans), "bans lifted early")
-	w.count(uint64(s.alerts), "alerts")
-	w.count(s.engine.Counted, "failed attempts counted")
-	w.count(s.leftOut, "events left out: their sources were banned at that moment, the kernel "+
-		"would have dropped them")
+	bans := s.bans[policy.ScopeAll] + s.bans[policy.ScopeSIP]
+	fmt.Fprintf(w.out, "%8d %s decided: %d of all traffic, %d of the SIP ports\n",
+		bans, plural(uint64(bans), "ban"), s.bans[policy.ScopeAll], s.bans[policy.ScopeSIP])
+	w.count(uint64(s.unbans), "ban", " lifted early")
+	w.count(uint64(s.alerts), "alert", "")
+	w.count(s.engine.Counted, "failed attempt", " counted")
+	w.count(s.leftOut, "event", " left out: the source was banned at that moment, the kernel would "+
+		"have dropped the packet")
 	w.spared(s.spared)
-	w.count(s.engine.Excused, "failed attempts of misconfigured phones: one account fails where "+
-		"others work")
-	w.count(s.engine.Shielded, "failed attempts that could have been forged in the name of a "+
+	w.count(s.engine.Excused, "failed attempt", " of misconfigured phones: one account fails "+
+		"where others work")
+	w.count(s.engine.Shielded, "failed attempt", " that could have been forged in the name of a "+
 		"source that proved itself: not counted")
-	w.count(s.injections(), "injection attempts")
-	w.count(s.dropped(), "AMI packets or security lines dropped: an attacker may have written "+
-		"them, and it is not known who")
-	w.count(s.told, "failed requests that NOTICE and WARNING lines told of")
-	w.count(s.twice, "of them left out: the security channel tells of the same requests")
-	w.count(s.traced, "lines of printed SIP messages skipped")
+	w.count(s.injections(), "injection attempt", "")
+	w.count(s.dropped(), "record", " dropped (AMI packets or security lines): an attacker may "+
+		"have written them, and it is not known who")
+	w.count(s.told, "failed request", " that NOTICE and WARNING lines told of")
+	if s.twice > 0 {
+		fmt.Fprintf(w.out, "%8d of them left out: the security channel tells of the same requests\n",
+			s.twice)
+	}
+	w.count(s.traced, "line", " of printed SIP messages skipped")
 	for _, n := range s.notes {
 		fmt.Fprintln(w.out, NoteText(n))
 	}
@@ -110,10 +113,19 @@ func (w *textWriter) end(s summary) error {
 	return w.out.Flush()
 }
 
-func (w *textWriter) count(n uint64, what string) {
+// count writes a line of the summary, unless it counts nothing.
+func (w *textWriter) count(n uint64, thing, about string) {
 	if n > 0 {
-		fmt.Fprintf(w.out, "%8d %s\n", n, what)
+		fmt.Fprintf(w.out, "%8d %s%s\n", n, plural(n, thing), about)
 	}
+}
+
+// plural returns the plural of a thing, unless there is one of it.
+func plural(n uint64, thing string) string {
+	if n == 1 {
+		return thing
+	}
+	return thing + "s"
 }
 
 // spared writes who fails and is never banned: the worst few, and how many more.
@@ -121,11 +133,11 @@ func (w *textWriter) spared(all []Spared) {
 	const most = 5
 	for i, s := range all {
 		if i == most {
-			fmt.Fprintf(w.out, "%8d more addresses that fail and are never banned\n", len(all)-most)
+			fmt.Fprintf(w.out, "%8d more that fail and are never banned\n", len(all)-most)
 			return
 		}
-		fmt.Fprintf(w.out, "%8d failures of %s, which is never banned (%s): %s\n", s.Failures,
-			s.Addr, s.Why, s.Do())
+		fmt.Fprintf(w.out, "%8d %s of %s, which is never banned (%s): %s\n", s.Failures,
+			plural(s.Failures, "failure"), s.Addr, s.Why, s.Do())
 	}
 }
 

@@ -113,12 +113,12 @@ func TestPrefixBans(t *testing.T) {
 	ta.decision(policy.Verdict{
 		Action: policy.ActionBan,
 		Prefix: netip.MustParsePrefix("2001:db8::/64"), At: 2, Scope: policy.ScopeSIP,
-		Rule: "score",
+		Rule: policy.RuleScore,
 	})
 	ta.decision(policy.Verdict{
 		Action: policy.ActionBan,
 		Prefix: netip.MustParsePrefix("2001:db8::/64"), At: 4, Scope: policy.ScopeAll,
-		Rule: "score",
+		Rule: policy.RuleScore,
 	})
 	ta.attempt(b, failure{at: 3})
 	bans := make(map[netip.Addr]string)

@@ -64,7 +64,7 @@ type tally struct {
 func newTally(c *config.Config) (*tally, error) {
 	t := &tally{
 		weights: c.Policy.Weights, unknown: c.Policy.UnknownWeight,
-		ami:     !c.Policy.Off.Has("ami_guessing"),
+		ami:     !c.Policy.Off.Has(policy.RuleAMIGuessing),
 		sources: make(map[netip.Addr]*source), proved: make(map[netip.Addr]struct{}),
 		prefixes: make(map[netip.Prefix][]policy.Ban),
 	}
@@ -119,7 +119,7 @@ func (t *tally) play(ev *recording.Event) {
 		return
 	}
 	// What left it out without a ban of its own is the ban of its prefix, which a neighbour caused.
-	if s := t.sources[ev.Source.Addr()]; s != nil && s.bans == 0 && s.ban.Rule == "" {
+	if s := t.sources[ev.Source.Addr()]; s != nil && s.bans == 0 && s.ban.Rule == policy.RuleNone {
 		s.ban = ban
 	}
 }
@@ -221,7 +221,7 @@ func (t *tally) cover(s *source) {
 			}
 		}
 	}
-	if s.bans == 0 && s.ban.Rule != "" {
+	if s.bans == 0 && s.ban.Rule != policy.RuleNone {
 		s.bans = 1
 	}
 }

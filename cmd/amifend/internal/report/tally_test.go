@@ -71,10 +71,10 @@ func counted(t *testing.T, files []string) int {
 	}
 	defer set.Close()
 	o := policy.DefaultOptions()
-	o.Seed, o.Threshold, o.ProofWindow, o.Canaries = 0, 1e6, time.Minute, nil
+	o.Seed, o.Threshold, o.ProofWindow, o.Canaries = policy.FixedSeed, 1e6, time.Minute, nil
 	for _, r := range policy.Rules() {
-		if r.Name != policy.RuleRequests && r.Name != "ami_guessing" {
-			o.Off, _ = o.Off.With(r.Name)
+		if r.Rule != policy.RuleRequests && r.Name != "ami_guessing" {
+			o.Off, _ = o.Off.With(r.Rule)
 		}
 	}
 	engine, err := policy.New(o)

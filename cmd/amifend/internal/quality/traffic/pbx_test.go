@@ -62,7 +62,7 @@ var nobody = &Party{Class: &Class{Role: Forger}}
 func raised(p *PBX, from string, gap time.Duration, requests ...request) []string {
 	r := &recorder{}
 	w := &World{
-		tool: r, hasher: policy.NewHasher(0), now: begin.UnixNano(),
+		tool: r, hasher: policy.NewHasher(policy.FixedSeed), now: begin.UnixNano(),
 		attacked: make(map[Target]int64),
 	}
 	addr := netip.MustParseAddr(from)
@@ -176,7 +176,7 @@ func TestHeldBack(t *testing.T) {
 	got := raised(p, "198.51.100.80", 200*time.Millisecond, requests...)
 	later := &recorder{}
 	w := &World{
-		tool: later, hasher: policy.NewHasher(0), now: begin.Add(7 * time.Second).UnixNano(),
+		tool: later, hasher: policy.NewHasher(policy.FixedSeed), now: begin.Add(7 * time.Second).UnixNano(),
 		attacked: make(map[Target]int64),
 	}
 	at := netip.MustParseAddrPort("198.51.100.80:5060")

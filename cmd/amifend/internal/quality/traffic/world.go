@@ -57,7 +57,7 @@ type World struct {
 // New returns a world with everybody in it whose class o.Only accepts.
 func New(o Options) *World {
 	w := &World{
-		now: begin.UnixNano(), end: begin.Add(o.Size.Span).UnixNano(), hasher: policy.NewHasher(0),
+		now: begin.UnixNano(), end: begin.Add(o.Size.Span).UnixNano(), hasher: policy.NewHasher(policy.FixedSeed),
 		at: make(map[netip.Addr][]*Party), forged: make(map[netip.Addr]bool),
 		attacked: make(map[Target]int64), alerted: make(map[Target]int64), failed: make(map[netip.Addr]bool),
 	}

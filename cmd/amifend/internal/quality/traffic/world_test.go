@@ -313,7 +313,7 @@ func TestBanOfAPrefix(t *testing.T) {
 func TestForged(t *testing.T) {
 	r := &recorder{}
 	w := &World{
-		tool: r, hasher: policy.NewHasher(0), forged: make(map[netip.Addr]bool),
+		tool: r, hasher: policy.NewHasher(policy.FixedSeed), forged: make(map[netip.Addr]bool),
 		attacked: make(map[Target]int64),
 	}
 	a := &Actor{world: w, party: &Party{Class: newClass("forgers", Forger, Goal{}, 1)}}

@@ -1,0 +1,49 @@
+package policy
+
+import "time"
+
+// budget counts the bans on forgeable evidence that began in a minute of the clock.
+type budget struct {
+	minute uint32
+	used   int
+}
+
+// firstForgeable is the duration of the first ban of a source on forgeable evidence.
+const firstForgeable = 10 * time.Minute
+
+// forgeablePrefix is the number of bans on forgeable evidence that the ban of a prefix counts as.
+const forgeablePrefix = 16
+
+// affordable reports whether one more ban on forgeable evidence may begin. A limited number may in
+// a minute of the clock, and beyond it only those of patient sources.
+func (e *Engine) affordable(k key, c banCase) bool {
+	if !e.on(RuleForgeableBudget) {
+		return true
+	}
+	if minute := e.sec / 60; minute != e.budget.minute {
+		e.budget = budget{minute: minute}
+	}
+
+	// A prefix may take more than what is left, so that it is never kept waiting.
+	if e.budget.used < e.opt.ForgeablePerMinute {
+		e.budget.used++
+		if c.wide {
+			e.budget.used += forgeablePrefix - 1
+		}
+		return true
+	}
+
+	e.spoofFlood(k)
+	if !c.patient {
+		e.stats.Postponed++
+	}
+	return c.patient
+}
+
+// spoofFlood alerts that the budget of this minute is used up.
+func (e *Engine) spoofFlood(k key) {
+	if e.on(RuleSpoofFlood) {
+		v := Verdict{Rule: RuleSpoofFlood, Scope: ScopeSIP, Prefix: k.prefix()}
+		e.alert(v, aboutAll, hourly)
+	}
+}

@@ -1,0 +1,148 @@
+package policy
+
+import "github.com/amifend/amifend/policy/internal/table"
+
+const (
+	// guessedAccounts is the number of other accounts that failed at a stranger from which its
+	// first success is a find.
+	guessedAccounts = 3
+
+	// ownerNear is how many seconds before the first failure of an account at a source its owner
+	// must have succeeded elsewhere, at most, to be at work there: phones register each hour or
+	// oftener. Longer ago, the owner may be the source, which moved.
+	ownerNear = 2 * 3600
+)
+
+// A find is what a success after failures says about them.
+type find struct {
+	alert bool // somebody who guessed knows the password: compromised_account
+	ban   bool // and the source is banned, so the success proves nothing
+	scope Scope
+}
+
+// compromised alerts when a success is that of an attacker who guessed, and reports whether its
+// source was banned for it. okAt is when anybody had authenticated as that account before.
+//
+// A source that proved itself is banned only when nobody could have chosen the address of the
+// success, nor that of the failures. Otherwise a spoofer with an account could cut it off.
+func (e *Engine) compromised(k key, s *source, r table.Ref, p *pair, o *Observation, okAt uint32) bool {
+	f := e.findOf(s, p, o, okAt)
+	if !f.alert {
+		e.suspectSpoofing(k, p, o)
+		return false
+	}
+	if !e.on(RuleCompromised) {
+		return false
+	}
+
+	attempts := max(p.fails, p.shielded, p.excused, s.attempts)
+	e.alert(Verdict{
+		Rule: RuleCompromised, Prefix: k.prefix(), Scope: f.scope, Server: o.Server, Account: o.Account,
+		Attempts: int(attempts), Score: float64(s.proven + s.forgeable), Chooser: o.Chooser(),
+		Evidence: e.exportEvidence(k, s.attempts),
+	}, aboutPair(k, e.accountOf(o.Server, o.Service, &o.Account)), hourly)
+	if !f.ban {
+		return false
+	}
+
+	// Halved, so that a user who erred long gets in some time, and who guessed long is banned
+	// again.
+	p.fails /= 2
+	p.provenFails /= 2
+	p.shielded /= 2
+	if e.banScope(k) < f.scope {
+		chooser := weakestOf(s, o, f)
+		e.banHost(k, s, r, banCase{
+			scope: f.scope, rule: RuleCompromised, score: s.proven + s.forgeable,
+			attempts: max(p.fails, s.attempts, 1), chooser: chooser,
+			forgeable: f.scope != ScopeAll, brief: !chooser.needsSpoofing(),
+			short:   f.scope != ScopeAll && s.owns > 0,
+			patient: true, // the success came from there
+		})
+	}
+	return true
+}
+
+// weakestOf returns who could have chosen the address on the weakest evidence of a find: of its
+// success, or of the failures before it.
+func weakestOf(s *source, o *Observation, f find) Chooser {
+	switch by := o.Chooser(); {
+	case f.scope == ScopeAll:
+		return ChooserNobody
+	case !by.needsSpoofing():
+		return by
+	case s.slowForgeable > 0 && s.slowChosen > 0:
+		return ChooserAnybody
+	case by.Proven() || s.slowForgeable > 0:
+		return ChooserSpoofer
+	default:
+		return by
+	}
+}
+
+// findOf judges the failures of an account at a source by the success that follows them.
+func (e *Engine) findOf(s *source, p *pair, o *Observation, okAt uint32) find {
+	before := p.okAt != 0
+	fails, provenFails := int(p.fails), int(p.provenFails)
+	if fails > 0 && !before {
+		// What was let pass was no misconfigured endpoint's, then.
+		fails += int(p.excused)
+		provenFails += int(p.excusedProven)
+	}
+
+	// Certain: the failures, and the success, are those of the source itself.
+	strangerToAll := !before && s.owns == 0
+	certain := o.Chooser().Proven() &&
+		(provenFails > typos || strangerToAll && e.sprayed(p, s.failedProven, pairFailedProven,
+			s.proven-p.debt.proven, s.slowProven-p.debt.slowProven))
+	if certain {
+		return find{alert: true, ban: true, scope: ScopeAll}
+	}
+
+	// Likely: some of it may be forged. Only a source that never proved itself is banned for that,
+	// as it would be for the failures alone, a little later.
+	forgeable, slowForgeable := float32(0), float32(0)
+	if s.failPort == o.Source.Port() {
+		forgeable, slowForgeable = s.forgeable-p.debt.forgeable, s.slowForgeable-p.debt.slowForgeable
+	}
+	likely := fails > typos && (!before || provenFails > typos) ||
+		strangerToAll && e.sprayed(p, s.failed, pairFailed, s.proven-p.debt.proven+forgeable,
+			s.slowProven-p.debt.slowProven+slowForgeable)
+	if likely {
+		return find{alert: true, ban: !e.hasProof(s), scope: ScopeSIP}
+	}
+
+	// Possible: alerted, and nobody is banned. The failures were not held against the source, since
+	// it was proved; or were let pass as a stale phone's while the account's owner works elsewhere;
+	// or it was banned since the first, so that few counted.
+	passed := int(p.excused) + int(p.shielded)
+	whispered := !before && p.shielded > typos
+	taken := !before && okAt != 0 && okAt+ownerNear > p.failAt && passed > typos
+	banned := s.strikes > 0 && p.failAt <= s.strikeAt || s.flags&wasBrief != 0
+	relapsed := !before && p.fails > 0 && s.attempts > typos && banned
+	return find{alert: whispered || taken || relapsed, scope: ScopeSIP}
+}
+
+// sprayed reports whether a source tried so many other accounts before its first success that this
+// one is a find. failed is how many accounts failed there, flag is how a pair says that it is one
+// of them, and fast and slow are what the others added to its scores.
+func (e *Engine) sprayed(p *pair, failed uint8, flag uint8, fast, slow float32) bool {
+	others := failed
+	if p.flags&flag != 0 {
+		others--
+	}
+	return others >= guessedAccounts && max(fast, slow) > e.limit/2
+}
+
+// suspectSpoofing alerts when failures stand between two successes of one account at one source,
+// and could have been forged.
+func (e *Engine) suspectSpoofing(k key, p *pair, o *Observation) {
+	fails := int(p.fails) + int(p.excused) + int(p.shielded)
+	if p.okAt == 0 || p.flags&(pairProven|pairAlerted) != 0 || fails <= typos || !e.on(RuleSpoofSuspected) {
+		return
+	}
+	e.alert(Verdict{
+		Rule: RuleSpoofSuspected, Prefix: k.prefix(), Server: o.Server, Account: o.Account, Attempts: fails,
+		Chooser: o.Chooser(),
+	}, aboutPair(k, e.accountOf(o.Server, o.Service, &o.Account)), hourly)
+}

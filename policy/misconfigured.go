@@ -1,0 +1,154 @@
+package policy
+
+const (
+	// perMinute is how many failures a minute on one account a misconfigured endpoint makes. Phones
+	// try again every 15 to 60 s. perRebootMinute is the same in a minute in which many others
+	// succeed, and perMinuteUntrusted where little is known of the source.
+	perMinute          = 20
+	perRebootMinute    = 60
+	perMinuteUntrusted = 4
+
+	// trusted is the trust from which on an account of a source may fail perMinute: two accounts,
+	// or one for a day.
+	trusted = 1.5
+
+	// trustPerAccount is the trust that lets one more account fail, beyond the first.
+	trustPerAccount = 4
+
+	// rebootSuccesses is the number of successes of a source that make a minute a reboot minute.
+	rebootSuccesses = 5
+
+	// alertAfter and alertSeconds are how many failures, over how long, are a misconfigured
+	// endpoint's. Fewer, or faster ones, may be a user's, or forged.
+	alertAfter   = 4
+	alertSeconds = 20
+)
+
+// misconfigured reports whether an attempt is a misconfigured endpoint's: one account fails where
+// others succeed, or where it succeeded before, and not too fast.
+func (e *Engine) misconfigured(a *attempt) bool {
+	p := a.pair
+	if !e.on(RuleMisconfigured) || a.ev.Kind == KindInjection || a.ev.dialled || p == &e.spare {
+		return false
+	}
+	limit := e.excusedPerMinute(a)
+	if limit == 0 {
+		return false
+	}
+
+	if p.rate == 0 || e.sec-p.minuteAt >= 60 {
+		p.minuteAt, p.rate = e.sec, 0
+	}
+	p.rate = bump(p.rate, 1)
+	if int(p.rate) > limit {
+		return false
+	}
+
+	p.excused = count16(p.excused)
+	if a.ev.Proven() {
+		p.excusedProven = bump(p.excusedProven, 1)
+	}
+	e.alertMisconfigured(a)
+	return true
+}
+
+// excusedPerMinute returns how many failures a minute of an attempt's account are let pass, 0 if
+// none.
+func (e *Engine) excusedPerMinute(a *attempt) int {
+	s, limit := a.src, perMinute
+	if a.pair.okAt == 0 {
+		failing, trust := s.failed, e.trust(s)
+		if a.ev.Proven() {
+			failing = s.failedProven
+		}
+
+		switch {
+		case s.owns == 0 || int(failing) > 1+whole(trust/trustPerAccount):
+			return 0
+		case a.others >= accountUnderAttackFrom && trust < trustPerAccount:
+			return 0
+		case e.drifting(a.key), a.ev.Service == ServiceAMI:
+			return 0 // a stale phone is at one address; a manager is no phone
+		case a.ev.Unknown || trust < trusted:
+			limit = perMinuteUntrusted
+		}
+	}
+
+	// When an office reboots, all its phones come within a minute.
+	if limit == perMinute && s.burst >= rebootSuccesses && e.sec-s.proofAt < 60 {
+		limit = perRebootMinute
+	}
+	return limit
+}
+
+// alertMisconfigured alerts of an account that fails as a misconfigured endpoint's does, once until
+// its next success.
+func (e *Engine) alertMisconfigured(a *attempt) {
+	p := a.pair
+	lasted := e.sec - p.failAt
+	if p.excused < alertAfter || lasted < alertSeconds || p.flags&pairAlerted != 0 {
+		return
+	}
+
+	alerted := e.alert(Verdict{
+		Rule: RuleMisconfigured, Prefix: a.key.prefix(), Server: a.ev.Server, Account: a.ev.Account,
+		Attempts: int(p.excused), Rate: perMinuteSince(p.excused, lasted),
+	}, aboutPair(a.key, a.account), daily)
+	if alerted {
+		p.flags |= pairAlerted
+	}
+}
+
+// drifting reports whether so many addresses of a /64 make failures that would be let pass, as no
+// stale phone does, not even one that changes its address each day.
+func (e *Engine) drifting(k key) bool {
+	if k.is4() || len(k.spreads()) == 0 {
+		return false
+	}
+
+	n, _ := e.touchNetwork(k.masked(netBits))
+	if n.failed.add(e.part(k, netBits)) {
+		n.suspects++
+	}
+	return whole(n.suspects) >= manyStrangers
+}
+
+// perMinuteSince returns a rate: n in so many seconds, taken for a minute at least.
+func perMinuteSince(n uint16, seconds uint32) float64 {
+	return float64(n) * 60 / float64(max(60, seconds))
+}
+
+// trust returns the trust of a source that lets more of its accounts fail: no more than its number
+// of accounts bears out.
+func (e *Engine) trust(s *source) float32 {
+	if !e.on(RuleTrust) {
+		return 0
+	}
+	return min(s.trust, 2*float32(s.owns))
+}
+
+// arrears returns what attempts that were let pass just before weigh after all, now that they turn
+// out to be no misconfigured endpoint's: those on this account within the minute, and one on each
+// other account. So an owner of an account who guesses is stopped at the same attempt as anybody
+// else.
+func (e *Engine) arrears(a *attempt) float32 {
+	s, p := a.src, a.pair
+	if s.owns == 0 || p.okAt != 0 || a.ev.Kind == KindInjection || !e.on(RuleMisconfigured) {
+		return 0
+	}
+
+	// What is forged makes nothing proven heavier.
+	excused, failing, score := int(p.excused), s.failed, s.guess+s.forgeable
+	if a.ev.Proven() {
+		excused, failing, score = int(p.excusedProven), s.failedProven, s.proven
+	}
+
+	n := 0
+	if p.fails == 0 && p.shielded == 0 && e.sec-p.failAt < 60 {
+		n = excused
+	}
+	if score == 0 && failing > 1 {
+		n += min(int(failing)-1, 1+whole(e.trust(s)/trustPerAccount))
+	}
+	return e.weightOf(a.ev.Kind, a.ev.Unknown, a.ev.Service) * float32(n)
+}

@@ -1,0 +1,74 @@
+package policy
+
+// provedGuessing judges forgeable evidence in the name of a source that proved itself. It cannot be
+// told from forged packets, so it is alerted when a stranger would be banned for it.
+func (e *Engine) provedGuessing(a *attempt) {
+	if !e.on(RuleProvedGuessing) {
+		return
+	}
+
+	s := a.src
+	if s.guess == 0 && s.attempts == 0 {
+		s.since = e.sec
+	}
+	most := maxScore * float32(e.opt.Threshold)
+	s.guess = min(s.guess+a.ev.Weight, most)
+	s.slowGuess = min(s.slowGuess+a.ev.Weight, most)
+	e.provedGuessingNear(a)
+
+	about := aboutSource(a.key)
+	enough := s.guess > e.limit || s.slowGuess > slowFactor*e.limit
+	if !enough {
+		if a.others < manyStrangers {
+			return
+		}
+		about = aboutAccount(a.account) // a little each, by many who own accounts
+	}
+	e.alert(Verdict{
+		Rule: RuleProvedGuessing, Prefix: a.key.prefix(), Server: a.ev.Server, Account: a.ev.Account,
+		Score: float64(s.guess), Attempts: int(a.pair.shielded),
+		Rate: perMinuteSince(a.pair.shielded, e.sec-a.pair.failAt),
+		Owns: int(s.owns), Owned: e.ownedBy(a.key, s), Guessed: int(s.failed),
+	}, about, hourly)
+
+	if e.opt.BanProvedGuessers && enough {
+		e.recordEvidence(a.key, a.ev)
+		e.banHost(a.key, s, a.srcRef, banCase{
+			scope: ScopeSIP, rule: RuleProvedGuessing, score: s.guess, attempts: s.attempts + 1,
+			forgeable: true, brief: !a.ev.Chooser.needsSpoofing(), patient: e.patient(a.key),
+			chooser: a.ev.Chooser,
+		})
+	}
+}
+
+// provedGuessingNear alerts of guesses in the names of several proved addresses of a /64 that are
+// few each.
+func (e *Engine) provedGuessingNear(a *attempt) {
+	if a.key.is4() || len(a.key.spreads()) == 0 {
+		return
+	}
+
+	nk := a.key.masked(netBits)
+	n, _ := e.touchNetwork(nk)
+	n.guess = min(n.guess+a.ev.Weight, maxScore*float32(e.opt.Threshold))
+	if n.guess > e.limit {
+		e.alert(Verdict{
+			Rule: RuleProvedGuessing, Prefix: nk.prefix(), Server: a.ev.Server, Account: a.ev.Account,
+			Score: float64(n.guess),
+		}, aboutPrefix(nk), hourly)
+	}
+}
+
+// ownedBy returns the account that a source last authenticated as, if it is still remembered.
+func (e *Engine) ownedBy(k key, s *source) Label {
+	if !e.accounts.Used(s.owned) {
+		return Label{}
+	}
+
+	// The record may be that of another account by now.
+	r := e.pairs.Get(pairKey{k.hi, k.lo, e.accounts.Key(s.owned)})
+	if r == 0 || e.pairs.Val(r).okAt == 0 {
+		return Label{}
+	}
+	return e.accounts.Val(s.owned).label()
+}

@@ -1,0 +1,51 @@
+package policy
+
+// due returns what a source's scores ask for, by which rule, and who could have chosen the address
+// on the evidence that this needs.
+func (e *Engine) due(s *source) (Scope, Rule, Chooser) {
+	switch {
+	case e.provenScore(s):
+		return ScopeAll, RuleProvenScore, ChooserNobody
+	case e.longMemory(s, ChooserNobody):
+		return ScopeAll, RuleLongMemory, ChooserNobody
+	case e.hasProof(s):
+		return ScopeNone, RuleNone, ChooserNobody // the rest may be forged
+	}
+
+	// The less trustworthy evidence comes second: a ban that needs it is brief.
+	for _, c := range [...]Chooser{ChooserSpoofer, ChooserAnybody} {
+		if e.score(s, c) {
+			return ScopeSIP, RuleScore, c
+		}
+		if e.longMemory(s, c) {
+			return ScopeSIP, RuleLongMemory, c
+		}
+	}
+	return ScopeNone, RuleNone, ChooserNobody
+}
+
+// provenScore reports whether the score of proven evidence bans a source.
+func (e *Engine) provenScore(s *source) bool { return e.on(RuleProvenScore) && s.proven > e.limit }
+
+// score reports whether the score of all evidence bans a source, up to that of which c could have
+// chosen the address.
+func (e *Engine) score(s *source, c Chooser) bool {
+	return e.on(RuleScore) && s.proven+upTo(c, s.forgeable, s.chosen) > e.limit
+}
+
+// longMemory reports whether the score that halves in a week bans a source, up to evidence of which
+// c could have chosen the address.
+func (e *Engine) longMemory(s *source, c Chooser) bool {
+	return e.on(RuleLongMemory) && s.slowProven+upTo(c, s.slowForgeable, s.slowChosen) > slowFactor*e.limit
+}
+
+// upTo returns the part of a forgeable score that is evidence of the class c or of a better one.
+func upTo(c Chooser, forgeable float32, share uint8) float32 {
+	switch {
+	case c.Proven():
+		return 0
+	case c.needsSpoofing():
+		return spoofedPart(forgeable, share)
+	}
+	return forgeable
+}

@@ -1,0 +1,57 @@
+package policy
+
+// evidenceKept is the number of attempts of a source that are kept to explain a ban.
+const evidenceKept = 8
+
+// maxTrails bounds the sources whose attempts are kept: some 5 MiB in all. Those with a single
+// attempt are forgotten first, so that a flood of random sources does not take away what explains
+// the ban of a real one.
+const maxTrails = 1 << 13
+
+// trailList names the lists of the table of trails.
+type trailList uint8
+
+// The lists, in the order in which they give up records.
+const (
+	trailsSingle  trailList = iota // one attempt
+	trailsSeveral                  // several
+)
+
+// trail is a ring of the latest attempts of one source.
+type trail struct {
+	n    uint32 // how many were ever kept
+	ring [evidenceKept]Evidence
+}
+
+// recordEvidence remembers an attempt.
+func (e *Engine) recordEvidence(k key, ev Evidence) {
+	r := e.trails.Get(k)
+	if r == 0 {
+		r = e.trails.Add(k, trailsSingle)
+	} else {
+		e.trails.Move(r, trailsSeveral)
+	}
+
+	e.trails.Mark(r)
+	t := e.trails.Val(r)
+	ev.dialled = false // it only mattered to rules
+	t.ring[t.n%evidenceKept] = ev
+	t.n++
+}
+
+// exportEvidence returns what is remembered of a source's attempts, oldest first, valid until the
+// engine's next call. Attempts from before its score was last zero are left out.
+func (e *Engine) exportEvidence(k key, attempts uint16) []Evidence {
+	r := e.trails.Get(k)
+	if r == 0 {
+		return nil
+	}
+
+	t := e.trails.Val(r)
+	start := len(e.evidenceOut)
+	for i := t.n - min(t.n, evidenceKept, uint32(attempts)); i != t.n; i++ {
+		e.evidenceOut = append(e.evidenceOut, t.ring[i%evidenceKept])
+	}
+
+	return e.evidenceOut[start:len(e.evidenceOut):len(e.evidenceOut)]
+}
