@@ -14,19 +14,23 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// FromConfig returns what the config says of the addresses that must never be banned.
+// FromConfig returns the addresses and names in the config that must never be banned.
 func FromConfig(c *config.Config) protect.Config {
 	out := protect.Config{Allow: c.Allow}
+
 	for _, n := range c.Names {
 		out.Names = append(out.Names, protect.Name{Host: n, Reason: "allowlist ([allow] names)"})
 	}
 	for _, s := range c.Servers {
-		out.Servers = append(out.Servers, protect.Server{Name: s.Name, Host: s.Host, Addresses: s.Addresses})
+		out.Servers = append(out.Servers, protect.Server{
+			Name: s.Name, Host: s.Host, Addresses: s.Addresses,
+		})
 	}
+
 	return out
 }
 
-// ForPolicy returns a set of protected addresses as the engine has it.
+// ForPolicy returns a set of protected addresses in the form of the engine.
 func ForPolicy(set protect.Set) *policy.Protected {
 	entries := make([]policy.ProtectedEntry, len(set.Entries))
 	for i, e := range set.Entries {
@@ -35,7 +39,7 @@ func ForPolicy(set protect.Set) *policy.Protected {
 	return policy.NewProtected(entries, set.OnLink)
 }
 
-// ForKernel returns a set of protected addresses as the kernel has it.
+// ForKernel returns a set of protected addresses in the form of the kernel's allow sets.
 func ForKernel(set protect.Set) []netip.Prefix {
 	out := make([]netip.Prefix, len(set.Entries))
 	for i, e := range set.Entries {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -16,20 +17,20 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 )
 
-// Most is how many prefixes and names may be allowed by command: the kernel takes seconds for tens
-// of thousands of prefixes.
+// Most limits how many prefixes and names may be allowed by command: the kernel takes seconds for
+// tens of thousands of prefixes.
 const Most = 1000
 
-// ErrFull is the error of one more than that.
+// ErrFull is returned for one subject more than [Most].
 var ErrFull = errors.New("too much is allowed by command")
 
-// readTime is how long the journal is waited for.
+// readTime limits how long the journal is waited for.
 const readTime = 2 * time.Second
 
-// slack is by how much the end of an allowance may differ from the one that the journal has.
+// slack is the difference between two ends of one allowance that is not worth writing.
 const slack = 2 * time.Second
 
-// Options are what a Keeper needs.
+// Options configure a [Keeper].
 type Options struct {
 	Config  func() *config.Config // returns the config in force
 	Watcher *protect.Watcher
@@ -38,7 +39,7 @@ type Options struct {
 	Log     *slog.Logger
 }
 
-// Rows is the journal as a Keeper uses it. [journal.Journal] is one.
+// Rows is the part of the journal that a Keeper needs. [journal.Journal] implements it.
 type Rows interface {
 	State(ctx context.Context, visit func(journal.Row) error) error
 	// Save takes all of some rows or none, and does not wait.
@@ -70,7 +71,7 @@ func New(o Options) *Keeper {
 	}
 }
 
-// Subject is who is allowed: a prefix, or the addresses of a host name.
+// Subject names the addresses that are allowed: a prefix, or those of a host name.
 type Subject struct {
 	Prefix netip.Prefix
 	Host   string // "" for a prefix
@@ -93,7 +94,7 @@ func parseSubject(text string) (s Subject, ok bool) {
 	return Subject{Host: host}, err == nil && host == text
 }
 
-// Allowance is what is known of one of them, as the journal has it.
+// Allowance says for how long a subject is allowed, by whom and why, in the journal's form.
 type Allowance struct {
 	UID    uint32    `json:"uid"`
 	Says   string    `json:"says,omitempty"`   // the name that the command gave, fit to be printed
@@ -111,10 +112,12 @@ func (a Allowance) Text() string {
 	if a.Says != "" {
 		text += " (" + a.Says + " says)"
 	}
+
 	text += " (amifend allow)"
 	if a.Reason != "" {
 		text += ": " + a.Reason
 	}
+
 	return text
 }
 
@@ -139,9 +142,11 @@ func (k *Keeper) Add(s Subject, a Allowance) error {
 func (k *Keeper) add(s Subject, a Allowance) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+
 	if _, ok := k.byWhom[s]; !ok && len(k.byWhom) >= Most {
 		return ErrFull
 	}
+
 	k.put(s, a)
 	return nil
 }
@@ -165,6 +170,7 @@ func (k *Keeper) Remove(s Subject) (Allowance, bool) {
 func (k *Keeper) remove(s Subject) (Allowance, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+
 	old, ok := k.byWhom[s]
 	if ok {
 		delete(k.byWhom, s)
@@ -177,19 +183,18 @@ func (k *Keeper) remove(s Subject) (Allowance, bool) {
 func (k *Keeper) Allowances() map[Subject]Allowance {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	out := make(map[Subject]Allowance, len(k.byWhom))
-	for s, a := range k.byWhom {
-		out[s] = a
-	}
-	return out
+
+	return maps.Clone(k.byWhom)
 }
 
 // Relist hands the lists of the config and of the commands to the watcher.
 func (k *Keeper) Relist() {
 	known := FromConfig(k.config())
 	also, names := k.entries()
+
 	k.watcher.Relist(protect.Listed{
-		Allow: known.Allow, Names: append(known.Names, names...), Servers: known.Servers, Also: also,
+		Allow: known.Allow, Names: append(known.Names, names...), Servers: known.Servers,
+		Also: also,
 	})
 }
 
@@ -209,15 +214,22 @@ func (k *Keeper) entries() (prefixes []protect.Entry, names []protect.Name) {
 func (k *Keeper) Run(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+
 	for {
+		// The journal could not be read at the start: its disk may be back.
 		if !k.loaded {
 			k.Load(ctx)
 		}
+
 		if over := k.expire(time.Now(), k.clock.Now()); len(over) > 0 {
 			slices.Sort(over)
-			k.log.Info("prefixes or names are no longer allowed: their time is over", "allowed", over)
+			k.log.Info("prefixes or names are no longer allowed: their time is over",
+				"allowed", over)
 			k.Relist()
 		}
+
+		// What the journal has no room for is tried again in a second. The addresses of names wait
+		// until those of the run before are read.
 		k.Save()
 		if k.loaded && k.journal != nil {
 			k.names.save(k.watcher.Addresses(), k.journal.Save)
@@ -237,6 +249,7 @@ func (k *Keeper) Run(ctx context.Context) {
 func (k *Keeper) expire(wall time.Time, now int64) (over []string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+
 	for s, a := range k.byWhom {
 		if a.isOver(wall, now) {
 			delete(k.byWhom, s)
@@ -244,9 +257,13 @@ func (k *Keeper) expire(wall time.Time, now int64) (over []string) {
 			over = append(over, s.String())
 			continue
 		}
+
+		// Of an allowance of an earlier run, only the end by the wall clock is known.
 		if a.Expiry == 0 {
 			continue
 		}
+
+		// The wall clock may have been set since.
 		end := wall.Add(time.Duration(a.Expiry - now)).Round(0).UTC()
 		if end.Sub(a.Until).Abs() > slack {
 			a.Until = end

@@ -25,6 +25,7 @@ const (
 func (k *Keeper) Load(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
+
 	k.loaded = k.journal == nil || k.journal.State(ctx, func(r journal.Row) error {
 		k.names.load(r)
 		k.loadRow(r)
@@ -50,6 +51,7 @@ func (k *Keeper) loadRow(r journal.Row) {
 	if !ok {
 		return
 	}
+
 	s, ok := parseSubject(name)
 	var a Allowance
 	if json.Unmarshal(r.Value, &a) != nil || !ok {
@@ -58,6 +60,7 @@ func (k *Keeper) loadRow(r journal.Row) {
 
 	k.mu.Lock()
 	defer k.mu.Unlock()
+
 	_, known := k.byWhom[s]
 	_, changed := k.unsent[s]
 	if !known && !changed {
@@ -76,10 +79,12 @@ func (k *Keeper) Save() {
 func (k *Keeper) save(take func([]journal.Row) bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+
 	if len(k.unsent) == 0 {
 		return
 	}
 
+	// A row without a value is deleted from the journal.
 	var rows []journal.Row
 	for s := range k.unsent {
 		r := journal.Row{Key: []byte(allowanceKey + s.String())}
@@ -94,7 +99,7 @@ func (k *Keeper) save(take func([]journal.Row) bool) {
 	}
 }
 
-// nameRows has which addresses names have, as the journal has it, so that they are known after a
+// nameRows holds the addresses of names that the journal has, so that they are known after a
 // restart while DNS fails. Its zero value has none.
 type nameRows struct {
 	saved map[string][]netip.Addr
@@ -107,6 +112,7 @@ func (n *nameRows) load(r journal.Row) {
 	if !ok || json.Unmarshal(r.Value, &addrs) != nil {
 		return
 	}
+
 	if n.saved == nil {
 		n.saved = map[string][]netip.Addr{}
 	}

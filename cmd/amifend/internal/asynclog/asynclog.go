@@ -1,6 +1,6 @@
-// Package asynclog has a log that never makes its caller wait. A log that nobody reads (a stopped
-// pager, a journald that hangs) would otherwise stop the judge and the enforcer, and an attacker
-// can cause lines.
+// Package asynclog provides a log that never makes its caller wait. A log that nobody reads (a
+// stopped pager, a journald that hangs) would otherwise stop the judge and the enforcer, and an
+// attacker can cause lines.
 package asynclog
 
 import (
@@ -23,7 +23,7 @@ type Handler struct {
 	to slog.Handler
 }
 
-// queue is what all handlers derived from one share.
+// queue holds what all handlers derived from one share.
 type queue struct {
 	lines chan line
 	lost  atomic.Uint64
@@ -43,6 +43,7 @@ func New(to slog.Handler) *Handler {
 		end:   make(chan struct{}),
 		ended: make(chan struct{}),
 	}}
+
 	go h.write(to)
 	return h
 }
@@ -54,6 +55,7 @@ func (q *queue) Close() {
 
 	t := time.NewTimer(endTime)
 	defer t.Stop()
+
 	select {
 	case <-q.ended:
 	case <-t.C:
@@ -62,6 +64,7 @@ func (q *queue) Close() {
 
 func (q *queue) write(to slog.Handler) {
 	defer close(q.ended)
+
 	for {
 		// Lines come before the end: what was logged before Close is written.
 		select {
@@ -83,7 +86,8 @@ func (q *queue) write(to slog.Handler) {
 }
 
 func (q *queue) hand(l line, to slog.Handler) {
-	_ = l.to.Handle(context.Background(), l.record) // a log that cannot be written has nowhere to say so
+	// A log that cannot be written has nowhere to say so.
+	_ = l.to.Handle(context.Background(), l.record)
 
 	// The line about lost lines follows the first one that got through.
 	if n := q.lost.Swap(0); n > 0 {

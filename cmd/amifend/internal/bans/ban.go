@@ -1,6 +1,6 @@
-// Package bans has the vocabulary that the judge, the enforcer and the operators' service share: a
-// ban, the key of an element in the kernel, the scopes of the libraries translated, the values that
-// judge and enforcer send each other, and the way to the journal.
+// Package bans holds the vocabulary that the judge, the enforcer and the operators' service share:
+// a ban, the key of an element in the kernel, the scopes of the libraries translated, the values
+// that judge and enforcer send each other, and the way to the journal.
 package bans
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/amifend/amifend/firewall"
 )
 
-// Ban is a ban with what people want to know of it: what, why, until when.
+// Ban is a decided ban with what people want to know of it: what, why, until when.
 type Ban struct {
 	Prefix   netip.Prefix
 	Scope    firewall.Scope

@@ -19,6 +19,7 @@ func TestBanOfAPrefixIsToldAsOne(t *testing.T) {
 			score = a.Value.String()
 		}
 	}
+
 	if b.Source() != "2001:db8::/64" || undo != "amifend unban 2001:db8::/64" || score != "3.25" {
 		t.Errorf("told as %s, %s, %s", b.Source(), undo, score)
 	}

@@ -70,9 +70,11 @@ func Covering(addr netip.Addr) []Key {
 	var out []Key
 	for _, bits := range firewall.SupportedBits(addr.Is6()) {
 		prefix := netip.PrefixFrom(addr, bits).Masked()
+
 		for _, scope := range Scopes() {
 			out = append(out, Key{prefix, scope})
 		}
 	}
+
 	return out
 }

@@ -12,10 +12,12 @@ import (
 // The libraries' scopes are translated there and back, and by name.
 func TestScopes(t *testing.T) {
 	for _, s := range bans.Scopes() {
-		if got := bans.FirewallScope(bans.PolicyScope(s)); got != s || bans.ScopeNamed(s.String()) != s {
+		if got := bans.FirewallScope(bans.PolicyScope(s)); got != s ||
+			bans.ScopeNamed(s.String()) != s {
 			t.Errorf("%s becomes %s", s, got)
 		}
 	}
+
 	if bans.FirewallScope(policy.ScopeNone) != 0 || bans.PolicyScope(0) != policy.ScopeNone {
 		t.Error("no scope becomes one")
 	}
@@ -32,6 +34,7 @@ func TestCovering(t *testing.T) {
 		if want := 2 * len(firewall.SupportedBits(addr.Is6())); len(keys) != want {
 			t.Errorf("%s: %d keys, want %d", addr, len(keys), want)
 		}
+
 		for _, k := range keys {
 			if !k.Prefix.Contains(addr) || k.Prefix != k.Prefix.Masked() {
 				t.Errorf("%s is not in %s", addr, k.Prefix)

@@ -8,14 +8,16 @@ import (
 	"github.com/amifend/amifend/firewall"
 )
 
-// Mail has the mailboxes between the judge, who decides, and the enforcer, who writes to the
+// Mail holds the mailboxes between the judge, which decides, and the enforcer, which writes to the
 // kernel. Neither ever waits for the other. Each mailbox holds one value for each prefix or key at
 // most.
 type Mail struct {
-	Orders   *owner.Mailbox[netip.Prefix, Order] // judge → enforcer
-	Acks     *owner.Mailbox[netip.Prefix, Ack]   // enforcer → judge: the kernel has the ban
-	Doubts   *owner.Mailbox[netip.Prefix, Doubt] // judge → enforcer: does this ban work?
-	External *owner.Mailbox[Key, External]       // enforcer → judge: bans that the engine did not decide
+	Orders *owner.Mailbox[netip.Prefix, Order] // judge → enforcer
+	Acks   *owner.Mailbox[netip.Prefix, Ack]   // enforcer → judge: the kernel has the ban
+	Doubts *owner.Mailbox[netip.Prefix, Doubt] // judge → enforcer: does this ban work?
+
+	// Enforcer → judge: bans that the engine did not decide.
+	External *owner.Mailbox[Key, External]
 }
 
 // NewMail returns empty mailboxes.
@@ -60,8 +62,8 @@ type Doubt struct {
 	InPort bool   // the port is one that the ban covers
 }
 
-// Grace is how long after the kernel's acknowledgement the events of a banned source may still
-// come: what Asterisk had received before.
+// Grace limits how long after the kernel's acknowledgement events of a banned source may still
+// come: Asterisk may have received before what they report.
 const Grace = 2 * time.Second
 
 // External tells the judge what became of a ban without the engine: it was found in the kernel,

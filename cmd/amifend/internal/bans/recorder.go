@@ -10,7 +10,7 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// ByPolicy is who lifts a ban that nobody asked to lift.
+// ByPolicy names the policy in records of bans that no operator lifted.
 const ByPolicy = "policy"
 
 // Recorder writes to the journal what judge and enforcer decide. None of its methods ever waits.
@@ -40,9 +40,10 @@ func (r Recorder) ban(b *Ban, observed bool) {
 	if r.journal == nil {
 		return
 	}
+
 	r.journal.Ban(journal.Ban{
-		Key: b.Key().Journal(), Rule: b.Rule, Score: b.Score, Attempts: b.Attempts, Strike: b.Strike,
-		Evidence: b.Evidence, Servers: b.Servers,
+		Key: b.Key().Journal(), Rule: b.Rule, Score: b.Score, Attempts: b.Attempts,
+		Strike: b.Strike, Evidence: b.Evidence, Servers: b.Servers,
 		From: r.clock.Deadline(b.DecidedAt()), Until: r.clock.Deadline(b.Expiry),
 		Found: b.Rule == policy.RuleAdopted.String(), Observed: observed,
 	})
@@ -54,9 +55,12 @@ func (r Recorder) Lift(prefix netip.Prefix, scope firewall.Scope, by, why string
 	if r.journal == nil {
 		return
 	}
+
+	// The journal may know a ban of the other scope that nobody else knows.
 	for _, s := range Scopes() {
 		r.journal.Lift(journal.Lift{
-			Key: journal.Key{Prefix: prefix, Scope: s}, At: time.Now(), By: by, Why: why, Known: s == scope,
+			Key: journal.Key{Prefix: prefix, Scope: s}, At: time.Now(), By: by, Why: why,
+			Known: s == scope,
 		})
 	}
 }
@@ -76,10 +80,10 @@ func (r Recorder) Count(totals func() []journal.Total) {
 	}
 }
 
-// Journal returns the key as the journal has it.
+// Journal returns the key in the form of the journal.
 func (k Key) Journal() journal.Key { return journal.Key{Prefix: k.Prefix, Scope: k.Scope} }
 
-// KeyOf returns a key of the journal as ours.
+// KeyOf returns the key that is k in the form of the journal.
 func KeyOf(k journal.Key) Key { return Key{k.Prefix, k.Scope} }
 
 // FromJournal returns a ban that the journal knows to run, with what is left of it at most.

@@ -13,16 +13,19 @@ func Source(p netip.Prefix) string {
 	if !p.IsValid() {
 		return ""
 	}
+
 	if p.IsSingleIP() {
 		return p.Addr().String()
 	}
+
 	return p.String()
 }
 
 // Round rounds a number for people, to two decimals.
 func Round(x float64) float64 { return math.Round(x*100) / 100 }
 
-// Printable returns a text that a PBX or a config wrote as a terminal can show it.
+// Printable returns a text of a PBX or a config with a question mark for each character that a
+// terminal might act on.
 func Printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {

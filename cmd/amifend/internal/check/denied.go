@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/denylist"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
@@ -26,7 +27,8 @@ func deniedSection(c *config.Config, never protect.Set) section {
 			s.note("and %d more that are listed and not dropped", len(list.Out)-i)
 			break
 		}
-		s.note("%s is not dropped: %s; %s", prefixText(sparedPrefix(x)), plain(x.Reason), spared(x))
+		s.note("%s is not dropped: %s; %s", bans.Source(sparedPrefix(x)), plain(x.Reason),
+			spared(x))
 	}
 
 	return s
@@ -34,7 +36,7 @@ func deniedSection(c *config.Config, never protect.Set) section {
 
 // spared returns where an exception is listed.
 func spared(x denylist.Exception) string {
-	text := fmt.Sprintf("listed as %s at %s", prefixText(x.Listed.Prefix), plain(x.Listed.Where()))
+	text := fmt.Sprintf("listed as %s at %s", bans.Source(x.Listed.Prefix), plain(x.Listed.Where()))
 	if x.More > 0 {
 		text += " and " + wording.Count(x.More, "more place")
 	}

@@ -1,9 +1,9 @@
 package check
 
 import (
-	"net/netip"
 	"strings"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 )
 
@@ -18,11 +18,11 @@ func protectedSection(set protect.Set, unresolved []*protect.LookupError, err er
 	// The addresses form a column.
 	width := 0
 	for _, e := range set.Entries {
-		width = max(width, len(prefixText(e.Prefix)))
+		width = max(width, len(bans.Source(e.Prefix)))
 	}
 
 	for _, e := range set.Entries {
-		s.add(levelNone, "", "%-*s  %s", width, prefixText(e.Prefix), plain(e.Reason))
+		s.add(levelNone, "", "%-*s  %s", width, bans.Source(e.Prefix), plain(e.Reason))
 	}
 
 	// For a network of ours the rule differs: single hosts can be banned.
@@ -43,12 +43,4 @@ func protectedSection(set protect.Set, unresolved []*protect.LookupError, err er
 	}
 
 	return s
-}
-
-// prefixText returns a prefix as people write it: a host without its length.
-func prefixText(p netip.Prefix) string {
-	if p.IsSingleIP() {
-		return p.Addr().String()
-	}
-	return p.String()
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/pbxconf"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 )
@@ -123,7 +124,7 @@ func hosts(trunks []pbxconf.Trunk) []string {
 // trunkText returns a trunk for people: a name with its addresses.
 func trunkText(t pbxconf.Trunk, addrs map[string][]netip.Addr) string {
 	if t.Host == "" {
-		return prefixText(t.Prefix)
+		return bans.Source(t.Prefix)
 	}
 	var texts []string
 	for _, a := range addrs[t.Host] {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 )
 
@@ -174,8 +175,8 @@ func allowedText(a control.Allowed, lifted []control.Ban) string {
 		text += " until " + a.Until.Local().Format(stamp)
 	}
 
+	// Each command that allows something says how to undo it.
 	text += "; to take it out: amifend allow --remove " + allowedName(a)
-
 	if len(a.Addresses) > 0 {
 		text += "\nits addresses now: " + addresses(a.Addresses)
 	}
@@ -185,7 +186,8 @@ func allowedText(a control.Allowed, lifted []control.Ban) string {
 		if b.State == control.StateDry {
 			what = "what would have been a ban" // nothing was dropped
 		}
-		text += fmt.Sprintf("\nlifted: %s of %s (%s, by %s)", what, who(b.Prefix), b.Scope, b.Rule)
+		text += fmt.Sprintf("\nlifted: %s of %s (%s, by %s)", what, bans.Source(b.Prefix), b.Scope,
+			b.Rule)
 	}
 
 	if a.Note != "" {
@@ -236,7 +238,7 @@ func allowedName(a control.Allowed) string {
 	if a.Name != "" {
 		return a.Name
 	}
-	return who(a.Prefix)
+	return bans.Source(a.Prefix)
 }
 
 // addresses returns a list of addresses.

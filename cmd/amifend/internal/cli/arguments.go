@@ -14,6 +14,7 @@ type sourceArg struct{ netip.Prefix }
 
 // UnmarshalText implements encoding.TextUnmarshaler, for kong.
 func (a *sourceArg) UnmarshalText(text []byte) error {
+	// An address is a prefix of its whole length.
 	s := string(text)
 	if addr, ok := parseAddr(s); ok {
 		a.Prefix = netip.PrefixFrom(addr, addr.BitLen())
@@ -113,12 +114,4 @@ func (d *span) UnmarshalText(text []byte) error {
 	}
 	*d = span(parsed)
 	return nil
-}
-
-// who returns a prefix as people write it: a host without its length.
-func who(p netip.Prefix) string {
-	if p.IsSingleIP() {
-		return p.Addr().String()
-	}
-	return p.String()
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 )
 
@@ -62,6 +63,7 @@ func (c *Ban) Run(ctx context.Context) error {
 			len(res.Results))
 	}
 
+	// Some may be refused: the exit code is then that of an error, and the others are banned.
 	return each(res.Results, func(r control.BanResult) error {
 		switch {
 		case r.Error != nil:
@@ -83,7 +85,7 @@ func bannedText(r control.BanResult) string {
 	}
 
 	text := fmt.Sprintf("%s %s banned (%s) until %s; to undo it: amifend unban %[1]s",
-		who(r.Prefix), is, r.Scope, r.Until.Local().Format(stamp))
+		bans.Source(r.Prefix), is, r.Scope, r.Until.Local().Format(stamp))
 	if r.Note != "" {
 		text += "\n" + r.Note
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
@@ -100,7 +101,7 @@ func writeBans(w io.Writer, l control.BanList, wide bool, now time.Time) error {
 	// The cells stand in the order of the header above.
 	for _, b := range l.Bans {
 		cells := []string{
-			who(b.Prefix), rough(b.Until.Sub(now)), b.Scope, packets(b.Dropped),
+			bans.Source(b.Prefix), rough(b.Until.Sub(now)), b.Scope, packets(b.Dropped),
 			fmt.Sprint(b.Attempts), b.Rule, strings.Join(b.Servers, ","),
 		}
 		if wide {

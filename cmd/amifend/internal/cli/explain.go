@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
@@ -53,6 +54,7 @@ func explanationText(
 		b.WriteString(kernelLine(ban, now))
 	}
 
+	// What to do follows what is in force, so that nobody has to read on for it.
 	if len(x.Bans) > 0 {
 		fmt.Fprintf(&b,
 			"  undo:      amifend unban %s; to let it in for good: amifend allow %[1]s\n",
@@ -95,7 +97,7 @@ func pastLine(p control.PastBan, zone *time.Location) string {
 	}
 
 	return fmt.Sprintf("    %s  %s %s %s for %s by %s%s%s\n", p.From.In(zone).Format(stamp),
-		who(p.Prefix), p.Scope, verb, rough(p.Until.Sub(p.From)), p.Rule, lifted, evidence)
+		bans.Source(p.Prefix), p.Scope, verb, rough(p.Until.Sub(p.From)), p.Rule, lifted, evidence)
 }
 
 // kernelLine returns what the kernel does for a ban.
@@ -107,6 +109,6 @@ func kernelLine(b control.Ban, now time.Time) string {
 	if b.State != control.StateInKernel {
 		dropped = stateText(b.State)
 	}
-	return fmt.Sprintf("  kernel:    %s %s, %s more: %s\n", who(b.Prefix), b.Scope,
+	return fmt.Sprintf("  kernel:    %s %s, %s more: %s\n", bans.Source(b.Prefix), b.Scope,
 		rough(b.Until.Sub(now)), dropped)
 }

@@ -44,7 +44,9 @@ func TestPastLineOfALiftedBan(t *testing.T) {
 		From: from, Until: from.Add(time.Hour),
 		Lifted: from.Add(3 * time.Second), By: "uid 0", Why: "w",
 	}, time.UTC)
-	if want := "203.0.113.7 all banned for 1h0m by score, lifted by uid 0 (w) after 3s: e\n"; !strings.HasSuffix(got, want) {
+
+	want := "203.0.113.7 all banned for 1h0m by score, lifted by uid 0 (w) after 3s: e\n"
+	if !strings.HasSuffix(got, want) {
 		t.Errorf("got %q, want it to end in %q", got, want)
 	}
 }

@@ -28,8 +28,7 @@ func Vars() kong.Vars {
 		"banScopeHelp": "What to drop: all packets, or sip, those to the SIP ports (all).",
 
 		"unbanPrefixHelp": "The addresses or prefixes. All bans that lie within them or " +
-			"cover them " +
-			"are lifted.",
+			"cover them are lifted.",
 
 		"bansWithinHelp": "Only bans of this address, or within this prefix.",
 		"bansRuleHelp":   "Only bans by this rule, such as proven_score or operator.",
@@ -39,10 +38,8 @@ func Vars() kong.Vars {
 		"bansWideHelp": "Print more columns: the beginning, the score, the strikes and the state.",
 
 		"checkPBXHelp": "Read the trunks and what hides attacks from Asterisk's config files " +
-			"in DIR, " +
-			"or the trunks from the output of its command line on stdin (-), and print the " +
-			"[allow] " +
-			"table to paste.",
+			"in DIR, or the trunks from the output of its command line on stdin (-), and print " +
+			"the [allow] table to paste.",
 
 		"reportHelp": "Show what happened: bans, alerts, and who failed how often. " +
 			"Also reads log files.",
@@ -55,28 +52,23 @@ func Vars() kong.Vars {
 		"eventsKindHelp":   "Only these events of Asterisk, such as InvalidPassword.",
 
 		"flushKernelHelp": "Remove amifend's whole nftables table from the kernel, with " +
-			"every ban " +
-			"and the deny lists.",
+			"every ban and the deny lists.",
 		"flushConfigHelp": "The config file, which names the table. Default: " +
 			"/etc/amifend/config.toml, or the table amifend if there is none.",
 
 		"importJailHelp": "Only of these jails. Default: those with asterisk, pbx or sip " +
-			"in their " +
-			"names.",
+			"in their names.",
 		"importScopeHelp": "What to drop: all packets, or sip, those to the SIP ports (sip).",
 
 		"replayExplainHelp": "Show only this address: each of its events, and what followed.",
-		"replayFilesHelp": "Captures of AMI, or log files of Asterisk, also packed; folders, and - for standard input. Each is a " +
-			"server " +
-			"of its own.",
+		"replayFilesHelp": "Captures of AMI, or log files of Asterisk, also packed; folders, " +
+			"and - for standard input. Each is a server of its own.",
 		"pastConfigHelp": "The config whose policy and allowlist apply; secrets are not needed. " +
 			"Default: /etc/amifend/config.toml, or the built-in defaults if there is none.",
 		"pastTimezoneHelp": "Time zone of log files and of the output, such as UTC or " +
-			"Europe/Berlin. " +
-			"Default: this machine's.",
-		"reportFilesHelp": "Captures of AMI, or log files of Asterisk, to count instead; folders, - for standard input, also " +
-			"packed. " +
-			"Each is a server of its own.",
+			"Europe/Berlin. Default: this machine's.",
+		"reportFilesHelp": "Captures of AMI, or log files of Asterisk, to count instead; " +
+			"folders, - for standard input, also packed. Each is a server of its own.",
 
 		"topWhatHelp": "What to count by: sources, accounts or servers (sources).",
 		"topSinceHelp": "How far back to look, such as 1h, 24h or 7d (1h). Totals are those of whole " +

@@ -27,7 +27,8 @@ type ImportFail2ban struct {
 	Jail   []string `placeholder:"NAME" help:"${importJailHelp}"`
 	Scope  string   `enum:"all,sip" default:"sip" help:"${importScopeHelp}"`
 	DryRun bool     `help:"Only show what would be imported."`
-	Path   string   `arg:"" optional:"" default:"/var/lib/fail2ban/fail2ban.sqlite3" type:"path" help:"${importPathHelp}"`
+
+	Path string `arg:"" optional:"" default:"/var/lib/fail2ban/fail2ban.sqlite3" type:"path" help:"${importPathHelp}"`
 }
 
 // Help returns the detailed help.

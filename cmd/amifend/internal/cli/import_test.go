@@ -85,7 +85,9 @@ func TestImport(t *testing.T) {
 	if _, err := db.Exec(`CREATE TABLE fail2banDb(version INTEGER); INSERT INTO fail2banDb VALUES (4);
 		CREATE TABLE bips(ip TEXT NOT NULL, jail TEXT NOT NULL, timeofban INTEGER NOT NULL, bantime INTEGER NOT NULL);
 		WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i+1 FROM n WHERE i < 2499)
-		INSERT INTO bips SELECT '10.0.'||(i/256)||'.'||(i%256), CASE i%5 WHEN 4 THEN 'sshd' ELSE 'asterisk-tcp' END, ?, CASE i WHEN 0 THEN -1 ELSE 3600 END FROM n`,
+		INSERT INTO bips SELECT '10.0.'||(i/256)||'.'||(i%256),
+			CASE i%5 WHEN 4 THEN 'sshd' ELSE 'asterisk-tcp' END, ?,
+			CASE i WHEN 0 THEN -1 ELSE 3600 END FROM n`,
 		time.Now().Add(-10*time.Minute).Unix()); err != nil {
 		t.Fatal(err)
 	}

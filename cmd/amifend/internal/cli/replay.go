@@ -54,7 +54,9 @@ Files that are no recordings are skipped with a note, and so are lines that cann
 
 // Run plays the recordings and prints each decision.
 func (r *Replay) Run(ctx context.Context) error {
-	o := replay.Options{Files: r.Files, Format: replay.Format(r.Format), Progress: terminal(os.Stderr)}
+	o := replay.Options{
+		Files: r.Files, Format: replay.Format(r.Format), Progress: terminal(os.Stderr),
+	}
 	var err error
 	if r.Explain != "" {
 		if o.Explain, err = netip.ParseAddr(r.Explain); err != nil {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/report"
 )
@@ -98,7 +99,8 @@ func (r *Report) Run(ctx context.Context) error {
 func (r *Report) recordings(ctx context.Context) error {
 	past := pastFlags{r.Config, r.Timezone}
 	o := report.Options{
-		Files: r.Files, Format: report.Format(r.Format), Limit: r.Limit, Notes: os.Stderr, Progress: terminal(os.Stderr),
+		Files: r.Files, Format: report.Format(r.Format), Limit: r.Limit, Notes: os.Stderr,
+		Progress: terminal(os.Stderr),
 	}
 	var err error
 	if o.Config, _, err = past.load(); err != nil {
@@ -123,7 +125,8 @@ func writeReport(to io.Writer, r control.Report, dry bool) error {
 	for _, b := range r.Latest {
 		key := b.Prefix.String() + b.Scope
 		lines = append(lines, "  "+strings.Join([]string{
-			b.From.Local().Format(minutes), who(b.Prefix), b.Scope, b.Rule, pastEnd(b, newer[key]),
+			b.From.Local().Format(minutes), bans.Source(b.Prefix), b.Scope, b.Rule,
+			pastEnd(b, newer[key]),
 		}, "\t"))
 		newer[key] = true
 	}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
@@ -87,9 +88,10 @@ func liftedText(l control.Lifted, within netip.Prefix, dry bool) string {
 	// The API names a bounded number of prefixes and counts all of them.
 	text := ""
 	for _, p := range l.Lifted {
-		text += fmt.Sprintf("%s %s\n", who(p), is)
+		text += fmt.Sprintf("%s %s\n", bans.Source(p), is)
 	}
 
+	// What is not certain yet stands in the same line: a crash would undo such a lift.
 	text += wording.Count(l.Count, "ban") + " " + lifted
 	if l.Pending > 0 {
 		text += fmt.Sprintf("; the kernel does not have %d changes yet (amifend status)", l.Pending)
@@ -98,7 +100,7 @@ func liftedText(l control.Lifted, within netip.Prefix, dry bool) string {
 		text += "; " + l.Note
 	}
 	if l.Again != nil {
-		text += "\n" + againText(*l.Again, who(within))
+		text += "\n" + againText(*l.Again, bans.Source(within))
 	}
 
 	return text
@@ -111,6 +113,7 @@ func lookBack(n float64) string {
 
 // againText returns how likely a freed address is to be banned again.
 func againText(a control.Again, source string) string {
+	// The kernel's counters show best whether it still sends. Without them, an event of a PBX may.
 	var text string
 	switch {
 	case a.Lately > 0:
@@ -128,6 +131,7 @@ func againText(a control.Again, source string) string {
 		text = "no packet of it was dropped"
 	}
 
+	// The engine has forgotten why it was banned, so a ban takes as much as the first time.
 	if a.MoreUnknown > 0 && a.MoreKnown > 0 {
 		text += fmt.Sprintf("\nbanned again after %s on unknown accounts, or %s",
 			wording.Count(a.MoreUnknown, "attempt"), wording.Count(a.MoreKnown, "wrong password"))

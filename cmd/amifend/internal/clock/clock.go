@@ -1,4 +1,4 @@
-// Package clock has the daemon's own time.
+// Package clock provides the daemon's own time.
 package clock
 
 import (

@@ -16,26 +16,35 @@ import (
 //
 // A walk over a large set takes the kernel most of a second. Meanwhile the journal is read, and its
 // bans are taken in.
-func adopt(ctx context.Context, s *shared, j *judge.Judge, e *enforce.Enforcer) (enforce.Adopted, error) {
+func adopt(
+	ctx context.Context, s *shared, j *judge.Judge, e *enforce.Enforcer,
+) (enforce.Adopted, error) {
 	var found enforce.Found
 	var snap *journal.Snapshot
+
+	// What is left of a ban must never be overrated, so the time is taken before both reads.
 	began := s.clock.Now()
 	both, ctx := errgroup.WithContext(ctx)
 	both.Go(func() (err error) {
 		found, err = e.Inspect(ctx)
 		return err
 	})
+
 	both.Go(func() (err error) {
 		snap, err = readBans(ctx, s.options.Log, s.journal)
 		if err != nil || snap == nil { // there is no journal, or none that can be read
 			return err
 		}
+
+		// The engine's state must be there before the first ban is admitted to it.
 		if err := j.Load(ctx); err != nil {
 			return err
 		}
+
 		e.Expect(snap, began, j.Admit)
 		return nil
 	})
+
 	if err := both.Wait(); err != nil {
 		return enforce.Adopted{}, err
 	}

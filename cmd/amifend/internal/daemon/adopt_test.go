@@ -28,19 +28,24 @@ func TestAdoption(t *testing.T) {
 	if err := table.Ensure(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+
 	name := s.config.Firewall.Table
 	ban := func(p string, scope firewall.Scope, d time.Duration) firewall.Change {
 		return firewall.Change{
-			Ban: firewall.Ban{Prefix: netip.MustParsePrefix(p), Scope: scope, Until: time.Now().Add(d)},
+			Ban: firewall.Ban{
+				Prefix: netip.MustParsePrefix(p), Scope: scope, Until: time.Now().Add(d),
+			},
 		}
 	}
 	if _, err := table.Apply(t.Context(), []firewall.Change{
-		ban("203.0.113.5/32", all, 2*time.Hour), ban("203.0.113.6/32", all, 2*time.Hour), ban("203.0.113.6/32", sip, 3*time.Hour),
-		ban("203.0.113.7/32", sip, 300*time.Hour), ban("198.51.100.9/32", all, time.Hour), ban("2001:db8::/64", all, time.Hour),
+		ban("203.0.113.5/32", all, 2*time.Hour), ban("203.0.113.6/32", all, 2*time.Hour),
+		ban("203.0.113.6/32", sip, 3*time.Hour), ban("203.0.113.7/32", sip, 300*time.Hour),
+		ban("198.51.100.9/32", all, time.Hour), ban("2001:db8::/64", all, time.Hour),
 		ban("127.0.0.1/32", sip, time.Hour),
 	}); err != nil {
 		t.Fatal(err)
 	}
+
 	s.NFT(t, "add element inet "+name+" ban4 { 203.0.113.66 }")
 	s.NFT(t, "add element inet "+name+" ban4_24 { 203.0.113.99 timeout 1h }") // matches no packet
 
@@ -48,13 +53,17 @@ func TestAdoption(t *testing.T) {
 	if l := r.Wait(t, "amifend runs", ""); l.Text("adopted") != "5" {
 		t.Errorf("adopted %s", l.Text("adopted"))
 	}
+
 	for source, why := range map[string]string{
-		"198.51.100.9": "protected: allowlist", "127.0.0.1": "protected: loopback", "203.0.113.66": "it would never run out", "203.0.113.99/24": "it matches no packet: not a prefix of this set",
+		"198.51.100.9": "protected: allowlist", "127.0.0.1": "protected: loopback",
+		"203.0.113.66":    "it would never run out",
+		"203.0.113.99/24": "it matches no packet: not a prefix of this set",
 	} {
 		if l := r.Wait(t, "ban lifted", source); !strings.HasPrefix(l.Text("why"), why) {
 			t.Errorf("lifted: %v", l)
 		}
 	}
+
 	r.Wait(t, "a ban of a run before is longer than ban_max: shortened", "203.0.113.7")
 	eventually(t, "a ban is shortened", func() bool {
 		el := s.element(t, table, "203.0.113.7/32", sip)
@@ -75,6 +84,7 @@ func TestAdoption(t *testing.T) {
 			t.Errorf("%s %s: the kernel has %v", e.prefix, e.scope, el)
 		}
 	}
+
 	elements, err := table.Bans(t.Context())
 	if err != nil || len(elements) != 5 {
 		t.Errorf("the kernel has %v, %v", elements, err)
@@ -82,6 +92,7 @@ func TestAdoption(t *testing.T) {
 	if n := len(r.Said("banned", "")); n != 0 {
 		t.Errorf("%d adopted bans were told as new", n)
 	}
+
 	// An adopted ban covers its source.
 	guess(s.pbxs[0], "203.0.113.5:5060", "TCP", 10)
 	guess(s.pbxs[0], "203.0.113.50:5060", "TCP", 4)
@@ -107,9 +118,11 @@ func testRestart(t *testing.T, transport string) {
 	if l := r.Wait(t, "amifend runs", ""); l.Text("adopted") != "0" {
 		t.Errorf("adopted %s", l.Text("adopted"))
 	}
+
 	guess(s.pbxs[0], "203.0.113.5:5060", transport, 4)
 	r.Wait(t, "banned", "203.0.113.5")
 	received := firewalltest.Count(sink)
+
 	sent := firewalltest.Flood(attacker.DialUDP(t, "203.0.113.5:5060", "203.0.113.1:5060"))
 	for range 5 {
 		r.stop(t)
@@ -118,6 +131,7 @@ func testRestart(t *testing.T, transport string) {
 			t.Errorf("adopted %s", l.Text("adopted"))
 		}
 	}
+
 	n := sent()
 	if got := received(); got != 0 || n == 0 {
 		t.Errorf("%d of %d packets got through", got, n)
@@ -153,9 +167,12 @@ func TestForeignTable(t *testing.T) {
 	c.State.Directory = t.TempDir()
 	said, log := logtest.New()
 	var foreign *firewall.ForeignError
-	if err := Run(t.Context(), Options{Config: &c, Log: log, NetNS: s.FD()}); !errors.As(err, &foreign) {
+	if err := Run(t.Context(), Options{
+		Config: &c, Log: log, NetNS: s.FD(),
+	}); !errors.As(err, &foreign) {
 		t.Errorf("a foreign table: %v", err)
 	}
+
 	if strings.Contains(said.String(), "cannot be read") {
 		t.Errorf("the journal has nothing to do with it:\n%s", said)
 	}
@@ -182,6 +199,7 @@ func parts(t *testing.T, log *slog.Logger, change func(*config.Config)) (
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return s, j, newEnforcer(s, kernel, denier), kernel
 }
 
@@ -192,10 +210,12 @@ func TestAdoptionOfTooMany(t *testing.T) {
 	for _, prefix := range []string{"203.0.113.1/32", "203.0.113.2/32", "203.0.113.3/32"} {
 		kernel.Elems[enforcetest.Key(prefix, all)] = time.Now().Add(time.Hour)
 	}
+
 	n, err := adopt(t.Context(), s, j, e)
 	if err != nil || n != (enforce.Adopted{Kernel: 3}) || e.Held() != 3 {
 		t.Errorf("adopted %+v, %v: %d", n, err, e.Held())
 	}
+
 	said.Count(t, 1, "alert", "")
 	said.Count(t, 3, "adopted", "")
 

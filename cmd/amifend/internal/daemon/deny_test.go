@@ -13,7 +13,9 @@ import (
 
 func denied(prefixes ...string) (out []config.Denied) {
 	for i, p := range prefixes {
-		out = append(out, config.Denied{Prefix: netip.MustParsePrefix(p), File: "/lists/drop.txt", Line: i + 1})
+		out = append(out, config.Denied{
+			Prefix: netip.MustParsePrefix(p), File: "/lists/drop.txt", Line: i + 1,
+		})
 	}
 	return out
 }
@@ -30,11 +32,14 @@ func (s *site) deniedInKernel(t testing.TB, set string) string {
 func (s *site) awaitDenied(t testing.TB, want string) {
 	t.Helper()
 	var got string
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+
+	deadline := time.Now().Add(10 * time.Second)
+	for ; time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if got = s.deniedInKernel(t, "deny4"); got == want {
 			return
 		}
 	}
+
 	t.Errorf("deny4 holds %q, want %q", got, want)
 }
 
@@ -43,24 +48,22 @@ func (s *site) awaitDenied(t testing.TB, want string) {
 func TestDenyListsInTheKernel(t *testing.T) {
 	r := startReloading(t, 1)
 	outside := firewalltest.New(t)
-	firewalltest.Join(
-		t,
-		r.NS,
-		outside,
-		[]string{"192.0.2.1/24"},
-		[]string{"192.0.2.66/24", "203.0.113.66/32", "203.0.113.77/32"},
-	)
+	firewalltest.Join(t, r.NS, outside, []string{"192.0.2.1/24"},
+		[]string{"192.0.2.66/24", "203.0.113.66/32", "203.0.113.77/32"})
 	r.Run(t, "ip", "route", "add", "203.0.113.0/24", "via", "192.0.2.66")
 	arrives := func(src string) bool {
 		t.Helper()
 		l := r.ListenUDP(t, "192.0.2.1:20000")
 		defer l.Close()
-		if _, err := outside.DialUDP(t, src+":0", "192.0.2.1:20000").Write([]byte("x")); err != nil {
+		if _, err := outside.DialUDP(t, src+":0",
+			"192.0.2.1:20000").Write([]byte("x")); err != nil {
 			t.Fatal(err)
 		}
+
 		if err := l.SetReadDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
 			t.Fatal(err)
 		}
+
 		_, _, err := l.ReadFrom(make([]byte, 10))
 		return err == nil
 	}
@@ -69,12 +72,16 @@ func TestDenyListsInTheKernel(t *testing.T) {
 	}
 
 	r.change(func(c *config.Config) {
-		c.Deny = denied("203.0.113.0/24", "198.51.100.0/25", "192.0.2.0/23", "127.0.0.0/8", "2001:db8::/32")
+		c.Deny = denied("203.0.113.0/24", "198.51.100.0/25", "192.0.2.0/23", "127.0.0.0/8",
+			"2001:db8::/32")
 		c.Allow = append(c.Allow, netip.MustParsePrefix("203.0.113.77/32"))
 	})
-	if out := r.reload(t); strings.Join(out.Changed, ", ") != "[allow] prefixes, [deny]" || len(out.Warnings) != 0 {
+
+	if out := r.reload(t); strings.Join(out.Changed, ", ") != "[allow] prefixes, [deny]" ||
+		len(out.Warnings) != 0 {
 		t.Errorf("%+v", out)
 	}
+
 	// Not in it: the allowed address, the allowlist's 198.51.100.0/24, our network 192.0.2.0/24,
 	// and loopback.
 	const list = "192.0.3.0/24, 203.0.113.0-203.0.113.76, 203.0.113.78-203.0.113.255"
@@ -87,23 +94,29 @@ func TestDenyListsInTheKernel(t *testing.T) {
 	if arrives("203.0.113.66") || !arrives("203.0.113.77") || !arrives("192.0.2.66") {
 		t.Error("not what is listed is dropped")
 	}
+
 	s, err := r.client.Status(t.Context())
 	if err != nil || s.Firewall.Denied == nil {
 		t.Fatalf("%+v, %v", s.Firewall, err)
 	}
+
 	d := *s.Firewall.Denied
 	if d.Dropped == nil || *d.Dropped != 1 {
 		t.Errorf("dropped: %v, want 1", d.Dropped)
 	}
-	if d.Dropped = nil; d != (control.Denied{Listed: 5, Ranges: 4, Spared: 4, State: control.StateInKernel}) {
+	if d.Dropped = nil; d != (control.Denied{
+		Listed: 5, Ranges: 4, Spared: 4, State: control.StateInKernel,
+	}) {
 		t.Errorf("status %+v", d)
 	}
+
 	x, err := r.client.Explain(t.Context(), netip.MustParseAddr("203.0.113.66"))
 	if err != nil || x.Denied != "/lists/drop.txt:1" ||
 		!strings.Contains(x.Text, "is always dropped: listed in /lists/drop.txt:1") {
 		t.Errorf("%+v, %v", x, err)
 	}
-	if x, err := r.client.Explain(t.Context(), netip.MustParseAddr("203.0.113.77")); err != nil || x.Denied != "" {
+	if x, err := r.client.Explain(t.Context(), netip.MustParseAddr("203.0.113.77")); err != nil ||
+		x.Denied != "" {
 		t.Errorf("%+v, %v", x, err)
 	}
 
@@ -113,23 +126,32 @@ func TestDenyListsInTheKernel(t *testing.T) {
 			t.Fatal("the lists do not come back after a flush")
 		}
 	}
+
 	r.awaitDenied(t, list)
 	r.NFT(t, "add", "element", "inet", r.config.Firewall.Table, "deny4", "{ 203.0.113.77 }")
 	r.awaitDenied(t, list)
 
-	if _, err := r.client.Allow(t.Context(), control.NewAllow{Prefix: netip.MustParsePrefix("203.0.113.64/26")}); err != nil {
+	if _, err := r.client.Allow(t.Context(), control.NewAllow{
+		Prefix: netip.MustParsePrefix("203.0.113.64/26"),
+	}); err != nil {
 		t.Fatal(err)
 	}
+
 	r.awaitDenied(t, "192.0.3.0/24, 203.0.113.0/26, 203.0.113.128/25")
 	if !arrives("203.0.113.66") {
 		t.Error("what was allowed by command is dropped")
 	}
-	if _, err := r.client.Disallow(t.Context(), netip.MustParsePrefix("203.0.113.64/26")); err != nil {
+	if _, err := r.client.Disallow(t.Context(),
+		netip.MustParsePrefix("203.0.113.64/26")); err != nil {
 		t.Fatal(err)
 	}
+
 	r.awaitDenied(t, list)
-	r.Run(t, "ip", "address", "add", "203.0.113.200/32", "dev", "lo") // the machine gets an address that is listed
-	r.awaitDenied(t, "192.0.3.0/24, 203.0.113.0-203.0.113.76, 203.0.113.78-203.0.113.199, 203.0.113.201-203.0.113.255")
+
+	// The machine gets an address that is listed.
+	r.Run(t, "ip", "address", "add", "203.0.113.200/32", "dev", "lo")
+	r.awaitDenied(t, "192.0.3.0/24, 203.0.113.0-203.0.113.76, 203.0.113.78-203.0.113.199, "+
+		"203.0.113.201-203.0.113.255")
 
 	r.next.Store(nil) // a file that is bad, or missing
 	if _, err := r.client.Reload(t.Context()); err == nil {
@@ -138,6 +160,7 @@ func TestDenyListsInTheKernel(t *testing.T) {
 	if arrives("203.0.113.66") {
 		t.Error("a bad config took the lists away")
 	}
+
 	r.change(func(*config.Config) {})
 	r.reload(t)
 	r.awaitDenied(t, "")
@@ -160,7 +183,8 @@ func TestDenyListsOverARestart(t *testing.T) {
 
 func TestDenyListsOfADryRun(t *testing.T) {
 	s := newSite(t, 1)
-	s.config.Deny, s.config.Observe = denied("203.0.113.0/24"), true
+	s.config.Deny = denied("203.0.113.0/24")
+	s.config.Observe = true
 	c := s.withControl(t)
 	s.start(t)
 	ready(t, c)
@@ -169,6 +193,7 @@ func TestDenyListsOfADryRun(t *testing.T) {
 		st.Firewall.Denied.Dropped != nil {
 		t.Errorf("%+v, %v", st.Firewall.Denied, err)
 	}
+
 	if out := s.NFT(t, "list", "ruleset"); out != "" {
 		t.Errorf("a dry run left %s", out)
 	}
@@ -178,24 +203,30 @@ func TestDenyListsOfADryRun(t *testing.T) {
 // cuts off who says it.
 func TestDenyListsOfATrial(t *testing.T) {
 	s := newSite(t, 1)
-	s.config.Deny, s.trial = denied("203.0.113.0/24"), time.Hour
+	s.config.Deny = denied("203.0.113.0/24")
+	s.trial = time.Hour
 	c := s.withControl(t)
 	s.start(t)
 	ready(t, c)
-	s.NFT(t, "add", "chain", "inet", s.config.Firewall.Table, "others") // the table is laid out anew
+
+	// The table is laid out anew.
+	s.NFT(t, "add", "chain", "inet", s.config.Firewall.Table, "others")
 	time.Sleep(100 * time.Millisecond)
 	st, err := c.Status(t.Context())
 	if err != nil || st.Firewall.Denied == nil || st.Firewall.Denied.State != control.StateTrial {
 		t.Errorf("%+v, %v", st.Firewall.Denied, err)
 	}
+
 	if got := s.deniedInKernel(t, "deny4"); got != "" {
 		t.Errorf("in the trial deny4 holds %q", got)
 	}
 	if _, err := c.Keep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+
 	s.awaitDenied(t, "203.0.113.0/24")
-	if st, err := c.Status(t.Context()); err != nil || st.Firewall.Denied.State != control.StateInKernel {
+	if st, err := c.Status(t.Context()); err != nil ||
+		st.Firewall.Denied.State != control.StateInKernel {
 		t.Errorf("%+v, %v", st.Firewall.Denied, err)
 	}
 }

@@ -27,7 +27,9 @@ func TestKillUnderLoad(t *testing.T) {
 	p := s.spawn(t)
 	p.Said(t, "amifend runs", "")
 	eventually(t, "it is logged in", func() bool { return s.pbxs[0].Sessions() >= 1 })
-	wrote, began := writtenBy(t, p.Process.Pid), time.Now()
+	wrote := writtenBy(t, p.Process.Pid)
+	began := time.Now()
+
 	n, old := 0, 0 // how many attempted, and how many did so longer ago than may be lost
 	for since := time.Duration(0); since < lasts; since = time.Since(began) {
 		for ; n < int(since.Seconds()*rate); n++ {
@@ -35,30 +37,39 @@ func TestKillUnderLoad(t *testing.T) {
 			peer.Transport = "TCP"
 			s.pbxs[0].Emit(peer.GuessAccount(strconv.Itoa(n))...)
 		}
+
 		if since < lasts-mayLose {
 			old = n
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
+
 	wrote = writtenBy(t, p.Process.Pid) - wrote
 	p.kill(t)
-	if most := int64((lasts + 2*time.Second).Seconds() * (1 << 20)); wrote > most { // with what it may save up
+
+	// A token bucket may have saved up two seconds.
+	if most := int64((lasts + 2*time.Second).Seconds() * (1 << 20)); wrote > most {
 		t.Errorf("%d bytes were written in %s", wrote, lasts)
 	}
+
 	e := recallFrom(t, filepath.Dir(file), s.config.Policy)
 	for i := range old {
-		if addr := scattered(i).Addr(); addr.IsGlobalUnicast() && addr.As4()[0] < 224 && addr.As4()[0] > 0 &&
-			e.Explain(addr).Attempts != 1 {
+		if addr := scattered(i).Addr(); addr.IsGlobalUnicast() && addr.As4()[0] < 224 &&
+			addr.As4()[0] > 0 && e.Explain(addr).Attempts != 1 {
 			t.Fatalf("attempt %d of %d is forgotten", i, old)
 		}
 	}
-	t.Logf("%d attempts, %d of them in the first %s, %d bytes written", n, old, lasts-mayLose, wrote)
+
+	t.Logf("%d attempts, %d of them in the first %s, %d bytes written", n, old, lasts-mayLose,
+		wrote)
 }
 
 // recallFrom returns the engine as a run has left it.
 func recallFrom(t *testing.T, dir string, o policy.Options) *policy.Engine {
 	t.Helper()
-	j := journal.New(journal.Options{Directory: dir, MaxWaiting: 1, Log: slog.New(slog.DiscardHandler)})
+	j := journal.New(journal.Options{
+		Directory: dir, MaxWaiting: 1, Log: slog.New(slog.DiscardHandler),
+	})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -76,10 +87,11 @@ func recallFrom(t *testing.T, dir string, o policy.Options) *policy.Engine {
 	if err != nil || failed != nil || found.Damaged > 0 {
 		t.Fatalf("%+v, %v, %v", found, err, failed)
 	}
+
 	return e
 }
 
-// writtenBy is how many bytes a process has caused to be written to disks. On a tmpfs nothing is
+// writtenBy returns how many bytes a process has caused to be written to disks. On a tmpfs nothing is
 // counted.
 func writtenBy(t *testing.T, pid int) (n int64) {
 	t.Helper()
@@ -87,11 +99,13 @@ func writtenBy(t *testing.T, pid int) (n int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for line := range strings.Lines(string(b)) {
 		if _, err := fmt.Sscanf(line, "write_bytes: %d", &n); err == nil {
 			return n
 		}
 	}
+
 	t.Fatal("no write_bytes")
 	return 0
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 )
 
-// journalStart is how long a start waits for the journal. A disk that hangs must not keep the
+// journalStart limits how long a start waits for the journal. A disk that hangs must not keep the
 // daemon from banning: what the journal has is taken in when it can be read.
 const journalStart = 10 * time.Second
 
@@ -23,7 +23,8 @@ func newJournal(o Options, changed func()) *journal.Journal {
 	}
 
 	return journal.New(journal.Options{
-		Directory: c.State.Directory, Observed: c.Dry(), Table: c.Firewall.Table, Retain: c.State.Retain,
+		Directory: c.State.Directory, Observed: c.Dry(), Table: c.Firewall.Table,
+		Retain:  c.State.Retain,
 		MaxSize: c.State.MaxSize, BanMax: c.Policy.BanMax,
 		MaxWaiting: 4 * c.Firewall.MaxBans, // in two scopes, and as many lifts
 		Log:        o.Log, Changed: changed,
@@ -36,9 +37,9 @@ func runJournal(log *slog.Logger, j *journal.Journal) (stop func()) {
 	if j == nil {
 		return func() {}
 	}
+
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-
 	go func() {
 		defer close(done)
 		j.Run(ctx)
@@ -56,18 +57,22 @@ func runJournal(log *slog.Logger, j *journal.Journal) (stop func()) {
 
 // readBans asks the journal which bans it knows. Without an answer the snapshot is nil, and the
 // daemon starts with what the kernel has. An error means that it must not start.
-func readBans(ctx context.Context, log *slog.Logger, j *journal.Journal) (*journal.Snapshot, error) {
+func readBans(
+	ctx context.Context, log *slog.Logger, j *journal.Journal,
+) (*journal.Snapshot, error) {
 	if j == nil {
 		return nil, nil //nolint:nilnil // nothing is known, and that is no error
 	}
+
 	reading, cancel := context.WithTimeout(ctx, journalStart)
 	defer cancel()
-	snap, err := j.Snapshot(reading)
 
+	snap, err := j.Snapshot(reading)
 	switch {
 	case err == nil:
 		return snap, nil
-	case journal.Refused(err), ctx.Err() != nil: // only a person can mend it, or the start is called off
+	case journal.Refused(err), ctx.Err() != nil:
+		// Only a person can mend it, or the start is called off.
 		return nil, err
 	}
 

@@ -23,8 +23,12 @@ func BenchmarkStart(b *testing.B) {
 	const bans = 100_000
 	s := newBenchSite(b)
 	j := journal.New(
-		journal.Options{Directory: s.config.State.Directory, MaxWaiting: 2 * bans, Log: slog.New(slog.DiscardHandler)},
+		journal.Options{
+			Directory: s.config.State.Directory, MaxWaiting: 2 * bans,
+			Log: slog.New(slog.DiscardHandler),
+		},
 	)
+
 	now := time.Now()
 	for i := range bans {
 		addr := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
@@ -33,32 +37,44 @@ func BenchmarkStart(b *testing.B) {
 				Prefix: netip.PrefixFrom(addr, 32),
 				Scope:  sip,
 			}, Rule: "score", Score: 3.2, Attempts: 4, Strike: 1,
-			Evidence: `office: InvalidAccountID "100" "101" "102" "103" (forgeable)`, From: now, Until: now.Add(20 * time.Hour),
+			Evidence: `office: InvalidAccountID "100" "101" "102" "103" (forgeable)`, From: now,
+			Until: now.Add(20 * time.Hour),
 		})
 	}
+
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	for first := true; first || j.Health().Waiting > 0; first = false {
 		j.Run(ctx) // writes for some seconds before it ends
 	}
+
 	start := func(b *testing.B, filled bool) {
 		up := make(chan struct{})
 		ctx, cancel := context.WithCancel(b.Context())
 		done := make(chan error, 1)
 		c := s.config
 		said := &logtest.Book{}
-		log := slog.New(slog.NewJSONHandler(said, nil)) // what is debugged, nobody could read so fast
+
+		// What is debugged, nobody could read so fast.
+		log := slog.New(slog.NewJSONHandler(said, nil))
 		go func() {
-			done <- Run(ctx, Options{Config: &c, Log: log, NetNS: s.FD(), Ready: func() { close(up) }})
+			done <- Run(ctx, Options{
+				Config: &c, Log: log, NetNS: s.FD(), Ready: func() { close(up) },
+			})
 		}()
-		began, cpu := time.Now(), cpuTime(b)
+
+		began := time.Now()
+		cpu := cpuTime(b)
 		select {
 		case <-up:
 		case err := <-done:
 			b.Fatal(err)
 		}
+
 		b.ReportMetric(float64(time.Since(began).Milliseconds()), "ready-ms")
-		b.ReportMetric(float64((cpuTime(b) - cpu).Milliseconds()), "ready-cpu-ms") // whatever else the machine does
+
+		// Whatever else the machine does.
+		b.ReportMetric(float64((cpuTime(b) - cpu).Milliseconds()), "ready-cpu-ms")
 		if filled {
 			for n := ""; n != strconv.Itoa(bans); { // a dump would keep the kernel busy
 				b.StopTimer()
@@ -68,19 +84,24 @@ func BenchmarkStart(b *testing.B) {
 					n = l[0].Text("bans")
 				}
 			}
+
 			b.ReportMetric(float64(time.Since(began).Milliseconds()), "kernel-ms")
 		}
+
 		b.StopTimer()
 		cancel()
 		if err := <-done; err != nil {
 			b.Fatal(err)
 		}
+
 		key := map[bool]string{true: "restored", false: "adopted"}[filled]
 		if l := said.Said("amifend runs", ""); len(l) != 1 || l[0].Text(key) != strconv.Itoa(bans) {
 			b.Fatalf("not all were there: %v", l)
 		}
+
 		b.StartTimer()
 	}
+
 	b.Run("reboot", func(b *testing.B) {
 		for range b.N {
 			b.StopTimer()
@@ -89,6 +110,7 @@ func BenchmarkStart(b *testing.B) {
 			start(b, true)
 		}
 	})
+
 	b.Run("restart", func(b *testing.B) {
 		s.NS = firewalltest.New(b)
 		start(b, true)
@@ -99,7 +121,7 @@ func BenchmarkStart(b *testing.B) {
 	})
 }
 
-// cpuTime is how long this process has kept processors busy, the kernel's part included.
+// cpuTime returns how long this process has kept processors busy, the kernel's part included.
 func cpuTime(b *testing.B) time.Duration {
 	b.Helper()
 	var r syscall.Rusage
@@ -113,6 +135,8 @@ func newBenchSite(b *testing.B) *site {
 	b.Helper()
 	s := newSite(b, 0)
 	s.config.Firewall.MaxBans = firewall.DefaultMaxBans
-	s.config.State = config.State{Directory: b.TempDir(), Retain: 90 * 24 * time.Hour, MaxSize: 1 << 30}
+	s.config.State = config.State{
+		Directory: b.TempDir(), Retain: 90 * 24 * time.Hour, MaxSize: 1 << 30,
+	}
 	return s
 }

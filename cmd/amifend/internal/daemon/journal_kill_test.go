@@ -26,7 +26,7 @@ import (
 // the config.
 const envDaemon = "APPTEST_DAEMON"
 
-// runDaemon is what the test binary does then.
+// runDaemon runs a daemon in the test binary.
 func runDaemon(text string) int {
 	var c config.Config
 	if err := json.Unmarshal([]byte(text), &c); err != nil {
@@ -34,11 +34,14 @@ func runDaemon(text string) int {
 		return 2
 	}
 	c.Servers = []config.Server{{ // the secret is never written
-		Name: "pbx1", Address: os.Getenv(envDaemon + "_PBX"), Host: "127.0.0.1", Username: pbxUser, Secret: ami.NewSecret(pbxSecret),
+		Name: "pbx1", Address: os.Getenv(envDaemon + "_PBX"), Host: "127.0.0.1", Username: pbxUser,
+		Secret: ami.NewSecret(pbxSecret),
 	}}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	if err := Run(ctx, Options{Config: &c, Log: slog.New(slog.NewJSONHandler(os.Stdout, nil)), NetNS: 3}); err != nil {
+	if err := Run(ctx, Options{
+		Config: &c, Log: slog.New(slog.NewJSONHandler(os.Stdout, nil)), NetNS: 3,
+	}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -59,6 +62,7 @@ func (s *site) spawn(t *testing.T) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	p := &process{Cmd: exec.Command("/proc/self/exe"), lines: make(chan logtest.Line, 10_000)}
 	p.Env = append(os.Environ(), envDaemon+"="+string(text), envDaemon+"_PBX="+s.pbxs[0].Addr())
 	p.Stderr = os.Stderr
@@ -67,9 +71,11 @@ func (s *site) spawn(t *testing.T) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
+
 	p.ExtraFiles[0].Close()
 	go func() {
 		defer close(p.lines)
@@ -80,6 +86,7 @@ func (s *site) spawn(t *testing.T) *process {
 			}
 		}
 	}()
+
 	t.Cleanup(func() { p.kill(t) })
 	return p
 }
@@ -102,6 +109,7 @@ func (p *process) kill(t *testing.T) {
 	if err := p.Process.Kill(); err != nil {
 		t.Error(err)
 	}
+
 	for range p.lines { // until the pipe ends
 	}
 	_ = p.Wait() // it was killed
@@ -120,6 +128,7 @@ func (p *process) Said(t *testing.T, msg, source string) logtest.Line {
 			if l["msg"] == msg && (source == "" || l["source"] == source) {
 				return l
 			}
+
 		case <-end:
 			t.Fatalf("it does not say %q of %q", msg, source)
 		}
@@ -131,41 +140,45 @@ func (p *process) Said(t *testing.T, msg, source string) logtest.Line {
 func TestKilledDaemon(t *testing.T) {
 	s := newSite(t, 1)
 	file := s.withState(t)
+
 	total := 0
 	for round := range 5 {
 		p := s.spawn(t)
 		if l := p.Said(t, "amifend runs", ""); l.Text("adopted") != strconv.Itoa(total) {
 			t.Fatalf("round %d: %v, want %d", round, l, total)
 		}
+
 		eventually(t, "it is logged in", func() bool { return s.pbxs[0].Sessions() >= 1 })
 		for range 20 {
 			total++
-			source := fmt.Sprintf(
-				"10.0.%d.1",
-				total,
-			) // in a /24 of its own, which is banned as a whole when several of it are
+
+			// Each is in a /24 of its own: one with several banned addresses is banned as a whole.
+			source := fmt.Sprintf("10.0.%d.1", total)
 			guess(s.pbxs[0], source+":5060", "TCP", 4)
 			p.Said(t, "banned", source)
 		}
+
 		if round == 4 { // and one is lifted
 			s.Run(t, "ip", "addr", "add", "10.0.1.1/32", "dev", "lo")
 			p.Said(t, "ban lifted", "10.0.1.1")
 			wrote := fmt.Sprintf("%d, 1", total-1)
 			eventually(t, "the disk has all of it: nobody waits for that", func() bool {
-				return query(
-					t,
-					file,
-					"SELECT count(*) FROM bans WHERE running UNION ALL SELECT count(*) FROM ban WHERE lifted IS NOT NULL",
-				) == wrote
+				return query(t, file,
+					"SELECT count(*) FROM bans WHERE running UNION ALL SELECT count(*) FROM ban "+
+						"WHERE lifted IS NOT NULL") == wrote
 			})
 		}
+
 		p.kill(t)
 	}
+
 	s.reboot(t)
 	p := s.spawn(t)
-	if l := p.Said(t, "amifend runs", ""); l.Text("adopted") != "0" || l.Text("restored") != strconv.Itoa(total-1) {
+	if l := p.Said(t, "amifend runs", ""); l.Text("adopted") != "0" ||
+		l.Text("restored") != strconv.Itoa(total-1) {
 		t.Errorf("%v, want %d", l, total-1)
 	}
+
 	p.Said(t, "firewall restored", "")
 	bans, err := s.table(t).Bans(t.Context())
 	if err != nil || len(bans) != total-1 {
@@ -184,32 +197,38 @@ func TestKilledAfterACommand(t *testing.T) {
 	p := s.spawn(t)
 	ready(t, c)
 	eventually(t, "it is logged in", func() bool { return s.pbxs[0].Sessions() >= 1 })
+
 	for _, source := range []string{"10.0.1.1", "10.0.2.1", "10.0.3.1"} {
 		guess(s.pbxs[0], source+":5060", "TCP", 4)
 		p.Said(t, "banned", source)
 	}
-	if _, err := c.Allow(t.Context(), control.NewAllow{Prefix: netip.MustParsePrefix("10.0.2.1/32")}); err != nil {
+
+	if _, err := c.Allow(t.Context(), control.NewAllow{
+		Prefix: netip.MustParsePrefix("10.0.2.1/32"),
+	}); err != nil {
 		t.Fatal(err)
 	}
-	if l, err := c.Unban(t.Context(), netip.MustParsePrefix("10.0.1.1/32")); err != nil || l.Count != 1 ||
-		l.Note != "" {
+	if l, err := c.Unban(t.Context(), netip.MustParsePrefix("10.0.1.1/32")); err != nil ||
+		l.Count != 1 || l.Note != "" {
 		t.Fatalf("%+v, %v", l, err)
 	}
+
 	p.kill(t)
 	s.reboot(t)
 	p = s.spawn(t)
 	if l := p.Said(t, "amifend runs", ""); l.Text("restored") != "1" {
 		t.Errorf("%v", l)
 	}
+
 	ready(t, c)
 	eventually(t, "it is allowed", func() bool {
 		l, err := c.Allowed(t.Context())
 		return err == nil &&
-			slices.ContainsFunc(
-				l.Entries,
-				func(a control.Allowed) bool { return a.Prefix.String() == "10.0.2.1/32" && a.Command },
-			)
+			slices.ContainsFunc(l.Entries, func(a control.Allowed) bool {
+				return a.Prefix.String() == "10.0.2.1/32" && a.Command
+			})
 	})
+
 	s.wantLeft(t, "10.0.3.1/32", all, time.Hour)
 	s.wantGone(t, "10.0.1.1/32", all)
 	s.wantGone(t, "10.0.2.1/32", all)

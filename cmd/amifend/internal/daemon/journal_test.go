@@ -22,7 +22,9 @@ import (
 // withState gives a site a journal.
 func (s *site) withState(t testing.TB) string {
 	t.Helper()
-	s.config.State = config.State{Directory: t.TempDir(), Retain: 90 * 24 * time.Hour, MaxSize: 100 << 20}
+	s.config.State = config.State{
+		Directory: t.TempDir(), Retain: 90 * 24 * time.Hour, MaxSize: 100 << 20,
+	}
 	return filepath.Join(s.config.State.Directory, journal.File)
 }
 
@@ -43,6 +45,7 @@ func query(t *testing.T, file, q string) string {
 		return err.Error()
 	}
 	defer rows.Close()
+
 	var out []string
 	for rows.Next() {
 		var v string
@@ -51,9 +54,11 @@ func query(t *testing.T, file, q string) string {
 		}
 		out = append(out, v)
 	}
+
 	if err := rows.Err(); err != nil {
 		return err.Error()
 	}
+
 	return strings.Join(out, ", ")
 }
 
@@ -66,10 +71,12 @@ func wantJournal(t *testing.T, file string, within time.Duration, want string) {
 			return
 		}
 	}
+
 	t.Fatalf("after %s the journal says %q, want %q", within, got, want)
 }
 
-const runningBans = `SELECT prefix || ' ' || scope || ' ' || rule FROM bans WHERE running ORDER BY 1`
+const runningBans = "SELECT prefix || ' ' || scope || ' ' || rule FROM bans " +
+	"WHERE running ORDER BY 1"
 
 // wantLeft fails the test unless the kernel has an element with about that time left.
 func (s *site) wantLeft(t *testing.T, prefix string, scope firewall.Scope, left time.Duration) {
@@ -84,7 +91,9 @@ func (s *site) wantLeft(t *testing.T, prefix string, scope firewall.Scope, left 
 func (s *site) wantGone(t *testing.T, prefix string, scope firewall.Scope) {
 	t.Helper()
 	table := s.table(t)
-	eventually(t, prefix+" is not in the kernel", func() bool { return s.element(t, table, prefix, scope) == nil })
+	eventually(t, prefix+" is not in the kernel", func() bool {
+		return s.element(t, table, prefix, scope) == nil
+	})
 }
 
 // Bans outlast a reboot, with what was left of them; what was lifted does not come back.
@@ -98,17 +107,22 @@ func TestReboot(t *testing.T) {
 	for _, source := range []string{"203.0.113.5", "2001:db8::5", "192.0.2.6"} {
 		r.Wait(t, "banned", source)
 	}
+
 	s.Run(t, "ip", "addr", "add", "192.0.2.6/32", "dev", "lo") // an own address is lifted
 	r.Wait(t, "ban lifted", "192.0.2.6")
 	r.stop(t)
-	if got := query(t, file, runningBans); got != "2001:db8::5/128 sip score, 203.0.113.5/32 all proven_score" {
+	if got := query(t, file, runningBans); got !=
+		"2001:db8::5/128 sip score, 203.0.113.5/32 all proven_score" {
 		t.Errorf("running: %s", got)
 	}
+
 	got := query(t, file, "SELECT evidence FROM bans WHERE prefix = '203.0.113.5/32'")
 	if !strings.Contains(got, `pbx1: InvalidAccountID "10`) {
 		t.Errorf("evidence: %s", got)
 	}
-	got = query(t, file, "SELECT lifted_by || '; ' || lifted_why FROM bans WHERE lifted IS NOT NULL")
+
+	got = query(t, file,
+		"SELECT lifted_by || '; ' || lifted_why FROM bans WHERE lifted IS NOT NULL")
 	if !strings.HasPrefix(got, "policy; protected: ") {
 		t.Errorf("lifted: %s", got)
 	}
@@ -118,6 +132,7 @@ func TestReboot(t *testing.T) {
 	if l := r.Wait(t, "amifend runs", ""); l.Text("adopted") != "0" || l.Text("restored") != "2" {
 		t.Errorf("said %v", l)
 	}
+
 	s.wantLeft(t, "203.0.113.5/32", all, time.Hour)
 	s.wantLeft(t, "2001:db8::5/128", sip, 10*time.Minute) // the first one that could be forged
 	s.wantGone(t, "192.0.2.6/32", all)
@@ -133,11 +148,13 @@ func TestReboot(t *testing.T) {
 func TestKernelAndJournalDiffer(t *testing.T) {
 	s := newSite(t, 1)
 	file := s.withState(t)
+
 	r := s.start(t)
 	for _, a := range []string{"10.0.1.1", "10.0.2.2", "10.0.3.3", "10.0.4.4"} {
 		guess(s.pbxs[0], a+":5060", "TCP", 4)
 		r.Wait(t, "banned", a)
 	}
+
 	s.Run(t, "ip", "addr", "add", "10.0.4.4/32", "dev", "lo")
 	r.Wait(t, "ban lifted", "10.0.4.4")
 	s.wantGone(t, "10.0.4.4/32", all)
@@ -154,6 +171,7 @@ func TestKernelAndJournalDiffer(t *testing.T) {
 	if l := r.Wait(t, "amifend runs", ""); l.Text("adopted") != "3" || l.Text("restored") != "1" {
 		t.Errorf("said %v", l)
 	}
+
 	s.wantLeft(t, "10.0.1.1/32", all, time.Hour)    // only the journal had it
 	s.wantLeft(t, "10.0.2.2/32", all, time.Hour)    // both had it: until the journal's end
 	s.wantLeft(t, "10.0.5.77/32", all, 2*time.Hour) // only the kernel had it
@@ -162,8 +180,10 @@ func TestKernelAndJournalDiffer(t *testing.T) {
 	if !strings.HasPrefix(l.Text("why"), "it was lifted before"+": policy: protected") {
 		t.Errorf("said %v", l)
 	}
-	wantJournal(t, file, 10*time.Second, "10.0.1.1/32 all proven_score, 10.0.2.2/32 all proven_score, "+
-		"10.0.3.3/32 all proven_score, 10.0.5.77/32 all adopted")
+
+	wantJournal(t, file, 10*time.Second,
+		"10.0.1.1/32 all proven_score, 10.0.2.2/32 all proven_score, "+
+			"10.0.3.3/32 all proven_score, 10.0.5.77/32 all adopted")
 }
 
 // The same while it runs.
@@ -171,11 +191,13 @@ func TestReconcileWhileRunning(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	s := newSite(t, 1)
 	file := s.withState(t)
+
 	r := s.start(t)
 	for _, a := range []string{"10.0.1.1", "10.0.4.4"} {
 		guess(s.pbxs[0], a+":5060", "TCP", 4)
 		r.Wait(t, "banned", a)
 	}
+
 	s.Run(t, "ip", "addr", "add", "10.0.4.4/32", "dev", "lo")
 	r.Wait(t, "ban lifted", "10.0.4.4")
 	s.wantGone(t, "10.0.4.4/32", all)
@@ -185,14 +207,18 @@ func TestReconcileWhileRunning(t *testing.T) {
 	s.NFT(t, "add element inet "+set+" { 10.0.4.4 timeout 3h }")
 	s.NFT(t, "add element inet "+set+" { 10.0.5.77 timeout 2h }")
 	s.NFT(t, "add element inet "+set+" { 198.51.100.1 timeout 2h }") // allowlisted
+
 	end := time.Now().Add(10*time.Second + 10*time.Second)
-	for len(r.Said("kernel and journal did not agree: repaired", "")) == 0 && time.Now().Before(end) {
+	for len(r.Said("kernel and journal did not agree: repaired", "")) == 0 &&
+		time.Now().Before(end) {
 		time.Sleep(50 * time.Millisecond)
 	}
+
 	if l := r.Wait(t, "kernel and journal did not agree: repaired", ""); l.Text("adopted") != "2" ||
 		l.Text("lifted") != "1" {
 		t.Errorf("said %v", l)
 	}
+
 	s.wantGone(t, "10.0.4.4/32", all)
 	s.wantGone(t, "198.51.100.1/32", all)
 	s.wantLeft(t, "10.0.5.77/32", all, 2*time.Hour)
@@ -211,17 +237,23 @@ func TestCorruptJournal(t *testing.T) {
 	guess(s.pbxs[0], "203.0.113.5:5060", "TCP", 4)
 	r.Wait(t, "banned", "203.0.113.5")
 	r.stop(t)
-	if err := os.WriteFile(file, []byte(strings.Repeat("not a database ", 1000)), 0o600); err != nil {
+	other := []byte(strings.Repeat("not a database ", 1000))
+	if err := os.WriteFile(file, other, 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	r = s.start(t)
 	if l := r.Wait(t, "amifend runs", ""); l.Text("adopted") != "1" {
 		t.Errorf("said %v", l)
 	}
-	l := r.Wait(t, "the journal is corrupt: set aside, and begun anew from the bans that are known", "")
-	if old, err := os.ReadFile(l.Text("aside")); err != nil || !strings.HasPrefix(string(old), "not a database") {
+
+	l := r.Wait(t,
+		"the journal is corrupt: set aside, and begun anew from the bans that are known", "")
+	if old, err := os.ReadFile(l.Text("aside")); err != nil ||
+		!strings.HasPrefix(string(old), "not a database") {
 		t.Errorf("set aside: %v", err)
 	}
+
 	wantJournal(t, file, 10*time.Second, "203.0.113.5/32 all adopted")
 }
 
@@ -237,6 +269,7 @@ func TestJournalTakenAway(t *testing.T) {
 	if err := os.RemoveAll(s.config.State.Directory); err != nil {
 		t.Fatal(err)
 	}
+
 	wantJournal(t, file, time.Minute, "203.0.113.5/32 all proven_score")
 	r.Wait(t, "the journal's file was taken away while it was in use: beginning a new one", "")
 }
@@ -256,29 +289,35 @@ func TestObservedBansStayObserved(t *testing.T) {
 	if l := r.Wait(t, "amifend runs", ""); l.Text("restored") != "0" {
 		t.Errorf("a dry run took over bans: %v", l)
 	}
+
 	for _, source := range []string{"203.0.113.6", "192.0.2.7"} {
 		guess(s.pbxs[0], source+":5060", "TCP", 4)
 		r.Wait(t, "would ban", source)
 	}
-	s.Run(t, "ip", "addr", "add", "203.0.113.5/32", "dev", "lo") // a ban in force that a dry run must not lift
+
+	// A ban in force that a dry run must not lift.
+	s.Run(t, "ip", "addr", "add", "203.0.113.5/32", "dev", "lo")
 	s.Run(t, "ip", "addr", "add", "192.0.2.7/32", "dev", "lo")
 	r.Wait(t, "would lift ban", "192.0.2.7")
 	r.stop(t)
 	if got := query(t, observed, runningBans); got != "203.0.113.6/32 all proven_score" {
 		t.Errorf("observed: %s", got)
 	}
+
 	if got := query(t, observed, "SELECT count(*) FROM ban WHERE observed"); got != "2" {
 		t.Errorf("observed: %s", got)
 	}
 	if got := query(t, file, runningBans); got != "203.0.113.5/32 all proven_score" {
 		t.Errorf("in force: %s", got)
 	}
+
 	s.config.Observe = false
 	s.config.Firewall.Backend = config.BackendLog
 	r = s.start(t)
 	if l := r.Wait(t, "amifend runs", ""); l.Text("restored") != "1" {
 		t.Errorf("said %v", l)
 	}
+
 	guess(s.pbxs[0], "203.0.113.6:5060", "TCP", 10)
 	guess(s.pbxs[0], "192.0.2.9:5060", "TCP", 4)
 	r.Wait(t, "would ban", "192.0.2.9")
@@ -290,6 +329,7 @@ func TestObservedBansStayObserved(t *testing.T) {
 	if l := r.Wait(t, "amifend runs", ""); l.Text("restored") != "1" {
 		t.Errorf("said %v", l)
 	}
+
 	s.wantLeft(t, "203.0.113.5/32", all, time.Hour)
 	s.wantGone(t, "203.0.113.6/32", all)
 }
@@ -304,16 +344,20 @@ func TestRefusedJournal(t *testing.T) {
 		defer cancel()
 		return Run(ctx, Options{Config: &c, Log: slog.New(slog.DiscardHandler), NetNS: s.FD()})
 	}
+
 	r := s.start(t)
 	own := s.config.Firewall.Table
 	s.config.Firewall.Table += "x"
 	if err := run(); !errors.Is(err, journal.ErrLocked) {
 		t.Errorf("a second one: %v", err)
 	}
+
 	r.stop(t)
-	if err := run(); !errors.Is(err, journal.ErrOther) || !strings.Contains(err.Error(), "inet "+own) {
+	if err := run(); !errors.Is(err, journal.ErrOther) ||
+		!strings.Contains(err.Error(), "inet "+own) {
 		t.Errorf("of another table: %v", err)
 	}
+
 	s.config.Firewall.Table = own
 	db, err := sql.Open("sqlite", file)
 	if err != nil {
@@ -323,6 +367,7 @@ func TestRefusedJournal(t *testing.T) {
 	if _, err := db.ExecContext(t.Context(), "PRAGMA user_version = 77"); err != nil {
 		t.Fatal(err)
 	}
+
 	if err := run(); !errors.Is(err, journal.ErrNewer) || !strings.Contains(err.Error(), file) ||
 		!strings.Contains(err.Error(), "its schema is 77") {
 		t.Errorf("of a newer amifend: %v", err)

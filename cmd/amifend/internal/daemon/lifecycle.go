@@ -11,7 +11,8 @@ import (
 func (d *daemon) run(ctx context.Context) {
 	// What operators allowed in earlier runs holds before the first event can come.
 	if d.allowlist.Load(ctx) {
-		if set, err := d.watcher.Collect(); err == nil { // else the watcher logs it, and tries again
+		// The watcher logs an error, and tries again.
+		if set, err := d.watcher.Collect(); err == nil {
 			d.protected.update(set)
 		}
 	}
@@ -44,6 +45,8 @@ func (d *daemon) run(ctx context.Context) {
 	<-ctx.Done()
 	d.options.Stopping()
 
+	// What was heard is judged, and what was decided reaches the kernel. The channel is closed only
+	// when nobody sends any more.
 	sources.Wait()
 	close(d.events)
 	judge.Wait()

@@ -14,10 +14,11 @@ func TestOnePBXIsAway(t *testing.T) {
 	pbxs := s.pbxs
 	s.pbxs = pbxs[:1]
 	r := s.start(t)
-	if l := r.Wait(t, "AMI session cannot be made", ""); l.Text("server") != "pbx2" || l.Text("problem") != "refused" ||
-		l.Text("do") == "" {
+	if l := r.Wait(t, "AMI session cannot be made", ""); l.Text("server") != "pbx2" ||
+		l.Text("problem") != "refused" || l.Text("do") == "" {
 		t.Errorf("said %v", l)
 	}
+
 	guess(pbxs[0], "203.0.113.5:5060", "TCP", 4)
 	r.Wait(t, "banned", "203.0.113.5")
 	if err := pbxs[1].Start(); err != nil {
@@ -26,12 +27,15 @@ func TestOnePBXIsAway(t *testing.T) {
 	if err := pbxs[1].WaitSessions(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
+
 	guess(pbxs[1], "203.0.113.6:5060", "TCP", 4)
 	r.Wait(t, "banned", "203.0.113.6")
 	pbxs[0].Cut()
-	if l := r.Wait(t, "AMI session is lost: events may be missed until it is back", ""); l.Text("server") != "pbx1" {
+	l := r.Wait(t, "AMI session is lost: events may be missed until it is back", "")
+	if l.Text("server") != "pbx1" {
 		t.Errorf("said %v", l)
 	}
+
 	eventually(t, "the gap is told", func() bool {
 		for _, l := range r.Said("AMI session is up", "") {
 			if l.Text("server") == "pbx1" && l.Text("gaps") == "1" && l.Text("gap") != "" {
@@ -49,6 +53,7 @@ func TestShutdownJudgesWhatWasHeard(t *testing.T) {
 	for i := range 500 {
 		guess(s.pbxs[0], fmt.Sprintf("10.1.%d.%d:5060", i/250, i%250), "TCP", 4)
 	}
+
 	r.Wait(t, "banned", "10.1.0.0")
 	r.stop(t)
 	told := len(r.Said("banned", ""))
@@ -56,6 +61,7 @@ func TestShutdownJudgesWhatWasHeard(t *testing.T) {
 	if err != nil || len(bans) != told || told == 0 {
 		t.Errorf("%d bans told, %d in the kernel, %v", told, len(bans), err)
 	}
+
 	l := r.Said("amifend stops: its bans stay in the kernel", "")
 	if len(l) != 1 || l[0].Text("bans") != strconv.Itoa(told) {
 		t.Errorf("said %v", l)

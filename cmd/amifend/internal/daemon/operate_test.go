@@ -19,7 +19,7 @@ import (
 // restart.
 func TestOperatorInTheKernel(t *testing.T) {
 	s := newSite(t, 1)
-	s.config.State.Directory, s.config.State.Retain, s.config.State.MaxSize = t.TempDir(), time.Hour, 10<<20
+	s.config.State = config.State{Directory: t.TempDir(), Retain: time.Hour, MaxSize: 10 << 20}
 	c := s.withControl(t)
 	r := s.start(t)
 	ready(t, c)
@@ -27,18 +27,20 @@ func TestOperatorInTheKernel(t *testing.T) {
 	guess(s.pbxs[0], "203.0.113.6:5062", "TCP", 4)
 	r.Wait(t, "banned", "203.0.113.6")
 
-	res, err := c.Ban(
-		t.Context(),
-		[]control.NewBan{newBanOf("203.0.113.9/32", "sip", 2*time.Hour), newBanOf("198.51.100.1/32", "all", time.Hour)},
-	)
+	res, err := c.Ban(t.Context(), []control.NewBan{
+		newBanOf("203.0.113.9/32", "sip", 2*time.Hour),
+		newBanOf("198.51.100.1/32", "all", time.Hour),
+	})
 	if err != nil || len(res.Results) != 2 || res.Results[0].State != control.StateInKernel ||
 		res.Results[1].Error == nil ||
 		res.Results[1].Error.Code != control.CodeProtected {
 		t.Fatalf("%+v, %v", res, err)
 	}
-	if el := s.element(t, table, "203.0.113.9/32", sip); el == nil || el.Expires.Round(time.Minute) != 2*time.Hour {
+	if el := s.element(t, table, "203.0.113.9/32", sip); el == nil ||
+		el.Expires.Round(time.Minute) != 2*time.Hour {
 		t.Errorf("the kernel has %v", el)
 	}
+
 	l, err := c.Unban(t.Context(), netip.MustParsePrefix("203.0.113.6/32"))
 	if err != nil || l.Count != 1 || l.Pending != 0 {
 		t.Fatalf("%+v, %v", l, err)
@@ -46,11 +48,13 @@ func TestOperatorInTheKernel(t *testing.T) {
 	if el := s.element(t, table, "203.0.113.6/32", all); el != nil {
 		t.Errorf("the kernel still has %v", el)
 	}
+
 	guess(s.pbxs[0], "203.0.113.6:5063", "TCP", 3) // it begins anew
 	x, err := c.Explain(t.Context(), netip.MustParseAddr("203.0.113.6"))
 	if err != nil || len(x.Bans) != 0 || !strings.HasPrefix(x.Text, "203.0.113.6 is not banned\n") {
 		t.Errorf("%+v, %v", x, err)
 	}
+
 	eventually(t, "the journal tells of the ban that is over", func() bool {
 		x, err := c.Explain(t.Context(), netip.MustParseAddr("203.0.113.6"))
 		return err == nil && len(x.Past) == 1 && !x.Past[0].Lifted.IsZero() &&
@@ -58,6 +62,7 @@ func TestOperatorInTheKernel(t *testing.T) {
 			x.Past[0].By == "uid 0" &&
 			strings.Contains(x.Past[0].Evidence, `InvalidAccountID "100"`)
 	})
+
 	r.stop(t)
 
 	s.start(t)
@@ -67,6 +72,7 @@ func TestOperatorInTheKernel(t *testing.T) {
 		bans.Bans[0].Rule != "operator" {
 		t.Fatalf("after the restart: %+v, %v", bans, err)
 	}
+
 	x, err = c.Explain(t.Context(), netip.MustParseAddr("203.0.113.9"))
 	if err != nil || len(x.Bans) != 1 || x.Bans[0].Dropped == nil ||
 		!strings.Contains(x.Text, "203.0.113.9 is banned as 203.0.113.9/32, scope sip") {
@@ -85,7 +91,7 @@ func TestOperatorInTheKernel(t *testing.T) {
 // then they agree.
 func TestOperatorReconciles(t *testing.T) {
 	s := newSite(t, 1)
-	s.config.State.Directory, s.config.State.Retain, s.config.State.MaxSize = t.TempDir(), time.Hour, 10<<20
+	s.config.State = config.State{Directory: t.TempDir(), Retain: time.Hour, MaxSize: 10 << 20}
 	c := s.withControl(t)
 	s.start(t)
 	ready(t, c)
@@ -93,6 +99,7 @@ func TestOperatorReconciles(t *testing.T) {
 	if _, err := c.Reconcile(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+
 	bans, err := c.Bans(t.Context(), control.BanQuery{})
 	if err != nil || len(bans.Bans) != 1 || bans.Bans[0].Prefix.String() != "203.0.113.50/32" ||
 		bans.Bans[0].Rule != policy.RuleAdopted.String() {
@@ -111,16 +118,19 @@ func TestOperatorsBanIsOnTheDisk(t *testing.T) {
 	c := s.withControl(t)
 	s.start(t)
 	ready(t, c)
+
 	for i := range 10 {
 		prefix := fmt.Sprintf("203.0.113.%d/32", i+1)
 		res, err := c.Ban(t.Context(), []control.NewBan{newBanOf(prefix, "all", time.Hour)})
 		if err != nil || len(res.Results) != 1 || res.Results[0].Note != "" {
 			t.Fatalf("%+v, %v", res, err)
 		}
-		if got := query(t, file, "SELECT rule FROM bans WHERE running AND prefix = '"+prefix+"'"); got != "operator" {
+		if got := query(t, file,
+			"SELECT rule FROM bans WHERE running AND prefix = '"+prefix+"'"); got != "operator" {
 			t.Fatalf("the journal says %q of %s", got, prefix)
 		}
 	}
+
 	db, err := sql.Open("sqlite", "file:"+file+"?_txlock=immediate&_pragma=busy_timeout(2000)")
 	if err != nil {
 		t.Fatal(err)
@@ -130,22 +140,26 @@ func TestOperatorsBanIsOnTheDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	res, err := c.Ban(
-		t.Context(),
-		[]control.NewBan{newBanOf("203.0.113.20/32", "all", time.Hour), newBanOf("198.51.100.1/32", "all", time.Hour)},
-	)
+
+	res, err := c.Ban(t.Context(), []control.NewBan{
+		newBanOf("203.0.113.20/32", "all", time.Hour),
+		newBanOf("198.51.100.1/32", "all", time.Hour),
+	})
 	if err != nil || res.Results[0].State != control.StateInKernel || res.Results[0].Note == "" ||
 		res.Results[1].Error == nil ||
 		res.Results[1].Note != "" {
 		t.Errorf("%+v, %v", res, err)
 	}
-	if a, err := c.Allow(t.Context(), control.NewAllow{Prefix: netip.MustParsePrefix("203.0.113.21/32")}); err != nil ||
+	if a, err := c.Allow(t.Context(), control.NewAllow{
+		Prefix: netip.MustParsePrefix("203.0.113.21/32"),
+	}); err != nil ||
 		a.Note == "" {
 		t.Errorf("%+v, %v", a, err)
 	}
 	if err := tx.Rollback(); err != nil {
 		t.Fatal(err)
 	}
+
 	eventually(t, "it is written later", func() bool {
 		a, err := c.Disallow(t.Context(), netip.MustParsePrefix("203.0.113.21/32"))
 		return err == nil && a.Note == "" &&
@@ -168,11 +182,12 @@ func TestStatusAndBans(t *testing.T) {
 	if err != nil || l.Total != 2 || len(l.Bans) != 2 {
 		t.Fatalf("%+v, %v", l, err)
 	}
+
 	b := l.Bans[0]
-	if b.Prefix.String() != "203.0.113.6/32" || b.Scope != "all" || b.Rule != policy.RuleProvenScore.String() || b.Attempts != 4 || b.Strike != 1 ||
+	if b.Prefix.String() != "203.0.113.6/32" || b.Scope != "all" ||
+		b.Rule != policy.RuleProvenScore.String() || b.Attempts != 4 || b.Strike != 1 ||
 		!slices.Equal(b.Servers, []string{"pbx1"}) || b.State != control.StateInKernel ||
-		b.Dropped == nil ||
-		*b.Dropped != 0 {
+		b.Dropped == nil || *b.Dropped != 0 {
 		t.Errorf("ban %+v", b)
 	}
 	if left := time.Until(b.Until); left < 59*time.Minute || left > time.Hour {
@@ -182,7 +197,9 @@ func TestStatusAndBans(t *testing.T) {
 		!slices.Equal(slices.Sorted(slices.Values(b.Servers)), []string{"pbx1", "pbx2"}) {
 		t.Errorf("ban %+v", b)
 	}
-	if l, err = c.Bans(t.Context(), control.BanQuery{Server: "pbx2"}); err != nil || l.Matched != 1 {
+
+	if l, err = c.Bans(t.Context(), control.BanQuery{Server: "pbx2"}); err != nil ||
+		l.Matched != 1 {
 		t.Errorf("of pbx2: %+v, %v", l, err)
 	}
 
@@ -190,13 +207,15 @@ func TestStatusAndBans(t *testing.T) {
 	if err != nil || len(st.Servers) != 2 || len(st.Health) != 0 {
 		t.Fatalf("%+v, %v", st, err)
 	}
-	if p := st.Servers[0]; !p.Connected || p.Name != "pbx1" || p.Events < 6 || p.TLS != "" || p.Login != "MD5" {
+	if p := st.Servers[0]; !p.Connected || p.Name != "pbx1" || p.Events < 6 || p.TLS != "" ||
+		p.Login != "MD5" {
 		t.Errorf("server %+v", p)
 	}
-	if st.Firewall.State != "ok" || st.Firewall.Bans != 2 || st.Firewall.Pending != 0 || st.Engine.Bans != 2 ||
-		st.Engine.Counted != 8 {
+	if st.Firewall.State != "ok" || st.Firewall.Bans != 2 || st.Firewall.Pending != 0 ||
+		st.Engine.Bans != 2 || st.Engine.Counted != 8 {
 		t.Errorf("firewall %+v, engine %+v", st.Firewall, st.Engine)
 	}
+
 	a, err := c.Allowed(t.Context())
 	if err != nil || !slices.ContainsFunc(a.Entries, func(e control.Allowed) bool {
 		return e.Prefix.String() == "198.51.100.0/24" && strings.Contains(e.Reason, "allowlist")
@@ -207,8 +226,8 @@ func TestStatusAndBans(t *testing.T) {
 	s.pbxs[1].Close()
 	eventually(t, "the status tells of a server that is gone", func() bool {
 		st, err := c.Status(t.Context())
-		return err == nil && !st.Servers[1].Connected && st.Servers[1].Do != "" && len(st.Health) == 1 &&
-			st.Health[0].About == "server pbx2"
+		return err == nil && !st.Servers[1].Connected && st.Servers[1].Do != "" &&
+			len(st.Health) == 1 && st.Health[0].About == "server pbx2"
 	})
 }
 
@@ -219,21 +238,26 @@ func TestEventsAreFollowed(t *testing.T) {
 	ready(t, c)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	events, err := c.Events(ctx, control.EventFilter{Within: netip.MustParsePrefix("203.0.113.6/32")})
+	events, err := c.Events(ctx, control.EventFilter{
+		Within: netip.MustParsePrefix("203.0.113.6/32"),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	guess(s.pbxs[0], "203.0.113.5:5062", "UDP", 1)
 	guess(s.pbxs[0], "203.0.113.6:5062", "UDP", 1)
 	for ev, err := range events {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if ev.Source.String() != "203.0.113.6:5062" || ev.Account != `"100"` || ev.Server != "pbx1" {
+		if ev.Source.String() != "203.0.113.6:5062" || ev.Account != `"100"` ||
+			ev.Server != "pbx1" {
 			t.Errorf("event %+v", ev)
 		}
 		return
 	}
+
 	t.Error("no event came")
 }
 
@@ -260,36 +284,46 @@ func TestReportAndAlerts(t *testing.T) {
 		"by default":  {control.AlertQuery{}, 1},
 		"its kind":    {control.AlertQuery{Since: day, Kind: policy.RuleBansFull.String()}, 1},
 		"other kinds": {control.AlertQuery{Since: day, Kind: policy.RuleSuspectLogin.String()}, 0},
-		"its source":  {control.AlertQuery{Since: day, About: netip.MustParseAddr("203.0.113.7")}, 1},
-		"others":      {control.AlertQuery{Since: day, About: netip.MustParseAddr("203.0.113.6")}, 0},
+		"its source": {
+			control.AlertQuery{Since: day, About: netip.MustParseAddr("203.0.113.7")}, 1,
+		},
+		"others": {
+			control.AlertQuery{Since: day, About: netip.MustParseAddr("203.0.113.6")}, 0,
+		},
 	} {
 		l, err := c.Alerts(t.Context(), tc.query)
 		if err != nil || len(l.Alerts) != tc.want {
 			t.Errorf("%s: %+v, %v", name, l, err)
 		}
+
 		for _, a := range l.Alerts {
-			if a.Kind != policy.RuleBansFull.String() || a.Source != "203.0.113.7" || a.Reason == "" || a.Do == "" ||
-				time.Since(a.At) > time.Minute {
+			if a.Kind != policy.RuleBansFull.String() || a.Source != "203.0.113.7" || a.Reason == "" ||
+				a.Do == "" || time.Since(a.At) > time.Minute {
 				t.Errorf("%s: %+v", name, a)
 			}
 		}
 	}
+
 	x, err := c.Explain(t.Context(), netip.MustParseAddr("203.0.113.7"))
 	if err != nil || len(x.Alerts) != 1 || len(x.Past) != 0 {
 		t.Errorf("explained: %+v, %v", x, err)
 	}
+
 	rep, err := c.Report(t.Context(), control.ReportQuery{})
-	if err != nil || rep.Bans.Made != 1 || rep.Bans.ByRule[policy.RuleProvenScore.String()] != 1 || len(rep.Latest) != 1 ||
-		len(rep.Alerts) != 1 {
+	if err != nil || rep.Bans.Made != 1 || rep.Bans.ByRule[policy.RuleProvenScore.String()] != 1 ||
+		len(rep.Latest) != 1 || len(rep.Alerts) != 1 {
 		t.Errorf("report %+v, %v", rep, err)
 	}
+
 	banned := map[string]bool{}
 	for _, sum := range rep.Sources {
 		banned[sum.Name] = sum.Banned // our own login is not among them
 	}
+
 	if is, ok := banned["203.0.113.6"]; !is || !ok || banned["203.0.113.7"] || len(banned) != 2 {
 		t.Errorf("sources %+v", rep.Sources)
 	}
+
 	_, err = c.Report(t.Context(), control.ReportQuery{Limit: control.MostReported + 1})
 	if control.CodeOf(err) != control.CodeBadRequest {
 		t.Errorf("too many: %v", err)

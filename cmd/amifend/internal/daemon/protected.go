@@ -13,8 +13,8 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 )
 
-// protected hands the addresses that are never banned to all who must know them. One goroutine at a
-// time uses it.
+// protected hands the addresses that are never banned to the parts that must know them. One
+// goroutine at a time uses it.
 type protected struct {
 	log      *slog.Logger
 	judge    *judge.Judge
@@ -33,9 +33,12 @@ func newProtected(
 // prefixes may change too.
 func (p *protected) update(set protect.Set) {
 	next := allowlist.ForKernel(set)
-	added, gone := difference(next, p.known), difference(p.known, next)
+	added := difference(next, p.known)
+	gone := difference(p.known, next)
+
 	if len(added)+len(gone) > 0 {
-		p.log.Info("protected addresses changed", "added", added, "gone", gone, "protected", len(next))
+		p.log.Info("protected addresses changed", "added", added, "gone", gone,
+			"protected", len(next))
 	}
 	p.known = next
 
@@ -50,6 +53,7 @@ func difference(a, b []netip.Prefix) []netip.Prefix {
 	for _, p := range b {
 		in[p] = true
 	}
+
 	return slices.DeleteFunc(slices.Clone(a), func(p netip.Prefix) bool { return in[p] })
 }
 
@@ -58,7 +62,9 @@ func admins(o Options) lockout.Options { return lockout.Options{NetNS: o.NetNS, 
 
 // warnLockout warns of those who administer this machine now and could be cut off.
 func warnLockout(o Options, never protect.Set) {
-	lists := lockout.Lists{Allow: o.Config.Allow, Never: never, Deny: denylist.New(o.Config.Deny, never)}
+	lists := lockout.Lists{
+		Allow: o.Config.Allow, Never: never, Deny: denylist.New(o.Config.Deny, never),
+	}
 	for _, f := range lockout.Findings(lockout.Sessions(admins(o)), lists) {
 		log := o.Log.Warn
 		if f.Cut {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/ami/amitest"
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
@@ -28,15 +29,22 @@ func TestProtectedWhileBanned(t *testing.T) {
 		guess(s.pbxs[0], a+":5060", "TCP", 4)
 		r.Wait(t, "banned", a)
 	}
+
 	// An own address; the LocalAddress of an event; our own address as a PBX sees it.
 	s.Run(t, "ip", "addr", "add", "203.0.113.1/32", "dev", "lo")
 	local := amitest.NewPeer("203.0.113.77:5060")
 	local.Local = netip.MustParseAddrPort("203.0.113.2:5060")
 	s.pbxs[0].Emit(local.GuessAccount("100")...)
-	s.pbxs[1].Behave(func(b *amitest.Behaviour) { b.SeenAs = netip.MustParseAddrPort("203.0.113.3:40000") })
+	s.pbxs[1].Behave(func(b *amitest.Behaviour) {
+		b.SeenAs = netip.MustParseAddrPort("203.0.113.3:40000")
+	})
 	s.pbxs[1].Cut()
+
 	table := s.table(t)
-	for a, why := range map[string]string{"203.0.113.1": "protected: ", "203.0.113.2": "protected: server pbx1: LocalAddress", "203.0.113.3": "protected: our own address"} {
+	for a, why := range map[string]string{
+		"203.0.113.1": "protected: ", "203.0.113.2": "protected: server pbx1: LocalAddress",
+		"203.0.113.3": "protected: our own address",
+	} {
 		if l := r.Wait(t, "ban lifted", a); !strings.HasPrefix(l.Text("why"), why) {
 			t.Errorf("lifted %v", l)
 		}
@@ -45,12 +53,14 @@ func TestProtectedWhileBanned(t *testing.T) {
 		}
 		guess(s.pbxs[0], a+":5060", "TCP", 8)
 	}
+
 	guess(s.pbxs[0], "203.0.113.99:5060", "TCP", 4)
 	r.Wait(t, "banned", "203.0.113.99")
 	if n := len(r.Said("banned", "")); n != 4 {
 		t.Errorf("%d bans were told:\n%s", n, r)
 	}
-	if out := s.NFT(t, "list set inet "+s.config.Firewall.Table+" allow4"); !strings.Contains(out, "203.0.113.3") {
+	if out := s.NFT(t, "list set inet "+s.config.Firewall.Table+
+		" allow4"); !strings.Contains(out, "203.0.113.3") {
 		t.Errorf("the allow set is %s", out)
 	}
 }
@@ -60,7 +70,8 @@ func TestProtectTellsBoth(t *testing.T) {
 		s, j, e, kernel := parts(t, slog.New(slog.DiscardHandler), nil)
 		var set protect.Set
 		denier := enforce.NewDenier(enforce.DenierOptions{
-			Table: kernel, Log: s.options.Log, Lists: denied("192.0.2.0/24"), Never: func() protect.Set { return set },
+			Table: kernel, Log: s.options.Log, Lists: denied("192.0.2.0/24"),
+			Never: func() protect.Set { return set },
 		})
 		p := newProtected(s.options.Log, protect.Set{}, j, e, denier)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -82,10 +93,14 @@ func TestProtectTellsBoth(t *testing.T) {
 				t.Errorf("the kernel drops %v", last.Prefixes())
 			}
 		})
-		i, err := j.Impose(ctx, judge.Imposition{Prefix: prefix, Scope: firewall.ScopeAll, For: time.Hour})
+
+		i, err := j.Impose(ctx, judge.Imposition{
+			Prefix: prefix, Scope: firewall.ScopeAll, For: time.Hour,
+		})
 		if err != nil || i.Protected != "DNS resolver" {
 			t.Errorf("the policy gets %+v, %v", i, err)
 		}
+
 		cancel()
 		close(s.events)
 		all.Wait()
@@ -95,8 +110,10 @@ func TestProtectTellsBoth(t *testing.T) {
 // A start warns of the SSH session that it comes from.
 func TestAStartWarnsOfALockOut(t *testing.T) {
 	for addr, want := range map[string]string{
-		"192.0.2.7":    "your SSH session from 192.0.2.7 is not allowlisted: a ban of that address would cut it off",
-		"203.0.113.7":  "the deny lists cut off your SSH session from 203.0.113.7: its address is listed in /lists/drop.txt:1",
+		"192.0.2.7": "your SSH session from 192.0.2.7 is not allowlisted: a ban of that " +
+			"address would cut it off",
+		"203.0.113.7": "the deny lists cut off your SSH session from 203.0.113.7: its address " +
+			"is listed in /lists/drop.txt:1",
 		"198.51.100.7": "", // allowlisted
 	} {
 		s := newSite(t, 1)
@@ -106,16 +123,20 @@ func TestAStartWarnsOfALockOut(t *testing.T) {
 		getenv := func(name string) string {
 			return map[string]string{"SSH_CONNECTION": addr + " 50000 192.0.2.1 22"}[name]
 		}
-		if err := Run(ctx, Options{Config: &s.config, Log: log, NetNS: s.FD(), Getenv: getenv, Ready: cancel}); err != nil {
+		if err := Run(ctx, Options{
+			Config: &s.config, Log: log, NetNS: s.FD(), Getenv: getenv, Ready: cancel,
+		}); err != nil {
 			t.Fatal(err)
 		}
+
 		if want == "" {
 			if strings.Contains(said.String(), "SSH session") {
 				t.Errorf("%s: said\n%s", addr, said)
 			}
 			continue
 		}
-		if l := said.Wait(t, want, ""); !strings.Contains(l.Text("do"), `prefixes = ["198.51.100.0/24", "`+addr+`"]`) {
+		if l := said.Wait(t, want, ""); !strings.Contains(l.Text("do"),
+			`prefixes = ["198.51.100.0/24", "`+addr+`"]`) {
 			t.Errorf("%s: said %v", addr, l)
 		}
 	}
@@ -125,18 +146,21 @@ func TestAStartWarnsOfALockOut(t *testing.T) {
 // come again afterwards.
 func TestAllowForATime(t *testing.T) {
 	s := newSite(t, 1)
-	s.config.State.Directory, s.config.State.Retain, s.config.State.MaxSize = t.TempDir(), time.Hour, 10<<20
+	s.config.State = config.State{Directory: t.TempDir(), Retain: time.Hour, MaxSize: 10 << 20}
 	c := s.withControl(t)
 	r := s.start(t)
 	ready(t, c)
 	guess(s.pbxs[0], "203.0.113.6:5062", "TCP", 4)
 	r.Wait(t, "banned", "203.0.113.6")
 	prefix := netip.MustParsePrefix("203.0.113.6/32")
-	a, err := c.Allow(t.Context(), control.NewAllow{Prefix: prefix, For: 3600, Reason: "a customer \x1b[2J"})
-	if err != nil || a.Reason != `allowed by uid 0 (amifend allow): "a customer \x1b[2J"` || !a.Command ||
-		time.Until(a.Until).Round(time.Minute) != time.Hour {
+	a, err := c.Allow(t.Context(), control.NewAllow{
+		Prefix: prefix, For: 3600, Reason: "a customer \x1b[2J",
+	})
+	if err != nil || a.Reason != `allowed by uid 0 (amifend allow): "a customer \x1b[2J"` ||
+		!a.Command || time.Until(a.Until).Round(time.Minute) != time.Hour {
 		t.Fatalf("%+v, %v", a, err)
 	}
+
 	r.Wait(t, "ban lifted", "203.0.113.6")
 	guess(s.pbxs[0], "203.0.113.6:5063", "TCP", 20)
 	guess(s.pbxs[0], "203.0.113.7:5063", "TCP", 4)
@@ -144,12 +168,16 @@ func TestAllowForATime(t *testing.T) {
 	if n := len(r.Said("banned", "203.0.113.6")); n != 1 {
 		t.Errorf("banned %d times", n)
 	}
+
 	listed := func() *control.Allowed {
 		l, err := c.Allowed(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if i := slices.IndexFunc(l.Entries, func(e control.Allowed) bool { return e.Prefix == prefix }); i >= 0 {
+
+		if i := slices.IndexFunc(l.Entries, func(e control.Allowed) bool {
+			return e.Prefix == prefix
+		}); i >= 0 {
 			return &l.Entries[i]
 		}
 		return nil
@@ -157,21 +185,26 @@ func TestAllowForATime(t *testing.T) {
 	if e := listed(); e == nil || !e.Command || e.Reason != a.Reason || !e.Until.Equal(a.Until) {
 		t.Errorf("listed as %+v", e)
 	}
+
 	time.Sleep(1500 * time.Millisecond) // it is saved within a second
 	r.stop(t)
 
 	r = s.start(t) // it outlives a restart
 	ready(t, c)
-	if e := listed(); e == nil || !e.Command || !e.Until.Equal(a.Until) { // before the first event can come
+
+	// Before the first event can come.
+	if e := listed(); e == nil || !e.Command || !e.Until.Equal(a.Until) {
 		t.Errorf("what was allowed is not known after the start: %+v", e)
 	}
 	if _, err := c.Disallow(t.Context(), prefix); err != nil {
 		t.Fatal(err)
 	}
+
 	eventually(t, "it is no longer allowed", func() bool { return listed() == nil })
 	if _, err := c.Disallow(t.Context(), prefix); control.CodeOf(err) != control.CodeNotAllowed {
 		t.Errorf("a second time: %v", err)
 	}
+
 	eventually(t, "it can be banned again", func() bool {
 		guess(s.pbxs[0], "203.0.113.6:5064", "TCP", 1)
 		return len(r.Said("banned", "203.0.113.6")) > 0

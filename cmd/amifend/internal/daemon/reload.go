@@ -56,6 +56,7 @@ func (r *reloader) serveHangups(ctx context.Context, hangup <-chan os.Signal) {
 			log.Error("the config was not reloaded: what was goes on", "err", err)
 			continue
 		}
+
 		log.Info("the config was reloaded", "changed", out.Changed, "restart", out.Restart)
 		for _, w := range out.Warnings {
 			log.Warn(w)
@@ -69,6 +70,8 @@ func (r *reloader) serveHangups(ctx context.Context, hangup <-chan os.Signal) {
 func (r *reloader) Reload(ctx context.Context, by control.Peer) (control.Reloaded, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+
+	// systemd is told that it may take a while, and also when it failed that it is over.
 	r.options.Reloading()
 	defer r.options.Ready()
 
@@ -82,12 +85,14 @@ func (r *reloader) Reload(ctx context.Context, by control.Peer) (control.Reloade
 	// stay in force because the one who asked has gone.
 	ctx, cancel := operate.Outlasting(ctx)
 	defer cancel()
+
 	out := control.Reloaded{Changed: []string{}, Warnings: next.Warnings}
 	merged := keepFixed(old, next, &out)
+
+	// The kernel may refuse the ports, so they come first: then nothing else has changed.
 	if err := r.changePorts(ctx, old, merged, &out); err != nil {
 		return control.Reloaded{}, err
 	}
-
 	if err := r.changePolicy(ctx, old, merged, &out); err != nil {
 		return control.Reloaded{}, err
 	}
@@ -102,9 +107,11 @@ func (r *reloader) Reload(ctx context.Context, by control.Peer) (control.Reloade
 		out.Changed = append(out.Changed, "[allow] names")
 	}
 
+	// Relist reads the new allowlist from the config in force. The deny lists spare what it allows.
 	r.live.Store(merged)
 	r.allowlist.Relist()
 	r.changeDeny(ctx, old, merged, &out)
+
 	operate.Record(r.journal, by, "reload", strings.Join(out.Changed, ", "), "")
 	return out, nil
 }
@@ -117,6 +124,7 @@ func (r *reloader) prepare(old *config.Config) (*config.Config, *stream.Plan, er
 			"the config is not valid, and nothing was changed:\n%s", err)
 	}
 
+	// Numbers of servers that are gone are not used again: the engine still knows them.
 	names := r.names(next.Servers)
 	if len(names) > judge.MostServers {
 		return nil, nil, control.Errorf(control.CodeFailed,
@@ -129,6 +137,7 @@ func (r *reloader) prepare(old *config.Config) (*config.Config, *stream.Plan, er
 		return nil, nil, control.Errorf(control.CodeInvalidConfig, "nothing was changed: %s", err)
 	}
 
+	// Whoever reloads by SSH must not be locked out by a list.
 	if what, do := operate.CutOff(next, r.watcher.Current(), r.admins); what != "" && !old.Dry() {
 		return nil, nil, control.Errorf(control.CodeInvalidConfig, "nothing was changed: %s", what).
 			Advise("%s", do)
@@ -141,6 +150,7 @@ func (r *reloader) prepare(old *config.Config) (*config.Config, *stream.Plan, er
 // are.
 func keepFixed(old, next *config.Config, out *control.Reloaded) *config.Config {
 	merged := *next
+
 	fixed := func(name string, a, b any, keep func()) {
 		if !reflect.DeepEqual(a, b) {
 			out.Restart = append(out.Restart, name)
@@ -162,25 +172,30 @@ func keepFixed(old, next *config.Config, out *control.Reloaded) *config.Config {
 
 	// The policy's max_bans follows that of the firewall, and max_sources must fit it.
 	if next.Policy.MaxBans != old.Policy.MaxBans {
-		merged.Policy.MaxBans, merged.Policy.MaxSources = old.Policy.MaxBans, old.Policy.MaxSources
+		merged.Policy.MaxBans = old.Policy.MaxBans
+		merged.Policy.MaxSources = old.Policy.MaxSources
 	}
 
 	return &merged
 }
 
 // changePorts puts new SIP ports into the kernel, then into the judge.
-func (r *reloader) changePorts(ctx context.Context, old, next *config.Config, out *control.Reloaded) error {
+func (r *reloader) changePorts(
+	ctx context.Context, old, next *config.Config, out *control.Reloaded,
+) error {
 	ports := next.Firewall.SIPPorts
 	if slices.Equal(old.Firewall.SIPPorts, ports) {
 		return nil
 	}
 
+	// The kernel comes first: the judge must not expect that a port is covered before it is.
 	refused, err := r.enforcer.SetSIPPorts(ctx, ports)
 	if err != nil {
 		return operate.Refusal(err)
 	}
 	if refused != nil {
-		return control.Errorf(control.CodeFailed, "the kernel refuses the new sip_ports: %s", refused).
+		return control.Errorf(control.CodeFailed,
+			"the kernel refuses the new sip_ports: %s", refused).
 			Advise("amifend check says what is missing")
 	}
 
@@ -192,15 +207,17 @@ func (r *reloader) changePorts(ctx context.Context, old, next *config.Config, ou
 }
 
 // changePolicy gives the engine new options.
-func (r *reloader) changePolicy(ctx context.Context, old, next *config.Config, out *control.Reloaded) error {
+func (r *reloader) changePolicy(
+	ctx context.Context, old, next *config.Config, out *control.Reloaded,
+) error {
 	if reflect.DeepEqual(old.Policy, next.Policy) {
 		return nil
 	}
+
 	refused, err := r.judge.Tune(ctx, next.Policy)
 	if err != nil {
 		return operate.Refusal(err)
 	}
-
 	if refused != nil {
 		return fmt.Errorf("change the policy: %w", refused)
 	}
@@ -223,10 +240,10 @@ func (r *reloader) changeServers(
 	for _, name := range plan.Changed() {
 		out.Changed = append(out.Changed, "server "+name)
 	}
-
 	for _, name := range plan.Gone() {
 		out.Changed = append(out.Changed, "server "+name+" (gone)")
 	}
+
 	r.fleet.Change(plan)
 	return nil
 }
@@ -244,7 +261,9 @@ func (r *reloader) names(servers []config.Server) []string {
 }
 
 // changeDeny puts new deny lists into the kernel, less what must never be banned by the new config.
-func (r *reloader) changeDeny(ctx context.Context, old, next *config.Config, out *control.Reloaded) {
+func (r *reloader) changeDeny(
+	ctx context.Context, old, next *config.Config, out *control.Reloaded,
+) {
 	if slices.Equal(old.Deny, next.Deny) {
 		return
 	}

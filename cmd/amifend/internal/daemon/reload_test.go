@@ -39,7 +39,10 @@ func startReloading(t *testing.T, servers int) *reloading {
 	s := newSite(t, servers)
 	r := &reloading{site: s, client: s.withControl(t)}
 	said, log := logtest.New()
-	r.waitFor = func(msg, source string) logtest.Line { t.Helper(); return said.Wait(t, msg, source) }
+	r.waitFor = func(msg, source string) logtest.Line {
+		t.Helper()
+		return said.Wait(t, msg, source)
+	}
 	r.Count = func(msg, source string) int { return len(said.Said(msg, source)) }
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -51,13 +54,18 @@ func startReloading(t *testing.T, servers int) *reloading {
 			}
 			return ""
 		}
-		done <- Run(ctx, Options{Config: &c, Log: log, NetNS: s.FD(), Getenv: getenv, Reload: func() (*config.Config, error) {
-			if c := r.next.Load(); c != nil {
-				return c, nil
-			}
-			return nil, errors.New("config.toml:3: policy.treshold: unknown key")
-		}})
+
+		done <- Run(ctx, Options{
+			Config: &c, Log: log, NetNS: s.FD(), Getenv: getenv,
+			Reload: func() (*config.Config, error) {
+				if c := r.next.Load(); c != nil {
+					return c, nil
+				}
+				return nil, errors.New("config.toml:3: policy.treshold: unknown key")
+			},
+		})
 	}()
+
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -67,10 +75,12 @@ func startReloading(t *testing.T, servers int) *reloading {
 			t.Error("the log holds the secret")
 		}
 	})
+
 	ready(t, r.client)
 	for _, pbx := range s.pbxs {
 		logins(t, pbx, 1)
 	}
+
 	return r
 }
 
@@ -105,10 +115,12 @@ func (r *reloading) reload(t *testing.T) control.Reloaded {
 func TestReloadOfABadConfig(t *testing.T) {
 	r := startReloading(t, 1)
 	_, err := r.client.Reload(t.Context())
-	if control.CodeOf(err) != control.CodeInvalidConfig || !strings.Contains(err.Error(), "nothing was changed") ||
+	if control.CodeOf(err) != control.CodeInvalidConfig ||
+		!strings.Contains(err.Error(), "nothing was changed") ||
 		!strings.Contains(err.Error(), "policy.treshold: unknown key") {
 		t.Errorf("error %v", err)
 	}
+
 	r.change(func(c *config.Config) {
 		c.Allow = append(c.Allow, netip.MustParsePrefix("203.0.113.0/24"))
 		c.Servers = append(
@@ -123,11 +135,14 @@ func TestReloadOfABadConfig(t *testing.T) {
 			},
 		)
 	})
+
 	if _, err := r.client.Reload(t.Context()); control.CodeOf(err) != control.CodeInvalidConfig ||
 		!strings.Contains(err.Error(), "server new") {
 		t.Errorf("error %v", err)
 	}
-	guess(r.pbxs[0], "203.0.113.5:5060", "TCP", 4) // the allowlist of the refused config does not count
+
+	// The allowlist of the refused config does not count.
+	guess(r.pbxs[0], "203.0.113.5:5060", "TCP", 4)
 	r.waitFor("banned", "203.0.113.5")
 	if n := len(r.pbxs[0].Accepted()); n != 1 {
 		t.Errorf("connected %d times", n)
@@ -143,44 +158,52 @@ func TestReloadOfServers(t *testing.T) {
 	third := amitest.Run(t, amitest.Config{Username: pbxUser, Secret: pbxSecret})
 	r.change(func(c *config.Config) {
 		added := c.Servers[0]
-		added.Name, added.Address = "pbx3", third.Addr()
+		added.Name = "pbx3"
+		added.Address = third.Addr()
 		c.Servers = []config.Server{added, c.Servers[0]}
 	})
+
 	out := r.reload(t)
-	if got := strings.Join(out.Changed, ", "); got != "server pbx3, server pbx2 (gone)" || len(out.Restart) != 0 {
+	if got := strings.Join(out.Changed, ", "); got != "server pbx3, server pbx2 (gone)" ||
+		len(out.Restart) != 0 {
 		t.Errorf("changed %q, restart %q", got, out.Restart)
 	}
+
 	logins(t, third, 1)
-	eventually(
-		t,
-		"the session with pbx2 has ended",
-		func() bool { return len(r.pbxs[1].Accepted()) == 1 && r.pbxs[1].Sessions() == 0 },
-	)
+	eventually(t, "the session with pbx2 has ended",
+		func() bool { return len(r.pbxs[1].Accepted()) == 1 && r.pbxs[1].Sessions() == 0 })
 	guess(third, "203.0.113.6:5061", "TCP", 2)
 	l := r.waitFor("banned", "203.0.113.6")
-	if ev := l.Text("evidence"); !strings.Contains(ev, "pbx1: ") || !strings.Contains(ev, "pbx3: ") {
+	if ev := l.Text("evidence"); !strings.Contains(ev, "pbx1: ") ||
+		!strings.Contains(ev, "pbx3: ") {
 		t.Errorf("the evidence is %q", ev)
 	}
+
 	if n := len(r.pbxs[0].Accepted()); n != 1 {
 		t.Errorf("pbx1 was connected to %d times", n)
 	}
 	if r.element(t, r.table(t), "203.0.113.5/32", all) == nil {
 		t.Error("a ban is lost")
 	}
+
 	st, err := r.client.Status(t.Context())
-	if err != nil || len(st.Servers) != 2 || st.Servers[0].Name != "pbx3" || st.Servers[1].Name != "pbx1" {
+	if err != nil || len(st.Servers) != 2 || st.Servers[0].Name != "pbx3" ||
+		st.Servers[1].Name != "pbx1" {
 		t.Errorf("status %+v, %v", st.Servers, err)
 	}
 
 	// Another secret of the same server: its session is made anew, and no other.
 	r.change(func(c *config.Config) { c.Servers[0].Secret = ami.NewSecret("another") })
-	if out := r.reload(t); strings.Join(out.Changed, ", ") != "server pbx1, server pbx2, server pbx3 (gone)" {
+	if out := r.reload(t); strings.Join(out.Changed, ", ") !=
+		"server pbx1, server pbx2, server pbx3 (gone)" {
 		t.Errorf("changed %q", out.Changed)
 	}
+
 	r.change(func(*config.Config) {})
 	if out := r.reload(t); strings.Join(out.Changed, ", ") != "server pbx1" {
 		t.Errorf("changed %q", out.Changed)
 	}
+
 	logins(t, r.pbxs[0], 1)
 	logins(t, r.pbxs[1], 1)
 	if out := r.reload(t); len(out.Changed) != 0 {
@@ -195,26 +218,33 @@ func TestReloadOfListsAndPorts(t *testing.T) {
 	r.waitFor("banned", "203.0.113.5")
 	r.waitFor("banned", "203.0.113.6")
 	r.change(func(c *config.Config) {
-		c.Allow = []netip.Prefix{netip.MustParsePrefix("203.0.113.5/32")} // and 198.51.100.0/24 no longer
+		// 198.51.100.0/24 is no longer allowed.
+		c.Allow = []netip.Prefix{netip.MustParsePrefix("203.0.113.5/32")}
 		c.Firewall.SIPPorts = firewall.SIPPorts{{Protocol: firewall.UDP, First: 5160, Last: 5160}}
-		c.Firewall.MaxBans, c.Observe = 77, true
+		c.Firewall.MaxBans = 77
+		c.Observe = true
 	})
+
 	out := r.reload(t)
 	if got := strings.Join(out.Changed, ", "); got != "[firewall] sip_ports, [allow] prefixes" {
 		t.Errorf("changed %q", got)
 	}
-	if got := strings.Join(out.Restart, ", "); got != "[policy] observe, [firewall] backend, table or max_bans" {
+	if got := strings.Join(out.Restart, ", "); got !=
+		"[policy] observe, [firewall] backend, table or max_bans" {
 		t.Errorf("restart %q", got)
 	}
+
 	r.waitFor("ban lifted", "203.0.113.5")
 	table := r.table(t)
 	if el := r.element(t, table, "203.0.113.6/32", sip); el == nil || el.Expires < 9*time.Minute {
 		t.Errorf("the other ban: %v", el)
 	}
+
 	rules := r.NFT(t, "list table inet "+r.config.Firewall.Table)
 	if !strings.Contains(rules, "5160") || strings.Contains(rules, "5061") {
 		t.Errorf("the rules:\n%s", rules)
 	}
+
 	eventually(t, "what is no longer allowed is banned", func() bool {
 		guess(r.pbxs[0], "198.51.100.7:5060", "TCP", 1)
 		return r.Count("banned", "198.51.100.7") > 0
@@ -235,9 +265,11 @@ func TestReloadOfThePolicy(t *testing.T) {
 	if out := r.reload(t); strings.Join(out.Changed, ", ") != "[policy]" || len(out.Restart) != 0 {
 		t.Errorf("changed %q, restart %q", out.Changed, out.Restart)
 	}
+
 	if n := r.Count("banned", "203.0.113.6"); n != 0 {
 		t.Errorf("banned %d times before its next attempt", n)
 	}
+
 	guess(r.pbxs[0], "203.0.113.6:5061", "TCP", 1)
 	r.waitFor("banned", "203.0.113.6")
 	table := r.table(t)
@@ -249,13 +281,20 @@ func TestReloadOfThePolicy(t *testing.T) {
 		el.Expires < 50*time.Minute {
 		t.Errorf("the ban from before: %v", el)
 	}
+
 	if out := r.reload(t); len(out.Changed) != 0 {
 		t.Errorf("changed %q by the same config", out.Changed)
 	}
-	r.change(func(c *config.Config) { c.Policy.MaxBans, c.Policy.MaxSources, c.Firewall.MaxBans = 77, 1000, 77 })
+
+	r.change(func(c *config.Config) {
+		c.Policy.MaxBans = 77
+		c.Policy.MaxSources = 1000
+		c.Firewall.MaxBans = 77
+	})
 	if out := r.reload(t); strings.Join(out.Changed, ", ") != "[policy]" ||
 		strings.Join(out.Restart, ", ") != "[firewall] backend, table or max_bans" {
-		t.Errorf("changed %q, restart %q", out.Changed, out.Restart) // the threshold and ban_time of before
+		// Those are the threshold and the ban_time of before.
+		t.Errorf("changed %q, restart %q", out.Changed, out.Restart)
 	}
 }
 
@@ -267,14 +306,17 @@ func TestHangup(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	hangUp()
 	l := r.waitFor("the config was not reloaded: what was goes on", "")
 	if !strings.Contains(l.Text("err"), "policy.treshold") {
 		t.Errorf("said %v", l)
 	}
+
 	r.change(func(c *config.Config) { c.Allow = nil })
 	hangUp()
-	if l := r.waitFor("the config was reloaded", ""); !strings.Contains(l.Text("changed"), "[allow] prefixes") {
+	if l := r.waitFor("the config was reloaded", ""); !strings.Contains(l.Text("changed"),
+		"[allow] prefixes") {
 		t.Errorf("said %v", l)
 	}
 }
@@ -287,17 +329,19 @@ func TestAReloadRefusesToLockOut(t *testing.T) {
 	r.change(func(c *config.Config) { c.Deny = denied("203.0.113.0/24") })
 	_, err := r.client.Reload(t.Context())
 	if err == nil ||
-		!strings.Contains(
-			err.Error(),
-			"nothing was changed: the deny lists cut off your SSH session from 203.0.113.7: its address is listed in /lists/drop.txt:1",
-		) {
+		!strings.Contains(err.Error(),
+			"nothing was changed: the deny lists cut off your SSH session from 203.0.113.7: its "+
+				"address is listed in /lists/drop.txt:1") {
 		t.Errorf("error %v", err)
 	}
+
 	if got := r.deniedInKernel(t, "deny4"); got != "" {
 		t.Errorf("deny4 holds %q", got)
 	}
+
 	r.change(func(c *config.Config) {
-		c.Deny, c.Allow = denied("203.0.113.0/24"), []netip.Prefix{netip.MustParsePrefix("203.0.113.0/28")}
+		c.Deny = denied("203.0.113.0/24")
+		c.Allow = []netip.Prefix{netip.MustParsePrefix("203.0.113.0/28")}
 	})
 	r.reload(t)
 	r.awaitDenied(t, "203.0.113.16-203.0.113.255")
@@ -317,33 +361,41 @@ func TestReloadThatIsCutOff(t *testing.T) {
 					Name: name, Address: "127.0.0.1:1", Username: "u", Secret: ami.NewSecret("s"),
 				})
 			}
+
 			names := r.names(next)
 			plan, err := fleet.Plan(next, names)
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			return r.changeServers(ctx, plan, names, &control.Reloaded{})
 		}
-		if err := change("pbx", "new", "newer"); control.CodeOf(err) != control.CodeBusy { // the judge has other work
+
+		// The judge has other work.
+		if err := change("pbx", "new", "newer"); control.CodeOf(err) != control.CodeBusy {
 			t.Fatalf("error %v", err)
 		}
+
 		var judge sync.WaitGroup
 		judge.Go(j.Run)
 		if err := change("pbx", "other"); err != nil {
 			t.Fatal(err)
 		}
+
 		x, err := j.Explain(t.Context(), netip.MustParseAddr("203.0.113.5"))
 		if err != nil || len(x.Servers) != 4 || x.Servers[3] != "other" {
 			t.Errorf("the judge knows %q, %v", x.Servers, err)
 		}
+
 		for i := range 4 { // and can judge events of each
 			s.events <- stream.Sighting{Observation: policy.Observation{
 				At: s.clock.Now(), Server: uint16(i), Kind: policy.KindInvalidPassword,
 				Source: netip.MustParseAddrPort("203.0.113.5:5060"),
 			}}
 		}
+
 		close(s.events)
 		judge.Wait()
 	})
@@ -362,7 +414,11 @@ func TestHangupWhileStarting(t *testing.T) {
 	go func() {
 		done <- Run(ctx, Options{
 			Config: &cfg, Log: log, NetNS: s.FD(),
-			Reload: func() (*config.Config, error) { next := cfg; next.Allow = nil; return &next, nil },
+			Reload: func() (*config.Config, error) {
+				next := cfg
+				next.Allow = nil
+				return &next, nil
+			},
 			Lookup: func(context.Context, string) ([]netip.Addr, error) {
 				if !hung { // the first lookup is before all else
 					hung = true
@@ -375,6 +431,7 @@ func TestHangupWhileStarting(t *testing.T) {
 			},
 		})
 	}()
+
 	ready(t, c)
 	said.Wait(t, "the config was reloaded", "")
 	cancel()

@@ -25,7 +25,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 )
 
-// Options are what Run needs.
+// Options configure [Run].
 type Options struct {
 	Config  *config.Config
 	Version string // of the program, to show
@@ -55,7 +55,10 @@ func Run(ctx context.Context, o Options) error {
 	log := asynclog.New(o.Log.Handler())
 	defer log.Close()
 	o.Log = slog.New(log)
-	o.Ready, o.Reloading, o.Stopping = orNothing(o.Ready), orNothing(o.Reloading), orNothing(o.Stopping)
+
+	o.Ready = orNothing(o.Ready)
+	o.Reloading = orNothing(o.Reloading)
+	o.Stopping = orNothing(o.Stopping)
 
 	// A SIGHUP while amifend starts must not end it: it reloads when it has started.
 	hangup, ignoreHangups := catchHangups(o)
@@ -64,6 +67,7 @@ func Run(ctx context.Context, o Options) error {
 	for _, w := range o.Config.Warnings {
 		o.Log.Warn(w)
 	}
+
 	err := serve(ctx, o, hangup)
 	if ctx.Err() != nil {
 		return nil // we were asked to stop, perhaps while we started
@@ -85,6 +89,7 @@ func catchHangups(o Options) (caught <-chan os.Signal, stop func()) {
 	if o.Reload == nil {
 		return nil, func() {}
 	}
+
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, syscall.SIGHUP)
 	return c, func() { signal.Stop(c) }

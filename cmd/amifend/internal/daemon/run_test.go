@@ -24,6 +24,7 @@ func TestStoppedAtTheStart(t *testing.T) {
 	if err := Run(ctx, Options{Config: c, Log: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Error(err)
 	}
+
 	if err := Run(t.Context(), Options{Config: c, Log: slog.New(slog.DiscardHandler)}); err == nil {
 		t.Error("runs without a secret")
 	}
@@ -34,15 +35,22 @@ func TestWarnings(t *testing.T) {
 	s := newSite(t, 1)
 	s.config.Warnings = []string{"config.toml can be read by every user of this machine"}
 	server := s.config.Servers[0]
-	server.Name, server.Address, server.Host = "far", net.JoinHostPort("192.0.2.200", "5038"), "192.0.2.200"
+	server.Name = "far"
+	server.Host = "192.0.2.200"
+	server.Address = net.JoinHostPort(server.Host, "5038")
 	server.TLS = &config.TLS{InsecureSkipVerify: true}
 	plain := server
-	plain.TLS, plain.Name = nil, "plain"
+	plain.TLS = nil
+	plain.Name = "plain"
 	s.config.Servers = append(s.config.Servers, server, plain)
 	r := s.start(t)
 	r.Wait(t, s.config.Warnings[0], "")
-	for server, want := range map[string]string{"far": "insecure_skip_verify", "plain": "AMI without TLS"} {
-		if !strings.Contains(r.String(), want) || !strings.Contains(r.String(), `"server":"`+server+`"`) {
+
+	for server, want := range map[string]string{
+		"far": "insecure_skip_verify", "plain": "AMI without TLS",
+	} {
+		if !strings.Contains(r.String(), want) ||
+			!strings.Contains(r.String(), `"server":"`+server+`"`) {
 			t.Errorf("no warning %q of %s:\n%s", want, server, r)
 		}
 	}
@@ -58,15 +66,18 @@ func TestDryRunsLeaveTheKernelAlone(t *testing.T) {
 			change(&s.config)
 			r := s.start(t)
 			guess(s.pbxs[0], "203.0.113.5:5060", "TCP", 4)
-			if l := r.Wait(t, "would ban", "203.0.113.5"); l.Text("attempts") != "4" || l.Text("undo") == "" {
+			if l := r.Wait(t, "would ban", "203.0.113.5"); l.Text("attempts") != "4" ||
+				l.Text("undo") == "" {
 				t.Errorf("said %v", l)
 			}
+
 			if out := s.NFT(t, "list ruleset"); out != "" {
 				t.Errorf("the kernel has %s", out)
 			}
 			if n := len(r.Said("banned", "")); n != 0 {
 				t.Error("said `banned`")
 			}
+
 			r.stop(t)
 			if strings.Contains(r.String(), "stay in the kernel") {
 				t.Errorf("no ban is in the kernel:\n%s", r)

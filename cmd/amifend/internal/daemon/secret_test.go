@@ -29,16 +29,23 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 	done := make(chan error, 1)
 	cfg := s.config
 	go func() {
-		done <- Run(ctx, Options{Config: &cfg, Log: log, NetNS: s.FD(), Trial: time.Hour, Reload: func() (*config.Config, error) {
-			return nil, &config.Error{File: "amifend.toml", Problems: []config.Problem{{Text: "is bad"}}}
-		}})
+		done <- Run(ctx, Options{
+			Config: &cfg, Log: log, NetNS: s.FD(), Trial: time.Hour,
+			Reload: func() (*config.Config, error) {
+				return nil, &config.Error{
+					File: "amifend.toml", Problems: []config.Problem{{Text: "is bad"}},
+				}
+			},
+		})
 	}()
+
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
+
 	ready(t, c)
 	eventually(t, "a server that refuses the secret, and one that does not", func() bool {
 		st, err := c.Status(t.Context())
@@ -56,6 +63,7 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 			},
 		},
 	}
+
 	samples := map[string]string{ // of what needs a parameter or a body
 		"GET /v1/explain":   "?address=203.0.113.6",
 		"DELETE /v1/bans":   "?all=true",
@@ -66,6 +74,7 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 		"POST /v1/keep":     "",
 		"POST /v1/nonsense": "",
 	}
+
 	routes := append(control.Routes(), control.Route{Method: "POST", Path: "/v1/nonsense"})
 	for _, r := range routes {
 		name := r.Method + " " + r.Path
@@ -74,16 +83,18 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 			url, body = url+body, ""
 		}
 		text, status := fetch(t, web, r.Method, url, body)
-		if bad := status != http.StatusOK; bad != (r.Path == "/v1/reload" || r.Path == "/v1/nonsense") ||
-			len(text) == 0 && r.Path != "/v1/events" {
+		bad := r.Path == "/v1/reload" || r.Path == "/v1/nonsense"
+		if (status != http.StatusOK) != bad || len(text) == 0 && r.Path != "/v1/events" {
 			t.Errorf("%s: %d %s", name, status, text)
 		}
+
 		for _, secret := range []string{pbxSecret, refused, "Wr0ng"} {
 			if strings.Contains(text, secret) {
 				t.Errorf("%s: the answer holds a secret:\n%s", name, text)
 			}
 		}
 	}
+
 	if strings.Contains(said.String(), pbxSecret) || strings.Contains(said.String(), "Wr0ng") {
 		t.Error("the log holds a secret")
 	}
@@ -98,6 +109,7 @@ func fetch(t *testing.T, web *http.Client, method, url, body string) (string, in
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	res, err := web.Do(req)
 	if err != nil {
 		t.Fatalf("%s %s: %v", method, url, err)
@@ -110,5 +122,6 @@ func fetch(t *testing.T, web *http.Client, method, url, body string) (string, in
 	if err != nil && !errors.Is(err, context.Canceled) {
 		t.Fatalf("%s %s: %v", method, url, err)
 	}
+
 	return string(text), res.StatusCode
 }

@@ -49,18 +49,21 @@ func newSite(t testing.TB, servers int) *site {
 		Policy: opts,
 		Allow:  []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")},
 		Firewall: config.Firewall{
-			Backend: config.BackendNftables, Table: fmt.Sprintf("amifend-%d-%d", os.Getpid(), tables.Add(1)),
+			Backend:  config.BackendNftables,
+			Table:    fmt.Sprintf("amifend-%d-%d", os.Getpid(), tables.Add(1)),
 			SIPPorts: firewall.DefaultSIPPorts(), MaxBans: 1000,
 		},
 	}
+
 	for i := range servers {
 		pbx := amitest.Run(t, amitest.Config{Username: pbxUser, Secret: pbxSecret})
 		s.pbxs = append(s.pbxs, pbx)
 		s.config.Servers = append(s.config.Servers, config.Server{
-			Name: "pbx" + strconv.Itoa(i+1), Address: pbx.Addr(), Host: "127.0.0.1", Username: pbxUser,
-			Secret: ami.NewSecret(pbxSecret),
+			Name: "pbx" + strconv.Itoa(i+1), Address: pbx.Addr(), Host: "127.0.0.1",
+			Username: pbxUser, Secret: ami.NewSecret(pbxSecret),
 		})
 	}
+
 	return s
 }
 
@@ -88,6 +91,7 @@ func (s *site) start(t *testing.T) *running {
 			t.Logf("the log:\n%s", j)
 		}
 	})
+
 	j.Wait(t, "amifend runs", "")
 	for _, pbx := range s.pbxs {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -96,6 +100,7 @@ func (s *site) start(t *testing.T) *running {
 			t.Fatalf("not logged in: %v\n%s", err, j)
 		}
 	}
+
 	return r
 }
 
@@ -111,6 +116,7 @@ func (r *running) stop(t *testing.T) {
 		if ok {
 			close(r.done)
 		}
+
 	case <-time.After(10 * time.Second):
 		t.Fatalf("amifend does not end:\n%s", r)
 	}
@@ -120,22 +126,28 @@ func (r *running) stop(t *testing.T) {
 func (s *site) table(t *testing.T) *firewall.Table {
 	t.Helper()
 	table, err := firewall.Open(
-		firewall.Options{Table: s.config.Firewall.Table, NetNS: s.FD(), MaxBans: s.config.Firewall.MaxBans},
+		firewall.Options{
+			Table: s.config.Firewall.Table, NetNS: s.FD(), MaxBans: s.config.Firewall.MaxBans,
+		},
 	)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { table.Close() })
 	return table
 }
 
 // element reads one element; it is nil when the kernel does not have it.
-func (s *site) element(t *testing.T, table *firewall.Table, prefix string, scope firewall.Scope) *firewall.Element {
+func (s *site) element(
+	t *testing.T, table *firewall.Table, prefix string, scope firewall.Scope,
+) *firewall.Element {
 	t.Helper()
 	el, ok, err := table.Element(t.Context(), netip.MustParsePrefix(prefix), scope)
 	if err != nil && !errors.Is(err, firewall.ErrGone) {
 		t.Fatal(err)
 	}
+
 	if !ok {
 		return nil
 	}
@@ -163,7 +175,9 @@ func guess(pbx *amitest.PBX, addr, transport string, n int) {
 // withControl gives a site a control socket, and returns a client of it.
 func (s *site) withControl(t *testing.T) *control.Client {
 	t.Helper()
-	s.config.Control = config.Control{Socket: filepath.Join(t.TempDir(), "s.sock"), ReadGroup: "0", AdminGroup: "0"}
+	s.config.Control = config.Control{
+		Socket: filepath.Join(t.TempDir(), "s.sock"), ReadGroup: "0", AdminGroup: "0",
+	}
 	return control.NewClient(s.config.Control.Socket)
 }
 

@@ -24,24 +24,31 @@ func TestTrialEndsInTheKernel(t *testing.T) {
 	if el := s.element(t, table, "203.0.113.6/32", all); el == nil || el.Expires > 2*time.Second {
 		t.Fatalf("in the trial the kernel has %+v", el)
 	}
-	eventually(t, "the ban ends", func() bool { return s.element(t, table, "203.0.113.6/32", all) == nil })
-	r.Wait(t, "the trial is over, and nobody has said amifend keep: its bans have ended, and amifend only watches", "")
+
+	eventually(t, "the ban ends", func() bool {
+		return s.element(t, table, "203.0.113.6/32", all) == nil
+	})
+	r.Wait(t, "the trial is over, and nobody has said amifend keep: its bans have ended, and "+
+		"amifend only watches", "")
 	guess(s.pbxs[0], "203.0.113.7:5062", "TCP", 4)
 	r.Wait(t, "would ban", "203.0.113.7")
 	if _, err := table.Remove(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+
 	eventually(t, "the table is laid out again", func() bool {
 		_, err := table.Bans(t.Context())
 		return err == nil
 	})
 	l, err := c.Bans(t.Context(), control.BanQuery{})
-	if err != nil || len(l.Bans) != 2 || l.Bans[0].State != control.StateDry || l.Bans[1].State != control.StateDry {
+	if err != nil || len(l.Bans) != 2 || l.Bans[0].State != control.StateDry ||
+		l.Bans[1].State != control.StateDry {
 		t.Errorf("%+v, %v", l, err)
 	}
 	if elements, err := table.Bans(t.Context()); err != nil || len(elements) != 0 {
 		t.Errorf("the kernel has %+v, %v", elements, err)
 	}
+
 	if k, err := c.Keep(t.Context()); err != nil || k.Bans != 2 {
 		t.Errorf("%+v, %v", k, err)
 	}
@@ -66,8 +73,10 @@ func TestTrialSurvivesACrash(t *testing.T) {
 		if x.Past[0].Until.Sub(x.Bans[0].Until).Abs() > 2*time.Second {
 			t.Errorf("the journal has %v, the ledger %v", x.Past[0].Until, x.Bans[0].Until)
 		}
+
 		return time.Until(x.Bans[0].Until).Round(time.Minute)
 	}
+
 	r := s.start(t)
 	ready(t, c)
 	guess(s.pbxs[0], "203.0.113.6:5062", "TCP", 4)
@@ -75,6 +84,7 @@ func TestTrialSurvivesACrash(t *testing.T) {
 	if got := ends("203.0.113.6"); got != 10*time.Minute {
 		t.Errorf("in the trial: %v", got)
 	}
+
 	r.stop(t)
 
 	s.trial = 0
@@ -83,6 +93,7 @@ func TestTrialSurvivesACrash(t *testing.T) {
 	if got := ends("203.0.113.6"); got != 10*time.Minute {
 		t.Errorf("after a restart: %v", got)
 	}
+
 	r.stop(t)
 
 	s.trial = 5 * time.Minute
@@ -91,6 +102,7 @@ func TestTrialSurvivesACrash(t *testing.T) {
 	if got := ends("203.0.113.6"); got != 10*time.Minute {
 		t.Errorf("an older ban in a new trial: %v", got)
 	}
+
 	guess(s.pbxs[0], "203.0.113.7:5062", "TCP", 4)
 	r.Wait(t, "banned", "203.0.113.7")
 	if got := ends("203.0.113.7"); got != 5*time.Minute {
@@ -99,9 +111,12 @@ func TestTrialSurvivesACrash(t *testing.T) {
 	if k, err := c.Keep(t.Context()); err != nil || k.Bans != 1 || k.Note != "" {
 		t.Fatalf("%+v, %v", k, err)
 	}
-	if el := s.element(t, s.table(t), "203.0.113.7/32", all); el == nil || el.Expires.Round(time.Minute) != time.Hour {
+
+	if el := s.element(t, s.table(t), "203.0.113.7/32", all); el == nil ||
+		el.Expires.Round(time.Minute) != time.Hour {
 		t.Errorf("kept: the kernel has %+v", el)
 	}
+
 	r.stop(t)
 
 	s.trial = 0

@@ -22,11 +22,11 @@ import (
 	"github.com/amifend/amifend/firewall"
 )
 
-// queue is how many sightings may wait for the judge before the sessions wait too: a tenth of a
+// queue limits how many sightings may wait for the judge before the sessions wait too: a tenth of a
 // second of the worst flood that one Asterisk can raise is 1,300.
 const queue = 8192
 
-// daemon has the parts that run.
+// daemon holds the parts that run.
 type daemon struct {
 	*shared
 	table     enforce.WatchedTable
@@ -49,7 +49,9 @@ func serve(ctx context.Context, o Options, hangup <-chan os.Signal) error {
 	// Who must never be banned comes first: nothing may be banned, or adopted, before that is
 	// known.
 	known := allowlist.FromConfig(o.Config)
-	known.Log, known.NetNS, known.Lookup = o.Log, o.NetNS, o.Lookup
+	known.Log = o.Log
+	known.NetNS = o.NetNS
+	known.Lookup = o.Lookup
 	watcher := protect.New(known)
 	set, err := watcher.Snapshot(ctx)
 	if err != nil {
@@ -112,15 +114,15 @@ func serve(ctx context.Context, o Options, hangup <-chan os.Signal) error {
 	o.Log.Info("amifend runs", "servers", len(o.Config.Servers), "protected", len(set.Entries),
 		"firewall", table.String(), "adopted", adopted.Kernel, "restored", adopted.Journal)
 	d := &daemon{
-		shared: s, table: table, watcher: watcher, denier: denier, enforcer: enforcer, judge: engine,
-		protected: newProtected(o.Log, set, engine, enforcer, denier), fleet: fleet, plan: plan,
-		allowlist: allow, reloader: reloader, service: service, hangup: hangup,
+		shared: s, table: table, watcher: watcher, denier: denier, enforcer: enforcer,
+		judge: engine, protected: newProtected(o.Log, set, engine, enforcer, denier), fleet: fleet,
+		plan: plan, allowlist: allow, reloader: reloader, service: service, hangup: hangup,
 	}
 	d.run(ctx) // the journal ends after it
 	return nil
 }
 
-// shared is what several parts need.
+// shared holds what several parts need.
 type shared struct {
 	options  Options
 	live     *atomic.Pointer[config.Config] // the config in force: a reload replaces it
@@ -135,8 +137,9 @@ type shared struct {
 
 func newShared(o Options) *shared {
 	s := &shared{
-		options: o, live: &atomic.Pointer[config.Config]{}, clock: clock.New(), mail: bans.NewMail(),
-		compare: owner.NewLatest[struct{}](), events: make(chan stream.Sighting, queue), admins: admins(o),
+		options: o, live: &atomic.Pointer[config.Config]{}, clock: clock.New(),
+		mail: bans.NewMail(), compare: owner.NewLatest[struct{}](),
+		events: make(chan stream.Sighting, queue), admins: admins(o),
 	}
 	s.live.Store(o.Config)
 
@@ -144,32 +147,35 @@ func newShared(o Options) *shared {
 	// that, needs the journal itself; so the wish has a box of its own, which is made before both.
 	s.journal = newJournal(o, func() { s.compare.Set(struct{}{}) })
 	s.recorder = bans.NewRecorder(s.journal, s.clock)
+
 	return s
 }
 
 func newEnforcer(s *shared, table enforce.Table, denier *enforce.Denier) *enforce.Enforcer {
 	o := enforce.Options{
 		Table: table, Clock: s.clock, Log: s.options.Log, Mail: s.mail, Recorder: s.recorder,
-		Compare: s.compare, Dry: s.options.Config.Dry(), Banned: s.options.Banned, LaidOut: denier.LaidOut,
+		Compare: s.compare, Dry: s.options.Config.Dry(), Banned: s.options.Banned,
+		LaidOut: denier.LaidOut,
 	}
 	if s.journal != nil && !o.Dry { // a dry run has nothing in the kernel to compare
 		o.Journal = s.journal
 	}
+
 	return enforce.New(o)
 }
 
 func newJudge(s *shared, set protect.Set) (*judge.Judge, error) {
 	c := s.options.Config
 	o := judge.Options{
-		Policy: c.Policy, SIPPorts: c.Firewall.SIPPorts, Protected: allowlist.ForPolicy(set), Events: s.events,
-		Mail: s.mail, Recorder: s.recorder, Clock: s.clock, Log: s.options.Log, StateDir: c.State.Directory,
-		Trial: s.options.Trial,
+		Policy: c.Policy, SIPPorts: c.Firewall.SIPPorts, Protected: allowlist.ForPolicy(set),
+		Events: s.events, Mail: s.mail, Recorder: s.recorder, Clock: s.clock, Log: s.options.Log,
+		StateDir: c.State.Directory, Trial: s.options.Trial,
 	}
 
 	for _, server := range c.Servers {
 		o.Servers = append(o.Servers, server.Name)
 	}
-	if s.journal != nil {
+	if s.journal != nil { // a nil *Journal in an interface is not nil
 		o.Store = s.journal
 	}
 
@@ -177,7 +183,9 @@ func newJudge(s *shared, set protect.Set) (*judge.Judge, error) {
 }
 
 func newAllowlist(s *shared, watcher *protect.Watcher) *allowlist.Keeper {
-	o := allowlist.Options{Config: s.live.Load, Watcher: watcher, Clock: s.clock, Log: s.options.Log}
+	o := allowlist.Options{
+		Config: s.live.Load, Watcher: watcher, Clock: s.clock, Log: s.options.Log,
+	}
 	if s.journal != nil {
 		o.Journal = s.journal
 	}
@@ -190,6 +198,7 @@ func openTable(o Options, set protect.Set) (enforce.WatchedTable, error) {
 	if c.Dry() {
 		return enforce.Dry{}, nil
 	}
+
 	return enforce.OpenKernel(firewall.Options{
 		Table: c.Firewall.Table, SIPPorts: c.Firewall.SIPPorts, MaxBans: c.Firewall.MaxBans,
 		Allow: allowlist.ForKernel(set), NetNS: o.NetNS,

@@ -72,10 +72,12 @@ func goodAlways(office *pbx) []actor {
 			source: netip.MustParsePrefix("10.20.0.8/30"), every: 500 * time.Millisecond,
 			why: "they do nothing wrong",
 			next: func(i int) try {
+				// Each phone has an address and an account of its own.
 				addr, account := first, accounts[i%len(accounts)]
 				addr[3] += byte(i % len(accounts))
 				call := fmt.Sprintf("phone-%d", i)
 
+				// As in SIP, the first request has no password: it is answered with a challenge.
 				return try{
 					from: netip.AddrFrom4(addr), to: office, transport: "UDP",
 					patience: patient, requests: []request{
@@ -114,6 +116,7 @@ func attackers(office, branch *pbx) []actor {
 	scanner, cracker := netip.MustParseAddr("203.0.113.5"), netip.MustParseAddr("198.51.100.20")
 	guesser, rotator := netip.MustParseAddr("203.0.113.77"), netip.MustParseAddr("2001:db8:bad::")
 	return []actor{
+		// The two PBXs see half of the attempts each: only together they make a ban in time.
 		{
 			name: "extension scanner", role: attacker, scope: firewall.ScopeSIP, verb: "ATTACK",
 			source: single(scanner),
@@ -131,6 +134,7 @@ func attackers(office, branch *pbx) []actor {
 				}
 			},
 		},
+		// An account that exists raises another event than one that does not.
 		{
 			name: "password cracker", role: attacker, scope: firewall.ScopeSIP, verb: "ATTACK",
 			source: single(cracker),
@@ -149,6 +153,7 @@ func attackers(office, branch *pbx) []actor {
 				}
 			},
 		},
+		// A handshake proves the source, so this one is banned from everything, not from SIP only.
 		{
 			name: "TLS guesser", role: attacker, scope: firewall.ScopeAll, verb: "ATTACK",
 			source: single(guesser),
@@ -167,6 +172,7 @@ func attackers(office, branch *pbx) []actor {
 				}
 			},
 		},
+		// An IPv6 attacker has a whole /64, so that is what must be banned.
 		{
 			name: "IPv6 scanner", role: attacker, scope: firewall.ScopeSIP, verb: "ATTACK",
 			source: netip.PrefixFrom(rotator, 64),
@@ -194,6 +200,8 @@ func goodLater(office *pbx) []actor {
 	home, phone := netip.MustParseAddr("198.51.100.150"), netip.MustParseAddr("10.20.0.11")
 	return []actor{
 		household(office),
+
+		// A person mistypes a password now and then, and must not be banned for it.
 		{
 			name: "a user with two typos", role: user, verb: "USER", source: single(home),
 			entry:  "198.51.100.150 mistypes the password of 204 twice, then gets it right",
@@ -212,6 +220,7 @@ func goodLater(office *pbx) []actor {
 				}
 			},
 		},
+		// Over UDP anybody can send in a phone's name. That must not cut off the phone.
 		{
 			name: "a phone whose name is forged", role: forger, verb: "FORGED",
 			source: single(phone),
@@ -226,6 +235,8 @@ func goodLater(office *pbx) []actor {
 					from: phone, to: office, transport: "UDP", forged: true,
 					patience: impatient,
 				}
+
+				// Each request names another account, which would be a scan if it were the phone.
 				for n := range 10 {
 					t.requests = append(t.requests,
 						request{
@@ -251,11 +262,14 @@ func household(office *pbx) actor {
 		alert: policy.RuleMisconfigured.String(), slow: true,
 		next: func(i int) try {
 			t := try{from: home, to: office, transport: "UDP", patience: patient}
+
+			// The wrong one comes between the right ones, as from one router.
 			for _, account := range []string{"211", "213", "212"} {
 				call, password := fmt.Sprintf("%s-%d", account, i), office.accounts[account]
 				if account == "213" {
 					password = "cherry 2025"
 				}
+
 				t.requests = append(t.requests,
 					request{method: "REGISTER", account: account, call: call},
 					request{method: "REGISTER", account: account, call: call, password: password})

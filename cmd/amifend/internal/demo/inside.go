@@ -97,6 +97,7 @@ func checkInside() error {
 		return errors.New("it is the same as outside")
 	}
 
+	// Another namespace is not enough: it must be a new one, in which nobody else works.
 	ifaces, err := net.Interfaces()
 	if err != nil {
 		return fmt.Errorf("list interfaces: %w", err)

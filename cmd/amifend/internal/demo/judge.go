@@ -5,11 +5,12 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/firewall"
 	"github.com/amifend/amifend/policy"
 )
 
-// inFlight is how long after the kernel's acknowledgement an earlier request may still arrive.
+// inFlight limits how long after the kernel's acknowledgement an earlier request may still arrive.
 const inFlight = 500 * time.Millisecond
 
 // outcome is the result of an actor's part.
@@ -38,7 +39,7 @@ func (p *performance) outcome(part *part, dropped map[netip.Prefix]uint64) outco
 
 	o.dropped, o.inKernel = dropped[o.source]
 	for _, a := range p.bench.allAlerts() {
-		if a.source == name(o.source) {
+		if a.source == bans.Source(o.source) {
 			o.told = append(o.told, a)
 		}
 	}
@@ -64,8 +65,10 @@ func (o outcome) judge(st stage) []string {
 	var wrong []string
 	bad := func(format string, args ...any) {
 		wrong = append(wrong,
-			fmt.Sprintf("%s (%s) ", o.name, name(o.source))+fmt.Sprintf(format, args...))
+			fmt.Sprintf("%s (%s) ", o.name, bans.Source(o.source))+fmt.Sprintf(format, args...))
 	}
+
+	// An actor that failed would make the others' results look better than they are.
 	if o.err != nil {
 		bad("could not play its part: %v", o.err)
 	}
@@ -73,6 +76,7 @@ func (o outcome) judge(st stage) []string {
 		bad("raised no alert %s", o.alert)
 	}
 
+	// What the PBXs answered shows whether somebody was banned who should not have been.
 	switch o.role {
 	case attacker:
 		o.judgeAttacker(st, bad)
@@ -116,21 +120,26 @@ func (o outcome) judgeAttacker(st stage, bad func(format string, args ...any)) {
 		bad("was banned with scope %s, not %s", o.ban.Scope, o.scope)
 	}
 
+	// How long a first ban lasts depends on whether its evidence can be forged.
 	if long := firstBan(o.scope); o.ban.Duration != long {
 		bad("was banned for %v, not %v", o.ban.Duration, long)
 	}
+
+	// Without rights there is no kernel to look at, or no network to send through.
 	if st.kernel && !o.inKernel {
 		bad("is not in the kernel's table")
 	}
 	if !st.packets {
 		return
 	}
+
 	if o.late > 0 {
 		bad("still reached a PBX %d times after its ban", o.late)
 	}
 	if o.dropped == 0 {
 		bad("had no packet dropped")
 	}
+
 	// Scope sip is earned over UDP, where a datagram is either dropped or arrives. A connection
 	// takes several packets.
 	if o.scope == firewall.ScopeSIP && uint64(o.sent) != uint64(o.reached)+o.dropped {
@@ -150,6 +159,8 @@ func firstBan(scope firewall.Scope) time.Duration {
 // strays returns the bans and the alerts that nobody should have caused.
 func (p *performance) strays() []string {
 	var wrong []string
+
+	// Only an attacker may be banned, and only as the prefix that it attacks from.
 	for _, v := range p.bench.all() {
 		expected := false
 		for _, part := range p.parts {
@@ -162,10 +173,11 @@ func (p *performance) strays() []string {
 		}
 	}
 
+	// An alert about somebody else is as misleading as a wrong ban.
 	for _, a := range p.bench.allAlerts() {
 		expected := false
 		for _, part := range p.parts {
-			expected = expected || part.alert == a.kind && name(part.source) == a.source
+			expected = expected || part.alert == a.kind && bans.Source(part.source) == a.source
 		}
 
 		if !expected {

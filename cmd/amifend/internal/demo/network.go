@@ -59,6 +59,8 @@ func newSpace(near []netip.Addr) (*space, error) {
 // join makes the link and gives both sides their addresses and routes.
 func (s *space) join(near []netip.Addr) error {
 	gw4, gw6 := gateways()
+
+	// The PBXs are on the near side, with amifend. The far side plays the Internet.
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = nearLink
 	veth := &netlink.Veth{
@@ -145,6 +147,7 @@ func setUp(name string, addrs []netip.Addr) error {
 		return fmt.Errorf("find interface %s: %w", name, err)
 	}
 
+	// IPv6 addresses would not be usable for a second or two while the kernel looks for duplicates.
 	for _, a := range addrs {
 		bits, flags := 24, 0
 		if a.Is6() {
@@ -157,6 +160,7 @@ func setUp(name string, addrs []netip.Addr) error {
 		}
 	}
 
+	// lo of a new namespace is down, too.
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
 		return fmt.Errorf("find interface lo: %w", err)
@@ -179,6 +183,7 @@ func ownNetworks(networks []string) error {
 		return fmt.Errorf("find interface lo: %w", err)
 	}
 
+	// A local route makes all addresses of a network usable without adding each to an interface.
 	for _, n := range networks {
 		dst, err := netlink.ParseIPNet(n)
 		if err != nil {

@@ -111,6 +111,8 @@ func (p *pbx) handle(transport string, local, remote netip.AddrPort, r request) 
 			Local: local, Remote: remote,
 		}
 	}
+
+	// Without a password there is a challenge, whether the account exists or not.
 	switch {
 	case !known && r.password == "":
 		p.raise(event(amitest.InvalidAccountID, r.account),

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/firewall"
 )
 
@@ -37,6 +38,8 @@ func (p *performance) perform(ctx context.Context, long time.Duration) {
 		p.parts = append(p.parts, &part{actor: a})
 	}
 
+	// Where no packet is dropped, an attacker stops by itself: else it would look as if bans did
+	// nothing.
 	for _, part := range p.parts {
 		stop := func() bool {
 			return !p.stage.packets && part.role == attacker && p.bench.covers(part.source)
@@ -46,7 +49,8 @@ func (p *performance) perform(ctx context.Context, long time.Duration) {
 			if part.act(ctx, began, pace, p.stage.network, p.story.tell, stop) &&
 				!p.bench.covers(part.source) {
 				p.story.tell("OK",
-					fmt.Sprintf("%s: %s, and not banned", name(part.source), part.deedsText()))
+					fmt.Sprintf("%s: %s, and not banned", bans.Source(part.source),
+						part.deedsText()))
 			}
 		})
 	}
@@ -101,7 +105,8 @@ func (p *performance) tellDropped(told map[netip.Prefix]bool) {
 		if n > 0 && !told[prefix] {
 			told[prefix] = true
 			p.story.tell("DROPPED",
-				fmt.Sprintf("%s: the kernel drops its packets now, %d so far", name(prefix), n))
+				fmt.Sprintf("%s: the kernel drops its packets now, %d so far", bans.Source(prefix),
+					n))
 		}
 	}
 }
@@ -109,6 +114,8 @@ func (p *performance) tellDropped(told map[netip.Prefix]bool) {
 // tellProgress sums up.
 func (p *performance) tellProgress() {
 	text := fmt.Sprintf("bans: %d", len(p.bench.all()))
+
+	// What the kernel dropped is counted by the kernel, not by the actors.
 	if p.stage.packets {
 		dropped, err := p.kernel.dropped(context.Background())
 		if err != nil {
@@ -124,6 +131,7 @@ func (p *performance) tellProgress() {
 		text += fmt.Sprintf(", packets dropped: %d", sum)
 	}
 
+	// The phones show that bans hit nobody else.
 	for _, part := range p.parts {
 		if part.role == phones {
 			text += "; phones: " + part.deedsText()
@@ -160,14 +168,6 @@ func scopeText(s firewall.Scope) string {
 
 // clockText returns the time of day.
 func clockText(t time.Time) string { return t.Format("15:04:05") }
-
-// name returns a prefix as people write it: an address without its length.
-func name(p netip.Prefix) string {
-	if p.IsSingleIP() {
-		return p.Addr().String()
-	}
-	return p.String()
-}
 
 // kernel reads what the daemon put into the kernel. Without a kernel it reads nothing.
 type kernel struct{ table *firewall.Table }

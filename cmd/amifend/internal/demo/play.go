@@ -62,7 +62,7 @@ func (d deeds) text(r role) string {
 	return fmt.Sprintf("%d of %d requests answered", d.answered, d.sent)
 }
 
-// scale is how much slower than written the play runs.
+// scale is the factor by which the play runs slower than written.
 type scale float64
 
 func (s scale) of(d time.Duration) time.Duration { return time.Duration(float64(d) * float64(s)) }
@@ -116,6 +116,7 @@ func play(ctx context.Context, o Options, set setStage) (err error) {
 	}
 	defer log.Close()
 
+	// The PBXs must be there before the daemon, which connects to them at once.
 	office, branch := newPBXs()
 	for _, p := range []*pbx{office, branch} {
 		if err := p.start(); err != nil {
@@ -130,6 +131,7 @@ func play(ctx context.Context, o Options, set setStage) (err error) {
 
 	s.print(opening(o.For, st)...)
 
+	// The daemon is the real one. Only what it logs and bans is also noted for the judgement.
 	b := newBench()
 	d, err := startDaemon(ctx,
 		amifend.Options{
@@ -151,6 +153,7 @@ func play(ctx context.Context, o Options, set setStage) (err error) {
 		whole: o.For >= wholePlay,
 	}
 
+	// The counters are read before the daemon ends, and judged after it.
 	p.perform(d.ctx, o.For)
 	ended := d.ctx.Err() != nil // before its time
 	dropped, err := k.dropped(context.WithoutCancel(ctx))

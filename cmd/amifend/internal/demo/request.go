@@ -55,6 +55,7 @@ func readRequest(in *bufio.Reader) (request, error) {
 		return request{}, fmt.Errorf("read request: %w", err)
 	}
 
+	// Who sends is all that matters here, since the demo has no calls.
 	from := strings.TrimPrefix(header.Get("From"), "<sip:")
 	account, _, ok := strings.Cut(from, "@")
 	if !ok {
@@ -94,6 +95,7 @@ func readReply(in *bufio.Reader) (int, error) {
 		return 0, fmt.Errorf("read reply: %w", err)
 	}
 
+	// The header is read so that the next reply of the connection begins where it should.
 	if _, err := text.ReadMIMEHeader(); err != nil {
 		return 0, fmt.Errorf("read reply: %w", err)
 	}

@@ -62,6 +62,8 @@ func wrap(text string, columns int) []string {
 	var out []string
 	for paragraph := range strings.SplitSeq(text, "\n") {
 		line := ""
+
+		// A word that is longer than a line gets a line of its own, and is not cut.
 		for word := range strings.SplitSeq(paragraph, " ") {
 			if line != "" && len(line)+1+len(word) > columns {
 				out = append(out, line)
@@ -71,7 +73,6 @@ func wrap(text string, columns int) []string {
 			if line != "" {
 				line += " "
 			}
-
 			line += word
 		}
 

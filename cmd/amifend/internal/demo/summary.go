@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 )
 
 // opening returns the lines before the play.
@@ -22,6 +24,7 @@ func opening(long time.Duration, st stage) []string {
 // close judges and prints the summary. It returns ErrFailed if an actor was judged wrongly, unless
 // the play ended early.
 func (p *performance) close(early bool, dropped map[netip.Prefix]uint64) error {
+	// What should not have happened counts as much as what should have.
 	var outcomes []outcome
 	wrong := p.strays()
 	for _, part := range p.parts {
@@ -36,6 +39,7 @@ func (p *performance) close(early bool, dropped map[netip.Prefix]uint64) error {
 		fmt.Sprintf("%d security events were sent to amifend: %d by the office, %d by the branch.",
 			p.office.raised()+p.branch.raised(), p.office.raised(), p.branch.raised()))
 
+	// A play that was cut short proves nothing either way.
 	var err error
 	switch {
 	case early:
@@ -70,22 +74,26 @@ func (p *performance) attackersText(outcomes []outcome) []string {
 
 	lines := []string{fmt.Sprintf(format, title, "who", "what", "until", "tried", "arrived",
 		"dropped")}
+
 	for _, o := range outcomes {
 		if o.role != attacker {
 			continue
 		}
 
+		// A dash stands for what is not known: without a network nothing is dropped.
 		what, until, dropped := "NOT BANNED", "-", "-"
 		if o.ban != nil {
-			what, until = scopeText(o.ban.Scope), clockText(o.ban.Until())
+			what = scopeText(o.ban.Scope)
+			until = clockText(o.ban.Until())
 		}
 		if p.stage.packets {
 			dropped = strconv.FormatUint(o.dropped, 10)
 		}
 
 		lines = append(lines,
-			fmt.Sprintf(format, name(o.source), o.name, what, until, strconv.Itoa(o.sent),
+			fmt.Sprintf(format, bans.Source(o.source), o.name, what, until, strconv.Itoa(o.sent),
 				strconv.Itoa(o.reached), dropped))
+
 		if o.ban != nil {
 			lines = append(lines, hang("    ", why(*o.ban))...)
 		}
@@ -107,7 +115,8 @@ func goodText(outcomes []outcome) []string {
 			continue
 		}
 
-		lines = append(lines, fmt.Sprintf("%-17s  %s: %s", name(o.source), o.name, o.text(o.role)))
+		lines = append(lines,
+			fmt.Sprintf("%-17s  %s: %s", bans.Source(o.source), o.name, o.text(o.role)))
 		lines = append(lines, hang("    ", o.why)...)
 		for _, a := range o.told {
 			lines = append(lines, hang("    ", "alert "+a.kind+": "+a.reason)...)

@@ -20,7 +20,7 @@ const (
 	portSIPS = 5061
 )
 
-// try is what one client sends at once: its requests share a socket.
+// try holds the requests that one client sends at once, over one socket.
 type try struct {
 	from      netip.Addr
 	to        *pbx
@@ -100,6 +100,7 @@ func newWire(ctx context.Context, pbxs ...*pbx) (*wire, error) {
 		return nil, err
 	}
 
+	// From here on, what was opened must be closed when something fails.
 	w := &wire{space: s, closers: []interface{ Close() error }{s}}
 	for _, p := range pbxs {
 		if err := errors.Join(w.listenUDP(p, p.addr4), w.listenUDP(p, p.addr6),
@@ -109,6 +110,7 @@ func newWire(ctx context.Context, pbxs ...*pbx) (*wire, error) {
 		}
 	}
 
+	// A route that was just added may not work at once, and a lost packet would look like a ban.
 	gw4, gw6 := gateways()
 	for _, gw := range []netip.Addr{gw4, gw6} {
 		if err := w.await(ctx, gw, pbxs[0]); err != nil {
@@ -218,6 +220,7 @@ func serveTLS(conn net.Conn, p *pbx, local netip.AddrPort) {
 		return
 	}
 
+	// A client that a ban cuts off sends nothing more, not even that it ends.
 	in := bufio.NewReader(conn)
 	for {
 		if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {

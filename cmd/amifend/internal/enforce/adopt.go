@@ -12,13 +12,13 @@ import (
 // The methods of this file take over the bans of earlier runs. They must be called before
 // [Enforcer.Run]: first Inspect and Expect, which may run at the same time, then Adopt.
 
-// Found is what a start found in the kernel.
+// Found holds what a start found in the kernel.
 type Found struct {
 	elements []firewall.Element
 	at       int64 // when the walk began: what is left of a ban is never overrated
 }
 
-// Adopted is how many bans a start took over.
+// Adopted counts the bans that a start took over.
 type Adopted struct {
 	Kernel  int // that the kernel had
 	Journal int // that only the journal had
@@ -49,18 +49,23 @@ func (e *Enforcer) Inspect(ctx context.Context) (Found, error) {
 func (e *Enforcer) Expect(snap *journal.Snapshot, now int64, admit Admit) {
 	e.warnBadRows(snap)
 	e.ledger.grow(len(snap.Open))
+
 	for k, o := range snap.Open {
 		if needless(k, o, snap) {
 			continue
 		}
+
 		ban := bans.FromJournal(k, o, leftNow(o, snap), now)
 		if ban.Expiry <= now {
 			continue
 		}
+
+		// The journal must know that the ban is lifted: else the next start would ask again.
 		if why := admit(&ban, now); why != "" {
 			e.recorder.Lift(k.Prefix, k.Scope, bans.ByPolicy, why)
 			continue
 		}
+
 		e.ledger.expect(ban)
 		e.debug("known", &ban)
 	}
@@ -98,13 +103,16 @@ func (e *Enforcer) confirm(el firewall.Element, now int64) bool {
 	if !endsAt(el, h.Expiry, now) {
 		e.ledger.send[k] = struct{}{}
 	}
+
 	e.debug("adopted", &h.Ban)
 	e.acknowledge(h)
 	return true
 }
 
 // adoptFound takes over one element, or wants it out of the kernel. It reports which.
-func (e *Enforcer) adoptFound(el firewall.Element, snap *journal.Snapshot, now int64, admit Admit) bool {
+func (e *Enforcer) adoptFound(
+	el firewall.Element, snap *journal.Snapshot, now int64, admit Admit,
+) bool {
 	k := bans.Key{Prefix: el.Prefix, Scope: el.Scope}
 	why, ban := e.identify(el, snap, now)
 	if why != "" {

@@ -10,29 +10,32 @@ import (
 // applied notes what the kernel has acknowledged and what it has refused.
 func (e *Enforcer) applied(changes []firewall.Change, rejected []firewall.Rejected) {
 	now := e.clock.Now()
+
 	refused := make(map[bans.Key]bool, len(rejected))
 	for _, r := range rejected {
 		refused[bans.Key{Prefix: r.Change.Prefix, Scope: r.Change.Scope}] = true
 		e.reject(r, now)
 	}
 
+	// Everything else is in the kernel now. A ban is logged here, and not when it was decided.
 	for _, c := range changes {
 		if refused[bans.Key{Prefix: c.Prefix, Scope: c.Scope}] {
 			continue
 		}
+
 		h, why := e.ledger.done(c, now)
 		switch {
 		case h != nil:
 			e.logBan(h)
 			e.acknowledge(h)
-		case why != "":
+		case why != "": // a lift that was asked for
 			e.logLift(c, why)
 		}
 	}
 }
 
-// acknowledge has the judge know that the kernel has a ban. A dry run has none that could be
-// ineffective.
+// acknowledge tells the judge that the kernel has a ban. A dry run acknowledges nothing: none of
+// its bans could be ineffective.
 func (e *Enforcer) acknowledge(h *held) {
 	if !e.dry {
 		e.mail.Acks.Put(h.Prefix, bans.Ack{At: h.acked, Until: h.Expiry, Scope: h.Scope})
@@ -59,9 +62,11 @@ func (e *Enforcer) reject(r firewall.Rejected, now int64) {
 	if e.fullLogged != 0 && now < e.fullLogged+int64(fullEvery) {
 		return
 	}
+
 	e.fullLogged = now
 	e.log.Error("firewall set is full: the newest bans wait for room",
-		"source", h.Source(), "scope", h.Scope.String(), "waiting", e.ledger.waiting(), "err", r.Err,
+		"source", h.Source(), "scope", h.Scope.String(), "waiting", e.ledger.waiting(),
+		"err", r.Err,
 		"do", "raise [firewall] max_bans and restart amifend")
 }
 
@@ -78,9 +83,11 @@ func (e *Enforcer) logBan(h *held) {
 		verb = "would ban"
 	}
 	e.log.Info(verb, h.Attrs()...)
+
 	if e.banned != nil {
 		e.banned(h.Ban)
 	}
+
 	h.Evidence = "" // a kilobyte for each of 262,144 bans is too much to keep
 }
 

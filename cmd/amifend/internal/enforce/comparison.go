@@ -16,13 +16,13 @@ const (
 	answerTime   = time.Minute      // for the journal's answer
 )
 
-// Snapshotter is the journal as the enforcer asks it. [journal.Journal] is one.
+// Snapshotter is the part of the journal that the enforcer needs. [journal.Journal] implements it.
 type Snapshotter interface {
 	Snapshot(ctx context.Context) (*journal.Snapshot, error)
 }
 
-// comparison is when kernel, journal and ledger are compared, and who waits for it. The journal is
-// asked on a goroutine of its own, so that the enforcer never waits for the disk.
+// comparison holds when kernel, journal and ledger are compared, and who waits for it. The journal
+// is asked on a goroutine of its own, so that the enforcer never waits for the disk.
 type comparison struct {
 	journal Snapshotter            // nil: there is none
 	answers chan *journal.Snapshot // nil is an answer too: the journal cannot be read
@@ -33,7 +33,7 @@ type comparison struct {
 	waiters []chan<- Compared // each has room for one
 }
 
-// Compared is what came of a comparison.
+// Compared is the outcome of a comparison.
 type Compared struct {
 	Found  Differences
 	Failed string // why it could not be done; "": it was
@@ -88,11 +88,14 @@ func (e *Enforcer) askJournal(ctx context.Context, now int64) {
 		return
 	}
 
-	c.asked, c.open, c.due = now, true, false
+	// What is lifted from now on is noted: the answer may still have it.
+	c.asked = now
+	c.open, c.due = true, false
 	e.ledger.liftedSince = make(map[bans.Key]struct{})
 	go func() {
 		ctx, cancel := context.WithTimeout(ctx, answerTime)
 		defer cancel()
+
 		snap, err := c.journal.Snapshot(ctx)
 		if err != nil {
 			snap = nil // the journal logs itself what is wrong with it

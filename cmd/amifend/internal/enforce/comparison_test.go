@@ -16,12 +16,15 @@ func TestCompareAnswersAllWhoWait(t *testing.T) {
 		if _, err := w.Compare(gone); err == nil {
 			t.Error("answered although nobody waits")
 		}
+
 		synctest.Wait() // it may be made all the same
 		w.kernel.Set(func() { w.kernel.Elems[keyed("192.0.2.1/32")] = time.Now().Add(time.Hour) })
-		if c, err := w.Compare(t.Context()); err != nil || c.Failed != "" || c.Found != (Differences{Adopted: 1}) {
+		if c, err := w.Compare(t.Context()); err != nil || c.Failed != "" ||
+			c.Found != (Differences{Adopted: 1}) {
 			t.Errorf("%+v, %v", c, err)
 		}
-		if c, err := w.Compare(t.Context()); err != nil || c.Failed != "" || c.Found != (Differences{}) {
+		if c, err := w.Compare(t.Context()); err != nil || c.Failed != "" ||
+			c.Found != (Differences{}) {
 			t.Errorf("again: %+v, %v", c, err)
 		}
 	})

@@ -9,11 +9,11 @@ import (
 	"github.com/amifend/amifend/firewall"
 )
 
-// countersAge is how old the counters of all bans may be. To read them takes the kernel half a
+// countersAge limits how old the counters of all bans may be. To read them takes the kernel half a
 // second for 100,000 bans.
 const countersAge = 2 * time.Second
 
-// counters are the kernel's counters of all bans, as they were read last.
+// counters holds the kernel's counters of all bans, as they were read last.
 type counters struct {
 	mu      sync.Mutex
 	at      time.Time
@@ -30,6 +30,7 @@ func (e *Enforcer) Counters(ctx context.Context) map[bans.Key]uint64 {
 	c := &e.counters
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	if time.Since(c.at) < countersAge {
 		return c.packets
 	}
@@ -38,18 +39,21 @@ func (e *Enforcer) Counters(ctx context.Context) map[bans.Key]uint64 {
 	if err != nil {
 		return c.packets // the enforcer logs what is wrong with the kernel
 	}
-	c.at, c.packets = time.Now(), make(map[bans.Key]uint64, len(elements))
 
+	c.at = time.Now()
+	c.packets = make(map[bans.Key]uint64, len(elements))
 	for _, el := range elements {
 		if el.Counted {
 			c.packets[bans.Key{Prefix: el.Prefix, Scope: el.Scope}] = el.Packets
 		}
 	}
+
+	// The enforcer notes this reading too, so that unban can say what was dropped since.
 	e.readings.Set(elements)
 	return c.packets
 }
 
-// Drops is what the kernel has dropped for a ban.
+// Drops counts what the kernel has dropped for a ban.
 type Drops struct {
 	Packets uint64
 	Lately  uint64        // of these, since the counter was read before
@@ -66,9 +70,13 @@ func (e *Enforcer) drops(ctx context.Context, h *held) (d Drops, ok bool) {
 
 	now := e.clock.Now()
 	d.Packets = el.Packets
+
+	// A counter that is smaller than before is that of a new element.
 	if before := h.read; before.at != 0 && el.Packets >= before.packets {
-		d.Lately, d.Span = el.Packets-before.packets, time.Duration(now-before.at)
+		d.Lately = el.Packets - before.packets
+		d.Span = time.Duration(now - before.at)
 	}
+
 	h.read = reading{el.Packets, now}
 	return d, true
 }
@@ -79,6 +87,7 @@ func (l *ledger) count(elements []firewall.Element, now int64) {
 		if !el.Counted {
 			continue
 		}
+
 		if h := l.bans[bans.Key{Prefix: el.Prefix, Scope: el.Scope}]; h != nil && h.acked != 0 {
 			h.read = reading{el.Packets, now}
 		}

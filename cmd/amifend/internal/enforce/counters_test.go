@@ -11,7 +11,8 @@ import (
 // What the kernel counts of a ban is compared with the reading before, whoever made that one.
 func TestDrops(t *testing.T) {
 	inWorkshop(t, func(t *testing.T, w *workshop) {
-		addr, k := netip.MustParseAddr("203.0.113.1"), enforcetest.Key("203.0.113.1/32", all)
+		addr := netip.MustParseAddr("203.0.113.1")
+		k := enforcetest.Key("203.0.113.1/32", all)
 		read := func(packets uint64) *Drops {
 			t.Helper()
 			w.kernel.Set(func() { w.kernel.Packets[k] = packets })
@@ -21,10 +22,12 @@ func TestDrops(t *testing.T) {
 			}
 			return covering[0].Drops
 		}
+
 		w.order("203.0.113.1/32", all, 24*time.Hour)
 		if d := read(40); *d != (Drops{Packets: 40}) {
 			t.Errorf("at first: %+v", d)
 		}
+
 		w.pass(3 * time.Second)
 		if d := read(43); *d != (Drops{Packets: 43, Lately: 3, Span: 3 * time.Second}) {
 			t.Errorf("3 s later: %+v", d)
@@ -42,10 +45,12 @@ func TestDrops(t *testing.T) {
 		if d := read(1); *d != (Drops{Packets: 1}) {
 			t.Errorf("of a new element: %+v", d)
 		}
+
 		w.pass(time.Second)
 		if d := read(0); *d != (Drops{}) { // somebody else made a new one
 			t.Errorf("of one that counts from 0 again: %+v", d)
 		}
+
 		w.kernel.Set(func() { w.kernel.Uncount = true })
 		if d := read(0); d != nil {
 			t.Errorf("without counters: %+v", d)

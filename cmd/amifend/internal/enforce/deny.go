@@ -16,7 +16,7 @@ import (
 	"github.com/amifend/amifend/firewall"
 )
 
-// DenierOptions are what a Denier needs.
+// DenierOptions configure a [Denier].
 type DenierOptions struct {
 	Table DenyTable
 	Log   *slog.Logger
@@ -48,7 +48,7 @@ type Denier struct {
 	waiters []chan<- error // for the next try; each has room for one
 }
 
-// DenyStatus is how the deny lists stand.
+// DenyStatus is the state of the deny lists.
 type DenyStatus struct {
 	List *denylist.List // in force; nil: nothing is yet
 	Err  error          // what keeps the kernel from more
@@ -66,7 +66,9 @@ func NewDenier(o DenierOptions) *Denier {
 	}
 
 	d.status.Store(&DenyStatus{Held: o.Held})
-	d.LaidOut() // what is in the kernel is not known
+
+	// What is in the kernel is not known, so the lists are sent at the start.
+	d.LaidOut()
 	return d
 }
 
@@ -80,7 +82,7 @@ func (d *Denier) LaidOut() { d.laidOut.Set(struct{}{}) }
 // Release lets held lists into the kernel. It does not wait.
 func (d *Denier) Release() { d.release.Set(struct{}{}) }
 
-// Status returns how the lists stand. It never waits.
+// Status returns the state of the lists. It never waits.
 func (d *Denier) Status() DenyStatus { return *d.status.Load() }
 
 // SetLists replaces the lists, and waits until the kernel has them, or refuses them. The denier
@@ -108,10 +110,12 @@ func (d *Denier) SetLists(ctx context.Context, lists []config.Denied) error {
 func (d *Denier) Run(ctx context.Context) {
 	var pause time.Duration
 	for ctx.Err() == nil {
+		// A nil channel is never ready: without a failure there is nothing to try again.
 		var retry <-chan time.Time
 		if pause > 0 {
 			retry = time.After(pause)
 		}
+
 		select {
 		case <-ctx.Done():
 			return
@@ -130,10 +134,13 @@ func (d *Denier) Run(ctx context.Context) {
 			w <- err
 		}
 		d.waiters = nil
+
+		// A kernel that refuses is asked less and less often. Any change is tried at once.
 		if err == nil || ctx.Err() != nil {
 			pause = 0
 			continue
 		}
+
 		pause = min(max(2*pause, retryFirst), retryLast)
 		d.logFailure(err, pause)
 	}
@@ -158,6 +165,8 @@ func (d *Denier) try(ctx context.Context) error {
 	// What must never be banned is asked for now, not when the lists changed.
 	old := d.Status().List
 	next := denylist.New(d.lists, d.never())
+
+	// Large lists take the kernel a second or two, so the same set is not sent again.
 	same := old != nil && next.Set.Equal(old.Set)
 	if !d.sure || !same {
 		if err := d.table.SetDeny(ctx, next.Set.Prefixes()); err != nil {
@@ -184,9 +193,12 @@ func (d *Denier) Dropped(ctx context.Context) *uint64 {
 		return nil
 	}
 
+	// The lock is held until the kernel answers, also when the caller has gone: a kernel that hangs
+	// must not collect a goroutine for each status.
 	answer := make(chan *uint64, 1)
 	go func() {
 		defer d.counting.Unlock()
+
 		c, err := d.table.Denied(ctx)
 		if err != nil {
 			answer <- nil

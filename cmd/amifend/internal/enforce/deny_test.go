@@ -17,7 +17,9 @@ import (
 
 func denied(prefixes ...string) (out []config.Denied) {
 	for i, p := range prefixes {
-		out = append(out, config.Denied{Prefix: netip.MustParsePrefix(p), File: "/lists/drop.txt", Line: i + 1})
+		out = append(out, config.Denied{
+			Prefix: netip.MustParsePrefix(p), File: "/lists/drop.txt", Line: i + 1,
+		})
 	}
 	return out
 }
@@ -29,7 +31,8 @@ func TestDenierTriesAgain(t *testing.T) {
 		kernel.Fail = []error{errors.New("no memory"), errors.New("no memory")}
 		said, log := logtest.New()
 		d := NewDenier(DenierOptions{
-			Table: kernel, Log: log, Lists: denied("203.0.113.0/24"), Never: func() protect.Set { return protect.Set{} },
+			Table: kernel, Log: log, Lists: denied("203.0.113.0/24"),
+			Never: func() protect.Set { return protect.Set{} },
 		})
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan struct{})
@@ -38,6 +41,7 @@ func TestDenierTriesAgain(t *testing.T) {
 		if d.Status().Err == nil || d.SetLists(ctx, denied("203.0.113.0/24")) == nil {
 			t.Error("a failure is not told")
 		}
+
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		if s := d.Status(); s.Err != nil || s.List == nil || len(kernel.Deny) != 1 {
@@ -46,11 +50,13 @@ func TestDenierTriesAgain(t *testing.T) {
 		if n := len(said.Said("firewall: cannot put the deny lists into the kernel", "")); n != 2 {
 			t.Errorf("told %d times, want 2", n)
 		}
+
 		d.Protect()
 		synctest.Wait()
 		if len(kernel.Deny) != 1 {
 			t.Error("the same list was sent again")
 		}
+
 		d.LaidOut()
 		synctest.Wait()
 		if len(kernel.Deny) != 2 {
@@ -59,6 +65,7 @@ func TestDenierTriesAgain(t *testing.T) {
 		if err := d.SetLists(ctx, denied("203.0.112.0/24")); err != nil || len(kernel.Deny) != 3 {
 			t.Errorf("%v, %d lists", err, len(kernel.Deny))
 		}
+
 		stop()
 		<-ended
 	})
@@ -77,13 +84,16 @@ func TestDenierAsksWhatIsProtectedNow(t *testing.T) {
 		ended := make(chan struct{})
 		go func() { defer close(ended); d.Run(ctx) }()
 		synctest.Wait()
-		never.Entries = []protect.Entry{{Prefix: netip.MustParsePrefix("203.0.113.0/25"), Reason: "allowlist"}}
+		never.Entries = []protect.Entry{{
+			Prefix: netip.MustParsePrefix("203.0.113.0/25"), Reason: "allowlist",
+		}}
 		d.Protect()
 		synctest.Wait()
 		if last := kernel.Deny[len(kernel.Deny)-1]; last.OverlapsPrefix(never.Entries[0].Prefix) ||
 			!last.ContainsPrefix(netip.MustParsePrefix("203.0.113.128/25")) {
 			t.Errorf("the kernel was told %v", last.Ranges())
 		}
+
 		stop()
 		<-ended
 	})

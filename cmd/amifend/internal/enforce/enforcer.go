@@ -49,10 +49,10 @@ const (
 	fullEvery  = time.Minute // how often a full set is logged
 )
 
-// DrainTime is how long [Enforcer.Run] may take at its end to deliver the last changes.
+// DrainTime limits how long [Enforcer.Run] may take at its end to deliver the last changes.
 const DrainTime = 5 * time.Second
 
-// Options are what an Enforcer needs.
+// Options configure an [Enforcer].
 type Options struct {
 	Table    Table
 	Clock    clock.Clock
@@ -100,7 +100,7 @@ type Enforcer struct {
 	flushes    []func() // called after the next round of work
 }
 
-// failure is what keeps the kernel from doing as asked.
+// failure describes why the kernel does not do as asked, and when it is asked again.
 type failure struct {
 	backoff time.Duration // after the last failure; 0: there was none
 	text    string        // of it
@@ -140,17 +140,18 @@ func (e *Enforcer) Held() int { return len(e.ledger.bans) }
 func (e *Enforcer) Run(ctx context.Context) {
 	wake := time.NewTimer(0)
 	defer wake.Stop()
+
 	for {
 		select {
 		case <-ctx.Done():
 			e.drain(context.WithoutCancel(ctx))
 			return
-		case <-e.mail.Orders.C():
+		case <-e.mail.Orders.C(): // work takes them
 		case allow := <-e.allow.C():
 			e.setAllow(ctx, allow)
 		case <-e.damaged.C():
 			e.restore(ctx)
-		case <-e.mail.Doubts.C():
+		case <-e.mail.Doubts.C(): // so are these
 		case <-e.compare.C():
 			e.comparison.due = true
 		case snap := <-e.comparison.answers:
@@ -162,6 +163,7 @@ func (e *Enforcer) Run(ctx context.Context) {
 		case <-wake.C:
 		}
 
+		// Whatever came, one round of work is done. Those who wait for a flush wait for that.
 		wake.Reset(e.work(ctx))
 		e.answerFlushes()
 	}
@@ -185,7 +187,8 @@ func (e *Enforcer) drain(ctx context.Context) {
 	default:
 	}
 
-	e.failure.backoff, e.failure.retry = 0, 0 // no pause is worth a lost ban now
+	// No pause is worth a lost ban now.
+	e.failure.backoff, e.failure.retry = 0, 0
 	for ctx.Err() == nil {
 		wait := e.work(ctx)
 		if !e.dirty && e.ledger.pending() == 0 {
@@ -193,13 +196,16 @@ func (e *Enforcer) drain(ctx context.Context) {
 		}
 		clock.Sleep(ctx, wait)
 	}
+
 	e.log.Error("firewall: the last changes did not reach the kernel",
 		"bans", len(e.ledger.send), "lifts", len(e.ledger.lifts))
 }
 
 // work does one round of what is to be done, and returns when to do the next one.
 func (e *Enforcer) work(ctx context.Context) time.Duration {
+	// Orders are taken also while the kernel refuses: the ledger keeps them.
 	e.obey()
+
 	now := e.clock.Now()
 	e.askJournal(ctx, now)
 	if now >= e.swept+int64(sweepEvery) {
@@ -212,6 +218,7 @@ func (e *Enforcer) work(ctx context.Context) time.Duration {
 		return time.Duration(wait)
 	}
 
+	// The layout comes first: without its rules no element drops anything.
 	if e.dirty {
 		if err := e.ensure(ctx); err != nil {
 			return e.failed(ctx, "lay out the table", err)
@@ -230,11 +237,12 @@ func (e *Enforcer) work(ctx context.Context) time.Duration {
 	}
 
 	e.failure.backoff = 0
-
 	if e.restoring && len(e.ledger.send) == 0 {
 		e.restoring = false
 		e.log.Info("firewall restored", "bans", len(e.ledger.bans))
 	}
+
+	// Bans come before doubts, which take the kernel a message each.
 	e.answerDoubts(ctx)
 	return e.next()
 }

@@ -29,22 +29,28 @@ func TestBanIsToldAfterTheKernelHasIt(t *testing.T) {
 		if n := len(w.mail.Acks.Take()); n != 0 || len(w.acked) != 0 {
 			t.Fatalf("%d acknowledgements before the kernel's", n)
 		}
+
 		close(w.kernel.Gate)
 		synctest.Wait()
 		w.want(t, "192.0.2.1 sip")
+
 		l := w.said.Count(t, 1, "banned", "192.0.2.1")[0]
 		for k, v := range map[string]string{
-			"scope": "sip", "rule": "score", "score": "4", "attempts": "4", "strike": "1", "for": "1h0m0s", "evidence": `pbx: InvalidAccountID "100"`,
-			"undo": "amifend unban 192.0.2.1", "until": time.Now().Add(time.Hour).UTC().Format(time.RFC3339),
+			"scope": "sip", "rule": "score", "score": "4", "attempts": "4", "strike": "1",
+			"for": "1h0m0s", "evidence": `pbx: InvalidAccountID "100"`,
+			"undo":  "amifend unban 192.0.2.1",
+			"until": time.Now().Add(time.Hour).UTC().Format(time.RFC3339),
 		} {
 			if l.Text(k) != v {
 				t.Errorf("%s is %q, want %q", k, l.Text(k), v)
 			}
 		}
+
 		if len(w.acked) != 1 || w.acked[0].Evidence == "" {
 			t.Errorf("told %v", w.acked)
 		}
-		if a, ok := w.mail.Acks.Take()[netip.MustParsePrefix("192.0.2.1/32")]; !ok || a.Scope != sip || a.At == 0 {
+		if a, ok := w.mail.Acks.Take()[netip.MustParsePrefix("192.0.2.1/32")]; !ok ||
+			a.Scope != sip || a.At == 0 {
 			t.Errorf("acknowledged %v", a)
 		}
 		if h := w.ledger.bans[enforcetest.Key("192.0.2.1/32", sip)]; h.Evidence != "" {
@@ -66,6 +72,7 @@ func TestLiftSurvivesFailures(t *testing.T) {
 			l.Text("scope") != "all" {
 			t.Errorf("said %v", l)
 		}
+
 		w.said.Count(t, 1, "banned", "192.0.2.1") // restored silently
 	})
 }
@@ -78,17 +85,20 @@ func TestBackoffWhateverComesIn(t *testing.T) {
 			w.order(fmt.Sprintf("192.0.%d.%d/32", i/250, i%250), sip, time.Hour)
 			w.pass(10 * time.Millisecond)
 		}
+
 		if n := w.kernel.Attempts; n < 5 || n > 10 { // 0.25 + 0.5 + 1 + 2 + 4 + 8 s
 			t.Errorf("%d attempts in 20 s", n)
 		}
 		if n := len(w.said.Said("firewall: cannot lay out the table", "")); n < 4 || n > 10 {
 			t.Errorf("told %d times\n", n)
 		}
+
 		w.kernel.Set(func() { w.kernel.Broken = nil })
 		w.pass(retryLast)
 		if n := len(w.kernel.Has()); n != 2000 {
 			t.Errorf("%d of 2000 bans reached the kernel", n)
 		}
+
 		w.said.Count(t, 2000, "banned", "")
 		w.said.Count(t, 1, "firewall restored", "")
 	})
@@ -99,12 +109,16 @@ func TestAllowlistPutsNothingOff(t *testing.T) {
 	inWorkshop(t, func(t *testing.T, w *workshop) {
 		w.order("192.0.2.1/32", sip, time.Hour)
 		w.kernel.Set(func() {
-			w.kernel.Gone, w.kernel.Elems, w.kernel.Fail = true, map[bans.Key]time.Time{}, []error{errKernel, errKernel}
+			w.kernel.Gone = true
+			w.kernel.Elems = map[bans.Key]time.Time{}
+			w.kernel.Fail = []error{errKernel, errKernel}
 		})
+
 		for i := range 100 {
 			w.SetAllow([]netip.Prefix{netip.MustParsePrefix(fmt.Sprintf("203.0.113.%d/32", i))})
 			w.pass(100 * time.Millisecond)
 		}
+
 		w.want(t, "192.0.2.1 sip")
 		if n := len(w.said.Said("firewall: cannot set the allowlist", "")); n > 1 {
 			t.Errorf("told %d times", n)
@@ -118,24 +132,41 @@ func TestOrdersCoalesce(t *testing.T) {
 		b := enforcetest.Ban(w.clock, p, scope, time.Hour)
 		return bans.Order{Ban: &b}
 	}
-	lift := func(*workshop, firewall.Scope) bans.Order { return bans.Order{Lift: true, Why: "protected"} }
+	lift := func(*workshop, firewall.Scope) bans.Order {
+		return bans.Order{Lift: true, Why: "protected"}
+	}
 	type step struct {
 		do    func(*workshop, firewall.Scope) bans.Order
 		scope firewall.Scope
 	}
+
 	for name, test := range map[string]struct {
 		before []step // each dealt with
 		steps  []step // together
 		want   []string
 	}{
-		"ban and lift":                   {steps: []step{{ban, sip}, {lift, 0}}},
-		"lift and ban":                   {before: []step{{ban, sip}}, steps: []step{{lift, 0}, {ban, sip}}, want: []string{"192.0.2.1 sip"}},
-		"lift and a narrower ban":        {before: []step{{ban, all}}, steps: []step{{lift, 0}, {ban, sip}}, want: []string{"192.0.2.1 sip"}},
-		"lift, ban and lift":             {before: []step{{ban, all}}, steps: []step{{lift, 0}, {ban, sip}, {lift, 0}}},
-		"ban, lift and ban":              {steps: []step{{ban, all}, {lift, 0}, {ban, sip}}, want: []string{"192.0.2.1 sip"}},
-		"narrow and wide":                {steps: []step{{ban, sip}, {ban, all}}, want: []string{"192.0.2.1 all"}},
-		"lift of what was never there":   {steps: []step{{lift, 0}}},
-		"lift of two scopes (by a race)": {before: []step{{ban, all}, {ban, sip}}, steps: []step{{lift, 0}}},
+		"ban and lift": {steps: []step{{ban, sip}, {lift, 0}}},
+		"lift and ban": {
+			before: []step{{ban, sip}}, steps: []step{{lift, 0}, {ban, sip}},
+			want: []string{"192.0.2.1 sip"},
+		},
+		"lift and a narrower ban": {
+			before: []step{{ban, all}}, steps: []step{{lift, 0}, {ban, sip}},
+			want: []string{"192.0.2.1 sip"},
+		},
+		"lift, ban and lift": {
+			before: []step{{ban, all}}, steps: []step{{lift, 0}, {ban, sip}, {lift, 0}},
+		},
+		"ban, lift and ban": {
+			steps: []step{{ban, all}, {lift, 0}, {ban, sip}}, want: []string{"192.0.2.1 sip"},
+		},
+		"narrow and wide": {
+			steps: []step{{ban, sip}, {ban, all}}, want: []string{"192.0.2.1 all"},
+		},
+		"lift of what was never there": {steps: []step{{lift, 0}}},
+		"lift of two scopes (by a race)": {
+			before: []step{{ban, all}, {ban, sip}}, steps: []step{{lift, 0}},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorkshop(t, func(t *testing.T, w *workshop) {
@@ -143,14 +174,21 @@ func TestOrdersCoalesce(t *testing.T) {
 					w.mail.Orders.Put(netip.MustParsePrefix(p), s.do(w, s.scope))
 					synctest.Wait()
 				}
+
 				hold, held := make(chan struct{}), make(chan struct{})
 				go func() { // no order is taken between the steps
-					_, _ = owner.Do(t.Context(), w.calls, func() bool { close(held); <-hold; return true })
+					_, _ = owner.Do(t.Context(), w.calls, func() bool {
+						close(held)
+						<-hold
+						return true
+					})
 				}()
+
 				<-held
 				for _, s := range test.steps {
 					w.mail.Orders.Put(netip.MustParsePrefix(p), s.do(w, s.scope))
 				}
+
 				close(hold)
 				synctest.Wait()
 				w.want(t, test.want...)
@@ -166,6 +204,7 @@ func TestBanThatRanOutIsForgotten(t *testing.T) {
 		if n := len(w.ledger.bans); n != 0 {
 			t.Errorf("%d bans are remembered", n)
 		}
+
 		w.kernel.Set(func() { w.kernel.Broken = errKernel })
 		w.order("192.0.2.2/32", sip, time.Second)
 		w.pass(2 * time.Second)
@@ -199,6 +238,7 @@ func TestShutdownDoesNotWaitForEver(t *testing.T) {
 		if took := time.Since(began); took > drainTime {
 			t.Errorf("took %s", took)
 		}
+
 		l := w.said.Count(t, 1, "firewall: the last changes did not reach the kernel", "")[0]
 		if l.Text("bans") != "1" {
 			t.Errorf("said %v", l)
@@ -215,6 +255,7 @@ func TestInvalidChangeIsDropped(t *testing.T) {
 		if len(w.ledger.bans)+len(w.ledger.send) != 0 {
 			t.Error("kept, and tried for ever")
 		}
+
 		w.said.Count(t, 1, "firewall: the kernel cannot have a change", "192.0.2.0/25")
 	})
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 )
 
-// Flushed is how orders stand after the enforcer has worked on them.
+// Flushed is the state of orders after the enforcer has worked on them.
 type Flushed struct {
 	States map[bans.Key]State // of the bans that were asked about
 	Lifts  int                // that the kernel does not have yet
@@ -35,12 +35,14 @@ func (e *Enforcer) Flush(ctx context.Context, wanted ...bans.Key) (Flushed, erro
 
 func (e *Enforcer) flushed(wanted []bans.Key) Flushed {
 	f := Flushed{States: make(map[bans.Key]State, len(wanted)), Lifts: len(e.ledger.lifts)}
+
 	for _, k := range wanted {
 		f.States[k] = Pending
 		if h := e.ledger.bans[k]; h != nil {
 			f.States[k] = e.state(h)
 		}
 	}
+
 	return f
 }
 

@@ -24,11 +24,11 @@ const (
 	causePart = "some packets get through"
 )
 
-// patience is how long some packets may still come while the kernel drops others: a PBX that is
+// patience limits how long some packets may still come while the kernel drops others: a PBX that is
 // flooded may report late what it received before the ban.
 const patience = 15 * time.Second
 
-// answerMost is how many doubts are looked into in one round of work: each takes a message to the
+// answerMost limits how many doubts are answered in one round of work: each takes a message to the
 // kernel, and bans must not wait.
 const answerMost = 100
 
@@ -46,10 +46,12 @@ type Ineffective struct {
 func (e *Enforcer) answerDoubts(ctx context.Context) {
 	maps.Copy(e.doubts, e.mail.Doubts.Take()) // as bounded as the bans are
 	n := answerMost
+
 	for prefix, d := range e.doubts {
 		if n == 0 {
 			return
 		}
+
 		n--
 		delete(e.doubts, prefix)
 		e.answerDoubt(ctx, prefix, d)
@@ -68,13 +70,17 @@ func (e *Enforcer) answerDoubt(ctx context.Context, prefix netip.Prefix, d bans.
 		return // the next write to the kernel, or Watch, finds out what is wrong
 	}
 
+	// The causes in the order of certainty: the port is in the event, the counter is in the kernel,
+	// and what gets through although the kernel drops something can only be guessed.
 	switch {
 	case !d.InPort && d.Port != 0:
 		port := strconv.Itoa(int(d.Port))
 		e.report(prefix, d, el, causePort,
-			fmt.Sprintf("add port %s, or the port that is forwarded to it, to [firewall] sip_ports", port))
+			fmt.Sprintf("add port %s, or the port that is forwarded to it, to [firewall] sip_ports",
+				port))
 	case el.Counted && el.Packets == 0:
-		e.report(prefix, d, el, causePath, "run amifend on the PBX itself or on the gateway in front of it")
+		e.report(prefix, d, el, causePath,
+			"run amifend on the PBX itself or on the gateway in front of it")
 	case d.Made >= h.acked+int64(patience):
 		e.report(prefix, d, el, causePart, "look for a second way to the PBX: another interface, "+
 			"a tunnel, a proxy, a port that is not in [firewall] sip_ports")
@@ -82,18 +88,23 @@ func (e *Enforcer) answerDoubt(ctx context.Context, prefix netip.Prefix, d bans.
 }
 
 // report logs what is wrong with a ban and what to do, once for each source and cause.
-func (e *Enforcer) report(prefix netip.Prefix, d bans.Doubt, el firewall.Element, cause, do string) {
+func (e *Enforcer) report(
+	prefix netip.Prefix, d bans.Doubt, el firewall.Element, cause, do string,
+) {
 	r := &e.reported
 	if !r.isFirst(d.Source.Addr(), cause) {
 		return
 	}
 
 	r.keep(Ineffective{
-		At: time.Now(), Source: d.Source.Addr(), Ban: prefix, Server: d.Server, Cause: cause, Do: do,
+		At: time.Now(), Source: d.Source.Addr(), Ban: prefix, Server: d.Server, Cause: cause,
+		Do: do,
 	})
 	e.log.Warn("ban is ineffective", "source", d.Source.Addr().String(), "ban", bans.Source(prefix),
 		"server", d.Server, "cause", cause, "port", d.Port, "dropped", el.Packets, "do", do,
 		"ineffective", r.count)
+
+	// The journal gets one alert an hour and not one for each ban, of which there may be thousands.
 	if r.isDue(d.Server, cause, time.Now()) {
 		e.recorder.Alert(journal.Alert{
 			Kind: kindIneffective, Source: d.Source.Addr().String(), Server: d.Server,
@@ -112,7 +123,8 @@ type reported struct {
 	count  uint64        // of all reports
 	recent []Ineffective // the last latestMost
 
-	alerted map[serverCause]time.Time // when the journal got an alert last; as bounded as the servers are
+	// When the journal got an alert last; as bounded as the servers are.
+	alerted map[serverCause]time.Time
 }
 
 type sourceCause struct {
@@ -129,8 +141,8 @@ const (
 	reportedMost = firewall.DefaultMaxBans // sources and causes: some 20 MB
 )
 
-// alertLeast is how long nothing more of the same server and cause is an alert: in the wrong place,
-// amifend makes each ban one that does nothing.
+// alertLeast is the shortest time between two alerts of the same server and cause: in the wrong
+// place, every ban of amifend does nothing.
 const alertLeast = time.Hour
 
 // isFirst reports whether a source and cause are reported for the first time, and remembers them.

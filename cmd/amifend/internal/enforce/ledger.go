@@ -23,7 +23,7 @@ type held struct {
 	read   reading // of the kernel's counter
 }
 
-// reading is what the kernel's counter of a ban was, and when that was read.
+// reading is a value of the kernel's counter of a ban, and the time at which it was read.
 type reading struct {
 	packets uint64
 	at      int64 // 0: it was not read yet
@@ -84,6 +84,7 @@ func (l *ledger) sendUnconfirmed() (n int) {
 func (l *ledger) ban(b bans.Ban) {
 	k := b.Key()
 	delete(l.lifts, k)
+
 	old := l.bans[k]
 	l.bans[k] = &held{Ban: b}
 
@@ -92,6 +93,7 @@ func (l *ledger) ban(b bans.Ban) {
 		f.waiting[k] = struct{}{}
 		return
 	}
+
 	l.send[k] = struct{}{}
 }
 
@@ -107,6 +109,7 @@ func (l *ledger) liftOne(k bans.Key, why string) {
 	if l.liftedSince != nil {
 		l.liftedSince[k] = struct{}{}
 	}
+
 	if _, ok := l.bans[k]; !ok {
 		return
 	}
@@ -146,22 +149,28 @@ func (l *ledger) next(now int64, c clock.Clock) []firewall.Change {
 	l.retryFull(now)
 	out := make([]firewall.Change, 0, min(l.pending(), sendMost))
 
+	// Lifts make room for bans, and a person may be waiting for one.
 	for k := range l.lifts {
 		if len(out) == sendMost {
 			return out
 		}
-		out = append(out, firewall.Change{Ban: firewall.Ban{Prefix: k.Prefix, Scope: k.Scope}, Lift: true})
+		out = append(out, firewall.Change{
+			Ban: firewall.Ban{Prefix: k.Prefix, Scope: k.Scope}, Lift: true,
+		})
 	}
 
+	// What is sent stays in the ledger until the kernel has acknowledged it.
 	for k := range l.send {
 		if len(out) == sendMost {
 			return out
 		}
+
 		h := l.bans[k]
 		if h.Expiry <= now {
 			l.drop(k) // the kernel lets it run out by itself
 			continue
 		}
+
 		out = append(out, firewall.Change{
 			Ban: firewall.Ban{Prefix: k.Prefix, Scope: k.Scope, Until: c.Deadline(h.Expiry)},
 		})
@@ -177,11 +186,14 @@ func (l *ledger) retryFull(now int64) {
 			continue
 		}
 
+		// A set that is still full would refuse them all. So few are tried at first, and twice as
+		// many each time.
 		n := f.try
 		for k := range f.waiting {
 			if n == 0 {
 				break
 			}
+
 			n--
 			delete(f.waiting, k)
 			l.send[k] = struct{}{}
@@ -208,6 +220,7 @@ func (l *ledger) done(c firewall.Change, now int64) (h *held, why string) {
 	if h = l.bans[k]; h == nil {
 		return nil, "" // a wider ban in the same changes has replaced it
 	}
+
 	h.acked = now
 	h.read = reading{} // the element is new, and so is its counter
 
@@ -225,12 +238,15 @@ func (l *ledger) done(c firewall.Change, now int64) (h *held, why string) {
 // foundFull notes a ban that found its set full.
 func (l *ledger) foundFull(k bans.Key, retry int64) {
 	delete(l.send, k)
+
 	f := l.full[k.Set()]
 	if f == nil {
 		f = &waitingRoom{waiting: make(map[bans.Key]struct{})}
 		l.full[k.Set()] = f
 	}
-	f.retry, f.try = retry, probeFirst
+
+	f.retry = retry
+	f.try = probeFirst
 	f.waiting[k] = struct{}{}
 }
 
@@ -264,6 +280,7 @@ func (l *ledger) sweep(now int64) {
 // at another time, and counts them. The elements' counters are noted.
 func (l *ledger) sendMissing(elements []firewall.Element, now int64, slack time.Duration) int {
 	l.count(elements, now)
+
 	left := make(map[bans.Key]time.Duration, len(elements))
 	for _, el := range elements {
 		left[bans.Key{Prefix: el.Prefix, Scope: el.Scope}] = el.Expires
@@ -274,6 +291,8 @@ func (l *ledger) sendMissing(elements []firewall.Element, now int64, slack time.
 		if _, pending := l.send[k]; pending || h.acked == 0 || h.Expiry-now <= int64(slack) {
 			continue
 		}
+
+		// An element that is missing has nothing left, which is another time as well.
 		if d := left[k] - time.Duration(h.Expiry-now); d.Abs() > slack {
 			l.send[k] = struct{}{}
 			n++

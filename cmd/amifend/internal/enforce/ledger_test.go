@@ -23,6 +23,7 @@ func TestFullSet(t *testing.T) {
 		if l.Text("source") != "192.0.2.3" || l.Text("waiting") != "1" || l.Text("do") == "" {
 			t.Errorf("said %v", l)
 		}
+
 		w.said.Count(t, 0, "banned", "192.0.2.3")
 		w.order("192.0.2.2/32", sip, 2*time.Hour) // the refresh of an element needs no room
 		w.said.Count(t, 2, "banned", "192.0.2.2")
@@ -57,21 +58,27 @@ func TestFullSetIsProbed(t *testing.T) {
 		const many = 10_000
 		w.kernel.Size = 1
 		w.order("198.51.100.1/32", sip, 2*time.Minute)
+
 		for i := range many {
-			b := enforcetest.Ban(w.clock, fmt.Sprintf("10.0.%d.%d/32", i/250, i%250), sip, time.Hour)
+			b := enforcetest.Ban(w.clock, fmt.Sprintf("10.0.%d.%d/32", i/250, i%250), sip,
+				time.Hour)
 			w.mail.Orders.Put(b.Prefix, bans.Order{Ban: &b})
 		}
+
 		synctest.Wait()
 		w.kernel.Set(func() { w.kernel.Applied = nil })
 		w.pass(61 * time.Second)
+
 		for _, n := range w.kernel.Applied {
 			if n > probeFirst {
 				t.Fatalf("tried %v", w.kernel.Applied)
 			}
 		}
+
 		if n := len(w.kernel.Applied); n < 6 || n > 8 {
 			t.Errorf("tried %d times a minute: %v", n, w.kernel.Applied)
 		}
+
 		w.kernel.Set(func() { w.kernel.Size = 0 })
 		w.pass(10 * time.Second)
 		if n := len(w.kernel.Has()); n != many+1 {

@@ -14,10 +14,11 @@ import (
 // The methods of this file are for operators. Each is answered by the enforcer's goroutine, or
 // fails with an [owner.BusyError] when ctx ends first, as when the kernel hangs.
 
-// walkMost is how many bans one call returns: the enforcer must not be held up by the list of all.
+// walkMost limits how many bans one call returns: the enforcer must not be held up by the list of
+// all.
 const walkMost = 256
 
-// State is how far a ban has come.
+// State says how far a ban has come on its way to the kernel.
 type State int
 
 // The states of a ban.
@@ -62,11 +63,14 @@ func (e *Enforcer) Each(ctx context.Context, visit func([]Ban)) error {
 func (e *Enforcer) Covering(ctx context.Context, addr netip.Addr) ([]Ban, error) {
 	return owner.Do(ctx, e.calls, func() []Ban {
 		out := e.describeAll(bans.Covering(addr))
+
+		// Each counter takes a message to the kernel, but only few bans can cover one address.
 		for i, b := range out {
 			if d, ok := e.drops(ctx, e.ledger.bans[b.Key()]); ok {
 				out[i].Drops = &d
 			}
 		}
+
 		return out
 	})
 }

@@ -16,7 +16,7 @@ const (
 	// slack is by how much two ends of one ban may differ. A ban with less than that left is not
 	// worth a line either.
 	slack = 2 * time.Second
-	// oldAfter is how old a decision is when it has passed all queues.
+	// oldAfter is the age at which a decision has certainly passed all queues.
 	oldAfter = 10 * time.Second
 )
 
@@ -54,14 +54,19 @@ func (e *Enforcer) reconcile(ctx context.Context, snap *journal.Snapshot) {
 	elements, err := e.table.Bans(ctx)
 	if err != nil {
 		e.failed(ctx, "read the bans", err)
-		e.comparison.finish(Compared{Failed: "the bans in the kernel cannot be read: " + err.Error()})
+		e.comparison.finish(Compared{
+			Failed: "the bans in the kernel cannot be read: " + err.Error(),
+		})
 		return
 	}
 
-	e.obey() // so that lifted has all that was lifted before this moment
+	// lifted must have all that was lifted before this moment.
+	e.obey()
+
 	e.warnBadRows(snap)
 	n := e.compareAll(elements, snap, lifted)
 	e.comparison.finish(Compared{Found: n})
+
 	if n != (Differences{}) {
 		e.log.Warn("kernel and journal did not agree: repaired", "put_back", n.PutBack,
 			"restored", n.Restored, "adopted", n.Adopted, "lifted", n.Lifted,
@@ -77,6 +82,7 @@ func (e *Enforcer) compareAll(
 	now := e.clock.Now()
 	n := Differences{PutBack: e.ledger.sendMissing(elements, now, slack)}
 
+	// Only the kernel has it. An element that runs out in a moment is not worth a line in the log.
 	for _, el := range elements {
 		k := bans.Key{Prefix: el.Prefix, Scope: el.Scope}
 		_, lifting := e.ledger.lifts[k]
@@ -86,12 +92,14 @@ func (e *Enforcer) compareAll(
 		}
 	}
 
+	// The journal knows it to run. After the loop above, the ledger has all that the kernel has.
 	for k, o := range snap.Open {
 		if _, gone := lifted[bans.KeyOf(k)]; !gone && !needless(k, o, snap) {
 			e.foundInJournal(k, o, snap, now, &n)
 		}
 	}
 
+	// The journal does not know it, and not only since it was decided after the question.
 	for k, h := range e.ledger.bans {
 		if _, known := snap.Open[k.Journal()]; !known && h.Expiry-now > int64(slack) && e.isOld(h) {
 			e.missingInJournal(k, h, snap, &n)
@@ -102,7 +110,9 @@ func (e *Enforcer) compareAll(
 }
 
 // foundInKernel deals with an element that the ledger does not have.
-func (e *Enforcer) foundInKernel(el firewall.Element, snap *journal.Snapshot, now int64, n *Differences) {
+func (e *Enforcer) foundInKernel(
+	el firewall.Element, snap *journal.Snapshot, now int64, n *Differences,
+) {
 	why, ban := e.identify(el, snap, now)
 	if why != "" {
 		e.ledger.lifts[bans.Key{Prefix: el.Prefix, Scope: el.Scope}] = why
@@ -117,7 +127,9 @@ func (e *Enforcer) foundInKernel(el firewall.Element, snap *journal.Snapshot, no
 
 // identify returns the ban of an element that the ledger does not have, or why there must be no
 // such element.
-func (e *Enforcer) identify(el firewall.Element, snap *journal.Snapshot, now int64) (why string, b bans.Ban) {
+func (e *Enforcer) identify(
+	el firewall.Element, snap *journal.Snapshot, now int64,
+) (why string, b bans.Ban) {
 	k := bans.Key{Prefix: el.Prefix, Scope: el.Scope}.Journal()
 	if el.Prefix != el.Prefix.Masked() {
 		return whyUnmasked, bans.Ban{}
@@ -133,9 +145,12 @@ func (e *Enforcer) identify(el firewall.Element, snap *journal.Snapshot, now int
 		}
 	}
 
+	// Nobody knows who put it there and why, so it is taken over as it is. One without an end must
+	// not be: no ban of ours lasts for ever.
 	if el.Timeout == 0 {
 		return whyEndless, bans.Ban{}
 	}
+
 	return "", bans.Ban{
 		Prefix: el.Prefix, Scope: el.Scope, Rule: policy.RuleAdopted.String(),
 		Decided: e.clock.Wall(now), Duration: el.Expires, Expiry: now + int64(el.Expires),
@@ -148,9 +163,12 @@ func (e *Enforcer) adopt(b bans.Ban, el firewall.Element, now int64) {
 	if !endsAt(el, b.Expiry, now) {
 		e.ledger.send[b.Key()] = struct{}{}
 	}
+
+	// The journal does not know it yet: else it would have its rule.
 	if b.Rule == policy.RuleAdopted.String() {
 		e.recorder.Ban(&b)
 	}
+
 	e.debug("adopted", &b)
 	e.acknowledge(e.ledger.bans[b.Key()])
 }
@@ -160,6 +178,7 @@ func (e *Enforcer) foundInJournal(
 	k journal.Key, o journal.Open, snap *journal.Snapshot, now int64, n *Differences,
 ) {
 	left := leftNow(o, snap)
+
 	h := e.ledger.bans[bans.KeyOf(k)]
 	if h == nil {
 		if left > slack {
@@ -171,6 +190,8 @@ func (e *Enforcer) foundInJournal(
 		return
 	}
 
+	// The journal's end counts, since an operator can change it there. A newer decision may not
+	// have been on the disk when the journal answered.
 	if d := time.Duration(h.Expiry-now) - left; d.Abs() > slack && e.isOld(h) {
 		h.Expiry = now + int64(left)
 		if !e.ledger.waits(bans.KeyOf(k)) {
@@ -190,6 +211,7 @@ func (e *Enforcer) isOld(h *held) bool {
 	if at < e.comparison.asked-int64(oldAfter) {
 		return true
 	}
+
 	e.comparison.due = true
 	return false
 }
@@ -231,6 +253,7 @@ func (e *Enforcer) missingInJournal(k bans.Key, h *held, snap *journal.Snapshot,
 	if k.Scope == firewall.ScopeSIP && wide != nil && wide.Expiry >= h.Expiry {
 		return
 	}
+
 	e.recorder.Ban(&h.Ban)
 	n.WrittenAgain++
 }
@@ -253,7 +276,8 @@ func needless(k journal.Key, o journal.Open, snap *journal.Snapshot) bool {
 // warnBadRows logs that there are rows that cannot be read, when there are more than before.
 func (e *Enforcer) warnBadRows(snap *journal.Snapshot) {
 	if snap.Bad > e.badRows {
-		e.log.Error("the journal has bans that cannot be read: they are left as they are", "rows", snap.Bad,
+		e.log.Error("the journal has bans that cannot be read: they are left as they are",
+			"rows", snap.Bad,
 			"do", "if you changed the table ban by hand, correct it")
 	}
 	e.badRows = snap.Bad

@@ -42,7 +42,9 @@ func (p *played) count() int {
 
 func newPlayed() *played {
 	return &played{
-		snap: &journal.Snapshot{Open: map[journal.Key]journal.Open{}, Lifted: map[journal.Key]journal.Tombstone{}},
+		snap: &journal.Snapshot{
+			Open: map[journal.Key]journal.Open{}, Lifted: map[journal.Key]journal.Tombstone{},
+		},
 	}
 }
 
@@ -55,7 +57,9 @@ func (w *workshop) agree() {
 }
 
 func TestReconcile(t *testing.T) {
-	open := func(left time.Duration) journal.Open { return journal.Open{Rule: "score", Left: left, Whole: left} }
+	open := func(left time.Duration) journal.Open {
+		return journal.Open{Rule: "score", Left: left, Whole: left}
+	}
 	const one = "192.0.2.1/32"
 	for name, test := range map[string]struct {
 		arrange func(w *workshop, p *played)
@@ -123,8 +127,10 @@ func TestReconcile(t *testing.T) {
 				if p.asks == 0 {
 					t.Fatal("the journal was not asked")
 				}
+
 				if test.want != nil {
-					if d := time.Until(w.kernel.Elems[keyed(one)]) - test.left; d > slack || d < -30*time.Second {
+					if d := time.Until(w.kernel.Elems[keyed(one)]) - test.left; d > slack ||
+						d < -30*time.Second {
 						t.Errorf("%s are left, want %s", d+test.left, test.left)
 					}
 				}
@@ -147,9 +153,12 @@ func TestAskedAgain(t *testing.T) {
 		if asked == 0 || p.count() != asked+1 {
 			t.Errorf("asked %d times, then %d", asked, p.count())
 		}
+
 		p.mu.Lock()
 		p.snap = newPlayed().snap
-		p.snap.Open[keyed("192.0.2.1/32").Journal()] = journal.Open{Rule: "score", Left: time.Hour, Whole: time.Hour}
+		p.snap.Open[keyed("192.0.2.1/32").Journal()] = journal.Open{
+			Rule: "score", Left: time.Hour, Whole: time.Hour,
+		}
 		p.mu.Unlock()
 		w.pass(compareLeast + time.Second)
 		w.want(t, "192.0.2.1 all")
@@ -161,8 +170,13 @@ func TestLiftedWhileTheJournalIsAsked(t *testing.T) {
 	inWorkshop(t, func(t *testing.T, w *workshop) {
 		p := newPlayed()
 		w.order("192.0.2.1/32", all, time.Hour)
-		p.snap.Open[keyed("192.0.2.1/32").Journal()] = journal.Open{Left: time.Hour, Whole: time.Hour}
-		w.ledger.liftedSince, w.comparison.open, w.comparison.asked = map[bans.Key]struct{}{}, true, w.clock.Now()
+		p.snap.Open[keyed("192.0.2.1/32").Journal()] = journal.Open{
+			Left: time.Hour, Whole: time.Hour,
+		}
+
+		// The journal is asked now.
+		w.ledger.liftedSince = map[bans.Key]struct{}{}
+		w.comparison.open, w.comparison.asked = true, w.clock.Now()
 		w.lift("192.0.2.1/32")
 		p.snap.At = time.Now()
 		w.comparison.answers <- p.snap
@@ -185,7 +199,8 @@ func TestLiftedAsTheJournalAnswers(t *testing.T) {
 		p := newPlayed()
 		p.snap.Open[b.Key().Journal()] = journal.Open{Left: time.Hour, Whole: time.Hour}
 		p.snap.At = time.Now()
-		w.ledger.liftedSince, w.comparison.open = map[bans.Key]struct{}{}, true
+		w.ledger.liftedSince = map[bans.Key]struct{}{}
+		w.comparison.open = true
 		w.mail.Orders.Put(b.Prefix, bans.Order{Lift: true, Why: "operator"})
 		w.reconcile(t.Context(), p.snap)
 		w.work(t.Context())
@@ -205,7 +220,9 @@ func TestNeedless(t *testing.T) {
 		wide, narrow time.Duration
 		want         bool
 	}{{"wider and longer", 2, 1, true}, {"equal", 1, 1, true}, {"shorter", 1, 2, false}} {
-		snap := &journal.Snapshot{Open: map[journal.Key]journal.Open{wide: {Left: tt.wide}, narrow: {Left: tt.narrow}}}
+		snap := &journal.Snapshot{Open: map[journal.Key]journal.Open{
+			wide: {Left: tt.wide}, narrow: {Left: tt.narrow},
+		}}
 		if got := needless(narrow, snap.Open[narrow], snap); got != tt.want {
 			t.Errorf("%s: %v", tt.name, got)
 		}

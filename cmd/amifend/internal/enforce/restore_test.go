@@ -14,16 +14,28 @@ func TestRestore(t *testing.T) {
 		damage func(f *enforcetest.Kernel)
 		msg    string
 	}{
-		"flush set":    {func(f *enforcetest.Kernel) { clear(f.Elems) }, "bans were taken out of the kernel by somebody else: putting them back"},
-		"flush chain":  {func(f *enforcetest.Kernel) { f.Rules = false }, "the nftables table was changed by somebody else: laid out again, no ban is missing"},
-		"delete table": {func(f *enforcetest.Kernel) { clear(f.Elems); f.Gone, f.Rules = true, false }, "bans were taken out of the kernel by somebody else: putting them back"},
+		"flush set": {
+			func(f *enforcetest.Kernel) { clear(f.Elems) },
+			"bans were taken out of the kernel by somebody else: putting them back",
+		},
+		"flush chain": {
+			func(f *enforcetest.Kernel) { f.Rules = false },
+			"the nftables table was changed by somebody else: laid out again, no ban is missing",
+		},
+		"delete table": {
+			func(f *enforcetest.Kernel) { clear(f.Elems); f.Gone, f.Rules = true, false },
+			"bans were taken out of the kernel by somebody else: putting them back",
+		},
 		"shorten a ban": {func(f *enforcetest.Kernel) {
 			f.Elems[enforcetest.Key("192.0.2.1/32", sip)] = time.Now().Add(time.Minute)
 		}, "bans were taken out of the kernel by somebody else: putting them back"},
 		"add by hand": {func(f *enforcetest.Kernel) {
 			f.Elems[enforcetest.Key("203.0.113.9/32", sip)] = time.Now().Add(time.Minute)
 		}, "the nftables table was changed by somebody else: laid out again, no ban is missing"},
-		"flush and break": {func(f *enforcetest.Kernel) { clear(f.Elems); f.Fail = []error{errKernel} }, "firewall: cannot lay out the table"},
+		"flush and break": {
+			func(f *enforcetest.Kernel) { clear(f.Elems); f.Fail = []error{errKernel} },
+			"firewall: cannot lay out the table",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorkshop(t, func(t *testing.T, w *workshop) {
@@ -37,6 +49,7 @@ func TestRestore(t *testing.T) {
 				if !w.kernel.Rules {
 					t.Error("the rules that drop are gone")
 				}
+
 				w.said.Count(t, 1, test.msg, "")
 				w.said.Count(t, 2, "banned", "")
 			})

@@ -6,7 +6,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 )
 
-// Status is how the enforcer stands.
+// Status is the state of the enforcer, for operators.
 type Status struct {
 	Bans        int
 	Pending     int           // changes that the kernel does not have yet
@@ -15,7 +15,7 @@ type Status struct {
 	Ineffective []Ineffective // of the last day, the last one at the end
 }
 
-// Status returns how the enforcer stands.
+// Status returns the state of the enforcer.
 func (e *Enforcer) Status(ctx context.Context) (Status, error) {
 	return owner.Do(ctx, e.calls, func() Status {
 		s := Status{

@@ -9,19 +9,22 @@ import (
 	"github.com/amifend/amifend/firewall"
 )
 
-// Table is the kernel as this package needs it: desired state, idempotent. Its methods may be
-// called from several goroutines. [Kernel] is one, and [Dry] another.
+// Table is the kernel's table, as far as this package needs it. Its methods set a desired state and
+// are idempotent. They may be called from several goroutines. [Kernel] implements it, and so does
+// [Dry].
 type Table interface {
 	Ensure(ctx context.Context) error
 	SetAllow(ctx context.Context, allow []netip.Prefix) error
 	SetSIPPorts(ctx context.Context, ports firewall.SIPPorts) error
 	Apply(ctx context.Context, changes []firewall.Change) ([]firewall.Rejected, error)
 	Bans(ctx context.Context) ([]firewall.Element, error)
-	Element(ctx context.Context, prefix netip.Prefix, scope firewall.Scope) (firewall.Element, bool, error)
+	Element(
+		ctx context.Context, prefix netip.Prefix, scope firewall.Scope,
+	) (firewall.Element, bool, error)
 	DenyTable
 }
 
-// DenyTable is the kernel as the [Denier] needs it.
+// DenyTable is the part of the table that the [Denier] needs.
 type DenyTable interface {
 	SetDeny(ctx context.Context, deny []netip.Prefix) error
 	Denied(ctx context.Context) (firewall.Denied, error)
@@ -100,7 +103,9 @@ func (Dry) Element(context.Context, netip.Prefix, firewall.Scope) (firewall.Elem
 }
 
 // Apply rejects nothing.
-func (Dry) Apply(context.Context, []firewall.Change) ([]firewall.Rejected, error) { return nil, nil }
+func (Dry) Apply(context.Context, []firewall.Change) ([]firewall.Rejected, error) {
+	return nil, nil
+}
 
 // Watch waits for the end of ctx.
 func (Dry) Watch(ctx context.Context, _ func()) error {

@@ -143,7 +143,8 @@ func TestOlderJournal(t *testing.T) {
 			append(slices.Clone(migrations[:version]),
 				"PRAGMA application_id = "+strconv.Itoa(applicationID),
 				"PRAGMA user_version = "+strconv.Itoa(version),
-				`INSERT INTO ban (prefix, scope, rule, score, attempts, strike, evidence, decided, until, observed, current, boot)
+				`INSERT INTO ban (prefix, scope, rule, score, attempts, strike, evidence, decided,
+				until, observed, current, boot)
 			SELECT '192.0.2.1/32', 'all', 'score', 4, 4, 1, 'office: …', now, now + 3600000, 0, 1, 1
 			FROM (SELECT CAST(strftime('%s', 'now') AS INTEGER) * 1000 AS now)`)...)
 
@@ -236,10 +237,12 @@ func TestViews(t *testing.T) {
 			"running": "203.0.113.6/32uid 1000a customer1",
 		"SELECT (julianday(until) - julianday(decided)) * 24 BETWEEN 0.99 AND 1.01 FROM bans": "1",
 		"SELECT abs(julianday(decided) - julianday('now')) < 0.001 FROM bans":                 "1",
-		"SELECT kind || source || account || server || text || advice FROM alerts":            `bans_full203.0.113.5"100"officeno roommake some`,
-		"SELECT source || failures || (hour = datetime('now', 'start of day')) FROM sources":  "203.0.113.531",
-		"SELECT account || logins FROM accounts":                                              `"100"2`,
-		"SELECT uid || says || what || object || reason FROM operations":                      "1000aliceunban203.0.113.6/32a customer",
+		"SELECT kind || source || account || server || text || advice FROM alerts": "bans_full" +
+			`203.0.113.5"100"officeno roommake some`,
+		"SELECT source || failures || (hour = datetime('now', 'start of day')) FROM sources": "203.0.113.531",
+		"SELECT account || logins FROM accounts":                                             `"100"2`,
+		"SELECT uid || says || what || object || reason FROM operations": "1000aliceunban" +
+			"203.0.113.6/32a customer",
 	} {
 		var got string
 		if err := s.conn.QueryRowContext(t.Context(), query).Scan(&got); err != nil || got != want {

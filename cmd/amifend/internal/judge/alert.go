@@ -10,7 +10,7 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// alertsMost is how many alerts are remembered for the status.
+// alertsMost limits how many alerts are remembered for the status.
 const alertsMost = 100
 
 // Alert is an alert that was logged.
@@ -19,19 +19,23 @@ type Alert struct {
 	journal.Alert
 }
 
-// alert logs something suspicious that is no ban. Which attributes a line has is an API.
+// alert logs something suspicious that does not lead to a ban. The attributes of the line are an
+// API.
 func (j *Judge) alert(v policy.Verdict) {
 	a := journal.Alert{
 		Kind: v.Rule.String(), Source: bans.Source(v.Prefix),
 		Text: wording.Reason(v, j.policy.Threshold, j.servers), Do: wording.Advice(v),
 	}
-	// The account is the attacker's text: it is quoted for the journal, and slog quotes it in the log.
+
+	// The attacker chose the account's name: it is quoted for the journal, and slog quotes it in
+	// the log.
 	attrs := []any{"kind", a.Kind, "source", a.Source}
 	if v.Account != (policy.Label{}) {
 		a.Account = ami.Quote(v.Account.Bytes())
 		attrs = append(attrs, "account", wording.Name(v.Account))
 	}
 
+	// Account names are of one server, so both are logged together.
 	aboutServer := v.Account != (policy.Label{}) || v.Rule == policy.RuleServerAttacked
 	if aboutServer && int(v.Server) < len(j.servers) {
 		a.Server = j.servers[v.Server]
@@ -43,7 +47,6 @@ func (j *Judge) alert(v policy.Verdict) {
 	}
 
 	attrs = append(attrs, "reason", a.Text, "do", a.Do)
-
 	j.log.Error("alert", attrs...)
 	j.recorder.Alert(a)
 	j.keepAlert(a)

@@ -21,7 +21,7 @@ const (
 	hostileQuoted = `"10\x1b[31m\"1"`
 )
 
-// alertCase is what a PBX tells that makes an alert, and its line.
+// alertCase has events that make an alert, and the line that it must have.
 type alertCase struct {
 	change         func(o *policy.Options)
 	play           func(emit func(...amitest.Event))
@@ -40,70 +40,96 @@ func alertCases() map[string]alertCase {
 			emit(p.GuessAccount(fmt.Sprint(addr, i))...)
 		}
 	}
+
 	twoScans := func(emit func(...amitest.Event)) {
 		for _, addr := range []string{"203.0.113.4:5060", "192.0.2.5:5060"} {
 			scan(emit, addr)
 		}
 	}
+
 	const phone = "192.0.2.20"
 	return map[string]alertCase{
 		policy.RuleBansFull.String(): {
-			func(o *policy.Options) { o.MaxBans = 2 }, twoScans, "192.0.2.5", "", "no room for more", "raise [firewall] max_bans", 1,
+			func(o *policy.Options) { o.MaxBans = 2 }, twoScans, "192.0.2.5", "",
+			"no room for more", "raise [firewall] max_bans", 1,
 		},
 		policy.RuleSpoofFlood.String(): {
 			func(o *policy.Options) { o.ForgeablePerMinute = 1 }, twoScans, "192.0.2.5", "",
 			"than forgeable_bans_per_minute", "into [allow] prefixes", 1,
 		},
-		policy.RuleCompromised.String(): {nil, func(emit func(...amitest.Event)) {
-			p := amitest.NewPeer("203.0.113.5:40000")
-			p.Transport = "TCP"
-			for range 6 {
-				emit(p.GuessPassword(hostile)...)
-			}
-			emit(p.Register(hostile)...)
-		}, "203.0.113.5", hostileQuoted, "was guessed after 6 attempts", "change the account's password", 1},
-		policy.RuleSpoofSuspected.String(): {nil, func(emit func(...amitest.Event)) {
-			p := amitest.NewPeer(phone + ":5060")
-			emit(p.Register(hostile)...)
-			for range 5 {
-				emit(p.GuessPassword(hostile)...)
-			}
-			emit(p.Refresh(hostile)...)
-		}, phone, hostileQuoted, "5 failures of account " + hostileQuoted + " of pbx between two successes", "nobody is banned for it", 0},
-		policy.RuleSuspectLogin.String(): {nil, func(emit func(...amitest.Event)) {
-			for i := range 5 {
-				emit(amitest.NewPeer(fmt.Sprintf("10.0.%d.1:5060", i)).GuessPassword(hostile)...)
-			}
-			emit(amitest.NewPeer("203.0.113.5:5060").Register(hostile)...)
-		}, "203.0.113.5", hostileQuoted, "a stranger logged in to account " + hostileQuoted + " of pbx", "ask the account's user", 0},
-		policy.RuleMisconfigured.String(): {nil, func(emit func(...amitest.Event)) {
-			p := amitest.NewPeer(phone + ":5060")
-			emit(p.Register("201")...)
-			emit(p.Register("202")...)
-			for range 8 {
-				emit(p.GuessPassword(hostile)...)
-				time.Sleep(10 * time.Second)
-			}
-		}, phone, hostileQuoted, "fails 4 times a minute where others work", "correct the password", 0},
-		policy.RuleAccountAttacked.String(): {nil, func(emit func(...amitest.Event)) {
-			for i := range 8 {
-				p := amitest.NewPeer(fmt.Sprintf("198.51.%d.7:5060", i))
-				emit(p.GuessPassword(hostile)...)
-			}
-		}, "", hostileQuoted, "is guessed from 8 sources within hours", "use passwords of 20 random characters", 0},
-		policy.RuleServerAttacked.String(): {nil, func(emit func(...amitest.Event)) {
-			for i := range 50 {
-				p := amitest.NewPeer(fmt.Sprintf("198.51.%d.7:5060", i))
-				emit(p.GuessAccount(fmt.Sprint(i))...)
-			}
-		}, "", "", "server pbx is attacked from 50 sources within hours", "an ACL of the networks", 0},
-		policy.RuleProvedGuessing.String(): {nil, func(emit func(...amitest.Event)) {
-			p := amitest.NewPeer(phone + ":5060")
-			emit(p.Register("204")...)
-			for i := range 20 {
-				emit(p.GuessAccount(fmt.Sprint(hostile, i%2))...)
-			}
-		}, phone, `"10\x1b[31m\"10"`, `from a source that logged in before as "204"`, "ban_proved_guessers", 0},
+		policy.RuleCompromised.String(): {
+			nil, func(emit func(...amitest.Event)) {
+				p := amitest.NewPeer("203.0.113.5:40000")
+				p.Transport = "TCP"
+				for range 6 {
+					emit(p.GuessPassword(hostile)...)
+				}
+				emit(p.Register(hostile)...)
+			}, "203.0.113.5", hostileQuoted, "was guessed after 6 attempts",
+			"change the account's password", 1,
+		},
+		policy.RuleSpoofSuspected.String(): {
+			nil, func(emit func(...amitest.Event)) {
+				p := amitest.NewPeer(phone + ":5060")
+				emit(p.Register(hostile)...)
+				for range 5 {
+					emit(p.GuessPassword(hostile)...)
+				}
+				emit(p.Refresh(hostile)...)
+			}, phone, hostileQuoted,
+			"5 failures of account " + hostileQuoted + " of pbx between two successes",
+			"nobody is banned for it", 0,
+		},
+		policy.RuleSuspectLogin.String(): {
+			nil, func(emit func(...amitest.Event)) {
+				for i := range 5 {
+					emit(amitest.NewPeer(fmt.Sprintf("10.0.%d.1:5060", i)).GuessPassword(hostile)...)
+				}
+				emit(amitest.NewPeer("203.0.113.5:5060").Register(hostile)...)
+			}, "203.0.113.5", hostileQuoted,
+			"a stranger logged in to account " + hostileQuoted + " of pbx",
+			"ask the account's user", 0,
+		},
+		policy.RuleMisconfigured.String(): {
+			nil, func(emit func(...amitest.Event)) {
+				p := amitest.NewPeer(phone + ":5060")
+				emit(p.Register("201")...)
+				emit(p.Register("202")...)
+				for range 8 {
+					emit(p.GuessPassword(hostile)...)
+					time.Sleep(10 * time.Second)
+				}
+			}, phone, hostileQuoted, "fails 4 times a minute where others work", "correct the password",
+			0,
+		},
+		policy.RuleAccountAttacked.String(): {
+			nil, func(emit func(...amitest.Event)) {
+				for i := range 8 {
+					p := amitest.NewPeer(fmt.Sprintf("198.51.%d.7:5060", i))
+					emit(p.GuessPassword(hostile)...)
+				}
+			}, "", hostileQuoted, "is guessed from 8 sources within hours",
+			"use passwords of 20 random characters", 0,
+		},
+		policy.RuleServerAttacked.String(): {
+			nil, func(emit func(...amitest.Event)) {
+				for i := range 50 {
+					p := amitest.NewPeer(fmt.Sprintf("198.51.%d.7:5060", i))
+					emit(p.GuessAccount(fmt.Sprint(i))...)
+				}
+			}, "", "", "server pbx is attacked from 50 sources within hours", "an ACL of the networks",
+			0,
+		},
+		policy.RuleProvedGuessing.String(): {
+			nil, func(emit func(...amitest.Event)) {
+				p := amitest.NewPeer(phone + ":5060")
+				emit(p.Register("204")...)
+				for i := range 20 {
+					emit(p.GuessAccount(fmt.Sprint(hostile, i%2))...)
+				}
+			}, phone, `"10\x1b[31m\"10"`, `from a source that logged in before as "204"`,
+			"ban_proved_guessers", 0,
+		},
 	}
 }
 
@@ -124,6 +150,7 @@ func TestAlertLines(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { tc.test(t, rule.Name) })
 		})
 	}
+
 	if len(cases) > 0 {
 		t.Errorf("no alerts: %v", slices.Collect(maps.Keys(cases)))
 	}
@@ -152,17 +179,23 @@ func (tc alertCase) test(t *testing.T, kind string) {
 	if keys := slices.Sorted(maps.Keys(l)); !slices.Equal(keys, want) {
 		t.Errorf("the line has %q, want %q", keys, want)
 	}
+
 	unquoted := strings.TrimSuffix(strings.TrimPrefix(tc.account, `"`), `"`)
-	for key, value := range map[string]string{"level": "ERROR", "kind": kind, "source": tc.source, "account": unquoted} {
+	for key, value := range map[string]string{
+		"level": "ERROR", "kind": kind, "source": tc.source, "account": unquoted,
+	} {
 		if l.Text(key) != value {
 			t.Errorf("%s is %s, want %s", key, l.Text(key), value)
 		}
 	}
+
 	if tc.account != "" && l.Text("server") != "pbx" {
 		t.Errorf("server is %s", l.Text("server"))
 	}
-	if !strings.Contains(l.Text("reason"), tc.reason) || !strings.Contains(l.Text("do"), tc.advice) {
-		t.Errorf("reason %q, do %q; want %q, %q", l.Text("reason"), l.Text("do"), tc.reason, tc.advice)
+	if !strings.Contains(l.Text("reason"), tc.reason) ||
+		!strings.Contains(l.Text("do"), tc.advice) {
+		t.Errorf("reason %q, do %q; want %q, %q", l.Text("reason"), l.Text("do"), tc.reason,
+			tc.advice)
 	}
 	if strings.ContainsAny(l.Text("reason")+l.Text("account"), "\x1b\r\n") {
 		t.Errorf("an attacker's bytes as they are: %q", l)
@@ -181,7 +214,9 @@ func TestEngineHasTheConfigsOptions(t *testing.T) {
 	}{
 		"canary_accounts": {
 			func(o *policy.Options) { o.Canaries = []string{"9999"} },
-			func(emit func(...amitest.Event)) { emit(amitest.NewPeer("203.0.113.5:5060").GuessAccount("9999")...) },
+			func(emit func(...amitest.Event)) {
+				emit(amitest.NewPeer("203.0.113.5:5060").GuessAccount("9999")...)
+			},
 			policy.RuleCanary.String(),
 		},
 		"rules": {
@@ -218,6 +253,7 @@ func TestEngineHasTheConfigsOptions(t *testing.T) {
 			for b := range p.engine.Bans() {
 				rules = append(rules, b.Rule.String())
 			}
+
 			if got := strings.Join(rules, " "); got != tc.rule {
 				t.Errorf("banned by %q, want %q", got, tc.rule)
 			}

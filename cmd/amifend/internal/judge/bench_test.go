@@ -10,7 +10,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 )
 
-// streams are what a PBX says all day.
+// streams returns typical streams of events, by name.
 func streams() map[string][]byte {
 	var events []amitest.Event
 	for i := range 200 {
@@ -18,6 +18,7 @@ func streams() map[string][]byte {
 		events = append(events, p.Register(fmt.Sprint(1000+i))...)
 		events = append(events, p.Refresh(fmt.Sprint(1000+i))...)
 	}
+
 	phones := amitest.Packets(events...)
 	events = nil
 	for i := range 400 {
@@ -25,13 +26,14 @@ func streams() map[string][]byte {
 		p.Transport = [...]string{"UDP", "TCP"}[i%2]
 		events = append(events, p.GuessAccount(fmt.Sprint(100+i))...)
 	}
+
 	flood := amitest.Packets(events...)
 	events = nil
 	for i := range 400 {
-		events = append(
-			events,
-			amitest.NewPeer(fmt.Sprintf("[2001:db8:%x::1]:5060", i%64)).GuessAccount(fmt.Sprint(100+i))...)
+		p := amitest.NewPeer(fmt.Sprintf("[2001:db8:%x::1]:5060", i%64))
+		events = append(events, p.GuessAccount(fmt.Sprint(100+i))...)
 	}
+
 	return map[string][]byte{"phones": phones, "flood": flood, "flood6": amitest.Packets(events...)}
 }
 
@@ -41,6 +43,7 @@ func TestEventAllocatesNothing(t *testing.T) {
 		for range 10 { // until who is to be banned is
 			p.play(stream)
 		}
+
 		ackAll(p)
 		if n := testing.AllocsPerRun(20, func() { p.play(stream) }); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
@@ -70,6 +73,7 @@ func BenchmarkEvent(b *testing.B) {
 			for range 10 {
 				p.play(stream)
 			}
+
 			ackAll(p)
 			p.events = 0
 			began := time.Now()
@@ -78,6 +82,7 @@ func BenchmarkEvent(b *testing.B) {
 			for b.Loop() {
 				p.play(stream)
 			}
+
 			b.ReportMetric(float64(time.Since(began).Nanoseconds())/float64(p.events), "ns/event")
 		})
 	}

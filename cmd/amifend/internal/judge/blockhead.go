@@ -24,11 +24,13 @@ func blockHead(servers []string) []byte {
 func cutHead(block []byte) (servers []string, rest []byte, ok bool) {
 	line, rest, found := bytes.Cut(block, []byte("\n"))
 	sum, names, split := bytes.Cut(line, []byte(" "))
+
 	want, err := strconv.ParseUint(string(sum), 16, 32)
 	if !found || !split || err != nil || uint64(crc32.ChecksumIEEE(names)) != want ||
 		json.Unmarshal(names, &servers) != nil {
 		return nil, nil, false
 	}
+
 	return servers, rest, len(servers) <= MostServers
 }
 

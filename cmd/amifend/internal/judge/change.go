@@ -18,16 +18,20 @@ func (j *Judge) tune(o policy.Options) error {
 	if err != nil {
 		return err
 	}
+
 	j.policy = o
-	j.hidden.weights, j.hourly.weights = o.Weights, o.Weights
+	j.hidden.weights = o.Weights
+	j.hourly.weights = o.Weights
 	j.carryOut(verdicts)
 	return nil
 }
 
-// SetServers has the judge know the names of all servers by number. They begin with those that it
-// knows.
+// SetServers replaces the names of the servers by number. The new list must begin with the old one.
 func (j *Judge) SetServers(ctx context.Context, names []string) error {
-	_, err := owner.Do(ctx, j.calls, func() struct{} { j.setServers(names); return struct{}{} })
+	_, err := owner.Do(ctx, j.calls, func() struct{} {
+		j.setServers(names)
+		return struct{}{}
+	})
 	return err
 }
 
@@ -38,6 +42,9 @@ func (j *Judge) setServers(names []string) {
 
 // SetSIPPorts changes the ports that a ban of scope sip covers.
 func (j *Judge) SetSIPPorts(ctx context.Context, ports firewall.SIPPorts) error {
-	_, err := owner.Do(ctx, j.calls, func() struct{} { j.ineffective.sipPorts = ports; return struct{}{} })
+	_, err := owner.Do(ctx, j.calls, func() struct{} {
+		j.ineffective.sipPorts = ports
+		return struct{}{}
+	})
 	return err
 }

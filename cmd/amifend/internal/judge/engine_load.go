@@ -10,10 +10,10 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// loadTime is how long a start waits for the engine's state.
+// loadTime limits how long a start waits for the engine's state.
 const loadTime = 10 * time.Second
 
-// loaded is what an earlier run has left of the engine.
+// loaded holds the engine's state of an earlier run.
 type loaded struct {
 	engine  *policy.Engine
 	servers []string // names by number
@@ -21,8 +21,8 @@ type loaded struct {
 	err     error // of the options
 }
 
-// Load has the engine go on where that of the run before stood: scores, proof, strikes, all but
-// bans. What cannot be read is left out, and never keeps amifend from starting. It must be called
+// Load restores the engine's state of the run before: scores, proof and strikes, but no bans. A
+// part that cannot be read is left out and does not keep amifend from starting. Load must be called
 // before Run, and before the first ban is admitted.
 func (j *Judge) Load(ctx context.Context) error {
 	if j.store == nil {
@@ -35,8 +35,8 @@ func (j *Judge) Load(ctx context.Context) error {
 	// own.
 	done := make(chan loaded, 1)
 	began := time.Now()
-
 	go func() { done <- j.read(reading) }()
+
 	var l loaded
 	select {
 	case l = <-done:
@@ -49,6 +49,7 @@ func (j *Judge) Load(ctx context.Context) error {
 		return nil
 	}
 
+	// The options do not depend on the disk: a start with these would fail without a journal, too.
 	if l.err != nil {
 		return fmt.Errorf("set up the policy: %w", l.err)
 	}
@@ -66,7 +67,8 @@ func (j *Judge) logLoaded(found policy.Recalled, took time.Duration) {
 	if bad := found.Damaged + found.Foreign; bad > 0 || found.Dropped > 0 {
 		j.log.Error("a part of the engine's state cannot be read: "+
 			"some scores and proof are forgotten, the rest is used",
-			"damaged_blocks", found.Damaged, "of_another_version", found.Foreign, "read_blocks", found.Blocks,
+			"damaged_blocks", found.Damaged, "of_another_version", found.Foreign,
+			"read_blocks", found.Blocks,
 			"dropped_entries", found.Dropped, "do", "look at the disk of "+j.stateDir)
 	}
 }
@@ -76,8 +78,10 @@ func (j *Judge) read(ctx context.Context) (l loaded) {
 	opts := j.policy
 	opts.Seed = j.engine.Seed()
 
-	blocks := make(chan []byte, 4) // the next ones are read while one is taken in
+	// The next blocks are read while the engine takes one in.
+	blocks := make(chan []byte, 4)
 	failed := make(chan error, 1)
+
 	go func() {
 		defer close(blocks)
 		failed <- j.store.Blocks(ctx, func(b []byte) bool {
@@ -90,6 +94,8 @@ func (j *Judge) read(ctx context.Context) (l loaded) {
 		})
 	}()
 
+	// A block counts only if its list of servers continues the one before: otherwise the numbers in
+	// it would mean other servers.
 	damaged := 0
 	l.engine, l.found, l.err = policy.Recall(opts, j.clock.Now(), func(yield func([]byte) bool) {
 		for b := range blocks {
@@ -106,14 +112,16 @@ func (j *Judge) read(ctx context.Context) (l loaded) {
 	})
 	l.found.Damaged += damaged
 
+	// A start that was called off has nothing to report.
 	if err := <-failed; err != nil && !errors.Is(ctx.Err(), context.Canceled) {
-		j.log.Error("the engine's state cannot be read to its end: scores and proof may be missing", "err", err)
+		j.log.Error("the engine's state cannot be read to its end: scores and proof may be missing",
+			"err", err)
 	}
 	return l
 }
 
-// use has the judge go on with an engine and the numbers of its servers. Servers of the config that
-// it does not know get the next numbers.
+// use replaces the judge's engine, and the numbers of its servers. Servers of the config that the
+// engine does not know get the next numbers.
 func (j *Judge) use(l loaded) {
 	names := l.servers
 	for _, name := range j.servers {
@@ -122,6 +130,7 @@ func (j *Judge) use(l loaded) {
 		}
 	}
 
+	// The saved state has no protected addresses: they are found anew at each start.
 	l.engine.Protect(j.clock.Now(), j.protected)
 	j.engine = l.engine
 	j.setServers(names)

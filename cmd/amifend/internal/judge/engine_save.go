@@ -13,8 +13,9 @@ import (
 const (
 	saveEvery = 5 * time.Second        // what changed since, within as long again at ordinary load
 	saveBeat  = 100 * time.Millisecond // between two blocks: the judge has other work
-	saveMost  = 5000                   // entries in a block: a few milliseconds of the judge's time, and one commit
-	saveEnd   = 4 * time.Second        // how long saving may take at the end
+	// Entries in a block: a few milliseconds of the judge's time, and one commit.
+	saveMost = 5000
+	saveEnd  = 4 * time.Second // how long saving may take at the end
 )
 
 // Store keeps the engine's state. [journal.Journal] is one.
@@ -53,9 +54,8 @@ func (s *saver) step(e *policy.Engine, servers []string, now int64) time.Duratio
 	// While a round goes on, it takes turns with what changes.
 	block, round := s.store.Wants()
 	first := round && !s.round
-
 	switch {
-	case !block:
+	case !block: // what changed stays marked in the engine, and is tried again soon
 	case first || s.round && s.turn:
 		s.turn = false
 		s.sweep(e, servers, first)
@@ -66,9 +66,12 @@ func (s *saver) step(e *policy.Engine, servers []string, now int64) time.Duratio
 		s.turn = true
 	}
 
+	// There is more to save: soon, but events come first.
 	if s.round || now >= s.next {
 		return saveBeat
 	}
+
+	// The store may begin a round at any time, so it is asked every second at least.
 	return min(time.Duration(s.next-now), time.Second)
 }
 
@@ -98,6 +101,7 @@ func (s *saver) urge(e *policy.Engine, servers []string, now int64) bool {
 	if s.store == nil {
 		return true
 	}
+
 	block, _ := s.store.Wants()
 	if block {
 		s.changes(e, servers, now)
@@ -116,6 +120,8 @@ func (s *saver) finish(e *policy.Engine, servers []string, written func() error)
 		var data []byte
 		var n int
 		done := false
+
+		// What changed comes first: if the time runs out, the rest is the smaller loss.
 		if changes {
 			data, n = e.Changes(blockHead(servers), saveMost)
 			changes = n > 0
@@ -123,6 +129,7 @@ func (s *saver) finish(e *policy.Engine, servers []string, written func() error)
 			data, n, done = e.Rest(blockHead(servers), saveMost)
 		}
 
+		// A full store has room again when it has written what it holds.
 		for n > 0 && !s.store.Keep(journal.Block{Data: data}) {
 			if err := written(); err != nil {
 				return err
@@ -138,9 +145,11 @@ func (s *saver) finish(e *policy.Engine, servers []string, written func() error)
 func (j *Judge) SaveAll() {
 	ctx, cancel := context.WithTimeout(context.Background(), saveEnd)
 	defer cancel()
+
 	err := j.saver.finish(j.engine, j.servers, func() error { return j.store.Sync(ctx) })
 	if err != nil {
-		j.log.Error("the last of the engine's state could not be saved: a restart forgets it", "err", err)
+		j.log.Error("the last of the engine's state could not be saved: a restart forgets it",
+			"err", err)
 	}
 }
 

@@ -12,23 +12,29 @@ import (
 // The engine must know of bans that it did not decide: else it would ban their sources again, or
 // not know that they are lifted.
 
-// learnMost is how many of them the engine learns at a time: a tenth of a millisecond.
+// learnMost limits how many of them the engine learns at a time, which takes a tenth of a
+// millisecond.
 const learnMost = 256
 
 // learnExternal tells the engine of bans that it did not decide, some at a time: a journal that
 // could not be read at the start may have many.
 func (j *Judge) learnExternal() {
 	j.receiveExternal()
-	now, n := j.clock.Now(), learnMost
+	now := j.clock.Now()
+	n := learnMost
+
 	for k, x := range j.external {
 		if n--; n < 0 {
 			break
 		}
+
 		delete(j.external, k)
 		if x.Lifted {
 			j.pardonOne(k.Prefix, bans.ByPolicy)
 			continue
 		}
+
+		// A trial must not end a ban that was made before it.
 		j.trial.noteOlder(k, x.Ban.Expiry)
 		j.carryOut(j.adopt(&x.Ban, now))
 	}
@@ -61,13 +67,14 @@ func (j *Judge) forgetExternal(prefix netip.Prefix) {
 	}
 }
 
-// adopt tells the engine of one ban.
+// adopt adds one ban to the engine, and returns what the engine decides about it.
 func (j *Judge) adopt(b *bans.Ban, now int64) []policy.Verdict {
 	scope := bans.PolicyScope(b.Scope)
 	rule, _ := policy.ParseRule(b.Rule) // one of a later version counts as adopted
 	if rule == policy.RuleAdopted {
 		return j.engine.Adopt(now, b.Prefix, scope, time.Duration(b.Expiry-now))
 	}
+
 	return j.engine.AdoptBan(now, policy.Ban{
 		Prefix: b.Prefix, Scope: scope, From: b.DecidedAt(), Until: b.Expiry, Rule: rule,
 		Score: b.Score, Attempts: b.Attempts, Strike: b.Strike,
@@ -78,6 +85,7 @@ func (j *Judge) adopt(b *bans.Ban, now int64) []policy.Verdict {
 // be now. It returns why there must be no such ban; "": there may. It must be called before Run.
 func (j *Judge) Admit(b *bans.Ban, now int64) string {
 	left := time.Duration(b.Expiry - now)
+
 	for _, v := range j.adopt(b, now) {
 		switch v.Action {
 		case policy.ActionUnban:
@@ -88,9 +96,11 @@ func (j *Judge) Admit(b *bans.Ban, now int64) string {
 		}
 	}
 
+	// The config may have a smaller ban_max than it had in the earlier run.
 	if most := j.policy.BanMax; left > most {
 		b.Expiry = now + int64(most)
-		b.Decided, b.Duration = j.clock.Wall(now), most
+		b.Decided = j.clock.Wall(now)
+		b.Duration = most
 		j.log.Info("a ban of a run before is longer than ban_max: shortened", "source", b.Source(),
 			"scope", b.Scope.String(), "until", b.Until().UTC().Format(time.RFC3339))
 		j.recorder.Ban(b)

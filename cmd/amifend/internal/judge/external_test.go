@@ -25,24 +25,31 @@ func TestLiftedBeforeItIsKnown(t *testing.T) {
 			Duration: time.Hour,
 			Expiry:   now + int64(time.Hour),
 		}
+
 		p.mail.External.Put(b.Key(), bans.External{Ban: b})
 	}
+
 	tell(prefixes[0])
 	p.receiveExternal() // this one the judge has heard of, the others wait
 	tell(prefixes[1])
 	tell(prefixes[2])
-	p.liftUnknown([]netip.Prefix{netip.MustParsePrefix(prefixes[0]), netip.MustParsePrefix(prefixes[1])}, "uid 0")
+	p.liftUnknown([]netip.Prefix{
+		netip.MustParsePrefix(prefixes[0]), netip.MustParsePrefix(prefixes[1]),
+	}, "uid 0")
 	p.learnExternal()
+
 	for i, prefix := range prefixes {
 		addr := netip.MustParsePrefix(prefix).Addr()
 		if _, banned := p.engine.Ban(addr); banned != (i == 2) {
 			t.Errorf("%s: banned %v", addr, banned)
 		}
 	}
+
 	for range 10 {
 		s := attempt(p.clock, "203.0.113.1:5060", policy.Label{})
 		p.observe(&s)
 	}
+
 	if o := p.mail.Orders.Take()[netip.MustParsePrefix(prefixes[0])]; o.Ban == nil {
 		t.Errorf("it is not banned again: %+v", o)
 	}

@@ -42,10 +42,10 @@ type Hidden struct {
 }
 
 // HiddenAdvice says what to do about a PBX that does not see real sources.
-const HiddenAdvice = "let the PBX see the callers' addresses: host networking instead of docker-proxy, " +
-	"no masquerade for SIP, or run amifend where the real addresses are seen; if it is a phone or a " +
-	"trunk of yours, correct its password; if it is neither, somebody may be forging UDP packets in " +
-	"its name"
+const HiddenAdvice = "let the PBX see the callers' addresses: host networking instead of " +
+	"docker-proxy, no masquerade for SIP, or run amifend where the real addresses are seen; if it " +
+	"is a phone or a trunk of yours, correct its password; if it is neither, somebody may be " +
+	"forging UDP packets in its name"
 
 // kindHidden is the kind of the journal's alerts of PBXs that do not see real sources.
 const kindHidden = "sources_hidden"
@@ -77,45 +77,57 @@ func (h *hidden) check(s *stream.Sighting, servers []string, protected *policy.P
 	if h.weights[s.Kind] == 0 && !s.Injected {
 		return
 	}
+
 	v := &h.votes[s.Server]
 	v.count(s.At, s.Source.Addr())
 	if v.votes < hiddenLeast || 2*v.votes <= v.failures {
 		return
 	}
 
+	// Only a protected address is hopeless: any other one is simply banned.
 	reason, ok := protected.Contains(v.candidate)
 	last, before := h.reported[v.candidate]
 	if !ok || before && s.At < last+hiddenRepeat {
 		return
 	}
-	if len(h.reported) >= hiddenMost { // an allowlisted network may have more addresses than anyone can read
+
+	// An allowlisted network may have more addresses than anyone can read.
+	if len(h.reported) >= hiddenMost {
 		clear(h.reported)
 	}
+
 	h.reported[v.candidate] = s.At
 	h.report(Hidden{s.At, servers[s.Server], v.candidate, reason}, v, s.Account)
 }
 
 func (h *hidden) report(found Hidden, v *vote, account policy.Label) {
 	h.keep(found)
-	h.log.Warn("most failures come from one address that is never banned: the PBX does not see real sources",
+	h.log.Warn("most failures come from one address that is never banned: the PBX does not see "+
+		"real sources",
 		"address", found.Addr.String(), "protected_as", found.Reason, "server", found.Server,
-		"failures", v.votes, "of", v.failures, "last_account", ami.Quote(account.Bytes()), "do", HiddenAdvice)
+		"failures", v.votes, "of", v.failures, "last_account", ami.Quote(account.Bytes()),
+		"do", HiddenAdvice)
 	h.recorder.Alert(journal.Alert{
 		Kind: kindHidden, Source: found.Addr.String(), Server: found.Server, Do: HiddenAdvice,
-		Text: "most failures come from one address that is never banned (" + bans.Printable(found.Reason) +
+		Text: "most failures come from one address that is never banned (" +
+			bans.Printable(found.Reason) +
 			"): the PBX does not see real sources",
 	})
 }
 
 // keep remembers a report for the status.
 func (h *hidden) keep(found Hidden) {
-	h.latest = slices.DeleteFunc(h.latest, func(old Hidden) bool { return old.Server == found.Server })
+	h.latest = slices.DeleteFunc(h.latest, func(old Hidden) bool {
+		return old.Server == found.Server
+	})
 	h.latest = append(h.latest, found)
 }
 
 // now returns the reports of the last day.
 func (h *hidden) now(now int64) []Hidden {
-	return slices.DeleteFunc(slices.Clone(h.latest), func(l Hidden) bool { return now > l.At+hiddenRepeat })
+	return slices.DeleteFunc(slices.Clone(h.latest), func(l Hidden) bool {
+		return now > l.At+hiddenRepeat
+	})
 }
 
 func (v *vote) count(at int64, addr netip.Addr) {
@@ -123,10 +135,14 @@ func (v *vote) count(at int64, addr netip.Addr) {
 		*v = vote{began: at}
 	}
 
+	// Each vote for another address cancels one for the candidate. What has more than half of all
+	// votes cannot be cancelled.
 	v.failures++
 	switch {
 	case v.lead == 0:
-		v.candidate, v.lead, v.votes = addr, 1, 1
+		v.candidate = addr
+		v.lead = 1
+		v.votes = 1
 	case addr == v.candidate:
 		v.lead++
 		v.votes++

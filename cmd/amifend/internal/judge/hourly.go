@@ -16,11 +16,12 @@ import (
 // How events are counted for the journal.
 const (
 	hourlyEvery = int64(time.Minute)
-	hourlyNames = 8192 // sources, and as many accounts, in that time; the others are counted together
+	// Sources, and as many accounts, in that time; the others are counted together.
+	hourlyNames = 8192
 )
 
 // hourly counts failures and logins by source and by account. The journal adds them up by the hour.
-// Counting allocates nothing once a name is known.
+// It allocates nothing for a name that is known.
 type hourly struct {
 	recorder bans.Recorder
 	weights  policy.Weights
@@ -28,7 +29,7 @@ type hourly struct {
 	sums     *sums
 }
 
-// sums is what was counted in a minute.
+// sums holds the counts of one minute.
 type sums struct {
 	hour     time.Time
 	servers  []string
@@ -71,7 +72,7 @@ func (h *hourly) count(s *stream.Sighting) {
 		c.failures = 1
 	case s.Kind == policy.KindSuccessfulAuth && !s.Own:
 		c.logins = 1
-	default:
+	default: // events that say nothing about an attempt are not counted
 		return
 	}
 
@@ -99,9 +100,12 @@ func (h *hourly) flush(now int64, servers []string) {
 // handOver hands over what was counted until now.
 func (h *hourly) handOver(now int64, servers []string) {
 	h.until = now + hourlyEvery
+
 	if len(h.sums.sources) == 0 || !h.recorder.Writes() {
 		return
 	}
+
+	// The journal's goroutine gets these sums, so counting goes on with new ones.
 	h.sums.hour = h.recorder.WallTime(now).UTC().Truncate(time.Hour)
 	h.sums.servers = servers
 	h.recorder.Count(h.sums.totals)
@@ -112,16 +116,20 @@ func (h *hourly) handOver(now int64, servers []string) {
 // nobody else has s any more.
 func (s *sums) totals() []journal.Total {
 	out := make([]journal.Total, 0, len(s.sources)+len(s.accounts))
+
+	// The zero Addr stands for the sources that had no room.
 	for k, c := range s.sources {
 		name := journal.Others
 		if k.addr.IsValid() {
 			name = k.addr.String()
 		}
 		out = append(out, journal.Total{
-			Hour: s.hour, Server: s.servers[k.server], Name: name, Failures: c.failures, Logins: c.logins,
+			Hour: s.hour, Server: s.servers[k.server], Name: name, Failures: c.failures,
+			Logins: c.logins,
 		})
 	}
 
+	// An account's name is the attacker's text, so it is quoted.
 	for k, c := range s.accounts {
 		name := journal.Others
 		if !k.others {

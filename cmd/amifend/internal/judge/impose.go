@@ -21,7 +21,7 @@ type Imposition struct {
 	Why    string // with the name of the operator
 }
 
-// Imposed is what came of it.
+// Imposed is the outcome of an [Imposition].
 type Imposed struct {
 	Scope     firewall.Scope // 0: there is no ban
 	Until     time.Time
@@ -42,20 +42,24 @@ func (j *Judge) impose(i Imposition) (out Imposed) {
 	}
 
 	// An imported ban that a running one covers is in force already.
-	now, scope := j.clock.Now(), bans.PolicyScope(i.Scope)
+	now := j.clock.Now()
+	scope := bans.PolicyScope(i.Scope)
 	old, running := j.engine.Ban(i.Prefix.Addr())
 	if i.Import && running && old.Prefix.Bits() <= i.Prefix.Bits() && old.Scope >= scope &&
 		old.Until >= now+int64(i.For) {
 		return Imposed{
-			Scope: bans.FirewallScope(old.Scope), Until: j.clock.Wall(old.Until).Truncate(time.Second),
+			Scope: bans.FirewallScope(old.Scope),
+			Until: j.clock.Wall(old.Until).Truncate(time.Second),
 		}
 	}
 
+	// The engine may return other verdicts, which were due anyway.
 	verdicts, err := j.engine.Impose(now, i.Prefix, scope, i.For)
 	out.Err = err
+
 	for _, v := range verdicts {
 		if v.Action != policy.ActionBan || v.Prefix != i.Prefix {
-			j.carryOut([]policy.Verdict{v}) // what else was due
+			j.carryOut([]policy.Verdict{v})
 			continue
 		}
 		j.imposeVerdict(v, old, i, &out)
@@ -70,11 +74,14 @@ func (j *Judge) imposeVerdict(v policy.Verdict, old policy.Ban, i Imposition, ou
 	ban.Evidence = i.Why
 
 	// What an operator decides replaces a ban of a smaller scope that would end later, too.
-	if v.Scope > old.Scope && old.Prefix == v.Prefix && old.Until > ban.Expiry && !i.Import && j.trial.ends == 0 {
+	if v.Scope > old.Scope && old.Prefix == v.Prefix && old.Until > ban.Expiry && !i.Import &&
+		j.trial.ends == 0 {
 		j.lift(old.Prefix, old.Scope, i.By, "replaced by a ban of a larger scope that ends earlier")
 	}
 
 	out.Observed = !j.ban(&ban)
 	out.Shortened = !out.Observed && ban.Duration < v.Duration
-	out.Scope, out.Until = ban.Scope, ban.Until().Truncate(time.Second) // a trial may have made it shorter
+	// A trial may have made it shorter.
+	out.Scope = ban.Scope
+	out.Until = ban.Until().Truncate(time.Second)
 }

@@ -10,14 +10,14 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// doubtMost is the longest time between two doubts about the same ban.
+// doubtMost limits the time between two doubts about the same ban.
 const doubtMost = 10 * time.Minute
 
-// sweepEvery is how often bans that have run out are forgotten.
+// sweepEvery is the time between two looks for bans that have run out.
 const sweepEvery = int64(time.Minute)
 
 // ineffective notices bans that do nothing: events of a banned source that were made well after the
-// kernel took its element. It asks the enforcer, who looks at the kernel.
+// kernel took its element. The enforcer then looks at the kernel's counters.
 type ineffective struct {
 	mail         *bans.Mail
 	sipPorts     firewall.SIPPorts
@@ -81,15 +81,20 @@ func (w *ineffective) check(s *stream.Sighting, servers []string) {
 		if err != nil {
 			continue
 		}
+
+		// Asterisk may report late what it received before the ban. An AMI event says nothing about
+		// a ban that covers the SIP ports only.
 		b, ok := w.bans[prefix]
 		if !ok || s.Made < b.ask || s.Made >= b.Until || !covers(b.Scope, s) {
 			continue
 		}
 
+		// The longer a ban has run, the less often it is doubted: the answer seldom changes.
 		b.ask = s.Made + min(s.Made-b.At, int64(doubtMost))
 		w.bans[prefix] = b
 		w.mail.Doubts.Put(prefix, bans.Doubt{
-			Source: s.Source, Server: servers[s.Server], Scope: b.Scope, Made: s.Made, Port: s.LocalPort,
+			Source: s.Source, Server: servers[s.Server], Scope: b.Scope, Made: s.Made,
+			Port:   s.LocalPort,
 			InPort: b.Scope == firewall.ScopeAll || w.sipPorts.Contains(protocol(s), s.LocalPort),
 		})
 	}

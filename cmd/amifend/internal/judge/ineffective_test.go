@@ -63,6 +63,7 @@ func (w *watched) see(addr string, change ...func(*stream.Sighting)) {
 	for _, c := range change {
 		c(&s)
 	}
+
 	w.ineffective.takeAcks()
 	w.ineffective.check(&s, w.servers)
 	synctest.Wait()
@@ -79,23 +80,61 @@ func TestCauses(t *testing.T) {
 	dropped := func(w *watched, scope firewall.Scope) {
 		w.kernel.Set(func() { w.kernel.Packets[bans.Key{Prefix: prefix, Scope: scope}] = 7 })
 	}
+
 	for name, test := range map[string]struct {
 		scope firewall.Scope
 		play  func(w *watched)
 		cause string // "": nothing is said
 	}{
-		"within the grace":           {sip, func(w *watched) { w.pass(grace - 1); w.see(src) }, ""},
-		"made within the grace":      {sip, func(w *watched) { w.pass(time.Minute); w.see(src, late(59*time.Second)) }, ""},
-		"does not pass":              {sip, func(w *watched) { w.pass(grace); w.see(src) }, causePath},
-		"two seconds later":          {sip, func(w *watched) { w.pass(2 * time.Second); w.see(src) }, causePath},
-		"does not pass, scope all":   {all, func(w *watched) { w.pass(grace); w.see(src, port(5070)) }, causePath},
-		"another port":               {sip, func(w *watched) { dropped(w, sip); w.pass(grace); w.see(src, port(5070)) }, causePort},
-		"a WebSocket":                {sip, func(w *watched) { w.pass(grace); w.see(src, port(8089), func(s *stream.Sighting) { s.Stream = true }) }, causePort},
-		"port unknown":               {sip, func(w *watched) { w.pass(grace); w.see(src, port(0)) }, causePath},
-		"told late by a flooded PBX": {sip, func(w *watched) { dropped(w, sip); w.pass(grace); w.see(src) }, ""},
-		"some get through":           {sip, func(w *watched) { dropped(w, sip); w.pass(grace); w.see(src); w.pass(patience); w.see(src) }, causePart},
-		"no counters":                {sip, func(w *watched) { w.kernel.Uncount = true; w.pass(grace); w.see(src) }, ""},
-		"no counters, for long":      {sip, func(w *watched) { w.kernel.Uncount = true; w.pass(patience); w.see(src) }, causePart},
+		"within the grace": {sip, func(w *watched) { w.pass(grace - 1); w.see(src) }, ""},
+		"made within the grace": {
+			sip, func(w *watched) { w.pass(time.Minute); w.see(src, late(59*time.Second)) }, "",
+		},
+		"does not pass": {
+			sip, func(w *watched) { w.pass(grace); w.see(src) }, causePath,
+		},
+		"two seconds later": {
+			sip, func(w *watched) { w.pass(2 * time.Second); w.see(src) }, causePath,
+		},
+		"does not pass, scope all": {
+			all, func(w *watched) { w.pass(grace); w.see(src, port(5070)) }, causePath,
+		},
+		"another port": {
+			sip, func(w *watched) { dropped(w, sip); w.pass(grace); w.see(src, port(5070)) },
+			causePort,
+		},
+		"a WebSocket": {
+			sip,
+			func(w *watched) {
+				w.pass(grace)
+				w.see(src, port(8089), func(s *stream.Sighting) { s.Stream = true })
+			},
+			causePort,
+		},
+		"port unknown": {
+			sip, func(w *watched) { w.pass(grace); w.see(src, port(0)) }, causePath,
+		},
+		"told late by a flooded PBX": {
+			sip, func(w *watched) { dropped(w, sip); w.pass(grace); w.see(src) }, "",
+		},
+		"some get through": {
+			sip,
+			func(w *watched) {
+				dropped(w, sip)
+				w.pass(grace)
+				w.see(src)
+				w.pass(patience)
+				w.see(src)
+			},
+			causePart,
+		},
+		"no counters": {
+			sip, func(w *watched) { w.kernel.Uncount = true; w.pass(grace); w.see(src) }, "",
+		},
+		"no counters, for long": {
+			sip, func(w *watched) { w.kernel.Uncount = true; w.pass(patience); w.see(src) },
+			causePart,
+		},
 		"AMI is on no SIP port": {sip, func(w *watched) {
 			w.pass(grace)
 			w.see(src, func(s *stream.Sighting) { s.Service = policy.ServiceAMI })
@@ -104,9 +143,22 @@ func TestCauses(t *testing.T) {
 			w.pass(grace)
 			w.see(src, func(s *stream.Sighting) { s.Service = policy.ServiceAMI })
 		}, causePath},
-		"somebody else's":             {sip, func(w *watched) { w.pass(grace); w.see("192.0.2.2:5060") }, ""},
-		"lifted, and not yet settled": {sip, func(w *watched) { w.pass(grace); w.ineffective.takeAcks(); w.liftIt(prefix.String()); w.see(src) }, ""},
-		"run out":                     {sip, func(w *watched) { w.pass(time.Hour); w.see(src) }, ""},
+		"somebody else's": {
+			sip, func(w *watched) { w.pass(grace); w.see("192.0.2.2:5060") }, "",
+		},
+		"lifted, and not yet settled": {
+			sip,
+			func(w *watched) {
+				w.pass(grace)
+				w.ineffective.takeAcks()
+				w.liftIt(prefix.String())
+				w.see(src)
+			},
+			"",
+		},
+		"run out": {
+			sip, func(w *watched) { w.pass(time.Hour); w.see(src) }, "",
+		},
 		"out of the kernel for a while": {sip, func(w *watched) {
 			w.pass(time.Minute)
 			w.kernel.Set(func() { clear(w.kernel.Elems) })
@@ -123,8 +175,9 @@ func TestCauses(t *testing.T) {
 					w.said.Count(t, 0, "ban is ineffective", "")
 					return
 				}
-				if l := w.said.Count(t, 1, "ban is ineffective", "192.0.2.1")[0]; l.Text("cause") != test.cause ||
-					l.Text("do") == "" {
+
+				l := w.said.Count(t, 1, "ban is ineffective", "192.0.2.1")[0]
+				if l.Text("cause") != test.cause || l.Text("do") == "" {
 					t.Errorf("said %v", l)
 				}
 			})
@@ -139,13 +192,16 @@ func TestIneffectiveIsSaidOnceASourceAndCause(t *testing.T) {
 			w.pass(time.Minute)
 			w.see("[2001:db8::1]:5060")
 		}
+
 		w.said.Count(t, 1, "ban is ineffective", "2001:db8::1")
 		for range 100 {
 			w.pass(time.Minute)
 			w.see("[2001:db8::2]:5060", port(5070))
 		}
+
 		l := w.said.Count(t, 1, "ban is ineffective", "2001:db8::2")[0]
-		if l.Text("ban") != "2001:db8::/64" || l.Text("cause") != causePort || l.Text("ineffective") != "2" {
+		if l.Text("ban") != "2001:db8::/64" || l.Text("cause") != causePort ||
+			l.Text("ineffective") != "2" {
 			t.Errorf("said %v", l)
 		}
 	})
@@ -156,10 +212,12 @@ func TestIneffectiveIsBounded(t *testing.T) {
 		for i := range 500 {
 			w.order(fmt.Sprintf("10.0.%d.%d/32", i/250, i%250), sip, time.Minute)
 		}
+
 		w.ineffective.takeAcks()
 		if len(w.ineffective.bans) != 500 {
 			t.Fatalf("%d bans", len(w.ineffective.bans))
 		}
+
 		w.pass(2 * time.Minute)
 		w.ineffective.sweep(w.clock.Now())
 		if len(w.ineffective.bans) != 0 {
@@ -175,12 +233,14 @@ func TestManyDoubts(t *testing.T) {
 		for i := range many {
 			w.order(fmt.Sprintf("10.0.%d.%d/32", i/250, i%250), sip, time.Hour)
 		}
+
 		w.pass(grace)
 		w.ineffective.takeAcks()
 		for i := range many {
 			s := attempt(w.clock, fmt.Sprintf("10.0.%d.%d:5060", i/250, i%250), policy.Label{})
 			w.ineffective.check(&s, w.servers)
 		}
+
 		synctest.Wait()
 		w.said.Count(t, many, "ban is ineffective", "")
 	})

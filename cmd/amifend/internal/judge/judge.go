@@ -33,14 +33,15 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// MostServers is how many servers there may have been since the start: events name them by a number
-// of 16 bits.
+// MostServers limits how many servers there may have been since the start: events name them by a
+// number of 16 bits.
 const MostServers = 1 << 16
 
-// callMost is how many bans one call deals with: the judge must not be held up by a list of all.
+// callMost limits how many bans one call deals with: the judge must not be held up by a list of
+// all.
 const callMost = 256
 
-// Options are what a Judge needs.
+// Options configure a [Judge].
 type Options struct {
 	Policy    policy.Options
 	Servers   []string // names by number
@@ -93,9 +94,11 @@ func New(o Options) (*Judge, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up the policy: %w", err)
 	}
+
+	// Protected addresses must be known before the first event, and before a ban is admitted.
 	engine.Protect(o.Clock.Now(), o.Protected)
 
-	j := &Judge{
+	return &Judge{
 		events: o.Events, mail: o.Mail, recorder: o.Recorder, clock: o.Clock, log: o.Log,
 		stateDir: o.StateDir, store: o.Store, trialFor: o.Trial,
 		calls:     owner.NewCalls("the policy engine"),
@@ -109,12 +112,8 @@ func New(o Options) (*Judge, error) {
 		ineffective: newIneffective(o.Mail, o.SIPPorts),
 		hidden:      newHidden(o.Log, o.Recorder, o.Policy.Weights, len(o.Servers)),
 		hourly:      newHourly(o.Recorder, o.Policy.Weights),
-	}
-	if o.Store != nil {
-		j.saver.store = o.Store
-	}
-
-	return j, nil
+		saver:       saver{store: o.Store},
+	}, nil
 }
 
 // Protect hands over what must never be banned from now on. It does not wait.
@@ -125,15 +124,17 @@ func (j *Judge) Run() {
 	if j.trialFor > 0 {
 		j.beginTrial(j.clock.Now(), j.trialFor)
 	}
+
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	save := time.NewTimer(saveBeat)
 	defer save.Stop()
 
+	// No case may wait for anything: while one is served, all events wait.
 	for {
 		select {
 		case s, ok := <-j.events:
-			if !ok {
+			if !ok { // the sessions have ended, and what they heard is judged
 				return
 			}
 			j.observe(&s)
@@ -173,6 +174,7 @@ func (j *Judge) observe(s *stream.Sighting) {
 func (j *Judge) replaceProtected(p *policy.Protected) {
 	j.protected = p
 	j.carryOut(j.engine.Protect(j.clock.Now(), p))
+
 	close(j.replaced)
 	j.replaced = make(chan struct{})
 }
@@ -200,6 +202,7 @@ func (j *Judge) ban(b *bans.Ban) bool {
 		j.logObserved(b)
 		return false
 	}
+
 	j.recorder.Ban(b)
 	j.mail.Orders.Put(b.Prefix, bans.Order{Ban: b})
 	return true
@@ -225,13 +228,15 @@ func (j *Judge) whyLifted(v policy.Verdict) string {
 	return v.Rule.String()
 }
 
-// AwaitProtected waits until the judge knows that a prefix must not be banned.
+// AwaitProtected waits until the judge knows that a prefix must not be banned. The channel that it
+// waits on comes in the same answer as the list, so no replacement is missed.
 func (j *Judge) AwaitProtected(ctx context.Context, prefix netip.Prefix) error {
 	type answer struct {
 		known    bool
 		replaced <-chan struct{}
 	}
 
+	// The question is short each time: the judge never waits for the answer to be yes.
 	for {
 		a, err := owner.Do(ctx, j.calls, func() answer {
 			_, ok := j.protected.Overlaps(prefix)
@@ -241,6 +246,7 @@ func (j *Judge) AwaitProtected(ctx context.Context, prefix netip.Prefix) error {
 			return err
 		}
 
+		// The list may be replaced for another reason first, so it is looked at each time.
 		select {
 		case <-a.replaced:
 		case <-ctx.Done():
@@ -248,6 +254,3 @@ func (j *Judge) AwaitProtected(ctx context.Context, prefix netip.Prefix) error {
 		}
 	}
 }
-
-// The methods of this file are for operators. Each is answered by the judge's goroutine, or fails
-// with an [owner.BusyError] when ctx ends first.

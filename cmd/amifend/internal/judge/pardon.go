@@ -12,7 +12,7 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// Pardoned is what a pardon has done.
+// Pardoned is the outcome of a pardon.
 type Pardoned struct {
 	Lifted []netip.Prefix // each once, in no order
 	Saved  bool           // the journal was handed what the engine forgot
@@ -35,8 +35,12 @@ func (j *Judge) Pardon(
 		return out, err
 	}
 
+	// The rest comes in calls of its own, so that the judge is not held up.
 	for some := range slices.Chunk(held[len(first):], callMost) {
-		_, err := owner.Do(ctx, j.calls, func() struct{} { j.liftUnknown(some, by); return struct{}{} })
+		_, err := owner.Do(ctx, j.calls, func() struct{} {
+			j.liftUnknown(some, by)
+			return struct{}{}
+		})
 		if err != nil {
 			return out, err
 		}
@@ -50,9 +54,9 @@ func (j *Judge) Pardon(
 func (j *Judge) pardon(within netip.Prefix, held, first []netip.Prefix, by string) (out Pardoned) {
 	now := j.clock.Now()
 	observed := j.observedWithin(within, now)
+
 	// What only the enforcer knows, or only the trial, counts as lifted by this call.
 	lifted := make(map[netip.Prefix]bool, len(held))
-
 	for _, p := range append(observed, held...) {
 		lifted[p] = true
 	}
@@ -61,6 +65,7 @@ func (j *Judge) pardon(within netip.Prefix, held, first []netip.Prefix, by strin
 		return out // nobody is banned
 	}
 
+	// The engine forgets when the last event came as soon as it has pardoned.
 	single := within.IsValid() && within.IsSingleIP()
 	if single {
 		out.Seen = j.lastSeen(within.Addr())
@@ -78,6 +83,7 @@ func (j *Judge) pardon(within netip.Prefix, held, first []netip.Prefix, by strin
 		x := j.engine.Explain(within.Addr())
 		out.MoreUnknown, out.MoreKnown = x.MoreUnknown, x.MoreKnown
 	}
+
 	out.Lifted = slices.Collect(maps.Keys(lifted))
 	out.Saved = j.saver.urge(j.engine, j.servers, now)
 	return out
@@ -114,13 +120,15 @@ func (j *Judge) lastSeen(addr netip.Addr) time.Time {
 func pardons(within netip.Prefix, banned []netip.Prefix) []netip.Prefix {
 	if !within.IsValid() {
 		return []netip.Prefix{
-			netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0),
+			netip.PrefixFrom(netip.IPv4Unspecified(), 0),
+			netip.PrefixFrom(netip.IPv6Unspecified(), 0),
 		}
 	}
-	out := []netip.Prefix{within}
 
+	out := []netip.Prefix{within}
 	for _, p := range banned {
-		if p.Bits() < within.Bits() && !slices.Contains(out, p) { // one for each length of a ban at most
+		// One for each length of a ban at most.
+		if p.Bits() < within.Bits() && !slices.Contains(out, p) {
 			out = append(out, p)
 		}
 	}

@@ -38,23 +38,29 @@ type path struct {
 }
 
 // newJudge returns a judge that allows 198.51.100.0/24, and the channel that it reads from.
-func newJudge(t testing.TB, log *slog.Logger, change ...func(*Options)) (*Judge, chan stream.Sighting) {
+func newJudge(
+	t testing.TB, log *slog.Logger, change ...func(*Options),
+) (*Judge, chan stream.Sighting) {
 	t.Helper()
 	in := make(chan stream.Sighting, 8192)
 	o := Options{
-		Policy: policy.DefaultOptions(), Servers: []string{"pbx"}, SIPPorts: firewall.DefaultSIPPorts(),
+		Policy: policy.DefaultOptions(), Servers: []string{"pbx"},
+		SIPPorts: firewall.DefaultSIPPorts(),
 		Protected: policy.NewProtected([]policy.ProtectedEntry{
 			{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Reason: "allowlist"},
 		}, nil),
 		Events: in, Mail: bans.NewMail(), Clock: clock.New(), Log: log,
 	}
+
 	for _, f := range change {
 		f(&o)
 	}
+
 	j, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return j, in
 }
 
@@ -65,8 +71,10 @@ func newPath(t testing.TB, log *slog.Logger, change ...func(*policy.Options)) *p
 			f(&o.Policy)
 		}
 	})
+
 	p := &path{
-		Judge: j, decoder: ami.NewDecoder("amifend"), translator: stream.NewTranslator(0, j.Hasher(), j.clock),
+		Judge: j, decoder: ami.NewDecoder("amifend"),
+		translator: stream.NewTranslator(0, j.Hasher(), j.clock),
 	}
 	p.emit = func(ev ami.Event) {
 		if s, ok := p.translator.Sighting(ev); ok {
@@ -74,6 +82,7 @@ func newPath(t testing.TB, log *slog.Logger, change ...func(*policy.Options)) *p
 			p.events++
 		}
 	}
+
 	p.respond = func([]byte) {}
 	p.play([]byte("Asterisk Call Manager/11.0.0\r\n"))
 	return p
@@ -93,8 +102,9 @@ func attempt(c clock.Clock, addr string, account policy.Label) stream.Sighting {
 	now := c.Now()
 	return stream.Sighting{
 		Observation: policy.Observation{
-			At: now, Source: netip.MustParseAddrPort(addr), LocalPort: 5060, Kind: policy.KindInvalidPassword,
-			Service: policy.ServicePJSIP, Stream: true, Account: account,
+			At: now, Source: netip.MustParseAddrPort(addr), LocalPort: 5060,
+			Kind: policy.KindInvalidPassword, Service: policy.ServicePJSIP, Stream: true,
+			Account: account,
 		},
 		Made: now,
 	}
@@ -115,7 +125,9 @@ func newCourt(t *testing.T, change ...func(*Options)) *court {
 	c := &court{kernel: enforcetest.NewKernel(), said: said}
 	var log2 *slog.Logger
 	c.Judge, c.in = newJudge(t, log, append(change, func(o *Options) { log2 = o.Log })...)
-	c.enforcer = enforce.New(enforce.Options{Table: c.kernel, Clock: c.clock, Log: log2, Mail: c.mail})
+	c.enforcer = enforce.New(enforce.Options{
+		Table: c.kernel, Clock: c.clock, Log: log2, Mail: c.mail,
+	})
 	return c
 }
 

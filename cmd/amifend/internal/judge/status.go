@@ -49,7 +49,7 @@ func (p *pulse) hourAgo() policy.Stats {
 	return p.samples[0]
 }
 
-// Status is how the judge stands.
+// Status is the state of the judge, for operators.
 type Status struct {
 	Stats   policy.Stats
 	HourAgo policy.Stats // what was counted then
@@ -58,35 +58,37 @@ type Status struct {
 	Trial   *Trial       // nil: there is none
 }
 
-// Trial is how a trial stands.
+// Trial is the state of a trial, for operators.
 type Trial struct {
 	Ends time.Time
 	Over bool
 	Bans int // that were made in it, or would have been after it
 }
 
-// Status returns how the judge stands.
+// Status returns the state of the judge.
 func (j *Judge) Status(ctx context.Context) (Status, error) {
 	return owner.Do(ctx, j.calls, func() Status {
 		return Status{
-			Stats: j.engine.Stats(), HourAgo: j.pulse.hourAgo(), Hidden: j.hidden.now(j.clock.Now()),
-			Alerts: slices.Clone(j.alerts), Trial: j.trialStatus(),
+			Stats: j.engine.Stats(), HourAgo: j.pulse.hourAgo(),
+			Hidden: j.hidden.now(j.clock.Now()), Alerts: slices.Clone(j.alerts),
+			Trial: j.trialStatus(),
 		}
 	})
 }
 
-// trialStatus returns how the trial stands; nil if there is none.
+// trialStatus returns the state of the trial; nil if there is none.
 func (j *Judge) trialStatus() *Trial {
 	t := &j.trial
 	if t.ends == 0 {
 		return nil
 	}
 	return &Trial{
-		Ends: j.clock.Wall(t.ends).Truncate(time.Second), Over: t.over(j.clock.Now()), Bans: len(t.bans),
+		Ends: j.clock.Wall(t.ends).Truncate(time.Second), Over: t.over(j.clock.Now()),
+		Bans: len(t.bans),
 	}
 }
 
-// Explained is what the engine knows of an address.
+// Explained holds what the engine knows of an address.
 type Explained struct {
 	policy.Explanation
 	Servers []string // names by number

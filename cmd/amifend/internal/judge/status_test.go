@@ -16,15 +16,19 @@ func TestPulse(t *testing.T) {
 	if got := p.hourAgo(); got != (policy.Stats{}) {
 		t.Errorf("at first: %+v", got)
 	}
+
 	for range 60 {
 		p.note(now)
 	}
+
 	if got := p.hourAgo(); got != now {
 		t.Errorf("an hour later: %+v", got)
 	}
+
 	for i := range uint64(1000) {
 		p.note(policy.Stats{BansRefused: i})
 	}
+
 	if got := p.hourAgo(); got.BansRefused != 940 || len(p.samples) != 60 {
 		t.Errorf("at last: %+v, %d samples", got, len(p.samples))
 	}
@@ -41,13 +45,16 @@ func TestHourAgo(t *testing.T) {
 			}
 			return s.Stats.Observed, s.HourAgo.Observed
 		}
+
 		for range 3 {
 			c.in <- attempt(c.clock, "203.0.113.5:5060", policy.Label{})
 		}
+
 		time.Sleep(30 * time.Minute)
 		if now, then := observed(); now != 3 || then != 0 {
 			t.Errorf("at first: %d, and %d an hour ago", now, then)
 		}
+
 		c.in <- attempt(c.clock, "203.0.113.5:5060", policy.Label{})
 		time.Sleep(32 * time.Minute)
 		if now, then := observed(); now != 4 || then != 3 {
@@ -64,6 +71,7 @@ func TestStatusTellsWhatTheJudgeTold(t *testing.T) {
 			for _, addr := range []string{"198.51.100.1", "198.51.100.2"} {
 				c.hidden.keep(Hidden{c.clock.Now(), "pbx", netip.MustParseAddr(addr), "allowlist"})
 			}
+
 			for range alertsMost + 1 {
 				c.alert(policy.Verdict{
 					Action: policy.ActionAlert, Rule: policy.RuleSuspectLogin,
@@ -71,16 +79,20 @@ func TestStatusTellsWhatTheJudgeTold(t *testing.T) {
 				})
 			}
 		})
+
 		s, err := c.Status(t.Context())
 		if err != nil || len(s.Hidden) != 1 || len(s.Alerts) != alertsMost {
 			t.Fatalf("%+v, %d alerts, %v", s.Hidden, len(s.Alerts), err)
 		}
-		if h := s.Hidden[0]; h.Server != "pbx" || h.Addr.String() != "198.51.100.2" || h.Reason != "allowlist" {
+		if h := s.Hidden[0]; h.Server != "pbx" || h.Addr.String() != "198.51.100.2" ||
+			h.Reason != "allowlist" {
 			t.Errorf("%+v", h)
 		}
-		if a := s.Alerts[0]; a.Kind != policy.RuleSuspectLogin.String() || a.Source != "203.0.113.9" || a.Do == "" {
+		if a := s.Alerts[0]; a.Kind != policy.RuleSuspectLogin.String() || a.Source != "203.0.113.9" ||
+			a.Do == "" {
 			t.Errorf("%+v", a)
 		}
+
 		time.Sleep(25 * time.Hour)
 		if s, err := c.Status(t.Context()); err != nil || len(s.Hidden) != 0 {
 			t.Errorf("a day later: %+v, %v", s.Hidden, err)
@@ -106,11 +118,15 @@ func TestAwaitProtected(t *testing.T) {
 		if isDone() {
 			t.Error("it is not protected")
 		}
+
 		c.Protect(policy.NewProtected(nil, nil)) // a list without it
 		if isDone() {
 			t.Error("it is not protected by another list")
 		}
-		c.Protect(policy.NewProtected([]policy.ProtectedEntry{{Prefix: prefix, Reason: "allowlist"}}, nil))
+
+		c.Protect(policy.NewProtected([]policy.ProtectedEntry{
+			{Prefix: prefix, Reason: "allowlist"},
+		}, nil))
 		if !isDone() {
 			t.Error("it is protected")
 		}

@@ -18,7 +18,8 @@ import (
 //
 // Its zero value is no trial.
 type trial struct {
-	ends   int64                     // by the daemon's clock; 0: there is no trial, or its bans were kept
+	// By the daemon's clock; 0: there is no trial, or its bans were kept.
+	ends   int64
 	logged bool                      // that it has ended
 	older  map[bans.Key]int64        // until when the bans run that were made before it
 	bans   map[netip.Prefix]bans.Ban // made since it began, as long as they were decided
@@ -31,7 +32,7 @@ const (
 	evidenceText = "(as told in the trial)"
 )
 
-// trialSweep is how often bans that have ended are forgotten.
+// trialSweep is the time between two looks for bans that have ended.
 const trialSweep = int64(time.Minute)
 
 // beginTrial begins a trial. The bans that run already are not part of it.
@@ -46,7 +47,8 @@ func (j *Judge) beginTrial(now int64, d time.Duration) {
 	for b := range j.engine.Bans() {
 		t.older[bans.Key{Prefix: b.Prefix, Scope: bans.FirewallScope(b.Scope)}] = b.Until
 	}
-	j.log.Warn("trial: the bans that are made from now on end with it, and nobody is banned after it",
+	j.log.Warn("trial: the bans that are made from now on end with it, and nobody is banned "+
+		"after it",
 		"ends", j.clock.Wall(t.ends).UTC().Format(time.RFC3339),
 		"do", "amifend keep, when you are sure that you can still log in")
 }
@@ -58,17 +60,20 @@ func (t *trial) over(now int64) bool { return t.ends != 0 && now >= t.ends }
 // when there must be no such ban in the kernel any more.
 func (t *trial) shorten(b *bans.Ban, now int64) bool {
 	if t.ends == 0 {
-		delete(t.bans, b.Prefix) // what is decided while the trial's bans are being kept counts more
+		// What is decided while the trial's bans are being kept counts more.
+		delete(t.bans, b.Prefix)
 		return true
 	}
 
+	// The ban is remembered as it was decided, so that keep can give it its whole time.
 	whole := *b
 	if len(t.bans) >= evidenceMost { // a kilobyte for each of 262,144 bans is too much to keep
 		whole.Evidence = evidenceText
 	}
 	t.bans[b.Prefix] = whole
 
-	most := max(t.ends, t.older[b.Key()]) // a ban that was made before the trial keeps its time
+	// A ban that was made before the trial keeps its time.
+	most := max(t.ends, t.older[b.Key()])
 	if most < now+int64(time.Second) {
 		return false
 	}
@@ -109,6 +114,7 @@ func (j *Judge) minuteOfTrial(now int64) {
 		return
 	}
 
+	// The end is logged once, for those who would wonder why nobody is banned any more.
 	if !t.logged && t.over(now) {
 		t.logged = true
 		j.log.Warn("the trial is over, and nobody has said amifend keep: its bans have ended, "+
@@ -116,6 +122,7 @@ func (j *Judge) minuteOfTrial(now int64) {
 			"do", "amifend keep, or restart amifend without --trial")
 	}
 
+	// A walk over all bans is made once a minute, not once a second.
 	if now/trialSweep == t.swept {
 		return
 	}
@@ -131,7 +138,10 @@ func (j *Judge) minuteOfTrial(now int64) {
 // keep gives some of a trial's bans their whole time. It returns how many, and whether there are
 // more.
 func (j *Judge) keep(most int) (kept int, more bool) {
-	t, now := &j.trial, j.clock.Now()
+	t := &j.trial
+	now := j.clock.Now()
+
+	// From now on bans are made as usual, also those that are decided between two calls.
 	t.ends = 0
 	for p, b := range t.bans {
 		if most--; most < 0 {
@@ -143,6 +153,7 @@ func (j *Judge) keep(most int) (kept int, more bool) {
 			j.ban(&b)
 		}
 	}
+
 	*t = trial{}
 	return kept, false
 }
@@ -156,6 +167,7 @@ func (j *Judge) Keep(ctx context.Context) (kept int, wasOn bool, err error) {
 		more bool
 	}
 
+	// The judge must not be held up by a trial with many bans, so they are kept some at a time.
 	for first := true; ; first = false {
 		a, err := owner.Do(ctx, j.calls, func() answer {
 			on := j.trial.bans != nil // also when a call before this one was cut off
@@ -165,6 +177,7 @@ func (j *Judge) Keep(ctx context.Context) (kept int, wasOn bool, err error) {
 		if err != nil || first && !a.on {
 			return kept, wasOn, err
 		}
+
 		wasOn = true
 		kept += a.kept
 		if !a.more {
@@ -179,6 +192,8 @@ func (j *Judge) EachObserved(ctx context.Context, visit func([]bans.Ban)) error 
 	if j.trialFor == 0 {
 		return nil
 	}
+
+	// The prefixes come in one call, which is quick; the bans with their texts come in parts.
 	prefixes, err := owner.Do(ctx, j.calls, func() []netip.Prefix {
 		return j.observedWithin(netip.Prefix{}, j.clock.Now())
 	})
@@ -190,7 +205,7 @@ func (j *Judge) EachObserved(ctx context.Context, visit func([]bans.Ban)) error 
 		part, err := owner.Do(ctx, j.calls, func() []bans.Ban {
 			out := make([]bans.Ban, 0, len(some))
 			for _, p := range some {
-				if b, ok := j.trial.bans[p]; ok {
+				if b, ok := j.trial.bans[p]; ok { // not lifted since
 					out = append(out, b)
 				}
 			}

@@ -29,6 +29,7 @@ type Lists struct {
 // Findings returns the sessions that are not safe, each with what to write.
 func Findings(sessions []Session, l Lists) (out []Finding) {
 	for _, s := range sessions {
+		// What must never be banned cannot be cut off, by a ban or by a list.
 		if slices.ContainsFunc(l.Never.Entries, func(e protect.Entry) bool {
 			return e.Prefix.Contains(s.Addr)
 		}) {
@@ -41,11 +42,13 @@ func Findings(sessions []Session, l Lists) (out []Finding) {
 			Addr: s.Addr,
 		}
 		f.Network, _ = l.network(s.Addr)
+
 		// A deny list cuts the session off at the next start, not only after a ban.
 		if l.Deny != nil {
 			if d, ok := l.Deny.Find(s.Addr); ok {
-				f.What, f.Cut = "the deny lists cut off "+s.String()+": its address is listed in "+
-					quoted(d.Where()), true
+				f.Cut = true
+				f.What = "the deny lists cut off " + s.String() + ": its address is listed in " +
+					quoted(d.Where())
 			}
 		}
 
@@ -66,7 +69,7 @@ func (s Session) String() string {
 	return text + " from " + s.Addr.String()
 }
 
-// mostPasted is how many prefixes a line to paste repeats.
+// mostPasted limits how many prefixes a line to paste repeats.
 const mostPasted = 8
 
 // advice returns what to write into [allow].

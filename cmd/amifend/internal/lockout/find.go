@@ -91,6 +91,7 @@ func established(ns int) ([]*netlink.Socket, bool) {
 	}
 	defer h.Close()
 
+	// A dump that was interrupted may lack a socket, which is better than to know none.
 	var out []*netlink.Socket
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
 		all, err := h.SocketDiagTCP(family)
@@ -128,6 +129,7 @@ func fromProcesses(root string, connections []*netlink.Socket) (found []Session)
 		byInode["socket:["+strconv.FormatUint(uint64(c.INode), 10)+"]"] = c
 	}
 
+	// Processes come and go while they are read: one that cannot be read is left out.
 	names, _ := filepath.Glob(filepath.Join(root, "/proc/[0-9]*/comm"))
 	for _, name := range names {
 		comm, err := os.ReadFile(name)
@@ -147,6 +149,7 @@ func fromProcesses(root string, connections []*netlink.Socket) (found []Session)
 			continue
 		}
 
+		// The socket's number in the process is also its number in the kernel's list.
 		files, _ := os.ReadDir(filepath.Join(process, "fd"))
 		for _, f := range files {
 			to, err := os.Readlink(filepath.Join(process, "fd", f.Name()))

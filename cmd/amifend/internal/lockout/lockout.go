@@ -43,6 +43,7 @@ func Sessions(o Options) []Session {
 
 	connections, known := established(o.NetNS)
 	found := fromProcesses(o.Root, connections)
+
 	// A session of logind may outlive its connection, so it counts only with one.
 	for _, s := range fromLogind(o.Root) {
 		i := slices.IndexFunc(connections, func(c *netlink.Socket) bool {
@@ -51,11 +52,13 @@ func Sessions(o Options) []Session {
 		if i >= 0 {
 			s.Local = local(connections[i])
 		}
+
 		if i >= 0 || !known {
 			found = append(found, s)
 		}
 	}
 
+	// Whoever starts amifend by hand is known by the shell's environment, even without rights.
 	if s, ok := fromEnvironment(o.Getenv); ok {
 		found = append(found, s)
 	}

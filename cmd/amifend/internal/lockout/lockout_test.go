@@ -167,7 +167,8 @@ func TestSessionsOfLogind(t *testing.T) {
 	}
 
 	for name, text := range map[string]string{
-		"1": "# made by systemd\nUID=0\nUSER=root\nACTIVE=1\nSTATE=active\nREMOTE=1\nTTY=pts/0\nSERVICE=sshd\nREMOTE_HOST=192.0.2.50\n",
+		"1": "# made by systemd\nUID=0\nUSER=root\nACTIVE=1\nSTATE=active\nREMOTE=1\n" +
+			"TTY=pts/0\nSERVICE=sshd\nREMOTE_HOST=192.0.2.50\n",
 		"2": "USER=bob\nSTATE=active\nSERVICE=sshd\nREMOTE_HOST=192.0.2.51\n", // not connected
 		"3": "USER=eve\nSTATE=closing\nSERVICE=sshd\nREMOTE_HOST=192.0.2.52\n",
 		"4": "USER=joe\nSTATE=active\nSERVICE=login\n",
@@ -269,15 +270,23 @@ func TestFindings(t *testing.T) {
 		got = append(got, fmt.Sprint(f.What, " | ", f.Do, " | ", f.Cut))
 	}
 
+	const (
+		unlisted = " is not allowlisted: a ban of that address would cut it off | "
+		office   = "; if your address changes, allow the prefix of your office or VPN instead | "
+	)
 	want := []string{
-		`an SSH session of alice from 192.168.1.50 is not allowlisted: a ban of that address would cut it off | ` +
+		`an SSH session of alice from 192.168.1.50` + unlisted +
 			`write into [allow]: prefixes = ["198.51.100.0/24", "203.0.113.20", "192.168.1.50"]` +
-			`; or, to keep your management network (the network in which this machine is reached at 192.168.1.2 over SSH, with all who are in it): ` +
+			`; or, to keep your management network (the network in which this machine is ` +
+			`reached at 192.168.1.2 over SSH, with all who are in it): ` +
 			`prefixes = ["198.51.100.0/24", "203.0.113.20", "192.168.1.0/24"] | false`,
-		`your SSH session from 203.0.113.9 is not allowlisted: a ban of that address would cut it off | ` +
-			`write into [allow]: prefixes = ["198.51.100.0/24", "203.0.113.20", "203.0.113.9"]; if your address changes, allow the prefix of your office or VPN instead | false`,
-		`the deny lists cut off an SSH session of "b\x1bob" from 203.0.113.5: its address is listed in "/lists/drop\x1b.txt:3" | ` +
-			`write into [allow]: prefixes = ["198.51.100.0/24", "203.0.113.20", "203.0.113.5"]; if your address changes, allow the prefix of your office or VPN instead | true`,
+		`your SSH session from 203.0.113.9` + unlisted +
+			`write into [allow]: prefixes = ["198.51.100.0/24", "203.0.113.20", "203.0.113.9"]` +
+			office + "false",
+		`the deny lists cut off an SSH session of "b\x1bob" from 203.0.113.5: ` +
+			`its address is listed in "/lists/drop\x1b.txt:3" | ` +
+			`write into [allow]: prefixes = ["198.51.100.0/24", "203.0.113.20", "203.0.113.5"]` +
+			office + "true",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

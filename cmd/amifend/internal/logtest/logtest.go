@@ -1,4 +1,4 @@
-// Package logtest has a log that a test reads, and one that hangs.
+// Package logtest provides a log that a test reads, and one that hangs.
 package logtest
 
 import (
@@ -20,7 +20,7 @@ type Book struct {
 	text  strings.Builder
 }
 
-// Line is one line as a program reads it.
+// Line is one line of the log, by its keys.
 type Line map[string]any
 
 // Text returns the value of a key as text; "" if there is none.

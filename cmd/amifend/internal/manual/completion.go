@@ -105,6 +105,8 @@ func prefix(c command) string {
 // zsh writes one function for each command.
 func zsh(b *strings.Builder, app *kong.Application) {
 	fmt.Fprintf(b, "#compdef %s\n# zsh completion; made by: %[1]s completion zsh\n", app.Name)
+
+	// Each command gets a function of its own, which calls those of the commands below it.
 	for _, c := range commands(app) {
 		fmt.Fprintf(b, "\n%s() {\n\tlocal line state\n\t_arguments -C -s", zshName(app, c.path))
 		for _, f := range c.flags() {
@@ -120,6 +122,7 @@ func zsh(b *strings.Builder, app *kong.Application) {
 			fmt.Fprintf(b, " \\\n\t\t%s", quote(many+":"+zshText(a.Name)+":"+zshAction(a)))
 		}
 
+		// A command without commands below it ends here.
 		words := c.words()
 		if len(words) == 0 {
 			b.WriteString("\n}\n")
@@ -187,16 +190,19 @@ func fish(b *strings.Builder, app *kong.Application) {
 	fmt.Fprintf(b,
 		"# fish completion for %s; made by: %[1]s completion fish\ncomplete -c %[1]s -f\n",
 		app.Name)
+
 	for _, c := range commands(app) {
 		when := "__fish_use_subcommand"
 		if len(c.path) > 0 {
 			when = "__fish_seen_subcommand_from " + c.path[len(c.path)-1]
 		}
 
+		// Below a command that has commands, only its own words are offered.
 		if words := c.words(); len(c.path) > 0 && len(words) > 0 {
 			when += "; and not __fish_seen_subcommand_from " + strings.Join(words, " ")
 		}
 
+		// fish takes one line for each thing that can be completed, with the same condition.
 		line := func(format string, args ...any) {
 			fmt.Fprintf(b, "complete -c %s -n %s %s\n", app.Name, fishQuote(when),
 				fmt.Sprintf(format, args...))

@@ -58,6 +58,8 @@ func (p Page) write(
 	fmt.Fprintf(b, ".SH NAME\n%s \\- %s\n", roff(p.Name), roff(strings.TrimSuffix(c.Help, ".")))
 	fmt.Fprintf(b, ".SH SYNOPSIS\n.B %s\n%s\n",
 		roff(strings.Join(append([]string{app.Name}, c.path...), " ")), roff(synopsis(c)))
+
+	// A section without content is left out.
 	if c.Detail != "" {
 		b.WriteString(".SH DESCRIPTION\n")
 		writeText(b, c.Detail)

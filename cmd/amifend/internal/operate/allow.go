@@ -15,13 +15,14 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 )
 
-// longestAllowance is how long a prefix may be allowed for a time.
+// longestAllowance limits for how long a prefix can be allowed, if it is not allowed for good.
 const longestAllowance = 10 * 365 * 24 * time.Hour
 
 // Allowed lists who is never banned: names first, then prefixes.
 func (s *Service) Allowed(context.Context) ([]control.Allowed, error) {
 	byCommand := s.Allowlist.Allowances()
 	out := s.allowedNames(byCommand)
+
 	for _, e := range s.Watcher.Current().Entries {
 		a, ok := byCommand[allowlist.Subject{Prefix: e.Prefix}]
 		out = append(out, control.Allowed{
@@ -33,7 +34,9 @@ func (s *Service) Allowed(context.Context) ([]control.Allowed, error) {
 }
 
 // allowedNames lists the host names whose addresses are never banned.
-func (s *Service) allowedNames(byCommand map[allowlist.Subject]allowlist.Allowance) (out []control.Allowed) {
+func (s *Service) allowedNames(
+	byCommand map[allowlist.Subject]allowlist.Allowance,
+) (out []control.Allowed) {
 	addresses := s.Watcher.Addresses()
 	for _, host := range s.Config().Names {
 		out = append(out, control.Allowed{
@@ -41,32 +44,41 @@ func (s *Service) allowedNames(byCommand map[allowlist.Subject]allowlist.Allowan
 		})
 	}
 
+	// A prefix is among the watcher's entries already; a name is not, only its addresses are.
 	for whom, a := range byCommand {
 		if whom.Host != "" {
 			out = append(out, control.Allowed{
-				Name: whom.Host, Addresses: addresses[whom.Host], Reason: a.Text(), Until: a.Until, Command: true,
+				Name: whom.Host, Addresses: addresses[whom.Host], Reason: a.Text(), Until: a.Until,
+				Command: true,
 			})
 		}
 	}
-	slices.SortStableFunc(out, func(a, b control.Allowed) int { return strings.Compare(a.Name, b.Name) })
+
+	slices.SortStableFunc(out, func(a, b control.Allowed) int {
+		return strings.Compare(a.Name, b.Name)
+	})
 	return out
 }
 
-// Allow has a prefix or a name never banned, for a time or until it is taken out, and answers when
-// that holds.
-func (s *Service) Allow(ctx context.Context, by control.Peer, n control.NewAllow) (control.Allowed, error) {
+// Allow allows a prefix or a name, for a time or until it is taken out. It answers when the engine
+// knows that.
+func (s *Service) Allow(
+	ctx context.Context, by control.Peer, n control.NewAllow,
+) (control.Allowed, error) {
 	whom, err := checkAllow(n)
 	if err != nil {
 		return control.Allowed{}, err
 	}
 
+	// The reason is shown to others, on terminals and in logs, so it is quoted.
 	a := allowlist.Allowance{UID: by.UID, Says: by.Says}
 	if n.Reason != "" {
 		a.Reason = ami.Quote([]byte(n.Reason))
 	}
 	if n.For != 0 {
 		d := time.Duration(n.For * float64(time.Second))
-		a.Until, a.Expiry = time.Now().Add(d).Round(0).UTC(), s.Clock.Now()+int64(d)
+		a.Until = time.Now().Add(d).Round(0).UTC()
+		a.Expiry = s.Clock.Now() + int64(d)
 	}
 
 	if whom.Host != "" {
@@ -91,6 +103,7 @@ func checkAllow(n control.NewAllow) (allowlist.Subject, error) {
 		return allowlist.Subject{}, control.Errorf(control.CodeBadRequest, format, args...)
 	}
 
+	// A prefix with host bits is probably a typo, and one of all addresses would end all bans.
 	whom := allowlist.Subject{Prefix: n.Prefix}
 	switch {
 	case n.Name != "":
@@ -121,38 +134,44 @@ func checkAllow(n control.NewAllow) (allowlist.Subject, error) {
 func (s *Service) add(whom allowlist.Subject, a allowlist.Allowance) error {
 	err := s.Allowlist.Add(whom, a)
 	if errors.Is(err, allowlist.ErrFull) {
-		return control.Errorf(control.CodeFailed, "%d prefixes and names are allowed by command already",
+		return control.Errorf(control.CodeFailed,
+			"%d prefixes and names are allowed by command already",
 			allowlist.Most).Advise("write whole networks into [allow] prefixes")
 	}
 	return err
 }
 
-// allowName has the addresses of a name never banned. A name that does not resolve is refused: it
-// may be misspelt.
+// allowName allows the addresses of a name. A name that does not resolve is refused: it may be
+// misspelt.
 func (s *Service) allowName(
-	ctx context.Context, by control.Peer, whom allowlist.Subject, a allowlist.Allowance, reason string,
+	ctx context.Context, by control.Peer, whom allowlist.Subject, a allowlist.Allowance,
+	reason string,
 ) (control.Allowed, error) {
 	addrs, err := s.Watcher.Resolve(ctx, whom.Host)
 	if err != nil {
-		return control.Allowed{}, control.Errorf(control.CodeFailed, "%s does not resolve, and nothing was changed: %s",
+		return control.Allowed{}, control.Errorf(control.CodeFailed,
+			"%s does not resolve, and nothing was changed: %s",
 			whom, bans.Printable(err.Error())).
-			Advise("see whether it is spelt right: getent ahosts %s; to have it allowed once DNS works again, "+
+			Advise("see whether it is spelt right: getent ahosts %s; to have it allowed once "+
+				"DNS works again, "+
 				"write it into [allow] names and say amifend reload", whom)
 	}
 
 	if err := s.add(whom, a); err != nil {
 		return control.Allowed{}, err
 	}
+
 	// The watcher need not resolve the name again before the addresses count.
 	s.Watcher.Remember(whom.Host, addrs)
 	s.Allowlist.Save()
 	s.record(by, "allow", whom.Host, reason)
 
 	out := control.Allowed{
-		Name: whom.Host, Addresses: s.Watcher.Addresses()[whom.Host], Reason: a.Text(), Until: a.Until,
-		Command: true,
+		Name: whom.Host, Addresses: s.Watcher.Addresses()[whom.Host], Reason: a.Text(),
+		Until: a.Until, Command: true,
 	}
 
+	// As with a prefix, the answer means that the addresses are free.
 	for _, addr := range out.Addresses {
 		if err := s.Judge.AwaitProtected(ctx, netip.PrefixFrom(addr, addr.BitLen())); err != nil {
 			return out, Refusal(err)
@@ -163,7 +182,9 @@ func (s *Service) allowName(
 }
 
 // Disallow takes out a prefix that Allow put in.
-func (s *Service) Disallow(ctx context.Context, by control.Peer, prefix netip.Prefix) (control.Allowed, error) {
+func (s *Service) Disallow(
+	ctx context.Context, by control.Peer, prefix netip.Prefix,
+) (control.Allowed, error) {
 	a, note, err := s.disallow(ctx, by, allowlist.Subject{Prefix: prefix}, bans.Source(prefix))
 	return control.Allowed{
 		Prefix: prefix, Reason: a.Text(), Until: a.Until, Command: true, Note: note,
@@ -171,9 +192,13 @@ func (s *Service) Disallow(ctx context.Context, by control.Peer, prefix netip.Pr
 }
 
 // DisallowName takes out a name that Allow put in.
-func (s *Service) DisallowName(ctx context.Context, by control.Peer, name string) (control.Allowed, error) {
+func (s *Service) DisallowName(
+	ctx context.Context, by control.Peer, name string,
+) (control.Allowed, error) {
 	a, note, err := s.disallow(ctx, by, allowlist.Subject{Host: name}, bans.Printable(name))
-	return control.Allowed{Name: name, Reason: a.Text(), Until: a.Until, Command: true, Note: note}, err
+	return control.Allowed{
+		Name: name, Reason: a.Text(), Until: a.Until, Command: true, Note: note,
+	}, err
 }
 
 func (s *Service) disallow(
@@ -181,7 +206,8 @@ func (s *Service) disallow(
 ) (a allowlist.Allowance, note string, err error) {
 	a, ok := s.Allowlist.Remove(whom)
 	if !ok {
-		return a, "", control.Errorf(control.CodeNotAllowed, "%s was not allowed by a command", called).
+		return a, "", control.Errorf(control.CodeNotAllowed, "%s was not allowed by a command",
+			called).
 			Advise("amifend allow --list says why an address is never banned; " +
 				"what the config allows is taken out of [allow] prefixes or names")
 	}

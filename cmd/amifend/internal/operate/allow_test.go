@@ -14,13 +14,30 @@ func TestAllowRefused(t *testing.T) {
 			allow control.NewAllow
 			says  string
 		}{
-			"everything": {control.NewAllow{Prefix: netip.MustParsePrefix("0.0.0.0/0")}, "is every address"},
-			"all of v6":  {control.NewAllow{Prefix: netip.MustParsePrefix("::/0")}, "is every address"},
-			"host bits":  {control.NewAllow{Prefix: netip.MustParsePrefix("203.0.113.5/24")}, "is no prefix"},
-			"nothing":    {control.NewAllow{}, "is no prefix"},
-			"too long":   {control.NewAllow{Prefix: netip.MustParsePrefix("203.0.113.5/32"), For: 1e10}, "may be allowed for"},
-			"no time":    {control.NewAllow{Prefix: netip.MustParsePrefix("203.0.113.5/32"), For: -1}, "may be allowed for"},
-			"a story":    {control.NewAllow{Prefix: netip.MustParsePrefix("203.0.113.5/32"), Reason: strings.Repeat("x", 201)}, "longer than"},
+			"everything": {
+				control.NewAllow{Prefix: netip.MustParsePrefix("0.0.0.0/0")}, "is every address",
+			},
+			"all of v6": {
+				control.NewAllow{Prefix: netip.MustParsePrefix("::/0")}, "is every address",
+			},
+			"host bits": {
+				control.NewAllow{Prefix: netip.MustParsePrefix("203.0.113.5/24")}, "is no prefix",
+			},
+			"nothing": {control.NewAllow{}, "is no prefix"},
+			"too long": {
+				control.NewAllow{Prefix: netip.MustParsePrefix("203.0.113.5/32"), For: 1e10},
+				"may be allowed for",
+			},
+			"no time": {
+				control.NewAllow{Prefix: netip.MustParsePrefix("203.0.113.5/32"), For: -1},
+				"may be allowed for",
+			},
+			"a story": {
+				control.NewAllow{
+					Prefix: netip.MustParsePrefix("203.0.113.5/32"),
+					Reason: strings.Repeat("x", 201),
+				}, "longer than",
+			},
 		} {
 			if _, err := o.Allow(t.Context(), control.Peer{}, tt.allow); control.CodeOf(
 				err,

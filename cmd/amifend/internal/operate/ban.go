@@ -16,21 +16,26 @@ import (
 	"github.com/amifend/amifend/firewall"
 )
 
-// longestReason is how many bytes an operator may write about a ban.
+// longestReason limits how many bytes an operator may write about a ban.
 const longestReason = 200
 
 // notWritten is the note on a ban that the journal does not have.
-const notWritten = "the journal does not have it yet: after a crash or a reboot now it may be lost (amifend status)"
+const notWritten = "the journal does not have it yet: after a crash or a reboot now it may be " +
+	"lost (amifend status)"
 
 // Ban bans for an operator, and returns what the kernel has of it.
-func (s *Service) Ban(ctx context.Context, by control.Peer, news []control.NewBan) ([]control.BanResult, error) {
+func (s *Service) Ban(
+	ctx context.Context, by control.Peer, news []control.NewBan,
+) ([]control.BanResult, error) {
 	results := make([]control.BanResult, 0, len(news))
 	var wanted []bans.Key
+
 	for _, b := range news {
 		r, err := s.impose(ctx, by, b)
 		if err != nil {
 			return nil, Refusal(err)
 		}
+
 		if r.Error == nil {
 			wanted = append(wanted, keyOf(r))
 		}
@@ -72,19 +77,24 @@ func keyOf(r control.BanResult) bans.Key {
 	return bans.Key{Prefix: r.Prefix, Scope: bans.ScopeNamed(r.Scope)}
 }
 
-// impose has the engine decide one ban. The error is that it does not answer.
-func (s *Service) impose(ctx context.Context, by control.Peer, b control.NewBan) (control.BanResult, error) {
+// impose asks the engine for one ban. It returns an error only if the engine does not answer.
+func (s *Service) impose(
+	ctx context.Context, by control.Peer, b control.NewBan,
+) (control.BanResult, error) {
 	d, bad := s.checkBan(&b)
 	if bad != nil {
-		return control.BanResult{Prefix: b.Prefix, Scope: b.Scope, Error: bad}, nil //nolint:nilerr // it is the result
+		out := control.BanResult{Prefix: b.Prefix, Scope: b.Scope, Error: bad}
+		return out, nil //nolint:nilerr // it is the result
 	}
 
 	why := by.String()
 	if b.Reason != "" {
 		why += ": " + ami.Quote([]byte(b.Reason))
 	}
+
 	imposed, err := s.Judge.Impose(ctx, judge.Imposition{
-		Prefix: b.Prefix, Scope: bans.ScopeNamed(b.Scope), For: d, Import: b.Import, By: by.String(), Why: why,
+		Prefix: b.Prefix, Scope: bans.ScopeNamed(b.Scope), For: d, Import: b.Import,
+		By: by.String(), Why: why,
 	})
 	if err != nil {
 		return control.BanResult{}, err
@@ -95,13 +105,14 @@ func (s *Service) impose(ctx context.Context, by control.Peer, b control.NewBan)
 
 func imposeResult(b control.NewBan, imposed judge.Imposed) control.BanResult {
 	out := control.BanResult{Prefix: b.Prefix, Scope: b.Scope, Until: imposed.Until}
+
+	// An import may have found a ban of a larger scope, which stays.
 	if imposed.Scope != 0 {
 		out.Scope = imposed.Scope.String()
 	}
 	if imposed.Observed {
 		out.State = control.StateDry
 	}
-
 	if imposed.Shortened {
 		out.Note = "the trial ends then: amifend keep gives the ban its whole time"
 	}
@@ -114,7 +125,8 @@ func imposeResult(b control.NewBan, imposed judge.Imposed) control.BanResult {
 	}
 	if imposed.Err != nil {
 		out.Error = control.Errorf(control.CodeFailed, "%s", imposed.Err).
-			Advise("amifend status; if there is no room, raise [firewall] max_bans and restart amifend")
+			Advise("amifend status; if there is no room, raise [firewall] max_bans and " +
+				"restart amifend")
 	}
 
 	return out
@@ -125,20 +137,23 @@ func (s *Service) checkBan(b *control.NewBan) (time.Duration, *control.Error) {
 	bad := func(format string, args ...any) (time.Duration, *control.Error) {
 		return 0, control.Errorf(control.CodeBadRequest, format, args...)
 	}
+
 	p := s.Config().Policy
 	d := time.Duration(b.For * float64(time.Second))
 
+	// Only what the kernel has a set for can be banned.
 	switch bits := firewall.SupportedBits(b.Prefix.Addr().Is6()); {
 	case !b.Prefix.IsValid() || b.Prefix != b.Prefix.Masked() || b.Prefix.Addr().Is4In6():
 		return bad("prefix: %v is no prefix", b.Prefix)
 	case !slices.Contains(bits, b.Prefix.Bits()):
-		return bad("%s: a prefix of this length cannot be banned; those of %s can; [deny] prefixes takes any",
+		return bad("%s: a prefix of this length cannot be banned; those of %s can; [deny] "+
+			"prefixes takes any",
 			b.Prefix, lengths(bits))
 	case bans.ScopeNamed(b.Scope) == 0:
 		return bad("scope: write all or sip")
 	case len(b.Reason) > longestReason:
 		return bad("reason: is longer than %d bytes", longestReason)
-	case b.Import && b.For > p.BanMax.Seconds():
+	case b.Import && b.For > p.BanMax.Seconds(): // which a list from elsewhere cannot know
 		return p.BanMax, nil
 	case b.For == 0:
 		return min(p.BanTime, p.BanMax), nil

@@ -22,6 +22,7 @@ func (s *Service) Bans(ctx context.Context) ([]control.Ban, error) {
 		return nil, Refusal(err)
 	}
 
+	// After a trial, what would be banned is listed too: amifend keep makes these bans.
 	if out, err = s.withObserved(ctx, out, func(bans.Ban) bool { return true }); err != nil {
 		return nil, err
 	}
@@ -44,10 +45,12 @@ func (s *Service) bansOf(ctx context.Context, addr netip.Addr) ([]control.Ban, e
 	if err != nil {
 		return nil, Refusal(err)
 	}
+
 	var out []control.Ban
 	for _, b := range covering {
 		out = append(out, listed(b))
 	}
+
 	return s.withObserved(ctx, out, func(b bans.Ban) bool { return b.Prefix.Contains(addr) })
 }
 

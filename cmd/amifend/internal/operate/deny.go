@@ -18,6 +18,7 @@ func (s *Service) denyStatus(ctx context.Context) *control.Denied {
 		return nil
 	}
 
+	// A trial holds the lists back, and so does a kernel that refuses them.
 	d := &control.Denied{Listed: listed, State: control.StateInKernel}
 	switch {
 	case s.Config().Dry():
@@ -29,7 +30,8 @@ func (s *Service) denyStatus(ctx context.Context) *control.Denied {
 	}
 
 	if st.List != nil {
-		d.Ranges, d.Spared = len(st.List.Set.Ranges()), len(st.List.Out)
+		d.Ranges = len(st.List.Set.Ranges())
+		d.Spared = len(st.List.Out)
 	}
 
 	// A table that is gone comes back in a moment, or the enforcer's error says why not.
@@ -49,6 +51,7 @@ func (s *Service) deniedBy(addr netip.Addr) string {
 	if list == nil || s.Config().Dry() {
 		return ""
 	}
+
 	d, ok := list.Find(addr)
 	if !ok {
 		return ""

@@ -9,18 +9,20 @@ func (s *Service) isWritten(ctx context.Context) bool {
 	if s.Journal == nil {
 		return true
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, diskTime)
 	defer cancel()
 	return s.Journal.Flush(ctx) == nil
 }
 
-// isOnDisk is isWritten for what a crash must not undo, what the engine was told to forget
-// included. On a full disk it takes the room that is reserved for that. saved is whether the judge
-// has handed over what it forgot already.
+// isOnDisk is like isWritten, but for what a crash must not undo. It includes what the engine was
+// told to forget, and takes the room that is reserved for that on a full disk. saved reports
+// whether the judge has handed that over already.
 func (s *Service) isOnDisk(ctx context.Context, saved bool) bool {
 	if s.Journal == nil {
 		return true
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, diskTime)
 	defer cancel()
 
@@ -32,6 +34,8 @@ func (s *Service) isOnDisk(ctx context.Context, saved bool) bool {
 				return false
 			}
 		}
+
+		// Sync also makes room: what was queued is written when it returns.
 		if s.Journal.Sync(ctx) != nil {
 			return false
 		}

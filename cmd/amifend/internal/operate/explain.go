@@ -13,7 +13,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 )
 
-// explainPast is how many past bans and alerts an explanation shows.
+// explainPast limits how many past bans and alerts an explanation shows.
 const explainPast = 10
 
 // Explain returns all that is known of an address.
@@ -23,12 +23,14 @@ func (s *Service) Explain(ctx context.Context, addr netip.Addr) (control.Explana
 		return control.Explanation{}, Refusal(err)
 	}
 
+	// A listed address is dropped whatever the engine says, so that comes first.
 	var text strings.Builder
 	out := control.Explanation{Denied: s.deniedBy(addr)}
 	if out.Denied != "" {
 		fmt.Fprintf(&text, "%s is always dropped: listed in %s; to let it in, take it out there "+
 			"and say amifend reload, or amifend allow %[1]s\n", addr, out.Denied)
 	}
+
 	options := explain.Options{
 		Servers: known.Servers, Location: control.Zone(ctx),
 		Dry: s.Config().Dry() || known.Trial != nil && known.Trial.Over,
@@ -36,15 +38,19 @@ func (s *Service) Explain(ctx context.Context, addr netip.Addr) (control.Explana
 	if err := explain.Text(&text, known.Explanation, options); err != nil {
 		return control.Explanation{}, fmt.Errorf("tell of %s: %w", addr, err)
 	}
+
 	if known.Trial != nil && known.Banned {
 		text.WriteString("  trial:     " + trialLine(known.Trial) + "\n")
 	}
 
+	// The text is for people, the detail for programs: both are of the same moment.
 	detail, err := json.Marshal(explain.New(known.Explanation, known.Servers))
 	if err != nil {
 		return control.Explanation{}, fmt.Errorf("tell of %s: %w", addr, err)
 	}
-	out.Text, out.Detail = text.String(), detail
+
+	out.Text = text.String()
+	out.Detail = detail
 
 	// What is in force comes from the enforcer, and what is over from the journal.
 	if out.Bans, err = s.bansOf(ctx, addr); err != nil {
@@ -56,12 +62,15 @@ func (s *Service) Explain(ctx context.Context, addr netip.Addr) (control.Explana
 
 // pastOf returns the latest bans that covered an address, and the latest alerts about it. Without
 // an answer of the journal there are none: the status shows what is wrong with it.
-func (s *Service) pastOf(ctx context.Context, addr netip.Addr) (past []control.PastBan, alerts []control.Alert) {
+func (s *Service) pastOf(
+	ctx context.Context, addr netip.Addr,
+) (past []control.PastBan, alerts []control.Alert) {
 	err := s.readPast(ctx, func(ctx context.Context, j *journal.Journal) error {
 		found, err := j.History(ctx, addr, explainPast)
 		if err != nil {
 			return err
 		}
+
 		past = pastBans(found)
 		logged, err := j.AlertsOf(ctx, addr, "", time.Time{}, explainPast)
 		alerts = pastAlerts(logged)

@@ -16,10 +16,12 @@ func CutOff(next *config.Config, never protect.Set, o lockout.Options) (what, do
 		return "", ""
 	}
 
+	// The caller's set stays as it is: the config is not in force yet.
 	never.Entries = slices.Clone(never.Entries)
 	for _, p := range next.Allow {
 		never.Entries = append(never.Entries, protect.Entry{Prefix: p, Reason: "allowlist"})
 	}
+
 	lists := lockout.Lists{Allow: next.Allow, Never: never, Deny: denylist.New(next.Deny, never)}
 
 	for _, f := range lockout.Findings(lockout.Sessions(o), lists) {

@@ -54,11 +54,14 @@ func newOffice(t testing.TB, trial time.Duration) *office {
 	}
 	c := &config.Config{Policy: policy.DefaultOptions()}
 	current := func() *config.Config { return c }
-	watcher := protect.New(protect.Config{Allow: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}})
+	watcher := protect.New(protect.Config{
+		Allow: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")},
+	})
 
 	var err error
 	o.judge, err = judge.New(judge.Options{
-		Policy: c.Policy, Servers: []string{"pbx"}, SIPPorts: firewall.DefaultSIPPorts(), Events: o.in,
+		Policy: c.Policy, Servers: []string{"pbx"}, SIPPorts: firewall.DefaultSIPPorts(),
+		Events: o.in,
 		Protected: policy.NewProtected([]policy.ProtectedEntry{
 			{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Reason: "allowlist"},
 		}, nil),
@@ -67,14 +70,20 @@ func newOffice(t testing.TB, trial time.Duration) *office {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	denier := enforce.NewDenier(enforce.DenierOptions{
 		Table: o.kernel, Log: slog.New(slog.DiscardHandler), Never: watcher.Current,
 	})
-	enforcer := enforce.New(enforce.Options{Table: o.kernel, Clock: o.clock, Log: log, Mail: o.mail})
+	enforcer := enforce.New(enforce.Options{
+		Table: o.kernel, Clock: o.clock, Log: log, Mail: o.mail,
+	})
 	o.Service = operate.New(operate.Options{
-		Config: current, Log: log, Clock: o.clock, Judge: o.judge, Enforcer: enforcer, Denier: denier,
-		Sessions: func() []*stream.Session { return nil }, Watcher: watcher, Feed: &control.Feed{},
-		Allowlist: allowlist.New(allowlist.Options{Config: current, Watcher: watcher, Clock: o.clock, Log: log}),
+		Config: current, Log: log, Clock: o.clock, Judge: o.judge, Enforcer: enforcer,
+		Denier: denier, Sessions: func() []*stream.Session { return nil }, Watcher: watcher,
+		Feed: &control.Feed{},
+		Allowlist: allowlist.New(allowlist.Options{
+			Config: current, Watcher: watcher, Clock: o.clock, Log: log,
+		}),
 	})
 
 	o.start = func() (stop func()) {
@@ -82,6 +91,7 @@ func newOffice(t testing.TB, trial time.Duration) *office {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		enforcer.Adopt(found, nil, o.judge.Admit)
 		ctx, cancel := context.WithCancel(context.Background())
 		var judge, kernel sync.WaitGroup
@@ -124,7 +134,9 @@ func newBanOf(prefix, scope string, d time.Duration) control.NewBan {
 
 func (o *office) impose(t *testing.T, prefix, scope string, d time.Duration) control.BanResult {
 	t.Helper()
-	res, err := o.Ban(t.Context(), control.Peer{UID: 1000}, []control.NewBan{newBanOf(prefix, scope, d)})
+	res, err := o.Ban(t.Context(), control.Peer{UID: 1000}, []control.NewBan{
+		newBanOf(prefix, scope, d),
+	})
 	if err != nil || res[0].Error != nil {
 		t.Fatalf("%+v, %v", res, err)
 	}
@@ -136,8 +148,8 @@ func (o *office) attempt(addr string) stream.Sighting {
 	now := o.clock.Now()
 	return stream.Sighting{
 		Observation: policy.Observation{
-			At: now, Source: netip.MustParseAddrPort(addr), LocalPort: 5060, Kind: policy.KindInvalidPassword,
-			Service: policy.ServicePJSIP, Stream: true,
+			At: now, Source: netip.MustParseAddrPort(addr), LocalPort: 5060,
+			Kind: policy.KindInvalidPassword, Service: policy.ServicePJSIP, Stream: true,
 		},
 		Made: now,
 	}

@@ -19,10 +19,12 @@ func (s *Service) Reconcile(ctx context.Context, by control.Peer) (control.Recon
 	case err != nil:
 		return control.Reconciled{}, Refusal(err)
 	case compared.Failed != "":
-		return control.Reconciled{}, control.Errorf(control.CodeFailed, "nothing was compared: %s", compared.Failed).
+		return control.Reconciled{}, control.Errorf(control.CodeFailed, "nothing was compared: %s",
+			compared.Failed).
 			Advise("amifend status")
 	}
 
+	// What was repaired is in the kernel when the answer comes, if the kernel takes it.
 	out := control.Reconciled(compared.Found)
 	s.record(by, "reconcile", fmt.Sprintf("%d repaired", out.Repaired()), "")
 	_, err = s.Enforcer.Flush(ctx)

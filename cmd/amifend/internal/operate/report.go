@@ -11,16 +11,18 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 )
 
-// pastTime is how long a question about the past may take: the journal may be large, and its disk
-// slow.
+// pastTime limits how long a question about the past may take: the journal may be large, and its
+// disk slow.
 const pastTime = 5 * time.Second
 
 // Report returns what happened, by the journal.
 func (s *Service) Report(ctx context.Context, q control.ReportQuery) (r control.Report, err error) {
 	err = s.readPast(ctx, func(ctx context.Context, j *journal.Journal) error {
 		s.writeTotals(ctx, j)
+
 		r = control.Report{
-			From: time.Now().Add(-q.Since).Truncate(time.Hour), To: time.Now().Truncate(time.Second),
+			From: time.Now().Add(-q.Since).Truncate(time.Hour),
+			To:   time.Now().Truncate(time.Second),
 		}
 		return fillReport(ctx, &r, j, q.Limit)
 	})
@@ -36,30 +38,35 @@ func fillReport(ctx context.Context, r *control.Report, j *journal.Journal, most
 	if err != nil {
 		return err
 	}
-	r.Bans = control.BanCounts{ByRule: counts.Bans, Lifted: counts.Lifted, Observed: counts.Observed}
 
+	r.Bans = control.BanCounts{
+		ByRule: counts.Bans, Lifted: counts.Lifted, Observed: counts.Observed,
+	}
 	for _, n := range counts.Bans {
 		r.Bans.Made += n
 	}
 	r.AlertCounts = counts.Alerts
 
+	// The counts are of the whole time; of the lists only the latest entries are shown.
 	latest, err := j.Bans(ctx, r.From, most)
 	if err != nil {
 		return err
 	}
 	r.Latest = pastBans(latest)
+
 	alerts, err := j.Alerts(ctx, "", r.From, most)
 	if err != nil {
 		return err
 	}
-
 	r.Alerts = pastAlerts(alerts)
+
 	operations, err := j.Operations(ctx, r.From, most)
 	if err != nil {
 		return err
 	}
 	r.Operations = pastOperations(operations)
 
+	// The sums are the same for all three, but for what they are counted by.
 	for by, to := range map[journal.By]*[]control.Sum{
 		journal.ByServer: &r.Servers, journal.BySource: &r.Sources, journal.ByAccount: &r.Accounts,
 	} {
@@ -74,12 +81,16 @@ func fillReport(ctx context.Context, r *control.Report, j *journal.Journal, most
 }
 
 // Alerts returns alerts of the past, by the journal.
-func (s *Service) Alerts(ctx context.Context, q control.AlertQuery) (out []control.Alert, err error) {
+func (s *Service) Alerts(
+	ctx context.Context, q control.AlertQuery,
+) (out []control.Alert, err error) {
 	since := time.Now().Add(-q.Since)
 	err = s.readPast(ctx, func(ctx context.Context, j *journal.Journal) error {
 		read := func() ([]journal.Alert, error) { return j.Alerts(ctx, q.Kind, since, q.Limit) }
 		if q.About.IsValid() {
-			read = func() ([]journal.Alert, error) { return j.AlertsOf(ctx, q.About, q.Kind, since, q.Limit) }
+			read = func() ([]journal.Alert, error) {
+				return j.AlertsOf(ctx, q.About, q.Kind, since, q.Limit)
+			}
 		}
 		found, err := read()
 		out = pastAlerts(found)
@@ -91,12 +102,16 @@ func (s *Service) Alerts(ctx context.Context, q control.AlertQuery) (out []contr
 
 // readPast asks the journal for the past: one at a time, since each question may read much, and
 // with what happened just now on the disk, if that is quick.
-func (s *Service) readPast(ctx context.Context, read func(context.Context, *journal.Journal) error) error {
+func (s *Service) readPast(
+	ctx context.Context, read func(context.Context, *journal.Journal) error,
+) error {
 	if s.Journal == nil {
-		return control.Errorf(control.CodeFailed, "this daemon keeps no journal, so it knows nothing of the past").
+		return control.Errorf(control.CodeFailed,
+			"this daemon keeps no journal, so it knows nothing of the past").
 			Advise("set [state] directory and restart amifend")
 	}
 
+	// The token goes back when the answer is complete. A request that ends first does not take it.
 	select {
 	case s.past <- struct{}{}:
 		defer func() { <-s.past }()
@@ -109,14 +124,15 @@ func (s *Service) readPast(ctx context.Context, read func(context.Context, *jour
 	ctx, cancel := context.WithTimeout(ctx, pastTime)
 	defer cancel()
 	s.publish(ctx)
+
 	err := read(ctx, s.Journal)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return control.Errorf(control.CodeBusy, "the journal did not answer in %s", pastTime).
 			Advise("ask for less, such as --since 1h, or try again")
 	}
-
 	if err != nil {
-		return control.Errorf(control.CodeFailed, "the journal cannot be read: %s", bans.Printable(err.Error())).
+		return control.Errorf(control.CodeFailed, "the journal cannot be read: %s",
+			bans.Printable(err.Error())).
 			Advise("amifend status says what is wrong with it")
 	}
 
@@ -128,7 +144,8 @@ func (s *Service) readPast(ctx context.Context, read func(context.Context, *jour
 func (s *Service) publish(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, diskTime)
 	defer cancel()
-	_ = s.Journal.Publish(ctx) // as said
+
+	_ = s.Journal.Publish(ctx) // the status shows it
 }
 
 // writeTotals has what was counted until now written, if that is quick. Without it a report lacks
@@ -136,6 +153,7 @@ func (s *Service) publish(ctx context.Context) {
 func (s *Service) writeTotals(ctx context.Context, j *journal.Journal) {
 	ctx, cancel := context.WithTimeout(ctx, diskTime)
 	defer cancel()
+
 	if s.Judge.HandOverCounts(ctx) == nil {
 		_ = j.WriteTotals(ctx) // the status shows what is wrong with the journal
 	}
@@ -147,6 +165,7 @@ func (s *Service) markBanned(ctx context.Context, sources []control.Sum) error {
 	for i := range sources {
 		addrs[i], _ = netip.ParseAddr(sources[i].Name) // else the zero Addr: all others
 	}
+
 	banned, err := s.Enforcer.AreBanned(ctx, addrs)
 	if err != nil {
 		return Refusal(err)
@@ -162,7 +181,8 @@ func pastAlerts(alerts []journal.Alert) []control.Alert {
 	out := make([]control.Alert, 0, len(alerts))
 	for _, a := range alerts {
 		out = append(out, control.Alert{
-			At: a.At, Kind: a.Kind, Source: a.Source, Account: a.Account, Server: a.Server, Reason: a.Text, Do: a.Do,
+			At: a.At, Kind: a.Kind, Source: a.Source, Account: a.Account, Server: a.Server,
+			Reason: a.Text, Do: a.Do,
 		})
 	}
 	return out
@@ -172,9 +192,9 @@ func pastBans(found []journal.Past) []control.PastBan {
 	out := make([]control.PastBan, 0, len(found))
 	for _, p := range found {
 		out = append(out, control.PastBan{
-			Prefix: p.Prefix, Scope: p.Scope, Rule: p.Rule, Score: bans.Round(p.Score), Attempts: p.Attempts,
-			Strike: p.Strike, Evidence: p.Evidence, From: p.From, Until: p.Until, Lifted: p.Lifted, By: p.By,
-			Why: p.Why, Observed: p.Observed,
+			Prefix: p.Prefix, Scope: p.Scope, Rule: p.Rule, Score: bans.Round(p.Score),
+			Attempts: p.Attempts, Strike: p.Strike, Evidence: p.Evidence, From: p.From,
+			Until: p.Until, Lifted: p.Lifted, By: p.By, Why: p.Why, Observed: p.Observed,
 		})
 	}
 
@@ -196,8 +216,8 @@ func pastSums(totals []journal.Sum) []control.Sum {
 	out := make([]control.Sum, 0, len(totals))
 	for _, t := range totals {
 		out = append(out, control.Sum{
-			Name: t.Name, Server: t.Server, Servers: t.Servers, Failures: t.Failures, Logins: t.Logins,
-			First: t.First, Last: t.Last,
+			Name: t.Name, Server: t.Server, Servers: t.Servers, Failures: t.Failures,
+			Logins: t.Logins, First: t.First, Last: t.Last,
 		})
 	}
 	return out

@@ -13,6 +13,7 @@ func TestReportWithoutAJournal(t *testing.T) {
 		if control.CodeOf(err) != control.CodeFailed {
 			t.Errorf("report: %v", err)
 		}
+
 		_, err = o.Alerts(t.Context(), control.AlertQuery{Since: time.Hour, Limit: 1})
 		if control.CodeOf(err) != control.CodeFailed {
 			t.Errorf("alerts: %v", err)

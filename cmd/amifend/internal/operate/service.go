@@ -37,10 +37,10 @@ const (
 	diskTime = 2 * time.Second // for the disk
 )
 
-// retryControl is how long a control socket that cannot be served is left alone.
+// retryControl is the pause before a control socket that could not be served is tried again.
 const retryControl = 30 * time.Second
 
-// Options are what a Service needs.
+// Options configure a [Service].
 type Options struct {
 	Version   string                // of the program, to show
 	Config    func() *config.Config // returns the config in force
@@ -84,15 +84,18 @@ func (s *Service) Opened() <-chan struct{} { return s.opened }
 func (s *Service) Run(ctx context.Context) {
 	opened := sync.OnceFunc(func() { close(s.opened) })
 	defer opened()
+
 	c := s.Config().Control
 	if c.Socket == "" {
 		return
 	}
 
 	logged := ""
+	// A start does not wait for a socket that cannot be opened: banning goes on without it.
 	for ctx.Err() == nil {
 		server, err := control.Listen(s.controlOptions())
 		opened()
+
 		if err == nil {
 			logged = ""
 			s.Log.Info("control socket is open", "socket", c.Socket)
@@ -122,7 +125,7 @@ func (s *Service) controlOptions() control.Options {
 	}
 }
 
-// changeTime is how long a change that was begun may take.
+// changeTime limits how long a change that was begun may take.
 const changeTime = time.Minute
 
 // Outlasting returns the context of a change that must not stop halfway when the one who asked for
@@ -142,7 +145,7 @@ func Refusal(err error) error {
 	return err
 }
 
-// Record writes to a journal what an operator did; nil: to none.
+// Record writes to j what an operator did. A nil j records nothing.
 func Record(j *journal.Journal, by control.Peer, what, object, reason string) {
 	if j == nil {
 		return

@@ -10,8 +10,8 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// Status returns how everything is. It answers also when the kernel hangs: that is when an operator
-// asks for it.
+// Status returns the state of all parts. It answers also when the kernel hangs: that is when an
+// operator asks for it.
 func (s *Service) Status(ctx context.Context) (control.Status, error) {
 	c := s.Config()
 	st := control.Status{
@@ -20,20 +20,23 @@ func (s *Service) Status(ctx context.Context) (control.Status, error) {
 		Followers: s.Feed.Followers(),
 	}
 
+	// Warnings of the config come first: they explain much of what follows.
 	for _, w := range c.Warnings {
 		st.Health = append(st.Health, control.Warning{About: "config", What: w})
 	}
 	if c.Observe {
 		st.Health = append(st.Health, control.Warning{
 			About: "policy", What: "nobody is banned: observe is on",
-			Do: "when no friend is among those it would ban, delete observe = true and restart amifend",
+			Do: "when no friend is among those it would ban, delete observe = true and " +
+				"restart amifend",
 		})
 	}
 
 	// Each part is asked with a limit of its own, so that one that hangs does not hide the others.
 	for _, one := range s.Sessions() {
 		server, warnings := serverStatus(one)
-		st.Servers, st.Health = append(st.Servers, server), append(st.Health, warnings...)
+		st.Servers = append(st.Servers, server)
+		st.Health = append(st.Health, warnings...)
 	}
 	s.engineStatus(ctx, &st)
 	s.firewallStatus(ctx, &st)
@@ -46,9 +49,11 @@ func (s *Service) journalStatus(st *control.Status) {
 	if s.Journal == nil {
 		return
 	}
+
 	h := s.Journal.Health()
 	st.Journal = &control.Journal{
-		Path: h.Path, Problem: h.Problem, Since: h.Since, Waiting: h.Waiting, Lost: h.Lost, Size: h.Size,
+		Path: h.Path, Problem: h.Problem, Since: h.Since, Waiting: h.Waiting, Lost: h.Lost,
+		Size: h.Size,
 	}
 
 	if h.Problem != "" {
@@ -61,6 +66,7 @@ func (s *Service) journalStatus(st *control.Status) {
 func (s *Service) engineStatus(ctx context.Context, st *control.Status) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
+
 	j, err := s.Judge.Status(ctx)
 	if err != nil {
 		st.Health = append(st.Health, control.Warning{
@@ -70,10 +76,13 @@ func (s *Service) engineStatus(ctx context.Context, st *control.Status) {
 		return
 	}
 
+	// Only what somebody can do something about becomes a warning.
 	st.Engine = engineCounts(j.Stats)
+
 	if st.Trial = trialStatus(j.Trial); st.Trial != nil {
 		st.Health = append(st.Health, trialWarning(j.Trial))
 	}
+
 	st.Health = append(st.Health, hiddenWarnings(j.Hidden)...)
 	st.Health = append(st.Health, policyWarnings(j.Stats, j.HourAgo)...)
 	st.Health = append(st.Health, alertWarnings(j.Alerts, s.Clock.Now())...)
@@ -97,9 +106,10 @@ const (
 func (s *Service) firewallStatus(ctx context.Context, st *control.Status) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
+
+	// An enforcer that does not answer waits for the kernel. Its counts are then shown as zero.
 	f := &st.Firewall
 	e, err := s.Enforcer.Status(ctx)
-
 	switch {
 	case err != nil:
 		*f = control.Firewall{State: firewallBusy, Error: Refusal(err).Error()}
@@ -109,10 +119,13 @@ func (s *Service) firewallStatus(ctx context.Context, st *control.Status) {
 		f.State = firewallOK
 	}
 
-	f.Bans, f.Pending, f.Waiting = e.Bans, e.Pending, e.Waiting
+	f.Bans = e.Bans
+	f.Pending = e.Pending
+	f.Waiting = e.Waiting
 	for _, i := range e.Ineffective {
 		st.Ineffective = append(st.Ineffective, ineffective(i))
 	}
+
 	f.Name = s.Firewall
 	f.Denied = s.denyStatus(ctx)
 	st.Health = append(st.Health, firewallWarnings(*f, st.Ineffective)...)
@@ -126,6 +139,7 @@ func firewallWarnings(f control.Firewall, useless []control.Ineffective) (out []
 	warn := func(what, do string) {
 		out = append(out, control.Warning{About: "firewall", What: what, Do: do})
 	}
+
 	if d := f.Denied; d != nil && d.Error != "" {
 		warn("the [deny] lists are not in the kernel: "+d.Error,
 			"amifend check says what is missing; amifend goes on trying")
@@ -134,18 +148,22 @@ func firewallWarnings(f control.Firewall, useless []control.Ineffective) (out []
 	switch f.State {
 	case firewallBusy:
 		warn("it has not answered for a second, so new bans wait",
-			"if it stays so: dmesg, and another program that changes nftables all the time (nft monitor)")
+			"if it stays so: dmesg, and another program that changes nftables all the time "+
+				"(nft monitor)")
 	case firewallFailing:
-		warn("the kernel refuses: "+f.Error, "amifend check says what is missing; amifend goes on trying")
+		warn("the kernel refuses: "+f.Error,
+			"amifend check says what is missing; amifend goes on trying")
 	}
 
 	if f.Waiting > 0 {
 		warn(fmt.Sprintf("a set is full, %d bans wait for room", f.Waiting),
 			"raise [firewall] max_bans and restart amifend")
 	}
+	// Bans that do nothing have one cause as a rule, so the last one is enough.
 	if n := len(useless); n > 0 {
 		last := useless[n-1]
-		warn(fmt.Sprintf("bans do nothing (%d of late), the last one of %s: %s", n, last.Source, last.Cause), last.Do)
+		warn(fmt.Sprintf("bans do nothing (%d of late), the last one of %s: %s", n, last.Source,
+			last.Cause), last.Do)
 	}
 
 	return out
@@ -157,9 +175,11 @@ func (s *Service) nameWarnings() (out []control.Warning) {
 		if e.Server != "" {
 			continue // its session shows that
 		}
+
 		what := fmt.Sprintf("%s has not resolved yet, so nobody is allowed by it", e.Host)
 		if e.Kept > 0 {
-			what = fmt.Sprintf("%s does not resolve, its last addresses (%d) stay allowed", e.Host, e.Kept)
+			what = fmt.Sprintf("%s does not resolve, its last addresses (%d) stay allowed", e.Host,
+				e.Kept)
 		}
 		out = append(out, control.Warning{
 			About: "allowlist", What: what + ": " + bans.Printable(e.Err.Error()),

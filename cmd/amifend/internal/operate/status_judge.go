@@ -11,7 +11,7 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// alertsAge is for how long the status shows an alert.
+// alertsAge limits for how long the status shows an alert.
 const alertsAge = int64(24 * time.Hour)
 
 // policyWarnings says what the policy could not do as it should in the last hour.
@@ -24,15 +24,18 @@ func policyWarnings(now, hourAgo policy.Stats) (out []control.Warning) {
 		}
 	}
 
+	// The counters run since the start: only their differences show what goes on now.
 	warn(now.BansRefused-hourAgo.BansRefused, "there was no room for a ban, %d times",
 		"raise [firewall] max_bans and restart amifend")
 	warn(now.Postponed-hourAgo.Postponed,
-		"%d bans on evidence that can be forged were put off: more were due than forgeable_bans_per_minute",
-		"nothing at once: somebody seems to forge packets in many names; put trunks that never log in "+
-			"into [allow] prefixes")
+		"%d bans on evidence that can be forged were put off: more were due than "+
+			"forgeable_bans_per_minute",
+		"nothing at once: somebody seems to forge packets in many names; put trunks that never "+
+			"log in into [allow] prefixes")
 	warn(now.Evicted-hourAgo.Evicted, "%d sources were forgotten for want of room",
 		"raise [policy] max_sources and say amifend reload")
-	warn(now.AlertsDelayed-hourAgo.AlertsDelayed, "%d alerts were put off: more were due than can be read",
+	warn(now.AlertsDelayed-hourAgo.AlertsDelayed,
+		"%d alerts were put off: more were due than can be read",
 		"amifend alerts shows those that were told")
 	return out
 }
@@ -54,6 +57,7 @@ func hiddenWarnings(found []judge.Hidden) (out []control.Warning) {
 // alertWarnings says which kinds of alerts there were in the last day, and shows the last one of
 // each.
 func alertWarnings(seen []judge.Alert, now int64) (out []control.Warning) {
+	// The latest come last, so the old ones are a part at the beginning.
 	counts := make(map[string]int)
 	for i, a := range slices.Backward(seen) {
 		if now > a.At+alertsAge {
@@ -69,6 +73,7 @@ func alertWarnings(seen []judge.Alert, now int64) (out []control.Warning) {
 			continue // a later one of this kind was shown
 		}
 		counts[a.Kind] = 0
+
 		what := a.Source + ": " + a.Text
 		if n > 1 {
 			what += fmt.Sprintf(" (%d such alerts in the last day: amifend alerts)", n)

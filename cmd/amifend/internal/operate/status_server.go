@@ -18,23 +18,29 @@ const (
 	warnGap   = time.Hour        // of a gap that ended within that time
 )
 
-// serverStatus returns how a session is, and what is wrong with it.
+// serverStatus returns the state of a session, and what is wrong with it.
 func serverStatus(s *stream.Session) (control.ServerStatus, []control.Warning) {
 	st := s.Status()
 	out := control.ServerStatus{
-		Name: s.Name(), Address: st.Address, Connected: st.Phase == ami.PhaseConnected, Phase: st.Phase.String(),
-		Since: st.Since, Down: st.Down, NextTry: st.NextTry, AMIVersion: bans.Printable(st.Version),
-		Login: string(st.Auth), Events: st.Events, EventsRate: bans.Round(s.EventsPerSecond()),
-		Latency: st.Latency.Seconds(), Gaps: st.Gaps, LastGap: st.LastGap.Seconds(), Stalls: st.Stalls,
+		Name: s.Name(), Address: st.Address, Connected: st.Phase == ami.PhaseConnected,
+		Phase: st.Phase.String(), Since: st.Since, Down: st.Down, NextTry: st.NextTry,
+		AMIVersion: bans.Printable(st.Version), Login: string(st.Auth), Events: st.Events,
+		EventsRate: bans.Round(s.EventsPerSecond()), Latency: st.Latency.Seconds(), Gaps: st.Gaps,
+		LastGap: st.LastGap.Seconds(), Stalls: st.Stalls,
 		Untrusted: sum(st.Decoder.Tainted[:]) + sum(st.Decoder.Dropped[:]),
 		Lag:       s.Lag().Seconds(), ClockError: s.ClockAhead().Seconds(),
 	}
 
 	if st.TLS.Enabled {
-		out.TLS, out.Verified, out.Fingerprint = st.TLS.Version, !st.TLS.Insecure, st.TLS.Fingerprint
+		out.TLS = st.TLS.Version
+		out.Verified = !st.TLS.Insecure
+		out.Fingerprint = st.TLS.Fingerprint
 	}
+
+	// The last error may hold text of the PBX.
 	if st.Problem != ami.ProblemNone {
-		out.Problem, out.Do = st.Problem.String(), config.Advice(st.Problem)
+		out.Problem = st.Problem.String()
+		out.Do = config.Advice(st.Problem)
 		if st.LastError != nil {
 			out.Error = bans.Printable(st.LastError.Error())
 		}
@@ -44,7 +50,9 @@ func serverStatus(s *stream.Session) (control.ServerStatus, []control.Warning) {
 }
 
 // serverWarnings says what is wrong with a session.
-func serverWarnings(s *stream.Session, st ami.Status, shown control.ServerStatus) (out []control.Warning) {
+func serverWarnings(
+	s *stream.Session, st ami.Status, shown control.ServerStatus,
+) (out []control.Warning) {
 	warn := func(what, do string) {
 		out = append(out, control.Warning{About: "server " + s.Name(), What: what, Do: do})
 	}
@@ -62,7 +70,8 @@ func serverWarnings(s *stream.Session, st ami.Status, shown control.ServerStatus
 		warn(w.Risk, w.Advice)
 	}
 	if what := gapText(st, time.Now()); what != "" {
-		warn(what, "nothing if Asterisk was restarted; else look at the network to it and at its log")
+		warn(what, "nothing if Asterisk was restarted; else look at the network to it and at "+
+			"its log")
 	}
 
 	// The events.
@@ -71,13 +80,15 @@ func serverWarnings(s *stream.Session, st ami.Status, shown control.ServerStatus
 	}
 	if s.Distrusted() {
 		warn("most of its events cannot be trusted, and ban nobody but who injected text",
-			"if no attack by injected text is going on, this Asterisk is newer than amifend: update amifend")
+			"if no attack by injected text is going on, this Asterisk is newer than amifend: "+
+				"update amifend")
 	}
 	if s.Stalled() {
 		warn("its events had to wait for amifend",
 			"give amifend more CPU time: Asterisk ends a session that is about 4 MB behind")
 	}
 
+	// Bans do not depend on the PBX's clock: amifend measures how wrong it is.
 	if ahead := s.ClockAhead(); ahead.Abs() > warnClock {
 		warn(fmt.Sprintf("its clock is %s", clockText(ahead)),
 			"set the clocks of both machines by NTP (timedatectl); bans do not depend on it")
@@ -102,6 +113,7 @@ func gapText(st ami.Status, now time.Time) string {
 	if st.Phase != ami.PhaseConnected || st.LastGap == 0 || back >= warnGap {
 		return ""
 	}
+
 	return fmt.Sprintf("events may be missing: the session was down for %s, until %s ago",
 		st.LastGap.Round(time.Second), back.Round(time.Second))
 }

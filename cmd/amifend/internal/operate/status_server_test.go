@@ -13,13 +13,16 @@ import (
 
 func TestGapsAreToldForAnHour(t *testing.T) {
 	now := time.Now()
-	st := ami.Status{Phase: ami.PhaseConnected, Since: now.Add(-2 * time.Second), LastGap: 4 * time.Second}
+	st := ami.Status{
+		Phase: ami.PhaseConnected, Since: now.Add(-2 * time.Second), LastGap: 4 * time.Second,
+	}
 	if got := gapText(st, now); !strings.Contains(got, "down for 4s, until 2s ago") {
 		t.Errorf("got %q", got)
 	}
 	if got := gapText(st, now.Add(time.Hour)); got != "" {
 		t.Errorf("an hour later: %q", got)
 	}
+
 	st.Phase = ami.PhaseWaiting // Since is that of the last attempt now
 	if got := gapText(st, now); got != "" {
 		t.Errorf("while the next one goes on: %q", got)
@@ -34,6 +37,7 @@ func TestAServerThatConnectsForTheFirstTimeIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	_, warnings := serverStatus(s)
 	if n := len(warnings); n != 1 || warnings[0].About != "server pbx" ||
 		!strings.Contains(warnings[0].What, "connecting") {

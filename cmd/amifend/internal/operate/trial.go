@@ -14,20 +14,23 @@ func (s *Service) Keep(ctx context.Context, by control.Peer) (control.Kept, erro
 	// The trial's deny lists come into the kernel with it, and may cut off the one who says it.
 	if s.Denier.Status().Held {
 		if what, do := CutOff(s.Config(), s.Watcher.Current(), s.Lockout); what != "" {
-			return control.Kept{}, control.Errorf(control.CodeFailed, "nothing was changed: %s", what).Advise("%s", do)
+			return control.Kept{}, control.Errorf(control.CodeFailed, "nothing was changed: %s",
+				what).Advise("%s", do)
 		}
 	}
 
-	ctx, cancel := Outlasting(ctx) // else the trial might be over with some of its bans
+	// A call that is cut off must not leave the trial over with some of its bans.
+	ctx, cancel := Outlasting(ctx)
 	defer cancel()
+
 	kept, wasOn, err := s.Judge.Keep(ctx)
 	out := control.Kept{Bans: kept}
-
 	switch {
 	case err != nil:
 		return out, Refusal(err)
 	case !wasOn:
-		return control.Kept{}, control.Errorf(control.CodeNoTrial, "this daemon is not on trial: its bans are kept anyway")
+		return control.Kept{}, control.Errorf(control.CodeNoTrial,
+			"this daemon is not on trial: its bans are kept anyway")
 	}
 
 	s.Denier.Release()
@@ -38,13 +41,14 @@ func (s *Service) Keep(ctx context.Context, by control.Peer) (control.Kept, erro
 		return out, Refusal(err)
 	}
 	if !s.isOnDisk(ctx, false) {
-		out.Note = "the journal does not have it yet: after a crash now the bans may end early (amifend status)"
+		out.Note = "the journal does not have it yet: after a crash now the bans may end early " +
+			"(amifend status)"
 	}
 
 	return out, nil
 }
 
-// trialStatus returns how the trial stands as the API has it; nil if there is none.
+// trialStatus returns the state of the trial in the form of the API; nil if there is none.
 func trialStatus(t *judge.Trial) *control.Trial {
 	if t == nil {
 		return nil
@@ -68,15 +72,16 @@ func trialWarning(t *judge.Trial) control.Warning {
 	if t.Over {
 		return control.Warning{
 			About: "trial",
-			What: fmt.Sprintf("it ended at %s and nobody kept its bans: nobody is banned now, %d would be",
-				ends, t.Bans),
+			What: fmt.Sprintf("it ended at %s and nobody kept its bans: nobody is banned now, "+
+				"%d would be", ends, t.Bans),
 			Do: "amifend keep puts them in force; or restart amifend without --trial",
 		}
 	}
 
 	return control.Warning{
 		About: "trial",
-		What:  fmt.Sprintf("at %s its bans end (%d now), and nobody is banned from then on", ends, t.Bans),
-		Do:    "amifend keep, when you are sure that you can still log in",
+		What: fmt.Sprintf("at %s its bans end (%d now), and nobody is banned from then on", ends,
+			t.Bans),
+		Do: "amifend keep, when you are sure that you can still log in",
 	}
 }

@@ -15,18 +15,23 @@ import (
 func TestTrialEnds(t *testing.T) {
 	onTrial(t, 10*time.Minute, func(t *testing.T, o *office) {
 		r := o.impose(t, "203.0.113.2/32", "all", time.Hour)
-		if left := time.Until(r.Until).Round(time.Second); left != 10*time.Minute || r.State != control.StateInKernel {
+		if left := time.Until(r.Until).Round(time.Second); left != 10*time.Minute ||
+			r.State != control.StateInKernel {
 			t.Errorf("%+v, ends in %v", r, left)
 		}
+
 		o.impose(t, "203.0.113.3/32", "all", time.Minute)
-		o.impose(t, "203.0.113.1/32", "sip", 5*time.Hour) // it replaces an older ban: that was for two hours
+
+		// This one replaces an older ban, which was for two hours.
+		o.impose(t, "203.0.113.1/32", "sip", 5*time.Hour)
 		o.attempts("203.0.113.7", 7)
 		o.wantKernel(t, "203.0.113.1 sip", "203.0.113.2 all", "203.0.113.3 all", "203.0.113.7 all")
 		st, err := o.Status(t.Context())
-		if err != nil || st.Trial == nil || st.Trial.Over || st.Trial.Bans != 4 || len(st.Health) != 1 ||
-			!strings.Contains(st.Health[0].Do, "amifend keep") {
+		if err != nil || st.Trial == nil || st.Trial.Over || st.Trial.Bans != 4 ||
+			len(st.Health) != 1 || !strings.Contains(st.Health[0].Do, "amifend keep") {
 			t.Errorf("%+v %+v, %v", st.Trial, st.Health, err)
 		}
+
 		time.Sleep(2 * time.Minute)
 		o.wantKernel(t, "203.0.113.1 sip", "203.0.113.2 all", "203.0.113.7 all")
 		time.Sleep(8*time.Minute + time.Second)
@@ -37,20 +42,20 @@ func TestTrialEnds(t *testing.T) {
 		if r.State != control.StateDry {
 			t.Errorf("banned after the trial: %+v", r)
 		}
+
 		o.wantKernel(t, "203.0.113.1 sip")
-		if l := o.said.Count(t, 1, "would ban", "203.0.113.8")[0]; !strings.Contains(l.Text("trial"), "amifend keep") {
+		l := o.said.Count(t, 1, "would ban", "203.0.113.8")[0]
+		if !strings.Contains(l.Text("trial"), "amifend keep") {
 			t.Errorf("said %v", l)
 		}
-		o.said.Count(
-			t,
-			1,
-			"the trial is over, and nobody has said amifend keep: its bans have ended, and amifend only watches",
-			"",
-		)
+
+		o.said.Count(t, 1, "the trial is over, and nobody has said amifend keep: its bans have "+
+			"ended, and amifend only watches", "")
 		if st, err = o.Status(t.Context()); err != nil || st.Trial == nil || !st.Trial.Over ||
 			!strings.Contains(st.Health[0].What, "nobody is banned now") {
 			t.Errorf("%+v %+v, %v", st.Trial, st.Health, err)
 		}
+
 		bans, err := o.Bans(t.Context())
 		dry := 0
 		for _, b := range bans {
@@ -58,9 +63,11 @@ func TestTrialEnds(t *testing.T) {
 				dry++
 			}
 		}
+
 		if err != nil || dry != 5 { // 1 for longer, 2, 7, 8 and 9; 3 would have ended
 			t.Errorf("%d of %+v, %v", dry, bans, err)
 		}
+
 		time.Sleep(2 * time.Hour)
 		o.wantKernel(t)
 	})
@@ -69,32 +76,41 @@ func TestTrialEnds(t *testing.T) {
 // keep gives the bans their whole time, in the trial and after it, but not those that were lifted
 // or have ended.
 func TestTrialIsKept(t *testing.T) {
-	for name, after := range map[string]time.Duration{"in time": 5 * time.Minute, "late": 15 * time.Minute} {
+	for name, after := range map[string]time.Duration{
+		"in time": 5 * time.Minute, "late": 15 * time.Minute,
+	} {
 		t.Run(name, func(t *testing.T) {
 			onTrial(t, 10*time.Minute, func(t *testing.T, o *office) {
 				o.impose(t, "203.0.113.2/32", "all", time.Hour)
 				o.impose(t, "203.0.113.3/32", "all", time.Minute)
 				o.impose(t, "203.0.113.4/32", "all", time.Hour)
 				time.Sleep(after)
-				if _, err := o.Unban(t.Context(), control.Peer{}, netip.MustParsePrefix("203.0.113.4/32")); err != nil {
+				if _, err := o.Unban(t.Context(), control.Peer{},
+					netip.MustParsePrefix("203.0.113.4/32")); err != nil {
 					t.Error(err)
 				}
+
 				k, err := o.Keep(t.Context(), control.Peer{UID: 1000})
 				if err != nil || k.Bans != 1 {
 					t.Fatalf("%+v, %v", k, err)
 				}
-				if _, err := o.Keep(t.Context(), control.Peer{}); control.CodeOf(err) != control.CodeNoTrial {
+				if _, err := o.Keep(t.Context(), control.Peer{}); control.CodeOf(err) !=
+					control.CodeNoTrial {
 					t.Errorf("again: %v", err)
 				}
+
 				o.wantKernel(t, "203.0.113.1 sip", "203.0.113.2 all")
-				if st, err := o.Status(t.Context()); err != nil || st.Trial != nil || len(st.Health) != 0 {
+				if st, err := o.Status(t.Context()); err != nil || st.Trial != nil ||
+					len(st.Health) != 0 {
 					t.Errorf("%+v %+v, %v", st.Trial, st.Health, err)
 				}
+
 				r := o.impose(t, "203.0.113.5/32", "all", time.Hour)
 				if left := time.Until(r.Until).Round(time.Second); left != time.Hour ||
 					r.State != control.StateInKernel {
 					t.Errorf("a ban after it: %+v", r)
 				}
+
 				time.Sleep(59*time.Minute - after)
 				o.wantKernel(t, "203.0.113.1 sip", "203.0.113.2 all", "203.0.113.5 all")
 				time.Sleep(2 * time.Minute)
@@ -106,7 +122,8 @@ func TestTrialIsKept(t *testing.T) {
 
 func TestKeepWithoutATrial(t *testing.T) {
 	inOffice(t, func(t *testing.T, o *office) {
-		if _, err := o.Keep(t.Context(), control.Peer{}); control.CodeOf(err) != control.CodeNoTrial {
+		if _, err := o.Keep(t.Context(), control.Peer{}); control.CodeOf(err) !=
+			control.CodeNoTrial {
 			t.Errorf("%v", err)
 		}
 	})
@@ -121,6 +138,7 @@ func TestKeepOutlastsWhoAsked(t *testing.T) {
 		if k, err := o.Keep(gone, control.Peer{}); err != nil || k.Bans != 1 {
 			t.Errorf("%+v, %v", k, err)
 		}
+
 		time.Sleep(20 * time.Minute)
 		o.wantKernel(t, "203.0.113.1 sip", "203.0.113.2 all")
 	})

@@ -17,11 +17,14 @@ import (
 // The enforcer's list comes first, since the engine may have had no room for a ban that was found
 // in the kernel, and since a lifted ban has no counters. Then it takes one question to the judge,
 // one flush of the enforcer, and one of the journal.
-func (s *Service) Unban(ctx context.Context, by control.Peer, within netip.Prefix) (control.Lifted, error) {
+func (s *Service) Unban(
+	ctx context.Context, by control.Peer, within netip.Prefix,
+) (control.Lifted, error) {
 	held, err := s.heldWithin(ctx, within)
 	if err != nil {
 		return control.Lifted{}, Refusal(err)
 	}
+
 	pardoned, err := s.Judge.Pardon(ctx, within, prefixesOf(held), by.String())
 	if err != nil {
 		return control.Lifted{}, Refusal(err)
@@ -33,7 +36,8 @@ func (s *Service) Unban(ctx context.Context, by control.Peer, within netip.Prefi
 	case !within.IsValid():
 		return control.Lifted{Lifted: []netip.Prefix{}}, nil
 	default:
-		return control.Lifted{}, control.Errorf(control.CodeNotBanned, "%s is not banned", bans.Source(within)).
+		return control.Lifted{}, control.Errorf(control.CodeNotBanned, "%s is not banned",
+			bans.Source(within)).
 			Advise("amifend bans lists who is; what was held against this one is forgotten")
 	}
 
@@ -43,18 +47,22 @@ func (s *Service) Unban(ctx context.Context, by control.Peer, within netip.Prefi
 	}
 	s.record(by, "unban", what, "")
 
+	// The answer says what the kernel has not done yet, instead of waiting until it has.
 	out := lifted(pardoned.Lifted)
 	flushed, err := s.Enforcer.Flush(ctx)
 	if err != nil {
 		return out, Refusal(err)
 	}
+
 	out.Pending = flushed.Lifts
 	if within.IsValid() && within.IsSingleIP() {
 		out.Again = again(held, pardoned)
 	}
 
+	// A ban that is back after a crash would be a broken promise, so the disk is waited for.
 	if !s.isOnDisk(ctx, pardoned.Saved) {
-		out.Note = "the journal does not have it yet: after a crash now the ban may be back (amifend status)"
+		out.Note = "the journal does not have it yet: after a crash now the ban may be back " +
+			"(amifend status)"
 	}
 	return out, nil
 }

@@ -21,30 +21,44 @@ func TestUnban(t *testing.T) {
 		lifted int
 		left   []string
 	}{
-		"one":            {one, 1, []string{"198.51.100.9 sip", "2001:db8::/64 all", "203.0.113.6 sip"}},
-		"a network":      {netip.MustParsePrefix("203.0.113.0/24"), 2, []string{"198.51.100.9 sip", "2001:db8::/64 all"}},
-		"what covers it": {netip.MustParsePrefix("2001:db8::7/128"), 1, []string{"198.51.100.9 sip", "203.0.113.5 all", "203.0.113.6 sip"}},
-		"all":            {netip.Prefix{}, 4, []string{}},
+		"one": {
+			one, 1, []string{"198.51.100.9 sip", "2001:db8::/64 all", "203.0.113.6 sip"},
+		},
+		"a network": {
+			netip.MustParsePrefix("203.0.113.0/24"), 2,
+			[]string{"198.51.100.9 sip", "2001:db8::/64 all"},
+		},
+		"what covers it": {
+			netip.MustParsePrefix("2001:db8::7/128"), 1,
+			[]string{"198.51.100.9 sip", "203.0.113.5 all", "203.0.113.6 sip"},
+		},
+		"all": {netip.Prefix{}, 4, []string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inOffice(t, func(t *testing.T, o *office) {
 				by := control.Peer{UID: 7}
 				if _, err := o.Ban(t.Context(), by, []control.NewBan{
-					newBanOf("203.0.113.5/32", "all", time.Hour), newBanOf("203.0.113.6/32", "sip", time.Hour), newBanOf("2001:db8::/64", "all", time.Hour),
+					newBanOf("203.0.113.5/32", "all", time.Hour),
+					newBanOf("203.0.113.6/32", "sip", time.Hour),
+					newBanOf("2001:db8::/64", "all", time.Hour),
 				}); err != nil {
 					t.Fatal(err)
 				}
+
 				// One that the engine does not know, as after an adoption without room.
 				b := enforcetest.Ban(o.clock, "198.51.100.9/32", firewall.ScopeSIP, time.Hour)
 				o.mail.Orders.Put(b.Prefix, bans.Order{Ban: &b})
 				synctest.Wait()
 				l, err := o.Unban(t.Context(), by, tt.within)
-				if err != nil || l.Count != tt.lifted || len(l.Lifted) != tt.lifted || l.Pending != 0 {
+				if err != nil || l.Count != tt.lifted || len(l.Lifted) != tt.lifted ||
+					l.Pending != 0 {
 					t.Fatalf("%+v, %v", l, err)
 				}
+
 				if got := o.kernel.Has(); !slices.Equal(got, tt.left) {
 					t.Errorf("the kernel has %q", got)
 				}
+
 				for _, p := range l.Lifted {
 					line := o.said.Count(t, 1, "ban lifted", bans.Source(p))[0]
 					if line.Text("why") != "operator: uid 7" {
@@ -56,18 +70,20 @@ func TestUnban(t *testing.T) {
 	}
 }
 
-// Who is not banned cannot be unbanned, but what is held against him is forgotten.
+// A source that is not banned cannot be unbanned, but its score is forgotten.
 func TestUnbanOfASuspect(t *testing.T) {
 	inOffice(t, func(t *testing.T, o *office) {
 		for range 6 {
 			o.in <- o.attempt("203.0.113.5:5060")
 		}
+
 		synctest.Wait()
 		_, err := o.Unban(t.Context(), control.Peer{}, netip.MustParsePrefix("203.0.113.5/32"))
 		if control.CodeOf(err) != control.CodeNotBanned {
 			t.Errorf("error %v", err)
 		}
-		if l, err := o.Unban(t.Context(), control.Peer{}, netip.Prefix{}); err != nil || l.Count != 0 {
+		if l, err := o.Unban(t.Context(), control.Peer{}, netip.Prefix{}); err != nil ||
+			l.Count != 0 {
 			t.Errorf("all of none: %+v, %v", l, err)
 		}
 	})
@@ -89,12 +105,15 @@ func TestUnbanTellsWhetherItIsSoonBack(t *testing.T) {
 			if err != nil || l.Count != 1 || l.Again == nil {
 				t.Fatalf("%+v, %v", l, err)
 			}
+
 			if took := time.Since(began); took >= time.Millisecond*100 {
 				t.Errorf("it took %v", took)
 			}
+
 			time.Sleep(time.Minute)
 			return *l.Again
 		}
+
 		look := func(after time.Duration, more uint64) func() {
 			return func() {
 				if _, err := o.Explain(t.Context(), addr.Addr()); err != nil {
@@ -104,13 +123,18 @@ func TestUnbanTellsWhetherItIsSoonBack(t *testing.T) {
 				o.kernel.Set(func() { o.kernel.Packets[k] += more })
 			}
 		}
+
 		for name, tt := range map[string]struct {
 			packets uint64
 			look    func()
 			want    control.Again
 		}{
-			"it sends":           {40, look(5*time.Second, 3), control.Again{Dropped: 43, Lately: 3, LatelySpan: 5}},
-			"it sends no more":   {40, look(20*time.Second, 0), control.Again{Dropped: 40, LatelySpan: 20}},
+			"it sends": {
+				40, look(5*time.Second, 3), control.Again{Dropped: 43, Lately: 3, LatelySpan: 5},
+			},
+			"it sends no more": {
+				40, look(20*time.Second, 0), control.Again{Dropped: 40, LatelySpan: 20},
+			},
 			"nobody has looked":  {40, func() {}, control.Again{Dropped: 40}},
 			"nothing ever comes": {0, func() {}, control.Again{}},
 		} {
@@ -133,14 +157,17 @@ func TestUnbanOfVeryMany(t *testing.T) {
 	inOffice(t, func(t *testing.T, o *office) {
 		const many = 1000
 		for i := range many {
-			b := enforcetest.Ban(o.clock, fmt.Sprintf("10.0.%d.%d/32", i/250, i%250), all, time.Hour)
+			b := enforcetest.Ban(o.clock, fmt.Sprintf("10.0.%d.%d/32", i/250, i%250), all,
+				time.Hour)
 			o.mail.Orders.Put(b.Prefix, bans.Order{Ban: &b})
 		}
+
 		synctest.Wait()
 		l, err := o.Unban(t.Context(), control.Peer{UID: 7}, netip.Prefix{})
 		if err != nil || l.Count != many || len(l.Lifted) != many || l.Pending != 0 {
 			t.Errorf("%d lifted, %d named, %d pending, %v", l.Count, len(l.Lifted), l.Pending, err)
 		}
+
 		o.wantKernel(t)
 	})
 }
@@ -150,10 +177,12 @@ func TestUnbanAfterATrial(t *testing.T) {
 	onTrial(t, time.Minute, func(t *testing.T, o *office) {
 		time.Sleep(2 * time.Minute)
 		o.impose(t, "203.0.113.9/32", "all", time.Hour)
-		l, err := o.Unban(t.Context(), control.Peer{UID: 7}, netip.MustParsePrefix("203.0.113.9/32"))
+		l, err := o.Unban(t.Context(), control.Peer{UID: 7},
+			netip.MustParsePrefix("203.0.113.9/32"))
 		if err != nil || l.Count != 1 {
 			t.Errorf("%+v, %v", l, err)
 		}
+
 		_, err = o.Unban(t.Context(), control.Peer{}, netip.MustParsePrefix("203.0.113.9/32"))
 		if control.CodeOf(err) != control.CodeNotBanned {
 			t.Errorf("again: %v", err)

@@ -9,11 +9,11 @@ import (
 // whoever calls and for whatever.
 const share = 10
 
-// free is how long a call may take without a pause after it. A timer is not precise enough for the
-// pause that a shorter call would need.
+// free limits how long a call may take without a pause after it. A timer is not precise enough for
+// the pause that a shorter call would need.
 const free = 20 * time.Microsecond
 
-// Calls takes the functions that others want called by the goroutine that owns the data. One call
+// Calls holds the functions that others want called by the goroutine that owns the data. One call
 // is made at a time, and after one that took long there is a pause, so that the owner has its time
 // for its own work. A call must be short; longer work is split into several.
 type Calls struct {
@@ -33,16 +33,19 @@ func NewCalls(owner string) Calls {
 func (c Calls) C() <-chan func() { return c.in }
 
 // Do has f called by the owner, and returns what f returned. The owner never waits: neither for a
-// call, nor for the one who called. When ctx ends first, Do returns a [BusyError], and f may still
-// be called later.
+// call, nor for the caller. When ctx ends first, Do returns a [BusyError], and f may still be
+// called later.
 func Do[T any](ctx context.Context, c Calls, f func() T) (T, error) {
 	var none T
+
+	// Callers wait here for each other, and for the pause after a long call.
 	select {
 	case <-c.turn:
 	case <-ctx.Done():
 		return none, c.Busy()
 	}
 
+	// The answer has room, so the owner does not wait for a caller that has gone.
 	answer := make(chan T, 1)
 	c.in <- func() { // it has room: only the holder of the token sends
 		began := time.Now()

@@ -34,6 +34,7 @@ func TestAskersTakeATenth(t *testing.T) {
 				}
 			}
 		})
+
 		answered := make([]int, 20)
 		for i := range answered {
 			askers.Go(func() {
@@ -51,15 +52,18 @@ func TestAskersTakeATenth(t *testing.T) {
 					if n != i {
 						t.Errorf("%d got the answer %d", i, n)
 					}
+
 					answered[i]++
 				}
 			})
 		}
+
 		askers.Wait()
 		owner.Wait()
 		if spent > 1100*time.Millisecond || spent < 500*time.Millisecond {
 			t.Errorf("it spent %v of 10 s with answers", spent)
 		}
+
 		for i, n := range answered {
 			if n == 0 {
 				t.Errorf("%d got no answer", i)
@@ -74,11 +78,13 @@ func TestAskerWhoGoes(t *testing.T) {
 		a := NewCalls("it")
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
+
 		for range 3 {
 			if _, err := Do(gone, a, func() int { return 1 }); !isBusy(err) {
 				t.Errorf("error %v", err)
 			}
 		}
+
 		done := make(chan struct{})
 		go func() {
 			for {
@@ -95,6 +101,7 @@ func TestAskerWhoGoes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		if got != 2 {
 			t.Errorf("the answer is %d", got)
 		}

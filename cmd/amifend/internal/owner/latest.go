@@ -9,7 +9,7 @@ type Latest[V any] struct {
 	ch chan V
 }
 
-// NewLatest returns one that holds nothing.
+// NewLatest returns a Latest without a value.
 func NewLatest[V any]() *Latest[V] { return &Latest[V]{ch: make(chan V, 1)} }
 
 // Set leaves v for the receiver, in place of a value that still waits.

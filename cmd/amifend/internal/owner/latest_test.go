@@ -41,6 +41,7 @@ func TestLatestOfSeveralSenders(t *testing.T) {
 			}
 		})
 	}
+
 	all.Wait()
 	done <- struct{}{}
 

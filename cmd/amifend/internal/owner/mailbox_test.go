@@ -18,6 +18,7 @@ func TestMailbox(t *testing.T) {
 			m.Put(i%keys, i)
 		}
 	})
+
 	done := make(chan struct{})
 	go func() {
 		sender.Wait()
@@ -32,6 +33,7 @@ func TestMailbox(t *testing.T) {
 			last[k] = v
 		}
 	}
+
 	for running := true; running; {
 		select {
 		case <-m.C():
@@ -40,16 +42,19 @@ func TestMailbox(t *testing.T) {
 			running = false
 		}
 	}
+
 	select {
 	case <-m.C():
 		take()
 	default:
 	}
+
 	for k := range keys {
 		if last[k] != rounds-keys+k {
 			t.Errorf("key %d ends with %d", k, last[k])
 		}
 	}
+
 	if m.Take() != nil {
 		t.Error("something is left without a token")
 	}

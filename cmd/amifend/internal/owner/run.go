@@ -8,7 +8,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/clock"
 )
 
-// restartPause is how long a part that ended is left alone.
+// restartPause is the pause before a part that ended is started again.
 const restartPause = time.Second
 
 // KeepRunning runs a part of the daemon until ctx ends. A part that ends before is logged and
@@ -19,6 +19,7 @@ func KeepRunning(ctx context.Context, log *slog.Logger, what string, run func() 
 		if ctx.Err() != nil {
 			return
 		}
+
 		log.Error(what+" ended: starting it again", "err", err)
 		clock.Sleep(ctx, restartPause)
 	}

@@ -20,7 +20,9 @@ func TestLasting(t *testing.T) {
 		}
 		return errors.New("no buffer space")
 	})
-	if l := said.Count(t, 1, "watch ended: starting it again", "")[0]; runs != 2 || l.Text("err") == "" {
+
+	if l := said.Count(t, 1, "watch ended: starting it again", "")[0]; runs != 2 ||
+		l.Text("err") == "" {
 		t.Errorf("%d runs, said %v", runs, l)
 	}
 }

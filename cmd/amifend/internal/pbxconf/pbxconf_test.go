@@ -259,7 +259,8 @@ sip.a-long-name-of-a-provider.examp | pjsip show registrations: a-longer-name
 		})
 	}
 
-	if _, _, err := fromCLI(strings.NewReader("Unable to connect to remote asterisk\n")); err == nil || !strings.Contains(err.Error(), "asterisk -rx") {
+	if _, _, err := fromCLI(strings.NewReader("Unable to connect to remote asterisk\n")); err == nil ||
+		!strings.Contains(err.Error(), "asterisk -rx") {
 		t.Errorf("output of something else: %v", err)
 	}
 }

@@ -396,8 +396,9 @@ func TestResolversAndTheirUpstreams(t *testing.T) {
 		"run/NetworkManager/no-stub-resolv.conf": "nameserver 192.0.2.2\n",
 		"run/resolvconf/interface/eth0.dhclient": "nameserver 192.0.2.3\n",
 		"run/dnsmasq/resolv.conf":                "nameserver 192.0.2.4\n",
-		"etc/dnsmasq.conf":                       "#server=9.9.9.9\nserver=192.0.2.5#5353\nserver=/corp.example/192.0.2.6@eth0\nlocal=/x/\n",
-		"etc/dnsmasq.d/10-more":                  "server = 2001:db8::7\n",
+		"etc/dnsmasq.conf": "#server=9.9.9.9\nserver=192.0.2.5#5353\n" +
+			"server=/corp.example/192.0.2.6@eth0\nlocal=/x/\n",
+		"etc/dnsmasq.d/10-more": "server = 2001:db8::7\n",
 		"etc/unbound/unbound.conf.d/forward.conf": "forward-zone:\n  name: \".\"\n  " +
 			"forward-addr: 192.0.2.8@853#dns.example\n  # forward-addr: 9.9.9.9\n",
 		"etc/unbound/unbound.conf.d/ignored.txt": "forward-addr: 9.9.9.9\n",

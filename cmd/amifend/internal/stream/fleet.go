@@ -45,7 +45,7 @@ func (f *Fleet) Sessions() []*Session {
 	return nil
 }
 
-// Plan is how the sessions are to change.
+// Plan describes how the sessions are to change.
 type Plan struct {
 	servers []config.Server
 	fresh   map[string]*Session // those that are new, or take the place of another
@@ -58,11 +58,13 @@ func (f *Fleet) Plan(servers []config.Server, names []string) (*Plan, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
+	// A session that is made connects to nothing yet. So a config with an error changes nothing.
 	p := &Plan{servers: servers, fresh: map[string]*Session{}}
 	for _, server := range servers {
 		if m := f.members[server.Name]; m != nil && sameServer(m.server, server) {
 			continue
 		}
+
 		number := uint16(slices.Index(names, server.Name)) // as bounded as the judge's numbers are
 		s, err := New(server, number, f.options)
 		if err != nil {
@@ -71,12 +73,14 @@ func (f *Fleet) Plan(servers []config.Server, names []string) (*Plan, error) {
 		p.fresh[server.Name] = s
 	}
 
+	// The order of a map differs each time, and operators read this list.
 	for name := range f.members {
 		if !slices.ContainsFunc(servers, func(s config.Server) bool { return s.Name == name }) {
 			p.gone = append(p.gone, name)
 		}
 	}
 	slices.Sort(p.gone)
+
 	return p, nil
 }
 
@@ -86,6 +90,7 @@ func (p *Plan) Changed() []string {
 	for name := range p.fresh {
 		out = append(out, name)
 	}
+
 	slices.Sort(out)
 	return out
 }
@@ -106,6 +111,7 @@ func (f *Fleet) Start(ctx context.Context, p *Plan) {
 func (f *Fleet) Change(p *Plan) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	if f.ctx == nil || f.ctx.Err() != nil {
 		return
 	}
@@ -121,12 +127,12 @@ func (f *Fleet) Change(p *Plan) {
 	for _, name := range end {
 		f.members[name].stop()
 	}
-
 	for _, name := range end {
 		<-f.members[name].done // its last events are judged before those of its successor
 		delete(f.members, name)
 	}
 
+	// Those that stayed keep their connection. The status shows all in the order of the config.
 	live := make([]*Session, 0, len(p.servers))
 	for _, server := range p.servers {
 		if s := p.fresh[server.Name]; s != nil {
@@ -142,9 +148,12 @@ func (f *Fleet) start(s *Session, server config.Server) {
 	ctx, cancel := context.WithCancel(f.ctx)
 	m := &member{Session: s, server: server, stop: cancel, done: make(chan struct{})}
 	f.members[server.Name] = m
+
 	f.running.Go(func() {
 		defer close(m.done)
-		owner.KeepRunning(ctx, f.options.Log, "AMI session of "+s.name, func() error { return s.Run(ctx, f.out) })
+		owner.KeepRunning(ctx, f.options.Log, "AMI session of "+s.name, func() error {
+			return s.Run(ctx, f.out)
+		})
 	})
 }
 

@@ -14,6 +14,7 @@ func TestVigil(t *testing.T) {
 		tainted = "most events of this PBX cannot be trusted and ban nobody but who injected text"
 		stalled = "events had to wait for us"
 	)
+
 	said, log := logtest.New()
 	g := guard{log: log, gauge: new(gauge)}
 	now := time.Date(2026, 11, 23, 6, 0, 0, 0, time.UTC)
@@ -33,6 +34,7 @@ func TestVigil(t *testing.T) {
 	if l := said.Count(t, 1, forged, "")[0]; l.Text("new") != "2" {
 		t.Errorf("said %v", l)
 	}
+
 	s.Decoder.LateOrphans = 3
 	look()
 	if l := said.Count(t, 2, forged, "")[1]; l.Text("new") != "1" || l.Text("in_all") != "3" {
@@ -51,17 +53,20 @@ func TestVigil(t *testing.T) {
 		l.Text("do") == "" {
 		t.Errorf("said %v", l)
 	}
+
 	for range 100 {
 		s.Decoder.Dropped[ami.TaintOrder] += 100
 		look()
 	}
+
 	said.Count(t, 1, tainted, "") // an hour's worth
 	now = now.Add(time.Hour)
 	s.Decoder.Dropped[ami.TaintOrder] += 100
 	look()
 	said.Count(t, 2, tainted, "")
 
-	s.Stalls, s.Stalled = 4, time.Second
+	s.Stalls = 4
+	s.Stalled = time.Second
 	look()
 	s.Stalls = 5
 	look()

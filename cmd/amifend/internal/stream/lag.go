@@ -28,7 +28,8 @@ func (m *lagMeter) measure(now int64, made time.Time) time.Duration {
 		if now >= m.until+lagWindow { // also the very first event
 			m.prev = diff
 		}
-		m.cur, m.until = diff, now+lagWindow
+		m.cur = diff
+		m.until = now + lagWindow
 	}
 
 	m.cur = min(m.cur, diff)
@@ -36,7 +37,7 @@ func (m *lagMeter) measure(now int64, made time.Time) time.Duration {
 	return m.last
 }
 
-// gauge has what a session measures, for others to read.
+// gauge holds what a session measures, for others to read.
 type gauge struct {
 	lag   atomic.Int64 // nanoseconds that the last event was late
 	ahead atomic.Int64 // nanoseconds that the PBX's clock is ahead of ours
@@ -55,7 +56,7 @@ func (g *gauge) set(m *lagMeter) {
 	g.ahead.Store(-int64(min(m.cur, m.prev)))
 }
 
-// rateSpan is over how many seconds a rate is measured.
+// rateSpan is the number of seconds over which a rate is measured.
 const rateSpan = 10
 
 // rate measures how fast a counter grows. One goroutine takes the samples.
@@ -69,6 +70,7 @@ type rate struct {
 func (r *rate) sample(count uint64) {
 	r.samples[r.n%len(r.samples)] = count
 	r.n++
+
 	if span := min(r.n-1, rateSpan); span > 0 {
 		first := r.samples[(r.n-1-span)%len(r.samples)]
 		r.now.Store((count - first) * 1000 / uint64(span))

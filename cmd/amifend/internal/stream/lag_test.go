@@ -18,14 +18,26 @@ func TestLag(t *testing.T) {
 		made  time.Duration // the PBX's clock, relative to reception
 		lag   time.Duration
 	}
+
 	for name, events := range map[string][]event{
-		"in time":                {{0, 0, 0}, {time.Second, -time.Millisecond, time.Millisecond}},
-		"late":                   {{0, 0, 0}, {time.Second, -3 * time.Second, 3 * time.Second}},
-		"a clock that is behind": {{0, -time.Hour, 0}, {time.Second, -time.Hour - time.Second, time.Second}},
-		"a clock that is ahead":  {{0, time.Hour, 0}, {time.Second, time.Hour - time.Second, time.Second}},
-		"set forward":            {{0, 0, 0}, {time.Second, time.Hour, 0}, {time.Second, time.Hour - time.Second, time.Second}},
+		"in time": {{0, 0, 0}, {time.Second, -time.Millisecond, time.Millisecond}},
+		"late":    {{0, 0, 0}, {time.Second, -3 * time.Second, 3 * time.Second}},
+		"a clock that is behind": {
+			{0, -time.Hour, 0}, {time.Second, -time.Hour - time.Second, time.Second},
+		},
+		"a clock that is ahead": {
+			{0, time.Hour, 0}, {time.Second, time.Hour - time.Second, time.Second},
+		},
+		"set forward": {
+			{0, 0, 0},
+			{time.Second, time.Hour, 0},
+			{time.Second, time.Hour - time.Second, time.Second},
+		},
 		"set back, and in the end believed": {
-			{0, 0, 0}, {time.Second, -time.Hour, time.Hour}, {6 * time.Minute, -time.Hour, time.Hour}, {6 * time.Minute, -time.Hour, 0},
+			{0, 0, 0},
+			{time.Second, -time.Hour, time.Hour},
+			{6 * time.Minute, -time.Hour, time.Hour},
+			{6 * time.Minute, -time.Hour, 0},
 		},
 		"after a silence": {{0, 0, 0}, {time.Hour, -time.Minute, 0}},
 	} {
@@ -38,6 +50,7 @@ func TestLag(t *testing.T) {
 					t.Errorf("event %d: lag %s, want %s", i, got, e.lag)
 				}
 			}
+
 			if got := m.measure(now.UnixNano(), time.Time{}); got != 0 {
 				t.Errorf("an event without a time lags %s", got)
 			}
@@ -51,7 +64,9 @@ func TestLagOfAnInjection(t *testing.T) {
 		tr := NewTranslator(0, policy.Hasher{}, clock.New())
 		src := netip.MustParseAddrPort("203.0.113.5:5061")
 		tr.Sighting(ami.Event{Source: src, Time: time.Now()})
-		tr.Sighting(ami.Event{Source: src, Time: time.Now().Add(1000 * time.Hour), Taint: ami.TaintDuplicate})
+		tr.Sighting(ami.Event{
+			Source: src, Time: time.Now().Add(1000 * time.Hour), Taint: ami.TaintDuplicate,
+		})
 		if s, _ := tr.Sighting(ami.Event{Source: src, Time: time.Now()}); s.Made != s.At {
 			t.Errorf("a real event seems %s late", time.Duration(s.At-s.Made))
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// Options are what the sessions of all servers share.
+// Options configure the sessions of all servers.
 type Options struct {
 	Log     *slog.Logger
 	Clock   clock.Clock
@@ -57,9 +57,9 @@ func New(server config.Server, number uint16, o Options) (*Session, error) {
 		name: server.Name, log: o.Log.With("server", server.Name), watcher: o.Watcher, feed: o.Feed,
 		translator: NewTranslator(number, o.Hasher, o.Clock),
 	}
+
 	c := Config(server)
 	c.OnChange = s.changed
-
 	for _, w := range c.Warnings() {
 		s.log.Warn(config.SessionWarning(w).String())
 	}
@@ -76,9 +76,12 @@ func (s *Session) Run(ctx context.Context, out chan<- Sighting) error {
 	return s.ami.Run(ctx, func(ev ami.Event) {
 		Learn(s.watcher, s.name, ev)
 		s.feed.Publish(s.name, &ev)
+
+		// A store for each event would make other CPUs fetch the line again.
 		if ev.Service == ami.ServiceSIP && !s.gauge.chanSIP.Load() {
 			s.gauge.chanSIP.Store(true)
 		}
+
 		if seen, ok := s.translator.Sighting(ev); ok {
 			s.gauge.set(&s.translator.lag)
 			out <- seen
@@ -86,23 +89,24 @@ func (s *Session) Run(ctx context.Context, out chan<- Sighting) error {
 	})
 }
 
-// Learn has the watcher know which addresses are the PBX's own and ours, as far as an event of a
+// Learn tells the watcher which addresses are the PBX's own and ours, as far as an event of a
 // server shows.
 func Learn(w *protect.Watcher, server string, ev ami.Event) {
+	// An attacker must not be able to name an address that is then protected.
 	if ev.Taint != ami.Untainted {
 		return
 	}
+
 	if ev.Own {
 		w.Learn(server, ev.Source.Addr(), protect.OwnAddress)
 	}
-
 	if local := ev.Local.Addr(); local.IsValid() {
 		w.Learn(server, local, protect.LocalAddress)
 	}
 }
 
-// changed logs how the session is: up, lost, or what keeps it from working and what to do. The
-// session calls it once for each change.
+// changed logs the state of the session: up, lost, or what keeps it from working and what to do.
+// The session calls it once for each change.
 func (s *Session) changed(c ami.Change) {
 	if c.Phase == ami.PhaseConnected {
 		s.logUp(c)
@@ -111,12 +115,14 @@ func (s *Session) changed(c ami.Change) {
 
 	attrs := []any{
 		slog.String("problem", c.Problem.String()), slog.Any("err", c.Err),
-		slog.String("do", config.Advice(c.Problem)), slog.String("retry", c.Retry.Round(time.Millisecond).String()),
+		slog.String("do", config.Advice(c.Problem)),
+		slog.String("retry", c.Retry.Round(time.Millisecond).String()),
 	}
 	if c.Lost {
 		s.log.Warn("AMI session is lost: events may be missed until it is back", attrs...)
 		return
 	}
+
 	s.log.Warn("AMI session cannot be made", attrs...)
 }
 
@@ -133,6 +139,7 @@ func (s *Session) logUp(c ami.Change) {
 		attrs = append(attrs, slog.String("gap", c.Gap.Round(time.Millisecond).String()),
 			slog.Uint64("gaps", s.Status().Gaps))
 	}
+
 	s.log.Info("AMI session is up", attrs...)
 }
 
@@ -141,11 +148,11 @@ func (s *Session) logUp(c ami.Change) {
 // Name returns the server's name.
 func (s *Session) Name() string { return s.name }
 
-// Status returns how the login is.
+// Status returns the state of the login.
 func (s *Session) Status() ami.Status { return s.ami.Status() }
 
-// ChanSIP reports whether the server has raised events of chan_sip, which believes any address that a
-// sender writes.
+// ChanSIP reports whether the server has raised events of chan_sip, which believes any address that
+// a sender writes.
 func (s *Session) ChanSIP() bool { return s.gauge.chanSIP.Load() }
 
 // Lag returns how late the last event was.

@@ -1,4 +1,4 @@
-// Package stream has what the daemon adds to the AMI session of one PBX: what an event means, how
+// Package stream adds to the AMI session of one PBX what the daemon needs: what an event means, how
 // late it is, and whether the stream can be trusted. A [Fleet] runs the sessions of all PBXs.
 //
 //	ami.Session ── event ──→ Session ── Sighting ──→ judge     a full channel makes the session wait
@@ -19,7 +19,8 @@ import (
 	"github.com/amifend/amifend/policy/fromami"
 )
 
-// Sighting is what crosses from a session to the judge: an observation, and when the PBX made it.
+// Sighting is an observation as a session sends it to the judge, with the time at which the PBX
+// made the event.
 type Sighting struct {
 	policy.Observation
 	Made int64 // by the daemon's clock: reception less the stream's lag
@@ -48,6 +49,7 @@ func (t *Translator) Sighting(ev ami.Event) (Sighting, bool) {
 	if !ok {
 		return Sighting{}, false
 	}
+
 	return Sighting{Observation: o, Made: now - int64(t.behind(now, ev)), Own: ev.Own}, true
 }
 

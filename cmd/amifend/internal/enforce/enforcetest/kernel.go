@@ -1,4 +1,4 @@
-// Package enforcetest has a kernel whose failures a test writes.
+// Package enforcetest provides a kernel that a test can make fail.
 package enforcetest
 
 import (
@@ -86,7 +86,9 @@ func (k *Kernel) SetSIPPorts(_ context.Context, ports firewall.SIPPorts) error {
 }
 
 // Apply changes Elems, when Gate is open.
-func (k *Kernel) Apply(ctx context.Context, changes []firewall.Change) ([]firewall.Rejected, error) {
+func (k *Kernel) Apply(
+	ctx context.Context, changes []firewall.Change,
+) ([]firewall.Rejected, error) {
 	if k.Gate != nil {
 		select {
 		case <-k.Gate:
@@ -97,6 +99,7 @@ func (k *Kernel) Apply(ctx context.Context, changes []firewall.Change) ([]firewa
 
 	k.mu.Lock()
 	defer k.mu.Unlock()
+
 	k.Applied = append(k.Applied, len(changes))
 	if err := k.next(); err != nil {
 		return nil, err
@@ -106,6 +109,7 @@ func (k *Kernel) Apply(ctx context.Context, changes []firewall.Change) ([]firewa
 		return nil, firewall.ErrGone
 	}
 
+	// What is taken out makes room for what is added in the same call.
 	k.expire()
 	for _, c := range changes {
 		if c.Lift || !c.Until.After(time.Now()) {
@@ -113,11 +117,13 @@ func (k *Kernel) Apply(ctx context.Context, changes []firewall.Change) ([]firewa
 		}
 	}
 
+	// The refresh of an element needs no room.
 	var rejected []firewall.Rejected
 	for _, c := range changes {
 		if c.Lift {
 			continue
 		}
+
 		key := bans.Key{Prefix: c.Prefix, Scope: c.Scope}
 		if _, there := k.Elems[key]; !there && k.Size > 0 && k.inSet(key.Set()) >= k.Size {
 			rejected = append(rejected, firewall.Rejected{Change: c, Err: firewall.ErrFull})
@@ -139,7 +145,9 @@ func (k *Kernel) inSet(s bans.Set) (n int) {
 }
 
 func (k *Kernel) expire() {
-	maps.DeleteFunc(k.Elems, func(_ bans.Key, until time.Time) bool { return !until.After(time.Now()) })
+	maps.DeleteFunc(k.Elems, func(_ bans.Key, until time.Time) bool {
+		return !until.After(time.Now())
+	})
 }
 
 // Bans returns all elements.
@@ -216,8 +224,8 @@ func (k *Kernel) Has() []string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.expire()
-	out := []string{}
 
+	out := []string{}
 	for key := range k.Elems {
 		out = append(out, bans.Source(key.Prefix)+" "+key.Scope.String())
 	}
@@ -236,8 +244,9 @@ func (k *Kernel) Set(change func()) {
 func Ban(c clock.Clock, prefix string, scope firewall.Scope, d time.Duration) bans.Ban {
 	now := c.Now()
 	return bans.Ban{
-		Prefix: netip.MustParsePrefix(prefix), Scope: scope, Rule: "score", Score: 4, Attempts: 4, Strike: 1,
-		Evidence: `pbx: InvalidAccountID "100"`, Decided: c.Wall(now), Duration: d, Expiry: now + int64(d),
+		Prefix: netip.MustParsePrefix(prefix), Scope: scope, Rule: "score", Score: 4, Attempts: 4,
+		Strike: 1, Evidence: `pbx: InvalidAccountID "100"`, Decided: c.Wall(now), Duration: d,
+		Expiry: now + int64(d),
 	}
 }
 
