@@ -3,6 +3,7 @@ package policy
 import (
 	"iter"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/amifend/amifend/policy/internal/table"
@@ -87,8 +88,7 @@ func (e *Engine) Ban(addr netip.Addr) (Ban, bool) {
 // covering returns the ban that covers a host, or 0.
 func (e *Engine) covering(k key) table.Ref {
 	var best table.Ref
-	for i := len(e.banBits) - 1; i >= 0; i-- {
-		bits := e.banBits[i]
+	for _, bits := range slices.Backward(e.banBits) {
 		if bits < v4Bits && k.is4() {
 			break
 		}

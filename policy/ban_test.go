@@ -10,7 +10,10 @@ import (
 
 func TestEachStrikeLengthensTheBan(t *testing.T) {
 	l := newLab(t)
-	for i, want := range []time.Duration{time.Hour, 4 * time.Hour, 16 * time.Hour, 64 * time.Hour, 256 * time.Hour, 720 * time.Hour, 720 * time.Hour} {
+	for i, want := range []time.Duration{
+		time.Hour, 4 * time.Hour, 16 * time.Hour, 64 * time.Hour, 256 * time.Hour, 720 * time.Hour,
+		720 * time.Hour,
+	} {
 		l.scan(attacker)
 		if len(l.got) != i+1 {
 			t.Fatalf("strike %d: %d verdicts", i+1, len(l.got))
@@ -214,7 +217,8 @@ func TestAdopt(t *testing.T) {
 				t.Fatalf("banned: got %v, want %v", ok, tt.banned)
 			}
 			if ok &&
-				(b.Prefix != prefix.Masked() || b.Scope != tt.scope || b.Rule != RuleAdopted || b.Until != l.now+int64(min(tt.remaining, 720*time.Hour))) {
+				(b.Prefix != prefix.Masked() || b.Scope != tt.scope || b.Rule != RuleAdopted ||
+					b.Until != l.now+int64(min(tt.remaining, 720*time.Hour))) {
 				t.Errorf("got %+v", b)
 			}
 		})

@@ -102,10 +102,16 @@ func TestManyOwnersWhoGuessALittleAreTold(t *testing.T) {
 
 func TestWhoIsNoStrangerOnAnAccountUnderAttack(t *testing.T) {
 	for name, play := range map[string]func(l *lab){
-		"a phone that was there before":    func(l *lab) { l.feed(registered(attacker)); l.wait(25 * time.Hour); l.strangers(20, "1007") },
+		"a phone that was there before": func(l *lab) {
+			l.feed(registered(attacker))
+			l.wait(25 * time.Hour)
+			l.strangers(20, "1007")
+		},
 		"the attack is a day old":          func(l *lab) { l.strangers(20, "1007"); l.wait(28 * time.Hour) },
 		"the attack is on another account": func(l *lab) { l.strangers(20, "1008") },
-		"one source tried it often":        func(l *lab) { l.every(time.Hour, repeat(20, wrong("192.0.2.1", "1007"))...) },
+		"one source tried it often": func(l *lab) {
+			l.every(time.Hour, repeat(20, wrong("192.0.2.1", "1007"))...)
+		},
 		"the attack is on another server": func(l *lab) {
 			for i := range 20 {
 				o := wrong(fmt.Sprintf("192.%d.0.1", 16+i), "1007")
@@ -173,7 +179,15 @@ func TestServerUnderAttack(t *testing.T) {
 		gap    time.Duration
 		server uint16
 		want   int // the attempt that bans
-	}{{0, 0, 0, 4}, {29, 0, 0, 4}, {30, 0, 0, 3}, {45, time.Hour, 0, 3}, {200, 0, 0, 3}, {200, 24 * time.Hour, 0, 4}, {200, 0, 1, 4}} {
+	}{
+		{0, 0, 0, 4},
+		{29, 0, 0, 4},
+		{30, 0, 0, 3},
+		{45, time.Hour, 0, 3},
+		{200, 0, 0, 3},
+		{200, 24 * time.Hour, 0, 4},
+		{200, 0, 1, 4},
+	} {
 		l := newLab(t)
 		l.crowd(tt.crowd)
 		l.wait(tt.gap)

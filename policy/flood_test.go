@@ -153,8 +153,12 @@ func TestFloodOfAMillionSources(t *testing.T) {
 		t.Error("the phone is forgotten")
 	}
 	for name, n := range map[string][2]int{
-		"sources": {l.e.sources.Len(), l.e.sources.Max()}, "prefixes": {l.e.networks.Len(), l.e.networks.Max()}, "pairs": {l.e.pairs.Len(), l.e.pairs.Max()},
-		"accounts": {l.e.accounts.Len(), l.e.accounts.Max()}, "alerts": {l.e.alerts.Len(), maxAlerts}, "bans": {l.e.bans.Len(), 1 << 12},
+		"sources":  {l.e.sources.Len(), l.e.sources.Max()},
+		"prefixes": {l.e.networks.Len(), l.e.networks.Max()},
+		"pairs":    {l.e.pairs.Len(), l.e.pairs.Max()},
+		"accounts": {l.e.accounts.Len(), l.e.accounts.Max()},
+		"alerts":   {l.e.alerts.Len(), maxAlerts},
+		"bans":     {l.e.bans.Len(), 1 << 12},
 	} {
 		if n[0] > n[1] {
 			t.Errorf("%s: %d, more than %d", name, n[0], n[1])

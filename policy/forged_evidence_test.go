@@ -163,7 +163,9 @@ func TestBriefBansLastTenMinutes(t *testing.T) {
 // TestGuessingBehindNeverBannedNames: the names of addresses that are never banned, or are banned
 // already, hide no guesser at chan_sip, who chooses them.
 func TestGuessingBehindNeverBannedNames(t *testing.T) {
-	for name, victim := range map[string]string{"allowed": "203.0.113.99", "loopback": "127.0.0.1", "banned": attacker} {
+	for name, victim := range map[string]string{
+		"allowed": "203.0.113.99", "loopback": "127.0.0.1", "banned": attacker,
+	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			l.take(l.e.Protect(l.now, NewProtected([]ProtectedEntry{{hostPrefix("203.0.113.99"), "allow"}}, nil)))

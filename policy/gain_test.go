@@ -49,7 +49,9 @@ func TestPropertyRotatingGainsNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				l := &lab{t: t, e: mustNew(t, nil), now: start}
-				streams := rapid.SampledFrom([]*rapid.Generator[bool]{rapid.Just(false), rapid.Just(true), rapid.Bool()}).
+				streams := rapid.SampledFrom([]*rapid.Generator[bool]{
+					rapid.Just(false), rapid.Just(true), rapid.Bool(),
+				}).
 					Draw(t, "streams")
 				n := l.attemptsUntil(
 					20,
@@ -244,9 +246,12 @@ func TestPropertyForgersCannotBanAnOffice(t *testing.T) {
 			if rapid.IntRange(0, 2).Draw(t, "step") == 0 {
 				register(rapid.IntRange(0, 4).Draw(t, "phone"))
 			} else {
-				o := event(Kind(rapid.IntRange(0, int(KindCount)-1).Draw(t, "kind")), rapid.SampledFrom([]Service{ServicePJSIP, ServiceSIP}).Draw(t, "service"),
+				o := event(
+					Kind(rapid.IntRange(0, int(KindCount)-1).Draw(t, "kind")),
+					rapid.SampledFrom([]Service{ServicePJSIP, ServiceSIP}).Draw(t, "service"),
 					fmt.Sprintf("%s:%d", office, rapid.SampledFrom([]int{5060, 5061, 31337}).Draw(t, "port")),
-					rapid.SampledFrom([]string{"1000", "1001", "1002", "x", unknown, "canary", ""}).Draw(t, "account"), "c")
+					rapid.SampledFrom([]string{"1000", "1001", "1002", "x", unknown, "canary", ""}).
+						Draw(t, "account"), "c")
 				o.Injected = rapid.IntRange(0, 9).Draw(t, "injected") == 9
 				l.feed(repeat(rapid.SampledFrom([]int{1, 3, 6, 25, 80}).Draw(t, "n"), o)...)
 			}

@@ -74,7 +74,8 @@ func TestOwnerOfASixtyFourSprays(t *testing.T) {
 			for range 2 {
 				host++
 				addr := fmt.Sprintf("2001:db8:bad::%x", host)
-				for _, o := range append([]Observation{success(addr, "mine")}, repeat(3, wrong(addr, fmt.Sprint(1000+account)))...) {
+				guess := wrong(addr, fmt.Sprint(1000+account))
+				for _, o := range append([]Observation{success(addr, "mine")}, repeat(3, guess)...) {
 					o.Stream = stream
 					l.every(50*time.Millisecond, o)
 				}

@@ -38,7 +38,8 @@ func TestNames(t *testing.T) {
 	for got, want := range map[string]string{
 		ScopeNone.String(): "none", ScopeSIP.String(): "sip", ScopeAll.String(): "all",
 		ActionBan.String(): "ban", ActionUnban.String(): "unban", ActionAlert.String(): "alert",
-		ServicePJSIP.String(): "PJSIP", ServiceSIP.String(): "SIP", ServiceAMI.String(): "AMI", ServiceOther.String(): "other",
+		ServicePJSIP.String(): "PJSIP", ServiceSIP.String(): "SIP",
+		ServiceAMI.String(): "AMI", ServiceOther.String(): "other",
 	} {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -79,7 +79,10 @@ func TestPardonForgetsEverything(t *testing.T) {
 // guesser.
 func TestPardonedPhoneIsCorrected(t *testing.T) {
 	for _, prefix := range []string{phone + "/32", "10.20.0.0/24"} {
-		for name, via := range map[string]func(Observation) Observation{"UDP": func(o Observation) Observation { return o }, "TCP": overStream} {
+		for name, via := range map[string]func(Observation) Observation{
+			"UDP": func(o Observation) Observation { return o },
+			"TCP": overStream,
+		} {
 			l := newLab(t)
 			l.feed(all(repeat(7, wrong(phone, "1007")), via)...)
 			if v := l.banned(); v.Prefix.String() != phone+"/32" {

@@ -243,9 +243,11 @@ func TestAnswerComesWithin32Seconds(t *testing.T) {
 // and whatever the operator filters.
 func TestReusedKeysAreBannedAsFastAsFreshOnes(t *testing.T) {
 	for name, request := range map[string]func(i int) []Observation{
-		"unknown accounts":               func(i int) []Observation { return unknownUser(fmt.Sprint(i), "c") },
-		"one unknown account":            func(int) []Observation { return unknownUser("a", "c") },
-		"unknown accounts, credentials":  func(i int) []Observation { return unknownUserWithCredentials(fmt.Sprint(i), "c") },
+		"unknown accounts":    func(i int) []Observation { return unknownUser(fmt.Sprint(i), "c") },
+		"one unknown account": func(int) []Observation { return unknownUser("a", "c") },
+		"unknown accounts, credentials": func(i int) []Observation {
+			return unknownUserWithCredentials(fmt.Sprint(i), "c")
+		},
 		"one account, credentials":       func(int) []Observation { return unknownUserWithCredentials("a", "c") },
 		"accounts, no ChallengeSent":     func(i int) []Observation { return unknownUser(fmt.Sprint(i), "c")[:1] },
 		"one account, no ChallengeSent":  func(int) []Observation { return unknownUser("a", "c")[:1] },

@@ -127,9 +127,11 @@ func TestRecallRefusesInvalidValues(t *testing.T) {
 		"a label":        func(e *Engine) { e.accounts.Val(1).n = labelText + 1 },
 		"empty evidence": func(e *Engine) { e.trails.Val(1).n = 0 },
 		"a prefix":       func(e *Engine) { e.networks.Add(key{bits: hostBits + 1}, listCalm) },
-		"host bits":      func(e *Engine) { *e.trails.Val(e.trails.Add(key{lo: 1, bits: 100}, trailsSingle)) = *e.trails.Val(1) },
-		"challenges":     func(e *Engine) { e.silents.Val(1).weighed = 99 },
-		"a held kind":    func(e *Engine) { e.requests.Val(1).kind = KindCount },
+		"host bits": func(e *Engine) {
+			*e.trails.Val(e.trails.Add(key{lo: 1, bits: 100}, trailsSingle)) = *e.trails.Val(1)
+		},
+		"challenges":  func(e *Engine) { e.silents.Val(1).weighed = 99 },
+		"a held kind": func(e *Engine) { e.requests.Val(1).kind = KindCount },
 	} {
 		l, o := eventful(t)
 		log := &saved{}

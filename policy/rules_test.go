@@ -285,7 +285,7 @@ func TestRulesAreThoseOfTheReadme(t *testing.T) {
 	var documented, fixed, names, fixedNames, alerts []string
 	rules := text[strings.Index(text, "## The rules"):strings.Index(text, "**The kinds of alerts**")]
 	row := regexp.MustCompile("^\\| \\[`([a-z_]+)`\\]\\(#([a-z_]+)\\) \\| (.+) \\| `(\\w+)` in ([a-z]+\\.go) \\|$")
-	for _, line := range strings.Split(rules, "\n") {
+	for line := range strings.SplitSeq(rules, "\n") {
 		if !strings.HasPrefix(line, "| [") {
 			continue
 		}

@@ -80,7 +80,9 @@ func TestUserWhoErrsDailyIsNoSlowAttacker(t *testing.T) {
 
 // Pausing below the fast threshold gains nothing: three attempts, a rest, three more.
 func TestBurstsWithPausesAreCaught(t *testing.T) {
-	for pause, want := range map[time.Duration]int{time.Hour: 6, 8 * time.Hour: 7, 24 * time.Hour: 7, 48 * time.Hour: 8} {
+	for pause, want := range map[time.Duration]int{
+		time.Hour: 6, 8 * time.Hour: 7, 24 * time.Hour: 7, 48 * time.Hour: 8,
+	} {
 		l := newLab(t)
 		n := 0
 		for ; n < 30 && len(l.got) == 0; n++ {

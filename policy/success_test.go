@@ -297,8 +297,11 @@ func TestSuspectLogin(t *testing.T) {
 	for name, prepare := range map[string]func(l *lab){
 		"a phone that was there before": func(l *lab) { l.feed(registered(phone)); l.strangers(20, "1007") },
 		"the guesses are a day old":     func(l *lab) { l.strangers(20, "1007"); l.wait(24 * time.Hour) },
-		"one source tried twenty times": func(l *lab) { l.every(time.Hour, repeat(20, wrong(attacker, "1007"))...); l.drop() },
-		"they guess another account":    func(l *lab) { l.strangers(20, "1008") },
+		"one source tried twenty times": func(l *lab) {
+			l.every(time.Hour, repeat(20, wrong(attacker, "1007"))...)
+			l.drop()
+		},
+		"they guess another account": func(l *lab) { l.strangers(20, "1008") },
 	} {
 		l := newLab(t)
 		prepare(l)

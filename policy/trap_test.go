@@ -55,10 +55,13 @@ func TestCanaryBansAtOnce(t *testing.T) {
 
 func TestWhatIsNoCanary(t *testing.T) {
 	for name, o := range map[string]Observation{
-		"another account":              wrong(attacker, "canary1"),
-		"another case":                 wrong(attacker, "Canary"),
-		"no account":                   wrong(attacker, ""),
-		"an account the PBX denies is": {Kind: KindChallengeSent, Service: ServicePJSIP, Unknown: true, Source: addrPort(hostAddr(attacker), 1), Account: hasher.Label([]byte("canary"))},
+		"another account": wrong(attacker, "canary1"),
+		"another case":    wrong(attacker, "Canary"),
+		"no account":      wrong(attacker, ""),
+		"an account the PBX denies is": {
+			Kind: KindChallengeSent, Service: ServicePJSIP, Unknown: true,
+			Source: addrPort(hostAddr(attacker), 1), Account: hasher.Label([]byte("canary")),
+		},
 	} {
 		l := newLab(t, canaries)
 		l.feed(o)
@@ -124,7 +127,8 @@ func TestForgedTrapsCutOffNoPhone(t *testing.T) {
 // An injection bans its sender at once, whatever it pretends to be, and nobody whom its text names.
 func TestInjectionBansAtOnce(t *testing.T) {
 	for _, o := range []Observation{
-		registered(attacker), wrong(attacker, "1007"), forged(attacker), event(KindNone, ServiceOther, attacker, "", ""),
+		registered(attacker), wrong(attacker, "1007"), forged(attacker),
+		event(KindNone, ServiceOther, attacker, "", ""),
 		event(KindChallengeSent, ServicePJSIP, attacker, "1007", "c"),
 	} {
 		for _, stream := range []bool{false, true} {

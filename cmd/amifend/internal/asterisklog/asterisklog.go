@@ -153,7 +153,7 @@ func (r *Reader) learn() {
 
 	// An editor on Windows writes a byte order mark.
 	head = bytes.TrimPrefix(head, []byte("\xef\xbb\xbf"))
-	for n := 0; n < 1000; n++ {
+	for range 1000 {
 		// The last line may go on behind what Peek returned.
 		line, rest, ok := bytes.Cut(head, []byte{'\n'})
 		if !ok {

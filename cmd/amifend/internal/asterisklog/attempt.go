@@ -34,9 +34,9 @@ func (f Family) String() string {
 		return "IAX2"
 	case FamilyAMI:
 		return "AMI"
+	default:
+		return "unknown"
 	}
-
-	return "unknown"
 }
 
 // attempt is a failed request that a line reports.

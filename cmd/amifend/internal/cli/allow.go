@@ -170,15 +170,16 @@ func gone(before, after []control.Ban) []control.Ban {
 
 // allowedText returns what was allowed, for people.
 func allowedText(a control.Allowed, lifted []control.Ban) string {
-	text := allowedName(a) + " is never banned"
+	var text strings.Builder
+	text.WriteString(allowedName(a) + " is never banned")
 	if !a.Until.IsZero() {
-		text += " until " + a.Until.Local().Format(stamp)
+		text.WriteString(" until " + a.Until.Local().Format(stamp))
 	}
 
 	// Each command that allows something says how to undo it.
-	text += "; to take it out: amifend allow --remove " + allowedName(a)
+	text.WriteString("; to take it out: amifend allow --remove " + allowedName(a))
 	if len(a.Addresses) > 0 {
-		text += "\nits addresses now: " + addresses(a.Addresses)
+		text.WriteString("\nits addresses now: " + addresses(a.Addresses))
 	}
 
 	for _, b := range lifted {
@@ -186,15 +187,15 @@ func allowedText(a control.Allowed, lifted []control.Ban) string {
 		if b.State == control.StateDry {
 			what = "what would have been a ban" // nothing was dropped
 		}
-		text += fmt.Sprintf("\nlifted: %s of %s (%s, by %s)", what, bans.Source(b.Prefix), b.Scope,
+		fmt.Fprintf(&text, "\nlifted: %s of %s (%s, by %s)", what, bans.Source(b.Prefix), b.Scope,
 			b.Rule)
 	}
 
 	if a.Note != "" {
-		text += "\n" + a.Note
+		text.WriteString("\n" + a.Note)
 	}
 
-	return text
+	return text.String()
 }
 
 // list prints what is never banned.

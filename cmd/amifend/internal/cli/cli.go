@@ -80,8 +80,7 @@ func (f configFlag) load(right string) (*config.Config, error) {
 // right to read it.
 func unreadable(path string, err error, right string) error {
 	text := err.Error()
-	var cause *fs.PathError
-	if errors.As(err, &cause) {
+	if cause, ok := errors.AsType[*fs.PathError](err); ok {
 		text = "cannot be read: " + cause.Err.Error()
 	}
 	if errors.Is(err, fs.ErrPermission) {

@@ -171,11 +171,12 @@ func (c *ImportFail2ban) print(
 		verb, n = "would be imported", len(wanted)
 	}
 
-	text := wording.Count(n, "ban") + " " + verb
+	var text strings.Builder
+	text.WriteString(wording.Count(n, "ban") + " " + verb)
 	for _, note := range slices.Sorted(maps.Keys(notes)) {
-		text += "\n" + note
+		text.WriteString("\n" + note)
 	}
 
-	_, err := fmt.Println(text)
+	_, err := fmt.Println(text.String())
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
@@ -86,24 +87,24 @@ func liftedText(l control.Lifted, within netip.Prefix, dry bool) string {
 	}
 
 	// The API names a bounded number of prefixes and counts all of them.
-	text := ""
+	var text strings.Builder
 	for _, p := range l.Lifted {
-		text += fmt.Sprintf("%s %s\n", bans.Source(p), is)
+		fmt.Fprintf(&text, "%s %s\n", bans.Source(p), is)
 	}
 
 	// What is not certain yet stands in the same line: a crash would undo such a lift.
-	text += wording.Count(l.Count, "ban") + " " + lifted
+	text.WriteString(wording.Count(l.Count, "ban") + " " + lifted)
 	if l.Pending > 0 {
-		text += fmt.Sprintf("; the kernel does not have %d changes yet (amifend status)", l.Pending)
+		fmt.Fprintf(&text, "; the kernel does not have %d changes yet (amifend status)", l.Pending)
 	}
 	if l.Note != "" {
-		text += "; " + l.Note
+		text.WriteString("; " + l.Note)
 	}
 	if l.Again != nil {
-		text += "\n" + againText(*l.Again, bans.Source(within))
+		text.WriteString("\n" + againText(*l.Again, bans.Source(within)))
 	}
 
-	return text
+	return text.String()
 }
 
 // lookBack returns a number of seconds as people write them, at least one.

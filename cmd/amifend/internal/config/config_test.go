@@ -536,7 +536,7 @@ level = "loud"
 	}
 
 	var got []string
-	for _, line := range strings.Split(err.Error(), "\n") {
+	for line := range strings.SplitSeq(err.Error(), "\n") {
 		_, rest, _ := strings.Cut(line, "config.toml:")
 		at, rest, _ := strings.Cut(rest, ": ")
 		key, _, _ := strings.Cut(rest, ": ")

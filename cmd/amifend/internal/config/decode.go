@@ -163,8 +163,7 @@ func schema() keys {
 	out := keys{}
 	var walk func(t reflect.Type, prefix string)
 	walk = func(t reflect.Type, prefix string) {
-		for i := range t.NumField() {
-			f := t.Field(i)
+		for f := range t.Fields() {
 			name := f.Tag.Get("toml")
 			if name == "" {
 				continue

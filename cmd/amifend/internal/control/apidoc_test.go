@@ -195,8 +195,8 @@ func (d *document) object(t reflect.Type) {
 
 func fields(t reflect.Type) func(yield func(reflect.StructField) bool) {
 	return func(yield func(reflect.StructField) bool) {
-		for i := range t.NumField() {
-			if f := t.Field(i); f.IsExported() && !yield(f) {
+		for f := range t.Fields() {
+			if f.IsExported() && !yield(f) {
 				return
 			}
 		}

@@ -260,8 +260,7 @@ func (c *Client) unreachable(err error) error {
 	}
 
 	// The URL in the error is ours and helps nobody.
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}
 

@@ -60,8 +60,7 @@ func (e *Error) Advise(format string, args ...any) *Error {
 
 // CodeOf returns the code of an error that the daemon answered, or "".
 func CodeOf(err error) string {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code
 	}
 	return ""
@@ -79,8 +78,7 @@ var statuses = map[string]int{
 
 // asError returns err as an Error.
 func asError(err error) *Error {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
 	return Errorf(CodeFailed, "%s", err)

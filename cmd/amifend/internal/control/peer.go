@@ -132,8 +132,7 @@ func lookupGroup(name string) (*uint32, error) {
 
 	// The group may be made later, so it is not an error.
 	g, err := user.LookupGroup(name)
-	var unknown user.UnknownGroupError
-	if errors.As(err, &unknown) {
+	if _, ok := errors.AsType[user.UnknownGroupError](err); ok {
 		return nil, nil
 	}
 	if err != nil {

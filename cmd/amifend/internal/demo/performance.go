@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -113,7 +114,8 @@ func (p *performance) tellDropped(told map[netip.Prefix]bool) {
 
 // tellProgress sums up.
 func (p *performance) tellProgress() {
-	text := fmt.Sprintf("bans: %d", len(p.bench.all()))
+	var text strings.Builder
+	fmt.Fprintf(&text, "bans: %d", len(p.bench.all()))
 
 	// What the kernel dropped is counted by the kernel, not by the actors.
 	if p.stage.packets {
@@ -128,17 +130,17 @@ func (p *performance) tellProgress() {
 			sum += n
 		}
 
-		text += fmt.Sprintf(", packets dropped: %d", sum)
+		fmt.Fprintf(&text, ", packets dropped: %d", sum)
 	}
 
 	// The phones show that bans hit nobody else.
 	for _, part := range p.parts {
 		if part.role == phones {
-			text += "; phones: " + part.deedsText()
+			text.WriteString("; phones: " + part.deedsText())
 		}
 	}
 
-	p.story.tell("SO FAR", text)
+	p.story.tell("SO FAR", text.String())
 }
 
 // tellBan reports a ban.

@@ -57,9 +57,9 @@ func (d deeds) text(r role) string {
 		return fmt.Sprintf("%d packets forged in its name", d.sent)
 	case user:
 		return fmt.Sprintf("let in at try %d", d.tries)
+	default:
+		return fmt.Sprintf("%d of %d requests answered", d.answered, d.sent)
 	}
-
-	return fmt.Sprintf("%d of %d requests answered", d.answered, d.sent)
 }
 
 // scale is the factor by which the play runs slower than written.

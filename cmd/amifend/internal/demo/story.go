@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -147,7 +148,7 @@ func (t teller) Handle(ctx context.Context, r slog.Record) error {
 
 // WithAttrs keeps the attributes for the story too.
 func (t teller) WithAttrs(attrs []slog.Attr) slog.Handler {
-	t.attrs = append(t.attrs[:len(t.attrs):len(t.attrs)], attrs...)
+	t.attrs = append(slices.Clip(t.attrs), attrs...)
 	t.Handler = t.Handler.WithAttrs(attrs)
 	return t
 }

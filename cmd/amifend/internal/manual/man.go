@@ -130,7 +130,7 @@ func writeFlag(b *strings.Builder, f *kong.Flag) {
 
 // writeText writes paragraphs. Indented ones are examples.
 func writeText(b *strings.Builder, text string) {
-	for _, paragraph := range strings.Split(text, "\n\n") {
+	for paragraph := range strings.SplitSeq(text, "\n\n") {
 		if strings.HasPrefix(paragraph, "    ") {
 			fmt.Fprintf(b, ".PP\n.nf\n%s\n.fi\n", roffLines(paragraph))
 			continue

@@ -137,8 +137,7 @@ func Outlasting(ctx context.Context) (context.Context, context.CancelFunc) {
 // Refusal returns an error of the judge or the enforcer as the API has it: one that did not answer
 // in time is busy.
 func Refusal(err error) error {
-	var busy *owner.BusyError
-	if errors.As(err, &busy) {
+	if busy, ok := errors.AsType[*owner.BusyError](err); ok {
 		return control.Errorf(control.CodeBusy, "%s", busy).
 			Advise("try again; amifend status says what is wrong")
 	}

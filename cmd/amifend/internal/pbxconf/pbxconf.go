@@ -146,8 +146,7 @@ func (f *finder) sections(name string) ([]*section, error) {
 
 // cause returns what is wrong with a file, without its name.
 func cause(err error) string {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		return pe.Op + ": " + pe.Err.Error()
 	}
 	return err.Error()

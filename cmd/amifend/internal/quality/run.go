@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/quality/peers"
@@ -84,7 +85,7 @@ func falseAlerts(r result) []traffic.Decision {
 	out := r.world.FalseAlerts
 	for _, c := range r.world.Classes {
 		if c.Judged() {
-			out = append(out[:len(out):len(out)], c.FalseAlerts...)
+			out = append(slices.Clip(out), c.FalseAlerts...)
 		}
 	}
 	return out

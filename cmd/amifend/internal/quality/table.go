@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -235,10 +236,8 @@ func othersBlamed(t tally) int { return t.notMisconfigured }
 // asked returns a filter for the classes of some roles of which something is asked.
 func asked(roles ...traffic.Role) func(*traffic.Class) bool {
 	return func(c *traffic.Class) bool {
-		for _, r := range roles {
-			if c.Role == r {
-				return c.Judged()
-			}
+		if slices.Contains(roles, c.Role) {
+			return c.Judged()
 		}
 		return false
 	}

@@ -116,7 +116,7 @@ func TestClock(t *testing.T) {
 
 		// The times alone: the accounts only number the events.
 		var times []string
-		for _, f := range strings.Fields(got) {
+		for f := range strings.FieldsSeq(got) {
 			_, at, _ := strings.Cut(f, "@")
 			times = append(times, at)
 		}
@@ -130,7 +130,7 @@ func TestClock(t *testing.T) {
 // normal prints numbers as play does.
 func normal(s string) string {
 	var out []string
-	for _, f := range strings.Fields(s) {
+	for f := range strings.FieldsSeq(s) {
 		var n float64
 		_, _ = fmt.Sscan(f, &n)
 		out = append(out, fmt.Sprintf("%g", n))

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/recording"
@@ -44,7 +45,7 @@ func newProtected(c *config.Config) protected {
 
 		// a name is not looked up: it may have moved since
 		if a, err := netip.ParseAddr(s.Host); err == nil {
-			addrs = append(addrs[:len(addrs):len(addrs)], a)
+			addrs = append(slices.Clip(addrs), a)
 		}
 
 		for _, a := range addrs {

@@ -22,8 +22,10 @@ func Reason(v policy.Verdict, limit float64, servers []string) string {
 	}
 
 	// Most rules compare a score. The others say what they saw instead.
-	why := fmt.Sprintf("score %.2f is above %g", v.Score, limit)
+	var why string
 	switch v.Rule {
+	default:
+		why = fmt.Sprintf("score %.2f is above %g", v.Score, limit)
 	case policy.RuleLongMemory:
 		why = fmt.Sprintf("score %.2f over weeks is above %g", v.Score, 2*limit)
 	case policy.RuleSecondOffender:
@@ -101,9 +103,8 @@ func alert(v policy.Verdict, servers []string) string {
 				// An alert about calls of chan_sip names no account.
 				account = "an account of chan_sip that places calls"
 			}
-			return fmt.Sprintf("%s logged in from %d new addresses within a day, and now "+
-				"from one more: "+
-				"somebody who knows its password forges addresses, or its user's address changes "+
+			return fmt.Sprintf("%s logged in from %d new addresses within a day, and now from one "+
+				"more: somebody who knows its password forges addresses, or its user's address changes "+
 				"all the time", account, v.Sources)
 		}
 
@@ -131,9 +132,9 @@ func alert(v policy.Verdict, servers []string) string {
 			s += fmt.Sprintf(" and %d more", v.Owns-1)
 		}
 		return s + ": its user guesses, or somebody forges its address"
+	default: // no other rule alerts
+		return v.Rule.String()
 	}
-
-	return v.Rule.String()
 }
 
 // compromised describes a guessed account, and whether the address is certain.
@@ -207,9 +208,9 @@ func Advice(v policy.Verdict) string {
 	case policy.RuleProvedGuessing:
 		return "look at what is behind the address; [policy] ban_proved_guessers = true bans " +
 			"such sources"
+	default:
+		return ""
 	}
-
-	return ""
 }
 
 // perMinute returns a rate in words: "1 failure a minute", "4.5 failures a minute".

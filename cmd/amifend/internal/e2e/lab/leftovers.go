@@ -23,7 +23,7 @@ func RemoveLeftovers(ctx context.Context, scripts string) error {
 		return err
 	}
 
-	for _, name := range strings.Fields(list) {
+	for name := range strings.FieldsSeq(list) {
 		pid, ok := owner(name)
 		if !ok || running(pid) {
 			continue

@@ -13,6 +13,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/recording"
@@ -155,10 +156,8 @@ func (a *Actor) settle(from netip.AddrPort) {
 	}
 
 	addr := from.Addr()
-	for _, p := range a.world.at[addr] {
-		if p == a.party {
-			return
-		}
+	if slices.Contains(a.world.at[addr], a.party) {
+		return
 	}
 	a.world.at[addr] = append(a.world.at[addr], a.party)
 }
