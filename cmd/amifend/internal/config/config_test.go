@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -720,12 +721,21 @@ func TestSecretsNeverShow(t *testing.T) {
 		_, err := load(t, "[[server]]\naddress = 'a'\nusername = 'b'\n"+wrong)
 		if err == nil {
 			t.Errorf("%s: no error", wrong)
-		} else if said := err.Error(); strings.Contains(said, "hunter") || strings.Contains(said,
-			"1111") || strings.Contains(said, "2026") {
-			t.Errorf("%s: the secret shows: %v", wrong, err)
+			continue
+		}
+
+		// The name of the test's folder holds random digits, which may look like a part of a secret.
+		said := tempDigits.ReplaceAllString(err.Error(), "")
+		for _, part := range []string{"hunter", "1111", "2026"} {
+			if strings.Contains(said, part) {
+				t.Errorf("%s: the secret shows: %v", wrong, err)
+			}
 		}
 	}
 }
+
+// tempDigits matches what testing.T.TempDir appends to the name of a test.
+var tempDigits = regexp.MustCompile(`TestSecretsNeverShow[0-9]+`)
 
 func FuzzLoad(f *testing.F) {
 	f.Add(server)
