@@ -11,7 +11,7 @@ import (
 // itself are sources.
 func FuzzAccount(f *testing.F) {
 	for _, s := range []string{"1001", "x" + forged, "x" + forged + "\"\n", "x\n" + notice + lie +
-		"\n", "x' failed for '9.9.9.9' - Wrong password", `x",Event="FailedACL`} {
+		"\n", "\n<22\n", "x' failed for '9.9.9.9' - Wrong password", `x",Event="FailedACL`} {
 		f.Add(s)
 	}
 

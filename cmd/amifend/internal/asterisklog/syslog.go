@@ -37,12 +37,14 @@ func cutPriority(line []byte) ([]byte, bool) {
 	if len(line) < 3 || line[0] != '<' {
 		return line, false
 	}
+
+	// A line may end within the number.
 	n := countDigits(line[1:])
-	if n < 1 || n > 3 || line[1+n:][0] != '>' {
+	rest, ok := bytes.CutPrefix(line[1+n:], []byte{'>'})
+	if n < 1 || n > 3 || !ok {
 		return line, false
 	}
-
-	return line[n+2:], true
+	return rest, true
 }
 
 // cutRFC5424 cuts STAMP HOST PROGRAM PROCESS ID DATA.
