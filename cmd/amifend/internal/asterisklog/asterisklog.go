@@ -167,7 +167,7 @@ func (r *Reader) learn() {
 			continue
 		}
 
-		fr := r.framer.frame(bytes.TrimSuffix(line, []byte{'\r'}), false)
+		fr := r.framer.frame(bytes.TrimSuffix(line, []byte{'\r'}), false, false)
 		if p, ok := parsePrefix(fr.text); ok && p.isSecurity() && !fr.foreign {
 			r.learnFrom(&fr, &p)
 
@@ -218,15 +218,31 @@ func (r *Reader) line(raw []byte) {
 		raw = bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf")) // a byte order mark
 	}
 	line := bytes.TrimSuffix(raw, []byte{'\r'})
+	crlf := len(line) < len(raw)
 
-	// Within a printed SIP message a line that begins like JSON is text of the message.
-	fr := r.framer.frame(line, r.trace.left > 0 && !r.trace.json)
-	if fr.foreign {
-		r.stats.Foreign++
-		return
+	// Within a printed SIP message lines are counted in bytes. One that begins like JSON, or has
+	// colours, may be text of the message.
+	skipped := false
+	var fr frame
+	if t := &r.trace; t.left > 0 {
+		fr = r.framer.frame(line, !t.json, !t.coloured)
+		if text, own := t.text(&fr); own {
+			skipped = t.skips(text, crlf)
+		}
+	}
+	if !skipped {
+		fr = r.framer.frame(line, r.trace.left > 0 && !r.trace.json, false)
 	}
 
-	r.framed(&fr, len(line) < len(raw))
+	switch {
+	case skipped:
+		r.stats.Traced++
+	case fr.foreign:
+		r.stats.Foreign++
+		return
+	default:
+		r.framed(&fr, crlf)
+	}
 
 	// Any line may be the end of a message in front of it, whatever it looks like.
 	if len(r.doubts.openings) > 0 && !fr.whole {
@@ -238,20 +254,6 @@ func (r *Reader) line(raw []byte) {
 
 // framed reads a line that was taken out of its carrier. crlf reports whether it ended in CR LF.
 func (r *Reader) framed(fr *frame, crlf bool) {
-	// Within a printed SIP message lines are counted in bytes, the CR that was cut off included.
-	if r.trace.left > 0 {
-		text := fr.text
-		if crlf && !fr.json {
-			text = append(r.packet[:0], text...)
-			text = append(text, '\r')
-		}
-
-		if r.trace.skips(text) {
-			r.stats.Traced++
-			return
-		}
-	}
-
 	// Asterisk cuts messages of that length, so two may stand in the line.
 	if len(fr.text) > maxLine {
 		r.cut(fr.text, int64(len(fr.text)))
@@ -284,7 +286,7 @@ func (r *Reader) traced(fr *frame, p *prefix, crlf bool) bool {
 
 	// A head within a message of chan_sip is the sender's text. Skipping by it would hide real
 	// lines.
-	if r.offset >= r.dumpEnd && r.trace.begin(message, crlf, fr.json) {
+	if r.offset >= r.dumpEnd && r.trace.begin(message, fr, crlf) {
 		r.stats.Messages++
 		return true
 	}

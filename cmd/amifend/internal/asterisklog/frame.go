@@ -14,6 +14,10 @@ type frame struct {
 	whole   bool
 	json    bool // JSON carried it
 	foreign bool // another program wrote it
+	column  int  // how many bytes of line the carrier put before text; 0 if JSON carried it
+
+	line     []byte // the line without the carrier's colours
+	coloured bool   // there were some
 }
 
 // framer takes lines out of their carriers: syslog, journald, docker. Carriers may be nested: a
@@ -23,13 +27,22 @@ type framer struct {
 	json  jsonFramer
 }
 
-// frame takes apart one line without its line end. If plain is set, the line cannot be JSON.
-func (f *framer) frame(line []byte, plain bool) frame {
+// frame takes apart one line without its line end. If plain is set, the line cannot be JSON; if
+// keep is set, colours in it are no carrier's.
+func (f *framer) frame(line []byte, plain, keep bool) frame {
 	// Colours first: they may stand anywhere, in front of the stamp too.
-	if bytes.IndexByte(line, '\x1b') >= 0 {
+	coloured := !keep && bytes.IndexByte(line, '\x1b') >= 0
+	if coloured {
 		line = f.uncolour(line)
 	}
 
+	out := f.carried(line, plain)
+	out.line, out.coloured = line, coloured
+	return out
+}
+
+// carried takes apart one line without colours.
+func (f *framer) carried(line []byte, plain bool) frame {
 	// The commonest form first: Asterisk's own stamp, and nothing in front.
 	if len(line) > 0 && line[0] == '[' {
 		return f.uptime(line)
@@ -62,7 +75,7 @@ func (f *framer) frame(line []byte, plain bool) frame {
 	}
 
 	// A bracket begins Asterisk's own stamp: no syslog stands in front of it.
-	out.text = rest
+	out.text, out.column = rest, len(line)-len(rest)
 	if len(rest) > 0 && rest[0] == '[' {
 		return out
 	}
@@ -70,7 +83,7 @@ func (f *framer) frame(line []byte, plain bool) frame {
 	// Only the system logger names the program that wrote a line.
 	if stamp, program, after, ok := cutSyslog(rest); ok {
 		out.stamp = stamp
-		out.text = after
+		out.text, out.column = after, len(line)-len(after)
 		out.foreign = !isAsterisk(program)
 		if len(after) > 0 && after[0] == '{' && !plain {
 			if inner, ok := f.json.frame(after); ok {
@@ -96,7 +109,10 @@ func (f *framer) uptime(line []byte) frame {
 		return frame{text: line}
 	}
 
-	return frame{text: after, stamp: line[1:end], foreign: !isAsterisk(program)}
+	return frame{
+		text: after, stamp: line[1:end], foreign: !isAsterisk(program),
+		column: len(line) - len(after),
+	}
 }
 
 // isUptime reports whether b is seconds and microseconds, padded with blanks. Seconds since the

@@ -19,7 +19,7 @@ func Recognize(head []byte) Likeness {
 	found := Unlike
 	var f framer
 	for line := range bytes.Lines(head) {
-		fr := f.frame(bytes.TrimRight(line, "\r\n"), false)
+		fr := f.frame(bytes.TrimRight(line, "\r\n"), false, false)
 
 		// A line of another program: Asterisk's may come further down.
 		if fr.foreign {
@@ -34,7 +34,7 @@ func Recognize(head []byte) Likeness {
 		// The head of a printed SIP message is enough: only Asterisk writes one.
 		var t trace
 		text := fr.text
-		if _, ok := parsePrefix(text); ok || t.begin(text, false, false) {
+		if _, ok := parsePrefix(text); ok || t.begin(text, &fr, false) {
 			return Alike
 		}
 

@@ -20,6 +20,10 @@ type trace struct {
 	left int64 // how many bytes may be left of the text and its line end; 0 if none is skipped
 	crlf bool  // the file has CR LF everywhere, so a CR of the text may have been added
 	json bool  // the lines are carried by JSON
+	// column is how many bytes the carrier put before the head: journald indents the lines of the
+	// text by as many blanks. 0 if the file has no carrier.
+	column   int
+	coloured bool // colours were added; else those in the text are the sender's
 }
 
 // longestTrace is the number of bytes of a message that are printed at most: LOGMSG_SIZE of
@@ -27,7 +31,8 @@ type trace struct {
 const longestTrace = 8192
 
 // begin starts to skip if message is the head of a printed SIP message, and reports whether it is.
-func (t *trace) begin(message []byte, crlf, json bool) bool {
+// fr is the line in which it stands; crlf reports whether that ended in CR LF.
+func (t *trace) begin(message []byte, fr *frame, crlf bool) bool {
 	rest, ok := bytes.CutPrefix(message, []byte("<--- Received SIP "))
 	if !ok {
 		if rest, ok = bytes.CutPrefix(message, []byte("<--- Transmitting SIP ")); !ok {
@@ -56,28 +61,57 @@ func (t *trace) begin(message []byte, crlf, json bool) bool {
 		return false
 	}
 
-	*t = trace{left: min(n, longestTrace) + 1, crlf: crlf, json: json}
+	*t = trace{left: min(n, longestTrace) + 1, crlf: crlf, json: fr.json, column: fr.column,
+		coloured: fr.coloured}
 	return true
 }
 
-// skips reports whether a line may be a part of the text. It subtracts the least number of bytes
-// that the line may stand for: journald indents lines, and JSON writes three bytes for one that is
-// no text.
-func (t *trace) skips(line []byte) bool {
+// stampSlack is how many bytes longer than another a carrier's stamp may be: a point and nine
+// digits.
+const stampSlack = 10
+
+// text returns what Asterisk printed of a line of the text: fr is a line taken out of its carrier.
+// It reports false if another program wrote the line.
+//
+// What the sender writes may look like a carrier's text too. So no more is cut off than the carrier
+// put before the head.
+func (t *trace) text(fr *frame) ([]byte, bool) {
+	switch {
+	case t.json:
+		return fr.text, !fr.foreign
+	case t.column == 0:
+		return fr.line, true
+	case fr.column > t.column+stampSlack:
+		return fr.line[t.column:], true
+	case fr.column > 0:
+		return fr.text, !fr.foreign
+	}
+
+	// journald indents a line that it puts no text before.
+	blanks := 0
+	for blanks < min(t.column, len(fr.line)) && fr.line[blanks] == ' ' {
+		blanks++
+	}
+	return fr.line[blanks:], true
+}
+
+// skips reports whether a line may be a part of the text: text is what Asterisk printed of it, and
+// cr whether a CR stood behind it. It subtracts the least number of bytes that the line may stand
+// for: if the text seemed to end too early, its last lines would count as real ones.
+func (t *trace) skips(text []byte, cr bool) bool {
 	if t.left <= 0 {
 		return false
 	}
-	line = bytes.TrimLeft(line, " \t")
 
-	// The least is subtracted: if the text seemed to end too early, its last lines would count as
-	// real ones.
-	n := int64(len(line))
-	if t.crlf && n > 0 && line[n-1] == '\r' {
-		n--
+	// A CR may have been added on the way, where all lines have one.
+	n := int64(len(text))
+	if cr && !t.crlf && !t.json {
+		n++
 	}
 
+	// JSON writes three bytes for one that is no text.
 	if t.json {
-		n -= 2 * int64(bytes.Count(line, []byte("\ufffd")))
+		n -= 2 * int64(bytes.Count(text, []byte("\ufffd")))
 	}
 
 	// Longer than what is left: the text ended before this line.
