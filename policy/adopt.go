@@ -14,7 +14,7 @@ import (
 func (e *Engine) Protect(now int64, p *Protected) []Verdict {
 	e.begin(now)
 	e.protected = p
-	for _, list := range [...]banList{bansAll, bansSIP} {
+	for _, list := range [...]banList{bansProven, bansSIP} {
 		for r := e.bans.Newest(list); r != 0; {
 			next := e.bans.Older(r)
 			if e.bans.Val(r).until > e.now {
@@ -83,7 +83,7 @@ func (e *Engine) adopt(prefix netip.Prefix, remaining time.Duration, next ban) {
 	rule := RuleNone
 	if _, bad := e.protected.Overlaps(prefix); bad {
 		rule = RuleProtected
-	} else if !ok || next.scope != ScopeSIP && next.scope != ScopeAll || remaining <= 0 {
+	} else if !ok || !next.scope.ofBan() || remaining <= 0 {
 		rule = RuleAdopted
 	}
 	if rule != RuleNone {
@@ -93,10 +93,10 @@ func (e *Engine) adopt(prefix netip.Prefix, remaining time.Duration, next ban) {
 		return
 	}
 
-	r := e.bans.Get(k)
+	r := e.bans.Get(banKeyOf(k, next.scope))
 	if r == 0 {
 		if r = e.addBan(k, next.scope); r == 0 {
-			e.bansFull(k, banCase{scope: next.scope})
+			e.bansFull(k, banCase{sentence: sentence{scope: next.scope}})
 			return
 		}
 	}
@@ -160,14 +160,14 @@ func near(a, b uint32) bool { return max(a, b)-min(a, b) <= 2 }
 
 // lift ends a ban early. What it was decided on is forgotten: a source that is lifted begins anew.
 func (e *Engine) lift(r table.Ref, rule Rule) {
-	k := e.bans.Key(r)
+	k := e.bans.Key(r).key
 	e.pardonKey(k, e.notePardon(tagLift, k))
 	e.liftBan(r, rule)
 }
 
 // liftBan ends a ban early.
 func (e *Engine) liftBan(r table.Ref, rule Rule) {
-	k, b := e.bans.Key(r), *e.bans.Val(r)
+	k, b := e.bans.Key(r).key, *e.bans.Val(r)
 	e.removeBan(r)
 	e.emit(Verdict{
 		Action: ActionUnban, Scope: b.scope, Prefix: k.prefix(), At: e.now, Rule: rule,

@@ -108,7 +108,7 @@ func (e *Engine) behindName(k key, ev *Evidence) {
 // reachesNobody reports whether no ban keeps an attempt's sender away. What is banned may still be
 // on its way for a while.
 func (e *Engine) reachesNobody(k key, ev *Evidence) bool {
-	br := e.covering(k)
+	br, _ := e.covering(k)
 	return br == 0 ||
 		!ev.Chooser.needsSpoofing() && e.now-e.bans.Val(br).from > minutely*int64(time.Second)
 }

@@ -144,10 +144,8 @@ func (e *Engine) chargeable(k key, ev *Evidence) (covered Scope, ok bool) {
 	}
 
 	// Proven evidence counts under a ban of the SIP ports, since it may ban from everything.
-	if br := e.covering(k); br != 0 {
-		covered = e.bans.Val(br).scope
-	}
-	if covered == ScopeAll || covered == ScopeSIP && !ev.Proven() {
+	_, covered = e.covering(k)
+	if covered.Covers(ScopeStream) || covered != ScopeNone && !ev.Proven() {
 		e.stats.Covered++
 		return covered, false
 	}

@@ -9,6 +9,16 @@ import (
 	"github.com/amifend/amifend/policy/internal/table"
 )
 
+// banKey names a ban: a host or prefix may have one of scope stream beside its other one, since
+// neither of the scopes sip and stream covers the other.
+type banKey struct {
+	key
+	stream bool
+}
+
+// banKeyOf returns the key of a ban of a scope.
+func banKeyOf(k key, scope Scope) banKey { return banKey{k, scope == ScopeStream} }
+
 // ban is a running ban, or one that ended and was not swept yet.
 type ban struct {
 	from, until int64
@@ -25,16 +35,16 @@ type ban struct {
 type banList uint8
 
 const (
-	bansAll banList = iota // scope all
-	bansSIP                // scope sip; at most half of the table
+	bansProven banList = iota // scope all or stream
+	bansSIP                   // scope sip; at most half of the table
 )
 
 // listOf returns the list of a ban's scope.
 func listOf(scope Scope) banList {
-	if scope == ScopeAll {
-		return bansAll
+	if scope == ScopeSIP {
+		return bansSIP
 	}
-	return bansSIP
+	return bansProven
 }
 
 // Ban is one running ban.
@@ -64,9 +74,9 @@ func (b *ban) export(k key) Ban {
 // The engine must not be used while it does.
 func (e *Engine) Bans() iter.Seq[Ban] {
 	return func(yield func(Ban) bool) {
-		for _, list := range [...]banList{bansAll, bansSIP} {
+		for _, list := range [...]banList{bansProven, bansSIP} {
 			for r := e.bans.Newest(list); r != 0; r = e.bans.Older(r) {
-				if b := e.bans.Val(r); b.until > e.now && !yield(b.export(e.bans.Key(r))) {
+				if b := e.bans.Val(r); b.until > e.now && !yield(b.export(e.bans.Key(r).key)) {
 					return
 				}
 			}
@@ -78,55 +88,70 @@ func (e *Engine) Bans() iter.Seq[Ban] {
 // larger scope, then the one of the longest prefix.
 func (e *Engine) Ban(addr netip.Addr) (Ban, bool) {
 	k := hostKey(addr)
-	r := e.covering(k)
+	r, _ := e.covering(k)
 	if r == 0 {
 		return Ban{}, false
 	}
-	return e.bans.Val(r).export(e.bans.Key(r)), true
+	return e.bans.Val(r).export(e.bans.Key(r).key), true
 }
 
-// covering returns the ban that covers a host, or 0.
-func (e *Engine) covering(k key) table.Ref {
-	var best table.Ref
+// covering returns the ban of the largest scope that covers a host, 0 if there is none, and the
+// scopes of all that do.
+func (e *Engine) covering(k key) (best table.Ref, scope Scope) {
 	for _, bits := range slices.Backward(e.banBits) {
 		if bits < v4Bits && k.is4() {
 			break
 		}
 
-		r := e.bans.Get(k.masked(bits))
-		if r == 0 || e.bans.Val(r).until <= e.now {
-			continue
-		}
-		if best == 0 || e.bans.Val(r).scope > e.bans.Val(best).scope {
-			best = r
+		for _, r := range e.bansOf(k.masked(bits)) {
+			if r == 0 {
+				continue
+			}
+			if b := e.bans.Val(r); best == 0 || b.scope > e.bans.Val(best).scope {
+				best = r
+			}
+			scope |= e.bans.Val(r).scope
 		}
 	}
 
-	return best
+	return best, scope
 }
 
-// banScope returns the scope of the running ban of exactly this host or prefix.
-func (e *Engine) banScope(k key) Scope {
-	if r := e.bans.Get(k); r != 0 && e.bans.Val(r).until > e.now {
-		return e.bans.Val(r).scope
+// bansOf returns the running bans of exactly this host or prefix: the one of scope sip or all, and
+// the one of scope stream, each 0 if there is none.
+func (e *Engine) bansOf(k key) [2]table.Ref {
+	refs := [2]table.Ref{e.bans.Get(banKey{k, false})}
+	if e.streamBans > 0 {
+		refs[1] = e.bans.Get(banKey{k, true})
 	}
-	return ScopeNone
+
+	for i, r := range refs {
+		if r != 0 && e.bans.Val(r).until <= e.now {
+			refs[i] = 0
+		}
+	}
+	return refs
+}
+
+// banScope returns the scopes of the running bans of exactly this host or prefix.
+func (e *Engine) banScope(k key) Scope {
+	scope := ScopeNone
+	for _, r := range e.bansOf(k) {
+		if r != 0 {
+			scope |= e.bans.Val(r).scope
+		}
+	}
+	return scope
 }
 
 // banCase is the reason for a ban.
 type banCase struct {
-	scope    Scope
+	sentence
 	rule     Rule
 	score    float32
 	attempts uint16
 	chooser  Chooser
-	// it rests on evidence that could have been forged: it is short at first, and limited in number
-	forgeable bool
-	patient   bool // but that evidence spans two minutes
-	// anybody could have chosen the address: it lasts ten minutes at most, and is no strike
-	brief bool
-	// it never lasts longer than the first: the source has proved itself, or did some time ago
-	short bool
+	patient  bool // its evidence, if it is forgeable, spans two minutes
 	// it is a prefix: on forgeable evidence it lasts BanTime at most, and counts as forgeablePrefix
 	// bans
 	wide bool
@@ -135,9 +160,9 @@ type banCase struct {
 // ban bans a host or prefix, or makes its running ban larger. A larger one is no new strike and
 // never ends earlier than the one that it replaces. False means that there is no room for it.
 func (e *Engine) ban(k key, strikes *uint8, strikeAt *uint32, c banCase) bool {
-	br := e.bans.Get(k)
+	br := e.bans.Get(banKeyOf(k, c.scope))
 	running := br != 0 && e.bans.Val(br).until > e.now
-	if !running && c.forgeable && !e.affordable(k, c) {
+	if !running && c.forgeable() && !e.affordable(k, c) {
 		return false
 	}
 	if br == 0 {
@@ -154,7 +179,7 @@ func (e *Engine) ban(k key, strikes *uint8, strikeAt *uint32, c banCase) bool {
 
 	// A larger ban in the place of one that was no strike is a strike.
 	strike := uint8(0)
-	if !c.brief {
+	if !c.brief() {
 		if b.strike == 0 {
 			*strikes = bump(*strikes, 1)
 		}
@@ -162,8 +187,8 @@ func (e *Engine) ban(k key, strikes *uint8, strikeAt *uint32, c banCase) bool {
 		strike = *strikes
 	}
 
-	b.until = max(b.until, e.now+int64(e.banTime(strike, c)))
-	if !c.brief {
+	b.until = max(b.until, e.now+int64(e.duration(strike, c)))
+	if !c.brief() {
 		*strikeAt = secondOf(b.until)
 	}
 
@@ -177,37 +202,6 @@ func (e *Engine) ban(k key, strikes *uint8, strikeAt *uint32, c banCase) bool {
 	})
 
 	return true
-}
-
-// banTime returns how long a ban lasts.
-func (e *Engine) banTime(strike uint8, c banCase) time.Duration {
-	d := e.duration(strike, c.forgeable)
-	switch {
-	case c.brief:
-		return min(firstForgeable, e.opt.BanTime) // no strike, so that ban_growth has no say
-	case c.short:
-		return min(d, firstForgeable)
-	case c.wide && c.forgeable:
-		return min(d, e.opt.BanTime)
-	}
-	return d
-}
-
-// duration returns how long the ban of a strike lasts. The first one on forgeable evidence is
-// short: forged packets make it, too.
-func (e *Engine) duration(strike uint8, forgeable bool) time.Duration {
-	if !e.on(RuleStrikes) {
-		strike = 1
-	}
-	if forgeable && e.on(RuleForgeableBudget) {
-		if strike <= 1 {
-			return min(firstForgeable, e.opt.BanTime)
-		}
-
-		strike--
-	}
-
-	return e.opt.banDuration(strike)
 }
 
 // addBan makes room for a ban. 0 means that there is none: bans on forgeable evidence get half of
@@ -228,8 +222,11 @@ func (e *Engine) addBan(k key, scope Scope) table.Ref {
 	if e.banCount[k.bits] == 1 {
 		e.listBanBits()
 	}
+	if scope == ScopeStream {
+		e.streamBans++
+	}
 
-	return e.bans.Add(k, listOf(scope))
+	return e.bans.Add(banKeyOf(k, scope), listOf(scope))
 }
 
 // removeBan forgets a ban.
@@ -240,7 +237,10 @@ func (e *Engine) removeBan(r table.Ref) {
 	if e.banCount[k.bits] == 0 {
 		e.listBanBits()
 	}
-	e.relistBanned(k)
+	if k.stream {
+		e.streamBans--
+	}
+	e.relistBanned(k.key)
 }
 
 // listBanBits notes which prefix lengths have bans, shortest first.
@@ -264,7 +264,7 @@ func (e *Engine) bansFull(k key, c banCase) {
 
 // sweepBans looks at some bans of each scope and forgets those that have ended.
 func (e *Engine) sweepBans(budget int) {
-	for _, list := range [...]banList{bansAll, bansSIP} {
+	for _, list := range [...]banList{bansProven, bansSIP} {
 		for range min(budget, e.bans.Count(list)) {
 			r := e.bans.Oldest(list)
 			if e.bans.Val(r).until <= e.now {

@@ -1,15 +1,10 @@
 package policy
 
-import "time"
-
 // budget counts the bans on forgeable evidence that began in a minute of the clock.
 type budget struct {
 	minute uint32
 	used   int
 }
-
-// firstForgeable is the duration of the first ban of a source on forgeable evidence.
-const firstForgeable = 10 * time.Minute
 
 // forgeablePrefix is the number of bans on forgeable evidence that the ban of a prefix counts as.
 const forgeablePrefix = 16

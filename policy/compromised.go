@@ -15,9 +15,9 @@ const (
 
 // A find is what a success after failures says about them.
 type find struct {
-	alert bool // somebody who guessed knows the password: compromised_account
-	ban   bool // and the source is banned, so the success proves nothing
-	scope Scope
+	alert   bool // somebody who guessed knows the password: compromised_account
+	ban     bool // and the source is banned, so the success proves nothing
+	certain bool // nobody could have chosen the address of the failures, nor of the success
 }
 
 // compromised alerts when a success is that of an attacker who guessed, and reports whether its
@@ -35,9 +35,15 @@ func (e *Engine) compromised(k key, s *source, r table.Ref, p *pair, o *Observat
 		return false
 	}
 
+	chooser := weakestOf(s, o, f)
+	st := sentences[e.occupantOf(k, s)][chooser]
+	if occupant := e.occupantOf(k, s); occupant == occupantShared {
+		f.ban = false // it would cut off the others
+	}
+
 	attempts := max(p.fails, p.shielded, p.excused, s.attempts)
 	e.alert(Verdict{
-		Rule: RuleCompromised, Prefix: k.prefix(), Scope: f.scope, Server: o.Server, Account: o.Account,
+		Rule: RuleCompromised, Prefix: k.prefix(), Scope: st.scope, Server: o.Server, Account: o.Account,
 		Attempts: int(attempts), Score: float64(s.proven + s.forgeable), Chooser: o.Chooser(),
 		Evidence: e.exportEvidence(k, s.attempts),
 	}, aboutPair(k, e.accountOf(o.Server, o.Service, &o.Account)), hourly)
@@ -50,13 +56,10 @@ func (e *Engine) compromised(k key, s *source, r table.Ref, p *pair, o *Observat
 	p.fails /= 2
 	p.provenFails /= 2
 	p.shielded /= 2
-	if e.banScope(k) < f.scope {
-		chooser := weakestOf(s, o, f)
+	if !e.banScope(k).Covers(st.scope) {
 		e.banHost(k, s, r, banCase{
-			scope: f.scope, rule: RuleCompromised, score: s.proven + s.forgeable,
+			sentence: st, rule: RuleCompromised, score: s.proven + s.forgeable,
 			attempts: max(p.fails, s.attempts, 1), chooser: chooser,
-			forgeable: f.scope != ScopeAll, brief: !chooser.needsSpoofing(),
-			short:   f.scope != ScopeAll && s.owns > 0,
 			patient: true, // the success came from there
 		})
 	}
@@ -67,7 +70,7 @@ func (e *Engine) compromised(k key, s *source, r table.Ref, p *pair, o *Observat
 // success, or of the failures before it.
 func weakestOf(s *source, o *Observation, f find) Chooser {
 	switch by := o.Chooser(); {
-	case f.scope == ScopeAll:
+	case f.certain:
 		return ChooserNobody
 	case !by.needsSpoofing():
 		return by
@@ -96,7 +99,7 @@ func (e *Engine) findOf(s *source, p *pair, o *Observation, okAt uint32) find {
 		(provenFails > typos || strangerToAll && e.sprayed(p, s.failedProven, pairFailedProven,
 			s.proven-p.debt.proven, s.slowProven-p.debt.slowProven))
 	if certain {
-		return find{alert: true, ban: true, scope: ScopeAll}
+		return find{alert: true, ban: true, certain: true}
 	}
 
 	// Likely: some of it may be forged. Only a source that never proved itself is banned for that,
@@ -109,7 +112,7 @@ func (e *Engine) findOf(s *source, p *pair, o *Observation, okAt uint32) find {
 		strangerToAll && e.sprayed(p, s.failed, pairFailed, s.proven-p.debt.proven+forgeable,
 			s.slowProven-p.debt.slowProven+slowForgeable)
 	if likely {
-		return find{alert: true, ban: !e.hasProof(s), scope: ScopeSIP}
+		return find{alert: true, ban: !e.hasProof(s)}
 	}
 
 	// Possible: alerted, and nobody is banned. The failures were not held against the source, since
@@ -120,7 +123,7 @@ func (e *Engine) findOf(s *source, p *pair, o *Observation, okAt uint32) find {
 	taken := !before && okAt != 0 && okAt+ownerNear > p.failAt && passed > typos
 	banned := s.strikes > 0 && p.failAt <= s.strikeAt || s.flags&wasBrief != 0
 	relapsed := !before && p.fails > 0 && s.attempts > typos && banned
-	return find{alert: whispered || taken || relapsed, scope: ScopeSIP}
+	return find{alert: whispered || taken || relapsed}
 }
 
 // sprayed reports whether a source tried so many other accounts before its first success that this

@@ -5,25 +5,25 @@ import "github.com/amifend/amifend/policy/internal/table"
 // decide bans what an attempt made due: the host, or prefixes that it is in.
 func (e *Engine) decide(a *attempt) {
 	s := a.src
-	want, rule, chooser := e.due(s)
+	want := e.due(s)
 	switch {
 	case isTrap(a.rule):
-		want = ScopeSIP
-		if a.ev.Proven() {
-			want = ScopeAll
-		}
-		rule, chooser = a.rule, a.ev.Chooser
-	case a.rule != RuleNone && want != ScopeNone:
-		rule = a.rule
+		want = claim{a.rule, a.ev.Chooser}
+	case a.rule != RuleNone && want.rule != RuleNone:
+		want.rule = a.rule
+	}
+
+	st := sentence{}
+	if want.rule != RuleNone {
+		st = sentences[e.occupantOf(a.key, s)][want.chooser]
 	}
 
 	// One packet that may be forged is no offence of the prefix, nor is what anybody can do in the
 	// name of an address.
-	banned, offence := a.covered, want
+	banned, offence := a.covered, want.weight()
 	once := isTrap(a.rule) && !a.ev.Proven()
-	brief := want != ScopeNone && !chooser.needsSpoofing()
-	if once || brief {
-		offence = ScopeNone
+	if once || st.brief() {
+		offence = weightNone
 	}
 
 	// A ban of a prefix makes that of the host unnecessary, so the prefixes come first.
@@ -32,37 +32,36 @@ func (e *Engine) decide(a *attempt) {
 		n, _ := e.touchNetwork(nk)
 		e.addFrom(e.part(a.key, sp.bits), n, &a.ev)
 		e.recordEvidence(nk, a.ev)
-		banned = max(banned, e.decideNetwork(a, sp, offence, banned))
+		banned |= e.decideNetwork(a, sp, offence, banned)
 	}
-	if want <= banned {
-		return
+	if banned.Covers(st.scope) {
+		return // also if nothing is due
 	}
 
 	c := banCase{
-		scope: want, rule: rule, score: s.scoreOf(rule, want), attempts: s.attempts, chooser: chooser,
-		forgeable: want != ScopeAll, patient: e.patient(a.key), brief: brief,
-		short: want != ScopeAll && (e.hasProof(s) || s.owns > 0),
+		sentence: st, rule: want.rule, score: s.scoreOf(want), attempts: s.attempts,
+		chooser: want.chooser, patient: e.patient(a.key),
 	}
 	if e.banHost(a.key, s, a.srcRef, c) && !once {
 		e.takeShare(a.key, s, offence)
 	}
 }
 
-// scoreOf returns the score that a ban by a rule is compared with.
-func (s *source) scoreOf(rule Rule, scope Scope) float32 {
+// scoreOf returns the score that a claim rests on.
+func (s *source) scoreOf(c claim) float32 {
 	proven, forgeable := s.proven, s.forgeable
-	if rule == RuleLongMemory {
+	if c.rule == RuleLongMemory {
 		proven, forgeable = s.slowProven, s.slowForgeable
 	}
-	if scope == ScopeAll {
+	if c.weight() == weightProven {
 		return proven
 	}
 	return proven + forgeable
 }
 
 // takeShare takes what a banned host added from the scores of its prefixes: its neighbours do not
-// answer for it. They remember that it was banned, unless scope is ScopeNone.
-func (e *Engine) takeShare(k key, s *source, scope Scope) {
+// answer for it. They remember that it was banned, if that is an offence of any weight.
+func (e *Engine) takeShare(k key, s *source, offence weight) {
 	// No more than the host gave, see addFrom. Otherwise decoys would clear the score of their
 	// prefix.
 	most := float32(s.attempts) * float32(e.opt.Threshold) / 3
@@ -71,8 +70,8 @@ func (e *Engine) takeShare(k key, s *source, scope Scope) {
 		n, nr := e.touchNetwork(nk)
 		n.proven = max(0, n.proven-min(s.proven, most))
 		n.forgeable, n.chosen = reduced(n.forgeable, n.chosen, min(s.forgeable, most), s.chosen)
-		if scope != ScopeNone {
-			n.offend(e.part(k, sp.bits), scope, s.strikeAt)
+		if offence != weightNone {
+			n.offend(e.part(k, sp.bits), offence, s.strikeAt)
 		}
 		e.classifyNetwork(nk, nr)
 	}
@@ -94,7 +93,7 @@ func (e *Engine) banHost(k key, s *source, r table.Ref, c banCase) bool {
 	if !e.ban(k, &s.strikes, &s.strikeAt, c) {
 		return false
 	}
-	if c.brief {
+	if c.brief() {
 		s.flags |= wasBrief
 	}
 	e.sources.Move(r, listBanned)

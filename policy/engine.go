@@ -33,15 +33,16 @@ type Engine struct {
 	dialogs  *table.Table[dialogKey, dialog, single]
 	silents  *table.Table[key, silent, silentList]
 	trails   *table.Table[key, trail, trailList]
-	bans     *table.Table[key, ban, banList]
+	bans     *table.Table[banKey, ban, banList]
 	alerts   *table.Table[alertKey, uint32, single]
 	vouchers *table.Table[accountID, voucher, single]
 	attacks  *table.Table[accountID, attack, attackList]
 	columns  [tagCount]coded // by tag; nil where there is no table
 	save     saving
 
-	banCount [hostBits + 1]int // running bans by prefix length
-	banBits  []uint8           // the lengths that have any, shortest first
+	banCount   [hostBits + 1]int // running bans by prefix length
+	banBits    []uint8           // the lengths that have any, shortest first
+	streamBans int               // of them, those of scope stream
 
 	budget budget
 	limits limiter
@@ -134,7 +135,7 @@ func newEngine(o Options) *Engine {
 		dialogs:  table.New[dialogKey, dialog](maxDialogs, k0, k1, only),
 		silents:  table.New[key, silent](maxSilent, k0, k1, silentsFew, silentsWaiting),
 		trails:   table.New[key, trail](maxTrails, k0, k1, trailsSingle, trailsSeveral),
-		bans:     table.New[key, ban, banList](o.MaxBans, k0, k1),
+		bans:     table.New[banKey, ban, banList](o.MaxBans, k0, k1),
 		alerts:   table.New[alertKey, uint32](maxAlerts, k0, k1, only),
 		vouchers: table.New[accountID, voucher](maxVouchers, k0, k1, only),
 		attacks: table.New[accountID, attack](maxAttacks, k0, k1,
@@ -194,7 +195,7 @@ func (e *Engine) observe(o *Observation) {
 	}
 
 	// A ban knows whether its sources still send, whatever the events mean.
-	if r := e.covering(k); r != 0 {
+	if r, _ := e.covering(k); r != 0 {
 		b := e.bans.Val(r)
 		b.seen++
 		b.lastSeen = e.now

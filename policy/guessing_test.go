@@ -104,7 +104,8 @@ func TestBanProvedGuessers(t *testing.T) {
 	}
 }
 
-// Over a stream transport, what a proved source does is its own: it is banned like a stranger.
+// Over a stream transport, what a proved source does is its own: it is banned as soon as a stranger,
+// but only from that transport.
 func TestProvedGuesserOverAStreamIsBanned(t *testing.T) {
 	l := newLab(t)
 	l.feed(registered(attacker))
@@ -113,7 +114,7 @@ func TestProvedGuesserOverAStreamIsBanned(t *testing.T) {
 			event(KindInvalidAccountID, ServicePJSIP, attacker, fmt.Sprint(i), fmt.Sprint(i)),
 		)
 	})
-	if v := l.banned(); n != 4 || v.Scope != ScopeAll {
+	if v := l.banned(); n != 4 || v.Scope != ScopeStream || v.Duration != firstForgeable {
 		t.Errorf("attempt %d: %s", n, brief(v))
 	}
 }

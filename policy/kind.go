@@ -98,21 +98,36 @@ func (s Service) String() string {
 	}
 }
 
-// Scope is the traffic that a ban drops.
+// Scope is the traffic that a ban drops, as a set: the union of two scopes is their bitwise or. A
+// ban has one of the scopes below; an address may have a ban of [ScopeSIP] and one of
+// [ScopeStream] at a time.
 type Scope uint8
 
-// The scopes of a ban. A larger scope covers a smaller one.
+// The scopes of a ban.
 const (
-	ScopeNone Scope = iota
-	ScopeSIP        // the SIP ports only
-	ScopeAll        // all traffic
+	ScopeSIP    Scope = 1 << iota // all traffic to the SIP ports
+	ScopeStream                   // TCP to the SIP ports, and to those of WebSocket and AMI
+	scopeRest
+
+	ScopeNone Scope = 0
+	ScopeAll        = ScopeSIP | ScopeStream | scopeRest // all traffic
 )
 
-// String returns the scope's name: none, sip or all.
+// ofBan reports whether a ban may have the scope.
+func (s Scope) ofBan() bool { return s == ScopeSIP || s == ScopeStream || s == ScopeAll }
+
+// Covers reports whether a ban of the scope s drops all that one of the scope o would.
+func (s Scope) Covers(o Scope) bool { return s&o == o }
+
+// String returns the scope's name: none, sip, stream or all; "sip+stream" for the union of two.
 func (s Scope) String() string {
 	switch s {
 	case ScopeSIP:
 		return "sip"
+	case ScopeStream:
+		return "stream"
+	case ScopeSIP | ScopeStream:
+		return "sip+stream"
 	case ScopeAll:
 		return "all"
 	default:

@@ -86,7 +86,7 @@ func TestWhatWasLetPassCountsLater(t *testing.T) {
 		t.Errorf("score %v, want 2.5", s.proven)
 	}
 	l.feed(repeat(2, stale("1008"))...)
-	if v := l.banned(); v.Scope != ScopeAll {
+	if v := l.banned(); v.Scope != ScopeStream {
 		t.Errorf("got %s", brief(v))
 	}
 }
@@ -219,7 +219,7 @@ func TestManagerIsNoMisconfiguredEndpoint(t *testing.T) {
 		20*time.Second,
 		func(int) Observation { return event(KindInvalidPassword, ServiceAMI, office, "root", "s") },
 	)
-	if v := l.banned(); n != 7 || v.Scope != ScopeAll {
+	if v := l.banned(); n != 7 || v.Scope != ScopeStream {
 		t.Errorf("attempt %d: %s", n, brief(v))
 	}
 }

@@ -219,11 +219,11 @@ func (e *Engine) addFrom(part uint32, n *network, ev *Evidence) {
 	}
 }
 
-// offend notes that a part of a network earned a ban that ends at until.
-func (n *network) offend(part uint32, scope Scope, until uint32) {
+// offend notes that a part of a network earned a ban of that weight that ends at until.
+func (n *network) offend(part uint32, of weight, until uint32) {
 	if n.banned.add(part) {
 		n.offenders = bump(n.offenders, 1)
-		if scope == ScopeAll {
+		if of == weightProven {
 			n.provenOffenders = bump(n.provenOffenders, 1)
 		}
 	}

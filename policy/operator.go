@@ -21,7 +21,7 @@ func (e *Engine) Impose(now int64, prefix netip.Prefix, scope Scope, d time.Dura
 		return e.done(), fmt.Errorf("impose ban of %s: never banned: %s", k.prefix(), reason)
 	}
 
-	r := e.bans.Get(k)
+	r := e.bans.Get(banKeyOf(k, scope))
 	if r == 0 {
 		if r = e.addBan(k, scope); r == 0 {
 			const full = "impose ban of %s: as many bans as max_bans allows run already"
@@ -32,7 +32,7 @@ func (e *Engine) Impose(now int64, prefix netip.Prefix, scope Scope, d time.Dura
 	// What an operator asks for never makes a running ban smaller, but may end it sooner.
 	b := e.bans.Val(r)
 	if b.until > e.now {
-		scope = max(scope, b.scope)
+		scope |= b.scope
 	}
 
 	until := e.now + int64(min(d, e.opt.BanMax))
@@ -61,8 +61,10 @@ func (e *Engine) Pardon(now int64, prefix netip.Prefix) []Verdict {
 	no := e.notePardon(tagPardon, p)
 	if p.bits == hostBits {
 		e.pardonKey(p, no)
-		if r := e.bans.Get(p); r != 0 && e.bans.Val(r).until > e.now {
-			e.liftBan(r, RuleOperator)
+		for _, r := range e.bansOf(p) {
+			if r != 0 {
+				e.liftBan(r, RuleOperator)
+			}
 		}
 
 		return e.done()
@@ -83,7 +85,7 @@ func (e *Engine) Pardon(now int64, prefix netip.Prefix) []Verdict {
 	}
 
 	for r := range e.bans.All() {
-		if in(e.bans.Key(r)) && e.bans.Val(r).until > e.now {
+		if in(e.bans.Key(r).key) && e.bans.Val(r).until > e.now {
 			e.liftBan(r, RuleOperator)
 		}
 	}

@@ -267,9 +267,14 @@ func (o Options) calm() float64 {
 
 // banDuration returns how long the ban of a strike lasts.
 func (o Options) banDuration(strike uint8) time.Duration {
-	d := float64(o.BanTime) * math.Pow(o.BanGrowth, float64(strike)-1)
-	if !(d < float64(o.BanMax)) {
-		return o.BanMax
+	return escalated(o.BanTime, o.BanGrowth, strike, o.BanMax)
+}
+
+// escalated returns a duration that grew by a factor for each strike after the first, most at most.
+func escalated(first time.Duration, growth float64, strike uint8, most time.Duration) time.Duration {
+	d := float64(first) * math.Pow(growth, float64(strike)-1)
+	if !(d < float64(most)) {
+		return most
 	}
 	return time.Duration(d)
 }

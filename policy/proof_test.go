@@ -52,7 +52,7 @@ func TestProvenEvidenceBansAProvedSource(t *testing.T) {
 	l := newLab(t)
 	l.feed(registered(phone))
 	l.feed(all(guesses(4, phone), overStream)...)
-	if v := l.banned(); v.Scope != ScopeAll || v.Rule != RuleProvenScore {
+	if v := l.banned(); v.Scope != ScopeStream || v.Rule != RuleProvenScore {
 		t.Errorf("got %s", brief(v))
 	}
 }
@@ -149,7 +149,7 @@ func TestOldForgeableEvidenceDoesNotHelpToBanAProvedSource(t *testing.T) {
 	l.feed(all(guesses(3, phone), overStream)...)
 	l.quiet()
 	l.feed(overStream(guesses(4, phone)[3]))
-	if v := l.banned(); v.Scope != ScopeAll || v.Score > 4 {
+	if v := l.banned(); v.Scope != ScopeStream || v.Score > 4 {
 		t.Errorf("got %s", brief(v))
 	}
 }

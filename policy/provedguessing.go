@@ -34,9 +34,10 @@ func (e *Engine) provedGuessing(a *attempt) {
 	if e.opt.BanProvedGuessers && enough {
 		e.recordEvidence(a.key, a.ev)
 		e.banHost(a.key, s, a.srcRef, banCase{
-			scope: ScopeSIP, rule: RuleProvedGuessing, score: s.guess, attempts: s.attempts + 1,
-			forgeable: true, brief: !a.ev.Chooser.needsSpoofing(), patient: e.patient(a.key),
-			chooser: a.ev.Chooser,
+			// The operator asked that its proof shall not count.
+			sentence: sentences[occupantStranger][a.ev.Chooser],
+			rule:     RuleProvedGuessing, score: s.guess, attempts: s.attempts + 1,
+			patient: e.patient(a.key), chooser: a.ev.Chooser,
 		})
 	}
 }

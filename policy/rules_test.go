@@ -115,7 +115,7 @@ var switches = map[Rule]struct {
 			l.every(15*time.Second, all(repeat(8, wrong(office, "1008")), overStream)...)
 		},
 		on:  []string{"alert 198.51.100.44/32 none 0s misconfigured_endpoint"},
-		off: []string{"ban 198.51.100.44/32 all 1h0m0s proven_score"},
+		off: []string{"ban 198.51.100.44/32 stream 10m0s proven_score"},
 	},
 	RuleProvedGuessing: {
 		play: func(l *lab) { l.feed(registered(phone)); l.feed(guesses(9, phone)...) },
@@ -164,7 +164,7 @@ var switches = map[Rule]struct {
 			"alert 198.51.100.44/32 none 0s misconfigured_endpoint",
 			"alert 198.51.100.44/32 none 0s misconfigured_endpoint",
 		},
-		off: []string{"ban 198.51.100.44/32 all 1h0m0s proven_score"},
+		off: []string{"ban 198.51.100.44/32 stream 10m0s proven_score"},
 	},
 	RuleStrikes: {
 		play: func(l *lab) { l.scan(attacker); l.wait(2 * time.Hour); l.scan(attacker) },

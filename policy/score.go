@@ -1,27 +1,52 @@
 package policy
 
-// due returns what a source's scores ask for, by which rule, and who could have chosen the address
-// on the evidence that this needs.
-func (e *Engine) due(s *source) (Scope, Rule, Chooser) {
+// A claim is the ban that a rule asks for: the rule, and who could have chosen the address on the
+// weakest evidence that it needs. The rule of no claim is RuleNone.
+type claim struct {
+	rule    Rule
+	chooser Chooser
+}
+
+// weight orders claims by what they rest on.
+type weight uint8
+
+const (
+	weightNone      weight = iota
+	weightForgeable        // on evidence that may be forged
+	weightProven
+)
+
+func (c claim) weight() weight {
+	switch {
+	case c.rule == RuleNone:
+		return weightNone
+	case c.chooser.Proven():
+		return weightProven
+	}
+	return weightForgeable
+}
+
+// due returns what a source's scores ask for.
+func (e *Engine) due(s *source) claim {
 	switch {
 	case e.provenScore(s):
-		return ScopeAll, RuleProvenScore, ChooserNobody
+		return claim{RuleProvenScore, ChooserNobody}
 	case e.longMemory(s, ChooserNobody):
-		return ScopeAll, RuleLongMemory, ChooserNobody
+		return claim{RuleLongMemory, ChooserNobody}
 	case e.hasProof(s):
-		return ScopeNone, RuleNone, ChooserNobody // the rest may be forged
+		return claim{} // the rest may be forged
 	}
 
 	// The less trustworthy evidence comes second: a ban that needs it is brief.
 	for _, c := range [...]Chooser{ChooserSpoofer, ChooserAnybody} {
 		if e.score(s, c) {
-			return ScopeSIP, RuleScore, c
+			return claim{RuleScore, c}
 		}
 		if e.longMemory(s, c) {
-			return ScopeSIP, RuleLongMemory, c
+			return claim{RuleLongMemory, c}
 		}
 	}
-	return ScopeNone, RuleNone, ChooserNobody
+	return claim{}
 }
 
 // provenScore reports whether the score of proven evidence bans a source.

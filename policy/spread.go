@@ -2,35 +2,28 @@ package policy
 
 import "slices"
 
-// A claim is what a rule asks for: a ban of a scope, on evidence of a class at worst.
-type claim struct {
-	scope   Scope
-	rule    Rule
-	chooser Chooser
-}
-
 // spreadScore returns what the score of a prefix asks for, if enough of its parts failed.
 func (e *Engine) spreadScore(n *network, sp spread) claim {
 	if !e.on(RuleSpreadScore) || whole(n.suspects) < sp.suspects {
-		return claim{chooser: ChooserNobody}
+		return claim{}
 	}
 
-	// Scope all needs as many parts with proven evidence: the others may be forged.
+	// A proven claim needs as many parts with proven evidence: the others may be forged.
 	switch limit := sp.factor * e.limit; {
 	case n.proven > limit && whole(n.provenSuspects) >= sp.suspects:
-		return claim{ScopeAll, RuleSpreadScore, ChooserNobody}
+		return claim{RuleSpreadScore, ChooserNobody}
 	case n.proven+spoofedPart(n.forgeable, n.chosen) > limit:
-		return claim{ScopeSIP, RuleSpreadScore, ChooserSpoofer}
+		return claim{RuleSpreadScore, ChooserSpoofer}
 	case n.proven+n.forgeable > limit:
-		return claim{ScopeSIP, RuleSpreadScore, ChooserAnybody}
+		return claim{RuleSpreadScore, ChooserAnybody}
 	}
 
-	return claim{ScopeNone, RuleSpreadScore, ChooserNobody}
+	return claim{}
 }
 
-// secondOffender returns what the bans in a prefix ask for, now that a ban of the scope want is due
-// for one more part of it.
-func (e *Engine) secondOffender(n *network, sp spread, part uint32, want Scope) claim {
+// secondOffender returns what the bans in a prefix ask for, now that a ban of that weight is due for
+// one more part of it.
+func (e *Engine) secondOffender(n *network, sp spread, part uint32, want weight) claim {
 	if !e.on(RuleSecondOffender) {
 		return claim{}
 	}
@@ -42,10 +35,10 @@ func (e *Engine) secondOffender(n *network, sp spread, part uint32, want Scope) 
 
 	// The offences of the others may be forged, however certain this one is.
 	switch {
-	case want == ScopeAll && proven >= sp.offenders:
-		return claim{ScopeAll, RuleSecondOffender, ChooserNobody}
+	case want == weightProven && proven >= sp.offenders:
+		return claim{RuleSecondOffender, ChooserNobody}
 	case offenders >= sp.offenders:
-		return claim{ScopeSIP, RuleSecondOffender, ChooserSpoofer}
+		return claim{RuleSecondOffender, ChooserSpoofer}
 	}
 	return claim{}
 }
@@ -61,28 +54,33 @@ func (e *Engine) mayBan(nk key) bool {
 	return e.networks.Count(listBanned) < e.networks.Max()/2
 }
 
-// decideNetwork bans a prefix if that is due and allowed. want is what its host asks for, covered
-// what is banned already. It returns the scope of the ban that it made, none if it made none.
-func (e *Engine) decideNetwork(a *attempt, sp spread, want, covered Scope) Scope {
+// decideNetwork bans a prefix if that is due and allowed. want is the weight of the offence of its
+// host, covered what is banned already. It returns the scope of the ban that it made, none if it
+// made none.
+func (e *Engine) decideNetwork(a *attempt, sp spread, want weight, covered Scope) Scope {
 	nk, part := a.key.masked(sp.bits), e.part(a.key, sp.bits)
 	n, nr := e.touchNetwork(nk)
 
 	c := e.spreadScore(n, sp)
-	if want > c.scope {
-		if o := e.secondOffender(n, sp, part, want); o.scope > c.scope {
+	if want > c.weight() {
+		if o := e.secondOffender(n, sp, part, want); o.weight() > c.weight() {
 			c = o
 		}
 	}
+	if c.rule == RuleNone || !e.mayBan(nk) {
+		return ScopeNone
+	}
 
-	if c.scope <= covered || !e.mayBan(nk) {
+	st := sentences[e.occupantIn(nk, n)][c.chooser]
+	if covered.Covers(st.scope) {
 		return ScopeNone
 	}
 
 	// A proved address saves its prefix, but for a /64 full of proven offenders.
-	outweighed := c.scope == ScopeAll && sp.bits == netBits && n.provenOffenders >= manyOffenders
+	outweighed := c.weight() == weightProven && sp.bits == netBits && n.provenOffenders >= manyOffenders
 	if e.holdsProof(n) && !outweighed {
 		goesOn := sp.bits <= netBits && a.src.attempts > 1
-		if goesOn && c.rule == RuleSpreadScore && want < c.scope {
+		if goesOn && c.rule == RuleSpreadScore && want < c.weight() {
 			return e.banSpread(a, n, c)
 		}
 
@@ -90,9 +88,8 @@ func (e *Engine) decideNetwork(a *attempt, sp spread, want, covered Scope) Scope
 	}
 
 	made := e.ban(nk, &n.strikes, &n.strikeAt, banCase{
-		scope: c.scope, rule: c.rule, score: n.scoreOf(c.scope), attempts: n.attempts, chooser: c.chooser,
-		forgeable: c.scope != ScopeAll, patient: e.patient(a.key), wide: true,
-		brief: !c.chooser.needsSpoofing(),
+		sentence: st, rule: c.rule, score: n.scoreOf(c), attempts: n.attempts, chooser: c.chooser,
+		patient: e.patient(a.key), wide: true,
 	})
 
 	if !made {
@@ -100,16 +97,16 @@ func (e *Engine) decideNetwork(a *attempt, sp spread, want, covered Scope) Scope
 	}
 
 	e.networks.Move(nr, listBanned)
-	if c.chooser.needsSpoofing() {
-		n.offend(part, max(c.scope, want), n.strikeAt)
+	if !st.brief() {
+		n.offend(part, max(c.weight(), want), n.strikeAt)
 	}
 
-	return c.scope
+	return st.scope
 }
 
-// scoreOf returns the score that a ban of a scope rests on.
-func (n *network) scoreOf(scope Scope) float32 {
-	if scope == ScopeAll {
+// scoreOf returns the score that a claim rests on.
+func (n *network) scoreOf(c claim) float32 {
+	if c.weight() == weightProven {
 		return n.proven
 	}
 	return n.proven + n.forgeable
@@ -125,22 +122,22 @@ const manyOffenders = 32
 // forged.
 func (e *Engine) banSpread(a *attempt, n *network, c claim) Scope {
 	s := a.src
-	switch {
-	case c.scope == ScopeAll && s.proven == 0:
+	switch proven := c.weight() == weightProven; {
+	case proven && s.proven == 0:
 		return ScopeNone
-	case c.scope != ScopeAll && e.hasProof(s):
+	case !proven && e.hasProof(s):
 		return ScopeNone
 	}
 
+	st := sentences[e.occupantOf(a.key, s)][c.chooser]
 	made := e.banHost(a.key, s, a.srcRef, banCase{
-		scope: c.scope, rule: RuleSpreadScore, score: n.scoreOf(c.scope), attempts: s.attempts,
-		chooser: c.chooser, forgeable: c.scope != ScopeAll, patient: e.patient(a.key),
-		brief: !c.chooser.needsSpoofing(), short: c.scope != ScopeAll && s.owns > 0,
+		sentence: st, rule: RuleSpreadScore, score: n.scoreOf(c), attempts: s.attempts,
+		chooser: c.chooser, patient: e.patient(a.key),
 	})
 
 	if !made {
 		return ScopeNone
 	}
 
-	return c.scope
+	return st.scope
 }

@@ -215,10 +215,13 @@ func (e *Engine) proveNetworks(k key, innocent bool, by Chooser) {
 		n.flags |= flagProof
 		e.classifyNetwork(nk, nr)
 
-		scope := e.banScope(nk)
-		if innocent && (scope == ScopeSIP || scope == ScopeAll && by.Proven()) {
+		for _, r := range e.bansOf(nk) {
+			if !innocent || r == 0 || e.bans.Val(r).scope != ScopeSIP && !by.Proven() {
+				continue
+			}
+
 			proven, offenders := n.proven, n.provenOffenders
-			e.lift(e.bans.Get(nk), RuleProved)
+			e.lift(r, RuleProved)
 			if !by.Proven() { // what is proven stays
 				n.proven, n.provenOffenders, n.offenders = proven, offenders, offenders
 			}

@@ -93,7 +93,7 @@ func TestSuccessAfterFailures(t *testing.T) {
 		{
 			"faster than any phone",
 			[][]Observation{{own}, stream(fail(35, "1007"))},
-			overStream(own), ban("all"),
+			overStream(own), ban("stream"),
 		},
 		{
 			"faster than any phone, but the success may be forged",
@@ -104,7 +104,7 @@ func TestSuccessAfterFailures(t *testing.T) {
 			"an owner of another account guesses over TCP",
 			[][]Observation{{own}, stream(fail(9, "1008"))},
 			overStream(success(office, "1008")),
-			ban("all"),
+			ban("stream"),
 		},
 		{
 			"the same, but the success may be forged",

@@ -58,7 +58,8 @@ func (e *Engine) asked(k key, o *Observation) {
 		}
 	}
 
-	if _, ok := e.protected.listed(k.prefix().Addr()); ok || e.covering(k) != 0 {
+	_, listed := e.protected.listed(k.prefix().Addr())
+	if _, covered := e.covering(k); listed || covered != ScopeNone {
 		return
 	}
 
