@@ -1,6 +1,10 @@
 package policy
 
-import "github.com/amifend/amifend/policy/internal/table"
+import (
+	"math"
+
+	"github.com/amifend/amifend/policy/internal/table"
+)
 
 // An attempt is a request that is held against its source, on its way through the rules. It lives
 // for one call of count or unanswered; its pointers are valid for as long.
@@ -16,6 +20,9 @@ type attempt struct {
 	account accountID
 	first   bool // the account fails for the first time at this source
 	others  int  // other sources that failed on the account lately
+
+	// attempts before it that were let pass and count with it: on its account, and on others
+	passedHere, passedElsewhere int
 
 	// rule names the ban, if there is one, in the place of the score's. RuleNone if there is none.
 	rule Rule
@@ -49,6 +56,11 @@ func (e *Engine) count(k key, ev Evidence, trap Rule) {
 	a := attempt{key: k, ev: ev, covered: covered, rule: trap}
 	e.identify(&a)
 
+	shared := e.sharedSite(k)
+	if shared != nil && a.pair.okAt != 0 {
+		e.failedAtHome(shared, &a)
+	}
+
 	// A trap has its own weight, and no stale phone falls into one.
 	if trap == RuleNone {
 		if e.misconfigured(&a) {
@@ -57,10 +69,15 @@ func (e *Engine) count(k key, ev Evidence, trap Rule) {
 		}
 		e.weigh(&a)
 	}
-	a.ev.Weight += e.arrears(&a)
 
-	// What may be forged is not held against a source that proved itself. It is only alerted.
-	if !a.ev.Proven() && e.hasProof(a.src) {
+	// What may be forged is not held against a source that proved itself, and nothing against one
+	// that many share. It is only alerted.
+	a.ev.Weight += e.arrears(&a, e.heldScore(&a, shared))
+	if shared != nil && a.ev.Proven() {
+		e.sharedGuessing(shared, &a)
+		return
+	}
+	if !a.ev.Proven() && (shared != nil || e.hasProof(a.src)) {
 		e.stats.Shielded++
 		a.pair.shielded = count16(a.pair.shielded)
 		e.provedGuessing(&a)
@@ -71,10 +88,27 @@ func (e *Engine) count(k key, ev Evidence, trap Rule) {
 	e.charge(&a)
 }
 
+// heldScore returns the score of what has been counted against a source before an attempt of it,
+// as far as it is as trustworthy as the attempt. shared is its site if that is a shared one.
+func (e *Engine) heldScore(a *attempt, shared *site) float32 {
+	switch {
+	case shared != nil && a.ev.Proven():
+		e.fadeGuess(shared)
+		return shared.guess
+	case a.ev.Proven():
+		return a.src.proven
+	}
+	return a.src.guess + a.src.forgeable
+}
+
 // charge adds an attempt to the scores of its source, and bans what is due.
 func (e *Engine) charge(a *attempt) {
 	e.stats.Counted++
 	e.add(a.src, &a.ev)
+	if n := a.passedHere + a.passedElsewhere; n > 0 {
+		a.src.attempts = uint16(min(int(a.src.attempts)+n, math.MaxUint16)) // checked
+		e.countPassed(a, a.key)
+	}
 	e.recordEvidence(a.key, a.ev)
 	e.decide(a)
 }

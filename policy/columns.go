@@ -20,6 +20,8 @@ const (
 	tagVouchers
 	tagPardon // no table: what was held against a host, or a prefix and all in it, is forgotten
 	tagLift   // no table: what was held against a prefix itself
+	tagSites
+	tagSharers
 	tagCount
 )
 
@@ -32,7 +34,7 @@ type hotList struct {
 }
 
 // hotLists is the number of hot lists.
-const hotLists = 13
+const hotLists = 14
 
 func hot[K table.Key, V any, L ~uint8](col *column[K, V, L], list L, share int) hotList {
 	return hotList{share, func() table.Ref { return col.t.Newest(list) }, col.hot}
@@ -45,10 +47,11 @@ func (e *Engine) setColumns() {
 	sources := e.sourceColumn()
 	networks := e.networkColumn()
 	trails := e.trailColumn()
+	sites := e.siteColumn()
 
 	for _, col := range [...]coded{
 		accounts, pairs, sources, networks, trails, e.requestColumn(), e.dialogColumn(), e.silentColumn(),
-		e.alertColumn(), e.voucherColumn(),
+		e.alertColumn(), e.voucherColumn(), sites, e.sharerColumn(),
 	} {
 		e.columns[col.of()] = col
 	}
@@ -57,7 +60,7 @@ func (e *Engine) setColumns() {
 	e.save.hot = [hotLists]hotList{
 		hot(sources, listBanned, 4),
 		hot(sources, listStruck, 4),
-		hot(sources, listActive, 6),
+		hot(sources, listActive, 5),
 		hot(sources, listProved, 5),
 		hot(pairs, listOwned, 3),
 		hot(pairs, listGuessed, 2),
@@ -68,6 +71,7 @@ func (e *Engine) setColumns() {
 		hot(accounts, listOwned, 1),
 		hot(accounts, listGuessed, 1),
 		hot(trails, trailsSeveral, 2),
+		hot(sites, sitesShared, 1),
 	}
 }
 
@@ -173,5 +177,21 @@ func (e *Engine) voucherColumn() *column[accountID, voucher, single] {
 		tag: tagVouchers, t: e.vouchers, codeKey: (*accountID).code, codeVal: (*voucher).code,
 		age:  func(v *voucher) int64 { return int64(max(v.at[0], v.provedSince)) },
 		list: func(accountID, *voucher) single { return only },
+	}
+}
+
+func (e *Engine) siteColumn() *column[key, site, siteList] {
+	return &column[key, site, siteList]{
+		tag: tagSites, t: e.sites, codeKey: (*key).code, codeVal: (*site).code,
+		age:  func(t *site) int64 { return int64(t.latest()) },
+		list: func(_ key, t *site) siteList { return t.list() },
+	}
+}
+
+func (e *Engine) sharerColumn() *column[accountID, sharer, single] {
+	return &column[accountID, sharer, single]{
+		tag: tagSharers, t: e.sharers, codeKey: (*accountID).code, codeVal: (*sharer).code,
+		age:  func(v *sharer) int64 { return int64(v.at[0]) },
+		list: func(accountID, *sharer) single { return only },
 	}
 }

@@ -36,10 +36,8 @@ func (e *Engine) compromised(k key, s *source, r table.Ref, p *pair, o *Observat
 	}
 
 	chooser := weakestOf(s, o, f)
-	st := sentences[e.occupantOf(k, s)][chooser]
-	if occupant := e.occupantOf(k, s); occupant == occupantShared {
-		f.ban = false // it would cut off the others
-	}
+	st := e.sentence(e.occupantOf(k, s), chooser)
+	f.ban = f.ban && st.scope != ScopeNone
 
 	attempts := max(p.fails, p.shielded, p.excused, s.attempts)
 	e.alert(Verdict{

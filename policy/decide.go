@@ -15,7 +15,7 @@ func (e *Engine) decide(a *attempt) {
 
 	st := sentence{}
 	if want.rule != RuleNone {
-		st = sentences[e.occupantOf(a.key, s)][want.chooser]
+		st = e.sentence(e.occupantOf(a.key, s), want.chooser)
 	}
 
 	// One packet that may be forged is no offence of the prefix, nor is what anybody can do in the
@@ -42,8 +42,14 @@ func (e *Engine) decide(a *attempt) {
 		sentence: st, rule: want.rule, score: s.scoreOf(want), attempts: s.attempts,
 		chooser: want.chooser, patient: e.patient(a.key),
 	}
-	if e.banHost(a.key, s, a.srcRef, c) && !once {
+	if !e.banHost(a.key, s, a.srcRef, c) {
+		return
+	}
+	if !once {
 		e.takeShare(a.key, s, offence)
+	}
+	if st.scope == ScopeStream {
+		e.provedBanned(a, &c)
 	}
 }
 

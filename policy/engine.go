@@ -37,6 +37,9 @@ type Engine struct {
 	alerts   *table.Table[alertKey, uint32, single]
 	vouchers *table.Table[accountID, voucher, single]
 	attacks  *table.Table[accountID, attack, attackList]
+	sites    *table.Table[key, site, siteList]
+	sharers  *table.Table[accountID, sharer, single]
+	passes   *table.Table[key, passed, single]
 	columns  [tagCount]coded // by tag; nil where there is no table
 	save     saving
 
@@ -55,6 +58,7 @@ type Engine struct {
 	stats       Stats
 	out         []Verdict
 	evidenceOut []Evidence
+	labelsOut   []Label
 }
 
 // Stats counts what the engine did with the observations that it was given, and what it holds.
@@ -65,6 +69,7 @@ type Stats struct {
 	Folded          uint64 // events that belong to an attempt that was counted already
 	Protected       uint64 // attempts of sources that must never be banned: not counted
 	Shielded        uint64 // forgeable attempts in the name of proved sources: not counted
+	Shared          uint64 // proven attempts through shared sources: not counted
 	Excused         uint64 // attempts of misconfigured endpoints: not counted
 	Covered         uint64 // attempts of sources that are banned: not counted
 	Evicted         uint64 // addresses and prefixes forgotten for want of room
@@ -141,9 +146,13 @@ func newEngine(o Options) *Engine {
 		attacks: table.New[accountID, attack](maxAttacks, k0, k1,
 			listMinor, listAccountsWaiting, listServersWaiting, listAccountsOpen, listServersOpen,
 		),
+		sites:       table.New[key, site](maxSites, k0, k1, sitesSingle, sitesSeveral, sitesShared),
+		sharers:     table.New[accountID, sharer, single](maxSharers, k0, k1, only),
+		passes:      table.New[key, passed, single](maxPassed, k0, k1, only),
 		banBits:     make([]uint8, 0, hostBits+1),
 		out:         make([]Verdict, 0, 8),
 		evidenceOut: make([]Evidence, 0, 8*evidenceKept),
+		labelsOut:   make([]Label, 0, 8*siteNamed),
 	}
 
 	// The rest depends on the tables.
@@ -264,6 +273,7 @@ func (e *Engine) Stats() Stats {
 func (e *Engine) begin(now int64) {
 	e.out = e.out[:0]
 	e.evidenceOut = e.evidenceOut[:0]
+	e.labelsOut = e.labelsOut[:0]
 	for {
 		held, heldAt := e.nextHeld()
 		silent, silentAt := e.nextUnanswered()

@@ -33,8 +33,11 @@ type Explanation struct {
 	ProofAt   int64
 	ProofEnds int64
 	// but that proof came after failures from the same port: evidence from there counts
-	Washed     bool
-	Owns       int // accounts that it authenticated as
+	Washed bool
+	Owns   int // accounts that it authenticated as
+	// of a shared source: how many accounts log in there, 0 if it is none; and some of their names
+	Shared     int
+	Users      []Label
 	Trust      float64
 	Strikes    int
 	StrikeEnds int64 // when it will have one strike less
@@ -91,10 +94,12 @@ func (e *Engine) Explain(addr netip.Addr) Explanation {
 		e.explainMore(&x, &source{})
 	}
 	if r := e.trails.Get(k); r != 0 {
-		t := e.trails.Val(r)
-		for i := t.n - min(t.n, evidenceKept, uint32(x.Attempts)); i != t.n; i++ {
-			x.Evidence = append(x.Evidence, t.ring[i%evidenceKept])
-		}
+		x.Evidence = e.trails.Val(r).latest(nil, uint32(x.Attempts)) // a uint16
+	}
+
+	if shared, ok := e.sharedSource(k); ok {
+		x.Shared, x.Users = shared.Accounts, slices.Clone(shared.Users)
+		x.MoreUnknown, x.MoreKnown = 0, 0 // no attempt bans it
 	}
 
 	x.Accounts = e.explainAccounts(k)

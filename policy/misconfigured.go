@@ -44,6 +44,7 @@ func (e *Engine) misconfigured(a *attempt) bool {
 		return false
 	}
 
+	e.recordPassed(a.key, a.ev)
 	p.excused = count16(p.excused)
 	if a.ev.Proven() {
 		p.excusedProven = bump(p.excusedProven, 1)
@@ -130,25 +131,27 @@ func (e *Engine) trust(s *source) float32 {
 // arrears returns what attempts that were let pass just before weigh after all, now that they turn
 // out to be no misconfigured endpoint's: those on this account within the minute, and one on each
 // other account. So an owner of an account who guesses is stopped at the same attempt as anybody
-// else.
-func (e *Engine) arrears(a *attempt) float32 {
+// else. The attempt notes how many they are.
+func (e *Engine) arrears(a *attempt, held float32) float32 {
 	s, p := a.src, a.pair
 	if s.owns == 0 || p.okAt != 0 || a.ev.Kind == KindInjection || !e.on(RuleMisconfigured) {
 		return 0
 	}
 
 	// What is forged makes nothing proven heavier.
-	excused, failing, score := int(p.excused), s.failed, s.guess+s.forgeable
+	excused, failing := int(p.excused), s.failed
 	if a.ev.Proven() {
-		excused, failing, score = int(p.excusedProven), s.failedProven, s.proven
+		excused, failing = int(p.excusedProven), s.failedProven
 	}
 
-	n := 0
+	mine, others := 0, 0
 	if p.fails == 0 && p.shielded == 0 && e.sec-p.failAt < 60 {
-		n = excused
+		mine = excused
 	}
-	if score == 0 && failing > 1 {
-		n += min(int(failing)-1, 1+whole(e.trust(s)/trustPerAccount))
+	if held == 0 && failing > 1 {
+		others = min(int(failing)-1, 1+whole(e.trust(s)/trustPerAccount))
 	}
-	return e.weightOf(a.ev.Kind, a.ev.Unknown, a.ev.Service) * float32(n)
+
+	a.passedHere, a.passedElsewhere = mine, others
+	return e.weightOf(a.ev.Kind, a.ev.Unknown, a.ev.Service) * float32(mine+others)
 }

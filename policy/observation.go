@@ -60,6 +60,12 @@ type Verdict struct {
 	Owns  int // of proved_source_guessing: how many such accounts there are
 	// of proved_source_guessing: how many accounts failed that are not the source's
 	Guessed int
+	// of shared_source_guessing, and of proved_source_guessing with a ban: accounts that log in
+	// there, the latest first, eight at most; borrowed like Evidence
+	Users []Label
+	// of shared_source_guessing: accounts that log in there and failed within the hour, if they are
+	// four or more
+	Failing []Label
 	// attempts a minute since they began: of proved_source_guessing and misconfigured_endpoint
 	// those on Account
 	Rate float64

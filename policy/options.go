@@ -55,6 +55,10 @@ type Options struct {
 	// alerted.
 	BanProvedGuessers bool
 
+	// BanSharedSources bans shared sources through which somebody guesses over TCP, from that
+	// transport, for ten minutes in an hour at most. Otherwise that is only alerted.
+	BanSharedSources bool
+
 	// Canaries are the accounts that nobody legitimate uses.
 	Canaries []string
 

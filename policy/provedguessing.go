@@ -42,6 +42,20 @@ func (e *Engine) provedGuessing(a *attempt) {
 	}
 }
 
+// provedBanned alerts that a proved source is banned on proven evidence, and names the accounts
+// that log in there: their users may be cut off.
+func (e *Engine) provedBanned(a *attempt, c *banCase) {
+	if !e.on(RuleProvedGuessing) {
+		return
+	}
+	e.alert(Verdict{
+		Rule: RuleProvedGuessing, Scope: c.scope, Prefix: a.key.prefix(), Server: a.ev.Server,
+		Account: a.ev.Account, Score: float64(c.score), Attempts: int(c.attempts),
+		Chooser: c.chooser, Owns: int(a.src.owns), Owned: e.ownedBy(a.key, a.src),
+		Users: e.namesAt(a.key, a.src), Guessed: int(a.src.failedProven),
+	}, aboutSource(a.key), hourly)
+}
+
 // provedGuessingNear alerts of guesses in the names of several proved addresses of a /64 that are
 // few each.
 func (e *Engine) provedGuessingNear(a *attempt) {
@@ -60,16 +74,27 @@ func (e *Engine) provedGuessingNear(a *attempt) {
 	}
 }
 
-// ownedBy returns the account that a source last authenticated as, if it is still remembered.
+// ownedBy returns the name of the account that a source last authenticated as, if it is still
+// remembered.
 func (e *Engine) ownedBy(k key, s *source) Label {
-	if !e.accounts.Used(s.owned) {
-		return Label{}
-	}
-
-	// The record may be that of another account by now.
-	r := e.pairs.Get(pairKey{k.hi, k.lo, e.accounts.Key(s.owned)})
-	if r == 0 || e.pairs.Val(r).okAt == 0 {
+	if e.ownedAccount(k, s) == 0 {
 		return Label{}
 	}
 	return e.accounts.Val(s.owned).label()
+}
+
+// ownedAccount returns the account that a source last authenticated as, 0 if it is not remembered
+// any more.
+func (e *Engine) ownedAccount(k key, s *source) accountID {
+	if !e.accounts.Used(s.owned) {
+		return 0
+	}
+
+	// The record may be that of another account by now.
+	id := e.accounts.Key(s.owned)
+	r := e.pairs.Get(pairKey{k.hi, k.lo, id})
+	if r == 0 || e.pairs.Val(r).okAt == 0 {
+		return 0
+	}
+	return id
 }

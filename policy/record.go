@@ -95,6 +95,32 @@ func (v *voucher) code(c *coder) {
 	c.u16(&v.proved)
 }
 
+func (t *site) code(c *coder) {
+	for i := range t.users {
+		t.users[i].account.code(c)
+		c.second(&t.users[i].at)
+		c.second(&t.users[i].provenAt)
+	}
+
+	c.f32(&t.guess)
+	c.f32(&t.slowGuess)
+	c.second(&t.guessAt)
+	c.second(&t.guessSince)
+	c.u16(&t.guesses)
+	for i := range t.failing {
+		t.failing[i].account.code(c)
+		c.second(&t.failing[i].at)
+	}
+	c.second(&t.bannedAt)
+}
+
+func (v *sharer) code(c *coder) {
+	for i := range v.parts {
+		c.u32(&v.parts[i])
+		c.second(&v.at[i])
+	}
+}
+
 func (v *Evidence) code(c *coder) {
 	c.at(&v.At)
 	v.Kind.code(c)

@@ -47,6 +47,7 @@ func sound(t rapid.TB, e *Engine) {
 		"sources": e.sources, "networks": e.networks, "pairs": e.pairs, "accounts": e.accounts,
 		"requests": e.requests, "dialogs": e.dialogs, "silents": e.silents, "trails": e.trails,
 		"bans": e.bans, "alerts": e.alerts, "vouchers": e.vouchers, "attacks": e.attacks,
+		"sites": e.sites, "sharers": e.sharers, "passes": e.passes,
 	} {
 		if err := tab.Check(); err != nil {
 			t.Fatalf("%s: %v", name, err)

@@ -39,6 +39,8 @@ const (
 	RuleForgeableBudget
 	RuleAMIGuessing
 
+	RuleSharedGuessing // also of the ban that ban_shared_sources makes of it
+
 	ruleCount
 )
 
@@ -139,9 +141,10 @@ var rules = [ruleCount]RuleInfo{
 		Alert:   true,
 	},
 	RuleProvedGuessing: {
-		Name:    "proved_source_guessing",
-		Meaning: "a proved source seems to guess over UDP, or its address is forged: alerted, not banned",
-		Alert:   true,
+		Name: "proved_source_guessing",
+		Meaning: "a proved source seems to guess over UDP, or its address is forged: alerted, not banned; " +
+			"or it guesses over TCP, and is banned from that",
+		Alert: true,
 	},
 	RuleAccountAttacked: {
 		Name:    "account_attacked",
@@ -151,6 +154,11 @@ var rules = [ruleCount]RuleInfo{
 	RuleServerAttacked: {
 		Name:    "server_attacked",
 		Meaning: "one server is attacked from ever new sources: nobody is banned for it",
+		Alert:   true,
+	},
+	RuleSharedGuessing: {
+		Name:    "shared_source_guessing",
+		Meaning: "somebody guesses over TCP through an address that many users share: alerted, not banned",
 		Alert:   true,
 	},
 	RuleRequests: {

@@ -114,8 +114,11 @@ var switches = map[Rule]struct {
 			l.feed(success(office, "1007"))
 			l.every(15*time.Second, all(repeat(8, wrong(office, "1008")), overStream)...)
 		},
-		on:  []string{"alert 198.51.100.44/32 none 0s misconfigured_endpoint"},
-		off: []string{"ban 198.51.100.44/32 stream 10m0s proven_score"},
+		on: []string{"alert 198.51.100.44/32 none 0s misconfigured_endpoint"},
+		off: []string{
+			"ban 198.51.100.44/32 stream 10m0s proven_score",
+			"alert 198.51.100.44/32 stream 0s proved_source_guessing",
+		},
 	},
 	RuleProvedGuessing: {
 		play: func(l *lab) { l.feed(registered(phone)); l.feed(guesses(9, phone)...) },
@@ -164,7 +167,17 @@ var switches = map[Rule]struct {
 			"alert 198.51.100.44/32 none 0s misconfigured_endpoint",
 			"alert 198.51.100.44/32 none 0s misconfigured_endpoint",
 		},
-		off: []string{"ban 198.51.100.44/32 stream 10m0s proven_score"},
+		off: []string{
+			"ban 198.51.100.44/32 stream 10m0s proven_score",
+			"alert 198.51.100.44/32 stream 0s proved_source_guessing",
+		},
+	},
+	RuleSharedGuessing: {
+		play: func(l *lab) {
+			l.feed(sharing(office, 5)...)
+			l.feed(all(guesses(4, office), overStream)...)
+		},
+		on: []string{"alert 198.51.100.44/32 none 0s shared_source_guessing"},
 	},
 	RuleStrikes: {
 		play: func(l *lab) { l.scan(attacker); l.wait(2 * time.Hour); l.scan(attacker) },

@@ -60,7 +60,8 @@ const (
 
 var (
 	lastingTables = [...]tag{
-		tagSources, tagPairs, tagAccounts, tagNetworks, tagTrails, tagAlerts, tagVouchers,
+		tagSources, tagPairs, tagAccounts, tagNetworks, tagTrails, tagAlerts, tagVouchers, tagSites,
+		tagSharers,
 	}
 	restTables = [...]tag{tagRequests, tagDialogs, tagSilents}
 )

@@ -89,6 +89,14 @@ var sentences = [occupantCount][NumChoosers]sentence{
 	},
 }
 
+// sentence returns the ban that evidence of a class asks for against an occupant.
+func (e *Engine) sentence(o occupant, c Chooser) sentence {
+	if o == occupantShared && !e.opt.BanSharedSources {
+		return sentence{}
+	}
+	return sentences[o][c]
+}
+
 // brief reports whether the ban is no strike and no offence of the prefix.
 func (s sentence) brief() bool { return s.length == lengthBrief }
 

@@ -71,7 +71,7 @@ func (e *Engine) decideNetwork(a *attempt, sp spread, want weight, covered Scope
 		return ScopeNone
 	}
 
-	st := sentences[e.occupantIn(nk, n)][c.chooser]
+	st := e.sentence(e.occupantIn(nk, n), c.chooser)
 	if covered.Covers(st.scope) {
 		return ScopeNone
 	}
@@ -129,7 +129,7 @@ func (e *Engine) banSpread(a *attempt, n *network, c claim) Scope {
 		return ScopeNone
 	}
 
-	st := sentences[e.occupantOf(a.key, s)][c.chooser]
+	st := e.sentence(e.occupantOf(a.key, s), c.chooser)
 	made := e.banHost(a.key, s, a.srcRef, banCase{
 		sentence: st, rule: RuleSpreadScore, score: n.scoreOf(c), attempts: s.attempts,
 		chooser: c.chooser, patient: e.patient(a.key),

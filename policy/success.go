@@ -54,7 +54,9 @@ func (e *Engine) succeeded(k key, o *Observation) {
 		return
 	}
 
+	before := e.ownedAccount(k, s)
 	e.own(s, p, pr, ar)
+	e.loggedIn(k, s, id, before, o)
 	e.prove(k, s, r, o.Source.Port())
 	e.proveNetworks(k, innocent, o.Chooser())
 }

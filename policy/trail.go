@@ -1,5 +1,10 @@
 package policy
 
+import (
+	"cmp"
+	"slices"
+)
+
 // evidenceKept is the number of attempts of a source that are kept to explain a ban.
 const evidenceKept = 8
 
@@ -23,7 +28,7 @@ type trail struct {
 	ring [evidenceKept]Evidence
 }
 
-// recordEvidence remembers an attempt.
+// recordEvidence remembers an attempt that counts.
 func (e *Engine) recordEvidence(k key, ev Evidence) {
 	r := e.trails.Get(k)
 	if r == 0 {
@@ -47,11 +52,19 @@ func (e *Engine) exportEvidence(k key, attempts uint16) []Evidence {
 		return nil
 	}
 
-	t := e.trails.Val(r)
 	start := len(e.evidenceOut)
-	for i := t.n - min(t.n, evidenceKept, uint32(attempts)); i != t.n; i++ {
-		e.evidenceOut = append(e.evidenceOut, t.ring[i%evidenceKept])
+	e.evidenceOut = e.trails.Val(r).latest(e.evidenceOut, uint32(attempts))
+	return e.evidenceOut[start:len(e.evidenceOut):len(e.evidenceOut)]
+}
+
+// latest appends the latest n attempts to out, as far as they are kept, oldest first.
+func (t *trail) latest(out []Evidence, n uint32) []Evidence {
+	start := len(out)
+	for i := t.n - min(t.n, evidenceKept, n); i != t.n; i++ {
+		out = append(out, t.ring[i%evidenceKept])
 	}
 
-	return e.evidenceOut[start:len(e.evidenceOut):len(e.evidenceOut)]
+	// What was let pass first counts later than what came after it.
+	slices.SortStableFunc(out[start:], func(a, b Evidence) int { return cmp.Compare(a.At, b.At) })
+	return out
 }

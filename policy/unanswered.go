@@ -109,7 +109,7 @@ func (e *Engine) unanswered(r table.Ref) {
 	q.debt.add(&ev)
 	e.silents.Move(r, silentsFew)
 	covered, ok := e.chargeable(k, &ev)
-	if !ok {
+	if !ok || e.shared(k) {
 		return
 	}
 

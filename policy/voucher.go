@@ -53,7 +53,7 @@ func (e *Engine) vouched(k key, s *source, id accountID, o *Observation) bool {
 		}
 		e.alert(Verdict{
 			Rule: RuleSpoofSuspected, Prefix: k.prefix(), Server: o.Server, Account: account,
-			Sources: v.newSince(e.sec, day), Chooser: o.Chooser(),
+			Sources: newSince(v.at[:], e.sec, day), Chooser: o.Chooser(),
 		}, aboutAccount(id), hourly)
 	}
 	return false
@@ -82,23 +82,30 @@ func (e *Engine) touchVoucher(id accountID) *voucher {
 // take notes that an account shields a part, and reports whether it may. A part that it shields
 // already costs nothing.
 func (v *voucher) take(part, now uint32) bool {
-	if i := slices.Index(v.parts[:], part); i >= 0 && now-v.at[i] < day {
+	return takePart(v.parts[:], v.at[:], part, now, vouchersAnHour)
+}
+
+// takePart notes that an account counts for a part, and reports whether it may: for as many in a
+// day as there is room for, of which perHour in an hour. parts are the latest, newest first, and at
+// is when the account began to count for each.
+func takePart(parts, at []uint32, part, now uint32, perHour int) bool {
+	if i := slices.Index(parts, part); i >= 0 && now-at[i] < day {
 		return true
 	}
-	if v.newSince(now, 3600) >= vouchersAnHour || v.newSince(now, day) >= vouchersADay {
+	if newSince(at, now, 3600) >= perHour || newSince(at, now, day) >= len(at) {
 		return false
 	}
 
-	copy(v.parts[1:], v.parts[:])
-	copy(v.at[1:], v.at[:])
-	v.parts[0], v.at[0] = part, max(now, 1)
+	copy(parts[1:], parts)
+	copy(at[1:], at)
+	parts[0], at[0] = part, max(now, 1)
 	return true
 }
 
-// newSince returns how many parts began to be shielded in the last span seconds.
-func (v *voucher) newSince(now, span uint32) int {
+// newSince returns how many of the times are in the last span seconds.
+func newSince(times []uint32, now, span uint32) int {
 	n := 0
-	for _, at := range v.at {
+	for _, at := range times {
 		if at != 0 && now-min(at, now) < span {
 			n++
 		}

@@ -1,0 +1,63 @@
+package policy
+
+// passed is a ring of the latest attempts of one source that were let pass, and may count later: see
+// arrears. It only explains, so it is not saved.
+type passed struct {
+	ring [passedKept]Evidence // a place whose time is 0 is empty
+	next uint8
+}
+
+const (
+	passedKept = 4
+	maxPassed  = 1 << 12 // sources for which they are kept; the one that was quiet longest is forgotten first
+)
+
+// recordPassed remembers an attempt that was let pass.
+func (e *Engine) recordPassed(k key, ev Evidence) {
+	r := e.passes.Get(k)
+	if r == 0 {
+		r = e.passes.Add(k, only)
+	} else {
+		e.passes.Move(r, only)
+	}
+
+	p := e.passes.Val(r)
+	p.ring[p.next] = ev
+	p.next = (p.next + 1) % passedKept
+}
+
+// countPassed makes attempts that were let pass, and count with an attempt, evidence like the
+// others, of a source or its site: the latest on its account and on others.
+func (e *Engine) countPassed(a *attempt, of key) {
+	r := e.passes.Get(a.key)
+	if r == 0 {
+		return
+	}
+
+	// The latest first. What is taken leaves its place empty, so that it counts once.
+	p, here, elsewhere := e.passes.Val(r), a.passedHere, a.passedElsewhere
+	var taken [passedKept]Evidence
+	n := 0
+	for i := range passedKept {
+		ev := &p.ring[(int(p.next)+passedKept-1-i)%passedKept]
+		same := ev.Account == a.ev.Account && ev.Server == a.ev.Server
+		switch {
+		case ev.At == 0:
+			continue
+		case same && here > 0:
+			here--
+		case !same && elsewhere > 0:
+			elsewhere--
+		default:
+			continue
+		}
+
+		taken[n] = *ev
+		*ev = Evidence{}
+		n++
+	}
+
+	for i := n - 1; i >= 0; i-- {
+		e.recordEvidence(of, taken[i])
+	}
+}
