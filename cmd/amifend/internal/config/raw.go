@@ -70,6 +70,7 @@ type rawFirewall struct {
 	Backend  value[string] `toml:"backend"`
 	Table    value[string] `toml:"table"`
 	SIPPorts value[ports]  `toml:"sip_ports"`
+	WSPorts  value[ports]  `toml:"ws_ports"`
 	MaxBans  value[int64]  `toml:"max_bans"`
 }
 

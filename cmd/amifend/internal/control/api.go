@@ -144,7 +144,7 @@ type SharedSource struct {
 // Ban is one running ban.
 type Ban struct {
 	Prefix   netip.Prefix `json:"prefix"`
-	Scope    string       `json:"scope"` // all or sip
+	Scope    string       `json:"scope"` // all, sip or stream
 	Rule     string       `json:"rule"`
 	Score    float64      `json:"score"`
 	Attempts int          `json:"attempts"`
@@ -169,7 +169,7 @@ const (
 // that ends later.
 type NewBan struct {
 	Prefix netip.Prefix `json:"prefix"`
-	Scope  string       `json:"scope"`       // all or sip
+	Scope  string       `json:"scope"`       // all, sip or stream
 	For    float64      `json:"for_seconds"` // 0: [policy] ban_time
 	Reason string       `json:"reason,omitempty"`
 	// Import marks a ban that was decided elsewhere. A longer one is cut to [policy] ban_max, and a

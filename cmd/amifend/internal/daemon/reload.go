@@ -164,10 +164,12 @@ func keepFixed(old, next *config.Config, out *control.Reloaded) *config.Config {
 	fixed("[log]", old.Log, next.Log, func() { merged.Log = old.Log })
 
 	f := next.Firewall
-	f.SIPPorts = old.Firewall.SIPPorts // these alone can change
+	// The ports alone can change.
+	f.SIPPorts, f.WSPorts = old.Firewall.SIPPorts, old.Firewall.WSPorts
 	fixed("[firewall] backend, table or max_bans", old.Firewall, f, func() {
 		merged.Firewall = old.Firewall
 		merged.Firewall.SIPPorts = next.Firewall.SIPPorts
+		merged.Firewall.WSPorts = next.Firewall.WSPorts
 	})
 
 	// The policy's max_bans follows that of the firewall, and max_sources must fit it.
@@ -179,30 +181,36 @@ func keepFixed(old, next *config.Config, out *control.Reloaded) *config.Config {
 	return &merged
 }
 
-// changePorts puts new SIP ports into the kernel, then into the judge.
+// changePorts puts new ports into the kernel, then into the judge.
 func (r *reloader) changePorts(
 	ctx context.Context, old, next *config.Config, out *control.Reloaded,
 ) error {
-	ports := next.Firewall.SIPPorts
-	if slices.Equal(old.Firewall.SIPPorts, ports) {
+	var changed []string
+	if !slices.Equal(old.Firewall.SIPPorts, next.Firewall.SIPPorts) {
+		changed = append(changed, "[firewall] sip_ports")
+	}
+	if !slices.Equal(old.Firewall.WSPorts, next.Firewall.WSPorts) {
+		changed = append(changed, "[firewall] ws_ports")
+	}
+	if changed == nil {
 		return nil
 	}
 
 	// The kernel comes first: the judge must not expect that a port is covered before it is.
-	refused, err := r.enforcer.SetSIPPorts(ctx, ports)
+	refused, err := r.enforcer.SetPorts(ctx, next.Firewall.Ports())
 	if err != nil {
 		return operate.Refusal(err)
 	}
 	if refused != nil {
 		return control.Errorf(control.CodeFailed,
-			"the kernel refuses the new sip_ports: %s", refused).
+			"the kernel refuses the new %s: %s", strings.Join(changed, " and "), refused).
 			Advise("amifend check says what is missing")
 	}
 
-	if err := r.judge.SetSIPPorts(ctx, ports); err != nil {
+	if err := r.judge.SetPorts(ctx, next.Firewall.Ports()); err != nil {
 		return operate.Refusal(err)
 	}
-	out.Changed = append(out.Changed, "[firewall] sip_ports")
+	out.Changed = append(out.Changed, changed...)
 	return nil
 }
 
