@@ -288,7 +288,7 @@ func TestCertificateNamesAreQuoted(t *testing.T) {
 	common := &x509.Certificate{Subject: pkix.Name{CommonName: "pbx\x1b[2J"}}
 	if err := mismatch(common); ProblemOf(err) != ProblemNameMismatch ||
 		!strings.Contains(err.Error(),
-			`no subjectAltName, and its common name "pbx\x1b[2J" counts for nothing`) {
+			`no subjectAltName, and its common name "pbx\x1b[2J" does not count`) {
 		t.Errorf("error %q", err)
 	}
 }
