@@ -196,8 +196,8 @@ func (d *Decoder) take(line []byte, emit func(Event), respond func([]byte)) {
 		return
 	}
 
-	// Beyond MaxPacket the bytes of a packet are discarded. Its lines are still judged, because they
-	// decide on the packet before it.
+	// Beyond MaxPacket the bytes of a packet are discarded. Its lines are still judged, because
+	// they decide on the packet before it.
 	begun, sent := p.begun, p.sender.addrPort.IsValid()
 	if p.size += len(line) + 2; p.size > MaxPacket && !p.tooLong {
 		d.tooLong(p)

@@ -61,8 +61,8 @@ func ParseKind(name string) (Kind, bool) {
 	return k, k != KindUnknown
 }
 
-// parseKind does the same for bytes. It is a switch and not a search in kindNames because it runs for
-// every packet.
+// parseKind does the same for bytes. It is a switch and not a search in kindNames because it runs
+// for every packet.
 func parseKind(name []byte) Kind {
 	switch string(name) {
 	case "FailedACL":

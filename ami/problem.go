@@ -172,9 +172,8 @@ func (p Problem) adviseLogin() string {
 	case ProblemAuthFailed:
 		return "compare username and secret with the user's section in manager.conf (FreePBX, " +
 			"Issabel and VitalPBX: in manager_custom.conf, or make the user on their web page, " +
-			"since updates overwrite manager.conf); then run: asterisk -rx 'manager reload'; if " +
-			"both are right, check the section's permit and deny lines; Asterisk's log shows " +
-			"which of them it is"
+			"since updates overwrite manager.conf); run: asterisk -rx 'manager reload'; then look " +
+			"at the section's permit and deny lines; Asterisk's log shows which of them it is"
 	case ProblemPlainForbidden:
 		return "the PBX does not support the MD5 challenge and the connection is not verified " +
 			"TLS: set Config.TLS, so that the secret is not shown to the network"

@@ -81,7 +81,7 @@ func (s *Session) Run(ctx context.Context, emit func(Event)) error {
 			break // the end of ctx closed the connection: not a problem of the PBX
 		}
 
-		// After a session that worked, the delays start small again: the PBX was probably restarted.
+		// After a session that worked, the delays start small again: the PBX probably restarted.
 		if connected {
 			retry.reset()
 		}

@@ -110,8 +110,8 @@ func (l *link) close() {
 	<-l.done
 }
 
-// now returns the link time: the time since the link was opened. It is never 0, because 0 stands for
-// "not" in busySince and lastRead.
+// now returns the link time: the time since the link was opened. It is never 0, because 0 stands
+// for "not" in busySince and lastRead.
 func (l *link) now() time.Duration { return max(time.Since(l.started), 1) }
 
 // login logs in.
@@ -122,8 +122,8 @@ func (l *link) login(ctx context.Context) (AuthMethod, error) {
 	return login(ctx, l.client, l.config, private, func(id string) { l.loginID.Store(&id) })
 }
 
-// verify waits for the first security event, which usually is our own SuccessfulAuth. If none comes,
-// the user may not read the class, and no event would ever come.
+// verify waits for the first security event, which usually is our own SuccessfulAuth. If none
+// comes, the user may not read the class, and no event would ever come.
 func (l *link) verify(ctx context.Context) error {
 	timer := time.NewTimer(l.config.Timeouts.Verify)
 	defer timer.Stop()

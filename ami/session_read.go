@@ -55,8 +55,8 @@ func (l *link) read() error {
 }
 
 // readOnce reads into the decoder's buffer. While an event is held it waits HoldTime for a byte.
-// Otherwise the answers to Pings come regularly, and the deadline only matters if the goroutine that
-// pings hangs.
+// Otherwise the answers to Pings come regularly, and the deadline only matters if the goroutine
+// that pings hangs.
 func (l *link) readOnce(held bool) (int, error) {
 	wait := l.config.Timeouts.Ping + maxWindows*l.config.Timeouts.Pong
 	if held {

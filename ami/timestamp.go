@@ -25,8 +25,8 @@ func parseTimestamp(b []byte) (time.Time, bool) {
 		return n
 	}
 
-	// A PBX without a set clock begins at the epoch, which is in 1969 west of Greenwich. Nanoseconds
-	// since the epoch overflow in 2262.
+	// A PBX without a set clock begins at the epoch, which is in 1969 west of Greenwich.
+	// Nanoseconds since the epoch overflow in 2262.
 	year, month, day := digits(0, 4, 1969, 2261), digits(5, 7, 1, 12), digits(8, 10, 1, 31)
 
 	// Second 60 is a leap second.

@@ -58,7 +58,7 @@ func (s *summary) finish(p *Player, set *recording.Set) {
 	s.twice = set.Twice()
 	for _, f := range s.files {
 		s.ami = s.ami.Add(f.AMI)
-		s.told += f.Log.Told()
+		s.told += f.Log.Reported()
 		s.traced += f.Log.Traced
 	}
 }
