@@ -24,7 +24,7 @@ func opening(long time.Duration, st stage) []string {
 // close judges and prints the summary. It returns ErrFailed if an actor was judged wrongly, unless
 // the play ended early.
 func (p *performance) close(early bool, dropped map[netip.Prefix]uint64) error {
-	// What should not have happened counts as much as what should have.
+	// A ban of somebody else is as wrong as a missing one.
 	var outcomes []outcome
 	wrong := p.strays()
 	for _, part := range p.parts {
@@ -39,7 +39,7 @@ func (p *performance) close(early bool, dropped map[netip.Prefix]uint64) error {
 		fmt.Sprintf("%d security events were sent to amifend: %d by the office, %d by the branch.",
 			p.office.raised()+p.branch.raised(), p.office.raised(), p.branch.raised()))
 
-	// A play that was cut short proves nothing either way.
+	// A play that ended early proves nothing.
 	var err error
 	switch {
 	case early:
@@ -72,15 +72,15 @@ func (p *performance) attackersText(outcomes []outcome) []string {
 		title = "Would be banned"
 	}
 
-	lines := []string{fmt.Sprintf(format, title, "who", "what", "until", "tried", "arrived",
-		"dropped")}
-
+	lines := []string{
+		fmt.Sprintf(format, title, "who", "what", "until", "tried", "arrived", "dropped"),
+	}
 	for _, o := range outcomes {
 		if o.role != attacker {
 			continue
 		}
 
-		// A dash stands for what is not known: without a network nothing is dropped.
+		// A dash stands for an unknown value: without a network nothing is dropped.
 		what, until, dropped := "NOT BANNED", "-", "-"
 		if o.ban != nil {
 			what = scopeText(o.ban.Scope)
