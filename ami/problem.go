@@ -129,8 +129,9 @@ func (p Problem) adviseBanner() string {
 	case ProblemLockedOut:
 		return "most likely no Asterisk is behind that port: in a container, set bindaddr = " +
 			"0.0.0.0 in manager.conf, and keep strangers out by its permit lines or a firewall; " +
-			"check where a proxy or tunnel leads; if Asterisk is there, too many connections have " +
-			"not logged in: close the AMI port to strangers, then raise authlimit in manager.conf"
+			"check where a proxy or tunnel leads; if Asterisk is there, too many connections " +
+			"have not logged in: close the AMI port to strangers, then raise authlimit in " +
+			"manager.conf"
 	case ProblemNoBanner:
 		return "connected, but no AMI answers: is it the AMI port (5038, or 5039 for TLS)? " +
 			"is Asterisk hung? try: asterisk -rx 'manager show settings'"
@@ -172,8 +173,8 @@ func (p Problem) adviseLogin() string {
 	case ProblemAuthFailed:
 		return "compare username and secret with the user's section in manager.conf (FreePBX, " +
 			"Issabel and VitalPBX: in manager_custom.conf, or make the user on their web page, " +
-			"since updates overwrite manager.conf); run: asterisk -rx 'manager reload'; then look " +
-			"at the section's permit and deny lines; Asterisk's log shows which of them it is"
+			"since updates overwrite manager.conf); run: asterisk -rx 'manager reload'; then " +
+			"look at the section's permit and deny lines; Asterisk's log shows which of them it is"
 	case ProblemPlainForbidden:
 		return "the PBX does not support the MD5 challenge and the connection is not verified " +
 			"TLS: set Config.TLS, so that the secret is not shown to the network"

@@ -1,10 +1,10 @@
 // Package asterisklog reads security events from Asterisk's log files.
 //
 // Two kinds of lines count. The lines `SecurityEvent="…",…` of the security channel
-// (res_security_log.c) are events themselves. NOTICE and WARNING lines of PJSIP, chan_sip, chan_iax2
-// and manager.c report failed requests, most of which raise an event too: see [Family]. Both hold
-// text that the sender of a packet chose. A log is weaker evidence than AMI, because its only
-// framing is line ends, and an attacker can write those. The package promises:
+// (res_security_log.c) are events themselves. NOTICE and WARNING lines of PJSIP, chan_sip,
+// chan_iax2 and manager.c report failed requests, most of which raise an event too: see [Family].
+// Both hold text that the sender of a packet chose. A log is weaker evidence than AMI, because its
+// only framing is line ends, and an attacker can write those. The package promises:
 //
 //   - A security line is rewritten as the AMI packet of the same event and judged by [ami.Decoder],
 //     so the same strictness holds: the exact order of fields, each once, and look-ahead where a
@@ -15,8 +15,8 @@
 //     see [Stats]. A message that may hold line ends is held back until no such line can come any
 //     more.
 //   - A printed SIP message is skipped by the length that Asterisk prints in front of it.
-//   - `Failed to authenticate device …` and similar messages name no address except in the sender's
-//     own words. They are never read.
+//   - `Failed to authenticate device …` and similar messages name no address except in the
+//     sender's own words. They are never read.
 //
 // Its limit: whoever can make Asterisk print a message of another family with line ends in it can
 // write a perfect line. A dialplan that logs a caller's decoded name allows this, and so does an

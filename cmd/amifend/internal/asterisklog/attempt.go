@@ -94,8 +94,8 @@ func (p *prefix) parse(a *attempt) finding {
 	return findingOther
 }
 
-// between returns the text between start, with which the message must begin, and the first end. rest
-// is the text behind that end.
+// between returns the text between start, with which the message must begin, and the first end.
+// rest is the text behind that end.
 func between(message []byte, start, end string) (inner, rest []byte, ok bool) {
 	message, ok = bytes.CutPrefix(message, []byte(start))
 	if !ok {

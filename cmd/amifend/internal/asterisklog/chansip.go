@@ -31,9 +31,9 @@ type reason struct {
 	detail string
 }
 
-// reasons returns the reasons of chan_sip.c 16.28.0, and `ACL error (permit/deny)` of older versions
-// (as fail2ban's filter has it). `RTP initialization failed` and `Unknown failure` are left out:
-// they are failures of the PBX itself.
+// reasons returns the reasons of chan_sip.c 16.28.0, and `ACL error (permit/deny)` of older
+// versions (as fail2ban's filter has it). `RTP initialization failed` and `Unknown failure` are
+// left out: they are failures of the PBX itself.
 func reasons() [8]reason {
 	return [...]reason{
 		{"' - Wrong password", ami.KindInvalidPassword, ""},

@@ -27,8 +27,8 @@ type framer struct {
 	json  jsonFramer
 }
 
-// frame takes apart one line without its line end. If plain is set, the line cannot be JSON. If keep
-// is set, colours in it belong to the text.
+// frame takes apart one line without its line end. If plain is set, the line cannot be JSON. If
+// keep is set, colours in it belong to the text.
 func (f *framer) frame(line []byte, plain, keep bool) frame {
 	// Colours first: they may stand anywhere, in front of the stamp too.
 	coloured := !keep && bytes.IndexByte(line, '\x1b') >= 0
@@ -115,8 +115,8 @@ func (f *framer) uptime(line []byte) frame {
 	}
 }
 
-// isUptime reports whether b is seconds and microseconds, padded with blanks. A number of ten digits
-// is not: it counts seconds since the epoch.
+// isUptime reports whether b is seconds and microseconds, padded with blanks. A number of ten
+// digits is not: it counts seconds since the epoch.
 func isUptime(b []byte) bool {
 	seconds, micros, ok := bytes.Cut(bytes.TrimLeft(b, " "), []byte{'.'})
 	return ok && allDigits(seconds) && len(seconds) < 10 && len(micros) == 6 && allDigits(micros)

@@ -20,11 +20,11 @@ import (
 //	Rejected connect attempt from %s, who was trying to reach '%s@%s'
 //	Rejected connect attempt from %s, request '%s@%s' does not exist
 //
-// In the first four, the text behind the address is the sender's; in the next two, the text in front
-// of it. chan_iax2 removes nothing from that text, so it may hold line ends. `Host %s failed RSA
-// authentication …` is not read: it names the account in place of the address. `Registration of '%s'
-// rejected: 'Registration Refused' from: '%s'` is not read either: it is about a registration that
-// the PBX itself made.
+// In the first four, the text behind the address is the sender's; in the next two, the text in
+// front of it. chan_iax2 removes nothing from that text, so it may hold line ends. `Host %s failed
+// RSA authentication …` is not read: it names the account in place of the address. `Registration of
+// '%s' rejected: 'Registration Refused' from: '%s'` is not read either: it is about a registration
+// that the PBX itself made.
 
 // iaxText is the length of the longest information element of IAX2, in bytes (RFC 5456, section
 // 8.6).

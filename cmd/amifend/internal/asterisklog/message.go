@@ -148,8 +148,8 @@ func (r *Reader) found(fr *frame, p *prefix) {
 		ev.Session = r.session
 	}
 
-	// An event is held if its line begins within the text of a message in front of it, or if its own
-	// message may go on.
+	// An event is held if its line begins within the text of a message in front of it, or if its
+	// own message may go on.
 	switch within := r.doubts.within(r.offset); {
 	case within, a.text != nil:
 		r.doubts.hold(&ev, r.stats.Lines, false)

@@ -14,8 +14,8 @@ import (
 //	Request from '%s' failed for '%s:%d' (callid: %s) - No matching endpoint found
 //
 // The method is a token. The second text is the From header's URI with its display name, and the
-// Call-ID is anything but a line end. Both are the sender's, and the address stands between them. So
-// requestMiddle must occur once: a sender who writes it a second time makes the message unclear.
+// Call-ID is anything but a line end. Both are the sender's, and the address stands between them.
+// So requestMiddle must occur once: a sender who writes it a second time makes the message unclear.
 const (
 	requestStart  = "Request '"
 	requestOld    = "Request from '"

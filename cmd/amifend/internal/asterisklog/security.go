@@ -43,9 +43,9 @@ func eventTime(message []byte) (time.Time, bool) {
 	return t, err == nil
 }
 
-// holdsTwo reports whether a second event begins in the line. Either the first was cut together with
-// its line end, or its sender imitates that. In both cases it is not clear to which event the end of
-// the line belongs.
+// holdsTwo reports whether a second event begins in the line. Either the first was cut together
+// with its line end, or its sender imitates that. In both cases it is not clear to which event the
+// end of the line belongs.
 func holdsTwo(message []byte) bool {
 	return bytes.Contains(message[len(eventStart):], []byte(eventStart))
 }

@@ -213,8 +213,8 @@ func (s *stampReader) learn(stamp []byte, event time.Time) {
 	s.last = event
 }
 
-// hasOffset reports whether a stamp needs no location, because it ends with an offset or the name of
-// a zone, or counts seconds since the epoch.
+// hasOffset reports whether a stamp needs no location, because it ends with an offset or the name
+// of a zone, or counts seconds since the epoch.
 func hasOffset(stamp []byte) bool {
 	const epoch, colons, plain = 9, len("+01:00"), len("+0100")
 	n := len(stamp)
@@ -257,9 +257,9 @@ func parseEpoch(text string) (time.Time, bool) {
 	return time.Unix(n, nanos), true
 }
 
-// parseOrdered reads a form whose order of day and month is ambiguous. A number above 12 decides. If
-// there is none, the other stamps of the file decide, and at last the time of its last change: no
-// line is newer than that, and most are not much older.
+// parseOrdered reads a form whose order of day and month is ambiguous. A number above 12 decides.
+// If there is none, the other stamps of the file decide, and at last the time of its last change:
+// no line is newer than that, and most are not much older.
 func (s *stampReader) parseOrdered(text string) (time.Time, bool) {
 	days, months := dayFirst(), monthFirst()
 	for i := range days {

@@ -56,7 +56,7 @@ func (u Unread) Do() string {
 	}
 
 	return "write `security => security` into logger.conf, then `logger reload`: the security " +
-		"channel tells of them in full"
+		"channel reports them in full"
 }
 
 // Stats counts lines. Every line counts in Lines, and only some in the other fields.

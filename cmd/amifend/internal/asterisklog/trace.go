@@ -74,8 +74,8 @@ const stampSlack = 10
 // text returns what Asterisk printed of a line of the text: fr is a line taken out of its carrier.
 // It reports false if another program wrote the line.
 //
-// The sender's text may look like a carrier's. So no more is cut off than the carrier put before the
-// head.
+// The sender's text may look like a carrier's. So no more is cut off than the carrier put before
+// the head.
 func (t *trace) text(fr *frame) ([]byte, bool) {
 	switch {
 	case t.json:
@@ -97,8 +97,8 @@ func (t *trace) text(fr *frame) ([]byte, bool) {
 }
 
 // skips reports whether a line may be a part of the message. text is Asterisk's part of the line,
-// and cr is true if a CR followed. skips subtracts the least number of bytes that the line may stand
-// for: if the message seemed to end too early, its last lines would count as real ones.
+// and cr is true if a CR followed. skips subtracts the least number of bytes that the line may
+// stand for: if the message seemed to end too early, its last lines would count as real ones.
 func (t *trace) skips(text []byte, cr bool) bool {
 	if t.left <= 0 {
 		return false

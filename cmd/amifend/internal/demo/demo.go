@@ -2,8 +2,8 @@
 // and runs the real daemon against them for a minute.
 //
 // The PBXs and their clients are played; the Manager Interfaces are those of package amitest. The
-// daemon with its default policy, its nftables table, the clients' packets and the kernel that drops
-// them are real. The packets carry a short form of SIP, over UDP and TLS, IPv4 and IPv6.
+// daemon with its default policy, its nftables table, the clients' packets and the kernel that
+// drops them are real. The packets carry a short form of SIP, over UDP and TLS, IPv4 and IPv6.
 //
 // All of it runs in private namespaces, see [sandbox], and does not touch the network and the
 // firewall of the machine. Where the kernel allows no such namespaces, the demo reports why and

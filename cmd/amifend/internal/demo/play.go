@@ -71,8 +71,8 @@ func (s scale) of(d time.Duration) time.Duration { return time.Duration(float64(
 func (p *part) deedsText() string { return p.deeds().text(p.role) }
 
 // act plays a part, and reports whether it was played to its end. It ends early when ctx ends, or
-// when stop returns true, which act calls before each try. A try that has begun is finished, so that
-// the counts are complete.
+// when stop returns true, which act calls before each try. A try that has begun is finished, so
+// that the counts are complete.
 func (p *part) act(
 	ctx context.Context, began time.Time, s scale, n network,
 	tell func(verb, text string), stop func() bool,

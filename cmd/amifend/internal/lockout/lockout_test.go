@@ -277,8 +277,8 @@ func TestFindings(t *testing.T) {
 	want := []string{
 		`an SSH session of alice from 192.168.1.50` + unlisted +
 			`write into [allow]: prefixes = ["198.51.100.0/24", "203.0.113.20", "192.168.1.50"]` +
-			`; or, to keep your management network (the network in which this machine is ` +
-			`reached at 192.168.1.2 over SSH, with all who are in it): ` +
+			`; or, to allow your whole management network (the network in which this machine is ` +
+			`reached at 192.168.1.2 over SSH): ` +
 			`prefixes = ["198.51.100.0/24", "203.0.113.20", "192.168.1.0/24"] | false`,
 		`your SSH session from 203.0.113.9` + unlisted +
 			`write into [allow]: prefixes = ["198.51.100.0/24", "203.0.113.20", "203.0.113.9"]` +

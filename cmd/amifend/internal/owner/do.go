@@ -14,8 +14,8 @@ const share = 10
 const free = 20 * time.Microsecond
 
 // Calls holds the functions that others want called by the goroutine that owns the data. One call
-// is made at a time. After a long one there is a pause, so that the owner has time for its own work.
-// A call must be short: split longer work into several.
+// is made at a time. After a long one there is a pause, so that the owner has time for its own
+// work. A call must be short: split longer work into several.
 type Calls struct {
 	owner string        // for errors
 	in    chan func()   // to the owner
@@ -33,7 +33,8 @@ func NewCalls(owner string) Calls {
 func (c Calls) C() <-chan func() { return c.in }
 
 // Do lets the owner call f, and returns the result of f. The owner never waits, neither for a call
-// nor for the caller. When ctx ends first, Do returns a [BusyError], and f may still be called later.
+// nor for the caller. When ctx ends first, Do returns a [BusyError], and f may still be called
+// later.
 func Do[T any](ctx context.Context, c Calls, f func() T) (T, error) {
 	var none T
 

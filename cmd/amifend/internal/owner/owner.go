@@ -7,6 +7,6 @@
 //     key is merged with the first one, or replaces it.
 //   - A [Latest] hands over one value. The sender never waits: a second value replaces the first.
 //
-// Besides these there is one channel: that of the events, from the sessions to the judge. When it is
-// full, the session waits, which is counted.
+// Besides these there is one channel: that of the events, from the sessions to the judge. When it
+// is full, the session waits, which is counted.
 package owner

@@ -27,7 +27,7 @@ const (
 	strangers = "the endpoint takes calls from strangers"
 	guests    = "guests may call without an account"
 	unset     = "allowguest is not set, and its default is yes: guests may call"
-	forged    = "who reaches Asterisk's HTTP port can forge events"
+	forged    = "whoever reaches Asterisk's HTTP port can forge events"
 	oldFilter = "a filter of the old form searches the whole text of an event"
 	iaxUsed   = "IAX2 is in use, and chan_iax2 raises no security events"
 )

@@ -35,8 +35,8 @@ const (
 type keys struct {
 	session uint64 // of source and Call-ID; 0 if there is none
 	account uint64 // of source, port and account
-	// source is of source and port, and 0 unless the event is a line or an injection. It pairs those
-	// two, because an injection lacks the line's account.
+	// source is of source and port, and 0 unless the event is a line or an injection. It pairs
+	// those two, because an injection lacks the line's account.
 	source uint64
 }
 

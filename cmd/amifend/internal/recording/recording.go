@@ -149,8 +149,8 @@ func (s *Set) Skipped() []Skipped { return s.skipped }
 // Twice returns the number of lines that were left out because an event reported the same request.
 func (s *Set) Twice() uint64 { return s.pairs.twice }
 
-// Progress returns how many bytes of the files were read so far, and how many there are in all, or 0
-// if that is not known. It may be called while Play runs.
+// Progress returns how many bytes of the files were read so far, and how many there are in all, or
+// 0 if that is not known. It may be called while Play runs.
 func (s *Set) Progress() (read, size int64) { return s.read.Load(), s.size }
 
 // Play calls yield with each event in the order of time. Events of the same time come in the order

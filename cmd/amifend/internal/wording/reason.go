@@ -107,8 +107,8 @@ func alert(v policy.Verdict, servers []string) string {
 				account = "an account of chan_sip that places calls"
 			}
 			return fmt.Sprintf("%s logged in from %d new addresses within a day, and now from one "+
-				"more: somebody who knows its password forges addresses, or its user's address changes "+
-				"all the time", account, v.Sources)
+				"more: somebody who knows its password forges addresses, or its user's address "+
+				"changes all the time", account, v.Sources)
 		}
 
 		return fmt.Sprintf("%d failures of %s between two successes: somebody forges "+

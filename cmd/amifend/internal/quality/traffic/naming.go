@@ -7,7 +7,8 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// How an attacker makes a PBX name somebody else (measured on Asterisk 22 and 16, see ami/testdata/captures/proof):
+// How an attacker makes a PBX name somebody else (measured on Asterisk 22 and 16, see
+// ami/testdata/captures/proof):
 //
 //   - chan_sip believes `Via: …;rport;maddr=V`, over UDP, TCP and TLS. The packet comes from the
 //     attacker's own address, the answer goes there, and every event names V.

@@ -280,8 +280,8 @@ func (w *World) noteAttack(by *Party, p *PBX, named netip.Addr, r *request) []*A
 	return records[:]
 }
 
-// vouchesAgain reports whether a party logs in to its own account in a name in which it did before. That
-// is no attack on anybody: only ever new names are.
+// vouchesAgain reports whether a party logs in to its own account in a name in which it did before.
+// That is no attack on anybody: only ever new names are.
 func (p *Party) vouchesAgain(pbx *PBX, named netip.Addr, r *request) bool {
 	if !p.owns[r.account] || r.password != pbx.passwords[r.account] {
 		return false
