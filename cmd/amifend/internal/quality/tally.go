@@ -8,7 +8,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/quality/traffic"
 )
 
-// tally counts what one contender did about one class.
+// tally counts the results of one contender for one class.
 type tally struct {
 	parties     int
 	falseAlerts int
@@ -45,7 +45,7 @@ type tally struct {
 	notMisconfigured int // of them, those about a party that is not at fault
 }
 
-// tallyOf counts what the truth tells of a class.
+// tallyOf counts the results of a class.
 func tallyOf(c *traffic.Class) tally {
 	t := tally{parties: len(c.Parties), falseAlerts: len(c.FalseAlerts)}
 	var first, told []int
@@ -55,7 +55,7 @@ func tallyOf(c *traffic.Class) tally {
 		t.addAttempts(p)
 		told = append(told, t.addAttacks(p)...)
 
-		// A spoofer has no address of its own that could be banned.
+		// A forger is in neither case: it has no address of its own that could be banned.
 		switch {
 		case c.Role == traffic.Good || c.Role == traffic.Victim:
 			t.addGood(c, p)
@@ -127,7 +127,7 @@ func (t *tally) example(a *traffic.Attack) {
 	t.examples += fmt.Sprintf("%s %d (%d logins)", what, a.Server, a.Reached)
 }
 
-// addGood counts what became of somebody who means well.
+// addGood counts the results for a good party or a victim.
 func (t *tally) addGood(c *traffic.Class, p *traffic.Party) {
 	t.blocked += p.Blocked
 	t.longest = max(t.longest, p.Longest)
@@ -143,7 +143,8 @@ func (t *tally) addGood(c *traffic.Class, p *traffic.Party) {
 		t.wronged++
 	}
 
-	// A party with a typist and a stale phone is at fault: its alerts cannot be told apart.
+	// All alerts about a party with a stale phone count as right, even if a typist caused them:
+	// they look the same.
 	alerts := p.Alerts["misconfigured_endpoint"]
 	t.misconfigured += alerts
 	switch {

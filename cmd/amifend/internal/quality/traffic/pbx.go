@@ -9,7 +9,7 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// PBX is one Asterisk: its accounts and how it tells of a request.
+// PBX is one Asterisk: its accounts, and the events that it raises for a request.
 type PBX struct {
 	server    uint16
 	addr      netip.Addr
@@ -189,8 +189,8 @@ type packet struct {
 	named  netip.AddrPort
 }
 
-// raise lets a PBX handle a party's request and the tool hear of it. It notes the truth first: a
-// tool may decide at once.
+// raise lets a PBX handle a party's request, and hands the events to the tool. It notes the truth
+// first, because the tool may decide at once.
 func (w *World) raise(by *Party, p *PBX, from packet, r request) answer {
 	cracked := len(by.Compromises)
 	attacks := w.noteAttack(by, p, from.named.Addr(), &r)
@@ -246,7 +246,7 @@ func (w *World) event(p *PBX, named netip.AddrPort, r *request, e told) *recordi
 	return ev
 }
 
-// noteEvent notes what an event means of the party that caused it.
+// noteEvent notes what an event shows about the party that caused it.
 func (w *World) noteEvent(by *Party, ev *recording.Event, r *request) {
 	success := ev.Kind == policy.KindSuccessfulAuth
 

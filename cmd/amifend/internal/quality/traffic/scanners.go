@@ -8,7 +8,7 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// hunt is how an attacker goes about it.
+// hunt describes how an attacker makes its attempts.
 type hunt struct {
 	pbx         *PBX
 	pbxs        []*PBX // if set, another one for each attempt
@@ -148,6 +148,8 @@ func scanners() []entry {
 		scanOf("account scan, TLS", scanGoal, func(_ *scene, h *hunt) {
 			h.transport = ami.TransportTLS
 		}),
+
+		// These raise other events for each request than a plain scan.
 		scanOf("account scan with credentials", scanGoal, func(_ *scene, h *hunt) {
 			h.credentials = true
 		}),
@@ -166,6 +168,8 @@ func scanners() []entry {
 		scanOf("account scan, phones known by auth_username", Goal{}, func(s *scene, h *hunt) {
 			h.pbx = s.pbxs.byAuth
 		}),
+
+		// Existing accounts, whose challenges are never answered: no failure is raised.
 		scanOf("extension scan, challenges only", Goal{Banned: true}, func(s *scene, h *hunt) {
 			h.names = s.known(s.pbxs.hosted, 60)
 		}),
@@ -176,6 +180,8 @@ func scanners() []entry {
 		scanOf("extension scan, slow", Goal{Banned: true}, func(s *scene, h *hunt) {
 			h.names, h.n, h.gap = s.known(s.pbxs.hosted, 60), 60, 5*time.Minute
 		}),
+
+		// One attempt is enough for a ban.
 		scanOf("canary accounts", canaryGoal, func(_ *scene, h *hunt) {
 			h.names = canary
 		}),
