@@ -118,6 +118,7 @@ func TestSessionSaysHowTheStreamEnded(t *testing.T) {
 		want  Problem
 		text  string
 	}{
+		// Asterisk stopped, or closed a stream that was too far behind.
 		"between two packets": {[]amitest.Step{event, amitest.Cut()}, ProblemLost, "read: "},
 		"inside a packet": {
 			[]amitest.Step{event, half, amitest.Cut()},
@@ -191,6 +192,7 @@ func TestSessionReadsOnAfterACutThatAPingNoticed(t *testing.T) {
 		r.block = block
 		r.mu.Unlock()
 
+		// emit blocks at the event, and the PBX ends meanwhile.
 		peer := amitest.NewPeer("198.51.100.7:5062")
 		pbx.Emit(peer.Refresh("1")...)
 		synctest.Wait()
@@ -238,6 +240,7 @@ func TestSessionReleasesHeldEvent(t *testing.T) {
 		r := startSession(t, pbx, nil)
 		time.Sleep(time.Second)
 
+		// An event of chan_sip is not final before the next one begins, and none comes.
 		pbx.Emit(amitest.Event{
 			Kind: amitest.InvalidPassword, Service: "SIP", Account: "1000",
 			Session: "0x7fa2b0009eb0", Remote: netip.MustParseAddrPort("198.51.100.11:5060"),
@@ -292,6 +295,7 @@ func TestSessionIgnoresEventsBeforeTheLogin(t *testing.T) {
 				string(amitest.Packets(amitest.NewPeer("198.51.100.7:5062").GuessAccount("1")...)),
 		})
 
+		// The packets were decoded, and still none became an event or our own address.
 		r := startSession(t, pbx, nil)
 		time.Sleep(20 * time.Second)
 		s := r.session.Status()
@@ -357,6 +361,8 @@ func TestSessionFindsItsOwnAddress(t *testing.T) {
 			})
 
 			until(t, "connected", func() bool { return r.session.Status().Phase == PhaseConnected })
+
+			// Another program logs in as the same user. That is not our address.
 			pbx.Emit(other)
 			until(t, "two events", func() bool { return len(r.got()) == 2 })
 

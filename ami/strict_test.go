@@ -233,6 +233,8 @@ func TestParseTimestamp(t *testing.T) {
 			t.Errorf("parseTimestamp(%q) = %s, %v; want %s", text, got.Format(time.RFC3339Nano), ok,
 				want)
 		}
+
+		// The standard library must agree.
 		parsed, err := time.Parse("2006-01-02T15:04:05.000-0700", text)
 		if err != nil || !parsed.Equal(got) {
 			t.Errorf("time.Parse(%q) = %v, %v; want %v", text, parsed, err, got)
@@ -270,6 +272,7 @@ func TestNames(t *testing.T) {
 		t.Errorf("%d kinds, want 15", len(seen))
 	}
 
+	// The name must be exact: a similar one is text that an attacker wrote.
 	for _, name := range []string{"", "unknown", "failedacl", "FailedACL ", "FullyBooted"} {
 		if k, ok := ParseKind(name); ok || k != KindUnknown {
 			t.Errorf("ParseKind(%q) = %v", name, k)
@@ -314,6 +317,7 @@ func TestQuote(t *testing.T) {
 		}
 	}
 
+	// Whatever the byte, the output is printable ASCII.
 	for c := range 256 {
 		for _, out := range []byte(Quote([]byte{byte(c)})) {
 			if out < ' ' || out > '~' {

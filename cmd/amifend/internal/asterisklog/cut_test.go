@@ -22,6 +22,7 @@ func TestLinesMayEndAnywhere(t *testing.T) {
 		"\x1b[1;33m" + message + "\x1b[0m",
 		"<--- Received SIP request (330 bytes) from UDP:198.51.100.7:5060 --->",
 	} {
+		// Alone, and between two other lines. A panic fails the test.
 		for n := range len(form) + 1 {
 			cut := form[:n]
 			_, _ = read(t, cut, Options{})

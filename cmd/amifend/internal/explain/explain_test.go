@@ -220,6 +220,8 @@ func TestTextOfEachState(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := text(t, tc.x)
+
+			// A line that does not fit the state misleads as much as a missing one.
 			for _, w := range tc.want {
 				if !strings.Contains(got, w) {
 					t.Errorf("does not say %q:\n%s", w, got)

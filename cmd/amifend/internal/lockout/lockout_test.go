@@ -65,6 +65,7 @@ func runAs(t *testing.T, ns *firewalltest.NS, program, title, addr string) *bufi
 		t.Fatal(err)
 	}
 
+	// The kernel takes the name of a process from its file.
 	path := filepath.Join(t.TempDir(), program)
 	if err := os.WriteFile(path, self, 0o700); err != nil {
 		t.Fatal(err)
@@ -83,6 +84,7 @@ func runAs(t *testing.T, ns *firewalltest.NS, program, title, addr string) *bufi
 		t.Fatal(err)
 	}
 
+	// The server ends when its standard input does.
 	cmd.Stderr = os.Stderr
 	ns.Do(t, cmd.Start)
 	t.Cleanup(func() {

@@ -198,6 +198,7 @@ udp 5036 iax.conf:2 [general] bindport`},
 				t.Fatal(err)
 			}
 
+			// Listeners that only this machine can reach, or that are off, are not in the list.
 			var got []string
 			for _, l := range c.Listeners {
 				line := fmt.Sprint(l.Network, " ", l.Port, " ", l.Where)

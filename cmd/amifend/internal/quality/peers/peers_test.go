@@ -105,6 +105,7 @@ func TestRules(t *testing.T) {
 			t.Errorf("%s: %s: got through %s, want %s", test.tool, test.name, got, test.want)
 		}
 
+		// The same events of an allowed address ban nobody.
 		allowed := makers[test.tool]([]netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")})
 		if got := play(allowed, test.kind, test.seconds...); strings.Contains(got, "0") {
 			t.Errorf("%s: %s: an address on the allowlist: got through %s",
@@ -143,6 +144,7 @@ func TestBanOfWhomTheEventNames(t *testing.T) {
 			}}, source)
 		}
 
+		// The bans hit the named address, so they never stop the attacker.
 		for i := range 12 {
 			if !hear(i, attacker) {
 				t.Errorf("%s: event %d: kept out, though its packet came from elsewhere", name, i)
