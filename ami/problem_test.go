@@ -40,7 +40,8 @@ func saying(text string) dialFunc {
 }
 
 // TestSessionNamesProblem has a case for every problem before and at the login that needs no TLS;
-// those are in tls_test.go, and those of a running session in session_alive_test.go.
+// those are in tls_test.go, and those of a running session in session_link_test.go and
+// session_read_test.go.
 func TestSessionNamesProblem(t *testing.T) {
 	refused := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
 	for name, tc := range map[string]struct {
