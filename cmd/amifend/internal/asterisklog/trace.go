@@ -62,8 +62,10 @@ func (t *trace) begin(message []byte, fr *frame, crlf bool) bool {
 		return false
 	}
 
-	*t = trace{left: min(n, longestTrace) + 1, crlf: crlf, json: fr.json, column: fr.column,
-		coloured: fr.coloured}
+	*t = trace{
+		left: min(n, longestTrace) + 1, crlf: crlf, json: fr.json, column: fr.column,
+		coloured: fr.coloured,
+	}
 	return true
 }
 

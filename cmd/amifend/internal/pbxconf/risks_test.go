@@ -185,6 +185,8 @@ udp 5060 pjsip.conf:3 [t] bind`},
 			"http.conf":    "[general]\nenabled=yes\n",
 		}, `
 udp 5060 pjsip.conf:3 [t] bind`},
+
+		// bindport without an address means all addresses.
 		"a port alone": {map[string]string{
 			"sip.conf": "[general]\nbindport=5070\n",
 			"iax.conf": "[general]\nbindport=5036\n",
@@ -226,6 +228,7 @@ func TestTrunksOfIAX2(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	// A phone without a fixed host, and a user that only calls in, are not trunks.
 	compare(t, show(trunks, problems), `
 203.0.113.200/32 | registrations.conf:1 [general] register
 iax.example | registrations.conf:2 [general] register

@@ -63,6 +63,7 @@ func missedByBans(got tally, goal traffic.Goal, miss func(format string, args ..
 
 // writeMissed prints the goals that one contender missed. It returns how many these are.
 func writeMissed(out io.Writer, r result) int {
+	// The title is printed before the first goal that was missed.
 	n := 0
 	for _, c := range r.world.Classes {
 		if !c.Judged() {

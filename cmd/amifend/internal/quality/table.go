@@ -22,7 +22,7 @@ not reach a PBX.
   banned    parties that a ban covered; in brackets, alerts about them that are not true
   all       of them, those that a ban covered on every port; longest: the longest ban of any of them
   attacked  accounts and servers with more than 20 logins; in brackets, that nothing reported
-  told at   logins that reached the PBX up to the first decision that reported them, median and worst
+  told at   logins that reached the PBX up to the first decision that reported them: median/worst
   blocked   requests of users that a ban kept from the PBX
   misconf   alerts misconfigured_endpoint about them; in brackets, about who is not misconfigured
 Classes that begin with "limit" have no goal: by their events, nobody could tell them apart.
@@ -97,6 +97,7 @@ func (s section) write(out io.Writer, results []result) error {
 	}
 	fmt.Fprintf(w, "\n\t%s\n", strings.Repeat("\t| "+s.columns, len(results)))
 
+	// All runs have the same classes in the same order.
 	for i, c := range results[0].world.Classes {
 		if !s.has(c) {
 			continue

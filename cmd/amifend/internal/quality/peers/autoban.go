@@ -36,6 +36,7 @@ func (b *autoBan) failed(a netip.Addr, now int64) time.Duration {
 		repeatMult = 6
 	)
 
+	// Failures count together within the watchtime.
 	w := b.watched[a]
 	if now-w.since > int64(watchTime) {
 		w.since, w.count = now, 0

@@ -45,7 +45,7 @@ func (a *Actor) guessAll(g guess) {
 		answered = ans != dropped
 		nonce = nonce || ans == refused
 
-		// An attacker with a password stops guessing.
+		// An attacker that has found a password stops guessing, and places calls.
 		if ans == accepted {
 			a.use(p, r)
 			return
@@ -214,6 +214,7 @@ func (a *Actor) guessAsOwner(
 		login()
 	}
 
+	// The logins in between are what a tool may take for a sign of trust.
 	for i := range n {
 		r := request{account: names(a, i), password: "guess", session: a.newSession()}
 		r.transport = o.transport

@@ -77,6 +77,7 @@ func (a *Actor) scan(h hunt) {
 			session = a.newSession()
 		}
 
+		// The password is wrong in any case, since the account does not exist.
 		r := guessRequest(h.names(a, i), "x", session)
 		r.credentials, r.transport = h.credentials, h.over(i)
 		p := h.server(i)

@@ -32,6 +32,8 @@ func spread() []entry {
 	// Many hosts, close together or far apart.
 	list = append(list,
 		gang("100 hosts of a /24, accounts", true), gang("100 hosts of a /24, passwords", false))
+
+	// A botnet is easier to recognize by its target or by the neighbourhood of its hosts.
 	for _, target := range []string{"one account", "50 accounts", "unknown names"} {
 		for _, where := range []string{"random", "clustered", "among customers"} {
 			// Where the hosts live matters most where each host alone looks harmless.
@@ -115,6 +117,7 @@ func botnet(goal Goal, name, target, where string, span time.Duration, turns boo
 			accounts = append(accounts, s.target(pbx))
 		}
 
+		// All hosts take part within one span, so that only their number is unusual.
 		addresses := s.infected(where)
 		since := min(s.sometime(6), s.Span-span)
 		for i, addr := range addresses {
