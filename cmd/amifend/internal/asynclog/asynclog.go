@@ -17,7 +17,8 @@ const (
 )
 
 // Handler is a [slog.Handler] that never makes its caller wait: one goroutine hands the lines on to
-// another handler. Lines for which there is no room are lost and counted, and the log says so.
+// another handler. When there is no room, lines are lost and counted, and a line in the log reports
+// their number.
 type Handler struct {
 	*queue
 	to slog.Handler

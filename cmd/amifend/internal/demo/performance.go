@@ -56,7 +56,7 @@ func (p *performance) perform(ctx context.Context, long time.Duration) {
 		})
 	}
 
-	// The story is told until the last actor is done and the last verdict is in.
+	// narrate runs until the last actor is done and the last verdict has come.
 	over := make(chan struct{})
 	telling.Go(func() { p.narrate(pace.of(progressEvery), over) })
 	acting.Wait()

@@ -18,7 +18,8 @@ func opening(long time.Duration, st stage) []string {
 	}
 	lines = append(lines, wrap(st.told+" Nothing on this machine is touched.", width)...)
 	return append(lines,
-		"Each line tells when, what and who. A summary follows; Ctrl-C ends it early.", "")
+		"Each line has the time, what happened, and to whom. A summary follows.",
+		"Ctrl-C ends the demo early.", "")
 }
 
 // close judges and prints the summary. It returns ErrFailed if an actor was judged wrongly, unless
@@ -58,7 +59,7 @@ func (p *performance) close(early bool, dropped map[netip.Prefix]uint64) error {
 
 	p.story.print("", "What to do next:",
 		"  install  docs/install.md; at first it only logs the bans it would make",
-		"  or see   what it makes of last month's logs:",
+		"  or try   it on last month's logs:",
 		"           bin/amifend replay /var/log/asterisk/security*")
 
 	return err

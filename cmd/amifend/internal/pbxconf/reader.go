@@ -253,7 +253,7 @@ func (r *reader) directive(line, where string, current *section, depth int) {
 	switch word {
 	case "include", "tryinclude":
 	case "exec":
-		r.problem(where, "#exec is not run; what it would print is not seen")
+		r.problem(where, "#exec is not run, so its output is not read")
 		return
 	default:
 		r.problem(where, "unknown directive; only #include, #tryinclude and #exec exist")

@@ -234,7 +234,7 @@ func sums() []line {
 // othersBlamed returns how many alerts misconfigured_endpoint are about parties that are not.
 func othersBlamed(t tally) int { return t.notMisconfigured }
 
-// asked returns a filter for the classes of some roles of which something is asked.
+// asked returns a filter for the classes of some roles that have a goal.
 func asked(roles ...traffic.Role) func(*traffic.Class) bool {
 	return func(c *traffic.Class) bool {
 		if slices.Contains(roles, c.Role) {

@@ -22,16 +22,16 @@ type tally struct {
 	never       int // attackers who were never banned
 	untold      int // of them, those about whom there was no alert
 	compromised int
-	missed      int // compromised accounts of which no alert told in time
+	missed      int // compromised accounts that no alert reported in time
 
 	// Of those who name others.
-	attacks       int // accounts and servers with so many logins that an alert had to tell
-	attacksUntold int // of them, those of which nothing told in time
-	byBan         int // of them, those that a ban told of and no alert
-	asFault       int // of them, those that only misconfigured_endpoint told of
+	attacks       int // accounts and servers with so many logins that an alert had to report them
+	attacksUntold int // of them, those that nothing reported in time
+	byBan         int // of them, those that a ban reported and no alert
+	asFault       int // of them, those that only misconfigured_endpoint reported
 	toldMedian    int // logins on one of them up to that alert
 	toldWorst     int
-	examples      string // some of those that were not told
+	examples      string // some of those that were not reported
 
 	// Of good parties and victims.
 	banned           int // that a ban covered
@@ -88,7 +88,8 @@ func (t *tally) addAttempts(p *traffic.Party) {
 	}
 }
 
-// addAttacks counts the attacks that had to be told. It returns how many logins each had before.
+// addAttacks counts the attacks that had to be reported. It returns how many logins each had before
+// that.
 func (t *tally) addAttacks(p *traffic.Party) (before []int) {
 	for _, a := range p.Attacks {
 		if !a.Due() {
@@ -110,7 +111,7 @@ func (t *tally) addAttacks(p *traffic.Party) (before []int) {
 	return before
 }
 
-// example notes an attack of which no alert told, if there are not many of them yet.
+// example notes an attack that nothing reported, unless there are several examples already.
 func (t *tally) example(a *traffic.Attack) {
 	const enough = 4
 	switch {

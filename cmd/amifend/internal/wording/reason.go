@@ -228,7 +228,7 @@ func attacked(v policy.Verdict, account string, servers []string) string {
 
 	// Beyond a few, only the number of attacks is reported, so that alerts do not flood the reader.
 	if v.More > 0 {
-		return fmt.Sprintf("%s more are attacked like those that were told, from fewer "+
+		return fmt.Sprintf("%s more are attacked like those that were reported, from fewer "+
 			"sources each", Count(v.More, thing))
 	}
 

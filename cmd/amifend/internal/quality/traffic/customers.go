@@ -7,7 +7,7 @@ import (
 	"github.com/amifend/amifend/ami"
 )
 
-// line is a phone's account and what becomes of it.
+// line is the account of a phone, and how the phone behaves.
 type line struct {
 	pbx               *PBX
 	account, password string

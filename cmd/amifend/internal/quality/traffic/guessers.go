@@ -252,7 +252,7 @@ func owners() []entry {
 			owner{tcp, udp, true, 1, 50, often, 0}),
 
 		// Somebody else could have sent a success over UDP and what came before it (issue 9), so
-		// such a source is told and no longer banned.
+		// an alert reports such a source, and no ban follows.
 		ownerOf("guesser with an account, UDP, login later", told,
 			owner{udp, udp, false, 5, 50, often, 0}),
 		ownerOf("guesser with an account, UDP, login each time", told,

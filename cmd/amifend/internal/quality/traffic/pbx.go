@@ -133,7 +133,7 @@ func (p *PBX) chanSIP(r *request) (answer, [2]told) {
 	known = known && !r.deleted
 
 	switch {
-	// A made-up nonce is challenged anew. It is no failure.
+	// A made-up nonce gets a new challenge. That is not a failure.
 	case !r.credentials || !r.fresh:
 		return one(challenged, told{kind: policy.KindChallengeSent})
 	case !known || r.password != password:
@@ -260,7 +260,7 @@ func (w *World) noteEvent(by *Party, ev *recording.Event, r *request) {
 }
 
 // noteAttack notes that an attacker is about to try an account. It returns the records of it, if
-// the class asks that attacks are told.
+// the goal of the class demands that attacks are reported.
 func (w *World) noteAttack(by *Party, p *PBX, named netip.Addr, r *request) []*Attack {
 	if !by.Class.Role.hostile() {
 		return nil
@@ -280,8 +280,8 @@ func (w *World) noteAttack(by *Party, p *PBX, named netip.Addr, r *request) []*A
 	return records[:]
 }
 
-// vouchesAgain reports whether a party logs in to its own account in a name in which it did before.
-// That is no attack on anybody: only ever new names are.
+// vouchesAgain reports whether a party logs in to its own account in a name in which it has done so
+// before. That attacks nobody: only logins in new names count as an attack.
 func (p *Party) vouchesAgain(pbx *PBX, named netip.Addr, r *request) bool {
 	if !p.owns[r.account] || r.password != pbx.passwords[r.account] {
 		return false

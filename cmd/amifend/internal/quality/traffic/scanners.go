@@ -82,7 +82,7 @@ func (a *Actor) scan(h hunt) {
 		r.credentials, r.transport = h.credentials, h.over(i)
 		p := h.server(i)
 		answered = a.attempt(func() answer {
-			// At chan_sip only an answer to its challenge tells accounts apart.
+			// At chan_sip only an answer to its challenge shows whether an account exists.
 			if p.service == policy.ServiceSIP && !h.silent {
 				return a.login(p, r)
 			}
@@ -190,7 +190,7 @@ func scanners() []entry {
 			h.names, h.transport = canary, ami.TransportTCP
 		}),
 		{"AMI brute force", Attacker, guessGoal, func(s *scene) {
-			// One name of which there is no user, and one of which there is.
+			// The first user does not exist, the second does.
 			h := hunt{pbx: s.pbxs.ami, transport: ami.TransportTCP, n: s.Scan}
 			h.gap = 200 * time.Millisecond
 			h.names = func(_ *Actor, i int) string { return []string{"admin", "freepbx"}[i/10%2] }

@@ -48,7 +48,7 @@ type World struct {
 	forged   map[netip.Addr]bool     // that events named though they did not send the packet
 	namers   []*Party                // who made PBXs name them, and has an account or may crack one
 	attacked map[Target]int64        // when somebody attacked it last
-	alerted  map[Target]int64        // when an alert told last that it is attacked
+	alerted  map[Target]int64        // when an alert last reported the attack on it
 	failed   map[netip.Addr]bool     // good addresses that had failures of their own
 	flood    bool                    // packets were forged from random addresses
 	free     []netip.Addr            // that customers gave back
