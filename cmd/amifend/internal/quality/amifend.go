@@ -28,7 +28,8 @@ func newAmifend(allow []netip.Prefix, decided decider) (traffic.Tool, error) {
 			})
 		case policy.ActionAlert:
 			decided(traffic.Decision{
-				At: v.At, Prefix: v.Prefix, Alert: v.Rule.String(), Server: v.Server, Account: accountOf(v),
+				At: v.At, Prefix: v.Prefix, Alert: v.Rule.String(),
+				Server: v.Server, Account: accountOf(v),
 			})
 		case policy.ActionNone, policy.ActionUnban:
 		}

@@ -27,8 +27,9 @@ type Target struct {
 	Account string
 }
 
-// Decided judges a decision of the tool by the truth.
+// Decided notes a decision of the tool, and whether it is right by the truth about the parties.
 func (w *World) Decided(d Decision) {
+	// A ban concerns everybody at its addresses, whoever caused it.
 	if d.Alert == "" {
 		for p := range w.parties(d.Prefix) {
 			p.Banned = true
@@ -71,7 +72,7 @@ func (w *World) Decided(d Decision) {
 	}
 }
 
-// isTrue reports whether an alert about a party, which may be nil, is true.
+// isTrue reports whether an alert about a party is true. p is nil if the alert is about none.
 func (w *World) isTrue(d Decision, p *Party) bool {
 	attacker := p != nil && p.Class.Role == Attacker
 
@@ -96,7 +97,7 @@ func (w *World) isTrue(d Decision, p *Party) bool {
 	}
 }
 
-// tellCompromise notes that an alert told of a compromised account, and reports whether somebody
+// tellCompromise notes that an alert reported a compromised account. It returns whether somebody
 // did compromise it: the party at the address, or one that made a PBX name the address.
 func (w *World) tellCompromise(d Decision, p *Party) bool {
 	found := p != nil && p.Class.Role == Attacker && p.tell(d)
