@@ -13,6 +13,7 @@ func (rc *recalling) finish() {
 	rc.applyPardons()
 	rc.own()
 	rc.recount()
+	rc.dropOver()
 	rc.e.save.begun = true
 	for _, col := range rc.e.columns {
 		if col != nil {
@@ -127,6 +128,16 @@ func (rc *recalling) recount() {
 		if n.failed != s.failed || n.proven != s.failedProven || n.owns != s.owns {
 			s.failed, s.failedProven, s.owns = n.failed, n.proven, n.owns
 			e.sources.Mark(r)
+		}
+	}
+}
+
+// dropOver forgets the conditions that are over and were not told. The end of the others is told.
+func (rc *recalling) dropOver() {
+	e := rc.e
+	for r := range e.conditions.All() {
+		if e.conditions.Val(r).state != conditionOpen && e.isOver(r) {
+			e.conditions.Remove(r)
 		}
 	}
 }

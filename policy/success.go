@@ -49,6 +49,7 @@ func (e *Engine) succeeded(k key, o *Observation) {
 	e.answered(k, s, o.Chooser())
 	e.forgiveRequest(k, s, o)
 	e.forgiveAccount(s, p, o.Chooser())
+	e.mended(k, id)
 	innocent := s.clean()
 	if !e.vouched(k, s, id, o) {
 		return
@@ -125,7 +126,7 @@ func (e *Engine) proveDialled(k key, o *Observation) {
 func (e *Engine) forgiveAccount(s *source, p *pair, by Chooser) {
 	e.forgive(s, &p.debt, by)
 	p.shielded = 0
-	p.flags &^= pairAlerted
+	p.flags &^= pairStale
 	if !by.Proven() && p.flags&pairProven != 0 {
 		p.fails, p.excused = p.provenFails, uint16(p.excusedProven)
 		return

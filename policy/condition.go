@@ -1,0 +1,372 @@
+package policy
+
+import (
+	"math"
+	"net/netip"
+	"time"
+
+	"github.com/amifend/amifend/policy/internal/table"
+)
+
+// A condition is an alert that lasts. It is told when it is certain, again at most hourly while it
+// goes on, and when it is over. This file keeps the conditions of all kinds. A rule calls
+// [Engine.lasting] when what it looks at goes on; the end comes by time, or by [Engine.endOf].
+
+// Phase is the phase of an alert.
+type Phase uint8
+
+// The phases. The alerts of one condition have the same rule, and the same fields that [About]
+// names.
+const (
+	PhaseEvent  Phase = iota // not a condition: told once
+	PhaseBegin               // a condition is told for the first time
+	PhaseUpdate              // it goes on; hourly at most
+	PhaseEnd                 // it is over
+	// PhaseYield means that it goes on, but a worse one takes its place among those that are told.
+	PhaseYield
+)
+
+// About names the fields of a verdict that name the subject of an alert.
+type About uint8
+
+// The subjects of alerts.
+const (
+	AboutAll      About = iota // none: there is one condition of the kind at a time
+	AboutMore                  // none: the line about all that are not told one by one
+	AboutSource                // Prefix
+	AboutAccount               // Server and Account
+	AboutEndpoint              // Prefix, Server and Account
+	AboutServer                // Server
+)
+
+// condition is what is remembered of a condition. Times are seconds since the Unix epoch. Server,
+// bits and text are those of its subject.
+type condition struct {
+	since uint32 // its beginning
+	last  uint32 // when it was noticed last
+	told  uint32 // when an alert told of it last
+	count uint32 // failures
+	size  uint32 // how bad it is, in a unit of its kind
+	tried uint32 // how bad it was when it last found no room, see openCondition
+
+	server uint16
+	bits   uint8 // of the prefix, see key
+	about  About
+	state  conditionState
+	n      uint8
+	text   [labelText]byte
+}
+
+// conditionState is how far a condition is.
+type conditionState uint8
+
+const (
+	conditionWatched conditionState = iota // not certain, or over
+	conditionWaiting                       // certain, and not told: there are worse ones
+	conditionOpen                          // told
+	conditionStates
+)
+
+// conditionList names the lists of the table of conditions: three for each kind.
+type conditionList uint8
+
+const (
+	// maxOpen is how many conditions of a kind are told one by one: the worst. The others are one
+	// line.
+	maxOpen = 100
+
+	// maxClosed bounds the conditions of a kind that are remembered and not told. The one that was
+	// quiet longest is forgotten first.
+	maxClosed = 1 << 12
+
+	// moreDelay is the time for which conditions that find no room are counted before the first
+	// line about them.
+	moreDelay = 60
+)
+
+// conditionKinds are the kinds of conditions. pause is the silence after which one is over, in
+// seconds.
+var conditionKinds = [...]struct {
+	rule  Rule
+	pause uint32
+}{
+	{RuleMisconfigured, daily},
+	{RuleProvedGuessing, guessingPause},
+	{RuleSharedGuessing, guessingPause},
+	{RuleAccountAttacked, attackPause},
+	{RuleServerAttacked, attackPause},
+	{RuleSpoofFlood, hourly},
+}
+
+// conditionsOf is the conditions of one kind that are not told one by one.
+type conditionsOf struct {
+	more  int    // how many the line tells of; 0: there is no line
+	since uint32 // when the first of them came
+	told  uint32 // when the line was given last
+}
+
+// lasting is a condition as a rule sees it.
+type lasting struct {
+	verdict Verdict // what to tell: Rule and About, and what About names, are the condition's
+	about   subject
+	bits    uint8  // of the prefix that it is about, see key
+	since   uint32 // its beginning
+	count   uint32 // failures since then; 0: one more than before
+	size    int    // how bad it is
+	certain bool   // it may be told
+}
+
+// kindOfCondition returns the index of a rule in conditionKinds, -1 if it gives events.
+func kindOfCondition(rule Rule) int {
+	for i, k := range conditionKinds {
+		if k.rule == rule {
+			return i
+		}
+	}
+	return -1
+}
+
+// conditionsIn returns the list of the conditions of a kind that are in a state.
+func conditionsIn(kind int, state conditionState) conditionList {
+	return conditionList(kind*int(conditionStates) + int(state)) // below 3 times the kinds
+}
+
+func newConditions(k0, k1 uint64) *table.Table[alertKey, condition, conditionList] {
+	most := len(conditionKinds) * (maxOpen + maxClosed + 1)
+	return table.New[alertKey, condition, conditionList](most, k0, k1)
+}
+
+// lasting notes that a condition goes on, and tells of it if it is certain and was not told within
+// an hour.
+func (e *Engine) lasting(l lasting) {
+	kind := kindOfCondition(l.verdict.Rule)
+	r := e.touchCondition(kind, &l)
+	c := e.conditions.Val(r)
+	if !l.certain && c.state == conditionWatched {
+		return
+	}
+
+	phase := PhaseUpdate
+	if c.state != conditionOpen {
+		if !e.openCondition(kind, r) {
+			e.tellMore(kind, &l.verdict)
+			return
+		}
+		phase = PhaseBegin
+	} else if e.sec-c.told < hourly {
+		return
+	}
+
+	c.told = e.sec
+	e.tell(l.verdict, phase, c)
+}
+
+// touchCondition returns the record of a condition as of now, made if there is none.
+func (e *Engine) touchCondition(kind int, l *lasting) table.Ref {
+	k := alertKey{l.about, l.verdict.Rule}
+	r := e.conditions.Get(k)
+	if r == 0 {
+		e.makeRoom(kind)
+		r = e.conditions.Add(k, conditionsIn(kind, conditionWatched))
+		c := e.conditions.Val(r)
+		c.server, c.about, c.bits = l.verdict.Server, l.verdict.About, l.bits
+		c.n, c.text = l.verdict.Account.n, l.verdict.Account.text
+	}
+
+	c := e.conditions.Val(r)
+	if c.count == 0 {
+		c.since = l.since
+	}
+	c.count = max(c.count+1, l.count)
+	c.size = uint32(min(l.size, math.MaxUint32)) // checked
+	c.last = e.sec
+
+	// The lists are in the order of the latest failure.
+	e.conditions.Move(r, conditionsIn(kind, c.state))
+	e.conditions.Mark(r)
+	e.conditionsDue = min(e.conditionsDue, e.sec+conditionKinds[kind].pause)
+	return r
+}
+
+// makeRoom forgets a condition of a kind that is not told, if there are too many.
+func (e *Engine) makeRoom(kind int) {
+	watched, waiting := conditionsIn(kind, conditionWatched), conditionsIn(kind, conditionWaiting)
+	if e.conditions.Count(watched)+e.conditions.Count(waiting) < maxClosed {
+		return
+	}
+
+	r := e.conditions.Oldest(watched)
+	if r == 0 {
+		r = e.conditions.Oldest(waiting)
+	}
+	e.conditions.Remove(r)
+}
+
+// setState moves a condition to the list of a state.
+func (e *Engine) setState(kind int, r table.Ref, state conditionState) {
+	e.conditions.Val(r).state = state
+	e.conditions.Move(r, conditionsIn(kind, state))
+	e.conditions.Mark(r)
+}
+
+// openCondition reports whether a condition that is certain may be told. Where too many are, one
+// that is twice as bad takes the place of the smallest, so that two of a size do not take turns.
+func (e *Engine) openCondition(kind int, r table.Ref) bool {
+	c, open := e.conditions.Val(r), conditionsIn(kind, conditionOpen)
+	if e.conditions.Count(open) < maxOpen {
+		e.setState(kind, r, conditionOpen)
+		return true
+	}
+
+	// A flood must not walk the list for each packet: one that found no room asks again when it is
+	// twice as bad.
+	if c.state == conditionWaiting && uint64(c.size) < 2*uint64(c.tried) {
+		return false
+	}
+	c.tried = c.size
+
+	least := e.conditions.Newest(open)
+	for t := least; t != 0; t = e.conditions.Older(t) {
+		if e.conditions.Val(t).size < e.conditions.Val(least).size {
+			least = t
+		}
+	}
+	if uint64(c.size) < 2*uint64(e.conditions.Val(least).size) {
+		e.setState(kind, r, conditionWaiting)
+		return false
+	}
+
+	e.tellStored(least, PhaseYield)
+	e.setState(kind, least, conditionWaiting)
+	e.setState(kind, r, conditionOpen)
+	return true
+}
+
+// tellMore tells in one line, hourly at most, of the conditions of a kind that are not told one by
+// one. about is the latest of them.
+func (e *Engine) tellMore(kind int, about *Verdict) {
+	of, n := &e.conditionsOf[kind], e.conditions.Count(conditionsIn(kind, conditionWaiting))
+	if of.since == 0 {
+		of.since = e.sec
+	}
+	if e.sec-of.since < moreDelay || of.more != 0 && e.sec-of.told < hourly {
+		return
+	}
+
+	phase := PhaseUpdate
+	if of.more == 0 {
+		phase = PhaseBegin
+	}
+	of.more, of.told = n, e.sec
+	c := condition{since: of.since, last: e.sec, count: uint32(n)} // bounded by maxClosed
+	v := Verdict{Rule: about.Rule, About: AboutMore, More: n, Chooser: about.Chooser}
+	e.tell(v, phase, &c)
+}
+
+// endMore ends the line about the conditions of a kind that are not told one by one, if there are
+// none any more.
+func (e *Engine) endMore(kind int) {
+	of := &e.conditionsOf[kind]
+	if of.since == 0 || e.conditions.Count(conditionsIn(kind, conditionWaiting)) > 0 {
+		return
+	}
+
+	if of.more != 0 {
+		c := condition{since: of.since, last: e.sec, count: uint32(of.more)} // bounded by maxClosed
+		v := Verdict{Rule: conditionKinds[kind].rule, About: AboutMore, More: of.more}
+		e.tell(v, PhaseEnd, &c)
+	}
+	*of = conditionsOf{}
+}
+
+// endOf ends a condition, if it goes on.
+func (e *Engine) endOf(k alertKey) {
+	if r := e.conditions.Get(k); r != 0 && e.conditions.Val(r).count > 0 {
+		e.endCondition(kindOfCondition(k.rule), r)
+	}
+}
+
+// endCondition tells that a condition is over if it was told. The record stays until its time, so
+// that what was saved of it is corrected.
+func (e *Engine) endCondition(kind int, r table.Ref) {
+	if e.conditions.Val(r).state == conditionOpen {
+		e.tellStored(r, PhaseEnd)
+	}
+	e.conditions.Val(r).count = 0
+	e.setState(kind, r, conditionWatched)
+	e.endMore(kind)
+}
+
+// nextOver returns the condition that is over next by time, and when, in nanoseconds since the Unix
+// epoch, if that is before a time.
+func (e *Engine) nextOver(before int64) (next table.Ref, at int64) {
+	if int64(e.conditionsDue)*int64(time.Second) >= before {
+		return 0, math.MaxInt64
+	}
+
+	// conditionsDue may be too early, for a condition that went on since: now it becomes exact.
+	e.conditionsDue = math.MaxUint32
+	for i, k := range conditionKinds {
+		for state := range conditionStates {
+			r := e.conditions.Oldest(conditionsIn(i, state))
+			if r == 0 {
+				continue
+			}
+			if due := e.conditions.Val(r).last + k.pause; next == 0 || due < e.conditionsDue {
+				next, e.conditionsDue = r, due
+			}
+		}
+	}
+	return next, int64(e.conditionsDue) * int64(time.Second)
+}
+
+// conditionOver ends a condition that was quiet for long, or forgets one that was not told.
+func (e *Engine) conditionOver(r table.Ref) {
+	kind := kindOfCondition(e.conditions.Key(r).rule)
+	if c := e.conditions.Val(r); c.state == conditionOpen {
+		e.endCondition(kind, r)
+		c.last = e.sec // what was saved of it is corrected before it is forgotten
+		return
+	}
+	e.conditions.Remove(r)
+	e.endMore(kind)
+}
+
+// isOver reports whether a condition was quiet for so long that it is over.
+func (e *Engine) isOver(r table.Ref) bool {
+	pause := conditionKinds[kindOfCondition(e.conditions.Key(r).rule)].pause
+	return int64(e.conditions.Val(r).last+pause)*int64(time.Second) < e.now
+}
+
+// tellStored tells of a condition by what is remembered of it.
+func (e *Engine) tellStored(r table.Ref, phase Phase) {
+	k, c := e.conditions.Key(r), e.conditions.Val(r)
+	v := Verdict{Rule: k.rule, About: c.about, Attempts: int(c.count)}
+	switch c.about {
+	case AboutAll, AboutMore:
+	case AboutSource:
+		v.Prefix = c.prefix(k.about)
+	case AboutAccount:
+		v.Server, v.Account = c.server, Label{n: c.n, text: c.text}
+	case AboutEndpoint:
+		v.Prefix = c.prefix(k.about)
+		v.Server, v.Account = c.server, Label{n: c.n, text: c.text}
+	case AboutServer:
+		v.Server = c.server
+	}
+	e.tell(v, phase, c)
+}
+
+// prefix returns the prefix of a subject.
+func (c *condition) prefix(s subject) netip.Prefix { return key{s.hi, s.lo, c.bits}.prefix() }
+
+// tell gives an alert of a condition.
+func (e *Engine) tell(v Verdict, phase Phase, c *condition) {
+	if phase == PhaseBegin || phase == PhaseUpdate {
+		e.stats.Alerts++
+	}
+	v.Action, v.At, v.Phase = ActionAlert, e.now, phase
+	v.Since, v.Last = int64(c.since)*int64(time.Second), int64(c.last)*int64(time.Second)
+	v.Count = int(c.count)
+	e.emit(v)
+}
