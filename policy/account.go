@@ -72,7 +72,7 @@ const (
 	pairChallenged               // counted in silent.accounts
 	// a failure since the last success was proven, whatever became of it
 	pairProven
-	pairStale          // its failures are a stale phone's, see suspectSpoofing
+	pairAlerted        // misconfigured_endpoint alerted of it
 	pairOwned          // counted in source.owns
 	pairStranger       // counted in account.strangers
 	pairStrangerProven // counted in account.proven

@@ -139,7 +139,7 @@ func (e *Engine) sprayed(p *pair, failed uint8, flag uint8, fast, slow float32) 
 // and could have been forged.
 func (e *Engine) suspectSpoofing(k key, p *pair, o *Observation) {
 	fails := int(p.fails) + int(p.excused) + int(p.shielded)
-	if p.okAt == 0 || p.flags&(pairProven|pairStale) != 0 || fails <= typos || !e.on(RuleSpoofSuspected) {
+	if p.okAt == 0 || p.flags&(pairProven|pairAlerted) != 0 || fails <= typos || !e.on(RuleSpoofSuspected) {
 		return
 	}
 	e.alert(Verdict{

@@ -138,27 +138,30 @@ func newConditions(k0, k1 uint64) *table.Table[alertKey, condition, conditionLis
 
 // lasting notes that a condition goes on, and tells of it if it is certain and was not told within
 // an hour.
-func (e *Engine) lasting(l lasting) {
+//
+// It reports whether the condition is told by a line of its own.
+func (e *Engine) lasting(l lasting) (told bool) {
 	kind := kindOfCondition(l.verdict.Rule)
 	r := e.touchCondition(kind, &l)
 	c := e.conditions.Val(r)
 	if !l.certain && c.state == conditionWatched {
-		return
+		return false
 	}
 
 	phase := PhaseUpdate
 	if c.state != conditionOpen {
 		if !e.openCondition(kind, r) {
 			e.tellMore(kind, &l.verdict)
-			return
+			return false
 		}
 		phase = PhaseBegin
 	} else if e.sec-c.told < hourly {
-		return
+		return true
 	}
 
 	c.told = e.sec
 	e.tell(l.verdict, phase, c)
+	return true
 }
 
 // touchCondition returns the record of a condition as of now, made if there is none.
@@ -209,12 +212,19 @@ func (e *Engine) setState(kind int, r table.Ref, state conditionState) {
 	e.conditions.Mark(r)
 }
 
-// openCondition reports whether a condition that is certain may be told. Where too many are, one
-// that is twice as bad takes the place of the smallest, so that two of a size do not take turns.
+// openCondition reports whether a condition that is certain may be told. Where too many are, it
+// takes the place of one that is silent. Or else one that is twice as bad takes the place of the
+// smallest, so that two of a size do not take turns.
 func (e *Engine) openCondition(kind int, r table.Ref) bool {
 	c, open := e.conditions.Val(r), conditionsIn(kind, conditionOpen)
 	if e.conditions.Count(open) < maxOpen {
 		e.setState(kind, r, conditionOpen)
+		return true
+	}
+
+	// What was silent for an hour is not over, but what goes on now matters more.
+	if oldest := e.conditions.Oldest(open); e.sec-e.conditions.Val(oldest).last >= hourly {
+		e.giveWay(kind, oldest, r)
 		return true
 	}
 
@@ -236,10 +246,15 @@ func (e *Engine) openCondition(kind int, r table.Ref) bool {
 		return false
 	}
 
-	e.tellStored(least, PhaseYield)
-	e.setState(kind, least, conditionWaiting)
-	e.setState(kind, r, conditionOpen)
+	e.giveWay(kind, least, r)
 	return true
+}
+
+// giveWay has an open condition wait, and opens another in its place.
+func (e *Engine) giveWay(kind int, open, next table.Ref) {
+	e.tellStored(open, PhaseYield)
+	e.setState(kind, open, conditionWaiting)
+	e.setState(kind, next, conditionOpen)
 }
 
 // tellMore tells in one line, hourly at most, of the conditions of a kind that are not told one by

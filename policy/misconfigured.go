@@ -22,12 +22,6 @@ const (
 	// users who err give up before, or succeed. This is for the alert alone.
 	phoneFailures = 8
 	phoneSeconds  = 600
-
-	// staleFailures and staleSeconds are how many failures, over how long, between two successes of
-	// an account are taken for a stale phone's beside a good one. Fewer, or faster ones, may be
-	// forged.
-	staleFailures = 4
-	staleSeconds  = 20
 )
 
 // misconfigured reports whether an attempt is a misconfigured endpoint's: one account fails where
@@ -91,11 +85,6 @@ func (e *Engine) excusedPerMinute(a *attempt) int {
 // failsOn notes that an account fails as a misconfigured endpoint's does. That is told when no user
 // would go on that long. It says nothing of what is let pass.
 func (e *Engine) failsOn(a *attempt) {
-	p := a.pair
-	if p.excused >= staleFailures && e.sec-p.failAt >= staleSeconds {
-		p.flags |= pairStale
-	}
-
 	// Since the last success, not since what counts against the source began.
 	about := aboutPair(a.key, a.account)
 	since, count := e.sec, uint32(1)
@@ -111,10 +100,13 @@ func (e *Engine) failsOn(a *attempt) {
 		Server: a.ev.Server, Account: a.ev.Account, Attempts: int(count),
 		Rate: float64(count) * 60 / float64(max(60, lasted)),
 	}
-	e.lasting(lasting{
+	told := e.lasting(lasting{
 		verdict: v, about: about, bits: a.key.bits, since: since, size: int(count),
 		certain: count >= phoneFailures && lasted >= phoneSeconds,
 	})
+	if told {
+		a.pair.flags |= pairAlerted
+	}
 }
 
 // mended ends the condition of an account that fails at a source, since it succeeded there.

@@ -126,7 +126,7 @@ func (e *Engine) proveDialled(k key, o *Observation) {
 func (e *Engine) forgiveAccount(s *source, p *pair, by Chooser) {
 	e.forgive(s, &p.debt, by)
 	p.shielded = 0
-	p.flags &^= pairStale
+	p.flags &^= pairAlerted
 	if !by.Proven() && p.flags&pairProven != 0 {
 		p.fails, p.excused = p.provenFails, uint16(p.excusedProven)
 		return
