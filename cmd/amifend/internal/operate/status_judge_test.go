@@ -32,34 +32,6 @@ func TestPolicyWarningsAreOfTheLastHour(t *testing.T) {
 	}
 }
 
-func TestAlertWarningsTellTheLastOfEachKind(t *testing.T) {
-	day := int64(24 * time.Hour)
-	alert := func(at int64, kind, source string) judge.Alert {
-		return judge.Alert{
-			At: at, Alert: journal.Alert{Kind: kind, Source: source, Text: "why", Do: "do " + kind},
-		}
-	}
-
-	seen := []judge.Alert{
-		alert(0, "old", "203.0.113.1"),
-		alert(day, "a", "203.0.113.2"),
-		alert(day, "b", "203.0.113.3"),
-		alert(day+1, "a", "203.0.113.4"),
-	}
-
-	got := alertWarnings(seen, day+2)
-	want := []control.Warning{
-		{
-			About: "alert a",
-			What:  "203.0.113.4: why (2 such alerts in the last day: amifend alerts)", Do: "do a",
-		},
-		{About: "alert b", What: "203.0.113.3: why", Do: "do b"},
-	}
-	if len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
-		t.Errorf("got %+v, want %+v", got, want)
-	}
-}
-
 // A PBX that sees one address for everybody is warned of, with what to do.
 func TestHiddenWarnings(t *testing.T) {
 	got := hiddenWarnings([]judge.Hidden{{
