@@ -45,9 +45,12 @@ type condition struct {
 	since uint32 // its beginning
 	last  uint32 // when it was noticed last
 	told  uint32 // when an alert told of it last
+	begun uint32 // when it was told first, or again after it gave way; 0: it never was
 	count uint32 // failures
 	size  uint32 // how bad it is, in a unit of its kind
-	tried uint32 // how bad it was when it last found no room, see openCondition
+
+	// when it last found no room, and how bad it was then, see openCondition
+	triedAt, triedSize uint32
 
 	server uint16
 	bits   uint8 // of the prefix, see key
@@ -80,8 +83,10 @@ const (
 	maxClosed = 1 << 12
 
 	// moreDelay is the time for which conditions that find no room are counted before the first
-	// line about them.
-	moreDelay = 60
+	// line about them, and placeDelay the time between two attempts to find room for one that did
+	// not get worse.
+	moreDelay  = 60
+	placeDelay = 60
 )
 
 // conditionKinds are the kinds of conditions. pause is the silence after which one is over, in
@@ -139,7 +144,7 @@ func newConditions(k0, k1 uint64) *table.Table[alertKey, condition, conditionLis
 // lasting notes that a condition goes on, and tells of it if it is certain and was not told within
 // an hour.
 //
-// It reports whether the condition is told by a line of its own.
+// It reports whether the condition was told by a line of its own.
 func (e *Engine) lasting(l lasting) (told bool) {
 	kind := kindOfCondition(l.verdict.Rule)
 	r := e.touchCondition(kind, &l)
@@ -152,9 +157,10 @@ func (e *Engine) lasting(l lasting) (told bool) {
 	if c.state != conditionOpen {
 		if !e.openCondition(kind, r) {
 			e.tellMore(kind, &l.verdict)
-			return false
+			return c.begun != 0
 		}
 		phase = PhaseBegin
+		c.begun = max(e.sec, 1)
 	} else if e.sec-c.told < hourly {
 		return true
 	}
@@ -213,46 +219,61 @@ func (e *Engine) setState(kind int, r table.Ref, state conditionState) {
 }
 
 // openCondition reports whether a condition that is certain may be told. Where too many are, it
-// takes the place of one that is silent. Or else one that is twice as bad takes the place of the
-// smallest, so that two of a size do not take turns.
+// takes the place of another, see [Engine.placeFor].
 func (e *Engine) openCondition(kind int, r table.Ref) bool {
-	c, open := e.conditions.Val(r), conditionsIn(kind, conditionOpen)
-	if e.conditions.Count(open) < maxOpen {
+	if e.conditions.Count(conditionsIn(kind, conditionOpen)) < maxOpen {
 		e.setState(kind, r, conditionOpen)
 		return true
 	}
 
-	// What was silent for an hour is not over, but what goes on now matters more.
-	if oldest := e.conditions.Oldest(open); e.sec-e.conditions.Val(oldest).last >= hourly {
-		e.giveWay(kind, oldest, r)
-		return true
-	}
-
-	// A flood must not walk the list for each packet: one that found no room asks again when it is
-	// twice as bad.
-	if c.state == conditionWaiting && uint64(c.size) < 2*uint64(c.tried) {
+	// A flood must not walk the list for each packet.
+	c := e.conditions.Val(r)
+	worse := uint64(c.size) >= 2*uint64(c.triedSize)
+	if c.state == conditionWaiting && !worse && e.sec-c.triedAt < placeDelay {
 		return false
 	}
-	c.tried = c.size
+	c.triedAt, c.triedSize = e.sec, c.size
 
-	least := e.conditions.Newest(open)
-	for t := least; t != 0; t = e.conditions.Older(t) {
-		if e.conditions.Val(t).size < e.conditions.Val(least).size {
-			least = t
-		}
-	}
-	if uint64(c.size) < 2*uint64(e.conditions.Val(least).size) {
+	place := e.placeFor(kind, c)
+	if place == 0 {
 		e.setState(kind, r, conditionWaiting)
 		return false
 	}
-
-	e.giveWay(kind, least, r)
+	e.giveWay(kind, place, r)
 	return true
+}
+
+// placeFor returns the open condition that makes way for another, 0 if none does. That is the
+// smallest one that the other is twice as bad as: so two of a size do not take turns. One that was
+// never told also takes the place of the smallest that was told over an hour ago. So each is told
+// once, unless more begin than maxOpen an hour.
+func (e *Engine) placeFor(kind int, c *condition) table.Ref {
+	var least, known table.Ref
+	open := conditionsIn(kind, conditionOpen)
+	for t := e.conditions.Newest(open); t != 0; t = e.conditions.Older(t) {
+		o := e.conditions.Val(t)
+		if least == 0 || o.size < e.conditions.Val(least).size {
+			least = t
+		}
+		if e.sec-o.begun >= hourly && (known == 0 || o.size < e.conditions.Val(known).size) {
+			known = t
+		}
+	}
+
+	switch {
+	case uint64(c.size) >= 2*uint64(e.conditions.Val(least).size):
+		return least
+	case c.begun == 0:
+		return known
+	}
+	return 0
 }
 
 // giveWay has an open condition wait, and opens another in its place.
 func (e *Engine) giveWay(kind int, open, next table.Ref) {
 	e.tellStored(open, PhaseYield)
+	c := e.conditions.Val(open)
+	c.triedAt, c.triedSize = e.sec, c.size
 	e.setState(kind, open, conditionWaiting)
 	e.setState(kind, next, conditionOpen)
 }
@@ -307,7 +328,8 @@ func (e *Engine) endCondition(kind int, r table.Ref) {
 	if e.conditions.Val(r).state == conditionOpen {
 		e.tellStored(r, PhaseEnd)
 	}
-	e.conditions.Val(r).count = 0
+	c := e.conditions.Val(r)
+	c.count, c.begun, c.triedAt, c.triedSize = 0, 0, 0, 0
 	e.setState(kind, r, conditionWatched)
 	e.endMore(kind)
 }
@@ -347,10 +369,15 @@ func (e *Engine) conditionOver(r table.Ref) {
 	e.endMore(kind)
 }
 
-// isOver reports whether a condition was quiet for so long that it is over.
-func (e *Engine) isOver(r table.Ref) bool {
-	pause := conditionKinds[kindOfCondition(e.conditions.Key(r).rule)].pause
-	return int64(e.conditions.Val(r).last+pause)*int64(time.Second) < e.now
+// isForgotten reports whether a condition was quiet for so long that nothing is left of it: it was
+// over, and what was told is kept for once as long.
+func (e *Engine) isForgotten(r table.Ref) bool {
+	c := e.conditions.Val(r)
+	pause := int64(conditionKinds[kindOfCondition(e.conditions.Key(r).rule)].pause)
+	if c.state == conditionOpen {
+		pause *= 2
+	}
+	return (int64(c.last)+pause)*int64(time.Second) < e.now
 }
 
 // tellStored tells of a condition by what is remembered of it.

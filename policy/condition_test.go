@@ -327,3 +327,40 @@ func TestConditionsAllocateNothing(t *testing.T) {
 		t.Errorf("%v allocations an event", n)
 	}
 }
+
+// Each condition is told once also where more go on than are open: a new one takes the place of one
+// that was told an hour ago.
+func TestEachConditionIsToldOnce(t *testing.T) {
+	l := newLab(t)
+	guess := func(account string) {
+		for i := range accountAttackers {
+			l.feed(wrong(fmt.Sprintf("11.%d.%d.1", i, len(account)), account))
+		}
+	}
+	names := make([]string, maxOpen+20)
+	told := map[string]int{}
+	for hour := range 4 {
+		for i := range names {
+			if names[i] = fmt.Sprint("account", i); i < maxOpen || hour >= 2 {
+				guess(names[i])
+			}
+		}
+		l.wait(30 * time.Minute)
+		for i := range names {
+			if i < maxOpen || hour >= 2 {
+				guess(names[i])
+			}
+		}
+		l.wait(31 * time.Minute)
+	}
+	for _, v := range l.got {
+		if v.Rule == RuleAccountAttacked && v.Phase == PhaseBegin {
+			told[string(v.Account.Bytes())]++
+		}
+	}
+	for _, name := range names {
+		if told[name] != 1 {
+			t.Errorf("%s was told %d times", name, told[name])
+		}
+	}
+}

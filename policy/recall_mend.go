@@ -132,11 +132,12 @@ func (rc *recalling) recount() {
 	}
 }
 
-// dropOver forgets the conditions that are over and were not told. The end of the others is told.
+// dropOver forgets the conditions that are over. The end of those that were told is told, unless
+// that is long ago.
 func (rc *recalling) dropOver() {
 	e := rc.e
 	for r := range e.conditions.All() {
-		if e.conditions.Val(r).state != conditionOpen && e.isOver(r) {
+		if e.isForgotten(r) {
 			e.conditions.Remove(r)
 		}
 	}

@@ -95,10 +95,10 @@ func (d *debt) code(c *coder) {
 }
 
 func (v *condition) code(c *coder) {
-	for _, at := range []*uint32{&v.since, &v.last, &v.told} {
+	for _, at := range []*uint32{&v.since, &v.last, &v.told, &v.begun, &v.triedAt} {
 		c.second(at)
 	}
-	for _, n := range []*uint32{&v.count, &v.size, &v.tried} {
+	for _, n := range []*uint32{&v.count, &v.size, &v.triedSize} {
 		c.u32(n)
 	}
 

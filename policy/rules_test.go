@@ -163,7 +163,7 @@ var switches = map[Rule]struct {
 					overStream(wrong(office, "1009")),
 				)
 			}
-			l.wait(10 * time.Minute)
+			l.wait(505 * time.Second)
 			l.feed(overStream(wrong(office, "1008")), overStream(wrong(office, "1009")))
 		},
 		on: []string{
