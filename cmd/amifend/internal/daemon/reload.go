@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/alerts"
 	"github.com/amifend/amifend/cmd/amifend/internal/allowlist"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
@@ -112,8 +113,25 @@ func (r *reloader) Reload(ctx context.Context, by control.Peer) (control.Reloade
 	r.allowlist.Relist()
 	r.changeDeny(ctx, old, merged, &out)
 
+	r.tellRestart(out.Restart)
 	operate.Record(r.journal, by, "reload", strings.Join(out.Changed, ", "), "")
 	return out, nil
+}
+
+// tellRestart opens a condition while a change of the config waits for a restart, and ends it when
+// the config has the old values again.
+func (r *reloader) tellRestart(keys []string) {
+	key := alerts.Key(alerts.RestartNeeded)
+	if len(keys) == 0 {
+		r.alerts.Resolve(key, alerts.Span{})
+		return
+	}
+	r.alerts.Raise(key, alerts.Alert{
+		Kind: alerts.RestartNeeded,
+		Text: "the config has changes that a reload cannot put in force: " +
+			strings.Join(keys, ", "),
+		Do: "systemctl restart amifend",
+	}, alerts.Span{})
 }
 
 // prepare reads the config and does all that can fail. It changes nothing.

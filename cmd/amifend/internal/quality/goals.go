@@ -77,8 +77,35 @@ func writeMissed(out io.Writer, r result) int {
 		}
 	}
 
+	for _, m := range missedOverall(r) {
+		if n++; n == 1 {
+			fmt.Fprintf(out, "\nGoals that %s missed\n", r.name)
+		}
+		fmt.Fprintf(out, "  all who mean well: %s\n", m)
+	}
+
 	if n == 0 {
 		fmt.Fprintf(out, "\n%s missed no goal.\n", r.name)
 	}
 	return n
+}
+
+// mostBlamed is how many alerts misconfigured_endpoint there may be about good parties that are not
+// misconfigured, for each 1,000 of them and day.
+const mostBlamed = 1
+
+// missedOverall returns how the classes of those who mean well fell short of the goals that they
+// have together, a sentence for each way. It counts the classes that are not judged, too.
+func missedOverall(r result) (out []string) {
+	untold := total(r, meansWell, func(t tally) int { return t.atFaultUntold })
+	if untold > 0 {
+		out = append(out, fmt.Sprintf("%d of %d misconfigured parties were not told of", untold,
+			total(r, meansWell, func(t tally) int { return t.atFault })))
+	}
+
+	if rate := misconfiguredRate(r); rate > mostBlamed {
+		out = append(out, fmt.Sprintf("%.2f alerts misconfigured_endpoint about others, for 1,000 "+
+			"of them and day, want %d at most", rate, mostBlamed))
+	}
+	return out
 }

@@ -74,6 +74,9 @@ func show() error {
 // printDecision prints one decision, with the classes of the parties that it is about.
 func printDecision(w *traffic.World, d traffic.Decision) {
 	at := time.Unix(0, d.At).UTC().Format("02T15:04:05.000")
+	if d.Again {
+		return
+	}
 	if d.Alert != "" {
 		fmt.Printf("%s alert %s about %v, account %s at server %d [%s]\n", at, d.Alert, d.Prefix,
 			ami.Quote([]byte(d.Account)), d.Server, w.Who(d))

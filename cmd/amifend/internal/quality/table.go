@@ -223,11 +223,13 @@ func sums() []line {
 		{"events", func(r result) string { return fmt.Sprint(r.events) }},
 		{"seconds", func(r result) string { return fmt.Sprintf("%.1f", r.elapsed.Seconds()) }},
 
-		// Figures for issue 11. They count the classes that are not judged yet, too.
+		// Two goals, see missedOverall. They count the classes that are not judged yet, too.
 		{"misconfigured parties", sum(meansWell, func(t tally) int { return t.atFault })},
 		{"and not reported", sum(meansWell, func(t tally) int { return t.atFaultUntold })},
 		{"misconfigured_endpoint about others", sum(meansWell, othersBlamed)},
-		{"for 1,000 of them and day", misconfiguredRate},
+		{"for 1,000 of them and day", func(r result) string {
+			return fmt.Sprintf("%.2f", misconfiguredRate(r))
+		}},
 	}
 }
 
@@ -265,12 +267,12 @@ func total(r result, has func(*traffic.Class) bool, of func(tally) int) int {
 	return n
 }
 
-// misconfiguredRate prints how many alerts misconfigured_endpoint there were about good parties
+// misconfiguredRate returns how many alerts misconfigured_endpoint there were about good parties
 // that are not misconfigured, for each 1,000 of these and day.
-func misconfiguredRate(r result) string {
+func misconfiguredRate(r result) float64 {
 	alerts := total(r, meansWell, othersBlamed)
 	parties := total(r, meansWell, func(t tally) int { return t.parties - t.atFault })
 	days := r.world.Lasts().Hours() / 24
 
-	return fmt.Sprintf("%.2f", 1000*float64(alerts)/max(float64(parties)*days, 1))
+	return 1000 * float64(alerts) / max(float64(parties)*days, 1)
 }

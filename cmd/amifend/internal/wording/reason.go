@@ -88,6 +88,13 @@ func alert(v policy.Verdict, servers []string) string {
 		account += " of " + servers[v.Server]
 	}
 
+	// Beyond a hundred, conditions of a kind are told as a number, so that they do not flood their
+	// reader.
+	if v.About == policy.AboutMore && v.Rule != policy.RuleAccountAttacked &&
+		v.Rule != policy.RuleServerAttacked {
+		return fmt.Sprintf("and %s more that are not told one by one", thousands(v.More))
+	}
+
 	// Each text describes what happened. Where the cause is not certain, it names the possible
 	// ones.
 	switch v.Rule {
@@ -283,6 +290,14 @@ func Advice(v policy.Verdict) string {
 	default:
 		return ""
 	}
+}
+
+// thousands returns a number with commas between its thousands.
+func thousands(n int) string {
+	if n < 1000 {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
 }
 
 // perMinute returns a rate in words: "1 failure a minute", "4.5 failures a minute".

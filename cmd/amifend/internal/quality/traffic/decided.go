@@ -16,6 +16,7 @@ type Decision struct {
 	Everything bool          // of a ban: it covers every port and protocol
 	Lasts      time.Duration // of a ban
 	Alert      string        // the kind of an alert; "" for a ban
+	Again      bool          // of an alert: it says that what was told before goes on
 	Server     uint16        // of an alert that is about an account or a server
 	Account    string        // of an alert; "" if it names none
 	Evidence   []Target      // of a ban: the accounts in its evidence
@@ -40,8 +41,11 @@ func (w *World) Decided(d Decision) {
 		return
 	}
 
-	w.Alerts++
 	w.tellAttacks(d)
+	if d.Again {
+		return
+	}
+	w.Alerts++
 
 	// An alert about a network is true if it is true of anybody there.
 	met, isTrue := false, false
