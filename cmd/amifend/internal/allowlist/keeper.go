@@ -54,6 +54,8 @@ type Keeper struct {
 	clock   clock.Clock
 	log     *slog.Logger
 
+	relisting sync.Mutex // so that an older list never comes after a newer one
+
 	mu     sync.Mutex // operators read and write, Run ends what is over
 	byWhom map[Subject]Allowance
 	unsent map[Subject]struct{} // that the journal has not got as they are now
@@ -189,6 +191,9 @@ func (k *Keeper) Allowances() map[Subject]Allowance {
 
 // Relist hands the lists of the config and of the commands to the watcher.
 func (k *Keeper) Relist() {
+	k.relisting.Lock()
+	defer k.relisting.Unlock()
+
 	known := FromConfig(k.config())
 	also, names := k.entries()
 

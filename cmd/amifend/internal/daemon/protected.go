@@ -13,8 +13,8 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 )
 
-// protected hands the addresses that are never banned to the parts that must know them. One
-// goroutine at a time uses it.
+// protected hands the addresses that are never banned to the parts that must know them. The watcher
+// calls it, once at a time.
 type protected struct {
 	log      *slog.Logger
 	judge    *judge.Judge

@@ -110,6 +110,13 @@ func (r *reloader) Reload(ctx context.Context, by control.Peer) (control.Reloade
 	// Relist reads the new allowlist from the config in force. The deny lists spare what it allows.
 	r.live.Store(merged)
 	r.allowlist.Relist()
+	note, err := operate.PutInForce(ctx, r.watcher, r.judge, r.enforcer)
+	if err != nil {
+		note = err.Error()
+	}
+	if note != "" {
+		out.Warnings = append(out.Warnings, "[allow]: "+note)
+	}
 	r.changeDeny(ctx, old, merged, &out)
 
 	operate.Record(r.journal, by, "reload", strings.Join(out.Changed, ", "), "")
@@ -271,6 +278,9 @@ func (r *reloader) changeDeny(
 
 	// What is newly allowed must be known before what is newly denied.
 	_, err := r.watcher.Snapshot(ctx)
+	if err == nil {
+		err = r.watcher.Refresh()
+	}
 	if refused := r.denier.SetLists(ctx, next.Deny); err == nil {
 		err = refused
 	}

@@ -127,7 +127,8 @@ func New(o Options) *Enforcer {
 	return e
 }
 
-// SetAllow hands over the addresses that the kernel must always let through.
+// SetAllow hands over the addresses that the kernel must always let through. It does not wait;
+// [Enforcer.Flush] does.
 func (e *Enforcer) SetAllow(allow []netip.Prefix) { e.allow.Set(allow) }
 
 // Damaged reports that somebody else may have changed the table.
@@ -175,12 +176,7 @@ func (e *Enforcer) drain(ctx context.Context) {
 	defer cancel()
 
 	// What was sent before the end counts, although the loop may not have received it.
-	select {
-	case allow := <-e.allow.C():
-		e.setAllow(ctx, allow)
-	default:
-	}
-
+	e.takeAllow(ctx)
 	select {
 	case <-e.damaged.C():
 		e.restore(ctx)
@@ -287,6 +283,15 @@ func (e *Enforcer) next() time.Duration {
 func (e *Enforcer) setAllow(ctx context.Context, allow []netip.Prefix) {
 	if err := e.table.SetAllow(ctx, allow); err != nil && !e.dirty {
 		e.failed(ctx, "set the allowlist", err)
+	}
+}
+
+// takeAllow hands the kernel an allowlist that the loop has not received yet.
+func (e *Enforcer) takeAllow(ctx context.Context) {
+	select {
+	case allow := <-e.allow.C():
+		e.setAllow(ctx, allow)
+	default:
 	}
 }
 

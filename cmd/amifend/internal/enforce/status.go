@@ -20,11 +20,16 @@ func (e *Enforcer) Status(ctx context.Context) (Status, error) {
 	return owner.Do(ctx, e.calls, func() Status {
 		s := Status{
 			Bans: len(e.ledger.bans), Pending: e.ledger.pending(), Waiting: e.ledger.waiting(),
-			Ineffective: e.reported.latest(),
-		}
-		if e.failure.backoff > 0 {
-			s.Failure = e.failure.text
+			Ineffective: e.reported.latest(), Failure: e.refusal(),
 		}
 		return s
 	})
+}
+
+// refusal returns why the kernel refuses; "": it does not.
+func (e *Enforcer) refusal() string {
+	if e.failure.backoff > 0 {
+		return e.failure.text
+	}
+	return ""
 }

@@ -76,7 +76,6 @@ type Judge struct {
 	policy    policy.Options
 	servers   []string // names by number; there are only ever more
 	protected *policy.Protected
-	replaced  chan struct{} // closed when protected is replaced
 
 	ineffective *ineffective
 	hidden      *hidden
@@ -107,7 +106,6 @@ func New(o Options) (*Judge, error) {
 		policy:    o.Policy,
 		servers:   o.Servers,
 		protected: o.Protected,
-		replaced:  make(chan struct{}),
 
 		ineffective: newIneffective(o.Mail, o.SIPPorts),
 		hidden:      newHidden(o.Log, o.Recorder, o.Policy.Weights, len(o.Servers)),
@@ -116,7 +114,8 @@ func New(o Options) (*Judge, error) {
 	}, nil
 }
 
-// Protect hands over what must never be banned from now on. It does not wait.
+// Protect hands over what must never be banned from now on. It does not wait; [Judge.TakeProtected]
+// does.
 func (j *Judge) Protect(p *policy.Protected) { j.protect.Set(p) }
 
 // Run judges until the channel of events is closed. A trial begins with it.
@@ -174,9 +173,6 @@ func (j *Judge) observe(s *stream.Sighting) {
 func (j *Judge) replaceProtected(p *policy.Protected) {
 	j.protected = p
 	j.carryOut(j.engine.Protect(j.clock.Now(), p))
-
-	close(j.replaced)
-	j.replaced = make(chan struct{})
 }
 
 // carryOut hands verdicts on. They are the engine's until its next call, so what stays is copied.
@@ -228,29 +224,16 @@ func (j *Judge) whyLifted(v policy.Verdict) string {
 	return v.Rule.String()
 }
 
-// AwaitProtected waits until the judge knows that a prefix must not be banned. The channel that it
-// waits on comes in the same answer as the list, so no replacement is missed.
-func (j *Judge) AwaitProtected(ctx context.Context, prefix netip.Prefix) error {
-	type answer struct {
-		known    bool
-		replaced <-chan struct{}
-	}
-
-	// The question is short each time: the judge never waits for the answer to be yes.
-	for {
-		a, err := owner.Do(ctx, j.calls, func() answer {
-			_, ok := j.protected.Overlaps(prefix)
-			return answer{ok, j.replaced}
-		})
-		if err != nil || a.known {
-			return err
-		}
-
-		// The list may be replaced for another reason first, so it is looked at each time.
+// TakeProtected waits until the judge uses the latest list that was handed over by [Judge.Protect]:
+// no ban within it is decided afterwards, and the lifts of such bans are ordered.
+func (j *Judge) TakeProtected(ctx context.Context) error {
+	_, err := owner.Do(ctx, j.calls, func() struct{} {
 		select {
-		case <-a.replaced:
-		case <-ctx.Done():
-			return j.calls.Busy()
+		case p := <-j.protect.C():
+			j.replaceProtected(p)
+		default:
 		}
-	}
+		return struct{}{}
+	})
+	return err
 }

@@ -113,7 +113,14 @@ type Watcher struct {
 
 	mu     sync.Mutex // guards kernel and last
 	kernel kernel     // as last read
-	last   Set        // as last handed out
+	last   Set        // as last collected
+
+	// handing is held while a set is collected to be handed out, so that an older set never comes
+	// after a newer one.
+	handing sync.Mutex
+	update  func(Set) // nil: nobody follows yet
+	handed  Set       // as update last had it
+
 	stale  atomic.Bool
 
 	overflows atomic.Uint64 // lost messages of the kernel
@@ -145,7 +152,8 @@ func New(c Config) *Watcher {
 	return w
 }
 
-// Relist replaces the lists of the operator. Run hands out the new set soon after. Addresses that a
+// Relist replaces the lists of the operator. Run hands out the new set soon after, and
+// [Watcher.Refresh] at once. Addresses that a
 // server showed stay as long as the server does. The caller must not change l afterwards.
 func (w *Watcher) Relist(l Listed) {
 	w.listed.Store(&l)
@@ -175,8 +183,36 @@ func (w *Watcher) Snapshot(ctx context.Context) (Set, error) {
 	return w.collect(true)
 }
 
-// Collect builds the set from the lists of [Watcher.Relist] and the last look at the system.
-func (w *Watcher) Collect() (Set, error) { return w.collect(false) }
+// HandTo has update called with each set that differs from the one before, one call at a time. The
+// first one is compared with the set that was collected last.
+func (w *Watcher) HandTo(update func(Set)) {
+	w.handing.Lock()
+	defer w.handing.Unlock()
+
+	if w.update == nil {
+		w.handed = w.Current()
+	}
+	w.update = update
+}
+
+// Refresh collects the set from the present lists and the last look at the kernel. If the set
+// changed, it is handed out before Refresh returns.
+func (w *Watcher) Refresh() error { return w.handOut(false) }
+
+// handOut collects the set, and hands it out if it changed.
+func (w *Watcher) handOut(fresh bool) error {
+	w.handing.Lock()
+	defer w.handing.Unlock()
+
+	set, err := w.collect(fresh)
+	if err != nil || w.update == nil || set.Equal(w.handed) {
+		return err
+	}
+
+	w.handed = set
+	w.update(set)
+	return nil
+}
 
 // collect builds the set, from a new look at the kernel or, which is cheaper, from the last one.
 func (w *Watcher) collect(fresh bool) (Set, error) {
