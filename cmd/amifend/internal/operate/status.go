@@ -3,6 +3,7 @@ package operate
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
@@ -24,6 +25,9 @@ func (s *Service) Status(ctx context.Context) (control.Status, error) {
 	for _, w := range c.Warnings {
 		st.Health = append(st.Health, control.Warning{About: "config", What: w})
 	}
+	if s.Restart != nil {
+		st.Health = append(st.Health, restartWarnings(s.Restart())...)
+	}
 	if c.Observe {
 		st.Health = append(st.Health, control.Warning{
 			About: "policy", What: "nobody is banned: observe is on",
@@ -43,6 +47,18 @@ func (s *Service) Status(ctx context.Context) (control.Status, error) {
 	s.journalStatus(&st)
 	st.Health = append(st.Health, s.nameWarnings()...)
 	return st, nil
+}
+
+// restartWarnings says which keys of the config file are not in force before a restart.
+func restartWarnings(keys []string) []control.Warning {
+	if len(keys) == 0 {
+		return nil
+	}
+	return []control.Warning{{
+		About: "config", What: "restart needed: the file has other values of " +
+			strings.Join(keys, ", "),
+		Do: "systemctl restart amifend, or write the old values and say amifend reload",
+	}}
 }
 
 func (s *Service) journalStatus(st *control.Status) {
