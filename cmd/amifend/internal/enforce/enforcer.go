@@ -90,6 +90,7 @@ type Enforcer struct {
 	ledger     *ledger
 	comparison comparison
 	failure    failure
+	meddling   meddling
 	dirty      bool  // the kernel's state is unknown: lay out the table, and send everything
 	restoring  bool  // bans are being put back, and the end of that is not logged yet
 	swept      int64 // when the ledger was
@@ -100,7 +101,8 @@ type Enforcer struct {
 	flushes    []func() // called after the next round of work
 }
 
-// failure describes why the kernel does not do as asked, and when it is asked again.
+// failure describes why the kernel does not do as asked, and when it is asked again. A table that
+// another program deleted is no failure, see meddling.
 type failure struct {
 	backoff time.Duration // after the last failure; 0: there was none
 	text    string        // of it
@@ -185,6 +187,7 @@ func (e *Enforcer) drain(ctx context.Context) {
 
 	// No pause is worth a lost ban now.
 	e.failure.backoff, e.failure.retry = 0, 0
+	e.meddling.retry = 0
 	for ctx.Err() == nil {
 		wait := e.work(ctx)
 		if !e.dirty && e.ledger.pending() == 0 {
@@ -210,7 +213,7 @@ func (e *Enforcer) work(ctx context.Context) time.Duration {
 	}
 
 	// An attacker who causes bans must not have a failing kernel asked more often.
-	if wait := e.failure.retry - now; wait > 0 {
+	if wait := max(e.failure.retry, e.meddling.retry) - now; wait > 0 {
 		return time.Duration(wait)
 	}
 

@@ -2,6 +2,7 @@ package enforce
 
 import (
 	"context"
+	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 )
@@ -12,6 +13,8 @@ type Status struct {
 	Pending     int           // changes that the kernel does not have yet
 	Waiting     int           // bans that wait for room
 	Failure     string        // why the kernel refuses; "": it does not
+	Taken       int           // how often others took the table or bans away within an hour
+	LastTaken   time.Time     // wall clock; zero: never
 	Ineffective []Ineffective // of the last day, the last one at the end
 }
 
@@ -21,6 +24,10 @@ func (e *Enforcer) Status(ctx context.Context) (Status, error) {
 		s := Status{
 			Bans: len(e.ledger.bans), Pending: e.ledger.pending(), Waiting: e.ledger.waiting(),
 			Ineffective: e.reported.latest(), Failure: e.refusal(),
+			Taken: e.meddling.times(e.clock.Now()),
+		}
+		if e.meddling.last != 0 {
+			s.LastTaken = e.clock.Wall(e.meddling.last)
 		}
 		return s
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
@@ -138,6 +139,10 @@ func (s *Service) firewallStatus(ctx context.Context, st *control.Status) {
 	f.Bans = e.Bans
 	f.Pending = e.Pending
 	f.Waiting = e.Waiting
+	f.Taken = e.Taken
+	if !e.LastTaken.IsZero() {
+		f.LastTaken = e.LastTaken.UTC()
+	}
 	for _, i := range e.Ineffective {
 		st.Ineffective = append(st.Ineffective, ineffective(i))
 	}
@@ -149,6 +154,10 @@ func (s *Service) firewallStatus(ctx context.Context, st *control.Status) {
 
 // ineffective returns a ban that does nothing as the API has it.
 func ineffective(i enforce.Ineffective) control.Ineffective { return control.Ineffective(i) }
+
+// oftenTaken is how often within an hour others must take the table away before it is a warning.
+// Once or twice is a firewall that was reloaded.
+const oftenTaken = 3
 
 // firewallWarnings says what is wrong with the firewall.
 func firewallWarnings(f control.Firewall, useless []control.Ineffective) (out []control.Warning) {
@@ -171,6 +180,13 @@ func firewallWarnings(f control.Firewall, useless []control.Ineffective) (out []
 			"amifend check says what is missing; amifend goes on trying")
 	}
 
+	if f.Taken >= oftenTaken {
+		warn(fmt.Sprintf("another program keeps deleting the nftables table, or bans of it: %d times "+
+			"in the last hour, the last time at %s; each time amifend puts all back", f.Taken,
+			f.LastTaken.Format(time.RFC3339)),
+			"find it: nft monitor; a firewall script that begins with flush ruleset is the usual "+
+				"cause: let it delete its own tables only")
+	}
 	if f.Waiting > 0 {
 		warn(fmt.Sprintf("a set is full, %d bans wait for room", f.Waiting),
 			"raise [firewall] max_bans and restart amifend")
