@@ -15,7 +15,7 @@ import (
 // While another program deletes the table again and again, amifend puts it back each time, and soon
 // after the last time all bans are there. The status says what goes on.
 func TestAnotherProgramKeepsDeletingTheTable(t *testing.T) {
-	const bans, deletions = 10_000, 20
+	const bans, deletions = 10_000, 10
 	s := newSite(t, 1)
 	s.config.Firewall.MaxBans = 2 * bans
 	s.config.Policy.MaxBans, s.config.Policy.MaxSources = 2*bans, 8*bans
