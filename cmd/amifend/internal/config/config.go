@@ -91,7 +91,7 @@ func LoadPolicy(path string) (*Config, error) { return loadFile(path, true) }
 func loadFile(path string, policyOnly bool) (*Config, error) {
 	src, mode, err := readRegular(path, maxFile)
 	if err != nil {
-		return nil, fmt.Errorf("read config: %w", err)
+		return nil, fmt.Errorf("open config: %w", err)
 	}
 
 	dir, err := filepath.Abs(filepath.Dir(path))

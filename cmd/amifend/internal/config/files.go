@@ -126,10 +126,10 @@ func (l *loader) readFirst(name string) (path string, b []byte, mode fs.FileMode
 	}
 
 	if errors.Is(err, fs.ErrPermission) {
-		err = fmt.Errorf("read secret: %w; it must belong to who runs amifend, under "+
+		err = fmt.Errorf("open secret: %w; it must belong to who runs amifend, under "+
 			"systemd: chown amifend: %s", err, path)
 	} else if err != nil {
-		err = fmt.Errorf("read secret: %w; write the name of a file that holds the password alone",
+		err = fmt.Errorf("open secret: %w; write the name of a file that holds the password alone",
 			unnamed(err))
 	}
 	return path, b, mode, err

@@ -104,10 +104,10 @@ func TestTakeProtected(t *testing.T) {
 	inCourt(t, func(t *testing.T, c *court) {
 		prefix := netip.MustParsePrefix("192.0.2.1/32")
 		for range 20 {
-			c.Protect(policy.NewProtected(nil, nil))
-			c.Protect(policy.NewProtected([]policy.ProtectedEntry{
+			c.Protect(Protected{})
+			c.Protect(Protected{Never: policy.NewProtected([]policy.ProtectedEntry{
 				{Prefix: prefix, Reason: "allowlist"},
-			}, nil))
+			}, nil)})
 			if err := c.TakeProtected(t.Context()); err != nil {
 				t.Fatal(err)
 			}

@@ -33,6 +33,13 @@ func (s *Service) Allowed(context.Context) ([]control.Allowed, error) {
 		})
 	}
 
+	for _, l := range s.Watcher.Current().Learned {
+		out = append(out, control.Allowed{
+			Prefix: netip.PrefixFrom(l.Addr, l.Addr.BitLen()),
+			Reason: bans.Printable(l.Reason) + "; only what that server reports is not held against it",
+		})
+	}
+
 	return out, nil
 }
 

@@ -82,7 +82,7 @@ func newOffice(t testing.TB, trial time.Duration) *office {
 	}
 	watcher.HandTo(func(set protect.Set) {
 		enforcer.SetAllow(allowlist.ForKernel(set))
-		o.judge.Protect(allowlist.ForPolicy(set))
+		o.judge.Protect(judge.Protected{Never: allowlist.ForPolicy(set), Learned: set.Learned})
 	})
 	o.Service = operate.New(operate.Options{
 		Config: current, Log: log, Clock: o.clock, Judge: o.judge, Enforcer: enforcer,

@@ -9,6 +9,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
+	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 	"github.com/amifend/amifend/policy"
 )
 
@@ -47,6 +48,7 @@ func (s *Service) Status(ctx context.Context) (control.Status, error) {
 	s.firewallStatus(ctx, &st)
 	s.journalStatus(&st)
 	st.Health = append(st.Health, s.nameWarnings()...)
+	st.Health = append(st.Health, learnedWarnings(s.Watcher.Current().Learned)...)
 	return st, nil
 }
 
@@ -198,6 +200,19 @@ func firewallWarnings(f control.Firewall, useless []control.Ineffective) (out []
 			last.Cause), last.Do)
 	}
 
+	return out
+}
+
+// learnedWarnings asks for the addresses that are spared for the word of a server alone.
+func learnedWarnings(learned []protect.Learned) (out []control.Warning) {
+	for _, l := range learned {
+		out = append(out, control.Warning{
+			About: "server " + l.Server,
+			What: fmt.Sprintf("%s is protected only from what this server itself reports (%s)", l.Addr,
+				bans.Printable(l.Reason)),
+			Do: l.Advice(),
+		})
+	}
 	return out
 }
 

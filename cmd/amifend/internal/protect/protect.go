@@ -38,11 +38,24 @@ type Set struct {
 	// OnLink are networks whose hosts are our neighbours: a host may be banned, the prefix never.
 	// They are sorted.
 	OnLink []netip.Prefix
+	// Learned are addresses that only the events of a server named. They are protected from what
+	// that server reports, and from nothing else: it may lie. Addresses of Entries are not among
+	// them. They are sorted.
+	Learned []Learned
+}
+
+// Learned is an address that a server named as its own, or as ours.
+type Learned struct {
+	Addr   netip.Addr
+	Server string
+	What   Lesson
+	Reason string
 }
 
 // Equal reports whether both sets protect the same prefixes for the same reasons.
 func (s Set) Equal(o Set) bool {
-	return slices.Equal(s.Entries, o.Entries) && slices.Equal(s.OnLink, o.OnLink)
+	return slices.Equal(s.Entries, o.Entries) && slices.Equal(s.OnLink, o.OnLink) &&
+		slices.Equal(s.Learned, o.Learned)
 }
 
 // Server is a PBX of the configuration.
@@ -121,7 +134,7 @@ type Watcher struct {
 	update  func(Set) // nil: nobody follows yet
 	handed  Set       // as update last had it
 
-	stale  atomic.Bool
+	stale atomic.Bool
 
 	overflows atomic.Uint64 // lost messages of the kernel
 
@@ -249,16 +262,13 @@ func (w *Watcher) collect(fresh bool) (Set, error) {
 		}
 	}
 
-	for l := range w.learned.Load().seen {
-		b.addr(l.addr, l.reason())
-	}
-
 	w.kernel.addTo(b)
 	if err := addResolvers(b, w.config.Root); err != nil {
 		return Set{}, err
 	}
 
 	w.last = b.set()
+	w.last.Learned = w.learned.Load().unless(w.last.Entries)
 	return w.last, nil
 }
 

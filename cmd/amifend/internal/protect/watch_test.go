@@ -128,6 +128,11 @@ func reasonOf(s Set, addr string) string {
 			return e.Reason
 		}
 	}
+	for _, l := range s.Learned {
+		if l.Addr == a {
+			return l.Reason
+		}
+	}
 	return ""
 }
 
