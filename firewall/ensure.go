@@ -31,11 +31,20 @@ func (t *Table) Ensure(ctx context.Context) error {
 	defer t.writeMu.Unlock()
 
 	// Look before the first change: a table of somebody else stays as it is.
-	if err := t.checkOurs(); err != nil {
+	dormant, err := t.checkOurs()
+	if err != nil {
 		return fmt.Errorf("ensure table: %w", err)
 	}
 
-	err := t.changeAllow(t.queueLayout)
+	// The kernel refuses to wake a table and to add a chain to it in one transaction (EINVAL).
+	if dormant {
+		t.write.AddTable(t.table)
+		if err := t.write.Flush(); err != nil {
+			return kernelError("wake the dormant table (flags dormant)", err)
+		}
+	}
+
+	err = t.changeAllow(t.queueLayout)
 	if errors.Is(err, unix.ENOENT) { // somebody deleted it during the change
 		return fmt.Errorf("ensure table: %w (%w)", ErrGone, err)
 	}
@@ -47,10 +56,11 @@ func (t *Table) Ensure(ctx context.Context) error {
 	return kernelError("ensure table", err)
 }
 
-// checkOurs returns a *ForeignError if the table is somebody else's. The look takes several messages,
+// checkOurs returns a *ForeignError if the table is somebody else's, and reports whether the table is
+// dormant. The look takes several messages,
 // and a table that is deleted and made again in between looks like neither. So only what is found
 // twice counts.
-func (t *Table) checkOurs() error {
+func (t *Table) checkOurs() (dormant bool, err error) {
 	var foreign *ForeignError
 	for range 2 {
 		s, err := t.inspect(t.write)
@@ -58,10 +68,10 @@ func (t *Table) checkOurs() error {
 			err = t.checkForeign(s)
 		}
 		if !errors.As(err, &foreign) {
-			return err
+			return s.table != nil && s.table.Flags&nftables.TableFlagDormant != 0, err
 		}
 	}
-	return foreign
+	return false, foreign
 }
 
 // changeAllow commits, in one transaction, the messages of queue and the changes of the allow sets.

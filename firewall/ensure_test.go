@@ -56,6 +56,21 @@ func TestEnsureAppliesOtherOptions(t *testing.T) {
 	}
 }
 
+// A dormant table, empty or with some of our parts, is woken and laid out.
+func TestEnsureWakesADormantTable(t *testing.T) {
+	for _, before := range []string{
+		"add table inet amifend { flags dormant; }",
+		"table inet amifend { flags dormant; set ban4 { type ipv4_addr; flags timeout; size 262144; } }",
+	} {
+		ns := firewalltest.New(t)
+		ns.NFT(t, before)
+		table := open(t, ns, Options{})
+		if ok, err := table.complete(table.read); err != nil || !ok {
+			t.Errorf("%s: complete: %t, %v\n%s", before, ok, err, ns.NFT(t, "list", "ruleset"))
+		}
+	}
+}
+
 func TestEnsureRepairsWhatOthersChanged(t *testing.T) {
 	for _, damage := range []string{
 		"insert rule inet amifend pre accept",
