@@ -60,7 +60,7 @@ func TestEnsureAppliesOtherOptions(t *testing.T) {
 func TestEnsureWakesADormantTable(t *testing.T) {
 	for _, before := range []string{
 		"add table inet amifend { flags dormant; }",
-		"table inet amifend { flags dormant; set ban4 { type ipv4_addr; flags timeout; size 262144; } }",
+		"table inet amifend { flags dormant; set ban4 { type ipv4_addr; flags timeout; size 262144; }; }",
 	} {
 		ns := firewalltest.New(t)
 		ns.NFT(t, before)
