@@ -38,11 +38,18 @@ func TestApply(t *testing.T) {
 			ban("2001:db8::1/128", ScopeSIP, time.Hour),
 			ban("2001:db8::/64", ScopeSIP, time.Hour),
 			ban("2001:db8::/56", ScopeSIP, time.Hour), ban("2001:db8::/48", ScopeSIP, time.Hour),
+			ban(host, ScopeStream, time.Hour), ban(net24, ScopeStream, time.Hour),
+			ban("2001:db8::1/128", ScopeStream, time.Hour),
+			ban("2001:db8::/64", ScopeStream, time.Hour),
+			ban("2001:db8::/56", ScopeStream, time.Hour),
+			ban("2001:db8::/48", ScopeStream, time.Hour),
 		}, []string{
 			host + " all 60", net24 + " all 60", "2001:db8::1/128 all 60", "2001:db8::/64 all 60",
 			"2001:db8::/56 all 60", "2001:db8::/48 all 60",
 			host + " sip 60", net24 + " sip 60", "2001:db8::1/128 sip 60", "2001:db8::/64 sip 60",
 			"2001:db8::/56 sip 60", "2001:db8::/48 sip 60",
+			host + " stream 60", net24 + " stream 60", "2001:db8::1/128 stream 60",
+			"2001:db8::/64 stream 60", "2001:db8::/56 stream 60", "2001:db8::/48 stream 60",
 		}},
 		"longer": {
 			[]Change{ban(host, ScopeAll, time.Hour)},
@@ -92,6 +99,11 @@ func TestApply(t *testing.T) {
 			[]Change{ban(host, ScopeAll, time.Hour)},
 			[]Change{ban(host, ScopeAll, 2*time.Hour), lift(host, ScopeAll)},
 			nil,
+		},
+		"scopes sip and stream at once": {
+			[]Change{ban(host, ScopeSIP, time.Hour)},
+			[]Change{ban(host, ScopeStream, 10*time.Minute)},
+			[]string{host + " sip 60", host + " stream 10"},
 		},
 		"scope sip becomes all": {
 			[]Change{ban(host, ScopeSIP, time.Hour)},
@@ -168,7 +180,7 @@ func TestApplyRejectsInvalidChangesAndKeepsTheRest(t *testing.T) {
 		ban("::ffff:192.0.2.1/128", ScopeAll, time.Hour),
 		ban("0.0.0.0/0", ScopeAll, time.Hour),
 		ban("192.0.2.1/32", 0, time.Hour),
-		ban("192.0.2.1/32", 3, time.Hour),
+		ban("192.0.2.1/32", 4, time.Hour),
 		{Ban: Ban{Scope: ScopeAll, Until: time.Now().Add(time.Hour)}},
 		{Ban: Ban{Scope: ScopeAll}, Lift: true},
 	}

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 )
 
@@ -113,16 +112,22 @@ func (t *Table) queueLayout() error {
 	}
 
 	c.AddObj(t.deniedCounter())
-	pre := c.AddChain(t.baseChain())
-	sip := c.AddChain(&nftables.Chain{Name: chainSIP, Table: t.table})
-	c.FlushChain(pre)
-	c.FlushChain(sip)
 	discovery := t.discoverySet()
 	errs = append(errs, c.AddSet(discovery, discoveryElements()))
+	chains := t.rules(discovery)
 
-	preRules, sipRules := t.rules(discovery)
-	t.queueRules(pre, preRules)
-	t.queueRules(sip, sipRules)
+	// All chains come before the first rule, since rules jump to them.
+	for _, r := range chains {
+		chain := &nftables.Chain{Name: r.name, Table: t.table}
+		if r.name == chainPre {
+			chain = t.baseChain()
+		}
+		c.AddChain(chain)
+		c.FlushChain(chain)
+	}
+	for _, r := range chains {
+		t.queueRules(r)
+	}
 	return errors.Join(errs...)
 }
 
@@ -135,8 +140,9 @@ func (t *Table) baseChain() *nftables.Chain {
 	}
 }
 
-func (t *Table) queueRules(chain *nftables.Chain, rules [][]expr.Any) {
-	for _, exprs := range rules {
+func (t *Table) queueRules(r chainRules) {
+	chain := &nftables.Chain{Name: r.name, Table: t.table}
+	for _, exprs := range r.rules {
 		t.write.AddRule(&nftables.Rule{Table: t.table, Chain: chain, Exprs: exprs})
 	}
 }

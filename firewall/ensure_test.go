@@ -27,6 +27,12 @@ func TestEnsureTwiceIsTheGolden(t *testing.T) {
 		ban("2001:db8:2:3::/64", ScopeSIP, time.Hour),
 		ban("2001:db8:3:400::/56", ScopeSIP, time.Hour),
 		ban("2001:db8:5::/48", ScopeSIP, time.Hour),
+		ban("198.51.100.3/32", ScopeStream, time.Hour),
+		ban("203.0.111.0/24", ScopeStream, time.Hour),
+		ban("2001:db8:1::3/128", ScopeStream, time.Hour),
+		ban("2001:db8:2:4::/64", ScopeStream, time.Hour),
+		ban("2001:db8:3:500::/56", ScopeStream, time.Hour),
+		ban("2001:db8:6::/48", ScopeStream, time.Hour),
 	)
 
 	// The second Ensure changes nothing that nft shows.
@@ -45,8 +51,13 @@ func TestEnsureAppliesOtherOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	ws, err := ParseWSPorts("5037", "8443")
+	if err != nil {
+		t.Fatal(err)
+	}
+
 	second := open(t, ns, Options{
-		Allow: prefixes("0.0.0.0/0", "::/0"), SIPPorts: ports,
+		Allow: prefixes("0.0.0.0/0", "::/0"), Ports: Ports{SIP: ports, WS: ws},
 		MaxBans: 1000,
 	})
 	firewalltest.Golden(t, "options.nft", ns.NFT(t, "list", "ruleset"))
@@ -71,6 +82,7 @@ func TestEnsureRepairsWhatOthersChanged(t *testing.T) {
 		"insert rule inet amifend pre accept",
 		"add table inet amifend { flags dormant; }",
 		"flush chain inet amifend pre",
+		"flush chain inet amifend stream",
 		"flush table inet amifend",
 		"delete set inet amifend deny6",
 		"add chain inet amifend pre { policy drop; }",
@@ -109,6 +121,8 @@ func TestEnsureLeavesForeignTables(t *testing.T) {
 		"chain pre does not":  "chain pre { " + hook + "}",
 		"chain sip has a hook": "set ban4 { type ipv4_addr; flags timeout; } " +
 			"chain sip { " + hook + "}",
+		"chain stream has a hook": "set ban4 { type ipv4_addr; flags timeout; } " +
+			"chain stream { " + hook + "}",
 	} {
 		t.Run(name, func(t *testing.T) {
 			ns := firewalltest.New(t)

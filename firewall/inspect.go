@@ -111,8 +111,10 @@ func (t *Table) checkForeign(s snapshot) error {
 		return foreign("its chain %s does not have our hook: filter, prerouting, priority %d",
 			chainPre, chainPriority)
 	}
-	if c, ok := s.chains[chainSIP]; ok && c.Hooknum != nil {
-		return foreign("its chain %s has a hook", chainSIP)
+	for _, name := range []string{chainSIP, chainStream} {
+		if c, ok := s.chains[name]; ok && c.Hooknum != nil {
+			return foreign("its chain %s has a hook", name)
+		}
 	}
 
 	// An empty table has nothing to lose.
@@ -152,10 +154,9 @@ func (t *Table) complete(c *nftables.Conn) (bool, error) {
 	}
 
 	// The number of rules is enough to notice a flushed chain or an inserted rule.
-	pre, sip := t.rules(t.discoverySet())
-	for name, want := range map[string]int{chainPre: len(pre), chainSIP: len(sip)} {
-		chain := s.chains[name]
-		if chain == nil || name == chainPre && (!isOurHook(chain) || chain.Policy == nil ||
+	for _, want := range t.rules(t.discoverySet()) {
+		chain := s.chains[want.name]
+		if chain == nil || want.name == chainPre && (!isOurHook(chain) || chain.Policy == nil ||
 			*chain.Policy != nftables.ChainPolicyAccept) {
 			return false, nil
 		}
@@ -167,7 +168,7 @@ func (t *Table) complete(c *nftables.Conn) (bool, error) {
 		if err != nil {
 			return false, kernelError("list rules", err)
 		}
-		if len(got) != want {
+		if len(got) != len(want.rules) {
 			return false, nil
 		}
 	}

@@ -16,15 +16,15 @@ import (
 func TestOpenTellsAllBadOptions(t *testing.T) {
 	_, err := Open(Options{
 		Table: "no good", MaxBans: -1, Poll: -time.Second,
-		SIPPorts: SIPPorts{{UDP, 2, 1}, {0, 1, 1}},
-		Allow:    []netip.Prefix{{}},
+		Ports: Ports{SIP: PortRanges{{UDP, 2, 1}, {0, 1, 1}}, WS: PortRanges{{UDP, 8088, 8089}}},
+		Allow: []netip.Prefix{{}},
 	})
 	if err == nil {
 		t.Fatal("no error")
 	}
 
 	for _, want := range []string{
-		`table name "no good"`, "max bans -1", "poll interval", "2-1/udp",
+		`table name "no good"`, "max bans -1", "poll interval", "2-1/udp", "8088-8089/udp: want TCP",
 		"Protocol(0)", "allowlist: invalid prefix",
 	} {
 		if !strings.Contains(err.Error(), want) {

@@ -7,7 +7,7 @@ import (
 )
 
 func TestParseSIPPorts(t *testing.T) {
-	for text, want := range map[string]SIPPorts{
+	for text, want := range map[string]PortRanges{
 		"5060":          {{UDP, 5060, 5060}, {TCP, 5060, 5060}},
 		"5060-5061":     {{UDP, 5060, 5061}, {TCP, 5060, 5061}},
 		"4569/udp":      {{UDP, 4569, 4569}},
@@ -18,6 +18,22 @@ func TestParseSIPPorts(t *testing.T) {
 		if err != nil || !slices.Equal(got, want) {
 			t.Errorf("ParseSIPPorts(%q) = %v, %v; want %v", text, got, err, want)
 		}
+	}
+}
+
+func TestParseWSPorts(t *testing.T) {
+	for text, want := range map[string]PortRanges{
+		"8088": {{TCP, 8088, 8088}}, "8088-8089": {{TCP, 8088, 8089}},
+		"8443/tcp": {{TCP, 8443, 8443}},
+	} {
+		if got, err := ParseWSPorts(text); err != nil || !slices.Equal(got, want) {
+			t.Errorf("ParseWSPorts(%q) = %v, %v; want %v", text, got, err, want)
+		}
+	}
+
+	if got, err := ParseWSPorts("8088", "8089/udp"); err == nil ||
+		err.Error() != `parse ports "8089/udp": protocol must be tcp` {
+		t.Errorf("UDP: %v, %v", got, err)
 	}
 }
 
@@ -51,8 +67,42 @@ func TestDefaultSIPPorts(t *testing.T) {
 	}
 }
 
+func TestPortsOfAScope(t *testing.T) {
+	ports := Ports{
+		SIP: PortRanges{{UDP, 5060, 5060}, {TCP, 5070, 5071}},
+		WS:  PortRanges{{TCP, 443, 443}},
+	}
+	for _, tt := range []struct {
+		protocol         Protocol
+		port             uint16
+		all, sip, stream bool
+	}{
+		{UDP, 5060, true, true, false},
+		{TCP, 5060, true, false, false},
+		{TCP, 5071, true, true, true},
+		{UDP, 5071, true, false, false},
+		{TCP, 443, true, false, true},
+		{TCP, 8088, true, false, false},
+		{TCP, 5038, true, false, true},
+		{TCP, 5039, true, false, true},
+		{UDP, 5038, true, false, false},
+	} {
+		for scope, want := range map[Scope]bool{
+			ScopeAll: tt.all, ScopeSIP: tt.sip, ScopeStream: tt.stream, 0: false,
+		} {
+			if got := ports.Cover(scope, tt.protocol, tt.port); got != want {
+				t.Errorf("scope %s, %d/%s: %t", scope, tt.port, tt.protocol, got)
+			}
+			if got := ports.of(scope).Contains(tt.protocol, tt.port); got != want &&
+				scope != ScopeAll {
+				t.Errorf("scope %s, %d/%s: the rules have it: %t", scope, tt.port, tt.protocol, got)
+			}
+		}
+	}
+}
+
 func TestMergedPorts(t *testing.T) {
-	ports := SIPPorts{
+	ports := PortRanges{
 		{UDP, 65000, 65535},
 		{UDP, 5061, 5070},
 		{TCP, 1, 2},
@@ -82,7 +132,7 @@ func FuzzParseSIPPorts(f *testing.F) {
 		if (err == nil) == (len(ports) == 0) {
 			t.Fatalf("ParseSIPPorts(%q) = %v, %v", text, ports, err)
 		}
-		if err := ports.validate(); err != nil {
+		if err := (Ports{SIP: ports}).validate(); err != nil {
 			t.Fatalf("ParseSIPPorts(%q) = %v: %v", text, ports, err)
 		}
 

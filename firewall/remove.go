@@ -39,18 +39,20 @@ func (t *Table) Remove(ctx context.Context) (bool, error) {
 	return err == nil, kernelError("remove table", err)
 }
 
-// SetSIPPorts replaces the ports that scope sip blocks and lays out the table with them, in one
-// transaction: every ban holds at every moment. If that fails, the next Ensure has the new ports.
-func (t *Table) SetSIPPorts(ctx context.Context, ports SIPPorts) error {
+// SetPorts replaces the ports that the scopes sip and stream block and lays out the table with
+// them, in one transaction: every ban holds at every moment. If that fails, the next Ensure has the
+// new ports. A field that is nil takes its default.
+func (t *Table) SetPorts(ctx context.Context, ports Ports) error {
+	ports = ports.withDefaults()
 	if err := ports.validate(); err != nil {
-		return fmt.Errorf("set SIP ports: %w", err)
+		return fmt.Errorf("set ports: %w", err)
 	}
 	if err := t.lockWrite(ctx); err != nil {
-		return fmt.Errorf("set SIP ports: %w", err)
+		return fmt.Errorf("set ports: %w", err)
 	}
 
 	t.readMu.Lock() // Watch's checks compare rules with it
-	t.sip = ports
+	t.ports = ports
 	t.readMu.Unlock()
 	t.writeMu.Unlock()
 	return t.Ensure(ctx)

@@ -50,7 +50,7 @@ func TestRemoveLeavesWhatIsNotOurs(t *testing.T) {
 	}
 }
 
-func TestSetSIPPorts(t *testing.T) {
+func TestSetPorts(t *testing.T) {
 	ns := firewalltest.New(t)
 	table := open(t, ns, Options{})
 	apply(t, table, ban("203.0.113.5/32", ScopeSIP, time.Hour))
@@ -59,12 +59,17 @@ func TestSetSIPPorts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := table.SetSIPPorts(t.Context(), ports); err != nil {
+	ws, err := ParseWSPorts("8443")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := table.SetPorts(t.Context(), Ports{ports, ws}); err != nil {
 		t.Fatal(err)
 	}
 
 	got := ns.NFT(t, "list chain inet amifend pre") + ns.NFT(t, "list chain inet amifend sip")
-	if !strings.Contains(got, "5160") || strings.Contains(got, "5060") {
+	if !strings.Contains(got, "5160") || !strings.Contains(got, "8443") ||
+		strings.Contains(got, "5060") || strings.Contains(got, "8088") {
 		t.Errorf("the rules are\n%s", got)
 	}
 	if el, ok, err := table.Element(t.Context(), netip.MustParsePrefix("203.0.113.5/32"),
@@ -72,8 +77,8 @@ func TestSetSIPPorts(t *testing.T) {
 		t.Errorf("the ban is %v, %t, %v", el, ok, err)
 	}
 
-	if err := table.SetSIPPorts(t.Context(),
-		SIPPorts{{Protocol: 99, First: 1, Last: 2}}); err == nil {
+	if err := table.SetPorts(t.Context(),
+		Ports{SIP: PortRanges{{Protocol: 99, First: 1, Last: 2}}}); err == nil {
 		t.Error("nonsense is accepted")
 	}
 	if got := ns.NFT(t, "list chain inet amifend pre"); !strings.Contains(got, "5160") {

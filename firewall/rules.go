@@ -2,6 +2,7 @@ package firewall
 
 import (
 	"net"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -28,12 +29,19 @@ func discoveryTypes() []byte {
 	return []byte{133, 134, 135, 136}
 }
 
-// rules returns the rules of both chains. The SIP ports are ranges in rules of their own, for a
-// reason: while a rule with an anonymous interval set is laid out anew, packets pass it unmatched
-// (seen on Linux 6.18: dozens in a millisecond of flood). Plain sets and ranges have no such gap.
-func (t *Table) rules(discovery *nftables.Set) (pre, sip [][]expr.Any) {
-	pre = append(pre,
-		[]expr.Any{
+// chainRules are the rules of one chain.
+type chainRules struct {
+	name  string
+	rules [][]expr.Any
+}
+
+// rules returns the rules of all chains, the base chain first. The ports are ranges in rules of
+// their own, for a reason: while a rule with an anonymous interval set is laid out anew, packets
+// pass it unmatched (seen on Linux 6.18: dozens in a millisecond of flood). Plain sets and ranges
+// have no such gap.
+func (t *Table) rules(discovery *nftables.Set) []chainRules {
+	pre := [][]expr.Any{
+		{
 			&expr.Meta{Key: expr.MetaKeyIIF, Register: 1},
 			equal(binaryutil.NativeEndian.PutUint32(loopbackIndex)),
 			verdict(expr.VerdictAccept),
@@ -44,23 +52,27 @@ func (t *Table) rules(discovery *nftables.Set) (pre, sip [][]expr.Any) {
 		append(source(true, 128), lookup(setAllow6), verdict(expr.VerdictAccept)),
 		append(source(false, 32), lookup(setDeny4), countDenied(), verdict(expr.VerdictDrop)),
 		append(source(true, 128), lookup(setDeny6), countDenied(), verdict(expr.VerdictDrop)),
-	)
-	// Rules of scope all stand in the base chain: one lookup a set for every packet. Those of scope
-	// sip are reached by packets to the SIP ports only.
+	}
+	// Rules of scope all stand in the base chain: one lookup a set for every packet. Those of the
+	// other scopes are reached by packets to their ports only.
+	pre = slices.Concat(pre, t.drops(ScopeAll), t.jumps(ScopeSIP, chainSIP),
+		t.jumps(ScopeStream, chainStream))
+	return []chainRules{
+		{chainPre, pre},
+		{chainSIP, t.drops(ScopeSIP)},
+		{chainStream, t.drops(ScopeStream)},
+	}
+}
+
+// drops returns the rules that look up the sets of a scope.
+func (t *Table) drops(scope Scope) (rules [][]expr.Any) {
 	for _, s := range t.sets {
-		drop := append(source(s.is6, s.bits), lookup(s.name), &expr.Counter{},
-			verdict(expr.VerdictDrop))
-		if s.scope == ScopeAll {
-			pre = append(pre, drop)
-		} else {
-			sip = append(sip, drop)
+		if s.scope == scope {
+			rules = append(rules, append(source(s.is6, s.bits), lookup(s.name), &expr.Counter{},
+				verdict(expr.VerdictDrop)))
 		}
 	}
-
-	for _, r := range append(t.sip.merged(UDP), t.sip.merged(TCP)...) {
-		pre = append(pre, jumpToSIP(r))
-	}
-	return pre, sip
+	return rules
 }
 
 // neighbourDiscovery accepts neighbour discovery with hop limit 255 only, as RFC 4861 demands: only
@@ -87,7 +99,16 @@ func icmp6Type() []expr.Any {
 	}
 }
 
-func jumpToSIP(r PortRange) []expr.Any {
+// jumps returns the rules that send the packets to the ports of a scope into its chain.
+func (t *Table) jumps(scope Scope, chain string) (rules [][]expr.Any) {
+	ports := t.ports.of(scope)
+	for _, r := range append(ports.merged(UDP), ports.merged(TCP)...) {
+		rules = append(rules, jump(r, chain))
+	}
+	return rules
+}
+
+func jump(r PortRange, chain string) []expr.Any {
 	first, last := binaryutil.BigEndian.PutUint16(r.First), binaryutil.BigEndian.PutUint16(r.Last)
 	var port expr.Any = &expr.Range{Op: expr.CmpOpEq, Register: 1, FromData: first, ToData: last}
 	if r.First == r.Last {
@@ -102,7 +123,7 @@ func jumpToSIP(r PortRange) []expr.Any {
 			Len: 2,
 		},
 		port,
-		&expr.Verdict{Kind: expr.VerdictJump, Chain: chainSIP},
+		&expr.Verdict{Kind: expr.VerdictJump, Chain: chain},
 	}
 }
 

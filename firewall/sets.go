@@ -10,12 +10,13 @@ import (
 
 // Names in the kernel. Users see them in `nft list table`; they are an API.
 const (
-	chainPre  = "pre"
-	chainSIP  = "sip"
-	setAllow4 = "allow4"
-	setAllow6 = "allow6"
-	setDeny4  = "deny4"
-	setDeny6  = "deny6"
+	chainPre    = "pre"
+	chainSIP    = "sip"
+	chainStream = "stream"
+	setAllow4   = "allow4"
+	setAllow6   = "allow6"
+	setDeny4    = "deny4"
+	setDeny6    = "deny6"
 
 	counterDenied = "denied"
 )
@@ -47,6 +48,12 @@ func banSets() []banSet {
 		{"ban6_64_sip", ScopeSIP, true, 64, "amifend: /64 prefixes banned from the SIP ports"},
 		{"ban6_56_sip", ScopeSIP, true, 56, "amifend: /56 prefixes banned from the SIP ports"},
 		{"ban6_48_sip", ScopeSIP, true, 48, "amifend: /48 prefixes banned from the SIP ports"},
+		{"ban4_stream", ScopeStream, false, 32, "amifend: hosts banned from the PBX's TCP ports"},
+		{"ban4_24_stream", ScopeStream, false, 24, "amifend: /24 prefixes banned from the PBX's TCP ports"},
+		{"ban6_stream", ScopeStream, true, 128, "amifend: hosts banned from the PBX's TCP ports"},
+		{"ban6_64_stream", ScopeStream, true, 64, "amifend: /64 prefixes banned from the PBX's TCP ports"},
+		{"ban6_56_stream", ScopeStream, true, 56, "amifend: /56 prefixes banned from the PBX's TCP ports"},
+		{"ban6_48_stream", ScopeStream, true, 48, "amifend: /48 prefixes banned from the PBX's TCP ports"},
 	}
 }
 
@@ -114,7 +121,7 @@ func findSet(sets []banSet, c Change) (int, error) {
 		return 0, fmt.Errorf("prefix %s is IPv4-mapped", p)
 	case !c.Lift && p != p.Masked():
 		return 0, fmt.Errorf("prefix %s has bits set beyond its length", p)
-	case c.Scope != ScopeAll && c.Scope != ScopeSIP:
+	case c.Scope < ScopeAll || c.Scope > ScopeStream:
 		return 0, fmt.Errorf("unknown scope %d", c.Scope)
 	}
 

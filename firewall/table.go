@@ -20,9 +20,10 @@ const DefaultMaxBans = 262144
 
 // Options describe the table. Each zero field takes its default.
 type Options struct {
-	Table    string   // name, family inet; default amifend
-	SIPPorts SIPPorts // the ports of scope sip; default DefaultSIPPorts
-	MaxBans  int      // elements in each set; default DefaultMaxBans
+	Table string // name, family inet; default amifend
+	// of the scopes sip and stream; default of each field: DefaultSIPPorts, DefaultWSPorts
+	Ports   Ports
+	MaxBans int // elements in each set; default DefaultMaxBans
 	// never dropped: the allowlist and the protected addresses; SetAllow replaces it
 	Allow []netip.Prefix
 	// descriptor of the network namespace to work in; 0: that of the calling thread
@@ -38,7 +39,7 @@ type Table struct {
 	table *nftables.Table
 	sets  []banSet
 	ksets []*nftables.Set // the same order as sets
-	sip   SIPPorts
+	ports Ports
 	poll  time.Duration
 	now   func() time.Time
 
@@ -72,7 +73,7 @@ func Open(o Options) (*Table, error) {
 
 	t := &Table{
 		table: &nftables.Table{Name: o.Table, Family: nftables.TableFamilyINet},
-		sets:  banSets(), sip: o.SIPPorts, poll: o.Poll, now: time.Now,
+		sets:  banSets(), ports: o.Ports, poll: o.Poll, now: time.Now,
 		allow: slices.Clone(o.Allow),
 	}
 	for _, s := range t.sets {
@@ -128,9 +129,7 @@ func withDefaults(o Options) Options {
 	if o.Table == "" {
 		o.Table = "amifend"
 	}
-	if o.SIPPorts == nil {
-		o.SIPPorts = DefaultSIPPorts()
-	}
+	o.Ports = o.Ports.withDefaults()
 	if o.MaxBans == 0 {
 		o.MaxBans = DefaultMaxBans
 	}
@@ -162,7 +161,7 @@ func (o Options) validate() error {
 	if err != nil {
 		err = fmt.Errorf("allowlist: %w", err)
 	}
-	return errors.Join(append(problems, o.SIPPorts.validate(), err)...)
+	return errors.Join(append(problems, o.Ports.validate(), err)...)
 }
 
 // Close closes the connections. The table, and the bans in it, stay in the kernel.

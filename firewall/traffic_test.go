@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -144,6 +146,82 @@ func TestWhatABanDrops(t *testing.T) {
 	}
 }
 
+// connects reports whether a connection can be made.
+func connects(t *testing.T, from, to *firewalltest.NS, src, dst, port string) bool {
+	t.Helper()
+	listener := to.ListenTCP(t, net.JoinHostPort(dst, port))
+	defer listener.Close()
+
+	conn, err := from.DialTCP(t, net.JoinHostPort(src, "0"), net.JoinHostPort(dst, port))
+	if err != nil {
+		return false
+	}
+	return conn.Close() == nil
+}
+
+// A ban with scope stream cuts TCP to the PBX. Phones over UDP and all other servers go on.
+func TestWhatAStreamBanDrops(t *testing.T) {
+	s := newSite(t, Options{})
+	// Answers to the networks beside the PBX's take the same link.
+	s.pbx.Run(t, "ip", "-6", "route", "add", "2001:db8::/32", "dev", "veth1")
+	for _, tt := range []struct {
+		prefix, banned, other string
+	}{
+		{attacker4 + "/32", attacker4, phone4},
+		{"192.0.2.0/24", phone4, ""},
+		{attacker6 + "/128", attacker6, phone6},
+		{"2001:db8::/64", phone6, lastOf56},
+		{"2001:db8::/56", lastOf56, next56},
+		{"2001:db8::/48", lastOf48, next48},
+	} {
+		t.Run(tt.prefix, func(t *testing.T) {
+			dst := pbx4
+			if strings.Contains(tt.banned, ":") {
+				dst = pbx6
+			}
+			prefix := netip.MustParsePrefix(tt.prefix)
+			apply(t, s.table, ban(tt.prefix, ScopeStream, time.Hour))
+			defer apply(t, s.table, lift(tt.prefix, ScopeStream))
+
+			// What goes on is tried first: the ban must not have counted any of it.
+			for _, port := range []string{"5060", "5061", "4569", "8089", "5038", "20000"} {
+				if !arrives(t, s.outside, s.pbx, tt.banned, dst, port, 100) {
+					t.Errorf("UDP to %s does not arrive", port)
+				}
+			}
+			for _, port := range []string{"443", "22", "5037", "5040", "5062", "8087", "8090"} {
+				if !connects(t, s.outside, s.pbx, tt.banned, dst, port) {
+					t.Errorf("TCP to %s does not arrive", port)
+				}
+			}
+			e, ok, err := s.table.Element(t.Context(), prefix, ScopeStream)
+			if err != nil || !ok || !e.Counted || e.Packets != 0 {
+				t.Errorf("what goes on is counted: %+v, %t, %v", e, ok, err)
+			}
+
+			// What is dropped takes its time, so all ports are tried at once.
+			ports := []string{"5060", "5061", "8088", "8089", "5038", "5039"}
+			var wg sync.WaitGroup
+			for _, port := range ports {
+				if tt.other != "" && !connects(t, s.outside, s.pbx, tt.other, dst, port) {
+					t.Errorf("TCP from %s to %s does not arrive", tt.other, port)
+				}
+				wg.Go(func() {
+					if connects(t, s.outside, s.pbx, tt.banned, dst, port) {
+						t.Errorf("TCP to %s arrives", port)
+					}
+				})
+			}
+
+			wg.Wait()
+			e, ok, err = s.table.Element(t.Context(), prefix, ScopeStream)
+			if err != nil || !ok || e.Packets < uint64(len(ports)) {
+				t.Errorf("the ban has counted %+v, %t, %v", e, ok, err)
+			}
+		})
+	}
+}
+
 // A datagram in three fragments does not reach a SIP port of a ban, whether or not conntrack puts
 // fragments together before us.
 func TestFragments(t *testing.T) {
@@ -194,7 +272,11 @@ func TestAllowBeatsEveryBan(t *testing.T) {
 		ban(phone6+"/128", ScopeAll, time.Hour), ban("2001:db8::/64", ScopeAll, time.Hour),
 		ban("2001:db8::/64", ScopeSIP, time.Hour),
 		ban("2001:db8::/56", ScopeAll, time.Hour), ban("2001:db8::/48", ScopeAll, time.Hour),
-		ban("2001:db8::/56", ScopeSIP, time.Hour), ban("2001:db8::/48", ScopeSIP, time.Hour))
+		ban("2001:db8::/56", ScopeSIP, time.Hour), ban("2001:db8::/48", ScopeSIP, time.Hour),
+		ban(phone4+"/32", ScopeStream, time.Hour))
+	if !connects(t, s.outside, s.pbx, phone4, pbx4, "8089") {
+		t.Error("an allowed address cannot connect")
+	}
 
 	for src, want := range map[string]bool{
 		phone4: true, attacker4: false, phone6: true,
@@ -258,26 +340,35 @@ func TestAnEstablishedTCPFlowIsCutAtOnce(t *testing.T) {
 	s := newSite(t, Options{})
 	s.pbx.NFT(t, blocks("table inet track { chain c { "+
 		"type filter hook input priority 0; ct state established accept; } }"))
-	l := s.pbx.ListenTCP(t, pbx4+":5061")
+	for _, tt := range []struct {
+		scope Scope
+		port  string
+	}{
+		{ScopeSIP, "5061"}, {ScopeStream, "5061"}, {ScopeStream, "8089"}, {ScopeStream, "5038"},
+	} {
+		t.Run(tt.scope.String()+" "+tt.port, func(t *testing.T) {
+			l := s.pbx.ListenTCP(t, net.JoinHostPort(pbx4, tt.port))
+			attacker, err := s.outside.DialTCP(t, attacker4+":0", net.JoinHostPort(pbx4, tt.port))
+			if err != nil {
+				t.Fatal(err)
+			}
+			server, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer server.Close()
 
-	attacker, err := s.outside.DialTCP(t, attacker4+":0", pbx4+":5061")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
+			// The rule of conntrack accepts the flow, but comes after ours.
+			if !says(t, attacker, server) {
+				t.Fatal("nothing arrives before the ban")
+			}
 
-	// The rule of conntrack accepts the flow, but comes after ours.
-	if !says(t, attacker, server) {
-		t.Fatal("nothing arrives before the ban")
-	}
-
-	apply(t, s.table, ban(attacker4+"/32", ScopeSIP, time.Hour))
-	if says(t, attacker, server) {
-		t.Error("the flow goes on after the ban")
+			apply(t, s.table, ban(attacker4+"/32", tt.scope, time.Hour))
+			defer apply(t, s.table, lift(attacker4+"/32", tt.scope))
+			if says(t, attacker, server) {
+				t.Error("the flow goes on after the ban")
+			}
+		})
 	}
 }
 
@@ -379,7 +470,7 @@ func TestEnsureLeaksNothing(t *testing.T) {
 	}
 }
 
-// A gateway drops packets to the PBX behind it. It sees the port before DNAT, so SIPPorts must name
+// A gateway drops packets to the PBX behind it. It sees the port before DNAT, so Ports must name
 // the port on the wire.
 func TestGatewayWithDNAT(t *testing.T) {
 	outside, gateway, pbx := firewalltest.New(t), firewalltest.New(t), firewalltest.New(t)
@@ -394,16 +485,16 @@ func TestGatewayWithDNAT(t *testing.T) {
 	conn := outside.DialUDP(t, attacker4+":0", pbx4+":5080")
 	for _, tt := range []struct {
 		name   string
-		ports  SIPPorts
+		ports  PortRanges
 		scope  Scope
 		arrive bool
 	}{
-		{"the port behind", SIPPorts{{UDP, 5060, 5060}}, ScopeSIP, true},
-		{"the port on the wire", SIPPorts{{UDP, 5080, 5080}}, ScopeSIP, false},
-		{"scope all", SIPPorts{{UDP, 5060, 5060}}, ScopeAll, false},
+		{"the port behind", PortRanges{{UDP, 5060, 5060}}, ScopeSIP, true},
+		{"the port on the wire", PortRanges{{UDP, 5080, 5080}}, ScopeSIP, false},
+		{"scope all", PortRanges{{UDP, 5060, 5060}}, ScopeAll, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			table := open(t, gateway, Options{SIPPorts: tt.ports})
+			table := open(t, gateway, Options{Ports: Ports{SIP: tt.ports}})
 			if !says(t, conn, listener) {
 				t.Fatal("does not arrive before the ban")
 			}

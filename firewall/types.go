@@ -20,6 +20,9 @@
 //	                           (chain sip)
 //	ban4_24_sip, ban6_64_sip,  banned prefixes of that length, scope sip
 //	ban6_56_sip, ban6_48_sip
+//	ban4_stream, ban6_stream,  banned hosts and prefixes, scope stream: TCP packets to the SIP
+//	ban4_24_stream, …          ports, the WebSocket ports and the AMI ports are dropped (chain
+//	                           stream)
 //
 // Every element of a ban set has a timeout and a counter of the packets that it dropped. The rules
 // of ban sets have counters too; those start again whenever the table is laid out anew. A running
@@ -31,13 +34,13 @@
 //
 // # Ports and fragments
 //
-// The chain runs before conntrack and DNAT: SIP ports are the ports on the wire. Connection
+// The chain runs before conntrack and DNAT: all ports are the ports on the wire. Connection
 // tracking puts fragments together at priority -400, thus before us, but only where something in
-// the namespace uses it. Without it, scope all still sees the source in every fragment. Scope sip
-// sees the port in the first fragment only, and drops that one; the others pass, but can never be
-// put together (the smallest first fragment, 8 bytes, holds both ports; for IPv6 RFC 7112 demands
-// the whole header chain in it, and Linux drops other fragments). So nothing reaches the SIP port
-// either way.
+// the namespace uses it. Without it, scope all still sees the source in every fragment. The scopes
+// sip and stream see the port in the first fragment only, and drop that one; the others pass, but
+// can never be put together (the smallest first fragment, 8 bytes, holds both ports; for IPv6 RFC
+// 7112 demands the whole header chain in it, and Linux drops other fragments). So nothing reaches
+// the port either way.
 package firewall
 
 import (
@@ -53,15 +56,21 @@ type Scope uint8
 const (
 	ScopeAll Scope = iota + 1 // all traffic of the source
 	ScopeSIP                  // its traffic to the SIP ports only
+
+	// ScopeStream is its TCP traffic to the SIP ports, the WebSocket ports and the AMI ports. Its
+	// phones go on over UDP.
+	ScopeStream
 )
 
-// String returns the scope as config files and logs write it: all or sip.
+// String returns the scope as config files and logs write it: all, sip or stream.
 func (s Scope) String() string {
 	switch s {
 	case ScopeAll:
 		return "all"
 	case ScopeSIP:
 		return "sip"
+	case ScopeStream:
+		return "stream"
 	}
 	return fmt.Sprintf("Scope(%d)", uint8(s))
 }

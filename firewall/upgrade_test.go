@@ -11,19 +11,33 @@ import (
 	"github.com/amifend/amifend/firewall/firewalltest"
 )
 
-// olderTable is the output of `nft list ruleset` for the table of an amifend without sets for /56
-// and /48. Each of its elements has counted olderPackets.
-const (
-	olderTable   = "testdata/older.nft"
-	olderPackets = 7
-)
+// olderPackets is what each element of an older table has counted.
+const olderPackets = 7
 
 // A start after an upgrade adds the sets that are new. The bans go on throughout, with what is left
-// of them and what they counted.
+// of them and what they counted. The files are the output of `nft list ruleset` for the tables of
+// older amifends.
 func TestEnsureUpgradesAnOlderTable(t *testing.T) {
+	t.Run("without sets for /56 and /48", func(t *testing.T) {
+		testUpgrade(t, "testdata/older.nft",
+			"192.0.2.66/32 all", "203.0.113.0/24 all", "2001:db8::66/128 all",
+			"2001:db8:2:2::/64 all", "198.51.100.2/32 sip", "203.0.112.0/24 sip",
+			"2001:db8:1::2/128 sip", "2001:db8:2:3::/64 sip")
+	})
+	t.Run("without scope stream", func(t *testing.T) {
+		testUpgrade(t, "testdata/nostream.nft",
+			"192.0.2.66/32 all", "203.0.113.0/24 all", "2001:db8:1::1/128 all",
+			"2001:db8:2:2::/64 all", "2001:db8:3:300::/56 all", "2001:db8:4::/48 all",
+			"198.51.100.2/32 sip", "203.0.112.0/24 sip", "2001:db8:1::2/128 sip",
+			"2001:db8:2:3::/64 sip", "2001:db8:3:400::/56 sip", "2001:db8:5::/48 sip")
+	})
+}
+
+// testUpgrade upgrades the table of a file, which has these bans.
+func testUpgrade(t *testing.T, file string, older ...string) {
 	s := newSite(t, Options{Allow: prefixes("10.0.0.0/8")})
 	s.pbx.NFT(t, "flush ruleset")
-	s.pbx.NFT(t, "-f", olderTable)
+	s.pbx.NFT(t, "-f", file)
 
 	if there, err := s.table.Inspect(t.Context()); err != nil || !there {
 		t.Errorf("Inspect: %t, %v", there, err)
@@ -31,7 +45,8 @@ func TestEnsureUpgradesAnOlderTable(t *testing.T) {
 	if _, err := s.table.Bans(t.Context()); !errors.Is(err, ErrGone) {
 		t.Errorf("Bans before Ensure: %v, want ErrGone", err)
 	}
-	rejected, err := s.table.Apply(t.Context(), []Change{ban("2001:db8::/56", ScopeAll, time.Hour)})
+	rejected, err := s.table.Apply(t.Context(),
+		[]Change{ban("2001:db8::/56", ScopeStream, time.Hour)})
 	if !errors.Is(err, ErrGone) || len(rejected) != 0 {
 		t.Errorf("Apply before Ensure: %v, %v, want ErrGone", rejected, err)
 	}
@@ -50,11 +65,7 @@ func TestEnsureUpgradesAnOlderTable(t *testing.T) {
 
 	const days30 = "43200"
 	var want []string
-	for _, b := range []string{
-		"192.0.2.66/32 all", "203.0.113.0/24 all", "2001:db8::66/128 all", "2001:db8:2:2::/64 all",
-		"198.51.100.2/32 sip", "203.0.112.0/24 sip", "2001:db8:1::2/128 sip",
-		"2001:db8:2:3::/64 sip",
-	} {
+	for _, b := range older {
 		want = append(want, b+" "+days30)
 	}
 
@@ -79,6 +90,10 @@ func TestEnsureUpgradesAnOlderTable(t *testing.T) {
 	apply(t, s.table, ban("2001:db8::/56", ScopeAll, time.Hour))
 	if arrives(t, s.outside, s.pbx, lastOf56, pbx6, "5060", 100) {
 		t.Error("a new set of the upgraded table drops nothing")
+	}
+	apply(t, s.table, ban(phone4+"/32", ScopeStream, time.Hour))
+	if connects(t, s.outside, s.pbx, phone4, pbx4, "5061") {
+		t.Error("a new scope of the upgraded table drops nothing")
 	}
 }
 

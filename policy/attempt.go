@@ -23,9 +23,17 @@ type attempt struct {
 
 	// attempts before it that were let pass and count with it: on its account, and on others
 	passedHere, passedElsewhere int
+	arrears                     float32 // their weight, a part of ev.Weight
 
 	// rule names the ban, if there is one, in the place of the score's. RuleNone if there is none.
 	rule Rule
+}
+
+// evidence returns the attempt as it is shown: what was let pass before it is shown by itself.
+func (a *attempt) evidence() Evidence {
+	ev := a.ev
+	ev.Weight -= a.arrears
+	return ev
 }
 
 // evidenceOf returns the evidence that an observation is.
@@ -72,7 +80,8 @@ func (e *Engine) count(k key, ev Evidence, trap Rule) {
 
 	// What may be forged is not held against a source that proved itself, and nothing against one
 	// that many share. It is only alerted.
-	a.ev.Weight += e.arrears(&a, e.heldScore(&a, shared))
+	a.arrears = e.arrears(&a, e.heldScore(&a, shared))
+	a.ev.Weight += a.arrears
 	if shared != nil && a.ev.Proven() {
 		e.sharedGuessing(shared, &a)
 		return
@@ -109,7 +118,7 @@ func (e *Engine) charge(a *attempt) {
 		a.src.attempts = uint16(min(int(a.src.attempts)+n, math.MaxUint16)) // checked
 		e.countPassed(a, a.key)
 	}
-	e.recordEvidence(a.key, a.ev)
+	e.recordEvidence(a.key, a.evidence())
 	e.decide(a)
 }
 

@@ -95,6 +95,23 @@ func (e *Engine) Ban(addr netip.Addr) (Ban, bool) {
 	return e.bans.Val(r).export(e.bans.Key(r).key), true
 }
 
+// BansOf returns all bans that cover an address as of the engine's time.
+func (e *Engine) BansOf(addr netip.Addr) (out []Ban) {
+	k := hostKey(addr)
+	for _, bits := range slices.Backward(e.banBits) {
+		if bits < v4Bits && k.is4() {
+			break
+		}
+		part := k.masked(bits)
+		for _, r := range e.bansOf(part) {
+			if r != 0 {
+				out = append(out, e.bans.Val(r).export(part))
+			}
+		}
+	}
+	return out
+}
+
 // covering returns the ban of the largest scope that covers a host, 0 if there is none, and the
 // scopes of all that do.
 func (e *Engine) covering(k key) (best table.Ref, scope Scope) {

@@ -31,7 +31,7 @@ func (e *Engine) decide(a *attempt) {
 		nk := a.key.masked(sp.bits)
 		n, _ := e.touchNetwork(nk)
 		e.addFrom(e.part(a.key, sp.bits), n, &a.ev)
-		e.recordEvidence(nk, a.ev)
+		e.recordEvidence(nk, a.evidence())
 		banned |= e.decideNetwork(a, sp, offence, banned)
 	}
 	if banned.Covers(st.scope) {

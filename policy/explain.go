@@ -100,6 +100,9 @@ func (e *Engine) Explain(addr netip.Addr) Explanation {
 	if shared, ok := e.sharedSource(k); ok {
 		x.Shared, x.Users = shared.Accounts, slices.Clone(shared.Users)
 		x.MoreUnknown, x.MoreKnown = 0, 0 // no attempt bans it
+		if r := e.trails.Get(k.site()); r != 0 && x.Attempts == 0 {
+			x.Evidence = e.trails.Val(r).latest(nil, uint32(shared.Guesses)) // a uint16
+		}
 	}
 
 	x.Accounts = e.explainAccounts(k)

@@ -29,6 +29,11 @@ func (e *Engine) Impose(now int64, prefix netip.Prefix, scope Scope, d time.Dura
 		}
 	}
 
+	// A ban from everything takes the place of one of scope stream too.
+	if other := e.bans.Get(banKeyOf(k, ScopeStream)); scope == ScopeAll && other != 0 {
+		e.removeBan(other)
+	}
+
 	// What an operator asks for never makes a running ban smaller, but may end it sooner.
 	b := e.bans.Val(r)
 	if b.until > e.now {

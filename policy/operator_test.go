@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -42,6 +43,40 @@ func TestOperatorBans(t *testing.T) {
 			b.Until != l.now+int64(want) {
 			t.Errorf("%s for %v: ban %+v", tt.prefix, tt.d, b)
 		}
+	}
+}
+
+// A source may be banned from the SIP ports and from TCP at once. An operator's ban from everything
+// takes the place of both.
+func TestOperatorBansAreBeside(t *testing.T) {
+	l := newLab(t)
+	addr := netip.MustParseAddr(attacker)
+	impose := func(s Scope, d time.Duration) {
+		if _, err := l.e.Impose(l.now, netip.PrefixFrom(addr, 32), s, d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	running := func() string {
+		text := ""
+		for _, b := range l.e.BansOf(addr) {
+			text += fmt.Sprint(b.Prefix, " ", b.Scope, " ", time.Duration(b.Until-l.now), ";")
+		}
+		return text
+	}
+
+	impose(ScopeSIP, 2*time.Hour)
+	impose(ScopeStream, 3*time.Hour)
+	want := "203.0.113.5/32 sip 2h0m0s;203.0.113.5/32 stream 3h0m0s;"
+	if got := running(); got != want {
+		t.Errorf("running: %s, want %s", got, want)
+	}
+
+	impose(ScopeAll, time.Hour)
+	if got := running(); got != "203.0.113.5/32 all 1h0m0s;" {
+		t.Errorf("running: %s", got)
+	}
+	if n := l.e.Stats().Bans; n != 1 {
+		t.Errorf("%d bans", n)
 	}
 }
 

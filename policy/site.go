@@ -272,7 +272,7 @@ func (e *Engine) sharedGuessing(t *site, a *attempt) {
 	n := 1 + a.passedHere + a.passedElsewhere
 	t.guesses = uint16(min(int(t.guesses)+n, math.MaxUint16)) // checked
 	e.countPassed(a, a.key.site())
-	e.recordEvidence(a.key.site(), a.ev)
+	e.recordEvidence(a.key.site(), a.evidence())
 	if t.guess <= e.limit && t.slowGuess <= slowFactor*e.limit {
 		return
 	}

@@ -172,7 +172,7 @@ func (n *NS) ListenTCP(t testing.TB, addr string) net.Listener {
 }
 
 // DialTCP connects from a local address to a remote one in the namespace; the connection is closed
-// after the test.
+// after the test. Where packets are dropped, it fails after two seconds.
 func (n *NS) DialTCP(t testing.TB, local, remote string) (net.Conn, error) {
 	t.Helper()
 	var conn net.Conn
@@ -181,7 +181,7 @@ func (n *NS) DialTCP(t testing.TB, local, remote string) (net.Conn, error) {
 		if err != nil {
 			return fmt.Errorf("resolve %s: %w", local, err)
 		}
-		conn, err = (&net.Dialer{LocalAddr: laddr}).Dial("tcp", remote)
+		conn, err = (&net.Dialer{LocalAddr: laddr, Timeout: 2 * time.Second}).Dial("tcp", remote)
 		return err
 	})
 	if err == nil {

@@ -35,6 +35,12 @@ func (b Ban) Until() time.Time { return b.Decided.Add(b.Duration) }
 // DecidedAt returns when the ban was decided or found, by the daemon's clock.
 func (b Ban) DecidedAt() int64 { return b.Expiry - int64(b.Duration) }
 
+// Replaces reports whether b, decided after the ban o of the same prefix, makes o needless: it has
+// the same scope, or drops everything for as long.
+func (b Ban) Replaces(o *Ban) bool {
+	return b.Scope == o.Scope || b.Scope == firewall.ScopeAll && b.Expiry >= o.Expiry
+}
+
 // Source returns the banned address, or the prefix where it is more than one.
 func (b Ban) Source() string { return Source(b.Prefix) }
 

@@ -27,8 +27,8 @@ type Set struct {
 func (k Key) Set() Set { return Set{k.Prefix.Addr().Is6(), k.Prefix.Bits(), k.Scope} }
 
 // Scopes returns all scopes of the firewall.
-func Scopes() [2]firewall.Scope {
-	return [2]firewall.Scope{firewall.ScopeAll, firewall.ScopeSIP}
+func Scopes() [3]firewall.Scope {
+	return [3]firewall.Scope{firewall.ScopeAll, firewall.ScopeSIP, firewall.ScopeStream}
 }
 
 // FirewallScope returns the firewall's scope for one of the policy; 0 for [policy.ScopeNone].
@@ -38,6 +38,8 @@ func FirewallScope(s policy.Scope) firewall.Scope {
 		return firewall.ScopeAll
 	case policy.ScopeSIP:
 		return firewall.ScopeSIP
+	case policy.ScopeStream:
+		return firewall.ScopeStream
 	case policy.ScopeNone:
 	}
 	return 0
@@ -50,6 +52,8 @@ func PolicyScope(s firewall.Scope) policy.Scope {
 		return policy.ScopeAll
 	case firewall.ScopeSIP:
 		return policy.ScopeSIP
+	case firewall.ScopeStream:
+		return policy.ScopeStream
 	}
 	return policy.ScopeNone
 }

@@ -31,7 +31,7 @@ func TestCovering(t *testing.T) {
 	for _, text := range []string{"203.0.113.5", "2001:db8::5"} {
 		addr := netip.MustParseAddr(text)
 		keys := bans.Covering(addr)
-		if want := 2 * len(firewall.SupportedBits(addr.Is6())); len(keys) != want {
+		if want := 3 * len(firewall.SupportedBits(addr.Is6())); len(keys) != want {
 			t.Errorf("%s: %d keys, want %d", addr, len(keys), want)
 		}
 

@@ -2,10 +2,10 @@ package bans
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
-	"github.com/amifend/amifend/firewall"
 )
 
 // Mail holds the mailboxes between the judge, which decides, and the enforcer, which writes to the
@@ -13,8 +13,8 @@ import (
 // most.
 type Mail struct {
 	Orders *owner.Mailbox[netip.Prefix, Order] // judge → enforcer
-	Acks   *owner.Mailbox[netip.Prefix, Ack]   // enforcer → judge: the kernel has the ban
-	Doubts *owner.Mailbox[netip.Prefix, Doubt] // judge → enforcer: does this ban work?
+	Acks   *owner.Mailbox[Key, Ack]            // enforcer → judge: the kernel has the ban
+	Doubts *owner.Mailbox[Key, Doubt]          // judge → enforcer: does this ban work?
 
 	// Enforcer → judge: bans that the engine did not decide.
 	External *owner.Mailbox[Key, External]
@@ -24,8 +24,8 @@ type Mail struct {
 func NewMail() *Mail {
 	return &Mail{
 		Orders:   owner.NewMailbox[netip.Prefix](MergeOrders),
-		Acks:     owner.NewMailbox[netip.Prefix, Ack](nil),
-		Doubts:   owner.NewMailbox[netip.Prefix, Doubt](nil),
+		Acks:     owner.NewMailbox[Key, Ack](nil),
+		Doubts:   owner.NewMailbox[Key, Doubt](nil),
 		External: owner.NewMailbox[Key, External](nil),
 	}
 }
@@ -34,29 +34,40 @@ func NewMail() *Mail {
 type Order struct {
 	Lift bool
 	Why  string // of the lift
-	Ban  *Ban   // nil: none
+	Bans []*Ban // one of a scope at most
 }
 
-// MergeOrders makes one order of two that follow each other. A lift undoes the ban before it. A ban
-// after a lift does not undo the lift, since it may be of another scope.
+// OrderOf returns the order to make a ban.
+func OrderOf(b *Ban) Order { return Order{Bans: []*Ban{b}} }
+
+// MergeOrders makes one order of two that follow each other. A lift undoes the bans before it. A
+// ban after a lift does not undo the lift, since it may be of another scope.
 func MergeOrders(old, new Order) Order {
-	if !new.Lift {
-		new.Lift, new.Why = old.Lift, old.Why
+	if new.Lift {
+		return new
 	}
-	return new
+
+	// Bans of other scopes stay wanted. The receiver may have the old order's slice already.
+	out := Order{Lift: old.Lift, Why: old.Why}
+	for _, b := range old.Bans {
+		if !slices.ContainsFunc(new.Bans, func(n *Ban) bool { return n.Replaces(b) }) {
+			out.Bans = append(out.Bans, b)
+		}
+	}
+	out.Bans = append(out.Bans, new.Bans...)
+
+	return out
 }
 
 // Ack tells the judge that the kernel has a ban. Times are of the daemon's clock.
 type Ack struct {
 	At, Until int64
-	Scope     firewall.Scope
 }
 
 // Doubt asks the enforcer about a ban that does not seem to work.
 type Doubt struct {
 	Source netip.AddrPort
 	Server string
-	Scope  firewall.Scope
 	Made   int64  // when the PBX reported what should not have reached it
 	Port   uint16 // of the PBX, where the banned source still got through; 0: unknown
 	InPort bool   // the port is one that the ban covers

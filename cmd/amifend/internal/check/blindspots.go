@@ -9,29 +9,15 @@ import (
 	"github.com/amifend/amifend/firewall"
 )
 
-// blindSpots reports the settings of the PBX that hide attacks, and ports that scope sip misses.
+// blindSpots reports the settings of the PBX that hide attacks, and ports that bans miss.
 func (o Options) blindSpots(pbx *pbxconf.Config) section {
 	s := section{title: "what hides attacks in " + o.PBXConfig}
 	for _, r := range pbx.Risks {
 		s.add(levelWarn, plain(r.Do), "%s: %s", plain(r.Where), plain(r.Text))
 	}
 
-	// A ban with scope sip drops packets to these ports only. Evidence over UDP earns no other.
-	ports := o.Config.Firewall.SIPPorts
 	for _, l := range pbx.Listeners {
-		protocol := firewall.UDP
-		if l.Network == "tcp" {
-			protocol = firewall.TCP
-		}
-		if ports.Contains(protocol, l.Port) {
-			continue
-		}
-
-		more := append(slices.Clone(ports),
-			firewall.PortRange{Protocol: protocol, First: l.Port, Last: l.Port})
-		s.add(levelWarn, "write into [firewall]: sip_ports = "+portsText(more),
-			"%s: calls arrive at port %d/%s, which is not in [firewall] sip_ports: a ban from the "+
-				"SIP ports does not stop an attacker there", plain(l.Where), l.Port, protocol)
+		s.checkPort(o.Config.Firewall.Ports(), l)
 	}
 
 	if len(s.lines) == 0 {
@@ -40,8 +26,34 @@ func (o Options) blindSpots(pbx *pbxconf.Config) section {
 	return s
 }
 
+// checkPort reports a port of the PBX that the bans with scope sip, or for WebSocket those with
+// scope stream, do not cover.
+func (s *section) checkPort(ports firewall.Ports, l pbxconf.Listener) {
+	at := firewall.PortRange{Protocol: firewall.UDP, First: l.Port, Last: l.Port}
+	if l.Network == "tcp" {
+		at.Protocol = firewall.TCP
+	}
+
+	// Evidence over UDP earns a ban from the SIP ports only. A source where phones logged in earns
+	// one from the TCP ports only.
+	scope, key, known := firewall.ScopeSIP, "sip_ports", ports.SIP
+	what, ban := "calls arrive", "the SIP ports"
+	if l.WebSocket {
+		scope, key, known = firewall.ScopeStream, "ws_ports", ports.WS
+		what, ban = "calls over WebSocket arrive", "the TCP ports"
+	}
+	if ports.Cover(scope, at.Protocol, l.Port) {
+		return
+	}
+
+	s.add(levelWarn,
+		fmt.Sprintf("write into [firewall]: %s = %s", key, portsText(append(slices.Clone(known), at))),
+		"%s: %s at port %d/%s, which is not in [firewall] %s: a ban from %s does not stop an "+
+			"attacker there", plain(l.Where), what, l.Port, at.Protocol, key, ban)
+}
+
 // portsText returns ports as the config writes them. Ranges that both protocols have are merged.
-func portsText(ports firewall.SIPPorts) string {
+func portsText(ports firewall.PortRanges) string {
 	var texts []string
 	for i, r := range ports {
 		text := fmt.Sprint(r.First)

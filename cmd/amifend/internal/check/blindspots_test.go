@@ -57,7 +57,7 @@ func TestNoBlindSpots(t *testing.T) {
 	want(t, out, "what hides attacks in "+dir+"\n  ok    nothing found\n", "Web Manager must be No")
 }
 
-func TestPortsOutsideSIPPorts(t *testing.T) {
+func TestPortsOutsideTheConfig(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "pjsip.conf", 0o644, "[t]\ntype=transport\nbind=0.0.0.0:5160\n"+
 		"[s]\ntype=transport\nprotocol=tls\nbind=[::]:5161\n")
@@ -70,8 +70,18 @@ func TestPortsOutsideSIPPorts(t *testing.T) {
 		"warn  pjsip.conf:7 [s] bind: calls arrive at port 5161/tcp",
 		`sip_ports = ["5060-5061", "4569/udp", "5161/tcp"]`, "2 warnings")
 
+	write(t, dir, "http.conf", 0o644, "[general]\nenabled=yes\nbindaddr=0.0.0.0\n"+
+		"tlsenable=yes\ntlsbindaddr=0.0.0.0:8443\n")
+	out, _ = look(t, o)
+	want(t, out,
+		"warn  http.conf:5 [general] tlsbindaddr: calls over WebSocket arrive at port 8443/tcp, "+
+			"which is not in [firewall] ws_ports: a ban from the TCP ports",
+		`do: write into [firewall]: ws_ports = ["8088-8089/tcp", "8443/tcp"]`, "3 warnings")
+	wantNot(t, out, "8088/tcp, which")
+
 	o.Config = load(t, server("pbx", pbx.Addr()),
-		"[firewall]\nbackend = \"log\"\nsip_ports = [\"5160/udp\", \"5161\"]\n")
+		"[firewall]\nbackend = \"log\"\nsip_ports = [\"5160/udp\", \"5161\"]\n"+
+			"ws_ports = [8088, 8443]\n")
 	out, _ = look(t, o)
 	want(t, out, "  ok    nothing found\n")
 }

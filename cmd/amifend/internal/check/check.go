@@ -119,6 +119,10 @@ func (o Options) online(ctx context.Context, p *printer) {
 
 	p.print(checkFirewall(ctx, o.Config, o.NetNS))
 
+	if shared, found := sharedSection(ctx, o.Config.Control.Socket); found {
+		p.print(shared)
+	}
+
 	set, err := watcher.Snapshot(ctx)
 	p.print(protectedSection(set, watcher.Unresolved(), err))
 

@@ -39,7 +39,7 @@ func checkFirewall(ctx context.Context, c *config.Config, netns int) section {
 
 	// Opening the table tries the right and the kernel's support for real.
 	t, err := firewall.Open(firewall.Options{
-		Table: name, SIPPorts: c.Firewall.SIPPorts,
+		Table: name, Ports: c.Firewall.Ports(),
 		MaxBans: c.Firewall.MaxBans, NetNS: netns,
 	})
 	if err != nil {
@@ -87,19 +87,17 @@ func checkTable(ctx context.Context, s *section, bad level, t *firewall.Table, n
 	}
 
 	// People know bans by their scope.
-	var all, sip int
+	scopes := map[firewall.Scope]int{}
 	var packets uint64
 	for _, e := range elements {
 		packets += e.Packets
-		if e.Scope == firewall.ScopeAll {
-			all++
-		} else {
-			sip++
-		}
+		scopes[e.Scope]++
 	}
 
-	s.ok("the table is there with %s (scope all: %d, scope sip: %d), which dropped %s",
-		wording.Count(len(elements), "ban"), all, sip, wording.Count(packets, "packet"))
+	s.ok("the table is there with %s (scope all: %d, scope sip: %d, scope stream: %d), which "+
+		"dropped %s",
+		wording.Count(len(elements), "ban"), scopes[firewall.ScopeAll], scopes[firewall.ScopeSIP],
+		scopes[firewall.ScopeStream], wording.Count(packets, "packet"))
 
 	return nil
 }

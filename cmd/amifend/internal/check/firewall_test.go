@@ -76,8 +76,9 @@ func TestFirewallTellsWhatIsThere(t *testing.T) {
 		},
 		"bans": {func(t *testing.T, ns *firewalltest.NS) {
 			lay(t, ns, "ours", ban("198.51.100.1/32", firewall.ScopeAll),
-				ban("2001:db8::/64", firewall.ScopeAll), ban("198.51.100.2/32", firewall.ScopeSIP))
-		}, 0, []string{"ok    the table is there with 3 bans (scope all: 2, scope sip: 1), which " +
+				ban("2001:db8::/64", firewall.ScopeAll), ban("198.51.100.2/32", firewall.ScopeSIP),
+				ban("198.51.100.2/32", firewall.ScopeStream))
+		}, 0, []string{"ok    the table is there with 4 bans (scope all: 2, scope sip: 1, scope stream: 1), which " +
 			"dropped no packets"}},
 		"an empty table": {func(t *testing.T, ns *firewalltest.NS) {
 			ns.NFT(t, "add table inet ours; add table inet other; add chain inet other input")

@@ -14,7 +14,7 @@ type Ban struct {
 	daemonFlags
 	Prefixes []sourceArg `arg:"" name:"prefix" help:"${banPrefixHelp}"`
 	For      span        `placeholder:"TIME" help:"${banForHelp}"`
-	Scope    string      `enum:"all,sip" default:"all" help:"${banScopeHelp}"`
+	Scope    string      `enum:"all,sip,stream" default:"all" help:"${banScopeHelp}"`
 	Reason   string      `placeholder:"TEXT" help:"The reason, for whoever asks later."`
 }
 

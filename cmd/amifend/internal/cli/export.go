@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 	"github.com/amifend/amifend/firewall"
@@ -91,23 +92,18 @@ func (c *Export) Run(ctx context.Context) error {
 const elementsMost = 500
 
 // writeNFT writes bans as commands for nft(8), grouped by their sets.
-func writeNFT(w io.Writer, table string, bans []control.Ban, now time.Time) error {
+func writeNFT(w io.Writer, table string, list []control.Ban, now time.Time) error {
 	// nft(8) takes many elements in one command, which is much faster than one each.
 	sets := map[string][]string{}
 	var names []string
-	for _, b := range bans {
+	for _, b := range list {
 		left := b.Until.Sub(now).Round(time.Second)
 		if left < time.Second {
 			continue
 		}
 
 		// Only the time that remains is exported: the other machine's clock may differ.
-		scope := firewall.ScopeAll
-		if b.Scope == firewall.ScopeSIP.String() {
-			scope = firewall.ScopeSIP
-		}
-
-		name, err := firewall.SetName(b.Prefix, scope)
+		name, err := firewall.SetName(b.Prefix, bans.ScopeNamed(b.Scope))
 		if err != nil {
 			return fmt.Errorf("export %s: %w", b.Prefix, err)
 		}
@@ -123,8 +119,8 @@ func writeNFT(w io.Writer, table string, bans []control.Ban, now time.Time) erro
 	slices.Sort(names)
 	fmt.Fprintf(w, "# %s of amifend, %s. Load them with nft -f into a table that amifend has "+
 		"laid out.\n",
-		wording.Count(len(bans), "ban"), now.UTC().Format(time.RFC3339))
-	if slices.ContainsFunc(bans, func(b control.Ban) bool { return b.State == control.StateDry }) {
+		wording.Count(len(list), "ban"), now.UTC().Format(time.RFC3339))
+	if slices.ContainsFunc(list, func(b control.Ban) bool { return b.State == control.StateDry }) {
 		fmt.Fprintln(w, "# This daemon bans nobody: these are the bans that it would have made. "+
 			"No kernel drops them yet.")
 	}

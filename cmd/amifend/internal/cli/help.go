@@ -24,15 +24,16 @@ func Vars() kong.Vars {
 
 		"banPrefixHelp": "The addresses, or prefixes of a length that can be banned: IPv4 /24, " +
 			"IPv6 /64, /56 or /48.",
-		"banForHelp":   "How long, such as 2h or 30d. Default: [policy] ban_time.",
-		"banScopeHelp": "What to drop: all packets, or sip, those to the SIP ports (all).",
+		"banForHelp": "How long, such as 2h or 30d. Default: [policy] ban_time.",
+		"banScopeHelp": "What to drop: all packets; sip, those to the SIP ports; stream, TCP " +
+			"to the SIP, WebSocket and AMI ports (all).",
 
 		"unbanPrefixHelp": "The addresses or prefixes. All bans that lie within them or " +
 			"cover them are lifted.",
 
 		"bansWithinHelp": "Only bans of this address, or within this prefix.",
 		"bansRuleHelp":   "Only bans by this rule, such as proven_score or operator.",
-		"bansScopeHelp":  "Only bans of this scope: all or sip.",
+		"bansScopeHelp":  "Only bans of this scope: all, sip or stream.",
 		"bansSortHelp": "The order: newest, until (the next to end first), dropped, score or " +
 			"source.",
 		"bansWideHelp": "Print more columns: the beginning, the score, the strikes and the state.",
@@ -58,7 +59,8 @@ func Vars() kong.Vars {
 
 		"importJailHelp": "Only of these jails. Default: those with asterisk, pbx or sip " +
 			"in their names.",
-		"importScopeHelp": "What to drop: all packets, or sip, those to the SIP ports (sip).",
+		"importScopeHelp": "What to drop: all packets; sip, those to the SIP ports; stream, " +
+			"TCP to the SIP, WebSocket and AMI ports (sip).",
 
 		"replayExplainHelp": "Show only this address: each of its events, and what followed.",
 		"replayFilesHelp": "Captures of AMI, or log files of Asterisk, also packed; folders, " +

@@ -25,7 +25,7 @@ type Import struct {
 type ImportFail2ban struct {
 	daemonFlags
 	Jail   []string `placeholder:"NAME" help:"${importJailHelp}"`
-	Scope  string   `enum:"all,sip" default:"sip" help:"${importScopeHelp}"`
+	Scope  string   `enum:"all,sip,stream" default:"sip" help:"${importScopeHelp}"`
 	DryRun bool     `help:"Only show what would be imported."`
 
 	Path string `arg:"" optional:"" default:"/var/lib/fail2ban/fail2ban.sqlite3" type:"path" help:"${importPathHelp}"`

@@ -102,6 +102,17 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 		"banned ones\n",
 		e.Observed, e.Counted, e.Protected, e.Shielded, e.Covered)
 
+	for i, shared := range s.SharedSources {
+		head := "          "
+		if i == 0 {
+			head = "shared by "
+		}
+		fmt.Fprintf(w, "%s%s: %s\n", head, wording.Count(shared.Accounts, "account"), shared.Source)
+	}
+	if s.SharedMore > 0 {
+		fmt.Fprintf(w, "          and %d more addresses\n", s.SharedMore)
+	}
+
 	return writeHealth(w, s)
 }
 

@@ -96,6 +96,7 @@ prefixes = ["203.0.113.0/24", "192.0.2.7", "::ffff:198.51.100.0/120", "2001:db8:
 backend = "log"
 table = "pbx_guard"
 sip_ports = [5160, "5060-5061/udp"]
+ws_ports = [8088, "8443-8444/tcp"]
 max_bans = 1000
 
 [control]
@@ -157,10 +158,14 @@ format = "json"
 		},
 		Firewall: Firewall{
 			Backend: BackendLog, Table: "pbx_guard", MaxBans: 1000,
-			SIPPorts: firewall.SIPPorts{
+			SIPPorts: firewall.PortRanges{
 				{Protocol: firewall.UDP, First: 5160, Last: 5160},
 				{Protocol: firewall.TCP, First: 5160, Last: 5160},
 				{Protocol: firewall.UDP, First: 5060, Last: 5061},
+			},
+			WSPorts: firewall.PortRanges{
+				{Protocol: firewall.TCP, First: 8088, Last: 8088},
+				{Protocol: firewall.TCP, First: 8443, Last: 8444},
 			},
 		},
 		Control: Control{Socket: "/tmp/control.sock", ReadGroup: "pbx", AdminGroup: "27"},
@@ -397,6 +402,14 @@ func TestLoadSaysWhatIsWrongAndWhatToWrite(t *testing.T) {
 		{
 			"no ports", server + "[firewall]\nsip_ports = []", "firewall.sip_ports", "sip_ports",
 			"is empty",
+		},
+		{
+			"UDP for WebSocket", server + "[firewall]\nws_ports = [\"8088/udp\"]",
+			"firewall.ws_ports", "ws_ports", "protocol must be tcp",
+		},
+		{
+			"no WebSocket ports", server + "[firewall]\nws_ports = []", "firewall.ws_ports",
+			"ws_ports", "is empty",
 		},
 		{
 			"no bans", server + "[firewall]\nmax_bans = 0", "firewall.max_bans", "max_bans",

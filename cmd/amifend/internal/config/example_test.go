@@ -86,7 +86,10 @@ func TestExampleShowsTheTrueDefaults(t *testing.T) {
 	}
 
 	if !reflect.DeepEqual(want.Firewall,
-		Firewall{"nftables", "amifend", firewall.DefaultSIPPorts(), firewall.DefaultMaxBans}) {
+		Firewall{
+			"nftables", "amifend", firewall.DefaultSIPPorts(), firewall.DefaultWSPorts(),
+			firewall.DefaultMaxBans,
+		}) {
 		t.Errorf("firewall: %+v", want.Firewall)
 	}
 

@@ -10,8 +10,14 @@ import (
 type Firewall struct {
 	Backend  string // BackendNftables, or BackendLog: only log what would be banned
 	Table    string // its name, in family inet; the lock has the same name
-	SIPPorts firewall.SIPPorts
+	SIPPorts firewall.PortRanges
+	WSPorts  firewall.PortRanges
 	MaxBans  int // elements in each set
+}
+
+// Ports returns the ports that the scopes sip and stream block.
+func (f Firewall) Ports() firewall.Ports {
+	return firewall.Ports{SIP: f.SIPPorts, WS: f.WSPorts}
 }
 
 // The backends.
@@ -54,29 +60,34 @@ func (l *loader) firewall(raw rawFirewall) Firewall {
 	}
 
 	f.MaxBans = int(n)
-	f.SIPPorts = l.sipPorts(raw.SIPPorts)
+	f.SIPPorts = l.ports("firewall.sip_ports", raw.SIPPorts, firewall.DefaultSIPPorts(),
+		firewall.ParseSIPPorts)
+	f.WSPorts = l.ports("firewall.ws_ports", raw.WSPorts, firewall.DefaultWSPorts(),
+		firewall.ParseWSPorts)
 	return f
 }
 
-// sipPorts reads [firewall] sip_ports.
-func (l *loader) sipPorts(raw value[ports]) firewall.SIPPorts {
-	const key = "firewall.sip_ports"
+// ports reads a list of ports of [firewall].
+func (l *loader) ports(
+	key string, raw value[ports], usual firewall.PortRanges,
+	parse func(...string) (firewall.PortRanges, error),
+) firewall.PortRanges {
 	texts := get(l, key, raw, nil)
 	if texts == nil && (!raw.set || raw.wrong != "") {
-		return firewall.DefaultSIPPorts()
+		return usual
 	}
 
-	var out firewall.SIPPorts
+	var out firewall.PortRanges
 	for i, s := range texts {
-		p, err := firewall.ParseSIPPorts(s)
+		p, err := parse(s)
 		if err != nil { // it quotes the text
-			l.problem(key, "%s is not a port or a range from 1 to 65535, with /udp or /tcp or "+
-				"without; write one like \"5060\", \"5060-5061\" or \"4569/udp\"", entry(i))
+			l.problem(key, "%s is not a port or a range from 1 to 65535, with /udp or /tcp (ws_ports: "+
+				"/tcp alone) or without; write one like \"5060\", \"5060-5061\" or \"4569/udp\"", entry(i))
 		}
 		out = append(out, p...)
 	}
 
-	// An empty list would make scope sip drop nothing.
+	// With an empty list, bans would drop nothing.
 	if len(texts) == 0 {
 		l.problem(key, "is empty; write the ports where phones reach the PBX, or delete the line")
 	}

@@ -27,6 +27,8 @@ func (l *loader) policy(raw rawPolicy, maxBans int) policy.Options {
 
 	o.BanProvedGuessers = get(l, "policy.ban_proved_guessers", raw.BanProvedGuessers,
 		o.BanProvedGuessers)
+	o.BanSharedSources = get(l, "policy.ban_shared_sources", raw.BanSharedSources,
+		o.BanSharedSources)
 
 	o.Canaries = get(l, "policy.canary_accounts", raw.CanaryAccounts, o.Canaries)
 	o.MaxSources = int(get(l, "policy.max_sources", raw.MaxSources, int64(o.MaxSources)))

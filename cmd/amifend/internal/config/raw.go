@@ -50,6 +50,7 @@ type rawPolicy struct {
 
 	ForgeableBansPerMinute value[int64]           `toml:"forgeable_bans_per_minute"`
 	BanProvedGuessers      value[bool]            `toml:"ban_proved_guessers"`
+	BanSharedSources       value[bool]            `toml:"ban_shared_sources"`
 	CanaryAccounts         value[[]string]        `toml:"canary_accounts"`
 	MaxSources             value[int64]           `toml:"max_sources"`
 	Rules                  map[string]value[bool] `toml:"rules"`
@@ -69,6 +70,7 @@ type rawFirewall struct {
 	Backend  value[string] `toml:"backend"`
 	Table    value[string] `toml:"table"`
 	SIPPorts value[ports]  `toml:"sip_ports"`
+	WSPorts  value[ports]  `toml:"ws_ports"`
 	MaxBans  value[int64]  `toml:"max_bans"`
 }
 

@@ -21,6 +21,10 @@ type Status struct {
 	Ineffective []Ineffective `json:"ineffective"`       // the latest bans that have no effect
 	Protected   int           `json:"protected"`         // prefixes that are never banned
 	Followers   int           `json:"followers"`         // clients that follow events
+
+	// addresses that many users share, twenty at most
+	SharedSources []SharedSource `json:"shared_sources"`
+	SharedMore    int            `json:"shared_sources_more"` // how many are left out
 }
 
 // Warning is something that is not as it should be, and what to do about it.
@@ -132,10 +136,19 @@ type Ineffective struct {
 	Do     string       `json:"do"`
 }
 
+// SharedSource is an address, or a /64 of IPv6, from which five accounts or more logged in within
+// proof_window.
+type SharedSource struct {
+	Source   string   `json:"source"`
+	Accounts int      `json:"accounts"` // 24 means so many or more
+	Users    []string `json:"users"`    // some of them, the latest first; as ami.Quote prints them, without the quotes
+	Guesses  int      `json:"guesses"`  // attempts through it that were told and banned nobody
+}
+
 // Ban is one running ban.
 type Ban struct {
 	Prefix   netip.Prefix `json:"prefix"`
-	Scope    string       `json:"scope"` // all or sip
+	Scope    string       `json:"scope"` // all, sip or stream
 	Rule     string       `json:"rule"`
 	Score    float64      `json:"score"`
 	Attempts int          `json:"attempts"`
@@ -160,7 +173,7 @@ const (
 // that ends later.
 type NewBan struct {
 	Prefix netip.Prefix `json:"prefix"`
-	Scope  string       `json:"scope"`       // all or sip
+	Scope  string       `json:"scope"`       // all, sip or stream
 	For    float64      `json:"for_seconds"` // 0: [policy] ban_time
 	Reason string       `json:"reason,omitempty"`
 	// Import marks a ban that was decided elsewhere. A longer one is cut to [policy] ban_max, and a

@@ -67,8 +67,8 @@ func parseBanQuery(v url.Values) (BanQuery, error) {
 	}
 
 	// A misspelt filter must not act as no filter.
-	if q.Scope != "" && q.Scope != "all" && q.Scope != "sip" {
-		return q, Errorf(CodeBadRequest, "scope: write all or sip")
+	if !slices.Contains([]string{"", "all", "sip", "stream"}, q.Scope) {
+		return q, Errorf(CodeBadRequest, "scope: write all, sip or stream")
 	}
 	if q.Sort == "" {
 		q.Sort = BanSorts()[0]

@@ -76,7 +76,7 @@ func (s *Server) readTable() []served {
 				},
 				{"server", "bans with evidence of this server"},
 				{"rule", "bans by this rule"},
-				{"scope", "`all` or `sip`"},
+				{"scope", "`all`, `sip` or `stream`"},
 				{"sort", "`newest` (the default), `until`, `dropped`, `score` or `source`"},
 				paramLimit,
 			},

@@ -26,7 +26,7 @@ func newJournal(o Options, changed func()) *journal.Journal {
 		Directory: c.State.Directory, Observed: c.Dry(), Table: c.Firewall.Table,
 		Retain:  c.State.Retain,
 		MaxSize: c.State.MaxSize, BanMax: c.Policy.BanMax,
-		MaxWaiting: 4 * c.Firewall.MaxBans, // in two scopes, and as many lifts
+		MaxWaiting: 6 * c.Firewall.MaxBans, // in three scopes, and as many lifts
 		Log:        o.Log, Changed: changed,
 	})
 }

@@ -19,7 +19,6 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/operate"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 	"github.com/amifend/amifend/cmd/amifend/internal/stream"
-	"github.com/amifend/amifend/firewall"
 )
 
 const (
@@ -262,13 +261,13 @@ func fixedKeys() []fixedKey {
 			"[firewall] backend, table or max_bans",
 			func(c *config.Config) any {
 				f := c.Firewall
-				f.SIPPorts = firewall.SIPPorts{} // these alone can change
+				f.SIPPorts, f.WSPorts = nil, nil // these alone can change
 				return f
 			},
 			func(next, old *config.Config) {
-				ports := next.Firewall.SIPPorts
+				sip, ws := next.Firewall.SIPPorts, next.Firewall.WSPorts
 				next.Firewall = old.Firewall
-				next.Firewall.SIPPorts = ports
+				next.Firewall.SIPPorts, next.Firewall.WSPorts = sip, ws
 			},
 		},
 	}
@@ -312,30 +311,36 @@ func statusText(restart []string, err error) string {
 	return ""
 }
 
-// changePorts puts new SIP ports into the kernel, then into the judge.
+// changePorts puts new ports into the kernel, then into the judge.
 func (r *reloader) changePorts(
 	ctx context.Context, old, next *config.Config, out *control.Reloaded,
 ) error {
-	ports := next.Firewall.SIPPorts
-	if slices.Equal(old.Firewall.SIPPorts, ports) {
+	var changed []string
+	if !slices.Equal(old.Firewall.SIPPorts, next.Firewall.SIPPorts) {
+		changed = append(changed, "[firewall] sip_ports")
+	}
+	if !slices.Equal(old.Firewall.WSPorts, next.Firewall.WSPorts) {
+		changed = append(changed, "[firewall] ws_ports")
+	}
+	if changed == nil {
 		return nil
 	}
 
 	// The kernel comes first: the judge must not expect that a port is covered before it is.
-	refused, err := r.enforcer.SetSIPPorts(ctx, ports)
+	refused, err := r.enforcer.SetPorts(ctx, next.Firewall.Ports())
 	if err != nil {
 		return operate.Refusal(err)
 	}
 	if refused != nil {
 		return control.Errorf(control.CodeFailed,
-			"the kernel refuses the new sip_ports: %s", refused).
+			"the kernel refuses the new %s: %s", strings.Join(changed, " and "), refused).
 			Advise("amifend check says what is missing")
 	}
 
-	if err := r.judge.SetSIPPorts(ctx, ports); err != nil {
+	if err := r.judge.SetPorts(ctx, next.Firewall.Ports()); err != nil {
 		return operate.Refusal(err)
 	}
-	out.Changed = append(out.Changed, "[firewall] sip_ports")
+	out.Changed = append(out.Changed, changed...)
 	return nil
 }
 

@@ -227,7 +227,7 @@ func TestReloadOfListsAndPorts(t *testing.T) {
 	r.change(func(c *config.Config) {
 		// 198.51.100.0/24 is no longer allowed.
 		c.Allow = []netip.Prefix{netip.MustParsePrefix("203.0.113.5/32")}
-		c.Firewall.SIPPorts = firewall.SIPPorts{{Protocol: firewall.UDP, First: 5160, Last: 5160}}
+		c.Firewall.SIPPorts = firewall.PortRanges{{Protocol: firewall.UDP, First: 5160, Last: 5160}}
 		c.Firewall.MaxBans = 77
 		c.Observe = true
 	})

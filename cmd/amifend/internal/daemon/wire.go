@@ -167,7 +167,7 @@ func newEnforcer(s *shared, table enforce.Table, denier *enforce.Denier) *enforc
 func newJudge(s *shared, set protect.Set) (*judge.Judge, error) {
 	c := s.options.Config
 	o := judge.Options{
-		Policy: c.Policy, SIPPorts: c.Firewall.SIPPorts, Protected: allowlist.ForPolicy(set),
+		Policy: c.Policy, Ports: c.Firewall.Ports(), Protected: allowlist.ForPolicy(set),
 		Events: s.events, Mail: s.mail, Recorder: s.recorder, Clock: s.clock, Log: s.options.Log,
 		StateDir: c.State.Directory, Trial: s.options.Trial,
 	}
@@ -200,7 +200,7 @@ func openTable(o Options, set protect.Set) (enforce.WatchedTable, error) {
 	}
 
 	return enforce.OpenKernel(firewall.Options{
-		Table: c.Firewall.Table, SIPPorts: c.Firewall.SIPPorts, MaxBans: c.Firewall.MaxBans,
+		Table: c.Firewall.Table, Ports: c.Firewall.Ports(), MaxBans: c.Firewall.MaxBans,
 		Allow: allowlist.ForKernel(set), NetNS: o.NetNS,
 	})
 }

@@ -162,10 +162,15 @@ func why(v verdict) string {
 
 // scopeText returns what a ban of a scope drops.
 func scopeText(s firewall.Scope) string {
-	if s == firewall.ScopeAll {
+	switch s {
+	case firewall.ScopeAll:
 		return "all traffic"
+	case firewall.ScopeSIP:
+		return "SIP ports"
+	case firewall.ScopeStream:
+		return "TCP ports"
 	}
-	return "SIP ports"
+	return s.String()
 }
 
 // clockText returns the time of day.

@@ -38,7 +38,7 @@ func (e *Enforcer) applied(changes []firewall.Change, rejected []firewall.Reject
 // its bans could be ineffective.
 func (e *Enforcer) acknowledge(h *held) {
 	if !e.dry {
-		e.mail.Acks.Put(h.Prefix, bans.Ack{At: h.acked, Until: h.Expiry, Scope: h.Scope})
+		e.mail.Acks.Put(h.Key(), bans.Ack{At: h.acked, Until: h.Expiry})
 	}
 }
 

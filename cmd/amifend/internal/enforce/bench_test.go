@@ -41,7 +41,7 @@ func BenchmarkOrders(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				for _, o := range orders {
-					e.mail.Orders.Put(o.Prefix, bans.Order{Ban: &o})
+					e.mail.Orders.Put(o.Prefix, bans.OrderOf(&o))
 				}
 				e.work(b.Context())
 				e.mail.Acks.Take()

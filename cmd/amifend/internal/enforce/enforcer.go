@@ -95,7 +95,7 @@ type Enforcer struct {
 	restoring  bool  // bans are being put back, and the end of that is not logged yet
 	swept      int64 // when the ledger was
 	fullLogged int64 // 0: never
-	doubts     map[netip.Prefix]bans.Doubt
+	doubts     map[bans.Key]bans.Doubt
 	reported   reported // ineffective bans
 	badRows    int      // of the journal, as last logged
 	flushes    []func() // called after the next round of work
@@ -120,7 +120,7 @@ func New(o Options) *Enforcer {
 		readings:   owner.NewLatest[[]firewall.Element](),
 		ledger:     newLedger(),
 		comparison: newComparison(o.Journal),
-		doubts:     make(map[netip.Prefix]bans.Doubt),
+		doubts:     make(map[bans.Key]bans.Doubt),
 	}
 
 	if e.compare == nil {
@@ -261,8 +261,8 @@ func (e *Enforcer) obey() {
 		if o.Lift {
 			e.ledger.lift(prefix, o.Why)
 		}
-		if o.Ban != nil {
-			e.ledger.ban(*o.Ban)
+		for _, b := range o.Bans {
+			e.ledger.ban(*b)
 		}
 	}
 }
@@ -298,8 +298,8 @@ func (e *Enforcer) takeAllow(ctx context.Context) {
 	}
 }
 
-// SetSIPPorts changes the ports that a ban of scope sip covers. refused is the kernel's error, err
-// that the enforcer does not answer.
-func (e *Enforcer) SetSIPPorts(ctx context.Context, ports firewall.SIPPorts) (refused, err error) {
-	return owner.Do(ctx, e.calls, func() error { return e.table.SetSIPPorts(ctx, ports) })
+// SetPorts changes the ports that the scopes sip and stream cover. refused is the kernel's error,
+// err that the enforcer does not answer.
+func (e *Enforcer) SetPorts(ctx context.Context, ports firewall.Ports) (refused, err error) {
+	return owner.Do(ctx, e.calls, func() error { return e.table.SetPorts(ctx, ports) })
 }

@@ -17,6 +17,8 @@ import (
 const (
 	all = firewall.ScopeAll
 	sip = firewall.ScopeSIP
+
+	stream = firewall.ScopeStream
 )
 
 var errKernel = errors.New("no buffer space")
@@ -49,8 +51,7 @@ func TestBanIsToldAfterTheKernelHasIt(t *testing.T) {
 		if len(w.acked) != 1 || w.acked[0].Evidence == "" {
 			t.Errorf("told %v", w.acked)
 		}
-		if a, ok := w.mail.Acks.Take()[netip.MustParsePrefix("192.0.2.1/32")]; !ok ||
-			a.Scope != sip || a.At == 0 {
+		if a, ok := w.mail.Acks.Take()[enforcetest.Key("192.0.2.1/32", sip)]; !ok || a.At == 0 {
 			t.Errorf("acknowledged %v", a)
 		}
 		if h := w.ledger.bans[enforcetest.Key("192.0.2.1/32", sip)]; h.Evidence != "" {
@@ -130,7 +131,7 @@ func TestOrdersCoalesce(t *testing.T) {
 	const p = "192.0.2.1/32"
 	ban := func(w *workshop, scope firewall.Scope) bans.Order {
 		b := enforcetest.Ban(w.clock, p, scope, time.Hour)
-		return bans.Order{Ban: &b}
+		return bans.OrderOf(&b)
 	}
 	lift := func(*workshop, firewall.Scope) bans.Order {
 		return bans.Order{Lift: true, Why: "protected"}
@@ -162,6 +163,17 @@ func TestOrdersCoalesce(t *testing.T) {
 		},
 		"narrow and wide": {
 			steps: []step{{ban, sip}, {ban, all}}, want: []string{"192.0.2.1 all"},
+		},
+		"two scopes at once": {
+			steps: []step{{ban, sip}, {ban, stream}},
+			want:  []string{"192.0.2.1 sip", "192.0.2.1 stream"},
+		},
+		"two scopes and all": {
+			before: []step{{ban, sip}, {ban, stream}}, steps: []step{{ban, all}},
+			want: []string{"192.0.2.1 all"},
+		},
+		"lift of three scopes": {
+			before: []step{{ban, sip}, {ban, stream}, {ban, all}}, steps: []step{{lift, 0}},
 		},
 		"lift of what was never there": {steps: []step{{lift, 0}}},
 		"lift of two scopes (by a race)": {
@@ -222,7 +234,7 @@ func TestLastBansAreDelivered(t *testing.T) {
 		w.pass(10 * time.Second) // the backoff is long by now
 		w.kernel.Set(func() { w.kernel.Broken, w.kernel.Fail = nil, []error{errKernel} })
 		b := enforcetest.Ban(w.clock, "192.0.2.2/32", sip, time.Hour)
-		w.mail.Orders.Put(b.Prefix, bans.Order{Ban: &b})
+		w.mail.Orders.Put(b.Prefix, bans.OrderOf(&b))
 		w.stop()
 		w.want(t, "192.0.2.1 sip", "192.0.2.2 sip")
 		w.said.Count(t, 1, "banned", "192.0.2.2")

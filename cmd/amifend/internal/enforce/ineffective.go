@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
@@ -20,6 +19,7 @@ import (
 // Causes of a ban that does nothing.
 const (
 	causePort = "port not in sip_ports"
+	causeTCP  = "port not in sip_ports or ws_ports"
 	causePath = "traffic does not pass this machine"
 	causePart = "some packets get through"
 )
@@ -47,25 +47,25 @@ func (e *Enforcer) answerDoubts(ctx context.Context) {
 	maps.Copy(e.doubts, e.mail.Doubts.Take()) // as bounded as the bans are
 	n := answerMost
 
-	for prefix, d := range e.doubts {
+	for k, d := range e.doubts {
 		if n == 0 {
 			return
 		}
 
 		n--
-		delete(e.doubts, prefix)
-		e.answerDoubt(ctx, prefix, d)
+		delete(e.doubts, k)
+		e.answerDoubt(ctx, k, d)
 	}
 }
 
 // answerDoubt finds out whether a ban is ineffective, and why.
-func (e *Enforcer) answerDoubt(ctx context.Context, prefix netip.Prefix, d bans.Doubt) {
-	h := e.ledger.bans[bans.Key{Prefix: prefix, Scope: d.Scope}]
+func (e *Enforcer) answerDoubt(ctx context.Context, k bans.Key, d bans.Doubt) {
+	h := e.ledger.bans[k]
 	if h == nil || h.acked == 0 || d.Made < h.acked+int64(bans.Grace) {
 		return // lifted since, or out of the kernel for a while
 	}
 
-	el, ok, err := e.table.Element(ctx, prefix, d.Scope)
+	el, ok, err := e.table.Element(ctx, k.Prefix, k.Scope)
 	if err != nil || !ok {
 		return // the next write to the kernel, or Watch, finds out what is wrong
 	}
@@ -74,17 +74,24 @@ func (e *Enforcer) answerDoubt(ctx context.Context, prefix netip.Prefix, d bans.
 	// and what gets through although the kernel drops something can only be guessed.
 	switch {
 	case !d.InPort && d.Port != 0:
-		port := strconv.Itoa(int(d.Port))
-		e.report(prefix, d, el, causePort,
-			fmt.Sprintf("add port %s, or the port that is forwarded to it, to [firewall] sip_ports",
-				port))
+		cause, do := wrongPort(k.Scope, d.Port)
+		e.report(k.Prefix, d, el, cause, do)
 	case el.Counted && el.Packets == 0:
-		e.report(prefix, d, el, causePath,
+		e.report(k.Prefix, d, el, causePath,
 			"run amifend on the PBX itself or on the gateway in front of it")
 	case d.Made >= h.acked+int64(patience):
-		e.report(prefix, d, el, causePart, "look for a second way to the PBX: another interface, "+
-			"a tunnel, a proxy, a port that is not in [firewall] sip_ports")
+		e.report(k.Prefix, d, el, causePart, "look for a second way to the PBX: another interface, "+
+			"a tunnel, a proxy, a port that is not in [firewall] sip_ports or ws_ports")
 	}
+}
+
+// wrongPort returns the cause and what to do where the ports of a scope lack one.
+func wrongPort(scope firewall.Scope, port uint16) (cause, do string) {
+	do = fmt.Sprintf("add port %d, or the port that is forwarded to it, to [firewall] ", port)
+	if scope == firewall.ScopeStream {
+		return causeTCP, do + "sip_ports if it is one of SIP over TCP or TLS, else to ws_ports"
+	}
+	return causePort, do + "sip_ports"
 }
 
 // report logs what is wrong with a ban and what to do, once for each source and cause.

@@ -226,10 +226,12 @@ func (l *ledger) done(c firewall.Change, now int64) (h *held, why string) {
 
 	// A wider ban that lasts as long makes the narrow one needless. It is taken out only now: had
 	// the wider set been full, the narrow ban would have been all there was.
-	narrow := bans.Key{Prefix: k.Prefix, Scope: firewall.ScopeSIP}
-	if n := l.bans[narrow]; k.Scope == firewall.ScopeAll && n != nil && n.Expiry <= h.Expiry {
-		l.drop(narrow)
-		l.lifts[narrow] = ""
+	for _, scope := range bans.Scopes() {
+		narrow := bans.Key{Prefix: k.Prefix, Scope: scope}
+		if n := l.bans[narrow]; scope != k.Scope && n != nil && h.Replaces(&n.Ban) {
+			l.drop(narrow)
+			l.lifts[narrow] = ""
+		}
 	}
 
 	return h, ""

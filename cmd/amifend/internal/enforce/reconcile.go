@@ -248,9 +248,9 @@ func (e *Enforcer) missingInJournal(k bans.Key, h *held, snap *journal.Snapshot,
 		return
 	}
 
-	// Of two scopes the journal keeps the wider one only.
+	// Of a ban and a wider one the journal keeps the wider one only.
 	wide := e.ledger.bans[bans.Key{Prefix: k.Prefix, Scope: firewall.ScopeAll}]
-	if k.Scope == firewall.ScopeSIP && wide != nil && wide.Expiry >= h.Expiry {
+	if k.Scope != firewall.ScopeAll && wide != nil && wide.Expiry >= h.Expiry {
 		return
 	}
 
@@ -266,7 +266,7 @@ func leftNow(o journal.Open, snap *journal.Snapshot) time.Duration {
 // needless reports whether a ban need not come back, since a wider one of the same prefix runs as
 // long.
 func needless(k journal.Key, o journal.Open, snap *journal.Snapshot) bool {
-	if k.Scope != firewall.ScopeSIP {
+	if k.Scope == firewall.ScopeAll {
 		return false
 	}
 	wide, ok := snap.Open[journal.Key{Prefix: k.Prefix, Scope: firewall.ScopeAll}]

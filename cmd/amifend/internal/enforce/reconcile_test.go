@@ -215,19 +215,29 @@ func TestLiftedAsTheJournalAnswers(t *testing.T) {
 func TestNeedless(t *testing.T) {
 	p := netip.MustParsePrefix("203.0.113.5/32")
 	wide, narrow := journal.Key{Prefix: p, Scope: all}, journal.Key{Prefix: p, Scope: sip}
+	other := journal.Key{Prefix: p, Scope: stream}
 	for _, tt := range []struct {
 		name         string
 		wide, narrow time.Duration
 		want         bool
 	}{{"wider and longer", 2, 1, true}, {"equal", 1, 1, true}, {"shorter", 1, 2, false}} {
 		snap := &journal.Snapshot{Open: map[journal.Key]journal.Open{
-			wide: {Left: tt.wide}, narrow: {Left: tt.narrow},
+			wide: {Left: tt.wide}, narrow: {Left: tt.narrow}, other: {Left: tt.narrow},
 		}}
+		if got := needless(other, snap.Open[other], snap); got != tt.want {
+			t.Errorf("%s, scope stream: %v", tt.name, got)
+		}
 		if got := needless(narrow, snap.Open[narrow], snap); got != tt.want {
 			t.Errorf("%s: %v", tt.name, got)
 		}
 		if needless(wide, snap.Open[wide], snap) {
 			t.Errorf("%s: the wide one is needless", tt.name)
+		}
+
+		// Neither of the two narrow ones covers the other.
+		delete(snap.Open, wide)
+		if needless(narrow, snap.Open[narrow], snap) || needless(other, snap.Open[other], snap) {
+			t.Errorf("%s: without the wide one a narrow one is needless", tt.name)
 		}
 	}
 }

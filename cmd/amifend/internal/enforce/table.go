@@ -15,7 +15,7 @@ import (
 type Table interface {
 	Ensure(ctx context.Context) error
 	SetAllow(ctx context.Context, allow []netip.Prefix) error
-	SetSIPPorts(ctx context.Context, ports firewall.SIPPorts) error
+	SetPorts(ctx context.Context, ports firewall.Ports) error
 	Apply(ctx context.Context, changes []firewall.Change) ([]firewall.Rejected, error)
 	Bans(ctx context.Context) ([]firewall.Element, error)
 	Element(
@@ -85,8 +85,8 @@ func (Dry) Ensure(context.Context) error { return nil }
 // SetAllow does nothing.
 func (Dry) SetAllow(context.Context, []netip.Prefix) error { return nil }
 
-// SetSIPPorts does nothing.
-func (Dry) SetSIPPorts(context.Context, firewall.SIPPorts) error { return nil }
+// SetPorts does nothing.
+func (Dry) SetPorts(context.Context, firewall.Ports) error { return nil }
 
 // SetDeny does nothing.
 func (Dry) SetDeny(context.Context, []netip.Prefix) error { return nil }

@@ -57,7 +57,7 @@ func newWorkshop() *workshop {
 // order gives an order to ban, and waits until it is dealt with.
 func (w *workshop) order(prefix string, scope firewall.Scope, d time.Duration) {
 	b := enforcetest.Ban(w.clock, prefix, scope, d)
-	w.mail.Orders.Put(b.Prefix, bans.Order{Ban: &b})
+	w.mail.Orders.Put(b.Prefix, bans.OrderOf(&b))
 	synctest.Wait()
 }
 

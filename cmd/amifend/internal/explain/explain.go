@@ -30,7 +30,7 @@ func Text(w io.Writer, x policy.Explanation, o Options) error {
 		t.source(&x)
 	}
 
-	t.accounts(x.Accounts)
+	t.accounts(x.Accounts, x.Shared > 0)
 	t.prefixes(x.Prefixes)
 	t.next(&x)
 	_, err := io.WriteString(w, t.b.String())
@@ -113,6 +113,11 @@ func (t *teller) source(x *policy.Explanation) {
 		t.line("  proof:     %s, too long ago", t.stamp(x.ProofAt))
 	}
 
+	if x.Shared > 0 {
+		t.line("  shared:    %s logged in from here lately: %s", wording.Count(x.Shared, "account"),
+			wording.Names(x.Users, x.Shared))
+	}
+
 	// Trust and strikes make the next ban rarer or longer.
 	if x.Owns > 0 {
 		t.line("  trust:     %.1f, %s", x.Trust, wording.Count(x.Owns, "account")+" of its own")
@@ -131,7 +136,9 @@ func certain(c policy.Chooser) string {
 	return ""
 }
 
-func (t *teller) accounts(accounts []policy.AccountPart) {
+// accounts writes what is known of the accounts at the address. shared reports whether many users
+// share it.
+func (t *teller) accounts(accounts []policy.AccountPart, shared bool) {
 	for _, a := range accounts {
 		// The name is an attacker's text.
 		name := ami.Quote(a.Account.Bytes())
@@ -150,7 +157,10 @@ func (t *teller) accounts(accounts []policy.AccountPart) {
 				t.stamp(a.FailedAt)))
 		}
 
-		if a.Shielded > 0 {
+		switch {
+		case a.Shielded > 0 && shared:
+			said = append(said, wording.Count(a.Shielded, "failure")+" (not held against it)")
+		case a.Shielded > 0:
 			said = append(said, wording.Count(a.Shielded, "failure")+
 				" (may be forged: not held against it)")
 		}
@@ -190,9 +200,12 @@ func (t *teller) next(x *policy.Explanation) {
 		t.line("  next:      the ban ends by itself; put the address in [allow] prefixes to " +
 			"lift it for good")
 	case x.Protected != "":
+	case x.Shared > 0:
+		t.line("  next:      nothing bans it unless [policy] ban_shared_sources is true: many users " +
+			"share it")
 	case x.Proved:
-		t.line("  next:      attempts over TCP, TLS or WebSocket would ban it; packets over UDP, " +
-			"and all of chan_sip, would not")
+		t.line("  next:      attempts over TCP, TLS or WebSocket would ban it from that transport; " +
+			"packets over UDP, and all of chan_sip, would not")
 	case x.Known && x.MoreUnknown > 0 && x.MoreKnown > 0:
 		t.line("  next:      %s on an unknown account would ban it, or %s",
 			wording.Count(x.MoreUnknown, "more attempt"),

@@ -59,6 +59,7 @@ func everything() policy.Explanation {
 		},
 		MoreUnknown: 1, MoreKnown: 2, CalmAt: at(24 * time.Hour),
 		Proved: true, ProofAt: at(-time.Hour), ProofEnds: at(23 * time.Hour), Washed: true, Owns: 2,
+		Shared: 7, Users: []policy.Label{h.Label([]byte("204")), h.Label([]byte(hostile))},
 		Trust:   3.25,
 		Strikes: 1, StrikeEnds: at(720 * time.Hour),
 		Prefixes: []policy.PrefixPart{
@@ -95,6 +96,7 @@ func TestText(t *testing.T) {
     2026-11-23 05:59:00 UTC  branch: InvalidAccountID (forgeable by a spoofer) ` + hostileQuoted + `  weight 1.25
   proof:     2026-11-23 05:00:00 UTC, good until 2026-11-24 05:00:00 UTC; it failed from the ` +
 		`same port before: one of the two may be forged
+  shared:    7 accounts logged in from here lately: "204", ` + hostileQuoted + ` and 5 more
   trust:     3.2, 2 accounts of its own
   strikes:   1, one less at 2026-12-23 06:00:00 UTC
   account:   ` + hostileQuoted + ` of branch: last success 2026-11-23 05:00:00 UTC, 3 failures ` +
@@ -194,7 +196,7 @@ func TestTextOfEachState(t *testing.T) {
 				"203.0.113.5 is not banned\n",
 				"proof:     2026-11-23 06:00:00 UTC, good until 2026-11-24 06:00:00 UTC",
 				"trust:     1.0, 1 account of its own",
-				"next:      attempts over TCP, TLS or WebSocket would ban it; packets over UDP, " +
+				"next:      attempts over TCP, TLS or WebSocket would ban it from that transport; packets over UDP, " +
 					"and all of chan_sip, would not",
 			},
 			[]string{"attempts:  ", "strikes:"},
@@ -324,7 +326,8 @@ func TestJSON(t *testing.T) {
 		`{"account":"touched","server":"office"}],` +
 		`"prefixes":[{"prefix":"203.0.113.0/24","proven":1,"forgeable":2,"limit":9,` +
 		`"suspects":4.75,"offenders":3,"proved":true}],` +
-		`"proved":true,"proof_at":"2026-11-23T05:00:00Z","washed":true,"owns":2,"trust":3.25,` +
+		`"proved":true,"proof_at":"2026-11-23T05:00:00Z","washed":true,"owns":2,` +
+		`"shared_by":7,"users":["204","10\\r\\n\\x1b[31m\\\"1"],"trust":3.25,` +
 		`"strikes":1,"more_unknown":1,"more_known":2,` +
 		`"forgotten_at":"2026-11-24T06:00:00Z"}`
 

@@ -33,6 +33,8 @@ type JSON struct {
 	ProofAt     string     `json:"proof_at,omitempty"`
 	Washed      bool       `json:"washed,omitempty"`
 	Owns        int        `json:"owns,omitempty"`
+	SharedBy    int        `json:"shared_by,omitempty"` // accounts that share the source
+	Users       []string   `json:"users,omitempty"`     // some of them, like account
 	Trust       float64    `json:"trust,omitempty"`
 	Strikes     int        `json:"strikes,omitempty"`
 	// MoreUnknown is the number of attempts on an unknown account that would ban it.
@@ -81,7 +83,7 @@ func New(x policy.Explanation, servers []string) JSON {
 		Action: "explain", Source: x.Addr.String(), Time: rfc3339(x.At), Protected: x.Protected,
 		Banned: x.Banned, Attempts: x.Attempts,
 		Since: rfc3339(x.Since), Proved: x.Proved, ProofAt: rfc3339(x.ProofAt), Washed: x.Washed,
-		Owns: x.Owns, Trust: x.Trust, Strikes: x.Strikes,
+		Owns: x.Owns, SharedBy: x.Shared, Users: wording.NameAll(x.Users), Trust: x.Trust, Strikes: x.Strikes,
 		MoreUnknown: x.MoreUnknown, MoreKnown: x.MoreKnown, ForgottenAt: rfc3339(x.CalmAt),
 	}
 

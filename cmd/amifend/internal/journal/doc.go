@@ -32,7 +32,8 @@
 //
 //	ban             one row for each decision
 //	  prefix          203.0.113.7/32, 2001:db8::/64
-//	  scope           what is dropped: all, or sip (the SIP ports only)
+//	  scope           what is dropped: all, sip (the SIP ports only) or stream
+//	                  (TCP to the SIP, WebSocket and AMI ports only)
 //	  rule            of the policy; adopted: found in the kernel
 //	  score, attempts, strike, evidence
 //	                  why; what attackers wrote is quoted (ami.Quote)

@@ -216,6 +216,14 @@ func TestFoundBans(t *testing.T) {
 			r.Ban(ban("192.0.2.1/32", sip, time.Hour))
 			r.Ban(ban("192.0.2.1/32", all, 2*time.Hour))
 		}, "192.0.2.1/32 all 2h0m0s"},
+		"sip and stream": {func(r *running) {
+			r.Ban(ban("192.0.2.1/32", sip, time.Hour))
+			r.Ban(ban("192.0.2.1/32", firewall.ScopeStream, 2*time.Hour))
+		}, "192.0.2.1/32 sip 1h0m0s, 192.0.2.1/32 stream 2h0m0s"},
+		"wider than stream": {func(r *running) {
+			r.Ban(ban("192.0.2.1/32", firewall.ScopeStream, time.Hour))
+			r.Ban(ban("192.0.2.1/32", all, 2*time.Hour))
+		}, "192.0.2.1/32 all 2h0m0s"},
 		"wider, shorter": {func(r *running) {
 			r.Ban(ban("192.0.2.1/32", sip, 3*time.Hour))
 			r.Ban(ban("192.0.2.1/32", all, 2*time.Hour))

@@ -130,6 +130,8 @@ func parseKey(prefix, scope string) (Key, bool) {
 		return Key{p, firewall.ScopeAll}, true
 	case firewall.ScopeSIP.String():
 		return Key{p, firewall.ScopeSIP}, true
+	case firewall.ScopeStream.String():
+		return Key{p, firewall.ScopeStream}, true
 	}
 
 	return Key{}, false

@@ -15,7 +15,7 @@ var statements = map[string]string{
 	// A ban that is already known, or that one of larger scope covers, is not written again.
 	"known": `SELECT until, lifted, boot FROM ban WHERE prefix = ? AND scope = ? AND current = 1`,
 	"supersede": `UPDATE ban SET current = 0 WHERE current = 1 AND prefix = ?1 AND (scope = ?2 OR
-		?2 = 'all' AND scope = 'sip' AND lifted IS NULL AND until <= ?3)`,
+		?2 = 'all' AND scope IN ('sip', 'stream') AND lifted IS NULL AND until <= ?3)`,
 	"ban": `INSERT INTO ban (prefix, scope, rule, score, attempts, strike, evidence, servers,
 		decided, until, lifted, lifted_by, lifted_why, observed, current, boot)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,

@@ -120,6 +120,19 @@ func alertCases() map[string]alertCase {
 			}, "", "", "server pbx is attacked from 50 sources within hours", "an ACL of the networks",
 			0,
 		},
+		policy.RuleSharedGuessing.String(): {
+			nil, func(emit func(...amitest.Event)) {
+				p := amitest.NewPeer(phone + ":5060")
+				p.Transport = "TLS"
+				for i := range 5 {
+					emit(p.Register(fmt.Sprint(200 + i))...)
+				}
+				for i := range 9 {
+					emit(p.GuessAccount(fmt.Sprint(hostile, i))...)
+				}
+			}, phone, `"10\x1b[31m\"13"`, "share (\"200\", \"201\", \"202\", \"203\", \"204\"): nobody is banned",
+			"let the PBX see real sources", 0,
+		},
 		policy.RuleProvedGuessing.String(): {
 			nil, func(emit func(...amitest.Event)) {
 				p := amitest.NewPeer(phone + ":5060")

@@ -57,9 +57,9 @@ func TestEventAllocatesNothing(t *testing.T) {
 // ackAll lets the judge believe that the kernel has all bans.
 func ackAll(p *path) {
 	now := p.clock.Now()
-	for prefix, o := range p.mail.Orders.Take() {
-		if o.Ban != nil {
-			p.mail.Acks.Put(prefix, bans.Ack{At: now, Until: o.Ban.Expiry, Scope: o.Ban.Scope})
+	for _, o := range p.mail.Orders.Take() {
+		for _, b := range o.Bans {
+			p.mail.Acks.Put(b.Key(), bans.Ack{At: now, Until: b.Expiry})
 		}
 	}
 	p.ineffective.takeAcks()

@@ -40,10 +40,10 @@ func (j *Judge) setServers(names []string) {
 	j.hidden.grow(len(names))
 }
 
-// SetSIPPorts changes the ports that a ban of scope sip covers.
-func (j *Judge) SetSIPPorts(ctx context.Context, ports firewall.SIPPorts) error {
+// SetPorts changes the ports that the scopes sip and stream cover.
+func (j *Judge) SetPorts(ctx context.Context, ports firewall.Ports) error {
 	_, err := owner.Do(ctx, j.calls, func() struct{} {
-		j.ineffective.sipPorts = ports
+		j.ineffective.ports = ports
 		return struct{}{}
 	})
 	return err

@@ -50,7 +50,7 @@ func TestLiftedBeforeItIsKnown(t *testing.T) {
 		p.observe(&s)
 	}
 
-	if o := p.mail.Orders.Take()[netip.MustParsePrefix(prefixes[0])]; o.Ban == nil {
+	if o := p.mail.Orders.Take()[netip.MustParsePrefix(prefixes[0])]; len(o.Bans) != 1 {
 		t.Errorf("it is not banned again: %+v", o)
 	}
 }

@@ -44,12 +44,14 @@ func (j *Judge) impose(i Imposition) (out Imposed) {
 	// An imported ban that a running one covers is in force already.
 	now := j.clock.Now()
 	scope := bans.PolicyScope(i.Scope)
-	old, running := j.engine.Ban(i.Prefix.Addr())
-	if i.Import && running && old.Prefix.Bits() <= i.Prefix.Bits() && old.Scope >= scope &&
-		old.Until >= now+int64(i.For) {
-		return Imposed{
-			Scope: bans.FirewallScope(old.Scope),
-			Until: j.clock.Wall(old.Until).Truncate(time.Second),
+	running := j.engine.BansOf(i.Prefix.Addr())
+	for _, old := range running {
+		if i.Import && old.Prefix.Bits() <= i.Prefix.Bits() && old.Scope.Covers(scope) &&
+			old.Until >= now+int64(i.For) {
+			return Imposed{
+				Scope: bans.FirewallScope(old.Scope),
+				Until: j.clock.Wall(old.Until).Truncate(time.Second),
+			}
 		}
 	}
 
@@ -62,21 +64,26 @@ func (j *Judge) impose(i Imposition) (out Imposed) {
 			j.carryOut([]policy.Verdict{v})
 			continue
 		}
-		j.imposeVerdict(v, old, i, &out)
+		j.imposeVerdict(v, running, i, &out)
 	}
 
 	return out
 }
 
-// imposeVerdict orders a ban that an operator wants in place of an old one.
-func (j *Judge) imposeVerdict(v policy.Verdict, old policy.Ban, i Imposition, out *Imposed) {
+// imposeVerdict orders a ban that an operator wants in place of those that ran before.
+func (j *Judge) imposeVerdict(
+	v policy.Verdict, running []policy.Ban, i Imposition, out *Imposed,
+) {
 	ban := newBan(v, j.servers, j.clock)
 	ban.Evidence = i.Why
 
 	// What an operator decides replaces a ban of a smaller scope that would end later, too.
-	if v.Scope > old.Scope && old.Prefix == v.Prefix && old.Until > ban.Expiry && !i.Import &&
-		j.trial.ends == 0 {
-		j.lift(old.Prefix, old.Scope, i.By, "replaced by a ban of a larger scope that ends earlier")
+	for _, old := range running {
+		if v.Scope != old.Scope && v.Scope.Covers(old.Scope) && old.Prefix == v.Prefix &&
+			old.Until > ban.Expiry && !i.Import && j.trial.ends == 0 {
+			j.lift(old.Prefix, old.Scope, i.By,
+				"replaced by a ban of a larger scope that ends earlier")
+		}
 	}
 
 	out.Observed = !j.ban(&ban)

@@ -20,9 +20,9 @@ const sweepEvery = int64(time.Minute)
 // kernel took its element. The enforcer then looks at the kernel's counters.
 type ineffective struct {
 	mail         *bans.Mail
-	sipPorts     firewall.SIPPorts
+	ports        firewall.Ports
 	bits4, bits6 []int // lengths of prefixes that can be banned
-	bans         map[netip.Prefix]inForce
+	bans         map[bans.Key]inForce
 	swept        int64
 }
 
@@ -32,21 +32,25 @@ type inForce struct {
 	ask int64 // events made before that are no doubt
 }
 
-func newIneffective(m *bans.Mail, ports firewall.SIPPorts) *ineffective {
+func newIneffective(m *bans.Mail, ports firewall.Ports) *ineffective {
 	return &ineffective{
-		mail: m, sipPorts: ports, bans: make(map[netip.Prefix]inForce),
+		mail: m, ports: ports, bans: make(map[bans.Key]inForce),
 		bits4: firewall.SupportedBits(false), bits6: firewall.SupportedBits(true),
 	}
 }
 
 // takeAcks takes in the kernel's acknowledgements.
 func (w *ineffective) takeAcks() {
-	for prefix, a := range w.mail.Acks.Take() {
-		w.bans[prefix] = inForce{a, a.At + int64(bans.Grace)}
+	for k, a := range w.mail.Acks.Take() {
+		w.bans[k] = inForce{a, a.At + int64(bans.Grace)}
 	}
 }
 
-func (w *ineffective) forget(prefix netip.Prefix) { delete(w.bans, prefix) }
+func (w *ineffective) forget(prefix netip.Prefix) {
+	for _, scope := range bans.Scopes() {
+		delete(w.bans, bans.Key{Prefix: prefix, Scope: scope})
+	}
+}
 
 // sweep forgets the bans that have run out, once a minute.
 func (w *ineffective) sweep(now int64) {
@@ -55,9 +59,9 @@ func (w *ineffective) sweep(now int64) {
 	}
 	w.swept = now
 
-	for prefix, b := range w.bans {
+	for k, b := range w.bans {
 		if b.Until <= now {
-			delete(w.bans, prefix)
+			delete(w.bans, k)
 		}
 	}
 }
@@ -82,28 +86,45 @@ func (w *ineffective) check(s *stream.Sighting, servers []string) {
 			continue
 		}
 
-		// Asterisk may report late what it received before the ban. An AMI event says nothing about
-		// a ban that covers the SIP ports only.
-		b, ok := w.bans[prefix]
-		if !ok || s.Made < b.ask || s.Made >= b.Until || !covers(b.Scope, s) {
-			continue
+		for _, scope := range bans.Scopes() {
+			if w.covers(scope, s) {
+				w.checkOne(bans.Key{Prefix: prefix, Scope: scope}, s, servers)
+			}
 		}
-
-		// The longer a ban has run, the less often it is doubted: the answer seldom changes.
-		b.ask = s.Made + min(s.Made-b.At, int64(doubtMost))
-		w.bans[prefix] = b
-		w.mail.Doubts.Put(prefix, bans.Doubt{
-			Source: s.Source, Server: servers[s.Server], Scope: b.Scope, Made: s.Made,
-			Port:   s.LocalPort,
-			InPort: b.Scope == firewall.ScopeAll || w.sipPorts.Contains(protocol(s), s.LocalPort),
-		})
 	}
 }
 
-// covers reports whether a ban of that scope should have stopped what led to s: AMI is not on the
-// SIP ports.
-func covers(scope firewall.Scope, s *stream.Sighting) bool {
-	return scope == firewall.ScopeAll || s.Service != policy.ServiceAMI
+// checkOne doubts one ban, if there is one and it is time.
+func (w *ineffective) checkOne(k bans.Key, s *stream.Sighting, servers []string) {
+	// Asterisk may report late what it received before the ban.
+	b, ok := w.bans[k]
+	if !ok || s.Made < b.ask || s.Made >= b.Until {
+		return
+	}
+
+	// The longer a ban has run, the less often it is doubted: the answer seldom changes.
+	b.ask = s.Made + min(s.Made-b.At, int64(doubtMost))
+	w.bans[k] = b
+	w.mail.Doubts.Put(k, bans.Doubt{
+		Source: s.Source, Server: servers[s.Server], Made: s.Made, Port: s.LocalPort,
+		InPort: w.ports.Cover(k.Scope, protocol(s), s.LocalPort),
+	})
+}
+
+// covers reports whether a ban of that scope should have stopped what led to s. Scope sip is not
+// meant for AMI and for WebSocket, scope stream not for UDP.
+func (w *ineffective) covers(scope firewall.Scope, s *stream.Sighting) bool {
+	switch scope {
+	case firewall.ScopeAll:
+		return true
+	case firewall.ScopeSIP:
+		p := protocol(s)
+		return s.Service != policy.ServiceAMI &&
+			(w.ports.SIP.Contains(p, s.LocalPort) || !w.ports.WS.Contains(p, s.LocalPort))
+	case firewall.ScopeStream:
+		return s.Stream
+	}
+	return false
 }
 
 // protocol returns the transport protocol of what led to s, as the firewall names it.

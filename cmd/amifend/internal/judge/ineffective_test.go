@@ -36,7 +36,7 @@ func inWatch(t *testing.T, test func(t *testing.T, w *watched)) {
 // order gives an order to ban, and waits until it is dealt with.
 func (w *watched) order(prefix string, scope firewall.Scope, d time.Duration) {
 	b := enforcetest.Ban(w.clock, prefix, scope, d)
-	w.mail.Orders.Put(b.Prefix, bans.Order{Ban: &b})
+	w.mail.Orders.Put(b.Prefix, bans.OrderOf(&b))
 	synctest.Wait()
 }
 
@@ -50,11 +50,15 @@ func (*watched) pass(d time.Duration) { enforcetest.Pass(d) }
 // What the enforcer finds out, and when.
 const (
 	causePort = "port not in sip_ports"
+	causeTCP  = "port not in sip_ports or ws_ports"
 	causePath = "traffic does not pass this machine"
 	causePart = "some packets get through"
 	patience  = 15 * time.Second
 	grace     = bans.Grace
 )
+
+// overTCP makes what is seen come over TCP.
+func overTCP(s *stream.Sighting) { s.Stream = true }
 
 // see has the PBX tell of a packet of a source.
 func (w *watched) see(addr string, change ...func(*stream.Sighting)) {
@@ -103,13 +107,29 @@ func TestCauses(t *testing.T) {
 			sip, func(w *watched) { dropped(w, sip); w.pass(grace); w.see(src, port(5070)) },
 			causePort,
 		},
+		"scope sip is not for WebSocket": {
+			sip, func(w *watched) { w.pass(grace); w.see(src, port(8089), overTCP) }, "",
+		},
+		"scope stream is not for UDP": {
+			tcp, func(w *watched) { w.pass(grace); w.see(src) }, "",
+		},
 		"a WebSocket": {
-			sip,
+			tcp, func(w *watched) { w.pass(grace); w.see(src, port(8089), overTCP) }, causePath,
+		},
+		"a WebSocket at another port": {
+			tcp,
+			func(w *watched) { dropped(w, tcp); w.pass(grace); w.see(src, port(8443), overTCP) },
+			causeTCP,
+		},
+		"AMI, scope stream": {
+			tcp,
 			func(w *watched) {
 				w.pass(grace)
-				w.see(src, port(8089), func(s *stream.Sighting) { s.Stream = true })
+				w.see(src, port(5038), overTCP, func(s *stream.Sighting) {
+					s.Service = policy.ServiceAMI
+				})
 			},
-			causePort,
+			causePath,
 		},
 		"port unknown": {
 			sip, func(w *watched) { w.pass(grace); w.see(src, port(0)) }, causePath,

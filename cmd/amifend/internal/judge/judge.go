@@ -47,7 +47,7 @@ const callMost = 256
 type Options struct {
 	Policy    policy.Options
 	Servers   []string // names by number
-	SIPPorts  firewall.SIPPorts
+	Ports     firewall.Ports
 	Protected *policy.Protected
 	Events    <-chan stream.Sighting
 	Mail      *bans.Mail
@@ -109,7 +109,7 @@ func New(o Options) (*Judge, error) {
 		servers:   o.Servers,
 		protected: o.Protected,
 
-		ineffective: newIneffective(o.Mail, o.SIPPorts),
+		ineffective: newIneffective(o.Mail, o.Ports),
 		hidden:      newHidden(o.Log, o.Recorder, o.Policy.Weights, len(o.Servers)),
 		hourly:      newHourly(o.Recorder, o.Policy.Weights),
 		saver:       saver{store: o.Store},
@@ -226,7 +226,7 @@ func (j *Judge) ban(b *bans.Ban) bool {
 	}
 
 	j.recorder.Ban(b)
-	j.mail.Orders.Put(b.Prefix, bans.Order{Ban: b})
+	j.mail.Orders.Put(b.Prefix, bans.OrderOf(b))
 	return true
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/asynclog"
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/logtest"
 	"github.com/amifend/amifend/policy"
 )
@@ -79,12 +80,12 @@ func TestVerdictsBecomeOrders(t *testing.T) {
 	})
 
 	o := p.mail.Orders.Take()[prefix]
-	if o.Lift || o.Ban == nil || o.Ban.Scope != all || o.Ban.Expiry != now+int64(time.Hour) ||
-		o.Ban.Rule != "proven_score" {
+	if o.Lift || len(o.Bans) != 1 || o.Bans[0].Scope != all ||
+		o.Bans[0].Expiry != now+int64(time.Hour) || o.Bans[0].Rule != "proven_score" {
 		t.Errorf("order %+v", o)
 	}
 
-	p.ineffective.bans[prefix] = inForce{}
+	p.ineffective.bans[bans.Key{Prefix: prefix, Scope: all}] = inForce{}
 	p.carryOut([]policy.Verdict{
 		{Action: policy.ActionUnban, Prefix: prefix, Rule: policy.RuleProtected},
 	})

@@ -53,7 +53,10 @@ func (j *Judge) Pardon(
 // first ones at least.
 func (j *Judge) pardon(within netip.Prefix, held, first []netip.Prefix, by string) (out Pardoned) {
 	now := j.clock.Now()
-	observed := j.observedWithin(within, now)
+	var observed []netip.Prefix
+	for _, k := range j.observedWithin(within, now) {
+		observed = append(observed, k.Prefix)
+	}
 
 	// What only the enforcer knows, or only the trial, counts as lifted by this call.
 	lifted := make(map[netip.Prefix]bool, len(held))
@@ -89,16 +92,16 @@ func (j *Judge) pardon(within netip.Prefix, held, first []netip.Prefix, by strin
 	return out
 }
 
-// observedWithin returns the prefixes of bans that overlap a prefix, and that a trial that is over
+// observedWithin returns the keys of bans that overlap a prefix, and that a trial that is over
 // would have made. The enforcer does not have them.
-func (j *Judge) observedWithin(within netip.Prefix, now int64) (out []netip.Prefix) {
+func (j *Judge) observedWithin(within netip.Prefix, now int64) (out []bans.Key) {
 	if !j.trial.over(now) {
 		return nil
 	}
 
-	for p, b := range j.trial.bans {
-		if b.Expiry > now && (!within.IsValid() || within.Overlaps(p)) {
-			out = append(out, p)
+	for k, b := range j.trial.bans {
+		if b.Expiry > now && (!within.IsValid() || within.Overlaps(k.Prefix)) {
+			out = append(out, k)
 		}
 	}
 
@@ -154,7 +157,10 @@ func (j *Judge) pardonOne(p netip.Prefix, by string) (lifted []netip.Prefix) {
 // found in the kernel. One that it knows after all was decided since, and stays.
 func (j *Judge) liftUnknown(prefixes []netip.Prefix, by string) {
 	for _, p := range prefixes {
-		if b, ok := j.engine.Ban(p.Addr()); ok && b.Prefix == p {
+		known := slices.ContainsFunc(j.engine.BansOf(p.Addr()), func(b policy.Ban) bool {
+			return b.Prefix == p
+		})
+		if known {
 			continue
 		}
 		j.lift(p, policy.ScopeNone, by, policy.RuleOperator.String()+": "+by)

@@ -24,6 +24,7 @@ import (
 const (
 	all = firewall.ScopeAll
 	sip = firewall.ScopeSIP
+	tcp = firewall.ScopeStream
 )
 
 // path is the way of an event from the bytes of a stream to the verdict, without the goroutines
@@ -45,7 +46,7 @@ func newJudge(
 	in := make(chan stream.Sighting, 8192)
 	o := Options{
 		Policy: policy.DefaultOptions(), Servers: []string{"pbx"},
-		SIPPorts: firewall.DefaultSIPPorts(),
+		Ports: firewall.Ports{SIP: firewall.DefaultSIPPorts(), WS: firewall.DefaultWSPorts()},
 		Protected: policy.NewProtected([]policy.ProtectedEntry{
 			{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Reason: "allowlist"},
 		}, nil),

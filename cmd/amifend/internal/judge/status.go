@@ -1,12 +1,15 @@
 package judge
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"slices"
 	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 	"github.com/amifend/amifend/policy"
 )
 
@@ -51,11 +54,41 @@ func (p *pulse) hourAgo() policy.Stats {
 
 // Status is the state of the judge, for operators.
 type Status struct {
-	Stats   policy.Stats
-	HourAgo policy.Stats // what was counted then
-	Hidden  []Hidden     // of the last day
-	Alerts  []Alert      // the latest, the last one at the end
-	Trial   *Trial       // nil: there is none
+	Stats      policy.Stats
+	HourAgo    policy.Stats // what was counted then
+	Hidden     []Hidden     // of the last day
+	Shared     []Shared     // the sources that many users share, the busiest first
+	SharedMore int          // of them, how many are left out
+	Alerts     []Alert      // the latest, the last one at the end
+	Trial      *Trial       // nil: there is none
+}
+
+// Shared is a source that many users share.
+type Shared struct {
+	Source   string
+	Accounts int
+	Users    []string // some of them, see [wording.Name]
+	Guesses  int      // attempts through it that were told and not held against it
+}
+
+// sharedMost limits how many shared sources the status names.
+const sharedMost = 20
+
+// shared returns the shared sources that the status names, and how many it leaves out.
+func (j *Judge) shared() ([]Shared, int) {
+	var out []Shared
+	for s := range j.engine.SharedSources() {
+		out = append(out, Shared{
+			Source: bans.Source(s.Prefix), Accounts: s.Accounts, Users: wording.NameAll(s.Users),
+			Guesses: s.Guesses,
+		})
+	}
+
+	slices.SortStableFunc(out, func(a, b Shared) int {
+		return cmp.Or(cmp.Compare(b.Guesses, a.Guesses), cmp.Compare(b.Accounts, a.Accounts))
+	})
+	n := min(len(out), sharedMost)
+	return out[:n], len(out) - n
 }
 
 // Trial is the state of a trial, for operators.
@@ -68,7 +101,9 @@ type Trial struct {
 // Status returns the state of the judge.
 func (j *Judge) Status(ctx context.Context) (Status, error) {
 	return owner.Do(ctx, j.calls, func() Status {
+		shared, more := j.shared()
 		return Status{
+			Shared: shared, SharedMore: more,
 			Stats: j.engine.Stats(), HourAgo: j.pulse.hourAgo(),
 			Hidden: j.hidden.now(j.clock.Now()), Alerts: slices.Clone(j.alerts),
 			Trial: j.trialStatus(),

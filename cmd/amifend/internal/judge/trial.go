@@ -20,10 +20,10 @@ import (
 type trial struct {
 	// By the daemon's clock; 0: there is no trial, or its bans were kept.
 	ends   int64
-	logged bool                      // that it has ended
-	older  map[bans.Key]int64        // until when the bans run that were made before it
-	bans   map[netip.Prefix]bans.Ban // made since it began, as long as they were decided
-	swept  int64                     // in units of trialSweep
+	logged bool                  // that it has ended
+	older  map[bans.Key]int64    // until when the bans run that were made before it
+	bans   map[bans.Key]bans.Ban // made since it began, as long as they were decided
+	swept  int64                 // in units of trialSweep
 }
 
 // A trial remembers the evidence of that many bans. The others have a text in its place.
@@ -41,7 +41,7 @@ func (j *Judge) beginTrial(now int64, d time.Duration) {
 	*t = trial{
 		ends:  now + int64(d),
 		older: make(map[bans.Key]int64),
-		bans:  make(map[netip.Prefix]bans.Ban),
+		bans:  make(map[bans.Key]bans.Ban),
 	}
 
 	for b := range j.engine.Bans() {
@@ -59,10 +59,14 @@ func (t *trial) over(now int64) bool { return t.ends != 0 && now >= t.ends }
 // shorten makes a ban end with the trial, and remembers how long it was to be. It returns false
 // when there must be no such ban in the kernel any more.
 func (t *trial) shorten(b *bans.Ban, now int64) bool {
+	for _, scope := range bans.Scopes() {
+		k := bans.Key{Prefix: b.Prefix, Scope: scope}
+		if old, ok := t.bans[k]; ok && b.Replaces(&old) {
+			delete(t.bans, k)
+		}
+	}
 	if t.ends == 0 {
-		// What is decided while the trial's bans are being kept counts more.
-		delete(t.bans, b.Prefix)
-		return true
+		return true // what is decided while the trial's bans are being kept counts more
 	}
 
 	// The ban is remembered as it was decided, so that keep can give it its whole time.
@@ -70,7 +74,7 @@ func (t *trial) shorten(b *bans.Ban, now int64) bool {
 	if len(t.bans) >= evidenceMost { // a kilobyte for each of 262,144 bans is too much to keep
 		whole.Evidence = evidenceText
 	}
-	t.bans[b.Prefix] = whole
+	t.bans[b.Key()] = whole
 
 	// A ban that was made before the trial keeps its time.
 	most := max(t.ends, t.older[b.Key()])
@@ -94,8 +98,8 @@ func (t *trial) noteOlder(k bans.Key, until int64) {
 
 // forget forgets the bans of a prefix that are lifted.
 func (t *trial) forget(p netip.Prefix) {
-	delete(t.bans, p)
 	for _, s := range bans.Scopes() {
+		delete(t.bans, bans.Key{Prefix: p, Scope: s})
 		delete(t.older, bans.Key{Prefix: p, Scope: s})
 	}
 }
@@ -128,9 +132,9 @@ func (j *Judge) minuteOfTrial(now int64) {
 	}
 	t.swept = now / trialSweep
 
-	for p, b := range t.bans {
+	for k, b := range t.bans {
 		if b.Expiry <= now {
-			delete(t.bans, p)
+			delete(t.bans, k)
 		}
 	}
 }
@@ -143,11 +147,11 @@ func (j *Judge) keep(most int) (kept int, more bool) {
 
 	// From now on bans are made as usual, also those that are decided between two calls.
 	t.ends = 0
-	for p, b := range t.bans {
+	for k, b := range t.bans {
 		if most--; most < 0 {
 			return kept, true
 		}
-		delete(t.bans, p)
+		delete(t.bans, k)
 		if b.Expiry > now {
 			kept++
 			j.ban(&b)
@@ -193,19 +197,19 @@ func (j *Judge) EachObserved(ctx context.Context, visit func([]bans.Ban)) error 
 		return nil
 	}
 
-	// The prefixes come in one call, which is quick; the bans with their texts come in parts.
-	prefixes, err := owner.Do(ctx, j.calls, func() []netip.Prefix {
+	// The keys come in one call, which is quick; the bans with their texts come in parts.
+	keys, err := owner.Do(ctx, j.calls, func() []bans.Key {
 		return j.observedWithin(netip.Prefix{}, j.clock.Now())
 	})
 	if err != nil {
 		return err
 	}
 
-	for some := range slices.Chunk(prefixes, callMost) {
+	for some := range slices.Chunk(keys, callMost) {
 		part, err := owner.Do(ctx, j.calls, func() []bans.Ban {
 			out := make([]bans.Ban, 0, len(some))
-			for _, p := range some {
-				if b, ok := j.trial.bans[p]; ok { // not lifted since
+			for _, k := range some {
+				if b, ok := j.trial.bans[k]; ok { // not lifted since
 					out = append(out, b)
 				}
 			}

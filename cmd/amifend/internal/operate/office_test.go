@@ -60,7 +60,7 @@ func newOffice(t testing.TB, trial time.Duration) *office {
 
 	var err error
 	o.judge, err = judge.New(judge.Options{
-		Policy: c.Policy, Servers: []string{"pbx"}, SIPPorts: firewall.DefaultSIPPorts(),
+		Policy: c.Policy, Servers: []string{"pbx"}, Ports: firewall.Ports{SIP: firewall.DefaultSIPPorts()},
 		Events: o.in,
 		Protected: policy.NewProtected([]policy.ProtectedEntry{
 			{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Reason: "allowlist"},

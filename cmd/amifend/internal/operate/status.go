@@ -98,6 +98,7 @@ func (s *Service) engineStatus(ctx context.Context, st *control.Status) {
 	// Only what somebody can do something about becomes a warning.
 	st.Engine = engineCounts(j.Stats)
 
+	st.SharedSources, st.SharedMore = sharedSources(j.Shared), j.SharedMore
 	if st.Trial = trialStatus(j.Trial); st.Trial != nil {
 		st.Health = append(st.Health, trialWarning(j.Trial))
 	}

@@ -58,6 +58,15 @@ func hiddenWarnings(found []judge.Hidden) (out []control.Warning) {
 	return out
 }
 
+// sharedSources returns the addresses that many users share.
+func sharedSources(found []judge.Shared) []control.SharedSource {
+	out := []control.SharedSource{} // JSON wants an array, not null
+	for _, s := range found {
+		out = append(out, control.SharedSource(s))
+	}
+	return out
+}
+
 // alertWarnings says which kinds of alerts there were in the last day, and shows the last one of
 // each.
 func alertWarnings(seen []judge.Alert, now int64) (out []control.Warning) {

@@ -47,7 +47,7 @@ func TestUnban(t *testing.T) {
 
 				// One that the engine does not know, as after an adoption without room.
 				b := enforcetest.Ban(o.clock, "198.51.100.9/32", firewall.ScopeSIP, time.Hour)
-				o.mail.Orders.Put(b.Prefix, bans.Order{Ban: &b})
+				o.mail.Orders.Put(b.Prefix, bans.OrderOf(&b))
 				synctest.Wait()
 				l, err := o.Unban(t.Context(), by, tt.within)
 				if err != nil || l.Count != tt.lifted || len(l.Lifted) != tt.lifted ||
@@ -159,7 +159,7 @@ func TestUnbanOfVeryMany(t *testing.T) {
 		for i := range many {
 			b := enforcetest.Ban(o.clock, fmt.Sprintf("10.0.%d.%d/32", i/250, i%250), all,
 				time.Hour)
-			o.mail.Orders.Put(b.Prefix, bans.Order{Ban: &b})
+			o.mail.Orders.Put(b.Prefix, bans.OrderOf(&b))
 		}
 
 		synctest.Wait()

@@ -47,6 +47,8 @@ type Listener struct {
 	Where   string
 	Network string // udp or tcp
 	Port    uint16
+
+	WebSocket bool // a port of the HTTP server, which serves SIP over WebSocket
 }
 
 // Config is the result of reading a folder.
@@ -124,6 +126,7 @@ func Read(o Options) (*Config, error) {
 			strings.Join(causes, "; "))
 	}
 
+	f.http()
 	f.realtime()
 	f.manager(o.Users)
 	return &f.Config, nil

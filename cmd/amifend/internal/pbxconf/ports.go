@@ -73,10 +73,7 @@ func (f *finder) iaxPort(general *section) {
 // udpPort adds the UDP listeners of a driver: bindport counts for addresses without a port.
 func (f *finder) udpPort(general *section, keys []string, usual uint16) {
 	bindport, ok := general.last("bindport")
-	if n, err := strconv.ParseUint(bindport.value, 10, 16); ok && err == nil && n > 0 {
-		usual = uint16(n)
-	}
-
+	usual = portOf(general, "bindport", usual)
 	found := false
 	for _, v := range general.vars {
 		for _, key := range keys {
@@ -88,18 +85,35 @@ func (f *finder) udpPort(general *section, keys []string, usual uint16) {
 	}
 
 	if !found && ok {
-		f.add(Listener{at(bindport, general, "bindport"), "udp", usual})
+		f.add(Listener{Where: at(bindport, general, "bindport"), Network: "udp", Port: usual})
 	}
 }
 
 // listener adds a listener at ADDRESS or ADDRESS:PORT, unless only this machine can reach it.
 func (f *finder) listener(bind variable, s *section, network string, usual uint16) {
-	port := usual
-	addr, err := netip.ParseAddr(strings.Trim(bind.value, "[]"))
+	if port, reachable := parseBind(bind.value, usual); reachable {
+		f.add(Listener{Where: at(bind, s, bind.name), Network: network, Port: port})
+	}
+}
+
+// portOf returns the port that a key names, or the usual one.
+func portOf(general *section, key string, usual uint16) uint16 {
+	v, ok := general.last(key)
+	if n, err := strconv.ParseUint(v.value, 10, 16); ok && err == nil && n > 0 {
+		return uint16(n)
+	}
+	return usual
+}
+
+// parseBind returns the port of ADDRESS or ADDRESS:PORT, and reports whether other machines can
+// reach it.
+func parseBind(bind string, usual uint16) (port uint16, reachable bool) {
+	port = usual
+	addr, err := netip.ParseAddr(strings.Trim(bind, "[]"))
 	if err != nil {
-		ap, err := netip.ParseAddrPort(bind.value)
+		ap, err := netip.ParseAddrPort(bind)
 		if err != nil {
-			return // Asterisk does not listen there either
+			return 0, false // Asterisk does not listen there either
 		}
 
 		addr = ap.Addr()
@@ -107,12 +121,7 @@ func (f *finder) listener(bind variable, s *section, network string, usual uint1
 			port = ap.Port()
 		}
 	}
-
-	if addr.Unmap().IsLoopback() {
-		return
-	}
-
-	f.add(Listener{at(bind, s, bind.name), network, port})
+	return port, !addr.Unmap().IsLoopback()
 }
 
 // add adds a listener unless the same port is known already.

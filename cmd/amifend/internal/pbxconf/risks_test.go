@@ -166,6 +166,25 @@ udp 5080 pjsip.conf:7 [odd] bind`},
 		}, `
 udp 5062 sip.conf:4 [general] udpbindaddr
 tcp 5090 sip.conf:6 [general] tcpbindaddr`},
+		"an HTTP server": {map[string]string{
+			"pjsip.conf": "[t]\ntype=transport\nbind=0.0.0.0\n",
+			"http.conf": "[general]\nenabled=yes\nbindport=8090\ntlsenable=yes\n" +
+				"tlsbindaddr=0.0.0.0:8443\n",
+		}, `
+udp 5060 pjsip.conf:3 [t] bind
+tcp 8090 http.conf:2 [general] enabled WebSocket
+tcp 8443 http.conf:5 [general] tlsbindaddr WebSocket`},
+		"an HTTP server that others cannot reach": {map[string]string{
+			"pjsip.conf": "[t]\ntype=transport\nbind=0.0.0.0\n",
+			"http.conf":  "[general]\nenabled=yes\nbindaddr=127.0.0.1\ntlsenable=no\n",
+		}, `
+udp 5060 pjsip.conf:3 [t] bind`},
+		"an HTTP server without SIP": {map[string]string{
+			"pjsip.conf":   "[t]\ntype=transport\nbind=0.0.0.0\n",
+			"modules.conf": "[modules]\nautoload=yes\nnoload=res_http_websocket.so\n",
+			"http.conf":    "[general]\nenabled=yes\n",
+		}, `
+udp 5060 pjsip.conf:3 [t] bind`},
 		"a port alone": {map[string]string{
 			"sip.conf": "[general]\nbindport=5070\n",
 			"iax.conf": "[general]\nbindport=5036\n",
@@ -181,7 +200,11 @@ udp 5036 iax.conf:2 [general] bindport`},
 
 			var got []string
 			for _, l := range c.Listeners {
-				got = append(got, fmt.Sprint(l.Network, " ", l.Port, " ", l.Where))
+				line := fmt.Sprint(l.Network, " ", l.Port, " ", l.Where)
+				if l.WebSocket {
+					line += " WebSocket"
+				}
+				got = append(got, line)
 			}
 
 			compare(t, got, tt.want)

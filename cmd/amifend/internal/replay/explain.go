@@ -80,6 +80,8 @@ func effect(before, after policy.Stats, ev *recording.Event) string {
 		return "not counted: never banned"
 	case after.Excused > before.Excused:
 		return "not counted: a misconfigured phone's"
+	case after.Shared > before.Shared:
+		return "not counted: many users share this source"
 	case after.Shielded > before.Shielded:
 		return "not counted: could be forged, and the source has proved itself"
 	case after.Covered > before.Covered:

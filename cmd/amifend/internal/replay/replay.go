@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
@@ -92,22 +93,34 @@ func (p *Player) PlayFrom(ev *recording.Event, source netip.Addr) (policy.Ban, b
 	return policy.Ban{}, false
 }
 
-// covering returns the running ban that keeps the kernel from letting ev's packet through. A ban of
-// scope sip drops what goes to the SIP ports, on every transport.
+// covering returns the running ban that keeps the kernel from letting ev's packet through.
 func (p *Player) covering(ev *recording.Event, source netip.Addr) (policy.Ban, bool) {
-	ban, ok := p.engine.Ban(source)
-	if ok && ban.Until <= ev.At { // the engine's time is that of its last call
+	// The engine's time is that of its last call.
+	bans := p.engine.BansOf(source)
+	if slices.ContainsFunc(bans, func(b policy.Ban) bool { return b.Until <= ev.At }) {
 		p.tell(p.engine.Advance(ev.At))
-		ban, ok = p.engine.Ban(source)
+		bans = p.engine.BansOf(source)
 	}
 
-	if !ok {
-		return policy.Ban{}, false
+	for _, b := range bans {
+		if drops(b.Scope, ev) {
+			return b, true
+		}
 	}
+	return policy.Ban{}, false
+}
 
-	// AMI and IAX2 have ports of their own, which a ban of scope sip leaves open.
-	sip := ev.Service == policy.ServicePJSIP || ev.Service == policy.ServiceSIP
-	return ban, ban.Scope == policy.ScopeAll || ban.Scope == policy.ScopeSIP && sip
+// drops reports whether a ban with that scope drops ev's packet. Scope sip drops what goes to the
+// SIP ports, on every transport: AMI and IAX2 have ports of their own. Scope stream drops TCP.
+func drops(scope policy.Scope, ev *recording.Event) bool {
+	switch scope {
+	case policy.ScopeSIP:
+		return ev.Service == policy.ServicePJSIP || ev.Service == policy.ServiceSIP
+	case policy.ScopeStream:
+		return ev.Stream
+	default:
+		return scope == policy.ScopeAll
+	}
 }
 
 // settleTime is the time after the last event, in nanoseconds, in which the engine may still

@@ -303,7 +303,7 @@ func TestOwnLogin(t *testing.T) {
 		repeat(1, 9, "InvalidAccountID", "AMI", here)
 
 	for username, want := range map[string]string{
-		"amifend": "", "another": "ban 203.0.113.5/32 all 4",
+		"amifend": "", "another": "ban 203.0.113.5/32 stream 4; alert   4",
 	} {
 		got := replayed(t, capture, func(c *config.Config) {
 			c.Servers = []config.Server{{Host: "pbx", Username: username}}

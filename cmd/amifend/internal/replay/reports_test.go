@@ -3,6 +3,7 @@ package replay
 import (
 	"bytes"
 	"encoding/json"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,6 +22,10 @@ func TestReports(t *testing.T) {
 		bans string
 		text []string
 	}{
+		"proxy-many-users-ws.log": {"", []string{
+			`come through an address that 8 accounts share ("207", "206", "205", "204", "203", "202", ` +
+				`"201", "200"): nobody is banned`,
+		}},
 		"time-quiet-weeks.log": {"", []string{"7 events, 2026-09-01 09:00:00.000 to " +
 			"2026-10-19 09:00:00.000 UTC"}},
 		"time-last-event.log": {"", []string{"2026-11-23 02:00:00.000 to 2026-11-23 " +
@@ -67,6 +72,22 @@ func TestReports(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestSharedSourceIsExplained: the evidence lists every attempt that made the score.
+func TestSharedSourceIsExplained(t *testing.T) {
+	text := run(t, Options{
+		Files:  []string{filepath.Join("testdata", "reports", "proxy-many-users-ws.log")},
+		Format: FormatText, Explain: netip.MustParseAddr("203.0.113.200"),
+	}, nil)
+	for _, want := range []string{
+		"8 accounts logged in from here lately", `InvalidAccountID "z2"  weight 1,`, `InvalidAccountID "z3"  weight 1,`,
+		"nothing bans it unless", "not counted: many users share this source",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
 	}
 }
 

@@ -51,7 +51,7 @@ func (w *textWriter) decision(v policy.Verdict) {
 	// Columns, so that the eye finds the bans.
 	what := fmt.Sprintf("%-5s  %-18s", v.Action, prefix)
 	if v.Action == policy.ActionBan {
-		what += fmt.Sprintf("  %-3s  %-6s", v.Scope, duration(v.Duration))
+		what += fmt.Sprintf("  %-6s  %-6s", v.Scope, duration(v.Duration))
 	}
 
 	if v.Action != policy.ActionNone {
@@ -87,11 +87,16 @@ func (w *textWriter) end(s summary) error {
 	}
 
 	fmt.Fprintf(w.out, "\npolicy: %s\n", s.config)
-	bans := s.bans[policy.ScopeAll] + s.bans[policy.ScopeSIP]
-	fmt.Fprintf(w.out, "%8d %s decided: %d of all traffic, %d of the SIP ports\n",
+	stream := s.bans[policy.ScopeStream]
+	bans := s.bans[policy.ScopeAll] + s.bans[policy.ScopeSIP] + stream
+	fmt.Fprintf(w.out, "%8d %s decided: %d of all traffic, %d of the SIP ports",
 		bans, plural(uint64(bans), "ban"), s.bans[policy.ScopeAll], s.bans[policy.ScopeSIP])
 
-	// Lines of zero are left out: what happened stands out.
+	// What is zero is left out from here on: what happened stands out.
+	if stream > 0 {
+		fmt.Fprintf(w.out, ", %d of TCP only", stream)
+	}
+	fmt.Fprintln(w.out)
 	w.count(uint64(s.unbans), "ban", " lifted early")
 	w.count(uint64(s.alerts), "alert", "")
 	w.count(s.engine.Counted, "failed attempt", " counted")

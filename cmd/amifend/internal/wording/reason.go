@@ -2,6 +2,7 @@ package wording
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/policy"
@@ -43,6 +44,8 @@ func Reason(v policy.Verdict, limit float64, servers []string) string {
 		why = "a success after failures that were no typos"
 	case policy.RuleProvedGuessing:
 		why = "a proved source that seems to guess"
+	case policy.RuleSharedGuessing:
+		why = fmt.Sprintf("guesses through a shared source, score %.2f", v.Score)
 	case policy.RuleAdopted:
 		// No evidence is known of a ban that was found or asked for.
 		return "found in the kernel"
@@ -116,7 +119,13 @@ func alert(v policy.Verdict, servers []string) string {
 	case policy.RuleMisconfigured:
 		return account + " fails " + perMinute(v.Rate, "time") +
 			" where others work: look at the phone's password"
+	case policy.RuleSharedGuessing:
+		return sharedGuessing(v, account)
 	case policy.RuleProvedGuessing:
+		if v.Scope != policy.ScopeNone {
+			return provedBanned(v, account)
+		}
+
 		// A proved source: its phone may be wrong, or its address forged.
 		s := perMinute(v.Rate, "failure") + " on " + account
 		if v.Guessed > 1 {
@@ -135,6 +144,61 @@ func alert(v policy.Verdict, servers []string) string {
 	default: // no other rule alerts
 		return v.Rule.String()
 	}
+}
+
+// provedBanned describes the ban of a source where accounts log in.
+func provedBanned(v policy.Verdict, account string) string {
+	s := fmt.Sprintf("%s over TCP, the last on %s, from an address where accounts log in",
+		Count(v.Attempts, "failure"), account)
+	if len(v.Users) > 0 {
+		s += " (" + Names(v.Users, v.Owns) + ")"
+	}
+	return s + ": it is banned from TCP to the SIP, WebSocket and AMI ports, since others may " +
+		"send from there; UDP passes"
+}
+
+// sharedGuessing describes attempts through a source that many users share.
+func sharedGuessing(v policy.Verdict, account string) string {
+	users := fmt.Sprintf("an address that %s share", Count(v.Owns, "account"))
+	if len(v.Users) > 0 {
+		users += " (" + Names(v.Users, v.Owns) + ")"
+	}
+
+	// One alert may tell of strangers' guesses, of failing users, or of both.
+	var said []string
+	if v.Attempts > 0 {
+		said = append(said, fmt.Sprintf("%s, the last on %s, come through %s",
+			perMinute(v.Rate, "failure"), account, users))
+		users = "it"
+	}
+	if len(v.Failing) > 0 {
+		said = append(said, fmt.Sprintf("accounts that log in through %s fail: %s", users,
+			Names(v.Failing, len(v.Failing))))
+	}
+	return strings.Join(said, "; ") + ": nobody is banned, since all of them would be cut off"
+}
+
+// NameAll returns the name of each account, as [Name] does.
+func NameAll(labels []policy.Label) []string {
+	out := make([]string, len(labels)) // JSON wants an array, not null
+	for i, l := range labels {
+		out[i] = Name(l)
+	}
+	return out
+}
+
+// Names lists account names, quoted, and says how many of all it leaves out.
+func Names(labels []policy.Label, all int) string {
+	quoted := make([]string, len(labels))
+	for i := range labels {
+		quoted[i] = ami.Quote(labels[i].Bytes())
+	}
+
+	s := strings.Join(quoted, ", ")
+	if more := all - len(labels); more > 0 {
+		s += fmt.Sprintf(" and %d more", more)
+	}
+	return s
 }
 
 // compromised describes a guessed account, and whether the address is certain.
@@ -205,7 +269,14 @@ func Advice(v policy.Verdict) string {
 		return "ask the account's user; if it was somebody else, change its password"
 	case policy.RuleMisconfigured:
 		return "correct the password or the account in the phone; nobody is banned for it"
+	case policy.RuleSharedGuessing:
+		return "let the PBX see real sources (PROXY protocol, X-Forwarded-For, no masquerading), or " +
+			"add the address to [allow] prefixes and limit guesses there"
 	case policy.RuleProvedGuessing:
+		if v.Scope != policy.ScopeNone {
+			return "look at what sends from there: a browser's web page, an open proxy; " +
+				"amifend allow frees it"
+		}
 		return "look at what is behind the address; [policy] ban_proved_guessers = true bans " +
 			"such sources"
 	default:

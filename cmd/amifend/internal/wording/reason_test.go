@@ -43,6 +43,7 @@ func banReasons() map[policy.Rule]string {
 			"answering, score 7.25",
 		policy.RuleCompromised:    "a success after failures that were no typos",
 		policy.RuleProvedGuessing: "a proved source that seems to guess",
+		policy.RuleSharedGuessing: "guesses through a shared source, score 7.25",
 	}
 }
 
@@ -107,6 +108,11 @@ func alertTexts() map[policy.Rule][2]string {
 		policy.RuleMisconfigured: {
 			account + " fails 4.5 times a minute where others work",
 			"correct the password or the account in the phone",
+		},
+		policy.RuleSharedGuessing: {
+			"4.5 failures a minute, the last on " + account + ", come through an address that 3 " +
+				"accounts share: nobody is banned, since all of them would be cut off",
+			"let the PBX see real sources",
 		},
 		policy.RuleProvedGuessing: {
 			"4.5 failures a minute on " + account +
@@ -246,5 +252,30 @@ func TestPerMinute(t *testing.T) {
 		if got := perMinute(rate, "failure"); got != want {
 			t.Errorf("%v: %s", rate, got)
 		}
+	}
+}
+
+// Who is cut off, or fails, is named; what is left out is counted.
+func TestUsersAreNamed(t *testing.T) {
+	h := policy.NewHasher(1)
+	users := []policy.Label{h.Label([]byte("201")), h.Label([]byte(hostile))}
+	named := `"201", ` + hostileQuoted + " and 1 more"
+
+	v := verdict(policy.ActionAlert, policy.RuleProvedGuessing)
+	v.Scope, v.Users = policy.ScopeStream, users
+	got := Reason(v, 3, nil)
+	if !strings.Contains(got, "("+named+"): it is banned from TCP") || !strings.Contains(got, "UDP passes") {
+		t.Errorf("a proved source: %s", got)
+	}
+	if !strings.Contains(Advice(v), "amifend allow") {
+		t.Errorf("advice: %s", Advice(v))
+	}
+
+	v = verdict(policy.ActionAlert, policy.RuleSharedGuessing)
+	v.Attempts, v.Users, v.Failing = 0, users, users
+	want := "accounts that log in through an address that 3 accounts share (" + named + ") fail: " +
+		`"201", ` + hostileQuoted + ": nobody is banned"
+	if got := Reason(v, 3, nil); !strings.HasPrefix(got, want) {
+		t.Errorf("failing users:\ngot  %s\nwant %s", got, want)
 	}
 }

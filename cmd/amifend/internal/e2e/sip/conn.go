@@ -189,6 +189,9 @@ type socket struct {
 	ctx  context.Context // ends a blocked read when closed
 }
 
+// Origin is the page that all WebSockets claim to be opened by. Asterisk takes any.
+const Origin = "http://evil.example"
+
 // dialWebSocket connects to the PBX's HTTP server and asks for SIP over WebSocket.
 func dialWebSocket(
 	ctx context.Context, n Network, t Transport, local, remote netip.AddrPort,
@@ -216,6 +219,7 @@ func dialWebSocket(
 	}
 	ws, resp, err := websocket.Dial(ctx, scheme+"://"+remote.String()+"/ws", &websocket.DialOptions{
 		HTTPClient: &http.Client{Transport: transport}, Subprotocols: []string{"sip"},
+		HTTPHeader: http.Header{"Origin": {Origin}},
 	})
 	if err != nil {
 		return nil, err

@@ -28,7 +28,7 @@ type Kernel struct {
 	Size     int             // of a set; 0: no limit
 	Gone     bool            // somebody deleted the table
 	Rules    bool            // the rules are there
-	Ports    firewall.SIPPorts
+	Ports    firewall.Ports
 	Fail     []error // of the next calls of Ensure and Apply, in order; nil: none
 	Broken   error   // of all calls of Ensure and Apply
 	Applied  []int   // how many changes each Apply had
@@ -77,8 +77,8 @@ func (k *Kernel) SetAllow(_ context.Context, allow []netip.Prefix) error {
 	return nil
 }
 
-// SetSIPPorts sets Ports.
-func (k *Kernel) SetSIPPorts(_ context.Context, ports firewall.SIPPorts) error {
+// SetPorts sets Ports.
+func (k *Kernel) SetPorts(_ context.Context, ports firewall.Ports) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.Ports = ports
