@@ -74,7 +74,8 @@ type Stats struct {
 	Shared          uint64 // proven attempts through shared sources: not counted
 	Excused         uint64 // attempts of misconfigured endpoints: not counted
 	Covered         uint64 // attempts of sources that are banned: not counted
-	Evicted         uint64 // addresses and prefixes forgotten for want of room
+	Evicted         uint64 // addresses forgotten for want of room
+	EvictedPrefixes uint64 // prefixes forgotten for want of room
 	EvictedRequests uint64 // request keys forgotten for want of room
 	BansRefused     uint64 // bans due for which there was no room
 	Postponed       uint64 // bans due on forgeable evidence beyond forgeable_bans_per_minute

@@ -32,7 +32,7 @@ func (e *Engine) succeeded(k key, o *Observation) {
 	okAt := a.okAt
 	a.okAt = e.sec
 	e.accounts.Move(ar, listOwned)
-	if _, ok := e.protected.listed(k.prefix().Addr()); ok {
+	if e.spares(k, o.Server) {
 		return
 	}
 
@@ -107,7 +107,7 @@ func (e *Engine) guessedAt(k key, o *Observation) bool {
 // says nothing of accounts. All of a server count as one account's, since whoever has an account
 // can dial any number.
 func (e *Engine) proveDialled(k key, o *Observation) {
-	if _, ok := e.protected.listed(k.prefix().Addr()); ok {
+	if e.spares(k, o.Server) {
 		return
 	}
 

@@ -179,7 +179,7 @@ func TestClockOfThePBX(t *testing.T) {
 		}
 	}()
 
-	out, ok := look(t, Options{Config: load(t, server("pbx", pbx.Addr()), dryRun)})
+	out, ok := look(t, Options{Config: load(t, server("pbx", pbx.Addr(), `addresses = ["192.0.2.10"]`), dryRun)})
 	if !ok {
 		t.Error("not all is well")
 	}

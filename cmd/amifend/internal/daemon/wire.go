@@ -108,8 +108,8 @@ func serve(ctx context.Context, o Options, hangup <-chan os.Signal) error {
 	service := operate.New(operate.Options{
 		Version: o.Version, Config: s.live.Load, Log: o.Log, Clock: s.clock, Judge: engine,
 		Enforcer: enforcer, Denier: denier, Firewall: table.String(), Sessions: fleet.Sessions,
-		Watcher: watcher, Allowlist: allow, Journal: s.journal, Book: s.alerts, Feed: feed, Lockout: s.admins,
-		Reload: reloader.command(),
+		Watcher: watcher, Allowlist: allow, Journal: s.journal, Book: s.alerts, Feed: feed,
+		Lockout: s.admins, Reload: reloader.command(), Restart: reloader.restartNeeded,
 	})
 
 	o.Log.Info("amifend runs", "servers", len(o.Config.Servers), "protected", len(set.Entries),

@@ -83,7 +83,7 @@ func (h *hidden) check(s *stream.Sighting, servers []string, protected *policy.P
 	}
 
 	// Only a protected address is hopeless: any other one is simply banned.
-	reason, ok := protected.Contains(v.candidate)
+	reason, ok := protected.ContainsFrom(v.candidate, s.Server)
 	if !ok {
 		return
 	}

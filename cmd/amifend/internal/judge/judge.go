@@ -24,12 +24,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/alerts"
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/clock"
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
+	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 	"github.com/amifend/amifend/cmd/amifend/internal/stream"
 	"github.com/amifend/amifend/firewall"
 	"github.com/amifend/amifend/policy"
@@ -71,7 +73,7 @@ type Judge struct {
 	clock    clock.Clock
 	log      *slog.Logger
 	calls    owner.Calls
-	protect  *owner.Latest[*policy.Protected]
+	protect  *owner.Latest[Protected]
 	stateDir string
 	store    Store
 	trialFor time.Duration
@@ -80,7 +82,6 @@ type Judge struct {
 	policy    policy.Options
 	servers   []string // names by number; there are only ever more
 	protected *policy.Protected
-	replaced  chan struct{} // closed when protected is replaced
 
 	ineffective *ineffective
 	hidden      *hidden
@@ -110,12 +111,11 @@ func New(o Options) (*Judge, error) {
 		log:      o.Log,
 		stateDir: o.StateDir, store: o.Store, trialFor: o.Trial,
 		calls:     owner.NewCalls("the policy engine"),
-		protect:   owner.NewLatest[*policy.Protected](),
+		protect:   owner.NewLatest[Protected](),
 		engine:    engine,
 		policy:    o.Policy,
 		servers:   o.Servers,
 		protected: o.Protected,
-		replaced:  make(chan struct{}),
 
 		ineffective: newIneffective(o.Mail, o.Ports),
 		hidden:      newHidden(o.Log, o.Alerts, o.Policy.Weights, len(o.Servers)),
@@ -124,8 +124,32 @@ func New(o Options) (*Judge, error) {
 	}, nil
 }
 
-// Protect hands over what must never be banned from now on. It does not wait.
-func (j *Judge) Protect(p *policy.Protected) { j.protect.Set(p) }
+// Protect hands over what must never be banned from now on. It does not wait; [Judge.TakeProtected]
+// does.
+func (j *Judge) Protect(p Protected) { j.protect.Set(p) }
+
+// Protected is what must never be banned, and what is spared for the word of a server alone.
+type Protected struct {
+	Never   *policy.Protected
+	Learned []protect.Learned
+}
+
+// list returns p in the form of the engine, which knows servers by their numbers.
+func (p Protected) list(servers []string) *policy.Protected {
+	if len(p.Learned) == 0 {
+		return p.Never
+	}
+
+	var learned []policy.Learned
+	for _, l := range p.Learned {
+		if n := slices.Index(servers, l.Server); n >= 0 {
+			learned = append(learned, policy.Learned{
+				Addr: l.Addr, Server: uint16(n), Reason: l.Reason, // as bounded as MostServers is
+			})
+		}
+	}
+	return p.Never.WithLearned(learned)
+}
 
 // Run judges until the channel of events is closed. A trial begins with it.
 func (j *Judge) Run() {
@@ -179,12 +203,9 @@ func (j *Judge) observe(s *stream.Sighting) {
 	j.hourly.count(s)
 }
 
-func (j *Judge) replaceProtected(p *policy.Protected) {
-	j.protected = p
-	j.carryOut(j.engine.Protect(j.clock.Now(), p))
-
-	close(j.replaced)
-	j.replaced = make(chan struct{})
+func (j *Judge) replaceProtected(p Protected) {
+	j.protected = p.list(j.servers)
+	j.carryOut(j.engine.Protect(j.clock.Now(), j.protected))
 }
 
 // carryOut hands verdicts on. They are the engine's until its next call, so what stays is copied.
@@ -195,6 +216,7 @@ func (j *Judge) carryOut(verdicts []policy.Verdict) {
 			ban := newBan(v, j.servers, j.clock)
 			j.ban(&ban)
 		case policy.ActionUnban:
+			j.warnLearned(v)
 			j.lift(v.Prefix, v.Scope, bans.ByPolicy, j.whyLifted(v))
 		case policy.ActionAlert:
 			j.alert(v)
@@ -232,33 +254,34 @@ func (j *Judge) whyLifted(v policy.Verdict) string {
 		if reason, ok := j.protected.Overlaps(v.Prefix); ok {
 			return v.Rule.String() + ": " + reason
 		}
+		if reason, ok := j.protected.LearnedFrom(v.Prefix); ok {
+			return v.Rule.String() + ": " + reason
+		}
 	}
 	return v.Rule.String()
 }
 
-// AwaitProtected waits until the judge knows that a prefix must not be banned. The channel that it
-// waits on comes in the same answer as the list, so no replacement is missed.
-func (j *Judge) AwaitProtected(ctx context.Context, prefix netip.Prefix) error {
-	type answer struct {
-		known    bool
-		replaced <-chan struct{}
+// warnLearned warns of a ban that is lifted for the word of a server alone.
+func (j *Judge) warnLearned(v policy.Verdict) {
+	_, never := j.protected.Overlaps(v.Prefix)
+	if reason, ok := j.protected.LearnedFrom(v.Prefix); ok && !never && v.Rule == policy.RuleProtected {
+		j.log.Warn("a ban is lifted since the server that reported the attempts names the address as "+
+			"its own or ours", "source", bans.Source(v.Prefix), "protected_as", bans.Printable(reason),
+			"do", "if it is right, write the address into addresses of that [[server]]; if not, see "+
+				"who sends there in its name")
 	}
+}
 
-	// The question is short each time: the judge never waits for the answer to be yes.
-	for {
-		a, err := owner.Do(ctx, j.calls, func() answer {
-			_, ok := j.protected.Overlaps(prefix)
-			return answer{ok, j.replaced}
-		})
-		if err != nil || a.known {
-			return err
-		}
-
-		// The list may be replaced for another reason first, so it is looked at each time.
+// TakeProtected waits until the judge uses the latest list that was handed over by [Judge.Protect]:
+// no ban within it is decided afterwards, and the lifts of such bans are ordered.
+func (j *Judge) TakeProtected(ctx context.Context) error {
+	_, err := owner.Do(ctx, j.calls, func() struct{} {
 		select {
-		case <-a.replaced:
-		case <-ctx.Done():
-			return j.calls.Busy()
+		case p := <-j.protect.C():
+			j.replaceProtected(p)
+		default:
 		}
-	}
+		return struct{}{}
+	})
+	return err
 }

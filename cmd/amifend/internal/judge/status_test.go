@@ -3,7 +3,6 @@ package judge
 import (
 	"net/netip"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/amifend/amifend/policy"
@@ -101,35 +100,23 @@ func TestStatusTellsWhatTheJudgeTold(t *testing.T) {
 	})
 }
 
-// Whoever waits for a prefix to be protected waits for a list that has it, and no longer.
-func TestAwaitProtected(t *testing.T) {
+// A list that was handed over counts when TakeProtected answers, whatever the judge receives first.
+func TestTakeProtected(t *testing.T) {
 	inCourt(t, func(t *testing.T, c *court) {
 		prefix := netip.MustParsePrefix("192.0.2.1/32")
-		done := make(chan error, 1)
-		go func() { done <- c.AwaitProtected(t.Context(), prefix) }()
-		isDone := func() bool {
-			synctest.Wait()
-			select {
-			case err := <-done:
-				return err == nil
-			default:
-				return false
+		for range 20 {
+			c.Protect(Protected{})
+			c.Protect(Protected{Never: policy.NewProtected([]policy.ProtectedEntry{
+				{Prefix: prefix, Reason: "allowlist"},
+			}, nil)})
+			if err := c.TakeProtected(t.Context()); err != nil {
+				t.Fatal(err)
 			}
-		}
-		if isDone() {
-			t.Error("it is not protected")
-		}
 
-		c.Protect(policy.NewProtected(nil, nil)) // a list without it
-		if isDone() {
-			t.Error("it is not protected by another list")
-		}
-
-		c.Protect(policy.NewProtected([]policy.ProtectedEntry{
-			{Prefix: prefix, Reason: "allowlist"},
-		}, nil))
-		if !isDone() {
-			t.Error("it is protected")
+			i, err := c.Impose(t.Context(), Imposition{Prefix: prefix, Scope: all})
+			if err != nil || i.Protected == "" {
+				t.Fatalf("it was banned: %+v, %v", i, err)
+			}
 		}
 	})
 }

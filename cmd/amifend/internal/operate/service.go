@@ -60,6 +60,8 @@ type Options struct {
 	Lockout   lockout.Options // how to find who administers the machine
 	// Reload reads the config again; nil: it cannot be.
 	Reload func(ctx context.Context, by control.Peer) (control.Reloaded, error)
+	// Restart returns the keys of the config file that wait for a restart; nil: there are none.
+	Restart func() []string
 }
 
 // Service answers operators.

@@ -29,6 +29,10 @@ func policyWarnings(now, hourAgo policy.Stats) (out []control.Warning) {
 			"log in into [allow] prefixes")
 	warn(now.Evicted-hourAgo.Evicted, "%d sources were forgotten for want of room",
 		"raise [policy] max_sources and say amifend reload")
+	warn(now.EvictedPrefixes-hourAgo.EvictedPrefixes,
+		"%d prefixes were forgotten for want of room: attacks spread over them may stay unseen",
+		"raise [policy] max_sources, a twelfth of which is the room for prefixes, and say "+
+			"amifend reload")
 	warn(now.AlertsDelayed-hourAgo.AlertsDelayed,
 		"%d alerts were put off: more were due than can be read",
 		"amifend alerts shows those that were told")

@@ -24,6 +24,14 @@ func TestPolicyWarningsAreOfTheLastHour(t *testing.T) {
 		t.Errorf("an hour later: %+v", got)
 	}
 
+	// Prefixes have a room of their own, and are no sources.
+	now = hourAgo
+	now.EvictedPrefixes += 2
+	got = policyWarnings(now, hourAgo)
+	if len(got) != 1 || !strings.HasPrefix(got[0].What, "2 prefixes were forgotten") {
+		t.Errorf("prefixes: %+v", got)
+	}
+
 	if got := policyWarnings(now, now); len(got) != 0 {
 		t.Errorf("at last: %+v", got)
 	}

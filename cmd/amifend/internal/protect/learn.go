@@ -1,6 +1,7 @@
 package protect
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -38,6 +39,31 @@ func (l lesson) reason() string {
 // lessons is a set that is never changed once it is shared.
 type lessons struct {
 	seen map[lesson]struct{}
+}
+
+// unless returns the addresses that no entry protects, sorted.
+func (l *lessons) unless(entries []Entry) (out []Learned) {
+	for k := range l.seen {
+		if !slices.ContainsFunc(entries, func(e Entry) bool { return e.Prefix.Contains(k.addr) }) {
+			out = append(out, Learned{k.addr, k.server, k.what, k.reason()})
+		}
+	}
+
+	slices.SortFunc(out, func(a, b Learned) int {
+		return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Server, b.Server),
+			cmp.Compare(a.Reason, b.Reason))
+	})
+	return out
+}
+
+// Advice returns what to do about a learned address.
+func (l Learned) Advice() string {
+	if l.What == OwnAddress {
+		return fmt.Sprintf("if this machine reaches that PBX from there, write %q into [allow] "+
+			"prefixes; if not, see who uses that login", l.Addr)
+	}
+	return fmt.Sprintf("if it belongs to that PBX or to you, write addresses = [%q] into [[server]] %s; "+
+		"if not, see who names it there", l.Addr, l.Server)
 }
 
 // count returns the number of lessons of a kind from a server.

@@ -39,11 +39,24 @@ type Set struct {
 	// OnLink holds the networks of our neighbours, sorted. Their hosts may be banned, but no prefix
 	// that covers such a network.
 	OnLink []netip.Prefix
+	// Learned are addresses that only the events of a server named. They are protected from what
+	// that server reports, and from nothing else: it may lie. Addresses of Entries are not among
+	// them. They are sorted.
+	Learned []Learned
+}
+
+// Learned is an address that a server named as its own, or as ours.
+type Learned struct {
+	Addr   netip.Addr
+	Server string
+	What   Lesson
+	Reason string
 }
 
 // Equal reports whether both sets protect the same prefixes for the same reasons.
 func (s Set) Equal(o Set) bool {
-	return slices.Equal(s.Entries, o.Entries) && slices.Equal(s.OnLink, o.OnLink)
+	return slices.Equal(s.Entries, o.Entries) && slices.Equal(s.OnLink, o.OnLink) &&
+		slices.Equal(s.Learned, o.Learned)
 }
 
 // Server is a PBX of the configuration.
@@ -114,8 +127,15 @@ type Watcher struct {
 
 	mu     sync.Mutex // guards kernel and last
 	kernel kernel     // as last read
-	last   Set        // as last handed out
-	stale  atomic.Bool
+	last   Set        // as last collected
+
+	// handing is held while a set is collected to be handed out, so that an older set never comes
+	// after a newer one.
+	handing sync.Mutex
+	update  func(Set) // nil: nobody follows yet
+	handed  Set       // as update last had it
+
+	stale atomic.Bool
 
 	overflows atomic.Uint64 // lost messages of the kernel
 
@@ -146,9 +166,9 @@ func New(c Config) *Watcher {
 	return w
 }
 
-// Relist replaces the lists of the operator. Run hands out the new set soon after. Addresses that
-// were learned from a server stay as long as the server is listed. The caller must not change l
-// afterwards.
+// Relist replaces the lists of the operator. Run hands out the new set soon after, and
+// [Watcher.Refresh] at once. Addresses that were learned from a server stay as long as the server is
+// listed. The caller must not change l afterwards.
 func (w *Watcher) Relist(l Listed) {
 	w.listed.Store(&l)
 	w.forget(l.Servers)
@@ -177,8 +197,36 @@ func (w *Watcher) Snapshot(ctx context.Context) (Set, error) {
 	return w.collect(true)
 }
 
-// Collect builds the set from the lists of [Watcher.Relist] and the last look at the system.
-func (w *Watcher) Collect() (Set, error) { return w.collect(false) }
+// HandTo has update called with each set that differs from the one before, one call at a time. The
+// first one is compared with the set that was collected last.
+func (w *Watcher) HandTo(update func(Set)) {
+	w.handing.Lock()
+	defer w.handing.Unlock()
+
+	if w.update == nil {
+		w.handed = w.Current()
+	}
+	w.update = update
+}
+
+// Refresh collects the set from the present lists and the last look at the kernel. If the set
+// changed, it is handed out before Refresh returns.
+func (w *Watcher) Refresh() error { return w.handOut(false) }
+
+// handOut collects the set, and hands it out if it changed.
+func (w *Watcher) handOut(fresh bool) error {
+	w.handing.Lock()
+	defer w.handing.Unlock()
+
+	set, err := w.collect(fresh)
+	if err != nil || w.update == nil || set.Equal(w.handed) {
+		return err
+	}
+
+	w.handed = set
+	w.update(set)
+	return nil
+}
 
 // collect builds the set. If fresh is set, it reads the kernel again; otherwise it uses the last
 // reading, which is cheaper.
@@ -216,16 +264,13 @@ func (w *Watcher) collect(fresh bool) (Set, error) {
 		}
 	}
 
-	for l := range w.learned.Load().seen {
-		b.addr(l.addr, l.reason())
-	}
-
 	w.kernel.addTo(b)
 	if err := addResolvers(b, w.config.Root); err != nil {
 		return Set{}, err
 	}
 
 	w.last = b.set()
+	w.last.Learned = w.learned.Load().unless(w.last.Entries)
 	return w.last, nil
 }
 

@@ -34,25 +34,21 @@ var groups = []uint{
 	unix.RTNLGRP_NEXTHOP,
 }
 
-// Run follows the system until ctx ends, and then returns nil. It calls update from one goroutine
-// with each set that differs from the last one handed out, by [Watcher.Snapshot] or by itself. It
-// logs errors and keeps the last good set.
-func (w *Watcher) Run(ctx context.Context, update func(Set)) error {
+// Run follows the system until ctx ends, and then returns nil. It hands out each set that changed,
+// see [Watcher.HandTo]. It logs errors and keeps the last good set.
+func (w *Watcher) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return w.listen(ctx) })
 	g.Go(func() error { return w.resolve(ctx) })
-	g.Go(func() error { return w.follow(ctx, update) })
+	g.Go(func() error { return w.follow(ctx) })
 	return g.Wait()
 }
 
 // follow looks again when something may have changed.
-func (w *Watcher) follow(ctx context.Context, update func(Set)) error {
+func (w *Watcher) follow(ctx context.Context) error {
 	poll := time.NewTicker(w.poll)
 	defer poll.Stop()
 
-	w.mu.Lock()
-	last := w.last
-	w.mu.Unlock()
 	var asked time.Time // the last reading of the kernel
 
 	for {
@@ -65,13 +61,12 @@ func (w *Watcher) follow(ctx context.Context, update func(Set)) error {
 
 		began := time.Now()
 		fresh := w.stale.Swap(false) || began.Sub(asked) >= w.resync
-		set, err := w.collect(fresh)
+		err := w.handOut(fresh)
 
 		// The pause grows with the length of the reading, so that a router with a million routes
 		// does not keep this goroutine busy.
 		pause := max(w.pause, 10*time.Since(began))
-		switch {
-		case err != nil:
+		if err != nil {
 			w.config.Log.Error("cannot read what must not be banned, keeping the last list",
 				"err", err)
 			if fresh {
@@ -79,9 +74,6 @@ func (w *Watcher) follow(ctx context.Context, update func(Set)) error {
 			}
 			w.kick()
 			pause = retryPause
-		case !set.Equal(last):
-			last = set
-			update(set)
 		}
 
 		if err == nil && fresh {

@@ -128,6 +128,11 @@ func reasonOf(s Set, addr string) string {
 			return e.Reason
 		}
 	}
+	for _, l := range s.Learned {
+		if l.Addr == a {
+			return l.Reason
+		}
+	}
 	return ""
 }
 
@@ -257,7 +262,8 @@ func (s *space) run(w *Watcher) *running {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{s.t, make(chan Set, 1000)}
 	done := make(chan error, 1)
-	go func() { done <- w.Run(ctx, func(set Set) { r.sets <- set }) }()
+	w.HandTo(func(set Set) { r.sets <- set })
+	go func() { done <- w.Run(ctx) }()
 	s.t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -339,7 +345,8 @@ func TestRunFindsAChangeThatTheKernelDidNotTell(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	r := &running{t, make(chan Set, 100)}
 	done := make(chan error)
-	go func() { done <- w.follow(ctx, func(set Set) { r.sets <- set }) }() // listen is not running
+	w.HandTo(func(set Set) { r.sets <- set })
+	go func() { done <- w.follow(ctx) }() // listen is not running
 	r.until("192.0.2.10", "own address")
 	s.must(s.h.AddrAdd(s.link("eth0"), s.address("192.0.2.11/24")))
 	r.until("192.0.2.11", "own address")

@@ -17,7 +17,7 @@ const maxLearned = 16
 // PBXs in the events.
 type protected struct {
 	entries []policy.ProtectedEntry
-	learned map[lesson]struct{}
+	learned map[lesson]string // why it is spared
 	counts  map[uint16]int
 	last    lesson
 	current *policy.Protected
@@ -30,7 +30,7 @@ type lesson struct {
 }
 
 func newProtected(c *config.Config) protected {
-	p := protected{learned: make(map[lesson]struct{}), counts: make(map[uint16]int)}
+	p := protected{learned: make(map[lesson]string), counts: make(map[uint16]int)}
 	for _, prefix := range c.Allow {
 		p.entries = append(p.entries, policy.ProtectedEntry{
 			Prefix: prefix,
@@ -94,15 +94,19 @@ func (p *protected) lesson(l lesson, reason string) bool {
 	if _, ok := p.learned[l]; ok || p.counts[l.server] >= maxLearned {
 		return false
 	}
-	p.learned[l] = struct{}{}
+	p.learned[l] = reason
 	p.counts[l.server]++
-	p.add(l.addr, reason)
+	p.current = nil
 	return true
 }
 
 func (p *protected) list() *policy.Protected {
 	if p.current == nil {
-		p.current = policy.NewProtected(p.entries, nil)
+		var learned []policy.Learned
+		for l, reason := range p.learned {
+			learned = append(learned, policy.Learned{Addr: l.addr, Server: l.server, Reason: reason})
+		}
+		p.current = policy.NewProtected(p.entries, nil).WithLearned(learned)
 	}
 	return p.current
 }

@@ -138,7 +138,11 @@ func (p *Player) report(verdicts []policy.Verdict) {
 
 // Protected reports whether an address is never banned, and why.
 func (p *Player) Protected(addr netip.Addr) (string, bool) {
-	return p.protected.list().Contains(addr)
+	list := p.protected.list()
+	if reason, ok := list.Contains(addr); ok {
+		return reason, ok
+	}
+	return list.LearnedFrom(netip.PrefixFrom(addr, addr.BitLen()))
 }
 
 // Format is the format of the output.

@@ -48,7 +48,7 @@ func (p *Player) spare(ev *recording.Event) {
 	addr := ev.Source.Addr()
 
 	// The engine also ignores sources that are not protected, such as invalid ones.
-	why, ok := p.protected.list().Contains(addr)
+	why, ok := p.protected.list().ContainsFrom(addr, ev.Server)
 	if !ok {
 		return
 	}
