@@ -85,6 +85,7 @@ type Judge struct {
 	trial       trial
 	external    map[bans.Key]bans.External // received, and not yet handed to the engine
 	alerts      []Alert                    // the latest, the last one at the end
+	all         uint64                     // how often all bans were lifted
 	pulse       pulse
 }
 
