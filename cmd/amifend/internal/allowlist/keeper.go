@@ -14,6 +14,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/clock"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
+	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 )
 
@@ -37,6 +38,8 @@ type Options struct {
 	Journal Rows // nil: what is allowed by command ends with the run
 	Clock   clock.Clock
 	Log     *slog.Logger
+	// Begun is set when the journal was lost and begun anew; nil: it never is.
+	Begun *owner.Latest[struct{}]
 }
 
 // Rows is the part of the journal that a Keeper needs. [journal.Journal] implements it.
@@ -53,6 +56,7 @@ type Keeper struct {
 	journal Rows
 	clock   clock.Clock
 	log     *slog.Logger
+	begun   *owner.Latest[struct{}]
 
 	mu     sync.Mutex // operators read and write, Run ends what is over
 	byWhom map[Subject]Allowance
@@ -65,8 +69,12 @@ type Keeper struct {
 
 // New returns a keeper of nothing.
 func New(o Options) *Keeper {
+	if o.Begun == nil {
+		o.Begun = owner.NewLatest[struct{}]()
+	}
 	return &Keeper{
 		config: o.Config, watcher: o.Watcher, journal: o.Journal, clock: o.Clock, log: o.Log,
+		begun:  o.Begun,
 		byWhom: make(map[Subject]Allowance), unsent: make(map[Subject]struct{}),
 	}
 }
@@ -239,6 +247,8 @@ func (k *Keeper) Run(ctx context.Context) {
 		case <-ctx.Done():
 			k.Save() // the last second's
 			return
+		case <-k.begun.C():
+			k.saveAnew()
 		case <-tick.C:
 		}
 	}
