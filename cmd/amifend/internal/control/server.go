@@ -33,7 +33,8 @@ const (
 // Reader answers what users may read. The caller owns the answers.
 type Reader interface {
 	Status(ctx context.Context) (Status, error)
-	Bans(ctx context.Context) ([]Ban, error)
+	// Bans returns the bans that match a query, in its order and up to its limit.
+	Bans(ctx context.Context, q BanQuery) (BanList, error)
 	Allowed(ctx context.Context) ([]Allowed, error)
 }
 
@@ -69,7 +70,9 @@ type Options struct {
 	Keep    func(ctx context.Context, by Peer) (Kept, error)
 	// Reconcile compares kernel, journal and engine, and repairs what differs.
 	Reconcile func(ctx context.Context, by Peer) (Reconciled, error)
-	Events    *Feed
+	// Acknowledge has what an operator has seen shown no longer in the status.
+	Acknowledge func(ctx context.Context, by Peer) (Acknowledged, error)
+	Events      *Feed
 }
 
 // Server serves the control socket.

@@ -29,6 +29,9 @@ type Options struct {
 	// opened before, it was begun anew, or the wall clock was set. It is called from the journal's
 	// goroutine and must not block. It may be nil.
 	Changed func()
+	// Begun is called when the journal was lost and begun anew: whoever keeps rows of state in it
+	// must save all of them again. It is called like Changed, and may be nil.
+	Begun func()
 }
 
 // How the journal uses its disk.
@@ -62,6 +65,10 @@ type Journal struct {
 	broken  error         // why it cannot be written; nil: it can
 	backoff time.Duration // after the last failure
 	behind  bool          // a first question found no database: call Changed when there is one
+	whole   bool          // it is written whole, without the budget
+	lost    *Loss         // to be noted in the next database; nil: none
+	recent  map[Key]Lift  // the latest that were written
+	general *LiftAll      // the latest of these
 	aside   time.Time     // when a corrupt database was last set aside
 	due     due
 	tidy    tidy
@@ -101,6 +108,10 @@ func (j *Journal) Ban(b Ban) { j.queue.ban(b) }
 // Lift records that a ban is lifted.
 func (j *Journal) Lift(l Lift) { j.queue.lift(l) }
 
+// LiftAll records that all bans are lifted that were recorded before. Those that wait to be written
+// are discarded. Use [Journal.SyncLifts] to wait until it is on the disk.
+func (j *Journal) LiftAll(l LiftAll) { j.queue.liftAll(l) }
+
 // Alert records an alert. Up to a thousand may wait; more are dropped.
 func (j *Journal) Alert(a Alert) { j.queue.alert(a) }
 
@@ -115,30 +126,6 @@ func (j *Journal) Count(totals func() []Total) { j.queue.count(totals) }
 // while the rows before still wait.
 func (j *Journal) Save(rows []Row) bool { return j.queue.save(rows) }
 
-// Snapshot returns the running and the lifted bans. It fails while the database cannot be read. An
-// error for which [Refused] reports true lasts until a person has solved it.
-func (j *Journal) Snapshot(ctx context.Context) (*Snapshot, error) {
-	var out *Snapshot
-	err := j.ask(ctx, func(s *store) (err error) {
-		if out, err = s.snapshot(j.o.BanMax); err != nil {
-			return err
-		}
-
-		// What waits is newer than what is written.
-		now := time.Now()
-		for _, k := range j.backlog.order {
-			out.add(j.backlog.entries[k], now)
-		}
-
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-
-	return out, nil
-}
-
 // State calls visit for each stored row of the table state.
 func (j *Journal) State(ctx context.Context, visit func(Row) error) error {
 	return j.ask(ctx, func(s *store) error { return s.state(visit) })
@@ -146,18 +133,23 @@ func (j *Journal) State(ctx context.Context, visit func(Row) error) error {
 
 // Sync returns when all that was recorded before is on the disk, whatever the budget, or with the
 // reason why it is not. On a full disk it uses the reserved room.
-func (j *Journal) Sync(ctx context.Context) error { return j.sync(ctx, true) }
+func (j *Journal) Sync(ctx context.Context) error { return j.sync(ctx, true, groupMost) }
 
 // Flush is Sync without the reserved room, which is left to lifts: a ban that is not written still
 // runs.
-func (j *Journal) Flush(ctx context.Context) error { return j.sync(ctx, false) }
+func (j *Journal) Flush(ctx context.Context) error { return j.sync(ctx, false, groupMost) }
 
-// sync writes what waits, if need be into the reserved room.
-func (j *Journal) sync(ctx context.Context, reserved bool) error {
+// SyncLifts is Sync without the bans that wait and are not lifted, of which there may be very many:
+// they still run. It waits for lifts, for rows and blocks of state, and for what operators did.
+func (j *Journal) SyncLifts(ctx context.Context) error { return j.sync(ctx, true, 0) }
+
+// sync writes what waits, if need be into the reserved room: of the bans that are not lifted, most
+// in a commit.
+func (j *Journal) sync(ctx context.Context, reserved bool, most int) error {
 	return j.ask(ctx, func(*store) error {
-		err := j.flush()
+		err := j.flush(most)
 		if err != nil && reserved && j.release(err) {
-			err = j.flush()
+			err = j.flush(most)
 		}
 		if err == nil {
 			return nil

@@ -127,8 +127,8 @@ func (s *Service) controlOptions() control.Options {
 	c := s.Config().Control
 	return control.Options{
 		Socket: c.Socket, ReadGroup: c.ReadGroup, AdminGroup: c.AdminGroup, Log: s.Log,
-		Read: s, Ban: s, Allow: s, Past: s, Silence: s, Explain: s.Explain, Keep: s.Keep, Reload: s.Reload,
-		Reconcile: s.Reconcile, Events: s.Feed,
+		Read: s, Ban: s, Allow: s, Past: s, Silence: s, Explain: s.Explain, Keep: s.Keep,
+		Reload: s.Reload, Reconcile: s.Reconcile, Acknowledge: s.Acknowledge, Events: s.Feed,
 	}
 }
 
