@@ -46,9 +46,6 @@ type Commands struct {
 	Version    Show       `cmd:"" help:"Print the version."`
 }
 
-// Version is the program's version.
-type Version string
-
 // ErrTold is returned by a command that failed and has already said why.
 var ErrTold = errors.New("failed")
 
@@ -161,13 +158,4 @@ func newLog(c config.Log) *slog.Logger {
 		return slog.New(slog.NewTextHandler(os.Stderr, options))
 	}
 	return slog.New(slog.NewJSONHandler(os.Stderr, options))
-}
-
-// Show is `amifend version`.
-type Show struct{}
-
-// Run prints the version.
-func (Show) Run(v Version) error {
-	_, err := fmt.Println("amifend " + string(v))
-	return err
 }
