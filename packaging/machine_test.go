@@ -93,7 +93,7 @@ func removeGroup(pid int) {
 // command returns a shell command that runs in the machine, as root.
 func (m *machine) command(script string) *exec.Cmd {
 	return exec.Command("nsenter", "--target", m.pid, "--mount", "--pid", "--net", "--uts", "--ipc",
-		"--cgroup", "--root", "--wd=/", "env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+		"--cgroup", "--root", "env", "--ignore-environment", "--chdir=/", "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
 		"LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", "bash", "-euc", script)
 }
 

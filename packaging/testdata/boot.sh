@@ -34,6 +34,7 @@ exec unshare --mount --pid --fork --net --uts --ipc --cgroup --propagation priva
 	pivot_root . oldroot
 	umount -l /oldroot
 	rmdir /oldroot
+	mount --make-rshared / # as systemd expects of whoever makes a container: it mounts credentials from outside
 	exec env -i container=amifend-packages PATH=/usr/sbin:/usr/bin:/sbin:/bin \
 		/sbin/init --log-target=console --show-status=false
 ' boot "$root" "$folder"
