@@ -191,12 +191,30 @@ func stderr(err error) string {
 // setSchema has a journal say that it has another version of the schema.
 func setSchema(t *testing.T, journal string, version int) {
 	t.Helper()
-	db, err := sql.Open("sqlite", journal)
+
+	// SQLite resolves the links in a path, and those of another process lead nowhere.
+	text, err := os.ReadFile(journal)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
-	if _, err := db.Exec("PRAGMA user_version = " + strconv.Itoa(version)); err != nil {
+	file := filepath.Join(t.TempDir(), "journal.db")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	db, err := sql.Open("sqlite", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = db.Exec("PRAGMA journal_mode = DELETE; PRAGMA user_version = " + strconv.Itoa(version))
+	if closed := db.Close(); err != nil || closed != nil {
+		t.Fatal(err, closed)
+	}
+
+	if text, err = os.ReadFile(file); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(journal, text, 0o600); err != nil { // it keeps its owner
 		t.Fatal(err)
 	}
 }
