@@ -63,7 +63,7 @@ bin/nfpm bin/cyclonedx-gomod: packaging/tools/go.mod
 	@cd packaging/tools && $(GO) build -o ../../bin/ tool
 	@touch bin/nfpm bin/cyclonedx-gomod
 
-packages: ## build the packages twice and compare; install, upgrade, remove and purge them under systemd (root)
+packages: build bin/nfpm bin/cyclonedx-gomod ## build the packages twice and compare; install, upgrade, remove and purge them under systemd (root)
 	@.ci/install
 	$(GO) test -tags packages -count=1 -timeout 15m -v ./packaging
 
