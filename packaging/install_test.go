@@ -269,7 +269,8 @@ func container(t *testing.T, m *machine) {
 		chmod 640 *
 		systemd-run --unit=image -p RootDirectory=/root/image -p CapabilityBoundingSet=CAP_NET_ADMIN \
 			-p ReadOnlyPaths=/ -p "ReadWritePaths=/var/lib/amifend /run/amifend" /usr/bin/amifend run`)
-	status := "chroot /root/image /usr/bin/amifend status --json"
+	status := "nsenter --target $(systemctl show -p MainPID --value image) --mount --root " +
+		"/usr/bin/amifend status --json"
 	eventually(t, "the container answers, and is logged in", func() bool {
 		return m.command(status+` | grep '"connected": true'`).Run() == nil
 	})
