@@ -116,7 +116,7 @@ var packed = []string{
 	"/usr/share/bash-completion/completions/amifend",
 	"/usr/share/fish/vendor_completions.d/amifend.fish",
 	"/usr/share/doc/amifend/copyright", "/usr/share/doc/amifend/sbom.cdx.json",
-	"/usr/share/doc/amifend/install.md", "/usr/share/doc/amifend/examples/quickstart/config.toml",
+	"/usr/share/doc/amifend/docs/install.md", "/usr/share/doc/amifend/examples/quickstart/config.toml",
 	"/usr/share/doc/amifend/licenses/go/LICENSE",
 	"/usr/share/doc/amifend/licenses/modernc.org/sqlite/LICENSE",
 }

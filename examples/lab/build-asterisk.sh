@@ -39,7 +39,7 @@ install_tools() {
 	local -a want
 	mapfile -t want < <(missing_packages)
 	((${#want[@]})) || return 0
-	say "installing ${want[*]}"
+	say "installing on this machine, with apt-get: ${want[*]}"
 	apt-get update -q >&2 || say "apt-get update failed, trying with the lists that are here"
 	apt-get install -q -y --no-install-recommends "${want[@]}" >&2 || die "cannot install ${want[*]}: install them by hand"
 }
