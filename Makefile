@@ -31,7 +31,8 @@ install: $(if $(PREBUILT),,build) ## install the program, its unit, its user and
 	@# Where earlier versions were.
 	rm -f $(DESTDIR)/usr/local/sbin/amifend
 	install -d $(ETC)/systemd/system
-	sed 's|/usr/bin/amifend|/usr/local/bin/amifend|' examples/systemd/amifend.service >$(ETC)/systemd/system/amifend.service
+	sed 's|/usr/bin/amifend|/usr/local/bin/amifend|' examples/systemd/amifend.service | \
+		install -m 644 /dev/stdin $(ETC)/systemd/system/amifend.service
 	install -D -m 644 examples/systemd/sysusers.conf $(ETC)/sysusers.d/amifend.conf
 	$(if $(DESTDIR),,systemd-sysusers)
 	@# The service reads there and writes nothing. What is there stays: a config that was edited, a secret.
