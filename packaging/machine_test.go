@@ -5,6 +5,7 @@ package packaging
 import (
 	"bytes"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -182,7 +183,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 // stderr returns what a command that failed wrote to standard error.
 func stderr(err error) string {
-	if e, ok := err.(*exec.ExitError); ok { //nolint:errorlint // as Output returns it
+	if e, ok := errors.AsType[*exec.ExitError](err); ok {
 		return string(e.Stderr)
 	}
 	return ""

@@ -76,7 +76,7 @@ func readBans(ctx context.Context, s *shared) (*journal.Snapshot, error) {
 	}
 
 	s.startup.without("what the journal has: it could not be read")
-	s.options.Log.Error("the journal cannot be read: starting with the bans that are in the kernel, "+
-		"and without scores and proof", "err", err)
+	s.options.Log.Error("the journal cannot be read: starting with the bans that are in the "+
+		"kernel, and without scores and proof", "err", err)
 	return nil, nil //nolint:nilnil // as above
 }

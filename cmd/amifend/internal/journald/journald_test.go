@@ -46,7 +46,8 @@ func TestEntries(t *testing.T) {
 		},
 		"no attributes": {
 			func(l *slog.Logger) { l.Warn("amifend stops") },
-			"amifend stops", journal.PriWarning, map[string]string{},
+			"amifend stops", journal.PriWarning,
+			map[string]string{},
 		},
 		"attributes of the logger, and groups": {
 			func(l *slog.Logger) {
