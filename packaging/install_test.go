@@ -280,8 +280,12 @@ func container(t *testing.T, m *machine) {
 // remove checks that removing ends all bans, and keeps what an administrator may want back.
 func remove(t *testing.T, m *machine) {
 	m.run(t, "apt-get remove -y amifend")
-	m.run(t, `! systemctl is-active amifend; ! nft list table inet amifend; ! command -v amifend
-		test -e /etc/amifend/config.toml; test -e /etc/amifend/ami-secret
+	for _, gone := range []string{
+		"systemctl is-active amifend", "nft list table inet amifend", "command -v amifend",
+	} {
+		m.fails(t, gone)
+	}
+	m.run(t, `test -e /etc/amifend/config.toml; test -e /etc/amifend/ami-secret
 		test -e /var/lib/amifend/journal.db`)
 
 	// Installed again, it starts at once and puts the bans back.
@@ -293,7 +297,8 @@ func remove(t *testing.T, m *machine) {
 // purge checks that nothing is left but the system user.
 func purge(t *testing.T, m *machine, before string) {
 	m.run(t, "apt-get purge -y amifend")
-	m.run(t, "! nft list table inet amifend; getent passwd amifend")
+	m.fails(t, "nft list table inet amifend")
+	m.run(t, "getent passwd amifend")
 	had := map[string]bool{}
 	for line := range strings.Lines(before) {
 		had[line] = true
