@@ -2,40 +2,71 @@
 
 GO        ?= go
 LAB        = examples/lab
-VERSION   ?= $(shell git -c safe.directory=$(CURDIR) describe --tags --always --dirty 2>/dev/null || echo unknown)
+VERSION   ?= $(shell packaging/version)
+GIT        = git -c safe.directory=$(CURDIR)
 
-.PHONY: help build install uninstall demo test check lint unit api vuln fuzz e2e bench quality clean
+.PHONY: help build install uninstall deb rpm dist demo test check lint unit api vuln fuzz packages e2e bench quality clean
 
 help: ## list what there is to make
 	@awk -F':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: ## build bin/amifend, which needs no libraries
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/amifend ./cmd/amifend
+# Where the binary goes, and what it says of itself. The package scripts build for other architectures.
+PROGRAM ?= bin/amifend
+STAMP    = -s -w -X main.version=$(VERSION) -X main.commit=$(shell $(GIT) rev-parse HEAD 2>/dev/null) \
+	-X main.date=$(shell TZ=UTC $(GIT) log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null)
 
-# Where install puts things; DESTDIR is put in front of each, for a package or a try.
-SBIN     = $(DESTDIR)/usr/local/sbin
+build: ## build bin/amifend, which needs no libraries
+	@packaging/need-go "$(GO)"
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "$(STAMP)" -o $(PROGRAM) ./cmd/amifend
+
+# Where install puts things; DESTDIR is put in front of each, for a try.
+BIN      = $(DESTDIR)/usr/local/bin
 ETC      = $(DESTDIR)/etc
-# The user of the service, which a try without root does not have.
-OWNER   ?= $(if $(DESTDIR),,-o amifend)
+# The group of the service, which a try without root does not have.
+OWNER   ?= $(if $(DESTDIR),,-o root -g amifend)
 
 # PREBUILT=1 takes the bin/amifend that is there, for a machine without Go.
 install: $(if $(PREBUILT),,build) ## install the program, its unit, its user and a first config (root)
-	install -D -m 755 bin/amifend $(SBIN)/amifend
-	install -D -m 644 examples/systemd/amifend.service $(ETC)/systemd/system/amifend.service
+	install -D -m 755 bin/amifend $(BIN)/amifend
+	@# Where earlier versions were.
+	rm -f $(DESTDIR)/usr/local/sbin/amifend
+	install -d $(ETC)/systemd/system
+	sed 's|/usr/bin/amifend|/usr/local/bin/amifend|' examples/systemd/amifend.service | \
+		install -m 644 /dev/stdin $(ETC)/systemd/system/amifend.service
 	install -D -m 644 examples/systemd/sysusers.conf $(ETC)/sysusers.d/amifend.conf
 	$(if $(DESTDIR),,systemd-sysusers)
-	install -d -m 700 $(OWNER) $(ETC)/amifend
-	@# What is there stays: a config that was edited, a secret.
-	[ -e $(ETC)/amifend/config.toml ] || install -m 600 $(OWNER) examples/quickstart/config.toml $(ETC)/amifend/
-	[ -e $(ETC)/amifend/ami-secret ] || install -m 600 $(OWNER) /dev/null $(ETC)/amifend/ami-secret
+	@# The service reads there and writes nothing. What is there stays: a config that was edited, a secret.
+	install -d -m 750 $(OWNER) $(ETC)/amifend
+	[ -e $(ETC)/amifend/config.toml ] || install -m 640 $(OWNER) examples/quickstart/config.toml $(ETC)/amifend/
+	[ -e $(ETC)/amifend/ami-secret ] || install -m 640 $(OWNER) /dev/null $(ETC)/amifend/ami-secret
+	@# Earlier versions gave these to the user of the service.
+	$(if $(DESTDIR),,chown root:amifend $(ETC)/amifend/config.toml $(ETC)/amifend/ami-secret)
+	$(if $(DESTDIR),,chmod 640 $(ETC)/amifend/config.toml $(ETC)/amifend/ami-secret)
 	$(if $(DESTDIR),,-systemctl daemon-reload)
 	@echo "Next: the manager user and $(ETC)/amifend/ami-secret (docs/install.md, step 2), then: amifend check"
 
 uninstall: ## remove what install put here, and the bans; /etc/amifend and /var/lib/amifend stay (root)
 	$(if $(DESTDIR),,-systemctl disable --now amifend)
-	$(if $(DESTDIR),,-$(SBIN)/amifend flush --kernel)
-	rm -f $(SBIN)/amifend $(ETC)/systemd/system/amifend.service $(ETC)/sysusers.d/amifend.conf
+	$(if $(DESTDIR),,-$(BIN)/amifend flush --kernel)
+	rm -f $(BIN)/amifend $(ETC)/systemd/system/amifend.service $(ETC)/sysusers.d/amifend.conf
 	$(if $(DESTDIR),,-systemctl daemon-reload)
+
+deb: build bin/nfpm bin/cyclonedx-gomod ## build the packages for Debian and Ubuntu, in dist; ARCHS=amd64 builds one
+	@GO="$(GO)" VERSION="$(VERSION)" packaging/build $@
+
+rpm: build bin/nfpm bin/cyclonedx-gomod ## build the packages for RHEL and Fedora, in dist
+	@GO="$(GO)" VERSION="$(VERSION)" packaging/build $@
+
+dist: build bin/nfpm bin/cyclonedx-gomod ## all that a release page needs, in dist: packages, archives, SBOMs, checksums
+	@GO="$(GO)" VERSION="$(VERSION)" packaging/build dist
+
+bin/nfpm bin/cyclonedx-gomod: packaging/tools/go.mod
+	@cd packaging/tools && $(GO) build -o ../../bin/ tool
+	@touch bin/nfpm bin/cyclonedx-gomod
+
+packages: build bin/nfpm bin/cyclonedx-gomod ## build the packages twice and compare; install, upgrade, remove and purge them under systemd (root)
+	@.ci/install
+	$(GO) test -tags packages -count=1 -timeout 15m -v ./packaging
 
 demo: build ## play two PBXs with phones and attackers for a minute; touches nothing on the host
 	@bin/amifend demo

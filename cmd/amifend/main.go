@@ -17,8 +17,12 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/cli"
 )
 
-// version is set by the build.
-var version = "unknown"
+// The build sets these: see the Makefile.
+var (
+	version = "" // such as 0.1.0
+	commit  = "" // the full hash
+	date    = "" // of the commit, RFC 3339
+)
 
 // The exit codes. 0 means done.
 const (
@@ -32,11 +36,12 @@ func main() {
 
 func run(args []string) int {
 	var commands cli.Commands
+	built := cli.NewBuild(version, commit, date)
 	parser, err := kong.New(&commands,
 		kong.Name("amifend"),
 		kong.Description("Stops SIP attackers at the door of Asterisk phone systems."),
 		kong.UsageOnError(),
-		cli.Vars(), kong.Vars{"version": version},
+		cli.Vars(), kong.Bind(built),
 	)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "amifend:", err)
@@ -56,7 +61,7 @@ func run(args []string) int {
 	defer stop()
 
 	command.BindTo(ctx, (*context.Context)(nil))
-	err = command.Run(cli.Version(version))
+	err = command.Run(built.Version)
 	switch {
 	case err == nil:
 		return 0

@@ -12,6 +12,8 @@
 # It needs root: debootstrap and chroot do. It writes to the cache folder and, when tools are missing, installs them.
 set -euo pipefail
 
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+readonly here
 readonly cache=${AMIFEND_LAB_CACHE:-/var/cache/amifend}
 readonly marker=.amifend-lab # in the chroot: it is complete; holds the version of its Asterisk
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
@@ -37,36 +39,9 @@ install_tools() {
 	local -a want
 	mapfile -t want < <(missing_packages)
 	((${#want[@]})) || return 0
-	say "installing ${want[*]}"
+	say "installing on this machine, with apt-get: ${want[*]}"
 	apt-get update -q >&2 || say "apt-get update failed, trying with the lists that are here"
 	apt-get install -q -y --no-install-recommends "${want[@]}" >&2 || die "cannot install ${want[*]}: install them by hand"
-}
-
-# The first URI of a Debian archive in this machine's apt sources, one-line and deb822 format alike. Other archives
-# (security, third parties) are passed over: a Debian archive is one whose path ends in /debian.
-mirror() {
-	if [[ -n ${AMIFEND_LAB_MIRROR:-} ]]; then
-		echo "$AMIFEND_LAB_MIRROR"
-		return
-	fi
-	local -a uris
-	mapfile -t uris < <(
-		find /etc/apt/sources.list.d -name '*.sources' -exec sed -n 's/^URIs:[[:space:]]*//Ip' {} + 2>/dev/null | tr -s '[:space:]' '\n'
-		find /etc/apt/sources.list /etc/apt/sources.list.d -name '*.list' -exec \
-			sed -nE 's/^deb[[:space:]]+(\[[^]]*\][[:space:]]+)?([^[:space:]]+).*/\2/p' {} + 2>/dev/null
-	)
-	local u
-	for u in "${uris[@]}"; do
-		if [[ $u == mirror+file:* ]]; then # a file that lists mirrors, as on Debian's cloud images
-			u=${u#mirror+file:}
-			u=$(grep -m 1 -oE 'https?://[^[:space:]]+' "${u#//}") || continue
-		fi
-		if [[ $u =~ ^https?://.*/debian/?$ ]]; then
-			echo "$u"
-			return
-		fi
-	done
-	die "no Debian mirror in /etc/apt: set AMIFEND_LAB_MIRROR to one (the URI that ends in /debian)"
 }
 
 # What must hold of a complete chroot. Prints the version.
@@ -92,7 +67,7 @@ finish() {
 # Runs in a mount namespace of its own: whatever is mounted here is gone with this process.
 bootstrap() {
 	local release=$1 root=$2 uri include=()
-	uri=$(mirror)
+	uri=$("$here/mirror.sh")
 	[[ $uri == https:* ]] && include=(--include=ca-certificates)
 	say "$release: debootstrap into $root (about a minute)"
 	debootstrap --variant=minbase "${include[@]}" "$release" "$root" "$uri" >"$root.log" 2>&1 ||
@@ -153,8 +128,8 @@ main() {
 	eval "$(apt-config shell http_proxy_apt Acquire::http::Proxy)"
 	[[ -z $http_proxy_apt || $http_proxy_apt == DIRECT ]] || export http_proxy=$http_proxy_apt https_proxy=$http_proxy_apt
 
-	export -f bootstrap finish probe mirror say die
-	export cache marker
+	export -f bootstrap finish probe say die
+	export cache marker here
 	unshare --mount --propagation private bash -euo pipefail -c 'bootstrap "$@"' bootstrap "$release" "$root" ||
 		die "$release: not built"
 }

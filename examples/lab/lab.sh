@@ -231,6 +231,13 @@ main() {
 		configure "${2:-sid}"
 		network_up
 		start
+		cat <<-TEXT
+			$name is up: Asterisk at 192.0.2.10 and 2001:db8:1::10, endpoints 1001 to 1030.
+			Its files are in $run: etc, log/full, secret.
+			next: $0 asterisk $name pjsip show endpoints
+			      $0 exec $name pbx amifend run --config $run/config.toml    (README.md, "Protect it")
+			      $0 down $name
+		TEXT
 		;;
 	start) need_name "${1:-}"; start ;;
 	kill) need_name "${1:-}"; end ;;

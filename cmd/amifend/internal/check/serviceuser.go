@@ -2,6 +2,7 @@ package check
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -228,8 +229,8 @@ func checkServiceUser(s *section, o Options) {
 		}
 
 	default:
-		s.fail(fmt.Sprintf("chown %s: %s (the user must be able to enter the folders above, too)",
-			service.user, path),
+		s.fail(fmt.Sprintf("chown root:%s %s; chmod 640 %[2]s (the group must be able to enter "+
+			"the folder, too: chmod 750)", cmp.Or(service.group, service.user), path),
 			"%s runs as user %s, which cannot read it: %s", unitName, service.user,
 			plain(loadErr.Error()))
 	}

@@ -32,7 +32,7 @@ func TestServiceUserReadsTheConfig(t *testing.T) {
 			"[Unit]\nUser=root\n[Service]\nUser = nobody\n", "", 0o600, 0o600, false,
 			[]string{
 				"FAIL  amifend.service runs as user nobody, which cannot read it: open config: ",
-				"permission denied", "do: chown nobody: ",
+				"permission denied", "do: chown root:nobody ",
 			},
 		},
 		"the secret is root's": {

@@ -17,6 +17,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/daemon"
+	"github.com/amifend/amifend/cmd/amifend/internal/journald"
 )
 
 // Commands are amifend's commands.
@@ -47,9 +48,6 @@ type Commands struct {
 	Man        Man        `cmd:"" help:"Write the man pages."`
 	Version    Show       `cmd:"" help:"Print the version."`
 }
-
-// Version is the program's version.
-type Version string
 
 // ErrTold is returned by a command that failed and has already said why.
 var ErrTold = errors.New("failed")
@@ -116,7 +114,7 @@ for amifend keep. Each start with --trial begins a new trial.
 
 // Run runs the daemon until it is stopped.
 func (r *Run) Run(ctx context.Context, v Version) error {
-	c, err := r.load("the user of the service must be able to read it: chown amifend: " + r.Config)
+	c, err := r.load(serviceReads(r.Config))
 	if err != nil {
 		return err
 	}
@@ -126,13 +124,26 @@ func (r *Run) Run(ctx context.Context, v Version) error {
 			"[firewall] backend = \"log\"), so there is nothing to try")
 	}
 
+	watchdog, err := systemd.SdWatchdogEnabled(false)
+	if err != nil {
+		return fmt.Errorf("read the watchdog's time from the environment: %w", err)
+	}
+
 	return daemon.Run(ctx, daemon.Options{
 		Trial: time.Duration(r.Trial), Config: c, Version: string(v), Log: newLog(c.Log),
 		Reload: r.reload, Reloading: reloading,
 		Ready:    func() { notify(systemd.SdNotifyReady) },
 		Stopping: func() { notify(systemd.SdNotifyStopping) },
-		Status:   func(text string) { notify("STATUS=" + text) },
+		Status:   func(line string) { notify("STATUS=" + line) },
+		Watchdog: watchdog,
+		Alive:    func() { notify(systemd.SdNotifyWatchdog) },
 	})
+}
+
+// serviceReads is the advice for a config that the user of the service cannot read.
+func serviceReads(path string) string {
+	return "the group of the service must be able to read it: chown root:amifend " + path +
+		"; chmod 640 " + path
 }
 
 // notify reports a state to systemd, if that started the daemon (sd_notify(3)).
@@ -150,8 +161,13 @@ func reloading() {
 	notify(fmt.Sprintf("%s\nMONOTONIC_USEC=%d", systemd.SdNotifyReloading, now.Nano()/1000))
 }
 
-// newLog returns a log to standard error: text on a terminal, otherwise JSON.
+// newLog returns a log to standard error: text on a terminal, lines with fields if journald reads
+// it, otherwise JSON.
 func newLog(c config.Log) *slog.Logger {
+	if c.Format == "auto" && journald.Connected() {
+		return slog.New(journald.New(c.Level))
+	}
+
 	options := &slog.HandlerOptions{Level: c.Level}
 	text := c.Format == "text"
 	if c.Format == "auto" {
@@ -163,13 +179,4 @@ func newLog(c config.Log) *slog.Logger {
 		return slog.New(slog.NewTextHandler(os.Stderr, options))
 	}
 	return slog.New(slog.NewJSONHandler(os.Stderr, options))
-}
-
-// Show is `amifend version`.
-type Show struct{}
-
-// Run prints the version.
-func (Show) Run(v Version) error {
-	_, err := fmt.Println("amifend " + string(v))
-	return err
 }

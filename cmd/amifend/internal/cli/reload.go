@@ -59,7 +59,7 @@ func (c *Reload) Run(ctx context.Context) error {
 
 // reload reads the config for the running daemon.
 func (r *Run) reload() (*config.Config, error) {
-	c, err := r.load("the user of the service must be able to read it: chown amifend: " + r.Config)
+	c, err := r.load(serviceReads(r.Config))
 	if err != nil {
 		return nil, err
 	}

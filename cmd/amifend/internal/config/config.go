@@ -72,7 +72,7 @@ type TLS struct {
 // Log holds the level and the format of the log.
 type Log struct {
 	Level  slog.Level
-	Format string // "text", "json" or "auto": text on a terminal, else JSON
+	Format string // "text", "json" or "auto": see config.toml.example
 }
 
 // Load reads and validates the file at path, and the secret and certificate files that it names.

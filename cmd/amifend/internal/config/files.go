@@ -126,8 +126,8 @@ func (l *loader) readFirst(name string) (path string, b []byte, mode fs.FileMode
 	}
 
 	if errors.Is(err, fs.ErrPermission) {
-		err = fmt.Errorf("open secret: %w; it must belong to who runs amifend, under "+
-			"systemd: chown amifend: %s", err, path)
+		err = fmt.Errorf("open secret: %w; who runs amifend must be able to read it, "+
+			"under systemd: chown root:amifend %s; chmod 640 %[2]s", err, path)
 	} else if err != nil {
 		err = fmt.Errorf("open secret: %w; write the name of a file that holds the password alone",
 			unnamed(err))

@@ -26,12 +26,14 @@ func adopt(
 	began := s.clock.Now()
 	both, ctx := errgroup.WithContext(ctx)
 	both.Go(func() (err error) {
+		defer s.startup.await("the table in the kernel")()
 		found, err = e.Inspect(ctx)
 		return err
 	})
 
 	both.Go(func() (err error) {
-		snap, err = readBans(ctx, s.options.Log, s.journal)
+		defer s.startup.await("the journal")()
+		snap, err = readBans(ctx, s)
 		if err != nil || snap == nil { // there is no journal, or none that can be read
 			return err
 		}

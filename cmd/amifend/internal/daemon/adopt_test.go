@@ -190,7 +190,9 @@ func parts(t *testing.T, log *slog.Logger, change func(*config.Config)) (
 	if change != nil {
 		change(c)
 	}
-	s := newShared(Options{Config: c, Log: log})
+	startup := newStartup(Options{})
+	t.Cleanup(startup.stop)
+	s := newShared(Options{Config: c, Log: log}, startup)
 	kernel := enforcetest.NewKernel()
 	denier := enforce.NewDenier(enforce.DenierOptions{
 		Table: kernel, Log: log, Never: func() protect.Set { return protect.Set{} },

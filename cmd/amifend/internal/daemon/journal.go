@@ -57,9 +57,8 @@ func runJournal(log *slog.Logger, j *journal.Journal) (stop func()) {
 
 // readBans asks the journal which bans it knows. Without an answer the snapshot is nil, and the
 // daemon starts with what the kernel has. An error means that it must not start.
-func readBans(
-	ctx context.Context, log *slog.Logger, j *journal.Journal,
-) (*journal.Snapshot, error) {
+func readBans(ctx context.Context, s *shared) (*journal.Snapshot, error) {
+	j := s.journal
 	if j == nil {
 		return nil, nil //nolint:nilnil // nothing is known, and that is no error
 	}
@@ -76,7 +75,8 @@ func readBans(
 		return nil, err
 	}
 
-	log.Error("the journal cannot be read: starting with the bans that are in the kernel, "+
-		"and without scores and proof", "err", err)
+	s.startup.without("what the journal has: it could not be read")
+	s.options.Log.Error("the journal cannot be read: starting with the bans that are in the "+
+		"kernel, and without scores and proof", "err", err)
 	return nil, nil //nolint:nilnil // as above
 }

@@ -13,10 +13,13 @@ func (d *daemon) run(ctx context.Context) {
 
 	// What operators allowed in earlier runs holds before the first event can come.
 	d.watcher.HandTo(d.protected.update)
+	there := d.startup.await("what operators allowed, in the journal")
 	if d.allowlist.Load(ctx) {
 		// The watcher logs an error, and tries again.
 		_ = d.watcher.Refresh()
 	}
+
+	there()
 
 	// The sources of work: they end with ctx.
 	var sources, judge, enforcer sync.WaitGroup
@@ -32,6 +35,8 @@ func (d *daemon) run(ctx context.Context) {
 		func() { d.watchProtected(ctx) },
 		func() { d.watchTable(ctx) },
 		func() { d.watchConditions(ctx) },
+		func() { d.feedWatchdog(ctx) },
+		func() { d.reportStatus(ctx) },
 	} {
 		sources.Go(part)
 	}
@@ -42,8 +47,10 @@ func (d *daemon) run(ctx context.Context) {
 	judge.Go(d.judge.Run)
 	enforcer.Go(func() { d.enforcer.Run(kernel) })
 
+	there = d.startup.await("the control socket")
 	<-d.service.Opened() // whoever waits for us to be ready wants to ask, too
-	d.options.Ready()
+	there()
+	d.startup.finish()
 	<-ctx.Done()
 	d.options.Stopping()
 

@@ -30,7 +30,16 @@ type Options struct {
 	Config  *config.Config
 	Version string // of the program, to show
 	Log     *slog.Logger
-	Ready   func() // called when every part runs, and after each reload; may be nil
+	// Ready is called when every part runs, ten seconds after the start at the latest, and after
+	// each reload; may be nil.
+	Ready func()
+	// Status is called with a line for people about the state of the daemon whenever that changes,
+	// and about the last reload, "" if nothing is wrong; may be nil.
+	Status func(string)
+	// Watchdog is the time after which a service manager starts the daemon anew unless Alive is
+	// called; 0: there is no such time. Alive may be nil.
+	Watchdog time.Duration
+	Alive    func()
 	// Banned is called for each ban that the kernel has acknowledged, and must not block; may be
 	// nil.
 	Banned func(bans.Ban)
@@ -39,9 +48,6 @@ type Options struct {
 	// Reloading is called before the config is read again, Stopping when the daemon begins to stop;
 	// may be nil.
 	Reloading, Stopping func()
-	// Status is called with a line for people about the last reload, "" if nothing is wrong; may be
-	// nil.
-	Status func(text string)
 	// Trial is a time after the start whose bans end with it, unless an operator keeps them; see
 	// [control.Trial]. 0: there is none.
 	Trial  time.Duration
@@ -62,6 +68,7 @@ func Run(ctx context.Context, o Options) error {
 	o.Ready = orNothing(o.Ready)
 	o.Reloading = orNothing(o.Reloading)
 	o.Stopping = orNothing(o.Stopping)
+	o.Alive = orNothing(o.Alive)
 	if o.Status == nil {
 		o.Status = func(string) {}
 	}

@@ -47,8 +47,12 @@ type daemon struct {
 // serve builds the daemon, each part after those that it needs, and runs it. It is one function, so
 // that the order is plain, and no part is changed after it was made.
 func serve(ctx context.Context, o Options, hangup <-chan os.Signal) error {
+	startup := newStartup(o)
+	defer startup.stop()
+
 	// Who must never be banned comes first: nothing may be banned, or adopted, before that is
 	// known.
+	there := startup.await("the addresses that must never be banned")
 	known := allowlist.FromConfig(o.Config)
 	known.Log = o.Log
 	known.NetNS = o.NetNS
@@ -59,17 +63,20 @@ func serve(ctx context.Context, o Options, hangup <-chan os.Signal) error {
 		return fmt.Errorf("find the addresses that must never be banned: %w", err)
 	}
 
+	there()
 	warnLockout(o, set)
 
 	// The table comes before the journal: a second amifend must find its lock, and end there.
+	there = startup.await("nftables")
 	table, err := openTable(o, set)
 	if err != nil {
 		return err
 	}
 	defer table.Close()
+	there()
 
 	// The denier comes before the enforcer, who reports to it that the table was laid out.
-	s := newShared(o)
+	s := newShared(o, startup)
 	denier := enforce.NewDenier(enforce.DenierOptions{
 		Table: table, Log: o.Log, Lists: o.Config.Deny, Never: watcher.Current, Held: o.Trial > 0,
 	})
@@ -126,6 +133,7 @@ func serve(ctx context.Context, o Options, hangup <-chan os.Signal) error {
 // shared holds what several parts need.
 type shared struct {
 	options  Options
+	startup  *startup
 	live     *atomic.Pointer[config.Config] // the config in force: a reload replaces it
 	clock    clock.Clock
 	mail     *bans.Mail
@@ -138,9 +146,9 @@ type shared struct {
 	admins   lockout.Options // how to find who administers the machine
 }
 
-func newShared(o Options) *shared {
+func newShared(o Options, startup *startup) *shared {
 	s := &shared{
-		options: o, live: &atomic.Pointer[config.Config]{}, clock: clock.New(),
+		options: o, startup: startup, live: &atomic.Pointer[config.Config]{}, clock: clock.New(),
 		mail: bans.NewMail(), compare: owner.NewLatest[struct{}](),
 		begun:  owner.NewLatest[struct{}](),
 		events: make(chan stream.Sighting, queue), admins: admins(o),

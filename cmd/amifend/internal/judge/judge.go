@@ -25,6 +25,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/alerts"
@@ -91,6 +92,7 @@ type Judge struct {
 	external    map[bans.Key]bans.External // received, and not yet handed to the engine
 	all         uint64                     // how often all bans were lifted
 	pulse       pulse
+	turns       atomic.Uint64 // of Run
 }
 
 // New returns a judge with an empty engine. It does nothing before [Judge.Run].
@@ -152,6 +154,10 @@ func (p Protected) list(servers []string) *policy.Protected {
 	return p.Never.WithLearned(learned)
 }
 
+// Turns returns a number that grows while the judge works, by one a second at least. It does not
+// wait.
+func (j *Judge) Turns() uint64 { return j.turns.Load() }
+
 // Run judges until the channel of events is closed. A trial begins with it.
 func (j *Judge) Run() {
 	if j.trialFor > 0 {
@@ -165,6 +171,7 @@ func (j *Judge) Run() {
 
 	// No case may wait for anything: while one is served, all events wait.
 	for {
+		j.turns.Add(1)
 		select {
 		case s, ok := <-j.events:
 			if !ok { // the sessions have ended, and what they heard is judged
