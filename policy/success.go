@@ -49,6 +49,7 @@ func (e *Engine) succeeded(k key, o *Observation) {
 	e.answered(k, s, o.Chooser())
 	e.forgiveRequest(k, s, o)
 	e.forgiveAccount(s, p, o.Chooser())
+	e.mended(k, id)
 	innocent := s.clean()
 	if !e.vouched(k, s, id, o) {
 		return

@@ -6,12 +6,13 @@ import "github.com/alecthomas/kong"
 func Vars() kong.Vars {
 	// Defaults are written out: kong replaces names in these texts only once.
 	return kong.Vars{
-		"configHelp":      "The config file (/etc/amifend/config.toml).",
-		"alertsLimitHelp": "Print at most so many, the last ones (100).",
-		"reportLimitHelp": "Print at most so many of each kind (10).",
-		"exportTableHelp": "The table for them (amifend), of family inet.",
-		"importPathHelp":  "fail2ban's database (/var/lib/fail2ban/fail2ban.sqlite3).",
-		"manDirHelp":      "The folder for all pages. Without it the first page is printed.",
+		"configHelp":       "The config file (/etc/amifend/config.toml).",
+		"alertsLimitHelp":  "Print at most so many, the worst and the last ones (100).",
+		"alertsIgnoreHelp": "Silence an alert that lasts, for good, with a note.",
+		"reportLimitHelp":  "Print at most so many of each kind (10).",
+		"exportTableHelp":  "The table for them (amifend), of family inet.",
+		"importPathHelp":   "fail2ban's database (/var/lib/fail2ban/fail2ban.sqlite3).",
+		"manDirHelp":       "The folder for all pages. Without it the first page is printed.",
 
 		"daemonConfigHelp": "The daemon's config file, which names its socket. " +
 			"Default: /etc/amifend/config.toml.",

@@ -63,6 +63,7 @@ type Options struct {
 	Ban     Banner
 	Allow   Allower
 	Past    Reporter
+	Silence Silencer
 	Explain func(ctx context.Context, addr netip.Addr) (Explanation, error)
 	Reload  func(ctx context.Context, by Peer) (Reloaded, error)
 	Keep    func(ctx context.Context, by Peer) (Kept, error)

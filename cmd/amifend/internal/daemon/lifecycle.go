@@ -9,6 +9,8 @@ import (
 
 // run starts all parts, and ends them in the order of the flow.
 func (d *daemon) run(ctx context.Context) {
+	d.loadConditions(ctx)
+
 	// What operators allowed in earlier runs holds before the first event can come.
 	d.watcher.HandTo(d.protected.update)
 	if d.allowlist.Load(ctx) {
@@ -29,6 +31,7 @@ func (d *daemon) run(ctx context.Context) {
 		func() { d.reloader.serveHangups(ctx, d.hangup) },
 		func() { d.watchProtected(ctx) },
 		func() { d.watchTable(ctx) },
+		func() { d.watchConditions(ctx) },
 	} {
 		sources.Go(part)
 	}

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/alerts"
 	"github.com/amifend/amifend/cmd/amifend/internal/allowlist"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
@@ -140,8 +141,25 @@ func (r *reloader) Reload(
 	}
 	r.changeDeny(ctx, old, merged, &out)
 
+	r.tellRestart(out.Restart)
 	operate.Record(r.journal, by, "reload", strings.Join(out.Changed, ", "), "")
 	return out, nil
+}
+
+// tellRestart opens a condition while a change of the config waits for a restart, and ends it when
+// the config has the old values again.
+func (r *reloader) tellRestart(keys []string) {
+	key := alerts.Key(alerts.RestartNeeded)
+	if len(keys) == 0 {
+		r.alerts.Resolve(key, alerts.Span{})
+		return
+	}
+	r.alerts.Raise(key, alerts.Alert{
+		Kind: alerts.RestartNeeded,
+		Text: "the config has changes that a reload cannot put in force: " +
+			strings.Join(keys, ", "),
+		Do: "systemctl restart amifend",
+	}, alerts.Span{})
 }
 
 // restartNeeded returns the names of the keys of the config file, as last read, that wait for a

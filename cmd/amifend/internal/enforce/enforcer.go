@@ -33,6 +33,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/alerts"
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/clock"
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
@@ -59,6 +60,7 @@ type Options struct {
 	Log      *slog.Logger
 	Mail     *bans.Mail
 	Recorder bans.Recorder
+	Alerts   *alerts.Book // nil: one that only logs
 	// Journal is compared with the kernel every five minutes; nil: there is none.
 	Journal Snapshotter
 	// Compare is set by whoever wants kernel and journal compared soon; nil: nobody does.
@@ -76,6 +78,7 @@ type Enforcer struct {
 	log      *slog.Logger
 	mail     *bans.Mail
 	recorder bans.Recorder
+	alerts   *alerts.Book
 	dry      bool
 	banned   func(bans.Ban)
 	laidOut  func()
@@ -111,9 +114,13 @@ type failure struct {
 
 // New returns an enforcer. It does nothing before [Enforcer.Inspect] or [Enforcer.Run].
 func New(o Options) *Enforcer {
+	if o.Alerts == nil {
+		o.Alerts = alerts.New(alerts.Options{Log: o.Log})
+	}
+
 	e := &Enforcer{
 		table: o.Table, clock: o.Clock, log: o.Log, mail: o.Mail, recorder: o.Recorder,
-		dry: o.Dry, banned: o.Banned, laidOut: o.LaidOut, compare: o.Compare,
+		alerts: o.Alerts, dry: o.Dry, banned: o.Banned, laidOut: o.LaidOut, compare: o.Compare,
 		allow:      owner.NewLatest[[]netip.Prefix](),
 		damaged:    owner.NewLatest[struct{}](),
 		calls:      owner.NewCalls("the firewall (the kernel may hang)"),

@@ -6,7 +6,8 @@
 //	Judge   ←─ Acks ──────── enforce  the kernel has a ban
 //	Judge   ── Doubts ─────→ enforce  events of a banned source still come
 //	Judge   ←─ External ──── enforce  bans that were found, came back, or are lifted
-//	Judge   ── Recorder ───→ journal  bans, lifts, alerts, counts: before the order to the enforcer
+//	Judge   ── Recorder ───→ journal  bans, lifts, counts: before the order to the enforcer
+//	Judge   ── Book ───────→ alerts   events and conditions, on their way to log and journal
 //	Judge   ── Store.Keep ─→ journal  the engine's state, a block at a time, when it has room
 //	protect ── Protect ────→ Judge    the latest list of what must never be banned
 //	operate ── calls ──────→ Judge    [Judge.Pardon], [Judge.Impose], [Judge.Explain], …
@@ -26,6 +27,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/alerts"
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/clock"
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
@@ -52,6 +54,7 @@ type Options struct {
 	Events    <-chan stream.Sighting
 	Mail      *bans.Mail
 	Recorder  bans.Recorder
+	Alerts    *alerts.Book // nil: one that only logs
 	Clock     clock.Clock
 	Log       *slog.Logger // must not block
 	Store     Store        // nil: the engine's state is not kept
@@ -66,6 +69,7 @@ type Judge struct {
 	events   <-chan stream.Sighting
 	mail     *bans.Mail
 	recorder bans.Recorder
+	alerts   *alerts.Book
 	clock    clock.Clock
 	log      *slog.Logger
 	calls    owner.Calls
@@ -85,7 +89,6 @@ type Judge struct {
 	saver       saver
 	trial       trial
 	external    map[bans.Key]bans.External // received, and not yet handed to the engine
-	alerts      []Alert                    // the latest, the last one at the end
 	pulse       pulse
 }
 
@@ -96,11 +99,16 @@ func New(o Options) (*Judge, error) {
 		return nil, fmt.Errorf("set up the policy: %w", err)
 	}
 
+	if o.Alerts == nil {
+		o.Alerts = alerts.New(alerts.Options{Log: o.Log})
+	}
+
 	// Protected addresses must be known before the first event, and before a ban is admitted.
 	engine.Protect(o.Clock.Now(), o.Protected)
 
 	return &Judge{
-		events: o.Events, mail: o.Mail, recorder: o.Recorder, clock: o.Clock, log: o.Log,
+		events: o.Events, mail: o.Mail, recorder: o.Recorder, alerts: o.Alerts, clock: o.Clock,
+		log:      o.Log,
 		stateDir: o.StateDir, store: o.Store, trialFor: o.Trial,
 		calls:     owner.NewCalls("the policy engine"),
 		protect:   owner.NewLatest[Protected](),
@@ -110,7 +118,7 @@ func New(o Options) (*Judge, error) {
 		protected: o.Protected,
 
 		ineffective: newIneffective(o.Mail, o.Ports),
-		hidden:      newHidden(o.Log, o.Recorder, o.Policy.Weights, len(o.Servers)),
+		hidden:      newHidden(o.Log, o.Alerts, o.Policy.Weights, len(o.Servers)),
 		hourly:      newHourly(o.Recorder, o.Policy.Weights),
 		saver:       saver{store: o.Store},
 	}, nil

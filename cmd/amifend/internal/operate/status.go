@@ -45,6 +45,7 @@ func (s *Service) Status(ctx context.Context) (control.Status, error) {
 		st.Health = append(st.Health, warnings...)
 	}
 	s.engineStatus(ctx, &st)
+	st.Health = append(st.Health, alertWarnings(s.Book.Open(), s.Book.Latest())...)
 	s.firewallStatus(ctx, &st)
 	s.journalStatus(&st)
 	st.Health = append(st.Health, s.nameWarnings()...)
@@ -105,7 +106,6 @@ func (s *Service) engineStatus(ctx context.Context, st *control.Status) {
 
 	st.Health = append(st.Health, hiddenWarnings(j.Hidden)...)
 	st.Health = append(st.Health, policyWarnings(j.Stats, j.HourAgo)...)
-	st.Health = append(st.Health, alertWarnings(j.Alerts, s.Clock.Now())...)
 }
 
 func engineCounts(p policy.Stats) control.Engine {

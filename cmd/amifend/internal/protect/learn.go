@@ -8,10 +8,10 @@ import (
 	"slices"
 )
 
-// Lesson is the kind of an address that the events of a server showed.
+// Lesson is the kind of an address that was learned from the events of a server.
 type Lesson uint8
 
-// The lessons.
+// The kinds.
 const (
 	LocalAddress Lesson = iota // the LocalAddress of an untainted event: the PBX's
 	OwnAddress                 // the RemoteAddress of our own login: ours, as the PBX sees it
@@ -92,14 +92,15 @@ func (w *Watcher) Learn(server string, addr netip.Addr, what Lesson) {
 			return
 		}
 
-		// Events of a server that was removed from the config come for a moment longer.
+		// For a moment, events still come from a server that was removed from the config.
 		if !slices.ContainsFunc(w.listed.Load().Servers, func(s Server) bool {
 			return s.Name == server
 		}) {
 			return
 		}
 
-		// Readers hold the old set, so a copy replaces it. A lost race starts again.
+		// Others may read the old set, so a copy replaces it. If another goroutine was faster, the
+		// loop starts again.
 		grown := &lessons{maps.Clone(old.seen)}
 		if grown.seen == nil {
 			grown.seen = map[lesson]struct{}{}

@@ -7,7 +7,7 @@
 // addresses of allowlisted names; every PBX by its name, its configured addresses and the addresses
 // in its own events; and our own address as a PBX sees it.
 //
-// In doubt it protects: what cannot be read for a while stays as it was last seen. It changes
+// When it cannot read a source for a while, it keeps the addresses that it last read. It changes
 // nothing on the system.
 package protect
 
@@ -28,15 +28,16 @@ import (
 // Entry is a prefix that is never banned.
 type Entry struct {
 	Prefix netip.Prefix // masked
-	// Reason is such as "default gateway via eth0"; several are joined by "; ".
+	// Reason is the reason for people, such as "default gateway via eth0". Several are joined by
+	// "; ".
 	Reason string
 }
 
 // Set holds all that must never be banned at one moment. It does not change once it is handed out.
 type Set struct {
 	Entries []Entry // sorted by prefix, each prefix once
-	// OnLink are networks whose hosts are our neighbours: a host may be banned, the prefix never.
-	// They are sorted.
+	// OnLink holds the networks of our neighbours, sorted. Their hosts may be banned, but no prefix
+	// that covers such a network.
 	OnLink []netip.Prefix
 	// Learned are addresses that only the events of a server named. They are protected from what
 	// that server reports, and from nothing else: it may lie. Addresses of Entries are not among
@@ -65,7 +66,7 @@ type Server struct {
 	Addresses []netip.Addr
 }
 
-// Name is a host name whose addresses are never banned. They are followed as they change.
+// Name is a host name whose addresses are never banned. Changes of the addresses are followed.
 type Name struct {
 	Host   string
 	Reason string // such as "allowlist ([allow] names)"
@@ -138,7 +139,7 @@ type Watcher struct {
 
 	overflows atomic.Uint64 // lost messages of the kernel
 
-	// Tests set these to other values.
+	// These are fields so that tests can set them.
 	poll, resync, refresh, pause time.Duration
 	buffer                       int // bytes of the netlink socket; 0: the system's default
 }
@@ -166,8 +167,8 @@ func New(c Config) *Watcher {
 }
 
 // Relist replaces the lists of the operator. Run hands out the new set soon after, and
-// [Watcher.Refresh] at once. Addresses that a
-// server showed stay as long as the server does. The caller must not change l afterwards.
+// [Watcher.Refresh] at once. Addresses that were learned from a server stay as long as the server is
+// listed. The caller must not change l afterwards.
 func (w *Watcher) Relist(l Listed) {
 	w.listed.Store(&l)
 	w.forget(l.Servers)
@@ -188,9 +189,9 @@ func (w *Watcher) Current() Set {
 
 // Snapshot reads everything once. It must succeed before the first ban.
 //
-// A name that does not resolve is not an error, since such a PBX cannot be reached either: the Set
-// lacks its addresses, or has those of earlier answers; the failure is logged, and
-// [Watcher.Unresolved] returns it. With an error there is no Set.
+// A name that does not resolve is not an error, because such a PBX cannot be reached either. The
+// Set then lacks its addresses, or has those of earlier lookups. The failure is logged, and
+// [Watcher.Unresolved] returns it. If Snapshot returns an error, it returns no Set.
 func (w *Watcher) Snapshot(ctx context.Context) (Set, error) {
 	w.lookup(ctx)
 	return w.collect(true)
@@ -227,7 +228,8 @@ func (w *Watcher) handOut(fresh bool) error {
 	return nil
 }
 
-// collect builds the set, from a new look at the kernel or, which is cheaper, from the last one.
+// collect builds the set. If fresh is set, it reads the kernel again; otherwise it uses the last
+// reading, which is cheaper.
 func (w *Watcher) collect(fresh bool) (Set, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -240,7 +242,7 @@ func (w *Watcher) collect(fresh bool) (Set, error) {
 		w.kernel = k
 	}
 
-	// What people listed comes first, then what was found.
+	// First the lists of the operator, then the addresses that were found.
 	b := newBuilder()
 	listed := w.listed.Load()
 	for _, p := range listed.Allow {

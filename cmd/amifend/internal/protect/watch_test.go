@@ -298,6 +298,7 @@ func TestRunFollowsTheKernel(t *testing.T) {
 	snapshot(t, w)
 	r := s.run(w)
 
+	// Addresses come and go.
 	s.must(s.h.AddrAdd(s.link("eth0"), s.address("192.0.2.11/24")))
 	r.until("192.0.2.11", "own address on eth0")
 	s.must(s.h.AddrDel(s.link("eth0"), s.address("192.0.2.11/24")))
@@ -306,6 +307,7 @@ func TestRunFollowsTheKernel(t *testing.T) {
 	s.route("", "192.0.2.1", "eth0", nil)
 	r.until("192.0.2.1", "default gateway via eth0")
 
+	// An IPv6 neighbour becomes a router, and goes with its interface.
 	s.ether("eth1", "2001:db8:5::1/64")
 	r.until("2001:db8:5::1", "own address on eth1")
 	s.must(s.h.NeighSet(&netlink.Neigh{

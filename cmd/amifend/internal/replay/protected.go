@@ -38,12 +38,12 @@ func newProtected(c *config.Config) protected {
 		})
 	}
 
-	// A PBX's own address is in the events of everything behind its NAT: banning it would cut off
-	// all.
+	// A PBX's own address is the source of all events from behind its NAT, so a ban of it would cut
+	// off everybody there.
 	for _, s := range c.Servers {
 		addrs := s.Addresses
 
-		// a name is not looked up: it may have moved since
+		// A name is not looked up, because its address may have changed since the recording.
 		if a, err := netip.ParseAddr(s.Host); err == nil {
 			addrs = append(slices.Clip(addrs), a)
 		}
@@ -75,7 +75,7 @@ func (p *protected) learn(ev *recording.Event) bool {
 		return false
 	}
 
-	// Nearly all events repeat the address of the one before.
+	// Nearly all events have the same address as the one before.
 	l := lesson{ev.Server, ev.Local}
 	if l == p.last {
 		return false
