@@ -393,7 +393,7 @@ func TestLoadSaysWhatIsWrongAndWhatToWrite(t *testing.T) {
 		},
 		{
 			"port's protocol", server + "[firewall]\nsip_ports = [\"5060/sctp\"]",
-			"firewall.sip_ports", "sip_ports", "/udp or /tcp",
+			"firewall.sip_ports", "sip_ports", "4569/udp",
 		},
 		{
 			"port is no text", server + "[firewall]\nsip_ports = [true]", "firewall.sip_ports",
@@ -405,7 +405,7 @@ func TestLoadSaysWhatIsWrongAndWhatToWrite(t *testing.T) {
 		},
 		{
 			"UDP for WebSocket", server + "[firewall]\nws_ports = [\"8088/udp\"]",
-			"firewall.ws_ports", "ws_ports", "protocol must be tcp",
+			"firewall.ws_ports", "ws_ports", "the protocol must be tcp",
 		},
 		{
 			"no WebSocket ports", server + "[firewall]\nws_ports = []", "firewall.ws_ports",

@@ -61,16 +61,18 @@ func (l *loader) firewall(raw rawFirewall) Firewall {
 
 	f.MaxBans = int(n)
 	f.SIPPorts = l.ports("firewall.sip_ports", raw.SIPPorts, firewall.DefaultSIPPorts(),
-		firewall.ParseSIPPorts)
+		firewall.ParseSIPPorts,
+		`write one like "5060", "5060-5061", "4569/udp" or "5080/tcp"`)
 	f.WSPorts = l.ports("firewall.ws_ports", raw.WSPorts, firewall.DefaultWSPorts(),
-		firewall.ParseWSPorts)
+		firewall.ParseWSPorts,
+		`the protocol must be tcp: write one like "8088" or "8088-8089/tcp"`)
 	return f
 }
 
 // ports reads a list of ports of [firewall].
 func (l *loader) ports(
 	key string, raw value[ports], usual firewall.PortRanges,
-	parse func(...string) (firewall.PortRanges, error),
+	parse func(...string) (firewall.PortRanges, error), like string,
 ) firewall.PortRanges {
 	texts := get(l, key, raw, nil)
 	if texts == nil && (!raw.set || raw.wrong != "") {
@@ -81,8 +83,7 @@ func (l *loader) ports(
 	for i, s := range texts {
 		p, err := parse(s)
 		if err != nil { // it quotes the text
-			l.problem(key, "%s is not a port or a range from 1 to 65535, with /udp or /tcp (ws_ports: "+
-				"/tcp alone) or without; write one like \"5060\", \"5060-5061\" or \"4569/udp\"", entry(i))
+			l.problem(key, "%s is not a port or a range from 1 to 65535; %s", entry(i), like)
 		}
 		out = append(out, p...)
 	}
