@@ -134,6 +134,12 @@ func (e *Engine) touchAccount(id accountID, server uint16, l *Label) (*account, 
 // touchPair returns the record of an account at a source, made if there is none, and makes it the
 // newest. s is what is remembered of the source, if anything is.
 func (e *Engine) touchPair(k key, s *source, id accountID) (*pair, table.Ref) {
+	// A source that is not remembered is pardoned like everybody.
+	pardoned := source{pardon: e.general.no}
+	if s != nil {
+		pardoned.pardon = s.pardon
+	}
+
 	pk := pairKey{k.hi, k.lo, id}
 	r := e.pairs.Get(pk)
 	if r == 0 {
@@ -142,10 +148,8 @@ func (e *Engine) touchPair(k key, s *source, id accountID) (*pair, table.Ref) {
 		}
 
 		r = e.pairs.Add(pk, listTried)
-		e.pairs.Val(r).touched = e.sec
-		if s != nil {
-			e.pairs.Val(r).pardon = s.pardon
-		}
+		p := e.pairs.Val(r)
+		p.touched, p.pardon = e.sec, pardoned.pardon
 	} else {
 		e.pairs.Touch(r)
 	}
@@ -160,10 +164,7 @@ func (e *Engine) touchPair(k key, s *source, id accountID) (*pair, table.Ref) {
 		p.touched = e.sec
 	}
 
-	if s != nil {
-		p.applyPardon(s)
-	}
-
+	p.applyPardon(&pardoned)
 	return p, r
 }
 

@@ -181,7 +181,7 @@ func (e *Engine) pardonKey(k key, no uint8) {
 		if r := e.networks.Get(k); r != 0 {
 			e.networks.Mark(r)
 			n := e.networks.Val(r)
-			*n = network{at: n.at, proofAt: n.proofAt, flags: n.flags & flagProof}
+			n.forget()
 		}
 
 		return
@@ -201,14 +201,23 @@ func (e *Engine) pardonKey(k key, no uint8) {
 // pardonSource forgets what is held against an address itself.
 func (e *Engine) pardonSource(r table.Ref, no uint8) {
 	e.sources.Mark(r)
-	s := e.sources.Val(r)
-	s.proven, s.forgeable, s.slowProven, s.slowForgeable, s.guess, s.slowGuess = 0, 0, 0, 0, 0, 0
-	s.attempts, s.strikes, s.failed, s.failedProven = 0, 0, 0, 0
-	s.flags &^= washed
-	s.since, s.pardon = e.sec, no
+	e.sources.Val(r).forget(e.sec, no)
 	if q := e.silents.Get(e.sources.Key(r).key()); q != 0 {
 		e.silents.Remove(q)
 	}
+}
+
+// forget forgets what is held against an address, as of a time and by the pardon of a number.
+func (s *source) forget(at uint32, no uint8) {
+	s.proven, s.forgeable, s.slowProven, s.slowForgeable, s.guess, s.slowGuess = 0, 0, 0, 0, 0, 0
+	s.attempts, s.strikes, s.failed, s.failedProven = 0, 0, 0, 0
+	s.flags &^= washed
+	s.since, s.pardon = at, no
+}
+
+// forget forgets what is held against a prefix.
+func (n *network) forget() {
+	*n = network{at: n.at, proofAt: n.proofAt, flags: n.flags & flagProof, gen: n.gen}
 }
 
 // pardonPart forgets what a network has of one of its parts.

@@ -68,10 +68,7 @@ func (e *Engine) behindName(k key, ev *Evidence) {
 		return
 	}
 
-	var s *source
-	if r := e.sources.Get(k.host()); r != 0 {
-		s = e.sources.Val(r)
-	}
+	s := e.recordOf(k)
 	id := e.accountOf(ev.Server, ev.Service, &ev.Account)
 	p, _ := e.touchPair(k, s, id)
 	if p.okAt != 0 {

@@ -23,6 +23,7 @@ const (
 	tagSites
 	tagSharers
 	tagConditions
+	tagAmnesty // no table: what was held against anybody
 	tagCount
 )
 
@@ -99,15 +100,26 @@ func (e *Engine) pairColumn() *column[pairKey, pair, usage] {
 func (e *Engine) sourceColumn() *column[host, source, standing] {
 	return &column[host, source, standing]{
 		tag: tagSources, t: e.sources, codeKey: (*host).code,
-		codeVal: func(s *source, c *coder) { s.code(c, e) },
-		age:     func(s *source) int64 { return int64(s.at) },
-		list:    func(h host, s *source) standing { return e.standingOf(h.key(), s) },
+		codeVal: func(s *source, c *coder) {
+			if !c.reading {
+				e.renew(s) // what is written now counts after the pardon
+			}
+			s.code(c, e)
+		},
+		age:  func(s *source) int64 { return int64(s.at) },
+		list: func(h host, s *source) standing { return e.standingOf(h.key(), s) },
 	}
 }
 
 func (e *Engine) networkColumn() *column[key, network, standing] {
 	return &column[key, network, standing]{
-		tag: tagNetworks, t: e.networks, codeKey: (*key).code, codeVal: (*network).code,
+		tag: tagNetworks, t: e.networks, codeKey: (*key).code,
+		codeVal: func(n *network, c *coder) {
+			if !c.reading {
+				e.renewNetwork(n)
+			}
+			n.code(c)
+		},
 		age:  func(n *network) int64 { return int64(n.at) },
 		list: e.networkStanding,
 		evicted: func(list standing) {

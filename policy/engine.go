@@ -42,6 +42,7 @@ type Engine struct {
 	passes   *table.Table[key, passed, single]
 	columns  [tagCount]coded // by tag; nil where there is no table
 	save     saving
+	general  general
 
 	banCount   [hostBits + 1]int // running bans by prefix length
 	banBits    []uint8           // the lengths that have any, shortest first
@@ -252,6 +253,8 @@ func (e *Engine) Advance(now int64) []Verdict {
 	e.sweepBans(sweepBudget)
 	e.sweepSources(sweepBudget)
 	e.sweepNetworks(sweepBudget)
+	e.relistFreed(relistBudget)
+	e.relistFreedNetworks(relistBudget)
 	e.sweepRequests(sweepBudget)
 	return e.done()
 }

@@ -199,9 +199,7 @@ func (e *Engine) explainAccounts(k key) []AccountPart {
 	for _, r := range refs[:min(len(refs), maxExplained)] {
 		v := *e.pairs.Val(r)
 		// What came before a pardon means nothing.
-		if s := e.sources.Get(k.host()); s != 0 {
-			v.applyPardon(e.sources.Val(s))
-		}
+		v.applyPardon(e.recordOr(k))
 
 		p := AccountPart{
 			Fails: int(v.fails), Excused: int(v.excused), Shielded: int(v.shielded), OKAt: nanos(v.okAt),

@@ -28,6 +28,7 @@ type network struct {
 	flags           uint8
 	// the share of forgeable of which anybody could choose the address, see shareUnit
 	chosen uint8
+	gen    uint8 // as that of a source
 }
 
 // recent are the latest few different parts of a network, hashed with the engine's seed, newest
@@ -122,7 +123,8 @@ func (e *Engine) touchNetwork(k key) (*network, table.Ref) {
 		}
 
 		r = e.networks.Add(k, listCalm)
-		e.networks.Val(r).at = e.sec
+		n := e.networks.Val(r)
+		n.at, n.gen = e.sec, e.general.gen
 	}
 
 	e.networks.Mark(r)
@@ -134,6 +136,7 @@ func (e *Engine) touchNetwork(k key) (*network, table.Ref) {
 
 // evictNetwork forgets a prefix to make room.
 func (e *Engine) evictNetwork() {
+	e.relistFreedNetworks(freedBudget)
 	victim := e.networks.Victim()
 	if e.networks.List(victim) == listProved {
 		// it cannot be known any more which prefixes hold a proved address
@@ -144,6 +147,7 @@ func (e *Engine) evictNetwork() {
 }
 
 func (e *Engine) decayNetwork(n *network) {
+	e.renewNetwork(n)
 	if n.offenders > 0 && e.sec > n.strikeAt && e.sec-n.strikeAt > 3*seconds(strikeFade) {
 		n.offenders, n.provenOffenders, n.banned = 0, 0, recent{}
 	}

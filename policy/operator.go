@@ -109,9 +109,11 @@ func (k key) in(p key) bool {
 func (e *Engine) relistBanned(k key) {
 	if k.bits == hostBits {
 		if r := e.sources.Get(k.host()); r != 0 {
+			e.renew(e.sources.Val(r))
 			e.classify(k, r)
 		}
 	} else if r := e.networks.Get(k); r != 0 {
+		e.renewNetwork(e.networks.Val(r))
 		e.classifyNetwork(k, r)
 	}
 }

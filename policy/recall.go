@@ -58,6 +58,8 @@ type recalling struct {
 	sources  []uint32    // for each entry of that table, when it was read
 	owned    []accountID // for each of them, what its source owns
 	networks []uint32    // for each entry of that table, when it was read
+	pairs    []uint32    // the same
+	amnesty  readPardon  // the latest one of everybody
 	pardons  map[key]readPardon
 	lifts    map[key]readPardon
 	lengths  []uint8 // the prefix lengths of pardons
@@ -75,6 +77,7 @@ func (rc *recalling) begin(seed uint64, now int64) {
 	rc.e = newEngine(rc.opt)
 	rc.e.now, rc.e.sec = now, secondOf(now)
 	rc.sources, rc.owned, rc.networks = rc.sources[:0], rc.owned[:0], rc.networks[:0]
+	rc.pairs, rc.amnesty = rc.pairs[:0], readPardon{}
 	rc.pardons, rc.lifts, rc.lengths = map[key]readPardon{}, map[key]readPardon{}, nil
 	rc.n, rc.rest = 0, false
 }
@@ -120,7 +123,7 @@ func (rc *recalling) block(b []byte, now int64) {
 // entry takes in an entry.
 func (rc *recalling) entry(t tag, c *coder) {
 	e := rc.e
-	if t == tagPardon || t == tagLift {
+	if t == tagPardon || t == tagLift || t == tagAmnesty {
 		rc.pardon(t, c)
 		return
 	}
@@ -146,6 +149,9 @@ func (rc *recalling) entry(t tag, c *coder) {
 	case tagNetworks:
 		rc.networks = grown(rc.networks, r)
 		rc.networks[r-1] = rc.n
+	case tagPairs:
+		rc.pairs = grown(rc.pairs, r)
+		rc.pairs[r-1] = rc.n
 	default:
 	}
 }
@@ -169,6 +175,10 @@ func (rc *recalling) pardon(t tag, c *coder) {
 
 	rc.n++
 	rc.got.Entries++
+	if t == tagAmnesty {
+		rc.amnesty = readPardon{rc.n, no}
+		return
+	}
 	if t == tagLift && k.bits != hostBits {
 		rc.lifts[k] = readPardon{rc.n, no}
 		return

@@ -24,11 +24,12 @@ func (rc *recalling) finish() {
 
 // applyPardons forgets what was held against whom a later entry pardons.
 func (rc *recalling) applyPardons() {
-	if len(rc.pardons)+len(rc.lifts) == 0 {
+	if len(rc.pardons)+len(rc.lifts) == 0 && rc.amnesty.at == 0 {
 		return
 	}
 
 	e := rc.e
+	e.general.no = rc.amnesty.no
 	for r := range e.networks.OldestFirst() {
 		if k := e.networks.Key(r); max(rc.pardoned(k).at, rc.lifts[k].at) > rc.networks[r-1] {
 			e.pardonKey(k, 0) // a prefix has no number
@@ -63,6 +64,7 @@ func (rc *recalling) pardonParts(k key, at uint32) {
 
 // pardoned returns the latest pardon of a host or prefix.
 func (rc *recalling) pardoned(k key) (latest readPardon) {
+	latest = rc.amnesty
 	for _, bits := range rc.lengths {
 		if bits > k.bits {
 			continue
@@ -102,11 +104,15 @@ func (rc *recalling) recount() {
 		}
 
 		was := *p
+		if rc.amnesty.at > rc.pairs[r-1] {
+			p.clear(p.pardon) // also where the source is forgotten
+		}
+
 		sr := e.sources.Get(e.pairs.Key(r).host())
 		if sr != 0 {
 			p.applyPardon(e.sources.Val(sr))
 		} else {
-			p.applyPardon(&source{})
+			p.applyPardon(&source{pardon: e.general.no})
 			p.flags &^= pairFailed | pairFailedProven | pairOwned // no source counts it
 		}
 

@@ -421,6 +421,7 @@ func FuzzRecall(f *testing.F) {
 		var next saved
 		next.stop(e)
 		e.Pardon(e.now, netip.MustParsePrefix("0.0.0.0/0"))
+		e.PardonAll(e.now)
 		e.Advance(e.now + 1e15)
 		if _, found := next.recall(t, o, e.now); found.Damaged > 0 {
 			t.Fatalf("saved again: %+v", found)

@@ -123,6 +123,8 @@ func TestPropertyWhatIsSavedIsRecalled(t *testing.T) {
 			case 10:
 				e, _ = log.recall(t, o, now)
 				sweeping, next = false, saved{}
+			case 11:
+				e.PardonAll(now)
 			}
 		}
 		log.all(e)
@@ -163,7 +165,7 @@ func sameLasting(t rapid.TB, a, b *Engine) {
 			if s.strikes == 0 {
 				s.strikeAt = 0
 			}
-			s.pardon = 0
+			s.pardon, s.gen = 0, 0
 			return s
 		}
 		x, y := get(a, ra), get(b, rb)
@@ -196,6 +198,7 @@ func sameLasting(t rapid.TB, a, b *Engine) {
 			if n.strikes == 0 && n.offenders == 0 && !e.holdsProof(&n) && n.attempts == 0 {
 				return network{at: e.sec}
 			}
+			n.gen = 0
 			return n
 		}
 		x, y := get(a, ra), get(b, rb)
@@ -220,8 +223,8 @@ func sameLasting(t rapid.TB, a, b *Engine) {
 		k := a.pairs.Key(ra)
 		get := func(e *Engine, r table.Ref) pair {
 			p := *e.pairs.Val(r)
-			if s := e.sources.Get(k.host()); s != 0 {
-				p.applyPardon(e.sources.Val(s))
+			if s := e.recordOf(k.host().key()); s != nil || e.general.no != 0 {
+				p.applyPardon(e.recordOr(k.host().key()))
 			}
 			p.dropStale(e.sec)
 			p.flags &^= pairChallenged
@@ -312,15 +315,14 @@ func TestPropertyPardonOutlastsAKill(t *testing.T) {
 		something("before")
 		l.feed(guesses(rapid.IntRange(1, 6).Draw(t, "guesses"), attacker)...)
 		something("held")
-		l.take(
-			l.e.Pardon(
-				l.now,
-				netip.MustParsePrefix(
-					rapid.SampledFrom([]string{attacker + "/32", "203.0.113.0/24", "0.0.0.0/0"}).
-						Draw(t, "pardon"),
-				),
-			),
-		)
+		switch prefix := rapid.SampledFrom([]string{
+			attacker + "/32", "203.0.113.0/24", "0.0.0.0/0", "all",
+		}).Draw(t, "pardon"); prefix {
+		case "all":
+			l.take(l.e.PardonAll(l.now))
+		default:
+			l.take(l.e.Pardon(l.now, netip.MustParsePrefix(prefix)))
+		}
 		if rapid.Bool().Draw(t, "at once") {
 			log.changes(l.e, 1, 1)
 		} else {

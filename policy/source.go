@@ -40,6 +40,7 @@ type source struct {
 	// the number of its latest pardon, 0 for none: what pairs say of failures before means nothing
 	pardon uint8
 	flags  uint8
+	gen    uint8 // the latest PardonAll that it has been brought to, see general
 }
 
 // The flags of a source.
@@ -133,7 +134,8 @@ func (e *Engine) touch(k key) (*source, table.Ref) {
 		}
 
 		r = e.sources.Add(k.host(), listCalm)
-		e.sources.Val(r).at = e.sec
+		s := e.sources.Val(r)
+		s.at, s.gen, s.pardon = e.sec, e.general.gen, e.general.no
 	}
 
 	e.sources.Mark(r)
@@ -145,6 +147,7 @@ func (e *Engine) touch(k key) (*source, table.Ref) {
 
 // decay brings a record to now.
 func (e *Engine) decay(s *source) {
+	e.renew(s)
 	fadeStrikes(&s.strikes, &s.strikeAt, e.sec)
 	dt := e.sec - s.at
 	if e.sec <= s.at {
@@ -220,6 +223,7 @@ func (e *Engine) standingOf(k key, s *source) standing {
 
 // evictSource makes room for a source.
 func (e *Engine) evictSource() {
+	e.relistFreed(freedBudget)
 	e.sources.Remove(e.sources.Victim())
 	e.stats.Evicted++
 }
@@ -236,9 +240,10 @@ func (e *Engine) sweepSources(budget int) {
 	}
 }
 
-// pardonedLately reports whether there may be pairs from before a source was pardoned.
+// pardonedLately reports whether there may be pairs from before a source was pardoned by itself. A
+// new record would have the number of the latest general pardon again.
 func (e *Engine) pardonedLately(s *source) bool {
-	return s.pardon != 0 && e.sec-s.since < seconds(triedMemory)
+	return s.pardon != e.general.no && e.sec-s.since < seconds(triedMemory)
 }
 
 // forgettable reports whether a record means nothing any more.

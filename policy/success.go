@@ -90,15 +90,13 @@ func (e *Engine) suspectLogin(k key, s *source, o *Observation, id accountID) {
 // success on it is a find.
 func (e *Engine) guessedAt(k key, o *Observation) bool {
 	id := e.accountOf(o.Server, o.Service, &o.Account)
-	r, sr := e.pairs.Get(pairKey{k.hi, k.lo, id}), e.sources.Get(k.host())
+	r := e.pairs.Get(pairKey{k.hi, k.lo, id})
 	if r == 0 {
 		return false
 	}
 
 	p := *e.pairs.Val(r)
-	if sr != 0 {
-		p.applyPardon(e.sources.Val(sr))
-	}
+	p.applyPardon(e.recordOr(k))
 
 	return int(p.fails)+int(p.excused)+int(p.shielded) > typos
 }

@@ -51,11 +51,9 @@ func (e *Engine) asked(k key, o *Observation) {
 	}
 
 	// Whoever has succeeded is a phone, and gets challenges all the time.
-	var s *source
-	if r := e.sources.Get(k.host()); r != 0 {
-		if s = e.sources.Val(r); s.owns > 0 || e.hasProof(s) {
-			return
-		}
+	s := e.recordOf(k)
+	if s != nil && (s.owns > 0 || e.hasProof(s)) {
+		return
 	}
 
 	if _, covered := e.covering(k); covered != ScopeNone || e.spares(k, o.Server) {
