@@ -28,6 +28,10 @@ type backlog struct {
 
 // add moves the content of the queue into the backlog.
 func (b *backlog) add(p pending, now time.Time) {
+	if p.all != nil {
+		b.liftAll(p.all)
+	}
+
 	// When there is no room, bans that have ended make way: they are history only.
 	for i, k := range p.order {
 		e := b.entry(k, b.most)
@@ -40,6 +44,7 @@ func (b *backlog) add(p pending, now time.Time) {
 		}
 
 		e.add(p.entries[k])
+		b.lifted(e)
 	}
 
 	for i := range p.alerts {
@@ -84,12 +89,15 @@ func (b *backlog) addRows(rows []Row) {
 func (b *backlog) dropEnded(now time.Time) {
 	kept := b.order[:0]
 	for _, k := range b.order {
-		if e := b.entries[k]; e.ban != nil && !e.ban.Until.After(now) && e.lift == nil {
+		e := b.entries[k]
+		if e != nil && e.ban != nil && !e.ban.Until.After(now) && e.lift == nil {
 			delete(b.entries, k)
 			b.lost++
 			continue
 		}
-		kept = append(kept, k)
+		if e != nil {
+			kept = append(kept, k)
+		}
 	}
 
 	b.order = kept
@@ -130,28 +138,54 @@ func mergeable(totals map[totalKey]*Total) map[totalKey]*Total {
 }
 
 // urgent reports whether anything must be written at once. Totals can wait.
-func (b *backlog) urgent() bool {
-	return len(b.order)+len(b.alerts)+len(b.operations)+len(b.rows)+len(b.blocks) > 0
+func (b *backlog) urgent() bool { return len(b.entries) > 0 || b.pressing() }
+
+// pressing reports whether anything but bans that are not lifted must be written at once.
+func (b *backlog) pressing() bool {
+	return b.all != nil ||
+		len(b.lifts)+len(b.alerts)+len(b.operations)+len(b.rows)+len(b.blocks) > 0
 }
 
-// batch returns what to write next: bans, alerts and operations first. It stays in the backlog
-// until [backlog.written].
+// batch returns what to write next: lifts, alerts and operations first, then at most so many bans
+// that are not lifted. It stays in the backlog until [backlog.written].
 func (b *backlog) batch(n int, withTotals bool) *batch {
-	// There is at most one block, see [queue.keep].
-	out := &batch{alerts: b.alerts, operations: b.operations, blocks: b.blocks}
-	for _, k := range b.order[:min(n, len(b.order))] {
-		out.bans = append(out.bans, b.entries[k])
+	// There is at most one block, see [queue.keep], and that of a LiftAll.
+	out := &batch{
+		all: b.all, alerts: b.alerts, operations: b.operations, blocks: b.blocks,
+		rows: b.rows[:min(len(b.rows), MostRows)],
 	}
 
-	// A full batch of bans is enough for one commit.
-	if len(out.bans) == n {
+	// Whoever lifts all bans waits for this commit.
+	if b.all != nil {
 		return out
 	}
 
-	out.rows = b.rows[:min(len(b.rows), MostRows)]
+	for _, k := range b.lifts[:min(len(b.lifts), groupMost)] {
+		out.lifts++
+		if e := b.entries[k]; e != nil {
+			out.bans = append(out.bans, e)
+		}
+	}
+
+	for _, k := range b.order {
+		if n == 0 || len(out.bans) >= groupMost {
+			break
+		}
+		out.order++
+		if e := b.entries[k]; e != nil && !e.front {
+			n--
+			out.bans = append(out.bans, e)
+		}
+	}
+
+	// A full batch of bans is enough for one commit.
+	if len(out.bans) >= groupMost {
+		return out
+	}
+
 	if withTotals {
 		for k, t := range b.totals {
-			if len(out.totals) == n {
+			if len(out.totals) == groupMost {
 				break
 			}
 			out.totals = append(out.totals, t)
@@ -168,8 +202,12 @@ func (b *backlog) written(w *batch) {
 		delete(b.entries, e.key)
 	}
 
-	if b.order = b.order[len(w.bans):]; len(b.order) == 0 {
-		b.order = nil // releases its memory
+	b.lifts, b.order = b.lifts[w.lifts:], b.order[w.order:]
+	if len(b.entries) == 0 {
+		b.lifts, b.order = nil, nil // releases their memory
+	}
+	if w.all != nil {
+		b.all = nil // while it is written, nothing is added
 	}
 
 	b.alerts, b.operations, b.rows = b.alerts[len(w.alerts):], b.operations[len(w.operations):],

@@ -19,6 +19,8 @@ type Block struct {
 	// A round is a full copy of the engine's state. Blocks with later changes may lie within it.
 	First bool // a round begins with this block
 	Last  bool // it ends with this block
+
+	general bool // it is that of a [LiftAll]
 }
 
 // Bounds of the log.

@@ -84,6 +84,11 @@ func (t *timeline) at(when time.Time) int64 {
 	return t.clock.Wall().Add(time.Until(when)).UnixMilli()
 }
 
+// uptimeAt returns the uptime at a time with a monotonic reading.
+func (t *timeline) uptimeAt(when time.Time) int64 {
+	return (t.clock.Uptime() + time.Until(when)).Milliseconds()
+}
+
 // now returns the time to compare with times that were written in a boot.
 func (t *timeline) now(boot int64) int64 {
 	wall := t.clock.Wall().UnixMilli()

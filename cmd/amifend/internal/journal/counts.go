@@ -35,7 +35,7 @@ func (j *Journal) Counts(ctx context.Context, since time.Time) (c Counts, err er
 			c.Lifted += lifted
 
 			return nil
-		}, "SELECT rule, count(*), sum(observed), count(lifted) FROM ban WHERE decided >= ? "+
+		}, "SELECT rule, count(*), sum(observed), count(lifted) FROM past WHERE decided >= ? "+
 			"GROUP BY rule", at)
 		if err != nil {
 			return err

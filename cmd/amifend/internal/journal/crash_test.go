@@ -27,8 +27,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// writeUntilKilled tells of bans, lifts every third of them, and prints the number of each when it
-// is on the disk.
+// isGeneral reports whether the process lifts all bans at a number, in place of a ban.
+func isGeneral(i int) bool { return i%20 == 19 }
+
+// writeUntilKilled tells of bans, lifts every third of them, now and then all, and prints the number
+// of each when it is on the disk.
 func writeUntilKilled(dir string) {
 	o := options(dir)
 	o.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
@@ -37,13 +40,22 @@ func writeUntilKilled(dir string) {
 	first, _ := strconv.Atoi(os.Getenv(envWriter + "_FIRST")) // the test writes it
 
 	for i := first; ; i++ {
-		b := ban(numbered(i).String(), all, time.Hour)
-		j.Ban(b)
-		if i%3 == 0 {
-			j.Lift(lift(numbered(i).String(), all))
+		sync := j.Sync
+		if isGeneral(i) {
+			// What waits is discarded, and is lifted all the same.
+			for k := range 50 {
+				j.Ban(ban(fmt.Sprintf("192.0.2.%d/32", k), all, time.Hour))
+			}
+			j.LiftAll(LiftAll{At: time.Now(), By: "uid 0", Why: "all"})
+			sync = j.SyncLifts
+		} else {
+			j.Ban(ban(numbered(i).String(), all, time.Hour))
+			if i%3 == 0 {
+				j.Lift(lift(numbered(i).String(), all))
+			}
 		}
 
-		if err := j.Sync(context.Background()); err != nil {
+		if err := sync(context.Background()); err != nil {
 			panic(err)
 		}
 
@@ -115,13 +127,26 @@ func TestKill(t *testing.T) {
 			t.Fatal(err)
 		}
 
+		general := written // the last number at which all were lifted
+		for general >= 0 && !isGeneral(general) {
+			general--
+		}
 		for i := range written + 1 {
 			k := Key{numbered(i), all}
 			_, open := snap.Open[k]
 			_, lifted := snap.Lifted[k]
-			if lifted != (i%3 == 0) || open == lifted {
+			switch {
+			case isGeneral(i):
+			case i > general && i%3 != 0 && isGeneral(written+1): // it may be written or not
+			case lifted != (i%3 == 0 || i < general), open == lifted:
 				t.Fatalf("round %d: ban %d of %d: open %v, lifted %v", round, i, written, open,
 					lifted)
+			}
+		}
+		for k := range snap.Open {
+			if general >= 0 && netip.MustParsePrefix("192.0.2.0/24").Contains(k.Prefix.Addr()) &&
+				!isGeneral(written+1) {
+				t.Fatalf("round %d: %v waited when all were lifted, and runs", round, k)
 			}
 		}
 

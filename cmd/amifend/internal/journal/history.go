@@ -141,7 +141,7 @@ func past(ctx context.Context, db *sql.DB, where string, args ...any) (out []Pas
 
 		return nil
 	}, `SELECT prefix, scope, rule, score, attempts, strike, evidence, decided, until,
-		coalesce(lifted, 0), coalesce(lifted_by, ''), coalesce(lifted_why, ''), observed FROM ban
+		coalesce(lifted, 0), coalesce(lifted_by, ''), coalesce(lifted_why, ''), observed FROM past
 		WHERE `+where+` ORDER BY decided DESC, id DESC LIMIT ?`, args...)
 
 	return out, err

@@ -101,6 +101,10 @@ func (j *Journal) Ban(b Ban) { j.queue.ban(b) }
 // Lift records that a ban is lifted.
 func (j *Journal) Lift(l Lift) { j.queue.lift(l) }
 
+// LiftAll records that all bans are lifted that were recorded before. Those that wait to be written
+// are discarded. Use [Journal.SyncLifts] to wait until it is on the disk.
+func (j *Journal) LiftAll(l LiftAll) { j.queue.liftAll(l) }
+
 // Alert records an alert. Up to a thousand may wait; more are dropped.
 func (j *Journal) Alert(a Alert) { j.queue.alert(a) }
 
@@ -126,8 +130,11 @@ func (j *Journal) Snapshot(ctx context.Context) (*Snapshot, error) {
 
 		// What waits is newer than what is written.
 		now := time.Now()
-		for _, k := range j.backlog.order {
-			out.add(j.backlog.entries[k], now)
+		if j.backlog.all != nil {
+			out.liftAll(j.backlog.all)
+		}
+		for _, e := range j.backlog.entries {
+			out.add(e, now)
 		}
 
 		return nil
@@ -146,18 +153,23 @@ func (j *Journal) State(ctx context.Context, visit func(Row) error) error {
 
 // Sync returns when all that was recorded before is on the disk, whatever the budget, or with the
 // reason why it is not. On a full disk it uses the reserved room.
-func (j *Journal) Sync(ctx context.Context) error { return j.sync(ctx, true) }
+func (j *Journal) Sync(ctx context.Context) error { return j.sync(ctx, true, groupMost) }
 
 // Flush is Sync without the reserved room, which is left to lifts: a ban that is not written still
 // runs.
-func (j *Journal) Flush(ctx context.Context) error { return j.sync(ctx, false) }
+func (j *Journal) Flush(ctx context.Context) error { return j.sync(ctx, false, groupMost) }
 
-// sync writes what waits, if need be into the reserved room.
-func (j *Journal) sync(ctx context.Context, reserved bool) error {
+// SyncLifts is Sync without the bans that wait and are not lifted, of which there may be very many:
+// they still run. It waits for lifts, for rows and blocks of state, and for what operators did.
+func (j *Journal) SyncLifts(ctx context.Context) error { return j.sync(ctx, true, 0) }
+
+// sync writes what waits, if need be into the reserved room: of the bans that are not lifted, most
+// in a commit.
+func (j *Journal) sync(ctx context.Context, reserved bool, most int) error {
 	return j.ask(ctx, func(*store) error {
-		err := j.flush()
+		err := j.flush(most)
 		if err != nil && reserved && j.release(err) {
-			err = j.flush()
+			err = j.flush(most)
 		}
 		if err == nil {
 			return nil

@@ -73,7 +73,12 @@ func (j *Journal) collect() {
 
 // commit writes one batch.
 func (j *Journal) commit(now time.Time, totals bool) error {
-	b := j.backlog.batch(groupMost, totals)
+	return j.commitSome(now, totals, groupMost)
+}
+
+// commitSome writes one batch, with at most so many bans that are not lifted.
+func (j *Journal) commitSome(now time.Time, totals bool, most int) error {
+	b := j.backlog.batch(most, totals)
 	stepped := false
 	if err := guard(func() (err error) {
 		stepped, err = j.store.commit(b)

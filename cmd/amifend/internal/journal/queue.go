@@ -1,6 +1,9 @@
 package journal
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // Bounds of what may wait. For bans and lifts see [Options.MaxWaiting].
 const (
@@ -14,10 +17,11 @@ const (
 // entry holds what happened to one ban since it was last written: a lift, then a ban, then a lift
 // of that.
 type entry struct {
-	key  Key
-	lift *Lift
-	ban  *Ban
-	end  *Lift // of ban
+	key   Key
+	front bool // it is in pending.lifts
+	lift  *Lift
+	ban   *Ban
+	end   *Lift // of ban
 }
 
 // addBan records a ban after what is known.
@@ -52,13 +56,16 @@ func (e *entry) add(next *entry) {
 
 // pending holds what waits to be written. Changes of one key are merged.
 type pending struct {
-	entries    map[Key]*entry
-	order      []Key // of entries, each key once
-	alerts     []Alert
-	operations []Operation
-	counts     []func() []Total
-	rows       []Row
-	blocks     []Block
+	all     *LiftAll // before all entries; nil: none
+	entries map[Key]*entry
+	// Keys of entries in the order of their coming: of those with a lift, and of all. A key may
+	// stand in both, and its entry may be written already.
+	lifts, order []Key
+	alerts       []Alert
+	operations   []Operation
+	counts       []func() []Total
+	rows         []Row
+	blocks       []Block
 }
 
 // entry returns the entry of a key. It makes one if there is room, and returns nil if not.
@@ -74,6 +81,21 @@ func (p *pending) entry(k Key, most int) *entry {
 	}
 
 	return e
+}
+
+// lifted notes that an entry has a lift, if it has: a crash must not undo that, so it goes first.
+func (p *pending) lifted(e *entry) {
+	if !e.front && (e.lift != nil || e.end != nil) {
+		e.front = true
+		p.lifts = append(p.lifts, e.key)
+	}
+}
+
+// liftAll lifts all that is known. A block that knows of an earlier one is not needed any more.
+func (p *pending) liftAll(l *LiftAll) {
+	p.all = l
+	p.entries, p.lifts, p.order = nil, nil, nil
+	p.blocks = slices.DeleteFunc(p.blocks, func(b Block) bool { return b.general })
 }
 
 // queue passes data to the journal's goroutine. A call takes the same short time however much
@@ -118,9 +140,19 @@ func (q *queue) lift(l Lift) {
 	q.put(func(p *pending) {
 		if e := p.entry(l.Key, q.most); e != nil {
 			e.addLift(&l)
+			p.lifted(e)
 			return
 		}
 		q.lost++
+	})
+}
+
+func (q *queue) liftAll(l LiftAll) {
+	q.put(func(p *pending) {
+		p.liftAll(&l)
+		if len(l.Block) > 0 {
+			p.blocks = append(p.blocks, Block{Data: l.Block, general: true})
+		}
 	})
 }
 

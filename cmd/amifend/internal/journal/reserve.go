@@ -46,16 +46,17 @@ func (j *Journal) release(err error) bool {
 	return os.Remove(j.reserveFile()) == nil
 }
 
-// flush writes all that waits, whatever the budget.
-func (j *Journal) flush() error {
+// flush writes what waits, whatever the budget: at most so many bans that are not lifted in each
+// commit, and with 0 none of them.
+func (j *Journal) flush(most int) error {
 	if now := time.Now(); j.store.readOnly {
 		if j.due.open = now; !j.open(now) || j.store.readOnly {
 			return errReadOnly
 		}
 	}
 
-	for j.backlog.urgent() {
-		if err := j.commit(time.Now(), false); err != nil {
+	for j.backlog.urgent() && (most > 0 || j.backlog.pressing()) {
+		if err := j.commitSome(time.Now(), false, most); err != nil {
 			return err
 		}
 	}

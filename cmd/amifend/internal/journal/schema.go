@@ -136,6 +136,28 @@ CREATE VIEW alerts AS SELECT datetime(at / 1000, 'unixepoch') AS at, kind, sourc
 	datetime(seen / 1000, 'unixepoch') AS seen,
 	iif(ended = 0, NULL, datetime(ended / 1000, 'unixepoch')) AS ended, count
 	FROM alert ORDER BY alert.at;`,
+	`CREATE TABLE lift_all (
+	id         INTEGER PRIMARY KEY,
+	upto       INTEGER NOT NULL,
+	at         INTEGER NOT NULL,
+	lifted_by  TEXT    NOT NULL,
+	lifted_why TEXT    NOT NULL,
+	boot       INTEGER NOT NULL,
+	uptime     INTEGER NOT NULL
+);
+CREATE VIEW past AS SELECT ban.id, prefix, scope, rule, score, attempts, strike, evidence, servers,
+	decided, until, coalesce(ban.lifted, a.at) AS lifted,
+	coalesce(ban.lifted_by, a.lifted_by) AS lifted_by,
+	coalesce(ban.lifted_why, a.lifted_why) AS lifted_why, observed, current, ban.boot
+	FROM ban LEFT JOIN lift_all a ON ban.current = 1 AND ban.lifted IS NULL AND a.id =
+		(SELECT min(id) FROM lift_all WHERE upto >= ban.id AND at < ban.until);
+DROP VIEW bans;
+CREATE VIEW bans AS SELECT
+	prefix, scope, rule, round(score, 2) AS score, attempts, strike, evidence,
+	datetime(decided / 1000, 'unixepoch') AS decided, datetime(until / 1000, 'unixepoch') AS until,
+	datetime(lifted / 1000, 'unixepoch') AS lifted, lifted_by, lifted_why, observed,
+	current = 1 AND lifted IS NULL AND until / 1000 > CAST(strftime('%s', 'now') AS INTEGER) AS running, servers
+	FROM past ORDER BY past.decided;`,
 }
 
 // migrate brings the schema to the version of the last step. Each step is one transaction.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -15,12 +16,12 @@ import (
 // it would have ended.
 func (s *store) snapshot(memory time.Duration) (*Snapshot, error) {
 	// The count comes from an index, in a hundredth of the time of the rest.
-	n, err := s.number("SELECT count(*) FROM ban WHERE current = 1")
+	n, err := s.number("SELECT count(*) FROM ban WHERE current = 1 AND id > " + liftedUpTo)
 	if err != nil {
 		return nil, fmt.Errorf("read bans: %w", err)
 	}
 
-	out := &Snapshot{At: time.Now(), Open: make(map[Key]Open, n), Lifted: make(map[Key]Tombstone)}
+	out := &Snapshot{At: time.Now(), Open: make(map[Key]Open, n), Lifted: make(map[Key]*Tombstone)}
 	if err := s.running(out); err != nil {
 		return nil, fmt.Errorf("read bans: %w", err)
 	}
@@ -28,7 +29,33 @@ func (s *store) snapshot(memory time.Duration) (*Snapshot, error) {
 	if err := s.lifted(out, memory); err != nil {
 		return nil, fmt.Errorf("read lifted bans: %w", err)
 	}
+	if err := s.liftedAll(out); err != nil {
+		return nil, fmt.Errorf("read when all bans were lifted: %w", err)
+	}
 	return out, nil
+}
+
+// liftedUpTo is the last row of the table ban that lift_all lifts.
+const liftedUpTo = "(SELECT coalesce(max(upto), 0) FROM lift_all)"
+
+// liftedAll reads when all bans were lifted for the last time, if that was in this boot.
+func (s *store) liftedAll(out *Snapshot) error {
+	var boot, uptime int64
+	var by, why string
+	err := s.conn.QueryRowContext(context.Background(), `SELECT boot, uptime, lifted_by, lifted_why
+		FROM lift_all ORDER BY id DESC LIMIT 1`).Scan(&boot, &uptime, &by, &why)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+
+	if boot == s.times.last.boot {
+		ago := s.times.clock.Uptime() - time.Duration(uptime)*time.Millisecond
+		out.All = Tombstone{At: out.At.Add(-ago), By: by, Why: why}
+	}
+	return nil
 }
 
 // running reads the running bans. There may be very many, and the start of the daemon waits for
@@ -67,11 +94,18 @@ func (s *store) running(out *Snapshot) error {
 
 		return true, nil
 	}, `SELECT prefix, scope, rule, score, attempts, strike, servers, decided, until, boot
-		FROM ban WHERE current = 1 AND lifted IS NULL`)
+		FROM ban WHERE current = 1 AND lifted IS NULL AND id > `+liftedUpTo)
 }
 
 // lifted reads the lifted bans that are remembered.
 func (s *store) lifted(out *Snapshot, memory time.Duration) error {
+	// Very many may be lifted for one reason, which is kept once.
+	type reason struct {
+		lifted  int64
+		by, why string
+	}
+	reasons := make(map[reason]*Tombstone)
+
 	return s.rows(out, func(row *sql.Rows) (bool, error) {
 		var prefix, scope string
 		var until, boot, lifted int64
@@ -82,11 +116,18 @@ func (s *store) lifted(out *Snapshot, memory time.Duration) error {
 
 		k, ok := parseKey(prefix, scope)
 		if ok && max(until, lifted+memory.Milliseconds()) > s.times.now(boot) {
-			out.Lifted[k] = Tombstone{time.UnixMilli(lifted), by.String, why.String}
+			r := reason{lifted, by.String, why.String}
+			if reasons[r] == nil {
+				reasons[r] = &Tombstone{time.UnixMilli(lifted), r.by, r.why}
+			}
+			out.Lifted[k] = reasons[r]
 		}
 		return ok, nil
 	}, `SELECT prefix, scope, until, boot, lifted, lifted_by, lifted_why
-		FROM ban WHERE current = 1 AND lifted IS NOT NULL`)
+		FROM ban WHERE current = 1 AND lifted IS NOT NULL
+		UNION ALL SELECT prefix, scope, until, boot, lifted, lifted_by, lifted_why
+		FROM past WHERE id <= `+liftedUpTo+` AND current = 1 AND lifted IS NOT NULL AND id IN
+			(SELECT id FROM ban WHERE id <= `+liftedUpTo+` AND current = 1 AND lifted IS NULL)`)
 }
 
 // rows calls visit for each row of a query, and counts the rows that it cannot read.
@@ -178,7 +219,17 @@ func (n *Snapshot) add(e *entry, now time.Time) {
 // lift moves a ban from Open to Lifted.
 func (n *Snapshot) lift(l *Lift) {
 	delete(n.Open, l.Key)
-	n.Lifted[l.Key] = Tombstone{l.At.Round(0), l.By, l.Why}
+	n.Lifted[l.Key] = &Tombstone{l.At.Round(0), l.By, l.Why}
+}
+
+// liftAll moves all bans from Open to Lifted.
+func (n *Snapshot) liftAll(l *LiftAll) {
+	why := &Tombstone{l.At.Round(0), l.By, l.Why}
+	for k := range n.Open {
+		n.Lifted[k] = why
+	}
+	clear(n.Open)
+	n.All = Tombstone{l.At, l.By, l.Why}
 }
 
 // state calls visit for each row of the table state.

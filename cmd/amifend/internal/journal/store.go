@@ -13,14 +13,25 @@ import (
 // statements are the prepared statements of the writer.
 var statements = map[string]string{
 	// A ban that is already known, or that one of larger scope covers, is not written again.
-	"known": `SELECT until, lifted, boot FROM ban WHERE prefix = ? AND scope = ? AND current = 1`,
-	"supersede": `UPDATE ban SET current = 0 WHERE current = 1 AND prefix = ?1 AND (scope = ?2 OR
-		?2 = 'all' AND scope IN ('sip', 'stream') AND lifted IS NULL AND until <= ?3)`,
-	"ban": `INSERT INTO ban (prefix, scope, rule, score, attempts, strike, evidence, servers,
+	"known": `SELECT until, lifted, boot FROM past WHERE prefix = ? AND scope = ? AND current = 1`,
+	// What lift_all says of a row that is not current any more is written into the row.
+	"supersede": `UPDATE ban SET current = 0, lifted = p.lifted, lifted_by = p.lifted_by,
+		lifted_why = p.lifted_why FROM past p WHERE p.id = ban.id AND ban.current = 1 AND
+		ban.prefix = ?1 AND (ban.scope = ?2 OR
+		?2 = 'all' AND ban.scope IN ('sip', 'stream') AND p.lifted IS NULL AND ban.until <= ?3)`,
+	// A row of lift_all means the rows of ban up to a number, which must not come again when the
+	// last rows are deleted.
+	"ban": `INSERT INTO ban (id, prefix, scope, rule, score, attempts, strike, evidence, servers,
 		decided, until, lifted, lifted_by, lifted_why, observed, current, boot)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		VALUES (1 + max((SELECT coalesce(max(id), 0) FROM ban),
+			(SELECT coalesce(max(upto), 0) FROM lift_all)),
+			?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 	"lift": `UPDATE ban SET lifted = ?, lifted_by = ?, lifted_why = ?
-		WHERE prefix = ? AND scope = ? AND current = 1 AND lifted IS NULL`,
+		WHERE prefix = ? AND scope = ? AND current = 1 AND lifted IS NULL AND NOT EXISTS
+			(SELECT 1 FROM lift_all WHERE upto >= ban.id AND at < ban.until)`,
+	"lift_all": `INSERT INTO lift_all (upto, at, lifted_by, lifted_why, boot, uptime)
+		VALUES (max((SELECT coalesce(max(id), 0) FROM ban),
+			(SELECT coalesce(max(upto), 0) FROM lift_all)), ?, ?, ?, ?, ?)`,
 	// A condition has one row from its beginning to its end.
 	"alert": `INSERT INTO alert (at, kind, source, account, server, text, advice, severity,
 		forgeable, key, seen, ended, count) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -44,6 +55,8 @@ var statements = map[string]string{
 		before = excluded.before`,
 	"shift_boot": `UPDATE ban SET decided = decided + ?1, until = until + ?1,
 		lifted = lifted + ?1 WHERE current = 1 AND boot = ?2`,
+	"shift_all_boot": `UPDATE lift_all SET at = at + ?1 WHERE boot = ?2`,
+	"shift_all_rest": `UPDATE lift_all SET at = at + ?1 WHERE boot <> ?2`,
 	"shift_rest": `UPDATE ban SET decided = decided + ?1, until = until + ?1,
 		lifted = lifted + ?1 WHERE current = 1 AND boot <> ?2`,
 }
@@ -86,7 +99,10 @@ func (s *store) write(f func() error) error {
 
 // batch is the content of one commit.
 type batch struct {
+	all        *LiftAll // before all others
 	bans       []*entry
+	lifts      int // how much of pending.lifts it takes, and of pending.order
+	order      int
 	alerts     []Alert
 	operations []Operation
 	totals     []*Total
@@ -118,6 +134,12 @@ func (s *store) commit(b *batch) (stepped bool, err error) {
 
 // put writes a batch in the running transaction.
 func (s *store) put(b *batch) error {
+	if b.all != nil {
+		if err := s.putLiftAll(b.all); err != nil {
+			return err
+		}
+	}
+
 	for _, e := range b.bans {
 		if err := s.putEntry(e); err != nil {
 			return err
@@ -281,14 +303,26 @@ func (s *store) putLift(l *Lift) error {
 	return err
 }
 
+// putLiftAll lifts all bans that are written.
+func (s *store) putLiftAll(l *LiftAll) error {
+	r := s.times.last
+	_, err := s.do("lift_all", s.times.at(l.At), l.By, l.Why, r.boot, s.times.uptimeAt(l.At))
+	return err
+}
+
 // shift corrects the times of current bans.
 func (s *store) shift(m shift) error {
-	name := "shift_boot"
+	names := []string{"shift_boot", "shift_all_boot"}
 	if m.others {
-		name = "shift_rest"
+		names = []string{"shift_rest", "shift_all_rest"}
 	}
-	_, err := s.do(name, m.by, m.boot)
-	return err
+
+	for _, name := range names {
+		if _, err := s.do(name, m.by, m.boot); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // pages returns the number of pages written since the last call.

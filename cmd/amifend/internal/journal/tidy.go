@@ -38,10 +38,15 @@ var old = []string{
 		WHERE current = 0 AND max(until, ifnull(lifted, 0)) < ?1 ORDER BY id LIMIT ?2)`,
 	`DELETE FROM operation WHERE id IN
 		(SELECT id FROM operation WHERE at < ?1 ORDER BY id LIMIT ?2)`,
+	// The last one keeps the number of its row from coming again.
+	`DELETE FROM lift_all WHERE id IN (SELECT id FROM lift_all WHERE at < ?1 AND
+		id < (SELECT max(id) FROM lift_all) AND NOT EXISTS
+		(SELECT 1 FROM ban WHERE current = 1 AND lifted IS NULL AND id <= lift_all.upto) LIMIT ?2)`,
 }
 
 // over marks the rows of bans that have ended, and of lifted ones that need not be remembered.
-const over = `UPDATE ban SET current = 0 WHERE id IN (SELECT id FROM ban
+const over = `UPDATE ban SET current = 0, lifted = p.lifted, lifted_by = p.lifted_by,
+	lifted_why = p.lifted_why FROM past p WHERE p.id = ban.id AND ban.id IN (SELECT id FROM past
 	WHERE current = 1 AND until < ?1 AND (lifted IS NULL OR lifted < ?2) LIMIT ?3)`
 
 // step does one step, and reports whether there is more to do.

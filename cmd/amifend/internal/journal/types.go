@@ -43,6 +43,16 @@ type Lift struct {
 	Known bool
 }
 
+// LiftAll lifts all bans that were recorded before it, written or not.
+type LiftAll struct {
+	At  time.Time // with a monotonic clock reading
+	By  string
+	Why string
+	// Block is a block of the engine's state that knows of it, see [Journal.Keep]; empty: none. It
+	// is written together with the lift.
+	Block []byte
+}
+
 // Alert is a message of the policy, or of another part of amifend, for a person.
 type Alert struct {
 	At      time.Time
@@ -111,8 +121,12 @@ type Tombstone struct {
 // Snapshot holds the bans at one time, those that wait to be written included.
 type Snapshot struct {
 	Open   map[Key]Open
-	Lifted map[Key]Tombstone
-	At     time.Time // with a monotonic clock reading
+	Lifted map[Key]*Tombstone
+	// All is the latest [LiftAll] of this boot, its time with a monotonic clock reading; zero: there
+	// was none. An element that the kernel had before is lifted, also where the ban was never
+	// written.
+	All Tombstone
+	At  time.Time // with a monotonic clock reading
 	// Bad counts the rows that cannot be read, such as changed ones. They are left as they are.
 	Bad int
 }
