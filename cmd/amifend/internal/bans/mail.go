@@ -30,8 +30,13 @@ func NewMail() *Mail {
 	}
 }
 
+// Everybody returns the key of an order to lift all bans, which replaces all orders before it.
+func Everybody() netip.Prefix { return netip.Prefix{} }
+
 // An Order tells the enforcer to lift a prefix's bans, to ban the prefix, or to lift and then ban.
 type Order struct {
+	// All counts the orders to lift all bans, of which this one is the latest; 0: it is another.
+	All  uint64
 	Lift bool
 	Why  string // of the lift
 	Bans []*Ban // one of a scope at most
@@ -80,6 +85,9 @@ const Grace = 2 * time.Second
 // External tells the judge what became of a ban without the engine: it was found in the kernel,
 // came back from the journal, or is lifted.
 type External struct {
+	// All is the latest order to lift all bans that the enforcer had taken. What it sends before it
+	// takes the next one is lifted by that.
+	All    uint64
 	Ban    Ban
 	Lifted bool
 }

@@ -65,6 +65,13 @@ func (r Recorder) Lift(prefix netip.Prefix, scope firewall.Scope, by, why string
 	}
 }
 
+// LiftAll records that all bans are lifted. block is one of the engine's state that knows of it.
+func (r Recorder) LiftAll(by, why string, block []byte) {
+	if r.journal != nil {
+		r.journal.LiftAll(journal.LiftAll{At: time.Now(), By: by, Why: why, Block: block})
+	}
+}
+
 // Count hands over what was counted. The journal calls totals later, on a goroutine of its own.
 func (r Recorder) Count(totals func() []journal.Total) {
 	if r.journal != nil {

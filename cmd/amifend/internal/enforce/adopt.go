@@ -3,6 +3,7 @@ package enforce
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
@@ -40,6 +41,7 @@ func (e *Enforcer) Inspect(ctx context.Context) (Found, error) {
 	if found.elements, err = e.table.Bans(ctx); err != nil {
 		return Found{}, fmt.Errorf("read the bans in the kernel: %w", err)
 	}
+	e.read = time.Now()
 
 	return found, nil
 }

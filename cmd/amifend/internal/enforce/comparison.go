@@ -28,7 +28,9 @@ type comparison struct {
 	answers chan *journal.Snapshot // nil is an answer too: the journal cannot be read
 	due     bool                   // somebody wants it
 	open    bool                   // the journal is asked, and has not answered
-	asked   int64                  // when
+	// All bans were lifted since it was asked, so its answer does not count.
+	outdated bool
+	asked    int64 // when
 
 	waiters []chan<- Compared // each has room for one
 }

@@ -99,9 +99,12 @@ type Enforcer struct {
 	swept      int64 // when the ledger was
 	fullLogged int64 // 0: never
 	doubts     map[bans.Key]bans.Doubt
-	reported   reported // ineffective bans
-	badRows    int      // of the journal, as last logged
-	flushes    []func() // called after the next round of work
+	reported   reported  // ineffective bans
+	badRows    int       // of the journal, as last logged
+	read       time.Time // when a walk over the kernel's elements ended last
+	all        uint64    // the latest order to lift all bans
+	freed      uint64    // how many bans such orders have lifted
+	flushes    []func()  // called after the next round of work
 }
 
 // failure describes why the kernel does not do as asked, and when it is asked again. A table that
@@ -224,6 +227,13 @@ func (e *Enforcer) work(ctx context.Context) time.Duration {
 		return time.Duration(wait)
 	}
 
+	// Lifting all bans makes room, and people may be waiting for it.
+	if e.ledger.clearing != nil {
+		if err := e.clear(ctx); err != nil {
+			return e.failed(ctx, "lift all bans", err)
+		}
+	}
+
 	// The layout comes first: without its rules no element drops anything.
 	if e.dirty {
 		if err := e.ensure(ctx); err != nil {
@@ -264,7 +274,15 @@ func (e *Enforcer) ensure(ctx context.Context) error {
 
 // obey takes the judge's orders into the ledger.
 func (e *Enforcer) obey() {
-	for prefix, o := range e.mail.Orders.Take() {
+	orders := e.mail.Orders.Take()
+
+	// All other orders were given after the one to lift all bans.
+	if o, ok := orders[bans.Everybody()]; ok {
+		delete(orders, bans.Everybody())
+		e.liftAll(o)
+	}
+
+	for prefix, o := range orders {
 		if o.Lift {
 			e.ledger.lift(prefix, o.Why)
 		}
@@ -272,6 +290,32 @@ func (e *Enforcer) obey() {
 			e.ledger.ban(*b)
 		}
 	}
+}
+
+// liftAll takes an order to lift all bans into the ledger. An answer of the journal to a question
+// from before has bans that are lifted now, so it is asked again.
+func (e *Enforcer) liftAll(o bans.Order) {
+	e.all = o.All
+	e.freed += uint64(len(e.ledger.bans)) // never negative
+	e.ledger.liftAll(o.Why)
+	e.comparison.outdated = e.comparison.open
+	clear(e.doubts)
+}
+
+// clear has the kernel lift all bans.
+func (e *Enforcer) clear(ctx context.Context) error {
+	if err := e.table.Clear(ctx); err != nil {
+		return err
+	}
+
+	c := e.ledger.clearing
+	e.ledger.clearing = nil
+	verb := "all bans lifted"
+	if e.dry {
+		verb = "would lift all bans"
+	}
+	e.log.Info(verb, "bans", c.bans, "why", c.why)
+	return nil
 }
 
 // next returns how long it is until there is something to do without being asked.

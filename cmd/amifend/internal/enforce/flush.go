@@ -2,6 +2,7 @@ package enforce
 
 import (
 	"context"
+	"net/netip"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
@@ -13,6 +14,7 @@ type Flushed struct {
 	Lifts  int                // that the kernel does not have yet
 	// Refusal is why the kernel does not do as asked; "": it does, and has the latest allowlist.
 	Refusal string
+	Freed   uint64 // bans that were lifted by orders to lift all, since the start
 }
 
 // Flush waits until the enforcer has taken all orders and the latest allowlist that were given
@@ -38,8 +40,8 @@ func (e *Enforcer) Flush(ctx context.Context, wanted ...bans.Key) (Flushed, erro
 
 func (e *Enforcer) flushed(wanted []bans.Key) Flushed {
 	f := Flushed{
-		States: make(map[bans.Key]State, len(wanted)), Lifts: len(e.ledger.lifts),
-		Refusal: e.refusal(),
+		States: make(map[bans.Key]State, len(wanted)), Lifts: e.ledger.lifting(),
+		Refusal: e.refusal(), Freed: e.freed,
 	}
 
 	for _, k := range wanted {
@@ -50,6 +52,21 @@ func (e *Enforcer) flushed(wanted []bans.Key) Flushed {
 	}
 
 	return f
+}
+
+// Sample returns some of the banned prefixes, and how many bans were lifted by orders to lift all
+// since the start.
+func (e *Enforcer) Sample(ctx context.Context, most int) (some []netip.Prefix, freed uint64, err error) {
+	some, err = owner.Do(ctx, e.calls, func() []netip.Prefix {
+		freed = e.freed
+		newest := e.ledger.all[len(e.ledger.all)-min(most, len(e.ledger.all)):]
+		out := make([]netip.Prefix, len(newest))
+		for i, h := range newest {
+			out[i] = h.Prefix
+		}
+		return out
+	})
+	return some, freed, err
 }
 
 // answerFlushes answers those who wait for a round of work. It is called after each.

@@ -21,6 +21,8 @@ type held struct {
 	acked  int64   // when the kernel acknowledged it, 0: it has not
 	logged bool    // as banned
 	read   reading // of the kernel's counter
+	place  int     // in ledger.all
+	scan   uint64  // the latest scan that it was part of
 }
 
 // reading is a value of the kernel's counter of a ban, and the time at which it was read.
@@ -41,12 +43,22 @@ type waitingRoom struct {
 // The cost of a change does not depend on how many bans there are.
 type ledger struct {
 	bans  map[bans.Key]*held
+	all   []*held // the same, to look through them some at a time; the latest stands last
+	scans uint64
 	send  map[bans.Key]struct{} // bans that the kernel does not have, or not until the right time
 	lifts map[bans.Key]string   // elements to take out, and why; "": nobody needs to know
 	full  map[bans.Set]*waitingRoom
 
+	clearing *clearing // all bans before are to be lifted; nil: none are
+
 	// liftedSince has what was lifted since the journal was asked; nil: no question is open.
 	liftedSince map[bans.Key]struct{}
+}
+
+// clearing is an order to lift all bans that the kernel has not carried out.
+type clearing struct {
+	bans int // how many there were
+	why  string
 }
 
 func newLedger() *ledger {
@@ -60,14 +72,56 @@ func newLedger() *ledger {
 
 // pending returns how many changes the kernel does not have yet. Bans that wait for room do not
 // count.
-func (l *ledger) pending() int { return len(l.send) + len(l.lifts) }
+func (l *ledger) pending() int { return len(l.send) + l.lifting() }
+
+// lifting returns how many lifts the kernel does not have yet. Of an order to lift all bans it is
+// not known how many elements there are, but it counts as one at least.
+func (l *ledger) lifting() int {
+	if l.clearing == nil {
+		return len(l.lifts)
+	}
+	return max(1, l.clearing.bans)
+}
 
 // grow makes room for very many bans that come at once, before there are any.
-func (l *ledger) grow(n int) { l.bans = make(map[bans.Key]*held, n) }
+func (l *ledger) grow(n int) {
+	l.bans = make(map[bans.Key]*held, n)
+	l.all = make([]*held, 0, n)
+}
+
+// put takes in a ban, in the place of one with the same key.
+func (l *ledger) put(h *held) {
+	k := h.Key()
+	if old := l.bans[k]; old != nil {
+		l.unlist(old)
+	}
+	h.place = len(l.all)
+	l.all = append(l.all, h)
+	l.bans[k] = h
+}
+
+// unlist takes a ban out of all. The last one takes its place.
+func (l *ledger) unlist(h *held) {
+	last := l.all[len(l.all)-1]
+	l.all[h.place] = last
+	last.place = h.place
+	l.all[len(l.all)-1] = nil
+	l.all = l.all[:len(l.all)-1]
+}
+
+// liftAll wants no ban in the kernel that is there now.
+func (l *ledger) liftAll(why string) {
+	n := len(l.bans)
+	if l.clearing != nil {
+		n += l.clearing.bans
+	}
+	*l = *newLedger()
+	l.clearing = &clearing{n, why}
+}
 
 // expect takes in a ban of an earlier run, which was logged then. The kernel may have it; see
 // sendUnconfirmed.
-func (l *ledger) expect(b bans.Ban) { l.bans[b.Key()] = &held{Ban: b, logged: true} }
+func (l *ledger) expect(b bans.Ban) { l.put(&held{Ban: b, logged: true}) }
 
 // sendUnconfirmed sends the expected bans that were not found in the kernel, and counts them.
 func (l *ledger) sendUnconfirmed() (n int) {
@@ -86,7 +140,7 @@ func (l *ledger) ban(b bans.Ban) {
 	delete(l.lifts, k)
 
 	old := l.bans[k]
-	l.bans[k] = &held{Ban: b}
+	l.put(&held{Ban: b})
 
 	// The refresh of an element needs no room; a new element waits with the others.
 	if f := l.full[k.Set()]; f != nil && (old == nil || old.acked == 0) {
@@ -132,6 +186,9 @@ func (l *ledger) waits(k bans.Key) bool {
 
 // drop removes a ban, whatever the kernel has of it.
 func (l *ledger) drop(k bans.Key) {
+	if h := l.bans[k]; h != nil {
+		l.unlist(h)
+	}
 	delete(l.bans, k)
 	delete(l.send, k)
 	if f := l.full[k.Set()]; f != nil {
@@ -141,7 +198,7 @@ func (l *ledger) drop(k bans.Key) {
 
 // adopt takes over an element that the kernel has.
 func (l *ledger) adopt(b bans.Ban, now int64) {
-	l.bans[b.Key()] = &held{Ban: b, acked: now, logged: true}
+	l.put(&held{Ban: b, acked: now, logged: true})
 }
 
 // next returns changes to make, some of them if there are many. Lifts come first.

@@ -40,6 +40,12 @@ func (e *Enforcer) reconcile(ctx context.Context, snap *journal.Snapshot) {
 	lifted := e.ledger.liftedSince
 	defer func() { e.ledger.liftedSince = nil }() // not before obey has filled it
 	e.comparison.open = false
+	e.obey() // an order to lift all bans may wait
+	if e.comparison.outdated {
+		e.comparison.outdated = false
+		e.comparison.hurry(e.clock.Now()) // those who wait go on waiting
+		return
+	}
 
 	if snap == nil || e.dirty {
 		e.comparison.due = true
@@ -52,6 +58,7 @@ func (e *Enforcer) reconcile(ctx context.Context, snap *journal.Snapshot) {
 	}
 
 	elements, err := e.table.Bans(ctx)
+	e.read = time.Now()
 	if err != nil {
 		e.failed(ctx, "read the bans", err)
 		e.comparison.finish(Compared{
@@ -62,6 +69,10 @@ func (e *Enforcer) reconcile(ctx context.Context, snap *journal.Snapshot) {
 
 	// lifted must have all that was lifted before this moment.
 	e.obey()
+	if e.ledger.clearing != nil { // since the question
+		e.comparison.hurry(e.clock.Now())
+		return
+	}
 
 	e.warnBadRows(snap)
 	n := e.compareAll(elements, snap, lifted)
@@ -122,7 +133,7 @@ func (e *Enforcer) foundInKernel(
 
 	n.Adopted++
 	e.adopt(ban, el, now)
-	e.mail.External.Put(ban.Key(), bans.External{Ban: ban})
+	e.mail.External.Put(ban.Key(), bans.External{All: e.all, Ban: ban})
 }
 
 // identify returns the ban of an element that the ledger does not have, or why there must be no
@@ -142,6 +153,12 @@ func (e *Enforcer) identify(
 		}
 		if o, ok := snap.Open[k]; ok && leftNow(o, snap) > 0 {
 			return "", bans.FromJournal(k, o, leftNow(o, snap), now)
+		}
+
+		// A ban that was never written may be among those that were lifted all at once. Its element
+		// is older than that: its age when it was read is its age now at most.
+		if all := snap.All; !all.At.IsZero() && el.Timeout-el.Expires > e.read.Sub(all.At) {
+			return strings.TrimSuffix(whyLifted+": "+all.By+": "+all.Why, ": "), bans.Ban{}
 		}
 	}
 
@@ -184,7 +201,7 @@ func (e *Enforcer) foundInJournal(
 		if left > slack {
 			ban := bans.FromJournal(k, o, left, now)
 			e.restoreBan(ban)
-			e.mail.External.Put(ban.Key(), bans.External{Ban: ban})
+			e.mail.External.Put(ban.Key(), bans.External{All: e.all, Ban: ban})
 			n.Restored++
 		}
 		return
@@ -243,7 +260,7 @@ func (e *Enforcer) missingInJournal(k bans.Key, h *held, snap *journal.Snapshot,
 	// A ban that was adopted while the journal could not be read may be one that was lifted.
 	if l, ok := snap.Lifted[k.Journal()]; ok && h.Rule == policy.RuleAdopted.String() {
 		e.ledger.liftOne(k, whyLifted+": "+l.By+": "+l.Why)
-		e.mail.External.Put(k, bans.External{Lifted: true})
+		e.mail.External.Put(k, bans.External{All: e.all, Lifted: true})
 		n.Lifted++
 		return
 	}

@@ -43,7 +43,7 @@ func (p *played) count() int {
 func newPlayed() *played {
 	return &played{
 		snap: &journal.Snapshot{
-			Open: map[journal.Key]journal.Open{}, Lifted: map[journal.Key]journal.Tombstone{},
+			Open: map[journal.Key]journal.Open{}, Lifted: map[journal.Key]*journal.Tombstone{},
 		},
 	}
 }
@@ -80,19 +80,19 @@ func TestReconcile(t *testing.T) {
 		}, []string{"192.0.2.1 all"}, time.Hour, 1},
 		"lifted": {func(w *workshop, p *played) {
 			w.kernel.Elems[keyed(one)] = time.Now().Add(time.Hour)
-			p.snap.Lifted[keyed(one).Journal()] = journal.Tombstone{By: "operator"}
+			p.snap.Lifted[keyed(one).Journal()] = &journal.Tombstone{By: "operator"}
 		}, nil, 0, 0},
 		"adopted before the journal could be read, and lifted": {func(w *workshop, p *played) {
 			w.kernel.Elems[keyed(one)] = time.Now().Add(time.Hour)
 			b := enforcetest.Ban(w.clock, one, all, time.Hour)
 			b.Rule = policy.RuleAdopted.String()
-			p.snap.Lifted[keyed(one).Journal()] = journal.Tombstone{By: "operator"}
+			p.snap.Lifted[keyed(one).Journal()] = &journal.Tombstone{By: "operator"}
 			w.kernel.Set(func() { w.ledger.adopt(b, w.clock.Now()) })
 			w.mail.Doubts.Wake() // hands it over
 			w.pass(time.Minute)
 		}, nil, 0, 1},
 		"decided after it was lifted": {func(w *workshop, p *played) {
-			p.snap.Lifted[keyed(one).Journal()] = journal.Tombstone{By: "operator"}
+			p.snap.Lifted[keyed(one).Journal()] = &journal.Tombstone{By: "operator"}
 			w.order(one, all, time.Hour)
 			w.pass(time.Minute)
 		}, []string{"192.0.2.1 all"}, 59 * time.Minute, 0},

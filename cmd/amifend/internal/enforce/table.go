@@ -16,6 +16,8 @@ type Table interface {
 	Ensure(ctx context.Context) error
 	SetAllow(ctx context.Context, allow []netip.Prefix) error
 	SetPorts(ctx context.Context, ports firewall.Ports) error
+	// Clear lifts all bans, and lays out the table.
+	Clear(ctx context.Context) error
 	Apply(ctx context.Context, changes []firewall.Change) ([]firewall.Rejected, error)
 	Bans(ctx context.Context) ([]firewall.Element, error)
 	Element(
@@ -81,6 +83,9 @@ func (Dry) Close() error { return nil }
 
 // Ensure does nothing.
 func (Dry) Ensure(context.Context) error { return nil }
+
+// Clear does nothing.
+func (Dry) Clear(context.Context) error { return nil }
 
 // SetAllow does nothing.
 func (Dry) SetAllow(context.Context, []netip.Prefix) error { return nil }

@@ -109,6 +109,16 @@ func (s *saver) urge(e *policy.Engine, servers []string, now int64) bool {
 	return block
 }
 
+// pardon returns a block with the pardon of everybody that the engine made last; nil if there is no
+// store.
+func (s *saver) pardon(e *policy.Engine, servers []string) []byte {
+	if s.store == nil {
+		return nil
+	}
+	data, _ := e.Changes(blockHead(servers), 1) // a pardon comes first
+	return data
+}
+
 // finish saves all that is not saved yet, and then what only a clean stop can save, which must come
 // last. written returns when there is room for a block again, or with an error that ends it.
 func (s *saver) finish(e *policy.Engine, servers []string, written func() error) error {

@@ -29,6 +29,9 @@ func (j *Judge) learnExternal() {
 		}
 
 		delete(j.external, k)
+		if x.All != j.all {
+			continue // it is among those that were lifted since
+		}
 		if x.Lifted {
 			j.pardonOne(k.Prefix, bans.ByPolicy)
 			continue

@@ -89,6 +89,7 @@ type Judge struct {
 	saver       saver
 	trial       trial
 	external    map[bans.Key]bans.External // received, and not yet handed to the engine
+	all         uint64                     // how often all bans were lifted
 	pulse       pulse
 }
 

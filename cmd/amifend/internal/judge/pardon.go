@@ -23,8 +23,7 @@ type Pardoned struct {
 	MoreKnown   int       // wrong passwords on a known account that do
 }
 
-// Pardon lifts all bans that lie within a prefix or cover it, an invalid one means all, and has the
-// engine forget why. held are the prefixes of such bans that the enforcer has: the engine may have
+// Pardon lifts all bans that lie within a prefix or cover it, and has the engine forget why. held are the prefixes of such bans that the enforcer has: the engine may have
 // had no room for some. It is one call for up to 256 bans.
 func (j *Judge) Pardon(
 	ctx context.Context, within netip.Prefix, held []netip.Prefix, by string,
@@ -63,13 +62,8 @@ func (j *Judge) pardon(within netip.Prefix, held, first []netip.Prefix, by strin
 	for _, p := range append(observed, held...) {
 		lifted[p] = true
 	}
-	if len(lifted) == 0 && !within.IsValid() {
-		out.Saved = true
-		return out // nobody is banned
-	}
-
 	// The engine forgets when the last event came as soon as it has pardoned.
-	single := within.IsValid() && within.IsSingleIP()
+	single := within.IsSingleIP()
 	if single {
 		out.Seen = j.lastSeen(within.Addr())
 	}
@@ -118,16 +112,8 @@ func (j *Judge) lastSeen(addr netip.Addr) time.Time {
 	return j.clock.Wall(b.LastSeen).Truncate(time.Second)
 }
 
-// pardons returns the prefixes to pardon: the one that was asked for, or all, and bans that cover
-// it.
+// pardons returns the prefixes to pardon: the one that was asked for, and bans that cover it.
 func pardons(within netip.Prefix, banned []netip.Prefix) []netip.Prefix {
-	if !within.IsValid() {
-		return []netip.Prefix{
-			netip.PrefixFrom(netip.IPv4Unspecified(), 0),
-			netip.PrefixFrom(netip.IPv6Unspecified(), 0),
-		}
-	}
-
 	out := []netip.Prefix{within}
 	for _, p := range banned {
 		// One for each length of a ban at most.

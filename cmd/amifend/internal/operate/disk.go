@@ -35,8 +35,8 @@ func (s *Service) isOnDisk(ctx context.Context, saved bool) bool {
 			}
 		}
 
-		// Sync also makes room: what was queued is written when it returns.
-		if s.Journal.Sync(ctx) != nil {
+		// The call also makes room: what was queued is written when it returns.
+		if s.Journal.SyncLifts(ctx) != nil {
 			return false
 		}
 		if saved {

@@ -20,6 +20,10 @@ import (
 func (s *Service) Unban(
 	ctx context.Context, by control.Peer, within netip.Prefix,
 ) (control.Lifted, error) {
+	if !within.IsValid() {
+		return s.unbanAll(ctx, by)
+	}
+
 	held, err := s.heldWithin(ctx, within)
 	if err != nil {
 		return control.Lifted{}, Refusal(err)
@@ -30,22 +34,18 @@ func (s *Service) Unban(
 		return control.Lifted{}, Refusal(err)
 	}
 
-	// Nothing to lift is an error for one address, since the operator expected a ban.
-	switch {
-	case len(pardoned.Lifted) > 0:
-	case !within.IsValid():
-		return control.Lifted{Lifted: []netip.Prefix{}}, nil
-	default:
-		return control.Lifted{}, control.Errorf(control.CodeNotBanned, "%s is not banned",
-			bans.Source(within)).
+	// Nothing to lift is an error for one address, since the operator expected a ban. A lift from
+	// before may still be on its way to the disk.
+	if len(pardoned.Lifted) == 0 {
+		text := ""
+		if !s.isOnDisk(ctx, pardoned.Saved) {
+			text = "; " + liftNotWritten
+		}
+		return control.Lifted{}, control.Errorf(control.CodeNotBanned, "%s is not banned%s",
+			bans.Source(within), text).
 			Advise("amifend bans lists who is; what was held against this one is forgotten")
 	}
-
-	what := "all"
-	if within.IsValid() {
-		what = bans.Source(within)
-	}
-	s.record(by, "unban", what, "")
+	s.record(by, "unban", bans.Source(within), "")
 
 	// The answer says what the kernel has not done yet, instead of waiting until it has.
 	out := lifted(pardoned.Lifted)
@@ -55,29 +55,69 @@ func (s *Service) Unban(
 	}
 
 	out.Pending = flushed.Lifts
-	if within.IsValid() && within.IsSingleIP() {
+	if within.IsSingleIP() {
 		out.Again = again(held, pardoned)
 	}
 
 	// A ban that is back after a crash would be a broken promise, so the disk is waited for.
 	if !s.isOnDisk(ctx, pardoned.Saved) {
-		out.Note = "the journal does not have it yet: after a crash now the ban may be back " +
-			"(amifend status)"
+		out.Note = liftNotWritten
 	}
 	return out, nil
 }
 
-// heldWithin returns the bans that overlap a prefix, all bans if it is invalid. For a single
-// address they come with what the kernel counts of each.
+// liftNotWritten is the note on a lift that the journal does not have.
+const liftNotWritten = "the journal does not have it yet: after a crash now the ban may be back " +
+	"(amifend status)"
+
+// unbanAll lifts all bans. It is the command for an emergency: it takes the same time however many
+// bans there are, and does what it can when a part does not answer.
+func (s *Service) unbanAll(ctx context.Context, by control.Peer) (control.Lifted, error) {
+	// Some of the prefixes are named, which a kernel that hangs must not keep from being lifted.
+	asking, cancel := context.WithTimeout(ctx, askTime)
+	named, before, sampled := s.Enforcer.Sample(asking, control.MostLifted)
+	cancel()
+
+	observed, err := s.Judge.LiftAll(ctx, by.String())
+	if err != nil {
+		return control.Lifted{}, Refusal(err)
+	}
+	s.record(by, "unban", "all", "")
+
+	// The disk comes first: an answer of the kernel that is late changes nothing.
+	out := lifted(named)
+	if !s.isOnDisk(ctx, true) {
+		out.Note = liftNotWritten
+	}
+
+	asking, cancel = context.WithTimeout(ctx, askTime)
+	defer cancel()
+	flushed, err := s.Enforcer.Flush(asking)
+	switch {
+	case err != nil:
+		out.Pending = max(1, len(named))
+		out.Note = joined(err.Error()+": the bans are lifted, but it may still drop packets",
+			out.Note)
+	case sampled == nil:
+		out.Pending = flushed.Lifts
+		out.Count = max(out.Count, int(flushed.Freed-before)+observed) // bounded by max_bans
+	default:
+		out.Pending = flushed.Lifts
+	}
+	return out, nil
+}
+
+// heldWithin returns the bans that overlap a prefix. For a single address they come with what the
+// kernel counts of each.
 func (s *Service) heldWithin(ctx context.Context, within netip.Prefix) ([]enforce.Ban, error) {
-	if within.IsValid() && within.IsSingleIP() {
+	if within.IsSingleIP() {
 		return s.Enforcer.Covering(ctx, within.Addr())
 	}
 
 	var out []enforce.Ban
 	err := s.Enforcer.Each(ctx, func(part []enforce.Ban) {
 		for _, b := range part {
-			if !within.IsValid() || within.Overlaps(b.Prefix) {
+			if within.Overlaps(b.Prefix) {
 				out = append(out, b)
 			}
 		}

@@ -59,6 +59,13 @@ func TestUnban(t *testing.T) {
 					t.Errorf("the kernel has %q", got)
 				}
 
+				if !tt.within.IsValid() {
+					line := o.said.Count(t, 1, "all bans lifted", "")[0]
+					if line.Text("why") != "operator: uid 7" || line.Text("bans") != "4" {
+						t.Errorf("said %v", line)
+					}
+					return
+				}
 				for _, p := range l.Lifted {
 					line := o.said.Count(t, 1, "ban lifted", bans.Source(p))[0]
 					if line.Text("why") != "operator: uid 7" {

@@ -30,6 +30,15 @@ func (m *Mailbox[K, V]) Put(k K, v V) {
 	m.Wake()
 }
 
+// Replace leaves v for the receiver in the place of all that was not taken yet.
+func (m *Mailbox[K, V]) Replace(k K, v V) {
+	m.mu.Lock()
+	m.vals = map[K]V{k: v}
+	m.mu.Unlock()
+
+	m.Wake()
+}
+
 // Take empties the mailbox. It returns nil if the mailbox was empty.
 func (m *Mailbox[K, V]) Take() map[K]V {
 	m.mu.Lock()

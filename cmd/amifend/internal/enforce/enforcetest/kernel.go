@@ -66,6 +66,15 @@ func (k *Kernel) Ensure(context.Context) error {
 	return nil
 }
 
+// Clear lifts all bans, and puts the table and its rules there.
+func (k *Kernel) Clear(ctx context.Context) error {
+	if err := k.Ensure(ctx); err != nil {
+		return err
+	}
+	k.Set(func() { clear(k.Elems) })
+	return nil
+}
+
 // SetAllow sets Allow, also while the table is gone.
 func (k *Kernel) SetAllow(_ context.Context, allow []netip.Prefix) error {
 	k.mu.Lock()
