@@ -39,20 +39,18 @@ func (s *Server) bans(w http.ResponseWriter, r *http.Request, by Peer) (any, err
 		return nil, Errorf(CodeBusy, "others are listing bans").Advise("try again")
 	}
 
-	all, err := s.Read.Bans(ctx)
+	list, err := s.Read.Bans(ctx, query)
 	if err != nil {
 		return nil, err
 	}
 
-	total := len(all)
-	found, matched := query.apply(all)
-	w.Header().Set(headerTotal, strconv.Itoa(total))
-	w.Header().Set(headerMatched, strconv.Itoa(matched))
+	w.Header().Set(headerTotal, strconv.Itoa(list.Total))
+	w.Header().Set(headerMatched, strconv.Itoa(list.Matched))
 	w.Header().Set("Content-Type", typeLines)
 	lines := newLines(w)
 
-	for i := range found {
-		if lines.write(&found[i]) != nil {
+	for i := range list.Bans {
+		if lines.write(&list.Bans[i]) != nil {
 			return nil, nil // the client is gone
 		}
 	}

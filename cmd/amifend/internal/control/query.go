@@ -80,8 +80,8 @@ func parseBanQuery(v url.Values) (BanQuery, error) {
 	return q, nil
 }
 
-// apply returns the bans to list, and the number of those that match. It reorders all.
-func (q BanQuery) apply(all []Ban) (found []Ban, matched int) {
+// Apply returns the bans to list, and the number of those that match. It reorders all.
+func (q BanQuery) Apply(all []Ban) (found []Ban, matched int) {
 	found = slices.DeleteFunc(all, func(b Ban) bool {
 		return q.Within.IsValid() && !q.Within.Overlaps(b.Prefix) ||
 			q.Server != "" && !slices.Contains(b.Servers, q.Server) ||

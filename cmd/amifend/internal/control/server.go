@@ -33,7 +33,8 @@ const (
 // Reader answers what users may read. The caller owns the answers.
 type Reader interface {
 	Status(ctx context.Context) (Status, error)
-	Bans(ctx context.Context) ([]Ban, error)
+	// Bans returns the bans that match a query, in its order and up to its limit.
+	Bans(ctx context.Context, q BanQuery) (BanList, error)
 	Allowed(ctx context.Context) ([]Allowed, error)
 }
 

@@ -22,31 +22,7 @@ import (
 func BenchmarkStart(b *testing.B) {
 	const bans = 100_000
 	s := newBenchSite(b)
-	j := journal.New(
-		journal.Options{
-			Directory: s.config.State.Directory, MaxWaiting: 2 * bans,
-			Log: slog.New(slog.DiscardHandler),
-		},
-	)
-
-	now := time.Now()
-	for i := range bans {
-		addr := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
-		j.Ban(journal.Ban{
-			Key: journal.Key{
-				Prefix: netip.PrefixFrom(addr, 32),
-				Scope:  sip,
-			}, Rule: "score", Score: 3.2, Attempts: 4, Strike: 1,
-			Evidence: `office: InvalidAccountID "100" "101" "102" "103" (forgeable)`, From: now,
-			Until: now.Add(20 * time.Hour),
-		})
-	}
-
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	for first := true; first || j.Health().Waiting > 0; first = false {
-		j.Run(ctx) // writes for some seconds before it ends
-	}
+	fillJournal(b, s.config.State.Directory, bans)
 
 	start := func(b *testing.B, filled bool) {
 		up := make(chan struct{})
@@ -139,4 +115,34 @@ func newBenchSite(b *testing.B) *site {
 		Directory: b.TempDir(), Retain: 90 * 24 * time.Hour, MaxSize: 1 << 30,
 	}
 	return s
+}
+
+// fillJournal writes a journal with so many bans that run.
+func fillJournal(b *testing.B, dir string, bans int) {
+	b.Helper()
+	j := journal.New(
+		journal.Options{
+			Directory: dir, MaxWaiting: 2 * bans,
+			Log: slog.New(slog.DiscardHandler),
+		},
+	)
+
+	now := time.Now()
+	for i := range bans {
+		addr := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+		j.Ban(journal.Ban{
+			Key: journal.Key{
+				Prefix: netip.PrefixFrom(addr, 32),
+				Scope:  sip,
+			}, Rule: "score", Score: 3.2, Attempts: 4, Strike: 1,
+			Evidence: `office: InvalidAccountID "100" "101" "102" "103" (forgeable)`, From: now,
+			Until: now.Add(20 * time.Hour),
+		})
+	}
+
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for first := true; first || j.Health().Waiting > 0; first = false {
+		j.Run(ctx) // writes for some seconds before it ends
+	}
 }

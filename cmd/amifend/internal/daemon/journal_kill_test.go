@@ -54,7 +54,7 @@ type process struct {
 	lines chan logtest.Line
 }
 
-func (s *site) spawn(t *testing.T) *process {
+func (s *site) spawn(t testing.TB) *process {
 	t.Helper()
 	c := s.config
 	c.Servers = nil
@@ -91,7 +91,7 @@ func (s *site) spawn(t *testing.T) *process {
 	return p
 }
 
-func dup(t *testing.T, fd int) int {
+func dup(t testing.TB, fd int) int {
 	t.Helper()
 	n, err := syscall.Dup(fd)
 	if err != nil {
@@ -101,7 +101,7 @@ func dup(t *testing.T, fd int) int {
 }
 
 // kill is kill -9.
-func (p *process) kill(t *testing.T) {
+func (p *process) kill(t testing.TB) {
 	t.Helper()
 	if p.ProcessState != nil {
 		return
@@ -115,10 +115,15 @@ func (p *process) kill(t *testing.T) {
 	_ = p.Wait() // it was killed
 }
 
-// said waits for a line.
-func (p *process) Said(t *testing.T, msg, source string) logtest.Line {
+// Said waits for a line.
+func (p *process) Said(t testing.TB, msg, source string) logtest.Line {
 	t.Helper()
-	end := time.After(10 * time.Second)
+	return p.saidWithin(t, 10*time.Second, msg, source)
+}
+
+func (p *process) saidWithin(t testing.TB, d time.Duration, msg, source string) logtest.Line {
+	t.Helper()
+	end := time.After(d)
 	for {
 		select {
 		case l, ok := <-p.lines:
@@ -232,4 +237,48 @@ func TestKilledAfterACommand(t *testing.T) {
 	s.wantLeft(t, "10.0.3.1/32", all, time.Hour)
 	s.wantGone(t, "10.0.1.1/32", all)
 	s.wantGone(t, "10.0.2.1/32", all)
+}
+
+// What unban --all was answered outlasts a kill -9 right after the answer, with the kernel as it is
+// and over a reboot: what was banned before is not, and what was banned after it still is. Also where
+// the kernel has elements of bans that were never written.
+func TestKilledAfterAllWereLifted(t *testing.T) {
+	s := newSite(t, 1)
+	s.withState(t)
+	c := s.withControl(t)
+	for round := range 4 {
+		p := s.spawn(t)
+		ready(t, c)
+		eventually(t, "it is logged in", func() bool { return s.pbxs[0].Sessions() >= 1 })
+
+		var many []control.NewBan
+		for i := range 300 {
+			many = append(many, newBanOf(fmt.Sprintf("10.%d.%d.1/32", i/250, i%250), "all", time.Hour))
+		}
+		if _, err := c.Ban(t.Context(), many); err != nil {
+			t.Fatal(err)
+		}
+		if l, err := c.Unban(t.Context(), netip.Prefix{}); err != nil || l.Count < 300 ||
+			l.Note != "" || l.Pending != 0 {
+			t.Fatalf("%d lifted, %d pending, %s, %v", l.Count, l.Pending, l.Note, err)
+		}
+		if _, err := c.Ban(t.Context(), []control.NewBan{
+			newBanOf("10.9.9.9/32", "all", time.Hour),
+		}); err != nil {
+			t.Fatal(err)
+		}
+
+		p.kill(t)
+		if round%2 == 1 {
+			s.reboot(t)
+		}
+		p = s.spawn(t)
+		p.Said(t, "amifend runs", "")
+		ready(t, c)
+		l, err := c.Bans(t.Context(), control.BanQuery{})
+		if err != nil || l.Total != 1 || l.Bans[0].Prefix.String() != "10.9.9.9/32" {
+			t.Fatalf("round %d: %d bans: %+v, %v", round, l.Total, l.Bans, err)
+		}
+		p.kill(t)
+	}
 }

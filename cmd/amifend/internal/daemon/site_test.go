@@ -123,7 +123,7 @@ func (r *running) stop(t *testing.T) {
 }
 
 // table opens the site's table for a look at it.
-func (s *site) table(t *testing.T) *firewall.Table {
+func (s *site) table(t testing.TB) *firewall.Table {
 	t.Helper()
 	table, err := firewall.Open(
 		firewall.Options{
@@ -154,7 +154,7 @@ func (s *site) element(
 	return &el
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -173,7 +173,7 @@ func guess(pbx *amitest.PBX, addr, transport string, n int) {
 }
 
 // withControl gives a site a control socket, and returns a client of it.
-func (s *site) withControl(t *testing.T) *control.Client {
+func (s *site) withControl(t testing.TB) *control.Client {
 	t.Helper()
 	s.config.Control = config.Control{
 		Socket: filepath.Join(t.TempDir(), "s.sock"), ReadGroup: "0", AdminGroup: "0",
@@ -182,7 +182,7 @@ func (s *site) withControl(t *testing.T) *control.Client {
 }
 
 // ready waits until the control socket answers.
-func ready(t *testing.T, c *control.Client) {
+func ready(t testing.TB, c *control.Client) {
 	t.Helper()
 	eventually(t, "the control socket answers", func() bool {
 		_, err := c.Status(t.Context())

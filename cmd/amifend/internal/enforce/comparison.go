@@ -7,6 +7,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
+	"github.com/amifend/amifend/firewall"
 )
 
 // How often kernel, journal and ledger are compared.
@@ -22,17 +23,27 @@ type Snapshotter interface {
 }
 
 // comparison holds when kernel, journal and ledger are compared, and who waits for it. The journal
-// is asked on a goroutine of its own, so that the enforcer never waits for the disk.
+// is asked, and the kernel's elements are read, on a goroutine of its own: the enforcer waits neither
+// for the disk nor for a walk over all elements.
 type comparison struct {
-	journal Snapshotter            // nil: there is none
-	answers chan *journal.Snapshot // nil is an answer too: the journal cannot be read
-	due     bool                   // somebody wants it
-	open    bool                   // the journal is asked, and has not answered
+	journal Snapshotter // nil: there is none
+	answers chan compared
+	due     bool // somebody wants it
+	open    bool // the journal is asked, and has not answered
 	// All bans were lifted since it was asked, so its answer does not count.
 	outdated bool
 	asked    int64 // when
 
 	waiters []chan<- Compared // each has room for one
+}
+
+// compared holds what kernel and journal have.
+type compared struct {
+	snap     *journal.Snapshot // nil: the journal cannot be read
+	elements []firewall.Element
+	began    int64     // when the walk over the elements began
+	read     time.Time // and when it ended
+	err      error     // of the walk
 }
 
 // Compared is the outcome of a comparison.
@@ -52,7 +63,7 @@ type Differences struct {
 }
 
 func newComparison(j Snapshotter) comparison {
-	return comparison{journal: j, answers: make(chan *journal.Snapshot, 1)}
+	return comparison{journal: j, answers: make(chan compared, 1)}
 }
 
 // hurry has the next comparison made now.
@@ -98,11 +109,15 @@ func (e *Enforcer) askJournal(ctx context.Context, now int64) {
 		ctx, cancel := context.WithTimeout(ctx, answerTime)
 		defer cancel()
 
+		// The journal comes first, since it knows all that the kernel has.
+		var a compared
 		snap, err := c.journal.Snapshot(ctx)
-		if err != nil {
-			snap = nil // the journal logs itself what is wrong with it
+		if err == nil { // else the journal logs itself what is wrong with it
+			a.snap, a.began = snap, e.clock.Now()
+			a.elements, a.err = e.table.Bans(ctx)
+			a.read = time.Now()
 		}
-		c.answers <- snap // has room: there is one question at a time
+		c.answers <- a // has room: there is one question at a time
 	}()
 }
 

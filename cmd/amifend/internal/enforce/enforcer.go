@@ -167,8 +167,8 @@ func (e *Enforcer) Run(ctx context.Context) {
 		case <-e.mail.Doubts.C(): // so are these
 		case <-e.compare.C():
 			e.comparison.due = true
-		case snap := <-e.comparison.answers:
-			e.reconcile(ctx, snap)
+		case a := <-e.comparison.answers:
+			e.reconcile(ctx, a)
 		case elements := <-e.readings.C():
 			e.ledger.count(elements, e.clock.Now())
 		case f := <-e.calls.C():

@@ -336,7 +336,8 @@ func (l *ledger) sweep(now int64) {
 }
 
 // sendMissing sends the bans again that are not among the elements of the kernel, or run out there
-// at another time, and counts them. The elements' counters are noted.
+// at another time, and counts them. now is when the walk over the elements began: what the kernel
+// took since may be missing among them. Their counters are noted.
 func (l *ledger) sendMissing(elements []firewall.Element, now int64, slack time.Duration) int {
 	l.count(elements, now)
 
@@ -347,7 +348,8 @@ func (l *ledger) sendMissing(elements []firewall.Element, now int64, slack time.
 
 	n := 0
 	for k, h := range l.bans {
-		if _, pending := l.send[k]; pending || h.acked == 0 || h.Expiry-now <= int64(slack) {
+		if _, pending := l.send[k]; pending || h.acked == 0 || h.acked > now ||
+			h.Expiry-now <= int64(slack) {
 			continue
 		}
 

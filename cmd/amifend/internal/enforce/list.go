@@ -2,7 +2,7 @@ package enforce
 
 import (
 	"context"
-	"maps"
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -37,42 +37,118 @@ type Ban struct {
 	Drops *Drops // nil: not known, or not asked for
 }
 
-// Each hands over all bans, some at a time. Those that come or go meanwhile may be missed.
-func (e *Enforcer) Each(ctx context.Context, visit func([]Ban)) error {
-	keys, err := owner.Do(ctx, e.calls, func() []bans.Key {
-		return slices.AppendSeq(make([]bans.Key, 0, len(e.ledger.bans)), maps.Keys(e.ledger.bans))
-	})
-	if err != nil {
-		return err
-	}
+// scanMost limits how many bans one call looks at: some 0.2 ms.
+const scanMost = 4096
 
-	for some := range slices.Chunk(keys, walkMost) {
-		part, err := owner.Do(ctx, e.calls, func() []Ban {
-			return e.describeAll(some)
+// Pick selects bans.
+type Pick struct {
+	// Match reports whether a ban is wanted. It is called by the enforcer, and must be quick.
+	Match   func(*bans.Ban) bool
+	Compare func(a, b *bans.Ban) int // the order of a list of Most; nil: no order
+	Most    int                      // 0: all
+	Counted bool                     // with what the kernel counts of each: for short lists
+}
+
+// Picked holds what was selected.
+type Picked struct {
+	Bans           []Ban
+	Matched, Total int
+}
+
+// Select returns bans. It looks at all of them, some at a time, so that bans that come or go
+// meanwhile may be missed; what it copies is what it returns.
+func (e *Enforcer) Select(ctx context.Context, p Pick) (Picked, error) {
+	var out Picked // of the enforcer, once a call was not answered
+	type part struct {
+		at    int // the ban to go on before
+		total int
+	}
+	var found []bans.Ban
+	at, scan := math.MaxInt, uint64(0)
+	for at > 0 {
+		got, err := owner.Do(ctx, e.calls, func() part {
+			l := e.ledger
+			if scan == 0 {
+				l.scans++
+				scan = l.scans
+			}
+
+			// From the end: a ban that takes the place of one that goes was looked at before.
+			i := min(at, len(l.all))
+			for end := max(0, i-scanMost); i > end; i-- {
+				h := l.all[i-1]
+				if h.scan == scan || !p.Match(&h.Ban) {
+					continue
+				}
+				h.scan = scan
+				out.Matched++
+				found = p.add(found, &h.Ban)
+			}
+			return part{i, len(l.all)}
 		})
 		if err != nil {
-			return err
+			return Picked{}, err
 		}
-		visit(part)
+		at, out.Total = got.at, got.total
 	}
 
-	return nil
+	for some := range slices.Chunk(found, walkMost) {
+		got, err := owner.Do(ctx, e.calls, func() []Ban { return e.describe(ctx, some, p.Counted) })
+		if err != nil {
+			return Picked{}, err
+		}
+		out.Bans = append(out.Bans, got...)
+	}
+	return out, nil
+}
+
+// add adds a ban to a list that keeps the first Most in order.
+func (p *Pick) add(found []bans.Ban, b *bans.Ban) []bans.Ban {
+	if p.Compare == nil || p.Most == 0 {
+		return append(found, *b)
+	}
+
+	i, _ := slices.BinarySearchFunc(found, b, func(a bans.Ban, b *bans.Ban) int {
+		return p.Compare(&a, b)
+	})
+	if i == p.Most {
+		return found
+	}
+	if len(found) == p.Most {
+		found = found[:p.Most-1]
+	}
+	return slices.Insert(found, i, *b)
+}
+
+// describe returns bans as they are now, as far as they run.
+func (e *Enforcer) describe(ctx context.Context, some []bans.Ban, counted bool) []Ban {
+	keys := make([]bans.Key, len(some))
+	for i := range some {
+		keys[i] = some[i].Key()
+	}
+	out := e.describeAll(keys)
+	if counted {
+		e.addDrops(ctx, out)
+	}
+	return out
 }
 
 // Covering returns the bans that cover an address, with what the kernel counts of each.
 func (e *Enforcer) Covering(ctx context.Context, addr netip.Addr) ([]Ban, error) {
 	return owner.Do(ctx, e.calls, func() []Ban {
 		out := e.describeAll(bans.Covering(addr))
-
-		// Each counter takes a message to the kernel, but only few bans can cover one address.
-		for i, b := range out {
-			if d, ok := e.drops(ctx, e.ledger.bans[b.Key()]); ok {
-				out[i].Drops = &d
-			}
-		}
-
+		e.addDrops(ctx, out) // only few bans can cover one address
 		return out
 	})
+}
+
+// addDrops adds what the kernel counts of bans, each of which takes a message to it.
+func (e *Enforcer) addDrops(ctx context.Context, list []Ban) {
+	for i, b := range list {
+		if d, ok := e.drops(ctx, e.ledger.bans[b.Key()]); ok {
+			list[i].Drops = &d
+		}
+	}
 }
 
 // describeAll returns the bans of keys that run.

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce/enforcetest"
 )
 
@@ -44,13 +46,33 @@ func TestWalk(t *testing.T) {
 }
 
 // each returns all bans.
-func (w *workshop) each(t *testing.T) (out []Ban, err error) {
+func (w *workshop) each(t *testing.T) ([]Ban, error) {
 	t.Helper()
-	err = w.Each(t.Context(), func(part []Ban) {
-		if len(part) > walkMost {
-			t.Errorf("%d bans at a time", len(part))
+	p, err := w.Select(t.Context(), Pick{Match: func(*bans.Ban) bool { return true }})
+	if len(p.Bans) > p.Matched || p.Matched != p.Total {
+		t.Errorf("%d bans, %d match, of %d", len(p.Bans), p.Matched, p.Total)
+	}
+	return p.Bans, err
+}
+
+// A short list has the first bans in the order that is wanted, and counts the others.
+func TestShortList(t *testing.T) {
+	inWorkshop(t, func(t *testing.T, w *workshop) {
+		const many = 3*scanMost + 7
+		for i := range many {
+			b := enforcetest.Ban(w.clock, fmt.Sprintf("10.0.%d.%d/32", i/250, i%250), all, time.Hour)
+			b.Attempts = i
+			w.mail.Orders.Put(b.Prefix, bans.Order{Ban: &b})
 		}
-		out = append(out, part...)
+		synctest.Wait()
+
+		p, err := w.Select(t.Context(), Pick{
+			Match:   func(b *bans.Ban) bool { return b.Attempts%2 == 0 },
+			Compare: func(a, b *bans.Ban) int { return b.Attempts - a.Attempts }, Most: 3,
+		})
+		if err != nil || p.Total != many || p.Matched != (many+1)/2 || len(p.Bans) != 3 ||
+			p.Bans[0].Attempts != many-1 || p.Bans[2].Attempts != many-5 {
+			t.Errorf("%+v, %v", p, err)
+		}
 	})
-	return out, err
 }

@@ -36,46 +36,40 @@ const (
 //
 // What was decided after the journal was asked is left alone. snap is nil if the journal cannot be
 // read.
-func (e *Enforcer) reconcile(ctx context.Context, snap *journal.Snapshot) {
+func (e *Enforcer) reconcile(ctx context.Context, a compared) {
 	lifted := e.ledger.liftedSince
 	defer func() { e.ledger.liftedSince = nil }() // not before obey has filled it
 	e.comparison.open = false
-	e.obey() // an order to lift all bans may wait
+
+	// lifted must have all that was lifted before this moment, and all bans may be among that.
+	e.obey()
 	if e.comparison.outdated {
 		e.comparison.outdated = false
 		e.comparison.hurry(e.clock.Now()) // those who wait go on waiting
 		return
 	}
 
-	if snap == nil || e.dirty {
+	switch {
+	case a.snap == nil:
 		e.comparison.due = true
-		why := "the journal cannot be read"
-		if snap != nil {
-			why = "the kernel refuses: " + e.failure.text
-		}
-		e.comparison.finish(Compared{Failed: why})
+		e.comparison.finish(Compared{Failed: "the journal cannot be read"})
 		return
-	}
-
-	elements, err := e.table.Bans(ctx)
-	e.read = time.Now()
-	if err != nil {
-		e.failed(ctx, "read the bans", err)
+	case e.dirty:
+		e.comparison.due = true
+		e.comparison.finish(Compared{Failed: "the kernel refuses: " + e.failure.text})
+		return
+	case a.err != nil:
+		e.failed(ctx, "read the bans", a.err)
 		e.comparison.finish(Compared{
-			Failed: "the bans in the kernel cannot be read: " + err.Error(),
+			Failed: "the bans in the kernel cannot be read: " + a.err.Error(),
 		})
 		return
 	}
 
-	// lifted must have all that was lifted before this moment.
-	e.obey()
-	if e.ledger.clearing != nil { // since the question
-		e.comparison.hurry(e.clock.Now())
-		return
-	}
-
+	e.read = a.read
+	snap := a.snap
 	e.warnBadRows(snap)
-	n := e.compareAll(elements, snap, lifted)
+	n := e.compareAll(a, lifted)
 	e.comparison.finish(Compared{Found: n})
 
 	if n != (Differences{}) {
@@ -87,11 +81,13 @@ func (e *Enforcer) reconcile(ctx context.Context, snap *journal.Snapshot) {
 
 // compareAll repairs what differs, and counts it. lifted has what was lifted since the journal was
 // asked: its answer does not count for these.
-func (e *Enforcer) compareAll(
-	elements []firewall.Element, snap *journal.Snapshot, lifted map[bans.Key]struct{},
-) Differences {
+func (e *Enforcer) compareAll(a compared, lifted map[bans.Key]struct{}) Differences {
 	now := e.clock.Now()
-	n := Differences{PutBack: e.ledger.sendMissing(elements, now, slack)}
+	elements, snap := a.elements, a.snap
+
+	// What the kernel took during the walk may have been missed by it.
+	walk := time.Duration(now - a.began)
+	n := Differences{PutBack: e.ledger.sendMissing(elements, a.began, slack+walk)}
 
 	// Only the kernel has it. An element that runs out in a moment is not worth a line in the log.
 	for _, el := range elements {
@@ -99,7 +95,7 @@ func (e *Enforcer) compareAll(
 		_, lifting := e.ledger.lifts[k]
 		_, gone := lifted[k]
 		if e.ledger.bans[k] == nil && !lifting && !gone && (el.Expires > slack || el.Timeout == 0) {
-			e.foundInKernel(el, snap, now, &n)
+			e.foundInKernel(el, snap, a.began, &n) // what is left is never overrated
 		}
 	}
 

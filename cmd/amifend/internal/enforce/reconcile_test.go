@@ -179,7 +179,7 @@ func TestLiftedWhileTheJournalIsAsked(t *testing.T) {
 		w.comparison.open, w.comparison.asked = true, w.clock.Now()
 		w.lift("192.0.2.1/32")
 		p.snap.At = time.Now()
-		w.comparison.answers <- p.snap
+		w.comparison.answers <- compared{snap: p.snap, began: w.clock.Now(), read: time.Now()}
 		synctest.Wait()
 		w.want(t)
 		if w.comparison.open || w.ledger.liftedSince != nil {
@@ -202,7 +202,10 @@ func TestLiftedAsTheJournalAnswers(t *testing.T) {
 		w.ledger.liftedSince = map[bans.Key]struct{}{}
 		w.comparison.open = true
 		w.mail.Orders.Put(b.Prefix, bans.Order{Lift: true, Why: "operator"})
-		w.reconcile(t.Context(), p.snap)
+		elements, err := w.kernel.Bans(t.Context())
+		w.reconcile(t.Context(), compared{
+			snap: p.snap, elements: elements, began: w.clock.Now(), read: time.Now(), err: err,
+		})
 		w.work(t.Context())
 		w.want(t)
 		if n := len(w.mail.External.Take()); n != 0 || w.ledger.liftedSince != nil {

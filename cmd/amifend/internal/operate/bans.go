@@ -1,8 +1,10 @@
 package operate
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
@@ -10,33 +12,81 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
 )
 
-// Bans lists all bans as they are decided, with what the kernel counts.
-func (s *Service) Bans(ctx context.Context) ([]control.Ban, error) {
-	var out []control.Ban
-	err := s.Enforcer.Each(ctx, func(part []enforce.Ban) {
-		for _, b := range part {
-			out = append(out, listed(b))
-		}
-	})
+// fewBans is the longest list whose counters are read one by one. Of a longer one, the kernel is
+// asked for the counters of all bans.
+const fewBans = 1000
+
+// Bans lists the bans that match a query as they are decided, with what the kernel counts. A short
+// list does not cost what a long one does.
+func (s *Service) Bans(ctx context.Context, q control.BanQuery) (control.BanList, error) {
+	short := q.Limit > 0 && q.Limit <= fewBans && q.Sort != sortDropped
+	pick := enforce.Pick{Match: func(b *bans.Ban) bool { return matches(q, b) }, Counted: short}
+	if short {
+		pick.Most = q.Limit
+		pick.Compare = func(a, b *bans.Ban) int { return compare(q, a, b) }
+	}
+
+	picked, err := s.Enforcer.Select(ctx, pick)
 	if err != nil {
-		return nil, Refusal(err)
+		return control.BanList{}, Refusal(err)
+	}
+	out := control.BanList{Total: picked.Total, Matched: picked.Matched}
+	for _, b := range picked.Bans {
+		out.Bans = append(out.Bans, listed(b))
 	}
 
 	// After a trial, what would be banned is listed too: amifend keep makes these bans.
-	if out, err = s.withObserved(ctx, out, func(bans.Ban) bool { return true }); err != nil {
-		return nil, err
+	observed, err := s.withObserved(ctx, nil, func(bans.Ban) bool { return true })
+	if err != nil {
+		return control.BanList{}, err
 	}
+	out.Total += len(observed)
+	observed, matched := q.Apply(observed)
+	out.Matched += matched
+	out.Bans = append(out.Bans, observed...)
 
-	// A kernel that does not answer leaves out the counters, not the bans.
+	if !short {
+		s.addCounters(ctx, out.Bans)
+	}
+	out.Bans, _ = q.Apply(out.Bans)
+	return out, nil
+}
+
+// sortDropped is the order by what was dropped, which needs the counters of all bans.
+const sortDropped = "dropped"
+
+// addCounters adds what the kernel counts. One that does not answer leaves out the counters, not the
+// bans.
+func (s *Service) addCounters(ctx context.Context, list []control.Ban) {
 	counters := s.Enforcer.Counters(ctx)
-	for i := range out {
-		k := bans.Key{Prefix: out[i].Prefix, Scope: bans.ScopeNamed(out[i].Scope)}
+	for i := range list {
+		k := bans.Key{Prefix: list[i].Prefix, Scope: bans.ScopeNamed(list[i].Scope)}
 		if n, ok := counters[k]; ok {
-			out[i].Dropped = &n
+			list[i].Dropped = &n
 		}
 	}
+}
 
-	return out, nil
+// matches reports whether a query matches a ban.
+func matches(q control.BanQuery, b *bans.Ban) bool {
+	return (!q.Within.IsValid() || q.Within.Overlaps(b.Prefix)) &&
+		(q.Server == "" || slices.Contains(b.Servers, q.Server)) &&
+		(q.Rule == "" || b.Rule == q.Rule) && (q.Scope == "" || b.Scope.String() == q.Scope)
+}
+
+// compare orders two bans as [control.BanQuery.Apply] does.
+func compare(q control.BanQuery, a, b *bans.Ban) int {
+	order := 0
+	switch q.Sort {
+	case "until":
+		order = cmp.Compare(a.Expiry/int64(time.Second), b.Expiry/int64(time.Second))
+	case "score":
+		order = cmp.Compare(bans.Round(b.Score), bans.Round(a.Score))
+	case "source":
+	default:
+		order = b.Decided.Truncate(time.Second).Compare(a.Decided.Truncate(time.Second))
+	}
+	return cmp.Or(order, a.Prefix.Compare(b.Prefix), cmp.Compare(a.Scope.String(), b.Scope.String()))
 }
 
 // bansOf returns the bans that cover an address, with what the kernel counts of each.

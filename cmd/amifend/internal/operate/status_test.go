@@ -32,7 +32,7 @@ func TestStatusOfAFirewallThatHangs(t *testing.T) {
 
 	hurry, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if _, err := k.Bans(hurry); control.CodeOf(err) != control.CodeBusy {
+	if _, err := k.Bans(hurry, control.BanQuery{}); control.CodeOf(err) != control.CodeBusy {
 		t.Errorf("error %v", err)
 	}
 
@@ -55,7 +55,7 @@ func TestNoRequestStallsTheJudge(t *testing.T) {
 		askers.Go(func() {
 			for asking.Err() == nil {
 				_, _ = k.Status(asking) // the answers do not matter
-				_, _ = k.Bans(asking)
+				_, _ = k.Bans(asking, control.BanQuery{})
 				gone, cancel := context.WithCancel(asking)
 				cancel()
 				_, _ = k.Status(gone) // asks, and does not wait

@@ -56,7 +56,8 @@ func TestTrialEnds(t *testing.T) {
 			t.Errorf("%+v %+v, %v", st.Trial, st.Health, err)
 		}
 
-		bans, err := o.Bans(t.Context())
+		list, err := o.Bans(t.Context(), control.BanQuery{})
+		bans := list.Bans
 		dry := 0
 		for _, b := range bans {
 			if b.State == control.StateDry {

@@ -114,16 +114,10 @@ func (s *Service) heldWithin(ctx context.Context, within netip.Prefix) ([]enforc
 		return s.Enforcer.Covering(ctx, within.Addr())
 	}
 
-	var out []enforce.Ban
-	err := s.Enforcer.Each(ctx, func(part []enforce.Ban) {
-		for _, b := range part {
-			if within.Overlaps(b.Prefix) {
-				out = append(out, b)
-			}
-		}
+	picked, err := s.Enforcer.Select(ctx, enforce.Pick{
+		Match: func(b *bans.Ban) bool { return within.Overlaps(b.Prefix) },
 	})
-
-	return out, err
+	return picked.Bans, err
 }
 
 func prefixesOf(held []enforce.Ban) []netip.Prefix {
