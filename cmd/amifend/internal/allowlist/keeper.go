@@ -14,6 +14,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/clock"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
+	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 )
 
@@ -38,6 +39,8 @@ type Options struct {
 	Clock   clock.Clock
 	Machine journal.Clock // for ends that outlive a restart; the zero value: the real one
 	Log     *slog.Logger
+	// Begun is set when the journal was lost and begun anew; nil: it never is.
+	Begun *owner.Latest[struct{}]
 }
 
 // Rows is the part of the journal that a Keeper needs. [journal.Journal] implements it.
@@ -55,6 +58,7 @@ type Keeper struct {
 	clock   clock.Clock
 	machine journal.Clock
 	log     *slog.Logger
+	begun   *owner.Latest[struct{}]
 
 	relisting sync.Mutex // so that an older list never comes after a newer one
 
@@ -69,8 +73,12 @@ type Keeper struct {
 
 // New returns a keeper of nothing.
 func New(o Options) *Keeper {
+	if o.Begun == nil {
+		o.Begun = owner.NewLatest[struct{}]()
+	}
 	return &Keeper{
 		config: o.Config, watcher: o.Watcher, journal: o.Journal, clock: o.Clock, log: o.Log,
+		begun:   o.Begun,
 		machine: o.Machine.OrReal(),
 		byWhom:  make(map[Subject]Allowance), unsent: make(map[Subject]struct{}),
 	}
@@ -277,6 +285,8 @@ func (k *Keeper) Run(ctx context.Context) {
 		case <-ctx.Done():
 			k.Save() // the last second's
 			return
+		case <-k.begun.C():
+			k.saveAnew()
 		case <-tick.C:
 		}
 	}

@@ -68,6 +68,17 @@ func (k *Keeper) loadRow(r journal.Row) {
 	}
 }
 
+// saveAnew has all rows handed over again: the journal has lost them.
+func (k *Keeper) saveAnew() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+
+	k.names.saved = nil
+	for s := range k.byWhom {
+		k.unsent[s] = struct{}{}
+	}
+}
+
 // Save hands to the journal what it has not got. It does not wait.
 func (k *Keeper) Save() {
 	if k.journal != nil {

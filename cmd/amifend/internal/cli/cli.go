@@ -36,6 +36,8 @@ type Commands struct {
 	Export     Export     `cmd:"" help:"Export all bans for another machine."`
 	Keep       Keep       `cmd:"" help:"Keep the bans of amifend run --trial, and end the trial."`
 	Reconcile  Reconcile  `cmd:"" help:"Compare the kernel with the journal, and repair it."`
+	Backup     Backup     `cmd:"" help:"Copy the journal to a file, also while the daemon runs."`
+	Restore    Restore    `cmd:"" help:"Put a backup in the place of the journal."`
 	Reload     Reload     `cmd:"" help:"Make the daemon read its config again."`
 	Flush      Flush      `cmd:"" help:"Remove every ban from the kernel, without the daemon."`
 	Events     Events     `cmd:"" help:"Follow the security events."`

@@ -47,6 +47,7 @@ func Vars() kong.Vars {
 			"Also reads log files.",
 		"replayHelp": "Judge captures and log files, and show whom the daemon would have banned.",
 
+		"statusAcknowledgeHelp": "Show the loss of the journal no longer. It takes the right to change.",
 		"runTrialHelp": "A trial: the bans of this run end after TIME, such as 10m, unless amifend " +
 			"keep is run.",
 

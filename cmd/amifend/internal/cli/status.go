@@ -15,6 +15,7 @@ import (
 // Status is `amifend status`.
 type Status struct {
 	daemonFlags
+	Acknowledge bool `help:"${statusAcknowledgeHelp}"`
 }
 
 // Help returns the detailed help.
@@ -34,6 +35,10 @@ func (c *Status) Run(ctx context.Context) error {
 		return err
 	}
 
+	if c.Acknowledge {
+		return c.acknowledge(ctx, client)
+	}
+
 	s, err := client.Status(ctx)
 	if err != nil {
 		return err
@@ -42,6 +47,24 @@ func (c *Status) Run(ctx context.Context) error {
 		return printJSON(s)
 	}
 	return writeStatus(os.Stdout, s, time.Now())
+}
+
+// acknowledge has the loss of the journal shown no longer.
+func (c *Status) acknowledge(ctx context.Context, client *control.Client) error {
+	done, err := client.Acknowledge(ctx)
+	switch {
+	case err != nil:
+		return err
+	case c.JSON:
+		return printJSON(done)
+	}
+
+	text := "nothing is to be acknowledged"
+	if done.Journal {
+		text = "the loss of the journal is acknowledged"
+	}
+	_, err = fmt.Println(text)
+	return err
 }
 
 // writeStatus writes the status for people.

@@ -29,7 +29,8 @@ func (c *Client) Reconcile(ctx context.Context) (r Reconciled, err error) {
 }
 
 func (s *Server) reconcile(_ http.ResponseWriter, r *http.Request, by Peer) (any, error) {
-	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
+	// With very many bans, kernel and journal take seconds to read.
+	ctx, cancel := context.WithTimeout(r.Context(), reloadTime)
 	defer cancel()
 	done, err := s.Reconcile(ctx, by)
 	s.changed(by, "reconcile", err, "repaired", done.Repaired())

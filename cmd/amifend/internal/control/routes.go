@@ -183,6 +183,10 @@ func (s *Server) changeTable() []served {
 			About: "Compares the kernel, the journal and the engine, and repairs what differs.",
 		}, s.Reconcile != nil, s.reconcile},
 		{Route{
+			Method: http.MethodPost, Path: "/v1/acknowledge", Change: true, Answer: Acknowledged{},
+			About: "Has the loss of the journal shown no longer in the status.",
+		}, s.Acknowledge != nil, s.acknowledge},
+		{Route{
 			Method: http.MethodPost, Path: "/v1/reload", Change: true, Answer: Reloaded{},
 			About: "Has the daemon read its config again.",
 		}, s.Reload != nil, s.reload},

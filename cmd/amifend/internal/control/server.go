@@ -70,7 +70,9 @@ type Options struct {
 	Keep    func(ctx context.Context, by Peer) (Kept, error)
 	// Reconcile compares kernel, journal and engine, and repairs what differs.
 	Reconcile func(ctx context.Context, by Peer) (Reconciled, error)
-	Events    *Feed
+	// Acknowledge has what an operator has seen shown no longer in the status.
+	Acknowledge func(ctx context.Context, by Peer) (Acknowledged, error)
+	Events      *Feed
 }
 
 // Server serves the control socket.

@@ -49,5 +49,13 @@ func adopt(
 		return enforce.Adopted{}, err
 	}
 
-	return e.Adopt(found, snap, j.Admit), nil
+	adopted := e.Adopt(found, snap, j.Admit)
+
+	// A new journal is no loss where amifend starts for the first time: then the kernel has no ban.
+	if snap != nil && adopted.Kernel > 0 && s.journal.Health().Fresh {
+		if err := s.journal.NoteLoss(ctx, "there was none, although the kernel has bans"); err != nil {
+			s.options.Log.Error("the loss of the journal cannot be noted", "err", err)
+		}
+	}
+	return adopted, nil
 }

@@ -14,9 +14,9 @@ import (
 // daemon from banning: what the journal has is taken in when it can be read.
 const journalStart = 10 * time.Second
 
-// newJournal returns the journal that the config wants, nil for none. changed is called when it was
-// begun anew.
-func newJournal(o Options, changed func()) *journal.Journal {
+// newJournal returns the journal that the config wants, nil for none. For the functions see
+// [journal.Options].
+func newJournal(o Options, changed, begun func()) *journal.Journal {
 	c := o.Config
 	if c.State.Directory == "" {
 		return nil
@@ -27,7 +27,7 @@ func newJournal(o Options, changed func()) *journal.Journal {
 		Retain:  c.State.Retain,
 		MaxSize: c.State.MaxSize, BanMax: c.Policy.BanMax,
 		MaxWaiting: 6 * c.Firewall.MaxBans, // in three scopes, and as many lifts
-		Log:        o.Log, Changed: changed,
+		Log:        o.Log, Changed: changed, Begun: begun,
 	})
 }
 

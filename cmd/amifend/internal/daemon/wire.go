@@ -133,6 +133,7 @@ type shared struct {
 	recorder bans.Recorder
 	alerts   *alerts.Book
 	compare  *owner.Latest[struct{}] // kernel and journal are to be compared soon
+	begun    *owner.Latest[struct{}] // the journal was lost: its rows are to be saved again
 	events   chan stream.Sighting
 	admins   lockout.Options // how to find who administers the machine
 }
@@ -141,13 +142,15 @@ func newShared(o Options) *shared {
 	s := &shared{
 		options: o, live: &atomic.Pointer[config.Config]{}, clock: clock.New(),
 		mail: bans.NewMail(), compare: owner.NewLatest[struct{}](),
+		begun:  owner.NewLatest[struct{}](),
 		events: make(chan stream.Sighting, queue), admins: admins(o),
 	}
 	s.live.Store(o.Config)
 
 	// A journal that was begun anew wants to be compared with the kernel. The enforcer, who does
 	// that, needs the journal itself; so the wish has a box of its own, which is made before both.
-	s.journal = newJournal(o, func() { s.compare.Set(struct{}{}) })
+	s.journal = newJournal(o,
+		func() { s.compare.Set(struct{}{}) }, func() { s.begun.Set(struct{}{}) })
 	s.recorder = bans.NewRecorder(s.journal, s.clock)
 	s.alerts = newBook(o, s.journal)
 
@@ -195,7 +198,7 @@ func newJudge(s *shared, set protect.Set) (*judge.Judge, error) {
 
 func newAllowlist(s *shared, watcher *protect.Watcher) *allowlist.Keeper {
 	o := allowlist.Options{
-		Config: s.live.Load, Watcher: watcher, Clock: s.clock, Log: s.options.Log,
+		Config: s.live.Load, Watcher: watcher, Clock: s.clock, Log: s.options.Log, Begun: s.begun,
 	}
 	if s.journal != nil {
 		o.Journal = s.journal

@@ -29,6 +29,9 @@ type Options struct {
 	// opened before, it was begun anew, or the wall clock was set. It is called from the journal's
 	// goroutine and must not block. It may be nil.
 	Changed func()
+	// Begun is called when the journal was lost and begun anew: whoever keeps rows of state in it
+	// must save all of them again. It is called like Changed, and may be nil.
+	Begun func()
 }
 
 // How the journal uses its disk.
@@ -62,6 +65,10 @@ type Journal struct {
 	broken  error         // why it cannot be written; nil: it can
 	backoff time.Duration // after the last failure
 	behind  bool          // a first question found no database: call Changed when there is one
+	whole   bool          // it is written whole, without the budget
+	lost    *Loss         // to be noted in the next database; nil: none
+	recent  map[Key]Lift  // the latest that were written
+	general *LiftAll      // the latest of these
 	aside   time.Time     // when a corrupt database was last set aside
 	due     due
 	tidy    tidy
@@ -118,33 +125,6 @@ func (j *Journal) Count(totals func() []Total) { j.queue.count(totals) }
 // Save writes rows of the table state, at most [MostRows]. It reports false, and takes nothing,
 // while the rows before still wait.
 func (j *Journal) Save(rows []Row) bool { return j.queue.save(rows) }
-
-// Snapshot returns the running and the lifted bans. It fails while the database cannot be read. An
-// error for which [Refused] reports true lasts until a person has solved it.
-func (j *Journal) Snapshot(ctx context.Context) (*Snapshot, error) {
-	var out *Snapshot
-	err := j.ask(ctx, func(s *store) (err error) {
-		if out, err = s.snapshot(j.o.BanMax); err != nil {
-			return err
-		}
-
-		// What waits is newer than what is written.
-		now := time.Now()
-		if j.backlog.all != nil {
-			out.liftAll(j.backlog.all)
-		}
-		for _, e := range j.backlog.entries {
-			out.add(e, now)
-		}
-
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-
-	return out, nil
-}
 
 // State calls visit for each stored row of the table state.
 func (j *Journal) State(ctx context.Context, visit func(Row) error) error {

@@ -89,6 +89,7 @@ func (j *Journal) commitSome(now time.Time, totals bool, most int) error {
 
 	// Only what is on the disk leaves the backlog.
 	j.backlog.written(b)
+	j.noteLifts(b)
 	j.queue.demand(len(j.backlog.blocks) > 0, j.store.log.wants(now))
 	j.due.beat = now.Add(beatEvery)
 	if totals && len(b.totals) < groupMost {
@@ -108,8 +109,15 @@ func (j *Journal) commitSome(now time.Time, totals bool, most int) error {
 }
 
 // spend charges the written pages to the budget. Each page is written twice: to the write-ahead
-// log, and later to the database.
+// log, and later to the database. A journal that is begun anew is written whole first.
 func (j *Journal) spend(now time.Time) {
+	if j.whole {
+		l := &j.store.log
+		j.whole = len(j.backlog.entries) > 0 || l.missing || l.round != 0
+		j.store.pages()
+		return
+	}
+
 	const page = 2 * (4096 + 24)
 	cost := time.Duration(j.store.pages()*page) * time.Second / writeBudget
 	// At most one second of budget is saved up.
@@ -125,14 +133,7 @@ func (j *Journal) look(now time.Time) bool {
 	if j.store.replaced() {
 		j.o.Log.Error("the journal's file was taken away while it was in use: beginning a new one",
 			"file", j.store.path)
-
-		j.drop()
-		if j.lock != nil { // its file may be gone as well
-			j.lock.Close()
-			j.lock = nil
-		}
-
-		j.due.open, j.behind = now, true
+		j.replace(now)
 		return false
 	}
 
@@ -145,9 +146,51 @@ func (j *Journal) look(now time.Time) bool {
 	return true
 }
 
+// replace begins a new database in the place of one whose file was taken away. As long as it is open,
+// it can still be read, so it is copied, unless somebody has put another one there.
+func (j *Journal) replace(now time.Time) {
+	path := j.path()
+	_, err := os.Lstat(path)
+	gone := errors.Is(err, os.ErrNotExist)
+	copied := gone && guard(func() error {
+		if err := os.MkdirAll(j.o.Directory, 0o750); err != nil {
+			return err
+		}
+		removeDatabase(path + newEnd)
+		_, err := j.store.exec("VACUUM INTO ?", path+newEnd)
+		return err
+	}) == nil
+
+	j.drop()
+	if j.lock != nil { // its file may be gone as well
+		j.lock.Close()
+		j.lock = nil
+	}
+	j.due.open, j.behind = now, true
+	if !gone {
+		return // the one that is there now counts
+	}
+
+	kept := salvaged{}
+	if copied {
+		if err := moveDatabase(path+newEnd, path); err != nil {
+			removeDatabase(path + newEnd)
+			copied = false
+		}
+	}
+	loss := newLoss(j.o.Clock.Wall(), "its file was taken away", "", kept)
+	if copied {
+		loss.Kept = "what was in the file"
+	}
+	if err := j.beginAnew(loss); err != nil {
+		j.failed(now, err)
+	}
+}
+
 // open opens a writable database unless there is one, and reports whether there is one now.
 func (j *Journal) open(now time.Time) bool {
 	if j.store != nil && !j.store.readOnly && j.broken == nil {
+		j.catchUp()
 		return true
 	}
 	if now.Before(j.due.open) {
@@ -173,12 +216,16 @@ func (j *Journal) open(now time.Time) bool {
 
 	j.due = due{look: now.Add(lookEvery), beat: now, totals: j.due.totals}
 	j.reserve()
+	j.catchUp()
+	return true
+}
+
+// catchUp reports that there is a database again.
+func (j *Journal) catchUp() {
 	if j.behind {
 		j.behind = false
 		j.changed()
 	}
-
-	return true
 }
 
 // openAnew opens the database, and then closes one that was open.
@@ -196,6 +243,8 @@ func (j *Journal) openAnew() error {
 	err := guard(func() (err error) {
 		if s, err = openStore(j.path(), j.o.Clock); err == nil {
 			s.observed = j.o.Observed
+			fresh := s.fresh
+			j.health.set(func(h *Health) { h.Fresh = fresh })
 			if err = s.belong(j.o.owner()); err != nil {
 				s.close()
 			}
@@ -209,6 +258,10 @@ func (j *Journal) openAnew() error {
 	// The old one is closed last: until then it could still be read.
 	j.drop()
 	j.store = s
+	j.readLoss()
+	if j.lost != nil && !s.readOnly {
+		j.fill()
+	}
 	j.queue.demand(len(j.backlog.blocks) > 0, s.log.wants(time.Now()))
 
 	return nil
@@ -219,32 +272,57 @@ func (j *Journal) named(err error) error {
 	return fmt.Errorf("journal %s: %w", j.path(), err)
 }
 
-// setAside renames a corrupt database and begins a new one.
+// setAside renames a corrupt database, and begins a new one with what can be read of it.
 func (j *Journal) setAside(now time.Time, cause error) error {
 	if !j.aside.IsZero() && now.Sub(j.aside) < asideEvery {
 		return fmt.Errorf("corrupt again: %w", cause)
 	}
 
-	// A database has two companions, which belong to the same content.
+	// The new one is whole before the old one goes.
 	j.drop()
 	path := j.path()
 	to := path + ".corrupt-" + j.o.Clock.Wall().UTC().Format("20060102T150405.000Z")
+	kept, ok := salvage(path, path+newEnd)
 
-	for _, end := range []string{"", "-wal", "-shm"} {
-		if err := os.Rename(path+end, to+end); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("set the corrupt journal aside: %w", err)
-		}
+	err := moveDatabase(path, to)
+	if err == nil && ok {
+		err = moveDatabase(path+newEnd, path)
+	}
+	if err != nil {
+		return fmt.Errorf("set the corrupt journal aside: %w", err)
 	}
 
 	j.aside = now
+	loss := newLoss(j.o.Clock.Wall(), cause.Error(), to, kept)
 	j.o.Log.Error("the journal is corrupt: set aside, and begun anew from the bans that are known",
-		"file", path, "aside", to, "err", cause,
+		"file", path, "aside", to, "err", cause, "kept", loss.Kept, "not_all_of", loss.Gone,
 		"do", "look at the disk; what the old file still holds can be read with `sqlite3 "+to+
 			" .recover`")
+	return j.beginAnew(loss)
+}
 
-	// The caller fills the new one again from its own knowledge.
-	j.behind = true
+// beginAnew opens the database that takes the place of a lost one.
+func (j *Journal) beginAnew(loss *Loss) error {
+	j.behind, j.lost = true, loss
 	return j.openAnew()
+}
+
+// fill has a new database written whole from what the daemon knows, without the budget.
+func (j *Journal) fill() {
+	j.whole = true
+	j.store.log.missing = true // the engine hands over all that it knows
+	if j.lost.Kept == "" {
+		j.rememberLifts()
+	}
+	if j.o.Begun != nil {
+		j.o.Begun()
+	}
+
+	if err := j.putLoss(j.lost); err != nil {
+		j.o.Log.Error("the loss of the journal cannot be noted", "err", err)
+		return
+	}
+	j.lost = nil
 }
 
 // drop closes the database.

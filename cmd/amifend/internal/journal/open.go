@@ -29,6 +29,7 @@ type store struct {
 	file     os.FileInfo // of the file that was opened
 	readOnly bool        // only good for a snapshot
 	observed bool        // nothing is in force
+	fresh    bool        // there was no database before
 	times    timeline
 	stmts    map[string]*sql.Stmt
 	log      blockLog
@@ -108,8 +109,9 @@ func (s *store) prepare() (err error) {
 	// The version is checked before anything is written: the file may not be ours.
 	version, err := schemaVersion(s.conn, len(migrations))
 	if err != nil {
-		return err
+		return s.wayBack(err)
 	}
+	s.fresh = version == 0 && !s.readOnly
 
 	if !s.readOnly {
 		// FULL: a commit survives a power cut. Deleted pages are returned to the disk in steps, see
@@ -123,6 +125,7 @@ func (s *store) prepare() (err error) {
 			}
 		}
 
+		s.keepOld(version)
 		if err := migrate(s.conn, migrations); err != nil {
 			return err
 		}

@@ -212,9 +212,8 @@ func schemaVersion(conn *sql.Conn, known int) (int, error) {
 	case id != applicationID:
 		return 0, ErrForeign
 	case version > known:
-		return 0, fmt.Errorf("%w (its schema is %d, this one knows up to %d): update amifend, or "+
-			"move the file away to begin anew",
-			ErrNewer, version, known)
+		return 0, fmt.Errorf("%w (its schema is %d, this one knows up to %d)", ErrNewer, version,
+			known)
 	}
 
 	return version, nil

@@ -12,24 +12,140 @@ import (
 	"github.com/amifend/amifend/firewall"
 )
 
+// Snapshot returns the running and the lifted bans. It fails while the database cannot be read. An
+// error for which [Refused] reports true lasts until a person has solved it.
+//
+// To read very many bans takes seconds, in which lifts must be written. So the caller's goroutine
+// reads them, as they are at one moment; what waits at that moment is newer.
+func (j *Journal) Snapshot(ctx context.Context) (*Snapshot, error) {
+	var side *reader
+	var waiting waiting
+	err := j.ask(ctx, func(s *store) (err error) {
+		side, err = s.beside(ctx)
+		waiting = j.backlog.waiting()
+		return err
+	})
+	if err == nil {
+		var out *Snapshot
+		err = guard(func() (err error) {
+			out, err = side.snapshot(j.o.BanMax)
+			return err
+		})
+		side.close()
+		if err == nil {
+			out.wait(waiting)
+			return out, nil
+		}
+	}
+
+	// A file that cannot be opened again, or is damaged, is for the journal's goroutine.
+	var out *Snapshot
+	err = j.ask(ctx, func(s *store) (err error) {
+		if out, err = s.snapshot(j.o.BanMax); err == nil {
+			out.wait(j.backlog.waiting())
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// waiting is what waits to be written at one moment.
+type waiting struct {
+	all     *LiftAll
+	entries []entry
+}
+
+func (b *backlog) waiting() waiting {
+	w := waiting{all: b.all, entries: make([]entry, 0, len(b.entries))}
+	for _, e := range b.entries {
+		w.entries = append(w.entries, *e) // bans and lifts do not change, but which there are
+	}
+	return w
+}
+
+// wait applies what waits to be written.
+func (n *Snapshot) wait(w waiting) {
+	now := time.Now()
+	if w.all != nil {
+		n.liftAll(w.all)
+	}
+	for i := range w.entries {
+		n.add(&w.entries[i], now)
+	}
+}
+
+// reader reads bans.
+type reader struct {
+	db    *sql.DB // of its own; nil: the writer's
+	conn  *sql.Conn
+	times timeline
+}
+
+// beside returns a reader that sees what is written now, whatever is written while it reads.
+func (s *store) beside(ctx context.Context) (*reader, error) {
+	if s.readOnly || s.replaced() {
+		return nil, errReadOnly // the caller reads in another way
+	}
+	db, err := openURI(s.path, "mode=ro")
+	if err != nil {
+		return nil, err
+	}
+	r := &reader{db: db, times: s.times}
+	if r.conn, err = db.Conn(ctx); err == nil {
+		_, err = r.conn.ExecContext(ctx, "BEGIN DEFERRED")
+	}
+	if err == nil { // the first read decides what is seen
+		_, err = r.number("SELECT count(*) FROM clock")
+	}
+	if err != nil {
+		r.close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// snapshot is that of a reader, by the writer's connection.
+func (s *store) snapshot(memory time.Duration) (*Snapshot, error) {
+	return (&reader{conn: s.conn, times: s.times}).snapshot(memory)
+}
+
+// close closes a connection of its own. Its errors help nobody.
+func (r *reader) close() {
+	if r.conn != nil {
+		_ = r.conn.Close()
+	}
+	if r.db != nil {
+		_ = r.db.Close()
+	}
+}
+
+// number returns the one number that a query selects.
+func (r *reader) number(query string) (n int64, err error) {
+	err = r.conn.QueryRowContext(context.Background(), query).Scan(&n)
+	return n, err
+}
+
 // snapshot reads the bans. A lifted ban is remembered for memory after its lift, and at least until
 // it would have ended.
-func (s *store) snapshot(memory time.Duration) (*Snapshot, error) {
+func (r *reader) snapshot(memory time.Duration) (*Snapshot, error) {
 	// The count comes from an index, in a hundredth of the time of the rest.
-	n, err := s.number("SELECT count(*) FROM ban WHERE current = 1 AND id > " + liftedUpTo)
+	n, err := r.number("SELECT count(*) FROM ban WHERE current = 1 AND id > " + liftedUpTo)
 	if err != nil {
 		return nil, fmt.Errorf("read bans: %w", err)
 	}
 
 	out := &Snapshot{At: time.Now(), Open: make(map[Key]Open, n), Lifted: make(map[Key]*Tombstone)}
-	if err := s.running(out); err != nil {
+	if err := r.running(out); err != nil {
 		return nil, fmt.Errorf("read bans: %w", err)
 	}
 
-	if err := s.lifted(out, memory); err != nil {
+	if err := r.lifted(out, memory); err != nil {
 		return nil, fmt.Errorf("read lifted bans: %w", err)
 	}
-	if err := s.liftedAll(out); err != nil {
+	if err := r.liftedAll(out); err != nil {
 		return nil, fmt.Errorf("read when all bans were lifted: %w", err)
 	}
 	return out, nil
@@ -39,10 +155,10 @@ func (s *store) snapshot(memory time.Duration) (*Snapshot, error) {
 const liftedUpTo = "(SELECT coalesce(max(upto), 0) FROM lift_all)"
 
 // liftedAll reads when all bans were lifted for the last time, if that was in this boot.
-func (s *store) liftedAll(out *Snapshot) error {
+func (r *reader) liftedAll(out *Snapshot) error {
 	var boot, uptime int64
 	var by, why string
-	err := s.conn.QueryRowContext(context.Background(), `SELECT boot, uptime, lifted_by, lifted_why
+	err := r.conn.QueryRowContext(context.Background(), `SELECT boot, uptime, lifted_by, lifted_why
 		FROM lift_all ORDER BY id DESC LIMIT 1`).Scan(&boot, &uptime, &by, &why)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
@@ -51,8 +167,8 @@ func (s *store) liftedAll(out *Snapshot) error {
 		return err
 	}
 
-	if boot == s.times.last.boot {
-		ago := s.times.clock.Uptime() - time.Duration(uptime)*time.Millisecond
+	if boot == r.times.last.boot {
+		ago := r.times.clock.Uptime() - time.Duration(uptime)*time.Millisecond
 		out.All = Tombstone{At: out.At.Add(-ago), By: by, Why: why}
 	}
 	return nil
@@ -60,9 +176,9 @@ func (s *store) liftedAll(out *Snapshot) error {
 
 // running reads the running bans. There may be very many, and the start of the daemon waits for
 // them: so it reads few columns.
-func (s *store) running(out *Snapshot) error {
+func (r *reader) running(out *Snapshot) error {
 	rules, lists := make(map[string]string), make(map[string][]string)
-	return s.rows(out, func(row *sql.Rows) (bool, error) {
+	return r.rows(out, func(row *sql.Rows) (bool, error) {
 		var prefix, scope, rule, servers string
 		var o Open
 		var decided, until, boot int64
@@ -88,7 +204,7 @@ func (s *store) running(out *Snapshot) error {
 		}
 
 		o.From, o.Whole = time.UnixMilli(decided), millis(until-decided)
-		if o.Left = min(millis(until-s.times.now(boot)), o.Whole); o.Left > 0 {
+		if o.Left = min(millis(until-r.times.now(boot)), o.Whole); o.Left > 0 {
 			out.Open[k] = o
 		}
 
@@ -98,7 +214,7 @@ func (s *store) running(out *Snapshot) error {
 }
 
 // lifted reads the lifted bans that are remembered.
-func (s *store) lifted(out *Snapshot, memory time.Duration) error {
+func (r *reader) lifted(out *Snapshot, memory time.Duration) error {
 	// Very many may be lifted for one reason, which is kept once.
 	type reason struct {
 		lifted  int64
@@ -106,7 +222,7 @@ func (s *store) lifted(out *Snapshot, memory time.Duration) error {
 	}
 	reasons := make(map[reason]*Tombstone)
 
-	return s.rows(out, func(row *sql.Rows) (bool, error) {
+	return r.rows(out, func(row *sql.Rows) (bool, error) {
 		var prefix, scope string
 		var until, boot, lifted int64
 		var by, why sql.NullString
@@ -115,12 +231,12 @@ func (s *store) lifted(out *Snapshot, memory time.Duration) error {
 		}
 
 		k, ok := parseKey(prefix, scope)
-		if ok && max(until, lifted+memory.Milliseconds()) > s.times.now(boot) {
-			r := reason{lifted, by.String, why.String}
-			if reasons[r] == nil {
-				reasons[r] = &Tombstone{time.UnixMilli(lifted), r.by, r.why}
+		if ok && max(until, lifted+memory.Milliseconds()) > r.times.now(boot) {
+			one := reason{lifted, by.String, why.String}
+			if reasons[one] == nil {
+				reasons[one] = &Tombstone{time.UnixMilli(lifted), one.by, one.why}
 			}
-			out.Lifted[k] = reasons[r]
+			out.Lifted[k] = reasons[one]
 		}
 		return ok, nil
 	}, `SELECT prefix, scope, until, boot, lifted, lifted_by, lifted_why
@@ -131,10 +247,10 @@ func (s *store) lifted(out *Snapshot, memory time.Duration) error {
 }
 
 // rows calls visit for each row of a query, and counts the rows that it cannot read.
-func (s *store) rows(
+func (r *reader) rows(
 	out *Snapshot, visit func(*sql.Rows) (ok bool, err error), query string,
 ) error {
-	rows, err := s.conn.QueryContext(context.Background(), query)
+	rows, err := r.conn.QueryContext(context.Background(), query)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package judge
 
 import (
 	"context"
-	"net/netip"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
@@ -40,7 +39,7 @@ func (j *Judge) liftAll(by string) (observed int) {
 // forgetAll forgets all bans.
 func (t *trial) forgetAll() {
 	if t.bans != nil {
-		t.bans = make(map[netip.Prefix]bans.Ban)
+		t.bans = make(map[bans.Key]bans.Ban)
 		t.older = make(map[bans.Key]int64)
 	}
 }
@@ -48,5 +47,5 @@ func (t *trial) forgetAll() {
 // forgetAll forgets all bans. Acknowledgements that wait are of them, too.
 func (w *ineffective) forgetAll() {
 	w.mail.Acks.Take()
-	w.bans = make(map[netip.Prefix]inForce)
+	w.bans = make(map[bans.Key]inForce)
 }

@@ -128,7 +128,7 @@ func (s *Service) controlOptions() control.Options {
 	return control.Options{
 		Socket: c.Socket, ReadGroup: c.ReadGroup, AdminGroup: c.AdminGroup, Log: s.Log,
 		Read: s, Ban: s, Allow: s, Past: s, Silence: s, Explain: s.Explain, Keep: s.Keep, Reload: s.Reload,
-		Reconcile: s.Reconcile, Events: s.Feed,
+		Reconcile: s.Reconcile, Acknowledge: s.Acknowledge, Events: s.Feed,
 	}
 }
 

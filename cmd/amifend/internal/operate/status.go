@@ -76,6 +76,11 @@ func (s *Service) journalStatus(st *control.Status) {
 		Size: h.Size,
 	}
 
+	if h.Loss != nil {
+		st.Health = append(st.Health, control.Warning{
+			About: "journal", What: h.Loss.String(), Do: h.Loss.Do(),
+		})
+	}
 	if h.Problem != "" {
 		st.Health = append(st.Health, control.Warning{
 			About: "journal", What: h.Problem + "; bans go on and are written later", Do: h.Do,

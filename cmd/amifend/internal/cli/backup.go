@@ -1,0 +1,131 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/journal"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
+)
+
+// Backup is `amifend backup`.
+type Backup struct {
+	configFlag
+	File string `arg:"" type:"path" help:"A file that does not exist yet."`
+	JSON bool   `name:"json" help:"Print JSON."`
+}
+
+// Help returns the detailed help.
+func (*Backup) Help() string {
+	return `The file holds the bans, what operators allowed and lifted, the alerts, and the scores, as
+they are at one moment. It is an SQLite database, as the journal is. It is checked before the command
+ends. Only its owner can read it.
+
+    amifend backup /var/backups/amifend-$(date +%F).db
+
+amifend restore FILE puts it back.`
+}
+
+// Run writes and checks the file.
+func (c *Backup) Run(ctx context.Context) error {
+	o, err := c.journal()
+	if err != nil {
+		return err
+	}
+	if err := journal.Backup(ctx, o, c.File); err != nil {
+		return failedOn(err, "use sudo, and name a file that does not exist yet")
+	}
+	return printCopy(ctx, o, c.File, "is written to", c.JSON)
+}
+
+// Restore is `amifend restore`.
+type Restore struct {
+	configFlag
+	File string `arg:"" type:"existingfile" help:"A file of amifend backup."`
+	JSON bool   `name:"json" help:"Print JSON."`
+}
+
+// Help returns the detailed help.
+func (*Restore) Help() string {
+	return `Stop the daemon first. The file is checked before anything changes, and the journal that was
+there is kept beside it. At its start, the daemon takes over the bans that only the kernel has, and takes
+out those that the restored journal says are lifted.
+
+    systemctl stop amifend
+    amifend restore /var/backups/amifend-2026-11-28.db
+    systemctl start amifend`
+}
+
+// Run checks the file, and puts it in place.
+func (c *Restore) Run(ctx context.Context) error {
+	o, err := c.journal()
+	if err != nil {
+		return err
+	}
+
+	aside, err := journal.Restore(ctx, o, c.File)
+	switch {
+	case errors.Is(err, journal.ErrLocked):
+		return failedOn(err, "systemctl stop amifend, then try again")
+	case err != nil:
+		return failedOn(err, "use sudo, or another backup")
+	}
+	if aside != "" && !c.JSON {
+		fmt.Println("the journal that was there is kept as " + aside)
+	}
+	return printCopy(ctx, o, c.File, "is restored from", c.JSON)
+}
+
+// journal returns the options of the journal that the config names.
+func (f configFlag) journal() (journal.Options, error) {
+	c, err := f.load("use sudo")
+	if err != nil {
+		return journal.Options{}, err
+	}
+	if c.State.Directory == "" {
+		return journal.Options{}, &config.Error{File: f.Config, Problems: []config.Problem{{
+			Text: "there is no journal: [state] directory is empty",
+		}}}
+	}
+	return journal.Options{
+		Directory: c.State.Directory, Observed: c.Dry(), Table: c.Firewall.Table,
+	}, nil
+}
+
+// copied is the result of a backup or of a restore, in JSON.
+type copied struct {
+	File    string    `json:"file"`
+	Bans    int       `json:"bans"`    // that run, and lifted ones that are remembered
+	Allowed int       `json:"allowed"` // prefixes and names that operators allowed
+	Written time.Time `json:"written"`
+}
+
+// printCopy prints what a file holds.
+func printCopy(ctx context.Context, o journal.Options, file, verb string, asJSON bool) error {
+	got, err := journal.Check(ctx, o, file)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(copied{file, got.Bans, got.Allowed, got.Written})
+	}
+
+	_, err = fmt.Printf("the journal %s %s: %s, %s, as of %s\n", verb, filepath.Clean(file),
+		wording.Count(got.Bans, "ban"), wording.Count(got.Allowed, "allowance"),
+		got.Written.Local().Format(stamp))
+	return err
+}
+
+// failedOn returns an error of the journal with advice.
+func failedOn(err error, do string) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		do = "look at [state] directory in the config, and at the name of the file"
+	}
+	return control.Errorf(control.CodeFailed, "%s", err).Advise("%s", do)
+}

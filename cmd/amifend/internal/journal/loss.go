@@ -1,0 +1,121 @@
+package journal
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// lossKey is the key of the row of state that holds a [Loss] until somebody acknowledges it.
+const lossKey = "loss"
+
+// Loss tells that a journal was lost, wholly or in part.
+type Loss struct {
+	At    time.Time `json:"at"`    // wall clock
+	Cause string    `json:"cause"` // what was wrong with it
+	// Aside is the file of the old one; "": it is gone.
+	Aside string `json:"aside,omitempty"`
+	// Kept says what could be read of it; "": nothing.
+	Kept string `json:"kept,omitempty"`
+	// Gone says what could not.
+	Gone string `json:"gone,omitempty"`
+}
+
+// String returns the loss in a sentence.
+func (l *Loss) String() string {
+	text := fmt.Sprintf("it was lost at %s (%s) and begun anew", l.At.UTC().Format(time.RFC3339),
+		l.Cause)
+	switch {
+	case l.Gone == "" && l.Kept != "":
+		text += "; all of it was kept: " + l.Kept
+	case l.Kept != "":
+		text += "; kept of it: " + l.Kept + "; not all of: " + l.Gone
+	default:
+		text += "; bans, allowances and scores are as the daemon knew them, the history and the " +
+			"alerts are gone"
+	}
+	if l.Aside != "" {
+		text += "; the old one is " + l.Aside
+	}
+	return text
+}
+
+// Do returns what to do about the loss.
+func (l *Loss) Do() string {
+	return "look at the disk, and at amifend bans and amifend allow --list; if something is missing, " +
+		"amifend restore a backup; then amifend status --acknowledge"
+}
+
+// newLoss describes what was salvaged of a database.
+func newLoss(at time.Time, cause, aside string, s salvaged) *Loss {
+	l := &Loss{At: at.Round(0), Cause: cause, Aside: aside}
+	var kept []string
+	for _, t := range []struct{ table, what string }{
+		{"ban", "bans"},
+		{"state", "allowances and other values"},
+		{"operation", "changes of operators"},
+		{"alert", "alerts"},
+		{"engine", "blocks of scores"},
+	} {
+		if n := s.rows[t.table]; n > 0 {
+			kept = append(kept, fmt.Sprintf("%d %s", n, t.what))
+		}
+	}
+	l.Kept, l.Gone = strings.Join(kept, ", "), strings.Join(s.broken, ", ")
+	return l
+}
+
+// putLoss writes a loss, and shows it.
+func (j *Journal) putLoss(l *Loss) error {
+	text, _ := json.Marshal(l) // texts and a time: it cannot fail
+	err := j.store.write(func() error {
+		_, err := j.store.do("state", []byte(lossKey), text)
+		return err
+	})
+	j.health.set(func(h *Health) { h.Loss = l })
+	return err
+}
+
+// readLoss shows a loss that nobody has acknowledged.
+func (j *Journal) readLoss() {
+	var l *Loss
+	_ = guard(func() error { // without an answer there is none to show
+		return j.store.state(func(r Row) error {
+			if string(r.Key) == lossKey {
+				l = &Loss{}
+				if json.Unmarshal(r.Value, l) != nil {
+					l.Cause = "the row that says why cannot be read"
+				}
+			}
+			return nil
+		})
+	})
+	j.health.set(func(h *Health) { h.Loss = l })
+}
+
+// NoteLoss notes that the journal was lost before it was opened.
+func (j *Journal) NoteLoss(ctx context.Context, cause string) error {
+	return j.ask(ctx, func(*store) error {
+		return j.putLoss(newLoss(j.o.Clock.Wall(), cause, "", salvaged{}))
+	})
+}
+
+// Acknowledge has a loss shown no longer. It reports whether there was one.
+func (j *Journal) Acknowledge(ctx context.Context) (was bool, err error) {
+	err = j.ask(ctx, func(s *store) error {
+		if was = j.Health().Loss != nil; !was {
+			return nil
+		}
+		if err := s.write(func() error {
+			_, err := s.do("forget", []byte(lossKey))
+			return err
+		}); err != nil {
+			return err
+		}
+		j.health.set(func(h *Health) { h.Loss = nil })
+		return nil
+	})
+	return was, err
+}
