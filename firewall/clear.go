@@ -42,7 +42,7 @@ func (t *Table) Clear(ctx context.Context) error {
 // its elements do.
 func (t *Table) queueClear(s snapshot, empty func(*nftables.Set)) error {
 	// The rules that look up the sets go first.
-	for _, name := range []string{chainPre, chainSIP} {
+	for _, name := range []string{chainPre, chainSIP, chainStream} {
 		if c := s.chains[name]; c != nil {
 			t.write.FlushChain(c)
 		}

@@ -26,7 +26,7 @@ func TestClear(t *testing.T) {
 	}
 	empty := listed()
 	var all []Change
-	for _, scope := range []Scope{ScopeAll, ScopeSIP} {
+	for _, scope := range []Scope{ScopeAll, ScopeSIP, ScopeStream} {
 		for _, p := range []string{
 			"192.0.2.1/32", "192.0.2.0/24", "2001:db8::1/128", "2001:db8::/64", "2001:db8::/56",
 			"2001:db8::/48",

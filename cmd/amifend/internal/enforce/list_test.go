@@ -62,7 +62,7 @@ func TestShortList(t *testing.T) {
 		for i := range many {
 			b := enforcetest.Ban(w.clock, fmt.Sprintf("10.0.%d.%d/32", i/250, i%250), all, time.Hour)
 			b.Attempts = i
-			w.mail.Orders.Put(b.Prefix, bans.Order{Ban: &b})
+			w.mail.Orders.Put(b.Prefix, bans.OrderOf(&b))
 		}
 		synctest.Wait()
 
