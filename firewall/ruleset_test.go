@@ -13,7 +13,7 @@ import (
 func TestExampleRuleset(t *testing.T) {
 	ns := firewalltest.New(t)
 	table, err := firewall.Open(firewall.Options{
-		Table: "amifend", NetNS: ns.FD(), MaxBans: 100, SIPPorts: firewall.DefaultSIPPorts(),
+		Table: "amifend", NetNS: ns.FD(), MaxBans: 100, Ports: firewall.DefaultPorts(),
 	})
 	if err != nil {
 		t.Fatal(err)
