@@ -21,6 +21,7 @@ import (
 
 // Commands are amifend's commands.
 type Commands struct {
+	Init       Init       `cmd:"" help:"Set amifend up on this machine, or take that back."`
 	Run        Run        `cmd:"" help:"Run the daemon."`
 	Check      Check      `cmd:"" help:"Check the config, every PBX and the firewall."`
 	Status     Status     `cmd:"" help:"Show status: servers, firewall, and what needs attention."`
@@ -88,8 +89,7 @@ func unreadable(path string, err error, right string) error {
 	}
 
 	if errors.Is(err, fs.ErrNotExist) && path == defaultConfig {
-		text += "; begin with examples/quickstart/config.toml (docs/install.md), or name " +
-			"yours with --config"
+		text += "; sudo amifend init makes one, or name yours with --config"
 	}
 
 	return &config.Error{File: path, Problems: []config.Problem{{Text: text}}}

@@ -10,6 +10,9 @@ func Vars() kong.Vars {
 		"alertsLimitHelp": "Print at most so many, the last ones (100).",
 		"reportLimitHelp": "Print at most so many of each kind (10).",
 		"exportTableHelp": "The table for them (amifend), of family inet.",
+		"initAddressHelp": "The Manager Interface (AMI) of an Asterisk on another machine.",
+		"initReloadHelp":  "Have Asterisk read its manager users again, without asking.",
+		"initDirHelp":     "The folder of Asterisk's config (/etc/asterisk).",
 		"importPathHelp":  "fail2ban's database (/var/lib/fail2ban/fail2ban.sqlite3).",
 		"manDirHelp":      "The folder for all pages. Without it the first page is printed.",
 

@@ -16,6 +16,7 @@ const (
 
 // AMI is the Manager Interface as manager.conf describes it.
 type AMI struct {
+	General bool // there is a [general]
 	Enabled bool
 	Plain   netip.AddrPort // where it listens without TLS, once it is enabled; port 0: nowhere
 	TLS     netip.AddrPort // where it listens with TLS; the zero value: nowhere
@@ -70,10 +71,10 @@ func ReadAMI(dir string) (*AMI, error) {
 		return nil, fmt.Errorf("read manager.conf: %w", err)
 	}
 
-	g, _ := general(r.sections)
+	g, ok := general(r.sections)
 	enabled, _ := g.last("enabled")
 	out := &AMI{
-		Enabled: isTrue(enabled.value), Includes: r.includes, Problems: r.problems,
+		General: ok, Enabled: isTrue(enabled.value), Includes: r.includes, Problems: r.problems,
 		Plain: g.plainAMI(), TLS: g.tlsAMI(),
 	}
 

@@ -57,7 +57,7 @@ type reader struct {
 	sections []*section
 	first    map[string]*section // by name in lower case
 	problems []Problem
-	includes []string            // the names of #include and #tryinclude, as written
+	includes []string // the names of #include and #tryinclude, as written
 	files    int
 	vars     int
 	full     bool // a bound was reached

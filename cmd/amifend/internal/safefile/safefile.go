@@ -97,7 +97,7 @@ func Make(path string, mode fs.FileMode, gid int) (f *Folder, made bool, err err
 	if f, err = Open(path); err != nil || !made {
 		return f, made, err
 	}
-	if err := f.give(mode, gid); err != nil {
+	if err := f.SetRights(Rights{mode, -1, gid}); err != nil {
 		f.Close()
 		return nil, made, err
 	}
@@ -105,15 +105,15 @@ func Make(path string, mode fs.FileMode, gid int) (f *Folder, made bool, err err
 	return f, made, nil
 }
 
-// give sets the group and the mode of the folder itself.
-func (f *Folder) give(mode fs.FileMode, gid int) error {
+// SetRights sets the rights of the folder itself. A UID or GID of -1 leaves it as it is.
+func (f *Folder) SetRights(r Rights) error {
 	dir, err := unix.Openat(f.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &fs.PathError{Op: "open folder", Path: f.path, Err: err}
 	}
 	defer unix.Close(dir)
 
-	if err := errors.Join(unix.Fchown(dir, -1, gid), unix.Fchmod(dir, uint32(mode))); err != nil {
+	if err := errors.Join(unix.Fchown(dir, r.UID, r.GID), unix.Fchmod(dir, uint32(r.Mode))); err != nil {
 		return &fs.PathError{Op: "set the rights of", Path: f.path, Err: err}
 	}
 	return nil
