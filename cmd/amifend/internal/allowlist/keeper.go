@@ -37,6 +37,10 @@ type Options struct {
 	Journal Rows // nil: what is allowed by command ends with the run
 	Clock   clock.Clock
 	Log     *slog.Logger
+	// Allowed is what a keeper before allowed by command, and Addresses those of names that were
+	// followed. Both are written to the journal.
+	Allowed   map[Subject]Allowance
+	Addresses map[string][]netip.Addr
 }
 
 // Rows is the part of the journal that a Keeper needs. [journal.Journal] implements it.
@@ -59,16 +63,22 @@ type Keeper struct {
 	unsent map[Subject]struct{} // that the journal has not got as they are now
 
 	// Of Load, and then of Run's goroutine.
-	loaded bool // what the journal has is in
+	before map[string][]netip.Addr // addresses of names that the keeper before followed
+	loaded bool                    // what the journal has is in
 	names  nameRows
 }
 
-// New returns a keeper of nothing.
+// New returns a keeper of what was allowed before.
 func New(o Options) *Keeper {
-	return &Keeper{
+	k := &Keeper{
 		config: o.Config, watcher: o.Watcher, journal: o.Journal, clock: o.Clock, log: o.Log,
 		byWhom: make(map[Subject]Allowance), unsent: make(map[Subject]struct{}),
+		before: o.Addresses,
 	}
+	for s, a := range o.Allowed {
+		k.put(s, a)
+	}
+	return k
 }
 
 // Subject names the addresses that are allowed: a prefix, or those of a host name.

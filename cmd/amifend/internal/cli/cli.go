@@ -35,7 +35,8 @@ type Commands struct {
 	Allow      Allow      `cmd:"" help:"Exempt addresses from bans, or list those that are."`
 	Import     Import     `cmd:"" help:"Import the bans of another tool."`
 	Export     Export     `cmd:"" help:"Export all bans for another machine."`
-	Keep       Keep       `cmd:"" help:"Keep the bans of amifend run --trial, and end the trial."`
+	Enforce    Enforce    `cmd:"" help:"End observing: ban from now on, on trial at first."`
+	Keep       Keep       `cmd:"" help:"Keep the bans of a trial, and end it."`
 	Reconcile  Reconcile  `cmd:"" help:"Compare the kernel with the journal, and repair it."`
 	Reload     Reload     `cmd:"" help:"Make the daemon read its config again."`
 	Flush      Flush      `cmd:"" help:"Remove every ban from the kernel, without the daemon."`

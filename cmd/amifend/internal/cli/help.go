@@ -52,6 +52,8 @@ func Vars() kong.Vars {
 		"runTrialHelp": "A trial: the bans of this run end after TIME, such as 10m, unless amifend " +
 			"keep is run.",
 
+		"enforceTrialHelp": "How long the trial takes, such as 10m (10m).",
+
 		"eventsWithinHelp": "Only events of this address, or within this prefix.",
 		"eventsKindHelp":   "Only these events of Asterisk, such as InvalidPassword.",
 

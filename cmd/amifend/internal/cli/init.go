@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -115,9 +116,27 @@ func (c *Init) check(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	for _, server := range loaded.Servers {
+		awaitAMI(ctx, server.Address)
+	}
 	return check.Run(ctx, check.Options{
 		Config: loaded, Path: path, Out: os.Stdout, Wait: time.Second,
 	})
+}
+
+// awaitAMI waits a moment until something listens at an address: after a reload Asterisk takes some
+// time. What is wrong is found by the check.
+func awaitAMI(ctx context.Context, address string) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+
+	for ctx.Err() == nil {
+		if c, err := (&net.Dialer{}).DialContext(ctx, "tcp", address); err == nil {
+			c.Close()
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 }
 
 // initError returns an error of package setup as a mistake of the user, with what to do.
@@ -177,4 +196,3 @@ func localNetworks(ctx context.Context) ([]netip.Prefix, error) {
 	set, err := protect.New(protect.Config{}).Snapshot(ctx)
 	return set.OnLink, err
 }
-

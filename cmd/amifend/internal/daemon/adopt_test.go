@@ -190,7 +190,7 @@ func parts(t *testing.T, log *slog.Logger, change func(*config.Config)) (
 	if change != nil {
 		change(c)
 	}
-	s := newShared(Options{Config: c, Log: log})
+	s := newShared(Options{Config: c, Log: log}, begin{}, func() {})
 	kernel := enforcetest.NewKernel()
 	denier := enforce.NewDenier(enforce.DenierOptions{
 		Table: kernel, Log: log, Never: func() protect.Set { return protect.Set{} },

@@ -75,6 +75,10 @@ func (r *reloader) Reload(ctx context.Context, by control.Peer) (control.Reloade
 	r.options.Reloading()
 	defer r.options.Ready()
 
+	if r.turned() {
+		return control.Reloaded{}, errTurning()
+	}
+
 	old := r.live.Load()
 	next, plan, err := r.prepare(old)
 	if err != nil {
@@ -108,12 +112,29 @@ func (r *reloader) Reload(ctx context.Context, by control.Peer) (control.Reloade
 	}
 
 	// Relist reads the new allowlist from the config in force. The deny lists spare what it allows.
+	observe := merged.Observe
+	merged.Observe = old.Observe
 	r.live.Store(merged)
 	r.allowlist.Relist()
 	r.changeDeny(ctx, old, merged, &out)
 
+	r.changeObserve(merged, observe, by, &out)
 	operate.Record(r.journal, by, "reload", strings.Join(out.Changed, ", "), "")
 	return out, nil
+}
+
+// changeObserve begins to ban, or to observe. It comes last, since it ends this run.
+func (r *reloader) changeObserve(
+	old *config.Config, observe bool, by control.Peer, out *control.Reloaded,
+) {
+	if old.Observe == observe {
+		return
+	}
+	out.Changed = append(out.Changed, "[policy] observe")
+
+	next := *old
+	next.Observe = observe
+	r.turn(turn{config: &next, by: by, what: fmt.Sprintf("observe = %t", observe)})
 }
 
 // prepare reads the config and does all that can fail. It changes nothing.
@@ -137,10 +158,25 @@ func (r *reloader) prepare(old *config.Config) (*config.Config, *stream.Plan, er
 		return nil, nil, control.Errorf(control.CodeInvalidConfig, "nothing was changed: %s", err)
 	}
 
+	// A trial decides until it is kept or over, whatever the file says meanwhile.
+	if r.onTrial() && !next.Observe {
+		next.Warnings = append(next.Warnings, "the trial goes on, although the config does not say "+
+			"observe = true any more: amifend keep ends it")
+	}
+	if r.onTrial() {
+		next.Observe = old.Observe
+	}
+
 	// Whoever reloads by SSH must not be locked out by a list.
-	if what, do := operate.CutOff(next, r.watcher.Current(), r.admins); what != "" && !old.Dry() {
+	bans := !next.Observe && old.Firewall.Backend != config.BackendLog
+	if what, do := operate.CutOff(next, r.watcher.Current(), r.admins); what != "" && bans {
 		return nil, nil, control.Errorf(control.CodeInvalidConfig, "nothing was changed: %s", what).
 			Advise("%s", do)
+	}
+	if bans && old.Observe {
+		if err := canBan(r.options, old); err != nil {
+			return nil, nil, err
+		}
 	}
 
 	return next, plan, nil
@@ -158,7 +194,6 @@ func keepFixed(old, next *config.Config, out *control.Reloaded) *config.Config {
 		}
 	}
 
-	fixed("[policy] observe", old.Observe, next.Observe, func() { merged.Observe = old.Observe })
 	fixed("[state]", old.State, next.State, func() { merged.State = old.State })
 	fixed("[control]", old.Control, next.Control, func() { merged.Control = old.Control })
 	fixed("[log]", old.Log, next.Log, func() { merged.Log = old.Log })

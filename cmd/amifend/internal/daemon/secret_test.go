@@ -72,6 +72,7 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 		"POST /v1/allow":    `{"prefix":"203.0.113.9/32","for_seconds":60}`,
 		"POST /v1/reload":   "",
 		"POST /v1/keep":     "",
+		"POST /v1/enforce":  `{"for_seconds":60}`,
 		"POST /v1/nonsense": "",
 	}
 
@@ -83,7 +84,7 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 			url, body = url+body, ""
 		}
 		text, status := fetch(t, web, r.Method, url, body)
-		bad := r.Path == "/v1/reload" || r.Path == "/v1/nonsense"
+		bad := r.Path == "/v1/reload" || r.Path == "/v1/enforce" || r.Path == "/v1/nonsense"
 		if (status != http.StatusOK) != bad || len(text) == 0 && r.Path != "/v1/events" {
 			t.Errorf("%s: %d %s", name, status, text)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"sync/atomic"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/allowlist"
@@ -44,8 +45,15 @@ type daemon struct {
 }
 
 // serve builds the daemon, each part after those that it needs, and runs it. It is one function, so
-// that the order is plain, and no part is changed after it was made.
-func serve(ctx context.Context, o Options, hangup <-chan os.Signal) error {
+// that the order is plain, and no part is changed after it was made. It returns the turn that ended the run, and what
+// the next run gets; no turn if ctx ended.
+func serve(
+	ctx context.Context, o Options, b begin, hangup <-chan os.Signal,
+) (*turn, *carried, error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	o.Config, o.Trial = b.config, b.trial
+
 	// Who must never be banned comes first: nothing may be banned, or adopted, before that is
 	// known.
 	known := allowlist.FromConfig(o.Config)
@@ -55,7 +63,7 @@ func serve(ctx context.Context, o Options, hangup <-chan os.Signal) error {
 	watcher := protect.New(known)
 	set, err := watcher.Snapshot(ctx)
 	if err != nil {
-		return fmt.Errorf("find the addresses that must never be banned: %w", err)
+		return nil, nil, fmt.Errorf("find the addresses that must never be banned: %w", err)
 	}
 
 	warnLockout(o, set)
@@ -63,19 +71,19 @@ func serve(ctx context.Context, o Options, hangup <-chan os.Signal) error {
 	// The table comes before the journal: a second amifend must find its lock, and end there.
 	table, err := openTable(o, set)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	defer table.Close()
 
 	// The denier comes before the enforcer, who reports to it that the table was laid out.
-	s := newShared(o)
+	s := newShared(o, b, stop)
 	denier := enforce.NewDenier(enforce.DenierOptions{
 		Table: table, Log: o.Log, Lists: o.Config.Deny, Never: watcher.Current, Held: o.Trial > 0,
 	})
 	enforcer := newEnforcer(s, table, denier)
 	engine, err := newJudge(s, set)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 
 	// The bans of earlier runs, before the first event. The journal's goroutine must run for that.
@@ -83,7 +91,7 @@ func serve(ctx context.Context, o Options, hangup <-chan os.Signal) error {
 	defer stopJournal()
 	adopted, err := adopt(ctx, s, engine, enforcer)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 
 	// The sessions need the engine's hasher and its numbers of the servers, which the journal may
@@ -94,7 +102,7 @@ func serve(ctx context.Context, o Options, hangup <-chan os.Signal) error {
 	}, s.events)
 	plan, err := fleet.Plan(o.Config.Servers, engine.Servers())
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 
 	// What operators do. The service comes last, since it asks all others.
@@ -108,7 +116,8 @@ func serve(ctx context.Context, o Options, hangup <-chan os.Signal) error {
 		Version: o.Version, Config: s.live.Load, Log: o.Log, Clock: s.clock, Judge: engine,
 		Enforcer: enforcer, Denier: denier, Firewall: table.String(), Sessions: fleet.Sessions,
 		Watcher: watcher, Allowlist: allow, Journal: s.journal, Feed: feed, Lockout: s.admins,
-		Reload: reloader.command(),
+		Reload: reloader.command(), Enforce: reloader.Enforce, BeforeKeep: reloader.beforeKeep,
+		ObservesAfter: b.observesAfter(), TurnError: s.turnError(),
 	})
 
 	o.Log.Info("amifend runs", "servers", len(o.Config.Servers), "protected", len(set.Entries),
@@ -118,13 +127,24 @@ func serve(ctx context.Context, o Options, hangup <-chan os.Signal) error {
 		judge: engine, protected: newProtected(o.Log, set, engine, enforcer, denier), fleet: fleet,
 		plan: plan, allowlist: allow, reloader: reloader, service: service, hangup: hangup,
 	}
+	if b.what != "" {
+		operate.Record(s.journal, b.by, b.what, "", "")
+	}
 	d.run(ctx) // the journal ends after it
-	return nil
+
+	return s.next.Load(), &carried{
+		clock: s.clock, engine: engine.Engine(), servers: engine.Servers(), allowed: allow.Allowances(),
+		addresses: watcher.Addresses(), observed: o.Config.Dry(),
+	}, nil
 }
 
 // shared holds what several parts need.
 type shared struct {
 	options  Options
+	begin    begin
+	stop     context.CancelFunc             // ends this run
+	next     atomic.Pointer[turn]           // nil: it does not end by one
+	kept     atomic.Bool                    // the trial of this run was kept
 	live     *atomic.Pointer[config.Config] // the config in force: a reload replaces it
 	clock    clock.Clock
 	mail     *bans.Mail
@@ -135,13 +155,17 @@ type shared struct {
 	admins   lockout.Options // how to find who administers the machine
 }
 
-func newShared(o Options) *shared {
+func newShared(o Options, b begin, stop context.CancelFunc) *shared {
 	s := &shared{
-		options: o, live: &atomic.Pointer[config.Config]{}, clock: clock.New(),
+		options: o, begin: b, stop: stop,
+		live: &atomic.Pointer[config.Config]{}, clock: clock.New(),
 		mail: bans.NewMail(), compare: owner.NewLatest[struct{}](),
 		events: make(chan stream.Sighting, queue), admins: admins(o),
 	}
 	s.live.Store(o.Config)
+	if b.carried != nil { // times of the engine and of allowances are those of its clock
+		s.clock = b.carried.clock
+	}
 
 	// A journal that was begun anew wants to be compared with the kernel. The enforcer, who does
 	// that, needs the journal itself; so the wish has a box of its own, which is made before both.
@@ -172,8 +196,15 @@ func newJudge(s *shared, set protect.Set) (*judge.Judge, error) {
 		StateDir: c.State.Directory, Trial: s.options.Trial,
 	}
 
+	// Servers that the engine knows keep their numbers.
+	if from := s.begin.carried; from != nil {
+		from.engine.DropBans(from.observed)
+		o.Engine, o.Servers = from.engine, slices.Clone(from.servers)
+	}
 	for _, server := range c.Servers {
-		o.Servers = append(o.Servers, server.Name)
+		if !slices.Contains(o.Servers, server.Name) {
+			o.Servers = append(o.Servers, server.Name)
+		}
 	}
 	if s.journal != nil { // a nil *Journal in an interface is not nil
 		o.Store = s.journal
@@ -188,6 +219,9 @@ func newAllowlist(s *shared, watcher *protect.Watcher) *allowlist.Keeper {
 	}
 	if s.journal != nil {
 		o.Journal = s.journal
+	}
+	if from := s.begin.carried; from != nil {
+		o.Allowed, o.Addresses = from.allowed, from.addresses
 	}
 	return allowlist.New(o)
 }

@@ -57,6 +57,9 @@ type Options struct {
 	// Trial is a time after the start whose bans end with it, unless an operator keeps them; 0:
 	// none.
 	Trial time.Duration
+	// Engine is the engine of a judge that ended, with its Servers; nil: there is none. Then nothing is
+	// read from the store, which gets all of the engine's state.
+	Engine *policy.Engine
 }
 
 // Judge is the goroutine that owns the policy engine.
@@ -71,6 +74,8 @@ type Judge struct {
 	stateDir string
 	store    Store
 	trialFor time.Duration
+	// the engine is that of a judge before
+	takenOver bool
 
 	engine    *policy.Engine
 	policy    policy.Options
@@ -94,13 +99,19 @@ func New(o Options) (*Judge, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up the policy: %w", err)
 	}
+	if o.Engine != nil {
+		engine = o.Engine
+		if _, err := engine.Tune(o.Clock.Now(), o.Policy); err != nil {
+			return nil, fmt.Errorf("set up the policy: %w", err)
+		}
+	}
 
 	// Protected addresses must be known before the first event, and before a ban is admitted.
 	engine.Protect(o.Clock.Now(), o.Protected)
 
 	return &Judge{
 		events: o.Events, mail: o.Mail, recorder: o.Recorder, clock: o.Clock, log: o.Log,
-		stateDir: o.StateDir, store: o.Store, trialFor: o.Trial,
+		stateDir: o.StateDir, store: o.Store, trialFor: o.Trial, takenOver: o.Engine != nil,
 		calls:     owner.NewCalls("the policy engine"),
 		protect:   owner.NewLatest[*policy.Protected](),
 		engine:    engine,

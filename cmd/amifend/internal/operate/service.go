@@ -58,6 +58,12 @@ type Options struct {
 	Lockout   lockout.Options // how to find who administers the machine
 	// Reload reads the config again; nil: it cannot be.
 	Reload func(ctx context.Context, by control.Peer) (control.Reloaded, error)
+	// Enforce ends observing for a trial.
+	Enforce func(ctx context.Context, by control.Peer, trial time.Duration) (control.Enforced, error)
+	// BeforeKeep is called before a trial is kept; an error refuses that. nil: nothing does.
+	BeforeKeep    func() error
+	ObservesAfter bool   // the daemon observes again when the trial ends
+	TurnError     string // why the last change between observing and banning failed; "": it did not
 }
 
 // Service answers operators.
@@ -121,7 +127,7 @@ func (s *Service) controlOptions() control.Options {
 	return control.Options{
 		Socket: c.Socket, ReadGroup: c.ReadGroup, AdminGroup: c.AdminGroup, Log: s.Log,
 		Read: s, Ban: s, Allow: s, Past: s, Explain: s.Explain, Keep: s.Keep, Reload: s.Reload,
-		Reconcile: s.Reconcile, Events: s.Feed,
+		Enforce: s.Enforce, Reconcile: s.Reconcile, Events: s.Feed,
 	}
 }
 

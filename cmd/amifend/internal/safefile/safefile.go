@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -191,6 +192,22 @@ func (f *Folder) Replace(name string, data []byte, r Rights) error {
 		return err
 	}
 	return f.write(name, data, r, 0)
+}
+
+// Backup copies a file that is going to be replaced, with its rights, and returns the path of the copy:
+// NAME.before-TIME, in UTC. The ending keeps Asterisk from reading it.
+func (f *Folder) Backup(name string) (string, error) {
+	b, err := f.Read(name)
+	if err != nil {
+		return "", err
+	}
+	st, err := f.Stat(name)
+	if err != nil {
+		return "", err
+	}
+
+	backup := name + ".before-" + time.Now().UTC().Format("20060102T150405.000")
+	return f.Path(backup), f.Create(backup, b, RightsOf(st))
 }
 
 // write writes a temporary file and renames it. When it returns, the disk has the file.

@@ -232,21 +232,6 @@ func certificate(ctx context.Context, address string) (string, error) {
 	return ami.Fingerprint(shown[0]), nil
 }
 
-// awaitAMI waits a moment until something listens at an address: after a reload Asterisk takes some
-// time. What is wrong is found by the check.
-func awaitAMI(ctx context.Context, address string) {
-	ctx, cancel := context.WithTimeout(ctx, dialTime)
-	defer cancel()
-
-	for ctx.Err() == nil {
-		if c, err := (&net.Dialer{}).DialContext(ctx, "tcp", address); err == nil {
-			c.Close()
-			return
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-}
-
 // customFile returns where a PBX wants a manager user that people write, inside its config folder, and
 // whether that is a file to append to.
 func (p *pbx) customFile() (name string, appended bool) {

@@ -153,7 +153,6 @@ func (r *run) finish(ctx context.Context, pbx *pbx, p *plan) (bool, error) {
 	// The service starts with a config that works: else its log is all that tells what is wrong.
 	if r.System.Check != nil {
 		r.say("\nChecking (amifend check):\n")
-		awaitAMI(ctx, pbx.address)
 		if ok, err := r.System.Check(ctx); err != nil || !ok {
 			r.say("\nNot finished: the check failed, so the service was not started. Do what it says, " +
 				"then run amifend init again.")

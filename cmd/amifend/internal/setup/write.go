@@ -2,13 +2,11 @@ package setup
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"os/user"
 	"path/filepath"
 	"strconv"
-	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/safefile"
 )
@@ -106,35 +104,22 @@ func (r *run) writeFile(f file) error {
 		return nil
 	}
 
-	copied, err := keepCopy(folder, name)
-	if err != nil {
+	// An empty file, which make install writes, needs no copy.
+	copied := ""
+	if old, err := folder.Read(name); err != nil {
 		return err
+	} else if len(old) > 0 {
+		path, err := folder.Backup(name)
+		if err != nil {
+			return err
+		}
+		copied = "; the old one is " + path
 	}
 	if err := folder.Replace(name, f.data, f.rights); err != nil {
 		return err
 	}
 	r.say("replaced: " + f.path + copied)
 	return nil
-}
-
-// keepCopy copies a file that is going to be replaced, with its rights. It returns where, for people.
-// An empty file needs no copy.
-func keepCopy(folder *safefile.Folder, name string) (string, error) {
-	b, err := folder.Read(name)
-	if err != nil || len(b) == 0 {
-		return "", err
-	}
-	st, err := folder.Stat(name)
-	if err != nil {
-		return "", err
-	}
-
-	// The ending keeps Asterisk from reading it.
-	backup := fmt.Sprintf("%s.before-%s", name, time.Now().UTC().Format("20060102T150405.000"))
-	if err := folder.Create(backup, b, safefile.RightsOf(st)); err != nil {
-		return "", err
-	}
-	return "; the old one is " + folder.Path(backup), nil
 }
 
 // asteriskGroup returns the group that Asterisk usually runs as, if the machine has it.
