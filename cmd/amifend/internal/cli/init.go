@@ -33,6 +33,7 @@ type Init struct {
 	// For tests, and for who prepares a root: no command is run there.
 	ConfigDir string `name:"config-dir" hidden:"" default:"/etc/amifend"`
 	Root      string `hidden:"" type:"path"`
+	Group     string `hidden:"" default:"amifend"`
 }
 
 // Help returns the detailed help.
@@ -95,9 +96,9 @@ func (c *Init) options() (setup.Options, error) {
 	}
 
 	// The group comes with the package, or with make install.
-	gid, err := serviceGroup()
+	gid, err := groupID(c.Group)
 	if err != nil && !c.DryRun {
-		return o, usageError("there is no group amifend on this machine: install the package, or run " +
+		return o, usageError("there is no group " + c.Group + " on this machine: install the package, or run " +
 			"systemd-sysusers with examples/systemd/sysusers.conf")
 	}
 	o.GID = gid
@@ -150,9 +151,9 @@ func initError(err error) error {
 	return err
 }
 
-// serviceGroup returns the group of the service's user.
-func serviceGroup() (int, error) {
-	g, err := user.LookupGroup("amifend")
+// groupID returns the number of a group.
+func groupID(name string) (int, error) {
+	g, err := user.LookupGroup(name)
 	if err != nil {
 		return 0, err
 	}
