@@ -1,13 +1,18 @@
 package daemon
 
 import (
+	"database/sql"
+	"errors"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/firewall"
 )
 
@@ -199,4 +204,41 @@ func TestEnforceWithoutTheTable(t *testing.T) {
 		t.Error(err)
 	}
 	r.observes(t, false)
+}
+
+// A journal that only a person can mend keeps amifend from banning. It observes on, and says why.
+func TestEnforceWithARefusedJournal(t *testing.T) {
+	r := startObserving(t)
+	guess(r.pbxs[0], "203.0.113.7:5062", "TCP", 3) // one attempt is missing
+	path := filepath.Join(r.config.State.Directory, journal.File)
+	db, err := sql.Open("sqlite", "file:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = db.ExecContext(t.Context(),
+		"CREATE TABLE x (y); PRAGMA application_id = 0x616d6966; PRAGMA user_version = 99")
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+
+	if _, err := r.client.Enforce(t.Context(), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "amifend observes again", func() bool {
+		s, err := r.client.Status(t.Context())
+		return err == nil && s.Observe && strings.Contains(s.TurnError, "newer") && s.Servers[0].Connected
+	})
+
+	// It knows what it knew before.
+	guess(r.pbxs[0], "203.0.113.7:5062", "TCP", 1)
+	r.waitFor("would ban", "203.0.113.7")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.client.Enforce(t.Context(), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if s := r.observes(t, false); s.TurnError != "" {
+		t.Errorf("%+v", s)
+	}
 }

@@ -292,6 +292,26 @@ func TestKeepsWhatIsThere(t *testing.T) {
 	}
 }
 
+// The first config of make install, which nobody has edited, makes way without a question.
+func TestReplacesTheQuickstart(t *testing.T) {
+	b, err := os.ReadFile("../../../../examples/quickstart/config.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newMachine(t, "debian")
+	write(t, m.path(configFile), string(b))
+	write(t, m.path(secretFile), "")
+	if _, err := m.run(t); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.read(t, configFile); !strings.Contains(got, "Written by amifend init") {
+		t.Errorf("the example was edited: write its new SHA-256, %s, into the constant quickstart", hash(b))
+	}
+	if len(strings.TrimSpace(m.read(t, secretFile))) != 48 {
+		t.Error("the empty secret stayed")
+	}
+}
+
 func write(t *testing.T, path, text string) {
 	t.Helper()
 	err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o750), os.WriteFile(path, []byte(text), 0o640))
