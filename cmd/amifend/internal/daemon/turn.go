@@ -82,7 +82,7 @@ func serveAll(ctx context.Context, o Options, hangup <-chan os.Signal) error {
 // canBan returns an error unless the kernel's table can be had: then a turn to banning would fail.
 func canBan(o Options, c *config.Config) error {
 	t, err := enforce.OpenKernel(firewall.Options{
-		Table: c.Firewall.Table, SIPPorts: c.Firewall.SIPPorts, MaxBans: c.Firewall.MaxBans,
+		Table: c.Firewall.Table, Ports: c.Firewall.Ports(), MaxBans: c.Firewall.MaxBans,
 		NetNS: o.NetNS,
 	})
 	if err != nil {
