@@ -28,6 +28,7 @@ func checkAddress(t *testing.T, host string, port uint16) {
 }
 
 func TestParseAddress(t *testing.T) {
+	// Every transport, and every form of IPv6 that a C library may print.
 	good := map[string]struct {
 		transport Transport
 		want      string

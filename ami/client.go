@@ -13,16 +13,16 @@ import (
 	goami "github.com/heltonmarx/goami/ami"
 )
 
-// client sends goami's actions over one connection and routes every response to its action. It has
-// to route: the packet after an action may be an event, or the late answer to an action that was
-// given up.
+// client sends goami's actions over one connection and routes every response to its action. The
+// next packet after an action is not always its answer: it may be an event, or the late answer to
+// an action that timed out.
 //
 // It writes and never reads. The reader of the connection hands it all packets but the security
 // events.
 type client struct {
 	conn    net.Conn
 	timeout time.Duration // of one write
-	// the answer to the challenge, not to be shown; the session's goroutine only
+	// key answers the challenge and must never be printed. Only the session's goroutine uses it.
 	key string
 
 	write   sync.Mutex // one action at a time on the wire
@@ -92,6 +92,7 @@ func (c *client) route(packet []byte) *request {
 	// goami looks for this end of an answer.
 	answer := string(bytes.TrimRight(packet, "\r\n")) + "\r\n\r\n"
 
+	// The reader calls this, so a request that does not take its answers must not block it.
 	select {
 	case r.answers <- answer:
 	default:
@@ -99,7 +100,7 @@ func (c *client) route(packet []byte) *request {
 	return r
 }
 
-// lost ends all waiting, as the connection ended by err. It is called once.
+// lost ends all requests that wait, because the connection ended with err. It must be called once.
 func (c *client) lost(err error) {
 	c.err = err
 	close(c.done)
@@ -164,6 +165,7 @@ func (r *request) receive(ctx context.Context) (string, error) {
 	case answer := <-r.answers:
 		return answer, nil
 	case <-r.client.done:
+		// Both may be ready, and select chooses at random.
 		select {
 		case answer := <-r.answers:
 			return answer, nil
@@ -178,7 +180,7 @@ func (r *request) receive(ctx context.Context) (string, error) {
 // errConnectionLost marks a request that ended with its connection.
 var errConnectionLost = errors.New("connection lost")
 
-// field returns the value of the first line `name: value` of a packet, nil if there is none.
+// field returns the value of the first line `name: value` of a packet, or nil if there is none.
 func field(packet []byte, name string) []byte {
 	for line := range bytes.SplitSeq(packet, []byte("\r\n")) {
 		if len(line) > len(name) && string(line[:len(name)]) == name && line[len(name)] == ':' {

@@ -92,6 +92,7 @@ func TestClientRecvEnds(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(cause)
 
+	// The end of ctx ends the wait, and says nothing about the connection.
 	if _, err := r.Recv(ctx); !errors.Is(err, cause) {
 		t.Errorf("canceled: %v", err)
 	}

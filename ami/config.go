@@ -70,7 +70,7 @@ func (w Warning) String() string { return w.Risk + "; " + w.Advice }
 func (c *Config) Warnings() []Warning {
 	var warnings []Warning
 
-	// Nobody is on the path to this machine itself.
+	// A connection within this machine has no path that others could listen on.
 	host, _, _ := net.SplitHostPort(c.Address)
 	if c.TLS == nil && !isLoopbackName(host) {
 		warnings = append(warnings, Warning{
@@ -103,6 +103,7 @@ func isLoopbackName(host string) bool {
 func (c *Config) validate() error {
 	var problems []error
 
+	// Port 0 would let the system choose one, and an empty host would mean this machine.
 	host, port, err := net.SplitHostPort(c.Address)
 	if err != nil {
 		problems = append(problems, fmt.Errorf("address: %w", err))
@@ -124,8 +125,8 @@ func (c *Config) validate() error {
 	return errors.Join(problems...)
 }
 
-// checkField refuses what would end a line of an action, and so let a field write headers or
-// actions. It never prints the value.
+// checkField refuses a value that would end its line of an action: the rest of the value would
+// become headers or actions. Its errors never hold the value.
 func checkField(name, value string) error {
 	switch {
 	case value == "":

@@ -6,8 +6,8 @@ import (
 )
 
 // HoldTime is the time that a caller waits for a byte, while [Decoder.Held] is true, before it
-// calls [Decoder.Release]. It must first read the bytes that arrived while it was not running,
-// however late that is.
+// calls [Decoder.Release]. Before Release, the caller must read the bytes that arrived while its
+// process was not running, even if HoldTime is long past.
 const HoldTime = 20 * time.Millisecond
 
 // Decoder turns the byte stream of one AMI connection into events. It does no I/O and reads no
@@ -24,19 +24,19 @@ const HoldTime = 20 * time.Millisecond
 //
 // A packet of PJSIP in exact order with the exact tail of its kind is final at once: 36 bytes are
 // too few to forge the shortest tail. Any other packet is held until the next one has begun with a
-// complete head, for chan_sip's 215 bytes are enough for a tail, but not for a tail and a head.
-// What follows without a head is an orphan: the rest of the packet before it, whose end was
-// injected.
+// complete head: chan_sip's 215 bytes are enough to forge a tail, but not a tail and a head. A
+// packet without a head is an orphan: the rest of the packet before it, whose end was injected.
 //
 // One event has text of its sender after RemoteAddress: ChallengeResponseFailed of PJSIP with an
-// old pjproject. The 318 bytes are enough for a whole event, though not for one that leaves no
-// orphan. So a packet that ends within reach of that text is held too, and dropped if anything odd
-// comes before or after it. Real events are too long to end there, as a rule.
+// old pjproject. That text has 318 bytes, which are enough for a whole forged event. The rest of
+// the real packet then follows as an orphan. So a packet that ends within reach of that text is
+// held too, and it is dropped if the packet before or after it is out of order. Real events are
+// usually too long to end within reach.
 //
 // A packet with injected text is emitted as a tainted event, evidence against its sender, when the
-// sender is certain: its end is the exact tail that Asterisk prints after all injected text. For
-// PJSIP that is known at once, for the others when the next packet has begun, however late that is.
-// Where it is not certain the packet is counted and dropped.
+// sender is certain: the packet ends with the exact tail that Asterisk prints after all injected
+// text. For PJSIP that is known at once, for the others when the next packet has begun. Where the
+// sender is not certain, the packet is counted and dropped.
 //
 // # Limits
 //
@@ -45,8 +45,8 @@ const HoldTime = 20 * time.Millisecond
 //
 // When the network stalls for longer than HoldTime exactly between a forged event that is held and
 // its orphan, Release emits the forged event. Asterisk writes both at once, so the attacker would
-// have to lose the right TCP segment. The orphan is counted as late then: Stats.LateOrphans above 0
-// means that an event was forged, or a fault of ours.
+// have to make the network lose the right TCP segment. The orphan then counts as late: if
+// Stats.LateOrphans is above 0, either an event was forged or the decoder has a fault.
 type Decoder struct {
 	frame    frame
 	cur      packet
@@ -57,19 +57,19 @@ type Decoder struct {
 	banner   []byte
 
 	offset int // of the end of the last line in the stream
-	// end of the stretch that the sender of a ChallengeResponseFailed may have written, see
-	// textReach
-	textEnd  int
-	spoilEnd int // end of the stretch that it has written: Asterisk prints no such packets
+	// up to here the sender of a ChallengeResponseFailed may have written, see textReach
+	textEnd int
+	// up to here a sender did write: the packets are not as Asterisk prints them
+	spoilEnd int
 
 	username []byte
 	greeted  bool // the first line was seen
 	ownSeen  bool // our own login's event was seen
-	// the last event was emitted before the next one had begun, and none has begun since
+	// early is set from an event that was emitted before the next packet began, until one begins.
 	early bool
 }
 
-// state says what the packet before the current one waits for.
+// state names what the packet before the current one waits for.
 type state uint8
 
 const (
@@ -114,9 +114,9 @@ func (d *Decoder) compact() {
 }
 
 // Banner returns the first line of the stream without its line end, at most 128 bytes of it, and
-// whether it is complete. It is empty and complete when the stream began with a packet. An Asterisk
-// says `Asterisk Call Manager/` and the version of AMI. A stream with another banner is not from
-// Asterisk, but is decoded all the same. Print the bytes through [Quote].
+// reports whether it is complete. It is empty and complete when the stream began with a packet.
+// Asterisk sends `Asterisk Call Manager/` and the version of AMI. A stream with another banner is
+// not from Asterisk, but it is decoded too. Print the bytes through [Quote].
 func (d *Decoder) Banner() ([]byte, bool) {
 	if d.greeted {
 		return d.banner, true
@@ -164,15 +164,15 @@ func (d *Decoder) greet(line []byte) bool {
 	return true
 }
 
-// Held reports whether an event waits for the next packet or for Release. It does not once a part
-// of the next packet has come, as the rest is on the way.
+// Held reports whether an event waits for the next packet or for Release. It returns false once
+// part of the next packet has come: the rest of that packet decides, not the time.
 func (d *Decoder) Held() bool {
 	return d.state == stateHeld && d.cur.class == classNone && d.frame.end == d.cur.start
 }
 
-// Release emits the held event, as no byte came for HoldTime or the stream ended. It does nothing
-// when Held is false: when a stream ends within a packet, the event held before that packet is lost
-// too.
+// Release emits the held event. Call it when no byte came for HoldTime, or when the stream ended.
+// It does nothing when Held is false: when a stream ends within a packet, the event that was held
+// before that packet is lost too.
 func (d *Decoder) Release(emit func(Event)) {
 	if !d.Held() {
 		return
@@ -196,8 +196,8 @@ func (d *Decoder) take(line []byte, emit func(Event), respond func([]byte)) {
 		return
 	}
 
-	// The lines of a packet beyond MaxPacket are still judged, as they decide on the packet before
-	// it, but its bytes are given up.
+	// Beyond MaxPacket the bytes of a packet are discarded. Its lines are still judged, because
+	// they decide on the packet before it.
 	begun, sent := p.begun, p.sender.addrPort.IsValid()
 	if p.size += len(line) + 2; p.size > MaxPacket && !p.tooLong {
 		d.tooLong(p)
@@ -227,20 +227,21 @@ func (d *Decoder) context() Kind {
 	}
 }
 
-// begin is called when the current packet has a complete head, and so is not the rest of the packet
-// before it.
+// begin is called when the current packet has a complete head. With it, the packet is not the rest
+// of the packet before it.
 func (d *Decoder) begin(emit func(Event)) {
 	d.early = false
+
+	// After a torn packet its rest must follow. Injected text of chan_sip has room for a head, so
+	// this packet is that rest.
 	if d.state == stateTorn && d.injected.event.Service != ServicePJSIP {
-		// The rest of a torn packet must follow, and injected text of chan_sip has room for a head:
-		// this is its rest.
 		d.cur.suspect = true
 		return
 	}
 	d.settle(emit)
 }
 
-// settle ends the wait for the next packet, which has begun.
+// settle decides on the packet that waits, because the next packet has begun.
 func (d *Decoder) settle(emit func(Event)) {
 	switch d.state {
 	case stateHeld:

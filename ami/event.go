@@ -7,8 +7,8 @@
 // while emit runs. [Decoder] states the limits of the first promise.
 //
 // It does not promise that an event's Source sent the request. Asterisk decides which address it
-// names, and who could have chosen that depends on the service, the transport and the kind (measured
-// on Asterisk 16.28 and 22.10.1):
+// names, and who could have chosen that depends on the service, the transport and the kind
+// (measured on Asterisk 16.28 and 22.10.1):
 //
 //	service, transport               failure      success
 //	AMI                              nobody       nobody

@@ -10,10 +10,11 @@ func (d *Decoder) finish(emit func(Event), respond func([]byte)) {
 		d.stats.Oversize++
 	}
 
-	// A packet within reach of the text of a sender may be written by that sender.
+	// A packet that ends within reach of a sender's text may be written by that sender.
 	p.reach = d.offset <= d.textEnd
 	switch {
 	case p.suspect:
+		// The torn packet and its rest: the sender is not certain in either.
 		d.stats.Dropped[d.injected.event.Taint]++
 		d.stats.Dropped[TaintOrphan]++
 		d.state = stateClean
@@ -25,11 +26,13 @@ func (d *Decoder) finish(emit func(Event), respond func([]byte)) {
 		d.finishOrphan(emit)
 	}
 
-	// Asterisk would not print this: the sender wrote into the reach, so nothing in it counts.
+	// Asterisk prints no packet without a head there: the sender wrote it, so no packet within its
+	// reach counts.
 	if p.reach && !p.begun {
 		d.spoilEnd = d.textEnd
 	}
 
+	// From here on this packet's own sender may have written.
 	if p.textEnd > 0 && !p.suspect {
 		d.textEnd = p.textEnd
 		if p.taint != Untainted {
@@ -40,9 +43,9 @@ func (d *Decoder) finish(emit func(Event), respond func([]byte)) {
 
 // isForeign reports whether the current packet is whole and not a security event. While another
 // packet waits, it must not end like the rest of that one: injected text can make an orphan look
-// like a response. A foreign packet does not end the wait: it is so short that injected text has
-// room for a forged tail and a foreign packet. After a torn packet only a response is foreign,
-// since a session without the answer to its Ping is lost.
+// like a response. A foreign packet does not end the wait, because injected text has room for both
+// a forged tail and a foreign packet. After a torn packet only a response is foreign. It must get
+// through: a session without the answer to its Ping is lost.
 func (d *Decoder) isForeign() bool {
 	p := &d.cur
 	if p.class != classEvent && p.class != classResponse {
@@ -84,6 +87,7 @@ func (d *Decoder) finishEvent(emit func(Event)) {
 
 	switch {
 	case d.offset <= d.spoilEnd:
+		// The sender of an event before has written this one.
 		d.stats.Dropped[TaintOrphan]++
 	case p.taint == Untainted:
 		d.hold(emit)
@@ -93,6 +97,7 @@ func (d *Decoder) finishEvent(emit func(Event)) {
 	case p.textEnd > 0:
 		d.accuseWriter(emit)
 	default:
+		// The sender is at the end of the packet, or of an orphan that follows.
 		d.injected.accuse(d.frame.buf, p, p.taint)
 		d.state = stateTorn
 		if ended {
@@ -106,13 +111,13 @@ func (d *Decoder) hold(emit func(Event)) {
 	p := &d.cur
 	d.held, d.state = *p, stateHeld
 	if p.service == ServicePJSIP && !p.inexact && !p.reach {
-		d.early = p.textEnd == 0 // a rest of the sender's own text is expected
+		d.early = p.textEnd == 0 // else an orphan is not late: the sender's own text may follow
 		d.emitHeld(emit)
 	}
 }
 
-// accuseWriter emits the injection of a sender that writes its own tail. The first RemoteAddress of
-// the packet is that of the sender, who could write only after it.
+// accuseWriter emits the injection of a sender that writes the tail of its own event. Such a sender
+// can write only after RemoteAddress, so the first one in the packet is its own.
 func (d *Decoder) accuseWriter(emit func(Event)) {
 	p := &d.cur
 	if p.tooLong {
@@ -153,8 +158,10 @@ func (d *Decoder) finishOrphan(emit func(Event)) {
 		}
 		d.injected.accuse(d.frame.buf, &d.held, TaintOrphan)
 	case stateTorn, stateAccused:
+		// One more part of the same injection.
 	}
 
+	// Only an orphan with a whole tail names the sender. Until one comes, the injection waits.
 	d.state = stateTorn
 	if p.ended() {
 		d.identify(emit)
@@ -167,9 +174,8 @@ func (p *packet) hasFault() bool {
 	return p.class == classSecurity && p.taint >= TaintSeverity
 }
 
-// identify takes the sender of injected text from the end of the current packet, where it is
-// certain. It is not certain when the packet may also be a real event of a kind that we do not
-// know.
+// identify takes the sender of injected text from the end of the current packet, if it is certain
+// there. It is not certain when the packet may also be a real event of a kind that we do not know.
 func (d *Decoder) identify(emit func(Event)) {
 	e := &d.injected
 	service, kind := e.event.Service, e.event.Kind
@@ -210,7 +216,7 @@ func (d *Decoder) isOwn(ev *Event) bool {
 		bytes.Equal(ev.Account, d.username)
 }
 
-// tooLong gives up the bytes of a packet that is being read. Its lines are still judged.
+// tooLong discards the bytes of the packet that is being read. Its lines are still judged.
 func (d *Decoder) tooLong(p *packet) {
 	p.tooLong = true
 	d.stats.TooLong++
@@ -232,6 +238,7 @@ func (p *packet) event(buf []byte) Event {
 		Oversize:      p.oversize,
 	}
 
+	// Only chan_sip prints both challenges.
 	if p.kind == KindInvalidPassword && p.service == ServiceSIP {
 		sent := p.value(buf, p.sent)
 		ev.RoundTrip = len(sent) > 0 && bytes.Equal(sent, p.value(buf, p.received))
@@ -239,7 +246,7 @@ func (p *packet) event(buf []byte) Event {
 	return ev
 }
 
-// value returns the bytes of v, none when the packet's bytes were given up.
+// value returns the bytes of v, or none when the packet's bytes were discarded.
 func (p *packet) value(buf []byte, v span) []byte {
 	if p.tooLong || v.to <= v.from {
 		return nil

@@ -3,15 +3,15 @@ package ami
 import "bytes"
 
 const (
-	// MaxPacket bounds the bytes that are kept of a packet, whose values are cut to MaxValue. The
-	// longest event that Asterisk can raise has one value of about 64 KiB (a Call-ID), so a longer
-	// packet is not an event: it is skipped and counted.
+	// MaxPacket bounds the bytes that are kept of a packet, after its values were cut to MaxValue.
+	// The longest event that Asterisk can raise has one value of about 64 KiB (a Call-ID). So a
+	// longer packet is not an event: it is skipped and counted.
 	MaxPacket = 256 << 10
 
-	maxLine   = MaxValue + 64 // a key, its `: ` and a value that is too long by a byte at least
-	firstSize = 4 << 10       // of the buffer
-	usualSize = 64 << 10      // to which it grows when reads fill it
-	freeSize  = 2 << 10       // that Buffer gives at least
+	maxLine   = MaxValue + 64 // room for a key, its `: ` and one byte more than MaxValue
+	firstSize = 4 << 10       // the first size of the buffer
+	usualSize = 64 << 10      // the size to which it grows when reads fill it
+	freeSize  = 2 << 10       // the least space that Buffer returns
 )
 
 // frame is the read buffer: it cuts the stream into lines that end with CRLF. A lone CR or a lone
@@ -21,8 +21,8 @@ type frame struct {
 	end  int // of the bytes in buf
 	line int // where the current line begins
 	scan int // where to look for the next LF
-	// the CR of the line end stands here or later, not in the rest of an unfinished line that was
-	// cut
+	// The CR of the line end is here or later. A CR before that is data of an unfinished line that
+	// was cut.
 	cr   int
 	full bool // the last read filled the buffer
 }
@@ -60,8 +60,8 @@ func (f *frame) cutFinished(cr int) []byte {
 	return f.buf[f.line:cr]
 }
 
-// cutUnfinished cuts a line whose end has not come yet to maxLine bytes. It keeps a CR at the end,
-// which may begin the line end.
+// cutUnfinished cuts a line whose end has not come yet to maxLine bytes. It keeps a CR that stands
+// last, because it may begin the line end.
 func (f *frame) cutUnfinished() {
 	keep := f.line + maxLine
 	if f.end <= keep {

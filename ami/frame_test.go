@@ -53,6 +53,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		account: strings.Repeat("a", MaxValue),
 	}.String()
 
+	// Streams that never give a whole event. A decoder that waits for one would keep all of them.
 	tests := map[string]string{
 		"line without an end":   strings.Repeat("x", 1<<16),
 		"lone line feeds":       strings.Repeat("\n", 1<<16),
@@ -145,24 +146,21 @@ func TestBanner(t *testing.T) {
 		"Asterisk Call Manager/11.0.0\r\nResponse: Success\r\n\r\n": {
 			"Asterisk Call Manager/11.0.0", true,
 		},
-		"SSH-2.0-OpenSSH_9.2\r\n":    {"SSH-2.0-OpenSSH_9.2", true},
-		"Response: Success\r\n\r\n":  {"", true},
-		"Event: FullyBooted\r\n\r\n": {"", true},
-		strings.Repeat("x", 500) + "\r\n": {
-			strings.Repeat("x", 128),
-			true,
-		},
-		strings.Repeat("x", 500): {
-			strings.Repeat("x", 128),
-			false,
-		},
+		"SSH-2.0-OpenSSH_9.2\r\n":         {"SSH-2.0-OpenSSH_9.2", true},
+		"Response: Success\r\n\r\n":       {"", true},
+		"Event: FullyBooted\r\n\r\n":      {"", true},
+		strings.Repeat("x", 500) + "\r\n": {strings.Repeat("x", 128), true},
+		strings.Repeat("x", 500):          {strings.Repeat("x", 128), false},
 	}
 	for stream, test := range tests {
+		// Pieces of seven bytes split the banner and its line end.
 		p := newPlayer("")
 		p.feed(stream, 7)
 		if got, done := p.Banner(); string(got) != test.want || done != test.done {
 			t.Errorf("banner of %q is %q, %v; want %q, %v", stream, got, done, test.want, test.done)
 		}
+
+		// A packet in place of the banner must be decoded.
 		if strings.Contains(stream, "\r\n\r\n") && p.Stats().Others != 1 {
 			t.Errorf("%q: %d packets", stream, p.Stats().Others)
 		}

@@ -115,10 +115,10 @@ var tails = [NumKinds]tail{
 		headers:  []header{headerRequestType, headerModule, headerSessionTV},
 		required: 1,
 	},
-	KindRequestNotAllowed: {headers: []header{
-		headerRequestType, headerModule, headerSessionTV,
-		headerRequestParams,
-	}, required: 1},
+	KindRequestNotAllowed: {
+		headers:  []header{headerRequestType, headerModule, headerSessionTV, headerRequestParams},
+		required: 1,
+	},
 	KindAuthMethodNotAllowed: {
 		headers:  []header{headerAuthMethod, headerModule, headerSessionTV},
 		required: 1,
@@ -155,14 +155,14 @@ var tails = [NumKinds]tail{
 		headers:  []header{headerChallenge, headerModule, headerSessionTV},
 		required: 1,
 	},
-	KindInvalidTransport: {headers: []header{
-		headerAttemptedTransport, headerModule,
-		headerSessionTV,
-	}, required: 1},
+	KindInvalidTransport: {
+		headers:  []header{headerAttemptedTransport, headerModule, headerSessionTV},
+		required: 1,
+	},
 }
 
-// find returns the place of h in the tail, and reports whether h may follow the first `done`
-// headers: no required header may be left out, and none comes twice.
+// find returns the index of h in the tail, and reports whether h may follow the first `done`
+// headers. No required header may be left out, and no header may come twice.
 func (t tail) find(h header, done int) (int, bool) {
 	for i := done; i < len(t.headers); i++ {
 		if t.headers[i] == h {
@@ -177,17 +177,20 @@ func (t tail) find(h header, done int) (int, bool) {
 }
 
 // senderWritesTail reports whether the tail of an event may hold text of the sender with line ends
-// in it, so that not even the last RemoteAddress of a packet with two of them is certain.
+// in it. If it may, a packet can have two RemoteAddress lines of which the last one is forged.
 //
-// With AMI over HTTP these are Response and RequestType (main/manager.c 22.10.1, authenticate and
-// report_req_bad_format, which print a percent-decoded variable). With PJSIP they are the nonce and
-// the response of ChallengeResponseFailed: before pjproject 2.12 (its PR 2933) a digest parameter
-// without quotes was percent-decoded. Asterisk's bundled one is so until 16.23.0 and 18.9.0
-// (16.24.0 and 18.10.0 add third-party/pjproject/patches/0140-Fix-incorrect-unescaping-of-
-// tokens-during-parsing-29.patch); a system's own may be older than its Asterisk. Read in the
-// source, not seen. Nowhere else: pjlib's scanner ends a quoted string at a line feed
-// (pjlib-util/scanner.c, pj_scan_get_quotes), and chan_sip splits its headers at every line end
-// first (channels/chan_sip.c 16.28.0, parse_request). The other values are constants or
+// With AMI over HTTP, Response and RequestType hold such text (main/manager.c 22.10.1, authenticate
+// and report_req_bad_format, which print a percent-decoded variable).
+//
+// With PJSIP, the nonce and the response of ChallengeResponseFailed do: before pjproject 2.12 (its
+// PR 2933) a digest parameter without quotes was percent-decoded. The pjproject that Asterisk
+// bundles does so until 16.23.0 and 18.9.0 (16.24.0 and 18.10.0 add third-party/pjproject/patches/
+// 0140-Fix-incorrect-unescaping-of-tokens-during-parsing-29.patch). A pjproject of the
+// distribution may be older than its Asterisk. This was read in the source, and not seen on a PBX.
+//
+// No other field of a tail holds such text. The scanner of pjlib ends a quoted string at a line
+// feed (pjlib-util/scanner.c, pj_scan_get_quotes). chan_sip first splits its headers at every line
+// end (channels/chan_sip.c 16.28.0, parse_request). All other values are constants or come from the
 // configuration.
 func senderWritesTail(s Service, k Kind) bool {
 	switch s {

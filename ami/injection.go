@@ -11,7 +11,7 @@ type injection struct {
 	nA, nS  int
 }
 
-// accuse begins with the packet that holds the injected text.
+// accuse sets e from the packet that holds the injected text.
 func (e *injection) accuse(buf []byte, p *packet, cause Taint) {
 	e.event = Event{
 		Time: p.time, Kind: p.kind, Service: p.service, Taint: cause,

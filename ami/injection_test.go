@@ -19,8 +19,8 @@ func checkNoVictim(t *testing.T, events []Event) {
 	}
 }
 
-// TestCapturesAtEverySplit feeds every capture byte by byte and in pieces of random sizes: the same
-// comes out, and 9.9.9.9 is never a source.
+// TestCapturesAtEverySplit feeds every capture byte by byte and in pieces of random sizes. The
+// events must be the same, and 9.9.9.9 must never be a source.
 func TestCapturesAtEverySplit(t *testing.T) {
 	for name, capture := range captures(t) {
 		whole := replay(capture)
@@ -29,6 +29,7 @@ func TestCapturesAtEverySplit(t *testing.T) {
 			t.Errorf("%s: no event", name)
 		}
 
+		// TCP may split the stream anywhere: the extreme first, then at random places.
 		bytewise := newPlayer("")
 		bytewise.feed(capture, 1)
 		bytewise.release()
@@ -60,6 +61,7 @@ func TestCapturesWithReleaseAnywhere(t *testing.T) {
 		for seed := range uint64(20) {
 			r, p, rest := newRand(seed), newPlayer(""), capture
 			for len(rest) > 0 {
+				// A release without a stall is the worst that can happen.
 				n := min(1+r.IntN(200), len(rest))
 				p.feed(rest[:n], n)
 				p.release()
@@ -69,6 +71,7 @@ func TestCapturesWithReleaseAnywhere(t *testing.T) {
 			checkNoVictim(t, p.events)
 		}
 
+		// These captures hold forged events. A release may come at the one place that matters.
 		if strings.Contains(capture, "9.9.9.9") {
 			p := newPlayer("")
 			for i := range len(capture) {

@@ -27,42 +27,32 @@ const (
 // NumKinds is the number of values of Kind, KindUnknown included, for arrays indexed by kind.
 const NumKinds = int(KindInvalidTransport) + 1
 
+// kindNames holds Asterisk's name of each kind.
+var kindNames = [NumKinds]string{
+	KindUnknown:                 "unknown",
+	KindFailedACL:               "FailedACL",
+	KindInvalidAccountID:        "InvalidAccountID",
+	KindSessionLimit:            "SessionLimit",
+	KindMemoryLimit:             "MemoryLimit",
+	KindLoadAverageLimit:        "LoadAverageLimit",
+	KindRequestNotSupported:     "RequestNotSupported",
+	KindRequestNotAllowed:       "RequestNotAllowed",
+	KindAuthMethodNotAllowed:    "AuthMethodNotAllowed",
+	KindRequestBadFormat:        "RequestBadFormat",
+	KindSuccessfulAuth:          "SuccessfulAuth",
+	KindUnexpectedAddress:       "UnexpectedAddress",
+	KindChallengeResponseFailed: "ChallengeResponseFailed",
+	KindInvalidPassword:         "InvalidPassword",
+	KindChallengeSent:           "ChallengeSent",
+	KindInvalidTransport:        "InvalidTransport",
+}
+
 // String returns Asterisk's name of the event, or "unknown".
 func (k Kind) String() string {
-	switch k {
-	case KindFailedACL:
-		return "FailedACL"
-	case KindInvalidAccountID:
-		return "InvalidAccountID"
-	case KindSessionLimit:
-		return "SessionLimit"
-	case KindMemoryLimit:
-		return "MemoryLimit"
-	case KindLoadAverageLimit:
-		return "LoadAverageLimit"
-	case KindRequestNotSupported:
-		return "RequestNotSupported"
-	case KindRequestNotAllowed:
-		return "RequestNotAllowed"
-	case KindAuthMethodNotAllowed:
-		return "AuthMethodNotAllowed"
-	case KindRequestBadFormat:
-		return "RequestBadFormat"
-	case KindSuccessfulAuth:
-		return "SuccessfulAuth"
-	case KindUnexpectedAddress:
-		return "UnexpectedAddress"
-	case KindChallengeResponseFailed:
-		return "ChallengeResponseFailed"
-	case KindInvalidPassword:
-		return "InvalidPassword"
-	case KindChallengeSent:
-		return "ChallengeSent"
-	case KindInvalidTransport:
-		return "InvalidTransport"
-	default:
-		return "unknown"
+	if int(k) >= NumKinds {
+		return kindNames[KindUnknown]
 	}
+	return kindNames[k]
 }
 
 // ParseKind returns the kind whose name is exactly name, and false when Asterisk has no such event.
@@ -71,6 +61,8 @@ func ParseKind(name string) (Kind, bool) {
 	return k, k != KindUnknown
 }
 
+// parseKind does the same for bytes. It is a switch and not a search in kindNames because it runs
+// for every packet.
 func parseKind(name []byte) Kind {
 	switch string(name) {
 	case "FailedACL":
@@ -108,7 +100,7 @@ func parseKind(name []byte) Kind {
 	}
 }
 
-// severity is the only Severity that Asterisk prints with the kind (main/security_events.c,
+// severity returns the only Severity that Asterisk prints with the kind (main/security_events.c,
 // sec_events[]).
 func (k Kind) severity() string {
 	if k == KindSuccessfulAuth || k == KindChallengeSent {

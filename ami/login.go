@@ -25,12 +25,13 @@ const (
 	AuthPlain AuthMethod = "plain" // the secret is on the wire: verified TLS or loopback only
 )
 
-// login logs in over c and returns the method. If private is true, nobody on the way can read the
-// connection: then it uses plain Login with a PBX that does not do the MD5 challenge. It calls
-// begin with the ActionID of the Login action before it sends the action. Errors are *Error.
+// login logs in over c and returns the method. It falls back to plain Login, with a PBX that does
+// not support the MD5 challenge, only if private is true: nobody on the path can read the
+// connection. It calls begin with the ActionID of the Login action before it sends the action.
+// Errors are *Error.
 //
-// Asterisk answers a wrong secret, an unknown user and a user's ACL alike (main/manager.c,
-// action_login), after a second.
+// Asterisk sends the same answer for a wrong secret, an unknown user and a user's ACL
+// (main/manager.c, action_login), each after a second.
 func login(
 	ctx context.Context, c *client, config *Config, private bool, begin func(id string),
 ) (AuthMethod, error) {
@@ -53,7 +54,7 @@ func login(
 	return AuthPlain, loginPlain(ctx, c, config, begin)
 }
 
-// askChallenge returns the challenge, "" if the PBX does not do MD5.
+// askChallenge returns the challenge, or "" if the PBX does not support MD5.
 func askChallenge(ctx context.Context, c *client, config *Config) (string, error) {
 	r := c.request()
 	defer r.forget()
@@ -67,7 +68,7 @@ func askChallenge(ctx context.Context, c *client, config *Config) (string, error
 		return response.Get("Challenge"), nil
 	}
 
-	// The PBX may refuse all actions. Else it is only the challenge that it does not do.
+	// The PBX may refuse every action. Any other message means that it lacks the challenge only.
 	if p := refusal(message); p != ProblemAuthFailed {
 		return "", refused(p, config.Secret.scrub(message))
 	}
@@ -81,7 +82,7 @@ func loginMD5(
 ) error {
 	sum := md5.Sum([]byte(challenge + config.Secret.reveal()))
 	key := hex.EncodeToString(sum[:])
-	c.key = key // whoever sees it can log in by it, so it is removed from what the PBX says
+	c.key = key // whoever sees it can log in with it, so answers of the PBX are scrubbed of it
 
 	r := c.request()
 	defer r.forget()
@@ -104,6 +105,7 @@ func loginMD5(
 		return nil
 	}
 
+	// The PBX may repeat what it got.
 	message := string(field([]byte(answer), "Message"))
 	return refused(refusal(message), config.Secret.scrub(message, key))
 }

@@ -54,10 +54,10 @@ type packet struct {
 	begun     bool
 	suspect   bool // begun, but after a torn packet whose rest it may be
 	reach     bool // it ends within reach of the sender of an event before it, see textReach
-	textEnd   int  // where the reach of its own sender ends in the stream, 0 if that writes no tail
-	alien     bool // a security event of a kind that we do not know
+	textEnd   int  // where the reach of its own sender ends in the stream; 0 if it writes no tail
+	alien     bool // a security event of an unknown kind
 	remote    bool // a line begins with `RemoteAddress: `
-	inexact   bool // a header that we do not know follows the tail
+	inexact   bool // an unknown header follows the tail
 	oversize  bool
 	tooLong   bool
 	seen      uint32 // bit set of headers
@@ -86,8 +86,8 @@ func (p *packet) line(b []byte, at int) {
 		h = parseHeader(key)
 	}
 
-	// A value that is too long is cut, but its packet counts: a long Call-ID must not hide an
-	// attacker.
+	// A value that is too long is cut, and its packet is kept: otherwise a long Call-ID would hide
+	// an attacker.
 	v := span{at + len(b) - len(value), at + len(b)}
 	if len(value) > MaxValue {
 		p.oversize = true
@@ -100,6 +100,8 @@ func (p *packet) line(b []byte, at int) {
 		p.first(h, value, ok, v)
 		return
 	}
+
+	// The name of the event is not one of the fifteen, but its class is.
 	if p.class == classEvent && h == headerPrivilege && string(value) == privilege {
 		p.alien = true
 	}
@@ -117,8 +119,8 @@ func (p *packet) line(b []byte, at int) {
 	p.seen |= 1 << h
 }
 
-// cutLine splits a line at its first `: `. Asterisk prints an empty value with its blank (`%s:
-// %s\r\n`).
+// cutLine splits a line at its first colon, which a blank must follow. Asterisk prints the blank of
+// an empty value too (`%s: %s\r\n`).
 func cutLine(b []byte) (key, value []byte, ok bool) {
 	i := bytes.IndexByte(b, ':')
 	if i <= 0 || i+1 >= len(b) || b[i+1] != ' ' {
@@ -144,8 +146,8 @@ func (p *packet) first(h header, value []byte, ok bool, v span) {
 	}
 }
 
-// stray notes that a line does not stand where it must. From here on the packet is tainted; its end
-// may still be a whole tail, which begins with SessionID.
+// stray taints the packet because of a line that is out of place. The packet may still end with a
+// whole tail, which begins with SessionID.
 func (p *packet) stray(h header, cause Taint, ok bool, v span) {
 	switch {
 	case p.taint != Untainted:
@@ -163,7 +165,7 @@ func (p *packet) stray(h header, cause Taint, ok bool, v span) {
 	}
 }
 
-// step decodes the line that is expected next, and returns the taint if it is another one.
+// step decodes a line that should be the expected next one, and returns the taint if it is not.
 func (p *packet) step(h header, value []byte, v span) Taint {
 	switch p.place {
 	case placePrivilege, placeEventTV, placeSeverity, placeService, placeEventVersion,
@@ -179,7 +181,7 @@ func (p *packet) step(h header, value []byte, v span) Taint {
 
 		p.session, p.place = v, placeLocalAddress
 
-		// RequestBadFormat has no AccountID in its head: its head ends here instead.
+		// RequestBadFormat has no AccountID in its head, so its head ends here.
 		p.begun = p.begun || p.taint == Untainted
 	case placeLocalAddress, placeRemoteAddress:
 		return p.stepAddress(h, value)
@@ -192,6 +194,7 @@ func (p *packet) step(h header, value []byte, v span) Taint {
 	return Untainted
 }
 
+// stepHead decodes a line of the head. All its values are Asterisk's own, up to AccountID.
 func (p *packet) stepHead(h header, value []byte, v span) Taint {
 	var ok bool
 	switch p.place {
@@ -203,9 +206,9 @@ func (p *packet) stepHead(h header, value []byte, v span) Taint {
 			return TaintField
 		}
 	case placeEventTV:
-		// Timestamp (timestampevents), SequenceNumber, File, Line, Func (debug), SystemName:
-		// main/manager.c, __manager_event_sessions_va. No text of an attacker stands that early, so
-		// any header will do.
+		// Asterisk may print Timestamp (timestampevents), SequenceNumber, File, Line, Func (debug)
+		// and SystemName here: main/manager.c, __manager_event_sessions_va. No text of an attacker
+		// comes that early, so any unknown header may pass.
 		if h == headerOther && len(value) > 0 {
 			return Untainted
 		}
@@ -235,6 +238,8 @@ func (p *packet) stepHead(h header, value []byte, v span) Taint {
 		if _, ok = parseDecimal(value, 99); !ok {
 			return TaintField
 		}
+
+		// This kind alone has its AccountID in the tail.
 		if p.kind == KindRequestBadFormat {
 			p.place = placeSessionID
 			return Untainted
@@ -268,9 +273,10 @@ func isPointer(b []byte) bool {
 	return true
 }
 
+// stepAddress decodes LocalAddress or RemoteAddress.
 func (p *packet) stepAddress(h header, value []byte) Taint {
-	if p.place == placeLocalAddress && h != headerLocalAddress || p.place == placeRemoteAddress &&
-		h != headerRemoteAddress {
+	if p.place == placeLocalAddress && h != headerLocalAddress ||
+		p.place == placeRemoteAddress && h != headerRemoteAddress {
 		return TaintOrder
 	}
 
@@ -278,6 +284,8 @@ func (p *packet) stepAddress(h header, value []byte) Taint {
 	switch {
 	case p.place == placeRemoteAddress && ok:
 		p.source, p.place, p.tailDone, p.inexact = a, placeTail, 0, false
+
+		// While all was in order up to here, no injected text can have come before.
 		if p.taint == Untainted {
 			p.sender = a
 		}
@@ -299,12 +307,13 @@ func isAddressLike(b []byte) bool {
 	return ok
 }
 
+// stepTail decodes a line after RemoteAddress.
 func (p *packet) stepTail(h header, value []byte, v span) Taint {
 	t := tails[p.tailKind()]
 	i, ok := t.find(h, p.tailDone)
 	if !ok {
-		// A later Asterisk may print a header after those that we know. Such a packet is held until
-		// the next one has begun.
+		// A later Asterisk may print further headers after the known ones. Such a packet is held
+		// until the next one has begun.
 		if h == headerOther && p.tailDone >= t.required && p.class == classSecurity &&
 			p.taint == Untainted && len(value) > 0 {
 			p.inexact = true
@@ -313,10 +322,12 @@ func (p *packet) stepTail(h header, value []byte, v span) Taint {
 		return TaintOrder
 	}
 
+	// A known header does not come after an unknown one.
 	if p.inexact {
 		return TaintOrder
 	}
 
+	// Values that Asterisk makes itself are checked; the others are kept, or belong to nobody.
 	switch h {
 	case headerUsingPassword:
 		if len(value) != 1 || value[0] != '0' && value[0] != '1' {

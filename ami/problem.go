@@ -35,7 +35,7 @@ const (
 	ProblemFingerprint  // the certificate is not the pinned one
 
 	// At the login.
-	ProblemAuthFailed     // wrong secret, unknown user or the user's ACL: Asterisk does not say
+	ProblemAuthFailed     // wrong secret, unknown user or the user's ACL: the answer is the same
 	ProblemPlainForbidden // no MD5 challenge, and plain Login would show the secret to the network
 	ProblemLoginInUse     // allowmultiplelogin = no, and the user is logged in already
 	ProblemLoginTimeout   // the login was not answered in time
@@ -51,62 +51,42 @@ const (
 	ProblemUnknown // none of the others; see the error
 )
 
+// problemNames holds the name of each problem.
+var problemNames = [...]string{
+	ProblemNone:           "none",
+	ProblemUnresolved:     "unresolved",
+	ProblemRefused:        "refused",
+	ProblemUnreachable:    "unreachable",
+	ProblemLockedOut:      "closed before the banner",
+	ProblemNoBanner:       "no banner",
+	ProblemNotAMI:         "not AMI",
+	ProblemTLSRequired:    "TLS required",
+	ProblemTLSNotSpoken:   "TLS not spoken",
+	ProblemTLSHandshake:   "TLS handshake failed",
+	ProblemUnknownCA:      "unknown CA",
+	ProblemNameMismatch:   "certificate name mismatch",
+	ProblemCertificate:    "certificate invalid",
+	ProblemFingerprint:    "fingerprint mismatch",
+	ProblemAuthFailed:     "login refused",
+	ProblemPlainForbidden: "plain login forbidden",
+	ProblemLoginInUse:     "login in use",
+	ProblemLoginTimeout:   "login not answered",
+	ProblemShuttingDown:   "shutting down",
+	ProblemNoSecurity:     "no security events",
+	ProblemTooOld:         "Asterisk too old",
+	ProblemStrangeEvents:  "strange events",
+	ProblemSilent:         "silent",
+	ProblemTooSlow:        "cut off, too slow",
+	ProblemLost:           "connection closed",
+	ProblemUnknown:        "unknown",
+}
+
 // String returns the problem's name, such as "refused".
 func (p Problem) String() string {
-	switch p {
-	case ProblemNone:
-		return "none"
-	case ProblemUnresolved:
-		return "unresolved"
-	case ProblemRefused:
-		return "refused"
-	case ProblemUnreachable:
-		return "unreachable"
-	case ProblemLockedOut:
-		return "closed before the banner"
-	case ProblemNoBanner:
-		return "no banner"
-	case ProblemNotAMI:
-		return "not AMI"
-	case ProblemTLSRequired:
-		return "TLS required"
-	case ProblemTLSNotSpoken:
-		return "TLS not spoken"
-	case ProblemTLSHandshake:
-		return "TLS handshake failed"
-	case ProblemUnknownCA:
-		return "unknown CA"
-	case ProblemNameMismatch:
-		return "certificate name mismatch"
-	case ProblemCertificate:
-		return "certificate invalid"
-	case ProblemFingerprint:
-		return "fingerprint mismatch"
-	case ProblemAuthFailed:
-		return "login refused"
-	case ProblemPlainForbidden:
-		return "plain login forbidden"
-	case ProblemLoginInUse:
-		return "login in use"
-	case ProblemLoginTimeout:
-		return "login not answered"
-	case ProblemShuttingDown:
-		return "shutting down"
-	case ProblemNoSecurity:
-		return "no security events"
-	case ProblemTooOld:
-		return "Asterisk too old"
-	case ProblemStrangeEvents:
-		return "strange events"
-	case ProblemSilent:
-		return "silent"
-	case ProblemTooSlow:
-		return "cut off, too slow"
-	case ProblemLost:
-		return "connection closed"
-	default:
-		return "unknown"
+	if int(p) >= len(problemNames) {
+		return problemNames[ProblemUnknown]
 	}
+	return problemNames[p]
 }
 
 // Advice returns one line for a Linux administrator: what to do about the problem. It is "" for
@@ -129,7 +109,7 @@ func (p Problem) Advice() string {
 	}
 }
 
-// adviseReach is the advice on the way to the PBX.
+// adviseReach returns the advice on the way to the PBX.
 func (p Problem) adviseReach() string {
 	switch p {
 	case ProblemUnresolved:
@@ -143,14 +123,15 @@ func (p Problem) adviseReach() string {
 	}
 }
 
-// adviseBanner is the advice while the first line of AMI does not come.
+// adviseBanner returns the advice when the first line of AMI does not come.
 func (p Problem) adviseBanner() string {
 	switch p {
 	case ProblemLockedOut:
 		return "most likely no Asterisk is behind that port: in a container, set bindaddr = " +
-			"0.0.0.0 in manager.conf and let its permit lines or a firewall keep strangers out; " +
-			"look where a proxy or tunnel leads; else too many connections did not log in: " +
-			"close the AMI port to strangers, then raise authlimit in manager.conf"
+			"0.0.0.0 in manager.conf, and keep strangers out by its permit lines or a firewall; " +
+			"check where a proxy or tunnel leads; if Asterisk is there, too many connections " +
+			"have not logged in: close the AMI port to strangers, then raise authlimit in " +
+			"manager.conf"
 	case ProblemNoBanner:
 		return "connected, but no AMI answers: is it the AMI port (5038, or 5039 for TLS)? " +
 			"is Asterisk hung? try: asterisk -rx 'manager show settings'"
@@ -160,7 +141,7 @@ func (p Problem) adviseBanner() string {
 	}
 }
 
-// adviseTLS is the advice on TLS and certificates.
+// adviseTLS returns the advice on TLS and certificates.
 func (p Problem) adviseTLS() string {
 	const pin = "or pin the certificate: TLS.Fingerprint = the SHA-256 shown, " +
 		"once you compared it on the PBX"
@@ -186,17 +167,17 @@ func (p Problem) adviseTLS() string {
 	}
 }
 
-// adviseLogin is the advice on the login and the manager user.
+// adviseLogin returns the advice on the login and the manager user.
 func (p Problem) adviseLogin() string {
 	switch p {
 	case ProblemAuthFailed:
-		return "compare username and secret with the user's section in manager.conf, where " +
-			"FreePBX, Issabel and VitalPBX want it in a file of its own that updates keep " +
-			"(manager_custom.conf, or an AMI user of their web page); run: asterisk -rx " +
-			"'manager reload'; then look at its permit/deny lines; Asterisk's log says which it is"
+		return "compare username and secret with the user's section in manager.conf (FreePBX, " +
+			"Issabel and VitalPBX: in manager_custom.conf, or make the user on their web page, " +
+			"since updates overwrite manager.conf); run: asterisk -rx 'manager reload'; then " +
+			"look at the section's permit and deny lines; Asterisk's log shows which of them it is"
 	case ProblemPlainForbidden:
-		return "the PBX does not do the MD5 challenge and the connection is not verified TLS: " +
-			"set Config.TLS, so that the secret is not shown to the network"
+		return "the PBX does not support the MD5 challenge and the connection is not verified " +
+			"TLS: set Config.TLS, so that the secret is not shown to the network"
 	case ProblemLoginInUse:
 		return "give this program a manager user of its own, " +
 			"or set allowmultiplelogin = yes in manager.conf"
@@ -213,11 +194,11 @@ func (p Problem) adviseLogin() string {
 			"still gets security fixes"
 	default:
 		return "if this Asterisk is newer than this program, update the program; " +
-			"if it is not, something between them changes its events"
+			"otherwise something between them changes the events"
 	}
 }
 
-// adviseLoss is the advice on a session that was lost, and on what has no name.
+// adviseLoss returns the advice on a session that was lost, and on problems without a name.
 func (p Problem) adviseLoss() string {
 	switch p {
 	case ProblemSilent:
@@ -237,8 +218,8 @@ func (p Problem) adviseLoss() string {
 // MarshalText returns the problem's name, so that JSON and slog show it.
 func (p Problem) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
-// Error says why a session was not made or was lost. Its text never holds the secret, nor the key
-// made from it. Bytes from the other side are printed by [Quote].
+// Error reports why a session was not made or was lost. Its text never holds the secret, nor the
+// key made from it. Bytes from the other side are printed by [Quote].
 type Error struct {
 	Problem Problem
 	Op      string // what was done, such as "connect 192.0.2.10:5038"

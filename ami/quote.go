@@ -5,11 +5,12 @@ import "strconv"
 // quoteLimit bounds the bytes of a value that Quote shows.
 const quoteLimit = 64
 
-// Quote returns b in double quotes, for a terminal, a log or JSON: the one way in which bytes that
-// an attacker may have chosen are printed. It shows at most 64 bytes of b and then says how many
-// are left: `"aaaa"...(+1436 bytes)`. Everything but printable ASCII is escaped, byte by byte: no
-// UTF-8 is taken for text, so that neither control sequences nor look-alikes nor right-to-left
-// marks get through.
+// Quote returns b in double quotes, for a terminal, a log or JSON. Print bytes that an attacker may
+// have chosen by this function only.
+//
+// Quote shows at most 64 bytes of b, and then the number of those left: `"aaaa"...(+1436 bytes)`.
+// It escapes everything but printable ASCII, byte by byte. UTF-8 is escaped too, so that control
+// sequences, look-alikes and right-to-left marks do not get through.
 func Quote(b []byte) string {
 	shown := b
 	if len(b) > quoteLimit {

@@ -12,8 +12,8 @@ const redacted = "[redacted]"
 // Secret is a manager user's secret. No way of printing shows it: not %v, %+v, %#v, %x, slog, JSON
 // or TOML, and not a struct that holds it. The zero value holds none.
 type Secret struct {
-	// A pointer, because fmt walks over the unexported fields of a struct without asking their
-	// methods: it prints an address here, where it would print the text of a string.
+	// A pointer: for an unexported field of a struct, fmt calls no method. It prints the text of a
+	// string, but only the address of a pointer.
 	text *string
 }
 
@@ -23,7 +23,7 @@ func NewSecret(text string) Secret { return Secret{text: &text} }
 // IsZero reports whether s holds no secret, or an empty one.
 func (s Secret) IsZero() bool { return s.reveal() == "" }
 
-// Equal compares two secrets in constant time.
+// Equal reports whether two secrets are equal. It compares them in constant time.
 func (s Secret) Equal(other Secret) bool {
 	return subtle.ConstantTimeCompare([]byte(s.reveal()), []byte(other.reveal())) == 1
 }
@@ -48,8 +48,8 @@ func (s Secret) reveal() string {
 	return *s.text
 }
 
-// scrub removes the secret and anything made from it (more) from a text that the other side sent,
-// as it could repeat what it got from us.
+// scrub removes the secret, and the values in more that were made from it, from a text that the
+// other side sent. The other side may repeat what it got from us.
 func (s Secret) scrub(text string, more ...string) string {
 	for _, hidden := range append(more, s.reveal()) {
 		if hidden != "" {

@@ -70,8 +70,9 @@ func (t Transport) String() string {
 	}
 }
 
-// Stream reports whether the transport needs a handshake. Whether the source address is certain then
-// depends on the service: chan_sip takes it from the request all the same.
+// Stream reports whether the transport needs a handshake, which a forged source address cannot
+// complete. The address of an event is certain then, except with chan_sip, which takes it from the
+// request.
 func (t Transport) Stream() bool { return t >= TransportTCP && t <= TransportWSS }
 
 func parseTransport(b []byte) Transport {

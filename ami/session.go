@@ -35,6 +35,7 @@ func NewSession(c Config) (*Session, error) {
 		return nil, fmt.Errorf("session %s: %w", c.Name, err)
 	}
 
+	// The caller's Config stays as it is: the defaults go into the copy.
 	s := &Session{config: c}
 	s.config.Timeouts = c.Timeouts.withDefaults()
 	if c.Dial == nil {
@@ -80,7 +81,7 @@ func (s *Session) Run(ctx context.Context, emit func(Event)) error {
 			break // the end of ctx closed the connection: not a problem of the PBX
 		}
 
-		// A session that worked begins its delays anew: the PBX was probably restarted.
+		// After a session that worked, the delays start small again: the PBX probably restarted.
 		if connected {
 			retry.reset()
 		}
@@ -97,7 +98,7 @@ func (s *Session) Run(ctx context.Context, emit func(Event)) error {
 }
 
 // attempt makes one connection and keeps it until it is lost. It reports whether the session was
-// connected in between, and why it is not any more.
+// connected in between, and returns why it ended.
 func (s *Session) attempt(ctx context.Context, emit func(Event)) (connected bool, err error) {
 	s.setPhase(PhaseConnecting)
 	l, auth, err := s.join(ctx, emit)

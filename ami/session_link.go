@@ -35,7 +35,7 @@ type link struct {
 	done     chan struct{}          // closed by the reader when it ended
 	err      error                  // why, valid once done is closed
 
-	// since when the reader is away with events, as link time; 0 while it reads
+	// link time from which on the reader is in the decoder or in emit; 0 while it reads
 	busySince atomic.Int64
 	lastRead  atomic.Int64 // link time of the last bytes
 
@@ -54,7 +54,7 @@ type reader struct {
 	stallEnd time.Duration // link time
 }
 
-// ownMark is the certainty of a session about its own SuccessfulAuth.
+// ownMark grades how certain it is that the session has seen its own SuccessfulAuth.
 type ownMark uint8
 
 const (
@@ -77,11 +77,12 @@ func open(ctx context.Context, config *Config, tlsConfig *tls.Config, m *meter) 
 	l := &link{
 		config: config, conn: o.conn, meter: m, version: o.version, tls: o.tls, started: time.Now(),
 		client:   newClient(o.conn, config.Timeouts.Write),
-		decoder:  NewDecoder(""), // isOwn knows better which login is ours
+		decoder:  NewDecoder(""), // without a name: isOwn marks our own login more exactly
 		verified: make(chan struct{}), done: make(chan struct{}),
 		reader: reader{rest: o.rest},
 	}
 
+	// As the decoder writes addresses, so that isOwn can compare them.
 	if a, ok := o.conn.LocalAddr().(*net.TCPAddr); ok {
 		ap := a.AddrPort()
 		l.local = netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
@@ -109,7 +110,8 @@ func (l *link) close() {
 	<-l.done
 }
 
-// now is the link's clock: time since it was opened, never 0 so that 0 can mean "not".
+// now returns the link time: the time since the link was opened. It is never 0, because 0 stands
+// for "not" in busySince and lastRead.
 func (l *link) now() time.Duration { return max(time.Since(l.started), 1) }
 
 // login logs in.
@@ -120,8 +122,8 @@ func (l *link) login(ctx context.Context) (AuthMethod, error) {
 	return login(ctx, l.client, l.config, private, func(id string) { l.loginID.Store(&id) })
 }
 
-// verify waits for the first security event: our own SuccessfulAuth, as a rule. Without one the
-// user may not read the class, and nothing would ever come.
+// verify waits for the first security event, which usually is our own SuccessfulAuth. If none
+// comes, the user may not read the class, and no event would ever come.
 func (l *link) verify(ctx context.Context) error {
 	timer := time.NewTimer(l.config.Timeouts.Verify)
 	defer timer.Stop()
@@ -133,8 +135,8 @@ func (l *link) verify(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-timer.C:
-		// Packets came, but the decoder trusts none of them: the user may read events, and they
-		// have another form than those of a known Asterisk.
+		// If packets came that the decoder does not trust, the user may read events: they only have
+		// another form than those of a known Asterisk.
 		p, what := ProblemNoSecurity, "no security event"
 		if n := l.meter.strange(); n > 0 {
 			p, what = ProblemStrangeEvents,
@@ -174,11 +176,10 @@ func (l *link) keepAlive(ctx context.Context) error {
 	}
 }
 
-// maxWindows bounds how often the time limit of a Ping starts again because the stream is alive but
-// far behind.
+// maxWindows bounds how often the time limit of a Ping starts again because bytes still arrive.
 const maxWindows = 6
 
-// errNoPong is the error of a Ping without an answer.
+// errNoPong ends a Ping without an answer.
 var errNoPong = errors.New("no answer")
 
 // ping sends a Ping and waits for its answer. An answer can be late for a good reason: megabytes of
@@ -202,12 +203,13 @@ func (l *link) ping(ctx context.Context) error {
 	case errors.Is(err, errConnectionLost):
 		<-l.done // the reader knows the reason
 		return l.err
-	case errors.Is(err, errNoPong), isTimeout(err): // a timeout is the write's
+	case errors.Is(err, errNoPong), isTimeout(err): // no answer in time, or the write timed out
 		return &Error{ProblemSilent, "ping", fmt.Errorf("%w within %s", err, pong)}
 	case isClosed(err):
 		return l.ended(ctx, err)
 	}
 
+	// The PBX answered, but not by Success.
 	message, refused := r.refusal()
 	if !refused {
 		return &Error{ProblemUnknown, "ping", answered(l.scrub(err.Error()))}
@@ -227,8 +229,8 @@ func (l *link) pingRefused(message string) error {
 	return &Error{p, "ping", answered(l.scrub(message))}
 }
 
-// ended returns why the connection ended, when a write noticed it first. The reader knows the
-// reason, and may still have events to read, while emit holds it up.
+// ended returns why the connection ended, when a write noticed the end first. Only the reader knows
+// the reason, and it may still have events to read. So ended waits while emit holds up the reader.
 func (l *link) ended(ctx context.Context, err error) error {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
@@ -259,11 +261,11 @@ func (l *link) watch(ctx context.Context, pong time.Duration, cancel context.Can
 		}
 
 		switch {
-		case l.busySince.Load() != 0: // held up by emit: not the PBX's fault
+		case l.busySince.Load() != 0: // held up by emit, not by the PBX: wait on
 		case time.Duration(l.lastRead.Load()) > from:
-			windows++
+			windows++ // the PBX is far behind, or answers no Ping at all
 		default:
-			windows = maxWindows
+			windows = maxWindows // not a byte: give up
 		}
 
 		from = l.now()

@@ -36,6 +36,7 @@ func dial(ctx context.Context, config *Config, tlsConfig *tls.Config) (_ opened,
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
 	defer stop()
 
+	// From here on the connection is closed on every error.
 	o := opened{conn: raw}
 	defer func() {
 		if err != nil {
@@ -55,8 +56,8 @@ func dial(ctx context.Context, config *Config, tlsConfig *tls.Config) (_ opened,
 		return opened{}, &Error{ProblemUnknown, "set read deadline", err}
 	}
 
-	// A TLS server waits in silence for a client that speaks plain AMI. Find out, as the advice for
-	// that is another one than for a hung Asterisk.
+	// A TLS port sends nothing to a client that speaks plain AMI, and neither does a hung Asterisk.
+	// Test which of them it is, because the advice differs.
 	o.version, o.rest, err = readBanner(o.conn)
 	if ProblemOf(err) == ProblemNoBanner && tlsConfig == nil && isTLSPort(ctx, config) {
 		err = &Error{
@@ -116,7 +117,7 @@ func isVersion(text string) bool {
 func bannerError(seen []byte, err error) error {
 	const op = "read banner"
 
-	// a TLS alert, such as: certificate required
+	// The server sent a TLS alert, such as "certificate required".
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
 		return &Error{ProblemTLSHandshake, "TLS handshake", err}
 	}

@@ -44,6 +44,7 @@ func FuzzReadBanner(f *testing.F) {
 				t.Errorf("%q: error %v with %q and %q", data, err, version, rest)
 			}
 
+			// Bytes of the other side must not control the terminal that shows the error.
 			for _, c := range []byte(err.Error()) {
 				if c < ' ' || c > '~' {
 					t.Errorf("error %q holds a control character", err)

@@ -11,15 +11,15 @@ type Report struct {
 	Took   time.Duration // from the start until the first security event
 }
 
-// Probe connects once, logs in, sees that security events arrive and answers a Ping, then listens
-// for wait longer; 0 is enough to know that all is well. Events go to emit as in Run; nil drops
-// them. The command `amifend check` uses it.
+// Probe connects once, logs in, waits until security events arrive, and sends a Ping. Then it
+// listens for wait; 0 is enough to know that all is well. Events go to emit as in Run; a nil emit
+// drops them. The command `amifend check` uses it.
 //
 // The error is an *Error, whose Problem has advice. The report is valid up to the step that failed.
 // An invalid configuration is an error of another type.
 func Probe(ctx context.Context, c Config, wait time.Duration, emit func(Event)) (Report, error) {
 	if c.OnChange == nil {
-		c.OnChange = func(Change) {} // the report and the error say it all
+		c.OnChange = func(Change) {} // the report and the error hold everything
 	}
 	s, err := NewSession(c)
 	if err != nil {
@@ -55,6 +55,7 @@ func (s *Session) probe(
 		return took, err
 	}
 
+	// The link goes on reading while this waits.
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {

@@ -61,10 +61,12 @@ func TestProbeFails(t *testing.T) {
 			pbx.Cut()
 		}()
 
-		if _, err := Probe(t.Context(), testConfig(pbx), time.Minute,
-			nil); ProblemOf(err) != ProblemLost {
+		_, err = Probe(t.Context(), testConfig(pbx), time.Minute, nil)
+		if ProblemOf(err) != ProblemLost {
 			t.Errorf("cut while listening: %v", err)
 		}
+
+		// The caller gives up.
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 
@@ -73,6 +75,7 @@ func TestProbeFails(t *testing.T) {
 		}
 	})
 
+	// Not an error of the PBX, and no connection is made.
 	if _, err := Probe(t.Context(), Config{}, 0, nil); err == nil {
 		t.Error("an empty configuration was let in")
 	}
@@ -85,15 +88,18 @@ func TestProbeTellsStrangeEventsFromNone(t *testing.T) {
 		event string
 		want  Problem
 	}{
+		// The user may not read the class.
 		"none": {"", ProblemNoSecurity},
 		"another event": {
 			"Event: FullyBooted\r\nPrivilege: system,all\r\n\r\n",
 			ProblemNoSecurity,
 		},
-		"another severity": {asterisk{
-			kind: KindSuccessfulAuth, service: "AMI",
-			severity: "Debug",
-		}.String(), ProblemStrangeEvents},
+
+		// The user may, but the events are not as Asterisk prints them.
+		"another severity": {
+			asterisk{kind: KindSuccessfulAuth, service: "AMI", severity: "Debug"}.String(),
+			ProblemStrangeEvents,
+		},
 		"of no known order": {
 			"Event: SuccessfulAuth\r\nEventTV: now\r\n\r\n",
 			ProblemStrangeEvents,

@@ -18,6 +18,8 @@ var errNoRoom = errors.New("the decoder has no room")
 // read reads the stream to its end, and returns why it ended as an *Error.
 func (l *link) read() error {
 	emit, respond := l.event, l.respond // made once: a method value allocates
+
+	// Bytes that came together with the banner are the first of the stream.
 	rest := l.reader.rest
 	for len(rest) > 0 {
 		n := copy(l.decoder.Buffer(), rest)
@@ -39,9 +41,9 @@ func (l *link) read() error {
 		switch {
 		case err == nil:
 		case held && isTimeout(err):
-			// Time also passes while the machine does not run us: bytes that arrived meanwhile are
-			// no silence. Otherwise an attacker who floods both machines could have the rest of a
-			// forged event read a moment late.
+			// The deadline may have passed while this process was not running, so look for bytes
+			// that arrived meanwhile. Otherwise an attacker who floods both machines could delay
+			// our read of the orphan until after the release.
 			if !pending(l.conn) {
 				l.release(emit)
 			}
@@ -53,8 +55,8 @@ func (l *link) read() error {
 }
 
 // readOnce reads into the decoder's buffer. While an event is held it waits HoldTime for a byte.
-// Otherwise Pings make the PBX speak, and the deadline is a last resort in case the goroutine that
-// pings hangs.
+// Otherwise the answers to Pings come regularly, and the deadline only matters if the goroutine
+// that pings hangs.
 func (l *link) readOnce(held bool) (int, error) {
 	wait := l.config.Timeouts.Ping + maxWindows*l.config.Timeouts.Pong
 	if held {
@@ -84,7 +86,7 @@ func (r *reader) keepEnd(read []byte) {
 	}
 }
 
-// advance hands n bytes, which are read, to the decoder, and measures how long emit held it up.
+// advance hands the n bytes that were read to the decoder, and measures how long emit held it up.
 func (l *link) advance(n int, emit func(Event), respond func([]byte)) {
 	begin := l.now()
 	l.lastRead.Store(int64(begin))
@@ -144,8 +146,8 @@ func (l *link) isOwn(source netip.AddrPort) bool {
 	if source == l.local {
 		r.own = ownCertain
 	} else {
-		// Behind NAT our address differs. The first login counts, and the next one is another
-		// program.
+		// Behind NAT our address differs. The first login counts as ours, and a later one as that
+		// of another program.
 		if r.own == ownAssumed {
 			return false
 		}
@@ -168,9 +170,9 @@ func (l *link) respond(packet []byte) {
 	}
 }
 
-// lost names the problem of a connection that ended by err. Asterisk closes a consumer that is
-// about 4 MB behind, in the middle of a line, and gives no other sign (main/manager.c, and capture
-// 10).
+// lost names the problem of a connection that ended with err. When a client is about 4 MB behind,
+// Asterisk closes the connection in the middle of a line, and gives no other sign (main/manager.c,
+// and capture 10).
 func (l *link) lost(err error) error {
 	const op = "read"
 	r := &l.reader

@@ -8,19 +8,28 @@ import (
 )
 
 const (
-	minPace = time.Second // between the starts of two attempts
-	// of trying every second while nothing listens: Asterisk restarts
+	// minPace is the shortest time between the starts of two attempts.
+	minPace = time.Second
+
+	// refusedPatience is how long attempts come every second while nothing listens on the port:
+	// Asterisk is probably restarting.
 	refusedPatience = time.Minute
-	maxRetry        = 30 * time.Second // between two attempts that fail on the way
-	firstRelogin    = 10 * time.Second // after a refused login
-	// so that a wrong secret does not eat Asterisk's authlimit, nor fill its log
-	maxRelogin = 5 * time.Minute
-	// of a delay, either way: many sessions must not return in step
+
+	// maxRetry is the longest delay after attempts that do not reach the login.
+	maxRetry = 30 * time.Second
+
+	// firstRelogin and maxRelogin are the first and the longest delay after a refused login. They
+	// are long, so that a wrong secret does not use up Asterisk's authlimit, nor fill its log.
+	firstRelogin = 10 * time.Second
+	maxRelogin   = 5 * time.Minute
+
+	// jitter is the share of a delay by which it varies, up or down, so that many sessions do not
+	// return in step.
 	jitter = 0.2
 )
 
-// retry decides the delay before the next attempt. The first attempt comes within a second of a
-// loss, and none sooner than a second after the one before.
+// retry decides the delay before the next attempt. After a loss the first attempt comes within a
+// second. No attempt starts sooner than minPace after the start of the one before.
 type retry struct {
 	network backoff.ExponentialBackOff // refused for long, unreachable, cut off
 	login   backoff.ExponentialBackOff // refused by the PBX: only its administrator can help
@@ -67,6 +76,7 @@ func (r *retry) delay(p Problem, spent time.Duration) time.Duration {
 	switch p {
 	case ProblemAuthFailed, ProblemPlainForbidden, ProblemNoSecurity, ProblemTooOld,
 		ProblemStrangeEvents:
+		// Only a person can mend these.
 		return r.login.NextBackOff()
 	case ProblemRefused:
 		if r.refused < refusedPatience {

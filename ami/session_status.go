@@ -40,7 +40,7 @@ func (p Phase) String() string {
 func (p Phase) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
 // Change reports that a session connected (PhaseConnected) or cannot go on for now (PhaseWaiting).
-// The same Problem in a row is reported once, until the session connects or has another.
+// A Problem that repeats is reported once, until the session connects or has another Problem.
 type Change struct {
 	Time    time.Time
 	Server  string // Config.Name
@@ -90,7 +90,7 @@ type Status struct {
 	Decoder    Stats         // of the decoder
 }
 
-// StallTime is the time from which on it counts as a stall that emit is busy with the events of one
+// StallTime is the length of the shortest stall: the time that emit takes for the events of one
 // read.
 const StallTime = 10 * time.Millisecond
 
@@ -145,12 +145,13 @@ func (s *Session) Status() Status {
 	s.mu.Lock()
 	status := s.status
 	s.mu.Unlock()
+
 	m := &s.meter
 	status.Events = m.events.Load()
 	status.Stalls = m.stalls.Load()
 	status.Stalled = time.Duration(m.stalled.Load())
-
 	status.Latency = time.Duration(m.latency.Load())
+
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	status.Own = m.own
@@ -168,6 +169,8 @@ func (s *Session) setPhase(p Phase) {
 
 	if p == PhaseConnecting {
 		s.status.Attempts++
+
+		// Before the first connection, the session is down since the first attempt.
 		if s.status.Down.IsZero() {
 			s.status.Down = s.status.Since
 		}
@@ -221,15 +224,16 @@ func (s *Session) failed(err error, connected bool, wait time.Duration) {
 	st.Phase, st.Since = PhaseWaiting, now
 	st.Problem, st.LastError, st.LastErrorAt = problem, err, now
 	st.NextTry = now.Add(wait)
-
 	st.Failures++
+
+	// A gap begins with the loss of a connection, not with an attempt that failed.
 	if connected {
 		st.Gaps++
 		s.lostAt, st.Down = now, now
 	}
-
 	s.mu.Unlock()
-	// The same problem again is not reported, unless a connection stood in between.
+
+	// The same problem again is not reported, unless the session was connected in between.
 	if problem == s.reported && !connected {
 		return
 	}
@@ -241,8 +245,8 @@ func (s *Session) failed(err error, connected bool, wait time.Duration) {
 	})
 }
 
-// logChange is the OnChange of a Config that has none. It logs problems, and the end of a gap; a
-// session that simply works logs nothing.
+// logChange is the OnChange of a Config that has none. It logs problems, and the end of a gap. The
+// first connection is not logged.
 func logChange(c Change) {
 	server := slog.String("server", c.Server)
 	if c.Phase == PhaseConnected {

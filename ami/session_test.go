@@ -159,6 +159,7 @@ func TestSessionLogsInByMD5AndEmitsEvents(t *testing.T) {
 	pbx.Emit(amitest.NewPeer("198.51.100.7:5062").GuessAccount("1000")...)
 	until(t, "three events", func() bool { return len(r.got()) == 3 })
 
+	// First comes our own login, then the two events of the guess.
 	events := r.got()
 	own := events[0]
 	if !own.Own || own.Kind != KindSuccessfulAuth || own.Service != ServiceAMI {
@@ -179,6 +180,7 @@ func TestSessionLogsInByMD5AndEmitsEvents(t *testing.T) {
 		t.Errorf("status %+v", s)
 	}
 
+	// With MD5 the secret must stay here, and only one class of events may be asked for.
 	for _, a := range pbx.Actions() {
 		if a.Fields["Secret"] != "" {
 			t.Error("the secret went over the wire")
@@ -305,6 +307,8 @@ func TestNewSessionRefusesWhatCannotWork(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Fatalf("error %v, want one about %s", err, tc.want)
 			}
+
+			// Parts of a broken secret are secret too.
 			if strings.Contains(err.Error(), "hid") || strings.Contains(err.Error(), "den") {
 				t.Errorf("error %v shows the secret", err)
 			}

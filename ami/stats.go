@@ -4,7 +4,7 @@ package ami
 type Stats struct {
 	Bytes   uint64 // bytes given to Advance
 	Packets uint64 // packets, fragments of torn ones included
-	// responses, and events that are no security events, handed to respond
+	// responses, and events other than security events, handed to respond
 	Others uint64
 	// untainted events emitted, by kind; index 0: security events of an unknown kind, not emitted
 	Events [NumKinds]uint64
@@ -12,9 +12,9 @@ type Stats struct {
 	Tainted [NumTaints]uint64
 	Dropped [NumTaints]uint64 // packets that gave no event because of a taint, by cause
 	Orphans uint64            // fragments that do not begin with a head of their own
-	// orphans of a packet that had been emitted as an event: by Release, or as final at once
+	// orphans of a packet that had been emitted as an event before, by Release or as final at once
 	LateOrphans uint64
-	// events emitted by Release, that is before the next packet was seen
+	// events emitted by Release, before the next packet was seen
 	Released uint64
 	Oversize uint64 // packets with a value longer than MaxValue
 	TooLong  uint64 // packets of more than MaxPacket bytes, dropped

@@ -25,10 +25,11 @@ func parseTimestamp(b []byte) (time.Time, bool) {
 		return n
 	}
 
-	// The epoch, west of Greenwich, is in 1969; nanoseconds since the epoch end in 2262.
+	// A PBX without a set clock begins at the epoch, which is in 1969 west of Greenwich.
+	// Nanoseconds since the epoch overflow in 2262.
 	year, month, day := digits(0, 4, 1969, 2261), digits(5, 7, 1, 12), digits(8, 10, 1, 31)
 
-	// The 60th second is a leap second.
+	// Second 60 is a leap second.
 	hour, minute, second := digits(11, 13, 0, 23), digits(14, 16, 0, 59), digits(17, 19, 0, 60)
 	milli := digits(20, 23, 0, 999)
 	offset := digits(24, 26, 0, 15)*60 + digits(26, 28, 0, 59)

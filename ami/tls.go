@@ -93,7 +93,7 @@ func (t *TLS) clientConfig(host string) (*tls.Config, error) {
 		c.VerifyConnection = func(state tls.ConnectionState) error { return checkPin(state, pin) }
 	}
 
-	// A pin without a CA is the whole check: VerifyConnection runs even then.
+	// With a pin and no CA, the pin is the whole check: VerifyConnection runs even then.
 	c.InsecureSkipVerify = t.InsecureSkipVerify || (t.Fingerprint != "" && t.CAFile == "")
 	return c, nil
 }
@@ -101,7 +101,7 @@ func (t *TLS) clientConfig(host string) (*tls.Config, error) {
 // verified reports whether t checks the certificate of the PBX.
 func (t *TLS) verified() bool { return !t.InsecureSkipVerify || t.Fingerprint != "" }
 
-// errPin is a certificate other than the pinned one.
+// errPin reports a certificate other than the pinned one.
 var errPin = errors.New("certificate is not the pinned one")
 
 func checkPin(state tls.ConnectionState, pin []byte) error {
@@ -113,8 +113,8 @@ func checkPin(state tls.ConnectionState, pin []byte) error {
 	return nil
 }
 
-// secure speaks TLS over conn until ctx ends. Errors are *Error, and name the fingerprint seen
-// where one was.
+// secure does the TLS handshake over conn, before ctx ends. Errors are *Error, and hold the
+// fingerprint of the certificate if one was seen.
 func secure(
 	ctx context.Context, conn net.Conn, config *tls.Config, t *TLS,
 ) (net.Conn, TLSStatus, error) {
@@ -178,9 +178,9 @@ func quoteNames(err error) error {
 	}
 
 	if len(names) == 0 {
-		// A common name identifies no host (RFC 9525, 2).
-		return fmt.Errorf("the certificate has no subjectAltName, and its common name %s counts "+
-			"for nothing: it cannot be verified by a name",
+		// A common name does not identify a host (RFC 9525, section 2).
+		return fmt.Errorf("the certificate has no subjectAltName, and its common name %s does "+
+			"not count: it cannot be verified by a name",
 			Quote([]byte(mismatch.Certificate.Subject.CommonName)))
 	}
 	return fmt.Errorf("the certificate is for %s, not for %s",

@@ -241,6 +241,7 @@ func TestFingerprintIsWhatOpensslPrints(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	// Users copy this line into the config, with its prefix.
 	printed := strings.TrimSpace(string(out))
 	if !strings.HasSuffix(printed, "="+Fingerprint(certificate.Leaf)) {
 		t.Errorf("openssl prints %s, Fingerprint %s", printed, Fingerprint(certificate.Leaf))
@@ -276,19 +277,19 @@ func TestCertificateNamesAreQuoted(t *testing.T) {
 		})
 	}
 
-	named := &x509.Certificate{Subject: pkix.Name{CommonName: "pbx"}, DNSNames: []string{
-		"a\x1b[2J",
-		"b\r\nc",
-	}}
+	named := &x509.Certificate{
+		Subject: pkix.Name{CommonName: "pbx"}, DNSNames: []string{"a\x1b[2J", "b\r\nc"},
+	}
 	if err := mismatch(named); ProblemOf(err) != ProblemNameMismatch ||
 		!strings.Contains(err.Error(), `for "a\x1b[2J b\r\nc", not for pbx`) {
 		t.Errorf("error %q", err)
 	}
 
+	// Without other names, the error shows the common name.
 	common := &x509.Certificate{Subject: pkix.Name{CommonName: "pbx\x1b[2J"}}
 	if err := mismatch(common); ProblemOf(err) != ProblemNameMismatch ||
 		!strings.Contains(err.Error(),
-			`no subjectAltName, and its common name "pbx\x1b[2J" counts for nothing`) {
+			`no subjectAltName, and its common name "pbx\x1b[2J" does not count`) {
 		t.Errorf("error %q", err)
 	}
 }

@@ -21,7 +21,8 @@ const chainPriority = -310
 // that it lacks. A table of a newer amifend keeps its further sets, though no rule of ours looks
 // them up. A new MaxBans takes effect on an existing set from Linux 6.3 on.
 //
-// Errors to branch on: *ForeignError (nothing was changed), ErrPermission, ErrUnsupported.
+// Errors to branch on: *ForeignError (nothing was changed), ErrPermission, ErrUnsupported, and
+// ErrGone: another program deleted the table meanwhile, try again.
 func (t *Table) Ensure(ctx context.Context) error {
 	if err := t.lockWrite(ctx); err != nil {
 		return fmt.Errorf("ensure table: %w", err)
@@ -29,21 +30,47 @@ func (t *Table) Ensure(ctx context.Context) error {
 	defer t.writeMu.Unlock()
 
 	// Look before the first change: a table of somebody else stays as it is.
-	s, err := t.inspect(t.write)
-	if err == nil {
-		err = t.checkForeign(s)
-	}
+	dormant, err := t.checkOurs()
 	if err != nil {
 		return fmt.Errorf("ensure table: %w", err)
 	}
 
+	// The kernel refuses to wake a table and to add a chain to it in one transaction (EINVAL).
+	if dormant {
+		t.write.AddTable(t.table)
+		if err := t.write.Flush(); err != nil {
+			return kernelError("wake the dormant table (flags dormant)", err)
+		}
+	}
+
 	err = t.changeAllow(t.queueLayout)
+	if errors.Is(err, unix.ENOENT) { // somebody deleted it during the change
+		return fmt.Errorf("ensure table: %w (%w)", ErrGone, err)
+	}
 	if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EBUSY) {
 		return fmt.Errorf("ensure table: %w (%w)",
 			&ForeignError{t.table.Name, "a set or chain of it has another type than ours"}, err)
 	}
 
 	return kernelError("ensure table", err)
+}
+
+// checkOurs returns a *ForeignError if the table is somebody else's, and reports whether the table is
+// dormant. The look takes several messages,
+// and a table that is deleted and made again in between looks like neither. So only what is found
+// twice counts.
+func (t *Table) checkOurs() (dormant bool, err error) {
+	var foreign *ForeignError
+	for range 2 {
+		s, err := t.inspect(t.write)
+		if err == nil {
+			err = t.checkForeign(s)
+		}
+		if !errors.As(err, &foreign) {
+			return s.table != nil && s.table.Flags&nftables.TableFlagDormant != 0, err
+		}
+	}
+	return false, foreign
 }
 
 // changeAllow commits, in one transaction, the messages of queue and the changes of the allow sets.

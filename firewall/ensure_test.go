@@ -67,6 +67,16 @@ func TestEnsureAppliesOtherOptions(t *testing.T) {
 	}
 }
 
+// A dormant table of our name is woken and laid out.
+func TestEnsureWakesADormantTable(t *testing.T) {
+	ns := firewalltest.New(t)
+	ns.NFT(t, "add table inet amifend { flags dormant; }")
+	table := open(t, ns, Options{})
+	if ok, err := table.complete(table.read); err != nil || !ok {
+		t.Errorf("complete: %t, %v\n%s", ok, err, ns.NFT(t, "list", "ruleset"))
+	}
+}
+
 func TestEnsureRepairsWhatOthersChanged(t *testing.T) {
 	for _, damage := range []string{
 		"insert rule inet amifend pre accept",

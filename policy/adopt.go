@@ -17,8 +17,8 @@ func (e *Engine) Protect(now int64, p *Protected) []Verdict {
 	for _, list := range [...]banList{bansProven, bansSIP} {
 		for r := e.bans.Newest(list); r != 0; {
 			next := e.bans.Older(r)
-			if e.bans.Val(r).until > e.now {
-				if _, ok := p.Overlaps(e.bans.Key(r).prefix()); ok {
+			if k := e.bans.Key(r).key; e.bans.Val(r).until > e.now {
+				if _, ok := p.Overlaps(k.prefix()); ok || e.allLearned(k) {
 					e.lift(r, RuleProtected)
 				}
 			}

@@ -49,7 +49,7 @@ func (k alertKey) Hash(k0, k1 uint64) uint64 {
 	return siphash.Hash(k0, k1, b[:])
 }
 
-// alertsPerMinute bounds the alerts of a kind that forged packets alone can raise in everybody's
+// alertsPerMinute bounds the events of a kind that forged packets alone can raise in everybody's
 // name. The others come later, when there is still a reason for them.
 const alertsPerMinute = 100
 
@@ -62,7 +62,7 @@ type limiter struct {
 // rateLimited reports whether an alert must wait for a calmer minute.
 func (e *Engine) rateLimited(rule Rule) bool {
 	switch rule {
-	case RuleMisconfigured, RuleProvedGuessing, RuleSpoofSuspected, RuleSuspectLogin:
+	case RuleSpoofSuspected, RuleSuspectLogin:
 	default:
 		return false
 	}
@@ -78,17 +78,17 @@ func (e *Engine) rateLimited(rule Rule) bool {
 	return false
 }
 
-// alert raises an alert, at most once in a span about the same. It reports whether that could be
-// done now.
-func (e *Engine) alert(v Verdict, about subject, span uint32) bool {
+// alert tells of an event, at most once in a span about the same. What lasts is a condition, see
+// [Engine.lasting].
+func (e *Engine) alert(v Verdict, about subject, span uint32) {
 	ak := alertKey{about, v.Rule}
 	r := e.alerts.Get(ak)
 	if r != 0 && e.sec-*e.alerts.Val(r) < span {
-		return true
+		return
 	}
 	// A rate limit must not be used up by repetitions, so it comes second.
 	if e.rateLimited(ak.rule) {
-		return false
+		return
 	}
 	if r == 0 {
 		r = e.alerts.Add(ak, only)
@@ -101,5 +101,4 @@ func (e *Engine) alert(v Verdict, about subject, span uint32) bool {
 	e.stats.Alerts++
 	v.Action, v.At = ActionAlert, e.now
 	e.emit(v)
-	return true
 }

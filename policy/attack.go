@@ -17,31 +17,14 @@ type attack struct {
 	since    uint32 // the first failure
 	last     uint32 // the latest one
 	failures uint32
-	sources  uint16 // that failed lately, as of last
 	hidden   uint16 // failures since minuteAt in names that no ban reaches, see behindName
 	minuteAt uint32
 }
 
-// attackList names the lists of the table of attacks, each in the order of the latest failure.
-type attackList uint8
-
-// The lists, in the order in which they give up records.
-const (
-	listMinor           attackList = iota // too few sources
-	listAccountsWaiting                   // not alerted, since there are worse ones
-	listServersWaiting
-	listAccountsOpen // at most maxOpenAttacks
-	listServersOpen  // at most maxOpenAttacks
-)
-
 const (
 	// maxAttacks bounds the attacks that are remembered. The one that was quiet longest is
-	// forgotten first, those that are not alerted before the others.
+	// forgotten first.
 	maxAttacks = 1 << 12
-
-	// maxOpenAttacks is how many attacks on accounts, and on servers, are alerted at a time: the
-	// worst.
-	maxOpenAttacks = 100
 
 	// accountAttackers is the number of sources from which an account is attacked, counting those
 	// that failed on it within hours. A user who travels with a wrong password has fewer.
@@ -53,10 +36,6 @@ const (
 
 	// attackPause is the silence after which an attack is over.
 	attackPause = 3600
-
-	// moreDelay is the time for which attacks that find no room are counted before the first line
-	// about them.
-	moreDelay = 60
 )
 
 // accountAttacked notes a failure of a stranger on an account. Only a wrong password tells that an
@@ -66,9 +45,8 @@ func (e *Engine) accountAttacked(id accountID, ev *Evidence, fast bool) {
 		return
 	}
 	e.attacked(id, ev, attackOf{
-		rule: RuleAccountAttacked, account: ev.Account, enough: accountAttackers,
-		open: listAccountsOpen, waiting: listAccountsWaiting, since: &e.accountsWaiting,
-		fast: fast,
+		rule: RuleAccountAttacked, about: AboutAccount, account: ev.Account,
+		enough: accountAttackers, fast: fast,
 	})
 }
 
@@ -78,8 +56,7 @@ func (e *Engine) serverAttacked(all accountID, ev *Evidence) {
 		return
 	}
 	e.attacked(all, ev, attackOf{
-		rule: RuleServerAttacked, enough: serverAttackers,
-		open: listServersOpen, waiting: listServersWaiting, since: &e.serversWaiting,
+		rule: RuleServerAttacked, about: AboutServer, enough: serverAttackers,
 	})
 }
 
@@ -136,15 +113,13 @@ func guessesPassword(kind Kind) bool {
 // attackOf holds the differences between attacks on accounts and on servers.
 type attackOf struct {
 	rule    Rule
-	account Label      // the zero Label for a server
-	enough  int        // sources
-	open    attackList // the list of those that are alerted
-	waiting attackList // the list of those that are not
-	since   *uint32    // when the first of the waiting ones came
-	fast    bool       // no phone fails that often: one source will do
+	about   About
+	account Label // the zero Label for a server
+	enough  int   // sources
+	fast    bool  // no phone fails that often: one source will do
 }
 
-// attacked notes a failure of an attack, and alerts when enough sources take part.
+// attacked notes a failure of an attack, which is a condition when enough sources take part.
 func (e *Engine) attacked(id accountID, ev *Evidence, of attackOf) {
 	r := e.accounts.Get(id)
 	if r == 0 {
@@ -161,28 +136,28 @@ func (e *Engine) attacked(id accountID, ev *Evidence, of attackOf) {
 	if of.fast {
 		a.failures = max(a.failures, perMinute)
 	}
-	a.last, a.sources = e.sec, uint16(min(sources, 1<<16-1)) // checked
+	a.last = e.sec
+	e.attacks.Touch(ar)
 	if sources < of.enough && !of.fast {
-		e.attacks.Move(ar, listMinor)
-		return
-	}
-	if !e.openAttack(ar, of) {
-		e.attacks.Move(ar, of.waiting)
-		e.alertMore(ev, of)
 		return
 	}
 
-	e.alert(Verdict{
-		Rule: of.rule, Server: ev.Server, Account: of.account, Attempts: int(a.failures), Sources: sources,
-		Rate: perMinuteSince(uint16(min(a.failures, 1<<16-1)), a.last-a.since), Chooser: ev.Chooser,
-	}, aboutAccount(id), hourly)
+	v := Verdict{
+		Rule: of.rule, About: of.about, Server: ev.Server, Account: of.account,
+		Attempts: int(a.failures), Sources: sources, Chooser: ev.Chooser,
+		Rate: perMinuteSince(uint16(min(a.failures, 1<<16-1)), a.last-a.since),
+	}
+	e.lasting(lasting{
+		verdict: v, about: aboutAccount(id), since: a.since, count: a.failures, size: sources,
+		certain: true,
+	})
 }
 
 // touchAttack returns the entry of an attack, made if there is none or if it was over.
 func (e *Engine) touchAttack(id accountID) table.Ref {
 	r := e.attacks.Get(id)
 	if r == 0 {
-		r = e.attacks.Add(id, listMinor)
+		r = e.attacks.Add(id, only)
 	}
 
 	a := e.attacks.Val(r)
@@ -190,57 +165,4 @@ func (e *Engine) touchAttack(id accountID) table.Ref {
 		*a = attack{since: e.sec, last: e.sec}
 	}
 	return r
-}
-
-// endAttacks forgets the attacks of a list that are over.
-func (e *Engine) endAttacks(list attackList) {
-	for t := e.attacks.Oldest(list); t != 0; t = e.attacks.Oldest(list) {
-		if e.sec-e.attacks.Val(t).last < attackPause {
-			return
-		}
-		e.attacks.Remove(t)
-	}
-}
-
-// openAttack reports whether an attack may be alerted. Where too many are, one with twice the
-// sources takes the place of the smallest.
-func (e *Engine) openAttack(r table.Ref, of attackOf) bool {
-	if e.attacks.List(r) == of.open {
-		e.attacks.Move(r, of.open)
-		return true
-	}
-
-	// One with twice the sources takes the place of the smallest, so that two of a size do not take
-	// turns.
-	e.endAttacks(of.open)
-	if e.attacks.Count(of.open) >= maxOpenAttacks {
-		least := e.attacks.Newest(of.open)
-		for t := least; t != 0; t = e.attacks.Older(t) {
-			if e.attacks.Val(t).sources < e.attacks.Val(least).sources {
-				least = t
-			}
-		}
-		if int(e.attacks.Val(r).sources) < 2*int(e.attacks.Val(least).sources) {
-			return false
-		}
-		e.attacks.Move(least, of.waiting)
-	}
-
-	e.attacks.Move(r, of.open)
-	return true
-}
-
-// alertMore alerts in one line, hourly, of the attacks that are not alerted.
-func (e *Engine) alertMore(ev *Evidence, of attackOf) {
-	e.endAttacks(of.waiting)
-	if e.attacks.Count(of.waiting) == 1 {
-		*of.since = e.sec // the first of them
-	}
-	if e.sec-*of.since < moreDelay {
-		return
-	}
-
-	e.alert(Verdict{
-		Rule: of.rule, Server: ev.Server, More: e.attacks.Count(of.waiting), Chooser: ev.Chooser,
-	}, aboutAll, hourly)
 }

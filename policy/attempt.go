@@ -181,7 +181,7 @@ func (e *Engine) failingPair(k key, s *source, id accountID, proven bool) *pair 
 // chargeable reports whether an attempt is held against its source at all, and returns the scope of
 // the ban that covers the source already.
 func (e *Engine) chargeable(k key, ev *Evidence) (covered Scope, ok bool) {
-	if _, listed := e.protected.listed(k.prefix().Addr()); listed {
+	if e.spares(k, ev.Server) {
 		e.stats.Protected++
 		return ScopeNone, false
 	}

@@ -35,10 +35,15 @@ func (e *Engine) affordable(k key, c banCase) bool {
 	return c.patient
 }
 
-// spoofFlood alerts that the budget of this minute is used up.
+// spoofFlood notes that the budget of this minute is used up.
 func (e *Engine) spoofFlood(k key) {
-	if e.on(RuleSpoofFlood) {
-		v := Verdict{Rule: RuleSpoofFlood, Scope: ScopeSIP, Prefix: k.prefix()}
-		e.alert(v, aboutAll, hourly)
+	if !e.on(RuleSpoofFlood) {
+		return
 	}
+	e.lasting(lasting{
+		verdict: Verdict{
+			Rule: RuleSpoofFlood, About: AboutAll, Scope: ScopeSIP, Prefix: k.prefix(),
+		},
+		about: aboutAll, since: e.sec, certain: true,
+	})
 }

@@ -316,7 +316,7 @@ func TestGuessingBehindManyNames(t *testing.T) {
 		told[string(v.Account.Bytes())] = true
 		more = max(more, v.More)
 	}
-	if !told["worst"] || len(told) > maxOpenAttacks+2 { // the worst one, and the line
+	if !told["worst"] || len(told) > maxOpen+2 { // the worst one, and the line
 		t.Errorf("%d accounts were told, the worst among them: %v", len(told), told["worst"])
 	}
 	if more < 50 || more > 53 {

@@ -22,6 +22,7 @@ const (
 	tagLift   // no table: what was held against a prefix itself
 	tagSites
 	tagSharers
+	tagConditions
 	tagCount
 )
 
@@ -51,7 +52,7 @@ func (e *Engine) setColumns() {
 
 	for _, col := range [...]coded{
 		accounts, pairs, sources, networks, trails, e.requestColumn(), e.dialogColumn(), e.silentColumn(),
-		e.alertColumn(), e.voucherColumn(), sites, e.sharerColumn(),
+		e.alertColumn(), e.voucherColumn(), sites, e.sharerColumn(), e.conditionColumn(),
 	} {
 		e.columns[col.of()] = col
 	}
@@ -193,5 +194,15 @@ func (e *Engine) sharerColumn() *column[accountID, sharer, single] {
 		tag: tagSharers, t: e.sharers, codeKey: (*accountID).code, codeVal: (*sharer).code,
 		age:  func(v *sharer) int64 { return int64(v.at[0]) },
 		list: func(accountID, *sharer) single { return only },
+	}
+}
+
+func (e *Engine) conditionColumn() *column[alertKey, condition, conditionList] {
+	return &column[alertKey, condition, conditionList]{
+		tag: tagConditions, t: e.conditions, codeKey: codeConditionKey, codeVal: (*condition).code,
+		age: func(c *condition) int64 { return int64(c.last) },
+		list: func(k alertKey, c *condition) conditionList {
+			return conditionsIn(kindOfCondition(k.rule), c.state)
+		},
 	}
 }

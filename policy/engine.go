@@ -36,7 +36,7 @@ type Engine struct {
 	bans     *table.Table[banKey, ban, banList]
 	alerts   *table.Table[alertKey, uint32, single]
 	vouchers *table.Table[accountID, voucher, single]
-	attacks  *table.Table[accountID, attack, attackList]
+	attacks  *table.Table[accountID, attack, single]
 	sites    *table.Table[key, site, siteList]
 	sharers  *table.Table[accountID, sharer, single]
 	passes   *table.Table[key, passed, single]
@@ -53,7 +53,9 @@ type Engine struct {
 	blindAt uint32 // when a network that held a proved address was forgotten
 	blind   bool
 
-	accountsWaiting, serversWaiting uint32 // since when attacks wait to be alerted, see alertMore
+	conditions    *table.Table[alertKey, condition, conditionList]
+	conditionsDue uint32 // no condition is over by time before
+	conditionsOf  [len(conditionKinds)]conditionsOf
 
 	stats       Stats
 	out         []Verdict
@@ -72,7 +74,8 @@ type Stats struct {
 	Shared          uint64 // proven attempts through shared sources: not counted
 	Excused         uint64 // attempts of misconfigured endpoints: not counted
 	Covered         uint64 // attempts of sources that are banned: not counted
-	Evicted         uint64 // addresses and prefixes forgotten for want of room
+	Evicted         uint64 // addresses forgotten for want of room
+	EvictedPrefixes uint64 // prefixes forgotten for want of room
 	EvictedRequests uint64 // request keys forgotten for want of room
 	BansRefused     uint64 // bans due for which there was no room
 	Postponed       uint64 // bans due on forgeable evidence beyond forgeable_bans_per_minute
@@ -136,19 +139,18 @@ func newEngine(o Options) *Engine {
 		accounts: table.New[accountID, account](o.accounts(), k0, k1,
 			listTried, listGuessed, listOwned,
 		),
-		requests: table.New[requestKey, request](maxRequests, k0, k1, requestsPlain, requestsHeld),
-		dialogs:  table.New[dialogKey, dialog](maxDialogs, k0, k1, only),
-		silents:  table.New[key, silent](maxSilent, k0, k1, silentsFew, silentsWaiting),
-		trails:   table.New[key, trail](maxTrails, k0, k1, trailsSingle, trailsSeveral),
-		bans:     table.New[banKey, ban, banList](o.MaxBans, k0, k1),
-		alerts:   table.New[alertKey, uint32](maxAlerts, k0, k1, only),
-		vouchers: table.New[accountID, voucher](maxVouchers, k0, k1, only),
-		attacks: table.New[accountID, attack](maxAttacks, k0, k1,
-			listMinor, listAccountsWaiting, listServersWaiting, listAccountsOpen, listServersOpen,
-		),
+		requests:    table.New[requestKey, request](maxRequests, k0, k1, requestsPlain, requestsHeld),
+		dialogs:     table.New[dialogKey, dialog](maxDialogs, k0, k1, only),
+		silents:     table.New[key, silent](maxSilent, k0, k1, silentsFew, silentsWaiting),
+		trails:      table.New[key, trail](maxTrails, k0, k1, trailsSingle, trailsSeveral),
+		bans:        table.New[banKey, ban, banList](o.MaxBans, k0, k1),
+		alerts:      table.New[alertKey, uint32](maxAlerts, k0, k1, only),
+		vouchers:    table.New[accountID, voucher](maxVouchers, k0, k1, only),
+		attacks:     table.New[accountID, attack](maxAttacks, k0, k1, only),
 		sites:       table.New[key, site](maxSites, k0, k1, sitesSingle, sitesSeveral, sitesShared),
 		sharers:     table.New[accountID, sharer, single](maxSharers, k0, k1, only),
 		passes:      table.New[key, passed, single](maxPassed, k0, k1, only),
+		conditions:  newConditions(k0, k1),
 		banBits:     make([]uint8, 0, hostBits+1),
 		out:         make([]Verdict, 0, 8),
 		evidenceOut: make([]Evidence, 0, 8*evidenceKept),
@@ -277,16 +279,20 @@ func (e *Engine) begin(now int64) {
 	for {
 		held, heldAt := e.nextHeld()
 		silent, silentAt := e.nextUnanswered()
-		due := min(heldAt, silentAt)
+		over, overAt := e.nextOver(now)
+		due := min(heldAt, silentAt, overAt)
 		if due >= now {
 			break
 		}
 
 		e.setNow(due)
-		if heldAt <= silentAt {
+		switch due {
+		case heldAt:
 			e.releaseLate(held)
-		} else {
+		case silentAt:
 			e.unanswered(silent)
+		default:
+			e.conditionOver(over)
 		}
 	}
 

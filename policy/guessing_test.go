@@ -179,32 +179,6 @@ func TestWashedFades(t *testing.T) {
 	l.noBan()
 }
 
-// Forged packets raise so many alerts of a kind a minute and no more; the others come when it is
-// calmer.
-func TestAlertsThatForgersCanRaiseAreBounded(t *testing.T) {
-	l := newLab(t)
-	l.now += int64(time.Minute) - l.now%int64(time.Minute)
-	for i := range 3 * alertsPerMinute {
-		l.feed(success(spoofed(i), fmt.Sprint(i)))
-	}
-	l.drop()
-	attack := func() {
-		for i := range 3 * alertsPerMinute {
-			for n := range 6 {
-				l.feed(wrong(spoofed(i), fmt.Sprint("x", i, n)))
-			}
-		}
-	}
-	l.wait(time.Minute)
-	for minute := 1; minute <= 4; minute++ {
-		attack()
-		if got, want := l.count(ActionAlert, RuleProvedGuessing), min(minute, 3)*alertsPerMinute; got != want {
-			t.Errorf("alerts in %d minutes: got %d, want %d", minute, got, want)
-		}
-		l.wait(time.Minute - time.Duration(l.now%int64(time.Minute)))
-	}
-}
-
 // A score has a bound: what a flood was told for is forgotten in seventeen days, however large it
 // was.
 func TestScoreIsBounded(t *testing.T) {

@@ -22,10 +22,11 @@ var hasher = NewHasher(FixedSeed)
 
 // lab feeds an engine with events as a PBX would raise them, and keeps the verdicts.
 type lab struct {
-	t   rapid.TB
-	e   *Engine
-	now int64
-	got []Verdict
+	t    rapid.TB
+	e    *Engine
+	now  int64
+	got  []Verdict
+	over []Verdict // conditions that ended, or gave way to a worse one
 }
 
 func newLab(t rapid.TB, change ...func(*Options)) *lab {
@@ -149,6 +150,10 @@ func (l *lab) wait(d time.Duration) {
 func (l *lab) take(vs []Verdict) {
 	for _, v := range vs {
 		v.Evidence = append([]Evidence(nil), v.Evidence...)
+		if v.Phase == PhaseEnd || v.Phase == PhaseYield {
+			l.over = append(l.over, v)
+			continue
+		}
 		l.got = append(l.got, v)
 	}
 }

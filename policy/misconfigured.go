@@ -18,10 +18,10 @@ const (
 	// rebootSuccesses is the number of successes of a source that make a minute a reboot minute.
 	rebootSuccesses = 5
 
-	// alertAfter and alertSeconds are how many failures, over how long, are a misconfigured
-	// endpoint's. Fewer, or faster ones, may be a user's, or forged.
-	alertAfter   = 4
-	alertSeconds = 20
+	// phoneFailures and phoneSeconds are how many failures, over how long, go on as a phone's do:
+	// users who err give up before, or succeed. This is for the alert alone.
+	phoneFailures = 8
+	phoneSeconds  = 600
 )
 
 // misconfigured reports whether an attempt is a misconfigured endpoint's: one account fails where
@@ -49,7 +49,7 @@ func (e *Engine) misconfigured(a *attempt) bool {
 	if a.ev.Proven() {
 		p.excusedProven = bump(p.excusedProven, 1)
 	}
-	e.alertMisconfigured(a)
+	e.failsOn(a)
 	return true
 }
 
@@ -82,22 +82,36 @@ func (e *Engine) excusedPerMinute(a *attempt) int {
 	return limit
 }
 
-// alertMisconfigured alerts of an account that fails as a misconfigured endpoint's does, once until
-// its next success.
-func (e *Engine) alertMisconfigured(a *attempt) {
-	p := a.pair
-	lasted := e.sec - p.failAt
-	if p.excused < alertAfter || lasted < alertSeconds || p.flags&pairAlerted != 0 {
-		return
+// failsOn notes that an account fails as a misconfigured endpoint's does. That is told when no user
+// would go on that long. It says nothing of what is let pass.
+func (e *Engine) failsOn(a *attempt) {
+	// Since the last success, not since what counts against the source began.
+	about := aboutPair(a.key, a.account)
+	since, count := e.sec, uint32(1)
+	if r := e.conditions.Get(alertKey{about, RuleMisconfigured}); r != 0 {
+		if c := e.conditions.Val(r); c.count > 0 {
+			since, count = c.since, c.count+1
+		}
 	}
 
-	alerted := e.alert(Verdict{
-		Rule: RuleMisconfigured, Prefix: a.key.prefix(), Server: a.ev.Server, Account: a.ev.Account,
-		Attempts: int(p.excused), Rate: perMinuteSince(p.excused, lasted),
-	}, aboutPair(a.key, a.account), daily)
-	if alerted {
-		p.flags |= pairAlerted
+	lasted := e.sec - since
+	v := Verdict{
+		Rule: RuleMisconfigured, About: AboutEndpoint, Prefix: a.key.prefix(),
+		Server: a.ev.Server, Account: a.ev.Account, Attempts: int(count),
+		Rate: float64(count) * 60 / float64(max(60, lasted)),
 	}
+	told := e.lasting(lasting{
+		verdict: v, about: about, bits: a.key.bits, since: since, size: int(count),
+		certain: count >= phoneFailures && lasted >= phoneSeconds,
+	})
+	if told {
+		a.pair.flags |= pairAlerted
+	}
+}
+
+// mended ends the condition of an account that fails at a source, since it succeeded there.
+func (e *Engine) mended(k key, id accountID) {
+	e.endOf(alertKey{aboutPair(k, id), RuleMisconfigured})
 }
 
 // drifting reports whether so many addresses of a /64 make failures that would be let pass, as no

@@ -140,7 +140,7 @@ func (e *Engine) evictNetwork() {
 		e.blindAt, e.blind = e.sec, true
 	}
 	e.networks.Remove(victim)
-	e.stats.Evicted++
+	e.stats.EvictedPrefixes++
 }
 
 func (e *Engine) decayNetwork(n *network) {

@@ -74,9 +74,19 @@ type Verdict struct {
 	// of account_attacked and server_attacked: sources that failed lately; of spoof_suspected:
 	// addresses
 	Sources int
-	// of account_attacked and server_attacked: if not 0, this is one line for so many further
-	// attacks
+	// of a condition: if not 0, this is one line for so many further ones that are not told one by
+	// one
 	More int
+
+	// Of an alert: its phase, and which of the fields above name its subject. The alerts of one
+	// condition have the same Rule and the same subject.
+	Phase Phase
+	About About
+	// of a condition: when it began and when it was noticed last, nanoseconds since the Unix epoch,
+	// and how many failures there were between
+	Since, Last int64
+	Count       int
+
 	// the latest, oldest first, eight at most; borrowed, valid until the engine's next call
 	Evidence []Evidence
 }

@@ -16,8 +16,9 @@ type ProtectedEntry struct {
 // *Protected still protects what no list needs to name: loopback, unspecified, multicast and
 // broadcast.
 type Protected struct {
-	entries bart.Table[string]
-	onLink  bart.Lite
+	entries *bart.Table[string]
+	onLink  *bart.Lite
+	learned map[host]learned // see WithLearned
 }
 
 // builtin are the ranges that hold no host to ban: RFC 6890, RFC 5771, RFC 4291.
@@ -36,7 +37,7 @@ var builtin = [...]ProtectedEntry{
 // prefixes are left out, host bits are masked, mapped IPv4 is IPv4. Where entries overlap, the
 // reason of the longest is returned.
 func NewProtected(entries []ProtectedEntry, onLink []netip.Prefix) *Protected {
-	p := &Protected{}
+	p := &Protected{entries: &bart.Table[string]{}, onLink: &bart.Lite{}}
 	for _, e := range entries {
 		if k, ok := prefixKey(e.Prefix); ok {
 			p.entries.Insert(k.prefix(), e.Reason)
@@ -85,7 +86,7 @@ func (p *Protected) Overlaps(prefix netip.Prefix) (reason string, ok bool) {
 	if hostOnly(k) {
 		return "only single hosts of this range may be banned", true
 	}
-	if p == nil {
+	if p == nil || p.entries == nil {
 		return "", false
 	}
 	// The prefix may lie in a protected one, or hold one.
@@ -105,7 +106,7 @@ func (p *Protected) Overlaps(prefix netip.Prefix) (reason string, ok bool) {
 
 // listed is Contains for the list alone, for an address as [key.prefix] makes it.
 func (p *Protected) listed(addr netip.Addr) (reason string, ok bool) {
-	if p == nil {
+	if p == nil || p.entries == nil {
 		return "", false
 	}
 	return p.entries.Lookup(addr)

@@ -1,5 +1,9 @@
 package policy
 
+// guessingPause is the silence after which guesses in the name of a proved source are over, in
+// seconds. One in six hours would ban a stranger.
+const guessingPause = 6 * 3600
+
 // provedGuessing judges forgeable evidence in the name of a source that proved itself. It cannot be
 // told from forged packets, so it is alerted when a stranger would be banned for it.
 func (e *Engine) provedGuessing(a *attempt) {
@@ -16,20 +20,26 @@ func (e *Engine) provedGuessing(a *attempt) {
 	s.slowGuess = min(s.slowGuess+a.ev.Weight, most)
 	e.provedGuessingNear(a)
 
-	about := aboutSource(a.key)
+	what, about := AboutSource, aboutSource(a.key)
 	enough := s.guess > e.limit || s.slowGuess > slowFactor*e.limit
 	if !enough {
 		if a.others < manyStrangers {
 			return
 		}
-		about = aboutAccount(a.account) // a little each, by many who own accounts
+		// A little each, by many who own accounts.
+		what, about = AboutAccount, aboutAccount(a.account)
 	}
-	e.alert(Verdict{
-		Rule: RuleProvedGuessing, Prefix: a.key.prefix(), Server: a.ev.Server, Account: a.ev.Account,
-		Score: float64(s.guess), Attempts: int(a.pair.shielded),
+
+	v := Verdict{
+		Rule: RuleProvedGuessing, About: what, Prefix: a.key.prefix(), Server: a.ev.Server,
+		Account: a.ev.Account, Score: float64(s.guess), Attempts: int(a.pair.shielded),
 		Rate: perMinuteSince(a.pair.shielded, e.sec-a.pair.failAt),
 		Owns: int(s.owns), Owned: e.ownedBy(a.key, s), Guessed: int(s.failed),
-	}, about, hourly)
+	}
+	e.lasting(lasting{
+		verdict: v, about: about, bits: a.key.bits, since: min(s.since, a.pair.failAt),
+		size: int(a.pair.shielded), certain: true,
+	})
 
 	if e.opt.BanProvedGuessers && enough {
 		e.recordEvidence(a.key, a.ev)
@@ -48,12 +58,17 @@ func (e *Engine) provedBanned(a *attempt, c *banCase) {
 	if !e.on(RuleProvedGuessing) {
 		return
 	}
-	e.alert(Verdict{
-		Rule: RuleProvedGuessing, Scope: c.scope, Prefix: a.key.prefix(), Server: a.ev.Server,
-		Account: a.ev.Account, Score: float64(c.score), Attempts: int(c.attempts),
-		Chooser: c.chooser, Owns: int(a.src.owns), Owned: e.ownedBy(a.key, a.src),
-		Users: e.namesAt(a.key, a.src), Guessed: int(a.src.failedProven),
-	}, aboutSource(a.key), hourly)
+	v := Verdict{
+		Rule: RuleProvedGuessing, About: AboutSource, Scope: c.scope, Prefix: a.key.prefix(),
+		Server: a.ev.Server, Account: a.ev.Account, Score: float64(c.score),
+		Attempts: int(c.attempts), Chooser: c.chooser, Owns: int(a.src.owns),
+		Owned: e.ownedBy(a.key, a.src), Users: e.namesAt(a.key, a.src),
+		Guessed: int(a.src.failedProven),
+	}
+	e.lasting(lasting{
+		verdict: v, about: aboutSource(a.key), bits: a.key.bits, since: a.src.since,
+		count: uint32(c.attempts), size: int(c.attempts), certain: true,
+	})
 }
 
 // provedGuessingNear alerts of guesses in the names of several proved addresses of a /64 that are
@@ -67,10 +82,14 @@ func (e *Engine) provedGuessingNear(a *attempt) {
 	n, _ := e.touchNetwork(nk)
 	n.guess = min(n.guess+a.ev.Weight, maxScore*float32(e.opt.Threshold))
 	if n.guess > e.limit {
-		e.alert(Verdict{
-			Rule: RuleProvedGuessing, Prefix: nk.prefix(), Server: a.ev.Server, Account: a.ev.Account,
-			Score: float64(n.guess),
-		}, aboutPrefix(nk), hourly)
+		v := Verdict{
+			Rule: RuleProvedGuessing, About: AboutSource, Prefix: nk.prefix(),
+			Server: a.ev.Server, Account: a.ev.Account, Score: float64(n.guess),
+		}
+		e.lasting(lasting{
+			verdict: v, about: aboutPrefix(nk), bits: nk.bits, since: e.sec,
+			size: int(a.pair.shielded), certain: true,
+		})
 	}
 }
 

@@ -13,6 +13,7 @@ func (rc *recalling) finish() {
 	rc.applyPardons()
 	rc.own()
 	rc.recount()
+	rc.dropOver()
 	rc.e.save.begun = true
 	for _, col := range rc.e.columns {
 		if col != nil {
@@ -127,6 +128,17 @@ func (rc *recalling) recount() {
 		if n.failed != s.failed || n.proven != s.failedProven || n.owns != s.owns {
 			s.failed, s.failedProven, s.owns = n.failed, n.proven, n.owns
 			e.sources.Mark(r)
+		}
+	}
+}
+
+// dropOver forgets the conditions that are over. The end of those that were told is told, unless
+// that is long ago.
+func (rc *recalling) dropOver() {
+	e := rc.e
+	for r := range e.conditions.All() {
+		if e.isForgotten(r) {
+			e.conditions.Remove(r)
 		}
 	}
 }

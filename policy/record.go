@@ -41,6 +41,14 @@ func (k *alertKey) code(c *coder) {
 	k.rule.code(c)
 }
 
+// codeConditionKey codes the key of a condition: its rule is one that lasts.
+func codeConditionKey(k *alertKey, c *coder) {
+	k.code(c)
+	if kindOfCondition(k.rule) < 0 {
+		c.fail("a condition is none")
+	}
+}
+
 func codeSecond(at *uint32, c *coder) { c.second(at) }
 
 func (r *Rule) code(c *coder) {
@@ -84,6 +92,24 @@ func (d *debt) code(c *coder) {
 	}
 	c.u8(&d.chosen)
 	c.u8(&d.slowChosen)
+}
+
+func (v *condition) code(c *coder) {
+	for _, at := range []*uint32{&v.since, &v.last, &v.told, &v.begun, &v.triedAt} {
+		c.second(at)
+	}
+	for _, n := range []*uint32{&v.count, &v.size, &v.triedSize} {
+		c.u32(n)
+	}
+
+	c.u16(&v.server)
+	c.u8(&v.bits)
+	c.u8((*uint8)(&v.about))
+	c.u8((*uint8)(&v.state))
+	codeText(&v.n, &v.text, c)
+	if v.bits > hostBits || v.about > AboutServer || v.state >= conditionStates {
+		c.fail("a condition is none")
+	}
 }
 
 func (v *voucher) code(c *coder) {

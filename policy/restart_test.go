@@ -28,10 +28,12 @@ func eventful(t rapid.TB) (*lab, Options) {
 	l.feed(unknownUser("a", "c")...)
 	l.feed(unknownUser("a", "c")[0]) // held
 	l.scan(attacker)
+	l.strangers(8, "1009")
+	l.feed(success("192.0.2.9", "1009"))
 	for name, n := range map[string]int{
 		"sources": e.sources.Len(), "networks": e.networks.Len(), "pairs": e.pairs.Len(), "accounts": e.accounts.Len(),
 		"requests": e.requests.Len(), "silents": e.silents.Len(), "trails": e.trails.Len(), "bans": e.bans.Len(),
-		"alerts": e.alerts.Len(),
+		"alerts": e.alerts.Len(), "conditions": e.conditions.Len(),
 	} {
 		if n == 0 {
 			t.Fatalf("the state has no %s", name)
@@ -48,6 +50,7 @@ func sound(t rapid.TB, e *Engine) {
 		"requests": e.requests, "dialogs": e.dialogs, "silents": e.silents, "trails": e.trails,
 		"bans": e.bans, "alerts": e.alerts, "vouchers": e.vouchers, "attacks": e.attacks,
 		"sites": e.sites, "sharers": e.sharers, "passes": e.passes,
+		"conditions": e.conditions,
 	} {
 		if err := tab.Check(); err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -119,10 +122,17 @@ func restarted(t rapid.TB, e *Engine) *Engine {
 // A block with a value that means nothing is left out from there on.
 func TestRecallRefusesInvalidValues(t *testing.T) {
 	for name, damage := range map[string]func(e *Engine){
-		"NaN":            func(e *Engine) { e.sources.Val(1).proven = float32(math.NaN()) },
-		"infinite":       func(e *Engine) { e.networks.Val(1).forgeable = float32(math.Inf(1)) },
-		"negative":       func(e *Engine) { e.pairs.Val(1).debt.proven = -1 },
-		"a rule":         func(e *Engine) { e.alerts.Add(alertKey{rule: ruleCount}, only) },
+		"NaN":      func(e *Engine) { e.sources.Val(1).proven = float32(math.NaN()) },
+		"infinite": func(e *Engine) { e.networks.Val(1).forgeable = float32(math.Inf(1)) },
+		"negative": func(e *Engine) { e.pairs.Val(1).debt.proven = -1 },
+		"a rule":   func(e *Engine) { e.alerts.Add(alertKey{rule: ruleCount}, only) },
+		"a condition that is none": func(e *Engine) {
+			e.conditions.Add(alertKey{rule: RuleBansFull}, 0)
+		},
+		"the state of a condition": func(e *Engine) {
+			r := e.conditions.Add(alertKey{rule: RuleSpoofFlood}, 0)
+			e.conditions.Val(r).state = conditionStates
+		},
 		"a kind":         func(e *Engine) { e.trails.Val(1).ring[0].Kind = KindCount },
 		"a class":        func(e *Engine) { e.trails.Val(1).ring[0].Chooser = Chooser(NumChoosers) },
 		"a label":        func(e *Engine) { e.accounts.Val(1).n = labelText + 1 },

@@ -51,6 +51,7 @@ type RuleInfo struct {
 	Meaning string // one line
 	Alert   bool   // it gives alerts; these are all kinds of alerts there are
 	Fixed   bool   // it cannot be switched off: the promises rest on it
+	Lasts   bool   // its alerts are conditions, see [Phase]; the others are events
 }
 
 var rules = [ruleCount]RuleInfo{
@@ -221,7 +222,7 @@ func Rules() []RuleInfo {
 	out := make([]RuleInfo, 0, ruleCount-1)
 	for r := RuleNone + 1; r < ruleCount; r++ {
 		info := rules[r]
-		info.Rule = r
+		info.Rule, info.Lasts = r, kindOfCondition(r) >= 0
 		out = append(out, info)
 	}
 	return out

@@ -113,6 +113,7 @@ var switches = map[Rule]struct {
 		play: func(l *lab) {
 			l.feed(success(office, "1007"))
 			l.every(15*time.Second, all(repeat(8, wrong(office, "1008")), overStream)...)
+			l.every(5*time.Minute, all(repeat(2, wrong(office, "1008")), overStream)...)
 		},
 		on: []string{"alert 198.51.100.44/32 none 0s misconfigured_endpoint"},
 		off: []string{
@@ -162,6 +163,8 @@ var switches = map[Rule]struct {
 					overStream(wrong(office, "1009")),
 				)
 			}
+			l.wait(505 * time.Second)
+			l.feed(overStream(wrong(office, "1008")), overStream(wrong(office, "1009")))
 		},
 		on: []string{
 			"alert 198.51.100.44/32 none 0s misconfigured_endpoint",

@@ -12,7 +12,8 @@ import (
 // [Recall] makes an engine of such a log.
 //
 // There are three sorts of tables:
-//   - sources, prefixes, accounts, accounts at sources, the latest attempts, alerts, vouchers: by
+//   - sources, prefixes, accounts, accounts at sources, the latest attempts, alerts, vouchers,
+//     conditions: by
 //     [Engine.Changes] when they changed, by [Engine.Sweep] all;
 //   - requests, dialogs, unanswered challenges, which mean something for a minute: by [Engine.Rest];
 //   - bans: not here. Whoever enforces them keeps them, see [Engine.AdoptBan].
@@ -61,7 +62,7 @@ const (
 var (
 	lastingTables = [...]tag{
 		tagSources, tagPairs, tagAccounts, tagNetworks, tagTrails, tagAlerts, tagVouchers, tagSites,
-		tagSharers,
+		tagSharers, tagConditions,
 	}
 	restTables = [...]tag{tagRequests, tagDialogs, tagSilents}
 )

@@ -251,6 +251,9 @@ func sameLasting(t rapid.TB, a, b *Engine) {
 		b.alerts,
 		func(ra, rb table.Ref) bool { return ra != 0 && rb != 0 && *a.alerts.Val(ra) == *b.alerts.Val(rb) },
 	)
+	compare(t, "condition", a.conditions, b.conditions, func(ra, rb table.Ref) bool {
+		return ra != 0 && rb != 0 && *a.conditions.Val(ra) == *b.conditions.Val(rb)
+	})
 }
 
 // compare calls same for each key that one of the tables has.

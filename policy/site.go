@@ -303,8 +303,9 @@ func (e *Engine) fadeGuess(t *site) {
 func (e *Engine) tellShared(t *site, a *attempt) {
 	nk := a.key.site()
 	v := Verdict{
-		Rule: RuleSharedGuessing, Prefix: nk.prefix(), Server: a.ev.Server, Account: a.ev.Account,
-		Score: float64(t.guess), Attempts: int(t.guesses), Chooser: a.ev.Chooser,
+		Rule: RuleSharedGuessing, About: AboutSource, Prefix: nk.prefix(), Server: a.ev.Server,
+		Account: a.ev.Account,
+		Score:   float64(t.guess), Attempts: int(t.guesses), Chooser: a.ev.Chooser,
 		Rate: perMinuteSince(t.guesses, e.sec-t.guessSince), Owns: t.proven(e.sec, e.proofWindow),
 		Users: e.usersOf(t), Evidence: e.exportEvidence(nk, t.guesses),
 	}
@@ -319,7 +320,10 @@ func (e *Engine) tellShared(t *site, a *attempt) {
 		v.Failing = failing
 	}
 
-	e.alert(v, aboutPrefix(nk), hourly)
+	e.lasting(lasting{
+		verdict: v, about: aboutPrefix(nk), bits: nk.bits, since: t.guessSince,
+		count: uint32(t.guesses), size: int(t.guesses), certain: true,
+	})
 }
 
 // banShared bans a shared source, unless it was banned within the hour or very many users would be

@@ -32,7 +32,7 @@ func (e *Engine) succeeded(k key, o *Observation) {
 	okAt := a.okAt
 	a.okAt = e.sec
 	e.accounts.Move(ar, listOwned)
-	if _, ok := e.protected.listed(k.prefix().Addr()); ok {
+	if e.spares(k, o.Server) {
 		return
 	}
 
@@ -49,6 +49,7 @@ func (e *Engine) succeeded(k key, o *Observation) {
 	e.answered(k, s, o.Chooser())
 	e.forgiveRequest(k, s, o)
 	e.forgiveAccount(s, p, o.Chooser())
+	e.mended(k, id)
 	innocent := s.clean()
 	if !e.vouched(k, s, id, o) {
 		return
@@ -106,7 +107,7 @@ func (e *Engine) guessedAt(k key, o *Observation) bool {
 // says nothing of accounts. All of a server count as one account's, since whoever has an account
 // can dial any number.
 func (e *Engine) proveDialled(k key, o *Observation) {
-	if _, ok := e.protected.listed(k.prefix().Addr()); ok {
+	if e.spares(k, o.Server) {
 		return
 	}
 

@@ -58,8 +58,7 @@ func (e *Engine) asked(k key, o *Observation) {
 		}
 	}
 
-	_, listed := e.protected.listed(k.prefix().Addr())
-	if _, covered := e.covering(k); listed || covered != ScopeNone {
+	if _, covered := e.covering(k); covered != ScopeNone || e.spares(k, o.Server) {
 		return
 	}
 

@@ -135,9 +135,10 @@ func (p *PBX) Dial(ctx context.Context, network, _ string) (net.Conn, error) {
 	}
 	defer p.mu.Unlock()
 
+	// A stopped PBX refuses as a closed port does.
 	if !p.up {
-		return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect",
-			syscall.ECONNREFUSED)}
+		refused := os.NewSyscallError("connect", syscall.ECONNREFUSED)
+		return nil, &net.OpError{Op: "dial", Net: network, Err: refused}
 	}
 
 	client, server := net.Pipe()
@@ -234,8 +235,8 @@ func (p *PBX) emit(packet []byte) {
 // Write sends data as it is to every session that is logged in.
 func (p *PBX) Write(data []byte) { p.Play(Send(data)) }
 
-// Play does the steps on every session that is logged in, each on its own and in order; it does not
-// wait for them.
+// Play does the steps on every session that is logged in, in order. It does not wait for them, and
+// one session does not hold up another.
 func (p *PBX) Play(steps ...Step) {
 	for _, s := range p.current() {
 		if s.loggedIn.Load() {
@@ -312,7 +313,7 @@ func (p *PBX) serve(listener net.Listener) {
 			return
 		}
 
-		// A connection that was accepted while Stop ran must not outlive it.
+		// A connection that was accepted while Stop ran must not stay open after it.
 		p.mu.Lock()
 		if p.listener == listener {
 			p.accept(conn)

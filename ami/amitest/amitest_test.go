@@ -103,8 +103,10 @@ func TestEventsAreByteExact(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if printed := tc.event.Bytes(); !bytes.Contains(recorded,
-				append([]byte("\r\n\r\n"), printed...)) {
+
+			// The empty line before the packet shows that it begins there.
+			printed := tc.event.Bytes()
+			if !bytes.Contains(recorded, append([]byte("\r\n\r\n"), printed...)) {
 				t.Errorf("not in %s:\n%s", tc.capture, printed)
 			}
 		})
@@ -233,13 +235,14 @@ func TestPBXSpeaksAMI(t *testing.T) {
 	if err := pbx.WaitSessions(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	if answer := c.say("Action: Ping", "ActionID: 2"); !strings.HasPrefix(answer,
-		"Response: Success\r\nActionID: 2\r\nPing: Pong\r\nTimestamp: ") {
+	const pong = "Response: Success\r\nActionID: 2\r\nPing: Pong\r\nTimestamp: "
+	answer := c.say("Action: Ping", "ActionID: 2")
+	if !strings.HasPrefix(answer, pong) {
 		t.Errorf("Ping answered %q", answer)
 	}
 
 	// An action without the right for it is refused, and raises an event.
-	answer := c.say("Action: CoreSettings", "ActionID: 3")
+	answer = c.say("Action: CoreSettings", "ActionID: 3")
 	if answer != "Response: Error\r\nActionID: 3\r\nMessage: Permission denied\r\n\r\n" {
 		t.Errorf("CoreSettings answered %q", answer)
 	}
@@ -248,18 +251,19 @@ func TestPBXSpeaksAMI(t *testing.T) {
 		t.Errorf("a denied action raised %q", event)
 	}
 
+	// Events of the test come between the answers.
 	event := amitest.NewPeer("198.51.100.7:5060").Refresh("1")[0]
 	event.Time = time.Now()
 	pbx.Emit(event)
-
 	if got := c.packet(); got != string(event.Bytes()) {
 		t.Errorf("emitted %q", got)
 	}
-	if answer := c.say("Action: Logoff", "ActionID: 4"); !strings.HasPrefix(answer,
-		"Response: Goodbye\r\n") {
+
+	// Asterisk answers a Logoff, and then closes the connection.
+	answer = c.say("Action: Logoff", "ActionID: 4")
+	if !strings.HasPrefix(answer, "Response: Goodbye\r\n") {
 		t.Errorf("Logoff answered %q", answer)
 	}
-
 	if _, err := c.in.ReadByte(); err == nil {
 		t.Error("the connection is open after Logoff")
 	}
@@ -277,12 +281,14 @@ func TestPBXTellsOtherSessionsOfAFailedLogin(t *testing.T) {
 	if _, err := guess.in.ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
-	if answer := guess.say("Action: Login", "Username: u",
-		"Secret: wrong"); !strings.Contains(answer, "Message: Authentication failed\r\n") {
+	answer := guess.say("Action: Login", "Username: u", "Secret: wrong")
+	if !strings.Contains(answer, "Message: Authentication failed\r\n") {
 		t.Errorf("answered %q", answer)
 	}
 
-	if event := witness.packet(); !strings.HasPrefix(event, "Event: InvalidPassword\r\n") ||
+	// The other session gets the event of the failure, and the refused one is closed.
+	event := witness.packet()
+	if !strings.HasPrefix(event, "Event: InvalidPassword\r\n") ||
 		!strings.Contains(event, "\r\nEventVersion: 2\r\n") {
 		t.Errorf("the witness saw %q", event)
 	}
@@ -322,6 +328,7 @@ func TestPBXRestartsOnTheSamePort(t *testing.T) {
 	address := pbx.Addr()
 	dial(t, pbx).login()
 
+	// A client that reconnects only finds the PBX again if the port is the same.
 	pbx.Stop()
 	if _, err := pbx.Dial(context.Background(), "tcp", ""); err == nil {
 		t.Error("a stopped PBX was reached")
@@ -356,12 +363,14 @@ func TestPBXCutsAClientThatDoesNotRead(t *testing.T) {
 		}
 	}
 
+	// The client reads nothing, so all that is sent waits in the queue.
 	send(amitest.QueueLimit * 9 / 10)
 	if pbx.Sessions() != 1 {
 		t.Fatal("cut below the limit")
 	}
 	send(amitest.QueueLimit * 2 / 10)
 
+	// The connection ends in another goroutine.
 	deadline := time.Now().Add(5 * time.Second)
 	for ; pbx.Sessions() > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {

@@ -40,8 +40,10 @@ func (p *Peer) GuessAccount(account string) []Event {
 // challenged, then failed.
 func (p *Peer) GuessPassword(account string) []Event {
 	call := p.nextCall()
-	return []Event{p.event(ChallengeSent, account, call), p.event(ChallengeResponseFailed, account,
-		call)}
+	return []Event{
+		p.event(ChallengeSent, account, call),
+		p.event(ChallengeResponseFailed, account, call),
+	}
 }
 
 // Crack returns the events of the tool svcrack: one challenge, then wrong passwords under one

@@ -54,9 +54,10 @@ func Capture(recorded []byte) []byte {
 		}
 	}
 
+	// The recorder's own login is not a part of the recorded traffic.
 	first, after, found := bytes.Cut(rest, []byte("\r\n\r\n"))
-	if found && bytes.HasPrefix(first, []byte("Event: SuccessfulAuth")) && bytes.Contains(first,
-		[]byte("\r\nService: AMI\r\n")) {
+	if found && bytes.HasPrefix(first, []byte("Event: SuccessfulAuth")) &&
+		bytes.Contains(first, []byte("\r\nService: AMI\r\n")) {
 		return after
 	}
 

@@ -34,7 +34,7 @@ type session struct {
 
 func newSession(p *PBX, conn net.Conn) *session {
 	return &session{
-		pbx: p, conn: conn, id: fmt.Sprintf("0x7fb2%08x", rand.Uint32()), // no secret
+		pbx: p, conn: conn, id: fmt.Sprintf("0x7fb2%08x", rand.Uint32()), // not secret
 		wake: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
 }
@@ -116,7 +116,8 @@ func (s *session) answer(a Action) bool {
 	switch {
 	case b.ShuttingDown:
 		s.refuse(a, "Asterisk is shutting down")
-	case !s.loggedIn.Load() && !isLogin && a.Name != "Logoff": // nothing else before the login
+	case !s.loggedIn.Load() && !isLogin && a.Name != "Logoff":
+		// Before the login Asterisk takes no other action.
 		s.refuse(a, "Permission denied")
 	case b.InUse && a.Name == "Login":
 		s.wait(b.RefusalDelay)
@@ -126,7 +127,7 @@ func (s *session) answer(a Action) bool {
 		s.refuse(a, "Invalid/unknown command: Challenge. "+
 			"Use Action: ListCommands to show available commands.")
 	case a.Name == "Challenge":
-		s.challenge = strconv.FormatUint(uint64(rand.Uint32()), 10) // no secret
+		s.challenge = strconv.FormatUint(uint64(rand.Uint32()), 10) // not secret
 		s.respond(a, Field{"Challenge", s.challenge})
 	case a.Name == "Login":
 		return b.NoLogin || s.login(a, b)
@@ -256,7 +257,7 @@ func (s *session) enqueue(steps ...Step) {
 	tooFar := s.queued > QueueLimit
 	s.mu.Unlock()
 	if tooFar {
-		s.close() // the writer is in the middle of something
+		s.close() // at once: the writer may be in the middle of a packet, as in Asterisk
 		return
 	}
 

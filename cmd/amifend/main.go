@@ -1,6 +1,6 @@
-// Command amifend stops SIP attackers at the door of Asterisk phone systems: it listens to the
-// security events of one or many PBXs over the Asterisk Manager Interface, scores every source and
-// lets the kernel drop the attackers.
+// Command amifend stops SIP attackers of Asterisk phone systems. It reads the security events of
+// one or many PBXs over the Asterisk Manager Interface, scores every source, and lets the kernel
+// drop the packets of attackers.
 package main
 
 import (
@@ -51,6 +51,7 @@ func run(args []string) int {
 		return exitUsage
 	}
 
+	// Every command ends in order at the first signal.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
@@ -61,6 +62,7 @@ func run(args []string) int {
 		return 0
 
 	case errors.Is(err, cli.ErrTold):
+		// The command has printed the error in its own form.
 		return exitFailed
 
 	case cli.IsUsage(err):

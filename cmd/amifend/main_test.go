@@ -252,4 +252,5 @@ var refusedCommands = [][]string{
 	{"report"},
 	{"top", "sources"},
 	{"alerts"},
+	{"alerts", "ignore", "00000000", "why"},
 }

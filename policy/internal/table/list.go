@@ -15,7 +15,7 @@ type list struct {
 
 // listCount is how many lists a table has. listNone marks a record that was removed.
 const (
-	listCount = 5
+	listCount = 24
 	listNone  = listCount
 )
 

@@ -6,7 +6,7 @@ import (
 	"unsafe"
 )
 
-// Table is a map of bounded size whose records are on lists of the type L. L's values are 0 to 4.
+// Table is a map of bounded size whose records are on lists of the type L. L's values are 0 to 23.
 type Table[K Key, V any, L ~uint8] struct {
 	k0, k1 uint64
 	max    int

@@ -36,6 +36,7 @@ type Options struct {
 	Watcher *protect.Watcher
 	Journal Rows // nil: what is allowed by command ends with the run
 	Clock   clock.Clock
+	Machine journal.Clock // for ends that outlive a restart; the zero value: the real one
 	Log     *slog.Logger
 	// Allowed is what a keeper before allowed by command, and Addresses those of names that were
 	// followed. Both are written to the journal.
@@ -56,7 +57,10 @@ type Keeper struct {
 	watcher *protect.Watcher
 	journal Rows
 	clock   clock.Clock
+	machine journal.Clock
 	log     *slog.Logger
+
+	relisting sync.Mutex // so that an older list never comes after a newer one
 
 	mu     sync.Mutex // operators read and write, Run ends what is over
 	byWhom map[Subject]Allowance
@@ -72,7 +76,8 @@ type Keeper struct {
 func New(o Options) *Keeper {
 	k := &Keeper{
 		config: o.Config, watcher: o.Watcher, journal: o.Journal, clock: o.Clock, log: o.Log,
-		byWhom: make(map[Subject]Allowance), unsent: make(map[Subject]struct{}),
+		machine: o.Machine.OrReal(),
+		byWhom:  make(map[Subject]Allowance), unsent: make(map[Subject]struct{}),
 		before: o.Addresses,
 	}
 	for s, a := range o.Allowed {
@@ -111,9 +116,16 @@ type Allowance struct {
 	Reason string    `json:"reason,omitempty"` // quoted
 	Until  time.Time `json:"until,omitzero"`   // wall clock; zero: until it is taken out
 
+	// Boot and Uptime are Until by a clock that nobody sets, for the next run: the end is at this
+	// uptime of that boot. "": there is no end, or it is not known.
+	Boot   string        `json:"boot,omitempty"`
+	Uptime time.Duration `json:"uptime,omitempty"`
+	Whole  time.Duration `json:"whole,omitempty"` // for how long it was allowed
+
 	// Expiry is Until by the daemon's clock, which nobody sets; 0 if the allowance is from an
-	// earlier run, which may have been before the boot.
+	// earlier boot.
 	Expiry int64 `json:"-"`
+	latest int64 // by the same clock: it ends then in any case; 0: not limited
 }
 
 // Text returns why the subject is allowed.
@@ -136,7 +148,7 @@ func (a Allowance) isOver(wall time.Time, now int64) bool {
 	if a.Expiry != 0 {
 		return a.Expiry <= now
 	}
-	return !a.Until.IsZero() && !a.Until.After(wall)
+	return !a.Until.IsZero() && !a.Until.After(wall) || a.latest != 0 && a.latest <= now
 }
 
 // Add allows a subject, or changes how it is allowed, and hands the list on. It returns [ErrFull]
@@ -157,8 +169,31 @@ func (k *Keeper) add(s Subject, a Allowance) error {
 		return ErrFull
 	}
 
+	// The wall clock may be set while amifend is down. Within this boot, the uptime tells.
+	if a.Expiry != 0 {
+		a.Whole = k.clock.Left(a.Expiry)
+		if a.Boot = k.machine.Boot; a.Boot != "" {
+			a.Uptime = k.machine.Uptime() + a.Whole
+		}
+	}
+
 	k.put(s, a)
 	return nil
+}
+
+// resume returns an allowance of an earlier run with its end by the daemon's clock. One of an
+// earlier boot ends by the wall clock, and lasts no longer from now on than it was allowed for: the
+// clock may be wrong.
+func (k *Keeper) resume(a Allowance) Allowance {
+	switch now := k.clock.Now(); {
+	case a.Whole == 0:
+	case a.Boot != "" && a.Boot == k.machine.Boot:
+		left := min(a.Uptime-k.machine.Uptime(), a.Whole)
+		a.Expiry = max(1, now+int64(left))
+	default:
+		a.latest = now + int64(a.Whole)
+	}
+	return a
 }
 
 // put is called with the lock.
@@ -199,6 +234,9 @@ func (k *Keeper) Allowances() map[Subject]Allowance {
 
 // Relist hands the lists of the config and of the commands to the watcher.
 func (k *Keeper) Relist() {
+	k.relisting.Lock()
+	defer k.relisting.Unlock()
+
 	known := FromConfig(k.config())
 	also, names := k.entries()
 

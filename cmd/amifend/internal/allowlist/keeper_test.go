@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/clock"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 )
 
@@ -124,6 +125,66 @@ func TestAllowWhileTheClockIsSet(t *testing.T) {
 		}
 		if over := a.expire(wall.Add(2*time.Hour+step), now+int64(2*time.Hour)); len(over) != 1 {
 			t.Errorf("%v: not over after two hours", step)
+		}
+	}
+}
+
+// The wall clock may be set while amifend is down: what is allowed for eight hours is allowed for
+// eight hours. After a reboot the wall clock is all there is, and a wrong one prolongs nothing.
+func TestAllowOverARestartWithAnotherClock(t *testing.T) {
+	whom := Subject{Prefix: netip.MustParsePrefix("203.0.113.5/32")}
+	at := time.Unix(1.7e9, 0)
+	const uptime = 40 * time.Minute
+
+	// run loads what an earlier run saved, and returns how long the subject is then allowed.
+	run := func(rows []journal.Row, boot string, uptime time.Duration, wall time.Time) time.Duration {
+		k := New(Options{Clock: clock.New(), Machine: journal.Clock{
+			Wall: func() time.Time { return wall }, Uptime: func() time.Duration { return uptime },
+			Boot: boot,
+		}})
+		for _, r := range rows {
+			k.loadRow(r)
+		}
+
+		now := k.clock.Now()
+		for d := time.Duration(0); d < 48*time.Hour; d += time.Minute {
+			if over := k.expire(wall.Add(d), now+int64(d)); len(over) > 0 {
+				return d
+			}
+		}
+		return -1
+	}
+
+	first := New(Options{Clock: clock.New(), Machine: journal.Clock{
+		Wall: func() time.Time { return at }, Uptime: func() time.Duration { return uptime },
+		Boot: "b1",
+	}})
+	if err := first.add(whom, Allowance{
+		Until: at.Add(8 * time.Hour), Expiry: first.clock.Now() + int64(8*time.Hour),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	var rows []journal.Row
+	first.save(func(r []journal.Row) bool { rows = r; return true })
+
+	for name, tt := range map[string]struct {
+		boot   string
+		uptime time.Duration
+		wall   time.Time
+		want   time.Duration
+	}{
+		"as it was":                {"b1", uptime + time.Hour, at.Add(time.Hour), 7 * time.Hour},
+		"set forward":              {"b1", uptime + time.Hour, at.Add(25 * time.Hour), 7 * time.Hour},
+		"set back":                 {"b1", uptime + time.Hour, at.Add(-24 * time.Hour), 7 * time.Hour},
+		"over while it was down":   {"b1", uptime + 9*time.Hour, at, 0},
+		"rebooted":                 {"b2", time.Minute, at.Add(time.Hour), 7 * time.Hour},
+		"rebooted, a wrong clock":  {"b2", time.Minute, at.Add(-9999 * time.Hour), 8 * time.Hour},
+		"rebooted, too late":       {"b2", time.Minute, at.Add(9 * time.Hour), 0},
+		"no boot is known anymore": {"", time.Minute, at.Add(time.Hour), 7 * time.Hour},
+	} {
+		got := run(rows, tt.boot, tt.uptime, tt.wall)
+		if (got - tt.want).Abs() > time.Minute {
+			t.Errorf("%s: allowed for %v more, want %v", name, got, tt.want)
 		}
 	}
 }

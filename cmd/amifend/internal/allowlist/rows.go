@@ -69,7 +69,7 @@ func (k *Keeper) loadRow(r journal.Row) {
 	_, known := k.byWhom[s]
 	_, changed := k.unsent[s]
 	if !known && !changed {
-		k.byWhom[s] = a
+		k.byWhom[s] = k.resume(a)
 	}
 }
 

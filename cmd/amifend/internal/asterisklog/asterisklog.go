@@ -1,10 +1,10 @@
 // Package asterisklog reads security events from Asterisk's log files.
 //
-// Two kinds of lines count. `SecurityEvent="…",…` of the security channel (res_security_log.c) are
-// events themselves. NOTICE and WARNING lines of PJSIP, chan_sip, chan_iax2 and manager.c report
-// failed requests, most of which raise an event too: see [Family]. Both hold text that the sender
-// of a packet chose, and a log is weaker evidence than AMI: its only framing is line ends, and an
-// attacker can write those. The package promises:
+// Two kinds of lines count. The lines `SecurityEvent="…",…` of the security channel
+// (res_security_log.c) are events themselves. NOTICE and WARNING lines of PJSIP, chan_sip,
+// chan_iax2 and manager.c report failed requests, most of which raise an event too: see [Family].
+// Both hold text that the sender of a packet chose. A log is weaker evidence than AMI, because its
+// only framing is line ends, and an attacker can write those. The package promises:
 //
 //   - A security line is rewritten as the AMI packet of the same event and judged by [ami.Decoder],
 //     so the same strictness holds: the exact order of fields, each once, and look-ahead where a
@@ -15,8 +15,8 @@
 //     see [Stats]. A message that may hold line ends is held back until no such line can come any
 //     more.
 //   - A printed SIP message is skipped by the length that Asterisk prints in front of it.
-//   - `Failed to authenticate device …` and its like name no address but the sender's own words:
-//     they are never read.
+//   - `Failed to authenticate device …` and similar messages name no address except in the
+//     sender's own words. They are never read.
 //
 // Its limit: whoever can make Asterisk print a message of another family with line ends in it can
 // write a perfect line. A dialplan that logs a caller's decoded name allows this, and so does an
@@ -34,10 +34,11 @@ import (
 	"github.com/amifend/amifend/ami"
 )
 
-// maxLine is the length of the longest line that can be whole, in bytes. Asterisk cuts a message,
-// with the line end, at LOGMSG_SIZE: 8192 bytes at least (main/logger.c 16.28.0, 22.10.1; BUFSIZ
-// of glibc, which is that, until 13.38.3), and the next message follows on the same line. No real
-// event is as long. maxCarried is the same with what JSON and other carriers add.
+// maxLine is the length of the longest line that can be whole, in bytes. Asterisk cuts a longer
+// message together with its line end, and the next message follows on the same line. It cuts at
+// LOGMSG_SIZE, 8192 bytes at least (main/logger.c 16.28.0 and 22.10.1; until 13.38.3 at BUFSIZ of
+// glibc, which is 8192 too). No real event is as long. maxCarried is the limit for a line with the
+// text that JSON and other carriers add.
 const (
 	maxLine    = 8000
 	maxCarried = 48 << 10
@@ -46,7 +47,7 @@ const (
 // Options supply what a log does not contain.
 type Options struct {
 	Location *time.Location // of time stamps without an offset; nil: the system's
-	// Modified is when the file was last written, which gives the year of time stamps without one.
+	// Modified is the time of the file's last change. It gives the year of time stamps without one.
 	// Zero means now.
 	Modified time.Time
 }
@@ -74,10 +75,10 @@ type Reader struct {
 	emit     func(Event)
 
 	started bool
-	// offset is where the current line begins, in bytes of Asterisk's text: the carrier's do not
-	// count.
+	// offset is where the current line begins, in bytes of Asterisk's own text. A carrier's bytes
+	// do not count.
 	offset   int64
-	direct   bool  // nothing but lines without a stamp followed the last security line
+	direct   bool  // only lines without a stamp have followed the last security line
 	heldFrom int64 // the end of the last security line
 	dumpEnd  int64 // up to here a printed SIP message of chan_sip may reach
 	relearn  int   // security lines left until the offset is learned again
@@ -111,8 +112,8 @@ func (r *Reader) Read(emit func(Event)) error {
 	size := int64(len(line))
 	whole := err == nil
 
-	// Such a line is far beyond maxLine. Only its beginning is kept: it shows whether the line
-	// looks like a failure, and memory stays bounded.
+	// A line that fills the buffer is far beyond maxLine. The rest of it is read and not kept, so
+	// that memory stays bounded.
 	for errors.Is(err, bufio.ErrBufferFull) {
 		var more []byte
 		more, err = r.in.ReadSlice('\n')
@@ -123,7 +124,7 @@ func (r *Reader) Read(emit func(Event)) error {
 	if size > 0 {
 		r.stats.Lines++
 
-		// First what this line can no longer put in doubt, so that events keep their order.
+		// First emit what this line can no longer put in doubt, so that events keep their order.
 		r.settle(r.offset)
 		if whole && size <= maxCarried {
 			r.line(line[:len(line)-1])
@@ -137,8 +138,8 @@ func (r *Reader) Read(emit func(Event)) error {
 	}
 
 	if err != nil {
-		// Nothing can follow any more, so what waited for a contradiction is certain.
-		r.decoder.Release(r.told)
+		// No line follows that could contradict what was held back.
+		r.decoder.Release(r.decoded)
 		r.doubts.cancel()
 		r.settle(1<<63 - 1)
 	}
@@ -146,8 +147,8 @@ func (r *Reader) Read(emit func(Event)) error {
 	return err
 }
 
-// learn reads ahead to the first security line. Its EventTV gives the offset of the stamps in
-// front of it too.
+// learn reads ahead to the first security line. Its EventTV shows the offset from UTC, which the
+// stamps of the lines before it have too.
 func (r *Reader) learn() {
 	head, _ := r.in.Peek(r.in.Size())
 
@@ -162,7 +163,7 @@ func (r *Reader) learn() {
 
 		head = rest
 
-		// A cheap look first: few lines of a log are of the security channel.
+		// A cheap test first, because few lines of a log are of the security channel.
 		if !bytes.Contains(line, []byte(eventStart)) {
 			continue
 		}
@@ -171,7 +172,7 @@ func (r *Reader) learn() {
 		if p, ok := parsePrefix(fr.text); ok && p.isSecurity() && !fr.foreign {
 			r.learnFrom(&fr, &p)
 
-			// The line is read again in its turn, and lines in front of it are older.
+			// The lines before this one are older, and this one is read again in its turn.
 			r.clock.last = time.Time{}
 			return
 		}
@@ -182,7 +183,7 @@ func (r *Reader) learn() {
 func (r *Reader) learnFrom(fr *frame, p *prefix) {
 	const often = 256
 
-	// The offset changes twice a year, so not every line is looked at.
+	// The offset changes twice a year, so it is learned from one line in many.
 	if r.relearn > 0 && r.clock.offset == nil {
 		r.relearn--
 		return
@@ -190,18 +191,17 @@ func (r *Reader) learnFrom(fr *frame, p *prefix) {
 
 	r.relearn = often
 
-	// A carrier with a certain time needs no offset.
+	// Where the carrier gives a certain time, no offset is needed.
 	if at, ok := eventTime(p.message); ok && fr.at.IsZero() {
 		r.clock.learn(p.stampOr(fr.stamp), at)
 	}
 }
 
-// cut counts a line that is not whole. size is its length in bytes, of which line is the
-// beginning.
+// cut counts a line that is not whole. size is its length in bytes, and line a part of it.
 func (r *Reader) cut(line []byte, size int64) {
 	r.direct = false
 
-	// Within a printed SIP message the text is the sender's, whatever it looks like.
+	// Within a printed SIP message the text is the sender's, so it counts for nothing.
 	if r.trace.left > 0 {
 		r.trace.left -= min(size, r.trace.left)
 		return
@@ -252,9 +252,9 @@ func (r *Reader) line(raw []byte) {
 	r.offset += int64(len(fr.text)) + 1
 }
 
-// framed reads a line that was taken out of its carrier. crlf reports whether it ended in CR LF.
+// framed reads a line that was taken out of its carrier. crlf is true if it ended in CR LF.
 func (r *Reader) framed(fr *frame, crlf bool) {
-	// Asterisk cuts messages of that length, so two may stand in the line.
+	// Asterisk cuts messages of that length, so the line may hold two of them.
 	if len(fr.text) > maxLine {
 		r.cut(fr.text, int64(len(fr.text)))
 		return
@@ -274,7 +274,7 @@ func (r *Reader) framed(fr *frame, crlf bool) {
 
 // traced reports whether a line is the head of a printed SIP message whose text is skipped.
 func (r *Reader) traced(fr *frame, p *prefix, crlf bool) bool {
-	// With `[level]` in front or without: both forms are printed.
+	// Asterisk prints the head with a level in front or without.
 	message := fr.text
 	if p.message != nil {
 		message = p.message
@@ -284,14 +284,15 @@ func (r *Reader) traced(fr *frame, p *prefix, crlf bool) bool {
 		return false
 	}
 
-	// A head within a message of chan_sip is the sender's text. Skipping by it would hide real
-	// lines.
+	// A head within a printed message of chan_sip is the sender's text. To skip lines because of it
+	// would hide real ones.
 	if r.offset >= r.dumpEnd && r.trace.begin(message, fr, crlf) {
 		r.stats.Messages++
 		return true
 	}
 
-	// chan_sip prints no length, and its sender could write any mark of the end.
+	// chan_sip prints no length, and the sender could write any mark of the end. So assume the
+	// longest message.
 	r.dumpEnd = r.offset + int64(len(message)) + dumpReach
 	return false
 }
@@ -299,11 +300,11 @@ func (r *Reader) traced(fr *frame, p *prefix, crlf bool) bool {
 // dumpReach is the length of the longest SIP packet, in bytes.
 const dumpReach = 64 << 10
 
-// waits reports whether the last security line may still turn out to be torn. An event that no
-// orphan can belong to any more is released.
+// waits reports whether the last security line may still turn out to be torn. It releases an event
+// when no orphan can belong to it any more.
 func (r *Reader) waits() bool {
 	if r.offset-r.heldFrom > tornReach && r.decoder.Held() {
-		r.decoder.Release(r.told)
+		r.decoder.Release(r.decoded)
 		r.doubts.cancel()
 		r.direct = false
 	}
@@ -320,15 +321,15 @@ func (r *Reader) feed(packet []byte) {
 	for len(packet) > 0 {
 		// The decoder's buffer may be smaller than a packet.
 		n := copy(r.decoder.Buffer(), packet)
-		r.decoder.Advance(n, r.told, func([]byte) {})
+		r.decoder.Advance(n, r.decoded, func([]byte) {})
 		packet = packet[n:]
 	}
 }
 
-// told receives an event of the security channel from the decoder.
-func (r *Reader) told(ev ami.Event) {
+// decoded receives an event of the security channel from the decoder.
+func (r *Reader) decoded(ev ami.Event) {
+	// The rest of the line came further down, so the address in the line is text of the sender.
 	if ev.Service != ami.ServicePJSIP && r.doubts.closed && ev.Source.Addr() != r.doubts.closer {
-		// the rest of it came further down, so its address is the sender's text
 		r.stats.Unread[UnreadDoubtful]++
 		return
 	}
@@ -339,8 +340,10 @@ func (r *Reader) told(ev ami.Event) {
 	if r.doubts.fill(&out) {
 		return
 	}
+
+	// Events that were read before this one leave before it.
 	if len(r.doubts.queue) > 0 {
-		r.doubts.hold(&out, r.stats.Lines, true) // behind those that were read before it
+		r.doubts.hold(&out, r.stats.Lines, true)
 		return
 	}
 

@@ -50,8 +50,8 @@ type attempt struct {
 	session   []byte // the Call-ID, if the line has it
 	detail    string
 
-	// Text of the sender in which a line end may be, as the message goes on: lines behind this one
-	// may be a part of it.
+	// text is text of the sender that may hold line ends: the lines that follow may be a part of
+	// it. It is nil if there is none.
 	text *text
 }
 
@@ -59,11 +59,11 @@ type attempt struct {
 type finding uint8
 
 const (
-	findingOther    finding = iota // none of a family
-	findingAttempt                 // an attempt
-	findingUser                    // a user's mistake, or the PBX's own: no attempt
-	findingBroken                  // of a family, but not as Asterisk prints it
-	findingUnclear                 // text of the sender makes it unclear who that is
+	findingOther    finding = iota // it belongs to no family
+	findingAttempt                 // it reports an attempt
+	findingUser                    // it reports a mistake of a user or of the PBX, not an attempt
+	findingBroken                  // it belongs to a family, but is not as Asterisk prints it
+	findingUnclear                 // its text makes it unclear who the sender is
 	findingNoSender                // it names no sender
 )
 
@@ -94,8 +94,8 @@ func (p *prefix) parse(a *attempt) finding {
 	return findingOther
 }
 
-// between returns what stands between two strings, of which the message begins with the first. rest
-// begins behind the second.
+// between returns the text between start, with which the message must begin, and the first end.
+// rest is the text behind that end.
 func between(message []byte, start, end string) (inner, rest []byte, ok bool) {
 	message, ok = bytes.CutPrefix(message, []byte(start))
 	if !ok {
@@ -134,14 +134,15 @@ func parseAddr(s string) (netip.AddrPort, bool) {
 	return netip.AddrPortFrom(a.Unmap(), 0), true
 }
 
-// parseHostPort reads `%s:%d` of an address and a port: IPv6 has no brackets then.
+// parseHostPort reads an address and a port that were printed by `%s:%d`. Most versions print IPv6
+// without brackets there.
 func parseHostPort(b []byte) (netip.AddrPort, bool) {
 	i := bytes.LastIndexByte(b, ':')
 	if i < 0 {
 		return netip.AddrPort{}, false
 	}
 
-	// Versions differ in whether IPv6 has brackets.
+	// Some versions print IPv6 with brackets.
 	host := bytes.TrimSuffix(bytes.TrimPrefix(b[:i], []byte{'['}), []byte{']'})
 	if len(host) > 64 {
 		return netip.AddrPort{}, false

@@ -11,9 +11,9 @@ import (
 //
 //	Registration from '%s' failed for '%s' - %s
 //
-// The first text is the To header, anything but a line end. The second is the address: of 1.4 and
-// 1.6 without a port (ast_inet_ntoa), later `192.0.2.1:5060` or `[2001:db8::1]:5060`
-// (ast_sockaddr_stringify). The third is one of reasons.
+// The first text is the To header, anything but a line end. The second is the address: 1.4 and 1.6
+// print it without a port (ast_inet_ntoa), later versions as `192.0.2.1:5060` or
+// `[2001:db8::1]:5060` (ast_sockaddr_stringify). The third is one of reasons.
 //
 // A call to an extension that is not there (chan_sip.c 16.28.0, handle_request_invite):
 //
@@ -31,9 +31,9 @@ type reason struct {
 	detail string
 }
 
-// reasons returns those of chan_sip.c 16.28.0. `ACL error (permit/deny)` is of older versions,
-// after the filter of fail2ban. Left out are `RTP initialization failed` and `Unknown failure`:
-// those are the PBX's own.
+// reasons returns the reasons of chan_sip.c 16.28.0, and `ACL error (permit/deny)` of older
+// versions (as fail2ban's filter has it). `RTP initialization failed` and `Unknown failure` are
+// left out: they are failures of the PBX itself.
 func reasons() [8]reason {
 	return [...]reason{
 		{"' - Wrong password", ami.KindInvalidPassword, ""},
@@ -72,7 +72,7 @@ func parseRegistration(message []byte, a *attempt) finding {
 			continue
 		}
 
-		// The last one: a To header may hold the same words, the address may not.
+		// The last occurrence counts: a To header may hold the same words, an address may not.
 		i := bytes.LastIndex(rest, []byte(requestMiddle))
 		if i < len(registrationStart) {
 			return findingBroken
@@ -133,7 +133,7 @@ func parseGuestCall(message []byte, a *attempt) finding {
 }
 
 // account returns the user of a header's address, for display: `"Bob" <sip:1001@pbx>;tag=x` gives
-// 1001. It is text of the sender, whatever it is taken from.
+// 1001. The result is text of the sender.
 func account(header []byte) []byte {
 	user := header
 	if i := bytes.LastIndexByte(user, '<'); i >= 0 {

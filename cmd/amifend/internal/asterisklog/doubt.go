@@ -21,7 +21,7 @@ type text struct {
 
 // sender is the sender that the end of a message names.
 type sender struct {
-	at     int        // where the end begins
+	at     int        // where the message's end begins in the line
 	addr   netip.Addr // invalid if the end has none
 	source netip.AddrPort
 }
@@ -39,10 +39,10 @@ type opening struct {
 type held struct {
 	event   Event
 	line    uint64
-	until   int64 // the offset behind which it is certain
-	certain bool  // it waits for nothing but its turn
-	doubt   bool
-	pending bool   // its place only: the decoder holds the event
+	until   int64  // the offset behind which it is certain
+	certain bool   // it only waits for its turn
+	doubt   bool   // a line contradicts it
+	pending bool   // a place without its event, which the decoder holds
 	buffer  []byte // its account and its session
 }
 
@@ -52,13 +52,13 @@ type doubts struct {
 	queue    []*held
 	free     []*held
 
-	// Whether a line looked like the end of the last security line, and who sent it if so: that one
-	// is torn then.
+	// closed is set once a line looked like the end of the last security line, which is torn then.
+	// closer is the sender that this end names.
 	closed bool
 	closer netip.Addr
 }
 
-// idle reports whether nothing is held and no text may go on, as in most of a log.
+// idle reports whether nothing is held and no text may go on, which is so in most of a log.
 func (d *doubts) idle() bool { return len(d.openings) == 0 && len(d.queue) == 0 }
 
 // fits reports whether a line that ends at end may be a part of the text of a message in front of
@@ -91,20 +91,19 @@ func (d *doubts) close(line []byte, offset int64, n uint64) {
 			continue
 		}
 
-		// An end further down than the text can reach is not this message's.
+		// An end beyond the reach of the text is that of another message.
 		s, ok := o.end(line)
 		if !ok || offset+int64(s.at) > o.until {
 			continue
 		}
 
-		// An address in front of the text is certain. Only without one does the address of the end
-		// count.
+		// An address in front of the text is certain. Without one, the address of the end counts.
 		from := o.from
 		if !from.IsValid() {
 			from = s.addr
 		}
 
-		// The decoder holds this event. told drops it if it names another address.
+		// The decoder holds this event. decoded drops it if it names another address.
 		if o.event {
 			d.closed = true
 			d.closer = from
@@ -124,8 +123,7 @@ func (d *doubts) broken() {
 	for i := range d.openings {
 		o := &d.openings[i]
 		for _, h := range d.queue {
-			// Only where the address stands in front of the text is the sender known in spite of
-			// it.
+			// The broken line cannot change an address that stands in front of the text.
 			known := o.from.IsValid() && h.event.Source.Addr() == o.from
 			if h.line >= o.first && !h.certain && !known {
 				h.doubt = true
@@ -134,18 +132,18 @@ func (d *doubts) broken() {
 	}
 }
 
-// open notes that a text in line n, whose message begins at an offset, may go on.
+// open notes that a text in line n may go on. message is the offset at which its message begins.
 func (d *doubts) open(t *text, message int64, n uint64) {
-	const slack = 32 // the end begins about there
+	const slack = 32 // the end of the message may begin a few bytes behind the text
 	d.openings = append(d.openings, opening{
 		first: n, until: message + int64(t.at+t.longest+slack),
 		end: t.end, from: t.sender, event: t.event,
 	})
 }
 
-// hold keeps an event of line n. A certain one waits for those in front of it only.
+// hold keeps an event of line n. A certain one waits only for those in front of it.
 func (d *doubts) hold(ev *Event, n uint64, certain bool) {
-	// Held events are used again, since a flood may hold one a line.
+	// The memory of held events is used again, since a flood may hold one for each line.
 	var h *held
 	if i := len(d.free) - 1; i >= 0 {
 		h = d.free[i]
@@ -167,7 +165,7 @@ func (d *doubts) hold(ev *Event, n uint64, certain bool) {
 	d.queue = append(d.queue, h)
 }
 
-// keep copies the bytes of an event, which are those of the line: the next one overwrites them.
+// keep copies the text of an event. It was borrowed from the line, and the next line overwrites it.
 func (h *held) keep() {
 	ev := &h.event
 	h.buffer = append(append(append(h.buffer[:0], ev.Account...), ev.Session...), ev.Detail...)
@@ -201,9 +199,9 @@ func (d *doubts) fill(ev *Event) bool {
 
 // cancel gives up the places of events that the decoder dropped.
 func (d *doubts) cancel() {
-	// Nothing waits for these places any more, so they are used again.
 	kept := d.queue[:0]
 	for _, h := range d.queue {
+		// The event of this place will not come, so its memory is free.
 		if h.pending {
 			d.free = append(d.free, h)
 			continue
@@ -231,10 +229,10 @@ func (d *doubts) release(offset int64, emit func(Event)) (left uint64) {
 	for ; n < len(d.queue); n++ {
 		h := d.queue[n]
 		if h.pending || !h.certain && h.until >= offset {
-			break // all behind it waits, too: events keep their order
+			break // all events behind it wait too, so that they keep their order
 		}
 
-		// It may be text of a message in front of it: it is counted, not emitted.
+		// It may be text of a message in front of it, so it is counted instead of emitted.
 		if h.doubt {
 			left++
 		} else {

@@ -9,8 +9,8 @@ import (
 
 const attacker = "198.51.100.66"
 
-// torn are the messages that hold text of their sender in which line ends may be, with how many
-// bytes of it there are at most.
+// torn returns the messages that hold text of their sender with line ends in it. The value is the
+// largest length of that text in bytes.
 func torn() map[string]int {
 	return map[string]int{
 		from("chan_iax2.c", "NOTICE",
@@ -35,8 +35,7 @@ func torn() map[string]int {
 			"'%s' rejected because extension not found in context 'a'."): pjsipExtension,
 		from("res_pjsip_registrar.c", "WARNING",
 			"AOR '%s' not found for endpoint '201' ("+attacker+":5060)"): pjsipUser,
-		strings.Replace(sip("%s"), "198.51.100.7", attacker,
-			1): 215,
+		strings.Replace(sip("%s"), "198.51.100.7", attacker, 1): 215,
 	}
 }
 

@@ -10,25 +10,25 @@ type frame struct {
 	text  []byte    // what Asterisk wrote
 	stamp []byte    // the carrier's own stamp, nil if it has none
 	at    time.Time // the carrier's own time, if it is certain; else zero
-	// whole is set if text is a whole message with its line ends, which the carrier escapes.
+	// whole is set if text is a whole message with its line ends, because the carrier escapes them.
 	whole   bool
 	json    bool // JSON carried it
 	foreign bool // another program wrote it
 	column  int  // how many bytes of line the carrier put before text; 0 if JSON carried it
 
 	line     []byte // the line without the carrier's colours
-	coloured bool   // there were some
+	coloured bool   // the line had colours
 }
 
-// framer takes lines out of their carriers: syslog, journald, docker. Carriers may be nested: a
-// line of docker compose may carry one that has a stamp of docker in front.
+// framer takes lines out of their carriers: syslog, journald, docker. Carriers may be nested:
+// docker compose may put its name before a line that has docker's stamp.
 type framer struct {
 	clean []byte // scratch: a line without colours
 	json  jsonFramer
 }
 
-// frame takes apart one line without its line end. If plain is set, the line cannot be JSON; if
-// keep is set, colours in it are no carrier's.
+// frame takes apart one line without its line end. If plain is set, the line cannot be JSON. If
+// keep is set, colours in it belong to the text.
 func (f *framer) frame(line []byte, plain, keep bool) frame {
 	// Colours first: they may stand anywhere, in front of the stamp too.
 	coloured := !keep && bytes.IndexByte(line, '\x1b') >= 0
@@ -103,7 +103,7 @@ func (f *framer) uptime(line []byte) frame {
 		return frame{text: line}
 	}
 
-	// Without a host and a program behind it, the number is a `dateformat` of the PBX's own.
+	// Without a host and a program behind it, the number is Asterisk's own stamp (`dateformat`).
 	_, program, after, ok := cutHost(bytes.TrimPrefix(line[end+1:], []byte{' '}))
 	if !ok {
 		return frame{text: line}
@@ -115,8 +115,8 @@ func (f *framer) uptime(line []byte) frame {
 	}
 }
 
-// isUptime reports whether b is seconds and microseconds, padded with blanks. Seconds since the
-// epoch have ten digits.
+// isUptime reports whether b is seconds and microseconds, padded with blanks. A number of ten
+// digits is not: it counts seconds since the epoch.
 func isUptime(b []byte) bool {
 	seconds, micros, ok := bytes.Cut(bytes.TrimLeft(b, " "), []byte{'.'})
 	return ok && allDigits(seconds) && len(seconds) < 10 && len(micros) == 6 && allDigits(micros)
@@ -135,12 +135,12 @@ func (f *framer) uncolour(line []byte) []byte {
 		f.clean = append(f.clean, line[:i]...)
 		line = line[i+1:]
 
-		// Another sequence than colours: its escape alone is removed, and its text stays.
+		// Of a sequence that does not set colours, only the escape is removed.
 		if len(line) == 0 || line[0] != '[' {
 			continue
 		}
 
-		// Numbers, separated by semicolons, up to the letter that ends the sequence.
+		// The numbers are separated by semicolons, and a letter ends the sequence.
 		n := 1
 		for n < len(line) && (line[n] == ';' || '0' <= line[n] && line[n] <= '9') {
 			n++
@@ -151,7 +151,7 @@ func (f *framer) uncolour(line []byte) []byte {
 		}
 	}
 
-	// What stands behind the last sequence.
+	// The text behind the last sequence.
 	f.clean = append(f.clean, line...)
 	return f.clean
 }
@@ -164,7 +164,7 @@ func cutCompose(line []byte) ([]byte, bool) {
 		return nil, false
 	}
 
-	// Text of a message may hold a bar: a container's name is words and no blanks.
+	// A message may hold a bar too. Only a container's name is one word.
 	name := bytes.TrimRight(line[:i], " ")
 	if len(name) == 0 || bytes.ContainsFunc(name, func(r rune) bool { return !isWord(r) }) {
 		return nil, false
@@ -178,15 +178,14 @@ func isWord(r rune) bool {
 		'A' <= r && r <= 'Z'
 }
 
-// cutDocker cuts the stamp of `docker logs --timestamps`, which is RFC 3339's with nanoseconds and
-// in UTC. Kubernetes puts the stream and a flag behind it.
+// cutDocker cuts the stamp of `docker logs --timestamps`: RFC 3339 with nanoseconds, in UTC. After
+// it, Kubernetes puts the stream and a flag.
 func cutDocker(line []byte) (stamp, rest []byte, ok bool) {
 	n := isoLength(line)
 	if n == 0 || line[n-1] != 'Z' || n < len("2006-01-02T15:04:05.1Z") {
 		return nil, nil, false
 	}
 
-	// Kubernetes puts the stream and a flag between the stamp and the text.
 	rest = line[n+1:]
 	for _, stream := range []string{"stdout F ", "stderr F ", "stdout P ", "stderr P "} {
 		if after, ok := bytes.CutPrefix(rest, []byte(stream)); ok {

@@ -8,7 +8,7 @@ import (
 
 // Failures of IAX2 (channels/chan_iax2.c 22.10.1: register_verify, socket_process_helper; the same
 // texts with ast_inet_ntoa in 1.8.32.3). chan_iax2 raises no security event, so the kinds are those
-// that chan_sip raises for the like.
+// that chan_sip raises for similar requests.
 //
 //	Host %s failed MD5 authentication for '%s' (%s != %s)
 //	Host %s did not provide proper plaintext password for '%s'
@@ -20,10 +20,11 @@ import (
 //	Rejected connect attempt from %s, who was trying to reach '%s@%s'
 //	Rejected connect attempt from %s, request '%s@%s' does not exist
 //
-// What stands behind the address of the first four, and in front of it in the next two, is the
-// sender's, and nothing is taken out of it: line ends may be in it. `Host %s failed RSA
-// authentication …` names the account in place of the address. `Registration of '%s' rejected:
-// 'Registration Refused' from: '%s'` is what became of a registration of the PBX itself.
+// In the first four, the text behind the address is the sender's; in the next two, the text in
+// front of it. chan_iax2 removes nothing from that text, so it may hold line ends. `Host %s failed
+// RSA authentication …` is not read: it names the account in place of the address. `Registration of
+// '%s' rejected: 'Registration Refused' from: '%s'` is not read either: it is about a registration
+// that the PBX itself made.
 
 // iaxText is the length of the longest information element of IAX2, in bytes (RFC 5456, section
 // 8.6).
@@ -51,7 +52,7 @@ func parseIAX2(message []byte, l level, a *attempt) finding {
 		a.detail = "peer_not_dynamic"
 		return parseIAX2From(message, len("Peer '"), a)
 	case bytes.HasPrefix(message, []byte("Empty registration from ")):
-		// No text of the sender is in this one: the address ends the message.
+		// This message holds no text of the sender: it ends with the address.
 		var ok bool
 		a.kind = ami.KindInvalidAccountID
 		if a.source, ok = parseSource(message[len("Empty registration from "):]); !ok {
@@ -72,7 +73,7 @@ func parseIAX2Host(message []byte, a *attempt) finding {
 		return findingOther
 	}
 
-	// Each form ends in another way, by which a torn message is recognized further down.
+	// Each form has another end, by which the end of a torn message is recognized further down.
 	end := endOfQuote
 	switch {
 	case bytes.HasPrefix(rest, []byte("failed MD5 authentication for '")):
@@ -102,7 +103,7 @@ func parseIAX2Host(message []byte, a *attempt) finding {
 		return findingBroken
 	}
 
-	// All of what follows may hold line ends: the name, and in the first form the digests.
+	// All that follows may hold line ends: the name, and in the first form the digests.
 	a.text = &text{
 		at: len(message) - len(rest), longest: iaxText + len(rest), end: end,
 		sender: a.source.Addr(),
@@ -125,8 +126,9 @@ func parseIAX2From(message []byte, at int, a *attempt) finding {
 	return findingAttempt
 }
 
-// parseIAX2Call reads a call that was rejected: by a stranger who may not call, or to an extension
-// that is not there, of a guest (NOTICE) or of a user who errs (WARNING).
+// parseIAX2Call reads a rejected call: that of a stranger who may not call, or a call to an
+// extension that does not exist. The second is a NOTICE for a guest and a WARNING for a user who
+// dialled a wrong number.
 func parseIAX2Call(message []byte, l level, a *attempt) finding {
 	address, rest, ok := between(message, iaxRejected, ", ")
 	if !ok {
@@ -134,8 +136,8 @@ func parseIAX2Call(message []byte, l level, a *attempt) finding {
 		return findingOther
 	}
 
-	// The first form is about a stranger who may not call, the second about a number that is not
-	// there.
+	// The first form is about a stranger who may not call, the second about an extension that does
+	// not exist.
 	var extension []byte
 	end := endOfExtension
 	switch {
@@ -151,7 +153,7 @@ func parseIAX2Call(message []byte, l level, a *attempt) finding {
 		return findingBroken
 	}
 
-	// As chan_sip's event for the same call.
+	// chan_sip raises this event for such a call.
 	a.kind = ami.KindFailedACL
 	a.detail = "no_extension_match"
 	a.account, _, _ = bytes.Cut(extension, []byte{'@'})
@@ -160,7 +162,7 @@ func parseIAX2Call(message []byte, l level, a *attempt) finding {
 		sender: a.source.Addr(),
 	}
 
-	// A WARNING is about a user, a NOTICE about a guest.
+	// A user's mistake is not an attempt.
 	if l == levelWarning {
 		return findingUser
 	}

@@ -15,7 +15,7 @@ type jsonFramer struct {
 	text []byte // scratch: the message, with the prefix of a log file
 }
 
-// jsonLine has the members of all three.
+// jsonLine has the members of all three kinds of lines.
 type jsonLine struct {
 	// Asterisk's: main/logger.c 22.10.1, format_log_json.
 	Timestamp   string `json:"timestamp"`
@@ -31,7 +31,7 @@ type jsonLine struct {
 		Message string `json:"message"`
 	} `json:"logmsg"`
 
-	// journald's: systemd.journal-fields(7). MESSAGE is an array of numbers if it is no text.
+	// journald's: systemd.journal-fields(7). MESSAGE is an array of numbers if it is not text.
 	Message    json.RawMessage `json:"MESSAGE"`
 	Identifier string          `json:"SYSLOG_IDENTIFIER"`
 	Unit       string          `json:"_SYSTEMD_UNIT"`
@@ -45,8 +45,8 @@ type jsonLine struct {
 	Time string  `json:"time"`
 }
 
-// frame returns the message that a line of JSON carries. It reports false if the line is of none
-// of the three kinds.
+// frame returns the message that a line of JSON carries. It reports false if the line is none of
+// the three kinds.
 func (f *jsonFramer) frame(line []byte) (frame, bool) {
 	var l jsonLine
 	if json.Unmarshal(line, &l) != nil {
@@ -78,12 +78,12 @@ func (f *jsonFramer) asterisk(l *jsonLine) frame {
 	return frame{text: f.text, whole: true, json: true}
 }
 
-// docker takes one line of a container. A message of several lines comes as several, so it is not
-// whole.
+// docker takes one line of a container. Docker splits a message at its line ends, so the line may
+// not be a whole message.
 func (f *jsonFramer) docker(l *jsonLine) frame {
 	f.text = append(f.text[:0], strings.TrimRight(*l.Log, "\r\n")...)
 
-	// Its own time has an offset, whatever the PBX's clock.
+	// Docker's own time has an offset, so the PBX's time zone does not matter.
 	out := frame{text: f.uncoloured(), json: true}
 	if at, err := time.Parse(time.RFC3339Nano, l.Time); err == nil {
 		out.at = at
@@ -109,11 +109,12 @@ func (f *jsonFramer) journald(l *jsonLine) (frame, bool) {
 		}
 	}
 
-	// The journal holds all programs' messages, and who wrote one is not the writer's own claim.
+	// The journal holds the messages of all programs. An attacker on the network cannot choose the
+	// fields that name the program.
 	out := frame{text: f.uncoloured(), whole: true, json: true}
 	out.foreign = !strings.Contains(l.Identifier+l.Unit+l.Container+l.Command, "asterisk")
 
-	// The time at the source is nearer to the event. Entries without it have the journal's.
+	// The time of the source is nearer to the event than the time of the journal.
 	for _, micros := range []string{l.Source, l.Realtime} {
 		if n, err := strconv.ParseInt(micros, 10, 64); err == nil && n > 0 {
 			out.at = time.UnixMicro(n)
@@ -121,8 +122,8 @@ func (f *jsonFramer) journald(l *jsonLine) (frame, bool) {
 		}
 	}
 
-	// What Asterisk writes to its standard output is stored line by line, as a line of a log file
-	// is.
+	// The journal stores Asterisk's standard output line by line, so such an entry may not be a
+	// whole message. Its text has a stamp, or no prefix at all.
 	if _, ok := parsePrefix(out.text); !ok || bytes.HasPrefix(out.text, []byte{'['}) {
 		out.whole = false
 	}

@@ -6,16 +6,16 @@ import (
 	"github.com/amifend/amifend/ami"
 )
 
-// Logins to AMI that failed (main/manager.c 22.10.1, authenticate and auth_http_callback; the same
-// in 1.4.44):
+// parseManager reads a message of manager.c: a login to AMI that failed (main/manager.c 22.10.1,
+// authenticate and auth_http_callback; the same in 1.4.44):
 //
 //	%s tried to authenticate with nonexistent user '%s'
 //	%s failed to pass IP ACL as '%s'
 //	%s failed to authenticate as '%s'
 //
 // The address is that of the TCP connection, without a port. The name is the sender's. Over TCP it
-// has no line end in it; through the HTTP of `webenabled` it may, and then the sender can have
-// perfect lines written, as through AMI itself.
+// cannot hold a line end. Over HTTP (`webenabled`) it can, and then the sender can write perfect
+// lines.
 func parseManager(message []byte, a *attempt) finding {
 	// The address comes first, in front of all text of the sender.
 	address, rest, ok := bytes.Cut(message, []byte{' '})

@@ -30,7 +30,7 @@ func (r *Reader) message(fr *frame, p *prefix, ok bool) {
 func (r *Reader) security(fr *frame, p *prefix) {
 	r.stats.Security++
 
-	// Asked before this line opens a text of its own, which would always reach it.
+	// This must be known before the line opens a text of its own: the line would lie within it.
 	end := r.offset + int64(len(fr.text))
 	fits := r.doubts.fits(end)
 	if t, ok := accountText(p.message); ok && !fr.whole {
@@ -56,7 +56,7 @@ func (r *Reader) security(fr *frame, p *prefix) {
 		r.stats.Unread[UnreadForm]++
 	}
 
-	// A broken packet is fed too: the decoder must see that the event in front of it has ended.
+	// A broken packet is fed too, so that the decoder sees the end of the event in front of it.
 	r.feed(packet)
 	r.doubts.closed = false
 
@@ -74,7 +74,7 @@ func (r *Reader) other(fr *frame, p *prefix, ok bool) {
 	a := &r.attempt
 	*a = attempt{}
 
-	// A line without a prefix is of no family, but may look like a failure.
+	// A line without a prefix belongs to no family, but it may look like a failure.
 	found := findingOther
 	if ok {
 		found = p.parse(a)
@@ -84,14 +84,14 @@ func (r *Reader) other(fr *frame, p *prefix, ok bool) {
 		a.text = nil // what its text holds is a part of the line
 	}
 
-	// Noted whatever was found: a torn message looks broken, and lines behind it are doubtful all
-	// the same.
+	// The text is noted even if the message is broken: a torn message looks so, and the lines
+	// behind it are doubtful too.
 	if a.text != nil {
 		r.doubts.open(a.text, r.offset+int64(len(fr.text)-len(p.message)), r.stats.Lines)
 	}
 
-	// Whatever gives no event is counted, so that an attack that was not read does not look like
-	// silence.
+	// A line that gives no event is counted, so that an attack that was not read does not look like
+	// a quiet PBX.
 	switch {
 	case found == findingAttempt && r.offset < r.dumpEnd:
 		r.stats.Unread[UnreadDoubtful]++
@@ -148,8 +148,8 @@ func (r *Reader) found(fr *frame, p *prefix) {
 		ev.Session = r.session
 	}
 
-	// What begins within the text of a message in front of it is held, and so is a message that may
-	// go on.
+	// An event is held if its line begins within the text of a message in front of it, or if its
+	// own message may go on.
 	switch within := r.doubts.within(r.offset); {
 	case within, a.text != nil:
 		r.doubts.hold(&ev, r.stats.Lines, false)
@@ -179,7 +179,7 @@ func (r *Reader) time(fr *frame, p *prefix) (time.Time, bool) {
 		return at, true
 	}
 
-	// A dateformat that is not understood: the carrier's stamp will do.
+	// Asterisk's own stamp is not understood (dateformat): the carrier's will do.
 	if p.stamp != nil && fr.stamp != nil {
 		if at, ok := r.clock.parse(fr.stamp); ok {
 			return at, true

@@ -14,8 +14,8 @@ import (
 //	Request from '%s' failed for '%s:%d' (callid: %s) - No matching endpoint found
 //
 // The method is a token. The second text is the From header's URI with its display name, and the
-// Call-ID is anything but a line end: both are the sender's, and the address stands between them.
-// So the middle must stand in the message once; a sender who writes it makes the message unclear.
+// Call-ID is anything but a line end. Both are the sender's, and the address stands between them.
+// So requestMiddle must occur once: a sender who writes it a second time makes the message unclear.
 const (
 	requestStart  = "Request '"
 	requestOld    = "Request from '"
@@ -51,7 +51,7 @@ func parseRequest(message []byte, a *attempt) finding {
 			return findingOther
 		}
 
-		// A method is a token: a blank in it means that the words are a sender's.
+		// A method is a token. With a blank in it, these words are text of the sender.
 		var method []byte
 		var ok bool
 		if method, from, ok = between(message, requestStart, requestFrom); !ok ||
@@ -60,7 +60,7 @@ func parseRequest(message []byte, a *attempt) finding {
 		}
 	}
 
-	// The From header ends where the address begins, if these words stand in the message once.
+	// The From header ends where the address begins, if these words occur once.
 	from, rest, ok := bytes.Cut(from, []byte(requestMiddle))
 	if !ok {
 		return findingBroken
@@ -81,7 +81,7 @@ func parseRequest(message []byte, a *attempt) finding {
 		return findingBroken
 	}
 
-	// A reason that is not known is counted, and not guessed.
+	// An unknown reason is counted, not guessed.
 	kind, acl, ok := endingOf(rest[i+len(") - "):])
 	if !ok {
 		return findingBroken
@@ -176,13 +176,13 @@ func parseCall(message []byte, a *attempt) finding {
 		return findingBroken
 	}
 
-	// Noted before it is decided whose call it is: a user's extension may hold line ends as well.
+	// The extension is noted whoever calls: a user's may hold line ends too.
 	a.text = &text{
 		at: len(message) - len(extension), longest: pjsipExtension, end: endOfCall,
 		sender: a.source.Addr(),
 	}
 
-	// An endpoint that was identified dialed a wrong number.
+	// An identified endpoint dialled a wrong number.
 	if string(name) != anonymous && !bytes.HasPrefix(name, []byte("PJSIP/"+anonymous+"-")) {
 		return findingUser
 	}
@@ -195,9 +195,9 @@ func parseCall(message []byte, a *attempt) finding {
 	return findingAttempt
 }
 
-// Registrations of an endpoint that is known, to an address of record that it does not have
-// (res/res_pjsip_registrar.c 22.10.1, find_registrar_aor and registrar_on_rx_request). It prints an
-// IPv6 address without brackets.
+// parseRegistrar reads a message of res_pjsip_registrar.c: the registration of a known endpoint to
+// an address of record that it does not have (res/res_pjsip_registrar.c 22.10.1, find_registrar_aor
+// and registrar_on_rx_request). An IPv6 address has no brackets there.
 //
 //	AOR '%s' not found for endpoint '%s' (%s:%d)
 //	Endpoint '%s' (%s:%d) has no configured AORs
@@ -250,7 +250,7 @@ const aorMiddle = "' not found for endpoint '"
 
 // parseAOR reads the address from the end: the name in front of it is the sender's.
 func parseAOR(message []byte, a *attempt) finding {
-	// It may be torn before its end, so the text is noted first.
+	// The message may be torn before its end, so the text is noted first.
 	a.text = &text{at: len("AOR '"), longest: pjsipUser, end: endOfAOR}
 	i := bytes.LastIndex(message, []byte(aorMiddle))
 	if i < 0 {

@@ -20,7 +20,7 @@ type prefix struct {
 	message []byte
 }
 
-// level is the level of a message, as far as it is of interest.
+// level is the level of a message. Levels that are not read are levelOther.
 type level uint8
 
 const (
@@ -31,7 +31,7 @@ const (
 	levelVerbose
 )
 
-// file is the source file that wrote a message, as far as it is of interest.
+// file is the source file that wrote a message. Files that are not read are fileOther.
 type file uint8
 
 const (
@@ -52,7 +52,7 @@ func parsePrefix(text []byte) (prefix, bool) {
 	var p prefix
 	rest := text
 	if len(rest) > 0 && rest[0] == '[' {
-		// A stamp holds no bracket and is short: else the bracket is the text's.
+		// A stamp is short and holds no bracket. Otherwise the bracket belongs to the text.
 		const longest = 64
 		end := bytes.IndexByte(rest[:min(len(rest), longest)], ']')
 		if end < 0 || end+1 >= len(rest) || rest[end+1] != ' ' ||
@@ -64,7 +64,7 @@ func parsePrefix(text []byte) (prefix, bool) {
 		rest = rest[end+2:]
 	}
 
-	// A level and a thread make a message: no other text is taken for one.
+	// A message begins with a level and a thread. No other text is taken for one.
 	name, rest, ok := cutLevel(rest)
 	if !ok {
 		return prefix{}, false
@@ -76,7 +76,7 @@ func parsePrefix(text []byte) (prefix, bool) {
 		return prefix{}, false
 	}
 
-	// The source file is a part of the message here, and is cut off if it is there.
+	// Up to here the message includes the source file. origin cuts it off.
 	p.message = rest[1:]
 	p.origin()
 	return p, true
@@ -126,7 +126,7 @@ func (p *prefix) origin() {
 	const longest = 64
 	rest := p.message
 
-	// A file name is short, so that a colon far down in the text is not one.
+	// A file name is short, so a colon far down in the text does not end one.
 	i := bytes.IndexByte(rest[:min(len(rest), longest)], ':')
 	if i < 0 {
 		return

@@ -21,7 +21,7 @@ func Recognize(head []byte) Likeness {
 	for line := range bytes.Lines(head) {
 		fr := f.frame(bytes.TrimRight(line, "\r\n"), false, false)
 
-		// A line of another program: Asterisk's may come further down.
+		// Behind a line of another program, lines of Asterisk may follow.
 		if fr.foreign {
 			found = Perhaps
 			continue

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// A security line is, from Asterisk 1.8 to 22 (res/res_security_log.c, security_event_stasis_cb of
-// 22.10.1):
+// A security line has this form from Asterisk 1.8 to 22 (res/res_security_log.c,
+// security_event_stasis_cb of 22.10.1):
 //
 //	SecurityEvent="InvalidPassword",EventTV="…",Severity="Error",Service="SIP",EventVersion="2",AccountID="1001",…
 //
-// with the information elements in the order of main/security_events.c, the same that AMI prints
-// them in. Values are not escaped.
+// Its information elements have the order of main/security_events.c, as in AMI. Values are not
+// escaped.
 const eventStart = `SecurityEvent="`
 
 // isSecurity reports whether a message is one of the security channel.
@@ -43,9 +43,9 @@ func eventTime(message []byte) (time.Time, bool) {
 	return t, err == nil
 }
 
-// holdsTwo reports whether a second event begins in the line: the first was cut with its line end,
-// or its sender imitates that. In both cases the end of the line cannot be assigned to either
-// event.
+// holdsTwo reports whether a second event begins in the line. Either the first was cut together
+// with its line end, or its sender imitates that. In both cases it is not clear to which event the
+// end of the line belongs.
 func holdsTwo(message []byte) bool {
 	return bytes.Contains(message[len(eventStart):], []byte(eventStart))
 }
@@ -90,8 +90,8 @@ func endOfEvent(line []byte) (sender, bool) {
 	return sender{at: at, addr: source.Addr()}, true
 }
 
-// endsLikeEvent reports whether a line that is no security line ends with a field of one, as the
-// rest of a torn one does.
+// endsLikeEvent reports whether a line ends as a security line does. The rest of a torn security
+// line ends so.
 func endsLikeEvent(line []byte) bool {
 	return len(line) > 0 && line[len(line)-1] == '"' &&
 		bytes.Contains(line, []byte(`RemoteAddress="`))
@@ -105,12 +105,12 @@ func appendPacket(dst, message []byte) ([]byte, bool) {
 		return append(dst, "?\r\n\r\n"...), false
 	}
 
-	// As AMI prints the event, so that the decoder judges both alike.
+	// This is the form of AMI, so that the decoder judges both alike.
 	dst = append(dst, "Event: "...)
 	dst = append(dst, kind...)
 	dst = append(dst, "\r\nPrivilege: security,all"...)
 
-	// Without a key the line is not of Asterisk: the packet must not look whole.
+	// Without a key the line is not Asterisk's, so the packet must not look whole.
 	key, rest, ok := cutKey(rest)
 	if !ok {
 		return append(dst, broken+"\r\n"...), false

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Asterisk writes a time by `dateformat` of logger.conf, which is `%b %e %T` unless it is set.
-// These are the forms that are understood, with or without parts of a second; syslog's, journald's
-// and docker's are among them.
+// layouts returns the forms of stamps that are understood, with or without parts of a second.
+// Asterisk writes a time by `dateformat` of logger.conf, whose default is `%b %e %T`. The forms of
+// syslog, journald and docker are among them.
 func layouts() []string {
 	return []string{
 		"Jan _2 15:04:05",
@@ -56,8 +56,8 @@ func layouts() []string {
 	}
 }
 
-// dayFirst and monthFirst return the forms in which the order of day and month is ambiguous. The
-// same index is the same form in both orders.
+// dayFirst and monthFirst return the forms in which the order of day and month is ambiguous. A form
+// has the same index in both.
 func dayFirst() []string {
 	return []string{
 		"_2/1/2006 15:04:05", "_2/1/06 15:04:05", "_2-1-2006 15:04:05", "_2-1-06 15:04:05",
@@ -88,10 +88,10 @@ type stampReader struct {
 	location *time.Location
 	modified time.Time
 	layouts  []string
-	layout   int   // the one that fitted last
-	order    order // once a stamp of the file shows it
-	offset   *time.Location
-	last     time.Time
+	layout   int            // index of the one that fitted last
+	order    order          // once a stamp of the file shows it
+	offset   *time.Location // of the PBX's clock, once a security line shows it
+	last     time.Time      // of the last line
 
 	seen     []byte // the stamp that was parsed last, and its time
 	seenTime time.Time
@@ -115,7 +115,7 @@ func (s *stampReader) parse(stamp []byte) (time.Time, bool) {
 		return s.seenTime, true
 	}
 
-	// Nanoseconds of 64 bits end in 2262.
+	// Nanoseconds since the epoch overflow in 2262.
 	t, ok := s.parseNew(string(stamp))
 	if !ok || t.Year() < 1970 || t.Year() > 2261 {
 		return time.Time{}, false
@@ -151,7 +151,7 @@ func (s *stampReader) as(layout, text string) (time.Time, bool) {
 		return time.Time{}, false
 	}
 
-	// The name of a zone means something only where it is used.
+	// The name of a zone has a meaning only in a location that uses it.
 	if strings.Contains(layout, "MST") {
 		if t, err = time.ParseInLocation(layout, text, s.location); err != nil || !s.known(t) {
 			return time.Time{}, false
@@ -163,7 +163,7 @@ func (s *stampReader) as(layout, text string) (time.Time, bool) {
 		t = s.withYear(t)
 	}
 
-	// Without an offset, the hour that comes twice is ambiguous.
+	// A stamp without an offset may be in the hour that comes twice.
 	if !strings.Contains(layout, "0700") && !strings.Contains(layout, "07:00") &&
 		!strings.Contains(layout, "MST") {
 		t = s.twice(t)
@@ -188,8 +188,8 @@ func (s *stampReader) known(t time.Time) bool {
 		name == "Z")
 }
 
-// learn notes the offset of the PBX's clock from UTC. A security line holds the same moment as a
-// stamp and, with an offset, as EventTV. The offset matters only where it differs from the
+// learn notes the offset of the PBX's clock from UTC. A security line holds the same moment twice:
+// as a stamp, and with an offset as EventTV. The offset matters only where it differs from the
 // location's.
 func (s *stampReader) learn(stamp []byte, event time.Time) {
 	t, ok := s.parse(stamp)
@@ -206,15 +206,15 @@ func (s *stampReader) learn(stamp []byte, event time.Time) {
 		return
 	}
 
-	// The stamps that were parsed before meant another offset.
+	// The last stamp was parsed with another offset, so its time must not be used again.
 	_, seconds := t.Zone()
 	s.offset = time.FixedZone("", seconds-int(steps/time.Second))
 	s.seen = s.seen[:0]
 	s.last = event
 }
 
-// hasOffset reports whether a stamp ends with an offset or the name of a zone, or is an epoch: it
-// needs no location.
+// hasOffset reports whether a stamp needs no location, because it ends with an offset or the name
+// of a zone, or counts seconds since the epoch.
 func hasOffset(stamp []byte) bool {
 	const epoch, colons, plain = 9, len("+01:00"), len("+0100")
 	n := len(stamp)
@@ -233,7 +233,7 @@ func hasOffset(stamp []byte) bool {
 	return (stamp[n-plain] == '+' || stamp[n-plain] == '-') && allDigits(stamp[n-plain+1:])
 }
 
-// parseEpoch reads seconds since 1970, `%s`, with or without parts, and milliseconds.
+// parseEpoch reads seconds since 1970 (`%s`), with or without a fraction, and milliseconds.
 func parseEpoch(text string) (time.Time, bool) {
 	whole, part, _ := strings.Cut(text, ".")
 
@@ -248,7 +248,7 @@ func parseEpoch(text string) (time.Time, bool) {
 		return time.Time{}, false
 	}
 
-	// The part may be milliseconds, microseconds or nanoseconds.
+	// The fraction may be milliseconds, microseconds or nanoseconds.
 	nanos, err := strconv.ParseInt((part + "000000000")[:9], 10, 64)
 	if err != nil {
 		return time.Time{}, false
@@ -257,9 +257,9 @@ func parseEpoch(text string) (time.Time, bool) {
 	return time.Unix(n, nanos), true
 }
 
-// parseOrdered reads a form whose order of day and month is ambiguous. The numbers decide if one
-// is above 12, else the file's other stamps, else the time of its last change: no line is younger,
-// and most are not much older.
+// parseOrdered reads a form whose order of day and month is ambiguous. A number above 12 decides.
+// If there is none, the other stamps of the file decide, and at last the time of its last change:
+// no line is newer than that, and most are not much older.
 func (s *stampReader) parseOrdered(text string) (time.Time, bool) {
 	days, months := dayFirst(), monthFirst()
 	for i := range days {
@@ -270,8 +270,7 @@ func (s *stampReader) parseOrdered(text string) (time.Time, bool) {
 		case !isDay && !isMonth:
 			continue
 		case isDay && isMonth && !day.Equal(month):
-			// Both are dates: an earlier stamp of the file decides, else the time of its last
-			// change.
+			// Both are valid dates, and they differ.
 			if s.order == orderUnknown && s.dayIsNearer(day, month) || s.order == orderDayFirst {
 				return day, true
 			}
@@ -291,10 +290,11 @@ func (s *stampReader) parseOrdered(text string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
+// dayIsNearer reports whether day fits the time of the file's last change better than month.
 func (s *stampReader) dayIsNearer(day, month time.Time) bool {
 	latest := s.modified.Add(24 * time.Hour)
 
-	// No line was written after the file's last change.
+	// No line was written after the file's last change, so a date after it is wrong.
 	if day.After(latest) != month.After(latest) {
 		return month.After(latest)
 	}
@@ -310,14 +310,14 @@ const disorder = 10 * time.Second
 func (s *stampReader) twice(t time.Time) time.Time {
 	const near = 6 * time.Hour // no zone changes twice within
 
-	// The clock goes back where the offset shrinks.
+	// The hour comes twice only where the offset shrinks.
 	_, before := t.Add(-near).Zone()
 	_, after := t.Add(near).Zone()
 	if before <= after {
 		return t
 	}
 
-	// The same wall clock, read once with each offset; only in that hour are both right.
+	// Read the same wall clock with each offset. Both are right in that hour only.
 	wall := time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(),
 		t.Nanosecond(), time.UTC)
 	in := func(offset int) (time.Time, bool) {
@@ -326,7 +326,8 @@ func (s *stampReader) twice(t time.Time) time.Time {
 		return at, is == offset
 	}
 
-	// Lines go forward: the second is meant once a line of the first is past.
+	// Time goes forward from line to line. So once a line was later than the first, the second is
+	// meant.
 	first, ok := in(before)
 	second, also := in(after)
 	switch {
@@ -339,9 +340,9 @@ func (s *stampReader) twice(t time.Time) time.Time {
 	return first
 }
 
-// withYear returns the time with the year of a stamp that has none: the first line of a file was
-// not written after the file's last change, and each line follows the one before it. A new year is
-// a step back of more than half a year.
+// withYear returns t, the time of a stamp without a year, in the right year. The first line of a
+// file was not written after the file's last change. Every other line follows the one before it: a
+// step back of more than half a year means that a new year has begun.
 func (s *stampReader) withYear(t time.Time) time.Time {
 	in := func(year int) time.Time {
 		return time.Date(year, t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(),
@@ -365,7 +366,7 @@ func (s *stampReader) withYear(t time.Time) time.Time {
 	switch {
 	case s.last.Sub(guess) > half:
 		return in(year + 1)
-	case guess.Sub(s.last) > nearly: // two threads, two years
+	case guess.Sub(s.last) > nearly: // a thread wrote late, after another began the new year
 		return in(year - 1)
 	}
 

@@ -16,8 +16,8 @@ const (
 	UnreadTime     Unread = iota // its time is not understood
 	UnreadNoSender               // it names no sender, or only in the sender's own words
 	UnreadDoubtful               // text of another message may have written it
-	UnreadUnclear                // text of the sender makes it unclear who that is
-	UnreadCut                    // it is cut off, or two in one
+	UnreadUnclear                // its text makes it unclear who the sender is
+	UnreadCut                    // it is cut off, or holds two messages
 	UnreadForm                   // it is not as Asterisk prints it
 	NumUnread
 )
@@ -44,7 +44,7 @@ func (u Unread) Why(stamp string) string {
 	return "unknown"
 }
 
-// Do returns advice: what makes such lines readable.
+// Do returns advice on how to make such lines readable.
 func (u Unread) Do() string {
 	switch u {
 	case UnreadTime:
@@ -56,7 +56,7 @@ func (u Unread) Do() string {
 	}
 
 	return "write `security => security` into logger.conf, then `logger reload`: the security " +
-		"channel tells of them in full"
+		"channel reports them in full"
 }
 
 // Stats counts lines. Every line counts in Lines, and only some in the other fields.
@@ -72,8 +72,8 @@ type Stats struct {
 	Decoder  ami.Stats
 }
 
-// Told returns the number of attempts that NOTICE and WARNING lines reported.
-func (s *Stats) Told() (n uint64) {
+// Reported returns the number of attempts that NOTICE and WARNING lines reported.
+func (s *Stats) Reported() (n uint64) {
 	for _, a := range s.Attempts {
 		n += a
 	}
@@ -111,7 +111,7 @@ type stranger struct {
 	session []byte
 }
 
-// fold marks the second event of one request as such.
+// fold marks the second event of one request: it sets its account to `<unknown>`.
 func (s *stranger) fold(ev *ami.Event) {
 	switch ev.Kind {
 	case ami.KindInvalidAccountID:

@@ -22,7 +22,7 @@ func cutSyslog(line []byte) (stamp, program, rest []byte, ok bool) {
 		}
 	}
 
-	// Without a stamp, the text is a message's own.
+	// Without a stamp, no syslog has carried the line.
 	n := syslogStamp(after)
 	if n == 0 || n >= len(after) {
 		return nil, nil, nil, false
@@ -77,7 +77,7 @@ func cutHost(line []byte) (host, program, rest []byte, ok bool) {
 		rest = nil
 	}
 
-	// A blank means that the colon is one of the text.
+	// With a blank before it, the colon belongs to the text.
 	if !ok || len(program) == 0 || bytes.IndexByte(program, ' ') >= 0 {
 		return nil, nil, nil, false
 	}
@@ -85,7 +85,8 @@ func cutHost(line []byte) (host, program, rest []byte, ok bool) {
 }
 
 // isAsterisk reports whether a program of syslog is Asterisk, its wrapper safe_asterisk, its unit,
-// or a container of it. The system logger writes the program, so it is not a sender's text.
+// or a container of it. The system logger writes the name of the program, so it is not text of a
+// sender.
 func isAsterisk(program []byte) bool {
 	name, _, _ := bytes.Cut(program, []byte{'['})
 	return bytes.Contains(name, []byte("asterisk"))
@@ -111,8 +112,7 @@ func syslogStamp(line []byte) int {
 	// systemd's long form ends with the name of a zone.
 	const full = len("Mon 2026-11-23 02:49:24")
 	if len(line) > full+2 && line[3] == ' ' && line[8] == '-' && line[11] == '-' &&
-		line[14] == ' ' &&
-		line[17] == ':' {
+		line[14] == ' ' && line[17] == ':' {
 		zone := bytes.IndexByte(line[full+1:], ' ')
 		if zone < 1 || line[full] != ' ' && line[full] != '.' {
 			return 0
@@ -120,7 +120,7 @@ func syslogStamp(line []byte) int {
 		return full + 1 + zone
 	}
 
-	// Seconds since 1970, with a point: a number alone is text.
+	// Seconds since 1970, with a fraction. A number without one may be text.
 	const epoch = 10
 	if len(line) > epoch+8 && countDigits(line) == epoch && line[epoch] == '.' {
 		return endsWithBlank(line, epoch+1+countDigits(line[epoch+1:]))

@@ -5,17 +5,18 @@ import (
 	"strconv"
 )
 
-// A SIP message that `pjsip set logger on` printed (res/res_pjsip_logger.c, pjsip_log_write… of
-// 13.38.3, 16.28.0, 18.0.0 and 22.10.1), followed by the message and a line end:
+// trace skips a SIP message that `pjsip set logger on` printed (res/res_pjsip_logger.c,
+// pjsip_log_write… of 13.38.3, 16.28.0, 18.0.0 and 22.10.1). One of these heads precedes the
+// message, and a line end follows it:
 //
 //	<--- Received SIP %s (%d bytes) from %s:%s --->
 //	<--- Transmitting SIP %s (%d bytes) to %s:%s --->
 //
-// Its text is the sender's. So as many bytes are skipped as Asterisk says, and no line begins
-// within. On the way of a log carriage returns may get lost, or be added, and Asterisk itself
-// prints less of a message with a zero byte in it: what may be left of the text is an upper bound.
-// It is enough. A line that is longer than what may be left is no part of the text: behind the text
-// stands Asterisk's own line end, and no line goes across that.
+// The text of the message is the sender's. So as many bytes are skipped as the head says, and no
+// line within them is read. That number is only an upper bound: on its way a log may lose or gain
+// carriage returns, and Asterisk prints less of a message that holds a zero byte. The bound is
+// enough, because Asterisk's own line end follows the text. No line reaches across it, so a line
+// that is longer than the rest of the text does not belong to the text.
 type trace struct {
 	left int64 // how many bytes may be left of the text and its line end; 0 if none is skipped
 	crlf bool  // the file has CR LF everywhere, so a CR of the text may have been added
@@ -23,15 +24,15 @@ type trace struct {
 	// column is how many bytes the carrier put before the head: journald indents the lines of the
 	// text by as many blanks. 0 if the file has no carrier.
 	column   int
-	coloured bool // colours were added; else those in the text are the sender's
+	coloured bool // colours were added; otherwise colours in the text are the sender's
 }
 
-// longestTrace is the number of bytes of a message that are printed at most: LOGMSG_SIZE of
+// longestTrace is the largest number of bytes that Asterisk prints of a message: LOGMSG_SIZE of
 // main/logger.c.
 const longestTrace = 8192
 
 // begin starts to skip if message is the head of a printed SIP message, and reports whether it is.
-// fr is the line in which it stands; crlf reports whether that ended in CR LF.
+// fr is the line of the head; crlf is true if it ended in CR LF.
 func (t *trace) begin(message []byte, fr *frame, crlf bool) bool {
 	rest, ok := bytes.CutPrefix(message, []byte("<--- Received SIP "))
 	if !ok {
@@ -40,14 +41,14 @@ func (t *trace) begin(message []byte, fr *frame, crlf bool) bool {
 		}
 	}
 
-	// Every part of the head is checked: a line that only looks like one would hide those behind
-	// it.
+	// Every part of the head is checked, because a line that only looks like one would hide those
+	// behind it.
 	kind, rest, ok := bytes.Cut(rest, []byte(" ("))
 	if k := string(kind); !ok || k != "request" && k != "response" {
 		return false
 	}
 
-	// Exactly one address and nothing else, since the text behind the head is the sender's.
+	// Exactly one address ends the head.
 	digits := countDigits(rest)
 	after, ok := bytes.CutPrefix(rest[digits:], []byte(" bytes) "))
 	if !ok || digits == 0 || digits > 6 || !bytes.HasSuffix(after, []byte(" --->")) ||
@@ -61,8 +62,10 @@ func (t *trace) begin(message []byte, fr *frame, crlf bool) bool {
 		return false
 	}
 
-	*t = trace{left: min(n, longestTrace) + 1, crlf: crlf, json: fr.json, column: fr.column,
-		coloured: fr.coloured}
+	*t = trace{
+		left: min(n, longestTrace) + 1, crlf: crlf, json: fr.json, column: fr.column,
+		coloured: fr.coloured,
+	}
 	return true
 }
 
@@ -73,8 +76,8 @@ const stampSlack = 10
 // text returns what Asterisk printed of a line of the text: fr is a line taken out of its carrier.
 // It reports false if another program wrote the line.
 //
-// What the sender writes may look like a carrier's text too. So no more is cut off than the carrier
-// put before the head.
+// The sender's text may look like a carrier's. So no more is cut off than the carrier put before
+// the head.
 func (t *trace) text(fr *frame) ([]byte, bool) {
 	switch {
 	case t.json:
@@ -87,7 +90,7 @@ func (t *trace) text(fr *frame) ([]byte, bool) {
 		return fr.text, !fr.foreign
 	}
 
-	// journald indents a line that it puts no text before.
+	// journald indents the further lines of an entry, instead of repeating its text before them.
 	blanks := 0
 	for blanks < min(t.column, len(fr.line)) && fr.line[blanks] == ' ' {
 		blanks++
@@ -95,21 +98,21 @@ func (t *trace) text(fr *frame) ([]byte, bool) {
 	return fr.line[blanks:], true
 }
 
-// skips reports whether a line may be a part of the text: text is what Asterisk printed of it, and
-// cr whether a CR stood behind it. It subtracts the least number of bytes that the line may stand
-// for: if the text seemed to end too early, its last lines would count as real ones.
+// skips reports whether a line may be a part of the message. text is Asterisk's part of the line,
+// and cr is true if a CR followed. skips subtracts the least number of bytes that the line may
+// stand for: if the message seemed to end too early, its last lines would count as real ones.
 func (t *trace) skips(text []byte, cr bool) bool {
 	if t.left <= 0 {
 		return false
 	}
 
-	// A CR may have been added on the way, where all lines have one.
+	// Where all lines have a CR, it may have been added on the way, so it does not count.
 	n := int64(len(text))
 	if cr && !t.crlf && !t.json {
 		n++
 	}
 
-	// JSON writes three bytes for one that is no text.
+	// JSON has three bytes for each byte that is not text.
 	if t.json {
 		n -= 2 * int64(bytes.Count(text, []byte("\ufffd")))
 	}

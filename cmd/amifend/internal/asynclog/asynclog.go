@@ -1,6 +1,6 @@
-// Package asynclog provides a log that never makes its caller wait. A log that nobody reads (a
-// stopped pager, a journald that hangs) would otherwise stop the judge and the enforcer, and an
-// attacker can cause lines.
+// Package asynclog provides a log that never makes its caller wait. Without it, a log that nobody
+// reads (a stopped pager, a journald that hangs) would stop the judge and the enforcer. Attackers
+// can cause lines, so they could bring that about.
 package asynclog
 
 import (
@@ -17,7 +17,8 @@ const (
 )
 
 // Handler is a [slog.Handler] that never makes its caller wait: one goroutine hands the lines on to
-// another handler. Lines for which there is no room are lost and counted, and the log says so.
+// another handler. When there is no room, lines are lost and counted, and a line in the log reports
+// their number.
 type Handler struct {
 	*queue
 	to slog.Handler
@@ -66,7 +67,7 @@ func (q *queue) write(to slog.Handler) {
 	defer close(q.ended)
 
 	for {
-		// Lines come before the end: what was logged before Close is written.
+		// Lines come before the end, so that all lines from before Close are written.
 		select {
 		case l := <-q.lines:
 			q.hand(l, to)
@@ -86,7 +87,7 @@ func (q *queue) write(to slog.Handler) {
 }
 
 func (q *queue) hand(l line, to slog.Handler) {
-	// A log that cannot be written has nowhere to say so.
+	// There is no place to report that the log cannot be written.
 	_ = l.to.Handle(context.Background(), l.record)
 
 	// The line about lost lines follows the first one that got through.

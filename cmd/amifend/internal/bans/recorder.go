@@ -65,14 +65,6 @@ func (r Recorder) Lift(prefix netip.Prefix, scope firewall.Scope, by, why string
 	}
 }
 
-// Alert records an alert, as of now.
-func (r Recorder) Alert(a journal.Alert) {
-	if r.journal != nil {
-		a.At = time.Now()
-		r.journal.Alert(a)
-	}
-}
-
 // Count hands over what was counted. The journal calls totals later, on a goroutine of its own.
 func (r Recorder) Count(totals func() []journal.Total) {
 	if r.journal != nil {

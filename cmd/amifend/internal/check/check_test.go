@@ -29,8 +29,8 @@ func TestAllIsWell(t *testing.T) {
 		}
 	}()
 
-	c := load(t, server("main", pbx.Addr(), `addresses = ["192.0.2.11"]`),
-		"[allow]\nprefixes = [\"203.0.113.0/26\"]\n")
+	c := load(t, server("main", pbx.Addr(), `addresses = ["192.0.2.11", "203.0.113.77"]`),
+		"[allow]\nprefixes = [\"203.0.113.0/26\", \"198.51.100.99\"]\n")
 
 	out, ok := look(t, Options{Config: c, NetNS: ns.FD(), Wait: 300 * time.Millisecond})
 	if !ok {
@@ -38,7 +38,7 @@ func TestAllIsWell(t *testing.T) {
 	}
 
 	want(t, out,
-		"config config.toml\n", "  ok    valid: 1 server, 1 prefix in [allow]",
+		"config config.toml\n", "  ok    valid: 1 server, 2 prefixes in [allow]",
 		"server main, AMI at 127.0.0.1:", "connected: AMI 11.0.0, without TLS",
 		`logged in as "amifend", by MD5 challenge; security events arrive (3 heard)`,
 		"a Ping is answered in",
@@ -47,9 +47,9 @@ func TestAllIsWell(t *testing.T) {
 		"the table is not there yet",
 		"never banned\n", "127.0.0.0/8 ",
 		"192.0.2.11 ", "server main: [[server]] addresses",
-		"198.51.100.99 ", "our own address as server main sees it",
+		"198.51.100.99 ",
 		"203.0.113.0/26 ", "allowlist ([allow] prefixes)",
-		"203.0.113.77 ", "server main: LocalAddress of its events",
+		"203.0.113.77 ",
 		"hints\n", "asterisk -rx", "webenabled", "result: all is well, no warnings\n",
 	)
 
@@ -60,6 +60,28 @@ func TestAllIsWell(t *testing.T) {
 	if pbx.Sessions() > 1 { // the last one may be closing
 		t.Errorf("%d sessions are left at the PBX", pbx.Sessions())
 	}
+}
+
+// What only the server itself names is to be written into the config.
+func TestAddressesThatOnlyAServerNames(t *testing.T) {
+	ns := firewalltest.New(t)
+	pbx := runPBX(t, amitest.Behaviour{SeenAs: netip.MustParseAddrPort("198.51.100.99:40000")})
+	go func() {
+		if pbx.WaitSessions(t.Context(), 1) == nil {
+			phone := amitest.NewPeer("198.51.100.7:5060")
+			phone.Local = netip.MustParseAddrPort("203.0.113.77:5060")
+			pbx.Emit(phone.Register("100")...)
+		}
+	}()
+
+	out, _ := look(t, Options{
+		Config: load(t, server("main", pbx.Addr())), NetNS: ns.FD(), Wait: 300 * time.Millisecond,
+	})
+	want(t, out,
+		"198.51.100.99  our own address as server main sees it: protected only from",
+		`write "198.51.100.99" into [allow] prefixes`,
+		"203.0.113.77  server main: LocalAddress of its events: protected only from what that server "+
+			"reports", `write addresses = ["203.0.113.77"] into [[server]] main`)
 }
 
 func TestOneOfTwoServersIsBad(t *testing.T) {
@@ -214,7 +236,7 @@ func TestTaintedEventsTeachNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		if got := len(after.Entries) - len(before.Entries); got != tt.want {
+		if got := len(after.Learned) - len(before.Learned); got != tt.want {
 			t.Errorf("taint %s: learned %d, want %d", tt.taint, got, tt.want)
 		}
 	}

@@ -25,6 +25,12 @@ func protectedSection(set protect.Set, unresolved []*protect.LookupError, err er
 		s.add(levelNone, "", "%-*s  %s", width, bans.Source(e.Prefix), plain(e.Reason))
 	}
 
+	// Others may ban what only the server itself names.
+	for _, l := range set.Learned {
+		s.add(levelWarn, l.Advice(), "%s  %s: protected only from what that server reports", l.Addr,
+			plain(l.Reason))
+	}
+
 	// For a network of ours the rule differs: single hosts can be banned.
 	if len(set.OnLink) > 0 {
 		var nets []string

@@ -22,7 +22,7 @@ func TestWhatIsWrongAndWhatToDo(t *testing.T) {
 			[]string{
 				"connected: AMI 11.0.0", "FAIL  login refused:", `"Authentication failed"`,
 				"do: compare username and secret", "FreePBX, Issabel and VitalPBX",
-				"'manager reload'; then look at its permit/deny lines",
+				"'manager reload'; then look at the section's permit and deny lines",
 			},
 		},
 		"no security class": {
@@ -179,7 +179,7 @@ func TestClockOfThePBX(t *testing.T) {
 		}
 	}()
 
-	out, ok := look(t, Options{Config: load(t, server("pbx", pbx.Addr()), dryRun)})
+	out, ok := look(t, Options{Config: load(t, server("pbx", pbx.Addr(), `addresses = ["192.0.2.10"]`), dryRun)})
 	if !ok {
 		t.Error("not all is well")
 	}

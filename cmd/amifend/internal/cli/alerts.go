@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,26 +15,36 @@ import (
 
 // Alerts is `amifend alerts`.
 type Alerts struct {
+	List   AlertsList   `cmd:"" default:"withargs" help:"List alerts, the open ones first."`
+	Ignore AlertsIgnore `cmd:"" help:"${alertsIgnoreHelp}"`
+}
+
+// AlertsList is `amifend alerts`.
+type AlertsList struct {
 	daemonFlags
-	Addr  addrArg `arg:"" optional:"" name:"address" help:"${alertsAddressHelp}"`
-	Since span    `default:"24h" placeholder:"TIME" help:"${alertsSinceHelp}"`
-	Kind  string  `placeholder:"KIND" help:"Only alerts of this kind, such as compromised_account."`
-	Limit int     `short:"n" default:"100" placeholder:"COUNT" help:"${alertsLimitHelp}"`
+	Addr    addrArg `arg:"" optional:"" name:"address" help:"${alertsAddressHelp}"`
+	Since   span    `default:"24h" placeholder:"TIME" help:"${alertsSinceHelp}"`
+	Kind    string  `placeholder:"KIND" help:"Only alerts of this kind, such as compromised_account."`
+	Limit   int     `short:"n" default:"100" placeholder:"COUNT" help:"${alertsLimitHelp}"`
+	Ignored bool    `help:"List what amifend alerts ignore silenced instead."`
 }
 
 // Help returns the detailed help.
-func (*Alerts) Help() string {
+func (*AlertsList) Help() string {
 	return `Examples:
 
-    amifend alerts                       the alerts of the last day
+    amifend alerts                       what is open, and the alerts of the last day
     amifend alerts --since 30d --kind compromised_account
     amifend alerts 203.0.113.5 --since 30d
+    amifend alerts --ignored
 
-The last one first, each with what to do about it. docs/operating.md explains each kind.`
+The open ones come first, then the worst, then the last one, each with what to do about it. An alert
+that lasts has an id: amifend alerts ignore ID NOTE silences it. docs/operating.md explains each
+kind.`
 }
 
 // Validate is called by kong.
-func (c *Alerts) Validate() error {
+func (c *AlertsList) Validate() error {
 	if c.Limit < 1 || c.Limit > control.MostReported {
 		return fmt.Errorf("--limit %d: write a number from 1 to %d", c.Limit, control.MostReported)
 	}
@@ -39,7 +52,7 @@ func (c *Alerts) Validate() error {
 }
 
 // Run asks the daemon, and prints the answer.
-func (c *Alerts) Run(ctx context.Context) error {
+func (c *AlertsList) Run(ctx context.Context) error {
 	client, err := c.client()
 	if err != nil {
 		return err
@@ -56,24 +69,167 @@ func (c *Alerts) Run(ctx context.Context) error {
 	}
 
 	// One write, so that a reader such as head does not get half an alert.
+	text := alertsText(l, time.Now().Add(-time.Duration(c.Since)), time.Local)
+	if c.Ignored {
+		text = ignoredText(l.Ignored, time.Local)
+	}
+	_, err = fmt.Print(text)
+	return err
+}
+
+// alertsText returns a list of alerts for people, without those that are ignored.
+func alertsText(l control.AlertList, since time.Time, zone *time.Location) string {
+	shown := slices.DeleteFunc(slices.Clone(l.Alerts), func(a control.Alert) bool {
+		return a.Ignored != ""
+	})
+	sortAlerts(shown)
+
 	var b strings.Builder
-	for _, a := range l.Alerts {
-		b.WriteString(alertText(a, "", time.Local))
+	open := 0
+	for _, a := range shown {
+		if a.Open {
+			open++
+		}
+		b.WriteString(alertText(a, "", zone))
 	}
 
-	fmt.Fprintf(&b, "%s since %s\n", wording.Count(len(l.Alerts), "alert"),
-		time.Now().Add(-time.Duration(c.Since)).Local().Format(minutes))
+	count := wording.Count(len(shown), "alert")
+	if total := l.Total - (len(l.Alerts) - len(shown)); total > len(shown) {
+		count = fmt.Sprintf("%d of %s", len(shown), wording.Count(total, "alert"))
+	}
+	fmt.Fprintf(&b, "%s since %s, %d open\n", count, since.In(zone).Format(minutes), open)
+	if n := len(l.Ignored); n > 0 {
+		fmt.Fprintf(&b, "%d ignored: amifend alerts --ignored\n", n)
+	}
+	return b.String()
+}
 
-	_, err = fmt.Print(b.String())
-	return err
+// severities are the severities of alerts, the worst first.
+var severities = []string{"critical", "warning", "notice"}
+
+// sortAlerts sorts alerts for people: the open ones first, then the worst, then the last one.
+func sortAlerts(alerts []control.Alert) {
+	closed := func(a control.Alert) int {
+		if a.Open {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(alerts, func(x, y control.Alert) int {
+		return cmp.Or(
+			cmp.Compare(closed(x), closed(y)),
+			cmp.Compare(slices.Index(severities, x.Severity), slices.Index(severities, y.Severity)),
+			y.At.Compare(x.At),
+		)
+	})
 }
 
 // alertText returns an alert for people, in a few lines.
 func alertText(a control.Alert, indent string, zone *time.Location) string {
 	text := fmt.Sprintf("%s%s  %s  %s\n%s    %s\n", indent, a.At.In(zone).Format(stamp),
 		a.Kind, a.Source, indent, a.Reason)
+	if a.ID != "" {
+		text += fmt.Sprintf("%s    %s\n", indent, lastedText(a, zone))
+	}
 	if a.Do != "" {
 		text += fmt.Sprintf("%s    do: %s\n", indent, a.Do)
 	}
 	return text
+}
+
+// lastedText says how long a condition has lasted, or did.
+func lastedText(a control.Alert, zone *time.Location) string {
+	lasted := a.Last.Sub(a.At).Round(time.Second)
+	if a.Open {
+		return fmt.Sprintf("open for %s, last seen %s, %s, id %s", lasted,
+			a.Last.In(zone).Format(stamp), wording.Count(a.Count, "time"), a.ID)
+	}
+	return fmt.Sprintf("resolved %s, lasted %s, %s", a.Ended.In(zone).Format(stamp), lasted,
+		wording.Count(a.Count, "time"))
+}
+
+// ignoredText returns the list of what is ignored for people.
+func ignoredText(ignored []control.IgnoredAlert, zone *time.Location) string {
+	var b strings.Builder
+	for _, i := range ignored {
+		fmt.Fprintf(&b, "%s  %s\n    since %s by %s: %s\n", i.ID, subjectText(i),
+			i.At.In(zone).Format(stamp), i.By, i.Note)
+	}
+	fmt.Fprintf(&b, "%s ignored\n", wording.Count(len(ignored), "alert"))
+	return b.String()
+}
+
+// subjectText names a condition.
+func subjectText(i control.IgnoredAlert) string {
+	text := i.Kind
+	if i.Source != "" {
+		text += " " + i.Source
+	}
+	if i.Account != "" {
+		text += " account " + i.Account
+	}
+	if i.Server != "" {
+		text += " of " + i.Server
+	}
+	return text
+}
+
+// AlertsIgnore is `amifend alerts ignore`.
+type AlertsIgnore struct {
+	daemonFlags
+	ID     string   `arg:"" name:"id" help:"The id of the alert, as amifend alerts shows it."`
+	Note   []string `arg:"" optional:"" name:"note" help:"Why, for whoever asks later."`
+	Remove bool     `help:"Have it told again."`
+}
+
+// Help returns the detailed help.
+func (*AlertsIgnore) Help() string {
+	return `Examples:
+
+    amifend alerts ignore 5f3a9c01 "the old fax, Bob replaces it in May"
+    amifend alerts ignore --remove 5f3a9c01
+    amifend alerts --ignored
+
+One condition about one endpoint, source, account or server is not told any more, now and when it
+comes again, also after a restart. Other alerts about it are told, and bans do not change.`
+}
+
+// Validate is called by kong.
+func (c *AlertsIgnore) Validate() error {
+	if !c.Remove && len(c.Note) == 0 {
+		return errors.New("write a note: why it is ignored")
+	}
+	return nil
+}
+
+// Run silences an alert, or has it told again.
+func (c *AlertsIgnore) Run(ctx context.Context) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+
+	what := "ignored"
+	var done control.IgnoredAlert
+	if c.Remove {
+		what = "told again"
+		done, err = client.HeedAlert(ctx, c.ID)
+	} else {
+		done, err = client.IgnoreAlert(ctx, control.IgnoreAlert{
+			ID: c.ID, Note: strings.Join(c.Note, " "),
+		})
+	}
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(done)
+	}
+
+	text := fmt.Sprintf("%s is %s", subjectText(done), what)
+	if done.Warning != "" {
+		text += "; " + done.Warning
+	}
+	_, err = fmt.Println(text)
+	return err
 }

@@ -130,6 +130,7 @@ func (r *Run) Run(ctx context.Context, v Version) error {
 		Reload: r.reload, Reloading: reloading,
 		Ready:    func() { notify(systemd.SdNotifyReady) },
 		Stopping: func() { notify(systemd.SdNotifyStopping) },
+		Status:   func(text string) { notify("STATUS=" + text) },
 	})
 }
 

@@ -6,15 +6,16 @@ import "github.com/alecthomas/kong"
 func Vars() kong.Vars {
 	// Defaults are written out: kong replaces names in these texts only once.
 	return kong.Vars{
-		"configHelp":      "The config file (/etc/amifend/config.toml).",
-		"alertsLimitHelp": "Print at most so many, the last ones (100).",
-		"reportLimitHelp": "Print at most so many of each kind (10).",
-		"exportTableHelp": "The table for them (amifend), of family inet.",
-		"initAddressHelp": "The Manager Interface (AMI) of an Asterisk on another machine.",
-		"initReloadHelp":  "Have Asterisk read its manager users again, without asking.",
-		"initDirHelp":     "The folder of Asterisk's config (/etc/asterisk).",
-		"importPathHelp":  "fail2ban's database (/var/lib/fail2ban/fail2ban.sqlite3).",
-		"manDirHelp":      "The folder for all pages. Without it the first page is printed.",
+		"configHelp":       "The config file (/etc/amifend/config.toml).",
+		"alertsLimitHelp":  "Print at most so many, the worst and the last ones (100).",
+		"alertsIgnoreHelp": "Silence an alert that lasts, for good, with a note.",
+		"reportLimitHelp":  "Print at most so many of each kind (10).",
+		"exportTableHelp":  "The table for them (amifend), of family inet.",
+		"importPathHelp":   "fail2ban's database (/var/lib/fail2ban/fail2ban.sqlite3).",
+		"manDirHelp":       "The folder for all pages. Without it the first page is printed.",
+		"initAddressHelp":  "The Manager Interface (AMI) of an Asterisk on another machine.",
+		"initReloadHelp":   "Have Asterisk read its manager users again, without asking.",
+		"initDirHelp":      "The folder of Asterisk's config (/etc/asterisk).",
 
 		"daemonConfigHelp": "The daemon's config file, which names its socket. " +
 			"Default: /etc/amifend/config.toml.",

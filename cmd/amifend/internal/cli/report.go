@@ -139,6 +139,7 @@ func writeReport(to io.Writer, r control.Report, dry bool) error {
 	alerts, kinds := byCount(r.AlertCounts)
 	fmt.Fprintf(w, "\nalerts: %s\n", kinds)
 
+	sortAlerts(r.Alerts)
 	for _, a := range r.Alerts {
 		fmt.Fprint(w, alertText(a, "  ", time.Local))
 	}

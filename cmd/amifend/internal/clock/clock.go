@@ -22,15 +22,15 @@ func New() Clock {
 // Now returns the time in nanoseconds since the Unix epoch.
 func (c Clock) Now() int64 { return c.wall + int64(time.Since(c.start)) }
 
-// Left returns how long it is until t, a time of this clock.
+// Left returns the time from now until t, a time of this clock. It is negative after t.
 func (c Clock) Left(t int64) time.Duration { return time.Duration(t - c.Now()) }
 
-// Deadline returns t as a time that a step of the system's clock does not move: it carries a
-// monotonic reading.
+// Deadline returns t as a time with a monotonic reading, so that a step of the system's clock does
+// not move it.
 func (c Clock) Deadline(t int64) time.Time { return time.Now().Add(c.Left(t)) }
 
-// Wall returns t for people: by the system's clock as it is set now. It may have been set since the
-// start, since a small machine boots without the right time.
+// Wall returns t for people, by the system's clock as it is set now. That clock may have been set
+// since the start, because a small machine boots without the right time.
 func (c Clock) Wall(t int64) time.Time { return time.Now().Round(0).Add(c.Left(t)) }
 
 // Sleep waits for d or the end of ctx.

@@ -13,10 +13,10 @@ import (
 func (l *loader) allow(raw rawAllow) []netip.Prefix {
 	const key = "allow.prefixes"
 	var out []netip.Prefix
-	for _, s := range get(l, key, raw.Prefixes, nil) {
+	for i, s := range get(l, key, raw.Prefixes, nil) {
 		p, err := parsePrefix(s, everyAllowed)
 		if err != nil {
-			l.problem(key, "%s %s", quote(s), err)
+			l.problem(key, "%s %s", entry(i), err)
 			continue
 		}
 		out = append(out, p)
@@ -34,7 +34,7 @@ const everyAllowed = "so nobody would ever be banned; to try amifend out write o
 	"[policy], to keep one network write its prefix"
 
 // parsePrefix reads an address or a prefix of a list. An error continues a sentence that begins
-// with the quoted text; every completes the error for a prefix that holds every address.
+// with the entry's number; every completes the error for a prefix that holds every address.
 func parsePrefix(s, every string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(s); err == nil {
 		if a.Zone() != "" {

@@ -5,12 +5,12 @@
 // Load returns is complete and valid: every default is filled in and every secret is read, so no
 // other package needs to look at the file again.
 //
-// No secret and no line of the file is ever part of an error: see [ami.Secret].
+// No text of the file is ever part of an error, since a password may have been pasted into any key:
+// errors show where, never what. See also [ami.Secret].
 package config
 
 import (
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"net/netip"
@@ -89,15 +89,9 @@ func Load(path string) (*Config, error) { return loadFile(path, false) }
 func LoadPolicy(path string) (*Config, error) { return loadFile(path, true) }
 
 func loadFile(path string, policyOnly bool) (*Config, error) {
-	f, err := os.Open(path)
+	src, mode, err := readRegular(path, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("open config: %w", err)
-	}
-	defer f.Close()
-
-	src, mode, err := readFile(f, maxFile)
-	if err != nil {
-		return nil, fmt.Errorf("read config %s: %w", path, err)
 	}
 
 	dir, err := filepath.Abs(filepath.Dir(path))
@@ -180,34 +174,14 @@ func (l *loader) log(raw rawLog) Log {
 		_ = out.Level.UnmarshalText([]byte(level)) // these four names are slog's own
 	default:
 		l.problem("log.level",
-			"%s is not a level; write \"debug\", \"info\", \"warn\" or \"error\"",
-			quote(level))
+			"is not a level; write \"debug\", \"info\", \"warn\" or \"error\"")
 	}
 
 	switch out.Format {
 	case "text", "json", "auto":
 	default:
-		l.problem("log.format", "%s is not a format; write \"auto\", \"text\" or \"json\"",
-			quote(out.Format))
+		l.problem("log.format", "is not a format; write \"auto\", \"text\" or \"json\"")
 	}
 
 	return out
-}
-
-// readFile reads all of f, and refuses one of more than limit bytes: a wrong name may lead to
-// anything.
-func readFile(f *os.File, limit int64) ([]byte, fs.FileMode, error) {
-	st, err := f.Stat()
-	if err != nil {
-		return nil, 0, err
-	}
-
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, 0, err
-	}
-	if int64(len(b)) > limit {
-		return nil, 0, fmt.Errorf("more than %d bytes: is it the right file?", limit)
-	}
-	return b, st.Mode(), nil
 }

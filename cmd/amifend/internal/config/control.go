@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"regexp"
 
@@ -42,8 +41,7 @@ func (l *loader) control(raw rawControl) Control {
 	switch {
 	case c.Socket == "":
 	case !filepath.IsAbs(c.Socket):
-		l.problem("control.socket", "%s is not an absolute name; write one like %q",
-			quote(c.Socket),
+		l.problem("control.socket", "is not an absolute name; write one like %q",
 			DefaultControl().Socket)
 	case len(c.Socket) > longestSocket:
 		l.problem("control.socket", "is longer than the %d bytes that a socket's name may have",
@@ -58,7 +56,7 @@ func (l *loader) control(raw rawControl) Control {
 // group records a problem unless name can be a group.
 func (l *loader) group(key, name string) {
 	if !groupName.MatchString(name) {
-		l.problem(key, "%s is not a group; write its name or its number", quote(name))
+		l.problem(key, "is not a group; write its name or its number")
 	}
 }
 
@@ -115,15 +113,9 @@ func FindTable(path string, mayLack bool) (string, error) {
 
 // glance decodes some sections of a file that may not be valid.
 func glance(path string, sections any) error {
-	f, err := os.Open(path)
+	src, _, err := readRegular(path, maxFile)
 	if err != nil {
 		return err
-	}
-	defer f.Close()
-
-	src, _, err := readFile(f, maxFile)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", path, err)
 	}
 
 	if _, err := toml.Decode(string(src), sections); err != nil {

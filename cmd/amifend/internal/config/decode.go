@@ -101,40 +101,80 @@ func (l *loader) shape(md *toml.MetaData, section string) bool {
 	return false
 }
 
-// quoted matches the parts of the TOML parser's messages that quote the file. A secret may stand
-// there, below any misspelt key.
-var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|^\S+( is out of )`)
-
-// syntaxProblem turns an error of the TOML parser into a Problem. It leaves out the parts that may
-// quote a secret.
+// syntaxProblem turns an error of the TOML parser into a Problem. The parser's message quotes the
+// file, where a secret may stand below any misspelt key. So none of it is shown: it only selects
+// one of our texts.
 func syntaxProblem(src []byte, err error) Problem {
 	var pe toml.ParseError
 	if !errors.As(err, &pe) {
-		return Problem{Text: "is not TOML: " + err.Error()}
+		return Problem{Text: "is not TOML"}
 	}
 
-	p := Problem{
-		Line: pe.Position.Line,
-		Text: "is not TOML: " + quoted.ReplaceAllString(pe.Message, "…$1"),
-	}
-	if strings.Contains(strings.ToLower(pe.Message), "value") {
-		p.Text += `; a text stands in quotes: "…"`
-	}
-
-	// Passwords hold quotes and backslashes more often than other values do.
+	p := Problem{Line: pe.Position.Line}
 	if m := definedTwice.FindStringSubmatch(pe.Message); m != nil {
 		p.Text = twiceText(m[1])
 		return p
 	}
 
+	// Passwords hold quotes and backslashes more often than other values do.
 	lines := strings.Split(string(src), "\n")
 	if n := pe.Position.Line; n >= 1 && n <= len(lines) &&
 		strings.Contains(lines[n-1]+pe.LastKey, "secret") {
 		p.Text = `is not TOML; write secret = "…", with a backslash before each " or \ of the ` +
 			"password, or secret = '…'"
+		return p
 	}
 
+	p.Text = "is not TOML"
+	for _, kind := range syntaxKinds() {
+		if kind.message.MatchString(pe.Message) {
+			p.Text += "; " + kind.text
+			break
+		}
+	}
 	return p
+}
+
+// syntaxKind is a kind of the TOML parser's messages, and our text for it.
+type syntaxKind struct {
+	message *regexp.Regexp
+	text    string
+}
+
+// syntaxKinds returns the kinds of messages of github.com/BurntSushi/toml. The first one that
+// matches counts.
+func syntaxKinds() []syntaxKind {
+	return []syntaxKind{
+		{
+			regexp.MustCompile(`(?i)escape|hexadecimal digits`),
+			`write a backslash as \\ in "…", or the text as '…'`,
+		},
+		{regexp.MustCompile(`UTF-8|UTF-16|NULL`), "save the file as UTF-8"},
+		{
+			regexp.MustCompile(`newlines|EOF; expected '"|EOF; expected "'`),
+			"a text has no end: write its closing quote",
+		},
+		{
+			regexp.MustCompile(`top-level item`),
+			"there is more behind the value: delete it, or begin a comment with #",
+		},
+		{
+			regexp.MustCompile(`comma|array terminator|inline table`),
+			`write a list like ["…", "…"]`,
+		},
+		{
+			regexp.MustCompile(`table name|table array|table separator|end table`),
+			"write the header of a table like [policy], and that of a server as [[server]]",
+		},
+		{
+			regexp.MustCompile(`(?i)value|integer|float|digit|number|date|out of range`),
+			`a text stands in quotes: "…"`,
+		},
+		{
+			regexp.MustCompile(`'='|'\.'`),
+			"write a line as key = value, or as the header of a table",
+		},
+	}
 }
 
 // definedTwice matches the TOML parser's message about a key or table that stands there twice.
@@ -143,6 +183,10 @@ var definedTwice = regexp.MustCompile(`^Key '([^']*)' has already been defined`)
 // twiceText returns what to do about a key or table that stands there twice. Users meet it when
 // they paste a table below the one that the file has.
 func twiceText(key string) string {
+	if _, known := schema()[key]; !known {
+		return "a key or a table stands there twice; delete one of the two"
+	}
+
 	if name, ok := strings.CutPrefix(key, "server."); ok {
 		return name + " stands twice in one [[server]]; keep one of them, and begin each further " +
 			"server with a header [[server]]"

@@ -5,9 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
-	"os"
 	"strings"
 )
 
@@ -40,23 +38,23 @@ const everyDenied = "so nothing could reach this machine; write the prefixes tha
 func (l *loader) deny(raw rawDeny) []Denied {
 	const key = "deny.prefixes"
 	var out []Denied
-	for _, s := range get(l, key, raw.Prefixes, nil) {
+	for i, s := range get(l, key, raw.Prefixes, nil) {
 		p, err := parsePrefix(s, everyDenied)
 		if err != nil {
-			l.problem(key, "%s %s", quote(s), err)
+			l.problem(key, "%s %s", entry(i), err)
 			continue
 		}
 		out = append(out, Denied{Prefix: p})
 	}
 
 	// The order of the lists is kept, so that the first place of a prefix is reported.
-	for _, name := range get(l, "deny.files", raw.Files, nil) {
+	for i, name := range get(l, "deny.files", raw.Files, nil) {
 		switch {
 		case name == "":
 			l.problem("deny.files", "holds an empty text; write names of files")
 		case l.policyOnly:
 		default:
-			out = append(out, l.denyFile(l.abs(name))...)
+			out = append(out, l.denyFile(entry(i), l.abs(name))...)
 		}
 	}
 
@@ -69,11 +67,13 @@ func (l *loader) deny(raw rawDeny) []Denied {
 	return out
 }
 
-// denyFile reads a list: one address or prefix a line, comments behind # or ;.
-func (l *loader) denyFile(path string) []Denied {
-	text, mode, err := readList(path)
+// denyFile reads a list: one address or prefix a line, comments behind # or ;. which names its place
+// in the config.
+func (l *loader) denyFile(which, path string) []Denied {
+	text, mode, err := readRegular(path, maxList)
 	if err != nil {
-		l.problem("deny.files", "%s", err)
+		l.problem("deny.files", "%s: %s; write the name of a list that amifend can read, or take "+
+			"it out", which, unnamed(err))
 		return nil
 	}
 
@@ -107,7 +107,7 @@ func (l *loader) denyFile(path string) []Denied {
 		// A file that is not a list has a problem in every line. The first few are enough.
 		if problems++; problems <= mostProblems {
 			l.problems = append(l.problems,
-				Problem{File: path, Line: n, Text: quote(line) + " " + err.Error()})
+				Problem{File: path, Line: n, Text: "the line " + err.Error()})
 		}
 	}
 
@@ -117,32 +117,6 @@ func (l *loader) denyFile(path string) []Denied {
 	}
 
 	return out
-}
-
-// readList reads a whole list and returns its mode.
-func readList(path string) ([]byte, fs.FileMode, error) {
-	st, err := os.Stat(path) // before opening it: to open a pipe would block
-	if err != nil {
-		return nil, 0, fmt.Errorf("read deny list: %w; write the name of a file that is there, "+
-			"or take it out", err)
-	}
-
-	if !st.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("%s is not a file; write the name of a list", path)
-	}
-
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, 0, fmt.Errorf("read deny list: %w; amifend must be able to read it", err)
-	}
-	defer f.Close()
-
-	text, mode, err := readFile(f, maxList)
-	if err != nil {
-		return nil, 0, fmt.Errorf("read deny list %s: %w", path, err)
-	}
-
-	return text, mode, nil
 }
 
 // parseDenied reads one line of a list, without its comment.

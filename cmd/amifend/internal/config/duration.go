@@ -19,7 +19,7 @@ func assignDuration(p *time.Duration, data any) string {
 
 	d, ok := ParseDuration(s)
 	if !ok {
-		return quote(s) + " is not a valid duration; " + wantDuration
+		return "is not a valid duration; " + wantDuration
 	}
 
 	*p = d

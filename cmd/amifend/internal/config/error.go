@@ -55,11 +55,5 @@ func sorted(ps []Problem) []Problem {
 	return ps
 }
 
-// quote returns a value of the file for an error: in one line, of bounded length.
-func quote(s string) string {
-	const most = 80
-	if len(s) > most {
-		return strconv.Quote(s[:most]) + "…"
-	}
-	return strconv.Quote(s)
-}
+// entry returns what to call an entry of a list in an error, which must not show the entry.
+func entry(i int) string { return "entry " + strconv.Itoa(i+1) }

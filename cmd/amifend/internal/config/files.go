@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"unicode"
@@ -67,24 +66,17 @@ func (l *loader) readSecret(key, name string) (string, bool) {
 		return "", false
 	}
 
-	f, err := l.open(name)
+	path, b, mode, err := l.readFirst(name)
 	if err != nil {
 		l.problem(key, "%s", err)
 		return "", false
 	}
-	defer f.Close()
-
-	b, mode, err := readFile(f, maxSecret)
-	if err != nil {
-		l.problem(key, "read %s: %s", f.Name(), err)
-		return "", false
-	}
 
 	// A password that every user can read is worth a warning, wherever it stands.
-	l.checkMode(f.Name(), mode)
+	l.checkMode(path, mode)
 	if isUTF16(b) {
 		l.problem(key, "%s is UTF-16; save it as UTF-8, which has a plain password byte by byte",
-			f.Name())
+			path)
 		return "", false
 	}
 
@@ -116,33 +108,31 @@ func (l *loader) warnBlanks(key, text string) {
 		"manager.conf: the login will be refused; delete it", key, where))
 }
 
-// open opens the file of a secret. A relative name is looked up among the credentials of the
+// readFirst reads the file of a secret. A relative name is looked up among the credentials of the
 // systemd unit first, then beside the config file.
-func (l *loader) open(name string) (*os.File, error) {
+func (l *loader) readFirst(name string) (path string, b []byte, mode fs.FileMode, err error) {
 	var tried []string
 	if !filepath.IsAbs(name) && l.credentials != "" {
 		tried = append(tried, filepath.Join(l.credentials, name))
 	}
 
-	tried = append(tried, l.abs(name))
-	for i, path := range tried {
-		f, err := os.Open(path)
-		if err == nil {
-			return f, nil
-		}
+	for _, path = range append(tried, l.abs(name)) {
+		b, mode, err = readRegular(path, maxSecret)
 
-		// Without the right to read it, the next place would only hide the cause.
-		if errors.Is(err, fs.ErrPermission) {
-			return nil, fmt.Errorf("open secret: %w; it must belong to who runs amifend, under "+
-				"systemd: chown amifend: %s", err, path)
-		}
-
-		if i+1 == len(tried) || !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("open secret: %w", err)
+		// Only where it is missing does the next place count: else that would hide the cause.
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
 		}
 	}
 
-	return nil, errors.New("open secret: no file named") // not reached: tried is never empty
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("open secret: %w; it must belong to who runs amifend, under "+
+			"systemd: chown amifend: %s", err, path)
+	} else if err != nil {
+		err = fmt.Errorf("open secret: %w; write the name of a file that holds the password alone",
+			unnamed(err))
+	}
+	return path, b, mode, err
 }
 
 // abs resolves a name relative to the folder of the config file.
@@ -193,15 +183,9 @@ func (l *loader) tls(key string, r *rawTLS) *TLS {
 
 // checkCA reports an error unless the file holds a certificate in PEM form.
 func checkCA(path string) error {
-	f, err := os.Open(path)
+	b, _, err := readRegular(path, maxFile)
 	if err != nil {
-		return fmt.Errorf("open CA file: %w", err)
-	}
-	defer f.Close()
-
-	b, _, err := readFile(f, maxFile)
-	if err != nil {
-		return fmt.Errorf("read CA file %s: %w", path, err)
+		return fmt.Errorf("read CA file: %w", unnamed(err))
 	}
 	if !x509.NewCertPool().AppendCertsFromPEM(b) {
 		return fmt.Errorf("%s holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)", path)

@@ -2,7 +2,6 @@ package config
 
 import (
 	"regexp"
-	"strings"
 
 	"github.com/amifend/amifend/firewall"
 )
@@ -44,16 +43,13 @@ func (l *loader) firewall(raw rawFirewall) Firewall {
 	}
 	if f.Backend != BackendNftables && f.Backend != BackendLog {
 		l.problem("firewall.backend",
-			"%s is not a backend; write \"nftables\", or \"log\" to only "+
-				"be told what would be banned", quote(f.Backend))
+			"is not a backend; write \"nftables\", or \"log\" to only be told what would be banned")
 	}
 
 	// The name is part of commands that people type, and of a lock's name.
 	if !tableName.MatchString(f.Table) {
 		l.problem("firewall.table",
-			"%s is not a valid name for a table; write letters, digits and _, a letter first, 64 "+
-				"at most",
-			quote(f.Table))
+			"is not a valid name for a table; write letters, digits and _, a letter first, 64 at most")
 	}
 
 	// The kernel's memory sets the bound.
@@ -82,10 +78,11 @@ func (l *loader) ports(
 	}
 
 	var out firewall.PortRanges
-	for _, s := range texts {
+	for i, s := range texts {
 		p, err := parse(s)
-		if err != nil {
-			l.problem(key, "%s", strings.TrimPrefix(err.Error(), "parse ports "))
+		if err != nil { // it quotes the text
+			l.problem(key, "%s is not a port or a range from 1 to 65535, with /udp or /tcp (ws_ports: "+
+				"/tcp alone) or without; write one like \"5060\", \"5060-5061\" or \"4569/udp\"", entry(i))
 		}
 		out = append(out, p...)
 	}

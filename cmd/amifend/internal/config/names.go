@@ -18,10 +18,10 @@ var hostName = regexp.MustCompile(`^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a
 func (l *loader) names(raw rawAllow) []string {
 	const key = "allow.names"
 	var out []string
-	for _, s := range get(l, key, raw.Names, nil) {
+	for i, s := range get(l, key, raw.Names, nil) {
 		name, err := ParseName(s)
 		if err != nil {
-			l.problem(key, "%s %s", quote(s), err)
+			l.problem(key, "%s %s", entry(i), err)
 			continue
 		}
 		out = append(out, name)
@@ -37,7 +37,7 @@ func (l *loader) names(raw rawAllow) []string {
 }
 
 // ParseName reads a host name for the allowlist and returns it in small letters. An error continues
-// a sentence that begins with the quoted text.
+// a sentence that begins with the name or its place.
 func ParseName(s string) (string, error) {
 	name := strings.ToLower(strings.TrimSuffix(s, "."))
 	_, notAddr := netip.ParseAddr(s)

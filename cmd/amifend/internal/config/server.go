@@ -41,8 +41,8 @@ func (l *loader) servers(raw rawConfig) []Server {
 		at := strings.ToLower(s.Address)
 
 		if first, ok := where[at]; ok && at != "" {
-			l.problem(key+".address", "%s is that of %s, too; delete one of the two, as each "+
-				"attempt at this PBX would count twice", quote(s.Address), first)
+			l.problem(key+".address", "is that of %s, too; delete one of the two, as each "+
+				"attempt at this PBX would count twice", first)
 			continue
 		}
 
@@ -53,8 +53,7 @@ func (l *loader) servers(raw rawConfig) []Server {
 
 		if first, ok := seen[s.Name]; ok {
 			l.problem(key+".name",
-				"%s is also called %s; give each server a name = \"…\" of its own", first,
-				quote(s.Name))
+				"is that of %s, too; give each server a name = \"…\" of its own", first)
 			continue
 		}
 
@@ -81,7 +80,7 @@ func (l *loader) server(key string, r rawServer) Server {
 	if address := l.text(key+".address", r.Address, true); address != "" {
 		host, p, err := splitAddress(address, port)
 		if err != nil {
-			l.problem(key+".address", "%s %s", quote(address), err)
+			l.problem(key+".address", "%s", err)
 		} else {
 			s.Host, s.Address = host, net.JoinHostPort(host, p)
 		}
@@ -93,12 +92,12 @@ func (l *loader) server(key string, r rawServer) Server {
 	}
 
 	// A PBX may send events and calls from other addresses than that of its AMI.
-	for _, a := range get(l, key+".addresses", r.Addresses, nil) {
+	for i, a := range get(l, key+".addresses", r.Addresses, nil) {
 		addr, err := netip.ParseAddr(a)
 		if err != nil || addr.Zone() != "" || addr.IsUnspecified() {
 			l.problem(key+".addresses",
 				"%s is not an address; write one like \"192.0.2.7\" (a whole "+
-					"network goes into [allow] prefixes)", quote(a))
+					"network goes into [allow] prefixes)", entry(i))
 			continue
 		}
 
@@ -131,7 +130,7 @@ func (l *loader) text(key string, f value[string], required bool) string {
 var hostname = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?$`)
 
 // splitAddress reads host, host:port, an IPv6 address alone or [address]:port. An error continues a
-// sentence that begins with the address.
+// sentence that begins with the key.
 func splitAddress(s, defaultPort string) (host, port string, err error) {
 	if strings.Contains(s, "://") {
 		return "", "", fmt.Errorf("is a URL; write the host and port alone, like "+

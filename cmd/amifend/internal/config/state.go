@@ -41,8 +41,8 @@ func (l *loader) state(raw rawState) State {
 		Retain:    get(l, "state.retain", raw.Retain, defaultRetain),
 	}
 	if !filepath.IsAbs(s.Directory) {
-		l.problem("state.directory", "%s is not an absolute name; write one like %q",
-			quote(s.Directory), defaultState)
+		l.problem("state.directory", "is not an absolute name; write one like %q",
+			defaultState)
 	}
 
 	// A journal that forgets within minutes could not bring bans back.

@@ -105,6 +105,10 @@ type Firewall struct {
 	Pending int    `json:"pending"` // changes that the kernel does not have yet
 	Waiting int    `json:"waiting"` // bans that found their set full
 
+	// how often other programs deleted the table, or took bans out of it, within the last hour
+	Taken     int       `json:"taken"`
+	LastTaken time.Time `json:"last_taken,omitzero"` // the last time
+
 	Denied *Denied `json:"denied,omitempty"` // absent: [deny] lists no prefix
 }
 

@@ -30,6 +30,7 @@ const (
 	CodeUnknown       = "unknown"
 	CodeNotBanned     = "not_banned"     // there is nothing to lift
 	CodeNotAllowed    = "not_allowed"    // there is no such entry to take out
+	CodeNoAlert       = "no_alert"       // there is no such alert, or none that is ignored
 	CodeProtected     = "protected"      // the source must never be banned
 	CodeInvalidConfig = "invalid_config" // the config file is not valid: nothing was changed
 	CodeNoTrial       = "no_trial"       // there is no trial whose bans could be kept
@@ -71,6 +72,7 @@ var statuses = map[string]int{
 	CodeBadRequest: http.StatusBadRequest, CodeForbidden: http.StatusForbidden,
 	CodeUnknown:   http.StatusNotFound,
 	CodeNotBanned: http.StatusNotFound, CodeNotAllowed: http.StatusNotFound,
+	CodeNoAlert: http.StatusNotFound,
 	CodeNoTrial: http.StatusConflict, CodeProtected: http.StatusConflict,
 	CodeInvalidConfig: http.StatusUnprocessableEntity, CodeBusy: http.StatusServiceUnavailable,
 	CodeFailed: http.StatusInternalServerError,

@@ -151,8 +151,12 @@ func lookupGroup(name string) (*uint32, error) {
 // peerKey is the context key of a connection's Peer.
 type peerKey struct{}
 
-// withPeer stores the peer of a connection in its context.
+// connKey is the context key of a request's connection.
+type connKey struct{}
+
+// withPeer stores a connection and its peer in its context.
 func withPeer(ctx context.Context, c net.Conn) context.Context {
+	ctx = context.WithValue(ctx, connKey{}, c)
 	u, ok := c.(interface{ peer() (Peer, error) })
 	if !ok {
 		return ctx

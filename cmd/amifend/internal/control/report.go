@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"time"
@@ -12,7 +11,7 @@ import (
 // Reporter answers questions about the past. The caller owns the answers.
 type Reporter interface {
 	Report(ctx context.Context, q ReportQuery) (Report, error)
-	Alerts(ctx context.Context, q AlertQuery) ([]Alert, error)
+	Alerts(ctx context.Context, q AlertQuery) (AlertList, error)
 }
 
 // Bounds of a question about the past.
@@ -29,21 +28,13 @@ type ReportQuery struct {
 	Limit int           // of each kind, at most MostReported
 }
 
-// AlertQuery selects alerts. The zero value means the last 24 hours, at most MostReported.
-type AlertQuery struct {
-	Since time.Duration
-	About netip.Addr // alerts about this address, and about prefixes that it is in; invalid: all
-	Kind  string     // "": all
-	Limit int
-}
-
 // Report is a summary of the journal over a time.
 type Report struct {
 	From        time.Time      `json:"from"` // the beginning of an hour
 	To          time.Time      `json:"to"`
 	Bans        BanCounts      `json:"bans"`         // that were decided
 	Latest      []PastBan      `json:"latest"`       // of these, the last one first
-	Alerts      []Alert        `json:"alerts"`       // the last one first
+	Alerts      []Alert        `json:"alerts"`       // the last one first, see AlertList
 	AlertCounts map[string]int `json:"alert_counts"` // how many there were, by kind
 	Operations  []Operation    `json:"operations"`   // the last one first
 	Servers     []Sum          `json:"servers"`      // those with the most failures first
@@ -74,22 +65,6 @@ type Sum struct {
 	Banned bool      `json:"banned,omitempty"` // a source that is banned now
 }
 
-// Alert is something that a person should know. Account is quoted by [ami.Quote].
-type Alert struct {
-	At      time.Time `json:"at"`
-	Kind    string    `json:"kind"`
-	Source  string    `json:"source,omitempty"` // an address or a prefix
-	Account string    `json:"account,omitempty"`
-	Server  string    `json:"server,omitempty"`
-	Reason  string    `json:"reason"`
-	Do      string    `json:"do,omitempty"`
-}
-
-// AlertList is the answer to Alerts.
-type AlertList struct {
-	Alerts []Alert `json:"alerts"` // the last one first
-}
-
 // Operation is one action of an operator.
 type Operation struct {
 	At     time.Time `json:"at"`
@@ -104,20 +79,6 @@ type Operation struct {
 func (c *Client) Report(ctx context.Context, q ReportQuery) (r Report, err error) {
 	err = c.call(ctx, http.MethodGet, "report", sinceValues(q.Since, q.Limit), nil, &r)
 	return r, err
-}
-
-// Alerts returns alerts of the past.
-func (c *Client) Alerts(ctx context.Context, q AlertQuery) (l AlertList, err error) {
-	v := sinceValues(q.Since, q.Limit)
-	if q.About.IsValid() {
-		v.Set("address", q.About.String())
-	}
-	if q.Kind != "" {
-		v.Set("kind", q.Kind)
-	}
-
-	err = c.call(ctx, http.MethodGet, "alerts", v, nil, &l)
-	return l, err
 }
 
 func sinceValues(since time.Duration, limit int) url.Values {
@@ -143,28 +104,6 @@ func (s *Server) report(_ http.ResponseWriter, r *http.Request, _ Peer) (any, er
 	defer cancel()
 
 	return s.Past.Report(ctx, q)
-}
-
-func (s *Server) alerts(_ http.ResponseWriter, r *http.Request, _ Peer) (any, error) {
-	v := r.URL.Query()
-	q := AlertQuery{Kind: v.Get("kind")}
-	var err error
-	if q.Since, q.Limit, err = parseSince(v); err != nil {
-		return nil, err
-	}
-
-	if a := v.Get("address"); a != "" {
-		if q.About, err = netip.ParseAddr(a); err != nil {
-			return nil, Errorf(CodeBadRequest, "address: is not an address")
-		}
-		q.About = q.About.Unmap().WithZone("")
-	}
-
-	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
-	defer cancel()
-
-	found, err := s.Past.Alerts(ctx, q)
-	return AlertList{found}, err
 }
 
 // parseSince reads the parameters since_seconds and limit.

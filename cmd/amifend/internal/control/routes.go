@@ -105,7 +105,8 @@ func (s *Server) readTable() []served {
 		}, s.Past != nil, s.report},
 		{Route{
 			Method: http.MethodGet, Path: "/v1/alerts", Answer: AlertList{},
-			About: "The alerts, by the journal.",
+			About: "The alerts, by the journal: events since a time, and conditions that went on " +
+				"since or are open. `total` counts those that had no room in the answer, too.",
 			Query: []Parameter{
 				paramSince,
 				{"address", "alerts about this address, and about networks that it is in"},
@@ -168,6 +169,17 @@ func (s *Server) changeTable() []served {
 			About: "Ends observing for a trial. When it ends and was not kept, amifend observes " +
 				"again.",
 		}, s.Enforce != nil, s.enforce},
+		{Route{
+			Method: http.MethodPost, Path: "/v1/alerts/ignored", Change: true,
+			Body: IgnoreAlert{}, Answer: IgnoredAlert{},
+			About: "Silences an open condition for good, with a note.",
+		}, s.Silence != nil, s.ignoreAlert},
+		{Route{
+			Method: http.MethodDelete, Path: "/v1/alerts/ignored", Change: true,
+			Answer: IgnoredAlert{},
+			About:  "Has a condition told again that was silenced.",
+			Query:  []Parameter{{"id", "of the condition; it must be there"}},
+		}, s.Silence != nil, s.heedAlert},
 		{Route{
 			Method: http.MethodPost, Path: "/v1/keep", Change: true, Answer: Kept{},
 			About: "Keeps the bans of a trial, and ends it. Of a trial that ended observing, the config " +

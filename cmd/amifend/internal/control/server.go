@@ -19,12 +19,14 @@ import (
 const (
 	mostHeader = 8 << 10
 	mostBody   = 1 << 20
+	headerTime = time.Second      // for the header of a request: a client sends it at once
 	readTime   = 10 * time.Second // for a whole request
 	// answerTime is for the daemon to answer, and for a client to read a part of the answer.
 	answerTime  = 10 * time.Second
 	reloadTime  = 60 * time.Second
 	lastTime    = time.Second // for the answers that are under way when the server ends
 	mostAtOnce  = 1           // lists of bans at a time, for each right
+	mostReads   = 48          // requests at a time that only read: the other places are for changes
 	mostFollows = 16
 	refusedTell = time.Minute // at least, between two logged refusals
 )
@@ -62,6 +64,7 @@ type Options struct {
 	Ban     Banner
 	Allow   Allower
 	Past    Reporter
+	Silence Silencer
 	Explain func(ctx context.Context, addr netip.Addr) (Explanation, error)
 	Reload  func(ctx context.Context, by Peer) (Reloaded, error)
 	Keep    func(ctx context.Context, by Peer) (Kept, error)
@@ -78,13 +81,14 @@ type Server struct {
 	listener *listener
 	access   access
 	listing  map[bool]chan struct{} // by whether the peer may change something
+	reads    chan struct{}          // places of requests that only read
 	refused  atomic.Int64           // when a refusal was last logged, Unix seconds
 }
 
 // Listen opens the socket. It logs a group that does not exist; nobody has its right then.
 func Listen(o Options) (*Server, error) {
 	s := &Server{
-		Options: o,
+		Options: o, reads: make(chan struct{}, mostReads),
 		listing: map[bool]chan struct{}{
 			false: make(chan struct{}, mostAtOnce),
 			true:  make(chan struct{}, mostAtOnce),
@@ -133,7 +137,12 @@ func Listen(o Options) (*Server, error) {
 func (s *Server) Serve(ctx context.Context) error {
 	h := &http.Server{
 		Handler: s.routes(), ConnContext: withPeer,
-		ReadHeaderTimeout: readTime, IdleTimeout: readTime, MaxHeaderBytes: mostHeader,
+		ReadHeaderTimeout: headerTime, IdleTimeout: readTime, MaxHeaderBytes: mostHeader,
+		ConnState: func(c net.Conn, state http.ConnState) {
+			if c, ok := c.(*conn); ok && state == http.StateIdle {
+				c.listener.waits(c)
+			}
+		},
 		ErrorLog: log.New(io.Discard, "", 0), // what a client does wrong is told to the client
 	}
 
@@ -208,6 +217,17 @@ func (s *Server) route(mux *http.ServeMux, route served) {
 		_ = control.SetWriteDeadline(time.Now().Add(answerTime + reloadTime)) // sockets have them
 		var answer any
 		err := receiveBody(w, r, control)
+
+		// From here on the connection keeps its place, whoever else comes.
+		if c, ok := r.Context().Value(connKey{}).(*conn); ok {
+			c.listener.busy(c)
+		}
+		if err == nil && !route.Change {
+			var leave func()
+			if leave, err = s.enter(); err == nil {
+				defer leave()
+			}
+		}
 		if err == nil {
 			err = route.checkQuery(r.URL.Query())
 		}
@@ -222,6 +242,18 @@ func (s *Server) route(mux *http.ServeMux, route served) {
 			writeJSON(w, http.StatusOK, answer)
 		}
 	})
+}
+
+// enter takes the place of a request that only reads. The other places are kept for changes: slow
+// readers must not keep an operator from lifting a ban.
+func (s *Server) enter() (leave func(), err error) {
+	select {
+	case s.reads <- struct{}{}:
+		return func() { <-s.reads }, nil
+	default:
+		return nil, Errorf(CodeBusy, "%d requests are being answered", mostReads).
+			Advise("end the programs that ask amifend all the time, or do not read its answers")
+	}
 }
 
 // receiveBody reads the whole body, within readTime. After that a client may be silent for as long

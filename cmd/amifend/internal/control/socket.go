@@ -1,6 +1,7 @@
 package control
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,9 @@ import (
 
 // mostConns bounds the connections at a time, and mostReaders those of peers that may only read:
 // readers must not keep an operator from lifting a ban.
+//
+// A connection whose request has not come yet holds no place against another one: when all places
+// are taken, the oldest of these is closed.
 const (
 	mostConns   = 64
 	mostReaders = 48
@@ -29,6 +33,9 @@ type listener struct {
 	slots   chan struct{}
 	readers chan struct{}
 	may     func(Peer) bool // reports whether a peer is more than a reader; nil: none is
+
+	mu      sync.Mutex
+	stalled list.List // of *conn: those without a request, the oldest first
 }
 
 // listen makes the socket at path, for its owner alone. It makes the folder if it is missing.
@@ -155,35 +162,94 @@ func bind(path string) (*net.UnixListener, error) {
 	return l.(*net.UnixListener), nil
 }
 
-// Accept waits for a connection and, when there are too many, for one of them to end. It closes a
-// reader too many at once: one that waited for a place would block the others.
+// Accept waits for a connection and, when all places have requests, for one of them to end. It
+// closes a reader too many at once: one that waited for a place would block the others.
 func (l *listener) Accept() (net.Conn, error) {
 	for {
-		l.slots <- struct{}{}
-		c, err := l.AcceptUnix()
+		raw, err := l.AcceptUnix()
 		if err != nil {
-			<-l.slots
 			return nil, err
 		}
 
 		// An unknown peer counts as a reader.
-		places := []chan struct{}{l.slots}
-		if p, err := peerOf(c); err != nil || l.may == nil || !l.may(p) {
-			select {
-			case l.readers <- struct{}{}:
-				places = append(places, l.readers)
-			default:
-				c.Close()
-				<-l.slots
+		p, err := peerOf(raw)
+		c := &conn{UnixConn: raw, listener: l, reader: err != nil || l.may == nil || !l.may(p)}
+		var places []chan struct{}
+		if c.reader {
+			if !l.take(l.readers, true) {
+				raw.Close()
 				continue
 			}
+			places = append(places, l.readers)
 		}
 
-		return &conn{UnixConn: c, release: sync.OnceFunc(func() {
+		if !l.take(l.slots, false) {
+			l.slots <- struct{}{}
+		}
+		places = append(places, l.slots)
+
+		c.release = sync.OnceFunc(func() {
+			l.busy(c)
 			for _, p := range places {
 				<-p
 			}
-		})}, nil
+		})
+		l.waits(c)
+		return c, nil
+	}
+}
+
+// take takes a place, if need be that of the oldest connection without a request, a reader's only if
+// readers is set. It returns false if there is none.
+func (l *listener) take(places chan struct{}, readers bool) bool {
+	for {
+		select {
+		case places <- struct{}{}:
+			return true
+		default:
+		}
+		if !l.evict(readers) {
+			return false
+		}
+	}
+}
+
+// evict closes the oldest connection without a request. It returns false if there is none.
+func (l *listener) evict(readers bool) bool {
+	l.mu.Lock()
+	var oldest *conn
+	for e := l.stalled.Front(); e != nil && oldest == nil; e = e.Next() {
+		if c, ok := e.Value.(*conn); ok && (c.reader || !readers) {
+			oldest = c
+		}
+	}
+	l.mu.Unlock()
+
+	if oldest == nil {
+		return false
+	}
+	oldest.Close()
+	return true
+}
+
+// waits notes that a connection waits for a request, and may be closed for another one.
+func (l *listener) waits(c *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	if c.waiting == nil {
+		c.waiting = l.stalled.PushBack(c)
+	}
+}
+
+// busy notes that a connection has a request, or is closed.
+func (l *listener) busy(c *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	if c.waiting != nil {
+		l.stalled.Remove(c.waiting)
+		c.waiting = nil
 	}
 }
 
@@ -197,7 +263,10 @@ func (l *listener) Close() error {
 // conn is a connection that gives its places back when it is closed.
 type conn struct {
 	*net.UnixConn
-	release func()
+	listener *listener
+	reader   bool // the peer may only read
+	release  func()
+	waiting  *list.Element // of the listener's stalled; nil: it has a request. Under its lock.
 }
 
 func (c *conn) Close() error {

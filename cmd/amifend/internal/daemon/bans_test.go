@@ -126,7 +126,8 @@ func TestDamageIsRepaired(t *testing.T) {
 	guess(s.pbxs[0], "203.0.113.6:5060", "UDP", 4)
 	r.Wait(t, "banned", "203.0.113.5")
 	r.Wait(t, "banned", "203.0.113.6")
-	r.Wait(t, "protected addresses changed", "") // the events' LocalAddress
+	r.Wait(t, "servers name these addresses as their own or ours: each is protected only from what "+
+		"its server reports", "") // the events' LocalAddress
 
 	name := s.config.Firewall.Table
 	for _, damage := range []string{

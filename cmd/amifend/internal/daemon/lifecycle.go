@@ -9,12 +9,13 @@ import (
 
 // run starts all parts, and ends them in the order of the flow.
 func (d *daemon) run(ctx context.Context) {
+	d.loadConditions(ctx)
+
 	// What operators allowed in earlier runs holds before the first event can come.
+	d.watcher.HandTo(d.protected.update)
 	if d.allowlist.Load(ctx) {
 		// The watcher logs an error, and tries again.
-		if set, err := d.watcher.Collect(); err == nil {
-			d.protected.update(set)
-		}
+		_ = d.watcher.Refresh()
 	}
 
 	// The sources of work: they end with ctx.
@@ -31,6 +32,7 @@ func (d *daemon) run(ctx context.Context) {
 		func() { d.reloader.endTrial(ctx) },
 		func() { d.watchProtected(ctx) },
 		func() { d.watchTable(ctx) },
+		func() { d.watchConditions(ctx) },
 	} {
 		sources.Go(part)
 	}
@@ -74,7 +76,7 @@ func (d *daemon) run(ctx context.Context) {
 // watchProtected hands on each new list of addresses that are never banned.
 func (d *daemon) watchProtected(ctx context.Context) {
 	owner.KeepRunning(ctx, d.options.Log, "watch over the protected addresses", func() error {
-		return d.watcher.Run(ctx, d.protected.update)
+		return d.watcher.Run(ctx)
 	})
 }
 

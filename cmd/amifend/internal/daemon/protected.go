@@ -13,14 +13,15 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 )
 
-// protected hands the addresses that are never banned to the parts that must know them. One
-// goroutine at a time uses it.
+// protected hands the addresses that are never banned to the parts that must know them. The watcher
+// calls it, once at a time.
 type protected struct {
 	log      *slog.Logger
 	judge    *judge.Judge
 	enforcer *enforce.Enforcer
 	denier   *enforce.Denier
 	known    []netip.Prefix // as last logged
+	learned  []protect.Learned
 }
 
 func newProtected(
@@ -42,9 +43,19 @@ func (p *protected) update(set protect.Set) {
 	}
 	p.known = next
 
+	if !slices.Equal(set.Learned, p.learned) {
+		var addrs []netip.Addr
+		for _, l := range set.Learned {
+			addrs = append(addrs, l.Addr)
+		}
+		p.log.Info("servers name these addresses as their own or ours: each is protected only from what "+
+			"its server reports", "learned", addrs)
+	}
+	p.learned = set.Learned
+
 	p.enforcer.SetAllow(next)
 	p.denier.Protect()
-	p.judge.Protect(allowlist.ForPolicy(set))
+	p.judge.Protect(judge.Protected{Never: allowlist.ForPolicy(set), Learned: set.Learned})
 }
 
 // difference returns the prefixes in a that are not in b.

@@ -25,8 +25,8 @@ import (
 func TestProtectedWhileBanned(t *testing.T) {
 	s := newSite(t, 2)
 	r := s.start(t)
-	for _, a := range []string{"203.0.113.1", "203.0.113.2", "203.0.113.3"} {
-		guess(s.pbxs[0], a+":5060", "TCP", 4)
+	for a, at := range map[string]int{"203.0.113.1": 0, "203.0.113.2": 0, "203.0.113.3": 1} {
+		guess(s.pbxs[at], a+":5060", "TCP", 4)
 		r.Wait(t, "banned", a)
 	}
 
@@ -51,17 +51,67 @@ func TestProtectedWhileBanned(t *testing.T) {
 		if s.element(t, table, a+"/32", all) != nil {
 			t.Errorf("the kernel has a ban of %s", a)
 		}
-		guess(s.pbxs[0], a+":5060", "TCP", 8)
+		if a != "203.0.113.3" { // which is protected from what the other server reports
+			guess(s.pbxs[0], a+":5060", "TCP", 8)
+		}
 	}
 
+	// What a server names is no more than its word, which the log says.
+	r.Wait(t, "a ban is lifted since the server that reported the attempts names the address as "+
+		"its own or ours", "203.0.113.2")
 	guess(s.pbxs[0], "203.0.113.99:5060", "TCP", 4)
 	r.Wait(t, "banned", "203.0.113.99")
 	if n := len(r.Said("banned", "")); n != 4 {
 		t.Errorf("%d bans were told:\n%s", n, r)
 	}
 	if out := s.NFT(t, "list set inet "+s.config.Firewall.Table+
-		" allow4"); !strings.Contains(out, "203.0.113.3") {
+		" allow4"); !strings.Contains(out, "203.0.113.1") || strings.Contains(out, "203.0.113.2") {
 		t.Errorf("the allow set is %s", out)
+	}
+}
+
+// A server that names an attacker as its own address frees it nowhere: what other servers report
+// bans it, and a ban on their evidence stays.
+func TestALyingServerFreesNobody(t *testing.T) {
+	s := newSite(t, 2)
+	c := s.withControl(t)
+	r := s.start(t)
+	ready(t, c)
+	guess(s.pbxs[0], "203.0.113.5:5060", "TCP", 4)
+	r.Wait(t, "banned", "203.0.113.5")
+
+	for _, a := range []string{"203.0.113.5", "203.0.113.6"} {
+		liar := amitest.NewPeer("203.0.113.77:5060")
+		liar.Local = netip.MustParseAddrPort(a + ":5060")
+		s.pbxs[1].Emit(liar.GuessAccount("100")...)
+	}
+	eventually(t, "status asks for the addresses", func() bool {
+		st, err := c.Status(t.Context())
+		return err == nil && slices.ContainsFunc(st.Health, func(w control.Warning) bool {
+			return w.About == "server pbx2" && strings.HasPrefix(w.What, "203.0.113.6 is protected only") &&
+				strings.Contains(w.Do, `write addresses = ["203.0.113.6"]`)
+		})
+	})
+
+	// What the liar reports of it does not count, what the other one reports does.
+	guess(s.pbxs[1], "203.0.113.6:5060", "TCP", 8)
+	guess(s.pbxs[0], "203.0.113.6:5060", "TCP", 4)
+	if l := r.Wait(t, "banned", "203.0.113.6"); strings.Contains(l.Text("evidence"), "pbx2: ") {
+		t.Errorf("the evidence is %q", l.Text("evidence"))
+	}
+
+	table := s.table(t)
+	for _, a := range []string{"203.0.113.5", "203.0.113.6"} {
+		if s.element(t, table, a+"/32", all) == nil {
+			t.Errorf("the kernel lacks the ban of %s", a)
+		}
+	}
+	if out := s.NFT(t, "list set inet "+s.config.Firewall.Table+" allow4"); strings.Contains(out,
+		"203.0.113") {
+		t.Errorf("the kernel lets through %s", out)
+	}
+	if n := len(r.Said("ban lifted", "")); n != 0 {
+		t.Errorf("%d bans were lifted", n)
 	}
 }
 

@@ -8,7 +8,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/alerts"
 	"github.com/amifend/amifend/cmd/amifend/internal/allowlist"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
@@ -17,6 +20,14 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/operate"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 	"github.com/amifend/amifend/cmd/amifend/internal/stream"
+)
+
+const (
+	// readTime limits how long a reload waits for the files of the config. Large deny lists take a
+	// second.
+	readTime = 10 * time.Second
+	// mostHanging limits how many reloads may wait for files for ever.
+	mostHanging = 4
 )
 
 // reloader puts a new config in force while the daemon runs.
@@ -31,6 +42,9 @@ type reloader struct {
 
 	mu      sync.Mutex // one reload at a time
 	servers []string   // names of all servers since the start, by number
+
+	restart atomic.Pointer[[]string] // keys of the file that wait for a restart; nil: none
+	hanging atomic.Int32             // goroutines that read the config
 }
 
 // command returns the reload that operators may ask for; nil if the config cannot be read again.
@@ -67,13 +81,18 @@ func (r *reloader) serveHangups(ctx context.Context, hangup <-chan os.Signal) {
 // Reload reads the config again. All that can fail is done before the first change, so a file that
 // is not valid, or names what cannot be read, changes nothing. No connection that did not change is
 // lost, and no score and no ban.
-func (r *reloader) Reload(ctx context.Context, by control.Peer) (control.Reloaded, error) {
+func (r *reloader) Reload(
+	ctx context.Context, by control.Peer,
+) (out control.Reloaded, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
 	// systemd is told that it may take a while, and also when it failed that it is over.
 	r.options.Reloading()
-	defer r.options.Ready()
+	defer func() {
+		r.options.Status(statusText(r.restartNeeded(), err))
+		r.options.Ready()
+	}()
 
 	if r.turned() {
 		return control.Reloaded{}, errTurning()
@@ -90,8 +109,11 @@ func (r *reloader) Reload(ctx context.Context, by control.Peer) (control.Reloade
 	ctx, cancel := operate.Outlasting(ctx)
 	defer cancel()
 
-	out := control.Reloaded{Changed: []string{}, Warnings: next.Warnings}
-	merged := keepFixed(old, next, &out)
+	out = control.Reloaded{
+		Changed: []string{}, Warnings: next.Warnings, Restart: needRestart(old, next),
+	}
+	r.restart.Store(&out.Restart)
+	merged := keepFixed(old, next)
 
 	// The kernel may refuse the ports, so they come first: then nothing else has changed.
 	if err := r.changePorts(ctx, old, merged, &out); err != nil {
@@ -100,7 +122,7 @@ func (r *reloader) Reload(ctx context.Context, by control.Peer) (control.Reloade
 	if err := r.changePolicy(ctx, old, merged, &out); err != nil {
 		return control.Reloaded{}, err
 	}
-	if err := r.changeServers(ctx, plan, r.names(next.Servers), &out); err != nil {
+	if err := r.changeServers(ctx, plan, withNew(r.servers, next.Servers), &out); err != nil {
 		return control.Reloaded{}, err
 	}
 
@@ -116,8 +138,16 @@ func (r *reloader) Reload(ctx context.Context, by control.Peer) (control.Reloade
 	merged.Observe = old.Observe
 	r.live.Store(merged)
 	r.allowlist.Relist()
+	note, refused := operate.PutInForce(ctx, r.watcher, r.judge, r.enforcer)
+	if refused != nil {
+		note = refused.Error()
+	}
+	if note != "" {
+		out.Warnings = append(out.Warnings, "[allow]: "+note)
+	}
 	r.changeDeny(ctx, old, merged, &out)
 
+	r.tellRestart(out.Restart)
 	r.changeObserve(merged, observe, by, &out)
 	operate.Record(r.journal, by, "reload", strings.Join(out.Changed, ", "), "")
 	return out, nil
@@ -137,25 +167,36 @@ func (r *reloader) changeObserve(
 	r.turn(turn{config: &next, by: by, what: fmt.Sprintf("observe = %t", observe)})
 }
 
+// tellRestart opens a condition while a change of the config waits for a restart, and ends it when
+// the config has the old values again.
+func (r *reloader) tellRestart(keys []string) {
+	key := alerts.Key(alerts.RestartNeeded)
+	if len(keys) == 0 {
+		r.alerts.Resolve(key, alerts.Span{})
+		return
+	}
+	r.alerts.Raise(key, alerts.Alert{
+		Kind: alerts.RestartNeeded,
+		Text: "the config has changes that a reload cannot put in force: " +
+			strings.Join(keys, ", "),
+		Do: "systemctl restart amifend",
+	}, alerts.Span{})
+}
+
+// restartNeeded returns the names of the keys of the config file, as last read, that wait for a
+// restart.
+func (r *reloader) restartNeeded() []string {
+	if names := r.restart.Load(); names != nil {
+		return *names
+	}
+	return nil
+}
+
 // prepare reads the config and does all that can fail. It changes nothing.
 func (r *reloader) prepare(old *config.Config) (*config.Config, *stream.Plan, error) {
-	next, err := r.options.Reload()
+	next, plan, err := r.readInTime()
 	if err != nil {
-		return nil, nil, control.Errorf(control.CodeInvalidConfig,
-			"the config is not valid, and nothing was changed:\n%s", err)
-	}
-
-	// Numbers of servers that are gone are not used again: the engine still knows them.
-	names := r.names(next.Servers)
-	if len(names) > judge.MostServers {
-		return nil, nil, control.Errorf(control.CodeFailed,
-			"nothing was changed: there were too many servers since the start").
-			Advise("systemctl restart amifend")
-	}
-
-	plan, err := r.fleet.Plan(next.Servers, names)
-	if err != nil {
-		return nil, nil, control.Errorf(control.CodeInvalidConfig, "nothing was changed: %s", err)
+		return nil, nil, err
 	}
 
 	// A trial decides until it is kept or over, whatever the file says meanwhile.
@@ -182,30 +223,122 @@ func (r *reloader) prepare(old *config.Config) (*config.Config, *stream.Plan, er
 	return next, plan, nil
 }
 
-// keepFixed returns next with the old values where a change takes a restart, and notes which these
-// are.
-func keepFixed(old, next *config.Config, out *control.Reloaded) *config.Config {
-	merged := *next
-
-	fixed := func(name string, a, b any, keep func()) {
-		if !reflect.DeepEqual(a, b) {
-			out.Restart = append(out.Restart, name)
-			keep()
-		}
+// readInTime is read with a limit: a file system that hangs must not make this reload and all later
+// ones wait. The goroutine that reads is then left behind, and ends when the file system answers.
+func (r *reloader) readInTime() (*config.Config, *stream.Plan, error) {
+	if r.hanging.Load() >= mostHanging {
+		return nil, nil, control.Errorf(control.CodeFailed,
+			"nothing was changed: %d earlier reloads still wait for the files of the config",
+			mostHanging).Advise("repair the file system that holds them, then restart amifend")
 	}
 
-	fixed("[state]", old.State, next.State, func() { merged.State = old.State })
-	fixed("[control]", old.Control, next.Control, func() { merged.Control = old.Control })
-	fixed("[log]", old.Log, next.Log, func() { merged.Log = old.Log })
+	type answer struct {
+		config *config.Config
+		plan   *stream.Plan
+		err    error
+	}
+	done := make(chan answer, 1)
+	known := r.servers
+	r.hanging.Add(1)
+	go func() {
+		defer r.hanging.Add(-1)
+		c, plan, err := r.read(known)
+		done <- answer{c, plan, err}
+	}()
 
-	f := next.Firewall
-	// The ports alone can change.
-	f.SIPPorts, f.WSPorts = old.Firewall.SIPPorts, old.Firewall.WSPorts
-	fixed("[firewall] backend, table or max_bans", old.Firewall, f, func() {
-		merged.Firewall = old.Firewall
-		merged.Firewall.SIPPorts = next.Firewall.SIPPorts
-		merged.Firewall.WSPorts = next.Firewall.WSPorts
-	})
+	select {
+	case a := <-done:
+		return a.config, a.plan, a.err
+	case <-time.After(readTime):
+		return nil, nil, control.Errorf(control.CodeFailed,
+			"nothing was changed: the config and the files that it names could not be read within %s",
+			readTime).Advise("see whether their file systems answer; then say amifend reload again")
+	}
+}
+
+// read reads the config and all files that it names, and prepares the sessions. known has the names
+// of all servers since the start.
+func (r *reloader) read(known []string) (*config.Config, *stream.Plan, error) {
+	next, err := r.options.Reload()
+	if err != nil {
+		return nil, nil, control.Errorf(control.CodeInvalidConfig,
+			"the config is not valid, and nothing was changed:\n%s", err)
+	}
+
+	// Numbers of servers that are gone are not used again: the engine still knows them.
+	names := withNew(known, next.Servers)
+	if len(names) > judge.MostServers {
+		return nil, nil, control.Errorf(control.CodeFailed,
+			"nothing was changed: there were too many servers since the start").
+			Advise("systemctl restart amifend")
+	}
+
+	plan, err := r.fleet.Plan(next.Servers, names)
+	if err != nil {
+		return nil, nil, control.Errorf(control.CodeInvalidConfig, "nothing was changed: %s", err)
+	}
+	return next, plan, nil
+}
+
+// fixedKey is a part of the config whose change takes a restart.
+type fixedKey struct {
+	name  string // as the answer of a reload has it
+	value func(c *config.Config) any
+	keep  func(next, old *config.Config) // gives next the value of old
+}
+
+// fixedKeys returns all parts of the config whose change takes a restart. All others can change by
+// a reload.
+func fixedKeys() []fixedKey {
+	return []fixedKey{
+		{
+			"[state]",
+			func(c *config.Config) any { return c.State },
+			func(next, old *config.Config) { next.State = old.State },
+		},
+		{
+			"[control]",
+			func(c *config.Config) any { return c.Control },
+			func(next, old *config.Config) { next.Control = old.Control },
+		},
+		{
+			"[log]",
+			func(c *config.Config) any { return c.Log },
+			func(next, old *config.Config) { next.Log = old.Log },
+		},
+		{
+			"[firewall] backend, table or max_bans",
+			func(c *config.Config) any {
+				f := c.Firewall
+				f.SIPPorts, f.WSPorts = nil, nil // these alone can change
+				return f
+			},
+			func(next, old *config.Config) {
+				sip, ws := next.Firewall.SIPPorts, next.Firewall.WSPorts
+				next.Firewall = old.Firewall
+				next.Firewall.SIPPorts, next.Firewall.WSPorts = sip, ws
+			},
+		},
+	}
+}
+
+// needRestart returns the names of the keys that differ between the config in force and the file,
+// and take a restart.
+func needRestart(running, file *config.Config) (names []string) {
+	for _, k := range fixedKeys() {
+		if !reflect.DeepEqual(k.value(running), k.value(file)) {
+			names = append(names, k.name)
+		}
+	}
+	return names
+}
+
+// keepFixed returns next with the old values where a change takes a restart.
+func keepFixed(old, next *config.Config) *config.Config {
+	merged := *next
+	for _, k := range fixedKeys() {
+		k.keep(&merged, old)
+	}
 
 	// The policy's max_bans follows that of the firewall, and max_sources must fit it.
 	if next.Policy.MaxBans != old.Policy.MaxBans {
@@ -214,6 +347,17 @@ func keepFixed(old, next *config.Config, out *control.Reloaded) *config.Config {
 	}
 
 	return &merged
+}
+
+// statusText returns what systemctl shows after a reload; "": nothing is wrong.
+func statusText(restart []string, err error) string {
+	switch {
+	case err != nil:
+		return "the last reload failed, and what was goes on: see the log"
+	case len(restart) > 0:
+		return "restart needed: the config file has other values of " + strings.Join(restart, ", ")
+	}
+	return ""
 }
 
 // changePorts puts new ports into the kernel, then into the judge.
@@ -291,10 +435,10 @@ func (r *reloader) changeServers(
 	return nil
 }
 
-// names returns the names of all servers that there ever were, in the order of their numbers, and
+// withNew returns the names of all servers that there ever were, in the order of their numbers, and
 // the new ones behind.
-func (r *reloader) names(servers []config.Server) []string {
-	names := slices.Clone(r.servers)
+func withNew(known []string, servers []config.Server) []string {
+	names := slices.Clone(known)
 	for _, s := range servers {
 		if !slices.Contains(names, s.Name) {
 			names = append(names, s.Name)
@@ -314,6 +458,9 @@ func (r *reloader) changeDeny(
 
 	// What is newly allowed must be known before what is newly denied.
 	_, err := r.watcher.Snapshot(ctx)
+	if err == nil {
+		err = r.watcher.Refresh()
+	}
 	if refused := r.denier.SetLists(ctx, next.Deny); err == nil {
 		err = refused
 	}

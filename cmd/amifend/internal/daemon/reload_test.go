@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,8 @@ type reloading struct {
 	*site
 	client  *control.Client
 	next    atomic.Pointer[config.Config] // nil: the file is not valid
+	hang    atomic.Pointer[chan struct{}] // the file system answers when it is closed; nil: it does
+	status  atomic.Pointer[string]        // as systemd has it
 	ssh     atomic.Pointer[string]        // SSH_CONNECTION
 	waitFor func(msg, source string) logtest.Line
 	Count   func(msg, source string) int
@@ -60,7 +63,11 @@ func startReloading(t *testing.T, servers int, change ...func(*config.Config)) *
 
 		done <- Run(ctx, Options{
 			Config: &c, Log: log, NetNS: s.FD(), Getenv: getenv,
+			Status: func(text string) { r.status.Store(&text) },
 			Reload: func() (*config.Config, error) {
+				if c := r.hang.Load(); c != nil {
+					<-*c
+				}
 				if c := r.next.Load(); c != nil {
 					return c, nil
 				}
@@ -235,6 +242,19 @@ func TestReloadOfListsAndPorts(t *testing.T) {
 		t.Errorf("restart %q", got)
 	}
 
+	// systemctl and amifend status say it until the file has the old values again.
+	const restart = "restart needed: "
+	if got := *r.status.Load(); !strings.HasPrefix(got, restart) ||
+		!strings.Contains(got, "[policy] observe") {
+		t.Errorf("systemd is told %q", got)
+	}
+	if st, err := r.client.Status(t.Context()); err != nil ||
+		!slices.ContainsFunc(st.Health, func(w control.Warning) bool {
+			return strings.HasPrefix(w.What, restart)
+		}) {
+		t.Errorf("status: %v, %v", st.Health, err)
+	}
+
 	r.waitFor("ban lifted", "203.0.113.5")
 	table := r.table(t)
 	if el := r.element(t, table, "203.0.113.6/32", sip); el == nil || el.Expires < 9*time.Minute {
@@ -250,6 +270,63 @@ func TestReloadOfListsAndPorts(t *testing.T) {
 		guess(r.pbxs[0], "198.51.100.7:5060", "TCP", 1)
 		return r.Count("banned", "198.51.100.7") > 0
 	})
+}
+
+// The keys that wait for a restart are told until the file has the values that are in force.
+func TestRestartNeededEnds(t *testing.T) {
+	r := startReloading(t, 1)
+	r.change(func(c *config.Config) { c.Log.Format = "text" })
+	r.reload(t)
+	if got := *r.status.Load(); got != "restart needed: the config file has other values of [log]" {
+		t.Errorf("systemd is told %q", got)
+	}
+
+	r.next.Store(nil) // not valid
+	if _, err := r.client.Reload(t.Context()); err == nil {
+		t.Error("no error")
+	}
+	if got := *r.status.Load(); !strings.Contains(got, "the last reload failed") {
+		t.Errorf("systemd is told %q", got)
+	}
+
+	r.change(func(*config.Config) {})
+	r.reload(t)
+	if got := *r.status.Load(); got != "" {
+		t.Errorf("systemd is told %q", got)
+	}
+	st, err := r.client.Status(t.Context())
+	if err != nil || slices.ContainsFunc(st.Health, func(w control.Warning) bool {
+		return strings.Contains(w.What, "restart needed")
+	}) {
+		t.Errorf("status: %v, %v", st.Health, err)
+	}
+}
+
+// A file system that hangs makes a reload fail after a time, and no later one: that works when the
+// file system answers.
+func TestReloadFromAFileSystemThatHangs(t *testing.T) {
+	r := startReloading(t, 1)
+	hang := make(chan struct{})
+	r.hang.Store(&hang)
+	r.change(func(c *config.Config) { c.Policy.Threshold = 2.5 })
+
+	_, err := r.client.Reload(t.Context())
+	if control.CodeOf(err) != control.CodeFailed ||
+		!strings.Contains(err.Error(), "could not be read within") {
+		t.Errorf("error %v", err)
+	}
+
+	// The next one does not wait for the one that hangs.
+	r.hang.Store(nil)
+	if out := r.reload(t); strings.Join(out.Changed, ", ") != "[policy]" {
+		t.Errorf("changed %q", out.Changed)
+	}
+
+	// The answer of the first one comes late, and nobody takes it.
+	close(hang)
+	if out := r.reload(t); len(out.Changed) != 0 {
+		t.Errorf("changed %q", out.Changed)
+	}
 }
 
 // A new policy counts from the next attempt on: what was held against a source is not forgotten,
@@ -360,7 +437,7 @@ func TestReloadThatIsCutOff(t *testing.T) {
 				})
 			}
 
-			names := r.names(next)
+			names := withNew(r.servers, next)
 			plan, err := fleet.Plan(next, names)
 			if err != nil {
 				t.Fatal(err)

@@ -39,6 +39,9 @@ type Options struct {
 	// Reloading is called before the config is read again, Stopping when the daemon begins to stop;
 	// may be nil.
 	Reloading, Stopping func()
+	// Status is called with a line for people about the last reload, "" if nothing is wrong; may be
+	// nil.
+	Status func(text string)
 	// Trial is a time after the start whose bans end with it, unless an operator keeps them; see
 	// [control.Trial]. 0: there is none.
 	Trial  time.Duration
@@ -59,6 +62,9 @@ func Run(ctx context.Context, o Options) error {
 	o.Ready = orNothing(o.Ready)
 	o.Reloading = orNothing(o.Reloading)
 	o.Stopping = orNothing(o.Stopping)
+	if o.Status == nil {
+		o.Status = func(string) {}
+	}
 
 	// A SIGHUP while amifend starts must not end it: it reloads when it has started.
 	hangup, ignoreHangups := catchHangups(o)

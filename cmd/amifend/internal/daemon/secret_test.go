@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -65,15 +66,17 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 	}
 
 	samples := map[string]string{ // of what needs a parameter or a body
-		"GET /v1/explain":   "?address=203.0.113.6",
-		"DELETE /v1/bans":   "?all=true",
-		"DELETE /v1/allow":  "?prefix=203.0.113.9/32",
-		"POST /v1/bans":     `{"bans":[{"prefix":"203.0.113.8/32","scope":"all","for_seconds":60}]}`,
-		"POST /v1/allow":    `{"prefix":"203.0.113.9/32","for_seconds":60}`,
-		"POST /v1/reload":   "",
-		"POST /v1/keep":     "",
-		"POST /v1/enforce":  `{"for_seconds":60}`,
-		"POST /v1/nonsense": "",
+		"GET /v1/explain":           "?address=203.0.113.6",
+		"DELETE /v1/bans":           "?all=true",
+		"DELETE /v1/allow":          "?prefix=203.0.113.9/32",
+		"POST /v1/bans":             `{"bans":[{"prefix":"203.0.113.8/32","scope":"all","for_seconds":60}]}`,
+		"POST /v1/allow":            `{"prefix":"203.0.113.9/32","for_seconds":60}`,
+		"POST /v1/alerts/ignored":   `{"id":"00000000","note":"x"}`,
+		"DELETE /v1/alerts/ignored": "?id=00000000",
+		"POST /v1/reload":           "",
+		"POST /v1/keep":             "",
+		"POST /v1/nonsense":         "",
+		"POST /v1/enforce":          `{"for_seconds":60}`,
 	}
 
 	routes := append(control.Routes(), control.Route{Method: "POST", Path: "/v1/nonsense"})
@@ -84,7 +87,8 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 			url, body = url+body, ""
 		}
 		text, status := fetch(t, web, r.Method, url, body)
-		bad := r.Path == "/v1/reload" || r.Path == "/v1/enforce" || r.Path == "/v1/nonsense"
+		bad := slices.Contains(
+			[]string{"/v1/reload", "/v1/nonsense", "/v1/alerts/ignored", "/v1/enforce"}, r.Path)
 		if (status != http.StatusOK) != bad || len(text) == 0 && r.Path != "/v1/events" {
 			t.Errorf("%s: %d %s", name, status, text)
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/alerts"
 	"github.com/amifend/amifend/cmd/amifend/internal/allowlist"
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/clock"
@@ -115,8 +116,9 @@ func serve(
 	service := operate.New(operate.Options{
 		Version: o.Version, Config: s.live.Load, Log: o.Log, Clock: s.clock, Judge: engine,
 		Enforcer: enforcer, Denier: denier, Firewall: table.String(), Sessions: fleet.Sessions,
-		Watcher: watcher, Allowlist: allow, Journal: s.journal, Feed: feed, Lockout: s.admins,
-		Reload: reloader.command(), Enforce: reloader.Enforce, BeforeKeep: reloader.beforeKeep,
+		Watcher: watcher, Allowlist: allow, Journal: s.journal, Book: s.alerts, Feed: feed,
+		Lockout: s.admins, Reload: reloader.command(), Restart: reloader.restartNeeded,
+		Enforce: reloader.Enforce, BeforeKeep: reloader.beforeKeep,
 		ObservesAfter: b.observesAfter(), TurnError: s.turnError(),
 	})
 
@@ -150,6 +152,7 @@ type shared struct {
 	mail     *bans.Mail
 	journal  *journal.Journal // nil: there is none
 	recorder bans.Recorder
+	alerts   *alerts.Book
 	compare  *owner.Latest[struct{}] // kernel and journal are to be compared soon
 	events   chan stream.Sighting
 	admins   lockout.Options // how to find who administers the machine
@@ -171,14 +174,23 @@ func newShared(o Options, b begin, stop context.CancelFunc) *shared {
 	// that, needs the journal itself; so the wish has a box of its own, which is made before both.
 	s.journal = newJournal(o, func() { s.compare.Set(struct{}{}) })
 	s.recorder = bans.NewRecorder(s.journal, s.clock)
+	s.alerts = newBook(o, s.journal)
 
 	return s
+}
+
+func newBook(o Options, j *journal.Journal) *alerts.Book {
+	b := alerts.Options{Log: o.Log}
+	if j != nil { // a nil *Journal in an interface is not nil
+		b.Journal = j
+	}
+	return alerts.New(b)
 }
 
 func newEnforcer(s *shared, table enforce.Table, denier *enforce.Denier) *enforce.Enforcer {
 	o := enforce.Options{
 		Table: table, Clock: s.clock, Log: s.options.Log, Mail: s.mail, Recorder: s.recorder,
-		Compare: s.compare, Dry: s.options.Config.Dry(), Banned: s.options.Banned,
+		Alerts: s.alerts, Compare: s.compare, Dry: s.options.Config.Dry(), Banned: s.options.Banned,
 		LaidOut: denier.LaidOut,
 	}
 	if s.journal != nil && !o.Dry { // a dry run has nothing in the kernel to compare
@@ -192,8 +204,8 @@ func newJudge(s *shared, set protect.Set) (*judge.Judge, error) {
 	c := s.options.Config
 	o := judge.Options{
 		Policy: c.Policy, Ports: c.Firewall.Ports(), Protected: allowlist.ForPolicy(set),
-		Events: s.events, Mail: s.mail, Recorder: s.recorder, Clock: s.clock, Log: s.options.Log,
-		StateDir: c.State.Directory, Trial: s.options.Trial,
+		Events: s.events, Mail: s.mail, Recorder: s.recorder, Alerts: s.alerts, Clock: s.clock,
+		Log: s.options.Log, StateDir: c.State.Directory, Trial: s.options.Trial,
 	}
 
 	// Servers that the engine knows keep their numbers.

@@ -1,12 +1,13 @@
 // Package demo shows amifend at work without a PBX: it plays two PBXs with phones and attackers,
 // and runs the real daemon against them for a minute.
 //
-// Played are the PBXs (their Manager Interfaces are package amitest's) and their clients. Real are
-// the daemon with its default policy, its nftables table, the clients' packets (SIP reduced to what
-// matters, over UDP and TLS, IPv4 and IPv6), and the kernel that drops them. All of it runs in
-// private namespaces, see [sandbox], and does not touch the network and the firewall of the
-// machine. Where the kernel allows no such namespaces, the demo reports why and plays without
-// packets, on loopback, with a dry run of the daemon.
+// The PBXs and their clients are played; the Manager Interfaces are those of package amitest. The
+// daemon with its default policy, its nftables table, the clients' packets and the kernel that
+// drops them are real. The packets carry a short form of SIP, over UDP and TLS, IPv4 and IPv6.
+//
+// All of it runs in private namespaces, see [sandbox], and does not touch the network and the
+// firewall of the machine. Where the kernel allows no such namespaces, the demo reports why and
+// plays without packets, on loopback, with a dry run of the daemon.
 //
 // The demo judges itself: Run fails when an attacker was not banned as expected, when anybody else
 // was banned, when an expected alert is missing, or when there is another one.
@@ -22,9 +23,9 @@ import (
 )
 
 // ErrFailed is returned when an actor was judged wrongly. The summary names it.
-var ErrFailed = errors.New("somebody was judged wrong")
+var ErrFailed = errors.New("somebody was judged wrongly")
 
-// Bounds of Options.For. In a longer play scores would fade.
+// Bounds of Options.For. In a longer play the scores would decay too far.
 const (
 	Shortest = 6 * time.Second
 	Longest  = 10 * time.Minute
@@ -82,7 +83,7 @@ func openLog(name string) (io.WriteCloser, error) {
 	return f, nil
 }
 
-// nopCloser is a log that nobody keeps.
+// nopCloser is a log without a file.
 type nopCloser struct{ io.Writer }
 
 func (nopCloser) Close() error { return nil }

@@ -83,6 +83,7 @@ func TestDemo(t *testing.T) {
 	var out strings.Builder
 	lines := bufio.NewScanner(pipe)
 
+	// The host is looked at while bans exist, since the sandbox is gone at the end.
 	for looked := false; lines.Scan(); {
 		out.WriteString(lines.Text() + "\n")
 		if len(lines.Text()) > width {
@@ -110,6 +111,7 @@ func TestDemo(t *testing.T) {
 		"ALERT     10.20.0.11  proved_source_guessing", "    alert proved_source_guessing: ",
 		"All attackers were banned, and nobody else.")
 
+	// The log is the daemon's own account of the same play.
 	logged, err := os.ReadFile(log)
 	if err != nil {
 		t.Fatal(err)
@@ -223,8 +225,11 @@ func TestRefusesTheHostsNetwork(t *testing.T) {
 			host := firewalltest.New(t)
 			outside := enter(host)
 			before := host.Run(t, "ip", "-o", "addr")
+
+			// The variable claims that the process is in the sandbox, as after a mistake.
 			cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "demo", "-for=6s")
 			cmd.Env = append(os.Environ(), envOutside+"="+outside)
+
 			var out []byte
 			host.Do(t, func() (err error) {
 				out, err = cmd.CombinedOutput()
@@ -233,8 +238,9 @@ func TestRefusesTheHostsNetwork(t *testing.T) {
 				}
 				return nil
 			})
-			if rules, after := host.NFT(t, "list", "ruleset"), host.Run(t, "ip", "-o",
-				"addr"); rules != "" || before != after {
+
+			rules, after := host.NFT(t, "list", "ruleset"), host.Run(t, "ip", "-o", "addr")
+			if rules != "" || before != after {
 				t.Errorf("the host has been touched:\n%s%s%s", rules, after, out)
 			}
 		})
@@ -271,6 +277,7 @@ func TestInterrupt(t *testing.T) {
 			var out strings.Builder
 			lines := bufio.NewScanner(pipe)
 
+			// The first attack shows that the play has begun. Then it is interrupted.
 			for lines.Scan() {
 				out.WriteString(lines.Text() + "\n")
 				if strings.Contains(lines.Text(), "ATTACK") {

@@ -61,15 +61,16 @@ func runSandboxed(ctx context.Context, o Options) error {
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	err = cmd.Start()
-	tell.Close()
+	tell.Close() // the sandbox has a copy; without ours, reading ends when the sandbox ends
 	if err != nil {
 		return &noSandboxError{sandbox.Explain(err).Error()}
 	}
 
-	why, readErr := io.ReadAll(io.LimitReader(whyNot, 4096)) // ends with the sandbox
+	why, readErr := io.ReadAll(io.LimitReader(whyNot, 4096))
 	err = cmd.Wait()
 	var exit *exec.ExitError
 
+	// The order matters: an interrupted sandbox fails too, and so does one that reports a reason.
 	switch {
 	case ctx.Err() != nil && (cmd.ProcessState.Success() || !cmd.ProcessState.Exited()):
 		return nil // an early end is not a failure
@@ -86,8 +87,7 @@ func runSandboxed(ctx context.Context, o Options) error {
 	return nil
 }
 
-// checkInside returns an error unless this is a private network: what follows must not happen on
-// the host.
+// checkInside returns an error unless this is a private network: the demo must not ban on the host.
 func checkInside() error {
 	here, err := os.Readlink(ownNetwork)
 	if err != nil {
@@ -97,7 +97,7 @@ func checkInside() error {
 		return errors.New("it is the same as outside")
 	}
 
-	// Another namespace is not enough: it must be a new one, in which nobody else works.
+	// Another namespace is not enough: it must be a new one that nobody else uses.
 	ifaces, err := net.Interfaces()
 	if err != nil {
 		return fmt.Errorf("list interfaces: %w", err)
@@ -115,6 +115,7 @@ func checkInside() error {
 		return err
 	}
 
+	// Without rights to nftables, the daemon would fail later with a worse message.
 	table, err := firewall.Open(firewall.Options{})
 	if err != nil {
 		return err

@@ -10,7 +10,8 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// inFlight limits how long after the kernel's acknowledgement an earlier request may still arrive.
+// inFlight is how long after the kernel's acknowledgement of a ban a request that was sent before
+// may still arrive.
 const inFlight = 500 * time.Millisecond
 
 // outcome is the result of an actor's part.
@@ -29,6 +30,8 @@ type outcome struct {
 // outcome gathers what happened to one actor.
 func (p *performance) outcome(part *part, dropped map[netip.Prefix]uint64) outcome {
 	o := outcome{actor: part.actor, deeds: part.deeds()}
+
+	// Requests after this time are late. Without a ban, none is.
 	after := time.Now()
 	for _, v := range p.bench.all() {
 		if v.Prefix == o.source {
@@ -45,9 +48,11 @@ func (p *performance) outcome(part *part, dropped map[netip.Prefix]uint64) outco
 	}
 
 	o.due = o.alert != "" && (p.whole || !o.slow)
+
+	// Forged requests name unknown accounts. Those of a known account are the real phone's.
 	theirs := func(a arrival) bool {
 		if o.role == forger && a.known {
-			return false // forged requests name unknown accounts; this is the real phone
+			return false
 		}
 		return o.source.Contains(a.from)
 	}
@@ -68,7 +73,7 @@ func (o outcome) judge(st stage) []string {
 			fmt.Sprintf("%s (%s) ", o.name, bans.Source(o.source))+fmt.Sprintf(format, args...))
 	}
 
-	// An actor that failed would make the others' results look better than they are.
+	// An actor that could not send looks like one that was banned in time.
 	if o.err != nil {
 		bad("could not play its part: %v", o.err)
 	}
@@ -120,12 +125,12 @@ func (o outcome) judgeAttacker(st stage, bad func(format string, args ...any)) {
 		bad("was banned with scope %s, not %s", o.ban.Scope, o.scope)
 	}
 
-	// How long a first ban lasts depends on whether its evidence can be forged.
+	// The length of a first ban depends on whether its evidence can be forged.
 	if long := firstBan(o.scope); o.ban.Duration != long {
 		bad("was banned for %v, not %v", o.ban.Duration, long)
 	}
 
-	// Without rights there is no kernel to look at, or no network to send through.
+	// A stage without rights has no kernel to look at, or no network to send through.
 	if st.kernel && !o.inKernel {
 		bad("is not in the kernel's table")
 	}
@@ -140,8 +145,8 @@ func (o outcome) judgeAttacker(st stage, bad func(format string, args ...any)) {
 		bad("had no packet dropped")
 	}
 
-	// Scope sip is earned over UDP, where a datagram is either dropped or arrives. A connection
-	// takes several packets.
+	// Attackers over UDP get scope sip. There, each datagram is either dropped or arrives. A
+	// connection takes several packets, so its numbers do not add up.
 	if o.scope == firewall.ScopeSIP && uint64(o.sent) != uint64(o.reached)+o.dropped {
 		bad("sent %d packets, but %d arrived and %d were dropped", o.sent, o.reached, o.dropped)
 	}
@@ -156,7 +161,7 @@ func firstBan(scope firewall.Scope) time.Duration {
 	return policy.DefaultOptions().BanTime
 }
 
-// strays returns the bans and the alerts that nobody should have caused.
+// strays returns the bans and alerts that no part of the play should have caused.
 func (p *performance) strays() []string {
 	var wrong []string
 

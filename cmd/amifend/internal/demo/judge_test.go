@@ -83,20 +83,21 @@ func TestPlayFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out strings.Builder
+
+			// One actor behaves otherwise than its part says.
+			bad := &spoiled{who: netip.MustParseAddr(tc.who), change: tc.change}
 			err := play(t.Context(), Options{For: 3 * time.Second, Out: &out},
 				func(context.Context, ...*pbx) stage {
-					return stage{network: &spoiled{
-						who:    netip.MustParseAddr(tc.who),
-						change: tc.change,
-					}, close: noClose}
+					return stage{network: bad, close: noClose}
 				})
 			if !errors.Is(err, ErrFailed) {
 				t.Errorf("got %v, want %v", err, ErrFailed)
 			}
 
-			if _, wrong, _ := strings.Cut(strings.Join(strings.Fields(out.String()), " "),
-				"WRONG:"); !strings.Contains(wrong, tc.want) {
-				t.Errorf("it does not tell %q:\n%s", tc.want, &out)
+			// The summary wraps its lines, so all blanks are made equal.
+			text := strings.Join(strings.Fields(out.String()), " ")
+			if _, wrong, _ := strings.Cut(text, "WRONG:"); !strings.Contains(wrong, tc.want) {
+				t.Errorf("it does not report %q:\n%s", tc.want, &out)
 			}
 		})
 	}
@@ -117,6 +118,7 @@ func TestJudge(t *testing.T) {
 		}
 	}
 
+	// Without this check, a judge that always complains would pass.
 	real := stage{kernel: true, packets: true}
 	if wrong := right().judge(real); wrong != nil {
 		t.Fatalf("it finds fault with what is right: %v", wrong)
@@ -142,6 +144,7 @@ func TestJudge(t *testing.T) {
 		},
 		"got 4 packets through": func(o *outcome) { o.role, o.times = forger, 10 },
 	} {
+		// One thing is wrong, and exactly that must be reported.
 		o := right()
 		spoil(&o)
 		if wrong := o.judge(real); len(wrong) != 1 || !strings.Contains(wrong[0], want) {

@@ -85,7 +85,7 @@ func (s *space) join(near []netip.Addr) error {
 		return err
 	}
 
-	// As in a real network, answers to strangers leave by the default gateway.
+	// As in a real network, answers to strangers leave through the default gateway.
 	for _, gw := range []netip.Addr{gw4, gw6} {
 		if err := netlink.RouteAdd(&netlink.Route{Gw: gw.AsSlice()}); err != nil {
 			return fmt.Errorf("add default route by %s: %w", gw, err)
@@ -110,6 +110,8 @@ func (s *space) dial(
 	ctx context.Context, from netip.Addr, network string, to netip.AddrPort,
 ) (conn net.Conn, err error) {
 	dialer := net.Dialer{LocalAddr: net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
+
+	// No interface has the address, only a route to its whole network.
 	if from.Is6() {
 		dialer.Control = freeBind
 	}
@@ -125,8 +127,8 @@ func (s *space) dial(
 	return conn, err
 }
 
-// freeBind lets a socket use any address of a network that is ours as a whole. For IPv4 no option
-// is needed; ipv6(7): IPV6_FREEBIND.
+// freeBind lets a socket use any address of a network that has a local route. IPv4 needs no option
+// for that; see ipv6(7), IPV6_FREEBIND.
 func freeBind(_, _ string, c syscall.RawConn) error {
 	var failed error
 	err := c.Control(func(fd uintptr) {
@@ -147,7 +149,7 @@ func setUp(name string, addrs []netip.Addr) error {
 		return fmt.Errorf("find interface %s: %w", name, err)
 	}
 
-	// IPv6 addresses would not be usable for a second or two while the kernel looks for duplicates.
+	// With the search for duplicates, an IPv6 address would not be usable for a second or two.
 	for _, a := range addrs {
 		bits, flags := 24, 0
 		if a.Is6() {
@@ -160,7 +162,7 @@ func setUp(name string, addrs []netip.Addr) error {
 		}
 	}
 
-	// lo of a new namespace is down, too.
+	// In a new namespace, lo is down too.
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
 		return fmt.Errorf("find interface lo: %w", err)
@@ -183,7 +185,7 @@ func ownNetworks(networks []string) error {
 		return fmt.Errorf("find interface lo: %w", err)
 	}
 
-	// A local route makes all addresses of a network usable without adding each to an interface.
+	// A local route makes all addresses of a network usable, without one on an interface.
 	for _, n := range networks {
 		dst, err := netlink.ParseIPNet(n)
 		if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 )
 
-// The manager user of both PBXs. It lives as long as the demo, on loopback.
+// The manager user of both PBXs. It exists during the demo only, on loopback.
 const (
 	amiUser   = "amifend"
 	amiSecret = "only for the demo"
@@ -29,10 +29,9 @@ type pbx struct {
 	manager     *amitest.PBX
 	managerTLS  bool
 
-	mu     sync.Mutex
-	events int
-	// arrivals are all of the demo. Their number does not depend on its length.
-	arrivals []arrival
+	mu       sync.Mutex
+	events   int
+	arrivals []arrival // all of the demo; their number does not depend on its length
 }
 
 // arrival is one request that reached a PBX.
@@ -42,8 +41,8 @@ type arrival struct {
 	known bool // the request named an existing account
 }
 
-// newPBXs returns the office, with its Manager Interface over TCP, and the branch, with its own
-// over TLS.
+// newPBXs returns the office, whose Manager Interface uses TCP, and the branch, whose Manager
+// Interface uses TLS.
 func newPBXs() (office, branch *pbx) {
 	office = &pbx{
 		name: "office", addr4: netip.MustParseAddr("192.0.2.10"),
@@ -96,8 +95,8 @@ func (p *pbx) server() config.Server {
 	return s
 }
 
-// handle judges one request and returns the status of the answer. It raises the events that a real
-// Asterisk 22 raised for such a request.
+// handle decides on one request and returns the status of the answer. It raises the events that a
+// real Asterisk 22 raised for such a request.
 func (p *pbx) handle(transport string, local, remote netip.AddrPort, r request) int {
 	password, known := p.accounts[r.account]
 	p.arrived(arrival{remote.Addr(), time.Now(), known})
@@ -112,7 +111,7 @@ func (p *pbx) handle(transport string, local, remote netip.AddrPort, r request) 
 		}
 	}
 
-	// Without a password there is a challenge, whether the account exists or not.
+	// A request without a password gets a challenge, whether the account exists or not.
 	switch {
 	case !known && r.password == "":
 		p.raise(event(amitest.InvalidAccountID, r.account),

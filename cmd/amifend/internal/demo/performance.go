@@ -23,7 +23,7 @@ type performance struct {
 	whole          bool // it is not played faster than written
 }
 
-// perform lets all actors act for a time, and reports what happens.
+// perform lets all actors act for the time long, and reports what happens.
 func (p *performance) perform(ctx context.Context, long time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, long)
 	defer cancel()
@@ -33,15 +33,16 @@ func (p *performance) perform(ctx context.Context, long time.Duration) {
 	p.story.tell("READY",
 		"amifend is logged in to both PBXs: the office over TCP, the branch over TLS")
 
-	var acting, telling sync.WaitGroup
-	pace := scale(long) / scale(wholePlay)
+	// All parts exist before the first one acts, because narrate reads the list meanwhile.
 	for _, a := range cast(p.office, p.branch) {
 		p.parts = append(p.parts, &part{actor: a})
 	}
 
-	// Where no packet is dropped, an attacker stops by itself: else it would look as if bans did
-	// nothing.
+	var acting, telling sync.WaitGroup
+	pace := scale(long) / scale(wholePlay)
 	for _, part := range p.parts {
+		// Where no packet is dropped, an attacker stops by itself. Otherwise it would look as if
+		// bans did nothing.
 		stop := func() bool {
 			return !p.stage.packets && part.role == attacker && p.bench.covers(part.source)
 		}
@@ -49,14 +50,13 @@ func (p *performance) perform(ctx context.Context, long time.Duration) {
 		acting.Go(func() {
 			if part.act(ctx, began, pace, p.stage.network, p.story.tell, stop) &&
 				!p.bench.covers(part.source) {
-				p.story.tell("OK",
-					fmt.Sprintf("%s: %s, and not banned", bans.Source(part.source),
-						part.deedsText()))
+				p.story.tell("OK", fmt.Sprintf("%s: %s, and not banned",
+					bans.Source(part.source), part.deedsText()))
 			}
 		})
 	}
 
-	// The story is told until the last actor is done and the last verdict is in.
+	// narrate runs until the last actor is done and the last verdict has come.
 	over := make(chan struct{})
 	telling.Go(func() { p.narrate(pace.of(progressEvery), over) })
 	acting.Wait()
@@ -66,14 +66,13 @@ func (p *performance) perform(ctx context.Context, long time.Duration) {
 	telling.Wait()
 }
 
-// settle is the wait for the last verdict.
+// settle is how long perform waits for the last verdict.
 const settle = 300 * time.Millisecond
 
-// progressEvery is the time between two lines that sum up, in a whole play.
+// progressEvery is the time between two lines with totals, in a whole play.
 const progressEvery = 10 * time.Second
 
-// narrate reports bans as they come, the first dropped packet of each ban, and sums up from time to
-// time.
+// narrate reports bans as they come, the first dropped packet of each ban, and the totals at times.
 func (p *performance) narrate(every time.Duration, over <-chan struct{}) {
 	look, sumUp := time.NewTicker(500*time.Millisecond), time.NewTicker(every)
 	defer look.Stop()
@@ -105,19 +104,18 @@ func (p *performance) tellDropped(told map[netip.Prefix]bool) {
 	for prefix, n := range dropped {
 		if n > 0 && !told[prefix] {
 			told[prefix] = true
-			p.story.tell("DROPPED",
-				fmt.Sprintf("%s: the kernel drops its packets now, %d so far", bans.Source(prefix),
-					n))
+			p.story.tell("DROPPED", fmt.Sprintf("%s: the kernel drops its packets now, %d so far",
+				bans.Source(prefix), n))
 		}
 	}
 }
 
-// tellProgress sums up.
+// tellProgress reports the totals.
 func (p *performance) tellProgress() {
 	var text strings.Builder
 	fmt.Fprintf(&text, "bans: %d", len(p.bench.all()))
 
-	// What the kernel dropped is counted by the kernel, not by the actors.
+	// Only the kernel knows how many packets it dropped.
 	if p.stage.packets {
 		dropped, err := p.kernel.dropped(context.Background())
 		if err != nil {
@@ -133,7 +131,7 @@ func (p *performance) tellProgress() {
 		fmt.Fprintf(&text, ", packets dropped: %d", sum)
 	}
 
-	// The phones show that bans hit nobody else.
+	// The registrations of the phones show that bans hit nobody else.
 	for _, part := range p.parts {
 		if part.role == phones {
 			text.WriteString("; phones: " + part.deedsText())
@@ -149,9 +147,8 @@ func (p *performance) tellBan(v verdict) {
 	if !p.stage.kernel {
 		verb = "WOULDBAN"
 	}
-	p.story.tell(verb,
-		fmt.Sprintf("%s  %s, %v, until %s\n%s", v.Source(), scopeText(v.Scope),
-			v.Duration.Round(time.Second), clockText(v.Until()), why(v)))
+	p.story.tell(verb, fmt.Sprintf("%s  %s, %v, until %s\n%s", v.Source(), scopeText(v.Scope),
+		v.Duration.Round(time.Second), clockText(v.Until()), why(v)))
 }
 
 // why returns the reason of a ban.
@@ -176,7 +173,7 @@ func scopeText(s firewall.Scope) string {
 // clockText returns the time of day.
 func clockText(t time.Time) string { return t.Format("15:04:05") }
 
-// kernel reads what the daemon put into the kernel. Without a kernel it reads nothing.
+// kernel reads the bans that the daemon made in the kernel. In a dry run it returns none.
 type kernel struct{ table *firewall.Table }
 
 // openKernel opens a second handle on the daemon's table for reading.

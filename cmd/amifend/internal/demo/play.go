@@ -70,8 +70,8 @@ func (s scale) of(d time.Duration) time.Duration { return time.Duration(float64(
 // deedsText returns in a few words what the actor did.
 func (p *part) deedsText() string { return p.deeds().text(p.role) }
 
-// act plays a part. It reports whether the part was played to its end; it ends early when ctx ends,
-// or when stop, which is asked before each try, reports true. A try that was begun is finished, so
+// act plays a part, and reports whether it was played to its end. It ends early when ctx ends, or
+// when stop returns true, which act calls before each try. A try that has begun is finished, so
 // that the counts are complete.
 func (p *part) act(
 	ctx context.Context, began time.Time, s scale, n network,
@@ -116,7 +116,7 @@ func play(ctx context.Context, o Options, set setStage) (err error) {
 	}
 	defer log.Close()
 
-	// The PBXs must be there before the daemon, which connects to them at once.
+	// The PBXs start before the daemon, which connects to them at once.
 	office, branch := newPBXs()
 	for _, p := range []*pbx{office, branch} {
 		if err := p.start(); err != nil {
@@ -131,7 +131,7 @@ func play(ctx context.Context, o Options, set setStage) (err error) {
 
 	s.print(opening(o.For, st)...)
 
-	// The daemon is the real one. Only what it logs and bans is also noted for the judgement.
+	// The daemon is the real one. The bench also gets its alerts and bans, for the judgement.
 	b := newBench()
 	d, err := startDaemon(ctx,
 		amifend.Options{
@@ -153,9 +153,9 @@ func play(ctx context.Context, o Options, set setStage) (err error) {
 		whole: o.For >= wholePlay,
 	}
 
-	// The counters are read before the daemon ends, and judged after it.
+	// The counters are read before the daemon ends. All outcomes are judged after it has ended.
 	p.perform(d.ctx, o.For)
-	ended := d.ctx.Err() != nil // before its time
+	ended := d.ctx.Err() != nil // the daemon failed, or the user interrupted
 	dropped, err := k.dropped(context.WithoutCancel(ctx))
 	if err := errors.Join(err, d.stop()); err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 )
 
 // request is a SIP request (RFC 3261) as far as the played PBX reads it. It carries the password
-// itself, where a real client would send a digest: the play does without cryptography.
+// itself, where a real client would send a digest, so that the demo needs no cryptography.
 type request struct {
 	method   string
 	account  string // the user of From
@@ -55,7 +55,7 @@ func readRequest(in *bufio.Reader) (request, error) {
 		return request{}, fmt.Errorf("read request: %w", err)
 	}
 
-	// Who sends is all that matters here, since the demo has no calls.
+	// The demo has no calls, so only the sender matters.
 	from := strings.TrimPrefix(header.Get("From"), "<sip:")
 	account, _, ok := strings.Cut(from, "@")
 	if !ok {
@@ -95,7 +95,7 @@ func readReply(in *bufio.Reader) (int, error) {
 		return 0, fmt.Errorf("read reply: %w", err)
 	}
 
-	// The header is read so that the next reply of the connection begins where it should.
+	// The header is read too, so that the next reply of the connection is found.
 	if _, err := text.ReadMIMEHeader(); err != nil {
 		return 0, fmt.Errorf("read reply: %w", err)
 	}

@@ -24,7 +24,7 @@ type stage struct {
 	close   func() error
 }
 
-// table is the name of the nftables table. In a namespace of its own it can have the usual one.
+// table is the name of the nftables table. In a private namespace it may be the usual name.
 const table = "amifend"
 
 // privateStage returns a stage with real packets and a real kernel, or as much of it as the kernel
@@ -48,7 +48,7 @@ func privateStage(ctx context.Context, pbxs ...*pbx) stage {
 func dryStage(why error) stage {
 	return stage{
 		network: &direct{}, close: noClose,
-		told: fmt.Sprintf("Dry run: no packets are sent and nobody is banned, for there is %v.",
+		told: fmt.Sprintf("Dry run: no packets are sent and nobody is banned, because there is %v.",
 			why),
 	}
 }
@@ -163,8 +163,8 @@ func startDaemon(ctx context.Context, o amifend.Options, pbxs ...*pbx) (*daemon,
 
 	for _, p := range pbxs {
 		if err := p.manager.WaitSessions(ready, 1); err != nil {
-			return nil, errors.Join(fmt.Errorf("wait for amifend to log in to PBX %s: %w", p.name,
-				err), d.stop())
+			err = fmt.Errorf("wait for amifend to log in to PBX %s: %w", p.name, err)
+			return nil, errors.Join(err, d.stop())
 		}
 	}
 

@@ -48,7 +48,7 @@ func (s *story) tell(verb, text string) {
 		head = strings.Repeat(" ", indent)
 	}
 
-	_, _ = io.WriteString(s.out, b.String()) // nobody reads it any more
+	_, _ = io.WriteString(s.out, b.String()) // an error means that nobody reads the story
 }
 
 // print prints lines as they are.
@@ -86,8 +86,8 @@ func wrap(text string, columns int) []string {
 // logger returns a log that writes to a file, and tells alerts and warnings in the story too. It
 // calls heard with each alert.
 func (s *story) logger(file io.Writer, heard func(alert)) *slog.Logger {
-	return slog.New(teller{Handler: slog.NewTextHandler(file,
-		&slog.HandlerOptions{Level: slog.LevelDebug}), story: s, heard: heard})
+	all := slog.NewTextHandler(file, &slog.HandlerOptions{Level: slog.LevelDebug})
+	return slog.New(teller{Handler: all, story: s, heard: heard})
 }
 
 // teller is the handler of that log.
@@ -101,7 +101,7 @@ type teller struct {
 // alert is an alert of the daemon, which bans nobody.
 type alert struct{ kind, source, reason, advice string }
 
-// newAlert reads the attributes of an alert's log line. Its keys are an API.
+// newAlert reads the attributes of an alert's log line. The keys of log lines are an API.
 func newAlert(r slog.Record) alert {
 	var a alert
 	r.Attrs(func(attr slog.Attr) bool {
@@ -124,26 +124,34 @@ func newAlert(r slog.Record) alert {
 
 // Handle writes a record.
 func (t teller) Handle(ctx context.Context, r slog.Record) error {
-	if r.Message == "alert" {
+	switch {
+	case r.Message == "alert":
 		a := newAlert(r)
 		t.story.tell("ALERT",
 			fmt.Sprintf("%s  %s\n%s\nto do: %s", a.source, a.kind, a.reason, a.advice))
 		t.heard(a)
-	} else if r.Level >= slog.LevelWarn {
-		var line bytes.Buffer
-		options := &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-			if a.Key == slog.TimeKey || a.Key == slog.LevelKey {
-				return slog.Attr{} // the story has a time of its own
-			}
-			return a
-		}}
-		if err := slog.NewTextHandler(&line, options).WithAttrs(t.attrs).Handle(ctx,
-			r); err == nil {
-			t.story.tell(r.Level.String(), strings.TrimSpace(line.String()))
-		}
+	case r.Level >= slog.LevelWarn:
+		t.warn(ctx, r)
 	}
 
 	return t.Handler.Handle(ctx, r)
+}
+
+// warn tells a record in the story as one line of text.
+func (t teller) warn(ctx context.Context, r slog.Record) {
+	// The story prints its own time and the level.
+	options := &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey || a.Key == slog.LevelKey {
+			return slog.Attr{}
+		}
+		return a
+	}}
+
+	var line bytes.Buffer
+	err := slog.NewTextHandler(&line, options).WithAttrs(t.attrs).Handle(ctx, r)
+	if err == nil {
+		t.story.tell(r.Level.String(), strings.TrimSpace(line.String()))
+	}
 }
 
 // WithAttrs keeps the attributes for the story too.

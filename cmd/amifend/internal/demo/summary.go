@@ -18,13 +18,14 @@ func opening(long time.Duration, st stage) []string {
 	}
 	lines = append(lines, wrap(st.told+" Nothing on this machine is touched.", width)...)
 	return append(lines,
-		"Each line tells when, what and who. A summary follows; Ctrl-C ends it early.", "")
+		"Each line has the time, what happened, and to whom. A summary follows.",
+		"Ctrl-C ends the demo early.", "")
 }
 
 // close judges and prints the summary. It returns ErrFailed if an actor was judged wrongly, unless
 // the play ended early.
 func (p *performance) close(early bool, dropped map[netip.Prefix]uint64) error {
-	// What should not have happened counts as much as what should have.
+	// A ban of somebody else is as wrong as a missing one.
 	var outcomes []outcome
 	wrong := p.strays()
 	for _, part := range p.parts {
@@ -39,7 +40,7 @@ func (p *performance) close(early bool, dropped map[netip.Prefix]uint64) error {
 		fmt.Sprintf("%d security events were sent to amifend: %d by the office, %d by the branch.",
 			p.office.raised()+p.branch.raised(), p.office.raised(), p.branch.raised()))
 
-	// A play that was cut short proves nothing either way.
+	// A play that ended early proves nothing.
 	var err error
 	switch {
 	case early:
@@ -58,7 +59,7 @@ func (p *performance) close(early bool, dropped map[netip.Prefix]uint64) error {
 
 	p.story.print("", "What to do next:",
 		"  install  docs/install.md; at first it only logs the bans it would make",
-		"  or see   what it makes of last month's logs:",
+		"  or try   it on last month's logs:",
 		"           bin/amifend replay /var/log/asterisk/security*")
 
 	return err
@@ -72,15 +73,15 @@ func (p *performance) attackersText(outcomes []outcome) []string {
 		title = "Would be banned"
 	}
 
-	lines := []string{fmt.Sprintf(format, title, "who", "what", "until", "tried", "arrived",
-		"dropped")}
-
+	lines := []string{
+		fmt.Sprintf(format, title, "who", "what", "until", "tried", "arrived", "dropped"),
+	}
 	for _, o := range outcomes {
 		if o.role != attacker {
 			continue
 		}
 
-		// A dash stands for what is not known: without a network nothing is dropped.
+		// A dash stands for an unknown value: without a network nothing is dropped.
 		what, until, dropped := "NOT BANNED", "-", "-"
 		if o.ban != nil {
 			what = scopeText(o.ban.Scope)

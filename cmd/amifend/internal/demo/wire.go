@@ -36,8 +36,8 @@ type result struct {
 	last           int // the status of the last answer
 }
 
-// network takes requests to a PBX. A missing answer is not an error; a request that cannot be sent
-// is.
+// network takes requests to a PBX. A request that cannot be sent is an error, a missing answer is
+// not.
 type network interface {
 	exchange(ctx context.Context, t try) (result, error)
 }
@@ -160,8 +160,9 @@ func (w *wire) listenUDP(p *pbx, addr netip.Addr) error {
 
 	w.closers = append(w.closers, conn)
 
-	// What the table does not drop must arrive on a slow machine too, or the counts show nothing:
-	// the buffer holds the whole flood. The kernel gives less where net.core.rmem_max says so.
+	// The buffer holds the whole flood of forged packets, so that on a slow machine too each packet
+	// either arrives or was dropped by the table. The kernel gives less if net.core.rmem_max is
+	// lower.
 	if err := conn.SetReadBuffer(1 << 20); err != nil {
 		return fmt.Errorf("open the SIP port of PBX %s: %w", p.name, err)
 	}
@@ -179,10 +180,10 @@ func (w *wire) listenUDP(p *pbx, addr netip.Addr) error {
 				continue // garbage raises no event
 			}
 
+			// An answer that cannot be sent is as good as lost, which is usual over UDP.
 			remote = netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())
-
-			// Over UDP a client that gets no answer asks again.
-			_, _ = conn.WriteToUDPAddrPort(reply(p.handle("UDP", local, remote, req)), remote)
+			answer := reply(p.handle("UDP", local, remote, req))
+			_, _ = conn.WriteToUDPAddrPort(answer, remote)
 		}
 	})
 
@@ -220,7 +221,7 @@ func serveTLS(conn net.Conn, p *pbx, local netip.AddrPort) {
 		return
 	}
 
-	// A client that a ban cuts off sends nothing more, not even that it ends.
+	// The deadline ends the connection of a banned client, whose FIN is dropped too.
 	in := bufio.NewReader(conn)
 	for {
 		if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
@@ -267,7 +268,7 @@ func (w *wire) exchange(ctx context.Context, t try) (result, error) {
 
 		status, err := readReply(in)
 		if err != nil {
-			return r, nil // no answer
+			return r, nil // a missing answer is a result, see network
 		}
 
 		r.answered++
@@ -292,7 +293,7 @@ func (w *wire) open(ctx context.Context, t try) (net.Conn, error) {
 		return nil, err
 	}
 
-	// Attackers do not verify certificates.
+	// Like most attackers, the played one does not verify the certificate.
 	secured := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12})
 	if err := secured.HandshakeContext(ctx); err != nil {
 		conn.Close()

@@ -1,9 +1,9 @@
-// Package denylist computes what of the operator's deny lists is dropped: all of it, except what
-// must never be banned.
+// Package denylist computes which addresses of the operator's deny lists are dropped: all except
+// those that must never be banned.
 //
-// The result holds no address of a protected prefix, and no whole network of ours: a public list
-// may contain private networks, as lists of addresses do that must not arrive from outside. Single
-// hosts of our networks, and parts of them, can be listed.
+// The result holds no address of a protected prefix, and no whole network of ours. Public lists may
+// contain private networks, because those must not arrive from outside. Single hosts of our
+// networks, and parts of them, can be listed.
 package denylist
 
 import (
@@ -40,6 +40,7 @@ const ownNetwork = "our own network; to drop hosts of it, list them"
 func New(listed []config.Denied, never protect.Set) *List {
 	l := &List{listed: listed}
 	var drop, narrow netipx.IPSetBuilder
+
 	// Only an entry that covers a whole network of ours loses that network. A narrower entry names
 	// hosts of it, which is a decision of the operator.
 	for _, d := range listed {
@@ -52,9 +53,8 @@ func New(listed []config.Denied, never protect.Set) *List {
 
 	var networks []Exception
 	for _, p := range never.OnLink {
-		if x := l.exception(p, ownNetwork, func(d netip.Prefix) bool {
-			return covers(d, p)
-		}); x != nil {
+		x := l.exception(p, ownNetwork, func(d netip.Prefix) bool { return covers(d, p) })
+		if x != nil {
 			drop.RemovePrefix(p)
 			networks = append(networks, x...)
 		}
@@ -95,7 +95,7 @@ func (l *List) exception(p netip.Prefix, reason string, match func(netip.Prefix)
 	}
 
 	if x.More < 0 {
-		return nil // only several entries together cover it
+		return nil // no single entry matches, only several together
 	}
 	return []Exception{x}
 }

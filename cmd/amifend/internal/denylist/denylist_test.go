@@ -101,6 +101,9 @@ func TestNewTakesOutNoMoreAndNoLess(t *testing.T) {
 
 		never.OnLink = rapid.SliceOfN(prefix, 0, 3).Draw(t, "on-link")
 		l := New(lists, never)
+
+		// Mistakes show at the edges of prefixes. The rule is written here a second time, one
+		// address at a time and without sets.
 		for _, a := range edges(lists, never) {
 			ours := slices.ContainsFunc(never.OnLink, func(n netip.Prefix) bool {
 				return n.Contains(a) && slices.ContainsFunc(lists, func(d config.Denied) bool {

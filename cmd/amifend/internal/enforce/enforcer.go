@@ -33,6 +33,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/alerts"
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/clock"
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
@@ -59,6 +60,7 @@ type Options struct {
 	Log      *slog.Logger
 	Mail     *bans.Mail
 	Recorder bans.Recorder
+	Alerts   *alerts.Book // nil: one that only logs
 	// Journal is compared with the kernel every five minutes; nil: there is none.
 	Journal Snapshotter
 	// Compare is set by whoever wants kernel and journal compared soon; nil: nobody does.
@@ -76,6 +78,7 @@ type Enforcer struct {
 	log      *slog.Logger
 	mail     *bans.Mail
 	recorder bans.Recorder
+	alerts   *alerts.Book
 	dry      bool
 	banned   func(bans.Ban)
 	laidOut  func()
@@ -90,6 +93,7 @@ type Enforcer struct {
 	ledger     *ledger
 	comparison comparison
 	failure    failure
+	meddling   meddling
 	dirty      bool  // the kernel's state is unknown: lay out the table, and send everything
 	restoring  bool  // bans are being put back, and the end of that is not logged yet
 	swept      int64 // when the ledger was
@@ -100,7 +104,8 @@ type Enforcer struct {
 	flushes    []func() // called after the next round of work
 }
 
-// failure describes why the kernel does not do as asked, and when it is asked again.
+// failure describes why the kernel does not do as asked, and when it is asked again. A table that
+// another program deleted is no failure, see meddling.
 type failure struct {
 	backoff time.Duration // after the last failure; 0: there was none
 	text    string        // of it
@@ -109,9 +114,13 @@ type failure struct {
 
 // New returns an enforcer. It does nothing before [Enforcer.Inspect] or [Enforcer.Run].
 func New(o Options) *Enforcer {
+	if o.Alerts == nil {
+		o.Alerts = alerts.New(alerts.Options{Log: o.Log})
+	}
+
 	e := &Enforcer{
 		table: o.Table, clock: o.Clock, log: o.Log, mail: o.Mail, recorder: o.Recorder,
-		dry: o.Dry, banned: o.Banned, laidOut: o.LaidOut, compare: o.Compare,
+		alerts: o.Alerts, dry: o.Dry, banned: o.Banned, laidOut: o.LaidOut, compare: o.Compare,
 		allow:      owner.NewLatest[[]netip.Prefix](),
 		damaged:    owner.NewLatest[struct{}](),
 		calls:      owner.NewCalls("the firewall (the kernel may hang)"),
@@ -127,7 +136,8 @@ func New(o Options) *Enforcer {
 	return e
 }
 
-// SetAllow hands over the addresses that the kernel must always let through.
+// SetAllow hands over the addresses that the kernel must always let through. It does not wait;
+// [Enforcer.Flush] does.
 func (e *Enforcer) SetAllow(allow []netip.Prefix) { e.allow.Set(allow) }
 
 // Damaged reports that somebody else may have changed the table.
@@ -175,12 +185,7 @@ func (e *Enforcer) drain(ctx context.Context) {
 	defer cancel()
 
 	// What was sent before the end counts, although the loop may not have received it.
-	select {
-	case allow := <-e.allow.C():
-		e.setAllow(ctx, allow)
-	default:
-	}
-
+	e.takeAllow(ctx)
 	select {
 	case <-e.damaged.C():
 		e.restore(ctx)
@@ -189,6 +194,7 @@ func (e *Enforcer) drain(ctx context.Context) {
 
 	// No pause is worth a lost ban now.
 	e.failure.backoff, e.failure.retry = 0, 0
+	e.meddling.retry = 0
 	for ctx.Err() == nil {
 		wait := e.work(ctx)
 		if !e.dirty && e.ledger.pending() == 0 {
@@ -214,7 +220,7 @@ func (e *Enforcer) work(ctx context.Context) time.Duration {
 	}
 
 	// An attacker who causes bans must not have a failing kernel asked more often.
-	if wait := e.failure.retry - now; wait > 0 {
+	if wait := max(e.failure.retry, e.meddling.retry) - now; wait > 0 {
 		return time.Duration(wait)
 	}
 
@@ -287,6 +293,15 @@ func (e *Enforcer) next() time.Duration {
 func (e *Enforcer) setAllow(ctx context.Context, allow []netip.Prefix) {
 	if err := e.table.SetAllow(ctx, allow); err != nil && !e.dirty {
 		e.failed(ctx, "set the allowlist", err)
+	}
+}
+
+// takeAllow hands the kernel an allowlist that the loop has not received yet.
+func (e *Enforcer) takeAllow(ctx context.Context) {
+	select {
+	case allow := <-e.allow.C():
+		e.setAllow(ctx, allow)
+	default:
 	}
 }
 

@@ -11,13 +11,16 @@ import (
 type Flushed struct {
 	States map[bans.Key]State // of the bans that were asked about
 	Lifts  int                // that the kernel does not have yet
+	// Refusal is why the kernel does not do as asked; "": it does, and has the latest allowlist.
+	Refusal string
 }
 
-// Flush waits until the enforcer has taken all orders that were given before, and has tried once to
-// have the kernel do them. It returns in what state some bans are then.
+// Flush waits until the enforcer has taken all orders and the latest allowlist that were given
+// before, and has tried once to have the kernel do them. It returns in what state some bans are then.
 func (e *Enforcer) Flush(ctx context.Context, wanted ...bans.Key) (Flushed, error) {
 	done := make(chan Flushed, 1)
 	_, err := owner.Do(ctx, e.calls, func() struct{} {
+		e.takeAllow(ctx)
 		e.flushes = append(e.flushes, func() { done <- e.flushed(wanted) })
 		return struct{}{}
 	})
@@ -34,7 +37,10 @@ func (e *Enforcer) Flush(ctx context.Context, wanted ...bans.Key) (Flushed, erro
 }
 
 func (e *Enforcer) flushed(wanted []bans.Key) Flushed {
-	f := Flushed{States: make(map[bans.Key]State, len(wanted)), Lifts: len(e.ledger.lifts)}
+	f := Flushed{
+		States: make(map[bans.Key]State, len(wanted)), Lifts: len(e.ledger.lifts),
+		Refusal: e.refusal(),
+	}
 
 	for _, k := range wanted {
 		f.States[k] = Pending

@@ -8,8 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/alerts"
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
-	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/firewall"
 )
 
@@ -94,10 +94,16 @@ func wrongPort(scope firewall.Scope, port uint16) (cause, do string) {
 	return causePort, do + "sip_ports"
 }
 
-// report logs what is wrong with a ban and what to do, once for each source and cause.
+// report logs what is wrong with a ban and what to do, once for each source and cause. That bans of
+// a server do nothing for some cause is one condition: in the wrong place, thousands of them do.
 func (e *Enforcer) report(
 	prefix netip.Prefix, d bans.Doubt, el firewall.Element, cause, do string,
 ) {
+	e.alerts.Raise(alerts.Key(alerts.IneffectiveBan, d.Server, cause), alerts.Alert{
+		Kind: alerts.IneffectiveBan, Source: d.Source.Addr().String(), Server: d.Server,
+		Text: "a ban does nothing: " + cause, Do: do, Logged: true,
+	}, alerts.Span{})
+
 	r := &e.reported
 	if !r.isFirst(d.Source.Addr(), cause) {
 		return
@@ -110,18 +116,7 @@ func (e *Enforcer) report(
 	e.log.Warn("ban is ineffective", "source", d.Source.Addr().String(), "ban", bans.Source(prefix),
 		"server", d.Server, "cause", cause, "port", d.Port, "dropped", el.Packets, "do", do,
 		"ineffective", r.count)
-
-	// The journal gets one alert an hour and not one for each ban, of which there may be thousands.
-	if r.isDue(d.Server, cause, time.Now()) {
-		e.recorder.Alert(journal.Alert{
-			Kind: kindIneffective, Source: d.Source.Addr().String(), Server: d.Server,
-			Text: "a ban does nothing: " + cause, Do: do,
-		})
-	}
 }
-
-// kindIneffective is the kind of the journal's alerts of bans that do nothing.
-const kindIneffective = "ineffective_ban"
 
 // reported deduplicates reports by source and cause, and remembers the last ones. Its zero value is
 // ready to use.
@@ -129,9 +124,6 @@ type reported struct {
 	lines  map[sourceCause]struct{}
 	count  uint64        // of all reports
 	recent []Ineffective // the last latestMost
-
-	// When the journal got an alert last; as bounded as the servers are.
-	alerted map[serverCause]time.Time
 }
 
 type sourceCause struct {
@@ -139,18 +131,12 @@ type sourceCause struct {
 	cause  string
 }
 
-type serverCause struct{ server, cause string }
-
 // Limits of what is remembered.
 const (
 	latestMost   = 100                     // reports, to be shown
 	latestAge    = 24 * time.Hour          // for which they are shown
 	reportedMost = firewall.DefaultMaxBans // sources and causes: some 20 MB
 )
-
-// alertLeast is the shortest time between two alerts of the same server and cause: in the wrong
-// place, every ban of amifend does nothing.
-const alertLeast = time.Hour
 
 // isFirst reports whether a source and cause are reported for the first time, and remembers them.
 func (r *reported) isFirst(source netip.Addr, cause string) bool {
@@ -164,20 +150,6 @@ func (r *reported) isFirst(source netip.Addr, cause string) bool {
 	}
 	r.lines[l] = struct{}{}
 	r.count++
-	return true
-}
-
-// isDue reports whether a server and cause are worth an alert, and remembers it.
-func (r *reported) isDue(server, cause string, now time.Time) bool {
-	k := serverCause{server, cause}
-	if at, ok := r.alerted[k]; ok && now.Sub(at) < alertLeast {
-		return false
-	}
-
-	if r.alerted == nil {
-		r.alerted = make(map[serverCause]time.Time)
-	}
-	r.alerted[k] = now
 	return true
 }
 

@@ -2,6 +2,7 @@ package enforce
 
 import (
 	"context"
+	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 )
@@ -12,6 +13,8 @@ type Status struct {
 	Pending     int           // changes that the kernel does not have yet
 	Waiting     int           // bans that wait for room
 	Failure     string        // why the kernel refuses; "": it does not
+	Taken       int           // how often others took the table or bans away within an hour
+	LastTaken   time.Time     // wall clock; zero: never
 	Ineffective []Ineffective // of the last day, the last one at the end
 }
 
@@ -20,11 +23,20 @@ func (e *Enforcer) Status(ctx context.Context) (Status, error) {
 	return owner.Do(ctx, e.calls, func() Status {
 		s := Status{
 			Bans: len(e.ledger.bans), Pending: e.ledger.pending(), Waiting: e.ledger.waiting(),
-			Ineffective: e.reported.latest(),
+			Ineffective: e.reported.latest(), Failure: e.refusal(),
+			Taken: e.meddling.times(e.clock.Now()),
 		}
-		if e.failure.backoff > 0 {
-			s.Failure = e.failure.text
+		if e.meddling.last != 0 {
+			s.LastTaken = e.clock.Wall(e.meddling.last)
 		}
 		return s
 	})
+}
+
+// refusal returns why the kernel refuses; "": it does not.
+func (e *Enforcer) refusal() string {
+	if e.failure.backoff > 0 {
+		return e.failure.text
+	}
+	return ""
 }

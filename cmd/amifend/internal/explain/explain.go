@@ -24,7 +24,7 @@ type Options struct {
 func Text(w io.Writer, x policy.Explanation, o Options) error {
 	t := &teller{o: o}
 
-	// The verdict first, then what led to it, then what would change it.
+	// First the verdict, then its reasons, then what would change it.
 	t.verdict(&x)
 	if x.Known {
 		t.source(&x)
@@ -51,7 +51,7 @@ func (t *teller) stamp(at int64) string {
 func (t *teller) verdict(x *policy.Explanation) {
 	switch {
 	case x.Banned:
-		// While observing nothing is banned, and the text must not say so.
+		// An observing daemon bans nobody, and the text must not claim a ban.
 		is := "is"
 		if t.o.Dry {
 			is = "would be"
@@ -60,7 +60,8 @@ func (t *teller) verdict(x *policy.Explanation) {
 		t.line("%s %s banned as %s, scope %s, from %s until %s", x.Addr, is, x.Ban.Prefix,
 			x.Ban.Scope, t.stamp(x.Ban.From), t.stamp(x.Ban.Until))
 
-		// A ban without a strike is on evidence that could be forged, or not the engine's own.
+		// A ban without a strike is on evidence that could be forged, or the engine did not decide
+		// it.
 		switch {
 		case x.Ban.Strike == 0 && x.Ban.Attempts > 0:
 			t.line("  rule:      %s (score %.2f, %s; no strike, and never longer than ten minutes)",
@@ -92,7 +93,7 @@ func (t *teller) source(x *policy.Explanation) {
 			s.Proven+s.Forgeable, s.Limit, s.Proven, s.Forgeable)
 	}
 
-	// The evidence follows its count.
+	// The count of attempts precedes the evidence, which holds only the latest of them.
 	if x.Attempts > 0 {
 		t.line("  attempts:  %d since %s", x.Attempts, t.stamp(x.Since))
 	}
@@ -101,7 +102,7 @@ func (t *teller) source(x *policy.Explanation) {
 			wording.Describe([]policy.Evidence{e}, t.o.Servers), e.Weight, certain(e.Chooser))
 	}
 
-	// A proof is what keeps forged packets from banning a phone, so its limits are spelled out.
+	// A proof keeps forged packets from banning a phone, so the text shows its limits.
 	switch {
 	case x.Proved && x.Washed:
 		t.line("  proof:     %s, good until %s; it failed from the same port before: one of the "+
@@ -118,7 +119,7 @@ func (t *teller) source(x *policy.Explanation) {
 			wording.Names(x.Users, x.Shared))
 	}
 
-	// Trust and strikes make the next ban rarer or longer.
+	// Trust makes the next ban less likely, and strikes make it longer.
 	if x.Owns > 0 {
 		t.line("  trust:     %.1f, %s", x.Trust, wording.Count(x.Owns, "account")+" of its own")
 	}
@@ -140,13 +141,13 @@ func certain(c policy.Chooser) string {
 // share it.
 func (t *teller) accounts(accounts []policy.AccountPart, shared bool) {
 	for _, a := range accounts {
-		// The name is an attacker's text.
+		// The name may be an attacker's text, so it is quoted.
 		name := ami.Quote(a.Account.Bytes())
 		if int(a.Server) < len(t.o.Servers) {
 			name += " of " + t.o.Servers[a.Server]
 		}
 
-		// Only what is not zero: an account that merely failed is the common case.
+		// Most accounts have only failed, so zeros are left out.
 		var said []string
 		if a.OKAt != 0 {
 			said = append(said, "last success "+t.stamp(a.OKAt))
@@ -180,7 +181,7 @@ func (t *teller) prefixes(prefixes []policy.PrefixPart) {
 			continue
 		}
 
-		// Parts are estimated, so their number is rounded.
+		// The number of parts is an estimate, so it is rounded.
 		s := fmt.Sprintf("  %-10s score %.2f of %g from about %.0f of its parts, %d of them "+
 			"banned before", p.Prefix.String()+":", p.Proven+p.Forgeable, p.Limit,
 			p.Suspects, p.Offenders)
@@ -194,7 +195,7 @@ func (t *teller) prefixes(prefixes []policy.PrefixPart) {
 
 // next writes what would ban the address or lift its ban.
 func (t *teller) next(x *policy.Explanation) {
-	// What people ask next: how it ends, or how far it is from a ban.
+	// Readers ask how a ban ends, or how far the address is from one.
 	switch {
 	case x.Banned:
 		t.line("  next:      the ban ends by itself; put the address in [allow] prefixes to " +
@@ -210,7 +211,8 @@ func (t *teller) next(x *policy.Explanation) {
 		t.line("  next:      %s on an unknown account would ban it, or %s",
 			wording.Count(x.MoreUnknown, "more attempt"),
 			wording.Count(x.MoreKnown, "wrong password"))
-	case x.Known && x.MoreUnknown > 0: // the others weigh nothing, by [policy.weights]
+	case x.Known && x.MoreUnknown > 0:
+		// Wrong passwords weigh nothing, by [policy.weights].
 		t.line("  next:      %s on an unknown account would ban it",
 			wording.Count(x.MoreUnknown, "more attempt"))
 	case x.Known && x.MoreKnown > 0:

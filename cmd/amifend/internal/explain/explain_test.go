@@ -125,6 +125,8 @@ func TestTextOfEachState(t *testing.T) {
 			[]string{"203.0.113.5 is not banned, and nothing is held against it\n"},
 			[]string{"next:", "\n  "},
 		},
+
+		// The engine did not decide these, so there is no score to show.
 		"banned by hand": {
 			policy.Explanation{
 				Addr: addr, Banned: true,
@@ -155,6 +157,8 @@ func TestTextOfEachState(t *testing.T) {
 			[]string{"1 more attempt on an unknown account would ban it, or 1 wrong password\n"},
 			nil,
 		},
+
+		// With a weight of 0, no number of such attempts leads to a ban.
 		"wrong passwords weigh nothing": {
 			policy.Explanation{Addr: addr, Known: true, MoreUnknown: 3},
 			[]string{"next:      3 more attempts on an unknown account would ban it\n"},
@@ -176,6 +180,8 @@ func TestTextOfEachState(t *testing.T) {
 			},
 			nil,
 		},
+
+		// A counter beyond 32 bits.
 		"a flood": {
 			policy.Explanation{
 				Addr: addr, Banned: true,
@@ -206,6 +212,8 @@ func TestTextOfEachState(t *testing.T) {
 			[]string{"proof:     2026-11-23 06:00:00 UTC, too long ago"},
 			[]string{"good until"},
 		},
+
+		// Networks without a score would fill the screen.
 		"a calm prefix": {
 			policy.Explanation{
 				Addr: addr, Known: true,
@@ -220,6 +228,8 @@ func TestTextOfEachState(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := text(t, tc.x)
+
+			// A line that does not fit the state misleads as much as a missing one.
 			for _, w := range tc.want {
 				if !strings.Contains(got, w) {
 					t.Errorf("does not say %q:\n%s", w, got)

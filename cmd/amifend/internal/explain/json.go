@@ -87,7 +87,7 @@ func New(x policy.Explanation, servers []string) JSON {
 		MoreUnknown: x.MoreUnknown, MoreKnown: x.MoreKnown, ForgottenAt: rfc3339(x.CalmAt),
 	}
 
-	// Keys of a ban are there only if there is one.
+	// The keys of a ban are left out if there is none.
 	if x.Banned {
 		j.Prefix = x.Ban.Prefix.String()
 		j.Scope = x.Ban.Scope.String()
@@ -103,7 +103,7 @@ func New(x policy.Explanation, servers []string) JSON {
 		j.Scores = append(j.Scores, score{s.Rule.String(), s.Proven, s.Forgeable, s.Limit})
 	}
 
-	// Described one by one, so that each keeps its own time and weight.
+	// Each piece of evidence is described alone, because it has its own time and weight.
 	for _, e := range x.Evidence {
 		j.Evidence = append(j.Evidence, evidence{
 			rfc3339(e.At),
@@ -112,7 +112,7 @@ func New(x policy.Explanation, servers []string) JSON {
 	}
 
 	for _, a := range x.Accounts {
-		// The server is named only if it has a name: an index would mean nothing outside.
+		// A server without a name is left out: its index has no meaning outside the daemon.
 		out := account{
 			Account: wording.Name(a.Account), OKAt: rfc3339(a.OKAt), Fails: a.Fails,
 			Excused: a.Excused, Forged: a.Shielded,

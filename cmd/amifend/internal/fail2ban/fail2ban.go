@@ -35,36 +35,37 @@ const MaxLeft = time.Duration(1<<63 - 1)
 type Bans struct {
 	// Bans are ascending by prefix. A prefix that several jails banned is there once for each.
 	Bans []Ban
-	Over int // bans that are over
+	Over int // the number of bans that are over
 	// Strange holds the first few addresses of rows whose address or time is not valid. They may
 	// be an attacker's text.
 	Strange []string
-	Wrong   int // the number of such rows
+	Wrong   int // the number of rows that are not valid
 }
 
 // strangeMost is the largest length of Bans.Strange.
 const strangeMost = 10
 
-// Versions of fail2ban's database: since 3 (fail2ban 0.11) a ban has its own bantime, and the table
-// bips holds those that run. Before, the time was in the jail's config alone.
+// leastVersion is the first version of fail2ban's database in which a ban has its own bantime, and
+// the table bips holds the bans that run (fail2ban 0.11). Before, only the jail's config had the
+// time.
 const leastVersion = 3
 
 // ErrTooOld is returned for a database that does not hold how long bans last.
-var ErrTooOld = errors.New("the database is of a fail2ban older than 0.11 and does not tell how " +
-	"long its bans last")
+var ErrTooOld = errors.New("the database is that of a fail2ban older than 0.11, which does not " +
+	"store how long its bans last")
 
 // Read returns the bans of the database at path that run at the time now. The file may be in use
 // by fail2ban.
 func Read(ctx context.Context, path string, now time.Time) (*Bans, error) {
+	// sqlite's own error is only "unable to open database file".
 	f, err := os.Open(path)
-	if err != nil { // sqlite would say no more than that it is "unable to open database file"
+	if err != nil {
 		return nil, fmt.Errorf("open fail2ban's database: %w", err)
 	}
-
 	f.Close()
 
-	// Read only, and without waiting for ever for fail2ban's lock. A URL quotes the path, since it
-	// may hold any character.
+	// The database is opened for reading only, and waits a bounded time for fail2ban's lock. A URL
+	// quotes the path, which may hold any character.
 	name := url.URL{
 		Scheme: "file", OmitHost: true, Path: path,
 		RawQuery: "mode=ro&_pragma=busy_timeout(5000)&_pragma=query_only(1)",
@@ -94,7 +95,7 @@ func Read(ctx context.Context, path string, now time.Time) (*Bans, error) {
 }
 
 func read(ctx context.Context, db *sql.DB, now time.Time) (*Bans, error) {
-	// Cells may have any type: a row that is wrong must not hide the others.
+	// Cells may have any type, so they are cast: a wrong row must not hide the others.
 	rows, err := db.QueryContext(ctx, `SELECT
 		CAST(jail AS TEXT), CAST(ip AS TEXT),
 		CAST(timeofban AS INTEGER), CAST(bantime AS INTEGER),
@@ -108,7 +109,7 @@ func read(ctx context.Context, db *sql.DB, now time.Time) (*Bans, error) {
 	// A row that cannot be understood is counted, and the next one is read.
 	out := &Bans{}
 	for rows.Next() {
-		// Cells are cast to these types above, so a scan fails only with the database.
+		// After the casts, only a failure of the database makes Scan fail.
 		var jail, ip string
 		var from, lasts int64
 		var timed bool
@@ -141,8 +142,8 @@ func (b *Bans) strange(ip string) {
 func (b *Bans) add(jail string, prefix netip.Prefix, from, lasts int64, now time.Time) {
 	ban := Ban{Jail: jail, Prefix: prefix, Left: MaxLeft, Forever: lasts < 0}
 	if !ban.Forever {
-		// A ban that begins in the future was made by a wrong clock. It must not last longer than
-		// it was meant to.
+		// A ban that begins in the future comes from a wrong clock. It must not last longer than
+		// its bantime.
 		lasts = min(lasts, int64(MaxLeft/time.Second)-1)
 		began := time.Unix(from, 0)
 		if began.After(now) {
@@ -167,7 +168,7 @@ func parse(s string) (netip.Prefix, bool) {
 		return netip.PrefixFrom(a, a.BitLen()), true
 	}
 
-	// Host bits in a prefix make it unclear what was meant: it is left out and reported.
+	// With host bits in a prefix it is unclear what was meant, so it counts as wrong.
 	p, err := netip.ParsePrefix(s)
 	if err != nil || p != p.Masked() || p.Addr().Is4In6() {
 		return netip.Prefix{}, false

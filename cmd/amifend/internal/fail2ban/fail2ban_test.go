@@ -64,6 +64,7 @@ func TestReadARealDatabase(t *testing.T) {
 		want  string
 		over  int
 	}{
+		// Nothing may be banned longer than fail2ban decided, whenever it is read.
 		"at once": {0, "asterisk 198.51.100.0/24 24h0m0s\nasterisk 203.0.113.5/32 " +
 			"24h0m0s\nasterisk 203.0.113.7/32 forever\nsshd 203.0.113.8/32 10m0s\nasterisk " +
 			"2001:db8::5/128 24h0m0s\n", 0},
@@ -147,9 +148,9 @@ func TestRowsOfOtherTypes(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	// The number of kept examples is bounded, their count is not.
 	if len(got.Bans) != 2 || got.Bans[0].Left != 10*time.Minute ||
-		len(got.Strange) != strangeMost ||
-		got.Wrong != 22 {
+		len(got.Strange) != strangeMost || got.Wrong != 22 {
 		t.Errorf("got %+v", got)
 	}
 }

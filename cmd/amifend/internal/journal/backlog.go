@@ -42,7 +42,9 @@ func (b *backlog) add(p pending, now time.Time) {
 		e.add(p.entries[k])
 	}
 
-	b.alerts = append(b.alerts, p.alerts[:min(len(p.alerts), mostAlerts-len(b.alerts))]...)
+	for i := range p.alerts {
+		b.alerts = addAlert(b.alerts, &p.alerts[i])
+	}
 	b.operations = append(b.operations,
 		p.operations[:min(len(p.operations), mostOperations-len(b.operations))]...)
 	// The functions are called here, on the journal's goroutine, to spare the caller the copy.

@@ -43,7 +43,7 @@ func BenchmarkStart(b *testing.B) {
 func BenchmarkCommit(b *testing.B) {
 	for _, n := range []int{1, 100, groupMost} {
 		b.Run(time.Duration(n).String()[:len(time.Duration(n).String())-2], func(b *testing.B) {
-			s, err := openStore(filepath.Join(b.TempDir(), File), Clock{}.orReal())
+			s, err := openStore(filepath.Join(b.TempDir(), File), Clock{}.OrReal())
 			if err != nil {
 				b.Fatal(err)
 			}

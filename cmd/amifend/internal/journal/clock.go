@@ -21,8 +21,8 @@ type Clock struct {
 // write `Environment=AMIFEND_BOOT_ID=%b` into a systemd unit with ProcSubset=pid.
 const BootEnv = "AMIFEND_BOOT_ID"
 
-// orReal returns c, or the real clocks for the zero value.
-func (c Clock) orReal() Clock {
+// OrReal returns c, or the real clocks for the zero value.
+func (c Clock) OrReal() Clock {
 	if c.Wall == nil {
 		c.Wall, c.Uptime, c.Boot = time.Now, uptime, bootID()
 	}

@@ -50,31 +50,31 @@ func (j *Journal) Counts(ctx context.Context, since time.Time) (c Counts, err er
 			}
 			c.Alerts[kind] = n
 			return nil
-		}, "SELECT kind, count(*) FROM alert WHERE at >= ? GROUP BY kind", at)
+		}, "SELECT kind, count(*) FROM alert WHERE "+sinceThen+" GROUP BY kind", at)
 	})
 
 	return c, err
 }
 
 // AlertsOf returns up to most of the alerts of a kind ("": all) since a time about an address, or
-// about a prefix that holds it, the last one first.
+// about a prefix that holds it, the last one first, and how many there are.
 func (j *Journal) AlertsOf(
 	ctx context.Context, addr netip.Addr, kind string, since time.Time, most int,
-) (out []Alert, err error) {
+) (out []Alert, total int, err error) {
 	args := []any{since.UnixMilli(), kind, addr.String()}
 	for bits := range addr.BitLen() {
 		args = append(args, netip.PrefixFrom(addr, bits).Masked().String())
 	}
 
-	where := "at >= ? AND ? IN ('', kind) AND source IN (?" + strings.Repeat(", ?", len(args)-3) +
-		")"
+	where := sinceThen + " AND ?2 IN ('', kind) AND source IN (?3" +
+		strings.Repeat(", ?", len(args)-3) + ")"
 
 	err = j.read(ctx, "the alerts about "+addr.String(), func(db *sql.DB) error {
-		out, err = alerts(ctx, db, where, append(args, most)...)
+		out, total, err = alerts(ctx, db, where, most, args...)
 		return err
 	})
 
-	return out, err
+	return out, total, err
 }
 
 // Operations returns up to most of the actions of operators since a time, the last one first.

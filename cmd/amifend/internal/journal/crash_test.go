@@ -105,7 +105,7 @@ func TestKill(t *testing.T) {
 			t.Fatal("it was not killed")
 		}
 
-		s, err := openStore(filepath.Join(dir, File), Clock{}.orReal())
+		s, err := openStore(filepath.Join(dir, File), Clock{}.OrReal())
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}

@@ -155,7 +155,7 @@ func TestStartOnFullDisk(t *testing.T) {
 	withMounts(t, func(t *testing.T) {
 		for _, killed := range []bool{false, true} {
 			dir := mount(t, "1m")
-			s, err := openStore(filepath.Join(dir, File), Clock{}.orReal())
+			s, err := openStore(filepath.Join(dir, File), Clock{}.OrReal())
 			if err != nil {
 				t.Fatal(err)
 			}

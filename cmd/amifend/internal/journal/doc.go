@@ -45,7 +45,11 @@
 //	  current         1: the latest row of this prefix and scope, and still of effect: the
 //	                  ban runs, or its lift is remembered so that no copy of it comes back
 //	  boot            number of the machine's boot in which it was written
-//	alert           at, kind, source, account (quoted), server, text (why), advice (what to do)
+//	alert           at, kind, source, account (quoted), server, text (why), advice (what to do),
+//	                severity (1 is the worst), forgeable (1: forged packets can raise the kind)
+//	  key             of a condition, which has one row from its beginning (at) on; "": an event
+//	  seen, ended     when a condition was noticed last, and when it was over (0: it goes on)
+//	  count           how often it was noticed
 //	operation       what operators did: at, uid, says (a name), what, object, reason
 //	source_hour     events of a source in an hour: hour, server, source, failures, logins
 //	account_hour    the same of an account, its name quoted (ami.Quote). In both tables the
@@ -57,7 +61,8 @@
 //	                round is the id of the first block of its round, or 0. A block is a line
 //	                that names the servers, then bytes that only the engine reads.
 //	state           small values by key: what commands allowed (allow/PREFIX, allow/NAME),
-//	                the addresses of names (name/NAME), whose bans these are (owner), the
+//	                the addresses of names (name/NAME), the
+//	                alerts that operators silenced (ignore/KEY), whose bans these are (owner), the
 //	                latest round of the engine's state (engine/round)
 //	clock           one row: the wall clock and the machine's uptime at the last commit
 //

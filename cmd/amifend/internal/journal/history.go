@@ -60,34 +60,18 @@ func (j *Journal) Bans(ctx context.Context, since time.Time, most int) (out []Pa
 	return out, err
 }
 
-// Alerts returns up to most of the alerts of a kind ("": all) since a time, the last one first.
+// Alerts returns up to most of the alerts of a kind ("": all) since a time, the last one first, and
+// how many there are. What goes on is among them whenever it began. For what is left out see
+// alerts.
 func (j *Journal) Alerts(
 	ctx context.Context, kind string, since time.Time, most int,
-) (out []Alert, err error) {
+) (out []Alert, total int, err error) {
 	err = j.read(ctx, "alerts", func(db *sql.DB) error {
-		out, err = alerts(ctx, db, "at >= ? AND ? IN ('', kind)", since.UnixMilli(), kind, most)
+		out, total, err = alerts(ctx, db, sinceThen+" AND ?2 IN ('', kind)", most,
+			since.UnixMilli(), kind)
 		return err
 	})
-	return out, err
-}
-
-// alerts returns the alerts that match a condition.
-func alerts(ctx context.Context, db *sql.DB, where string, args ...any) (out []Alert, err error) {
-	err = each(ctx, db, func(row *sql.Rows) error {
-		var a Alert
-		var at int64
-		if err := row.Scan(&at, &a.Kind, &a.Source, &a.Account, &a.Server, &a.Text,
-			&a.Do); err != nil {
-			return err
-		}
-
-		a.At = time.UnixMilli(at)
-		out = append(out, a)
-		return nil
-	}, "SELECT at, kind, source, account, server, text, advice FROM alert WHERE "+where+
-		" ORDER BY at DESC, id DESC LIMIT ?", args...)
-
-	return out, err
+	return out, total, err
 }
 
 // read calls f with a read-only connection.

@@ -91,8 +91,8 @@ func TestBansAndAlertsSince(t *testing.T) {
 		j.written(t)
 	}
 
-	alerts, err := j.Alerts(t.Context(), "", now.Add(-150*time.Minute), 10)
-	if err != nil || len(alerts) != 3 {
+	alerts, total, err := j.Alerts(t.Context(), "", now.Add(-150*time.Minute), 10)
+	if err != nil || len(alerts) != 3 || total != 3 {
 		t.Fatalf("%+v, %v", alerts, err)
 	}
 
@@ -100,7 +100,11 @@ func TestBansAndAlertsSince(t *testing.T) {
 		if d := a.At.Sub(want[i].At); d < -time.Second || d > time.Second {
 			t.Errorf("at %s, want %s", a.At, want[i].At)
 		}
-		if a.At = want[i].At; a != want[i] {
+		if d := a.Seen.Sub(want[i].At); d < -time.Second || d > time.Second || a.Count != 1 {
+			t.Errorf("seen %s, %d times", a.Seen, a.Count)
+		}
+		a.At, a.Seen, a.Count = want[i].At, time.Time{}, 0
+		if a != want[i] {
 			t.Errorf("%+v, want %+v", a, want[i])
 		}
 	}
@@ -117,7 +121,7 @@ func TestBansAndAlertsSince(t *testing.T) {
 		}
 	}
 
-	if got, err := New(options(t.TempDir())).Alerts(t.Context(), "", now, 10); err != nil ||
+	if got, _, err := New(options(t.TempDir())).Alerts(t.Context(), "", now, 10); err != nil ||
 		got != nil {
 		t.Errorf("of nothing: %+v, %v", got, err)
 	}
@@ -232,17 +236,17 @@ func TestSince(t *testing.T) {
 		t.Errorf("counts %+v, %v", c, err)
 	}
 
-	of, err := j.AlertsOf(t.Context(), netip.MustParseAddr("203.0.113.9"), "", since, 10)
+	of, _, err := j.AlertsOf(t.Context(), netip.MustParseAddr("203.0.113.9"), "", since, 10)
 	if err != nil || len(of) != 2 || of[0].Text != "0" || of[1].Text != "1" {
 		t.Errorf("alerts of it: %+v, %v", of, err)
 	}
 
-	kind, err := j.Alerts(t.Context(), "suspect_login", since, 1) // the last one is of another kind
+	kind, _, err := j.Alerts(t.Context(), "suspect_login", since, 1) // the last one is of another kind
 	if err != nil || len(kind) != 1 || kind[0].Text != "0" {
 		t.Errorf("alerts of a kind: %+v, %v", kind, err)
 	}
 
-	if of, err := j.AlertsOf(t.Context(), netip.MustParseAddr("203.0.113.9"), "bans_full", since,
+	if of, _, err := j.AlertsOf(t.Context(), netip.MustParseAddr("203.0.113.9"), "bans_full", since,
 		10); err != nil || len(of) != 0 {
 		t.Errorf("alerts of it of another kind: %+v, %v", of, err)
 	}

@@ -78,7 +78,7 @@ type ask struct {
 
 // New returns a journal. It does not touch the disk before Run.
 func New(o Options) *Journal {
-	o.Clock = o.Clock.orReal()
+	o.Clock = o.Clock.OrReal()
 	j := &Journal{
 		o: o, queue: newQueue(o.MaxWaiting), asks: make(chan ask),
 		backlog: backlog{most: o.MaxWaiting},

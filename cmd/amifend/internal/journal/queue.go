@@ -125,11 +125,7 @@ func (q *queue) lift(l Lift) {
 }
 
 func (q *queue) alert(a Alert) {
-	q.put(func(p *pending) {
-		if len(p.alerts) < mostAlerts {
-			p.alerts = append(p.alerts, a)
-		}
-	})
+	q.put(func(p *pending) { p.alerts = addAlert(p.alerts, &a) })
 }
 
 func (q *queue) operation(o Operation) {

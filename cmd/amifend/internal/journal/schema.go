@@ -119,6 +119,23 @@ CREATE VIEW bans AS SELECT
 DROP VIEW operations;
 CREATE VIEW operations AS SELECT datetime(at / 1000, 'unixepoch') AS at, uid, says, what, object,
 	reason FROM operation ORDER BY id;`,
+	`ALTER TABLE alert ADD COLUMN severity INTEGER NOT NULL DEFAULT 2;
+ALTER TABLE alert ADD COLUMN forgeable INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE alert ADD COLUMN key TEXT NOT NULL DEFAULT '';
+ALTER TABLE alert ADD COLUMN seen INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE alert ADD COLUMN ended INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE alert ADD COLUMN count INTEGER NOT NULL DEFAULT 1;
+UPDATE alert SET seen = at;
+CREATE UNIQUE INDEX alert_open ON alert (key) WHERE key <> '' AND ended = 0;
+CREATE INDEX alert_seen ON alert (seen);
+CREATE INDEX alert_ended ON alert (ended) WHERE ended <> 0;
+CREATE INDEX alert_forgeable ON alert (seen) WHERE forgeable = 1;
+DROP VIEW alerts;
+CREATE VIEW alerts AS SELECT datetime(at / 1000, 'unixepoch') AS at, kind, source, account, server,
+	text, advice, severity, key <> '' AND ended = 0 AS open,
+	datetime(seen / 1000, 'unixepoch') AS seen,
+	iif(ended = 0, NULL, datetime(ended / 1000, 'unixepoch')) AS ended, count
+	FROM alert ORDER BY alert.at;`,
 }
 
 // migrate brings the schema to the version of the last step. Each step is one transaction.

@@ -88,7 +88,7 @@ func TestTwoJournalsInOneDirectory(t *testing.T) {
 
 func TestMigration(t *testing.T) {
 	dir := t.TempDir()
-	s, err := openStore(filepath.Join(dir, File), Clock{}.orReal())
+	s, err := openStore(filepath.Join(dir, File), Clock{}.OrReal())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +225,7 @@ func TestViews(t *testing.T) {
 	}
 
 	r.written(t)
-	s, err := openAs(filepath.Join(dir, File), "mode=ro", Clock{}.orReal(), true)
+	s, err := openAs(filepath.Join(dir, File), "mode=ro", Clock{}.OrReal(), true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,8 +21,11 @@ var statements = map[string]string{
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 	"lift": `UPDATE ban SET lifted = ?, lifted_by = ?, lifted_why = ?
 		WHERE prefix = ? AND scope = ? AND current = 1 AND lifted IS NULL`,
-	"alert": `INSERT INTO alert (at, kind, source, account, server, text, advice)
-		VALUES (?, ?, ?, ?, ?, ?, ?)`,
+	// A condition has one row from its beginning to its end.
+	"alert": `INSERT INTO alert (at, kind, source, account, server, text, advice, severity,
+		forgeable, key, seen, ended, count) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	"condition": `UPDATE alert SET text = ?, advice = ?, seen = ?, ended = ?, count = ?
+		WHERE key = ? AND key <> '' AND ended = 0`,
 	"operation": `INSERT INTO operation (at, uid, says, what, object, reason)
 		VALUES (?, ?, ?, ?, ?, ?)`,
 	"source_hour": `INSERT INTO source_hour (hour, server, source, failures, logins)
@@ -121,14 +124,13 @@ func (s *store) put(b *batch) error {
 		}
 	}
 
-	// Alerts and operations are only appended.
 	for _, a := range b.alerts {
-		if _, err := s.do("alert", s.times.at(a.At), a.Kind, a.Source, a.Account, a.Server, a.Text,
-			a.Do); err != nil {
+		if err := s.putAlert(&a); err != nil {
 			return err
 		}
 	}
 
+	// Operations are only appended.
 	for _, o := range b.operations {
 		if _, err := s.do("operation", s.times.at(o.At), o.UID, o.Says, o.What, o.Object,
 			o.Reason); err != nil {

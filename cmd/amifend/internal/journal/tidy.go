@@ -24,13 +24,16 @@ type tidy struct {
 }
 
 // old are the statements that delete what ended before a time, in the order of their use. Each
-// deletes a bounded number of rows.
+// deletes a bounded number of rows. Alerts that forged packets can raise come before the others.
 var old = []string{
 	`DELETE FROM source_hour WHERE (hour, server, source) IN
 		(SELECT hour, server, source FROM source_hour WHERE hour < ?1 LIMIT ?2)`,
 	`DELETE FROM account_hour WHERE (hour, server, account) IN
 		(SELECT hour, server, account FROM account_hour WHERE hour < ?1 LIMIT ?2)`,
-	`DELETE FROM alert WHERE id IN (SELECT id FROM alert WHERE at < ?1 ORDER BY id LIMIT ?2)`,
+	`DELETE FROM alert WHERE id IN (SELECT id FROM alert WHERE forgeable = 1 AND
+		seen < ?1 AND (key = '' OR ended <> 0) ORDER BY seen LIMIT ?2)`,
+	`DELETE FROM alert WHERE id IN (SELECT id FROM alert WHERE
+		seen < ?1 AND (key = '' OR ended <> 0) ORDER BY seen LIMIT ?2)`,
 	`DELETE FROM ban WHERE id IN (SELECT id FROM ban
 		WHERE current = 0 AND max(until, ifnull(lifted, 0)) < ?1 ORDER BY id LIMIT ?2)`,
 	`DELETE FROM operation WHERE id IN

@@ -52,7 +52,19 @@ type Alert struct {
 	Server  string // "" for none
 	Text    string // the reason; an attacker's bytes are quoted in it
 	Do      string // what to do about it
+
+	Severity  int  // 1 is the worst
+	Forgeable bool // forged packets alone can raise the kind
+
+	// Of a condition. At is its beginning, and its later alerts have the same Key.
+	Key   string    // "" for an event
+	Seen  time.Time // when it was noticed last
+	Ended time.Time // zero: it goes on
+	Count int       // how often it was noticed
 }
+
+// Open reports whether an alert is a condition that goes on.
+func (a *Alert) Open() bool { return a.Key != "" && a.Ended.IsZero() }
 
 // Operation is an action of an operator.
 type Operation struct {

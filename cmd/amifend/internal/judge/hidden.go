@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/alerts"
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
-	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/stream"
 	"github.com/amifend/amifend/policy"
 )
@@ -26,7 +26,7 @@ const (
 // no ban can ever hit the attacker behind it.
 type hidden struct {
 	log      *slog.Logger
-	recorder bans.Recorder
+	alerts   *alerts.Book
 	weights  policy.Weights
 	votes    []vote // by server
 	reported map[netip.Addr]int64
@@ -47,9 +47,6 @@ const HiddenAdvice = "let the PBX see the callers' addresses: host networking in
 	"is a phone or a trunk of yours, correct its password; if it is neither, somebody may be " +
 	"forging UDP packets in its name"
 
-// kindHidden is the kind of the journal's alerts of PBXs that do not see real sources.
-const kindHidden = "sources_hidden"
-
 // vote finds the one address that most failures of a server come from. It remembers one address
 // only, whatever comes in: the majority vote of Boyer and Moore.
 type vote struct {
@@ -58,11 +55,12 @@ type vote struct {
 	candidate netip.Addr
 	lead      int
 	votes     int // failures of the candidate since it became one
+	told      bool
 }
 
-func newHidden(log *slog.Logger, r bans.Recorder, w policy.Weights, servers int) *hidden {
+func newHidden(log *slog.Logger, b *alerts.Book, w policy.Weights, servers int) *hidden {
 	return &hidden{
-		log: log, recorder: r, weights: w,
+		log: log, alerts: b, weights: w,
 		votes: make([]vote, servers), reported: make(map[netip.Addr]int64),
 	}
 }
@@ -85,9 +83,19 @@ func (h *hidden) check(s *stream.Sighting, servers []string, protected *policy.P
 	}
 
 	// Only a protected address is hopeless: any other one is simply banned.
-	reason, ok := protected.Contains(v.candidate)
+	reason, ok := protected.ContainsFrom(v.candidate, s.Server)
+	if !ok {
+		return
+	}
+
+	// The condition goes on with each window; the line in the log comes once a day.
+	found := Hidden{s.At, servers[s.Server], v.candidate, reason}
+	if !v.told {
+		v.told = true
+		h.raise(found)
+	}
 	last, before := h.reported[v.candidate]
-	if !ok || before && s.At < last+hiddenRepeat {
+	if before && s.At < last+hiddenRepeat {
 		return
 	}
 
@@ -97,7 +105,18 @@ func (h *hidden) check(s *stream.Sighting, servers []string, protected *policy.P
 	}
 
 	h.reported[v.candidate] = s.At
-	h.report(Hidden{s.At, servers[s.Server], v.candidate, reason}, v, s.Account)
+	h.report(found, v, s.Account)
+}
+
+// raise opens the condition, or notes that it goes on.
+func (h *hidden) raise(found Hidden) {
+	h.alerts.Raise(alerts.Key(alerts.SourcesHidden, found.Server, found.Addr.String()), alerts.Alert{
+		Kind: alerts.SourcesHidden, Source: found.Addr.String(), Server: found.Server,
+		Text: "most failures come from one address that is never banned (" +
+			bans.Printable(found.Reason) +
+			"): the PBX does not see real sources",
+		Do: HiddenAdvice, Logged: true,
+	}, alerts.Span{})
 }
 
 func (h *hidden) report(found Hidden, v *vote, account policy.Label) {
@@ -107,12 +126,6 @@ func (h *hidden) report(found Hidden, v *vote, account policy.Label) {
 		"address", found.Addr.String(), "protected_as", found.Reason, "server", found.Server,
 		"failures", v.votes, "of", v.failures, "last_account", ami.Quote(account.Bytes()),
 		"do", HiddenAdvice)
-	h.recorder.Alert(journal.Alert{
-		Kind: kindHidden, Source: found.Addr.String(), Server: found.Server, Do: HiddenAdvice,
-		Text: "most failures come from one address that is never banned (" +
-			bans.Printable(found.Reason) +
-			"): the PBX does not see real sources",
-	})
 }
 
 // keep remembers a report for the status.

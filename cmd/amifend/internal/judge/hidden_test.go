@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/amifend/amifend/cmd/amifend/internal/bans"
+	"github.com/amifend/amifend/cmd/amifend/internal/alerts"
 	"github.com/amifend/amifend/cmd/amifend/internal/logtest"
 	"github.com/amifend/amifend/cmd/amifend/internal/stream"
 	"github.com/amifend/amifend/policy"
@@ -24,7 +24,7 @@ func TestMasked(t *testing.T) {
 		prot := policy.NewProtected([]policy.ProtectedEntry{{
 			Prefix: netip.MustParsePrefix("172.17.0.0/16"), Reason: "our own address",
 		}}, nil)
-		m := newHidden(log, bans.Recorder{}, policy.DefaultOptions().Weights, 2)
+		m := newHidden(log, alerts.New(alerts.Options{Log: log}), policy.DefaultOptions().Weights, 2)
 		at := int64(1e18)
 		play(func(server uint16, addr string, n int) {
 			for range n {
@@ -95,7 +95,7 @@ func TestMasked(t *testing.T) {
 // A success, or a challenge, is no failure; an injection is one.
 func TestMaskedCountsFailures(t *testing.T) {
 	_, log := logtest.New()
-	m := newHidden(log, bans.Recorder{}, policy.DefaultOptions().Weights, 1)
+	m := newHidden(log, alerts.New(alerts.Options{Log: log}), policy.DefaultOptions().Weights, 1)
 
 	src := netip.MustParseAddrPort("192.0.2.1:5060")
 	for _, o := range []policy.Observation{

@@ -6,7 +6,8 @@
 //	Judge   ←─ Acks ──────── enforce  the kernel has a ban
 //	Judge   ── Doubts ─────→ enforce  events of a banned source still come
 //	Judge   ←─ External ──── enforce  bans that were found, came back, or are lifted
-//	Judge   ── Recorder ───→ journal  bans, lifts, alerts, counts: before the order to the enforcer
+//	Judge   ── Recorder ───→ journal  bans, lifts, counts: before the order to the enforcer
+//	Judge   ── Book ───────→ alerts   events and conditions, on their way to log and journal
 //	Judge   ── Store.Keep ─→ journal  the engine's state, a block at a time, when it has room
 //	protect ── Protect ────→ Judge    the latest list of what must never be banned
 //	operate ── calls ──────→ Judge    [Judge.Pardon], [Judge.Impose], [Judge.Explain], …
@@ -23,11 +24,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/alerts"
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/clock"
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
+	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 	"github.com/amifend/amifend/cmd/amifend/internal/stream"
 	"github.com/amifend/amifend/firewall"
 	"github.com/amifend/amifend/policy"
@@ -50,6 +54,7 @@ type Options struct {
 	Events    <-chan stream.Sighting
 	Mail      *bans.Mail
 	Recorder  bans.Recorder
+	Alerts    *alerts.Book // nil: one that only logs
 	Clock     clock.Clock
 	Log       *slog.Logger // must not block
 	Store     Store        // nil: the engine's state is not kept
@@ -67,10 +72,11 @@ type Judge struct {
 	events   <-chan stream.Sighting
 	mail     *bans.Mail
 	recorder bans.Recorder
+	alerts   *alerts.Book
 	clock    clock.Clock
 	log      *slog.Logger
 	calls    owner.Calls
-	protect  *owner.Latest[*policy.Protected]
+	protect  *owner.Latest[Protected]
 	stateDir string
 	store    Store
 	trialFor time.Duration
@@ -81,7 +87,6 @@ type Judge struct {
 	policy    policy.Options
 	servers   []string // names by number; there are only ever more
 	protected *policy.Protected
-	replaced  chan struct{} // closed when protected is replaced
 
 	ineffective *ineffective
 	hidden      *hidden
@@ -89,7 +94,6 @@ type Judge struct {
 	saver       saver
 	trial       trial
 	external    map[bans.Key]bans.External // received, and not yet handed to the engine
-	alerts      []Alert                    // the latest, the last one at the end
 	pulse       pulse
 }
 
@@ -106,29 +110,57 @@ func New(o Options) (*Judge, error) {
 		}
 	}
 
+	if o.Alerts == nil {
+		o.Alerts = alerts.New(alerts.Options{Log: o.Log})
+	}
+
 	// Protected addresses must be known before the first event, and before a ban is admitted.
 	engine.Protect(o.Clock.Now(), o.Protected)
 
 	return &Judge{
-		events: o.Events, mail: o.Mail, recorder: o.Recorder, clock: o.Clock, log: o.Log,
+		events: o.Events, mail: o.Mail, recorder: o.Recorder, alerts: o.Alerts, clock: o.Clock,
+		log:      o.Log,
 		stateDir: o.StateDir, store: o.Store, trialFor: o.Trial, takenOver: o.Engine != nil,
 		calls:     owner.NewCalls("the policy engine"),
-		protect:   owner.NewLatest[*policy.Protected](),
+		protect:   owner.NewLatest[Protected](),
 		engine:    engine,
 		policy:    o.Policy,
 		servers:   o.Servers,
 		protected: o.Protected,
-		replaced:  make(chan struct{}),
 
 		ineffective: newIneffective(o.Mail, o.Ports),
-		hidden:      newHidden(o.Log, o.Recorder, o.Policy.Weights, len(o.Servers)),
+		hidden:      newHidden(o.Log, o.Alerts, o.Policy.Weights, len(o.Servers)),
 		hourly:      newHourly(o.Recorder, o.Policy.Weights),
 		saver:       saver{store: o.Store},
 	}, nil
 }
 
-// Protect hands over what must never be banned from now on. It does not wait.
-func (j *Judge) Protect(p *policy.Protected) { j.protect.Set(p) }
+// Protect hands over what must never be banned from now on. It does not wait; [Judge.TakeProtected]
+// does.
+func (j *Judge) Protect(p Protected) { j.protect.Set(p) }
+
+// Protected is what must never be banned, and what is spared for the word of a server alone.
+type Protected struct {
+	Never   *policy.Protected
+	Learned []protect.Learned
+}
+
+// list returns p in the form of the engine, which knows servers by their numbers.
+func (p Protected) list(servers []string) *policy.Protected {
+	if len(p.Learned) == 0 {
+		return p.Never
+	}
+
+	var learned []policy.Learned
+	for _, l := range p.Learned {
+		if n := slices.Index(servers, l.Server); n >= 0 {
+			learned = append(learned, policy.Learned{
+				Addr: l.Addr, Server: uint16(n), Reason: l.Reason, // as bounded as MostServers is
+			})
+		}
+	}
+	return p.Never.WithLearned(learned)
+}
 
 // Run judges until the channel of events is closed. A trial begins with it.
 func (j *Judge) Run() {
@@ -182,12 +214,9 @@ func (j *Judge) observe(s *stream.Sighting) {
 	j.hourly.count(s)
 }
 
-func (j *Judge) replaceProtected(p *policy.Protected) {
-	j.protected = p
-	j.carryOut(j.engine.Protect(j.clock.Now(), p))
-
-	close(j.replaced)
-	j.replaced = make(chan struct{})
+func (j *Judge) replaceProtected(p Protected) {
+	j.protected = p.list(j.servers)
+	j.carryOut(j.engine.Protect(j.clock.Now(), j.protected))
 }
 
 // carryOut hands verdicts on. They are the engine's until its next call, so what stays is copied.
@@ -198,6 +227,7 @@ func (j *Judge) carryOut(verdicts []policy.Verdict) {
 			ban := newBan(v, j.servers, j.clock)
 			j.ban(&ban)
 		case policy.ActionUnban:
+			j.warnLearned(v)
 			j.lift(v.Prefix, v.Scope, bans.ByPolicy, j.whyLifted(v))
 		case policy.ActionAlert:
 			j.alert(v)
@@ -235,33 +265,34 @@ func (j *Judge) whyLifted(v policy.Verdict) string {
 		if reason, ok := j.protected.Overlaps(v.Prefix); ok {
 			return v.Rule.String() + ": " + reason
 		}
+		if reason, ok := j.protected.LearnedFrom(v.Prefix); ok {
+			return v.Rule.String() + ": " + reason
+		}
 	}
 	return v.Rule.String()
 }
 
-// AwaitProtected waits until the judge knows that a prefix must not be banned. The channel that it
-// waits on comes in the same answer as the list, so no replacement is missed.
-func (j *Judge) AwaitProtected(ctx context.Context, prefix netip.Prefix) error {
-	type answer struct {
-		known    bool
-		replaced <-chan struct{}
+// warnLearned warns of a ban that is lifted for the word of a server alone.
+func (j *Judge) warnLearned(v policy.Verdict) {
+	_, never := j.protected.Overlaps(v.Prefix)
+	if reason, ok := j.protected.LearnedFrom(v.Prefix); ok && !never && v.Rule == policy.RuleProtected {
+		j.log.Warn("a ban is lifted since the server that reported the attempts names the address as "+
+			"its own or ours", "source", bans.Source(v.Prefix), "protected_as", bans.Printable(reason),
+			"do", "if it is right, write the address into addresses of that [[server]]; if not, see "+
+				"who sends there in its name")
 	}
+}
 
-	// The question is short each time: the judge never waits for the answer to be yes.
-	for {
-		a, err := owner.Do(ctx, j.calls, func() answer {
-			_, ok := j.protected.Overlaps(prefix)
-			return answer{ok, j.replaced}
-		})
-		if err != nil || a.known {
-			return err
-		}
-
-		// The list may be replaced for another reason first, so it is looked at each time.
+// TakeProtected waits until the judge uses the latest list that was handed over by [Judge.Protect]:
+// no ban within it is decided afterwards, and the lifts of such bans are ordered.
+func (j *Judge) TakeProtected(ctx context.Context) error {
+	_, err := owner.Do(ctx, j.calls, func() struct{} {
 		select {
-		case <-a.replaced:
-		case <-ctx.Done():
-			return j.calls.Busy()
+		case p := <-j.protect.C():
+			j.replaceProtected(p)
+		default:
 		}
-	}
+		return struct{}{}
+	})
+	return err
 }

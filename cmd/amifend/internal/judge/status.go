@@ -59,7 +59,6 @@ type Status struct {
 	Hidden     []Hidden     // of the last day
 	Shared     []Shared     // the sources that many users share, the busiest first
 	SharedMore int          // of them, how many are left out
-	Alerts     []Alert      // the latest, the last one at the end
 	Trial      *Trial       // nil: there is none
 }
 
@@ -105,8 +104,7 @@ func (j *Judge) Status(ctx context.Context) (Status, error) {
 		return Status{
 			Shared: shared, SharedMore: more,
 			Stats: j.engine.Stats(), HourAgo: j.pulse.hourAgo(),
-			Hidden: j.hidden.now(j.clock.Now()), Alerts: slices.Clone(j.alerts),
-			Trial: j.trialStatus(),
+			Hidden: j.hidden.now(j.clock.Now()), Trial: j.trialStatus(),
 		}
 	})
 }

@@ -3,7 +3,6 @@ package judge
 import (
 	"net/netip"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/amifend/amifend/policy"
@@ -63,8 +62,8 @@ func TestHourAgo(t *testing.T) {
 	})
 }
 
-// What the judge logs is in its status: the latest alerts, and the latest PBX that sees one address
-// for everybody.
+// What the judge logs is known to the status: the latest alerts, and the latest PBX that sees one
+// address for everybody.
 func TestStatusTellsWhatTheJudgeTold(t *testing.T) {
 	inCourt(t, func(t *testing.T, c *court) {
 		c.call(t, func() {
@@ -72,7 +71,7 @@ func TestStatusTellsWhatTheJudgeTold(t *testing.T) {
 				c.hidden.keep(Hidden{c.clock.Now(), "pbx", netip.MustParseAddr(addr), "allowlist"})
 			}
 
-			for range alertsMost + 1 {
+			for range 3 {
 				c.alert(policy.Verdict{
 					Action: policy.ActionAlert, Rule: policy.RuleSuspectLogin,
 					Prefix: netip.MustParsePrefix("203.0.113.9/32"),
@@ -81,14 +80,15 @@ func TestStatusTellsWhatTheJudgeTold(t *testing.T) {
 		})
 
 		s, err := c.Status(t.Context())
-		if err != nil || len(s.Hidden) != 1 || len(s.Alerts) != alertsMost {
-			t.Fatalf("%+v, %d alerts, %v", s.Hidden, len(s.Alerts), err)
+		latest := c.alerts.Latest()
+		if err != nil || len(s.Hidden) != 1 || len(latest) != 1 || latest[0].Count != 3 {
+			t.Fatalf("%+v, alerts %+v, %v", s.Hidden, latest, err)
 		}
 		if h := s.Hidden[0]; h.Server != "pbx" || h.Addr.String() != "198.51.100.2" ||
 			h.Reason != "allowlist" {
 			t.Errorf("%+v", h)
 		}
-		if a := s.Alerts[0]; a.Kind != policy.RuleSuspectLogin.String() || a.Source != "203.0.113.9" ||
+		if a := latest[0]; a.Kind != policy.RuleSuspectLogin.String() || a.Source != "203.0.113.9" ||
 			a.Do == "" {
 			t.Errorf("%+v", a)
 		}
@@ -100,35 +100,23 @@ func TestStatusTellsWhatTheJudgeTold(t *testing.T) {
 	})
 }
 
-// Whoever waits for a prefix to be protected waits for a list that has it, and no longer.
-func TestAwaitProtected(t *testing.T) {
+// A list that was handed over counts when TakeProtected answers, whatever the judge receives first.
+func TestTakeProtected(t *testing.T) {
 	inCourt(t, func(t *testing.T, c *court) {
 		prefix := netip.MustParsePrefix("192.0.2.1/32")
-		done := make(chan error, 1)
-		go func() { done <- c.AwaitProtected(t.Context(), prefix) }()
-		isDone := func() bool {
-			synctest.Wait()
-			select {
-			case err := <-done:
-				return err == nil
-			default:
-				return false
+		for range 20 {
+			c.Protect(Protected{})
+			c.Protect(Protected{Never: policy.NewProtected([]policy.ProtectedEntry{
+				{Prefix: prefix, Reason: "allowlist"},
+			}, nil)})
+			if err := c.TakeProtected(t.Context()); err != nil {
+				t.Fatal(err)
 			}
-		}
-		if isDone() {
-			t.Error("it is not protected")
-		}
 
-		c.Protect(policy.NewProtected(nil, nil)) // a list without it
-		if isDone() {
-			t.Error("it is not protected by another list")
-		}
-
-		c.Protect(policy.NewProtected([]policy.ProtectedEntry{
-			{Prefix: prefix, Reason: "allowlist"},
-		}, nil))
-		if !isDone() {
-			t.Error("it is protected")
+			i, err := c.Impose(t.Context(), Imposition{Prefix: prefix, Scope: all})
+			if err != nil || i.Protected == "" {
+				t.Fatalf("it was banned: %+v, %v", i, err)
+			}
 		}
 	})
 }

@@ -13,7 +13,7 @@ import (
 
 // Finding is a session that amifend could cut off, or cuts off now.
 type Finding struct {
-	What, Do string
+	What, Do string       // the risk, and what to write into the config
 	Addr     netip.Addr   // of the session
 	Network  netip.Prefix // the network of ours that it comes from; invalid: none
 	Cut      bool         // the deny lists drop it now
@@ -29,7 +29,7 @@ type Lists struct {
 // Findings returns the sessions that are not safe, each with what to write.
 func Findings(sessions []Session, l Lists) (out []Finding) {
 	for _, s := range sessions {
-		// What must never be banned cannot be cut off, by a ban or by a list.
+		// Neither a ban nor a deny list cuts off an address that is never banned.
 		if slices.ContainsFunc(l.Never.Entries, func(e protect.Entry) bool {
 			return e.Prefix.Contains(s.Addr)
 		}) {
@@ -84,9 +84,8 @@ func (l Lists) advice(s Session) string {
 	if s.Local.IsValid() {
 		at = " at " + s.Local.String()
 	}
-	return text + fmt.Sprintf("; or, to keep your management network (the network in which this "+
-		"machine is reached%s over SSH, with all who are in it): %s",
-		at, l.line(network))
+	return text + fmt.Sprintf("; or, to allow your whole management network (the network in which "+
+		"this machine is reached%s over SSH): %s", at, l.line(network))
 }
 
 // network returns the smallest network of ours that holds an address.
@@ -99,7 +98,7 @@ func (l Lists) network(a netip.Addr) (best netip.Prefix, ok bool) {
 	return best, ok
 }
 
-// line returns the key prefixes with one more prefix.
+// line returns the line of the key prefixes with one more prefix.
 func (l Lists) line(p netip.Prefix) string {
 	texts := make([]string, 0, mostPasted+1)
 	for _, a := range l.Allow {
@@ -119,7 +118,7 @@ func text(p netip.Prefix) string {
 	return p.String()
 }
 
-// quoted returns a name that others chose. It is quoted unless it is plain ASCII.
+// quoted returns a name that somebody else chose. It quotes the name unless that is plain ASCII.
 func quoted(name string) string {
 	for _, r := range name {
 		if r < ' ' || r > '~' {

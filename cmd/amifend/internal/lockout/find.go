@@ -44,14 +44,14 @@ const (
 	maxSessions    = 10_000 // files that are read
 )
 
-// fromLogind reads the sessions of systemd-logind. Every user may.
+// fromLogind reads the sessions of systemd-logind, which every user may read.
 func fromLogind(root string) (found []Session) {
 	dir := filepath.Join(root, "/run/systemd/sessions")
 	entries, _ := os.ReadDir(dir) // no logind, no sessions
 	for _, e := range entries[:min(len(entries), maxSessions)] {
 		st, err := e.Info()
 
-		// There are pipes beside them.
+		// Beside the files there are pipes, which would block.
 		if err != nil || !st.Mode().IsRegular() || st.Size() > maxSessionFile {
 			continue
 		}
@@ -68,7 +68,8 @@ func fromLogind(root string) (found []Session) {
 			}
 		}
 
-		a, err := netip.ParseAddr(keys["REMOTE_HOST"]) // a name, with UseDNS, says nothing certain
+		// With UseDNS the host is a name, which whoever owns the address can choose.
+		a, err := netip.ParseAddr(keys["REMOTE_HOST"])
 		if err == nil && keys["SERVICE"] == "sshd" && keys["STATE"] != "closing" {
 			found = append(found, Session{Addr: plain(a), User: keys["USER"]})
 		}
@@ -91,7 +92,7 @@ func established(ns int) ([]*netlink.Socket, bool) {
 	}
 	defer h.Close()
 
-	// A dump that was interrupted may lack a socket, which is better than to know none.
+	// An interrupted dump may lack a socket. That is better than no sockets at all.
 	var out []*netlink.Socket
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
 		all, err := h.SocketDiagTCP(family)
@@ -129,7 +130,7 @@ func fromProcesses(root string, connections []*netlink.Socket) (found []Session)
 		byInode["socket:["+strconv.FormatUint(uint64(c.INode), 10)+"]"] = c
 	}
 
-	// Processes come and go while they are read: one that cannot be read is left out.
+	// Processes end while they are read. One that cannot be read is left out.
 	names, _ := filepath.Glob(filepath.Join(root, "/proc/[0-9]*/comm"))
 	for _, name := range names {
 		comm, err := os.ReadFile(name)
@@ -137,7 +138,7 @@ func fromProcesses(root string, connections []*netlink.Socket) (found []Session)
 			continue
 		}
 
-		// A connection without a login belongs to whoever guesses passwords.
+		// A connection without a login may be that of an attacker who guesses passwords.
 		process := filepath.Dir(name)
 		title, err := os.ReadFile(filepath.Join(process, "cmdline"))
 		if err != nil {

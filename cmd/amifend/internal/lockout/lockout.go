@@ -44,7 +44,7 @@ func Sessions(o Options) []Session {
 	connections, known := established(o.NetNS)
 	found := fromProcesses(o.Root, connections)
 
-	// A session of logind may outlive its connection, so it counts only with one.
+	// logind may keep a session whose connection has ended, so it counts only with a connection.
 	for _, s := range fromLogind(o.Root) {
 		i := slices.IndexFunc(connections, func(c *netlink.Socket) bool {
 			return remote(c) == s.Addr
@@ -58,7 +58,8 @@ func Sessions(o Options) []Session {
 		}
 	}
 
-	// Whoever starts amifend by hand is known by the shell's environment, even without rights.
+	// The environment shows the session of a user who starts amifend by hand, even one without
+	// rights.
 	if s, ok := fromEnvironment(o.Getenv); ok {
 		found = append(found, s)
 	}

@@ -65,6 +65,7 @@ func runAs(t *testing.T, ns *firewalltest.NS, program, title, addr string) *bufi
 		t.Fatal(err)
 	}
 
+	// The kernel takes the name of a process from its file.
 	path := filepath.Join(t.TempDir(), program)
 	if err := os.WriteFile(path, self, 0o700); err != nil {
 		t.Fatal(err)
@@ -83,6 +84,7 @@ func runAs(t *testing.T, ns *firewalltest.NS, program, title, addr string) *bufi
 		t.Fatal(err)
 	}
 
+	// The server ends when its standard input does.
 	cmd.Stderr = os.Stderr
 	ns.Do(t, cmd.Start)
 	t.Cleanup(func() {
@@ -277,8 +279,8 @@ func TestFindings(t *testing.T) {
 	want := []string{
 		`an SSH session of alice from 192.168.1.50` + unlisted +
 			`write into [allow]: prefixes = ["198.51.100.0/24", "203.0.113.20", "192.168.1.50"]` +
-			`; or, to keep your management network (the network in which this machine is ` +
-			`reached at 192.168.1.2 over SSH, with all who are in it): ` +
+			`; or, to allow your whole management network (the network in which this machine is ` +
+			`reached at 192.168.1.2 over SSH): ` +
 			`prefixes = ["198.51.100.0/24", "203.0.113.20", "192.168.1.0/24"] | false`,
 		`your SSH session from 203.0.113.9` + unlisted +
 			`write into [allow]: prefixes = ["198.51.100.0/24", "203.0.113.20", "203.0.113.9"]` +

@@ -73,8 +73,8 @@ func (b *Book) String() string {
 	return b.text.String()
 }
 
-// Wait waits ten seconds for a line, and returns the first one. A test that cannot use synctest has
-// nothing better.
+// Wait waits up to ten seconds for a line, and returns the first one. It is for tests that cannot
+// use synctest.
 func (b *Book) Wait(t testing.TB, msg, source string) Line {
 	t.Helper()
 	end := time.Now().Add(10 * time.Second)

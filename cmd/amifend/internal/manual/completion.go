@@ -52,6 +52,7 @@ func bash(b *strings.Builder, app *kong.Application) {
 
 	fmt.Fprintf(b, "\t\t%s) at=\"$at ${COMP_WORDS[i]}\" "+
 		";;\n\t\tesac\n\tdone\n\tCOMPREPLY=()\n\tcase \"$at $prev\" in\n", strings.Join(paths, "|"))
+
 	// The second part completes the value of a flag.
 	for _, c := range all {
 		for _, f := range c.flags() {
@@ -76,6 +77,7 @@ func bash(b *strings.Builder, app *kong.Application) {
 	}
 
 	b.WriteString("\tesac\n\tcase \"$at\" in\n")
+
 	// The third part completes commands and flags.
 	for _, c := range all {
 		words := c.words()
@@ -202,7 +204,7 @@ func fish(b *strings.Builder, app *kong.Application) {
 			when += "; and not __fish_seen_subcommand_from " + strings.Join(words, " ")
 		}
 
-		// fish takes one line for each thing that can be completed, with the same condition.
+		// Each word, flag and value needs a line of its own, with the condition of its command.
 		line := func(format string, args ...any) {
 			fmt.Fprintf(b, "complete -c %s -n %s %s\n", app.Name, fishQuote(when),
 				fmt.Sprintf(format, args...))

@@ -77,7 +77,7 @@ func (p Page) write(
 		writeFlag(b, f)
 	}
 
-	// The program's page lists the commands, the others lead back to it.
+	// The program's page lists the commands. Each other page refers to it.
 	if len(c.path) == 0 {
 		writeCommands(b, app, all)
 	}
@@ -139,8 +139,8 @@ func writeText(b *strings.Builder, text string) {
 	}
 }
 
-// roff escapes a text of one line, see groff_man(7): a backslash and a minus mean themselves, and
-// no line is a request.
+// roff escapes a text of one line, see groff_man(7): a backslash and a minus are printed as they
+// are, and no text is taken for a request.
 func roff(s string) string {
 	s = strings.NewReplacer(`\`, `\e`, "-", `\-`).Replace(strings.Join(strings.Fields(s), " "))
 	if strings.HasPrefix(s, ".") || strings.HasPrefix(s, "'") {

@@ -71,8 +71,8 @@ func values(v *kong.Value) (out []string) {
 // isFile reports whether a value names a file.
 func isFile(v *kong.Value) bool { return v.Tag != nil && v.Tag.Type == "path" }
 
-// sentence returns the first sentence of a help text without the full stop, which is what
-// completions have room for.
+// sentence returns the first sentence of a help text, without the full stop. Completions have no
+// room for more.
 func sentence(help string) string {
 	help, _, _ = strings.Cut(help, ". ")
 	return strings.TrimSuffix(strings.Join(strings.Fields(help), " "), ".")

@@ -95,6 +95,7 @@ func TestPages(t *testing.T) {
 		}
 	}
 
+	// Hidden commands and flags must not appear on any page.
 	for name, text := range texts {
 		if strings.Contains(text, "Nobody sees this") {
 			t.Errorf("%s shows what is hidden", name)
@@ -194,6 +195,7 @@ func TestShellsTakeTheirScripts(t *testing.T) {
 				t.Errorf("shows what is hidden:\n%s", &b)
 			}
 
+			// The shell itself finds errors of syntax.
 			need(t, shell)
 			file := filepath.Join(t.TempDir(), "completion")
 			if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {

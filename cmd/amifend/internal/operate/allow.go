@@ -13,6 +13,9 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
+	"github.com/amifend/amifend/cmd/amifend/internal/judge"
+	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 )
 
 // longestAllowance limits for how long a prefix can be allowed, if it is not allowed for good.
@@ -27,6 +30,13 @@ func (s *Service) Allowed(context.Context) ([]control.Allowed, error) {
 		a, ok := byCommand[allowlist.Subject{Prefix: e.Prefix}]
 		out = append(out, control.Allowed{
 			Prefix: e.Prefix, Reason: bans.Printable(e.Reason), Until: a.Until, Command: ok,
+		})
+	}
+
+	for _, l := range s.Watcher.Current().Learned {
+		out = append(out, control.Allowed{
+			Prefix: netip.PrefixFrom(l.Addr, l.Addr.BitLen()),
+			Reason: bans.Printable(l.Reason) + "; only what that server reports is not held against it",
 		})
 	}
 
@@ -60,8 +70,9 @@ func (s *Service) allowedNames(
 	return out
 }
 
-// Allow allows a prefix or a name, for a time or until it is taken out. It answers when the engine
-// knows that.
+// Allow allows a prefix or a name, for a time or until it is taken out. It answers when that is in
+// force: the engine bans nobody within it and has lifted such bans, the kernel lets it through, and
+// a crash does not undo it. What is not so is said in the note.
 func (s *Service) Allow(
 	ctx context.Context, by control.Peer, n control.NewAllow,
 ) (control.Allowed, error) {
@@ -88,12 +99,10 @@ func (s *Service) Allow(
 		return control.Allowed{}, err
 	}
 
-	// The answer means that the address is free: the engine has lifted its ban, and makes no other.
-	s.Allowlist.Save()
 	s.record(by, "allow", bans.Source(n.Prefix), n.Reason)
-	err = Refusal(s.Judge.AwaitProtected(ctx, n.Prefix))
+	note, err := s.inForce(ctx)
 	return control.Allowed{
-		Prefix: n.Prefix, Reason: a.Text(), Until: a.Until, Command: true, Note: s.diskNote(ctx),
+		Prefix: n.Prefix, Reason: a.Text(), Until: a.Until, Command: true, Note: note,
 	}, err
 }
 
@@ -163,7 +172,6 @@ func (s *Service) allowName(
 
 	// The watcher need not resolve the name again before the addresses count.
 	s.Watcher.Remember(whom.Host, addrs)
-	s.Allowlist.Save()
 	s.record(by, "allow", whom.Host, reason)
 
 	out := control.Allowed{
@@ -171,14 +179,8 @@ func (s *Service) allowName(
 		Until: a.Until, Command: true,
 	}
 
-	// As with a prefix, the answer means that the addresses are free.
-	for _, addr := range out.Addresses {
-		if err := s.Judge.AwaitProtected(ctx, netip.PrefixFrom(addr, addr.BitLen())); err != nil {
-			return out, Refusal(err)
-		}
-	}
-	out.Note = s.diskNote(ctx)
-	return out, nil
+	out.Note, err = s.inForce(ctx)
+	return out, err
 }
 
 // Disallow takes out a prefix that Allow put in.
@@ -212,15 +214,48 @@ func (s *Service) disallow(
 				"what the config allows is taken out of [allow] prefixes or names")
 	}
 
-	s.Allowlist.Save()
 	s.record(by, "disallow", called, "")
-	return a, s.diskNote(ctx), nil
+	note, err = s.inForce(ctx)
+	return a, note, err
 }
 
-// diskNote says that the disk does not have what a command did to the allowlist; "": it has.
-func (s *Service) diskNote(ctx context.Context) string {
-	if s.isOnDisk(ctx, false) {
-		return ""
+// inForce waits until a change of the allowlist is in force and on the disk. note says what is not
+// done yet; "": all is.
+func (s *Service) inForce(ctx context.Context) (note string, err error) {
+	s.Allowlist.Save()
+	if note, err = PutInForce(ctx, s.Watcher, s.Judge, s.Enforcer); err != nil {
+		return "", err
 	}
-	return "the journal does not have it yet: a crash or a reboot now undoes it (amifend status)"
+
+	if !s.isOnDisk(ctx, false) {
+		note = joined(note, "the journal does not have it yet: a crash or a reboot now undoes it "+
+			"(amifend status)")
+	}
+	return note, nil
+}
+
+// PutInForce hands out what is protected, and waits until that is in force: in the judge first, who
+// orders lifts, then in the kernel. note is why the kernel does not have it yet; "": it has.
+func PutInForce(
+	ctx context.Context, w *protect.Watcher, j *judge.Judge, e *enforce.Enforcer,
+) (note string, err error) {
+	// The set is handed out here, and not when the watcher comes to it.
+	if err := w.Refresh(); err != nil {
+		return "", control.Errorf(control.CodeFailed, "it is noted, and not in force yet: %s",
+			bans.Printable(err.Error())).
+			Advise("amifend goes on trying; repair what the error names")
+	}
+
+	if err := j.TakeProtected(ctx); err != nil {
+		return "", Refusal(err)
+	}
+	flushed, err := e.Flush(ctx)
+	if err != nil {
+		return "", Refusal(err)
+	}
+
+	if flushed.Refusal != "" {
+		note = "the kernel refuses for now, and gets it as soon as it can: " + flushed.Refusal
+	}
+	return note, nil
 }

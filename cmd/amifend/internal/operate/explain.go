@@ -72,8 +72,8 @@ func (s *Service) pastOf(
 		}
 
 		past = pastBans(found)
-		logged, err := j.AlertsOf(ctx, addr, "", time.Time{}, explainPast)
-		alerts = pastAlerts(logged)
+		logged, _, err := j.AlertsOf(ctx, addr, "", time.Time{}, explainPast)
+		alerts = s.pastAlerts(logged)
 		return err
 	})
 	if err != nil {

@@ -77,6 +77,13 @@ func newOffice(t testing.TB, trial time.Duration) *office {
 	enforcer := enforce.New(enforce.Options{
 		Table: o.kernel, Clock: o.clock, Log: log, Mail: o.mail,
 	})
+	if _, err := watcher.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	watcher.HandTo(func(set protect.Set) {
+		enforcer.SetAllow(allowlist.ForKernel(set))
+		o.judge.Protect(judge.Protected{Never: allowlist.ForPolicy(set), Learned: set.Learned})
+	})
 	o.Service = operate.New(operate.Options{
 		Config: current, Log: log, Clock: o.clock, Judge: o.judge, Enforcer: enforcer,
 		Denier: denier, Sessions: func() []*stream.Session { return nil }, Watcher: watcher,

@@ -24,7 +24,7 @@ func (s *Service) Report(ctx context.Context, q control.ReportQuery) (r control.
 			From: time.Now().Add(-q.Since).Truncate(time.Hour),
 			To:   time.Now().Truncate(time.Second),
 		}
-		return fillReport(ctx, &r, j, q.Limit)
+		return s.fillReport(ctx, &r, j, q.Limit)
 	})
 	if err != nil {
 		return control.Report{}, err
@@ -33,7 +33,9 @@ func (s *Service) Report(ctx context.Context, q control.ReportQuery) (r control.
 	return r, s.markBanned(ctx, r.Sources)
 }
 
-func fillReport(ctx context.Context, r *control.Report, j *journal.Journal, most int) error {
+func (s *Service) fillReport(
+	ctx context.Context, r *control.Report, j *journal.Journal, most int,
+) error {
 	counts, err := j.Counts(ctx, r.From)
 	if err != nil {
 		return err
@@ -54,11 +56,11 @@ func fillReport(ctx context.Context, r *control.Report, j *journal.Journal, most
 	}
 	r.Latest = pastBans(latest)
 
-	alerts, err := j.Alerts(ctx, "", r.From, most)
+	alerts, _, err := j.Alerts(ctx, "", r.From, most)
 	if err != nil {
 		return err
 	}
-	r.Alerts = pastAlerts(alerts)
+	r.Alerts = s.pastAlerts(alerts)
 
 	operations, err := j.Operations(ctx, r.From, most)
 	if err != nil {
@@ -78,26 +80,6 @@ func fillReport(ctx context.Context, r *control.Report, j *journal.Journal, most
 	}
 
 	return nil
-}
-
-// Alerts returns alerts of the past, by the journal.
-func (s *Service) Alerts(
-	ctx context.Context, q control.AlertQuery,
-) (out []control.Alert, err error) {
-	since := time.Now().Add(-q.Since)
-	err = s.readPast(ctx, func(ctx context.Context, j *journal.Journal) error {
-		read := func() ([]journal.Alert, error) { return j.Alerts(ctx, q.Kind, since, q.Limit) }
-		if q.About.IsValid() {
-			read = func() ([]journal.Alert, error) {
-				return j.AlertsOf(ctx, q.About, q.Kind, since, q.Limit)
-			}
-		}
-		found, err := read()
-		out = pastAlerts(found)
-		return err
-	})
-
-	return out, err
 }
 
 // readPast asks the journal for the past: one at a time, since each question may read much, and
@@ -175,17 +157,6 @@ func (s *Service) markBanned(ctx context.Context, sources []control.Sum) error {
 		sources[i].Banned = banned[i]
 	}
 	return nil
-}
-
-func pastAlerts(alerts []journal.Alert) []control.Alert {
-	out := make([]control.Alert, 0, len(alerts))
-	for _, a := range alerts {
-		out = append(out, control.Alert{
-			At: a.At, Kind: a.Kind, Source: a.Source, Account: a.Account, Server: a.Server,
-			Reason: a.Text, Do: a.Do,
-		})
-	}
-	return out
 }
 
 func pastBans(found []journal.Past) []control.PastBan {

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/alerts"
 	"github.com/amifend/amifend/cmd/amifend/internal/allowlist"
 	"github.com/amifend/amifend/cmd/amifend/internal/clock"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
@@ -54,6 +55,7 @@ type Options struct {
 	Watcher   *protect.Watcher
 	Allowlist *allowlist.Keeper
 	Journal   *journal.Journal // nil: there is none
+	Book      *alerts.Book     // nil: an empty one
 	Feed      *control.Feed
 	Lockout   lockout.Options // how to find who administers the machine
 	// Reload reads the config again; nil: it cannot be.
@@ -64,6 +66,8 @@ type Options struct {
 	BeforeKeep    func() error
 	ObservesAfter bool   // the daemon observes again when the trial ends
 	TurnError     string // why the last change between observing and banning failed; "": it did not
+	// Restart returns the keys of the config file that wait for a restart; nil: there are none.
+	Restart func() []string
 }
 
 // Service answers operators.
@@ -77,6 +81,9 @@ type Service struct {
 // New returns a service. It answers by its methods at once, and on the control socket with
 // [Service.Run].
 func New(o Options) *Service {
+	if o.Book == nil {
+		o.Book = alerts.New(alerts.Options{Log: o.Log})
+	}
 	return &Service{
 		Options: o, started: time.Now(), opened: make(chan struct{}), past: make(chan struct{}, 1),
 	}
@@ -126,7 +133,7 @@ func (s *Service) controlOptions() control.Options {
 	c := s.Config().Control
 	return control.Options{
 		Socket: c.Socket, ReadGroup: c.ReadGroup, AdminGroup: c.AdminGroup, Log: s.Log,
-		Read: s, Ban: s, Allow: s, Past: s, Explain: s.Explain, Keep: s.Keep, Reload: s.Reload,
+		Read: s, Ban: s, Allow: s, Past: s, Silence: s, Explain: s.Explain, Keep: s.Keep, Reload: s.Reload,
 		Enforce: s.Enforce, Reconcile: s.Reconcile, Events: s.Feed,
 	}
 }

@@ -3,11 +3,13 @@ package operate
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
+	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 	"github.com/amifend/amifend/policy"
 )
 
@@ -24,6 +26,9 @@ func (s *Service) Status(ctx context.Context) (control.Status, error) {
 	// Warnings of the config come first: they explain much of what follows.
 	for _, w := range c.Warnings {
 		st.Health = append(st.Health, control.Warning{About: "config", What: w})
+	}
+	if s.Restart != nil {
+		st.Health = append(st.Health, restartWarnings(s.Restart())...)
 	}
 	if c.Observe {
 		st.Observed = s.observed(ctx)
@@ -42,10 +47,24 @@ func (s *Service) Status(ctx context.Context) (control.Status, error) {
 		st.Health = append(st.Health, warnings...)
 	}
 	s.engineStatus(ctx, &st)
+	st.Health = append(st.Health, alertWarnings(s.Book.Open(), s.Book.Latest())...)
 	s.firewallStatus(ctx, &st)
 	s.journalStatus(&st)
 	st.Health = append(st.Health, s.nameWarnings()...)
+	st.Health = append(st.Health, learnedWarnings(s.Watcher.Current().Learned)...)
 	return st, nil
+}
+
+// restartWarnings says which keys of the config file are not in force before a restart.
+func restartWarnings(keys []string) []control.Warning {
+	if len(keys) == 0 {
+		return nil
+	}
+	return []control.Warning{{
+		About: "config", What: "restart needed: the file has other values of " +
+			strings.Join(keys, ", "),
+		Do: "systemctl restart amifend, or write the old values and say amifend reload",
+	}}
 }
 
 func (s *Service) journalStatus(st *control.Status) {
@@ -89,7 +108,6 @@ func (s *Service) engineStatus(ctx context.Context, st *control.Status) {
 
 	st.Health = append(st.Health, hiddenWarnings(j.Hidden)...)
 	st.Health = append(st.Health, policyWarnings(j.Stats, j.HourAgo)...)
-	st.Health = append(st.Health, alertWarnings(j.Alerts, s.Clock.Now())...)
 }
 
 func engineCounts(p policy.Stats) control.Engine {
@@ -126,6 +144,10 @@ func (s *Service) firewallStatus(ctx context.Context, st *control.Status) {
 	f.Bans = e.Bans
 	f.Pending = e.Pending
 	f.Waiting = e.Waiting
+	f.Taken = e.Taken
+	if !e.LastTaken.IsZero() {
+		f.LastTaken = e.LastTaken.UTC()
+	}
 	for _, i := range e.Ineffective {
 		st.Ineffective = append(st.Ineffective, ineffective(i))
 	}
@@ -137,6 +159,10 @@ func (s *Service) firewallStatus(ctx context.Context, st *control.Status) {
 
 // ineffective returns a ban that does nothing as the API has it.
 func ineffective(i enforce.Ineffective) control.Ineffective { return control.Ineffective(i) }
+
+// oftenTaken is how often within an hour others must take the table away before it is a warning.
+// Once or twice is a firewall that was reloaded.
+const oftenTaken = 3
 
 // firewallWarnings says what is wrong with the firewall.
 func firewallWarnings(f control.Firewall, useless []control.Ineffective) (out []control.Warning) {
@@ -159,6 +185,13 @@ func firewallWarnings(f control.Firewall, useless []control.Ineffective) (out []
 			"amifend check says what is missing; amifend goes on trying")
 	}
 
+	if f.Taken >= oftenTaken {
+		warn(fmt.Sprintf("another program keeps deleting the nftables table, or bans of it: %d times "+
+			"in the last hour, the last time at %s; each time amifend puts all back", f.Taken,
+			f.LastTaken.Format(time.RFC3339)),
+			"find it: nft monitor; a firewall script that begins with flush ruleset is the usual "+
+				"cause: let it delete its own tables only")
+	}
 	if f.Waiting > 0 {
 		warn(fmt.Sprintf("a set is full, %d bans wait for room", f.Waiting),
 			"raise [firewall] max_bans and restart amifend")
@@ -170,6 +203,19 @@ func firewallWarnings(f control.Firewall, useless []control.Ineffective) (out []
 			last.Cause), last.Do)
 	}
 
+	return out
+}
+
+// learnedWarnings asks for the addresses that are spared for the word of a server alone.
+func learnedWarnings(learned []protect.Learned) (out []control.Warning) {
+	for _, l := range learned {
+		out = append(out, control.Warning{
+			About: "server " + l.Server,
+			What: fmt.Sprintf("%s is protected only from what this server itself reports (%s)", l.Addr,
+				bans.Printable(l.Reason)),
+			Do: l.Advice(),
+		})
+	}
 	return out
 }
 

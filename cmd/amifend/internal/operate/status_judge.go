@@ -2,17 +2,12 @@ package operate
 
 import (
 	"fmt"
-	"slices"
-	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
 	"github.com/amifend/amifend/policy"
 )
-
-// alertsAge limits for how long the status shows an alert.
-const alertsAge = int64(24 * time.Hour)
 
 // policyWarnings says what the policy could not do as it should in the last hour.
 func policyWarnings(now, hourAgo policy.Stats) (out []control.Warning) {
@@ -34,6 +29,10 @@ func policyWarnings(now, hourAgo policy.Stats) (out []control.Warning) {
 			"log in into [allow] prefixes")
 	warn(now.Evicted-hourAgo.Evicted, "%d sources were forgotten for want of room",
 		"raise [policy] max_sources and say amifend reload")
+	warn(now.EvictedPrefixes-hourAgo.EvictedPrefixes,
+		"%d prefixes were forgotten for want of room: attacks spread over them may stay unseen",
+		"raise [policy] max_sources, a twelfth of which is the room for prefixes, and say "+
+			"amifend reload")
 	warn(now.AlertsDelayed-hourAgo.AlertsDelayed,
 		"%d alerts were put off: more were due than can be read",
 		"amifend alerts shows those that were told")
@@ -60,35 +59,5 @@ func sharedSources(found []judge.Shared) []control.SharedSource {
 	for _, s := range found {
 		out = append(out, control.SharedSource(s))
 	}
-	return out
-}
-
-// alertWarnings says which kinds of alerts there were in the last day, and shows the last one of
-// each.
-func alertWarnings(seen []judge.Alert, now int64) (out []control.Warning) {
-	// The latest come last, so the old ones are a part at the beginning.
-	counts := make(map[string]int)
-	for i, a := range slices.Backward(seen) {
-		if now > a.At+alertsAge {
-			seen = seen[i+1:]
-			break
-		}
-		counts[a.Kind]++
-	}
-
-	for _, a := range slices.Backward(seen) {
-		n := counts[a.Kind]
-		if n == 0 {
-			continue // a later one of this kind was shown
-		}
-		counts[a.Kind] = 0
-
-		what := a.Source + ": " + a.Text
-		if n > 1 {
-			what += fmt.Sprintf(" (%d such alerts in the last day: amifend alerts)", n)
-		}
-		out = append(out, control.Warning{About: "alert " + a.Kind, What: what, Do: a.Do})
-	}
-
 	return out
 }

@@ -4,10 +4,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/amifend/amifend/cmd/amifend/internal/control"
-	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
 	"github.com/amifend/amifend/policy"
 )
@@ -27,36 +24,16 @@ func TestPolicyWarningsAreOfTheLastHour(t *testing.T) {
 		t.Errorf("an hour later: %+v", got)
 	}
 
+	// Prefixes have a room of their own, and are no sources.
+	now = hourAgo
+	now.EvictedPrefixes += 2
+	got = policyWarnings(now, hourAgo)
+	if len(got) != 1 || !strings.HasPrefix(got[0].What, "2 prefixes were forgotten") {
+		t.Errorf("prefixes: %+v", got)
+	}
+
 	if got := policyWarnings(now, now); len(got) != 0 {
 		t.Errorf("at last: %+v", got)
-	}
-}
-
-func TestAlertWarningsTellTheLastOfEachKind(t *testing.T) {
-	day := int64(24 * time.Hour)
-	alert := func(at int64, kind, source string) judge.Alert {
-		return judge.Alert{
-			At: at, Alert: journal.Alert{Kind: kind, Source: source, Text: "why", Do: "do " + kind},
-		}
-	}
-
-	seen := []judge.Alert{
-		alert(0, "old", "203.0.113.1"),
-		alert(day, "a", "203.0.113.2"),
-		alert(day, "b", "203.0.113.3"),
-		alert(day+1, "a", "203.0.113.4"),
-	}
-
-	got := alertWarnings(seen, day+2)
-	want := []control.Warning{
-		{
-			About: "alert a",
-			What:  "203.0.113.4: why (2 such alerts in the last day: amifend alerts)", Do: "do a",
-		},
-		{About: "alert b", What: "203.0.113.3: why", Do: "do b"},
-	}
-	if len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
-		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
 

@@ -49,6 +49,21 @@ func serverStatus(s *stream.Session) (control.ServerStatus, []control.Warning) {
 	return out, serverWarnings(s, st, out)
 }
 
+// WhyDown says why a session has no events, and what to do about it.
+func WhyDown(st ami.Status) (what, do string) {
+	what = "no events: amifend is not connected"
+	if st.Problem == ami.ProblemNone {
+		return what, ""
+	}
+
+	// The last error may hold text of the PBX.
+	what = "no events: " + st.Problem.String()
+	if st.LastError != nil {
+		what += ": " + bans.Printable(st.LastError.Error())
+	}
+	return what, config.Advice(st.Problem)
+}
+
 // serverWarnings says what is wrong with a session.
 func serverWarnings(
 	s *stream.Session, st ami.Status, shown control.ServerStatus,

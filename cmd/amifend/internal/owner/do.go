@@ -5,24 +5,24 @@ import (
 	"time"
 )
 
-// share is the inverse of the part of its time that an owner spends with calls of others, at most,
-// whoever calls and for whatever.
+// share bounds the time that an owner spends with the calls of others: one part of this many, for
+// all callers together.
 const share = 10
 
-// free limits how long a call may take without a pause after it. A timer is not precise enough for
-// the pause that a shorter call would need.
+// free is the longest time of a call that needs no pause after it. A timer is not precise enough
+// for the pause that a shorter call would need.
 const free = 20 * time.Microsecond
 
 // Calls holds the functions that others want called by the goroutine that owns the data. One call
-// is made at a time, and after one that took long there is a pause, so that the owner has its time
-// for its own work. A call must be short; longer work is split into several.
+// is made at a time. After a long one there is a pause, so that the owner has time for its own
+// work. A call must be short: split longer work into several.
 type Calls struct {
 	owner string        // for errors
 	in    chan func()   // to the owner
 	turn  chan struct{} // holds a token while somebody may call
 }
 
-// NewCalls returns the calls of an owner. The name stands in errors, which people read.
+// NewCalls returns the calls of an owner. Errors, which people read, hold its name.
 func NewCalls(owner string) Calls {
 	c := Calls{owner: owner, in: make(chan func(), 1), turn: make(chan struct{}, 1)}
 	c.turn <- struct{}{}
@@ -32,9 +32,9 @@ func NewCalls(owner string) Calls {
 // C delivers the functions that the owner must call.
 func (c Calls) C() <-chan func() { return c.in }
 
-// Do has f called by the owner, and returns what f returned. The owner never waits: neither for a
-// call, nor for the caller. When ctx ends first, Do returns a [BusyError], and f may still be
-// called later.
+// Do lets the owner call f, and returns the result of f. The owner never waits, neither for a call
+// nor for the caller. When ctx ends first, Do returns a [BusyError], and f may still be called
+// later.
 func Do[T any](ctx context.Context, c Calls, f func() T) (T, error) {
 	var none T
 
@@ -45,9 +45,10 @@ func Do[T any](ctx context.Context, c Calls, f func() T) (T, error) {
 		return none, c.Busy()
 	}
 
-	// The answer has room, so the owner does not wait for a caller that has gone.
+	// Both channels have room. answer has it, so that the owner does not wait for a caller that has
+	// gone. c.in has it, because only the holder of the token sends.
 	answer := make(chan T, 1)
-	c.in <- func() { // it has room: only the holder of the token sends
+	c.in <- func() {
 		began := time.Now()
 		answer <- f()
 		c.rest(time.Since(began))

@@ -20,6 +20,8 @@ func TestAskersTakeATenth(t *testing.T) {
 		a := NewCalls("it")
 		ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
 		defer stop()
+
+		// The owner measures the time that calls take from it.
 		var spent time.Duration
 		var owner, askers sync.WaitGroup
 		owner.Go(func() {
@@ -35,6 +37,7 @@ func TestAskersTakeATenth(t *testing.T) {
 			}
 		})
 
+		// Each asks again at once, with calls of another length.
 		answered := make([]int, 20)
 		for i := range answered {
 			askers.Go(func() {
@@ -58,6 +61,7 @@ func TestAskersTakeATenth(t *testing.T) {
 			})
 		}
 
+		// Half of the share at least, since the owner must answer too.
 		askers.Wait()
 		owner.Wait()
 		if spent > 1100*time.Millisecond || spent < 500*time.Millisecond {
@@ -79,6 +83,7 @@ func TestAskerWhoGoes(t *testing.T) {
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
 
+		// Nobody takes the calls yet, so their askers go without an answer.
 		for range 3 {
 			if _, err := Do(gone, a, func() int { return 1 }); !isBusy(err) {
 				t.Errorf("error %v", err)
@@ -97,6 +102,8 @@ func TestAskerWhoGoes(t *testing.T) {
 			}
 		}()
 		defer close(done)
+
+		// The calls that were given up must not hold up this one.
 		got, err := Do(t.Context(), a, func() int { return 2 })
 		if err != nil {
 			t.Fatal(err)

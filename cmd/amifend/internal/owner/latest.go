@@ -5,7 +5,7 @@ import "sync"
 // Latest hands the latest value to a goroutine without ever making the sender wait. A value that
 // was not received yet is replaced by the next one.
 type Latest[V any] struct {
-	mu sync.Mutex // between senders: else the older of two values might stay
+	mu sync.Mutex // one sender at a time, so that the older of two values cannot stay
 	ch chan V
 }
 
@@ -21,7 +21,7 @@ func (l *Latest[V]) Set(v V) {
 	case <-l.ch:
 	default:
 	}
-	l.ch <- v // it has room: only the receiver could have changed that, by taking
+	l.ch <- v // never blocks: other senders wait for mu
 }
 
 // C delivers the value.

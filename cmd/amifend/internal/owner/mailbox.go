@@ -3,7 +3,7 @@ package owner
 import "sync"
 
 // Mailbox hands values from one goroutine to another without ever making the sender wait. It holds
-// one value for each key at most, so it is as bounded as the keys are.
+// at most one value for each key, so the number of keys bounds it.
 type Mailbox[K comparable, V any] struct {
 	wake  chan struct{}      // has a token while there may be something to take
 	merge func(old, new V) V // of two values of one key; nil: the last one counts
@@ -12,8 +12,8 @@ type Mailbox[K comparable, V any] struct {
 	vals map[K]V
 }
 
-// NewMailbox returns an empty mailbox. merge makes one value of two of the same key; nil means that
-// the second one replaces the first one.
+// NewMailbox returns an empty mailbox. merge combines two values of the same key. With a nil merge,
+// the second value replaces the first.
 func NewMailbox[K comparable, V any](merge func(old, new V) V) *Mailbox[K, V] {
 	return &Mailbox[K, V]{wake: make(chan struct{}, 1), merge: merge, vals: make(map[K]V)}
 }
@@ -46,7 +46,8 @@ func (m *Mailbox[K, V]) Take() map[K]V {
 // C delivers a token when there may be something to take.
 func (m *Mailbox[K, V]) C() <-chan struct{} { return m.wake }
 
-// Wake has C deliver a token although nothing was put: the receiver has work left.
+// Wake makes C deliver a token although no value was put. The receiver calls it when it has work
+// left.
 func (m *Mailbox[K, V]) Wake() {
 	select {
 	case m.wake <- struct{}{}:

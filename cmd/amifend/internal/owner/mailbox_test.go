@@ -24,6 +24,8 @@ func TestMailbox(t *testing.T) {
 		sender.Wait()
 		close(done)
 	}()
+
+	// The values of a key may be skipped, but must not come in another order.
 	last := make(map[int]int)
 	take := func() {
 		for k, v := range m.Take() {
@@ -43,6 +45,7 @@ func TestMailbox(t *testing.T) {
 		}
 	}
 
+	// What the sender put last has left a token.
 	select {
 	case <-m.C():
 		take()

@@ -11,8 +11,8 @@ import (
 // restartPause is the pause before a part that ended is started again.
 const restartPause = time.Second
 
-// KeepRunning runs a part of the daemon until ctx ends. A part that ends before is logged and
-// started again after a second: it must not take the others along.
+// KeepRunning runs a part of the daemon until ctx ends. When the part ends before, KeepRunning logs
+// it and starts the part again after a second, so that the other parts of the daemon go on.
 func KeepRunning(ctx context.Context, log *slog.Logger, what string, run func() error) {
 	for {
 		err := run()

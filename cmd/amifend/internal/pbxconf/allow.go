@@ -38,14 +38,14 @@ func (t AllowTable) String() string {
 		fmt.Fprintf(&b, "    %-24s # %s\n", `"`+text+`",`, printable(strings.Join(notes[p], "; ")))
 	}
 
-	// A name without addresses is left to the user, but not forgotten.
+	// A name without addresses becomes a comment, so that the user can add them.
 	for _, host := range slices.Sorted(maps.Keys(unresolved)) {
 		fmt.Fprintf(&b, "    # %s does not resolve now: add its addresses by hand (%s)\n",
 			printable(host), printable(strings.Join(unresolved[host], "; ")))
 	}
 	b.WriteString("]\n")
 
-	// The table replaces the whole old one, so it has the names too.
+	// The user replaces the whole old table, so the new one has the names too.
 	if len(t.Names) > 0 {
 		quoted := make([]string, len(t.Names))
 		for i, name := range t.Names {
@@ -68,7 +68,7 @@ func (t AllowTable) notes() (notes map[netip.Prefix][]string, unresolved map[str
 		add(p.Prefix, p.Note)
 	}
 
-	// A trunk's name stands for all of its addresses now.
+	// The name of a trunk stands for all the addresses that it has now.
 	for _, trunk := range t.Trunks {
 		if trunk.Host == "" {
 			add(trunk.Prefix, trunk.Where)

@@ -114,7 +114,7 @@ func (c *cli) peers(header string) {
 }
 
 // iaxPeers reads the header of `iax2 show peers`. Behind the host, (S) marks a static one and (D)
-// one that registers itself. Asterisk pads this table otherwise than its header.
+// one that registers itself. The columns of the rows do not stand below those of the header.
 func (c *cli) iaxPeers(header string) {
 	host := strings.Index(header, "Host ")
 	if host < 0 {
@@ -158,8 +158,8 @@ func (c *cli) registrations(header string) {
 	})
 }
 
-// cut passes a value on unless it fills its column: then its end may be missing, unless the end of
-// the host is visible.
+// cut calls add with a value, unless Asterisk may have cut its end off: the value fills its column,
+// and the colon that ends a host is not visible.
 func (c *cli) cut(value string, width int, where string, add func(text, where string)) {
 	if len(value) >= width && !strings.HasSuffix(value, ":") {
 		c.Problems = append(c.Problems,

@@ -2,9 +2,9 @@ package pbxconf
 
 import "strings"
 
-// comments removes comments from lines: from ; to the end of the line, and from ;-- to --; over
-// several lines, nested too. \; is a semicolon. It follows config_text_file_load of Asterisk's
-// main/config.c.
+// comments removes comments from lines. A comment reaches from ; to the end of the line, or from
+// ;-- to --; over several lines, and the latter may be nested. \; is a semicolon. The rules are
+// those of config_text_file_load in Asterisk's main/config.c.
 type comments struct {
 	depth int // of nested blocks
 }

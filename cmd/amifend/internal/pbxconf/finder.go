@@ -76,7 +76,7 @@ func neverBanned(p netip.Prefix) bool {
 	return a.IsLoopback() || a.IsUnspecified() && p.IsSingleIP() || a.IsMulticast()
 }
 
-// relative returns the name of a file as people know it: inside the folder.
+// relative returns the name of a file relative to the folder, if the file is inside it.
 func relative(dir, path string) string {
 	if rel, err := filepath.Rel(dir, path); err == nil && !strings.HasPrefix(rel, "..") {
 		return rel

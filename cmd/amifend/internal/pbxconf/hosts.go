@@ -36,7 +36,7 @@ func parseHost(s string) (netip.Prefix, string, error) {
 		}
 	}
 
-	// Allowing everybody would switch amifend off.
+	// To allow every address would switch amifend off.
 	if bits == 0 {
 		return netip.Prefix{}, "", fmt.Errorf("%s is every address; it cannot be allowed", quote(s))
 	}
@@ -105,10 +105,10 @@ func uriHost(s string) (string, bool) {
 		return "", false
 	}
 
+	// The password may hold an @, so the last one counts. Parameters and headers follow the host.
 	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
 		rest = rest[i+1:]
 	}
-
 	if i := strings.IndexAny(rest, ";?"); i >= 0 {
 		rest = rest[:i]
 	}
@@ -126,6 +126,7 @@ func registerHost(s string) (string, bool) {
 		return "", false
 	}
 
+	// The secret may hold an @, so the last one counts.
 	host := s[i+1:]
 	if i := strings.IndexAny(host, "/~"); i >= 0 {
 		host = host[:i]

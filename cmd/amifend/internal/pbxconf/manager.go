@@ -11,21 +11,22 @@ import (
 func (f *finder) manager(users []string) {
 	sections, err := f.sections("manager.conf")
 	if err != nil {
-		return // there may be none where Asterisk's files were copied from
+		return // a copy of Asterisk's files may lack it
 	}
 
-	// From here on the caller need not mention manager.conf as unread.
+	// From here on the caller need not report manager.conf as unread.
 	f.Manager = true
 
 	general, _ := general(sections)
 	if v, ok := general.last("webenabled"); ok && isTrue(v.value) {
-		f.risk(v, general, "who reaches Asterisk's HTTP port can forge events of any address, and "+
-			"nothing that listens to the AMI can tell",
+		f.risk(v, general, "whoever reaches Asterisk's HTTP port can forge events of any address, "+
+			"and no client of the AMI can detect that",
 			"write webenabled = no, and restart Asterisk; until then let nobody reach the "+
 				"HTTP port")
 	}
 
-	// Filters of other users do not concern amifend. With no section of ours, all may.
+	// Filters of other users do not concern amifend. If none of the users is in the file, the name
+	// may differ, so every user that reads security events counts.
 	ours := slices.ContainsFunc(sections, func(s *section) bool {
 		return slices.Contains(users, s.name)
 	})
@@ -53,7 +54,7 @@ func readsSecurity(s *section) bool {
 	return false
 }
 
-// Parts of the new form of a filter: eventfilter(action(exclude),name(ChallengeSent)) = .
+// Parts of the new form of a filter, such as: eventfilter(action(exclude),name(ChallengeSent)) =
 var (
 	filterAction = regexp.MustCompile(`(?i)\baction\(\s*(include|exclude)\s*\)`)
 	filterName   = regexp.MustCompile(`(?i)\bname\(\s*([A-Za-z0-9_]+)\s*\)`)

@@ -2,7 +2,7 @@ package pbxconf
 
 import "strings"
 
-// modules tells which modules of Asterisk are loaded, by modules.conf.
+// modules holds which modules Asterisk loads, by modules.conf.
 type modules struct {
 	known    bool // modules.conf was read
 	autoload bool

@@ -1,12 +1,12 @@
-// Package pbxconf reads what the configuration of an Asterisk tells about attacks: its trunks,
+// Package pbxconf reads from the configuration of an Asterisk what matters for attacks: its trunks,
 // which must not be banned, the ports where calls arrive, and settings that hide attacks.
 //
-// The input is a folder of config files, see [Read], or for trunks alone the output of Asterisk's
-// command line, see [Commands] and [FromCLI]. Objects in a database (realtime) and objects that
-// were created at run time are in no file. Where the files name a database, that is a [Problem];
-// the command line shows such objects too.
+// The input is a folder of config files, see [Read]. For trunks alone it may be the output of
+// Asterisk's command line, see [Commands] and [FromCLI]. Objects in a database (realtime), and
+// objects that were created at run time, are in no file. If the files name a database, a [Problem]
+// reports that. The command line shows such objects too.
 //
-// The package executes and resolves nothing, and no password is part of a result.
+// The package executes nothing and resolves no names. No result holds a password.
 package pbxconf
 
 import (
@@ -63,9 +63,9 @@ type Config struct {
 
 // Options select what to look for.
 type Options struct {
-	Dir string // of Asterisk's config files, usually /etc/asterisk
-	// Users are the manager users that amifend logs in as. Only their event filters matter. With
-	// none of them in manager.conf, those of all users that read security events do.
+	Dir string // the folder of Asterisk's config files, usually /etc/asterisk
+	// Users are the manager users as which amifend logs in. Only their event filters are checked.
+	// If manager.conf has none of them, the filters of all users that read security events are.
 	Users []string
 }
 
@@ -114,8 +114,8 @@ func Read(o Options) (*Config, error) {
 			file.read(s)
 		}
 
-		// A file whose module is not loaded still tells whom calls may come from once it is, but
-		// nobody can attack through it now.
+		// While the module of a file is not loaded, nobody can attack through it. Its trunks count
+		// nevertheless, because the module may be loaded later.
 		if f.modules.loaded(file.modules...) {
 			f.risks(file.name, sections)
 			f.ports(file.name, sections)

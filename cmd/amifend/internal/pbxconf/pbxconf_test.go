@@ -61,6 +61,7 @@ func TestTrunksOfPJSIP(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	// Each line has the place of a trunk. Lines with ! are problems.
 	compare(t, show(trunks, problems), `
 198.51.100.7/32 | pjsip.conf:16 [a] type=identify match
 198.51.100.64/26 | pjsip.conf:16 [a] type=identify match
@@ -127,6 +128,7 @@ host=dynamic
 		t.Fatal(err)
 	}
 
+	// Only a peer with a host of its own stands for an address. Any other name is a host.
 	compare(t, show(trunks, problems), `
 template | sip.conf:3 [general] register
 phone | sip.conf:4 [general] register
@@ -193,6 +195,7 @@ func cliFile(t *testing.T, path string) []Trunk {
 
 func TestFromCLI(t *testing.T) {
 	for _, tt := range []struct{ name, in, want string }{
+		// A match by a header is not an address, and the legend is not a match.
 		{"identifies", `
  Identify:  <Identify/Endpoint...........................................................>
       Match:  <criteria...........................>
@@ -212,6 +215,8 @@ Objects found: 2
 198.51.100.7/32 | pjsip show identifies: a/a
 2001:db8:6::1/128 | pjsip show identifies: a/a
 203.0.113.41/32 | pjsip show identifies: wiz-identify/wiz`},
+
+		// The column ends where the legend does. A name that fills it may lack its end.
 		{"registrations", `
  <Registration/ServerURI..............................>  <Auth....................>  <Status.......>
 ==========================================================================================
@@ -259,8 +264,9 @@ sip.a-long-name-of-a-provider.examp | pjsip show registrations: a-longer-name
 		})
 	}
 
-	if _, _, err := fromCLI(strings.NewReader("Unable to connect to remote asterisk\n")); err == nil ||
-		!strings.Contains(err.Error(), "asterisk -rx") {
+	// Without any table, "no trunks" would be a false answer.
+	_, _, err := fromCLI(strings.NewReader("Unable to connect to remote asterisk\n"))
+	if err == nil || !strings.Contains(err.Error(), "asterisk -rx") {
 		t.Errorf("output of something else: %v", err)
 	}
 }
@@ -277,6 +283,8 @@ func TestComments(t *testing.T) {
 		{"block in a line", "a=1;-- x --;2", "a=12"},
 		{"block over lines", "a;--\nb\n--;c", "a||c"},
 		{"nested", "a;--b;--c--;d--;e", "ae"},
+
+		// Asterisk reads these otherwise than they look.
 		{"three dashes are no block", "a;--- b\nc", "a|c"},
 		{"semicolon in a block", "a;-- b;c --;d", "ad"},
 		{"an end without a beginning", "a --; b", "a --"},
@@ -310,16 +318,18 @@ func TestHosts(t *testing.T) {
 		"sip.example":            "name sip.example",
 		"sip.example.:5060":      "name sip.example",
 		"pbx":                    "name pbx",
-		"0.0.0.0/0":              "is every address",
-		"::/0":                   "is every address",
-		"0.0.0.0/0.0.0.0":        "is every address",
-		"192.0.2.1/33":           "no such prefix length",
-		"192.0.2.1/255.0.255.0":  "holes",
-		"192.0.2.1/x":            "is not a netmask",
-		"300.1.2.3":              "is not an address",
-		"sip.example/24":         "is not an address",
-		"a b":                    "is not an address",
-		"-x":                     "is not an address",
+
+		// These must not get into an allowlist.
+		"0.0.0.0/0":             "is every address",
+		"::/0":                  "is every address",
+		"0.0.0.0/0.0.0.0":       "is every address",
+		"192.0.2.1/33":          "no such prefix length",
+		"192.0.2.1/255.0.255.0": "holes",
+		"192.0.2.1/x":           "is not a netmask",
+		"300.1.2.3":             "is not an address",
+		"sip.example/24":        "is not an address",
+		"a b":                   "is not an address",
+		"-x":                    "is not an address",
 	} {
 		p, name, err := parseHost(in)
 		got := p.String()
@@ -348,6 +358,7 @@ func TestURIsAndRegisterLines(t *testing.T) {
 		}
 	}
 
+	// A secret may hold every character that also separates the parts.
 	for in, want := range map[string]string{
 		"u@h":                                    "h",
 		"u:p@h/1":                                "h",
@@ -401,11 +412,13 @@ func TestBrokenConfigsAreToldAndTheRestIsRead(t *testing.T) {
 				t.Fatal(err)
 			}
 
+			// The good section comes last, or first where a comment does not end.
 			if len(trunks) == 0 ||
 				trunks[len(trunks)-1].Prefix != netip.MustParsePrefix("192.0.2.1/32") {
 				t.Errorf("the rest was not read: %v", trunks)
 			}
 
+			// A fault that is not reported may hide a trunk.
 			all := strings.Join(show(nil, problems), "\n")
 			if !strings.Contains(all, tt.says) {
 				t.Errorf("problems:\n%s\nwant: %s", all, tt.says)
@@ -486,9 +499,10 @@ prefixes = [
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
 
+	// The text of others in comments must not break the table.
 	const server = "[[server]]\naddress = \"127.0.0.1\"\nusername = \"a\"\nsecret = \"b\"\n"
-	c, err := config.Load(filepath.Join(writeFiles(t,
-		map[string]string{"config.toml": server + got}), "config.toml"))
+	dir := writeFiles(t, map[string]string{"config.toml": server + got})
+	c, err := config.Load(filepath.Join(dir, "config.toml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -498,10 +512,10 @@ prefixes = [
 }
 
 func FuzzTrunks(f *testing.F) {
-	for _, name := range []string{
-		"testdata/22/pjsip.conf", "testdata/22/pjsip_wizard.conf",
-		"testdata/16/sip.conf",
-	} {
+	seeds := []string{
+		"testdata/22/pjsip.conf", "testdata/22/pjsip_wizard.conf", "testdata/16/sip.conf",
+	}
+	for _, name := range seeds {
 		b, err := os.ReadFile(name)
 		if err != nil {
 			f.Fatal(err)

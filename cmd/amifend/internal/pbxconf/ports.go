@@ -36,6 +36,7 @@ func (f *finder) pjsipPort(s *section) {
 		return
 	}
 
+	// Any other protocol is WebSocket, or unknown.
 	protocol, _ := s.last("protocol")
 	network, usual := "udp", uint16(portSIP)
 	switch strings.ToLower(protocol.value) {
@@ -74,6 +75,8 @@ func (f *finder) iaxPort(general *section) {
 func (f *finder) udpPort(general *section, keys []string, usual uint16) {
 	bindport, ok := general.last("bindport")
 	usual = portOf(general, "bindport", usual)
+
+	// The driver listens on each address that the section names.
 	found := false
 	for _, v := range general.vars {
 		for _, key := range keys {

@@ -35,7 +35,7 @@ type variable struct {
 	where       string // file:line
 }
 
-// last returns the last variable of a name, which wins for options that are set once.
+// last returns the last variable of a name. For an option with a single value, the last one counts.
 func (s *section) last(name string) (variable, bool) {
 	for _, v := range slices.Backward(s.vars) {
 		if v.name == name {
@@ -85,8 +85,8 @@ func (r *reader) overflow(where string) {
 	r.full = true
 }
 
-// file reads one file. Lines before its first section belong to the section that included it. Its
-// own sections end with it.
+// file reads one file. Lines before its first section belong to the section that included the file.
+// The sections of the file end with it.
 func (r *reader) file(path string, current *section, depth int) error {
 	text, err := readText(path)
 	if err != nil {
@@ -106,7 +106,7 @@ func (r *reader) file(path string, current *section, depth int) error {
 			return nil
 		}
 
-		// What a comment leaves is read as a line of its own.
+		// The text that comments leave is read as a line.
 		if line = strings.TrimSpace(c.strip(line)); line == "" {
 			continue
 		}
@@ -122,7 +122,7 @@ func (r *reader) file(path string, current *section, depth int) error {
 		}
 	}
 
-	// Asterisk reads on in the same state, so the rest of the file is lost for it too.
+	// Asterisk too takes the rest of the file for a comment.
 	if c.depth > 0 {
 		r.problem(name, "a comment that begins with ;-- has no end; what follows it is not read")
 	}
@@ -158,8 +158,8 @@ func readText(path string) (string, error) {
 	return string(b), err
 }
 
-// header begins a section: [name](options). It returns nil for one that cannot be read. Its
-// variables are then lost, as they are in Asterisk.
+// header begins a section: [name](options). If it cannot be read, header returns nil. The variables
+// of that section are then lost, as in Asterisk.
 func (r *reader) header(line, where string) *section {
 	name, options, ok := strings.Cut(line[1:], "]")
 	if !ok {
@@ -167,7 +167,7 @@ func (r *reader) header(line, where string) *section {
 		return nil
 	}
 
-	// The bound keeps a hostile or broken file from using up the memory.
+	// A hostile or broken file must not use up the memory.
 	if len(r.sections) >= maxSections {
 		r.overflow(where)
 		return nil
@@ -196,7 +196,7 @@ func (r *reader) header(line, where string) *section {
 		}
 	}
 
-	// An addition is no section of its own.
+	// An addition adds to a section that exists already.
 	if !added {
 		r.sections = append(r.sections, s)
 		if r.find(s.name) == nil {
@@ -250,11 +250,11 @@ func (r *reader) directive(line, where string, current *section, depth int) {
 	name = strings.Trim(strings.TrimSpace(name), `"<>`)
 	word = strings.ToLower(strings.TrimSpace(word))
 
-	// Running a program of the PBX's config would be a surprise.
+	// A program that reads a config must not run others.
 	switch word {
 	case "include", "tryinclude":
 	case "exec":
-		r.problem(where, "#exec is not run; what it would print is not seen")
+		r.problem(where, "#exec is not run, so its output is not read")
 		return
 	default:
 		r.problem(where, "unknown directive; only #include, #tryinclude and #exec exist")
@@ -273,6 +273,7 @@ func (r *reader) directive(line, where string, current *section, depth int) {
 		return
 	}
 
+	// Asterisk resolves names from its config folder, not from the folder of the including file.
 	if !filepath.IsAbs(name) {
 		name = filepath.Join(r.dir, name)
 	}

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// realtimeObjects are the objects of PJSIP that name trunks or settings, with the command that
-// shows them wherever they come from.
+// realtimeObjects holds the objects of PJSIP that name trunks or settings. The value is the command
+// that shows them, whether they come from a file or a database.
 var realtimeObjects = map[string]string{
 	"identify":     "pjsip show identifies",
 	"registration": "pjsip show registrations",
@@ -16,7 +16,8 @@ var realtimeObjects = map[string]string{
 	"transport":    "pjsip show transports",
 }
 
-// realtimeFamilies are the families of extconfig.conf that chan_sip and chan_iax2 read.
+// realtimeFamilies holds the families of extconfig.conf that chan_sip and chan_iax2 read, with the
+// command that shows their objects.
 var realtimeFamilies = map[string]string{
 	"sippeers": "sip show peers",
 	"sipregs":  "sip show peers",
@@ -46,7 +47,8 @@ func (f *finder) realtime() {
 	}
 }
 
-// quietly returns the sections of a file, or none if it cannot be read: many systems lack these.
+// quietly returns the sections of a file, or none if it cannot be read. It reports no Problem,
+// because many systems lack these files.
 func (f *finder) quietly(name string) []*section {
 	sections, _, err := readConfig(f.dir, name)
 	if err != nil {

@@ -42,8 +42,8 @@ func (f *finder) pjsipRisks(s *section) {
 				continue
 			}
 
-			// res_pjsip_endpoint_identifier_user.c and the documentation of the option: the event
-			// is deferred, since the first request of a call has no username.
+			// The event is deferred, because the first request of a call has no user name
+			// (res_pjsip_endpoint_identifier_user.c and the documentation of the option).
 			f.risk(v, s,
 				"auth_username is in the order: Asterisk holds back the events of unknown "+
 					"accounts until the fifth request within 5 s, so slow scans go unseen",
@@ -63,8 +63,8 @@ func (f *finder) anonymous(s *section) {
 		return
 	}
 
-	text := "the endpoint takes calls from strangers, which raise no security event: who calls " +
-		"through it is neither seen nor banned"
+	text := "the endpoint takes calls from strangers, which raise no security event: callers " +
+		"through it are neither seen nor banned"
 
 	do := "delete the endpoint, unless strangers may call you"
 	if v, ok := s.last("context"); ok {
@@ -92,7 +92,7 @@ func (f *finder) chanSIPRisks(sections []*section) {
 		})
 	}
 
-	// A peer that is made at its first request needs no password at all.
+	// A peer that is created by its first request needs no password at all.
 	if v, ok := general.last("autocreatepeer"); ok &&
 		(isTrue(v.value) || strings.EqualFold(v.value, "persist")) {
 		f.risk(v, general, "any account may register without a password, which raises no failure",
@@ -133,9 +133,8 @@ func (f *finder) iaxRisk(sections []*section) {
 	// chan_iax2.c calls none of the functions of security_events.h.
 	f.Risks = append(f.Risks, Risk{
 		fmt.Sprintf("%s [%s]", where, s.name),
-		"IAX2 is in use, and chan_iax2 raises no security events: who guesses passwords " +
-			"over it is " +
-			"neither seen nor banned",
+		"IAX2 is in use, and chan_iax2 raises no security events: attackers who guess passwords " +
+			"over it are neither seen nor banned",
 		"let only the other ends of your trunks reach the IAX2 port (4569/udp), by rules of your " +
 			"own; or use SIP, and write noload = chan_iax2.so into modules.conf",
 	})

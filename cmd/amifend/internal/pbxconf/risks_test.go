@@ -27,7 +27,7 @@ const (
 	strangers = "the endpoint takes calls from strangers"
 	guests    = "guests may call without an account"
 	unset     = "allowguest is not set, and its default is yes: guests may call"
-	forged    = "who reaches Asterisk's HTTP port can forge events"
+	forged    = "whoever reaches Asterisk's HTTP port can forge events"
 	oldFilter = "a filter of the old form searches the whole text of an event"
 	iaxUsed   = "IAX2 is in use, and chan_iax2 raises no security events"
 )
@@ -185,6 +185,8 @@ udp 5060 pjsip.conf:3 [t] bind`},
 			"http.conf":    "[general]\nenabled=yes\n",
 		}, `
 udp 5060 pjsip.conf:3 [t] bind`},
+
+		// bindport without an address means all addresses.
 		"a port alone": {map[string]string{
 			"sip.conf": "[general]\nbindport=5070\n",
 			"iax.conf": "[general]\nbindport=5036\n",
@@ -198,6 +200,7 @@ udp 5036 iax.conf:2 [general] bindport`},
 				t.Fatal(err)
 			}
 
+			// Listeners that only this machine can reach, or that are off, are not in the list.
 			var got []string
 			for _, l := range c.Listeners {
 				line := fmt.Sprint(l.Network, " ", l.Port, " ", l.Where)
@@ -225,6 +228,7 @@ func TestTrunksOfIAX2(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	// A phone without a fixed host, and a user that only calls in, are not trunks.
 	compare(t, show(trunks, problems), `
 203.0.113.200/32 | registrations.conf:1 [general] register
 iax.example | registrations.conf:2 [general] register

@@ -87,7 +87,7 @@ func (f *finder) iax(s *section) {
 		f.host(host, at(v, s, "register"))
 	}
 
-	// Users of type=user only call in, from wherever they are.
+	// A section of type=user only calls in, from any address.
 	if !s.isPeer() {
 		return
 	}

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernel holds what the kernel knows of addresses, routes and neighbours, as far as it must not be
+// kernel holds the addresses, routes and neighbours that the kernel knows and that must never be
 // banned.
 type kernel struct {
 	found  []Entry
@@ -29,8 +29,8 @@ func (k *kernel) addTo(b *builder) {
 }
 
 // dumpTries is how often an interrupted dump is repeated. The kernel interrupts a dump when the
-// table changes meanwhile, which a router with many routes may do all the time. So the results of
-// all tries are kept, and after the last try they are enough.
+// table changes meanwhile, and on a router with many routes it may change all the time. So the
+// results of all tries are kept, and after the last try they are taken as complete.
 const dumpTries = 4
 
 // readKernel dumps addresses, the routes of all tables, their next hops and the IPv6 neighbours.
@@ -40,7 +40,7 @@ func readKernel(ns int) (kernel, error) {
 		handle = netns.NsHandle(ns)
 	}
 
-	// One handle sees one namespace, whatever the thread does meanwhile.
+	// The handle stays in its namespace, even if the thread moves to another one.
 	h, err := netlink.NewHandleAt(handle, unix.NETLINK_ROUTE)
 	if err != nil {
 		return kernel{}, fmt.Errorf("open netlink: %w", err)
@@ -51,7 +51,8 @@ func readKernel(ns int) (kernel, error) {
 		h: h, ns: ns, links: map[int]string{}, seen: map[Entry]struct{}{},
 		seenOnLink: map[netip.Prefix]struct{}{},
 	}
-	// Links come first: the reasons of the other entries name interfaces.
+
+	// Links come first, because the reasons of the other entries name interfaces.
 	for _, d := range []struct {
 		what string
 		dump func() error
@@ -126,7 +127,7 @@ func (r *reader) dumpAddresses() error {
 		name := r.link(a.LinkIndex)
 		r.addIP(a.IP, "own address on "+name)
 		if a.Peer != nil && !a.Peer.IP.Equal(a.IP) {
-			// A default route may lead there without naming it.
+			// A default route through a tunnel leads there, and need not name it.
 			r.addIP(a.Peer.IP, "far end of "+name)
 		}
 
@@ -138,7 +139,7 @@ func (r *reader) dumpAddresses() error {
 	return err
 }
 
-// dumpRoutes adds what the routes of all tables tell.
+// dumpRoutes adds the gateways and networks of the routes of all tables.
 func (r *reader) dumpRoutes() error {
 	all := &netlink.Route{Table: unix.RT_TABLE_UNSPEC}
 	return r.h.RouteListFilteredIter(netlink.FAMILY_ALL, all, netlink.RT_FILTER_TABLE,
@@ -148,14 +149,15 @@ func (r *reader) dumpRoutes() error {
 		})
 }
 
-// route adds the gateways of a route, or its destination if that is ours or our neighbours'.
+// route adds the gateways of a route. If its destination is ours, or a network of our neighbours,
+// it adds the destination.
 func (r *reader) route(rt *netlink.Route) {
 	dst := prefixOf(rt.Dst)
 	toAll := !dst.IsValid() || dst.Bits() == 0
 	switch rt.Type {
 	case unix.RTN_LOCAL, unix.RTN_ANYCAST:
-		// Whole prefixes may be ours (ip route add local …), but only in the kernel's own table: in
-		// other tables such a route is how a transparent proxy takes packets of everybody.
+		// Whole prefixes may be ours (ip route add local …), but only in the kernel's own table. In
+		// other tables, a transparent proxy takes packets for everybody by such a route.
 		if rt.Table == unix.RT_TABLE_LOCAL && !toAll {
 			r.add(dst, "own address on "+r.link(rt.LinkIndex))
 		}
@@ -175,7 +177,8 @@ func (r *reader) route(rt *netlink.Route) {
 		reason = "default gateway via "
 	}
 
-	// A route without any gateway leads to a network of neighbours.
+	// A route without a gateway leads to a network of neighbours. hop adds one gateway, if there is
+	// one.
 	direct := true
 	hop := func(gw net.IP, via netlink.Destination, link int) {
 		if v, ok := via.(*netlink.Via); ok && len(gw) == 0 {
@@ -200,8 +203,9 @@ func (r *reader) route(rt *netlink.Route) {
 	}
 }
 
-// isNetwork reports whether a route can lead to a network of neighbours. A tunnel that takes half
-// of the address space (0.0.0.0/1) would forbid every ban of a prefix.
+// isNetwork reports whether a route can lead to a network of neighbours. The limit is there for
+// tunnels that take half of the address space (0.0.0.0/1): such a network would forbid every ban of
+// a prefix.
 func isNetwork(p netip.Prefix) bool {
 	if p.Addr().Is4() {
 		return p.Bits() >= 8

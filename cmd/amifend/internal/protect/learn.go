@@ -1,16 +1,17 @@
 package protect
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
 )
 
-// Lesson is the kind of an address that the events of a server showed.
+// Lesson is the kind of an address that was learned from the events of a server.
 type Lesson uint8
 
-// The lessons.
+// The kinds.
 const (
 	LocalAddress Lesson = iota // the LocalAddress of an untainted event: the PBX's
 	OwnAddress                 // the RemoteAddress of our own login: ours, as the PBX sees it
@@ -40,6 +41,31 @@ type lessons struct {
 	seen map[lesson]struct{}
 }
 
+// unless returns the addresses that no entry protects, sorted.
+func (l *lessons) unless(entries []Entry) (out []Learned) {
+	for k := range l.seen {
+		if !slices.ContainsFunc(entries, func(e Entry) bool { return e.Prefix.Contains(k.addr) }) {
+			out = append(out, Learned{k.addr, k.server, k.what, k.reason()})
+		}
+	}
+
+	slices.SortFunc(out, func(a, b Learned) int {
+		return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Server, b.Server),
+			cmp.Compare(a.Reason, b.Reason))
+	})
+	return out
+}
+
+// Advice returns what to do about a learned address.
+func (l Learned) Advice() string {
+	if l.What == OwnAddress {
+		return fmt.Sprintf("if this machine reaches that PBX from there, write %q into [allow] "+
+			"prefixes; if not, see who uses that login", l.Addr)
+	}
+	return fmt.Sprintf("if it belongs to that PBX or to you, write addresses = [%q] into [[server]] %s; "+
+		"if not, see who names it there", l.Addr, l.Server)
+}
+
 // count returns the number of lessons of a kind from a server.
 func (l *lessons) count(server string, what Lesson) int {
 	n := 0
@@ -66,14 +92,15 @@ func (w *Watcher) Learn(server string, addr netip.Addr, what Lesson) {
 			return
 		}
 
-		// Events of a server that was removed from the config come for a moment longer.
+		// For a moment, events still come from a server that was removed from the config.
 		if !slices.ContainsFunc(w.listed.Load().Servers, func(s Server) bool {
 			return s.Name == server
 		}) {
 			return
 		}
 
-		// Readers hold the old set, so a copy replaces it. A lost race starts again.
+		// Others may read the old set, so a copy replaces it. If another goroutine was faster, the
+		// loop starts again.
 		grown := &lessons{maps.Clone(old.seen)}
 		if grown.seen == nil {
 			grown.seen = map[lesson]struct{}{}

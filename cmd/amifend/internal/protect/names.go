@@ -12,12 +12,11 @@ import (
 	"time"
 )
 
-// How names are followed.
 const (
-	refreshNames = time.Minute     // between two lookups of a name
-	lookupTime   = 5 * time.Second // bound of one lookup
-	nameMemory   = time.Hour       // for which an address stays after the name lost it
-	maxPerName   = 256             // bound of a name's addresses; those unseen for longest go first
+	refreshNames = time.Minute     // the time between two lookups of a name
+	lookupTime   = 5 * time.Second // the longest time of one lookup
+	nameMemory   = time.Hour       // how long an address stays after the name has lost it
+	maxPerName   = 256             // the most addresses of a name; the longest unseen go first
 )
 
 // names holds the addresses that names have and had.
@@ -26,11 +25,11 @@ type names struct {
 	byHost map[string]nameRecord
 }
 
-// nameRecord maps an address to when the name last had it. Only a good answer removes addresses:
-// while DNS fails, all stay.
+// nameRecord maps an address to the time when the name last had it. Only a successful lookup
+// removes addresses: while DNS fails, all stay.
 type nameRecord map[netip.Addr]time.Time
 
-// answer records a good answer.
+// answer records the result of a successful lookup.
 func (n *names) answer(host string, now time.Time, addrs []netip.Addr) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -50,7 +49,7 @@ func (n *names) answer(host string, now time.Time, addrs []netip.Addr) {
 		r[plain(a)] = now
 	}
 
-	// A provider may move a trunk and back, so an address outlives its record for a while.
+	// A provider may move a trunk and move it back, so an address stays protected for a while.
 	for a, at := range r {
 		if now.Sub(at) >= nameMemory {
 			delete(r, a)
@@ -97,7 +96,7 @@ func (n *names) addName(b *builder, name Name) {
 	}
 }
 
-// forget drops the names that are not among these.
+// forget drops the names that are not keys of hosts.
 func (n *names) forget(hosts map[string]string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -114,7 +113,7 @@ func (n *names) count(host string) int {
 	return len(n.byHost[host])
 }
 
-// hosts returns the names to follow. The value is the server of that name, or "".
+// hosts returns the names to follow. The value is the server with that host, or "".
 func (l *Listed) hosts() map[string]string {
 	out := map[string]string{}
 	for _, n := range l.Names {
@@ -191,11 +190,14 @@ func (w *Watcher) lookup(ctx context.Context) {
 		return // the watcher is being stopped; DNS did not fail
 	}
 
-	w.names.forget(w.listed.Load().hosts()) // the list may have changed meanwhile
+	// The list may have changed during the lookups.
+	w.names.forget(w.listed.Load().hosts())
+
 	slices.SortFunc(failed, func(a, b *LookupError) int { return cmp.Compare(a.Host, b.Host) })
 	before := w.Unresolved()
 	w.failed.Store(&failed)
 
+	// A name that failed last time too has been logged.
 	for _, e := range failed {
 		if !slices.ContainsFunc(before, func(b *LookupError) bool { return b.Host == e.Host }) {
 			w.config.Log.Warn("cannot resolve a name that is never banned, keeping its last "+

@@ -71,6 +71,7 @@ func TestNamesKeepWhatTheyHadWithinTheLastHour(t *testing.T) {
 			}
 		}
 
+		// The name moves. Its old address stays for an hour after the last answer that had it.
 		d.set(nil, "192.0.2.20")
 		time.Sleep(59 * time.Minute)
 		resolve(t, w)
@@ -131,6 +132,7 @@ func TestAllowedNames(t *testing.T) {
 			return reasonOf(b.set(), addr)
 		}
 
+		// A name that never resolved has no addresses to keep, and the log gives advice.
 		d.set(errors.New("no such host"))
 		w.lookup(t.Context())
 		if got := w.Unresolved(); len(got) != 1 || got[0].Host != "home.example" ||
@@ -144,6 +146,7 @@ func TestAllowedNames(t *testing.T) {
 			t.Errorf("told %d times what to do: %s", n, &log)
 		}
 
+		// A hostile DNS may answer with addresses that are protected anyway.
 		d.set(nil, "203.0.113.6", "127.0.0.1", "2001:db8::6")
 		resolve(t, w)
 		const why = "address of home.example: allowlist ([allow] names)"
@@ -153,6 +156,7 @@ func TestAllowedNames(t *testing.T) {
 			t.Error("the addresses of the name are not protected, or loopback is for its sake")
 		}
 
+		// Only a successful lookup may remove addresses, not a failure of DNS.
 		d.set(errors.New("no DNS"))
 		for range 30 {
 			time.Sleep(24 * time.Hour)
@@ -169,6 +173,7 @@ func TestAllowedNames(t *testing.T) {
 			t.Error("a new address did not replace one that was not seen for a month")
 		}
 
+		// Addresses from before a restart count for listed names only.
 		w.Remember("other.example", []netip.Addr{netip.MustParseAddr("203.0.113.9")})
 		w.Remember("home.example", []netip.Addr{netip.MustParseAddr("203.0.113.8")})
 		if got := w.Addresses(); len(got) != 1 || len(got["home.example"]) != 2 {
@@ -211,6 +216,7 @@ func TestSnapshotWithoutDNSIsCompleteButForTheName(t *testing.T) {
 		},
 	})
 
+	// The start must not fail because of DNS: everything else is protected.
 	set := snapshot(t, w)
 	if got := w.Unresolved(); len(got) != 1 ||
 		!strings.Contains(got[0].Error(), "resolve pbx.example of server office: no DNS") {
@@ -262,6 +268,7 @@ func TestRunFollowsNamesLessonsAndFiles(t *testing.T) {
 	}
 
 	t.Run("running", func(t *testing.T) {
+		// Each change must reach the set while the watcher runs.
 		r := (&space{t, s.ns, s.h}).run(w)
 		d.set(nil, "192.0.2.20")
 		r.until("192.0.2.20", "server office: address of pbx.example")
@@ -289,12 +296,15 @@ func TestLearnIsBoundedAndSelective(t *testing.T) {
 		w.Learn("stranger", a, LocalAddress)
 	}
 
+	// Of all these only the first address may be learned: the others are not a PBX's.
 	w.Learn("branch", netip.MustParseAddr("192.0.2.200"), LocalAddress)
 	for _, a := range []string{"0.0.0.0", "::", "127.0.0.1", "::1", "224.0.0.1", "ff02::1"} {
 		w.Learn("branch", netip.MustParseAddr(a), LocalAddress)
 	}
 
 	w.Learn("branch", netip.Addr{}, LocalAddress)
+
+	// Attackers who could add addresses without end would protect themselves.
 	l := w.learned.Load()
 	if got := l.count("office", LocalAddress); got != 16 {
 		t.Errorf("%d addresses learned of office, want 16", got)
@@ -345,6 +355,7 @@ func BenchmarkLearnKnown(b *testing.B) {
 }
 
 func TestBuilderMergesAndSorts(t *testing.T) {
+	// One address in several forms and with several reasons, and addresses that are built in.
 	b := newBuilder()
 	b.allow(netip.MustParsePrefix("192.0.2.0/24"))
 	b.addr(netip.MustParseAddr("192.0.2.1"), "default gateway via eth0")

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dumpNextHops adds the gateways of next hop objects, ip-nexthop(8). A route that uses one names
-// the gateway too, except where net.ipv4.nexthop_compat_mode is 0, and for IPv6: there it names
-// only the object's number.
+// dumpNextHops adds the gateways of next hop objects, ip-nexthop(8). An IPv4 route that uses an
+// object also names the gateway, unless net.ipv4.nexthop_compat_mode is 0. An IPv6 route names only
+// the object's number.
 func (r *reader) dumpNextHops() error {
 	c, err := netlink.Dial(unix.NETLINK_ROUTE, &netlink.Config{NetNS: r.ns})
 	if err != nil {
@@ -19,13 +19,14 @@ func (r *reader) dumpNextHops() error {
 	}
 	defer c.Close()
 
-	// Old kernels know no such objects, so they hide no gateway there.
 	hops, err := c.Execute(netlink.Message{
 		Header: netlink.Header{Type: unix.RTM_GETNEXTHOP, Flags: netlink.Request | netlink.Dump},
 		Data:   make([]byte, unix.SizeofNhmsg),
 	})
+
+	// Linux before 5.3 has no such objects, so no gateway is missing.
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL) {
-		return nil // before Linux 5.3
+		return nil
 	}
 	if err != nil {
 		return err

@@ -54,6 +54,7 @@ func TestGatewaysOfNextHopObjects(t *testing.T) {
 			}
 		}
 
+		// A change of an object changes the gateway without a change of the route.
 		r := s.run(w)
 		s.sh("ip nexthop replace id 1 via 192.0.2.7 dev eth0")
 		r.until("192.0.2.7", "next hop via eth0")

@@ -7,7 +7,7 @@
 // addresses of allowlisted names; every PBX by its name, its configured addresses and the addresses
 // in its own events; and our own address as a PBX sees it.
 //
-// In doubt it protects: what cannot be read for a while stays as it was last seen. It changes
+// When it cannot read a source for a while, it keeps the addresses that it last read. It changes
 // nothing on the system.
 package protect
 
@@ -28,21 +28,35 @@ import (
 // Entry is a prefix that is never banned.
 type Entry struct {
 	Prefix netip.Prefix // masked
-	// Reason is such as "default gateway via eth0"; several are joined by "; ".
+	// Reason is the reason for people, such as "default gateway via eth0". Several are joined by
+	// "; ".
 	Reason string
 }
 
 // Set holds all that must never be banned at one moment. It does not change once it is handed out.
 type Set struct {
 	Entries []Entry // sorted by prefix, each prefix once
-	// OnLink are networks whose hosts are our neighbours: a host may be banned, the prefix never.
-	// They are sorted.
+	// OnLink holds the networks of our neighbours, sorted. Their hosts may be banned, but no prefix
+	// that covers such a network.
 	OnLink []netip.Prefix
+	// Learned are addresses that only the events of a server named. They are protected from what
+	// that server reports, and from nothing else: it may lie. Addresses of Entries are not among
+	// them. They are sorted.
+	Learned []Learned
+}
+
+// Learned is an address that a server named as its own, or as ours.
+type Learned struct {
+	Addr   netip.Addr
+	Server string
+	What   Lesson
+	Reason string
 }
 
 // Equal reports whether both sets protect the same prefixes for the same reasons.
 func (s Set) Equal(o Set) bool {
-	return slices.Equal(s.Entries, o.Entries) && slices.Equal(s.OnLink, o.OnLink)
+	return slices.Equal(s.Entries, o.Entries) && slices.Equal(s.OnLink, o.OnLink) &&
+		slices.Equal(s.Learned, o.Learned)
 }
 
 // Server is a PBX of the configuration.
@@ -52,7 +66,7 @@ type Server struct {
 	Addresses []netip.Addr
 }
 
-// Name is a host name whose addresses are never banned. They are followed as they change.
+// Name is a host name whose addresses are never banned. Changes of the addresses are followed.
 type Name struct {
 	Host   string
 	Reason string // such as "allowlist ([allow] names)"
@@ -113,12 +127,19 @@ type Watcher struct {
 
 	mu     sync.Mutex // guards kernel and last
 	kernel kernel     // as last read
-	last   Set        // as last handed out
-	stale  atomic.Bool
+	last   Set        // as last collected
+
+	// handing is held while a set is collected to be handed out, so that an older set never comes
+	// after a newer one.
+	handing sync.Mutex
+	update  func(Set) // nil: nobody follows yet
+	handed  Set       // as update last had it
+
+	stale atomic.Bool
 
 	overflows atomic.Uint64 // lost messages of the kernel
 
-	// Tests set these to other values.
+	// These are fields so that tests can set them.
 	poll, resync, refresh, pause time.Duration
 	buffer                       int // bytes of the netlink socket; 0: the system's default
 }
@@ -145,8 +166,9 @@ func New(c Config) *Watcher {
 	return w
 }
 
-// Relist replaces the lists of the operator. Run hands out the new set soon after. Addresses that a
-// server showed stay as long as the server does. The caller must not change l afterwards.
+// Relist replaces the lists of the operator. Run hands out the new set soon after, and
+// [Watcher.Refresh] at once. Addresses that were learned from a server stay as long as the server is
+// listed. The caller must not change l afterwards.
 func (w *Watcher) Relist(l Listed) {
 	w.listed.Store(&l)
 	w.forget(l.Servers)
@@ -167,18 +189,47 @@ func (w *Watcher) Current() Set {
 
 // Snapshot reads everything once. It must succeed before the first ban.
 //
-// A name that does not resolve is not an error, since such a PBX cannot be reached either: the Set
-// lacks its addresses, or has those of earlier answers; the failure is logged, and
-// [Watcher.Unresolved] returns it. With an error there is no Set.
+// A name that does not resolve is not an error, because such a PBX cannot be reached either. The
+// Set then lacks its addresses, or has those of earlier lookups. The failure is logged, and
+// [Watcher.Unresolved] returns it. If Snapshot returns an error, it returns no Set.
 func (w *Watcher) Snapshot(ctx context.Context) (Set, error) {
 	w.lookup(ctx)
 	return w.collect(true)
 }
 
-// Collect builds the set from the lists of [Watcher.Relist] and the last look at the system.
-func (w *Watcher) Collect() (Set, error) { return w.collect(false) }
+// HandTo has update called with each set that differs from the one before, one call at a time. The
+// first one is compared with the set that was collected last.
+func (w *Watcher) HandTo(update func(Set)) {
+	w.handing.Lock()
+	defer w.handing.Unlock()
 
-// collect builds the set, from a new look at the kernel or, which is cheaper, from the last one.
+	if w.update == nil {
+		w.handed = w.Current()
+	}
+	w.update = update
+}
+
+// Refresh collects the set from the present lists and the last look at the kernel. If the set
+// changed, it is handed out before Refresh returns.
+func (w *Watcher) Refresh() error { return w.handOut(false) }
+
+// handOut collects the set, and hands it out if it changed.
+func (w *Watcher) handOut(fresh bool) error {
+	w.handing.Lock()
+	defer w.handing.Unlock()
+
+	set, err := w.collect(fresh)
+	if err != nil || w.update == nil || set.Equal(w.handed) {
+		return err
+	}
+
+	w.handed = set
+	w.update(set)
+	return nil
+}
+
+// collect builds the set. If fresh is set, it reads the kernel again; otherwise it uses the last
+// reading, which is cheaper.
 func (w *Watcher) collect(fresh bool) (Set, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -191,7 +242,7 @@ func (w *Watcher) collect(fresh bool) (Set, error) {
 		w.kernel = k
 	}
 
-	// What people listed comes first, then what was found.
+	// First the lists of the operator, then the addresses that were found.
 	b := newBuilder()
 	listed := w.listed.Load()
 	for _, p := range listed.Allow {
@@ -213,16 +264,13 @@ func (w *Watcher) collect(fresh bool) (Set, error) {
 		}
 	}
 
-	for l := range w.learned.Load().seen {
-		b.addr(l.addr, l.reason())
-	}
-
 	w.kernel.addTo(b)
 	if err := addResolvers(b, w.config.Root); err != nil {
 		return Set{}, err
 	}
 
 	w.last = b.set()
+	w.last.Learned = w.learned.Load().unless(w.last.Entries)
 	return w.last, nil
 }
 

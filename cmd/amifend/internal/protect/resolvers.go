@@ -31,9 +31,9 @@ var (
 	unbound = regexp.MustCompile(`^\s*forward-addr:\s*"?([^\s"]+)`)
 )
 
-// upstreams are the files that name the resolvers behind a local stub. All are read whatever
-// resolv.conf says: programs may ask systemd-resolved without it (nss-resolve), and the file of an
-// unused stub only protects one resolver more.
+// upstreams holds the files that name the resolvers behind a local stub. All are read, even if
+// resolv.conf names none of the stubs: programs may ask systemd-resolved without it (nss-resolve),
+// and the file of an unused stub does no harm, as it only protects one more resolver.
 var upstreams = []struct {
 	pattern string
 	line    *regexp.Regexp
@@ -64,7 +64,7 @@ func addResolvers(b *builder, root string) error {
 	for _, u := range upstreams {
 		files, err := filepath.Glob(filepath.Join(root, u.pattern))
 		if err != nil {
-			continue // root holds a character of patterns
+			continue // the name of root is not a valid pattern
 		}
 
 		for _, f := range files[:min(len(files), maxResolvFiles)] {

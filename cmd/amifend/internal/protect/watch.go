@@ -18,10 +18,12 @@ import (
 const (
 	// pollFiles is the time between two readings of the files that name DNS resolvers.
 	pollFiles = 5 * time.Second
-	// resyncKernel is the time after which the kernel is read without a change.
+	// resyncKernel is the time after which the kernel is read even if it reported no change.
 	resyncKernel = time.Minute
-	minPause     = 100 * time.Millisecond // between two looks: changes come in groups
-	retryPause   = time.Second            // after a look or a subscription that failed
+	// minPause is the time between two readings. Changes come in groups, which it gathers.
+	minPause = 100 * time.Millisecond
+	// retryPause is the pause after a reading or a subscription that failed.
+	retryPause = time.Second
 )
 
 // groups are the kernel's broadcasts to follow, rtnetlink(7).
@@ -32,25 +34,21 @@ var groups = []uint{
 	unix.RTNLGRP_NEXTHOP,
 }
 
-// Run follows the system until ctx ends, and then returns nil. It calls update from one goroutine
-// with each set that differs from the last one handed out, by [Watcher.Snapshot] or by itself. It
-// logs errors and keeps the last good set.
-func (w *Watcher) Run(ctx context.Context, update func(Set)) error {
+// Run follows the system until ctx ends, and then returns nil. It hands out each set that changed,
+// see [Watcher.HandTo]. It logs errors and keeps the last good set.
+func (w *Watcher) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return w.listen(ctx) })
 	g.Go(func() error { return w.resolve(ctx) })
-	g.Go(func() error { return w.follow(ctx, update) })
+	g.Go(func() error { return w.follow(ctx) })
 	return g.Wait()
 }
 
 // follow looks again when something may have changed.
-func (w *Watcher) follow(ctx context.Context, update func(Set)) error {
+func (w *Watcher) follow(ctx context.Context) error {
 	poll := time.NewTicker(w.poll)
 	defer poll.Stop()
 
-	w.mu.Lock()
-	last := w.last
-	w.mu.Unlock()
 	var asked time.Time // the last reading of the kernel
 
 	for {
@@ -63,21 +61,19 @@ func (w *Watcher) follow(ctx context.Context, update func(Set)) error {
 
 		began := time.Now()
 		fresh := w.stale.Swap(false) || began.Sub(asked) >= w.resync
-		set, err := w.collect(fresh)
+		err := w.handOut(fresh)
 
-		// A router with a million routes must not keep us busy.
+		// The pause grows with the length of the reading, so that a router with a million routes
+		// does not keep this goroutine busy.
 		pause := max(w.pause, 10*time.Since(began))
-		switch {
-		case err != nil:
-			w.config.Log.Error("cannot tell what must not be banned, keeping what was", "err", err)
+		if err != nil {
+			w.config.Log.Error("cannot read what must not be banned, keeping the last list",
+				"err", err)
 			if fresh {
 				w.stale.Store(true)
 			}
 			w.kick()
 			pause = retryPause
-		case !set.Equal(last):
-			last = set
-			update(set)
 		}
 
 		if err == nil && fresh {
@@ -107,14 +103,14 @@ func (w *Watcher) resolve(ctx context.Context) error {
 	return nil
 }
 
-// listen waits for the kernel to report a change. Only the kind of a message is read: one look at
-// the whole is simpler than following each message, and makes a lost message (ENOBUFS) no different
-// from one that came.
+// listen waits until the kernel reports a change. It does not read the content of a message: every
+// change leads to a new reading of everything. That is simpler than to follow each message, and a
+// lost message (ENOBUFS) does no harm.
 func (w *Watcher) listen(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if err := w.subscribe(ctx); err != nil && ctx.Err() == nil {
-			w.config.Log.Warn("lost the kernel's news of addresses and routes, asking again",
-				"err", err)
+			w.config.Log.Warn("lost the kernel's reports of addresses and routes, subscribing "+
+				"again", "err", err)
 			sleep(ctx, retryPause)
 		}
 	}
@@ -148,7 +144,8 @@ func (w *Watcher) subscribe(ctx context.Context) error {
 		}
 	}()
 
-	w.changed() // for what happened before the subscription
+	// Something may have changed before the subscription.
+	w.changed()
 	for {
 		messages, from, err := sock.Receive()
 		switch {
@@ -172,8 +169,8 @@ func (w *Watcher) changed() {
 	w.kick()
 }
 
-// matters reports whether messages hold more than changes of neighbours that are not routers: on a
-// busy network those never end.
+// matters reports whether messages hold more than changes of neighbours that are not routers. Such
+// changes come all the time on a busy network, and protect nothing.
 func matters(messages []syscall.NetlinkMessage) bool {
 	for _, m := range messages {
 		if m.Header.Type != unix.RTM_NEWNEIGH && m.Header.Type != unix.RTM_DELNEIGH {

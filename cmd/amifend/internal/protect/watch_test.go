@@ -128,6 +128,11 @@ func reasonOf(s Set, addr string) string {
 			return e.Reason
 		}
 	}
+	for _, l := range s.Learned {
+		if l.Addr == a {
+			return l.Reason
+		}
+	}
 	return ""
 }
 
@@ -257,7 +262,8 @@ func (s *space) run(w *Watcher) *running {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{s.t, make(chan Set, 1000)}
 	done := make(chan error, 1)
-	go func() { done <- w.Run(ctx, func(set Set) { r.sets <- set }) }()
+	w.HandTo(func(set Set) { r.sets <- set })
+	go func() { done <- w.Run(ctx) }()
 	s.t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -292,6 +298,7 @@ func TestRunFollowsTheKernel(t *testing.T) {
 	snapshot(t, w)
 	r := s.run(w)
 
+	// Addresses come and go.
 	s.must(s.h.AddrAdd(s.link("eth0"), s.address("192.0.2.11/24")))
 	r.until("192.0.2.11", "own address on eth0")
 	s.must(s.h.AddrDel(s.link("eth0"), s.address("192.0.2.11/24")))
@@ -300,6 +307,7 @@ func TestRunFollowsTheKernel(t *testing.T) {
 	s.route("", "192.0.2.1", "eth0", nil)
 	r.until("192.0.2.1", "default gateway via eth0")
 
+	// An IPv6 neighbour becomes a router, and goes with its interface.
 	s.ether("eth1", "2001:db8:5::1/64")
 	r.until("2001:db8:5::1", "own address on eth1")
 	s.must(s.h.NeighSet(&netlink.Neigh{
@@ -337,7 +345,8 @@ func TestRunFindsAChangeThatTheKernelDidNotTell(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	r := &running{t, make(chan Set, 100)}
 	done := make(chan error)
-	go func() { done <- w.follow(ctx, func(set Set) { r.sets <- set }) }() // listen is not running
+	w.HandTo(func(set Set) { r.sets <- set })
+	go func() { done <- w.follow(ctx) }() // listen is not running
 	r.until("192.0.2.10", "own address")
 	s.must(s.h.AddrAdd(s.link("eth0"), s.address("192.0.2.11/24")))
 	r.until("192.0.2.11", "own address")

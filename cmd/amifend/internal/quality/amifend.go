@@ -27,8 +27,13 @@ func newAmifend(allow []netip.Prefix, decided decider) (traffic.Tool, error) {
 				Everything: v.Scope == policy.ScopeAll, Lasts: v.Duration, Evidence: accountsOf(v),
 			})
 		case policy.ActionAlert:
+			if v.Phase == policy.PhaseEnd || v.Phase == policy.PhaseYield {
+				return
+			}
 			decided(traffic.Decision{
-				At: v.At, Prefix: v.Prefix, Alert: v.Rule.String(), Server: v.Server, Account: accountOf(v),
+				At: v.At, Prefix: v.Prefix, Alert: v.Rule.String(),
+				Server: v.Server, Account: accountOf(v),
+				Again: v.Phase == policy.PhaseUpdate,
 			})
 		case policy.ActionNone, policy.ActionUnban:
 		}

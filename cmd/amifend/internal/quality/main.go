@@ -1,8 +1,9 @@
 // Command quality judges amifend's engine on labelled traffic, beside its peers: `make quality`.
 //
-// Every number comes from a run: generated phones, offices, attackers and forgers (package traffic)
-// talk to PBXs whose events each tool hears, and what a tool bans does not reach a PBX any more. It
-// fails if amifend misses a goal. The test of this package asserts the goals on a shorter run.
+// Every number comes from a run. Generated phones, offices, attackers and forgers (package traffic)
+// talk to PBXs, and each tool gets the events of the PBXs. A packet from a source that the tool has
+// banned does not reach a PBX. The command fails if amifend misses a goal. The test of this package
+// asserts the goals on a shorter run.
 package main
 
 import (
@@ -23,7 +24,7 @@ func main() {
 	}
 }
 
-// show plays the traffic that the flags ask for and prints what became of it.
+// show plays the traffic that the flags ask for, and prints the results.
 func show() error {
 	seed := flag.Uint64("seed", 1, "of the generator")
 	only := flag.String("only", "", "play only the classes that this regular expression matches")
@@ -70,9 +71,12 @@ func show() error {
 	return nil
 }
 
-// printDecision prints one decision, with the truth about whom it is about.
+// printDecision prints one decision, with the classes of the parties that it is about.
 func printDecision(w *traffic.World, d traffic.Decision) {
 	at := time.Unix(0, d.At).UTC().Format("02T15:04:05.000")
+	if d.Again {
+		return
+	}
 	if d.Alert != "" {
 		fmt.Printf("%s alert %s about %v, account %s at server %d [%s]\n", at, d.Alert, d.Prefix,
 			ami.Quote([]byte(d.Account)), d.Server, w.Who(d))

@@ -63,8 +63,7 @@ func run(c contender, o traffic.Options, trace tracer) (result, error) {
 		}
 	}
 
-	// The operator allowed one trunk, as the documentation says. The other classes have none
-	// allowed.
+	// The operator has allowed one trunk, as the documentation advises, and nothing else.
 	trunk := netip.PrefixFrom(traffic.Trunk, traffic.Trunk.BitLen())
 	tool, err := c.make([]netip.Prefix{trunk}, decided)
 	if err != nil {
@@ -79,7 +78,7 @@ func run(c contender, o traffic.Options, trace tracer) (result, error) {
 	return result{c.name, w, n, time.Since(start)}, nil
 }
 
-// falseAlerts returns the alerts that are not true, but for those about classes that are not
+// falseAlerts returns the alerts that are not true, without those about classes that are not
 // judged.
 func falseAlerts(r result) []traffic.Decision {
 	out := r.world.FalseAlerts

@@ -17,15 +17,15 @@ not reach a PBX.
   first     attempts of an attacker up to the first ban, median and worst (all, if there was none)
   reached   share of all attempts that reached a PBX
   stopped   share of the attackers who were banned before they had made all their attempts
-  never     attackers who were never banned; in brackets, of whom no alert told either
-  cracked   accounts that attackers logged in to; in brackets, of which no alert told
+  never     attackers who were never banned; in brackets, about whom there was no alert either
+  cracked   accounts that attackers logged in to; in brackets, that no alert reported
   banned    parties that a ban covered; in brackets, alerts about them that are not true
   all       of them, those that a ban covered on every port; longest: the longest ban of any of them
-  attacked  accounts and servers with more than 20 logins; in brackets, of which nothing told
-  told at   logins that reached the PBX up to the first decision that told, median and worst
+  attacked  accounts and servers with more than 20 logins; in brackets, that nothing reported
+  told at   logins that reached the PBX up to the first decision that reported them: median/worst
   blocked   requests of users that a ban kept from the PBX
   misconf   alerts misconfigured_endpoint about them; in brackets, about who is not misconfigured
-Nothing is asked of classes that begin with "limit": nobody could tell them apart by the events.
+Classes that begin with "limit" have no goal: by their events, nobody could tell them apart.
 `
 
 // section is one table of the output.
@@ -97,6 +97,7 @@ func (s section) write(out io.Writer, results []result) error {
 	}
 	fmt.Fprintf(w, "\n\t%s\n", strings.Repeat("\t| "+s.columns, len(results)))
 
+	// All runs have the same classes in the same order.
 	for i, c := range results[0].world.Classes {
 		if !s.has(c) {
 			continue
@@ -109,7 +110,7 @@ func (s section) write(out io.Writer, results []result) error {
 		fmt.Fprintln(w)
 	}
 
-	// Nothing was written yet: a table without classes leaves no trace.
+	// tabwriter has written nothing yet, so an empty table is not printed at all.
 	if rows == 0 {
 		return nil
 	}
@@ -174,8 +175,8 @@ type line struct {
 	of   func(result) string
 }
 
-// writeSums prints what matters most. The classes that are not judged are left aside, but in the
-// last lines.
+// writeSums prints the most important sums. Only the last lines count the classes that are not
+// judged.
 func writeSums(out io.Writer, results []result) error {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(w, "\nALL that are judged")
@@ -212,28 +213,30 @@ func sums() []line {
 		{"attempts", sum(attackers, func(t tally) int { return t.offered })},
 		{"that reached a PBX", sum(attackers, func(t tally) int { return t.admitted })},
 		{"accounts cracked", sum(hostile, func(t tally) int { return t.compromised })},
-		{"and not told of", sum(hostile, func(t tally) int { return t.missed })},
+		{"and not reported", sum(hostile, func(t tally) int { return t.missed })},
 		{"attacked in others' names", sum(naming, func(t tally) int { return t.attacks })},
-		{"and not told of", sum(naming, func(t tally) int { return t.attacksUntold })},
-		{"told of by a ban only", sum(naming, func(t tally) int { return t.byBan })},
-		{"told of as a phone's fault only", sum(naming, func(t tally) int { return t.asFault })},
+		{"and not reported", sum(naming, func(t tally) int { return t.attacksUntold })},
+		{"reported by a ban only", sum(naming, func(t tally) int { return t.byBan })},
+		{"reported as a phone's fault only", sum(naming, func(t tally) int { return t.asFault })},
 		{"alerts", func(r result) string { return fmt.Sprint(r.world.Alerts) }},
 		{"false alerts", func(r result) string { return fmt.Sprint(len(falseAlerts(r))) }},
 		{"events", func(r result) string { return fmt.Sprint(r.events) }},
 		{"seconds", func(r result) string { return fmt.Sprintf("%.1f", r.elapsed.Seconds()) }},
 
-		// Figures for issue 11. They count the classes that are not judged yet, too.
+		// Two goals, see missedOverall. They count the classes that are not judged yet, too.
 		{"misconfigured parties", sum(meansWell, func(t tally) int { return t.atFault })},
-		{"and not told of", sum(meansWell, func(t tally) int { return t.atFaultUntold })},
+		{"and not reported", sum(meansWell, func(t tally) int { return t.atFaultUntold })},
 		{"misconfigured_endpoint about others", sum(meansWell, othersBlamed)},
-		{"for 1,000 of them and day", misconfiguredRate},
+		{"for 1,000 of them and day", func(r result) string {
+			return fmt.Sprintf("%.2f", misconfiguredRate(r))
+		}},
 	}
 }
 
 // othersBlamed returns how many alerts misconfigured_endpoint are about parties that are not.
 func othersBlamed(t tally) int { return t.notMisconfigured }
 
-// asked returns a filter for the classes of some roles of which something is asked.
+// asked returns a filter for the classes of some roles that have a goal.
 func asked(roles ...traffic.Role) func(*traffic.Class) bool {
 	return func(c *traffic.Class) bool {
 		if slices.Contains(roles, c.Role) {
@@ -264,12 +267,12 @@ func total(r result, has func(*traffic.Class) bool, of func(tally) int) int {
 	return n
 }
 
-// misconfiguredRate prints how many alerts misconfigured_endpoint there were about good parties
+// misconfiguredRate returns how many alerts misconfigured_endpoint there were about good parties
 // that are not misconfigured, for each 1,000 of these and day.
-func misconfiguredRate(r result) string {
+func misconfiguredRate(r result) float64 {
 	alerts := total(r, meansWell, othersBlamed)
 	parties := total(r, meansWell, func(t tally) int { return t.parties - t.atFault })
 	days := r.world.Lasts().Hours() / 24
 
-	return fmt.Sprintf("%.2f", 1000*float64(alerts)/max(float64(parties)*days, 1))
+	return 1000 * float64(alerts) / max(float64(parties)*days, 1)
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/quality/traffic"
 )
 
-// tally counts what one contender did about one class.
+// tally counts the results of one contender for one class.
 type tally struct {
 	parties     int
 	falseAlerts int
@@ -22,16 +22,16 @@ type tally struct {
 	never       int // attackers who were never banned
 	untold      int // of them, those about whom there was no alert
 	compromised int
-	missed      int // compromised accounts of which no alert told in time
+	missed      int // compromised accounts that no alert reported in time
 
 	// Of those who name others.
-	attacks       int // accounts and servers with so many logins that an alert had to tell
-	attacksUntold int // of them, those of which nothing told in time
-	byBan         int // of them, those that a ban told of and no alert
-	asFault       int // of them, those that only misconfigured_endpoint told of
+	attacks       int // accounts and servers with so many logins that an alert had to report them
+	attacksUntold int // of them, those that nothing reported in time
+	byBan         int // of them, those that a ban reported and no alert
+	asFault       int // of them, those that only misconfigured_endpoint reported
 	toldMedian    int // logins on one of them up to that alert
 	toldWorst     int
-	examples      string // some of those that were not told
+	examples      string // some of those that were not reported
 
 	// Of good parties and victims.
 	banned           int // that a ban covered
@@ -45,7 +45,7 @@ type tally struct {
 	notMisconfigured int // of them, those about a party that is not at fault
 }
 
-// tallyOf counts what the truth tells of a class.
+// tallyOf counts the results of a class.
 func tallyOf(c *traffic.Class) tally {
 	t := tally{parties: len(c.Parties), falseAlerts: len(c.FalseAlerts)}
 	var first, told []int
@@ -55,7 +55,7 @@ func tallyOf(c *traffic.Class) tally {
 		t.addAttempts(p)
 		told = append(told, t.addAttacks(p)...)
 
-		// A spoofer has no address of its own that could be banned.
+		// A forger is in neither case: it has no address of its own that could be banned.
 		switch {
 		case c.Role == traffic.Good || c.Role == traffic.Victim:
 			t.addGood(c, p)
@@ -88,7 +88,8 @@ func (t *tally) addAttempts(p *traffic.Party) {
 	}
 }
 
-// addAttacks counts the attacks that had to be told. It returns how many logins each had before.
+// addAttacks counts the attacks that had to be reported. It returns how many logins each had before
+// that.
 func (t *tally) addAttacks(p *traffic.Party) (before []int) {
 	for _, a := range p.Attacks {
 		if !a.Due() {
@@ -110,7 +111,7 @@ func (t *tally) addAttacks(p *traffic.Party) (before []int) {
 	return before
 }
 
-// example notes an attack of which no alert told, if there are not many of them yet.
+// example notes an attack that nothing reported, unless there are several examples already.
 func (t *tally) example(a *traffic.Attack) {
 	const enough = 4
 	switch {
@@ -127,7 +128,7 @@ func (t *tally) example(a *traffic.Attack) {
 	t.examples += fmt.Sprintf("%s %d (%d logins)", what, a.Server, a.Reached)
 }
 
-// addGood counts what became of somebody who means well.
+// addGood counts the results for a good party or a victim.
 func (t *tally) addGood(c *traffic.Class, p *traffic.Party) {
 	t.blocked += p.Blocked
 	t.longest = max(t.longest, p.Longest)
@@ -143,7 +144,8 @@ func (t *tally) addGood(c *traffic.Class, p *traffic.Party) {
 		t.wronged++
 	}
 
-	// A party with a typist and a stale phone is at fault: its alerts cannot be told apart.
+	// All alerts about a party with a stale phone count as right, even if a typist caused them:
+	// they look the same.
 	alerts := p.Alerts["misconfigured_endpoint"]
 	t.misconfigured += alerts
 	switch {

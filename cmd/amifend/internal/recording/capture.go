@@ -11,13 +11,12 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/asterisklog"
 )
 
-// A capture of AMI that was changed on its way is refused: the change by a text editor or a
-// terminal looks like text that an attacker injected. AMI ends each line with CR LF, and keeps the
-// blank behind the colon of an empty value.
+// Errors of a capture of AMI that a text editor or a terminal has changed. Such a capture is
+// refused, because the change looks like text that an attacker injected. AMI ends each line with CR
+// LF, and keeps the blank behind the colon of an empty value.
 var (
 	errLF = errors.New("was changed on its way: no line of it ends in CR LF, as all of AMI do. A " +
-		"copy as text, or a terminal, did " +
-		"that; capture it with nc and copy it as it is")
+		"copy as text, or a terminal, did that; capture it with nc and copy it as it is")
 	errCR = errors.New("was changed on its way: its lines end in CR CR LF. A copy as text " +
 		"did that; copy the capture as it is")
 	errBlanks = errors.New("was changed on its way: blanks at line ends were cut off. An editor " +
@@ -53,12 +52,14 @@ type capture struct {
 	decoder *ami.Decoder
 	err     error
 
-	// Whether an empty value with its blank was seen, so that blanks were not cut off: an attacker
-	// can write an empty value without one, but cannot keep the PBX from writing one with it.
-	// Challenges have it, of phones and attackers alike.
-	started, kept bool
-	recent        []byte // the piece before and this one, while that is not certain
-	piece         int    // how many bytes of recent are the piece before
+	started bool
+
+	// kept is set once an empty value with its blank was seen: blanks were not cut off. An attacker
+	// can write an empty value without a blank, but cannot keep the PBX from writing values with
+	// one. The challenges of phones and attackers have such a value.
+	kept   bool
+	recent []byte // the piece before and this one, while kept is not set
+	piece  int    // how many bytes of recent are the piece before
 }
 
 // Read reads a piece and calls emit with its events. At the end it releases what the decoder
@@ -68,7 +69,7 @@ func (c *capture) Read(emit func(asterisklog.Event)) error {
 		return c.err
 	}
 	if !c.started {
-		// Banners and challenges come early, so the beginning settles it for most captures.
+		// Challenges come early, so for most captures the beginning shows that blanks were kept.
 		head, _ := c.in.Peek(sniffed)
 		c.started = true
 		c.kept = hasEmpty(head, ": \r\n")
@@ -81,8 +82,8 @@ func (c *capture) Read(emit func(asterisklog.Event)) error {
 	c.remember(buffer[:n])
 
 	told := func(ev ami.Event) {
-		// A cut blank looks like an injection. Before it counts against its sender, the capture
-		// itself is examined.
+		// A blank that was cut off looks like an injection. So check the capture before the event
+		// counts against its sender.
 		if ev.Taint != ami.Untainted && c.blanksCut() {
 			c.err = errBlanks
 		}
@@ -95,7 +96,7 @@ func (c *capture) Read(emit func(asterisklog.Event)) error {
 	before := dropped(c.decoder.Stats())
 	c.decoder.Advance(n, told, func([]byte) {})
 	if err != nil {
-		// Nothing follows, so what waited for a contradiction is certain.
+		// No byte follows, so the event that was held is final.
 		c.decoder.Release(told)
 		if errors.Is(err, io.EOF) {
 			err = io.EOF
@@ -116,7 +117,7 @@ func dropped(s ami.Stats) (n uint64) {
 	return n + s.Orphans
 }
 
-// remember keeps the last two pieces: the packet that an event was read from is in them.
+// remember keeps the last two pieces, which hold the packet of the current event.
 func (c *capture) remember(piece []byte) {
 	if c.kept {
 		return
@@ -133,7 +134,7 @@ func (c *capture) blanksCut() bool {
 	return !c.kept && hasEmpty(c.recent, ":\r\n")
 }
 
-// hasEmpty reports whether bytes of a capture have an empty value with an end.
+// hasEmpty reports whether b holds a key that is followed by end, an empty value with its line end.
 func hasEmpty(b []byte, end string) bool {
 	for _, key := range [...]string{"Challenge", "ExpectedResponse", "AccountID", "ACLName"} {
 		if bytes.Contains(b, []byte("\n"+key+end)) {

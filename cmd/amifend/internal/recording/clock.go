@@ -3,34 +3,33 @@ package recording
 import "time"
 
 const (
-	// jump is the step in nanoseconds from one event to the next above which more than one
-	// following event must confirm a time.
+	// jump is the longest step from one event to the next, in nanoseconds, that a single following
+	// event can confirm. A longer one needs several.
 	jump = int64(time.Hour)
 
-	// confirming is the number of following events that confirm a jump, as far as the file has
-	// them.
+	// confirming is the number of following events that confirm a jump, if the file has that many.
 	confirming = 8
 )
 
-// clock assigns the events of one file their times, since neither a PBX's clock nor a line of a
-// log is always right.
+// clock assigns times to the events of one file. The file's own times may be wrong: a PBX's clock
+// steps, and lines of a log may be out of order.
 //
-// A time that does not go back counts, however long nothing happened before it. It is doubtful only
-// when following events contradict it: the next one, or, after a jump, one of the next few goes
-// back to where time was before. An event with a doubtful time takes the time of the one before it.
-// A step back that another event follows shifts the following events, so that time never runs
-// backwards, until the PBX's clock is right again.
+// A time that does not go back is accepted, even after a long silence, unless following events
+// contradict it: the next one goes back to the time before it, or after a jump one of the next few
+// does. An event whose time is contradicted takes the time of the one before it. When the clock of
+// the PBX goes back and further events follow, they are shifted, so that time never runs backwards.
+// The shift ends when the PBX's clock is right again.
 type clock struct {
-	last  int64 // the latest time that counted, shifted
-	shift int64
+	last  int64 // the latest accepted time, shifted
+	shift int64 // what is added to the times of the file
 }
 
-// time returns the time of an event that the file dates at. following are the dates of the events
-// behind it, as many as are known: one at least unless it is the last of the file.
+// time returns the time of an event whose time in the file is at. following holds the times of the
+// events behind it, as many as are known: at least one, unless the event is the last of the file.
 func (c *clock) time(at int64, following []int64) int64 {
 	shifted := at + c.shift
 
-	// A single wrong time shifts nothing: the event takes the time of the one before it.
+	// A single wrong time does not shift the others.
 	if c.contradicted(at, following, shifted-c.last > jump) {
 		return c.last
 	}
@@ -53,9 +52,9 @@ func (c *clock) time(at int64, following []int64) int64 {
 	return shifted
 }
 
-// contradicted reports whether following events go back behind at, but not behind the time before
-// it: the next one, or after a jump any of them. One that goes back behind both is a step of the
-// clock and does not contradict at.
+// contradicted reports whether a following event is earlier than at, but not earlier than the event
+// before at: the next one, or after a jump any of them. If it is earlier than both, the PBX's clock
+// was set back, which does not contradict at.
 func (c *clock) contradicted(at int64, following []int64, jumps bool) bool {
 	// Without a jump one event is enough: two threads may write in either order.
 	if !jumps && len(following) > 1 {

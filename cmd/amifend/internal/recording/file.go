@@ -36,7 +36,7 @@ type File struct {
 	Log    asterisklog.Stats // of a log
 }
 
-// leadMost is the number of events that are held back at most until the first time that counts is
+// leadMost is the largest number of events that are held back until the first accepted time is
 // found.
 const leadMost = 4096
 
@@ -51,11 +51,11 @@ type file struct {
 	err        error // io.EOF at the end
 	queue      []Event
 	head       int
-	raw        int64 // the time of the last event that has one
+	raw        int64 // the time of the last event that has one, as the file has it
 	clock      clock
 	ahead      []int64 // scratch: the times of following events
 	started    bool
-	paired     bool // keys are needed, since a log is among the files
+	paired     bool // a log is among the files, so events need keys
 	events     uint64
 }
 
@@ -65,7 +65,7 @@ func openFile(name string, in *input, o Options) *file {
 		translator: fromami.Translator{Hasher: policy.NewHasher(policy.FixedSeed)},
 	}
 
-	// An empty file ends at once, and is listed all the same.
+	// An empty file ends at once. It is still listed.
 	switch in.format {
 	case FormatAMI:
 		f.reader = &capture{in: in.Reader, decoder: ami.NewDecoder(o.Username)}
@@ -88,7 +88,7 @@ func (f *file) next() (Event, bool) {
 		f.start()
 	}
 
-	// The time of an event is settled by the one behind it.
+	// The event behind this one may contradict its time.
 	f.fill(2)
 	if f.head == len(f.queue) {
 		return Event{}, false
@@ -111,9 +111,8 @@ func (f *file) following(at int64) []int64 {
 		f.fill(n)
 	}
 
+	// At the end of the file fewer than n may remain.
 	f.ahead = f.ahead[:0]
-
-	// Fewer than n remain at the end of the file: those that are there must do.
 	for i := f.head; i < len(f.queue) && len(f.ahead) < n; i++ {
 		f.ahead = append(f.ahead, f.queue[i].At)
 	}
@@ -121,8 +120,8 @@ func (f *file) following(at int64) []int64 {
 	return f.ahead
 }
 
-// start finds the first time that counts: an event before it has no predecessor whose time it could
-// take.
+// start finds the first accepted time. The events before it have no predecessor whose time they
+// could take.
 func (f *file) start() {
 	// Two times in order confirm each other.
 	for n := 2; n <= leadMost; n++ {
@@ -136,7 +135,7 @@ func (f *file) start() {
 		}
 	}
 
-	// No two are in order: the first must do.
+	// No two are in order, so take the first.
 	if len(f.queue) > 0 {
 		f.clock.last = f.queue[0].At
 	}
@@ -154,8 +153,8 @@ func (f *file) fill(n int) {
 	}
 }
 
-// take appends one event. The time of an injection is Asterisk's own too: EventTV stands before
-// all injected text. An injection may have no time; it takes that of the event before it.
+// take appends one event. The time of an injection can be trusted too, because EventTV comes before
+// all injected text. An injection without a time takes that of the event before it.
 func (f *file) take(ev asterisklog.Event) {
 	if !ev.Time.IsZero() {
 		f.raw = ev.Time.UnixNano()
@@ -168,28 +167,28 @@ func (f *file) take(ev asterisklog.Event) {
 	}
 
 	if ev.Family == asterisklog.FamilyIAX2 {
-		o.Service = policy.ServiceIAX2 // which the AMI library does not know: it raises no event
+		o.Service = policy.ServiceIAX2 // package ami does not know it, as it raises no events
 	}
 	out := Event{
 		Observation: o, Transport: ev.Transport, Taint: ev.Taint, Own: ev.Own,
 		Family: ev.Family,
 	}
 
-	// Keys are hashes of each event, so they are computed only where a log may repeat one.
+	// Hashing costs time, so keys are computed only where a log may repeat an event.
 	if f.paired {
 		out.keys = keysOf(&ev.Event, ev.Family, &o, f.translator.Hasher)
 	}
 
-	// Injected text may name any address as the PBX's own, and it would be protected.
+	// Injected text may name any address as the PBX's own, which would then be protected.
 	if ev.Taint == ami.Untainted {
 		out.Local = ev.Local.Addr()
 	}
 
-	// Only the events at the very beginning may still be without a time.
+	// Only events at the very beginning may lack a time. They take the first one that comes.
 	if f.queue = append(f.queue, out); len(f.queue) == 1 || f.queue[0].At != 0 {
 		return
 	}
-	if f.raw != 0 && f.head == 0 { // the first time also counts for the events before it
+	if f.raw != 0 && f.head == 0 {
 		for i := range f.queue {
 			if f.queue[i].At == 0 {
 				f.queue[i].At = f.raw
@@ -201,7 +200,7 @@ func (f *file) take(ev asterisklog.Event) {
 func (f *file) describe() File {
 	out := File{Name: f.name, Format: f.format, Events: f.events}
 
-	// A log has a decoder too: of the lines of the security channel.
+	// A log uses a decoder too, for the lines of the security channel.
 	switch r := f.reader.(type) {
 	case *capture:
 		out.AMI = r.decoder.Stats()

@@ -8,7 +8,7 @@ import (
 const (
 	NoteUnread     = "unread"      // lines that look like failed requests were not read
 	NoteNoAsterisk = "no_asterisk" // no line of Asterisk is in a file
-	NoteSkipped    = "skipped"     // a file is no recording
+	NoteSkipped    = "skipped"     // a file is not a recording
 )
 
 // Note is a remark on files that were not read in full. Without it, an attack that was not read
@@ -26,7 +26,7 @@ func (s *Set) Notes() []Note {
 	var out []Note
 	files := s.Files()
 
-	// One note a reason, whatever the number of files: the advice is the same.
+	// One note for each reason covers all files, since the advice is the same.
 	for u := range asterisklog.NumUnread {
 		var lines uint64
 		stamp := ""

@@ -16,8 +16,8 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/asterisklog"
 )
 
-// sniffed is the number of bytes by which the format of a file is recognized: a log may begin with
-// lines of another kind.
+// sniffed is the number of bytes by which the format of a file is recognized. It is large because a
+// log may begin with lines of other programs.
 const sniffed = 64 << 10
 
 // Stdin is the name of standard input.
@@ -25,8 +25,7 @@ const Stdin = "-"
 
 // errForeign is the error for a file that is not a recording.
 var errForeign = errors.New("is neither an AMI capture (it would begin with `Asterisk Call " +
-	"Manager/`) nor a log of Asterisk " +
-	"(its lines would have `LEVEL[thread] file:` in them)")
+	"Manager/`) nor a log of Asterisk (its lines would have `LEVEL[thread] file:` in them)")
 
 // input is an open file, unpacked.
 type input struct {
@@ -50,8 +49,8 @@ func (c counter) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// expand returns the files that names stand for: those in a folder, and those that match a pattern
-// that no shell expanded. found holds the files that are not themselves among names.
+// expand returns the files that names stand for. A folder stands for the files in it, and a pattern
+// that no shell expanded for those that match. found holds the files that came from either.
 func expand(names []string) (files []string, found map[string]bool, errs []error) {
 	found = make(map[string]bool)
 	for _, name := range names {
@@ -63,8 +62,7 @@ func expand(names []string) (files []string, found map[string]bool, errs []error
 			files = append(files, name)
 			continue
 		case statErr == nil && st.IsDir():
-			// A folder means its files, not those below: /var/log/asterisk holds records of calls
-			// in folders.
+			// Folders below are not read: /var/log/asterisk has some with records of calls.
 			entries, err := os.ReadDir(name)
 			if err != nil {
 				errs = append(errs, fmt.Errorf("read folder: %w", err))
@@ -78,7 +76,7 @@ func expand(names []string) (files []string, found map[string]bool, errs []error
 			more, _ = filepath.Glob(name) // a bad pattern fits nothing
 		}
 
-		// An empty folder is a mistake in the path more often than a quiet PBX.
+		// An empty folder usually means a wrong path, not a quiet PBX.
 		if len(more) == 0 && statErr == nil && st.IsDir() {
 			errs = append(errs, fmt.Errorf("%s: the folder holds no files", name))
 			continue
@@ -90,7 +88,7 @@ func expand(names []string) (files []string, found map[string]bool, errs []error
 			continue
 		}
 
-		// Files that are not named may be of any kind.
+		// A file that the user did not name may be of any kind, so it may be skipped.
 		for _, f := range more {
 			found[f] = true
 		}
@@ -128,7 +126,7 @@ func sniff(f *os.File, n *atomic.Int64) (*input, error) {
 		return nil, errors.New("is a folder")
 	}
 
-	// A pipe has no size, and its lines are of now.
+	// A pipe has no size, and its lines are being written now.
 	in := &input{closer: f, modified: st.ModTime(), size: st.Size()}
 	if !st.Mode().IsRegular() {
 		in.modified = time.Now()
@@ -141,11 +139,11 @@ func sniff(f *os.File, n *atomic.Int64) (*input, error) {
 		return nil, err
 	}
 
-	// Larger reads than the decoder asks for, and a look at the beginning.
+	// The buffer makes reads larger than the decoder asks for, and lets us look at the beginning.
 	in.Reader = bufio.NewReaderSize(plain, sniffed)
 	head, err := in.Peek(sniffed)
 
-	// A file that breaks off is read as far as it goes.
+	// A file that ends within its compression is read up to there.
 	if err != nil && len(head) == 0 && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
@@ -160,7 +158,7 @@ func (in *input) recognize(head []byte) error {
 		in.format = FormatEmpty
 		return nil
 	case isCapture(head):
-		// A changed capture is refused, since it would accuse people by what an editor did.
+		// A changed capture is refused: what an editor did would count against senders.
 		in.format = FormatAMI
 		return changed(head)
 	case bytes.HasPrefix(head, []byte("\xff\xfe")), bytes.HasPrefix(head, []byte("\xfe\xff")):
@@ -179,7 +177,7 @@ func (in *input) recognize(head []byte) error {
 // unpack returns a reader of r without gzip and bzip2, the formats of logrotate, even if one is
 // packed in the other.
 func unpack(r *bufio.Reader) (io.Reader, error) {
-	// A bound, so that a file which unpacks to itself does not loop for ever.
+	// The bound ends a file that unpacks to itself.
 	const most = 3
 	for range most {
 		magic, err := r.Peek(6)
@@ -187,7 +185,7 @@ func unpack(r *bufio.Reader) (io.Reader, error) {
 			return nil, err
 		}
 
-		// The magic number decides: logrotate and people name files as they like.
+		// The magic number decides, because names of files do not show the format reliably.
 		switch {
 		case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
 			z, err := gzip.NewReader(r)

@@ -12,11 +12,11 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// A failed request may stand in the files twice: as an event of the security channel, and as a
-// NOTICE or WARNING line. It counts once. A line and an event are of one request if they have the
-// same source and Call-ID; or the same source, port and account, no more than two seconds apart,
-// since chan_sip and manager.c print no Call-ID. Either may come first, and they may be in
-// different files.
+// A failed request may be in the files twice: as an event of the security channel, and as a NOTICE
+// or WARNING line. It must count once. A line and an event belong to one request if they have the
+// same source and Call-ID. chan_sip and manager.c print no Call-ID; there, source, port and account
+// must be the same, and the times no more than two seconds apart. Either may come first, and they
+// may be in different files.
 
 const (
 	// before and after are how much earlier or later than the line the event may be. A line's stamp
@@ -24,10 +24,10 @@ const (
 	before = int64(2 * time.Second)
 	after  = int64(3 * time.Second)
 
-	// maxWaiting is the number of events that wait at most for an event of the same request.
+	// maxWaiting bounds the lines and events that wait for an event of the same request.
 	maxWaiting = 1 << 16
 
-	// maxSessions is the number of Call-IDs that are remembered at least.
+	// maxSessions is the least number of Call-IDs that are remembered.
 	maxSessions = 1 << 16
 )
 
@@ -35,8 +35,8 @@ const (
 type keys struct {
 	session uint64 // of source and Call-ID; 0 if there is none
 	account uint64 // of source, port and account
-	// source is of source and port, for a line or an injection: an injection lacks the line's
-	// account.
+	// source is of source and port, and 0 unless the event is a line or an injection. It pairs
+	// those two, because an injection lacks the line's account.
 	source uint64
 }
 
@@ -47,7 +47,7 @@ func keysOf(ev *ami.Event, family asterisklog.Family, o *policy.Observation, h p
 		source = netip.AddrPortFrom(source.Addr(), 0) // manager.c prints no port
 	}
 
-	// One buffer of fixed fields, so that no two keys can be mixed up and nothing is allocated.
+	// The fields have a fixed length, so that different fields never give the same bytes.
 	var b [128]byte
 	addr := source.Addr().As16()
 	n := copy(b[:], addr[:])
@@ -62,12 +62,12 @@ func keysOf(ev *ami.Event, family asterisklog.Family, o *policy.Observation, h p
 		k.session = h.Session(b[:n+8])
 	}
 
-	// A line, or an injection, may lack the account that the other one has.
+	// This key pairs a line with an injection.
 	if family != asterisklog.FamilySecurity || ev.Taint != ami.Untainted {
 		k.source = h.Session(b[:n])
 	}
 
-	// The longest key last: it extends the one of the source.
+	// The key of the account extends the bytes of that of the source, so it comes last.
 	n += appendAccount(b[n:], ev.Account)
 	k.account = h.Session(b[:n])
 
@@ -106,8 +106,8 @@ type pairs struct {
 	sessions generations
 	twice    uint64 // lines that were taken out
 
-	lines  bool // a line came: until then events are only listed
-	recent []note
+	lines  bool   // a line has come; until then events are only listed in recent
+	recent []note // the events for which a line may still come
 }
 
 // note is an event of the security channel or of AMI.
@@ -116,6 +116,7 @@ type note struct {
 	keys
 }
 
+// waiting is a line or an event whose turn has not come.
 type waiting struct {
 	event Event
 	line  bool
@@ -158,7 +159,7 @@ func (p *pairs) take(ev *Event) {
 		p.release(ev.At)
 	}
 
-	// An event is certain at once. A line waits for an event that may come behind it.
+	// A line waits for an event that may come behind it. An event only waits behind lines.
 	line := ev.Family != asterisklog.FamilySecurity
 	if !line {
 		p.list(note{ev.At, ev.keys})
@@ -168,7 +169,7 @@ func (p *pairs) take(ev *Event) {
 		}
 	}
 
-	// The first line: now the listed events are needed.
+	// From the first line on, the keys of events are needed.
 	if line && !p.lines {
 		p.lines = true
 		for _, n := range p.recent {
@@ -177,7 +178,7 @@ func (p *pairs) take(ev *Event) {
 		p.recent = nil
 	}
 
-	// A flood of lines must not fill the memory: the oldest has waited longest.
+	// A flood of lines must not fill the memory, so the oldest one waits no longer.
 	if len(p.waiting)-p.head >= maxWaiting {
 		p.next()
 	}
@@ -191,7 +192,7 @@ func (p *pairs) list(n note) {
 		return
 	}
 
-	// Before the list grows, what no line can belong to any more is dropped.
+	// Before the list grows, drop the events to which no line can belong any more.
 	if len(p.recent) == cap(p.recent) {
 		old := 0
 		for old < len(p.recent) && p.recent[old].at < n.at-before {
@@ -228,7 +229,7 @@ func (p *pairs) release(at int64) {
 		p.next()
 	}
 
-	// The slice is used again from its start, so that it does not grow for ever.
+	// The slice is used again from its start, so that it does not grow without end.
 	if p.head == len(p.waiting) {
 		p.waiting = p.waiting[:0]
 		p.head = 0
@@ -243,16 +244,17 @@ func (p *pairs) release(at int64) {
 func (p *pairs) next() {
 	w := &p.waiting[p.head]
 	p.head++
-	if w.line && p.told(&w.event) {
+	if w.line && p.reported(&w.event) {
 		p.twice++
 		return
 	}
 	p.yield(&w.event)
 }
 
-// told reports whether an event reported the same request as a line.
-func (p *pairs) told(ev *Event) bool {
-	// A Call-ID is the request's own: no time limit is needed.
+// reported reports whether an event of the security channel or of AMI came from the same request as
+// the line ev.
+func (p *pairs) reported(ev *Event) bool {
+	// A Call-ID identifies the request at any time.
 	if _, ok := p.sessions.latest(ev.keys.session); ok && ev.keys.session != 0 {
 		return true
 	}

@@ -13,9 +13,9 @@ import (
 // is nil.
 func ShowProgress(w io.Writer, s *Set) (stop func()) {
 	if w == nil {
-		// The caller writes its result next, so the last drawing must be over.
 		return func() {}
 	}
+
 	done := make(chan struct{})
 	var ended sync.WaitGroup
 
@@ -29,7 +29,7 @@ func ShowProgress(w io.Writer, s *Set) (stop func()) {
 		for {
 			select {
 			case <-done:
-				// What follows must begin on a clean line.
+				// The caller's text must begin on an empty line.
 				if drawn {
 					fmt.Fprint(w, "\r\x1b[K")
 				}
@@ -46,6 +46,7 @@ func ShowProgress(w io.Writer, s *Set) (stop func()) {
 		}
 	})
 
+	// The caller writes its result next, so the last drawing must be over by then.
 	return func() {
 		close(done)
 		ended.Wait()
@@ -57,7 +58,7 @@ func ShowProgress(w io.Writer, s *Set) (stop func()) {
 func bar(read, size int64, since time.Duration) string {
 	const width, megabyte = 20, 1e6
 
-	// Of a pipe the size is not known; a file may grow while it is read.
+	// The size of a pipe is not known, and a file may grow while it is read.
 	rate := float64(read) / since.Seconds()
 	if size <= 0 || read > size {
 		return fmt.Sprintf("%.1f MB read  %.1f MB/s", float64(read)/megabyte, rate/megabyte)

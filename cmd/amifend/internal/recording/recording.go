@@ -66,8 +66,8 @@ type Skipped struct {
 	Why  string
 }
 
-// Open opens files, and those in folders. Their order is the order of events of the same time. The
-// observations are hashed with seed 0. A file that is not a recording is skipped if there are
+// Open opens files, and those in folders. Events of the same time come in the order of their files.
+// The observations are hashed with seed 0. A file that is not a recording is skipped if there are
 // others: see [Set.Skipped].
 func Open(names []string, o Options) (*Set, error) {
 	// Errors are collected, so that all bad names are reported at once.
@@ -85,8 +85,7 @@ func Open(names []string, o Options) (*Set, error) {
 		case err == nil:
 			s.add(name, in, o)
 		case errors.Is(err, errForeign), found[name]:
-			// Found in a folder, or not a recording: that must not keep the others from being
-			// read.
+			// It was found in a folder, or it is not a recording. The others are read all the same.
 			foreign = append(foreign, err)
 			s.skipped = append(s.skipped, Skipped{name, reason(err)})
 		default:
@@ -103,7 +102,7 @@ func Open(names []string, o Options) (*Set, error) {
 		return nil, errors.Join(errs...)
 	}
 
-	// Which files are read is certain now, and with it the numbers of the servers.
+	// Now it is certain which files are read, and so which number each server has.
 	s.heads = make([]Event, len(s.files))
 	s.alive = make([]bool, len(s.files))
 	for i, f := range s.files {
@@ -147,18 +146,18 @@ func (s *Set) Names() []string {
 // Skipped returns the files that were left out.
 func (s *Set) Skipped() []Skipped { return s.skipped }
 
-// Twice returns the number of lines that were left out, since an event reported the same request.
+// Twice returns the number of lines that were left out because an event reported the same request.
 func (s *Set) Twice() uint64 { return s.pairs.twice }
 
-// Progress returns how many bytes of the files were read so far, and how many there are; 0 if that
-// is not known. It may be called while Play runs.
+// Progress returns how many bytes of the files were read so far, and how many there are in all, or
+// 0 if that is not known. It may be called while Play runs.
 func (s *Set) Progress() (read, size int64) { return s.read.Load(), s.size }
 
-// Play calls yield with each event, in the order of time, of the same time in the order of the
-// files. A file that breaks off is played as far as it goes, and then named in the error. It stops
-// at once when ctx ends.
+// Play calls yield with each event in the order of time. Events of the same time come in the order
+// of their files. A file that cannot be read to its end is played up to there, and named in the
+// error. Play stops at once when ctx ends.
 func (s *Set) Play(ctx context.Context, yield func(*Event)) error {
-	// Without a log no request can stand there twice.
+	// Only a log can report a request a second time.
 	take := yield
 	if s.logs {
 		s.pairs.yield = yield
@@ -171,14 +170,13 @@ func (s *Set) Play(ctx context.Context, yield func(*Event)) error {
 	}
 
 	for n := 0; ; n++ {
-		// Often enough for an interrupt to be felt, and cheap.
+		// Asking for every event would cost time. This is often enough for an interrupt.
 		if n%4096 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
 
-		// A linear search: a handful of files is the rule.
+		// A linear search is fast enough, because most sets have a handful of files.
 		first := -1
-
 		for i := range s.files {
 			if s.alive[i] && (first < 0 || s.heads[i].At < s.heads[first].At) {
 				first = i

@@ -16,7 +16,7 @@ type step struct {
 	event  *recording.Event
 	server string
 	effect string
-	ban    policy.Ban // that left it out
+	ban    policy.Ban // the ban that covered the event, if it was left out
 }
 
 // story replays all events and reports those of one address.
@@ -37,39 +37,40 @@ func (s *story) play(ev *recording.Event) {
 		return
 	}
 
-	// The engine decides first what is due by now, so that the counters change by this event
-	// alone.
-	s.player.tell(s.player.engine.Advance(ev.At))
+	// The engine first decides what is due by now, so that only this event changes the counters.
+	s.player.report(s.player.engine.Advance(ev.At))
 	before := s.player.engine.Stats()
 
-	// Verdicts are kept back, so that the story reads event first, then what it led to.
-	told := s.player.told
-	var verdicts []policy.Verdict // written after the event that led to them
-	s.player.told = func(v policy.Verdict) {
-		// The engine lends its evidence only for the call.
+	// Verdicts are kept back, because the reader expects the event before its result.
+	decided := s.player.decided
+	var verdicts []policy.Verdict
+	s.player.decided = func(v policy.Verdict) {
+		// The evidence is borrowed: it is valid during the call only.
 		v.Evidence = append([]policy.Evidence(nil), v.Evidence...)
 		verdicts = append(verdicts, v)
 	}
 
-	// The counters before and after show the effect of this event.
 	ban, leftOut := s.player.Play(ev)
-	s.player.told = told
-	out := step{event: ev, server: s.files[ev.Server], ban: ban, effect: effect(before,
-		s.player.engine.Stats(), ev)}
+	s.player.decided = decided
+
+	// The difference of the counters shows the effect of the event.
+	out := step{event: ev, server: s.files[ev.Server], ban: ban}
+	out.effect = effect(before, s.player.engine.Stats(), ev)
 	if leftOut {
 		out.effect = "left out: banned"
 	}
 
 	s.w.step(out)
-	s.player.tell(verdicts)
+	s.player.report(verdicts)
 }
 
 // effect describes the engine's reaction to an event, by its counters before and after.
 func effect(before, after policy.Stats, ev *recording.Event) string {
-	// The order matters: an event that counts may also release one that was held.
+	// The order matters: an event that counts may also release one that was held, and one that is
+	// folded or covered changes further counters.
 	switch {
 	case after.Invalid > before.Invalid:
-		return "no source that is judged"
+		return "its source is never judged"
 	case after.Counted > before.Counted+1:
 		return fmt.Sprintf("counted, with %d held before", after.Counted-before.Counted-1)
 	case after.Counted > before.Counted:
@@ -89,7 +90,7 @@ func effect(before, after policy.Stats, ev *recording.Event) string {
 	case ev.Kind == policy.KindSuccessfulAuth && (ev.Password || ev.Stream):
 		return "a proof"
 	case ev.Kind == policy.KindInvalidAccountID || ev.Kind == policy.KindFailedACL:
-		return "held until the next event tells whose attempt it is"
+		return "held until the next event shows whose attempt it is"
 	default:
 		return "no evidence"
 	}
@@ -114,10 +115,8 @@ func (w *textWriter) step(s step) {
 
 func (w *textWriter) explanation(x policy.Explanation) {
 	fmt.Fprintf(w.out, "--\nat the end:\n")
-	_ = explain.Text(w.out, x, explain.Options{
-		Servers:  w.servers,
-		Location: w.location,
-	}) // the buffer keeps the error for end
+	o := explain.Options{Servers: w.servers, Location: w.location}
+	_ = explain.Text(w.out, x, o) // the buffer keeps the error for end
 }
 
 // jsonStep is an event in JSON.

@@ -85,7 +85,7 @@ func newJSONWriter(o Options, names []string, out io.Writer) *jsonWriter {
 func (w *jsonWriter) decision(v policy.Verdict) {
 	at := rfc3339(v.At)
 
-	// Each action has its own keys, in a fixed order: programs read them.
+	// Programs read these objects: each action has its own keys, in a fixed order.
 	var object any
 	switch v.Action {
 	case policy.ActionBan:
@@ -115,7 +115,7 @@ func (w *jsonWriter) end(s summary) error {
 		_ = w.enc.Encode(NewNote(n))
 	}
 
-	// An address that fails and is never banned is advice for people, and a note like the others.
+	// The advice on an address that fails and is never banned is a note too.
 	for _, a := range s.spared {
 		_ = w.enc.Encode(Note{
 			Action: "note", Kind: NoteNeverBanned, Source: a.Addr.String(), Count: a.Failures,

@@ -17,7 +17,7 @@ const maxLearned = 16
 // PBXs in the events.
 type protected struct {
 	entries []policy.ProtectedEntry
-	learned map[lesson]struct{}
+	learned map[lesson]string // why it is spared
 	counts  map[uint16]int
 	last    lesson
 	current *policy.Protected
@@ -30,7 +30,7 @@ type lesson struct {
 }
 
 func newProtected(c *config.Config) protected {
-	p := protected{learned: make(map[lesson]struct{}), counts: make(map[uint16]int)}
+	p := protected{learned: make(map[lesson]string), counts: make(map[uint16]int)}
 	for _, prefix := range c.Allow {
 		p.entries = append(p.entries, policy.ProtectedEntry{
 			Prefix: prefix,
@@ -38,12 +38,12 @@ func newProtected(c *config.Config) protected {
 		})
 	}
 
-	// A PBX's own address is in the events of everything behind its NAT: banning it would cut off
-	// all.
+	// A PBX's own address is the source of all events from behind its NAT, so a ban of it would cut
+	// off everybody there.
 	for _, s := range c.Servers {
 		addrs := s.Addresses
 
-		// a name is not looked up: it may have moved since
+		// A name is not looked up, because its address may have changed since the recording.
 		if a, err := netip.ParseAddr(s.Host); err == nil {
 			addrs = append(slices.Clip(addrs), a)
 		}
@@ -75,7 +75,7 @@ func (p *protected) learn(ev *recording.Event) bool {
 		return false
 	}
 
-	// Nearly all events repeat the address of the one before.
+	// Nearly all events have the same address as the one before.
 	l := lesson{ev.Server, ev.Local}
 	if l == p.last {
 		return false
@@ -94,15 +94,19 @@ func (p *protected) lesson(l lesson, reason string) bool {
 	if _, ok := p.learned[l]; ok || p.counts[l.server] >= maxLearned {
 		return false
 	}
-	p.learned[l] = struct{}{}
+	p.learned[l] = reason
 	p.counts[l.server]++
-	p.add(l.addr, reason)
+	p.current = nil
 	return true
 }
 
 func (p *protected) list() *policy.Protected {
 	if p.current == nil {
-		p.current = policy.NewProtected(p.entries, nil)
+		var learned []policy.Learned
+		for l, reason := range p.learned {
+			learned = append(learned, policy.Learned{Addr: l.addr, Server: l.server, Reason: reason})
+		}
+		p.current = policy.NewProtected(p.entries, nil).WithLearned(learned)
 	}
 	return p.current
 }

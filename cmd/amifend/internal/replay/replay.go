@@ -1,10 +1,10 @@
 // Package replay judges recordings as the daemon would have judged them live, and reports each
 // decision.
 //
-// It promises the same verdicts for the same recordings and options, always: the engine's seed is
-// 0, time is the recording's, and the addresses that only this machine protects (its own,
-// gateways, resolvers) are left aside. The PBXs' addresses in the config and in the recordings are
-// protected as in the daemon.
+// It promises the same verdicts for the same recordings and options, always. The engine's seed is
+// 0, and the recording's time is used. The addresses that this machine would protect (its own,
+// gateways, resolvers) are not protected. The PBXs' addresses in the config and in the recordings
+// are protected as in the daemon.
 package replay
 
 import (
@@ -25,16 +25,16 @@ import (
 // since the kernel would drop their packets.
 type Player struct {
 	engine    *policy.Engine
-	told      func(policy.Verdict)
+	decided   func(policy.Verdict) // called with each decision
 	protected protected
 	spared    map[netip.Addr]*Spared
 	swept     int64
 	leftOut   uint64
 }
 
-// NewPlayer returns a player for a config. It calls told with each decision; the verdict's evidence
-// is borrowed.
-func NewPlayer(c *config.Config, told func(policy.Verdict)) (*Player, error) {
+// NewPlayer returns a player for a config. It calls decided with each decision; the verdict's
+// evidence is borrowed.
+func NewPlayer(c *config.Config, decided func(policy.Verdict)) (*Player, error) {
 	o := c.Policy
 
 	// The seed must not differ between runs, or the verdicts would.
@@ -45,7 +45,7 @@ func NewPlayer(c *config.Config, told func(policy.Verdict)) (*Player, error) {
 	}
 
 	p := &Player{
-		engine: engine, told: told, protected: newProtected(c),
+		engine: engine, decided: decided, protected: newProtected(c),
 		spared: make(map[netip.Addr]*Spared),
 	}
 	engine.Protect(0, p.protected.list())
@@ -65,15 +65,15 @@ func (p *Player) Play(ev *recording.Event) (policy.Ban, bool) {
 // PlayFrom is like [Player.Play] for a packet that came from another address than its event names:
 // chan_sip believes the Via. Only a ban of the packet's source keeps the packet from the PBX.
 func (p *Player) PlayFrom(ev *recording.Event, source netip.Addr) (policy.Ban, bool) {
-	// The daemon's clock ticks between events. Here the recording's time does.
+	// In the daemon a clock advances the engine between events. Here the recording's time does.
 	if ev.At >= p.swept+tick {
 		p.swept = ev.At
-		p.tell(p.engine.Advance(ev.At))
+		p.report(p.engine.Advance(ev.At))
 	}
 
-	// Learned before the event is judged, so that it cannot ban the PBX itself.
+	// The PBX's address is learned before the event is judged, so that it cannot be banned.
 	if p.protected.learn(ev) {
-		p.tell(p.engine.Protect(ev.At, p.protected.list()))
+		p.report(p.engine.Protect(ev.At, p.protected.list()))
 	}
 
 	// The kernel would have dropped the packet: the PBX, and the engine, would never have seen it.
@@ -82,9 +82,9 @@ func (p *Player) PlayFrom(ev *recording.Event, source netip.Addr) (policy.Ban, b
 		return ban, true
 	}
 
-	// The engine reports what it ignored only by its counters.
+	// Only the engine's counters show that it ignored the event.
 	before := p.engine.Stats()
-	p.tell(p.engine.Observe(ev.Observation))
+	p.report(p.engine.Observe(ev.Observation))
 	if after := p.engine.Stats(); after.Invalid > before.Invalid ||
 		after.Protected > before.Protected {
 		p.spare(ev)
@@ -98,7 +98,7 @@ func (p *Player) covering(ev *recording.Event, source netip.Addr) (policy.Ban, b
 	// The engine's time is that of its last call.
 	bans := p.engine.BansOf(source)
 	if slices.ContainsFunc(bans, func(b policy.Ban) bool { return b.Until <= ev.At }) {
-		p.tell(p.engine.Advance(ev.At))
+		p.report(p.engine.Advance(ev.At))
 		bans = p.engine.BansOf(source)
 	}
 
@@ -128,17 +128,21 @@ func drops(scope policy.Scope, ev *recording.Event) bool {
 const settleTime = int64(3 * time.Second)
 
 // Finish lets the time pass that the engine needs to decide on the last events.
-func (p *Player) Finish(last int64) { p.tell(p.engine.Advance(last + settleTime)) }
+func (p *Player) Finish(last int64) { p.report(p.engine.Advance(last + settleTime)) }
 
-func (p *Player) tell(verdicts []policy.Verdict) {
+func (p *Player) report(verdicts []policy.Verdict) {
 	for _, v := range verdicts {
-		p.told(v)
+		p.decided(v)
 	}
 }
 
 // Protected reports whether an address is never banned, and why.
 func (p *Player) Protected(addr netip.Addr) (string, bool) {
-	return p.protected.list().Contains(addr)
+	list := p.protected.list()
+	if reason, ok := list.Contains(addr); ok {
+		return reason, ok
+	}
+	return list.LearnedFrom(netip.PrefixFrom(addr, addr.BitLen()))
 }
 
 // Format is the format of the output.
@@ -147,7 +151,7 @@ type Format string
 // The formats.
 const (
 	FormatText Format = "text" // for people, with a summary at the end
-	FormatJSON Format = "json" // an object a line for each decision
+	FormatJSON Format = "json" // one line with an object for each decision
 )
 
 // Options are the options of Run.
@@ -183,7 +187,7 @@ func Run(ctx context.Context, o Options, out io.Writer) error {
 		o.Location = time.Local
 	}
 
-	// Files first: a wrong name is the most common mistake.
+	// Open the files first, because a wrong name is the most common mistake.
 	set, err := recording.Open(o.Files, recording.Options{
 		Location: o.Location,
 		Username: username(o.Config),
@@ -196,28 +200,19 @@ func Run(ctx context.Context, o Options, out io.Writer) error {
 	w := newTeller(o, set.Names(), out)
 	sum := summary{config: o.ConfigName, location: o.Location}
 
-	// The summary counts all decisions, also where only one address is shown.
-	told := func(v policy.Verdict) {
+	// The summary counts all decisions, even where only one address is shown. A ban of a prefix
+	// concerns each address in it.
+	p, err := NewPlayer(o.Config, func(v policy.Verdict) {
 		sum.add(v)
-		w.decision(v)
-	}
-
-	// A ban of a prefix is the address's too.
-	if o.Explain.IsValid() {
-		told = func(v policy.Verdict) {
-			sum.add(v)
-			if v.Prefix.Contains(o.Explain) {
-				w.decision(v)
-			}
+		if !o.Explain.IsValid() || v.Prefix.Contains(o.Explain) {
+			w.decision(v)
 		}
-	}
-
-	p, err := NewPlayer(o.Config, told)
+	})
 	if err != nil {
 		return fmt.Errorf("set up the policy: %w", err)
 	}
 
-	// An explanation needs each event of the address, not only decisions.
+	// An explanation shows each event of the address, not only decisions.
 	play := func(ev *recording.Event) { p.Play(ev) }
 	if o.Explain.IsValid() {
 		play = newStory(p, o, set.Names(), w).play
@@ -231,7 +226,7 @@ func Run(ctx context.Context, o Options, out io.Writer) error {
 	})
 	stop()
 
-	// Interrupted: half a summary would look like a whole one.
+	// After an interrupt there is no summary, because it would look like that of all files.
 	if errors.Is(playErr, context.Canceled) {
 		return playErr
 	}

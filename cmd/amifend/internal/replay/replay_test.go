@@ -106,6 +106,7 @@ func TestJSON(t *testing.T) {
 		}
 	}
 
+	// A new key needs a decision, since it cannot be taken back.
 	if len(ban) != 9 {
 		t.Errorf("keys %v, want nine", ban)
 	}
@@ -146,8 +147,10 @@ func TestVerdictsInJSON(t *testing.T) {
 
 // request is a failure as AMI prints it, a number of seconds into the test.
 func request(second float64, kind, service, remote, account string) string {
-	at := time.Date(2026, 11, 23, 2, 0, 0, 0,
-		time.UTC).Add(time.Duration(second * float64(time.Second)))
+	start := time.Date(2026, 11, 23, 2, 0, 0, 0, time.UTC)
+	at := start.Add(time.Duration(second * float64(time.Second)))
+
+	// Each request is a dialog of its own. The other services print a pointer.
 	session, tail := fmt.Sprintf("call-%g", second), ""
 	if service != "PJSIP" {
 		session = "0x7fb2f8003d40"
@@ -338,6 +341,8 @@ func TestConfig(t *testing.T) {
 				Addresses: []netip.Addr{netip.MustParseAddr("203.0.113.5")},
 			}}
 		}, ""},
+
+		// A replay must not depend on the seed, so it is ignored.
 		"a seed": {func(c *config.Config) { c.Policy.Seed = 7 }, "ban 203.0.113.5/32 all 3"},
 	} {
 		if got := replayed(t, capture, test.change); got != test.want {

@@ -31,7 +31,7 @@ func TestReports(t *testing.T) {
 		"time-last-event.log": {"", []string{"2026-11-23 02:00:00.000 to 2026-11-23 " +
 			"14:00:00.000 UTC"}},
 		"silent-pjsip-notice.log": {one, []string{"5 failed requests that NOTICE and " +
-			"WARNING lines told of"}},
+			"WARNING lines reported"}},
 		"silent-iax2.log": {
 			"ban 198.51.100.9/32 after 4",
 			[]string{`InvalidPassword (forgeable by a spoofer) "u0" "u1" "u2" "u3"`},
@@ -55,7 +55,7 @@ func TestReports(t *testing.T) {
 		"format-journal-precise.log":   {one, nil},
 		"sip-trace-in-log.log": {"ban 198.51.100.93/32 after 4", []string{
 			"160 lines of printed SIP messages skipped", "15 of them left out: the security " +
-				"channel tells of the same requests",
+				"channel reports the same requests",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

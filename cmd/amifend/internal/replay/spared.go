@@ -10,13 +10,13 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// maxSpared is the number of addresses that are never banned and counted one by one.
+// maxSpared is the largest number of addresses that are counted one by one.
 const maxSpared = 256
 
 // Spared is an address that fails and is never banned.
 type Spared struct {
 	Addr     netip.Addr
-	Why      string // it is never banned
+	Why      string // why it is never banned
 	Failures uint64 // failed events
 
 	sip bool // some of them were SIP requests
@@ -29,7 +29,8 @@ func (s *Spared) Do() string {
 		return "a program on the PBX logs in to AMI with a wrong name or password"
 	}
 
-	// SIP in the PBX's own name: a proxy or NAT in front of it hides the senders.
+	// SIP requests from the PBX's own address mean that a proxy or NAT in front of it hides the
+	// senders.
 	if s.Addr.IsLoopback() || strings.HasPrefix(s.Why, "the PBX") ||
 		strings.HasPrefix(s.Why, "server ") {
 		return "the PBX does not see real sources: something in front of it hides them. Let it " +
@@ -46,8 +47,8 @@ func (p *Player) spare(ev *recording.Event) {
 	}
 	addr := ev.Source.Addr()
 
-	// The engine ignores other sources too, such as invalid ones.
-	why, ok := p.protected.list().Contains(addr)
+	// The engine also ignores sources that are not protected, such as invalid ones.
+	why, ok := p.protected.list().ContainsFrom(addr, ev.Server)
 	if !ok {
 		return
 	}

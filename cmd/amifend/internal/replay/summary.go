@@ -21,8 +21,8 @@ type summary struct {
 	leftOut     uint64
 	engine      policy.Stats
 	ami         ami.Stats
-	told        uint64 // attempts that NOTICE and WARNING lines reported
-	twice       uint64 // of those, left out
+	reported    uint64 // attempts that NOTICE and WARNING lines reported
+	twice       uint64 // of those, left out because an event reported the same request
 	traced      uint64 // lines of printed SIP messages
 	notes       []recording.Note
 	spared      []Spared
@@ -49,7 +49,7 @@ func (s *summary) add(v policy.Verdict) {
 }
 
 func (s *summary) finish(p *Player, set *recording.Set) {
-	// Taken after Finish, so that the last decisions are in it.
+	// The caller has finished the player, so the last decisions are counted.
 	s.engine = p.engine.Stats()
 	s.leftOut = p.leftOut
 	s.files = set.Files()
@@ -58,7 +58,7 @@ func (s *summary) finish(p *Player, set *recording.Set) {
 	s.twice = set.Twice()
 	for _, f := range s.files {
 		s.ami = s.ami.Add(f.AMI)
-		s.told += f.Log.Told()
+		s.reported += f.Log.Reported()
 		s.traced += f.Log.Traced
 	}
 }
@@ -71,7 +71,7 @@ func (s *summary) injections() (n uint64) {
 	return n
 }
 
-// dropped returns the number of packets that were dropped, since their sender is not known.
+// dropped returns the number of packets that were dropped because their sender is not known.
 func (s *summary) dropped() (n uint64) {
 	for _, d := range s.ami.Dropped {
 		n += d

@@ -48,7 +48,7 @@ func (w *textWriter) decision(v policy.Verdict) {
 		prefix = v.Prefix.Masked().String()
 	}
 
-	// Columns, so that the eye finds the bans.
+	// Fixed columns make the bans easy to find.
 	what := fmt.Sprintf("%-5s  %-18s", v.Action, prefix)
 	if v.Action == policy.ActionBan {
 		what += fmt.Sprintf("  %-6s  %-6s", v.Scope, duration(v.Duration))
@@ -68,7 +68,7 @@ func duration(d time.Duration) string {
 		d    time.Duration
 		name string
 	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "m"}} {
-		// Only a unit that fits exactly: a rounded duration would be a lie.
+		// A unit must fit exactly, so that no duration is rounded.
 		if d >= unit.d && d%unit.d == 0 {
 			return fmt.Sprintf("%d%s", d/unit.d, unit.name)
 		}
@@ -92,7 +92,7 @@ func (w *textWriter) end(s summary) error {
 	fmt.Fprintf(w.out, "%8d %s decided: %d of all traffic, %d of the SIP ports",
 		bans, plural(uint64(bans), "ban"), s.bans[policy.ScopeAll], s.bans[policy.ScopeSIP])
 
-	// What is zero is left out from here on: what happened stands out.
+	// From here on zeros are left out, so that the rest is easy to see.
 	if stream > 0 {
 		fmt.Fprintf(w.out, ", %d of TCP only", stream)
 	}
@@ -104,7 +104,7 @@ func (w *textWriter) end(s summary) error {
 		"would have dropped the packet")
 	w.spared(s.spared)
 
-	// Failures that did not count are listed too, since a reader may expect a ban for them.
+	// Failures that did not count are listed too, because a reader may expect a ban for them.
 	w.count(s.engine.Excused, "failed attempt", " of misconfigured phones: one account fails "+
 		"where others work")
 	w.count(s.engine.Shielded, "failed attempt", " that could have been forged in the name of a "+
@@ -113,24 +113,24 @@ func (w *textWriter) end(s summary) error {
 	w.count(s.injections(), "injection attempt", "")
 	w.count(s.dropped(), "record", " dropped (AMI packets or security lines): an attacker may "+
 		"have written them, and it is not known who")
-	w.count(s.told, "failed request", " that NOTICE and WARNING lines told of")
+	w.count(s.reported, "failed request", " that NOTICE and WARNING lines reported")
 	if s.twice > 0 {
-		fmt.Fprintf(w.out, "%8d of them left out: the security channel tells of the same "+
+		fmt.Fprintf(w.out, "%8d of them left out: the security channel reports the same "+
 			"requests\n", s.twice)
 	}
 	w.count(s.traced, "line", " of printed SIP messages skipped")
 
-	// Notes come last, where they are seen.
+	// Notes come last, because a reader looks there first.
 	for _, n := range s.notes {
 		fmt.Fprintln(w.out, NoteText(n))
 	}
 
-	// Some requests are known from lines alone, and lines report failures only.
-	if s.told > s.twice {
-		fmt.Fprintf(w.out, "note: NOTICE and WARNING lines tell of no success, so no phone has "+
+	// Some requests are known from NOTICE and WARNING lines alone.
+	if s.reported > s.twice {
+		fmt.Fprintf(w.out, "note: NOTICE and WARNING lines report failures only, so no phone has "+
 			"proved itself by them as it would live:\n"+
-			"      a user with a wrong password may be banned above who would not be. The "+
-			"security channel tells more.\n")
+			"      users with a wrong password may be banned above whom the daemon would not ban. "+
+			"Log the security channel too.\n")
 	}
 
 	return w.out.Flush()
@@ -169,11 +169,10 @@ func (w *textWriter) spared(all []Spared) {
 func NoteText(n recording.Note) string {
 	text := fmt.Sprintf("note: %s: %s", n.File, n.Why)
 
-	// Each kind has its subject: a file, or a number of lines.
+	// The subject depends on the kind: a file, or a number of lines.
 	if n.Kind == recording.NoteSkipped {
 		text = fmt.Sprintf("note: %s is skipped: %s", n.File, n.Why)
 	}
-
 	if n.Kind == recording.NoteUnread {
 		text = fmt.Sprintf("note: %s that look like failed requests were not read: %s",
 			wording.Count(n.Lines, "line"), n.Why)

@@ -1,8 +1,8 @@
 // Package report counts the failed attempts in recordings by source. It replaces the one-liner
 // that greps a log, cuts out the address, sorts and counts.
 //
-// It counts attempts, as the policy engine does, not events, and it counts those after a ban too:
-// a PBX without protection has to bear them all. The verdict is the one of the daemon, had it run.
+// Like the policy engine it counts attempts, not events. It also counts the attempts after a ban,
+// since a PBX without protection gets all of them. The verdict is that of the daemon, had it run.
 // The memory is bounded: see tally.
 package report
 
@@ -23,7 +23,7 @@ type Format string
 // The formats.
 const (
 	FormatText Format = "text"
-	FormatJSON Format = "json" // an object a line for each source, then one for each note
+	FormatJSON Format = "json" // one line with an object for each source, then for each note
 	FormatCSV  Format = "csv"  // the notes go to Options.Notes
 )
 
@@ -45,7 +45,7 @@ func Run(ctx context.Context, o Options, out io.Writer) error {
 		o.Location = time.Local
 	}
 
-	// Files first: a wrong name is the most common mistake.
+	// Open the files first, because a wrong name is the most common mistake.
 	set, err := recording.Open(o.Files, recording.Options{Location: o.Location})
 	if err != nil {
 		return err
@@ -65,6 +65,6 @@ func Run(ctx context.Context, o Options, out io.Writer) error {
 		return playErr
 	}
 
-	// What could be read is reported even if a file broke off.
+	// What could be read is reported even if a file could not be read to its end.
 	return errors.Join(playErr, write(o, t.finish(), set.Notes(), out))
 }

@@ -72,10 +72,11 @@ func TestGolden(t *testing.T) {
 
 // line is an event as AMI prints it.
 func line(second float64, kind, remote, account, session string) string {
-	at := time.Date(2026, 11, 23, 2, 0, 0, 0,
-		time.UTC).Add(time.Duration(second * float64(time.Second)))
-	severity, tail := "Error", ""
+	start := time.Date(2026, 11, 23, 2, 0, 0, 0, time.UTC)
+	at := start.Add(time.Duration(second * float64(time.Second)))
 
+	// The decoder takes only what Asterisk prints with the kind.
+	severity, tail := "Error", ""
 	switch kind {
 	case "SuccessfulAuth":
 		severity, tail = "Informational", "UsingPassword: 1\r\n"

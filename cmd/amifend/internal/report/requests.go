@@ -10,9 +10,9 @@ import (
 )
 
 // An event is not an attempt: one request raises up to two events, and a client that answers a
-// challenge sends two requests. The policy engine distinguishes them (policy/request.go and
-// policy/README.md), but it sees nothing of what a ban drops. So this file counts by the same
-// rules, and a test compares the two.
+// challenge sends two requests. The policy engine tells them apart (policy/request.go and
+// policy/README.md), but it does not count requests that a ban drops. So this file counts by the
+// same rules, and a test compares the two.
 
 const (
 	// companionWindow is the time in which the second event of a request comes, in nanoseconds.
@@ -34,17 +34,17 @@ type requestKey struct {
 	stream  bool
 }
 
-// request is the state of the failures under one key, as far as they name no known account.
+// request is the state of the failures under one key that do not name a known account.
 type request struct {
 	at      int64 // of the latest failure
 	account policy.Label
 	kind    policy.Kind
 	pending uint8 // counted failures whose companion event has not come yet
-	// credit is set if the latest failure was counted, and the authenticated one that follows
-	// belongs to it.
+	// credit is set while the next authenticated failure belongs to the latest one, which was
+	// counted.
 	credit bool
-	// held is set if the latest failure is not counted yet: it is that authenticated one, unless
-	// its companion shows otherwise.
+	// held is set while the latest failure is not counted. It is probably the authenticated one
+	// that credit waited for; its companion shows whether it is.
 	held bool
 	addr netip.Addr
 }
@@ -75,7 +75,7 @@ func newRequests(count func(netip.Addr, failure)) requests {
 func (r *requests) take(ev *recording.Event) {
 	pjsip := ev.Service == policy.ServicePJSIP
 
-	// The order matters: text that was injected may claim to be any kind.
+	// Injections come first, because injected text may name any kind.
 	switch {
 	case ev.Injected:
 		r.counted(ev)
@@ -119,8 +119,8 @@ func (r *requests) unauthenticated(ev *recording.Event) {
 	q := r.get(ev, true)
 	switch {
 	case q.held:
-		// An authenticated request ends a pair. Both the held request and this one are further
-		// attempts.
+		// Another request came before the companion of the held one, so both are attempts of their
+		// own.
 		r.release(q)
 		q.pending = bump(q.pending, 2)
 		q.credit = false
@@ -129,7 +129,7 @@ func (r *requests) unauthenticated(ev *recording.Event) {
 			q.pending = 0
 		}
 
-		// Most likely the same client with credentials. It is held until its companion says so.
+		// This is probably the same client with credentials. Its companion will show whether it is.
 		q.held = true
 		q.credit = false
 		q.at = ev.At
@@ -166,7 +166,7 @@ func (r *requests) challenged(ev *recording.Event) {
 }
 
 // refused reports whether a ChallengeResponseFailed on `<unknown>` of PJSIP belongs to an attempt
-// that was counted.
+// that was counted before.
 func (r *requests) refused(ev *recording.Event) bool {
 	q := r.get(ev, false)
 	switch {
@@ -221,12 +221,12 @@ func (r *requests) hash(ev *recording.Event) uint64 {
 // bump returns n+by, or 255 if that is smaller.
 func bump(n, by uint8) uint8 { return uint8(min(int(n)+int(by), 255)) }
 
-// get returns the state of an event's request. If there is none, it returns a new one if create is
-// set, else nil. A failure whose companion is late is counted first.
+// get returns the state of an event's request. If there is none, it makes one if create is set, and
+// otherwise returns nil. It counts a held failure whose companion did not come in time.
 func (r *requests) get(ev *recording.Event, create bool) *request {
 	k := r.hash(ev)
 
-	// Two generations: a key that is used again moves to the young one.
+	// There are two generations. A key that is used again moves to the young one.
 	q := r.now[k]
 	if q == nil {
 		if q = r.old[k]; q != nil {
@@ -240,7 +240,7 @@ func (r *requests) get(ev *recording.Event, create bool) *request {
 		r.keep(k, q)
 	}
 
-	// The companion did not come in time, so the held request was one of its own.
+	// Without a companion in time, the held request was an attempt of its own.
 	if q.held && q.at+companionWindow < ev.At {
 		r.release(q)
 		q.pending = 0
@@ -252,7 +252,7 @@ func (r *requests) get(ev *recording.Event, create bool) *request {
 
 // keep remembers a key, and forgets the oldest ones if there are too many.
 func (r *requests) keep(k uint64, q *request) {
-	// The old generation is forgotten, but what it held counts.
+	// The old generation is forgotten. Its held failures count before that.
 	if len(r.now) >= maxRequests {
 		r.flush(r.old)
 		r.now, r.old = r.old, r.now

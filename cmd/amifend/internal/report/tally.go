@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	// maxAccounts is the number of accounts of a source that are told apart, and maxNames that of
-	// all sources together.
+	// maxAccounts is the largest number of accounts that are kept for a source, and maxNames that
+	// for all sources together.
 	maxAccounts = 100
 	maxNames    = 1 << 19
 
-	// maxSources is the number of sources that are told apart. If there are more, those with the
+	// maxSources is the largest number of sources that are kept. If there are more, those with the
 	// fewest attempts are only counted.
 	maxSources = 1 << 17
 )
@@ -40,7 +40,7 @@ type source struct {
 // result is the content of a report.
 type result struct {
 	sources  []*source // most attempts first
-	others   int       // sources that were left out for want of room
+	others   int       // sources that were left out because there were too many
 	attempts int       // of all
 }
 
@@ -54,9 +54,9 @@ type tally struct {
 
 	sources  map[netip.Addr]*source
 	names    int                           // accounts of all sources
-	proved   map[netip.Addr]struct{}       // logged in at some time
+	proved   map[netip.Addr]struct{}       // sources that logged in at some time
 	prefixes map[netip.Prefix][]policy.Ban // bans of prefixes
-	lengths  [129]bool                     // the lengths of prefixes, of IPv4 and of IPv6
+	lengths  [129]bool                     // which lengths the keys of prefixes have
 	result   result
 	last     int64
 }
@@ -75,8 +75,8 @@ func newTally(c *config.Config) (*tally, error) {
 	return t, err
 }
 
-// decision notes a ban. One of a single source is noted at once. One of a prefix is kept until the
-// end, since it may cover many sources.
+// decision notes a ban. A ban of a single source is noted at once. A ban of a prefix is kept until
+// the end, because it may cover many sources.
 func (t *tally) decision(v policy.Verdict) {
 	if v.Action != policy.ActionBan {
 		return
@@ -113,13 +113,13 @@ func (s *source) note(ban *policy.Ban) {
 func (t *tally) play(ev *recording.Event) {
 	t.last = ev.At
 
-	// A proof is noted even if the source has no failure yet: one may follow.
+	// A proof is noted even if the source has not failed yet, because a failure may follow.
 	if ev.Kind == policy.KindSuccessfulAuth && !ev.Injected && (ev.Password || ev.Stream) &&
 		len(t.proved) < maxSources {
 		t.proved[ev.Source.Addr()] = struct{}{}
 	}
 
-	// Counted before it is judged: attempts behind a ban count too.
+	// Attempts behind a ban count too, so the event is counted before it is judged.
 	if t.evidence(ev) {
 		t.requests.take(ev)
 	}
@@ -128,8 +128,7 @@ func (t *tally) play(ev *recording.Event) {
 		return
 	}
 
-	// A source without a ban of its own was left out by the ban of its prefix, which a neighbour
-	// caused.
+	// If the source has no ban of its own, a neighbour caused the ban of their prefix.
 	if s := t.sources[ev.Source.Addr()]; s != nil && s.bans == 0 && s.ban.Rule == policy.RuleNone {
 		s.ban = ban
 	}
@@ -235,21 +234,21 @@ func (t *tally) cover(s *source) {
 			continue
 		}
 
-		// A map by prefix, asked once for each length in use: no search through all bans.
+		// One look-up for each length in use is faster than a search through all bans.
 		prefix, err := s.addr.Prefix(bits)
 		if err != nil {
 			continue
 		}
 
 		for i := range t.prefixes[prefix] {
-			// A ban that began before the source's first attempt was another's.
+			// A ban that began before the source's first attempt was caused by another source.
 			if ban := &t.prefixes[prefix][i]; ban.From >= s.first {
 				s.note(ban)
 			}
 		}
 	}
 
-	// It was left out by a ban that came before its first attempt.
+	// play has noted a ban of the prefix that began before the source's first attempt.
 	if s.bans == 0 && s.ban.Rule != policy.RuleNone {
 		s.bans = 1
 	}

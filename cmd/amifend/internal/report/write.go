@@ -42,7 +42,8 @@ func write(o Options, r result, notes []recording.Note, out io.Writer) error {
 	return b.Flush()
 }
 
-// writeNotes writes the notes, for which a table has no place, and the number of sources left out.
+// writeNotes writes the notes and the number of sources left out, for a format without a place for
+// them.
 func writeNotes(w io.Writer, left int, notes []recording.Note) {
 	if w == nil {
 		return
@@ -75,8 +76,8 @@ func writeText(out *bufio.Writer, sources []*source, l *time.Location) {
 	}
 }
 
-// writeEnd writes the totals, the number of sources left out, and the notes, so that a report with
-// lines that were not read never looks like that of a quiet PBX.
+// writeEnd writes the totals, the number of sources left out, and the notes. Without the notes,
+// lines that were not read would look like a quiet PBX.
 func writeEnd(out *bufio.Writer, r *result, left int, notes []recording.Note) {
 	if len(r.sources) == 0 {
 		fmt.Fprintln(out, "no failed attempts")
@@ -88,7 +89,7 @@ func writeEnd(out *bufio.Writer, r *result, left int, notes []recording.Note) {
 			len(r.sources)+r.others)
 	}
 
-	// The most common mistake in a setup: the bans would all miss the attacker.
+	// If the PBX's own address failed, something hides the senders, and no ban would reach them.
 	if hidden := r.hidden(); hidden != nil {
 		fmt.Fprintf(out, "note: %s failed here: %s\n", hidden.addr, hiddenText)
 	}
@@ -190,7 +191,7 @@ func writeJSON(out *bufio.Writer, sources []*source, left int, notes []recording
 			Kinds: make(map[string]int), Banned: s.bans > 0, Verdict: s.verdict(rfc3339),
 		}
 
-		// Names are an attacker's text: they are escaped as everywhere.
+		// Names may be an attacker's text, so they are quoted.
 		for _, a := range s.accounts {
 			object.Accounts = append(object.Accounts, wording.Name(a))
 		}
@@ -216,8 +217,8 @@ func writeJSON(out *bufio.Writer, sources []*source, left int, notes []recording
 	}
 }
 
-// writeCSV writes a table for spreadsheets. No cell begins with a sender's text itself, but with a
-// quotation mark, so that none is taken for a formula.
+// writeCSV writes a table for spreadsheets. A cell with text of a sender begins with a quotation
+// mark, so that no spreadsheet takes it for a formula.
 func writeCSV(out *bufio.Writer, sources []*source) {
 	w := csv.NewWriter(out)
 	row := func(cells ...string) { _ = w.Write(cells) } // the buffer keeps the error for Flush

@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"sync"
@@ -56,12 +57,14 @@ type Plan struct {
 // their numbers. It connects to nothing, and changes nothing.
 func (f *Fleet) Plan(servers []config.Server, names []string) (*Plan, error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	members := maps.Clone(f.members)
+	f.mu.Unlock()
 
-	// A session that is made connects to nothing yet. So a config with an error changes nothing.
+	// A session that is made connects to nothing yet. So a config with an error changes nothing. It
+	// reads files, which may take for ever, so the lock is not held.
 	p := &Plan{servers: servers, fresh: map[string]*Session{}}
 	for _, server := range servers {
-		if m := f.members[server.Name]; m != nil && sameServer(m.server, server) {
+		if m := members[server.Name]; m != nil && sameServer(m.server, server) {
 			continue
 		}
 
@@ -74,7 +77,7 @@ func (f *Fleet) Plan(servers []config.Server, names []string) (*Plan, error) {
 	}
 
 	// The order of a map differs each time, and operators read this list.
-	for name := range f.members {
+	for name := range members {
 		if !slices.ContainsFunc(servers, func(s config.Server) bool { return s.Name == name }) {
 			p.gone = append(p.gone, name)
 		}

@@ -9,7 +9,7 @@ import (
 func Count[N int | uint64](n N, thing string) string {
 	number := fmt.Sprint(n)
 
-	// Text for people: "no bans" reads better than "0 bans".
+	// "no bans" reads better than "0 bans".
 	switch n {
 	case 0:
 		number = "no"
@@ -17,7 +17,7 @@ func Count[N int | uint64](n N, thing string) string {
 		return number + " " + thing
 	}
 
-	// Prefixes are the only such word.
+	// The only word with another plural is "prefix".
 	if strings.HasSuffix(thing, "x") {
 		return number + " " + thing + "es"
 	}

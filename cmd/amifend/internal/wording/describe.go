@@ -10,8 +10,8 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// longest is the number of bytes of a description after which further evidence is only counted:
-// the names are an attacker's.
+// longest is the length of a description in bytes after which further evidence is only counted.
+// Attackers choose the names, so they could make it longer.
 const longest = 512
 
 // Name returns an account's name as ami.Quote prints it, without the quotes. A label is too short
@@ -26,7 +26,7 @@ func Name(l policy.Label) string {
 func Describe(evidence []policy.Evidence, servers []string) string {
 	var b strings.Builder
 	for i, e := range evidence {
-		// The length is bounded here, since names are an attacker's.
+		// Without a bound, an attacker could flood the log with names.
 		if b.Len() > longest {
 			fmt.Fprintf(&b, " (and %d more)", len(evidence)-i)
 			break
@@ -43,7 +43,7 @@ func Describe(evidence []policy.Evidence, servers []string) string {
 				b.WriteString(servers[e.Server] + ": ")
 			}
 
-			// Who could have forged it is said with the kind, never left to be guessed.
+			// Evidence that could be forged always names who could have forged it.
 			b.WriteString(e.Kind.String())
 			if !e.Proven() {
 				b.WriteString(" (forgeable by " + e.Chooser.String() + ")")

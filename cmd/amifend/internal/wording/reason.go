@@ -22,7 +22,7 @@ func Reason(v policy.Verdict, limit float64, servers []string) string {
 	case policy.ActionBan:
 	}
 
-	// Most rules compare a score. The others say what they saw instead.
+	// Most rules compare a score. For the others, the text describes what happened.
 	var why string
 	switch v.Rule {
 	default:
@@ -47,7 +47,7 @@ func Reason(v policy.Verdict, limit float64, servers []string) string {
 	case policy.RuleSharedGuessing:
 		why = fmt.Sprintf("guesses through a shared source, score %.2f", v.Score)
 	case policy.RuleAdopted:
-		// No evidence is known of a ban that was found or asked for.
+		// A ban that was found, or that an operator asked for, has no evidence.
 		return "found in the kernel"
 	case policy.RuleOperator:
 		return "an operator asked for it"
@@ -82,13 +82,21 @@ func Attempts(v policy.Verdict) string {
 
 // alert returns the reason of an alert in words.
 func alert(v policy.Verdict, servers []string) string {
-	// The account is an attacker's text; a server without a name is left out.
+	// The account may be an attacker's text, so it is quoted.
 	account := "account " + ami.Quote(v.Account.Bytes())
 	if int(v.Server) < len(servers) {
 		account += " of " + servers[v.Server]
 	}
 
-	// Each alert says what was seen, and what it may mean where that is not certain.
+	// Beyond a hundred, conditions of a kind are told as a number, so that they do not flood their
+	// reader.
+	if v.About == policy.AboutMore && v.Rule != policy.RuleAccountAttacked &&
+		v.Rule != policy.RuleServerAttacked {
+		return fmt.Sprintf("and %s more that are not told one by one", thousands(v.More))
+	}
+
+	// Each text describes what happened. Where the cause is not certain, it names the possible
+	// ones.
 	switch v.Rule {
 	case policy.RuleBansFull:
 		return "a ban was due, but there is no room for more"
@@ -107,8 +115,8 @@ func alert(v policy.Verdict, servers []string) string {
 				account = "an account of chan_sip that places calls"
 			}
 			return fmt.Sprintf("%s logged in from %d new addresses within a day, and now from one "+
-				"more: somebody who knows its password forges addresses, or its user's address changes "+
-				"all the time", account, v.Sources)
+				"more: somebody who knows its password forges addresses, or its user's address "+
+				"changes all the time", account, v.Sources)
 		}
 
 		return fmt.Sprintf("%d failures of %s between two successes: somebody forges "+
@@ -205,7 +213,7 @@ func Names(labels []policy.Label, all int) string {
 func compromised(v policy.Verdict, account string) string {
 	s := fmt.Sprintf("%s was guessed after %s: somebody knows its password", account, Attempts(v))
 
-	// Only a proven address may be named as the thief's.
+	// Only a proven address is certainly that of the attacker.
 	if v.Chooser.Proven() {
 		return s + ", at this address"
 	}
@@ -225,16 +233,16 @@ func attacked(v policy.Verdict, account string, servers []string) string {
 		}
 	}
 
-	// Beyond a few, attacks are reported as a number, so that alerts do not flood their reader.
+	// Beyond a few, only the number of attacks is reported, so that alerts do not flood the reader.
 	if v.More > 0 {
-		return fmt.Sprintf("%s more are attacked like those that were told, from fewer "+
+		return fmt.Sprintf("%s more are attacked like those that were reported, from fewer "+
 			"sources each", Count(v.More, thing))
 	}
 
 	s := fmt.Sprintf("%s from %s within hours, %s", what, Count(v.Sources, "source"),
 		perMinute(v.Rate, "failure"))
 
-	// Bans of forged addresses would miss the attacker, and the reader should know.
+	// The reader must know that bans of forged addresses do not reach the attacker.
 	if !v.Chooser.Proven() {
 		s += "; " + v.Chooser.String() +
 			" could have chosen their addresses, so bans may not reach the attacker"
@@ -245,7 +253,7 @@ func attacked(v policy.Verdict, account string, servers []string) string {
 
 // Advice returns what to do about an alert, or "" if there is nothing.
 func Advice(v policy.Verdict) string {
-	// One thing to do each, the one that helps at once; an alert without any is empty.
+	// Each alert has one advice, the step that helps at once.
 	switch v.Rule {
 	case policy.RuleBansFull:
 		return "raise [firewall] max_bans and restart amifend"
@@ -282,6 +290,14 @@ func Advice(v policy.Verdict) string {
 	default:
 		return ""
 	}
+}
+
+// thousands returns a number with commas between its thousands.
+func thousands(n int) string {
+	if n < 1000 {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
 }
 
 // perMinute returns a rate in words: "1 failure a minute", "4.5 failures a minute".

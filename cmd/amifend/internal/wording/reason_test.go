@@ -167,6 +167,12 @@ func TestReasonOfManyAttacks(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 
+	v = verdict(policy.ActionAlert, policy.RuleMisconfigured)
+	v.About, v.More = policy.AboutMore, 3412
+	if got := Reason(v, 3, nil); got != "and 3,412 more that are not told one by one" {
+		t.Errorf("got %s", got)
+	}
+
 	// Many addresses mean a known password, so the advice differs.
 	v = verdict(policy.ActionAlert, policy.RuleSpoofSuspected)
 	v.Sources = 16

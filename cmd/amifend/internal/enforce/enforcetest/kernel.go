@@ -181,6 +181,9 @@ func (k *Kernel) Element(
 ) (firewall.Element, bool, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.Gone {
+		return firewall.Element{}, false, firewall.ErrGone
+	}
 	key := bans.Key{Prefix: p, Scope: s}
 	if _, ok := k.Elems[key]; !ok {
 		return firewall.Element{}, false, nil

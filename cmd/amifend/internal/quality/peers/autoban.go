@@ -5,11 +5,13 @@ import (
 	"time"
 )
 
-// autoBan is AutoBan of mlan/docker-asterisk, by its doc/autoban.md: maxcount = 10, watchtime =
-// 20m, jailtime = 20m, repeatmult = 6; an address that fails during the watchtime after its release
-// is on parole and jailed at once, six times longer. The text says "more than maxcount", the code
-// (autoban.class.inc) bans at maxcount: the quicker one is taken. The code refuses addresses of
-// IPv6 (ip2long), the text does not say so: they are banned here.
+// autoBan follows AutoBan of mlan/docker-asterisk, by its doc/autoban.md: maxcount = 10, watchtime
+// = 20m, jailtime = 20m, repeatmult = 6. An address that fails within the watchtime after its
+// release is jailed at once, six times longer.
+//
+// Where its text and its code differ, the one that is better for AutoBan is taken. The text bans
+// above maxcount, the code (autoban.class.inc) at maxcount: here at maxcount. The code cannot ban
+// IPv6 addresses (ip2long), which the text does not mention: here they are banned.
 type autoBan struct {
 	watched map[netip.Addr]watched
 }
@@ -34,6 +36,7 @@ func (b *autoBan) failed(a netip.Addr, now int64) time.Duration {
 		repeatMult = 6
 	)
 
+	// Failures count together within the watchtime.
 	w := b.watched[a]
 	if now-w.since > int64(watchTime) {
 		w.since, w.count = now, 0
@@ -50,7 +53,7 @@ func (b *autoBan) failed(a netip.Addr, now int64) time.Duration {
 		return 0
 	}
 
-	// Six times longer again and again soon exceeds what a time can be.
+	// After many bans, six times longer would overflow a duration.
 	w.jail = min(w.jail, forGood)
 	w.count, w.parole = 0, now+int64(w.jail+watchTime)
 	b.watched[a] = w

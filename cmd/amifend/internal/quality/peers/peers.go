@@ -1,8 +1,9 @@
 // Package peers judges events by the documented rules of other tools, read in their favour: each
-// reacts at once, sees every failure event of Asterisk, never misreads an address, and knows the
-// same allowlist. None of them sees challenges, successes or what could be forged, and none alerts.
+// reacts at once, gets every failure event of Asterisk, never misreads an address, and has the same
+// allowlist. None of them uses challenges or successes, considers that an address may be forged, or
+// raises alerts.
 //
-// They count events, as they do in life: a request for an unknown account raises two events, of
+// They count events, as the real ones do: a request for an unknown account raises two events, of
 // which one or both are failures.
 package peers
 
@@ -26,8 +27,8 @@ func failure(k policy.Kind) bool {
 	}
 }
 
-// rule is how a peer judges a failure of an address. It returns how long the peer bans the address
-// from now on; 0 is no ban.
+// rule decides on a failure of an address. It returns how long the peer bans the address from now
+// on; 0 is no ban.
 type rule interface {
 	failed(a netip.Addr, now int64) time.Duration
 }
@@ -56,7 +57,7 @@ func (p *Peer) Hear(ev *recording.Event, source netip.Addr) bool {
 		return false
 	}
 
-	// Whom the peer bans is whom Asterisk names, even where the packet came from elsewhere.
+	// The peer bans the address that Asterisk names, even if the packet came from another one.
 	a := ev.Source.Addr()
 	if ev.At < p.until[a] || !failure(ev.Kind) || p.allowed(a) {
 		return true

@@ -63,6 +63,7 @@ func TestRules(t *testing.T) {
 		seconds    []float64
 		want       string
 	}{
+		// Each digit is an event: 1 got through, 0 did not.
 		{"fail2ban", "the tenth bans", failed, every(0, 1, 12), ten + "00"},
 		{"fail2ban", "for ten minutes", failed, append(every(0, 0, 10), 599, 600), ten + "01"},
 		{
@@ -70,6 +71,8 @@ func TestRules(t *testing.T) {
 			append(every(0, 0, 10), append(every(600, 1, 10), 610)...), ten + ten + "0",
 		},
 		{"fail2ban", "ten in eleven minutes are too slow", failed, every(0, 70, 20), ten + ten},
+
+		// The second ban of AutoBan is six times longer.
 		{"AutoBan", "the tenth bans", failed, every(0, 1, 12), ten + "00"},
 		{
 			"AutoBan", "for twenty minutes, and on parole one more for two hours", failed,
@@ -83,6 +86,8 @@ func TestRules(t *testing.T) {
 			"AutoBan", "one each three minutes is too slow", failed, every(0, 180, 30),
 			ten + ten + ten,
 		},
+
+		// The script runs each two minutes, and bans for ever.
 		{
 			"classic", "the next run of cron bans", failed, append(every(0, 1, 4), 119, 120, 1e7),
 			"1111" + "100",
@@ -105,6 +110,7 @@ func TestRules(t *testing.T) {
 			t.Errorf("%s: %s: got through %s, want %s", test.tool, test.name, got, test.want)
 		}
 
+		// The same events of an allowed address ban nobody.
 		allowed := makers[test.tool]([]netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")})
 		if got := play(allowed, test.kind, test.seconds...); strings.Contains(got, "0") {
 			t.Errorf("%s: %s: an address on the allowlist: got through %s",
@@ -143,6 +149,7 @@ func TestBanOfWhomTheEventNames(t *testing.T) {
 			}}, source)
 		}
 
+		// The bans hit the named address, so they never stop the attacker.
 		for i := range 12 {
 			if !hear(i, attacker) {
 				t.Errorf("%s: event %d: kept out, though its packet came from elsewhere", name, i)

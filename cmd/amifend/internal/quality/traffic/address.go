@@ -23,7 +23,7 @@ func (w *World) customer(r *rand.Rand) netip.Addr {
 		return a
 	}
 
-	// Some neighbours are nobody's customers here.
+	// Some addresses in between are not used.
 	w.given += 1 + r.Uint32N(4)
 	return v4(customers4 + w.given)
 }

@@ -1,22 +1,22 @@
 package traffic
 
 // Attack records the logins of one party to one account, or to all accounts of a server. Issue 9
-// asks that it is told even where no ban can reach the attacker, since the events name somebody
-// else.
+// demands that it is reported even where no ban can reach the attacker, because the events name
+// somebody else.
 type Attack struct {
 	Server  uint16
-	Account string // "" for the server
-	Reached int    // logins that reached the PBX, successes included
-	Before  int    // of them, those up to the first decision that told of the attack; all, if none did
-	Told    Telling
+	Account string  // "" for the server
+	Reached int     // logins that reached the PBX, successes included
+	Before  int     // of them, those up to the first decision that reported the attack, or all
+	Told    Telling // how it was reported
 
-	enough int64 // when the last of the first ones reached the PBX that may go untold; 0: not yet
+	enough int64 // when the attack became due, see Due; 0: not yet
 }
 
-// Telling is how plainly decisions told of an attack in time.
+// Telling grades how clearly decisions reported an attack in time.
 type Telling uint8
 
-// The ways to tell, the plainest one last.
+// The grades, the clearest one last.
 const (
 	Untold  Telling = iota
 	AsFault         // misconfigured_endpoint names the account: by the events it may be a phone
@@ -28,7 +28,7 @@ const (
 // a ban (slowGoal). A ban that stops an attack before that is answer enough.
 const mayGoUntold = 20
 
-// Due reports whether the attack went on for so long that an alert had to tell of it.
+// Due reports whether the attack went on for so long that an alert had to report it.
 func (a *Attack) Due() bool { return a.enough > 0 }
 
 // reach notes a login that is on its way to the PBX.
@@ -38,7 +38,7 @@ func (a *Attack) reach(now int64) {
 		a.Before++
 	}
 
-	// From now on the attack is due: an alert has an hour to tell of it.
+	// From now on the attack is due: an alert has an hour to report it.
 	if a.Reached == mayGoUntold+1 {
 		a.enough = now
 	}
@@ -58,14 +58,14 @@ func (a *Attack) miss() {
 	}
 }
 
-// tell notes a decision that tells of the attack.
+// tell notes a decision that reports the attack.
 func (a *Attack) tell(at int64, how Telling) {
 	if !a.Due() || at <= a.enough+inTime {
 		a.Told = max(a.Told, how)
 	}
 }
 
-// attack returns the records of what a party does to an account and to its server, in this order.
+// attack returns the records of a party's attacks on an account and on its server, in this order.
 func (p *Party) attack(server uint16, account string) (records [2]*Attack) {
 	if p.records == nil {
 		p.records = make(map[Target]*Attack)
@@ -83,7 +83,7 @@ func (p *Party) attack(server uint16, account string) (records [2]*Attack) {
 	return records
 }
 
-// tellAttacks notes which attacks a decision tells of.
+// tellAttacks notes which attacks a decision reports.
 func (w *World) tellAttacks(d Decision) {
 	// One line about all attacks that found no room names no account.
 	if d.Alert == "account_attacked" && d.Account != "" || d.Alert == "server_attacked" {
@@ -100,8 +100,8 @@ func (w *World) tellAttacks(d Decision) {
 	}
 }
 
-// toldLately notes that an alert of the last hour tells of attacks that began since: while an
-// attack goes on, such alerts come hourly, so that the operator knows already.
+// toldLately notes that an alert of the last hour also reports attacks that began since. While an
+// attack goes on, such alerts come hourly, so the operator knows of it already.
 func (w *World) toldLately(records []*Attack) {
 	for _, a := range records {
 		for _, t := range []Target{{a.Server, a.Account}, {a.Server, ""}} {
@@ -112,14 +112,14 @@ func (w *World) toldLately(records []*Attack) {
 	}
 }
 
-// tellAttacks notes which attacks of the party a decision tells of.
+// tellAttacks notes which attacks of the party a decision reports.
 func (p *Party) tellAttacks(d Decision) {
 	about := Target{d.Server, d.Account}
 
 	switch d.Alert {
 	case "":
-		// Behind many names the attack goes on, whichever of them are banned: only an alert tells
-		// of it. Evidence is the latest eight attempts, so it need not have all accounts.
+		// An attack in many names goes on, whichever of them are banned. So only an alert reports
+		// it. Evidence has the latest eight attempts, which need not include all accounts.
 		for _, t := range d.Evidence {
 			if len(p.named) == 1 && p.names(d) && p.records[t] != nil {
 				p.tellServer(d.At, t.Server, ByBan)
@@ -144,8 +144,8 @@ func (p *Party) tellAttacks(d Decision) {
 	}
 }
 
-// tellAccount notes that a decision tells of the attack on an account. Who learns of one attacked
-// account learns that its server is attacked.
+// tellAccount notes that a decision reports the attack on an account. That also reports the attack
+// on its server.
 func (p *Party) tellAccount(at int64, t Target, how Telling) {
 	a := p.records[t]
 	if a == nil || t.Account == "" {
@@ -156,7 +156,7 @@ func (p *Party) tellAccount(at int64, t Target, how Telling) {
 	p.records[Target{t.Server, ""}].tell(at, how)
 }
 
-// tellServer notes that a decision tells of all attacks at a server.
+// tellServer notes that a decision reports all attacks at a server.
 func (p *Party) tellServer(at int64, server uint16, how Telling) {
 	for _, a := range p.Attacks {
 		if a.Server == server {

@@ -75,7 +75,7 @@ func newPBX(server uint16, service policy.Service) *PBX {
 	}
 }
 
-// entry is one class in the list.
+// entry is one class in the list of all.
 type entry struct {
 	name string
 	role Role
@@ -107,8 +107,7 @@ func (w *World) cast(o Options) {
 		}
 	}
 
-	// Forgers have no addresses, so nothing but the truth about their victims is asked of the
-	// tools.
+	// Forgers have no addresses that a tool could ban. Only their victims have a goal.
 	if len(forgers.Parties) > 0 {
 		forgers.Extra = true
 		w.Classes = append(w.Classes, forgers)
@@ -116,7 +115,7 @@ func (w *World) cast(o Options) {
 }
 
 func newClass(name string, role Role, goal Goal, seed uint64) *Class {
-	// Each class has its own random numbers, so that it plans the same whoever else takes part.
+	// Each class has its own random numbers, so that its plan does not depend on the other classes.
 	h := fnv.New64a()
 	h.Write([]byte(name))
 

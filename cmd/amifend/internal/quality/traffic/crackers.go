@@ -12,9 +12,12 @@ func crackers() []entry {
 	var list []entry
 
 	for _, t := range transports[:2] {
+		// The later the right guess comes, the more time a tool has.
 		for _, right := range []int{3, 6, 12, 40} {
 			name := fmt.Sprintf("cracker, right at guess %d, %s", right, t)
-			if right == 3 { // by the events a user with two typos
+
+			// This one raises the same events as a user with two typos.
+			if right == 3 {
 				name = Limit + name
 			}
 			list = append(list, guessOf(name, Goal{}, func(_ *scene, g *guess) {
@@ -22,6 +25,7 @@ func crackers() []entry {
 			}))
 		}
 
+		// Slow guesses, and guesses of many accounts, look less like an attack.
 		list = append(list,
 			guessOf("cracker every 10m, right at guess 12, "+t.String(), Goal{},
 				func(s *scene, g *guess) {

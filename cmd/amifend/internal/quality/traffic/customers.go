@@ -7,7 +7,7 @@ import (
 	"github.com/amifend/amifend/ami"
 )
 
-// line is a phone's account and what becomes of it.
+// line is the account of a phone, and how the phone behaves.
 type line struct {
 	pbx               *PBX
 	account, password string
@@ -96,6 +96,7 @@ func (a *Actor) phone(l *line) {
 	}
 
 	for unanswered := 0; ; {
+		// The address changes between two registrations, as at a provider's daily disconnect.
 		if l.moves > 0 && a.elapsed() >= moves {
 			moves = a.elapsed() + a.about(l.moves)
 			a.move(l)
@@ -129,15 +130,20 @@ func (a *Actor) register(l *line, session uint64, unanswered *int) time.Duration
 	wait := l.expiry - time.Duration(a.Int64N(int64(l.expiry/10)))
 
 	switch a.login(l.pbx, l.current(a.elapsed(), session)) {
-	case dropped: // the end of a transaction, then a pause that grows (RFC 5626, section 4.5)
+	case dropped:
+		// The transaction times out, then a pause follows that grows (RFC 5626, section 4.5).
 		wait = 32*time.Second + a.about(min(30*time.Minute, 30*time.Second<<min(*unanswered, 8)))
 		*unanswered++
 	case refused:
+		// A phone does not know that its password is wrong: it tries again and again.
 		wait = l.retry + time.Duration(a.Int64N(int64(l.retry/10)))
-	case challenged: // by a registrar that lost the nonce: none does here
+	case challenged:
+		// Only a registrar that lost the nonce challenges again, and none does here.
 	case accepted:
 		*unanswered = 0
-		if a.IntN(8) == 0 { // a call
+
+		// Now and then a call follows, with a Call-ID of its own.
+		if a.IntN(8) == 0 {
 			a.sleep(a.about(10 * time.Minute))
 			a.login(l.pbx, l.current(a.elapsed(), a.newSession()))
 		}
@@ -152,7 +158,7 @@ func (a *Actor) move(l *line) {
 		return
 	}
 
-	// The provider gives the address to somebody else, with what is remembered about it.
+	// The provider gives the old address to another customer, who must not suffer from its past.
 	before := a.from.Addr()
 	a.settle(anyPort(a.Rand, a.world.customer(a.Rand)))
 	a.world.free = append(a.world.free, before)
@@ -165,6 +171,7 @@ func (s *scene) newOffice(
 	o, party := &office{addr: s.customer(s.Rand)}, s.party()
 	party.shared = true
 
+	// All phones are one party, so a ban of one of them is a ban of all.
 	for i := range n {
 		l := s.newLine(p, t)
 		l.office = o
@@ -185,6 +192,8 @@ func homes() []entry {
 		{"homes of a provider, UDP", Good, Goal{}, func(s *scene) {
 			for range s.Homes {
 				l := s.newLine(s.pbxs.hosted, ami.TransportUDP)
+
+				// A third of the lines get another address each day.
 				if s.IntN(3) == 0 {
 					l.moves = 24 * time.Hour
 				}
@@ -199,6 +208,8 @@ func homes() []entry {
 		{"homes, IPv6 privacy addresses", Good, Goal{}, func(s *scene) {
 			for range s.Homes / 20 {
 				l, from := s.newLine(s.pbxs.hosted, ami.TransportUDP), s.customer6(s.Rand)
+
+				// RFC 8981: another address of the same /64 each day.
 				l.moves = 24 * time.Hour
 				net := netip.PrefixFrom(from, 64)
 				l.roam = func(a *Actor) netip.Addr { return inNet(a.Rand, net) }
@@ -232,12 +243,15 @@ func offices() []entry {
 					s.newOffice(s.pbxs.hosted, t, n, nil)
 				}
 			}
+
+			// chan_sip phones use UDP.
 			s.newOffice(s.pbxs.legacy, ami.TransportUDP, 20, nil)
 		}},
 		{"reboot storms of 200 phones", Good, Goal{}, func(s *scene) {
 			for i := range 4 {
 				reboot, moved := s.sometime(6), netip.Addr{}
-				// Half of the lines come back with another address.
+
+				// Half of the offices come back with another address.
 				if i == 1 || i == 2 {
 					moved = s.customer(s.Rand)
 				}
@@ -258,6 +272,8 @@ func offices() []entry {
 		{"offices whose passwords were all changed", Good, Goal{}, func(s *scene) {
 			for _, t := range transports {
 				changed := s.sometime(6)
+
+				// Somebody then corrects one phone after the other.
 				party, _ := s.newOffice(s.pbxs.hosted, t, 20, func(i int, l *line) {
 					l.wrongFrom = changed
 					l.wrongTo = changed + time.Hour + time.Duration(i)*6*time.Minute

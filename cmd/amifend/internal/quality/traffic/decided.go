@@ -16,6 +16,7 @@ type Decision struct {
 	Everything bool          // of a ban: it covers every port and protocol
 	Lasts      time.Duration // of a ban
 	Alert      string        // the kind of an alert; "" for a ban
+	Again      bool          // of an alert: it says that what was told before goes on
 	Server     uint16        // of an alert that is about an account or a server
 	Account    string        // of an alert; "" if it names none
 	Evidence   []Target      // of a ban: the accounts in its evidence
@@ -27,8 +28,9 @@ type Target struct {
 	Account string
 }
 
-// Decided judges a decision of the tool by the truth.
+// Decided notes a decision of the tool, and whether it is right by the truth about the parties.
 func (w *World) Decided(d Decision) {
+	// A ban concerns everybody at its addresses, whoever caused it.
 	if d.Alert == "" {
 		for p := range w.parties(d.Prefix) {
 			p.Banned = true
@@ -39,8 +41,11 @@ func (w *World) Decided(d Decision) {
 		return
 	}
 
-	w.Alerts++
 	w.tellAttacks(d)
+	if d.Again {
+		return
+	}
+	w.Alerts++
 
 	// An alert about a network is true if it is true of anybody there.
 	met, isTrue := false, false
@@ -71,7 +76,7 @@ func (w *World) Decided(d Decision) {
 	}
 }
 
-// isTrue reports whether an alert about a party, which may be nil, is true.
+// isTrue reports whether an alert about a party is true. p is nil if the alert is about none.
 func (w *World) isTrue(d Decision, p *Party) bool {
 	attacker := p != nil && p.Class.Role == Attacker
 
@@ -96,7 +101,7 @@ func (w *World) isTrue(d Decision, p *Party) bool {
 	}
 }
 
-// tellCompromise notes that an alert told of a compromised account, and reports whether somebody
+// tellCompromise notes that an alert reported a compromised account. It returns whether somebody
 // did compromise it: the party at the address, or one that made a PBX name the address.
 func (w *World) tellCompromise(d Decision, p *Party) bool {
 	found := p != nil && p.Class.Role == Attacker && p.tell(d)

@@ -12,6 +12,7 @@ func fieldReports() []entry {
 	const udp, tcp, ws = ami.TransportUDP, ami.TransportTCP, ami.TransportWSS
 
 	return []entry{
+		// The PBX sees one address for users and strangers.
 		sharedSource("40 users through a proxy for WSS", ws, ws, 40),
 		sharedSource("40 users through a SIP proxy, TCP", tcp, tcp, 40),
 		sharedSource("20 users behind a CGNAT, UDP; strangers over TCP", udp, tcp, 20),

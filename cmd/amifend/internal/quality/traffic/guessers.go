@@ -8,7 +8,7 @@ import (
 	"github.com/amifend/amifend/ami"
 )
 
-// guess is how an attacker guesses passwords.
+// guess describes how an attacker guesses passwords.
 type guess struct {
 	hunt
 	oneNonce bool // svcrack: one challenge, then every guess under its nonce and Call-ID
@@ -45,7 +45,7 @@ func (a *Actor) guessAll(g guess) {
 		answered = ans != dropped
 		nonce = nonce || ans == refused
 
-		// An attacker with a password stops guessing.
+		// An attacker that has found a password stops guessing, and places calls.
 		if ans == accepted {
 			a.use(p, r)
 			return
@@ -104,12 +104,16 @@ func guessers() []entry {
 		guessOf("password guesser, UDP", guessGoal, transport(ami.TransportUDP)),
 		guessOf("password guesser, TCP", guessGoal, transport(ami.TransportTCP)),
 		guessOf("password guesser, TLS", guessGoal, transport(ami.TransportTLS)),
+
+		// svcrack asks for one challenge and sends all guesses under it.
 		guessOf("svcrack, UDP", guessGoal, func(_ *scene, g *guess) {
 			g.oneNonce, g.gap = true, 20*time.Millisecond
 		}),
 		guessOf("svcrack, chan_sip", guessGoal, func(s *scene, g *guess) {
 			g.pbx, g.oneNonce, g.gap = s.pbxs.legacy, true, 20*time.Millisecond
 		}),
+
+		// To rotate ports, transports or servers must not hide an address.
 		guessOf("password guesser, ports rotated", guessGoal, func(_ *scene, g *guess) {
 			g.onePort = false
 		}),
@@ -124,6 +128,8 @@ func guessers() []entry {
 			}
 			g.names = always("10000")
 		}),
+
+		// A sprayer tries few passwords on each of many accounts.
 		guessOf("password sprayer, UDP", guessGoal, spray),
 		guessOf("password sprayer, TCP", guessGoal, func(s *scene, g *guess) {
 			spray(s, g)
@@ -133,6 +139,8 @@ func guessers() []entry {
 			spray(s, g)
 			g.gap, g.n = 10*time.Minute, int(s.Span/(10*time.Minute))
 		}),
+
+		// These stop before the threshold, and come back when the score has decayed.
 		pausing("pausing: 3 accounts, 2 h", 3, 2*time.Hour, true),
 		pausing("pausing: 3 accounts, 6 h", 3, 6*time.Hour, true),
 		pausing("pausing: 6 passwords, 2 h", 6, 2*time.Hour, false),
@@ -161,7 +169,7 @@ func guessers() []entry {
 	return list
 }
 
-// owner is how an attacker guesses that has an account of its own.
+// owner describes the guesses of an attacker that has an account of its own.
 type owner struct {
 	transport ami.Transport // of the guesses
 	login     ami.Transport // of the logins to its own account
@@ -206,6 +214,7 @@ func (a *Actor) guessAsOwner(
 		login()
 	}
 
+	// The logins in between are what a tool may take for a sign of trust.
 	for i := range n {
 		r := request{account: names(a, i), password: "guess", session: a.newSession()}
 		r.transport = o.transport
@@ -241,8 +250,9 @@ func owners() []entry {
 			owner{tcp, tcp, true, 1, 50, often, 0}),
 		ownerOf("guesser with an account, TCP, login over UDP", guessGoal,
 			owner{tcp, udp, true, 1, 50, often, 0}),
-		// Somebody else could have sent a success over UDP and what came before it (issue 9), so such a
-		// source is told and no longer banned.
+
+		// Somebody else could have sent a success over UDP and what came before it (issue 9), so
+		// an alert reports such a source, and no ban follows.
 		ownerOf("guesser with an account, UDP, login later", told,
 			owner{udp, udp, false, 5, 50, often, 0}),
 		ownerOf("guesser with an account, UDP, login each time", told,

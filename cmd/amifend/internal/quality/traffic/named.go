@@ -27,7 +27,7 @@ func phoneAt(name string, pbx func(*pbxs) *PBX) bystander {
 	}}
 }
 
-// silent returns a kind of victim that sends nothing which a PBX would tell.
+// silent returns a kind of victim that sends no request for which a PBX raises an event.
 func silent(name string) bystander {
 	return bystander{name, false, func(s *scene) netip.AddrPort {
 		at := netip.AddrPortFrom(stranger(s.Rand), 5060)
@@ -36,7 +36,7 @@ func silent(name string) bystander {
 	}}
 }
 
-// officeAt returns a kind of victim with many phones of which one is stale, and with users who err.
+// officeAt returns a kind of victim with many phones, one of them stale, and users with typos.
 func officeAt(name string, pbx func(*pbxs) *PBX) bystander {
 	return bystander{name, true, func(s *scene) netip.AddrPort {
 		return netip.AddrPortFrom(s.clumsyOffice(pbx(s.pbxs)).addr, 5060)
@@ -172,7 +172,7 @@ func (c campaign) inTurns() entry {
 	}}
 }
 
-// network returns the class of phones in a /24 of which every address is named.
+// network returns the class of phones in a /24, every address of which the attacker names.
 func (c campaign) network() entry {
 	return entry{"phones of a network, named by " + c.name, Victim, Goal{}, func(s *scene) {
 		for _, m := range c.masks(s.pbxs) {

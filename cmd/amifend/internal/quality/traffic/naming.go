@@ -7,7 +7,8 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// How an attacker makes a PBX name somebody else (measured on Asterisk 22 and 16, see ami/testdata/captures/proof):
+// An attacker can make a PBX name somebody else (measured on Asterisk 22 and 16, see
+// ami/testdata/captures/proof):
 //
 //   - chan_sip believes `Via: …;rport;maddr=V`, over UDP, TCP and TLS. The packet comes from the
 //     attacker's own address, the answer goes there, and every event names V.
@@ -16,7 +17,7 @@ import (
 //
 // PJSIP over a stream ignores maddr and names the peer.
 
-// mask is how an attacker sends in another's name.
+// mask describes how an attacker sends in another's name.
 type mask struct {
 	pbx       *PBX
 	transport ami.Transport
@@ -39,7 +40,8 @@ func (a *Actor) loginAs(m mask, victim netip.AddrPort, r request) answer {
 	return a.answerChallenge(r, send)
 }
 
-// sendAs sends a request in the name of a victim. Who is deaf does not learn what it returns.
+// sendAs sends a request in the name of a victim, and returns the answer. A script of a deaf
+// attacker must not use the answer.
 func (a *Actor) sendAs(m mask, victim netip.AddrPort, r request) answer {
 	if a.ended {
 		return dropped

@@ -205,8 +205,8 @@ func TestAttackIsTold(t *testing.T) {
 	}
 }
 
-// TestToldLately: an alert that an account or server is attacked tells for an hour of attacks that begin
-// after it.
+// TestToldLately: an alert that an account or server is attacked tells for an hour of attacks that
+// begin after it.
 func TestToldLately(t *testing.T) {
 	for _, test := range []struct {
 		d     Decision
@@ -248,7 +248,8 @@ func TestBehindManyNames(t *testing.T) {
 	}
 }
 
-// TestVouching: of the logins to an attacker's own account those count that name somebody new, or fail.
+// TestVouching: of the logins to an attacker's own account those count that name somebody new, or
+// fail.
 func TestVouching(t *testing.T) {
 	a, pbx := attacking(&recorder{}, Forger, policy.ServicePJSIP)
 	a.party.owns = map[string]bool{"1001": true}

@@ -9,7 +9,7 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// PBX is one Asterisk: its accounts and how it tells of a request.
+// PBX is one Asterisk: its accounts, and the events that it raises for a request.
 type PBX struct {
 	server    uint16
 	addr      netip.Addr
@@ -133,7 +133,7 @@ func (p *PBX) chanSIP(r *request) (answer, [2]told) {
 	known = known && !r.deleted
 
 	switch {
-	// A made-up nonce is challenged anew. It is no failure.
+	// A made-up nonce gets a new challenge. That is not a failure.
 	case !r.credentials || !r.fresh:
 		return one(challenged, told{kind: policy.KindChallengeSent})
 	case !known || r.password != password:
@@ -189,8 +189,8 @@ type packet struct {
 	named  netip.AddrPort
 }
 
-// raise lets a PBX handle a party's request and the tool hear of it. It notes the truth first: a
-// tool may decide at once.
+// raise lets a PBX handle a party's request, and hands the events to the tool. It notes the truth
+// first, because the tool may decide at once.
 func (w *World) raise(by *Party, p *PBX, from packet, r request) answer {
 	cracked := len(by.Compromises)
 	attacks := w.noteAttack(by, p, from.named.Addr(), &r)
@@ -246,7 +246,7 @@ func (w *World) event(p *PBX, named netip.AddrPort, r *request, e told) *recordi
 	return ev
 }
 
-// noteEvent notes what an event means of the party that caused it.
+// noteEvent notes what an event shows about the party that caused it.
 func (w *World) noteEvent(by *Party, ev *recording.Event, r *request) {
 	success := ev.Kind == policy.KindSuccessfulAuth
 
@@ -260,7 +260,7 @@ func (w *World) noteEvent(by *Party, ev *recording.Event, r *request) {
 }
 
 // noteAttack notes that an attacker is about to try an account. It returns the records of it, if
-// the class asks that attacks are told.
+// the goal of the class demands that attacks are reported.
 func (w *World) noteAttack(by *Party, p *PBX, named netip.Addr, r *request) []*Attack {
 	if !by.Class.Role.hostile() {
 		return nil
@@ -280,8 +280,8 @@ func (w *World) noteAttack(by *Party, p *PBX, named netip.Addr, r *request) []*A
 	return records[:]
 }
 
-// vouchesAgain reports whether a party logs in to its own account in a name in which it did before. That
-// is no attack on anybody: only ever new names are.
+// vouchesAgain reports whether a party logs in to its own account in a name in which it has done so
+// before. That attacks nobody: only logins in new names count as an attack.
 func (p *Party) vouchesAgain(pbx *PBX, named netip.Addr, r *request) bool {
 	if !p.owns[r.account] || r.password != pbx.passwords[r.account] {
 		return false

@@ -31,7 +31,7 @@ func describe(ev *recording.Event) string {
 		ev.Service, ev.Kind, ev.Account.Bytes(), ev.Password)
 }
 
-// captured returns what a real Asterisk told of a source.
+// captured returns the events that a real Asterisk raised about a source.
 func captured(t *testing.T, file, source string) []string {
 	t.Helper()
 	name := "../../../../../ami/testdata/captures/" + file
@@ -42,15 +42,18 @@ func captured(t *testing.T, file, source string) []string {
 	defer set.Close()
 
 	var out []string
-	if err := set.Play(t.Context(), func(ev *recording.Event) {
+	err = set.Play(t.Context(), func(ev *recording.Event) {
 		if ev.Source.Addr() == netip.MustParseAddr(source) {
 			out = append(out, describe(ev))
 		}
-	}); err != nil {
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
+
+	// With a wrong address, nothing would be compared.
 	if len(out) == 0 {
-		t.Fatalf("%s tells nothing of %s", file, source)
+		t.Fatalf("%s has no event of %s", file, source)
 	}
 	return out
 }
@@ -162,8 +165,8 @@ func TestPBXTellsWhatARealOneDoes(t *testing.T) {
 	}
 }
 
-// TestHeldBack: with auth_username, capture 12 tells of the first eight requests, 0.2 s apart, and
-// then of none in the next burst.
+// TestHeldBack: with auth_username, capture 12 has the events of the first eight requests, 0.2 s
+// apart, and none of the next burst.
 func TestHeldBack(t *testing.T) {
 	p := newPBX(0, policy.ServicePJSIP)
 	p.byAuth = true
@@ -174,10 +177,12 @@ func TestHeldBack(t *testing.T) {
 	}
 	want := captured(t, "12_auth_username_identifier_order.ami", "198.51.100.80")[:20]
 	got := raised(p, "198.51.100.80", 200*time.Millisecond, requests...)
+
+	// A second burst begins while Asterisk still remembers the source.
 	later := &recorder{}
 	w := &World{
-		tool: later, hasher: policy.NewHasher(policy.FixedSeed), now: begin.Add(7 * time.Second).UnixNano(),
-		attacked: make(map[Target]int64),
+		tool: later, hasher: policy.NewHasher(policy.FixedSeed),
+		now: begin.Add(7 * time.Second).UnixNano(), attacked: make(map[Target]int64),
 	}
 	at := netip.MustParseAddrPort("198.51.100.80:5060")
 	for range 8 {

@@ -8,7 +8,7 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// hunt is how an attacker goes about it.
+// hunt describes how an attacker makes its attempts.
 type hunt struct {
 	pbx         *PBX
 	pbxs        []*PBX // if set, another one for each attempt
@@ -77,11 +77,12 @@ func (a *Actor) scan(h hunt) {
 			session = a.newSession()
 		}
 
+		// The password is wrong in any case, since the account does not exist.
 		r := guessRequest(h.names(a, i), "x", session)
 		r.credentials, r.transport = h.credentials, h.over(i)
 		p := h.server(i)
 		answered = a.attempt(func() answer {
-			// At chan_sip only an answer to its challenge tells accounts apart.
+			// At chan_sip only an answer to its challenge shows whether an account exists.
 			if p.service == policy.ServiceSIP && !h.silent {
 				return a.login(p, r)
 			}
@@ -148,6 +149,8 @@ func scanners() []entry {
 		scanOf("account scan, TLS", scanGoal, func(_ *scene, h *hunt) {
 			h.transport = ami.TransportTLS
 		}),
+
+		// These raise other events for each request than a plain scan.
 		scanOf("account scan with credentials", scanGoal, func(_ *scene, h *hunt) {
 			h.credentials = true
 		}),
@@ -166,6 +169,8 @@ func scanners() []entry {
 		scanOf("account scan, phones known by auth_username", Goal{}, func(s *scene, h *hunt) {
 			h.pbx = s.pbxs.byAuth
 		}),
+
+		// Existing accounts, whose challenges are never answered: no failure is raised.
 		scanOf("extension scan, challenges only", Goal{Banned: true}, func(s *scene, h *hunt) {
 			h.names = s.known(s.pbxs.hosted, 60)
 		}),
@@ -176,6 +181,8 @@ func scanners() []entry {
 		scanOf("extension scan, slow", Goal{Banned: true}, func(s *scene, h *hunt) {
 			h.names, h.n, h.gap = s.known(s.pbxs.hosted, 60), 60, 5*time.Minute
 		}),
+
+		// One attempt is enough for a ban.
 		scanOf("canary accounts", canaryGoal, func(_ *scene, h *hunt) {
 			h.names = canary
 		}),
@@ -183,7 +190,7 @@ func scanners() []entry {
 			h.names, h.transport = canary, ami.TransportTCP
 		}),
 		{"AMI brute force", Attacker, guessGoal, func(s *scene) {
-			// One name of which there is no user, and one of which there is.
+			// The first user does not exist, the second does.
 			h := hunt{pbx: s.pbxs.ami, transport: ami.TransportTCP, n: s.Scan}
 			h.gap = 200 * time.Millisecond
 			h.names = func(_ *Actor, i int) string { return []string{"admin", "freepbx"}[i/10%2] }

@@ -9,11 +9,11 @@ import (
 	"github.com/amifend/amifend/ami"
 )
 
-// botnetGoal is issue 3's "at least 40 % stopped", read as a share of the hosts: banned before they
-// have made all their attempts. As a share of attempts most of these botnets miss it (`make
-// quality` prints both): a first ban on forgeable evidence lasts ten minutes, so a host that pauses
-// longer gets its next attempt in, and a host that tries 50 accounts is known by its second or
-// third attempt.
+// botnetGoal is issue 3's "at least 40 % stopped", taken as a share of the hosts: that many are
+// banned before they have made all their attempts. As a share of the attempts, most of these
+// botnets miss the goal (`make quality` prints both). A first ban on forgeable evidence lasts ten
+// minutes, so a host that pauses longer makes its next attempt. A host of a botnet that tries 50
+// accounts is recognized by its second or third attempt.
 var botnetGoal = Goal{Stopped: 0.4}
 
 // spread attackers have many addresses.
@@ -21,6 +21,7 @@ func spread() []entry {
 	const day = 24 * time.Hour
 	var list []entry
 
+	// One host with a whole IPv6 prefix.
 	for _, bits := range []int{64, 56, 48} {
 		for _, scan := range []bool{true, false} {
 			list = append(list,
@@ -28,8 +29,11 @@ func spread() []entry {
 		}
 	}
 
+	// Many hosts, close together or far apart.
 	list = append(list,
 		gang("100 hosts of a /24, accounts", true), gang("100 hosts of a /24, passwords", false))
+
+	// A botnet is easier to recognize by its target or by the neighbourhood of its hosts.
 	for _, target := range []string{"one account", "50 accounts", "unknown names"} {
 		for _, where := range []string{"random", "clustered", "among customers"} {
 			// Where the hosts live matters most where each host alone looks harmless.
@@ -113,6 +117,7 @@ func botnet(goal Goal, name, target, where string, span time.Duration, turns boo
 			accounts = append(accounts, s.target(pbx))
 		}
 
+		// All hosts take part within one span, so that only their number is unusual.
 		addresses := s.infected(where)
 		since := min(s.sometime(6), s.Span-span)
 		for i, addr := range addresses {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Role is on which side the parties of a class are.
+// Role is the side on which the parties of a class are.
 type Role uint8
 
 // The roles.
@@ -46,8 +46,8 @@ type Class struct {
 	rng *rand.Rand
 }
 
-// Limit begins the name of a class that is shown but not asserted: nobody could tell it apart by
-// the events, or another rule stands against it.
+// Limit begins the name of a class that is shown but has no goal: its events are the same as those
+// of another class, or another goal contradicts.
 const Limit = "limit: "
 
 // Limit reports whether the class is shown only because nobody could tell it apart.
@@ -56,15 +56,15 @@ func (c *Class) Limit() bool { return strings.HasPrefix(c.Name, Limit) }
 // Judged reports whether anything is asked of the class.
 func (c *Class) Judged() bool { return !c.Limit() && c.Part != Later }
 
-// Goal holds what issues 3 and 9 ask of a class. The zero value asks of good parties and victims
-// that none is banned, of attackers that each account which they crack is told or they were stopped
-// before; of both, that no alert is false.
+// Goal holds what issues 3 and 9 demand for a class. The zero value demands that no good party or
+// victim is banned, that an alert reports each account that an attacker cracks, and that no alert
+// is false.
 type Goal struct {
 	First   int     // attempts that an attacker has at most, the one that earns the ban included
 	Stopped float64 // share of the attackers to be banned before they have made all their attempts
 	Banned  bool    // each attacker is banned
 	Told    bool    // each attacker is banned, or an alert is about its address
-	Attacks bool    // each account that an attacker goes on guessing is told, see [Attack]
+	Attacks bool    // each account that an attacker goes on guessing is reported, see [Attack]
 
 	// SIPOnly allows bans of a victim that never proved itself, if they are of the SIP ports only
 	// and none lasts longer than Longest. A Longest of 0 allows any length.
@@ -72,8 +72,8 @@ type Goal struct {
 	Longest time.Duration
 }
 
-// Party is somebody with one truth: a home, an office with all its phones, an attacker with all its
-// addresses.
+// Party is a participant that is judged as a whole: a home, an office with all its phones, an
+// attacker with all its addresses.
 type Party struct {
 	Class       *Class
 	Offered     int            // attempts that were made
@@ -88,8 +88,7 @@ type Party struct {
 	Compromises []Compromise
 	Attacks     []*Attack
 
-	// Misconfigured reports whether a phone of the party goes on failing as one does that nobody
-	// mends.
+	// Misconfigured is set if a phone of the party goes on failing because of its setup.
 	Misconfigured bool
 
 	records map[Target]*Attack  // of Attacks
@@ -116,7 +115,7 @@ func (p *Party) attempt(reached func() bool) {
 	}
 	p.Admitted++
 
-	// The attempt that earns the ban counts among the first, too.
+	// The attempt that leads to the ban counts among the first ones.
 	if before {
 		p.First++
 	}
@@ -132,10 +131,10 @@ func (p *Party) compromised(account string, at int64) {
 	p.Compromises = append(p.Compromises, Compromise{Account: account, At: at})
 }
 
-// inTime is how soon an alert must tell of an account that was cracked or is attacked.
+// inTime is the time within which an alert must report an account that was cracked or is attacked.
 const inTime = int64(time.Hour)
 
-// tell notes that an alert told of the party's compromised account. It reports whether the party
+// tell notes that an alert reported the party's compromised account. It returns whether the party
 // has one of that name.
 func (p *Party) tell(d Decision) bool {
 	found := p.owns[d.Account] || d.Account == "" && len(p.owns) > 0

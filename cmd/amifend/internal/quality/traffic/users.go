@@ -49,7 +49,7 @@ func users() []entry {
 	}
 }
 
-// mistaken is somebody who sets up a phone: typos at human pace, then right.
+// mistaken plays a user who sets up a phone: some typos, at human pace, then the right password.
 func (a *Actor) mistaken(l *line, typos int, name bool) {
 	for range typos {
 		r := l.request(a.newSession())
@@ -64,7 +64,7 @@ func (a *Actor) mistaken(l *line, typos int, name bool) {
 	a.phone(l)
 }
 
-// mistakenTwice is somebody with two typos whose phone tries each password twice, then right.
+// mistakenTwice plays a user with two typos, whose phone tries each password twice.
 func (a *Actor) mistakenTwice(l *line) {
 	for range 2 {
 		for range 2 {

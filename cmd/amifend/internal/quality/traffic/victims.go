@@ -34,16 +34,16 @@ func (a *Actor) forgeAll(f forgery) {
 	}
 }
 
-// unknownAccount is one that no PBX has; each actor has its own list.
+// unknownAccount returns an account that no PBX has. Each actor has its own list.
 func unknownAccount(a *Actor, i int) string { return fmt.Sprint(20_000_000 + 1000*a.id + i%1000) }
 
-// common is the list with which most scanners begin.
+// common returns the i-th account of the list with which most scanners begin.
 func common(_ *Actor, i int) string { return fmt.Sprint(100 + i%900) }
 
-// canary is an account that nobody legitimate uses.
+// canary returns an account that nobody legitimate uses.
 func canary(_ *Actor, i int) string { return Canaries[i%len(Canaries)] }
 
-// always returns a function that names one and the same account.
+// always returns a function that returns the same account each time.
 func always(name string) func(*Actor, int) string {
 	return func(*Actor, int) string { return name }
 }
@@ -53,7 +53,7 @@ func from(addr netip.Addr) func(*Actor, int) netip.AddrPort {
 	return func(a *Actor, _ int) netip.AddrPort { return anyPort(a.Rand, addr) }
 }
 
-// pace is how fast and how long a forger sends.
+// pace is the speed and the length of a forger's stream.
 type pace struct {
 	n   int
 	gap time.Duration

@@ -1,11 +1,11 @@
 // Package traffic generates labelled traffic: phones, offices, attackers and forgers that talk to
 // PBXs, each with the truth about it.
 //
-// It is pure and seeded: the same seed and size give the same parties and plans. It is reactive: a
-// party learns whether its request got through, as in life. What a ban of the judged tool covers
-// never reaches the PBX, a phone without an answer retries, an attacker without one may move on. So
-// each tool gets a run of its own. The events that a PBX raises for a request are those that real
-// ones raised (ami/testdata/captures).
+// The same seed and size give the same parties and plans. The parties react: as in reality, each
+// learns whether its request got an answer. A packet that a ban of the judged tool covers never
+// reaches the PBX. A phone without an answer tries again, and an attacker without one may move on.
+// So each tool gets a run of its own. The events that a PBX raises for a request are those that
+// real ones raised (ami/testdata/captures).
 package traffic
 
 import (
@@ -20,11 +20,11 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// Tool is a judge of events that is judged itself.
+// Tool decides on events, and is judged by its decisions.
 type Tool interface {
-	// Hear judges an event. It reports whether the packet that raised it reached the PBX: source is
-	// the packet's source address, which a ban must cover to stop it. It is another one than
-	// ev.Source where the sender can choose what Asterisk names. The event is borrowed.
+	// Hear judges an event, and reports whether the packet that raised it reached the PBX. source
+	// is the packet's source address: a ban must cover it to stop the packet. It differs from
+	// ev.Source where the sender can choose the address that Asterisk names. The event is borrowed.
 	Hear(ev *recording.Event, source netip.Addr) bool
 }
 
@@ -48,7 +48,7 @@ type World struct {
 	forged   map[netip.Addr]bool     // that events named though they did not send the packet
 	namers   []*Party                // who made PBXs name them, and has an account or may crack one
 	attacked map[Target]int64        // when somebody attacked it last
-	alerted  map[Target]int64        // when an alert told last that it is attacked
+	alerted  map[Target]int64        // when an alert last reported the attack on it
 	failed   map[netip.Addr]bool     // good addresses that had failures of their own
 	flood    bool                    // packets were forged from random addresses
 	free     []netip.Addr            // that customers gave back
@@ -58,9 +58,11 @@ type World struct {
 // New returns a world with everybody in it whose class o.Only accepts.
 func New(o Options) *World {
 	w := &World{
-		now: begin.UnixNano(), end: begin.Add(o.Size.Span).UnixNano(), hasher: policy.NewHasher(policy.FixedSeed),
-		at: make(map[netip.Addr][]*Party), forged: make(map[netip.Addr]bool),
-		attacked: make(map[Target]int64), alerted: make(map[Target]int64), failed: make(map[netip.Addr]bool),
+		now: begin.UnixNano(), end: begin.Add(o.Size.Span).UnixNano(),
+		hasher: policy.NewHasher(policy.FixedSeed),
+		at:     make(map[netip.Addr][]*Party), forged: make(map[netip.Addr]bool),
+		attacked: make(map[Target]int64), alerted: make(map[Target]int64),
+		failed: make(map[netip.Addr]bool),
 	}
 	w.cast(o)
 	return w
@@ -119,7 +121,8 @@ func (w *World) start(p *Party, from netip.AddrPort, after time.Duration, script
 		party: p, world: w, id: len(w.queue), wake: begin.Add(after).UnixNano(),
 	}
 
-	// A script reads as if it had the time to itself. It is a coroutine that Run resumes.
+	// A script is a coroutine, which Run resumes when its sleep is over. So it can be written as
+	// one straight function.
 	a.next, a.stop = iter.Pull(func(yield func(int64) bool) {
 		a.yield = yield
 		a.settle(from)

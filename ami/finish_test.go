@@ -106,6 +106,7 @@ func TestReleaseTooEarly(t *testing.T) {
 			t.Fatal("the forged event is not held")
 		}
 
+		// The network stalls for HoldTime between the event and its orphan.
 		p.release()
 		p.feed(orphan, len(orphan))
 		if s := p.Stats(); s.LateOrphans != 1 || s.Released != 1 || len(p.events) != 1 ||
@@ -113,6 +114,7 @@ func TestReleaseTooEarly(t *testing.T) {
 			t.Errorf("the late orphan is not counted:\n%s%s", p.out.String(), renderStats(s))
 		}
 
+		// The late orphan must not swallow the event behind it.
 		p.feed(asterisk{kind: KindChallengeSent}.String(), 1000)
 		p.feed("\r\n", 2)
 		if s := p.Stats(); s.Orphans != 2 || len(p.events) != 2 {
@@ -180,8 +182,10 @@ func TestOwn(t *testing.T) {
 		}.String()
 	}
 
-	stream := login("SIP", "amifend", "1") + login("AMI", "other", "2") + login("AMI", "amifend",
-		"3") + login("AMI", "amifend", "4")
+	// Only the third is ours: a phone of the same name, another user, our login, and another
+	// program with our name.
+	stream := login("SIP", "amifend", "1") + login("AMI", "other", "2") +
+		login("AMI", "amifend", "3") + login("AMI", "amifend", "4")
 	for username, want := range map[string]string{"amifend": "127.0.0.1:3", "": "", "nobody": ""} {
 		p := newPlayer(username)
 		p.feed(stream, len(stream))
@@ -221,6 +225,7 @@ func TestSecretsStayInside(t *testing.T) {
 		rest = rest[n:]
 	}
 
+	// The number of events shows that the capture was really decoded.
 	p.release()
 	if strings.Contains(p.out.String(), secret) || len(p.events) < 20 {
 		t.Error("a secret is in an event")

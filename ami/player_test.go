@@ -96,10 +96,10 @@ func renderStats(s Stats) string {
 		write("tainted "+Taint(t).String(), s.Tainted[t])
 		write("dropped "+Taint(t).String(), s.Dropped[t])
 	}
+
 	write("orphans", s.Orphans)
 	write("late orphans", s.LateOrphans)
 	write("released", s.Released)
-
 	write("oversize", s.Oversize)
 	write("too long", s.TooLong)
 	return b.String()

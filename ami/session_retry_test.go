@@ -22,9 +22,10 @@ func TestSessionReconnectsAfterRestart(t *testing.T) {
 			if s := r.session.Status(); s.Phase != PhaseConnected {
 				t.Fatalf("restart %d: %+v", i, s)
 			}
+
+			// The PBX is away for up to three seconds.
 			pbx.Stop()
 			time.Sleep(time.Duration(i) * 150 * time.Millisecond)
-
 			if err := pbx.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -143,6 +144,7 @@ func TestSessionBacksOffFurtherAfterRefusedLogin(t *testing.T) {
 				startSession(t, pbx, a.dial(pbx.Dial))
 				time.Sleep(time.Hour)
 
+				// A refused login must not be tried every second.
 				gaps := a.gaps()
 				for i, gap := range gaps {
 					if gap < 8*time.Second {
@@ -172,6 +174,7 @@ func TestSessionTellsSinceWhenItIsDown(t *testing.T) {
 		r := startSession(t, pbx, nil)
 		time.Sleep(time.Hour)
 
+		// Without any connection it is down since the first attempt, not since the last one.
 		if s := r.session.Status(); !s.Down.Equal(began) || s.Attempts < 10 {
 			t.Errorf("down since %s after %d attempts, want since %s", s.Down, s.Attempts, began)
 		}

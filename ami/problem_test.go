@@ -40,7 +40,8 @@ func saying(text string) dialFunc {
 }
 
 // TestSessionNamesProblem has a case for every problem before and at the login that needs no TLS;
-// those are in tls_test.go, and those of a running session in session_alive_test.go.
+// those are in tls_test.go, and those of a running session in session_link_test.go and
+// session_read_test.go.
 func TestSessionNamesProblem(t *testing.T) {
 	refused := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
 	for name, tc := range map[string]struct {
@@ -221,11 +222,13 @@ func TestSecretNeverShows(t *testing.T) {
 					}
 				}
 
+				// Without a key the test would look for too little.
 				if name == "works" && len(keys) == 3 {
 					t.Fatal("no login was seen")
 				}
-				status := r.session.Status()
 
+				// Everything that a program may print, by every verb.
+				status := r.session.Status()
 				said := rendered(status, &status, r.last(), r.last().Err, r.session, *new(Secret),
 					r.session.config, &r.session.config)
 				for _, key := range keys {
@@ -253,6 +256,7 @@ func TestKeyEchoedByPBXNeverShows(t *testing.T) {
 		id := field(buffer[:n], "ActionID")
 		_, _ = fmt.Fprintf(server, "Response: Success\r\nActionID: %s\r\nChallenge: 1\r\n\r\n", id)
 
+		// The refusal repeats the key, with which anybody could log in.
 		n, _ = server.Read(buffer)
 		id, key = field(buffer[:n], "ActionID"), string(field(buffer[:n], "Key"))
 		_, _ = fmt.Fprintf(server, "Response: Error\r\nActionID: %s\r\nMessage: bad key %s\r\n\r\n",
@@ -269,8 +273,8 @@ func TestKeyEchoedByPBXNeverShows(t *testing.T) {
 	if len(key) != 32 {
 		t.Fatalf("key %q", key)
 	}
-	if err == nil || strings.Contains(err.Error(), key) || !strings.Contains(err.Error(),
-		"bad key [redacted]") {
+	if err == nil || strings.Contains(err.Error(), key) ||
+		!strings.Contains(err.Error(), "bad key [redacted]") {
 		t.Errorf("error %v", err)
 	}
 }

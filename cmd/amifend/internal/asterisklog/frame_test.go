@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 )
 
 // The same two messages, an event and a failed registration, for all forms.
@@ -182,95 +181,28 @@ func TestOtherPrograms(t *testing.T) {
 	}
 }
 
-// TestStamps: the forms of dateformat that are understood.
-func TestStamps(t *testing.T) {
-	for stamp, want := range map[string]string{
-		"1795402164":                      "2026-11-23T02:49:24Z",
-		"1795402164.744":                  "2026-11-23T02:49:24.744Z",
-		"1795402164744":                   "2026-11-23T02:49:24.744Z",
-		"23/11/2026 02:49:24":             "2026-11-23T02:49:24Z",
-		"11/23/2026 02:49:24":             "2026-11-23T02:49:24Z",
-		"11/23/26 02:49:24":               "2026-11-23T02:49:24Z",
-		"23.11.2026 02:49:24":             "2026-11-23T02:49:24Z",
-		"23.11.2026 02:49:24.744":         "2026-11-23T02:49:24.744Z",
-		"23-11-2026 02:49:24":             "2026-11-23T02:49:24Z",
-		"23 Nov 2026 02:49:24":            "2026-11-23T02:49:24Z",
-		"23/Nov/2026:02:49:24 +0100":      "2026-11-23T01:49:24Z",
-		"Mon Nov 23 02:49:24 2026":        "2026-11-23T02:49:24Z",
-		"Mon Nov 23 02:49:24 UTC 2026":    "2026-11-23T02:49:24Z",
-		"Mon, 23 Nov 2026 02:49:24 +0000": "2026-11-23T02:49:24Z",
-		"2026-11-23 02:49:24,744":         "2026-11-23T02:49:24.744Z",
-		"2026-11-23 02:49:24 UTC":         "2026-11-23T02:49:24Z",
-		"2026-11-23 02:49:24 GMT":         "2026-11-23T02:49:24Z",
-		"2026-11-23 02:49:24 +01:00":      "2026-11-23T01:49:24Z",
-		"2026-11-23 02:49:24+0100":        "2026-11-23T01:49:24Z",
-		"2026-11-23 02:49:24 PM":          "2026-11-23T14:49:24Z",
-		"20261123 02:49:24":               "2026-11-23T02:49:24Z",
-		"20261123-024924":                 "2026-11-23T02:49:24Z",
-		"2026-11-23_02:49:24":             "2026-11-23T02:49:24Z",
-		"2026-11-23 02:49:24 CET":         "",
-		"02:49:24":                        "",
-		"yesterday":                       "",
-		"31/31/2026 02:49:24":             "",
-		"":                                "",
+// TestLinesMayEndAnywhere: a line of any form that a file has, cut at any place, stops nothing.
+func TestLinesMayEndAnywhere(t *testing.T) {
+	message := strings.TrimSuffix(registration("<sip:1001@pbx>"), "\n")
+	for _, form := range []string{
+		message,
+		"<13>Nov 23 02:49:24 pbx asterisk[99]: " + message,
+		"<13>1 2026-11-23T02:49:24.744Z pbx asterisk 99 - - " + message,
+		"Nov 23 02:49:24.123456 pbx asterisk[99]: " + message,
+		"2026-11-23T02:49:24.744+00:00 pbx asterisk[99]: " + message,
+		"Mon 2026-11-23 02:49:24 UTC pbx asterisk[99]: " + message,
+		"1795402164.123456 pbx asterisk[99]: " + message,
+		"2026-11-23T02:49:24.744123456Z " + message,
+		"pbx-1  | " + message,
+		`{"log":"` + message + `\n","stream":"stdout","time":"2026-11-23T02:49:24.744Z"}`,
+		"\x1b[1;33m" + message + "\x1b[0m",
+		"<--- Received SIP request (330 bytes) from UDP:198.51.100.7:5060 --->",
 	} {
-		// A reader of its own for each: it remembers the form that fitted last.
-		s := newStampReader(Options{Location: time.UTC, Modified: time.Date(2026, 11, 24, 0, 0, 0,
-			0, time.UTC)})
-		got, ok := s.parse([]byte(stamp))
-		if ok != (want != "") || ok && got.UTC().Format(time.RFC3339Nano) != want {
-			t.Errorf("%q is %v, %v; want %s", stamp, got, ok, want)
-		}
-	}
-}
-
-// TestDayOrMonth: which of two numbers is the day, the file's other stamps tell, or the time of its
-// last change.
-func TestDayOrMonth(t *testing.T) {
-	for name, test := range map[string]struct {
-		modified, stamps, want string
-	}{
-		"the day first": {
-			"2026-06-05", "14/05/2026 01:00:00,05/06/2026 01:00:00",
-			"2026-05-14 2026-06-05",
-		},
-		"the month first": {
-			"2026-06-05", "05/14/2026 01:00:00,06/05/2026 01:00:00",
-			"2026-05-14 2026-06-05",
-		},
-		"no line is in the future": {"2026-06-05", "03/07/2026 01:00:00", "2026-03-07"},
-		"the nearer one":           {"2026-08-09", "08/03/2026 01:00:00", "2026-08-03"},
-	} {
-		modified, err := time.Parse(time.DateOnly, test.modified)
-		if err != nil {
-			t.Fatal(err)
-		}
-
-		s := newStampReader(Options{Location: time.UTC, Modified: modified})
-
-		// In order: later stamps profit from what earlier ones showed.
-		var got []string
-		for stamp := range strings.SplitSeq(test.stamps, ",") {
-			at, _ := s.parse([]byte(stamp))
-			got = append(got, at.Format(time.DateOnly))
-		}
-
-		if strings.Join(got, " ") != test.want {
-			t.Errorf("%s: %s are %s, want %s", name, test.stamps, got, test.want)
-		}
-	}
-}
-
-// TestLearnedOffset: EventTV tells the offset of the stamps around it, of those in front of it too.
-func TestLearnedOffset(t *testing.T) {
-	line := registration("x")
-	event := strings.Replace(pjsip("y"), "2026-11-23T02:49:24.744+0000",
-		"2026-11-23T02:49:24.744-0600", 1)
-	for name, log := range map[string]string{"in front": line + event, "behind": event + line} {
-		events, _ := read(t, log, Options{})
-		if len(events) != 2 || !strings.Contains(strings.Join(events, " "),
-			"11-23T08:49:24.744 InvalidPassword") {
-			t.Errorf("%s: %q, want both at 08:49 UTC", name, events)
+		// Alone, and between two other lines. A panic fails the test.
+		for n := range len(form) + 1 {
+			cut := form[:n]
+			_, _ = read(t, cut, Options{})
+			_, _ = read(t, sip("a")+cut+"\n"+sip("b"), Options{})
 		}
 	}
 }

@@ -1,0 +1,196 @@
+package alerts
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/journal"
+)
+
+// mostIgnored bounds the conditions that operators silence.
+const mostIgnored = 1000
+
+// Errors of [Book.Ignore] and [Book.Heed].
+var (
+	ErrUnknown = errors.New("no such condition")
+	ErrFull    = errors.New("too many conditions are ignored")
+)
+
+// ignoredKey begins the keys of the journal's rows of what is ignored.
+const ignoredKey = "ignore/"
+
+// ignoredRows is the part of the journal that keeps what is ignored.
+type ignoredRows interface {
+	State(ctx context.Context, visit func(journal.Row) error) error
+	// Save takes all of some rows or none, and does not wait.
+	Save(rows []journal.Row) bool
+	// OpenAlerts returns the conditions that were open when amifend stopped.
+	OpenAlerts(ctx context.Context) ([]journal.Alert, error)
+}
+
+// Ignored is a condition that an operator silenced: it is not told, now and when it comes again.
+type Ignored struct {
+	Key     string    `json:"-"`
+	Kind    string    `json:"kind"`
+	Source  string    `json:"source,omitempty"`
+	Account string    `json:"account,omitempty"` // as ami.Quote prints it
+	Server  string    `json:"server,omitempty"`
+	At      time.Time `json:"at"`
+	By      string    `json:"by"`
+	Note    string    `json:"note"` // fit to be printed
+}
+
+// ID returns the short name of the condition.
+func (i *Ignored) ID() string { return ID(i.Key) }
+
+// ignored holds what operators silenced.
+type ignored struct {
+	byKey  map[string]Ignored
+	unsent map[string]struct{} // that the journal has not got as they are now
+}
+
+func newIgnored() ignored {
+	return ignored{byKey: make(map[string]Ignored), unsent: make(map[string]struct{})}
+}
+
+func (i *ignored) has(key string) bool {
+	_, ok := i.byKey[key]
+	return ok
+}
+
+// Ignore silences the open condition of an ID. The caller calls Save.
+func (b *Book) Ignore(id, by, note string) (Ignored, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+
+	for key, t := range b.open {
+		if ID(key) != id {
+			continue
+		}
+		if len(b.ignored.byKey) >= mostIgnored && !b.ignored.has(key) {
+			return Ignored{}, ErrFull
+		}
+
+		i := Ignored{
+			Key: key, Kind: t.Kind, Source: t.Source, Account: t.Account, Server: t.Server,
+			At: time.Now().Truncate(time.Second), By: by, Note: note,
+		}
+		b.ignored.byKey[key] = i
+		b.ignored.unsent[key] = struct{}{}
+		return i, nil
+	}
+	return Ignored{}, ErrUnknown
+}
+
+// Heed ends what Ignore began. The condition is told again, at once if it is open. The caller calls
+// Save.
+func (b *Book) Heed(id string) (Ignored, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+
+	for key, i := range b.ignored.byKey {
+		if ID(key) != id {
+			continue
+		}
+		delete(b.ignored.byKey, key)
+		b.ignored.unsent[key] = struct{}{}
+		if t := b.open[key]; t != nil {
+			t.at = time.Now()
+			b.tell(t, false)
+		}
+		return i, nil
+	}
+	return Ignored{}, ErrUnknown
+}
+
+// Ignored returns what operators silenced, the latest first.
+func (b *Book) Ignored() []Ignored {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+
+	out := make([]Ignored, 0, len(b.ignored.byKey))
+	for _, i := range b.ignored.byKey {
+		out = append(out, i)
+	}
+	slices.SortFunc(out, func(x, y Ignored) int {
+		return cmp.Or(y.At.Compare(x.At), cmp.Compare(x.Key, y.Key))
+	})
+	return out
+}
+
+// Save hands to the journal what it has not got of what is ignored. It does not wait.
+func (b *Book) Save() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+
+	if b.journal == nil || len(b.ignored.unsent) == 0 {
+		return
+	}
+
+	// A row without a value is deleted from the journal.
+	var rows []journal.Row
+	for key := range b.ignored.unsent {
+		r := journal.Row{Key: []byte(ignoredKey + key)}
+		if i, ok := b.ignored.byKey[key]; ok {
+			r.Value, _ = json.Marshal(i) // texts and a time: it cannot fail
+		}
+		rows = append(rows, r)
+	}
+	if b.journal.Save(rows) {
+		clear(b.ignored.unsent)
+	}
+}
+
+// Load takes in what the journal has: what is ignored, and the conditions that were open when
+// amifend stopped. It must be called before the first condition is raised.
+func (b *Book) Load(ctx context.Context) error {
+	if b.journal == nil {
+		return nil
+	}
+
+	var found []Ignored
+	err := b.journal.State(ctx, func(r journal.Row) error {
+		key, ok := strings.CutPrefix(string(r.Key), ignoredKey)
+		var i Ignored
+		if ok && json.Unmarshal(r.Value, &i) == nil { // else somebody changed the row by hand
+			i.Key = key
+			found = append(found, i)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	open, err := b.journal.OpenAlerts(ctx)
+	if err != nil {
+		return err
+	}
+
+	b.mu.Lock()
+	defer b.mu.Unlock()
+
+	for _, i := range found[:min(len(found), mostIgnored)] {
+		b.ignored.byKey[i.Key] = i
+	}
+
+	// The journal of another day may hold anything, so the bound holds here, too.
+	for _, a := range open {
+		if b.open[a.Key] != nil || b.counts[a.Kind] >= mostOpen {
+			continue
+		}
+		b.counts[a.Kind]++
+		b.open[a.Key] = &told{Condition: Condition{
+			Key: a.Key, Span: Span{Since: a.At, Last: a.Seen, Count: a.Count},
+			Alert: Alert{
+				Kind: a.Kind, Source: a.Source, Account: a.Account, Server: a.Server,
+				Text: a.Text, Do: a.Do,
+			},
+		}, at: a.Seen}
+	}
+	return nil
+}

@@ -1,0 +1,80 @@
+package alerts
+
+import "time"
+
+// Severity orders the kinds of alerts.
+type Severity uint8
+
+// The severities, the worst first.
+const (
+	Critical Severity = 1 + iota // somebody must act now
+	Warning                      // somebody should look today
+	Notice                       // worth knowing
+)
+
+// String returns the severity's name, such as "critical".
+func (s Severity) String() string {
+	switch s {
+	case Critical:
+		return "critical"
+	case Warning:
+		return "warning"
+	case Notice:
+		return "notice"
+	}
+	return "unknown"
+}
+
+// Kind describes a kind of alert.
+type Kind struct {
+	Name     string
+	Severity Severity
+	// forged packets alone can raise it in everybody's name, so it must not crowd out the others
+	Forgeable bool
+	// of a condition: after so long without news it is over; 0: only [Book.Resolve] ends it
+	Quiet time.Duration
+}
+
+// The kinds that the policy does not decide.
+const (
+	SourcesHidden  = "sources_hidden"
+	IneffectiveBan = "ineffective_ban"
+	ServerDown     = "server_down"
+	JournalFailing = "journal_failing"
+	RestartNeeded  = "restart_needed"
+)
+
+const day = 24 * time.Hour
+
+// kinds are all kinds of alerts. The policy ends its conditions itself; Quiet ends those of an
+// engine that forgot them, as after a crash.
+var kinds = []Kind{
+	{"compromised_account", Critical, false, 0},
+	{"bans_full", Critical, false, 0},
+	{ServerDown, Critical, false, 0},
+	{SourcesHidden, Critical, true, day},
+	{IneffectiveBan, Critical, false, 2 * time.Hour},
+	{"suspect_login", Warning, true, 0},
+	{"account_attacked", Warning, true, 3 * time.Hour},
+	{"server_attacked", Warning, true, 3 * time.Hour},
+	{"shared_source_guessing", Warning, true, day + 2*time.Hour},
+	{"proved_source_guessing", Warning, true, 8 * time.Hour},
+	{JournalFailing, Warning, false, 0},
+	{RestartNeeded, Warning, false, 0},
+	{"misconfigured_endpoint", Notice, true, day + 2*time.Hour},
+	{"spoof_suspected", Notice, true, 0},
+	{"spoof_flood", Notice, true, 3 * time.Hour},
+}
+
+// KindOf returns the description of a kind. One that is not known is a warning.
+func KindOf(name string) Kind {
+	for _, k := range kinds {
+		if k.Name == name {
+			return k
+		}
+	}
+	return Kind{Name: name, Severity: Warning}
+}
+
+// Kinds returns all kinds, the worst first.
+func Kinds() []Kind { return append([]Kind(nil), kinds...) }
