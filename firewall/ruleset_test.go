@@ -13,7 +13,7 @@ import (
 func TestExampleRuleset(t *testing.T) {
 	ns := firewalltest.New(t)
 	table, err := firewall.Open(firewall.Options{
-		Table: "amifend", NetNS: ns.FD(), MaxBans: 100, Ports: firewall.DefaultPorts(),
+		Table: "amifend", NetNS: ns.FD(), MaxBans: 100, Ports: firewall.Ports{SIP: firewall.DefaultSIPPorts()},
 	})
 	if err != nil {
 		t.Fatal(err)

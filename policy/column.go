@@ -35,6 +35,9 @@ type coded interface {
 	// sort brings the lists into their order when all is read.
 	sort()
 
+	// mark makes all records count as changed.
+	mark()
+
 	// empty forgets all records.
 	empty()
 }
@@ -133,5 +136,11 @@ func (col *column[K, V, L]) evict() {
 }
 
 func (col *column[K, V, L]) sort() { col.t.Sort(col.age, col.list) }
+
+func (col *column[K, V, L]) mark() {
+	for r := range col.t.All() {
+		col.t.Mark(r)
+	}
+}
 
 func (col *column[K, V, L]) empty() { col.t.Reset() }

@@ -41,6 +41,10 @@ type Options struct {
 	Log     *slog.Logger
 	// Begun is set when the journal was lost and begun anew; nil: it never is.
 	Begun *owner.Latest[struct{}]
+	// Allowed is what a keeper before allowed by command, and Addresses those of names that were
+	// followed. Both are written to the journal.
+	Allowed   map[Subject]Allowance
+	Addresses map[string][]netip.Addr
 }
 
 // Rows is the part of the journal that a Keeper needs. [journal.Journal] implements it.
@@ -67,20 +71,25 @@ type Keeper struct {
 	unsent map[Subject]struct{} // that the journal has not got as they are now
 
 	// Of Load, and then of Run's goroutine.
-	loaded bool // what the journal has is in
+	before map[string][]netip.Addr // addresses of names that the keeper before followed
+	loaded bool                    // what the journal has is in
 	names  nameRows
 }
 
-// New returns a keeper of nothing.
+// New returns a keeper of what was allowed before.
 func New(o Options) *Keeper {
 	if o.Begun == nil {
 		o.Begun = owner.NewLatest[struct{}]()
 	}
-	return &Keeper{
+	k := &Keeper{
 		config: o.Config, watcher: o.Watcher, journal: o.Journal, clock: o.Clock, log: o.Log,
-		machine: o.Machine.OrReal(), begun: o.Begun,
+		machine: o.Machine.OrReal(), begun: o.Begun, before: o.Addresses,
 		byWhom: make(map[Subject]Allowance), unsent: make(map[Subject]struct{}),
 	}
+	for s, a := range o.Allowed {
+		k.put(s, a)
+	}
+	return k
 }
 
 // Subject names the addresses that are allowed: a prefix, or those of a host name.

@@ -40,6 +40,11 @@ func (k *Keeper) Load(ctx context.Context) bool {
 	for host, addrs := range k.names.missing(k.watcher.Addresses()) {
 		k.watcher.Remember(host, addrs)
 	}
+	for host, addrs := range k.before {
+		if len(k.watcher.Addresses()[host]) == 0 {
+			k.watcher.Remember(host, addrs)
+		}
+	}
 
 	return true
 }

@@ -29,10 +29,7 @@ func (o Options) blindSpots(pbx *pbxconf.Config) section {
 // checkPort reports a port of the PBX that the bans with scope sip, or for WebSocket those with
 // scope stream, do not cover.
 func (s *section) checkPort(ports firewall.Ports, l pbxconf.Listener) {
-	at := firewall.PortRange{Protocol: firewall.UDP, First: l.Port, Last: l.Port}
-	if l.Network == "tcp" {
-		at.Protocol = firewall.TCP
-	}
+	at := rangeOf(l)
 
 	// Evidence over UDP earns a ban from the SIP ports only. A source where phones logged in earns
 	// one from the TCP ports only.
@@ -50,6 +47,38 @@ func (s *section) checkPort(ports firewall.Ports, l pbxconf.Listener) {
 		fmt.Sprintf("write into [firewall]: %s = %s", key, portsText(append(slices.Clone(known), at))),
 		"%s: %s at port %d/%s, which is not in [firewall] %s: a ban from %s does not stop an "+
 			"attacker there", plain(l.Where), what, l.Port, at.Protocol, key, ban)
+}
+
+// MissingPorts returns the values of [firewall] sip_ports and ws_ports that hold the ports of a PBX's
+// listeners too, as the config writes them. A value is "" where no port is missing.
+func MissingPorts(ports firewall.Ports, listeners []pbxconf.Listener) (sip, ws string) {
+	more := firewall.Ports{SIP: slices.Clone(ports.SIP), WS: slices.Clone(ports.WS)}
+	for _, l := range listeners {
+		known := &more.SIP
+		if l.WebSocket {
+			known = &more.WS
+		}
+		if at := rangeOf(l); !known.Contains(at.Protocol, l.Port) {
+			*known = append(*known, at)
+		}
+	}
+
+	if len(more.SIP) > len(ports.SIP) {
+		sip = portsText(more.SIP)
+	}
+	if len(more.WS) > len(ports.WS) {
+		ws = portsText(more.WS)
+	}
+	return sip, ws
+}
+
+// rangeOf returns the port of a listener.
+func rangeOf(l pbxconf.Listener) firewall.PortRange {
+	at := firewall.PortRange{Protocol: firewall.UDP, First: l.Port, Last: l.Port}
+	if l.Network == "tcp" {
+		at.Protocol = firewall.TCP
+	}
+	return at
 }
 
 // portsText returns ports as the config writes them. Ranges that both protocols have are merged.

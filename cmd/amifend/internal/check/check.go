@@ -54,7 +54,25 @@ type Options struct {
 // Run checks everything and writes what it finds. It reports whether nothing failed; warnings are
 // not failures. The error is that of writing, or of a ctx that ended too early.
 func Run(ctx context.Context, o Options) (bool, error) {
-	// What a caller leaves out is what the system has.
+	o = o.withDefaults()
+
+	// The config comes first: everything else depends on it.
+	p := &printer{w: o.Out}
+	p.print(checkConfig(o))
+	if !o.Offline {
+		o.online(ctx, p)
+	}
+
+	// A partial result would look like a complete one.
+	if err := ctx.Err(); err != nil {
+		return false, fmt.Errorf("check everything: interrupted: %w", err)
+	}
+
+	return p.result()
+}
+
+// withDefaults returns the options with what the system has in place of what the caller left out.
+func (o Options) withDefaults() Options {
 	if o.Lookup == nil {
 		o.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
@@ -71,19 +89,7 @@ func Run(ctx context.Context, o Options) (bool, error) {
 		}
 	}
 
-	// The config comes first: everything else depends on it.
-	p := &printer{w: o.Out}
-	p.print(checkConfig(o))
-	if !o.Offline {
-		o.online(ctx, p)
-	}
-
-	// A partial result would look like a complete one.
-	if err := ctx.Err(); err != nil {
-		return false, fmt.Errorf("check everything: interrupted: %w", err)
-	}
-
-	return p.result()
+	return o
 }
 
 // online checks everything outside the config file.

@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -110,10 +109,23 @@ func followed(r resolved, names []string) bool {
 	})
 }
 
-// follow returns the names behind trunks that [allow] names could hold and does not, quoted for
-// TOML.
-func follow(trunks []pbxconf.Trunk, found map[string]resolved, have []string) (quoted []string) {
-	var names []string
+// TrunkNames returns the names behind trunks that [allow] names can hold, sorted: those of the trunks
+// and those of their SRV records. It looks only at Lookup and LookupSRV of the options.
+func TrunkNames(ctx context.Context, o Options, trunks []pbxconf.Trunk) []string {
+	found := o.withDefaults().resolve(ctx, hosts(trunks))
+
+	// A name without an address now may have one later, and is followed from then on.
+	for _, host := range hosts(trunks) {
+		if len(found[host].names) == 0 {
+			found[host] = resolved{names: []string{host}}
+		}
+	}
+
+	return follow(trunks, found, nil)
+}
+
+// follow returns the names behind trunks that [allow] names could hold and does not.
+func follow(trunks []pbxconf.Trunk, found map[string]resolved, have []string) (names []string) {
 	for _, t := range trunks {
 		for _, name := range found[t.Host].names {
 			name, err := config.ParseName(name)
@@ -124,9 +136,5 @@ func follow(trunks []pbxconf.Trunk, found map[string]resolved, have []string) (q
 	}
 
 	slices.Sort(names)
-	for _, name := range slices.Compact(names) {
-		quoted = append(quoted, strconv.Quote(name))
-	}
-
-	return quoted
+	return slices.Compact(names)
 }

@@ -79,8 +79,8 @@ func (o Options) checkTrunks(
 
 	if names := follow(m.trunks, found, o.Config.Names); len(names) > 0 {
 		s.note("the addresses of a name can change: ask the provider for its networks and allow "+
-			"those, or have amifend follow its names, in [allow]: names = [%s]",
-			strings.Join(names, ", "))
+			"those, or have amifend follow its names, in [allow]: names = [\"%s\"]",
+			strings.Join(names, `", "`))
 	}
 	return s
 }

@@ -22,6 +22,7 @@ import (
 
 // Commands are amifend's commands.
 type Commands struct {
+	Init       Init       `cmd:"" help:"Set amifend up on this machine, or take that back."`
 	Run        Run        `cmd:"" help:"Run the daemon."`
 	Check      Check      `cmd:"" help:"Check the config, every PBX and the firewall."`
 	Status     Status     `cmd:"" help:"Show status: servers, firewall, and what needs attention."`
@@ -35,7 +36,8 @@ type Commands struct {
 	Allow      Allow      `cmd:"" help:"Exempt addresses from bans, or list those that are."`
 	Import     Import     `cmd:"" help:"Import the bans of another tool."`
 	Export     Export     `cmd:"" help:"Export all bans for another machine."`
-	Keep       Keep       `cmd:"" help:"Keep the bans of amifend run --trial, and end the trial."`
+	Enforce    Enforce    `cmd:"" help:"End observing: ban from now on, on trial at first."`
+	Keep       Keep       `cmd:"" help:"Keep the bans of a trial, and end it."`
 	Reconcile  Reconcile  `cmd:"" help:"Compare the kernel with the journal, and repair it."`
 	Backup     Backup     `cmd:"" help:"Copy the journal to a file, also while the daemon runs."`
 	Restore    Restore    `cmd:"" help:"Put a backup in the place of the journal."`
@@ -88,8 +90,7 @@ func unreadable(path string, err error, right string) error {
 	}
 
 	if errors.Is(err, fs.ErrNotExist) && path == defaultConfig {
-		text += "; begin with examples/quickstart/config.toml (docs/install.md), or name " +
-			"yours with --config"
+		text += "; sudo amifend init makes one, or name yours with --config"
 	}
 
 	return &config.Error{File: path, Problems: []config.Problem{{Text: text}}}

@@ -64,7 +64,7 @@ func TestPastLineOfAnAdoptedBan(t *testing.T) {
 }
 
 func TestUnreadableTellsHowToBegin(t *testing.T) {
-	const hint = "examples/quickstart"
+	const hint = "amifend init"
 	if err := unreadable(defaultConfig, fs.ErrNotExist, ""); !strings.Contains(err.Error(), hint) {
 		t.Errorf("the config's usual place: %v", err)
 	}

@@ -13,6 +13,9 @@ func Vars() kong.Vars {
 		"exportTableHelp":  "The table for them (amifend), of family inet.",
 		"importPathHelp":   "fail2ban's database (/var/lib/fail2ban/fail2ban.sqlite3).",
 		"manDirHelp":       "The folder for all pages. Without it the first page is printed.",
+		"initAddressHelp":  "The Manager Interface (AMI) of an Asterisk on another machine.",
+		"initReloadHelp":   "Have Asterisk read its manager users again, without asking.",
+		"initDirHelp":      "The folder of Asterisk's config (/etc/asterisk).",
 
 		"daemonConfigHelp": "The daemon's config file, which names its socket. " +
 			"Default: /etc/amifend/config.toml.",
@@ -50,6 +53,8 @@ func Vars() kong.Vars {
 		"statusAcknowledgeHelp": "Show the loss of the journal no longer. It takes the right to change.",
 		"runTrialHelp": "A trial: the bans of this run end after TIME, such as 10m, unless amifend " +
 			"keep is run.",
+
+		"enforceTrialHelp": "How long the trial takes, such as 10m (10m).",
 
 		"eventsWithinHelp": "Only events of this address, or within this prefix.",
 		"eventsKindHelp":   "Only these events of Asterisk, such as InvalidPassword.",

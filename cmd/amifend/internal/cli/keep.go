@@ -1,9 +1,13 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/setup"
 	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
 
@@ -14,9 +18,12 @@ type Keep struct {
 
 // Help returns the detailed help.
 func (*Keep) Help() string {
-	return `Ends the trial of amifend run --trial. The bans that were made in it get their whole time, and
-from now on bans are made as usual. It also works after the trial's end: then the bans that would have
-been made since, and would still run, come into force.`
+	return `Ends a trial. The bans that were made in it get their whole time, and from now on bans are made
+as usual. For a trial of amifend enforce it also changes the line observe = true of the config, and keeps a copy of
+the file; so it takes root. After the end of such a trial amifend observes again, and there is nothing to keep.
+
+For amifend run --trial it also works after the trial's end: then the bans that would have been made since, and
+would still run, come into force.`
 }
 
 // Run keeps the bans of the trial.
@@ -26,7 +33,21 @@ func (c *Keep) Run(ctx context.Context) error {
 		return err
 	}
 
+	edit, err := c.prepare(ctx, client)
+	if err != nil {
+		return err
+	}
+
+	// The config comes first: after a crash in between, amifend does what was asked for.
+	if edit != nil {
+		if err := writeEdit(edit); err != nil {
+			return err
+		}
+	}
 	k, err := client.Keep(ctx)
+	if err != nil && edit != nil {
+		return errors.Join(err, takeBack(edit))
+	}
 	if err != nil {
 		return err
 	}
@@ -43,4 +64,22 @@ func (c *Keep) Run(ctx context.Context) error {
 
 	_, err = fmt.Println(text)
 	return err
+}
+
+// prepare prepares the change of the config that keeping the trial needs; nil if it needs none.
+func (c *Keep) prepare(ctx context.Context, client *control.Client) (*setup.Edit, error) {
+	s, err := client.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s.Trial == nil || !s.Trial.Enforce {
+		return nil, nil //nolint:nilnil // nothing is to be changed
+	}
+
+	if c.Socket != "" {
+		return nil, usageError("amifend keep changes the config of this daemon: name it with --config, " +
+			"in place of --socket")
+	}
+	edit, err := setup.PrepareEdit(cmp.Or(c.Config, defaultConfig))
+	return edit, initError(err)
 }

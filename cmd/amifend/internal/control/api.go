@@ -8,12 +8,16 @@ import (
 
 // Status is the state of the daemon.
 type Status struct {
-	Version string         `json:"version"`
-	Since   time.Time      `json:"since"`   // when it started
-	Observe bool           `json:"observe"` // it decides, but bans nobody
-	Health  []Warning      `json:"health"`  // empty: all is well
-	Servers []ServerStatus `json:"servers"`
-	Engine  Engine         `json:"engine"`
+	Version string    `json:"version"`
+	Since   time.Time `json:"since"`   // when it started
+	Observe bool      `json:"observe"` // it decides, but bans nobody
+	// what an observing daemon would have done; absent: it does not observe, or the journal is busy
+	Observed *Observed `json:"observed,omitempty"`
+	// why the last change between observing and banning failed
+	TurnError string         `json:"turn_error,omitempty"`
+	Health    []Warning      `json:"health"` // empty: all is well
+	Servers   []ServerStatus `json:"servers"`
+	Engine    Engine         `json:"engine"`
 	// absent: no trial, or its bans are kept
 	Trial       *Trial        `json:"trial,omitempty"`
 	Firewall    Firewall      `json:"firewall"`
@@ -25,6 +29,16 @@ type Status struct {
 	// addresses that many users share, twenty at most
 	SharedSources []SharedSource `json:"shared_sources"`
 	SharedMore    int            `json:"shared_sources_more"` // how many are left out
+}
+
+// Observed counts what an observing daemon would have done, by its journal.
+type Observed struct {
+	Since time.Time `json:"since"` // of the oldest events or bans that the journal knows
+	// sources, addresses or prefixes, that it would have banned
+	Sources int `json:"sources"`
+	// of these, those with a login at any time that the journal knows
+	LoggedIn int      `json:"logged_in"`
+	Examples []string `json:"examples"` // of those that logged in, at most 3
 }
 
 // Warning is something that is not as it should be, and what to do about it.

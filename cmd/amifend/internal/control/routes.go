@@ -164,6 +164,12 @@ func (s *Server) changeTable() []served {
 			},
 		}, s.Allow != nil, s.disallow},
 		{Route{
+			Method: http.MethodPost, Path: "/v1/enforce", Change: true, Body: NewTrial{},
+			Answer: Enforced{},
+			About: "Ends observing for a trial. When it ends and was not kept, amifend observes " +
+				"again.",
+		}, s.Enforce != nil, s.enforce},
+		{Route{
 			Method: http.MethodPost, Path: "/v1/alerts/ignored", Change: true,
 			Body: IgnoreAlert{}, Answer: IgnoredAlert{},
 			About: "Silences an open condition for good, with a note.",
@@ -176,7 +182,8 @@ func (s *Server) changeTable() []served {
 		}, s.Silence != nil, s.heedAlert},
 		{Route{
 			Method: http.MethodPost, Path: "/v1/keep", Change: true, Answer: Kept{},
-			About: "Keeps the bans of a trial, and ends it.",
+			About: "Keeps the bans of a trial, and ends it. Of a trial that ended observing, the config " +
+				"must not say `observe` any more.",
 		}, s.Keep != nil, s.keep},
 		{Route{
 			Method: http.MethodPost, Path: "/v1/reconcile", Change: true, Answer: Reconciled{},

@@ -24,8 +24,9 @@ const (
 	// answerTime is for the daemon to answer, and for a client to read a part of the answer.
 	answerTime  = 10 * time.Second
 	reloadTime  = 60 * time.Second
-	mostAtOnce  = 1  // lists of bans at a time, for each right
-	mostReads   = 48 // requests at a time that only read: the other places are for changes
+	lastTime    = time.Second // for the answers that are under way when the server ends
+	mostAtOnce  = 1           // lists of bans at a time, for each right
+	mostReads   = 48          // requests at a time that only read: the other places are for changes
 	mostFollows = 16
 	refusedTell = time.Minute // at least, between two logged refusals
 )
@@ -68,6 +69,8 @@ type Options struct {
 	Explain func(ctx context.Context, addr netip.Addr) (Explanation, error)
 	Reload  func(ctx context.Context, by Peer) (Reloaded, error)
 	Keep    func(ctx context.Context, by Peer) (Kept, error)
+	// Enforce ends observing for a trial.
+	Enforce func(ctx context.Context, by Peer, trial time.Duration) (Enforced, error)
 	// Reconcile compares kernel, journal and engine, and repairs what differs.
 	Reconcile func(ctx context.Context, by Peer) (Reconciled, error)
 	// Acknowledge has what an operator has seen shown no longer in the status.
@@ -147,10 +150,22 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 
 	h.BaseContext = func(net.Listener) context.Context { return ctx }
-	stop := context.AfterFunc(ctx, func() { h.Close() })
-	defer stop()
+
+	// A request whose handler ends the daemon's run still gets its answer.
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastTime)
+		defer cancel()
+		if h.Shutdown(last) != nil {
+			h.Close()
+		}
+	})
 
 	err := h.Serve(s.listener)
+	if !stop() {
+		<-ended
+	}
 	if ctx.Err() != nil || errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}

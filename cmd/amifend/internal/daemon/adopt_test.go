@@ -192,7 +192,7 @@ func parts(t *testing.T, log *slog.Logger, change func(*config.Config)) (
 	}
 	startup := newStartup(Options{})
 	t.Cleanup(startup.stop)
-	s := newShared(Options{Config: c, Log: log}, startup)
+	s := newShared(Options{Config: c, Log: log}, startup, begin{}, func() {})
 	kernel := enforcetest.NewKernel()
 	denier := enforce.NewDenier(enforce.DenierOptions{
 		Table: kernel, Log: log, Never: func() protect.Set { return protect.Set{} },

@@ -32,6 +32,7 @@ func (d *daemon) run(ctx context.Context) {
 		func() { d.denier.Run(ctx) },
 		func() { d.service.Run(ctx) },
 		func() { d.reloader.serveHangups(ctx, d.hangup) },
+		func() { d.reloader.endTrial(ctx) },
 		func() { d.watchProtected(ctx) },
 		func() { d.watchTable(ctx) },
 		func() { d.watchConditions(ctx) },
@@ -52,7 +53,11 @@ func (d *daemon) run(ctx context.Context) {
 	there()
 	d.startup.finish()
 	<-ctx.Done()
-	d.options.Stopping()
+	if d.turned() {
+		d.options.Reloading() // the next run reports when it is ready
+	} else {
+		d.options.Stopping()
+	}
 
 	// What was heard is judged, and what was decided reaches the kernel. The channel is closed only
 	// when nobody sends any more.
@@ -64,7 +69,12 @@ func (d *daemon) run(ctx context.Context) {
 	enforcer.Wait()
 
 	what := "amifend stops: its bans stay in the kernel"
-	if d.options.Config.Dry() {
+	switch dry := d.options.Config.Dry(); {
+	case d.turned() && dry:
+		what = "amifend begins to ban: the bans that it only observed do not come into force"
+	case d.turned():
+		what = "amifend observes from now on: bans that are in the kernel stay until they end"
+	case dry:
 		what = "amifend stops: it was a dry run, so nobody is banned by it"
 	}
 	d.options.Log.Info(what, "bans", d.enforcer.Held())

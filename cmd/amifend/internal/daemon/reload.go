@@ -94,6 +94,10 @@ func (r *reloader) Reload(
 		r.options.Ready()
 	}()
 
+	if r.turned() {
+		return control.Reloaded{}, errTurning()
+	}
+
 	old := r.live.Load()
 	next, plan, err := r.prepare(old)
 	if err != nil {
@@ -130,6 +134,8 @@ func (r *reloader) Reload(
 	}
 
 	// Relist reads the new allowlist from the config in force. The deny lists spare what it allows.
+	observe := merged.Observe
+	merged.Observe = old.Observe
 	r.live.Store(merged)
 	r.allowlist.Relist()
 	note, refused := operate.PutInForce(ctx, r.watcher, r.judge, r.enforcer)
@@ -142,8 +148,23 @@ func (r *reloader) Reload(
 	r.changeDeny(ctx, old, merged, &out)
 
 	r.tellRestart(out.Restart)
+	r.changeObserve(merged, observe, by, &out)
 	operate.Record(r.journal, by, "reload", strings.Join(out.Changed, ", "), "")
 	return out, nil
+}
+
+// changeObserve begins to ban, or to observe. It comes last, since it ends this run.
+func (r *reloader) changeObserve(
+	old *config.Config, observe bool, by control.Peer, out *control.Reloaded,
+) {
+	if old.Observe == observe {
+		return
+	}
+	out.Changed = append(out.Changed, "[policy] observe")
+
+	next := *old
+	next.Observe = observe
+	r.turn(turn{config: &next, by: by, what: fmt.Sprintf("observe = %t", observe)})
 }
 
 // tellRestart opens a condition while a change of the config waits for a restart, and ends it when
@@ -178,10 +199,25 @@ func (r *reloader) prepare(old *config.Config) (*config.Config, *stream.Plan, er
 		return nil, nil, err
 	}
 
+	// A trial decides until it is kept or over, whatever the file says meanwhile.
+	if r.onTrial() && !next.Observe {
+		next.Warnings = append(next.Warnings, "the trial goes on, although the config does not say "+
+			"observe = true any more: amifend keep ends it")
+	}
+	if r.onTrial() {
+		next.Observe = old.Observe
+	}
+
 	// Whoever reloads by SSH must not be locked out by a list.
-	if what, do := operate.CutOff(next, r.watcher.Current(), r.admins); what != "" && !old.Dry() {
+	bans := !next.Observe && old.Firewall.Backend != config.BackendLog
+	if what, do := operate.CutOff(next, r.watcher.Current(), r.admins); what != "" && bans {
 		return nil, nil, control.Errorf(control.CodeInvalidConfig, "nothing was changed: %s", what).
 			Advise("%s", do)
+	}
+	if bans && old.Observe {
+		if err := canBan(r.options, old); err != nil {
+			return nil, nil, err
+		}
 	}
 
 	return next, plan, nil
@@ -255,11 +291,6 @@ type fixedKey struct {
 // a reload.
 func fixedKeys() []fixedKey {
 	return []fixedKey{
-		{
-			"[policy] observe",
-			func(c *config.Config) any { return c.Observe },
-			func(next, old *config.Config) { next.Observe = old.Observe },
-		},
 		{
 			"[state]",
 			func(c *config.Config) any { return c.State },

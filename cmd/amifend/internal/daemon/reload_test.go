@@ -37,9 +37,12 @@ type reloading struct {
 	Count   func(msg, source string) int
 }
 
-func startReloading(t *testing.T, servers int) *reloading {
+func startReloading(t *testing.T, servers int, change ...func(*config.Config)) *reloading {
 	t.Helper()
 	s := newSite(t, servers)
+	for _, f := range change {
+		f(&s.config)
+	}
 	r := &reloading{site: s, client: s.withControl(t)}
 	said, log := logtest.New()
 	r.waitFor = func(msg, source string) logtest.Line {
@@ -229,15 +232,13 @@ func TestReloadOfListsAndPorts(t *testing.T) {
 		c.Allow = []netip.Prefix{netip.MustParsePrefix("203.0.113.5/32")}
 		c.Firewall.SIPPorts = firewall.PortRanges{{Protocol: firewall.UDP, First: 5160, Last: 5160}}
 		c.Firewall.MaxBans = 77
-		c.Observe = true
 	})
 
 	out := r.reload(t)
 	if got := strings.Join(out.Changed, ", "); got != "[firewall] sip_ports, [allow] prefixes" {
 		t.Errorf("changed %q", got)
 	}
-	if got := strings.Join(out.Restart, ", "); got !=
-		"[policy] observe, [firewall] backend, table or max_bans" {
+	if got := strings.Join(out.Restart, ", "); got != "[firewall] backend, table or max_bans" {
 		t.Errorf("restart %q", got)
 	}
 
@@ -269,9 +270,6 @@ func TestReloadOfListsAndPorts(t *testing.T) {
 		guess(r.pbxs[0], "198.51.100.7:5060", "TCP", 1)
 		return r.Count("banned", "198.51.100.7") > 0
 	})
-	if st, err := r.client.Status(t.Context()); err != nil || st.Observe {
-		t.Errorf("observe is in force without a restart: %v", err)
-	}
 }
 
 // The keys that wait for a restart are told until the file has the values that are in force.

@@ -81,7 +81,7 @@ func Run(ctx context.Context, o Options) error {
 		o.Log.Warn(w)
 	}
 
-	err := serve(ctx, o, hangup)
+	err := serveAll(ctx, o, hangup)
 	if ctx.Err() != nil {
 		return nil // we were asked to stop, perhaps while we started
 	}

@@ -76,6 +76,7 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 		"POST /v1/reload":           "",
 		"POST /v1/keep":             "",
 		"POST /v1/nonsense":         "",
+		"POST /v1/enforce":          `{"for_seconds":60}`,
 	}
 
 	routes := append(control.Routes(), control.Route{Method: "POST", Path: "/v1/nonsense"})
@@ -87,7 +88,7 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 		}
 		text, status := fetch(t, web, r.Method, url, body)
 		bad := slices.Contains(
-			[]string{"/v1/reload", "/v1/nonsense", "/v1/alerts/ignored"}, r.Path)
+			[]string{"/v1/reload", "/v1/nonsense", "/v1/alerts/ignored", "/v1/enforce"}, r.Path)
 		if (status != http.StatusOK) != bad || len(text) == 0 && r.Path != "/v1/events" {
 			t.Errorf("%s: %d %s", name, status, text)
 		}

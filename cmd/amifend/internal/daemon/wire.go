@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"sync/atomic"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/alerts"
@@ -45,8 +46,14 @@ type daemon struct {
 }
 
 // serve builds the daemon, each part after those that it needs, and runs it. It is one function, so
-// that the order is plain, and no part is changed after it was made.
-func serve(ctx context.Context, o Options, hangup <-chan os.Signal) error {
+// that the order is plain, and no part is changed after it was made. It returns the turn that ended
+// the run, and what the next run gets; no turn if ctx ended.
+func serve(
+	ctx context.Context, o Options, b begin, hangup <-chan os.Signal,
+) (*turn, *carried, error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	o.Config, o.Trial = b.config, b.trial
 	startup := newStartup(o)
 	defer startup.stop()
 
@@ -60,7 +67,7 @@ func serve(ctx context.Context, o Options, hangup <-chan os.Signal) error {
 	watcher := protect.New(known)
 	set, err := watcher.Snapshot(ctx)
 	if err != nil {
-		return fmt.Errorf("find the addresses that must never be banned: %w", err)
+		return nil, nil, fmt.Errorf("find the addresses that must never be banned: %w", err)
 	}
 
 	there()
@@ -70,20 +77,20 @@ func serve(ctx context.Context, o Options, hangup <-chan os.Signal) error {
 	there = startup.await("nftables")
 	table, err := openTable(o, set)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	defer table.Close()
 	there()
 
 	// The denier comes before the enforcer, who reports to it that the table was laid out.
-	s := newShared(o, startup)
+	s := newShared(o, startup, b, stop)
 	denier := enforce.NewDenier(enforce.DenierOptions{
 		Table: table, Log: o.Log, Lists: o.Config.Deny, Never: watcher.Current, Held: o.Trial > 0,
 	})
 	enforcer := newEnforcer(s, table, denier)
 	engine, err := newJudge(s, set)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 
 	// The bans of earlier runs, before the first event. The journal's goroutine must run for that.
@@ -91,7 +98,7 @@ func serve(ctx context.Context, o Options, hangup <-chan os.Signal) error {
 	defer stopJournal()
 	adopted, err := adopt(ctx, s, engine, enforcer)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 
 	// The sessions need the engine's hasher and its numbers of the servers, which the journal may
@@ -102,7 +109,7 @@ func serve(ctx context.Context, o Options, hangup <-chan os.Signal) error {
 	}, s.events)
 	plan, err := fleet.Plan(o.Config.Servers, engine.Servers())
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 
 	// What operators do. The service comes last, since it asks all others.
@@ -117,6 +124,8 @@ func serve(ctx context.Context, o Options, hangup <-chan os.Signal) error {
 		Enforcer: enforcer, Denier: denier, Firewall: table.String(), Sessions: fleet.Sessions,
 		Watcher: watcher, Allowlist: allow, Journal: s.journal, Book: s.alerts, Feed: feed,
 		Lockout: s.admins, Reload: reloader.command(), Restart: reloader.restartNeeded,
+		Enforce: reloader.Enforce, BeforeKeep: reloader.beforeKeep,
+		ObservesAfter: b.observesAfter(), TurnError: s.turnError(),
 	})
 
 	o.Log.Info("amifend runs", "servers", len(o.Config.Servers), "protected", len(set.Entries),
@@ -126,14 +135,25 @@ func serve(ctx context.Context, o Options, hangup <-chan os.Signal) error {
 		judge: engine, protected: newProtected(o.Log, set, engine, enforcer, denier), fleet: fleet,
 		plan: plan, allowlist: allow, reloader: reloader, service: service, hangup: hangup,
 	}
+	if b.what != "" {
+		operate.Record(s.journal, b.by, b.what, "", "")
+	}
 	d.run(ctx) // the journal ends after it
-	return nil
+
+	return s.next.Load(), &carried{
+		clock: s.clock, engine: engine.Engine(), servers: engine.Servers(), allowed: allow.Allowances(),
+		addresses: watcher.Addresses(), observed: o.Config.Dry(),
+	}, nil
 }
 
 // shared holds what several parts need.
 type shared struct {
 	options  Options
 	startup  *startup
+	begin    begin
+	stop     context.CancelFunc             // ends this run
+	next     atomic.Pointer[turn]           // nil: it does not end by one
+	kept     atomic.Bool                    // the trial of this run was kept
 	live     *atomic.Pointer[config.Config] // the config in force: a reload replaces it
 	clock    clock.Clock
 	mail     *bans.Mail
@@ -146,14 +166,18 @@ type shared struct {
 	admins   lockout.Options // how to find who administers the machine
 }
 
-func newShared(o Options, startup *startup) *shared {
+func newShared(o Options, startup *startup, b begin, stop context.CancelFunc) *shared {
 	s := &shared{
-		options: o, startup: startup, live: &atomic.Pointer[config.Config]{}, clock: clock.New(),
+		options: o, startup: startup, begin: b, stop: stop,
+		live: &atomic.Pointer[config.Config]{}, clock: clock.New(),
 		mail: bans.NewMail(), compare: owner.NewLatest[struct{}](),
 		begun:  owner.NewLatest[struct{}](),
 		events: make(chan stream.Sighting, queue), admins: admins(o),
 	}
 	s.live.Store(o.Config)
+	if b.carried != nil { // times of the engine and of allowances are those of its clock
+		s.clock = b.carried.clock
+	}
 
 	// A journal that was begun anew wants to be compared with the kernel. The enforcer, who does
 	// that, needs the journal itself; so the wish has a box of its own, which is made before both.
@@ -194,8 +218,15 @@ func newJudge(s *shared, set protect.Set) (*judge.Judge, error) {
 		Log: s.options.Log, StateDir: c.State.Directory, Trial: s.options.Trial,
 	}
 
+	// Servers that the engine knows keep their numbers.
+	if from := s.begin.carried; from != nil {
+		from.engine.DropBans(from.observed)
+		o.Engine, o.Servers = from.engine, slices.Clone(from.servers)
+	}
 	for _, server := range c.Servers {
-		o.Servers = append(o.Servers, server.Name)
+		if !slices.Contains(o.Servers, server.Name) {
+			o.Servers = append(o.Servers, server.Name)
+		}
 	}
 	if s.journal != nil { // a nil *Journal in an interface is not nil
 		o.Store = s.journal
@@ -210,6 +241,9 @@ func newAllowlist(s *shared, watcher *protect.Watcher) *allowlist.Keeper {
 	}
 	if s.journal != nil {
 		o.Journal = s.journal
+	}
+	if from := s.begin.carried; from != nil {
+		o.Allowed, o.Addresses = from.allowed, from.addresses
 	}
 	return allowlist.New(o)
 }

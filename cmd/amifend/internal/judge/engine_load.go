@@ -25,7 +25,7 @@ type loaded struct {
 // part that cannot be read is left out and does not keep amifend from starting. Load must be called
 // before Run, and before the first ban is admitted.
 func (j *Judge) Load(ctx context.Context) error {
-	if j.store == nil {
+	if j.store == nil || j.takenOver {
 		return nil
 	}
 	reading, cancel := context.WithTimeout(ctx, loadTime)
@@ -136,8 +136,12 @@ func (j *Judge) use(l loaded) {
 	j.setServers(names)
 }
 
+// Engine returns the engine, for another judge. It must be called after Run.
+func (j *Judge) Engine() *policy.Engine { return j.engine }
+
 // Hasher returns the hasher of the engine's labels. It must be called after Load and before Run.
 func (j *Judge) Hasher() policy.Hasher { return j.engine.Hasher() }
 
-// Servers returns the names of all servers by number. It must be called after Load and before Run.
+// Servers returns the names of all servers by number. It must be called after Load and before Run, or
+// after Run.
 func (j *Judge) Servers() []string { return j.servers }

@@ -63,6 +63,9 @@ type Options struct {
 	// Trial is a time after the start whose bans end with it, unless an operator keeps them; 0:
 	// none.
 	Trial time.Duration
+	// Engine is the engine of a judge that ended, with its Servers; nil: there is none. Then nothing is
+	// read from the store, which gets all of the engine's state.
+	Engine *policy.Engine
 }
 
 // Judge is the goroutine that owns the policy engine.
@@ -78,6 +81,8 @@ type Judge struct {
 	stateDir string
 	store    Store
 	trialFor time.Duration
+	// the engine is that of a judge before
+	takenOver bool
 
 	engine    *policy.Engine
 	policy    policy.Options
@@ -101,6 +106,12 @@ func New(o Options) (*Judge, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up the policy: %w", err)
 	}
+	if o.Engine != nil {
+		engine = o.Engine
+		if _, err := engine.Tune(o.Clock.Now(), o.Policy); err != nil {
+			return nil, fmt.Errorf("set up the policy: %w", err)
+		}
+	}
 
 	if o.Alerts == nil {
 		o.Alerts = alerts.New(alerts.Options{Log: o.Log})
@@ -112,7 +123,7 @@ func New(o Options) (*Judge, error) {
 	return &Judge{
 		events: o.Events, mail: o.Mail, recorder: o.Recorder, alerts: o.Alerts, clock: o.Clock,
 		log:      o.Log,
-		stateDir: o.StateDir, store: o.Store, trialFor: o.Trial,
+		stateDir: o.StateDir, store: o.Store, trialFor: o.Trial, takenOver: o.Engine != nil,
 		calls:     owner.NewCalls("the policy engine"),
 		protect:   owner.NewLatest[Protected](),
 		engine:    engine,

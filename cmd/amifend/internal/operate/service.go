@@ -60,6 +60,12 @@ type Options struct {
 	Lockout   lockout.Options // how to find who administers the machine
 	// Reload reads the config again; nil: it cannot be.
 	Reload func(ctx context.Context, by control.Peer) (control.Reloaded, error)
+	// Enforce ends observing for a trial.
+	Enforce func(ctx context.Context, by control.Peer, trial time.Duration) (control.Enforced, error)
+	// BeforeKeep is called before a trial is kept; an error refuses that. nil: nothing does.
+	BeforeKeep    func() error
+	ObservesAfter bool   // the daemon observes again when the trial ends
+	TurnError     string // why the last change between observing and banning failed; "": it did not
 	// Restart returns the keys of the config file that wait for a restart; nil: there are none.
 	Restart func() []string
 }
@@ -128,7 +134,8 @@ func (s *Service) controlOptions() control.Options {
 	return control.Options{
 		Socket: c.Socket, ReadGroup: c.ReadGroup, AdminGroup: c.AdminGroup, Log: s.Log,
 		Read: s, Ban: s, Allow: s, Past: s, Silence: s, Explain: s.Explain, Keep: s.Keep,
-		Reload: s.Reload, Reconcile: s.Reconcile, Acknowledge: s.Acknowledge, Events: s.Feed,
+		Reload: s.Reload, Enforce: s.Enforce, Reconcile: s.Reconcile,
+		Acknowledge: s.Acknowledge, Events: s.Feed,
 	}
 }
 

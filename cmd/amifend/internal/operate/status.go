@@ -31,10 +31,12 @@ func (s *Service) Status(ctx context.Context) (control.Status, error) {
 		st.Health = append(st.Health, restartWarnings(s.Restart())...)
 	}
 	if c.Observe {
+		st.Observed = s.observed(ctx)
+		st.Health = append(st.Health, observeWarning(st.Observed, time.Now()))
+	}
+	if st.TurnError = s.TurnError; st.TurnError != "" {
 		st.Health = append(st.Health, control.Warning{
-			About: "policy", What: "nobody is banned: observe is on",
-			Do: "when no friend is among those it would ban, delete observe = true and " +
-				"restart amifend",
+			About: "policy", What: st.TurnError, Do: "amifend check says what is missing",
 		})
 	}
 
@@ -105,8 +107,8 @@ func (s *Service) engineStatus(ctx context.Context, st *control.Status) {
 	st.Engine = engineCounts(j.Stats)
 
 	st.SharedSources, st.SharedMore = sharedSources(j.Shared), j.SharedMore
-	if st.Trial = trialStatus(j.Trial); st.Trial != nil {
-		st.Health = append(st.Health, trialWarning(j.Trial))
+	if st.Trial = s.trialStatus(j.Trial); st.Trial != nil {
+		st.Health = append(st.Health, s.trialWarning(j.Trial))
 	}
 
 	st.Health = append(st.Health, hiddenWarnings(j.Hidden)...)

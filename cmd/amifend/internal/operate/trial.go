@@ -19,6 +19,12 @@ func (s *Service) Keep(ctx context.Context, by control.Peer) (control.Kept, erro
 		}
 	}
 
+	if s.BeforeKeep != nil {
+		if err := s.BeforeKeep(); err != nil {
+			return control.Kept{}, err
+		}
+	}
+
 	// A call that is cut off must not leave the trial over with some of its bans.
 	ctx, cancel := Outlasting(ctx)
 	defer cancel()
@@ -49,11 +55,11 @@ func (s *Service) Keep(ctx context.Context, by control.Peer) (control.Kept, erro
 }
 
 // trialStatus returns the state of the trial in the form of the API; nil if there is none.
-func trialStatus(t *judge.Trial) *control.Trial {
+func (s *Service) trialStatus(t *judge.Trial) *control.Trial {
 	if t == nil {
 		return nil
 	}
-	return &control.Trial{Ends: t.Ends, Over: t.Over, Bans: t.Bans}
+	return &control.Trial{Ends: t.Ends, Over: t.Over, Bans: t.Bans, Enforce: s.ObservesAfter}
 }
 
 // trialLine says what a trial means for who is banned.
@@ -67,8 +73,16 @@ func trialLine(t *judge.Trial) string {
 }
 
 // trialWarning says what a trial means.
-func trialWarning(t *judge.Trial) control.Warning {
+func (s *Service) trialWarning(t *judge.Trial) control.Warning {
 	ends := t.Ends.Local().Format(time.DateTime)
+	if s.ObservesAfter && !t.Over {
+		return control.Warning{
+			About: "trial",
+			What:  fmt.Sprintf("at %s its bans end (%d now), and amifend observes again", ends, t.Bans),
+			Do:    "sudo amifend keep, when you are sure that you can still log in",
+		}
+	}
+
 	if t.Over {
 		return control.Warning{
 			About: "trial",

@@ -58,6 +58,7 @@ type Config struct {
 	Risks     []Risk
 	Listeners []Listener
 	Manager   bool // manager.conf was read, so Risks are complete for it
+	Realtime  bool // some objects come from a database, which Problems name
 }
 
 // Options select what to look for.

@@ -57,6 +57,7 @@ type reader struct {
 	sections []*section
 	first    map[string]*section // by name in lower case
 	problems []Problem
+	includes []string // the names of #include and #tryinclude, as written
 	files    int
 	vars     int
 	full     bool // a bound was reached
@@ -264,6 +265,9 @@ func (r *reader) directive(line, where string, current *section, depth int) {
 		r.problem(where, "#%s names no file", word)
 		return
 	}
+	r.includes = append(r.includes, name)
+
+	// Asterisk resolves names from its config folder, not from the including file.
 	if depth+1 >= maxDepth {
 		r.problem(where, "#%s is nested too deeply, or includes itself; %q is not read", word, name)
 		return

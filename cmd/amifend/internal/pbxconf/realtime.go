@@ -71,6 +71,7 @@ func (f *finder) fromDatabase(v variable, command string) {
 		shows = "its accounts"
 	}
 
+	f.Realtime = true
 	f.Problems = append(f.Problems, Problem{v.where, fmt.Sprintf(
 		"%s comes from a database (realtime), which is not read; to see %s run: asterisk -rx %q",
 		v.name, shows, command)})

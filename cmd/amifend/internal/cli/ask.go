@@ -1,0 +1,72 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"charm.land/huh/v2"
+	"golang.org/x/sys/unix"
+)
+
+// asker asks the person at a terminal. It implements [setup.Asker].
+type asker struct {
+	in, out *os.File
+	plain   bool // lines of text in place of drawn forms: for a dumb terminal or a screen reader
+}
+
+// errInterrupted is returned when the person ends the questions.
+var errInterrupted = errors.New("interrupted")
+
+// newAsker returns an asker at a terminal. TERM=dumb, or a variable ACCESSIBLE, makes it plain.
+func newAsker(in, out *os.File) *asker {
+	return &asker{in, out, os.Getenv("TERM") == "dumb" || os.Getenv("ACCESSIBLE") != ""}
+}
+
+// Confirm asks a question that is answered by yes or no.
+func (a *asker) Confirm(title, text string) (ok bool, err error) {
+	if a.plain && text != "" {
+		fmt.Fprintln(a.out, text) // a plain form leaves the description out
+	}
+	err = a.run(huh.NewConfirm().Title(title).Description(text).Value(&ok))
+	return ok, err
+}
+
+// Input asks for a line of text.
+func (a *asker) Input(title, text string, valid func(string) error) (line string, err error) {
+	if a.plain {
+		fmt.Fprintln(a.out, text)
+	}
+	err = a.run(huh.NewInput().Title(title).Description(text).Validate(valid).Value(&line))
+	return line, err
+}
+
+// Choose asks which of some lines to take. All are chosen at first.
+func (a *asker) Choose(title, text string, lines []string) (chosen []int, err error) {
+	var options []huh.Option[int]
+	for i, line := range lines {
+		options = append(options, huh.NewOption(line, i).Selected(true))
+		chosen = append(chosen, i)
+	}
+	err = a.run(huh.NewMultiSelect[int]().Title(title).Description(text).Options(options...).Value(&chosen))
+	return chosen, err
+}
+
+func (a *asker) run(field huh.Field) error {
+	form := huh.NewForm(huh.NewGroup(field)).WithAccessible(a.plain).WithInput(a.in).WithOutput(a.out)
+	err := form.Run()
+	if errors.Is(err, huh.ErrUserAborted) {
+		return errInterrupted
+	}
+	return err
+}
+
+// isTerminal reports whether a person can be asked.
+func isTerminal() bool {
+	for _, f := range []*os.File{os.Stdin, os.Stdout} {
+		if _, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err != nil {
+			return false
+		}
+	}
+	return true
+}

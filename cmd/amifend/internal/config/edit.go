@@ -1,0 +1,71 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"reflect"
+	"regexp"
+
+	"github.com/BurntSushi/toml"
+)
+
+// Parts of a line that sets [policy] observe.
+var (
+	sectionLine = regexp.MustCompile(`^\s*\[\s*([A-Za-z0-9_.\-" ]+?)\s*\]`)
+	observeLine = regexp.MustCompile(`^(\s*(policy\s*\.\s*)?observe\s*=\s*)true\b(.*)$`)
+)
+
+// Edited is a config of which one line was changed.
+type Edited struct {
+	Text          []byte // of the whole file
+	Line          int    // the number of the line, from 1; 0: there is nothing to change
+	Before, After string // the line
+}
+
+// errNoObserve is returned where the line cannot be found.
+var errNoObserve = errors.New("the line that sets [policy] observe cannot be found; change it by hand " +
+	"to observe = false, then run amifend reload")
+
+// EndObserving returns a config that says observe = false in place of observe = true, and is the same
+// otherwise. Comments stay. It fails for a file that is not TOML, or that sets the key in an unusual
+// form.
+func EndObserving(text []byte) (Edited, error) {
+	var before map[string]any
+	if _, err := toml.Decode(string(text), &before); err != nil {
+		return Edited{}, &Error{Problems: []Problem{syntaxProblem(text, err)}}
+	}
+	policy, _ := before["policy"].(map[string]any)
+	if observe, _ := policy["observe"].(bool); !observe {
+		return Edited{Text: text}, nil
+	}
+
+	section := ""
+	lines := bytes.Split(text, []byte("\n"))
+	for i, line := range lines {
+		if m := sectionLine.FindSubmatch(line); m != nil {
+			section = string(m[1])
+			continue
+		}
+
+		// policy.observe is the key at the top of a file, observe that of the section.
+		m := observeLine.FindSubmatch(line)
+		if m == nil || (len(m[2]) > 0) != (section == "") || section != "" && section != "policy" {
+			continue
+		}
+
+		out := Edited{Line: i + 1, Before: string(line)}
+		lines[i] = []byte(string(m[1]) + "false" + string(m[3]))
+		out.After = string(lines[i])
+		out.Text = bytes.Join(lines, []byte("\n"))
+
+		// A text of several lines could look like the key, so the whole must be what was wanted.
+		var after map[string]any
+		policy["observe"] = false
+		if _, err := toml.Decode(string(out.Text), &after); err != nil || !reflect.DeepEqual(before, after) {
+			return Edited{}, errNoObserve
+		}
+		return out, nil
+	}
+
+	return Edited{}, errNoObserve
+}

@@ -1,0 +1,125 @@
+package setup
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/safefile"
+)
+
+// Edit is the change of the config that ends observing. It is prepared, and not written yet.
+type Edit struct {
+	path   string
+	old    []byte
+	edited config.Edited
+	backup string // "": nothing is written
+}
+
+// PrepareEdit reads a config and prepares the change. It fails where the change could not be written:
+// better now than when a trial waits to be kept.
+func PrepareEdit(path string) (*Edit, error) {
+	folder, name, err := openConfig(path)
+	if err != nil {
+		return nil, err
+	}
+	defer folder.Close()
+
+	e := &Edit{path: folder.Path(name)}
+	if e.old, err = folder.Read(name); err != nil {
+		return nil, configError(err)
+	}
+	if e.edited, err = config.EndObserving(e.old); err != nil {
+		return nil, advise(e.path+": "+err.Error(), "change it by hand, then run amifend reload")
+	}
+	if e.edited.Line == 0 {
+		return e, nil
+	}
+
+	if err := folder.Writable(); err != nil {
+		return nil, configError(err)
+	}
+	return e, nil
+}
+
+// openConfig opens the folder of a config.
+func openConfig(path string) (*safefile.Folder, string, error) {
+	folder, err := safefile.Open(filepath.Dir(path))
+	if err != nil {
+		return nil, "", configError(err)
+	}
+	return folder, filepath.Base(path), nil
+}
+
+// configError returns an error of the config file, with what to do.
+func configError(err error) error {
+	if link, ok := errors.AsType[*safefile.LinkError](err); ok {
+		return advise("nothing was changed: "+link.Error(), "name the file itself: --config FILE")
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return advise("nothing was changed: "+err.Error(), "use sudo")
+	}
+	return advise("nothing was changed: "+err.Error(), "see whether the disk is full or mounted "+
+		"read-only; or change observe = true to false by hand, then run amifend reload")
+}
+
+// Needed reports whether the config says to observe.
+func (e *Edit) Needed() bool { return e.edited.Line != 0 }
+
+// Diff returns the change for people.
+func (e *Edit) Diff() string {
+	return fmt.Sprintf("%s:%d\n-%s\n+%s\n", e.path, e.edited.Line, e.edited.Before, e.edited.After)
+}
+
+// Write writes the change, unless the file was edited since. It returns where a copy of the old file
+// is.
+func (e *Edit) Write() (backup string, err error) {
+	if !e.Needed() {
+		return "", nil
+	}
+	if e.backup, err = e.swap(e.old, e.edited.Text, true); err != nil {
+		return "", err
+	}
+	return e.backup, nil
+}
+
+// Back takes the change back, unless the file was edited since.
+func (e *Edit) Back() error {
+	if e.backup == "" {
+		return nil
+	}
+	_, err := e.swap(e.edited.Text, e.old, false)
+	return err
+}
+
+// swap replaces the content of the file, if it is as expected. The file keeps its rights.
+func (e *Edit) swap(from, to []byte, keep bool) (backup string, err error) {
+	folder, name, err := openConfig(e.path)
+	if err != nil {
+		return "", err
+	}
+	defer folder.Close()
+
+	now, err := folder.Read(name)
+	if err != nil {
+		return "", configError(err)
+	}
+	if !bytes.Equal(now, from) {
+		return "", advise(e.path+" was edited meanwhile, and is left as it is", "look at it, then try again")
+	}
+
+	st, err := folder.Stat(name)
+	if err == nil && keep {
+		backup, err = folder.Backup(name)
+	}
+	if err == nil {
+		err = folder.Replace(name, to, safefile.RightsOf(st))
+	}
+	if err != nil {
+		return "", configError(err)
+	}
+	return backup, nil
+}

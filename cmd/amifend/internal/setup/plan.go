@@ -1,0 +1,360 @@
+package setup
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/pbxconf"
+	"github.com/amifend/amifend/cmd/amifend/internal/safefile"
+)
+
+// plan holds all that init is going to do.
+type plan struct {
+	files         []file
+	takeOver      bool     // the config folder belongs to somebody else than root
+	writesManager bool     // Asterisk has a new manager user
+	todo          []string // what a person has to do
+}
+
+// file is a file that init writes.
+type file struct {
+	path   string // without the root
+	data   []byte
+	rights safefile.Rights
+	shown  string // the content for people, without the secret
+	state  state
+}
+
+// state is what init does with a file.
+type state int
+
+const (
+	absent   state = iota // it is written
+	same                  // it is there already
+	kept                  // it is there with another content, and stays
+	replaced              // it is there with another content, which is kept as a copy
+)
+
+// changes reports whether any file is written.
+func (p *plan) changes() bool {
+	for _, f := range p.files {
+		if f.state == absent || f.state == replaced {
+			return true
+		}
+	}
+	return p.takeOver
+}
+
+// plan decides which files to write.
+func (r *run) plan(pbx *pbx, allow allowed) (*plan, error) {
+	p := &plan{}
+	old, err := r.readOld(p)
+	if err != nil {
+		return nil, err
+	}
+
+	// The secret is that of amifend's file, else that of a manager user that is there.
+	secret := old.secret
+	user, known := pbx.user()
+	switch {
+	case known && secret == "":
+		secret = user.RevealSecret()
+	case known && secret != user.RevealSecret() && r.Replace:
+		secret = user.RevealSecret()
+	case known && secret != user.RevealSecret():
+		return nil, advise(fmt.Sprintf("the secret in %s is not that of the manager user [%s] at %s",
+			r.own(secretName), userName, user.Where),
+			"make them the same, or take over that of Asterisk: amifend init --replace")
+	case secret == "":
+		secret = newSecret()
+	}
+	if known && secret == "" {
+		return nil, advise(fmt.Sprintf("the manager user [%s] at %s has no secret", userName, user.Where),
+			"give it one: secret = ...")
+	}
+
+	private := safefile.Rights{Mode: 0o640, UID: os.Geteuid(), GID: r.GID}
+	config := configText(pbx, allow)
+	if err := r.add(p, file{
+		path: r.own(configName), data: []byte(config), rights: private, shown: config,
+	}); err != nil {
+		return nil, err
+	}
+	content := []byte(secret + "\n")
+	if secret == old.secret {
+		content = old.file // as it is, with the end of its line
+	}
+	if err := r.add(p, file{
+		path: r.own(secretName), data: content, rights: private,
+		shown: "(the secret of the manager user, which is not shown)\n",
+	}); err != nil {
+		return nil, err
+	}
+
+	if known {
+		r.say(fmt.Sprintf("  The manager user [%s] is there: %s.", userName, user.Where))
+		if !user.Security {
+			p.todo = append(p.todo, fmt.Sprintf("write read = security into [%s] at %s", userName, user.Where))
+		}
+		return p, r.unlessEnabled(pbx, p)
+	}
+	return p, r.planManagerUser(pbx, p, secret)
+}
+
+// unlessEnabled adds what a person has to do where the AMI is disabled, and the file that enables it
+// is not init's.
+func (r *run) unlessEnabled(pbx *pbx, p *plan) error {
+	if pbx.enable {
+		p.todo = append(p.todo, "write into [general] of "+r.AsteriskDir+"/manager.conf:\n"+
+			"    enabled = yes\n    bindaddr = 127.0.0.1\nthen: asterisk -rx 'manager reload'")
+	}
+	return nil
+}
+
+// user returns amifend's manager user, if Asterisk has it already.
+func (p *pbx) user() (pbxconf.ManagerUser, bool) {
+	if p.ami == nil {
+		return pbxconf.ManagerUser{}, false
+	}
+	return p.ami.User(userName)
+}
+
+// planManagerUser plans the file with the manager user: where Asterisk reads it, or where a person
+// takes it from.
+func (r *run) planManagerUser(pbx *pbx, p *plan, secret string) error {
+	if !pbx.remote && pbx.ami.IncludesFile(managerFile) {
+		rights, err := r.managerRights()
+		if err != nil {
+			return err
+		}
+
+		path := filepath.Join(r.AsteriskDir, managerFile)
+		err = r.add(p, file{
+			path: path, data: []byte(managerText(pbx, secret)), rights: rights,
+			shown: managerText(pbx, "(not shown)"),
+		})
+		if err != nil {
+			return err
+		}
+
+		// A file that stays does not have the user, else Asterisk would have read it.
+		if p.files[len(p.files)-1].state == kept {
+			return advise(path+" exists, and has no manager user ["+userName+"]",
+				"move it away, or replace it: amifend init --replace")
+		}
+		p.writesManager = true
+		return nil
+	}
+
+	path := r.own(sectionName)
+	if err := r.add(p, file{
+		path: path, data: []byte(managerText(pbx, secret)),
+		rights: safefile.Rights{Mode: 0o600, UID: os.Geteuid(), GID: os.Getegid()},
+		shown:  managerText(pbx, "(not shown)"),
+	}); err != nil {
+		return err
+	}
+	// Nobody can see from here whether another machine has it. With the files of an earlier run, the
+	// check shows that.
+	if pbx.remote && p.files[len(p.files)-1].state == same {
+		return nil
+	}
+	p.todo = append(p.todo, r.copyAdvice(pbx, path))
+	return nil
+}
+
+// copyAdvice says how to give Asterisk the manager user where init does not write it.
+func (r *run) copyAdvice(pbx *pbx, path string) string {
+	if pbx.remote {
+		return "put the section of " + path + " into manager.conf of the PBX\n" +
+			"    (FreePBX, Issabel: manager_custom.conf; VitalPBX: a file of its own in the folder\n" +
+			"    that manager.conf includes), then run there: asterisk -rx 'manager reload'"
+	}
+
+	name, appended := pbx.customFile()
+	target := filepath.Join(r.AsteriskDir, name)
+	command := "cat " + path + " >> " + target
+	if !appended {
+		command = "install -m 640 -g asterisk " + path + " " + target
+	}
+	text := command + "\nasterisk -rx 'manager reload'"
+	if pbx.kind != plain {
+		text += "\n(" + string(pbx.kind) + " overwrites manager.conf, and leaves " + name + " to you.)"
+	}
+	return text
+}
+
+// managerRights returns the rights of a file in manager.d: those of manager.conf, but never readable
+// by everybody.
+func (r *run) managerRights() (safefile.Rights, error) {
+	folder, err := safefile.Open(r.at(r.AsteriskDir))
+	if err != nil {
+		return safefile.Rights{}, asteriskDirError(err)
+	}
+	defer folder.Close()
+
+	st, err := folder.Stat("manager.conf")
+	if err != nil {
+		return safefile.Rights{}, err
+	}
+
+	rights := safefile.RightsOf(st)
+	rights.Mode = 0o640
+	if rights.GID != 0 || st.Mode&0o004 == 0 {
+		return rights, nil
+	}
+
+	// Everybody may read manager.conf, so Asterisk may be nobody special. The folder tells its group.
+	if dir, err := folder.Stat("."); err == nil && dir.Gid != 0 {
+		rights.GID = int(dir.Gid)
+	} else if gid, ok := r.asteriskGroup(); ok {
+		rights.GID = gid
+	}
+	return rights, nil
+}
+
+// asteriskDirError returns an error of Asterisk's config folder, with what to do about a symlink.
+func asteriskDirError(err error) error {
+	if link, ok := errors.AsType[*safefile.LinkError](err); ok {
+		return advise(link.Error(), "name the real folder: amifend init --asterisk-dir FOLDER")
+	}
+	return err
+}
+
+// quickstart is the hash of examples/quickstart/config.toml, which make install writes. Nobody has
+// edited it, so it makes way.
+const quickstart = "663a2569593cf02c9669cf02bd80eaf562598b71c21e166b4e23caf2f05b512a"
+
+// add adds a file, and finds out what is there under its name.
+func (r *run) add(p *plan, f file) error {
+	folder, err := safefile.Open(r.at(filepath.Dir(f.path)))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		p.files = append(p.files, f)
+		return nil
+	case err != nil:
+		return asteriskDirError(err)
+	}
+	defer folder.Close()
+
+	old, err := folder.Read(filepath.Base(f.path))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		f.state = absent
+	case err != nil:
+		return asteriskDirError(err)
+	case bytes.Equal(old, f.data):
+		f.state = same
+	case len(bytes.TrimSpace(old)) == 0, hash(old) == quickstart, r.Replace:
+		f.state = replaced
+	default:
+		f.state = kept
+		if err := r.askToReplace(&f); err != nil {
+			return err
+		}
+	}
+
+	p.files = append(p.files, f)
+	return nil
+}
+
+// askToReplace asks whether a file that is there is to be replaced.
+func (r *run) askToReplace(f *file) error {
+	if r.Ask == nil || r.DryRun {
+		return nil
+	}
+	ok, err := r.Ask.Confirm(f.path+" is there already, with another content. Replace it?",
+		"A copy of it is kept. The new content:\n\n"+f.shown)
+	if ok {
+		f.state = replaced
+	}
+	return err
+}
+
+// old is the secret that an earlier run, or somebody else, left in the config folder.
+type old struct {
+	secret string
+	file   []byte // with the end of its line
+}
+
+// readOld looks at the config folder.
+func (r *run) readOld(p *plan) (o old, err error) {
+	folder, err := safefile.Open(r.at(r.ConfigDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return old{}, nil
+	}
+	if err != nil {
+		return old{}, err
+	}
+	defer folder.Close()
+
+	st, err := folder.Stat(".")
+	if err != nil {
+		return old{}, err
+	}
+	p.takeOver = int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0
+
+	// In a folder of somebody else, a name may be a hard link to a file that only root may read.
+	for _, name := range []string{configName, secretName} {
+		st, err := folder.Stat(name)
+		if err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Nlink > 1 {
+			return old{}, advise(r.own(name)+" has another name elsewhere (a hard link)",
+				"look at it, and remove it if it is not yours")
+		}
+	}
+
+	b, err := folder.Read(secretName)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return old{}, err
+	}
+	return old{strings.TrimRight(string(b), "\r\n"), b}, nil
+}
+
+// own returns the path of a file in the config folder.
+func (r *run) own(name string) string { return filepath.Join(r.ConfigDir, name) }
+
+// newSecret makes a secret of 192 bits. It has no character with a meaning in manager.conf.
+func newSecret() string {
+	b := make([]byte, 24)
+	_, _ = rand.Read(b) // it never fails
+	return hex.EncodeToString(b)
+}
+
+// show prints what is going to be written.
+func (r *run) show(p *plan) {
+	if p.takeOver {
+		r.say(fmt.Sprintf("\n%s belongs to another user than root: it becomes root:%d, 0750, and its files "+
+			"0640", r.ConfigDir, r.GID))
+	}
+
+	for _, f := range p.files {
+		switch f.state {
+		case same:
+			r.say("\n" + f.path + ": is there already")
+			continue
+		case kept:
+			r.say("\n" + f.path + ": is there with another content, and stays (--replace writes it anew)")
+			if filepath.Base(f.path) == configName {
+				r.say("    Compare its [allow] with: amifend check --pbx-config " + r.AsteriskDir)
+			}
+			continue
+		case replaced:
+			r.say(fmt.Sprintf("\n%s: replaced, with a copy of the old one (mode %04o):\n", f.path, f.rights.Mode))
+		case absent:
+			r.say(fmt.Sprintf("\n%s: new (mode %04o):\n", f.path, f.rights.Mode))
+		}
+		r.say("    " + strings.ReplaceAll(strings.TrimRight(f.shown, "\n"), "\n", "\n    "))
+	}
+	if len(p.todo) > 0 && r.DryRun {
+		r.say("\nLeft to you:\n  " + strings.ReplaceAll(strings.Join(p.todo, "\n"), "\n", "\n  "))
+	}
+}

@@ -1,0 +1,143 @@
+package setup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/safefile"
+)
+
+// Undo stops the service and removes what [Run] wrote, as far as it is unchanged. Bans that are in the
+// kernel and the journal stay.
+func Undo(ctx context.Context, o Options) error {
+	r := &run{Options: o}
+	folder, err := safefile.Open(r.at(r.ConfigDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		r.say("amifend init has written nothing here.")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+
+	rec, err := readRecord(folder)
+	if err != nil {
+		return err
+	}
+	if len(rec.Files) == 0 {
+		r.say("amifend init has written nothing here.")
+		return nil
+	}
+
+	if ok, err := r.confirmUndo(rec); err != nil || !ok {
+		return err
+	}
+	return r.undo(ctx, folder, rec)
+}
+
+// confirmUndo shows what is going to be removed.
+func (r *run) confirmUndo(rec *record) (bool, error) {
+	if r.DryRun || r.Ask != nil {
+		for _, f := range rec.Files {
+			r.say("would be removed, if it is unchanged: " + f.Path)
+		}
+	}
+	if r.DryRun {
+		r.say("This was a dry run: nothing was changed.")
+		return false, nil
+	}
+	if r.Ask == nil {
+		return true, nil
+	}
+	return r.Ask.Confirm("Stop amifend and remove these files?", "")
+}
+
+func (r *run) undo(ctx context.Context, folder *safefile.Folder, rec *record) error {
+	// A service without its config would fail at the next start.
+	if r.System.Systemctl != nil {
+		if err := r.System.Systemctl(ctx, "disable", "--now", service); err != nil {
+			return fmt.Errorf("stop the service: %w", err)
+		}
+		r.say("stopped: " + service)
+	}
+
+	manager := filepath.Join(r.AsteriskDir, managerFile)
+	var left []recorded
+	for _, f := range slices.Backward(rec.Files) {
+		removed, err := r.remove(f)
+		if err != nil {
+			return err
+		}
+		switch {
+		case !removed:
+			left = append(left, f)
+		case f.Path == manager:
+			r.todo = append(r.todo, "asterisk -rx 'manager reload'")
+		case filepath.Base(f.Path) == sectionName:
+			r.todo = append(r.todo, "remove the section ["+userName+"] where you put it, then: "+
+				"asterisk -rx 'manager reload'")
+		}
+	}
+
+	// What was changed is somebody's work now, and init forgets it.
+	if err := folder.Remove(recordName); err != nil {
+		return err
+	}
+	if rec.Folder != "" && len(left) == 0 {
+		// It stays if anything else is in it.
+		if err := os.Remove(r.at(rec.Folder)); err == nil {
+			r.say("removed: " + rec.Folder)
+		}
+	}
+
+	if r.ReloadAsterisk && r.System.Asterisk != nil && len(r.todo) > 0 {
+		if _, err := r.System.Asterisk(ctx, "manager reload"); err != nil {
+			return fmt.Errorf("reload Asterisk's manager: %w", err)
+		}
+		r.say("Asterisk has read its manager users again.")
+		return nil
+	}
+	if len(r.todo) > 0 {
+		r.sayTodo("Left to you:")
+	}
+	return nil
+}
+
+// remove removes a file that has the hash of the record. It reports whether the file is gone.
+func (r *run) remove(f recorded) (bool, error) {
+	dir, name := filepath.Split(f.Path)
+	folder, err := safefile.Open(r.at(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	if err != nil {
+		r.say("left as it is: " + f.Path + ": " + err.Error())
+		return false, nil
+	}
+	defer folder.Close()
+
+	b, err := folder.Read(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		r.say("is gone already: " + f.Path)
+		return true, nil
+	case err != nil:
+		r.say("left as it is: " + err.Error())
+		return false, nil
+	case hash(b) != f.SHA256:
+		r.say("left as it is, since it was changed: " + f.Path)
+		return false, nil
+	}
+
+	if err := folder.Remove(name); err != nil {
+		return false, err
+	}
+	r.say("removed: " + f.Path)
+	return true, nil
+}
