@@ -245,7 +245,7 @@ func TestReloadOfListsAndPorts(t *testing.T) {
 	// systemctl and amifend status say it until the file has the old values again.
 	const restart = "restart needed: "
 	if got := *r.status.Load(); !strings.HasPrefix(got, restart) ||
-		!strings.Contains(got, "[policy] observe") {
+		!strings.Contains(got, "max_bans") {
 		t.Errorf("systemd is told %q", got)
 	}
 	if st, err := r.client.Status(t.Context()); err != nil ||
