@@ -109,7 +109,7 @@ func Check(ctx context.Context, o Options, path string) (c Checked, err error) {
 // unless the backup is good. The journal that was there is kept: aside is its name, "" if there was
 // none.
 func Restore(ctx context.Context, o Options, from string) (aside string, err error) {
-	o.Clock = o.Clock.orReal()
+	o.Clock = o.Clock.OrReal()
 	path := (&Journal{o: o}).path()
 	fail := func(err error) (string, error) {
 		return "", fmt.Errorf("restore the journal %s: %w", path, err)

@@ -237,7 +237,7 @@ func TestBackupAndRestore(t *testing.T) {
 func TestDowngrade(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, File)
-	s, err := openStore(path, Clock{}.orReal())
+	s, err := openStore(path, Clock{}.OrReal())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +253,7 @@ func TestDowngrade(t *testing.T) {
 	}
 	s.close()
 
-	_, err = openStore(path, Clock{}.orReal())
+	_, err = openStore(path, Clock{}.OrReal())
 	if !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), "amifend restore FILE") {
 		t.Errorf("%v", err)
 	}
@@ -261,7 +261,7 @@ func TestDowngrade(t *testing.T) {
 	if err := os.WriteFile(kept, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err = openStore(path, Clock{}.orReal()); !strings.Contains(err.Error(),
+	if _, err = openStore(path, Clock{}.OrReal()); !strings.Contains(err.Error(),
 		"amifend restore "+kept) {
 		t.Errorf("%v", err)
 	}
