@@ -11,8 +11,17 @@ import (
 // codeGlobals writes or reads what the engine remembers beside its tables and the time.
 func (e *Engine) codeGlobals(c *coder) {
 	c.u32(&e.limits.minute)
-	for r := range e.limits.used {
-		c.u16(&e.limits.used[r])
+
+	// One more rule must not change the format, so their number comes first.
+	n := uint8(ruleCount)
+	c.u8(&n)
+	for r := range n {
+		var other uint16 // of a rule of a later version
+		used := &other
+		if r < uint8(ruleCount) {
+			used = &e.limits.used[r]
+		}
+		c.u16(used)
 	}
 
 	used := uint32(e.budget.used)

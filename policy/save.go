@@ -50,7 +50,7 @@ const maxPardons = 1 << 14
 // the time, and the engine's few numbers. Its end is a CRC-32 (IEEE) of all before.
 const (
 	blockMagic   = "amifend block "
-	blockVersion = 2
+	blockVersion = 3
 )
 
 // The sorts of blocks.

@@ -131,7 +131,7 @@ func (p *Party) tellAttacks(d Decision) {
 		}
 	case "server_attacked":
 		p.tellServer(d.At, d.Server, ByAlert)
-	case "spoof_suspected", "proved_source_guessing":
+	case "spoof_suspected", "proved_source_guessing", "shared_source_guessing":
 		// They count the accounts that fail in the name of an address, and name one of them.
 		p.tellAccount(d.At, about, ByAlert)
 		if p.names(d) {

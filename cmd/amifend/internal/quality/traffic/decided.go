@@ -87,6 +87,8 @@ func (w *World) isTrue(d Decision, p *Party) bool {
 		return among(w.forged, d.Prefix) || !d.Prefix.IsValid() && w.attackedLately(d)
 	case "misconfigured_endpoint": // a flood in a phone's name looks the same
 		return attacker || among(w.failed, d.Prefix) || among(w.forged, d.Prefix)
+	case "shared_source_guessing": // the party at the address is the proxy
+		return attacker || among(w.failed, d.Prefix)
 	case "proved_source_guessing": // here too
 		return attacker || among(w.forged, d.Prefix)
 	case "account_attacked":
