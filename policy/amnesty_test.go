@@ -74,7 +74,7 @@ func TestFreedSourcesGiveUpTheirRoom(t *testing.T) {
 	l.feed(registered(phone))
 	for i := range 4 * minSources {
 		addr := netip.AddrFrom4([4]byte{64, byte(i >> 8), byte(i), 1})
-		l.e.Impose(l.now, netip.PrefixFrom(addr, 32), ScopeAll, time.Hour)
+		_, _ = l.e.Impose(l.now, netip.PrefixFrom(addr, 32), ScopeAll, time.Hour)
 		l.e.touch(hostKey(addr))
 	}
 

@@ -41,10 +41,12 @@ func (d *desk) Status(ctx context.Context) (Status, error) {
 	}
 	return Status{Version: "1"}, nil
 }
+
 func (d *desk) Bans(_ context.Context, q BanQuery) (BanList, error) {
 	found, matched := q.Apply(slices.Clone(d.bans))
 	return BanList{Total: len(d.bans), Matched: matched, Bans: found}, nil
 }
+
 func (d *desk) Allowed(context.Context) ([]Allowed, error) {
 	return []Allowed{{Prefix: netip.MustParsePrefix("127.0.0.0/8"), Reason: "loopback"}}, nil
 }

@@ -85,7 +85,8 @@ func BenchmarkManyBans(b *testing.B) {
 
 		p.kill(b)
 		p = s.spawn(b)
-		if l := p.saidWithin(b, time.Minute, "amifend runs", ""); l.Text("adopted") != "0" || l.Text("restored") != "0" {
+		l := p.saidWithin(b, time.Minute, "amifend runs", "")
+		if l.Text("adopted") != "0" || l.Text("restored") != "0" {
 			b.Errorf("after a kill: %v", l)
 		}
 		p.kill(b)

@@ -108,12 +108,13 @@ func (p *Pick) add(found []bans.Ban, b *bans.Ban) []bans.Ban {
 		return append(found, *b)
 	}
 
+	// Most bans come after the last one.
+	if len(found) == p.Most && p.Compare(b, &found[p.Most-1]) >= 0 {
+		return found
+	}
 	i, _ := slices.BinarySearchFunc(found, b, func(a bans.Ban, b *bans.Ban) int {
 		return p.Compare(&a, b)
 	})
-	if i == p.Most {
-		return found
-	}
 	if len(found) == p.Most {
 		found = found[:p.Most-1]
 	}

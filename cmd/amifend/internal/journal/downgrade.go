@@ -36,9 +36,9 @@ func (s *store) wayBack(err error) error {
 
 	kept := keptFile(s.path, len(migrations))
 	if _, missing := os.Stat(kept); missing == nil {
-		return fmt.Errorf("%w: install the newer amifend again; or go back to the journal as it was "+
+		return fmt.Errorf("%w: update amifend again; or go back to the journal as it was "+
 			"before the upgrade: amifend restore %s", err, kept)
 	}
-	return fmt.Errorf("%w: install the newer amifend again; or restore a backup of this version: "+
+	return fmt.Errorf("%w: update amifend again; or restore a backup of this version: "+
 		"amifend restore FILE; or move the file away to begin anew", err)
 }

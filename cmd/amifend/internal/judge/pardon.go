@@ -23,8 +23,9 @@ type Pardoned struct {
 	MoreKnown   int       // wrong passwords on a known account that do
 }
 
-// Pardon lifts all bans that lie within a prefix or cover it, and has the engine forget why. held are the prefixes of such bans that the enforcer has: the engine may have
-// had no room for some. It is one call for up to 256 bans.
+// Pardon lifts all bans that lie within a prefix or cover it, and has the engine forget why. held are
+// the prefixes of such bans that the enforcer has: the engine may have had no room for some. It is one
+// call for up to 256 bans.
 func (j *Judge) Pardon(
 	ctx context.Context, within netip.Prefix, held []netip.Prefix, by string,
 ) (Pardoned, error) {

@@ -84,9 +84,15 @@ func compare(q control.BanQuery, a, b *bans.Ban) int {
 		order = cmp.Compare(bans.Round(b.Score), bans.Round(a.Score))
 	case "source":
 	default:
-		order = b.Decided.Truncate(time.Second).Compare(a.Decided.Truncate(time.Second))
+		order = cmp.Compare(b.Decided.Unix(), a.Decided.Unix())
 	}
-	return cmp.Or(order, a.Prefix.Compare(b.Prefix), cmp.Compare(a.Scope.String(), b.Scope.String()))
+	if order == 0 {
+		order = a.Prefix.Compare(b.Prefix)
+	}
+	if order == 0 {
+		order = cmp.Compare(a.Scope.String(), b.Scope.String())
+	}
+	return order
 }
 
 // bansOf returns the bans that cover an address, with what the kernel counts of each.

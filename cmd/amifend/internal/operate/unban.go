@@ -3,6 +3,7 @@ package operate
 import (
 	"context"
 	"net/netip"
+	"runtime/debug"
 	"slices"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
@@ -104,6 +105,8 @@ func (s *Service) unbanAll(ctx context.Context, by control.Peer) (control.Lifted
 	default:
 		out.Pending = flushed.Lifts
 	}
+
+	go debug.FreeOSMemory() // very many bans have left much that nobody uses
 	return out, nil
 }
 
