@@ -130,7 +130,7 @@ func (t *Table) applyBatch(batch []change) ([]Rejected, error) {
 			}
 		}
 
-		// Changes of present elements cannot fail for want of room, so they go first.
+		// Changes of present elements need no room, so they go first.
 		var divideErr error
 		if present, fresh, divideErr = t.divide(batch); divideErr != nil {
 			return nil, divideErr

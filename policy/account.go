@@ -10,7 +10,7 @@ import (
 	"github.com/amifend/amifend/policy/internal/table"
 )
 
-// accountID is an account of a server, hashed: SIP accounts and manager users are told apart.
+// accountID is an account of a server, hashed. SIP accounts and manager users differ.
 type accountID uint64
 
 // Hash needs the key only to differ between engines: the ID is a keyed hash already.

@@ -30,12 +30,16 @@ func (e *Engine) Protect(now int64, p *Protected) []Verdict {
 	return e.done()
 }
 
-// Adopt takes over a ban that was found in the kernel, with what remains of it. It returns a ban
-// that is shorter if more than BanMax remains, an alert if there is no room, and an unban if the
-// prefix is protected (rule protected) or if it is invalid or nothing says when its ban ends, which
-// is a remaining time of 0 or less (rule adopted). An adopted ban is a strike of its source,
-// unless it is of scope sip and ends within ten minutes. Of a prefix that is adopted twice the
-// larger scope stays.
+// Adopt takes over a ban that was found in the kernel, with the time that remains of it:
+//
+//   - If more than BanMax remains, it returns a shorter ban.
+//   - If there is no room, it returns an alert.
+//   - If the prefix is protected, it returns an unban of rule protected.
+//   - If the prefix is invalid, it returns an unban of rule adopted. A remaining time of 0 or less
+//     gives the same: nothing says when that ban ends.
+//
+// An adopted ban is a strike of its source, unless it is of scope sip and ends within ten minutes.
+// If a prefix is adopted twice, the ban of larger scope stays.
 func (e *Engine) Adopt(now int64, prefix netip.Prefix, scope Scope, remaining time.Duration) []Verdict {
 	e.begin(now)
 
@@ -49,9 +53,9 @@ func (e *Engine) Adopt(now int64, prefix netip.Prefix, scope Scope, remaining ti
 }
 
 // AdoptBan takes over a ban of an earlier run with all that was known of it, as [Engine.Bans] gave
-// it, and returns what Adopt does. The strikes of its source are those of the ban at least; a ban
-// of strike 0, which an operator made, is none. Of a prefix that has a ban already the larger scope
-// stays, then the one that the engine decided or knows more of.
+// it, and returns what Adopt does. Its source has at least the strikes of the ban. A ban of strike
+// 0 (an operator's) counts no strike. If the prefix has a ban already, the one of larger scope
+// stays. If both have the same scope, the new one replaces only a ban of rule adopted.
 func (e *Engine) AdoptBan(now int64, b Ban) []Verdict {
 	e.begin(now)
 	rule := b.Rule
@@ -59,8 +63,7 @@ func (e *Engine) AdoptBan(now int64, b Ban) []Verdict {
 		rule = RuleAdopted // of a later version
 	}
 
-	// A clock that was wrong may have dated the ban later. It lasts no longer than it was decided
-	// for.
+	// A wrong clock may have dated the ban too late. It lasts no longer than was decided.
 	until := b.Until
 	if b.From > e.now {
 		until = min(until, e.now+max(until-b.From, 0))
@@ -101,7 +104,7 @@ func (e *Engine) adopt(prefix netip.Prefix, remaining time.Duration, next ban) {
 		}
 	}
 
-	// Of two bans of a prefix the larger scope stays, then the one of which more is known.
+	// Of two bans of a prefix, the one of larger scope stays; of one scope, the one that says more.
 	b := e.bans.Val(r)
 	knowsMore := b.rule != RuleAdopted || next.rule == RuleAdopted
 	if b.until > e.now && (b.scope > next.scope || b.scope == next.scope && knowsMore) {
@@ -158,7 +161,7 @@ func (e *Engine) adoptStrike(k key, b *ban) {
 // near reports whether two times are the same but for their rounding.
 func near(a, b uint32) bool { return max(a, b)-min(a, b) <= 2 }
 
-// lift ends a ban early. What it was decided on is forgotten: a source that is lifted begins anew.
+// lift ends a ban early and forgets its evidence: the source begins anew.
 func (e *Engine) lift(r table.Ref, rule Rule) {
 	k := e.bans.Key(r).key
 	e.pardonKey(k, e.notePardon(tagLift, k))

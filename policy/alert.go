@@ -13,7 +13,7 @@ const (
 	daily    = 24 * 3600
 )
 
-// maxAlerts bounds the alerts that are remembered in order not to repeat them: the oldest is
+// maxAlerts bounds the alerts that are remembered so that they are not repeated. The oldest is
 // forgotten first.
 const maxAlerts = 1 << 14
 
@@ -36,8 +36,8 @@ func aboutAccount(id accountID) subject { return subject{account: id} }
 
 func aboutPair(k key, id accountID) subject { return subject{k.hi, k.lo, id} }
 
-// aboutPrefix marks a prefix by an account's number that no hash has but by accident, to tell it
-// from its first address.
+// aboutPrefix uses account number 1, which no hash gives except by accident, so that a prefix
+// differs from its first address.
 func aboutPrefix(k key) subject { return subject{k.hi, k.lo, 1} }
 
 func (k alertKey) Hash(k0, k1 uint64) uint64 {
@@ -50,7 +50,7 @@ func (k alertKey) Hash(k0, k1 uint64) uint64 {
 }
 
 // alertsPerMinute bounds the events of a kind that forged packets alone can raise in everybody's
-// name. The others come later, when there is still a reason for them.
+// name. The others come later, if there is still a reason for them.
 const alertsPerMinute = 100
 
 // limiter counts the alerts of each kind in a minute of the clock.
@@ -78,8 +78,8 @@ func (e *Engine) rateLimited(rule Rule) bool {
 	return false
 }
 
-// alert tells of an event, at most once in a span about the same. What lasts is a condition, see
-// [Engine.lasting].
+// alert reports an event, at most once in a span for each subject and rule. What lasts is a
+// condition, see [Engine.lasting].
 func (e *Engine) alert(v Verdict, about subject, span uint32) {
 	ak := alertKey{about, v.Rule}
 	r := e.alerts.Get(ak)

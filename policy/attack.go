@@ -7,9 +7,9 @@ import (
 )
 
 // Guessing behind many names. Where the sender can choose the address that an event names, no ban
-// of an address reaches a guesser. But the failures are on one account, or on one server, from ever
-// new sources: that is one attack, and it is alerted at once, whether or not any of its sources can
-// be banned.
+// of an address reaches a guesser. But failures on one account, or on one server, from ever new
+// sources are one attack. An alert reports it at once, whether or not any of its sources can be
+// banned.
 
 // attack is a run of failures on one account, or on all accounts of a server, from several sources.
 // Times are seconds since the Unix epoch.
@@ -38,8 +38,9 @@ const (
 	attackPause = 3600
 )
 
-// accountAttacked notes a failure of a stranger on an account. Only a wrong password tells that an
-// account exists. fast is whether that stranger alone is an attack.
+// accountAttacked notes a failure of a stranger on an account. Only a wrong password shows that an
+// account exists. fast means that the failures come faster than a phone tries again, so that one
+// source is enough for an attack.
 func (e *Engine) accountAttacked(id accountID, ev *Evidence, fast bool) {
 	if ev.Unknown || !guessesPassword(ev.Kind) || !e.on(RuleAccountAttacked) {
 		return
@@ -61,8 +62,9 @@ func (e *Engine) serverAttacked(all accountID, ev *Evidence) {
 }
 
 // behindName notes a wrong password that is held against nobody: its source is never banned, or is
-// banned already, and the sender may have chosen that name for it. An alert names the account as
-// attacked when enough such names are used, or one of them faster than a phone tries again.
+// banned already, and the sender may have chosen its address for that reason. An alert names the
+// account as attacked when enough such addresses fail on it, or when the failures come faster than
+// a phone tries again.
 func (e *Engine) behindName(k key, ev *Evidence) {
 	if ev.Unknown || ev.Account.n == 0 || !guessesPassword(ev.Kind) || !e.on(RuleAccountAttacked) {
 		return
@@ -79,8 +81,8 @@ func (e *Engine) behindName(k key, ev *Evidence) {
 	e.accountAttacked(id, ev, e.reachesNobody(k, ev) && e.hiddenFast(id))
 }
 
-// reachesNobody reports whether no ban keeps an attempt's sender away. What is banned may still be
-// on its way for a while.
+// reachesNobody reports whether no ban keeps an attempt's sender away. For a minute after a ban,
+// an event may still be of a packet that came before it.
 func (e *Engine) reachesNobody(k key, ev *Evidence) bool {
 	br, _ := e.covering(k)
 	return br == 0 ||
@@ -113,7 +115,7 @@ type attackOf struct {
 	about   About
 	account Label // the zero Label for a server
 	enough  int   // sources
-	fast    bool  // no phone fails that often: one source will do
+	fast    bool  // no phone fails that often, so one source is enough
 }
 
 // attacked notes a failure of an attack, which is a condition when enough sources take part.

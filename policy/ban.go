@@ -84,8 +84,8 @@ func (e *Engine) Bans() iter.Seq[Ban] {
 	}
 }
 
-// Ban returns the ban that covers an address as of the engine's time: of several the one of the
-// larger scope, then the one of the longest prefix.
+// Ban returns the ban that covers an address as of the engine's time. Of several, it is the one of
+// the largest scope, and of these the one of the longest prefix.
 func (e *Engine) Ban(addr netip.Addr) (Ban, bool) {
 	k := hostKey(addr)
 	r, _ := e.covering(k)
@@ -169,13 +169,14 @@ type banCase struct {
 	attempts uint16
 	chooser  Chooser
 	patient  bool // its evidence, if it is forgeable, spans two minutes
-	// it is a prefix: on forgeable evidence it lasts BanTime at most, and counts as forgeablePrefix
-	// bans
+	// it is a prefix: on forgeable evidence it lasts BanTime at most, and takes as much of the
+	// budget as forgeablePrefix bans
 	wide bool
 }
 
-// ban bans a host or prefix, or makes its running ban larger. A larger one is no new strike and
-// never ends earlier than the one that it replaces. False means that there is no room for it.
+// ban bans a host or prefix, or enlarges its running ban. An enlarged ban is no new strike, and
+// never ends earlier than the one that it replaces. False means that the ban was not made: there is
+// no room, or the budget of forgeable bans is used up.
 func (e *Engine) ban(k key, strikes *uint8, strikeAt *uint32, c banCase) bool {
 	br := e.bans.Get(banKeyOf(k, c.scope))
 	running := br != 0 && e.bans.Val(br).until > e.now
@@ -194,7 +195,7 @@ func (e *Engine) ban(k key, strikes *uint8, strikeAt *uint32, c banCase) bool {
 		*b = ban{from: e.now}
 	}
 
-	// A larger ban in the place of one that was no strike is a strike.
+	// A ban that takes the place of one without a strike is a strike.
 	strike := uint8(0)
 	if !c.brief() {
 		if b.strike == 0 {
@@ -221,9 +222,9 @@ func (e *Engine) ban(k key, strikes *uint8, strikeAt *uint32, c banCase) bool {
 	return true
 }
 
-// addBan makes room for a ban. 0 means that there is none: bans on forgeable evidence get half of
-// it, so that a flood of forged packets cannot keep an attacker whose evidence is proven from being
-// banned.
+// addBan makes room for a ban. It returns 0 if there is no room. Bans on forgeable evidence get at
+// most half of it, so that a flood of forged packets cannot keep an attacker from being banned on
+// proven evidence.
 func (e *Engine) addBan(k key, scope Scope) table.Ref {
 	full := func() bool {
 		return e.bans.Full() || scope == ScopeSIP && e.bans.Count(bansSIP) >= max(1, e.bans.Max()/2)

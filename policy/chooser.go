@@ -2,8 +2,8 @@ package policy
 
 import "math"
 
-// Chooser is who could have chosen the address that an event names as its source. Everything that
-// depends on how far an address can be believed asks it: no rule decides that by itself.
+// Chooser is who could have chosen the address that an event names as its source. No rule decides
+// by itself how far an address can be believed: all ask this.
 //
 // The zero value is the least trustworthy class.
 type Chooser uint8
@@ -89,7 +89,7 @@ const (
 //   - chan_sip names the address in `Via: …;rport;maddr=`, over UDP, TCP and TLS alike. So the sender
 //     chooses it without any spoofing, and an InvalidPassword that answers the right challenge proves
 //     nothing.
-//   - AMI listens on TCP only. An event of it over UDP is none of Asterisk's.
+//   - AMI listens on TCP only. An event of AMI over UDP is not Asterisk's.
 //   - chan_iax2 is UDP; it raises no security event, but its log lines are read.
 var choosers = [serviceCount][wayCount][outcomeCount]Chooser{
 	ServiceOther: {
@@ -142,9 +142,8 @@ func (o *Observation) Chooser() Chooser {
 	return WhoChooses(o.Service, o.Stream, kind)
 }
 
-// Shares. A source's forgeable score is one number, and a share in parts of shareUnit says how much
-// of it is evidence of which anybody could have chosen the address. Both fade alike, so the share
-// stays.
+// Shares. A source's forgeable score is one number. A share, in parts of shareUnit, says how much
+// of it is evidence whose address anybody could have chosen. Both fade alike, so the share stays.
 
 // shareUnit is a share of 100 %.
 const shareUnit = math.MaxUint8
@@ -166,8 +165,8 @@ func reduced(score float32, share uint8, part float32, partShare uint8) (float32
 	return left, uint8(min(math.Ceil(float64(chosen/(chosen+spoofed)*shareUnit)), shareUnit))
 }
 
-// shareAfter returns the share of a score to which weight was added. It is rounded up, so that what
-// anybody could have sent is never taken for more than that.
+// shareAfter returns the share of a score to which weight was added. It is rounded up, so that
+// evidence whose address anybody could have chosen is never taken for better.
 func shareAfter(score float32, share uint8, weight float32, c Chooser) uint8 {
 	chosen := score - spoofedPart(score, share)
 	if !c.needsSpoofing() {

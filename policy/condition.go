@@ -8,9 +8,10 @@ import (
 	"github.com/amifend/amifend/policy/internal/table"
 )
 
-// A condition is an alert that lasts. It is told when it is certain, again at most hourly while it
+// A condition is an alert that lasts. It is reported when it is certain, at most hourly while it
 // goes on, and when it is over. This file keeps the conditions of all kinds. A rule calls
-// [Engine.lasting] when what it looks at goes on; the end comes by time, or by [Engine.endOf].
+// [Engine.lasting] each time that it notices the condition. The end comes by time, or by
+// [Engine.endOf].
 
 // Phase is the phase of an alert.
 type Phase uint8
@@ -18,11 +19,12 @@ type Phase uint8
 // The phases. The alerts of one condition have the same rule, and the same fields that [About]
 // names.
 const (
-	PhaseEvent  Phase = iota // not a condition: told once
-	PhaseBegin               // a condition is told for the first time
+	PhaseEvent  Phase = iota // not a condition: reported once
+	PhaseBegin               // a condition is reported for the first time
 	PhaseUpdate              // it goes on; hourly at most
 	PhaseEnd                 // it is over
-	// PhaseYield means that it goes on, but a worse one takes its place among those that are told.
+	// PhaseYield means that it goes on, but a worse one takes its place among those that are
+	// reported one by one.
 	PhaseYield
 )
 
@@ -32,7 +34,7 @@ type About uint8
 // The subjects of alerts.
 const (
 	AboutAll      About = iota // none: there is one condition of the kind at a time
-	AboutMore                  // none: the line about all that are not told one by one
+	AboutMore                  // none: the line about all that are not reported one by one
 	AboutSource                // Prefix
 	AboutAccount               // Server and Account
 	AboutEndpoint              // Prefix, Server and Account
@@ -44,8 +46,8 @@ const (
 type condition struct {
 	since uint32 // its beginning
 	last  uint32 // when it was noticed last
-	told  uint32 // when an alert told of it last
-	begun uint32 // when it was told first, or again after it gave way; 0: it never was
+	told  uint32 // when an alert reported it last
+	begun uint32 // when it was reported first, or again after it gave way; 0: it never was
 	count uint32 // failures
 	size  uint32 // how bad it is, in a unit of its kind
 
@@ -65,8 +67,8 @@ type conditionState uint8
 
 const (
 	conditionWatched conditionState = iota // not certain, or over
-	conditionWaiting                       // certain, and not told: there are worse ones
-	conditionOpen                          // told
+	conditionWaiting                       // certain, and not reported: there are worse ones
+	conditionOpen                          // reported
 	conditionStates
 )
 
@@ -74,12 +76,12 @@ const (
 type conditionList uint8
 
 const (
-	// maxOpen is how many conditions of a kind are told one by one: the worst. The others are one
-	// line.
+	// maxOpen is how many conditions of a kind are reported one by one: the worst. The others share
+	// one line.
 	maxOpen = 100
 
-	// maxClosed bounds the conditions of a kind that are remembered and not told. The one that was
-	// quiet longest is forgotten first.
+	// maxClosed bounds the conditions of a kind that are remembered and not reported. The one that
+	// was quiet longest is forgotten first.
 	maxClosed = 1 << 12
 
 	// moreDelay is the time for which conditions that find no room are counted before the first
@@ -103,22 +105,22 @@ var conditionKinds = [...]struct {
 	{RuleSpoofFlood, hourly},
 }
 
-// conditionsOf is the conditions of one kind that are not told one by one.
+// conditionsOf are the conditions of one kind that are not reported one by one.
 type conditionsOf struct {
-	more  int    // how many the line tells of; 0: there is no line
+	more  int    // how many the line reports; 0: there is no line
 	since uint32 // when the first of them came
 	told  uint32 // when the line was given last
 }
 
 // lasting is a condition as a rule sees it.
 type lasting struct {
-	verdict Verdict // what to tell: Rule and About, and what About names, are the condition's
+	verdict Verdict // what to report: Rule and About, and what About names, are the condition's
 	about   subject
 	bits    uint8  // of the prefix that it is about, see key
 	since   uint32 // its beginning
 	count   uint32 // failures since then; 0: one more than before
 	size    int    // how bad it is
-	certain bool   // it may be told
+	certain bool   // it may be reported
 }
 
 // kindOfCondition returns the index of a rule in conditionKinds, -1 if it gives events.
@@ -141,10 +143,8 @@ func newConditions(k0, k1 uint64) *table.Table[alertKey, condition, conditionLis
 	return table.New[alertKey, condition, conditionList](most, k0, k1)
 }
 
-// lasting notes that a condition goes on, and tells of it if it is certain and was not told within
-// an hour.
-//
-// It reports whether the condition was told by a line of its own.
+// lasting notes that a condition goes on, and alerts if it is certain and there was no alert of it
+// within an hour. It returns whether the condition has a line of its own.
 func (e *Engine) lasting(l lasting) (told bool) {
 	kind := kindOfCondition(l.verdict.Rule)
 	r := e.touchCondition(kind, &l)
@@ -197,7 +197,7 @@ func (e *Engine) touchCondition(kind int, l *lasting) table.Ref {
 	return r
 }
 
-// makeRoom forgets a condition of a kind that is not told, if there are too many.
+// makeRoom forgets a condition of a kind that is not reported, if there are too many.
 func (e *Engine) makeRoom(kind int) {
 	watched, waiting := conditionsIn(kind, conditionWatched), conditionsIn(kind, conditionWaiting)
 	if e.conditions.Count(watched)+e.conditions.Count(waiting) < maxClosed {
@@ -218,8 +218,8 @@ func (e *Engine) setState(kind int, r table.Ref, state conditionState) {
 	e.conditions.Mark(r)
 }
 
-// openCondition reports whether a condition that is certain may be told. Where too many are, it
-// takes the place of another, see [Engine.placeFor].
+// openCondition opens a condition that is certain, so that it is reported. It returns false if
+// there is no place. Where too many are open, it takes the place of another, see [Engine.placeFor].
 func (e *Engine) openCondition(kind int, r table.Ref) bool {
 	if e.conditions.Count(conditionsIn(kind, conditionOpen)) < maxOpen {
 		e.setState(kind, r, conditionOpen)
@@ -243,10 +243,10 @@ func (e *Engine) openCondition(kind int, r table.Ref) bool {
 	return true
 }
 
-// placeFor returns the open condition that makes way for another, 0 if none does. That is the
-// smallest one that the other is twice as bad as: so two of a size do not take turns. One that was
-// never told also takes the place of the smallest that was told over an hour ago. So each is told
-// once, unless more begin than maxOpen an hour.
+// placeFor returns the open condition that makes way for another, 0 if none does. It is the
+// smallest one, if the other is at least twice as bad: so two of a size do not take turns. A
+// condition that was never reported also takes the place of the smallest one that was opened over
+// an hour ago. So each is reported once, unless more than maxOpen begin in an hour.
 func (e *Engine) placeFor(kind int, c *condition) table.Ref {
 	var least, known table.Ref
 	open := conditionsIn(kind, conditionOpen)
@@ -278,8 +278,8 @@ func (e *Engine) giveWay(kind int, open, next table.Ref) {
 	e.setState(kind, next, conditionOpen)
 }
 
-// tellMore tells in one line, hourly at most, of the conditions of a kind that are not told one by
-// one. about is the latest of them.
+// tellMore reports in one line, hourly at most, the conditions of a kind that are not reported one
+// by one. about is the latest of them.
 func (e *Engine) tellMore(kind int, about *Verdict) {
 	of, n := &e.conditionsOf[kind], e.conditions.Count(conditionsIn(kind, conditionWaiting))
 	if of.since == 0 {
@@ -299,8 +299,8 @@ func (e *Engine) tellMore(kind int, about *Verdict) {
 	e.tell(v, phase, &c)
 }
 
-// endMore ends the line about the conditions of a kind that are not told one by one, if there are
-// none any more.
+// endMore ends the line about the conditions of a kind that are not reported one by one, if there
+// are none any more.
 func (e *Engine) endMore(kind int) {
 	of := &e.conditionsOf[kind]
 	if of.since == 0 || e.conditions.Count(conditionsIn(kind, conditionWaiting)) > 0 {
@@ -322,8 +322,8 @@ func (e *Engine) endOf(k alertKey) {
 	}
 }
 
-// endCondition tells that a condition is over if it was told. The record stays until its time, so
-// that what was saved of it is corrected.
+// endCondition reports that a condition is over, if it was reported. The record stays for a while,
+// so that what was saved of it is corrected.
 func (e *Engine) endCondition(kind int, r table.Ref) {
 	if e.conditions.Val(r).state == conditionOpen {
 		e.tellStored(r, PhaseEnd)
@@ -357,7 +357,7 @@ func (e *Engine) nextOver(before int64) (next table.Ref, at int64) {
 	return next, int64(e.conditionsDue) * int64(time.Second)
 }
 
-// conditionOver ends a condition that was quiet for long, or forgets one that was not told.
+// conditionOver ends a condition that was quiet for long, or forgets one that was not reported.
 func (e *Engine) conditionOver(r table.Ref) {
 	kind := kindOfCondition(e.conditions.Key(r).rule)
 	if c := e.conditions.Val(r); c.state == conditionOpen {
@@ -369,8 +369,8 @@ func (e *Engine) conditionOver(r table.Ref) {
 	e.endMore(kind)
 }
 
-// isForgotten reports whether a condition was quiet for so long that nothing is left of it: it was
-// over, and what was told is kept for once as long.
+// isForgotten reports whether a condition was quiet for so long that nothing is left of it. An
+// open condition is kept twice as long.
 func (e *Engine) isForgotten(r table.Ref) bool {
 	c := e.conditions.Val(r)
 	pause := int64(conditionKinds[kindOfCondition(e.conditions.Key(r).rule)].pause)
@@ -380,7 +380,7 @@ func (e *Engine) isForgotten(r table.Ref) bool {
 	return (int64(c.last)+pause)*int64(time.Second) < e.now
 }
 
-// tellStored tells of a condition by what is remembered of it.
+// tellStored reports a condition by what is remembered of it.
 func (e *Engine) tellStored(r table.Ref, phase Phase) {
 	k, c := e.conditions.Key(r), e.conditions.Val(r)
 	v := Verdict{Rule: k.rule, About: c.about, Attempts: int(c.count)}

@@ -75,9 +75,9 @@ type Stats struct {
 	Shared          uint64 // proven attempts through shared sources: not counted
 	Excused         uint64 // attempts of misconfigured endpoints: not counted
 	Covered         uint64 // attempts of sources that are banned: not counted
-	Evicted         uint64 // addresses forgotten for want of room
-	EvictedPrefixes uint64 // prefixes forgotten for want of room
-	EvictedRequests uint64 // request keys forgotten for want of room
+	Evicted         uint64 // addresses forgotten because there was no room
+	EvictedPrefixes uint64 // prefixes forgotten because there was no room
+	EvictedRequests uint64 // request keys forgotten because there was no room
 	BansRefused     uint64 // bans due for which there was no room
 	Postponed       uint64 // bans due on forgeable evidence beyond forgeable_bans_per_minute
 	Alerts          uint64 // alerts given
@@ -90,21 +90,21 @@ type Stats struct {
 // How many entries of a list are looked at for what has ended, so that no call takes long.
 const (
 	sweepBudget = 1024 // by an Advance
-	// by an Observe that finds no room for a ban, which an attacker can make every one do
+	// by an Observe that finds no room for a ban: an attacker can make every Observe do that
 	fullBudget = 4
 )
 
-// rounding is the part of the threshold by which a score must be above it, so that sums of weights
-// such as 0.1 do not pass it by a rounding error.
+// rounding is the part of the threshold by which a score must exceed it. Otherwise sums of weights
+// such as 0.1 would pass it by a rounding error.
 const rounding = 1e-4
 
-// offRound keeps the limits of calm off the scores that whole weights have after whole half-lives,
-// where rounding would decide.
+// offRound keeps the limits of calm away from the scores that whole weights have after whole
+// half-lives: there, rounding would decide.
 const offRound = 0.97
 
-// What the tables hold for each of MaxSources: with 96 bytes for an address, 112 for a prefix, 80
-// for an account at a source, 96 for an account, and 5 to 11 for an index of each, that makes 125
-// bytes a source, 128 at most.
+// The sizes of the tables, as parts of MaxSources. An address takes 96 bytes, a prefix 112, an
+// account at a source 80, an account 96, and the index of each 5 to 11. That makes 125 bytes a
+// source, 128 at most.
 const (
 	sourcesPerNetwork = 12
 	sourcesPerPair    = 12
@@ -164,7 +164,7 @@ func newEngine(o Options) *Engine {
 	return e
 }
 
-// setOptions takes options, without what they say of sizes.
+// setOptions takes over options, except those for the sizes of tables.
 func (e *Engine) setOptions(o Options) {
 	e.opt = o
 	e.calm = float32(o.calm() * offRound)
@@ -206,7 +206,7 @@ func (e *Engine) observe(o *Observation) {
 		return
 	}
 
-	// A ban knows whether its sources still send, whatever the events mean.
+	// A ban counts the events of its sources, whatever they mean.
 	if r, _ := e.covering(k); r != 0 {
 		b := e.bans.Val(r)
 		b.seen++
@@ -272,9 +272,9 @@ func (e *Engine) Stats() Stats {
 	return s
 }
 
-// begin starts a call: it decides what was due until now, in the order in which it was, so that
-// verdicts do not depend on when the engine is called. Each was at least one observation, so this
-// is no more work than observing was. Time never steps back.
+// begin starts a call. It decides what was due until now, in the order of time, so that verdicts do
+// not depend on when the engine is called. Each decision was caused by at least one observation, so
+// this costs no more than observing did. Time never steps back.
 func (e *Engine) begin(now int64) {
 	e.out = e.out[:0]
 	e.evidenceOut = e.evidenceOut[:0]
@@ -317,8 +317,8 @@ func secondOf(at int64) uint32 {
 	return uint32(min(max(at/int64(time.Second), 0), math.MaxUint32)) // checked
 }
 
-// emit takes up a verdict. Its scores are rounded, so that they do not tell how often a record was
-// brought to now.
+// emit adds a verdict to those of this call. Scores are rounded, so that they do not depend on how
+// often a record was updated.
 func (e *Engine) emit(v Verdict) {
 	v.Score = rounded(v.Score)
 	e.out = append(e.out, v)

@@ -3,8 +3,8 @@ package policy
 // Kind is the kind of an observed event. The names are Asterisk's event names.
 type Kind uint8
 
-// The kinds: Asterisk's fifteen security events, and an injection attempt, which is no event of
-// Asterisk's but what a decoder finds in one. The zero value is none of them and weighs nothing.
+// The kinds: Asterisk's fifteen security events, and an injection attempt, which a decoder finds in
+// an event. The zero value is none of them and weighs nothing.
 const (
 	KindNone Kind = iota
 	KindInvalidAccountID

@@ -26,13 +26,13 @@ type network struct {
 	provenOffenders uint8 // of these bans, those on proven evidence
 	strikes         uint8
 	flags           uint8
-	// the share of forgeable of which anybody could choose the address, see shareUnit
+	// the share of forgeable whose address anybody could have chosen, see shareUnit
 	chosen uint8
 	gen    uint8 // as that of a source
 }
 
 // recent are the latest few different parts of a network, hashed with the engine's seed, newest
-// first; 0 is none. So a few that take turns do not look like many.
+// first; 0 is none. They keep a few parts that take turns from looking like many.
 type recent [4]uint32
 
 // add notes a part. True means that it is not one of the latest.
@@ -139,7 +139,7 @@ func (e *Engine) evictNetwork() {
 	e.relistFreedNetworks(freedBudget)
 	victim := e.networks.Victim()
 	if e.networks.List(victim) == listProved {
-		// it cannot be known any more which prefixes hold a proved address
+		// from now on it is not known which prefixes hold a proved address
 		e.blindAt, e.blind = e.sec, true
 	}
 	e.networks.Remove(victim)

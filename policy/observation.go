@@ -74,8 +74,8 @@ type Verdict struct {
 	// of account_attacked and server_attacked: sources that failed lately; of spoof_suspected:
 	// addresses
 	Sources int
-	// of a condition: if not 0, this is one line for so many further ones that are not told one by
-	// one
+	// of a condition: if not 0, this is one line for so many further ones that are not reported one
+	// by one
 	More int
 
 	// Of an alert: its phase, and which of the fields above name its subject. The alerts of one

@@ -5,7 +5,7 @@ package policy
 const guessingPause = 6 * 3600
 
 // provedGuessing judges forgeable evidence in the name of a source that proved itself. It cannot be
-// told from forged packets, so it is alerted when a stranger would be banned for it.
+// distinguished from forged packets, so it is alerted when a stranger would be banned for it.
 func (e *Engine) provedGuessing(a *attempt) {
 	if !e.on(RuleProvedGuessing) {
 		return

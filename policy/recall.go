@@ -12,23 +12,23 @@ import (
 type Recalled struct {
 	Blocks  int // that were read
 	Entries int // that they held
-	Damaged int // blocks that were left out: a checksum is wrong, or a value is none
+	Damaged int // blocks that were left out: a checksum is wrong, or a value is not valid
 	Foreign int // blocks that were left out: of another version of the format
 	Dropped int // entries that were forgotten, since later blocks are of another seed
 }
 
-// Recall returns an engine that goes on where one stood that gave blocks with [Engine.Changes],
-// [Engine.Sweep] and [Engine.Rest], in the order in which they were given. A block that is damaged
-// or of another version is left out and counted. now is the time, nanoseconds since the Unix epoch:
-// what a block dates later, since a clock was wrong, is taken as of now. The seed is that of the
-// blocks, or that of the options if there are none: make observations with [Engine.Hasher]. What
-// has no room is left out, as a rule the oldest. There are no bans, see [Engine.AdoptBan], and
-// nothing is protected, see [Engine.Protect].
+// Recall returns an engine that goes on where another one stopped. blocks are those that the other
+// one gave with [Engine.Changes], [Engine.Sweep] and [Engine.Rest], in that order of time. A block
+// that is damaged or of another version is left out and counted. now is the time, nanoseconds since
+// the Unix epoch. A time in a block that is later, because a clock was wrong, becomes now. The seed
+// is that of the blocks, or that of the options if there are no blocks: make observations with
+// [Engine.Hasher]. Entries without room are left out, usually the oldest. There are no bans, see
+// [Engine.AdoptBan], and nothing is protected, see [Engine.Protect].
 //
-// After a crash, what came last before it is missing: what Changes had not given, and what only
-// Rest gives. Then nothing is held against a source for challenges that it may have answered
-// meanwhile, and for a minute no account is believed that chan_sip names in an answer to a
-// challenge which may have come before the crash.
+// After a crash, the end is missing: what Changes had not given, and what only Rest gives. Then
+// nothing is held against a source for challenges that it may have answered meanwhile. And for a
+// minute the engine believes no account that chan_sip names in the answer to a challenge, since the
+// challenge may have come before the crash.
 //
 // An error means that the options are invalid, and nothing else.
 func Recall(o Options, now int64, blocks iter.Seq[[]byte]) (*Engine, Recalled, error) {

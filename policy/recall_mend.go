@@ -138,8 +138,8 @@ func (rc *recalling) recount() {
 	}
 }
 
-// dropOver forgets the conditions that are over. The end of those that were told is told, unless
-// that is long ago.
+// dropOver forgets the conditions that are over. One that was reported stays, so that its end is
+// reported, unless that is long ago.
 func (rc *recalling) dropOver() {
 	e := rc.e
 	for r := range e.conditions.All() {

@@ -10,7 +10,7 @@ func (k *key) code(c *coder) {
 	c.u64(&k.lo)
 	c.u8(&k.bits)
 	if k.bits > hostBits || *k != k.masked(k.bits) {
-		c.fail("a prefix is none")
+		c.fail("a prefix is not valid")
 	}
 }
 
@@ -41,11 +41,11 @@ func (k *alertKey) code(c *coder) {
 	k.rule.code(c)
 }
 
-// codeConditionKey codes the key of a condition: its rule is one that lasts.
+// codeConditionKey codes the key of a condition. Its rule must be one that gives conditions.
 func codeConditionKey(k *alertKey, c *coder) {
 	k.code(c)
 	if kindOfCondition(k.rule) < 0 {
-		c.fail("a condition is none")
+		c.fail("a condition is not valid")
 	}
 }
 
@@ -108,7 +108,7 @@ func (v *condition) code(c *coder) {
 	c.u8((*uint8)(&v.state))
 	codeText(&v.n, &v.text, c)
 	if v.bits > hostBits || v.about > AboutServer || v.state >= conditionStates {
-		c.fail("a condition is none")
+		c.fail("a condition is not valid")
 	}
 }
 
@@ -159,7 +159,7 @@ func (v *Evidence) code(c *coder) {
 	v.Account.code(c)
 }
 
-// code writes the account that a source owns by its key, since a ref means nothing elsewhere.
+// code writes the account that a source owns by its key, since a ref means nothing in another run.
 func (s *source) code(c *coder, e *Engine) {
 	for _, v := range []*float32{
 		&s.proven, &s.forgeable, &s.slowProven, &s.slowForgeable, &s.guess, &s.slowGuess, &s.trust,

@@ -11,8 +11,8 @@ import (
 )
 
 // One request to a PBX raises up to two events, and a client that answers a challenge sends two
-// requests. This file turns events into attempts. What marks one request is its server, its source
-// with the port, and its session; but a session is as long as the attacker likes (svcrack sends
+// requests. This file turns events into attempts. The key of a request is its server, its source
+// with the port, and its session. But a session is as long as the attacker likes (svcrack sends
 // every guess under one Call-ID), so a key alone excuses nothing.
 
 // requestKey identifies a request: the events of one request have it in common.
@@ -21,7 +21,8 @@ type requestKey struct {
 	session uint64
 	port    uint16
 	server  uint16
-	stream  bool // so that no forgeable failure, which may count nothing, excuses a proven one
+	// a forgeable failure, which may count nothing, must not excuse a proven one
+	stream bool
 }
 
 // keyOf returns the key of an observation's request.
@@ -52,9 +53,9 @@ type request struct {
 	account Label // of the latest failure
 	kind    Kind  // of the latest failure
 	pending uint8 // counted failures whose companion event has not come yet
-	// the latest failure was counted, and the authenticated one that follows belongs to it
+	// the latest failure was counted, and an authenticated failure that follows belongs to it
 	credit bool
-	// the latest failure is not counted: it is that authenticated one, if its companion says so
+	// the latest failure may be that authenticated one, so it waits uncounted for its companion
 	held bool
 }
 
@@ -68,10 +69,10 @@ const (
 )
 
 const (
-	// maxRequests bounds the keys that are remembered: about ten seconds of the 13,000 events/s
-	// that one Asterisk was seen to raise under flood. The oldest is forgotten first; its next
-	// event counts as if it were the first, so a flood may make a request of someone else count
-	// twice, never not at all.
+	// maxRequests bounds the keys that are remembered. One Asterisk was seen to raise 13,000
+	// events/s under flood; this is about ten seconds of it. The oldest key is forgotten first, and
+	// its next event counts as if it were the first. So a flood may make a request of someone else
+	// count twice, but never not at all.
 	maxRequests = 1 << 16
 
 	// companionWindow is the time within which the second event of a request comes.
@@ -82,9 +83,9 @@ const (
 	creditWindow = int64(32 * time.Second)
 )
 
-// unauthenticated judges an InvalidAccountID or FailedACL of PJSIP. It counts at once, except where
-// it may be the answer to the challenge that an earlier one got: then its companion event tells, at
-// most two seconds later.
+// unauthenticated judges an InvalidAccountID or FailedACL of PJSIP. It counts at once, unless it
+// may be the answer to the challenge of an earlier one. Then its companion event decides, at most
+// two seconds later.
 func (e *Engine) unauthenticated(k requestKey, o *Observation) {
 	r := e.requests.Get(k)
 	if r == 0 {
@@ -94,7 +95,7 @@ func (e *Engine) unauthenticated(k requestKey, o *Observation) {
 	q := e.requests.Val(r)
 	switch {
 	case q.held:
-		// an authenticated request ends the pair: this one is a further one, and so was that
+		// a pair ends with an authenticated request, so both failures are of further requests
 		e.release(r)
 		q.pending = bump(q.pending, 2)
 		q.credit = false
@@ -120,8 +121,8 @@ func (e *Engine) unauthenticated(k requestKey, o *Observation) {
 	e.count(k.source, e.evidenceOf(o), RuleNone)
 }
 
-// challenged judges a ChallengeSent on `<unknown>` of PJSIP: never evidence by itself, but it tells
-// that the failure that it belongs to bore no credentials.
+// challenged judges a ChallengeSent on `<unknown>` of PJSIP. A challenge is never evidence. It
+// shows that the failure before it had no credentials.
 func (e *Engine) challenged(k requestKey) {
 	r := e.requests.Get(k)
 	if r == 0 {
@@ -149,13 +150,13 @@ func (e *Engine) refused(k requestKey, o *Observation) {
 			e.stats.Folded++
 			return
 		case q.pending > 0 && e.now-q.at <= companionWindow:
-			// The companion: the failure bore credentials at once.
+			// The companion: the first request had credentials already.
 			q.pending--
 			q.credit = q.credit && q.pending > 0
 			e.stats.Folded++
 			return
 		case q.credit && e.now-q.at <= creditWindow:
-			// The answer to the challenge, its own failure held back by Asterisk.
+			// The answer to the challenge. Asterisk held back the failure that belongs to it.
 			q.credit = false
 			e.stats.Folded++
 			return

@@ -283,7 +283,7 @@ func TestHeldAttemptIsCountedByTime(t *testing.T) {
 	}
 }
 
-// Forgetting keys for want of room must never lose an attempt; at worst it counts one twice.
+// Forgetting keys to make room must never lose an attempt; at worst it counts one twice.
 func TestFloodOfKeysHidesNoAttempt(t *testing.T) {
 	l := newLab(t)
 	l.feed(unknownUser("a", "c")...)

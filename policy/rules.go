@@ -1,10 +1,9 @@
 package policy
 
-// Rule is a rule, or RuleNone. Every verdict bears one.
+// Rule is a rule, or RuleNone. Every verdict names one.
 type Rule uint8
 
-// The rules. A number is never used for another rule, since it is part of what [Engine.Changes]
-// gives.
+// The rules. A number is never used for another rule, since [Engine.Changes] saves it.
 const (
 	RuleNone Rule = iota
 	RuleProvenScore

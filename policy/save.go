@@ -7,20 +7,22 @@ import (
 	"github.com/amifend/amifend/policy/internal/table"
 )
 
-// This file saves the engine's state little by little, as blocks of bytes for a log that somebody
-// else keeps: each block stands for itself, and what is said later replaces what was said before.
-// [Recall] makes an engine of such a log.
+// This file saves the engine's state little by little, as blocks of bytes for a log that the caller
+// keeps. Each block can be read without the others, and a later entry replaces an earlier one.
+// [Recall] makes an engine from such a log.
 //
 // There are three sorts of tables:
 //   - sources, prefixes, accounts, accounts at sources, the latest attempts, alerts, vouchers,
-//     conditions: by
-//     [Engine.Changes] when they changed, by [Engine.Sweep] all;
-//   - requests, dialogs, unanswered challenges, which mean something for a minute: by [Engine.Rest];
-//   - bans: not here. Whoever enforces them keeps them, see [Engine.AdoptBan].
+//     sites, sharers and conditions: [Engine.Changes] gives the entries that changed, and
+//     [Engine.Sweep] gives all;
+//   - requests, dialogs and unanswered challenges, which mean something for a minute: [Engine.Rest]
+//     gives them;
+//   - bans: they are not saved here. The enforcer of the bans keeps them, see [Engine.AdoptBan].
 
 // saving is the progress of saving.
 type saving struct {
-	// there is a log, so what it says of an entry must be corrected before that is forgotten
+	// Set while there is a log: its record of an entry must be corrected before the entry is
+	// forgotten.
 	begun   bool
 	pardon  uint8    // the number of the latest pardon, see source.pardon
 	pardons []pardon // since they were last saved
@@ -42,8 +44,8 @@ type place struct {
 	r   table.Ref
 }
 
-// maxPardons bounds the pardons that wait to be saved. Beyond, they are saved as far as a source is
-// still remembered then.
+// maxPardons bounds the pardons that wait to be saved. A pardon beyond it is saved only with its
+// source, if that is still remembered then.
 const maxPardons = 1 << 14
 
 // A block begins with blockMagic and the version of its format, what sort of block it is, the seed,
@@ -67,13 +69,13 @@ var (
 	restTables = [...]tag{tagRequests, tagDialogs, tagSilents}
 )
 
-// Changes appends to buf one block of what changed since it was last saved, by Changes or Sweep: at
-// most so many entries, the hottest first (pardons, then sources that were banned, have a score, or
-// are proved, and what belongs to them). n is how many there are; 0 means that nothing changed, and
-// that nothing was appended. An entry takes some 100 bytes, 700 at most; 5,000 take about a
-// millisecond. A flood of forged packets changes seven entries a packet in IPv4, eleven in IPv6,
-// ordinary traffic one an event. What a caller could not store is not given again: it wants a round
-// of [Engine.Sweep] then.
+// Changes appends to buf one block of what changed since it was last saved by Changes or Sweep:
+// most entries at most. The hottest come first: pardons, then sources that were banned, have a
+// score, or are proved, and what belongs to them. n is the number of entries; 0 means that nothing
+// changed and nothing was appended. An entry takes some 100 bytes, 700 at most; 5,000 take about a
+// millisecond. A forged packet of a flood changes seven entries in IPv4, eleven in IPv6; an
+// ordinary event changes one. Entries are given once. A caller that could not store them needs a
+// round of [Engine.Sweep].
 func (e *Engine) Changes(buf []byte, most int) (out []byte, n int) {
 	e.save.begun = true
 	c := e.beginBlock(buf, blockLasting)
@@ -100,10 +102,10 @@ func (e *Engine) Changes(buf []byte, most int) (out []byte, n int) {
 	return e.endBlock(c, buf, n), n
 }
 
-// Sweep appends to buf one block of the next entries of what Changes gives, at most so many,
-// whether they changed or not, so that a log can be written anew: when done, what was in it before
-// the first Sweep of this round is not needed any more, and the next one begins another round.
-// Blocks of Changes may stand in between. n may be 0 before it is done.
+// Sweep appends to buf one block of the next entries of the tables of Changes, most at most,
+// whether they changed or not. A round of Sweep writes a log anew: when done, what the log had
+// before the round is not needed any more, and the next Sweep begins another round. Blocks of
+// Changes may stand in between. n may be 0 before it is done.
 func (e *Engine) Sweep(buf []byte, most int) (out []byte, n int, done bool) {
 	return e.pass(buf, most, &e.save.sweep, lastingTables[:], blockLasting)
 }

@@ -281,7 +281,7 @@ func compare[K table.Key, V any, L ~uint8](
 }
 
 // Whoever was pardoned begins anew, also after a kill: whatever was saved of it before, and though
-// it may be forgotten for want of room before or after.
+// it may be forgotten to make room before or after.
 func TestPropertyPardonOutlastsAKill(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := newLab(t, func(o *Options) { o.MaxSources, o.MaxBans = minSources, minSources/2 })

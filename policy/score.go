@@ -52,14 +52,14 @@ func (e *Engine) due(s *source) claim {
 // provenScore reports whether the score of proven evidence bans a source.
 func (e *Engine) provenScore(s *source) bool { return e.on(RuleProvenScore) && s.proven > e.limit }
 
-// score reports whether the score of all evidence bans a source, up to that of which c could have
-// chosen the address.
+// score reports whether the score of all evidence bans a source. Evidence of a less
+// trustworthy class than c does not count.
 func (e *Engine) score(s *source, c Chooser) bool {
 	return e.on(RuleScore) && s.proven+upTo(c, s.forgeable, s.chosen) > e.limit
 }
 
-// longMemory reports whether the score that halves in a week bans a source, up to evidence of which
-// c could have chosen the address.
+// longMemory reports whether the score that halves in a week bans a source. Evidence of a less
+// trustworthy class than c does not count.
 func (e *Engine) longMemory(s *source, c Chooser) bool {
 	return e.on(RuleLongMemory) && s.slowProven+upTo(c, s.slowForgeable, s.slowChosen) > slowFactor*e.limit
 }

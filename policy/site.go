@@ -12,8 +12,8 @@ import (
 type site struct {
 	users [siteUsers]siteUser // in no order; free ones have no account
 
-	// Proven attempts of a shared site, which are told and not held against it: their score on both
-	// scales as of guessAt, their number, and when the first of them came.
+	// Proven attempts of a shared site, which are reported and not held against it: their score on
+	// both scales as of guessAt, their number, and when the first of them came.
 	guess, slowGuess float32
 	guessAt          uint32
 	guessSince       uint32
@@ -28,8 +28,8 @@ type siteUser struct {
 	account accountID // 0 if the place is free
 	at      uint32    // the last success
 
-	// The last success of which nobody could have chosen the address, 0 if there was none that
-	// counts: see sharer.
+	// The last success whose address nobody could have chosen, 0 if there was none that counts: see
+	// sharer.
 	provenAt uint32
 }
 
@@ -46,7 +46,7 @@ const (
 	// crowdedFrom is how many accounts within an hour keep a shared site from ever being banned.
 	crowdedFrom = 20
 
-	// failingFrom is how many accounts of a shared site that fail within an hour are told.
+	// failingFrom is how many accounts of a shared site must fail within an hour for an alert.
 	failingFrom = 4
 
 	siteUsers   = 24 // the accounts that are remembered of a site: the latest
@@ -65,8 +65,8 @@ const (
 	sitesShared                  // shared, or was
 )
 
-// A sharer bounds the sites that an account makes shared ones. Otherwise who owns five accounts
-// could shelter any number of addresses. Times are seconds since the Unix epoch.
+// A sharer bounds the sites for which an account counts. Otherwise the owner of five accounts could
+// shelter any number of addresses. Times are seconds since the Unix epoch.
 type sharer struct {
 	parts [sitesADay]uint32 // hashed; newest first, 0 is none
 	at    [sitesADay]uint32 // when the account began to count for each
@@ -107,12 +107,11 @@ func (e *Engine) sharedSite(k key) *site {
 }
 
 // shared reports whether an address or /64 is a shared source: at least sharedFrom accounts
-// authenticated from there within ProofWindow, by successes of which nobody could have chosen the
-// address.
+// authenticated from there within ProofWindow, by successes whose address nobody could have chosen.
 func (e *Engine) shared(k key) bool { return e.sharedSite(k) != nil }
 
-// proven returns how many accounts logged in within the last span seconds by successes of which
-// nobody could have chosen the address.
+// proven returns how many accounts logged in within the last span seconds by successes whose
+// address nobody could have chosen.
 func (t *site) proven(now, span uint32) int {
 	n := 0
 	for i := range t.users {
@@ -123,8 +122,8 @@ func (t *site) proven(now, span uint32) int {
 	return n
 }
 
-// loggedIn notes that an account authenticated at a source. before is the account that did so before
-// it, 0 if none is known.
+// loggedIn notes that an account authenticated at a source. before is the account that did so
+// before it, 0 if none is known.
 func (e *Engine) loggedIn(k key, s *source, id, before accountID, o *Observation) {
 	nk := k.site()
 	counts := e.sharesSite(nk, id, o)
@@ -159,7 +158,8 @@ func (e *Engine) loggedIn(k key, s *source, id, before accountID, o *Observation
 	e.sites.Move(r, t.list())
 }
 
-// user returns the place of an account, in place of the one that was quiet longest if it has none.
+// user returns the place of an account. An account without one takes that of the account that was
+// quiet longest.
 func (t *site) user(id accountID) *siteUser {
 	oldest := 0
 	for i := range t.users {
@@ -223,8 +223,8 @@ func (e *Engine) sharesSite(nk key, id accountID, o *Observation) bool {
 	return takePart(v.parts[:], v.at[:], e.vouchedPart(nk), e.sec, sitesADay)
 }
 
-// failedAtHome notes that an account failed at a shared site where it logs in, and tells of it when
-// that is one of several. Nothing is held against the site for it.
+// failedAtHome notes that an account failed at a shared site where it logs in, and alerts when
+// several do. Nothing is held against the site for it.
 func (e *Engine) failedAtHome(t *site, a *attempt) {
 	place, failing := 0, 1
 	for i, f := range t.failing {
@@ -251,9 +251,9 @@ func (t *site) failedLately(i int, now uint32) bool {
 	return f.account != 0 && now-min(f.at, now) < hourly
 }
 
-// sharedGuessing judges proven evidence against a shared source. It is told when a stranger would
-// be banned for it: a ban would be a switch by which one user cuts off the others. Only where the
-// operator asks for it the source is banned, for ten minutes in an hour at most.
+// sharedGuessing judges proven evidence against a shared source. It alerts when a stranger would be
+// banned for it. A ban would let one user cut off the others, so there is none unless the operator
+// asks for it (BanSharedSources), and then for ten minutes in an hour at most.
 func (e *Engine) sharedGuessing(t *site, a *attempt) {
 	e.stats.Shared++
 	a.pair.shielded = count16(a.pair.shielded)
@@ -283,7 +283,7 @@ func (e *Engine) sharedGuessing(t *site, a *attempt) {
 	}
 }
 
-// fadeGuess brings the scores of what was told of a site to now.
+// fadeGuess brings the scores of the attempts that were reported of a site to now.
 func (e *Engine) fadeGuess(t *site) {
 	if e.sec > t.guessAt {
 		t.guess *= fade(e.sec-t.guessAt, e.half)
@@ -375,8 +375,8 @@ func (e *Engine) nameAccount(id accountID) {
 	}
 }
 
-// namesAt returns the names of the accounts that log in at an address: see usersOf. Of an address
-// with one account that is the one.
+// namesAt returns the names of the accounts that log in at an address: see usersOf. An address
+// without a site has one at most.
 func (e *Engine) namesAt(k key, s *source) []Label {
 	if t := e.siteOf(k); t != nil {
 		return e.usersOf(t)
@@ -394,7 +394,7 @@ type SharedSource struct {
 	Prefix   netip.Prefix // a host, or a /64 of IPv6
 	Accounts int          // that logged in within ProofWindow, beyond doubt; 24 means so many or more
 	Users    []Label      // some of them, the latest first
-	Guesses  int          // attempts through it lately that were told and not held against it
+	Guesses  int          // attempts through it lately, reported and not held against it
 }
 
 // SharedSources iterates over the shared sources as of the engine's time. The engine must not be

@@ -18,12 +18,11 @@ type source struct {
 	trust            float32
 
 	at uint32
-	// the first attempt since the scores were last zero, or when it was pardoned, if there was none
-	// since
+	// the first attempt since the scores were last zero; without one, the time of its pardon
 	since    uint32
 	proofAt  uint32    // the last proof
 	strikeAt uint32    // when the latest ban ends or ended
-	owned    table.Ref // in accounts: which it last authenticated as, may be another's by now
+	owned    table.Ref // the account as which it last authenticated; the place may be reused
 
 	attempts uint16
 	okPort   uint16 // of the last proof
@@ -34,10 +33,10 @@ type source struct {
 	owns         uint8 // accounts that succeeded here
 	strikes      uint8
 	burst        uint8 // accounts that succeeded in the minute of proofAt
-	// the share of forgeable of which anybody could choose the address, see shareUnit
+	// the share of forgeable whose address anybody could have chosen, see shareUnit
 	chosen     uint8
 	slowChosen uint8 // the same of slowForgeable
-	// the number of its latest pardon, 0 for none: what pairs say of failures before means nothing
+	// the number of its latest pardon, 0 for none; failures of pairs before it do not count
 	pardon uint8
 	flags  uint8
 	gen    uint8 // the latest PardonAll that it has been brought to, see general
@@ -164,8 +163,7 @@ func (e *Engine) decay(s *source) {
 	s.slowGuess *= slow
 	s.trust *= fade(dt, trustHalfLife.Seconds())
 
-	// What is below calm stays so until the next attempt: it makes no difference when it is taken
-	// for nothing.
+	// A score below calm stays so until the next attempt, so it can be set to zero at any time.
 	if s.proven+s.forgeable < e.calm {
 		s.proven, s.forgeable = 0, 0
 		if s.slowProven+s.slowForgeable < e.slowCalm {

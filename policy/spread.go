@@ -21,8 +21,8 @@ func (e *Engine) spreadScore(n *network, sp spread) claim {
 	return claim{}
 }
 
-// secondOffender returns what the bans in a prefix ask for, now that a ban of that weight is due for
-// one more part of it.
+// secondOffender returns what the bans in a prefix ask for when a ban of weight want is due for one
+// more part of it.
 func (e *Engine) secondOffender(n *network, sp spread, part uint32, want weight) claim {
 	if !e.on(RuleSecondOffender) {
 		return claim{}
@@ -55,8 +55,8 @@ func (e *Engine) mayBan(nk key) bool {
 }
 
 // decideNetwork bans a prefix if that is due and allowed. want is the weight of the offence of its
-// host, covered what is banned already. It returns the scope of the ban that it made, none if it
-// made none.
+// host; covered is what is banned already. It returns the scope of the ban, or ScopeNone if there
+// is none.
 func (e *Engine) decideNetwork(a *attempt, sp spread, want weight, covered Scope) Scope {
 	nk, part := a.key.masked(sp.bits), e.part(a.key, sp.bits)
 	n, nr := e.touchNetwork(nk)
@@ -76,7 +76,7 @@ func (e *Engine) decideNetwork(a *attempt, sp spread, want weight, covered Scope
 		return ScopeNone
 	}
 
-	// A proved address saves its prefix, but for a /64 full of proven offenders.
+	// A proved address saves its prefix, unless that is a /64 full of proven offenders.
 	outweighed := c.weight() == weightProven && sp.bits == netBits && n.provenOffenders >= manyOffenders
 	if e.holdsProof(n) && !outweighed {
 		goesOn := sp.bits <= netBits && a.src.attempts > 1
@@ -112,14 +112,14 @@ func (n *network) scoreOf(c claim) float32 {
 	return n.proven + n.forgeable
 }
 
-// manyOffenders is the number of banned addresses of a /64, all on proven evidence, that outweighs
-// a proved one among them. Otherwise its owner would fill the firewall with bans of single
-// addresses.
+// manyOffenders is the number of addresses of a /64, all banned on proven evidence, that outweighs
+// a proved address among them. Without it, the owner of a /64 could fill the firewall with bans of
+// single addresses.
 const manyOffenders = 32
 
-// banSpread bans an address that went on, for what its prefix earned, which must not be banned
-// itself. On forgeable evidence it bans no address that proved itself: the neighbours may be
-// forged.
+// banSpread bans an address that goes on after its prefix has earned a ban, when the prefix itself
+// must not be banned. On forgeable evidence it bans no address that proved itself: the attempts of
+// its neighbours may be forged.
 func (e *Engine) banSpread(a *attempt, n *network, c claim) Scope {
 	s := a.src
 	switch proven := c.weight() == weightProven; {

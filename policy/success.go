@@ -20,7 +20,7 @@ const (
 // source.
 func (e *Engine) succeeded(k key, o *Observation) {
 	if !o.Password && !o.Chooser().Proven() {
-		return // chan_sip's without a password over TCP is anybody's, in any name
+		return // chan_sip over TCP, without a password: anybody can cause it in any name
 	}
 	if o.dialled && !e.guessedAt(k, o) {
 		e.proveDialled(k, o)
@@ -102,8 +102,8 @@ func (e *Engine) guessedAt(k key, o *Observation) bool {
 }
 
 // proveDialled judges a success of chan_sip whose account is doubtful: it proves the address, and
-// says nothing of accounts. All of a server count as one account's, since whoever has an account
-// can dial any number.
+// no account. Whoever has an account can dial any number, so all such successes of a server count
+// as those of one account.
 func (e *Engine) proveDialled(k key, o *Observation) {
 	if e.spares(k, o.Server) {
 		return
@@ -119,8 +119,8 @@ func (e *Engine) proveDialled(k key, o *Observation) {
 	e.proveNetworks(k, innocent, o.Chooser())
 }
 
-// forgiveAccount takes what an account's failures added from its source's scores: whoever errs and
-// then succeeds is no attacker. Proven failures stay unless the success is proven.
+// forgiveAccount takes from a source's scores what an account's failures added: a user who mistypes
+// and then succeeds is not an attacker. Proven failures stay unless the success is proven.
 func (e *Engine) forgiveAccount(s *source, p *pair, by Chooser) {
 	e.forgive(s, &p.debt, by)
 	p.shielded = 0
@@ -135,8 +135,8 @@ func (e *Engine) forgiveAccount(s *source, p *pair, by Chooser) {
 	s.uncountFailed(p)
 }
 
-// forgiveRequest forgives the failure of the very request that now succeeded. Where Asterisk knows
-// phones by auth_username, it calls their first request one of an unknown account when several come
+// forgiveRequest forgives the failure of the very request that now succeeded. Where Asterisk finds
+// phones by auth_username, it reports an unknown account for their first requests when several come
 // at once (capture 12).
 func (e *Engine) forgiveRequest(k key, s *source, o *Observation) {
 	r := e.requests.Get(keyOf(k, o))
@@ -194,8 +194,8 @@ func (e *Engine) own(s *source, p *pair, pr, ar table.Ref) {
 	e.pairs.Move(pr, listOwned)
 }
 
-// prove notes that a source proved itself. Whether it failed before its first proof, from the same
-// port, is noted for whoever asks for an explanation: see washed.
+// prove notes that a source proved itself. If it failed before its first proof, from the same port,
+// that is noted for explanations: see washed.
 func (e *Engine) prove(k key, s *source, r table.Ref, port uint16) {
 	if s.flags&flagProof == 0 && s.attempts > 0 && s.failPort == port {
 		s.flags |= washed
@@ -206,8 +206,8 @@ func (e *Engine) prove(k key, s *source, r table.Ref, port uint16) {
 	e.classify(k, r)
 }
 
-// proveNetworks notes that the prefixes of a host hold a proved address. Their bans are lifted if
-// it never failed; one on proven evidence only by a success whose address nobody could have chosen.
+// proveNetworks notes that the prefixes of a host hold a proved address. If it never failed, their
+// bans are lifted. A ban on proven evidence takes a success whose address nobody could have chosen.
 func (e *Engine) proveNetworks(k key, innocent bool, by Chooser) {
 	for _, sp := range k.spreads() {
 		nk := k.masked(sp.bits)

@@ -2,16 +2,16 @@ package policy
 
 import "fmt"
 
-// Tune replaces the options from now on, and forgets nothing: no score, no strike, no proof. Bans
-// that run keep their scope and their time, also if they are longer than the new BanMax. Scores
-// that faded until now did so with the old half-life. Who is above a threshold that was lowered is
-// banned at its next attempt. The seed stays. With a smaller MaxSources the sources that were quiet
-// longest are forgotten; with a smaller MaxBans those that run stay, and there is no room for more
-// until enough of them ended.
+// Tune replaces the options from now on, and forgets no score, no strike and no proof. Bans that
+// run keep their scope and their time, even if they are longer than the new BanMax. Until now,
+// scores faded with the old half-life. A source above a lowered threshold is banned at its next
+// attempt. The seed stays. With a smaller MaxSources, the sources that were quiet longest are
+// forgotten. With a smaller MaxBans, the bans that run stay, and there is no room for more until
+// enough of them ended.
 //
-// It returns what was due until now. An error means that the options are invalid, and that nothing
-// changed. With a million sources a new half-life or MaxSources takes a few tenths of a second,
-// anything else microseconds.
+// Tune returns what was due until now. An error means that the options are invalid, and that
+// nothing changed. With a million sources a new half-life or MaxSources takes a few tenths of a
+// second, anything else microseconds.
 func (e *Engine) Tune(now int64, o Options) ([]Verdict, error) {
 	if err := o.Validate(); err != nil {
 		return nil, fmt.Errorf("validate policy options: %w", err)
