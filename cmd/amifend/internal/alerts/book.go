@@ -1,11 +1,11 @@
-// Package alerts keeps what a person should know: events, which are told once, and conditions, which
-// last. A [Book] has the open conditions. It writes all alerts to the log and to the journal.
+// Package alerts keeps what a person should know: events, which are reported once, and conditions,
+// which last. A [Book] has the open conditions. It writes all alerts to the log and to the journal.
 //
 //	judge, enforce, daemon ── Event, Raise, Resolve ──→ Book ──→ log, journal
 //	operate                ── Open, Latest, Ignore ───→ Book
 //
-// A condition has a key. Raise opens it, or notes that it goes on: that is told hourly at most.
-// Resolve ends it. What was told survives a restart: see [Book.Load].
+// A condition has a key. Raise opens it, or notes that it goes on, which is reported hourly at
+// most. Resolve ends it. Open conditions survive a restart: see [Book.Load].
 package alerts
 
 import (
@@ -39,7 +39,7 @@ type Journal interface {
 // Options configure a [Book].
 type Options struct {
 	Log     *slog.Logger // must not block
-	Journal Journal      // nil: what is told ends with the run
+	Journal Journal      // nil: nothing survives a restart
 }
 
 // Alert is an alert as its finder passes it on.
@@ -99,7 +99,7 @@ type Book struct {
 	ignored ignored
 }
 
-// told is an open condition, and when it was told last.
+// told is an open condition, and when it was reported last.
 type told struct {
 	Condition
 	at time.Time
@@ -114,7 +114,7 @@ func New(o Options) *Book {
 	}
 }
 
-// Event tells of an event.
+// Event logs and records an event.
 func (b *Book) Event(a Alert) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -189,11 +189,11 @@ func (b *Book) tell(t *told, isNew bool) {
 	b.record(t, time.Time{})
 }
 
-// Resolve ends a condition, if it is open. The zero Span means that it was noticed last when Raise
-// said so.
+// Resolve ends a condition, if it is open. The zero Span means that it was not noticed since the
+// last call of Raise.
 func (b *Book) Resolve(key string, s Span) { b.end(key, s, "") }
 
-// Yield ends a condition that goes on: a worse one took its place among those that are told.
+// Yield ends a condition that goes on: a worse one took its place among those that are reported.
 func (b *Book) Yield(key string, s Span) {
 	b.end(key, s, "; it goes on, and is counted with the others")
 }

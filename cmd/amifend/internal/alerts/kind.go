@@ -31,7 +31,8 @@ type Kind struct {
 	Severity Severity
 	// forged packets alone can raise it in everybody's name, so it must not crowd out the others
 	Forgeable bool
-	// of a condition: after so long without news it is over; 0: only [Book.Resolve] ends it
+	// of a condition: it is over when it was not noticed for so long; 0: only [Book.Resolve] ends
+	// it
 	Quiet time.Duration
 }
 

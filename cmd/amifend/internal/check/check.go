@@ -1,5 +1,5 @@
-// Package check implements `amifend check`: it tests everything that the daemon needs, and tells
-// people what is wrong and what to do about it.
+// Package check implements `amifend check`: it tests everything that the daemon needs, and reports
+// what is wrong and what to do.
 //
 // It changes nothing: it logs in to the PBXs and listens, and shows with a scratch table, which it
 // removes, whether nftables can be used. It never prints a secret.

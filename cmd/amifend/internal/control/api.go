@@ -59,8 +59,8 @@ type ServerStatus struct {
 	Down        time.Time `json:"down,omitzero"`
 	Problem     string    `json:"problem,omitempty"`     // what keeps it from working now
 	Error       string    `json:"error,omitempty"`       // the same in words
-	Do          string    `json:"do,omitempty"`          // // what to do about it
-	NextTry     time.Time `json:"next_try,omitzero"`     // // when it connects again
+	Do          string    `json:"do,omitempty"`          // what to do about it
+	NextTry     time.Time `json:"next_try,omitzero"`     // when it connects again
 	AMIVersion  string    `json:"ami_version"`           //
 	Login       string    `json:"login"`                 // MD5 or plain
 	TLS         string    `json:"tls,omitempty"`         // its version; "": plain TCP
@@ -90,7 +90,7 @@ type Engine struct {
 	Refused   uint64 `json:"refused"`   // bans for which there was no room
 	// bans on forgeable evidence beyond forgeable_bans_per_minute
 	Postponed uint64 `json:"postponed"`
-	Evicted   uint64 `json:"evicted"` // sources that were forgotten for lack of room
+	Evicted   uint64 `json:"evicted"` // sources that were forgotten because there was no room
 	Alerts    uint64 `json:"alerts"`
 	Sources   int    `json:"sources"`
 	Bans      int    `json:"bans"`
@@ -156,7 +156,7 @@ type SharedSource struct {
 	Source   string   `json:"source"`
 	Accounts int      `json:"accounts"` // 24 means so many or more
 	Users    []string `json:"users"`    // some of them, the latest first; as ami.Quote prints them, without the quotes
-	Guesses  int      `json:"guesses"`  // attempts through it that were told and banned nobody
+	Guesses  int      `json:"guesses"`  // attempts through it that were reported and banned nobody
 }
 
 // Ban is one running ban.
@@ -308,5 +308,5 @@ type NewAllow struct {
 type Reloaded struct {
 	Changed  []string `json:"changed"`            // sections of the config that are in force now
 	Restart  []string `json:"restart,omitempty"`  // changes that need a restart
-	Warnings []string `json:"warnings,omitempty"` // // what is unsafe in the new config
+	Warnings []string `json:"warnings,omitempty"` // what is unsafe in the new config
 }

@@ -21,7 +21,7 @@ import (
 type Peer struct {
 	UID  uint32
 	PID  int32
-	Says string // the name that the peer gives itself, fit to be printed; "": none
+	Says string // the name that the peer gives itself, safe to print; "": none
 
 	groups []uint32
 }
@@ -111,7 +111,7 @@ func peerGroups(fd uintptr) ([]uint32, error) {
 	}
 }
 
-// access holds the groups that have a right. nil is no group.
+// access holds the group that has each right. nil: no group has it.
 type access struct {
 	read, admin *uint32
 }

@@ -33,7 +33,7 @@ func Routes() []Route {
 // served is a route with its handler.
 type served struct {
 	Route
-	has    bool // this daemon serves it
+	has    bool // whether this daemon serves it
 	answer handler
 }
 
@@ -63,7 +63,8 @@ func (s *Server) readTable() []served {
 	return []served{
 		{Route{
 			Method: http.MethodGet, Path: "/v1/status", Answer: Status{},
-			About: "How everything is, and what needs a look. `health` is empty when all is well.",
+			About: "The state of all parts. `health` names what needs a look. It is empty when " +
+				"all is well.",
 		}, s.Read != nil, s.status},
 		{Route{
 			Method: http.MethodGet, Path: "/v1/bans", Answer: Ban{}, Lines: true,
@@ -94,7 +95,7 @@ func (s *Server) readTable() []served {
 		}, s.Explain != nil, s.explain},
 		{Route{
 			Method: http.MethodGet, Path: "/v1/report", Answer: Report{},
-			About: "What happened, by the journal. Hours are told whole.",
+			About: "Events and bans of the past, from the journal. Hours are reported as a whole.",
 			Query: []Parameter{
 				paramSince,
 				{
@@ -105,8 +106,8 @@ func (s *Server) readTable() []served {
 		}, s.Past != nil, s.report},
 		{Route{
 			Method: http.MethodGet, Path: "/v1/alerts", Answer: AlertList{},
-			About: "The alerts, by the journal: events since a time, and conditions that went on " +
-				"since or are open. `total` counts those that had no room in the answer, too.",
+			About: "The alerts, from the journal: events since a time, and conditions that went " +
+				"on after that time or are open. `total` also counts alerts beyond `limit`.",
 			Query: []Parameter{
 				paramSince,
 				{"address", "alerts about this address, and about networks that it is in"},
@@ -138,7 +139,7 @@ func (s *Server) changeTable() []served {
 		{Route{
 			Method: http.MethodPost, Path: "/v1/bans", Change: true, Body: NewBans{},
 			Answer: Banned{},
-			About:  "Bans. What became of each is in the answer, also what was refused.",
+			About:  "Bans. The answer has the result for each, also for those that were refused.",
 		}, s.Ban != nil, s.ban},
 		{Route{
 			Method: http.MethodDelete, Path: "/v1/bans", Change: true, Answer: Lifted{},
@@ -153,11 +154,12 @@ func (s *Server) changeTable() []served {
 		{Route{
 			Method: http.MethodPost, Path: "/v1/allow", Change: true, Body: NewAllow{},
 			Answer: Allowed{},
-			About:  "Has a prefix never banned, or the addresses of a host name as they change.",
+			About: "Allows a prefix, or the addresses of a host name as they change. What is " +
+				"allowed is never banned.",
 		}, s.Allow != nil, s.allow},
 		{Route{
 			Method: http.MethodDelete, Path: "/v1/allow", Change: true, Answer: Allowed{},
-			About: "Takes out what was allowed by a command.",
+			About: "Removes what was allowed by a command.",
 			Query: []Parameter{
 				{"prefix", "what was allowed"},
 				{"name", "or the host name that was"},
@@ -166,8 +168,8 @@ func (s *Server) changeTable() []served {
 		{Route{
 			Method: http.MethodPost, Path: "/v1/enforce", Change: true, Body: NewTrial{},
 			Answer: Enforced{},
-			About: "Ends observing for a trial. When it ends and was not kept, amifend observes " +
-				"again.",
+			About: "Ends observing for a trial. If the trial ends without `keep`, amifend " +
+				"observes again.",
 		}, s.Enforce != nil, s.enforce},
 		{Route{
 			Method: http.MethodPost, Path: "/v1/alerts/ignored", Change: true,
@@ -177,13 +179,13 @@ func (s *Server) changeTable() []served {
 		{Route{
 			Method: http.MethodDelete, Path: "/v1/alerts/ignored", Change: true,
 			Answer: IgnoredAlert{},
-			About:  "Has a condition told again that was silenced.",
+			About:  "Ends the silence about a condition, so that it is reported again.",
 			Query:  []Parameter{{"id", "of the condition; it must be there"}},
 		}, s.Silence != nil, s.heedAlert},
 		{Route{
 			Method: http.MethodPost, Path: "/v1/keep", Change: true, Answer: Kept{},
-			About: "Keeps the bans of a trial, and ends it. Of a trial that ended observing, the config " +
-				"must not say `observe` any more.",
+			About: "Keeps the bans of a trial, and ends the trial. If the trial ended observing, " +
+				"the config must no longer say `observe`.",
 		}, s.Keep != nil, s.keep},
 		{Route{
 			Method: http.MethodPost, Path: "/v1/reconcile", Change: true, Answer: Reconciled{},
@@ -191,7 +193,7 @@ func (s *Server) changeTable() []served {
 		}, s.Reconcile != nil, s.reconcile},
 		{Route{
 			Method: http.MethodPost, Path: "/v1/acknowledge", Change: true, Answer: Acknowledged{},
-			About: "Has the loss of the journal shown no longer in the status.",
+			About: "Removes the loss of the journal from the status.",
 		}, s.Acknowledge != nil, s.acknowledge},
 		{Route{
 			Method: http.MethodPost, Path: "/v1/reload", Change: true, Answer: Reloaded{},

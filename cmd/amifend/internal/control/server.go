@@ -73,7 +73,7 @@ type Options struct {
 	Enforce func(ctx context.Context, by Peer, trial time.Duration) (Enforced, error)
 	// Reconcile compares kernel, journal and engine, and repairs what differs.
 	Reconcile func(ctx context.Context, by Peer) (Reconciled, error)
-	// Acknowledge has what an operator has seen shown no longer in the status.
+	// Acknowledge removes from the status what an operator has seen.
 	Acknowledge func(ctx context.Context, by Peer) (Acknowledged, error)
 	Events      *Feed
 }

@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	// conditionsEvery is the time between two looks at what the parts do not tell of themselves.
+	// conditionsEvery is the time between two looks at servers and journal, which report nothing of
+	// themselves.
 	conditionsEvery = 10 * time.Second
 
 	// downFor is how long a server must be down before that is a condition: a restart of Asterisk

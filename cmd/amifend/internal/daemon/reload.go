@@ -252,7 +252,7 @@ func (r *reloader) readInTime() (*config.Config, *stream.Plan, error) {
 	case <-time.After(readTime):
 		return nil, nil, control.Errorf(control.CodeFailed,
 			"nothing was changed: the config and the files that it names could not be read within %s",
-			readTime).Advise("see whether their file systems answer; then say amifend reload again")
+			readTime).Advise("see whether their file systems answer; then run amifend reload again")
 	}
 }
 

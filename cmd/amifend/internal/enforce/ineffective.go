@@ -24,8 +24,8 @@ const (
 	causePart = "some packets get through"
 )
 
-// patience limits how long some packets may still come while the kernel drops others: a PBX that is
-// flooded may report late what it received before the ban.
+// patience is how long some packets may still come while the kernel drops others: a flooded PBX may
+// report events late that it received before the ban.
 const patience = 15 * time.Second
 
 // answerMost limits how many doubts are answered in one round of work: each takes a message to the
@@ -62,7 +62,7 @@ func (e *Enforcer) answerDoubts(ctx context.Context) {
 func (e *Enforcer) answerDoubt(ctx context.Context, k bans.Key, d bans.Doubt) {
 	h := e.ledger.bans[k]
 	if h == nil || h.acked == 0 || d.Made < h.acked+int64(bans.Grace) {
-		return // lifted since, or out of the kernel for a while
+		return // lifted since, or the kernel did not have it for a while
 	}
 
 	el, ok, err := e.table.Element(ctx, k.Prefix, k.Scope)
@@ -70,8 +70,8 @@ func (e *Enforcer) answerDoubt(ctx context.Context, k bans.Key, d bans.Doubt) {
 		return // the next write to the kernel, or Watch, finds out what is wrong
 	}
 
-	// The causes in the order of certainty: the port is in the event, the counter is in the kernel,
-	// and what gets through although the kernel drops something can only be guessed.
+	// The most certain cause comes first. The port is in the event, and the counter is in the
+	// kernel. Why some packets get through while the kernel drops others can only be guessed.
 	switch {
 	case !d.InPort && d.Port != 0:
 		cause, do := wrongPort(k.Scope, d.Port)
@@ -94,8 +94,9 @@ func wrongPort(scope firewall.Scope, port uint16) (cause, do string) {
 	return causePort, do + "sip_ports"
 }
 
-// report logs what is wrong with a ban and what to do, once for each source and cause. That bans of
-// a server do nothing for some cause is one condition: in the wrong place, thousands of them do.
+// report logs what is wrong with a ban and what to do, once for each source and cause. All bans of
+// a server that do nothing for one cause are one condition: on the wrong machine, there are
+// thousands.
 func (e *Enforcer) report(
 	prefix netip.Prefix, d bans.Doubt, el firewall.Element, cause, do string,
 ) {

@@ -11,7 +11,7 @@ import (
 // lossKey is the key of the row of state that holds a [Loss] until somebody acknowledges it.
 const lossKey = "loss"
 
-// Loss tells that a journal was lost, wholly or in part.
+// Loss describes the loss of a journal, or of a part of it.
 type Loss struct {
 	At    time.Time `json:"at"`    // wall clock
 	Cause string    `json:"cause"` // what was wrong with it

@@ -209,7 +209,7 @@ func (s *store) replaced() bool {
 }
 
 // lockDir takes the lock of a directory, so that no two daemons write one journal. Where no file
-// can be made there is no lock, and nothing to protect.
+// can be created there is no lock, and no journal to protect.
 func lockDir(dir, name string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err

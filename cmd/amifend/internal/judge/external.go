@@ -9,15 +9,15 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// The engine must know of bans that it did not decide: else it would ban their sources again, or
-// not know that they are lifted.
+// The engine must know of bans that it did not decide. Otherwise it would ban their sources again,
+// or not know that they were lifted.
 
-// learnMost limits how many of them the engine learns at a time, which takes a tenth of a
+// learnMost limits how many external bans the engine learns at a time: these take a tenth of a
 // millisecond.
 const learnMost = 256
 
-// learnExternal tells the engine of bans that it did not decide, some at a time: a journal that
-// could not be read at the start may have many.
+// learnExternal tells the engine of bans that it did not decide, learnMost at a time: a journal
+// that could not be read at the start may have many.
 func (j *Judge) learnExternal() {
 	j.receiveExternal()
 	now := j.clock.Now()
@@ -30,7 +30,7 @@ func (j *Judge) learnExternal() {
 
 		delete(j.external, k)
 		if x.All != j.all {
-			continue // it is among those that were lifted since
+			continue // all bans were lifted since
 		}
 		if x.Lifted {
 			j.pardonOne(k.Prefix, bans.ByPolicy)
@@ -59,8 +59,8 @@ func (j *Judge) receiveExternal() {
 	maps.Copy(j.external, fresh)
 }
 
-// forgetExternal drops what the engine has still to learn of a prefix that is lifted. Else it would
-// take the ban to be in force, and not ban the source again.
+// forgetExternal drops the bans of a lifted prefix that the engine has still to learn. Otherwise it
+// would take them to be in force, and not ban the source again.
 func (j *Judge) forgetExternal(prefix netip.Prefix) {
 	j.receiveExternal()
 	for _, scope := range bans.Scopes() {
@@ -84,8 +84,8 @@ func (j *Judge) adopt(b *bans.Ban, now int64) []policy.Verdict {
 	})
 }
 
-// Admit tells the engine of a ban of an earlier run, and shortens one that is longer than a ban may
-// be now. It returns why there must be no such ban; "": there may. It must be called before Run.
+// Admit tells the engine of a ban of an earlier run, and shortens one that is longer than ban_max.
+// Admit returns the reason why the ban must not exist, or "". It must be called before Run.
 func (j *Judge) Admit(b *bans.Ban, now int64) string {
 	left := time.Duration(b.Expiry - now)
 

@@ -67,7 +67,7 @@ type Shared struct {
 	Source   string
 	Accounts int
 	Users    []string // some of them, see [wording.Name]
-	Guesses  int      // attempts through it that were told and not held against it
+	Guesses  int      // attempts through it that were reported and not held against it
 }
 
 // sharedMost limits how many shared sources the status names.

@@ -163,7 +163,7 @@ func (s *Service) allowName(
 			whom, bans.Printable(err.Error())).
 			Advise("see whether it is spelt right: getent ahosts %s; to have it allowed once "+
 				"DNS works again, "+
-				"write it into [allow] names and say amifend reload", whom)
+				"write it into [allow] names, then run: amifend reload", whom)
 	}
 
 	if err := s.add(whom, a); err != nil {

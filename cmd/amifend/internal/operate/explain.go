@@ -28,7 +28,7 @@ func (s *Service) Explain(ctx context.Context, addr netip.Addr) (control.Explana
 	out := control.Explanation{Denied: s.deniedBy(addr)}
 	if out.Denied != "" {
 		fmt.Fprintf(&text, "%s is always dropped: listed in %s; to let it in, take it out there "+
-			"and say amifend reload, or amifend allow %[1]s\n", addr, out.Denied)
+			"and run amifend reload, or run amifend allow %[1]s\n", addr, out.Denied)
 	}
 
 	options := explain.Options{

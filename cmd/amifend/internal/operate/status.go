@@ -63,7 +63,7 @@ func restartWarnings(keys []string) []control.Warning {
 	return []control.Warning{{
 		About: "config", What: "restart needed: the file has other values of " +
 			strings.Join(keys, ", "),
-		Do: "systemctl restart amifend, or write the old values and say amifend reload",
+		Do: "systemctl restart amifend, or write the old values and run: amifend reload",
 	}}
 }
 
@@ -201,7 +201,7 @@ func firewallWarnings(f control.Firewall, useless []control.Ineffective) (out []
 		warn(fmt.Sprintf("a set is full, %d bans wait for room", f.Waiting),
 			"raise [firewall] max_bans and restart amifend")
 	}
-	// Bans that do nothing have one cause as a rule, so the last one is enough.
+	// Bans that do nothing usually have one cause, so the last one is enough.
 	if n := len(useless); n > 0 {
 		last := useless[n-1]
 		warn(fmt.Sprintf("bans do nothing (%d of late), the last one of %s: %s", n, last.Source,

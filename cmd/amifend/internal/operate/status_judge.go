@@ -9,7 +9,7 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// policyWarnings says what the policy could not do as it should in the last hour.
+// policyWarnings returns what the policy could not do in the last hour.
 func policyWarnings(now, hourAgo policy.Stats) (out []control.Warning) {
 	warn := func(n uint64, what, do string) {
 		if n > 0 {
@@ -27,19 +27,20 @@ func policyWarnings(now, hourAgo policy.Stats) (out []control.Warning) {
 			"forgeable_bans_per_minute",
 		"nothing at once: somebody seems to forge packets in many names; put trunks that never "+
 			"log in into [allow] prefixes")
-	warn(now.Evicted-hourAgo.Evicted, "%d sources were forgotten for want of room",
-		"raise [policy] max_sources and say amifend reload")
+	warn(now.Evicted-hourAgo.Evicted, "%d sources were forgotten because there was no room",
+		"raise [policy] max_sources, then run: amifend reload")
 	warn(now.EvictedPrefixes-hourAgo.EvictedPrefixes,
-		"%d prefixes were forgotten for want of room: attacks spread over them may stay unseen",
-		"raise [policy] max_sources, a twelfth of which is the room for prefixes, and say "+
+		"%d prefixes were forgotten because there was no room: attacks spread over them "+
+			"may stay unseen",
+		"raise [policy] max_sources, a twelfth of which is the room for prefixes, then run: "+
 			"amifend reload")
 	warn(now.AlertsDelayed-hourAgo.AlertsDelayed,
 		"%d alerts were put off: more were due than can be read",
-		"amifend alerts shows those that were told")
+		"amifend alerts lists those that were reported")
 	return out
 }
 
-// hiddenWarnings says which PBXs do not see the real sources.
+// hiddenWarnings returns which PBXs do not see the real sources.
 func hiddenWarnings(found []judge.Hidden) (out []control.Warning) {
 	for _, h := range found {
 		out = append(out, control.Warning{

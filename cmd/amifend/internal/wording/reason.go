@@ -88,8 +88,8 @@ func alert(v policy.Verdict, servers []string) string {
 		account += " of " + servers[v.Server]
 	}
 
-	// Beyond a hundred, conditions of a kind are told as a number, so that they do not flood their
-	// reader.
+	// Beyond a hundred, conditions of a kind are reported as a number, so that they do not flood
+	// their reader.
 	if v.About == policy.AboutMore && v.Rule != policy.RuleAccountAttacked &&
 		v.Rule != policy.RuleServerAttacked {
 		return fmt.Sprintf("and %s more that are not told one by one", thousands(v.More))
