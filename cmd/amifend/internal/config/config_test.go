@@ -80,6 +80,7 @@ proof_window = "48h"
 observe = true
 forgeable_bans_per_minute = 77
 ban_proved_guessers = true
+ban_shared_sources = true
 canary_accounts = ["admin", "9999"]
 max_sources = 50000
 [policy.rules]
@@ -149,7 +150,7 @@ format = "json"
 			BanMax:      60 * 24 * time.Hour,
 			ProofWindow: 48 * time.Hour, Weights: weights, UnknownWeight: 1.5,
 			MaxSources: 50_000, MaxBans: 1000, ForgeablePerMinute: 77, BanProvedGuessers: true,
-			Canaries: []string{"admin", "9999"}, Off: off,
+			BanSharedSources: true, Canaries: []string{"admin", "9999"}, Off: off,
 		},
 		Observe: true,
 		Allow: []netip.Prefix{
