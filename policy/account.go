@@ -246,8 +246,8 @@ func (p *pair) charge(ev *Evidence) {
 }
 
 // expirePairs forgets the accounts at sources that were quiet for long. It does so exactly in time,
-// since verdicts depend on how many there are; each was at least one observation, so this is no
-// more work than observing was.
+// since verdicts depend on how many there are. Each was caused by at least one observation, so this
+// costs no more than observing did.
 func (e *Engine) expirePairs() {
 	for list, memory := range pairMemory() {
 		list := usage(list) // an index of pairMemory

@@ -10,7 +10,7 @@ type general struct {
 	at  uint32 // when it was, in seconds
 }
 
-// How many records of sources whose bans a general pardon lifted are put on the right list.
+// How many records of sources that a general pardon freed are moved to their list at a time.
 const (
 	relistBudget = 8192 // by an Advance: two milliseconds
 	freedBudget  = 4    // when one must be forgotten to make room
@@ -37,8 +37,8 @@ func (e *Engine) PardonAll(now int64) []Verdict {
 	return e.done()
 }
 
-// outdate marks all records as older than the general pardon whose number comes again. That takes a
-// walk over all of them, once in 256 pardons.
+// outdate marks all records as older than the latest general pardon, whose number was used before.
+// It walks over all records, once in 256 pardons.
 func (e *Engine) outdate() {
 	for r := range e.sources.All() {
 		e.sources.Val(r).gen = e.general.gen - 1
@@ -48,7 +48,8 @@ func (e *Engine) outdate() {
 	}
 }
 
-// renew brings a record to the latest general pardon. It needs not be saved for that: the pardon is.
+// renew brings a record to the latest general pardon. The record need not be saved for that, since
+// the pardon is saved.
 func (e *Engine) renew(s *source) {
 	if s.gen != e.general.gen {
 		s.gen = e.general.gen
@@ -56,7 +57,7 @@ func (e *Engine) renew(s *source) {
 	}
 }
 
-// renewNetwork is renew of a prefix.
+// renewNetwork is [Engine.renew] for a prefix.
 func (e *Engine) renewNetwork(n *network) {
 	if n.gen != e.general.gen {
 		n.gen = e.general.gen
@@ -96,7 +97,7 @@ func (e *Engine) relistFreed(budget int) {
 	}
 }
 
-// relistFreedNetworks is relistFreed of prefixes.
+// relistFreedNetworks is [Engine.relistFreed] for prefixes.
 func (e *Engine) relistFreedNetworks(budget int) {
 	for range budget {
 		r := e.networks.Oldest(listBanned)

@@ -25,11 +25,13 @@ type attempt struct {
 	passedHere, passedElsewhere int
 	arrears                     float32 // their weight, a part of ev.Weight
 
-	// rule names the ban, if there is one, in the place of the score's. RuleNone if there is none.
+	// rule is the rule of the ban, if there is one, in place of that of the score. It may be
+	// RuleNone.
 	rule Rule
 }
 
-// evidence returns the attempt as it is shown: what was let pass before it is shown by itself.
+// evidence returns the attempt as it is shown, without the weight of what was let pass before it,
+// which is shown by itself.
 func (a *attempt) evidence() Evidence {
 	ev := a.ev
 	ev.Weight -= a.arrears
@@ -78,8 +80,8 @@ func (e *Engine) count(k key, ev Evidence, trap Rule) {
 		e.weigh(&a)
 	}
 
-	// What may be forged is not held against a source that proved itself, and nothing against one
-	// that many share. It is only alerted.
+	// Forgeable evidence is not held against a source that proved itself, and no evidence against
+	// one that many share: there is only an alert.
 	a.arrears = e.arrears(&a, e.heldScore(&a, shared))
 	a.ev.Weight += a.arrears
 	if shared != nil && a.ev.Proven() {
@@ -153,11 +155,11 @@ func (e *Engine) identify(a *attempt) {
 }
 
 // maxFailed is how many accounts that fail at one source are remembered, so that nobody fills the
-// memory with names. Of those that fail with proven evidence it is as many again.
+// memory with names. There is as much room again for accounts that fail with proven evidence.
 const maxFailed = 64
 
-// failingPair returns the record of an account that fails at a source. One account too many gets a
-// spare record, of which nothing is remembered.
+// failingPair returns the record of an account that fails at a source. An account beyond maxFailed
+// gets a spare record, which is not remembered.
 func (e *Engine) failingPair(k key, s *source, id accountID, proven bool) *pair {
 	n := s.failed
 	if proven {

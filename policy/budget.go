@@ -6,11 +6,11 @@ type budget struct {
 	used   int
 }
 
-// forgeablePrefix is the number of bans on forgeable evidence that the ban of a prefix counts as.
+// The ban of a prefix on forgeable evidence counts as forgeablePrefix bans.
 const forgeablePrefix = 16
 
-// affordable reports whether one more ban on forgeable evidence may begin. A limited number may in
-// a minute of the clock, and beyond it only those of patient sources.
+// affordable reports whether one more ban on forgeable evidence may begin. In a minute of the clock
+// a limited number may. Beyond it, only bans of patient sources may.
 func (e *Engine) affordable(k key, c banCase) bool {
 	if !e.on(RuleForgeableBudget) {
 		return true

@@ -29,7 +29,7 @@ type coded interface {
 	// to the end, and how many it wrote.
 	each(c *coder, from table.Ref, most int) (next table.Ref, n int)
 
-	// recall reads a record, in the place of the one with the same key. It returns where it stands.
+	// recall reads a record, and replaces the one with the same key. It returns its Ref.
 	recall(c *coder) table.Ref
 
 	// sort brings the lists into their order when all is read.
@@ -125,7 +125,7 @@ func (col *column[K, V, L]) recall(c *coder) table.Ref {
 	return r
 }
 
-// evict makes room for a record: of a list, the one that was read first goes first.
+// evict makes room for a record: it forgets the one of a list that was read first.
 func (col *column[K, V, L]) evict() {
 	r := col.t.Victim()
 	list := col.t.List(r)

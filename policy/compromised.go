@@ -3,13 +3,13 @@ package policy
 import "github.com/amifend/amifend/policy/internal/table"
 
 const (
-	// guessedAccounts is the number of other accounts that failed at a stranger from which its
-	// first success is a find.
+	// A stranger's first success is a find when guessedAccounts other accounts failed at it before.
 	guessedAccounts = 3
 
-	// ownerNear is how many seconds before the first failure of an account at a source its owner
-	// must have succeeded elsewhere, at most, to be at work there: phones register each hour or
-	// oftener. Longer ago, the owner may be the source, which moved.
+	// ownerNear is a time in seconds. If the owner of an account succeeded elsewhere within that
+	// time before the first failure at a source, the owner is still at work elsewhere: phones
+	// register each hour or more often. If it is longer ago, the source may be the owner, who
+	// moved.
 	ownerNear = 2 * 3600
 )
 
@@ -49,7 +49,7 @@ func (e *Engine) compromised(k key, s *source, r table.Ref, p *pair, o *Observat
 		return false
 	}
 
-	// Halved, so that a user who erred long gets in some time, and who guessed long is banned
+	// Halved, so that a user who mistyped often gets in after some time, and a guesser is banned
 	// again.
 	p.fails /= 2
 	p.provenFails /= 2
@@ -86,7 +86,7 @@ func (e *Engine) findOf(s *source, p *pair, o *Observation, okAt uint32) find {
 	before := p.okAt != 0
 	fails, provenFails := int(p.fails), int(p.provenFails)
 	if fails > 0 && !before {
-		// What was let pass was no misconfigured endpoint's, then.
+		// So what was let pass was not of a misconfigured endpoint.
 		fails += int(p.excused)
 		provenFails += int(p.excusedProven)
 	}
@@ -113,9 +113,10 @@ func (e *Engine) findOf(s *source, p *pair, o *Observation, okAt uint32) find {
 		return find{alert: true, ban: !e.hasProof(s)}
 	}
 
-	// Possible: alerted, and nobody is banned. The failures were not held against the source, since
-	// it was proved; or were let pass as a stale phone's while the account's owner works elsewhere;
-	// or it was banned since the first, so that few counted.
+	// Possible: alerted, and nobody is banned. There are three cases. The failures were not held
+	// against the source, since it was proved. Or they were let pass as those of a stale phone,
+	// while the account's owner works elsewhere. Or the source was banned after the first failures,
+	// so that few counted.
 	passed := int(p.excused) + int(p.shielded)
 	whispered := !before && p.shielded > typos
 	taken := !before && okAt != 0 && okAt+ownerNear > p.failAt && passed > typos
@@ -125,8 +126,8 @@ func (e *Engine) findOf(s *source, p *pair, o *Observation, okAt uint32) find {
 }
 
 // sprayed reports whether a source tried so many other accounts before its first success that this
-// one is a find. failed is how many accounts failed there, flag is how a pair says that it is one
-// of them, and fast and slow are what the others added to its scores.
+// one is a find. failed is how many accounts failed there, flag marks the pairs of these accounts,
+// and fast and slow are what the others added to its scores.
 func (e *Engine) sprayed(p *pair, failed uint8, flag uint8, fast, slow float32) bool {
 	others := failed
 	if p.flags&flag != 0 {

@@ -81,7 +81,7 @@ func (e *Engine) chanSIP(k key, o *Observation) {
 func (e *Engine) doubtful(k key, o *Observation) {
 	id := e.accountOf(o.Server, o.Service, &o.Account)
 	if r := e.accounts.Get(id); r == 0 || e.accounts.Val(r).okAt == 0 {
-		return // for all that is known it is no account
+		return // nothing shows that it is an account
 	}
 	if o.Kind == KindInvalidPassword {
 		ev := e.evidenceOf(o)

@@ -6,7 +6,8 @@ import (
 )
 
 // Learned is an address that the events of a server named as its own or as ours. Only that server
-// says so, and it may lie: what other servers report of the address counts as of any other.
+// says so, and it may lie. What other servers report of the address counts like evidence of any
+// address.
 type Learned struct {
 	Addr   netip.Addr
 	Server uint16
@@ -19,9 +20,9 @@ type learned struct {
 	reason  string
 }
 
-// WithLearned returns a list that also spares addresses that servers named: nothing is held against
-// them that such a server reports, and a ban of one of them is lifted if all its evidence is from
-// there. Everything else may ban them. It does not change p.
+// WithLearned returns a list that also spares addresses that servers named. What such a server
+// reports is not held against them, and a ban of one of them is lifted if all its evidence is from
+// such servers. Other evidence may ban them. It does not change p.
 func (p *Protected) WithLearned(addrs []Learned) *Protected {
 	if p == nil {
 		p = &Protected{}
@@ -51,7 +52,7 @@ func (p *Protected) ContainsFrom(addr netip.Addr, server uint16) (reason string,
 	return l.reason, slices.Contains(l.servers, server)
 }
 
-// LearnedFrom returns why a single address is spared that servers named; false if none did.
+// LearnedFrom returns why a single address that servers named is spared; false if none named it.
 func (p *Protected) LearnedFrom(prefix netip.Prefix) (reason string, ok bool) {
 	k, valid := prefixKey(prefix)
 	if p == nil || !valid || k.bits != hostBits {
@@ -82,7 +83,7 @@ func (e *Engine) allLearned(k key) bool {
 		return false
 	}
 
-	// What is older than the evidence that is kept may be of any server.
+	// Evidence that is not kept any more may be of any server.
 	t := e.trails.Val(r)
 	if t.n == 0 || t.n > evidenceKept {
 		return false

@@ -8,8 +8,8 @@ const (
 	perRebootMinute    = 60
 	perMinuteUntrusted = 4
 
-	// trusted is the trust from which on an account of a source may fail perMinute: two accounts,
-	// or one for a day.
+	// trusted is the trust from which an account of a source may fail perMinute times a minute:
+	// that of two accounts, or of one for a day.
 	trusted = 1.5
 
 	// trustPerAccount is the trust that lets one more account fail, beyond the first.
@@ -18,8 +18,8 @@ const (
 	// rebootSuccesses is the number of successes of a source that make a minute a reboot minute.
 	rebootSuccesses = 5
 
-	// phoneFailures and phoneSeconds are how many failures, over how long, go on as a phone's do:
-	// users who err give up before, or succeed. This is for the alert alone.
+	// With phoneFailures failures over phoneSeconds, an account fails as that of a phone does:
+	// users who mistype give up before, or succeed. This is for the alert alone.
 	phoneFailures = 8
 	phoneSeconds  = 600
 )
@@ -82,8 +82,8 @@ func (e *Engine) excusedPerMinute(a *attempt) int {
 	return limit
 }
 
-// failsOn notes that an account fails as a misconfigured endpoint's does. That is told when no user
-// would go on that long. It says nothing of what is let pass.
+// failsOn notes that an account fails as a misconfigured endpoint's does. It alerts when no user
+// would go on that long. It does not decide what is let pass.
 func (e *Engine) failsOn(a *attempt) {
 	// Since the last success, not since what counts against the source began.
 	about := aboutPair(a.key, a.account)
@@ -114,8 +114,8 @@ func (e *Engine) mended(k key, id accountID) {
 	e.endOf(alertKey{aboutPair(k, id), RuleMisconfigured})
 }
 
-// drifting reports whether so many addresses of a /64 make failures that would be let pass, as no
-// stale phone does, not even one that changes its address each day.
+// drifting reports whether more addresses of a /64 make failures that would be let pass than a
+// stale phone has, even one that changes its address each day.
 func (e *Engine) drifting(k key) bool {
 	if k.is4() || len(k.spreads()) == 0 {
 		return false
@@ -134,7 +134,7 @@ func perMinuteSince(n uint16, seconds uint32) float64 {
 }
 
 // trust returns the trust of a source that lets more of its accounts fail: no more than its number
-// of accounts bears out.
+// of accounts justifies.
 func (e *Engine) trust(s *source) float32 {
 	if !e.on(RuleTrust) {
 		return 0
@@ -142,10 +142,10 @@ func (e *Engine) trust(s *source) float32 {
 	return min(s.trust, 2*float32(s.owns))
 }
 
-// arrears returns what attempts that were let pass just before weigh after all, now that they turn
-// out to be no misconfigured endpoint's: those on this account within the minute, and one on each
-// other account. So an owner of an account who guesses is stopped at the same attempt as anybody
-// else. The attempt notes how many they are.
+// arrears returns the weight of attempts that were let pass just before, and that turn out to be
+// not of a misconfigured endpoint: those on this account within the minute, and one on each other
+// account. So an owner of an account who guesses is stopped at the same attempt as anybody else.
+// The attempt notes how many they are.
 func (e *Engine) arrears(a *attempt, held float32) float32 {
 	s, p := a.src, a.pair
 	if s.owns == 0 || p.okAt != 0 || a.ev.Kind == KindInjection || !e.on(RuleMisconfigured) {

@@ -9,8 +9,8 @@ import (
 
 // Impose bans a prefix because an operator says so, from now on for d, at most for BanMax. It is no
 // strike. An error says why it cannot be: the prefix is invalid or must never be banned, there is
-// no room, or d is not positive. A running ban of the prefix is replaced, its scope never by a
-// smaller one.
+// no room, or d is not positive. It replaces a running ban of the prefix, but the scope never gets
+// smaller.
 func (e *Engine) Impose(now int64, prefix netip.Prefix, scope Scope, d time.Duration) ([]Verdict, error) {
 	e.begin(now)
 	k, ok := prefixKey(prefix)
@@ -98,8 +98,8 @@ func (e *Engine) Pardon(now int64, prefix netip.Prefix) []Verdict {
 	return e.done()
 }
 
-// in reports whether a host or prefix is in another one. IPv4 is in no prefix of IPv6, though its
-// keys are among those of ::/0.
+// in reports whether a host or prefix is in another one. No IPv4 address is in a prefix of IPv6,
+// though its key lies within ::/0.
 func (k key) in(p key) bool {
 	return k.bits >= p.bits && k.is4() == p.is4() && k.masked(p.bits) == p
 }

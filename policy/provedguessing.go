@@ -26,7 +26,7 @@ func (e *Engine) provedGuessing(a *attempt) {
 		if a.others < manyStrangers {
 			return
 		}
-		// A little each, by many who own accounts.
+		// Many who own accounts guess, each a little.
 		what, about = AboutAccount, aboutAccount(a.account)
 	}
 
@@ -44,7 +44,7 @@ func (e *Engine) provedGuessing(a *attempt) {
 	if e.opt.BanProvedGuessers && enough {
 		e.recordEvidence(a.key, a.ev)
 		e.banHost(a.key, s, a.srcRef, banCase{
-			// The operator asked that its proof shall not count.
+			// The operator asked that its proof not count.
 			sentence: sentences[occupantStranger][a.ev.Chooser],
 			rule:     RuleProvedGuessing, score: s.guess, attempts: s.attempts + 1,
 			patient: e.patient(a.key), chooser: a.ev.Chooser,
@@ -71,8 +71,8 @@ func (e *Engine) provedBanned(a *attempt, c *banCase) {
 	})
 }
 
-// provedGuessingNear alerts of guesses in the names of several proved addresses of a /64 that are
-// few each.
+// provedGuessingNear alerts when several proved addresses of a /64 seem to guess, each too little
+// for an alert of its own.
 func (e *Engine) provedGuessingNear(a *attempt) {
 	if a.key.is4() || len(a.key.spreads()) == 0 {
 		return

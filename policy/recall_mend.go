@@ -1,7 +1,7 @@
 package policy
 
-// This file makes an engine of what was read: it applies pardons, and mends what does not fit
-// together, since one part of it was saved and another was not.
+// This file makes an engine of what was read. It applies pardons, and mends records that do not fit
+// together because some were saved and others were not.
 
 // finish brings the tables into the state that the engine wants, when all is read.
 func (rc *recalling) finish() {
@@ -22,7 +22,7 @@ func (rc *recalling) finish() {
 	}
 }
 
-// applyPardons forgets what was held against whom a later entry pardons.
+// applyPardons forgets what was held against those whom a later entry pardons.
 func (rc *recalling) applyPardons() {
 	if len(rc.pardons)+len(rc.lifts) == 0 && rc.amnesty.at == 0 {
 		return
@@ -90,8 +90,8 @@ func (rc *recalling) own() {
 	}
 }
 
-// recount forgets what is out of date of accounts at sources, and corrects what sources count of
-// them, where one was saved and the other was not.
+// recount forgets accounts at sources that are out of date. It corrects the counts of their
+// sources, since one may have been saved without the other.
 func (rc *recalling) recount() {
 	e := rc.e
 	counts := make([]struct{ failed, proven, owns uint8 }, e.sources.Slots())
@@ -149,7 +149,7 @@ func (rc *recalling) dropOver() {
 	}
 }
 
-// dropPending lets pass what the engine was waiting for when it stopped: it cannot know whether it
+// dropPending gives up what the engine was waiting for when it stopped: it cannot know whether that
 // came.
 func (rc *recalling) dropPending() {
 	e := rc.e

@@ -15,8 +15,7 @@ func newRefade(from, to time.Duration) refade { return refade{from.Seconds(), to
 func (f refade) none() bool { return f.from == f.to || f.from <= 0 }
 
 // maxRefade bounds the factor by which a score grows when its half-life gets shorter, so that it
-// stays a number. A score beyond it is gone after a hundred of the new half-lives, as it soon would
-// be.
+// stays a number. So large a score is gone after a hundred of the new half-lives anyway.
 const maxRefade = 1e30
 
 // factor returns the factor for a score that stands as of dt seconds ago and fades in so many

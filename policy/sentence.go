@@ -61,8 +61,8 @@ type sentence struct {
 //     the office, an open proxy. So proven evidence bans it only from the transport over which the
 //     attack came. All that is proven comes over a connection, and the SIP phones of most offices
 //     speak UDP.
-//   - Forgeable evidence is not held against a source while its proof lasts: see count. What stands
-//     here is for a source whose proof is older.
+//   - Forgeable evidence is not held against a source while its proof lasts: see count. This entry
+//     is for a source whose proof is older.
 //   - A shared source is banned only if BanSharedSources is set: an attacker among its users could
 //     cut off the others.
 var sentences = [occupantCount][NumChoosers]sentence{

@@ -64,7 +64,7 @@ func (t *trail) latest(out []Evidence, n uint32) []Evidence {
 		out = append(out, t.ring[i%evidenceKept])
 	}
 
-	// What was let pass first counts later than what came after it.
+	// An attempt that was let pass may be older than those recorded before it.
 	slices.SortStableFunc(out[start:], func(a, b Evidence) int { return cmp.Compare(a.At, b.At) })
 	return out
 }

@@ -42,8 +42,8 @@ const (
 	answerTime = int64(10 * time.Second)
 )
 
-// asked judges a challenge about a known account. It is never evidence by itself: every phone gets
-// them all the time. But a source that collects them for one account after another, and never
+// asked judges a challenge about a known account. One is never evidence by itself: every phone gets
+// challenges all the time. But a source that collects them for one account after another, and never
 // succeeds, looks for accounts that exist.
 func (e *Engine) asked(k key, o *Observation) {
 	if !e.on(RuleUnanswered) {

@@ -24,9 +24,9 @@ const (
 	// is forgotten first. Only a right password adds one.
 	maxVouchers = 1 << 15
 
-	// crowdMost is by how many addresses a day an account may keep proof from being forgotten,
-	// those of one /64 and those over TCP included: far more than phones that share an account, or
-	// move, have in a day; far less than there is room for.
+	// crowdMost is for how many addresses a day an account may keep proof from being forgotten.
+	// Addresses of one /64, and those over TCP, count too. It is far more than phones that share an
+	// account, or move, have in a day, and far less than there is room for.
 	crowdMost = 1024
 
 	day = 24 * 3600

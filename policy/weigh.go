@@ -15,8 +15,8 @@ const (
 	serverUnderAttackFrom = 30
 )
 
-// everyAccount stands for all accounts of a server. An account has its hash by an accident of 1 in
-// 2^64.
+// everyAccount stands for all accounts of a server. An account has the same hash with a chance of 1
+// in 2^64.
 var everyAccount = Label{hash: 0x5eed_0f_a11_acc05}
 
 // weightOf returns what a kind weighs before anything is known of its source. Rule ami_guessing
