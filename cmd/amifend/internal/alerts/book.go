@@ -127,8 +127,8 @@ func (b *Book) Event(a Alert) {
 	}
 }
 
-// Raise opens a condition, or notes that it goes on. The zero Span means now, and once more than
-// before.
+// Raise opens a condition, or notes that it goes on. The zero Span means that it was noticed once
+// more, now.
 func (b *Book) Raise(key string, a Alert, s Span) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -137,7 +137,7 @@ func (b *Book) Raise(key string, a Alert, s Span) {
 	t, isNew := b.open[key], false
 	if t == nil {
 		if b.counts[a.Kind] >= mostOpen {
-			return // each is bounded by its finder, or one for a server or address
+			return // see mostOpen
 		}
 		isNew = true
 		t = &told{Condition: Condition{Key: key, Span: Span{Since: now}}}

@@ -33,7 +33,8 @@ type ignoredRows interface {
 	OpenAlerts(ctx context.Context) ([]journal.Alert, error)
 }
 
-// Ignored is a condition that an operator silenced: it is not told, now and when it comes again.
+// Ignored is a condition that an operator silenced: it is not reported, neither now nor when it
+// comes again.
 type Ignored struct {
 	Key     string    `json:"-"`
 	Kind    string    `json:"kind"`
@@ -87,7 +88,7 @@ func (b *Book) Ignore(id, by, note string) (Ignored, error) {
 	return Ignored{}, ErrUnknown
 }
 
-// Heed ends what Ignore began. The condition is told again, at once if it is open. The caller calls
+// Heed undoes Ignore. The condition is reported again, at once if it is open. The caller calls
 // Save.
 func (b *Book) Heed(id string) (Ignored, error) {
 	b.mu.Lock()
@@ -178,7 +179,7 @@ func (b *Book) Load(ctx context.Context) error {
 		b.ignored.byKey[i.Key] = i
 	}
 
-	// The journal of another day may hold anything, so the bound holds here, too.
+	// The journal may hold anything, so the bound applies here, too.
 	for _, a := range open {
 		if b.open[a.Key] != nil || b.counts[a.Kind] >= mostOpen {
 			continue

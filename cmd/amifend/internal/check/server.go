@@ -69,7 +69,7 @@ func checkServer(
 // failed reports what is wrong with a PBX and what to do.
 func failed(s *section, err error) {
 	problem := ami.ProblemOf(err)
-	if problem == ami.ProblemUnknown { // its name and advice are empty of meaning
+	if problem == ami.ProblemUnknown { // its name and advice say nothing
 		s.fail("", "%s", err)
 		return
 	}

@@ -5,12 +5,12 @@ import (
 	"net/http"
 )
 
-// Acknowledged tells what is shown no longer in the status.
+// Acknowledged names what was removed from the status.
 type Acknowledged struct {
 	Journal bool `json:"journal"` // the loss of the journal; false: none was shown
 }
 
-// Acknowledge has what an operator has seen shown no longer in the status.
+// Acknowledge removes from the status what an operator has seen.
 func (c *Client) Acknowledge(ctx context.Context) (a Acknowledged, err error) {
 	err = c.call(ctx, http.MethodPost, "acknowledge", nil, nil, &a)
 	return a, err

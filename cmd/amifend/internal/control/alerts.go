@@ -18,8 +18,8 @@ type AlertQuery struct {
 
 // Alert is something that a person should know. Account is quoted by [ami.Quote].
 //
-// It is an event, which is told once, or a condition, which lasts. Only a condition has an ID, Last
-// and Count, and At is its beginning.
+// It is an event, which is reported once, or a condition, which lasts. Only a condition has an ID,
+// Last and Count, and At is its beginning.
 type Alert struct {
 	At      time.Time `json:"at"`
 	Kind    string    `json:"kind"`
@@ -52,7 +52,8 @@ type IgnoreAlert struct {
 	Note string `json:"note"`
 }
 
-// IgnoredAlert is a condition that an operator silenced: it is not told, now and when it comes again.
+// IgnoredAlert is a condition that an operator silenced: it is not reported, neither now nor when
+// it comes again.
 type IgnoredAlert struct {
 	ID      string    `json:"id"`
 	Kind    string    `json:"kind"`
@@ -92,7 +93,7 @@ func (c *Client) IgnoreAlert(ctx context.Context, q IgnoreAlert) (i IgnoredAlert
 	return i, err
 }
 
-// HeedAlert ends what IgnoreAlert began.
+// HeedAlert undoes IgnoreAlert.
 func (c *Client) HeedAlert(ctx context.Context, id string) (i IgnoredAlert, err error) {
 	err = c.call(ctx, http.MethodDelete, "alerts/ignored", url.Values{"id": {id}}, nil, &i)
 	return i, err

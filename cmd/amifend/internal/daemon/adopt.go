@@ -11,8 +11,8 @@ import (
 )
 
 // adopt lays out the table and takes over what earlier runs have left: the engine's state, the bans
-// that the kernel has, which end when the journal says, and those that only the journal has. Judge
-// and enforcer must not run yet.
+// in the kernel, and the bans that only the journal has. Where both have a ban, the journal says
+// when it ends. Judge and enforcer must not run yet.
 //
 // A walk over a large set takes the kernel most of a second. Meanwhile the journal is read, and its
 // bans are taken in.

@@ -23,8 +23,8 @@ const (
 	loadAlerts = 5 * time.Second
 )
 
-// loadConditions takes in the conditions that were open when amifend stopped. A start is what
-// [alerts.RestartNeeded] asked for.
+// loadConditions takes in the conditions that were open when amifend stopped. A start ends
+// [alerts.RestartNeeded].
 func (d *daemon) loadConditions(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, loadAlerts)
 	defer cancel()

@@ -31,8 +31,9 @@ func newJournal(o Options, changed, begun func()) *journal.Journal {
 	})
 }
 
-// runJournal runs the journal until the function that it returns is called. That one waits until
-// all is written, for some seconds at most: a disk that hangs must not keep the daemon from ending.
+// runJournal runs the journal until the function that it returns is called. The function waits
+// until all is written, for some seconds at most: a disk that hangs must not keep the daemon from
+// ending.
 func runJournal(log *slog.Logger, j *journal.Journal) (stop func()) {
 	if j == nil {
 		return func() {}
@@ -71,7 +72,7 @@ func readBans(ctx context.Context, s *shared) (*journal.Snapshot, error) {
 	case err == nil:
 		return snap, nil
 	case journal.Refused(err), ctx.Err() != nil:
-		// Only a person can mend it, or the start is called off.
+		// Only a person can repair it, or the start is called off.
 		return nil, err
 	}
 

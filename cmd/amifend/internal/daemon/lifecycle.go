@@ -59,8 +59,8 @@ func (d *daemon) run(ctx context.Context) {
 		d.options.Stopping()
 	}
 
-	// What was heard is judged, and what was decided reaches the kernel. The channel is closed only
-	// when nobody sends any more.
+	// The judge judges the events that came, and its decisions reach the kernel. The channel is
+	// closed only when nobody sends any more.
 	sources.Wait()
 	close(d.events)
 	judge.Wait()

@@ -9,15 +9,16 @@ import (
 	"github.com/amifend/amifend/ami"
 )
 
-// watchdogShare is how often the watchdog is fed in the time after which it bites.
+// watchdogShare is how often the watchdog is fed within its time limit.
 const watchdogShare = 4
 
 // statusEvery is how often the status for the service manager is made.
 const statusEvery = 5 * time.Second
 
 // feedWatchdog reports to the service manager that the daemon is alive, whenever the policy engine
-// went on since the last report. A judge that hangs for [Options.Watchdog] has the daemon started
-// anew; a kernel or a disk that hangs has not, since a new daemon would hang as well.
+// went on since the last report. If the judge hangs for [Options.Watchdog], the service manager
+// starts the daemon anew. A kernel or a disk that hangs does not cause that, since a new daemon
+// would hang as well.
 func (d *daemon) feedWatchdog(ctx context.Context) {
 	if d.options.Watchdog <= 0 {
 		return

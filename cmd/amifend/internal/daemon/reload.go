@@ -79,15 +79,15 @@ func (r *reloader) serveHangups(ctx context.Context, hangup <-chan os.Signal) {
 }
 
 // Reload reads the config again. All that can fail is done before the first change, so a file that
-// is not valid, or names what cannot be read, changes nothing. No connection that did not change is
-// lost, and no score and no ban.
+// is not valid, or names what cannot be read, changes nothing. No score, no ban and no connection
+// to an unchanged server is lost.
 func (r *reloader) Reload(
 	ctx context.Context, by control.Peer,
 ) (out control.Reloaded, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
-	// systemd is told that it may take a while, and also when it failed that it is over.
+	// systemd learns that the reload may take a while, and when it is over, even if it failed.
 	r.options.Reloading()
 	defer func() {
 		r.options.Status(statusText(r.restartNeeded(), err))
@@ -287,7 +287,7 @@ type fixedKey struct {
 	keep  func(next, old *config.Config) // gives next the value of old
 }
 
-// fixedKeys returns all parts of the config whose change takes a restart. All others can change by
+// fixedKeys returns the parts of the config that change only by a restart. All others can change by
 // a reload.
 func fixedKeys() []fixedKey {
 	return []fixedKey{

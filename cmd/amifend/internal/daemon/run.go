@@ -7,8 +7,7 @@
 //
 // The arrows that go elsewhere (acknowledgements, doubts, calls of operators) are drawn in the
 // package of whoever receives them, and all together in docs/design.md. On shutdown the stages end
-// in the order of the flow, so that nothing which was heard is lost, and the bans stay in the
-// kernel.
+// in the order of the flow, so that no event is lost, and the bans stay in the kernel.
 package daemon
 
 import (

@@ -10,13 +10,13 @@ import (
 // startTime limits how long the service manager waits for a start.
 const startTime = 10 * time.Second
 
-// startMost limits how long the watchdog is fed for a start that is late. After it the service
-// manager may start the daemon anew.
+// startMost limits how long the watchdog is fed for a late start. After that, the service manager
+// may start the daemon anew.
 const startMost = 5 * time.Minute
 
-// startup reports to the service manager how far the start has come. A start that is late is
-// reported as ready, with what it still waits for as the status: else the service manager would end
-// it, and those that come after the daemon would wait.
+// startup reports to the service manager how far the start has come. A late start is reported as
+// ready, and the status names what it still waits for. Otherwise the service manager would end it,
+// and units that start after the daemon would wait.
 type startup struct {
 	options Options
 	began   time.Time

@@ -16,13 +16,14 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// A turn is a change from observing to banning, or back. Observing and banning have journals of their
-// own, and an observing daemon has neither the kernel's table nor its lock. So all parts end as at a
-// stop, and are built anew: no part has to change what it rests on while it runs.
+// A turn is a change from observing to banning, or back. Observing and banning have journals of
+// their own, and an observing daemon has neither the kernel's table nor its lock. So all parts end
+// as at a stop, and are built anew: no part has to change while it runs.
 //
-// What comes along is what happened: scores, failures, proof, and what operators allowed. Bans do not,
-// in either direction: those that were only observed never were, and those in the kernel stay there
-// until they end. Sessions log in again, which takes about as long as a reload of Asterisk.
+// The next run gets what happened: scores, failures, proof, and what operators allowed. It gets no
+// bans, in either direction: bans that were only observed never existed, and those in the kernel
+// stay there until they end. Sessions log in again, which takes about as long as a reload of
+// Asterisk.
 type turn struct {
 	config *config.Config
 	// trial is how long bans last at most, from observing to banning; 0: it is for good.
@@ -92,8 +93,8 @@ func canBan(o Options, c *config.Config) error {
 	return t.Close()
 }
 
-// Enforce ends observing for a trial. The config file is not read and stays as it is: it says what a
-// restart does, and in a trial that is to observe.
+// Enforce ends observing for a trial. The config file is not read and stays as it is: it says what
+// a restart does, and during a trial a restart observes again.
 func (r *reloader) Enforce(
 	ctx context.Context, by control.Peer, trial time.Duration,
 ) (control.Enforced, error) {
@@ -118,7 +119,8 @@ func (r *reloader) Enforce(
 			Advise("delete that line, and restart amifend")
 	}
 
-	// The lists wait for the end of the trial, but who begins it must be able to keep it.
+	// The deny lists wait for the end of the trial. But the operator who begins it must not be cut
+	// off when keeping it.
 	if what, do := operate.CutOff(&next, r.watcher.Current(), r.admins); what != "" {
 		return control.Enforced{}, control.Errorf(control.CodeFailed, "nothing was changed: %s", what).
 			Advise("%s", do)
@@ -150,7 +152,7 @@ func (s *shared) turned() bool { return s.next.Load() != nil }
 func (s *shared) onTrial() bool { return s.begin.observesAfter() && !s.kept.Load() }
 
 // beforeKeep is called before a trial is kept. It refuses while the config still says to observe:
-// otherwise the next restart would take the banning back without a word.
+// otherwise amifend would silently observe again after the next restart.
 func (r *reloader) beforeKeep() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -46,7 +46,7 @@ type daemon struct {
 }
 
 // serve builds the daemon, each part after those that it needs, and runs it. It is one function, so
-// that the order is plain, and no part is changed after it was made. It returns the turn that ended
+// that the order is clear, and no part is changed after it was made. It returns the turn that ended
 // the run, and what the next run gets; no turn if ctx ended.
 func serve(
 	ctx context.Context, o Options, b begin, hangup <-chan os.Signal,
@@ -82,7 +82,7 @@ func serve(
 	defer table.Close()
 	there()
 
-	// The denier comes before the enforcer, who reports to it that the table was laid out.
+	// The denier comes before the enforcer, which reports to it that the table was laid out.
 	s := newShared(o, startup, b, stop)
 	denier := enforce.NewDenier(enforce.DenierOptions{
 		Table: table, Log: o.Log, Lists: o.Config.Deny, Never: watcher.Current, Held: o.Trial > 0,
@@ -179,8 +179,8 @@ func newShared(o Options, startup *startup, b begin, stop context.CancelFunc) *s
 		s.clock = b.carried.clock
 	}
 
-	// A journal that was begun anew wants to be compared with the kernel. The enforcer, who does
-	// that, needs the journal itself; so the wish has a box of its own, which is made before both.
+	// A journal that was begun anew must be compared with the kernel. The enforcer does that, and
+	// needs the journal for it. So the request has a box of its own, which is made before both.
 	s.journal = newJournal(o,
 		func() { s.compare.Set(struct{}{}) }, func() { s.begun.Set(struct{}{}) })
 	s.recorder = bans.NewRecorder(s.journal, s.clock)

@@ -25,8 +25,8 @@ type Adopted struct {
 	Journal int // that only the journal had
 }
 
-// An Admit asks the engine whether a ban of an earlier run may run on. It may shorten the ban. It
-// returns why there must be no such ban; "": there may.
+// An Admit asks the engine whether a ban of an earlier run may go on. It may shorten the ban. It
+// returns the reason why the ban must not exist, or "".
 type Admit func(b *bans.Ban, now int64) string
 
 // Inspect lays out the table and reads the bans that are in it. A walk over a large set takes the
@@ -62,7 +62,7 @@ func (e *Enforcer) Expect(snap *journal.Snapshot, now int64, admit Admit) {
 			continue
 		}
 
-		// The journal must know that the ban is lifted: else the next start would ask again.
+		// The journal must know that the ban is lifted. Otherwise the next start would ask again.
 		if why := admit(&ban, now); why != "" {
 			e.recorder.Lift(k.Prefix, k.Scope, bans.ByPolicy, why)
 			continue

@@ -124,8 +124,8 @@ func (e *Enforcer) askJournal(ctx context.Context, now int64) {
 // Compares reports whether there is a journal that kernel and ledger are compared with.
 func (e *Enforcer) Compares() bool { return e.comparison.journal != nil }
 
-// Compare has kernel, journal and ledger compared now, repairs what differs, and returns what came
-// of it. There must be a journal, see [Enforcer.Compares].
+// Compare compares kernel, journal and ledger now, repairs what differs, and returns the outcome.
+// There must be a journal, see [Enforcer.Compares].
 func (e *Enforcer) Compare(ctx context.Context) (Compared, error) {
 	done := make(chan Compared, 1)
 	_, err := owner.Do(ctx, e.calls, func() struct{} {

@@ -12,15 +12,15 @@
 //	watch    ── Damaged ──→ Enforcer      somebody else changed the table
 //	Enforcer ── LaidOut ──→ Denier ── SetDeny ──→ kernel
 //
-// Nothing that is sent to the enforcer makes the sender wait, calls excepted. All that waits is
+// Except for calls, nothing that is sent to the enforcer makes the sender wait. All that waits is
 // bounded: one order, doubt and acknowledgement for each prefix. While the kernel refuses, orders
 // are taken all the same and stay in the ledger; the kernel is tried again after a pause that
 // grows.
 //
-// Only this package reads and writes the table. The enforcer's goroutine is the one that writes
-// bans, layout and allowlist. Two others would hold it up for seconds, so they have goroutines of
-// their own: the [Denier] writes the deny lists, and [Enforcer.Counters] reads the counters of all
-// bans.
+// In the daemon, only this package reads and writes the table. The enforcer's goroutine is the one
+// that writes bans, layout and allowlist. Two others would hold it up for seconds, so they have
+// goroutines of their own: the [Denier] writes the deny lists, and [Enforcer.Counters] reads the
+// counters of all bans.
 //
 // The other methods with a context are for operators. Each is answered by the enforcer's goroutine,
 // or fails with an [owner.BusyError] when its context ends first, as when the kernel hangs.
@@ -222,12 +222,12 @@ func (e *Enforcer) work(ctx context.Context) time.Duration {
 		e.ledger.sweep(now)
 	}
 
-	// An attacker who causes bans must not have a failing kernel asked more often.
+	// Bans that an attacker causes must not make the enforcer ask a failing kernel more often.
 	if wait := max(e.failure.retry, e.meddling.retry) - now; wait > 0 {
 		return time.Duration(wait)
 	}
 
-	// Lifting all bans makes room, and people may be waiting for it.
+	// Lifting all bans comes first: it makes room, and an operator may be waiting.
 	if e.ledger.clearing != nil {
 		if err := e.clear(ctx); err != nil {
 			return e.failed(ctx, "lift all bans", err)
@@ -292,8 +292,8 @@ func (e *Enforcer) obey() {
 	}
 }
 
-// liftAll takes an order to lift all bans into the ledger. An answer of the journal to a question
-// from before has bans that are lifted now, so it is asked again.
+// liftAll takes an order to lift all bans into the ledger. If the journal was asked before, its
+// answer has bans that are lifted now, so it is asked again.
 func (e *Enforcer) liftAll(o bans.Order) {
 	e.all = o.All
 	e.freed += uint64(len(e.ledger.bans)) // never negative
@@ -332,8 +332,8 @@ func (e *Enforcer) next() time.Duration {
 	return wait
 }
 
-// setAllow hands the kernel a new allowlist. If that fails, the table has it when it is laid out
-// the next time. While that is due anyway, addresses that come and go must not put it off.
+// setAllow hands the kernel a new allowlist. If that fails, the table gets it when it is laid out
+// the next time. While that is due anyway, a changed list must not put it off.
 func (e *Enforcer) setAllow(ctx context.Context, allow []netip.Prefix) {
 	if err := e.table.SetAllow(ctx, allow); err != nil && !e.dirty {
 		e.failed(ctx, "set the allowlist", err)

@@ -74,8 +74,8 @@ func newLedger() *ledger {
 // count.
 func (l *ledger) pending() int { return len(l.send) + l.lifting() }
 
-// lifting returns how many lifts the kernel does not have yet. Of an order to lift all bans it is
-// not known how many elements there are, but it counts as one at least.
+// lifting returns how many lifts the kernel does not have yet. An order to lift all bans counts as
+// one at least: how many elements there are is not known.
 func (l *ledger) lifting() int {
 	if l.clearing == nil {
 		return len(l.lifts)
@@ -142,7 +142,7 @@ func (l *ledger) ban(b bans.Ban) {
 	old := l.bans[k]
 	l.put(&held{Ban: b})
 
-	// The refresh of an element needs no room; a new element waits with the others.
+	// To refresh an element needs no room. A new element waits with the others.
 	if f := l.full[k.Set()]; f != nil && (old == nil || old.acked == 0) {
 		f.waiting[k] = struct{}{}
 		return
@@ -281,8 +281,8 @@ func (l *ledger) done(c firewall.Change, now int64) (h *held, why string) {
 	h.acked = now
 	h.read = reading{} // the element is new, and so is its counter
 
-	// A wider ban that lasts as long makes the narrow one needless. It is taken out only now: had
-	// the wider set been full, the narrow ban would have been all there was.
+	// A wider ban that lasts as long makes the narrow one needless. It is taken out only now: if
+	// the wider set had been full, the narrow ban would have been the only one.
 	for _, scope := range bans.Scopes() {
 		narrow := bans.Key{Prefix: k.Prefix, Scope: scope}
 		if n := l.bans[narrow]; scope != k.Scope && n != nil && h.Replaces(&n.Ban) {

@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	// gonePause is the pause before the table is laid out once more while another program keeps
+	// gonePause is the pause before the table is laid out again while another program keeps
 	// deleting it. It does not grow: the bans must be back soon after that program has stopped.
 	gonePause = 10 * time.Millisecond
 	// tellEvery is how often one kind of such a change is logged.

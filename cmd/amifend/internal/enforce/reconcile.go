@@ -41,7 +41,7 @@ func (e *Enforcer) reconcile(ctx context.Context, a compared) {
 	defer func() { e.ledger.liftedSince = nil }() // not before obey has filled it
 	e.comparison.open = false
 
-	// lifted must have all that was lifted before this moment, and all bans may be among that.
+	// lifted must have all that was lifted until now. That may be all bans.
 	e.obey()
 	if e.comparison.outdated {
 		e.comparison.outdated = false
@@ -152,7 +152,7 @@ func (e *Enforcer) identify(
 		}
 
 		// A ban that was never written may be among those that were lifted all at once. Its element
-		// is older than that: its age when it was read is its age now at most.
+		// is older than that lift.
 		if all := snap.All; !all.At.IsZero() && el.Timeout-el.Expires > e.read.Sub(all.At) {
 			return strings.TrimSuffix(whyLifted+": "+all.By+": "+all.Why, ": "), bans.Ban{}
 		}
@@ -177,7 +177,7 @@ func (e *Enforcer) adopt(b bans.Ban, el firewall.Element, now int64) {
 		e.ledger.send[b.Key()] = struct{}{}
 	}
 
-	// The journal does not know it yet: else it would have its rule.
+	// The journal does not know it yet. Otherwise the ban would have its rule.
 	if b.Rule == policy.RuleAdopted.String() {
 		e.recorder.Ban(&b)
 	}
@@ -186,7 +186,7 @@ func (e *Enforcer) adopt(b bans.Ban, el firewall.Element, now int64) {
 	e.acknowledge(e.ledger.bans[b.Key()])
 }
 
-// foundInJournal makes the ledger agree with a ban that the journal knows to run.
+// foundInJournal corrects the ledger by a ban that runs in the journal.
 func (e *Enforcer) foundInJournal(
 	k journal.Key, o journal.Open, snap *journal.Snapshot, now int64, n *Differences,
 ) {
@@ -214,8 +214,8 @@ func (e *Enforcer) foundInJournal(
 	}
 }
 
-// isOld reports whether a ban was decided so long before the journal was asked that its answer must
-// have known the ban. If that is not certain, the journal is asked once more.
+// isOld reports whether a ban was decided so long before the question that the journal must have
+// had it. If that is not certain, the journal is asked once more.
 func (e *Enforcer) isOld(h *held) bool {
 	at := h.DecidedAt()
 	if at >= e.comparison.asked {
@@ -251,7 +251,7 @@ func (e *Enforcer) debug(what string, b *bans.Ban) {
 	}
 }
 
-// missingInJournal makes the journal agree with a ban that it does not know to run.
+// missingInJournal corrects the journal by a ban of the ledger that does not run there.
 func (e *Enforcer) missingInJournal(k bans.Key, h *held, snap *journal.Snapshot, n *Differences) {
 	// A ban that was adopted while the journal could not be read may be one that was lifted.
 	if l, ok := snap.Lifted[k.Journal()]; ok && h.Rule == policy.RuleAdopted.String() {

@@ -79,9 +79,9 @@ func scanAlert(row *sql.Rows) (a Alert, err error) {
 // has an index.
 const sinceThen = "(seen >= ?1 OR ended >= ?1 AND ended <> 0 OR key <> '' AND ended = 0)"
 
-// alerts returns up to most of the alerts that match a condition, the last one first. What forged
-// packets can raise does not push out the others: those come first where there is no room for all,
-// then what goes on, then the worst. total is how many match.
+// alerts returns up to most of the alerts that match a condition, the last one first. Where there
+// is no room for all, alerts that forged packets can raise are left out first. Of the rest, those
+// that go on have priority, then the worst. total is how many match.
 func alerts(
 	ctx context.Context, db *sql.DB, where string, most int, args ...any,
 ) (out []Alert, total int, err error) {

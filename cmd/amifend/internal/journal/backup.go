@@ -124,7 +124,7 @@ func Restore(ctx context.Context, o Options, from string) (aside string, err err
 		return fail(fmt.Errorf("%s: %w", from, err))
 	}
 
-	// The copy is whole, and on the disk, before the old one goes.
+	// The copy is complete and on the disk before the old one goes.
 	removeDatabase(path + newEnd)
 	if err := copyFile(from, path+newEnd); err != nil {
 		removeDatabase(path + newEnd)
@@ -144,7 +144,7 @@ func Restore(ctx context.Context, o Options, from string) (aside string, err err
 	return aside, syncDir(filepath.Dir(path))
 }
 
-// copyFile copies a file to a new one, which belongs to whom the directory belongs to.
+// copyFile copies a file to a new one, which gets the owner of the directory.
 func copyFile(from, to string) error {
 	in, err := os.Open(from)
 	if err != nil {

@@ -145,7 +145,7 @@ func (s *store) putBlock(b Block) error {
 	return nil
 }
 
-// trim deletes some blocks: those older than the latest round, and the oldest ones while the log
+// trim deletes some blocks: those before the latest round, and also the oldest ones while the log
 // takes more than half of the database's bound. It reports whether there are more.
 func (j *Journal) trim(now time.Time) (more bool, err error) {
 	l := &j.store.log

@@ -95,7 +95,7 @@ func (t *timeline) now(boot int64) int64 {
 	if boot == t.last.boot {
 		return wall
 	}
-	// A machine without a battery-backed clock boots in the past. At least its uptime has gone by.
+	// A machine without a battery-backed clock boots in the past. At least its uptime has passed.
 	return max(wall, t.floor())
 }
 

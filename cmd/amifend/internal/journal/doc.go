@@ -3,8 +3,8 @@
 //
 // A [Journal] is one goroutine that owns the database. Its callers never wait: a bounded queue
 // takes their records, and merges those of one ban. Bans, lifts and alerts are written at once,
-// many in one commit; a budget of [writeBudget] bytes a second leaves the disk free for others
-// whatever an attacker does, so in a flood the commits grow.
+// many in one commit; a budget of [writeBudget] bytes a second leaves the disk free for others,
+// whatever an attacker does. So in a flood the commits grow.
 //
 // A disk that is full, read-only or broken stops nobody. Records wait in the queue,
 // [Journal.Health] reports the problem, and they are written when that works again. For an
@@ -17,8 +17,8 @@
 // Times on disk are those of the wall clock, in milliseconds since the Unix epoch: so the rest of a
 // ban survives a reboot, and people can read them. Setting the clock moves no ban: the times that
 // were written since the boot move with the clock. Times from before the boot are believed, since a
-// machine without a battery-backed clock boots in the past and is set right later. Until then at
-// least the machine's uptime counts as gone by.
+// machine without a battery-backed clock boots in the past and is set right later. Until then, at
+// least the machine's uptime counts as passed.
 //
 // # Tables
 //

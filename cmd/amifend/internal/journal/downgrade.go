@@ -11,8 +11,8 @@ import (
 // schema, so that there is a way back.
 func keptFile(path string, version int) string { return path + ".schema" + strconv.Itoa(version) }
 
-// keepOld keeps a copy of the database as it is, before its schema is changed. Without room for it
-// there is none: an upgrade must not fail for that.
+// keepOld keeps a copy of the database as it is, before its schema is changed. Without room there
+// is no copy: an upgrade must not fail because of that.
 func (s *store) keepOld(version int) {
 	if version == 0 || version == len(migrations) {
 		return

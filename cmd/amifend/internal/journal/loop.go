@@ -146,8 +146,8 @@ func (j *Journal) look(now time.Time) bool {
 	return true
 }
 
-// replace begins a new database in the place of one whose file was taken away. As long as it is open,
-// it can still be read, so it is copied, unless somebody has put another one there.
+// replace begins a new database in the place of one whose file was taken away. The old one can
+// still be read as long as it is open, so it is copied, unless somebody has put another file there.
 func (j *Journal) replace(now time.Time) {
 	path := j.path()
 	_, err := os.Lstat(path)

@@ -102,7 +102,7 @@ func (j *Journal) NoteLoss(ctx context.Context, cause string) error {
 	})
 }
 
-// Acknowledge has a loss shown no longer. It reports whether there was one.
+// Acknowledge ends the report of a loss. It returns whether there was one.
 func (j *Journal) Acknowledge(ctx context.Context) (was bool, err error) {
 	err = j.ask(ctx, func(s *store) error {
 		if was = j.Health().Loss != nil; !was {

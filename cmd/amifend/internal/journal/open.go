@@ -36,7 +36,7 @@ type store struct {
 }
 
 // openStore opens a database and creates what is missing. Where nothing can be written, it opens an
-// existing database read-only: its bans are worth having.
+// existing database read-only, for the bans in it.
 func openStore(path string, clock Clock) (*store, error) {
 	s, err := openWritable(path, clock)
 	if err == nil || !unwritable(err) {

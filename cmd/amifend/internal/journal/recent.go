@@ -1,7 +1,7 @@
 package journal
 
-// This file remembers the latest lifts, so that a journal that is lost, and of which nothing can be
-// read, does not forget what operators decided: a copy of a lifted ban could come back.
+// This file remembers the latest lifts. If the journal is lost and cannot be read, a lifted ban
+// would otherwise come back.
 
 // mostRecent is how many lifts are remembered: some 3 MB.
 const mostRecent = 10_000

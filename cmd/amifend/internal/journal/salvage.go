@@ -34,15 +34,15 @@ var tables = []struct{ name, order string }{
 	{"account_hour", "hour"},
 }
 
-// salvaged counts the rows that were copied, by table, and tells in which tables some could not be
-// read.
+// salvaged counts the rows that were copied, by table, and names the tables in which some could not
+// be read.
 type salvaged struct {
 	rows   map[string]int
 	broken []string
 }
 
-// salvage copies what can be read of a database into a new one. It reports false if that is nothing;
-// then there is no new one.
+// salvage copies what can be read of a database into a new one. It returns false if nothing can be
+// read. Then there is no new one.
 func salvage(from, to string) (out salvaged, ok bool) {
 	out.rows = make(map[string]int)
 	removeDatabase(to)
@@ -212,7 +212,7 @@ func openURI(path, query string) (*sql.DB, error) {
 // removeDatabase removes a database that was not finished.
 func removeDatabase(path string) {
 	for _, end := range append(companions(), "-journal") {
-		_ = os.Remove(path + end) // it is missing as a rule
+		_ = os.Remove(path + end) // it is usually missing
 	}
 }
 

@@ -61,7 +61,7 @@ type waiting struct {
 func (b *backlog) waiting() waiting {
 	w := waiting{all: b.all, entries: make([]entry, 0, len(b.entries))}
 	for _, e := range b.entries {
-		w.entries = append(w.entries, *e) // bans and lifts do not change, but which there are
+		w.entries = append(w.entries, *e) // the bans and lifts stay; the set of them changes
 	}
 	return w
 }
@@ -151,7 +151,7 @@ func (r *reader) snapshot(memory time.Duration) (*Snapshot, error) {
 	return out, nil
 }
 
-// liftedUpTo is the last row of the table ban that lift_all lifts.
+// liftedUpTo selects the last row of the table ban that lift_all lifts.
 const liftedUpTo = "(SELECT coalesce(max(upto), 0) FROM lift_all)"
 
 // liftedAll reads when all bans were lifted for the last time, if that was in this boot.

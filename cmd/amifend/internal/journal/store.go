@@ -14,13 +14,13 @@ import (
 var statements = map[string]string{
 	// A ban that is already known, or that one of larger scope covers, is not written again.
 	"known": `SELECT until, lifted, boot FROM past WHERE prefix = ? AND scope = ? AND current = 1`,
-	// What lift_all says of a row that is not current any more is written into the row.
+	// When a row is not current any more, what lift_all says of it is written into the row.
 	"supersede": `UPDATE ban SET current = 0, lifted = p.lifted, lifted_by = p.lifted_by,
 		lifted_why = p.lifted_why FROM past p WHERE p.id = ban.id AND ban.current = 1 AND
 		ban.prefix = ?1 AND (ban.scope = ?2 OR
 		?2 = 'all' AND ban.scope IN ('sip', 'stream') AND p.lifted IS NULL AND ban.until <= ?3)`,
-	// A row of lift_all means the rows of ban up to a number, which must not come again when the
-	// last rows are deleted.
+	// A row of lift_all means the rows of ban up to a number. That number must not be used again
+	// when the last rows are deleted.
 	"ban": `INSERT INTO ban (id, prefix, scope, rule, score, attempts, strike, evidence, servers,
 		decided, until, lifted, lifted_by, lifted_why, observed, current, boot)
 		VALUES (1 + max((SELECT coalesce(max(id), 0) FROM ban),

@@ -10,7 +10,7 @@ import (
 const (
 	tidyEvery = time.Hour
 	// tidyFirst is the wait after the start: with a clock that is wrong at boot, running bans could
-	// look over.
+	// look ended.
 	tidyFirst = 15 * time.Minute
 	tidyRows  = 1000 // rows in a step
 	tidyPages = 256  // pages that a step returns to the disk

@@ -21,7 +21,7 @@ func (j *Judge) alert(v policy.Verdict) {
 		a.Account = ami.Quote(v.Account.Bytes())
 	}
 
-	// Account names are of one server, so both are told together.
+	// An account name means something at one server only, so the text names both.
 	aboutServer := v.Account != (policy.Label{}) || v.About == policy.AboutServer
 	if aboutServer && int(v.Server) < len(j.servers) {
 		a.Server = j.servers[v.Server]

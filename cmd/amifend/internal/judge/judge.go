@@ -42,8 +42,7 @@ import (
 // number of 16 bits.
 const MostServers = 1 << 16
 
-// callMost limits how many bans one call deals with: the judge must not be held up by a list of
-// all.
+// callMost limits how many bans one call deals with: a list of all would hold up the judge.
 const callMost = 256
 
 // Options configure a [Judge].
@@ -142,7 +141,7 @@ func New(o Options) (*Judge, error) {
 // does.
 func (j *Judge) Protect(p Protected) { j.protect.Set(p) }
 
-// Protected is what must never be banned, and what is spared for the word of a server alone.
+// Protected is what must never be banned, and what is spared because a server alone says so.
 type Protected struct {
 	Never   *policy.Protected
 	Learned []protect.Learned
@@ -205,7 +204,7 @@ func (j *Judge) Run() {
 	}
 }
 
-// second does what time alone decides. It is called once a second.
+// second does what depends on time alone. It is called once a second.
 func (j *Judge) second(now int64) {
 	j.carryOut(j.engine.Advance(now))
 	j.ineffective.sweep(now)
@@ -227,7 +226,7 @@ func (j *Judge) replaceProtected(p Protected) {
 	j.carryOut(j.engine.Protect(j.clock.Now(), j.protected))
 }
 
-// carryOut hands verdicts on. They are the engine's until its next call, so what stays is copied.
+// carryOut hands verdicts on. The engine reuses them at its next call, so what is kept is copied.
 func (j *Judge) carryOut(verdicts []policy.Verdict) {
 	for _, v := range verdicts {
 		switch v.Action {
@@ -280,7 +279,7 @@ func (j *Judge) whyLifted(v policy.Verdict) string {
 	return v.Rule.String()
 }
 
-// warnLearned warns of a ban that is lifted for the word of a server alone.
+// warnLearned warns of a ban that is lifted because a server alone says so.
 func (j *Judge) warnLearned(v policy.Verdict) {
 	_, never := j.protected.Overlaps(v.Prefix)
 	if reason, ok := j.protected.LearnedFrom(v.Prefix); ok && !never && v.Rule == policy.RuleProtected {

@@ -21,7 +21,7 @@ func (j *Judge) liftAll(by string) (observed int) {
 		observed = len(j.trial.bans)
 	}
 
-	// What was due before is recorded before, and lifted with the rest.
+	// Verdicts that were due before are recorded first, and lifted with the rest.
 	j.carryOut(j.engine.PardonAll(now))
 	j.trial.forgetAll()
 	j.ineffective.forgetAll()
@@ -44,7 +44,7 @@ func (t *trial) forgetAll() {
 	}
 }
 
-// forgetAll forgets all bans. Acknowledgements that wait are of them, too.
+// forgetAll forgets all bans. Acknowledgements that wait are of these bans, too.
 func (w *ineffective) forgetAll() {
 	w.mail.Acks.Take()
 	w.bans = make(map[bans.Key]inForce)

@@ -49,8 +49,8 @@ func (j *Judge) Pardon(
 	return out, nil
 }
 
-// pardon pardons a prefix, and lifts those of the held bans that the engine does not know, the
-// first ones at least.
+// pardon pardons a prefix, and lifts at least the first of the held bans that the engine does not
+// know.
 func (j *Judge) pardon(within netip.Prefix, held, first []netip.Prefix, by string) (out Pardoned) {
 	now := j.clock.Now()
 	var observed []netip.Prefix
@@ -103,8 +103,8 @@ func (j *Judge) observedWithin(within netip.Prefix, now int64) (out []bans.Key) 
 	return out
 }
 
-// lastSeen returns when the last event of a banned address came; zero if there was none but the
-// rest of what it was banned for.
+// lastSeen returns when the last event of a banned address came; zero if there was none after the
+// events for which it was banned.
 func (j *Judge) lastSeen(addr netip.Addr) time.Time {
 	b, _ := j.engine.Ban(addr)
 	if b.LastSeen == 0 || b.LastSeen < b.From+int64(bans.Grace) {

@@ -19,8 +19,7 @@ const (
 	pulseEvery = time.Minute
 )
 
-// pulse remembers what the engine counted, so that the status can show the last hour and not a bad
-// day long ago.
+// pulse remembers the engine's counters, so that the status shows the last hour only.
 type pulse struct {
 	samples []policy.Stats // the oldest first; one of each minute of the hour
 	next    int64          // when to note the next one

@@ -11,10 +11,10 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 )
 
-// trial is a time after the start whose bans end with it, unless an operator keeps them. They are
-// that short in the kernel and in the journal too, so that they end whatever happens to amifend.
-// After a trial that nobody kept, amifend only watches: an operator who was locked out cannot say
-// so, and must not be locked out again.
+// trial is a time after the start whose bans end with it, unless an operator keeps them. Kernel and
+// journal have the shortened ends too, so that the bans end whatever happens to amifend. After a
+// trial that nobody kept, amifend only watches: an operator who was locked out cannot say so, and
+// must not be locked out again.
 //
 // Its zero value is no trial.
 type trial struct {
@@ -26,7 +26,7 @@ type trial struct {
 	swept  int64                 // in units of trialSweep
 }
 
-// A trial remembers the evidence of that many bans. The others have a text in its place.
+// A trial remembers the evidence of so many bans. The others have a text in its place.
 const (
 	evidenceMost = 4096
 	evidenceText = "(as told in the trial)"
@@ -190,7 +190,7 @@ func (j *Judge) Keep(ctx context.Context) (kept int, wasOn bool, err error) {
 	}
 }
 
-// EachObserved hands over the bans that a trial that is over would have made, some at a time. Those
+// EachObserved hands over the bans that a trial that is over would have made, some at a time. Bans
 // that come or go meanwhile may be missed.
 func (j *Judge) EachObserved(ctx context.Context, visit func([]bans.Ban)) error {
 	if j.trialFor == 0 {

@@ -6,7 +6,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 )
 
-// Acknowledge has the loss of the journal shown no longer in the status.
+// Acknowledge removes the loss of the journal from the status.
 func (s *Service) Acknowledge(ctx context.Context, by control.Peer) (control.Acknowledged, error) {
 	if s.Journal == nil {
 		return control.Acknowledged{}, nil

@@ -81,7 +81,7 @@ func (s *Service) IgnoreAlert(
 	return s.saveIgnored(ctx, by, "ignore alert", &i, q.Note), nil
 }
 
-// HeedAlert ends what IgnoreAlert began.
+// HeedAlert undoes IgnoreAlert.
 func (s *Service) HeedAlert(
 	ctx context.Context, by control.Peer, id string,
 ) (control.IgnoredAlert, error) {
@@ -94,7 +94,7 @@ func (s *Service) HeedAlert(
 	return s.saveIgnored(ctx, by, "heed alert", &i, ""), nil
 }
 
-// saveIgnored has the journal write what an operator changed, before that is said to be done.
+// saveIgnored waits until the journal has written what an operator changed.
 func (s *Service) saveIgnored(
 	ctx context.Context, by control.Peer, what string, i *alerts.Ignored, note string,
 ) control.IgnoredAlert {

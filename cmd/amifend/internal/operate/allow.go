@@ -72,7 +72,7 @@ func (s *Service) allowedNames(
 
 // Allow allows a prefix or a name, for a time or until it is taken out. It answers when that is in
 // force: the engine bans nobody within it and has lifted such bans, the kernel lets it through, and
-// a crash does not undo it. What is not so is said in the note.
+// a crash does not undo it. The note says what is not done yet.
 func (s *Service) Allow(
 	ctx context.Context, by control.Peer, n control.NewAllow,
 ) (control.Allowed, error) {
@@ -234,8 +234,9 @@ func (s *Service) inForce(ctx context.Context) (note string, err error) {
 	return note, nil
 }
 
-// PutInForce hands out what is protected, and waits until that is in force: in the judge first, who
-// orders lifts, then in the kernel. note is why the kernel does not have it yet; "": it has.
+// PutInForce hands out what is protected, and waits until that is in force: first in the judge,
+// which orders lifts, then in the kernel. note is the reason why the kernel does not have it yet,
+// or "".
 func PutInForce(
 	ctx context.Context, w *protect.Watcher, j *judge.Judge, e *enforce.Enforcer,
 ) (note string, err error) {

@@ -42,7 +42,7 @@ func (s *Service) Ban(
 		results = append(results, r)
 	}
 
-	// What an operator did is recorded before it is known what the kernel says: it was decided.
+	// What an operator did is recorded before the kernel answers, since it is decided already.
 	for i, r := range results {
 		if r.Error == nil {
 			s.record(by, "ban", bans.Source(r.Prefix)+" "+r.Scope, news[i].Reason)

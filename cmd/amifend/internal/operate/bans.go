@@ -17,7 +17,7 @@ import (
 const fewBans = 1000
 
 // Bans lists the bans that match a query as they are decided, with what the kernel counts. A short
-// list does not cost what a long one does.
+// list costs less than a long one.
 func (s *Service) Bans(ctx context.Context, q control.BanQuery) (control.BanList, error) {
 	short := q.Limit > 0 && q.Limit <= fewBans && q.Sort != sortDropped
 	pick := enforce.Pick{Match: func(b *bans.Ban) bool { return matches(q, b) }, Counted: short}
@@ -55,8 +55,8 @@ func (s *Service) Bans(ctx context.Context, q control.BanQuery) (control.BanList
 // sortDropped is the order by what was dropped, which needs the counters of all bans.
 const sortDropped = "dropped"
 
-// addCounters adds what the kernel counts. One that does not answer leaves out the counters, not the
-// bans.
+// addCounters adds what the kernel counts. If the kernel does not answer, the list lacks the
+// counters.
 func (s *Service) addCounters(ctx context.Context, list []control.Ban) {
 	counters := s.Enforcer.Counters(ctx)
 	for i := range list {

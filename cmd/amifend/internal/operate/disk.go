@@ -16,8 +16,8 @@ func (s *Service) isWritten(ctx context.Context) bool {
 }
 
 // isOnDisk is like isWritten, but for what a crash must not undo. It includes what the engine was
-// told to forget, and takes the room that is reserved for that on a full disk. saved reports
-// whether the judge has handed that over already.
+// told to forget, and takes the room that is reserved for that on a full disk. saved means that the
+// judge has handed that over already.
 func (s *Service) isOnDisk(ctx context.Context, saved bool) bool {
 	if s.Journal == nil {
 		return true

@@ -43,7 +43,7 @@ func (s *Service) Explain(ctx context.Context, addr netip.Addr) (control.Explana
 		text.WriteString("  trial:     " + trialLine(known.Trial) + "\n")
 	}
 
-	// The text is for people, the detail for programs: both are of the same moment.
+	// The text is for people, the detail for programs. Both show the same moment.
 	detail, err := json.Marshal(explain.New(known.Explanation, known.Servers))
 	if err != nil {
 		return control.Explanation{}, fmt.Errorf("tell of %s: %w", addr, err)

@@ -12,8 +12,8 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
 
-// observeEnough is how long amifend should observe before it bans: a day has all the hours of an
-// office, and of its phones.
+// observeEnough is how long amifend should observe before it bans: in a day, all phones of an
+// office have been in use.
 const observeEnough = 24 * time.Hour
 
 // observed returns what this observing daemon would have done; nil if its journal does not say so in

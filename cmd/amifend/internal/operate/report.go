@@ -68,7 +68,7 @@ func (s *Service) fillReport(
 	}
 	r.Operations = pastOperations(operations)
 
-	// The sums are the same for all three, but for what they are counted by.
+	// The three sums differ only in what they are counted by.
 	for by, to := range map[journal.By]*[]control.Sum{
 		journal.ByServer: &r.Servers, journal.BySource: &r.Sources, journal.ByAccount: &r.Accounts,
 	} {

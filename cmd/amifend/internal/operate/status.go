@@ -13,8 +13,8 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// Status returns the state of all parts. It answers also when the kernel hangs: that is when an
-// operator asks for it.
+// Status returns the state of all parts. It answers even when the kernel hangs, since operators ask
+// for it then.
 func (s *Service) Status(ctx context.Context) (control.Status, error) {
 	c := s.Config()
 	st := control.Status{
@@ -55,7 +55,7 @@ func (s *Service) Status(ctx context.Context) (control.Status, error) {
 	return st, nil
 }
 
-// restartWarnings says which keys of the config file are not in force before a restart.
+// restartWarnings returns which keys of the config file are not in force before a restart.
 func restartWarnings(keys []string) []control.Warning {
 	if len(keys) == 0 {
 		return nil
@@ -169,7 +169,7 @@ func ineffective(i enforce.Ineffective) control.Ineffective { return control.Ine
 // Once or twice is a firewall that was reloaded.
 const oftenTaken = 3
 
-// firewallWarnings says what is wrong with the firewall.
+// firewallWarnings returns what is wrong with the firewall.
 func firewallWarnings(f control.Firewall, useless []control.Ineffective) (out []control.Warning) {
 	warn := func(what, do string) {
 		out = append(out, control.Warning{About: "firewall", What: what, Do: do})
@@ -211,7 +211,8 @@ func firewallWarnings(f control.Firewall, useless []control.Ineffective) (out []
 	return out
 }
 
-// learnedWarnings asks for the addresses that are spared for the word of a server alone.
+// learnedWarnings asks operators to confirm the addresses that are spared because a server alone
+// says so.
 func learnedWarnings(learned []protect.Learned) (out []control.Warning) {
 	for _, l := range learned {
 		out = append(out, control.Warning{
@@ -224,7 +225,7 @@ func learnedWarnings(learned []protect.Learned) (out []control.Warning) {
 	return out
 }
 
-// nameWarnings says which names do not resolve.
+// nameWarnings returns which names do not resolve.
 func (s *Service) nameWarnings() (out []control.Warning) {
 	for _, e := range s.Watcher.Unresolved() {
 		if e.Server != "" {

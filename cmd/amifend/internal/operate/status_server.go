@@ -49,7 +49,7 @@ func serverStatus(s *stream.Session) (control.ServerStatus, []control.Warning) {
 	return out, serverWarnings(s, st, out)
 }
 
-// WhyDown says why a session has no events, and what to do about it.
+// WhyDown returns why a session has no events, and what to do.
 func WhyDown(st ami.Status) (what, do string) {
 	what = "no events: amifend is not connected"
 	if st.Problem == ami.ProblemNone {
@@ -64,7 +64,7 @@ func WhyDown(st ami.Status) (what, do string) {
 	return what, config.Advice(st.Problem)
 }
 
-// serverWarnings says what is wrong with a session.
+// serverWarnings returns what is wrong with a session.
 func serverWarnings(
 	s *stream.Session, st ami.Status, shown control.ServerStatus,
 ) (out []control.Warning) {

@@ -11,7 +11,8 @@ import (
 
 // Keep ends the trial: its bans get their whole time, and from now on bans are made as usual.
 func (s *Service) Keep(ctx context.Context, by control.Peer) (control.Kept, error) {
-	// The trial's deny lists come into the kernel with it, and may cut off the one who says it.
+	// keep also puts the trial's deny lists into the kernel, which may cut off the operator who
+	// runs it.
 	if s.Denier.Status().Held {
 		if what, do := CutOff(s.Config(), s.Watcher.Current(), s.Lockout); what != "" {
 			return control.Kept{}, control.Errorf(control.CodeFailed, "nothing was changed: %s",
@@ -25,7 +26,7 @@ func (s *Service) Keep(ctx context.Context, by control.Peer) (control.Kept, erro
 		}
 	}
 
-	// A call that is cut off must not leave the trial over with some of its bans.
+	// A call that is cut off must not keep only some of the trial's bans.
 	ctx, cancel := Outlasting(ctx)
 	defer cancel()
 
@@ -62,7 +63,7 @@ func (s *Service) trialStatus(t *judge.Trial) *control.Trial {
 	return &control.Trial{Ends: t.Ends, Over: t.Over, Bans: t.Bans, Enforce: s.ObservesAfter}
 }
 
-// trialLine says what a trial means for who is banned.
+// trialLine describes what a trial means for bans.
 func trialLine(t *judge.Trial) string {
 	if t.Over {
 		return "it is over and was not kept: bans that were made in it or later drop nothing; " +
@@ -72,7 +73,7 @@ func trialLine(t *judge.Trial) string {
 		"; amifend keep gives them their whole time"
 }
 
-// trialWarning says what a trial means.
+// trialWarning describes what a trial means.
 func (s *Service) trialWarning(t *judge.Trial) control.Warning {
 	ends := t.Ends.Local().Format(time.DateTime)
 	if s.ObservesAfter && !t.Over {

@@ -12,12 +12,12 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
 )
 
-// Unban lifts all bans that lie within a prefix or cover it, an invalid one means all, and has the
-// engine forget why.
+// Unban lifts all bans that lie within a prefix or cover it, and makes the engine forget the
+// evidence. An invalid prefix means all.
 //
-// The enforcer's list comes first, since the engine may have had no room for a ban that was found
-// in the kernel, and since a lifted ban has no counters. Then it takes one question to the judge,
-// one flush of the enforcer, and one of the journal.
+// The enforcer's list comes first: the engine may have had no room for a ban that was found in the
+// kernel, and a lifted ban has no counters. Then come one question to the judge, one flush of the
+// enforcer, and one of the journal.
 func (s *Service) Unban(
 	ctx context.Context, by control.Peer, within netip.Prefix,
 ) (control.Lifted, error) {
@@ -35,8 +35,8 @@ func (s *Service) Unban(
 		return control.Lifted{}, Refusal(err)
 	}
 
-	// Nothing to lift is an error for one address, since the operator expected a ban. A lift from
-	// before may still be on its way to the disk.
+	// Nothing to lift is an error for one address, since the operator expected a ban. An earlier
+	// lift may still be on its way to the disk.
 	if len(pardoned.Lifted) == 0 {
 		text := ""
 		if !s.isOnDisk(ctx, pardoned.Saved) {
@@ -60,7 +60,7 @@ func (s *Service) Unban(
 		out.Again = again(held, pardoned)
 	}
 
-	// A ban that is back after a crash would be a broken promise, so the disk is waited for.
+	// A ban that is back after a crash would break a promise, so this waits for the disk.
 	if !s.isOnDisk(ctx, pardoned.Saved) {
 		out.Note = liftNotWritten
 	}
@@ -74,7 +74,8 @@ const liftNotWritten = "the journal does not have it yet: after a crash now the 
 // unbanAll lifts all bans. It is the command for an emergency: it takes the same time however many
 // bans there are, and does what it can when a part does not answer.
 func (s *Service) unbanAll(ctx context.Context, by control.Peer) (control.Lifted, error) {
-	// Some of the prefixes are named, which a kernel that hangs must not keep from being lifted.
+	// The answer names some of the prefixes. A kernel that hangs must not keep the bans from being
+	// lifted.
 	asking, cancel := context.WithTimeout(ctx, askTime)
 	named, before, sampled := s.Enforcer.Sample(asking, control.MostLifted)
 	cancel()
@@ -85,7 +86,7 @@ func (s *Service) unbanAll(ctx context.Context, by control.Peer) (control.Lifted
 	}
 	s.record(by, "unban", "all", "")
 
-	// The disk comes first: an answer of the kernel that is late changes nothing.
+	// The disk comes first, since a late answer of the kernel changes nothing.
 	out := lifted(named)
 	if !s.isOnDisk(ctx, true) {
 		out.Note = liftNotWritten

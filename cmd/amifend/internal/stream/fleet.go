@@ -110,7 +110,7 @@ func (f *Fleet) Start(ctx context.Context, p *Plan) {
 }
 
 // Change carries a plan out. A connection that did not change is not touched. Before Start, and
-// when its context has ended, nothing is changed.
+// after its context has ended, Change does nothing.
 func (f *Fleet) Change(p *Plan) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -17,8 +17,8 @@ const (
 	quiet      = time.Hour // before the same is logged again
 )
 
-// Watch logs what is wrong with the streams, until ctx ends: their decoders count it, and nobody
-// else looks. It also measures how many events a second come.
+// Watch logs what is wrong with the streams, until ctx ends: the decoders only count it. It also
+// measures how many events a second come.
 func (f *Fleet) Watch(ctx context.Context) {
 	look := time.NewTicker(watchEvery)
 	defer look.Stop()
@@ -107,7 +107,8 @@ func (g *guard) weighTaint(now time.Time, s ami.Stats) {
 	g.tainted = now
 	g.gauge.distrusted.Store(now.UnixNano())
 
-	// The most frequent cause tells an attack by injected text from an Asterisk that is too new.
+	// The most frequent cause distinguishes an attack by injected text from an Asterisk that is too
+	// new.
 	cause, most := ami.Untainted, uint64(0)
 	for i := range s.Tainted {
 		n := s.Tainted[i] + s.Dropped[i] - before.Tainted[i] - before.Dropped[i]

@@ -7,7 +7,7 @@ import (
 
 // lagMeter measures how far an event stream is behind, although the PBX's clock may be wrong. The
 // smallest difference between reception and the event's own time in the last minutes is the error
-// of the clock; what goes beyond it is lag.
+// of the clock. Any further delay is lag.
 type lagMeter struct {
 	cur, prev time.Duration // smallest differences of this window and the one before
 	until     int64         // end of this window

@@ -70,8 +70,8 @@ func New(server config.Server, number uint16, o Options) (*Session, error) {
 }
 
 // Run connects, again and again, and hands on what the session hears until ctx ends. A full channel
-// makes it wait, which the session counts. That takes no longer than the judge needs, also at the
-// end: the judge outlives the sessions, and what was heard counts.
+// makes it wait, which the session counts. That takes no longer than the judge needs, even at the
+// end: the judge outlives the sessions, and every event counts.
 func (s *Session) Run(ctx context.Context, out chan<- Sighting) error {
 	return s.ami.Run(ctx, func(ev ami.Event) {
 		Learn(s.watcher, s.name, ev)
