@@ -63,6 +63,9 @@ type pair struct {
 	excusedProven uint8 // of the excused, those that were proven
 	rate          uint8 // failures in the minute
 	flags         uint8
+	// failures before its latest successes, less one for each success without any: see
+	// suspectSpoofing
+	between uint8
 }
 
 // The flags of a pair.
@@ -186,7 +189,7 @@ func (p *pair) dropStale(now uint32) {
 // clear forgets the failures of a pair.
 func (p *pair) clear(pardon uint8) {
 	kept := p.flags & (pairOwned | pairStranger | pairStrangerProven)
-	*p = pair{okAt: p.okAt, touched: p.touched, pardon: pardon, flags: kept}
+	*p = pair{okAt: p.okAt, touched: p.touched, pardon: pardon, flags: kept, between: p.between}
 }
 
 // removePair forgets an account at a source.

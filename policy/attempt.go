@@ -21,6 +21,8 @@ type attempt struct {
 	first   bool // the account fails for the first time at this source
 	others  int  // other sources that failed on the account lately
 
+	failing int // accounts that log in at the site and fail there now, if this is one of them
+
 	// attempts before it that were let pass and count with it: on its account, and on others
 	passedHere, passedElsewhere int
 	arrears                     float32 // their weight, a part of ev.Weight
@@ -67,7 +69,7 @@ func (e *Engine) count(k key, ev Evidence, trap Rule) {
 	e.identify(&a)
 
 	shared := e.sharedSite(k)
-	if shared != nil && a.pair.okAt != 0 {
+	if a.pair.okAt != 0 {
 		e.failedAtHome(shared, &a)
 	}
 

@@ -136,13 +136,27 @@ func (e *Engine) sprayed(p *pair, failed uint8, flag uint8, fast, slow float32) 
 	return others >= guessedAccounts && max(fast, slow) > e.limit/2
 }
 
-// suspectSpoofing alerts when failures stand between two successes of one account at one source,
-// and could have been forged.
+// suspectSpoofing alerts when failures stand between successes of one account at one source, and
+// could have been forged: more than a user's typos between two, or a few each time. A guesser who
+// hides behind a phone that registers often makes the latter.
 func (e *Engine) suspectSpoofing(k key, p *pair, o *Observation) {
-	fails := int(p.fails) + int(p.excused) + int(p.shielded)
-	if p.okAt == 0 || p.flags&(pairProven|pairAlerted) != 0 || fails <= typos || !e.on(RuleSpoofSuspected) {
+	if p.okAt == 0 || p.flags&(pairProven|pairAlerted) != 0 || !e.on(RuleSpoofSuspected) {
 		return
 	}
+
+	fails := int(p.fails) + int(p.excused) + int(p.shielded)
+	switch {
+	case fails > 0:
+		p.between = bump(p.between, uint8(min(fails, 2*typos))) // at most 8
+	case p.between > 0:
+		p.between--
+	}
+	if fails <= typos && p.between <= 2*typos {
+		return
+	}
+
+	fails = max(fails, int(p.between))
+	p.between = 0
 	e.alert(Verdict{
 		Rule: RuleSpoofSuspected, Prefix: k.prefix(), Server: o.Server, Account: o.Account, Attempts: fails,
 		Chooser: o.Chooser(),

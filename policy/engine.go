@@ -107,7 +107,7 @@ const offRound = 0.97
 // source, 128 at most.
 const (
 	sourcesPerNetwork = 12
-	sourcesPerPair    = 12
+	sourcesPerPair    = 13
 	sourcesPerAccount = 32
 )
 

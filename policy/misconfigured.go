@@ -19,9 +19,12 @@ const (
 	rebootSuccesses = 5
 
 	// With phoneFailures failures over phoneSeconds, an account fails as that of a phone does:
-	// users who mistype give up before, or succeed. This is for the alert alone.
-	phoneFailures = 8
-	phoneSeconds  = 600
+	// users who mistype give up before, or succeed. Where several accounts of one source fail and
+	// do not succeed, severalFailures are enough: so many users do not mistype at a time. This is
+	// for the alert alone.
+	phoneFailures   = 8
+	phoneSeconds    = 600
+	severalFailures = 4
 )
 
 // misconfigured reports whether an attempt is a misconfigured endpoint's: one account fails where
@@ -102,7 +105,8 @@ func (e *Engine) failsOn(a *attempt) {
 	}
 	told := e.lasting(lasting{
 		verdict: v, about: about, bits: a.key.bits, since: since, size: int(count),
-		certain: count >= phoneFailures && lasted >= phoneSeconds,
+		certain: count >= phoneFailures && lasted >= phoneSeconds ||
+			count >= severalFailures && max(a.failing, int(a.src.failed)) >= failingFrom,
 	})
 	if told {
 		a.pair.flags |= pairAlerted

@@ -238,6 +238,7 @@ func (p *pair) code(c *coder) {
 	c.u8(&p.rate)
 	c.u8(&p.pardon)
 	c.u8(&p.flags)
+	c.u8(&p.between)
 	if c.reading {
 		c.refade.pair(p, secondOf(c.now))
 	}

@@ -223,26 +223,42 @@ func (e *Engine) sharesSite(nk key, id accountID, o *Observation) bool {
 	return takePart(v.parts[:], v.at[:], e.vouchedPart(nk), e.sec, sitesADay)
 }
 
-// failedAtHome notes that an account failed at a shared site where it logs in, and alerts when
-// several do. Nothing is held against the site for it.
-func (e *Engine) failedAtHome(t *site, a *attempt) {
+// failedAtHome notes that an account failed at a site where it logs in. Nothing is held against the
+// site for it. When several such accounts fail and do not succeed again, somebody guesses, or their
+// passwords were changed: of a shared source that is alerted, see also [Engine.alertMisconfigured].
+func (e *Engine) failedAtHome(shared *site, a *attempt) {
+	t := e.siteOf(a.key)
+	if t == nil {
+		return
+	}
+
+	a.failing = t.noteFailing(a.account, e.sec)
+	if shared != nil && a.failing >= failingFrom {
+		e.tellShared(shared, a)
+	}
+}
+
+// noteFailing notes that an account failed, and returns how many did within the hour and have not
+// succeeded since. It takes the place of the one that failed longest ago.
+func (t *site) noteFailing(id accountID, now uint32) int {
 	place, failing := 0, 1
 	for i, f := range t.failing {
-		switch {
-		case f.account == a.account:
+		if f.account == id {
 			place = i
-		case f.at < t.failing[place].at && t.failing[place].account != a.account:
-			place = i
+			break
 		}
-		if f.account != a.account && t.failedLately(i, e.sec) {
-			failing++
+		if f.at < t.failing[place].at {
+			place = i
 		}
 	}
 
-	t.failing[place] = siteFailure{a.account, e.sec}
-	if failing >= failingFrom {
-		e.tellShared(t, a)
+	t.failing[place] = siteFailure{id, now}
+	for i := range t.failing {
+		if i != place && t.failedLately(i, now) {
+			failing++
+		}
 	}
+	return failing
 }
 
 // failedLately reports whether an account that failed at a site did so within the last hour.

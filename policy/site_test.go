@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -101,13 +102,14 @@ func TestNotShared(t *testing.T) {
 	}
 
 	for name, os := range map[string][]Observation{
-		"four accounts":         sharing(office, 4),
-		"one account, often":    append(sharing(office, 1), repeat(50, sharing(office, 1)[0])...),
-		"over UDP":              from(20, func(o *Observation) { o.Stream = false }),
-		"over TCP by chan_sip":  from(20, func(o *Observation) { o.Service = ServiceSIP }),
-		"without a password":    from(20, func(o *Observation) { o.Password = false }),
-		"managers":              from(20, func(o *Observation) { o.Service = ServiceAMI }),
-		"a fifth one found out": append(sharing(office, 4), append(all(repeat(40, wrong(office, "user4")), overStream), sharing(office, 5)[4])...),
+		"four accounts":        sharing(office, 4),
+		"one account, often":   append(sharing(office, 1), repeat(50, sharing(office, 1)[0])...),
+		"over UDP":             from(20, func(o *Observation) { o.Stream = false }),
+		"over TCP by chan_sip": from(20, func(o *Observation) { o.Service = ServiceSIP }),
+		"without a password":   from(20, func(o *Observation) { o.Password = false }),
+		"managers":             from(20, func(o *Observation) { o.Service = ServiceAMI }),
+		"a fifth one found out": slices.Concat(sharing(office, 4),
+			all(repeat(40, wrong(office, "user4")), overStream), sharing(office, 5)[4:]),
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
@@ -300,4 +302,25 @@ func TestSharedSourcesAreSaved(t *testing.T) {
 	if n != sitesADay {
 		t.Errorf("%d shared sources", n)
 	}
+}
+
+// A guesser who stays below a user's typos between the registrations of the phone whose name it
+// takes is told. A user who errs now and then is not.
+func TestGuessingBetweenRegistrations(t *testing.T) {
+	l := newLab(t)
+	l.feed(registered(phone))
+	for range 9 {
+		l.every(35*time.Second, repeat(3, wrong(phone+":31337", "1007"))...)
+		l.every(time.Second, registered(phone))
+	}
+	if v := l.alerted(RuleSpoofSuspected); v.Attempts != 9 {
+		t.Errorf("told at attempt %d", v.Attempts)
+	}
+
+	l = newLab(t)
+	for range 30 {
+		l.every(time.Minute, wrong(phone, "1007"), wrong(phone, "1007"))
+		l.every(time.Hour, repeat(4, registered(phone))...)
+	}
+	l.quiet()
 }

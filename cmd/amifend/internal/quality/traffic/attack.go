@@ -1,5 +1,7 @@
 package traffic
 
+import "net/netip"
+
 // Attack records the logins of one party to one account, or to all accounts of a server. Issue 9
 // demands that it is reported even where no ban can reach the attacker, because the events name
 // somebody else.
@@ -89,6 +91,9 @@ func (w *World) tellAttacks(d Decision) {
 	if d.Alert == "account_attacked" && d.Account != "" || d.Alert == "server_attacked" {
 		w.alerted[Target{d.Server, d.Account}] = d.At
 	}
+	if d.Alert == "proved_source_guessing" && d.Prefix.IsSingleIP() {
+		w.suspected[d.Prefix.Addr()] = d.At
+	}
 
 	for _, c := range w.Classes {
 		if !c.Goal.Attacks {
@@ -102,8 +107,11 @@ func (w *World) tellAttacks(d Decision) {
 
 // toldLately notes that an alert of the last hour also reports attacks that began since. While an
 // attack goes on, such alerts come hourly, so the operator knows of it already.
-func (w *World) toldLately(records []*Attack) {
+func (w *World) toldLately(named netip.Addr, records []*Attack) {
 	for _, a := range records {
+		if at, ok := w.suspected[named]; ok && w.now-at <= inTime {
+			a.tell(w.now, ByAlert)
+		}
 		for _, t := range []Target{{a.Server, a.Account}, {a.Server, ""}} {
 			if at, ok := w.alerted[t]; ok && w.now-at <= inTime {
 				a.tell(w.now, ByAlert)

@@ -86,11 +86,15 @@ func (w *World) isTrue(d Decision, p *Party) bool {
 	case "spoof_suspected":
 		return among(w.forged, d.Prefix) || !d.Prefix.IsValid() && w.attackedLately(d)
 	case "misconfigured_endpoint": // a flood in a phone's name looks the same
+		if !d.Prefix.IsValid() { // one line about all that are not told one by one
+			return w.flood
+		}
 		return attacker || among(w.failed, d.Prefix) || among(w.forged, d.Prefix)
 	case "shared_source_guessing": // the party at the address is the proxy
 		return attacker || among(w.failed, d.Prefix)
 	case "proved_source_guessing": // here too
-		return attacker || among(w.forged, d.Prefix)
+		// One line without an address is about all that are not told one by one.
+		return attacker || among(w.forged, d.Prefix) || !d.Prefix.IsValid() && len(w.forged) >= 100
 	case "account_attacked":
 		return w.attackedLately(d)
 	case "server_attacked":

@@ -276,7 +276,7 @@ func (w *World) noteAttack(by *Party, p *PBX, named netip.Addr, r *request) []*A
 	for _, a := range records {
 		a.reach(w.now)
 	}
-	w.toldLately(records[:])
+	w.toldLately(named, records[:])
 	return records[:]
 }
 

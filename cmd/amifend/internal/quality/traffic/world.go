@@ -44,15 +44,16 @@ type World struct {
 	events   int
 	session  uint64
 
-	at       map[netip.Addr][]*Party // who sends from an address now
-	forged   map[netip.Addr]bool     // that events named though they did not send the packet
-	namers   []*Party                // who made PBXs name them, and has an account or may crack one
-	attacked map[Target]int64        // when somebody attacked it last
-	alerted  map[Target]int64        // when an alert last reported the attack on it
-	failed   map[netip.Addr]bool     // good addresses that had failures of their own
-	flood    bool                    // packets were forged from random addresses
-	free     []netip.Addr            // that customers gave back
-	given    uint32                  // how many addresses customers got
+	at        map[netip.Addr][]*Party // who sends from an address now
+	forged    map[netip.Addr]bool     // that events named though they did not send the packet
+	namers    []*Party                // who made PBXs name them, and has an account or may crack one
+	attacked  map[Target]int64        // when somebody attacked it last
+	alerted   map[Target]int64        // when an alert last reported the attack on it
+	suspected map[netip.Addr]int64    // when an alert last said that somebody guesses in that name
+	failed    map[netip.Addr]bool     // good addresses that had failures of their own
+	flood     bool                    // packets were forged from random addresses
+	free      []netip.Addr            // that customers gave back
+	given     uint32                  // how many addresses customers got
 }
 
 // New returns a world with everybody in it whose class o.Only accepts.
@@ -62,7 +63,8 @@ func New(o Options) *World {
 		hasher: policy.NewHasher(policy.FixedSeed),
 		at:     make(map[netip.Addr][]*Party), forged: make(map[netip.Addr]bool),
 		attacked: make(map[Target]int64), alerted: make(map[Target]int64),
-		failed: make(map[netip.Addr]bool),
+		suspected: make(map[netip.Addr]int64),
+		failed:    make(map[netip.Addr]bool),
 	}
 	w.cast(o)
 	return w
