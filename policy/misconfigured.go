@@ -106,7 +106,8 @@ func (e *Engine) failsOn(a *attempt) {
 	told := e.lasting(lasting{
 		verdict: v, about: about, bits: a.key.bits, since: since, size: int(count),
 		certain: count >= phoneFailures && lasted >= phoneSeconds ||
-			count >= severalFailures && max(a.failing, int(a.src.failed)) >= failingFrom,
+			!a.ev.Proven() && count >= severalFailures &&
+				max(a.failing, int(a.src.failed)) >= failingFrom,
 	})
 	if told {
 		a.pair.flags |= pairAlerted

@@ -169,7 +169,7 @@ func TestMisconfiguredEndpoints(t *testing.T) {
 
 // TestTables: every class is in one table, and every tool has its columns there.
 func TestTables(t *testing.T) {
-	for _, part := range []traffic.Part{traffic.Plain, traffic.Naming, traffic.Later} {
+	for _, part := range []traffic.Part{traffic.Plain, traffic.Naming, traffic.Field} {
 		for role := traffic.Good; role <= traffic.Forger; role++ {
 			n := 0
 			for _, s := range sections() {
@@ -178,10 +178,10 @@ func TestTables(t *testing.T) {
 				}
 			}
 
-			// Plain forgers are shown by what becomes of their victims. Part Later has no forgers.
+			// Plain forgers are shown by what becomes of their victims. Part Field has no forgers.
 			want := 1
 			forged := role == traffic.Forger || role == traffic.Victim
-			if part == traffic.Plain && role == traffic.Forger || part == traffic.Later && forged {
+			if part == traffic.Plain && role == traffic.Forger || part == traffic.Field && forged {
 				want = 0
 			}
 			if n != want {

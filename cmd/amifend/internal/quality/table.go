@@ -65,10 +65,10 @@ func sections() []section {
 			"reached\tattacked\ttold at\tcracked", namerCell,
 		},
 		{
-			"GOOD, NOT JUDGED YET", of(traffic.Later, traffic.Good),
-			"banned\tall\tlongest\tblocked\tmisconf", laterCell,
+			"GOOD, FROM FIELD REPORTS", of(traffic.Field, traffic.Good),
+			"banned\tall\tlongest\tblocked\tmisconf", fieldCell,
 		},
-		{"ATTACKERS, NOT JUDGED YET", of(traffic.Later, traffic.Attacker), attackers, attackerCell},
+		{"ATTACKERS, FROM FIELD REPORTS", of(traffic.Field, traffic.Attacker), attackers, attackerCell},
 	}
 }
 
@@ -142,7 +142,7 @@ func namerCell(t tally) string {
 		crackedCell(t))
 }
 
-func laterCell(t tally) string {
+func fieldCell(t tally) string {
 	return fmt.Sprintf("%s\t%d\t%s\t%d\t%s",
 		with(t.banned, t.falseAlerts), t.everything, longest(t), t.blocked,
 		with(t.misconfigured, t.notMisconfigured))

@@ -95,7 +95,7 @@ func (w *World) cast(o Options) {
 
 	plain := slices.Concat(homes(), offices(), users(), forgedPhones(), forgedNetworks(),
 		scanners(), guessers(), owners(), spread(), crackers(), limits())
-	for part, entries := range [][]entry{Plain: plain, Naming: named(), Later: fieldReports()} {
+	for part, entries := range [][]entry{Plain: plain, Naming: named(), Field: fieldReports()} {
 		for _, e := range entries {
 			if o.Only != nil && !o.Only(e.name) {
 				continue

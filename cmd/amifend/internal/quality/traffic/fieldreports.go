@@ -11,12 +11,15 @@ import (
 func fieldReports() []entry {
 	const udp, tcp, ws = ami.TransportUDP, ami.TransportTCP, ami.TransportWSS
 
+	// Of a source whose users speak UDP, TCP may be banned, for four hours at most.
+	onlyTCP := Goal{SIPOnly: true, Longest: 4 * time.Hour}
+
 	return []entry{
 		// The PBX sees one address for users and strangers.
-		sharedSource("40 users through a proxy for WSS", ws, ws, 40),
-		sharedSource("40 users through a SIP proxy, TCP", tcp, tcp, 40),
-		sharedSource("20 users behind a CGNAT, UDP; strangers over TCP", udp, tcp, 20),
-		sharedSource("office of 20, UDP; a hostile web page over WSS", udp, ws, 20),
+		sharedSource("40 users through a proxy for WSS", ws, ws, 40, Goal{}),
+		sharedSource("40 users through a SIP proxy, TCP", tcp, tcp, 40, Goal{}),
+		sharedSource("20 users behind a CGNAT, UDP; strangers over TCP", udp, tcp, 20, onlyTCP),
+		sharedSource("office of 20, UDP; a hostile web page over WSS", udp, ws, 20, onlyTCP),
 		{"typists: 4 typos, then right, at home", Good, Goal{}, func(s *scene) {
 			for i := range s.Few * 10 {
 				pbx, t := s.pbxs.hosted, transports[i%3]
@@ -74,9 +77,9 @@ func misconfiguredHomes(s *scene) {
 
 // sharedSource is a class of addresses through which many users and some strangers reach the PBX.
 // Seven strangers try unknown accounts, as many as a list of common names has room for in a minute;
-// one guesses a user's password.
-func sharedSource(name string, users, strangers ami.Transport, n int) entry {
-	return entry{name, Good, Goal{}, func(s *scene) {
+// one guesses a user's password. goal is that of the source.
+func sharedSource(name string, users, strangers ami.Transport, n int, goal Goal) entry {
+	return entry{name, Good, goal, func(s *scene) {
 		for range s.Few {
 			// The PBX sees one address for all of them.
 			var accounts []string
@@ -86,7 +89,7 @@ func sharedSource(name string, users, strangers ami.Transport, n int) entry {
 
 			for i := range 8 {
 				p := s.extra("strangers: "+name, Attacker)
-				p.Class.Part = Later
+				p.Class.Part = Field
 				h := hunt{
 					pbx: s.pbxs.hosted, transport: strangers, names: unknownAccount, n: 5,
 					gap: 10 * time.Second, onePort: true,

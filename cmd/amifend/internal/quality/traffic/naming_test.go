@@ -378,8 +378,8 @@ func TestSharedSources(t *testing.T) {
 			t.Errorf("heard %s", what)
 		}
 	}
-	if len(w.Classes) != 2 || w.Classes[0].Judged() || w.Classes[1].Judged() {
-		t.Errorf("%d classes, want 2 that are not judged", len(w.Classes))
+	if len(w.Classes) != 2 || !w.Classes[0].Judged() || !w.Classes[1].Judged() {
+		t.Errorf("%d classes, want 2 that are judged", len(w.Classes))
 	}
 
 	there := make(map[Role]int)

@@ -28,7 +28,7 @@ type Part uint8
 const (
 	Plain  Part = iota
 	Naming      // issue 9: attackers who make a PBX name others, and their victims
-	Later       // issue 11: shown, and nothing is asked of it yet
+	Field       // issue 11: what people who protect Asterisk reported
 )
 
 // Class is a kind of party.
@@ -54,7 +54,7 @@ const Limit = "limit: "
 func (c *Class) Limit() bool { return strings.HasPrefix(c.Name, Limit) }
 
 // Judged reports whether anything is asked of the class.
-func (c *Class) Judged() bool { return !c.Limit() && c.Part != Later }
+func (c *Class) Judged() bool { return !c.Limit() }
 
 // Goal holds what issues 3 and 9 demand for a class. The zero value demands that no good party or
 // victim is banned, that an alert reports each account that an attacker cracks, and that no alert
@@ -66,8 +66,9 @@ type Goal struct {
 	Told    bool    // each attacker is banned, or an alert is about its address
 	Attacks bool    // each account that an attacker goes on guessing is reported, see [Attack]
 
-	// SIPOnly allows bans of a victim that never proved itself, if they are of the SIP ports only
-	// and none lasts longer than Longest. A Longest of 0 allows any length.
+	// SIPOnly allows bans that are not from everything, if none lasts longer than Longest: from the
+	// SIP ports, of a victim that never proved itself; from TCP, of a source from which somebody
+	// attacks over TCP. A Longest of 0 allows any length.
 	SIPOnly bool
 	Longest time.Duration
 }
