@@ -106,7 +106,6 @@ e2e: ## a real Asterisk in network namespaces, attacked for real (root; builds t
 	@.ci/install
 	@$(LAB)/build-asterisk.sh sid
 	@$(LAB)/build-asterisk.sh bullseye
-	@.ci/fail2ban >/dev/null
 	$(GO) test -tags e2e -count=1 -timeout 20m -v ./cmd/amifend/internal/e2e
 
 bench: ## benchmarks: bytes to verdict, kernel, and all between

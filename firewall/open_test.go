@@ -91,6 +91,9 @@ func TestOpenRefusesHighDescriptors(t *testing.T) {
 		t.Fatal(err)
 	}
 	if limit.Cur < 1100 {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("at most %d open files", limit.Cur)
+		}
 		t.Skipf("at most %d open files", limit.Cur)
 	}
 

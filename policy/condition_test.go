@@ -45,7 +45,7 @@ func TestMisconfiguredEndpointIsACondition(t *testing.T) {
 	last := l.now
 	l.every(time.Second, success(office, "1008"))
 	want := []Phase{PhaseBegin, PhaseUpdate, PhaseUpdate, PhaseEnd}
-	if got := l.phases(RuleMisconfigured); !slices.Equal(got, want[:len(want)]) &&
+	if got := l.phases(RuleMisconfigured); !slices.Equal(got, want[:]) &&
 		!slices.Equal(got, slices.Insert(want, 1, PhaseUpdate)) {
 		t.Fatalf("phases %v, want %v", got, want)
 	}

@@ -13,7 +13,10 @@ func TestEndObserving(t *testing.T) {
 		{"already", "[policy]\nobserve = false\n", ""},
 		{"none", "[policy]\n#observe = true\n", ""},
 		{"empty", "", ""},
-		{"a comment before", "[policy]\n# observe = true\nobserve = true", "[policy]\n# observe = true\nobserve = false"},
+		{
+			"a comment before", "[policy]\n# observe = true\nobserve = true",
+			"[policy]\n# observe = true\nobserve = false",
+		},
 	} {
 		e, err := EndObserving([]byte(tt.text))
 		switch {

@@ -99,7 +99,7 @@ func TestNoErrorShowsWhatIsWritten(t *testing.T) {
 		}
 
 		c, err := Load(path)
-		said := ""
+		var said string
 		if err != nil {
 			said = err.Error()
 		} else {

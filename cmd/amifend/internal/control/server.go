@@ -166,11 +166,12 @@ func (s *Server) Serve(ctx context.Context) error {
 	if !stop() {
 		<-ended
 	}
-	if ctx.Err() != nil || errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
 
-	return fmt.Errorf("serve the control socket: %w", err)
+	// Serve always returns an error; the end of ctx causes one that is not a failure.
+	if ctx.Err() == nil && !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the control socket: %w", err)
+	}
+	return nil
 }
 
 // Close closes a Server whose Serve was not called.

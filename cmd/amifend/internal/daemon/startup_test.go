@@ -78,7 +78,7 @@ func TestLateStartIsReady(t *testing.T) {
 		time.Sleep(startTime - 1)
 		expect(t, m)
 
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		expect(t, m, "starting: waits for the table, the journal", "ready", "alive")
 		kernel()
 		time.Sleep(15 * time.Second)

@@ -59,22 +59,14 @@ func serve(
 
 	// Who must never be banned comes first: nothing may be banned, or adopted, before that is
 	// known.
-	there := startup.await("the addresses that must never be banned")
-	known := allowlist.FromConfig(o.Config)
-	known.Log = o.Log
-	known.NetNS = o.NetNS
-	known.Lookup = o.Lookup
-	watcher := protect.New(known)
-	set, err := watcher.Snapshot(ctx)
+	watcher, set, err := findProtected(ctx, o, startup)
 	if err != nil {
-		return nil, nil, fmt.Errorf("find the addresses that must never be banned: %w", err)
+		return nil, nil, err
 	}
-
-	there()
 	warnLockout(o, set)
 
 	// The table comes before the journal: a second amifend must find its lock, and end there.
-	there = startup.await("nftables")
+	there := startup.await("nftables")
 	table, err := openTable(o, set)
 	if err != nil {
 		return nil, nil, err
@@ -144,6 +136,28 @@ func serve(
 		clock: s.clock, engine: engine.Engine(), servers: engine.Servers(), allowed: allow.Allowances(),
 		addresses: watcher.Addresses(), observed: o.Config.Dry(),
 	}, nil
+}
+
+// findProtected returns the watcher of the addresses that must never be banned, and what it finds
+// now.
+func findProtected(
+	ctx context.Context, o Options, startup *startup,
+) (*protect.Watcher, protect.Set, error) {
+	there := startup.await("the addresses that must never be banned")
+	known := allowlist.FromConfig(o.Config)
+	known.Log = o.Log
+	known.NetNS = o.NetNS
+	known.Lookup = o.Lookup
+
+	watcher := protect.New(known)
+	set, err := watcher.Snapshot(ctx)
+	if err != nil {
+		return nil, protect.Set{}, fmt.Errorf(
+			"find the addresses that must never be banned: %w", err)
+	}
+	there()
+
+	return watcher, set, nil
 }
 
 // shared holds what several parts need.

@@ -72,7 +72,8 @@ func TestInitToTheFirstBan(t *testing.T) {
 
 	config := filepath.Join(dir, "config.toml")
 	text, err := os.ReadFile(config)
-	if err != nil || !strings.Contains(string(text), `"100.64.1.5"`) || !strings.Contains(string(text), `"100.64.9.9"`) {
+	if err != nil || !strings.Contains(string(text), `"100.64.1.5"`) ||
+		!strings.Contains(string(text), `"100.64.9.9"`) {
 		t.Errorf("the SSH session or the trunk is not allowed: %v\n%s", err, text)
 	}
 
@@ -92,13 +93,15 @@ func TestInitToTheFirstBan(t *testing.T) {
 	d.wait(t, soon, "would ban", func(l line) bool { return l.Msg == "would ban" && l.Source == attacker.String() })
 	eventually(t, soon, "the status tells it", func() bool {
 		s := w.ask(t, d, "status")
-		return strings.Contains(s, "1 source would have been banned") && strings.Contains(s, "none of them ever logged in") &&
+		return strings.Contains(s, "1 source would have been banned") &&
+			strings.Contains(s, "none of them ever logged in") &&
 			strings.Contains(s, "sudo amifend enforce")
 	})
 
 	// On trial: banned in the kernel, and the config is as it was.
 	out = w.ask(t, d, "enforce", "--trial", "5m")
-	if !strings.Contains(out, "amifend bans now, on trial until") || !strings.Contains(out, "-observe = true\n+observe = false") {
+	if !strings.Contains(out, "amifend bans now, on trial until") ||
+		!strings.Contains(out, "-observe = true\n+observe = false") {
 		t.Fatalf("enforce: %s", out)
 	}
 	scan(t, w, attacker, 1)

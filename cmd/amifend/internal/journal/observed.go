@@ -40,12 +40,13 @@ func (j *Journal) Observed(ctx context.Context) (o Observed, err error) {
 			if at := time.UnixMilli(first); o.Since.IsZero() || at.Before(o.Since) {
 				o.Since = at
 			}
+
+			// A prefix that cannot be parsed was changed by hand. It counts as one without a login.
 			p, err := netip.ParsePrefix(text)
-			if err != nil || !containsAny(p, logins) { // somebody changed the row by hand, or no login
-				return nil
-			}
-			if o.LoggedIn++; len(o.Examples) < examplesMost {
-				o.Examples = append(o.Examples, p)
+			if err == nil && containsAny(p, logins) {
+				if o.LoggedIn++; len(o.Examples) < examplesMost {
+					o.Examples = append(o.Examples, p)
+				}
 			}
 			return nil
 		}, "SELECT prefix, min(decided) FROM ban WHERE observed GROUP BY prefix ORDER BY prefix")

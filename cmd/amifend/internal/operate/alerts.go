@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/alerts"
@@ -110,13 +111,13 @@ func (s *Service) saveIgnored(
 
 // subjectOf names a condition for the list of operations.
 func subjectOf(i *alerts.Ignored) string {
-	s := i.Kind
+	parts := []string{i.Kind}
 	for _, part := range []string{i.Source, i.Account, i.Server} {
 		if part != "" {
-			s += " " + part
+			parts = append(parts, part)
 		}
 	}
-	return s
+	return strings.Join(parts, " ")
 }
 
 func ignoredAlert(i *alerts.Ignored) control.IgnoredAlert {

@@ -61,7 +61,8 @@ func observeWarning(o *control.Observed, now time.Time) control.Warning {
 		first := strings.Fields(o.Examples[0])[0]
 		w.What += fmt.Sprintf("%d of them logged in at some time: %s", o.LoggedIn,
 			strings.Join(o.Examples, ", "))
-		w.Do = "amifend explain " + strings.Split(first, "/")[0] + " says why; if it is a friend, allow it; then " + begin
+		w.Do = "amifend explain " + strings.Split(first, "/")[0] +
+			" says why; if it is a friend, allow it; then " + begin
 	case now.Sub(o.Since) < observeEnough:
 		w.What += "none of them ever logged in"
 		w.Do = "let it observe for a day; then " + begin

@@ -65,6 +65,15 @@ type jsonAlert struct {
 	Time    string `json:"time"`
 }
 
+// actionResolved is the action of the end of a condition that an alert reported.
+const actionResolved = "resolved"
+
+type jsonResolved struct {
+	jsonAlert
+	Lasted float64 `json:"lasted_seconds"`
+	Count  int     `json:"count"` // failures
+}
+
 type jsonWriter struct {
 	out     *bufio.Writer
 	enc     *json.Encoder
@@ -100,8 +109,13 @@ func (w *jsonWriter) decision(v policy.Verdict) {
 			v.Rule.String(), wording.Reason(v, w.limit, w.servers),
 		}
 	case policy.ActionAlert:
-		object = jsonAlert{
+		alert := jsonAlert{
 			v.Action.String(), v.Rule.String(), wording.Name(v.Account), source(v), at,
+		}
+		object = alert
+		if v.Phase == policy.PhaseEnd {
+			alert.Action = actionResolved
+			object = jsonResolved{alert, round(lasted(v).Seconds()), v.Count}
 		}
 	case policy.ActionNone:
 		return

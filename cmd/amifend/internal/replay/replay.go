@@ -203,6 +203,9 @@ func Run(ctx context.Context, o Options, out io.Writer) error {
 	// The summary counts all decisions, even where only one address is shown. A ban of a prefix
 	// concerns each address in it.
 	p, err := NewPlayer(o.Config, func(v policy.Verdict) {
+		if goesOn(v) {
+			return
+		}
 		sum.add(v)
 		if !o.Explain.IsValid() || v.Prefix.Contains(o.Explain) {
 			w.decision(v)
@@ -239,6 +242,12 @@ func Run(ctx context.Context, o Options, out io.Writer) error {
 	}
 
 	return errors.Join(playErr, w.end(sum))
+}
+
+// goesOn reports whether a verdict only repeats that a condition goes on. A replay shows the
+// beginning and the end of a condition.
+func goesOn(v policy.Verdict) bool {
+	return v.Phase == policy.PhaseUpdate || v.Phase == policy.PhaseYield
 }
 
 // username returns the daemon's manager user if the config has only one. The daemon's own login is

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -145,6 +146,44 @@ func TestVerdictsInJSON(t *testing.T) {
 	}
 }
 
+// TestCondition: a replay shows the beginning and the end of a condition, and nothing between. The
+// summary counts it once.
+func TestCondition(t *testing.T) {
+	const udp = "IPV4/UDP/203.0.113.5/5060"
+	capture := request(0, "SuccessfulAuth", "PJSIP", udp, "1001")
+
+	// Three hours of failures that could be forged: an update every hour.
+	for minute := range 180 {
+		capture += request(float64(10+60*minute), "InvalidAccountID", "PJSIP", udp,
+			fmt.Sprint("a", minute))
+	}
+	capture += request(99999, "SuccessfulAuth", "PJSIP", "IPV4/UDP/198.51.100.200/5060", "1002")
+	path := filepath.Join(t.TempDir(), "capture")
+	if err := os.WriteFile(path, []byte(capture), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	text := run(t, Options{Files: []string{path}, Format: FormatText}, nil)
+	for _, want := range []string{
+		"  alert  203.0.113.5/32      proved_source_guessing: ",
+		"  resolved  203.0.113.5/32      proved_source_guessing: after ",
+		"\n       1 alert\n",
+	} {
+		if strings.Count(text, want) != 1 {
+			t.Errorf("not once %q in\n%s", want, text)
+		}
+	}
+	lines := run(t, Options{Files: []string{path}}, nil)
+	if got := strings.Count(lines, `"action":"alert"`); got != 1 {
+		t.Errorf("%d alerts, want 1, in\n%s", got, lines)
+	}
+	resolved := regexp.MustCompile(`(?m)^{"action":"resolved","kind":"proved_source_guessing",` +
+		`"account":"","source":"203.0.113.5","time":"2026-[^"]*","lasted_seconds":[0-9]+,"count":[0-9]+}$`)
+	if len(resolved.FindAllString(lines, -1)) != 1 {
+		t.Errorf("not one end in\n%s", lines)
+	}
+}
+
 // request is a failure as AMI prints it, a number of seconds into the test.
 func request(second float64, kind, service, remote, account string) string {
 	start := time.Date(2026, 11, 23, 2, 0, 0, 0, time.UTC)
@@ -262,7 +301,8 @@ func TestKernel(t *testing.T) {
 		},
 		"a phone that proved itself is not banned by what can be forged": {
 			request(0, "SuccessfulAuth", "PJSIP", udp, "1001") +
-				repeat(10, 20, "InvalidAccountID", "PJSIP", udp) + end, "alert   13",
+				repeat(10, 20, "InvalidAccountID", "PJSIP", udp) + end,
+			"alert   13; resolved   21629",
 		},
 		"the PBX is never banned": {repeat(0, 20, "InvalidAccountID", "PJSIP",
 			"IPV4/TCP/192.0.2.10/5060"), ""},

@@ -43,7 +43,9 @@ func (s *summary) add(v policy.Verdict) {
 	case policy.ActionUnban:
 		s.unbans++
 	case policy.ActionAlert:
-		s.alerts++
+		if v.Phase != policy.PhaseEnd { // it was counted when it began
+			s.alerts++
+		}
 	case policy.ActionNone:
 	}
 }

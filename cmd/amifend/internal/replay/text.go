@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/cmd/amifend/internal/recording"
 	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 	"github.com/amifend/amifend/policy"
@@ -43,13 +44,13 @@ func serverNames(files []string) []string {
 }
 
 func (w *textWriter) decision(v policy.Verdict) {
-	prefix := "-" // an alert about an account or a server
-	if v.Prefix.IsValid() {
-		prefix = v.Prefix.Masked().String()
+	if v.Action == policy.ActionAlert && v.Phase == policy.PhaseEnd {
+		w.resolved(v)
+		return
 	}
 
 	// Fixed columns make the bans easy to find.
-	what := fmt.Sprintf("%-5s  %-18s", v.Action, prefix)
+	what := fmt.Sprintf("%-5s  %-18s", v.Action, subject(v))
 	if v.Action == policy.ActionBan {
 		what += fmt.Sprintf("  %-6s  %-6s", v.Scope, duration(v.Duration))
 	}
@@ -59,6 +60,27 @@ func (w *textWriter) decision(v policy.Verdict) {
 			wording.Reason(v, w.limit, w.servers))
 	}
 }
+
+// subject returns the prefix of a verdict, or - for an alert about an account or a server.
+func subject(v policy.Verdict) string {
+	if !v.Prefix.IsValid() {
+		return "-"
+	}
+	return v.Prefix.Masked().String()
+}
+
+// resolved writes the end of a condition. What happened is in the line of its beginning.
+func (w *textWriter) resolved(v policy.Verdict) {
+	about := ""
+	if account := v.Account.Bytes(); len(account) > 0 {
+		about = "account " + ami.Quote(account) + ", "
+	}
+	fmt.Fprintf(w.out, "%s  %s  %-18s  %s: %safter %s\n", stamp(v.At, w.location), actionResolved,
+		subject(v), v.Rule, about, duration(lasted(v)))
+}
+
+// lasted returns how long a condition went on: from its beginning to the last failure of it.
+func lasted(v policy.Verdict) time.Duration { return time.Duration(v.Last - v.Since) }
 
 func stamp(at int64, l *time.Location) string { return time.Unix(0, at).In(l).Format(stampLayout) }
 

@@ -40,12 +40,12 @@ func Open(path string) (*Folder, error) {
 
 	// Each part is opened by its own name, so none of them can lead elsewhere meanwhile.
 	const flags = unix.O_PATH | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
-	at := ""
+	at := "/"
 	for part := range strings.SplitSeq(strings.Trim(abs, "/"), "/") {
 		if part == "" {
 			continue // the path is /
 		}
-		at += "/" + part
+		at = filepath.Join(at, part)
 
 		next, err := unix.Openat(fd, part, flags, 0)
 		unix.Close(fd)

@@ -127,16 +127,19 @@ func TestLayouts(t *testing.T) {
 			[]string{"Asterisk has read its manager users again", "amifend observes now"},
 		},
 		{
-			"noinclude", false, sectionFile, []string{"[amifend]\n", "read = security\nwrite =\n"},
+			"noinclude", false, sectionFile,
+			[]string{"[amifend]\n", "read = security\nwrite =\n"},
 			[]string{`address = "127.0.0.1:5038"`, `"203.0.113.20"`},
 			[]string{"cat /etc/amifend/asterisk-manager-user.conf >> /etc/asterisk/manager.conf"},
 		},
 		{
-			"freepbx", false, sectionFile, nil, []string{`"203.0.113.21"`},
+			"freepbx", false, sectionFile, nil,
+			[]string{`"203.0.113.21"`},
 			[]string{"Found FreePBX", ">> /etc/asterisk/manager_custom.conf", "FreePBX overwrites manager.conf"},
 		},
 		{
-			"issabel", false, sectionFile, nil, []string{`"203.0.113.21"`},
+			"issabel", false, sectionFile, nil,
+			[]string{`"203.0.113.21"`},
 			[]string{"Found Issabel", ">> /etc/asterisk/manager_custom.conf", "Issabel overwrites manager.conf"},
 		},
 		{
@@ -144,12 +147,15 @@ func TestLayouts(t *testing.T) {
 			[]string{"Found VitalPBX", "/etc/asterisk/vitalpbx/manager__60-amifend.conf"},
 		},
 		{
-			"realtime", true, managerConf, nil, []string{`"203.0.113.77"`},
+			"realtime", true, managerConf, nil,
+			[]string{`"203.0.113.77"`},
 			[]string{"comes from a database", "Asterisk itself named 1 trunks"},
 		},
 		{
-			"elsewhere", true, managerConf, []string{"permit = 192.0.2.5/255.255.255.255"},
-			[]string{`address = "192.0.2.5:15038"`}, nil,
+			"elsewhere", true, managerConf,
+			[]string{"permit = 192.0.2.5/255.255.255.255"},
+			[]string{`address = "192.0.2.5:15038"`},
+			nil,
 		},
 		{"user", true, "", nil, nil, []string{"The manager user [amifend] is there: manager.conf:4"}},
 	} {
