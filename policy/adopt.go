@@ -214,7 +214,7 @@ func (e *Engine) pardonSource(r table.Ref, no uint8) {
 func (s *source) forget(at uint32, no uint8) {
 	s.proven, s.forgeable, s.slowProven, s.slowForgeable, s.guess, s.slowGuess = 0, 0, 0, 0, 0, 0
 	s.attempts, s.strikes, s.failed, s.failedProven = 0, 0, 0, 0
-	s.flags &^= washed
+	s.flags &^= washed | lateProof
 	s.since, s.pardon = at, no
 }
 

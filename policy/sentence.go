@@ -109,7 +109,7 @@ func (e *Engine) occupantOf(k key, s *source) occupant {
 	switch {
 	case e.shared(k):
 		return occupantShared
-	case e.hasProof(s) || s.owns > 0:
+	case (e.hasProof(s) || s.owns > 0) && s.flags&lateProof == 0:
 		return occupantProved
 	}
 	return occupantStranger

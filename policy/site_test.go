@@ -324,3 +324,14 @@ func TestGuessingBetweenRegistrations(t *testing.T) {
 	}
 	l.quiet()
 }
+
+// A friend with an account, who forges a guesser's address, does not get it a smaller ban.
+func TestFriendsSuccessMakesNoSmallerBan(t *testing.T) {
+	l := newLab(t)
+	l.feed(all(guesses(2, attacker), overStream)...)
+	l.feed(success(attacker, "1005"))
+	l.every(time.Millisecond, all(guesses(9, attacker)[2:], overStream)...)
+	if v := l.banned(); v.Scope != ScopeAll {
+		t.Errorf("got %s", brief(v))
+	}
+}

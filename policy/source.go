@@ -49,6 +49,10 @@ const (
 	washed
 	inCrowd  // its proof came by an account that proved crowdMost others: see crowded
 	wasBrief // it was banned without a strike since its score was last zero
+
+	// It had proven evidence against it when a success that could have been forged first proved it.
+	// So that a friend of a guesser does not get it a smaller ban: see occupantOf.
+	lateProof
 )
 
 // standing names the lists of the tables of sources and of networks.
@@ -168,7 +172,7 @@ func (e *Engine) decay(s *source) {
 		s.proven, s.forgeable = 0, 0
 		if s.slowProven+s.slowForgeable < e.slowCalm {
 			s.slowProven, s.slowForgeable, s.attempts = 0, 0, 0
-			s.flags &^= washed | wasBrief
+			s.flags &^= washed | wasBrief | lateProof
 		}
 	}
 

@@ -58,7 +58,7 @@ func (e *Engine) succeeded(k key, o *Observation) {
 	before := e.ownedAccount(k, s)
 	e.own(s, p, pr, ar)
 	e.loggedIn(k, s, id, before, o)
-	e.prove(k, s, r, o.Source.Port())
+	e.prove(k, s, r, o)
 	e.proveNetworks(k, innocent, o.Chooser())
 }
 
@@ -115,7 +115,7 @@ func (e *Engine) proveDialled(k key, o *Observation) {
 		return
 	}
 
-	e.prove(k, s, r, o.Source.Port())
+	e.prove(k, s, r, o)
 	e.proveNetworks(k, innocent, o.Chooser())
 }
 
@@ -196,7 +196,15 @@ func (e *Engine) own(s *source, p *pair, pr, ar table.Ref) {
 
 // prove notes that a source proved itself. If it failed before its first proof, from the same port,
 // that is noted for explanations: see washed.
-func (e *Engine) prove(k key, s *source, r table.Ref, port uint16) {
+func (e *Engine) prove(k key, s *source, r table.Ref, o *Observation) {
+	port := o.Source.Port()
+	switch {
+	case o.Chooser().Proven():
+		s.flags &^= lateProof
+	case s.flags&flagProof == 0 && s.owns <= 1 && s.proven > 0: // owns counts this success
+		s.flags |= lateProof
+	}
+
 	if s.flags&flagProof == 0 && s.attempts > 0 && s.failPort == port {
 		s.flags |= washed
 	}

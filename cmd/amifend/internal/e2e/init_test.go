@@ -135,7 +135,7 @@ func TestCrashInTheTrialOfEnforce(t *testing.T) {
 		t.Fatalf("enforce: %s", out)
 	}
 	attacker := netip.MustParseAddr("198.51.100.78")
-	scan(t, w, attacker, 5)
+	scan(t, w, attacker, 4)
 	d.wait(t, soon, sayBanned, func(l line) bool { return l.Msg == sayBanned && l.Source == attacker.String() })
 	d.kill()
 
