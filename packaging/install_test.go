@@ -67,6 +67,9 @@ func repack(t *testing.T, deb string) string {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if !strings.Contains(string(text), old) {
+			t.Fatalf("%s has no %q", name, old)
+		}
 		changed := strings.Replace(string(text), old, new, 1)
 		if err := os.WriteFile(path, []byte(changed), st.Mode()); err != nil {
 			t.Fatal(err)
@@ -74,7 +77,7 @@ func repack(t *testing.T, deb string) string {
 	}
 
 	edit("DEBIAN/control", "Version: 0", "Version: 9")
-	edit("etc/amifend/config.toml.example", "# amifend's configuration.", "# The newer example.")
+	edit("etc/amifend/config.toml.example", "# amifend's configuration,", "# The newer example,")
 	output(t, "dpkg-deb", "--root-owner-group", "-Znone", "--build", dir, dir+".deb")
 	return dir + ".deb"
 }
@@ -160,7 +163,7 @@ func upgrade(t *testing.T, m *machine) {
 	// As an unattended upgrade does. Interactively dpkg asks, and can show the difference.
 	m.run(t, "cd /root && apt-get -o Dpkg::Options::=--force-confold install -y ./newer.deb")
 	m.run(t, banned)
-	m.run(t, "sha256sum --check /root/sums && grep 'The newer example' /etc/amifend/config.toml.example.dpkg-dist")
+	m.run(t, "sha256sum --check /root/sums && grep 'The newer example,' /etc/amifend/config.toml.example.dpkg-dist")
 	m.run(t, "systemctl is-active amifend && amifend status && ! systemctl show -p MainPID amifend | cmp - /root/pid")
 
 	// The rules are laid out anew, in one transaction. Nobody took the table, the sets or the ban
