@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"time"
 
@@ -147,9 +148,25 @@ func serviceReads(path string) string {
 		"; chmod 640 " + path
 }
 
-// notify reports a state to systemd, if that started the daemon (sd_notify(3)).
+// notifyTime limits how long a report to systemd may take.
+const notifyTime = time.Second
+
+// notify reports a state to systemd, if that started the daemon (sd_notify(3)). A systemd that does
+// not read must not stop the daemon, so a report that takes too long is left out. The library's
+// SdNotify would wait.
 func notify(state string) {
-	_, _ = systemd.SdNotify(false, state) // without systemd nobody listens
+	socket := os.Getenv("NOTIFY_SOCKET")
+	if socket == "" {
+		return
+	}
+
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		return // nobody listens
+	}
+	defer conn.Close()
+	_ = conn.SetWriteDeadline(time.Now().Add(notifyTime))
+	_, _ = conn.Write([]byte(state))
 }
 
 // reloading reports to systemd that the config is read again. Units with Type=notify-reload need
