@@ -755,6 +755,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add(server)
 	f.Add("server = [{address = 'x', tls = {ca_file = 3}}, 4]\n[policy.weights]\n\"a.b\" = 1")
 	f.Add("[[server]]\n[[server]]\nname = \"\"\"\n[policy]\n\"\"\"")
+	f.Add("server = []")
 	f.Add("policy.weights.x.y = 1\nserver.tls.x = 1\nallow = 2020-01-01")
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, text string) {

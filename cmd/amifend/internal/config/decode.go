@@ -54,7 +54,11 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 		{"state", top.State, &raw.State},
 		{"log", top.Log, &raw.Log},
 	} {
-		if !md.IsDefined(s.name) || !l.shape(&md, s.name) {
+		if !md.IsDefined(s.name) {
+			continue
+		}
+		if !l.shape(&md, s.name) {
+			raw.serverGiven = raw.serverGiven || s.name == "server"
 			continue
 		}
 
@@ -64,11 +68,12 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 			l.problem(s.name, "holds something that is not a table; write each server below a "+
 				"header [[server]], and its TLS below [server.tls]")
 			raw.Servers = nil // what is missing from it is no problem of its own
+			raw.serverGiven = raw.serverGiven || s.name == "server"
 		}
 	}
 
-	// A [[server]] that could not be read is not a missing one.
-	raw.serverGiven = md.IsDefined("server")
+	// A [[server]] that could not be read is not a missing one, but an empty list is.
+	raw.serverGiven = raw.serverGiven || len(raw.Servers) > 0
 	return raw, true
 }
 

@@ -20,7 +20,6 @@ type performance struct {
 	kernel         *kernel
 	office, branch *pbx
 	parts          []*part
-	whole          bool // it is not played faster than written
 }
 
 // perform lets all actors act for the time long, and reports what happens.

@@ -150,7 +150,6 @@ func play(ctx context.Context, o Options, set setStage) (err error) {
 
 	p := performance{
 		story: s, stage: st, bench: b, kernel: k, office: office, branch: branch,
-		whole: o.For >= wholePlay,
 	}
 
 	// The counters are read before the daemon ends. All outcomes are judged after it has ended.
