@@ -69,7 +69,7 @@ func (e *Engine) count(k key, ev Evidence, trap Rule) {
 	e.identify(&a)
 
 	shared := e.sharedSite(k)
-	if a.pair.okAt != 0 {
+	if a.pair.okAt != 0 && ev.Kind != KindInjection { // what that names may be the attacker's text
 		e.failedAtHome(shared, &a)
 	}
 
@@ -190,9 +190,14 @@ func (e *Engine) chargeable(k key, ev *Evidence) (covered Scope, ok bool) {
 		return ScopeNone, false
 	}
 
-	// Proven evidence counts under a ban of the SIP ports, since it may ban from everything.
+	// What a ban does not drop counts under it: proven evidence comes over a connection, which a
+	// ban of the SIP ports may let pass, and forgeable evidence comes to the SIP ports.
+	drops := ScopeSIP
+	if ev.Proven() {
+		drops = ScopeStream
+	}
 	_, covered = e.covering(k)
-	if covered.Covers(ScopeStream) || covered != ScopeNone && !ev.Proven() {
+	if covered.Covers(drops) {
 		e.stats.Covered++
 		return covered, false
 	}

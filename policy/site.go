@@ -46,7 +46,7 @@ const (
 	// crowdedFrom is how many accounts within an hour keep a shared site from ever being banned.
 	crowdedFrom = 20
 
-	// failingFrom is how many accounts of a shared site must fail within an hour for an alert.
+	// failingFrom is how many accounts of a site must fail within an hour for an early alert.
 	failingFrom = 4
 
 	siteUsers   = 24 // the accounts that are remembered of a site: the latest
@@ -225,7 +225,8 @@ func (e *Engine) sharesSite(nk key, id accountID, o *Observation) bool {
 
 // failedAtHome notes that an account failed at a site where it logs in. Nothing is held against the
 // site for it. When several such accounts fail and do not succeed again, somebody guesses, or their
-// passwords were changed: of a shared source that is alerted, see also [Engine.alertMisconfigured].
+// passwords were changed. Of a shared source this raises an alert of its own; see also
+// [Engine.failsOn].
 func (e *Engine) failedAtHome(shared *site, a *attempt) {
 	t := e.siteOf(a.key)
 	if t == nil {
@@ -277,6 +278,7 @@ func (e *Engine) sharedGuessing(t *site, a *attempt) {
 		return
 	}
 
+	e.sites.Mark(e.sites.Get(a.key.site()))
 	e.fadeGuess(t)
 	if t.guesses == 0 {
 		t.guessSince = e.sec
@@ -318,11 +320,15 @@ func (e *Engine) fadeGuess(t *site) {
 // tellShared alerts that somebody guesses through a shared source.
 func (e *Engine) tellShared(t *site, a *attempt) {
 	nk := a.key.site()
+	since := t.guessSince
+	if t.guesses == 0 {
+		since = e.sec // accounts of its own fail, and nobody guesses
+	}
 	v := Verdict{
 		Rule: RuleSharedGuessing, About: AboutSource, Prefix: nk.prefix(), Server: a.ev.Server,
 		Account: a.ev.Account,
 		Score:   float64(t.guess), Attempts: int(t.guesses), Chooser: a.ev.Chooser,
-		Rate: perMinuteSince(t.guesses, e.sec-t.guessSince), Owns: t.proven(e.sec, e.proofWindow),
+		Rate: perMinuteSince(t.guesses, e.sec-since), Owns: t.proven(e.sec, e.proofWindow),
 		Users: e.usersOf(t), Evidence: e.exportEvidence(nk, t.guesses),
 	}
 
@@ -337,7 +343,7 @@ func (e *Engine) tellShared(t *site, a *attempt) {
 	}
 
 	e.lasting(lasting{
-		verdict: v, about: aboutPrefix(nk), bits: nk.bits, since: t.guessSince,
+		verdict: v, about: aboutPrefix(nk), bits: nk.bits, since: since,
 		count: uint32(t.guesses), size: int(t.guesses), certain: true,
 	})
 }
@@ -345,8 +351,7 @@ func (e *Engine) tellShared(t *site, a *attempt) {
 // banShared bans a shared source, unless it was banned within the hour or very many users would be
 // cut off.
 func (e *Engine) banShared(t *site, a *attempt) {
-	const hour = 3600
-	if t.bannedAt != 0 && e.sec-t.bannedAt < hour || t.proven(e.sec, hour) >= crowdedFrom {
+	if t.bannedAt != 0 && e.sec-t.bannedAt < hourly || t.proven(e.sec, hourly) >= crowdedFrom {
 		return
 	}
 

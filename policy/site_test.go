@@ -202,6 +202,9 @@ func TestFailingAccountsOfASharedSource(t *testing.T) {
 	l.quiet()
 	fails(l, 4)
 	v := l.alerted(RuleSharedGuessing)
+	if v.Since < start {
+		t.Errorf("it began at %d, before all events", v.Since)
+	}
 	if got := names(v.Failing); len(v.Failing) != 4 || !strings.Contains(got, "user3") {
 		t.Errorf("failing: %s", got)
 	}
@@ -334,4 +337,41 @@ func TestFriendsSuccessMakesNoSmallerBan(t *testing.T) {
 	if v := l.banned(); v.Scope != ScopeAll {
 		t.Errorf("got %s", brief(v))
 	}
+}
+
+// Under a ban of scope stream, what comes over UDP is judged as ever: the ban does not drop it.
+func TestStreamBanDoesNotHideUDP(t *testing.T) {
+	l := newLab(t)
+	l.feed(success(office, "1001"))
+	l.feed(all(guesses(9, office), overStream)...)
+	if v := l.banned(); v.Scope != ScopeStream {
+		t.Fatalf("got %s", brief(v))
+	}
+
+	l.drop()
+	l.wait(time.Minute)
+	l.feed(guesses(20, office)...)
+	if l.e.stats.Shielded == 0 {
+		t.Error("guesses over UDP were not looked at")
+	}
+}
+
+// A restart within the hour does not let a shared source be banned again.
+func TestBanOfASharedSourceIsRemembered(t *testing.T) {
+	l := newLab(t, func(o *Options) { o.BanSharedSources = true })
+	l.feed(sharing(office, 8)...)
+	var log saved
+	log.all(l.e)
+	l.every(time.Second, all(guesses(9, office), overStream)...)
+	if l.count(ActionBan, RuleSharedGuessing) != 1 {
+		t.Fatalf("told: %v", l.told())
+	}
+
+	// What Changes gives after the ban is enough to know of it.
+	log.all(l.e)
+	l.wait(11 * time.Minute)
+	l.killed(&log, l.e.opt)
+	l.drop()
+	l.every(time.Second, all(guesses(9, office), overStream)...)
+	l.noBan()
 }
