@@ -69,6 +69,7 @@ type Reader struct {
 	stats   Stats
 
 	packet   []byte   // scratch: an AMI packet
+	head     []byte   // scratch: the beginning of a line that fills the buffer
 	session  []byte   // scratch: a session's name
 	attempt  attempt  // scratch: the attempt of the current line
 	stranger stranger // the last request that no endpoint matched
@@ -113,7 +114,11 @@ func (r *Reader) Read(emit func(Event)) error {
 	whole := err == nil
 
 	// A line that fills the buffer is far beyond maxLine. The rest of it is read and not kept, so
-	// that memory stays bounded.
+	// that memory stays bounded. To read on overwrites the buffer, so the beginning is copied.
+	if errors.Is(err, bufio.ErrBufferFull) {
+		r.head = append(r.head[:0], line[:maxLine]...)
+		line = r.head
+	}
 	for errors.Is(err, bufio.ErrBufferFull) {
 		var more []byte
 		more, err = r.in.ReadSlice('\n')

@@ -245,3 +245,19 @@ func TestAsterisk11(t *testing.T) {
 		t.Errorf("%q", events)
 	}
 }
+
+// A line that is longer than the buffer is judged by its beginning, not by what was read last.
+func TestLineLongerThanTheBuffer(t *testing.T) {
+	for name, test := range map[string]struct {
+		begin, rest string
+		cut         uint64
+	}{
+		"a failure":           {strings.TrimSuffix(registration("b"), "\n"), "x", 1},
+		"text, then failures": {"x", registration("b")[:40], 0},
+	} {
+		line := test.begin + strings.Repeat(test.rest, 200_000/len(test.rest)) + "\n"
+		if _, stats := sourcesOf(t, line); stats.Unread[UnreadCut] != test.cut {
+			t.Errorf("%s: %d lines were cut, want %d", name, stats.Unread[UnreadCut], test.cut)
+		}
+	}
+}
