@@ -199,6 +199,7 @@ func (e *Engine) pardonKey(k key, no uint8) {
 			e.pardonPart(r, e.part(k, sp.bits))
 		}
 	}
+	e.pardonEmbedded(k)
 }
 
 // pardonSource forgets what is held against an address itself.

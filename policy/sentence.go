@@ -109,10 +109,20 @@ func (e *Engine) occupantOf(k key, s *source) occupant {
 	switch {
 	case e.shared(k):
 		return occupantShared
-	case (e.hasProof(s) || s.owns > 0) && s.flags&lateProof == 0:
+	case e.knownUser(s):
+		return occupantProved
+	}
+
+	if s4 := e.embeddedRecord(k); s4 != nil && e.knownUser(s4) {
 		return occupantProved
 	}
 	return occupantStranger
+}
+
+// knownUser reports whether a source proved itself or owns accounts, before anything proven was held
+// against it.
+func (e *Engine) knownUser(s *source) bool {
+	return (e.hasProof(s) || s.owns > 0) && s.flags&lateProof == 0
 }
 
 // occupantIn returns who is in a prefix.
