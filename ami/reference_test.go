@@ -70,8 +70,10 @@ func referencePacket(packet string) string {
 		rest = rest[1:]
 	}
 
-	head := []string{"EventTV", "Severity", "Service", "EventVersion", "AccountID", "SessionID",
-		"LocalAddress", "RemoteAddress"}
+	head := []string{
+		"EventTV", "Severity", "Service", "EventVersion", "AccountID", "SessionID", "LocalAddress",
+		"RemoteAddress",
+	}
 	if kind == "RequestBadFormat" {
 		head = slices.DeleteFunc(head, func(name string) bool { return name == "AccountID" })
 	}
@@ -140,11 +142,12 @@ func renderReference(kind string, v map[string]string) string {
 		service = "unknown"
 	}
 	_, local, ok := referenceAddress(v["LocalAddress"])
-	if !ok && !(service == "PJSIP" && addressForm.MatchString(v["LocalAddress"])) {
-		return ""
-	}
-	if port := addressForm.FindStringSubmatch(v["LocalAddress"])[4]; !isPort(port) {
-		return ""
+	if !ok {
+		// The host of PJSIP's LocalAddress may be no address.
+		m := addressForm.FindStringSubmatch(v["LocalAddress"])
+		if service != "PJSIP" || m == nil || !isPort(m[4]) {
+			return ""
+		}
 	}
 	transport, source, ok := referenceAddress(v["RemoteAddress"])
 	if !ok {
