@@ -211,7 +211,7 @@ func (c *AlertsIgnore) Run(ctx context.Context) error {
 		return err
 	}
 
-	// Both requests answer with the condition, and may warn that another part still shows it.
+	// Both answers have the condition, and may warn that the change is not on the disk yet.
 	what := "ignored"
 	var done control.IgnoredAlert
 	if c.Remove {
