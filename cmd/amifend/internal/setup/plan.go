@@ -115,7 +115,7 @@ func (r *run) plan(pbx *pbx, allow allowed) (*plan, error) {
 func (r *run) unlessEnabled(pbx *pbx, p *plan) error {
 	if pbx.enable {
 		p.todo = append(p.todo, "write into [general] of "+r.AsteriskDir+"/manager.conf:\n"+
-			"    enabled = yes\n    bindaddr = 127.0.0.1\nthen: asterisk -rx 'manager reload'")
+			"    enabled = yes\n    bindaddr = 127.0.0.1\nthen: "+r.command("asterisk -rx 'manager reload'"))
 	}
 	return nil
 }
@@ -183,10 +183,13 @@ func (r *run) copyAdvice(pbx *pbx, path string) string {
 	name, appended := pbx.customFile()
 	target := filepath.Join(r.AsteriskDir, name)
 	command := "cat " + path + " >> " + target
+	if r.Sudo {
+		command = "sh -c '" + command + "'" // the shell opens the target, so it must be root's
+	}
 	if !appended {
 		command = "install -m 640 -g asterisk " + path + " " + target
 	}
-	text := command + "\nasterisk -rx 'manager reload'"
+	text := r.command(command) + "\n" + r.command("asterisk -rx 'manager reload'")
 	if pbx.kind != plain {
 		text += "\n(" + string(pbx.kind) + " overwrites manager.conf, and leaves " + name + " to you.)"
 	}
@@ -273,7 +276,7 @@ func (r *run) askToReplace(f *file) error {
 		return nil
 	}
 	ok, err := r.Ask.Confirm(f.path+" is there already, with another content. Replace it?",
-		"A copy of it is kept. The new content:\n\n"+f.shown)
+		"A copy of it is kept. The new content:\n\n"+f.shown, false)
 	if ok {
 		f.state = replaced
 	}

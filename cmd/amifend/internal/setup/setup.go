@@ -36,6 +36,7 @@ type Options struct {
 
 	DryRun  bool // show what would be written, and change nothing
 	Replace bool // replace files that are there already; a copy of each is kept
+	Sudo    bool // the person is no root: commands for them begin with sudo
 	// ReloadAsterisk has Asterisk read its manager users again without asking.
 	ReloadAsterisk bool
 
@@ -69,8 +70,8 @@ type System struct {
 
 // Asker asks a person. An error of its methods ends init.
 type Asker interface {
-	// Confirm asks a question that is answered by yes or no.
-	Confirm(title, text string) (bool, error)
+	// Confirm asks a question that is answered by yes or no. usual is the answer of the Enter key.
+	Confirm(title, text string, usual bool) (bool, error)
 	// Input asks for a line of text. valid returns what is wrong with an answer.
 	Input(title, text string, valid func(string) error) (string, error)
 	// Choose asks which of some lines to take, and returns their numbers. All are chosen at first.
@@ -115,7 +116,7 @@ func Run(ctx context.Context, o Options) (done bool, err error) {
 		return true, nil
 	}
 	if p.changes() && r.Ask != nil {
-		if ok, err := r.Ask.Confirm("Write these files?", ""); err != nil || !ok {
+		if ok, err := r.Ask.Confirm("Write these files?", "", true); err != nil || !ok {
 			r.say("Nothing was changed.")
 			return false, err
 		}
@@ -133,7 +134,7 @@ func (r *run) finish(ctx context.Context, pbx *pbx, p *plan) (bool, error) {
 	r.todo = append(r.todo, p.todo...)
 	if len(r.todo) > 0 && r.Ask != nil {
 		r.sayTodo("Do this now, in another terminal:")
-		if ok, err := r.Ask.Confirm("Is it done?", ""); err != nil {
+		if ok, err := r.Ask.Confirm("Is it done?", "", true); err != nil {
 			return false, err
 		} else if ok {
 			r.todo = nil
@@ -171,8 +172,9 @@ func (r *run) finish(ctx context.Context, pbx *pbx, p *plan) (bool, error) {
 const next = `
 amifend observes now: it logs whom it would ban, and bans nobody.
 
-  now        journalctl -fu amifend
-  tomorrow   sudo amifend status      how many it would have banned, and whether one of them ever logged in
+  now        sudo journalctl -fu amifend
+  tomorrow   sudo amifend status      how many it would have banned,
+                                      and whether one of them ever logged in
              sudo amifend report      who they are
   then       sudo amifend enforce     begins to ban, on trial for ten minutes
 
@@ -184,7 +186,7 @@ func (r *run) reload(ctx context.Context, pbx *pbx, p *plan) error {
 	wanted := r.ReloadAsterisk && !pbx.remote
 	if !wanted && p.writesManager && r.Ask != nil {
 		ok, err := r.Ask.Confirm("Have Asterisk read its manager users again?",
-			"asterisk -rx '"+command+"' interrupts no call.")
+			"asterisk -rx '"+command+"' interrupts no call.", true)
 		if err != nil {
 			return err
 		}
@@ -198,7 +200,8 @@ func (r *run) reload(ctx context.Context, pbx *pbx, p *plan) error {
 		}
 		r.say("Asterisk has read its manager users again.")
 	case wanted || p.writesManager:
-		r.todo = append(r.todo, "asterisk -rx '"+command+"'     (or amifend init with --reload-asterisk)")
+		r.todo = append(r.todo, r.command("asterisk -rx '"+command+"'")+
+			"     (or amifend init with --reload-asterisk)")
 	}
 	return nil
 }
@@ -236,6 +239,14 @@ func (r *run) sayTodo(title string) {
 	for _, t := range r.todo {
 		r.say("  " + strings.ReplaceAll(t, "\n", "\n  "))
 	}
+}
+
+// command returns a command that a person is to run as root.
+func (r *run) command(text string) string {
+	if r.Sudo {
+		return "sudo " + text
+	}
+	return text
 }
 
 // at returns where a path is under the root.
