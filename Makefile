@@ -71,6 +71,10 @@ packages: build bin/nfpm bin/cyclonedx-gomod ## build the packages twice and com
 demo: build ## play two PBXs with phones and attackers for a minute; touches nothing on the host
 	@bin/amifend demo
 
+picture: build ## draw the README's picture, docs/demo.svg, from what the demo prints
+	@bin/amifend demo >bin/demo.txt
+	@$(GO) run ./packaging/picture docs/demo.svg <bin/demo.txt
+
 test: ## everything: lint, unit, fuzz, end to end against real Asterisk (root)
 	@.ci/install
 	@$(MAKE) --no-print-directory check
