@@ -108,11 +108,10 @@ func freshInstall(t *testing.T, m *machine) {
 }
 
 func configure(t *testing.T, m *machine) {
-	// The first config, which bans from the start here.
+	// The first config, which observes, by hand.
 	m.run(t, `
 		cd /etc/amifend
 		install -m 640 -g amifend /usr/share/doc/amifend/examples/quickstart/config.toml .
-		sed -i '/^\[policy\]/,$d' config.toml
 		install -m 640 -g amifend /dev/null ami-secret
 		echo '`+secret+`' >ami-secret`)
 
@@ -123,6 +122,13 @@ func configure(t *testing.T, m *machine) {
 	}
 
 	eventually(t, "the status names the PBX", func() bool {
+		return strings.Contains(m.run(t, "systemctl show -p StatusText amifend"),
+			"logged in to 1 of 1 PBXs")
+	})
+
+	// From here on it bans, without a trial.
+	m.run(t, "amifend enforce --now && grep '^observe = false' /etc/amifend/config.toml && ls /etc/amifend/*.before-*")
+	eventually(t, "the status names the PBX again", func() bool {
 		return strings.Contains(m.run(t, "systemctl show -p StatusText amifend"),
 			"logged in to 1 of 1 PBXs")
 	})
