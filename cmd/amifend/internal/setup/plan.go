@@ -275,8 +275,9 @@ func (r *run) askToReplace(f *file) error {
 	if r.Ask == nil || r.DryRun {
 		return nil
 	}
-	ok, err := r.Ask.Confirm(f.path+" is there already, with another content. Replace it?",
-		"A copy of it is kept. The new content:\n\n"+f.shown, false)
+	// Above the question, which must not be higher than the screen.
+	r.say("\n" + f.path + " is there already, with another content. The new one would be:\n\n" + indent(f.shown))
+	ok, err := r.Ask.Confirm("Replace "+f.path+"?", "A copy of the old one is kept.", false)
 	if ok {
 		f.state = replaced
 	}
@@ -332,6 +333,11 @@ func newSecret() string {
 	return hex.EncodeToString(b)
 }
 
+// indent returns a text to be shown below its title.
+func indent(text string) string {
+	return "    " + strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n    ")
+}
+
 // show prints what is going to be written.
 func (r *run) show(p *plan) {
 	if p.takeOver {
@@ -355,7 +361,7 @@ func (r *run) show(p *plan) {
 		case absent:
 			r.say(fmt.Sprintf("\n%s: new (mode %04o):\n", f.path, f.rights.Mode))
 		}
-		r.say("    " + strings.ReplaceAll(strings.TrimRight(f.shown, "\n"), "\n", "\n    "))
+		r.say(indent(f.shown))
 	}
 	if len(p.todo) > 0 && r.DryRun {
 		r.say("\nLeft to you:\n  " + strings.ReplaceAll(strings.Join(p.todo, "\n"), "\n", "\n  "))

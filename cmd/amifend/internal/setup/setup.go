@@ -17,7 +17,9 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/lockout"
+	"github.com/amifend/amifend/cmd/amifend/internal/safefile"
 )
 
 // The names of what init writes.
@@ -164,8 +166,28 @@ func (r *run) finish(ctx context.Context, pbx *pbx, p *plan) (bool, error) {
 	if err := r.startService(ctx, p); err != nil {
 		return false, err
 	}
+	if !r.observes() {
+		r.say("\namifend bans: its config says so. See: " + r.command("amifend status"))
+		return true, nil
+	}
 	r.say(next)
 	return true, nil
+}
+
+// observes reports whether the config says to observe. One that was there before may not.
+func (r *run) observes() bool {
+	folder, err := safefile.Open(r.at(r.ConfigDir))
+	if err != nil {
+		return false
+	}
+	defer folder.Close()
+
+	text, err := folder.Read(configName)
+	if err != nil {
+		return false
+	}
+	edited, err := config.EndObserving(text)
+	return err == nil && edited.Line != 0
 }
 
 // next says what to do the day after.
