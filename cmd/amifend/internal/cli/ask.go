@@ -51,14 +51,18 @@ func (a *asker) Choose(title, text string, lines []string) (chosen []int, err er
 		options = append(options, huh.NewOption(line, i).Selected(true))
 		chosen = append(chosen, i)
 	}
+	if len(lines) > mostLines {
+		text += fmt.Sprintf("\nThe first %d of %d lines; the arrow keys show more.", mostLines, len(lines))
+	}
+
 	// Without a height, huh shows the first line only.
 	err = a.run(huh.NewMultiSelect[int]().Title(title).Description(text).Options(options...).
-		Height(min(len(lines), mostLines) + 3).Value(&chosen))
+		Height(min(len(lines), mostLines) + 4).Value(&chosen))
 	return chosen, err
 }
 
 // mostLines is how many lines of a choice are shown at once: a terminal may have no more than 24.
-const mostLines = 14
+const mostLines = 12
 
 func (a *asker) run(field huh.Field) error {
 	in := &formInput{File: a.in}

@@ -55,7 +55,11 @@ func (r *run) confirmUndo(rec *record) (bool, error) {
 	if r.Ask == nil {
 		return true, nil
 	}
-	return r.Ask.Confirm("Stop amifend and remove these files?", "", false)
+	ok, err := r.Ask.Confirm("Stop amifend and remove these files?", "", false)
+	if !ok {
+		r.say("Nothing was changed.")
+	}
+	return ok, err
 }
 
 func (r *run) undo(ctx context.Context, folder *safefile.Folder, rec *record) error {
