@@ -17,7 +17,7 @@ type asker struct {
 	plain   bool // lines of text in place of drawn forms: for a dumb terminal or a screen reader
 }
 
-// errInterrupted is returned when the person ends the questions.
+// errInterrupted is returned when the person interrupts a question.
 var errInterrupted = errors.New("interrupted")
 
 // newAsker returns an asker at a terminal. TERM=dumb, or a variable ACCESSIBLE, makes it plain.
@@ -64,6 +64,7 @@ func (a *asker) Choose(title, text string, lines []string) (chosen []int, err er
 // mostLines is how many lines of a choice are shown at once: a terminal may have no more than 24.
 const mostLines = 12
 
+// run shows one question, and waits for the answer.
 func (a *asker) run(field huh.Field) error {
 	in := &formInput{File: a.in}
 	defer in.ended.Store(true)
