@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +15,8 @@ import (
 // Enforce is `amifend enforce`.
 type Enforce struct {
 	configFlag
-	Trial span `default:"10m" placeholder:"TIME" xor:"enforce" help:"${enforceTrialHelp}"`
+	// Without a default of kong, which would count as said, and exclude Now.
+	Trial span `placeholder:"TIME" xor:"enforce" help:"${enforceTrialHelp}"`
 	Now   bool `xor:"enforce" help:"Without a trial: change the config, and ban from now on."`
 }
 
@@ -33,6 +35,9 @@ at its next attempt. amifend logs in to the PBXs again, which takes about a seco
     sudo amifend enforce
     sudo amifend keep`
 }
+
+// usualTrial is how long the trial takes if nothing else is said.
+const usualTrial = 10 * time.Minute
 
 // turnTime is the longest wait for the daemon to begin to ban.
 const turnTime = 30 * time.Second
@@ -63,7 +68,7 @@ func (c *Enforce) Run(ctx context.Context) error {
 			"yet\n  do: amifend reload begins to ban, without a trial")
 	}
 
-	if _, err := client.Enforce(ctx, time.Duration(c.Trial)); err != nil {
+	if _, err := client.Enforce(ctx, cmp.Or(time.Duration(c.Trial), usualTrial)); err != nil {
 		return err
 	}
 

@@ -83,7 +83,7 @@ func (c *Init) options() (setup.Options, error) {
 	o := setup.Options{
 		Out: os.Stdout, DryRun: c.DryRun, Replace: c.Replace, ReloadAsterisk: c.ReloadAsterisk,
 		AsteriskDir: filepath.Clean(c.AsteriskDir), ConfigDir: c.ConfigDir, Address: c.Address,
-		Root: c.Root, GID: os.Getegid(),
+		Root: c.Root, GID: os.Getegid(), Sudo: os.Getenv("SUDO_USER") != "",
 	}
 
 	if !c.Yes && !c.DryRun {
@@ -122,9 +122,13 @@ func (c *Init) check(ctx context.Context) (bool, error) {
 	for _, server := range loaded.Servers {
 		awaitAMI(ctx, server.Address)
 	}
-	return check.Run(ctx, check.Options{
-		Config: loaded, Path: path, Out: os.Stdout, Wait: time.Second,
-	})
+
+	// The files of an Asterisk on this machine show what hides attacks, too.
+	o := check.Options{Config: loaded, Path: path, Out: os.Stdout, Wait: time.Second}
+	if _, err := os.Stat(filepath.Join(c.AsteriskDir, "manager.conf")); err == nil && c.Address == "" {
+		o.PBXConfig = filepath.Clean(c.AsteriskDir)
+	}
+	return check.Run(ctx, o)
 }
 
 // awaitAMI waits until something listens at an address, for a few seconds at most. After a reload,

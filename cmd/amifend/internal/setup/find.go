@@ -253,6 +253,8 @@ func (p *pbx) customFile() (name string, appended bool) {
 
 	// manager.conf of VitalPBX includes all files of a folder, by a pattern.
 	case vitalPBX:
+		// VitalPBX writes its own files as manager__50-…, and its installers add theirs beside them:
+		// vpbxappserver.sh of github.com/VitalPBX/vitalpbx_add_application_server.
 		for _, pattern := range p.ami.Includes {
 			if strings.Count(pattern, "*") == 1 && path.Dir(pattern) != "." {
 				return strings.Replace(pattern, "*", "60-amifend", 1), false
