@@ -148,6 +148,28 @@ func TestTornMessages(t *testing.T) {
 	}
 }
 
+// TestFilteredLog: grep took the end of a torn message out, so the lines within the reach of its text
+// accuse nobody. What is beyond it counts.
+func TestFilteredLog(t *testing.T) {
+	for format, longest := range torn() {
+		lieLine := "[2026-11-23 02:49:24] NOTICE[99] chan_sip.c: " + lie + "\n"
+		if longest < len(lieLine)+2 || strings.Contains(format, "failed to authenticate as") {
+			continue // it does not fit, or any line is such an end
+		}
+
+		head, _, _ := strings.Cut(format, "%s")
+		log := head + "x\n" + lieLine
+		believed(t, log)
+		believed(t, log+strings.Repeat(log, 3))
+
+		far := strings.Repeat(notice+"Peer 'x' is now Reachable\n", 9) + registration("b")
+		got, stats := sourcesOf(t, log+far)
+		if !strings.Contains(got, "198.51.100.9:5060") || stats.NotRead() == 0 {
+			t.Errorf("%s: %s, %s", head, got, renderStats(stats))
+		}
+	}
+}
+
 // TestSameSource: messages of one scanner, one behind the other, all count; and so do those of
 // others at some distance.
 func TestSameSource(t *testing.T) {

@@ -1,6 +1,8 @@
 package recording
 
 import (
+	"cmp"
+
 	"github.com/amifend/amifend/cmd/amifend/internal/asterisklog"
 )
 
@@ -29,16 +31,16 @@ func (s *Set) Notes() []Note {
 	// One note for each reason covers all files, since the advice is the same.
 	for u := range asterisklog.NumUnread {
 		var lines uint64
-		stamp := ""
+		example := ""
 		for i := range files {
 			lines += files[i].Log.Unread[u]
-			if stamp == "" {
-				stamp = files[i].Log.Stamp
-			}
+			example = cmp.Or(example, files[i].Log.Example(u))
 		}
 
 		if lines > 0 {
-			out = append(out, Note{Kind: NoteUnread, Lines: lines, Why: u.Why(stamp), Do: u.Do()})
+			out = append(out, Note{
+				Kind: NoteUnread, Lines: lines, Why: u.Why(example), Do: u.Do(example),
+			})
 		}
 	}
 

@@ -198,6 +198,9 @@ func NoteText(n recording.Note) string {
 	if n.Kind == recording.NoteUnread {
 		text = fmt.Sprintf("note: %s that look like failed requests were not read: %s",
 			wording.Count(n.Lines, "line"), n.Why)
+		if n.Lines == 1 {
+			text = "note: 1 line that looks like a failed request was not read: " + n.Why
+		}
 	}
 
 	if n.Do != "" {
