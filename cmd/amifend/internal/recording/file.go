@@ -32,6 +32,7 @@ type File struct {
 	Name   string
 	Format Format
 	Events uint64            // events with a certain source
+	Lost   uint64            // events of a capture that was changed on its way in part
 	AMI    ami.Stats         // of the decoder
 	Log    asterisklog.Stats // of a log
 }
@@ -204,6 +205,7 @@ func (f *file) describe() File {
 	switch r := f.reader.(type) {
 	case *capture:
 		out.AMI = r.decoder.Stats()
+		out.Lost = r.lost()
 	case *asterisklog.Reader:
 		out.Log = r.Stats()
 		out.AMI = out.Log.Decoder

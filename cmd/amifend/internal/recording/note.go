@@ -45,6 +45,14 @@ func (s *Set) Notes() []Note {
 	}
 
 	for i := range files {
+		if n := files[i].Lost; n > 0 {
+			out = append(out, Note{
+				Kind: NoteUnread, Lines: n,
+				Why: "a capture was changed on its way in part: events in it are not whole",
+				Do:  "copy the capture as it is",
+			})
+		}
+
 		// A log of another program gives no events, and must not look like a quiet PBX.
 		if f := &files[i]; f.Format == FormatLog && f.Log.Messages == 0 && f.Log.NotRead() == 0 {
 			out = append(out, Note{

@@ -3,6 +3,7 @@ package recording
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/bzip2"
 	"compress/gzip"
 	"errors"
@@ -144,25 +145,31 @@ func sniff(f *os.File, n *atomic.Int64) (*input, error) {
 		return nil, err
 	}
 
+	// What is in front of a capture is not read. A changed one is refused: what an editor did would
+	// count against senders.
+	if in.likeness = asterisklog.Recognize(head); in.likeness == asterisklog.Unlike {
+		if start, ok := captureStart(head); ok {
+			_, err = in.Discard(start)
+			in.format = FormatAMI
+			return in, cmp.Or(changed(head[start:]), err)
+		}
+	}
+
 	return in, in.recognize(head)
 }
 
-// recognize sets the format by the beginning of the file.
+// recognize sets the format by the beginning of a file that is no capture.
 func (in *input) recognize(head []byte) error {
 	switch {
 	case len(head) == 0:
 		in.format = FormatEmpty
 		return nil
-	case isCapture(head):
-		// A changed capture is refused: what an editor did would count against senders.
-		in.format = FormatAMI
-		return changed(head)
 	case bytes.IndexByte(head, '\n') < 0 && bytes.IndexByte(head, '\r') >= 0:
 		return errCRAlone
 	}
 
 	in.format = FormatLog
-	if in.likeness = asterisklog.Recognize(head); in.likeness == asterisklog.Unlike {
+	if in.likeness == asterisklog.Unlike {
 		return unlike(head)
 	}
 

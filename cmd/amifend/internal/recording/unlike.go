@@ -31,6 +31,9 @@ func unlike(head []byte) error {
 	case has("\nMESSAGE="), has("\n    MESSAGE="):
 		return errors.New("is of `journalctl -o export` or `-o verbose`: write it with " +
 			"`-o short-iso` or `-o json`")
+	case has("RemoteAddress: IPV") && has("Event: "), has("remoteaddress: ipv"):
+		return errors.New("holds events of AMI, but not as AMI writes them: `Event: …` begins no " +
+			"line, or no line ends in CR LF. Copy the capture as it is")
 	}
 
 	// An attack that is not read must not look like a file of something else.
