@@ -45,6 +45,7 @@ const leadMost = 4096
 // time in At.
 type file struct {
 	name       string
+	number     int // among the files
 	format     Format
 	closer     io.Closer
 	reader     reader
@@ -97,6 +98,8 @@ func (f *file) next() (Event, bool) {
 
 	ev := f.queue[f.head]
 	f.head++
+	ev.stamp = ev.At
+	ev.file = f.number
 
 	ev.At = f.clock.time(ev.At, f.following(ev.At))
 	f.events++

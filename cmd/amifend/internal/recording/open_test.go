@@ -36,8 +36,9 @@ func TestStdin(t *testing.T) {
 func TestFolder(t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range map[string][]byte{
-		"messages": []byte(logLine), "messages.1.gz": packed(t, logLine),
-		"queue_log": []byte("1|NONE\n"), "full.xz": []byte("\xfd7zXZ\x00xxxxxxxx"),
+		"messages":      []byte(logLine),
+		"messages.1.gz": packed(t, strings.ReplaceAll(logLine, "1001", "1002")),
+		"queue_log":     []byte("1|NONE\n"), "full.xz": []byte("\xfd7zXZ\x00xxxxxxxx"),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 			t.Fatal(err)

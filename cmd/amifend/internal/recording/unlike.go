@@ -3,13 +3,23 @@ package recording
 import (
 	"bytes"
 	"errors"
-	"fmt"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/asterisklog"
 )
 
-// errForeign is the error for a file that is not a recording, if no more is known.
-var errForeign = errors.New("is neither an AMI capture (it would begin with `Asterisk Call " +
+// foreignError is the error for a file that is not a recording. Such a file is skipped if there are
+// others, since a shell may have named it by a pattern.
+type foreignError string
+
+func (e foreignError) Error() string { return string(e) }
+
+func isForeign(err error) bool {
+	var e foreignError
+	return errors.As(err, &e)
+}
+
+// errForeign is the error if no more is known.
+const errForeign = foreignError("is neither an AMI capture (it would begin with `Asterisk Call " +
 	"Manager/`) nor a log of Asterisk (its lines would have `LEVEL[thread] file:` in them)")
 
 // errCRAlone is the error for a log whose line ends were changed.
@@ -22,25 +32,25 @@ func unlike(head []byte) error {
 	has := func(sign string) bool { return bytes.Contains(head, []byte(sign)) }
 	switch {
 	case isUTF16(head):
-		return errors.New("is UTF-16: a program changed it on its way (a PowerShell that wrote " +
+		return foreignError("is UTF-16: a program changed it on its way (a PowerShell that wrote " +
 			"it to a file?); copy it as it is")
 	case hasMagic(head, "\xd4\xc3\xb2\xa1", "\xa1\xb2\xc3\xd4", "\x4d\x3c\xb2\xa1",
 		"\x0a\x0d\x0d\x0a"):
-		return errors.New("is a capture of packets (pcap): amifend reads Asterisk's logs and " +
+		return foreignError("is a capture of packets (pcap): amifend reads Asterisk's logs and " +
 			"captures of AMI, not packets")
 	case has("\nMESSAGE="), has("\n    MESSAGE="):
-		return errors.New("is of `journalctl -o export` or `-o verbose`: write it with " +
+		return foreignError("is of `journalctl -o export` or `-o verbose`: write it with " +
 			"`-o short-iso` or `-o json`")
 	case has("RemoteAddress: IPV") && has("Event: "), has("remoteaddress: ipv"):
-		return errors.New("holds events of AMI, but not as AMI writes them: `Event: …` begins no " +
+		return foreignError("holds events of AMI, but not as AMI writes them: `Event: …` begins no " +
 			"line, or no line ends in CR LF. Copy the capture as it is")
 	}
 
 	// An attack that is not read must not look like a file of something else.
 	if line, ok := asterisklog.LooksLike(head); ok {
-		return fmt.Errorf("has lines that look like failed requests, but what stands in front of "+
-			"them is not known: %s; a log has `[time] LEVEL[thread] file:` there. Cut off what a "+
-			"tool added, or give Asterisk's own file", line)
+		return foreignError("has lines that look like failed requests, but what stands in " +
+			"front of them is not known: " + line + "; a log has `[time] LEVEL[thread] file:` " +
+			"there. Cut off what a tool added, or give Asterisk's own file")
 	}
 
 	return errForeign
@@ -82,8 +92,8 @@ func otherPacking(magic []byte) error {
 		{"7z\xbc\xaf\x27\x1c", "7-Zip", "7z x -so"},
 	} {
 		if hasMagic(magic, p.magic) {
-			return fmt.Errorf("is packed by %s: unpack it first, or write `%s FILE | amifend "+
-				"replay -` (report takes `-`, too)", p.name, p.tool)
+			return foreignError("is packed by " + p.name + ": unpack it first, or write `" +
+				p.tool + " FILE | amifend replay -` (report takes `-`, too)")
 		}
 	}
 	return nil

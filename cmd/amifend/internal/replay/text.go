@@ -140,6 +140,7 @@ func (w *textWriter) end(s summary) error {
 		fmt.Fprintf(w.out, "%8d of them left out: the security channel reports the same "+
 			"requests\n", s.twice)
 	}
+	w.count(s.copies, "event", " left out: another file holds the same")
 	w.count(s.traced, "line", " of printed SIP messages skipped")
 
 	// Notes come last, because a reader looks there first.
