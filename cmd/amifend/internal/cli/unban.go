@@ -101,7 +101,7 @@ func liftedText(l control.Lifted, within netip.Prefix, dry bool) string {
 		text.WriteString("; " + l.Note)
 	}
 	if l.Again != nil {
-		text.WriteString("\n" + againText(*l.Again, bans.Source(within)))
+		text.WriteString("\n" + againText(*l.Again, bans.Source(within), dry))
 	}
 
 	return text.String()
@@ -113,7 +113,8 @@ func lookBack(n float64) string {
 }
 
 // againText returns how likely a freed address is to be banned again.
-func againText(a control.Again, source string) string {
+// With dry, nobody is banned at all.
+func againText(a control.Again, source string, dry bool) string {
 	// The kernel's counters show best whether it still sends. Without them, an event of a PBX may.
 	var text string
 	switch {
@@ -134,7 +135,11 @@ func againText(a control.Again, source string) string {
 
 	// The engine has forgotten why it was banned, so a ban takes as much as the first time.
 	if a.MoreUnknown > 0 && a.MoreKnown > 0 {
-		text += fmt.Sprintf("\nbanned again after %s on unknown accounts, or %s",
+		again := "banned again"
+		if dry {
+			again = "would be banned again"
+		}
+		text += fmt.Sprintf("\n%s after %s on unknown accounts, or %s", again,
 			wording.Count(a.MoreUnknown, "attempt"), wording.Count(a.MoreKnown, "wrong password"))
 	}
 
