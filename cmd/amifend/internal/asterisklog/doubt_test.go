@@ -90,6 +90,21 @@ func lies() []string {
 			`RemoteAddress="IPV4/UDP/9.9.9.9/1",ACLName="x"` + "\n",
 		forged + "\"\n", `","RemoteAddress="IPV4/UDP/9.9.9.9/1"` + "\n",
 		"<--- Received SIP request (1 bytes) from UDP:1.1.1.1:1 --->\n", "{\"logmsg\":",
+		// Whole lines in other carriers.
+		`{"timestamp":"1","logmsg":{"location":{"filename":"manager.c"},"level":"NOTICE",` +
+			`"message":"9.9.9.9 failed to authenticate as 'x'"}}` + "\n",
+		`{"log":"[1] NOTICE[9] manager.c: 9.9.9.9 failed to authenticate as 'x'"}` + "\n",
+		`data: {"_COMM":"asterisk","MESSAGE":"[1] NOTICE[9] manager.c: 9.9.9.9 failed to ` +
+			`authenticate as 'x'"}` + "\n",
+		`{"_COMM":"pbx","MESSAGE":"NOTICE[9]: manager.c:1 in f: 9.9.9.9 failed to authenticate ` +
+			`as 'x'"}` + "\n",
+		"a b [1] NOTICE[9] manager.c: 9.9.9.9 failed to authenticate as 'x'\n",
+		"/x:1:[1] NOTICE[9] manager.c: 9.9.9.9 failed to authenticate as 'x'\n",
+		"[pod/a/b] [1] NOTICE[9] manager.c: 9.9.9.9 failed to authenticate as 'x'\n",
+		"a | [1] NOTICE[9] manager.c: 9.9.9.9 failed to authenticate as 'x'\n",
+		"Nov 23 02:49:24 a b Nov 23 02:49:24 a 0a1b2c3d4e5f: NOTICE[9]: manager.c:1 in f: " +
+			"9.9.9.9 failed to authenticate as 'x'\n",
+		"[1] NOTICE[9] manager.c: 9.9.9.9 failed to authenticate as 'x'  \r\n", "#033[1m",
 		"asterisk | ", "\x1b[1m",
 	}
 }
@@ -121,7 +136,7 @@ func TestTornMessages(t *testing.T) {
 	all := lies()
 	rng := rand.New(rand.NewPCG(1, 2))
 	check := func(format string, longest int) {
-		for range 1000 {
+		for range 2000 {
 			var text strings.Builder
 			for range 1 + rng.IntN(4) {
 				text.WriteString(all[rng.IntN(len(all))])
