@@ -12,10 +12,13 @@ func TestCopies(t *testing.T) {
 		files []string
 		want  string
 	}{
-		"messages and full":         {[]string{one, one}, "x@1 z@2 y@3"},
-		"three of them":             {[]string{one, one, one}, "x@1 z@2 y@3"},
-		"one is shorter":            {[]string{one, registration(3, b, "y")}, "x@1 z@2 y@3"},
-		"twice in each":             {[]string{one + registration(3, b, "y"), one + registration(3, b, "y")}, "x@1 z@2 y@3 y@3"},
+		"messages and full": {[]string{one, one}, "x@1 z@2 y@3"},
+		"three of them":     {[]string{one, one, one}, "x@1 z@2 y@3"},
+		"one is shorter":    {[]string{one, registration(3, b, "y")}, "x@1 z@2 y@3"},
+		"twice in each": {
+			[]string{one + registration(3, b, "y"), one + registration(3, b, "y")},
+			"x@1 z@2 y@3 y@3",
+		},
 		"twice in one":              {[]string{one, one + registration(3, b, "y")}, "x@1 z@2 y@3 y@3"},
 		"with the security channel": {[]string{one, one, security}, "x@1.744 z@2 y@3.2"},
 		"the channel twice":         {[]string{security, one + security}, "x@1.744 z@2 y@3.2"},

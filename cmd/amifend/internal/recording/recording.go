@@ -1,10 +1,10 @@
 // Package recording reads captures of AMI and log files of PBXs as one stream of observations in
 // the order of time, as the daemon would have received them.
 //
-// Each file counts as a server of its own, except that rotated files are one. Its format is recognized by its content: a capture of
-// AMI (every byte that a client received), or a log of Asterisk, plain or packed by gzip or bzip2.
-// A request that the files report twice, in the security channel and in a NOTICE line, is one
-// event, and so is a line that is in two files.
+// Each file counts as a server of its own, except that rotated files are one. Its format is
+// recognized by its content: a capture of AMI (every byte that a client received), or a log of
+// Asterisk, plain or packed by gzip or bzip2. A request that the files report twice, in the security
+// channel and in a NOTICE line, is one event, and so is a line that is in two files.
 package recording
 
 import (
