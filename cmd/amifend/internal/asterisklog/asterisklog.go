@@ -155,6 +155,10 @@ func (r *Reader) Read(emit func(Event)) error {
 // stamps of the lines before it have too.
 func (r *Reader) learn() {
 	head, _ := r.in.Peek(r.in.Size())
+	if isPretty(head) {
+		r.in = bufio.NewReaderSize(newPrettyReader(r.in), 64<<10)
+		head, _ = r.in.Peek(r.in.Size())
+	}
 
 	// An editor on Windows writes a byte order mark.
 	head = bytes.TrimPrefix(head, []byte("\xef\xbb\xbf"))
@@ -224,6 +228,9 @@ func (r *Reader) line(raw []byte) {
 	line := bytes.TrimSuffix(raw, []byte{'\r'})
 	crlf := len(line) < len(raw)
 
+	// A crash of the machine leaves zero bytes in front of a line. Asterisk prints none.
+	line = bytes.TrimLeft(line, "\x00")
+
 	// Within a printed SIP message lines are counted in bytes. One that begins like JSON, or has
 	// colours, may be text of the message.
 	skipped := false
@@ -242,7 +249,7 @@ func (r *Reader) line(raw []byte) {
 	case skipped:
 		r.stats.Traced++
 	case fr.foreign:
-		r.stats.Foreign++
+		r.foreign(&fr)
 		return
 	default:
 		r.framed(&fr, crlf)
