@@ -23,7 +23,7 @@ func (e *Enforcer) restore(ctx context.Context) {
 		return
 	}
 
-	elements, err := e.table.Bans(ctx)
+	elements, err := e.table.Elements(ctx)
 	if err != nil {
 		e.failed(ctx, "read the bans", err)
 		return

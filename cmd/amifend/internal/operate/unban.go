@@ -25,12 +25,12 @@ func (s *Service) Unban(
 		return s.unbanAll(ctx, by)
 	}
 
-	held, err := s.heldWithin(ctx, within)
+	held, prefixes, err := s.heldWithin(ctx, within)
 	if err != nil {
 		return control.Lifted{}, Refusal(err)
 	}
 
-	pardoned, err := s.Judge.Pardon(ctx, within, prefixesOf(held), by.String())
+	pardoned, err := s.Judge.Pardon(ctx, within, prefixes, by.String())
 	if err != nil {
 		return control.Lifted{}, Refusal(err)
 	}
@@ -111,25 +111,24 @@ func (s *Service) unbanAll(ctx context.Context, by control.Peer) (control.Lifted
 	return out, nil
 }
 
-// heldWithin returns the bans that overlap a prefix. For a single address they come with what the
-// kernel counts of each.
-func (s *Service) heldWithin(ctx context.Context, within netip.Prefix) ([]enforce.Ban, error) {
+// heldWithin returns the prefixes of the bans that overlap a prefix. For a single address it also
+// returns the bans, with what the kernel counts of each.
+func (s *Service) heldWithin(
+	ctx context.Context, within netip.Prefix,
+) (held []enforce.Ban, prefixes []netip.Prefix, err error) {
 	if within.IsSingleIP() {
-		return s.Enforcer.Covering(ctx, within.Addr())
+		held, err = s.Enforcer.Covering(ctx, within.Addr())
+		for _, b := range held {
+			prefixes = append(prefixes, b.Prefix)
+		}
+		return held, prefixes, err
 	}
 
-	picked, err := s.Enforcer.Select(ctx, enforce.Pick{
-		Match: func(b *bans.Ban) bool { return within.Overlaps(b.Prefix) },
-	})
-	return picked.Bans, err
-}
-
-func prefixesOf(held []enforce.Ban) []netip.Prefix {
-	out := make([]netip.Prefix, len(held))
-	for i, b := range held {
-		out[i] = b.Prefix
+	picked, err := s.Enforcer.Pick(ctx, enforce.Pick{Within: within, Order: enforce.BySource})
+	for _, k := range picked.Keys {
+		prefixes = append(prefixes, k.Prefix())
 	}
-	return out
+	return nil, prefixes, err
 }
 
 // lifted returns the answer for prefixes that are lifted. It names the first ones only.
