@@ -310,4 +310,3 @@ func (d *dumper) close() error {
 	defer d.mu.Unlock()
 	return d.conn.Close()
 }
-

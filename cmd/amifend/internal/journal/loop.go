@@ -108,8 +108,9 @@ func (j *Journal) commitSome(now time.Time, totals bool, most int) error {
 	return nil
 }
 
-// spend charges the written pages to the budget. Each page is written twice: to the write-ahead
-// log, and later to the database. A journal that is begun anew is written whole first.
+// spend charges the written pages to the budget, which is larger while many bans wait. Each page is
+// written twice: to the write-ahead log, and later to the database. A journal that is begun anew is
+// written whole first.
 func (j *Journal) spend(now time.Time) {
 	if j.whole {
 		l := &j.store.log
@@ -119,7 +120,11 @@ func (j *Journal) spend(now time.Time) {
 	}
 
 	const page = 2 * (4096 + 24)
-	cost := time.Duration(j.store.pages()*page) * time.Second / writeBudget
+	budget := time.Duration(writeBudget)
+	if len(j.backlog.entries) > groupMost {
+		budget = backlogBudget
+	}
+	cost := time.Duration(j.store.pages()*page) * time.Second / budget
 	// At most one second of budget is saved up.
 	if least := now.Add(-time.Second); j.due.commit.Before(least) {
 		j.due.commit = least

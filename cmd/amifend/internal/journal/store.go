@@ -13,7 +13,8 @@ import (
 // statements are the prepared statements of the writer.
 var statements = map[string]string{
 	// A ban that is already known, or that one of larger scope covers, is not written again.
-	"known": `SELECT until, lifted, boot FROM past WHERE prefix = ? AND scope = ? AND current = 1`,
+	"current": `SELECT EXISTS (SELECT 1 FROM ban WHERE prefix = ? AND current = 1)`,
+	"known":   `SELECT until, lifted, boot FROM past WHERE prefix = ? AND scope = ? AND current = 1`,
 	// When a row is not current any more, what lift_all says of it is written into the row.
 	"supersede": `UPDATE ban SET current = 0, lifted = p.lifted, lifted_by = p.lifted_by,
 		lifted_why = p.lifted_why FROM past p WHERE p.id = ban.id AND ban.current = 1 AND
@@ -219,7 +220,14 @@ func (s *store) putBan(b *Ban, end *Lift) error {
 
 	// An observed ban was never in force, so it supersedes nothing.
 	if !b.Observed {
-		known, err := s.isKnown(b, until)
+		fresh, err := s.isFresh(prefix)
+		if err != nil {
+			return err
+		}
+		known := false
+		if !fresh {
+			known, err = s.isKnown(b, until)
+		}
 		if err != nil || known && end == nil {
 			return err
 		}
@@ -227,8 +235,10 @@ func (s *store) putBan(b *Ban, end *Lift) error {
 			return s.putLift(end)
 		}
 
-		if _, err := s.do("supersede", prefix, scope, until); err != nil {
-			return err
+		if !fresh {
+			if _, err := s.do("supersede", prefix, scope, until); err != nil {
+				return err
+			}
 		}
 	}
 
@@ -252,6 +262,17 @@ func listed(names []string) string {
 	}
 	text, _ := json.Marshal(names) // strings cannot fail
 	return string(text)
+}
+
+// isFresh reports whether the journal has no current row of a prefix, as of most bans. Then nothing else
+// need be looked up.
+func (s *store) isFresh(prefix string) (bool, error) {
+	var there bool
+	err := s.stmts["current"].QueryRowContext(context.Background(), prefix).Scan(&there)
+	if err != nil {
+		return false, fmt.Errorf("look up ban: %w", err)
+	}
+	return !there, nil
 }
 
 // isKnown reports whether the journal has this very ban or, for one that was found, knows anything

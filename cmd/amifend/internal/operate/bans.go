@@ -25,8 +25,7 @@ const partBans = 256
 // a long list only the keys are in memory.
 func (s *Service) Bans(ctx context.Context, q control.BanQuery) (control.BanList, error) {
 	pick := enforce.Pick{Within: q.Within, Match: matcher(q), Order: orderOf(q.Sort)}
-	short := q.Limit > 0 && q.Limit <= fewBans && q.Sort != sortDropped
-	if short {
+	if q.Limit <= fewBans && q.Sort != sortDropped {
 		pick.Most = q.Limit
 	}
 
@@ -35,8 +34,9 @@ func (s *Service) Bans(ctx context.Context, q control.BanQuery) (control.BanList
 		return control.BanList{}, Refusal(err)
 	}
 	out := control.BanList{Total: picked.Total, Matched: picked.Matched}
+	few := len(picked.Keys) <= fewBans && q.Sort != sortDropped
 	var counters *enforce.Counters
-	if !short {
+	if !few {
 		counters = s.Enforcer.Counters(ctx)
 	}
 	if q.Sort == sortDropped {
@@ -45,7 +45,7 @@ func (s *Service) Bans(ctx context.Context, q control.BanQuery) (control.BanList
 	if q.Limit > 0 {
 		picked.Keys = picked.Keys[:min(len(picked.Keys), q.Limit)]
 	}
-	out.Next = s.describe(picked.Keys, counters, short)
+	out.Next = s.describe(picked.Keys, counters, few)
 
 	// After a trial, what would be banned is listed too: amifend keep makes these bans.
 	observed, err := s.withObserved(ctx, nil, func(bans.Ban) bool { return true })
