@@ -95,6 +95,7 @@ type Enforcer struct {
 	comparison comparison
 	failure    failure
 	meddling   meddling
+	look       look
 	dirty      bool  // the kernel's state is unknown: lay out the table, and send everything
 	restoring  bool  // bans are being put back, and the end of that is not logged yet
 	swept      int64 // when the ledger was
@@ -132,6 +133,7 @@ func New(o Options) *Enforcer {
 		readings:   owner.NewLatest[*firewall.Elements](),
 		ledger:     newLedger(),
 		comparison: newComparison(o.Journal),
+		look:       look{answers: make(chan compared, 1)},
 		doubts:     make(map[bans.Key]bans.Doubt),
 	}
 
@@ -171,6 +173,8 @@ func (e *Enforcer) Run(ctx context.Context) {
 			e.comparison.due = true
 		case a := <-e.comparison.answers:
 			e.reconcile(ctx, a)
+		case a := <-e.look.answers:
+			e.looked(ctx, a)
 		case elements := <-e.readings.C():
 			e.counting = counting{elements: elements, at: e.clock.Now()}
 		case f := <-e.calls.C():
@@ -200,6 +204,7 @@ func (e *Enforcer) drain(ctx context.Context) {
 		e.restore(ctx)
 	default:
 	}
+	e.lookNow(ctx)
 
 	// No pause is worth a lost ban now.
 	e.failure.backoff, e.failure.retry = 0, 0
@@ -230,6 +235,7 @@ func (e *Enforcer) work(ctx context.Context) time.Duration {
 	if e.sweeping {
 		e.sweeping = e.ledger.sweep(now)
 	}
+	e.lookSome(ctx)
 	e.compareSome(ctx)
 	e.countSome()
 
@@ -331,7 +337,8 @@ func (e *Enforcer) clear(ctx context.Context) error {
 
 // busy reports whether a part of long work is left, which is done some at a time.
 func (e *Enforcer) busy() bool {
-	return e.sweeping || e.comparison.running != nil || e.counting.elements != nil
+	return e.sweeping || e.comparison.running != nil || e.counting.elements != nil ||
+		e.look.found != nil
 }
 
 // next returns how long it is until there is something to do without being asked.

@@ -446,19 +446,20 @@ func (l *ledger) sweep(now int64) (more bool) {
 	return more
 }
 
-// sendMissing sends the bans again that are not among the elements of the kernel, or run out there
-// at another time, and counts them. now is when the walk over the elements began: what the kernel
-// took since may be missing among them. Their counters are noted.
-func (l *ledger) sendMissing(elements *firewall.Elements, now int64, slack time.Duration) (n int) {
-	for h := range l.byAge.after(nil) {
-		if l.sendIfMissing(h, elements, now, slack) {
-			n++
+// some returns the next bans after one, in an order, as many as are compared in one round of work.
+func (l *ledger) some(o *ordered, after *held) []*held {
+	out := make([]*held, 0, min(compareMost, len(l.bans)))
+	for h := range o.after(after) {
+		if out = append(out, h); len(out) == compareMost {
+			break
 		}
 	}
-	return n
+	return out
 }
 
-// sendIfMissing is sendMissing for one ban.
+// sendIfMissing sends a ban again that is not among the elements of the kernel, or runs out there at
+// another time, and reports whether it does. now is when the walk over the elements began: what the
+// kernel took since may be missing among them. Its counter is noted.
 func (l *ledger) sendIfMissing(
 	h *held, elements *firewall.Elements, now int64, slack time.Duration,
 ) bool {

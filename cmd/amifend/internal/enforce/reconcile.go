@@ -132,12 +132,7 @@ func (e *Enforcer) isLiftedSince(k compact.Key) bool {
 func (e *Enforcer) compareLedger(r *reconciling) func() bool {
 	var last *held
 	return func() bool {
-		some := make([]*held, 0, compareMost)
-		for h := range e.ledger.byKey.after(last) {
-			if some = append(some, h); len(some) == compareMost {
-				break
-			}
-		}
+		some := e.ledger.some(&e.ledger.byKey, last)
 		if len(some) == 0 {
 			return false
 		}
