@@ -16,7 +16,9 @@ type Health struct {
 	// run are written later.
 	Lost uint64
 	Size int64 // bytes of the database
-	Loss *Loss // nil: none that nobody has acknowledged
+	// Unreserved is why no room is reserved on its disk for what operators change; "": there is.
+	Unreserved string
+	Loss       *Loss // nil: none that nobody has acknowledged
 	// Fresh means that there was no database when this one was opened.
 	Fresh bool
 }
