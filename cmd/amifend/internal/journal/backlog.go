@@ -2,8 +2,11 @@ package journal
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/amifend/amifend/firewall"
 )
 
 // Others is the name of the row that sums up all names that had no room.
@@ -201,6 +204,25 @@ func (b *backlog) batch(n int, withTotals bool) *batch {
 	}
 
 	return out
+}
+
+// hurry has the bans that cover an address written first, and reports whether any wait.
+func (b *backlog) hurry(addr netip.Addr) (found bool) {
+	for bits := range addr.BitLen() + 1 {
+		p := netip.PrefixFrom(addr, bits).Masked()
+		for scope := firewall.ScopeAll; scope <= firewall.ScopeStream; scope++ {
+			e := b.entries[Key{p, scope}]
+			if e == nil {
+				continue
+			}
+			found = true
+			if !e.front {
+				e.front = true
+				b.lifts = append(b.lifts, e.key)
+			}
+		}
+	}
+	return found
 }
 
 // sort puts the first keys in the order of their prefixes, if there are more than one commit takes.
