@@ -4,7 +4,9 @@
 // A [Journal] is one goroutine that owns the database. Its callers never wait: a bounded queue
 // takes their records, and merges those of one ban. Bans, lifts and alerts are written at once,
 // many in one commit; a budget of [writeBudget] bytes a second leaves the disk free for others,
-// whatever an attacker does. So in a flood the commits grow.
+// whatever an attacker does. So in a flood the commits grow. While more bans wait than one commit
+// takes, the budget is [backlogBudget], and the bans are written in the order of their prefixes: a
+// power cut loses those that wait.
 //
 // A disk that is full, read-only or broken stops nobody. Records wait in the queue,
 // [Journal.Health] reports the problem, and they are written when that works again. For an
