@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/firewall"
 )
 
@@ -70,19 +71,12 @@ func (c *counters) forget() {
 	}
 }
 
-// Drops counts what the kernel has dropped for a ban.
-type Drops struct {
-	Packets uint64
-	Lately  uint64        // of these, since the counter was read before
-	Span    time.Duration // since then; 0: it was not read before
-}
-
 // drops reads the counter of a ban, and compares it with the reading before. ok is false if the
 // kernel does not count, or does not answer.
-func (e *Enforcer) drops(ctx context.Context, h *held) (d Drops, ok bool) {
+func (e *Enforcer) drops(ctx context.Context, h *held) (d bans.Drops, ok bool) {
 	el, ok, err := e.table.Element(ctx, h.key.Prefix(), h.key.Scope())
 	if err != nil || !ok || !el.Counted {
-		return Drops{}, false // the status shows what is wrong with the kernel
+		return bans.Drops{}, false // the status shows what is wrong with the kernel
 	}
 
 	now := e.clock.Now()

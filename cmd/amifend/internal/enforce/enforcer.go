@@ -224,7 +224,7 @@ func (e *Enforcer) drain(ctx context.Context) {
 // work does one round of what is to be done, and returns when to do the next one.
 func (e *Enforcer) work(ctx context.Context) time.Duration {
 	// Orders are taken also while the kernel refuses: the ledger keeps them.
-	e.obey()
+	e.obey(ctx)
 
 	now := e.clock.Now()
 	e.askJournal(ctx, now)
@@ -290,13 +290,22 @@ func (e *Enforcer) ensure(ctx context.Context) error {
 }
 
 // obey takes the judge's orders into the ledger.
-func (e *Enforcer) obey() {
+func (e *Enforcer) obey(ctx context.Context) {
 	orders := e.mail.Orders.Take()
 
 	// All other orders were given after the one to lift all bans.
 	if o, ok := orders[bans.Everybody()]; ok {
 		delete(orders, bans.Everybody())
 		e.liftAll(o)
+	}
+
+	// What is asked must be read before the first lift.
+	for _, o := range orders {
+		for _, ask := range o.Asks {
+			for _, b := range e.covering(ctx, ask.Addr) {
+				ask.Held = append(ask.Held, bans.Held{Prefix: b.Prefix, Drops: b.Drops})
+			}
+		}
 	}
 
 	for prefix, o := range orders {

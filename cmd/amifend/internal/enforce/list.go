@@ -36,7 +36,7 @@ type Ban struct {
 	bans.Ban
 	Ends  time.Time // by the wall clock as it is set now
 	State State
-	Drops *Drops // nil: not known, or not asked for
+	Drops *bans.Drops // nil: not known, or not asked for
 }
 
 // scanMost limits how many bans one call looks at: some 0.3 ms.

@@ -51,7 +51,7 @@ type reconciling struct {
 // read.
 func (e *Enforcer) reconcile(ctx context.Context, a compared) {
 	// What was lifted all at once is in no answer. Whoever waits goes on waiting.
-	e.obey()
+	e.obey(ctx)
 	if e.comparison.outdated {
 		e.compareAgain()
 		return
