@@ -87,7 +87,7 @@ func newMeddler(b *testing.B, bans int) *meddler {
 	if m.kernel, err = nftables.New(nftables.WithNetNSFd(s.FD()), nftables.AsLasting()); err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { m.kernel.CloseLasting() })
+	b.Cleanup(func() { _ = m.kernel.CloseLasting() })
 	m.table = s.table(b)
 	eventually(b, "all bans are in the kernel", func() bool { return m.held(b, 0) })
 	return m

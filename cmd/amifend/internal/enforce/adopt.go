@@ -80,10 +80,19 @@ func (e *Enforcer) expect(ban bans.Ban, now int64, admit Admit) {
 // nil if there is no journal, or none that can be read.
 func (e *Enforcer) Adopt(found Found, snap *journal.Snapshot, admit Admit) Adopted {
 	var n Adopted
-	for _, el := range found.elements.All() {
-		if e.confirm(el, found.at) || e.adoptFound(el, snap, found.at, admit) {
-			n.Kernel++
+	adopt := func() {
+		for _, el := range found.elements.All() {
+			if e.confirm(el, found.at) || e.adoptFound(el, snap, found.at, admit) {
+				n.Kernel++
+			}
 		}
+	}
+
+	// Without a journal, all of them are new.
+	if snap == nil {
+		e.ledger.fill(adopt)
+	} else {
+		adopt()
 	}
 
 	n.Journal = e.ledger.sendUnconfirmed()

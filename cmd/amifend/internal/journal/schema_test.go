@@ -163,7 +163,7 @@ func TestOlderJournal(t *testing.T) {
 			t.Errorf("of version %d: %+v", version, snap.Open)
 		}
 
-		if got := snap.Open[b.Key.Compact()]; !slices.Equal(got.Servers, b.Servers) {
+		if got := snap.Open[b.Compact()]; !slices.Equal(got.Servers, b.Servers) {
 			t.Errorf("of version %d, a new ban: %+v", version, got)
 		}
 	}
