@@ -137,8 +137,8 @@ func (r *Run) Run(ctx context.Context, v Version) error {
 		Ready:    func() { notify(systemd.SdNotifyReady) },
 		Stopping: func() { notify(systemd.SdNotifyStopping) },
 		Status:   func(line string) { notify("STATUS=" + line) },
-		Watchdog: watchdog,
-		Alive:    func() { notify(systemd.SdNotifyWatchdog) },
+		Watchdog: watchdog, Confine: true,
+		Alive: func() { notify(systemd.SdNotifyWatchdog) },
 	})
 }
 

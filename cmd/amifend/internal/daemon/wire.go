@@ -118,6 +118,7 @@ func serve(
 		Lockout: s.admins, Reload: reloader.command(), Restart: reloader.restartNeeded,
 		Enforce: reloader.Enforce, BeforeKeep: reloader.beforeKeep,
 		ObservesAfter: b.observesAfter(), TurnError: s.turnError(),
+		Confined: o.confined,
 	})
 
 	o.Log.Info("amifend runs", "servers", len(o.Config.Servers), "protected", len(set.Entries),
