@@ -163,7 +163,7 @@ func fewRights(t *testing.T, m *machine) {
 			if unshare -U true; then can make a user namespace; fi
 			if unshare -m true; then can make a mount namespace; fi
 			if chroot / true; then can chroot; fi
-			if nice -n -5 true 2>&1 | grep -qv denied; then can take precedence; fi
+			if [ "$(nice -n -5 nice)" = -5 ]; then can take precedence; fi
 			if date -s 12:00; then can set the clock; fi
 			if hostname other; then can rename the host; fi
 			if ls /home/* /root; then can look into homes; fi

@@ -44,6 +44,7 @@ type Commands struct {
 	Restore    Restore    `cmd:"" help:"Put a backup in the place of the journal."`
 	Reload     Reload     `cmd:"" help:"Make the daemon read its config again."`
 	Flush      Flush      `cmd:"" help:"Remove every ban from the kernel, without the daemon."`
+	Diagnose   Diagnose   `cmd:"" help:"Write a support bundle without secrets."`
 	Events     Events     `cmd:"" help:"Follow the security events."`
 	Demo       Demo       `cmd:"" help:"Show amifend at work on two simulated PBXs."`
 	Replay     Replay     `cmd:"" help:"${replayHelp}"`
