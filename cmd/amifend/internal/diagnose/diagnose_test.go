@@ -102,8 +102,8 @@ func TestBundleHoldsNoSecret(t *testing.T) {
 			text := head + "secret_file = \"s\"\n"
 			if inServer {
 				text = "[[server]]\n" + name + " = " + value + "\n"
-			} else if i := strings.IndexByte(key, '.'); i >= 0 {
-				text += "[" + key[:i] + "]\n" + key[i+1:] + " = " + value + "\n"
+			} else if table, name, ok := strings.Cut(key, "."); ok {
+				text += "[" + table + "]\n" + name + " = " + value + "\n"
 			} else {
 				text = key + " = " + value + "\n" + text
 			}
