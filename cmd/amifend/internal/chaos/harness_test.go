@@ -5,7 +5,6 @@ package chaos
 import (
 	"bufio"
 	"cmp"
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -283,20 +282,13 @@ func within(t testing.TB, d time.Duration, what string, ok func() bool) time.Dur
 		if time.Since(began) > d {
 			t.Fatalf("not within %s: %s", d, what)
 		}
-		time.Sleep(time.Millisecond)
+		time.Sleep(3 * time.Millisecond)
 	}
 	return time.Since(began)
 }
 
 // soon is how long the rounds wait for what takes milliseconds on a machine that is not busy.
 const soon = 30 * time.Second
-
-// limited returns a context for one question.
-func limited(t testing.TB, d time.Duration) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), d)
-	t.Cleanup(cancel)
-	return ctx
-}
 
 // plural returns a number with its noun.
 func plural(n int, noun string) string {

@@ -165,9 +165,21 @@ func (s *site) bans(t testing.TB) map[netip.Prefix]bool {
 	return out
 }
 
-// isBanned reports whether the kernel drops the packets of a source.
+// isBanned reports whether the kernel drops the packets by which a source attacks over TCP.
 func (s *site) isBanned(t testing.TB, source netip.Addr) bool {
-	return s.bans(t)[netip.PrefixFrom(source, source.BitLen())]
+	t.Helper()
+	table, err := firewall.Open(firewall.Options{Table: "amifend", NetNS: s.FD()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	for _, scope := range []firewall.Scope{firewall.ScopeAll, firewall.ScopeStream} {
+		_, ok, err := table.Element(t.Context(), netip.PrefixFrom(source, source.BitLen()), scope)
+		if err == nil && ok {
+			return true
+		}
+	}
+	return false
 }
 
 // bansOne has a new attacker guess at a PBX until it is banned, and returns how long that took. It
