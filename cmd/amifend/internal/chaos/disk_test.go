@@ -80,51 +80,66 @@ func fill(t testing.TB, dir string) (free func()) {
 // disk is a disk, and what happens to it.
 type disk struct {
 	name  string
-	place func(t testing.TB) (state string, harm func() (mend func())) // no mend: a restart does it
+	place func(t testing.TB) (state string, harm func() (mend func(s *site)))
 	// silent: the journal need not notice
 	silent bool
 }
 
 func disks() []disk {
 	return []disk{
-		{name: "is full", place: func(t testing.TB) (string, func() func()) {
+		{name: "is full", place: func(t testing.TB) (string, func() func(*site)) {
 			dir := tmpfs(t, "8m")
-			return filepath.Join(dir, "state"), func() func() { return fill(t, dir) }
+			return filepath.Join(dir, "state"), func() func(*site) {
+				free := fill(t, dir)
+				return func(*site) { free() }
+			}
 		}},
-		{name: "becomes read-only, and is mended by a restart", place: func(t testing.TB) (string, func() func()) {
+		{name: "becomes read-only, and is mended by a restart", place: func(t testing.TB) (string, func() func(*site)) {
 			dir, _ := loopDisk(t, "70m")
-			return filepath.Join(dir, "state"), func() func() {
+			return filepath.Join(dir, "state"), func() func(*site) {
 				// What ext4 does by itself when its disk fails (errors=remount-ro).
 				if err := unix.Mount("", dir, "", unix.MS_REMOUNT, "abort"); err != nil {
 					t.Fatal(err)
 				}
-				return nil
+				return func(s *site) { s.restartOnMendedDisk(t) }
 			}
 		}},
-		{name: "has its files deleted", place: func(t testing.TB) (string, func() func()) {
+		{name: "has the directory of the journal deleted, and is mended by a restart", place: func(t testing.TB) (string, func() func(*site)) {
 			dir := filepath.Join(t.TempDir(), "state")
-			return dir, func() func() {
+			return dir, func() func(*site) {
+				if err := os.RemoveAll(dir); err != nil {
+					t.Fatal(err)
+				}
+				return func(s *site) { s.running.stop(t); s.start(t) }
+			}
+		}},
+		{name: "has its files deleted", place: func(t testing.TB) (string, func() func(*site)) {
+			dir := filepath.Join(t.TempDir(), "state")
+			return dir, func() func(*site) {
 				files, _ := filepath.Glob(filepath.Join(dir, "*"))
 				for _, f := range files {
 					_ = os.Remove(f)
 				}
-				return func() {}
+				return func(*site) {}
 			}
 		}, silent: true},
-		{name: "hangs for 10 s in fsync", place: func(t testing.TB) (string, func() func()) {
+		{name: "hangs for 10 s in fsync", place: func(t testing.TB) (string, func() func(*site)) {
 			dir, _ := loopDisk(t, "70m")
-			return filepath.Join(dir, "state"), func() func() {
+			return filepath.Join(dir, "state"), func() func(*site) {
 				must(t, "fsfreeze", "--freeze", dir)
-				return func() {
+				return func(*site) {
 					time.Sleep(10 * time.Second)
 					must(t, "fsfreeze", "--unfreeze", dir)
 				}
 			}
 		}, silent: true},
-		{name: "answers EIO", place: func(t testing.TB) (string, func() func()) {
+		{name: "answers EIO", place: func(t testing.TB) (string, func() func(*site)) {
 			// The disk below gets full: the loop device then fails each write to a new block.
 			dir, below := loopDisk(t, "24m")
-			return filepath.Join(dir, "state"), func() func() { return fill(t, below) }
+			return filepath.Join(dir, "state"), func() func(*site) {
+				free := fill(t, below)
+				return func(*site) { free() }
+			}
 		}},
 	}
 }
@@ -152,10 +167,7 @@ func TestDiskFailsWhileItRuns(t *testing.T) {
 					r.took("attack to ban meanwhile", s.bansOne(t, s.pbxs[0], attacker(next)))
 					next++
 				}
-				if mend == nil {
-					s.restartOnMendedDisk(t)
-					mend = func() {}
-				} else if !d.silent {
+				if !d.silent {
 					within(t, soon, "the status tells", func() bool {
 						guess(s.pbxs[0], attacker(next), 4)
 						next++
@@ -163,7 +175,7 @@ func TestDiskFailsWhileItRuns(t *testing.T) {
 						return err == nil && st.Journal.Problem != ""
 					})
 				}
-				mend()
+				mend(s)
 				s.bansOne(t, s.pbxs[0], attacker(next))
 				next++
 
@@ -184,10 +196,6 @@ func TestDiskFailsWhileItRuns(t *testing.T) {
 // the daemon again.
 func (s *site) restartOnMendedDisk(t testing.TB) {
 	t.Helper()
-	within(t, soon, "the status tells", func() bool {
-		st, err := s.status(t)
-		return err == nil && st.Journal.Problem != ""
-	})
 	s.running.stop(t)
 
 	dir := filepath.Dir(s.state)

@@ -115,7 +115,8 @@ func TestMonth(t *testing.T) {
 		m.pass(time.Hour - time.Duration(phones+100)*time.Second)
 
 		st := e.Stats()
-		if st.Sources > o.MaxSources || st.Bans > o.MaxBans || st.Bans != len(m.until) {
+		// A network beside them is remembered for so many sources (policy, flood_test.go).
+		if st.Sources > o.MaxSources+o.MaxSources/12 || st.Bans > o.MaxBans || st.Bans != len(m.until) {
 			t.Fatalf("%s: %d sources, %d bans, announced %d", m.now, st.Sources, st.Bans, len(m.until))
 		}
 		r.n++
