@@ -149,6 +149,7 @@ func disks() []disk {
 func TestDiskFailsWhileItRuns(t *testing.T) {
 	for _, d := range disks() {
 		t.Run(strings.ReplaceAll(d.name, " ", "_"), func(t *testing.T) {
+			t.Parallel() // they wait most of the time
 			r := begin(t, "the disk "+d.name, "bans go on meanwhile; when it is well again, a kill and a reboot lose nothing")
 			for range times(1, 5) {
 				next := 0
