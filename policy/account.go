@@ -239,13 +239,13 @@ func (s *source) noteFailed(p *pair, proven bool) (first bool) {
 	return first
 }
 
-// charge notes that a failure counted.
-func (p *pair) charge(ev *Evidence) {
+// charge notes that a failure counted, with its weight on the slow scale.
+func (p *pair) charge(ev *Evidence, slow float32) {
 	p.fails = count16(p.fails)
 	if ev.Proven() {
 		p.provenFails = count16(p.provenFails)
 	}
-	p.debt.add(ev)
+	p.debt.add(ev, slow)
 }
 
 // expirePairs forgets the accounts at sources that were quiet for long. It does so exactly in time,

@@ -45,7 +45,7 @@ func (e *Engine) Adopt(now int64, prefix netip.Prefix, scope Scope, remaining ti
 
 	// A short ban of the SIP ports may be one that anybody could have caused, which is no strike.
 	strike := uint8(1)
-	if scope == ScopeSIP && remaining <= firstForgeable {
+	if scope == ScopeSIP && remaining <= shortBan {
 		strike = 0
 	}
 	e.adopt(prefix, remaining, ban{from: e.now, rule: RuleAdopted, scope: scope, strike: strike})
@@ -199,6 +199,7 @@ func (e *Engine) pardonKey(k key, no uint8) {
 			e.pardonPart(r, e.part(k, sp.bits))
 		}
 	}
+	e.pardonEmbedded(k)
 }
 
 // pardonSource forgets what is held against an address itself.

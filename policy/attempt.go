@@ -90,14 +90,14 @@ func (e *Engine) count(k key, ev Evidence, trap Rule) {
 		e.sharedGuessing(shared, &a)
 		return
 	}
-	if !a.ev.Proven() && (shared != nil || e.hasProof(a.src)) {
+	if !a.ev.Proven() && (shared != nil || e.provedAt(a.key, a.src)) {
 		e.stats.Shielded++
 		a.pair.shielded = count16(a.pair.shielded)
 		e.provedGuessing(&a)
 		return
 	}
 
-	a.pair.charge(&a.ev)
+	a.pair.charge(&a.ev, e.slowWeight(&a.ev))
 	e.charge(&a)
 }
 

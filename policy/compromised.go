@@ -26,7 +26,7 @@ type find struct {
 // A source that proved itself is banned only when nobody could have chosen the address of the
 // success, nor that of the failures. Otherwise a spoofer with an account could cut it off.
 func (e *Engine) compromised(k key, s *source, r table.Ref, p *pair, o *Observation, okAt uint32) bool {
-	f := e.findOf(s, p, o, okAt)
+	f := e.findOf(k, s, p, o, okAt)
 	if !f.alert {
 		e.suspectSpoofing(k, p, o)
 		return false
@@ -82,7 +82,7 @@ func weakestOf(s *source, o *Observation, f find) Chooser {
 }
 
 // findOf judges the failures of an account at a source by the success that follows them.
-func (e *Engine) findOf(s *source, p *pair, o *Observation, okAt uint32) find {
+func (e *Engine) findOf(k key, s *source, p *pair, o *Observation, okAt uint32) find {
 	before := p.okAt != 0
 	fails, provenFails := int(p.fails), int(p.provenFails)
 	if fails > 0 && !before {
@@ -110,7 +110,7 @@ func (e *Engine) findOf(s *source, p *pair, o *Observation, okAt uint32) find {
 		strangerToAll && e.sprayed(p, s.failed, pairFailed, s.proven-p.debt.proven+forgeable,
 			s.slowProven-p.debt.slowProven+slowForgeable)
 	if likely {
-		return find{alert: true, ban: !e.hasProof(s)}
+		return find{alert: true, ban: !e.provedAt(k, s)}
 	}
 
 	// Possible: alerted, and nobody is banned. There are three cases. The failures were not held

@@ -47,11 +47,11 @@ type condition struct {
 	since uint32 // its beginning
 	last  uint32 // when it was noticed last
 	told  uint32 // when an alert reported it last
-	begun uint32 // when it was reported first, or again after it gave way; 0: it never was
+	begun uint32 // when it was opened last; 0: never since it began
 	count uint32 // failures
 	size  uint32 // how bad it is, in a unit of its kind
 
-	// when it last found no room, and how bad it was then, see openCondition
+	// when it last sought a place, or gave way, and how bad it was then, see openCondition
 	triedAt, triedSize uint32
 
 	server uint16
@@ -67,7 +67,7 @@ type conditionState uint8
 
 const (
 	conditionWatched conditionState = iota // not certain, or over
-	conditionWaiting                       // certain, and not reported: there are worse ones
+	conditionWaiting                       // certain, and found no place among the reported
 	conditionOpen                          // reported
 	conditionStates
 )
@@ -144,7 +144,8 @@ func newConditions(k0, k1 uint64) *table.Table[alertKey, condition, conditionLis
 }
 
 // lasting notes that a condition goes on, and alerts if it is certain and there was no alert of it
-// within an hour. It returns whether the condition has a line of its own.
+// within an hour. It reports whether the condition was
+// reported by itself since it began.
 func (e *Engine) lasting(l lasting) (told bool) {
 	kind := kindOfCondition(l.verdict.Rule)
 	r := e.touchCondition(kind, &l)
@@ -335,7 +336,7 @@ func (e *Engine) endCondition(kind int, r table.Ref) {
 }
 
 // nextOver returns the condition that is over next by time, and when, in nanoseconds since the Unix
-// epoch, if that is before a time.
+// epoch. It returns 0 if surely none is over before the given time.
 func (e *Engine) nextOver(before int64) (next table.Ref, at int64) {
 	if int64(e.conditionsDue)*int64(time.Second) >= before {
 		return 0, math.MaxInt64

@@ -8,17 +8,17 @@ type debt struct {
 	chosen, slowChosen        uint8   // the shares of what is forgeable, see shareUnit
 }
 
-// add adds the weight of an attempt that counted.
-func (d *debt) add(ev *Evidence) {
+// add adds the weight of an attempt that counted, and its weight on the slow scale.
+func (d *debt) add(ev *Evidence, slow float32) {
 	if ev.Proven() {
 		d.proven += ev.Weight
-		d.slowProven += ev.Weight
+		d.slowProven += slow
 		return
 	}
 	d.chosen = shareAfter(d.forgeable, d.chosen, ev.Weight, ev.Chooser)
-	d.slowChosen = shareAfter(d.slowForgeable, d.slowChosen, ev.Weight, ev.Chooser)
+	d.slowChosen = shareAfter(d.slowForgeable, d.slowChosen, slow, ev.Chooser)
 	d.forgeable += ev.Weight
-	d.slowForgeable += ev.Weight
+	d.slowForgeable += slow
 }
 
 // fade multiplies the debt with what time has left of it on each of the two scales.

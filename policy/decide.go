@@ -5,7 +5,7 @@ import "github.com/amifend/amifend/policy/internal/table"
 // decide bans what an attempt made due: the host, or prefixes that it is in.
 func (e *Engine) decide(a *attempt) {
 	s := a.src
-	want := e.due(s)
+	want := e.due(a.key, s)
 	switch {
 	case isTrap(a.rule):
 		want = claim{a.rule, a.ev.Chooser}
@@ -34,6 +34,7 @@ func (e *Engine) decide(a *attempt) {
 		e.recordEvidence(nk, a.evidence())
 		banned |= e.decideNetwork(a, sp, offence, banned)
 	}
+	banned |= e.decideEmbedded(a, offence)
 	if banned.Covers(st.scope) {
 		return // also if nothing is due
 	}

@@ -92,7 +92,7 @@ func (e *Engine) doubtful(k key, o *Observation) {
 	// Who works there has proved itself, and may call an account that others guess.
 	proved := false
 	if r := e.sources.Get(k.host()); r != 0 {
-		proved = e.hasProof(e.sources.Val(r))
+		proved = e.provedAt(k, e.sources.Val(r))
 	}
 	if proved || !o.Password || !e.on(RuleSuspectLogin) {
 		return

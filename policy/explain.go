@@ -64,7 +64,8 @@ type AccountPart struct {
 	FailedAt int64 // the first of them
 }
 
-// PrefixPart is the part of an explanation about a prefix that the address is in.
+// PrefixPart is the part of an explanation about a prefix that the address is in, or about the IPv4
+// address that a Teredo or NAT64 address holds.
 type PrefixPart struct {
 	Prefix    netip.Prefix
 	Proven    float64
@@ -108,19 +109,31 @@ func (e *Engine) Explain(addr netip.Addr) Explanation {
 	x.Accounts = e.explainAccounts(k)
 	for _, sp := range k.spreads() {
 		nk := k.masked(sp.bits)
-		if r := e.networks.Get(nk); r != 0 {
-			n := *e.networks.Val(r)
-			e.decayNetwork(&n)
-			x.Prefixes = append(x.Prefixes, PrefixPart{
-				Prefix: nk.prefix(), Proven: rounded(float64(n.proven)),
-				Forgeable: rounded(float64(n.forgeable)), Limit: float64(sp.factor) * e.opt.Threshold,
-				Suspects: rounded(float64(n.suspects)), Offenders: int(n.offenders),
-				Proved: e.holdsProof(&n),
-			})
-		}
+		e.explainPrefix(&x, nk, nk.prefix(), sp)
+	}
+	if nk, ok := k.embeddedNetwork(); ok {
+		v4, _ := k.embedded()
+		e.explainPrefix(&x, nk, v4.prefix(), embedding)
 	}
 
 	return x
+}
+
+// explainPrefix adds the record of a prefix, if there is one. nk is its key and prefix its name.
+func (e *Engine) explainPrefix(x *Explanation, nk key, prefix netip.Prefix, sp spread) {
+	r := e.networks.Get(nk)
+	if r == 0 {
+		return
+	}
+
+	n := *e.networks.Val(r)
+	e.decayNetwork(&n)
+	x.Prefixes = append(x.Prefixes, PrefixPart{
+		Prefix: prefix, Proven: rounded(float64(n.proven)),
+		Forgeable: rounded(float64(n.forgeable)), Limit: float64(sp.factor) * e.opt.Threshold,
+		Suspects: rounded(float64(n.suspects)), Offenders: int(n.offenders),
+		Proved: e.holdsProof(&n),
+	})
 }
 
 func (e *Engine) explainSource(x *Explanation, k key, s *source) {
@@ -141,10 +154,14 @@ func (e *Engine) explainSource(x *Explanation, k key, s *source) {
 		},
 	}
 
-	x.Proved = e.hasProof(s)
+	proof := s
+	if s4 := e.embeddedRecord(k); s4 != nil && e.hasProof(s4) && !e.hasProof(s) {
+		proof = s4
+	}
+	x.Proved = e.hasProof(proof)
 	x.Washed = s.flags&washed != 0
-	if s.flags&flagProof != 0 {
-		x.ProofAt = nanos(s.proofAt)
+	if proof.flags&flagProof != 0 {
+		x.ProofAt = nanos(proof.proofAt)
 		x.ProofEnds = x.ProofAt + int64(e.opt.ProofWindow)
 	}
 

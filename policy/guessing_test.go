@@ -114,7 +114,7 @@ func TestProvedGuesserOverAStreamIsBanned(t *testing.T) {
 			event(KindInvalidAccountID, ServicePJSIP, attacker, fmt.Sprint(i), fmt.Sprint(i)),
 		)
 	})
-	if v := l.banned(); n != 4 || v.Scope != ScopeStream || v.Duration != firstForgeable {
+	if v := l.banned(); n != 4 || v.Scope != ScopeStream || v.Duration != shortBan {
 		t.Errorf("attempt %d: %s", n, brief(v))
 	}
 }

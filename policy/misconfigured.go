@@ -119,14 +119,19 @@ func (e *Engine) mended(k key, id accountID) {
 	e.endOf(alertKey{aboutPair(k, id), RuleMisconfigured})
 }
 
-// drifting reports whether more addresses of a /64 make failures that would be let pass than a
-// stale phone has, even one that changes its address each day.
+// drifting reports whether more addresses of a /64, or of one embedded IPv4 address, make failures
+// that would be let pass than a stale phone has, even one that changes its address each day.
 func (e *Engine) drifting(k key) bool {
-	if k.is4() || len(k.spreads()) == 0 {
+	nk, embedded := k.embeddedNetwork()
+	switch {
+	case embedded:
+	case k.is4() || len(k.spreads()) == 0:
 		return false
+	default:
+		nk = k.masked(netBits)
 	}
 
-	n, _ := e.touchNetwork(k.masked(netBits))
+	n, _ := e.touchNetwork(nk)
 	if n.failed.add(e.part(k, netBits)) {
 		n.suspects++
 	}

@@ -1,7 +1,7 @@
 package policy
 
-// passed is a ring of the latest attempts of one source that were let pass, and may count later: see
-// arrears. It only explains, so it is not saved.
+// passed is a ring of the latest attempts of one source that were let pass. Those may count later,
+// by the numbers in pair: see arrears. The ring only shows them, so it is not saved.
 type passed struct {
 	ring [passedKept]Evidence // a place whose time is 0 is empty
 	next uint8
@@ -26,8 +26,8 @@ func (e *Engine) recordPassed(k key, ev Evidence) {
 	p.next = (p.next + 1) % passedKept
 }
 
-// countPassed makes attempts that were let pass, and count with an attempt, evidence like the
-// others, of a source or its site: the latest on its account and on others.
+// countPassed moves the attempts that now count with a from the ring to the evidence of the key of,
+// which is the source or its site: the latest on the account of a and on others.
 func (e *Engine) countPassed(a *attempt, of key) {
 	r := e.passes.Get(a.key)
 	if r == 0 {

@@ -104,12 +104,20 @@ func (p *Protected) Overlaps(prefix netip.Prefix) (reason string, ok bool) {
 	return "", false
 }
 
-// listed is Contains for the list alone, for an address as [key.prefix] makes it.
+// listed is Contains for the list alone, for an address as [key.prefix] makes it. An address that
+// holds a listed IPv4 address is listed, too: it is the same host, see [key.embedded].
 func (p *Protected) listed(addr netip.Addr) (reason string, ok bool) {
 	if p == nil || p.entries == nil {
 		return "", false
 	}
-	return p.entries.Lookup(addr)
+	if reason, ok = p.entries.Lookup(addr); ok {
+		return reason, true
+	}
+
+	if v4, embedded := embeddedIn(addr); embedded {
+		return p.entries.Lookup(v4)
+	}
+	return "", false
 }
 
 // isBuiltin says quickly whether a host is one of builtin.

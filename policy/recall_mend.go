@@ -60,6 +60,9 @@ func (rc *recalling) pardonParts(k key, at uint32) {
 			rc.e.pardonPart(r, rc.e.part(k, sp.bits))
 		}
 	}
+	if r := rc.e.embeddedPardoned(k); r != 0 && at > rc.networks[r-1] {
+		rc.e.pardonEmbedded(k)
+	}
 }
 
 // pardoned returns the latest pardon of a host or prefix.

@@ -26,14 +26,14 @@ func (c claim) weight() weight {
 	return weightForgeable
 }
 
-// due returns what a source's scores ask for.
-func (e *Engine) due(s *source) claim {
+// due returns what the scores of the source at an address ask for.
+func (e *Engine) due(k key, s *source) claim {
 	switch {
 	case e.provenScore(s):
 		return claim{RuleProvenScore, ChooserNobody}
 	case e.longMemory(s, ChooserNobody):
 		return claim{RuleLongMemory, ChooserNobody}
-	case e.hasProof(s):
+	case e.provedAt(k, s):
 		return claim{} // the rest may be forged
 	}
 

@@ -9,7 +9,7 @@ const (
 	// occupantStranger never proved itself, as far as is remembered.
 	occupantStranger occupant = iota
 
-	// occupantProved has proved itself, or owns accounts.
+	// occupantProved has proved itself, or owns accounts, and is not a lateProof.
 	occupantProved
 
 	// occupantShared has the users of several accounts behind it, beyond doubt: see site.
@@ -25,25 +25,27 @@ const (
 	// lengthFull begins with BanTime and grows by BanGrowth up to BanMax.
 	lengthFull length = iota
 
-	// lengthForged begins with firstForgeable. Its second ban is the first of lengthFull.
+	// lengthForged begins with shortBan. Its second ban is the first of lengthFull. A ban of a prefix
+	// lasts BanTime at most.
 	lengthForged
 
-	// lengthShort is firstForgeable each time. The ban is a strike.
+	// lengthShort is shortBan each time. The ban is a strike.
 	lengthShort
 
 	// lengthBrief is the same, but the ban is no strike: others could have caused it.
 	lengthBrief
 
-	// lengthProved begins with firstForgeable and grows by BanGrowth up to longestProved.
+	// lengthProved begins with shortBan and grows by BanGrowth up to longestProved.
 	lengthProved
 )
 
-// firstForgeable is the duration of the first ban of a source on forgeable evidence, and of all
-// bans that may hit the innocent. longestProved is that of the longest ban of a source that proved
-// itself.
 const (
-	firstForgeable = 10 * time.Minute
-	longestProved  = 4 * time.Hour
+	// shortBan is the duration of bans that may hit the innocent, and of the first ban of a source
+	// on forgeable evidence, or of one that proved itself.
+	shortBan = 10 * time.Minute
+
+	// longestProved is the longest ban of a source that proved itself.
+	longestProved = 4 * time.Hour
 )
 
 // sentence is the ban that a rule asks for: its traffic and its length. The scope is ScopeNone if
@@ -54,7 +56,7 @@ type sentence struct {
 }
 
 // sentences says for each occupant, and for the class of the weakest evidence that a ban needs,
-// what is banned for how long. Everything that bans asks it.
+// what is banned for how long. Every rule that bans asks it.
 //
 //   - A stranger is banned from everything on proven evidence, from the SIP ports on forgeable.
 //   - Others send from the address of a source that proved itself, too: a web page in a browser of
@@ -91,10 +93,11 @@ var sentences = [occupantCount][NumChoosers]sentence{
 
 // sentence returns the ban that evidence of a class asks for against an occupant.
 func (e *Engine) sentence(o occupant, c Chooser) sentence {
+	st := sentences[o][c]
 	if o == occupantShared && !e.opt.BanSharedSources {
-		return sentence{}
+		st.scope = ScopeNone
 	}
-	return sentences[o][c]
+	return st
 }
 
 // brief reports whether the ban is no strike and no offence of the prefix.
@@ -109,10 +112,20 @@ func (e *Engine) occupantOf(k key, s *source) occupant {
 	switch {
 	case e.shared(k):
 		return occupantShared
-	case (e.hasProof(s) || s.owns > 0) && s.flags&lateProof == 0:
+	case e.knownUser(s):
+		return occupantProved
+	}
+
+	if s4 := e.embeddedRecord(k); s4 != nil && e.knownUser(s4) {
 		return occupantProved
 	}
 	return occupantStranger
+}
+
+// knownUser reports whether a source proved itself or owns accounts, before anything proven was held
+// against it.
+func (e *Engine) knownUser(s *source) bool {
+	return (e.hasProof(s) || s.owns > 0) && s.flags&lateProof == 0
 }
 
 // occupantIn returns who is in a prefix.
@@ -128,7 +141,7 @@ func (e *Engine) occupantIn(nk key, n *network) occupant {
 
 // duration returns how long the ban of a strike lasts.
 func (e *Engine) duration(strike uint8, c banCase) time.Duration {
-	first := min(firstForgeable, e.opt.BanTime)
+	first := min(shortBan, e.opt.BanTime)
 	if !e.on(RuleStrikes) {
 		strike = 1
 	}

@@ -223,10 +223,10 @@ func (e *Engine) sharesSite(nk key, id accountID, o *Observation) bool {
 	return takePart(v.parts[:], v.at[:], e.vouchedPart(nk), e.sec, sitesADay)
 }
 
-// failedAtHome notes that an account failed at a site where it logs in. Nothing is held against the
-// site for it. When several such accounts fail and do not succeed again, somebody guesses, or their
-// passwords were changed. Of a shared source this raises an alert of its own; see also
-// [Engine.failsOn].
+// failedAtHome notes that an account failed at a site where it logs in. shared is the site if it is
+// a shared one, else nil. When several such accounts fail and do not succeed again, somebody
+// guesses, or their passwords were changed. A shared site then gets an alert; of others only
+// a.failing is set, see [Engine.failsOn].
 func (e *Engine) failedAtHome(shared *site, a *attempt) {
 	t := e.siteOf(a.key)
 	if t == nil {
@@ -234,13 +234,14 @@ func (e *Engine) failedAtHome(shared *site, a *attempt) {
 	}
 
 	a.failing = t.noteFailing(a.account, e.sec)
+	e.sites.Mark(e.sites.Get(a.key.site()))
 	if shared != nil && a.failing >= failingFrom {
 		e.tellShared(shared, a)
 	}
 }
 
 // noteFailing notes that an account failed, and returns how many did within the hour and have not
-// succeeded since. It takes the place of the one that failed longest ago.
+// succeeded since. The new failure takes the place of the oldest.
 func (t *site) noteFailing(id accountID, now uint32) int {
 	place, failing := 0, 1
 	for i, f := range t.failing {
@@ -317,8 +318,13 @@ func (e *Engine) fadeGuess(t *site) {
 	}
 }
 
-// tellShared alerts that somebody guesses through a shared source.
+// tellShared alerts that somebody guesses through a shared source, or that several of its own
+// accounts fail.
 func (e *Engine) tellShared(t *site, a *attempt) {
+	if !e.on(RuleSharedGuessing) {
+		return
+	}
+
 	nk := a.key.site()
 	since := t.guessSince
 	if t.guesses == 0 {
@@ -344,7 +350,7 @@ func (e *Engine) tellShared(t *site, a *attempt) {
 
 	e.lasting(lasting{
 		verdict: v, about: aboutPrefix(nk), bits: nk.bits, since: since,
-		count: uint32(t.guesses), size: int(t.guesses), certain: true,
+		count: uint32(t.guesses), size: max(1, int(t.guesses), len(v.Failing)), certain: true,
 	})
 }
 
@@ -415,7 +421,7 @@ type SharedSource struct {
 	Prefix   netip.Prefix // a host, or a /64 of IPv6
 	Accounts int          // that logged in within ProofWindow, beyond doubt; 24 means so many or more
 	Users    []Label      // some of them, the latest first
-	Guesses  int          // attempts through it lately, reported and not held against it
+	Guesses  int          // attempts through it since its scores were last zero, only reported
 }
 
 // SharedSources iterates over the shared sources as of the engine's time. The engine must not be

@@ -216,6 +216,23 @@ func TestFailingAccountsOfASharedSource(t *testing.T) {
 			overStream(success(office, fmt.Sprint("user", i))))
 	}
 	l.quiet()
+
+	// The switch of the rule stops this alert, too.
+	l = newLab(t, off(RuleSharedGuessing, RuleMisconfigured))
+	l.feed(sharing(office, 10)...)
+	fails(l, 8)
+	l.quiet()
+
+	// What failed before a crash counts after it, though the successes were saved long before.
+	l = newLab(t)
+	var log saved
+	l.feed(sharing(office, 10)...)
+	log.all(l.e)
+	fails(l, 3)
+	log.all(l.e)
+	l.killed(&log, l.e.opt)
+	l.every(time.Minute, overStream(wrong(office, "user7")))
+	l.alerted(RuleSharedGuessing)
 }
 
 // The operator may have shared sources banned: from the transport of the attack, for ten minutes in

@@ -96,3 +96,20 @@ func TestBurstsWithPausesAreCaught(t *testing.T) {
 		}
 	}
 }
+
+// One forged packet never bans by the slow scale alone, however heavy the attack around it makes it:
+// else the next one would ban its victim for an hour, long after the attack.
+func TestOneForgedPacketIsNotOverTheSlowLimit(t *testing.T) {
+	l := newLab(t)
+	l.strangers(200, "1009")
+	l.drop()
+	l.feed(wrong("203.0.113.77", "1009"))
+	if v := l.banned(); v.Duration != 10*time.Minute || v.Rule != RuleScore {
+		t.Fatalf("during the attack: %s", brief(v))
+	}
+
+	l.drop()
+	l.wait(24 * time.Hour)
+	l.feed(forged("203.0.113.77"))
+	l.quiet()
+}

@@ -109,15 +109,15 @@ func fade(dt uint32, half float64) float32 {
 
 // add adds one attempt to a record that was brought to now.
 func (e *Engine) add(s *source, ev *Evidence) {
-	most := maxScore * float32(e.opt.Threshold)
+	most, slow := maxScore*float32(e.opt.Threshold), e.slowWeight(ev)
 	if ev.Proven() {
 		s.proven = min(s.proven+ev.Weight, most)
-		s.slowProven = min(s.slowProven+ev.Weight, most)
+		s.slowProven = min(s.slowProven+slow, most)
 	} else {
 		s.chosen = shareAfter(s.forgeable, s.chosen, ev.Weight, ev.Chooser)
-		s.slowChosen = shareAfter(s.slowForgeable, s.slowChosen, ev.Weight, ev.Chooser)
+		s.slowChosen = shareAfter(s.slowForgeable, s.slowChosen, slow, ev.Chooser)
 		s.forgeable = min(s.forgeable+ev.Weight, most)
-		s.slowForgeable = min(s.slowForgeable+ev.Weight, most)
+		s.slowForgeable = min(s.slowForgeable+slow, most)
 	}
 
 	if s.attempts == 0 {
@@ -126,6 +126,16 @@ func (e *Engine) add(s *source, ev *Evidence) {
 	if s.attempts < math.MaxUint16 {
 		s.attempts++
 	}
+}
+
+// slowWeight returns what an attempt adds to a score on the slow scale. Forgeable evidence adds at
+// most the threshold there. A stranger's attempt may weigh far more while others attack, so one
+// forged packet would be over the limit, and would ban its victim a second time for an hour.
+func (e *Engine) slowWeight(ev *Evidence) float32 {
+	if ev.Proven() {
+		return ev.Weight
+	}
+	return min(ev.Weight, float32(e.opt.Threshold))
 }
 
 // touch returns an address's record as of now, made if there is none, and makes it the newest.
@@ -196,9 +206,19 @@ func fadeStrikes(n *uint8, at *uint32, now uint32) {
 	}
 }
 
-// proved reports whether a source has proved within the window that it receives what is sent to it.
+// hasProof reports whether a source has proved within the window that it receives what is sent to it.
 func (e *Engine) hasProof(s *source) bool {
 	return s.flags&flagProof != 0 && e.sec-s.proofAt < e.proofWindow
+}
+
+// provedAt reports whether the source at an address has proved itself, or the IPv4 address that its
+// address holds.
+func (e *Engine) provedAt(k key, s *source) bool {
+	if e.hasProof(s) {
+		return true
+	}
+	s4 := e.embeddedRecord(k)
+	return s4 != nil && e.hasProof(s4)
 }
 
 // clean reports whether nothing is held against a source.

@@ -125,7 +125,7 @@ func (e *Engine) banSpread(a *attempt, n *network, c claim) Scope {
 	switch proven := c.weight() == weightProven; {
 	case proven && s.proven == 0:
 		return ScopeNone
-	case !proven && e.hasProof(s):
+	case !proven && e.provedAt(a.key, s):
 		return ScopeNone
 	}
 

@@ -52,7 +52,7 @@ func (e *Engine) asked(k key, o *Observation) {
 
 	// Whoever has succeeded is a phone, and gets challenges all the time.
 	s := e.recordOf(k)
-	if s != nil && (s.owns > 0 || e.hasProof(s)) {
+	if s != nil && (s.owns > 0 || e.provedAt(k, s)) {
 		return
 	}
 
@@ -103,7 +103,7 @@ func (e *Engine) unanswered(r table.Ref) {
 	ev.At = e.now
 	ev.Weight = min(unansweredWeight*float32(n), maxScore*float32(e.opt.Threshold))
 	e.decaySilent(q)
-	q.debt.add(&ev)
+	q.debt.add(&ev, e.slowWeight(&ev))
 	e.silents.Move(r, silentsFew)
 	covered, ok := e.chargeable(k, &ev)
 	if !ok || e.shared(k) {

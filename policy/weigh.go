@@ -91,7 +91,7 @@ func (e *Engine) serverUnderAttack(a *attempt) float32 {
 	all := e.accountOf(a.ev.Server, a.ev.Service, &everyAccount)
 
 	// The name of a source that has accounts of its own hides whoever guesses those of others.
-	if s.owns > 0 || e.hasProof(s) {
+	if s.owns > 0 || e.provedAt(a.key, s) {
 		if a.first {
 			e.strangersOn(all, &a.ev, &everyAccount, s.attempts == 0 && s.guess == 0, false)
 			e.serverAttacked(all, &a.ev)

@@ -26,7 +26,7 @@ const (
 	toldEvery = time.Hour
 
 	// mostOpen bounds the open conditions of a kind. The policy has 100 of a kind and a line about
-	// the rest; of the others there is one for a server or an address.
+	// the rest.
 	mostOpen = 128
 )
 
@@ -99,10 +99,11 @@ type Book struct {
 	ignored ignored
 }
 
-// told is an open condition, and when it was reported last.
+// told is an open condition.
 type told struct {
 	Condition
-	at time.Time
+	at       time.Time // when it was reported last
+	recorded bool      // the journal has it as open
 }
 
 // New returns a book without conditions.
@@ -120,7 +121,7 @@ func (b *Book) Event(a Alert) {
 	defer b.mu.Unlock()
 
 	now := time.Now()
-	b.saw(a, now)
+	b.saw("", a, now)
 	b.logAlert(&a, nil)
 	if b.journal != nil {
 		b.journal.Alert(entry(&a, "", Span{Since: now, Last: now, Count: 1}))
@@ -128,7 +129,8 @@ func (b *Book) Event(a Alert) {
 }
 
 // Raise opens a condition, or notes that it goes on. The zero Span means that it was noticed once
-// more, now.
+// more, now. It does nothing if 128 conditions of the kind are open already: the policy and the
+// enforcer bound theirs below that, and there are seldom as many servers.
 func (b *Book) Raise(key string, a Alert, s Span) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -162,7 +164,8 @@ func (t *told) note(s Span, now time.Time) {
 		return
 	}
 
-	// After a restart the finder may have begun to count anew.
+	// After a restart the finder may have begun to count anew: the earlier beginning and the larger
+	// count stay.
 	if t.Since.IsZero() || s.Since.Before(t.Since) {
 		t.Since = s.Since
 	}
@@ -172,28 +175,28 @@ func (t *told) note(s Span, now time.Time) {
 
 // tell logs and records that a condition began or goes on.
 func (b *Book) tell(t *told, isNew bool) {
-	if isNew {
-		b.saw(t.Alert, time.Now())
-	}
 	if b.ignored.has(t.Key) {
 		return
 	}
 
 	phase := "update"
 	if isNew {
+		b.saw(t.Key, t.Alert, time.Now())
 		phase = "begin"
 	}
 	b.logAlert(&t.Alert, []any{
 		"phase", phase, "id", t.ID(), "since", stamp(t.Since), "count", t.Count,
 	})
 	b.record(t, time.Time{})
+	t.recorded = true
 }
 
 // Resolve ends a condition, if it is open. The zero Span means that it was not noticed since the
 // last call of Raise.
 func (b *Book) Resolve(key string, s Span) { b.end(key, s, "") }
 
-// Yield ends a condition that goes on: a worse one took its place among those that are reported.
+// Yield takes a condition out of those that are reported one by one, since a worse one took its
+// place. It goes on.
 func (b *Book) Yield(key string, s Span) {
 	b.end(key, s, "; it goes on, and is counted with the others")
 }
@@ -214,12 +217,16 @@ func (b *Book) end(key string, s Span, note string) {
 func (b *Book) close(t *told, note string) {
 	delete(b.open, t.Key)
 	b.counts[t.Kind]--
+	t.Text += note
+
+	// One that was ignored from the beginning leaves no trace. One that was reported before has an
+	// end in the journal, else it would be open there for ever.
+	if t.recorded {
+		b.record(t, time.Now())
+	}
 	if b.ignored.has(t.Key) {
 		return
 	}
-
-	t.Text += note
-	b.record(t, time.Now())
 	b.log.Info("alert resolved", append(t.attrs(),
 		"id", t.ID(), "since", stamp(t.Since), "last", stamp(t.Last),
 		"lasted", t.Last.Sub(t.Since).Round(time.Second).String(), "count", t.Count)...)

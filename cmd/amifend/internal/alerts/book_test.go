@@ -196,3 +196,38 @@ func TestBookSurvivesARestart(t *testing.T) {
 		t.Errorf("the journal has %+v, %v", found, err)
 	}
 }
+
+// What is ignored is not among the latest alerts, and one that was reported before it was ignored
+// gets its end in the journal. One that was ignored from its beginning leaves no trace.
+func TestIgnoredConditionEnds(t *testing.T) {
+	said, log := logtest.New()
+	var rows journalRows
+	b := alerts.New(alerts.Options{Log: log, Journal: &rows})
+	key, a := phone("1001")
+	b.Raise(key, a, alerts.Span{})
+	if _, err := b.Ignore(alerts.ID(key), "uid 0", "known"); err != nil {
+		t.Fatal(err)
+	}
+	if latest := b.Latest(); len(latest) != 0 {
+		t.Errorf("latest: %+v", latest)
+	}
+
+	// Its first end is recorded and not logged. Its second life is ignored altogether.
+	for range 2 {
+		b.Resolve(key, alerts.Span{})
+		b.Raise(key, a, alerts.Span{})
+	}
+	said.Count(t, 1, "alert", "")
+	said.Count(t, 0, "alert resolved", "")
+	if len(rows.alerts) != 2 || !rows.alerts[0].Open() || rows.alerts[1].Open() {
+		t.Errorf("the journal has %+v", rows.alerts)
+	}
+}
+
+// journalRows keeps the alerts that a book hands over.
+type journalRows struct{ alerts []journal.Alert }
+
+func (j *journalRows) Alert(a journal.Alert)                              { j.alerts = append(j.alerts, a) }
+func (*journalRows) Save([]journal.Row) bool                              { return true }
+func (*journalRows) State(context.Context, func(journal.Row) error) error { return nil }
+func (*journalRows) OpenAlerts(context.Context) ([]journal.Alert, error)  { return nil, nil }

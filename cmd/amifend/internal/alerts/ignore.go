@@ -191,7 +191,7 @@ func (b *Book) Load(ctx context.Context) error {
 				Kind: a.Kind, Source: a.Source, Account: a.Account, Server: a.Server,
 				Text: a.Text, Do: a.Do,
 			},
-		}, at: a.Seen}
+		}, at: a.Seen, recorded: true}
 	}
 	return nil
 }

@@ -31,8 +31,8 @@ type Kind struct {
 	Severity Severity
 	// forged packets alone can raise it in everybody's name, so it must not crowd out the others
 	Forgeable bool
-	// of a condition: it is over when it was not noticed for so long; 0: only [Book.Resolve] ends
-	// it
+	// the silence after which a condition is over; 0: an event, or a condition that only
+	// [Book.Resolve] ends
 	Quiet time.Duration
 }
 
@@ -47,8 +47,9 @@ const (
 
 const day = 24 * time.Hour
 
-// kinds are all kinds of alerts. The policy ends its conditions itself; Quiet ends those of an
-// engine that forgot them, as after a crash.
+// kinds are all kinds of alerts. Quiet ends conditions that nobody resolves: sources_hidden,
+// ineffective_ban, and those of the policy after a crash, when the engine has forgotten them. The
+// engine's own pause is shorter.
 var kinds = []Kind{
 	{"compromised_account", Critical, false, 0},
 	{"bans_full", Critical, false, 0},

@@ -11,20 +11,21 @@ import (
 type Seen struct {
 	Alert
 	At    time.Time
-	Count int // how many began within the last day, as hours count whole
+	Count int // events, or beginnings of conditions, in the last 24 hours of the clock
 
+	key   string // of a condition
 	hours [24]int
 	hour  int64 // of the latest entry of hours
 }
 
-// saw notes an event, or that a condition began.
-func (b *Book) saw(a Alert, now time.Time) {
+// saw notes an event, or that a condition of a key began.
+func (b *Book) saw(key string, a Alert, now time.Time) {
 	s := b.latest[a.Kind]
 	if s == nil {
 		s = &Seen{}
 		b.latest[a.Kind] = s
 	}
-	s.Alert, s.At = a, now
+	s.Alert, s.At, s.key = a, now, key
 	s.pass(now)
 	s.hours[s.hour%24]++
 }
@@ -39,6 +40,7 @@ func (s *Seen) pass(now time.Time) {
 }
 
 // Latest returns the latest alert of each kind of the last day that has one, the worst kinds first.
+// A condition that is ignored by now is left out.
 func (b *Book) Latest() []Seen {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -46,7 +48,7 @@ func (b *Book) Latest() []Seen {
 	var out []Seen
 	now := time.Now()
 	for _, s := range b.latest {
-		if now.Sub(s.At) >= day {
+		if now.Sub(s.At) >= day || b.ignored.has(s.key) {
 			continue
 		}
 		s.pass(now)

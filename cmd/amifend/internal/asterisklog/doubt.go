@@ -118,7 +118,7 @@ func (d *doubts) close(line []byte, offset int64, n uint64) {
 	}
 }
 
-// broken notes that a line is not whole: it may have been the end of any message in front of it.
+// broken handles a line that is not whole. It may have been the end of any message in front of it.
 func (d *doubts) broken() {
 	for i := range d.openings {
 		o := &d.openings[i]

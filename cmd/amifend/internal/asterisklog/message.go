@@ -30,7 +30,7 @@ func (r *Reader) message(fr *frame, p *prefix, ok bool) {
 func (r *Reader) security(fr *frame, p *prefix) {
 	r.stats.Security++
 
-	// This must be known before the line opens a text of its own: the line would lie within it.
+	// This is asked before the line opens a text of its own, which would include the line.
 	end := r.offset + int64(len(fr.text))
 	fits := r.doubts.fits(end)
 	if t, ok := accountText(p.message); ok && !fr.whole {

@@ -15,7 +15,7 @@ type asker struct {
 	plain   bool // lines of text in place of drawn forms: for a dumb terminal or a screen reader
 }
 
-// errInterrupted is returned when the person ends the questions.
+// errInterrupted is returned when the person interrupts a question.
 var errInterrupted = errors.New("interrupted")
 
 // newAsker returns an asker at a terminal. TERM=dumb, or a variable ACCESSIBLE, makes it plain.
@@ -48,13 +48,16 @@ func (a *asker) Choose(title, text string, lines []string) (chosen []int, err er
 		options = append(options, huh.NewOption(line, i).Selected(true))
 		chosen = append(chosen, i)
 	}
-	err = a.run(huh.NewMultiSelect[int]().Title(title).Description(text).Options(options...).Value(&chosen))
+
+	err = a.run(huh.NewMultiSelect[int]().Title(title).Description(text).Options(options...).
+		Value(&chosen))
 	return chosen, err
 }
 
+// run shows one question, and waits for the answer.
 func (a *asker) run(field huh.Field) error {
-	form := huh.NewForm(huh.NewGroup(field)).WithAccessible(a.plain).WithInput(a.in).WithOutput(a.out)
-	err := form.Run()
+	err := huh.NewForm(huh.NewGroup(field)).WithAccessible(a.plain).
+		WithInput(a.in).WithOutput(a.out).Run()
 	if errors.Is(err, huh.ErrUserAborted) {
 		return errInterrupted
 	}

@@ -159,7 +159,7 @@ func TestImportOfAnOldDatabase(t *testing.T) {
 
 	err = (&ImportFail2ban{Scope: "sip", Path: path, DryRun: true}).Run(t.Context())
 	if err == nil || !strings.Contains(Text(err), "older than 0.11") ||
-		!strings.Contains(Text(err), "\n  do: ban by hand who must stay banned: amifend ban ADDRESS") {
+		!strings.Contains(Text(err), "\n  do: update fail2ban first, or ban the addresses by hand: ") {
 		t.Errorf("got %v", err)
 	}
 }

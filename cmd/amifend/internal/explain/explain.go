@@ -31,7 +31,7 @@ func Text(w io.Writer, x policy.Explanation, o Options) error {
 	}
 
 	t.accounts(x.Accounts, x.Shared > 0)
-	t.prefixes(x.Prefixes)
+	t.prefixes(&x)
 	t.next(&x)
 	_, err := io.WriteString(w, t.b.String())
 	return err
@@ -175,9 +175,16 @@ func (t *teller) accounts(accounts []policy.AccountPart, shared bool) {
 	}
 }
 
-func (t *teller) prefixes(prefixes []policy.PrefixPart) {
-	for _, p := range prefixes {
+func (t *teller) prefixes(x *policy.Explanation) {
+	for _, p := range x.Prefixes {
 		if p.Proven+p.Forgeable == 0 && p.Offenders == 0 {
+			continue
+		}
+
+		// A Teredo or NAT64 address holds the IPv4 address of its host.
+		if p.Prefix.Addr().Is4() && x.Addr.Is6() {
+			t.line("  %-10s score %.2f of %g from about %.0f IPv6 addresses that hold this IPv4 "+
+				"address", p.Prefix.Addr().String()+":", p.Proven+p.Forgeable, p.Limit, p.Suspects)
 			continue
 		}
 

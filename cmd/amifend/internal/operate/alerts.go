@@ -139,7 +139,8 @@ func (s *Service) ignoredAlerts() []control.IgnoredAlert {
 // shownElsewhere reports whether the status shows conditions of a kind among its other warnings.
 func shownElsewhere(kind string) bool {
 	switch kind {
-	case alerts.ServerDown, alerts.SourcesHidden, alerts.IneffectiveBan, alerts.JournalFailing:
+	case alerts.ServerDown, alerts.SourcesHidden, alerts.IneffectiveBan, alerts.JournalFailing,
+		alerts.RestartNeeded:
 		return true
 	}
 	return false

@@ -35,7 +35,6 @@ func TestAlertWarnings(t *testing.T) {
 		got = append(got, w.About+"|"+w.What+"|"+w.Do)
 	}
 	want := []string{
-		"alert restart_needed|changed|restart",
 		"alert misconfigured_endpoint|192.0.2.2: wrong (3 such alerts are open: amifend alerts)|",
 		"alert compromised_account|203.0.113.9: why|",
 		"alert spoof_suspected|10.0.0.299: s (300 such alerts in the last day: amifend alerts)|",
