@@ -74,7 +74,7 @@ func TestClockIsSet(t *testing.T) {
 		"a ban has the time left that was decided, within 3 s, while the clock is set in its boot; never more than its whole time")
 	rnd := rand.New(rand.NewPCG(5, uint64(time.Now().UnixNano())))
 	worst := time.Duration(0)
-	for range times(10, 200) {
+	for range times(6, 100) {
 		l := &life{dir: t.TempDir(), wall: time.Now(), up: time.Hour}
 		var all []*decided
 		passed, booted := time.Duration(0), false

@@ -86,7 +86,7 @@ func TestFloodOfSources(t *testing.T) {
 			if has := s.bans(t); has[netip.MustParsePrefix("198.51.100.9/32")] {
 				t.Error("a phone that proved itself is banned")
 			}
-			if mb := p.memory(); mb > 350 {
+			if mb := p.memory(); mb > most {
 				t.Errorf("it used %d MB", mb)
 			}
 			r.note = fmt.Sprintf("%.0f sources a second, at most %d MB", rate, p.memory())

@@ -297,3 +297,6 @@ func plural(n int, noun string) string {
 	}
 	return fmt.Sprint(n, " ", noun, "s")
 }
+
+// most is how much memory, in MB, the daemon may ever use.
+const most = 350
