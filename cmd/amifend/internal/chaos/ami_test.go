@@ -56,7 +56,12 @@ func drain(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
 
 // Servers that misbehave in every way, all at once, beside one that behaves.
 func TestHostileServers(t *testing.T) {
-	r := begin(t, "12 servers at once send garbage, endless lines and banners, floods, answers that are late or none, or lie, or fail in TLS", "the attackers of the one good server are banned all the time; memory below 350 MB; no crash")
+	r := begin(t,
+		"12 servers at once send garbage, endless lines and banners, floods, answers that are "+
+			"late or none, or lie, or fail in TLS",
+		"the attackers of the one good server are banned all the time; memory below 350 MB; no "+
+			"crash",
+	)
 	s := newSite(t, 1)
 	good := s.pbxs[0]
 	const banner = "Asterisk Call Manager/11.0.0\r\n"
@@ -115,7 +120,10 @@ func TestHostileServers(t *testing.T) {
 
 // 200 servers, of which 190 are black holes.
 func TestBlackHoles(t *testing.T) {
-	r := begin(t, "200 servers, 190 of which drop every packet", "the 10 others are logged in and their attackers banned; status answers within 3 s")
+	r := begin(t,
+		"200 servers, 190 of which drop every packet",
+		"the 10 others are logged in and their attackers banned; status answers within 3 s",
+	)
 	s := newSite(t, 10)
 	if out, err := s.Command("nft", "add table inet hole; add chain inet hole in { type filter hook input "+
 		"priority 0; }; add rule inet hole in tcp dport 7000-7999 drop"); err != nil {
@@ -145,7 +153,11 @@ func TestBlackHoles(t *testing.T) {
 
 // The stream is cut at every byte of some events, on many servers at once.
 func TestCutAtEveryByte(t *testing.T) {
-	r := begin(t, "the stream of events is cut at each byte, and the session begins anew", "each session comes back, nobody is banned for half an event, and the attacker is banned by whole ones")
+	r := begin(t,
+		"the stream of events is cut at each byte, and the session begins anew",
+		"each session comes back, nobody is banned for half an event, and the attacker is "+
+			"banned by whole ones",
+	)
 	s := newSite(t, 0)
 	victim, source := attacker(1), attacker(2)
 	p := amitest.NewPeer(netip.AddrPortFrom(victim, 5060).String())
@@ -198,7 +210,11 @@ func TestCutAtEveryByte(t *testing.T) {
 
 // A thousand flaps: sessions that end as soon as they are up.
 func TestFlaps(t *testing.T) {
-	r := begin(t, "sessions are cut as soon as they are logged in", "no session gives up; the attackers of a server that stays are banned; each connects about once a second")
+	r := begin(t,
+		"sessions are cut as soon as they are logged in",
+		"no session gives up; the attackers of a server that stays are banned; each connects "+
+			"about once a second",
+	)
 	s := newSite(t, 21)
 	good := s.pbxs[0]
 	p, _ := s.start(t)

@@ -15,9 +15,9 @@ import (
 	"github.com/amifend/amifend/firewall"
 )
 
-// life is a journal on a machine whose clocks a test sets. The clock of a network namespace cannot be
-// set, and no library can be put before a static program: so the seam is journal.Clock, which is all
-// that amifend takes from the wall clock for what outlasts a run. A daemon that runs uses the
+// life is a journal on a machine whose clocks a test sets. The clock of a network namespace cannot
+// be set, and no library can be put before a static program: so the seam is journal.Clock, which is
+// all that amifend takes from the wall clock for what outlasts a run. A daemon that runs uses the
 // monotonic clock alone (package clock).
 type life struct {
 	dir  string
@@ -67,11 +67,15 @@ const whole = 20 * 24 * time.Hour
 
 // The clock is set by up to a day in either direction, again and again, while the journal runs and
 // while it does not; the machine is off, and boots again. After a boot the wall clock is all that
-// tells how long the machine was off: who sets it wrong then moves the ends of older bans, which the
-// row does not count.
+// tells how long the machine was off: who sets it wrong then moves the ends of older bans, which
+// the row does not count.
 func TestClockIsSet(t *testing.T) {
-	r := begin(t, "the clock is set by up to a day back or forward, while it runs and not; pauses, reboots (through journal.Clock)",
-		"a ban has the time left that was decided, within 3 s, while the clock is set in its boot; never more than its whole time")
+	r := begin(t,
+		"the clock is set by up to a day back or forward, while it runs and not; pauses, "+
+			"reboots (through journal.Clock)",
+		"a ban has the time left that was decided, within 3 s, while the clock is set in its "+
+			"boot; never more than its whole time",
+	)
 	rnd := rand.New(rand.NewPCG(5, uint64(time.Now().UnixNano())))
 	worst := time.Duration(0)
 	for range times(6, 100) {

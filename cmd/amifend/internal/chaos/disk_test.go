@@ -76,26 +76,32 @@ func fill(t testing.TB, dir string) (free func()) {
 	return func() { _ = os.Remove(name) }
 }
 
+// harm is what happens to a disk, and mend makes it good again.
+type (
+	harm func() mend
+	mend func(s *site)
+)
+
 // disk is a disk, and what happens to it.
 type disk struct {
 	name  string
-	place func(t testing.TB) (state string, harm func() (mend func(s *site)))
+	place func(t testing.TB) (state string, do harm)
 	// silent: the journal need not notice
 	silent bool
 }
 
 func disks() []disk {
 	return []disk{
-		{name: "is full", place: func(t testing.TB) (string, func() func(*site)) {
+		{name: "is full", place: func(t testing.TB) (string, harm) {
 			dir := tmpfs(t, "8m")
-			return filepath.Join(dir, "state"), func() func(*site) {
+			return filepath.Join(dir, "state"), func() mend {
 				free := fill(t, dir)
 				return func(*site) { free() }
 			}
 		}},
-		{name: "becomes read-only, and is mended by a restart", place: func(t testing.TB) (string, func() func(*site)) {
+		{name: "becomes read-only, and is mended by a restart", place: func(t testing.TB) (string, harm) {
 			dir, _ := loopDisk(t, "70m")
-			return filepath.Join(dir, "state"), func() func(*site) {
+			return filepath.Join(dir, "state"), func() mend {
 				// What ext4 does by itself when its disk fails (errors=remount-ro).
 				if err := unix.Mount("", dir, "", unix.MS_REMOUNT, "abort"); err != nil {
 					t.Fatal(err)
@@ -103,18 +109,18 @@ func disks() []disk {
 				return func(s *site) { s.restartOnMendedDisk(t) }
 			}
 		}},
-		{name: "has the directory of the journal deleted, and is mended by a restart", place: func(t testing.TB) (string, func() func(*site)) {
+		{name: "loses the journal's directory, and is mended by a restart", place: func(t testing.TB) (string, harm) {
 			dir := filepath.Join(t.TempDir(), "state")
-			return dir, func() func(*site) {
+			return dir, func() mend {
 				if err := os.RemoveAll(dir); err != nil {
 					t.Fatal(err)
 				}
 				return func(s *site) { s.running.stop(t); s.start(t) }
 			}
 		}},
-		{name: "has its files deleted", place: func(t testing.TB) (string, func() func(*site)) {
+		{name: "has its files deleted", place: func(t testing.TB) (string, harm) {
 			dir := filepath.Join(t.TempDir(), "state")
-			return dir, func() func(*site) {
+			return dir, func() mend {
 				files, _ := filepath.Glob(filepath.Join(dir, "*"))
 				for _, f := range files {
 					_ = os.Remove(f)
@@ -122,9 +128,9 @@ func disks() []disk {
 				return func(*site) {}
 			}
 		}, silent: true},
-		{name: "hangs for 10 s in fsync", place: func(t testing.TB) (string, func() func(*site)) {
+		{name: "hangs for 10 s in fsync", place: func(t testing.TB) (string, harm) {
 			dir, _ := loopDisk(t, "70m")
-			return filepath.Join(dir, "state"), func() func(*site) {
+			return filepath.Join(dir, "state"), func() mend {
 				must(t, "fsfreeze", "--freeze", dir)
 				return func(*site) {
 					time.Sleep(10 * time.Second)
@@ -132,10 +138,10 @@ func disks() []disk {
 				}
 			}
 		}, silent: true},
-		{name: "answers EIO", place: func(t testing.TB) (string, func() func(*site)) {
+		{name: "answers EIO", place: func(t testing.TB) (string, harm) {
 			// The disk below gets full: the loop device then fails each write to a new block.
 			dir, below := loopDisk(t, "24m")
-			return filepath.Join(dir, "state"), func() func(*site) {
+			return filepath.Join(dir, "state"), func() mend {
 				free := fill(t, below)
 				return func(*site) { free() }
 			}
@@ -149,11 +155,12 @@ func TestDiskFailsWhileItRuns(t *testing.T) {
 	for _, d := range disks() {
 		t.Run(strings.ReplaceAll(d.name, " ", "_"), func(t *testing.T) {
 			t.Parallel() // they wait most of the time
-			r := begin(t, "the disk "+d.name, "bans go on meanwhile; when it is well again, a kill and a reboot lose nothing")
+			r := begin(t, "the disk "+d.name,
+				"bans go on meanwhile; when it is well again, a kill and a reboot lose nothing")
 			for range times(1, 5) {
 				next := 0
 				s := newSite(t, 1)
-				state, harm := d.place(t)
+				state, do := d.place(t)
 				s.state = state
 				s.start(t)
 				for range 5 {
@@ -162,7 +169,7 @@ func TestDiskFailsWhileItRuns(t *testing.T) {
 				}
 				s.written(t)
 
-				mend := harm()
+				undo := do()
 				for range 20 {
 					r.took("attack to ban meanwhile", s.bansOne(t, s.pbxs[0], attacker(next)))
 					next++
@@ -175,11 +182,12 @@ func TestDiskFailsWhileItRuns(t *testing.T) {
 						return err == nil && st.Journal.Problem != ""
 					})
 				}
-				mend(s)
+				undo(s)
 				s.bansOne(t, s.pbxs[0], attacker(next))
 				next++
 
-				// It tries again after 30 s at most, and looks every 10 s whether its file is there.
+				// It tries again after 30 s at most, and looks every 10 s whether its file is
+				// there.
 				within(t, 90*time.Second, "the journal is well and has all", func() bool {
 					st, err := s.status(t)
 					_, gone := os.Stat(filepath.Join(s.state, "journal.db"))
@@ -192,8 +200,8 @@ func TestDiskFailsWhileItRuns(t *testing.T) {
 	}
 }
 
-// restartOnMendedDisk ends the daemon, has the disk of the journal repaired as at a boot, and starts
-// the daemon again.
+// restartOnMendedDisk ends the daemon, has the disk of the journal repaired as at a boot, and
+// starts the daemon again.
 func (s *site) restartOnMendedDisk(t testing.TB) {
 	t.Helper()
 	s.running.stop(t)
@@ -229,7 +237,11 @@ func (s *site) survivesReboot(t testing.TB) {
 
 // A journal with damage anywhere: amifend starts, keeps what the kernel has, and bans.
 func TestCorruptJournal(t *testing.T) {
-	r := begin(t, "1 to 64 random bytes of the journal are overwritten, or its end is cut, between two runs", "it starts, keeps every ban that the kernel has, and goes on banning")
+	r := begin(t,
+		"1 to 64 random bytes of the journal are overwritten, or its end is cut, between two "+
+			"runs",
+		"it starts, keeps every ban that the kernel has, and goes on banning",
+	)
 	rnd := rand.New(rand.NewPCG(3, uint64(time.Now().UnixNano())))
 	s := newSite(t, 1)
 	s.start(t)

@@ -13,8 +13,8 @@ import (
 	"github.com/amifend/amifend/firewall"
 )
 
-// forged returns the address that packet i of a flood is said to come from: no two are the same, and
-// they are scattered over the whole space.
+// forged returns the address that packet i of a flood is said to come from: no two are the same,
+// and they are scattered over the whole space.
 func forged(i int, ipv6 bool) netip.Addr {
 	scattered := uint32(i) * 2654435761 // Knuth: a permutation of 32 bits
 	if ipv6 {
@@ -63,7 +63,9 @@ func (s *site) flood(t testing.TB, from, n, each int, ipv6 bool, meanwhile func(
 func TestFloodOfSources(t *testing.T) {
 	for _, family := range []string{"IPv4", "IPv6"} {
 		t.Run(family, func(t *testing.T) {
-			r := begin(t, "a flood of forged "+family+" sources, one packet each", "no phone that proved itself is banned, attackers over TCP are, memory stays below 350 MB")
+			r := begin(t, "a flood of forged "+family+" sources, one packet each",
+				"no phone that proved itself is banned, attackers over TCP "+
+					"are, memory stays below 350 MB")
 			s := newSite(t, 2)
 			p, _ := s.start(t)
 			phone := amitest.NewPeer("198.51.100.9:5060")
@@ -97,7 +99,11 @@ func TestFloodOfSources(t *testing.T) {
 
 // A full set: bans on forgeable evidence find no room first, and push none out.
 func TestFullSet(t *testing.T) {
-	r := begin(t, "forged packets of many sources fill the room for bans", "a ban on proven evidence still finds room in the kernel, and none that is proven gives way")
+	r := begin(t,
+		"forged packets of many sources fill the room for bans",
+		"a ban on proven evidence still finds room in the kernel, and none that is proven "+
+			"gives way",
+	)
 	s := newSite(t, 1)
 	const room = 1000
 	s.lines = fmt.Sprintf("[firewall]\nmax_bans = %d\n[policy]\nforgeable_bans_per_minute = 100000\n", room)

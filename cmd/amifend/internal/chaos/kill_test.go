@@ -32,7 +32,10 @@ func (s *site) load(from int) (stop func() int) {
 
 // kill -9 at random moments under load.
 func TestKillAtRandomMoments(t *testing.T) {
-	r := begin(t, "kill -9 at a random moment under load", "the kernel keeps every ban that was announced, and the next run adopts it")
+	r := begin(t,
+		"kill -9 at a random moment under load",
+		"the kernel keeps every ban that was announced, and the next run adopts it",
+	)
 	s := newSite(t, 2)
 	rnd := rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano())))
 	all := map[netip.Prefix]bool{}
@@ -68,7 +71,10 @@ func TestKillAtRandomMoments(t *testing.T) {
 
 // A reboot after a kill: the kernel has nothing, the journal what was written.
 func TestKillAndReboot(t *testing.T) {
-	r := begin(t, "kill -9, then a reboot: the kernel empty, the journal kept", "every ban that status says is written is back in the kernel")
+	r := begin(t,
+		"kill -9, then a reboot: the kernel empty, the journal kept",
+		"every ban that status says is written is back in the kernel",
+	)
 	s := newSite(t, 2)
 	next := 0
 	for range times(3, 100) {
@@ -101,7 +107,10 @@ func TestKillAndReboot(t *testing.T) {
 
 // SIGHUP at any moment, and SIGTERM at any moment, also in the middle of a start or a reload.
 func TestSignalsAtAnyMoment(t *testing.T) {
-	r := begin(t, "SIGHUP at random moments and SIGTERM at another, under load, also while it starts", "it ends in order within 45 s, exit code 0, and keeps every announced ban")
+	r := begin(t,
+		"SIGHUP at random moments and SIGTERM at another, under load, also while it starts",
+		"it ends in order within 45 s, exit code 0, and keeps every announced ban",
+	)
 	s := newSite(t, 2)
 	rnd := rand.New(rand.NewPCG(2, uint64(time.Now().UnixNano())))
 	next, hangups := 0, 0

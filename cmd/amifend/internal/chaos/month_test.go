@@ -68,7 +68,12 @@ func (m *month) pass(d time.Duration) {
 
 // A month with users who log in hourly and err at times, scanners, patient guessers and forgers.
 func TestMonth(t *testing.T) {
-	r := begin(t, "a month of virtual time with phones, typing errors, scanners and forgers (the engine; time comes with the events)", "no phone is banned from everything, every scanner is banned, no ban is longer than ban_max, the engine's bans are those announced")
+	r := begin(t,
+		"a month of virtual time with phones, typing errors, scanners and forgers (the engine; "+
+			"time comes with the events)",
+		"no phone is banned from everything, every scanner is banned, no ban is longer than "+
+			"ban_max, the engine's bans are those announced",
+	)
 	rnd := rand.New(rand.NewPCG(6, uint64(time.Now().UnixNano())))
 	o := policy.DefaultOptions()
 	o.MaxSources, o.MaxBans = 20_000, 5_000

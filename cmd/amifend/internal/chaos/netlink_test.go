@@ -23,7 +23,12 @@ import (
 // The kernel answers with errors, in random order and number, at random moments. The seam is the
 // table that the enforcer has: the errors of a real kernel cannot be chosen. Time is virtual.
 func TestNetlinkErrors(t *testing.T) {
-	r := begin(t, "the kernel answers 1 to 20 times ENOBUFS, EPERM, ENFILE, ENOMEM or EBUSY, or the table goes, among orders (through enforce.Table)", "in the end the kernel has exactly the bans that were ordered and not lifted, each told once")
+	r := begin(t,
+		"the kernel answers 1 to 20 times ENOBUFS, EPERM, ENFILE, ENOMEM or EBUSY, or the "+
+			"table goes, among orders (through enforce.Table)",
+		"in the end the kernel has exactly the bans that were ordered and not lifted, each "+
+			"told once",
+	)
 	rnd := rand.New(rand.NewPCG(4, uint64(time.Now().UnixNano())))
 	for range times(30, 1000) {
 		synctest.Test(t, func(t *testing.T) { r.took("last error to all right (virtual)", netlinkErrors(t, rnd)) })

@@ -37,9 +37,9 @@ const (
 		ll.AccessFSRefer | ll.AccessFSIoctlDev
 )
 
-// Apply confines the process for the rest of its life. It keeps CAP_NET_ADMIN, and as root also what
-// it needs for files of the service's user. It gains no rights by executing, and where the kernel
-// has Landlock, it executes nothing, and writes below the directories only. They must exist.
+// Apply confines the process for the rest of its life. It keeps CAP_NET_ADMIN, and as root also
+// what it needs for files of the service's user. It gains no rights by executing, and where the
+// kernel has Landlock, it executes nothing, and writes below the directories only. They must exist.
 //
 // Apply does what is possible. What is not is in the report, and no error: a daemon that is less
 // confined still has to ban.

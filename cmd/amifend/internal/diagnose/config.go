@@ -80,8 +80,8 @@ func isFile(v string) bool {
 }
 
 // readConfig returns the config without what is, or could be, a secret, and notes the secrets. Its
-// comments are left out. A file that is not TOML is left out whole. It also returns the directory of
-// the journal, and works when the config is not valid.
+// comments are left out. A file that is not TOML is left out whole. It also returns the directory
+// of the journal, and works when the config is not valid.
 func readConfig(path string, found secrets) (clean []byte, state string, err error) {
 	state = "/var/lib/amifend"
 	text, err := config.ReadFile(path)
@@ -231,8 +231,8 @@ func (r *redactor) collect(v any) {
 	}
 }
 
-// secretFile notes what stands in the file of a secret. The name itself is a secret when there is no
-// such file.
+// secretFile notes what stands in the file of a secret. The name itself is a secret when there is
+// no such file.
 func (r *redactor) secretFile(v any) {
 	name, ok := v.(string)
 	if !ok {
@@ -240,7 +240,8 @@ func (r *redactor) secretFile(v any) {
 		return
 	}
 
-	// The unit may give it as a credential, which only the daemon can read; it is in no other place.
+	// The unit may give it as a credential, which only the daemon can read; it is in no other
+	// place.
 	path := name
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(r.dir, name)

@@ -1,9 +1,9 @@
-// Package diagnose makes a support bundle: what somebody who helps from far away asks for first, and
-// no secret. It works while the daemon does not.
+// Package diagnose makes a support bundle: what somebody who helps from far away asks for first,
+// and no secret. It works while the daemon does not.
 //
-// Two nets keep secrets out. The config is written anew from what its keys may show (config.go), and
-// every file passes a filter that knows the secrets of the config (secrets.go). Names of accounts are
-// left out as well: people type passwords where a name belongs.
+// Two nets keep secrets out. The config is written anew from what its keys may show (config.go),
+// and every file passes a filter that knows the secrets of the config (secrets.go). Names of
+// accounts are left out as well: people type passwords where a name belongs.
 package diagnose
 
 import (
@@ -44,8 +44,8 @@ type File struct {
 // askTime limits how long each question to the daemon may take.
 const askTime = 5 * time.Second
 
-// Write writes a bundle, a tar archive compressed by gzip, and returns what is in it. What cannot be
-// had is left out, and the bundle says why.
+// Write writes a bundle, a tar archive compressed by gzip, and returns what is in it. What cannot
+// be had is left out, and the bundle says why.
 func Write(ctx context.Context, to io.Writer, o Options) ([]File, error) {
 	found := secrets{}
 	files := collect(ctx, o, found)
@@ -130,9 +130,11 @@ func readme(files []File, now time.Time) []byte {
 			fmt.Fprintf(&b, "%-14s not whole: %s\n", "", strings.ReplaceAll(f.Error, "\n", " "))
 		}
 	}
-	b.WriteString("\nIt holds addresses of PBXs and of allowed and denied networks. Of secrets it holds none: the " +
-		"config\nis written anew from the keys that may be shown, and the secrets that the config names are\n" +
-		"removed from all files. Look through it before you send it.\n")
+	b.WriteString(`
+It holds addresses of PBXs and of allowed and denied networks. Of secrets it holds none: the config
+is written anew from the keys that may be shown, and the secrets that the config names are removed
+from all files. Look through it before you send it.
+`)
 	return b.Bytes()
 }
 
