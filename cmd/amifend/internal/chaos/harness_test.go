@@ -75,7 +75,7 @@ func run(m *testing.M) (int, error) {
 	}
 	defer os.RemoveAll(dir)
 	program = filepath.Join(dir, "amifend")
-	build := exec.Command("go", "build", "-o", program, "github.com/amifend/amifend/cmd/amifend")
+	build := exec.Command("go", "build", "-trimpath", "-o", program, "github.com/amifend/amifend/cmd/amifend")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("build amifend: %w\n%s", err, out)
