@@ -67,7 +67,8 @@ type Options struct {
 	ObservesAfter bool   // the daemon observes again when the trial ends
 	TurnError     string // why the last change between observing and banning failed; "": it did not
 	// Restart returns the keys of the config file that wait for a restart; nil: there are none.
-	Restart func() []string
+	Restart  func() []string
+	Confined *control.Confined // how the process is confined; nil: it is not
 }
 
 // Service answers operators.
