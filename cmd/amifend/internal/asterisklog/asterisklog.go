@@ -18,9 +18,9 @@
 //   - `Failed to authenticate device …` and similar messages name no address except in the
 //     sender's own words. They are never read.
 //
-// The limit: an attacker who makes Asterisk print line ends in a message of another family can write
-// a perfect line. A dialplan that logs a caller's decoded name allows this, and so does an HTTP
-// login with `webenabled`. Asterisk's JSON log and a capture of AMI do not have this weakness.
+// The limit: an attacker who makes Asterisk print line ends in a message of another family can
+// write a perfect line. A dialplan that logs a caller's decoded name allows this, and so does an
+// HTTP login with `webenabled`. Asterisk's JSON log and a capture of AMI do not have this weakness.
 package asterisklog
 
 import (

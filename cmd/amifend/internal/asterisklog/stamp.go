@@ -239,8 +239,9 @@ func (s *stampReader) known(t time.Time) bool {
 		name == "Z")
 }
 
-// learn records the offset of the PBX's clock from UTC. A security line has the same moment twice: in
-// its stamp, and with an offset in EventTV. The offset matters only if the location has another one.
+// learn records the offset of the PBX's clock from UTC. A security line has the same moment twice:
+// in its stamp, and with an offset in EventTV. The offset matters only if the location has another
+// one.
 func (s *stampReader) learn(stamp []byte, event time.Time) {
 	t, ok := s.parse(stamp)
 	if !ok || hasOffset(stamp) {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,24 +15,29 @@ import (
 // Enforce is `amifend enforce`.
 type Enforce struct {
 	configFlag
-	Trial span `default:"10m" placeholder:"TIME" xor:"enforce" help:"${enforceTrialHelp}"`
+	// Without a default of kong, which would count as said, and exclude Now.
+	Trial span `placeholder:"TIME" xor:"enforce" help:"${enforceTrialHelp}"`
 	Now   bool `xor:"enforce" help:"Without a trial: change the config, and ban from now on."`
 }
 
 // Help returns the detailed help.
 func (*Enforce) Help() string {
-	return `Ends observing. amifend bans from now on, at first on trial. Unless you run amifend keep, the bans
-end after ten minutes, and amifend observes again. So run it, see that you can still log in, and keep it.
+	return `Ends observing. amifend bans from now on, at first on trial. Unless you run amifend
+keep, the bans end after ten minutes, and amifend observes again. So run it, see that you can still
+log in, and keep it.
 
-In the trial the config stays as it is: after a crash or a reboot amifend observes. amifend enforce shows the
-line observe = true. amifend keep changes it, and keeps a copy of the file.
+In the trial the config stays as it is: after a crash or a reboot amifend observes. amifend enforce
+shows the line observe = true. amifend keep changes it, and keeps a copy of the file.
 
-Scores, logins and allowances stay. Bans that amifend only observed do not: each source is banned at its next
-attempt. amifend logs in to the PBXs again, which takes about a second.
+Scores, logins and allowances stay. Bans that amifend only observed do not: each source is banned
+at its next attempt. amifend logs in to the PBXs again, which takes about a second.
 
     sudo amifend enforce
     sudo amifend keep`
 }
+
+// usualTrial is how long the trial takes if nothing else is said.
+const usualTrial = 10 * time.Minute
 
 // turnTime is the longest wait for the daemon to begin to ban.
 const turnTime = 30 * time.Second
@@ -62,7 +68,7 @@ func (c *Enforce) Run(ctx context.Context) error {
 			"yet\n  do: amifend reload begins to ban, without a trial")
 	}
 
-	if _, err := client.Enforce(ctx, time.Duration(c.Trial)); err != nil {
+	if _, err := client.Enforce(ctx, cmp.Or(time.Duration(c.Trial), usualTrial)); err != nil {
 		return err
 	}
 

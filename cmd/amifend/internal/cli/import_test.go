@@ -92,6 +92,7 @@ func TestImport(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	// A dry run asks the daemon for nothing.
 	b := &banner{}
 	socket := serveBans(t, b)
 	dry := &ImportFail2ban{
@@ -102,6 +103,7 @@ func TestImport(t *testing.T) {
 		t.Errorf("a dry run banned %d, %v", len(b.bans), err)
 	}
 
+	// Without --jail, the jail of Asterisk is chosen by its name. Its bans take two requests.
 	c := &ImportFail2ban{daemonFlags: daemonFlags{Socket: socket}, Scope: "sip", Path: path}
 	if err := c.Run(t.Context()); err != nil {
 		t.Fatal(err)
@@ -120,6 +122,7 @@ func TestImport(t *testing.T) {
 		t.Errorf("the next: %+v", first)
 	}
 
+	// With --jail, only that one is imported.
 	b.bans = nil
 	chosen := &ImportFail2ban{
 		daemonFlags: daemonFlags{Socket: socket}, Scope: "all", Path: path,

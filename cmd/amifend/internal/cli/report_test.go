@@ -18,6 +18,7 @@ func TestWriteReport(t *testing.T) {
 		}
 	}
 
+	// One ban of each kind: it runs, was replaced, was lifted, was only observed, or is over.
 	running := past("203.0.113.5/32", "operator", time.Now().Truncate(time.Hour))
 	running.Until = time.Now().Truncate(time.Hour).Add(50 * time.Hour)
 	replaced := past("203.0.113.5/32", "proven_score", running.From)
@@ -60,6 +61,7 @@ func TestWriteReport(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	// The width of the columns depends on the name of the zone.
 	now := running.From.Format(minutes)
 	at := hour.Format(minutes)
 	gap := strings.Repeat(" ", len(at)+2-len("LAST SEEN"))

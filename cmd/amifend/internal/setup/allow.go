@@ -2,7 +2,6 @@ package setup
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/netip"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/check"
 	"github.com/amifend/amifend/cmd/amifend/internal/lockout"
 	"github.com/amifend/amifend/cmd/amifend/internal/pbxconf"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 	"github.com/amifend/amifend/firewall"
 )
 
@@ -96,6 +96,7 @@ func (r *run) choose(all []candidate) ([]candidate, error) {
 		return all, nil
 	}
 
+	// Nobody can tell a strange session or network from a known one but the user.
 	numbers, err := r.Ask.Choose("Who must never be banned?",
 		"Your trunks, from where you administer this machine, and your offices.", lines)
 	if err != nil {
@@ -140,7 +141,7 @@ func (r *run) trunks(ctx context.Context, p *pbx, out *allowed) (all []candidate
 
 	for _, t := range trunks {
 		if t.Prefix.IsValid() && !slices.ContainsFunc(all, func(c candidate) bool { return c.prefix == t.Prefix }) {
-			all = append(all, candidate{prefix: t.Prefix, note: "trunk, " + printable(t.Where)})
+			all = append(all, candidate{prefix: t.Prefix, note: "trunk, " + printable(place(t.Where))})
 		}
 	}
 	o := check.Options{Lookup: r.System.Lookup, LookupSRV: r.System.SRV}
@@ -148,6 +149,14 @@ func (r *run) trunks(ctx context.Context, p *pbx, out *allowed) (all []candidate
 		all = append(all, candidate{name: name, note: "trunk"})
 	}
 	return all
+}
+
+// place returns where a trunk is configured, without the key: file, line and section.
+func place(where string) string {
+	if section := strings.Index(where, "] "); section > 0 {
+		return where[:section+1]
+	}
+	return where
 }
 
 // askAsterisk returns the trunks that the running Asterisk lists.
@@ -169,7 +178,7 @@ func (r *run) askAsterisk(ctx context.Context) []pbxconf.Trunk {
 		r.say("  note: Asterisk does not list its trunks: " + err.Error())
 		return nil
 	}
-	r.say(fmt.Sprintf("  Asterisk itself named %d trunks.", len(found.Trunks)))
+	r.say("  Asterisk itself named " + wording.Count(len(found.Trunks), "trunk") + ".")
 	return found.Trunks
 }
 

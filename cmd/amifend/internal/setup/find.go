@@ -61,6 +61,7 @@ func (r *run) findPBX(ctx context.Context) (*pbx, error) {
 		return nil, err
 	}
 
+	// Without a local Asterisk, the user may mean one on another machine.
 	none := "no Asterisk was found on this machine: there is no " + r.AsteriskDir + "/manager.conf"
 	if r.Ask == nil {
 		return nil, advise(none, "name the folder of its config with --asterisk-dir, or the address of "+
@@ -252,6 +253,8 @@ func (p *pbx) customFile() (name string, appended bool) {
 
 	// manager.conf of VitalPBX includes all files of a folder, by a pattern.
 	case vitalPBX:
+		// VitalPBX writes its own files as manager__50-…, and its installers add theirs beside them:
+		// vpbxappserver.sh of github.com/VitalPBX/vitalpbx_add_application_server.
 		for _, pattern := range p.ami.Includes {
 			if strings.Count(pattern, "*") == 1 && path.Dir(pattern) != "." {
 				return strings.Replace(pattern, "*", "60-amifend", 1), false

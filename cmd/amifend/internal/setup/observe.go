@@ -126,5 +126,22 @@ func (e *Edit) swap(from, to []byte, keep bool) (backup string, err error) {
 	if err != nil {
 		return "", configError(err)
 	}
+	follow(folder, e.path, from, to)
 	return backup, nil
+}
+
+// follow has the record of init follow a change that amifend itself made, so that [Undo] still takes
+// the file for init's. Without the record, Undo leaves the file, which is no harm.
+func follow(folder *safefile.Folder, path string, from, to []byte) {
+	rec, err := readRecord(folder)
+	if err != nil {
+		return
+	}
+	for _, f := range rec.Files {
+		if f.Path == path && f.SHA256 == hash(from) {
+			rec.add(path, to)
+			_ = rec.write(folder)
+			return
+		}
+	}
 }

@@ -119,7 +119,7 @@ func (r *run) plan(pbx *pbx, allow allowed) (*plan, error) {
 func (r *run) unlessEnabled(pbx *pbx, p *plan) error {
 	if pbx.enable {
 		p.todo = append(p.todo, "write into [general] of "+r.AsteriskDir+"/manager.conf:\n"+
-			"    enabled = yes\n    bindaddr = 127.0.0.1\nthen: asterisk -rx 'manager reload'")
+			"    enabled = yes\n    bindaddr = 127.0.0.1\nthen: "+r.command("asterisk -rx 'manager reload'"))
 	}
 	return nil
 }
@@ -188,11 +188,13 @@ func (r *run) copyAdvice(pbx *pbx, path string) string {
 	name, appended := pbx.customFile()
 	target := filepath.Join(r.AsteriskDir, name)
 	command := "cat " + path + " >> " + target
+	if r.Sudo {
+		command = "sh -c '" + command + "'" // the shell opens the target, so it must be root's
+	}
 	if !appended {
 		command = "install -m 640 -g asterisk " + path + " " + target
 	}
-
-	text := command + "\nasterisk -rx 'manager reload'"
+	text := r.command(command) + "\n" + r.command("asterisk -rx 'manager reload'")
 	if pbx.kind != plain {
 		text += "\n(" + string(pbx.kind) + " overwrites manager.conf, and leaves " + name + " to you.)"
 	}
@@ -280,8 +282,9 @@ func (r *run) askToReplace(f *file) error {
 	if r.Ask == nil || r.DryRun {
 		return nil
 	}
-	ok, err := r.Ask.Confirm(f.path+" is there already, with another content. Replace it?",
-		"A copy of it is kept. The new content:\n\n"+f.shown)
+	// Above the question, which must not be higher than the screen.
+	r.say("\n" + f.path + " is there already, with another content. The new one would be:\n\n" + indent(f.shown))
+	ok, err := r.Ask.Confirm("Replace "+f.path+"?", "A copy of the old one is kept.", false)
 	if ok {
 		f.state = replaced
 	}
@@ -332,11 +335,17 @@ func (r *run) readOld(p *plan) (o old, err error) {
 // own returns the path of a file in the config folder.
 func (r *run) own(name string) string { return filepath.Join(r.ConfigDir, name) }
 
-// newSecret returns a random secret of 192 bits. It has no character with a meaning in manager.conf.
+// newSecret returns a random secret of 192 bits. It has no character with a meaning in
+// manager.conf.
 func newSecret() string {
 	b := make([]byte, 24)
 	_, _ = rand.Read(b) // it never fails
 	return hex.EncodeToString(b)
+}
+
+// indent returns a text to be shown below its title.
+func indent(text string) string {
+	return "    " + strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n    ")
 }
 
 // show prints the plan.
@@ -364,7 +373,7 @@ func (r *run) show(p *plan) {
 		case absent:
 			r.say(fmt.Sprintf("\n%s: new (mode %04o):\n", f.path, f.rights.Mode))
 		}
-		r.say("    " + strings.ReplaceAll(strings.TrimRight(f.shown, "\n"), "\n", "\n    "))
+		r.say(indent(f.shown))
 	}
 
 	// Without --dry-run, these steps come at the end.

@@ -17,7 +17,9 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/lockout"
+	"github.com/amifend/amifend/cmd/amifend/internal/safefile"
 )
 
 // The names of the manager user and of the files that init writes.
@@ -36,6 +38,7 @@ type Options struct {
 
 	DryRun  bool // show what would be written, and change nothing
 	Replace bool // replace existing files; a copy of each is kept
+	Sudo    bool // the person is not root: commands for them begin with sudo
 	// ReloadAsterisk means that Asterisk reads its manager users again, without a question.
 	ReloadAsterisk bool
 
@@ -69,8 +72,8 @@ type System struct {
 
 // Asker asks a person. An error of its methods ends init.
 type Asker interface {
-	// Confirm asks a question that is answered by yes or no.
-	Confirm(title, text string) (bool, error)
+	// Confirm asks a question that is answered by yes or no. usual is the answer of the Enter key.
+	Confirm(title, text string, usual bool) (bool, error)
 	// Input asks for a line of text. valid returns what is wrong with an answer.
 	Input(title, text string, valid func(string) error) (string, error)
 	// Choose asks which lines to take, and returns their numbers. All are chosen at first.
@@ -116,7 +119,7 @@ func Run(ctx context.Context, o Options) (done bool, err error) {
 		return true, nil
 	}
 	if p.changes() && r.Ask != nil {
-		if ok, err := r.Ask.Confirm("Write these files?", ""); err != nil || !ok {
+		if ok, err := r.Ask.Confirm("Write these files?", "", true); err != nil || !ok {
 			r.say("Nothing was changed.")
 			return false, err
 		}
@@ -134,7 +137,7 @@ func (r *run) finish(ctx context.Context, pbx *pbx, p *plan) (bool, error) {
 	r.todo = append(r.todo, p.todo...)
 	if len(r.todo) > 0 && r.Ask != nil {
 		r.sayTodo("Do this now, in another terminal:")
-		if ok, err := r.Ask.Confirm("Is it done?", ""); err != nil {
+		if ok, err := r.Ask.Confirm("Is it done?", "", true); err != nil {
 			return false, err
 		} else if ok {
 			r.todo = nil
@@ -164,16 +167,37 @@ func (r *run) finish(ctx context.Context, pbx *pbx, p *plan) (bool, error) {
 	if err := r.startService(ctx, p); err != nil {
 		return false, err
 	}
+	if !r.observes() {
+		r.say("\namifend bans: its config says so. See: " + r.command("amifend status"))
+		return true, nil
+	}
 	r.say(next)
 	return true, nil
+}
+
+// observes reports whether the config says to observe. One that was there before may not.
+func (r *run) observes() bool {
+	folder, err := safefile.Open(r.at(r.ConfigDir))
+	if err != nil {
+		return false
+	}
+	defer folder.Close()
+
+	text, err := folder.Read(configName)
+	if err != nil {
+		return false
+	}
+	edited, err := config.EndObserving(text)
+	return err == nil && edited.Line != 0
 }
 
 // next is the text about the next steps.
 const next = `
 amifend observes now: it logs whom it would ban, and bans nobody.
 
-  now        journalctl -fu amifend
-  tomorrow   sudo amifend status      how many it would have banned, and whether one of them ever logged in
+  now        sudo journalctl -fu amifend
+  tomorrow   sudo amifend status      how many it would have banned,
+                                      and whether one of them ever logged in
              sudo amifend report      who they are
   then       sudo amifend enforce     begins to ban, on trial for ten minutes
 
@@ -185,7 +209,7 @@ func (r *run) reload(ctx context.Context, pbx *pbx, p *plan) error {
 	wanted := r.ReloadAsterisk && !pbx.remote
 	if !wanted && p.writesManager && r.Ask != nil {
 		ok, err := r.Ask.Confirm("Have Asterisk read its manager users again?",
-			"asterisk -rx '"+command+"' interrupts no call.")
+			"asterisk -rx '"+command+"' interrupts no call.", true)
 		if err != nil {
 			return err
 		}
@@ -199,7 +223,8 @@ func (r *run) reload(ctx context.Context, pbx *pbx, p *plan) error {
 		}
 		r.say("Asterisk has read its manager users again.")
 	case wanted || p.writesManager:
-		r.todo = append(r.todo, "asterisk -rx '"+command+"'     (or amifend init with --reload-asterisk)")
+		r.todo = append(r.todo, r.command("asterisk -rx '"+command+"'")+
+			"     (or amifend init with --reload-asterisk)")
 	}
 	return nil
 }
@@ -239,6 +264,14 @@ func (r *run) sayTodo(title string) {
 	for _, t := range r.todo {
 		r.say("  " + strings.ReplaceAll(t, "\n", "\n  "))
 	}
+}
+
+// command returns a command that a person is to run as root.
+func (r *run) command(text string) string {
+	if r.Sudo {
+		return "sudo " + text
+	}
+	return text
 }
 
 // at returns a path below the root.

@@ -57,7 +57,11 @@ func (r *run) confirmUndo(rec *record) (bool, error) {
 	if r.Ask == nil {
 		return true, nil
 	}
-	return r.Ask.Confirm("Stop amifend and remove these files?", "")
+	ok, err := r.Ask.Confirm("Stop amifend and remove these files?", "", false)
+	if !ok {
+		r.say("Nothing was changed.")
+	}
+	return ok, err
 }
 
 // undo stops the service, and removes the files of the record.
@@ -84,10 +88,10 @@ func (r *run) undo(ctx context.Context, folder *safefile.Folder, rec *record) er
 		case !removed:
 			left = append(left, f)
 		case f.Path == manager:
-			r.todo = append(r.todo, "asterisk -rx 'manager reload'")
+			r.todo = append(r.todo, r.command("asterisk -rx 'manager reload'"))
 		case filepath.Base(f.Path) == sectionName:
 			r.todo = append(r.todo, "remove the section ["+userName+"] where you put it, then: "+
-				"asterisk -rx 'manager reload'")
+				r.command("asterisk -rx 'manager reload'"))
 		}
 	}
 
