@@ -41,13 +41,14 @@ func run(args []string) int {
 		kong.Name("amifend"),
 		kong.Description("Stops SIP attackers at the door of Asterisk phone systems."),
 		kong.UsageOnError(),
-		cli.Vars(), kong.Bind(built),
+		cli.Vars(), kong.Bind(built), kong.ExplicitGroups(cli.Groups()),
 	)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "amifend:", err)
 		return exitFailed
 	}
 
+	parser.Model.HelpFlag.Help = "Show this help."
 	command, err := parser.Parse(normalize(args))
 	if err != nil {
 		parser.Errorf("%s", err)
@@ -61,10 +62,16 @@ func run(args []string) int {
 	defer stop()
 
 	command.BindTo(ctx, (*context.Context)(nil))
+	command.Bind(commands.Screen())
 	err = command.Run(built.Version)
+	var code cli.ExitCode
 	switch {
 	case err == nil:
 		return 0
+
+	case errors.As(err, &code):
+		// The command has printed its result, and the code is part of it.
+		return int(code)
 
 	case errors.Is(err, cli.ErrTold):
 		// The command has printed the error in its own form.

@@ -31,7 +31,7 @@ func TestBlindSpots(t *testing.T) {
 		"warn  sip.conf:2 [general] allowguest: guests may call", "do: write allowguest = no",
 		"warn  manager.conf:3 [general] webenabled: ", "do: write webenabled = no",
 		"warn  manager.conf:7 [amifend] eventfilter: a filter of the old form", "do: delete",
-		"result: all is well, 5 warnings")
+		"result: all works, 5 warnings")
 	wantNot(t, out, "Web Manager must be No")
 }
 

@@ -83,7 +83,7 @@ func TestTrunksInConfigFiles(t *testing.T) {
 		"note  put this into config.toml in place of its [allow]",
 		"\n[allow]\nprefixes = [\n", `"192.0.2.20",`, `"192.0.2.77",`, `"192.0.2.200",`,
 		`"198.51.100.0/24",`, "# gone.example does not resolve", "\n]\n",
-		"hints\n", "result: all is well, 7 warnings",
+		"hints\n", "result: all works, 7 warnings",
 	)
 	if strings.Count(out, "203.0.113.5 is never banned") != 1 ||
 		strings.Count(out, "192.0.2.99 can be banned") != 1 ||

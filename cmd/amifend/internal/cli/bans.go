@@ -24,7 +24,8 @@ type Bans struct {
 	Scope  string     `enum:",all,sip,stream" default:"" placeholder:"SCOPE" help:"${bansScopeHelp}"`
 	Sort   string     `enum:"newest,until,dropped,score,source" default:"newest" help:"${bansSortHelp}"`
 	Limit  int        `short:"n" placeholder:"COUNT" help:"Print at most COUNT bans."`
-	Wide   bool       `short:"w" help:"${bansWideHelp}"`
+	Wide   bool       `short:"w" xor:"form" help:"${bansWideHelp}"`
+	Quiet  bool       `short:"q" xor:"form" help:"Print only the addresses and prefixes, one a line."`
 }
 
 // Help returns the detailed help.
@@ -34,6 +35,7 @@ func (*Bans) Help() string {
     amifend bans                         who is banned now, the newest first
     amifend bans 203.0.113.5             whether it is banned, and for how long
     amifend bans --sort dropped -n 10    who sends most
+    amifend bans -q                      the addresses alone, for other programs
 
 DROPPED is the number of packets that the kernel has dropped ("?": it does not count them, or
 nothing is dropped). A column STATE appears when a ban is not in the kernel; "would be" means that
@@ -80,7 +82,20 @@ func (c *Bans) Run(ctx context.Context) error {
 		return nil
 	}
 
+	if c.Quiet {
+		return writeSources(os.Stdout, l)
+	}
 	return writeBans(os.Stdout, l, c.Wide, time.Now())
+}
+
+// writeSources writes what is banned, and nothing else, so that other commands can read it.
+func writeSources(w io.Writer, l control.BanList) error {
+	var text strings.Builder
+	for _, b := range l.Bans {
+		text.WriteString(bans.Source(b.Prefix) + "\n")
+	}
+	_, err := io.WriteString(w, text.String())
+	return err
 }
 
 // writeBans writes a table that fits into 80 columns for most addresses. Columns in which most rows

@@ -6,6 +6,8 @@ import "github.com/alecthomas/kong"
 func Vars() kong.Vars {
 	// Defaults are written out: kong replaces names in these texts only once.
 	return kong.Vars{
+		"colorHelp": "Colours: auto (on a terminal, unless NO_COLOR is set), always or never.",
+
 		"configHelp":       "The config file (/etc/amifend/config.toml).",
 		"alertsLimitHelp":  "Print at most COUNT alerts, the worst and the last ones (100).",
 		"alertsIgnoreHelp": "Silence an alert that lasts, for good, with a note.",
@@ -52,6 +54,7 @@ func Vars() kong.Vars {
 
 		"statusAcknowledgeHelp": "Stop to report the loss of the journal. This needs the right to " +
 			"change.",
+		"statusQuietHelp": "Print one line, with the exit code of a Nagios plugin.",
 		"runTrialHelp": "A trial: the bans of this run end after TIME, such as 10m, unless you run " +
 			"amifend keep.",
 
@@ -70,6 +73,7 @@ func Vars() kong.Vars {
 		"importScopeHelp": "What to drop: all packets; sip, those to the SIP ports; stream, " +
 			"TCP to the SIP, WebSocket and AMI ports (sip).",
 
+		"replaySummaryHelp": "Print only the summary, without the decisions.",
 		"replayExplainHelp": "Show only this address: each of its events, and the decision.",
 		"replayFilesHelp": "Captures of AMI, or log files of Asterisk, also packed; folders, " +
 			"and - for standard input. Each is a server of its own.",
