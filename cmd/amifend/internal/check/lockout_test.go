@@ -32,8 +32,7 @@ func TestYourWayIn(t *testing.T) {
 		t.Error("not all is well with a session that is allowlisted")
 	}
 
-	want(t, out, "  ok    1 SSH session from other machines, and none can be cut off\n",
-		"no warnings")
+	want(t, out, "no warnings", "  ok    1 SSH session from other machines, and none can be cut off\n")
 
 	out, ok = look(t, Options{Config: c, NetNS: ns.FD(), Sessions: session("192.0.2.7")})
 	if !ok {
