@@ -71,13 +71,16 @@ func (p *printer) print(s section) {
 		case levelNone, levelOK, levelNote:
 		}
 
-		// Lines of lists are columns, so only the others are wrapped.
-		text := fmt.Sprintf("  %s  %s\n", p.mark(l.level),
-			strings.ReplaceAll(l.text, "\n", "\n"+indent))
+		// Rows of a list are columns, and further lines are commands to be copied.
+		text, more, _ := strings.Cut(l.text, "\n")
+		text = fmt.Sprintf("  %s  %s\n", p.mark(l.level), text)
 		if l.level != levelNone {
 			text = p.on.Wrap(text)
 		}
 		p.b.WriteString(text)
+		for line := range strings.Lines(more) {
+			p.b.WriteString(indent + strings.TrimSuffix(line, "\n") + "\n")
+		}
 		if l.do != "" {
 			p.b.WriteString(p.on.Wrap(indent + "do: " + l.do + "\n"))
 		}

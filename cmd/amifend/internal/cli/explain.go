@@ -67,7 +67,7 @@ func explanationText(
 	// The advice follows the bans in force, so that nobody has to read on for it.
 	if len(x.Bans) > 0 {
 		fmt.Fprintf(&b,
-			"  undo:          amifend unban %s; to let it in for good: amifend allow %[1]s\n",
+			"  undo:         amifend unban %s; to let it in for good: amifend allow %[1]s\n",
 			addr)
 	}
 
@@ -119,6 +119,6 @@ func kernelLine(b control.Ban, now time.Time) string {
 	if b.State != control.StateInKernel {
 		dropped = stateText(b.State)
 	}
-	return fmt.Sprintf("  kernel:        %s %s, %s more: %s\n", bans.Source(b.Prefix), b.Scope,
+	return fmt.Sprintf("  kernel:       %s %s, %s more: %s\n", bans.Source(b.Prefix), b.Scope,
 		rough(b.Until.Sub(now)), dropped)
 }

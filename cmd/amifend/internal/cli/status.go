@@ -149,10 +149,11 @@ func detailsText(s control.Status) string {
 
 	// The attempts that were left out explain why somebody is not banned.
 	e := s.Engine
-	fmt.Fprintf(&b, "events    %d since the start: %d attempts counted,\n"+
-		"          left out: %d of protected sources, %d in the name of proved ones, %d of "+
-		"banned ones\n",
-		e.Observed, e.Counted, e.Protected, e.Shielded, e.Covered)
+	fmt.Fprintf(&b, "events    %d since the start: %d attempts counted\n", e.Observed, e.Counted)
+	if e.Protected+e.Shielded+e.Covered > 0 {
+		fmt.Fprintf(&b, "          left out: %d of protected sources, %d in the name of proved ones, "+
+			"%d of banned ones\n", e.Protected, e.Shielded, e.Covered)
+	}
 
 	for i, shared := range s.SharedSources {
 		head := "          "

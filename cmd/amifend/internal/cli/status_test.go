@@ -74,7 +74,7 @@ firewall  nftables table inet amifend, failing: 312 bans, 4 not in the kernel ye
           never banned: 14 prefixes (amifend allow --list)
           always dropped: 1000 listed prefixes, 7 packets; 2 spared (amifend check)
 journal   /var/lib/amifend/journal.db, 1.2 MB: FAILING: the disk is full, 12 changes of bans not written yet
-events    100 since the start: 40 attempts counted,
+events    100 since the start: 40 attempts counted
           left out: 1 of protected sources, 2 in the name of proved ones, 3 of banned ones
 `
 	if b.String() != want {

@@ -115,7 +115,7 @@ func (s Screen) wrapLine(line string) string {
 	var b strings.Builder
 	var word bool // whether the current line has a word
 	at := 0
-	for part := range strings.SplitAfterSeq(line, " ") {
+	for _, part := range words(line) {
 		width := columns(strings.TrimRight(part, " "))
 		if word && width > 0 && at+width > s.Width {
 			b.WriteString("\n" + indent)
@@ -127,6 +127,27 @@ func (s Screen) wrapLine(line string) string {
 	}
 
 	return trimEnds(b.String())
+}
+
+// words returns the words of a line, each with the spaces behind it. What is quoted is one word,
+// since a command with a line break in a quoted part does something else.
+func words(line string) (out []string) {
+	var quote byte // the quotation mark that ends the word; 0: a space ends it
+	start := 0
+	for i := range len(line) {
+		switch c := line[i]; {
+		case quote != 0:
+			if c == quote {
+				quote = 0
+			}
+		case i == start && (c == '\'' || c == '"') && strings.IndexByte(line[i+1:], c) >= 0:
+			quote = c
+		case c == ' ':
+			out = append(out, line[start:i+1])
+			start = i + 1
+		}
+	}
+	return append(out, line[start:])
 }
 
 // trimEnds removes the spaces before line breaks.
@@ -143,7 +164,7 @@ func hang(line string) int {
 	plain := strip(line)
 	margin := len(plain) - len(strings.TrimLeft(plain, " "))
 	label, rest, found := strings.Cut(plain[margin:], " ")
-	if margin == 0 || !found {
+	if !found {
 		return margin + 2
 	}
 

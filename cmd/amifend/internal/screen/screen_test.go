@@ -18,6 +18,9 @@ func TestWrap(t *testing.T) {
 			"        by an MD5 challenge",
 		"  network of more than one word and no label": "  network of more than one\n" +
 			"    word and no label",
+		"firewall  nftables, ok: no bans at all": "firewall  nftables, ok: no\n          bans at all",
+		"look with asterisk -rx 'manager show settings' now": "look with asterisk -rx\n" +
+			"  'manager show settings' now",
 		"see /var/lib/amifend/a-long-name-without-spaces now": "see\n" +
 			"  /var/lib/amifend/a-long-name-without-spaces\n  now",
 		"\x1b[1mthirty columns of bold letters\x1b[0m": "\x1b[1mthirty columns of bold letters\x1b[0m",
