@@ -25,7 +25,7 @@ type AlertsList struct {
 	daemonFlags
 	Addr    addrArg `arg:"" optional:"" name:"address" help:"${alertsAddressHelp}"`
 	Since   span    `default:"24h" placeholder:"TIME" help:"${alertsSinceHelp}"`
-	Kind    string  `placeholder:"KIND" help:"Only alerts of this kind, such as compromised_account."`
+	Kind    string  `complete:"alerts" placeholder:"KIND" help:"Only alerts of this kind, such as compromised_account."`
 	Limit   int     `short:"n" default:"100" placeholder:"COUNT" help:"${alertsLimitHelp}"`
 	Ignored bool    `help:"List only the alerts that amifend alerts ignore silenced."`
 }

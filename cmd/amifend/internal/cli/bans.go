@@ -18,9 +18,9 @@ import (
 // Bans is `amifend bans`.
 type Bans struct {
 	daemonFlags
-	Within *sourceArg `arg:"" optional:"" name:"prefix" help:"${bansWithinHelp}"`
-	Server string     `placeholder:"NAME" help:"Only bans with evidence of this server."`
-	Rule   string     `placeholder:"RULE" help:"${bansRuleHelp}"`
+	Within *sourceArg `arg:"" complete:"banned" optional:"" name:"prefix" help:"${bansWithinHelp}"`
+	Server string     `complete:"servers" placeholder:"NAME" help:"Only bans with evidence of this server."`
+	Rule   string     `complete:"rules" placeholder:"RULE" help:"${bansRuleHelp}"`
 	Scope  string     `enum:",all,sip,stream" default:"" placeholder:"SCOPE" help:"${bansScopeHelp}"`
 	Sort   string     `enum:"newest,until,dropped,score,source" default:"newest" help:"${bansSortHelp}"`
 	Limit  int        `short:"n" placeholder:"COUNT" help:"Print at most COUNT bans."`

@@ -59,6 +59,7 @@ type Commands struct {
 
 	Completion Completion `cmd:"" group:"more" help:"Print the completion for a shell."`
 	Man        Man        `cmd:"" group:"more" help:"Write the man pages."`
+	Words      Words      `cmd:"" hidden:"" help:"List words for the completion of a shell."`
 	Version    Show       `cmd:"" group:"more" help:"Print the version."`
 }
 

@@ -16,9 +16,9 @@ type Events struct {
 	daemonFlags
 	Follow bool       `required:"" short:"f" help:"Print events as they come, until interrupted."`
 	Within *sourceArg `arg:"" optional:"" name:"prefix" help:"${eventsWithinHelp}"`
-	Server string     `placeholder:"NAME" help:"Only events of this server."`
+	Server string     `complete:"servers" placeholder:"NAME" help:"Only events of this server."`
 	Count  int        `short:"c" placeholder:"COUNT" help:"End after COUNT events."`
-	Kind   []string   `placeholder:"EVENT" help:"${eventsKindHelp}"`
+	Kind   []string   `complete:"events" placeholder:"EVENT" help:"${eventsKindHelp}"`
 }
 
 // Run follows the events.

@@ -16,7 +16,7 @@ import (
 // Explain is `amifend explain`.
 type Explain struct {
 	daemonFlags
-	Addr addrArg `arg:"" name:"address" help:"The address, banned or not."`
+	Addr addrArg `arg:"" complete:"banned" name:"address" help:"The address, banned or not."`
 }
 
 // Help returns the detailed help.
