@@ -221,7 +221,7 @@ func senderWritesTail(s Service, k Kind) bool {
 }
 
 // textReach is the largest number of bytes after the RemoteAddress line in a
-// ChallengeResponseFailed of PJSIP. The sender's text is as long as Asterisk takes it: nonce[64] and
-// response[256] of res_pjsip/security_events.c, 12.8.2 to 22.10.1, both with a final zero.
+// ChallengeResponseFailed of PJSIP. The sender's text is as long as Asterisk takes it: nonce[64]
+// and response[256] of res_pjsip/security_events.c, 12.8.2 to 22.10.1, both with a final zero.
 const textReach = len("Challenge: \r\n") + 63 + len("Response: \r\n") + 255 +
 	len("ExpectedResponse: \r\n\r\n")

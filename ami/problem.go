@@ -89,8 +89,8 @@ func (p Problem) String() string {
 	return problemNames[p]
 }
 
-// Advice returns what a Linux administrator can do about the problem, in one line. It returns "" for
-// ProblemNone. If an option of [Config] or [TLS] has to change, the advice names that option. A
+// Advice returns what a Linux administrator can do about the problem, in one line. It returns ""
+// for ProblemNone. If an option of [Config] or [TLS] has to change, the advice names that option. A
 // program with other names for them has to translate it.
 func (p Problem) Advice() string {
 	switch {

@@ -75,8 +75,8 @@ func startSession(t *testing.T, pbx *amitest.PBX, change func(*Config)) *run {
 	return r
 }
 
-// connectedSession returns a PBX and a session that has been logged in to it for a moment. It is for
-// tests within synctest, where a second passes at once.
+// connectedSession returns a PBX and a session that has been logged in to it for a moment. It is
+// for tests within synctest, where a second passes at once.
 func connectedSession(t *testing.T) (*amitest.PBX, *run) {
 	t.Helper()
 	pbx := newPBX(t, amitest.Behaviour{})

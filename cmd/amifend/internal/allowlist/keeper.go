@@ -278,7 +278,8 @@ func (k *Keeper) entries() (prefixes []protect.Entry, names []protect.Name) {
 	return prefixes, names
 }
 
-// Run ends allowances whose time is over, and saves changes, until ctx ends. It looks once a second.
+// Run ends allowances whose time is over, and saves changes, until ctx ends. It looks once a
+// second.
 func (k *Keeper) Run(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

@@ -18,9 +18,9 @@
 //   - `Failed to authenticate device …` and similar messages name no address except in the
 //     sender's own words. They are never read.
 //
-// The limit: an attacker who makes Asterisk print line ends in a message of another family can write
-// a perfect line. A dialplan that logs a caller's decoded name allows this, and so does an HTTP
-// login with `webenabled`. Asterisk's JSON log and a capture of AMI do not have this weakness.
+// The limit: an attacker who makes Asterisk print line ends in a message of another family can
+// write a perfect line. A dialplan that logs a caller's decoded name allows this, and so does an
+// HTTP login with `webenabled`. Asterisk's JSON log and a capture of AMI do not have this weakness.
 package asterisklog
 
 import (
@@ -155,6 +155,10 @@ func (r *Reader) Read(emit func(Event)) error {
 // stamps of the lines before it have too.
 func (r *Reader) learn() {
 	head, _ := r.in.Peek(r.in.Size())
+	if isPretty(head) {
+		r.in = bufio.NewReaderSize(newPrettyReader(r.in), 64<<10)
+		head, _ = r.in.Peek(r.in.Size())
+	}
 
 	// An editor on Windows writes a byte order mark.
 	head = bytes.TrimPrefix(head, []byte("\xef\xbb\xbf"))
@@ -224,6 +228,9 @@ func (r *Reader) line(raw []byte) {
 	line := bytes.TrimSuffix(raw, []byte{'\r'})
 	crlf := len(line) < len(raw)
 
+	// A crash of the machine leaves zero bytes in front of a line. Asterisk prints none.
+	line = bytes.TrimLeft(line, "\x00")
+
 	// Within a printed SIP message lines are counted in bytes. One that begins like JSON, or has
 	// colours, may be text of the message.
 	skipped := false
@@ -242,7 +249,7 @@ func (r *Reader) line(raw []byte) {
 	case skipped:
 		r.stats.Traced++
 	case fr.foreign:
-		r.stats.Foreign++
+		r.foreign(&fr)
 		return
 	default:
 		r.framed(&fr, crlf)

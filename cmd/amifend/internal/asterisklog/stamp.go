@@ -58,10 +58,33 @@ func layouts() []string {
 		"_2.1.2006 15:04:05",
 		"_2.1.06 15:04:05",
 		"_2.1. 15:04:05",
-		"2006-01-02 03:04:05 PM",
-		"Jan _2 03:04:05 PM",
-		"Jan _2 2006 03:04:05 PM",
-		"Mon _2 Jan 2006 03:04:05 PM MST",
+		"2006-01-02 3:04:05 PM",
+		"Jan _2 3:04:05 PM",
+		"Jan _2 2006 3:04:05 PM",
+		"Mon _2 Jan 2006 3:04:05 PM MST",
+		"2006 Jan _2 15:04:05",
+		"2006-01-02-15:04:05",
+		"2006-01-02 - 15:04:05",
+		"2006-01-02, 15:04:05",
+		"2006-01-02 15:04",
+		"20060102150405",
+		"2006-002 15:04:05",
+		"January _2 15:04:05",
+		"January _2 2006 15:04:05",
+		"January _2, 2006 15:04:05",
+		"_2 January 2006 15:04:05",
+		"Monday _2 January 2006 15:04:05",
+		"Monday, January _2, 2006 15:04:05",
+		"Jan _2 15:04:05 MST 2006",
+		"Jan _2 15:04",
+		"_2.1.2006, 15:04:05",
+		"_2.1.06, 15:04:05",
+		"_2.1.2006 15.04.05",
+		"15:04:05 _2.1.2006",
+		"15:04:05 2006-01-02",
+		"15:04:05 _2 Jan 2006",
+		"_2 Jan 2006 3:04:05 PM",
+		"Mon Jan _2 2006 3:04:05 PM",
 	}
 }
 
@@ -70,16 +93,18 @@ func layouts() []string {
 func dayFirst() []string {
 	return []string{
 		"_2/1/2006 15:04:05", "_2/1/06 15:04:05", "_2-1-2006 15:04:05", "_2-1-06 15:04:05",
-		"_2/1/2006 03:04:05 PM", "_2/1 15:04:05",
-		"_2/1/2006 15:04:05 MST",
+		"_2/1/2006 3:04:05 PM", "_2/1 15:04:05",
+		"_2/1/2006 15:04:05 MST", "_2/1/06 3:04:05 PM", "15:04:05 _2/1/2006", "_2/1/2006 15:04",
+		"_2/1/2006, 15:04:05", "3:04:05 PM _2/1/2006", "_2-1 15:04:05",
 	}
 }
 
 func monthFirst() []string {
 	return []string{
 		"1/_2/2006 15:04:05", "1/_2/06 15:04:05", "1-_2-2006 15:04:05", "1-_2-06 15:04:05",
-		"1/_2/2006 03:04:05 PM", "1/_2 15:04:05",
-		"1/_2/2006 15:04:05 MST",
+		"1/_2/2006 3:04:05 PM", "1/_2 15:04:05",
+		"1/_2/2006 15:04:05 MST", "1/_2/06 3:04:05 PM", "15:04:05 1/_2/2006", "1/_2/2006 15:04",
+		"1/_2/2006, 15:04:05", "3:04:05 PM 1/_2/2006", "1-_2 15:04:05",
 	}
 }
 
@@ -125,7 +150,7 @@ func (s *stampReader) parse(stamp []byte) (time.Time, bool) {
 	}
 
 	// Nanoseconds since the epoch overflow in 2262.
-	t, ok := s.parseNew(string(stamp))
+	t, ok := s.parseNew(plainStamp(string(stamp)))
 	if !ok || t.Year() < 1970 || t.Year() > 2261 {
 		return time.Time{}, false
 	}
@@ -135,6 +160,23 @@ func (s *stampReader) parse(stamp []byte) (time.Time, bool) {
 	s.seen = append(s.seen[:0], stamp...)
 	s.seenTime = t
 	return t, true
+}
+
+// plainStamp returns a stamp in the spelling of layouts: numbers padded with blanks (%e, %l, %k)
+// are not padded, and halves of the day are written `PM` with a blank in front (%p, %P).
+func plainStamp(text string) string {
+	text = strings.TrimSpace(strings.ReplaceAll(text, "  ", " "))
+	n := len(text)
+	for _, half := range [...]string{"am", "pm", "AM", "PM", "a.m.", "p.m."} {
+		i := strings.Index(text, half)
+		if i < 1 || i+len(half) < n && text[i+len(half)] != ' ' ||
+			text[i-1] != ' ' && (text[i-1] < '0' || text[i-1] > '9') {
+			continue
+		}
+		return strings.TrimSuffix(text[:i], " ") + " " + strings.ToUpper(half[:1]) + "M" +
+			text[i+len(half):]
+	}
+	return text
 }
 
 func (s *stampReader) parseNew(text string) (time.Time, bool) {
@@ -197,8 +239,9 @@ func (s *stampReader) known(t time.Time) bool {
 		name == "Z")
 }
 
-// learn records the offset of the PBX's clock from UTC. A security line has the same moment twice: in
-// its stamp, and with an offset in EventTV. The offset matters only if the location has another one.
+// learn records the offset of the PBX's clock from UTC. A security line has the same moment twice:
+// in its stamp, and with an offset in EventTV. The offset matters only if the location has another
+// one.
 func (s *stampReader) learn(stamp []byte, event time.Time) {
 	t, ok := s.parse(stamp)
 	if !ok || hasOffset(stamp) {

@@ -191,9 +191,9 @@ func (*AlertsIgnore) Help() string {
     amifend alerts ignore --remove 5f3a9c01
     amifend alerts --ignored
 
-It silences one condition of one endpoint, source, account or server. The condition stays silent when it
-comes again, also after a restart. Other alerts about the same subject are reported, and bans do not
-change.`
+It silences one condition of one endpoint, source, account or server. The condition stays silent
+when it comes again, also after a restart. Other alerts about the same subject are reported, and
+bans do not change.`
 }
 
 // Validate is called by kong.
@@ -211,6 +211,7 @@ func (c *AlertsIgnore) Run(ctx context.Context) error {
 		return err
 	}
 
+	// Both answers have the condition, and may warn that the change is not on the disk yet.
 	what := "ignored"
 	var done control.IgnoredAlert
 	if c.Remove {

@@ -34,8 +34,8 @@ func (*Allow) Help() string {
     amifend allow --list
     amifend allow --remove 203.0.113.5
 
-Bans of allowed addresses are lifted at once. Allowances survive a restart. Write what must always be
-allowed into [allow] prefixes or names of the config as well, where others look for it.`
+Bans of allowed addresses are lifted at once. Allowances survive a restart. Write what must always
+be allowed into [allow] prefixes or names of the config as well, where others look for it.`
 }
 
 // Validate is called by kong.

@@ -61,8 +61,8 @@ func (a *addrArg) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// parseAddr reads an address in the forms that people copy from outputs: alone, in brackets, or with
-// the port that `amifend events` prints.
+// parseAddr reads an address in the forms that people copy from outputs: alone, in brackets, or
+// with the port that `amifend events` prints.
 func parseAddr(s string) (netip.Addr, bool) {
 	if ap, err := netip.ParseAddrPort(s); err == nil {
 		return ap.Addr().Unmap().WithZone(""), true

@@ -23,9 +23,9 @@ type Backup struct {
 
 // Help returns the detailed help.
 func (*Backup) Help() string {
-	return `The file holds the bans, what operators allowed and lifted, the alerts, and the scores of one
-moment. Like the journal, it is an SQLite database. It is checked before the command ends. Only its owner
-can read it.
+	return `The file holds the bans, what operators allowed and lifted, the alerts, and the scores
+of one moment. Like the journal, it is an SQLite database. It is checked before the command ends.
+Only its owner can read it.
 
     amifend backup /var/backups/amifend-$(date +%F).db
 
@@ -53,9 +53,9 @@ type Restore struct {
 
 // Help returns the detailed help.
 func (*Restore) Help() string {
-	return `Stop the daemon first. The file is checked before anything changes, and the old journal is kept
-beside the new one. When the daemon starts, it takes over bans that only the kernel has, and removes those
-that are lifted in the restored journal.
+	return `Stop the daemon first. The file is checked before anything changes, and the old journal
+is kept beside the new one. When the daemon starts, it takes over bans that only the kernel has,
+and removes those that are lifted in the restored journal.
 
     systemctl stop amifend
     amifend restore /var/backups/amifend-2026-11-28.db

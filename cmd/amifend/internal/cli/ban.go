@@ -25,7 +25,8 @@ func (*Ban) Help() string {
     amifend ban 203.0.113.5 --for 7d --reason "calls Cuba"
     amifend ban 203.0.113.5 203.0.113.9 198.51.100.0/24
 
-An address that must never be banned is refused, see amifend allow --list. To undo it: amifend unban.`
+An address that must never be banned is refused, see amifend allow --list. To undo it: amifend
+unban.`
 }
 
 // Validate is called by kong.

@@ -70,8 +70,8 @@ type configFlag struct {
 }
 
 // load reads the config. A file that cannot be read gives the same type of error as one that is not
-// valid, because the user corrects both in the same place. right is the advice if the user lacks the
-// right to read it.
+// valid, because the user corrects both in the same place. right is the advice if the user lacks
+// the right to read it.
 func (f configFlag) load(right string) (*config.Config, error) {
 	c, err := config.Load(f.Config)
 	if err == nil || IsUsage(err) {
@@ -108,11 +108,11 @@ type Run struct {
 
 // Help returns the detailed help.
 func (*Run) Help() string {
-	return `With --trial a mistake in a new config does not last. All bans that are made in the trial,
-those of operators too, end with it, even if amifend crashes. After the trial amifend bans nobody, and
-logs the bans that it would make. To end the trial and give its bans their whole time, run amifend keep,
-during the trial or later. Bans that are older than the trial stay. The [deny] lists, which have no end,
-wait for amifend keep. Each start with --trial begins a new trial.
+	return `With --trial a mistake in a new config does not last. All bans that are made in the
+trial, those of operators too, end with it, even if amifend crashes. After the trial amifend bans
+nobody, and logs the bans that it would make. To end the trial and give its bans their whole time,
+run amifend keep, during the trial or later. Bans that are older than the trial stay. The [deny]
+lists, which have no end, wait for amifend keep. Each start with --trial begins a new trial.
 
     amifend run --trial 10m --config /etc/amifend/config.toml`
 }
@@ -124,6 +124,7 @@ func (r *Run) Run(ctx context.Context, v Version) error {
 		return err
 	}
 
+	// Without bans, the user would wait in vain for the trial to show anything.
 	if r.Trial > 0 && c.Dry() {
 		return usageError("--trial: this config bans nobody ([policy] observe = true, or " +
 			"[firewall] backend = \"log\"), so there is nothing to try")
@@ -183,8 +184,8 @@ func reloading() {
 	notify(fmt.Sprintf("%s\nMONOTONIC_USEC=%d", systemd.SdNotifyReloading, now.Nano()/1000))
 }
 
-// newLog returns a log to standard error. With the format "auto" it writes text to a terminal, lines
-// with fields to journald, and JSON otherwise.
+// newLog returns a log to standard error. With the format "auto" it writes text to a terminal,
+// lines with fields to journald, and JSON otherwise.
 func newLog(c config.Log) *slog.Logger {
 	// journald stores the fields of such lines, and the priority.
 	if c.Format == "auto" && journald.Connected() {

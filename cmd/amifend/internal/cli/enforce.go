@@ -22,14 +22,15 @@ type Enforce struct {
 
 // Help returns the detailed help.
 func (*Enforce) Help() string {
-	return `Ends observing. amifend bans from now on, at first on trial. Unless you run amifend keep, the bans
-end after ten minutes, and amifend observes again. So run it, see that you can still log in, and keep it.
+	return `Ends observing. amifend bans from now on, at first on trial. Unless you run amifend
+keep, the bans end after ten minutes, and amifend observes again. So run it, see that you can still
+log in, and keep it.
 
-In the trial the config stays as it is: after a crash or a reboot amifend observes. amifend enforce shows the
-line observe = true. amifend keep changes it, and keeps a copy of the file.
+In the trial the config stays as it is: after a crash or a reboot amifend observes. amifend enforce
+shows the line observe = true. amifend keep changes it, and keeps a copy of the file.
 
-Scores, logins and allowances stay. Bans that amifend only observed do not: each source is banned at its next
-attempt. amifend logs in to the PBXs again, which takes about a second.
+Scores, logins and allowances stay. Bans that amifend only observed do not: each source is banned
+at its next attempt. amifend logs in to the PBXs again, which takes about a second.
 
     sudo amifend enforce
     sudo amifend keep`

@@ -19,9 +19,9 @@ type Explain struct {
 
 // Help returns the detailed help.
 func (*Explain) Help() string {
-	return `Shows the evidence for and against an address: its score, latest attempts, accounts, proofs and
-strikes. Shows the rule that banned it, and what would ban or free it. docs/decisions.md and
-policy/README.md explain the rules. All times have the same zone.`
+	return `Shows the evidence for and against an address: its score, latest attempts, accounts,
+proofs and strikes. Shows the rule that banned it, and what would ban or free it. docs/decisions.md
+and policy/README.md explain the rules. All times have the same zone.`
 }
 
 // Run asks the daemon, and prints the answer.

@@ -19,8 +19,8 @@ type Flush struct {
 
 // Help returns the detailed help.
 func (*Flush) Help() string {
-	return `For emergencies: it needs root, but no daemon. Stop the daemon first. The bans and the deny
-lists come back when the daemon starts again. To lift bans for good, use amifend unban.
+	return `For emergencies: it needs root, but no daemon. Stop the daemon first. The bans and the
+deny lists come back when the daemon starts again. To lift bans for good, use amifend unban.
 
     systemctl stop amifend
     amifend flush --kernel`

@@ -33,8 +33,9 @@ type ImportFail2ban struct {
 
 // Help returns the detailed help.
 func (*ImportFail2ban) Help() string {
-	return `Each ban keeps its remaining time, at most ban_max. Addresses that must never be banned are left
-out. fail2ban may run meanwhile, and does not change: stop its jails for Asterisk afterwards.`
+	return `Each ban keeps its remaining time, at most ban_max. Addresses that must never be banned
+are left out. fail2ban may run meanwhile, and does not change: stop its jails for Asterisk
+afterwards.`
 }
 
 // Run reads the database and asks the daemon for the bans.

@@ -38,15 +38,15 @@ type Init struct {
 
 // Help returns the detailed help.
 func (*Init) Help() string {
-	return `Finds Asterisk, and makes a manager user that may read security events and do nothing else. Writes
-/etc/amifend/config.toml in observe mode, with your trunks, SSH sessions and local networks in [allow]. Then
-runs amifend check and starts the service.
+	return `Finds Asterisk, and makes a manager user that may read security events and do nothing
+else. Writes /etc/amifend/config.toml in observe mode, with your trunks, SSH sessions and local
+networks in [allow]. Then runs amifend check and starts the service.
 
-It shows each file first, overwrites none without asking, and can be run again. With --yes, Asterisk reads the
-new manager user only if you add --reload-asterisk.
+It shows each file first, overwrites none without asking, and can be run again. With --yes,
+Asterisk reads the new manager user only if you add --reload-asterisk.
 
-/etc/amifend/.init.json lists the files that init wrote. init --undo stops the service and removes the files
-that nobody has changed since.
+/etc/amifend/.init.json lists the files that init wrote. init --undo stops the service and removes
+the files that nobody has changed since.
 
     sudo amifend init
     sudo amifend init --yes --reload-asterisk
@@ -146,8 +146,8 @@ func awaitAMI(ctx context.Context, address string) {
 	}
 }
 
-// initError returns an error of package setup for the user. A [setup.NeedError] becomes a usage error
-// with its advice.
+// initError returns an error of package setup for the user. A [setup.NeedError] becomes a usage
+// error with its advice.
 func initError(err error) error {
 	if need, ok := errors.AsType[*setup.NeedError](err); ok {
 		return usageError(need.What + "\n  do: " + need.Do)

@@ -18,14 +18,15 @@ type Keep struct {
 
 // Help returns the detailed help.
 func (*Keep) Help() string {
-	return `Ends a trial. The bans that were made in it get their whole time, and from now on bans are made
-as usual.
+	return `Ends a trial. The bans that were made in it get their whole time, and from now on bans
+are made as usual.
 
-For a trial of amifend enforce it needs root: it also changes the line observe = true of the config, and
-keeps a copy of the file. When such a trial is over, amifend observes again, and there is nothing to keep.
+For a trial of amifend enforce it needs root: it also changes the line observe = true of the
+config, and keeps a copy of the file. When such a trial is over, amifend observes again, and there
+is nothing to keep.
 
-For amifend run --trial it also works when the trial is over. The bans that were only logged since then,
-and would still run, then come into force.`
+For amifend run --trial it also works when the trial is over. The bans that were only logged since
+then, and would still run, then come into force.`
 }
 
 // Run keeps the bans of the trial.

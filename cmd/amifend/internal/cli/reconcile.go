@@ -16,9 +16,9 @@ type Reconcile struct {
 
 // Help returns the detailed help.
 func (*Reconcile) Help() string {
-	return `The daemon does this at its start and every five minutes. Lifted bans leave the kernel, elements
-that somebody added by hand become bans, and bans that somebody removed by hand come back. If kernel and
-journal have different ends of a ban, that of the journal counts.`
+	return `The daemon does this at its start and every five minutes. Lifted bans leave the kernel,
+elements that somebody added by hand become bans, and bans that somebody removed by hand come back.
+If kernel and journal have different ends of a ban, that of the journal counts.`
 }
 
 // Run makes the daemon compare kernel and journal.

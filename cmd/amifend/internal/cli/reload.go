@@ -17,9 +17,9 @@ type Reload struct {
 
 // Help returns the detailed help.
 func (*Reload) Help() string {
-	return `The daemon reads the config file that it was started with. A file that is not valid changes
-nothing. Bans, scores, and the connections to unchanged servers stay. The answer names the keys that need
-a restart. SIGHUP does the same: kill -HUP, or systemctl reload.`
+	return `The daemon reads the config file that it was started with. A file that is not valid
+changes nothing. Bans, scores, and the connections to unchanged servers stay. The answer names the
+keys that need a restart. SIGHUP does the same: kill -HUP, or systemctl reload.`
 }
 
 // Run makes the daemon read its config again.

@@ -41,11 +41,12 @@ func (*Replay) Help() string {
     { printf 'Action: Login\r\nUsername: U\r\nSecret: S\r\nEvents: security\r\n\r\n'; cat; } |
         nc 127.0.0.1 5038 > capture
 
-A log is any file that Asterisk logs to, directly or through syslog, journald or docker. Two kinds of
-lines are read: those of the security channel, and NOTICE and WARNING lines of PJSIP, chan_sip, IAX2 and
-AMI that name a sender. A request with lines of both kinds counts once. Events under a ban are left out,
-because the kernel would have dropped their packets. The order of files matters only for events of the
-same time. Other files, and lines that cannot be trusted, are skipped with a note.
+A log is any file that Asterisk logs to, directly or through syslog, journald or docker. Two kinds
+of lines are read: those of the security channel, and NOTICE and WARNING lines of PJSIP, chan_sip,
+IAX2 and AMI that name a sender. A request with lines of both kinds counts once. Events under a ban
+are left out, because the kernel would have dropped their packets. The order of files matters only
+for events of the same time. Other files, and lines that cannot be trusted, are skipped with a
+note.
 
     amifend replay /var/log/asterisk
     amifend replay --explain 203.0.113.5 /var/log/asterisk/messages*

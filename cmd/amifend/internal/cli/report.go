@@ -39,11 +39,11 @@ func (*Report) Help() string {
 
 It shows bans, alerts, commands of operators, and who failed how often.
 
-Without files the answer comes from the daemon's journal. Its totals are those of whole hours. FAILED
-counts failed events. One attempt may raise several.
+Without files the answer comes from the daemon's journal. Its totals are those of whole hours.
+FAILED counts failed events. One attempt may raise several.
 
-With files it counts attempts, also those under a ban. The verdict is what the daemon would have decided.
---config names the config with the policy and the allowlist. --since has no effect.
+With files it counts attempts, also those under a ban. The verdict is what the daemon would have
+decided. --config names the config with the policy and the allowlist. --since has no effect.
 
 The journal has the whole past: sqlite3 -readonly /var/lib/amifend/journal.db`
 }

@@ -115,7 +115,7 @@ func TestAgainText(t *testing.T) {
 			"wrong passwords": {MoreUnknown: 1, MoreKnown: 2},
 	} {
 		want += "\nto let it in for good: amifend allow 203.0.113.5"
-		if got := againText(a, "203.0.113.5"); got != want {
+		if got := againText(a, "203.0.113.5", false); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}

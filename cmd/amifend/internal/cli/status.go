@@ -20,11 +20,12 @@ type Status struct {
 
 // Help returns the detailed help.
 func (*Status) Help() string {
-	return `Shows each server's session, the firewall, the journal, and what needs attention, with advice.
+	return `Shows each server's session, the firewall, the journal, and what needs attention, with
+advice.
 
-LAG is the delay of the last event. CLOCK is how far the PBX's clock is ahead of ours. GAPS counts how
-often the connection was lost: events of that time are missing. The exit code is 0 when the daemon
-answers. Scripts read health in --json, which is empty when all is well.`
+LAG is the delay of the last event. CLOCK is how far the PBX's clock is ahead of ours. GAPS counts
+how often the connection was lost: events of that time are missing. The exit code is 0 when the
+daemon answers. Scripts read health in --json, which is empty when all is well.`
 }
 
 // Run asks the daemon, and prints the answer.

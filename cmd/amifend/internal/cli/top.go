@@ -25,7 +25,8 @@ func (*Top) Help() string {
     amifend top accounts --since 7d -n 20  which accounts are tried most
     watch amifend top sources              the same, repeated
 
-FAILED and LOGINS count events. One attempt may raise several. A packet that the kernel drops raises none.`
+FAILED and LOGINS count events. One attempt may raise several. A packet that the kernel drops
+raises none.`
 }
 
 // Validate is called by kong.

@@ -102,7 +102,7 @@ func liftedText(l control.Lifted, within netip.Prefix, dry bool) string {
 		text.WriteString("; " + l.Note)
 	}
 	if l.Again != nil {
-		text.WriteString("\n" + againText(*l.Again, bans.Source(within)))
+		text.WriteString("\n" + againText(*l.Again, bans.Source(within), dry))
 	}
 
 	return text.String()
@@ -113,8 +113,9 @@ func lookBack(n float64) string {
 	return max(seconds(n).Round(time.Second), time.Second).String()
 }
 
-// againText returns what a freed address still sends, and what would ban it again.
-func againText(a control.Again, source string) string {
+// againText returns what a freed address still sends, and what would ban it again. With dry, nobody
+// is banned at all.
+func againText(a control.Again, source string, dry bool) string {
 	// The kernel's counters show best whether it still sends. An event of a PBX is the next best.
 	var text string
 	switch {
@@ -135,7 +136,11 @@ func againText(a control.Again, source string) string {
 
 	// The engine has forgotten the evidence, so it takes as many attempts as the first time.
 	if a.MoreUnknown > 0 && a.MoreKnown > 0 {
-		text += fmt.Sprintf("\nbanned again after %s on unknown accounts, or %s",
+		again := "banned again"
+		if dry {
+			again = "would be banned again"
+		}
+		text += fmt.Sprintf("\n%s after %s on unknown accounts, or %s", again,
 			wording.Count(a.MoreUnknown, "attempt"), wording.Count(a.MoreKnown, "wrong password"))
 	}
 

@@ -28,6 +28,7 @@ func NewBuild(version, commit, date string) Build {
 		Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
 	}
 
+	// A binary without build info has only the values that were set.
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		info = &debug.BuildInfo{}

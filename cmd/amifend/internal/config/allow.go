@@ -73,8 +73,8 @@ func parsePrefix(s, every string) (netip.Prefix, error) {
 		return netip.Prefix{}, errors.New("is every address, " + every)
 	}
 
-	// Host bits are mostly a mistake: the network was meant, or the one address. A wrong guess could
-	// allow a whole network.
+	// Host bits are mostly a mistake: the network was meant, or the one address. A wrong guess
+	// could allow a whole network.
 	if p != p.Masked() {
 		return netip.Prefix{},
 			fmt.Errorf("has bits set behind the /%d; write %q for the network or %q for the one "+

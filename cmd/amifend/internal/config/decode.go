@@ -63,8 +63,8 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 		}
 
 		if err := md.PrimitiveDecode(s.from, s.to); err != nil {
-			// No value fails, so something else stands in the place of a table: in that of a server,
-			// or of its [server.tls].
+			// No value fails, so something else stands in the place of a table: in that of a
+			// server, or of its [server.tls].
 			l.problem(s.name, "holds something that is not a table; write each server below a "+
 				"header [[server]], and its TLS below [server.tls]")
 			raw.Servers = nil // its keys were not read, and are not missing

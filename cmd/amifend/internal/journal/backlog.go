@@ -15,8 +15,8 @@ type totalKey struct {
 	account      bool
 }
 
-// backlog holds the records that were taken from the queue and are not written yet. It grows up to a
-// bound while nothing can be written. Only the journal's goroutine uses it.
+// backlog holds the records that were taken from the queue and are not written yet. It grows up to
+// a bound while nothing can be written. Only the journal's goroutine uses it.
 type backlog struct {
 	pending
 	most   int // the largest number of entries

@@ -52,8 +52,8 @@ type Checked struct {
 	Written time.Time
 }
 
-// Check returns an error unless a file is an undamaged journal of this table with a schema that this
-// amifend knows. It changes nothing.
+// Check returns an error unless a file is an undamaged journal of this table with a schema that
+// this amifend knows. It changes nothing.
 func Check(ctx context.Context, o Options, path string) (c Checked, err error) {
 	if _, err := os.Stat(path); err != nil {
 		return c, err
@@ -133,6 +133,7 @@ func Restore(ctx context.Context, o Options, from string) (aside string, err err
 		return fail(err)
 	}
 
+	// The old journal is renamed and not deleted, since the user may have chosen a wrong backup.
 	if _, err := os.Stat(path); err == nil {
 		aside = path + ".before-" + o.Clock.Wall().UTC().Format("20060102T150405.000Z")
 		if err := moveDatabase(path, aside); err != nil {

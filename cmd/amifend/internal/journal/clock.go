@@ -11,8 +11,8 @@ import (
 // Clock provides the machine's clocks. The zero value provides the real ones.
 type Clock struct {
 	Wall func() time.Time // the wall clock, which may be set
-	// Uptime is the time since boot, without the time of suspends. The kernel counts the timeouts of
-	// set elements by the same clock.
+	// Uptime is the time since boot, without the time of suspends. The kernel counts the timeouts
+	// of set elements by the same clock.
 	Uptime func() time.Duration
 	Boot   string // the id of this boot; "": unknown
 }
@@ -47,8 +47,8 @@ func bootID() string {
 	return strings.ReplaceAll(strings.TrimSpace(string(b)), "-", "") // the form of systemd's %b
 }
 
-// stepLeast is the smallest step of the wall clock in milliseconds that counts as setting the clock.
-// NTP corrects less than half a second without a step.
+// stepLeast is the smallest step of the wall clock in milliseconds that counts as setting the
+// clock. NTP corrects less than half a second without a step.
 const stepLeast = 2000
 
 // reading holds both clocks at one moment, in milliseconds, as the table clock stores them.
@@ -72,7 +72,8 @@ func (t *timeline) read() (step int64) {
 	r := t.last
 	r.uptime, r.wall = t.clock.Uptime().Milliseconds(), t.clock.Wall().UnixMilli()
 
-	// Both clocks advance by the same time unless one of them is set, and nobody can set the uptime.
+	// Both clocks advance by the same time unless one of them is set, and nobody can set the
+	// uptime.
 	step = (r.wall - r.uptime) - (t.last.wall - t.last.uptime)
 	t.last = r
 	if -stepLeast < step && step < stepLeast {
@@ -141,8 +142,8 @@ func (t *timeline) resume(old reading) (shift, bool) {
 		return shift{boot: r.boot, by: step}, stepped
 	}
 
-	// It is a new boot. If the clock of the last one was behind the boots before it, their times are
-	// first moved to its clock.
+	// It is a new boot. If the clock of the last one was behind the boots before it, their times
+	// are first moved to its clock.
 	ahead := old.floorAt(old.uptime) - old.wall
 	r.boot, r.before = old.boot+1, old.wall
 	t.last = r

@@ -51,8 +51,8 @@ const (
 	asideEvery = time.Hour
 )
 
-// Journal stores bans, and all else that amifend must not forget. All methods may be called from any
-// goroutine.
+// Journal stores bans, and all else that amifend must not forget. All methods may be called from
+// any goroutine.
 type Journal struct {
 	o      Options
 	queue  *queue
@@ -109,8 +109,8 @@ func (j *Journal) Ban(b Ban) { j.queue.ban(b) }
 // Lift records that a ban is lifted.
 func (j *Journal) Lift(l Lift) { j.queue.lift(l) }
 
-// LiftAll records that all earlier bans are lifted. Those that wait to be written are discarded. Use
-// [Journal.SyncLifts] to wait until the lift is on the disk.
+// LiftAll records that all earlier bans are lifted. Those that wait to be written are discarded.
+// Use [Journal.SyncLifts] to wait until the lift is on the disk.
 func (j *Journal) LiftAll(l LiftAll) { j.queue.liftAll(l) }
 
 // Alert records an alert. Up to a thousand may wait; more are dropped.
@@ -132,17 +132,17 @@ func (j *Journal) State(ctx context.Context, visit func(Row) error) error {
 	return j.ask(ctx, func(s *store) error { return s.state(visit) })
 }
 
-// Sync writes all earlier records, whatever the budget. It returns nil when they are on the disk, or
-// the reason why they are not. On a full disk it uses the reserved room.
+// Sync writes all earlier records, whatever the budget. It returns nil when they are on the disk,
+// or the reason why they are not. On a full disk it uses the reserved room.
 func (j *Journal) Sync(ctx context.Context) error { return j.sync(ctx, true, groupMost) }
 
 // Flush is like [Journal.Sync], but leaves the reserved room to lifts. A ban that is not written
 // still runs.
 func (j *Journal) Flush(ctx context.Context) error { return j.sync(ctx, false, groupMost) }
 
-// SyncLifts is like [Journal.Sync], but does not wait for bans that are not lifted. There may be very
-// many, and they run all the same. It waits for lifts, for rows and blocks of state, and for the
-// actions of operators.
+// SyncLifts is like [Journal.Sync], but does not wait for bans that are not lifted. There may be
+// very many, and they run all the same. It waits for lifts, for rows and blocks of state, and for
+// the actions of operators.
 func (j *Journal) SyncLifts(ctx context.Context) error { return j.sync(ctx, true, 0) }
 
 // sync calls flush. If the disk is full and reserved is set, it uses the reserved room.
@@ -186,8 +186,8 @@ func (j *Journal) ask(ctx context.Context, read func(*store) error) error {
 	}
 }
 
-// Run writes records and answers questions until ctx ends. Then it writes the records that wait, for
-// a few seconds at most.
+// Run writes records and answers questions until ctx ends. Then it writes the records that wait,
+// for a few seconds at most.
 func (j *Journal) Run(ctx context.Context) {
 	defer j.shut()
 	wake := time.NewTimer(0)

@@ -47,8 +47,8 @@ func (l *Loss) String() string {
 
 // Do returns what to do about the loss.
 func (l *Loss) Do() string {
-	return "look at the disk, and at amifend bans and amifend allow --list; if something is missing, " +
-		"amifend restore a backup; then amifend status --acknowledge"
+	return "look at the disk, and at amifend bans and amifend allow --list; if something is " +
+		"missing, amifend restore a backup; then amifend status --acknowledge"
 }
 
 // newLoss returns the loss of a database from which s was salvaged.

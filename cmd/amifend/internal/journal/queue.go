@@ -14,8 +14,8 @@ const (
 	MostRows = 5000
 )
 
-// entry holds the changes of one key since it was last written, in this order: the lift of a written
-// ban, a new ban, and the lift of the new ban.
+// entry holds the changes of one key since it was last written, in this order: the lift of a
+// written ban, a new ban, and the lift of the new ban.
 type entry struct {
 	key   Key
 	front bool // it is in pending.lifts
@@ -92,8 +92,8 @@ func (p *pending) lifted(e *entry) {
 	}
 }
 
-// liftAll records a LiftAll, which makes all waiting changes of bans superfluous. So is the block of
-// an earlier LiftAll.
+// liftAll records a LiftAll, which makes all waiting changes of bans superfluous. So is the block
+// of an earlier LiftAll.
 func (p *pending) liftAll(l *LiftAll) {
 	p.all = l
 	p.entries, p.lifts, p.order = nil, nil, nil
@@ -209,8 +209,8 @@ func (q *queue) wants() (block, round bool) {
 	return !q.full, q.round
 }
 
-// demand records what [queue.wants] returns: whether the last block still waits, and whether a round
-// is due.
+// demand records what [queue.wants] returns: whether the last block still waits, and whether a
+// round is due.
 func (q *queue) demand(full, round bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -38,8 +38,8 @@ func (j *Journal) noteLifts(b *batch) {
 	}
 }
 
-// rememberLifts queues the remembered lifts for a database that was begun anew. A change of the same
-// ban that waits is newer, and replaces the lift.
+// rememberLifts queues the remembered lifts for a database that was begun anew. A change of the
+// same ban that waits is newer, and replaces the lift.
 func (j *Journal) rememberLifts() {
 	// In the empty database this lifts nothing. It keeps older elements of the kernel from being
 	// taken for bans.

@@ -42,8 +42,8 @@ type salvaged struct {
 	broken []string
 }
 
-// salvage copies the readable rows of a database into a new one. If there are none, it returns false
-// and leaves no new database.
+// salvage copies the readable rows of a database into a new one. If there are none, it returns
+// false and leaves no new database.
 func salvage(from, to string) (out salvaged, ok bool) {
 	out.rows = make(map[string]int)
 	removeDatabase(to)

@@ -192,8 +192,8 @@ func migrate(conn *sql.Conn, steps []string) error {
 	return nil
 }
 
-// schemaVersion returns the version of the schema, 0 for an empty database. It returns an error for a
-// database of another program, and for a version above known. It changes nothing.
+// schemaVersion returns the version of the schema, 0 for an empty database. It returns an error for
+// a database of another program, and for a version above known. It changes nothing.
 func schemaVersion(conn *sql.Conn, known int) (int, error) {
 	var id, version, tables int
 	for query, to := range map[string]*int{

@@ -187,8 +187,8 @@ func (r *reader) liftedAll(out *Snapshot) error {
 	return nil
 }
 
-// running reads the running bans. It reads few columns, because there may be very many bans, and the
-// start of the daemon waits for them.
+// running reads the running bans. It reads few columns, because there may be very many bans, and
+// the start of the daemon waits for them.
 func (r *reader) running(out *Snapshot) error {
 	rules, lists := make(map[string]string), make(map[string][]string)
 	return r.rows(out, func(row *sql.Rows) (bool, error) {

@@ -113,8 +113,8 @@ type batch struct {
 	blocks     []Block
 }
 
-// commit writes a batch in one transaction. If the wall clock was set since the last commit, it also
-// corrects the times of the written bans, and reports true.
+// commit writes a batch in one transaction. If the wall clock was set since the last commit, it
+// also corrects the times of the written bans, and reports true.
 func (s *store) commit(b *batch) (stepped bool, err error) {
 	// The transaction changes these two. If it fails, they must be as before.
 	saved, log := s.times.last, s.log

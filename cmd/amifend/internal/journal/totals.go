@@ -40,8 +40,8 @@ var sums = map[By]string{
 		min(hour), max(hour) FROM source_hour WHERE hour >= ?1 GROUP BY server`,
 }
 
-// Totals sums up the hours from the one of since on. It returns up to most sums, those with the most
-// failures first. Totals are written once a minute.
+// Totals sums up the hours from the one of since on. It returns up to most sums, those with the
+// most failures first. Totals are written once a minute.
 func (j *Journal) Totals(
 	ctx context.Context, by By, since time.Time, most int,
 ) (out []Sum, err error) {

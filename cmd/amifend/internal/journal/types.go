@@ -122,9 +122,9 @@ type Tombstone struct {
 type Snapshot struct {
 	Open   map[Key]Open
 	Lifted map[Key]*Tombstone
-	// All is the latest [LiftAll] of this boot, its time with a monotonic clock reading; zero: there
-	// was none. An element that the kernel had before that time is lifted, even if its ban was never
-	// written.
+	// All is the latest [LiftAll] of this boot, its time with a monotonic clock reading; zero:
+	// there was none. An element that the kernel had before that time is lifted, even if its ban
+	// was never written.
 	All Tombstone
 	At  time.Time // with a monotonic clock reading
 	// Bad counts the rows that cannot be read because somebody changed them. They stay in the

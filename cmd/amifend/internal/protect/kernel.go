@@ -27,9 +27,9 @@ func (k *kernel) addTo(b *builder) {
 	}
 }
 
-// dumpTries is the number of times that a dump is tried. The kernel interrupts a dump when the table
-// changes meanwhile, and on a router with many routes it may change all the time. So the results of
-// all tries are kept, and after the last try they count as complete.
+// dumpTries is the number of times that a dump is tried. The kernel interrupts a dump when the
+// table changes meanwhile, and on a router with many routes it may change all the time. So the
+// results of all tries are kept, and after the last try they count as complete.
 const dumpTries = 4
 
 // readKernel dumps addresses, the routes of all tables, their next hops and the IPv6 neighbours.
@@ -205,9 +205,9 @@ func (r *reader) route(rt *netlink.Route) {
 	}
 }
 
-// isNetwork reports whether p is small enough for a network of neighbours. A tunnel may have a route
-// for half of the address space (0.0.0.0/1). As a network of neighbours, it would forbid every ban
-// of a prefix.
+// isNetwork reports whether p is small enough for a network of neighbours. A tunnel may have a
+// route for half of the address space (0.0.0.0/1). As a network of neighbours, it would forbid
+// every ban of a prefix.
 func isNetwork(p netip.Prefix) bool {
 	if p.Addr().Is4() {
 		return p.Bits() >= 8
@@ -226,7 +226,8 @@ func (r *reader) dumpNeighbours() error {
 	return err
 }
 
-// prefixOf returns a network as a masked prefix. It returns the zero Prefix if n is nil or not valid.
+// prefixOf returns a network as a masked prefix. It returns the zero Prefix if n is nil or not
+// valid.
 func prefixOf(n *net.IPNet) netip.Prefix {
 	if n == nil {
 		return netip.Prefix{}

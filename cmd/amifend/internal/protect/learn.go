@@ -17,8 +17,8 @@ const (
 	OwnAddress                 // ours as the PBX sees it: RemoteAddress of our own login
 )
 
-// maxLessons is the most addresses of a kind that are learned from a server. The first ones stay, so
-// that nobody can push them out.
+// maxLessons is the most addresses of a kind that are learned from a server. The first ones stay,
+// so that nobody can push them out.
 const maxLessons = 16
 
 // lesson is one address that a server named.

@@ -165,8 +165,8 @@ func (w *Watcher) Resolve(ctx context.Context, host string) ([]netip.Addr, error
 	return addrs, err
 }
 
-// lookup resolves all names at the same time. If a lookup fails, the addresses of the name stay. The
-// first failure in a row is logged.
+// lookup resolves all names at the same time. If a lookup fails, the addresses of the name stay.
+// The first failure in a row is logged.
 func (w *Watcher) lookup(ctx context.Context) {
 	hosts := w.listed.Load().hosts()
 	var mu sync.Mutex

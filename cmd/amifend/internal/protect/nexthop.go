@@ -52,6 +52,7 @@ func (r *reader) nextHop(data []byte) error {
 		return err
 	}
 
+	// The kernel sends the attributes in any order.
 	var gateway netip.Addr
 	link := 0
 	for attributes.Next() {
@@ -63,6 +64,7 @@ func (r *reader) nextHop(data []byte) error {
 		}
 	}
 
+	// A next hop without a gateway leads to neighbours, and a group names other next hops.
 	if gateway.IsValid() {
 		r.add(netip.PrefixFrom(gateway, gateway.BitLen()), "next hop via "+r.link(link))
 	}

@@ -28,20 +28,20 @@ import (
 // Entry is a prefix that is never banned.
 type Entry struct {
 	Prefix netip.Prefix // masked
-	// Reason is a text for people, such as "default gateway via eth0". Several reasons are joined by
-	// "; ".
+	// Reason is a text for people, such as "default gateway via eth0". Several reasons are joined
+	// by "; ".
 	Reason string
 }
 
 // Set holds all protected addresses at one moment. It does not change after it was handed out.
 type Set struct {
 	Entries []Entry // sorted by prefix, each prefix once
-	// OnLink holds the networks of our neighbours, sorted. A host of such a network may be banned. A
-	// prefix that covers the whole network may not.
+	// OnLink holds the networks of our neighbours, sorted. A host of such a network may be banned.
+	// A prefix that covers the whole network may not.
 	OnLink []netip.Prefix
-	// Learned holds the addresses that only the events of a server named, sorted. They are protected
-	// from events of that server only, because a server may lie about them. Addresses of Entries are
-	// not among them.
+	// Learned holds the addresses that only the events of a server named, sorted. They are
+	// protected from events of that server only, because a server may lie about them. Addresses of
+	// Entries are not among them.
 	Learned []Learned
 }
 
@@ -166,9 +166,9 @@ func New(c Config) *Watcher {
 	return w
 }
 
-// Relist replaces the lists of the operator. Run hands out the new set soon after, [Watcher.Refresh]
-// at once. Addresses that a server's events named stay as long as the server is listed. The caller
-// must not change l afterwards.
+// Relist replaces the lists of the operator. Run hands out the new set soon after,
+// [Watcher.Refresh] at once. Addresses that a server's events named stay as long as the server is
+// listed. The caller must not change l afterwards.
 func (w *Watcher) Relist(l Listed) {
 	w.listed.Store(&l)
 	w.forget(l.Servers)
@@ -191,16 +191,16 @@ func (w *Watcher) Current() Set {
 
 // Snapshot reads everything once, and returns the set. It must succeed before the first ban.
 //
-// A name that does not resolve is not an error, because a PBX of that name cannot be reached either.
-// The set then has the addresses of earlier lookups, if any. The failure is logged, and
+// A name that does not resolve is not an error, because a PBX of that name cannot be reached
+// either. The set then has the addresses of earlier lookups, if any. The failure is logged, and
 // [Watcher.Unresolved] returns it. With an error, Snapshot returns the zero Set.
 func (w *Watcher) Snapshot(ctx context.Context) (Set, error) {
 	w.lookup(ctx)
 	return w.collect(true)
 }
 
-// HandTo makes the Watcher call update with each set that differs from the one before, one call at a
-// time. The first set is compared with [Watcher.Current].
+// HandTo makes the Watcher call update with each set that differs from the one before, one call at
+// a time. The first set is compared with [Watcher.Current].
 func (w *Watcher) HandTo(update func(Set)) {
 	w.handing.Lock()
 	defer w.handing.Unlock()

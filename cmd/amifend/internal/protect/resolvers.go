@@ -32,8 +32,8 @@ var (
 )
 
 // upstreams holds the files that name the resolvers behind a local stub. All are read, even if
-// resolv.conf names no stub: programs may ask systemd-resolved without it (nss-resolve). The file of
-// an unused stub does no harm, since it only protects one more resolver.
+// resolv.conf names no stub: programs may ask systemd-resolved without it (nss-resolve). The file
+// of an unused stub does no harm, since it only protects one more resolver.
 var upstreams = []struct {
 	pattern string
 	line    *regexp.Regexp

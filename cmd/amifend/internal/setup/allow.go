@@ -96,6 +96,7 @@ func (r *run) choose(all []candidate) ([]candidate, error) {
 		return all, nil
 	}
 
+	// Nobody can tell a strange session or network from a known one but the user.
 	numbers, err := r.Ask.Choose("Who must never be banned?",
 		"Your trunks, from where you administer this machine, and your offices.", lines)
 	if err != nil {

@@ -61,6 +61,7 @@ func (r *run) findPBX(ctx context.Context) (*pbx, error) {
 		return nil, err
 	}
 
+	// Without a local Asterisk, the user may mean one on another machine.
 	none := "no Asterisk was found on this machine: there is no " + r.AsteriskDir + "/manager.conf"
 	if r.Ask == nil {
 		return nil, advise(none, "name the folder of its config with --asterisk-dir, or the address of "+

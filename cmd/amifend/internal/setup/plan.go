@@ -335,7 +335,8 @@ func (r *run) readOld(p *plan) (o old, err error) {
 // own returns the path of a file in the config folder.
 func (r *run) own(name string) string { return filepath.Join(r.ConfigDir, name) }
 
-// newSecret returns a random secret of 192 bits. It has no character with a meaning in manager.conf.
+// newSecret returns a random secret of 192 bits. It has no character with a meaning in
+// manager.conf.
 func newSecret() string {
 	b := make([]byte, 24)
 	_, _ = rand.Read(b) // it never fails

@@ -66,6 +66,7 @@ func (r *run) takeOver(folder *safefile.Folder) error {
 		return err
 	}
 
+	// The service reads these two by its group, and must not change them.
 	rights.Mode = 0o640
 	for _, name := range []string{configName, secretName} {
 		b, err := folder.Read(name)
