@@ -88,7 +88,8 @@ func repack(t *testing.T, deb string) string {
 // listing prints all files but those that no package removes again.
 const listing = `find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp \
 	-o -path /var/tmp -o -path /var/log -o -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/cache \
-	-o -path /root -o -path /home -o -path /opt -o -path /var/lib/sudo -o -path /var/lib/systemd \) -prune -o -print | sort`
+	-o -path /root -o -path /home -o -path /opt -o -path /var/lib/sudo -o -path /var/lib/systemd \) \
+	-prune -o -print | sort`
 
 const owners = "stat -c '%U:%G %a %n' /etc/amifend /etc/amifend/*"
 
