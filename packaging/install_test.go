@@ -145,7 +145,8 @@ func configure(t *testing.T, m *machine) {
 // amifend must not be able to do.
 func fewRights(t *testing.T, m *machine) {
 	m.run(t, `
-		grep -E "^(Cap|NoNewPrivs|Seccomp:)" /proc/$(systemctl show -p MainPID --value amifend)/status | tr -d "\t" >/root/rights
+		pid=$(systemctl show -p MainPID --value amifend)
+		grep -E "^(Cap|NoNewPrivs|Seccomp:)" /proc/$pid/status | tr -d "\t" >/root/rights
 		printf "%s\n" CapInh:0000000000001000 CapPrm:0000000000001000 CapEff:0000000000001000 \
 			CapBnd:0000000000001000 CapAmb:0000000000001000 NoNewPrivs:1 Seccomp:2 | diff - /root/rights`)
 
