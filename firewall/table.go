@@ -33,7 +33,7 @@ type Options struct {
 }
 
 // Table is an nftables table of bans. Its methods may be called from several goroutines; Apply,
-// Ensure and SetAllow wait for each other, and so do Bans, Element, Denied and Watch's checks, but
+// Ensure and SetAllow wait for each other, and so do Bans, Element, Denied, Dropped and Watch's checks, but
 // no reader makes a writer wait, and SetDeny makes nobody wait.
 type Table struct {
 	table *nftables.Table

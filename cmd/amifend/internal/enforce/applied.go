@@ -77,6 +77,7 @@ func (e *Enforcer) logBan(h *held) {
 		return
 	}
 	h.logged = true
+	e.meter.ban(&h.Ban, e.clock.Now())
 
 	verb := "banned"
 	if e.dry {

@@ -89,6 +89,7 @@ type Enforcer struct {
 	calls    owner.Calls
 	readings *owner.Latest[[]firewall.Element] // of all bans, see Counters
 	counters counters
+	meter    meter
 
 	ledger     *ledger
 	comparison comparison
