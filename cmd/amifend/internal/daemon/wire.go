@@ -17,6 +17,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
 	"github.com/amifend/amifend/cmd/amifend/internal/lockout"
+	"github.com/amifend/amifend/cmd/amifend/internal/metrics"
 	"github.com/amifend/amifend/cmd/amifend/internal/operate"
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
@@ -42,6 +43,7 @@ type daemon struct {
 	allowlist *allowlist.Keeper
 	reloader  *reloader
 	service   *operate.Service
+	metrics   *metrics.Server
 	hangup    <-chan os.Signal
 }
 
@@ -106,9 +108,10 @@ func serve(
 
 	// What operators do. The service comes last, since it asks all others.
 	allow := newAllowlist(s, watcher)
+	scraped := newMetrics(s, engine, enforcer, denier, fleet, watcher)
 	reloader := &reloader{
 		shared: s, fleet: fleet, judge: engine, enforcer: enforcer, denier: denier,
-		watcher: watcher, allowlist: allow, servers: engine.Servers(),
+		watcher: watcher, allowlist: allow, metrics: scraped, servers: engine.Servers(),
 	}
 
 	service := operate.New(operate.Options{
@@ -117,7 +120,7 @@ func serve(
 		Watcher: watcher, Allowlist: allow, Journal: s.journal, Book: s.alerts, Feed: feed,
 		Lockout: s.admins, Reload: reloader.command(), Restart: reloader.restartNeeded,
 		Enforce: reloader.Enforce, BeforeKeep: reloader.beforeKeep,
-		ObservesAfter: b.observesAfter(), TurnError: s.turnError(),
+		ObservesAfter: b.observesAfter(), TurnError: s.turnError(), MetricsProblem: scraped.Problem,
 	})
 
 	o.Log.Info("amifend runs", "servers", len(o.Config.Servers), "protected", len(set.Entries),
@@ -125,7 +128,8 @@ func serve(
 	d := &daemon{
 		shared: s, table: table, watcher: watcher, denier: denier, enforcer: enforcer,
 		judge: engine, protected: newProtected(o.Log, set, engine, enforcer, denier), fleet: fleet,
-		plan: plan, allowlist: allow, reloader: reloader, service: service, hangup: hangup,
+		plan: plan, allowlist: allow, reloader: reloader, service: service, metrics: scraped,
+		hangup: hangup,
 	}
 	if b.what != "" {
 		operate.Record(s.journal, b.by, b.what, "", "")
@@ -260,6 +264,17 @@ func newAllowlist(s *shared, watcher *protect.Watcher) *allowlist.Keeper {
 		o.Allowed, o.Addresses = from.allowed, from.addresses
 	}
 	return allowlist.New(o)
+}
+
+func newMetrics(
+	s *shared, engine *judge.Judge, enforcer *enforce.Enforcer, denier *enforce.Denier,
+	fleet *stream.Fleet, watcher *protect.Watcher,
+) *metrics.Server {
+	return metrics.New(s.options.Config.Metrics, s.options.Log, metrics.Sources{
+		Version: s.options.Version, Config: s.live.Load, Judge: engine, Enforcer: enforcer,
+		Denier: denier, Sessions: fleet.Sessions, Watcher: watcher, Journal: s.journal, Book: s.alerts,
+		Waiting: func() int { return len(s.events) },
+	})
 }
 
 // openTable opens the firewall that the config names, or the one that only logs what it would do.
