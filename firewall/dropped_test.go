@@ -10,7 +10,8 @@ import (
 func TestWhatBansDropIsCountedByScope(t *testing.T) {
 	s := newSite(t, Options{})
 	ensure(t, s.table)
-	apply(t, s.table, ban(attacker4+"/32", ScopeAll, time.Hour), ban(attacker6+"/128", ScopeSIP, time.Hour))
+	apply(t, s.table, ban(attacker4+"/32", ScopeAll, time.Hour),
+		ban(attacker6+"/128", ScopeSIP, time.Hour))
 	setDeny(t, s.table, ipSet(t, []string{phone4 + "/32"}))
 
 	send := func(src, dst, port string, arrive bool) {

@@ -155,7 +155,8 @@ func TestPrometheusScrapesAndFires(t *testing.T) {
 		Data struct{ Result []struct{ Value [2]any } }
 	}
 	query := "http://" + address + "/api/v1/query?query=sum(amifend_bans_total)"
-	if !ask(t, query, &got) || len(got.Data.Result) != 1 || fmt.Sprint(got.Data.Result[0].Value[1]) != "1" {
+	if !ask(t, query, &got) || len(got.Data.Result) != 1 ||
+		fmt.Sprint(got.Data.Result[0].Value[1]) != "1" {
 		t.Errorf("bans: %+v", got)
 	}
 }

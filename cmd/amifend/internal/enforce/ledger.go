@@ -42,13 +42,14 @@ type waitingRoom struct {
 // to have. Each ban and lift stays until the kernel has acknowledged it, whatever fails in between.
 // The cost of a change does not depend on how many bans there are.
 type ledger struct {
-	bans   map[bans.Key]*held
-	all    []*held                       // the same, to look through them some at a time; the latest stands last
-	scopes [firewall.ScopeStream + 1]int // how many there are of each scope
-	scans  uint64
-	send   map[bans.Key]struct{} // bans that the kernel does not have, or not until the right time
-	lifts  map[bans.Key]string   // elements to take out, and why; "": nobody needs to know
-	full   map[bans.Set]*waitingRoom
+	bans  map[bans.Key]*held
+	all   []*held // the same, to look through them some at a time; the latest stands last
+	scans uint64
+	send  map[bans.Key]struct{} // bans that the kernel does not have, or not until the right time
+	lifts map[bans.Key]string   // elements to take out, and why; "": nobody needs to know
+	full  map[bans.Set]*waitingRoom
+
+	scopes [firewall.ScopeStream + 1]int // how many bans there are of each scope
 
 	clearing *clearing // all bans before are to be lifted; nil: none are
 

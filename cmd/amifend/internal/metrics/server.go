@@ -160,7 +160,7 @@ func (s *Server) serve(ctx context.Context, c config.Metrics) error {
 	if server.Shutdown(ending) != nil {
 		_ = server.Close() // whoever does not read the answer is cut off
 	}
-	<-failed
+	_ = <-failed // it says that the server was closed
 	return nil
 }
 

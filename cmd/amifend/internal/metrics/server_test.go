@@ -154,11 +154,10 @@ func TestPassword(t *testing.T) {
 	})
 	eventually(t, "it is served anew", func() bool { return len(said.Said(served, "")) == 2 })
 	url = "http://" + said.Said(served, "")[1].Text("address") + "/metrics"
-	if code, _ := get(t, http.MethodGet, url, as("prometheus", "s3cret")); code != http.StatusUnauthorized {
-		t.Errorf("the old password: %d", code)
-	}
-	if code, _ := get(t, http.MethodGet, url, as("prometheus", "n3w")); code != http.StatusOK {
-		t.Errorf("the new password: %d", code)
+	old, _ := get(t, http.MethodGet, url, as("prometheus", "s3cret"))
+	next, _ := get(t, http.MethodGet, url, as("prometheus", "n3w"))
+	if old != http.StatusUnauthorized || next != http.StatusOK {
+		t.Errorf("the old password: %d, the new one: %d", old, next)
 	}
 	for _, secret := range []string{"s3cret", "n3w", "wr0ng"} {
 		if strings.Contains(said.String(), secret) {
@@ -176,17 +175,20 @@ func TestTLS(t *testing.T) {
 		tr.TLSClientConfig = &tls.Config{RootCAs: pool, ServerName: "localhost"}
 	}
 
-	if code, body := get(t, http.MethodGet, "https://"+address+"/metrics", trusting); code != http.StatusOK {
+	page := address + "/metrics"
+	if code, body := get(t, http.MethodGet, "https://"+page, trusting); code != http.StatusOK {
 		t.Errorf("%d %s", code, body)
 	}
-	if code, body := get(t, http.MethodGet, "http://"+address+"/metrics", nil); code == http.StatusOK {
+	if code, body := get(t, http.MethodGet, "http://"+page, nil); code == http.StatusOK {
 		t.Errorf("plain: %d %s", code, body)
 	}
 
 	old := func(_ *http.Request, tr *http.Transport) {
-		tr.TLSClientConfig = &tls.Config{RootCAs: pool, ServerName: "localhost", MaxVersion: tls.VersionTLS11}
+		tr.TLSClientConfig = &tls.Config{
+			RootCAs: pool, ServerName: "localhost", MaxVersion: tls.VersionTLS11,
+		}
 	}
-	if code, _ := get(t, http.MethodGet, "https://"+address+"/metrics", old); code == http.StatusOK {
+	if code, _ := get(t, http.MethodGet, "https://"+page, old); code == http.StatusOK {
 		t.Error("TLS 1.1 is taken")
 	}
 }

@@ -1,6 +1,10 @@
 package metrics
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // namespace begins the names of all metrics of this package.
 const namespace = "amifend"
@@ -18,22 +22,42 @@ const (
 	hist    = prometheus.UntypedValue
 )
 
+// row is a line of the table.
+type row struct {
+	name   string // without the namespace
+	typ    prometheus.ValueType
+	help   string
+	labels []string
+}
+
 // all returns all metrics by name, without the namespace. docs/metrics.md describes them.
 func all() map[string]metric {
 	out := make(map[string]metric)
-	for _, m := range []struct {
-		name   string
-		typ    prometheus.ValueType
-		help   string
-		labels []string
-	}{
+	for _, r := range slices.Concat(
+		ofProcess(), ofServers(), ofEngine(), ofBans(), ofLists(), ofAlerts(), ofJournal(),
+	) {
+		out[r.name] = metric{
+			prometheus.NewDesc(namespace+"_"+r.name, r.help, r.labels, nil), r.typ,
+		}
+	}
+	return out
+}
+
+// ofProcess returns the metrics of what runs.
+func ofProcess() []row {
+	return []row{
 		{
 			"build_info", gauge, "The version of amifend and of Go; always 1.",
 			[]string{"version", "goversion"},
 		},
 		{"start_time_seconds", gauge, "When this run of the parts began, in Unix time.", nil},
 		{"observing", gauge, "1 if amifend bans nobody and only logs the bans it would make.", nil},
+	}
+}
 
+// ofServers returns the metrics of the sessions.
+func ofServers() []row {
+	return []row{
 		{"server_up", gauge, "1 if amifend is logged in to the PBX and gets its events.", server()},
 		{
 			"server_events_total", counter, "Security events, by Asterisk's name of the event.",
@@ -63,7 +87,12 @@ func all() map[string]metric {
 		},
 		{"server_round_trip_seconds", gauge, "The time of the last ping of the PBX.", server()},
 		{"waiting_events", gauge, "Events that wait for the policy engine.", nil},
+	}
+}
 
+// ofEngine returns the metrics of the policy engine.
+func ofEngine() []row {
+	return []row{
 		{"engine_up", gauge, "1 if the policy engine answers within a second.", nil},
 		{"observations_total", counter, "Events that the policy engine looked at.", nil},
 		{
@@ -96,7 +125,12 @@ func all() map[string]metric {
 			"event_to_verdict_seconds", hist,
 			"The time from an event's arrival to its verdict.", nil,
 		},
+	}
+}
 
+// ofBans returns the metrics of the bans and the kernel.
+func ofBans() []row {
+	return []row{
 		{
 			"firewall_up", gauge, "1 if the kernel answers within a second and takes the bans.", nil,
 		},
@@ -125,7 +159,12 @@ func all() map[string]metric {
 			"The time from the arrival of the event that led to a ban until the kernel had the ban.",
 			nil,
 		},
+	}
+}
 
+// ofLists returns the metrics of the lists.
+func ofLists() []row {
+	return []row{
 		{"deny_entries", gauge, "Entries of the [deny] lists in the config.", nil},
 		{"deny_ranges", gauge, "Ranges of addresses that the [deny] lists drop in the kernel.", nil},
 		{
@@ -135,14 +174,24 @@ func all() map[string]metric {
 		{"deny_dropped_packets_total", counter, "Packets that the [deny] lists dropped.", nil},
 		{"deny_dropped_bytes_total", counter, "Bytes that the [deny] lists dropped.", nil},
 		{"protected_prefixes", gauge, "Addresses and prefixes that are never banned.", nil},
+	}
+}
 
+// ofAlerts returns the metrics of the alerts.
+func ofAlerts() []row {
+	return []row{
 		{
 			"alerts_total", counter, "Alerts: events, and conditions when they begin.", kind(),
 		},
 		{
 			"open_conditions", gauge, "Conditions that are open and that nobody ignores.", kind(),
 		},
+	}
+}
 
+// ofJournal returns the metrics of the journal.
+func ofJournal() []row {
+	return []row{
 		{"journal_up", gauge, "1 if the journal can be written.", nil},
 		{"journal_waiting_entries", gauge, "Bans and lifts that wait to be written.", nil},
 		{
@@ -150,12 +199,7 @@ func all() map[string]metric {
 			"Bans and lifts that found no room to wait to be written.", nil,
 		},
 		{"journal_size_bytes", gauge, "The size of the journal's database.", nil},
-	} {
-		out[m.name] = metric{
-			prometheus.NewDesc(namespace+"_"+m.name, m.help, m.labels, nil), m.typ,
-		}
 	}
-	return out
 }
 
 func server() []string { return []string{"server"} }
