@@ -18,10 +18,11 @@ import (
 
 // Metrics holds where Prometheus may scrape amifend, and who may.
 type Metrics struct {
-	Listen      string // host:port, ready for net.Listen; "": nowhere
-	Username    string
-	Password    ami.Secret // zero: anybody may scrape
-	Certificate *KeyPair   // nil: plain HTTP
+	Listen   string // host:port, ready for net.Listen; "": nowhere
+	Username string
+	Password ami.Secret `json:"-"` // zero: anybody may scrape
+	// Certificate is the server's; nil: plain HTTP.
+	Certificate *KeyPair
 }
 
 // Equal reports whether m and o are the same, the files that they were read from included.
