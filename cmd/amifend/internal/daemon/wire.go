@@ -192,8 +192,10 @@ func newShared(o Options, startup *startup, b begin, stop context.CancelFunc) *s
 
 	// A journal that was begun anew must be compared with the kernel. The enforcer does that, and
 	// needs the journal for it. So the request has a box of its own, which is made before both.
-	s.journal = newJournal(o,
-		func() { s.compare.Set(struct{}{}) }, func() { s.begun.Set(struct{}{}) })
+	s.journal = newJournal(o, func() { s.compare.Set(struct{}{}) }, func() {
+		s.begun.Set(struct{}{})
+		s.alerts.Rewrite()
+	})
 	s.recorder = bans.NewRecorder(s.journal, s.clock)
 	s.alerts = newBook(o, s.journal)
 

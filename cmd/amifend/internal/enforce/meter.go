@@ -24,9 +24,9 @@ const lateBan = time.Minute
 
 // ban counts a ban that the kernel has for the first time, or that a dry run would have made. A ban
 // that amifend keep made of one of the trial was decided long before: it does not count in way.
-func (m *meter) ban(b *bans.Ban, now int64) {
-	m.banned[b.Scope].Add(1)
-	if took := time.Duration(now - b.DecidedAt()); took < lateBan {
+func (m *meter) ban(h *held, now int64) {
+	m.banned[h.key.Scope()].Add(1)
+	if took := time.Duration(now - (h.expiry - h.duration)); took < lateBan {
 		m.way.Observe(took)
 	}
 }

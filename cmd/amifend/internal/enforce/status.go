@@ -32,6 +32,9 @@ func (e *Enforcer) Status(ctx context.Context) (Status, error) {
 		for _, scope := range bans.Scopes() {
 			s.Scopes[scope] = e.ledger.scopes[scope]
 		}
+		if e.dirty { // what the kernel has is not known
+			s.Pending = max(s.Pending, s.Bans)
+		}
 		if e.meddling.last != 0 {
 			s.LastTaken = e.clock.Wall(e.meddling.last)
 		}

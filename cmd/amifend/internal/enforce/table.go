@@ -19,7 +19,7 @@ type Table interface {
 	// Clear lifts all bans, and lays out the table.
 	Clear(ctx context.Context) error
 	Apply(ctx context.Context, changes []firewall.Change) ([]firewall.Rejected, error)
-	Bans(ctx context.Context) ([]firewall.Element, error)
+	Elements(ctx context.Context) (*firewall.Elements, error)
 	Dropped(ctx context.Context) (map[firewall.Scope]firewall.Dropped, error)
 	Element(
 		ctx context.Context, prefix netip.Prefix, scope firewall.Scope,
@@ -103,8 +103,10 @@ func (Dry) Denied(context.Context) (firewall.Denied, error) { return firewall.De
 // Dropped returns that nothing was dropped.
 func (Dry) Dropped(context.Context) (map[firewall.Scope]firewall.Dropped, error) { return nil, nil }
 
-// Bans returns none.
-func (Dry) Bans(context.Context) ([]firewall.Element, error) { return nil, nil }
+// Elements returns none.
+func (Dry) Elements(context.Context) (*firewall.Elements, error) {
+	return firewall.NewElements(), nil
+}
 
 // Element returns none.
 func (Dry) Element(context.Context, netip.Prefix, firewall.Scope) (firewall.Element, bool, error) {
