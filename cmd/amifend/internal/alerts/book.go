@@ -92,11 +92,12 @@ type Book struct {
 	log     *slog.Logger
 	journal Journal
 
-	mu      sync.Mutex // judge, enforcer, daemon and operators
-	open    map[string]*told
-	counts  map[string]int // of open, by kind
-	latest  map[string]*Seen
-	ignored ignored
+	mu       sync.Mutex // judge, enforcer, daemon and operators
+	open     map[string]*told
+	counts   map[string]int    // of open, by kind
+	reported map[string]uint64 // by kind
+	latest   map[string]*Seen
+	ignored  ignored
 }
 
 // told is an open condition.
@@ -111,7 +112,8 @@ func New(o Options) *Book {
 	return &Book{
 		log: o.Log, journal: o.Journal,
 		open: make(map[string]*told), counts: make(map[string]int),
-		latest: make(map[string]*Seen), ignored: newIgnored(),
+		reported: make(map[string]uint64),
+		latest:   make(map[string]*Seen), ignored: newIgnored(),
 	}
 }
 

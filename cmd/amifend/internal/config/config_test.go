@@ -46,6 +46,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 	dir := t.TempDir()
 	ca := write(t, dir, "ca.pem", pem, 0o644)
 	write(t, dir, "branch-secret", "s3 %s:cret\r\n", 0o600)
+	writePair(t, dir)
 	c, err := Load(write(t, dir, "config.toml", `
 [[server]]
 name = "office"
@@ -113,6 +114,13 @@ max_size_mb = 100
 [log]
 level = "debug"
 format = "json"
+
+[metrics]
+listen = "192.0.2.1:9797"
+username = "scraper"
+password_file = "branch-secret"
+cert_file = "server.pem"
+key_file = "server.key"
 `, 0o640))
 	if err != nil {
 		t.Fatal(err)
@@ -173,6 +181,10 @@ format = "json"
 		Control: Control{Socket: "/tmp/control.sock", ReadGroup: "pbx", AdminGroup: "27"},
 		State:   State{Directory: "/srv/amifend", Retain: 30 * 24 * time.Hour, MaxSize: 100 << 20},
 		Log:     Log{slog.LevelDebug, "json"},
+		Metrics: Metrics{
+			Listen: "192.0.2.1:9797", Username: "scraper", Password: ami.NewSecret("s3 %s:cret"),
+			Certificate: c.Metrics.Certificate,
+		},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)

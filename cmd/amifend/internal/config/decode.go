@@ -25,6 +25,7 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 			Control  toml.Primitive `toml:"control"`
 			State    toml.Primitive `toml:"state"`
 			Log      toml.Primitive `toml:"log"`
+			Metrics  toml.Primitive `toml:"metrics"`
 		}
 	)
 
@@ -53,6 +54,7 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 		{"control", top.Control, &raw.Control},
 		{"state", top.State, &raw.State},
 		{"log", top.Log, &raw.Log},
+		{"metrics", top.Metrics, &raw.Metrics},
 	} {
 		if !md.IsDefined(s.name) {
 			continue

@@ -16,6 +16,7 @@ type rawConfig struct {
 	Control  rawControl  `toml:"control"`
 	State    rawState    `toml:"state"`
 	Log      rawLog      `toml:"log"`
+	Metrics  rawMetrics  `toml:"metrics"`
 
 	serverGiven bool // true even if Servers could not be read
 }
@@ -88,6 +89,14 @@ type rawState struct {
 type rawLog struct {
 	Level  value[string] `toml:"level"`
 	Format value[string] `toml:"format"`
+}
+
+type rawMetrics struct {
+	Listen       value[string] `toml:"listen"`
+	Username     value[string] `toml:"username"`
+	PasswordFile value[string] `toml:"password_file"`
+	CertFile     value[string] `toml:"cert_file"`
+	KeyFile      value[string] `toml:"key_file"`
 }
 
 // ports is a list of port ranges. A single port may also be written as a number.

@@ -31,6 +31,7 @@ func (d *daemon) run(ctx context.Context) {
 		func() { d.allowlist.Run(ctx) },
 		func() { d.denier.Run(ctx) },
 		func() { d.service.Run(ctx) },
+		func() { d.metrics.Run(ctx) },
 		func() { d.reloader.serveHangups(ctx, d.hangup) },
 		func() { d.reloader.endTrial(ctx) },
 		func() { d.watchProtected(ctx) },

@@ -17,6 +17,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
 	"github.com/amifend/amifend/cmd/amifend/internal/lockout"
+	"github.com/amifend/amifend/cmd/amifend/internal/metrics"
 	"github.com/amifend/amifend/cmd/amifend/internal/operate"
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
@@ -42,6 +43,7 @@ type daemon struct {
 	allowlist *allowlist.Keeper
 	reloader  *reloader
 	service   *operate.Service
+	metrics   *metrics.Server
 	hangup    <-chan os.Signal
 }
 
@@ -106,9 +108,10 @@ func serve(
 
 	// The parts for operators come last, since they ask all others.
 	allow := newAllowlist(s, watcher)
+	scraped := newMetrics(s, engine, enforcer, denier, fleet, watcher)
 	reloader := &reloader{
 		shared: s, fleet: fleet, judge: engine, enforcer: enforcer, denier: denier,
-		watcher: watcher, allowlist: allow, servers: engine.Servers(),
+		watcher: watcher, allowlist: allow, metrics: scraped, servers: engine.Servers(),
 	}
 	service := newService(s, reloader, table, feed)
 
@@ -117,7 +120,8 @@ func serve(
 	d := &daemon{
 		shared: s, table: table, watcher: watcher, denier: denier, enforcer: enforcer,
 		judge: engine, protected: newProtected(o.Log, set, engine, enforcer, denier), fleet: fleet,
-		plan: plan, allowlist: allow, reloader: reloader, service: service, hangup: hangup,
+		plan: plan, allowlist: allow, reloader: reloader, service: service, metrics: scraped,
+		hangup: hangup,
 	}
 
 	// The command that caused this run is recorded only when all parts are built.
@@ -257,6 +261,17 @@ func newAllowlist(s *shared, watcher *protect.Watcher) *allowlist.Keeper {
 	return allowlist.New(o)
 }
 
+func newMetrics(
+	s *shared, engine *judge.Judge, enforcer *enforce.Enforcer, denier *enforce.Denier,
+	fleet *stream.Fleet, watcher *protect.Watcher,
+) *metrics.Server {
+	return metrics.New(s.options.Config.Metrics, s.options.Log, metrics.Sources{
+		Version: s.options.Version, Config: s.live.Load, Judge: engine, Enforcer: enforcer,
+		Denier: denier, Sessions: fleet.Sessions, Watcher: watcher, Journal: s.journal, Book: s.alerts,
+		Waiting: func() int { return len(s.events) },
+	})
+}
+
 // newService returns the service, which answers operators by the parts that the reloader has too.
 func newService(
 	s *shared, r *reloader, table enforce.WatchedTable, feed *control.Feed,
@@ -270,6 +285,7 @@ func newService(
 		Restart: r.restartNeeded, Enforce: r.Enforce, BeforeKeep: r.beforeKeep,
 		ObservesAfter: s.begin.observesAfter(), TurnError: s.turnError(),
 		Confined: o.confined,
+		MetricsProblem: r.metrics.Problem,
 	})
 }
 

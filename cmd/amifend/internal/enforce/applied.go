@@ -80,6 +80,7 @@ func (e *Enforcer) logBan(h *held) {
 		return
 	}
 	h.logged = true
+	e.meter.ban(h, e.clock.Now())
 
 	verb := "banned"
 	if e.dry {

@@ -66,6 +66,8 @@ type Options struct {
 	BeforeKeep    func() error
 	ObservesAfter bool   // the daemon observes again when the trial ends
 	TurnError     string // why the last change between observing and banning failed; "": it did not
+	// MetricsProblem returns why the metrics cannot be served, "": they can; nil: there are none.
+	MetricsProblem func() string
 	// Restart returns the keys of the config file that wait for a restart; nil: there are none.
 	Restart  func() []string
 	Confined *control.Confined // how the process is confined; nil: it is not
