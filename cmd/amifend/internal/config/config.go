@@ -37,6 +37,7 @@ type Config struct {
 	Control  Control
 	State    State
 	Log      Log
+	Notify   []Target // names are unique
 
 	// Warnings are findings that make the file unsafe but not unusable, such as a secret that other
 	// users of this machine can read: `check` fails on them, `run` logs them.
@@ -130,7 +131,7 @@ func (l *loader) load(src []byte) *Config {
 	// The policy depends on the firewall's max_bans: the engine must hold as many bans as the
 	// kernel.
 	firewall := l.firewall(raw.Firewall)
-	return &Config{
+	c := &Config{
 		Servers:  l.servers(raw),
 		Policy:   l.policy(raw.Policy, firewall.MaxBans),
 		Observe:  get(l, "policy.observe", raw.Policy.Observe, false),
@@ -141,8 +142,10 @@ func (l *loader) load(src []byte) *Config {
 		Control:  l.control(raw.Control),
 		State:    l.state(raw.State),
 		Log:      l.log(raw.Log),
-		Warnings: l.warnings,
+		Notify:   l.targets(raw.Notify),
 	}
+	c.Warnings = l.warnings // complete only now
+	return c
 }
 
 // problem records one problem with the value of key.
