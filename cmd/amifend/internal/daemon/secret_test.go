@@ -73,6 +73,7 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 		"POST /v1/allow":            `{"prefix":"203.0.113.9/32","for_seconds":60}`,
 		"POST /v1/alerts/ignored":   `{"id":"00000000","note":"x"}`,
 		"DELETE /v1/alerts/ignored": "?id=00000000",
+		"POST /v1/notify/test":      `{"name":"dead"}`,
 		"POST /v1/reload":           "",
 		"POST /v1/keep":             "",
 		"POST /v1/nonsense":         "",

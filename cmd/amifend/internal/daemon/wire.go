@@ -17,6 +17,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
 	"github.com/amifend/amifend/cmd/amifend/internal/lockout"
+	"github.com/amifend/amifend/cmd/amifend/internal/notify"
 	"github.com/amifend/amifend/cmd/amifend/internal/operate"
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
@@ -115,7 +116,7 @@ func serve(
 		Version: o.Version, Config: s.live.Load, Log: o.Log, Clock: s.clock, Judge: engine,
 		Enforcer: enforcer, Denier: denier, Firewall: table.String(), Sessions: fleet.Sessions,
 		Watcher: watcher, Allowlist: allow, Journal: s.journal, Book: s.alerts, Feed: feed,
-		Lockout: s.admins, Reload: reloader.command(), Restart: reloader.restartNeeded,
+		Notifier: s.notifier, Lockout: s.admins, Reload: reloader.command(), Restart: reloader.restartNeeded,
 		Enforce: reloader.Enforce, BeforeKeep: reloader.beforeKeep,
 		ObservesAfter: b.observesAfter(), TurnError: s.turnError(),
 	})
@@ -134,7 +135,7 @@ func serve(
 
 	return s.next.Load(), &carried{
 		clock: s.clock, engine: engine.Engine(), servers: engine.Servers(), allowed: allow.Allowances(),
-		addresses: watcher.Addresses(), observed: o.Config.Dry(),
+		addresses: watcher.Addresses(), observed: o.Config.Dry(), notifications: s.notifier.Carry(),
 	}, nil
 }
 
@@ -174,6 +175,7 @@ type shared struct {
 	journal  *journal.Journal // nil: there is none
 	recorder bans.Recorder
 	alerts   *alerts.Book
+	notifier *notify.Notifier
 	compare  *owner.Latest[struct{}] // kernel and journal are to be compared soon
 	begun    *owner.Latest[struct{}] // the journal was lost: its rows are to be saved again
 	events   chan stream.Sighting
@@ -195,17 +197,37 @@ func newShared(o Options, startup *startup, b begin, stop context.CancelFunc) *s
 
 	// A journal that was begun anew must be compared with the kernel. The enforcer does that, and
 	// needs the journal for it. So the request has a box of its own, which is made before both.
-	s.journal = newJournal(o,
-		func() { s.compare.Set(struct{}{}) }, func() { s.begun.Set(struct{}{}) })
+	unsaved := owner.NewLatest[struct{}]()
+	s.journal = newJournal(o, func() { s.compare.Set(struct{}{}) }, func() {
+		s.begun.Set(struct{}{})
+		unsaved.Set(struct{}{})
+	})
 	s.recorder = bans.NewRecorder(s.journal, s.clock)
-	s.alerts = newBook(o, s.journal)
+
+	// The notifier comes before the book, which reports to it.
+	s.notifier = newNotifier(s, unsaved)
+	s.alerts = newBook(o, s.journal, s.notifier)
 
 	return s
 }
 
-func newBook(o Options, j *journal.Journal) *alerts.Book {
-	b := alerts.Options{Log: o.Log}
-	if j != nil { // a nil *Journal in an interface is not nil
+func newNotifier(s *shared, unsaved *owner.Latest[struct{}]) *notify.Notifier {
+	o := notify.Options{
+		Targets: s.options.Config.Notify, Observing: s.options.Config.Dry(), Log: s.options.Log,
+		Begun: unsaved, Calm: s.options.NotifyAfter,
+	}
+	if s.journal != nil { // a nil *Journal in an interface is not nil
+		o.Journal = s.journal
+	}
+	if from := s.begin.carried; from != nil {
+		o.Carried = from.notifications
+	}
+	return notify.New(o)
+}
+
+func newBook(o Options, j *journal.Journal, n *notify.Notifier) *alerts.Book {
+	b := alerts.Options{Log: o.Log, Listen: n.Alert}
+	if j != nil { // as above
 		b.Journal = j
 	}
 	return alerts.New(b)
@@ -214,8 +236,13 @@ func newBook(o Options, j *journal.Journal) *alerts.Book {
 func newEnforcer(s *shared, table enforce.Table, denier *enforce.Denier) *enforce.Enforcer {
 	o := enforce.Options{
 		Table: table, Clock: s.clock, Log: s.options.Log, Mail: s.mail, Recorder: s.recorder,
-		Alerts: s.alerts, Compare: s.compare, Dry: s.options.Config.Dry(), Banned: s.options.Banned,
-		LaidOut: denier.LaidOut,
+		Alerts: s.alerts, Compare: s.compare, Dry: s.options.Config.Dry(), LaidOut: denier.LaidOut,
+		Banned: func(b bans.Ban) {
+			s.notifier.Ban(b)
+			if s.options.Banned != nil {
+				s.options.Banned(b)
+			}
+		},
 	}
 	if s.journal != nil && !o.Dry { // a dry run has nothing in the kernel to compare
 		o.Journal = s.journal

@@ -11,7 +11,6 @@ import (
 	"github.com/nicholas-fedor/shoutrrr/pkg/services/chat/discord"
 	"github.com/nicholas-fedor/shoutrrr/pkg/services/chat/matrix"
 	"github.com/nicholas-fedor/shoutrrr/pkg/services/chat/slack"
-	"github.com/nicholas-fedor/shoutrrr/pkg/services/chat/telegram"
 	"github.com/nicholas-fedor/shoutrrr/pkg/services/push/gotify"
 	"github.com/nicholas-fedor/shoutrrr/pkg/services/push/ntfy"
 	"github.com/nicholas-fedor/shoutrrr/pkg/services/push/pushover"
@@ -60,16 +59,6 @@ func newSlack(u *url.URL, _ string) (func(context.Context, Message) error, error
 		return nil, err
 	}
 	return titled(s, slackText, slackText, 3000), nil
-}
-
-// newTelegram gives no title to the library, which would switch to HTML for it.
-func newTelegram(u *url.URL, _ string) (func(context.Context, Message) error, error) {
-	s := &telegram.Service{}
-	if err := begin(s, u); err != nil {
-		return nil, err
-	}
-	s.Config.Preview = false
-	return untitled(s, 4000), nil
 }
 
 func newDiscord(u *url.URL, _ string) (func(context.Context, Message) error, error) {

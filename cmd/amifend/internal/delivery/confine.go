@@ -10,8 +10,9 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/textproto"
 	"time"
+
+	mail "github.com/wneessen/go-mail"
 )
 
 const (
@@ -30,8 +31,7 @@ func Confine() {
 		ResponseHeaderTimeout:  requestTime,
 		MaxResponseHeaderBytes: mostAnswer,
 		ForceAttemptHTTP2:      true,
-		MaxIdleConns:           20,
-		IdleConnTimeout:        30 * time.Second,
+		DisableKeepAlives:      true, // messages are rare
 	}
 	http.DefaultTransport = &confined{base}
 }
@@ -96,7 +96,7 @@ func describe(err error) string {
 		dns     *net.DNSError
 		op      *net.OpError
 		timeout net.Error
-		reply   *textproto.Error
+		reply   *mail.SendError
 		cert    *tls.CertificateVerificationError
 		host    x509.HostnameError
 		own     *Error
@@ -114,8 +114,8 @@ func describe(err error) string {
 		return "it would be reached without TLS"
 	case errors.As(err, &cert), errors.As(err, &host):
 		return "its certificate is not trusted"
-	case errors.As(err, &reply):
-		return fmt.Sprintf("the mail server answered %d", reply.Code)
+	case errors.As(err, &reply) && reply.ErrorCode() != 0:
+		return fmt.Sprintf("the mail server answered %d", reply.ErrorCode())
 	case errors.Is(err, errLeft), errors.Is(err, context.DeadlineExceeded),
 		errors.As(err, &timeout) && timeout.Timeout():
 		return "it did not answer in time"

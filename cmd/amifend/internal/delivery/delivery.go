@@ -6,7 +6,7 @@
 //
 // # Libraries
 //
-// github.com/nicholas-fedor/shoutrrr knows Slack, Telegram, Discord, Matrix, ntfy, Gotify and
+// github.com/nicholas-fedor/shoutrrr sends to Slack, Discord, Matrix, ntfy, Gotify and
 // Pushover. Only these of its packages are imported, so that no other scheme can be used.
 // containrrr/shoutrrr, from which it was forked, had its last release in 2023.
 // nikoksr/notify (last release January 2025) needs the SDK of each service, and has no
@@ -14,12 +14,13 @@
 //
 // Mail is sent by github.com/wneessen/go-mail. shoutrrr's mail has no time limit after the
 // connection is there, does not encode headers, and falls back from TLS to plain text.
-// Teams gets an Adaptive Card at the URL of a workflow, by this package: the connectors that shoutrrr
-// posts to were switched off by Microsoft. The webhook is our own.
+// Telegram is one request of this package: shoutrrr 0.13.2 reports a message as sent when the request failed, since
+// it only looks for an error in the answer. Teams gets an Adaptive Card at the URL of a workflow: shoutrrr
+// posts to connectors, which Microsoft retires. The webhook is our own.
 //
 // # Bounds
 //
-// shoutrrr takes no context, and for Slack, Telegram and Matrix no HTTP client. So all
+// shoutrrr takes no context, and for Slack and Matrix no HTTP client. So all
 // requests go through [http.DefaultTransport], which [Confine] replaces by one that follows no
 // redirect, takes 20 seconds and 64 KiB of an answer at most, and speaks plain HTTP with this
 // machine only. [Target.Send] refuses to work without it. An answer that is not a success becomes

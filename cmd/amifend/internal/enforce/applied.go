@@ -88,7 +88,7 @@ func (e *Enforcer) logBan(h *held) {
 		e.banned(h.Ban)
 	}
 
-	h.Evidence = "" // a kilobyte for each of 262,144 bans is too much to keep
+	h.Evidence, h.Accounts = "", nil // a kilobyte for each of 262,144 bans is too much to keep
 }
 
 func (e *Enforcer) logLift(c firewall.Change, why string) {
