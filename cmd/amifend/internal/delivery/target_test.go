@@ -57,11 +57,11 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.requests = append(r.requests, got{meant, req.Header, string(body)})
 	r.mu.Unlock()
 	if meant.Host == "hooks.slack.com" {
-		io.WriteString(w, "ok")
+		_, _ = io.WriteString(w, "ok")
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	io.WriteString(w, `{"ok":true,"room_id":"!r:example.com","event_id":"$e","id":1,"status":1}`)
+	_, _ = io.WriteString(w, `{"ok":true,"room_id":"!r:example.com","event_id":"$e","id":1,"status":1}`)
 }
 
 const slackToken = "T00000000-B00000000-000000000000000000000000"
@@ -203,7 +203,7 @@ func TestWebhookIsSigned(t *testing.T) {
 	g := r.requests[0]
 	id, at := g.header.Get("webhook-id"), g.header.Get("webhook-timestamp")
 	mac := hmac.New(sha256.New, key)
-	io.WriteString(mac, id+"."+at+"."+g.body)
+	mac.Write([]byte(id + "." + at + "." + g.body))
 	want := "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
 	if id != "msg_1" || g.header.Get("webhook-signature") != want || g.body != `{"x":"<!channel>"}` {
 		t.Errorf("%s %s %s: %s", id, at, g.header.Get("webhook-signature"), g.body)

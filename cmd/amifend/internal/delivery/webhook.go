@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -118,9 +119,7 @@ func post(ctx context.Context, to string, body []byte, h http.Header) error {
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("User-Agent", "amifend")
-	for k, v := range h {
-		r.Header[k] = v
-	}
+	maps.Copy(r.Header, h)
 
 	res, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {

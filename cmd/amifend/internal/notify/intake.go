@@ -2,7 +2,6 @@ package notify
 
 import (
 	"sync"
-	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/alerts"
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
@@ -32,10 +31,7 @@ type intake struct {
 const mostBans = 256
 
 // moreBans counts bans without their details.
-type moreBans struct {
-	bans, attempts int
-	last           time.Time
-}
+type moreBans struct{ bans, attempts int }
 
 func newIntake() *intake { return &intake{wake: make(chan struct{}, 1)} }
 

@@ -17,15 +17,15 @@
 // An attack is a summary, see [Attack]. A condition is sent when it begins and when it is over. What
 // forged packets can raise in everybody's name is gathered, and sent as one message when the
 // target's digest time is over; of spoof_flood there is one at a time, so it goes by itself.
-// compromised_account, server_down and what else is critical, and journal_failing, go at any time. All other messages wait
-// in quiet hours, and are gathered when a target had max_per_hour messages.
+// compromised_account, server_down and what else is critical, and journal_failing, go at any time.
+// All other messages wait in quiet hours, and are gathered when a target had max_per_hour messages.
 //
 // # Outbox
 //
 // A message is in the journal from its making until the target has taken it. It is tried again after
 // 30 s, then after twice as long, up to an hour, for three days. After a crash a message may be sent
-// twice, with the same ID. Since the journal's rows are written every second or so, a crash can lose what happened in the last
-// seconds.
+// twice, with the same ID. A crash can lose what happened in the last second, and the bans of the
+// last ten seconds from a summary.
 package notify
 
 import (
@@ -274,10 +274,9 @@ func (n *Notifier) sent(r result) {
 	}
 	if t.failures >= failingAfter && !t.gone {
 		n.book.Raise(failingKey(t.Name), alerts.Alert{
-			Kind:   alerts.NotifyFailing,
-			Text:   fmt.Sprintf("the target %s of [[notify]] does not take messages: %s", t.Name, r.err),
-			Do:     "amifend notify --test " + t.Name,
-			Logged: false,
+			Kind: alerts.NotifyFailing,
+			Text: fmt.Sprintf("the target %s of [[notify]] does not take messages: %s", t.Name, r.err),
+			Do:   "amifend notify --test " + t.Name,
 		}, alerts.Span{})
 	}
 }

@@ -125,10 +125,12 @@ func TestTenThousandBansAreOneMessage(t *testing.T) {
 	for i := range 10_000 {
 		n.Ban(ban(i))
 	}
-	texts := h.wait(t, 1)
+	h.wait(t, 1)
 	time.Sleep(1500 * time.Millisecond) // longer than the notifier's beat
-	if texts = h.texts(); len(texts) != 1 || !strings.HasPrefix(texts[0], "10000 bans made after 40000 attempts") ||
-		!strings.Contains(texts[0], `accounts tried: "<!channel>"`) || !strings.Contains(texts[0], "and 9990 more") {
+	if texts := h.texts(); len(texts) != 1 ||
+		!strings.HasPrefix(texts[0], "10000 bans made after 40000 attempts") ||
+		!strings.Contains(texts[0], `accounts tried: "<!channel>"`) ||
+		!strings.Contains(texts[0], "and 9990 more") {
 		t.Errorf("%q", texts)
 	}
 }
@@ -136,14 +138,17 @@ func TestTenThousandBansAreOneMessage(t *testing.T) {
 // While amifend observes, nothing is told as if it had happened. What operators do is no attack.
 func TestObservedBansAreToldAsSuch(t *testing.T) {
 	h := newHook(t)
-	n, _, _, _ := run(t, notify.Options{Targets: []config.Target{h.target("hook")}, Observing: true})
+	n, _, _, _ := run(t, notify.Options{
+		Targets: []config.Target{h.target("hook")}, Observing: true,
+	})
 	b := ban(1)
 	b.Rule = "operator"
 	n.Ban(b)
 	n.Ban(ban(2))
 	text := h.wait(t, 1)[0]
 	if !strings.HasPrefix(text, "1 ban that would have been made after 4 attempts") ||
-		!strings.Contains(text, "would be dropped: all (1)") || !strings.Contains(text, "nobody was banned") {
+		!strings.Contains(text, "would be dropped: all (1)") ||
+		!strings.Contains(text, "nobody was banned") {
 		t.Errorf("%s", text)
 	}
 }
@@ -161,12 +166,14 @@ func TestHangingTargetHoldsUpNobody(t *testing.T) {
 		webhook("hangs", "http://"+l.Addr().String()+"/"), h.target("hook"),
 	}})
 
-	key, down := alerts.Key(alerts.ServerDown, "pbx"), alerts.Alert{Kind: alerts.ServerDown, Server: "pbx", Text: "gone"}
+	key := alerts.Key(alerts.ServerDown, "pbx")
+	down := alerts.Alert{Kind: alerts.ServerDown, Server: "pbx", Text: "gone"}
 	b.Raise(key, down, alerts.Span{})
 	h.wait(t, 1)
 	b.Resolve(key, alerts.Span{})
 	texts := h.wait(t, 2)
-	if !strings.HasPrefix(texts[0], "server_down (critical) began at") || !strings.HasPrefix(texts[1], "server_down is over") {
+	if !strings.HasPrefix(texts[0], "server_down (critical) began at") ||
+		!strings.HasPrefix(texts[1], "server_down is over") {
 		t.Errorf("%q", texts)
 	}
 	found, err := n.Targets(t.Context())
@@ -197,7 +204,8 @@ func TestFailingTargetIsACondition(t *testing.T) {
 
 	n.Ban(ban(1))
 	texts := h.wait(t, 2)
-	if !strings.Contains(texts[1], "notify_failing (warning)") || !strings.Contains(texts[1], "it answered HTTP 404") {
+	if !strings.Contains(texts[1], "notify_failing (warning)") ||
+		!strings.Contains(texts[1], "it answered HTTP 404") {
 		t.Errorf("%q", texts)
 	}
 	if strings.Contains(said.String(), "t0ken") || strings.Contains(strings.Join(texts, ""), "t0ken") {
@@ -205,7 +213,8 @@ func TestFailingTargetIsACondition(t *testing.T) {
 	}
 
 	n.SetTargets([]config.Target{h.target("hook")})
-	if texts = h.wait(t, 3); !strings.HasPrefix(texts[2], "notify_failing is over") || len(b.Open()) != 0 {
+	texts = h.wait(t, 3)
+	if !strings.HasPrefix(texts[2], "notify_failing is over") || len(b.Open()) != 0 {
 		t.Errorf("%q, open %+v", texts, b.Open())
 	}
 }
@@ -235,7 +244,8 @@ func TestOutboxSurvivesARestart(t *testing.T) {
 
 	j, stopJournal := openJournal(t, dir)
 	n, b, _, stop := run(t, notify.Options{Targets: targets, Journal: j, Calm: time.Hour})
-	b.Raise(alerts.Key(alerts.ServerDown, "pbx"), alerts.Alert{Kind: alerts.ServerDown, Server: "pbx"}, alerts.Span{})
+	down := alerts.Alert{Kind: alerts.ServerDown, Server: "pbx"}
+	b.Raise(alerts.Key(alerts.ServerDown, "pbx"), down, alerts.Span{})
 	b.Event(alerts.Alert{Kind: "suspect_login", Source: "192.0.2.1"})
 	n.Ban(ban(1))
 	if _, err := n.Targets(t.Context()); err != nil {
@@ -272,7 +282,8 @@ func TestOutboxSurvivesARestart(t *testing.T) {
 		if strings.HasPrefix(string(r.Key), "notify/message/") {
 			t.Errorf("the journal still has %s", r.Key)
 		}
-		gathered = gathered || string(r.Key) == "notify/gathered/hook" && strings.Contains(string(r.Value), "suspect_login")
+		gathered = gathered || string(r.Key) == "notify/gathered/hook" &&
+			strings.Contains(string(r.Value), "suspect_login")
 		return nil
 	})
 	if err != nil || !gathered {
@@ -285,7 +296,9 @@ func TestTest(t *testing.T) {
 	h := newHook(t)
 	bad := httptest.NewServer(http.NotFoundHandler())
 	defer bad.Close()
-	n, _, _, _ := run(t, notify.Options{Targets: []config.Target{h.target("hook"), webhook("bad", bad.URL)}})
+	n, _, _, _ := run(t, notify.Options{
+		Targets: []config.Target{h.target("hook"), webhook("bad", bad.URL)},
+	})
 	if out, err := n.Test(t.Context(), "nobody", "root"); err != nil || len(out) != 0 {
 		t.Errorf("%v, %v", out, err)
 	}
