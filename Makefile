@@ -19,19 +19,21 @@ build: ## build bin/amifend, which needs no libraries
 	@packaging/need-go "$(GO)"
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "$(STAMP)" -o $(PROGRAM) ./cmd/amifend
 
-# Where install puts things; DESTDIR is put in front of each, for a try.
-BIN      = $(DESTDIR)/usr/local/bin
+# Where install puts things; DESTDIR is put in front of each, for a try. uninstall needs the same PREFIX.
+PREFIX  ?= /usr/local
+BIN      = $(DESTDIR)$(PREFIX)/bin
 ETC      = $(DESTDIR)/etc
 # The group of the service, which a try without root does not have.
 OWNER   ?= $(if $(DESTDIR),,-o root -g amifend)
 
 # PREBUILT=1 takes the bin/amifend that is there, for a machine without Go.
 install: $(if $(PREBUILT),,build) ## install the program, its unit, its user and a first config (root)
+	@[ -x bin/amifend ] || { echo "amifend: there is no bin/amifend: run make build here, or on another machine, first" >&2; exit 1; }
 	install -D -m 755 bin/amifend $(BIN)/amifend
 	@# Where earlier versions were.
 	rm -f $(DESTDIR)/usr/local/sbin/amifend
 	install -d $(ETC)/systemd/system
-	sed 's|/usr/bin/amifend|/usr/local/bin/amifend|' examples/systemd/amifend.service | \
+	sed 's|/usr/bin/amifend|$(PREFIX)/bin/amifend|' examples/systemd/amifend.service | \
 		install -m 644 /dev/stdin $(ETC)/systemd/system/amifend.service
 	install -D -m 644 examples/systemd/sysusers.conf $(ETC)/sysusers.d/amifend.conf
 	$(if $(DESTDIR),,systemd-sysusers)
@@ -43,7 +45,7 @@ install: $(if $(PREBUILT),,build) ## install the program, its unit, its user and
 	$(if $(DESTDIR),,chown root:amifend $(ETC)/amifend/config.toml $(ETC)/amifend/ami-secret)
 	$(if $(DESTDIR),,chmod 640 $(ETC)/amifend/config.toml $(ETC)/amifend/ami-secret)
 	$(if $(DESTDIR),,-systemctl daemon-reload)
-	@echo "Next: the manager user and $(ETC)/amifend/ami-secret (docs/install.md, step 2), then: amifend check"
+	@echo "Next: sudo amifend init     (or by hand: docs/install.md)"
 
 uninstall: ## remove what install put here, and the bans; /etc/amifend and /var/lib/amifend stay (root)
 	$(if $(DESTDIR),,-systemctl disable --now amifend)
@@ -70,6 +72,10 @@ packages: build bin/nfpm bin/cyclonedx-gomod ## build the packages twice and com
 
 demo: build ## play two PBXs with phones and attackers for a minute; touches nothing on the host
 	@bin/amifend demo
+
+picture: build ## draw the README's picture, docs/demo.svg, from what the demo prints
+	@bin/amifend demo >bin/demo.txt
+	@$(GO) run ./packaging/picture docs/demo.svg <bin/demo.txt
 
 test: ## everything: lint, unit, fuzz, end to end against real Asterisk (root)
 	@.ci/install

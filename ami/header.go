@@ -31,13 +31,18 @@ const (
 	headerAttemptedTransport
 )
 
-// parseHeader maps a key to its header. Keys are those of main/event.c, ie_maps[], exact in case.
+// parseHeader returns the header of a key, or headerOther. The keys are those of ie_maps[] in
+// main/event.c, with the same case. It and parseTailHeader are switches because they run for every
+// line.
 func parseHeader(key []byte) header {
 	switch string(key) {
+	// The manager prints these two before the information elements.
 	case "Event":
 		return headerEvent
 	case "Privilege":
 		return headerPrivilege
+
+	// Every kind of event has these, in this order.
 	case "EventTV":
 		return headerEventTV
 	case "Severity":
@@ -54,30 +59,40 @@ func parseHeader(key []byte) header {
 		return headerLocalAddress
 	case "RemoteAddress":
 		return headerRemoteAddress
+
+	// The rest depends on the kind.
 	default:
 		return parseTailHeader(key)
 	}
 }
 
-// parseTailHeader maps the keys that follow RemoteAddress.
+// parseTailHeader returns the header of a key that follows RemoteAddress, or headerOther.
 func parseTailHeader(key []byte) header {
 	switch string(key) {
+	// Any kind may have Module and SessionTV. ACLName belongs to FailedACL.
 	case "Module":
 		return headerModule
 	case "ACLName":
 		return headerACLName
 	case "SessionTV":
 		return headerSessionTV
+
+	// What was asked for. A sender may have chosen the value, see senderWritesTail.
 	case "RequestType":
 		return headerRequestType
 	case "RequestParams":
 		return headerRequestParams
+
+	// How the sender authenticated, or tried to.
 	case "AuthMethod":
 		return headerAuthMethod
 	case "UsingPassword":
 		return headerUsingPassword
 	case "ExpectedAddress":
 		return headerExpectedAddress
+
+	// The values of a digest. The first three belong to ChallengeResponseFailed, the others to
+	// InvalidPassword.
 	case "Challenge":
 		return headerChallenge
 	case "Response":
@@ -88,6 +103,7 @@ func parseTailHeader(key []byte) header {
 		return headerReceivedChallenge
 	case "ReceivedHash":
 		return headerReceivedHash
+
 	case "AttemptedTransport":
 		return headerAttemptedTransport
 	default:
@@ -95,8 +111,8 @@ func parseTailHeader(key []byte) header {
 	}
 }
 
-// tail holds the headers that follow RemoteAddress, in order. The first `required` of them are
-// always there.
+// tail holds the headers that may follow RemoteAddress in one kind of event, in order. The first
+// `required` of them are never missing.
 type tail struct {
 	headers  []header
 	required int
@@ -176,21 +192,22 @@ func (t tail) find(h header, done int) (int, bool) {
 	return 0, false
 }
 
-// senderWritesTail reports whether the tail of an event may hold text of the sender with line ends
-// in it. If it may, a packet can have two RemoteAddress lines of which the last one is forged.
+// senderWritesTail reports whether the sender of a request can put line ends into the tail of the
+// event. Such a packet can have two RemoteAddress lines, and the last one is forged.
 //
-// With AMI over HTTP, Response and RequestType hold such text (main/manager.c 22.10.1, authenticate
-// and report_req_bad_format, which print a percent-decoded variable).
+// AMI over HTTP: Response and RequestType can hold line ends. Asterisk prints a variable that it
+// percent-decoded (main/manager.c 22.10.1, authenticate and report_req_bad_format).
 //
-// With PJSIP, the nonce and the response of ChallengeResponseFailed do: before pjproject 2.12 (its
-// PR 2933) a digest parameter without quotes was percent-decoded. The pjproject that Asterisk
-// bundles does so until 16.23.0 and 18.9.0 (16.24.0 and 18.10.0 add third-party/pjproject/patches/
-// 0140-Fix-incorrect-unescaping-of-tokens-during-parsing-29.patch). A pjproject of the
-// distribution may be older than its Asterisk. This was read in the source, and not seen on a PBX.
+// PJSIP: the nonce and the response of ChallengeResponseFailed can. Before its version 2.12 (PR
+// 2933), pjproject percent-decoded a digest parameter without quotes. The pjproject that Asterisk
+// bundles did so until 16.23.0 and 18.9.0. 16.24.0 and 18.10.0 have the patch
+// 0140-Fix-incorrect-unescaping-of-tokens-during-parsing-29.patch in third-party/pjproject/patches.
+// A distribution may combine a newer Asterisk with an older pjproject. This is known from the
+// source only. It was not seen on a PBX.
 //
-// No other field of a tail holds such text. The scanner of pjlib ends a quoted string at a line
-// feed (pjlib-util/scanner.c, pj_scan_get_quotes). chan_sip first splits its headers at every line
-// end (channels/chan_sip.c 16.28.0, parse_request). All other values are constants or come from the
+// No other field of a tail can. The scanner of pjlib ends a quoted string at a line feed
+// (pjlib-util/scanner.c, pj_scan_get_quotes). chan_sip first splits its headers at every line end
+// (channels/chan_sip.c 16.28.0, parse_request). All other values are constants or come from the
 // configuration.
 func senderWritesTail(s Service, k Kind) bool {
 	switch s {
@@ -203,8 +220,8 @@ func senderWritesTail(s Service, k Kind) bool {
 	}
 }
 
-// textReach is the longest distance in bytes from the line of RemoteAddress to the end of a
-// ChallengeResponseFailed of PJSIP, with all text of its sender: nonce[64] and response[256] of
-// res_pjsip/security_events.c, 12.8.2 to 22.10.1.
+// textReach is the largest number of bytes after the RemoteAddress line in a
+// ChallengeResponseFailed of PJSIP. The sender's text is as long as Asterisk takes it: nonce[64]
+// and response[256] of res_pjsip/security_events.c, 12.8.2 to 22.10.1, both with a final zero.
 const textReach = len("Challenge: \r\n") + 63 + len("Response: \r\n") + 255 +
 	len("ExpectedResponse: \r\n\r\n")

@@ -61,20 +61,25 @@ func ParseKind(name string) (Kind, bool) {
 	return k, k != KindUnknown
 }
 
-// parseKind does the same for bytes. It is a switch and not a search in kindNames because it runs
-// for every packet.
+// parseKind returns the kind with a name, or KindUnknown. It is a switch and not a search in
+// kindNames because it runs for every packet.
 func parseKind(name []byte) Kind {
 	switch string(name) {
+	// The sender or the account is refused before any password counts.
 	case "FailedACL":
 		return KindFailedACL
 	case "InvalidAccountID":
 		return KindInvalidAccountID
+
+	// The PBX reached a limit.
 	case "SessionLimit":
 		return KindSessionLimit
 	case "MemoryLimit":
 		return KindMemoryLimit
 	case "LoadAverageLimit":
 		return KindLoadAverageLimit
+
+	// The request itself is refused.
 	case "RequestNotSupported":
 		return KindRequestNotSupported
 	case "RequestNotAllowed":
@@ -83,6 +88,8 @@ func parseKind(name []byte) Kind {
 		return KindAuthMethodNotAllowed
 	case "RequestBadFormat":
 		return KindRequestBadFormat
+
+	// An account is known: who logs in, from where, and with what result.
 	case "SuccessfulAuth":
 		return KindSuccessfulAuth
 	case "UnexpectedAddress":

@@ -89,9 +89,9 @@ func (p Problem) String() string {
 	return problemNames[p]
 }
 
-// Advice returns one line for a Linux administrator: what to do about the problem. It is "" for
-// ProblemNone. Where an option of [Config] or [TLS] has to change, it names that option; a program
-// that has other names for them translates.
+// Advice returns what a Linux administrator can do about the problem, in one line. It returns ""
+// for ProblemNone. If an option of [Config] or [TLS] has to change, the advice names that option. A
+// program with other names for them has to translate it.
 func (p Problem) Advice() string {
 	switch {
 	case p == ProblemNone:
@@ -133,8 +133,8 @@ func (p Problem) adviseBanner() string {
 			"have not logged in: close the AMI port to strangers, then raise authlimit in " +
 			"manager.conf"
 	case ProblemNoBanner:
-		return "connected, but no AMI answers: is it the AMI port (5038, or 5039 for TLS)? " +
-			"is Asterisk hung? try: asterisk -rx 'manager show settings'"
+		return "connected, but no AMI answers: check that it is the AMI port (5038, or 5039 for " +
+			"TLS), and that Asterisk does not hang: asterisk -rx 'manager show settings'"
 	default:
 		return "another service answers there: set Config.Address to the AMI port of " +
 			"manager.conf (5038, or 5039 for TLS)"
@@ -143,8 +143,8 @@ func (p Problem) adviseBanner() string {
 
 // adviseTLS returns the advice on TLS and certificates.
 func (p Problem) adviseTLS() string {
-	const pin = "or pin the certificate: TLS.Fingerprint = the SHA-256 shown, " +
-		"once you compared it on the PBX"
+	const pin = "or pin the certificate: compare the SHA-256 shown with the one on the PBX, " +
+		"then set TLS.Fingerprint to it"
 	switch p {
 	case ProblemTLSRequired:
 		return "that port speaks TLS: set Config.TLS, or use the plain port (5038) of manager.conf"
@@ -161,9 +161,9 @@ func (p Problem) adviseTLS() string {
 		return "renew the PBX's certificate (tlscertfile in manager.conf), and check the clocks " +
 			"of both machines"
 	default:
-		return "if the PBX has a new certificate, set TLS.Fingerprint to the SHA-256 shown, " +
-			"after comparing: openssl x509 -fingerprint -sha256 -noout -in CERT; " +
-			"if not, someone is in between"
+		return "if the PBX has a new certificate, compare the SHA-256 shown with that of openssl " +
+			"x509 -fingerprint -sha256 -noout -in CERT on the PBX, then set TLS.Fingerprint to " +
+			"it; if it has not, somebody intercepts the connection"
 	}
 }
 
@@ -177,7 +177,7 @@ func (p Problem) adviseLogin() string {
 			"look at the section's permit and deny lines; Asterisk's log shows which of them it is"
 	case ProblemPlainForbidden:
 		return "the PBX does not support the MD5 challenge and the connection is not verified " +
-			"TLS: set Config.TLS, so that the secret is not shown to the network"
+			"TLS: set Config.TLS, so that nobody can read the secret on the network"
 	case ProblemLoginInUse:
 		return "give this program a manager user of its own, " +
 			"or set allowmultiplelogin = yes in manager.conf"
@@ -209,7 +209,7 @@ func (p Problem) adviseLoss() string {
 			"machine's load; events were lost"
 	case ProblemLost:
 		return "nothing to do if Asterisk was restarted: the session reconnects by itself; " +
-			"else look at Asterisk's log"
+			"otherwise look at Asterisk's log"
 	default:
 		return "see the error"
 	}

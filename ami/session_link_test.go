@@ -22,13 +22,7 @@ func pingRefuser(message func(key string) string) dialFunc {
 			say("Asterisk Call Manager/11.0.0\r\n")
 
 			answerActions(server, func(action, id, key string) {
-				switch action {
-				case "Challenge":
-					say("Response: Success\r\nActionID: " + id + "\r\nChallenge: 1\r\n\r\n")
-				case "Login":
-					say("Response: Success\r\nActionID: " + id + "\r\n\r\n" +
-						asterisk{kind: KindSuccessfulAuth, service: "AMI"}.String())
-				default: // a Ping
+				if !answerLogin(say, action, id) { // it is a Ping
 					say("Response: Error\r\nActionID: " + id + "\r\nMessage: " + message(key) +
 						"\r\n\r\n")
 				}
@@ -37,6 +31,20 @@ func pingRefuser(message func(key string) string) dialFunc {
 
 		return client, nil
 	}
+}
+
+// answerLogin answers the two actions of a login. It reports false for any other action.
+func answerLogin(say func(text string), action, id string) bool {
+	switch action {
+	case "Challenge":
+		say("Response: Success\r\nActionID: " + id + "\r\nChallenge: 1\r\n\r\n")
+	case "Login":
+		say("Response: Success\r\nActionID: " + id + "\r\n\r\n" +
+			asterisk{kind: KindSuccessfulAuth, service: "AMI"}.String())
+	default:
+		return false
+	}
+	return true
 }
 
 func TestRefusedPingIsQuotedAndShowsNoSecret(t *testing.T) {
@@ -107,9 +115,7 @@ func TestSessionPingsAndStaysConnected(t *testing.T) {
 
 func TestSessionUnansweredPingIsSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pbx := newPBX(t, amitest.Behaviour{})
-		r := startSession(t, pbx, nil)
-		time.Sleep(time.Second)
+		pbx, r := connectedSession(t)
 
 		// The Ping is on its way, and its answer has a millisecond left.
 		pbx.Behave(func(b *amitest.Behaviour) { b.NoPong = true })
@@ -139,9 +145,7 @@ func TestSessionUnansweredPingIsSilent(t *testing.T) {
 
 func TestSessionLatePongBehindEventsIsNoSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pbx := newPBX(t, amitest.Behaviour{})
-		r := startSession(t, pbx, nil)
-		time.Sleep(time.Second)
+		pbx, r := connectedSession(t)
 
 		// A backlog that takes 40 s to arrive: each Pong stands behind it.
 		flood := amitest.NewPeer("198.51.100.7:5062")
@@ -179,13 +183,8 @@ func TestSessionWithoutPongButWithBytesIsLostInTheEnd(t *testing.T) {
 // fails first, but the reader has events to hand out.
 func TestSessionReadsOnAfterACutThatAPingNoticed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pbx := newPBX(t, amitest.Behaviour{})
-		r := startSession(t, pbx, nil)
-		time.Sleep(time.Second)
-		block := make(chan struct{})
-		r.mu.Lock()
-		r.block = block
-		r.mu.Unlock()
+		pbx, r := connectedSession(t)
+		release := r.holdUp()
 
 		// emit blocks at the event, and the PBX ends meanwhile.
 		peer := amitest.NewPeer("198.51.100.7:5062")
@@ -198,7 +197,7 @@ func TestSessionReadsOnAfterACutThatAPingNoticed(t *testing.T) {
 		if told := r.told(); len(told) != 1 {
 			t.Fatalf("told %+v while the reader is held up", told[1:])
 		}
-		close(block)
+		release()
 		time.Sleep(time.Second)
 
 		if c := r.told()[1]; c.Problem != ProblemTooSlow || !c.Lost {
@@ -210,9 +209,7 @@ func TestSessionReadsOnAfterACutThatAPingNoticed(t *testing.T) {
 // TestSessionHearsAPongBehindATornPacket: the rest of it never comes, and no other event either.
 func TestSessionHearsAPongBehindATornPacket(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pbx := newPBX(t, amitest.Behaviour{})
-		r := startSession(t, pbx, nil)
-		time.Sleep(time.Second)
+		pbx, r := connectedSession(t)
 		guess := amitest.Packets(amitest.NewPeer("198.51.100.7:5062").GuessAccount("1")...)
 		head, _, _ := strings.Cut(string(guess), "SessionID: ")
 		pbx.Play(amitest.Send([]byte(head + "\r\n")))

@@ -33,9 +33,7 @@ func TestSessionSaysHowTheStreamEnded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				pbx := newPBX(t, amitest.Behaviour{})
-				r := startSession(t, pbx, nil)
-				time.Sleep(time.Second)
+				pbx, r := connectedSession(t)
 				pbx.Play(tc.steps...)
 				synctest.Wait()
 
@@ -53,13 +51,8 @@ func TestSessionSaysHowTheStreamEnded(t *testing.T) {
 
 func TestSessionCountsStallsAndBlamesThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pbx := newPBX(t, amitest.Behaviour{})
-		r := startSession(t, pbx, nil)
-		time.Sleep(time.Second)
-		block := make(chan struct{})
-		r.mu.Lock()
-		r.block = block
-		r.mu.Unlock()
+		pbx, r := connectedSession(t)
+		release := r.holdUp()
 
 		pbx.Emit(amitest.NewPeer("198.51.100.7:5062").Refresh("1")...)
 
@@ -69,7 +62,7 @@ func TestSessionCountsStallsAndBlamesThem(t *testing.T) {
 			t.Fatalf("a blocked emit lost the session: %+v", s)
 		}
 
-		close(block)
+		release()
 		time.Sleep(time.Second)
 		s := r.session.Status()
 		if s.Stalls != 1 || s.Stalled != 2*time.Minute || s.Phase != PhaseConnected {
@@ -90,16 +83,13 @@ func TestSessionCutOffByRealBacklog(t *testing.T) {
 	pbx := listenPBX(t, amitest.Config{})
 	r := startSession(t, pbx, nil)
 	until(t, "connected", func() bool { return r.session.Status().Phase == PhaseConnected })
-	block := make(chan struct{})
-	r.mu.Lock()
-	r.block = block
-	r.mu.Unlock()
+	release := r.holdUp()
 
 	flood := amitest.NewPeer("198.51.100.7:5062")
 	for pbx.Sessions() > 0 {
 		pbx.Emit(flood.GuessAccount("1000")...)
 	}
-	close(block)
+	release()
 	until(t, "told", func() bool { return r.last().Lost })
 
 	if c := r.last(); c.Problem != ProblemTooSlow {
@@ -109,9 +99,7 @@ func TestSessionCutOffByRealBacklog(t *testing.T) {
 
 func TestSessionReleasesHeldEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pbx := newPBX(t, amitest.Behaviour{})
-		r := startSession(t, pbx, nil)
-		time.Sleep(time.Second)
+		pbx, r := connectedSession(t)
 
 		// An event of chan_sip is not final before the next one begins, and none comes.
 		pbx.Emit(amitest.Event{
@@ -168,9 +156,7 @@ func TestSessionDecodesEverySplit(t *testing.T) {
 	for _, size := range []int{1, 7, 100, len(data)} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				pbx := newPBX(t, amitest.Behaviour{})
-				r := startSession(t, pbx, nil)
-				time.Sleep(time.Second)
+				pbx, r := connectedSession(t)
 				pbx.Play(amitest.Split(data, size, 3*time.Millisecond)...)
 				time.Sleep(time.Minute)
 

@@ -75,6 +75,26 @@ func startSession(t *testing.T, pbx *amitest.PBX, change func(*Config)) *run {
 	return r
 }
 
+// connectedSession returns a PBX and a session that has been logged in to it for a moment. It is
+// for tests within synctest, where a second passes at once.
+func connectedSession(t *testing.T) (*amitest.PBX, *run) {
+	t.Helper()
+	pbx := newPBX(t, amitest.Behaviour{})
+	r := startSession(t, pbx, nil)
+	time.Sleep(time.Second)
+	return pbx, r
+}
+
+// holdUp makes emit wait at the next event until release is called.
+func (r *run) holdUp() (release func()) {
+	block := make(chan struct{})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	r.block = block
+	return func() { close(block) }
+}
+
 func testConfig(pbx *amitest.PBX) Config {
 	address := pbx.Addr()
 	if address == "" {

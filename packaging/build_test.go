@@ -62,7 +62,8 @@ func copySource(t *testing.T) string {
 }
 
 // TestPackages builds the packages, and does with them what their users do. AMIFEND_DIST names a
-// folder with packages of `make dist`: then none is built.
+// folder with packages of `make dist`: then none is built. AMIFEND_RELEASES names the releases of
+// Debian to install on.
 func TestPackages(t *testing.T) {
 	dist := os.Getenv("AMIFEND_DIST")
 	if dist == "" {
@@ -70,7 +71,16 @@ func TestPackages(t *testing.T) {
 		t.Run("reproducible", func(t *testing.T) { reproduce(t, dist) })
 	}
 	t.Run("contents", func(t *testing.T) { lookInto(t, dist) })
-	t.Run("install", func(t *testing.T) { install(t, only(t, dist, "*_"+arch+".deb")) })
+
+	deb := only(t, dist, "*_"+arch+".deb")
+	releases := strings.Fields(os.Getenv("AMIFEND_RELEASES"))
+	if len(releases) == 0 {
+		releases = []string{"bookworm"}
+	}
+	for _, release := range releases {
+		t.Run("install/"+release, func(t *testing.T) { install(t, release, deb) })
+		t.Run("newcomer/"+release, func(t *testing.T) { newcomer(t, release, deb) })
+	}
 }
 
 // reproduce checks that the same source gives the same bytes, whatever the folder and the rights

@@ -20,10 +20,10 @@ const attacker = "203.0.113.7"
 // banned is a shell command that succeeds while the kernel drops the attacker's packets.
 const banned = "nft list table inet amifend | grep -q " + attacker
 
-// install takes a package through its life on a fresh Debian 12: install, configure, ban, upgrade,
+// install takes a package through its life on a fresh Debian: install, configure, ban, upgrade,
 // remove, install again, purge.
-func install(t *testing.T, deb string) {
-	m := boot(t)
+func install(t *testing.T, release, deb string) {
+	m := boot(t, release)
 	newer := repack(t, deb)
 	m.copyIn(t, deb, "/root/amifend.deb")
 	m.copyIn(t, newer, "/root/newer.deb")
@@ -85,14 +85,14 @@ func repack(t *testing.T, deb string) string {
 // listing prints all files but those that no package removes again.
 const listing = `find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp \
 	-o -path /var/tmp -o -path /var/log -o -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/cache \
-	-o -path /root -o -path /var/lib/systemd \) -prune -o -print | sort`
+	-o -path /root -o -path /home -o -path /opt -o -path /var/lib/sudo -o -path /var/lib/systemd \) -prune -o -print | sort`
 
 const owners = "stat -c '%U:%G %a %n' /etc/amifend /etc/amifend/*"
 
 func freshInstall(t *testing.T, m *machine) {
 	// apt, not dpkg: the dependencies must be there.
 	said := m.run(t, "cd /root && apt-get install -y ./amifend.deb")
-	if !strings.Contains(said, "not started: there is no /etc/amifend/config.toml") {
+	if !strings.Contains(said, "next: sudo amifend init") {
 		t.Errorf("does not say why it is not started:\n%s", said)
 	}
 
@@ -108,11 +108,10 @@ func freshInstall(t *testing.T, m *machine) {
 }
 
 func configure(t *testing.T, m *machine) {
-	// The first config, which bans from the start here.
+	// The first config, which observes, by hand.
 	m.run(t, `
 		cd /etc/amifend
 		install -m 640 -g amifend /usr/share/doc/amifend/examples/quickstart/config.toml .
-		sed -i '/^\[policy\]/,$d' config.toml
 		install -m 640 -g amifend /dev/null ami-secret
 		echo '`+secret+`' >ami-secret`)
 
@@ -123,6 +122,13 @@ func configure(t *testing.T, m *machine) {
 	}
 
 	eventually(t, "the status names the PBX", func() bool {
+		return strings.Contains(m.run(t, "systemctl show -p StatusText amifend"),
+			"logged in to 1 of 1 PBXs")
+	})
+
+	// From here on it bans, without a trial.
+	m.run(t, "amifend enforce --now && grep '^observe = false' /etc/amifend/config.toml && ls /etc/amifend/*.before-*")
+	eventually(t, "the status names the PBX again", func() bool {
 		return strings.Contains(m.run(t, "systemctl show -p StatusText amifend"),
 			"logged in to 1 of 1 PBXs")
 	})
@@ -302,6 +308,12 @@ func purge(t *testing.T, m *machine, before string) {
 	m.run(t, "apt-get purge -y amifend")
 	m.fails(t, "nft list table inet amifend")
 	m.run(t, "getent passwd amifend")
+	compare(t, m, before)
+}
+
+// compare checks that a machine has no other files than before.
+func compare(t *testing.T, m *machine, before string) {
+	t.Helper()
 	had := map[string]bool{}
 	for line := range strings.Lines(before) {
 		had[line] = true

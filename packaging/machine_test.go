@@ -23,21 +23,22 @@ import (
 	"github.com/amifend/amifend/ami/amitest"
 )
 
-// machine is a Debian 12 that runs under systemd, in namespaces of its own.
+// machine is a Debian that runs under systemd, in namespaces of its own.
 type machine struct {
 	pid string // of its init, as the host counts
 }
 
-// boot starts a machine, which ends with the test. Its network is a loopback interface.
-func boot(t *testing.T) *machine {
+// boot starts a machine with a release of Debian, which ends with the test. Its network is a loopback
+// interface.
+func boot(t *testing.T, release string) *machine {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("this test needs root: sudo make packages")
 	}
 
-	made, err := exec.Command("testdata/root.sh").Output()
+	made, err := exec.Command("testdata/root.sh", release).Output()
 	if err != nil {
-		t.Fatalf("make a Debian 12: %v\n%s", err, stderr(err))
+		t.Fatalf("make a Debian: %v\n%s", err, stderr(err))
 	}
 
 	var console bytes.Buffer

@@ -2,15 +2,25 @@ package policy
 
 // budget counts the bans on forgeable evidence that began in a minute of the clock.
 type budget struct {
-	minute uint32
-	used   int
+	minute  uint32
+	used    int
+	reserve int // of busy sources, beyond it
 }
 
-// The ban of a prefix on forgeable evidence counts as forgeablePrefix bans.
-const forgeablePrefix = 16
+const (
+	// forgeablePrefix is how many bans the ban of a prefix on forgeable evidence counts as.
+	forgeablePrefix = 16
+
+	// busyAttempts is from how many attempts on a source is busy. A flood that bans one victim
+	// after another takes a few packets for each. Whoever guesses sends on and on.
+	busyAttempts = 16
+
+	// busyShare is which part of the budget there is once more for busy sources: one in so many.
+	busyShare = 8
+)
 
 // affordable reports whether one more ban on forgeable evidence may begin. In a minute of the clock
-// a limited number may. Beyond it, only bans of patient sources may.
+// a limited number may. Beyond it, only bans of patient sources may, and a few of busy ones.
 func (e *Engine) affordable(k key, c banCase) bool {
 	if !e.on(RuleForgeableBudget) {
 		return true
@@ -29,10 +39,17 @@ func (e *Engine) affordable(k key, c banCase) bool {
 	}
 
 	e.spoofFlood(k)
-	if !c.patient {
-		e.stats.Postponed++
+	if c.patient {
+		return true
 	}
-	return c.patient
+
+	most := max(1, e.opt.ForgeablePerMinute/busyShare)
+	if c.attempts >= busyAttempts && !c.wide && e.budget.reserve < most {
+		e.budget.reserve++
+		return true
+	}
+	e.stats.Postponed++
+	return false
 }
 
 // spoofFlood notes that the budget of this minute is used up.

@@ -75,6 +75,32 @@ func TestPatientSourcesAreBannedBeyondTheBudget(t *testing.T) {
 	}
 }
 
+// Beyond the budget, an eighth as many bans may begin of sources that send on and on. More than that
+// wait for the next minute.
+func TestBusySourcesAreBannedBeyondTheBudget(t *testing.T) {
+	l := newLab(t, func(o *Options) { o.ForgeablePerMinute = 16 }, off(RuleServerUnderAttack,
+		RuleAccountUnderAttack))
+	l.now += int64(time.Minute) - l.now%int64(time.Minute)
+	for i := range 40 {
+		l.feed(guesses(6, spoofed(i))...)
+	}
+	if n := l.count(ActionBan, RuleScore); n != 16 {
+		t.Fatalf("the budget: got %d bans, want 16", n)
+	}
+
+	for i, banned := range []bool{true, true, false} {
+		source := fmt.Sprintf("203.0.%d.5", i)
+		l.feed(guesses(15, source)...)
+		if l.isBanned(source) {
+			t.Errorf("%s: banned below 16 attempts", source)
+		}
+		l.feed(guesses(17, source)[15:]...)
+		if l.isBanned(source) != banned {
+			t.Errorf("%s: banned %v, want %v", source, !banned, banned)
+		}
+	}
+}
+
 // A source that was postponed is banned at its next attempt, once there is budget.
 func TestPostponedBanComes(t *testing.T) {
 	l := newLab(t, func(o *Options) { o.ForgeablePerMinute = 1 })

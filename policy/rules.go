@@ -100,7 +100,7 @@ var rules = [ruleCount]RuleInfo{
 	},
 	RuleProved: {
 		Name:    "proved",
-		Meaning: "lifts the ban of a prefix: an address of it that never failed has proved itself",
+		Meaning: "lifts the ban of a prefix: an address in it, which never failed, proved itself",
 		Fixed:   true,
 	},
 	RuleOperator: {
@@ -121,7 +121,7 @@ var rules = [ruleCount]RuleInfo{
 	},
 	RuleCompromised: {
 		Name:    "compromised_account",
-		Meaning: "a success after failures that were no typos: bans the source",
+		Meaning: "a success after failures that were not typos: bans the source",
 		Alert:   true,
 	},
 	RuleSpoofSuspected: {

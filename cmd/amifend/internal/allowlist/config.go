@@ -1,6 +1,6 @@
-// Package allowlist owns who is never banned: what the config allows, and what operators allow by
-// command, which outlives a restart. It hands all of it to the watcher of the protected addresses,
-// who adds what it finds out itself.
+// Package allowlist owns the lists of allowed addresses and names: those of the config, and those
+// that operators allow by command. Allowances by command survive a restart. The package hands all
+// lists to the watcher of the protected addresses, which adds the addresses that it finds itself.
 //
 //	config, operate ─→ Keeper ── Relist ──→ protect.Watcher ─→ judge, enforcer, denier
 //	                   Keeper ←─ rows ────→ journal
@@ -30,7 +30,7 @@ func FromConfig(c *config.Config) protect.Config {
 	return out
 }
 
-// ForPolicy returns a set of protected addresses in the form of the engine.
+// ForPolicy converts a set of protected addresses to the engine's form.
 func ForPolicy(set protect.Set) *policy.Protected {
 	entries := make([]policy.ProtectedEntry, len(set.Entries))
 	for i, e := range set.Entries {
@@ -39,7 +39,7 @@ func ForPolicy(set protect.Set) *policy.Protected {
 	return policy.NewProtected(entries, set.OnLink)
 }
 
-// ForKernel returns a set of protected addresses in the form of the kernel's allow sets.
+// ForKernel converts a set of protected addresses to the prefixes of the kernel's allow sets.
 func ForKernel(set protect.Set) []netip.Prefix {
 	out := make([]netip.Prefix, len(set.Entries))
 	for i, e := range set.Entries {

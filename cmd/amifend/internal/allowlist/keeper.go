@@ -18,31 +18,32 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 )
 
-// Most limits how many prefixes and names may be allowed by command: the kernel takes seconds for
-// tens of thousands of prefixes.
+// Most is the largest number of prefixes and names that may be allowed by command. The kernel takes
+// seconds for tens of thousands of prefixes.
 const Most = 1000
 
-// ErrFull is returned for one subject more than [Most].
+// ErrFull is returned for a new subject when [Most] subjects are allowed.
 var ErrFull = errors.New("too much is allowed by command")
 
-// readTime limits how long the journal is waited for.
+// readTime is the longest wait for the journal.
 const readTime = 2 * time.Second
 
-// slack is the difference between two ends of one allowance that is not worth writing.
+// slack is how far the end of an allowance may differ from the end that the journal has, before it
+// is written again.
 const slack = 2 * time.Second
 
 // Options configure a [Keeper].
 type Options struct {
 	Config  func() *config.Config // returns the config in force
 	Watcher *protect.Watcher
-	Journal Rows // nil: what is allowed by command ends with the run
+	Journal Rows // nil: allowances by command end with the run
 	Clock   clock.Clock
 	Machine journal.Clock // for ends that outlive a restart; the zero value: the real one
 	Log     *slog.Logger
-	// Begun is set when the journal was lost and begun anew; nil: it never is.
+	// Begun gets a value when the journal was lost and begun anew; nil: never.
 	Begun *owner.Latest[struct{}]
-	// Allowed is what a keeper before allowed by command, and Addresses those of names that were
-	// followed. Both are written to the journal.
+	// Allowed and Addresses come from the Keeper of an earlier run of this process: its allowances,
+	// and the addresses of the names that it followed. Both are written to the journal.
 	Allowed   map[Subject]Allowance
 	Addresses map[string][]netip.Addr
 }
@@ -50,11 +51,12 @@ type Options struct {
 // Rows is the part of the journal that a Keeper needs. [journal.Journal] implements it.
 type Rows interface {
 	State(ctx context.Context, visit func(journal.Row) error) error
-	// Save takes all of some rows or none, and does not wait.
+	// Save accepts all rows or none, and reports which. It does not wait.
 	Save(rows []journal.Row) bool
 }
 
-// Keeper owns what operators allowed by command. Its methods may be called from any goroutine.
+// Keeper owns the allowances by command. Except for Load and Run, its methods may be called from
+// any goroutine.
 type Keeper struct {
 	config  func() *config.Config
 	watcher *protect.Watcher
@@ -66,26 +68,29 @@ type Keeper struct {
 
 	relisting sync.Mutex // so that an older list never comes after a newer one
 
-	mu     sync.Mutex // operators read and write, Run ends what is over
+	mu     sync.Mutex // guards byWhom and unsent: operators change them, Run ends allowances
 	byWhom map[Subject]Allowance
-	unsent map[Subject]struct{} // that the journal has not got as they are now
+	unsent map[Subject]struct{} // subjects that changed since the journal accepted them
 
-	// Of Load, and then of Run's goroutine.
-	before map[string][]netip.Addr // addresses of names that the keeper before followed
-	loaded bool                    // what the journal has is in
+	// Used by Load, and then by the goroutine of Run only.
+	before map[string][]netip.Addr // Options.Addresses
+	loaded bool                    // the journal was read
 	names  nameRows
 }
 
-// New returns a keeper of what was allowed before.
+// New returns a Keeper that begins with the allowances of o. It hands no list to the watcher yet.
 func New(o Options) *Keeper {
 	if o.Begun == nil {
 		o.Begun = owner.NewLatest[struct{}]()
 	}
+
 	k := &Keeper{
 		config: o.Config, watcher: o.Watcher, journal: o.Journal, clock: o.Clock, log: o.Log,
 		machine: o.Machine.OrReal(), begun: o.Begun, before: o.Addresses,
 		byWhom: make(map[Subject]Allowance), unsent: make(map[Subject]struct{}),
 	}
+
+	// The journal may be a new one, so these count as unsaved.
 	for s, a := range o.Allowed {
 		k.put(s, a)
 	}
@@ -98,7 +103,7 @@ type Subject struct {
 	Host   string // "" for a prefix
 }
 
-// String returns the subject as it is written, which is also its name in the journal.
+// String returns the prefix or the host name. The journal's key ends with it.
 func (s Subject) String() string {
 	if s.Host != "" {
 		return s.Host
@@ -106,7 +111,7 @@ func (s Subject) String() string {
 	return s.Prefix.String()
 }
 
-// parseSubject is the inverse of String. ok is false for one that may not be allowed.
+// parseSubject is the inverse of String. ok is false for a subject that may not be allowed.
 func parseSubject(text string) (s Subject, ok bool) {
 	if p, err := netip.ParsePrefix(text); err == nil {
 		return Subject{Prefix: p}, p == p.Masked() && p.Bits() != 0
@@ -115,26 +120,27 @@ func parseSubject(text string) (s Subject, ok bool) {
 	return Subject{Host: host}, err == nil && host == text
 }
 
-// Allowance says for how long a subject is allowed, by whom and why, in the journal's form.
+// Allowance holds who allowed a subject, why and until when. The journal has it as JSON.
 type Allowance struct {
 	UID    uint32    `json:"uid"`
 	Says   string    `json:"says,omitempty"`   // the name that the command gave, fit to be printed
 	Reason string    `json:"reason,omitempty"` // quoted
-	Until  time.Time `json:"until,omitzero"`   // wall clock; zero: until it is taken out
+	Until  time.Time `json:"until,omitzero"`   // wall clock; zero: until it is removed
 
-	// Boot and Uptime are Until by a clock that nobody sets, for the next run: the end is at this
-	// uptime of that boot. "": there is no end, or it is not known.
+	// Boot and Uptime are the same end by a clock that nobody can set, for the next run: the
+	// allowance ends at this uptime of that boot. Boot is "" if there is no end, or if the boot is
+	// not known.
 	Boot   string        `json:"boot,omitempty"`
 	Uptime time.Duration `json:"uptime,omitempty"`
-	Whole  time.Duration `json:"whole,omitempty"` // for how long it was allowed
+	Whole  time.Duration `json:"whole,omitempty"` // for how long it was allowed; 0: no end
 
-	// Expiry is Until by the daemon's clock, which nobody sets; 0 if the allowance is from an
-	// earlier boot.
+	// Expiry is the same end by the daemon's clock. It is 0 if there is no end, or if the allowance
+	// is from an earlier boot.
 	Expiry int64 `json:"-"`
-	latest int64 // by the same clock: it ends then in any case; 0: not limited
+	latest int64 // by the same clock, the allowance ends then at the latest; 0: no limit
 }
 
-// Text returns why the subject is allowed.
+// Text returns the reason why the subject is allowed.
 func (a Allowance) Text() string {
 	text := fmt.Sprintf("allowed by uid %d", a.UID)
 	if a.Says != "" {
@@ -149,7 +155,8 @@ func (a Allowance) Text() string {
 	return text
 }
 
-// isOver reports whether an allowance has ended, by the daemon's clock if it can be.
+// isOver reports whether an allowance has ended. It uses the daemon's clock if the end by that
+// clock is known, else the wall clock.
 func (a Allowance) isOver(wall time.Time, now int64) bool {
 	if a.Expiry != 0 {
 		return a.Expiry <= now
@@ -157,8 +164,8 @@ func (a Allowance) isOver(wall time.Time, now int64) bool {
 	return !a.Until.IsZero() && !a.Until.After(wall) || a.latest != 0 && a.latest <= now
 }
 
-// Add allows a subject, or changes how it is allowed, and hands the list on. It returns [ErrFull]
-// when there are too many.
+// Add allows a subject, and hands the lists on. An earlier allowance of the subject is replaced.
+// Add returns [ErrFull] if the subject is new and [Most] subjects are allowed.
 func (k *Keeper) Add(s Subject, a Allowance) error {
 	if err := k.add(s, a); err != nil {
 		return err
@@ -167,6 +174,7 @@ func (k *Keeper) Add(s Subject, a Allowance) error {
 	return nil
 }
 
+// add stores the allowance of a subject, with its end by the machine's uptime.
 func (k *Keeper) add(s Subject, a Allowance) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -175,7 +183,7 @@ func (k *Keeper) add(s Subject, a Allowance) error {
 		return ErrFull
 	}
 
-	// The wall clock may be set while amifend is down. Within this boot, the uptime tells.
+	// Somebody may set the wall clock while amifend is down, but not the uptime of this boot.
 	if a.Expiry != 0 {
 		a.Whole = k.clock.Left(a.Expiry)
 		if a.Boot = k.machine.Boot; a.Boot != "" {
@@ -187,29 +195,34 @@ func (k *Keeper) add(s Subject, a Allowance) error {
 	return nil
 }
 
-// resume returns an allowance of an earlier run with its end by the daemon's clock. One of an
-// earlier boot ends by the wall clock, and lasts no longer from now on than it was allowed for: the
-// clock may be wrong.
+// resume returns an allowance of an earlier run with its end by the daemon's clock.
 func (k *Keeper) resume(a Allowance) Allowance {
-	switch now := k.clock.Now(); {
+	now := k.clock.Now()
+	switch {
 	case a.Whole == 0:
+		// It has no end.
+
 	case a.Boot != "" && a.Boot == k.machine.Boot:
 		left := min(a.Uptime-k.machine.Uptime(), a.Whole)
 		a.Expiry = max(1, now+int64(left))
+
 	default:
+		// After a reboot only the wall clock has the end. If that clock is wrong, the allowance
+		// still lasts no longer than it was given for.
 		a.latest = now + int64(a.Whole)
 	}
+
 	return a
 }
 
-// put is called with the lock.
+// put stores an allowance, and marks it as unsaved. The caller holds the lock.
 func (k *Keeper) put(s Subject, a Allowance) {
 	k.byWhom[s] = a
 	k.unsent[s] = struct{}{}
 }
 
-// Remove takes a subject out, and hands the list on. It returns false if the subject was not
-// allowed by a command.
+// Remove ends the allowance of a subject and returns it, and hands the lists on. It returns false
+// if the subject was not allowed by command.
 func (k *Keeper) Remove(s Subject) (Allowance, bool) {
 	old, ok := k.remove(s)
 	if ok {
@@ -218,6 +231,7 @@ func (k *Keeper) Remove(s Subject) (Allowance, bool) {
 	return old, ok
 }
 
+// remove deletes the allowance of a subject, and marks it as unsaved.
 func (k *Keeper) remove(s Subject) (Allowance, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -230,7 +244,7 @@ func (k *Keeper) remove(s Subject) (Allowance, bool) {
 	return old, ok
 }
 
-// Allowances returns what is allowed by command.
+// Allowances returns a copy of all allowances by command.
 func (k *Keeper) Allowances() map[Subject]Allowance {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -252,7 +266,7 @@ func (k *Keeper) Relist() {
 	})
 }
 
-// entries returns what the commands allow as the watcher has it.
+// entries returns the allowances by command in the form of the watcher.
 func (k *Keeper) entries() (prefixes []protect.Entry, names []protect.Name) {
 	for s, a := range k.Allowances() {
 		if s.Host != "" {
@@ -264,7 +278,8 @@ func (k *Keeper) entries() (prefixes []protect.Entry, names []protect.Name) {
 	return prefixes, names
 }
 
-// Run ends what is over, and saves what changed, until ctx ends.
+// Run ends allowances whose time is over, and saves changes, until ctx ends. It looks once a
+// second.
 func (k *Keeper) Run(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -282,8 +297,8 @@ func (k *Keeper) Run(ctx context.Context) {
 			k.Relist()
 		}
 
-		// What the journal has no room for is tried again in a second. The addresses of names wait
-		// until those of the run before are read.
+		// Rows that the journal has no room for are tried again a second later. The addresses of
+		// names wait until the journal's are read, because only the difference is saved.
 		k.Save()
 		if k.loaded && k.journal != nil {
 			k.names.save(k.watcher.Addresses(), k.journal.Save)
@@ -291,7 +306,7 @@ func (k *Keeper) Run(ctx context.Context) {
 
 		select {
 		case <-ctx.Done():
-			k.Save() // the last second's
+			k.Save() // the changes of the last second
 			return
 		case <-k.begun.C():
 			k.saveAnew()
@@ -300,8 +315,8 @@ func (k *Keeper) Run(ctx context.Context) {
 	}
 }
 
-// expire takes out what is over, and returns it. Where the wall clock was set, the ends that people
-// read and the journal has move along.
+// expire deletes the allowances that are over, and returns their subjects. If the wall clock was
+// set, it corrects Until, which people read and the journal has.
 func (k *Keeper) expire(wall time.Time, now int64) (over []string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -314,12 +329,12 @@ func (k *Keeper) expire(wall time.Time, now int64) (over []string) {
 			continue
 		}
 
-		// Of an allowance of an earlier run, only the end by the wall clock is known.
+		// It has no end, or, after a reboot, an end by the wall clock only.
 		if a.Expiry == 0 {
 			continue
 		}
 
-		// The wall clock may have been set since.
+		// Small differences come from the clocks themselves, and would be written every second.
 		end := wall.Add(time.Duration(a.Expiry - now)).Round(0).UTC()
 		if end.Sub(a.Until).Abs() > slack {
 			a.Until = end

@@ -107,11 +107,13 @@ func TestAllowWhileTheClockIsSet(t *testing.T) {
 			t.Fatal(err)
 		}
 
+		// Between its beginning and its end, somebody sets the wall clock.
 		a.save(func([]journal.Row) bool { return true })
 		if over := a.expire(wall.Add(time.Hour+step), now+int64(time.Hour)); len(over) != 0 {
 			t.Errorf("%v: over after an hour of two", step)
 		}
 
+		// The journal gets the end by the new wall clock, and it ends by the daemon's clock.
 		var saved Allowance
 		a.save(func(rows []journal.Row) bool {
 			if len(rows) != 1 || json.Unmarshal(rows[0].Value, &saved) != nil {

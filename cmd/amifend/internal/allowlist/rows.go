@@ -11,17 +11,18 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 )
 
-// Among the journal's rows, the keys of allowances and of names begin with these. The value of a
-// name is a list of addresses.
+// The keys of our rows in the journal begin with these. The value of an allowance is an [Allowance]
+// in JSON, that of a name is a list of addresses.
 const (
 	allowanceKey = "allow/"
 	nameKey      = "name/"
 )
 
-// Load takes in what the journal has, and hands all lists on. It returns false if that cannot be
-// had now; Run tries again. It should be called before the first event can come: else an address
-// that an operator allowed, or that belongs to a name which does not resolve now, could be banned
-// in the first moments of a run.
+// Load reads the allowances and the addresses of names from the journal, and hands all lists on. It
+// returns false if the journal cannot be read now. Run then tries again.
+//
+// Load must be called before the first event can come. Otherwise the first events could ban an
+// address that an operator allowed, or an address of a name that DNS does not resolve now.
 func (k *Keeper) Load(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
@@ -30,16 +31,17 @@ func (k *Keeper) Load(ctx context.Context) bool {
 		k.names.load(r)
 		k.loadRow(r)
 		return nil
-	}) == nil // else the journal logs what is wrong with it
+	}) == nil // the journal has logged its error
 	if !k.loaded {
 		return false
 	}
 
-	// A name that resolves has newer addresses than the journal.
+	// A name that resolves has newer addresses than the journal, and than the run before a turn.
 	k.Relist()
 	for host, addrs := range k.names.missing(k.watcher.Addresses()) {
 		k.watcher.Remember(host, addrs)
 	}
+
 	for host, addrs := range k.before {
 		if len(k.watcher.Addresses()[host]) == 0 {
 			k.watcher.Remember(host, addrs)
@@ -49,8 +51,9 @@ func (k *Keeper) Load(ctx context.Context) bool {
 	return true
 }
 
-// loadRow takes in a row of the journal. A command that came first counts more. A row that somebody
-// changed by hand is left as it is, and not believed.
+// loadRow reads one row of the journal. A command that this run has already carried out takes
+// precedence. A row that is not valid, because somebody changed it by hand, is ignored. It stays in
+// the journal.
 func (k *Keeper) loadRow(r journal.Row) {
 	name, ok := strings.CutPrefix(string(r.Key), allowanceKey)
 	if !ok {
@@ -73,7 +76,7 @@ func (k *Keeper) loadRow(r journal.Row) {
 	}
 }
 
-// saveAnew has all rows handed over again: the journal has lost them.
+// saveAnew marks all rows as unsaved, because the journal has lost them.
 func (k *Keeper) saveAnew() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -84,14 +87,15 @@ func (k *Keeper) saveAnew() {
 	}
 }
 
-// Save hands to the journal what it has not got. It does not wait.
+// Save hands the unsaved allowances to the journal. It does not wait.
 func (k *Keeper) Save() {
 	if k.journal != nil {
 		k.save(k.journal.Save)
 	}
 }
 
-// save hands over what the journal has not got. take takes all or nothing.
+// save hands the unsaved allowances to take, which accepts all rows or none. Those that it refuses
+// stay unsaved.
 func (k *Keeper) save(take func([]journal.Row) bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -115,13 +119,13 @@ func (k *Keeper) save(take func([]journal.Row) bool) {
 	}
 }
 
-// nameRows holds the addresses of names that the journal has, so that they are known after a
-// restart while DNS fails. Its zero value has none.
+// nameRows holds the addresses of names as the journal has them. After a restart, they protect the
+// names that DNS does not resolve. The zero value is empty.
 type nameRows struct {
 	saved map[string][]netip.Addr
 }
 
-// load takes in a row of the journal.
+// load reads one row of the journal. It ignores rows that are not those of a name.
 func (n *nameRows) load(r journal.Row) {
 	host, ok := strings.CutPrefix(string(r.Key), nameKey)
 	var addrs []netip.Addr
@@ -142,8 +146,10 @@ func (n *nameRows) missing(now map[string][]netip.Addr) map[string][]netip.Addr 
 	return old
 }
 
-// save hands over what changed. take takes all or nothing.
+// save hands the rows that changed to take, which accepts all rows or none. Those that it refuses
+// come again with the next call.
 func (n *nameRows) save(now map[string][]netip.Addr, take func([]journal.Row) bool) {
+	// Most names keep their addresses, and cost the journal nothing.
 	var rows []journal.Row
 	for host, addrs := range now {
 		if !slices.Equal(n.saved[host], addrs) {
@@ -152,11 +158,13 @@ func (n *nameRows) save(now map[string][]netip.Addr, take func([]journal.Row) bo
 		}
 	}
 
+	// A row without a value is deleted from the journal.
 	for host := range n.saved {
 		if _, ok := now[host]; !ok {
 			rows = append(rows, journal.Row{Key: []byte(nameKey + host)})
 		}
 	}
+
 	if len(rows) > 0 && take(rows) {
 		n.saved = now
 	}

@@ -3,8 +3,8 @@
 // Two kinds of lines count. The lines `SecurityEvent="…",…` of the security channel
 // (res_security_log.c) are events themselves. NOTICE and WARNING lines of PJSIP, chan_sip,
 // chan_iax2 and manager.c report failed requests, most of which raise an event too: see [Family].
-// Both hold text that the sender of a packet chose. A log is weaker evidence than AMI, because its
-// only framing is line ends, and an attacker can write those. The package promises:
+// Both hold text that the sender of a packet chose. A log is weaker evidence than AMI, because only
+// line ends separate its messages, and an attacker can write line ends. The package promises:
 //
 //   - A security line is rewritten as the AMI packet of the same event and judged by [ami.Decoder],
 //     so the same strictness holds: the exact order of fields, each once, and look-ahead where a
@@ -18,10 +18,9 @@
 //   - `Failed to authenticate device …` and similar messages name no address except in the
 //     sender's own words. They are never read.
 //
-// Its limit: whoever can make Asterisk print a message of another family with line ends in it can
+// The limit: an attacker who makes Asterisk print line ends in a message of another family can
 // write a perfect line. A dialplan that logs a caller's decoded name allows this, and so does an
-// HTTP login with `webenabled`. Asterisk's JSON log and a capture of AMI do not have that
-// weakness.
+// HTTP login with `webenabled`. Asterisk's JSON log and a capture of AMI do not have this weakness.
 package asterisklog
 
 import (
@@ -81,8 +80,8 @@ type Reader struct {
 	offset   int64
 	direct   bool  // only lines without a stamp have followed the last security line
 	heldFrom int64 // the end of the last security line
-	dumpEnd  int64 // up to here a printed SIP message of chan_sip may reach
-	relearn  int   // security lines left until the offset is learned again
+	dumpEnd  int64 // the offset up to which a printed SIP message of chan_sip may reach
+	relearn  int   // the number of security lines until the offset from UTC is learned again
 }
 
 // NewReader returns a Reader of the log r.
@@ -156,6 +155,10 @@ func (r *Reader) Read(emit func(Event)) error {
 // stamps of the lines before it have too.
 func (r *Reader) learn() {
 	head, _ := r.in.Peek(r.in.Size())
+	if isPretty(head) {
+		r.in = bufio.NewReaderSize(newPrettyReader(r.in), 64<<10)
+		head, _ = r.in.Peek(r.in.Size())
+	}
 
 	// An editor on Windows writes a byte order mark.
 	head = bytes.TrimPrefix(head, []byte("\xef\xbb\xbf"))
@@ -202,7 +205,7 @@ func (r *Reader) learnFrom(fr *frame, p *prefix) {
 	}
 }
 
-// cut counts a line that is not whole. size is its length in bytes, and line a part of it.
+// cut counts a line that is not whole. size is its length in bytes, line its beginning.
 func (r *Reader) cut(line []byte, size int64) {
 	r.direct = false
 
@@ -225,6 +228,9 @@ func (r *Reader) line(raw []byte) {
 	line := bytes.TrimSuffix(raw, []byte{'\r'})
 	crlf := len(line) < len(raw)
 
+	// A crash of the machine leaves zero bytes in front of a line. Asterisk prints none.
+	line = bytes.TrimLeft(line, "\x00")
+
 	// Within a printed SIP message lines are counted in bytes. One that begins like JSON, or has
 	// colours, may be text of the message.
 	skipped := false
@@ -243,7 +249,7 @@ func (r *Reader) line(raw []byte) {
 	case skipped:
 		r.stats.Traced++
 	case fr.foreign:
-		r.stats.Foreign++
+		r.foreign(&fr)
 		return
 	default:
 		r.framed(&fr, crlf)
@@ -296,8 +302,8 @@ func (r *Reader) traced(fr *frame, p *prefix, crlf bool) bool {
 		return true
 	}
 
-	// chan_sip prints no length, and the sender could write any mark of the end. So assume the
-	// longest message.
+	// chan_sip prints no length, and the sender can write any text that looks like the end. So the
+	// longest possible message is assumed.
 	r.dumpEnd = r.offset + int64(len(message)) + dumpReach
 	return false
 }
@@ -333,7 +339,8 @@ func (r *Reader) feed(packet []byte) {
 
 // decoded receives an event of the security channel from the decoder.
 func (r *Reader) decoded(ev ami.Event) {
-	// The rest of the line came further down, so the address in the line is text of the sender.
+	// The line was torn, and its real end came further down. So the address in it is text of the
+	// sender.
 	if ev.Service != ami.ServicePJSIP && r.doubts.closed && ev.Source.Addr() != r.doubts.closer {
 		r.stats.Unread[UnreadDoubtful]++
 		return

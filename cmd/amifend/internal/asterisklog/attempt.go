@@ -50,8 +50,8 @@ type attempt struct {
 	session   []byte // the Call-ID, if the line has it
 	detail    string
 
-	// text is text of the sender that may hold line ends: the lines that follow may be a part of
-	// it. It is nil if there is none.
+	// text is the sender's text in the message, if it may hold line ends: the lines that follow may
+	// be a part of it. It is nil if there is none.
 	text *text
 }
 
@@ -148,13 +148,14 @@ func parseHostPort(b []byte) (netip.AddrPort, bool) {
 		return netip.AddrPort{}, false
 	}
 
-	// Digits alone: strconv would take a sign, and a port that is out of range is not a port.
+	// The port is digits only. strconv would also accept a sign.
 	a, err := netip.ParseAddr(string(host))
 	port := countDigits(b[i+1:])
 	if err != nil || a.Zone() != "" || port == 0 || port > 5 || i+1+port != len(b) {
 		return netip.AddrPort{}, false
 	}
 
+	// Five digits may be more than the largest port.
 	n := 0
 	for _, c := range b[i+1:] {
 		n = n*10 + int(c-'0')
@@ -164,7 +165,7 @@ func parseHostPort(b []byte) (netip.AddrPort, bool) {
 		return netip.AddrPort{}, false
 	}
 
-	// IPv4 in IPv6 is the same host.
+	// An IPv4-mapped address is the same host as the IPv4 address.
 	return netip.AddrPortFrom(a.Unmap(), uint16(n)), true
 }
 

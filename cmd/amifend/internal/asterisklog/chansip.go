@@ -81,7 +81,7 @@ func parseRegistration(message []byte, a *attempt) finding {
 			return findingBroken
 		}
 
-		// What is left in front of the address is the To header, all of it the sender's.
+		// The text in front of the address is the To header, all of it the sender's.
 		a.family = FamilySIP
 		a.service = ami.ServiceSIP
 		a.kind = why.kind

@@ -33,6 +33,9 @@ type opening struct {
 	end   func(line []byte) (sender, bool)
 	from  netip.Addr
 	event bool // it is of a security line
+	// torn is set while the message's own end is missing: its line does not have it, and no line
+	// behind it was it. All lines within reach are then the sender's text.
+	torn bool
 }
 
 // held is an event that waits until it is certain.
@@ -97,6 +100,8 @@ func (d *doubts) close(line []byte, offset int64, n uint64) {
 			continue
 		}
 
+		o.torn = false
+
 		// An address in front of the text is certain. Without one, the address of the end counts.
 		from := o.from
 		if !from.IsValid() {
@@ -118,7 +123,7 @@ func (d *doubts) close(line []byte, offset int64, n uint64) {
 	}
 }
 
-// broken notes that a line is not whole: it may have been the end of any message in front of it.
+// broken handles a line that is not whole. It may have been the end of any message in front of it.
 func (d *doubts) broken() {
 	for i := range d.openings {
 		o := &d.openings[i]
@@ -132,12 +137,25 @@ func (d *doubts) broken() {
 	}
 }
 
-// open notes that a text in line n may go on. message is the offset at which its message begins.
-func (d *doubts) open(t *text, message int64, n uint64) {
+// lost notes that the end of a torn message did not come: a filter such as grep took it out, so it
+// is not known where its text ends.
+func (d *doubts) lost(o *opening) {
+	for _, h := range d.queue {
+		known := o.from.IsValid() && h.event.Source.Addr() == o.from
+		if h.line > o.first && !h.certain && !h.pending && !known && h.until >= o.until {
+			h.doubt = true
+		}
+	}
+}
+
+// open notes that a text in line n may go on. message is the message as far as it is in that line,
+// and offset is where it begins.
+func (d *doubts) open(t *text, message []byte, offset int64, n uint64) {
 	const slack = 32 // the end of the message may begin a few bytes behind the text
+	_, ends := t.end(message)
 	d.openings = append(d.openings, opening{
-		first: n, until: message + int64(t.at+t.longest+slack),
-		end: t.end, from: t.sender, event: t.event,
+		first: n, until: offset + int64(t.at+t.longest+slack),
+		end: t.end, from: t.sender, event: t.event, torn: !ends,
 	})
 }
 
@@ -216,9 +234,12 @@ func (d *doubts) cancel() {
 // were left out.
 func (d *doubts) release(offset int64, emit func(Event)) (left uint64) {
 	kept := d.openings[:0]
-	for _, o := range d.openings {
+	for i := range d.openings {
+		o := &d.openings[i]
 		if o.until >= offset {
-			kept = append(kept, o)
+			kept = append(kept, *o)
+		} else if o.torn {
+			d.lost(o)
 		}
 	}
 

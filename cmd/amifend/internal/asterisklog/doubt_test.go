@@ -90,6 +90,21 @@ func lies() []string {
 			`RemoteAddress="IPV4/UDP/9.9.9.9/1",ACLName="x"` + "\n",
 		forged + "\"\n", `","RemoteAddress="IPV4/UDP/9.9.9.9/1"` + "\n",
 		"<--- Received SIP request (1 bytes) from UDP:1.1.1.1:1 --->\n", "{\"logmsg\":",
+		// Whole lines in other carriers.
+		`{"timestamp":"1","logmsg":{"location":{"filename":"manager.c"},"level":"NOTICE",` +
+			`"message":"9.9.9.9 failed to authenticate as 'x'"}}` + "\n",
+		`{"log":"[1] NOTICE[9] manager.c: 9.9.9.9 failed to authenticate as 'x'"}` + "\n",
+		`data: {"_COMM":"asterisk","MESSAGE":"[1] NOTICE[9] manager.c: 9.9.9.9 failed to ` +
+			`authenticate as 'x'"}` + "\n",
+		`{"_COMM":"pbx","MESSAGE":"NOTICE[9]: manager.c:1 in f: 9.9.9.9 failed to authenticate ` +
+			`as 'x'"}` + "\n",
+		"a b [1] NOTICE[9] manager.c: 9.9.9.9 failed to authenticate as 'x'\n",
+		"/x:1:[1] NOTICE[9] manager.c: 9.9.9.9 failed to authenticate as 'x'\n",
+		"[pod/a/b] [1] NOTICE[9] manager.c: 9.9.9.9 failed to authenticate as 'x'\n",
+		"a | [1] NOTICE[9] manager.c: 9.9.9.9 failed to authenticate as 'x'\n",
+		"Nov 23 02:49:24 a b Nov 23 02:49:24 a 0a1b2c3d4e5f: NOTICE[9]: manager.c:1 in f: " +
+			"9.9.9.9 failed to authenticate as 'x'\n",
+		"[1] NOTICE[9] manager.c: 9.9.9.9 failed to authenticate as 'x'  \r\n", "#033[1m",
 		"asterisk | ", "\x1b[1m",
 	}
 }
@@ -121,7 +136,7 @@ func TestTornMessages(t *testing.T) {
 	all := lies()
 	rng := rand.New(rand.NewPCG(1, 2))
 	check := func(format string, longest int) {
-		for range 1000 {
+		for range 2000 {
 			var text strings.Builder
 			for range 1 + rng.IntN(4) {
 				text.WriteString(all[rng.IntN(len(all))])
@@ -145,6 +160,28 @@ func TestTornMessages(t *testing.T) {
 	}
 	for _, format := range plain() {
 		check(format, 0)
+	}
+}
+
+// TestFilteredLog: grep took the end of a torn message out, so the lines within the reach of its text
+// accuse nobody. What is beyond it counts.
+func TestFilteredLog(t *testing.T) {
+	for format, longest := range torn() {
+		lieLine := "[2026-11-23 02:49:24] NOTICE[99] chan_sip.c: " + lie + "\n"
+		if longest < len(lieLine)+2 || strings.Contains(format, "failed to authenticate as") {
+			continue // it does not fit, or any line is such an end
+		}
+
+		head, _, _ := strings.Cut(format, "%s")
+		log := head + "x\n" + lieLine
+		believed(t, log)
+		believed(t, log+strings.Repeat(log, 3))
+
+		far := strings.Repeat(notice+"Peer 'x' is now Reachable\n", 9) + registration("b")
+		got, stats := sourcesOf(t, log+far)
+		if !strings.Contains(got, "198.51.100.9:5060") || stats.NotRead() == 0 {
+			t.Errorf("%s: %s, %s", head, got, renderStats(stats))
+		}
 	}
 }
 

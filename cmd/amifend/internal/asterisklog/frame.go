@@ -12,9 +12,10 @@ type frame struct {
 	at    time.Time // the carrier's own time, if it is certain; else zero
 	// whole is set if text is a whole message with its line ends, because the carrier escapes them.
 	whole   bool
-	json    bool // JSON carried it
-	foreign bool // another program wrote it
-	column  int  // how many bytes of line the carrier put before text; 0 if JSON carried it
+	json    bool   // JSON carried it
+	foreign bool   // another program wrote it
+	program []byte // that wrote it, if the carrier names it
+	column  int    // how many bytes of line the carrier put before text; 0 if JSON carried it
 
 	line     []byte // the line without the carrier's colours
 	coloured bool   // the line had colours
@@ -31,7 +32,7 @@ type framer struct {
 // keep is set, colours in it belong to the text.
 func (f *framer) frame(line []byte, plain, keep bool) frame {
 	// Colours first: they may stand anywhere, in front of the stamp too.
-	coloured := !keep && bytes.IndexByte(line, '\x1b') >= 0
+	coloured := !keep && (bytes.IndexByte(line, '\x1b') >= 0 || bytes.Contains(line, []byte(escaped)))
 	if coloured {
 		line = f.uncolour(line)
 	}
@@ -44,21 +45,21 @@ func (f *framer) frame(line []byte, plain, keep bool) frame {
 // carried takes apart one line without colours.
 func (f *framer) carried(line []byte, plain bool) frame {
 	// The commonest form first: Asterisk's own stamp, and nothing in front.
-	if len(line) > 0 && line[0] == '[' {
+	if len(line) > 0 && line[0] == '[' && !bytes.HasPrefix(line, []byte("[pod/")) {
 		return f.uptime(line)
 	}
 
 	// What looks like JSON and is not stays text.
-	if len(line) > 0 && line[0] == '{' && !plain {
-		if out, ok := f.json.frame(line); ok {
-			return out
-		}
+	if out, ok := f.asJSON(line, plain); ok {
+		return out
 	}
 
 	// Carriers may be nested, so each is cut off in the order in which they are put on.
 	var out frame
 	rest := line
 	if after, ok := cutCompose(rest); ok {
+		rest = after
+	} else if after, ok := cutLabel(rest); ok {
 		rest = after
 	}
 
@@ -68,10 +69,8 @@ func (f *framer) carried(line []byte, plain bool) frame {
 	}
 
 	// A container may log JSON itself.
-	if len(rest) > 0 && rest[0] == '{' && !plain {
-		if inner, ok := f.json.frame(rest); ok {
-			return inner
-		}
+	if inner, ok := f.asJSON(rest, plain); ok {
+		return inner
 	}
 
 	// A bracket begins Asterisk's own stamp: no syslog stands in front of it.
@@ -85,14 +84,27 @@ func (f *framer) carried(line []byte, plain bool) frame {
 		out.stamp = stamp
 		out.text, out.column = after, len(line)-len(after)
 		out.foreign = !isAsterisk(program)
-		if len(after) > 0 && after[0] == '{' && !plain {
-			if inner, ok := f.json.frame(after); ok {
-				return inner
-			}
+		out.program = program
+		if inner, ok := f.asJSON(after, plain); ok {
+			return inner
 		}
 	}
 
 	return out
+}
+
+// asJSON takes apart a line of JSON. `journalctl -o json-seq` and `-o json-sse` put a few bytes in
+// front of it. It reports false if the line is none, or cannot be any because plain is set.
+func (f *framer) asJSON(line []byte, plain bool) (frame, bool) {
+	if plain {
+		return frame{}, false
+	}
+
+	line = bytes.TrimPrefix(bytes.TrimPrefix(line, []byte{'\x1e'}), []byte("data: "))
+	if len(line) == 0 || line[0] != '{' {
+		return frame{}, false
+	}
+	return f.json.frame(line)
 }
 
 // uptime takes apart a line that begins with a bracket: Asterisk's own, or `journalctl -o
@@ -110,7 +122,7 @@ func (f *framer) uptime(line []byte) frame {
 	}
 
 	return frame{
-		text: after, stamp: line[1:end], foreign: !isAsterisk(program),
+		text: after, stamp: line[1:end], foreign: !isAsterisk(program), program: program,
 		column: len(line) - len(after),
 	}
 }
@@ -122,18 +134,25 @@ func isUptime(b []byte) bool {
 	return ok && allDigits(seconds) && len(seconds) < 10 && len(micros) == 6 && allDigits(micros)
 }
 
+// escaped is how rsyslog prints the beginning of a sequence that sets colours.
+const escaped = "#033["
+
 // uncolour removes the sequences that set a terminal's colours: ESC [ numbers m. The console of
 // Asterisk has them (main/logger.c 22.10.1, format_log_default: COLORIZE_FMT).
 func (f *framer) uncolour(line []byte) []byte {
 	f.clean = f.clean[:0]
 	for len(line) > 0 {
 		i := bytes.IndexByte(line, '\x1b')
+		size := 1
+		if j := bytes.Index(line, []byte(escaped)); j >= 0 && (i < 0 || j < i) {
+			i, size = j, len(escaped)-1
+		}
 		if i < 0 {
 			break
 		}
 
 		f.clean = append(f.clean, line[:i]...)
-		line = line[i+1:]
+		line = line[i+size:]
 
 		// Of a sequence that does not set colours, only the escape is removed.
 		if len(line) == 0 || line[0] != '[' {
@@ -174,15 +193,51 @@ func cutCompose(line []byte) ([]byte, bool) {
 }
 
 func isWord(r rune) bool {
-	return r == '-' || r == '_' || r == '.' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' ||
-		'A' <= r && r <= 'Z'
+	return r == '-' || r == '_' || r == '.' || r == '@' || '0' <= r && r <= '9' ||
+		'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
 }
 
-// cutDocker cuts the stamp of `docker logs --timestamps`: RFC 3339 with nanoseconds, in UTC. After
-// it, Kubernetes puts the stream and a flag.
+// cutLabel cuts what a tool puts before each line to name its origin:
+//
+//	[pod/asterisk-0/asterisk] [Nov 23 02:49:24] …    kubectl logs --prefix
+//	asterisk [Nov 23 02:49:24] …                     podman logs --names
+//	asterisk-7d9c8b asterisk [Nov 23 02:49:24] …     stern
+//	/var/log/asterisk/full.1:17:[Nov 23 02:49:24] …  grep -n
+//	pbx*CLI> [Nov 23 02:49:24] …                     a terminal
+//
+// Apart from kubectl's, a label is cut only where a whole prefix of Asterisk follows.
+func cutLabel(line []byte) ([]byte, bool) {
+	const longest = 128
+	head := line[:min(len(line), longest)]
+	if bytes.HasPrefix(head, []byte("[pod/")) {
+		i := bytes.Index(head, []byte("] "))
+		if i < 0 {
+			return nil, false
+		}
+		return line[i+len("] "):], true
+	}
+
+	// A label has at most two words.
+	i := bytes.IndexByte(head, '[')
+	if i < 2 || head[i-1] != ' ' && head[i-1] != ':' || bytes.Count(head[:i], []byte{' '}) > 2 ||
+		head[0] == ' ' {
+		return nil, false
+	}
+	for _, c := range head[:i] {
+		if !isWord(rune(c)) && bytes.IndexByte([]byte("/:*> "), c) < 0 {
+			return nil, false
+		}
+	}
+
+	_, ok := parsePrefix(line[i:])
+	return line[i:], ok
+}
+
+// cutDocker cuts the stamp of `docker logs --timestamps` or `podman logs --timestamps`: RFC 3339,
+// mostly with nanoseconds. After it, Kubernetes and podman's files put the stream and a flag.
 func cutDocker(line []byte) (stamp, rest []byte, ok bool) {
 	n := isoLength(line)
-	if n == 0 || line[n-1] != 'Z' || n < len("2006-01-02T15:04:05.1Z") {
+	if n == 0 {
 		return nil, nil, false
 	}
 
@@ -193,9 +248,17 @@ func cutDocker(line []byte) (stamp, rest []byte, ok bool) {
 		}
 	}
 
+	// In front of Asterisk's own stamp no syslog stands.
+	if len(rest) > 0 && rest[0] == '[' {
+		return line[:n], rest, true
+	}
+	if line[n-1] != 'Z' || n < len("2006-01-02T15:04:05.1Z") {
+		return nil, nil, false
+	}
+
 	// A line of syslog may begin like this too: there a host and a program follow.
-	if len(rest) > 0 && rest[0] != '[' && rest[0] != ' ' && rest[0] != '<' {
-		if _, _, _, syslog := cutHost(rest); syslog {
+	if len(rest) > 0 && rest[0] != ' ' && rest[0] != '<' {
+		if _, _, _, syslog := cutSyslog(line); syslog {
 			return nil, nil, false
 		}
 	}

@@ -176,7 +176,7 @@ func TestOtherPrograms(t *testing.T) {
 		"\n"
 	got, stats := sourcesOf(t, strings.Repeat(foreign, 2000)+real+foreign)
 	if got != `InvalidPassword SIP unknown 198.51.100.9:5060 "1001"` || stats.Foreign != 4002 ||
-		stats.NotRead() != 0 {
+		stats.Unread[UnreadForeign] != 2001 || stats.NotRead() != 2001 {
 		t.Errorf("%s, %s", got, renderStats(stats))
 	}
 }

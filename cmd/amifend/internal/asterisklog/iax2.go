@@ -93,7 +93,7 @@ func parseIAX2Host(message []byte, a *attempt) finding {
 		a.account = rest[len("failed to authenticate as "):]
 	case bytes.HasPrefix(rest, []byte("failed RSA authentication")),
 		bytes.HasPrefix(rest, []byte("trying to do RSA")):
-		return findingNoSender // the account stands where the address would
+		return findingNoSender // it names the account in the place of the address
 	default:
 		return findingOther
 	}
@@ -136,8 +136,7 @@ func parseIAX2Call(message []byte, l level, a *attempt) finding {
 		return findingOther
 	}
 
-	// The first form is about a stranger who may not call, the second about an extension that does
-	// not exist.
+	// The extension is the sender's text, and the two forms end differently.
 	var extension []byte
 	end := endOfExtension
 	switch {

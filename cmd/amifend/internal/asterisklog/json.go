@@ -2,6 +2,7 @@ package asterisklog
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"strconv"
 	"strings"
@@ -112,7 +113,11 @@ func (f *jsonFramer) journald(l *jsonLine) (frame, bool) {
 	// The journal holds the messages of all programs. An attacker on the network cannot choose the
 	// fields that name the program.
 	out := frame{text: f.uncoloured(), whole: true, json: true}
-	out.foreign = !strings.Contains(l.Identifier+l.Unit+l.Container+l.Command, "asterisk")
+	out.foreign = true
+	for _, name := range [...]string{l.Identifier, l.Unit, l.Container, l.Command} {
+		out.foreign = out.foreign && !isAsterisk([]byte(name))
+	}
+	out.program = []byte(cmp.Or(l.Identifier, l.Container, l.Unit, l.Command))
 
 	// The time of the source is nearer to the event than the time of the journal.
 	for _, micros := range []string{l.Source, l.Realtime} {

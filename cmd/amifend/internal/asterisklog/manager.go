@@ -48,7 +48,7 @@ func parseManager(message []byte, a *attempt) finding {
 		return findingBroken
 	}
 
-	// AMI is TCP, with TLS or without: the address cannot be forged.
+	// AMI runs over TCP, with TLS or without, so nobody can forge the address.
 	a.family = FamilyAMI
 	a.service = ami.ServiceAMI
 	a.transport = ami.TransportTCP

@@ -30,11 +30,11 @@ func (r *Reader) message(fr *frame, p *prefix, ok bool) {
 func (r *Reader) security(fr *frame, p *prefix) {
 	r.stats.Security++
 
-	// This must be known before the line opens a text of its own: the line would lie within it.
+	// This is asked before the line opens a text of its own, which would include the line.
 	end := r.offset + int64(len(fr.text))
 	fits := r.doubts.fits(end)
 	if t, ok := accountText(p.message); ok && !fr.whole {
-		r.doubts.open(&t, end-int64(len(p.message)), r.stats.Lines)
+		r.doubts.open(&t, p.message, end-int64(len(p.message)), r.stats.Lines)
 	}
 
 	switch {
@@ -87,7 +87,8 @@ func (r *Reader) other(fr *frame, p *prefix, ok bool) {
 	// The text is noted even if the message is broken: a torn message looks so, and the lines
 	// behind it are doubtful too.
 	if a.text != nil {
-		r.doubts.open(a.text, r.offset+int64(len(fr.text)-len(p.message)), r.stats.Lines)
+		r.doubts.open(a.text, p.message, r.offset+int64(len(fr.text)-len(p.message)),
+			r.stats.Lines)
 	}
 
 	// A line that gives no event is counted, so that an attack that was not read does not look like
@@ -103,21 +104,46 @@ func (r *Reader) other(fr *frame, p *prefix, ok bool) {
 		r.stats.Unread[UnreadForm]++
 	case found == findingNoSender:
 		r.stats.Unread[UnreadNoSender]++
+	case ok && p.level == levelSecurity && r.offset >= r.dumpEnd:
+		// The channel holds nothing but events, so this one is cut or changed.
+		r.stats.Unread[UnreadForm]++
 	case found == findingOther && (!ok || p.level == levelNotice || p.level == levelWarning) &&
 		isSuspicious(fr.text):
-		r.suspicious(fr, p, ok)
+		r.suspicious(ok)
 	}
 }
 
 // suspicious counts a line that looks like a failure but is of no format that is read.
-func (r *Reader) suspicious(fr *frame, p *prefix, ok bool) {
+func (r *Reader) suspicious(ok bool) {
 	switch {
 	case r.offset < r.dumpEnd:
 		r.stats.Unread[UnreadDoubtful]++
 	case ok:
 		r.stats.Unread[UnreadNoSender]++
-	case isStamped(fr.text) || fr.stamp != nil:
+	case r.doubts.within(r.offset):
+		// It is the rest of a message, whose beginning was read or counted.
+	default:
 		r.stats.Unread[UnreadForm]++
+	}
+}
+
+// foreign counts a line of another program. One that begins as a message of Asterisk may be of a
+// PBX whose container or unit has another name.
+func (r *Reader) foreign(fr *frame) {
+	r.stats.Foreign++
+	p, ok := parsePrefix(fr.text)
+	if !ok {
+		return
+	}
+
+	var a attempt
+	if !p.isSecurity() && p.parse(&a) != findingAttempt {
+		return
+	}
+
+	r.stats.Unread[UnreadForeign]++
+	if r.stats.Program == "" {
+		r.stats.Program = ami.Quote(fr.program)
 	}
 }
 

@@ -176,7 +176,7 @@ func parseCall(message []byte, a *attempt) finding {
 		return findingBroken
 	}
 
-	// The extension is noted whoever calls: a user's may hold line ends too.
+	// The extension may hold line ends, whether a stranger or a user calls.
 	a.text = &text{
 		at: len(message) - len(extension), longest: pjsipExtension, end: endOfCall,
 		sender: a.source.Addr(),
@@ -211,7 +211,7 @@ func parseRegistrar(message []byte, a *attempt) finding {
 		return parseAOR(message, a)
 	}
 
-	// Endpoint names are the configuration's, and what stands behind one is certain.
+	// An endpoint's name comes from the configuration, so the text behind it is Asterisk's own.
 	name, rest, ok := between(message, "Endpoint '", "' (")
 	exceeds := false
 	if !ok {
@@ -248,7 +248,8 @@ func parseRegistrar(message []byte, a *attempt) finding {
 
 const aorMiddle = "' not found for endpoint '"
 
-// parseAOR reads the address from the end: the name in front of it is the sender's.
+// parseAOR reads a message about a missing AOR from its end, because the name at its beginning is
+// the sender's.
 func parseAOR(message []byte, a *attempt) finding {
 	// The message may be torn before its end, so the text is noted first.
 	a.text = &text{at: len("AOR '"), longest: pjsipUser, end: endOfAOR}

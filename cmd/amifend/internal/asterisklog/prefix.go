@@ -76,8 +76,15 @@ func parsePrefix(text []byte) (prefix, bool) {
 		return prefix{}, false
 	}
 
-	// Up to here the message includes the source file. origin cuts it off.
-	p.message = rest[1:]
+	// Up to here the message includes the source file. origin cuts it off. A copy from a terminal
+	// has blanks at the end, and one copied as text a second CR.
+	p.message = bytes.TrimRight(rest[1:], "\r")
+
+	// `… failed to authenticate as ` may end with a blank of Asterisk's: the name begins with a line
+	// end then.
+	if t := bytes.TrimRight(p.message, " \r"); !bytes.HasSuffix(t, []byte(" as")) {
+		p.message = t
+	}
 	p.origin()
 	return p, true
 }

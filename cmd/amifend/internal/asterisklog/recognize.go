@@ -1,6 +1,10 @@
 package asterisklog
 
-import "bytes"
+import (
+	"bufio"
+	"bytes"
+	"io"
+)
 
 // Likeness grades how much a file resembles a log of Asterisk.
 type Likeness uint8
@@ -16,10 +20,16 @@ const (
 // or, as the first line of a file does, Asterisk's version; or it prints SIP messages.
 func Recognize(head []byte) Likeness {
 	head = bytes.TrimPrefix(head, []byte("\xef\xbb\xbf"))
+	if isPretty(head) {
+		// The last object may go on behind the head, and is left out then.
+		head, _ = io.ReadAll(newPrettyReader(bufio.NewReader(bytes.NewReader(head))))
+	}
+
 	found := Unlike
 	var f framer
 	for line := range bytes.Lines(head) {
-		fr := f.frame(bytes.TrimRight(line, "\r\n"), false, false)
+		line = bytes.TrimLeft(bytes.TrimRight(line, "\r\n"), "\x00")
+		fr := f.frame(line, false, false)
 
 		// Behind a line of another program, lines of Asterisk may follow.
 		if fr.foreign {

@@ -105,12 +105,12 @@ func appendPacket(dst, message []byte) ([]byte, bool) {
 		return append(dst, "?\r\n\r\n"...), false
 	}
 
-	// This is the form of AMI, so that the decoder judges both alike.
+	// The packet has the form of AMI, so the decoder is as strict with it.
 	dst = append(dst, "Event: "...)
 	dst = append(dst, kind...)
 	dst = append(dst, "\r\nPrivilege: security,all"...)
 
-	// Without a key the line is not Asterisk's, so the packet must not look whole.
+	// Without a key, Asterisk did not write the line, so the packet must not look whole.
 	key, rest, ok := cutKey(rest)
 	if !ok {
 		return append(dst, broken+"\r\n"...), false
@@ -135,7 +135,7 @@ func appendRest(dst, line []byte) []byte {
 // lines of a packet.
 func appendFields(dst, key, rest []byte) ([]byte, bool) {
 	for from := 0; ; {
-		// Values are not escaped: a value ends only where a key follows its quote.
+		// Values are not escaped, so a value ends only where a key follows its quote.
 		i := bytes.Index(rest[from:], []byte(`",`))
 		if i < 0 {
 			break
@@ -193,7 +193,7 @@ func appendValue(dst, key, value []byte) []byte {
 		return append(dst, value...)
 	}
 
-	// What does not fit stays as it is, and the decoder refuses it.
+	// A value of another form stays as it is, and the decoder refuses it.
 	seconds, micros, ok := bytes.Cut(value, []byte{'-'})
 	s, err := strconv.ParseUint(string(seconds), 10, 32)
 	us, err2 := strconv.ParseUint(string(micros), 10, 32)

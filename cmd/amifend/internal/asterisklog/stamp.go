@@ -12,7 +12,10 @@ import (
 // syslog, journald and docker are among them.
 func layouts() []string {
 	return []string{
+		// The default of Asterisk, and RFC 3164.
 		"Jan _2 15:04:05",
+
+		// The year first, as in ISO 8601.
 		"2006-01-02 15:04:05",
 		"2006-01-02T15:04:05",
 		"2006-01-02T15:04:05Z07:00",
@@ -28,9 +31,13 @@ func layouts() []string {
 		"20060102 15:04:05",
 		"20060102T150405",
 		"20060102-150405",
+
+		// journalctl -o short-full
 		"Mon 2006-01-02 15:04:05 MST",
 		"Mon 2006-01-02 15:04:05 -07",
 		"2006-01-02 15:04:05 -07",
+
+		// The month first, by its name: strftime's %c, and what people write by hand.
 		"Jan _2 2006 15:04:05",
 		"Jan _2, 2006 15:04:05",
 		"Jan _2 15:04:05 2006",
@@ -38,6 +45,8 @@ func layouts() []string {
 		"Mon Jan _2 15:04:05",
 		"Mon Jan _2 15:04:05 2006",
 		"Mon Jan _2 15:04:05 MST 2006",
+
+		// The day first, as in RFC 2822 and in logs of web servers.
 		"Mon, 02 Jan 2006 15:04:05 -0700",
 		"Mon _2 Jan 2006 15:04:05",
 		"Mon _2 Jan 2006 15:04:05 MST",
@@ -49,10 +58,33 @@ func layouts() []string {
 		"_2.1.2006 15:04:05",
 		"_2.1.06 15:04:05",
 		"_2.1. 15:04:05",
-		"2006-01-02 03:04:05 PM",
-		"Jan _2 03:04:05 PM",
-		"Jan _2 2006 03:04:05 PM",
-		"Mon _2 Jan 2006 03:04:05 PM MST",
+		"2006-01-02 3:04:05 PM",
+		"Jan _2 3:04:05 PM",
+		"Jan _2 2006 3:04:05 PM",
+		"Mon _2 Jan 2006 3:04:05 PM MST",
+		"2006 Jan _2 15:04:05",
+		"2006-01-02-15:04:05",
+		"2006-01-02 - 15:04:05",
+		"2006-01-02, 15:04:05",
+		"2006-01-02 15:04",
+		"20060102150405",
+		"2006-002 15:04:05",
+		"January _2 15:04:05",
+		"January _2 2006 15:04:05",
+		"January _2, 2006 15:04:05",
+		"_2 January 2006 15:04:05",
+		"Monday _2 January 2006 15:04:05",
+		"Monday, January _2, 2006 15:04:05",
+		"Jan _2 15:04:05 MST 2006",
+		"Jan _2 15:04",
+		"_2.1.2006, 15:04:05",
+		"_2.1.06, 15:04:05",
+		"_2.1.2006 15.04.05",
+		"15:04:05 _2.1.2006",
+		"15:04:05 2006-01-02",
+		"15:04:05 _2 Jan 2006",
+		"_2 Jan 2006 3:04:05 PM",
+		"Mon Jan _2 2006 3:04:05 PM",
 	}
 }
 
@@ -61,16 +93,18 @@ func layouts() []string {
 func dayFirst() []string {
 	return []string{
 		"_2/1/2006 15:04:05", "_2/1/06 15:04:05", "_2-1-2006 15:04:05", "_2-1-06 15:04:05",
-		"_2/1/2006 03:04:05 PM", "_2/1 15:04:05",
-		"_2/1/2006 15:04:05 MST",
+		"_2/1/2006 3:04:05 PM", "_2/1 15:04:05",
+		"_2/1/2006 15:04:05 MST", "_2/1/06 3:04:05 PM", "15:04:05 _2/1/2006", "_2/1/2006 15:04",
+		"_2/1/2006, 15:04:05", "3:04:05 PM _2/1/2006", "_2-1 15:04:05",
 	}
 }
 
 func monthFirst() []string {
 	return []string{
 		"1/_2/2006 15:04:05", "1/_2/06 15:04:05", "1-_2-2006 15:04:05", "1-_2-06 15:04:05",
-		"1/_2/2006 03:04:05 PM", "1/_2 15:04:05",
-		"1/_2/2006 15:04:05 MST",
+		"1/_2/2006 3:04:05 PM", "1/_2 15:04:05",
+		"1/_2/2006 15:04:05 MST", "1/_2/06 3:04:05 PM", "15:04:05 1/_2/2006", "1/_2/2006 15:04",
+		"1/_2/2006, 15:04:05", "3:04:05 PM 1/_2/2006", "1-_2 15:04:05",
 	}
 }
 
@@ -116,7 +150,7 @@ func (s *stampReader) parse(stamp []byte) (time.Time, bool) {
 	}
 
 	// Nanoseconds since the epoch overflow in 2262.
-	t, ok := s.parseNew(string(stamp))
+	t, ok := s.parseNew(plainStamp(string(stamp)))
 	if !ok || t.Year() < 1970 || t.Year() > 2261 {
 		return time.Time{}, false
 	}
@@ -126,6 +160,23 @@ func (s *stampReader) parse(stamp []byte) (time.Time, bool) {
 	s.seen = append(s.seen[:0], stamp...)
 	s.seenTime = t
 	return t, true
+}
+
+// plainStamp returns a stamp in the spelling of layouts: numbers padded with blanks (%e, %l, %k)
+// are not padded, and halves of the day are written `PM` with a blank in front (%p, %P).
+func plainStamp(text string) string {
+	text = strings.TrimSpace(strings.ReplaceAll(text, "  ", " "))
+	n := len(text)
+	for _, half := range [...]string{"am", "pm", "AM", "PM", "a.m.", "p.m."} {
+		i := strings.Index(text, half)
+		if i < 1 || i+len(half) < n && text[i+len(half)] != ' ' ||
+			text[i-1] != ' ' && (text[i-1] < '0' || text[i-1] > '9') {
+			continue
+		}
+		return strings.TrimSuffix(text[:i], " ") + " " + strings.ToUpper(half[:1]) + "M" +
+			text[i+len(half):]
+	}
+	return text
 }
 
 func (s *stampReader) parseNew(text string) (time.Time, bool) {
@@ -188,17 +239,16 @@ func (s *stampReader) known(t time.Time) bool {
 		name == "Z")
 }
 
-// learn notes the offset of the PBX's clock from UTC. A security line holds the same moment twice:
-// as a stamp, and with an offset as EventTV. The offset matters only where it differs from the
-// location's.
+// learn records the offset of the PBX's clock from UTC. A security line has the same moment twice:
+// in its stamp, and with an offset in EventTV. The offset matters only if the location has another
+// one.
 func (s *stampReader) learn(stamp []byte, event time.Time) {
 	t, ok := s.parse(stamp)
 	if !ok || hasOffset(stamp) {
 		return
 	}
 
-	// Zones differ by quarters of an hour. A difference that is not near one is the delay of a
-	// line.
+	// Zones differ by quarters of an hour. Any other difference is the delay of a line.
 	const quarter, near = 15 * time.Minute, 30 * time.Second
 	off := event.Sub(t)
 	steps := off.Round(quarter)
@@ -258,8 +308,8 @@ func parseEpoch(text string) (time.Time, bool) {
 }
 
 // parseOrdered reads a form whose order of day and month is ambiguous. A number above 12 decides.
-// If there is none, the other stamps of the file decide, and at last the time of its last change:
-// no line is newer than that, and most are not much older.
+// Without one, the other stamps of the file decide, and last the time of the file's last change: no
+// line is newer, and most lines are not much older.
 func (s *stampReader) parseOrdered(text string) (time.Time, bool) {
 	days, months := dayFirst(), monthFirst()
 	for i := range days {
@@ -304,9 +354,9 @@ func (s *stampReader) dayIsNearer(day, month time.Time) bool {
 // disorder is the largest step back between two lines that several threads may cause.
 const disorder = 10 * time.Second
 
-// twice resolves a stamp in the hour that comes twice when summer time ends: it means the first,
-// unless a line before it was later. Otherwise the step back would shift all lines that follow by
-// an hour.
+// twice resolves a stamp in the hour that comes twice when summer time ends. It means the first of
+// the two hours, unless an earlier line was later than that. Without this rule, all lines that
+// follow would be an hour early.
 func (s *stampReader) twice(t time.Time) time.Time {
 	const near = 6 * time.Hour // no zone changes twice within
 
@@ -326,8 +376,7 @@ func (s *stampReader) twice(t time.Time) time.Time {
 		return at, is == offset
 	}
 
-	// Time goes forward from line to line. So once a line was later than the first, the second is
-	// meant.
+	// From line to line, time goes forward. So after a later line, the second hour is meant.
 	first, ok := in(before)
 	second, also := in(after)
 	switch {
@@ -340,9 +389,9 @@ func (s *stampReader) twice(t time.Time) time.Time {
 	return first
 }
 
-// withYear returns t, the time of a stamp without a year, in the right year. The first line of a
-// file was not written after the file's last change. Every other line follows the one before it: a
-// step back of more than half a year means that a new year has begun.
+// withYear sets the year of a stamp without one. The first line of a file is not newer than the
+// file's last change. Every other line follows the one before: a step back of more than half a year
+// means that a new year has begun.
 func (s *stampReader) withYear(t time.Time) time.Time {
 	in := func(year int) time.Time {
 		return time.Date(year, t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(),

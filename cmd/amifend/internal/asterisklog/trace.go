@@ -41,7 +41,7 @@ func (t *trace) begin(message []byte, fr *frame, crlf bool) bool {
 		}
 	}
 
-	// Every part of the head is checked, because a line that only looks like one would hide those
+	// Every part of the head is checked: a line that only looks like a head would hide the lines
 	// behind it.
 	kind, rest, ok := bytes.Cut(rest, []byte(" ("))
 	if k := string(kind); !ok || k != "request" && k != "response" {
@@ -56,7 +56,7 @@ func (t *trace) begin(message []byte, fr *frame, crlf bool) bool {
 		return false
 	}
 
-	// More than Asterisk prints is not skipped, whatever the head claims.
+	// No more than Asterisk prints is skipped, whatever length the head has.
 	n, err := strconv.ParseInt(string(rest[:digits]), 10, 64)
 	if err != nil || n == 0 {
 		return false
@@ -117,7 +117,7 @@ func (t *trace) skips(text []byte, cr bool) bool {
 		n -= 2 * int64(bytes.Count(text, []byte("\ufffd")))
 	}
 
-	// Longer than what is left: the text ended before this line.
+	// A line that is longer than the rest of the text is not a part of it.
 	if n >= t.left {
 		t.left = 0
 		return false

@@ -17,26 +17,33 @@ func (o Options) blindSpots(pbx *pbxconf.Config) section {
 	}
 
 	for _, l := range pbx.Listeners {
-		s.checkPort(o.Config.Firewall.Ports(), l)
+		s.checkPort(o.Config.Firewall.Ports(), l, pbx.Listeners)
 	}
 
-	if len(s.lines) == 0 {
+	// What is not read may hide attacks too.
+	switch {
+	case pbx.Realtime:
+		s.note("not known in full: the PBX reads a part of its configuration from a database, as " +
+			"the warnings above say")
+	case len(s.lines) == 0:
 		s.ok("nothing found")
 	}
 	return s
 }
 
 // checkPort reports a port of the PBX that the bans with scope sip, or for WebSocket those with
-// scope stream, do not cover.
-func (s *section) checkPort(ports firewall.Ports, l pbxconf.Listener) {
+// scope stream, do not cover. The advice holds the ports of all listeners, since a key can be
+// written only once.
+func (s *section) checkPort(ports firewall.Ports, l pbxconf.Listener, all []pbxconf.Listener) {
 	at := rangeOf(l)
 
 	// Evidence over UDP earns a ban from the SIP ports only. A source where phones logged in earns
 	// one from the TCP ports only.
-	scope, key, known := firewall.ScopeSIP, "sip_ports", ports.SIP
+	value, wsValue := MissingPorts(ports, all)
+	scope, key := firewall.ScopeSIP, "sip_ports"
 	what, ban := "calls arrive", "the SIP ports"
 	if l.WebSocket {
-		scope, key, known = firewall.ScopeStream, "ws_ports", ports.WS
+		scope, key, value = firewall.ScopeStream, "ws_ports", wsValue
 		what, ban = "calls over WebSocket arrive", "the TCP ports"
 	}
 	if ports.Cover(scope, at.Protocol, l.Port) {
@@ -44,7 +51,7 @@ func (s *section) checkPort(ports firewall.Ports, l pbxconf.Listener) {
 	}
 
 	s.add(levelWarn,
-		fmt.Sprintf("write into [firewall]: %s = %s", key, portsText(append(slices.Clone(known), at))),
+		fmt.Sprintf("write into [firewall]: %s = %s", key, value),
 		"%s: %s at port %d/%s, which is not in [firewall] %s: a ban from %s does not stop an "+
 			"attacker there", plain(l.Where), what, l.Port, at.Protocol, key, ban)
 }

@@ -66,9 +66,9 @@ func TestPortsOutsideTheConfig(t *testing.T) {
 	out, _ := look(t, o)
 	want(t, out,
 		"warn  pjsip.conf:3 [t] bind: calls arrive at port 5160/udp, which is not in [firewall]",
-		`do: write into [firewall]: sip_ports = ["5060-5061", "4569/udp", "5160/udp"]`,
+		`do: write into [firewall]: sip_ports = ["5060-5061", "4569/udp", "5160/udp", "5161/tcp"]`,
 		"warn  pjsip.conf:7 [s] bind: calls arrive at port 5161/tcp",
-		`sip_ports = ["5060-5061", "4569/udp", "5161/tcp"]`, "2 warnings")
+		"2 warnings")
 
 	write(t, dir, "http.conf", 0o644, "[general]\nenabled=yes\nbindaddr=0.0.0.0\n"+
 		"tlsenable=yes\ntlsbindaddr=0.0.0.0:8443\n")
@@ -126,4 +126,17 @@ func TestOneTableForTrunksAndYourWayIn(t *testing.T) {
 	if len(o.Config.Names) != 1 || o.Config.Firewall.Backend != config.BackendLog {
 		t.Errorf("the pasted table changed something else: %+v", o.Config)
 	}
+}
+
+// TestBlindSpotsOfADatabase: what is not read is never called free of risks.
+func TestBlindSpotsOfADatabase(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "pjsip.conf", 0o644, "[t]\ntype=transport\nbind=0.0.0.0\n")
+	write(t, dir, "sorcery.conf", 0o644, "[res_pjsip]\nendpoint=realtime,ps_endpoints\n")
+	pbx := runPBX(t, amitest.Behaviour{})
+	out, _ := look(t, Options{
+		Config: load(t, server("pbx", pbx.Addr()), dryRun), PBXConfig: dir,
+	})
+	want(t, out, "what hides attacks in "+dir+"\n  note  not known in full")
+	wantNot(t, out, "nothing found")
 }

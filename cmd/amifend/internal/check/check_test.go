@@ -94,7 +94,7 @@ func TestOneOfTwoServersIsBad(t *testing.T) {
 	}
 
 	want(t, out,
-		"server bad,", "FAIL  refused: connect "+bad.Addr(), "do: is Asterisk running",
+		"server bad,", "FAIL  refused: connect "+bad.Addr(), "do: check that Asterisk runs",
 		"server good,", "ok    logged in", "ok    a Ping", "result: 1 failed",
 	)
 }

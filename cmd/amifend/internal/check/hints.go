@@ -27,6 +27,9 @@ func hints(o Options, managerRead bool) section {
 			"forge events, unseen from here; " +
 			"look with: asterisk -rx 'manager show settings' (Web Manager must be No)")
 	}
+	if len(s.lines) == 0 {
+		s.ok("none")
+	}
 	return s
 }
 

@@ -26,7 +26,7 @@ type AlertsList struct {
 	Since   span    `default:"24h" placeholder:"TIME" help:"${alertsSinceHelp}"`
 	Kind    string  `placeholder:"KIND" help:"Only alerts of this kind, such as compromised_account."`
 	Limit   int     `short:"n" default:"100" placeholder:"COUNT" help:"${alertsLimitHelp}"`
-	Ignored bool    `help:"List what amifend alerts ignore silenced instead."`
+	Ignored bool    `help:"List only the alerts that amifend alerts ignore silenced."`
 }
 
 // Help returns the detailed help.
@@ -38,9 +38,8 @@ func (*AlertsList) Help() string {
     amifend alerts 203.0.113.5 --since 30d
     amifend alerts --ignored
 
-The open ones come first, then the worst, then the last one, each with what to do about it. An alert
-that lasts has an id: amifend alerts ignore ID NOTE silences it. docs/operating.md explains each
-kind.`
+Open alerts come first, then the worst, then the latest. Each has advice. An alert that lasts has an
+id: amifend alerts ignore ID NOTE silences it. docs/operating.md explains each kind.`
 }
 
 // Validate is called by kong.
@@ -77,7 +76,7 @@ func (c *AlertsList) Run(ctx context.Context) error {
 	return err
 }
 
-// alertsText returns a list of alerts for people, without those that are ignored.
+// alertsText returns a list of alerts for people, without the ignored ones.
 func alertsText(l control.AlertList, since time.Time, zone *time.Location) string {
 	shown := slices.DeleteFunc(slices.Clone(l.Alerts), func(a control.Alert) bool {
 		return a.Ignored != ""
@@ -93,6 +92,7 @@ func alertsText(l control.AlertList, since time.Time, zone *time.Location) strin
 		b.WriteString(alertText(a, "", zone))
 	}
 
+	// The daemon's total includes the ignored ones.
 	count := wording.Count(len(shown), "alert")
 	if total := l.Total - (len(l.Alerts) - len(shown)); total > len(shown) {
 		count = fmt.Sprintf("%d of %s", len(shown), wording.Count(total, "alert"))
@@ -104,10 +104,10 @@ func alertsText(l control.AlertList, since time.Time, zone *time.Location) strin
 	return b.String()
 }
 
-// severities are the severities of alerts, the worst first.
+// severities holds the severities of alerts, the worst first.
 var severities = []string{"critical", "warning", "notice"}
 
-// sortAlerts sorts alerts for people: the open ones first, then the worst, then the last one.
+// sortAlerts sorts alerts for people: the open ones first, then the worst, then the latest.
 func sortAlerts(alerts []control.Alert) {
 	closed := func(a control.Alert) int {
 		if a.Open {
@@ -115,6 +115,7 @@ func sortAlerts(alerts []control.Alert) {
 		}
 		return 1
 	}
+
 	slices.SortStableFunc(alerts, func(x, y control.Alert) int {
 		return cmp.Or(
 			cmp.Compare(closed(x), closed(y)),
@@ -137,7 +138,7 @@ func alertText(a control.Alert, indent string, zone *time.Location) string {
 	return text
 }
 
-// lastedText says how long a condition has lasted, or did.
+// lastedText returns how long a condition has lasted so far, or lasted.
 func lastedText(a control.Alert, zone *time.Location) string {
 	lasted := a.Last.Sub(a.At).Round(time.Second)
 	if a.Open {
@@ -148,7 +149,7 @@ func lastedText(a control.Alert, zone *time.Location) string {
 		wording.Count(a.Count, "time"))
 }
 
-// ignoredText returns the list of what is ignored for people.
+// ignoredText returns the list of ignored conditions for people.
 func ignoredText(ignored []control.IgnoredAlert, zone *time.Location) string {
 	var b strings.Builder
 	for _, i := range ignored {
@@ -179,7 +180,7 @@ type AlertsIgnore struct {
 	daemonFlags
 	ID     string   `arg:"" name:"id" help:"The id of the alert, as amifend alerts shows it."`
 	Note   []string `arg:"" optional:"" name:"note" help:"Why, for whoever asks later."`
-	Remove bool     `help:"Have it told again."`
+	Remove bool     `help:"Report it again."`
 }
 
 // Help returns the detailed help.
@@ -190,8 +191,9 @@ func (*AlertsIgnore) Help() string {
     amifend alerts ignore --remove 5f3a9c01
     amifend alerts --ignored
 
-One condition about one endpoint, source, account or server is not told any more, now and when it
-comes again, also after a restart. Other alerts about it are told, and bans do not change.`
+It silences one condition of one endpoint, source, account or server. The condition stays silent
+when it comes again, also after a restart. Other alerts about the same subject are reported, and
+bans do not change.`
 }
 
 // Validate is called by kong.
@@ -202,17 +204,18 @@ func (c *AlertsIgnore) Validate() error {
 	return nil
 }
 
-// Run silences an alert, or has it told again.
+// Run silences an alert, or lets it be reported again.
 func (c *AlertsIgnore) Run(ctx context.Context) error {
 	client, err := c.client()
 	if err != nil {
 		return err
 	}
 
+	// Both answers have the condition, and may warn that the change is not on the disk yet.
 	what := "ignored"
 	var done control.IgnoredAlert
 	if c.Remove {
-		what = "told again"
+		what = "reported again"
 		done, err = client.HeedAlert(ctx, c.ID)
 	} else {
 		done, err = client.IgnoreAlert(ctx, control.IgnoreAlert{

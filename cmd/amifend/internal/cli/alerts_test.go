@@ -34,6 +34,7 @@ func TestAlertsText(t *testing.T) {
 		}},
 	}
 
+	// The open one comes first, then the worst, then the latest. The ignored one is only counted.
 	want := []string{
 		"misconfigured_endpoint  192.0.2.1",
 		"open for 1h0m0s, last seen 2026-11-23 12:00:00 UTC, 8 times, id 5f3a9c01",

@@ -20,7 +20,7 @@ type Allow struct {
 	Whom   []whomArg `arg:"" optional:"" name:"prefix" help:"${allowWhomHelp}"`
 	For    span      `placeholder:"TIME" help:"${allowForHelp}"`
 	Reason string    `placeholder:"TEXT" help:"The reason, for whoever asks later."`
-	Remove bool      `xor:"what" help:"Take out what this command allowed."`
+	Remove bool      `xor:"what" help:"Remove what this command allowed."`
 	List   bool      `xor:"what" help:"List what is never banned, and why."`
 }
 
@@ -34,8 +34,8 @@ func (*Allow) Help() string {
     amifend allow --list
     amifend allow --remove 203.0.113.5
 
-Bans of what is allowed are lifted at once. It stays allowed after a restart. Write what must
-always be allowed into [allow] prefixes or names of the config as well, where others look for it.`
+Bans of allowed addresses are lifted at once. Allowances survive a restart. Write what must always
+be allowed into [allow] prefixes or names of the config as well, where others look for it.`
 }
 
 // Validate is called by kong.
@@ -52,7 +52,7 @@ func (c *Allow) Validate() error {
 	return nil
 }
 
-// Run allows, takes out, or lists.
+// Run allows, removes or lists.
 func (c *Allow) Run(ctx context.Context) error {
 	client, err := c.client()
 	if err != nil {
@@ -65,8 +65,8 @@ func (c *Allow) Run(ctx context.Context) error {
 	return each(c.Whom, func(whom whomArg) error { return c.one(ctx, client, whom) })
 }
 
-// each calls f for each of several addresses. With one, its error is returned. With several, errors
-// are printed and the others are still dealt with.
+// each calls f for each of all. If there is only one, each returns its error. Otherwise it prints
+// each error and goes on with the next.
 func each[T any](all []T, f func(T) error) error {
 	if len(all) == 1 {
 		return f(all[0])
@@ -83,12 +83,13 @@ func each[T any](all []T, f func(T) error) error {
 	return failed
 }
 
-// one allows or takes out one address, prefix or name.
+// one allows or removes one address, prefix or name.
 func (c *Allow) one(ctx context.Context, client *control.Client, whom whomArg) error {
 	if c.Remove {
 		return c.remove(ctx, client, whom)
 	}
 
+	// The API does not report the bans that the new entry lifts, so they are compared.
 	before, err := covering(ctx, client, whom.Prefix)
 	if err != nil {
 		return err
@@ -102,7 +103,7 @@ func (c *Allow) one(ctx context.Context, client *control.Client, whom whomArg) e
 		return err
 	}
 
-	// What is gone after the answer was lifted for the sake of the new entry.
+	// The answer comes when the lifts are in force.
 	after, err := covering(ctx, client, whom.Prefix)
 	if err != nil {
 		return err
@@ -120,9 +121,9 @@ func (c *Allow) one(ctx context.Context, client *control.Client, whom whomArg) e
 	return err
 }
 
-// remove takes out one entry.
+// remove removes one entry.
 func (c *Allow) remove(ctx context.Context, client *control.Client, whom whomArg) error {
-	// Names and prefixes are taken out by different parameters of the API.
+	// The API has one parameter for names and another one for prefixes.
 	var a control.Allowed
 	var err error
 	if whom.name != "" {
@@ -147,8 +148,8 @@ func (c *Allow) remove(ctx context.Context, client *control.Client, whom whomArg
 	return err
 }
 
-// covering returns the bans within a prefix and those that cover it. For a name there are none: its
-// addresses are known only afterwards.
+// covering returns the bans within a prefix and those that cover it. For a name it returns none,
+// because the addresses are not known before the daemon resolves it.
 func covering(
 	ctx context.Context, client *control.Client, prefix netip.Prefix,
 ) ([]control.Ban, error) {
@@ -159,7 +160,7 @@ func covering(
 	return l.Bans, err
 }
 
-// gone returns the bans that are among the first and not among the second.
+// gone returns the bans in before that are not in after.
 func gone(before, after []control.Ban) []control.Ban {
 	return slices.DeleteFunc(before, func(b control.Ban) bool {
 		return slices.ContainsFunc(after, func(a control.Ban) bool {
@@ -176,7 +177,7 @@ func allowedText(a control.Allowed, lifted []control.Ban) string {
 		text.WriteString(" until " + a.Until.Local().Format(stamp))
 	}
 
-	// Each command that allows something says how to undo it.
+	// Whoever allows something must see how to undo it.
 	text.WriteString("; to take it out: amifend allow --remove " + allowedName(a))
 	if len(a.Addresses) > 0 {
 		text.WriteString("\nits addresses now: " + addresses(a.Addresses))
@@ -198,7 +199,7 @@ func allowedText(a control.Allowed, lifted []control.Ban) string {
 	return text.String()
 }
 
-// list prints what is never banned.
+// list prints all that is never banned.
 func (c *Allow) list(ctx context.Context, client *control.Client) error {
 	l, err := client.Allowed(ctx)
 	if err != nil {

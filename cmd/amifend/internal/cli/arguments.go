@@ -21,7 +21,7 @@ func (a *sourceArg) UnmarshalText(text []byte) error {
 		return nil
 	}
 
-	// A prefix that would be banned or allowed must be exactly the one that was meant.
+	// Another prefix than the intended one must not be banned or allowed, so nothing is guessed.
 	p, err := netip.ParsePrefix(s)
 	switch {
 	case err != nil:
@@ -38,7 +38,7 @@ func (a *sourceArg) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// addrArg is an address on the command line. The zero value is none.
+// addrArg is an address on the command line. The zero value means that none was given.
 type addrArg struct{ netip.Addr }
 
 // UnmarshalText implements encoding.TextUnmarshaler, for kong.
@@ -48,6 +48,7 @@ func (a *addrArg) UnmarshalText(text []byte) error {
 		return nil
 	}
 
+	// People paste prefixes from the output of other commands.
 	p, err := netip.ParsePrefix(string(text))
 	switch {
 	case err != nil:
@@ -60,8 +61,8 @@ func (a *addrArg) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// parseAddr reads an address as people copy it from other outputs: alone, in brackets, or with the
-// port that `amifend events` prints behind it.
+// parseAddr reads an address in the forms that people copy from outputs: alone, in brackets, or
+// with the port that `amifend events` prints.
 func parseAddr(s string) (netip.Addr, bool) {
 	if ap, err := netip.ParseAddrPort(s); err == nil {
 		return ap.Addr().Unmap().WithZone(""), true
@@ -94,7 +95,8 @@ func (a *whomArg) UnmarshalText(text []byte) error {
 		return nil
 	}
 
-	// Colons, slashes and digits alone mean an address, so the error is that of one.
+	// A text with colons or slashes, or of digits and dots only, was meant to be an address. So the
+	// error is that of an address.
 	if strings.ContainsAny(string(text), ":/[") ||
 		strings.Trim(string(text), ".0123456789") == "" {
 		return a.sourceArg.UnmarshalText(text)
@@ -103,7 +105,7 @@ func (a *whomArg) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%q %w", text, err)
 }
 
-// span is a duration on the command line, in Go's units and days.
+// span is a duration on the command line, see [config.ParseDuration].
 type span time.Duration
 
 // UnmarshalText implements encoding.TextUnmarshaler, for kong.

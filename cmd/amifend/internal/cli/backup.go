@@ -23,9 +23,9 @@ type Backup struct {
 
 // Help returns the detailed help.
 func (*Backup) Help() string {
-	return `The file holds the bans, what operators allowed and lifted, the alerts, and the scores, as
-they are at one moment. It is an SQLite database, as the journal is. It is checked before the command
-ends. Only its owner can read it.
+	return `The file holds the bans, what operators allowed and lifted, the alerts, and the scores
+of one moment. Like the journal, it is an SQLite database. It is checked before the command ends.
+Only its owner can read it.
 
     amifend backup /var/backups/amifend-$(date +%F).db
 
@@ -53,9 +53,9 @@ type Restore struct {
 
 // Help returns the detailed help.
 func (*Restore) Help() string {
-	return `Stop the daemon first. The file is checked before anything changes, and the journal that was
-there is kept beside it. At its start, the daemon takes over the bans that only the kernel has, and takes
-out those that the restored journal says are lifted.
+	return `Stop the daemon first. The file is checked before anything changes, and the old journal
+is kept beside the new one. When the daemon starts, it takes over bans that only the kernel has,
+and removes those that are lifted in the restored journal.
 
     systemctl stop amifend
     amifend restore /var/backups/amifend-2026-11-28.db
@@ -93,6 +93,8 @@ func (f configFlag) journal() (journal.Options, error) {
 			Text: "there is no journal: [state] directory is empty",
 		}}}
 	}
+
+	// A dry run and a daemon that bans have different journals.
 	return journal.Options{
 		Directory: c.State.Directory, Observed: c.Dry(), Table: c.Firewall.Table,
 	}, nil
@@ -101,12 +103,12 @@ func (f configFlag) journal() (journal.Options, error) {
 // copied is the result of a backup or of a restore, in JSON.
 type copied struct {
 	File    string    `json:"file"`
-	Bans    int       `json:"bans"`    // that run, and lifted ones that are remembered
+	Bans    int       `json:"bans"`    // running bans, and lifted ones that are remembered
 	Allowed int       `json:"allowed"` // prefixes and names that operators allowed
 	Written time.Time `json:"written"`
 }
 
-// printCopy prints what a file holds.
+// printCopy prints the contents of a file in numbers.
 func printCopy(ctx context.Context, o journal.Options, file, verb string, asJSON bool) error {
 	got, err := journal.Check(ctx, o, file)
 	if err != nil {

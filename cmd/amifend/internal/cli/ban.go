@@ -25,7 +25,8 @@ func (*Ban) Help() string {
     amifend ban 203.0.113.5 --for 7d --reason "calls Cuba"
     amifend ban 203.0.113.5 203.0.113.9 198.51.100.0/24
 
-What must never be banned is refused, see amifend allow --list. To undo it: amifend unban.`
+An address that must never be banned is refused, see amifend allow --list. To undo it: amifend
+unban.`
 }
 
 // Validate is called by kong.
@@ -37,7 +38,7 @@ func (c *Ban) Validate() error {
 	return nil
 }
 
-// Run bans. A refused address does not keep the others from being banned.
+// Run bans. If an address is refused, the others are banned all the same.
 func (c *Ban) Run(ctx context.Context) error {
 	client, err := c.client()
 	if err != nil {
@@ -63,7 +64,7 @@ func (c *Ban) Run(ctx context.Context) error {
 			len(res.Results))
 	}
 
-	// Some may be refused: the exit code is then that of an error, and the others are banned.
+	// If any is refused, the exit code is that of an error.
 	return each(res.Results, func(r control.BanResult) error {
 		switch {
 		case r.Error != nil:

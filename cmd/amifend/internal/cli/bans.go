@@ -21,9 +21,9 @@ type Bans struct {
 	Within *sourceArg `arg:"" optional:"" name:"prefix" help:"${bansWithinHelp}"`
 	Server string     `placeholder:"NAME" help:"Only bans with evidence of this server."`
 	Rule   string     `placeholder:"RULE" help:"${bansRuleHelp}"`
-	Scope  string     `enum:",all,sip" default:"" placeholder:"SCOPE" help:"${bansScopeHelp}"`
+	Scope  string     `enum:",all,sip,stream" default:"" placeholder:"SCOPE" help:"${bansScopeHelp}"`
 	Sort   string     `enum:"newest,until,dropped,score,source" default:"newest" help:"${bansSortHelp}"`
-	Limit  int        `short:"n" placeholder:"COUNT" help:"Print at most so many."`
+	Limit  int        `short:"n" placeholder:"COUNT" help:"Print at most COUNT bans."`
 	Wide   bool       `short:"w" help:"${bansWideHelp}"`
 }
 
@@ -83,8 +83,8 @@ func (c *Bans) Run(ctx context.Context) error {
 	return writeBans(os.Stdout, l, c.Wide, time.Now())
 }
 
-// writeBans writes a table that fits into 80 columns for most addresses. Columns that usually say
-// the same (in the kernel, the first ban) are shown only on demand.
+// writeBans writes a table that fits into 80 columns for most addresses. Columns in which most rows
+// are equal, such as the state, are shown only if wide is set or a row differs.
 func writeBans(w io.Writer, l control.BanList, wide bool, now time.Time) error {
 	state := wide || slices.ContainsFunc(l.Bans, func(b control.Ban) bool {
 		return b.State != control.StateInKernel
@@ -116,14 +116,14 @@ func writeBans(w io.Writer, l control.BanList, wide bool, now time.Time) error {
 		lines = append(lines, strings.Join(cells, "\t"))
 	}
 
-	// A header without rows would only confuse.
+	// Without rows there is no header either.
 	if len(l.Bans) > 0 {
 		if err := columns(w, lines); err != nil {
 			return err
 		}
 	}
 
-	// The footer says what the filter and the limit left out.
+	// The last line counts the bans that the filter and the limit left out.
 	text := wording.Count(l.Total, "ban")
 	if slices.ContainsFunc(l.Bans, func(b control.Ban) bool {
 		return b.State == control.StateDry

@@ -17,7 +17,7 @@ type Check struct {
 	Wait      time.Duration `default:"2s" help:"How long to listen to each PBX (${default})."`
 }
 
-// Validate is called by kong. It refuses to read from a terminal what Asterisk should print.
+// Validate is called by kong. It refuses a terminal in place of Asterisk's output.
 func (c *Check) Validate() error {
 	if c.PBXConfig != "-" {
 		return nil

@@ -1,5 +1,5 @@
-// Package cli is amifend's command line. One struct defines all commands and flags, and each
-// command is a thin layer over the package that does the work.
+// Package cli implements amifend's command line. The struct [Commands] defines all commands and
+// flags. Each command is a thin layer over the package that does the work.
 package cli
 
 import (
@@ -22,7 +22,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/journald"
 )
 
-// Commands are amifend's commands.
+// Commands defines amifend's commands, for kong.
 type Commands struct {
 	Init       Init       `cmd:"" help:"Set amifend up on this machine, or take that back."`
 	Run        Run        `cmd:"" help:"Run the daemon."`
@@ -54,10 +54,10 @@ type Commands struct {
 	Version    Show       `cmd:"" help:"Print the version."`
 }
 
-// ErrTold is returned by a command that failed and has already said why.
+// ErrTold is returned by a command that failed and has printed the reason.
 var ErrTold = errors.New("failed")
 
-// IsUsage reports whether err is a mistake in the command line or in the config.
+// IsUsage reports whether err comes from a mistake in the command line or in the config.
 func IsUsage(err error) bool {
 	var bad *config.Error
 	var wrong usageError
@@ -71,8 +71,9 @@ type configFlag struct {
 	Config string `default:"/etc/amifend/config.toml" placeholder:"FILE" type:"path" help:"${configHelp}"`
 }
 
-// load reads the config. A file that cannot be read is reported like one that is not valid, since
-// the user corrects both in the same place. right is the advice for lack of the right to read it.
+// load reads the config. A file that cannot be read gives the same type of error as one that is not
+// valid, because the user corrects both in the same place. right is the advice if the user lacks
+// the right to read it.
 func (f configFlag) load(right string) (*config.Config, error) {
 	c, err := config.Load(f.Config)
 	if err == nil || IsUsage(err) {
@@ -81,9 +82,10 @@ func (f configFlag) load(right string) (*config.Config, error) {
 	return nil, unreadable(f.Config, err, right)
 }
 
-// unreadable returns the error of a config that cannot be read. right is the advice for lack of the
-// right to read it.
+// unreadable returns the error for a config that cannot be read. right is the advice if the user
+// lacks the right to read it.
 func unreadable(path string, err error, right string) error {
+	// The operation and the path are in the error already.
 	text := err.Error()
 	if cause, ok := errors.AsType[*fs.PathError](err); ok {
 		text = "cannot be read: " + cause.Err.Error()
@@ -92,6 +94,7 @@ func unreadable(path string, err error, right string) error {
 		text += "; " + right
 	}
 
+	// Without any config, the user has just installed amifend.
 	if errors.Is(err, fs.ErrNotExist) && path == defaultConfig {
 		text += "; sudo amifend init makes one, or name yours with --config"
 	}
@@ -107,22 +110,23 @@ type Run struct {
 
 // Help returns the detailed help.
 func (*Run) Help() string {
-	return `With --trial a mistake in a new config does not last. All bans that are made in the trial,
-those of operators too, end with it whatever happens to amifend. After that it bans nobody, and logs the
-bans that it would make. Run amifend keep, during the trial or later, to give the bans their whole time and to
-end the trial. Bans that are older than the trial stay. The [deny] lists, which have no end, wait
-for amifend keep. Each start with --trial begins a new trial.
+	return `With --trial a mistake in a new config does not last. All bans that are made in the
+trial, those of operators too, end with it, even if amifend crashes. After the trial amifend bans
+nobody, and logs the bans that it would make. To end the trial and give its bans their whole time,
+run amifend keep, during the trial or later. Bans that are older than the trial stay. The [deny]
+lists, which have no end, wait for amifend keep. Each start with --trial begins a new trial.
 
     amifend run --trial 10m --config /etc/amifend/config.toml`
 }
 
-// Run runs the daemon until it is stopped.
+// Run runs the daemon until ctx ends.
 func (r *Run) Run(ctx context.Context, v Version) error {
 	c, err := r.load(serviceReads(r.Config))
 	if err != nil {
 		return err
 	}
 
+	// Without bans, the user would wait in vain for the trial to show anything.
 	if r.Trial > 0 && c.Dry() {
 		return usageError("--trial: this config bans nobody ([policy] observe = true, or " +
 			"[firewall] backend = \"log\"), so there is nothing to try")
@@ -146,18 +150,18 @@ func (r *Run) Run(ctx context.Context, v Version) error {
 	})
 }
 
-// serviceReads is the advice for a config that the user of the service cannot read.
+// serviceReads returns the advice for a config that the user of the service cannot read.
 func serviceReads(path string) string {
 	return "the group of the service must be able to read it: chown root:amifend " + path +
 		"; chmod 640 " + path
 }
 
-// notifyTime limits how long a report to systemd may take.
+// notifyTime is the longest time that a report to systemd may take.
 const notifyTime = time.Second
 
-// notify reports a state to systemd, if that started the daemon (sd_notify(3)). A systemd that does
-// not read must not stop the daemon, so a report that takes too long is left out. The library's
-// SdNotify would wait.
+// notify reports a state to systemd, if systemd started the daemon (sd_notify(3)). If systemd does
+// not read, the daemon must go on, so a report that takes too long is dropped. SdNotify of the
+// library would wait.
 func notify(state string) {
 	socket := os.Getenv("NOTIFY_SOCKET")
 	if socket == "" {
@@ -169,12 +173,13 @@ func notify(state string) {
 		return // nobody listens
 	}
 	defer conn.Close()
+
 	_ = conn.SetWriteDeadline(time.Now().Add(notifyTime))
 	_, _ = conn.Write([]byte(state))
 }
 
-// reloading reports to systemd that the config is read again. Units with Type=notify-reload need
-// the time.
+// reloading reports to systemd that the config is read again. A unit with Type=notify-reload also
+// needs the time of the reload.
 func reloading() {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
@@ -183,9 +188,10 @@ func reloading() {
 	notify(fmt.Sprintf("%s\nMONOTONIC_USEC=%d", systemd.SdNotifyReloading, now.Nano()/1000))
 }
 
-// newLog returns a log to standard error: text on a terminal, lines with fields if journald reads
-// it, otherwise JSON.
+// newLog returns a log to standard error. With the format "auto" it writes text to a terminal,
+// lines with fields to journald, and JSON otherwise.
 func newLog(c config.Log) *slog.Logger {
+	// journald stores the fields of such lines, and the priority.
 	if c.Format == "auto" && journald.Connected() {
 		return slog.New(journald.New(c.Level))
 	}

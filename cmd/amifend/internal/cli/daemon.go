@@ -14,7 +14,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 )
 
-// daemonFlags are the flags of the commands that ask the daemon.
+// daemonFlags holds the flags of the commands that ask the daemon.
 type daemonFlags struct {
 	Config string `placeholder:"FILE" type:"path" xor:"daemon" help:"${daemonConfigHelp}"`
 	Socket string `placeholder:"SOCKET" type:"path" xor:"daemon" help:"The daemon's control socket."`
@@ -41,7 +41,7 @@ func (f daemonFlags) socket() (string, error) {
 		return f.Socket, nil
 	}
 
-	// A missing file means the default socket only for the default file.
+	// The file may be missing unless the user named it.
 	name := f.Config
 	if name == "" {
 		name = defaultConfig
@@ -62,8 +62,9 @@ func (f daemonFlags) socket() (string, error) {
 }
 
 // operator returns the name of the user who became root by sudo, doas or pkexec, or "". The daemon
-// shows it beside the uid, and no right depends on it.
+// shows it beside the uid. No right depends on it.
 func operator(getenv func(string) string, euid int) string {
+	// For anybody else, the uid names the user.
 	if euid != 0 {
 		return ""
 	}
@@ -84,7 +85,7 @@ func operator(getenv func(string) string, euid int) string {
 	return ""
 }
 
-// isDry reports whether the daemon bans nobody: then texts must say "would be banned".
+// isDry reports whether the daemon bans nobody. Texts must then say "would be banned".
 func isDry(ctx context.Context, client *control.Client) (bool, error) {
 	s, err := client.Status(ctx)
 	if err != nil {
@@ -93,8 +94,8 @@ func isDry(ctx context.Context, client *control.Client) (bool, error) {
 	return dryStatus(s), nil
 }
 
-// dryStatus reports whether a daemon of that status bans nobody: it observes, only logs, or its
-// trial is over.
+// dryStatus reports whether a daemon with this status bans nobody, because it observes, only logs
+// bans, or its trial is over.
 func dryStatus(s control.Status) bool {
 	return s.Observe || s.Trial != nil && s.Trial.Over || s.Firewall.Name == control.DryFirewall
 }
@@ -106,7 +107,7 @@ func printJSON(v any) error {
 	return e.Encode(v)
 }
 
-// Text returns an error for people: what is wrong, and what to do in a line of its own.
+// Text returns an error for people. The advice, if there is any, has a line of its own.
 func Text(err error) string {
 	var e *control.Error
 	if errors.As(err, &e) && e.Do != "" {
@@ -115,7 +116,7 @@ func Text(err error) string {
 	return err.Error()
 }
 
-// printError prints the error of one of several addresses, so that the others are still dealt with.
+// printError prints an error. Commands use it to go on with the next address after an error.
 func printError(err error) { fmt.Fprintln(os.Stderr, "amifend:", Text(err)) }
 
 // columns writes a table. The cells of a line are separated by tabs.

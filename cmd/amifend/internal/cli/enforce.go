@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,29 +15,36 @@ import (
 // Enforce is `amifend enforce`.
 type Enforce struct {
 	configFlag
-	Trial span `default:"10m" placeholder:"TIME" xor:"enforce" help:"${enforceTrialHelp}"`
+	// Without a default of kong, which would count as said, and exclude Now.
+	Trial span `placeholder:"TIME" xor:"enforce" help:"${enforceTrialHelp}"`
 	Now   bool `xor:"enforce" help:"Without a trial: change the config, and ban from now on."`
 }
 
 // Help returns the detailed help.
 func (*Enforce) Help() string {
-	return `Ends observing. amifend bans from now on, but for ten minutes on trial: the bans of that time end
-with it, and then amifend observes again, unless you run amifend keep. So run it, see that you can still log in,
-and keep it. In the trial the config stays as it is, so that after a crash or a reboot amifend observes. amifend keep
-changes the line observe = true, which amifend enforce shows, and keeps a copy of the file.
+	return `Ends observing. amifend bans from now on, at first on trial. Unless you run amifend
+keep, the bans end after ten minutes, and amifend observes again. So run it, see that you can still
+log in, and keep it.
 
-Scores, logins and what you allowed are taken over. The bans that amifend only observed are not: each source is
-banned at its next attempt. amifend logs in to the PBXs again, which takes about a second.
+In the trial the config stays as it is: after a crash or a reboot amifend observes. amifend enforce
+shows the line observe = true. amifend keep changes it, and keeps a copy of the file.
+
+Scores, logins and allowances stay. Bans that amifend only observed do not: each source is banned
+at its next attempt. amifend logs in to the PBXs again, which takes about a second.
 
     sudo amifend enforce
     sudo amifend keep`
 }
 
-// turnTime limits how long the daemon is waited for when it changes over.
+// usualTrial is how long the trial takes if nothing else is said.
+const usualTrial = 10 * time.Minute
+
+// turnTime is the longest wait for the daemon to begin to ban.
 const turnTime = 30 * time.Second
 
 // Run ends observing.
 func (c *Enforce) Run(ctx context.Context) error {
+	// A trial that cannot be kept must not begin, so the change of the config is prepared first.
 	edit, err := setup.PrepareEdit(c.Config)
 	if err != nil {
 		return initError(err)
@@ -46,6 +54,7 @@ func (c *Enforce) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	before, err := client.Status(ctx)
 	if err != nil {
 		return err
@@ -59,9 +68,11 @@ func (c *Enforce) Run(ctx context.Context) error {
 			"yet\n  do: amifend reload begins to ban, without a trial")
 	}
 
-	if _, err := client.Enforce(ctx, time.Duration(c.Trial)); err != nil {
+	if _, err := client.Enforce(ctx, cmp.Or(time.Duration(c.Trial), usualTrial)); err != nil {
 		return err
 	}
+
+	// A short trial may be over before the daemon is asked.
 	after, err := awaitTurn(ctx, client, before)
 	if err != nil {
 		return err
@@ -88,7 +99,8 @@ func (c *Enforce) now(
 		return err
 	}
 
-	// Else the next restart would begin to ban, and nobody would know.
+	// If the reload fails, the config must not stay changed: the next restart would begin to ban,
+	// and nobody would expect it.
 	if _, err := client.Reload(ctx); err != nil {
 		return errors.Join(err, takeBack(edit))
 	}
@@ -112,7 +124,7 @@ func writeEdit(edit *setup.Edit) error {
 	return nil
 }
 
-// takeBack takes the change of the config back.
+// takeBack undoes the change of the config.
 func takeBack(edit *setup.Edit) error {
 	if !edit.Needed() {
 		return nil
@@ -131,7 +143,7 @@ func awaitTurn(
 	ctx, cancel := context.WithTimeout(ctx, turnTime)
 	defer cancel()
 
-	// Its socket is away for a moment.
+	// The socket is gone for a moment while the daemon builds its parts anew.
 	for ctx.Err() == nil {
 		now, err := client.Status(ctx)
 		switch {

@@ -17,7 +17,7 @@ type Events struct {
 	Follow bool       `required:"" short:"f" help:"Print events as they come, until interrupted."`
 	Within *sourceArg `arg:"" optional:"" name:"prefix" help:"${eventsWithinHelp}"`
 	Server string     `placeholder:"NAME" help:"Only events of this server."`
-	Count  int        `short:"c" placeholder:"COUNT" help:"End after so many events."`
+	Count  int        `short:"c" placeholder:"COUNT" help:"End after COUNT events."`
 	Kind   []string   `placeholder:"EVENT" help:"${eventsKindHelp}"`
 }
 
@@ -65,7 +65,7 @@ func (c *Events) Run(ctx context.Context) error {
 		}
 	}
 
-	// An end that nobody asked for is an error, also in a script.
+	// The user did not end it, so a script must see an error.
 	if ctx.Err() == nil {
 		return fmt.Errorf("the daemon has ended")
 	}

@@ -19,9 +19,9 @@ type Explain struct {
 
 // Help returns the detailed help.
 func (*Explain) Help() string {
-	return `Shows the evidence against an address and what speaks for it: its score, latest
-attempts, accounts, proofs and strikes; the rule that banned it; and what would ban or free it.
-docs/decisions.md and policy/README.md explain the rules. All times have the same zone.`
+	return `Shows the evidence for and against an address: its score, latest attempts, accounts,
+proofs and strikes. Shows the rule that banned it, and what would ban or free it. docs/decisions.md
+and policy/README.md explain the rules. All times have the same zone.`
 }
 
 // Run asks the daemon, and prints the answer.
@@ -43,8 +43,8 @@ func (c *Explain) Run(ctx context.Context) error {
 	return err
 }
 
-// explanationText returns an explanation for people. The daemon's part of it has its times in the
-// same zone.
+// explanationText returns an explanation for people. zone must be the one that the client sent,
+// since the daemon's part of the text has its times in it.
 func explanationText(
 	x control.Explanation, addr string, zone *time.Location, now time.Time,
 ) string {
@@ -54,14 +54,14 @@ func explanationText(
 		b.WriteString(kernelLine(ban, now))
 	}
 
-	// What to do follows what is in force, so that nobody has to read on for it.
+	// The advice follows the bans in force, so that nobody has to read on for it.
 	if len(x.Bans) > 0 {
 		fmt.Fprintf(&b,
 			"  undo:      amifend unban %s; to let it in for good: amifend allow %[1]s\n",
 			addr)
 	}
 
-	// The history comes last: it explains how the state above came about.
+	// The history comes last, because the present matters more.
 	for i, p := range x.Past {
 		if i == 0 {
 			b.WriteString("  history:\n")

@@ -68,7 +68,7 @@ func (c *Export) Run(ctx context.Context) error {
 			return err
 		}
 
-		// The deny lists are part of the protection but not of the export, which must be said.
+		// The deny lists protect too, and are not exported. Whoever loads the file must know.
 		s, err := client.Status(ctx)
 		if err != nil {
 			return err
@@ -93,7 +93,7 @@ const elementsMost = 500
 
 // writeNFT writes bans as commands for nft(8), grouped by their sets.
 func writeNFT(w io.Writer, table string, list []control.Ban, now time.Time) error {
-	// nft(8) takes many elements in one command, which is much faster than one each.
+	// One command with many elements is much faster for nft(8) than one command each.
 	sets := map[string][]string{}
 	var names []string
 	for _, b := range list {
@@ -102,7 +102,7 @@ func writeNFT(w io.Writer, table string, list []control.Ban, now time.Time) erro
 			continue
 		}
 
-		// Only the time that remains is exported: the other machine's clock may differ.
+		// The other machine's clock may differ, so the remaining time is written and not the end.
 		name, err := firewall.SetName(b.Prefix, bans.ScopeNamed(b.Scope))
 		if err != nil {
 			return fmt.Errorf("export %s: %w", b.Prefix, err)
@@ -118,8 +118,7 @@ func writeNFT(w io.Writer, table string, list []control.Ban, now time.Time) erro
 	// A fixed order makes two exports comparable.
 	slices.Sort(names)
 	fmt.Fprintf(w, "# %s of amifend, %s. Load them with nft -f into a table that amifend has "+
-		"laid out.\n",
-		wording.Count(len(list), "ban"), now.UTC().Format(time.RFC3339))
+		"laid out.\n", wording.Count(len(list), "ban"), now.UTC().Format(time.RFC3339))
 	if slices.ContainsFunc(list, func(b control.Ban) bool { return b.State == control.StateDry }) {
 		fmt.Fprintln(w, "# This daemon bans nobody: these are the bans that it would have made. "+
 			"No kernel drops them yet.")

@@ -19,8 +19,8 @@ type Flush struct {
 
 // Help returns the detailed help.
 func (*Flush) Help() string {
-	return `For emergencies: it needs root, but no daemon. Stop the daemon first. The bans and the deny
-lists come back when the daemon starts again; to lift bans for good use amifend unban.
+	return `For emergencies: it needs root, but no daemon. Stop the daemon first. The bans and the
+deny lists come back when the daemon starts again. To lift bans for good, use amifend unban.
 
     systemctl stop amifend
     amifend flush --kernel`
@@ -33,7 +33,7 @@ func (c *Flush) Run(ctx context.Context) error {
 		path = defaultConfig
 	}
 
-	// The name of the table is needed even when the rest of the config is broken.
+	// The name of the table is enough, so the rest of the config may be broken.
 	name, err := config.FindTable(path, c.Config == "")
 	if err != nil && !IsUsage(err) {
 		return unreadable(path, err, "use sudo")
@@ -54,6 +54,7 @@ func (c *Flush) Run(ctx context.Context) error {
 	}
 	defer lock.Close()
 
+	// With the lock, nobody lays the table out again meanwhile.
 	t, err := firewall.Open(firewall.Options{Table: name})
 	if err != nil {
 		return err

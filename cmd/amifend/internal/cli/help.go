@@ -7,24 +7,24 @@ func Vars() kong.Vars {
 	// Defaults are written out: kong replaces names in these texts only once.
 	return kong.Vars{
 		"configHelp":       "The config file (/etc/amifend/config.toml).",
-		"alertsLimitHelp":  "Print at most so many, the worst and the last ones (100).",
+		"alertsLimitHelp":  "Print at most COUNT alerts, the worst and the last ones (100).",
 		"alertsIgnoreHelp": "Silence an alert that lasts, for good, with a note.",
-		"reportLimitHelp":  "Print at most so many of each kind (10).",
-		"exportTableHelp":  "The table for them (amifend), of family inet.",
+		"reportLimitHelp":  "Print at most COUNT of each kind (10).",
+		"exportTableHelp":  "The table of family inet on the other machine (amifend).",
 		"importPathHelp":   "fail2ban's database (/var/lib/fail2ban/fail2ban.sqlite3).",
 		"manDirHelp":       "The folder for all pages. Without it the first page is printed.",
 		"initAddressHelp":  "The Manager Interface (AMI) of an Asterisk on another machine.",
-		"initReloadHelp":   "Have Asterisk read its manager users again, without asking.",
+		"initReloadHelp":   "Make Asterisk read its manager users again, without asking.",
 		"initDirHelp":      "The folder of Asterisk's config (/etc/asterisk).",
 
 		"daemonConfigHelp": "The daemon's config file, which names its socket. " +
 			"Default: /etc/amifend/config.toml.",
 
-		"alertsAddressHelp": "Only alerts about this address, or about a prefix that holds it.",
+		"alertsAddressHelp": "Only alerts about this address, or about a prefix that contains it.",
 		"alertsSinceHelp":   "How far back to look, such as 90m, 24h or 7d (24h).",
 
 		"allowWhomHelp": "The addresses, prefixes or host names to allow.",
-		"allowForHelp":  "Allow for a time only, such as 2h or 30d.",
+		"allowForHelp":  "Allow for TIME only, such as 2h or 30d.",
 
 		"banPrefixHelp": "The addresses, or prefixes of a length that can be banned: IPv4 /24, " +
 			"IPv6 /64, /56 or /48.",
@@ -32,8 +32,8 @@ func Vars() kong.Vars {
 		"banScopeHelp": "What to drop: all packets; sip, those to the SIP ports; stream, TCP " +
 			"to the SIP, WebSocket and AMI ports (all).",
 
-		"unbanPrefixHelp": "The addresses or prefixes. All bans that lie within them or " +
-			"cover them are lifted.",
+		"unbanPrefixHelp": "The addresses or prefixes. All bans within them, and all bans that " +
+			"cover them, are lifted.",
 
 		"bansWithinHelp": "Only bans of this address, or within this prefix.",
 		"bansRuleHelp":   "Only bans by this rule, such as proven_score or operator.",
@@ -50,9 +50,10 @@ func Vars() kong.Vars {
 			"Also reads log files.",
 		"replayHelp": "Judge captures and log files, and show whom the daemon would have banned.",
 
-		"statusAcknowledgeHelp": "Show the loss of the journal no longer. It takes the right to change.",
-		"runTrialHelp": "A trial: the bans of this run end after TIME, such as 10m, unless amifend " +
-			"keep is run.",
+		"statusAcknowledgeHelp": "Stop to report the loss of the journal. This needs the right to " +
+			"change.",
+		"runTrialHelp": "A trial: the bans of this run end after TIME, such as 10m, unless you run " +
+			"amifend keep.",
 
 		"enforceTrialHelp": "How long the trial takes, such as 10m (10m).",
 
@@ -64,12 +65,12 @@ func Vars() kong.Vars {
 		"flushConfigHelp": "The config file, which names the table. Default: " +
 			"/etc/amifend/config.toml, or the table amifend if there is none.",
 
-		"importJailHelp": "Only of these jails. Default: those with asterisk, pbx or sip " +
-			"in their names.",
+		"importJailHelp": "Only the bans of these jails. Default: the jails with asterisk, pbx or " +
+			"sip in their names.",
 		"importScopeHelp": "What to drop: all packets; sip, those to the SIP ports; stream, " +
 			"TCP to the SIP, WebSocket and AMI ports (sip).",
 
-		"replayExplainHelp": "Show only this address: each of its events, and what followed.",
+		"replayExplainHelp": "Show only this address: each of its events, and the decision.",
 		"replayFilesHelp": "Captures of AMI, or log files of Asterisk, also packed; folders, " +
 			"and - for standard input. Each is a server of its own.",
 		"pastConfigHelp": "The config whose policy and allowlist apply; secrets are not needed. " +

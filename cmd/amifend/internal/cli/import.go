@@ -33,8 +33,9 @@ type ImportFail2ban struct {
 
 // Help returns the detailed help.
 func (*ImportFail2ban) Help() string {
-	return `Each ban keeps its remaining time, at most ban_max. What must never be banned is left out.
-fail2ban may run meanwhile, and goes on as before: stop its jails for Asterisk afterwards.`
+	return `Each ban keeps its remaining time, at most ban_max. Addresses that must never be banned
+are left out. fail2ban may run meanwhile, and does not change: stop its jails for Asterisk
+afterwards.`
 }
 
 // Run reads the database and asks the daemon for the bans.
@@ -46,18 +47,18 @@ func (c *ImportFail2ban) Run(ctx context.Context) error {
 			Advise("use sudo: only root may read it")
 	case errors.Is(err, fs.ErrNotExist):
 		return control.Errorf(control.CodeFailed, "%s", err).
-			Advise("write where it is; dbfile in /etc/fail2ban/fail2ban.conf says so")
+			Advise("write the name of the file; it is dbfile in /etc/fail2ban/fail2ban.conf")
 	case errors.Is(err, fail2ban.ErrTooOld):
 		return control.Errorf(control.CodeFailed, "%s", err).
-			Advise("ban by hand who must stay banned: amifend ban ADDRESS... --for 24h; " +
-				"the addresses are in: fail2ban-client status asterisk; or update fail2ban first")
+			Advise("update fail2ban first, or ban the addresses by hand: fail2ban-client status " +
+				"asterisk lists them, amifend ban ADDRESS... --for 24h bans them")
 	case err != nil:
 		return control.Errorf(control.CodeFailed, "%s", err).
 			Advise("write the name of fail2ban's database, usually " +
 				"/var/lib/fail2ban/fail2ban.sqlite3 (dbfile in fail2ban.conf)")
 	}
 
-	// Choosing comes before asking, so that a dry run needs no daemon.
+	// The daemon is asked last, so that a dry run does not need it.
 	wanted, left := c.choose(found.Bans)
 	var results []control.BanResult
 	if !c.DryRun && len(wanted) > 0 {
@@ -70,7 +71,7 @@ func (c *ImportFail2ban) Run(ctx context.Context) error {
 		}
 	}
 
-	// The keys are part of the interface.
+	// Scripts read these keys, so they must not change.
 	if c.JSON {
 		return printJSON(struct {
 			Bans    []control.NewBan    `json:"bans"`
@@ -140,7 +141,8 @@ func (c *ImportFail2ban) ban(
 func (c *ImportFail2ban) print(
 	found *fail2ban.Bans, wanted []control.NewBan, results []control.BanResult, left map[string]int,
 ) error {
-	// Refused bans are named one by one; notes repeat, so each is printed once.
+	// Refused bans are named one by one. Many results have the same note, so each note is printed
+	// once.
 	refused, notes := 0, map[string]bool{}
 	for _, r := range results {
 		if r.Error != nil {
@@ -155,12 +157,12 @@ func (c *ImportFail2ban) print(
 		fmt.Printf("left out: %s is not an address, or has no time\n", ami.Quote([]byte(s)))
 	}
 
-	// The database may have very many such rows.
+	// There may be very many such rows, so the rest is counted.
 	if more := found.Wrong - len(found.Strange); more > 0 {
 		fmt.Printf("left out: %s more like these\n", wording.Count(more, "row"))
 	}
 
-	// Other jails are named: a user may have chosen other names for those of Asterisk.
+	// The user may have given the jails of Asterisk other names, so the other jails are named.
 	for _, jail := range slices.Sorted(maps.Keys(left)) {
 		fmt.Printf("left out: %s of jail %s (to take them too: --jail %[2]s)\n",
 			wording.Count(left[jail], "ban"), ami.Quote([]byte(jail)))

@@ -30,7 +30,7 @@ type Init struct {
 	Replace        bool   `help:"Replace files that are there already. A copy of each is kept."`
 	AsteriskDir    string `name:"asterisk-dir" default:"/etc/asterisk" placeholder:"DIR" help:"${initDirHelp}"`
 
-	// For tests, and for who prepares a root: no command is run there.
+	// For tests, and to prepare the root of another machine. With Root, no command is run.
 	ConfigDir string `name:"config-dir" hidden:"" default:"/etc/amifend"`
 	Root      string `hidden:"" type:"path"`
 	Group     string `hidden:"" default:"amifend"`
@@ -38,20 +38,22 @@ type Init struct {
 
 // Help returns the detailed help.
 func (*Init) Help() string {
-	return `Finds Asterisk, makes a manager user that may read security events and do nothing else, writes
-/etc/amifend/config.toml in observe mode with your trunks, SSH sessions and local networks in [allow], runs
-amifend check, and starts the service. It shows each file first, overwrites none without asking, and can be run
-again. With --yes, Asterisk reads the new manager user only with --reload-asterisk.
+	return `Finds Asterisk, and makes a manager user that may read security events and do nothing
+else. Writes /etc/amifend/config.toml in observe mode, with your trunks, SSH sessions and local
+networks in [allow]. Then runs amifend check and starts the service.
 
-What init wrote is noted in /etc/amifend/.init.json. init --undo stops the service and removes those files that
-are still as init wrote them.
+It shows each file first, overwrites none without asking, and can be run again. With --yes,
+Asterisk reads the new manager user only if you add --reload-asterisk.
+
+/etc/amifend/.init.json lists the files that init wrote. init --undo stops the service and removes
+the files that nobody has changed since.
 
     sudo amifend init
     sudo amifend init --yes --reload-asterisk
     sudo amifend init --address pbx.example.org:5039`
 }
 
-// Run sets amifend up, or takes that back.
+// Run sets amifend up, or undoes that.
 func (c *Init) Run(ctx context.Context) error {
 	if os.Geteuid() != 0 && c.Root == "" && !c.DryRun {
 		return usageError("amifend init writes files that belong to root: use sudo amifend init, or " +
@@ -76,12 +78,12 @@ func (c *Init) Run(ctx context.Context) error {
 	return nil
 }
 
-// options returns the options of package setup for this machine, or for a root that is prepared.
+// options returns the options of package setup for this machine, or for the root of another one.
 func (c *Init) options() (setup.Options, error) {
 	o := setup.Options{
 		Out: os.Stdout, DryRun: c.DryRun, Replace: c.Replace, ReloadAsterisk: c.ReloadAsterisk,
 		AsteriskDir: filepath.Clean(c.AsteriskDir), ConfigDir: c.ConfigDir, Address: c.Address,
-		Root: c.Root, GID: os.Getegid(),
+		Root: c.Root, GID: os.Getegid(), Sudo: os.Getenv("SUDO_USER") != "",
 	}
 
 	if !c.Yes && !c.DryRun {
@@ -95,11 +97,11 @@ func (c *Init) options() (setup.Options, error) {
 		return o, nil
 	}
 
-	// The group comes with the package, or with make install.
+	// The package makes the group, and so does make install.
 	gid, err := groupID(c.Group)
 	if err != nil && !c.DryRun {
-		return o, usageError("there is no group " + c.Group + " on this machine: install the package, or run " +
-			"systemd-sysusers with examples/systemd/sysusers.conf")
+		return o, usageError("there is no group " + c.Group + " on this machine: install the " +
+			"package, or run systemd-sysusers with examples/systemd/sysusers.conf")
 	}
 	o.GID = gid
 	o.System = setup.System{
@@ -120,13 +122,17 @@ func (c *Init) check(ctx context.Context) (bool, error) {
 	for _, server := range loaded.Servers {
 		awaitAMI(ctx, server.Address)
 	}
-	return check.Run(ctx, check.Options{
-		Config: loaded, Path: path, Out: os.Stdout, Wait: time.Second,
-	})
+
+	// The files of an Asterisk on this machine show what hides attacks, too.
+	o := check.Options{Config: loaded, Path: path, Out: os.Stdout, Wait: time.Second}
+	if _, err := os.Stat(filepath.Join(c.AsteriskDir, "manager.conf")); err == nil && c.Address == "" {
+		o.PBXConfig = filepath.Clean(c.AsteriskDir)
+	}
+	return check.Run(ctx, o)
 }
 
-// awaitAMI waits a moment until something listens at an address: after a reload Asterisk takes some
-// time. What is wrong is found by the check.
+// awaitAMI waits until something listens at an address, for a few seconds at most. After a reload,
+// Asterisk takes some time. If nothing listens, the check reports it.
 func awaitAMI(ctx context.Context, address string) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -140,7 +146,8 @@ func awaitAMI(ctx context.Context, address string) {
 	}
 }
 
-// initError returns an error of package setup as a mistake of the user, with what to do.
+// initError returns an error of package setup for the user. A [setup.NeedError] becomes a usage
+// error with its advice.
 func initError(err error) error {
 	if need, ok := errors.AsType[*setup.NeedError](err); ok {
 		return usageError(need.What + "\n  do: " + need.Do)
@@ -160,7 +167,8 @@ func groupID(name string) (int, error) {
 	return strconv.Atoi(g.Gid)
 }
 
-// asteriskCLI returns how to run a command of Asterisk's command line; nil if there is no Asterisk.
+// asteriskCLI returns a function that runs a command on Asterisk's command line. It returns nil if
+// there is no Asterisk.
 func asteriskCLI() func(context.Context, string) (string, error) {
 	path, err := exec.LookPath("asterisk")
 	if err != nil {
@@ -175,7 +183,8 @@ func asteriskCLI() func(context.Context, string) (string, error) {
 	}
 }
 
-// systemctl returns how to run systemctl; nil if systemd does not run the machine (sd_booted(3)).
+// systemctl returns a function that runs systemctl. It returns nil if systemd does not run the
+// machine (sd_booted(3)).
 func systemctl() func(context.Context, ...string) error {
 	path, err := exec.LookPath("systemctl")
 	if st, noDir := os.Stat("/run/systemd/system"); err != nil || noDir != nil || !st.IsDir() {

@@ -51,7 +51,7 @@ func (c *Man) Run(ctx *kong.Context, v Version) error {
 		return err
 	}
 
-	// Debian has no man8 below /usr/local until somebody makes it.
+	// Debian has no folder man8 below /usr/local until somebody makes it.
 	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
 		return fmt.Errorf("make the folder of the man pages: %w", err)
 	}
@@ -73,6 +73,7 @@ func writePage(path string, p manual.Page) error {
 		return fmt.Errorf("write a man page: %w", err)
 	}
 
+	// The error of Close may be that of the last write.
 	_, err = p.WriteTo(f)
 	if closed := f.Close(); err == nil {
 		err = closed

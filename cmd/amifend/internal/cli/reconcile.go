@@ -16,12 +16,12 @@ type Reconcile struct {
 
 // Help returns the detailed help.
 func (*Reconcile) Help() string {
-	return `The daemon does so at its start and every five minutes. Lifted bans leave the kernel, elements
-that somebody added by hand become bans, and bans that somebody removed by hand come back. Where both
-know a ban, the journal decides when it ends.`
+	return `The daemon does this at its start and every five minutes. Lifted bans leave the kernel,
+elements that somebody added by hand become bans, and bans that somebody removed by hand come back.
+If kernel and journal have different ends of a ban, that of the journal counts.`
 }
 
-// Run makes the daemon compare them.
+// Run makes the daemon compare kernel and journal.
 func (c *Reconcile) Run(ctx context.Context) error {
 	client, err := c.client()
 	if err != nil {

@@ -17,9 +17,9 @@ type Reload struct {
 
 // Help returns the detailed help.
 func (*Reload) Help() string {
-	return `The daemon reads the config file that it was started with. A file that is not valid changes
-nothing. Connections that did not change, scores and bans stay. The answer names what needs a restart.
-SIGHUP does the same: kill -HUP, or systemctl reload.`
+	return `The daemon reads the config file that it was started with. A file that is not valid
+changes nothing. Bans, scores, and the connections to unchanged servers stay. The answer names the
+keys that need a restart. SIGHUP does the same: kill -HUP, or systemctl reload.`
 }
 
 // Run makes the daemon read its config again.
@@ -43,7 +43,7 @@ func (c *Reload) Run(ctx context.Context) error {
 		lines[0] = "reloaded: " + strings.Join(r.Changed, ", ")
 	}
 
-	// What needs a restart is easily overlooked, so it has a line of its own.
+	// The keys that need a restart are easily overlooked, so they have a line of their own.
 	if len(r.Restart) > 0 {
 		lines = append(lines,
 			"needs a restart (systemctl restart amifend): "+strings.Join(r.Restart, ", "))
@@ -64,6 +64,7 @@ func (r *Run) reload() (*config.Config, error) {
 		return nil, err
 	}
 
+	// systemd does not renew the copy of a credential (LoadCredential).
 	dir := os.Getenv("CREDENTIALS_DIRECTORY")
 	if rel, err := filepath.Rel(dir, r.Config); dir != "" && err == nil &&
 		!strings.HasPrefix(rel, "..") {

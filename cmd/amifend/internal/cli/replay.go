@@ -28,7 +28,7 @@ type Replay struct {
 	Files   []string `arg:"" name:"file" type:"path" help:"${replayFilesHelp}"`
 }
 
-// pastFlags are the flags of commands that read recordings.
+// pastFlags holds the flags of the commands that read recordings.
 type pastFlags struct {
 	Config   string `placeholder:"FILE" type:"path" help:"${pastConfigHelp}"`
 	Timezone string `placeholder:"ZONE" help:"${pastTimezoneHelp}"`
@@ -41,11 +41,12 @@ func (*Replay) Help() string {
     { printf 'Action: Login\r\nUsername: U\r\nSecret: S\r\nEvents: security\r\n\r\n'; cat; } |
         nc 127.0.0.1 5038 > capture
 
-A log is any file that Asterisk logs to, as it is or as syslog, journald or docker has it. Lines of
-the security channel are read, and NOTICE and WARNING lines of PJSIP, chan_sip, IAX2 and AMI that
-name a sender. A request that both tell of counts once. Events that a ban covers are left out, as the
-kernel would have dropped their packets. The order of files matters only for events of the same time.
-Files that are no recordings are skipped with a note, and so are lines that cannot be trusted.
+A log is any file that Asterisk logs to, directly or through syslog, journald or docker. Two kinds
+of lines are read: those of the security channel, and NOTICE and WARNING lines of PJSIP, chan_sip,
+IAX2 and AMI that name a sender. A request with lines of both kinds counts once. Events under a ban
+are left out, because the kernel would have dropped their packets. The order of files matters only
+for events of the same time. Other files, and lines that cannot be trusted, are skipped with a
+note.
 
     amifend replay /var/log/asterisk
     amifend replay --explain 203.0.113.5 /var/log/asterisk/messages*
@@ -76,7 +77,8 @@ func (r *Replay) Run(ctx context.Context) error {
 	return replay.Run(ctx, o, os.Stdout)
 }
 
-// terminal returns f if it is a terminal, so that a program that reads it sees no progress bar.
+// terminal returns f if it is a terminal, else nil. A program that reads f must not see a progress
+// bar.
 func terminal(f *os.File) io.Writer {
 	if _, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err != nil {
 		return nil
@@ -89,7 +91,7 @@ type usageError string
 
 func (e usageError) Error() string { return string(e) }
 
-// load returns the config to judge by, and its name for people.
+// load returns the config to judge by, and its name for people. The default file may be missing.
 func (f *pastFlags) load() (*config.Config, string, error) {
 	name := f.Config
 	if name == "" {

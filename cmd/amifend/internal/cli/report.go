@@ -39,11 +39,11 @@ func (*Report) Help() string {
 
 It shows bans, alerts, commands of operators, and who failed how often.
 
-Without files the answer comes from the daemon's journal. Its totals are those of whole hours. FAILED
-counts failed events; one attempt may raise several.
+Without files the answer comes from the daemon's journal. Its totals are those of whole hours.
+FAILED counts failed events. One attempt may raise several.
 
-With files it counts attempts, also those behind a ban, and the verdict is what the daemon would have
-decided. --config names the config whose policy and allowlist apply, and --since has no effect.
+With files it counts attempts, also those under a ban. The verdict is what the daemon would have
+decided. --config names the config with the policy and the allowlist. --since has no effect.
 
 The journal has the whole past: sqlite3 -readonly /var/lib/amifend/journal.db`
 }
@@ -61,7 +61,7 @@ func (r *Report) Validate() error {
 
 // Run reports.
 func (r *Report) Run(ctx context.Context) error {
-	// The flag of all other commands works here as well.
+	// --json works as in all other commands.
 	if r.JSON {
 		r.Format = "json"
 	}
@@ -113,15 +113,15 @@ func (r *Report) recordings(ctx context.Context) error {
 	return report.Run(ctx, o, os.Stdout)
 }
 
-// writeReport writes a report for people. With dry, no source is banned.
+// writeReport writes a report for people. dry means that the daemon bans nobody.
 func writeReport(to io.Writer, r control.Report, dry bool) error {
 	w := bufio.NewWriter(to)
 	fmt.Fprintf(w, "from %s to %s\n", r.From.Local().Format(minutes), r.To.Local().Format(minutes))
 	fmt.Fprintf(w, "\nbans: %s\n", banCounts(r.Bans))
-	var lines []string
-	newer := make(map[string]bool)
 
 	// The latest ban of a prefix comes first, so a repeated key means a ban that was replaced.
+	var lines []string
+	newer := make(map[string]bool)
 	for _, b := range r.Latest {
 		key := b.Prefix.String() + b.Scope
 		lines = append(lines, "  "+strings.Join([]string{
@@ -136,27 +136,28 @@ func writeReport(to io.Writer, r control.Report, dry bool) error {
 	}
 
 	more(w, r.Bans.Made, len(r.Latest))
+
+	// The counts are those of all alerts, the list has some of them.
 	alerts, kinds := byCount(r.AlertCounts)
 	fmt.Fprintf(w, "\nalerts: %s\n", kinds)
-
 	sortAlerts(r.Alerts)
 	for _, a := range r.Alerts {
 		fmt.Fprint(w, alertText(a, "  ", time.Local))
 	}
 
 	more(w, alerts, len(r.Alerts))
+
+	// The actions of operators explain some bans and lifts above.
 	if len(r.Operations) > 0 {
 		fmt.Fprintln(w, "\noperators")
 	}
-
-	// What operators did explains bans and lifts above.
 	for _, o := range r.Operations {
 		fmt.Fprintf(w, "  %s  %s  %s\n", o.At.Local().Format(minutes),
 			control.Operator(uint32(o.UID), o.Says),
 			strings.Join(nonempty(o.What, o.Object, o.Reason), " "))
 	}
 
-	// The tables have the same form; the order is from the general to the detail.
+	// The tables go from the general to the detail.
 	for _, t := range []struct {
 		title string
 		sums  []control.Sum
@@ -177,7 +178,7 @@ func writeReport(to io.Writer, r control.Report, dry bool) error {
 	return w.Flush()
 }
 
-// more writes how many rows are left out.
+// more writes the number of rows that are left out.
 func more(w io.Writer, all, shown int) {
 	if all > shown {
 		fmt.Fprintf(w, "  %d more (amifend report -n COUNT)\n", all-shown)
@@ -211,13 +212,15 @@ func banCounts(c control.BanCounts) string {
 	return text
 }
 
-// pastEnd returns how a ban ended or will end. replaced means that a newer one took its place.
+// pastEnd returns how a ban ended or will end. replaced means that a newer ban took its place.
 func pastEnd(b control.PastBan, replaced bool) string {
 	switch {
 	case !b.Lifted.IsZero():
 		return "lifted after " + rough(b.Lifted.Sub(b.From)) + " by " + b.By
 	case b.Observed:
 		return "would have been for " + rough(b.Until.Sub(b.From))
+
+	// Only a ban that was neither lifted nor only observed can still run.
 	case b.Until.After(time.Now()) && replaced:
 		return "for " + rough(b.Until.Sub(b.From)) + ", replaced"
 	case b.Until.After(time.Now()):
@@ -227,16 +230,16 @@ func pastEnd(b control.PastBan, replaced bool) string {
 	}
 }
 
-// failed returns the sums that have failures. Those with logins only are of no interest to people.
+// failed returns the sums with failures. People do not look for those with logins only.
 func failed(sums []control.Sum) []control.Sum {
 	return slices.DeleteFunc(slices.Clone(sums), func(s control.Sum) bool {
 		return s.Failures == 0
 	})
 }
 
-// writeSums writes a table of sums. With dry, no source is banned.
+// writeSums writes a table of sums. dry means that the daemon bans nobody.
 func writeSums(w io.Writer, title string, sums []control.Sum, dry bool) error {
-	// While nobody is banned, the column must not say so.
+	// What was only observed must not be reported as if it had happened.
 	banned := " (banned)"
 	if dry {
 		banned = " (would be banned)"

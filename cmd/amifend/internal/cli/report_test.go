@@ -18,6 +18,7 @@ func TestWriteReport(t *testing.T) {
 		}
 	}
 
+	// One ban of each kind: it runs, was replaced, was lifted, was only observed, or is over.
 	running := past("203.0.113.5/32", "operator", time.Now().Truncate(time.Hour))
 	running.Until = time.Now().Truncate(time.Hour).Add(50 * time.Hour)
 	replaced := past("203.0.113.5/32", "proven_score", running.From)
@@ -60,6 +61,7 @@ func TestWriteReport(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	// The width of the columns depends on the name of the zone.
 	now := running.From.Format(minutes)
 	at := hour.Format(minutes)
 	gap := strings.Repeat(" ", len(at)+2-len("LAST SEEN"))
@@ -113,7 +115,7 @@ func TestAgainText(t *testing.T) {
 			"wrong passwords": {MoreUnknown: 1, MoreKnown: 2},
 	} {
 		want += "\nto let it in for good: amifend allow 203.0.113.5"
-		if got := againText(a, "203.0.113.5"); got != want {
+		if got := againText(a, "203.0.113.5", false); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}

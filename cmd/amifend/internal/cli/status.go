@@ -20,12 +20,12 @@ type Status struct {
 
 // Help returns the detailed help.
 func (*Status) Help() string {
-	return `Shows each server's session, the firewall, the journal, and what needs attention, with what to
-do about it.
+	return `Shows each server's session, the firewall, the journal, and what needs attention, with
+advice.
 
-LAG is how late the last event came, CLOCK how far the PBX's clock is ahead of ours, GAPS how often
-the connection was lost; events of that time are missing. The exit code is 0 when the daemon
-answered; scripts read health in --json, which is empty when all is well.`
+LAG is the delay of the last event. CLOCK is how far the PBX's clock is ahead of ours. GAPS counts
+how often the connection was lost: events of that time are missing. The exit code is 0 when the
+daemon answers. Scripts read health in --json, which is empty when all is well.`
 }
 
 // Run asks the daemon, and prints the answer.
@@ -49,7 +49,7 @@ func (c *Status) Run(ctx context.Context) error {
 	return writeStatus(os.Stdout, s, time.Now())
 }
 
-// acknowledge has the loss of the journal shown no longer.
+// acknowledge ends the report of a lost journal.
 func (c *Status) acknowledge(ctx context.Context, client *control.Client) error {
 	done, err := client.Acknowledge(ctx)
 	switch {
@@ -98,7 +98,7 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 		}
 	}
 
-	// The lists that overrule bans belong to the state of the firewall.
+	// The firewall also holds the lists that take precedence over bans.
 	fmt.Fprintf(w, "\n          never banned: %s (amifend allow --list)\n",
 		wording.Count(s.Protected, "prefix"))
 	if d := f.Denied; d != nil {
@@ -118,7 +118,7 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 		fmt.Fprintf(w, "journal   %s, %.1f MB: %s\n", j.Path, float64(j.Size)/1e6, state)
 	}
 
-	// Attempts that were left out explain why somebody is not banned.
+	// The attempts that were left out explain why somebody is not banned.
 	e := s.Engine
 	fmt.Fprintf(w, "events    %d since the start: %d attempts counted,\n"+
 		"          left out: %d of protected sources, %d in the name of proved ones, %d of "+
@@ -157,7 +157,7 @@ func deniedLine(d control.Denied) string {
 	return text
 }
 
-// writeHealth writes the warnings, each with what to do.
+// writeHealth writes the warnings, each with its advice.
 func writeHealth(w io.Writer, s control.Status) error {
 	if len(s.Health) == 0 {
 		_, err := fmt.Fprintln(w, "\nall is well")

@@ -50,6 +50,7 @@ func TestWriteStatus(t *testing.T) {
 		}, {About: "firewall", What: "the kernel refuses"}},
 	}
 
+	// Servers in each state, a firewall with pending bans, a journal that fails, and warnings.
 	var b strings.Builder
 	if err := writeStatus(&b, s, now); err != nil {
 		t.Fatal(err)
@@ -108,6 +109,7 @@ func TestWriteBans(t *testing.T) {
 }
 
 func TestArguments(t *testing.T) {
+	// Addresses and prefixes; "": refused.
 	for text, want := range map[string]string{
 		"203.0.113.5": "203.0.113.5/32", "::ffff:203.0.113.5": "203.0.113.5/32",
 		"fe80::1%eth0": "fe80::1/128", "203.0.113.5:37679": "203.0.113.5/32",
@@ -123,6 +125,7 @@ func TestArguments(t *testing.T) {
 		}
 	}
 
+	// Durations; 0: refused.
 	for text, want := range map[string]time.Duration{
 		"30d": 720 * time.Hour,
 		"90s": 90 * time.Second, "1d12h": 36 * time.Hour, "0s": 0, "-1h": 0, "5": 0, "": 0,
@@ -135,6 +138,7 @@ func TestArguments(t *testing.T) {
 		}
 	}
 
+	// And back: two units at most.
 	for d, want := range map[time.Duration]string{
 		-time.Second: "0s", 59 * time.Second: "59s", 61 * time.Second: "1m1s",
 		3599600 * time.Millisecond: "1h0m", 25 * time.Hour: "1d1h",

@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// Formats of times for people. Each shows its zone, since a log or a colleague may use another.
+// Formats of times for people. Each shows its zone, since a log or a colleague may use another one.
 const (
 	stamp   = "2006-01-02 15:04:05 MST"
 	minutes = "2006-01-02 15:04 MST"
 )
 
-// localtime is the link to the system's time zone, localtime(5).
+// localtime is the symlink to the system's time zone, localtime(5).
 const localtime = "/etc/localtime"
 
-// zoneName returns the IANA name of the local time zone, or "" if it is not known or is UTC. It
-// follows the order of Go's time.Local: TZ, then localtime.
+// zoneName returns the IANA name of the local time zone. It returns "" for UTC, and if the name is
+// not known. As Go's time.Local does, it looks at TZ first, then at localtime.
 func zoneName(getenv func(string) string, localtime string) string {
 	name := strings.TrimPrefix(getenv("TZ"), ":")
 	if name == "" {
@@ -28,6 +28,7 @@ func zoneName(getenv func(string) string, localtime string) string {
 		_, name, _ = strings.Cut(target, "zoneinfo/")
 	}
 
+	// The daemon knows zones by name only. A path is the private file of a user.
 	if _, err := time.LoadLocation(name); err != nil || name == "UTC" ||
 		strings.HasPrefix(name, "/") {
 		return ""
@@ -36,8 +37,8 @@ func zoneName(getenv func(string) string, localtime string) string {
 	return name
 }
 
-// zone returns the zone of a name from [zoneName], so that one answer has one clock: the daemon
-// writes some times, and the command others.
+// zone returns the zone with a name from [zoneName]. The daemon writes some times of an answer and
+// the command the others, so both use this zone.
 func zone(name string) *time.Location {
 	l, err := time.LoadLocation(name)
 	if err != nil {
@@ -46,7 +47,7 @@ func zone(name string) *time.Location {
 	return l
 }
 
-// rough returns a duration in its two largest units: 3d4h, 5h12m, 7m3s, 12s.
+// rough returns a duration in its two largest units, such as 3d4h, 5h12m, 7m3s or 12s.
 func rough(d time.Duration) string {
 	d = d.Round(time.Second)
 	switch {

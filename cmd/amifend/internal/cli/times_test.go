@@ -16,6 +16,7 @@ func TestZoneName(t *testing.T) {
 		return path
 	}
 
+	// TZ takes precedence. A path in it, or a link elsewhere, names no zone.
 	berlin := link("berlin", "../usr/share/zoneinfo/Europe/Berlin")
 	for _, tt := range []struct{ tz, localtime, want string }{
 		{"", berlin, "Europe/Berlin"},

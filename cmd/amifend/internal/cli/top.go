@@ -14,7 +14,7 @@ type Top struct {
 	daemonFlags
 	What  string `arg:"" optional:"" enum:"sources,accounts,servers" default:"sources" help:"${topWhatHelp}"`
 	Since span   `default:"1h" placeholder:"TIME" help:"${topSinceHelp}"`
-	Limit int    `short:"n" default:"10" placeholder:"COUNT" help:"Print at most so many (${default})."`
+	Limit int    `short:"n" default:"10" placeholder:"COUNT" help:"Print at most COUNT lines (${default})."`
 }
 
 // Help returns the detailed help.
@@ -25,7 +25,8 @@ func (*Top) Help() string {
     amifend top accounts --since 7d -n 20  which accounts are tried most
     watch amifend top sources              the same, repeated
 
-FAILED and LOGINS count events; one attempt may raise several. What the kernel drops raises none.`
+FAILED and LOGINS count events. One attempt may raise several. A packet that the kernel drops
+raises none.`
 }
 
 // Validate is called by kong.
@@ -48,7 +49,7 @@ func (c *Top) Run(ctx context.Context) error {
 		return err
 	}
 
-	// The report has all three lists; this command shows one of them.
+	// The report has all three lists, and this command shows one.
 	title, sums := "SOURCE", r.Sources
 	switch c.What {
 	case "accounts":
@@ -61,7 +62,7 @@ func (c *Top) Run(ctx context.Context) error {
 		return printJSON(sums)
 	}
 
-	// Sources that only logged in are of no interest here.
+	// The command is about failures, so those who only logged in are left out.
 	if sums = failed(sums); len(sums) == 0 {
 		_, err = fmt.Printf("no failed attempt since %s\n", r.From.Local().Format(minutes))
 		return err

@@ -29,8 +29,8 @@ func (*Unban) Help() string {
     amifend unban --all
 
 The score and the strikes are forgotten too, so the source starts again from zero. If it keeps
-failing, it is soon banned again: correct its password, or run amifend allow. For one address the
-answer says how likely that is.`
+failing, it is soon banned again: correct its password, or run amifend allow. For a single address,
+the answer shows whether it still sends, and how many failures lead to the next ban.`
 }
 
 // Validate is called by kong.
@@ -41,14 +41,14 @@ func (c *Unban) Validate() error {
 	return nil
 }
 
-// Run lifts bans. An address without a ban does not keep those of the others.
+// Run lifts bans. If an address has none, the bans of the others are lifted all the same.
 func (c *Unban) Run(ctx context.Context) error {
 	client, err := c.client()
 	if err != nil {
 		return err
 	}
 
-	// JSON has the facts as they are, and needs no wording.
+	// Only the text differs for a daemon that bans nobody.
 	dry := false
 	if !c.JSON {
 		if dry, err = isDry(ctx, client); err != nil {
@@ -78,7 +78,7 @@ func (c *Unban) Run(ctx context.Context) error {
 	})
 }
 
-// liftedText returns the result of a lift for people. With dry, nobody was banned before either.
+// liftedText returns the result of a lift for people. dry means that the daemon bans nobody.
 func liftedText(l control.Lifted, within netip.Prefix, dry bool) string {
 	is, lifted := "is no longer banned", "lifted"
 	if dry {
@@ -86,13 +86,14 @@ func liftedText(l control.Lifted, within netip.Prefix, dry bool) string {
 			"that would have been made, lifted: nothing was dropped"
 	}
 
-	// The API names a bounded number of prefixes and counts all of them.
+	// The API names only some prefixes, but counts all.
 	var text strings.Builder
 	for _, p := range l.Lifted {
 		fmt.Fprintf(&text, "%s %s\n", bans.Source(p), is)
 	}
 
-	// What is not certain yet stands in the same line: a crash would undo such a lift.
+	// A crash would undo a lift that the kernel or the disk does not have, so that stands in the
+	// same line.
 	text.WriteString(wording.Count(l.Count, "ban") + " " + lifted)
 	if l.Pending > 0 {
 		fmt.Fprintf(&text, "; the kernel does not have %d changes yet (amifend status)", l.Pending)
@@ -101,20 +102,21 @@ func liftedText(l control.Lifted, within netip.Prefix, dry bool) string {
 		text.WriteString("; " + l.Note)
 	}
 	if l.Again != nil {
-		text.WriteString("\n" + againText(*l.Again, bans.Source(within)))
+		text.WriteString("\n" + againText(*l.Again, bans.Source(within), dry))
 	}
 
 	return text.String()
 }
 
-// lookBack returns a number of seconds as people write them, at least one.
+// lookBack returns a number of seconds for people, at least one second.
 func lookBack(n float64) string {
 	return max(seconds(n).Round(time.Second), time.Second).String()
 }
 
-// againText returns how likely a freed address is to be banned again.
-func againText(a control.Again, source string) string {
-	// The kernel's counters show best whether it still sends. Without them, an event of a PBX may.
+// againText returns what a freed address still sends, and what would ban it again. With dry, nobody
+// is banned at all.
+func againText(a control.Again, source string, dry bool) string {
+	// The kernel's counters show best whether it still sends. An event of a PBX is the next best.
 	var text string
 	switch {
 	case a.Lately > 0:
@@ -132,9 +134,13 @@ func againText(a control.Again, source string) string {
 		text = "no packet of it was dropped"
 	}
 
-	// The engine has forgotten why it was banned, so a ban takes as much as the first time.
+	// The engine has forgotten the evidence, so it takes as many attempts as the first time.
 	if a.MoreUnknown > 0 && a.MoreKnown > 0 {
-		text += fmt.Sprintf("\nbanned again after %s on unknown accounts, or %s",
+		again := "banned again"
+		if dry {
+			again = "would be banned again"
+		}
+		text += fmt.Sprintf("\n%s after %s on unknown accounts, or %s", again,
 			wording.Count(a.MoreUnknown, "attempt"), wording.Count(a.MoreKnown, "wrong password"))
 	}
 

@@ -15,19 +15,20 @@ type Version string
 type Build struct {
 	Version  Version `json:"version"`
 	Commit   string  `json:"commit"` // the full hash; empty: the source was not in git
-	Date     string  `json:"date"`   // of the commit, RFC 3339; empty as well
+	Date     string  `json:"date"`   // of the commit, RFC 3339; empty if Commit is
 	Go       string  `json:"go"`     // such as go1.26.8
 	Platform string  `json:"platform"`
 }
 
-// NewBuild returns what the build set, completed by what Go recorded: `go install MODULE@VERSION`
-// sets nothing.
+// NewBuild returns a Build with the values that the Makefile sets. It takes missing ones from what
+// Go recorded, since `go install MODULE@VERSION` sets none.
 func NewBuild(version, commit, date string) Build {
 	b := Build{
 		Version: Version(version), Commit: commit, Date: date,
 		Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
 	}
 
+	// A binary without build info has only the values that were set.
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		info = &debug.BuildInfo{}
@@ -35,6 +36,7 @@ func NewBuild(version, commit, date string) Build {
 	if b.Version == "" && info.Main.Version != "(devel)" {
 		b.Version = Version(strings.TrimPrefix(info.Main.Version, "v"))
 	}
+
 	for _, s := range info.Settings {
 		switch s.Key {
 		case "vcs.revision":

@@ -29,13 +29,15 @@ func (l *loader) allow(raw rawAllow) []netip.Prefix {
 	return slices.Compact(out)
 }
 
-// everyAllowed completes the error for an allowed prefix that holds every address.
+// everyAllowed completes the error for a prefix of [allow] that contains every address.
 const everyAllowed = "so nobody would ever be banned; to try amifend out write observe = true in " +
 	"[policy], to keep one network write its prefix"
 
-// parsePrefix reads an address or a prefix of a list. An error continues a sentence that begins
-// with the entry's number; every completes the error for a prefix that holds every address.
+// parsePrefix reads an address or a prefix of a list. The text of an error continues a sentence
+// that begins with the entry's number. every completes the error for a prefix that contains every
+// address.
 func parsePrefix(s, every string) (netip.Prefix, error) {
+	// A single address is a prefix of its whole length.
 	if a, err := netip.ParseAddr(s); err == nil {
 		if a.Zone() != "" {
 			return netip.Prefix{},
@@ -71,19 +73,19 @@ func parsePrefix(s, every string) (netip.Prefix, error) {
 		return netip.Prefix{}, errors.New("is every address, " + every)
 	}
 
-	// Host bits are a slip more often than not. Guessing which of the two was meant could allow a
-	// whole network.
+	// Host bits are mostly a mistake: the network was meant, or the one address. A wrong guess
+	// could allow a whole network.
 	if p != p.Masked() {
 		return netip.Prefix{},
 			fmt.Errorf("has bits set behind the /%d; write %q for the network or %q for the one "+
-				"address",
-				p.Bits(), p.Masked(), p.Addr())
+				"address", p.Bits(), p.Masked(), p.Addr())
 	}
 
 	return p, nil
 }
 
-// notPrefix returns the error for a text that is not a prefix. It recognizes netmasks.
+// notPrefix returns the error for a text that is not a prefix. It recognizes a netmask, and
+// proposes the prefix.
 func notPrefix(s string) error {
 	if addr, mask, ok := strings.Cut(s, "/"); ok {
 		a, err1 := netip.ParseAddr(addr)
@@ -100,8 +102,8 @@ func notPrefix(s string) error {
 		"\"192.0.2.0/24\" or \"2001:db8::/32\"")
 }
 
-// maskBits returns the prefix length of a netmask, and reports whether m is one: its ones come
-// first.
+// maskBits returns the prefix length of a netmask, and reports whether m is one. A netmask has all
+// its ones first.
 func maskBits(m netip.Addr) (int, bool) {
 	for bits := range 33 {
 		ones := netip.PrefixFrom(netip.AddrFrom4([4]byte{255, 255, 255, 255}), bits).Masked().Addr()

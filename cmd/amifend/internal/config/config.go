@@ -40,7 +40,7 @@ type Config struct {
 	Notify   []Target // names are unique
 
 	// Warnings are findings that make the file unsafe but not unusable, such as a secret that other
-	// users of this machine can read: `check` fails on them, `run` logs them.
+	// users of this machine can read. `check` fails on them, `run` logs them.
 	Warnings []string
 }
 
@@ -58,8 +58,8 @@ type Server struct {
 	TLS       *TLS // nil: plain TCP
 }
 
-// TLS says how the certificate of an AMI over TLS is verified. The zero value trusts the system's
-// CAs and expects the host of the address.
+// TLS configures how the certificate of an AMI over TLS is verified. The zero value trusts the
+// system's CAs, and expects the host of the address in the certificate.
 type TLS struct {
 	CAFile string // PEM file of the CAs to trust, absolute; "": the system's
 	// ServerName is the name that the certificate must carry; "": the host of the address.
@@ -84,11 +84,12 @@ type Log struct {
 // files of [deny] among them.
 func Load(path string) (*Config, error) { return loadFile(path, false) }
 
-// LoadPolicy is Load for a command that does not log in anywhere: servers and their secrets may be
-// missing, and no file of a secret, a certificate or a deny list is read, so Servers and Deny hold
-// none of them. It works for users who may read the config but not its secrets.
+// LoadPolicy is like [Load], for commands that log in nowhere. It reads no file of a secret, a
+// certificate or a deny list, so a user who may not read these can use it. Servers and Deny lack
+// what such files hold. Servers and their secrets may be missing.
 func LoadPolicy(path string) (*Config, error) { return loadFile(path, true) }
 
+// loadFile is [LoadPolicy] if policyOnly is set, else [Load].
 func loadFile(path string, policyOnly bool) (*Config, error) {
 	src, mode, err := readRegular(path, maxFile)
 	if err != nil {
@@ -100,8 +101,7 @@ func loadFile(path string, policyOnly bool) (*Config, error) {
 		return nil, fmt.Errorf("find the folder of %s: %w", path, err)
 	}
 
-	// From here on the file counts as read: whatever is wrong becomes a Problem, so that the user
-	// sees all of them in one run.
+	// From here on every mistake becomes a Problem, so that the user sees all of them in one run.
 	l := &loader{dir: dir, credentials: os.Getenv("CREDENTIALS_DIRECTORY"), policyOnly: policyOnly}
 	l.checkMode(path, mode)
 	c := l.load(src)
@@ -112,7 +112,7 @@ func loadFile(path string, policyOnly bool) (*Config, error) {
 	return c, nil
 }
 
-// loader holds the state of one Load: where to look, and the problems found so far.
+// loader holds the state of one [Load]: where files are looked up, and the problems found so far.
 type loader struct {
 	dir         string // of the config file
 	credentials string // $CREDENTIALS_DIRECTORY
@@ -122,14 +122,15 @@ type loader struct {
 	warnings    []string
 }
 
+// load reads the text of a config. It records all problems. The result is valid only if there are
+// none.
 func (l *loader) load(src []byte) *Config {
 	raw, ok := l.decode(src)
 	if !ok {
 		return nil
 	}
 
-	// The policy depends on the firewall's max_bans: the engine must hold as many bans as the
-	// kernel.
+	// [firewall] comes before [policy], because the engine must have room for max_bans bans.
 	firewall := l.firewall(raw.Firewall)
 	c := &Config{
 		Servers:  l.servers(raw),
@@ -154,12 +155,15 @@ func (l *loader) problem(key, format string, args ...any) {
 		Problem{Key: key, Line: l.line(key), Text: fmt.Sprintf(format, args...)})
 }
 
-// checkMode adds a warning when any user of this machine can read or change a file that holds, or
-// names, secrets. It does not look at the group: a service with a user of its own needs
-// root:amifend 0640.
+// checkMode adds a warning if every user of this machine can read or change a file that holds a
+// secret or names one. It does not look at the group, because a service with a user of its own
+// needs root:amifend 0640.
 func (l *loader) checkMode(path string, mode fs.FileMode) {
 	switch {
 	case !mode.IsRegular():
+		// A pipe or a device has no text that others could read later.
+
+	// To change is worse than to read, so one warning is enough.
 	case mode&0o002 != 0:
 		l.warnings = append(l.warnings,
 			fmt.Sprintf("%s can be changed by every user of this machine: chmod o-rwx %[1]s", path))
@@ -172,9 +176,11 @@ func (l *loader) checkMode(path string, mode fs.FileMode) {
 // log reads [log].
 func (l *loader) log(raw rawLog) Log {
 	out := Log{Level: slog.LevelInfo, Format: get(l, "log.format", raw.Format, "auto")}
+
+	// slog would also accept "INFO+2".
 	switch level := get(l, "log.level", raw.Level, "info"); level {
 	case "debug", "info", "warn", "error":
-		_ = out.Level.UnmarshalText([]byte(level)) // these four names are slog's own
+		_ = out.Level.UnmarshalText([]byte(level)) // slog has these four names, so it cannot fail
 	default:
 		l.problem("log.level",
 			"is not a level; write \"debug\", \"info\", \"warn\" or \"error\"")

@@ -136,6 +136,7 @@ secret = "0123456789abcdef"
 		t.Fatal(err)
 	}
 
+	// All values differ from their defaults, so a key that is not read shows.
 	weights := policy.DefaultOptions().Weights
 	weights[policy.KindInvalidAccountID], weights[policy.KindChallengeResponseFailed] = 2, 0.75
 	off, _ := policy.RuleSet(0).With(policy.RuleTrust)
@@ -592,6 +593,7 @@ func TestLoadSaysWhatIsWrongAndWhatToWrite(t *testing.T) {
 				t.Fatalf("%d problems, want one:\n%v", len(e.Problems), err)
 			}
 
+			// The error names the key, what to write, and the line where it stands.
 			p := e.Problems[0]
 			if p.Key != tt.key || !strings.Contains(p.Text, tt.says) {
 				t.Errorf("got  %s: %s\nwant %s: … %s …", p.Key, p.Text, tt.key, tt.says)
@@ -626,6 +628,7 @@ level = "loud"
 		t.Fatal("no error")
 	}
 
+	// Each line of the error begins with FILE:LINE: KEY.
 	var got []string
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		_, rest, _ := strings.Cut(line, "config.toml:")

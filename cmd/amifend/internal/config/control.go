@@ -40,6 +40,8 @@ func (l *loader) control(raw rawControl) Control {
 
 	switch {
 	case c.Socket == "":
+		// There is no socket.
+
 	case !filepath.IsAbs(c.Socket):
 		l.problem("control.socket", "is not an absolute name; write one like %q",
 			DefaultControl().Socket)
@@ -60,15 +62,15 @@ func (l *loader) group(key, name string) {
 	}
 }
 
-// FindSocket returns the control socket that the file at path names, even when the rest of the file
-// is not valid: users must reach a running daemon while they edit its config. With mayLack, a file
-// that is missing or not readable means the default socket.
+// FindSocket returns the control socket that the file at path names. The rest of the file need not
+// be valid, because users must reach a running daemon while they edit its config. If mayLack is
+// set, a file that is missing or not readable means the default socket.
 func FindSocket(path string, mayLack bool) (string, error) {
 	var file struct {
 		Control rawControl `toml:"control"`
 	}
 
-	// Only one section is decoded, so that a mistake elsewhere does not matter.
+	// Only [control] is decoded, so a mistake elsewhere does not matter.
 	err := glance(path, &file)
 	if mayLack && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)) {
 		return DefaultControl().Socket, nil
@@ -77,6 +79,7 @@ func FindSocket(path string, mayLack bool) (string, error) {
 		return "", fmt.Errorf("find the control socket: %w", err)
 	}
 
+	// The running daemon cannot have read a value of the wrong type.
 	if s := file.Control.Socket; s.set && s.wrong == "" {
 		return s.v, nil
 	}
@@ -84,15 +87,16 @@ func FindSocket(path string, mayLack bool) (string, error) {
 	return DefaultControl().Socket, nil
 }
 
-// FindTable returns the nftables table that the file at path names, even when the rest of the file
-// is not valid: users must be able to remove the table at any time. With mayLack, a missing file
-// means the default table.
+// FindTable returns the nftables table that the file at path names. The rest of the file need not
+// be valid, because users must be able to remove the table at any time. If mayLack is set, a
+// missing file means the default table.
 func FindTable(path string, mayLack bool) (string, error) {
 	var file struct {
 		Firewall rawFirewall `toml:"firewall"`
 	}
 
-	// The cases go from no file over a broken one to a name.
+	// The default replaces a missing name, never a wrong one: it could be the table of another
+	// amifend.
 	err := glance(path, &file)
 	switch t := file.Firewall.Table; {
 	case mayLack && errors.Is(err, fs.ErrNotExist):
@@ -111,7 +115,7 @@ func FindTable(path string, mayLack bool) (string, error) {
 	}
 }
 
-// glance decodes some sections of a file that may not be valid.
+// glance decodes some sections of a file. The others need not be valid, but the file must be TOML.
 func glance(path string, sections any) error {
 	src, _, err := readRegular(path, maxFile)
 	if err != nil {

@@ -10,9 +10,9 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// decode turns src into the raw structs. It records syntax errors, unknown keys and tables of the
-// wrong shape, and reports whether the file is TOML at all. It reads what it can, so that one run
-// reports the other problems too.
+// decode reads src into the raw structs, and reports whether it is TOML. It records syntax errors,
+// unknown keys and tables of the wrong shape. It reads all sections that it can, so that one run
+// reports the problems of all.
 func (l *loader) decode(src []byte) (rawConfig, bool) {
 	var (
 		raw rawConfig
@@ -29,8 +29,8 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 		}
 	)
 
-	// Decoding in two steps, sections first, keeps a mistake in one section from hiding those of
-	// the next.
+	// The sections are decoded one by one, so that a mistake in one does not hide those in the
+	// next.
 	md, err := toml.Decode(string(src), &top)
 	if err != nil {
 		l.problems = append(l.problems, syntaxProblem(src, err))
@@ -65,8 +65,8 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 		}
 
 		if err := md.PrimitiveDecode(s.from, s.to); err != nil {
-			// The values never fail, so a table is something else: an entry of [[server]] or [[notify]],
-			// or [server.tls]. What is missing from it is no problem of its own.
+			// No value fails, so something else stands in the place of a table: in that of a target, of
+			// a server, or of its [server.tls]. Its keys were not read, and are not missing.
 			if s.name == "notify" {
 				l.problem(s.name, "holds something that is not a table; write each target below a "+
 					"header [[notify]]")
@@ -80,7 +80,7 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 		}
 	}
 
-	// A [[server]] that could not be read is not a missing one, but an empty list is.
+	// A [[server]] that could not be read is not missing. An empty list of servers is.
 	raw.serverGiven = raw.serverGiven || len(raw.Servers) > 0
 	return raw, true
 }
@@ -101,14 +101,18 @@ func (l *loader) shape(md *toml.MetaData, section string) bool {
 		}
 	}
 
+	isTable := got == "Hash" || got == ""
 	switch {
-	case !isList(section) && (got == "Hash" || got == ""), isList(section) &&
-		(got == "ArrayHash" || got == "Array"):
+	case !isList(section) && isTable:
 		return true
-	case section == "server" && (got == "Hash" || got == ""):
+	case isList(section) && (got == "ArrayHash" || got == "Array"):
+		return true
+
+	// Each mistake about brackets has its own advice.
+	case section == "server" && isTable:
 		l.problem(section, "there may be several servers, so the header has two brackets; write "+
 			"[[server]], and [server.tls] below it")
-	case isList(section) && got == "Hash":
+	case isList(section) && isTable:
 		l.problem(section, "there may be several, so the header has two brackets; write [[%s]]", section)
 	case isList(section):
 		l.problem(section, "is not a table; write the header [[%s]], and its keys below it", section)
@@ -120,8 +124,8 @@ func (l *loader) shape(md *toml.MetaData, section string) bool {
 }
 
 // syntaxProblem turns an error of the TOML parser into a Problem. The parser's message quotes the
-// file, where a secret may stand below any misspelt key. So none of it is shown: it only selects
-// one of our texts.
+// file, and any line may hold a secret. So the message is not shown. It only selects one of our
+// texts.
 func syntaxProblem(src []byte, err error) Problem {
 	var pe toml.ParseError
 	if !errors.As(err, &pe) {
@@ -134,7 +138,7 @@ func syntaxProblem(src []byte, err error) Problem {
 		return p
 	}
 
-	// Passwords hold quotes and backslashes more often than other values do.
+	// Quotes and backslashes stand in passwords more often than in other values.
 	lines := strings.Split(string(src), "\n")
 	if n := pe.Position.Line; n >= 1 && n <= len(lines) &&
 		strings.Contains(lines[n-1]+pe.LastKey, "secret") {
@@ -153,7 +157,7 @@ func syntaxProblem(src []byte, err error) Problem {
 	return p
 }
 
-// syntaxKind is a kind of the TOML parser's messages, and our text for it.
+// syntaxKind is a kind of messages of the TOML parser, and our text for it.
 type syntaxKind struct {
 	message *regexp.Regexp
 	text    string
@@ -163,11 +167,14 @@ type syntaxKind struct {
 // matches counts.
 func syntaxKinds() []syntaxKind {
 	return []syntaxKind{
+		// Characters that TOML does not allow as they stand.
 		{
 			regexp.MustCompile(`(?i)escape|hexadecimal digits`),
 			`write a backslash as \\ in "…", or the text as '…'`,
 		},
 		{regexp.MustCompile(`UTF-8|UTF-16|NULL`), "save the file as UTF-8"},
+
+		// A value, a list or a header without its end, or with more behind it.
 		{
 			regexp.MustCompile(`newlines|EOF; expected '"|EOF; expected "'`),
 			"a text has no end: write its closing quote",
@@ -184,6 +191,8 @@ func syntaxKinds() []syntaxKind {
 			regexp.MustCompile(`table name|table array|table separator|end table`),
 			"write the header of a table like [policy], and that of a server as [[server]]",
 		},
+
+		// These words occur in the messages above too, so they come last.
 		{
 			regexp.MustCompile(`(?i)value|integer|float|digit|number|date|out of range`),
 			`a text stands in quotes: "…"`,
@@ -195,12 +204,13 @@ func syntaxKinds() []syntaxKind {
 	}
 }
 
-// definedTwice matches the TOML parser's message about a key or table that stands there twice.
+// definedTwice matches the TOML parser's message about a key or table that the file has twice.
 var definedTwice = regexp.MustCompile(`^Key '([^']*)' has already been defined`)
 
-// twiceText returns what to do about a key or table that stands there twice. Users meet it when
-// they paste a table below the one that the file has.
+// twiceText returns what to do about a key or table that the file has twice. This happens to users
+// who paste a table into a file that has it already.
 func twiceText(key string) string {
+	// An unknown key may be a secret at the wrong place, so it is not named.
 	if _, known := schema()[key]; !known {
 		return "a key or a table stands there twice; delete one of the two"
 	}
@@ -221,7 +231,8 @@ func twiceText(key string) string {
 		"first [%[1]s], or delete the first one if this one has all its values", key)
 }
 
-// keys holds every key of the file, without indices. The value is true for a table.
+// keys holds every key that a file may have, without the numbers of servers. The value is true for
+// a table.
 type keys map[string]bool
 
 // schema returns the keys of the raw structs.
@@ -235,13 +246,13 @@ func schema() keys {
 				continue
 			}
 
-			// Pointers and lists have the keys of what they hold.
+			// A pointer or a list has the keys of its elements.
 			ft := f.Type
 			for ft.Kind() == reflect.Pointer || ft.Kind() == reflect.Slice {
 				ft = ft.Elem()
 			}
 
-			// A struct whose first field is v is a value, not a table.
+			// The type value[T] is recognized by its first field. Any other struct is a table.
 			isValue := ft.Kind() == reflect.Struct && ft.Field(0).Name == "v"
 			out[prefix+name] = !isValue
 			if !isValue && ft.Kind() == reflect.Struct {

@@ -13,17 +13,17 @@ import (
 const (
 	maxList      = 64 << 20 // bytes of a file
 	mostDenied   = 500_000  // prefixes in all
-	mostProblems = 20       // that are reported for one file
+	mostProblems = 20       // lines that are reported for one file
 )
 
-// Denied is one prefix of the deny lists, and where it is written.
+// Denied is one prefix of the deny lists, and its place.
 type Denied struct {
 	Prefix netip.Prefix // masked, not IPv4-mapped
 	File   string       // "": [deny] prefixes of the config
 	Line   int          // in File
 }
 
-// Where returns the place as FILE:LINE, or as the key of the config.
+// Where returns the place: FILE:LINE, or the key of the config.
 func (d Denied) Where() string {
 	if d.File == "" {
 		return "[deny] prefixes"
@@ -31,7 +31,7 @@ func (d Denied) Where() string {
 	return fmt.Sprintf("%s:%d", d.File, d.Line)
 }
 
-// everyDenied completes the error for a denied prefix that holds every address.
+// everyDenied completes the error for a prefix of [deny] that contains every address.
 const everyDenied = "so nothing could reach this machine; write the prefixes that you mean"
 
 // deny reads the prefixes of [deny], then those of its files.
@@ -47,7 +47,7 @@ func (l *loader) deny(raw rawDeny) []Denied {
 		out = append(out, Denied{Prefix: p})
 	}
 
-	// The order of the lists is kept, so that the first place of a prefix is reported.
+	// The lists keep their order, since the first place of a prefix is the one that is reported.
 	for i, name := range get(l, "deny.files", raw.Files, nil) {
 		switch {
 		case name == "":
@@ -58,7 +58,7 @@ func (l *loader) deny(raw rawDeny) []Denied {
 		}
 	}
 
-	// More would take the kernel many seconds at each start.
+	// With more prefixes, the kernel would take many seconds at each start.
 	if len(out) > mostDenied {
 		l.problem("deny", "its lists hold %d prefixes; %d are possible: leave a list out, or "+
 			"take one that merges neighbours", len(out), mostDenied)
@@ -67,8 +67,8 @@ func (l *loader) deny(raw rawDeny) []Denied {
 	return out
 }
 
-// denyFile reads a list: one address or prefix a line, comments behind # or ;. which names its place
-// in the config.
+// denyFile reads a list with one address or prefix a line, and comments behind # or ;. An error
+// names the file by which, its entry in the config.
 func (l *loader) denyFile(which, path string) []Denied {
 	text, mode, err := readRegular(path, maxList)
 	if err != nil {
@@ -77,12 +77,13 @@ func (l *loader) denyFile(which, path string) []Denied {
 		return nil
 	}
 
+	// Whoever can change the list can cut off any phone. A deny list is no secret, so all may read.
 	if mode&0o002 != 0 {
 		l.warnings = append(l.warnings,
 			fmt.Sprintf("%s can be changed by every user of this machine: chmod o-w %[1]s", path))
 	}
 
-	// Lists of Windows users begin with a byte order mark.
+	// Editors of Windows begin a file with a byte order mark.
 	var out []Denied
 	problems := 0
 	lines := bufio.NewScanner(bytes.NewReader(bytes.TrimPrefix(text, []byte("\ufeff"))))

@@ -13,6 +13,8 @@ import (
 )
 
 func TestDenyLists(t *testing.T) {
+	// A list as block lists are: a byte order mark, both kinds of comments, line ends of Windows,
+	// and a last line without its end.
 	dir := t.TempDir()
 	drop := write(t, dir, "drop.txt", "\ufeff; a list\r\n192.0.2.0/24 ; SBL1\r\n\r\n "+
 		"198.51.100.7\t# one host\r\n2001:db8::/32;x", 0o644)
@@ -44,12 +46,14 @@ files = ["drop.txt", "empty.txt"]
 }
 
 func TestDenyListsSayAllThatIsWrong(t *testing.T) {
+	// Each line of this list has another mistake.
 	dir := t.TempDir()
 	bad := write(t, dir, "bad.txt", strings.Join([]string{
 		"192.0.2.7/24", "192.0.2.0/255.255.255.0", "0.0.0.0/0", "10.0.0.1-10.0.0.9",
 		"192.0.2.1 192.0.2.2", `{"cidr":"192.0.2.0/24"}`, "<html>", "fe80::1%eth0",
 	}, "\n"), 0o644)
 
+	// A file that is not a list at all has the same mistake in every line.
 	write(t, dir, "binary", strings.Repeat("\x1b[31m\n", 30), 0o644)
 	if err := os.Mkdir(filepath.Join(dir, "folder"), 0o700); err != nil {
 		t.Fatal(err)
@@ -87,6 +91,7 @@ file = "x"
 		}
 	}
 
+	// Of many lines, the first ones are reported, and without their bytes.
 	if n := strings.Count(text, filepath.Join(dir, "binary")+":"); n != mostProblems {
 		t.Errorf("%d problems of one file are told, want %d", n, mostProblems)
 	}

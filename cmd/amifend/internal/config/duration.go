@@ -26,9 +26,9 @@ func assignDuration(p *time.Duration, data any) string {
 	return ""
 }
 
-// ParseDuration reads a duration as the config file writes them: "90s", "20m", "12h" or "30d". It
-// is time.ParseDuration with leading days of 24 hours. It reports false for any other text and for
-// a negative duration.
+// ParseDuration reads a duration in the form of the config file, such as "90s", "20m", "12h" or
+// "30d". It accepts what time.ParseDuration accepts, and days of 24 hours before it. It returns
+// false for any other text and for a text with a sign.
 func ParseDuration(s string) (time.Duration, bool) {
 	var d time.Duration
 
@@ -45,6 +45,7 @@ func ParseDuration(s string) (time.Duration, bool) {
 		}
 	}
 
+	// The sum is negative if it overflows.
 	rest, err := time.ParseDuration(s)
 	if err != nil || s[0] == '-' || s[0] == '+' || d+rest < 0 {
 		return 0, false

@@ -15,30 +15,32 @@ var (
 	observeLine = regexp.MustCompile(`^(\s*(policy\s*\.\s*)?observe\s*=\s*)true\b(.*)$`)
 )
 
-// Edited is a config of which one line was changed.
+// Edited is a config with one changed line.
 type Edited struct {
 	Text          []byte // of the whole file
 	Line          int    // the number of the line, from 1; 0: there is nothing to change
 	Before, After string // the line
 }
 
-// errNoObserve is returned where the line cannot be found.
-var errNoObserve = errors.New("the line that sets [policy] observe cannot be found; change it by hand " +
-	"to observe = false, then run amifend reload")
+// errNoObserve is returned if the line cannot be found.
+var errNoObserve = errors.New("the line that sets [policy] observe cannot be found; change it by " +
+	"hand to observe = false, then run amifend reload")
 
-// EndObserving returns a config that says observe = false in place of observe = true, and is the same
-// otherwise. Comments stay. It fails for a file that is not TOML, or that sets the key in an unusual
-// form.
+// EndObserving returns the config with observe = true changed to observe = false. Nothing else
+// changes, and comments stay. EndObserving fails for a file that is not TOML, or that sets the key
+// in an unusual form.
 func EndObserving(text []byte) (Edited, error) {
 	var before map[string]any
 	if _, err := toml.Decode(string(text), &before); err != nil {
 		return Edited{}, &Error{Problems: []Problem{syntaxProblem(text, err)}}
 	}
+
 	policy, _ := before["policy"].(map[string]any)
 	if observe, _ := policy["observe"].(bool); !observe {
 		return Edited{Text: text}, nil
 	}
 
+	// The TOML library cannot write a file with its comments, so the line is changed as text.
 	section := ""
 	lines := bytes.Split(text, []byte("\n"))
 	for i, line := range lines {
@@ -47,7 +49,7 @@ func EndObserving(text []byte) (Edited, error) {
 			continue
 		}
 
-		// policy.observe is the key at the top of a file, observe that of the section.
+		// The key is policy.observe before the first header, and observe below [policy].
 		m := observeLine.FindSubmatch(line)
 		if m == nil || (len(m[2]) > 0) != (section == "") || section != "" && section != "policy" {
 			continue
@@ -58,10 +60,12 @@ func EndObserving(text []byte) (Edited, error) {
 		out.After = string(lines[i])
 		out.Text = bytes.Join(lines, []byte("\n"))
 
-		// A text of several lines could look like the key, so the whole must be what was wanted.
+		// A line within a text of several lines could look like the key. So the new file is read,
+		// and must differ in this one value.
 		var after map[string]any
 		policy["observe"] = false
-		if _, err := toml.Decode(string(out.Text), &after); err != nil || !reflect.DeepEqual(before, after) {
+		_, err := toml.Decode(string(out.Text), &after)
+		if err != nil || !reflect.DeepEqual(before, after) {
 			return Edited{}, errNoObserve
 		}
 		return out, nil

@@ -11,15 +11,15 @@ import (
 // Problem is one mistake in a config file, or in a list that it names.
 type Problem struct {
 	File string // "": the config file
-	// Key is such as "policy.threshold" or "server[2].address", counted from 1; "" for the whole
-	// file.
+	// Key names the key, such as "policy.threshold" or "server[2].address" of the second server;
+	// "": the whole file.
 	Key  string
 	Line int    // 0 if unknown
 	Text string // what is wrong and what to write instead
 }
 
-// Error lists all problems of a config file: first those of the file, by line, then those of its
-// lists.
+// Error lists all problems of a config file. Those of the file come first, by line, then those of
+// its lists.
 type Error struct {
 	File     string
 	Problems []Problem
@@ -33,6 +33,7 @@ func (e *Error) Error() string {
 			b.WriteByte('\n')
 		}
 
+		// Editors and terminals turn FILE:LINE into a link.
 		b.WriteString(cmp.Or(p.File, e.File))
 		if p.Line > 0 {
 			fmt.Fprintf(&b, ":%d", p.Line)
@@ -55,5 +56,6 @@ func sorted(ps []Problem) []Problem {
 	return ps
 }
 
-// entry returns what to call an entry of a list in an error, which must not show the entry.
+// entry returns the name of an entry of a list for an error, such as "entry 3". An error must not
+// show the entry itself.
 func entry(i int) string { return "entry " + strconv.Itoa(i+1) }

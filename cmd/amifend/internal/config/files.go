@@ -25,7 +25,7 @@ func (l *loader) secret(server string, r rawServer) ami.Secret {
 
 	switch {
 	case r.Secret.wrong != "" || r.SecretFile.wrong != "":
-		return ami.Secret{}
+		return ami.Secret{} // get has recorded the problem
 	case r.Secret.set && r.SecretFile.set:
 		l.problem(key, "secret and secret_file exclude each other; delete one of them")
 		return ami.Secret{}
@@ -43,7 +43,7 @@ func (l *loader) secret(server string, r rawServer) ami.Secret {
 		}
 	}
 
-	// Whatever the source, the secret goes into one AMI header.
+	// The secret goes into one line of AMI, so it must not end that line.
 	switch {
 	case text == "":
 		l.problem(key,
@@ -58,8 +58,8 @@ func (l *loader) secret(server string, r rawServer) ami.Secret {
 	return ami.Secret{}
 }
 
-// readSecret reads a file that holds only a password. The byte order mark and the line ends that
-// editors add do not belong to it.
+// readSecret reads a file that holds only a password. It removes the byte order mark and the line
+// ends that editors add.
 func (l *loader) readSecret(key, name string) (string, bool) {
 	if name == "" {
 		l.problem(key, "is empty; write the name of a file")
@@ -72,7 +72,7 @@ func (l *loader) readSecret(key, name string) (string, bool) {
 		return "", false
 	}
 
-	// A password that every user can read is worth a warning, wherever it stands.
+	// The config may be private and the file that it names may not.
 	l.checkMode(path, mode)
 	if isUTF16(b) {
 		l.problem(key, "%s is UTF-16; save it as UTF-8, which has a plain password byte by byte",
@@ -89,8 +89,8 @@ func isUTF16(b []byte) bool {
 	return bytes.HasPrefix(b, []byte("\xff\xfe")) || bytes.HasPrefix(b, []byte("\xfe\xff"))
 }
 
-// warnBlanks adds a warning for a secret that can hardly be right: Asterisk removes blanks around
-// the values of manager.conf (main/config.c, process_text_line).
+// warnBlanks adds a warning for a secret with blanks around it. Asterisk removes blanks around the
+// values of manager.conf (main/config.c, process_text_line), so the login would fail.
 func (l *loader) warnBlanks(key, text string) {
 	var where string
 	switch trimmed := strings.TrimSpace(text); {
@@ -119,14 +119,14 @@ func (l *loader) readFirst(name string) (path string, b []byte, mode fs.FileMode
 	for _, path = range append(tried, l.abs(name)) {
 		b, mode, err = readRegular(path, maxSecret)
 
-		// Only where it is missing does the next place count: else that would hide the cause.
+		// The next place counts only if the file is missing here. Any other error is reported.
 		if !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
 	}
 
 	if errors.Is(err, fs.ErrPermission) {
-		err = fmt.Errorf("open secret: %w; who runs amifend must be able to read it, "+
+		err = fmt.Errorf("open secret: %w; the user of amifend must be able to read it, "+
 			"under systemd: chown root:amifend %s; chmod 640 %[2]s", err, path)
 	} else if err != nil {
 		err = fmt.Errorf("open secret: %w; write the name of a file that holds the password alone",
@@ -143,13 +143,13 @@ func (l *loader) abs(name string) string {
 	return filepath.Join(l.dir, name)
 }
 
-// tls reads [server.tls]. An empty table is enough for TLS.
+// tls reads [server.tls]. An empty table means TLS with the system's CAs, nil means plain TCP.
 func (l *loader) tls(key string, r *rawTLS) *TLS {
 	if r == nil {
 		return nil
 	}
 
-	// An empty table is valid: it means TLS with the system's CAs.
+	// The CAs are read here, so that a wrong file is found now and not at the first login.
 	t := &TLS{
 		ServerName:         l.text(key+".server_name", r.ServerName, false),
 		InsecureSkipVerify: get(l, key+".insecure_skip_verify", r.InsecureSkipVerify, false),
@@ -163,7 +163,7 @@ func (l *loader) tls(key string, r *rawTLS) *TLS {
 		}
 	}
 
-	// openssl prints the fingerprint in several forms.
+	// Users paste the fingerprint from openssl, which prints it in several forms.
 	if print := l.text(key+".fingerprint", r.Fingerprint, false); print != "" {
 		var ok bool
 		if t.Fingerprint, ok = parseFingerprint(print); !ok {
@@ -172,7 +172,7 @@ func (l *loader) tls(key string, r *rawTLS) *TLS {
 		}
 	}
 
-	// Both would contradict each other, and the weaker one must not win silently.
+	// The two contradict each other, and the weaker one must not win unnoticed.
 	if t.InsecureSkipVerify && (t.Fingerprint != "" || t.CAFile != "") {
 		l.problem(key+".insecure_skip_verify",
 			"means that no certificate is verified; delete it, fingerprint or ca_file is enough")
@@ -181,7 +181,7 @@ func (l *loader) tls(key string, r *rawTLS) *TLS {
 	return t
 }
 
-// checkCA reports an error unless the file holds a certificate in PEM form.
+// checkCA returns an error unless the file holds a certificate in PEM form.
 func checkCA(path string) error {
 	b, _, err := readRegular(path, maxFile)
 	if err != nil {
@@ -193,8 +193,8 @@ func checkCA(path string) error {
 	return nil
 }
 
-// parseFingerprint reads "sha256 Fingerprint=AB:CD:…" or the digits alone, with or without colons.
-// It returns the form AB:CD:….
+// parseFingerprint reads a fingerprint as openssl prints it, "sha256 Fingerprint=AB:CD:…", or the
+// digits alone, with or without colons. It returns it in the form AB:CD:….
 func parseFingerprint(s string) (string, bool) {
 	if _, after, ok := strings.Cut(s, "="); ok {
 		s = after

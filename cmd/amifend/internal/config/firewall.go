@@ -8,7 +8,7 @@ import (
 
 // Firewall describes where and how bans are kept.
 type Firewall struct {
-	Backend  string // BackendNftables, or BackendLog: only log what would be banned
+	Backend  string // BackendNftables, or BackendLog to only log the bans
 	Table    string // its name, in family inet; the lock has the same name
 	SIPPorts firewall.PortRanges
 	WSPorts  firewall.PortRanges
@@ -43,7 +43,7 @@ func (l *loader) firewall(raw rawFirewall) Firewall {
 	}
 	if f.Backend != BackendNftables && f.Backend != BackendLog {
 		l.problem("firewall.backend",
-			"is not a backend; write \"nftables\", or \"log\" to only be told what would be banned")
+			"is not a backend; write \"nftables\", or \"log\" to only log what would be banned")
 	}
 
 	// The name is part of commands that people type, and of a lock's name.
@@ -52,13 +52,14 @@ func (l *loader) firewall(raw rawFirewall) Firewall {
 			"is not a valid name for a table; write letters, digits and _, a letter first, 64 at most")
 	}
 
-	// The kernel's memory sets the bound.
+	// Each element takes memory of the kernel.
 	n := get(l, "firewall.max_bans", raw.MaxBans, firewall.DefaultMaxBans)
 	if n < 1 || n > mostBans {
 		l.problem("firewall.max_bans", "%d is out of range; write a number from 1 to %d", n,
 			mostBans)
 	}
 
+	// The scopes sip and stream block these ports.
 	f.MaxBans = int(n)
 	f.SIPPorts = l.ports("firewall.sip_ports", raw.SIPPorts, firewall.DefaultSIPPorts(),
 		firewall.ParseSIPPorts,
@@ -69,7 +70,8 @@ func (l *loader) firewall(raw rawFirewall) Firewall {
 	return f
 }
 
-// ports reads a list of ports of [firewall].
+// ports reads a list of ports of [firewall]. usual is the default, and like completes an error with
+// examples.
 func (l *loader) ports(
 	key string, raw value[ports], usual firewall.PortRanges,
 	parse func(...string) (firewall.PortRanges, error), like string,
@@ -79,10 +81,11 @@ func (l *loader) ports(
 		return usual
 	}
 
+	// The error of parse quotes the text, so it is not shown.
 	var out firewall.PortRanges
 	for i, s := range texts {
 		p, err := parse(s)
-		if err != nil { // it quotes the text
+		if err != nil {
 			l.problem(key, "%s is not a port or a range from 1 to 65535; %s", entry(i), like)
 		}
 		out = append(out, p...)

@@ -34,6 +34,7 @@ func TestLoadPolicy(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want the policy", name, c, err)
 		}
 
+		// The case would prove nothing if Load accepted it.
 		if _, err := Load(path); err == nil {
 			t.Errorf("%s: Load takes it too", name)
 		}

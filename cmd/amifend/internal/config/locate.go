@@ -28,16 +28,17 @@ func (c counter) path(key toml.Key) string {
 	return path
 }
 
-// locate returns the line of each key. The TOML library does not export positions, but it lists the
-// keys in order, so the search for each begins at the line of the one before. A comment or a long
-// text may mislead it; the number only helps people.
+// locate returns the line of each key. The TOML library does not export positions, so locate
+// searches the text. A comment or a long text may mislead it, which does no harm: the number only
+// helps people.
 func locate(src []byte, all []toml.Key) map[string]int {
 	lines := strings.Split(string(src), "\n")
 	out := map[string]int{}
 	counts := counter{}
 	at := 0
 
-	// Keys come in the order of the file, so each search begins where the last one ended.
+	// The library lists the keys in the order of the file, so each search begins where the last one
+	// ended.
 	for _, key := range all {
 		path := counts.path(key)
 		here := pattern(key)
@@ -55,8 +56,8 @@ func locate(src []byte, all []toml.Key) map[string]int {
 	return out
 }
 
-// pattern returns an expression that matches the line of a key: its own "name =", also dotted or in
-// an inline table, or the header of its table.
+// pattern returns an expression that matches the line of a key: "name =", also dotted or in an
+// inline table, or the header of a table.
 func pattern(key toml.Key) *regexp.Regexp {
 	part := func(s string) string { return `["']?` + regexp.QuoteMeta(s) + `["']?` }
 	whole := make([]string, len(key))
@@ -67,8 +68,10 @@ func pattern(key toml.Key) *regexp.Regexp {
 		`|^([^#]*[\s.{,])?` + part(key[len(key)-1]) + `\s*[.=]`)
 }
 
-// line returns the line of key, or of the nearest table around it, or 0.
+// line returns the line of key. If it is not known, line returns that of the nearest table around
+// the key, or 0.
 func (l *loader) line(key string) int {
+	// A problem of all servers, or of all targets, is shown at the first one.
 	if isList(key) {
 		key += "[1]"
 	}

@@ -8,11 +8,13 @@ import (
 	"strings"
 )
 
-// MostNames is how many host names may be allowed. Each is resolved once a minute.
+// MostNames is the largest number of host names in [allow]. Each is resolved once a minute.
 const MostNames = 100
 
-// hostName matches names after RFC 1123, 2.1, and the underscore that some names have.
-var hostName = regexp.MustCompile(`^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
+// hostName matches names after RFC 1123, 2.1. The labels before the last one may also have
+// underscores, since some names do.
+var hostName = regexp.MustCompile(`^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*` +
+	`[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // names reads [allow] names: in small letters, sorted, each once.
 func (l *loader) names(raw rawAllow) []string {
@@ -36,13 +38,14 @@ func (l *loader) names(raw rawAllow) []string {
 	return out
 }
 
-// ParseName reads a host name for the allowlist and returns it in small letters. An error continues
-// a sentence that begins with the name or its place.
+// ParseName reads a host name for the allowlist and returns it in small letters. The text of an
+// error continues a sentence that begins with the name or its place.
 func ParseName(s string) (string, error) {
 	name := strings.ToLower(strings.TrimSuffix(s, "."))
 	_, notAddr := netip.ParseAddr(s)
 	_, notPrefix := netip.ParsePrefix(s)
 
+	// Each common mistake has its own advice.
 	switch {
 	case notAddr == nil || notPrefix == nil:
 		return "", errors.New("is not a name; addresses and prefixes belong into [allow] prefixes")

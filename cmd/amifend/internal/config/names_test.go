@@ -48,6 +48,7 @@ func TestAllowedNamesThatAreNone(t *testing.T) {
 		}
 	}
 
+	// Each name is right, but they are too many.
 	var many []string
 	for i := range MostNames + 1 {
 		many = append(many, fmt.Sprintf("%q", fmt.Sprintf("h%d.example", i)))

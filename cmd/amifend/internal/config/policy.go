@@ -9,7 +9,7 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// unknownFactor is how much more a ChallengeResponseFailed weighs on an account that the PBX does
+// unknownFactor multiplies the weight of a ChallengeResponseFailed on an account that the PBX does
 // not know. One key sets both weights.
 const unknownFactor = 2
 
@@ -35,11 +35,11 @@ func (l *loader) policy(raw rawPolicy, maxBans int) policy.Options {
 	l.weights(raw.Weights, &o)
 	l.rules(raw.Rules, &o)
 
-	// A max_bans that is out of range is a problem of its own.
+	// A max_bans that is out of range has been reported.
 	if maxBans >= 1 && maxBans <= mostBans {
 		o.MaxBans = maxBans
 
-		// A banned network takes up to two sources: the one that was banned and its prefix.
+		// A ban takes up to two records: that of the source, and that of its network.
 		if raw.MaxSources.set && o.MaxSources < 2*maxBans {
 			l.problem("policy.max_sources",
 				"%d is too few: write at least twice [firewall] max_bans, which is %d",
@@ -53,7 +53,7 @@ func (l *loader) policy(raw rawPolicy, maxBans int) policy.Options {
 	return o
 }
 
-// validate records what the engine rejects, each with the line of its key.
+// validate records the options that the engine rejects, each with the line of its key.
 func (l *loader) validate(o policy.Options) {
 	errs := []error{o.Validate()}
 	if joined, ok := errs[0].(interface{ Unwrap() []error }); ok {
@@ -97,6 +97,8 @@ func (l *loader) rules(raw map[string]value[bool], into *policy.Options) {
 	for _, name := range slices.Sorted(maps.Keys(raw)) {
 		key := "policy.rules." + name
 		rule, _ := policy.ParseRule(name)
+
+		// With refuses a fixed rule, and a name that is not a rule.
 		off, ok := into.Off.With(rule)
 		switch {
 		case !ok && slices.Contains(ruleNames(true), name):
@@ -118,8 +120,8 @@ func suggestRule(name string) string {
 	return "the rules are " + strings.Join(valid, ", ")
 }
 
-// ruleNames returns the names of the rules: those that can be switched off, or with fixed the
-// others.
+// ruleNames returns the names of the rules that can be switched off. If fixed is set, it returns
+// those of the others.
 func ruleNames(fixed bool) []string {
 	var out []string
 	for _, r := range policy.Rules() {

@@ -5,9 +5,8 @@ import (
 	"time"
 )
 
-// The raw structs mirror the file. Each key stands here once; config.toml.example documents all of
-// them.
-
+// rawConfig and the structs below it have the form of the file. config.toml.example documents the
+// keys.
 type rawConfig struct {
 	Servers  []rawServer `toml:"server"`
 	Policy   rawPolicy   `toml:"policy"`
@@ -108,8 +107,8 @@ type rawLog struct {
 // ports is a list of port ranges. A single port may also be written as a number.
 type ports []string
 
-// value is the value of one key. A value of the wrong type is kept for the validation: an error
-// would stop the decoder at the first one.
+// value is the value of one key. It records a wrong type instead of returning an error, which would
+// stop the decoder at the first one.
 type value[T any] struct {
 	v     T
 	set   bool
@@ -138,7 +137,7 @@ func (f *value[T]) UnmarshalTOML(data any) error {
 	case *ports:
 		f.wrong = assignPorts(p, data)
 	default:
-		// A new raw field lacks its case. Every test would run into this.
+		// The type of a new key has no case here. Every test of the package would fail.
 		panic(fmt.Sprintf("config: no decoder for %T", f.v))
 	}
 
@@ -158,7 +157,7 @@ func get[T any](l *loader, key string, f value[T], def T) T {
 	return f.v
 }
 
-// assign stores data if it is a T. It returns "", or what is wrong. It never shows the data, which
+// assign stores data if it is a T. It returns "", or what is wrong with it, without the data: it
 // may be a secret.
 func assign[T any](p *T, data any, want string) string {
 	v, ok := data.(T)
@@ -210,7 +209,7 @@ func assignPorts(p *ports, data any) string {
 	return ""
 }
 
-// typeName returns a word for the TOML type of data.
+// typeName returns the TOML type of data in the words of the errors.
 func typeName(data any) string {
 	switch data.(type) {
 	case string:

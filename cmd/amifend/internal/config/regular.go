@@ -13,8 +13,8 @@ import (
 var errNotRegular = errors.New("not a regular file")
 
 // readRegular reads a whole file, and returns its mode. It refuses a file of more than limit bytes,
-// since a wrong name may lead to anything, and one that is not regular: to open a FIFO would wait
-// for a writer, and a terminal never ends.
+// because a wrong name may lead to a huge one. It also refuses a file that is not regular: a FIFO
+// waits for a writer, and a terminal never ends.
 func readRegular(path string, limit int64) ([]byte, fs.FileMode, error) {
 	// Without O_NONBLOCK the open itself would wait. It changes nothing for a regular file.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
@@ -42,8 +42,8 @@ func readRegular(path string, limit int64) ([]byte, fs.FileMode, error) {
 	return b, st.Mode(), nil
 }
 
-// unnamed returns the error of a file that the config names, without that name unless the file is
-// there: a password may have been written in its place.
+// unnamed removes the name of a file from an error, because somebody may have written a password in
+// its place. It keeps the name of a file that exists but may not be read.
 func unnamed(err error) error {
 	var failed *fs.PathError
 	if !errors.As(err, &failed) || errors.Is(err, fs.ErrPermission) {

@@ -31,7 +31,7 @@ func (l *loader) servers(raw rawConfig) []Server {
 		l.problem("", "no [[server]]: %s", smallest)
 	}
 
-	// Two names for one PBX would count each attempt twice.
+	// Two servers with one address would count each attempt twice.
 	var out []Server
 	seen, where := map[string]string{}, map[string]string{}
 	for i, r := range raw.Servers {
@@ -48,7 +48,7 @@ func (l *loader) servers(raw rawConfig) []Server {
 
 		where[at] = key
 		if s.Name == "" {
-			continue // its problem is noted
+			continue // it has no address either, which was reported
 		}
 
 		if first, ok := seen[s.Name]; ok {
@@ -71,7 +71,7 @@ func (l *loader) server(key string, r rawServer) Server {
 		TLS:      l.tls(key+".tls", r.TLS),
 	}
 
-	// With TLS Asterisk listens at another port.
+	// Asterisk has another port for TLS.
 	port := portPlain
 	if r.TLS != nil {
 		port = portTLS
@@ -107,7 +107,8 @@ func (l *loader) server(key string, r rawServer) Server {
 	return s
 }
 
-// text returns a text of one line that fits into an AMI header, or "" and records why not.
+// text returns a text that fits into one line of AMI. For any other value it records a problem and
+// returns "".
 func (l *loader) text(key string, f value[string], required bool) string {
 	s := get(l, key, f, "")
 	switch {
@@ -129,8 +130,8 @@ func (l *loader) text(key string, f value[string], required bool) string {
 
 var hostname = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?$`)
 
-// splitAddress reads host, host:port, an IPv6 address alone or [address]:port. An error continues a
-// sentence that begins with the key.
+// splitAddress reads host, host:port, an IPv6 address alone or [address]:port. The text of an error
+// continues a sentence that begins with the key.
 func splitAddress(s, defaultPort string) (host, port string, err error) {
 	if strings.Contains(s, "://") {
 		return "", "", fmt.Errorf("is a URL; write the host and port alone, like "+

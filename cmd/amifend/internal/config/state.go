@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// State holds where the journal is, and how much of it is kept.
+// State holds the place of the journal and its limits.
 type State struct {
-	Directory string // absolute; "": no journal, which no file can ask for
+	Directory string // absolute; "": no journal. A config file cannot set "".
 	Retain    time.Duration
 	MaxSize   int64 // bytes
 }
@@ -31,7 +31,7 @@ const defaultState = "/var/lib/amifend"
 func (l *loader) state(raw rawState) State {
 	def := defaultState
 
-	// systemd.exec(5): absolute, the first of a list.
+	// systemd.exec(5): a list of absolute names. The first one is for the journal.
 	if dirs := os.Getenv("STATE_DIRECTORY"); dirs != "" {
 		def, _, _ = strings.Cut(dirs, ":")
 	}
@@ -45,8 +45,9 @@ func (l *loader) state(raw rawState) State {
 			defaultState)
 	}
 
-	// A journal that forgets within minutes could not bring bans back.
 	s.Directory = filepath.Clean(s.Directory)
+
+	// A journal that forgets within minutes could not restore bans.
 	if s.Retain < leastRetain || s.Retain > mostRetain {
 		l.problem("state.retain",
 			"%v is out of range; write a duration from \"1h\" to \"3650d\", such as \"90d\"",

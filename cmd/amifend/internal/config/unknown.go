@@ -26,8 +26,8 @@ var synonyms = map[string]string{
 	"password":  "[[server]] secret",
 }
 
-// unknownKeys records a problem for each key that is not in known, spelt exactly as there. The TOML
-// library alone would accept Threshold for threshold.
+// unknownKeys records a problem for each key that is not in known, or has another case there. The
+// TOML library alone would accept Threshold for threshold.
 func (l *loader) unknownKeys(all []toml.Key, known keys) {
 	var reported []string
 	counts := counter{}
@@ -39,10 +39,11 @@ func (l *loader) unknownKeys(all []toml.Key, known keys) {
 			continue
 		}
 
+		// The keys of an unknown table are not reported one by one.
 		if slices.ContainsFunc(reported, func(r string) bool {
 			return strings.HasPrefix(path, r+".")
 		}) {
-			continue // its whole table is unknown
+			continue
 		}
 
 		reported = append(reported, path)
@@ -71,8 +72,8 @@ func suggest(key toml.Key, known keys) string {
 		}
 	}
 
-	// A misspelling is likelier than a key in the wrong table, and that likelier than a word of
-	// another tool.
+	// The likeliest mistake comes first: a misspelling, then a key in the wrong table, then a word
+	// of another tool.
 	if best, ok := nearest(name, siblings); ok {
 		return "did you mean " + best + "?"
 	}
@@ -106,8 +107,8 @@ func header(table string) string {
 	}
 }
 
-// nearest returns the candidate that is closest to name, and reports whether one is close enough. A
-// third of the letters may be wrong.
+// nearest returns the candidate that is closest to name, and reports whether one is close enough:
+// at most a third of the letters may be wrong.
 func nearest(name string, candidates []string) (string, bool) {
 	best, least := "", 1+len(name)/3
 	for _, c := range candidates {
@@ -127,6 +128,7 @@ func distance(a, b string) int {
 		row[j] = j
 	}
 
+	// row holds the distances of the beginnings of b from a[:i].
 	for i := range len(a) {
 		diagonal := row[0]
 		row[0] = i + 1

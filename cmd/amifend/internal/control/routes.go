@@ -54,13 +54,16 @@ var (
 	paramLimit = Parameter{"limit", "how many at most"}
 )
 
+// table returns all routes with their handlers.
 func (s *Server) table() []served {
 	return append(s.readTable(), s.changeTable()...)
 }
 
+// readTable returns the routes that change nothing.
 func (s *Server) readTable() []served {
-	// The order is that of docs/api.md.
+	// The order is that of docs/api.md. A route is served only if the daemon has the part for it.
 	return []served{
+		// The present.
 		{Route{
 			Method: http.MethodGet, Path: "/v1/status", Answer: Status{},
 			About: "The state of all parts. `health` names what needs a look. It is empty when " +
@@ -93,6 +96,8 @@ func (s *Server) readTable() []served {
 				},
 			},
 		}, s.Explain != nil, s.explain},
+
+		// The past, which only a daemon with a journal has.
 		{Route{
 			Method: http.MethodGet, Path: "/v1/report", Answer: Report{},
 			About: "Events and bans of the past, from the journal. Hours are reported as a whole.",
@@ -115,6 +120,7 @@ func (s *Server) readTable() []served {
 				{paramLimit.Name, "how many at most; 1000 if it is missing, and no more"},
 			},
 		}, s.Past != nil, s.alerts},
+
 		{Route{
 			Method: http.MethodGet, Path: "/v1/notify", Answer: NotifyTargets{},
 			About: "The targets of notifications, and what waits for each.",
@@ -123,6 +129,8 @@ func (s *Server) readTable() []served {
 			Method: http.MethodGet, Path: "/v1/allow", Answer: AllowList{},
 			About: "Who is never banned, and why.",
 		}, s.Read != nil, s.allowed},
+
+		// This answer ends with the client, not by itself.
 		{Route{
 			Method: http.MethodGet, Path: "/v1/events", Answer: Event{}, Lines: true,
 			About: "The security events as they come, until the client goes. A line that says " +
@@ -137,9 +145,11 @@ func (s *Server) readTable() []served {
 	}
 }
 
+// changeTable returns the routes that change something.
 func (s *Server) changeTable() []served {
-	// All of these take the right to change.
+	// All of these need the right to change.
 	return []served{
+		// Bans and lifts.
 		{Route{
 			Method: http.MethodPost, Path: "/v1/bans", Change: true, Body: NewBans{},
 			Answer: Banned{},
@@ -155,6 +165,8 @@ func (s *Server) changeTable() []served {
 				{"all", "`true` instead of `within`: all bans"},
 			},
 		}, s.Ban != nil, s.unban},
+
+		// Allowances by command.
 		{Route{
 			Method: http.MethodPost, Path: "/v1/allow", Change: true, Body: NewAllow{},
 			Answer: Allowed{},
@@ -169,12 +181,15 @@ func (s *Server) changeTable() []served {
 				{"name", "or the host name that was"},
 			},
 		}, s.Allow != nil, s.disallow},
+
+		// The end of observing, and below, of the trial that it begins with.
 		{Route{
 			Method: http.MethodPost, Path: "/v1/enforce", Change: true, Body: NewTrial{},
 			Answer: Enforced{},
 			About: "Ends observing for a trial. If the trial ends without `keep`, amifend " +
 				"observes again.",
 		}, s.Enforce != nil, s.enforce},
+
 		{Route{
 			Method: http.MethodPost, Path: "/v1/alerts/ignored", Change: true,
 			Body: IgnoreAlert{}, Answer: IgnoredAlert{},
@@ -186,6 +201,7 @@ func (s *Server) changeTable() []served {
 			About:  "Ends the silence about a condition, so that it is reported again.",
 			Query:  []Parameter{{"id", "of the condition; it must be there"}},
 		}, s.Silence != nil, s.heedAlert},
+
 		{Route{
 			Method: http.MethodPost, Path: "/v1/notify/test", Change: true, Body: TestNotify{},
 			Answer: NotifyTested{},
@@ -197,6 +213,8 @@ func (s *Server) changeTable() []served {
 			About: "Keeps the bans of a trial, and ends the trial. If the trial ended observing, " +
 				"the config must no longer say `observe`.",
 		}, s.Keep != nil, s.keep},
+
+		// Maintenance.
 		{Route{
 			Method: http.MethodPost, Path: "/v1/reconcile", Change: true, Answer: Reconciled{},
 			About: "Compares the kernel, the journal and the engine, and repairs what differs.",

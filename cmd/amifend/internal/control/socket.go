@@ -199,8 +199,8 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// take takes a place, if need be that of the oldest connection without a request, a reader's only if
-// readers is set. It returns false if there is none.
+// take takes a place, if need be that of the oldest connection without a request, a reader's only
+// if readers is set. It returns false if there is none.
 func (l *listener) take(places chan struct{}, readers bool) bool {
 	for {
 		select {

@@ -26,8 +26,8 @@ type NewTrial struct {
 	For float64 `json:"for_seconds"` // 1 to 86400
 }
 
-// Enforced answers NewTrial. The daemon changes over right after the answer: `observe` of the status
-// says when it has.
+// Enforced answers NewTrial. The daemon changes over right after the answer: `observe` of the
+// status says when it has.
 type Enforced struct {
 	Ends time.Time `json:"ends"` // about; the status has the exact time
 }

@@ -46,9 +46,9 @@ type daemon struct {
 	hangup    <-chan os.Signal
 }
 
-// serve builds the daemon, each part after those that it needs, and runs it. It is one function, so
-// that the order is clear, and no part is changed after it was made. It returns the turn that ended
-// the run, and what the next run gets; no turn if ctx ended.
+// serve builds the parts of the daemon, each after those that it needs, and runs them. One function
+// shows the order. No part is changed after it was made. serve returns the turn that ended the run,
+// or nil if ctx ended, and the values that the next run takes over.
 func serve(
 	ctx context.Context, o Options, b begin, hangup <-chan os.Signal,
 ) (*turn, *carried, error) {
@@ -58,15 +58,14 @@ func serve(
 	startup := newStartup(o)
 	defer startup.stop()
 
-	// Who must never be banned comes first: nothing may be banned, or adopted, before that is
-	// known.
+	// The protected addresses come first. Before they are known, nothing may be banned or adopted.
 	watcher, set, err := findProtected(ctx, o, startup)
 	if err != nil {
 		return nil, nil, err
 	}
 	warnLockout(o, set)
 
-	// The table comes before the journal: a second amifend must find its lock, and end there.
+	// The table comes before the journal, so that a second amifend ends at the lock of the table.
 	there := startup.await("nftables")
 	table, err := openTable(o, set)
 	if err != nil {
@@ -86,7 +85,8 @@ func serve(
 		return nil, nil, err
 	}
 
-	// The bans of earlier runs, before the first event. The journal's goroutine must run for that.
+	// The bans of earlier runs are adopted before the first event. They come from the kernel and
+	// from the journal, whose goroutine must run for that.
 	stopJournal := runJournal(o.Log, s.journal)
 	defer stopJournal()
 	adopted, err := adopt(ctx, s, engine, enforcer)
@@ -105,21 +105,13 @@ func serve(
 		return nil, nil, err
 	}
 
-	// What operators do. The service comes last, since it asks all others.
+	// The parts for operators come last, since they ask all others.
 	allow := newAllowlist(s, watcher)
 	reloader := &reloader{
 		shared: s, fleet: fleet, judge: engine, enforcer: enforcer, denier: denier,
 		watcher: watcher, allowlist: allow, servers: engine.Servers(),
 	}
-
-	service := operate.New(operate.Options{
-		Version: o.Version, Config: s.live.Load, Log: o.Log, Clock: s.clock, Judge: engine,
-		Enforcer: enforcer, Denier: denier, Firewall: table.String(), Sessions: fleet.Sessions,
-		Watcher: watcher, Allowlist: allow, Journal: s.journal, Book: s.alerts, Feed: feed,
-		Notifier: s.notifier, Lockout: s.admins, Reload: reloader.command(), Restart: reloader.restartNeeded,
-		Enforce: reloader.Enforce, BeforeKeep: reloader.beforeKeep,
-		ObservesAfter: b.observesAfter(), TurnError: s.turnError(),
-	})
+	service := newService(s, reloader, table, feed)
 
 	o.Log.Info("amifend runs", "servers", len(o.Config.Servers), "protected", len(set.Entries),
 		"firewall", table.String(), "adopted", adopted.Kernel, "restored", adopted.Journal)
@@ -128,6 +120,8 @@ func serve(
 		judge: engine, protected: newProtected(o.Log, set, engine, enforcer, denier), fleet: fleet,
 		plan: plan, allowlist: allow, reloader: reloader, service: service, hangup: hangup,
 	}
+
+	// The command that caused this run is recorded only when all parts are built.
 	if b.what != "" {
 		operate.Record(s.journal, b.by, b.what, "", "")
 	}
@@ -139,8 +133,7 @@ func serve(
 	}, nil
 }
 
-// findProtected returns the watcher of the addresses that must never be banned, and what it finds
-// now.
+// findProtected returns the watcher of the protected addresses, and its first set.
 func findProtected(
 	ctx context.Context, o Options, startup *startup,
 ) (*protect.Watcher, protect.Set, error) {
@@ -161,13 +154,13 @@ func findProtected(
 	return watcher, set, nil
 }
 
-// shared holds what several parts need.
+// shared holds the values that several parts need.
 type shared struct {
 	options  Options
 	startup  *startup
 	begin    begin
 	stop     context.CancelFunc             // ends this run
-	next     atomic.Pointer[turn]           // nil: it does not end by one
+	next     atomic.Pointer[turn]           // the turn that ends this run; nil: none
 	kept     atomic.Bool                    // the trial of this run was kept
 	live     *atomic.Pointer[config.Config] // the config in force: a reload replaces it
 	clock    clock.Clock
@@ -176,8 +169,8 @@ type shared struct {
 	recorder bans.Recorder
 	alerts   *alerts.Book
 	notifier *notify.Notifier
-	compare  *owner.Latest[struct{}] // kernel and journal are to be compared soon
-	begun    *owner.Latest[struct{}] // the journal was lost: its rows are to be saved again
+	compare  *owner.Latest[struct{}] // a request to compare kernel and journal
+	begun    *owner.Latest[struct{}] // the journal was lost: all rows must be saved again
 	events   chan stream.Sighting
 	admins   lockout.Options // how to find who administers the machine
 }
@@ -287,6 +280,21 @@ func newAllowlist(s *shared, watcher *protect.Watcher) *allowlist.Keeper {
 		o.Allowed, o.Addresses = from.allowed, from.addresses
 	}
 	return allowlist.New(o)
+}
+
+// newService returns the service, which answers operators by the parts that the reloader has too.
+func newService(
+	s *shared, r *reloader, table enforce.WatchedTable, feed *control.Feed,
+) *operate.Service {
+	o := s.options
+	return operate.New(operate.Options{
+		Version: o.Version, Config: s.live.Load, Log: o.Log, Clock: s.clock, Judge: r.judge,
+		Enforcer: r.enforcer, Denier: r.denier, Firewall: table.String(),
+		Sessions: r.fleet.Sessions, Watcher: r.watcher, Allowlist: r.allowlist, Journal: s.journal,
+		Book: s.alerts, Feed: feed, Notifier: s.notifier, Lockout: s.admins, Reload: r.command(),
+		Restart: r.restartNeeded, Enforce: r.Enforce, BeforeKeep: r.beforeKeep,
+		ObservesAfter: s.begin.observesAfter(), TurnError: s.turnError(),
+	})
 }
 
 // openTable opens the firewall that the config names, or the one that only logs what it would do.

@@ -72,6 +72,9 @@ func newDiscord(u *url.URL, _ string) (func(context.Context, Message) error, err
 		return nil, err
 	}
 
+	// Of more than ten lines, the library mixes up those that it sends one by one.
+	s.Config.SplitLines = false
+
 	// The library would try again for five minutes. Package notify does that.
 	s.HTTPClient = once{}
 	return titled(s, discordText, discordText, 1800), nil

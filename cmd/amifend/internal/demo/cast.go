@@ -79,6 +79,11 @@ func registerWith(account, call, password string) request {
 	return request{method: "REGISTER", account: account, call: call, password: password}
 }
 
+// overUDP returns requests of one host over UDP, the transport of most phones and scanners.
+func overUDP(from netip.Addr, to *pbx, patience time.Duration, requests ...request) try {
+	return try{from: from, to: to, transport: "UDP", patience: patience, requests: requests}
+}
+
 // officePhones returns the phones that register all the time, so that a ban that hits them shows.
 func officePhones(office *pbx) actor {
 	accounts := []string{"201", "202", "203", "204"}
@@ -96,13 +101,8 @@ func officePhones(office *pbx) actor {
 			call := fmt.Sprintf("phone-%d", i)
 
 			// As in SIP, the first request has no password, and is answered with a challenge.
-			return try{
-				from: netip.AddrFrom4(addr), to: office, transport: "UDP", patience: patient,
-				requests: []request{
-					register(account, call),
-					registerWith(account, call, office.accounts[account]),
-				},
-			}
+			return overUDP(netip.AddrFrom4(addr), office, patient, register(account, call),
+				registerWith(account, call, office.accounts[account]))
 		},
 	}
 }
@@ -117,10 +117,8 @@ func allowedTrunk(office *pbx) actor {
 		why: "it is in [allow] prefixes",
 		next: func(i int) try {
 			number, call := fmt.Sprintf("+4930123%03d", 100+i), fmt.Sprintf("trunk-%d", i)
-			return try{
-				from: trunk().Addr(), to: office, transport: "UDP", patience: patient,
-				requests: []request{{method: "INVITE", account: number, call: call}},
-			}
+			return overUDP(trunk().Addr(), office, patient,
+				request{method: "INVITE", account: number, call: call})
 		},
 	}
 }
@@ -136,10 +134,7 @@ func extensionScanner(office, branch *pbx) actor {
 		starts: time.Second, every: 900 * time.Millisecond,
 		next: func(i int) try {
 			scan := register(fmt.Sprint(100+i), fmt.Sprintf("scan-%d", i))
-			return try{
-				from: addr, to: []*pbx{office, branch}[i%2], transport: "UDP",
-				patience: impatient, requests: []request{scan},
-			}
+			return overUDP(addr, []*pbx{office, branch}[i%2], impatient, scan)
 		},
 	}
 }
@@ -155,10 +150,7 @@ func passwordCracker(office *pbx) actor {
 		starts: 8 * time.Second, every: 900 * time.Millisecond,
 		next: func(i int) try {
 			guess := registerWith("203", "crack", fmt.Sprintf("guess%04d", i))
-			return try{
-				from: addr, to: office, transport: "UDP", patience: impatient,
-				requests: []request{guess},
-			}
+			return overUDP(addr, office, impatient, guess)
 		},
 	}
 }
@@ -197,10 +189,7 @@ func ipv6Scanner(office *pbx) actor {
 			addr[14], addr[15] = byte(i>>8), byte(i)+1
 
 			scan := register(fmt.Sprint(1000+i), fmt.Sprintf("six-%d", i))
-			return try{
-				from: netip.AddrFrom16(addr), to: office, transport: "UDP",
-				patience: impatient, requests: []request{scan},
-			}
+			return overUDP(netip.AddrFrom16(addr), office, impatient, scan)
 		},
 	}
 }
@@ -215,7 +204,7 @@ func household(office *pbx) actor {
 		why: "one account fails where others work: that bans nobody, and raises an alert " +
 			"when it goes on for ten minutes",
 		next: func(i int) try {
-			t := try{from: home, to: office, transport: "UDP", patience: patient}
+			t := overUDP(home, office, patient)
 
 			// The phone that fails comes between those that work, as behind one router.
 			for _, account := range []string{"211", "213", "212"} {
@@ -244,10 +233,8 @@ func typist(office *pbx) actor {
 		why: "two wrong passwords weigh 1, the threshold is 3",
 		next: func(i int) try {
 			password := []string{"fgi", "figg", office.accounts["204"]}[i]
-			return try{
-				from: home, to: office, transport: "UDP", patience: patient,
-				requests: []request{registerWith("204", fmt.Sprintf("home-%d", i), password)},
-			}
+			call := fmt.Sprintf("home-%d", i)
+			return overUDP(home, office, patient, registerWith("204", call, password))
 		},
 	}
 }
@@ -266,9 +253,8 @@ func forgedPhone(office *pbx) actor {
 			"but does not ban it",
 		alert: policy.RuleProvedGuessing.String(),
 		next: func(i int) try {
-			t := try{
-				from: phone, to: office, transport: "UDP", forged: true, patience: impatient,
-			}
+			t := overUDP(phone, office, impatient)
+			t.forged = true
 
 			// Each request names another account, which would be a scan if it were the phone.
 			for n := range 10 {

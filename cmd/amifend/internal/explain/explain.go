@@ -189,9 +189,12 @@ func (t *teller) prefixes(x *policy.Explanation) {
 		}
 
 		// The number of parts is an estimate, so it is rounded.
-		s := fmt.Sprintf("  %-10s score %.2f of %g from about %.0f of its parts, %d of them "+
-			"banned before", p.Prefix.String()+":", p.Proven+p.Forgeable, p.Limit,
-			p.Suspects, p.Offenders)
+		before := "banned before"
+		if t.o.Dry {
+			before = "would have been banned before"
+		}
+		s := fmt.Sprintf("  %-10s score %.2f of %g from about %.0f of its parts, %d of them %s",
+			p.Prefix.String()+":", p.Proven+p.Forgeable, p.Limit, p.Suspects, p.Offenders, before)
 		if p.Proved {
 			s += "; it holds a proved address, so only single addresses are banned"
 		}
@@ -204,6 +207,9 @@ func (t *teller) prefixes(x *policy.Explanation) {
 func (t *teller) next(x *policy.Explanation) {
 	// Readers ask how a ban ends, or how far the address is from one.
 	switch {
+	case x.Banned && t.o.Dry:
+		t.line("  next:      the ban would end by itself; put the address in [allow] prefixes so " +
+			"that it is never banned")
 	case x.Banned:
 		t.line("  next:      the ban ends by itself; put the address in [allow] prefixes to " +
 			"lift it for good")

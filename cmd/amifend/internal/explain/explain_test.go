@@ -376,3 +376,16 @@ func TestJSONLeavesNothingEmpty(t *testing.T) {
 		}
 	}
 }
+
+// TestDryText: an observing daemon bans nobody, so no line claims a ban.
+func TestDryText(t *testing.T) {
+	var b strings.Builder
+	if err := Text(&b, everything(), Options{Location: time.UTC, Dry: true}); err != nil {
+		t.Fatal(err)
+	}
+	for _, claim := range []string{"is banned", "them banned before", "the ban ends"} {
+		if strings.Contains(b.String(), claim) {
+			t.Errorf("%q is in:\n%s", claim, &b)
+		}
+	}
+}

@@ -6,18 +6,18 @@ import (
 	"time"
 )
 
-// mostForgeable bounds the alerts that wait to be written of kinds that forged packets can raise:
-// they must leave room for the others.
+// mostForgeable is the largest number of waiting alerts of the kinds that forged packets can raise,
+// so that there is room for the others.
 const mostForgeable = mostAlerts / 2
 
-// addAlert adds an alert to those that wait, if there is room. Of a condition only the latest state
-// is kept. It returns the alerts that wait.
+// addAlert adds an alert to the waiting ones if there is room, and returns them. Only the latest
+// state of a condition waits.
 func addAlert(waiting []Alert, a *Alert) []Alert {
 	forgeable := 0
 	for i := range waiting {
 		w := &waiting[i]
 		if a.Key != "" && w.Key == a.Key && w.Ended.IsZero() {
-			a.At = w.At // its beginning, which is not written yet
+			a.At = w.At // the beginning of the condition, which is not written yet
 			*w = *a
 			return waiting
 		}
@@ -43,7 +43,7 @@ func (s *store) putAlert(a *Alert) error {
 	}
 	count := max(a.Count, 1)
 
-	// What goes on has a row already, unless the journal was begun anew.
+	// A condition that goes on has a row already, unless the journal was begun anew.
 	if a.Key != "" {
 		r, err := s.do("condition", a.Text, a.Do, seen, ended, count, a.Key)
 		if err != nil {
@@ -59,7 +59,7 @@ func (s *store) putAlert(a *Alert) error {
 	return err
 }
 
-// alertColumns are what [scanAlert] reads.
+// alertColumns holds the columns that [scanAlert] reads.
 const alertColumns = `at, kind, source, account, server, text, advice, severity, forgeable, key,
 	seen, ended, count`
 
@@ -75,13 +75,13 @@ func scanAlert(row *sql.Rows) (a Alert, err error) {
 	return a, err
 }
 
-// sinceThen matches what happened since a time: events, and conditions that went on then. Each term
-// has an index.
+// sinceThen matches the events since a time, and the conditions that went on then or later. Each
+// term has an index.
 const sinceThen = "(seen >= ?1 OR ended >= ?1 AND ended <> 0 OR key <> '' AND ended = 0)"
 
-// alerts returns up to most of the alerts that match a condition, the last one first. Where there
-// is no room for all, alerts that forged packets can raise are left out first. Of the rest, those
-// that go on have priority, then the worst. total is how many match.
+// alerts returns up to most of the alerts that match a condition, the last one first. total is the
+// number of all that match. If there are more than most, alerts that forged packets can raise are
+// left out first, then those that do not go on, then the less severe ones.
 func alerts(
 	ctx context.Context, db *sql.DB, where string, most int, args ...any,
 ) (out []Alert, total int, err error) {
@@ -102,7 +102,7 @@ func alerts(
 	return out, total, err
 }
 
-// OpenAlerts returns the conditions that go on, as far as the journal knows.
+// OpenAlerts returns the conditions that go on, as the journal has them.
 func (j *Journal) OpenAlerts(ctx context.Context) (out []Alert, err error) {
 	const most = 10_000 // far more than are ever open
 	err = j.read(ctx, "the open alerts", func(db *sql.DB) error {

@@ -37,6 +37,7 @@ func TestConditionHasOneRow(t *testing.T) {
 			}
 		}
 
+		// Two conditions begin, and one goes on.
 		put(condition("k", began, 1))
 		put(condition("other", began, 1))
 		put(condition("k", began, 20))
@@ -45,6 +46,7 @@ func TestConditionHasOneRow(t *testing.T) {
 			t.Errorf("open: %+v, %v", open, err)
 		}
 
+		// The one ends, and begins again, which is a row of its own.
 		over := condition("k", began, 30)
 		over.Ended = began.Add(40 * time.Minute)
 		put(over)
@@ -55,6 +57,8 @@ func TestConditionHasOneRow(t *testing.T) {
 		if err != nil || total != 3 || len(got) != 3 {
 			t.Fatalf("merged %v: %d of %d, %v", merged, len(got), total, err)
 		}
+
+		// The row that ended has its last count, its end, and its first beginning.
 		counts := []int{got[0].Count, got[1].Count, got[2].Count}
 		slices.Sort(counts[1:])
 		if !slices.Equal(counts, []int{1, 1, 30}) || !got[0].Open() {
@@ -72,15 +76,18 @@ func TestConditionHasOneRow(t *testing.T) {
 // What forged packets raise does not push out what they cannot raise: not where it waits for the
 // disk, not in a list, and not where the database is too large.
 func TestForgeableAlertsCrowdOutNothing(t *testing.T) {
+	// In the queue.
 	var waiting []Alert
 	for i := range 3 * mostAlerts {
-		waiting = addAlert(waiting, &Alert{Kind: "spoof_suspected", Forgeable: true, Text: fmt.Sprint(i)})
+		waiting = addAlert(waiting,
+			&Alert{Kind: "spoof_suspected", Forgeable: true, Text: fmt.Sprint(i)})
 	}
 	waiting = addAlert(waiting, &Alert{Kind: "compromised_account"})
 	if n := len(waiting); n != mostForgeable+1 {
 		t.Errorf("%d wait", n)
 	}
 
+	// In a list of 100: the two alerts that cannot be forged are older than 301 that can.
 	j := start(t, options(t.TempDir()))
 	now := time.Now()
 	j.Alert(Alert{At: now.Add(-time.Hour), Kind: "compromised_account", Severity: 1})

@@ -2,7 +2,7 @@ package journal
 
 import "time"
 
-// Others is the name of the row that sums up all names that had no room.
+// Others is the name of the row with the sum of all names that had no room.
 const Others = "(others)"
 
 // mostNames bounds the sources and accounts that get a row of their own in one hour.
@@ -15,13 +15,13 @@ type totalKey struct {
 	account      bool
 }
 
-// backlog holds what was taken from the queue and is not written yet. It grows, up to a bound,
-// while nothing can be written. Only the journal's goroutine uses it.
+// backlog holds the records that were taken from the queue and are not written yet. It grows up to
+// a bound while nothing can be written. Only the journal's goroutine uses it.
 type backlog struct {
 	pending
-	most   int // bound of entries
+	most   int // the largest number of entries
 	totals map[totalKey]*Total
-	names  map[totalKey]struct{} // that have a row of their own in the latest hour
+	names  map[totalKey]struct{} // those with a row of their own in the latest hour
 	hour   int64                 // the latest hour
 	lost   uint64
 }
@@ -32,7 +32,7 @@ func (b *backlog) add(p pending, now time.Time) {
 		b.liftAll(p.all)
 	}
 
-	// When there is no room, bans that have ended make way: they are history only.
+	// If there is no room, bans that have ended are dropped, because they are history only.
 	for i, k := range p.order {
 		e := b.entry(k, b.most)
 		if e == nil {
@@ -52,7 +52,8 @@ func (b *backlog) add(p pending, now time.Time) {
 	}
 	b.operations = append(b.operations,
 		p.operations[:min(len(p.operations), mostOperations-len(b.operations))]...)
-	// The functions are called here, on the journal's goroutine, to spare the caller the copy.
+
+	// The functions copy totals. They are called here, so that the caller does not wait for that.
 	for _, totals := range p.counts {
 		b.count(totals())
 	}
@@ -71,6 +72,7 @@ func (b *backlog) addRows(rows []Row) {
 		return
 	}
 
+	// Without the map, each new row would be compared with all that wait.
 	at := make(map[string]int, len(b.rows))
 	for i, r := range b.rows {
 		at[string(r.Key)] = i
@@ -85,7 +87,7 @@ func (b *backlog) addRows(rows []Row) {
 	}
 }
 
-// dropEnded drops bans that have ended. History is the least that can be lost.
+// dropEnded drops bans that have ended. They are history, which can be lost without harm.
 func (b *backlog) dropEnded(now time.Time) {
 	kept := b.order[:0]
 	for _, k := range b.order {
@@ -108,10 +110,11 @@ func (b *backlog) count(totals []Total) {
 	for _, t := range totals {
 		k := totalKey{t.Hour.UnixMilli(), t.Server, t.Name, t.Account}
 		if b.totals == nil || k.hour > b.hour {
-			b.totals, b.names, b.hour = mergeable(b.totals), make(map[totalKey]struct{}), k.hour
+			b.totals = mergeable(b.totals)
+			b.names, b.hour = make(map[totalKey]struct{}), k.hour
 		}
 
-		// An attacker can invent names. The bound keeps their number in memory and on disk small.
+		// Attackers invent names. The bound limits them in memory and on disk.
 		if _, ok := b.names[k]; !ok && len(b.names) >= mostNames {
 			k.name, t.Name = Others, Others
 		} else {
@@ -128,8 +131,8 @@ func (b *backlog) count(totals []Total) {
 	}
 }
 
-// mergeable returns the totals of earlier hours that are still to be written, or an empty map if
-// they are too many: nothing was written for an hour then.
+// mergeable returns the totals of earlier hours that wait to be written. If they are too many,
+// nothing was written for an hour, and it returns an empty map.
 func mergeable(totals map[totalKey]*Total) map[totalKey]*Total {
 	if totals == nil || len(totals) > 2*mostNames {
 		return make(map[totalKey]*Total)
@@ -146,16 +149,16 @@ func (b *backlog) pressing() bool {
 		len(b.lifts)+len(b.alerts)+len(b.operations)+len(b.rows)+len(b.blocks) > 0
 }
 
-// batch returns what to write next: lifts, alerts and operations first, then at most so many bans
-// that are not lifted. It stays in the backlog until [backlog.written].
+// batch returns the content of the next commit: lifts, alerts and operations first, then at most n
+// bans that are not lifted. They stay in the backlog until [backlog.written].
 func (b *backlog) batch(n int, withTotals bool) *batch {
-	// There is at most one block, see [queue.keep], and that of a LiftAll.
+	// There are at most two blocks: one of [queue.keep], and that of a LiftAll.
 	out := &batch{
 		all: b.all, alerts: b.alerts, operations: b.operations, blocks: b.blocks,
 		rows: b.rows[:min(len(b.rows), MostRows)],
 	}
 
-	// Whoever lifts all bans waits for this commit.
+	// An operator waits for the lift of all bans, so the bans are left to the next commit.
 	if b.all != nil {
 		return out
 	}
@@ -167,6 +170,7 @@ func (b *backlog) batch(n int, withTotals bool) *batch {
 		}
 	}
 
+	// Then the bans, oldest first. Those with a lift are in the batch already, or will be soon.
 	for _, k := range b.order {
 		if n == 0 || len(out.bans) >= groupMost {
 			break
@@ -178,7 +182,7 @@ func (b *backlog) batch(n int, withTotals bool) *batch {
 		}
 	}
 
-	// A full batch of bans is enough for one commit.
+	// Totals can wait while there are many bans.
 	if len(out.bans) >= groupMost {
 		return out
 	}
@@ -210,10 +214,11 @@ func (b *backlog) written(w *batch) {
 		b.all = nil // while it is written, nothing is added
 	}
 
-	b.alerts, b.operations, b.rows = b.alerts[len(w.alerts):], b.operations[len(w.operations):],
-		b.rows[len(w.rows):]
-
+	b.alerts = b.alerts[len(w.alerts):]
+	b.operations = b.operations[len(w.operations):]
+	b.rows = b.rows[len(w.rows):]
 	b.blocks = b.blocks[len(w.blocks):]
+
 	for _, k := range w.keys {
 		delete(b.totals, k)
 	}

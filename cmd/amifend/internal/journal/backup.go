@@ -11,15 +11,15 @@ import (
 	"time"
 )
 
-// Backup writes a copy of the journal in a directory to a new file, as it is at one moment; amifend
-// may run meanwhile. What it decided in the last second may be missing. The copy is checked.
+// Backup writes a copy of the journal to a new file, and checks it. The copy shows one moment.
+// amifend may run meanwhile; decisions of the last second may be missing.
 func Backup(ctx context.Context, o Options, to string) error {
 	from := (&Journal{o: o}).path()
 	if _, err := os.Stat(from); err != nil {
 		return fmt.Errorf("back up the journal: %w", err)
 	}
 
-	// SQLite fills an empty file only, and gives a new one too many rights.
+	// VACUUM INTO accepts an empty file. If SQLite made the file, others could read it.
 	f, err := createNew(to)
 	if err != nil {
 		return fmt.Errorf("back up the journal: %w", err)
@@ -45,22 +45,22 @@ func Backup(ctx context.Context, o Options, to string) error {
 	return nil
 }
 
-// Checked describes a file that [Check] has found to be a journal.
+// Checked describes a journal that [Check] accepted.
 type Checked struct {
-	Bans    int // that run, or are remembered
+	Bans    int // running bans, and lifted ones that are remembered
 	Allowed int // prefixes and names that operators allowed
 	Written time.Time
 }
 
-// Check reports whether a file is a whole journal of this table that this amifend can use. It changes
-// nothing.
+// Check returns an error unless a file is an undamaged journal of this table with a schema that
+// this amifend knows. It changes nothing.
 func Check(ctx context.Context, o Options, path string) (c Checked, err error) {
 	if _, err := os.Stat(path); err != nil {
 		return c, err
 	}
 
 	err = guard(func() error {
-		// A copy lies still, so nothing is made beside it.
+		// Nobody writes to a backup, so SQLite needs no further files beside it.
 		db, err := openURI(path, "immutable=1")
 		if err != nil {
 			return err
@@ -97,6 +97,8 @@ func Check(ctx context.Context, o Options, path string) (c Checked, err error) {
 			return err
 		}
 		c.Written = time.UnixMilli(wall)
+
+		// The bans of another table would be restored into ours.
 		if want := o.owner(); owner != "" && want != "" && owner != want {
 			return fmt.Errorf("%w: it is of %q, this is %q", ErrOther, owner, want)
 		}
@@ -105,9 +107,8 @@ func Check(ctx context.Context, o Options, path string) (c Checked, err error) {
 	return c, err
 }
 
-// Restore puts a backup in the place of the journal. It fails while amifend runs, and changes nothing
-// unless the backup is good. The journal that was there is kept: aside is its name, "" if there was
-// none.
+// Restore puts a backup in the place of the journal. It changes nothing while amifend runs, or if
+// [Check] rejects the backup. The old journal is kept: aside is its name, "" if there was none.
 func Restore(ctx context.Context, o Options, from string) (aside string, err error) {
 	o.Clock = o.Clock.OrReal()
 	path := (&Journal{o: o}).path()
@@ -120,16 +121,19 @@ func Restore(ctx context.Context, o Options, from string) (aside string, err err
 		return fail(err)
 	}
 	defer lock.Close()
+
 	if _, err := Check(ctx, o, from); err != nil {
 		return fail(fmt.Errorf("%s: %w", from, err))
 	}
 
-	// The copy is complete and on the disk before the old one goes.
+	// The copy is complete and on the disk before the old journal is renamed.
 	removeDatabase(path + newEnd)
 	if err := copyFile(from, path+newEnd); err != nil {
 		removeDatabase(path + newEnd)
 		return fail(err)
 	}
+
+	// The old journal is renamed and not deleted, since the user may have chosen a wrong backup.
 	if _, err := os.Stat(path); err == nil {
 		aside = path + ".before-" + o.Clock.Wall().UTC().Format("20060102T150405.000Z")
 		if err := moveDatabase(path, aside); err != nil {
@@ -138,19 +142,21 @@ func Restore(ctx context.Context, o Options, from string) (aside string, err err
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return fail(err)
 	}
+
 	if err := moveDatabase(path+newEnd, path); err != nil {
 		return fail(err)
 	}
 	return aside, syncDir(filepath.Dir(path))
 }
 
-// copyFile copies a file to a new one, which gets the owner of the directory.
+// copyFile copies a file to a new one, see [createNew].
 func copyFile(from, to string) error {
 	in, err := os.Open(from)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
+
 	out, err := createNew(to)
 	if err != nil {
 		return err
@@ -160,7 +166,7 @@ func copyFile(from, to string) error {
 	return errors.Join(err, out.Sync(), out.Close())
 }
 
-// syncDir has the names in a directory on the disk.
+// syncDir returns when the names in a directory are on the disk.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

@@ -8,25 +8,25 @@ import (
 	"time"
 )
 
-// This file stores the engine's state as a log of blocks: a later block replaces what an earlier
-// one says. Since a log grows, the engine is asked now and then for a full copy (a round); then the
-// older blocks are deleted. Blocks are appended to pages of their own, which is cheapest for a
-// disk.
+// This file stores the engine's state as a log of blocks. A later block replaces records of earlier
+// ones, so the log grows. Now and then the engine is asked for a full copy, a round. After it, the
+// older blocks are deleted. Blocks are appended to pages of their own, which costs the disk least.
 
 // Block is a part of the engine's state. Only the engine can read its content.
 type Block struct {
 	Data []byte // may be empty in a block that only begins or ends a round
-	// A round is a full copy of the engine's state. Blocks with later changes may lie within it.
+	// A round is a full copy of the engine's state. Blocks with later changes may lie between its
+	// blocks.
 	First bool // a round begins with this block
 	Last  bool // it ends with this block
 
-	general bool // it is that of a [LiftAll]
+	general bool // it comes from a [LiftAll]
 }
 
 // Bounds of the log.
 const (
-	leastLog   = 2 << 20     // bytes: no round while the log is shorter
-	roundEvery = time.Minute // at least, between two rounds
+	leastLog   = 2 << 20     // bytes; a shorter log needs no round
+	roundEvery = time.Minute // the least time between two rounds
 	trimMost   = 16          // blocks to delete in one commit
 )
 
@@ -39,9 +39,9 @@ type blockLog struct {
 	base    int64     // the size after the latest round
 	round   int64     // the first block of the round being written; 0: none
 	trim    int64     // delete the blocks before this one; 0: none
-	missing bool      // the log lacks what the engine knows: a round is due
+	missing bool      // the log has no full copy: a round is due
 	ended   time.Time // when the latest round ended
-	cut     bool      // the lack of room was logged
+	cut     bool      // it was logged that there is no room
 }
 
 // wants reports whether a round is due.
@@ -50,8 +50,8 @@ func (l *blockLog) wants(now time.Time) bool {
 		(l.missing || l.size > 2*max(l.base, leastLog) && now.Sub(l.ended) >= roundEvery)
 }
 
-// Keep queues a block of the engine's state. It reports false, and takes nothing, while the block
-// before is not written.
+// Keep queues a block of the engine's state. It returns false and takes nothing while the block
+// before still waits.
 func (j *Journal) Keep(b Block) bool { return j.queue.keep(b) }
 
 // Wants reports whether Keep would take a block now, and whether it should begin a round.
@@ -63,6 +63,7 @@ func (j *Journal) Blocks(ctx context.Context, visit func(data []byte) bool) erro
 	return j.ask(ctx, func(s *store) error { return s.blocks(visit) })
 }
 
+// blocks is [Journal.Blocks].
 func (s *store) blocks(visit func(data []byte) bool) error {
 	rows, err := s.conn.QueryContext(context.Background(), "SELECT block FROM engine ORDER BY id")
 	if err != nil {
@@ -70,7 +71,7 @@ func (s *store) blocks(visit func(data []byte) bool) error {
 	}
 	defer rows.Close()
 
-	// The blocks are large, so one after the other is read.
+	// The blocks are large, so they are read one by one.
 	for rows.Next() {
 		var data []byte
 		if err := rows.Scan(&data); err != nil {
@@ -88,7 +89,7 @@ func (s *store) blocks(visit func(data []byte) bool) error {
 	return nil
 }
 
-// measure reads the size of the log. The engine may know what an empty log lacks.
+// measure reads the size of the log. If the log is empty, a round is due.
 func (s *store) measure() (err error) {
 	l := blockLog{}
 	var ended, oldest int64
@@ -104,7 +105,7 @@ func (s *store) measure() (err error) {
 		return fmt.Errorf("measure the engine's state: %w", err)
 	}
 
-	// Blocks before the latest complete round were left by a crash while they were deleted.
+	// A crash may have interrupted the deletion of the blocks before the latest round.
 	if l.missing = oldest == 0; !l.missing && oldest < ended {
 		l.trim = ended
 	}
@@ -145,8 +146,9 @@ func (s *store) putBlock(b Block) error {
 	return nil
 }
 
-// trim deletes some blocks: those before the latest round, and also the oldest ones while the log
-// takes more than half of the database's bound. It reports whether there are more.
+// trim deletes some blocks, and reports whether there are more to delete. It deletes those before
+// the latest round. While the log takes more than half of the database's bound, it deletes the
+// oldest ones too.
 func (j *Journal) trim(now time.Time) (more bool, err error) {
 	l := &j.store.log
 	full := j.o.MaxSize > 0 && l.size > j.o.MaxSize/2
@@ -154,7 +156,7 @@ func (j *Journal) trim(now time.Time) (more bool, err error) {
 		return false, nil
 	}
 
-	// The state must not push out the bans, and a full disk would stop both.
+	// The engine's state must leave room for the bans.
 	if l.trim == 0 && !l.cut {
 		l.cut = true
 		j.o.Log.Warn("the engine's state has no room in the journal: a restart would forget the "+
@@ -173,7 +175,7 @@ func (j *Journal) trim(now time.Time) (more bool, err error) {
 	return more, nil
 }
 
-// trim deletes the oldest blocks: of those before the latest round if there are any.
+// trim deletes the oldest blocks: several that lie before the latest round, or else one.
 func (s *store) trim() (more bool, err error) {
 	most, before := 1, int64(math.MaxInt64)
 	if s.log.trim != 0 {
@@ -200,7 +202,7 @@ func (s *store) trim() (more bool, err error) {
 		return false, fmt.Errorf("forget blocks: %w", err)
 	}
 
-	// With nothing left before the round, the log is as short as it can be.
+	// Without the older blocks, the log is as short as it can be. Its growth counts from here.
 	l := &s.log
 	l.size -= size
 	if more = gone == int64(most); !more && l.trim != 0 {

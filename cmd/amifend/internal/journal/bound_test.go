@@ -176,6 +176,8 @@ func TestRetention(t *testing.T) {
 	m := &machine{boot: "first", up: time.Hour, wall: time.Now()}
 	o.Clock, o.Retain, o.BanMax = m.clock(), 24*time.Hour, 48*time.Hour
 	r := start(t, o)
+
+	// One row of each kind, and bans that end at three times: after an hour, by a lift, and late.
 	r.Ban(ban("10.0.0.1/32", all, time.Hour))
 	r.Ban(ban("10.0.0.2/32", all, 300*time.Hour))
 	r.Ban(ban("10.0.0.3/32", all, time.Hour))
@@ -189,6 +191,7 @@ func TestRetention(t *testing.T) {
 		}
 	})
 
+	// tidy does all steps, whose time has not come yet.
 	r.written(t)
 	tidy := func() {
 		t.Helper()
@@ -204,6 +207,7 @@ func TestRetention(t *testing.T) {
 		}
 	}
 
+	// rows counts bans, current bans, alerts, operations, and both totals.
 	rows := func() string {
 		t.Helper()
 		return fmt.Sprint(r.count(t, "SELECT count(*) FROM ban"),
@@ -218,11 +222,11 @@ func TestRetention(t *testing.T) {
 		want string
 	}{
 		{0, "3 3 1 1 1 1"},
-		{2 * time.Hour, "3 2 1 1 1 1"},
-		{24 * time.Hour, "2 2 0 0 0 0"},
-		{23 * time.Hour, "1 1 0 0 0 0"},
+		{2 * time.Hour, "3 2 1 1 1 1"},  // the short ban is history
+		{24 * time.Hour, "2 2 0 0 0 0"}, // older than Retain
+		{23 * time.Hour, "1 1 0 0 0 0"}, // the lift is forgotten after BanMax
 		{250 * time.Hour, "1 1 0 0 0 0"},
-		{24 * time.Hour, "1 0 0 0 0 0"},
+		{24 * time.Hour, "1 0 0 0 0 0"}, // the long ban is history
 		{24 * time.Hour, "0 0 0 0 0 0"},
 	} {
 		if err := r.ask(t.Context(), func(*store) error {
@@ -311,6 +315,8 @@ func TestMaxSize(t *testing.T) {
 func TestTotals(t *testing.T) {
 	r := start(t, options(t.TempDir()))
 	hour := time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
+
+	// tell counts two failures and a login of each name, and waits until they are written.
 	tell := func(h time.Time, names ...string) {
 		r.Count(func() []Total {
 			var out []Total
@@ -335,12 +341,12 @@ func TestTotals(t *testing.T) {
 
 	tell(hour, "10.0.0.1", "10.0.0.2")
 	tell(hour, "10.0.0.1")
-	many := make([]string, mostNames+500)
 
+	// The next hour has more names than there is room for, the hour after that has room again.
+	many := make([]string, mostNames+500)
 	for i := range many {
 		many[i] = numbered(i).Addr().String()
 	}
-
 	tell(hour.Add(time.Hour), many...)
 	tell(hour.Add(2*time.Hour), "10.0.0.1")
 	for query, want := range map[string]int64{
@@ -361,8 +367,9 @@ func TestState(t *testing.T) {
 	dir := t.TempDir()
 	r := start(t, options(dir))
 	r.snapshot(t)
-	release := r.hang(t)
 
+	// While the disk hangs, one set of rows may wait.
+	release := r.hang(t)
 	if !r.Save([]Row{
 		{[]byte("a"), []byte("1")},
 		{[]byte{0, 255}, []byte{0}},
@@ -375,6 +382,7 @@ func TestState(t *testing.T) {
 		t.Error("taken, though the ones before still wait")
 	}
 
+	// Later rows replace and delete those.
 	release()
 	eventually(t, func() bool {
 		return r.Save([]Row{{[]byte("a"), []byte("2")}, {[]byte("c"), nil}})
@@ -383,10 +391,10 @@ func TestState(t *testing.T) {
 		t.Error("too many were taken")
 	}
 
+	// The next run reads the rows, with any bytes in them.
 	r.stop()
 	r = start(t, options(dir))
 	got := map[string]string{}
-
 	if err := r.State(t.Context(), func(row Row) error {
 		got[string(row.Key)] = string(row.Value)
 		return nil

@@ -11,14 +11,14 @@ import (
 // Clock provides the machine's clocks. The zero value provides the real ones.
 type Clock struct {
 	Wall func() time.Time // the wall clock, which may be set
-	// Uptime is the time since boot, as the kernel counts the timeouts of set elements: without
-	// suspend.
+	// Uptime is the time since boot, without the time of suspends. The kernel counts the timeouts
+	// of set elements by the same clock.
 	Uptime func() time.Duration
 	Boot   string // the id of this boot; "": unknown
 }
 
-// BootEnv is the environment variable with the id of the boot, for where /proc does not show it:
-// write `Environment=AMIFEND_BOOT_ID=%b` into a systemd unit with ProcSubset=pid.
+// BootEnv is the environment variable with the id of the boot, for a process whose /proc does not
+// show it. A systemd unit with ProcSubset=pid sets it by `Environment=AMIFEND_BOOT_ID=%b`.
 const BootEnv = "AMIFEND_BOOT_ID"
 
 // OrReal returns c, or the real clocks for the zero value.
@@ -44,11 +44,11 @@ func bootID() string {
 	if err != nil {
 		b = []byte(os.Getenv(BootEnv))
 	}
-	return strings.ReplaceAll(strings.TrimSpace(string(b)), "-", "") // as systemd writes it
+	return strings.ReplaceAll(strings.TrimSpace(string(b)), "-", "") // the form of systemd's %b
 }
 
-// stepLeast is the smallest step of the wall clock that counts as set, in milliseconds. NTP slews
-// what is less than half a second.
+// stepLeast is the smallest step of the wall clock in milliseconds that counts as setting the
+// clock. NTP corrects less than half a second without a step.
 const stepLeast = 2000
 
 // reading holds both clocks at one moment, in milliseconds, as the table clock stores them.
@@ -57,20 +57,23 @@ type reading struct {
 	bootID string // the machine's id of it; "": unknown
 	uptime int64
 	wall   int64
-	before int64 // last wall clock time of the boot before; 0: none
+	before int64 // the last wall clock time of the boot before; 0: none
 }
 
-// timeline translates times on disk into times of now.
+// timeline converts between times on disk and times with a monotonic clock reading.
 type timeline struct {
 	clock Clock
 	last  reading // the latest reading
 }
 
-// read takes a new reading. It returns by how much the wall clock was set since the last one, 0 if
-// it was not.
+// read takes a new reading. It returns the step by which the wall clock was set since the last one,
+// or 0.
 func (t *timeline) read() (step int64) {
 	r := t.last
 	r.uptime, r.wall = t.clock.Uptime().Milliseconds(), t.clock.Wall().UnixMilli()
+
+	// Both clocks advance by the same time unless one of them is set, and nobody can set the
+	// uptime.
 	step = (r.wall - r.uptime) - (t.last.wall - t.last.uptime)
 	t.last = r
 	if -stepLeast < step && step < stepLeast {
@@ -79,7 +82,7 @@ func (t *timeline) read() (step int64) {
 	return step
 }
 
-// at returns a time with a monotonic reading as the wall clock shows it now.
+// at returns a time with a monotonic reading by the wall clock as it is set now.
 func (t *timeline) at(when time.Time) int64 {
 	return t.clock.Wall().Add(time.Until(when)).UnixMilli()
 }
@@ -89,22 +92,24 @@ func (t *timeline) uptimeAt(when time.Time) int64 {
 	return (t.clock.Uptime() + time.Until(when)).Milliseconds()
 }
 
-// now returns the time to compare with times that were written in a boot.
+// now returns the present time, for a comparison with times that were written in a boot.
 func (t *timeline) now(boot int64) int64 {
 	wall := t.clock.Wall().UnixMilli()
 	if boot == t.last.boot {
 		return wall
 	}
+
 	// A machine without a battery-backed clock boots in the past. At least its uptime has passed.
 	return max(wall, t.floor())
 }
 
-// floor returns the earliest time that it can be, by the wall clock of the boots before.
+// floor returns the earliest time that it can be now, by the wall clock of the earlier boots.
 func (t *timeline) floor() int64 { return t.last.floorAt(t.clock.Uptime().Milliseconds()) }
 
 // floorAt returns the floor at an uptime.
 func (r reading) floorAt(uptime int64) int64 {
-	if r.bootID == "" { // this may still be the same boot, whose uptime counts already
+	// Without an id this may still be the earlier boot, and before includes its uptime.
+	if r.bootID == "" {
 		return r.before
 	}
 	return r.before + uptime
@@ -117,8 +122,8 @@ type shift struct {
 	by     int64
 }
 
-// resume continues from the last reading of an earlier run. It returns the correction that the
-// times on disk need, and reports whether they need one.
+// resume continues from the last reading of an earlier run. It returns the correction of the times
+// on disk, and reports whether they need one.
 func (t *timeline) resume(old reading) (shift, bool) {
 	r := reading{boot: old.boot, bootID: t.clock.Boot, before: old.before}
 	r.uptime, r.wall = t.clock.Uptime().Milliseconds(), t.clock.Wall().UnixMilli()
@@ -126,8 +131,8 @@ func (t *timeline) resume(old reading) (shift, bool) {
 	stepped := step <= -stepLeast || step >= stepLeast
 	same := r.bootID != "" && r.bootID == old.bootID && r.uptime >= old.uptime
 
-	// Without ids, two boots look the same only if both clocks agree, which does not happen by
-	// chance.
+	// Without ids it is the same boot if both clocks advanced by the same time. Chance does not do
+	// that.
 	if r.bootID == "" || old.bootID == "" {
 		same = r.uptime >= old.uptime && !stepped
 	}
@@ -137,8 +142,8 @@ func (t *timeline) resume(old reading) (shift, bool) {
 		return shift{boot: r.boot, by: step}, stepped
 	}
 
-	// This is a new boot. If the last one ran behind the times of those before it, their times are
-	// moved to its time first.
+	// It is a new boot. If the clock of the last one was behind the boots before it, their times
+	// are first moved to its clock.
 	ahead := old.floorAt(old.uptime) - old.wall
 	r.boot, r.before = old.boot+1, old.wall
 	t.last = r

@@ -12,8 +12,8 @@ import (
 // Counts holds the numbers of decisions since a time.
 type Counts struct {
 	Bans     map[string]int // by rule
-	Observed int            // of the bans, those of observe mode, which dropped no packet
-	Lifted   int            // of the bans, those that were ended early
+	Observed int            // bans that were only observed, and dropped no packet
+	Lifted   int            // bans that were ended early
 	Alerts   map[string]int // by kind
 }
 
@@ -29,7 +29,7 @@ func (j *Journal) Counts(ctx context.Context, since time.Time) (c Counts, err er
 				return err
 			}
 
-			// The sums are over all rules, the map is by rule.
+			// Only bans are counted by rule. The two sums are for all rules together.
 			c.Bans[rule] = n
 			c.Observed += observed
 			c.Lifted += lifted
@@ -41,7 +41,7 @@ func (j *Journal) Counts(ctx context.Context, since time.Time) (c Counts, err er
 			return err
 		}
 
-		// Alerts have no rule and are counted by kind.
+		// Alerts have a kind in place of a rule.
 		return each(ctx, db, func(row *sql.Rows) error {
 			var kind string
 			var n int
@@ -56,11 +56,12 @@ func (j *Journal) Counts(ctx context.Context, since time.Time) (c Counts, err er
 	return c, err
 }
 
-// AlertsOf returns up to most of the alerts of a kind ("": all) since a time about an address, or
-// about a prefix that holds it, the last one first, and how many there are.
+// AlertsOf returns up to most of the alerts of a kind ("": all) since a time, the last one first,
+// and the number of all. It looks for alerts about an address, or about a prefix that contains it.
 func (j *Journal) AlertsOf(
 	ctx context.Context, addr netip.Addr, kind string, since time.Time, most int,
 ) (out []Alert, total int, err error) {
+	// Asking for each prefix by name lets the query use an index.
 	args := []any{since.UnixMilli(), kind, addr.String()}
 	for bits := range addr.BitLen() {
 		args = append(args, netip.PrefixFrom(addr, bits).Masked().String())
@@ -92,25 +93,23 @@ func (j *Journal) Operations(
 			o.At = time.UnixMilli(at)
 			out = append(out, o)
 			return nil
-		}, "SELECT at, uid, says, what, object, reason FROM operation WHERE at >= ? ORDER BY "+
-			"at DESC, "+
-			"id DESC LIMIT ?", since.UnixMilli(), most)
+		}, "SELECT at, uid, says, what, object, reason FROM operation WHERE at >= ? "+
+			"ORDER BY at DESC, id DESC LIMIT ?", since.UnixMilli(), most)
 	})
 
 	return out, err
 }
 
-// WriteTotals writes what was recorded before, totals included, so that [Journal.Totals] and the
-// other queries see it. Otherwise totals are written once a minute. It keeps to the budget, see
-// [Journal.Publish].
+// WriteTotals is like [Journal.Publish], and also writes the totals, so that [Journal.Totals] sees
+// them. Without it, totals are written once a minute.
 func (j *Journal) WriteTotals(ctx context.Context) error { return j.publish(ctx, true) }
 
-// Publish writes what was recorded before, without totals, so that [Journal.History] and the other
-// queries see it. It keeps to the budget and may leave something: a reader must not keep the disk
-// busy, nor delay the next decision.
+// Publish writes the records that wait, without totals, so that [Journal.History] and the other
+// queries see them. It keeps to the budget, so some may still wait when it returns: a reader must
+// not keep the disk busy, nor delay the next decision.
 func (j *Journal) Publish(ctx context.Context) error { return j.publish(ctx, false) }
 
-// publish writes as much as the budget allows.
+// publish writes as much of the backlog as the budget allows, with totals if they are asked for.
 func (j *Journal) publish(ctx context.Context, totals bool) error {
 	return j.ask(ctx, func(s *store) error {
 		if s.readOnly {

@@ -58,14 +58,15 @@ func TestAFileThatWasThereIsNotGivenAway(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	// The service's user owns the directory, so it could make such a link to a file of root.
 	if err := os.Symlink(secret, filepath.Join(dir, "link")); err != nil {
 		t.Fatal(err)
 	}
-
 	if err := os.Chown(dir, 65534, 65534); err != nil {
 		t.Fatal(err)
 	}
 
+	// Root opens it, and it stays root's.
 	f, err := create(filepath.Join(dir, "link"))
 	if err != nil {
 		t.Fatal(err)

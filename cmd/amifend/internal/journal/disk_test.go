@@ -24,6 +24,8 @@ const envMounts = "JOURNALTEST_MOUNTS"
 // fails.
 func withMounts(t *testing.T, test func(t *testing.T)) {
 	t.Helper()
+
+	// In the child: mounts must not reach the machine.
 	if os.Getenv(envMounts) == t.Name() {
 		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 			t.Fatal(err)
@@ -36,12 +38,14 @@ func withMounts(t *testing.T, test func(t *testing.T)) {
 	cmd.Env = append(os.Environ(), envMounts+"="+t.Name())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
 
+	// Anybody else needs a user namespace to mount.
 	if os.Geteuid() != 0 {
 		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
 	}
 
+	// A test that did not run must not look like one that passed.
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	switch {
@@ -341,6 +345,8 @@ func TestCorruptAgain(t *testing.T) {
 			t.Fatal("no error")
 		}
 	}
+
+	// The first damage is repaired: the question is asked again, and answered.
 	if err := r.ask(t.Context(), func() func(*store) error {
 		first := true
 		return func(*store) error {
@@ -354,6 +360,7 @@ func TestCorruptAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	// The next one comes too soon. No second file is set aside, and the health has the problem.
 	spoil()
 	found, err := filepath.Glob(filepath.Join(dir, File+".corrupt-*Z"))
 	if err != nil || len(found) != 1 {

@@ -1,29 +1,30 @@
 // Package journal stores what amifend must not forget in a SQLite database: bans and their reasons,
 // who lifted them, alerts, hourly totals and the engine's state.
 //
-// A [Journal] is one goroutine that owns the database. Its callers never wait: a bounded queue
-// takes their records, and merges those of one ban. Bans, lifts and alerts are written at once,
-// many in one commit; a budget of [writeBudget] bytes a second leaves the disk free for others,
-// whatever an attacker does. So in a flood the commits grow.
+// A [Journal] is one goroutine that owns the database. Callers that record something never wait: a
+// bounded queue takes their records, and merges those of one ban. Bans, lifts and alerts are
+// written at once, many in one commit. A budget of [writeBudget] bytes a second leaves the disk
+// free for others, whatever an attacker does. In a flood, the commits become larger instead of
+// more.
 //
-// A disk that is full, read-only or broken stops nobody. Records wait in the queue,
-// [Journal.Health] reports the problem, and they are written when that works again. For an
-// operator's changes on a full disk, see [Journal.Sync], a file of 2 MiB beside the database is
-// kept in reserve. A corrupt database is renamed (never deleted) and begun anew; the caller fills
-// it again from its own knowledge, see [Options.Changed].
+// A disk that is full, read-only or broken stops nobody. Records wait in the queue until the disk
+// works again, and [Journal.Health] reports the problem. A file of 2 MiB beside the database is
+// kept in reserve for an operator's changes on a full disk, see [Journal.Sync]. A corrupt database
+// is renamed (never deleted) and begun anew. The caller then records again what it knows, see
+// [Options.Changed].
 //
 // # Times
 //
-// Times on disk are those of the wall clock, in milliseconds since the Unix epoch: so the rest of a
-// ban survives a reboot, and people can read them. Setting the clock moves no ban: the times that
-// were written since the boot move with the clock. Times from before the boot are believed, since a
-// machine without a battery-backed clock boots in the past and is set right later. Until then, at
-// least the machine's uptime counts as passed.
+// Times on disk are those of the wall clock, in milliseconds since the Unix epoch. So people can
+// read them, and the rest of a ban survives a reboot. When the clock is set, the rest of a ban does
+// not change: the times that were written since the boot are corrected by the same step. Times from
+// before the boot are not, because a machine without a battery-backed clock boots in the past and
+// is set right later. Until then, at least the machine's uptime counts as passed.
 //
 // # Tables
 //
-// The file is journal.db in [Options.Directory]. A dry run uses observed.db, so that nothing
-// observed ever comes into force. The file can be read at any time, also while amifend runs:
+// The file is journal.db in [Options.Directory]. A dry run uses observed.db, so that a ban that was
+// only observed never comes into force. The file can be read at any time, also while amifend runs:
 //
 //	sqlite3 -readonly /var/lib/amifend/journal.db "SELECT * FROM bans WHERE running"
 //
@@ -36,14 +37,14 @@
 //	                  (TCP to the SIP, WebSocket and AMI ports only)
 //	  rule            of the policy; adopted: found in the kernel
 //	  score, attempts, strike, evidence
-//	                  why; what attackers wrote is quoted (ami.Quote)
+//	                  the reason; what attackers wrote is quoted (ami.Quote)
 //	  servers         whose events are the evidence: a list in JSON, or empty
 //	  decided, until  the time of the ban
 //	  lifted, lifted_by, lifted_why
 //	                  when and by whom it was ended early; null: it was not
 //	  observed        1: only observed, nothing was dropped
-//	  current         1: the latest row of this prefix and scope, and still of effect: the
-//	                  ban runs, or its lift is remembered so that no copy of it comes back
+//	  current         1: the latest row of this prefix and scope, and not over: the ban
+//	                  runs, or its lift is remembered so that no copy of it comes back
 //	  boot            number of the machine's boot in which it was written
 //	alert           at, kind, source, account (quoted), server, text (why), advice (what to do),
 //	                severity (1 is the worst), forgeable (1: forged packets can raise the kind)
@@ -56,8 +57,8 @@
 //	                name "(others)" sums up all that had no room. Events, not attempts: one
 //	                attempt may raise several.
 //	engine          the engine's state (scores, proof, strikes, …) as a log of blocks: id,
-//	                round, block. A later block replaces what an earlier one says. Now and
-//	                then a round, a full copy, is written and the older blocks are deleted;
+//	                round, block. A later block replaces records of earlier ones. Now and
+//	                then a full copy, a round, is written, and the older blocks are deleted.
 //	                round is the id of the first block of its round, or 0. A block is a line
 //	                that names the servers, then bytes that only the engine reads.
 //	state           small values by key: what commands allowed (allow/PREFIX, allow/NAME),

@@ -7,12 +7,12 @@ import (
 	"strconv"
 )
 
-// keptFile returns the name of the copy that is kept of a database when a newer amifend changes its
-// schema, so that there is a way back.
+// keptFile returns the name of the copy of a database that was made before a newer amifend changed
+// its schema. With it an operator can go back to the older amifend.
 func keptFile(path string, version int) string { return path + ".schema" + strconv.Itoa(version) }
 
-// keepOld keeps a copy of the database as it is, before its schema is changed. Without room there
-// is no copy: an upgrade must not fail because of that.
+// keepOld copies the database before its schema is changed. If there is no room for a copy, there
+// is none, because an upgrade must not fail for that.
 func (s *store) keepOld(version int) {
 	if version == 0 || version == len(migrations) {
 		return
@@ -28,7 +28,7 @@ func (s *store) keepOld(version int) {
 	}
 }
 
-// wayBack adds to the error of a newer database what the operator can do.
+// wayBack adds advice to the error about a database that a newer amifend wrote.
 func (s *store) wayBack(err error) error {
 	if !errors.Is(err, ErrNewer) {
 		return err

@@ -13,7 +13,7 @@ import (
 // Errors of a database that cannot be written.
 var (
 	errReadOnly = errors.New("it is read-only")
-	errDamaged  = errors.New("its tables are not as its version says")
+	errDamaged  = errors.New("its tables are not those of its version")
 	errPanicked = errors.New("the database engine failed")
 )
 
@@ -32,7 +32,7 @@ func corrupt(err error) bool {
 	return c == sqlite3.SQLITE_CORRUPT || c == sqlite3.SQLITE_NOTADB || errors.Is(err, errDamaged)
 }
 
-// refused reports whether only a person can help.
+// refused is [Refused].
 func refused(err error) bool {
 	return errors.Is(err, ErrNewer) || errors.Is(err, ErrForeign) || errors.Is(err, ErrLocked) ||
 		errors.Is(err, ErrOther)
@@ -75,13 +75,16 @@ func room(dir string) uint64 {
 // advice returns what a person can do about an error.
 func advice(err error, dir string) string {
 	switch {
+	// The database is not ours to write.
 	case errors.Is(err, ErrLocked), errors.Is(err, ErrOther):
 		return "give each amifend a [state] directory of its own"
 	case refused(err):
 		return "move the file away to begin anew, or set [state] directory to another, and " +
 			"restart amifend"
+
+	// The disk does not take it. On a full disk SQLite cannot even open a database for writing, so
+	// the database may have been opened read-only.
 	case noSpace(err), errors.Is(err, errReadOnly) && full(dir):
-		// SQLite cannot even begin on a full disk, so it was opened to be read
 		return "free space on the disk of " + dir
 	case noRight(err):
 		return "let the user that amifend runs as write to " + dir +

@@ -12,11 +12,11 @@ type Health struct {
 	Do      string    // what to do about it
 	Since   time.Time // of the problem
 	Waiting int       // bans and lifts that wait to be written
-	// Lost counts the bans and lifts that found no room to wait, since the start. Those that still
-	// run are written later.
+	// Lost counts the bans and lifts since the start for which the queue had no room. Bans that
+	// still run are written later.
 	Lost uint64
 	Size int64 // bytes of the database
-	Loss *Loss // nil: none that nobody has acknowledged
+	Loss *Loss // the loss that nobody has acknowledged; nil: none
 	// Fresh means that there was no database when this one was opened.
 	Fresh bool
 }
@@ -27,6 +27,7 @@ type healthBox struct {
 	h  Health
 }
 
+// set calls f with the health, to change it.
 func (b *healthBox) set(f func(*Health)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -40,6 +41,7 @@ func (j *Journal) Health() Health {
 	return j.health.h
 }
 
-// Refused reports whether an error lasts until a person solves it: the journal is of a newer
-// amifend, of another program, or in use. The daemon should not start then.
+// Refused reports whether only a person can solve an error: the journal is that of a newer amifend,
+// of another program or of another table, or another amifend uses it. The daemon must not start
+// then.
 func Refused(err error) bool { return refused(err) }

@@ -29,15 +29,14 @@ type Past struct {
 	Observed bool      // no packet was dropped
 }
 
-// The methods below read the database on a connection of their own, beside the writing goroutine
-// and without blocking it. What was passed on just now may be missing; see [Journal.Publish].
-// Without a database they return nothing, and no error.
+// The methods below read the database by a connection of their own, and do not block the goroutine
+// that writes. Records that still wait to be written are missing, see [Journal.Publish]. Without a
+// database, the methods return nothing and no error.
 
 // History returns up to most of the latest bans that covered an address, the last one first.
 func (j *Journal) History(ctx context.Context, addr netip.Addr, most int) (out []Past, err error) {
+	// A banned prefix may have any length, so every prefix that contains the address is asked for.
 	var args []any
-
-	// A ban may be of any length, so every prefix that holds the address counts.
 	for bits := range addr.BitLen() + 1 {
 		args = append(args, netip.PrefixFrom(addr, bits).Masked().String())
 	}
@@ -61,8 +60,9 @@ func (j *Journal) Bans(ctx context.Context, since time.Time, most int) (out []Pa
 }
 
 // Alerts returns up to most of the alerts of a kind ("": all) since a time, the last one first, and
-// how many there are. What goes on is among them whenever it began. For what is left out see
-// alerts.
+// the number of all. A condition that goes on is among them, whenever it began. If there are more
+// than most, alerts that forged packets can raise are left out first, then those that do not go on,
+// then the less severe ones.
 func (j *Journal) Alerts(
 	ctx context.Context, kind string, since time.Time, most int,
 ) (out []Alert, total int, err error) {
@@ -76,6 +76,7 @@ func (j *Journal) Alerts(
 
 // read calls f with a read-only connection.
 func (j *Journal) read(ctx context.Context, what string, f func(*sql.DB) error) error {
+	// A new amifend has no past yet, which is not an error.
 	path := j.Health().Path
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -123,8 +124,7 @@ func past(ctx context.Context, db *sql.DB, where string, args ...any) (out []Pas
 		var from, until, lifted int64
 
 		if err := row.Scan(&prefix, &p.Scope, &p.Rule, &p.Score, &p.Attempts, &p.Strike,
-			&p.Evidence, &from, &until, &lifted,
-			&p.By, &p.Why, &p.Observed); err != nil {
+			&p.Evidence, &from, &until, &lifted, &p.By, &p.Why, &p.Observed); err != nil {
 			return err
 		}
 
@@ -135,7 +135,7 @@ func past(ctx context.Context, db *sql.DB, where string, args ...any) (out []Pas
 
 		var bad error
 		p.Prefix, bad = netip.ParsePrefix(prefix)
-		if bad == nil { // else somebody changed the row by hand
+		if bad == nil { // otherwise somebody changed the row by hand
 			out = append(out, p)
 		}
 

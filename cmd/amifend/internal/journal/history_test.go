@@ -23,9 +23,10 @@ func TestHistory(t *testing.T) {
 		j.written(t)
 	}
 
+	// Of these bans, one is that of another address, and the last one is lifted.
 	tell("203.0.113.5/32", 2*time.Hour, "first")
 	tell("203.0.113.6/32", time.Hour, "another's")
-	tell("203.0.113.0/24", 30*time.Minute, "his network's")
+	tell("203.0.113.0/24", 30*time.Minute, "its network's")
 	tell("203.0.113.5/32", time.Minute, "second")
 	j.Lift(Lift{
 		Key: Key{netip.MustParsePrefix("203.0.113.5/32"), all}, At: time.Now(), By: "uid 7",
@@ -34,8 +35,8 @@ func TestHistory(t *testing.T) {
 
 	j.written(t)
 	for most, want := range map[int][]string{
-		10: {"second", "his network's", "first"},
-		2:  {"second", "his network's"},
+		10: {"second", "its network's", "first"},
+		2:  {"second", "its network's"},
 	} {
 		got, err := j.History(t.Context(), netip.MustParseAddr("203.0.113.5"), most)
 		if err != nil || len(got) != len(want) {
@@ -73,8 +74,9 @@ func TestHistoryOfNothing(t *testing.T) {
 func TestBansAndAlertsSince(t *testing.T) {
 	j := start(t, options(t.TempDir()))
 	now := time.Now()
-	var want []Alert
 
+	// An alert and a ban an hour, the last ones first.
+	var want []Alert
 	for i := range 5 {
 		ago := time.Duration(i) * time.Hour
 		a := Alert{
@@ -91,6 +93,7 @@ func TestBansAndAlertsSince(t *testing.T) {
 		j.written(t)
 	}
 
+	// Those of the last two and a half hours are three.
 	alerts, total, err := j.Alerts(t.Context(), "", now.Add(-150*time.Minute), 10)
 	if err != nil || len(alerts) != 3 || total != 3 {
 		t.Fatalf("%+v, %v", alerts, err)
@@ -109,6 +112,7 @@ func TestBansAndAlertsSince(t *testing.T) {
 		}
 	}
 
+	// Of three bans, two are asked for.
 	bans, err := j.Bans(t.Context(), now.Add(-150*time.Minute), 2)
 	if err != nil || len(bans) != 2 {
 		t.Fatalf("%+v, %v", bans, err)

@@ -18,40 +18,41 @@ type Options struct {
 	Retain    time.Duration // how long ended bans, alerts and totals are kept
 	// MaxSize bounds the database in bytes. Beyond it the oldest records are dropped early.
 	MaxSize int64
-	BanMax  time.Duration // the longest ban: for that long lifted ones are remembered
-	// MaxWaiting bounds the bans and lifts that wait to be written. With less than the number of
-	// running bans, some are written twice.
+	BanMax  time.Duration // the longest ban; a lifted ban is remembered as long
+	// MaxWaiting bounds the bans and lifts that wait to be written. If it is less than the number
+	// of running bans, some of them are written twice.
 	MaxWaiting int
 	Log        *slog.Logger
 	Clock      Clock
 
-	// Changed is called when the journal's view of bans may have changed by itself: it could not be
-	// opened before, it was begun anew, or the wall clock was set. It is called from the journal's
-	// goroutine and must not block. It may be nil.
+	// Changed is called when the bans in the journal may have changed without a call: the journal
+	// could not be opened before, it was begun anew, or the wall clock was set. It is called from
+	// the journal's goroutine and must not block. It may be nil.
 	Changed func()
-	// Begun is called when the journal was lost and begun anew: whoever keeps rows of state in it
-	// must save all of them again. It is called like Changed, and may be nil.
+	// Begun is called when the journal was lost and begun anew. Callers of Save must then save all
+	// of their rows again. It is called like Changed, and may be nil.
 	Begun func()
 }
 
 // How the journal uses its disk.
 const (
 	writeBudget = 1 << 20     // bytes per second
-	mostAhead   = time.Second // of the budget, for callers that only read
+	mostAhead   = time.Second // how far readers may overdraw the budget
 	groupMost   = 4096        // bans and lifts in one commit
 	totalsEvery = time.Minute
 	retryFirst  = time.Second // after a failure; doubled up to retryLast
 	retryLast   = 30 * time.Second
-	drainTime   = 5 * time.Second // for what waits at the end
+	drainTime   = 5 * time.Second // the longest time to write the backlog at the end
 	// beatEvery is how often the clocks are stored when nothing else is written.
 	beatEvery = time.Minute
-	lookEvery = 10 * time.Second
-	// asideEvery is the least time between two corrupt databases that are set aside: a faulty disk
-	// must not fill up with them.
+	lookEvery = 10 * time.Second // between two looks at the file and the clock
+	// asideEvery is the least time between two corrupt databases that are set aside, so that a
+	// faulty disk does not fill up with them.
 	asideEvery = time.Hour
 )
 
-// Journal stores bans and what belongs to them. All methods may be called from any goroutine.
+// Journal stores bans, and all else that amifend must not forget. All methods may be called from
+// any goroutine.
 type Journal struct {
 	o      Options
 	queue  *queue
@@ -63,18 +64,18 @@ type Journal struct {
 	lock    *os.File // nil: not taken yet
 	backlog backlog
 	broken  error         // why it cannot be written; nil: it can
-	backoff time.Duration // after the last failure
-	behind  bool          // a first question found no database: call Changed when there is one
-	whole   bool          // it is written whole, without the budget
-	lost    *Loss         // to be noted in the next database; nil: none
-	recent  map[Key]Lift  // the latest that were written
-	general *LiftAll      // the latest of these
+	backoff time.Duration // the pause after the last failure
+	behind  bool          // a question found no database: call Changed when there is one
+	whole   bool          // a new database is filled, without the budget
+	lost    *Loss         // to be written to the next database; nil: none
+	recent  map[Key]Lift  // the latest lifts that were written, see recent.go
+	general *LiftAll      // the latest LiftAll that was written
 	aside   time.Time     // when a corrupt database was last set aside
 	due     due
 	tidy    tidy
 }
 
-// due holds the times of the next periodic actions.
+// due holds the times of the next actions.
 type due struct{ open, commit, totals, look, beat time.Time }
 
 // ask is a question for the journal's goroutine.
@@ -108,8 +109,8 @@ func (j *Journal) Ban(b Ban) { j.queue.ban(b) }
 // Lift records that a ban is lifted.
 func (j *Journal) Lift(l Lift) { j.queue.lift(l) }
 
-// LiftAll records that all bans are lifted that were recorded before. Those that wait to be written
-// are discarded. Use [Journal.SyncLifts] to wait until it is on the disk.
+// LiftAll records that all earlier bans are lifted. Those that wait to be written are discarded.
+// Use [Journal.SyncLifts] to wait until the lift is on the disk.
 func (j *Journal) LiftAll(l LiftAll) { j.queue.liftAll(l) }
 
 // Alert records an alert. Up to a thousand may wait; more are dropped.
@@ -122,8 +123,8 @@ func (j *Journal) Operation(o Operation) { j.queue.operation(o) }
 // Totals are written once a minute.
 func (j *Journal) Count(totals func() []Total) { j.queue.count(totals) }
 
-// Save writes rows of the table state, at most [MostRows]. It reports false, and takes nothing,
-// while the rows before still wait.
+// Save queues rows of the table state, at most [MostRows]. It returns false and takes none while
+// earlier rows still wait.
 func (j *Journal) Save(rows []Row) bool { return j.queue.save(rows) }
 
 // State calls visit for each stored row of the table state.
@@ -131,20 +132,20 @@ func (j *Journal) State(ctx context.Context, visit func(Row) error) error {
 	return j.ask(ctx, func(s *store) error { return s.state(visit) })
 }
 
-// Sync returns when all that was recorded before is on the disk, whatever the budget, or with the
-// reason why it is not. On a full disk it uses the reserved room.
+// Sync writes all earlier records, whatever the budget. It returns nil when they are on the disk,
+// or the reason why they are not. On a full disk it uses the reserved room.
 func (j *Journal) Sync(ctx context.Context) error { return j.sync(ctx, true, groupMost) }
 
-// Flush is Sync without the reserved room, which is left to lifts: a ban that is not written still
-// runs.
+// Flush is like [Journal.Sync], but leaves the reserved room to lifts. A ban that is not written
+// still runs.
 func (j *Journal) Flush(ctx context.Context) error { return j.sync(ctx, false, groupMost) }
 
-// SyncLifts is Sync without the bans that wait and are not lifted, of which there may be very many:
-// they still run. It waits for lifts, for rows and blocks of state, and for what operators did.
+// SyncLifts is like [Journal.Sync], but does not wait for bans that are not lifted. There may be
+// very many, and they run all the same. It waits for lifts, for rows and blocks of state, and for
+// the actions of operators.
 func (j *Journal) SyncLifts(ctx context.Context) error { return j.sync(ctx, true, 0) }
 
-// sync writes what waits, if need be into the reserved room: of the bans that are not lifted, most
-// in a commit.
+// sync calls flush. If the disk is full and reserved is set, it uses the reserved room.
 func (j *Journal) sync(ctx context.Context, reserved bool, most int) error {
 	return j.ask(ctx, func(*store) error {
 		err := j.flush(most)
@@ -154,7 +155,9 @@ func (j *Journal) sync(ctx context.Context, reserved bool, most int) error {
 		if err == nil {
 			return nil
 		}
-		if !errors.Is(err, errReadOnly) { // which was reported when the journal was opened
+
+		// A read-only journal was reported when it was opened.
+		if !errors.Is(err, errReadOnly) {
 			j.failed(time.Now(), err)
 		}
 		return fmt.Errorf("write the journal: %w", err)
@@ -163,7 +166,8 @@ func (j *Journal) sync(ctx context.Context, reserved bool, most int) error {
 
 // ask makes the journal's goroutine call read. If ctx ends first, read may still run.
 func (j *Journal) ask(ctx context.Context, read func(*store) error) error {
-	if err := ctx.Err(); err != nil { // else the select below would choose at random
+	// With a context that has ended, the select below would choose at random.
+	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("ask the journal: %w", err)
 	}
 
@@ -182,7 +186,8 @@ func (j *Journal) ask(ctx context.Context, read func(*store) error) error {
 	}
 }
 
-// Run serves until ctx ends. Then it writes what waits, for a few seconds at most.
+// Run writes records and answers questions until ctx ends. Then it writes the records that wait,
+// for a few seconds at most.
 func (j *Journal) Run(ctx context.Context) {
 	defer j.shut()
 	wake := time.NewTimer(0)

@@ -195,10 +195,12 @@ func TestFoundBans(t *testing.T) {
 		b.Rule, b.Found = "adopted", true
 		return b
 	}
+
 	for name, test := range map[string]struct {
 		tell func(r *running)
 		want string
 	}{
+		// A ban that was found counts only if nothing is known of its key.
 		"nothing known": {func(r *running) { r.Ban(found(time.Hour)) }, "192.0.2.1/32 all 1h0m0s"},
 		"running": {func(r *running) {
 			r.Ban(ban("192.0.2.1/32", all, 2*time.Hour))
@@ -212,6 +214,8 @@ func TestFoundBans(t *testing.T) {
 			r.Ban(found(time.Hour))
 			r.Ban(ban("192.0.2.1/32", all, 3*time.Hour))
 		}, "192.0.2.1/32 all 3h0m0s"},
+
+		// A ban of scope all replaces narrower ones that end no later.
 		"wider": {func(r *running) {
 			r.Ban(ban("192.0.2.1/32", sip, time.Hour))
 			r.Ban(ban("192.0.2.1/32", all, 2*time.Hour))

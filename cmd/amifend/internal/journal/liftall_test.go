@@ -108,6 +108,8 @@ func TestLiftAllIsKeptInTheRows(t *testing.T) {
 	if err := j.Sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+
+	// All are lifted, one of them is banned again, and two hours later all are over.
 	j.LiftAll(liftAll())
 	j.Ban(ban(numbered(0).String(), all, time.Hour))
 	if err := j.Sync(t.Context()); err != nil {
@@ -121,6 +123,7 @@ func TestLiftAllIsKeptInTheRows(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	// Each row has the lift, although the row of lift_all may be deleted now.
 	var kept int64
 	if err := j.ask(t.Context(), func(s *store) (err error) {
 		kept, err = s.number("SELECT count(*) FROM ban WHERE lifted_why = 'emergency' AND current = 0")

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// work does what is due now, and returns how long to wait for the next action.
+// work does the actions that are due, and returns the time until the next one.
 func (j *Journal) work() time.Duration {
 	j.collect()
 	now := time.Now()
@@ -17,7 +17,7 @@ func (j *Journal) work() time.Duration {
 		return max(0, j.due.open.Sub(now))
 	}
 
-	// A commit that used up the budget delays the next one.
+	// While the budget is used up, nothing is written.
 	if wait := j.due.commit.Sub(now); wait > 0 {
 		return wait
 	}
@@ -25,7 +25,7 @@ func (j *Journal) work() time.Duration {
 		return 0
 	}
 
-	// Deleting old rows takes turns with writing: a flood of bans must not stop it.
+	// Deleting old rows takes turns with writing, so that a flood of bans does not stop it.
 	more, err := false, error(nil)
 	if j.tidy.turn = !j.tidy.turn; j.tidy.turn {
 		if more, err = j.trim(now); err == nil && !more {
@@ -33,6 +33,7 @@ func (j *Journal) work() time.Duration {
 		}
 	}
 
+	// Without anything to write, a commit stores the clocks.
 	totals := !now.Before(j.due.totals) && len(j.backlog.totals) > 0
 	if !more && err == nil && (j.backlog.urgent() || totals || !now.Before(j.due.beat)) {
 		more, err = true, j.commit(now, totals)
@@ -76,7 +77,7 @@ func (j *Journal) commit(now time.Time, totals bool) error {
 	return j.commitSome(now, totals, groupMost)
 }
 
-// commitSome writes one batch, with at most so many bans that are not lifted.
+// commitSome writes one batch with at most `most` bans that are not lifted.
 func (j *Journal) commitSome(now time.Time, totals bool, most int) error {
 	b := j.backlog.batch(most, totals)
 	stepped := false
@@ -87,7 +88,7 @@ func (j *Journal) commitSome(now time.Time, totals bool, most int) error {
 		return err
 	}
 
-	// Only what is on the disk leaves the backlog.
+	// Records leave the backlog only when they are on the disk.
 	j.backlog.written(b)
 	j.noteLifts(b)
 	j.queue.demand(len(j.backlog.blocks) > 0, j.store.log.wants(now))
@@ -99,9 +100,9 @@ func (j *Journal) commitSome(now time.Time, totals bool, most int) error {
 	j.spend(now)
 	j.fine()
 
-	// The times on disk moved with the clock, so the enforcer must compare them again.
+	// The times on disk were corrected, so the enforcer must compare them again.
 	if stepped {
-		j.o.Log.Warn("the system's clock was set: what remains of the bans stays as it is")
+		j.o.Log.Warn("the system's clock was set: the rest of each ban stays the same")
 		j.changed()
 	}
 
@@ -109,8 +110,9 @@ func (j *Journal) commitSome(now time.Time, totals bool, most int) error {
 }
 
 // spend charges the written pages to the budget. Each page is written twice: to the write-ahead
-// log, and later to the database. A journal that is begun anew is written whole first.
+// log, and later to the database.
 func (j *Journal) spend(now time.Time) {
+	// A journal that was begun anew is first filled without the budget.
 	if j.whole {
 		l := &j.store.log
 		j.whole = len(j.backlog.entries) > 0 || l.missing || l.round != 0
@@ -120,6 +122,7 @@ func (j *Journal) spend(now time.Time) {
 
 	const page = 2 * (4096 + 24)
 	cost := time.Duration(j.store.pages()*page) * time.Second / writeBudget
+
 	// At most one second of budget is saved up.
 	if least := now.Add(-time.Second); j.due.commit.Before(least) {
 		j.due.commit = least
@@ -146,12 +149,15 @@ func (j *Journal) look(now time.Time) bool {
 	return true
 }
 
-// replace begins a new database in the place of one whose file was taken away. The old one can
-// still be read as long as it is open, so it is copied, unless somebody has put another file there.
+// replace begins a new database in the place of one whose file was taken away. While the old one is
+// open, it can still be read, so it is copied. If somebody has put another file there, that one
+// counts.
 func (j *Journal) replace(now time.Time) {
 	path := j.path()
 	_, err := os.Lstat(path)
 	gone := errors.Is(err, os.ErrNotExist)
+
+	// The directory may be gone as well.
 	copied := gone && guard(func() error {
 		if err := os.MkdirAll(j.o.Directory, 0o750); err != nil {
 			return err
@@ -161,24 +167,26 @@ func (j *Journal) replace(now time.Time) {
 		return err
 	}) == nil
 
+	// So may the file of the lock, which would then protect nothing.
 	j.drop()
-	if j.lock != nil { // its file may be gone as well
+	if j.lock != nil {
 		j.lock.Close()
 		j.lock = nil
 	}
+
 	j.due.open, j.behind = now, true
 	if !gone {
-		return // the one that is there now counts
+		return
 	}
 
-	kept := salvaged{}
 	if copied {
 		if err := moveDatabase(path+newEnd, path); err != nil {
 			removeDatabase(path + newEnd)
 			copied = false
 		}
 	}
-	loss := newLoss(j.o.Clock.Wall(), "its file was taken away", "", kept)
+
+	loss := newLoss(j.o.Clock.Wall(), "its file was taken away", "", salvaged{})
 	if copied {
 		loss.Kept = "what was in the file"
 	}
@@ -187,7 +195,7 @@ func (j *Journal) replace(now time.Time) {
 	}
 }
 
-// open opens a writable database unless there is one, and reports whether there is one now.
+// open opens a writable database unless one is open, and reports whether one is open now.
 func (j *Journal) open(now time.Time) bool {
 	if j.store != nil && !j.store.readOnly && j.broken == nil {
 		j.catchUp()
@@ -200,7 +208,7 @@ func (j *Journal) open(now time.Time) bool {
 		return true // the next commit shows whether it works again
 	}
 
-	// A read-only database may have become writable, and a missing one may be there.
+	// A read-only database may have become writable, and a missing one may have come back.
 	err := j.openAnew()
 	if corrupt(err) {
 		err = j.setAside(now, err)
@@ -220,7 +228,7 @@ func (j *Journal) open(now time.Time) bool {
 	return true
 }
 
-// catchUp reports that there is a database again.
+// catchUp calls Options.Changed when a database is open again.
 func (j *Journal) catchUp() {
 	if j.behind {
 		j.behind = false
@@ -228,14 +236,15 @@ func (j *Journal) catchUp() {
 	}
 }
 
-// openAnew opens the database, and then closes one that was open.
+// openAnew opens the database, and closes the one that was open before.
 func (j *Journal) openAnew() error {
+	// Where no lock file can be made, no journal can be written either.
 	if j.lock == nil {
 		f, err := lockDir(j.o.Directory, j.o.lock())
 		if errors.Is(err, ErrLocked) {
 			return j.named(err)
 		}
-		j.lock = f // nil where no file can be made, and so no journal written
+		j.lock = f
 	}
 
 	// A database of another owner is closed before anything is written to it.
@@ -255,7 +264,7 @@ func (j *Journal) openAnew() error {
 		return j.named(err)
 	}
 
-	// The old one is closed last: until then it could still be read.
+	// The old one is closed last, because it could be read until now.
 	j.drop()
 	j.store = s
 	j.readLoss()
@@ -272,13 +281,13 @@ func (j *Journal) named(err error) error {
 	return fmt.Errorf("journal %s: %w", j.path(), err)
 }
 
-// setAside renames a corrupt database, and begins a new one with what can be read of it.
+// setAside renames a corrupt database, and begins a new one with the rows that can be read.
 func (j *Journal) setAside(now time.Time, cause error) error {
 	if !j.aside.IsZero() && now.Sub(j.aside) < asideEvery {
 		return fmt.Errorf("corrupt again: %w", cause)
 	}
 
-	// The new one is whole before the old one goes.
+	// The new one is complete before the old one is renamed.
 	j.drop()
 	path := j.path()
 	to := path + ".corrupt-" + j.o.Clock.Wall().UTC().Format("20060102T150405.000Z")
@@ -307,10 +316,12 @@ func (j *Journal) beginAnew(loss *Loss) error {
 	return j.openAnew()
 }
 
-// fill has a new database written whole from what the daemon knows, without the budget.
+// fill begins to fill a new database with all that the daemon knows, without the budget.
 func (j *Journal) fill() {
 	j.whole = true
-	j.store.log.missing = true // the engine hands over all that it knows
+	j.store.log.missing = true // so the engine hands over its whole state
+
+	// A salvaged database has the lifts.
 	if j.lost.Kept == "" {
 		j.rememberLifts()
 	}
@@ -318,6 +329,7 @@ func (j *Journal) fill() {
 		j.o.Begun()
 	}
 
+	// An operator must learn of it, whenever they look next.
 	if err := j.putLoss(j.lost); err != nil {
 		j.o.Log.Error("the loss of the journal cannot be noted", "err", err)
 		return
@@ -329,11 +341,11 @@ func (j *Journal) fill() {
 func (j *Journal) drop() {
 	if s := j.store; s != nil {
 		j.store = nil
-		_ = guard(func() error { s.close(); return nil }) // it is of no use any more
+		_ = guard(func() error { s.close(); return nil }) // nothing could be done about an error
 	}
 }
 
-// failed records that nothing can be written now, and returns when to try again.
+// failed records that nothing can be written now, and returns the time until the next try.
 func (j *Journal) failed(now time.Time, err error) time.Duration {
 	if corrupt(err) {
 		if err = j.setAside(now, err); err == nil {
@@ -345,7 +357,7 @@ func (j *Journal) failed(now time.Time, err error) time.Duration {
 		j.store = nil // closing it might never return
 	}
 
-	// The first failure of a kind is logged; repetitions would only fill the log.
+	// Only the first of several equal failures is logged, so that they do not fill the log.
 	j.backoff = min(max(2*j.backoff, retryFirst), retryLast)
 	j.due.open = now.Add(j.backoff)
 	first := j.broken == nil || code(j.broken) != code(err)
@@ -354,12 +366,12 @@ func (j *Journal) failed(now time.Time, err error) time.Duration {
 
 	switch {
 	case !first:
-	case refused(err): // the daemon does not start with it
+	case refused(err):
+		// The daemon does not start, so there are no bans to write.
 		j.o.Log.Error("the journal cannot be used", "err", err, "do", do)
 	default:
 		j.o.Log.Error("the journal cannot be written: bans go on, and are written when it can be",
-			"err", err,
-			"waiting", len(j.backlog.entries), "do", do)
+			"err", err, "waiting", len(j.backlog.entries), "do", do)
 	}
 
 	j.health.set(func(h *Health) {
@@ -372,7 +384,7 @@ func (j *Journal) failed(now time.Time, err error) time.Duration {
 	return j.backoff
 }
 
-// fine records that writing works again.
+// fine records that the journal can be written.
 func (j *Journal) fine() {
 	if j.broken != nil {
 		j.o.Log.Info("the journal is written again", "waiting", len(j.backlog.entries))
@@ -401,7 +413,7 @@ func (j *Journal) reply(read func(*store) error) error {
 
 	for {
 		if j.store == nil {
-			j.behind = true // the caller wants to know when there is an answer
+			j.behind = true // the caller learns by Options.Changed when it can ask again
 			return j.broken
 		}
 
@@ -419,7 +431,7 @@ func (j *Journal) reply(read func(*store) error) error {
 	}
 }
 
-// drain writes what waits, whatever the budget, for at most drainTime.
+// drain writes the backlog, whatever the budget, for at most drainTime.
 func (j *Journal) drain() {
 	end := time.Now().Add(drainTime)
 	for j.collect(); time.Now().Before(end); {
@@ -446,8 +458,7 @@ func (j *Journal) drain() {
 
 	if n := len(j.backlog.entries); n > 0 {
 		j.o.Log.Error("the journal's last entries could not be written: a restart finds their "+
-			"bans in the kernel, a reboot does not",
-			slog.Int("waiting", n))
+			"bans in the kernel, a reboot does not", slog.Int("waiting", n))
 	}
 }
 
@@ -459,8 +470,8 @@ func (j *Journal) shut() {
 	}
 }
 
-// guard calls f, and turns a panic into an error. SQLite's index of its log is mapped memory: a
-// disk that goes away while in use causes a fault there, which must not end the daemon.
+// guard calls f, and returns a panic as an error. SQLite maps the index of its write-ahead log into
+// memory. If the disk goes away, an access to it is a fault, which must not end the daemon.
 func guard(f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {

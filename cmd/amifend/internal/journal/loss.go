@@ -8,25 +8,27 @@ import (
 	"time"
 )
 
-// lossKey is the key of the row of state that holds a [Loss] until somebody acknowledges it.
+// lossKey is the key of the row of state with a [Loss] that nobody has acknowledged.
 const lossKey = "loss"
 
 // Loss describes the loss of a journal, or of a part of it.
 type Loss struct {
 	At    time.Time `json:"at"`    // wall clock
-	Cause string    `json:"cause"` // what was wrong with it
-	// Aside is the file of the old one; "": it is gone.
+	Cause string    `json:"cause"` // what was wrong with the old journal
+	// Aside is the file of the old journal; "": it is gone.
 	Aside string `json:"aside,omitempty"`
-	// Kept says what could be read of it; "": nothing.
+	// Kept lists what was copied from the old journal, for people; "": nothing.
 	Kept string `json:"kept,omitempty"`
-	// Gone says what could not.
+	// Gone lists the tables that could not be copied whole.
 	Gone string `json:"gone,omitempty"`
 }
 
-// String returns the loss in a sentence.
+// String returns the loss in words.
 func (l *Loss) String() string {
 	text := fmt.Sprintf("it was lost at %s (%s) and begun anew", l.At.UTC().Format(time.RFC3339),
 		l.Cause)
+
+	// The reader must know which decisions may be missing.
 	switch {
 	case l.Gone == "" && l.Kept != "":
 		text += "; all of it was kept: " + l.Kept
@@ -36,6 +38,7 @@ func (l *Loss) String() string {
 		text += "; bans, allowances and scores are as the daemon knew them, the history and the " +
 			"alerts are gone"
 	}
+
 	if l.Aside != "" {
 		text += "; the old one is " + l.Aside
 	}
@@ -44,13 +47,15 @@ func (l *Loss) String() string {
 
 // Do returns what to do about the loss.
 func (l *Loss) Do() string {
-	return "look at the disk, and at amifend bans and amifend allow --list; if something is missing, " +
-		"amifend restore a backup; then amifend status --acknowledge"
+	return "look at the disk, and at amifend bans and amifend allow --list; if something is " +
+		"missing, amifend restore a backup; then amifend status --acknowledge"
 }
 
-// newLoss describes what was salvaged of a database.
+// newLoss returns the loss of a database from which s was salvaged.
 func newLoss(at time.Time, cause, aside string, s salvaged) *Loss {
 	l := &Loss{At: at.Round(0), Cause: cause, Aside: aside}
+
+	// The order is that of importance for an operator.
 	var kept []string
 	for _, t := range []struct{ table, what string }{
 		{"ban", "bans"},
@@ -63,11 +68,12 @@ func newLoss(at time.Time, cause, aside string, s salvaged) *Loss {
 			kept = append(kept, fmt.Sprintf("%d %s", n, t.what))
 		}
 	}
+
 	l.Kept, l.Gone = strings.Join(kept, ", "), strings.Join(s.broken, ", ")
 	return l
 }
 
-// putLoss writes a loss, and shows it.
+// putLoss writes a loss to the database and to the health.
 func (j *Journal) putLoss(l *Loss) error {
 	text, _ := json.Marshal(l) // texts and a time: it cannot fail
 	err := j.store.write(func() error {
@@ -78,42 +84,46 @@ func (j *Journal) putLoss(l *Loss) error {
 	return err
 }
 
-// readLoss shows a loss that nobody has acknowledged.
+// readLoss copies the loss that nobody has acknowledged from the database to the health.
 func (j *Journal) readLoss() {
 	var l *Loss
-	_ = guard(func() error { // without an answer there is none to show
-		return j.store.state(func(r Row) error {
-			if string(r.Key) == lossKey {
-				l = &Loss{}
-				if json.Unmarshal(r.Value, l) != nil {
-					l.Cause = "the row that says why cannot be read"
-				}
+	read := func(r Row) error {
+		if string(r.Key) == lossKey {
+			l = &Loss{}
+			if json.Unmarshal(r.Value, l) != nil {
+				l.Cause = "the row with the reason cannot be read"
 			}
-			return nil
-		})
-	})
+		}
+		return nil
+	}
+
+	// If the table cannot be read, the next write reports the error.
+	_ = guard(func() error { return j.store.state(read) })
 	j.health.set(func(h *Health) { h.Loss = l })
 }
 
-// NoteLoss notes that the journal was lost before it was opened.
+// NoteLoss records that the journal was lost before it was opened.
 func (j *Journal) NoteLoss(ctx context.Context, cause string) error {
 	return j.ask(ctx, func(*store) error {
 		return j.putLoss(newLoss(j.o.Clock.Wall(), cause, "", salvaged{}))
 	})
 }
 
-// Acknowledge ends the report of a loss. It returns whether there was one.
+// Acknowledge ends the report of a loss, and reports whether there was one.
 func (j *Journal) Acknowledge(ctx context.Context) (was bool, err error) {
 	err = j.ask(ctx, func(s *store) error {
 		if was = j.Health().Loss != nil; !was {
 			return nil
 		}
+
+		// A restart must not report it again, so the row goes first.
 		if err := s.write(func() error {
 			_, err := s.do("forget", []byte(lossKey))
 			return err
 		}); err != nil {
 			return err
 		}
+
 		j.health.set(func(h *Health) { h.Loss = nil })
 		return nil
 	})

@@ -183,6 +183,7 @@ func TestBackupAndRestore(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	// A backup is made while the journal runs. It is private, and replaces no file.
 	file := filepath.Join(elsewhere, "backup.db")
 	if err := Backup(t.Context(), o, file); err != nil {
 		t.Fatal(err)
@@ -194,6 +195,7 @@ func TestBackupAndRestore(t *testing.T) {
 		t.Errorf("over another file: %v", err)
 	}
 
+	// Nothing is restored while the journal runs, from a damaged file, or from another table's.
 	j.LiftAll(liftAll())
 	if err := j.SyncLifts(t.Context()); err != nil {
 		t.Fatal(err)
@@ -221,6 +223,7 @@ func TestBackupAndRestore(t *testing.T) {
 		t.Errorf("of another table: %v", err)
 	}
 
+	// The bans come back, and the journal with the lift is kept.
 	aside, err := Restore(t.Context(), o, file)
 	if err != nil {
 		t.Fatal(err)
@@ -241,6 +244,8 @@ func TestDowngrade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
+	// An upgrade keeps a copy of the older version.
 	if _, err := s.exec(fmt.Sprintf("PRAGMA user_version = %d", len(migrations)-1)); err != nil {
 		t.Fatal(err)
 	}
@@ -248,15 +253,18 @@ func TestDowngrade(t *testing.T) {
 	if _, err := os.Stat(keptFile(path, len(migrations)-1)); err != nil {
 		t.Errorf("no copy is kept: %v", err)
 	}
+
+	// This amifend refuses a newer version, and says how to go back without a copy.
 	if _, err := s.exec(fmt.Sprintf("PRAGMA user_version = %d", len(migrations)+1)); err != nil {
 		t.Fatal(err)
 	}
 	s.close()
-
 	_, err = openStore(path, Clock{}.OrReal())
 	if !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), "amifend restore FILE") {
 		t.Errorf("%v", err)
 	}
+
+	// With a copy of its own version, it names that.
 	kept := keptFile(path, len(migrations))
 	if err := os.WriteFile(kept, nil, 0o600); err != nil {
 		t.Fatal(err)

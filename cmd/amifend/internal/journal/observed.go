@@ -10,17 +10,17 @@ import (
 
 // Observed counts the bans of a dry run.
 type Observed struct {
-	Since    time.Time      // of the oldest of them, or of the oldest events that were counted
+	Since    time.Time      // the time of the oldest ban, or of the oldest events if these are older
 	Sources  int            // distinct prefixes
-	LoggedIn int            // of these, those from which a login came at any time
-	Examples []netip.Prefix // of those, at most 3
+	LoggedIn int            // the number of these prefixes from which a login came at any time
+	Examples []netip.Prefix // some of the prefixes with a login, at most 3
 }
 
-// examplesMost limits how many prefixes Observed names.
+// examplesMost is the largest number of prefixes in [Observed.Examples].
 const examplesMost = 3
 
-// Observed returns what a dry run would have banned, as far as the journal remembers. Logins are those
-// of its hourly totals.
+// Observed counts the bans of a dry run that the journal still has. Logins come from the hourly
+// totals.
 func (j *Journal) Observed(ctx context.Context) (o Observed, err error) {
 	err = j.read(ctx, "what was observed", func(db *sql.DB) error {
 		logins, since, err := loggedIn(ctx, db)
@@ -41,7 +41,8 @@ func (j *Journal) Observed(ctx context.Context) (o Observed, err error) {
 				o.Since = at
 			}
 
-			// A prefix that cannot be parsed was changed by hand. It counts as one without a login.
+			// Somebody changed a prefix that cannot be parsed by hand. It counts as one without a
+			// login.
 			p, err := netip.ParsePrefix(text)
 			if err == nil && containsAny(p, logins) {
 				if o.LoggedIn++; len(o.Examples) < examplesMost {
@@ -55,7 +56,7 @@ func (j *Journal) Observed(ctx context.Context) (o Observed, err error) {
 	return o, err
 }
 
-// loggedIn returns the addresses from which logins came, sorted, and when the oldest events came.
+// loggedIn returns the addresses from which logins came, sorted, and the hour of the oldest events.
 func loggedIn(
 	ctx context.Context, db *sql.DB,
 ) (out []netip.Addr, since time.Time, err error) {
@@ -69,7 +70,9 @@ func loggedIn(
 		if at := time.UnixMilli(first); since.IsZero() || at.Before(since) {
 			since = at
 		}
-		if a, err := netip.ParseAddr(text); err == nil && logins > 0 { // else the sum of others
+
+		// The row named Others is not an address.
+		if a, err := netip.ParseAddr(text); err == nil && logins > 0 {
 			out = append(out, a)
 		}
 		return nil
@@ -79,7 +82,7 @@ func loggedIn(
 	return out, since, err
 }
 
-// containsAny reports whether a prefix holds any of some sorted addresses.
+// containsAny reports whether a prefix contains one of the addresses, which are sorted.
 func containsAny(p netip.Prefix, sorted []netip.Addr) bool {
 	i, _ := slices.BinarySearchFunc(sorted, p.Masked().Addr(), netip.Addr.Compare)
 	return i < len(sorted) && p.Contains(sorted[i])

@@ -27,15 +27,15 @@ type store struct {
 	conn     *sql.Conn
 	path     string
 	file     os.FileInfo // of the file that was opened
-	readOnly bool        // only good for a snapshot
-	observed bool        // nothing is in force
+	readOnly bool        // it can only be read, for a snapshot
+	observed bool        // its bans are only observed
 	fresh    bool        // there was no database before
 	times    timeline
 	stmts    map[string]*sql.Stmt
 	log      blockLog
 }
 
-// openStore opens a database and creates what is missing. Where nothing can be written, it opens an
+// openStore opens a database, and makes it if it is missing. If nothing can be written, it opens an
 // existing database read-only, for the bans in it.
 func openStore(path string, clock Clock) (*store, error) {
 	s, err := openWritable(path, clock)
@@ -43,7 +43,7 @@ func openStore(path string, clock Clock) (*store, error) {
 		return s, err
 	}
 
-	// mode=ro needs a place for the index of its log; immutable=1 does not.
+	// mode=ro needs room for the index of the write-ahead log, immutable=1 does not.
 	for _, query := range []string{"mode=ro", "immutable=1"} {
 		if s, ro := openAs(path, query, clock, true); ro == nil {
 			return s, nil
@@ -70,8 +70,8 @@ func openWritable(path string, clock Clock) (*store, error) {
 	return openAs(path, "mode=rw", clock, false)
 }
 
-// connOptions are the options of every connection. The timeout is there because a user's query may
-// hold a lock for a moment.
+// connOptions holds the options of every connection. It waits for locks, because a user's query may
+// hold one for a moment.
 const connOptions = "&_txlock=immediate&_pragma=busy_timeout(2000)" +
 	"&_pragma=trusted_schema(0)&_pragma=cell_size_check(1)&_pragma=mmap_size(0)"
 
@@ -83,6 +83,7 @@ func openAs(path, query string, clock Clock, readOnly bool) (*store, error) {
 		return nil, err
 	}
 
+	// One connection, because PRAGMAs and transactions belong to a connection.
 	db.SetMaxOpenConns(1)
 	s := &store{
 		db: db, path: path, readOnly: readOnly, times: timeline{clock: clock},
@@ -114,8 +115,8 @@ func (s *store) prepare() (err error) {
 	s.fresh = version == 0 && !s.readOnly
 
 	if !s.readOnly {
-		// FULL: a commit survives a power cut. Deleted pages are returned to the disk in steps, see
-		// giveBack.
+		// With FULL, a commit survives a power cut. Pages without rows are returned to the disk in
+		// steps, see giveBack.
 		for _, pragma := range []string{
 			"auto_vacuum = INCREMENTAL", "journal_mode = WAL",
 			"synchronous = FULL", "journal_size_limit = 4194304",
@@ -133,11 +134,11 @@ func (s *store) prepare() (err error) {
 		return fmt.Errorf("schema %d cannot be migrated: %w", version, errReadOnly)
 	}
 
+	// To prepare a statement shows that its tables and columns exist.
 	for name, text := range statements {
 		stmt, err := s.conn.PrepareContext(context.Background(), text)
 
-		// A missing table or column. Any other error, such as that of a disk, says nothing about
-		// them.
+		// This code means a missing one. Any other error, such as one of the disk, does not.
 		if code(err) == sqlite3.SQLITE_ERROR {
 			return fmt.Errorf("%w: %w", errDamaged, err)
 		}
@@ -171,10 +172,10 @@ func (s *store) resume() error {
 		return err
 	}
 
-	// A read-only database cannot be corrected.
+	// In a read-only database the times are as correct as the clock is.
 	move, ok := s.times.resume(old)
 	if s.readOnly {
-		return nil // the times stay as good as the clock
+		return nil
 	}
 
 	return s.write(func() error {
@@ -190,7 +191,7 @@ func (s *store) exec(query string, args ...any) (sql.Result, error) {
 	return s.conn.ExecContext(context.Background(), query, args...)
 }
 
-// close closes the database. Its errors help nobody.
+// close closes the database. It ignores errors, since nothing could be done about them.
 func (s *store) close() {
 	for _, stmt := range s.stmts {
 		_ = stmt.Close()
@@ -208,8 +209,9 @@ func (s *store) replaced() bool {
 	return errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(st, s.file)
 }
 
-// lockDir takes the lock of a directory, so that no two daemons write one journal. Where no file
-// can be created there is no lock, and no journal to protect.
+// lockDir takes the lock of a directory, so that two daemons never write the same journal. It
+// returns [ErrLocked] if another one has it. Where the lock file cannot be made, no journal can be
+// written either.
 func lockDir(dir, name string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err

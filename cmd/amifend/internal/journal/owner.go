@@ -7,10 +7,10 @@ import (
 	"fmt"
 )
 
-// A journal belongs to one nftables table, which holds its bans. A dry run has a journal of its
-// own, since nothing in it may come into force.
+// A journal belongs to one nftables table: the one with its bans. A dry run has a journal of its
+// own, because none of its bans may come into force.
 
-// ErrOther is returned for a journal of another table.
+// ErrOther is returned for the journal of another table.
 var ErrOther = errors.New("it has the bans of another nftables table")
 
 // ownerKey is the key of the row of state that names the owner.
@@ -30,7 +30,8 @@ func (o *Options) owner() string {
 	return "inet " + o.Table
 }
 
-// lock returns the name of the lock file. A dry run and another daemon may share a directory.
+// lock returns the name of the lock file. A dry run has its own, so that it can share the directory
+// with a daemon that bans.
 func (o *Options) lock() string {
 	if o.Observed {
 		return "observed.lock"
@@ -38,13 +39,13 @@ func (o *Options) lock() string {
 	return "lock"
 }
 
-// belong returns an error unless the database belongs to the owner. A new one is given to it.
+// belong returns an error unless the database belongs to owner. A new database is given to it.
 func (s *store) belong(owner string) error {
 	if owner == "" {
 		return nil
 	}
 
-	// A database without owner is new, and takes the first one.
+	// A new database has no owner yet.
 	var has string
 	err := s.conn.QueryRowContext(context.Background(),
 		"SELECT CAST(value AS TEXT) FROM state WHERE key = ?", []byte(ownerKey)).Scan(&has)
@@ -60,8 +61,7 @@ func (s *store) belong(owner string) error {
 		return fmt.Errorf("read the owner: %w", err)
 	case has != owner:
 		return fmt.Errorf("%w: it is of %q, this is %q; give each a [state] directory of its "+
-			"own, or move the file away to begin anew",
-			ErrOther, has, owner)
+			"own, or move the file away to begin anew", ErrOther, has, owner)
 	}
 
 	return nil

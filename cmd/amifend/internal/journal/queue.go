@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// Bounds of what may wait. For bans and lifts see [Options.MaxWaiting].
+// Bounds of the records that may wait. For bans and lifts see [Options.MaxWaiting].
 const (
 	mostAlerts     = 1000
 	mostOperations = 1000
@@ -14,8 +14,8 @@ const (
 	MostRows = 5000
 )
 
-// entry holds what happened to one ban since it was last written: a lift, then a ban, then a lift
-// of that.
+// entry holds the changes of one key since it was last written, in this order: the lift of a
+// written ban, a new ban, and the lift of the new ban.
 type entry struct {
 	key   Key
 	front bool // it is in pending.lifts
@@ -24,15 +24,15 @@ type entry struct {
 	end   *Lift // of ban
 }
 
-// addBan records a ban after what is known.
+// addBan records a ban after the changes so far.
 func (e *entry) addBan(b *Ban) {
 	if b.Found && (e.ban != nil || e.lift != nil) {
-		return // more is known already
+		return // a ban that was found in the kernel tells less
 	}
 	e.ban, e.end = b, nil
 }
 
-// addLift records a lift of the known ban, or else of the one before.
+// addLift records the lift of the new ban or, if there is none, of the written one.
 func (e *entry) addLift(l *Lift) {
 	if e.ban != nil {
 		e.end = l
@@ -41,8 +41,9 @@ func (e *entry) addLift(l *Lift) {
 	e.lift = l
 }
 
-// add merges what happened after e.
+// add merges the changes that came after those of e.
 func (e *entry) add(next *entry) {
+	// The order is that in which they happened.
 	if next.lift != nil {
 		e.addLift(next.lift)
 	}
@@ -54,12 +55,12 @@ func (e *entry) add(next *entry) {
 	}
 }
 
-// pending holds what waits to be written. Changes of one key are merged.
+// pending holds the records that wait to be written. Changes of one key are merged.
 type pending struct {
 	all     *LiftAll // before all entries; nil: none
 	entries map[Key]*entry
-	// Keys of entries in the order of their coming: of those with a lift, and of all. A key may
-	// stand in both, and its entry may be written already.
+	// The keys of entries in the order of arrival: lifts has those with a lift, order has all. The
+	// entry of a key may have been written already.
 	lifts, order []Key
 	alerts       []Alert
 	operations   []Operation
@@ -68,7 +69,7 @@ type pending struct {
 	blocks       []Block
 }
 
-// entry returns the entry of a key. It makes one if there is room, and returns nil if not.
+// entry returns the entry of a key, or a new one. It returns nil if there is no room for one.
 func (p *pending) entry(k Key, most int) *entry {
 	e := p.entries[k]
 	if e == nil && len(p.entries) < most {
@@ -83,7 +84,7 @@ func (p *pending) entry(k Key, most int) *entry {
 	return e
 }
 
-// lifted notes that an entry has a lift, if it has: a crash must not undo that, so it goes first.
+// lifted puts an entry with a lift before the others, because a crash must not undo a lift.
 func (p *pending) lifted(e *entry) {
 	if !e.front && (e.lift != nil || e.end != nil) {
 		e.front = true
@@ -91,35 +92,38 @@ func (p *pending) lifted(e *entry) {
 	}
 }
 
-// liftAll lifts all that is known. A block that knows of an earlier one is not needed any more.
+// liftAll records a LiftAll, which makes all waiting changes of bans superfluous. So is the block
+// of an earlier LiftAll.
 func (p *pending) liftAll(l *LiftAll) {
 	p.all = l
 	p.entries, p.lifts, p.order = nil, nil, nil
 	p.blocks = slices.DeleteFunc(p.blocks, func(b Block) bool { return b.general })
 }
 
-// queue passes data to the journal's goroutine. A call takes the same short time however much
-// waits.
+// queue passes records to the journal's goroutine. A call takes the same short time however many
+// wait.
 type queue struct {
 	wake chan struct{} // holds a token while there may be something to take
-	most int           // bound of keys
+	most int           // the largest number of keys
 
 	mu      sync.Mutex
 	pending pending
-	lost    uint64 // bans and lifts that found no room
+	lost    uint64 // bans and lifts for which there was no room
 	full    bool   // a block is not written yet
 	round   bool   // a round of blocks is due
 }
 
+// newQueue returns a queue for the changes of at most `most` bans.
 func newQueue(most int) *queue {
 	return &queue{wake: make(chan struct{}, 1), most: most}
 }
 
-// put calls f with what waits, and wakes the journal's goroutine.
+// put calls f with the waiting records, and wakes the journal's goroutine.
 func (q *queue) put(f func(p *pending)) {
 	q.mu.Lock()
 	f(&q.pending)
 	q.mu.Unlock()
+
 	select {
 	case q.wake <- struct{}{}:
 	default:
@@ -176,7 +180,7 @@ func (q *queue) count(totals func() []Total) {
 	})
 }
 
-// save takes rows of state if the rows before were taken.
+// save is [Journal.Save].
 func (q *queue) save(rows []Row) (ok bool) {
 	q.put(func(p *pending) {
 		if ok = len(p.rows) == 0 && len(rows) <= MostRows; ok {
@@ -186,7 +190,7 @@ func (q *queue) save(rows []Row) (ok bool) {
 	return ok
 }
 
-// keep takes a block if the block before is written.
+// keep is [Journal.Keep].
 func (q *queue) keep(b Block) (ok bool) {
 	q.put(func(p *pending) {
 		if ok = !q.full; ok {
@@ -198,23 +202,28 @@ func (q *queue) keep(b Block) (ok bool) {
 	return ok
 }
 
+// wants is [Journal.Wants].
 func (q *queue) wants() (block, round bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return !q.full, q.round
 }
 
-// demand records whether the last block still waits, and whether a round is due.
+// demand records what [queue.wants] returns: whether the last block still waits, and whether a
+// round is due.
 func (q *queue) demand(full, round bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+
 	q.full, q.round = full || len(q.pending.blocks) > 0, round
 }
 
-// take empties the queue, and returns how much was lost since the last call.
+// take empties the queue. It returns its records, and the number of bans and lifts that were lost
+// since the last call.
 func (q *queue) take() (pending, uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+
 	p, lost := q.pending, q.lost
 	q.pending, q.lost = pending{}, 0
 	return p, lost

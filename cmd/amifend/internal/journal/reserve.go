@@ -8,18 +8,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Room on the disk is reserved for what an operator changes while the disk is full: a ban that
-// could not be written is found in the kernel after a crash, but a lift that was not written would
-// be undone by it.
+// Room on the disk is reserved for lifts and other changes of operators while the disk is full. A
+// crash would undo a lift that was not written. It undoes no ban, because the kernel has the bans.
 const (
-	reserveSize  = 2 << 20
-	reserveSpare = 8 // times reserveSize must be free, or nothing is reserved
+	reserveSize  = 2 << 20 // bytes
+	reserveSpare = 8       // nothing is reserved unless this many times reserveSize are free
 )
 
-// reserveFile returns the name of the reserve, beside its database.
+// reserveFile returns the name of the reserve. It lies beside the database.
 func (j *Journal) reserveFile() string { return j.path() + ".reserve" }
 
-// reserve makes the reserve unless it exists. On a file system without allocation there is none.
+// reserve makes the reserve unless it exists. A file system that cannot allocate room has none.
 func (j *Journal) reserve() {
 	if _, err := os.Lstat(j.reserveFile()); err == nil ||
 		room(j.o.Directory) < reserveSpare*reserveSize {
@@ -37,8 +36,8 @@ func (j *Journal) reserve() {
 	}
 }
 
-// release deletes the reserve if err means a full disk, and reports whether another try makes
-// sense.
+// release deletes the reserve if err means a full disk, and reports whether the caller should try
+// again.
 func (j *Journal) release(err error) bool {
 	if !noSpace(err) && (!errors.Is(err, errReadOnly) || !full(j.o.Directory)) {
 		return false
@@ -46,9 +45,10 @@ func (j *Journal) release(err error) bool {
 	return os.Remove(j.reserveFile()) == nil
 }
 
-// flush writes what waits, whatever the budget: at most so many bans that are not lifted in each
-// commit, and with 0 none of them.
+// flush writes the backlog, whatever the budget. A commit has at most `most` bans that are not
+// lifted. With 0, such bans stay in the backlog.
 func (j *Journal) flush(most int) error {
+	// The disk may have become writable since the last try.
 	if now := time.Now(); j.store.readOnly {
 		if j.due.open = now; !j.open(now) || j.store.readOnly {
 			return errReadOnly

@@ -8,20 +8,21 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 )
 
-// This file makes a new database of what can still be read of a damaged one. Nothing is trusted
-// beyond what the tables of a new database accept.
+// This file copies the readable rows of a damaged database into a new one. It accepts no row that
+// the tables of the new database refuse.
 
-// newEnd is the end of the name of a database that is being made, to be renamed when it is whole.
+// newEnd is the end of the name of a database that is not complete yet. It is renamed when it is.
 const newEnd = ".new"
 
-// companions are the ends of the names of a database and of the files that belong to it.
+// companions returns the ends of the names of a database and of the files that belong to it.
 func companions() []string { return []string{"", "-wal", "-shm"} }
 
-// tables are the tables of a database, with the column that their rows are ordered by. The clock
-// comes first: without it, the times in the others would mean nothing.
+// tables holds the tables of a database, with the column that orders their rows. The clock comes
+// first, because without it the times in the other tables mean nothing.
 var tables = []struct{ name, order string }{
 	{"clock", "id"},
 	{"state", "key"},
@@ -41,43 +42,12 @@ type salvaged struct {
 	broken []string
 }
 
-// salvage copies what can be read of a database into a new one. It returns false if nothing can be
-// read. Then there is no new one.
+// salvage copies the readable rows of a database into a new one. If there are none, it returns
+// false and leaves no new database.
 func salvage(from, to string) (out salvaged, ok bool) {
 	out.rows = make(map[string]int)
 	removeDatabase(to)
-	err := guard(func() error {
-		old, err := openURI(from, "mode=ro")
-		if err != nil {
-			return err
-		}
-		defer old.Close()
-
-		f, err := createNew(to)
-		if err != nil {
-			return err
-		}
-		f.Close()
-		fresh, err := openURI(to, "mode=rw")
-		if err != nil {
-			return err
-		}
-		defer fresh.Close()
-
-		conn, err := fresh.Conn(context.Background())
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		if _, err := conn.ExecContext(context.Background(),
-			"PRAGMA auto_vacuum = INCREMENTAL"); err != nil {
-			return err
-		}
-		if err := migrate(conn, migrations); err != nil {
-			return err
-		}
-		return out.copy(old, conn)
-	})
+	err := guard(func() error { return out.fill(from, to) })
 
 	total := 0
 	for _, n := range out.rows {
@@ -88,6 +58,44 @@ func salvage(from, to string) (out salvaged, ok bool) {
 		return out, false
 	}
 	return out, true
+}
+
+// fill makes a new database, and copies the rows.
+func (out *salvaged) fill(from, to string) error {
+	old, err := openURI(from, "mode=ro")
+	if err != nil {
+		return err
+	}
+	defer old.Close()
+
+	f, err := createNew(to)
+	if err != nil {
+		return err
+	}
+	f.Close()
+
+	fresh, err := openURI(to, "mode=rw")
+	if err != nil {
+		return err
+	}
+	defer fresh.Close()
+
+	conn, err := fresh.Conn(context.Background())
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+
+	// SQLite accepts this setting only while a database has no table.
+	if _, err := conn.ExecContext(context.Background(),
+		"PRAGMA auto_vacuum = INCREMENTAL"); err != nil {
+		return err
+	}
+	if err := migrate(conn, migrations); err != nil {
+		return err
+	}
+
+	return out.copy(old, conn)
 }
 
 // copy copies all tables, in one transaction.
@@ -101,7 +109,7 @@ func (out *salvaged) copy(old *sql.DB, conn *sql.Conn) error {
 	for _, t := range tables {
 		n, err := copyRows(old, tx, t.name, t.order)
 		if err != nil {
-			// What stands behind the damage can be read from the other end. Rows that were copied
+			// The rows behind the damage can be read from the other end. Rows that were copied
 			// already are refused.
 			more, _ := copyRows(old, tx, t.name, t.order+" DESC")
 			n += more
@@ -109,16 +117,18 @@ func (out *salvaged) copy(old *sql.DB, conn *sql.Conn) error {
 		}
 		out.rows[t.name] = n
 	}
+
 	return tx.Commit()
 }
 
-// copyRows copies the rows of a table up to the first one that cannot be read. Columns that the new
-// table does not have are left out.
+// copyRows copies the rows of a table up to the first one that cannot be read, and returns their
+// number. Columns that the new table does not have are left out.
 func copyRows(old *sql.DB, tx *sql.Tx, table, order string) (n int, err error) {
 	columns, err := sharedColumns(old, tx, table)
 	if err != nil {
 		return 0, err
 	}
+
 	list := strings.Join(columns, ", ")
 	insert, err := tx.PrepareContext(context.Background(), fmt.Sprintf(
 		"INSERT OR IGNORE INTO %s (%s) VALUES (?%s)", table, list,
@@ -135,22 +145,26 @@ func copyRows(old *sql.DB, tx *sql.Tx, table, order string) (n int, err error) {
 	}
 	defer rows.Close()
 
+	// The columns of an older schema are not known, so their values have any type.
 	values, into := make([]any, len(columns)), make([]any, len(columns))
 	for i := range values {
 		into[i] = &values[i]
 	}
+
 	for rows.Next() {
 		if err := rows.Scan(into...); err != nil {
 			return n, err
 		}
+
 		r, err := insert.ExecContext(context.Background(), values...)
 		if err != nil {
-			continue // a row that no table of ours could hold
+			continue // the damage changed this row
 		}
 		if added, err := r.RowsAffected(); err == nil {
 			n += int(added) // 0 or 1
 		}
 	}
+
 	return n, rows.Err()
 }
 
@@ -166,6 +180,7 @@ func sharedColumns(old *sql.DB, tx *sql.Tx, table string) ([]string, error) {
 			return nil, err
 		}
 		defer rows.Close()
+
 		for rows.Next() {
 			var name string
 			if err := rows.Scan(&name); err != nil {
@@ -187,12 +202,12 @@ func sharedColumns(old *sql.DB, tx *sql.Tx, table string) ([]string, error) {
 
 	var out []string
 	for _, name := range wants {
-		for _, h := range has {
-			if h == name {
-				out = append(out, name)
-			}
+		if slices.Contains(has, name) {
+			out = append(out, name)
 		}
 	}
+
+	// SQLite returns no columns for a missing table.
 	if len(out) == 0 {
 		return nil, fmt.Errorf("no table %s", table)
 	}
@@ -209,14 +224,14 @@ func openURI(path, query string) (*sql.DB, error) {
 	return db, err
 }
 
-// removeDatabase removes a database that was not finished.
+// removeDatabase removes a database that is not complete.
 func removeDatabase(path string) {
 	for _, end := range append(companions(), "-journal") {
 		_ = os.Remove(path + end) // it is usually missing
 	}
 }
 
-// moveDatabase renames a database and what belongs to it.
+// moveDatabase renames a database and the files that belong to it.
 func moveDatabase(from, to string) error {
 	for _, end := range []string{"-wal", "-shm", ""} {
 		if err := os.Rename(from+end, to+end); err != nil && !errors.Is(err, fs.ErrNotExist) {

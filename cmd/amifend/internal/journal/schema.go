@@ -20,8 +20,8 @@ var (
 	ErrLocked = errors.New("another amifend uses it")
 )
 
-// migrations lead from each version of the schema to the next: migrations[0] makes version 1. A
-// released one never changes.
+// migrations holds the statements that change each version of the schema to the next. migrations[0]
+// makes version 1. A released migration never changes.
 var migrations = []string{
 	`CREATE TABLE ban (
 	id         INTEGER PRIMARY KEY,
@@ -160,7 +160,7 @@ CREATE VIEW bans AS SELECT
 	FROM past ORDER BY past.decided;`,
 }
 
-// migrate brings the schema to the version of the last step. Each step is one transaction.
+// migrate changes the schema to the version of the last step. Each step is one transaction.
 func migrate(conn *sql.Conn, steps []string) error {
 	ctx := context.Background()
 	version, err := schemaVersion(conn, len(steps))
@@ -174,7 +174,7 @@ func migrate(conn *sql.Conn, steps []string) error {
 			return err
 		}
 
-		// Schema and version change together, or a crash between them would lose the one.
+		// Schema and version change in one transaction, so that a crash cannot separate them.
 		set := fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID,
 			version+1)
 
@@ -193,7 +193,7 @@ func migrate(conn *sql.Conn, steps []string) error {
 }
 
 // schemaVersion returns the version of the schema, 0 for an empty database. It returns an error for
-// one that this program does not know. It changes nothing.
+// a database of another program, and for a version above known. It changes nothing.
 func schemaVersion(conn *sql.Conn, known int) (int, error) {
 	var id, version, tables int
 	for query, to := range map[string]*int{
@@ -205,7 +205,7 @@ func schemaVersion(conn *sql.Conn, known int) (int, error) {
 		}
 	}
 
-	// An empty file is a new database; anything else must be ours.
+	// An empty file is a new database. Any other file must be ours.
 	switch {
 	case id == 0 && version == 0 && tables == 0:
 		return 0, nil

@@ -107,6 +107,7 @@ func TestMigration(t *testing.T) {
 		return v
 	}
 
+	// The first step succeeds, the second one fails in its middle.
 	next := append(append([]string{}, migrations...),
 		"ALTER TABLE ban ADD COLUMN more TEXT NOT NULL DEFAULT 'new'",
 		"CREATE TABLE half (x); CREATE TABLE half (x)")
@@ -124,6 +125,7 @@ func TestMigration(t *testing.T) {
 		t.Errorf("half of a step is there: %d, %v", n, err)
 	}
 
+	// With a correct second step, the migration goes on from there, and keeps the rows.
 	next[first+1] = "UPDATE ban SET more = 'newer'"
 	if err := migrate(s.conn, next); err != nil || version() != first+2 {
 		t.Errorf("version %d, %v", version(), err)
@@ -148,6 +150,7 @@ func TestOlderJournal(t *testing.T) {
 			SELECT '192.0.2.1/32', 'all', 'score', 4, 4, 1, 'office: …', now, now + 3600000, 0, 1, 1
 			FROM (SELECT CAST(strftime('%s', 'now') AS INTEGER) * 1000 AS now)`)...)
 
+		// A ban of this version stands beside the older one.
 		j := start(t, options(dir))
 		b := ban("192.0.2.2/32", all, time.Hour)
 		b.Servers = []string{"office", "a,b \"c\""}
@@ -177,6 +180,7 @@ func TestChangedRows(t *testing.T) {
 		r.Ban(ban(p, all, time.Hour))
 	}
 
+	// Somebody changes each row by hand, while the journal runs.
 	r.written(t)
 	edit(t, dir,
 		"UPDATE ban SET prefix = 'everybody' WHERE prefix = '192.0.2.1/32'",
@@ -191,6 +195,7 @@ func TestChangedRows(t *testing.T) {
 		t.Errorf("%d bad, %s", s.Bad, s.shows())
 	}
 
+	// An end at the end of time is limited, and makes no overflow.
 	if o := s.Open[key("192.0.2.4/32", all)]; o.Left > 101*365*24*time.Hour || o.Left <= 0 {
 		t.Errorf("%+v", o)
 	}
@@ -224,6 +229,7 @@ func TestViews(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	// The views show times in UTC, and join what belongs together.
 	r.written(t)
 	s, err := openAs(filepath.Join(dir, File), "mode=ro", Clock{}.OrReal(), true)
 	if err != nil {

@@ -12,12 +12,14 @@ import (
 	"github.com/amifend/amifend/firewall"
 )
 
-// Snapshot returns the running and the lifted bans. It fails while the database cannot be read. An
-// error for which [Refused] reports true lasts until a person has solved it.
+// Snapshot returns the running and the lifted bans at one moment, including the changes that wait
+// to be written. It fails while the database cannot be read. An error for which [Refused] reports
+// true lasts until a person has solved it.
 //
-// To read very many bans takes seconds, in which lifts must be written. So the caller's goroutine
-// reads them, as they are at one moment; what waits at that moment is newer.
+// To read very many bans takes seconds. The journal must write lifts meanwhile, so the goroutine of
+// the caller reads the bans.
 func (j *Journal) Snapshot(ctx context.Context) (*Snapshot, error) {
+	// The journal's goroutine only fixes the moment: what the reader sees, and what waits.
 	var side *reader
 	var waiting waiting
 	err := j.ask(ctx, func(s *store) (err error) {
@@ -38,7 +40,8 @@ func (j *Journal) Snapshot(ctx context.Context) (*Snapshot, error) {
 		}
 	}
 
-	// A file that cannot be opened again, or is damaged, is for the journal's goroutine.
+	// If that fails, the journal's goroutine reads: it has the file open, and it replaces a damaged
+	// one.
 	var out *Snapshot
 	err = j.ask(ctx, func(s *store) (err error) {
 		if out, err = s.snapshot(j.o.BanMax); err == nil {
@@ -52,21 +55,22 @@ func (j *Journal) Snapshot(ctx context.Context) (*Snapshot, error) {
 	return out, nil
 }
 
-// waiting is what waits to be written at one moment.
+// waiting holds the changes that wait to be written at one moment.
 type waiting struct {
 	all     *LiftAll
 	entries []entry
 }
 
+// waiting returns a copy of the changes that wait.
 func (b *backlog) waiting() waiting {
 	w := waiting{all: b.all, entries: make([]entry, 0, len(b.entries))}
 	for _, e := range b.entries {
-		w.entries = append(w.entries, *e) // the bans and lifts stay; the set of them changes
+		w.entries = append(w.entries, *e) // an entry changes, but not the ban and the lifts in it
 	}
 	return w
 }
 
-// wait applies what waits to be written.
+// wait applies the changes that wait to be written, which are newer than the database.
 func (n *Snapshot) wait(w waiting) {
 	now := time.Now()
 	if w.all != nil {
@@ -77,42 +81,48 @@ func (n *Snapshot) wait(w waiting) {
 	}
 }
 
-// reader reads bans.
+// reader reads bans from one connection.
 type reader struct {
-	db    *sql.DB // of its own; nil: the writer's
+	db    *sql.DB // its own database; nil: the connection is the writer's
 	conn  *sql.Conn
 	times timeline
 }
 
-// beside returns a reader that sees what is written now, whatever is written while it reads.
+// beside returns a reader that sees the database as it is now, whatever is written later.
 func (s *store) beside(ctx context.Context) (*reader, error) {
 	if s.readOnly || s.replaced() {
 		return nil, errReadOnly // the caller reads in another way
 	}
+
 	db, err := openURI(s.path, "mode=ro")
 	if err != nil {
 		return nil, err
 	}
+
 	r := &reader{db: db, times: s.times}
 	if r.conn, err = db.Conn(ctx); err == nil {
 		_, err = r.conn.ExecContext(ctx, "BEGIN DEFERRED")
 	}
-	if err == nil { // the first read decides what is seen
+
+	// A deferred transaction fixes its moment by its first read.
+	if err == nil {
 		_, err = r.number("SELECT count(*) FROM clock")
 	}
 	if err != nil {
 		r.close()
 		return nil, err
 	}
+
 	return r, nil
 }
 
-// snapshot is that of a reader, by the writer's connection.
+// snapshot reads the bans by the writer's connection.
 func (s *store) snapshot(memory time.Duration) (*Snapshot, error) {
 	return (&reader{conn: s.conn, times: s.times}).snapshot(memory)
 }
 
-// close closes a connection of its own. Its errors help nobody.
+// close closes the reader's own connection. It ignores errors, since nothing could be done about
+// them.
 func (r *reader) close() {
 	if r.conn != nil {
 		_ = r.conn.Close()
@@ -128,10 +138,11 @@ func (r *reader) number(query string) (n int64, err error) {
 	return n, err
 }
 
-// snapshot reads the bans. A lifted ban is remembered for memory after its lift, and at least until
-// it would have ended.
+// snapshot reads the bans. A lifted ban is remembered for the time memory after its lift, and at
+// least until it would have ended.
 func (r *reader) snapshot(memory time.Duration) (*Snapshot, error) {
-	// The count comes from an index, in a hundredth of the time of the rest.
+	// A map of the right size does not grow. The count comes from an index, in a hundredth of the
+	// time of the rest.
 	n, err := r.number("SELECT count(*) FROM ban WHERE current = 1 AND id > " + liftedUpTo)
 	if err != nil {
 		return nil, fmt.Errorf("read bans: %w", err)
@@ -148,13 +159,14 @@ func (r *reader) snapshot(memory time.Duration) (*Snapshot, error) {
 	if err := r.liftedAll(out); err != nil {
 		return nil, fmt.Errorf("read when all bans were lifted: %w", err)
 	}
+
 	return out, nil
 }
 
-// liftedUpTo selects the last row of the table ban that lift_all lifts.
+// liftedUpTo selects the number of the last row of the table ban that lift_all lifts.
 const liftedUpTo = "(SELECT coalesce(max(upto), 0) FROM lift_all)"
 
-// liftedAll reads when all bans were lifted for the last time, if that was in this boot.
+// liftedAll reads the latest lift of all bans, if it was in this boot.
 func (r *reader) liftedAll(out *Snapshot) error {
 	var boot, uptime int64
 	var by, why string
@@ -167,6 +179,7 @@ func (r *reader) liftedAll(out *Snapshot) error {
 		return err
 	}
 
+	// After a reboot the kernel has no older elements, so the lift does not matter.
 	if boot == r.times.last.boot {
 		ago := r.times.clock.Uptime() - time.Duration(uptime)*time.Millisecond
 		out.All = Tombstone{At: out.At.Add(-ago), By: by, Why: why}
@@ -174,8 +187,8 @@ func (r *reader) liftedAll(out *Snapshot) error {
 	return nil
 }
 
-// running reads the running bans. There may be very many, and the start of the daemon waits for
-// them: so it reads few columns.
+// running reads the running bans. It reads few columns, because there may be very many bans, and
+// the start of the daemon waits for them.
 func (r *reader) running(out *Snapshot) error {
 	rules, lists := make(map[string]string), make(map[string][]string)
 	return r.rows(out, func(row *sql.Rows) (bool, error) {
@@ -199,10 +212,11 @@ func (r *reader) running(out *Snapshot) error {
 		}
 
 		if o.Servers, ok = lists[servers]; !ok {
-			_ = json.Unmarshal([]byte(servers), &o.Servers) // a changed row has no servers
+			_ = json.Unmarshal([]byte(servers), &o.Servers) // a row changed by hand has none
 			lists[servers] = o.Servers
 		}
 
+		// A ban that is over stays in the table until tidy marks it.
 		o.From, o.Whole = time.UnixMilli(decided), millis(until-decided)
 		if o.Left = min(millis(until-r.times.now(boot)), o.Whole); o.Left > 0 {
 			out.Open[k] = o
@@ -215,7 +229,7 @@ func (r *reader) running(out *Snapshot) error {
 
 // lifted reads the lifted bans that are remembered.
 func (r *reader) lifted(out *Snapshot, memory time.Duration) error {
-	// Very many may be lifted for one reason, which is kept once.
+	// One command may lift very many bans, so its reason is kept once.
 	type reason struct {
 		lifted  int64
 		by, why string
@@ -230,6 +244,7 @@ func (r *reader) lifted(out *Snapshot, memory time.Duration) error {
 			return false, err
 		}
 
+		// The tombstone of an older lift is not needed any more.
 		k, ok := parseKey(prefix, scope)
 		if ok && max(until, lifted+memory.Milliseconds()) > r.times.now(boot) {
 			one := reason{lifted, by.String, why.String}
@@ -269,7 +284,7 @@ func (r *reader) rows(
 	return rows.Err()
 }
 
-// millis returns a duration that does not overflow, whatever a changed row says.
+// millis returns a duration, limited so that a row changed by hand makes no overflow.
 func millis(ms int64) time.Duration {
 	const most = int64(100 * 365 * 24 * time.Hour / time.Millisecond)
 	return time.Duration(max(-most, min(ms, most))) * time.Millisecond
@@ -294,7 +309,7 @@ func parseKey(prefix, scope string) (Key, bool) {
 	return Key{}, false
 }
 
-// add applies what waits to be written.
+// add applies the changes of one key that wait to be written.
 func (n *Snapshot) add(e *entry, now time.Time) {
 	if l := e.lift; l != nil {
 		if _, ok := n.Open[e.key]; ok || l.Known {
@@ -307,7 +322,7 @@ func (n *Snapshot) add(e *entry, now time.Time) {
 		return
 	}
 
-	// A ban that was found counts only where nothing is known.
+	// A ban that was found in the kernel counts only if the journal has none of the key.
 	if b.Found {
 		_, open := n.Open[e.key]
 		_, lifted := n.Lifted[e.key]
@@ -316,7 +331,7 @@ func (n *Snapshot) add(e *entry, now time.Time) {
 		}
 	}
 
-	// A new ban replaces what was known of its key.
+	// A new ban replaces an older one or its tombstone.
 	delete(n.Lifted, e.key)
 	delete(n.Open, e.key)
 	if left := b.Until.Sub(now); left > 0 {

@@ -10,17 +10,17 @@ import (
 	"modernc.org/sqlite"
 )
 
-// statements are the prepared statements of the writer.
+// statements holds the prepared statements of the goroutine that writes.
 var statements = map[string]string{
-	// A ban that is already known, or that one of larger scope covers, is not written again.
+	// A ban that the journal has is not written again.
 	"known": `SELECT until, lifted, boot FROM past WHERE prefix = ? AND scope = ? AND current = 1`,
-	// When a row is not current any more, what lift_all says of it is written into the row.
+	// A row that is superseded gets its lift by lift_all, which no longer applies to it.
 	"supersede": `UPDATE ban SET current = 0, lifted = p.lifted, lifted_by = p.lifted_by,
 		lifted_why = p.lifted_why FROM past p WHERE p.id = ban.id AND ban.current = 1 AND
 		ban.prefix = ?1 AND (ban.scope = ?2 OR
 		?2 = 'all' AND ban.scope IN ('sip', 'stream') AND p.lifted IS NULL AND ban.until <= ?3)`,
-	// A row of lift_all means the rows of ban up to a number. That number must not be used again
-	// when the last rows are deleted.
+	// A row of lift_all lifts the rows of ban up to a number. A number must not be used again when
+	// the last rows are deleted.
 	"ban": `INSERT INTO ban (id, prefix, scope, rule, score, attempts, strike, evidence, servers,
 		decided, until, lifted, lifted_by, lifted_why, observed, current, boot)
 		VALUES (1 + max((SELECT coalesce(max(id), 0) FROM ban),
@@ -76,22 +76,24 @@ func (s *store) write(f func() error) error {
 		return errReadOnly
 	}
 
+	// IMMEDIATE, because a transaction that begins by reading cannot always be turned into one that
+	// writes.
 	if _, err := s.exec("BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
 
+	// The clocks are stored with every commit, so that times can be corrected after a crash.
 	err := f()
 	if err == nil {
 		r := s.times.last
 		_, err = s.do("clock", r.boot, r.bootID, r.uptime, r.wall, r.before)
 	}
 
-	// The clocks are stored with every commit, so that times can be corrected after a crash.
 	if err == nil {
 		_, err = s.exec("COMMIT")
 	}
 	if err != nil {
-		_, _ = s.exec("ROLLBACK") // after some errors SQLite has done so
+		_, _ = s.exec("ROLLBACK") // after some errors SQLite has rolled back already
 	}
 
 	return err
@@ -99,21 +101,22 @@ func (s *store) write(f func() error) error {
 
 // batch is the content of one commit.
 type batch struct {
-	all        *LiftAll // before all others
+	all        *LiftAll // comes before all others; nil: none
 	bans       []*entry
-	lifts      int // how much of pending.lifts it takes, and of pending.order
-	order      int
+	lifts      int // the number of keys taken from pending.lifts
+	order      int // the number of keys taken from pending.order
 	alerts     []Alert
 	operations []Operation
 	totals     []*Total
-	keys       []totalKey // of totals
+	keys       []totalKey // those of totals
 	rows       []Row
 	blocks     []Block
 }
 
-// commit writes a batch in one transaction. If the wall clock was set since the last one, it
-// corrects the times of bans that were written, and reports so.
+// commit writes a batch in one transaction. If the wall clock was set since the last commit, it
+// also corrects the times of the written bans, and reports true.
 func (s *store) commit(b *batch) (stepped bool, err error) {
+	// The transaction changes these two. If it fails, they must be as before.
 	saved, log := s.times.last, s.log
 	step := s.times.read()
 	err = s.write(func() error {
@@ -125,7 +128,7 @@ func (s *store) commit(b *batch) (stepped bool, err error) {
 		return s.put(b)
 	})
 	if err != nil {
-		s.times.last, s.log = saved, log // nothing was written, so all is still to be done
+		s.times.last, s.log = saved, log
 		return false, err
 	}
 
@@ -134,6 +137,7 @@ func (s *store) commit(b *batch) (stepped bool, err error) {
 
 // put writes a batch in the running transaction.
 func (s *store) put(b *batch) error {
+	// It lifts the bans that are written, so it comes before those that are decided later.
 	if b.all != nil {
 		if err := s.putLiftAll(b.all); err != nil {
 			return err
@@ -152,7 +156,7 @@ func (s *store) put(b *batch) error {
 		}
 	}
 
-	// Operations are only appended.
+	// An operation is a record of the past, so it changes no other row.
 	for _, o := range b.operations {
 		if _, err := s.do("operation", s.times.at(o.At), o.UID, o.Says, o.What, o.Object,
 			o.Reason); err != nil {
@@ -172,7 +176,7 @@ func (s *store) put(b *batch) error {
 		}
 	}
 
-	// A block is written in the same transaction as the bans that it knows of.
+	// A block of the engine's state is in the same commit as the bans that it includes.
 	for _, block := range b.blocks {
 		if err := s.putBlock(block); err != nil {
 			return err
@@ -193,7 +197,7 @@ func (s *store) put(b *batch) error {
 	return nil
 }
 
-// putEntry writes what happened to one ban, in that order.
+// putEntry writes the changes of one key, in the order of the fields of entry.
 func (s *store) putEntry(e *entry) error {
 	if e.lift != nil {
 		if err := s.putLift(e.lift); err != nil {
@@ -207,11 +211,11 @@ func (s *store) putEntry(e *entry) error {
 	return nil
 }
 
-// same is the largest distance of two ends of the same ban, in milliseconds: its two clocks are
-// read at two moments.
+// same is the largest difference between two ends of the same ban, in milliseconds. They differ
+// because the two clocks are not read at the same moment.
 const same = 1500
 
-// putBan writes a ban, and its end if it was lifted already.
+// putBan writes a ban. end is its lift, if it was lifted before it was written.
 func (s *store) putBan(b *Ban, end *Lift) error {
 	prefix, scope := b.Prefix.String(), b.Scope.String()
 	decided, until := s.times.at(b.From), s.times.at(b.Until)
@@ -232,7 +236,7 @@ func (s *store) putBan(b *Ban, end *Lift) error {
 		}
 	}
 
-	// A ban that was lifted before it was written gets one row.
+	// A ban with its lift takes one row.
 	var lifted, by, why any
 	if end != nil {
 		lifted, by, why = s.times.at(end.At), end.By, end.Why
@@ -254,8 +258,8 @@ func listed(names []string) string {
 	return string(text)
 }
 
-// isKnown reports whether the journal has this very ban or, for one that was found, knows anything
-// about its key.
+// isKnown reports whether the journal has this ban, with the same end. For a ban that was found in
+// the kernel, it reports whether the journal has a running or lifted ban of the key.
 func (s *store) isKnown(b *Ban, until int64) (bool, error) {
 	var has, boot int64
 	var lifted sql.NullInt64
@@ -270,12 +274,13 @@ func (s *store) isKnown(b *Ban, until int64) (bool, error) {
 		return b.Found, nil
 	}
 
+	// The ends are compared by the rest of the time, since the clock may differ between the boots.
 	left, want := has-s.times.now(boot), until-s.times.now(s.times.last.boot)
 	return b.Found && left > 0 || left-want < same && want-left < same, nil
 }
 
-// putLift ends the current ban of a key. If the journal has none, a ban that is known to have
-// existed is written as lifted.
+// putLift ends the current ban of a key. If the journal has none, but there certainly was one, a
+// lifted ban is written.
 func (s *store) putLift(l *Lift) error {
 	prefix, scope, at := l.Prefix.String(), l.Scope.String(), s.times.at(l.At)
 	r, err := s.do("lift", at, l.By, l.Why, prefix, scope)
@@ -296,7 +301,7 @@ func (s *store) putLift(l *Lift) error {
 		return err
 	}
 
-	// A row that says only that the ban is lifted keeps it from coming back.
+	// This row without a reason keeps the ban from coming back.
 	_, err = s.do("ban", prefix, scope, "unknown", 0, 0, 0, "", "", at, at, at, l.By, l.Why, false,
 		true, s.times.last.boot)
 

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// How the journal deletes old rows. Each step is a small commit, and urgent writes go first.
+// How the journal deletes old rows. Each step is a small commit, and takes turns with other writes.
 const (
 	tidyEvery = time.Hour
-	// tidyFirst is the wait after the start: with a clock that is wrong at boot, running bans could
-	// look ended.
+	// tidyFirst is the wait after the start. If the clock is wrong at boot, running bans could look
+	// ended.
 	tidyFirst = 15 * time.Minute
 	tidyRows  = 1000 // rows in a step
 	tidyPages = 256  // pages that a step returns to the disk
@@ -19,11 +19,11 @@ const (
 // tidy deletes old rows step by step.
 type tidy struct {
 	next time.Time // when to begin again; zero: not set yet
-	turn bool      // the next turn is tidy's
+	turn bool      // this turn is for deleting, the next one for writing
 	at   int       // the next step
 }
 
-// old are the statements that delete what ended before a time, in the order of their use. Each
+// old holds the statements that delete rows from before a time, in the order of their use. Each
 // deletes a bounded number of rows. Alerts that forged packets can raise come before the others.
 var old = []string{
 	`DELETE FROM source_hour WHERE (hour, server, source) IN
@@ -38,20 +38,21 @@ var old = []string{
 		WHERE current = 0 AND max(until, ifnull(lifted, 0)) < ?1 ORDER BY id LIMIT ?2)`,
 	`DELETE FROM operation WHERE id IN
 		(SELECT id FROM operation WHERE at < ?1 ORDER BY id LIMIT ?2)`,
-	// The last one keeps the number of its row from coming again.
+	// The last row stays, so that its number is not used again.
 	`DELETE FROM lift_all WHERE id IN (SELECT id FROM lift_all WHERE at < ?1 AND
 		id < (SELECT max(id) FROM lift_all) AND NOT EXISTS
 		(SELECT 1 FROM ban WHERE current = 1 AND lifted IS NULL AND id <= lift_all.upto) LIMIT ?2)`,
 }
 
-// over marks the rows of bans that have ended, and of lifted ones that need not be remembered.
+// over marks the rows of bans that have ended, and of lifted bans that need not be remembered. Such
+// rows are history only.
 const over = `UPDATE ban SET current = 0, lifted = p.lifted, lifted_by = p.lifted_by,
 	lifted_why = p.lifted_why FROM past p WHERE p.id = ban.id AND ban.id IN (SELECT id FROM past
 	WHERE current = 1 AND until < ?1 AND (lifted IS NULL OR lifted < ?2) LIMIT ?3)`
 
 // step does one step, and reports whether there is more to do.
 func (t *tidy) step(j *Journal, now time.Time) (more bool, err error) {
-	// The clock may be wrong at boot, so the first turn waits.
+	// The first time waits, see tidyFirst.
 	if t.next.IsZero() {
 		t.next = now.Add(tidyFirst)
 	}
@@ -72,7 +73,7 @@ func (t *tidy) step(j *Journal, now time.Time) (more bool, err error) {
 		t.at++
 	}
 
-	// After the last step there is nothing to do for an hour.
+	// After the last step, the next ones begin in an hour.
 	if t.at > len(old)+2 {
 		t.at, t.next = 0, now.Add(tidyEvery)
 		return false, nil
@@ -85,6 +86,8 @@ func (t *tidy) step(j *Journal, now time.Time) (more bool, err error) {
 func (t *tidy) run(j *Journal) (again bool, err error) {
 	s := j.store
 	wall := j.o.Clock.Wall().UnixMilli()
+
+	// First bans become history, then history is deleted, then its room is returned.
 	switch i := t.at - 1; {
 	case i < 0:
 		return s.some(over, wall, wall-j.o.BanMax.Milliseconds(), tidyRows)
@@ -118,8 +121,8 @@ func (s *store) shrink(most, wall int64) (more bool, err error) {
 		return false, err
 	}
 
-	// One kind is used up before the next: totals are worth less than bans, and bans less than what
-	// operators did.
+	// All rows of one kind are deleted before those of the next: totals are worth less than bans,
+	// and bans less than the actions of operators.
 	for _, query := range old {
 		dropped := int64(0)
 		err := s.write(func() error {
@@ -150,6 +153,7 @@ func (s *store) giveBack() (more bool, err error) {
 		return false, err
 	}
 
+	// Few pages are not worth it: they will be used again.
 	_, err = s.exec(fmt.Sprintf("PRAGMA incremental_vacuum(%d)", tidyPages))
 	return err == nil, err
 }
@@ -170,7 +174,7 @@ func (s *store) used() (int64, error) {
 	return (pages - free) * size, err
 }
 
-// size returns the bytes in use, or 0. People read it.
+// size returns the bytes in use for people to read, or 0 if they are not known.
 func (s *store) size() (n int64) {
 	_ = guard(func() (err error) {
 		n, err = s.used()

@@ -7,11 +7,10 @@ import (
 	"time"
 )
 
-// By selects what totals are summed up by.
+// By selects how totals are grouped.
 type By int
 
-// What totals can be summed up by. A source is the same on all servers; an account belongs to its
-// server.
+// The groups of totals. A source is the same on all servers. An account belongs to its server.
 const (
 	BySource By = iota
 	ByAccount
@@ -20,18 +19,18 @@ const (
 
 // Sum is the total of a source, an account or a server over some hours.
 type Sum struct {
-	// Name is the source's address, the account as ami.Quote prints it, or the server; [Others] for
-	// all that had no room.
+	// Name is the source's address, the account as ami.Quote prints it, or the server. [Others]
+	// stands for all names that had no room.
 	Name     string
 	Server   string // of an account; else ""
-	Servers  int    // how many servers reported it
+	Servers  int    // the number of servers that reported it
 	Failures uint64 // events, not attempts: one attempt may raise several
 	Logins   uint64
 	First    time.Time // the beginning of the first hour with events, and of the last
 	Last     time.Time
 }
 
-// sums are the queries of [Journal.Totals].
+// sums holds the queries of [Journal.Totals].
 var sums = map[By]string{
 	BySource: `SELECT source, '', count(DISTINCT server), sum(failures) AS f, sum(logins) AS l,
 		min(hour), max(hour) FROM source_hour WHERE hour >= ?1 GROUP BY source`,
@@ -41,8 +40,8 @@ var sums = map[By]string{
 		min(hour), max(hour) FROM source_hour WHERE hour >= ?1 GROUP BY server`,
 }
 
-// Totals sums up the hours since the one that holds a time. It returns up to most sums, those with
-// the most failures first. Totals are written once a minute.
+// Totals sums up the hours from the one of since on. It returns up to most sums, those with the
+// most failures first. Totals are written once a minute.
 func (j *Journal) Totals(
 	ctx context.Context, by By, since time.Time, most int,
 ) (out []Sum, err error) {

@@ -38,18 +38,18 @@ type Lift struct {
 	At  time.Time // with a monotonic clock reading
 	By  string    // "policy", or an operator
 	Why string
-	// Known means that there was a ban for certain. Otherwise the lift is written only if the
-	// journal has a running ban.
+	// Known means that there certainly was a ban. Without it, the lift is written only if the
+	// journal has a running ban of the key.
 	Known bool
 }
 
-// LiftAll lifts all bans that were recorded before it, written or not.
+// LiftAll lifts all bans that were recorded before it, also those that wait to be written.
 type LiftAll struct {
 	At  time.Time // with a monotonic clock reading
 	By  string
 	Why string
-	// Block is a block of the engine's state that knows of it, see [Journal.Keep]; empty: none. It
-	// is written together with the lift.
+	// Block is a block of the engine's state after the lift, see [Journal.Keep]; empty: none. It is
+	// written in the same commit as the lift.
 	Block []byte
 }
 
@@ -66,7 +66,7 @@ type Alert struct {
 	Severity  int  // 1 is the worst
 	Forgeable bool // forged packets alone can raise the kind
 
-	// Of a condition. At is its beginning, and its later alerts have the same Key.
+	// For a condition. At is its beginning, and its later alerts have the same Key.
 	Key   string    // "" for an event
 	Seen  time.Time // when it was noticed last
 	Ended time.Time // zero: it goes on
@@ -88,7 +88,7 @@ type Operation struct {
 
 // Total counts the events of one source or one account in an hour.
 type Total struct {
-	Hour     time.Time // its beginning
+	Hour     time.Time // the beginning of the hour
 	Server   string
 	Name     string // the source's address, or the account's name as ami.Quote prints it
 	Account  bool   // Name is an account's
@@ -107,8 +107,8 @@ type Open struct {
 	Strike   int
 	Servers  []string
 	From     time.Time     // wall clock
-	Whole    time.Duration // as decided
-	Left     time.Duration // remaining at the snapshot; above 0, at most Whole
+	Whole    time.Duration // the length of the ban
+	Left     time.Duration // the rest at the snapshot; above 0, at most Whole
 }
 
 // Tombstone is a lifted ban. It is remembered so that the ban does not come back.
@@ -118,15 +118,16 @@ type Tombstone struct {
 	Why string
 }
 
-// Snapshot holds the bans at one time, those that wait to be written included.
+// Snapshot holds the bans at one moment, including those that wait to be written.
 type Snapshot struct {
 	Open   map[Key]Open
 	Lifted map[Key]*Tombstone
-	// All is the latest [LiftAll] of this boot, its time with a monotonic clock reading; zero: there
-	// was none. An element that the kernel had before is lifted, also where the ban was never
-	// written.
+	// All is the latest [LiftAll] of this boot, its time with a monotonic clock reading; zero:
+	// there was none. An element that the kernel had before that time is lifted, even if its ban
+	// was never written.
 	All Tombstone
 	At  time.Time // with a monotonic clock reading
-	// Bad counts the rows that cannot be read, such as changed ones. They are left as they are.
+	// Bad counts the rows that cannot be read because somebody changed them. They stay in the
+	// database.
 	Bad int
 }

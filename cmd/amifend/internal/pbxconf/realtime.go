@@ -2,6 +2,7 @@ package pbxconf
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -25,6 +26,19 @@ var realtimeFamilies = map[string]string{
 	"iaxusers": "iax2 show users",
 }
 
+// wholeFiles are the files that are read here and that a database may hold.
+var wholeFiles = [...]string{
+	"pjsip.conf", "pjsip_wizard.conf", "sip.conf", "iax.conf", "manager.conf", "http.conf",
+}
+
+// realtimeIAX adds the risk of IAX2 whose accounts come from a database.
+func (f *finder) realtimeIAX(v variable) {
+	known := slices.ContainsFunc(f.Risks, func(r Risk) bool { return r.Text == textIAX })
+	if !known && f.modules.loaded("chan_iax2") {
+		f.Risks = append(f.Risks, Risk{v.where + " " + v.name, textIAX, doIAX})
+	}
+}
+
 // realtime adds a Problem for each kind of object that Asterisk reads from a database.
 func (f *finder) realtime() {
 	for _, s := range f.quietly("sorcery.conf") {
@@ -42,6 +56,17 @@ func (f *finder) realtime() {
 		for _, v := range s.vars {
 			if command, ok := realtimeFamilies[v.name]; ok {
 				f.fromDatabase(v, command)
+			}
+			if strings.HasPrefix(v.name, "iax") {
+				f.realtimeIAX(v)
+			}
+
+			// A whole file may come from the database (`manager.conf => odbc,…`). Asterisk then
+			// ignores the one on the disk.
+			if slices.Contains(wholeFiles[:], v.name) {
+				f.Realtime = true
+				f.Problems = append(f.Problems, Problem{v.where, v.name + " comes from a database " +
+					"(realtime), which is not read: what it says on the disk does not count"})
 			}
 		}
 	}

@@ -117,6 +117,14 @@ func general(sections []*section) (*section, bool) {
 	return all, all.where != ""
 }
 
+// The risk of IAX2.
+const (
+	textIAX = "IAX2 is in use, and chan_iax2 raises no security events: attackers who guess " +
+		"passwords over it are neither seen nor banned"
+	doIAX = "let only the other ends of your trunks reach the IAX2 port (4569/udp), by rules of " +
+		"your own; or use SIP, and write noload = chan_iax2.so into modules.conf"
+)
+
 // iaxRisk adds the risk of IAX2 where it is used: by an account or a registration.
 func (f *finder) iaxRisk(sections []*section) {
 	i := slices.IndexFunc(sections, usesIAX)
@@ -133,10 +141,7 @@ func (f *finder) iaxRisk(sections []*section) {
 	// chan_iax2.c calls none of the functions of security_events.h.
 	f.Risks = append(f.Risks, Risk{
 		fmt.Sprintf("%s [%s]", where, s.name),
-		"IAX2 is in use, and chan_iax2 raises no security events: attackers who guess passwords " +
-			"over it are neither seen nor banned",
-		"let only the other ends of your trunks reach the IAX2 port (4569/udp), by rules of your " +
-			"own; or use SIP, and write noload = chan_iax2.so into modules.conf",
+		textIAX, doIAX,
 	})
 }
 

@@ -281,3 +281,30 @@ func TestRealtimeObjects(t *testing.T) {
 ! sorcery.conf:7: global `+what+`endpoint_identifier_order run: asterisk -rx "pjsip show settings"
 `)
 }
+
+// TestRealtimeHides: accounts of IAX2 and whole files may come from a database.
+func TestRealtimeHides(t *testing.T) {
+	files := map[string]string{
+		"pjsip.conf": "[g]\n",
+		"extconfig.conf": "[settings]\niaxusers => odbc,a\niaxpeers => odbc,a\n" +
+			"manager.conf => odbc,a,ast_config\nvoicemail => odbc,a\n",
+	}
+	c, err := Read(Options{Dir: writeFiles(t, files)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Risks) != 1 || c.Risks[0].Text != textIAX ||
+		c.Risks[0].Where != "extconfig.conf:2 iaxusers" {
+		t.Errorf("%+v", c.Risks)
+	}
+	if n := len(c.Problems); n != 3 || !strings.Contains(c.Problems[2].String(),
+		"manager.conf comes from a database") {
+		t.Errorf("%v", c.Problems)
+	}
+
+	files["modules.conf"] = "[modules]\nautoload=yes\nnoload=chan_iax2.so\n"
+	c, err = Read(Options{Dir: writeFiles(t, files)})
+	if err != nil || len(c.Risks) != 0 {
+		t.Errorf("without chan_iax2: %+v, %v", c.Risks, err)
+	}
+}

@@ -11,8 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernel holds the addresses, routes and neighbours that the kernel knows and that must never be
-// banned.
+// kernel holds the entries that come from the kernel: its addresses, routes and neighbours.
 type kernel struct {
 	found  []Entry
 	onLink []netip.Prefix
@@ -28,9 +27,9 @@ func (k *kernel) addTo(b *builder) {
 	}
 }
 
-// dumpTries is how often an interrupted dump is repeated. The kernel interrupts a dump when the
+// dumpTries is the number of times that a dump is tried. The kernel interrupts a dump when the
 // table changes meanwhile, and on a router with many routes it may change all the time. So the
-// results of all tries are kept, and after the last try they are taken as complete.
+// results of all tries are kept, and after the last try they count as complete.
 const dumpTries = 4
 
 // readKernel dumps addresses, the routes of all tables, their next hops and the IPv6 neighbours.
@@ -40,7 +39,7 @@ func readKernel(ns int) (kernel, error) {
 		handle = netns.NsHandle(ns)
 	}
 
-	// The handle stays in its namespace, even if the thread moves to another one.
+	// The handle stays in its namespace, even when the thread enters another one.
 	h, err := netlink.NewHandleAt(handle, unix.NETLINK_ROUTE)
 	if err != nil {
 		return kernel{}, fmt.Errorf("open netlink: %w", err)
@@ -63,6 +62,7 @@ func readKernel(ns int) (kernel, error) {
 		{"next hops", r.dumpNextHops},
 		{"neighbours", r.dumpNeighbours},
 	} {
+		// An interrupted dump has still added what it found.
 		for range dumpTries {
 			if err = d.dump(); !errors.Is(err, netlink.ErrDumpInterrupted) {
 				break
@@ -104,7 +104,7 @@ func (r *reader) addIP(ip net.IP, reason string) {
 	}
 }
 
-// link returns the name of an interface, or its number if the interface has gone since.
+// link returns the name of an interface, or its number if the interface was removed meanwhile.
 func (r *reader) link(index int) string {
 	if name, ok := r.links[index]; ok {
 		return name
@@ -112,6 +112,7 @@ func (r *reader) link(index int) string {
 	return fmt.Sprintf("interface %d", index)
 }
 
+// dumpLinks reads the names of the interfaces.
 func (r *reader) dumpLinks() error {
 	links, err := r.h.LinkList()
 	for _, l := range links {
@@ -126,8 +127,8 @@ func (r *reader) dumpAddresses() error {
 	for _, a := range addrs {
 		name := r.link(a.LinkIndex)
 		r.addIP(a.IP, "own address on "+name)
+		// A default route through a tunnel leads to its far end, and need not name it.
 		if a.Peer != nil && !a.Peer.IP.Equal(a.IP) {
-			// A default route through a tunnel leads there, and need not name it.
 			r.addIP(a.Peer.IP, "far end of "+name)
 		}
 
@@ -149,15 +150,15 @@ func (r *reader) dumpRoutes() error {
 		})
 }
 
-// route adds the gateways of a route. If its destination is ours, or a network of our neighbours,
-// it adds the destination.
+// route adds the gateways of a route. It adds the destination too, if that is ours or a network of
+// our neighbours.
 func (r *reader) route(rt *netlink.Route) {
 	dst := prefixOf(rt.Dst)
 	toAll := !dst.IsValid() || dst.Bits() == 0
 	switch rt.Type {
 	case unix.RTN_LOCAL, unix.RTN_ANYCAST:
-		// Whole prefixes may be ours (ip route add local …), but only in the kernel's own table. In
-		// other tables, a transparent proxy takes packets for everybody by such a route.
+		// A whole prefix may be ours (ip route add local …), but only in the kernel's own table. In
+		// another table, such a route makes a transparent proxy take everybody's packets.
 		if rt.Table == unix.RT_TABLE_LOCAL && !toAll {
 			r.add(dst, "own address on "+r.link(rt.LinkIndex))
 		}
@@ -177,8 +178,8 @@ func (r *reader) route(rt *netlink.Route) {
 		reason = "default gateway via "
 	}
 
-	// A route without a gateway leads to a network of neighbours. hop adds one gateway, if there is
-	// one.
+	// hop adds a gateway, if the route has one. A route without any leads to a network of
+	// neighbours.
 	direct := true
 	hop := func(gw net.IP, via netlink.Destination, link int) {
 		if v, ok := via.(*netlink.Via); ok && len(gw) == 0 {
@@ -190,6 +191,7 @@ func (r *reader) route(rt *netlink.Route) {
 		}
 	}
 
+	// A route with several next hops has them in MultiPath only.
 	hop(rt.Gw, rt.Via, rt.LinkIndex)
 	for _, n := range rt.MultiPath {
 		hop(n.Gw, n.Via, n.LinkIndex)
@@ -203,9 +205,9 @@ func (r *reader) route(rt *netlink.Route) {
 	}
 }
 
-// isNetwork reports whether a route can lead to a network of neighbours. The limit is there for
-// tunnels that take half of the address space (0.0.0.0/1): such a network would forbid every ban of
-// a prefix.
+// isNetwork reports whether p is small enough for a network of neighbours. A tunnel may have a
+// route for half of the address space (0.0.0.0/1). As a network of neighbours, it would forbid
+// every ban of a prefix.
 func isNetwork(p netip.Prefix) bool {
 	if p.Addr().Is4() {
 		return p.Bits() >= 8
@@ -224,7 +226,8 @@ func (r *reader) dumpNeighbours() error {
 	return err
 }
 
-// prefixOf returns a network as a masked prefix, or an invalid one.
+// prefixOf returns a network as a masked prefix. It returns the zero Prefix if n is nil or not
+// valid.
 func prefixOf(n *net.IPNet) netip.Prefix {
 	if n == nil {
 		return netip.Prefix{}

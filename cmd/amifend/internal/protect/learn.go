@@ -8,20 +8,20 @@ import (
 	"slices"
 )
 
-// Lesson is the kind of an address that was learned from the events of a server.
+// Lesson is the kind of an address that the events of a server named.
 type Lesson uint8
 
 // The kinds.
 const (
-	LocalAddress Lesson = iota // the LocalAddress of an untainted event: the PBX's
-	OwnAddress                 // the RemoteAddress of our own login: ours, as the PBX sees it
+	LocalAddress Lesson = iota // the PBX's own: LocalAddress of an untainted event
+	OwnAddress                 // ours as the PBX sees it: RemoteAddress of our own login
 )
 
-// maxLessons bounds the addresses of each kind that a server may show. The first ones stay, so that
-// nobody can push them out.
+// maxLessons is the most addresses of a kind that are learned from a server. The first ones stay,
+// so that nobody can push them out.
 const maxLessons = 16
 
-// lesson is one address that a server showed.
+// lesson is one address that a server named.
 type lesson struct {
 	server string
 	what   Lesson
@@ -36,12 +36,12 @@ func (l lesson) reason() string {
 	return fmt.Sprintf("server %s: LocalAddress of its events", l.server)
 }
 
-// lessons is a set that is never changed once it is shared.
+// lessons is a set of lessons. It does not change once it is shared.
 type lessons struct {
 	seen map[lesson]struct{}
 }
 
-// unless returns the addresses that no entry protects, sorted.
+// unless returns the lessons whose address no entry protects, sorted.
 func (l *lessons) unless(entries []Entry) (out []Learned) {
 	for k := range l.seen {
 		if !slices.ContainsFunc(entries, func(e Entry) bool { return e.Prefix.Contains(k.addr) }) {
@@ -62,8 +62,8 @@ func (l Learned) Advice() string {
 		return fmt.Sprintf("if this machine reaches that PBX from there, write %q into [allow] "+
 			"prefixes; if not, see who uses that login", l.Addr)
 	}
-	return fmt.Sprintf("if it belongs to that PBX or to you, write addresses = [%q] into [[server]] %s; "+
-		"if not, see who names it there", l.Addr, l.Server)
+	return fmt.Sprintf("if it belongs to that PBX or to you, write addresses = [%q] into "+
+		"[[server]] %s; if not, see who names it there", l.Addr, l.Server)
 }
 
 // count returns the number of lessons of a kind from a server.
@@ -77,10 +77,13 @@ func (l *lessons) count(server string, what Lesson) int {
 	return n
 }
 
-// Learn adds an address that the events of a configured server showed; other servers are ignored.
-// It may be called for every event: for a known address it allocates nothing, and it never waits
-// for the kernel, a file or the network. Run hands out the new set soon after.
+// Learn adds an address that the events of a server named. It ignores servers that are not listed.
+// Run hands out the new set soon after.
+//
+// Learn may be called for every event. For a known address it allocates nothing, and it never waits
+// for the kernel, a file or the network.
 func (w *Watcher) Learn(server string, addr netip.Addr, what Lesson) {
+	// These are protected anyway, or name no host.
 	k := lesson{server, what, plain(addr)}
 	if !k.addr.IsValid() || k.addr.IsUnspecified() || k.addr.IsLoopback() || k.addr.IsMulticast() {
 		return
@@ -92,15 +95,15 @@ func (w *Watcher) Learn(server string, addr netip.Addr, what Lesson) {
 			return
 		}
 
-		// For a moment, events still come from a server that was removed from the config.
+		// Events of a server that was removed from the config may still come for a moment.
 		if !slices.ContainsFunc(w.listed.Load().Servers, func(s Server) bool {
 			return s.Name == server
 		}) {
 			return
 		}
 
-		// Others may read the old set, so a copy replaces it. If another goroutine was faster, the
-		// loop starts again.
+		// Others may be reading the old set, so a copy replaces it. If another goroutine has
+		// replaced it meanwhile, the loop begins again.
 		grown := &lessons{maps.Clone(old.seen)}
 		if grown.seen == nil {
 			grown.seen = map[lesson]struct{}{}
@@ -114,7 +117,7 @@ func (w *Watcher) Learn(server string, addr netip.Addr, what Lesson) {
 	}
 }
 
-// forget drops the lessons of servers that are not among these.
+// forget drops the lessons of all servers but these.
 func (w *Watcher) forget(servers []Server) {
 	for {
 		old := w.learned.Load()
@@ -122,6 +125,8 @@ func (w *Watcher) forget(servers []Server) {
 		maps.DeleteFunc(kept.seen, func(l lesson, _ struct{}) bool {
 			return !slices.ContainsFunc(servers, func(s Server) bool { return s.Name == l.server })
 		})
+
+		// As in Learn: another goroutine may have replaced the set meanwhile.
 		if w.learned.CompareAndSwap(old, kept) {
 			return
 		}

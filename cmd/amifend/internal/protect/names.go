@@ -15,18 +15,18 @@ import (
 const (
 	refreshNames = time.Minute     // the time between two lookups of a name
 	lookupTime   = 5 * time.Second // the longest time of one lookup
-	nameMemory   = time.Hour       // how long an address stays after the name has lost it
-	maxPerName   = 256             // the most addresses of a name; the longest unseen go first
+	nameMemory   = time.Hour       // how long an address stays after the name lost it
+	maxPerName   = 256             // the most addresses of a name
 )
 
-// names holds the addresses that names have and had.
+// names holds the present and the former addresses of names.
 type names struct {
 	mu     sync.Mutex
 	byHost map[string]nameRecord
 }
 
-// nameRecord maps an address to the time when the name last had it. Only a successful lookup
-// removes addresses: while DNS fails, all stay.
+// nameRecord maps an address of a name to the time of the last answer with it. Only a successful
+// lookup removes addresses: while DNS fails, all stay.
 type nameRecord map[netip.Addr]time.Time
 
 // answer records the result of a successful lookup.
@@ -56,12 +56,13 @@ func (n *names) answer(host string, now time.Time, addrs []netip.Addr) {
 		}
 	}
 
+	// Such a DNS may also give other addresses each time.
 	for len(r) > maxPerName {
 		r.dropOldest()
 	}
 }
 
-// dropOldest removes the address that was not seen for longest.
+// dropOldest removes the address whose last answer is the oldest.
 func (r nameRecord) dropOldest() {
 	var oldest netip.Addr
 	for a, at := range r {
@@ -129,11 +130,12 @@ func (l *Listed) hosts() map[string]string {
 	return out
 }
 
-// Addresses returns the protected addresses of each followed name that has any, sorted.
-// [Watcher.Remember] accepts them.
+// Addresses returns the protected addresses of each listed name, sorted. Names without an address
+// are left out. [Watcher.Remember] accepts the result.
 func (w *Watcher) Addresses() map[string][]netip.Addr {
 	w.names.mu.Lock()
 	defer w.names.mu.Unlock()
+
 	out := make(map[string][]netip.Addr, len(w.names.byHost))
 	for host, r := range w.names.byHost {
 		out[host] = slices.SortedFunc(maps.Keys(r), netip.Addr.Compare)
@@ -141,8 +143,8 @@ func (w *Watcher) Addresses() map[string][]netip.Addr {
 	return out
 }
 
-// Remember adds addresses that a name had before this process began, or that the caller has just
-// resolved. It ignores names that are not followed. Run hands out the new set soon after.
+// Remember adds addresses of a name that the caller knows: from an earlier run, or from a lookup of
+// its own. It ignores names that are not listed. Run hands out the new set soon after.
 func (w *Watcher) Remember(host string, addrs []netip.Addr) {
 	if _, ok := w.listed.Load().hosts()[host]; !ok {
 		return
@@ -155,6 +157,7 @@ func (w *Watcher) Remember(host string, addrs []netip.Addr) {
 func (w *Watcher) Resolve(ctx context.Context, host string) ([]netip.Addr, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTime)
 	defer cancel()
+
 	addrs, err := w.config.Lookup(ctx, host)
 	if err == nil && len(addrs) == 0 {
 		err = errors.New("the name has no address")
@@ -162,8 +165,8 @@ func (w *Watcher) Resolve(ctx context.Context, host string) ([]netip.Addr, error
 	return addrs, err
 }
 
-// lookup resolves all names at the same time. When a lookup fails, the addresses of the name stay,
-// and the failure is logged once.
+// lookup resolves all names at the same time. If a lookup fails, the addresses of the name stay.
+// The first failure in a row is logged.
 func (w *Watcher) lookup(ctx context.Context) {
 	hosts := w.listed.Load().hosts()
 	var mu sync.Mutex
@@ -187,17 +190,18 @@ func (w *Watcher) lookup(ctx context.Context) {
 
 	wg.Wait()
 	if ctx.Err() != nil {
-		return // the watcher is being stopped; DNS did not fail
+		return // the lookups failed because the watcher ends
 	}
 
 	// The list may have changed during the lookups.
 	w.names.forget(w.listed.Load().hosts())
 
+	// Status shows the failures, so their order must not change by chance.
 	slices.SortFunc(failed, func(a, b *LookupError) int { return cmp.Compare(a.Host, b.Host) })
 	before := w.Unresolved()
 	w.failed.Store(&failed)
 
-	// A name that failed last time too has been logged.
+	// If a name failed last time too, that was logged then.
 	for _, e := range failed {
 		if !slices.ContainsFunc(before, func(b *LookupError) bool { return b.Host == e.Host }) {
 			w.config.Log.Warn("cannot resolve a name that is never banned, keeping its last "+

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dumpNextHops adds the gateways of next hop objects, ip-nexthop(8). An IPv4 route that uses an
-// object also names the gateway, unless net.ipv4.nexthop_compat_mode is 0. An IPv6 route names only
-// the object's number.
+// dumpNextHops adds the gateways of next hop objects, ip-nexthop(8). An IPv6 route names only the
+// number of its object. So does an IPv4 route if net.ipv4.nexthop_compat_mode is 0. Otherwise it
+// also names the gateway.
 func (r *reader) dumpNextHops() error {
 	c, err := netlink.Dial(unix.NETLINK_ROUTE, &netlink.Config{NetNS: r.ns})
 	if err != nil {
@@ -24,7 +24,7 @@ func (r *reader) dumpNextHops() error {
 		Data:   make([]byte, unix.SizeofNhmsg),
 	})
 
-	// Linux before 5.3 has no such objects, so no gateway is missing.
+	// Linux before 5.3 has no such objects.
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL) {
 		return nil
 	}
@@ -52,6 +52,7 @@ func (r *reader) nextHop(data []byte) error {
 		return err
 	}
 
+	// The kernel sends the attributes in any order.
 	var gateway netip.Addr
 	link := 0
 	for attributes.Next() {
@@ -63,6 +64,7 @@ func (r *reader) nextHop(data []byte) error {
 		}
 	}
 
+	// A next hop without a gateway leads to neighbours, and a group names other next hops.
 	if gateway.IsValid() {
 		r.add(netip.PrefixFrom(gateway, gateway.BitLen()), "next hop via "+r.link(link))
 	}

@@ -7,8 +7,8 @@
 // addresses of allowlisted names; every PBX by its name, its configured addresses and the addresses
 // in its own events; and our own address as a PBX sees it.
 //
-// When it cannot read a source for a while, it keeps the addresses that it last read. It changes
-// nothing on the system.
+// When a reading fails, the addresses of the last good reading stay. The package changes nothing on
+// the system.
 package protect
 
 import (
@@ -28,20 +28,20 @@ import (
 // Entry is a prefix that is never banned.
 type Entry struct {
 	Prefix netip.Prefix // masked
-	// Reason is the reason for people, such as "default gateway via eth0". Several are joined by
-	// "; ".
+	// Reason is a text for people, such as "default gateway via eth0". Several reasons are joined
+	// by "; ".
 	Reason string
 }
 
-// Set holds all that must never be banned at one moment. It does not change once it is handed out.
+// Set holds all protected addresses at one moment. It does not change after it was handed out.
 type Set struct {
 	Entries []Entry // sorted by prefix, each prefix once
-	// OnLink holds the networks of our neighbours, sorted. Their hosts may be banned, but no prefix
-	// that covers such a network.
+	// OnLink holds the networks of our neighbours, sorted. A host of such a network may be banned.
+	// A prefix that covers the whole network may not.
 	OnLink []netip.Prefix
-	// Learned are addresses that only the events of a server named. They are protected from what
-	// that server reports, and from nothing else: it may lie. Addresses of Entries are not among
-	// them. They are sorted.
+	// Learned holds the addresses that only the events of a server named, sorted. They are
+	// protected from events of that server only, because a server may lie about them. Addresses of
+	// Entries are not among them.
 	Learned []Learned
 }
 
@@ -66,7 +66,7 @@ type Server struct {
 	Addresses []netip.Addr
 }
 
-// Name is a host name whose addresses are never banned. Changes of the addresses are followed.
+// Name is a host name whose addresses are never banned. It is resolved again and again.
 type Name struct {
 	Host   string
 	Reason string // such as "allowlist ([allow] names)"
@@ -77,7 +77,7 @@ type Listed struct {
 	Allow   []netip.Prefix // [allow] prefixes
 	Names   []Name
 	Servers []Server
-	Also    []Entry // further entries
+	Also    []Entry // what operators allow by command
 }
 
 // Config selects what to protect and where to look. The zero value protects this system only.
@@ -115,7 +115,7 @@ func (e *LookupError) Unwrap() error { return e.Err }
 
 // Watcher collects what must never be banned. Its methods may be called from any goroutine.
 type Watcher struct {
-	config Config // without its lists, which are in listed
+	config Config // its lists are out of date: listed has those in force
 	listed atomic.Pointer[Listed]
 	names  names
 	failed atomic.Pointer[[]*LookupError]
@@ -126,20 +126,20 @@ type Watcher struct {
 	learned atomic.Pointer[lessons] // replaced whole, by compare and swap
 
 	mu     sync.Mutex // guards kernel and last
-	kernel kernel     // as last read
-	last   Set        // as last collected
+	kernel kernel     // the last reading
+	last   Set        // the last set that was collected
 
-	// handing is held while a set is collected to be handed out, so that an older set never comes
+	// handing is held while a set is collected and handed out, so that an older set never comes
 	// after a newer one.
 	handing sync.Mutex
 	update  func(Set) // nil: nobody follows yet
-	handed  Set       // as update last had it
+	handed  Set       // the last argument of update
 
-	stale atomic.Bool
+	stale atomic.Bool // the kernel has reported a change since the last reading
 
-	overflows atomic.Uint64 // lost messages of the kernel
+	overflows atomic.Uint64 // how often the kernel's messages were lost
 
-	// These are fields so that tests can set them.
+	// Tests set these.
 	poll, resync, refresh, pause time.Duration
 	buffer                       int // bytes of the netlink socket; 0: the system's default
 }
@@ -166,13 +166,15 @@ func New(c Config) *Watcher {
 	return w
 }
 
-// Relist replaces the lists of the operator. Run hands out the new set soon after, and
-// [Watcher.Refresh] at once. Addresses that were learned from a server stay as long as the server is
+// Relist replaces the lists of the operator. Run hands out the new set soon after,
+// [Watcher.Refresh] at once. Addresses that a server's events named stay as long as the server is
 // listed. The caller must not change l afterwards.
 func (w *Watcher) Relist(l Listed) {
 	w.listed.Store(&l)
 	w.forget(l.Servers)
 	w.names.forget(l.hosts())
+
+	// New names are resolved at once, by a goroutine of its own.
 	w.kick()
 	select {
 	case w.renamed <- struct{}{}:
@@ -180,25 +182,25 @@ func (w *Watcher) Relist(l Listed) {
 	}
 }
 
-// Current returns the latest set.
+// Current returns the set that was collected last.
 func (w *Watcher) Current() Set {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.last
 }
 
-// Snapshot reads everything once. It must succeed before the first ban.
+// Snapshot reads everything once, and returns the set. It must succeed before the first ban.
 //
-// A name that does not resolve is not an error, because such a PBX cannot be reached either. The
-// Set then lacks its addresses, or has those of earlier lookups. The failure is logged, and
-// [Watcher.Unresolved] returns it. If Snapshot returns an error, it returns no Set.
+// A name that does not resolve is not an error, because a PBX of that name cannot be reached
+// either. The set then has the addresses of earlier lookups, if any. The failure is logged, and
+// [Watcher.Unresolved] returns it. With an error, Snapshot returns the zero Set.
 func (w *Watcher) Snapshot(ctx context.Context) (Set, error) {
 	w.lookup(ctx)
 	return w.collect(true)
 }
 
-// HandTo has update called with each set that differs from the one before, one call at a time. The
-// first one is compared with the set that was collected last.
+// HandTo makes the Watcher call update with each set that differs from the one before, one call at
+// a time. The first set is compared with [Watcher.Current].
 func (w *Watcher) HandTo(update func(Set)) {
 	w.handing.Lock()
 	defer w.handing.Unlock()
@@ -242,7 +244,7 @@ func (w *Watcher) collect(fresh bool) (Set, error) {
 		w.kernel = k
 	}
 
-	// First the lists of the operator, then the addresses that were found.
+	// The lists of the operator: prefixes, allowances by command, names, servers.
 	b := newBuilder()
 	listed := w.listed.Load()
 	for _, p := range listed.Allow {
@@ -264,11 +266,13 @@ func (w *Watcher) collect(fresh bool) (Set, error) {
 		}
 	}
 
+	// What this machine needs to be reachable: its addresses, gateways and resolvers.
 	w.kernel.addTo(b)
 	if err := addResolvers(b, w.config.Root); err != nil {
 		return Set{}, err
 	}
 
+	// An address that is protected from every server needs no weaker protection.
 	w.last = b.set()
 	w.last.Learned = w.learned.Load().unless(w.last.Entries)
 	return w.last, nil
@@ -282,8 +286,8 @@ func (w *Watcher) kick() {
 	}
 }
 
-// builder gathers entries. It sorts the reasons of a prefix, so that equal findings make equal
-// sets.
+// builder gathers entries. It sorts the reasons of a prefix, so that the same findings in another
+// order make an equal set.
 type builder struct {
 	reasons map[netip.Prefix][]string
 	onLink  map[netip.Prefix]struct{}
@@ -300,6 +304,7 @@ var builtIn = []Entry{
 	{netip.MustParsePrefix("ff00::/8"), "multicast"},
 }
 
+// newBuilder returns a builder with the prefixes of builtIn.
 func newBuilder() *builder {
 	b := &builder{map[netip.Prefix][]string{}, map[netip.Prefix]struct{}{}}
 	for _, e := range builtIn {
@@ -346,5 +351,6 @@ func (b *builder) set() Set {
 	return s
 }
 
-// plain returns an address as events name sources: without a zone, IPv4 as IPv4.
+// plain returns an address in the form of a source in events: without a zone, and IPv4-mapped
+// addresses as IPv4.
 func plain(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }

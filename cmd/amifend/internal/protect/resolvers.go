@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// These bounds limit the cost of an unusual file. Real ones have a few lines.
+// These bounds limit the cost of an unusual file. Usual files have a few lines.
 const (
 	maxResolvFile  = 256 << 10
 	maxResolvFiles = 64 // for each pattern
@@ -32,8 +32,8 @@ var (
 )
 
 // upstreams holds the files that name the resolvers behind a local stub. All are read, even if
-// resolv.conf names none of the stubs: programs may ask systemd-resolved without it (nss-resolve),
-// and the file of an unused stub does no harm, as it only protects one more resolver.
+// resolv.conf names no stub: programs may ask systemd-resolved without it (nss-resolve). The file
+// of an unused stub does no harm, since it only protects one more resolver.
 var upstreams = []struct {
 	pattern string
 	line    *regexp.Regexp
@@ -52,8 +52,8 @@ var upstreams = []struct {
 	{"/etc/unbound/unbound.conf.d/*.conf", unbound, "DNS upstream of unbound"},
 }
 
-// addResolvers adds the DNS resolvers that the system's files under root name. Files may be
-// missing. Only resolv.conf must be readable.
+// addResolvers adds the DNS resolvers in the system's files under root. Any file may be missing. If
+// resolv.conf is there and cannot be read, addResolvers returns an error.
 func addResolvers(b *builder, root string) error {
 	err := readResolvers(b, filepath.Join(root, resolvConf), nameserver,
 		"DNS resolver ("+resolvConf+")")
@@ -68,7 +68,7 @@ func addResolvers(b *builder, root string) error {
 		}
 
 		for _, f := range files[:min(len(files), maxResolvFiles)] {
-			// Files of other users may not be readable.
+			// A file that we may not read names no resolver for us either.
 			_ = readResolvers(b, f, u.line, u.reason)
 		}
 	}
@@ -76,7 +76,7 @@ func addResolvers(b *builder, root string) error {
 	return nil
 }
 
-// readResolvers adds the addresses that match in a file.
+// readResolvers adds the addresses in the lines of a file that match.
 func readResolvers(b *builder, path string, line *regexp.Regexp, reason string) error {
 	st, err := os.Stat(path)
 	if err != nil {

@@ -18,15 +18,15 @@ import (
 const (
 	// pollFiles is the time between two readings of the files that name DNS resolvers.
 	pollFiles = 5 * time.Second
-	// resyncKernel is the time after which the kernel is read even if it reported no change.
+	// resyncKernel is the longest time between two readings of the kernel, if it reports no change.
 	resyncKernel = time.Minute
-	// minPause is the time between two readings. Changes come in groups, which it gathers.
+	// minPause is the shortest time between two readings, because changes come in groups.
 	minPause = 100 * time.Millisecond
 	// retryPause is the pause after a reading or a subscription that failed.
 	retryPause = time.Second
 )
 
-// groups are the kernel's broadcasts to follow, rtnetlink(7).
+// groups holds the groups of rtnetlink(7) whose messages the Watcher receives.
 var groups = []uint{
 	unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH,
 	unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE,
@@ -44,7 +44,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// follow looks again when something may have changed.
+// follow collects the set and hands it out whenever something may have changed.
 func (w *Watcher) follow(ctx context.Context) error {
 	poll := time.NewTicker(w.poll)
 	defer poll.Stop()
@@ -59,12 +59,14 @@ func (w *Watcher) follow(ctx context.Context) error {
 		case <-poll.C:
 		}
 
+		// The files are read each time. The kernel is read only when it reported a change, or when
+		// the last reading is old.
 		began := time.Now()
 		fresh := w.stale.Swap(false) || began.Sub(asked) >= w.resync
 		err := w.handOut(fresh)
 
-		// The pause grows with the length of the reading, so that a router with a million routes
-		// does not keep this goroutine busy.
+		// The pause is ten times as long as the reading, so that a million routes do not keep a
+		// core busy.
 		pause := max(w.pause, 10*time.Since(began))
 		if err != nil {
 			w.config.Log.Error("cannot read what must not be banned, keeping the last list",
@@ -84,7 +86,8 @@ func (w *Watcher) follow(ctx context.Context) error {
 	}
 }
 
-// resolve keeps the addresses of names up to date.
+// resolve looks up the names again and again: at the start, after each refresh, and when the lists
+// changed.
 func (w *Watcher) resolve(ctx context.Context) error {
 	for ctx.Err() == nil {
 		w.lookup(ctx)
@@ -103,9 +106,9 @@ func (w *Watcher) resolve(ctx context.Context) error {
 	return nil
 }
 
-// listen waits until the kernel reports a change. It does not read the content of a message: every
-// change leads to a new reading of everything. That is simpler than to follow each message, and a
-// lost message (ENOBUFS) does no harm.
+// listen marks the last reading as stale when the kernel reports a change. It does not apply the
+// messages: every change leads to a new reading of everything. That is simpler, and a lost message
+// (ENOBUFS) does no harm.
 func (w *Watcher) listen(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if err := w.subscribe(ctx); err != nil && ctx.Err() == nil {
@@ -117,7 +120,7 @@ func (w *Watcher) listen(ctx context.Context) error {
 	return nil
 }
 
-// subscribe follows the kernel's broadcasts until an error.
+// subscribe receives the kernel's messages until ctx ends or an error.
 func (w *Watcher) subscribe(ctx context.Context) error {
 	ns := netns.None()
 	if w.config.NetNS != 0 {
@@ -129,6 +132,7 @@ func (w *Watcher) subscribe(ctx context.Context) error {
 		return fmt.Errorf("subscribe to rtnetlink: %w", err)
 	}
 
+	// Tests make the buffer small, so that messages are lost.
 	if w.buffer != 0 {
 		if err := sock.SetReceiveBufferSize(w.buffer, false); err != nil {
 			sock.Close()
@@ -136,7 +140,7 @@ func (w *Watcher) subscribe(ctx context.Context) error {
 		}
 	}
 
-	// Receive has no context, so the end of ours closes the socket.
+	// Receive takes no context, so the end of ctx closes the socket.
 	stop := context.AfterFunc(ctx, sock.Close)
 	defer func() {
 		if stop() {
@@ -169,8 +173,8 @@ func (w *Watcher) changed() {
 	w.kick()
 }
 
-// matters reports whether messages hold more than changes of neighbours that are not routers. Such
-// changes come all the time on a busy network, and protect nothing.
+// matters reports whether messages may change the set. Changes of neighbours that are not routers
+// do not, and a busy network has them all the time.
 func matters(messages []syscall.NetlinkMessage) bool {
 	for _, m := range messages {
 		if m.Header.Type != unix.RTM_NEWNEIGH && m.Header.Type != unix.RTM_DELNEIGH {

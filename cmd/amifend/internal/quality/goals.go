@@ -8,6 +8,10 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/quality/traffic"
 )
 
+// firstFlooded is how many attempts an attacker has at most while a flood of forged packets names
+// one address after another. Whoever banned each of them as fast would let the flood ban everybody.
+const firstFlooded = 16
+
 // missed returns the ways in which a class missed its goal, a sentence for each.
 func missed(c *traffic.Class) []string {
 	got, goal := tallyOf(c), c.Goal
@@ -26,9 +30,13 @@ func missed(c *traffic.Class) []string {
 	}
 
 	// How soon, and how many attackers, a ban stopped.
-	if goal.First > 0 && got.worst > goal.First {
+	if goal.First > 0 && got.worstCalm > goal.First {
 		miss("%d attempts reached a PBX up to the first ban (median %d), want %d at most",
-			got.worst, got.median, goal.First)
+			got.worstCalm, got.median, goal.First)
+	}
+	if most := max(goal.First, firstFlooded); goal.First > 0 && got.worst > most {
+		miss("%d attempts reached a PBX up to the first ban, during a flood of forged packets, want "+
+			"%d at most", got.worst, most)
 	}
 	if s := share(got.stopped, got.parties); s < 100*goal.Stopped {
 		miss("%.1f %% of %d were banned before they made all their attempts, want %.0f %% at least",

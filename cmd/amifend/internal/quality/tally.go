@@ -18,6 +18,7 @@ type tally struct {
 	admitted    int // of them, those that reached a PBX
 	median      int // attempts of an attacker up to the first ban
 	worst       int
+	worstCalm   int // the same of those who came during no flood of forged packets
 	stopped     int // attackers who were banned before they had made all their attempts
 	never       int // attackers who were never banned
 	untold      int // of them, those about whom there was no alert
@@ -52,6 +53,9 @@ func tallyOf(c *traffic.Class) tally {
 
 	for _, p := range c.Parties {
 		first = append(first, p.First)
+		if !p.Flooded {
+			t.worstCalm = max(t.worstCalm, p.First)
+		}
 		t.addAttempts(p)
 		told = append(told, t.addAttacks(p)...)
 

@@ -21,6 +21,8 @@ var (
 		"did that; copy the capture as it is")
 	errBlanks = errors.New("was changed on its way: blanks at line ends were cut off. An editor " +
 		"does that; copy the capture as it is")
+	errWhole = errors.New("was changed on its way: events are in it, and none is whole. Line " +
+		"ends, blanks or empty lines were changed; copy the capture as it is")
 	errBOM = errors.New("was changed on its way: it begins with a byte order mark. An editor " +
 		"does that; copy the capture as it is")
 )
@@ -35,6 +37,8 @@ func changed(head []byte) error {
 	line, _, ok := bytes.Cut(head, []byte{'\n'})
 
 	switch {
+	case !ok && bytes.IndexByte(head, '\r') >= 0:
+		return errCRAlone
 	case !ok:
 		return nil
 	case bytes.HasSuffix(line, []byte("\r\r")):
@@ -60,6 +64,10 @@ type capture struct {
 	kept   bool
 	recent []byte // the piece before and this one, while kept is not set
 	piece  int    // how many bytes of recent are the piece before
+
+	addresses uint64 // how often a source is named
+	lines     uint64 // how often at the beginning of a line
+	tail      []byte // the end of the piece before, in which such a line may begin
 }
 
 // Read reads a piece and calls emit with its events. At the end it releases what the decoder
@@ -73,6 +81,12 @@ func (c *capture) Read(emit func(asterisklog.Event)) error {
 		head, _ := c.in.Peek(sniffed)
 		c.started = true
 		c.kept = hasEmpty(head, ": \r\n")
+
+		// The reason is known before the first event, so that nobody is accused.
+		if !c.kept && hasEmpty(head, ":\r\n") {
+			c.err = errBlanks
+			return c.err
+		}
 	}
 
 	buffer := c.decoder.Buffer()
@@ -80,6 +94,7 @@ func (c *capture) Read(emit func(asterisklog.Event)) error {
 
 	// The packet that an event comes from may have begun in the piece before.
 	c.remember(buffer[:n])
+	c.count(buffer[:n])
 
 	told := func(ev ami.Event) {
 		// A blank that was cut off looks like an injection. So check the capture before the event
@@ -106,7 +121,84 @@ func (c *capture) Read(emit func(asterisklog.Event)) error {
 	if (err != nil || dropped(c.decoder.Stats()) > before) && c.blanksCut() {
 		c.err = errBlanks
 	}
+	if err != nil && c.addresses > 0 && c.accounted() == 0 {
+		c.err = cmp.Or(c.err, errWhole)
+	}
 	return cmp.Or(c.err, err)
+}
+
+// count counts how often a source is named, whatever stands around it.
+func (c *capture) count(piece []byte) {
+	const sign = "RemoteAddress: IPV"
+
+	// A line may begin in the piece before.
+	c.tail = append(c.tail, piece...)
+	for i := 0; ; {
+		n := bytes.Index(c.tail[i:], []byte(sign))
+		if n < 0 {
+			break
+		}
+		c.addresses++
+		if at := i + n; at > 0 && (c.tail[at-1] == '\n' || c.tail[at-1] == '\r') {
+			c.lines++
+		}
+		i += n + len(sign)
+	}
+
+	// Too short to hold the sign with the line end in front of it a second time.
+	keep := min(len(c.tail), len(sign))
+	c.tail = append(c.tail[:0], c.tail[len(c.tail)-keep:]...)
+}
+
+// accounted returns the number of events that the decoder knows of, whether it believes them or
+// not.
+func (c *capture) accounted() (n uint64) {
+	s := c.decoder.Stats()
+	for _, e := range s.Events {
+		n += e
+	}
+	for _, e := range s.Tainted {
+		n += e
+	}
+	return n + dropped(s)
+}
+
+// lost returns the number of events that the capture holds and the decoder does not know of: parts
+// of the capture were changed on its way.
+func (c *capture) lost() uint64 {
+	s := c.decoder.Stats()
+	injected := dropped(s)
+	for _, n := range s.Tainted {
+		injected += n
+	}
+
+	// Injected text may name several sources. The last packet may be cut off.
+	const most = 8
+	if n := c.accounted() + most*injected + 1; c.lines > n {
+		return c.lines - n
+	}
+	return 0
+}
+
+// captureStart returns where a capture begins in head, the beginning of a file. What stands in front
+// of the banner is of the tool that recorded it, such as telnet or script. It reports false if the
+// file is no capture.
+func captureStart(head []byte) (int, bool) {
+	if isCapture(head) {
+		return 0, true
+	}
+
+	const first = 2 << 10
+	if i := bytes.Index(head[:min(len(head), first)], []byte("\nAsterisk Call Manager/")); i >= 0 {
+		return i + 1, true
+	}
+
+	// A part of a capture begins within an event, which is left out.
+	if !bytes.Contains(head, []byte("\nRemoteAddress: IPV")) {
+		return 0, false
+	}
+	i := bytes.Index(head, []byte("\r\n\r\nEvent: "))
+	return i + len("\r\n\r\n"), i >= 0
 }
 
 // dropped returns the number of packets that gave no event because of their text.

@@ -32,6 +32,7 @@ type File struct {
 	Name   string
 	Format Format
 	Events uint64            // events with a certain source
+	Lost   uint64            // events of a capture that was changed on its way in part
 	AMI    ami.Stats         // of the decoder
 	Log    asterisklog.Stats // of a log
 }
@@ -44,6 +45,7 @@ const leadMost = 4096
 // time in At.
 type file struct {
 	name       string
+	number     int // among the files
 	format     Format
 	closer     io.Closer
 	reader     reader
@@ -96,6 +98,8 @@ func (f *file) next() (Event, bool) {
 
 	ev := f.queue[f.head]
 	f.head++
+	ev.stamp = ev.At
+	ev.file = f.number
 
 	ev.At = f.clock.time(ev.At, f.following(ev.At))
 	f.events++
@@ -204,6 +208,7 @@ func (f *file) describe() File {
 	switch r := f.reader.(type) {
 	case *capture:
 		out.AMI = r.decoder.Stats()
+		out.Lost = r.lost()
 	case *asterisklog.Reader:
 		out.Log = r.Stats()
 		out.AMI = out.Log.Decoder

@@ -1,6 +1,8 @@
 package recording
 
 import (
+	"cmp"
+
 	"github.com/amifend/amifend/cmd/amifend/internal/asterisklog"
 )
 
@@ -29,20 +31,28 @@ func (s *Set) Notes() []Note {
 	// One note for each reason covers all files, since the advice is the same.
 	for u := range asterisklog.NumUnread {
 		var lines uint64
-		stamp := ""
+		example := ""
 		for i := range files {
 			lines += files[i].Log.Unread[u]
-			if stamp == "" {
-				stamp = files[i].Log.Stamp
-			}
+			example = cmp.Or(example, files[i].Log.Example(u))
 		}
 
 		if lines > 0 {
-			out = append(out, Note{Kind: NoteUnread, Lines: lines, Why: u.Why(stamp), Do: u.Do()})
+			out = append(out, Note{
+				Kind: NoteUnread, Lines: lines, Why: u.Why(example), Do: u.Do(example),
+			})
 		}
 	}
 
 	for i := range files {
+		if n := files[i].Lost; n > 0 {
+			out = append(out, Note{
+				Kind: NoteUnread, Lines: n,
+				Why: "a capture was changed on its way in part: events in it are not whole",
+				Do:  "copy the capture as it is",
+			})
+		}
+
 		// A log of another program gives no events, and must not look like a quiet PBX.
 		if f := &files[i]; f.Format == FormatLog && f.Log.Messages == 0 && f.Log.NotRead() == 0 {
 			out = append(out, Note{

@@ -3,6 +3,7 @@ package recording
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/bzip2"
 	"compress/gzip"
 	"errors"
@@ -22,10 +23,6 @@ const sniffed = 64 << 10
 
 // Stdin is the name of standard input.
 const Stdin = "-"
-
-// errForeign is the error for a file that is not a recording.
-var errForeign = errors.New("is neither an AMI capture (it would begin with `Asterisk Call " +
-	"Manager/`) nor a log of Asterisk (its lines would have `LEVEL[thread] file:` in them)")
 
 // input is an open file, unpacked.
 type input struct {
@@ -148,27 +145,32 @@ func sniff(f *os.File, n *atomic.Int64) (*input, error) {
 		return nil, err
 	}
 
+	// What is in front of a capture is not read. A changed one is refused: what an editor did would
+	// count against senders.
+	if in.likeness = asterisklog.Recognize(head); in.likeness == asterisklog.Unlike {
+		if start, ok := captureStart(head); ok {
+			_, err = in.Discard(start)
+			in.format = FormatAMI
+			return in, cmp.Or(changed(head[start:]), err)
+		}
+	}
+
 	return in, in.recognize(head)
 }
 
-// recognize sets the format by the beginning of the file.
+// recognize sets the format by the beginning of a file that is no capture.
 func (in *input) recognize(head []byte) error {
 	switch {
 	case len(head) == 0:
 		in.format = FormatEmpty
 		return nil
-	case isCapture(head):
-		// A changed capture is refused: what an editor did would count against senders.
-		in.format = FormatAMI
-		return changed(head)
-	case bytes.HasPrefix(head, []byte("\xff\xfe")), bytes.HasPrefix(head, []byte("\xfe\xff")):
-		return errors.New("is UTF-16: a program changed it on its way (a PowerShell that wrote " +
-			"it to a file?); copy it as it is")
+	case bytes.IndexByte(head, '\n') < 0 && bytes.IndexByte(head, '\r') >= 0:
+		return errCRAlone
 	}
 
 	in.format = FormatLog
-	if in.likeness = asterisklog.Recognize(head); in.likeness == asterisklog.Unlike {
-		return errForeign
+	if in.likeness == asterisklog.Unlike {
+		return unlike(head)
 	}
 
 	return nil
@@ -195,12 +197,8 @@ func unpack(r *bufio.Reader) (io.Reader, error) {
 			r = bufio.NewReaderSize(z, sniffed)
 		case bytes.HasPrefix(magic, []byte("BZh")):
 			r = bufio.NewReaderSize(bzip2.NewReader(r), sniffed)
-		case bytes.HasPrefix(magic, []byte("\xfd7zXZ\x00")),
-			bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-			return nil, errors.New("is packed by xz or zstd: unpack it first (unxz, unzstd), or " +
-				"write `unxz -c FILE | amifend replay -`")
 		default:
-			return r, nil
+			return r, otherPacking(magic)
 		}
 	}
 

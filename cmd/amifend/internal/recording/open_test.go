@@ -36,8 +36,9 @@ func TestStdin(t *testing.T) {
 func TestFolder(t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range map[string][]byte{
-		"messages": []byte(logLine), "messages.1.gz": packed(t, logLine),
-		"queue_log": []byte("1|NONE\n"), "full.xz": []byte("\xfd7zXZ\x00xxxxxxxx"),
+		"messages":      []byte(logLine),
+		"messages.1.gz": packed(t, strings.ReplaceAll(logLine, "1001", "1002")),
+		"queue_log":     []byte("1|NONE\n"), "full.xz": []byte("\xfd7zXZ\x00xxxxxxxx"),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 			t.Fatal(err)
@@ -103,12 +104,20 @@ func TestChangedCaptures(t *testing.T) {
 			strings.ReplaceAll(capture, "\r\n", "\r\r\n"), "CR CR LF",
 			"",
 		},
-		"a byte order mark": {"\xef\xbb\xbf" + capture, "byte order mark", ""},
-		"UTF-16":            {"\xff\xfeA\x00s\x00", "UTF-16", ""},
-		"blanks cut": {
-			capture + cut, "blanks at line ends were cut off",
-			"c0@1 c1@2",
+		"a byte order mark":  {"\xef\xbb\xbf" + capture, "byte order mark", ""},
+		"UTF-16":             {"\xff\xfeA\x00s\x00", "UTF-16", ""},
+		"blanks cut":         {capture + cut, "blanks at line ends were cut off", ""},
+		"CR alone":           {strings.ReplaceAll(capture, "\r\n", "\r"), "CR alone", ""},
+		"no empty lines":     {strings.ReplaceAll(capture, "\r\n\r\n", "\r\n"), "none is whole", ""},
+		"LF for empty lines": {strings.ReplaceAll(capture, "\r\n\r\n", "\n\n"), "none is whole", ""},
+		"blanks added":       {strings.ReplaceAll(capture, "\r\n", " \r\n"), "none is whole", ""},
+		"telnet": {
+			"Trying 127.0.0.1...\r\nConnected to localhost.\r\n" + capture, "", "c0@1 c1@2",
 		},
+		"script":                 {"Script started\n" + capture, "", "c0@1 c1@2"},
+		"a part":                 {capturing("c", 1, 2, 3)[99:], "", "c1@2 c2@3"},
+		"a part with LF":         {strings.ReplaceAll(capture[99:], "\r\n", "\n"), "CR LF", ""},
+		"something in each line": {strings.ReplaceAll(capture, "\n", "\n> "), "none is whole", ""},
 		"blanks cut, much later": {capture + strings.Repeat(packet(3, "b"), 999) + cut +
 			packet(4, "z"), "blanks at line ends were cut off", ""},
 		"an attacker writes such one": {capture + challenge + injected, "", "c0@1 c1@1 a@1 a@2"},
@@ -126,6 +135,25 @@ func TestChangedCaptures(t *testing.T) {
 		if test.events != "" && got != test.events {
 			t.Errorf("%s: %s, want %s", name, got, test.events)
 		}
+	}
+}
+
+// TestPartlyChanged: a part of a capture that is not whole is told.
+func TestPartlyChanged(t *testing.T) {
+	content := capturing("c", 1, 2, 3) +
+		strings.ReplaceAll(packet(4, "d")+packet(5, "e")+packet(6, "f"), "\r\n", "\n")
+	set, err := Open([]string{write(t, "capture", []byte(content))}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer set.Close()
+
+	if err := set.Play(t.Context(), func(*Event) {}); err != nil {
+		t.Fatal(err)
+	}
+	notes := set.Notes()
+	if len(notes) != 1 || notes[0].Lines < 2 || !strings.Contains(notes[0].Why, "in part") {
+		t.Errorf("%+v", notes)
 	}
 }
 

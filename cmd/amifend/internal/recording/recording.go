@@ -1,10 +1,10 @@
 // Package recording reads captures of AMI and log files of PBXs as one stream of observations in
 // the order of time, as the daemon would have received them.
 //
-// Each file counts as a server of its own. Its format is recognized by its content: a capture of
-// AMI (every byte that a client received), or a log of Asterisk, plain or packed by gzip or bzip2.
-// A request that the files report twice, in the security channel and in a NOTICE line, is one
-// event.
+// Each file counts as a server of its own, except that rotated files are one. Its format is
+// recognized by its content: a capture of AMI (every byte that a client received), or a log of
+// Asterisk, plain or packed by gzip or bzip2. A request that the files report twice, in the security
+// channel and in a NOTICE line, is one event, and so is a line that is in two files.
 package recording
 
 import (
@@ -14,6 +14,8 @@ import (
 	"io"
 	"math"
 	"net/netip"
+	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -33,7 +35,9 @@ type Event struct {
 	// Family is the kind of lines that reported it, FamilySecurity for an event of the PBX itself.
 	Family asterisklog.Family
 
-	keys keys
+	keys  keys
+	stamp int64 // the time as the file has it
+	file  int
 }
 
 // Options control how files are read.
@@ -51,10 +55,12 @@ const maxFiles = math.MaxUint16
 // Set is a set of recordings that are read together.
 type Set struct {
 	files   []*file
-	heads   []Event // the next event of each file
-	alive   []bool  // whether it has one
+	heads   []Event  // the next event of each file
+	alive   []bool   // whether it has one
+	servers []string // their names, by the number in an observation
 	skipped []Skipped
 	pairs   pairs
+	copies  copies
 	logs    bool // a log is among the files
 	size    int64
 	read    atomic.Int64
@@ -84,7 +90,7 @@ func Open(names []string, o Options) (*Set, error) {
 		switch {
 		case err == nil:
 			s.add(name, in, o)
-		case errors.Is(err, errForeign), found[name]:
+		case isForeign(err), found[name]:
 			// It was found in a folder, or it is not a recording. The others are read all the same.
 			foreign = append(foreign, err)
 			s.skipped = append(s.skipped, Skipped{name, reason(err)})
@@ -105,12 +111,44 @@ func Open(names []string, o Options) (*Set, error) {
 	// Now it is certain which files are read, and so which number each server has.
 	s.heads = make([]Event, len(s.files))
 	s.alive = make([]bool, len(s.files))
+	numbers := make(map[string]int)
 	for i, f := range s.files {
-		f.translator.Server = uint16(i)
+		stem := stemOf(f.name)
+		n, ok := numbers[stem]
+		if !ok {
+			n = len(numbers)
+			numbers[stem] = n
+			s.servers = append(s.servers, stem)
+		}
+
+		f.translator.Server = uint16(n)
+		f.number = i
 		f.paired = s.logs
 	}
 
 	return s, nil
+}
+
+// stemOf returns a file's name without what logrotate and Asterisk add to it: `full.1`,
+// `full-20261123.gz`, `full.2026-11-23` and `full` are the log of one PBX.
+func stemOf(name string) string {
+	for _, end := range [...]string{".gz", ".bz2"} {
+		name = strings.TrimSuffix(name, end)
+	}
+
+	// The number or the date is the last part.
+	stem := strings.TrimRight(name, "0123456789-")
+	rest := name[len(stem):]
+	switch {
+	case rest == "" || stem == "" || stem[len(stem)-1] == filepath.Separator:
+		return name
+	case strings.HasSuffix(stem, "."):
+		return strings.TrimSuffix(stem, ".")
+	case rest[0] == '-' && len(rest) >= len("-20261123"):
+		return stem
+	}
+
+	return name
 }
 
 func (s *Set) add(name string, in *input, o Options) {
@@ -134,20 +172,18 @@ func (s *Set) Close() {
 	}
 }
 
-// Names returns the files that are read, in the order of the servers of their events.
-func (s *Set) Names() []string {
-	names := make([]string, len(s.files))
-	for i, f := range s.files {
-		names[i] = f.name
-	}
-	return names
-}
+// Names returns the names of the servers, by their numbers: those of the files, without the numbers
+// and dates of rotated ones.
+func (s *Set) Names() []string { return s.servers }
 
 // Skipped returns the files that were left out.
 func (s *Set) Skipped() []Skipped { return s.skipped }
 
 // Twice returns the number of lines that were left out because an event reported the same request.
 func (s *Set) Twice() uint64 { return s.pairs.twice }
+
+// Copies returns the number of events that were left out because another file holds the same.
+func (s *Set) Copies() uint64 { return s.copies.left }
 
 // Progress returns how many bytes of the files were read so far, and how many there are in all, or
 // 0 if that is not known. It may be called while Play runs.
@@ -189,7 +225,10 @@ func (s *Set) Play(ctx context.Context, yield func(*Event)) error {
 			return s.err()
 		}
 
-		take(&s.heads[first])
+		// A PBX that logs to several files writes the same line to each.
+		if ev := &s.heads[first]; !s.logs || len(s.files) == 1 || !s.copies.repeats(ev) {
+			take(ev)
+		}
 		s.heads[first], s.alive[first] = s.files[first].next()
 	}
 }

@@ -215,8 +215,24 @@ func TestBadFiles(t *testing.T) {
 		"zeros":           {make([]byte, 1<<20), "neither", ""},
 		"a cut gzip":      {cut[:len(cut)-6], "unexpected EOF", "a0@1 a1@2"},
 		"a broken gzip":   {[]byte("\x1f\x8bxxxxxxxxxxxx"), "unpack gzip", ""},
-		"packed by xz":    {[]byte("\xfd7zXZ\x00xxxxxxxx"), "unxz", ""},
+		"packed by xz":    {[]byte("\xfd7zXZ\x00xxxxxxxx"), "xz -dc", ""},
 		"a banner of SSH": {[]byte("SSH-2.0-OpenSSH_9.2\r\n"), "neither", ""},
+		"packed by zstd":  {[]byte("\x28\xb5\x2f\xfdxxxxxxxx"), "zstd -dc", ""},
+		"packed by zip":   {[]byte("PK\x03\x04xxxxxxxx"), "unzip -p", ""},
+		"packets":         {[]byte("\xd4\xc3\xb2\xa1\x02\x00\x04\x00xxxxxxxx"), "pcap", ""},
+		"UTF-16 without a mark": {
+			[]byte("[\x002\x000\x002\x006\x00-\x001\x001\x00-\x00"), "UTF-16", "",
+		},
+		"journalctl -o verbose": {
+			[]byte("Mon 2026-11-23 02:10:00.1 UTC [s=1]\n    PRIORITY=5\n    MESSAGE=x\n"),
+			"-o short-iso", "",
+		},
+		"journalctl -o export": {[]byte("__CURSOR=s\nMESSAGE=x\n\n"), "-o short-iso", ""},
+		"CR alone":             {[]byte("[1] NOTICE[9] x.c: y\r[1] NOTICE[9] x.c: y\r"), "CR", ""},
+		"lines without their beginning": {
+			[]byte("x\nRegistration from '1' failed for '198.51.100.7:5060' - Wrong password\n"),
+			"look like failed requests", "",
+		},
 	} {
 		path := write(t, "bad", test.content)
 		got, err := play(t, path)

@@ -138,7 +138,7 @@ func TestVerdictsInJSON(t *testing.T) {
 	want := `{"action":"alert","kind":"bans_full","account":"10\\x1b\\\"01\\n",` +
 		`"source":"203.0.113.5","time":"2026-11-23T02:00:00.0000005Z"}
 {"time":"2026-11-23T02:00:00.0000005Z","action":"unban","prefix":"2001:db8::/64","scope":"sip",` +
-		`"rule":"proved","reason":"an address of it that never failed has proved itself"}
+		`"rule":"proved","reason":"one of its addresses, which never failed, has proved itself"}
 `
 
 	if out.String() != want {

@@ -23,6 +23,7 @@ type summary struct {
 	ami         ami.Stats
 	reported    uint64 // attempts that NOTICE and WARNING lines reported
 	twice       uint64 // of those, left out because an event reported the same request
+	copies      uint64 // events left out because another file holds the same
 	traced      uint64 // lines of printed SIP messages
 	notes       []recording.Note
 	spared      []Spared
@@ -58,6 +59,7 @@ func (s *summary) finish(p *Player, set *recording.Set) {
 	s.notes = set.Notes()
 	s.spared = p.Spared()
 	s.twice = set.Twice()
+	s.copies = set.Copies()
 	for _, f := range s.files {
 		s.ami = s.ami.Add(f.AMI)
 		s.reported += f.Log.Reported()

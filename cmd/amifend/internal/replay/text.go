@@ -140,6 +140,7 @@ func (w *textWriter) end(s summary) error {
 		fmt.Fprintf(w.out, "%8d of them left out: the security channel reports the same "+
 			"requests\n", s.twice)
 	}
+	w.count(s.copies, "event", " left out: another file holds the same")
 	w.count(s.traced, "line", " of printed SIP messages skipped")
 
 	// Notes come last, because a reader looks there first.
@@ -198,6 +199,9 @@ func NoteText(n recording.Note) string {
 	if n.Kind == recording.NoteUnread {
 		text = fmt.Sprintf("note: %s that look like failed requests were not read: %s",
 			wording.Count(n.Lines, "line"), n.Why)
+		if n.Lines == 1 {
+			text = "note: 1 line that looks like a failed request was not read: " + n.Why
+		}
 	}
 
 	if n.Do != "" {

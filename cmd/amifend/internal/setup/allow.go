@@ -2,7 +2,6 @@ package setup
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/netip"
 	"slices"
@@ -12,22 +11,23 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/check"
 	"github.com/amifend/amifend/cmd/amifend/internal/lockout"
 	"github.com/amifend/amifend/cmd/amifend/internal/pbxconf"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 	"github.com/amifend/amifend/firewall"
 )
 
-// allowed holds who must never be banned by the config that is written.
+// allowed holds the [allow] table and the ports of the config that is written.
 type allowed struct {
 	prefixes []pbxconf.AllowPrefix
 	names    []string
-	// The lists of ports for the config; "": the default.
+	// The lists of ports as the config has them; "": the default.
 	sipPorts, wsPorts string
 }
 
-// candidate is one line that may be allowed.
+// candidate is a prefix or a name that may be allowed.
 type candidate struct {
-	prefix netip.Prefix // invalid: a name
+	prefix netip.Prefix // the zero Prefix: it is a name
 	name   string
-	note   string
+	note   string // why it may be allowed
 }
 
 // text returns the line for people.
@@ -48,7 +48,7 @@ func (r *run) findAllowed(ctx context.Context, p *pbx) (allowed, error) {
 	var out allowed
 	all := r.trunks(ctx, p, &out)
 
-	// A session from a local network is covered by it.
+	// A session from a local network needs no line of its own.
 	networks, err := r.networks(ctx)
 	if err != nil {
 		r.say("  note: the networks of this machine cannot be read: " + err.Error())
@@ -79,7 +79,7 @@ func (r *run) findAllowed(ctx context.Context, p *pbx) (allowed, error) {
 	return out, nil
 }
 
-// choose asks which candidates to allow. Without anybody to ask, all are.
+// choose asks which candidates to allow. If nobody can be asked, it returns all.
 func (r *run) choose(all []candidate) ([]candidate, error) {
 	if len(all) == 0 {
 		r.say("Nobody was found who must never be banned: no trunk with an address, no SSH session from " +
@@ -96,6 +96,7 @@ func (r *run) choose(all []candidate) ([]candidate, error) {
 		return all, nil
 	}
 
+	// Nobody can tell a strange session or network from a known one but the user.
 	numbers, err := r.Ask.Choose("Who must never be banned?",
 		"Your trunks, from where you administer this machine, and your offices.", lines)
 	if err != nil {
@@ -108,8 +109,8 @@ func (r *run) choose(all []candidate) ([]candidate, error) {
 	return out, nil
 }
 
-// trunks returns the trunks of Asterisk's config, and notes its further SIP ports. What cannot be
-// read is said, and is no error: the user can add it.
+// trunks returns the trunks of Asterisk's config, and stores its further SIP ports in out. A part
+// that cannot be read is not an error: trunks prints a note, and the user can add the rest.
 func (r *run) trunks(ctx context.Context, p *pbx, out *allowed) (all []candidate) {
 	if p.remote {
 		r.say("  Its trunks are not known here. On that machine: asterisk -rx 'pjsip show identifies' " +
@@ -123,12 +124,13 @@ func (r *run) trunks(ctx context.Context, p *pbx, out *allowed) (all []candidate
 		found = &pbxconf.Config{}
 	}
 	for _, problem := range found.Problems {
-		// What is wrong with manager.conf hides no trunk.
+		// A problem of manager.conf hides no trunk.
 		if !strings.HasPrefix(problem.Where, "manager") {
 			r.say("  note: " + printable(problem.String()))
 		}
 	}
 
+	// Trunks in a database are in no file, but the running Asterisk lists them.
 	trunks := found.Trunks
 	if found.Realtime || err != nil {
 		trunks = append(trunks, r.askAsterisk(ctx)...)
@@ -139,7 +141,7 @@ func (r *run) trunks(ctx context.Context, p *pbx, out *allowed) (all []candidate
 
 	for _, t := range trunks {
 		if t.Prefix.IsValid() && !slices.ContainsFunc(all, func(c candidate) bool { return c.prefix == t.Prefix }) {
-			all = append(all, candidate{prefix: t.Prefix, note: "trunk, " + printable(t.Where)})
+			all = append(all, candidate{prefix: t.Prefix, note: "trunk, " + printable(place(t.Where))})
 		}
 	}
 	o := check.Options{Lookup: r.System.Lookup, LookupSRV: r.System.SRV}
@@ -149,7 +151,15 @@ func (r *run) trunks(ctx context.Context, p *pbx, out *allowed) (all []candidate
 	return all
 }
 
-// askAsterisk returns the trunks that the running Asterisk knows. Those of a database are in no file.
+// place returns where a trunk is configured, without the key: file, line and section.
+func place(where string) string {
+	if section := strings.Index(where, "] "); section > 0 {
+		return where[:section+1]
+	}
+	return where
+}
+
+// askAsterisk returns the trunks that the running Asterisk lists.
 func (r *run) askAsterisk(ctx context.Context) []pbxconf.Trunk {
 	if r.System.Asterisk == nil {
 		return nil
@@ -165,14 +175,14 @@ func (r *run) askAsterisk(ctx context.Context) []pbxconf.Trunk {
 
 	found, err := pbxconf.FromCLI(io.MultiReader(outputs...))
 	if err != nil {
-		r.say("  note: Asterisk does not tell its trunks: " + err.Error())
+		r.say("  note: Asterisk does not list its trunks: " + err.Error())
 		return nil
 	}
-	r.say(fmt.Sprintf("  Asterisk itself named %d trunks.", len(found.Trunks)))
+	r.say("  Asterisk itself named " + wording.Count(len(found.Trunks), "trunk") + ".")
 	return found.Trunks
 }
 
-// sessions returns who administers the machine now.
+// sessions returns the sessions of the people who administer the machine now.
 func (r *run) sessions() []lockout.Session {
 	if r.System.Sessions == nil {
 		return nil
@@ -180,7 +190,8 @@ func (r *run) sessions() []lockout.Session {
 	return r.System.Sessions()
 }
 
-// networks returns the private networks that the machine is in. A public one has strangers in it.
+// networks returns the private networks that the machine is in. A public one may have attackers in
+// it.
 func (r *run) networks(ctx context.Context) (out []netip.Prefix, err error) {
 	if r.System.Networks == nil {
 		return nil, nil
@@ -196,7 +207,7 @@ func (r *run) networks(ctx context.Context) (out []netip.Prefix, err error) {
 	return slices.Compact(out), err
 }
 
-// printable returns a text of somebody else's file for a terminal.
+// printable returns a text of a foreign file in a form that is safe for a terminal.
 func printable(text string) string {
 	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
 		return ami.Quote([]byte(text))

@@ -18,7 +18,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/pbxconf"
 )
 
-// kind is a distribution of Asterisk that has its own way with manager.conf.
+// kind is a distribution of Asterisk. They differ in how they write manager.conf.
 type kind string
 
 // The kinds.
@@ -29,19 +29,19 @@ const (
 	vitalPBX kind = "VitalPBX"
 )
 
-// pbx is the Asterisk to watch, as far as it was found.
+// pbx is the Asterisk to watch.
 type pbx struct {
 	kind    kind
-	remote  bool         // it is another machine, and ami is nil
-	ami     *pbxconf.AMI // of manager.conf
-	address string       // of the AMI, for the config
-	from    netip.Addr   // from where amifend logs in
-	// fingerprint is that of the certificate; "": no TLS.
+	remote  bool         // it is on another machine
+	ami     *pbxconf.AMI // its manager.conf; nil if it is remote
+	address string       // the address of the AMI, for the config
+	from    netip.Addr   // the address from which amifend logs in
+	// fingerprint is that of the AMI's certificate; "": no TLS.
 	fingerprint string
-	enable      bool // the AMI must be switched on
+	enable      bool // the AMI is disabled, and must be enabled
 }
 
-// dialTime limits how long an AMI is waited for.
+// dialTime is the longest wait for a connection to an AMI.
 const dialTime = 5 * time.Second
 
 // findPBX finds the Asterisk of this machine, or the one of an address.
@@ -55,16 +55,19 @@ func (r *run) findPBX(ctx context.Context) (*pbx, error) {
 	case err == nil:
 		return r.findLocal(ctx, found)
 	case errors.Is(err, fs.ErrPermission):
-		return nil, advise(fmt.Sprintf("%s/manager.conf cannot be read: %s", r.AsteriskDir, err), "use sudo")
+		return nil, advise(fmt.Sprintf("%s/manager.conf cannot be read: %s", r.AsteriskDir, err),
+			"use sudo")
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
 
+	// Without a local Asterisk, the user may mean one on another machine.
 	none := "no Asterisk was found on this machine: there is no " + r.AsteriskDir + "/manager.conf"
 	if r.Ask == nil {
 		return nil, advise(none, "name the folder of its config with --asterisk-dir, or the address of "+
 			"an Asterisk on another machine with --address")
 	}
+
 	address, err := r.Ask.Input("Which Asterisk is to be watched?",
 		none+". Name the host of its Manager Interface (AMI), with its port unless that is 5038.",
 		func(text string) error {
@@ -82,10 +85,11 @@ func (r *run) findLocal(ctx context.Context, found *pbxconf.AMI) (*pbx, error) {
 	p := &pbx{kind: r.kindOf(found), ami: found, enable: !found.Enabled}
 	r.say(fmt.Sprintf("Found %s: its config is in %s.", p.kind, r.AsteriskDir))
 
+	// The plain port is preferred to that with TLS, since the connection stays on this machine.
 	at := found.Plain
 	switch {
 	case p.enable:
-		// Nobody uses it yet, so it needs to be reached from this machine only.
+		// Nobody uses this AMI yet, so only this machine needs to reach it.
 		at = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), orPort(at.Port()))
 		r.say("  Its Manager Interface (AMI) is disabled: amifend needs it, on this machine only.")
 	case at.Port() == 0 && !found.TLS.IsValid():
@@ -102,17 +106,18 @@ func (r *run) findLocal(ctx context.Context, found *pbxconf.AMI) (*pbx, error) {
 		return p, nil
 	}
 
-	// The certificate is only known from the running Asterisk. It comes from this machine.
+	// Only the running Asterisk shows which certificate it uses. Nobody can intercept a connection
+	// within this machine.
 	var err error
 	if p.fingerprint, err = certificate(ctx, p.address); err != nil {
-		return nil, advise("the AMI has TLS only, and its certificate cannot be had: "+err.Error(),
+		return nil, advise("the AMI has TLS only, and shows no certificate: "+err.Error(),
 			"start Asterisk, then run amifend init again")
 	}
 	r.say("  amifend will log in at " + p.address + ", over TLS.")
 	return p, nil
 }
 
-// orPort returns a port, or that of the AMI for 0.
+// orPort returns a port, or the AMI's usual one in place of 0.
 func orPort(port uint16) uint16 {
 	if port == 0 {
 		return 5038
@@ -131,16 +136,19 @@ func reachable(a netip.Addr) netip.Addr {
 	return a.Unmap()
 }
 
-// kindOf tells the distributions apart by their files, then by what manager.conf includes.
+// kindOf returns the distribution. It is recognized by its files, or by what manager.conf includes.
 func (r *run) kindOf(found *pbxconf.AMI) kind {
 	exists := func(path string) bool {
 		_, err := os.Stat(r.at(path))
 		return err == nil
 	}
 	includes := func(what string) bool {
-		return slices.ContainsFunc(found.Includes, func(i string) bool { return strings.Contains(i, what) })
+		return slices.ContainsFunc(found.Includes, func(i string) bool {
+			return strings.Contains(i, what)
+		})
 	}
 
+	// Issabel comes first, because it includes manager_custom.conf too.
 	switch {
 	case exists("/etc/issabel.conf"):
 		return issabel
@@ -166,32 +174,33 @@ func (r *run) findRemote(ctx context.Context, text string) (*pbx, error) {
 	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.address)
 	if err != nil {
 		return nil, advise("no AMI answers at "+p.address+": "+err.Error(),
-			"on that machine: enabled = yes in [general] of manager.conf, and a bindaddr or tlsbindaddr "+
-				"that this machine reaches (examples/asterisk/manager.d/tls.conf)")
+			"on that machine: enabled = yes in [general] of manager.conf, and a bindaddr or "+
+				"tlsbindaddr that this machine reaches (examples/asterisk/manager.d/tls.conf)")
 	}
 	defer c.Close()
 
+	// The manager user permits this address only.
 	if local, err := netip.ParseAddrPort(c.LocalAddr().String()); err == nil {
 		p.from = local.Addr().Unmap().WithZone("")
 	}
 
-	// An AMI without TLS speaks first. One with TLS waits.
-	_ = c.SetReadDeadline(time.Now().Add(2 * time.Second)) // TCP has deadlines
+	// An AMI without TLS sends its banner first. One with TLS waits for the client.
+	_ = c.SetReadDeadline(time.Now().Add(2 * time.Second)) // a TCP connection has deadlines
 	banner := make([]byte, 64)
-	n, _ := c.Read(banner) // nothing: it waits
+	n, _ := c.Read(banner) // an error means that it waits
 	if strings.HasPrefix(string(banner[:n]), "Asterisk Call Manager/") {
 		r.say("Found an AMI at " + p.address + ", without TLS.")
-		r.say("  warning: whoever is on the path can forge events. Give it TLS " +
-			"(examples/asterisk/manager.d/tls.conf), then run amifend init with the port of that.")
+		r.say("  warning: whoever is on the path can forge events. Enable TLS on the PBX " +
+			"(examples/asterisk/manager.d/tls.conf), then run amifend init with its TLS port.")
 		return p, nil
 	}
 
 	if p.fingerprint, err = certificate(ctx, p.address); err != nil {
-		return nil, advise("what answers at "+p.address+" is no AMI: "+err.Error(),
+		return nil, advise(p.address+" does not answer as an AMI: "+err.Error(),
 			"name the port of the AMI: --address HOST:PORT")
 	}
-	r.say("Found an AMI at " + p.address + ", with TLS. The SHA-256 of its certificate, which the config " +
-		"will trust, is:\n  " + p.fingerprint)
+	r.say("Found an AMI at " + p.address + ", with TLS. The config will trust only its " +
+		"certificate, with this SHA-256:\n  " + p.fingerprint)
 	return p, nil
 }
 
@@ -201,9 +210,12 @@ func splitAddress(text string) (host, port string, err error) {
 	if err != nil {
 		host, port = strings.Trim(text, "[]"), "5038"
 	}
+
 	if n, err := net.LookupPort("tcp", port); err != nil || n == 0 {
 		return "", "", errNoAddress
 	}
+
+	// The host goes into the config, in quotes.
 	if host == "" || strings.ContainsAny(host, " /\"\\'\n\t") || strings.Contains(host, ":") &&
 		net.ParseIP(host) == nil {
 		return "", "", errNoAddress
@@ -211,8 +223,8 @@ func splitAddress(text string) (host, port string, err error) {
 	return host, port, nil
 }
 
-// certificate returns the fingerprint of the certificate that a TLS server shows. Nothing is sent to
-// it.
+// certificate returns the fingerprint of the certificate that a TLS server shows. It sends nothing
+// but the handshake.
 func certificate(ctx context.Context, address string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()
@@ -232,13 +244,17 @@ func certificate(ctx context.Context, address string) (string, error) {
 	return ami.Fingerprint(shown[0]), nil
 }
 
-// customFile returns where a PBX wants a manager user that people write, inside its config folder, and
-// whether that is a file to append to.
+// customFile returns the file in Asterisk's config folder that the PBX leaves to people, for the
+// manager user. appended reports whether to append to it; otherwise it is a new file.
 func (p *pbx) customFile() (name string, appended bool) {
 	switch p.kind {
 	case freePBX, issabel:
 		return "manager_custom.conf", true
+
+	// manager.conf of VitalPBX includes all files of a folder, by a pattern.
 	case vitalPBX:
+		// VitalPBX writes its own files as manager__50-…, and its installers add theirs beside them:
+		// vpbxappserver.sh of github.com/VitalPBX/vitalpbx_add_application_server.
 		for _, pattern := range p.ami.Includes {
 			if strings.Count(pattern, "*") == 1 && path.Dir(pattern) != "." {
 				return strings.Replace(pattern, "*", "60-amifend", 1), false
@@ -246,5 +262,6 @@ func (p *pbx) customFile() (name string, appended bool) {
 		}
 	case plain:
 	}
+
 	return "manager.conf", true
 }

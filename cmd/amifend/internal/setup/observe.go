@@ -11,16 +11,16 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/safefile"
 )
 
-// Edit is the change of the config that ends observing. It is prepared, and not written yet.
+// Edit is the change of the config that ends observing.
 type Edit struct {
 	path   string
 	old    []byte
 	edited config.Edited
-	backup string // "": nothing is written
+	backup string // the copy of the old file; "": the change is not written
 }
 
-// PrepareEdit reads a config and prepares the change. It fails where the change could not be written:
-// better now than when a trial waits to be kept.
+// PrepareEdit reads a config and prepares the change. It writes nothing. It fails if [Edit.Write]
+// would fail, because a trial must not run that cannot be kept.
 func PrepareEdit(path string) (*Edit, error) {
 	folder, name, err := openConfig(path)
 	if err != nil {
@@ -32,6 +32,8 @@ func PrepareEdit(path string) (*Edit, error) {
 	if e.old, err = folder.Read(name); err != nil {
 		return nil, configError(err)
 	}
+
+	// A config that does not observe needs no change.
 	if e.edited, err = config.EndObserving(e.old); err != nil {
 		return nil, advise(e.path+": "+err.Error(), "change it by hand, then run amifend reload")
 	}
@@ -45,7 +47,7 @@ func PrepareEdit(path string) (*Edit, error) {
 	return e, nil
 }
 
-// openConfig opens the folder of a config.
+// openConfig opens the folder of a config, and returns the config's name in it.
 func openConfig(path string) (*safefile.Folder, string, error) {
 	folder, err := safefile.Open(filepath.Dir(path))
 	if err != nil {
@@ -54,7 +56,7 @@ func openConfig(path string) (*safefile.Folder, string, error) {
 	return folder, filepath.Base(path), nil
 }
 
-// configError returns an error of the config file, with what to do.
+// configError returns an error of the config file with advice.
 func configError(err error) error {
 	if link, ok := errors.AsType[*safefile.LinkError](err); ok {
 		return advise("nothing was changed: "+link.Error(), "name the file itself: --config FILE")
@@ -66,7 +68,7 @@ func configError(err error) error {
 		"read-only; or change observe = true to false by hand, then run amifend reload")
 }
 
-// Needed reports whether the config says to observe.
+// Needed reports whether the config has observe = true.
 func (e *Edit) Needed() bool { return e.edited.Line != 0 }
 
 // Diff returns the change for people.
@@ -74,8 +76,8 @@ func (e *Edit) Diff() string {
 	return fmt.Sprintf("%s:%d\n-%s\n+%s\n", e.path, e.edited.Line, e.edited.Before, e.edited.After)
 }
 
-// Write writes the change, unless the file was edited since. It returns where a copy of the old file
-// is.
+// Write writes the change, and returns the name of a copy of the old file. It fails if somebody
+// edited the file meanwhile.
 func (e *Edit) Write() (backup string, err error) {
 	if !e.Needed() {
 		return "", nil
@@ -86,7 +88,7 @@ func (e *Edit) Write() (backup string, err error) {
 	return e.backup, nil
 }
 
-// Back takes the change back, unless the file was edited since.
+// Back undoes the change. It fails if somebody edited the file meanwhile.
 func (e *Edit) Back() error {
 	if e.backup == "" {
 		return nil
@@ -95,7 +97,8 @@ func (e *Edit) Back() error {
 	return err
 }
 
-// swap replaces the content of the file, if it is as expected. The file keeps its rights.
+// swap replaces the content from by to, and fails if the file has another content. The file keeps
+// its rights. If keep is set, swap makes a copy first and returns its name.
 func (e *Edit) swap(from, to []byte, keep bool) (backup string, err error) {
 	folder, name, err := openConfig(e.path)
 	if err != nil {
@@ -108,9 +111,11 @@ func (e *Edit) swap(from, to []byte, keep bool) (backup string, err error) {
 		return "", configError(err)
 	}
 	if !bytes.Equal(now, from) {
-		return "", advise(e.path+" was edited meanwhile, and is left as it is", "look at it, then try again")
+		return "", advise(e.path+" was edited meanwhile, and is left as it is",
+			"look at it, then try again")
 	}
 
+	// Without a copy, nothing is replaced.
 	st, err := folder.Stat(name)
 	if err == nil && keep {
 		backup, err = folder.Backup(name)
@@ -121,5 +126,22 @@ func (e *Edit) swap(from, to []byte, keep bool) (backup string, err error) {
 	if err != nil {
 		return "", configError(err)
 	}
+	follow(folder, e.path, from, to)
 	return backup, nil
+}
+
+// follow has the record of init follow a change that amifend itself made, so that [Undo] still takes
+// the file for init's. Without the record, Undo leaves the file, which is no harm.
+func follow(folder *safefile.Folder, path string, from, to []byte) {
+	rec, err := readRecord(folder)
+	if err != nil {
+		return
+	}
+	for _, f := range rec.Files {
+		if f.Path == path && f.SHA256 == hash(from) {
+			rec.add(path, to)
+			_ = rec.write(folder)
+			return
+		}
+	}
 }

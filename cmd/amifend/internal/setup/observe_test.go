@@ -2,6 +2,7 @@ package setup
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -123,4 +124,51 @@ func TestEditOnAReadOnlyFileSystem(t *testing.T) {
 	if e, err := PrepareEdit(path); err != nil || e.Needed() {
 		t.Errorf("%+v, %v", e, err)
 	}
+}
+
+// A config that amifend itself changed is still init's: Undo removes it. One that somebody else
+// edited as well stays.
+func TestUndoAfterEdit(t *testing.T) {
+	for _, edited := range []bool{false, true} {
+		m := newMachine(t, "debian")
+		m.ConfigDir, m.AsteriskDir = m.path("/etc/amifend"), m.path("/etc/asterisk")
+		m.Root, m.ReloadAsterisk = "", true
+		if done, err := m.Options.run(t); !done || err != nil {
+			t.Fatalf("%v, %v\n%s", done, err, &m.out)
+		}
+
+		path := filepath.Join(m.ConfigDir, configName)
+		if edited {
+			write(t, path, readFile(t, path)+"# mine\n")
+		}
+		e, err := PrepareEdit(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Write(); err != nil {
+			t.Fatal(err)
+		}
+
+		// Run again, it does not claim to observe.
+		m.out.Reset()
+		if done, err := m.Options.run(t); !done || err != nil || !strings.Contains(m.out.String(), "amifend bans") ||
+			strings.Contains(m.out.String(), "observes now") {
+			t.Errorf("%v, %v\n%s", done, err, &m.out)
+		}
+
+		if err := Undo(t.Context(), m.Options); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) == edited {
+			t.Errorf("edited %v, the config: %v\n%s", edited, err, &m.out)
+		}
+	}
+}
+
+// run runs init without a root, and returns what it returns.
+func (o Options) run(t *testing.T) (bool, error) {
+	t.Helper()
+	o.System.SRV = noSRV
+	o.System.Check = nil
+	return Run(t.Context(), o)
 }

@@ -13,12 +13,11 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/safefile"
 )
 
-// recordName is the file that says what init wrote. It is in the config folder, which belongs to root
-// and goes with amifend: the service's own folder would let a service that was taken over choose what
-// root removes.
+// recordName is the name of the record in the config folder, which belongs to root. In a folder of
+// the service, an attacker who controls the service could choose the files that root removes.
 const recordName = ".init.json"
 
-// record says what init wrote.
+// record lists the files that init wrote.
 type record struct {
 	Files  []recorded `json:"files"`
 	Folder string     `json:"folder,omitempty"` // the config folder, if init made it
@@ -30,20 +29,20 @@ type recorded struct {
 	SHA256 string `json:"sha256"`
 }
 
-// hash returns the hash of a content as it is recorded.
+// hash returns the hash of a content in the form of the record.
 func hash(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
 }
 
-// add notes a file. It replaces what was noted of it before.
+// add adds a file, in place of an earlier entry with its path.
 func (rec *record) add(path string, data []byte) {
 	rec.Files = slices.DeleteFunc(rec.Files, func(f recorded) bool { return f.Path == path })
 	rec.Files = append(rec.Files, recorded{path, hash(data)})
 }
 
-// readRecord reads the record of a folder. A missing one is empty. It refuses one that somebody else
-// than root may have written.
+// readRecord reads the record in a folder. If there is none, it returns an empty one. It refuses a
+// record that somebody else than root may have written.
 func readRecord(folder *safefile.Folder) (*record, error) {
 	rec := &record{}
 	b, err := folder.Read(recordName)
@@ -54,20 +53,21 @@ func readRecord(folder *safefile.Folder) (*record, error) {
 		return nil, err
 	}
 
+	// Whoever can change the folder can replace the record.
 	for _, name := range []string{recordName, "."} {
 		st, err := folder.Stat(name)
 		if err != nil {
 			return nil, err
 		}
 		if int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 {
-			return nil, advise(folder.Path(name)+" can be changed by others than root, so what it says is "+
-				"not believed", "look at it, and remove "+folder.Path(recordName))
+			return nil, advise(folder.Path(name)+" can be changed by others than root, so the "+
+				"record is not used", "look at it, and remove "+folder.Path(recordName))
 		}
 	}
 
 	if err := json.Unmarshal(b, rec); err != nil {
 		return nil, advise(fmt.Sprintf("%s cannot be read: %s", folder.Path(recordName), err),
-			"remove it; what amifend init wrote is then not known any more")
+			"remove it; then nobody knows any more which files amifend init wrote")
 	}
 	return rec, nil
 }

@@ -124,7 +124,7 @@ type answers struct {
 	asked   []string
 }
 
-func (a *answers) Confirm(title, text string) (bool, error) {
+func (a *answers) Confirm(title, text string, _ bool) (bool, error) {
 	a.asked = append(a.asked, title+" "+text)
 	ok := a.confirm[0]
 	a.confirm = a.confirm[1:]

@@ -149,7 +149,7 @@ func TestLayouts(t *testing.T) {
 		{
 			"realtime", true, managerConf, nil,
 			[]string{`"203.0.113.77"`},
-			[]string{"comes from a database", "Asterisk itself named 1 trunks"},
+			[]string{"comes from a database", "Asterisk itself named 1 trunk."},
 		},
 		{
 			"elsewhere", true, managerConf,

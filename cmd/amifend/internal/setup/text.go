@@ -12,8 +12,8 @@ import (
 // examples/asterisk/manager.d/amifend.conf.
 func managerText(p *pbx, secret string) string {
 	var b strings.Builder
-	b.WriteString("; The manager user of amifend, written by amifend init. It may read security events, and may do\n" +
-		"; nothing.\n\n")
+	b.WriteString("; The manager user of amifend, written by amifend init. It may read\n" +
+		"; security events, and may do nothing.\n\n")
 
 	// What is written last counts. (+) adds to the section that is there.
 	if p.enable {
@@ -36,24 +36,24 @@ func managerText(p *pbx, secret string) string {
 // configText returns amifend's config.
 func configText(p *pbx, allow allowed) string {
 	var b strings.Builder
-	b.WriteString("# Written by amifend init. config.toml.example has every key, with its default.\n\n[[server]]\n")
+	b.WriteString("# Written by amifend init. config.toml.example has every key.\n\n[[server]]\n")
 	if !p.remote {
 		b.WriteString("name = \"pbx\"\n")
 	}
-	fmt.Fprintf(&b, "address = %s\nusername = %q\nsecret_file = %q # a file with the secret alone, next to this one\n",
+	fmt.Fprintf(&b, "address = %s\nusername = %q\nsecret_file = %q # it has the secret alone\n",
 		strconv.Quote(p.address), userName, secretName)
 	if p.fingerprint != "" {
-		b.WriteString("\n# The one certificate that is trusted. After a new one: openssl x509 -noout -fingerprint " +
-			"-sha256 -in CERT\n[server.tls]\n")
+		b.WriteString("\n# The one certificate that is trusted. After a new one:\n" +
+			"# openssl x509 -noout -fingerprint -sha256 -in CERT\n[server.tls]\n")
 		fmt.Fprintf(&b, "fingerprint = %q\n", p.fingerprint)
 	}
 
-	b.WriteString("\n# Never banned. Add your trunks and offices that are missing, and the address from which you\n" +
-		"# administer this machine.\n")
+	b.WriteString("\n# Never banned. Add your trunks and offices that are missing, and the\n" +
+		"# address from which you administer this machine.\n")
 	b.WriteString(pbxconf.AllowTable{Prefixes: allow.prefixes, Names: allow.names}.String())
 
 	if allow.sipPorts+allow.wsPorts != "" {
-		b.WriteString("\n[firewall]\n# The default, and the further ports at which this Asterisk takes calls.\n")
+		b.WriteString("\n[firewall]\n# The default, and the further ports where this Asterisk takes calls.\n")
 	}
 	if allow.sipPorts != "" {
 		b.WriteString("sip_ports = " + allow.sipPorts + "\n")
@@ -62,7 +62,7 @@ func configText(p *pbx, allow allowed) string {
 		b.WriteString("ws_ports = " + allow.wsPorts + "\n")
 	}
 
-	b.WriteString("\n[policy]\n# Ban nobody, only log whom amifend would ban. After a day: sudo amifend enforce\n" +
-		"observe = true\n")
+	b.WriteString("\n[policy]\n# Ban nobody, only log whom amifend would ban. After a day:\n" +
+		"# sudo amifend enforce\nobserve = true\n")
 	return b.String()
 }

@@ -12,10 +12,12 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/safefile"
 )
 
-// Undo stops the service and removes what [Run] wrote, as far as it is unchanged. Bans that are in the
-// kernel and the journal stay.
+// Undo stops the service and removes the files that [Run] wrote, unless somebody changed them. Bans
+// in the kernel and in the journal stay.
 func Undo(ctx context.Context, o Options) error {
 	r := &run{Options: o}
+
+	// The record names the files.
 	folder, err := safefile.Open(r.at(r.ConfigDir))
 	if errors.Is(err, fs.ErrNotExist) {
 		r.say("amifend init has written nothing here.")
@@ -41,7 +43,7 @@ func Undo(ctx context.Context, o Options) error {
 	return r.undo(ctx, folder, rec)
 }
 
-// confirmUndo shows what is going to be removed.
+// confirmUndo shows the files that would be removed, and asks whether to go on.
 func (r *run) confirmUndo(rec *record) (bool, error) {
 	if r.DryRun || r.Ask != nil {
 		for _, f := range rec.Files {
@@ -55,9 +57,14 @@ func (r *run) confirmUndo(rec *record) (bool, error) {
 	if r.Ask == nil {
 		return true, nil
 	}
-	return r.Ask.Confirm("Stop amifend and remove these files?", "")
+	ok, err := r.Ask.Confirm("Stop amifend and remove these files?", "", false)
+	if !ok {
+		r.say("Nothing was changed.")
+	}
+	return ok, err
 }
 
+// undo stops the service, and removes the files of the record.
 func (r *run) undo(ctx context.Context, folder *safefile.Folder, rec *record) error {
 	// A service without its config would fail at the next start.
 	if r.System.Systemctl != nil {
@@ -67,6 +74,8 @@ func (r *run) undo(ctx context.Context, folder *safefile.Folder, rec *record) er
 		r.say("stopped: " + service)
 	}
 
+	// The files are removed in the opposite order. Asterisk has the manager user until it reads its
+	// config again.
 	manager := filepath.Join(r.AsteriskDir, managerFile)
 	var left []recorded
 	for _, f := range slices.Backward(rec.Files) {
@@ -74,23 +83,24 @@ func (r *run) undo(ctx context.Context, folder *safefile.Folder, rec *record) er
 		if err != nil {
 			return err
 		}
+
 		switch {
 		case !removed:
 			left = append(left, f)
 		case f.Path == manager:
-			r.todo = append(r.todo, "asterisk -rx 'manager reload'")
+			r.todo = append(r.todo, r.command("asterisk -rx 'manager reload'"))
 		case filepath.Base(f.Path) == sectionName:
 			r.todo = append(r.todo, "remove the section ["+userName+"] where you put it, then: "+
-				"asterisk -rx 'manager reload'")
+				r.command("asterisk -rx 'manager reload'"))
 		}
 	}
 
-	// What was changed is somebody's work now, and init forgets it.
+	// A changed file belongs to whoever changed it, so the record of it goes too.
 	if err := folder.Remove(recordName); err != nil {
 		return err
 	}
 	if rec.Folder != "" && len(left) == 0 {
-		// It stays if anything else is in it.
+		// This fails, and the folder stays, if it holds any other file.
 		if err := os.Remove(r.at(rec.Folder)); err == nil {
 			r.say("removed: " + rec.Folder)
 		}
@@ -109,8 +119,9 @@ func (r *run) undo(ctx context.Context, folder *safefile.Folder, rec *record) er
 	return nil
 }
 
-// remove removes a file that has the hash of the record. It reports whether the file is gone.
+// remove removes a file if it has the hash of the record. It reports whether the file is gone.
 func (r *run) remove(f recorded) (bool, error) {
+	// A folder that is a symlink now, or cannot be opened, is not the one that init wrote to.
 	dir, name := filepath.Split(f.Path)
 	folder, err := safefile.Open(r.at(dir))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -11,8 +11,8 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/safefile"
 )
 
-// apply writes the files of a plan. The record comes first: after a crash, [Undo] finds all that was
-// written.
+// apply writes the files of a plan. It writes the record first, so that after a crash [Undo] finds
+// all files.
 func (r *run) apply(p *plan) error {
 	if !p.changes() {
 		r.say("\nAll files are there already.")
@@ -24,6 +24,8 @@ func (r *run) apply(p *plan) error {
 		return err
 	}
 	defer folder.Close()
+
+	// Nobody else may change the folder from here on.
 	if p.takeOver {
 		if err := r.takeOver(folder); err != nil {
 			return err
@@ -37,6 +39,8 @@ func (r *run) apply(p *plan) error {
 	if made {
 		rec.Folder = r.ConfigDir
 	}
+
+	// A file that was there before is not init's, and Undo must not remove it.
 	for _, f := range p.files {
 		if f.state == absent || f.state == replaced {
 			rec.add(f.path, f.data)
@@ -54,14 +58,15 @@ func (r *run) apply(p *plan) error {
 	return nil
 }
 
-// takeOver makes the config folder and its files root's. The folder comes first, so that nobody
-// changes a file meanwhile. A file is written anew, since another name of it may be elsewhere.
+// takeOver gives the config folder and its files to root. The folder comes first, so that nobody
+// changes a file meanwhile. Each file is written anew, since it may have another name elsewhere.
 func (r *run) takeOver(folder *safefile.Folder) error {
 	rights := safefile.Rights{Mode: 0o750, UID: os.Geteuid(), GID: r.GID}
 	if err := folder.SetRights(rights); err != nil {
 		return err
 	}
 
+	// The service reads these two by its group, and must not change them.
 	rights.Mode = 0o640
 	for _, name := range []string{configName, secretName} {
 		b, err := folder.Read(name)
@@ -75,18 +80,20 @@ func (r *run) takeOver(folder *safefile.Folder) error {
 			return err
 		}
 	}
+
 	return nil
 }
 
-// writeFile writes a file as it was planned.
+// writeFile writes a file of a plan.
 func (r *run) writeFile(f file) error {
 	if f.state == same || f.state == kept {
 		return nil
 	}
 
 	folder, err := safefile.Open(r.at(filepath.Dir(f.path)))
+
+	// manager.conf may include a folder manager.d that is missing. It gets the group of the file.
 	if errors.Is(err, fs.ErrNotExist) {
-		// manager.d may be missing where only the include is there. Its rights are those of the file.
 		folder, _, err = safefile.Make(r.at(filepath.Dir(f.path)), 0o750, f.rights.GID)
 	}
 	if err != nil {
@@ -96,7 +103,7 @@ func (r *run) writeFile(f file) error {
 
 	name := filepath.Base(f.path)
 	if f.state == absent {
-		// Somebody may have written it since it was looked for.
+		// Create fails if somebody has written the file meanwhile.
 		if err := folder.Create(name, f.data, f.rights); err != nil {
 			return err
 		}
@@ -104,7 +111,7 @@ func (r *run) writeFile(f file) error {
 		return nil
 	}
 
-	// An empty file, which make install writes, needs no copy.
+	// The empty file that make install writes needs no copy.
 	copied := ""
 	if old, err := folder.Read(name); err != nil {
 		return err
@@ -115,6 +122,7 @@ func (r *run) writeFile(f file) error {
 		}
 		copied = "; the old one is " + path
 	}
+
 	if err := folder.Replace(name, f.data, f.rights); err != nil {
 		return err
 	}
@@ -122,7 +130,7 @@ func (r *run) writeFile(f file) error {
 	return nil
 }
 
-// asteriskGroup returns the group that Asterisk usually runs as, if the machine has it.
+// asteriskGroup returns the group that Asterisk usually has, and false if the machine lacks it.
 func (r *run) asteriskGroup() (int, bool) {
 	g, err := user.LookupGroup("asterisk")
 	if err != nil {

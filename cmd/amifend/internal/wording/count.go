@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Count returns a number of things in words: "1 ban", "2 bans" or "no bans".
+// Count returns a number of things in words, such as "1 ban", "2 bans" or "no bans".
 func Count[N int | uint64](n N, thing string) string {
 	number := fmt.Sprint(n)
 

@@ -10,8 +10,8 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// longest is the length of a description in bytes after which further evidence is only counted.
-// Attackers choose the names, so they could make it longer.
+// longest is the length of a description in bytes from which on further evidence is only counted.
+// Attackers choose the names, so without it they would choose the length too.
 const longest = 512
 
 // Name returns an account's name as ami.Quote prints it, without the quotes. A label is too short
@@ -20,9 +20,9 @@ func Name(l policy.Label) string {
 	return strings.TrimSuffix(strings.TrimPrefix(ami.Quote(l.Bytes()), `"`), `"`)
 }
 
-// Describe returns evidence in one line. Where somebody could have chosen the address, it names
-// who: `office: InvalidAccountID (forgeable by a spoofer) "100" "101"; InvalidPassword "1001"`. A
-// server that has no name in servers is not named.
+// Describe returns evidence in one line, such as `office: InvalidAccountID (forgeable by a spoofer)
+// "100" "101"; InvalidPassword "1001"`. Forgeable evidence names who could have chosen the address.
+// servers holds the names of the servers. A server without one is left out.
 func Describe(evidence []policy.Evidence, servers []string) string {
 	var b strings.Builder
 	for i, e := range evidence {
@@ -32,7 +32,7 @@ func Describe(evidence []policy.Evidence, servers []string) string {
 			break
 		}
 
-		// Evidence of one kind, server and chooser shares one heading.
+		// Evidence of the same kind, server and chooser shares a heading.
 		same := i > 0 && evidence[i-1].Kind == e.Kind && evidence[i-1].Server == e.Server &&
 			evidence[i-1].Chooser == e.Chooser
 		if !same {
@@ -56,8 +56,8 @@ func Describe(evidence []policy.Evidence, servers []string) string {
 	return b.String()
 }
 
-// Servers returns the names of the servers in evidence, each once, in the order of appearance.
-// Those without a name are left out.
+// Servers returns the names of the servers in evidence, each once, in the order of appearance. A
+// server without a name is left out.
 func Servers(evidence []policy.Evidence, servers []string) (names []string) {
 	for _, e := range evidence {
 		if int(e.Server) < len(servers) && !slices.Contains(names, servers[e.Server]) {

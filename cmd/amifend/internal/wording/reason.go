@@ -8,8 +8,8 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// Reason returns the reason of a verdict in words. limit is the policy's threshold; a server
-// without a name in servers is not named.
+// Reason returns the reason of a verdict in words. limit is the policy's threshold. servers holds
+// the names of the servers. A server without one is left out.
 func Reason(v policy.Verdict, limit float64, servers []string) string {
 	evidence := Describe(v.Evidence, servers)
 	switch v.Action {
@@ -22,7 +22,8 @@ func Reason(v policy.Verdict, limit float64, servers []string) string {
 	case policy.ActionBan:
 	}
 
-	// Most rules compare a score. For the others, the text describes what happened.
+	// Most rules compare a score, so the score is the reason. The text of any other rule describes
+	// what happened.
 	var why string
 	switch v.Rule {
 	default:
@@ -30,7 +31,7 @@ func Reason(v policy.Verdict, limit float64, servers []string) string {
 	case policy.RuleLongMemory:
 		why = fmt.Sprintf("score %.2f over weeks is above %g", v.Score, 2*limit)
 	case policy.RuleSecondOffender:
-		why = "others of it were banned before"
+		why = "other addresses of it were banned before"
 	case policy.RuleSpreadScore:
 		why = fmt.Sprintf("several of its addresses failed, score %.2f together", v.Score)
 	case policy.RuleInjection:
@@ -41,13 +42,13 @@ func Reason(v policy.Verdict, limit float64, servers []string) string {
 		why = fmt.Sprintf("challenged for one account after another without ever "+
 			"answering, score %.2f", v.Score)
 	case policy.RuleCompromised:
-		why = "a success after failures that were no typos"
+		why = "a success after failures that were not typos"
 	case policy.RuleProvedGuessing:
 		why = "a proved source that seems to guess"
 	case policy.RuleSharedGuessing:
 		why = fmt.Sprintf("guesses through a shared source, score %.2f", v.Score)
 	case policy.RuleAdopted:
-		// A ban that was found, or that an operator asked for, has no evidence.
+		// The engine did not decide the last two, so they have no evidence.
 		return "found in the kernel"
 	case policy.RuleOperator:
 		return "an operator asked for it"
@@ -57,12 +58,13 @@ func Reason(v policy.Verdict, limit float64, servers []string) string {
 	return fmt.Sprintf("%s, %s: %s", why, Attempts(v), evidence)
 }
 
+// lifted returns the reason of a lift in words.
 func lifted(rule policy.Rule) string {
 	switch rule {
 	case policy.RuleProtected:
 		return "it holds an address that is never banned"
 	case policy.RuleProved:
-		return "an address of it that never failed has proved itself"
+		return "one of its addresses, which never failed, has proved itself"
 	case policy.RuleOperator:
 		return "an operator asked for it"
 	default:
@@ -70,8 +72,8 @@ func lifted(rule policy.Rule) string {
 	}
 }
 
-// Attempts returns the number of attempts that led to a ban and, from the second on, the number of
-// the ban.
+// Attempts returns the number of attempts that led to a ban. From the second ban of a source on, it
+// adds the number of the ban.
 func Attempts(v policy.Verdict) string {
 	s := Count(v.Attempts, "attempt")
 	if v.Strike > 1 {
@@ -88,15 +90,14 @@ func alert(v policy.Verdict, servers []string) string {
 		account += " of " + servers[v.Server]
 	}
 
-	// Beyond a hundred, conditions of a kind are reported as a number, so that they do not flood
-	// their reader.
+	// A hundred conditions of a kind are reported one by one. One alert counts the others, so that
+	// they do not flood the reader. The two kinds of attack have their own words for it.
 	if v.About == policy.AboutMore && v.Rule != policy.RuleAccountAttacked &&
 		v.Rule != policy.RuleServerAttacked {
-		return fmt.Sprintf("and %s more that are not told one by one", thousands(v.More))
+		return fmt.Sprintf("and %s more that are not reported one by one", thousands(v.More))
 	}
 
-	// Each text describes what happened. Where the cause is not certain, it names the possible
-	// ones.
+	// Each text describes what happened. If the cause is uncertain, it names the possible causes.
 	switch v.Rule {
 	case policy.RuleBansFull:
 		return "a ban was due, but there is no room for more"
@@ -108,7 +109,7 @@ func alert(v policy.Verdict, servers []string) string {
 	case policy.RuleAccountAttacked, policy.RuleServerAttacked:
 		return attacked(v, account, servers)
 	case policy.RuleSpoofSuspected:
-		// Two signs of the same: new addresses without an end, or failures between successes.
+		// There are two signs: ever new addresses, or failures between successes.
 		if v.Sources > 0 {
 			if v.Account == (policy.Label{}) {
 				// An alert about calls of chan_sip names no account.
@@ -122,8 +123,8 @@ func alert(v policy.Verdict, servers []string) string {
 		return fmt.Sprintf("%d failures of %s between two successes: somebody forges "+
 			"packets in its name", v.Attempts, account)
 	case policy.RuleSuspectLogin:
-		return fmt.Sprintf("a stranger logged in to %s, which many sources guess: is it its user?",
-			account)
+		return fmt.Sprintf("a stranger logged in to %s, which many sources guess: it may not be "+
+			"the account's user", account)
 	case policy.RuleMisconfigured:
 		return account + " fails " + perMinute(v.Rate, "time") +
 			" where others work: look at the phone's password"
@@ -134,7 +135,7 @@ func alert(v policy.Verdict, servers []string) string {
 			return provedBanned(v, account)
 		}
 
-		// A proved source: its phone may be wrong, or its address forged.
+		// The source is not banned. Its phone may be misconfigured, or its address forged.
 		s := perMinute(v.Rate, "failure") + " on " + account
 		if v.Guessed > 1 {
 			s += fmt.Sprintf(" and others on %d more", v.Guessed-1)
@@ -172,7 +173,7 @@ func sharedGuessing(v policy.Verdict, account string) string {
 		users += " (" + Names(v.Users, v.Owns) + ")"
 	}
 
-	// One alert may tell of strangers' guesses, of failing users, or of both.
+	// One alert may report guesses of strangers, users that fail, or both.
 	var said []string
 	if v.Attempts > 0 {
 		said = append(said, fmt.Sprintf("%s, the last on %s, come through %s",
@@ -186,7 +187,7 @@ func sharedGuessing(v policy.Verdict, account string) string {
 	return strings.Join(said, "; ") + ": nobody is banned, since all of them would be cut off"
 }
 
-// NameAll returns the name of each account, as [Name] does.
+// NameAll returns the name of each account in the form of [Name].
 func NameAll(labels []policy.Label) []string {
 	out := make([]string, len(labels)) // JSON wants an array, not null
 	for i, l := range labels {
@@ -195,7 +196,8 @@ func NameAll(labels []policy.Label) []string {
 	return out
 }
 
-// Names lists account names, quoted, and says how many of all it leaves out.
+// Names returns the quoted names of accounts. all is the number of all accounts: those without a
+// label are counted at the end.
 func Names(labels []policy.Label, all int) string {
 	quoted := make([]string, len(labels))
 	for i := range labels {
@@ -209,7 +211,7 @@ func Names(labels []policy.Label, all int) string {
 	return s
 }
 
-// compromised describes a guessed account, and whether the address is certain.
+// compromised describes a guessed account, and how certain the attacker's address is.
 func compromised(v policy.Verdict, account string) string {
 	s := fmt.Sprintf("%s was guessed after %s: somebody knows its password", account, Attempts(v))
 
@@ -233,7 +235,7 @@ func attacked(v policy.Verdict, account string, servers []string) string {
 		}
 	}
 
-	// Beyond a few, only the number of attacks is reported, so that alerts do not flood the reader.
+	// This alert counts the attacks that are not reported one by one.
 	if v.More > 0 {
 		return fmt.Sprintf("%s more are attacked like those that were reported, from fewer "+
 			"sources each", Count(v.More, thing))
@@ -242,7 +244,7 @@ func attacked(v policy.Verdict, account string, servers []string) string {
 	s := fmt.Sprintf("%s from %s within hours, %s", what, Count(v.Sources, "source"),
 		perMinute(v.Rate, "failure"))
 
-	// The reader must know that bans of forged addresses do not reach the attacker.
+	// A ban of a forged address does not stop the attacker, so the reader must know.
 	if !v.Chooser.Proven() {
 		s += "; " + v.Chooser.String() +
 			" could have chosen their addresses, so bans may not reach the attacker"
@@ -253,13 +255,16 @@ func attacked(v policy.Verdict, account string, servers []string) string {
 
 // Advice returns what to do about an alert, or "" if there is nothing.
 func Advice(v policy.Verdict) string {
-	// Each alert has one advice, the step that helps at once.
+	// Each alert has one advice: the step that helps at once.
 	switch v.Rule {
+	// A limit of amifend is reached.
 	case policy.RuleBansFull:
 		return "raise [firewall] max_bans and restart amifend"
 	case policy.RuleSpoofFlood:
 		return "nothing at once: phones that logged in are safe; put trunks that never log in " +
 			"into [allow] prefixes"
+
+	// An attacker knows a password, or may soon.
 	case policy.RuleCompromised:
 		return "change the account's password, and look for calls that it placed"
 	case policy.RuleSpoofSuspected:
@@ -275,8 +280,12 @@ func Advice(v policy.Verdict) string {
 			"chan_sip believes the sender's address: move to PJSIP"
 	case policy.RuleSuspectLogin:
 		return "ask the account's user; if it was somebody else, change its password"
+
+	// The phone of a legitimate user fails.
 	case policy.RuleMisconfigured:
 		return "correct the password or the account in the phone; nobody is banned for it"
+
+	// The source has legitimate users, so only the operator can tell them from the attacker.
 	case policy.RuleSharedGuessing:
 		return "let the PBX see real sources (PROXY protocol, X-Forwarded-For, no masquerading), or " +
 			"add the address to [allow] prefixes and limit guesses there"

@@ -35,13 +35,13 @@ func banReasons() map[policy.Rule]string {
 		policy.RuleProvenScore:    "score 7.25 is above 3",
 		policy.RuleScore:          "score 7.25 is above 3",
 		policy.RuleLongMemory:     "score 7.25 over weeks is above 6",
-		policy.RuleSecondOffender: "others of it were banned before",
+		policy.RuleSecondOffender: "other addresses of it were banned before",
 		policy.RuleSpreadScore:    "several of its addresses failed, score 7.25 together",
 		policy.RuleInjection:      "its text is made to look like an event",
 		policy.RuleCanary:         "nobody legitimate uses this account",
 		policy.RuleUnanswered: "challenged for one account after another without ever " +
 			"answering, score 7.25",
-		policy.RuleCompromised:    "a success after failures that were no typos",
+		policy.RuleCompromised:    "a success after failures that were not typos",
 		policy.RuleProvedGuessing: "a proved source that seems to guess",
 		policy.RuleSharedGuessing: "guesses through a shared source, score 7.25",
 	}
@@ -69,7 +69,7 @@ func TestReasonOfABan(t *testing.T) {
 func TestReasonOfALifting(t *testing.T) {
 	for rule, want := range map[policy.Rule]string{
 		policy.RuleProtected: "it holds an address that is never banned",
-		policy.RuleProved:    "an address of it that never failed has proved itself",
+		policy.RuleProved:    "one of its addresses, which never failed, has proved itself",
 		policy.RuleOperator:  "an operator asked for it",
 	} {
 		if got := Reason(verdict(policy.ActionUnban, rule), 3, nil); got != want {
@@ -161,6 +161,7 @@ func TestReasonAndAdviceOfAnAlert(t *testing.T) {
 // Further words of some kinds: for attacks that are not reported one by one, and for an account
 // that logs in from many addresses.
 func TestReasonOfManyAttacks(t *testing.T) {
+	// The attacks and conditions beyond the first ones are a number.
 	v := verdict(policy.ActionAlert, policy.RuleAccountAttacked)
 	v.More = 12
 	if got := Reason(v, 3, nil); !strings.HasPrefix(got, "12 accounts more are attacked") {
@@ -169,7 +170,7 @@ func TestReasonOfManyAttacks(t *testing.T) {
 
 	v = verdict(policy.ActionAlert, policy.RuleMisconfigured)
 	v.About, v.More = policy.AboutMore, 3412
-	if got := Reason(v, 3, nil); got != "and 3,412 more that are not told one by one" {
+	if got := Reason(v, 3, nil); got != "and 3,412 more that are not reported one by one" {
 		t.Errorf("got %s", got)
 	}
 
@@ -267,16 +268,19 @@ func TestUsersAreNamed(t *testing.T) {
 	users := []policy.Label{h.Label([]byte("201")), h.Label([]byte(hostile))}
 	named := `"201", ` + hostileQuoted + " and 1 more"
 
+	// A ban of a proved source names the users that it cuts off.
 	v := verdict(policy.ActionAlert, policy.RuleProvedGuessing)
 	v.Scope, v.Users = policy.ScopeStream, users
 	got := Reason(v, 3, nil)
-	if !strings.Contains(got, "("+named+"): it is banned from TCP") || !strings.Contains(got, "UDP passes") {
+	if !strings.Contains(got, "("+named+"): it is banned from TCP") ||
+		!strings.Contains(got, "UDP passes") {
 		t.Errorf("a proved source: %s", got)
 	}
 	if !strings.Contains(Advice(v), "amifend allow") {
 		t.Errorf("advice: %s", Advice(v))
 	}
 
+	// Users that fail through a shared source are named, and so are those that share it.
 	v = verdict(policy.ActionAlert, policy.RuleSharedGuessing)
 	v.Attempts, v.Users, v.Failing = 0, users, users
 	want := "accounts that log in through an address that 3 accounts share (" + named + ") fail: " +

@@ -60,7 +60,7 @@ func (a *Actor) attempt(send func() answer) answer {
 	}
 
 	ans := dropped
-	a.party.attempt(func() bool {
+	a.party.attempt(a.world.flooding, func() bool {
 		ans = send()
 		return ans != dropped
 	})

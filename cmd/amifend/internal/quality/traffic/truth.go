@@ -80,6 +80,7 @@ type Party struct {
 	Offered     int            // attempts that were made
 	Admitted    int            // of them, those that reached a PBX
 	First       int            // of them, those up to the first ban
+	Flooded     bool           // some of these came during a flood of forged packets
 	Banned      bool           // a ban covered an address at which it was
 	Everything  bool           // such a ban was one from everything, not of some ports
 	Longest     time.Duration  // the longest of these bans
@@ -106,8 +107,9 @@ type Compromise struct {
 	Told    bool  // by an alert, within an hour
 }
 
-// attempt counts a guess. The function makes it and reports whether it reached a PBX.
-func (p *Party) attempt(reached func() bool) {
+// attempt counts a guess, made in a flood of forged packets or not. The function makes it and
+// reports whether it reached a PBX.
+func (p *Party) attempt(flooded bool, reached func() bool) {
 	before := !p.Banned
 	p.Offered++
 
@@ -119,6 +121,7 @@ func (p *Party) attempt(reached func() bool) {
 	// The attempt that leads to the ban counts among the first ones.
 	if before {
 		p.First++
+		p.Flooded = p.Flooded || flooded
 	}
 }
 

@@ -209,8 +209,9 @@ func flooded(s *scene) {
 	}
 
 	s.forger(s.sometime(6), func(a *Actor) {
-		a.world.flood = true
+		a.world.flood, a.world.flooding = true, true
 		a.forgeAll(f)
+		a.world.flooding = false
 	})
 }
 

@@ -52,6 +52,7 @@ type World struct {
 	suspected map[netip.Addr]int64    // when an alert last said that somebody guesses in that name
 	failed    map[netip.Addr]bool     // good addresses that had failures of their own
 	flood     bool                    // packets were forged from random addresses
+	flooding  bool                    // they are being forged now
 	free      []netip.Addr            // that customers gave back
 	given     uint32                  // how many addresses customers got
 }
