@@ -18,9 +18,9 @@ type Notify struct {
 
 // Help returns the detailed help.
 func (*Notify) Help() string {
-	return `Without --test: what waits for each target, and why it did not take the last message. The daemon
-sends the test, with its own rights, network and config: what it can reach counts. The answer of a
-target is never shown, since it may repeat the token. docs/notify.md explains the targets.
+	return `Without --test: what waits for each target, and why it did not take the last message.
+The daemon sends the test, with its own rights, network and config: what it can reach counts. The
+answer of a target is never shown, since it may repeat the token. docs/notify.md explains the targets.
 
     amifend notify --test
     amifend notify --test mail`

@@ -81,9 +81,10 @@ func (l *loader) targets(raw []rawTarget) []Target {
 	for i, r := range raw {
 		key := fmt.Sprintf("notify[%d]", i+1)
 		t := l.target(key, r)
-		if slices.ContainsFunc(out, func(o Target) bool { return t.Name != "" && o.Name == t.Name }) {
-			l.problem(key+".name", "is that of another [[notify]], too; give each a name = \"…\" of "+
-				"its own")
+		same := func(o Target) bool { return t.Name != "" && o.Name == t.Name }
+		if slices.ContainsFunc(out, same) {
+			l.problem(key+".name", "is that of another [[notify]], too; give each a "+
+				"name = \"…\" of its own")
 		}
 		out = append(out, t)
 	}
@@ -103,7 +104,8 @@ func (l *loader) target(key string, r rawTarget) Target {
 			"is not a severity; write \"critical\", \"warning\" or \"notice\"")
 	}
 	if t.Digest < leastDigest || t.Digest > mostDigest {
-		l.problem(key+".digest", "%v is out of range; write a duration from \"1m\" to \"7d\"", t.Digest)
+		l.problem(key+".digest", "%v is out of range; write a duration from \"1m\" to \"7d\"",
+			t.Digest)
 	}
 	if t.PerHour < 1 || t.PerHour > mostPerHour {
 		l.problem(key+".max_per_hour", "%d is out of range; write a number from 1 to %d", t.PerHour,
@@ -154,8 +156,8 @@ func (l *loader) hidden(
 			return "", false
 		}
 	case !text.set && required:
-		l.problem(key, `is missing; write %s_file = "FILE" (a file with the URL alone) or %[1]s = "…"`,
-			name)
+		l.problem(key, `is missing; write %s_file = "FILE" (a file with the URL alone) `+
+			`or %[1]s = "…"`, name)
 		return "", false
 	case !text.set:
 		return "", true

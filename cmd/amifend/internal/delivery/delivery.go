@@ -14,9 +14,9 @@
 //
 // Mail is sent by github.com/wneessen/go-mail. shoutrrr's mail has no time limit after the
 // connection is there, does not encode headers, and falls back from TLS to plain text.
-// Telegram is one request of this package: shoutrrr 0.13.2 reports a message as sent when the request failed, since
-// it only looks for an error in the answer. Teams gets an Adaptive Card at the URL of a workflow: shoutrrr
-// posts to connectors, which Microsoft retires. The webhook is our own.
+// Telegram is one request of this package: shoutrrr 0.13.2 reports a message as sent when its
+// request failed, since it only looks for an error in the answer. Teams gets an Adaptive Card at the
+// URL of a workflow: shoutrrr posts to connectors, which Microsoft retires. The webhook is our own.
 //
 // # Bounds
 //
@@ -77,7 +77,7 @@ func (t *Target) Send(ctx context.Context, m Message) error {
 	ctx, cancel := context.WithTimeout(ctx, sendTime)
 	defer cancel()
 
-	// A library that takes no context is left behind. Its requests end by the limit of the transport.
+	// A library that takes no context is left behind. The transport ends its requests.
 	done := make(chan error, 1)
 	go func() { done <- t.send(ctx, m) }()
 	err := errLeft

@@ -19,8 +19,8 @@ func unmentioned(text string) string {
 	return strings.NewReplacer("@", "@"+gap, "<", "<"+gap).Replace(unlinked(text))
 }
 
-// slackText returns text for Slack: the three characters of its markup are escaped by its rules, and
-// those of emphasis stand alone.
+// slackText returns text for Slack: the three characters of its markup are escaped by its rules,
+// and those of emphasis stand alone.
 func slackText(text string) string {
 	return strings.NewReplacer(
 		"&", "&amp;", "<"+gap, "&lt;", "<", "&lt;", ">", "&gt;",

@@ -32,7 +32,8 @@ func newTelegram(u *url.URL, _ string) (func(context.Context, Message) error, er
 			if err != nil {
 				return err
 			}
-			if err := post(ctx, "https://api.telegram.org/bot"+token+"/sendMessage", body, nil); err != nil {
+			err = post(ctx, "https://api.telegram.org/bot"+token+"/sendMessage", body, nil)
+			if err != nil {
 				return err
 			}
 		}

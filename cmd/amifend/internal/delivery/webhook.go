@@ -26,7 +26,8 @@ func newWebhook(u *url.URL, secret string) (func(context.Context, Message) error
 		return nil, errors.New("would send in plain text to another machine; write https://")
 	}
 	if u.User != nil || u.Fragment != "" {
-		return nil, errors.New("holds a user or a fragment; delete it: the signature proves the sender")
+		return nil, errors.New("holds a user or a fragment; delete it: the signature proves the " +
+			"sender")
 	}
 	key, err := webhookKey(secret)
 	if err != nil {
@@ -61,8 +62,8 @@ func webhookKey(secret string) ([]byte, error) {
 	return key, nil
 }
 
-// Sign returns the signature of a webhook's body: HMAC-SHA256 over the ID, the time in seconds since
-// the Unix epoch, and the body, with dots between them, in Base64.
+// Sign returns the signature of a webhook's body: HMAC-SHA256 over the ID, the time in seconds
+// since the Unix epoch, and the body, with dots between them, in Base64.
 func Sign(key []byte, id, at string, body []byte) string {
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(id + "." + at + "."))

@@ -53,8 +53,8 @@ type Count struct {
 	Bans int    `json:"bans"`
 }
 
-// gathering adds up the bans of a summary. It takes bounded memory however many there are. The fields
-// are exported for the journal.
+// gathering adds up the bans of a summary. It takes bounded memory however many there are. The
+// fields are exported for the journal.
 type gathering struct {
 	Attack
 	By    map[string]Banned         `json:"by"`    // source

@@ -14,8 +14,8 @@ const (
 	mostWaitingForgeable = mostWaiting / 2
 )
 
-// intake is the mailbox of a [Notifier]. A sender holds its lock for a moment, and never waits. Bans are
-// added up at once, so ten thousand of them take the room of one summary.
+// intake is the mailbox of a [Notifier]. A sender holds its lock for a moment, and never waits. What
+// has no room is counted.
 type intake struct {
 	wake chan struct{} // holds a token while there may be something to take
 

@@ -14,17 +14,17 @@
 //
 // # When something is sent
 //
-// An attack is a summary, see [Attack]. A condition is sent when it begins and when it is over. What
-// forged packets can raise in everybody's name is gathered, and sent as one message when the
+// An attack is a summary, see [Attack]. A condition is sent when it begins and when it is over.
+// What forged packets can raise in everybody's name is gathered, and sent as one message when the
 // target's digest time is over; of spoof_flood there is one at a time, so it goes by itself.
 // compromised_account, server_down and what else is critical, and journal_failing, go at any time.
 // All other messages wait in quiet hours, and are gathered when a target had max_per_hour messages.
 //
 // # Outbox
 //
-// A message is in the journal from its making until the target has taken it. It is tried again after
-// 30 s, then after twice as long, up to an hour, for three days. After a crash a message may be sent
-// twice, with the same ID. A crash can lose what happened in the last second, and the bans of the
+// A message is in the journal from its making until the target has taken it. It is tried again
+// after 30 s, then after twice as long, up to an hour, for three days. After a crash a message may
+// be sent twice, with the same ID. A crash can lose what happened in the last second, and the bans of the
 // last ten seconds from a summary.
 package notify
 
@@ -52,7 +52,8 @@ type Options struct {
 	Observing bool // nobody is banned
 	Log       *slog.Logger
 	Journal   Rows // nil: the outbox ends with the run
-	// Begun is set when the journal was begun anew, so that all rows must be saved again; may be nil.
+	// Begun is set when the journal was begun anew, so that all rows must be saved again; may be
+	// nil.
 	Begun *owner.Latest[struct{}]
 	// Carried is what an earlier notifier left, see [Notifier.Carry]; nil: what the journal has.
 	Carried *Carried
@@ -110,7 +111,8 @@ func New(o Options) *Notifier {
 	return &Notifier{
 		attack: gathering{calm: cmp.Or(o.Calm, calm)},
 		o:      o, host: host, in: newIntake(), next: owner.NewLatest[[]config.Target](),
-		calls: owner.NewCalls("the notifier"), rows: rows{journal: o.Journal, last: map[string]string{}},
+		calls:   owner.NewCalls("the notifier"),
+		rows:    rows{journal: o.Journal, last: map[string]string{}},
 		results: make(chan result), ended: make(chan struct{}),
 	}
 }
@@ -154,8 +156,8 @@ func (n *Notifier) Run(ctx context.Context, b Book) {
 	}
 }
 
-// HandOn notes that the next notifier of this process gets what is left by [Notifier.Carry]. Then the
-// journal keeps none of it: each kind of run has a journal of its own, and would send it again.
+// HandOn notes that the next notifier of this process gets what is left by [Notifier.Carry]. Then
+// the journal keeps none of it: each kind of run has a journal of its own, and would send it again.
 func (n *Notifier) HandOn() { n.handOn.Store(true) }
 
 // finish keeps what is left. It waits a little for messages that are on their way, which would be
@@ -191,8 +193,8 @@ func (n *Notifier) work(ctx context.Context, now time.Time) time.Duration {
 	if due := n.attack.due(); !due.IsZero() && !now.Before(due) {
 		a := n.attack.take()
 		n.route(&Item{
-			Kind: config.KindAttack, Phase: "event", Severity: alerts.Notice.String(), Since: a.Began,
-			Last: a.To, Count: a.Bans, Attack: &a,
+			Kind: config.KindAttack, Phase: "event", Severity: alerts.Notice.String(),
+			Since: a.Began, Last: a.To, Count: a.Bans, Attack: &a,
 		}, now)
 	}
 
@@ -275,8 +277,9 @@ func (n *Notifier) sent(r result) {
 	if t.failures >= failingAfter && !t.gone {
 		n.book.Raise(failingKey(t.Name), alerts.Alert{
 			Kind: alerts.NotifyFailing,
-			Text: fmt.Sprintf("the target %s of [[notify]] does not take messages: %s", t.Name, r.err),
-			Do:   "amifend notify --test " + t.Name,
+			Text: fmt.Sprintf("the target %s of [[notify]] does not take messages: %s", t.Name,
+				r.err),
+			Do: "amifend notify --test " + t.Name,
 		}, alerts.Span{})
 	}
 }

@@ -16,7 +16,8 @@ type Rows interface {
 	Save(rows []journal.Row) bool
 }
 
-// The keys of the journal's rows: of a message, of what is gathered for a target, and of the attack.
+// The keys of the journal's rows: of a message, of what is gathered for a target, and of the
+// attack.
 const (
 	keyPrefix   = "notify/"
 	keyMessage  = keyPrefix + "message/" // TARGET/ID
@@ -101,7 +102,8 @@ func (n *Notifier) load(ctx context.Context) {
 		t.sort()
 	}
 	g := gathering{calm: n.attack.calm}
-	if json.Unmarshal([]byte(state[keyAttack]), &g) == nil && (g.Bans == 0 || g.By != nil && g.Names != nil) {
+	if json.Unmarshal([]byte(state[keyAttack]), &g) == nil &&
+		(g.Bans == 0 || g.By != nil && g.Names != nil) {
 		n.attack = g
 	}
 }
@@ -139,7 +141,8 @@ func (r *rows) forget() { r.last = map[string]string{} }
 func (n *Notifier) saveInTime(now time.Time) {
 	r := &n.rows
 	waited := now.Sub(r.saved)
-	if r.journal == nil || waited < time.Second || !n.changed && (!n.more || waited < 10*time.Second) {
+	if r.journal == nil || waited < time.Second ||
+		!n.changed && (!n.more || waited < 10*time.Second) {
 		return
 	}
 	r.saved = now

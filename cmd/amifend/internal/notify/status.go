@@ -62,8 +62,8 @@ func (n *Notifier) Test(ctx context.Context, name, by string) ([]Tested, error) 
 	now := time.Now().Round(time.Second)
 	m := Message{
 		ID: newID(), At: now, Observing: n.o.Observing, Items: []Item{{
-			Kind: config.KindTest, Phase: "event", Severity: "notice", Since: now, Last: now, Count: 1,
-			Reason: "This is a test by amifend notify --test (" + by + ").",
+			Kind: config.KindTest, Phase: "event", Severity: "notice", Since: now, Last: now,
+			Count: 1, Reason: "This is a test by amifend notify --test (" + by + ").",
 		}},
 	}
 

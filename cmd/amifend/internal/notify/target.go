@@ -70,7 +70,8 @@ func (n *Notifier) setTargets(configs []config.Target) {
 		if i >= 0 {
 			old := n.targets[i]
 			t.messages, t.gathered = slices.Clone(old.messages), slices.Clone(old.gathered)
-			t.more, t.since, t.quiet, t.made = old.more, old.since, old.quiet, slices.Clone(old.made)
+			t.more, t.since, t.quiet = old.more, old.since, old.quiet
+			t.made = slices.Clone(old.made)
 		}
 		next = append(next, t)
 	}
@@ -140,10 +141,13 @@ func (t *target) forget(now time.Time) {
 	t.made = slices.DeleteFunc(t.made, func(at time.Time) bool { return now.Sub(at) >= time.Hour })
 }
 
-// dueMessage returns the message that is to be sent now; nil: there is none. Urgent ones come first.
+// dueMessage returns the message that is to be sent now; nil: there is none. Urgent ones come
+// first.
 func (t *target) dueMessage(now time.Time) *Message {
 	old := len(t.messages)
-	t.messages = slices.DeleteFunc(t.messages, func(m *Message) bool { return now.Sub(m.At) > mostAge })
+	t.messages = slices.DeleteFunc(t.messages, func(m *Message) bool {
+		return now.Sub(m.At) > mostAge
+	})
 	t.dropped += old - len(t.messages)
 
 	if t.busy || len(t.messages) == 0 || now.Before(t.retry) {

@@ -38,7 +38,8 @@ func (i *Item) subject(observing bool) string {
 		if observing {
 			what = "attack (observed): "
 		}
-		return what + wording.Count(a.Bans, "ban") + " after " + wording.Count(a.Attempts, "attempt")
+		return what + wording.Count(a.Bans, "ban") + " after " +
+			wording.Count(a.Attempts, "attempt")
 	}
 
 	what := i.Severity
