@@ -5,89 +5,25 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 
 	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
 )
 
-// maxDumps bounds the tries to get a dump during which nothing changed.
-const maxDumps = 5
-
-// Bans reads back all elements of all ban sets, ascending within a set. The kernel walks a set in
-// many steps, and misses elements when the set changes meanwhile; then Bans walks it again. An
-// element that expires during a walk can still hide another one. The hidden ban holds all the same,
-// and the next call returns it.
+// Bans reads back all elements of all ban sets, ascending within a set, see [Table.Elements].
 //
 // Error to branch on: ErrGone.
 func (t *Table) Bans(ctx context.Context) ([]Element, error) {
-	if err := t.lockRead(ctx); err != nil {
-		return nil, fmt.Errorf("read bans: %w", err)
-	}
-	defer t.readMu.Unlock()
-
-	var all []Element
-	for i := range t.sets {
-		elems, err := t.dump(ctx, i)
-		if err != nil {
-			return nil, readError("read bans", err)
-		}
-		all = append(all, elems...)
+	read, err := t.Elements(ctx)
+	if err != nil {
+		return nil, err
 	}
 
+	all := make([]Element, read.Len())
+	for i, el := range read.All() {
+		all[i] = el
+	}
 	return all, nil
-}
-
-// dump walks a set until the walk was undisturbed. Two things disturb it: a transaction, which
-// changes the generation; and a hash table that grows, which changes its order. The kernel stops
-// after as many elements as there are, so for each element that it misses it reports another one
-// twice.
-func (t *Table) dump(ctx context.Context, set int) (elems []Element, err error) {
-	for range maxDumps {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		before, err := t.read.GetGen()
-		if err != nil {
-			return nil, err
-		}
-
-		raw, err := t.read.GetSetElements(t.ksets[set])
-		if err != nil {
-			return nil, err
-		}
-		if elems, err = t.elements(set, raw); err != nil {
-			return nil, err
-		}
-
-		// No transaction came in between, and no duplicate shows that the table grew.
-		after, err := t.read.GetGen()
-		if err != nil {
-			return nil, err
-		}
-		if after.ID == before.ID && len(elems) == len(raw) {
-			break
-		}
-	}
-
-	return elems, nil
-}
-
-// elements translates a dump, sorts it and removes duplicates.
-func (t *Table) elements(set int, raw []nftables.SetElement) ([]Element, error) {
-	elems := make([]Element, 0, len(raw))
-	for _, r := range raw {
-		e, err := t.sets[set].element(r)
-		if err != nil {
-			return nil, err
-		}
-		elems = append(elems, e)
-	}
-
-	slices.SortFunc(elems, func(a, b Element) int {
-		return a.Prefix.Addr().Compare(b.Prefix.Addr())
-	})
-	return slices.CompactFunc(elems, func(a, b Element) bool { return a.Prefix == b.Prefix }), nil
 }
 
 func (s banSet) element(r nftables.SetElement) (Element, error) {

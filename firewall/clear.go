@@ -29,6 +29,13 @@ func (t *Table) Clear(ctx context.Context) error {
 		return fmt.Errorf("lift all bans: %w", err)
 	}
 
+	// The kernel refuses to add rules to a dormant table (EINVAL).
+	if s.table != nil && s.table.Flags&nftables.TableFlagDormant != 0 {
+		if err := t.wake(); err != nil {
+			return err
+		}
+	}
+
 	// A chain of the operator in our table may look up a set, which keeps the set from being
 	// deleted. Then its elements are removed, however long that takes.
 	err = t.changeAllow(func() error { return t.queueClear(s, t.write.DelSet) })

@@ -85,3 +85,19 @@ func BenchmarkClear(b *testing.B) {
 		}
 	}
 }
+
+// A dormant table is woken: "invalid argument" would help nobody who lifts all bans.
+func TestClearOfADormantTable(t *testing.T) {
+	ns := firewalltest.New(t)
+	table := open(t, ns, Options{})
+	apply(t, table, ban("192.0.2.1/32", ScopeAll, time.Hour))
+	ns.NFT(t, "flush ruleset") // an empty one: the kernel adds no chain to it while it wakes
+	ns.NFT(t, "add table inet amifend { flags dormant; }")
+
+	if err := table.Clear(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := table.complete(table.read); !ok || err != nil || len(bans(t, table)) != 0 {
+		t.Errorf("complete: %t, %v", ok, err)
+	}
+}

@@ -37,9 +37,8 @@ func (t *Table) Ensure(ctx context.Context) error {
 
 	// The kernel refuses to wake a table and to add a chain to it in one transaction (EINVAL).
 	if dormant {
-		t.write.AddTable(t.table)
-		if err := t.write.Flush(); err != nil {
-			return kernelError("wake the dormant table (flags dormant)", err)
+		if err := t.wake(); err != nil {
+			return err
 		}
 	}
 
@@ -53,6 +52,12 @@ func (t *Table) Ensure(ctx context.Context) error {
 	}
 
 	return kernelError("ensure table", err)
+}
+
+// wake clears the flag dormant of the table. The caller holds the write lock.
+func (t *Table) wake() error {
+	t.write.AddTable(t.table)
+	return kernelError("wake the dormant table (flags dormant)", t.write.Flush())
 }
 
 // checkOurs returns a *ForeignError if the table is somebody else's, and reports whether the table is

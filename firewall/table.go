@@ -33,8 +33,8 @@ type Options struct {
 }
 
 // Table is an nftables table of bans. Its methods may be called from several goroutines; Apply,
-// Ensure and SetAllow wait for each other, and so do Bans, Element, Denied and Watch's checks, but
-// no reader makes a writer wait, and SetDeny makes nobody wait.
+// Ensure and SetAllow wait for each other, and so do Element, Denied and Watch's checks. Bans and
+// Elements wait for each other only, no reader makes a writer wait, and SetDeny makes nobody wait.
 type Table struct {
 	table *nftables.Table
 	sets  []banSet
@@ -53,6 +53,8 @@ type Table struct {
 
 	readMu sync.Mutex
 	read   *nftables.Conn
+
+	dumps *dumper // of whole sets
 
 	denyMu sync.Mutex
 	lists  *nftables.Conn // for the deny sets alone: their long transactions make nobody wait
@@ -100,6 +102,9 @@ func (t *Table) dial(netns int) (err error) {
 		return err
 	}
 	if t.lists, err = dial(netns); err != nil {
+		return err
+	}
+	if t.dumps, err = dialDumper(netns); err != nil {
 		return err
 	}
 
@@ -184,6 +189,7 @@ func (t *Table) Close() error {
 		}
 	}
 
+	errs = append(errs, t.dumps.close())
 	if t.monitor != nil {
 		errs = append(errs, t.monitor.Close())
 	}

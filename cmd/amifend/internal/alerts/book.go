@@ -262,6 +262,22 @@ func (b *Book) record(t *told, ended time.Time) {
 	b.journal.Alert(e)
 }
 
+// Rewrite hands to a journal that was begun anew what it must have: the open conditions, and what is
+// ignored. It does not wait. What the journal has no room for comes with the next call of Save.
+func (b *Book) Rewrite() {
+	b.mu.Lock()
+	for _, t := range b.open {
+		if !b.ignored.has(t.Key) {
+			b.record(t, time.Time{})
+		}
+	}
+	for key := range b.ignored.byKey {
+		b.ignored.unsent[key] = struct{}{}
+	}
+	b.mu.Unlock()
+	b.Save()
+}
+
 // entry returns an alert as the journal has it.
 func entry(a *Alert, key string, s Span) journal.Alert {
 	kind := KindOf(a.Kind)

@@ -1,10 +1,13 @@
 package alerts_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -115,15 +118,16 @@ func TestOpenConditionsAreBounded(t *testing.T) {
 // run is a book with a journal in a directory, as one run of the daemon has it.
 func run(t *testing.T, dir string, log *slog.Logger) (*alerts.Book, *journal.Journal, func()) {
 	t.Helper()
+	var b *alerts.Book
 	j := journal.New(journal.Options{
 		Directory: dir, Retain: 90 * 24 * time.Hour, MaxSize: 1 << 30, BanMax: time.Hour,
-		MaxWaiting: 100, Log: slog.New(slog.DiscardHandler),
+		MaxWaiting: 100, Log: slog.New(slog.DiscardHandler), Begun: func() { b.Rewrite() },
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
+	b = alerts.New(alerts.Options{Log: log, Journal: j})
 	go func() { defer close(done); j.Run(ctx) }()
 
-	b := alerts.New(alerts.Options{Log: log, Journal: j})
 	if err := b.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -194,6 +198,50 @@ func TestBookSurvivesARestart(t *testing.T) {
 		return a.Key == key && a.Count == 2 && !a.Open()
 	}) {
 		t.Errorf("the journal has %+v, %v", found, err)
+	}
+}
+
+// A journal that is lost and begun anew has the open conditions again, and what is ignored.
+func TestBookOutlivesItsJournal(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	dir := t.TempDir()
+	_, log := logtest.New()
+	key, a := phone(hostile)
+	other, silent := phone("201")
+
+	b, j, stop := run(t, dir, log)
+	b.Raise(key, a, alerts.Span{})
+	b.Raise(other, silent, alerts.Span{})
+	if _, err := b.Ignore(alerts.ID(other), "root", "the old fax"); err != nil {
+		t.Fatal(err)
+	}
+	b.Save()
+	if err := j.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+
+	// Another file is in its place, of which nothing can be read.
+	file := filepath.Join(dir, journal.File)
+	if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o750),
+		os.WriteFile(file, bytes.Repeat([]byte("garbage "), 10_000), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		if aside, err := filepath.Glob(file + ".corrupt-*"); err == nil && len(aside) == 1 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the journal was not begun anew")
+		}
+	}
+	stop()
+
+	b, _, stop = run(t, dir, log)
+	defer stop()
+	open, ignored := b.Open(), b.Ignored()
+	if len(open) != 1 || open[0].Account != hostile || len(ignored) != 1 ||
+		ignored[0].Note != "the old fax" {
+		t.Errorf("open: %+v, ignored: %+v", open, ignored)
 	}
 }
 

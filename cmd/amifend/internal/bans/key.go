@@ -3,6 +3,7 @@ package bans
 import (
 	"net/netip"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/compact"
 	"github.com/amifend/amifend/firewall"
 	"github.com/amifend/amifend/policy"
 )
@@ -12,6 +13,9 @@ type Key struct {
 	Prefix netip.Prefix
 	Scope  firewall.Scope
 }
+
+// Compact returns the key in few bytes.
+func (k Key) Compact() compact.Key { return compact.Of(k.Prefix, k.Scope) }
 
 // Key returns the key of the ban's element.
 func (b Ban) Key() Key { return Key{b.Prefix, b.Scope} }

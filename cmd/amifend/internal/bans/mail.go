@@ -40,6 +40,27 @@ type Order struct {
 	Lift bool
 	Why  string // of the lift
 	Bans []*Ban // one of a scope at most
+	Asks []*Ask // to be answered before any order of this round is worked on
+}
+
+// Ask asks the enforcer for the bans that cover an address, before they are lifted: a lifted ban has
+// no counters. It is answered when a flush that began later has returned.
+type Ask struct {
+	Addr netip.Addr
+	Held []Held // the answer; nobody else may look at it before
+}
+
+// Held is a ban as it was before it was lifted.
+type Held struct {
+	Prefix netip.Prefix
+	Drops  *Drops // nil: the kernel does not count, or does not answer
+}
+
+// Drops counts what the kernel has dropped for a ban.
+type Drops struct {
+	Packets uint64
+	Lately  uint64        // of these, since the counter was read before
+	Span    time.Duration // since then; 0: it was not read before
 }
 
 // OrderOf returns the order to make a ban.
@@ -48,12 +69,14 @@ func OrderOf(b *Ban) Order { return Order{Bans: []*Ban{b}} }
 // MergeOrders makes one order of two that follow each other. A lift undoes the bans before it. A
 // ban after a lift does not undo the lift, since it may be of another scope.
 func MergeOrders(old, new Order) Order {
+	asks := slices.Concat(old.Asks, new.Asks)
 	if new.Lift {
+		new.Asks = asks
 		return new
 	}
 
 	// Bans of other scopes stay wanted. The receiver may have the old order's slice already.
-	out := Order{Lift: old.Lift, Why: old.Why}
+	out := Order{Lift: old.Lift, Why: old.Why, Asks: asks}
 	for _, b := range old.Bans {
 		if !slices.ContainsFunc(new.Bans, func(n *Ban) bool { return n.Replaces(b) }) {
 			out.Bans = append(out.Bans, b)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/clock"
+	"github.com/amifend/amifend/cmd/amifend/internal/compact"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/firewall"
 	"github.com/amifend/amifend/policy"
@@ -82,14 +83,11 @@ func (r Recorder) Count(totals func() []journal.Total) {
 // Journal returns the key in the form of the journal.
 func (k Key) Journal() journal.Key { return journal.Key{Prefix: k.Prefix, Scope: k.Scope} }
 
-// KeyOf returns the key that is k in the form of the journal.
-func KeyOf(k journal.Key) Key { return Key{k.Prefix, k.Scope} }
-
 // FromJournal returns a ban that the journal knows to run, with what is left of it at most.
-func FromJournal(k journal.Key, o journal.Open, left time.Duration, now int64) Ban {
+func FromJournal(k compact.Key, o journal.Open, left time.Duration, now int64) Ban {
 	return Ban{
-		Prefix: k.Prefix, Scope: k.Scope, Rule: o.Rule, Score: o.Score, Attempts: o.Attempts,
-		Strike: o.Strike, Servers: o.Servers, Decided: o.From, Duration: o.Whole,
+		Prefix: k.Prefix(), Scope: k.Scope(), Rule: o.Rule, Score: o.Score, Attempts: int(o.Attempts),
+		Strike: int(o.Strike), Servers: o.Servers, Decided: o.From(), Duration: o.Whole,
 		Expiry: now + int64(left),
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/cmd/amifend/internal/allowlist"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/lockout"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 	"github.com/amifend/amifend/cmd/amifend/internal/stream"
@@ -125,8 +126,12 @@ func (o Options) online(ctx context.Context, p *printer) {
 
 	p.print(checkFirewall(ctx, o.Config, o.NetNS))
 
-	if shared, found := sharedSection(ctx, o.Config.Control.Socket); found {
-		p.print(shared)
+	if st, running := askDaemon(ctx, o.Config.Control.Socket); running {
+		for _, about := range []func(control.Status) (section, bool){journalSection, sharedSection} {
+			if s, found := about(st); found {
+				p.print(s)
+			}
+		}
 	}
 
 	set, err := watcher.Snapshot(ctx)

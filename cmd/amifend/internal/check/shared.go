@@ -11,17 +11,31 @@ import (
 // askTime limits how long a running daemon may take to answer.
 const askTime = 2 * time.Second
 
-// sharedSection names the addresses that many users share. Only a running daemon knows them, so
-// nothing is printed where none answers.
-func sharedSection(ctx context.Context, socket string) (section, bool) {
+// askDaemon returns the status of a running daemon, and reports whether one answers.
+func askDaemon(ctx context.Context, socket string) (control.Status, bool) {
 	if socket == "" {
-		return section{}, false
+		return control.Status{}, false
 	}
-
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	st, err := control.NewClient(socket).Status(ctx)
-	if err != nil || len(st.SharedSources) == 0 {
+	return st, err == nil
+}
+
+// journalSection warns where no room is reserved for the journal. Only a running daemon knows.
+func journalSection(st control.Status) (s section, found bool) {
+	if st.Journal == nil || st.Journal.Unreserved == "" {
+		return section{}, false
+	}
+	s = section{title: "journal"}
+	s.add(levelWarn, control.AdviseReserve, "no room is reserved on its disk: %s",
+		st.Journal.Unreserved)
+	return s, true
+}
+
+// sharedSection names the addresses that many users share. Only a running daemon knows them.
+func sharedSection(st control.Status) (section, bool) {
+	if len(st.SharedSources) == 0 {
 		return section{}, false
 	}
 

@@ -138,7 +138,13 @@ type Journal struct {
 	// bans and lifts that found no room to wait; those that still run are written later
 	Lost uint64 `json:"lost"`
 	Size int64  `json:"size_bytes"`
+	// why no room is reserved on the disk for what operators change while it is full
+	Unreserved string `json:"unreserved,omitempty"`
 }
+
+// AdviseReserve is what to do where no room is reserved on the disk of the journal.
+const AdviseReserve = "free 16 MiB on the disk of the journal; if that is not the cause, set [state] " +
+	"directory to a folder on a file system with fallocate(2), such as ext4 or xfs"
 
 // Ineffective is a ban that has no effect.
 type Ineffective struct {

@@ -58,6 +58,22 @@ type BanList struct {
 	Total   int // bans in all
 	Matched int // that the query matches, listed or not
 	Bans    []Ban
+	// Next returns further bans, some at a time, and none after the last; nil: there are none. A
+	// client has all in Bans.
+	Next func(context.Context) ([]Ban, error)
+}
+
+// All returns all bans of a list.
+func (l *BanList) All(ctx context.Context) ([]Ban, error) {
+	all := l.Bans
+	for l.Next != nil {
+		some, err := l.Next(ctx)
+		if err != nil || len(some) == 0 {
+			return all, err
+		}
+		all = append(all, some...)
+	}
+	return all, nil
 }
 
 // Bans returns the bans that match a query.

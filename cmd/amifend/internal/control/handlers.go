@@ -49,14 +49,34 @@ func (s *Server) bans(w http.ResponseWriter, r *http.Request, by Peer) (any, err
 	w.Header().Set("Content-Type", typeLines)
 	lines := newLines(w)
 
-	for i := range list.Bans {
-		if lines.write(&list.Bans[i]) != nil {
-			return nil, nil // the client is gone
+	for some := list.Bans; ; {
+		for i := range some {
+			if lines.write(&some[i]) != nil {
+				return nil, nil // the client is gone
+			}
+		}
+		if list.Next == nil {
+			break
+		}
+
+		// The client must not take half of a list for all of it.
+		if some, err = nextBans(r.Context(), list); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		if len(some) == 0 {
+			break
 		}
 	}
 
 	_ = lines.flush() // fails only when the client is gone
 	return nil, nil
+}
+
+// nextBans returns the next bans of a list.
+func nextBans(ctx context.Context, l BanList) ([]Ban, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	return l.Next(ctx)
 }
 
 func (s *Server) allowed(_ http.ResponseWriter, r *http.Request, _ Peer) (any, error) {

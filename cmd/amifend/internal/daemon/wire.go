@@ -194,6 +194,7 @@ func newShared(o Options, startup *startup, b begin, stop context.CancelFunc) *s
 	s.journal = newJournal(o, func() { s.compare.Set(struct{}{}) }, func() {
 		s.begun.Set(struct{}{})
 		unsaved.Set(struct{}{})
+		s.alerts.Rewrite()
 	})
 	s.recorder = bans.NewRecorder(s.journal, s.clock)
 

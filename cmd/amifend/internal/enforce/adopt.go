@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
+	"github.com/amifend/amifend/cmd/amifend/internal/compact"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/firewall"
 )
@@ -15,7 +16,7 @@ import (
 
 // Found holds what a start found in the kernel.
 type Found struct {
-	elements []firewall.Element
+	elements *firewall.Elements
 	at       int64 // when the walk began: what is left of a ban is never overrated
 }
 
@@ -38,7 +39,7 @@ func (e *Enforcer) Inspect(ctx context.Context) (Found, error) {
 
 	found := Found{at: e.clock.Now()}
 	var err error
-	if found.elements, err = e.table.Bans(ctx); err != nil {
+	if found.elements, err = e.table.Elements(ctx); err != nil {
 		return Found{}, fmt.Errorf("read the bans in the kernel: %w", err)
 	}
 	e.read = time.Now()
@@ -50,37 +51,48 @@ func (e *Enforcer) Inspect(ctx context.Context) (Found, error) {
 // kernel has is not known yet.
 func (e *Enforcer) Expect(snap *journal.Snapshot, now int64, admit Admit) {
 	e.warnBadRows(snap)
-	e.ledger.grow(len(snap.Open))
-
-	for k, o := range snap.Open {
-		if needless(k, o, snap) {
-			continue
+	e.ledger.fill(func() {
+		for k, o := range snap.Open {
+			if !needless(k, o, snap) {
+				e.expect(bans.FromJournal(k, o, leftNow(o, snap), now), now, admit)
+			}
 		}
+	})
+}
 
-		ban := bans.FromJournal(k, o, leftNow(o, snap), now)
-		if ban.Expiry <= now {
-			continue
-		}
-
-		// The journal must know that the ban is lifted. Otherwise the next start would ask again.
-		if why := admit(&ban, now); why != "" {
-			e.recorder.Lift(k.Prefix, k.Scope, bans.ByPolicy, why)
-			continue
-		}
-
-		e.ledger.expect(ban)
-		e.debug("known", &ban)
+// expect takes in one ban of the journal.
+func (e *Enforcer) expect(ban bans.Ban, now int64, admit Admit) {
+	if ban.Expiry <= now {
+		return
 	}
+
+	// The journal must know that the ban is lifted. Otherwise the next start would ask again.
+	if why := admit(&ban, now); why != "" {
+		e.recorder.Lift(ban.Prefix, ban.Scope, bans.ByPolicy, why)
+		return
+	}
+
+	e.ledger.expect(&ban)
+	e.debug("known", &ban)
 }
 
 // Adopt takes over what was found in the kernel, and wants there what only the journal has. snap is
 // nil if there is no journal, or none that can be read.
 func (e *Enforcer) Adopt(found Found, snap *journal.Snapshot, admit Admit) Adopted {
 	var n Adopted
-	for _, el := range found.elements {
-		if e.confirm(el, found.at) || e.adoptFound(el, snap, found.at, admit) {
-			n.Kernel++
+	adopt := func() {
+		for _, el := range found.elements.All() {
+			if e.confirm(el, found.at) || e.adoptFound(el, snap, found.at, admit) {
+				n.Kernel++
+			}
 		}
+	}
+
+	// Without a journal, all of them are new.
+	if snap == nil {
+		e.ledger.fill(adopt)
+	} else {
+		adopt()
 	}
 
 	n.Journal = e.ledger.sendUnconfirmed()
@@ -95,18 +107,17 @@ func (e *Enforcer) Adopt(found Found, snap *journal.Snapshot, admit Admit) Adopt
 // confirm notes that the kernel has a ban that is wanted there. It reports whether there is such a
 // ban.
 func (e *Enforcer) confirm(el firewall.Element, now int64) bool {
-	k := bans.Key{Prefix: el.Prefix, Scope: el.Scope}
-	h := e.ledger.bans[k]
+	h := e.ledger.get(el.Prefix, el.Scope)
 	if h == nil {
 		return false
 	}
 
 	h.acked = now
-	if !endsAt(el, h.Expiry, now) {
-		e.ledger.send[k] = struct{}{}
+	if !endsAt(el, h.expiry, now) {
+		e.ledger.send(h)
 	}
 
-	e.debug("adopted", &h.Ban)
+	e.debugHeld("adopted", h)
 	e.acknowledge(h)
 	return true
 }
@@ -115,7 +126,7 @@ func (e *Enforcer) confirm(el firewall.Element, now int64) bool {
 func (e *Enforcer) adoptFound(
 	el firewall.Element, snap *journal.Snapshot, now int64, admit Admit,
 ) bool {
-	k := bans.Key{Prefix: el.Prefix, Scope: el.Scope}
+	k := compact.Of(el.Prefix, el.Scope)
 	why, ban := e.identify(el, snap, now)
 	if why != "" {
 		e.ledger.lifts[k] = why
@@ -124,7 +135,7 @@ func (e *Enforcer) adoptFound(
 
 	if why := admit(&ban, now); why != "" {
 		e.ledger.lifts[k] = why
-		e.recorder.Lift(k.Prefix, k.Scope, bans.ByPolicy, why)
+		e.recorder.Lift(el.Prefix, el.Scope, bans.ByPolicy, why)
 		return false
 	}
 	e.adopt(ban, el, now)

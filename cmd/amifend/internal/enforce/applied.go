@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
+	"github.com/amifend/amifend/cmd/amifend/internal/compact"
 	"github.com/amifend/amifend/firewall"
 )
 
@@ -11,15 +12,15 @@ import (
 func (e *Enforcer) applied(changes []firewall.Change, rejected []firewall.Rejected) {
 	now := e.clock.Now()
 
-	refused := make(map[bans.Key]bool, len(rejected))
+	refused := make(map[compact.Key]bool, len(rejected))
 	for _, r := range rejected {
-		refused[bans.Key{Prefix: r.Change.Prefix, Scope: r.Change.Scope}] = true
+		refused[compact.Of(r.Change.Prefix, r.Change.Scope)] = true
 		e.reject(r, now)
 	}
 
 	// Everything else is in the kernel now. A ban is logged here, and not when it was decided.
 	for _, c := range changes {
-		if refused[bans.Key{Prefix: c.Prefix, Scope: c.Scope}] {
+		if refused[compact.Of(c.Prefix, c.Scope)] {
 			continue
 		}
 
@@ -38,34 +39,36 @@ func (e *Enforcer) applied(changes []firewall.Change, rejected []firewall.Reject
 // its bans could be ineffective.
 func (e *Enforcer) acknowledge(h *held) {
 	if !e.dry {
-		e.mail.Acks.Put(h.Key(), bans.Ack{At: h.acked, Until: h.Expiry})
+		e.mail.Acks.Put(h.bansKey(), bans.Ack{At: h.acked, Until: h.expiry})
 	}
 }
 
 // reject deals with a change that the kernel did not make.
 func (e *Enforcer) reject(r firewall.Rejected, now int64) {
-	k := bans.Key{Prefix: r.Change.Prefix, Scope: r.Change.Scope}
+	k := compact.Of(r.Change.Prefix, r.Change.Scope)
 	h := e.ledger.bans[k]
 
 	// An invalid change would be tried for ever.
 	if h == nil || !errors.Is(r.Err, firewall.ErrFull) {
-		e.ledger.drop(k)
+		if h != nil {
+			e.ledger.drop(h)
+		}
 		delete(e.ledger.lifts, k)
-		e.recorder.Lift(k.Prefix, k.Scope, bans.ByPolicy, "the kernel cannot have it")
+		e.recorder.Lift(r.Change.Prefix, r.Change.Scope, bans.ByPolicy, "the kernel cannot have it")
 		e.log.Error("firewall: the kernel cannot have a change",
-			"source", k.Prefix.String(), "scope", k.Scope.String(), "err", r.Err)
+			"source", r.Change.Prefix.String(), "scope", r.Change.Scope.String(), "err", r.Err)
 		return
 	}
 
 	// A ban that found its set full stays wanted: room comes as elements run out.
-	e.ledger.foundFull(k, now+int64(retryFull))
+	e.ledger.foundFull(h, now+int64(retryFull))
 	if e.fullLogged != 0 && now < e.fullLogged+int64(fullEvery) {
 		return
 	}
 
 	e.fullLogged = now
 	e.log.Error("firewall set is full: the newest bans wait for room",
-		"source", h.Source(), "scope", h.Scope.String(), "waiting", e.ledger.waiting(),
+		"source", h.source(), "scope", h.key.Scope().String(), "waiting", e.ledger.waiting(),
 		"err", r.Err,
 		"do", "raise [firewall] max_bans and restart amifend")
 }
@@ -82,13 +85,14 @@ func (e *Enforcer) logBan(h *held) {
 	if e.dry {
 		verb = "would ban"
 	}
-	e.log.Info(verb, h.Attrs()...)
+	b := h.ban()
+	e.log.Info(verb, b.Attrs()...)
 
 	if e.banned != nil {
-		e.banned(h.Ban)
+		e.banned(b)
 	}
 
-	h.Evidence, h.Accounts = "", nil // a kilobyte for each of 262,144 bans is too much to keep
+	h.details = nil // a kilobyte for each of 262,144 bans is too much to keep
 }
 
 func (e *Enforcer) logLift(c firewall.Change, why string) {

@@ -26,10 +26,11 @@ func BenchmarkOrders(b *testing.B) {
 				return enforcetest.Ban(e.clock, netip.PrefixFrom(addr, 32).String(), sip, time.Hour)
 			}
 			for i := range held {
-				e.ledger.ban(ban(i))
+				b := ban(i)
+				e.ledger.ban(&b)
 			}
 
-			for len(e.ledger.send) > 0 {
+			for e.ledger.sending > 0 {
 				e.work(b.Context())
 			}
 

@@ -2,9 +2,11 @@ package enforce
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
-	"github.com/amifend/amifend/cmd/amifend/internal/bans"
+	"github.com/amifend/amifend/cmd/amifend/internal/compact"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 	"github.com/amifend/amifend/firewall"
@@ -29,18 +31,20 @@ type comparison struct {
 	journal Snapshotter // nil: there is none
 	answers chan compared
 	due     bool // somebody wants it
-	open    bool // the journal is asked, and has not answered
+	open    bool // the journal is asked, and its answer is not compared yet
 	// All bans were lifted since it was asked, so its answer does not count.
 	outdated bool
 	asked    int64 // when
 
+	running *reconciling      // the answer is being compared; nil: it is not
 	waiters []chan<- Compared // each has room for one
 }
 
 // compared holds what kernel and journal have.
 type compared struct {
 	snap     *journal.Snapshot // nil: the journal cannot be read
-	elements []firewall.Element
+	keys     []compact.Key     // of its bans
+	elements *firewall.Elements
 	began    int64     // when the walk over the elements began
 	read     time.Time // and when it ended
 	err      error     // of the walk
@@ -104,7 +108,7 @@ func (e *Enforcer) askJournal(ctx context.Context, now int64) {
 	// What is lifted from now on is noted: the answer may still have it.
 	c.asked = now
 	c.open, c.due = true, false
-	e.ledger.liftedSince = make(map[bans.Key]struct{})
+	e.ledger.liftedSince = make(map[compact.Key]struct{})
 	go func() {
 		ctx, cancel := context.WithTimeout(ctx, answerTime)
 		defer cancel()
@@ -114,7 +118,8 @@ func (e *Enforcer) askJournal(ctx context.Context, now int64) {
 		snap, err := c.journal.Snapshot(ctx)
 		if err == nil { // else the journal logs itself what is wrong with it
 			a.snap, a.began = snap, e.clock.Now()
-			a.elements, a.err = e.table.Bans(ctx)
+			a.keys = slices.Collect(maps.Keys(snap.Open))
+			a.elements, a.err = e.table.Elements(ctx)
 			a.read = time.Now()
 		}
 		c.answers <- a // has room: there is one question at a time

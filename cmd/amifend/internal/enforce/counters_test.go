@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce/enforcetest"
 )
 
@@ -13,7 +14,7 @@ func TestDrops(t *testing.T) {
 	inWorkshop(t, func(t *testing.T, w *workshop) {
 		addr := netip.MustParseAddr("203.0.113.1")
 		k := enforcetest.Key("203.0.113.1/32", all)
-		read := func(packets uint64) *Drops {
+		read := func(packets uint64) *bans.Drops {
 			t.Helper()
 			w.kernel.Set(func() { w.kernel.Packets[k] = packets })
 			covering, err := w.Covering(t.Context(), addr)
@@ -24,30 +25,30 @@ func TestDrops(t *testing.T) {
 		}
 
 		w.order("203.0.113.1/32", all, 24*time.Hour)
-		if d := read(40); *d != (Drops{Packets: 40}) {
+		if d := read(40); *d != (bans.Drops{Packets: 40}) {
 			t.Errorf("at first: %+v", d)
 		}
 
 		w.pass(3 * time.Second)
-		if d := read(43); *d != (Drops{Packets: 43, Lately: 3, Span: 3 * time.Second}) {
+		if d := read(43); *d != (bans.Drops{Packets: 43, Lately: 3, Span: 3 * time.Second}) {
 			t.Errorf("3 s later: %+v", d)
 		}
 
 		w.pass(time.Minute)
 		w.Counters(t.Context()) // a list of all bans is a reading, too
 		w.pass(time.Second)
-		if d := read(50); *d != (Drops{Packets: 50, Lately: 7, Span: time.Second}) {
+		if d := read(50); *d != (bans.Drops{Packets: 50, Lately: 7, Span: time.Second}) {
 			t.Errorf("after a list: %+v", d)
 		}
 
 		w.pass(time.Minute)
 		w.order("203.0.113.1/32", all, 48*time.Hour) // a new element: its counter is another
-		if d := read(1); *d != (Drops{Packets: 1}) {
+		if d := read(1); *d != (bans.Drops{Packets: 1}) {
 			t.Errorf("of a new element: %+v", d)
 		}
 
 		w.pass(time.Second)
-		if d := read(0); *d != (Drops{}) { // somebody else made a new one
+		if d := read(0); *d != (bans.Drops{}) { // somebody else made a new one
 			t.Errorf("of one that counts from 0 again: %+v", d)
 		}
 

@@ -87,16 +87,19 @@ type Enforcer struct {
 	damaged  *owner.Latest[struct{}]
 	compare  *owner.Latest[struct{}]
 	calls    owner.Calls
-	readings *owner.Latest[[]firewall.Element] // of all bans, see Counters
+	readings *owner.Latest[*firewall.Elements] // of all bans, see Counters
 	counters counters
+	counting counting // of a reading that is being noted
 
 	ledger     *ledger
 	comparison comparison
 	failure    failure
 	meddling   meddling
+	look       look
 	dirty      bool  // the kernel's state is unknown: lay out the table, and send everything
 	restoring  bool  // bans are being put back, and the end of that is not logged yet
 	swept      int64 // when the ledger was
+	sweeping   bool  // not all that has run out is forgotten yet
 	fullLogged int64 // 0: never
 	doubts     map[bans.Key]bans.Doubt
 	reported   reported  // ineffective bans
@@ -127,9 +130,10 @@ func New(o Options) *Enforcer {
 		allow:      owner.NewLatest[[]netip.Prefix](),
 		damaged:    owner.NewLatest[struct{}](),
 		calls:      owner.NewCalls("the firewall (the kernel may hang)"),
-		readings:   owner.NewLatest[[]firewall.Element](),
+		readings:   owner.NewLatest[*firewall.Elements](),
 		ledger:     newLedger(),
 		comparison: newComparison(o.Journal),
+		look:       look{answers: make(chan compared, 1)},
 		doubts:     make(map[bans.Key]bans.Doubt),
 	}
 
@@ -169,15 +173,21 @@ func (e *Enforcer) Run(ctx context.Context) {
 			e.comparison.due = true
 		case a := <-e.comparison.answers:
 			e.reconcile(ctx, a)
+		case a := <-e.look.answers:
+			e.looked(ctx, a)
 		case elements := <-e.readings.C():
-			e.ledger.count(elements, e.clock.Now())
+			e.counting = counting{elements: elements, at: e.clock.Now()}
 		case f := <-e.calls.C():
 			f()
 		case <-wake.C:
 		}
 
 		// Whatever came, one round of work is done. Those who wait for a flush wait for that.
-		wake.Reset(e.work(ctx))
+		wait := e.work(ctx)
+		if e.busy() {
+			wait = 0
+		}
+		wake.Reset(wait)
 		e.answerFlushes()
 	}
 }
@@ -194,6 +204,7 @@ func (e *Enforcer) drain(ctx context.Context) {
 		e.restore(ctx)
 	default:
 	}
+	e.lookNow(ctx)
 
 	// No pause is worth a lost ban now.
 	e.failure.backoff, e.failure.retry = 0, 0
@@ -207,20 +218,26 @@ func (e *Enforcer) drain(ctx context.Context) {
 	}
 
 	e.log.Error("firewall: the last changes did not reach the kernel",
-		"bans", len(e.ledger.send), "lifts", len(e.ledger.lifts))
+		"bans", e.ledger.sending, "lifts", len(e.ledger.lifts))
 }
 
 // work does one round of what is to be done, and returns when to do the next one.
 func (e *Enforcer) work(ctx context.Context) time.Duration {
 	// Orders are taken also while the kernel refuses: the ledger keeps them.
-	e.obey()
+	e.obey(ctx)
 
 	now := e.clock.Now()
 	e.askJournal(ctx, now)
 	if now >= e.swept+int64(sweepEvery) {
 		e.swept = now
-		e.ledger.sweep(now)
+		e.sweeping = true
 	}
+	if e.sweeping {
+		e.sweeping = e.ledger.sweep(now)
+	}
+	e.lookSome(ctx)
+	e.compareSome(ctx)
+	e.countSome()
 
 	// Bans that an attacker causes must not make the enforcer ask a failing kernel more often.
 	if wait := max(e.failure.retry, e.meddling.retry) - now; wait > 0 {
@@ -253,7 +270,7 @@ func (e *Enforcer) work(ctx context.Context) time.Duration {
 	}
 
 	e.failure.backoff = 0
-	if e.restoring && len(e.ledger.send) == 0 {
+	if e.restoring && e.ledger.sending == 0 {
 		e.restoring = false
 		e.log.Info("firewall restored", "bans", len(e.ledger.bans))
 	}
@@ -273,7 +290,7 @@ func (e *Enforcer) ensure(ctx context.Context) error {
 }
 
 // obey takes the judge's orders into the ledger.
-func (e *Enforcer) obey() {
+func (e *Enforcer) obey(ctx context.Context) {
 	orders := e.mail.Orders.Take()
 
 	// All other orders were given after the one to lift all bans.
@@ -282,12 +299,21 @@ func (e *Enforcer) obey() {
 		e.liftAll(o)
 	}
 
+	// What is asked must be read before the first lift.
+	for _, o := range orders {
+		for _, ask := range o.Asks {
+			for _, b := range e.covering(ctx, ask.Addr) {
+				ask.Held = append(ask.Held, bans.Held{Prefix: b.Prefix, Drops: b.Drops})
+			}
+		}
+	}
+
 	for prefix, o := range orders {
 		if o.Lift {
 			e.ledger.lift(prefix, o.Why)
 		}
 		for _, b := range o.Bans {
-			e.ledger.ban(*b)
+			e.ledger.ban(b)
 		}
 	}
 }
@@ -316,6 +342,12 @@ func (e *Enforcer) clear(ctx context.Context) error {
 	}
 	e.log.Info(verb, "bans", c.bans, "why", c.why)
 	return nil
+}
+
+// busy reports whether a part of long work is left, which is done some at a time.
+func (e *Enforcer) busy() bool {
+	return e.sweeping || e.comparison.running != nil || e.counting.elements != nil ||
+		e.look.found != nil
 }
 
 // next returns how long it is until there is something to do without being asked.

@@ -54,7 +54,7 @@ func TestBanIsToldAfterTheKernelHasIt(t *testing.T) {
 		if a, ok := w.mail.Acks.Take()[enforcetest.Key("192.0.2.1/32", sip)]; !ok || a.At == 0 {
 			t.Errorf("acknowledged %v", a)
 		}
-		if h := w.ledger.bans[enforcetest.Key("192.0.2.1/32", sip)]; h.Evidence != "" {
+		if h := w.ledger.get(netip.MustParsePrefix("192.0.2.1/32"), sip); h.details != nil {
 			t.Error("the evidence is kept for as long as the ban")
 		}
 	})
@@ -261,10 +261,10 @@ func TestShutdownDoesNotWaitForEver(t *testing.T) {
 func TestInvalidChangeIsDropped(t *testing.T) {
 	inWorkshop(t, func(t *testing.T, w *workshop) {
 		b := enforcetest.Ban(w.clock, "192.0.2.0/25", sip, time.Hour)
-		w.ledger.ban(b)
+		w.ledger.ban(&b)
 		c := firewall.Change{Ban: firewall.Ban{Prefix: b.Prefix, Scope: sip}}
 		w.applied([]firewall.Change{c}, []firewall.Rejected{{Change: c, Err: errKernel}})
-		if len(w.ledger.bans)+len(w.ledger.send) != 0 {
+		if len(w.ledger.bans)+w.ledger.sending != 0 {
 			t.Error("kept, and tried for ever")
 		}
 

@@ -46,7 +46,7 @@ func (e *Enforcer) flushed(wanted []bans.Key) Flushed {
 
 	for _, k := range wanted {
 		f.States[k] = Pending
-		if h := e.ledger.bans[k]; h != nil {
+		if h := e.ledger.get(k.Prefix, k.Scope); h != nil {
 			f.States[k] = e.state(h)
 		}
 	}
@@ -54,15 +54,17 @@ func (e *Enforcer) flushed(wanted []bans.Key) Flushed {
 	return f
 }
 
-// Sample returns some of the banned prefixes, and how many bans were lifted by orders to lift all
+// Sample returns the latest of the banned prefixes, and how many bans were lifted by orders to lift all
 // since the start.
 func (e *Enforcer) Sample(ctx context.Context, most int) (some []netip.Prefix, freed uint64, err error) {
 	some, err = owner.Do(ctx, e.calls, func() []netip.Prefix {
 		freed = e.freed
-		newest := e.ledger.all[len(e.ledger.all)-min(most, len(e.ledger.all)):]
-		out := make([]netip.Prefix, len(newest))
-		for i, h := range newest {
-			out[i] = h.Prefix
+		out := make([]netip.Prefix, 0, most)
+		for h := range e.ledger.byAge.after(nil) {
+			if len(out) == most {
+				break
+			}
+			out = append(out, h.key.Prefix())
 		}
 		return out
 	})

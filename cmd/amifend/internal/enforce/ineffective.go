@@ -60,7 +60,7 @@ func (e *Enforcer) answerDoubts(ctx context.Context) {
 
 // answerDoubt finds out whether a ban is ineffective, and why.
 func (e *Enforcer) answerDoubt(ctx context.Context, k bans.Key, d bans.Doubt) {
-	h := e.ledger.bans[k]
+	h := e.ledger.get(k.Prefix, k.Scope)
 	if h == nil || h.acked == 0 || d.Made < h.acked+int64(bans.Grace) {
 		return // lifted since, or the kernel did not have it for a while
 	}

@@ -8,7 +8,7 @@ import (
 const (
 	// gonePause is the pause before the table is laid out again while another program keeps
 	// deleting it. It does not grow: the bans must be back soon after that program has stopped.
-	gonePause = 10 * time.Millisecond
+	gonePause = 5 * time.Millisecond
 	// tellEvery is how often one kind of such a change is logged.
 	tellEvery = time.Minute
 )

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
+	"github.com/amifend/amifend/cmd/amifend/internal/compact"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/firewall"
 	"github.com/amifend/amifend/policy"
@@ -27,7 +28,19 @@ const (
 	whyLifted   = "it was lifted before"
 )
 
-// reconcile compares the kernel and the journal with the ledger, and repairs what differs:
+// compareMost limits how many bans are compared in one round of work: some two milliseconds.
+const compareMost = 2048
+
+// reconciling is a comparison that goes on, some bans at a time, so that new bans need not wait.
+type reconciling struct {
+	compared
+	walk  time.Duration // how long ago the kernel's elements may have been read
+	found Differences
+	parts []func() (more bool) // what is left to do
+}
+
+// reconcile begins to compare the kernel and the journal with the ledger, and to repair what
+// differs:
 //
 //   - What the journal says is lifted leaves the kernel.
 //   - What only the kernel has is adopted.
@@ -37,83 +50,143 @@ const (
 // What was decided after the journal was asked is left alone. snap is nil if the journal cannot be
 // read.
 func (e *Enforcer) reconcile(ctx context.Context, a compared) {
-	lifted := e.ledger.liftedSince
-	defer func() { e.ledger.liftedSince = nil }() // not before obey has filled it
-	e.comparison.open = false
-
-	// lifted must have all that was lifted until now. That may be all bans.
-	e.obey()
+	// What was lifted all at once is in no answer. Whoever waits goes on waiting.
+	e.obey(ctx)
 	if e.comparison.outdated {
-		e.comparison.outdated = false
-		e.comparison.hurry(e.clock.Now()) // those who wait go on waiting
+		e.compareAgain()
 		return
 	}
 
+	failed := ""
 	switch {
 	case a.snap == nil:
-		e.comparison.due = true
-		e.comparison.finish(Compared{Failed: "the journal cannot be read"})
-		return
+		failed = "the journal cannot be read"
 	case e.dirty:
-		e.comparison.due = true
-		e.comparison.finish(Compared{Failed: "the kernel refuses: " + e.failure.text})
-		return
+		failed = "the kernel refuses: " + e.failure.text
 	case a.err != nil:
 		e.failed(ctx, "read the bans", a.err)
-		e.comparison.finish(Compared{
-			Failed: "the bans in the kernel cannot be read: " + a.err.Error(),
-		})
+		failed = "the bans in the kernel cannot be read: " + a.err.Error()
+	}
+	if failed != "" {
+		e.comparison.due = a.err == nil || e.comparison.due
+		e.endComparison(Compared{Failed: failed})
 		return
 	}
 
 	e.read = a.read
-	snap := a.snap
-	e.warnBadRows(snap)
-	n := e.compareAll(a, lifted)
-	e.comparison.finish(Compared{Found: n})
+	e.warnBadRows(a.snap)
+	r := &reconciling{compared: a, walk: time.Duration(e.clock.Now() - a.began)}
+	r.parts = []func() bool{e.compareLedger(r), e.compareKernel(r), e.compareJournal(r)}
+	e.comparison.running = r
+}
 
-	if n != (Differences{}) {
+// endComparison hands out the outcome of a comparison.
+func (e *Enforcer) endComparison(out Compared) {
+	e.comparison.open, e.comparison.running = false, nil
+	e.ledger.liftedSince = nil
+	e.comparison.finish(out)
+}
+
+// compareAgain has the journal asked again: all bans were lifted since.
+func (e *Enforcer) compareAgain() {
+	c := &e.comparison
+	c.outdated, c.open, c.running = false, false, nil
+	e.ledger.liftedSince = nil
+	c.hurry(e.clock.Now())
+}
+
+// compareSome compares the next bans, if a comparison goes on.
+func (e *Enforcer) compareSome(ctx context.Context) {
+	r := e.comparison.running
+	switch {
+	case r == nil:
+		return
+	case e.comparison.outdated:
+		e.compareAgain()
+		e.askJournal(ctx, e.clock.Now())
+		return
+	}
+
+	if len(r.parts) > 0 {
+		if more := r.parts[0](); !more {
+			r.parts = r.parts[1:]
+		}
+		return
+	}
+
+	e.endComparison(Compared{Found: r.found})
+	if n := r.found; n != (Differences{}) {
 		e.log.Warn("kernel and journal did not agree: repaired", "put_back", n.PutBack,
 			"restored", n.Restored, "adopted", n.Adopted, "lifted", n.Lifted,
 			"end_corrected", n.EndCorrected, "written_again", n.WrittenAgain)
 	}
 }
 
-// compareAll repairs what differs, and counts it. lifted has what was lifted since the journal was
-// asked: its answer does not count for these.
-func (e *Enforcer) compareAll(a compared, lifted map[bans.Key]struct{}) Differences {
-	now := e.clock.Now()
-	elements, snap := a.elements, a.snap
+// isLiftedSince reports whether a ban was lifted since the journal was asked: its answer does not count.
+func (e *Enforcer) isLiftedSince(k compact.Key) bool {
+	_, gone := e.ledger.liftedSince[k]
+	return gone
+}
 
-	// What the kernel took during the walk may have been missed by it.
-	walk := time.Duration(now - a.began)
-	n := Differences{PutBack: e.ledger.sendMissing(elements, a.began, slack+walk)}
-
-	// Only the kernel has it. An element that runs out in a moment is not worth a line in the log.
-	for _, el := range elements {
-		k := bans.Key{Prefix: el.Prefix, Scope: el.Scope}
-		_, lifting := e.ledger.lifts[k]
-		_, gone := lifted[k]
-		if e.ledger.bans[k] == nil && !lifting && !gone && (el.Expires > slack || el.Timeout == 0) {
-			e.foundInKernel(el, snap, a.began, &n) // what is left is never overrated
+// compareLedger returns a function that looks for the next bans of the ledger in kernel and journal.
+func (e *Enforcer) compareLedger(r *reconciling) func() bool {
+	var last *held
+	return func() bool {
+		some := e.ledger.some(&e.ledger.byKey, last)
+		if len(some) == 0 {
+			return false
 		}
-	}
+		last = some[len(some)-1]
 
-	// The journal knows it to run. After the loop above, the ledger has all that the kernel has.
-	for k, o := range snap.Open {
-		if _, gone := lifted[bans.KeyOf(k)]; !gone && !needless(k, o, snap) {
-			e.foundInJournal(k, o, snap, now, &n)
+		// What the kernel took during the walk may have been missed by it. What the journal does not
+		// know may have been decided after the question.
+		now := e.clock.Now()
+		for _, h := range some {
+			if e.ledger.sendIfMissing(h, r.elements, r.began, slack+r.walk) {
+				r.found.PutBack++
+			}
+			_, known := r.snap.Open[h.key]
+			if !known && h.expiry-now > int64(slack) && e.isOld(h) {
+				e.missingInJournal(h, r.snap, &r.found)
+			}
 		}
+		return true
 	}
+}
 
-	// The journal does not know it, and not only since it was decided after the question.
-	for k, h := range e.ledger.bans {
-		if _, known := snap.Open[k.Journal()]; !known && h.Expiry-now > int64(slack) && e.isOld(h) {
-			e.missingInJournal(k, h, snap, &n)
+// compareKernel returns a function that looks for the next elements of the kernel in the ledger.
+func (e *Enforcer) compareKernel(r *reconciling) func() bool {
+	next := 0
+	return func() bool {
+		// An element that runs out in a moment is not worth a line in the log.
+		least := slack + time.Duration(e.clock.Now()-r.began)
+		for end := min(next+compareMost, r.elements.Len()); next < end; next++ {
+			el := r.elements.At(next)
+			k := compact.Of(el.Prefix, el.Scope)
+			_, lifting := e.ledger.lifts[k]
+			if e.ledger.bans[k] == nil && !lifting && !e.isLiftedSince(k) &&
+				(el.Expires > least || el.Timeout == 0) {
+				e.foundInKernel(el, r.snap, r.began, &r.found) // what is left is never overrated
+			}
 		}
+		return next < r.elements.Len()
 	}
+}
 
-	return n
+// compareJournal returns a function that looks for the next bans of the journal in the ledger, which
+// has all that the kernel has.
+func (e *Enforcer) compareJournal(r *reconciling) func() bool {
+	next := 0
+	return func() bool {
+		now := e.clock.Now()
+		for end := min(next+compareMost, len(r.keys)); next < end; next++ {
+			k := r.keys[next]
+			if o := r.snap.Open[k]; !e.isLiftedSince(k) && !needless(k, o, r.snap) {
+				e.foundInJournal(k, o, r.snap, now, &r.found)
+			}
+		}
+		return next < len(r.keys)
+	}
 }
 
 // foundInKernel deals with an element that the ledger does not have.
@@ -122,7 +195,7 @@ func (e *Enforcer) foundInKernel(
 ) {
 	why, ban := e.identify(el, snap, now)
 	if why != "" {
-		e.ledger.lifts[bans.Key{Prefix: el.Prefix, Scope: el.Scope}] = why
+		e.ledger.lifts[compact.Of(el.Prefix, el.Scope)] = why
 		n.Lifted++
 		return
 	}
@@ -137,7 +210,7 @@ func (e *Enforcer) foundInKernel(
 func (e *Enforcer) identify(
 	el firewall.Element, snap *journal.Snapshot, now int64,
 ) (why string, b bans.Ban) {
-	k := bans.Key{Prefix: el.Prefix, Scope: el.Scope}.Journal()
+	k := compact.Of(el.Prefix, el.Scope)
 	if el.Prefix != el.Prefix.Masked() {
 		return whyUnmasked, bans.Ban{}
 	}
@@ -172,9 +245,9 @@ func (e *Enforcer) identify(
 
 // adopt makes an element of the kernel a ban of the ledger, and has it end when the ban does.
 func (e *Enforcer) adopt(b bans.Ban, el firewall.Element, now int64) {
-	e.ledger.adopt(b, now)
+	h := e.ledger.adopt(&b, now)
 	if !endsAt(el, b.Expiry, now) {
-		e.ledger.send[b.Key()] = struct{}{}
+		e.ledger.send(h)
 	}
 
 	// The journal does not know it yet. Otherwise the ban would have its rule.
@@ -183,18 +256,20 @@ func (e *Enforcer) adopt(b bans.Ban, el firewall.Element, now int64) {
 	}
 
 	e.debug("adopted", &b)
-	e.acknowledge(e.ledger.bans[b.Key()])
+	e.acknowledge(h)
 }
 
 // foundInJournal corrects the ledger by a ban that runs in the journal.
 func (e *Enforcer) foundInJournal(
-	k journal.Key, o journal.Open, snap *journal.Snapshot, now int64, n *Differences,
+	k compact.Key, o journal.Open, snap *journal.Snapshot, now int64, n *Differences,
 ) {
 	left := leftNow(o, snap)
 
-	h := e.ledger.bans[bans.KeyOf(k)]
+	h := e.ledger.bans[k]
 	if h == nil {
-		if left > slack {
+		// A wider ban may have taken its place since the question.
+		wide := e.ledger.bans[k.WithScope(firewall.ScopeAll)]
+		if left > slack && (wide == nil || wide.expiry < now+int64(left)) {
 			ban := bans.FromJournal(k, o, left, now)
 			e.restoreBan(ban)
 			e.mail.External.Put(ban.Key(), bans.External{All: e.all, Ban: ban})
@@ -205,10 +280,10 @@ func (e *Enforcer) foundInJournal(
 
 	// The journal's end counts, since an operator can change it there. A newer decision may not
 	// have been on the disk when the journal answered.
-	if d := time.Duration(h.Expiry-now) - left; d.Abs() > slack && e.isOld(h) {
-		h.Expiry = now + int64(left)
-		if !e.ledger.waits(bans.KeyOf(k)) {
-			e.ledger.send[bans.KeyOf(k)] = struct{}{}
+	if d := time.Duration(h.expiry-now) - left; d.Abs() > slack && e.isOld(h) {
+		e.ledger.setExpiry(h, now+int64(left))
+		if !e.ledger.waits(k) {
+			e.ledger.send(h)
 		}
 		n.EndCorrected++
 	}
@@ -217,7 +292,7 @@ func (e *Enforcer) foundInJournal(
 // isOld reports whether a ban was decided so long before the question that the journal must have
 // had it. If that is not certain, the journal is asked once more.
 func (e *Enforcer) isOld(h *held) bool {
-	at := h.DecidedAt()
+	at := h.decidedAt()
 	if at >= e.comparison.asked {
 		return false
 	}
@@ -231,8 +306,7 @@ func (e *Enforcer) isOld(h *held) bool {
 
 // restoreBan wants a ban in the kernel that was logged before.
 func (e *Enforcer) restoreBan(b bans.Ban) {
-	e.ledger.ban(b)
-	e.ledger.bans[b.Key()].logged = true
+	e.ledger.ban(&b).logged = true
 	e.debug("restored", &b)
 }
 
@@ -251,23 +325,33 @@ func (e *Enforcer) debug(what string, b *bans.Ban) {
 	}
 }
 
+// debugHeld is [Enforcer.debug] for a ban of the ledger.
+func (e *Enforcer) debugHeld(what string, h *held) {
+	if e.log.Enabled(context.Background(), slog.LevelDebug) {
+		b := h.ban()
+		e.debug(what, &b)
+	}
+}
+
 // missingInJournal corrects the journal by a ban of the ledger that does not run there.
-func (e *Enforcer) missingInJournal(k bans.Key, h *held, snap *journal.Snapshot, n *Differences) {
+func (e *Enforcer) missingInJournal(h *held, snap *journal.Snapshot, n *Differences) {
 	// A ban that was adopted while the journal could not be read may be one that was lifted.
-	if l, ok := snap.Lifted[k.Journal()]; ok && h.Rule == policy.RuleAdopted.String() {
-		e.ledger.liftOne(k, whyLifted+": "+l.By+": "+l.Why)
-		e.mail.External.Put(k, bans.External{All: e.all, Lifted: true})
+	l, ok := snap.Lifted[h.key]
+	if ok && h.story.rule == policy.RuleAdopted.String() {
+		e.ledger.liftOne(h.key, whyLifted+": "+l.By+": "+l.Why)
+		e.mail.External.Put(h.bansKey(), bans.External{All: e.all, Lifted: true})
 		n.Lifted++
 		return
 	}
 
 	// Of a ban and a wider one the journal keeps the wider one only.
-	wide := e.ledger.bans[bans.Key{Prefix: k.Prefix, Scope: firewall.ScopeAll}]
-	if k.Scope != firewall.ScopeAll && wide != nil && wide.Expiry >= h.Expiry {
+	wide := e.ledger.bans[h.key.WithScope(firewall.ScopeAll)]
+	if h.key.Scope() != firewall.ScopeAll && wide != nil && wide.expiry >= h.expiry {
 		return
 	}
 
-	e.recorder.Ban(&h.Ban)
+	b := h.ban()
+	e.recorder.Ban(&b)
 	n.WrittenAgain++
 }
 
@@ -278,11 +362,11 @@ func leftNow(o journal.Open, snap *journal.Snapshot) time.Duration {
 
 // needless reports whether a ban need not come back, since a wider one of the same prefix runs as
 // long.
-func needless(k journal.Key, o journal.Open, snap *journal.Snapshot) bool {
-	if k.Scope == firewall.ScopeAll {
+func needless(k compact.Key, o journal.Open, snap *journal.Snapshot) bool {
+	if k.Scope() == firewall.ScopeAll {
 		return false
 	}
-	wide, ok := snap.Open[journal.Key{Prefix: k.Prefix, Scope: firewall.ScopeAll}]
+	wide, ok := snap.Open[k.WithScope(firewall.ScopeAll)]
 	return ok && wide.Left >= o.Left
 }
 

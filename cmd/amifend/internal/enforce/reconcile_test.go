@@ -3,13 +3,16 @@ package enforce
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
+	"github.com/amifend/amifend/cmd/amifend/internal/compact"
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce/enforcetest"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/policy"
@@ -43,7 +46,7 @@ func (p *played) count() int {
 func newPlayed() *played {
 	return &played{
 		snap: &journal.Snapshot{
-			Open: map[journal.Key]journal.Open{}, Lifted: map[journal.Key]*journal.Tombstone{},
+			Open: map[compact.Key]journal.Open{}, Lifted: map[compact.Key]*journal.Tombstone{},
 		},
 	}
 }
@@ -58,7 +61,7 @@ func (w *workshop) agree() {
 
 func TestReconcile(t *testing.T) {
 	open := func(left time.Duration) journal.Open {
-		return journal.Open{Rule: "score", Left: left, Whole: left}
+		return journal.Open{Cause: &journal.Cause{Rule: "score"}, Left: left, Whole: left}
 	}
 	const one = "192.0.2.1/32"
 	for name, test := range map[string]struct {
@@ -72,37 +75,37 @@ func TestReconcile(t *testing.T) {
 			w.kernel.Elems[keyed(one)] = time.Now().Add(time.Hour)
 		}, []string{"192.0.2.1 all"}, time.Hour, 1},
 		"only the journal": {func(_ *workshop, p *played) {
-			p.snap.Open[keyed(one).Journal()] = open(time.Hour)
+			p.snap.Open[keyed(one).Journal().Compact()] = open(time.Hour)
 		}, []string{"192.0.2.1 all"}, time.Hour, 1},
 		"both, until when the journal says": {func(w *workshop, p *played) {
 			w.kernel.Elems[keyed(one)] = time.Now().Add(9 * time.Hour)
-			p.snap.Open[keyed(one).Journal()] = open(time.Hour)
+			p.snap.Open[keyed(one).Journal().Compact()] = open(time.Hour)
 		}, []string{"192.0.2.1 all"}, time.Hour, 1},
 		"lifted": {func(w *workshop, p *played) {
 			w.kernel.Elems[keyed(one)] = time.Now().Add(time.Hour)
-			p.snap.Lifted[keyed(one).Journal()] = &journal.Tombstone{By: "operator"}
+			p.snap.Lifted[keyed(one).Journal().Compact()] = &journal.Tombstone{By: "operator"}
 		}, nil, 0, 0},
 		"adopted before the journal could be read, and lifted": {func(w *workshop, p *played) {
 			w.kernel.Elems[keyed(one)] = time.Now().Add(time.Hour)
 			b := enforcetest.Ban(w.clock, one, all, time.Hour)
 			b.Rule = policy.RuleAdopted.String()
-			p.snap.Lifted[keyed(one).Journal()] = &journal.Tombstone{By: "operator"}
-			w.kernel.Set(func() { w.ledger.adopt(b, w.clock.Now()) })
+			p.snap.Lifted[keyed(one).Journal().Compact()] = &journal.Tombstone{By: "operator"}
+			w.kernel.Set(func() { w.ledger.adopt(&b, w.clock.Now()) })
 			w.mail.Doubts.Wake() // hands it over
 			w.pass(time.Minute)
 		}, nil, 0, 1},
 		"decided after it was lifted": {func(w *workshop, p *played) {
-			p.snap.Lifted[keyed(one).Journal()] = &journal.Tombstone{By: "operator"}
+			p.snap.Lifted[keyed(one).Journal().Compact()] = &journal.Tombstone{By: "operator"}
 			w.order(one, all, time.Hour)
 			w.pass(time.Minute)
 		}, []string{"192.0.2.1 all"}, 59 * time.Minute, 0},
 		"the journal's end counts for what is known": {func(w *workshop, p *played) {
 			w.order(one, all, time.Hour)
 			w.pass(time.Minute)
-			p.snap.Open[keyed(one).Journal()] = open(10 * time.Minute)
+			p.snap.Open[keyed(one).Journal().Compact()] = open(10 * time.Minute)
 		}, []string{"192.0.2.1 all"}, 10 * time.Minute, 0},
 		"a new ban is left alone": {func(w *workshop, p *played) {
-			p.snap.Open[keyed(one).Journal()] = open(10 * time.Minute)
+			p.snap.Open[keyed(one).Journal().Compact()] = open(10 * time.Minute)
 			w.pass(time.Second)
 			w.order(one, all, time.Hour)
 		}, []string{"192.0.2.1 all"}, time.Hour, 0},
@@ -156,8 +159,8 @@ func TestAskedAgain(t *testing.T) {
 
 		p.mu.Lock()
 		p.snap = newPlayed().snap
-		p.snap.Open[keyed("192.0.2.1/32").Journal()] = journal.Open{
-			Rule: "score", Left: time.Hour, Whole: time.Hour,
+		p.snap.Open[keyed("192.0.2.1/32").Journal().Compact()] = journal.Open{
+			Cause: &journal.Cause{Rule: "score"}, Left: time.Hour, Whole: time.Hour,
 		}
 		p.mu.Unlock()
 		w.pass(compareLeast + time.Second)
@@ -170,16 +173,19 @@ func TestLiftedWhileTheJournalIsAsked(t *testing.T) {
 	inWorkshop(t, func(t *testing.T, w *workshop) {
 		p := newPlayed()
 		w.order("192.0.2.1/32", all, time.Hour)
-		p.snap.Open[keyed("192.0.2.1/32").Journal()] = journal.Open{
-			Left: time.Hour, Whole: time.Hour,
+		p.snap.Open[keyed("192.0.2.1/32").Journal().Compact()] = journal.Open{
+			Cause: &journal.Cause{}, Left: time.Hour, Whole: time.Hour,
 		}
 
 		// The journal is asked now.
-		w.ledger.liftedSince = map[bans.Key]struct{}{}
+		w.ledger.liftedSince = map[compact.Key]struct{}{}
 		w.comparison.open, w.comparison.asked = true, w.clock.Now()
 		w.lift("192.0.2.1/32")
 		p.snap.At = time.Now()
-		w.comparison.answers <- compared{snap: p.snap, began: w.clock.Now(), read: time.Now()}
+		w.comparison.answers <- compared{
+			snap: p.snap, keys: slices.Collect(maps.Keys(p.snap.Open)), began: w.clock.Now(),
+			read: time.Now(),
+		}
 		synctest.Wait()
 		w.want(t)
 		if w.comparison.open || w.ledger.liftedSince != nil {
@@ -193,20 +199,24 @@ func TestLiftedAsTheJournalAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorkshop() // its enforcer does not run: what comes first is certain
 		b := enforcetest.Ban(w.clock, "192.0.2.1/32", all, time.Hour)
-		w.ledger.ban(b)
+		w.ledger.ban(&b)
 		w.work(t.Context())
 		w.want(t, "192.0.2.1 all")
 		p := newPlayed()
-		p.snap.Open[b.Key().Journal()] = journal.Open{Left: time.Hour, Whole: time.Hour}
+		p.snap.Open[b.Key().Journal().Compact()] = journal.Open{
+			Cause: &journal.Cause{}, Left: time.Hour, Whole: time.Hour,
+		}
 		p.snap.At = time.Now()
-		w.ledger.liftedSince = map[bans.Key]struct{}{}
+		w.ledger.liftedSince = map[compact.Key]struct{}{}
 		w.comparison.open = true
 		w.mail.Orders.Put(b.Prefix, bans.Order{Lift: true, Why: "operator"})
-		elements, err := w.kernel.Bans(t.Context())
+		elements, err := w.kernel.Elements(t.Context())
 		w.reconcile(t.Context(), compared{
-			snap: p.snap, elements: elements, began: w.clock.Now(), read: time.Now(), err: err,
+			snap: p.snap, elements: elements, keys: slices.Collect(maps.Keys(p.snap.Open)),
+			began: w.clock.Now(), read: time.Now(), err: err,
 		})
-		w.work(t.Context())
+		for w.work(t.Context()); w.busy(); w.work(t.Context()) {
+		}
 		w.want(t)
 		if n := len(w.mail.External.Take()); n != 0 || w.ledger.liftedSince != nil {
 			t.Errorf("the engine is told of %d; %v", n, w.ledger.liftedSince)
@@ -217,14 +227,14 @@ func TestLiftedAsTheJournalAnswers(t *testing.T) {
 // Bans of one prefix in two scopes: the wider one is enough, if it lasts.
 func TestNeedless(t *testing.T) {
 	p := netip.MustParsePrefix("203.0.113.5/32")
-	wide, narrow := journal.Key{Prefix: p, Scope: all}, journal.Key{Prefix: p, Scope: sip}
-	other := journal.Key{Prefix: p, Scope: stream}
+	wide, narrow := compact.Of(p, all), compact.Of(p, sip)
+	other := compact.Of(p, stream)
 	for _, tt := range []struct {
 		name         string
 		wide, narrow time.Duration
 		want         bool
 	}{{"wider and longer", 2, 1, true}, {"equal", 1, 1, true}, {"shorter", 1, 2, false}} {
-		snap := &journal.Snapshot{Open: map[journal.Key]journal.Open{
+		snap := &journal.Snapshot{Open: map[compact.Key]journal.Open{
 			wide: {Left: tt.wide}, narrow: {Left: tt.narrow}, other: {Left: tt.narrow},
 		}}
 		if got := needless(other, snap.Open[other], snap); got != tt.want {

@@ -2,11 +2,14 @@ package enforce
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/clock"
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce/enforcetest"
+	"github.com/amifend/amifend/firewall"
 )
 
 func TestRestore(t *testing.T) {
@@ -87,4 +90,37 @@ func TestAllowlistOfAGoneTable(t *testing.T) {
 			t.Errorf("allowlist %v", w.kernel.Allow)
 		}
 	})
+}
+
+// A new table gets those bans first that dropped packets lately, then the newest.
+func TestRestoredInOrder(t *testing.T) {
+	l := newLedger()
+	c := clock.New()
+	for i, p := range []string{"192.0.2.1/32", "192.0.2.2/32", "192.0.2.3/32", "192.0.2.4/32"} {
+		b := enforcetest.Ban(c, p, all, time.Hour)
+		b.Decided = b.Decided.Add(time.Duration(i) * time.Minute)
+		l.ban(&b)
+	}
+	for _, change := range l.next(c.Now(), c) {
+		l.done(change, 1)
+	}
+
+	// Of two readings the last one counts.
+	read := func(p string, packets uint64, at int64) {
+		h := l.get(netip.MustParsePrefix(p), all)
+		h.count(firewall.Element{Packets: packets, Counted: true}, at)
+	}
+	read("192.0.2.1/32", 7, 2)
+	read("192.0.2.2/32", 7, 2)
+	read("192.0.2.1/32", 7, 3)
+	read("192.0.2.2/32", 9, 3)
+
+	l.resend()
+	got := []string{}
+	for _, change := range l.next(c.Now(), c) {
+		got = append(got, change.Prefix.Addr().String())
+	}
+	if want := []string{"192.0.2.2", "192.0.2.4", "192.0.2.3", "192.0.2.1"}; !slices.Equal(got, want) {
+		t.Errorf("sent %v, want %v", got, want)
+	}
 }

@@ -26,6 +26,9 @@ func (e *Enforcer) Status(ctx context.Context) (Status, error) {
 			Ineffective: e.reported.latest(), Failure: e.refusal(),
 			Taken: e.meddling.times(e.clock.Now()),
 		}
+		if e.dirty { // what the kernel has is not known
+			s.Pending = max(s.Pending, s.Bans)
+		}
 		if e.meddling.last != 0 {
 			s.LastTaken = e.clock.Wall(e.meddling.last)
 		}

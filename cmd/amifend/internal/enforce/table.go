@@ -19,7 +19,7 @@ type Table interface {
 	// Clear lifts all bans, and lays out the table.
 	Clear(ctx context.Context) error
 	Apply(ctx context.Context, changes []firewall.Change) ([]firewall.Rejected, error)
-	Bans(ctx context.Context) ([]firewall.Element, error)
+	Elements(ctx context.Context) (*firewall.Elements, error)
 	Element(
 		ctx context.Context, prefix netip.Prefix, scope firewall.Scope,
 	) (firewall.Element, bool, error)
@@ -99,8 +99,10 @@ func (Dry) SetDeny(context.Context, []netip.Prefix) error { return nil }
 // Denied returns that nothing was dropped.
 func (Dry) Denied(context.Context) (firewall.Denied, error) { return firewall.Denied{}, nil }
 
-// Bans returns none.
-func (Dry) Bans(context.Context) ([]firewall.Element, error) { return nil, nil }
+// Elements returns none.
+func (Dry) Elements(context.Context) (*firewall.Elements, error) {
+	return firewall.NewElements(), nil
+}
 
 // Element returns none.
 func (Dry) Element(context.Context, netip.Prefix, firewall.Scope) (firewall.Element, bool, error) {

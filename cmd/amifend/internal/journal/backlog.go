@@ -1,6 +1,13 @@
 package journal
 
-import "time"
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/amifend/amifend/firewall"
+)
 
 // Others is the name of the row with the sum of all names that had no room.
 const Others = "(others)"
@@ -23,6 +30,7 @@ type backlog struct {
 	totals map[totalKey]*Total
 	names  map[totalKey]struct{} // those with a row of their own in the latest hour
 	hour   int64                 // the latest hour
+	sorted int                   // keys at the beginning of order that are in order of prefixes
 	lost   uint64
 }
 
@@ -30,6 +38,7 @@ type backlog struct {
 func (b *backlog) add(p pending, now time.Time) {
 	if p.all != nil {
 		b.liftAll(p.all)
+		b.sorted = 0
 	}
 
 	// If there is no room, bans that have ended are dropped, because they are history only.
@@ -102,7 +111,7 @@ func (b *backlog) dropEnded(now time.Time) {
 		}
 	}
 
-	b.order = kept
+	b.order, b.sorted = kept, 0
 }
 
 // count adds hourly totals.
@@ -170,7 +179,9 @@ func (b *backlog) batch(n int, withTotals bool) *batch {
 		}
 	}
 
-	// Then the bans, oldest first. Those with a lift are in the batch already, or will be soon.
+	// Then the bans, oldest first, or of very many in the order of their prefixes. Those with a lift
+	// are in the batch already, or will be soon.
+	b.sort()
 	for _, k := range b.order {
 		if n == 0 || len(out.bans) >= groupMost {
 			break
@@ -200,6 +211,38 @@ func (b *backlog) batch(n int, withTotals bool) *batch {
 	return out
 }
 
+// hurry has the bans that cover an address written first, and reports whether any wait.
+func (b *backlog) hurry(addr netip.Addr) (found bool) {
+	for bits := range addr.BitLen() + 1 {
+		p := netip.PrefixFrom(addr, bits).Masked()
+		for scope := firewall.ScopeAll; scope <= firewall.ScopeStream; scope++ {
+			e := b.entries[Key{p, scope}]
+			if e == nil {
+				continue
+			}
+			found = true
+			if !e.front {
+				e.front = true
+				b.lifts = append(b.lifts, e.key)
+			}
+		}
+	}
+	return found
+}
+
+// sort puts the first keys in the order of their prefixes, if there are more than one commit takes.
+// Then a commit changes few pages of the database's index, which is in nearly that order: in no order
+// it would change nearly all of them.
+func (b *backlog) sort() {
+	if b.sorted > 0 || len(b.order) <= groupMost {
+		return
+	}
+	b.sorted = min(len(b.order), runMost)
+	slices.SortFunc(b.order[:b.sorted], func(x, y Key) int {
+		return cmp.Or(x.Prefix.Compare(y.Prefix), cmp.Compare(x.Scope, y.Scope))
+	})
+}
+
 // written removes a batch from the backlog.
 func (b *backlog) written(w *batch) {
 	for _, e := range w.bans {
@@ -207,8 +250,10 @@ func (b *backlog) written(w *batch) {
 	}
 
 	b.lifts, b.order = b.lifts[w.lifts:], b.order[w.order:]
+	b.sorted = max(0, b.sorted-w.order)
 	if len(b.entries) == 0 {
-		b.lifts, b.order = nil, nil // releases their memory
+		// A map keeps its memory however few it has.
+		b.lifts, b.order, b.entries, b.sorted = nil, nil, nil, 0
 	}
 	if w.all != nil {
 		b.all = nil // while it is written, nothing is added

@@ -109,15 +109,39 @@ func (j *Journal) WriteTotals(ctx context.Context) error { return j.publish(ctx,
 // not keep the disk busy, nor delay the next decision.
 func (j *Journal) Publish(ctx context.Context) error { return j.publish(ctx, false) }
 
-// publish writes as much of the backlog as the budget allows, with totals if they are asked for.
+// publishMost is how many commits a reader may have made: a lift waits for them.
+const publishMost = 2
+
+// PublishOf is Publish for what waits of the bans that cover an address, however much else waits.
+func (j *Journal) PublishOf(ctx context.Context, addr netip.Addr) error {
+	return j.ask(ctx, func(s *store) error {
+		if s.readOnly {
+			return errReadOnly
+		}
+		if !j.backlog.hurry(addr) {
+			return nil
+		}
+		if err := j.commitSome(time.Now(), false, 0); err != nil {
+			j.failed(time.Now(), err)
+			return fmt.Errorf("write the journal: %w", err)
+		}
+		return nil
+	})
+}
+
+// publish writes as much of the backlog as the budget allows, with totals if they are asked for, in
+// publishMost commits at most.
 func (j *Journal) publish(ctx context.Context, totals bool) error {
 	return j.ask(ctx, func(s *store) error {
 		if s.readOnly {
 			return errReadOnly
 		}
 
-		for (j.backlog.urgent() || totals && len(j.backlog.totals) > 0) &&
-			time.Until(j.due.commit) < mostAhead {
+		for range publishMost {
+			if !j.backlog.urgent() && (!totals || len(j.backlog.totals) == 0) ||
+				time.Until(j.due.commit) >= mostAhead {
+				break
+			}
 			if err := j.commit(time.Now(), totals); err != nil {
 				j.failed(time.Now(), err)
 				return fmt.Errorf("write the journal: %w", err)

@@ -133,8 +133,8 @@ func TestKill(t *testing.T) {
 		}
 		for i := range written + 1 {
 			k := Key{numbered(i), all}
-			_, open := snap.Open[k]
-			_, lifted := snap.Lifted[k]
+			_, open := snap.Open[k.Compact()]
+			_, lifted := snap.Lifted[k.Compact()]
 			switch {
 			case isGeneral(i):
 			case i > general && i%3 != 0 && isGeneral(written+1): // it may be written or not
@@ -144,7 +144,7 @@ func TestKill(t *testing.T) {
 			}
 		}
 		for k := range snap.Open {
-			if general >= 0 && netip.MustParsePrefix("192.0.2.0/24").Contains(k.Prefix.Addr()) &&
+			if general >= 0 && netip.MustParsePrefix("192.0.2.0/24").Contains(k.Prefix().Addr()) &&
 				!isGeneral(written+1) {
 				t.Fatalf("round %d: %v waited when all were lifted, and runs", round, k)
 			}

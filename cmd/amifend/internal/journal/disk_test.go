@@ -300,7 +300,7 @@ func TestCorruptBytes(t *testing.T) {
 		}
 
 		for k, o := range s.Open {
-			if o.Left <= 0 || o.Left > o.Whole || k.Prefix != k.Prefix.Masked() {
+			if o.Left <= 0 || o.Left > o.Whole || k.Prefix() != k.Prefix().Masked() {
 				t.Fatalf("round %d: %v %+v", round, k, o)
 			}
 		}

@@ -5,7 +5,8 @@
 // bounded queue takes their records, and merges those of one ban. Bans, lifts and alerts are
 // written at once, many in one commit. A budget of [writeBudget] bytes a second leaves the disk
 // free for others, whatever an attacker does. In a flood, the commits become larger instead of
-// more.
+// more. While more bans wait than one commit takes, the budget is [backlogBudget], and the bans are
+// written in the order of their prefixes: a power cut loses those that wait.
 //
 // A disk that is full, read-only or broken stops nobody. Records wait in the queue until the disk
 // works again, and [Journal.Health] reports the problem. A file of 2 MiB beside the database is

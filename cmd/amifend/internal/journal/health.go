@@ -16,7 +16,9 @@ type Health struct {
 	// still run are written later.
 	Lost uint64
 	Size int64 // bytes of the database
-	Loss *Loss // the loss that nobody has acknowledged; nil: none
+	// Unreserved is why no room is reserved on its disk for changes of operators; "": room is.
+	Unreserved string
+	Loss       *Loss // the loss that nobody has acknowledged; nil: none
 	// Fresh means that there was no database when this one was opened.
 	Fresh bool
 }

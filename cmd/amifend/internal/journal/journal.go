@@ -36,13 +36,18 @@ type Options struct {
 
 // How the journal uses its disk.
 const (
-	writeBudget = 1 << 20     // bytes per second
-	mostAhead   = time.Second // how far readers may overdraw the budget
-	groupMost   = 4096        // bans and lifts in one commit
-	totalsEvery = time.Minute
-	retryFirst  = time.Second // after a failure; doubled up to retryLast
-	retryLast   = 30 * time.Second
-	drainTime   = 5 * time.Second // the longest time to write the backlog at the end
+	writeBudget = 1 << 20 // bytes per second
+	// backlogBudget is the budget while more bans wait than one commit takes: a power cut loses those
+	// that wait, so a flood of bans must be on the disk in seconds. How many there can be is bounded
+	// by max_bans.
+	backlogBudget = 32 << 20
+	mostAhead     = time.Second    // how far readers may overdraw the budget
+	groupMost     = 4096           // bans and lifts in one commit: a lift waits for it
+	runMost       = 16 * groupMost // bans of a backlog that are put in order at a time
+	totalsEvery   = time.Minute
+	retryFirst    = time.Second // after a failure; doubled up to retryLast
+	retryLast     = 30 * time.Second
+	drainTime     = 5 * time.Second // the longest time to write the backlog at the end
 	// beatEvery is how often the clocks are stored when nothing else is written.
 	beatEvery = time.Minute
 	lookEvery = 10 * time.Second // between two looks at the file and the clock

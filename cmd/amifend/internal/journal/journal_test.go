@@ -137,11 +137,11 @@ func lift(prefix string, scope firewall.Scope) Lift {
 func (n *Snapshot) shows() string {
 	var out []string
 	for k, o := range n.Open {
-		out = append(out, fmt.Sprintf("%s %s %s", k.Prefix, k.Scope, o.Left.Round(time.Minute)))
+		out = append(out, fmt.Sprintf("%s %s %s", k.Prefix(), k.Scope(), o.Left.Round(time.Minute)))
 	}
 
 	for k := range n.Lifted {
-		out = append(out, fmt.Sprintf("%s %s lifted", k.Prefix, k.Scope))
+		out = append(out, fmt.Sprintf("%s %s lifted", k.Prefix(), k.Scope()))
 	}
 
 	slices.Sort(out)
@@ -169,8 +169,8 @@ func TestLiftsAndBansInTurn(t *testing.T) {
 			}
 
 			s := r.snapshot(t)
-			_, open := s.Open[k]
-			_, lifted := s.Lifted[k]
+			_, open := s.Open[k.Compact()]
+			_, lifted := s.Lifted[k.Compact()]
 			if want := n%2 == 1; open != want || lifted == want {
 				t.Errorf("after %d: open %v, lifted %v", n, open, lifted)
 			}
@@ -286,13 +286,13 @@ func TestBansOutliveTheProcess(t *testing.T) {
 		t.Errorf("after a restart: %s", got)
 	}
 
-	o := s.Open[key("2001:db8::/64", sip)]
+	o := s.Open[key("2001:db8::/64", sip).Compact()]
 	if o.Rule != "score" || o.Score != 3.5 || o.Attempts != 4 || o.Strike != 2 ||
-		o.Whole != 3*time.Hour || time.Since(o.From) > time.Minute {
+		o.Whole != 3*time.Hour || time.Since(o.From()) > time.Minute {
 		t.Errorf("read back %+v", o)
 	}
 
-	if l := s.Lifted[key("203.0.113.7/32", all)]; l.By != "uid 1000" || l.Why != "a customer" ||
+	if l := s.Lifted[key("203.0.113.7/32", all).Compact()]; l.By != "uid 1000" || l.Why != "a customer" ||
 		time.Since(l.At) > time.Minute {
 		t.Errorf("read back %+v", l)
 	}

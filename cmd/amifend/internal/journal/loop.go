@@ -109,8 +109,8 @@ func (j *Journal) commitSome(now time.Time, totals bool, most int) error {
 	return nil
 }
 
-// spend charges the written pages to the budget. Each page is written twice: to the write-ahead
-// log, and later to the database.
+// spend charges the written pages to the budget, which is larger while many bans wait. Each page is
+// written twice: to the write-ahead log, and later to the database.
 func (j *Journal) spend(now time.Time) {
 	// A journal that was begun anew is first filled without the budget.
 	if j.whole {
@@ -121,7 +121,11 @@ func (j *Journal) spend(now time.Time) {
 	}
 
 	const page = 2 * (4096 + 24)
-	cost := time.Duration(j.store.pages()*page) * time.Second / writeBudget
+	budget := time.Duration(writeBudget)
+	if len(j.backlog.entries) > groupMost {
+		budget = backlogBudget
+	}
+	cost := time.Duration(j.store.pages()*page) * time.Second / budget
 
 	// At most one second of budget is saved up.
 	if least := now.Add(-time.Second); j.due.commit.Before(least) {

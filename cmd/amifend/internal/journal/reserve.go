@@ -2,6 +2,7 @@ package journal
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -18,22 +19,39 @@ const (
 // reserveFile returns the name of the reserve. It lies beside the database.
 func (j *Journal) reserveFile() string { return j.path() + ".reserve" }
 
-// reserve makes the reserve unless it exists. A file system that cannot allocate room has none.
+// reserve makes the reserve unless it exists, and shows why there is none. A file system that cannot
+// allocate room has none.
 func (j *Journal) reserve() {
-	if _, err := os.Lstat(j.reserveFile()); err == nil ||
-		room(j.o.Directory) < reserveSpare*reserveSize {
-		return
+	why := ""
+	if err := j.makeReserve(); err != nil {
+		why = err.Error()
+	}
+	j.health.set(func(h *Health) { h.Unreserved = why })
+}
+
+// makeReserve makes the reserve unless it exists.
+func (j *Journal) makeReserve() error {
+	if f, err := os.Lstat(j.reserveFile()); err == nil {
+		if !f.Mode().IsRegular() {
+			return fmt.Errorf("%s is not a file", j.reserveFile())
+		}
+		return nil
+	}
+	if least := uint64(reserveSpare * reserveSize); room(j.o.Directory) < least {
+		return fmt.Errorf("less than %d MiB are free", least>>20)
 	}
 
 	f, err := createNew(j.reserveFile())
 	if err != nil {
-		return
+		return err
 	}
 	defer f.Close()
 
-	if unix.Fallocate(int(f.Fd()), 0, 0, reserveSize) != nil {
+	if err := unix.Fallocate(int(f.Fd()), 0, 0, reserveSize); err != nil {
 		_ = os.Remove(j.reserveFile()) // an empty file reserves nothing
+		return fmt.Errorf("the file system cannot reserve room: %w", err)
 	}
+	return nil
 }
 
 // release deletes the reserve if err means a full disk, and reports whether the caller should try

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"strings"
 	"testing"
 	"time"
 )
@@ -67,6 +68,30 @@ func TestLiftOnFullDisk(t *testing.T) {
 
 				eventually(t, reserved)
 			})
+		}
+	})
+}
+
+// The health says why no room is reserved.
+func TestMissingReserveIsShown(t *testing.T) {
+	withMounts(t, func(t *testing.T) {
+		for why, prepare := range map[string]func() string{
+			"less than 16 MiB are free": func() string { return mount(t, "12m") },
+			"is not a file": func() string {
+				dir := mount(t, "32m")
+				if err := os.Symlink("/nowhere", New(options(dir)).reserveFile()); err != nil {
+					t.Fatal(err)
+				}
+				return dir
+			},
+			"": func() string { return mount(t, "32m") },
+		} {
+			r := start(t, options(prepare()))
+			r.Ban(ban("192.0.2.1/32", all, time.Hour))
+			r.written(t)
+			if got := r.Health().Unreserved; !strings.HasSuffix(got, why) || (got == "") != (why == "") {
+				t.Errorf("%q, want %q", got, why)
+			}
 		}
 	})
 }

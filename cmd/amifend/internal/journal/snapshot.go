@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/compact"
 	"github.com/amifend/amifend/firewall"
 )
 
@@ -141,14 +142,10 @@ func (r *reader) number(query string) (n int64, err error) {
 // snapshot reads the bans. A lifted ban is remembered for the time memory after its lift, and at
 // least until it would have ended.
 func (r *reader) snapshot(memory time.Duration) (*Snapshot, error) {
-	// A map of the right size does not grow. The count comes from an index, in a hundredth of the
-	// time of the rest.
-	n, err := r.number("SELECT count(*) FROM ban WHERE current = 1 AND id > " + liftedUpTo)
-	if err != nil {
-		return nil, fmt.Errorf("read bans: %w", err)
+	// Maps that were made for so many bans would be twice as large.
+	out := &Snapshot{
+		At: time.Now(), Open: make(map[compact.Key]Open), Lifted: make(map[compact.Key]*Tombstone),
 	}
-
-	out := &Snapshot{At: time.Now(), Open: make(map[Key]Open, n), Lifted: make(map[Key]*Tombstone)}
 	if err := r.running(out); err != nil {
 		return nil, fmt.Errorf("read bans: %w", err)
 	}
@@ -190,7 +187,7 @@ func (r *reader) liftedAll(out *Snapshot) error {
 // running reads the running bans. It reads few columns, because there may be very many bans, and
 // the start of the daemon waits for them.
 func (r *reader) running(out *Snapshot) error {
-	rules, lists := make(map[string]string), make(map[string][]string)
+	causes := make(map[string]*Cause)
 	return r.rows(out, func(row *sql.Rows) (bool, error) {
 		var prefix, scope, rule, servers string
 		var o Open
@@ -207,17 +204,14 @@ func (r *reader) running(out *Snapshot) error {
 		}
 
 		// There are few rules and lists, and a copy for each ban would add up.
-		if o.Rule, ok = rules[rule]; !ok {
-			o.Rule, rules[rule] = rule, rule
-		}
-
-		if o.Servers, ok = lists[servers]; !ok {
+		if o.Cause, ok = causes[rule+"\x00"+servers]; !ok {
+			o.Cause = &Cause{Rule: rule}
 			_ = json.Unmarshal([]byte(servers), &o.Servers) // a row changed by hand has none
-			lists[servers] = o.Servers
+			causes[rule+"\x00"+servers] = o.Cause
 		}
 
 		// A ban that is over stays in the table until tidy marks it.
-		o.From, o.Whole = time.UnixMilli(decided), millis(until-decided)
+		o.Decided, o.Whole = decided, millis(until-decided)
 		if o.Left = min(millis(until-r.times.now(boot)), o.Whole); o.Left > 0 {
 			out.Open[k] = o
 		}
@@ -291,28 +285,29 @@ func millis(ms int64) time.Duration {
 }
 
 // parseKey reads a key, and reports whether it is valid.
-func parseKey(prefix, scope string) (Key, bool) {
+func parseKey(prefix, scope string) (k compact.Key, ok bool) {
 	p, err := netip.ParsePrefix(prefix)
 	if err != nil || p != p.Masked() || p.Addr().Is4In6() {
-		return Key{}, false
+		return k, false
 	}
 
 	switch scope {
 	case firewall.ScopeAll.String():
-		return Key{p, firewall.ScopeAll}, true
+		return compact.Of(p, firewall.ScopeAll), true
 	case firewall.ScopeSIP.String():
-		return Key{p, firewall.ScopeSIP}, true
+		return compact.Of(p, firewall.ScopeSIP), true
 	case firewall.ScopeStream.String():
-		return Key{p, firewall.ScopeStream}, true
+		return compact.Of(p, firewall.ScopeStream), true
 	}
 
-	return Key{}, false
+	return k, false
 }
 
 // add applies the changes of one key that wait to be written.
 func (n *Snapshot) add(e *entry, now time.Time) {
+	k := e.key.Compact()
 	if l := e.lift; l != nil {
-		if _, ok := n.Open[e.key]; ok || l.Known {
+		if _, ok := n.Open[k]; ok || l.Known {
 			n.lift(l)
 		}
 	}
@@ -324,21 +319,21 @@ func (n *Snapshot) add(e *entry, now time.Time) {
 
 	// A ban that was found in the kernel counts only if the journal has none of the key.
 	if b.Found {
-		_, open := n.Open[e.key]
-		_, lifted := n.Lifted[e.key]
+		_, open := n.Open[k]
+		_, lifted := n.Lifted[k]
 		if open || lifted {
 			return
 		}
 	}
 
 	// A new ban replaces an older one or its tombstone.
-	delete(n.Lifted, e.key)
-	delete(n.Open, e.key)
+	delete(n.Lifted, k)
+	delete(n.Open, k)
 	if left := b.Until.Sub(now); left > 0 {
-		n.Open[e.key] = Open{
-			Rule: b.Rule, Score: b.Score, Attempts: b.Attempts, Strike: b.Strike,
-			Servers: b.Servers,
-			From:    now.Round(0).Add(b.From.Sub(now)), Whole: b.Until.Sub(b.From), Left: left,
+		n.Open[k] = Open{
+			Cause: &Cause{b.Rule, b.Servers}, Score: b.Score, Attempts: int32(b.Attempts),
+			Strike: int32(b.Strike), Decided: now.Round(0).Add(b.From.Sub(now)).UnixMilli(),
+			Whole: b.Until.Sub(b.From), Left: left,
 		}
 	}
 
@@ -349,8 +344,8 @@ func (n *Snapshot) add(e *entry, now time.Time) {
 
 // lift moves a ban from Open to Lifted.
 func (n *Snapshot) lift(l *Lift) {
-	delete(n.Open, l.Key)
-	n.Lifted[l.Key] = &Tombstone{l.At.Round(0), l.By, l.Why}
+	delete(n.Open, l.Compact())
+	n.Lifted[l.Compact()] = &Tombstone{l.At.Round(0), l.By, l.Why}
 }
 
 // liftAll moves all bans from Open to Lifted.

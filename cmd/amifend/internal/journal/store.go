@@ -12,6 +12,7 @@ import (
 
 // statements holds the prepared statements of the goroutine that writes.
 var statements = map[string]string{
+	"current": `SELECT EXISTS (SELECT 1 FROM ban WHERE prefix = ? AND current = 1)`,
 	// A ban that the journal has is not written again.
 	"known": `SELECT until, lifted, boot FROM past WHERE prefix = ? AND scope = ? AND current = 1`,
 	// A row that is superseded gets its lift by lift_all, which no longer applies to it.
@@ -223,7 +224,14 @@ func (s *store) putBan(b *Ban, end *Lift) error {
 
 	// An observed ban was never in force, so it supersedes nothing.
 	if !b.Observed {
-		known, err := s.isKnown(b, until)
+		fresh, err := s.isFresh(prefix)
+		if err != nil {
+			return err
+		}
+		known := false
+		if !fresh {
+			known, err = s.isKnown(b, until)
+		}
 		if err != nil || known && end == nil {
 			return err
 		}
@@ -231,8 +239,10 @@ func (s *store) putBan(b *Ban, end *Lift) error {
 			return s.putLift(end)
 		}
 
-		if _, err := s.do("supersede", prefix, scope, until); err != nil {
-			return err
+		if !fresh {
+			if _, err := s.do("supersede", prefix, scope, until); err != nil {
+				return err
+			}
 		}
 	}
 
@@ -256,6 +266,17 @@ func listed(names []string) string {
 	}
 	text, _ := json.Marshal(names) // strings cannot fail
 	return string(text)
+}
+
+// isFresh reports whether the journal has no current row of a prefix, as of most bans. Then nothing else
+// need be looked up.
+func (s *store) isFresh(prefix string) (bool, error) {
+	var there bool
+	err := s.stmts["current"].QueryRowContext(context.Background(), prefix).Scan(&there)
+	if err != nil {
+		return false, fmt.Errorf("look up ban: %w", err)
+	}
+	return !there, nil
 }
 
 // isKnown reports whether the journal has this ban, with the same end. For a ban that was found in

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/compact"
 	"github.com/amifend/amifend/firewall"
 )
 
@@ -12,6 +13,9 @@ type Key struct {
 	Prefix netip.Prefix
 	Scope  firewall.Scope
 }
+
+// Compact returns the key in few bytes.
+func (k Key) Compact() compact.Key { return compact.Of(k.Prefix, k.Scope) }
 
 // Ban is a ban as the caller passes it to the journal.
 type Ban struct {
@@ -99,17 +103,25 @@ type Total struct {
 // Row is a row of the table state. An empty Value deletes it.
 type Row struct{ Key, Value []byte }
 
-// Open is a running ban in the journal.
+// Open is a running ban in the journal. There may be very many, so it is small.
 type Open struct {
-	Rule     string
+	*Cause
 	Score    float64
-	Attempts int
-	Strike   int
-	Servers  []string
-	From     time.Time     // wall clock
+	Attempts int32
+	Strike   int32
+	Decided  int64         // in milliseconds since the Unix epoch, by the wall clock
 	Whole    time.Duration // the length of the ban
 	Left     time.Duration // the rest at the snapshot; above 0, at most Whole
 }
+
+// Cause has what very many bans have in common.
+type Cause struct {
+	Rule    string
+	Servers []string
+}
+
+// From returns when the ban was decided, by the wall clock.
+func (o *Open) From() time.Time { return time.UnixMilli(o.Decided) }
 
 // Tombstone is a lifted ban. It is remembered so that the ban does not come back.
 type Tombstone struct {
@@ -120,11 +132,11 @@ type Tombstone struct {
 
 // Snapshot holds the bans at one moment, including those that wait to be written.
 type Snapshot struct {
-	Open   map[Key]Open
-	Lifted map[Key]*Tombstone
-	// All is the latest [LiftAll] of this boot, its time with a monotonic clock reading; zero:
-	// there was none. An element that the kernel had before that time is lifted, even if its ban
-	// was never written.
+	Open   map[compact.Key]Open
+	Lifted map[compact.Key]*Tombstone
+	// All is the latest [LiftAll] of this boot, its time with a monotonic clock reading; zero: there
+	// was none. An element that the kernel had before that time is lifted, even if its ban was never
+	// written.
 	All Tombstone
 	At  time.Time // with a monotonic clock reading
 	// Bad counts the rows that cannot be read because somebody changed them. They stay in the

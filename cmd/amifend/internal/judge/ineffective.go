@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
+	"github.com/amifend/amifend/cmd/amifend/internal/compact"
 	"github.com/amifend/amifend/cmd/amifend/internal/stream"
 	"github.com/amifend/amifend/firewall"
 	"github.com/amifend/amifend/policy"
@@ -21,8 +22,8 @@ const sweepEvery = int64(time.Minute)
 type ineffective struct {
 	mail         *bans.Mail
 	ports        firewall.Ports
-	bits4, bits6 []int // lengths of prefixes that can be banned
-	bans         map[bans.Key]inForce
+	bits4, bits6 []int                   // lengths of prefixes that can be banned
+	bans         map[compact.Key]inForce // very many, so in few bytes
 	swept        int64
 }
 
@@ -34,7 +35,7 @@ type inForce struct {
 
 func newIneffective(m *bans.Mail, ports firewall.Ports) *ineffective {
 	return &ineffective{
-		mail: m, ports: ports, bans: make(map[bans.Key]inForce),
+		mail: m, ports: ports, bans: make(map[compact.Key]inForce),
 		bits4: firewall.SupportedBits(false), bits6: firewall.SupportedBits(true),
 	}
 }
@@ -42,13 +43,13 @@ func newIneffective(m *bans.Mail, ports firewall.Ports) *ineffective {
 // takeAcks takes in the kernel's acknowledgements.
 func (w *ineffective) takeAcks() {
 	for k, a := range w.mail.Acks.Take() {
-		w.bans[k] = inForce{a, a.At + int64(bans.Grace)}
+		w.bans[k.Compact()] = inForce{a, a.At + int64(bans.Grace)}
 	}
 }
 
 func (w *ineffective) forget(prefix netip.Prefix) {
 	for _, scope := range bans.Scopes() {
-		delete(w.bans, bans.Key{Prefix: prefix, Scope: scope})
+		delete(w.bans, compact.Of(prefix, scope))
 	}
 }
 
@@ -97,14 +98,14 @@ func (w *ineffective) check(s *stream.Sighting, servers []string) {
 // checkOne doubts one ban, if there is one and it is time.
 func (w *ineffective) checkOne(k bans.Key, s *stream.Sighting, servers []string) {
 	// Asterisk may report late what it received before the ban.
-	b, ok := w.bans[k]
+	b, ok := w.bans[k.Compact()]
 	if !ok || s.Made < b.ask || s.Made >= b.Until {
 		return
 	}
 
 	// The longer a ban has run, the less often it is doubted: the answer seldom changes.
 	b.ask = s.Made + min(s.Made-b.At, int64(doubtMost))
-	w.bans[k] = b
+	w.bans[k.Compact()] = b
 	w.mail.Doubts.Put(k, bans.Doubt{
 		Source: s.Source, Server: servers[s.Server], Made: s.Made, Port: s.LocalPort,
 		InPort: w.ports.Cover(k.Scope, protocol(s), s.LocalPort),

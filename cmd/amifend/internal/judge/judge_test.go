@@ -85,7 +85,7 @@ func TestVerdictsBecomeOrders(t *testing.T) {
 		t.Errorf("order %+v", o)
 	}
 
-	p.ineffective.bans[bans.Key{Prefix: prefix, Scope: all}] = inForce{}
+	p.ineffective.bans[bans.Key{Prefix: prefix, Scope: all}.Compact()] = inForce{}
 	p.carryOut([]policy.Verdict{
 		{Action: policy.ActionUnban, Prefix: prefix, Rule: policy.RuleProtected},
 	})

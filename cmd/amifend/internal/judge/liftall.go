@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
+	"github.com/amifend/amifend/cmd/amifend/internal/compact"
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 	"github.com/amifend/amifend/policy"
 )
@@ -47,5 +48,5 @@ func (t *trial) forgetAll() {
 // forgetAll forgets all bans. Acknowledgements that wait are of these bans, too.
 func (w *ineffective) forgetAll() {
 	w.mail.Acks.Take()
-	w.bans = make(map[bans.Key]inForce)
+	w.bans = make(map[compact.Key]inForce)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
+	"github.com/amifend/amifend/firewall"
 	"github.com/amifend/amifend/policy"
 )
 
@@ -21,6 +22,33 @@ type Pardoned struct {
 	Seen        time.Time // the last event of it while it was banned; zero: none
 	MoreUnknown int       // attempts on one unknown account that ban it again; 0: none do
 	MoreKnown   int       // wrong passwords on a known account that do
+}
+
+// PardonAddr lifts all bans that cover an address, and has the engine forget why. It is one call. The
+// engine may have had no room for a ban that was found in the kernel, so the enforcer is told to lift
+// each prefix that can cover the address, and is asked which of them are banned: see [bans.Ask].
+func (j *Judge) PardonAddr(
+	ctx context.Context, addr netip.Addr, by string,
+) (Pardoned, *bans.Ask, error) {
+	ask := &bans.Ask{Addr: addr}
+	out, err := owner.Do(ctx, j.calls, func() Pardoned {
+		within := netip.PrefixFrom(addr, addr.BitLen())
+		j.mail.Orders.Put(within, bans.Order{Asks: []*bans.Ask{ask}})
+
+		var known []netip.Prefix
+		for _, b := range j.engine.BansOf(addr) {
+			known = append(known, b.Prefix)
+		}
+		out := j.pardon(within, known, nil, by)
+
+		var covering []netip.Prefix
+		for _, bits := range firewall.SupportedBits(addr.Is6()) {
+			covering = append(covering, netip.PrefixFrom(addr, bits).Masked())
+		}
+		j.liftUnknown(covering, by)
+		return out
+	})
+	return out, ask, err
 }
 
 // Pardon lifts all bans that lie within a prefix or cover it, and has the engine forget why. held are

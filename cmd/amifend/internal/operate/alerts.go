@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -18,7 +19,7 @@ func (s *Service) Alerts(
 	ctx context.Context, q control.AlertQuery,
 ) (out control.AlertList, err error) {
 	since := time.Now().Add(-q.Since)
-	err = s.readPast(ctx, func(ctx context.Context, j *journal.Journal) (err error) {
+	err = s.readPast(ctx, netip.Addr{}, func(ctx context.Context, j *journal.Journal) (err error) {
 		var found []journal.Alert
 		if q.About.IsValid() {
 			found, out.Total, err = j.AlertsOf(ctx, q.About, q.Kind, since, q.Limit)

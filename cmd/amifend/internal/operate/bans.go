@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
+	"github.com/amifend/amifend/cmd/amifend/internal/compact"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
 )
@@ -16,83 +17,136 @@ import (
 // asked for the counters of all bans.
 const fewBans = 1000
 
-// Bans lists the bans that match a query as they are decided, with what the kernel counts. A short
-// list costs less than a long one.
+// partBans is how many bans of a long list are in memory at a time.
+const partBans = 256
+
+// Bans lists the bans that match a query as they are decided, with what the kernel counts. A list
+// with a limit costs what it returns, unless a filter other than the prefix has all bans looked at. Of
+// a long list only the keys are in memory.
 func (s *Service) Bans(ctx context.Context, q control.BanQuery) (control.BanList, error) {
-	short := q.Limit > 0 && q.Limit <= fewBans && q.Sort != sortDropped
-	pick := enforce.Pick{Match: func(b *bans.Ban) bool { return matches(q, b) }, Counted: short}
-	if short {
+	pick := enforce.Pick{Within: q.Within, Match: matcher(q), Order: orderOf(q.Sort)}
+	if q.Limit <= fewBans && q.Sort != sortDropped {
 		pick.Most = q.Limit
-		pick.Compare = func(a, b *bans.Ban) int { return compare(q, a, b) }
 	}
 
-	picked, err := s.Enforcer.Select(ctx, pick)
+	picked, err := s.Enforcer.Pick(ctx, pick)
 	if err != nil {
 		return control.BanList{}, Refusal(err)
 	}
 	out := control.BanList{Total: picked.Total, Matched: picked.Matched}
-	for _, b := range picked.Bans {
-		out.Bans = append(out.Bans, listed(b))
+	few := len(picked.Keys) <= fewBans && q.Sort != sortDropped
+	var counters *enforce.Counters
+	if !few {
+		counters = s.Enforcer.Counters(ctx)
 	}
+	if q.Sort == sortDropped {
+		sortByDropped(picked.Keys, counters)
+	}
+	if q.Limit > 0 {
+		picked.Keys = picked.Keys[:min(len(picked.Keys), q.Limit)]
+	}
+	out.Next = s.describe(picked.Keys, counters, few)
 
 	// After a trial, what would be banned is listed too: amifend keep makes these bans.
 	observed, err := s.withObserved(ctx, nil, func(bans.Ban) bool { return true })
+	if err != nil || len(observed) == 0 {
+		return out, err
+	}
+	return withAll(ctx, q, out, observed)
+}
+
+// withAll returns a list with further bans, all in memory.
+func withAll(
+	ctx context.Context, q control.BanQuery, l control.BanList, more []control.Ban,
+) (control.BanList, error) {
+	l.Total += len(more)
+	more, matched := q.Apply(more)
+	l.Matched += matched
+	all, err := l.All(ctx)
 	if err != nil {
 		return control.BanList{}, err
 	}
-	out.Total += len(observed)
-	observed, matched := q.Apply(observed)
-	out.Matched += matched
-	out.Bans = append(out.Bans, observed...)
 
-	if !short {
-		s.addCounters(ctx, out.Bans)
+	l.Bans, _ = q.Apply(append(all, more...))
+	l.Next = nil
+	return l, nil
+}
+
+// describe returns a function that returns the next bans of a list. Bans that have ended since are
+// left out.
+func (s *Service) describe(
+	keys []compact.Key, counters *enforce.Counters, counted bool,
+) func(context.Context) ([]control.Ban, error) {
+	return func(ctx context.Context) ([]control.Ban, error) {
+		for len(keys) > 0 {
+			some := keys[:min(len(keys), partBans)]
+			keys = keys[len(some):]
+			got, err := s.Enforcer.Describe(ctx, some, counted)
+			if err != nil {
+				return nil, Refusal(err)
+			}
+
+			out := make([]control.Ban, len(got))
+			for i, b := range got {
+				out[i] = listed(b)
+				if n, ok := counters.Of(b.Prefix, b.Scope); ok {
+					out[i].Dropped = &n
+				}
+			}
+			if len(out) > 0 {
+				return out, nil
+			}
+		}
+		return nil, nil
 	}
-	out.Bans, _ = q.Apply(out.Bans)
-	return out, nil
 }
 
 // sortDropped is the order by what was dropped, which needs the counters of all bans.
 const sortDropped = "dropped"
 
-// addCounters adds what the kernel counts. If the kernel does not answer, the list lacks the
-// counters.
-func (s *Service) addCounters(ctx context.Context, list []control.Ban) {
-	counters := s.Enforcer.Counters(ctx)
-	for i := range list {
-		k := bans.Key{Prefix: list[i].Prefix, Scope: bans.ScopeNamed(list[i].Scope)}
-		if n, ok := counters[k]; ok {
-			list[i].Dropped = &n
-		}
+// sortByDropped puts those first that dropped most.
+func sortByDropped(keys []compact.Key, counters *enforce.Counters) {
+	type one struct {
+		key     compact.Key
+		packets uint64
+	}
+	all := make([]one, len(keys))
+	for i, k := range keys {
+		n, _ := counters.Of(k.Prefix(), k.Scope())
+		all[i] = one{k, n}
+	}
+
+	slices.SortFunc(all, func(a, b one) int {
+		return cmp.Or(cmp.Compare(b.packets, a.packets), a.key.Compare(b.key))
+	})
+	for i := range all {
+		keys[i] = all[i].key
 	}
 }
 
-// matches reports whether a query matches a ban.
-func matches(q control.BanQuery, b *bans.Ban) bool {
-	return (!q.Within.IsValid() || q.Within.Overlaps(b.Prefix)) &&
-		(q.Server == "" || slices.Contains(b.Servers, q.Server)) &&
-		(q.Rule == "" || b.Rule == q.Rule) && (q.Scope == "" || b.Scope.String() == q.Scope)
+// matcher returns what bans must match besides the prefix; nil: nothing.
+func matcher(q control.BanQuery) func(*bans.Ban) bool {
+	if q.Server == "" && q.Rule == "" && q.Scope == "" {
+		return nil
+	}
+	return func(b *bans.Ban) bool {
+		return (q.Server == "" || slices.Contains(b.Servers, q.Server)) &&
+			(q.Rule == "" || b.Rule == q.Rule) && (q.Scope == "" || b.Scope.String() == q.Scope)
+	}
 }
 
-// compare orders two bans as [control.BanQuery.Apply] does.
-func compare(q control.BanQuery, a, b *bans.Ban) int {
-	order := 0
-	switch q.Sort {
+// orderOf returns the enforcer's order for one of [control.BanQuery].
+func orderOf(name string) enforce.Order {
+	switch name {
 	case "until":
-		order = cmp.Compare(a.Expiry/int64(time.Second), b.Expiry/int64(time.Second))
+		return enforce.ByEnd
 	case "score":
-		order = cmp.Compare(bans.Round(b.Score), bans.Round(a.Score))
-	case "source":
+		return enforce.ByScore
+	case "source", sortDropped:
+		return enforce.BySource
 	default:
-		order = cmp.Compare(b.Decided.Unix(), a.Decided.Unix())
+		return enforce.Newest
 	}
-	if order == 0 {
-		order = a.Prefix.Compare(b.Prefix)
-	}
-	if order == 0 {
-		order = cmp.Compare(a.Scope.String(), b.Scope.String())
-	}
-	return order
 }
 
 // bansOf returns the bans that cover an address, with what the kernel counts of each.

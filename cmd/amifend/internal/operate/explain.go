@@ -65,7 +65,7 @@ func (s *Service) Explain(ctx context.Context, addr netip.Addr) (control.Explana
 func (s *Service) pastOf(
 	ctx context.Context, addr netip.Addr,
 ) (past []control.PastBan, alerts []control.Alert) {
-	err := s.readPast(ctx, func(ctx context.Context, j *journal.Journal) error {
+	err := s.readPast(ctx, addr, func(ctx context.Context, j *journal.Journal) error {
 		found, err := j.History(ctx, addr, explainPast)
 		if err != nil {
 			return err

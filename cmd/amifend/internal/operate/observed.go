@@ -3,6 +3,7 @@ package operate
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -23,7 +24,7 @@ func (s *Service) observed(ctx context.Context) *control.Observed {
 	defer cancel()
 
 	var out *control.Observed
-	err := s.readPast(ctx, func(ctx context.Context, j *journal.Journal) error {
+	err := s.readPast(ctx, netip.Addr{}, func(ctx context.Context, j *journal.Journal) error {
 		o, err := j.Observed(ctx)
 		if err == nil {
 			out = &control.Observed{

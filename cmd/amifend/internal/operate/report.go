@@ -17,7 +17,7 @@ const pastTime = 5 * time.Second
 
 // Report returns what happened, by the journal.
 func (s *Service) Report(ctx context.Context, q control.ReportQuery) (r control.Report, err error) {
-	err = s.readPast(ctx, func(ctx context.Context, j *journal.Journal) error {
+	err = s.readPast(ctx, netip.Addr{}, func(ctx context.Context, j *journal.Journal) error {
 		s.writeTotals(ctx, j)
 
 		r = control.Report{
@@ -83,9 +83,10 @@ func (s *Service) fillReport(
 }
 
 // readPast asks the journal for the past: one at a time, since each question may read much, and
-// with what happened just now on the disk, if that is quick.
+// with what happened just now on the disk, if that is quick. Of a valid address that is only what
+// happened to it.
 func (s *Service) readPast(
-	ctx context.Context, read func(context.Context, *journal.Journal) error,
+	ctx context.Context, addr netip.Addr, read func(context.Context, *journal.Journal) error,
 ) error {
 	if s.Journal == nil {
 		return control.Errorf(control.CodeFailed,
@@ -105,7 +106,7 @@ func (s *Service) readPast(
 	// What happened just now belongs to the past, too: it is written before it is read.
 	ctx, cancel := context.WithTimeout(ctx, pastTime)
 	defer cancel()
-	s.publish(ctx)
+	s.publish(ctx, addr)
 
 	err := read(ctx, s.Journal)
 	if errors.Is(err, context.DeadlineExceeded) {
@@ -123,11 +124,15 @@ func (s *Service) readPast(
 
 // publish has the journal write what it was handed just now, if that is quick. The status shows why
 // it cannot.
-func (s *Service) publish(ctx context.Context) {
+func (s *Service) publish(ctx context.Context, addr netip.Addr) {
 	ctx, cancel := context.WithTimeout(ctx, diskTime)
 	defer cancel()
 
-	_ = s.Journal.Publish(ctx) // the status shows it
+	if addr.IsValid() {
+		_ = s.Journal.PublishOf(ctx, addr) // the status shows it
+		return
+	}
+	_ = s.Journal.Publish(ctx) // so does it here
 }
 
 // writeTotals has what was counted until now written, if that is quick. Without it a report lacks

@@ -75,12 +75,19 @@ func (s *Service) journalStatus(st *control.Status) {
 	h := s.Journal.Health()
 	st.Journal = &control.Journal{
 		Path: h.Path, Problem: h.Problem, Since: h.Since, Waiting: h.Waiting, Lost: h.Lost,
-		Size: h.Size,
+		Size: h.Size, Unreserved: h.Unreserved,
 	}
 
 	if h.Loss != nil {
 		st.Health = append(st.Health, control.Warning{
 			About: "journal", What: h.Loss.String(), Do: h.Loss.Do(),
+		})
+	}
+	if h.Unreserved != "" && h.Problem == "" {
+		st.Health = append(st.Health, control.Warning{
+			About: "journal", What: "no room is reserved on its disk: " + h.Unreserved + "; what an " +
+				"operator lifts or allows while the disk is full does not outlast a crash",
+			Do: control.AdviseReserve,
 		})
 	}
 	if h.Problem != "" {

@@ -13,11 +13,8 @@ import (
 )
 
 // Unban lifts all bans that lie within a prefix or cover it, and makes the engine forget the
-// evidence. An invalid prefix means all.
-//
-// The enforcer's list comes first: the engine may have had no room for a ban that was found in the
-// kernel, and a lifted ban has no counters. Then come one question to the judge, one flush of the
-// enforcer, and one of the journal.
+// evidence. An invalid prefix means all. For an address it asks the judge once, then flushes the
+// enforcer and the journal, once each.
 func (s *Service) Unban(
 	ctx context.Context, by control.Peer, within netip.Prefix,
 ) (control.Lifted, error) {
@@ -25,46 +22,89 @@ func (s *Service) Unban(
 		return s.unbanAll(ctx, by)
 	}
 
-	held, err := s.heldWithin(ctx, within)
+	var ask *bans.Ask
+	var pardoned judge.Pardoned
+	var err error
+	if within.IsSingleIP() {
+		pardoned, ask, err = s.Judge.PardonAddr(ctx, within.Addr(), by.String())
+	} else {
+		pardoned, err = s.pardonWithin(ctx, within, by)
+	}
 	if err != nil {
 		return control.Lifted{}, Refusal(err)
 	}
 
-	pardoned, err := s.Judge.Pardon(ctx, within, prefixesOf(held), by.String())
+	// The answer says what the kernel has not done yet, instead of waiting until it has.
+	flushed, err := s.Enforcer.Flush(ctx)
+	if err == nil && ask != nil {
+		err = s.pardonUnknown(ctx, ask, &pardoned, by)
+	}
+	if len(pardoned.Lifted) > 0 {
+		s.record(by, "unban", bans.Source(within), "")
+	}
 	if err != nil {
-		return control.Lifted{}, Refusal(err)
+		return lifted(pardoned.Lifted), Refusal(err)
 	}
 
 	// Nothing to lift is an error for one address, since the operator expected a ban. An earlier
-	// lift may still be on its way to the disk.
+	// lift may still be on its way to the disk. A ban that is back after a crash would break a
+	// promise, so both wait for the disk.
+	note := ""
+	if !s.isOnDisk(ctx, pardoned.Saved) {
+		note = liftNotWritten
+	}
 	if len(pardoned.Lifted) == 0 {
-		text := ""
-		if !s.isOnDisk(ctx, pardoned.Saved) {
-			text = "; " + liftNotWritten
-		}
-		return control.Lifted{}, control.Errorf(control.CodeNotBanned, "%s is not banned%s",
-			bans.Source(within), text).
+		return control.Lifted{}, control.Errorf(control.CodeNotBanned, "%s",
+			joined(bans.Source(within)+" is not banned", note)).
 			Advise("amifend bans lists who is; what was held against this one is forgotten")
 	}
-	s.record(by, "unban", bans.Source(within), "")
 
-	// The answer says what the kernel has not done yet, instead of waiting until it has.
 	out := lifted(pardoned.Lifted)
-	flushed, err := s.Enforcer.Flush(ctx)
-	if err != nil {
-		return out, Refusal(err)
-	}
-
-	out.Pending = flushed.Lifts
-	if within.IsSingleIP() {
-		out.Again = again(held, pardoned)
-	}
-
-	// A ban that is back after a crash would break a promise, so this waits for the disk.
-	if !s.isOnDisk(ctx, pardoned.Saved) {
-		out.Note = liftNotWritten
+	out.Pending, out.Note = flushed.Lifts, note
+	if ask != nil {
+		out.Again = again(ask.Held, pardoned)
 	}
 	return out, nil
+}
+
+// pardonWithin lifts the bans that overlap a prefix. The enforcer's list comes first: the engine may
+// have had no room for a ban that was found in the kernel.
+func (s *Service) pardonWithin(
+	ctx context.Context, within netip.Prefix, by control.Peer,
+) (judge.Pardoned, error) {
+	picked, err := s.Enforcer.Pick(ctx, enforce.Pick{Within: within, Order: enforce.BySource})
+	if err != nil {
+		return judge.Pardoned{}, err
+	}
+
+	held := make([]netip.Prefix, len(picked.Keys))
+	for i, k := range picked.Keys {
+		held[i] = k.Prefix()
+	}
+	return s.Judge.Pardon(ctx, within, held, by.String())
+}
+
+// pardonUnknown adds what the enforcer had of an address to what is lifted. Of a wider prefix that the
+// engine did not know to be banned it must still forget the evidence.
+func (s *Service) pardonUnknown(
+	ctx context.Context, ask *bans.Ask, p *judge.Pardoned, by control.Peer,
+) error {
+	for _, h := range ask.Held {
+		if slices.Contains(p.Lifted, h.Prefix) {
+			continue
+		}
+		p.Lifted = append(p.Lifted, h.Prefix)
+		if h.Prefix.IsSingleIP() {
+			continue
+		}
+
+		wide, err := s.Judge.Pardon(ctx, h.Prefix, nil, by.String())
+		if err != nil {
+			return err
+		}
+		p.Saved = wide.Saved
+	}
+	return nil
 }
 
 // liftNotWritten is the note on a lift that the journal does not have.
@@ -111,27 +151,6 @@ func (s *Service) unbanAll(ctx context.Context, by control.Peer) (control.Lifted
 	return out, nil
 }
 
-// heldWithin returns the bans that overlap a prefix. For a single address they come with what the
-// kernel counts of each.
-func (s *Service) heldWithin(ctx context.Context, within netip.Prefix) ([]enforce.Ban, error) {
-	if within.IsSingleIP() {
-		return s.Enforcer.Covering(ctx, within.Addr())
-	}
-
-	picked, err := s.Enforcer.Select(ctx, enforce.Pick{
-		Match: func(b *bans.Ban) bool { return within.Overlaps(b.Prefix) },
-	})
-	return picked.Bans, err
-}
-
-func prefixesOf(held []enforce.Ban) []netip.Prefix {
-	out := make([]netip.Prefix, len(held))
-	for i, b := range held {
-		out[i] = b.Prefix
-	}
-	return out
-}
-
 // lifted returns the answer for prefixes that are lifted. It names the first ones only.
 func lifted(prefixes []netip.Prefix) control.Lifted {
 	out := control.Lifted{Count: len(prefixes)}
@@ -143,7 +162,7 @@ func lifted(prefixes []netip.Prefix) control.Lifted {
 // again returns whether an address that is let in still sends, and how far it is from another ban.
 // Whether it still sends is known from the kernel's counters, if they were read before in the
 // course of the ban: by a comparison with the journal, by amifend bans or amifend explain.
-func again(held []enforce.Ban, pardoned judge.Pardoned) *control.Again {
+func again(held []bans.Held, pardoned judge.Pardoned) *control.Again {
 	out := &control.Again{
 		Seen: pardoned.Seen, MoreUnknown: pardoned.MoreUnknown, MoreKnown: pardoned.MoreKnown,
 	}

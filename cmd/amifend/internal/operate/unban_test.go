@@ -22,17 +22,27 @@ func TestUnban(t *testing.T) {
 		left   []string
 	}{
 		"one": {
-			one, 1, []string{"198.51.100.9 sip", "2001:db8::/64 all", "203.0.113.6 sip"},
+			one, 1, []string{
+				"192.0.2.0/24 all", "198.51.100.9 sip", "2001:db8::/64 all", "203.0.113.6 sip",
+			},
+		},
+		"one that the engine does not know": {
+			netip.MustParsePrefix("198.51.100.9/32"), 1,
+			[]string{"192.0.2.0/24 all", "2001:db8::/64 all", "203.0.113.5 all", "203.0.113.6 sip"},
+		},
+		"what covers it, unknown": {
+			netip.MustParsePrefix("192.0.2.77/32"), 1,
+			[]string{"198.51.100.9 sip", "2001:db8::/64 all", "203.0.113.5 all", "203.0.113.6 sip"},
 		},
 		"a network": {
 			netip.MustParsePrefix("203.0.113.0/24"), 2,
-			[]string{"198.51.100.9 sip", "2001:db8::/64 all"},
+			[]string{"192.0.2.0/24 all", "198.51.100.9 sip", "2001:db8::/64 all"},
 		},
 		"what covers it": {
 			netip.MustParsePrefix("2001:db8::7/128"), 1,
-			[]string{"198.51.100.9 sip", "203.0.113.5 all", "203.0.113.6 sip"},
+			[]string{"192.0.2.0/24 all", "198.51.100.9 sip", "203.0.113.5 all", "203.0.113.6 sip"},
 		},
-		"all": {netip.Prefix{}, 4, []string{}},
+		"all": {netip.Prefix{}, 5, []string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inOffice(t, func(t *testing.T, o *office) {
@@ -45,9 +55,11 @@ func TestUnban(t *testing.T) {
 					t.Fatal(err)
 				}
 
-				// One that the engine does not know, as after an adoption without room.
+				// Two that the engine does not know, as after an adoption without room.
 				b := enforcetest.Ban(o.clock, "198.51.100.9/32", firewall.ScopeSIP, time.Hour)
 				o.mail.Orders.Put(b.Prefix, bans.OrderOf(&b))
+				wide := enforcetest.Ban(o.clock, "192.0.2.0/24", firewall.ScopeAll, time.Hour)
+				o.mail.Orders.Put(wide.Prefix, bans.OrderOf(&wide))
 				synctest.Wait()
 				l, err := o.Unban(t.Context(), by, tt.within)
 				if err != nil || l.Count != tt.lifted || len(l.Lifted) != tt.lifted ||
@@ -61,7 +73,7 @@ func TestUnban(t *testing.T) {
 
 				if !tt.within.IsValid() {
 					line := o.said.Count(t, 1, "all bans lifted", "")[0]
-					if line.Text("why") != "operator: uid 7" || line.Text("bans") != "4" {
+					if line.Text("why") != "operator: uid 7" || line.Text("bans") != "5" {
 						t.Errorf("said %v", line)
 					}
 					return

@@ -159,8 +159,8 @@ func (k *Kernel) expire() {
 	})
 }
 
-// Bans returns all elements.
-func (k *Kernel) Bans(context.Context) ([]firewall.Element, error) {
+// Elements returns all elements.
+func (k *Kernel) Elements(context.Context) (*firewall.Elements, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.expire()
@@ -173,7 +173,7 @@ func (k *Kernel) Bans(context.Context) ([]firewall.Element, error) {
 		out = append(out, k.element(key))
 	}
 
-	return out, nil
+	return firewall.NewElements(out...), nil
 }
 
 func (k *Kernel) element(key bans.Key) firewall.Element {
