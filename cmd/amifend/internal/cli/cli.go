@@ -18,6 +18,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/daemon"
+	"github.com/amifend/amifend/cmd/amifend/internal/delivery"
 	"github.com/amifend/amifend/cmd/amifend/internal/journald"
 )
 
@@ -34,6 +35,7 @@ type Commands struct {
 	Report     Report     `cmd:"" help:"${reportHelp}"`
 	Top        Top        `cmd:"" help:"Show who fails most: sources, accounts or servers."`
 	Alerts     Alerts     `cmd:"" help:"List alerts: suspicious events that do not lead to a ban."`
+	Notify     Notify     `cmd:"" help:"List the targets of notifications, or test them."`
 	Allow      Allow      `cmd:"" help:"Exempt addresses from bans, or list those that are."`
 	Import     Import     `cmd:"" help:"Import the bans of another tool."`
 	Export     Export     `cmd:"" help:"Export all bans for another machine."`
@@ -136,6 +138,8 @@ func (r *Run) Run(ctx context.Context, v Version) error {
 		return fmt.Errorf("read the watchdog's time from the environment: %w", err)
 	}
 
+	// What is sent to targets of [[notify]] goes by this transport. See package delivery.
+	delivery.Confine()
 	return daemon.Run(ctx, daemon.Options{
 		Trial: time.Duration(r.Trial), Config: c, Version: string(v), Log: newLog(c.Log),
 		Reload: r.reload, Reloading: reloading,

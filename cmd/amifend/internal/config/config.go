@@ -38,6 +38,7 @@ type Config struct {
 	State    State
 	Log      Log
 	Metrics  Metrics
+	Notify   []Target // names are unique
 
 	// Warnings are findings that make the file unsafe but not unusable, such as a secret that other
 	// users of this machine can read. `check` fails on them, `run` logs them.
@@ -144,8 +145,9 @@ func (l *loader) load(src []byte) *Config {
 		State:    l.state(raw.State),
 		Log:      l.log(raw.Log),
 		Metrics:  l.metrics(raw.Metrics),
+		Notify:   l.targets(raw.Notify),
 	}
-	c.Warnings = l.warnings
+	c.Warnings = l.warnings // complete only now
 	return c
 }
 

@@ -17,6 +17,7 @@ type rawConfig struct {
 	State    rawState    `toml:"state"`
 	Log      rawLog      `toml:"log"`
 	Metrics  rawMetrics  `toml:"metrics"`
+	Notify   []rawTarget `toml:"notify"`
 
 	serverGiven bool // true even if Servers could not be read
 }
@@ -84,6 +85,19 @@ type rawState struct {
 	Directory value[string]        `toml:"directory"`
 	Retain    value[time.Duration] `toml:"retain"`
 	MaxSizeMB value[int64]         `toml:"max_size_mb"`
+}
+
+type rawTarget struct {
+	Name        value[string]        `toml:"name"`
+	URL         value[string]        `toml:"url"`
+	URLFile     value[string]        `toml:"url_file"`
+	Secret      value[string]        `toml:"secret"`
+	SecretFile  value[string]        `toml:"secret_file"`
+	Kinds       value[[]string]      `toml:"kinds"`
+	MinSeverity value[string]        `toml:"min_severity"`
+	QuietHours  value[string]        `toml:"quiet_hours"`
+	Digest      value[time.Duration] `toml:"digest"`
+	PerHour     value[int64]         `toml:"max_per_hour"`
 }
 
 type rawLog struct {

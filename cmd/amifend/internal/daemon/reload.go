@@ -153,6 +153,7 @@ func (r *reloader) Reload(
 		r.metrics.Change(merged.Metrics)
 		out.Changed = append(out.Changed, "[metrics]")
 	}
+	r.changeNotify(old, merged, &out)
 
 	r.tellRestart(out.Restart)
 	operate.Record(r.journal, by, "reload", strings.Join(out.Changed, ", "), "")
@@ -371,4 +372,13 @@ func (r *reloader) changeDeny(
 		out.Warnings = append(out.Warnings,
 			"the new [deny] lists are not in the kernel yet, amifend goes on trying: "+err.Error())
 	}
+}
+
+// changeNotify gives the notifier new targets. It does not wait.
+func (r *reloader) changeNotify(old, next *config.Config, out *control.Reloaded) {
+	if reflect.DeepEqual(old.Notify, next.Notify) {
+		return
+	}
+	r.notifier.SetTargets(next.Notify)
+	out.Changed = append(out.Changed, "[[notify]]")
 }

@@ -39,6 +39,7 @@ type site struct {
 	config config.Config
 	pbxs   []*amitest.PBX
 	trial  time.Duration
+	calm   time.Duration // see Options.NotifyAfter
 }
 
 func newSite(t testing.TB, servers int) *site {
@@ -91,7 +92,10 @@ func (s *site) startUp(t *testing.T) *running {
 	ctx, cancel := context.WithCancel(t.Context())
 	r := &running{Book: j, cancel: cancel, done: make(chan error, 1)}
 	c := s.config
-	go func() { r.done <- Run(ctx, Options{Config: &c, Log: log, NetNS: s.FD(), Trial: s.trial}) }()
+	o := Options{
+		Config: &c, Log: log, NetNS: s.FD(), Trial: s.trial, NotifyAfter: s.calm,
+	}
+	go func() { r.done <- Run(ctx, o) }()
 	t.Cleanup(func() {
 		r.stop(t)
 		if strings.Contains(j.String(), pbxSecret) {

@@ -18,6 +18,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
 	"github.com/amifend/amifend/cmd/amifend/internal/lockout"
 	"github.com/amifend/amifend/cmd/amifend/internal/metrics"
+	"github.com/amifend/amifend/cmd/amifend/internal/notify"
 	"github.com/amifend/amifend/cmd/amifend/internal/operate"
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
@@ -132,7 +133,7 @@ func serve(
 
 	return s.next.Load(), &carried{
 		clock: s.clock, engine: engine.Engine(), servers: engine.Servers(), allowed: allow.Allowances(),
-		addresses: watcher.Addresses(), observed: o.Config.Dry(),
+		addresses: watcher.Addresses(), observed: o.Config.Dry(), notifications: s.notifier.Carry(),
 	}, nil
 }
 
@@ -171,6 +172,7 @@ type shared struct {
 	journal  *journal.Journal // nil: there is none
 	recorder bans.Recorder
 	alerts   *alerts.Book
+	notifier *notify.Notifier
 	compare  *owner.Latest[struct{}] // a request to compare kernel and journal
 	begun    *owner.Latest[struct{}] // the journal was lost: all rows must be saved again
 	events   chan stream.Sighting
@@ -192,19 +194,38 @@ func newShared(o Options, startup *startup, b begin, stop context.CancelFunc) *s
 
 	// A journal that was begun anew must be compared with the kernel. The enforcer does that, and
 	// needs the journal for it. So the request has a box of its own, which is made before both.
+	unsaved := owner.NewLatest[struct{}]()
 	s.journal = newJournal(o, func() { s.compare.Set(struct{}{}) }, func() {
 		s.begun.Set(struct{}{})
+		unsaved.Set(struct{}{})
 		s.alerts.Rewrite()
 	})
 	s.recorder = bans.NewRecorder(s.journal, s.clock)
-	s.alerts = newBook(o, s.journal)
+
+	// The notifier comes before the book, which reports to it.
+	s.notifier = newNotifier(s, unsaved)
+	s.alerts = newBook(o, s.journal, s.notifier)
 
 	return s
 }
 
-func newBook(o Options, j *journal.Journal) *alerts.Book {
-	b := alerts.Options{Log: o.Log}
-	if j != nil { // a nil *Journal in an interface is not nil
+func newNotifier(s *shared, unsaved *owner.Latest[struct{}]) *notify.Notifier {
+	o := notify.Options{
+		Targets: s.options.Config.Notify, Observing: s.options.Config.Dry(), Log: s.options.Log,
+		Begun: unsaved, Calm: s.options.NotifyAfter,
+	}
+	if s.journal != nil { // a nil *Journal in an interface is not nil
+		o.Journal = s.journal
+	}
+	if from := s.begin.carried; from != nil {
+		o.Carried = from.notifications
+	}
+	return notify.New(o)
+}
+
+func newBook(o Options, j *journal.Journal, n *notify.Notifier) *alerts.Book {
+	b := alerts.Options{Log: o.Log, Listen: n.Alert}
+	if j != nil { // as above
 		b.Journal = j
 	}
 	return alerts.New(b)
@@ -213,8 +234,13 @@ func newBook(o Options, j *journal.Journal) *alerts.Book {
 func newEnforcer(s *shared, table enforce.Table, denier *enforce.Denier) *enforce.Enforcer {
 	o := enforce.Options{
 		Table: table, Clock: s.clock, Log: s.options.Log, Mail: s.mail, Recorder: s.recorder,
-		Alerts: s.alerts, Compare: s.compare, Dry: s.options.Config.Dry(), Banned: s.options.Banned,
-		LaidOut: denier.LaidOut,
+		Alerts: s.alerts, Compare: s.compare, Dry: s.options.Config.Dry(), LaidOut: denier.LaidOut,
+		Banned: func(b bans.Ban) {
+			s.notifier.Ban(b)
+			if s.options.Banned != nil {
+				s.options.Banned(b)
+			}
+		},
 	}
 	if s.journal != nil && !o.Dry { // a dry run has nothing in the kernel to compare
 		o.Journal = s.journal
@@ -281,10 +307,10 @@ func newService(
 		Version: o.Version, Config: s.live.Load, Log: o.Log, Clock: s.clock, Judge: r.judge,
 		Enforcer: r.enforcer, Denier: r.denier, Firewall: table.String(),
 		Sessions: r.fleet.Sessions, Watcher: r.watcher, Allowlist: r.allowlist, Journal: s.journal,
-		Book: s.alerts, Feed: feed, Lockout: s.admins, Reload: r.command(),
+		Book: s.alerts, Feed: feed, Notifier: s.notifier, Lockout: s.admins, Reload: r.command(),
 		Restart: r.restartNeeded, Enforce: r.Enforce, BeforeKeep: r.beforeKeep,
 		ObservesAfter: s.begin.observesAfter(), TurnError: s.turnError(),
-		Confined: o.confined,
+		Confined:       o.confined,
 		MetricsProblem: r.metrics.Problem,
 	})
 }

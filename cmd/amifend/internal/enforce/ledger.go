@@ -83,7 +83,7 @@ func (l *ledger) put(b *bans.Ban) *held {
 		score: b.Score, attempts: int32(b.Attempts), strike: int32(b.Strike),
 	}
 	if b.Evidence != "" {
-		h.evidence = &b.Evidence
+		h.details = &details{b.Evidence, b.Accounts}
 	}
 
 	if old := l.bans[h.key]; old != nil {
