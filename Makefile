@@ -5,7 +5,7 @@ LAB        = examples/lab
 VERSION   ?= $(shell packaging/version)
 GIT        = git -c safe.directory=$(CURDIR)
 
-.PHONY: help build install uninstall deb rpm dist demo test check lint unit api vuln fuzz packages e2e bench quality clean
+.PHONY: help build install uninstall deb rpm dist demo test check lint unit api vuln fuzz packages e2e chaos bench quality clean
 
 help: ## list what there is to make
 	@awk -F':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,7 +77,7 @@ picture: build ## draw the README's picture, docs/demo.svg, from what the demo p
 	@bin/amifend demo >bin/demo.txt
 	@$(GO) run ./packaging/picture docs/demo.svg <bin/demo.txt
 
-test: ## everything: lint, unit, fuzz, end to end against real Asterisk (root)
+test: ## everything: lint, unit, fuzz, end to end against real Asterisk, a short chaos (root)
 	@.ci/install
 	@$(MAKE) --no-print-directory check
 	@.ci/e2e
@@ -113,6 +113,11 @@ e2e: ## a real Asterisk in network namespaces, attacked for real (root; builds t
 	@$(LAB)/build-asterisk.sh sid
 	@$(LAB)/build-asterisk.sh bullseye
 	$(GO) test -tags e2e -count=1 -timeout 20m -v ./cmd/amifend/internal/e2e
+
+CHAOS ?= long
+chaos: ## break everything that amifend stands on while it runs, about 15 minutes (root); CHAOS=short as in CI
+	@.ci/install
+	CHAOS=$(CHAOS) $(GO) test -tags chaos -count=1 -timeout 60m -v ./cmd/amifend/internal/chaos
 
 bench: ## benchmarks: bytes to verdict, kernel, and all between
 	$(GO) test -run '^$$' -bench . -benchmem ./ami ./policy ./firewall ./cmd/amifend/internal/judge ./cmd/amifend/internal/enforce ./cmd/amifend/internal/daemon ./cmd/amifend/internal/replay

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
 )
 
 // secret is that of the manager user. It must appear in no log.
@@ -36,6 +38,7 @@ func install(t *testing.T, release, deb string) {
 	}{
 		{"install", func(t *testing.T) { freshInstall(t, m) }},
 		{"configure", func(t *testing.T) { configure(t, m) }},
+		{"few rights", func(t *testing.T) { fewRights(t, m) }},
 		{"ban", func(t *testing.T) { guess(pbx, attacker); banIsTold(t, m) }},
 		{"upgrade", func(t *testing.T) { upgrade(t, m) }},
 		{"invalid config", func(t *testing.T) { upgradeOverInvalidConfig(t, m) }},
@@ -85,7 +88,8 @@ func repack(t *testing.T, deb string) string {
 // listing prints all files but those that no package removes again.
 const listing = `find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp \
 	-o -path /var/tmp -o -path /var/log -o -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/cache \
-	-o -path /root -o -path /home -o -path /opt -o -path /var/lib/sudo -o -path /var/lib/systemd \) -prune -o -print | sort`
+	-o -path /root -o -path /home -o -path /opt -o -path /var/lib/sudo -o -path /var/lib/systemd \) \
+	-prune -o -print | sort`
 
 const owners = "stat -c '%U:%G %a %n' /etc/amifend /etc/amifend/*"
 
@@ -135,6 +139,53 @@ func configure(t *testing.T, m *machine) {
 	if got := m.run(t, "systemctl show -p WatchdogUSec --value amifend"); got != "1min\n" {
 		t.Errorf("watchdog %q", got)
 	}
+}
+
+// fewRights looks at what the kernel lets the daemon do, and has a script try under the unit what
+// amifend must not be able to do.
+func fewRights(t *testing.T, m *machine) {
+	m.run(t, `
+		pid=$(systemctl show -p MainPID --value amifend)
+		grep -E "^(Cap|NoNewPrivs|Seccomp:)" /proc/$pid/status | tr -d "\t" >/root/rights
+		printf "%s\n" CapInh:0000000000001000 CapPrm:0000000000001000 CapEff:0000000000001000 \
+			CapBnd:0000000000001000 CapAmb:0000000000001000 NoNewPrivs:1 Seccomp:2 | diff - /root/rights`)
+
+	// The filter of the unit must let amifend call Landlock.
+	said := m.run(t, "amifend status")
+	if !strings.Contains(said, "confined  it executes nothing, and writes below /run/amifend and "+
+		"/var/lib/amifend only; capabilities: net_admin; seccomp\n") {
+		if version, err := ll.LandlockGetABIVersion(); err == nil && version > 0 {
+			t.Errorf("the status of a confined daemon:\n%s", said)
+		} else {
+			t.Logf("THIS KERNEL HAS NO LANDLOCK (%v): under the unit it was NOT TESTED", err)
+		}
+	}
+
+	m.run(t, `
+		cat >/usr/local/share/try <<-'END'
+			can() { echo "it can: $*"; failed=1; }
+			for folder in / /etc /etc/amifend /usr /var /var/lib /run /boot /root /home /sys /proc/sys /dev/mapper; do
+				if touch $folder/x; then can write $folder; fi
+			done
+			if mount -t tmpfs tmpfs /tmp; then can mount; fi
+			if unshare -U true; then can make a user namespace; fi
+			if unshare -m true; then can make a mount namespace; fi
+			if chroot / true; then can chroot; fi
+			if [ "$(nice -n -5 nice)" = -5 ]; then can take precedence; fi
+			if date -s 12:00; then can set the clock; fi
+			if hostname other; then can rename the host; fi
+			if ls /home/* /root; then can look into homes; fi
+			if cat /proc/1/cmdline; then can look at other processes; fi
+			if dd if=/dev/kmsg count=1; then can read the log of the kernel; fi
+			touch /var/lib/amifend-try/x /run/amifend-try/x || failed=1
+			exit ${failed:-0}
+		END
+		sed -e 's|^Type=.*|Type=oneshot|' -e '/^\(WatchdogSec\|Restart\|ExecReload\|Condition\)/d' \
+			-e 's|^ExecStart=.*|ExecStart=/bin/bash /usr/local/share/try|' \
+			-e 's|Directory=amifend|&-try|' /usr/lib/systemd/system/amifend.service >/etc/systemd/system/try.service
+		systemctl daemon-reload
+		systemctl start try || { journalctl -q -u try; exit 1; }
+		rm -r /etc/systemd/system/try.service /usr/local/share/try /var/lib/amifend-try; systemctl daemon-reload`)
 }
 
 // banIsTold looks for the ban in the kernel, and in journald by its fields.

@@ -97,6 +97,39 @@ func TestTyposAreNotToldAsMisconfigured(t *testing.T) {
 	}
 }
 
+// Who guesses an account at the address of a phone that registers often is told, over whichever
+// transport. A user who mistypes now and then is not.
+func TestGuessesBetweenSuccessesAreTold(t *testing.T) {
+	for name, failure := range map[string]Observation{
+		"UDP": wrong(office, "1007"), "TCP": overStream(wrong(office, "1007")),
+	} {
+		for _, pace := range []time.Duration{20 * time.Second, time.Minute, 10 * time.Minute} {
+			l := newLab(t, off(RuleSpoofSuspected))
+			ok := success(office, "1007")
+			if name == "TCP" {
+				ok = overStream(ok)
+			}
+			l.feed(ok)
+			for i := 0; l.count(ActionAlert, RuleProvedGuessing) == 0; i++ {
+				if i > 40 {
+					t.Fatalf("%s, every %v: %d guesses and no alert: %v", name, pace, i, l.told())
+				}
+				l.every(pace, failure)
+				l.every(time.Second, ok)
+			}
+			l.noBan()
+		}
+	}
+
+	l := newLab(t)
+	l.feed(success(office, "1007"))
+	for range 30 {
+		l.every(time.Minute, repeat(4, overStream(wrong(office, "1007")))...)
+		l.every(2*time.Hour, overStream(success(office, "1007")))
+	}
+	l.quiet()
+}
+
 // A phone is told by its eighth failure or within 30 minutes, whichever is later, however often it
 // tries.
 func TestMisconfiguredEndpointIsToldInTime(t *testing.T) {

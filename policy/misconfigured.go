@@ -25,6 +25,11 @@ const (
 	phoneFailures   = 8
 	phoneSeconds    = 600
 	severalFailures = 4
+
+	// With hiddenFailures failures, one in hiddenPace seconds or more often, an account is guessed
+	// although it also succeeds there. Users who mistype now and then do not fail so often.
+	hiddenFailures = 24
+	hiddenPace     = 900
 )
 
 // misconfigured reports whether an attempt is a misconfigured endpoint's: one account fails where
@@ -111,7 +116,44 @@ func (e *Engine) failsOn(a *attempt) {
 	})
 	if told {
 		a.pair.flags |= pairAlerted
+		return
 	}
+	e.hiddenGuesses(a, about)
+}
+
+// hiddenGuesses alerts when an account goes on failing where it also succeeds, so that no success
+// ends the failures: a second phone has an old password, or somebody guesses from the address of a
+// phone that registers often. misconfigured_endpoint begins anew with each success.
+func (e *Engine) hiddenGuesses(a *attempt, about subject) {
+	if a.pair.okAt == 0 || !e.on(RuleProvedGuessing) {
+		return
+	}
+
+	// Forgeable failures between two successes are told by spoof_suspected, if they are many.
+	if r := e.alerts.Get(alertKey{about, RuleSpoofSuspected}); r != 0 &&
+		e.sec-*e.alerts.Val(r) < daily && !a.ev.Proven() {
+		return
+	}
+
+	since, count := e.sec, uint32(1)
+	if r := e.conditions.Get(alertKey{about, RuleProvedGuessing}); r != 0 {
+		if c := e.conditions.Val(r); c.count > 0 {
+			since, count = c.since, c.count+1
+		}
+	}
+
+	lasted := e.sec - since
+	e.lasting(lasting{
+		verdict: Verdict{
+			Rule: RuleProvedGuessing, About: AboutEndpoint, Prefix: a.key.prefix(),
+			Server: a.ev.Server, Account: a.ev.Account, Attempts: int(count),
+			Rate:    float64(count) * 60 / float64(max(60, lasted)),
+			Chooser: a.ev.Chooser, Owns: int(a.src.owns), Owned: e.ownedBy(a.key, a.src), Guessed: 1,
+		},
+		about: about, bits: a.key.bits, since: since, size: int(count),
+		certain: count >= hiddenFailures && lasted >= phoneSeconds &&
+			uint64(lasted) <= hiddenPace*uint64(count),
+	})
 }
 
 // mended ends the condition of an account that fails at a source, since it succeeded there.

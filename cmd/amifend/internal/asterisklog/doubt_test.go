@@ -136,7 +136,7 @@ func TestTornMessages(t *testing.T) {
 	all := lies()
 	rng := rand.New(rand.NewPCG(1, 2))
 	check := func(format string, longest int) {
-		for range 2000 {
+		for range 1000 {
 			var text strings.Builder
 			for range 1 + rng.IntN(4) {
 				text.WriteString(all[rng.IntN(len(all))])

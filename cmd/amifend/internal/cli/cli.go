@@ -44,6 +44,7 @@ type Commands struct {
 	Restore    Restore    `cmd:"" help:"Put a backup in the place of the journal."`
 	Reload     Reload     `cmd:"" help:"Make the daemon read its config again."`
 	Flush      Flush      `cmd:"" help:"Remove every ban from the kernel, without the daemon."`
+	Diagnose   Diagnose   `cmd:"" help:"Write a support bundle without secrets."`
 	Events     Events     `cmd:"" help:"Follow the security events."`
 	Demo       Demo       `cmd:"" help:"Show amifend at work on two simulated PBXs."`
 	Replay     Replay     `cmd:"" help:"${replayHelp}"`
@@ -141,8 +142,8 @@ func (r *Run) Run(ctx context.Context, v Version) error {
 		Ready:    func() { notify(systemd.SdNotifyReady) },
 		Stopping: func() { notify(systemd.SdNotifyStopping) },
 		Status:   func(line string) { notify("STATUS=" + line) },
-		Watchdog: watchdog,
-		Alive:    func() { notify(systemd.SdNotifyWatchdog) },
+		Watchdog: watchdog, Confine: true,
+		Alive: func() { notify(systemd.SdNotifyWatchdog) },
 	})
 }
 

@@ -118,6 +118,10 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 		fmt.Fprintf(w, "journal   %s, %.1f MB: %s\n", j.Path, float64(j.Size)/1e6, state)
 	}
 
+	if s.Confined != nil {
+		fmt.Fprintf(w, "confined  %s\n", confinedText(*s.Confined))
+	}
+
 	// The attempts that were left out explain why somebody is not banned.
 	e := s.Engine
 	fmt.Fprintf(w, "events    %d since the start: %d attempts counted,\n"+
@@ -137,6 +141,30 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 	}
 
 	return writeHealth(w, s)
+}
+
+// confinedText returns what the daemon's process may still do.
+func confinedText(c control.Confined) string {
+	text := "without Landlock: this kernel has none in force"
+	switch {
+	case c.Landlock > 0 && len(c.Writes) == 0:
+		text = "it executes nothing and writes nowhere"
+	case c.Landlock > 0:
+		text = "it executes nothing, and writes below " + strings.Join(c.Writes, " and ") + " only"
+	}
+
+	if len(c.Capabilities) > 0 {
+		text += "; capabilities: " + strings.Join(c.Capabilities, ", ")
+	} else {
+		text += "; no capabilities"
+	}
+	if c.Seccomp {
+		text += "; seccomp"
+	}
+	if c.Error != "" {
+		text += "\n          FAILING: " + c.Error
+	}
+	return text
 }
 
 // deniedLine returns the state of the deny lists.

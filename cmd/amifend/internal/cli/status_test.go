@@ -166,3 +166,21 @@ func TestText(t *testing.T) {
 		}
 	}
 }
+
+// The status says what the daemon's process may still do, and what could not be confined.
+func TestConfinedText(t *testing.T) {
+	for want, c := range map[string]control.Confined{
+		"it executes nothing, and writes below /run/a and /var/a only; capabilities: net_admin; seccomp": {
+			Landlock: 7, Writes: []string{"/run/a", "/var/a"}, Seccomp: true,
+			Capabilities: []string{"net_admin"},
+		},
+		"it executes nothing and writes nowhere; no capabilities": {Landlock: 1},
+		"without Landlock: this kernel has none in force; no capabilities\n          FAILING: why": {
+			Error: "why",
+		},
+	} {
+		if got := confinedText(c); got != want {
+			t.Errorf("%+v: %q, want %q", c, got, want)
+		}
+	}
+}

@@ -29,6 +29,21 @@ type Status struct {
 	// addresses that many users share, twenty at most
 	SharedSources []SharedSource `json:"shared_sources"`
 	SharedMore    int            `json:"shared_sources_more"` // how many are left out
+
+	Confined *Confined `json:"confined,omitempty"` // absent: the process is not confined
+}
+
+// Confined is what the daemon's process may still do, whoever is in control of it.
+type Confined struct {
+	// version of the kernel's Landlock; 0: without it, only the rights of files limit what the daemon
+	// writes and executes
+	Landlock int      `json:"landlock"`
+	Writes   []string `json:"writes"`          // directories that it may write, with Landlock
+	Error    string   `json:"error,omitempty"` // what could not be confined
+
+	NoNewPrivs   bool     `json:"no_new_privs"` // it gains no rights by executing
+	Seccomp      bool     `json:"seccomp"`      // a filter of system calls is in force
+	Capabilities []string `json:"capabilities"` // such as net_admin
 }
 
 // Observed counts what an observing daemon would have done, by its journal.

@@ -290,3 +290,20 @@ func (c *Client) unreachable(err error) error {
 
 	return fmt.Errorf("ask the daemon at %s: %w", c.socket, err)
 }
+
+// PID returns the number of the daemon's process, also while the daemon does not answer.
+func (c *Client) PID(ctx context.Context) (int, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", c.socket)
+	if err != nil {
+		return 0, c.unreachable(err)
+	}
+	defer conn.Close()
+
+	unixConn, ok := conn.(*net.UnixConn)
+	if !ok {
+		return 0, errors.New("the control socket is not a socket of this machine") // not reached
+	}
+	p, err := peerOf(unixConn)
+	return int(p.PID), err
+}

@@ -40,7 +40,7 @@ type listener struct {
 
 // listen makes the socket at path, for its owner alone. It makes the folder if it is missing.
 func listen(path string) (*listener, error) {
-	if err := prepareFolder(filepath.Dir(path)); err != nil {
+	if err := PrepareFolder(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
 
@@ -83,8 +83,8 @@ func share(path string, group uint32) error {
 	return nil
 }
 
-// prepareFolder makes a folder, or refuses one in which every user could replace our socket.
-func prepareFolder(dir string) error {
+// PrepareFolder makes a folder, or refuses one in which every user could replace our socket.
+func PrepareFolder(dir string) error {
 	err := os.Mkdir(dir, 0o755)
 	if err == nil {
 		err = os.Chmod(dir, 0o755) // whatever the umask is: the group must get through

@@ -23,6 +23,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/asynclog"
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
 )
 
 // Options configure [Run].
@@ -55,6 +56,10 @@ type Options struct {
 	// Lookup resolves names of servers and of [allow]; nil: the system's resolver.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 	NetNS  int // descriptor of the network namespace to defend; 0: that of the calling thread
+	// Confine takes rights from the whole process, for good: for one that does nothing else.
+	Confine bool
+
+	confined *control.Confined // nil: it is not confined
 }
 
 // Run runs the daemon until ctx ends. It fails only at the start: a PBX that cannot be reached
@@ -83,6 +88,9 @@ func Run(ctx context.Context, o Options) error {
 		o.Log.Warn(w)
 	}
 
+	if o.Confine {
+		o.confined = confineProcess(o)
+	}
 	err := serveAll(ctx, o, hangup)
 	if ctx.Err() != nil {
 		return nil // we were asked to stop, perhaps while we started

@@ -284,6 +284,7 @@ func newService(
 		Book: s.alerts, Feed: feed, Lockout: s.admins, Reload: r.command(),
 		Restart: r.restartNeeded, Enforce: r.Enforce, BeforeKeep: r.beforeKeep,
 		ObservesAfter: s.begin.observesAfter(), TurnError: s.turnError(),
+		Confined: o.confined,
 		MetricsProblem: r.metrics.Problem,
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"math"
+	"os"
 
 	"golang.org/x/sys/unix"
 	"modernc.org/sqlite"
@@ -63,6 +64,12 @@ func noRight(err error) bool {
 // full reports whether the disk of a folder has next to no room.
 func full(dir string) bool { return room(dir) < 1<<20 }
 
+// gone reports whether somebody removed a folder.
+func gone(dir string) bool {
+	_, err := os.Stat(dir)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
 // room returns the free bytes on the disk of a folder, or a large number if they are unknown.
 func room(dir string) uint64 {
 	var s unix.Statfs_t
@@ -86,6 +93,8 @@ func advice(err error, dir string) string {
 	// the database may have been opened read-only.
 	case noSpace(err), errors.Is(err, errReadOnly) && full(dir):
 		return "free space on the disk of " + dir
+	case noRight(err) && gone(dir):
+		return "restart amifend, which makes " + dir + " again: a confined process cannot"
 	case noRight(err):
 		return "let the user that amifend runs as write to " + dir +
 			" and the files in it (chown -R), or set [state] directory"

@@ -69,7 +69,8 @@ type Options struct {
 	// MetricsProblem returns why the metrics cannot be served, "": they can; nil: there are none.
 	MetricsProblem func() string
 	// Restart returns the keys of the config file that wait for a restart; nil: there are none.
-	Restart func() []string
+	Restart  func() []string
+	Confined *control.Confined // how the process is confined; nil: it is not
 }
 
 // Service answers operators.

@@ -20,7 +20,7 @@ func (s *Service) Status(ctx context.Context) (control.Status, error) {
 	st := control.Status{
 		Version: s.Version, Since: s.started, Observe: c.Observe, Health: []control.Warning{},
 		Ineffective: []control.Ineffective{}, Protected: len(s.Watcher.Current().Entries),
-		Followers: s.Feed.Followers(),
+		Followers: s.Feed.Followers(), Confined: s.Confined,
 	}
 
 	// Warnings of the config come first: they explain much of what follows.

@@ -137,6 +137,15 @@ func alert(v policy.Verdict, servers []string) string {
 
 		// The source is not banned. Its phone may be misconfigured, or its address forged.
 		s := perMinute(v.Rate, "failure") + " on " + account
+		if v.About == policy.AboutEndpoint {
+			s += " from a source where it also logs in: a second phone has an old password, or " +
+				"somebody guesses it"
+			if v.Chooser != policy.ChooserNobody {
+				s += ", or forges the address"
+			}
+			return s
+		}
+
 		if v.Guessed > 1 {
 			s += fmt.Sprintf(" and others on %d more", v.Guessed-1)
 		}
@@ -293,6 +302,10 @@ func Advice(v policy.Verdict) string {
 		if v.Scope != policy.ScopeNone {
 			return "look at what sends from there: a browser's web page, an open proxy; " +
 				"amifend allow frees it"
+		}
+		if v.About == policy.AboutEndpoint {
+			return "look at what is behind the address: correct the second phone, or change the " +
+				"password and stop the guesser there; nobody is banned for it"
 		}
 		return "look at what is behind the address; [policy] ban_proved_guessers = true bans " +
 			"such sources"

@@ -289,3 +289,22 @@ func TestUsersAreNamed(t *testing.T) {
 		t.Errorf("failing users:\ngot  %s\nwant %s", got, want)
 	}
 }
+
+// TestHiddenGuesses: an account that fails where it also logs in. Forged packets may make it fail,
+// unless nobody could have chosen the address.
+func TestHiddenGuesses(t *testing.T) {
+	v := policy.Verdict{
+		Action: policy.ActionAlert, Rule: policy.RuleProvedGuessing, About: policy.AboutEndpoint,
+		Account: policy.NewHasher(0).Label([]byte("201")), Rate: 3, Owns: 1, Guessed: 1,
+		Chooser: policy.ChooserNobody,
+	}
+	const want = `3 failures a minute on account "201" from a source where it also logs in: ` +
+		`a second phone has an old password, or somebody guesses it`
+	if got := Reason(v, 3, nil); got != want {
+		t.Error(got)
+	}
+	v.Chooser = policy.ChooserSpoofer
+	if got := Reason(v, 3, nil); got != want+", or forges the address" {
+		t.Error(got)
+	}
+}
