@@ -3,6 +3,7 @@ package metrics
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -160,7 +161,9 @@ func (s *Server) serve(ctx context.Context, c config.Metrics) error {
 	if server.Shutdown(ending) != nil {
 		_ = server.Close() // whoever does not read the answer is cut off
 	}
-	_ = <-failed // it says that the server was closed
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
 	return nil
 }
 
