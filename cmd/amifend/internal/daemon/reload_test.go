@@ -274,7 +274,7 @@ func TestReloadOfListsAndPorts(t *testing.T) {
 
 // A reload changes who is told, and a test shows that it does.
 func TestReloadOfNotify(t *testing.T) {
-	confine(t)
+	confineRequests(t)
 	url, calls := hook(t)
 	r := startReloading(t, 1)
 	q := control.TestNotify{Name: "hook"}

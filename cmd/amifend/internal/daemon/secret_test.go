@@ -24,7 +24,7 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 	const refused = "Wr0ng %s\"&secret"
 	s.config.Servers[1].Secret = ami.NewSecret(refused)
 	const token = "t0ken-Of-A-Target"
-	confine(t)
+	confineRequests(t)
 	s.config.Notify = []config.Target{targetOf("dead", "http://127.0.0.1:1/"+token)}
 	s.config.State = config.State{Directory: t.TempDir(), Retain: time.Hour, MaxSize: 1 << 24}
 	c := s.withControl(t)
