@@ -47,8 +47,11 @@ func (s *Service) isOnDisk(ctx context.Context, saved bool) bool {
 
 // joined returns two notes as one.
 func joined(a, b string) string {
-	if a == "" {
+	switch {
+	case a == "":
 		return b
+	case b == "":
+		return a
 	}
 	return a + "; " + b
 }
