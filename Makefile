@@ -118,6 +118,9 @@ CHAOS ?= long
 chaos: ## break everything that amifend stands on while it runs, about 15 minutes (root); CHAOS=short as in CI
 	@.ci/install
 	CHAOS=$(CHAOS) $(GO) test -tags chaos -count=1 -timeout 60m -v ./cmd/amifend/internal/chaos
+ifneq ($(CHAOS),short)
+	$(GO) test -run '^$$' -bench Meddling -benchtime 100x -timeout 60m ./cmd/amifend/internal/daemon
+endif
 
 bench: ## benchmarks: bytes to verdict, kernel, and all between
 	$(GO) test -run '^$$' -bench . -benchmem ./ami ./policy ./firewall ./cmd/amifend/internal/judge ./cmd/amifend/internal/enforce ./cmd/amifend/internal/daemon ./cmd/amifend/internal/replay

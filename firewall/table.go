@@ -33,8 +33,9 @@ type Options struct {
 }
 
 // Table is an nftables table of bans. Its methods may be called from several goroutines; Apply,
-// Ensure and SetAllow wait for each other, and so do Element, Denied and Watch's checks. Bans and
-// Elements wait for each other only, no reader makes a writer wait, and SetDeny makes nobody wait.
+// Ensure and SetAllow wait for each other, and so do Element, Denied, Dropped and Watch's checks.
+// Bans and Elements wait for each other only, no reader makes a writer wait, and SetDeny makes
+// nobody wait.
 type Table struct {
 	table *nftables.Table
 	sets  []banSet

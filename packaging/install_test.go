@@ -88,7 +88,8 @@ func repack(t *testing.T, deb string) string {
 // listing prints all files but those that no package removes again.
 const listing = `find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp \
 	-o -path /var/tmp -o -path /var/log -o -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/cache \
-	-o -path /root -o -path /home -o -path /opt -o -path /var/lib/sudo -o -path /var/lib/systemd \) -prune -o -print | sort`
+	-o -path /root -o -path /home -o -path /opt -o -path /var/lib/sudo -o -path /var/lib/systemd \) \
+	-prune -o -print | sort`
 
 const owners = "stat -c '%U:%G %a %n' /etc/amifend /etc/amifend/*"
 
@@ -144,7 +145,8 @@ func configure(t *testing.T, m *machine) {
 // amifend must not be able to do.
 func fewRights(t *testing.T, m *machine) {
 	m.run(t, `
-		grep -E "^(Cap|NoNewPrivs|Seccomp:)" /proc/$(systemctl show -p MainPID --value amifend)/status | tr -d "\t" >/root/rights
+		pid=$(systemctl show -p MainPID --value amifend)
+		grep -E "^(Cap|NoNewPrivs|Seccomp:)" /proc/$pid/status | tr -d "\t" >/root/rights
 		printf "%s\n" CapInh:0000000000001000 CapPrm:0000000000001000 CapEff:0000000000001000 \
 			CapBnd:0000000000001000 CapAmb:0000000000001000 NoNewPrivs:1 Seccomp:2 | diff - /root/rights`)
 

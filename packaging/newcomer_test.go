@@ -151,7 +151,8 @@ func invite(t *testing.T, namespace string, times int) {
 
 		for range times {
 			call := time.Now().UnixNano()
-			_, err := fmt.Fprintf(c, "INVITE sip:600@%[1]s SIP/2.0\r\nVia: SIP/2.0/UDP %[2]s:5060;branch=z9hG4bK%[3]d\r\n"+
+			_, err := fmt.Fprintf(c, "INVITE sip:600@%[1]s SIP/2.0\r\n"+
+				"Via: SIP/2.0/UDP %[2]s:5060;branch=z9hG4bK%[3]d\r\n"+
 				"Max-Forwards: 70\r\nFrom: <sip:nobody@%[2]s>;tag=%[3]d\r\nTo: <sip:600@%[1]s>\r\nCall-ID: %[3]d\r\n"+
 				"CSeq: 1 INVITE\r\nContact: <sip:nobody@%[2]s:5060>\r\nContent-Length: 0\r\n\r\n",
 				pbxAddress, attacker, call)

@@ -260,4 +260,6 @@ var refusedCommands = [][]string{
 	{"top", "sources"},
 	{"alerts"},
 	{"alerts", "ignore", "00000000", "why"},
+	{"notify"},
+	{"notify", "--test"},
 }

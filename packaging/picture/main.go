@@ -101,7 +101,8 @@ func draw(lines []line) []byte {
 	height := bar + (len(lines)+1)*leading + 2*margin
 
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%[1]d" height="%[2]d" role="img">`+
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" `+
+		`width="%[1]d" height="%[2]d" role="img">`+
 		"\n<title>amifend demo: attackers are banned, phones are not</title>\n", width, height)
 	fmt.Fprintf(&b, `<rect width="%d" height="%d" rx="8" fill="#0d1117"/>`+"\n", width, height)
 	for i, colour := range []string{"#ff5f56", "#ffbd2e", "#27c93f"} {

@@ -40,7 +40,20 @@ type Journal interface {
 type Options struct {
 	Log     *slog.Logger // must not block
 	Journal Journal      // nil: nothing survives a restart
+	// Listen is called for each event, and when a condition begins or is over, unless it is ignored. It
+	// must neither block nor call the book; nil: nobody listens.
+	Listen func(Phase, Condition)
 }
+
+// Phase is what a listener learns of an alert.
+type Phase string
+
+// The phases of an alert.
+const (
+	PhaseEvent    Phase = "event"
+	PhaseBegin    Phase = "begin"
+	PhaseResolved Phase = "resolved"
+)
 
 // Alert is an alert as its finder passes it on.
 type Alert struct {
@@ -91,12 +104,14 @@ func Key(kind string, about ...string) string {
 type Book struct {
 	log     *slog.Logger
 	journal Journal
+	listen  func(Phase, Condition)
 
-	mu      sync.Mutex // judge, enforcer, daemon and operators
-	open    map[string]*told
-	counts  map[string]int // of open, by kind
-	latest  map[string]*Seen
-	ignored ignored
+	mu       sync.Mutex // judge, enforcer, daemon and operators
+	open     map[string]*told
+	counts   map[string]int    // of open, by kind
+	reported map[string]uint64 // by kind
+	latest   map[string]*Seen
+	ignored  ignored
 }
 
 // told is an open condition.
@@ -108,10 +123,14 @@ type told struct {
 
 // New returns a book without conditions.
 func New(o Options) *Book {
+	if o.Listen == nil {
+		o.Listen = func(Phase, Condition) {}
+	}
 	return &Book{
-		log: o.Log, journal: o.Journal,
+		log: o.Log, journal: o.Journal, listen: o.Listen,
 		open: make(map[string]*told), counts: make(map[string]int),
-		latest: make(map[string]*Seen), ignored: newIgnored(),
+		reported: make(map[string]uint64),
+		latest:   make(map[string]*Seen), ignored: newIgnored(),
 	}
 }
 
@@ -123,6 +142,7 @@ func (b *Book) Event(a Alert) {
 	now := time.Now()
 	b.saw("", a, now)
 	b.logAlert(&a, nil)
+	b.listen(PhaseEvent, Condition{Alert: a, Span: Span{Since: now, Last: now, Count: 1}})
 	if b.journal != nil {
 		b.journal.Alert(entry(&a, "", Span{Since: now, Last: now, Count: 1}))
 	}
@@ -183,6 +203,7 @@ func (b *Book) tell(t *told, isNew bool) {
 	if isNew {
 		b.saw(t.Key, t.Alert, time.Now())
 		phase = "begin"
+		b.listen(PhaseBegin, t.Condition)
 	}
 	b.logAlert(&t.Alert, []any{
 		"phase", phase, "id", t.ID(), "since", stamp(t.Since), "count", t.Count,
@@ -227,6 +248,7 @@ func (b *Book) close(t *told, note string) {
 	if b.ignored.has(t.Key) {
 		return
 	}
+	b.listen(PhaseResolved, t.Condition)
 	b.log.Info("alert resolved", append(t.attrs(),
 		"id", t.ID(), "since", stamp(t.Since), "last", stamp(t.Last),
 		"lasted", t.Last.Sub(t.Since).Round(time.Second).String(), "count", t.Count)...)

@@ -43,6 +43,7 @@ const (
 	ServerDown     = "server_down"
 	JournalFailing = "journal_failing"
 	RestartNeeded  = "restart_needed"
+	NotifyFailing  = "notify_failing"
 )
 
 const day = 24 * time.Hour
@@ -62,6 +63,7 @@ var kinds = []Kind{
 	{"shared_source_guessing", Warning, true, day + 2*time.Hour},
 	{"proved_source_guessing", Warning, true, 8 * time.Hour},
 	{JournalFailing, Warning, false, 0},
+	{NotifyFailing, Warning, false, 0},
 	{RestartNeeded, Warning, false, 0},
 	{"misconfigured_endpoint", Notice, true, day + 2*time.Hour},
 	{"spoof_suspected", Notice, true, 0},

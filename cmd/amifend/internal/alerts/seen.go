@@ -20,6 +20,7 @@ type Seen struct {
 
 // saw notes an event, or that a condition of a key began.
 func (b *Book) saw(key string, a Alert, now time.Time) {
+	b.reported[a.Kind]++
 	s := b.latest[a.Kind]
 	if s == nil {
 		s = &Seen{}

@@ -21,6 +21,7 @@ type Ban struct {
 	Strike   int
 	Evidence string   // the latest attempts, the attacker's bytes quoted
 	Servers  []string // that saw them
+	Accounts []string // that were tried last, each once and quoted; 8 at most
 	Decided  time.Time
 	Duration time.Duration // as decided
 

@@ -39,6 +39,7 @@ func (m *month) take(verdicts []policy.Verdict) {
 			}
 		case policy.ActionUnban:
 			delete(m.until, v.Prefix)
+		default: // an alert changes no ban
 		}
 	}
 	m.most = max(m.most, len(m.until))

@@ -26,8 +26,7 @@ func TestNetlinkErrors(t *testing.T) {
 	r := begin(t,
 		"the kernel answers 1 to 20 times ENOBUFS, EPERM, ENFILE, ENOMEM or EBUSY, or the "+
 			"table goes, among orders (through enforce.Table)",
-		"in the end the kernel has exactly the bans that were ordered and not lifted, each "+
-			"told once",
+		"in the end the kernel has exactly the bans that were ordered and not lifted",
 	)
 	rnd := rand.New(rand.NewPCG(4, uint64(time.Now().UnixNano())))
 	for range times(30, 1000) {

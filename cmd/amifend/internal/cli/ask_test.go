@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -135,7 +136,7 @@ func TestUsualAnswer(t *testing.T) {
 			s.await(t, question)
 			s.press(t, tt.key)
 		}()
-		if ok, err := a.Confirm(question, "", tt.usual); ok != tt.want || err != tt.err {
+		if ok, err := a.Confirm(question, "", tt.usual); ok != tt.want || !errors.Is(err, tt.err) {
 			t.Errorf("%d: %v, %v", i, ok, err)
 		}
 	}

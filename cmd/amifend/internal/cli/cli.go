@@ -19,6 +19,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/daemon"
+	"github.com/amifend/amifend/cmd/amifend/internal/delivery"
 	"github.com/amifend/amifend/cmd/amifend/internal/journald"
 	"github.com/amifend/amifend/cmd/amifend/internal/screen"
 )
@@ -42,6 +43,7 @@ type Commands struct {
 	Init    Init    `cmd:"" group:"setup" help:"Set amifend up on this machine, or take that back."`
 	Run     Run     `cmd:"" group:"setup" help:"Run the daemon."`
 	Check   Check   `cmd:"" group:"setup" help:"Check the config, every PBX and the firewall."`
+	Notify  Notify  `cmd:"" group:"setup" help:"List the targets of notifications, or test them."`
 	Reload  Reload  `cmd:"" group:"setup" help:"Make the daemon read its config again."`
 	Enforce Enforce `cmd:"" group:"setup" help:"End observing: ban from now on, on trial at first."`
 	Keep    Keep    `cmd:"" group:"setup" help:"Keep the bans of a trial, and end it."`
@@ -161,6 +163,8 @@ func (r *Run) Run(ctx context.Context, v Version) error {
 		return fmt.Errorf("read the watchdog's time from the environment: %w", err)
 	}
 
+	// What is sent to targets of [[notify]] goes by this transport. See package delivery.
+	delivery.Confine()
 	return daemon.Run(ctx, daemon.Options{
 		Trial: time.Duration(r.Trial), Config: c, Version: string(v), Log: newLog(c.Log),
 		Reload: r.reload, Reloading: reloading,

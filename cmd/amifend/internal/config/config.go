@@ -37,6 +37,8 @@ type Config struct {
 	Control  Control
 	State    State
 	Log      Log
+	Metrics  Metrics
+	Notify   []Target // names are unique
 
 	// Warnings are findings that make the file unsafe but not unusable, such as a secret that other
 	// users of this machine can read. `check` fails on them, `run` logs them.
@@ -131,7 +133,7 @@ func (l *loader) load(src []byte) *Config {
 
 	// [firewall] comes before [policy], because the engine must have room for max_bans bans.
 	firewall := l.firewall(raw.Firewall)
-	return &Config{
+	c := &Config{
 		Servers:  l.servers(raw),
 		Policy:   l.policy(raw.Policy, firewall.MaxBans),
 		Observe:  get(l, "policy.observe", raw.Policy.Observe, false),
@@ -142,8 +144,11 @@ func (l *loader) load(src []byte) *Config {
 		Control:  l.control(raw.Control),
 		State:    l.state(raw.State),
 		Log:      l.log(raw.Log),
-		Warnings: l.warnings,
+		Metrics:  l.metrics(raw.Metrics),
+		Notify:   l.targets(raw.Notify),
 	}
+	c.Warnings = l.warnings // complete only now
+	return c
 }
 
 // problem records one problem with the value of key.

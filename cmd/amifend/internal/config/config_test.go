@@ -42,10 +42,16 @@ func write(t testing.TB, dir, name, text string, mode os.FileMode) string {
 // server is the smallest valid file.
 const server = "[[server]]\naddress = \"127.0.0.1\"\nusername = \"amifend\"\nsecret = \"s3cret\"\n"
 
+// notifyMail is the smallest valid [[notify]].
+const notifyMail = "[[notify]]\nurl = 'smtp://localhost/?from=a@b.example&to=c@d.example'\n"
+
 func TestLoadReadsEveryKey(t *testing.T) {
 	dir := t.TempDir()
 	ca := write(t, dir, "ca.pem", pem, 0o644)
 	write(t, dir, "branch-secret", "s3 %s:cret\r\n", 0o600)
+	writePair(t, dir)
+	const slackURL = "slack://hook:T00000000-B00000000-000000000000000000000000@webhook"
+	write(t, dir, "slack-url", slackURL+"\n", 0o600)
 	c, err := Load(write(t, dir, "config.toml", `
 [[server]]
 name = "office"
@@ -113,6 +119,25 @@ max_size_mb = 100
 [log]
 level = "debug"
 format = "json"
+
+[metrics]
+listen = "192.0.2.1:9797"
+username = "scraper"
+password_file = "branch-secret"
+cert_file = "server.pem"
+key_file = "server.key"
+[[notify]]
+name = "duty"
+url_file = "slack-url"
+kinds = ["server_down", "attack", "attack"]
+min_severity = "warning"
+quiet_hours = "22:30-07:05"
+digest = "4h"
+max_per_hour = 5
+
+[[notify]]
+url = "https://hooks.example.com/x?token=t0ken"
+secret = "0123456789abcdef"
 `, 0o640))
 	if err != nil {
 		t.Fatal(err)
@@ -173,6 +198,22 @@ format = "json"
 		Control: Control{Socket: "/tmp/control.sock", ReadGroup: "pbx", AdminGroup: "27"},
 		State:   State{Directory: "/srv/amifend", Retain: 30 * 24 * time.Hour, MaxSize: 100 << 20},
 		Log:     Log{slog.LevelDebug, "json"},
+		Metrics: Metrics{
+			Listen: "192.0.2.1:9797", Username: "scraper", Password: ami.NewSecret("s3 %s:cret"),
+			Certificate: c.Metrics.Certificate,
+		},
+		Notify: []Target{
+			{
+				Name: "duty", Service: "slack", URL: Hide(slackURL), Secret: Hide(""),
+				Kinds: []string{"attack", "server_down"}, MinSeverity: "warning",
+				Quiet: Hours{22*60 + 30, 7*60 + 5}, Digest: 4 * time.Hour, PerHour: 5,
+			},
+			{
+				Name: "webhook", Service: "webhook",
+				URL: Hide("https://hooks.example.com/x?token=t0ken"), Secret: Hide("0123456789abcdef"),
+				MinSeverity: "notice", Digest: time.Hour, PerHour: 20,
+			},
+		},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -452,6 +493,52 @@ func TestLoadSaysWhatIsWrongAndWhatToWrite(t *testing.T) {
 		{
 			"no address", "[[server]]\nusername = 'a'\nsecret = 'b'", "server[1].address",
 			"[[server]]", "is missing",
+		},
+		{
+			"notify without URL", server + "[[notify]]\nname = 'x'", "notify[1].url", "[[notify]]",
+			"is missing; write url_file",
+		},
+		{
+			"notify with another scheme", server + "[[notify]]\nurl = 'exec://rm'", "notify[1].url",
+			"url =", "its scheme is one of smtp, smtps, slack",
+		},
+		{
+			"notify by both", server + "[[notify]]\nurl = 'x'\nurl_file = 'y'", "notify[1].url",
+			"url =", "exclude each other",
+		},
+		{
+			"a webhook without a secret", server + "[[notify]]\nurl = 'https://a.example/'",
+			"notify[1].url", "url =", "needs a secret",
+		},
+		{
+			"notify kinds", server + notifyMail + "kinds = ['atack']", "notify[1].kinds", "kinds",
+			"entry 1 is not a kind; did you mean attack?",
+		},
+		{
+			"notify severity", server + notifyMail + "min_severity = 'bad'", "notify[1].min_severity",
+			"min_severity", "\"critical\", \"warning\" or",
+		},
+		{
+			"quiet hours", server + notifyMail + "quiet_hours = '22-7'", "notify[1].quiet_hours",
+			"quiet_hours", "22:00-07:00",
+		},
+		{
+			"digest", server + notifyMail + "digest = '1s'", "notify[1].digest", "digest", "out of range",
+		},
+		{
+			"max_per_hour", server + notifyMail + "max_per_hour = 0", "notify[1].max_per_hour",
+			"max_per_hour", "from 1 to 1000",
+		},
+		{
+			"two targets of a name", server + notifyMail + notifyMail, "notify[2].name", "[[notify]]",
+			"give each a name",
+		},
+		{
+			"an unknown key of notify", server + notifyMail + "digst = '1h'", "notify[1].digst", "digst",
+			"did you mean digest?",
+		},
+		{
+			"one notify", server + "[notify]\nname = 'x'", "notify", "[notify]", "write [[notify]]",
 		},
 		{
 			"no username", "[[server]]\naddress = 'a'\nsecret = 'b'", "server[1].username",

@@ -25,6 +25,8 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 			Control  toml.Primitive `toml:"control"`
 			State    toml.Primitive `toml:"state"`
 			Log      toml.Primitive `toml:"log"`
+			Metrics  toml.Primitive `toml:"metrics"`
+			Notify   toml.Primitive `toml:"notify"`
 		}
 	)
 
@@ -53,6 +55,8 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 		{"control", top.Control, &raw.Control},
 		{"state", top.State, &raw.State},
 		{"log", top.Log, &raw.Log},
+		{"metrics", top.Metrics, &raw.Metrics},
+		{"notify", top.Notify, &raw.Notify},
 	} {
 		if !md.IsDefined(s.name) {
 			continue
@@ -63,11 +67,17 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 		}
 
 		if err := md.PrimitiveDecode(s.from, s.to); err != nil {
-			// No value fails, so something else stands in the place of a table: in that of a
-			// server, or of its [server.tls].
+			// No value fails, so something else stands in the place of a table: in that of a target, of
+			// a server, or of its [server.tls]. Its keys were not read, and are not missing.
+			if s.name == "notify" {
+				l.problem(s.name, "holds something that is not a table; write each target below a "+
+					"header [[notify]]")
+				raw.Notify = nil
+				continue
+			}
 			l.problem(s.name, "holds something that is not a table; write each server below a "+
 				"header [[server]], and its TLS below [server.tls]")
-			raw.Servers = nil // its keys were not read, and are not missing
+			raw.Servers = nil
 			raw.serverGiven = raw.serverGiven || s.name == "server"
 		}
 	}
@@ -77,8 +87,11 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 	return raw, true
 }
 
-// shape reports whether a section is a table, or for [[server]] a list of tables, and records a
-// problem if not.
+// isList reports whether a section is a list of tables.
+func isList(section string) bool { return section == "server" || section == "notify" }
+
+// shape reports whether a section is a table, or for [[server]] and [[notify]] a list of tables, and
+// records a problem if not.
 func (l *loader) shape(md *toml.MetaData, section string) bool {
 	got := md.Type(section) // "" for a table that only its sub-tables name
 
@@ -92,17 +105,19 @@ func (l *loader) shape(md *toml.MetaData, section string) bool {
 
 	isTable := got == "Hash" || got == ""
 	switch {
-	case section != "server" && isTable:
+	case !isList(section) && isTable:
 		return true
-	case section == "server" && (got == "ArrayHash" || got == "Array"):
+	case isList(section) && (got == "ArrayHash" || got == "Array"):
 		return true
 
 	// Each mistake about brackets has its own advice.
 	case section == "server" && isTable:
 		l.problem(section, "there may be several servers, so the header has two brackets; write "+
 			"[[server]], and [server.tls] below it")
-	case section == "server":
-		l.problem(section, "is not a table; write the header [[server]], and its keys below it")
+	case isList(section) && isTable:
+		l.problem(section, "there may be several, so the header has two brackets; write [[%s]]", section)
+	case isList(section):
+		l.problem(section, "is not a table; write the header [[%s]], and its keys below it", section)
 	default:
 		l.problem(section, "is not a table; write the header [%s], and its keys below it", section)
 	}
@@ -202,6 +217,10 @@ func twiceText(key string) string {
 		return "a key or a table stands there twice; delete one of the two"
 	}
 
+	if name, ok := strings.CutPrefix(key, "notify."); ok {
+		return name + " stands twice in one [[notify]]; keep one of them, and begin each further " +
+			"target with a header [[notify]]"
+	}
 	if name, ok := strings.CutPrefix(key, "server."); ok {
 		return name + " stands twice in one [[server]]; keep one of them, and begin each further " +
 			"server with a header [[server]]"

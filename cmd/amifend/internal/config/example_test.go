@@ -71,10 +71,14 @@ func TestExampleShowsTheTrueDefaults(t *testing.T) {
 
 	head = strings.Replace(head, "#secret_file", "# secret_file", 1) // excludes secret
 
-	// TLS has no defaults to compare
+	// Neither TLS nor [[notify]] has defaults to compare: both are off without their header.
 	_, rest, ok = strings.Cut(rest, "[allow]")
 	if !ok {
 		t.Fatal("the example has no [allow] behind the servers")
+	}
+	rest, _, ok = strings.Cut(rest, "#[[notify]]")
+	if !ok {
+		t.Fatal("the example has no #[[notify]] at its end")
 	}
 
 	got, err := load(t, commented.ReplaceAllString(head+"\n[allow]"+rest, "$1"))

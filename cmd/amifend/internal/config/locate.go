@@ -8,20 +8,20 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// counter counts the [[server]] tables while the keys of a file are walked in order.
+// counter counts the [[server]] and [[notify]] tables while the keys of a file are walked in order.
 type counter map[string]int
 
-// path returns key with the number of its server, such as server[2].address. The header itself
+// path returns key with the number of its table, such as server[2].address. The header itself
 // gives server[2].
 func (c counter) path(key toml.Key) string {
-	if key[0] != "server" {
+	if !isList(key[0]) {
 		return strings.Join(key, ".")
 	}
 	if len(key) == 1 {
-		c["server"]++
+		c[key[0]]++
 	}
 
-	path := fmt.Sprintf("server[%d]", max(c["server"], 1))
+	path := fmt.Sprintf("%s[%d]", key[0], max(c[key[0]], 1))
 	if len(key) > 1 {
 		path += "." + strings.Join(key[1:], ".")
 	}
@@ -71,9 +71,9 @@ func pattern(key toml.Key) *regexp.Regexp {
 // line returns the line of key. If it is not known, line returns that of the nearest table around
 // the key, or 0.
 func (l *loader) line(key string) int {
-	// A problem of all servers is shown at the first one.
-	if key == "server" {
-		key = "server[1]"
+	// A problem of all servers, or of all targets, is shown at the first one.
+	if isList(key) {
+		key += "[1]"
 	}
 
 	for key != "" {

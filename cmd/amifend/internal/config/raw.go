@@ -16,6 +16,8 @@ type rawConfig struct {
 	Control  rawControl  `toml:"control"`
 	State    rawState    `toml:"state"`
 	Log      rawLog      `toml:"log"`
+	Metrics  rawMetrics  `toml:"metrics"`
+	Notify   []rawTarget `toml:"notify"`
 
 	serverGiven bool // true even if Servers could not be read
 }
@@ -85,9 +87,30 @@ type rawState struct {
 	MaxSizeMB value[int64]         `toml:"max_size_mb"`
 }
 
+type rawTarget struct {
+	Name        value[string]        `toml:"name"`
+	URL         value[string]        `toml:"url"`
+	URLFile     value[string]        `toml:"url_file"`
+	Secret      value[string]        `toml:"secret"`
+	SecretFile  value[string]        `toml:"secret_file"`
+	Kinds       value[[]string]      `toml:"kinds"`
+	MinSeverity value[string]        `toml:"min_severity"`
+	QuietHours  value[string]        `toml:"quiet_hours"`
+	Digest      value[time.Duration] `toml:"digest"`
+	PerHour     value[int64]         `toml:"max_per_hour"`
+}
+
 type rawLog struct {
 	Level  value[string] `toml:"level"`
 	Format value[string] `toml:"format"`
+}
+
+type rawMetrics struct {
+	Listen       value[string] `toml:"listen"`
+	Username     value[string] `toml:"username"`
+	PasswordFile value[string] `toml:"password_file"`
+	CertFile     value[string] `toml:"cert_file"`
+	KeyFile      value[string] `toml:"key_file"`
 }
 
 // ports is a list of port ranges. A single port may also be written as a number.

@@ -100,8 +100,8 @@ func header(table string) string {
 	switch table {
 	case "":
 		return "the top of the file"
-	case "server":
-		return "[[server]]"
+	case "server", "notify":
+		return "[[" + table + "]]"
 	default:
 		return "[" + table + "]"
 	}

@@ -122,6 +122,10 @@ func (s *Server) readTable() []served {
 		}, s.Past != nil, s.alerts},
 
 		{Route{
+			Method: http.MethodGet, Path: "/v1/notify", Answer: NotifyTargets{},
+			About: "The targets of notifications, and what waits for each.",
+		}, s.Notify != nil, s.notifyTargets},
+		{Route{
 			Method: http.MethodGet, Path: "/v1/allow", Answer: AllowList{},
 			About: "Who is never banned, and why.",
 		}, s.Read != nil, s.allowed},
@@ -198,6 +202,12 @@ func (s *Server) changeTable() []served {
 			Query:  []Parameter{{"id", "of the condition; it must be there"}},
 		}, s.Silence != nil, s.heedAlert},
 
+		{Route{
+			Method: http.MethodPost, Path: "/v1/notify/test", Change: true, Body: TestNotify{},
+			Answer: NotifyTested{},
+			About: "Sends a test message to one target, or to all of them, and answers when each has " +
+				"taken it or not.",
+		}, s.Notify != nil, s.testNotify},
 		{Route{
 			Method: http.MethodPost, Path: "/v1/keep", Change: true, Answer: Kept{},
 			About: "Keeps the bans of a trial, and ends the trial. If the trial ended observing, " +

@@ -66,6 +66,7 @@ type Options struct {
 	Allow   Allower
 	Past    Reporter
 	Silence Silencer
+	Notify  Notifier
 	Explain func(ctx context.Context, addr netip.Addr) (Explanation, error)
 	Reload  func(ctx context.Context, by Peer) (Reloaded, error)
 	Keep    func(ctx context.Context, by Peer) (Kept, error)

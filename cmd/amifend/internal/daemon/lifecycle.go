@@ -31,6 +31,7 @@ func (d *daemon) run(ctx context.Context) {
 		func() { d.allowlist.Run(ctx) },
 		func() { d.denier.Run(ctx) },
 		func() { d.service.Run(ctx) },
+		func() { d.metrics.Run(ctx) },
 		func() { d.reloader.serveHangups(ctx, d.hangup) },
 		func() { d.reloader.endTrial(ctx) },
 		func() { d.watchProtected(ctx) },
@@ -47,6 +48,12 @@ func (d *daemon) run(ctx context.Context) {
 	defer stopKernel()
 	judge.Go(d.judge.Run)
 	enforcer.Go(func() { d.enforcer.Run(kernel) })
+
+	// The notifier outlives all who report to it. The journal, which keeps its outbox, outlives it.
+	var notifier sync.WaitGroup
+	notifying, stopNotifier := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopNotifier()
+	notifier.Go(func() { d.notifier.Run(notifying, d.alerts) })
 
 	there = d.startup.await("the control socket")
 	<-d.service.Opened() // whoever waits for us to be ready wants to ask, too
@@ -67,6 +74,11 @@ func (d *daemon) run(ctx context.Context) {
 	d.judge.SaveAll()
 	stopKernel()
 	enforcer.Wait()
+	if d.turned() {
+		d.notifier.HandOn()
+	}
+	stopNotifier()
+	notifier.Wait()
 
 	what := "amifend stops: its bans stay in the kernel"
 	switch dry := d.options.Config.Dry(); {

@@ -16,6 +16,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
+	"github.com/amifend/amifend/cmd/amifend/internal/metrics"
 	"github.com/amifend/amifend/cmd/amifend/internal/operate"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 	"github.com/amifend/amifend/cmd/amifend/internal/stream"
@@ -38,6 +39,7 @@ type reloader struct {
 	denier    *enforce.Denier
 	watcher   *protect.Watcher
 	allowlist *allowlist.Keeper
+	metrics   *metrics.Server
 
 	mu      sync.Mutex // one reload at a time
 	servers []string   // names of all servers since the start, by number
@@ -147,6 +149,11 @@ func (r *reloader) Reload(
 		out.Warnings = append(out.Warnings, "[allow]: "+note)
 	}
 	r.changeDeny(ctx, old, merged, &out)
+	if !old.Metrics.Equal(merged.Metrics) {
+		r.metrics.Change(merged.Metrics)
+		out.Changed = append(out.Changed, "[metrics]")
+	}
+	r.changeNotify(old, merged, &out)
 
 	r.tellRestart(out.Restart)
 	operate.Record(r.journal, by, "reload", strings.Join(out.Changed, ", "), "")
@@ -365,4 +372,13 @@ func (r *reloader) changeDeny(
 		out.Warnings = append(out.Warnings,
 			"the new [deny] lists are not in the kernel yet, amifend goes on trying: "+err.Error())
 	}
+}
+
+// changeNotify gives the notifier new targets. It does not wait.
+func (r *reloader) changeNotify(old, next *config.Config, out *control.Reloaded) {
+	if reflect.DeepEqual(old.Notify, next.Notify) {
+		return
+	}
+	r.notifier.SetTargets(next.Notify)
+	out.Changed = append(out.Changed, "[[notify]]")
 }

@@ -272,6 +272,27 @@ func TestReloadOfListsAndPorts(t *testing.T) {
 	})
 }
 
+// A reload changes who is told, and a test shows that it does.
+func TestReloadOfNotify(t *testing.T) {
+	confineRequests(t)
+	url, calls := hook(t)
+	r := startReloading(t, 1)
+	q := control.TestNotify{Name: "hook"}
+	if _, err := r.client.TestNotify(t.Context(), q); control.CodeOf(err) != control.CodeBadRequest {
+		t.Errorf("without targets: %v", err)
+	}
+
+	r.change(func(c *config.Config) { c.Notify = []config.Target{targetOf("hook", url)} })
+	if out := r.reload(t); strings.Join(out.Changed, ", ") != "[[notify]]" || len(out.Restart) != 0 {
+		t.Errorf("reloaded: %+v", out)
+	}
+	eventually(t, "the new target takes a test", func() bool {
+		out, err := r.client.TestNotify(t.Context(), q)
+		return err == nil && out.Results[0].Problem == ""
+	})
+	calls.wait(t, "This is a test")
+}
+
 // The keys that wait for a restart are told until the file has the values that are in force.
 func TestRestartNeededEnds(t *testing.T) {
 	r := startReloading(t, 1)

@@ -51,8 +51,10 @@ type Options struct {
 	Reloading, Stopping func()
 	// Trial is a time after the start whose bans end with it, unless an operator keeps them; see
 	// [control.Trial]. 0: there is none.
-	Trial  time.Duration
-	Getenv func(string) string // nil: os.Getenv
+	Trial time.Duration
+	// NotifyAfter is how long no ban must come until an attack is reported; 0: a minute.
+	NotifyAfter time.Duration
+	Getenv      func(string) string // nil: os.Getenv
 	// Lookup resolves names of servers and of [allow]; nil: the system's resolver.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 	NetNS  int // descriptor of the network namespace to defend; 0: that of the calling thread

@@ -23,6 +23,9 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 	s := newSite(t, 2)
 	const refused = "Wr0ng %s\"&secret"
 	s.config.Servers[1].Secret = ami.NewSecret(refused)
+	const token = "t0ken-Of-A-Target"
+	confineRequests(t)
+	s.config.Notify = []config.Target{targetOf("dead", "http://127.0.0.1:1/"+token)}
 	s.config.State = config.State{Directory: t.TempDir(), Retain: time.Hour, MaxSize: 1 << 24}
 	c := s.withControl(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -73,6 +76,7 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 		"POST /v1/allow":            `{"prefix":"203.0.113.9/32","for_seconds":60}`,
 		"POST /v1/alerts/ignored":   `{"id":"00000000","note":"x"}`,
 		"DELETE /v1/alerts/ignored": "?id=00000000",
+		"POST /v1/notify/test":      `{"name":"dead"}`,
 		"POST /v1/reload":           "",
 		"POST /v1/keep":             "",
 		"POST /v1/nonsense":         "",
@@ -93,14 +97,15 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 			t.Errorf("%s: %d %s", name, status, text)
 		}
 
-		for _, secret := range []string{pbxSecret, refused, "Wr0ng"} {
+		for _, secret := range []string{pbxSecret, refused, "Wr0ng", token} {
 			if strings.Contains(text, secret) {
 				t.Errorf("%s: the answer holds a secret:\n%s", name, text)
 			}
 		}
 	}
 
-	if strings.Contains(said.String(), pbxSecret) || strings.Contains(said.String(), "Wr0ng") {
+	if strings.Contains(said.String(), pbxSecret) || strings.Contains(said.String(), "Wr0ng") ||
+		strings.Contains(said.String(), token) {
 		t.Error("the log holds a secret")
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
+	"github.com/amifend/amifend/cmd/amifend/internal/notify"
 	"github.com/amifend/amifend/cmd/amifend/internal/operate"
 	"github.com/amifend/amifend/firewall"
 	"github.com/amifend/amifend/policy"
@@ -40,6 +41,8 @@ type carried struct {
 	allowed   map[allowlist.Subject]allowlist.Allowance
 	addresses map[string][]netip.Addr // of names that were followed
 	observed  bool                    // it was an observing run
+
+	notifications *notify.Carried // that are not delivered yet
 }
 
 // begin is how a run begins.

@@ -17,6 +17,8 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
 	"github.com/amifend/amifend/cmd/amifend/internal/lockout"
+	"github.com/amifend/amifend/cmd/amifend/internal/metrics"
+	"github.com/amifend/amifend/cmd/amifend/internal/notify"
 	"github.com/amifend/amifend/cmd/amifend/internal/operate"
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
@@ -42,6 +44,7 @@ type daemon struct {
 	allowlist *allowlist.Keeper
 	reloader  *reloader
 	service   *operate.Service
+	metrics   *metrics.Server
 	hangup    <-chan os.Signal
 }
 
@@ -106,9 +109,10 @@ func serve(
 
 	// The parts for operators come last, since they ask all others.
 	allow := newAllowlist(s, watcher)
+	scraped := newMetrics(s, engine, enforcer, denier, fleet, watcher)
 	reloader := &reloader{
 		shared: s, fleet: fleet, judge: engine, enforcer: enforcer, denier: denier,
-		watcher: watcher, allowlist: allow, servers: engine.Servers(),
+		watcher: watcher, allowlist: allow, metrics: scraped, servers: engine.Servers(),
 	}
 	service := newService(s, reloader, table, feed)
 
@@ -117,7 +121,8 @@ func serve(
 	d := &daemon{
 		shared: s, table: table, watcher: watcher, denier: denier, enforcer: enforcer,
 		judge: engine, protected: newProtected(o.Log, set, engine, enforcer, denier), fleet: fleet,
-		plan: plan, allowlist: allow, reloader: reloader, service: service, hangup: hangup,
+		plan: plan, allowlist: allow, reloader: reloader, service: service, metrics: scraped,
+		hangup: hangup,
 	}
 
 	// The command that caused this run is recorded only when all parts are built.
@@ -128,7 +133,7 @@ func serve(
 
 	return s.next.Load(), &carried{
 		clock: s.clock, engine: engine.Engine(), servers: engine.Servers(), allowed: allow.Allowances(),
-		addresses: watcher.Addresses(), observed: o.Config.Dry(),
+		addresses: watcher.Addresses(), observed: o.Config.Dry(), notifications: s.notifier.Carry(),
 	}, nil
 }
 
@@ -167,6 +172,7 @@ type shared struct {
 	journal  *journal.Journal // nil: there is none
 	recorder bans.Recorder
 	alerts   *alerts.Book
+	notifier *notify.Notifier
 	compare  *owner.Latest[struct{}] // a request to compare kernel and journal
 	begun    *owner.Latest[struct{}] // the journal was lost: all rows must be saved again
 	events   chan stream.Sighting
@@ -188,19 +194,38 @@ func newShared(o Options, startup *startup, b begin, stop context.CancelFunc) *s
 
 	// A journal that was begun anew must be compared with the kernel. The enforcer does that, and
 	// needs the journal for it. So the request has a box of its own, which is made before both.
+	unsaved := owner.NewLatest[struct{}]()
 	s.journal = newJournal(o, func() { s.compare.Set(struct{}{}) }, func() {
 		s.begun.Set(struct{}{})
+		unsaved.Set(struct{}{})
 		s.alerts.Rewrite()
 	})
 	s.recorder = bans.NewRecorder(s.journal, s.clock)
-	s.alerts = newBook(o, s.journal)
+
+	// The notifier comes before the book, which reports to it.
+	s.notifier = newNotifier(s, unsaved)
+	s.alerts = newBook(o, s.journal, s.notifier)
 
 	return s
 }
 
-func newBook(o Options, j *journal.Journal) *alerts.Book {
-	b := alerts.Options{Log: o.Log}
-	if j != nil { // a nil *Journal in an interface is not nil
+func newNotifier(s *shared, unsaved *owner.Latest[struct{}]) *notify.Notifier {
+	o := notify.Options{
+		Targets: s.options.Config.Notify, Observing: s.options.Config.Dry(), Log: s.options.Log,
+		Begun: unsaved, Calm: s.options.NotifyAfter,
+	}
+	if s.journal != nil { // a nil *Journal in an interface is not nil
+		o.Journal = s.journal
+	}
+	if from := s.begin.carried; from != nil {
+		o.Carried = from.notifications
+	}
+	return notify.New(o)
+}
+
+func newBook(o Options, j *journal.Journal, n *notify.Notifier) *alerts.Book {
+	b := alerts.Options{Log: o.Log, Listen: n.Alert}
+	if j != nil { // as above
 		b.Journal = j
 	}
 	return alerts.New(b)
@@ -209,8 +234,13 @@ func newBook(o Options, j *journal.Journal) *alerts.Book {
 func newEnforcer(s *shared, table enforce.Table, denier *enforce.Denier) *enforce.Enforcer {
 	o := enforce.Options{
 		Table: table, Clock: s.clock, Log: s.options.Log, Mail: s.mail, Recorder: s.recorder,
-		Alerts: s.alerts, Compare: s.compare, Dry: s.options.Config.Dry(), Banned: s.options.Banned,
-		LaidOut: denier.LaidOut,
+		Alerts: s.alerts, Compare: s.compare, Dry: s.options.Config.Dry(), LaidOut: denier.LaidOut,
+		Banned: func(b bans.Ban) {
+			s.notifier.Ban(b)
+			if s.options.Banned != nil {
+				s.options.Banned(b)
+			}
+		},
 	}
 	if s.journal != nil && !o.Dry { // a dry run has nothing in the kernel to compare
 		o.Journal = s.journal
@@ -257,6 +287,17 @@ func newAllowlist(s *shared, watcher *protect.Watcher) *allowlist.Keeper {
 	return allowlist.New(o)
 }
 
+func newMetrics(
+	s *shared, engine *judge.Judge, enforcer *enforce.Enforcer, denier *enforce.Denier,
+	fleet *stream.Fleet, watcher *protect.Watcher,
+) *metrics.Server {
+	return metrics.New(s.options.Config.Metrics, s.options.Log, metrics.Sources{
+		Version: s.options.Version, Config: s.live.Load, Judge: engine, Enforcer: enforcer,
+		Denier: denier, Sessions: fleet.Sessions, Watcher: watcher, Journal: s.journal, Book: s.alerts,
+		Waiting: func() int { return len(s.events) },
+	})
+}
+
 // newService returns the service, which answers operators by the parts that the reloader has too.
 func newService(
 	s *shared, r *reloader, table enforce.WatchedTable, feed *control.Feed,
@@ -266,10 +307,11 @@ func newService(
 		Version: o.Version, Config: s.live.Load, Log: o.Log, Clock: s.clock, Judge: r.judge,
 		Enforcer: r.enforcer, Denier: r.denier, Firewall: table.String(),
 		Sessions: r.fleet.Sessions, Watcher: r.watcher, Allowlist: r.allowlist, Journal: s.journal,
-		Book: s.alerts, Feed: feed, Lockout: s.admins, Reload: r.command(),
+		Book: s.alerts, Feed: feed, Notifier: s.notifier, Lockout: s.admins, Reload: r.command(),
 		Restart: r.restartNeeded, Enforce: r.Enforce, BeforeKeep: r.beforeKeep,
 		ObservesAfter: s.begin.observesAfter(), TurnError: s.turnError(),
-		Confined: o.confined,
+		Confined:       o.confined,
+		MetricsProblem: r.metrics.Problem,
 	})
 }
 

@@ -80,6 +80,7 @@ func (e *Enforcer) logBan(h *held) {
 		return
 	}
 	h.logged = true
+	e.meter.ban(h, e.clock.Now())
 
 	verb := "banned"
 	if e.dry {
@@ -92,7 +93,7 @@ func (e *Enforcer) logBan(h *held) {
 		e.banned(b)
 	}
 
-	h.evidence = nil // a kilobyte for each of 262,144 bans is too much to keep
+	h.details = nil // a kilobyte for each of 262,144 bans is too much to keep
 }
 
 func (e *Enforcer) logLift(c firewall.Change, why string) {

@@ -186,31 +186,12 @@ func (d *Denier) try(ctx context.Context) error {
 	return nil
 }
 
-// Dropped returns how many packets the lists dropped since the table was made; nil if the kernel
-// does not answer, or has not answered the question before.
-func (d *Denier) Dropped(ctx context.Context) *uint64 {
-	if !d.counting.TryLock() {
+// Dropped returns what the lists dropped since the table was made; nil if the kernel does not
+// answer, or has not answered the question before.
+func (d *Denier) Dropped(ctx context.Context) *firewall.Denied {
+	c, ok := askKernel(ctx, &d.counting, d.table.Denied)
+	if !ok {
 		return nil
 	}
-
-	// The lock is held until the kernel answers, also when the caller has gone: a kernel that hangs
-	// must not collect a goroutine for each status.
-	answer := make(chan *uint64, 1)
-	go func() {
-		defer d.counting.Unlock()
-
-		c, err := d.table.Denied(ctx)
-		if err != nil {
-			answer <- nil
-			return
-		}
-		answer <- &c.Packets
-	}()
-
-	select {
-	case n := <-answer:
-		return n
-	case <-ctx.Done():
-		return nil
-	}
+	return &c
 }

@@ -89,6 +89,7 @@ type Enforcer struct {
 	calls    owner.Calls
 	readings *owner.Latest[*firewall.Elements] // of all bans, see Counters
 	counters counters
+	meter    meter
 	counting counting // of a reading that is being noted
 
 	ledger     *ledger

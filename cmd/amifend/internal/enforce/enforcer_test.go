@@ -54,7 +54,7 @@ func TestBanIsToldAfterTheKernelHasIt(t *testing.T) {
 		if a, ok := w.mail.Acks.Take()[enforcetest.Key("192.0.2.1/32", sip)]; !ok || a.At == 0 {
 			t.Errorf("acknowledged %v", a)
 		}
-		if h := w.ledger.get(netip.MustParsePrefix("192.0.2.1/32"), sip); h.evidence != nil {
+		if h := w.ledger.get(netip.MustParsePrefix("192.0.2.1/32"), sip); h.details != nil {
 			t.Error("the evidence is kept for as long as the ban")
 		}
 	})

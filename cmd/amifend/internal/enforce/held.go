@@ -23,8 +23,8 @@ type held struct {
 	dropped bool // it is in the ledger no more
 
 	story            *story
-	evidence         *string // nil: none, or it was logged
-	decided          int64   // in nanoseconds, by the wall clock
+	details          *details // nil: none, or it was logged
+	decided          int64    // in nanoseconds, by the wall clock
 	duration         int64
 	expiry           int64 // by the daemon's clock
 	acked            int64 // when the kernel acknowledged it, 0: it has not
@@ -52,10 +52,16 @@ func (h *held) ban() bans.Ban {
 		Attempts: int(h.attempts), Strike: int(h.strike), Servers: h.story.servers,
 		Decided: time.Unix(0, h.decided), Duration: time.Duration(h.duration), Expiry: h.expiry,
 	}
-	if h.evidence != nil {
-		b.Evidence = *h.evidence
+	if h.details != nil {
+		b.Evidence, b.Accounts = h.details.evidence, h.details.accounts
 	}
 	return b
+}
+
+// details are what a ban is reported with, once.
+type details struct {
+	evidence string
+	accounts []string
 }
 
 // bansKey returns the key as the mailboxes have it.

@@ -31,6 +31,8 @@ type ledger struct {
 	lifts   map[compact.Key]string // elements to take out, and why; "": nobody needs to know
 	full    map[bans.Set]*waitingRoom
 
+	scopes [firewall.ScopeStream + 1]int // how many bans there are of each scope
+
 	clearing *clearing // all bans before are to be lifted; nil: none are
 
 	// liftedSince has what left the ledger since the journal was asked; nil: no question is open.
@@ -81,13 +83,14 @@ func (l *ledger) put(b *bans.Ban) *held {
 		score: b.Score, attempts: int32(b.Attempts), strike: int32(b.Strike),
 	}
 	if b.Evidence != "" {
-		h.evidence = &b.Evidence
+		h.details = &details{b.Evidence, b.Accounts}
 	}
 
 	if old := l.bans[h.key]; old != nil {
 		l.unlist(old)
 	}
 	l.bans[h.key] = h
+	l.scopes[h.key.Scope()]++
 	if !l.filling {
 		l.byKey.insert(h)
 		l.byAge.insert(h)
@@ -99,6 +102,7 @@ func (l *ledger) put(b *bans.Ban) *held {
 // unlist takes a ban out of all orders, and out of the queue.
 func (l *ledger) unlist(h *held) {
 	h.dropped = true
+	l.scopes[h.key.Scope()]--
 	l.sent(h)
 	if !l.filling {
 		l.byKey.remove(h)

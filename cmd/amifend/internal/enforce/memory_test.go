@@ -74,7 +74,7 @@ func TestMemoryOfABan(t *testing.T) {
 			for l.sending > 0 {
 				for _, c := range l.next(c.Now(), c) {
 					h, _ := l.done(c, 1)
-					h.evidence = nil
+					h.details = nil
 				}
 			}
 			return l

@@ -20,6 +20,7 @@ type Table interface {
 	Clear(ctx context.Context) error
 	Apply(ctx context.Context, changes []firewall.Change) ([]firewall.Rejected, error)
 	Elements(ctx context.Context) (*firewall.Elements, error)
+	Dropped(ctx context.Context) (map[firewall.Scope]firewall.Dropped, error)
 	Element(
 		ctx context.Context, prefix netip.Prefix, scope firewall.Scope,
 	) (firewall.Element, bool, error)
@@ -98,6 +99,9 @@ func (Dry) SetDeny(context.Context, []netip.Prefix) error { return nil }
 
 // Denied returns that nothing was dropped.
 func (Dry) Denied(context.Context) (firewall.Denied, error) { return firewall.Denied{}, nil }
+
+// Dropped returns that nothing was dropped.
+func (Dry) Dropped(context.Context) (map[firewall.Scope]firewall.Dropped, error) { return nil, nil }
 
 // Elements returns none.
 func (Dry) Elements(context.Context) (*firewall.Elements, error) {

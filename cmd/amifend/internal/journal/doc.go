@@ -65,7 +65,8 @@
 //	state           small values by key: what commands allowed (allow/PREFIX, allow/NAME),
 //	                the addresses of names (name/NAME), the
 //	                alerts that operators silenced (ignore/KEY), whose bans these are (owner), the
-//	                latest round of the engine's state (engine/round)
+//	                latest round of the engine's state (engine/round), notifications that are not
+//	                delivered yet (notify/…)
 //	clock           one row: the wall clock and the machine's uptime at the last commit
 //
 // PRAGMA application_id is 0x616d6966 ("amif"), and PRAGMA user_version is the version of these

@@ -96,6 +96,7 @@ type Judge struct {
 	external    map[bans.Key]bans.External // received, and not yet handed to the engine
 	all         uint64                     // how often all bans were lifted
 	pulse       pulse
+	meter       *meter
 	turns       atomic.Uint64 // of Run
 }
 
@@ -134,6 +135,7 @@ func New(o Options) (*Judge, error) {
 		hidden:      newHidden(o.Log, o.Alerts, o.Policy.Weights, len(o.Servers)),
 		hourly:      newHourly(o.Recorder, o.Policy.Weights),
 		saver:       saver{store: o.Store},
+		meter:       newMeter(),
 	}, nil
 }
 
@@ -219,6 +221,11 @@ func (j *Judge) observe(s *stream.Sighting) {
 	j.ineffective.check(s, j.servers)
 	j.hidden.check(s, j.servers, j.protected)
 	j.hourly.count(s)
+
+	// Events that wait already share one reading of the clock.
+	if full := j.meter.way.Add(s.At); full || len(j.events) == 0 {
+		j.meter.way.End(j.clock.Now())
+	}
 }
 
 func (j *Judge) replaceProtected(p Protected) {
@@ -229,6 +236,8 @@ func (j *Judge) replaceProtected(p Protected) {
 // carryOut hands verdicts on. The engine reuses them at its next call, so what is kept is copied.
 func (j *Judge) carryOut(verdicts []policy.Verdict) {
 	for _, v := range verdicts {
+		j.meter.verdict(v.Rule)
+
 		switch v.Action {
 		case policy.ActionBan:
 			ban := newBan(v, j.servers, j.clock)

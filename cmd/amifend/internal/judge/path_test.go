@@ -36,6 +36,7 @@ type path struct {
 	emit       func(ami.Event)
 	respond    func([]byte)
 	events     int
+	in         chan stream.Sighting
 }
 
 // newJudge returns a judge that allows 198.51.100.0/24, and the channel that it reads from.
@@ -67,14 +68,14 @@ func newJudge(
 
 func newPath(t testing.TB, log *slog.Logger, change ...func(*policy.Options)) *path {
 	t.Helper()
-	j, _ := newJudge(t, log, func(o *Options) {
+	j, in := newJudge(t, log, func(o *Options) {
 		for _, f := range change {
 			f(&o.Policy)
 		}
 	})
 
 	p := &path{
-		Judge: j, decoder: ami.NewDecoder("amifend"),
+		Judge: j, in: in, decoder: ami.NewDecoder("amifend"),
 		translator: stream.NewTranslator(0, j.Hasher(), j.clock),
 	}
 	p.emit = func(ev ami.Event) {

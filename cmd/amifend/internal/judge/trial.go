@@ -108,6 +108,7 @@ func (t *trial) forget(p netip.Prefix) {
 // as for bans that are made.
 func (j *Judge) logObserved(b *bans.Ban) {
 	j.recorder.Observed(b)
+	j.meter.observed[b.Scope].Add(1)
 	j.log.Info("would ban", append(b.Attrs(), slog.String("trial", "over: amifend keep"))...)
 }
 

@@ -39,7 +39,9 @@ func (s *Service) denyStatus(ctx context.Context) *control.Denied {
 		d.Error = st.Err.Error()
 	}
 	if d.State != control.StateDry && d.State != control.StateTrial {
-		d.Dropped = s.Denier.Dropped(ctx)
+		if n := s.Denier.Dropped(ctx); n != nil {
+			d.Dropped = &n.Packets
+		}
 	}
 
 	return d

@@ -27,6 +27,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
 	"github.com/amifend/amifend/cmd/amifend/internal/lockout"
+	"github.com/amifend/amifend/cmd/amifend/internal/notify"
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 	"github.com/amifend/amifend/cmd/amifend/internal/stream"
@@ -57,7 +58,8 @@ type Options struct {
 	Journal   *journal.Journal // nil: there is none
 	Book      *alerts.Book     // nil: an empty one
 	Feed      *control.Feed
-	Lockout   lockout.Options // how to find who administers the machine
+	Notifier  *notify.Notifier // nil: there is none
+	Lockout   lockout.Options  // how to find who administers the machine
 	// Reload reads the config again; nil: it cannot be.
 	Reload func(ctx context.Context, by control.Peer) (control.Reloaded, error)
 	// Enforce ends observing for a trial.
@@ -66,6 +68,8 @@ type Options struct {
 	BeforeKeep    func() error
 	ObservesAfter bool   // the daemon observes again when the trial ends
 	TurnError     string // why the last change between observing and banning failed; "": it did not
+	// MetricsProblem returns why the metrics cannot be served, "": they can; nil: there are none.
+	MetricsProblem func() string
 	// Restart returns the keys of the config file that wait for a restart; nil: there are none.
 	Restart  func() []string
 	Confined *control.Confined // how the process is confined; nil: it is not
@@ -132,12 +136,16 @@ func (s *Service) Run(ctx context.Context) {
 
 func (s *Service) controlOptions() control.Options {
 	c := s.Config().Control
-	return control.Options{
+	o := control.Options{
 		Socket: c.Socket, ReadGroup: c.ReadGroup, AdminGroup: c.AdminGroup, Log: s.Log,
 		Read: s, Ban: s, Allow: s, Past: s, Silence: s, Explain: s.Explain, Keep: s.Keep,
 		Reload: s.Reload, Enforce: s.Enforce, Reconcile: s.Reconcile,
 		Acknowledge: s.Acknowledge, Events: s.Feed,
 	}
+	if s.Notifier != nil {
+		o.Notify = s
+	}
+	return o
 }
 
 // changeTime limits how long a change that was begun may take.

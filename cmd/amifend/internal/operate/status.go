@@ -27,6 +27,9 @@ func (s *Service) Status(ctx context.Context) (control.Status, error) {
 	for _, w := range c.Warnings {
 		st.Health = append(st.Health, control.Warning{About: "config", What: w})
 	}
+	if s.MetricsProblem != nil {
+		st.Health = append(st.Health, metricsWarnings(s.MetricsProblem())...)
+	}
 	if s.Restart != nil {
 		st.Health = append(st.Health, restartWarnings(s.Restart())...)
 	}
@@ -64,6 +67,17 @@ func restartWarnings(keys []string) []control.Warning {
 		About: "config", What: "restart needed: the file has other values of " +
 			strings.Join(keys, ", "),
 		Do: "systemctl restart amifend, or write the old values and run: amifend reload",
+	}}
+}
+
+// metricsWarnings returns why Prometheus cannot scrape.
+func metricsWarnings(problem string) []control.Warning {
+	if problem == "" {
+		return nil
+	}
+	return []control.Warning{{
+		About: "metrics", What: "Prometheus cannot scrape: " + problem,
+		Do: "see whether the address is of this machine and free: ss -ltnp; amifend goes on trying",
 	}}
 }
 

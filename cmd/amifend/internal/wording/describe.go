@@ -114,3 +114,20 @@ func failureText(k policy.Kind) string {
 		return k.String()
 	}
 }
+
+// mostAccounts bounds the accounts that a ban names.
+const mostAccounts = 8
+
+// Accounts returns the accounts of evidence, each once and quoted. It returns 8 at most.
+func Accounts(evidence []policy.Evidence) (names []string) {
+	for _, e := range evidence {
+		name := ami.Quote(e.Account.Bytes())
+		if len(e.Account.Bytes()) > 0 && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+		if len(names) == mostAccounts {
+			break
+		}
+	}
+	return names
+}

@@ -220,6 +220,26 @@ func (k *Kernel) SetDeny(_ context.Context, prefixes []netip.Prefix) error {
 	return nil
 }
 
+// Dropped returns the sums of Packets, when Gate is open.
+func (k *Kernel) Dropped(ctx context.Context) (map[firewall.Scope]firewall.Dropped, error) {
+	if k.Gate != nil {
+		select {
+		case <-k.Gate:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	out := make(map[firewall.Scope]firewall.Dropped)
+	for key, n := range k.Packets {
+		sum := out[key.Scope]
+		out[key.Scope] = firewall.Dropped{Packets: sum.Packets + n, Bytes: sum.Bytes + 100*n}
+	}
+	return out, nil
+}
+
 // Denied returns that nothing was dropped.
 func (*Kernel) Denied(context.Context) (firewall.Denied, error) { return firewall.Denied{}, nil }
 

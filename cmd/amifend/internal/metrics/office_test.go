@@ -1,0 +1,111 @@
+package metrics
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"testing"
+
+	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/alerts"
+	"github.com/amifend/amifend/cmd/amifend/internal/bans"
+	"github.com/amifend/amifend/cmd/amifend/internal/clock"
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
+	"github.com/amifend/amifend/cmd/amifend/internal/enforce/enforcetest"
+	"github.com/amifend/amifend/cmd/amifend/internal/journal"
+	"github.com/amifend/amifend/cmd/amifend/internal/judge"
+	"github.com/amifend/amifend/cmd/amifend/internal/protect"
+	"github.com/amifend/amifend/cmd/amifend/internal/stream"
+	"github.com/amifend/amifend/firewall"
+	"github.com/amifend/amifend/policy"
+)
+
+// office has the owners whose numbers are shown, on a fake kernel. Nobody connects to its servers.
+type office struct {
+	Sources
+	kernel *enforcetest.Kernel
+	in     chan stream.Sighting
+	clock  clock.Clock
+}
+
+// newOffice returns an office whose goroutines run until the test ends.
+func newOffice(t *testing.T, servers ...string) *office {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	o := &office{
+		kernel: enforcetest.NewKernel(), in: make(chan stream.Sighting, 8192), clock: clock.New(),
+	}
+	c := &config.Config{
+		Policy: policy.DefaultOptions(),
+		Firewall: config.Firewall{
+			Backend: config.BackendNftables, MaxBans: 1000, SIPPorts: firewall.DefaultSIPPorts(),
+		},
+	}
+	mail, book := bans.NewMail(), alerts.New(alerts.Options{Log: log})
+	watcher := protect.New(protect.Config{})
+
+	engine, err := judge.New(judge.Options{
+		Policy: c.Policy, Servers: servers, Ports: c.Firewall.Ports(), Events: o.in, Mail: mail,
+		Protected: policy.NewProtected(nil, nil), Alerts: book, Clock: o.clock, Log: log,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	enforcer := enforce.New(enforce.Options{
+		Table: o.kernel, Clock: o.clock, Log: log, Mail: mail, Alerts: book,
+	})
+	denier := enforce.NewDenier(enforce.DenierOptions{
+		Table: o.kernel, Log: log, Never: watcher.Current,
+	})
+
+	var sessions []*stream.Session
+	for i, name := range servers {
+		s, err := stream.New(config.Server{
+			Name: name, Address: "127.0.0.1:5038", Username: "amifend", Secret: ami.NewSecret("s3cret"),
+		}, uint16(i), stream.Options{Log: log, Clock: o.clock, Hasher: engine.Hasher()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sessions = append(sessions, s)
+	}
+
+	o.Sources = Sources{
+		Version: "1.2.3", Config: func() *config.Config { return c }, Judge: engine, Enforcer: enforcer,
+		Denier: denier, Sessions: func() []*stream.Session { return sessions }, Watcher: watcher,
+		Book: book, Waiting: func() int { return len(o.in) },
+		Journal: journal.New(journal.Options{Directory: t.TempDir(), Log: log}),
+	}
+	return o
+}
+
+// run runs the owners until the test ends.
+func (o *office) run(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var judging, enforcing sync.WaitGroup
+	judging.Go(o.Judge.Run)
+	enforcing.Go(func() { o.Enforcer.Run(ctx) })
+	t.Cleanup(func() {
+		close(o.in)
+		judging.Wait()
+		cancel()
+		enforcing.Wait()
+	})
+}
+
+// guess has somebody guess an account over TCP, as often as it takes for a ban.
+func (o *office) guess(addr, account string) {
+	for i := range 8 {
+		now := o.clock.Now()
+		o.in <- stream.Sighting{
+			Observation: policy.Observation{
+				At: now, Source: netip.MustParseAddrPort(fmt.Sprintf("%s:%d", addr, 5060+i)),
+				LocalPort: 5060, Kind: policy.KindInvalidPassword, Service: policy.ServicePJSIP,
+				Stream: true, Account: o.Judge.Hasher().Label([]byte(account)),
+			},
+			Made: now,
+		}
+	}
+}
