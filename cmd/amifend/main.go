@@ -64,7 +64,7 @@ func run(args []string) int {
 	command.BindTo(ctx, (*context.Context)(nil))
 	command.Bind(commands.Screen())
 	err = command.Run(built.Version)
-	var code cli.ExitCode
+	var code cli.ExitError
 	switch {
 	case err == nil:
 		return 0

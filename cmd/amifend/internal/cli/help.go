@@ -1,11 +1,15 @@
 package cli
 
-import "github.com/alecthomas/kong"
+import (
+	"maps"
+
+	"github.com/alecthomas/kong"
+)
 
 // Vars returns the help texts that are too long for a struct tag, by the names that the tags use.
 func Vars() kong.Vars {
 	// Defaults are written out: kong replaces names in these texts only once.
-	return kong.Vars{
+	vars := kong.Vars{
 		"colorHelp": "Colours: auto (on a terminal, unless NO_COLOR is set), always or never.",
 
 		"configHelp":       "The config file (/etc/amifend/config.toml).",
@@ -67,7 +71,14 @@ func Vars() kong.Vars {
 			"every ban and the deny lists.",
 		"flushConfigHelp": "The config file, which names the table. Default: " +
 			"/etc/amifend/config.toml, or the table amifend if there is none.",
+	}
+	maps.Copy(vars, pastVars())
+	return vars
+}
 
+// pastVars returns the texts of the commands that read what others recorded.
+func pastVars() kong.Vars {
+	return kong.Vars{
 		"importJailHelp": "Only the bans of these jails. Default: the jails with asterisk, pbx or " +
 			"sip in their names.",
 		"importScopeHelp": "What to drop: all packets; sip, those to the SIP ports; stream, " +

@@ -10,24 +10,27 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
 
-// ExitCode is the exit code of a command that has printed its result. It is an error so that a
+// ExitError is the exit code of a command that has printed its result. It is an error so that a
 // command can return it.
-type ExitCode int
+type ExitError int
 
 // Error returns the code in words.
-func (e ExitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+func (e ExitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
-// The exit codes of a Nagios plugin.
+// nagiosState is a state of a Nagios plugin. Its value is the exit code.
+type nagiosState int
+
+// The states.
 const (
-	nagiosOK ExitCode = iota
+	nagiosOK nagiosState = iota
 	nagiosWarning
 	nagiosCritical
 	nagiosUnknown
 )
 
-// nagios returns the name of the state, as Nagios prints it.
-func (e ExitCode) nagios() string {
-	return [...]string{"OK", "WARNING", "CRITICAL", "UNKNOWN"}[e]
+// String returns the name of the state, as Nagios prints it.
+func (n nagiosState) String() string {
+	return [...]string{"OK", "WARNING", "CRITICAL", "UNKNOWN"}[n]
 }
 
 // quiet prints the status in one line, as a Nagios plugin does.
@@ -38,7 +41,7 @@ func (c *Status) quiet(ctx context.Context) error {
 		s, err = client.Status(ctx)
 	}
 
-	var code ExitCode
+	var code nagiosState
 	var line string
 	switch {
 	case err == nil:
@@ -54,23 +57,25 @@ func (c *Status) quiet(ctx context.Context) error {
 	if err == nil {
 		line += fmt.Sprintf(" | servers_up=%d bans=%d", up(s), s.Firewall.Bans)
 	}
-	if _, err := fmt.Printf("AMIFEND %s: %s\n", code.nagios(), line); err != nil || code == nagiosOK {
+	if _, err := fmt.Printf("AMIFEND %s: %s\n", code, line); err != nil || code == nagiosOK {
 		return err
 	}
-	return code
+	return ExitError(code)
 }
 
 // nagios returns the state of a daemon that answers.
-func nagios(s control.Status) (ExitCode, string) {
+func nagios(s control.Status) (nagiosState, string) {
 	banWord := "ban"
 	if dryStatus(s) {
 		banWord = "would-be ban"
 	}
-	text := fmt.Sprintf("%d of %s up, %s", up(s), wording.Count(len(s.Servers), "server"),
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d of %s up, %s", up(s), wording.Count(len(s.Servers), "server"),
 		wording.Count(s.Firewall.Bans, banWord))
 	for _, h := range s.Health {
-		text += "; " + h.About + ": " + h.What
+		fmt.Fprintf(&b, "; %s: %s", h.About, h.What)
 	}
+	text := b.String()
 
 	switch {
 	case severe(s):

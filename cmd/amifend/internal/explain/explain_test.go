@@ -205,8 +205,8 @@ func TestTextOfEachState(t *testing.T) {
 				"203.0.113.5 is not banned\n",
 				"proof:        2026-11-23 06:00:00 UTC, good until 2026-11-24 06:00:00 UTC",
 				"trust:        1.0, 1 account of its own",
-				"next:         attempts over TCP, TLS or WebSocket would ban it from that transport; packets over UDP, " +
-					"and all of chan_sip, would not",
+				"next:         attempts over TCP, TLS or WebSocket would ban it from " +
+					"that transport; packets over UDP, and all of chan_sip, would not",
 			},
 			[]string{"attempts:     ", "strikes:"},
 		},

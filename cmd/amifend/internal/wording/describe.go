@@ -101,7 +101,7 @@ func Failures(k policy.Kind, accounts []policy.Label, all int) string {
 // failureText returns a kind of failed attempts in the terms of a person. The kinds that have none
 // keep Asterisk's name.
 func failureText(k policy.Kind) string {
-	switch k { //nolint:exhaustive // Asterisk's names are good enough for the others
+	switch k {
 	case policy.KindInvalidPassword, policy.KindChallengeResponseFailed:
 		return "wrong password"
 	case policy.KindInvalidAccountID:
