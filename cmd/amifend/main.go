@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/cli"
+	"github.com/amifend/amifend/cmd/amifend/internal/screen"
 )
 
 // The build sets these: see the Makefile.
@@ -52,8 +53,7 @@ func run(args []string) int {
 	command, err := parser.Parse(normalize(args))
 	if err != nil {
 		parser.Errorf("%s", err)
-		fmt.Fprintln(os.Stderr,
-			"  do: amifend --help lists the commands, amifend COMMAND --help explains one")
+		fmt.Fprintln(os.Stderr, helpAdvice(err))
 		return exitUsage
 	}
 
@@ -78,13 +78,32 @@ func run(args []string) int {
 		return exitFailed
 
 	case cli.IsUsage(err):
-		fmt.Fprintln(os.Stderr, "amifend:", cli.Text(err))
+		fail(&commands, err)
 		return exitUsage
 
 	default:
-		fmt.Fprintln(os.Stderr, "amifend:", cli.Text(err))
+		fail(&commands, err)
 		return exitFailed
 	}
+}
+
+// helpAdvice returns where a wrong command line is explained: in the help of its command if there
+// is one.
+func helpAdvice(err error) string {
+	var parse *kong.ParseError
+	if errors.As(err, &parse) && parse.Context != nil {
+		if node := parse.Context.Selected(); node != nil {
+			return "  do: " + node.FullPath() + " --help"
+		}
+	}
+	return "  do: amifend --help lists the commands, amifend COMMAND --help explains one"
+}
+
+// fail prints an error.
+func fail(commands *cli.Commands, err error) {
+	on := screen.Of(os.Stderr, commands.Color, os.Getenv)
+	text := on.Style(screen.Bad, "amifend:") + " " + cli.Text(err)
+	fmt.Fprintln(os.Stderr, on.Wrap(text))
 }
 
 // normalize maps `help COMMAND` and `--version` to the commands that they mean.

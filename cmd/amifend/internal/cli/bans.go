@@ -13,6 +13,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/wording"
+	"github.com/amifend/amifend/policy"
 )
 
 // Bans is `amifend bans`.
@@ -46,6 +47,14 @@ this daemon bans nobody. With --json: one object a line. See also: amifend expla
 func (c *Bans) Validate() error {
 	if c.Limit < 0 {
 		return fmt.Errorf("--limit %d: write a number above 0", c.Limit)
+	}
+
+	// With a misspelt rule the list would be empty, as if nobody were banned.
+	known := slices.ContainsFunc(policy.Rules(), func(r policy.RuleInfo) bool {
+		return r.Name == c.Rule
+	})
+	if c.Rule != "" && !known {
+		return fmt.Errorf("--rule %q: there is no such rule; policy/README.md lists them", c.Rule)
 	}
 	return nil
 }
@@ -148,6 +157,19 @@ func writeBans(w io.Writer, l control.BanList, wide bool, now time.Time) error {
 
 	if l.Matched != l.Total || len(l.Bans) != l.Total {
 		text = fmt.Sprintf("%s in all, %d match, %d shown", text, l.Matched, len(l.Bans))
+	}
+
+	// Where nothing is counted, a sum of zero would mislead.
+	var dropped uint64
+	counted := false
+	for _, b := range l.Bans {
+		if b.Dropped != nil {
+			dropped += *b.Dropped
+			counted = true
+		}
+	}
+	if counted && len(l.Bans) > 1 {
+		text += ": " + wording.Count(dropped, "packet") + " dropped"
 	}
 
 	_, err := fmt.Fprintln(w, text)

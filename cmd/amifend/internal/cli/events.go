@@ -14,7 +14,7 @@ import (
 // Events is `amifend events`.
 type Events struct {
 	daemonFlags
-	Follow bool       `required:"" short:"f" help:"Print events as they come, until interrupted."`
+	Follow bool       `short:"f" hidden:"" help:"Does nothing: events are always followed."`
 	Within *sourceArg `arg:"" optional:"" name:"prefix" help:"${eventsWithinHelp}"`
 	Server string     `complete:"servers" placeholder:"NAME" help:"Only events of this server."`
 	Count  int        `short:"c" placeholder:"COUNT" help:"End after COUNT events."`
@@ -37,6 +37,11 @@ func (c *Events) Run(ctx context.Context) error {
 	events, err := client.Events(ctx, filter)
 	if err != nil {
 		return err
+	}
+
+	// Without a word, a quiet PBX looks like a command that hangs.
+	if w := terminal(os.Stderr); w != nil {
+		fmt.Fprintln(w, "waiting for events; Ctrl-C ends")
 	}
 
 	encode := json.NewEncoder(os.Stdout)
