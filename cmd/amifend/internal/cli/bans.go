@@ -159,21 +159,26 @@ func writeBans(w io.Writer, l control.BanList, wide bool, now time.Time) error {
 		text = fmt.Sprintf("%s in all, %d match, %d shown", text, l.Matched, len(l.Bans))
 	}
 
-	// Where nothing is counted, a sum of zero would mislead.
-	var dropped uint64
-	counted := false
-	for _, b := range l.Bans {
+	_, err := fmt.Fprintln(w, droppedText(l.Bans)+text)
+	return err
+}
+
+// droppedText returns a line with the sum of the dropped packets, or "" if there is nothing to add.
+func droppedText(list []control.Ban) string {
+	var sum uint64
+	counted := 0
+	for _, b := range list {
 		if b.Dropped != nil {
-			dropped += *b.Dropped
-			counted = true
+			sum += *b.Dropped
+			counted++
 		}
 	}
-	if counted && len(l.Bans) > 1 {
-		text += ": " + wording.Count(dropped, "packet") + " dropped"
-	}
 
-	_, err := fmt.Fprintln(w, text)
-	return err
+	// Where nothing is counted, a sum of zero would mislead.
+	if counted == 0 || len(list) < 2 {
+		return ""
+	}
+	return wording.Count(sum, "packet") + " dropped\n"
 }
 
 // stateName returns the state of a ban in a table.

@@ -101,6 +101,7 @@ func TestWriteBans(t *testing.T) {
 	const want = `SOURCE         ENDS IN  SCOPE  DROPPED  ATTEMPTS  RULE             SERVERS    STATE
 203.0.113.5    1h30m    all    7        4         proven_score     office,hq  in kernel
 2001:db8::/64  2d2h     sip    ?        0         second_offender             waiting
+7 packets dropped
 312 bans in all, 2 match, 2 shown
 `
 	if err != nil || b.String() != want {
