@@ -12,6 +12,7 @@ import (
 
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/screen"
 )
 
 // Allow is `amifend allow`.
@@ -53,7 +54,7 @@ func (c *Allow) Validate() error {
 }
 
 // Run allows, removes or lists.
-func (c *Allow) Run(ctx context.Context) error {
+func (c *Allow) Run(ctx context.Context, on screen.Screen) error {
 	client, err := c.client()
 	if err != nil {
 		return err
@@ -62,7 +63,7 @@ func (c *Allow) Run(ctx context.Context) error {
 		return c.list(ctx, client)
 	}
 
-	return each(c.Whom, func(whom whomArg) error { return c.one(ctx, client, whom) })
+	return each(c.Whom, func(whom whomArg) error { return c.one(ctx, client, whom, on) })
 }
 
 // each calls f for each of all. If there is only one, each returns its error. Otherwise it prints
@@ -84,7 +85,9 @@ func each[T any](all []T, f func(T) error) error {
 }
 
 // one allows or removes one address, prefix or name.
-func (c *Allow) one(ctx context.Context, client *control.Client, whom whomArg) error {
+func (c *Allow) one(
+	ctx context.Context, client *control.Client, whom whomArg, on screen.Screen,
+) error {
 	if c.Remove {
 		return c.remove(ctx, client, whom)
 	}
@@ -117,7 +120,7 @@ func (c *Allow) one(ctx context.Context, client *control.Client, whom whomArg) e
 		}{a, lifted})
 	}
 
-	_, err = fmt.Println(allowedText(a, lifted))
+	_, err = fmt.Println(on.Wrap(allowedText(a, lifted)))
 	return err
 }
 

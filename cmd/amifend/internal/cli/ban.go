@@ -7,6 +7,7 @@ import (
 
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/screen"
 )
 
 // Ban is `amifend ban`.
@@ -39,7 +40,7 @@ func (c *Ban) Validate() error {
 }
 
 // Run bans. If an address is refused, the others are banned all the same.
-func (c *Ban) Run(ctx context.Context) error {
+func (c *Ban) Run(ctx context.Context, on screen.Screen) error {
 	client, err := c.client()
 	if err != nil {
 		return err
@@ -73,7 +74,7 @@ func (c *Ban) Run(ctx context.Context) error {
 			return printJSON(r)
 		}
 
-		_, err := fmt.Println(bannedText(r))
+		_, err := fmt.Println(on.Wrap(bannedText(r)))
 		return err
 	})
 }

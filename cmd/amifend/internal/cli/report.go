@@ -17,6 +17,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/report"
+	"github.com/amifend/amifend/cmd/amifend/internal/screen"
 )
 
 // Report is `amifend report`.
@@ -60,7 +61,7 @@ func (r *Report) Validate() error {
 }
 
 // Run reports.
-func (r *Report) Run(ctx context.Context) error {
+func (r *Report) Run(ctx context.Context, on screen.Screen) error {
 	// --json works as in all other commands.
 	if r.JSON {
 		r.Format = "json"
@@ -91,7 +92,14 @@ func (r *Report) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return writeReport(os.Stdout, answer, dry)
+
+		// One write, so that a reader such as head does not get half a table.
+		var text strings.Builder
+		if err := writeReport(&text, answer, dry); err != nil {
+			return err
+		}
+		_, err = fmt.Print(on.Wrap(text.String()))
+		return err
 	}
 }
 

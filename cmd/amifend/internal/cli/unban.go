@@ -10,6 +10,7 @@ import (
 
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/screen"
 	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
 
@@ -42,7 +43,7 @@ func (c *Unban) Validate() error {
 }
 
 // Run lifts bans. If an address has none, the bans of the others are lifted all the same.
-func (c *Unban) Run(ctx context.Context) error {
+func (c *Unban) Run(ctx context.Context, on screen.Screen) error {
 	client, err := c.client()
 	if err != nil {
 		return err
@@ -73,7 +74,7 @@ func (c *Unban) Run(ctx context.Context) error {
 			return printJSON(l)
 		}
 
-		_, err = fmt.Println(liftedText(l, p, dry))
+		_, err = fmt.Println(on.Wrap(liftedText(l, p, dry)))
 		return err
 	})
 }
