@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"time"
 )
@@ -75,9 +76,21 @@ func connect(ctx context.Context, config *Config) (net.Conn, error) {
 	defer cancel()
 	conn, err := config.Dial(ctx, "tcp", config.Address)
 	if err != nil {
-		return nil, &Error{dialProblem(err), "connect " + config.Address, err}
+		return nil, &Error{dialProblem(err), "connect " + config.Address, dialCause(err)}
 	}
 	return conn, nil
+}
+
+// dialCause returns an error of net.Dialer without the operation and the address, which would be
+// told twice.
+func dialCause(err error) error {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+		err = op.Err
+	}
+	if call, ok := errors.AsType[*os.SyscallError](err); ok && call.Syscall == "connect" {
+		err = call.Err
+	}
+	return err
 }
 
 // readBanner reads the first line. It returns the version, and the bytes after the line.

@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/cli"
+	"github.com/amifend/amifend/cmd/amifend/internal/screen"
 )
 
 // The build sets these: see the Makefile.
@@ -41,18 +42,18 @@ func run(args []string) int {
 		kong.Name("amifend"),
 		kong.Description("Stops SIP attackers at the door of Asterisk phone systems."),
 		kong.UsageOnError(),
-		cli.Vars(), kong.Bind(built),
+		cli.Vars(), kong.Bind(built), kong.ExplicitGroups(cli.Groups()),
 	)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "amifend:", err)
 		return exitFailed
 	}
 
+	parser.Model.HelpFlag.Help = "Show this help."
 	command, err := parser.Parse(normalize(args))
 	if err != nil {
 		parser.Errorf("%s", err)
-		fmt.Fprintln(os.Stderr,
-			"  do: amifend --help lists the commands, amifend COMMAND --help explains one")
+		fmt.Fprintln(os.Stderr, helpAdvice(err))
 		return exitUsage
 	}
 
@@ -61,23 +62,48 @@ func run(args []string) int {
 	defer stop()
 
 	command.BindTo(ctx, (*context.Context)(nil))
+	command.Bind(commands.Screen())
 	err = command.Run(built.Version)
+	var code cli.ExitError
 	switch {
 	case err == nil:
 		return 0
+
+	case errors.As(err, &code):
+		// The command has printed its result, and the code is part of it.
+		return int(code)
 
 	case errors.Is(err, cli.ErrTold):
 		// The command has printed the error in its own form.
 		return exitFailed
 
 	case cli.IsUsage(err):
-		fmt.Fprintln(os.Stderr, "amifend:", cli.Text(err))
+		fail(&commands, err)
 		return exitUsage
 
 	default:
-		fmt.Fprintln(os.Stderr, "amifend:", cli.Text(err))
+		fail(&commands, err)
 		return exitFailed
 	}
+}
+
+// helpAdvice returns where a wrong command line is explained: in the help of its command if there
+// is one.
+func helpAdvice(err error) string {
+	var parse *kong.ParseError
+	if errors.As(err, &parse) && parse.Context != nil {
+		if node := parse.Context.Selected(); node != nil {
+			return "  do: " + node.FullPath() + " --help"
+		}
+	}
+	return "  do: amifend --help lists the commands, amifend COMMAND --help explains one"
+}
+
+// fail prints an error.
+func fail(commands *cli.Commands, err error) {
+	on := screen.Of(os.Stderr, commands.Color, os.Getenv)
+	text := on.Style(screen.Bad, "amifend:") + " " + cli.Text(err)
+	fmt.Fprintln(os.Stderr, on.Wrap(text))
 }
 
 // normalize maps `help COMMAND` and `--version` to the commands that they mean.

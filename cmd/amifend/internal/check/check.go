@@ -19,6 +19,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/lockout"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
+	"github.com/amifend/amifend/cmd/amifend/internal/screen"
 	"github.com/amifend/amifend/cmd/amifend/internal/stream"
 	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
@@ -28,6 +29,10 @@ type Options struct {
 	Config *config.Config
 	Path   string // the config file's name, for the output
 	Out    io.Writer
+	Screen screen.Screen // what Out is
+
+	// Progress is where the names of the servers are shown while they are checked; nil: nowhere.
+	Progress io.Writer
 
 	Offline bool          // check only the config
 	Wait    time.Duration // how long to listen to each PBX that works
@@ -58,7 +63,7 @@ func Run(ctx context.Context, o Options) (bool, error) {
 	o = o.withDefaults()
 
 	// The config comes first: everything else depends on it.
-	p := &printer{w: o.Out}
+	p := &printer{on: o.Screen}
 	p.print(checkConfig(o))
 	if !o.Offline {
 		o.online(ctx, p)
@@ -69,7 +74,7 @@ func Run(ctx context.Context, o Options) (bool, error) {
 		return false, fmt.Errorf("check everything: interrupted: %w", err)
 	}
 
-	return p.result()
+	return p.result(o.Out)
 }
 
 // withDefaults returns the options with what the system has in place of what the caller left out.
@@ -112,8 +117,10 @@ func (o Options) online(ctx context.Context, p *printer) {
 		}()
 	}
 
-	for _, done := range found {
+	for i, done := range found {
+		o.progress("checking server %s …", o.Config.Servers[i].Name)
 		s := <-done
+		o.progress("")
 		if ctx.Err() != nil {
 			continue // an interrupted check proves nothing
 		}
@@ -157,6 +164,13 @@ func (o Options) online(ctx context.Context, p *printer) {
 		p.text(paste)
 	}
 	p.print(hints(o, managerRead))
+}
+
+// progress shows what is waited for, in place of what it showed before.
+func (o Options) progress(format string, args ...any) {
+	if o.Progress != nil {
+		fmt.Fprintf(o.Progress, "\r\x1b[K"+format, args...)
+	}
 }
 
 // pbx checks the PBX's own configuration. It reports whether manager.conf was among it.

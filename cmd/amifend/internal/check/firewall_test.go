@@ -1,7 +1,6 @@
 package check
 
 import (
-	"bytes"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -20,10 +19,9 @@ import (
 // lookAtFirewall prints the section alone.
 func lookAtFirewall(t *testing.T, c *config.Config, netns int) (string, int) {
 	t.Helper()
-	var out bytes.Buffer
-	p := &printer{w: &out}
+	p := &printer{}
 	p.print(checkFirewall(t.Context(), c, netns))
-	return out.String(), p.failed
+	return p.b.String(), p.failed
 }
 
 func firewallConfig(table string) *config.Config {

@@ -17,7 +17,7 @@ func hints(o Options, managerRead bool) section {
 	}
 
 	if o.PBXConfig == "" {
-		s.note("to find your trunks, run where Asterisk runs (from elsewhere, by ssh): %s",
+		s.note("to find your trunks, run where Asterisk runs (from elsewhere, by ssh):\n%s",
 			trunkCommand(o.Path))
 		s.note("to find settings that hide attacks: amifend check --pbx-config /etc/asterisk")
 	}

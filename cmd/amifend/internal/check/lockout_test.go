@@ -32,20 +32,20 @@ func TestYourWayIn(t *testing.T) {
 		t.Error("not all is well with a session that is allowlisted")
 	}
 
-	want(t, out, "  ok    1 SSH session from other machines, and none can be cut off\n",
-		"no warnings")
+	want(t, out, "no warnings", "  ok    1 SSH session from other machines, and none can be cut off\n")
 
 	out, ok = look(t, Options{Config: c, NetNS: ns.FD(), Sessions: session("192.0.2.7")})
 	if !ok {
 		t.Error("a warning is a failure")
 	}
 
-	want(t, out, "  warn  your SSH session from 192.0.2.7 is not allowlisted: a ban of that "+
-		"address would cut it off\n",
+	want(t, out, "result: all works, 1 warning\n",
+		"  warn  your SSH session from 192.0.2.7 is not allowlisted: a ban of that "+
+			"address would cut it off\n",
 		"        do: paste the [allow] below, which has 192.0.2.7; if your address changes",
 		"what to allow\n", "in place of its [allow]", "\n[allow]\nprefixes = [\n",
 		`    "192.0.2.7",             # SSH session, seen now`,
-		`    "203.0.113.0/26",        # allowed already`, "\n]\n", "1 warning\n")
+		`    "203.0.113.0/26",        # allowed already`, "\n]\n")
 
 	out, ok = look(t, Options{Config: c, NetNS: ns.FD(), Sessions: session("198.51.100.7")})
 	if ok {

@@ -7,6 +7,7 @@ import (
 	"unicode"
 
 	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/screen"
 	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
 
@@ -46,10 +47,11 @@ func (s *section) warn(format string, args ...any) { s.add(levelWarn, "", format
 
 func (s *section) fail(do, format string, args ...any) { s.add(levelFail, do, format, args...) }
 
-// printer writes sections and counts findings. It stops writing at the first error.
+// printer collects the text of the sections, and counts findings. The text is kept until the end,
+// because the result comes first.
 type printer struct {
-	w      io.Writer
-	err    error
+	on     screen.Screen
+	b      strings.Builder
 	failed int
 	warned int
 }
@@ -57,10 +59,9 @@ type printer struct {
 // indent is the column where texts begin, behind the level.
 const indent = "        "
 
-// print writes a section.
+// print adds a section.
 func (p *printer) print(s section) {
-	var b strings.Builder
-	b.WriteString(s.title + "\n")
+	p.b.WriteString(p.on.Style(screen.Bold, s.title) + "\n")
 	for _, l := range s.lines {
 		switch l.level {
 		case levelFail:
@@ -70,32 +71,63 @@ func (p *printer) print(s section) {
 		case levelNone, levelOK, levelNote:
 		}
 
-		fmt.Fprintf(&b, "  %-4s  %s\n", l.level, strings.ReplaceAll(l.text, "\n", "\n"+indent))
+		// Rows of a list are columns, and further lines are commands to be copied.
+		text, more, _ := strings.Cut(l.text, "\n")
+		text = fmt.Sprintf("  %s  %s\n", p.mark(l.level), text)
+		if l.level != levelNone {
+			text = p.on.Wrap(text)
+		}
+		p.b.WriteString(text)
+		for line := range strings.Lines(more) {
+			p.b.WriteString(indent + strings.TrimSuffix(line, "\n") + "\n")
+		}
 		if l.do != "" {
-			b.WriteString(indent + "do: " + l.do + "\n")
+			p.b.WriteString(p.on.Wrap(indent + "do: " + l.do + "\n"))
 		}
 	}
-
-	p.text(b.String())
 }
 
-// text writes text that is to be copied, unchanged.
-func (p *printer) text(text string) {
-	if p.err == nil && text != "" {
-		_, p.err = io.WriteString(p.w, text)
+// mark returns a level in its column and its colour.
+func (p *printer) mark(l level) string {
+	text := fmt.Sprintf("%-4s", l)
+	switch l {
+	case levelFail:
+		return p.on.Style(screen.Bad, text)
+	case levelWarn:
+		return p.on.Style(screen.Warn, text)
+	case levelOK:
+		return p.on.Style(screen.Good, text)
+	case levelNone, levelNote:
 	}
+	return text
 }
 
-// result writes the last line and reports whether nothing failed.
-func (p *printer) result() (bool, error) {
-	verdict := "all is well"
-	if p.failed > 0 {
-		verdict = fmt.Sprintf("%d failed", p.failed)
+// text adds text that is to be copied, unchanged.
+func (p *printer) text(text string) { p.b.WriteString(text) }
+
+// screenful is the number of lines that a small terminal shows at once.
+const screenful = 24
+
+// result writes the result and all that was found, and reports whether nothing failed. At the end
+// of a long text it writes the result again, because the beginning is out of sight.
+func (p *printer) result(w io.Writer) (bool, error) {
+	style, verdict := screen.Good, "all is well"
+	switch {
+	case p.failed > 0:
+		style, verdict = screen.Bad, fmt.Sprintf("%d failed", p.failed)
+	case p.warned > 0:
+		style, verdict = screen.Warn, "all works"
 	}
 
-	p.text(fmt.Sprintf("result: %s, %s\n", verdict, wording.Count(p.warned, "warning")))
-	if p.err != nil {
-		return false, fmt.Errorf("write what was found: %w", p.err)
+	verdict += ", " + wording.Count(p.warned, "warning")
+	line := p.on.Style(style, "result: "+verdict) + "\n"
+	text := line + "\n" + p.b.String()
+	if p.on.Width > 0 && strings.Count(text, "\n") >= screenful {
+		text += "\n" + line
+	}
+
+	if _, err := io.WriteString(w, text); err != nil {
+		return false, fmt.Errorf("write what was found: %w", err)
 	}
 	return p.failed == 0, nil
 }

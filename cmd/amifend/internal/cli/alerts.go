@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/screen"
 	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
 
@@ -24,7 +25,7 @@ type AlertsList struct {
 	daemonFlags
 	Addr    addrArg `arg:"" optional:"" name:"address" help:"${alertsAddressHelp}"`
 	Since   span    `default:"24h" placeholder:"TIME" help:"${alertsSinceHelp}"`
-	Kind    string  `placeholder:"KIND" help:"Only alerts of this kind, such as compromised_account."`
+	Kind    string  `complete:"alerts" placeholder:"KIND" help:"Only alerts of this kind, such as compromised_account."`
 	Limit   int     `short:"n" default:"100" placeholder:"COUNT" help:"${alertsLimitHelp}"`
 	Ignored bool    `help:"List only the alerts that amifend alerts ignore silenced."`
 }
@@ -51,7 +52,7 @@ func (c *AlertsList) Validate() error {
 }
 
 // Run asks the daemon, and prints the answer.
-func (c *AlertsList) Run(ctx context.Context) error {
+func (c *AlertsList) Run(ctx context.Context, on screen.Screen) error {
 	client, err := c.client()
 	if err != nil {
 		return err
@@ -72,7 +73,7 @@ func (c *AlertsList) Run(ctx context.Context) error {
 	if c.Ignored {
 		text = ignoredText(l.Ignored, time.Local)
 	}
-	_, err = fmt.Print(text)
+	_, err = fmt.Print(on.Wrap(text))
 	return err
 }
 

@@ -14,15 +14,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// screen is the side of a terminal where a person sits.
-type screen struct {
+// person is the side of a terminal where a person sits.
+type person struct {
 	master *os.File
 	mu     sync.Mutex
 	text   bytes.Buffer
 }
 
 // newScreen makes a terminal of 24 lines of 80 columns, and returns it and the side of the program.
-func newScreen(t *testing.T) (*screen, *os.File) {
+func newScreen(t *testing.T) (*person, *os.File) {
 	t.Helper()
 	// Without it the program may wait for what only a real terminal answers.
 	t.Setenv("TERM", "xterm")
@@ -49,20 +49,20 @@ func newScreen(t *testing.T) (*screen, *os.File) {
 	}
 	t.Cleanup(func() { program.Close() })
 
-	s := &screen{master: master}
+	s := &person{master: master}
 	go func() { _, _ = io.Copy(s, master) }() // it ends with the terminal
 	return s, program
 }
 
 // Write takes what the program prints.
-func (s *screen) Write(b []byte) (int, error) {
+func (s *person) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.text.Write(b)
 }
 
 // await waits until the program has printed a text. Without it, it ends the program's question.
-func (s *screen) await(t *testing.T, text string) {
+func (s *person) await(t *testing.T, text string) {
 	t.Helper()
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		s.mu.Lock()
@@ -80,7 +80,7 @@ func (s *screen) await(t *testing.T, text string) {
 }
 
 // press presses a key.
-func (s *screen) press(t *testing.T, key string) {
+func (s *person) press(t *testing.T, key string) {
 	t.Helper()
 	if _, err := s.master.WriteString(key); err != nil {
 		t.Error(err)

@@ -13,18 +13,20 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/wording"
+	"github.com/amifend/amifend/policy"
 )
 
 // Bans is `amifend bans`.
 type Bans struct {
 	daemonFlags
-	Within *sourceArg `arg:"" optional:"" name:"prefix" help:"${bansWithinHelp}"`
-	Server string     `placeholder:"NAME" help:"Only bans with evidence of this server."`
-	Rule   string     `placeholder:"RULE" help:"${bansRuleHelp}"`
+	Within *sourceArg `arg:"" complete:"banned" optional:"" name:"prefix" help:"${bansWithinHelp}"`
+	Server string     `complete:"servers" placeholder:"NAME" help:"Only bans with evidence of this server."`
+	Rule   string     `complete:"rules" placeholder:"RULE" help:"${bansRuleHelp}"`
 	Scope  string     `enum:",all,sip,stream" default:"" placeholder:"SCOPE" help:"${bansScopeHelp}"`
 	Sort   string     `enum:"newest,until,dropped,score,source" default:"newest" help:"${bansSortHelp}"`
 	Limit  int        `short:"n" placeholder:"COUNT" help:"Print at most COUNT bans."`
-	Wide   bool       `short:"w" help:"${bansWideHelp}"`
+	Wide   bool       `short:"w" xor:"form" help:"${bansWideHelp}"`
+	Quiet  bool       `short:"q" xor:"form" help:"Print only the addresses and prefixes, one a line."`
 }
 
 // Help returns the detailed help.
@@ -34,6 +36,7 @@ func (*Bans) Help() string {
     amifend bans                         who is banned now, the newest first
     amifend bans 203.0.113.5             whether it is banned, and for how long
     amifend bans --sort dropped -n 10    who sends most
+    amifend bans -q                      the addresses alone, for other programs
 
 DROPPED is the number of packets that the kernel has dropped ("?": it does not count them, or
 nothing is dropped). A column STATE appears when a ban is not in the kernel; "would be" means that
@@ -44,6 +47,14 @@ this daemon bans nobody. With --json: one object a line. See also: amifend expla
 func (c *Bans) Validate() error {
 	if c.Limit < 0 {
 		return fmt.Errorf("--limit %d: write a number above 0", c.Limit)
+	}
+
+	// With a misspelt rule the list would be empty, as if nobody were banned.
+	known := slices.ContainsFunc(policy.Rules(), func(r policy.RuleInfo) bool {
+		return r.Name == c.Rule
+	})
+	if c.Rule != "" && !known {
+		return fmt.Errorf("--rule %q: there is no such rule; policy/README.md lists them", c.Rule)
 	}
 	return nil
 }
@@ -80,7 +91,20 @@ func (c *Bans) Run(ctx context.Context) error {
 		return nil
 	}
 
+	if c.Quiet {
+		return writeSources(os.Stdout, l)
+	}
 	return writeBans(os.Stdout, l, c.Wide, time.Now())
+}
+
+// writeSources writes what is banned, and nothing else, so that other commands can read it.
+func writeSources(w io.Writer, l control.BanList) error {
+	var text strings.Builder
+	for _, b := range l.Bans {
+		text.WriteString(bans.Source(b.Prefix) + "\n")
+	}
+	_, err := io.WriteString(w, text.String())
+	return err
 }
 
 // writeBans writes a table that fits into 80 columns for most addresses. Columns in which most rows
@@ -135,8 +159,26 @@ func writeBans(w io.Writer, l control.BanList, wide bool, now time.Time) error {
 		text = fmt.Sprintf("%s in all, %d match, %d shown", text, l.Matched, len(l.Bans))
 	}
 
-	_, err := fmt.Fprintln(w, text)
+	_, err := fmt.Fprintln(w, droppedText(l.Bans)+text)
 	return err
+}
+
+// droppedText returns a line with the sum of the dropped packets, or "" if there is nothing to add.
+func droppedText(list []control.Ban) string {
+	var sum uint64
+	counted := 0
+	for _, b := range list {
+		if b.Dropped != nil {
+			sum += *b.Dropped
+			counted++
+		}
+	}
+
+	// Where nothing is counted, a sum of zero would mislead.
+	if counted == 0 || len(list) < 2 {
+		return ""
+	}
+	return wording.Count(sum, "packet") + " dropped\n"
 }
 
 // stateName returns the state of a ban in a table.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/check"
+	"github.com/amifend/amifend/cmd/amifend/internal/screen"
 )
 
 // Check is `amifend check`.
@@ -30,7 +31,7 @@ func (c *Check) Validate() error {
 }
 
 // Run checks, and writes the findings to standard output.
-func (c *Check) Run(ctx context.Context) error {
+func (c *Check) Run(ctx context.Context, on screen.Screen) error {
 	loaded, err := c.load("use sudo")
 	if err != nil {
 		return err
@@ -39,6 +40,7 @@ func (c *Check) Run(ctx context.Context) error {
 	ok, err := check.Run(ctx, check.Options{
 		Config: loaded, Path: c.Config, Out: os.Stdout,
 		Offline: c.Offline, Wait: c.Wait, PBXConfig: c.PBXConfig, Stdin: os.Stdin,
+		Screen: on, Progress: terminal(os.Stderr),
 	})
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/alecthomas/kong"
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sys/unix"
 
@@ -20,40 +21,64 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/daemon"
 	"github.com/amifend/amifend/cmd/amifend/internal/delivery"
 	"github.com/amifend/amifend/cmd/amifend/internal/journald"
+	"github.com/amifend/amifend/cmd/amifend/internal/screen"
 )
 
 // Commands defines amifend's commands, for kong.
 type Commands struct {
-	Init       Init       `cmd:"" help:"Set amifend up on this machine, or take that back."`
-	Run        Run        `cmd:"" help:"Run the daemon."`
-	Check      Check      `cmd:"" help:"Check the config, every PBX and the firewall."`
-	Status     Status     `cmd:"" help:"Show status: servers, firewall, and what needs attention."`
-	Bans       Bans       `cmd:"" help:"List the bans."`
-	Ban        Ban        `cmd:"" help:"Ban addresses."`
-	Unban      Unban      `cmd:"" help:"Lift bans."`
-	Explain    Explain    `cmd:"" help:"Explain why an address is banned, or what would ban it."`
-	Report     Report     `cmd:"" help:"${reportHelp}"`
-	Top        Top        `cmd:"" help:"Show who fails most: sources, accounts or servers."`
-	Alerts     Alerts     `cmd:"" help:"List alerts: suspicious events that do not lead to a ban."`
-	Notify     Notify     `cmd:"" help:"List the targets of notifications, or test them."`
-	Allow      Allow      `cmd:"" help:"Exempt addresses from bans, or list those that are."`
-	Import     Import     `cmd:"" help:"Import the bans of another tool."`
-	Export     Export     `cmd:"" help:"Export all bans for another machine."`
-	Enforce    Enforce    `cmd:"" help:"End observing: ban from now on, on trial at first."`
-	Keep       Keep       `cmd:"" help:"Keep the bans of a trial, and end it."`
-	Reconcile  Reconcile  `cmd:"" help:"Compare the kernel with the journal, and repair it."`
-	Backup     Backup     `cmd:"" help:"Copy the journal to a file, also while the daemon runs."`
-	Restore    Restore    `cmd:"" help:"Put a backup in the place of the journal."`
-	Reload     Reload     `cmd:"" help:"Make the daemon read its config again."`
-	Flush      Flush      `cmd:"" help:"Remove every ban from the kernel, without the daemon."`
-	Diagnose   Diagnose   `cmd:"" help:"Write a support bundle without secrets."`
-	Events     Events     `cmd:"" help:"Follow the security events."`
-	Demo       Demo       `cmd:"" help:"Show amifend at work on two simulated PBXs."`
-	Replay     Replay     `cmd:"" help:"${replayHelp}"`
-	Completion Completion `cmd:"" help:"Print the completion for a shell."`
-	Man        Man        `cmd:"" help:"Write the man pages."`
-	Version    Show       `cmd:"" help:"Print the version."`
+	Color screen.When `enum:"auto,always,never" default:"auto" placeholder:"WHEN" help:"${colorHelp}"`
+
+	Status  Status  `cmd:"" group:"look" help:"Show status: servers, firewall, and what needs attention."`
+	Bans    Bans    `cmd:"" group:"look" help:"List the bans."`
+	Explain Explain `cmd:"" group:"look" help:"Explain why an address is banned, or what would ban it."`
+	Report  Report  `cmd:"" group:"look" help:"${reportHelp}"`
+	Top     Top     `cmd:"" group:"look" help:"Show who fails most: sources, accounts or servers."`
+	Alerts  Alerts  `cmd:"" group:"look" help:"List alerts: suspicious events that do not lead to a ban."`
+	Events  Events  `cmd:"" group:"look" help:"Follow the security events."`
+
+	Ban   Ban   `cmd:"" group:"act" help:"Ban addresses."`
+	Unban Unban `cmd:"" group:"act" help:"Lift bans."`
+	Allow Allow `cmd:"" group:"act" help:"Exempt addresses from bans, or list those that are."`
+
+	Init    Init    `cmd:"" group:"setup" help:"Set amifend up on this machine, or take that back."`
+	Run     Run     `cmd:"" group:"setup" help:"Run the daemon."`
+	Check   Check   `cmd:"" group:"setup" help:"Check the config, every PBX and the firewall."`
+	Notify  Notify  `cmd:"" group:"setup" help:"List the targets of notifications, or test them."`
+	Reload  Reload  `cmd:"" group:"setup" help:"Make the daemon read its config again."`
+	Enforce Enforce `cmd:"" group:"setup" help:"End observing: ban from now on, on trial at first."`
+	Keep    Keep    `cmd:"" group:"setup" help:"Keep the bans of a trial, and end it."`
+	Import  Import  `cmd:"" group:"setup" help:"Import the bans of another tool."`
+
+	Reconcile Reconcile `cmd:"" group:"care" help:"Compare the kernel with the journal, and repair it."`
+	Backup    Backup    `cmd:"" group:"care" help:"Copy the journal to a file, also while the daemon runs."`
+	Restore   Restore   `cmd:"" group:"care" help:"Put a backup in the place of the journal."`
+	Flush     Flush     `cmd:"" group:"care" help:"Remove every ban from the kernel, without the daemon."`
+	Diagnose  Diagnose  `cmd:"" group:"care" help:"Write a support bundle without secrets."`
+	Export    Export    `cmd:"" group:"care" help:"Export all bans for another machine."`
+
+	Demo   Demo   `cmd:"" group:"try" help:"Show amifend at work on two simulated PBXs."`
+	Replay Replay `cmd:"" group:"try" help:"${replayHelp}"`
+
+	Completion Completion `cmd:"" group:"more" help:"Print the completion for a shell."`
+	Man        Man        `cmd:"" group:"more" help:"Write the man pages."`
+	Words      Words      `cmd:"" hidden:"" help:"List words for the completion of a shell."`
+	Version    Show       `cmd:"" group:"more" help:"Print the version."`
 }
+
+// Groups returns the groups of the commands, in the order of the help.
+func Groups() []kong.Group {
+	return []kong.Group{
+		{Key: "look", Title: "Look:"},
+		{Key: "act", Title: "Act:"},
+		{Key: "setup", Title: "Set up and run:"},
+		{Key: "care", Title: "Maintain:"},
+		{Key: "try", Title: "Try without a PBX:"},
+		{Key: "more", Title: "More:"},
+	}
+}
+
+// Screen returns the screen of standard output.
+func (c *Commands) Screen() screen.Screen { return screen.Of(os.Stdout, c.Color, os.Getenv) }
 
 // ErrTold is returned by a command that failed and has printed the reason.
 var ErrTold = errors.New("failed")

@@ -80,7 +80,7 @@ func (c *Enforce) Run(ctx context.Context) error {
 
 	end := "the trial is over already"
 	if after.Trial != nil {
-		end = "on trial until " + after.Trial.Ends.Local().Format(time.TimeOnly)
+		end = "on trial until " + after.Trial.Ends.Local().Format(stamp)
 	}
 	fmt.Printf("amifend bans now, %s.\n\nSee that you can still log in, from a second terminal. Then:\n\n"+
 		"    sudo amifend keep\n\nwhich changes this line of the config:\n\n%s\n"+

@@ -14,11 +14,11 @@ import (
 // Events is `amifend events`.
 type Events struct {
 	daemonFlags
-	Follow bool       `required:"" short:"f" help:"Print events as they come, until interrupted."`
+	Follow bool       `short:"f" hidden:"" help:"Does nothing: events are always followed."`
 	Within *sourceArg `arg:"" optional:"" name:"prefix" help:"${eventsWithinHelp}"`
-	Server string     `placeholder:"NAME" help:"Only events of this server."`
+	Server string     `complete:"servers" placeholder:"NAME" help:"Only events of this server."`
 	Count  int        `short:"c" placeholder:"COUNT" help:"End after COUNT events."`
-	Kind   []string   `placeholder:"EVENT" help:"${eventsKindHelp}"`
+	Kind   []string   `complete:"events" placeholder:"EVENT" help:"${eventsKindHelp}"`
 }
 
 // Run follows the events.
@@ -37,6 +37,11 @@ func (c *Events) Run(ctx context.Context) error {
 	events, err := client.Events(ctx, filter)
 	if err != nil {
 		return err
+	}
+
+	// Without a word, a quiet PBX looks like a command that hangs.
+	if w := terminal(os.Stderr); w != nil {
+		fmt.Fprintln(w, "waiting for events; Ctrl-C ends")
 	}
 
 	encode := json.NewEncoder(os.Stdout)
@@ -80,7 +85,7 @@ func eventLine(ev control.Event) string {
 	}
 
 	line := fmt.Sprintf("%s %s %s %s %s %s account %s call %s",
-		ev.Time.Local().Format("15:04:05.000"), ev.Server, ev.Source,
+		ev.Time.Local().Format("15:04:05.000 MST"), ev.Server, ev.Source,
 		ev.Kind, ev.Service, ev.Transport, ev.Account, ev.Session)
 	if ev.Taint != "" {
 		line += " (injected text: " + ev.Taint + ")"

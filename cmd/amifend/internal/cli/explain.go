@@ -3,18 +3,20 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/screen"
 	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
 
 // Explain is `amifend explain`.
 type Explain struct {
 	daemonFlags
-	Addr addrArg `arg:"" name:"address" help:"The address, banned or not."`
+	Addr addrArg `arg:"" complete:"banned" name:"address" help:"The address, banned or not."`
 }
 
 // Help returns the detailed help.
@@ -25,7 +27,7 @@ and policy/README.md explain the rules. All times have the same zone.`
 }
 
 // Run asks the daemon, and prints the answer.
-func (c *Explain) Run(ctx context.Context) error {
+func (c *Explain) Run(ctx context.Context, on screen.Screen) error {
 	client, err := c.client()
 	if err != nil {
 		return err
@@ -39,7 +41,15 @@ func (c *Explain) Run(ctx context.Context) error {
 		return printJSON(x)
 	}
 
-	_, err = fmt.Print(explanationText(x, c.Addr.String(), zone(client.Zone), time.Now()))
+	// Red is for a ban that is in force.
+	style := screen.Bold
+	if slices.ContainsFunc(x.Bans, func(b control.Ban) bool {
+		return b.State == control.StateInKernel
+	}) {
+		style = screen.Bad
+	}
+	text := explanationText(x, c.Addr.String(), zone(client.Zone), time.Now())
+	_, err = fmt.Print(on.Wrap(on.First(style, text)))
 	return err
 }
 
@@ -57,7 +67,7 @@ func explanationText(
 	// The advice follows the bans in force, so that nobody has to read on for it.
 	if len(x.Bans) > 0 {
 		fmt.Fprintf(&b,
-			"  undo:      amifend unban %s; to let it in for good: amifend allow %[1]s\n",
+			"  undo:         amifend unban %s; to let it in for good: amifend allow %[1]s\n",
 			addr)
 	}
 
@@ -109,6 +119,6 @@ func kernelLine(b control.Ban, now time.Time) string {
 	if b.State != control.StateInKernel {
 		dropped = stateText(b.State)
 	}
-	return fmt.Sprintf("  kernel:    %s %s, %s more: %s\n", bans.Source(b.Prefix), b.Scope,
+	return fmt.Sprintf("  kernel:       %s %s, %s more: %s\n", bans.Source(b.Prefix), b.Scope,
 		rough(b.Until.Sub(now)), dropped)
 }

@@ -1,11 +1,17 @@
 package cli
 
-import "github.com/alecthomas/kong"
+import (
+	"maps"
+
+	"github.com/alecthomas/kong"
+)
 
 // Vars returns the help texts that are too long for a struct tag, by the names that the tags use.
 func Vars() kong.Vars {
 	// Defaults are written out: kong replaces names in these texts only once.
-	return kong.Vars{
+	vars := kong.Vars{
+		"colorHelp": "Colours: auto (on a terminal, unless NO_COLOR is set), always or never.",
+
 		"configHelp":       "The config file (/etc/amifend/config.toml).",
 		"alertsLimitHelp":  "Print at most COUNT alerts, the worst and the last ones (100).",
 		"alertsIgnoreHelp": "Silence an alert that lasts, for good, with a note.",
@@ -52,6 +58,7 @@ func Vars() kong.Vars {
 
 		"statusAcknowledgeHelp": "Stop to report the loss of the journal. This needs the right to " +
 			"change.",
+		"statusQuietHelp": "Print one line, with the exit code of a Nagios plugin.",
 		"runTrialHelp": "A trial: the bans of this run end after TIME, such as 10m, unless you run " +
 			"amifend keep.",
 
@@ -64,12 +71,20 @@ func Vars() kong.Vars {
 			"every ban and the deny lists.",
 		"flushConfigHelp": "The config file, which names the table. Default: " +
 			"/etc/amifend/config.toml, or the table amifend if there is none.",
+	}
+	maps.Copy(vars, pastVars())
+	return vars
+}
 
+// pastVars returns the texts of the commands that read what others recorded.
+func pastVars() kong.Vars {
+	return kong.Vars{
 		"importJailHelp": "Only the bans of these jails. Default: the jails with asterisk, pbx or " +
 			"sip in their names.",
 		"importScopeHelp": "What to drop: all packets; sip, those to the SIP ports; stream, " +
 			"TCP to the SIP, WebSocket and AMI ports (sip).",
 
+		"replaySummaryHelp": "Print only the summary, without the decisions.",
 		"replayExplainHelp": "Show only this address: each of its events, and the decision.",
 		"replayFilesHelp": "Captures of AMI, or log files of Asterisk, also packed; folders, " +
 			"and - for standard input. Each is a server of its own.",

@@ -10,10 +10,9 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/replay"
+	"github.com/amifend/amifend/cmd/amifend/internal/screen"
 	"github.com/amifend/amifend/policy"
 )
 
@@ -24,7 +23,8 @@ const defaultConfig = "/etc/amifend/config.toml"
 type Replay struct {
 	pastFlags
 	Format  string   `enum:"text,json" default:"text" help:"The output: text, or json, one object a line."`
-	Explain string   `placeholder:"ADDR" help:"${replayExplainHelp}"`
+	Summary bool     `xor:"part" help:"${replaySummaryHelp}"`
+	Explain string   `xor:"part" placeholder:"ADDR" help:"${replayExplainHelp}"`
 	Files   []string `arg:"" name:"file" type:"path" help:"${replayFilesHelp}"`
 }
 
@@ -57,6 +57,7 @@ note.
 func (r *Replay) Run(ctx context.Context) error {
 	o := replay.Options{
 		Files: r.Files, Format: replay.Format(r.Format), Progress: terminal(os.Stderr),
+		Summary: r.Summary,
 	}
 	var err error
 	if r.Explain != "" {
@@ -80,7 +81,7 @@ func (r *Replay) Run(ctx context.Context) error {
 // terminal returns f if it is a terminal, else nil. A program that reads f must not see a progress
 // bar.
 func terminal(f *os.File) io.Writer {
-	if _, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err != nil {
+	if !screen.IsTerminal(f) {
 		return nil
 	}
 	return f

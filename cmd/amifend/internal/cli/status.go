@@ -4,18 +4,19 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/screen"
 	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
 
 // Status is `amifend status`.
 type Status struct {
 	daemonFlags
-	Acknowledge bool `help:"${statusAcknowledgeHelp}"`
+	Acknowledge bool `xor:"status" help:"${statusAcknowledgeHelp}"`
+	Quiet       bool `short:"q" xor:"status" help:"${statusQuietHelp}"`
 }
 
 // Help returns the detailed help.
@@ -25,11 +26,20 @@ advice.
 
 LAG is the delay of the last event. CLOCK is how far the PBX's clock is ahead of ours. GAPS counts
 how often the connection was lost: events of that time are missing. The exit code is 0 when the
-daemon answers. Scripts read health in --json, which is empty when all is well.`
+daemon answers. Scripts read health in --json, which is empty when all is well.
+
+With --quiet, status is a plugin of Nagios or Icinga. The exit code is 0 (OK) when all is well,
+1 (WARNING) when something needs a look, 2 (CRITICAL) when attackers are not stopped: no daemon
+answers, no server is connected, or the firewall fails. It is 3 (UNKNOWN) when the state cannot be
+read.`
 }
 
 // Run asks the daemon, and prints the answer.
-func (c *Status) Run(ctx context.Context) error {
+func (c *Status) Run(ctx context.Context, on screen.Screen) error {
+	if c.Quiet {
+		return c.quiet(ctx)
+	}
+
 	client, err := c.client()
 	if err != nil {
 		return err
@@ -46,7 +56,14 @@ func (c *Status) Run(ctx context.Context) error {
 	if c.JSON {
 		return printJSON(s)
 	}
-	return writeStatus(os.Stdout, s, time.Now())
+
+	// One write, so that a reader such as head does not get half a table.
+	var text strings.Builder
+	if err := writeStatus(&text, s, on, time.Now()); err != nil {
+		return err
+	}
+	_, err = fmt.Print(text.String())
+	return err
 }
 
 // acknowledge ends the report of a lost journal.
@@ -67,8 +84,9 @@ func (c *Status) acknowledge(ctx context.Context, client *control.Client) error 
 	return err
 }
 
-// writeStatus writes the status for people.
-func writeStatus(w io.Writer, s control.Status, now time.Time) error {
+// writeStatus writes the status for people: first whether all is well, then the details.
+func writeStatus(w io.Writer, s control.Status, on screen.Screen, now time.Time) error {
+	fmt.Fprint(w, on.Wrap(healthText(s, on)), "\n")
 	fmt.Fprintf(w, "amifend %s runs since %s (%s)\n\n", s.Version,
 		s.Since.Local().Format(stamp), rough(now.Sub(s.Since)))
 
@@ -82,27 +100,34 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 		return err
 	}
 
+	_, err := fmt.Fprint(w, on.Wrap(detailsText(s)))
+	return err
+}
+
+// detailsText returns the state of what is not a server.
+func detailsText(s control.Status) string {
+	var b strings.Builder
 	f := s.Firewall
 	banWord := "ban"
 	if dryStatus(s) {
 		banWord = "would-be ban" // nothing is dropped
 	}
 
-	fmt.Fprintf(w, "\nfirewall  %s, %s: %s", f.Name, f.State, wording.Count(f.Bans, banWord))
+	fmt.Fprintf(&b, "\nfirewall  %s, %s: %s", f.Name, f.State, wording.Count(f.Bans, banWord))
 	for _, more := range []struct {
 		n    int
 		what string
 	}{{f.Pending, "not in the kernel yet"}, {f.Waiting, "waiting for room"}} {
 		if more.n > 0 {
-			fmt.Fprintf(w, ", %d %s", more.n, more.what)
+			fmt.Fprintf(&b, ", %d %s", more.n, more.what)
 		}
 	}
 
 	// The firewall also holds the lists that take precedence over bans.
-	fmt.Fprintf(w, "\n          never banned: %s (amifend allow --list)\n",
+	fmt.Fprintf(&b, "\n          never banned: %s (amifend allow --list)\n",
 		wording.Count(s.Protected, "prefix"))
 	if d := f.Denied; d != nil {
-		fmt.Fprintf(w, "          %s\n", deniedLine(*d))
+		fmt.Fprintf(&b, "          %s\n", deniedLine(*d))
 	}
 
 	// Without [state] there is no journal.
@@ -115,32 +140,33 @@ func writeStatus(w io.Writer, s control.Status, now time.Time) error {
 			state += ", " + wording.Count(j.Waiting, "change") + " of bans not written yet"
 		}
 
-		fmt.Fprintf(w, "journal   %s, %.1f MB: %s\n", j.Path, float64(j.Size)/1e6, state)
+		fmt.Fprintf(&b, "journal   %s, %.1f MB: %s\n", j.Path, float64(j.Size)/1e6, state)
 	}
 
 	if s.Confined != nil {
-		fmt.Fprintf(w, "confined  %s\n", confinedText(*s.Confined))
+		fmt.Fprintf(&b, "confined  %s\n", confinedText(*s.Confined))
 	}
 
 	// The attempts that were left out explain why somebody is not banned.
 	e := s.Engine
-	fmt.Fprintf(w, "events    %d since the start: %d attempts counted,\n"+
-		"          left out: %d of protected sources, %d in the name of proved ones, %d of "+
-		"banned ones\n",
-		e.Observed, e.Counted, e.Protected, e.Shielded, e.Covered)
+	fmt.Fprintf(&b, "events    %d since the start: %d attempts counted\n", e.Observed, e.Counted)
+	if e.Protected+e.Shielded+e.Covered > 0 {
+		fmt.Fprintf(&b, "          left out: %d of protected sources, %d in the name of proved ones, "+
+			"%d of banned ones\n", e.Protected, e.Shielded, e.Covered)
+	}
 
 	for i, shared := range s.SharedSources {
 		head := "          "
 		if i == 0 {
 			head = "shared by "
 		}
-		fmt.Fprintf(w, "%s%s: %s\n", head, wording.Count(shared.Accounts, "account"), shared.Source)
+		fmt.Fprintf(&b, "%s%s: %s\n", head, wording.Count(shared.Accounts, "account"), shared.Source)
 	}
 	if s.SharedMore > 0 {
-		fmt.Fprintf(w, "          and %d more addresses\n", s.SharedMore)
+		fmt.Fprintf(&b, "          and %d more addresses\n", s.SharedMore)
 	}
 
-	return writeHealth(w, s)
+	return b.String()
 }
 
 // confinedText returns what the daemon's process may still do.
@@ -185,23 +211,39 @@ func deniedLine(d control.Denied) string {
 	return text
 }
 
-// writeHealth writes the warnings, each with its advice.
-func writeHealth(w io.Writer, s control.Status) error {
-	if len(s.Health) == 0 {
-		_, err := fmt.Fprintln(w, "\nall is well")
-		return err
-	}
+// healthText returns whether all is well, and the warnings, each with its advice.
+func healthText(s control.Status, on screen.Screen) string {
+	var b strings.Builder
+	style, verdict := verdictText(s)
+	b.WriteString(on.Style(style, verdict) + "\n")
 
-	fmt.Fprintln(w, "\nneeds a look")
 	for _, h := range s.Health {
-		fmt.Fprintf(w, "  %s: %s\n", h.About, h.What)
+		fmt.Fprintf(&b, "  %s: %s\n", on.Style(screen.Bold, h.About), h.What)
 		if h.Do != "" {
-			fmt.Fprintf(w, "    do: %s\n", h.Do)
+			fmt.Fprintf(&b, "    do: %s\n", h.Do)
 		}
 	}
+	return b.String()
+}
 
-	_, err := fmt.Fprintf(w, "%s\n", wording.Count(len(s.Health), "warning"))
-	return err
+// verdictText returns whether all is well, in one line.
+func verdictText(s control.Status) (screen.Style, string) {
+	style, text := screen.Good, "all is well"
+	switch n := len(s.Health); {
+	case n == 1:
+		style, text = screen.Warn, "1 thing needs a look"
+	case n > 1:
+		style, text = screen.Warn, fmt.Sprintf("%d things need a look", n)
+	}
+	if severe(s) {
+		style = screen.Bad
+	}
+
+	// A reader must not take an observing daemon for one that protects.
+	if dryStatus(s) {
+		text += "; amifend only observes, and bans nobody"
+	}
+	return style, text
 }
 
 // serverLine returns the row of a server.

@@ -16,7 +16,7 @@ import (
 // Unban is `amifend unban`.
 type Unban struct {
 	daemonFlags
-	Prefixes []sourceArg `arg:"" optional:"" name:"prefix" help:"${unbanPrefixHelp}"`
+	Prefixes []sourceArg `arg:"" complete:"banned" optional:"" name:"prefix" help:"${unbanPrefixHelp}"`
 	All      bool        `help:"Lift all bans."`
 }
 

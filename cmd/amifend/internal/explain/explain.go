@@ -48,6 +48,12 @@ func (t *teller) stamp(at int64) string {
 	return time.Unix(0, at).In(t.o.Location).Format("2006-01-02 15:04:05 MST")
 }
 
+// item writes a line with a label. The texts of all labels begin in the same column.
+func (t *teller) item(label, format string, args ...any) {
+	t.line("  %-13s %s", label+":", fmt.Sprintf(format, args...))
+}
+
+// verdict writes the first line, which answers the reader's question, and the ban's own lines.
 func (t *teller) verdict(x *policy.Explanation) {
 	switch {
 	case x.Banned:
@@ -57,27 +63,8 @@ func (t *teller) verdict(x *policy.Explanation) {
 			is = "would be"
 		}
 
-		t.line("%s %s banned as %s, scope %s, from %s until %s", x.Addr, is, x.Ban.Prefix,
-			x.Ban.Scope, t.stamp(x.Ban.From), t.stamp(x.Ban.Until))
-
-		// A ban without a strike is on evidence that could be forged, or the engine did not decide
-		// it.
-		switch {
-		case x.Ban.Strike == 0 && x.Ban.Attempts > 0:
-			t.line("  rule:      %s (score %.2f, %s; no strike, and never longer than ten minutes)",
-				x.Ban.Rule, x.Ban.Score, wording.Count(x.Ban.Attempts, "attempt"))
-		case x.Ban.Strike > 0:
-			t.line("  rule:      %s (score %.2f, %s, ban number %d)", x.Ban.Rule, x.Ban.Score,
-				wording.Count(x.Ban.Attempts, "attempt"), x.Ban.Strike)
-		default: // an operator's, or one that was found in the kernel
-			t.line("  rule:      %s", x.Ban.Rule)
-		}
-
-		// Events behind a ban show that the attacker is still there.
-		if x.Ban.Seen > 0 {
-			t.line("  since:     %s, the last at %s", wording.Count(x.Ban.Seen, "event"),
-				t.stamp(x.Ban.LastSeen))
-		}
+		t.line("%s %s banned until %s: %s", x.Addr, is, t.stamp(x.Ban.Until), t.why(x))
+		t.ban(&x.Ban)
 	case x.Protected != "":
 		t.line("%s is never banned: %s", x.Addr, x.Protected)
 	case !x.Known:
@@ -87,54 +74,86 @@ func (t *teller) verdict(x *policy.Explanation) {
 	}
 }
 
+// why returns the reason of a ban in a few words: the attempts if the rule counts those, otherwise
+// what the rule is about.
+func (t *teller) why(x *policy.Explanation) string {
+	switch x.Ban.Rule {
+	case policy.RuleProvenScore, policy.RuleScore, policy.RuleLongMemory:
+		// An engine that started after the ban has no evidence of it.
+		if len(x.Evidence) > 0 {
+			return summarize(x.Evidence)
+		}
+		return wording.Count(x.Ban.Attempts, "failed attempt")
+	case policy.RuleSecondOffender:
+		return "other addresses of " + x.Ban.Prefix.String() + " were banned before"
+	case policy.RuleSpreadScore:
+		return "several addresses of " + x.Ban.Prefix.String() + " failed"
+	default:
+		return wording.Why(x.Ban.Rule, x.Ban.Score, 0)
+	}
+}
+
+// ban writes the details of a ban.
+func (t *teller) ban(b *policy.Ban) {
+	t.item("ban", "%s, scope %s, from %s", b.Prefix, b.Scope, t.stamp(b.From))
+
+	// A ban without a strike is on evidence that could be forged, or the engine did not decide it.
+	switch {
+	case b.Strike == 0 && b.Attempts > 0:
+		t.item("rule", "%s (score %.2f, %s; no strike, and never longer than ten minutes)", b.Rule,
+			b.Score, wording.Count(b.Attempts, "attempt"))
+	case b.Strike > 0:
+		t.item("rule", "%s (score %.2f, %s, ban number %d)", b.Rule, b.Score,
+			wording.Count(b.Attempts, "attempt"), b.Strike)
+	default: // an operator's, or one that was found in the kernel
+		t.item("rule", "%s", b.Rule)
+	}
+
+	// Events behind a ban show that the attacker is still there.
+	if b.Seen > 0 {
+		t.item("still sends", "%s since the ban, the last at %s", wording.Count(b.Seen, "event"),
+			t.stamp(b.LastSeen))
+	}
+}
+
 func (t *teller) source(x *policy.Explanation) {
 	for _, s := range x.Scores {
-		t.line("  %-10s %.2f of %g (%.2f proven, %.2f that could be forged)", s.Rule.String()+":",
+		t.item(s.Rule.String(), "%.2f of %g (%.2f proven, %.2f that could be forged)",
 			s.Proven+s.Forgeable, s.Limit, s.Proven, s.Forgeable)
 	}
 
 	// The count of attempts precedes the evidence, which holds only the latest of them.
 	if x.Attempts > 0 {
-		t.line("  attempts:  %d since %s", x.Attempts, t.stamp(x.Since))
+		t.item("attempts", "%d since %s", x.Attempts, t.stamp(x.Since))
 	}
-	for _, e := range x.Evidence {
-		t.line("    %s  %s  weight %.3g%s", t.stamp(e.At),
-			wording.Describe([]policy.Evidence{e}, t.o.Servers), e.Weight, certain(e.Chooser))
+	for _, e := range fold(x.Evidence) {
+		t.evidence(e)
 	}
 
 	// A proof keeps forged packets from banning a phone, so the text shows its limits.
 	switch {
 	case x.Proved && x.Washed:
-		t.line("  proof:     %s, good until %s; it failed from the same port before: one of the "+
+		t.item("proof", "%s, good until %s; it failed from the same port before: one of the "+
 			"two may be forged", t.stamp(x.ProofAt), t.stamp(x.ProofEnds))
 	case x.Proved:
-		t.line("  proof:     %s, good until %s: packets that could be forged are not "+
+		t.item("proof", "%s, good until %s: packets that could be forged are not "+
 			"held against it", t.stamp(x.ProofAt), t.stamp(x.ProofEnds))
 	case x.ProofAt != 0:
-		t.line("  proof:     %s, too long ago", t.stamp(x.ProofAt))
+		t.item("proof", "%s, too long ago", t.stamp(x.ProofAt))
 	}
 
 	if x.Shared > 0 {
-		t.line("  shared:    %s logged in from here lately: %s", wording.Count(x.Shared, "account"),
+		t.item("shared", "%s logged in from here lately: %s", wording.Count(x.Shared, "account"),
 			wording.Names(x.Users, x.Shared))
 	}
 
 	// Trust makes the next ban less likely, and strikes make it longer.
 	if x.Owns > 0 {
-		t.line("  trust:     %.1f, %s", x.Trust, wording.Count(x.Owns, "account")+" of its own")
+		t.item("trust", "%.1f, %s", x.Trust, wording.Count(x.Owns, "account")+" of its own")
 	}
 	if x.Strikes > 0 {
-		t.line("  strikes:   %d, one less at %s", x.Strikes, t.stamp(x.StrikeEnds))
+		t.item("strikes", "%d, one less at %s", x.Strikes, t.stamp(x.StrikeEnds))
 	}
-}
-
-// certain returns a remark for an attempt whose address nobody could have chosen. For the others,
-// Describe names who could.
-func certain(c policy.Chooser) string {
-	if c.Proven() {
-		return ", the address is certain"
-	}
-	return ""
 }
 
 // accounts writes what is known of the accounts at the address. shared reports whether many users
@@ -170,7 +189,7 @@ func (t *teller) accounts(accounts []policy.AccountPart, shared bool) {
 			said = append(said, wording.Count(a.Excused, "failure")+" of a misconfigured phone")
 		}
 		if len(said) > 0 {
-			t.line("  account:   %s: %s", name, strings.Join(said, ", "))
+			t.item("account", "%s: %s", name, strings.Join(said, ", "))
 		}
 	}
 }
@@ -183,8 +202,8 @@ func (t *teller) prefixes(x *policy.Explanation) {
 
 		// A Teredo or NAT64 address holds the IPv4 address of its host.
 		if p.Prefix.Addr().Is4() && x.Addr.Is6() {
-			t.line("  %-10s score %.2f of %g from about %.0f IPv6 addresses that hold this IPv4 "+
-				"address", p.Prefix.Addr().String()+":", p.Proven+p.Forgeable, p.Limit, p.Suspects)
+			t.item("IPv4 address", "%s: score %.2f of %g from about %.0f IPv6 addresses that "+
+				"hold it", p.Prefix.Addr(), p.Proven+p.Forgeable, p.Limit, p.Suspects)
 			continue
 		}
 
@@ -193,13 +212,13 @@ func (t *teller) prefixes(x *policy.Explanation) {
 		if t.o.Dry {
 			before = "would have been banned before"
 		}
-		s := fmt.Sprintf("  %-10s score %.2f of %g from about %.0f of its parts, %d of them %s",
-			p.Prefix.String()+":", p.Proven+p.Forgeable, p.Limit, p.Suspects, p.Offenders, before)
+		s := fmt.Sprintf("%s: score %.2f of %g from about %.0f of its parts, %d of them %s",
+			p.Prefix, p.Proven+p.Forgeable, p.Limit, p.Suspects, p.Offenders, before)
 		if p.Proved {
 			s += "; it holds a proved address, so only single addresses are banned"
 		}
 
-		t.line("%s", s)
+		t.item("network", "%s", s)
 	}
 }
 
@@ -208,31 +227,29 @@ func (t *teller) next(x *policy.Explanation) {
 	// Readers ask how a ban ends, or how far the address is from one.
 	switch {
 	case x.Banned && t.o.Dry:
-		t.line("  next:      the ban would end by itself; put the address in [allow] prefixes so " +
-			"that it is never banned")
+		t.item("next", "the ban would end by itself")
 	case x.Banned:
-		t.line("  next:      the ban ends by itself; put the address in [allow] prefixes to " +
-			"lift it for good")
+		t.item("next", "the ban ends by itself")
 	case x.Protected != "":
 	case x.Shared > 0:
-		t.line("  next:      nothing bans it unless [policy] ban_shared_sources is true: many users " +
+		t.item("next", "nothing bans it unless [policy] ban_shared_sources is true: many users "+
 			"share it")
 	case x.Proved:
-		t.line("  next:      attempts over TCP, TLS or WebSocket would ban it from that transport; " +
+		t.item("next", "attempts over TCP, TLS or WebSocket would ban it from that transport; "+
 			"packets over UDP, and all of chan_sip, would not")
 	case x.Known && x.MoreUnknown > 0 && x.MoreKnown > 0:
-		t.line("  next:      %s on an unknown account would ban it, or %s",
+		t.item("next", "%s on an unknown account would ban it, or %s",
 			wording.Count(x.MoreUnknown, "more attempt"),
 			wording.Count(x.MoreKnown, "wrong password"))
 	case x.Known && x.MoreUnknown > 0:
 		// Wrong passwords weigh nothing, by [policy.weights].
-		t.line("  next:      %s on an unknown account would ban it",
+		t.item("next", "%s on an unknown account would ban it",
 			wording.Count(x.MoreUnknown, "more attempt"))
 	case x.Known && x.MoreKnown > 0:
-		t.line("  next:      %s would ban it", wording.Count(x.MoreKnown, "wrong password"))
+		t.item("next", "%s would ban it", wording.Count(x.MoreKnown, "wrong password"))
 	}
 
 	if x.CalmAt != 0 && x.Attempts > 0 {
-		t.line("  forgotten: at %s, if nothing comes until then", t.stamp(x.CalmAt))
+		t.item("forgotten", "at %s, if nothing comes until then", t.stamp(x.CalmAt))
 	}
 }

@@ -85,26 +85,29 @@ func text(t *testing.T, x policy.Explanation) string {
 }
 
 func TestText(t *testing.T) {
-	const want = `203.0.113.5 is banned as 203.0.113.0/24, scope sip, from 2026-11-23 05:59:00 ` +
-		`UTC until 2026-11-23 06:09:00 UTC
-  rule:      second_offender (score 3.50, 7 attempts, ban number 2)
-  since:     12 events, the last at 2026-11-23 05:59:59 UTC
-  score:     3.75 of 3 (1.50 proven, 2.25 that could be forged)
-  long_memory: 4.00 of 6 (1.50 proven, 2.50 that could be forged)
-  attempts:  4 since 2026-11-23 05:58:00 UTC
-    2026-11-23 05:58:00 UTC  office: InvalidPassword "1001"  weight 0.5, the address is certain
-    2026-11-23 05:59:00 UTC  branch: InvalidAccountID (forgeable by a spoofer) ` + hostileQuoted + `  weight 1.25
-  proof:     2026-11-23 05:00:00 UTC, good until 2026-11-24 05:00:00 UTC; it failed from the ` +
+	const want = `203.0.113.5 is banned until 2026-11-23 06:09:00 UTC: other addresses of ` +
+		`203.0.113.0/24 were banned before
+  ban:          203.0.113.0/24, scope sip, from 2026-11-23 05:59:00 UTC
+  rule:         second_offender (score 3.50, 7 attempts, ban number 2)
+  still sends:  12 events since the ban, the last at 2026-11-23 05:59:59 UTC
+  score:        3.75 of 3 (1.50 proven, 2.25 that could be forged)
+  long_memory:  4.00 of 6 (1.50 proven, 2.50 that could be forged)
+  attempts:     4 since 2026-11-23 05:58:00 UTC
+    2026-11-23 05:58:00 UTC  wrong password for "1001"
+      office, InvalidPassword, weight 0.5, the address is certain
+    2026-11-23 05:59:00 UTC  unknown account ` + hostileQuoted + `
+      branch, InvalidAccountID, weight 1.25, forgeable by a spoofer
+  proof:        2026-11-23 05:00:00 UTC, good until 2026-11-24 05:00:00 UTC; it failed from the ` +
 		`same port before: one of the two may be forged
-  shared:    7 accounts logged in from here lately: "204", ` + hostileQuoted + ` and 5 more
-  trust:     3.2, 2 accounts of its own
-  strikes:   1, one less at 2026-12-23 06:00:00 UTC
-  account:   ` + hostileQuoted + ` of branch: last success 2026-11-23 05:00:00 UTC, 3 failures ` +
+  shared:       7 accounts logged in from here lately: "204", ` + hostileQuoted + ` and 5 more
+  trust:        3.2, 2 accounts of its own
+  strikes:      1, one less at 2026-12-23 06:00:00 UTC
+  account:      ` + hostileQuoted + ` of branch: last success 2026-11-23 05:00:00 UTC, 3 failures ` +
 		`since 2026-11-23 05:59:00 UTC, 2 failures of a misconfigured phone
-  203.0.113.0/24: score 3.00 of 9 from about 5 of its parts, 3 of them banned before; it holds ` +
-		`a proved address, so only single addresses are banned
-  next:      the ban ends by itself; put the address in [allow] prefixes to lift it for good
-  forgotten: at 2026-11-24 06:00:00 UTC, if nothing comes until then
+  network:      203.0.113.0/24: score 3.00 of 9 from about 5 of its parts, 3 of them banned ` +
+		`before; it holds a proved address, so only single addresses are banned
+  next:         the ban ends by itself
+  forgotten:    at 2026-11-24 06:00:00 UTC, if nothing comes until then
 `
 
 	if got := text(t, everything()); got != want {
@@ -132,7 +135,7 @@ func TestTextOfEachState(t *testing.T) {
 				Addr: addr, Banned: true,
 				Ban: policy.Ban{Prefix: netip.PrefixFrom(addr, 32), Rule: policy.RuleOperator},
 			},
-			[]string{"  rule:      operator\n"},
+			[]string{"  rule:         operator\n"},
 			[]string{"score", "number"},
 		},
 		"allowlisted": {
@@ -147,8 +150,8 @@ func TestTextOfEachState(t *testing.T) {
 			},
 			[]string{
 				"203.0.113.5 is not banned\n",
-				"next:      3 more attempts on an unknown account would ban it, or 5 " +
-					"wrong passwords\n", "forgotten: at 2026-11-23 07:00:00 UTC",
+				"next:         3 more attempts on an unknown account would ban it, or 5 " +
+					"wrong passwords\n", "forgotten:    at 2026-11-23 07:00:00 UTC",
 			},
 			[]string{"proof:", "trust:", "strikes:"},
 		},
@@ -161,12 +164,12 @@ func TestTextOfEachState(t *testing.T) {
 		// With a weight of 0, no number of such attempts leads to a ban.
 		"wrong passwords weigh nothing": {
 			policy.Explanation{Addr: addr, Known: true, MoreUnknown: 3},
-			[]string{"next:      3 more attempts on an unknown account would ban it\n"},
+			[]string{"next:         3 more attempts on an unknown account would ban it\n"},
 			[]string{"password"},
 		},
 		"unknown accounts weigh nothing": {
 			policy.Explanation{Addr: addr, Known: true, MoreKnown: 5},
-			[]string{"next:      5 wrong passwords would ban it\n"},
+			[]string{"next:         5 wrong passwords would ban it\n"},
 			[]string{"unknown account"},
 		},
 		"forged in its name": {
@@ -190,7 +193,7 @@ func TestTextOfEachState(t *testing.T) {
 					Seen:   5_000_000_000, LastSeen: at(0),
 				},
 			},
-			[]string{"since:     5000000000 events, the last at"},
+			[]string{"still sends:  5000000000 events since the ban, the last at"},
 			nil,
 		},
 		"a phone": {
@@ -200,16 +203,16 @@ func TestTextOfEachState(t *testing.T) {
 			},
 			[]string{
 				"203.0.113.5 is not banned\n",
-				"proof:     2026-11-23 06:00:00 UTC, good until 2026-11-24 06:00:00 UTC",
-				"trust:     1.0, 1 account of its own",
-				"next:      attempts over TCP, TLS or WebSocket would ban it from that transport; packets over UDP, " +
-					"and all of chan_sip, would not",
+				"proof:        2026-11-23 06:00:00 UTC, good until 2026-11-24 06:00:00 UTC",
+				"trust:        1.0, 1 account of its own",
+				"next:         attempts over TCP, TLS or WebSocket would ban it from " +
+					"that transport; packets over UDP, and all of chan_sip, would not",
 			},
-			[]string{"attempts:  ", "strikes:"},
+			[]string{"attempts:     ", "strikes:"},
 		},
 		"a phone of last week": {
 			policy.Explanation{Addr: addr, Known: true, ProofAt: at(0)},
-			[]string{"proof:     2026-11-23 06:00:00 UTC, too long ago"},
+			[]string{"proof:        2026-11-23 06:00:00 UTC, too long ago"},
 			[]string{"good until"},
 		},
 
@@ -278,9 +281,9 @@ func TestOfAnEngine(t *testing.T) {
 	got := text(t, e.Explain(scanner.Addr()))
 
 	for _, w := range []string{
-		"203.0.113.5 is not banned\n", "attempts:  3 since",
-		`office: InvalidAccountID ` + hostileQuoted + `  weight 1`,
-		"account:   " + hostileQuoted + " of office: 1 failure since",
+		"203.0.113.5 is not banned\n", "attempts:     3 since",
+		`unknown account ` + hostileQuoted, `office, InvalidAccountID, weight 1, `,
+		"account:      " + hostileQuoted + " of office: 1 failure since",
 		"1 more attempt on an unknown account would ban it, or 1 wrong password\n",
 	} {
 		if !strings.Contains(got, w) {
@@ -293,7 +296,7 @@ func TestOfAnEngine(t *testing.T) {
 	// The phone proved itself, and nothing is held against it.
 	got = text(t, e.Explain(phone.Addr()))
 	if !strings.Contains(got, "good until 2026-11-24 06:00:02 UTC") ||
-		!strings.Contains(got, `account:   "1001" of office: last success`) {
+		!strings.Contains(got, `account:      "1001" of office: last success`) {
 		t.Errorf("of the phone it says\n%s", got)
 	}
 }

@@ -70,6 +70,8 @@ func bash(b *strings.Builder, app *kong.Application) {
 			if v := values(f.Value); v != nil {
 				fmt.Fprintf(b, "COMPREPLY=($(compgen -W %s -- \"$cur\")); ",
 					quote(strings.Join(v, " ")))
+			} else if list := live(app, f.Value); list != "" {
+				fmt.Fprintf(b, "COMPREPLY=($(compgen -W \"$(%s)\" -- \"$cur\")); ", list)
 			}
 
 			b.WriteString("return ;;\n")
@@ -80,17 +82,20 @@ func bash(b *strings.Builder, app *kong.Application) {
 
 	// The third part completes commands and flags.
 	for _, c := range all {
-		words := c.words()
+		words, now := c.words(), ""
 		for _, a := range c.Positional {
 			words = append(words, values(a)...)
+			if list := live(app, a); list != "" {
+				now = fmt.Sprintf(`" $(%s)"`, list)
+			}
 		}
 
 		for _, f := range c.flags() {
 			words = append(words, "--"+f.Name)
 		}
 
-		fmt.Fprintf(b, "\t%s) COMPREPLY=($(compgen -W %s -- \"$cur\")) ;;\n", quote(prefix(c)),
-			quote(strings.Join(words, " ")))
+		fmt.Fprintf(b, "\t%s) COMPREPLY=($(compgen -W %s%s -- \"$cur\")) ;;\n", quote(prefix(c)),
+			quote(strings.Join(words, " ")), now)
 	}
 
 	fmt.Fprintf(b, "\tesac\n}\ncomplete -o bashdefault -o default -F _%s %[1]s\n", name)
@@ -112,7 +117,7 @@ func zsh(b *strings.Builder, app *kong.Application) {
 	for _, c := range commands(app) {
 		fmt.Fprintf(b, "\n%s() {\n\tlocal line state\n\t_arguments -C -s", zshName(app, c.path))
 		for _, f := range c.flags() {
-			fmt.Fprintf(b, " \\\n\t\t%s", quote(zshFlag(f)))
+			fmt.Fprintf(b, " \\\n\t\t%s", quote(zshFlag(app, f)))
 		}
 
 		// Then the arguments; a command with commands below it completes their names.
@@ -121,7 +126,7 @@ func zsh(b *strings.Builder, app *kong.Application) {
 			if a.IsCumulative() {
 				many = "*"
 			}
-			fmt.Fprintf(b, " \\\n\t\t%s", quote(many+":"+zshText(a.Name)+":"+zshAction(a)))
+			fmt.Fprintf(b, " \\\n\t\t%s", quote(many+":"+zshText(a.Name)+":"+zshAction(app, a)))
 		}
 
 		// A command without commands below it ends here.
@@ -157,7 +162,7 @@ func zshName(app *kong.Application, path []string) string {
 }
 
 // zshFlag returns a flag as _arguments expects it.
-func zshFlag(f *kong.Flag) string {
+func zshFlag(app *kong.Application, f *kong.Flag) string {
 	text := "--" + f.Name
 	if !f.IsBool() {
 		text += "="
@@ -165,16 +170,18 @@ func zshFlag(f *kong.Flag) string {
 
 	text += "[" + zshText(sentence(f.Help)) + "]"
 	if !f.IsBool() {
-		text += ":" + zshText(strings.ToLower(f.Name)) + ":" + zshAction(f.Value)
+		text += ":" + zshText(strings.ToLower(f.Name)) + ":" + zshAction(app, f.Value)
 	}
 	return text
 }
 
 // zshAction returns how to complete a value.
-func zshAction(v *kong.Value) string {
+func zshAction(app *kong.Application, v *kong.Value) string {
 	switch list := values(v); {
 	case list != nil:
 		return "(" + strings.Join(list, " ") + ")"
+	case live(app, v) != "":
+		return "{compadd -- ${(f)\"$(" + live(app, v) + ")\"}}"
 	case isFile(v):
 		return "_files"
 	default:
@@ -220,12 +227,14 @@ func fish(b *strings.Builder, app *kong.Application) {
 			if f.Short != 0 {
 				short = " -s " + string(f.Short)
 			}
-			line("-l %s%s%s -d %s", f.Name, short, fishValue(f), fishQuote(sentence(f.Help)))
+			line("-l %s%s%s -d %s", f.Name, short, fishValue(app, f), fishQuote(sentence(f.Help)))
 		}
 
 		for _, a := range c.Positional {
 			if list := values(a); list != nil {
 				line("-a %s", fishQuote(strings.Join(list, " ")))
+			} else if list := live(app, a); list != "" {
+				line("-a %s", fishQuote("("+list+")"))
 			} else if isFile(a) {
 				line("-F")
 			}
@@ -234,12 +243,14 @@ func fish(b *strings.Builder, app *kong.Application) {
 }
 
 // fishValue returns how to complete the value of a flag.
-func fishValue(f *kong.Flag) string {
+func fishValue(app *kong.Application, f *kong.Flag) string {
 	switch list := values(f.Value); {
 	case f.IsBool():
 		return ""
 	case list != nil:
 		return " -x -a " + fishQuote(strings.Join(list, " "))
+	case live(app, f.Value) != "":
+		return " -x -a " + fishQuote("("+live(app, f.Value)+")")
 	case isFile(f.Value):
 		return " -r -F"
 	default:

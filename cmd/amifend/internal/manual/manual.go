@@ -44,9 +44,14 @@ func (c command) words() (names []string) {
 	return names
 }
 
-// flags returns the flags of c, with those of the commands above it, sorted.
+// flags returns the flags of c, with those of the commands above it and of its default command,
+// sorted.
 func (c command) flags() (out []*kong.Flag) {
-	for _, group := range c.AllFlags(true) {
+	groups := c.AllFlags(true)
+	if c.DefaultCmd != nil {
+		groups = append(groups, c.DefaultCmd.AllFlags(true)...)
+	}
+	for _, group := range groups {
 		out = append(out, group...)
 	}
 	slices.SortFunc(out, func(a, b *kong.Flag) int { return cmp.Compare(a.Name, b.Name) })
@@ -66,6 +71,15 @@ func values(v *kong.Value) (out []string) {
 	}
 
 	return out
+}
+
+// live returns the command that lists the values which a flag or an argument has now, or "". The tag
+// complete names the list.
+func live(app *kong.Application, v *kong.Value) string {
+	if v.Tag == nil || !v.Tag.Has("complete") {
+		return ""
+	}
+	return app.Name + " words " + v.Tag.Get("complete") + " 2>/dev/null"
 }
 
 // isFile reports whether a value names a file.

@@ -18,6 +18,7 @@ type testCommands struct {
 		Sort   string `enum:"newest,until" default:"newest" help:"Order: newest [first], or it's until. More of it."`
 		Limit  int    `short:"n" help:".Print -5 \\ at most."`
 		Config string `type:"path" help:"The file."`
+		Rule   string `complete:"rules" help:"The rule."`
 		Deep   bool   `hidden:"" help:"Nobody sees this."`
 	} `cmd:"" help:"List who's banned."`
 	Import struct {
@@ -139,7 +140,8 @@ func complete(t *testing.T, words ...string) string {
 		t.Fatal(err)
 	}
 
-	script := `. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _amifend; echo "${COMPREPLY[*]}"`
+	script := `amifend() { [ "$*" = "words rules" ] && echo alpha bravo; };` +
+		` . "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _amifend; echo "${COMPREPLY[*]}"`
 	out, err := exec.Command("bash",
 		append([]string{"--norc", "-c", script, "bash", file}, words...)...).CombinedOutput()
 	if err != nil {
@@ -164,6 +166,7 @@ func TestBash(t *testing.T) {
 		"amifend completion _":          "bash zsh --help",
 		"amifend bans --sort until --l": "--limit",
 		"amifend sec":                   "",
+		"amifend bans --rule b":         "bravo",
 	} {
 		words := strings.Fields(line)
 		if last := len(words) - 1; words[last] == "_" {

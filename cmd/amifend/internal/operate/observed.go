@@ -56,7 +56,7 @@ func observeWarning(o *control.Observed, now time.Time) control.Warning {
 	}
 
 	w.What += fmt.Sprintf("; %s would have been banned since %s, and ",
-		wording.Count(o.Sources, "source"), o.Since.Local().Format(time.DateTime))
+		wording.Count(o.Sources, "source"), o.Since.Local().Format(stamp))
 	switch {
 	case o.LoggedIn > 0:
 		first := strings.Fields(o.Examples[0])[0]

@@ -3,7 +3,6 @@ package operate
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
@@ -63,19 +62,22 @@ func (s *Service) trialStatus(t *judge.Trial) *control.Trial {
 	return &control.Trial{Ends: t.Ends, Over: t.Over, Bans: t.Bans, Enforce: s.ObservesAfter}
 }
 
+// stamp is the format of times for people.
+const stamp = "2006-01-02 15:04:05 MST"
+
 // trialLine describes what a trial means for bans.
 func trialLine(t *judge.Trial) string {
 	if t.Over {
 		return "it is over and was not kept: bans that were made in it or later drop nothing; " +
 			"amifend keep puts them in force"
 	}
-	return "bans that were made in it end at " + t.Ends.Local().Format(time.DateTime) +
+	return "bans that were made in it end at " + t.Ends.Local().Format(stamp) +
 		"; amifend keep gives them their whole time"
 }
 
 // trialWarning describes what a trial means.
 func (s *Service) trialWarning(t *judge.Trial) control.Warning {
-	ends := t.Ends.Local().Format(time.DateTime)
+	ends := t.Ends.Local().Format(stamp)
 	if s.ObservesAfter && !t.Over {
 		return control.Warning{
 			About: "trial",

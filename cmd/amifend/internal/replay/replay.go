@@ -162,6 +162,7 @@ type Options struct {
 	Format     Format
 	Location   *time.Location // of time stamps, in logs and for people; nil: the system's
 	Explain    netip.Addr     // if valid, only this address is reported, event by event
+	Summary    bool           // only the summary, not each decision
 	Progress   io.Writer      // where a progress bar is drawn; nil: nowhere
 }
 
@@ -207,7 +208,7 @@ func Run(ctx context.Context, o Options, out io.Writer) error {
 			return
 		}
 		sum.add(v)
-		if !o.Explain.IsValid() || v.Prefix.Contains(o.Explain) {
+		if !o.Summary && (!o.Explain.IsValid() || v.Prefix.Contains(o.Explain)) {
 			w.decision(v)
 		}
 	})

@@ -405,7 +405,7 @@ func TestExplain(t *testing.T) {
 	for addr, want := range map[string][]string{
 		"203.0.113.5": {
 			"\"a3\": counted\n", "\"a4\": left out: banned\n",
-			"  ban    203.0.113.5/32", "203.0.113.5 is banned as 203.0.113.5/32, scope sip",
+			"  ban    203.0.113.5/32", "203.0.113.5 is banned until ", "  203.0.113.5/32, scope sip",
 		},
 		"10.20.0.101": {": a proof\n", "not counted: could be forged, and the source has proved " +
 			"itself", "10.20.0.101 is not banned"},

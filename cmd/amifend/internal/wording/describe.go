@@ -67,6 +67,54 @@ func Servers(evidence []policy.Evidence, servers []string) (names []string) {
 	return names
 }
 
+// Failure returns a failed attempt in words, such as `wrong password for "1001"`.
+func Failure(k policy.Kind, account policy.Label) string {
+	return Failures(k, []policy.Label{account}, 1)
+}
+
+// Failures returns failed attempts of one kind in words, with the names of some of its accounts.
+// all is the number of accounts.
+func Failures(k policy.Kind, accounts []policy.Label, all int) string {
+	var names []string
+	for _, a := range accounts {
+		if len(a.Bytes()) > 0 {
+			names = append(names, ami.Quote(a.Bytes()))
+		}
+	}
+
+	what := failureText(k)
+	if len(names) == 0 {
+		return what
+	}
+
+	// An account that does not exist has no password.
+	if k != policy.KindInvalidAccountID {
+		what += " for"
+	}
+	what += " " + strings.Join(names, ", ")
+	if more := all - len(accounts); more > 0 {
+		what += fmt.Sprintf(" and %d more", more)
+	}
+	return what
+}
+
+// failureText returns a kind of failed attempts in the terms of a person. The kinds that have none
+// keep Asterisk's name.
+func failureText(k policy.Kind) string {
+	switch k {
+	case policy.KindInvalidPassword, policy.KindChallengeResponseFailed:
+		return "wrong password"
+	case policy.KindInvalidAccountID:
+		return "unknown account"
+	case policy.KindFailedACL:
+		return "refused by an ACL"
+	case policy.KindInjection:
+		return "injected text"
+	default:
+		return k.String()
+	}
+}
+
 // mostAccounts bounds the accounts that a ban names.
 const mostAccounts = 8
 

@@ -68,3 +68,20 @@ func TestDescriptionIsBounded(t *testing.T) {
 		t.Errorf("%d bytes: %s", len(got), got)
 	}
 }
+
+func TestFailures(t *testing.T) {
+	h := policy.NewHasher(1)
+	label := func(s string) policy.Label { return h.Label([]byte(s)) }
+	for want, got := range map[string]string{
+		`wrong password for "1001"`:        Failure(policy.KindChallengeResponseFailed, label("1001")),
+		"wrong password":                   Failure(policy.KindInvalidPassword, label("")),
+		"unknown account " + hostileQuoted: Failure(policy.KindInvalidAccountID, label(hostile)),
+		`refused by an ACL for "1"`:        Failure(policy.KindFailedACL, label("1")),
+		`unknown account "1", "2" and 3 more`: Failures(policy.KindInvalidAccountID,
+			[]policy.Label{label("1"), label("2")}, 5),
+	} {
+		if got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}

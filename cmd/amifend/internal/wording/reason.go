@@ -22,40 +22,48 @@ func Reason(v policy.Verdict, limit float64, servers []string) string {
 	case policy.ActionBan:
 	}
 
-	// Most rules compare a score, so the score is the reason. The text of any other rule describes
-	// what happened.
-	var why string
-	switch v.Rule {
-	default:
-		why = fmt.Sprintf("score %.2f is above %g", v.Score, limit)
-	case policy.RuleLongMemory:
-		why = fmt.Sprintf("score %.2f over weeks is above %g", v.Score, 2*limit)
-	case policy.RuleSecondOffender:
-		why = "other addresses of it were banned before"
-	case policy.RuleSpreadScore:
-		why = fmt.Sprintf("several of its addresses failed, score %.2f together", v.Score)
-	case policy.RuleInjection:
-		why = "its text is made to look like an event"
-	case policy.RuleCanary:
-		why = "nobody legitimate uses this account"
-	case policy.RuleUnanswered:
-		why = fmt.Sprintf("challenged for one account after another without ever "+
-			"answering, score %.2f", v.Score)
-	case policy.RuleCompromised:
-		why = "a success after failures that were not typos"
-	case policy.RuleProvedGuessing:
-		why = "a proved source that seems to guess"
-	case policy.RuleSharedGuessing:
-		why = fmt.Sprintf("guesses through a shared source, score %.2f", v.Score)
-	case policy.RuleAdopted:
-		// The engine did not decide the last two, so they have no evidence.
-		return "found in the kernel"
-	case policy.RuleOperator:
-		return "an operator asked for it"
+	// The engine did not decide these two, so they have no evidence.
+	why := Why(v.Rule, v.Score, limit)
+	if v.Rule == policy.RuleAdopted || v.Rule == policy.RuleOperator {
+		return why
 	}
 
 	// The evidence comes last, since its length varies.
 	return fmt.Sprintf("%s, %s: %s", why, Attempts(v), evidence)
+}
+
+// Why returns the reason of a ban without its evidence. score is that of the ban, limit the
+// policy's threshold.
+func Why(rule policy.Rule, score, limit float64) string {
+	// Most rules compare a score, so the score is the reason. The text of any other rule describes
+	// what happened.
+	switch rule {
+	default:
+		return fmt.Sprintf("score %.2f is above %g", score, limit)
+	case policy.RuleLongMemory:
+		return fmt.Sprintf("score %.2f over weeks is above %g", score, 2*limit)
+	case policy.RuleSecondOffender:
+		return "other addresses of it were banned before"
+	case policy.RuleSpreadScore:
+		return fmt.Sprintf("several of its addresses failed, score %.2f together", score)
+	case policy.RuleInjection:
+		return "its text is made to look like an event"
+	case policy.RuleCanary:
+		return "nobody legitimate uses this account"
+	case policy.RuleUnanswered:
+		return fmt.Sprintf("challenged for one account after another without ever "+
+			"answering, score %.2f", score)
+	case policy.RuleCompromised:
+		return "a success after failures that were not typos"
+	case policy.RuleProvedGuessing:
+		return "a proved source that seems to guess"
+	case policy.RuleSharedGuessing:
+		return fmt.Sprintf("guesses through a shared source, score %.2f", score)
+	case policy.RuleAdopted:
+		return "found in the kernel"
+	case policy.RuleOperator:
+		return "an operator asked for it"
+	}
 }
 
 // lifted returns the reason of a lift in words.
