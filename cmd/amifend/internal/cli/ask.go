@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync/atomic"
+	"sync"
+	"time"
 
 	"charm.land/huh/v2"
 	"golang.org/x/sys/unix"
@@ -66,8 +67,8 @@ const mostLines = 12
 
 // run shows one question, and waits for the answer.
 func (a *asker) run(field huh.Field) error {
-	in := &formInput{File: a.in}
-	defer in.ended.Store(true)
+	in := &formInput{file: a.in, fd: a.in.Fd()}
+	defer in.end()
 
 	form := huh.NewForm(huh.NewGroup(field)).WithAccessible(a.plain).WithInput(in).WithOutput(a.out)
 	err := form.Run()
@@ -77,20 +78,71 @@ func (a *asker) run(field huh.Field) error {
 	return err
 }
 
-// formInput is the terminal as one form reads it. The reader of a form may outlive it (bubbletea
-// v2.0.2 closes it while it waits), and would take the first key away from the next form.
+// formInput is the terminal as one form reads it. The reader of a form outlives it, since bubbletea
+// does not wait for it, and would take the first key away from the next form. So it reads only what
+// is there, and nothing after the end of the form.
+//
+// It has no method Name: cancelreader would take it for a file then, and close its own descriptors
+// while the reader still uses them (v0.2.2; the race detector reports it).
 type formInput struct {
-	*os.File
-	ended atomic.Bool
+	file *os.File
+	fd   uintptr // of file, which may be closed while the reader still waits
+
+	mu    sync.Mutex // the reader of the form, and whoever ends it
+	ended bool
 }
 
-// Read reads from the terminal, unless the form has ended.
+// keyPoll is how long the reader of a form waits for a key before it looks whether the form has
+// ended.
+const keyPoll = 20 * time.Millisecond
+
+// Read waits for keys. It returns io.EOF once the form has ended.
 func (f *formInput) Read(b []byte) (int, error) {
-	if f.ended.Load() {
-		return 0, io.EOF
+	for {
+		n, done, err := f.read(b)
+		if done || err != nil {
+			return n, err
+		}
+
+		fds := []unix.PollFd{{Fd: int32(f.fd), Events: unix.POLLIN}}
+		if _, err := unix.Poll(fds, int(keyPoll.Milliseconds())); err != nil &&
+			!errors.Is(err, unix.EINTR) {
+			return 0, os.NewSyscallError("poll", err)
+		}
 	}
-	return f.File.Read(b)
 }
+
+// read reads the keys that are there. It reports whether there were any.
+func (f *formInput) read(b []byte) (n int, done bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+
+	if f.ended {
+		return 0, true, io.EOF
+	}
+	fds := []unix.PollFd{{Fd: int32(f.fd), Events: unix.POLLIN}}
+	if ready, err := unix.Poll(fds, 0); err != nil || ready == 0 {
+		return 0, false, nil
+	}
+	n, err = f.file.Read(b)
+	return n, true, err
+}
+
+// end keeps the reader of the form from taking more keys.
+func (f *formInput) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ended = true
+}
+
+// Write, Close and Fd make it a terminal for huh. The form must not close what the next one reads.
+func (f *formInput) Write(b []byte) (int, error) { return f.file.Write(b) }
+
+// Close does nothing.
+func (f *formInput) Close() error { return nil }
+
+// Fd returns the descriptor of the terminal.
+func (f *formInput) Fd() uintptr { return f.fd }
 
 // isTerminal reports whether a person can be asked.
 func isTerminal() bool {
