@@ -136,11 +136,28 @@ func TestLiftAllIsKeptInTheRows(t *testing.T) {
 // However many bans wait to be written, a lift does not wait for them.
 func TestLiftsGoFirst(t *testing.T) {
 	j := start(t, options(t.TempDir()))
+
+	// The journal writes nothing until all have come.
+	held, begun := make(chan struct{}), make(chan struct{})
+	asked := make(chan error)
+	go func() {
+		asked <- j.ask(t.Context(), func(*store) error {
+			close(begun)
+			<-held
+			return nil
+		})
+	}()
+	<-begun
+
 	const many = 50_000
 	for i := range many {
 		j.Ban(ban(numbered(i).String(), all, time.Hour))
 	}
 	j.Lift(lift(numbered(many-1).String(), all))
+	close(held)
+	if err := <-asked; err != nil {
+		t.Fatal(err)
+	}
 	if err := j.SyncLifts(t.Context()); err != nil {
 		t.Fatal(err)
 	}
