@@ -67,10 +67,11 @@ const mostLines = 12
 
 // run shows one question, and waits for the answer.
 func (a *asker) run(field huh.Field) error {
-	in := &formInput{file: a.in, fd: a.in.Fd()}
+	in := &formInput{formTerminal: formTerminal{a.in, a.in.Fd()}}
 	defer in.end()
 
-	form := huh.NewForm(huh.NewGroup(field)).WithAccessible(a.plain).WithInput(in).WithOutput(a.out)
+	out := &formTerminal{a.out, a.out.Fd()}
+	form := huh.NewForm(huh.NewGroup(field)).WithAccessible(a.plain).WithInput(in).WithOutput(out)
 	err := form.Run()
 	if errors.Is(err, huh.ErrUserAborted) {
 		return errInterrupted
@@ -85,8 +86,7 @@ func (a *asker) run(field huh.Field) error {
 // It has no method Name: cancelreader would take it for a file then, and close its own descriptors
 // while the reader still uses them (v0.2.2; the race detector reports it).
 type formInput struct {
-	file *os.File
-	fd   uintptr // of file, which may be closed while the reader still waits
+	formTerminal
 
 	mu    sync.Mutex // the reader of the form, and whoever ends it
 	ended bool
@@ -135,14 +135,21 @@ func (f *formInput) end() {
 	f.ended = true
 }
 
-// Write, Close and Fd make it a terminal for huh. The form must not close what the next one reads.
-func (f *formInput) Write(b []byte) (int, error) { return f.file.Write(b) }
+// formTerminal is a terminal as a form uses it. Goroutines of the form outlive it, so they must neither
+// close the file nor ask it for its descriptor: it may be closed by then.
+type formTerminal struct {
+	file *os.File
+	fd   uintptr
+}
+
+func (t *formTerminal) Read(b []byte) (int, error)  { return t.file.Read(b) }
+func (t *formTerminal) Write(b []byte) (int, error) { return t.file.Write(b) }
 
 // Close does nothing.
-func (f *formInput) Close() error { return nil }
+func (t *formTerminal) Close() error { return nil }
 
 // Fd returns the descriptor of the terminal.
-func (f *formInput) Fd() uintptr { return f.fd }
+func (t *formTerminal) Fd() uintptr { return t.fd }
 
 // isTerminal reports whether a person can be asked.
 func isTerminal() bool {
