@@ -162,6 +162,12 @@ func (e *Engine) touch(k key) (*source, table.Ref) {
 func (e *Engine) decay(s *source) {
 	e.renew(s)
 	fadeStrikes(&s.strikes, &s.strikeAt, e.sec)
+
+	// A record with nothing but such a proof may be forgotten at any time, so it must mean nothing.
+	if s.owns == 0 && !e.hasProof(s) {
+		s.flags &^= flagProof
+	}
+
 	dt := e.sec - s.at
 	if e.sec <= s.at {
 		return
