@@ -75,3 +75,29 @@ func TestInviteGuessesAreTheGuessedAccounts(t *testing.T) {
 		t.Errorf("600 wrong passwords for 1002 by INVITE are not told: %v", l.told())
 	}
 }
+
+// A proof without an account means nothing once it is over. Its record may be forgotten then, or
+// not, and both have to end in the same ban.
+func TestExpiredProofWithoutAnAccount(t *testing.T) {
+	var got [2]occupant
+	for i, forget := range []bool{false, true} {
+		l := newLab(t)
+		l.feed(dialled(attacker, "1099")...)
+		l.now += int64(24 * time.Hour)
+		if forget {
+			l.take(l.e.Advance(l.now))
+			l.take(l.e.Advance(l.now + 1))
+		}
+		if known := l.e.recordOf(hostKey(hostAddr(attacker))) != nil; known == forget {
+			t.Fatalf("forget %v: its record is there: %v", forget, known)
+		}
+
+		// Somebody guesses from there, and a friend logs in.
+		l.feed(overStream(wrong(attacker, "1001")), success(attacker, "mine"))
+		k := hostKey(hostAddr(attacker))
+		got[i] = l.e.occupantOf(k, l.e.recordOf(k))
+	}
+	if got[0] != got[1] {
+		t.Errorf("occupants %d and %d", got[0], got[1])
+	}
+}

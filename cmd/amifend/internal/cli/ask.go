@@ -10,6 +10,8 @@ import (
 
 	"charm.land/huh/v2"
 	"golang.org/x/sys/unix"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/screen"
 )
 
 // asker asks the person at a terminal. It implements [setup.Asker].
@@ -151,12 +153,5 @@ func (t *formTerminal) Close() error { return nil }
 // Fd returns the descriptor of the terminal.
 func (t *formTerminal) Fd() uintptr { return t.fd }
 
-// isTerminal reports whether a person can be asked.
-func isTerminal() bool {
-	for _, f := range []*os.File{os.Stdin, os.Stdout} {
-		if _, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err != nil {
-			return false
-		}
-	}
-	return true
-}
+// canAsk reports whether a person can be asked.
+func canAsk() bool { return screen.IsTerminal(os.Stdin) && screen.IsTerminal(os.Stdout) }

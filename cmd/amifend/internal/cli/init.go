@@ -87,7 +87,7 @@ func (c *Init) options() (setup.Options, error) {
 	}
 
 	if !c.Yes && !c.DryRun {
-		if !isTerminal() {
+		if !canAsk() {
 			return o, usageError("nobody can be asked, since this is not a terminal: use --yes, or look " +
 				"first with --dry-run")
 		}

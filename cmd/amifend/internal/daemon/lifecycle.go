@@ -18,7 +18,6 @@ func (d *daemon) run(ctx context.Context) {
 		// The watcher logs an error, and tries again.
 		_ = d.watcher.Refresh()
 	}
-
 	there()
 
 	// The sources of work: they end with ctx.
@@ -80,16 +79,20 @@ func (d *daemon) run(ctx context.Context) {
 	stopNotifier()
 	notifier.Wait()
 
-	what := "amifend stops: its bans stay in the kernel"
+	d.options.Log.Info(d.ending(), "bans", d.enforcer.Held())
+}
+
+// ending says what becomes of the bans when a run has ended.
+func (d *daemon) ending() string {
 	switch dry := d.options.Config.Dry(); {
 	case d.turned() && dry:
-		what = "amifend begins to ban: the bans that it only observed do not come into force"
+		return "amifend begins to ban: the bans that it only observed do not come into force"
 	case d.turned():
-		what = "amifend observes from now on: bans that are in the kernel stay until they end"
+		return "amifend observes from now on: bans that are in the kernel stay until they end"
 	case dry:
-		what = "amifend stops: it was a dry run, so nobody is banned by it"
+		return "amifend stops: it was a dry run, so nobody is banned by it"
 	}
-	d.options.Log.Info(what, "bans", d.enforcer.Held())
+	return "amifend stops: its bans stay in the kernel"
 }
 
 // watchProtected hands on each new list of addresses that are never banned.

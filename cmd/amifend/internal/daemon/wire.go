@@ -96,13 +96,8 @@ func serve(
 		return nil, nil, err
 	}
 
-	// The sessions need the engine's hasher and its numbers of the servers, which the journal may
-	// have changed. They connect when they are started.
 	feed := &control.Feed{}
-	fleet := stream.NewFleet(stream.Options{
-		Log: o.Log, Clock: s.clock, Hasher: engine.Hasher(), Watcher: watcher, Feed: feed,
-	}, s.events)
-	plan, err := fleet.Plan(o.Config.Servers, engine.Servers())
+	fleet, plan, err := newFleet(s, engine, watcher, feed)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -135,6 +130,18 @@ func serve(
 		clock: s.clock, engine: engine.Engine(), servers: engine.Servers(), allowed: allow.Allowances(),
 		addresses: watcher.Addresses(), observed: o.Config.Dry(), notifications: s.notifier.Carry(),
 	}, nil
+}
+
+// newFleet returns the sessions. They need the engine's hasher and its numbers of the servers, which
+// the journal may have changed. They connect when they are started.
+func newFleet(
+	s *shared, engine *judge.Judge, watcher *protect.Watcher, feed *control.Feed,
+) (*stream.Fleet, *stream.Plan, error) {
+	fleet := stream.NewFleet(stream.Options{
+		Log: s.options.Log, Clock: s.clock, Hasher: engine.Hasher(), Watcher: watcher, Feed: feed,
+	}, s.events)
+	plan, err := fleet.Plan(s.options.Config.Servers, engine.Servers())
+	return fleet, plan, err
 }
 
 // findProtected returns the watcher of the protected addresses, and its first set.

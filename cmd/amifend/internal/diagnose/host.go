@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -178,10 +179,8 @@ func logLine(fields map[string]any) (line string, ok bool) {
 	message, ok := fields["MESSAGE"].(string)
 	stamp, _ := fields["__REALTIME_TIMESTAMP"].(string)
 	at := "?"
-	if len(stamp) > 6 {
-		if t, err := time.ParseDuration(stamp + "us"); err == nil {
-			at = time.UnixMicro(t.Microseconds()).UTC().Format(time.RFC3339)
-		}
+	if micros, err := strconv.ParseInt(stamp, 10, 64); err == nil {
+		at = time.UnixMicro(micros).UTC().Format(time.RFC3339)
 	}
 	return fmt.Sprintf("%s <%v> %s", at, fields["PRIORITY"], message), ok
 }

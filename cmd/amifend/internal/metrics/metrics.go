@@ -1,6 +1,6 @@
 // Package metrics serves the daemon's numbers to Prometheus.
 //
-//	Prometheus ── GET /metrics ──→ Server ── Counts, Status, Health, … ──→ judge, enforce, stream, …
+//	Prometheus ── GET /metrics ──→ Server ── Counts, Status, … ──→ judge, enforce, …
 //
 // It promises three things. A scrape holds up nobody: the owners are asked as `amifend status` asks
 // them, once a second at most, and one that does not answer within a second keeps its last numbers

@@ -98,12 +98,8 @@ func (k *Kernel) SetPorts(_ context.Context, ports firewall.Ports) error {
 func (k *Kernel) Apply(
 	ctx context.Context, changes []firewall.Change,
 ) ([]firewall.Rejected, error) {
-	if k.Gate != nil {
-		select {
-		case <-k.Gate:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+	if err := k.pass(ctx); err != nil {
+		return nil, err
 	}
 
 	k.mu.Lock()
@@ -220,14 +216,24 @@ func (k *Kernel) SetDeny(_ context.Context, prefixes []netip.Prefix) error {
 	return nil
 }
 
+// pass waits until Gate is open.
+func (k *Kernel) pass(ctx context.Context) error {
+	if k.Gate == nil {
+		return nil
+	}
+
+	select {
+	case <-k.Gate:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // Dropped returns the sums of Packets, when Gate is open.
 func (k *Kernel) Dropped(ctx context.Context) (map[firewall.Scope]firewall.Dropped, error) {
-	if k.Gate != nil {
-		select {
-		case <-k.Gate:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+	if err := k.pass(ctx); err != nil {
+		return nil, err
 	}
 
 	k.mu.Lock()
