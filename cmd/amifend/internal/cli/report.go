@@ -262,6 +262,9 @@ func writeSums(w io.Writer, title string, sums []control.Sum, dry bool) error {
 		case s.Banned:
 			name += banned
 		}
+		if origin := s.Origin.Short(originWidth); origin != "" {
+			name += "  " + origin
+		}
 
 		lines = append(lines, fmt.Sprintf("%d\t%d\t%s\t%s", s.Failures, s.Logins,
 			s.Last.Local().Format(minutes), name))

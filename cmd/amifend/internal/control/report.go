@@ -63,6 +63,7 @@ type Sum struct {
 	First  time.Time `json:"first"`
 	Last   time.Time `json:"last"`             // the beginning of the last hour with an event
 	Banned bool      `json:"banned,omitempty"` // a source that is banned now
+	Origin *Origin   `json:"origin,omitempty"` // of a source
 }
 
 // Operation is one action of an operator.

@@ -83,6 +83,11 @@ func (s *Server) readTable() []served {
 				{"scope", "`all`, `sip` or `stream`"},
 				{"sort", "`newest` (the default), `until`, `dropped`, `score` or `source`"},
 				paramLimit,
+				{
+					"names",
+					"`true`: with `origin`, the names of the sources; a host that is not known yet " +
+						"is there the next time, or after half a second in a list of at most 25",
+				},
 			},
 		}, s.Read != nil, s.bans},
 		{Route{

@@ -36,6 +36,8 @@ func (d *daemon) run(ctx context.Context) {
 		func() { d.watchProtected(ctx) },
 		func() { d.watchTable(ctx) },
 		func() { d.watchConditions(ctx) },
+		func() { d.atlas.Run(ctx) },
+		func() { d.logins.Run(ctx, d.alerts) },
 		func() { d.feedWatchdog(ctx) },
 		func() { d.reportStatus(ctx) },
 	} {

@@ -154,6 +154,7 @@ func (r *reloader) Reload(
 		out.Changed = append(out.Changed, "[metrics]")
 	}
 	r.changeNotify(old, merged, &out)
+	r.changeGeo(old, merged, &out)
 
 	r.tellRestart(out.Restart)
 	operate.Record(r.journal, by, "reload", strings.Join(out.Changed, ", "), "")
@@ -381,4 +382,16 @@ func (r *reloader) changeNotify(old, next *config.Config, out *control.Reloaded)
 	}
 	r.notifier.SetTargets(next.Notify)
 	out.Changed = append(out.Changed, "[[notify]]")
+}
+
+// changeGeo gives the names of addresses new files. It does not wait for them to be read.
+func (r *reloader) changeGeo(old, next *config.Config, out *control.Reloaded) {
+	if old.Geo.Equal(next.Geo) {
+		return
+	}
+	r.atlas.Set(next.Geo)
+	if !slices.Equal(old.Geo.Expected, next.Geo.Expected) {
+		r.logins.Expect(next.Geo.Expected)
+	}
+	out.Changed = append(out.Changed, "[geo]")
 }

@@ -15,6 +15,7 @@ type Item struct {
 	Phase    string    `json:"phase"`        // event, begin or resolved
 	Severity string    `json:"severity"`     // critical, warning or notice
 	Source   string    `json:"source,omitempty"`
+	Origin   string    `json:"origin,omitempty"`  // names of the source
 	Account  string    `json:"account,omitempty"` // as ami.Quote prints it
 	Server   string    `json:"server,omitempty"`
 	Reason   string    `json:"reason,omitempty"`

@@ -33,6 +33,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"slices"
 	"sync/atomic"
@@ -40,6 +41,7 @@ import (
 
 	"github.com/amifend/amifend/cmd/amifend/internal/alerts"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 )
 
@@ -59,6 +61,9 @@ type Options struct {
 	Carried *Carried
 	// Calm is how long no ban must come until an attack is summed up; 0: a minute.
 	Calm time.Duration
+	// Origin returns the names of an address, as far as they are known; it must not wait. nil: there
+	// are none.
+	Origin func(netip.Addr) *control.Origin
 	// RetryFirst is the pause after the first failure of a target; 0: 30 seconds.
 	RetryFirst time.Duration
 }
@@ -192,6 +197,9 @@ func (n *Notifier) work(ctx context.Context, now time.Time) time.Duration {
 	n.take(now)
 	if due := n.attack.due(); !due.IsZero() && !now.Before(due) {
 		a := n.attack.take()
+		for i := range a.Sources {
+			a.Sources[i].Origin = n.origin(a.Sources[i].Source)
+		}
 		n.route(&Item{
 			Kind: config.KindAttack, Phase: "event", Severity: alerts.Notice.String(),
 			Since: a.Began, Last: a.To, Count: a.Bans, Attack: &a,
@@ -220,16 +228,32 @@ func (n *Notifier) take(now time.Time) {
 	for i := range found {
 		n.attack.add(&found[i], now)
 		n.more = true
+		if len(n.attack.By) <= shownBanned {
+			n.origin(found[i].Source()) // so that the host is known when the summary is made
+		}
 	}
 	n.attack.Bans += more.bans
 	n.attack.Attempts += more.attempts
 
 	for i := range items {
+		items[i].Origin = n.origin(items[i].Source)
 		n.route(&items[i], now)
 	}
 	if lost > 0 {
 		n.o.Log.Error("notifications were dropped: too many at once", "lost", lost)
 	}
+}
+
+// origin returns the names of a source as far as they are known now.
+func (n *Notifier) origin(source string) string {
+	if n.o.Origin == nil || source == "" {
+		return ""
+	}
+	addr, err := netip.ParseAddr(source)
+	if err != nil {
+		return "" // a network
+	}
+	return n.o.Origin(addr).String()
 }
 
 // route hands an item to the targets that want it.

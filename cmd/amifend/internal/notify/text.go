@@ -93,6 +93,7 @@ func (i *Item) write(b *strings.Builder, observing bool) {
 
 	line(b, "server", i.Server)
 	line(b, "source", i.Source)
+	line(b, "origin", i.Origin)
 	line(b, "account", i.Account)
 	line(b, "why", i.Reason)
 	if i.Phase != "resolved" {
@@ -134,8 +135,12 @@ func (a *Attack) write(b *strings.Builder, observing bool) {
 	// The sources come last, since they are what a short message may lose.
 	b.WriteString("  sources:\n")
 	for _, s := range a.Sources {
-		fmt.Fprintf(b, "    %s: %s, %s, until %s\n", s.Source, wording.Count(s.Attempts, "attempt"),
-			s.Rule, clock(s.Until))
+		origin := ""
+		if s.Origin != "" {
+			origin = " (" + s.Origin + ")"
+		}
+		fmt.Fprintf(b, "    %s: %s, %s, until %s%s\n", s.Source,
+			wording.Count(s.Attempts, "attempt"), s.Rule, clock(s.Until), origin)
 	}
 	if more := a.Bans - len(a.Sources); more > 0 {
 		fmt.Fprintf(b, "    and %d more\n", more)

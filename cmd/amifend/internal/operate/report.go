@@ -30,6 +30,7 @@ func (s *Service) Report(ctx context.Context, q control.ReportQuery) (r control.
 		return control.Report{}, err
 	}
 
+	s.nameSums(ctx, r.Sources)
 	return r, s.markBanned(ctx, r.Sources)
 }
 
