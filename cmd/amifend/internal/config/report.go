@@ -17,10 +17,16 @@ type Weekly struct {
 	On  bool
 	Day time.Weekday
 	At  int // minutes after midnight
+	// Every, if not 0, is the time between two such moments, whatever Day and At are. The file cannot
+	// set it: tests do.
+	Every time.Duration
 }
 
 // Next returns the first such moment after a time, in the zone of that time.
 func (w Weekly) Next(after time.Time) time.Time {
+	if w.Every > 0 {
+		return after.Truncate(w.Every).Add(w.Every)
+	}
 	days := (int(w.Day) - int(after.Weekday()) + 7) % 7
 	next := w.on(after, days)
 	if !next.After(after) {

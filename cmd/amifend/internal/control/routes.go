@@ -112,6 +112,7 @@ func (s *Server) readTable() []served {
 					paramLimit.Name,
 					"how many of each kind at most; 1000 if it is missing, and no more",
 				},
+				{"trend", "`true`: with `trend`, the hours or days and the time before"},
 			},
 		}, s.Past != nil, s.report},
 		{Route{

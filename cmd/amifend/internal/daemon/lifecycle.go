@@ -54,6 +54,9 @@ func (d *daemon) run(ctx context.Context) {
 	var notifier sync.WaitGroup
 	notifying, stopNotifier := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopNotifier()
+	if d.journal != nil {
+		d.notifier.SetReport(d.service.Weekly)
+	}
 	notifier.Go(func() { d.notifier.Run(notifying, d.alerts) })
 
 	there = d.startup.await("the control socket")

@@ -155,6 +155,7 @@ func (r *reloader) Reload(
 	}
 	r.changeNotify(old, merged, &out)
 	r.changeGeo(old, merged, &out)
+	r.changeReport(old, merged, &out)
 
 	r.tellRestart(out.Restart)
 	operate.Record(r.journal, by, "reload", strings.Join(out.Changed, ", "), "")
@@ -394,4 +395,13 @@ func (r *reloader) changeGeo(old, next *config.Config, out *control.Reloaded) {
 		r.logins.Expect(next.Geo.Expected)
 	}
 	out.Changed = append(out.Changed, "[geo]")
+}
+
+// changeReport changes when the weekly report is sent. It does not wait.
+func (r *reloader) changeReport(old, next *config.Config, out *control.Reloaded) {
+	if old.Report == next.Report {
+		return
+	}
+	r.notifier.SetWeekly(next.Report.Weekly)
+	out.Changed = append(out.Changed, "[report]")
 }

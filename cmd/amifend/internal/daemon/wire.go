@@ -236,6 +236,7 @@ func newNotifier(s *shared, unsaved *owner.Latest[struct{}]) *notify.Notifier {
 	o := notify.Options{
 		Targets: s.options.Config.Notify, Observing: s.options.Config.Dry(), Log: s.options.Log,
 		Begun: unsaved, Calm: s.options.NotifyAfter, Origin: s.atlas.Of,
+		Weekly: s.options.Config.Report.Weekly,
 	}
 	if s.journal != nil { // a nil *Journal in an interface is not nil
 		o.Journal = s.journal

@@ -169,17 +169,33 @@ func (a *Atlas) replace(found []*file) {
 // Of returns the names of an address as far as they are known now; nil: none is. It does not wait.
 // An unknown host is looked up, for the next call.
 func (a *Atlas) Of(addr netip.Addr) *control.Origin {
+	out := a.Located(addr)
+	a.mu.RLock()
+	useDNS := a.config.ReverseDNS
+	a.mu.RUnlock()
+	if !useDNS || !addr.IsValid() {
+		return out
+	}
+
+	name, confirmed := a.reverse.of(addr)
+	if name == "" {
+		return out
+	}
+	if out == nil {
+		out = &control.Origin{}
+	}
+	out.Host, out.Confirmed = name, confirmed
+	return out
+}
+
+// Located is Of without the host: it asks the files only.
+func (a *Atlas) Located(addr netip.Addr) *control.Origin {
 	var out control.Origin
 	a.mu.RLock()
 	for _, f := range a.files {
 		f.database.fill(&out, addr)
 	}
-	useDNS := a.config.ReverseDNS
 	a.mu.RUnlock()
-
-	if useDNS {
-		out.Host, out.Confirmed = a.reverse.of(addr)
-	}
 	if out == (control.Origin{}) {
 		return nil
 	}
@@ -192,16 +208,7 @@ func (a *Atlas) OfPrefix(p netip.Prefix) *control.Origin {
 		return a.Of(p.Addr())
 	}
 
-	var out control.Origin
-	a.mu.RLock()
-	for _, f := range a.files {
-		f.database.fill(&out, p.Addr())
-	}
-	a.mu.RUnlock()
-	if out == (control.Origin{}) {
-		return nil
-	}
-	return &out
+	return a.Located(p.Addr())
 }
 
 // Await waits until the hosts of addresses have been looked up, or until ctx ends. More than mostAwait

@@ -114,7 +114,7 @@ func (l *Logins) judge(one *login) (key string, a alerts.Alert, ok bool) {
 		return "", a, false
 	}
 
-	origin := l.atlas.Of(addr)
+	origin := l.atlas.Located(addr)
 	l.mu.Lock()
 	expected := l.expected
 	l.mu.Unlock()

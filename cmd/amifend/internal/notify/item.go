@@ -5,6 +5,7 @@ import (
 
 	"github.com/amifend/amifend/cmd/amifend/internal/alerts"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
 )
 
 // Item is one thing to report: an alert, the summary of an attack, or a test. It is the form of the
@@ -24,6 +25,8 @@ type Item struct {
 	Last     time.Time `json:"last"`
 	Count    int       `json:"count"`
 	Attack   *Attack   `json:"attack,omitempty"`
+	// of a weekly report
+	Report *control.Report `json:"report,omitempty"`
 }
 
 // Message is what one target gets in one go. The journal keeps it until the target has it.

@@ -64,6 +64,7 @@ type Options struct {
 	// Origin returns the names of an address, as far as they are known; it must not wait. nil: there
 	// are none.
 	Origin func(netip.Addr) *control.Origin
+	Weekly config.Weekly // when a report is sent
 	// RetryFirst is the pause after the first failure of a target; 0: 30 seconds.
 	RetryFirst time.Duration
 }
@@ -82,6 +83,8 @@ type Notifier struct {
 	in    *intake
 	next  *owner.Latest[[]config.Target]
 	calls owner.Calls
+	// when the weekly report is sent from now on
+	nextWeekly *owner.Latest[config.Weekly]
 	book  Book
 	// the next run of this process gets the outbox, and not the journal
 	handOn atomic.Bool
@@ -89,6 +92,7 @@ type Notifier struct {
 	// Only the goroutine of Run uses what follows.
 	targets []*target
 	attack  gathering
+	weekly  weekly
 	rows    rows
 	changed bool // something that the journal has not
 	more    bool // more bans
@@ -116,7 +120,9 @@ func New(o Options) *Notifier {
 	return &Notifier{
 		attack: gathering{calm: cmp.Or(o.Calm, calm)},
 		o:      o, host: host, in: newIntake(), next: owner.NewLatest[[]config.Target](),
-		calls:   owner.NewCalls("the notifier"),
+		calls:      owner.NewCalls("the notifier"),
+		nextWeekly: owner.NewLatest[config.Weekly](),
+		weekly:     weekly{when: o.Weekly, built: make(chan built)},
 		rows:    rows{journal: o.Journal, last: map[string]string{}},
 		results: make(chan result), ended: make(chan struct{}),
 	}
@@ -151,6 +157,10 @@ func (n *Notifier) Run(ctx context.Context, b Book) {
 		case <-n.o.Begun.C():
 			n.rows.forget()
 			n.changed = true
+		case w := <-n.nextWeekly.C():
+			n.weekly.when = w
+		case b := <-n.weekly.built:
+			n.reported(&b, time.Now())
 		case r := <-n.results:
 			n.sent(r)
 		case f := <-n.calls.C():
@@ -206,6 +216,7 @@ func (n *Notifier) work(ctx context.Context, now time.Time) time.Duration {
 		}, now)
 	}
 
+	n.reportInTime(ctx, now)
 	for _, t := range n.targets {
 		n.changed = t.flush(now, n.o.Observing) || n.changed
 		if m := t.dueMessage(now); m != nil {
