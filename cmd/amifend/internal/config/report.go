@@ -35,6 +35,14 @@ func (w Weekly) Next(after time.Time) time.Time {
 	return next
 }
 
+// Last returns the last such moment that is not after a time.
+func (w Weekly) Last(now time.Time) time.Time {
+	if w.Every > 0 {
+		return now.Truncate(w.Every)
+	}
+	return w.Next(now.AddDate(0, 0, -7))
+}
+
 // on returns the moment of the day that is some days later. The day has 23 or 25 hours when the
 // clocks change, so the hour is set and not added.
 func (w Weekly) on(after time.Time, days int) time.Time {

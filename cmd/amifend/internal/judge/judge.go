@@ -59,9 +59,9 @@ type Options struct {
 	Log       *slog.Logger // must not block
 	// Login is called for each successful login but our own, with the name of the server. It must
 	// neither block nor allocate. nil: nobody wants them.
-	Login func(o policy.Observation, server string)
-	Store     Store        // nil: the engine's state is not kept
-	StateDir  string       // of the store, for advice
+	Login    func(o policy.Observation, server string)
+	Store    Store  // nil: the engine's state is not kept
+	StateDir string // of the store, for advice
 	// Trial is a time after the start whose bans end with it, unless an operator keeps them; 0:
 	// none.
 	Trial time.Duration

@@ -85,7 +85,7 @@ type Notifier struct {
 	calls owner.Calls
 	// when the weekly report is sent from now on
 	nextWeekly *owner.Latest[config.Weekly]
-	book  Book
+	book       Book
 	// the next run of this process gets the outbox, and not the journal
 	handOn atomic.Bool
 
@@ -123,8 +123,8 @@ func New(o Options) *Notifier {
 		calls:      owner.NewCalls("the notifier"),
 		nextWeekly: owner.NewLatest[config.Weekly](),
 		weekly:     weekly{when: o.Weekly, built: make(chan built)},
-		rows:    rows{journal: o.Journal, last: map[string]string{}},
-		results: make(chan result), ended: make(chan struct{}),
+		rows:       rows{journal: o.Journal, last: map[string]string{}},
+		results:    make(chan result), ended: make(chan struct{}),
 	}
 }
 

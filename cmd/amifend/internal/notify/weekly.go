@@ -39,7 +39,6 @@ type weeklyRow struct {
 
 // built is the end of an attempt to make a report.
 type built struct {
-	slot   time.Time
 	report control.Report
 	err    error
 }
@@ -80,10 +79,10 @@ func (w *weekly) after(now time.Time) time.Time {
 	return next
 }
 
-// done notes that a slot was reported. Slots that were missed since are left out: the report is
-// about the last seven days in any case.
-func (w *weekly) done(slot, now time.Time) {
-	w.row.Sent = append(w.row.Sent, slot.Unix())
+// done notes that the last slot was reported. Those that were missed before are left out: the report
+// is about the last seven days in any case.
+func (w *weekly) done(now time.Time) {
+	w.row.Sent = append(w.row.Sent, w.when.Last(now.Round(0)).Unix())
 	w.row.Sent = w.row.Sent[max(0, len(w.row.Sent)-mostSlots):]
 	w.row.Next = w.after(now)
 }
@@ -99,7 +98,7 @@ func (n *Notifier) reportInTime(ctx context.Context, now time.Time) {
 
 	wanted := slices.ContainsFunc(n.targets, func(t *target) bool { return wantsReport(t) })
 	if !wanted {
-		w.done(slot, now)
+		w.done(now)
 		n.changed = true
 		return
 	}
@@ -108,7 +107,7 @@ func (n *Notifier) reportInTime(ctx context.Context, now time.Time) {
 	go func() {
 		ctx, cancel := context.WithTimeout(ctx, reportTime)
 		defer cancel()
-		b := built{slot: slot}
+		var b built
 		b.report, b.err = w.build(ctx)
 		select {
 		case w.built <- b:
@@ -136,7 +135,7 @@ func (n *Notifier) reported(b *built, now time.Time) {
 	}
 
 	w.retry = time.Time{}
-	w.done(b.slot, now)
+	w.done(now)
 	n.changed = true
 	for _, t := range n.targets {
 		if wantsReport(t) {

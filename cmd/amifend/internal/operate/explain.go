@@ -33,7 +33,7 @@ func (s *Service) Explain(ctx context.Context, addr netip.Addr) (control.Explana
 
 	out.Origin = s.originOf(ctx, addr, explainTime)
 	options := explain.Options{
-		Origin: out.Origin.String(),
+		Origin:  out.Origin.String(),
 		Servers: known.Servers, Location: control.Zone(ctx),
 		Dry: s.Config().Dry() || known.Trial != nil && known.Trial.Over,
 	}
