@@ -78,3 +78,34 @@ func TestNamesAndWeeklyReport(t *testing.T) {
 	}
 	r.stop(t)
 }
+
+// A reload puts [geo] and [report] in force.
+func TestReloadOfGeoAndReport(t *testing.T) {
+	r := startReloading(t, 1)
+	path := geotest.Write(t, "country.mmdb", "x", time.Now(), geotest.Records{
+		"203.0.113.0/24": geotest.Country("BR"),
+	})
+	r.change(func(c *config.Config) {
+		c.Geo = config.Geo{Files: []string{path}, Expected: []string{"DE"}}
+		c.Report.Weekly = config.Weekly{On: true, Day: time.Monday}
+	})
+	if out := r.reload(t); strings.Join(out.Changed, ", ") != "[geo], [report]" || len(out.Restart) != 0 {
+		t.Errorf("%+v", out)
+	}
+
+	eventually(t, "the country", func() bool {
+		x, err := r.client.Explain(t.Context(), netip.MustParseAddr("203.0.113.7"))
+		return err == nil && x.Origin.String() == "BR"
+	})
+	p := amitest.NewPeer("203.0.113.99:5060")
+	r.pbxs[0].Emit(p.Register("1001")...) // over UDP
+	r.waitFor("alert", "203.0.113.99")
+	open, err := r.client.Alerts(t.Context(), control.AlertQuery{Kind: "unexpected_country"})
+	if err != nil || len(open.Alerts) != 1 || !strings.Contains(open.Alerts[0].Reason, "may be forged") {
+		t.Errorf("%+v, %v", open, err)
+	}
+
+	r.change(func(c *config.Config) { c.Geo = config.Geo{} })
+	r.reload(t)
+	r.waitFor("alert resolved", "203.0.113.99")
+}
