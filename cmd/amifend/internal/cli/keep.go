@@ -56,7 +56,7 @@ func (c *Keep) Run(ctx context.Context) error {
 		return err
 	}
 	if c.JSON {
-		return printJSON(k)
+		return printJSON(k, k.Note)
 	}
 
 	// The note is about changes that the disk or the kernel does not have yet.
