@@ -192,6 +192,9 @@ type socket struct {
 // Origin is the page that all WebSockets claim to be opened by. Asterisk takes any.
 const Origin = "http://evil.example"
 
+// ForwardedFor is the client that all WebSockets claim to be the proxy of. Asterisk does not look.
+const ForwardedFor = "10.20.0.181"
+
 // dialWebSocket connects to the PBX's HTTP server and asks for SIP over WebSocket.
 func dialWebSocket(
 	ctx context.Context, n Network, t Transport, local, remote netip.AddrPort,
@@ -219,7 +222,10 @@ func dialWebSocket(
 	}
 	ws, resp, err := websocket.Dial(ctx, scheme+"://"+remote.String()+"/ws", &websocket.DialOptions{
 		HTTPClient: &http.Client{Transport: transport}, Subprotocols: []string{"sip"},
-		HTTPHeader: http.Header{"Origin": {Origin}},
+		HTTPHeader: http.Header{
+			"Origin": {Origin}, "X-Forwarded-For": {ForwardedFor}, "X-Real-Ip": {ForwardedFor},
+			"Forwarded": {"for=" + ForwardedFor},
+		},
 	})
 	if err != nil {
 		return nil, err
