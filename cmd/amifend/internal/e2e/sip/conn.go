@@ -173,8 +173,12 @@ func (s *stream) send(b []byte) error {
 func (s *stream) receive() (*Message, error) { return Read(s.r) }
 func (s *stream) local() netip.AddrPort      { return s.addr }
 
-// close does not wait: a peer that drops our packets never answers a TLS goodbye.
+// close does not wait: a peer that drops our packets never answers a TLS goodbye. What was not
+// delivered is not sent again when the ban is over: it would be another attempt.
 func (s *stream) close() error {
+	if tcp, ok := s.Conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // it only spares an attempt
+	}
 	if tc, ok := s.Conn.(*tls.Conn); ok {
 		return tc.NetConn().Close()
 	}
