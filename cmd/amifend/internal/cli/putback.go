@@ -32,9 +32,8 @@ func putBackUnit(config string) string {
 // startTimer has systemd put the line back after a time, whatever becomes of the caller and of its
 // terminal. It returns the name of the timer, "" if systemd does not run this machine.
 func startTimer(ctx context.Context, config string, after time.Duration) (string, error) {
-	control := systemctl()
-	run, err := exec.LookPath("systemd-run")
-	if control == nil || err != nil {
+	control, run := systemctl(), systemdRun()
+	if control == nil || run == "" {
 		return "", nil
 	}
 	self, err := os.Executable()
@@ -57,6 +56,15 @@ func startTimer(ctx context.Context, config string, after time.Duration) (string
 			strings.TrimSpace(string(out)))
 	}
 	return unit + ".timer", nil
+}
+
+// systemdRun returns the path of systemd-run, "" if there is none.
+func systemdRun() string {
+	path, err := exec.LookPath("systemd-run")
+	if err != nil {
+		return ""
+	}
+	return path
 }
 
 // stopTimer stops the timer of a trial with a config, if there is one. A timer that fires all the

@@ -144,7 +144,7 @@ func testProxyProtocol(t *testing.T, w *world, d *daemon) {
 		// Each attempt is a connection of its own: Asterisk may close one that begins so.
 		c, err := sip.Dial(ctx, w.Net(lab.Attack), sip.TCP, netip.AddrPortFrom(from, 0), pbxFor(from, 5060))
 		if err != nil {
-			return nil //nolint:nilerr // banned: the connection is not answered
+			return nil // banned: the connection is not answered
 		}
 		defer c.Close()
 		if err := c.SendRaw([]byte(head)); err != nil {

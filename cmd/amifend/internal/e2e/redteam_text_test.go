@@ -77,7 +77,8 @@ func (in *inbox) target() string {
 var hostileNames = []string{
 	"a\x1b]0;owned\x07\x1b[2J", "b\x1b[31mred\x9b2J", "c\u202egnp.exe", "d\u200b\u2060\ufeffe", "e\nbanned 9.9.9.9",
 	`f"} 1` + "\n" + `amifend_up{x="`, "@everyone", "<!channel>", "[x](http://evil.example)",
-	`=cmd|"/c calc"!A1`, "g\u2028h\u2029i\u0085", "h\x00\x08\x7f", "</script><b>", "i\U000e0041\U000e007f", "%s%n%x{{.}}",
+	`=cmd|"/c calc"!A1`, "g\u2028h\u2029i\u0085", "h\x00\x08\x7f", "</script><b>", "i\U000e0041\U000e007f",
+	"%s%n%x{{.}}",
 }
 
 // testHostileNames tries accounts with such names, so that they are evidence of bans, and attacks one
@@ -127,9 +128,19 @@ func testHostileNames(t *testing.T, w *world, d *daemon, in *inbox) {
 	// Wherever people and programs read.
 	clean(t, "the log", d.String(), false)
 	for _, args := range [][]string{
-		{"status"}, {"bans", "-w"}, {"explain", "198.18.252.1"}, {"report"}, {"alerts"}, {"top", "accounts"},
-		{"report", "--json"}, {"explain", "198.18.252.1", "--json"}, {"bans", "--json"}, {"alerts", "--json"},
-		{"status", "--color=always"}, {"explain", "198.18.252.1", "--color=always"}, {"export", "--nft"},
+		{"status"},
+		{"bans", "-w"},
+		{"explain", "198.18.252.1"},
+		{"report"},
+		{"alerts"},
+		{"top", "accounts"},
+		{"report", "--json"},
+		{"explain", "198.18.252.1", "--json"},
+		{"bans", "--json"},
+		{"alerts", "--json"},
+		{"status", "--color=always"},
+		{"explain", "198.18.252.1", "--color=always"},
+		{"export", "--nft"},
 	} {
 		colours := args[len(args)-1] == "--color=always"
 		clean(t, strings.Join(args, " "), w.ask(t, d, args[0], args[1:]...), colours)
