@@ -81,7 +81,9 @@ func TestNamesAndWeeklyReport(t *testing.T) {
 
 // A reload puts [geo] and [report] in force.
 func TestReloadOfGeoAndReport(t *testing.T) {
-	r := startReloading(t, 1)
+	r := startReloading(t, 1, func(c *config.Config) {
+		c.State = config.State{Directory: t.TempDir(), Retain: time.Hour, MaxSize: 1 << 26}
+	})
 	path := geotest.Write(t, "country.mmdb", "x", time.Now(), geotest.Records{
 		"203.0.113.0/24": geotest.Country("BR"),
 	})
