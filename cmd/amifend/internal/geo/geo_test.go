@@ -58,12 +58,19 @@ func TestFormats(t *testing.T) {
 		record mmdbtype.Map
 		want   string
 	}{
-		"GeoLite2 Country":     {geotest.Country("DE"), "DE"},
-		"GeoLite2 ASN, DB-IP":  {geotest.Network(64500, "Example GmbH"), "AS64500 Example GmbH"},
-		"IPinfo country":       {mmdbtype.Map{"country": mmdbtype.String("DE")}, "DE"},
-		"IPinfo ASN":           {mmdbtype.Map{"asn": mmdbtype.String("AS64500"), "name": mmdbtype.String("Example")}, "AS64500 Example"},
-		"a code that is none":  {mmdbtype.Map{"country": mmdbtype.String("\x1b[31m")}, ""},
-		"registered elsewhere": {mmdbtype.Map{"registered_country": mmdbtype.Map{"iso_code": mmdbtype.String("US")}}, ""},
+		"GeoLite2 Country":    {geotest.Country("DE"), "DE"},
+		"GeoLite2 ASN, DB-IP": {geotest.Network(64500, "Example GmbH"), "AS64500 Example GmbH"},
+		"IPinfo country":      {mmdbtype.Map{"country": mmdbtype.String("DE")}, "DE"},
+		"IPinfo ASN": {
+			mmdbtype.Map{
+				"asn": mmdbtype.String("AS64500"), "name": mmdbtype.String("Example"),
+			},
+			"AS64500 Example",
+		},
+		"a code that is none": {mmdbtype.Map{"country": mmdbtype.String("\x1b[31m")}, ""},
+		"registered elsewhere": {
+			mmdbtype.Map{"registered_country": geotest.Country("US")["country"]}, "",
+		},
 		"another type": {
 			mmdbtype.Map{"autonomous_system_number": mmdbtype.String("x")}, "",
 		},
