@@ -60,8 +60,8 @@ func (l *Logins) Expect(countries []string) {
 	}
 }
 
-// Note hands over what a server has seen. Only successful logins count. It neither waits nor allocates. Where logins come
-// faster than they are looked at, some are left out.
+// Note hands over what a server has seen. Only successful logins count. It neither waits nor
+// allocates. Where logins come faster than they are looked at, some are left out.
 func (l *Logins) Note(o policy.Observation, server string) {
 	// The policy believes the same successes, see [policy.Chooser].
 	believed := o.Kind == policy.KindSuccessfulAuth && !o.Unknown && !o.Injected &&
