@@ -48,9 +48,9 @@ type LiveServer struct {
 	Since     time.Time `json:"since"` // of the phase
 	// since when no events come
 	Down time.Time `json:"down,omitzero"`
-	// what keeps it from working now, and the same in words
+	// what keeps it from working now
 	Problem string `json:"problem,omitempty"`
-	Error   string `json:"error,omitempty"`
+	Error   string `json:"error,omitempty"` // the same in words
 
 	Events     uint64  `json:"events"`
 	EventsRate float64 `json:"events_per_second"`

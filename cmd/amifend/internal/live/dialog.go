@@ -50,8 +50,9 @@ func (a action) String() string {
 // helpText explains the keys.
 const helpText = `Tab, arrow keys     another pane, another row
 1 2 3 4             sources, accounts, bans, alerts
-Enter or e          explain the address of the row
-u                   unban it (asks first)
+Enter               explain the address of the row, or show all of an alert
+e                   explain the address of an alert
+u                   unban the address or prefix (asks first)
 a                   allow it: never ban it (asks first)
 /                   filter the rows; Esc ends the filter
 s                   sort the pane by another column
@@ -60,12 +61,11 @@ PgUp PgDn Home End  move faster
 Ctrl-L              draw the screen again
 q or Ctrl-C         quit
 
-FAILED counts events of failed attempts in the last hour, as far as the daemon
-runs. One attempt may raise several. NOW counts those of the last one to two
-minutes. A packet that the kernel drops raises no event: it counts in "dropped".
-
-A source or an account that was never among the 64 that failed most in a minute
-is not listed. amifend top sources --since 24h has them all.`
+FAILED counts events of failed attempts in the last hour, as far as the
+daemon runs; one attempt may raise several. NOW counts those of the last one
+to two minutes. A packet that the kernel drops raises no event: it counts in
+"dropped". A name that was never among the 64 that failed most in a minute
+is not listed: amifend top sources --since 24h has all.`
 
 // errorText returns an error for people.
 func errorText(err error) string {

@@ -56,7 +56,13 @@ func (m *model) screenKey(name string) tea.Cmd {
 	case "esc":
 		m.filter = ""
 
-	case "enter", "e":
+	case "enter":
+		if r, ok := m.selected(); ok && r.detail != "" {
+			m.dialog = dialog{kind: dialogText, title: "alert", text: r.detail, id: m.dialog.id + 1}
+			return nil
+		}
+		return m.explainSelected()
+	case "e":
 		return m.explainSelected()
 	case "u":
 		m.confirm(actUnban)
@@ -88,7 +94,7 @@ func (m *model) move(name string) {
 	default:
 		return
 	}
-	*c = cursor{at: at} // settle keeps it on a row
+	*c = cursor{at: at, held: at > 0} // settle keeps it on a row
 }
 
 // filterKey is a key of the filter.
@@ -143,6 +149,10 @@ func (m *model) confirm(a action) {
 		return
 	}
 	text := "Lift the bans of " + prefixName(target) + ", and forget what is held against it?"
+	if m.data.Dry { // nothing is dropped
+		text = "Nobody is banned now. Lift what would be the bans of " + prefixName(target) +
+			", and forget what is held against it?"
+	}
 	if a == actAllow {
 		text = "Exempt " + prefixName(target) + " from all bans?"
 	}

@@ -45,8 +45,9 @@ type model struct {
 
 // cursor is the selected row of a pane: the key of the row, and where it was.
 type cursor struct {
-	key string
-	at  int
+	key  string
+	at   int
+	held bool // it stays on its row; else it stays on the first one, whichever that is
 }
 
 func newModel(ctx context.Context, o Options) model {
@@ -164,14 +165,14 @@ func (m *model) explain(addr netip.Addr) tea.Cmd {
 	})
 }
 
-// settle keeps the cursor of each pane on its row, wherever the row has moved. If the row is gone,
-// the cursor stays where it is.
+// settle keeps a cursor that was moved on its row, wherever the row is now. If the row is gone, the
+// cursor stays where it is.
 func (m *model) settle() {
 	for p := range panes {
 		rows := m.rows(p)
 		c := &m.cursor[p]
 		for i, r := range rows {
-			if r.key == c.key && c.key != "" {
+			if c.held && r.key == c.key && c.key != "" {
 				c.at = i
 			}
 		}

@@ -2,12 +2,14 @@ package live
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/screen"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
 
 // pane is one of the lists of the screen.
@@ -27,6 +29,7 @@ type row struct {
 	cells  []string
 	style  screen.Style
 	target netip.Prefix // whom a key acts on; invalid: nobody
+	detail string       // more about it, for the Enter key; "": what the daemon explains
 }
 
 // column is a column of a pane.
@@ -37,8 +40,15 @@ type column struct {
 	right bool
 }
 
-// columns returns the columns of a pane, in the order of the cells of its rows.
-func columns(p pane) []column {
+// columns returns the columns of a pane of a width, in the order of the cells of its rows. One column
+// has no width of its own: it takes what the others leave.
+func columns(p pane, width int) []column {
+	const large = 84
+	rule, kind, about := 12, 18, 16
+	if width >= large {
+		rule, kind, about = 21, 22, 24
+	}
+
 	switch p {
 	case sources:
 		return []column{
@@ -57,28 +67,33 @@ func columns(p pane) []column {
 			{title: "NOW", width: 5, right: true},
 			{title: "LOGINS", width: 6, from: 54, right: true},
 			{title: "LAST", width: 5, from: 48},
-			{title: "SERVER", width: 12, from: 44},
+			{title: "SERVER", width: 12, from: 60},
 		}
 	case recent:
 		return []column{
 			{title: "SOURCE"},
-			{title: "RULE", width: 12},
+			{title: "RULE", width: rule},
 			{title: "SCOPE", width: 6, from: 54},
-			{title: "SCORE", width: 6, from: 84, right: true},
-			{title: "ATTEMPTS", width: 8, from: 84, right: true},
+			{title: "SCORE", width: 6, from: large, right: true},
+			{title: "ATTEMPTS", width: 8, from: large, right: true},
 			{title: "SINCE", width: 8, from: 64},
 			{title: "LEFT", width: 4, right: true},
 			{title: "DROPPED", width: 7, from: 46, right: true},
 			{title: "STATE", width: 8, from: 74},
 		}
 	default:
-		return []column{
+		// Where there is no room for the reason, the Enter key shows it.
+		out := []column{
 			{title: "AT", width: 5},
 			{title: "SEVERITY", width: 8, from: 50},
-			{title: "KIND", width: 18},
-			{title: "ABOUT", width: 16, from: 60},
-			{title: "REASON"},
+			{title: "KIND", width: kind},
+			{title: "ABOUT", width: about},
+			{title: "REASON", from: 60},
 		}
+		if width < out[4].from {
+			out[3].width, out[4].width = 0, 1
+		}
+		return out
 	}
 }
 
@@ -189,6 +204,7 @@ func (m *model) alertRow(a control.Alert) row {
 		cells: []string{
 			m.date(a), a.Severity, a.Kind, about, a.Reason,
 		},
+		detail: m.alertText(a),
 	}
 	switch a.Severity {
 	case "critical":
@@ -197,6 +213,31 @@ func (m *model) alertRow(a control.Alert) row {
 		r.style = screen.Warn
 	}
 	return r
+}
+
+// alertText returns all that is known of an alert.
+func (m *model) alertText(a control.Alert) string {
+	const stamp = "2006-01-02 15:04:05 MST"
+	var b strings.Builder
+	line := func(label, text string) {
+		if text != "" {
+			fmt.Fprintf(&b, "%-10s%s\n", label, safe(text))
+		}
+	}
+	line("alert:", a.Kind+", "+a.Severity)
+	line("source:", a.Source)
+	line("account:", a.Account)
+	line("server:", a.Server)
+	line("reason:", a.Reason)
+	line("do:", a.Do)
+	if a.Open {
+		line("open:", fmt.Sprintf("since %s, last seen %s, %s", a.At.In(m.zone).Format(stamp),
+			a.Last.In(m.zone).Format(stamp), wording.Count(a.Count, "time")))
+		line("id:", a.ID+"; to silence it: amifend alerts ignore "+a.ID+" NOTE")
+	} else {
+		line("at:", a.At.In(m.zone).Format(stamp))
+	}
+	return b.String()
 }
 
 // date returns when an alert began: the time of today, or the day.

@@ -44,7 +44,7 @@ func fitRight(text string, width int, s *style) string {
 // style draws in the way that the terminal can show.
 type style struct {
 	colour bool
-	sparks []rune // the smallest first; the first one is for nothing
+	sparks []rune // the smallest first; the first one is for no event
 	cut    string // the end of a text that was cut
 	line   string
 	bar    string
@@ -56,12 +56,12 @@ type style struct {
 func newStyle(colour, ascii bool) style {
 	if ascii {
 		return style{
-			colour: colour, sparks: []rune(" .:-=+*#@"), cut: "~", line: "-", bar: "|",
+			colour: colour, sparks: []rune(".:-=+*#@"), cut: "~", line: "-", bar: "|",
 			corner: [4]string{"+", "+", "+", "+"}, here: ">", dots: " - ",
 		}
 	}
 	return style{
-		colour: colour, sparks: []rune(" ▁▂▃▄▅▆▇█"), cut: "…", line: "─", bar: "│",
+		colour: colour, sparks: []rune("▁▂▃▄▅▆▇█"), cut: "…", line: "─", bar: "│",
 		corner: [4]string{"┌", "┐", "└", "┘"}, here: "▶", dots: " · ",
 	}
 }

@@ -64,6 +64,10 @@ func (m *model) header() string {
 		right, with = "no answer: "+strings.Join(m.data.Busy, ", "), screen.Bad
 	}
 	right = fit(right, min(m.width, ansi.StringWidth(safe(right))), s)
+	room := m.width - ansi.StringWidth(right) - 1
+	if room < 1 {
+		return s.text(with, right)
+	}
 
 	left := "amifend"
 	if m.have {
@@ -75,8 +79,7 @@ func (m *model) header() string {
 			left += running + " bans"
 		}
 	}
-	left = fit(left, max(0, m.width-ansi.StringWidth(right)-1), s)
-	return s.text(screen.Bold, left) + " " + s.text(with, right)
+	return s.text(screen.Bold, fit(left, room, s)) + " " + s.text(with, right)
 }
 
 // footer returns the last line: the filter, a note, or the keys.
@@ -93,7 +96,7 @@ func (m *model) footer() string {
 
 	keys := []string{
 		"Tab pane  arrows row  Enter explain  u unban  a allow  / filter  s sort  f freeze  ? help  q quit",
-		"Tab  arrows  Enter explain  u unban  a allow  / filter  s sort  f freeze  ? q",
+		"Tab  arrows  Enter explain  u unban  a allow  / filter  s sort  ? help  q quit",
 		"Enter explain  u unban  a allow  ? help  q quit", "? help  q quit",
 	}
 	switch m.dialog.kind {
@@ -103,6 +106,9 @@ func (m *model) footer() string {
 		keys = []string{"Esc back (what was asked for goes on)", "Esc back"}
 	case dialogConfirm:
 		keys = []string{"y yes  n no"}
+		if m.dialog.act == actAllow {
+			keys = []string{"y yes  d for a day  n no", "y  d  n"}
+		}
 	}
 	for _, line := range keys {
 		if len(line) <= m.width {
@@ -178,8 +184,12 @@ func (m *model) paneView(p pane, width, height int) []string {
 	s := &m.style
 	rows, at := m.rows(p), m.cursor[p].at
 
-	// The cursor stays in sight.
-	room := max(0, height-2)
+	// The cursor stays in sight. On few lines, rows are worth more than the names of their columns.
+	named := height >= 4
+	room := max(0, height-1)
+	if named {
+		room--
+	}
 	top := max(0, min(at-room+1, len(rows)-room))
 	shown := rows[top:min(len(rows), top+room)]
 
@@ -194,8 +204,10 @@ func (m *model) paneView(p pane, width, height int) []string {
 	}
 	out := []string{s.text(with, fit(mark+" "+title, width, s))}
 
-	shape := shapeOf(columns(p), width)
-	out = append(out, s.text(faint, shape.head(s)))
+	shape := shapeOf(columns(p, width), width)
+	if named {
+		out = append(out, s.text(faint, shape.head(s)))
+	}
 	for i, r := range shown {
 		here := p == m.focus && top+i == at
 		out = append(out, shape.row(r, here, s))
@@ -239,20 +251,30 @@ type shape struct {
 	has     []bool // by column
 }
 
-// shapeOf returns the columns of a pane of a width. Two columns are for the mark of the cursor.
+// leastFree is the least width of the column that takes what the others leave.
+const leastFree = 8
+
+// shapeOf returns the columns of a pane of a width. Two columns are for the mark of the cursor, and one
+// is the margin at the right.
 func shapeOf(columns []column, width int) shape {
 	out := shape{append([]column(nil), columns...), make([]bool, len(columns))}
-	left, wide := width-2, 0
+	left, free := width-3, 0
 	for i, c := range columns {
-		if out.has[i] = width >= c.from; !out.has[i] {
-			continue
-		}
-		left -= c.width + 1
-		if c.width == 0 {
-			wide = i
+		switch {
+		case c.width == 0:
+			free, out.has[i] = i, true
+		case width >= c.from:
+			left, out.has[i] = left-c.width-1, true
 		}
 	}
-	out.columns[wide].width = max(1, left+1)
+
+	// On a very narrow screen the last ones have no room.
+	for i := len(columns) - 1; i >= 0 && left < leastFree; i-- {
+		if i != free && out.has[i] {
+			left, out.has[i] = left+columns[i].width+1, false
+		}
+	}
+	out.columns[free].width = max(0, left)
 	return out
 }
 
@@ -282,7 +304,7 @@ func (h *shape) cells(texts []string, s *style) string {
 			out = append(out, fit(texts[i], c.width, s))
 		}
 	}
-	return strings.Join(out, " ")
+	return strings.Join(out, " ") + " "
 }
 
 // rateRow is one of the rates.
@@ -332,7 +354,11 @@ func (m *model) rateTable(width int, titled bool) (out []string) {
 		line := " " + fit(r.label, label, s) + s.text(screen.Bold, fitRight(rateText(r.rate), rate, s)) +
 			"  " + s.text(sparkStyle, s.spark(values, spark))
 		if rest > 0 {
-			line += fit("  sum "+number(hour)+", most "+number(most)+"/min", rest, s)
+			text := "  most " + number(most) + "/min"
+			if rest > 2*len(text) {
+				text += ", " + number(hour) + " in all"
+			}
+			line += fit(text, rest, s)
 		}
 		out = append(out, line)
 	}

@@ -150,7 +150,7 @@ func (s *Service) live(ctx context.Context, limit int) control.Live {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTime)
 	defer cancel()
 	out := control.Live{
-		At: time.Now(), Version: s.Version, Since: s.started, Dry: s.Config().Dry(),
+		At: time.Now().UTC(), Version: s.Version, Since: s.started.UTC(), Dry: s.Config().Dry(),
 		Servers: []control.LiveServer{}, Sources: []control.LiveSum{}, Accounts: []control.LiveSum{},
 		Bans: []control.Ban{}, Alerts: s.liveAlerts(limit), Busy: []string{},
 	}
@@ -199,7 +199,7 @@ func (s *Service) liveSums(hot []judge.Hot) []control.LiveSum {
 	for i, h := range hot {
 		out[i] = control.LiveSum{
 			Name: h.Account, Server: h.Server, Servers: h.Servers, Failures: h.Failures,
-			Logins: h.Logins, Lately: h.Lately, Last: s.Clock.Wall(h.Last).Truncate(time.Second),
+			Logins: h.Logins, Lately: h.Lately, Last: s.Clock.Wall(h.Last).UTC().Truncate(time.Second),
 		}
 		if h.Addr.IsValid() {
 			out[i].Name = h.Addr.String()
