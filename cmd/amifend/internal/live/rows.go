@@ -44,9 +44,9 @@ type column struct {
 // has no width of its own: it takes what the others leave.
 func columns(p pane, width int) []column {
 	const large = 84
-	rule, kind, about := 12, 18, 16
+	rule, kind, about, server := 12, 18, 16, 8
 	if width >= large {
-		rule, kind, about = 21, 22, 24
+		rule, kind, about, server = 21, 22, 24, 12
 	}
 
 	switch p {
@@ -64,10 +64,10 @@ func columns(p pane, width int) []column {
 		return []column{
 			{title: "ACCOUNT"},
 			{title: "FAILED", width: 6, right: true},
-			{title: "NOW", width: 5, right: true},
+			{title: "NOW", width: 5, from: 46, right: true},
 			{title: "LOGINS", width: 6, from: 54, right: true},
-			{title: "LAST", width: 5, from: 48},
-			{title: "SERVER", width: 12, from: 60},
+			{title: "LAST", width: 5, from: 60},
+			{title: "SERVER", width: server, from: 36},
 		}
 	case recent:
 		return []column{
@@ -150,9 +150,11 @@ func (m *model) sourceRow(s control.LiveSum) row {
 	state := ""
 	switch {
 	case s.Banned && m.data.Dry:
-		state, r.style = "observed", screen.Warn
+		state = "observed"
 	case s.Banned:
-		state, r.style = "banned", screen.Bad
+		state = "banned"
+	default:
+		r.style = screen.Bold // nothing keeps it from going on
 	}
 	r.cells = []string{
 		s.Name, number(s.Failures), number(s.Lately), number(s.Logins), number(uint64(s.Servers)),

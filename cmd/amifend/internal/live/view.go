@@ -401,22 +401,30 @@ func (m *model) sortedServers() []control.LiveServer {
 // serverLine returns all servers in a line, as far as they fit.
 func (m *model) serverLine() string {
 	s := &m.style
-	var parts []string
-	with, all := plain, m.sortedServers()
-	for _, one := range all {
-		if one.Connected {
-			parts = append(parts, safe(one.Name)+" "+rateText(one.EventsRate))
-			continue
-		}
-		with = screen.Bad
-		parts = append(parts, safe(one.Name)+" DOWN "+m.down(one))
+	label, all := " servers  ", m.sortedServers()
+	if len(all) > 2 {
+		label = " " + number(uint64(len(all))) + " servers  "
 	}
 
-	line := " servers  " + strings.Join(parts, s.dots)
-	if len(parts) > 1 && ansi.StringWidth(line) > m.width {
-		line = " " + number(uint64(len(all))) + " servers  " + strings.Join(parts, s.dots)
+	out, room := fit(label, min(m.width, len(label)), s), m.width-len(label)
+	for i, one := range all {
+		text, with := safe(one.Name)+" "+rateText(one.EventsRate), plain
+		if !one.Connected {
+			text, with = safe(one.Name)+" DOWN "+m.down(one), screen.Bad
+		}
+		if i > 0 {
+			text = s.dots + text
+		}
+
+		// What does not fit ends the line.
+		width := min(room, ansi.StringWidth(text))
+		if width < 1 {
+			break
+		}
+		out += s.text(with, fit(text, width, s))
+		room -= width
 	}
-	return s.text(with, fit(line, m.width, s))
+	return out
 }
 
 // down returns since when a server has no link.

@@ -222,7 +222,7 @@ func TestFit(t *testing.T) {
 		want  string
 	}{
 		{"abc", 5, "abc  "}, {"abcdef", 5, "abcd…"}, {"日本語", 5, "日本…"}, {"日本", 5, "日本 "},
-		{"日本語", 4, "日… "}, {"a\x1b[31m", 12, `"a\x1b[31m"`+" "}, {"", 0, ""}, {"abc", 1, "…"},
+		{"日本語", 4, "日… "}, {"a\x1b[31m", 12, `"a\x1b[31m"` + " "}, {"", 0, ""}, {"abc", 1, "…"},
 	} {
 		if got := fit(tt.text, tt.width, &s); got != tt.want {
 			t.Errorf("%q in %d columns: %q, want %q", tt.text, tt.width, got, tt.want)
