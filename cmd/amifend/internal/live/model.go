@@ -27,6 +27,7 @@ type model struct {
 	width, height int
 
 	data   control.Live // what is shown
+	limit  int          // the entries of each list that were asked for
 	have   bool         // there is something to show
 	trail  trail
 	rates  rates
@@ -64,8 +65,9 @@ func newModel(ctx context.Context, o Options) model {
 type (
 	// lookedMsg is the answer to a look at the daemon.
 	lookedMsg struct {
-		live control.Live
-		err  error
+		live  control.Live
+		limit int // that was asked for
+		err   error
 	}
 	// lookMsg says that it is time to look.
 	lookMsg struct{}
@@ -114,7 +116,7 @@ func (m *model) take(msg lookedMsg) {
 	if m.frozen && m.have {
 		return
 	}
-	m.data, m.have = msg.live, true
+	m.data, m.limit, m.have = msg.live, msg.limit, true
 	m.rates = m.trail.rates()
 }
 
@@ -130,10 +132,10 @@ func (m *model) answered(msg answeredMsg) {
 	m.dialog = dialog{kind: dialogText, title: msg.title, text: text, id: msg.id}
 }
 
-// look returns a command that asks the daemon for what is shown. A filter needs all there is to
-// choose from; without one, more rows than the screen has are of no use.
+// look returns a command that asks the daemon for what is shown: the rows that the screen has room
+// for, and those that follow the cursor. A filter needs all there is to choose from.
 func (m model) look() tea.Cmd {
-	limit := min(max(20, m.height), control.MostLive)
+	limit := min(max(20, m.height, m.cursor[m.focus].at+m.height), control.MostLive)
 	if m.filter != "" {
 		limit = control.MostLive
 	}
@@ -141,7 +143,7 @@ func (m model) look() tea.Cmd {
 		ctx, cancel := context.WithTimeout(m.ctx, lookTime)
 		defer cancel()
 		l, err := m.daemon.Look(ctx, limit)
-		return lookedMsg{l, err}
+		return lookedMsg{l, limit, err}
 	}
 }
 

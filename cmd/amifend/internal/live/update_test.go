@@ -47,7 +47,7 @@ func started(t *testing.T, d *desk, width, height int) model {
 	t.Helper()
 	m := newModel(t.Context(), Options{Zone: time.UTC, Daemon: d.daemon()})
 	m = send(m, tea.WindowSizeMsg{Width: width, Height: height})
-	return send(m, lookedMsg{live: hour(0)})
+	return send(m, lookedMsg{live: hour(0), limit: 20})
 }
 
 func send(m model, msg tea.Msg) model {

@@ -195,8 +195,8 @@ func (m *model) paneView(p pane, width, height int) []string {
 
 	title := m.title(p)
 	if len(shown) < len(rows) {
-		title += s.dots + number(uint64(top+1)) + "-" + number(uint64(top+len(shown))) + " of " +
-			number(uint64(len(rows)))
+		title += s.dots + number(uint64(top+1)) + "-" + number(uint64(top+len(shown))) +
+			m.total(p, len(rows))
 	}
 	mark, with := " ", screen.Bold
 	if p == m.focus {
@@ -219,6 +219,17 @@ func (m *model) paneView(p pane, width, height int) []string {
 		out = append(out, strings.Repeat(" ", width))
 	}
 	return out[:height]
+}
+
+// total returns how many rows there are in all, as far as that is known. rows is how many are here.
+func (m *model) total(p pane, rows int) string {
+	switch {
+	case p == recent && m.filter == "":
+		return " of " + number(uint64(max(m.data.Running, rows)))
+	case rows < m.limit:
+		return " of " + number(uint64(rows))
+	}
+	return ""
 }
 
 // title returns the title of a pane. The order and the filter stand in it.

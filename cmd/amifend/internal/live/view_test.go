@@ -112,7 +112,7 @@ func TestView(t *testing.T) {
 			later.At = later.At.Add(5 * time.Second)
 			later.Counts.Events += 123
 			later.Counts.Attempts += 61
-			m = send(send(m, lookedMsg{live: tt.live}), lookedMsg{live: later})
+			m = send(send(m, lookedMsg{live: tt.live}), lookedMsg{live: later, limit: 60})
 			m, _ = press(m, tt.keys...)
 			lines := m.lines()
 			checkLines(t, lines, tt.width, tt.height)
