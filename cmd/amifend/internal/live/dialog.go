@@ -3,6 +3,7 @@ package live
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/charmbracelet/x/ansi"
@@ -141,7 +142,9 @@ func (m *model) dialogView(height int) []string {
 	for i := range out {
 		out[i] = left + out[i]
 	}
-	above := make([]string, max(0, (height-len(out))/2))
-	out = append(above, out...)
+	above := max(0, (height-len(out))/2)
+	for range above {
+		out = slices.Insert(out, 0, "")
+	}
 	return out[:min(len(out), height)]
 }

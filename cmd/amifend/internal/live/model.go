@@ -170,7 +170,7 @@ func (m *model) explain(addr netip.Addr) tea.Cmd {
 // settle keeps a cursor that was moved on its row, wherever the row is now. If the row is gone, the
 // cursor stays where it is.
 func (m *model) settle() {
-	for p := range panes {
+	for p := range pane(panes) {
 		rows := m.rows(p)
 		c := &m.cursor[p]
 		for i, r := range rows {

@@ -20,8 +20,10 @@ const (
 	accounts
 	recent // bans
 	alerts
-	panes // how many there are
 )
+
+// panes is the number of panes.
+const panes = 4
 
 // row is a line of a pane.
 type row struct {

@@ -124,8 +124,13 @@ func TestKeys(t *testing.T) {
 		{"all of an alert", []string{"4", "enter"}, nil, func(m model) bool {
 			return m.dialog.kind == dialogText && m.dialog.title == "alert"
 		}, false},
-		{"explain the address of an alert", []string{"4", "e"}, []string{"explain 198.51.100.9"}, nil,
-			false},
+		{
+			"explain the address of an alert",
+			[]string{"4", "e"},
+			[]string{"explain 198.51.100.9"},
+			nil,
+			false,
+		},
 
 		{"unban asks first", []string{"u"}, nil, func(m model) bool {
 			return m.dialog.kind == dialogConfirm
@@ -150,12 +155,20 @@ func TestKeys(t *testing.T) {
 		{"sort until the first order", []string{"s", "s", "s", "s"}, nil, func(m model) bool {
 			return m.order[sources] == 0
 		}, false},
-		{"filter", []string{"/", "2", "0", "0", "1", "enter", "enter"},
-			[]string{"explain 2001:db8:1::7"}, func(m model) bool {
+		{
+			"filter",
+			[]string{"/", "2", "0", "0", "1", "enter", "enter"},
+			[]string{"explain 2001:db8:1::7"},
+			func(m model) bool {
 				return !m.typing && m.filter == "2001" && len(m.rows(sources)) == 1
-			}, false},
-		{"keys are letters in a filter", []string{"/", "u", "q", "backspace", "a"}, nil,
-			func(m model) bool { return m.typing && m.filter == "ua" }, false},
+			}, false,
+		},
+		{
+			"keys are letters in a filter",
+			[]string{"/", "u", "q", "backspace", "a"},
+			nil,
+			func(m model) bool { return m.typing && m.filter == "ua" }, false,
+		},
 		{"no filter", []string{"/", "x", "esc"}, nil, func(m model) bool {
 			return !m.typing && m.filter == ""
 		}, false},

@@ -100,6 +100,7 @@ func (m *model) footer() string {
 		"Enter explain  u unban  a allow  ? help  q quit", "? help  q quit",
 	}
 	switch m.dialog.kind {
+	case dialogNone:
 	case dialogText:
 		keys = []string{"arrows scroll  Esc back", "Esc back"}
 	case dialogWait:

@@ -221,8 +221,14 @@ func TestFit(t *testing.T) {
 		width int
 		want  string
 	}{
-		{"abc", 5, "abc  "}, {"abcdef", 5, "abcd…"}, {"日本語", 5, "日本…"}, {"日本", 5, "日本 "},
-		{"日本語", 4, "日… "}, {"a\x1b[31m", 12, `"a\x1b[31m"` + " "}, {"", 0, ""}, {"abc", 1, "…"},
+		{"abc", 5, "abc  "},
+		{"abcdef", 5, "abcd…"},
+		{"日本語", 5, "日本…"},
+		{"日本", 5, "日本 "},
+		{"日本語", 4, "日… "},
+		{"a\x1b[31m", 12, `"a\x1b[31m"` + " "},
+		{"", 0, ""},
+		{"abc", 1, "…"},
 	} {
 		if got := fit(tt.text, tt.width, &s); got != tt.want {
 			t.Errorf("%q in %d columns: %q, want %q", tt.text, tt.width, got, tt.want)
@@ -240,8 +246,11 @@ func TestSpark(t *testing.T) {
 		values []uint64
 		want   string
 	}{
-		{&s, nil, "     "}, {&s, []uint64{0, 0}, "   ▁▁"}, {&s, []uint64{1, 1000}, "   ▂█"},
-		{&s, []uint64{9, 9, 9, 9, 9, 0, 4, 8}, "█▁▄▇"}, {&a, []uint64{0, 1, 1 << 63}, "  .:@"},
+		{&s, nil, "     "},
+		{&s, []uint64{0, 0}, "   ▁▁"},
+		{&s, []uint64{1, 1000}, "   ▂█"},
+		{&s, []uint64{9, 9, 9, 9, 9, 0, 4, 8}, "█▁▄▇"},
+		{&a, []uint64{0, 1, 1 << 63}, "  .:@"},
 	} {
 		got := tt.style.spark(tt.values, 5)
 		if ansi.StringWidth(got) != 5 || !strings.HasSuffix(got, strings.TrimLeft(tt.want, " ")) {
