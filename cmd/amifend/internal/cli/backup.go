@@ -102,10 +102,14 @@ func (c *Restore) Run(ctx context.Context) error {
 	case err != nil:
 		return failedOn(err, "use sudo, or another backup")
 	}
-	if aside != "" && !c.JSON {
-		fmt.Println("the journal that was there is kept as " + aside)
+	note := ""
+	if aside != "" {
+		note = "the journal that was there is kept as " + aside
 	}
-	return printCopy(ctx, o, c.File, "is restored from", c.JSON)
+	if note != "" && !c.JSON {
+		fmt.Println(note)
+	}
+	return printCopy(ctx, o, c.File, "is restored from", c.JSON, note)
 }
 
 // journal returns the options of the journal that the config names.
@@ -135,13 +139,15 @@ type copied struct {
 }
 
 // printCopy prints the contents of a file in numbers.
-func printCopy(ctx context.Context, o journal.Options, file, verb string, asJSON bool) error {
+func printCopy(
+	ctx context.Context, o journal.Options, file, verb string, asJSON bool, notes ...string,
+) error {
 	got, err := journal.Check(ctx, o, file)
 	if err != nil {
 		return err
 	}
 	if asJSON {
-		return printJSON(copied{file, got.Bans, got.Allowed, got.Written})
+		return printJSON(copied{file, got.Bans, got.Allowed, got.Written}, notes...)
 	}
 
 	_, err = fmt.Printf("the journal %s %s: %s, %s, as of %s\n", verb, filepath.Clean(file),

@@ -118,7 +118,12 @@ func (r *Report) recordings(ctx context.Context) error {
 	if o.Location, err = past.location(); err != nil {
 		return err
 	}
-	return report.Run(ctx, o, os.Stdout)
+
+	err = report.Run(ctx, o, os.Stdout)
+	if _, ok := errors.AsType[*report.PartError](err); ok && r.Format == "json" {
+		return toldError{err}
+	}
+	return err
 }
 
 // writeReport writes a report for people. dry means that the daemon bans nobody.
