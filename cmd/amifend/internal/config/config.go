@@ -39,6 +39,7 @@ type Config struct {
 	Log      Log
 	Metrics  Metrics
 	Notify   []Target // names are unique
+	Feeds    []Feed   // names are unique
 
 	// Warnings are findings that make the file unsafe but not unusable, such as a secret that other
 	// users of this machine can read. `check` fails on them, `run` logs them.
@@ -146,6 +147,7 @@ func (l *loader) load(src []byte) *Config {
 		Log:      l.log(raw.Log),
 		Metrics:  l.metrics(raw.Metrics),
 		Notify:   l.targets(raw.Notify),
+		Feeds:    l.feeds(raw.Feeds),
 	}
 	c.Warnings = l.warnings // complete only now
 	return c

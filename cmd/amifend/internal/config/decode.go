@@ -27,6 +27,7 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 			Log      toml.Primitive `toml:"log"`
 			Metrics  toml.Primitive `toml:"metrics"`
 			Notify   toml.Primitive `toml:"notify"`
+			Feed     toml.Primitive `toml:"feed"`
 		}
 	)
 
@@ -57,6 +58,7 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 		{"log", top.Log, &raw.Log},
 		{"metrics", top.Metrics, &raw.Metrics},
 		{"notify", top.Notify, &raw.Notify},
+		{"feed", top.Feed, &raw.Feeds},
 	} {
 		if !md.IsDefined(s.name) {
 			continue
@@ -75,6 +77,12 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 				raw.Notify = nil
 				continue
 			}
+			if s.name == "feed" {
+				l.problem(s.name, "holds something that is not a table; write each feed below a "+
+					"header [[feed]]")
+				raw.Feeds = nil
+				continue
+			}
 			l.problem(s.name, "holds something that is not a table; write each server below a "+
 				"header [[server]], and its TLS below [server.tls]")
 			raw.Servers = nil
@@ -88,10 +96,12 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 }
 
 // isList reports whether a section is a list of tables.
-func isList(section string) bool { return section == "server" || section == "notify" }
+func isList(section string) bool {
+	return section == "server" || section == "notify" || section == "feed"
+}
 
-// shape reports whether a section is a table, or for [[server]] and [[notify]] a list of tables, and
-// records a problem if not.
+// shape reports whether a section is a table, or one of isList a list of tables, and records a problem
+// if not.
 func (l *loader) shape(md *toml.MetaData, section string) bool {
 	got := md.Type(section) // "" for a table that only its sub-tables name
 
@@ -220,6 +230,10 @@ func twiceText(key string) string {
 	if name, ok := strings.CutPrefix(key, "notify."); ok {
 		return name + " stands twice in one [[notify]]; keep one of them, and begin each further " +
 			"target with a header [[notify]]"
+	}
+	if name, ok := strings.CutPrefix(key, "feed."); ok {
+		return name + " stands twice in one [[feed]]; keep one of them, and begin each further " +
+			"feed with a header [[feed]]"
 	}
 	if name, ok := strings.CutPrefix(key, "server."); ok {
 		return name + " stands twice in one [[server]]; keep one of them, and begin each further " +

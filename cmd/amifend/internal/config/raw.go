@@ -18,6 +18,7 @@ type rawConfig struct {
 	Log      rawLog      `toml:"log"`
 	Metrics  rawMetrics  `toml:"metrics"`
 	Notify   []rawTarget `toml:"notify"`
+	Feeds    []rawFeed   `toml:"feed"`
 
 	serverGiven bool // true even if Servers could not be read
 }
@@ -98,6 +99,17 @@ type rawTarget struct {
 	QuietHours  value[string]        `toml:"quiet_hours"`
 	Digest      value[time.Duration] `toml:"digest"`
 	PerHour     value[int64]         `toml:"max_per_hour"`
+}
+
+type rawFeed struct {
+	Name    value[string]        `toml:"name"`
+	Source  value[string]        `toml:"source"`
+	URL     value[string]        `toml:"url"`
+	URLFile value[string]        `toml:"url_file"`
+	File    value[string]        `toml:"file"`
+	KeyFile value[string]        `toml:"key_file"`
+	CAFile  value[string]        `toml:"ca_file"`
+	Every   value[time.Duration] `toml:"every"`
 }
 
 type rawLog struct {
