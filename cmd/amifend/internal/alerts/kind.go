@@ -44,6 +44,7 @@ const (
 	JournalFailing = "journal_failing"
 	RestartNeeded  = "restart_needed"
 	NotifyFailing  = "notify_failing"
+	FeedStale      = "feed_stale"
 )
 
 const day = 24 * time.Hour
@@ -64,6 +65,7 @@ var kinds = []Kind{
 	{"proved_source_guessing", Warning, true, 8 * time.Hour},
 	{JournalFailing, Warning, false, 0},
 	{NotifyFailing, Warning, false, 0},
+	{FeedStale, Warning, false, 0},
 	{RestartNeeded, Warning, false, 0},
 	{"misconfigured_endpoint", Notice, true, day + 2*time.Hour},
 	{"spoof_suspected", Notice, true, 0},

@@ -67,6 +67,7 @@ type Options struct {
 	Past    Reporter
 	Silence Silencer
 	Notify  Notifier
+	Feeds   Feeder
 	Explain func(ctx context.Context, addr netip.Addr) (Explanation, error)
 	Reload  func(ctx context.Context, by Peer) (Reloaded, error)
 	Keep    func(ctx context.Context, by Peer) (Kept, error)

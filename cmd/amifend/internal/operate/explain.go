@@ -31,6 +31,11 @@ func (s *Service) Explain(ctx context.Context, addr netip.Addr) (control.Explana
 			"and run amifend reload, or run amifend allow %[1]s\n", addr, out.Denied)
 	}
 
+	if out.Feed = s.feedOf(addr); out.Feed != "" {
+		fmt.Fprintf(&text, "%s is dropped: the feed %s lists it; to let it in, run amifend allow "+
+			"%[1]s\n", addr, out.Feed)
+	}
+
 	options := explain.Options{
 		Servers: known.Servers, Location: control.Zone(ctx),
 		Dry: s.Config().Dry() || known.Trial != nil && known.Trial.Over,
