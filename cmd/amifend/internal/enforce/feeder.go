@@ -209,7 +209,12 @@ func (f *Feeder) bring(ctx context.Context, cuts map[string]*denylist.Cut) error
 		last := cuts[l.Name]
 		same := last != nil && next.Set.Equal(last.Set)
 		if !same || !f.sure[l.Name] {
-			if err := f.table.SetFeed(ctx, l.Name, next.Set.Prefixes()); err != nil {
+			// What the kernel has is read only when it is not known: a large set takes it a minute.
+			var have []netip.Prefix
+			if f.sure[l.Name] && last != nil {
+				have = append([]netip.Prefix{}, last.Set.Prefixes()...)
+			}
+			if err := f.table.SetFeed(ctx, l.Name, have, next.Set.Prefixes()); err != nil {
 				f.sure[l.Name] = false
 				problems = append(problems, err)
 				continue

@@ -31,7 +31,7 @@ type Table interface {
 // FeedTable is the part of the table that the [Feeder] needs.
 type FeedTable interface {
 	SetFeeds(ctx context.Context, names []string) error
-	SetFeed(ctx context.Context, name string, deny []netip.Prefix) error
+	SetFeed(ctx context.Context, name string, have, deny []netip.Prefix) error
 	FeedCounts(ctx context.Context) (map[string]firewall.Denied, error)
 }
 
@@ -112,7 +112,7 @@ func (Dry) Denied(context.Context) (firewall.Denied, error) { return firewall.De
 func (Dry) SetFeeds(context.Context, []string) error { return nil }
 
 // SetFeed does nothing.
-func (Dry) SetFeed(context.Context, string, []netip.Prefix) error { return nil }
+func (Dry) SetFeed(_ context.Context, _ string, _, _ []netip.Prefix) error { return nil }
 
 // FeedCounts returns none.
 func (Dry) FeedCounts(context.Context) (map[string]firewall.Denied, error) { return nil, nil }

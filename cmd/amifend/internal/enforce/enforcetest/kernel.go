@@ -234,7 +234,7 @@ func (k *Kernel) SetFeeds(_ context.Context, names []string) error {
 }
 
 // SetFeed fills a feed.
-func (k *Kernel) SetFeed(_ context.Context, name string, prefixes []netip.Prefix) error {
+func (k *Kernel) SetFeed(_ context.Context, name string, _, prefixes []netip.Prefix) error {
 	var b netipx.IPSetBuilder
 	for _, p := range prefixes {
 		b.AddPrefix(p)
