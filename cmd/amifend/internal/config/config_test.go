@@ -52,6 +52,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 	writePair(t, dir)
 	const slackURL = "slack://hook:T00000000-B00000000-000000000000000000000000@webhook"
 	write(t, dir, "slack-url", slackURL+"\n", 0o600)
+	write(t, dir, "feed-url", "https://mirror.example/t0ken\n", 0o600)
 	c, err := Load(write(t, dir, "config.toml", `
 [[server]]
 name = "office"
