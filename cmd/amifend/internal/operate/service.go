@@ -151,6 +151,9 @@ func (s *Service) controlOptions() control.Options {
 	if s.Keeper != nil {
 		o.Feeds = s
 	}
+	if s.Journal != nil {
+		o.Backup = s.Backup
+	}
 	return o
 }
 
