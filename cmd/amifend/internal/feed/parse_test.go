@@ -14,9 +14,18 @@ func TestParse(t *testing.T) {
 		name, text string
 		want       string // the prefixes, or a part of the error
 	}{
-		{"text", "# a\n; b\n203.0.113.7\n198.51.100.0/24 ; SBL1\n2001:db8::/32 # c\n", "198.51.100.0/24 203.0.113.7/32 2001:db8::/32"},
-		{"CSV", "ip,last seen\n203.0.113.7,2026-01-01\n\"203.0.113.8\",x\n", "203.0.113.7/32 203.0.113.8/32"},
-		{"a byte order mark, and lines of Windows", "\ufeff203.0.113.7\r\n203.0.113.8", "203.0.113.7/32 203.0.113.8/32"},
+		{
+			"text", "# a\n; b\n203.0.113.7\n198.51.100.0/24 ; SBL1\n2001:db8::/32 # c\n",
+			"198.51.100.0/24 203.0.113.7/32 2001:db8::/32",
+		},
+		{
+			"CSV", "ip,last seen\n203.0.113.7,2026-01-01\n\"203.0.113.8\",x\n",
+			"203.0.113.7/32 203.0.113.8/32",
+		},
+		{
+			"a byte order mark, and lines of Windows", "\ufeff203.0.113.7\r\n203.0.113.8",
+			"203.0.113.7/32 203.0.113.8/32",
+		},
 		{
 			"JSON of Spamhaus", `{"cidr":"203.0.113.0/24","sblid":"SBL#1","rir":"x"}` + "\n" +
 				`{"type":"metadata","timestamp":1,"size":9,"records":1}`, "203.0.113.0/24",
